@@ -1,0 +1,3 @@
+//! The `enas` command.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! The tensor operations the ENAS networks live on, forward and backward, for candle.
+#![forbid(unsafe_code)]
