@@ -1,2 +1,62 @@
-//! The two ENAS loops, search and train, as readable algorithms with a durable run directory.
+//! The two ENAS loops, `search` and `train`, as readable algorithms with a durable run directory.
+//!
+//! This crate brings the child network, the controller and the data together. It owns what happens in which
+//! order ([`search()`], [`train()`]), how good something is ([`Evaluation`], [`Selection`]), what is kept
+//! ([`Run`], [`Model`]) and what may be set ([`SearchConfig`], [`TrainConfig`]). It prints nothing: progress goes
+//! to an [`Observer`], warnings to `tracing`.
+//!
+//! # Reproducibility
+//!
+//! Every random choice is drawn from a stream named by its purpose and position, so a run depends on its
+//! configuration and its data alone: not on the number of threads, and not on interruptions. A run that was
+//! stopped and resumed writes the same arcs and the same weights, byte for byte, as one that was not. The one
+//! exception are runs with a time limit (`run.time`): how much they do depends on the speed of the machine.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use enas_search::{Layers, Run, SearchConfig, TrainConfig};
+//!
+//! # fn main() -> Result<(), enas_search::Error> {
+//! let config: SearchConfig = Layers::preset("quick").set("run.epochs=5").load()?;
+//! let data = enas_data::load(&config.data, config.run.seed())?;
+//! let mut run = Run::for_search(None, &config, &data)?;
+//! let found = enas_search::search(&config, &data, &mut run, &mut ())?;
+//! println!("{} reaches {}", found.arc, found.valid_accuracy);
+//!
+//! let config: TrainConfig = Layers::preset("quick").load()?;
+//! let mut run = Run::for_training(None, &config, &found.arc, &data)?;
+//! let trained = enas_search::train(&config, &found.arc, &data, &mut run, &mut ())?;
+//! println!("{:?} on the test split", trained.test_accuracy);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
+
+mod atomic;
+mod budget;
+mod checkpoint;
+mod config;
+mod error;
+mod evaluate;
+mod metrics;
+mod model;
+mod observer;
+mod presets;
+mod run;
+mod search;
+mod select;
+mod train;
+
+pub use config::{
+    Keep, Layers, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig,
+};
+pub use error::{ConfigError, Error, Result};
+pub use evaluate::{ClassScore, Evaluation};
+pub use model::{Accuracies, Model};
+pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
+pub use presets::{Preset, PublishedArc, presets, published_arcs};
+pub use run::{Kind, Manifest, Run, read_arc};
+pub use search::{SearchOutcome, search};
+pub use select::{Candidate, Origin, Selection};
+pub use train::{TrainOutcome, train};

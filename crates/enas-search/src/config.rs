@@ -1,0 +1,165 @@
+//! What may be set for a search and for a training. Plain values; reading them from files is in [`layers`].
+
+mod layers;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use enas_child::schedule::Schedule;
+use enas_rng::Seed;
+use serde::{Deserialize, Serialize};
+
+pub use layers::{Layers, Settings};
+
+/// All settings of a search. Mirrors `configs/*.search.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchConfig {
+    /// Length, batches, seed and checkpoints.
+    pub run: RunConfig,
+    /// The pictures.
+    pub data: enas_data::Config,
+    /// The network with shared weights.
+    pub child: enas_child::Config,
+    /// Learning rate of the child.
+    pub schedule: Schedule,
+    /// The policy and its optimiser.
+    pub controller: enas_controller::Config,
+    /// How a sampled arc is rewarded.
+    pub reward: RewardConfig,
+    /// How the arc is chosen at the end.
+    pub select: SelectConfig,
+}
+
+/// All settings of a training from scratch. Mirrors `configs/*.train.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Which epoch's weights the model file holds.
+    pub keep: Keep,
+    /// Length, batches, seed and checkpoints.
+    pub run: RunConfig,
+    /// The pictures.
+    pub data: enas_data::Config,
+    /// The network.
+    pub child: enas_child::Config,
+    /// Learning rate.
+    pub schedule: Schedule,
+}
+
+/// Length, batches, seed and checkpoints of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Root of all randomness. The same seed gives the same arcs and weights to the byte.
+    pub seed: u64,
+    /// Passes over the training split (`num_epochs`).
+    pub epochs: u64,
+    /// Pictures per training step (`batch_size`).
+    pub batch_size: usize,
+    /// Most pictures per evaluation step (100 in the published code).
+    pub eval_batch: usize,
+    /// Wall time after which the run should have ended, such as `"30m"`; `"off"` for none. A run with a limit
+    /// is not reproducible to the byte, as what fits depends on the machine.
+    pub time: TimeLimit,
+    /// Seconds between checkpoints within an epoch; one is written at the end of every epoch anyway.
+    pub checkpoint_seconds: u64,
+    /// Steps between two `step` lines in `metrics.jsonl` (`log_every`).
+    pub log_every: u64,
+}
+
+/// How a sampled arc is rewarded: its accuracy on one random validation minibatch, normalised by the statistics
+/// of that minibatch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RewardConfig {
+    /// Pictures per reward. The published code uses `batch_size`; more pictures give a less noisy reward.
+    pub batch_size: usize,
+    /// Whether dropout stays on while rewards are measured, as in the published code. It makes every reward
+    /// lower and noisier.
+    pub dropout: bool,
+}
+
+/// How the arc is chosen at the end of a search: every candidate is scored with the shared weights on the whole
+/// validation split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelectConfig {
+    /// Distinct arcs drawn from the final policy, beside its likeliest one.
+    pub samples: usize,
+    /// Uniformly random arcs scored for comparison.
+    pub random: usize,
+}
+
+/// Which epoch's weights a model file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Those with the highest validation accuracy; the later epoch on a tie.
+    Best,
+    /// Those of the last epoch.
+    Last,
+}
+
+/// A wall-time limit: `"off"`, or a number followed by `s`, `m` or `h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct TimeLimit(pub Option<Duration>);
+
+impl RunConfig {
+    /// The seed as the root of named streams.
+    pub fn seed(&self) -> Seed {
+        Seed::new(self.seed)
+    }
+}
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.map(|limit| limit.as_secs()) {
+            None => f.write_str("off"),
+            Some(s) if s > 0 && s % 3600 == 0 => write!(f, "{}h", s / 3600),
+            Some(s) if s > 0 && s % 60 == 0 => write!(f, "{}m", s / 60),
+            Some(s) => write!(f, "{s}s"),
+        }
+    }
+}
+
+impl From<TimeLimit> for String {
+    fn from(limit: TimeLimit) -> Self {
+        limit.to_string()
+    }
+}
+
+impl TryFrom<String> for TimeLimit {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for TimeLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let bad = || {
+            format!("{text:?} is not a duration; write \"off\", or a whole number with a unit: 90s, 30m, 2h")
+        };
+        let unit = match text.chars().last() {
+            Some('s') => 1,
+            Some('m') => 60,
+            Some('h') => 3600,
+            _ => return Err(bad()),
+        };
+        let number = &text[..text.len() - 1];
+        if !number.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(bad());
+        }
+        let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(bad)?;
+        if seconds == 0 { Err(bad()) } else { Ok(Self(Some(Duration::from_secs(seconds)))) }
+    }
+}

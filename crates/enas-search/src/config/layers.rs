@@ -1,0 +1,400 @@
+//! From a preset or a file, over `--set` assignments, to a checked configuration.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use super::{RunConfig, SearchConfig, TrainConfig};
+use crate::error::{ConfigError, Error, Result};
+use crate::presets::{Preset, presets};
+use crate::run::Kind;
+
+/// The settings of one command: [`SearchConfig`] or [`TrainConfig`].
+pub trait Settings: Serialize + DeserializeOwned + Clone {
+    /// The command.
+    const KIND: Kind;
+
+    /// The text of a preset for this command.
+    fn of_preset(preset: &Preset) -> &'static str;
+
+    /// Length, batches, seed and checkpoints.
+    fn run(&self) -> &RunConfig;
+
+    /// The pictures.
+    fn data(&self) -> &enas_data::Config;
+
+    /// Refuses values outside their range.
+    ///
+    /// # Errors
+    /// Names the key, its value and what is allowed.
+    fn validate(&self) -> Result<(), Invalid>;
+}
+
+/// A value outside its range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The dotted key.
+    pub key: String,
+    /// What is wrong, key included.
+    pub problem: String,
+}
+
+/// Where a configuration comes from: one complete base, then assignments that win over it, the last one most.
+///
+/// ```
+/// use enas_search::{Layers, SearchConfig};
+///
+/// let config: SearchConfig = Layers::preset("quick").set("run.epochs=3").set("child.filters=8").load()?;
+/// assert_eq!((config.run.epochs, config.child.filters), (3, 8));
+///
+/// let error = Layers::preset("quick").set("run.epoch=3").load::<SearchConfig>().unwrap_err();
+/// assert!(error.to_string().contains("did you mean run.epochs?"));
+/// # Ok::<(), enas_search::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Layers {
+    base: Base,
+    assignments: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Base {
+    Preset(String),
+    File(PathBuf),
+}
+
+impl Layers {
+    /// Starts from an embedded preset; see [`presets`].
+    pub fn preset(name: impl Into<String>) -> Self {
+        Self { base: Base::Preset(name.into()), assignments: Vec::new() }
+    }
+
+    /// Starts from a complete TOML file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self { base: Base::File(path.into()), assignments: Vec::new() }
+    }
+
+    /// Adds an assignment `key.path=value`. The value is written as in TOML; what is no TOML value is a string.
+    ///
+    /// Assigning another `kind` to a table with variants (`schedule.kind=staircase`) drops the other keys of that
+    /// table, which belong to the old kind.
+    #[must_use]
+    pub fn set(mut self, assignment: impl Into<String>) -> Self {
+        self.assignments.push(assignment.into());
+        self
+    }
+
+    /// Reads, assigns and checks.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the file and line, the preset or the assignment, the key, and what is allowed;
+    /// [`Error::Io`] when the file cannot be read.
+    pub fn load<C: Settings>(&self) -> Result<C> {
+        let source = self.source::<C>()?;
+        let base: C = source.parse()?;
+        let assignments =
+            self.assignments.iter().map(|a| Assignment::parse(a)).collect::<Result<Vec<_>, _>>()?;
+        let config = if assignments.is_empty() { base } else { assign(&base, &assignments)? };
+        config.validate().map_err(|invalid| source.locate(invalid, &assignments))?;
+        Ok(config)
+    }
+
+    fn source<C: Settings>(&self) -> Result<Source> {
+        match &self.base {
+            Base::Preset(name) => {
+                let preset = Preset::named(name)?;
+                Ok(Source {
+                    name: format!("preset {name}"),
+                    text: C::of_preset(preset).to_owned(),
+                    is_file: false,
+                })
+            }
+            Base::File(path) => Source::read(path),
+        }
+    }
+}
+
+impl Preset {
+    /// The preset of this name.
+    ///
+    /// # Errors
+    /// [`Error::Config`] lists the names that exist.
+    pub fn named(name: &str) -> Result<&'static Self> {
+        presets().iter().find(|p| p.name == name).ok_or_else(|| {
+            let names: Vec<&str> = presets().iter().map(|p| p.name).collect();
+            let problem = format!("there is no such preset; there are {}", names.join(", "));
+            ConfigError { place: format!("preset {name}"), problem }.into()
+        })
+    }
+}
+
+/// The text of a configuration and what to call it in messages.
+struct Source {
+    name: String,
+    text: String,
+    is_file: bool,
+}
+
+impl Source {
+    fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+            action: "cannot read the configuration",
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self { name: path.display().to_string(), text, is_file: true })
+    }
+
+    fn parse<C: Settings>(&self) -> Result<C> {
+        toml::from_str(&self.text).map_err(|e| {
+            let place = match e.span() {
+                Some(span) => self.line(self.text[..span.start].matches('\n').count()),
+                None => self.name.clone(),
+            };
+            let problem = format!("{} (in a configuration for `{}`)", e.message(), C::KIND);
+            ConfigError { place, problem }.into()
+        })
+    }
+
+    /// The place of a value that parsed but is out of range.
+    fn locate(&self, invalid: Invalid, assignments: &[Assignment]) -> Error {
+        let assigned = assignments.iter().rev().find(|a| a.key == invalid.key);
+        let place = match assigned {
+            Some(assignment) => assignment.place(),
+            None => line_of(&self.text, &invalid.key).map_or_else(|| self.name.clone(), |i| self.line(i)),
+        };
+        ConfigError { place, problem: invalid.problem }.into()
+    }
+
+    /// Names a line, given its index from 0.
+    fn line(&self, index: usize) -> String {
+        let separator = if self.is_file { ":" } else { ", line " };
+        format!("{}{separator}{}", self.name, index + 1)
+    }
+}
+
+/// The index of the line that sets a dotted key, in a file that writes tables as `[table]` headers.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut current = "";
+    for (i, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(header) = line.strip_prefix('[').and_then(|l| l.split(']').next()) {
+            current = header.trim();
+        } else if current == table && line.split('=').next().is_some_and(|k| k.trim() == name) {
+            return Some(i);
+        }
+    }
+    None
+}
+
+/// One `key.path=value`.
+struct Assignment {
+    key: String,
+    value: String,
+}
+
+impl Assignment {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let whole = |(key, value): (&str, &str)| {
+            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+            (!key.split('.').any(str::is_empty)).then_some(Self { key, value })
+        };
+        text.split_once('=').and_then(whole).ok_or_else(|| ConfigError {
+            place: format!("--set {text}"),
+            problem: "write key.path=value, such as run.epochs=10".into(),
+        })
+    }
+
+    fn place(&self) -> String {
+        format!("--set {}={}", self.key, self.value)
+    }
+
+    fn error(&self, problem: String) -> ConfigError {
+        ConfigError { place: self.place(), problem }
+    }
+
+    /// Puts the value into the table; the keys on the way must exist.
+    fn apply(&self, root: &mut Table) -> Result<(), ConfigError> {
+        let (path, name) = self.key.rsplit_once('.').unwrap_or(("", &self.key));
+        let mut table = root;
+        for part in path.split('.').filter(|p| !p.is_empty()) {
+            table = match table.get_mut(part) {
+                Some(Value::Table(inner)) => inner,
+                _ => return Err(self.error("unknown key".into())),
+            };
+        }
+        let old = table.get(name);
+        if matches!(old, Some(Value::Table(_))) {
+            return Err(self.error("this is a table; set one of its keys".into()));
+        }
+        let new = self.typed(old);
+        if name == "kind" && old.is_some_and(|old| *old != new) {
+            table.clear();
+        }
+        table.insert(name.to_owned(), new);
+        Ok(())
+    }
+
+    /// The value as TOML reads it, except that what replaces a string stays one: a folder may be called `7`.
+    fn typed(&self, old: Option<&Value>) -> Value {
+        let parsed = toml::from_str::<Table>(&format!("v = {}", self.value)).ok();
+        let parsed = parsed.filter(|t| t.len() == 1).and_then(|mut t| t.remove("v"));
+        match (parsed, old) {
+            (Some(value @ Value::String(_)), _) => value,
+            (_, Some(Value::String(_))) | (None, _) => Value::String(self.value.clone()),
+            (Some(value), _) => value,
+        }
+    }
+}
+
+/// Applies assignments to a complete configuration.
+fn assign<C: Settings>(base: &C, assignments: &[Assignment]) -> Result<C> {
+    let table = Table::try_from(base).expect("a configuration is plain data");
+    let known = keys(&table, "");
+    let mut changed = table.clone();
+    for assignment in assignments {
+        assignment.apply(&mut changed).map_err(|e| with_suggestion(e, assignment, &known))?;
+    }
+    changed
+        .try_into()
+        .map_err(|e: toml::de::Error| blame::<C>(&table, &known, assignments, e.message()).into())
+}
+
+/// Says which of several assignments is at fault. An optional key that is not set in the base is not among the
+/// known ones, so unknown keys are found only when the whole does not read.
+fn blame<C: Settings>(
+    base: &Table,
+    known: &[String],
+    assignments: &[Assignment],
+    message: &str,
+) -> ConfigError {
+    for assignment in assignments {
+        let mut alone = base.clone();
+        if assignment.apply(&mut alone).is_err() || assignment.key.ends_with("kind") {
+            continue;
+        }
+        if let Err(e) = alone.try_into::<C>() {
+            let error = assignment.error(e.message().to_owned());
+            return with_suggestion(error, assignment, known);
+        }
+    }
+    let places: Vec<String> = assignments.iter().map(Assignment::place).collect();
+    ConfigError { place: places.join(" "), problem: message.to_owned() }
+}
+
+/// Adds the nearest known key to an error about an unknown one.
+fn with_suggestion(mut error: ConfigError, assignment: &Assignment, known: &[String]) -> ConfigError {
+    if known.contains(&assignment.key) || !error.problem.starts_with("unknown") {
+        return error;
+    }
+    let nearest = known.iter().min_by_key(|k| distance(k, &assignment.key));
+    error.problem = match nearest {
+        Some(key) => format!("there is no key {}; did you mean {key}?", assignment.key),
+        None => format!("there is no key {}", assignment.key),
+    };
+    error
+}
+
+/// The dotted keys of all values in a table.
+fn keys(table: &Table, prefix: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            Value::Table(inner) => all.extend(keys(inner, &key)),
+            _ => all.push(key),
+        }
+    }
+    all
+}
+
+/// Edits (insert, delete, replace) that lead from one word to another (Levenshtein, 1966).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &y) in b.iter().enumerate() {
+            let replace = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl Settings for SearchConfig {
+    const KIND: Kind = Kind::Search;
+
+    fn of_preset(preset: &Preset) -> &'static str {
+        preset.search
+    }
+
+    fn run(&self) -> &RunConfig {
+        &self.run
+    }
+
+    fn data(&self) -> &enas_data::Config {
+        &self.data
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        self.run.validate()?;
+        child(&self.child)?;
+        at_least("reward.batch_size", self.reward.batch_size as u64, 1)?;
+        at_least("select.samples", self.select.samples as u64, 1)
+    }
+}
+
+impl Settings for TrainConfig {
+    const KIND: Kind = Kind::Train;
+
+    fn of_preset(preset: &Preset) -> &'static str {
+        preset.train
+    }
+
+    fn run(&self) -> &RunConfig {
+        &self.run
+    }
+
+    fn data(&self) -> &enas_data::Config {
+        &self.data
+    }
+
+    fn validate(&self) -> Result<(), Invalid> {
+        self.run.validate()?;
+        child(&self.child)
+    }
+}
+
+impl RunConfig {
+    fn validate(&self) -> Result<(), Invalid> {
+        at_least("run.epochs", self.epochs, 1)?;
+        at_least("run.batch_size", self.batch_size as u64, 1)?;
+        at_least("run.eval_batch", self.eval_batch as u64, 1)?;
+        at_least("run.checkpoint_seconds", self.checkpoint_seconds, 1)?;
+        at_least("run.log_every", self.log_every, 1)
+    }
+}
+
+fn at_least(key: &str, value: u64, low: u64) -> Result<(), Invalid> {
+    if value >= low {
+        return Ok(());
+    }
+    let problem = format!("{key} = {value} is out of range; allowed: {low} or more");
+    Err(Invalid { key: key.to_owned(), problem })
+}
+
+fn child(config: &enas_child::Config) -> Result<(), Invalid> {
+    config.validate().map_err(|e| {
+        let key = match &e {
+            enas_child::Error::Config { key, .. } => (*key).to_owned(),
+            _ => "child".to_owned(),
+        };
+        Invalid { key, problem: e.to_string() }
+    })
+}

@@ -1,0 +1,155 @@
+//! How good a network is on a split: accuracy, what is confused with what, and each class on its own.
+
+use serde::{Deserialize, Serialize};
+
+/// The predictions of a network on a whole split, as counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Class names, in the order of the label numbers.
+    pub classes: Vec<String>,
+    /// Pictures by true label (row) and predicted label (column).
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// How one class is recognised.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassScore {
+    /// Name of the class.
+    pub label: String,
+    /// Share of the pictures given this label that have it; 0 when none was given it.
+    pub precision: f64,
+    /// Share of the pictures of this class that were given its label; 0 when there are none.
+    pub recall: f64,
+    /// Harmonic mean of precision and recall; 0 when both are.
+    pub f1: f64,
+    /// Pictures of this class.
+    pub support: u64,
+}
+
+impl Evaluation {
+    /// Nothing predicted yet.
+    pub fn new(classes: &[String]) -> Self {
+        Self { classes: classes.to_vec(), confusion: vec![vec![0; classes.len()]; classes.len()] }
+    }
+
+    /// Counts the predictions of a batch.
+    ///
+    /// Shapes: `logits` is `[n, classes]`, `labels` is `[n]`.
+    pub(crate) fn count(&mut self, logits: &[f32], labels: &[u32]) {
+        for (row, &label) in logits.chunks_exact(self.classes.len()).zip(labels) {
+            self.confusion[label as usize][argmax(row)] += 1;
+        }
+    }
+
+    /// Pictures with the right label.
+    pub fn correct(&self) -> u64 {
+        (0..self.classes.len()).map(|k| self.confusion[k][k]).sum()
+    }
+
+    /// Pictures in all.
+    pub fn total(&self) -> u64 {
+        self.confusion.iter().flatten().sum()
+    }
+
+    /// Share of pictures with the right label, 0 to 1; 0 for an empty split.
+    pub fn accuracy(&self) -> f64 {
+        ratio(self.correct(), self.total())
+    }
+
+    /// Precision, recall and F1 of every class, in label order.
+    pub fn per_class(&self) -> Vec<ClassScore> {
+        let score = |(k, label): (usize, &String)| {
+            let hits = self.confusion[k][k];
+            let support = self.confusion[k].iter().sum();
+            let given: u64 = self.confusion.iter().map(|row| row[k]).sum();
+            // F1 = 2pr/(p + r), written so that it is defined whenever either count is.
+            let f1 = ratio(2 * hits, support + given);
+            ClassScore {
+                label: label.clone(),
+                precision: ratio(hits, given),
+                recall: ratio(hits, support),
+                f1,
+                support,
+            }
+        };
+        self.classes.iter().enumerate().map(score).collect()
+    }
+}
+
+/// The first of the largest values. A row without any number (all NaN) counts as class 0.
+pub(crate) fn argmax(row: &[f32]) -> usize {
+    let mut best = 0;
+    for (k, &x) in row.iter().enumerate() {
+        if x > row[best] || row[best].is_nan() {
+            best = k;
+        }
+    }
+    best
+}
+
+/// Pictures of a batch whose largest logit is at their label.
+pub(crate) fn count_correct(logits: &[f32], labels: &[u32], n_classes: usize) -> u64 {
+    let rows = logits.chunks_exact(n_classes).zip(labels);
+    rows.filter(|(row, label)| argmax(row) == **label as usize).count() as u64
+}
+
+/// A batch size of at most `most` that cuts `n` pictures into batches as equal as can be: batch statistics of a
+/// nearly empty last batch would be noise.
+pub(crate) fn even_batch(n: usize, most: usize) -> usize {
+    if n == 0 { most } else { n.div_ceil(n.div_ceil(most)) }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three_classes() -> Evaluation {
+        let classes: Vec<String> = ["a", "b", "c"].map(String::from).into();
+        Evaluation { classes, confusion: vec![vec![3, 1, 0], vec![2, 2, 0], vec![0, 0, 0]] }
+    }
+
+    #[test]
+    fn accuracy_is_the_diagonal_over_everything() {
+        assert_eq!((three_classes().correct(), three_classes().total()), (5, 8));
+        assert_eq!(three_classes().accuracy(), 0.625);
+    }
+
+    #[test]
+    fn precision_looks_down_a_column_and_recall_along_a_row() {
+        let a = &three_classes().per_class()[0];
+        assert_eq!((a.precision, a.recall, a.support), (0.6, 0.75, 4));
+        assert!((a.f1 - 2.0 * 0.6 * 0.75 / 1.35).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_class_that_never_occurs_scores_zero_and_not_nan() {
+        let c = &three_classes().per_class()[2];
+        assert_eq!((c.precision, c.recall, c.f1, c.support), (0.0, 0.0, 0.0, 0));
+    }
+
+    #[test]
+    fn counting_puts_the_true_label_on_the_row() {
+        let mut e = Evaluation::new(&["x".into(), "y".into()]);
+        e.count(&[0.1, 0.9, 0.8, 0.2], &[0, 0]);
+        assert_eq!(e.confusion, [[1, 1], [0, 0]]);
+    }
+
+    #[test]
+    fn the_first_largest_wins_and_nan_never_does() {
+        assert_eq!(argmax(&[1.0, 3.0, 3.0]), 1);
+        assert_eq!(argmax(&[f32::NAN, -1.0, f32::NAN]), 1);
+        assert_eq!(argmax(&[f32::NAN, f32::NAN]), 0);
+    }
+
+    #[test]
+    fn even_batches_leave_no_crumb() {
+        for (n, most, expected) in [(101, 100, 51), (100, 100, 100), (7, 100, 7), (5001, 100, 99), (0, 9, 9)]
+        {
+            assert_eq!(even_batch(n, most), expected, "{n} pictures, at most {most}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! How a run is watched and stopped from outside. Nothing here prints.
+
+use std::path::Path;
+
+use enas_arc::Arc;
+
+use crate::select::Candidate;
+
+/// Someone who watches a run: a progress bar, a test, nobody (`()`).
+///
+/// An observer can never change a number, only end the run early.
+pub trait Observer {
+    /// Called for everything that happens, from the thread that runs the loop.
+    fn event(&mut self, event: &Event<'_>);
+
+    /// Asked after every step. `true` saves the state and ends the run with [`crate::Error::Interrupted`].
+    fn should_stop(&self) -> bool {
+        false
+    }
+}
+
+/// Nobody watches.
+impl Observer for () {
+    fn event(&mut self, _: &Event<'_>) {}
+}
+
+/// The part of a run that is at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Trains the child's weights ω.
+    Child,
+    /// Trains the controller's policy θ (search only).
+    Controller,
+    /// Scores arcs with the shared weights (search only).
+    Select,
+}
+
+/// A place in a run. Counts of what has been done so far, so the first step of a run is `epoch: 1, step: 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The current epoch, counted from 1.
+    pub epoch: u64,
+    /// Epochs planned. A time limit can lower it while the run goes on.
+    pub epochs: u64,
+    /// The step within the epoch and phase, counted from 1.
+    pub step: u64,
+    /// Steps of this phase in one epoch.
+    pub steps: u64,
+}
+
+/// Something that happened in a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The run is set up; nothing is computed yet.
+    Started {
+        /// The run directory.
+        run: &'a Path,
+        /// The network, one line per cell.
+        plan: String,
+        /// Trained weights of the child, without the auxiliary head.
+        params: usize,
+        /// Weights of the auxiliary head.
+        aux_params: usize,
+        /// Multiply-adds per picture; of the fixed arc only, as a shared child has as many as arcs.
+        macs: Option<u64>,
+        /// Epochs planned.
+        epochs: u64,
+        /// Child steps per epoch.
+        steps: u64,
+        /// The place a resumed run goes on from.
+        resumed: Option<Place>,
+    },
+    /// One step of the child's optimiser.
+    Step {
+        /// Where.
+        place: Place,
+        /// Mean cross entropy of the main classifier over the minibatch, in nats.
+        loss: f32,
+        /// Accuracy on the minibatch, 0 to 1.
+        accuracy: f32,
+        /// Learning rate.
+        lr: f32,
+        /// Training pictures per second over this step, loading included.
+        images_per_second: f64,
+    },
+    /// One step of the controller's optimiser.
+    ControllerStep {
+        /// Where.
+        place: Place,
+        /// Mean accuracy of the step's arcs, each on its own validation minibatch.
+        accuracy: f32,
+        /// Mean reward: accuracy and entropy bonus.
+        reward: f32,
+        /// The moving-average baseline after the step.
+        baseline: f32,
+        /// Mean entropy of the policy over the step's arcs, in nats.
+        entropy: f32,
+    },
+    /// An epoch is complete.
+    Epoch(&'a EpochSummary),
+    /// One more arc has been scored on the whole validation split.
+    Selecting {
+        /// Arcs scored.
+        done: usize,
+        /// Arcs to score.
+        total: usize,
+        /// The best so far among those from the policy.
+        best: &'a Candidate,
+    },
+    /// A checkpoint is on the disk.
+    Saved {
+        /// The checkpoint file.
+        path: &'a Path,
+    },
+    /// The time limit changed the number of epochs.
+    Replanned {
+        /// Epochs the run will have in all.
+        epochs: u64,
+    },
+    /// The run is complete and all its files are written.
+    Finished {
+        /// The arc found or trained.
+        arc: &'a Arc,
+        /// Its accuracy on the validation split, 0 to 1.
+        valid_accuracy: f64,
+    },
+}
+
+/// What an epoch came to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct EpochSummary {
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Epochs planned.
+    pub epochs: u64,
+    /// Learning rate of the child.
+    pub lr: f32,
+    /// Mean training loss, in nats.
+    pub loss: f64,
+    /// Accuracy on the training minibatches as they were seen.
+    pub train_accuracy: f64,
+    /// Accuracy on the whole validation split: of the policy's likeliest arc (search) or of the network (train).
+    pub valid_accuracy: f64,
+    /// The best `valid_accuracy` so far.
+    pub best_valid_accuracy: f64,
+    /// What the controller did (search only).
+    pub policy: Option<PolicySummary>,
+    /// Wall time of the epoch.
+    pub seconds: f64,
+}
+
+/// What the controller did in an epoch.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PolicySummary {
+    /// Mean accuracy of the sampled arcs on their validation minibatches.
+    pub accuracy: f64,
+    /// Mean reward.
+    pub reward: f64,
+    /// Baseline at the end of the epoch.
+    pub baseline: f64,
+    /// Mean entropy, in nats.
+    pub entropy: f64,
+    /// How often each operation was sampled in normal and in reduction cells; each sums to 1. Indexed by
+    /// [`enas_arc::Op::id`].
+    pub op_frequencies: [[f64; 5]; 2],
+    /// The likeliest arc at the end of the epoch.
+    pub greedy: Arc,
+}
