@@ -1,2 +1,61 @@
 //! What an ENAS micro architecture is: operations, cells, arcs, as plain data.
+//!
+//! A *state* is a feature map inside a cell. States 0 and 1 are the outputs of the layer before the previous one
+//! and of the previous one; every [`Node`] adds one more by applying an [`Op`] to each of two earlier states and
+//! summing the results. A [`Cell`] is a list of such nodes; the states that none of them reads, its *loose ends*,
+//! make up its output. An [`Arc`] is one cell for the normal layers and one of equal length for the reduction
+//! layers of a network, and the [`Space`] is the set of all arcs with so many nodes (Pham et al., "Efficient Neural
+//! Architecture Search via Parameter Sharing", 2018, section 2.4). Everything here is checked when it is built and
+//! valid from then on. The crate knows no tensors, no weights and no files.
+//!
+//! An arc has two written forms. The integer form is the one of the authors' code: `input op input op` per node,
+//! the normal cell first. The readable form names the operations and is meant to be edited by hand.
+//!
+//! ```
+//! use enas_arc::{Arc, Op, Space};
+//!
+//! let arc: Arc = "1 2 0 0 2 4 1 0  0 1 1 3 0 0 0 4".parse()?;
+//! assert_eq!(arc.n_nodes(), 2);
+//! assert_eq!(arc.normal().nodes()[1].x.op, Op::Identity);
+//! assert_eq!(arc.normal().loose_ends(), [3]);
+//! assert_eq!(arc.reduction().loose_ends(), [2, 3]);
+//!
+//! assert_eq!(
+//!     arc.readable(),
+//!     "normal:\n\
+//!      \x20 2 = avg-pool-3x3(1) + sep-conv-3x3(0)\n\
+//!      \x20 3 = identity(2) + sep-conv-3x3(1)\n\
+//!      reduction:\n\
+//!      \x20 2 = sep-conv-5x5(0) + max-pool-3x3(1)\n\
+//!      \x20 3 = sep-conv-3x3(0) + identity(0)\n"
+//! );
+//! assert_eq!(Arc::parse_any(&arc.readable())?, arc);
+//!
+//! let error = "1 2 0 0 2 4 5 0 0 1 1 3 0 0 0 4".parse::<Arc>().unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "position 6 (normal cell, node 3, second input): 5 is out of range, allowed 0..=2"
+//! );
+//!
+//! assert_eq!(Space { n_nodes: 5 }.size(), 2.562890625e25);
+//! # Ok::<(), enas_arc::ArcError>(())
+//! ```
 #![forbid(unsafe_code)]
+
+mod op;
+
+mod cell;
+
+mod arc;
+
+mod readable;
+
+mod space;
+
+mod error;
+
+pub use arc::Arc;
+pub use cell::{Branch, Cell, CellKind, Node};
+pub use error::{ArcError, Field, Place, Position, Slot};
+pub use op::Op;
+pub use space::Space;

@@ -1,0 +1,217 @@
+//! The readable form of an arc: printing and parsing. The integer form is not read here.
+//!
+//! ```text
+//! arc    = cell("normal") cell("reduction")
+//! cell   = name ":" node+
+//! node   = number "=" branch "+" branch ";"*
+//! branch = operation "(" number ")"
+//! ```
+//!
+//! Space and line breaks may stand between any two tokens. The numbers of the nodes are redundant but must be there
+//! and right: a person who moves a line is told, instead of getting another graph.
+
+use std::fmt::Write;
+
+use crate::arc::Arc;
+use crate::cell::{Branch, Cell, CellKind, N_INPUTS, Node};
+use crate::error::{ArcError, Field, Place, Position, Slot, is_integer, shorten};
+use crate::op::Op;
+
+/// Writes `arc`, one line per node.
+pub(crate) fn print(arc: &Arc) -> String {
+    let mut text = String::new();
+    for (kind, cell) in [(CellKind::Normal, arc.normal()), (CellKind::Reduction, arc.reduction())] {
+        writeln!(text, "{kind}:").expect("a string takes any text");
+        for (i, Node { x, y }) in cell.nodes().iter().enumerate() {
+            writeln!(text, "  {} = {}({}) + {}({})", i + N_INPUTS, x.op, x.input, y.op, y.input)
+                .expect("a string takes any text");
+        }
+    }
+    text
+}
+
+/// Reads an arc.
+pub(crate) fn parse(text: &str) -> Result<Arc, ArcError> {
+    if text.trim().is_empty() {
+        return Err(ArcError::Empty);
+    }
+    let mut tokens = Tokens { all: tokens(text), next: 0 };
+    let normal = tokens.cell(CellKind::Normal, "`normal:`")?;
+    let next = format!("node {} or `reduction:`", normal.n_nodes() + N_INPUTS);
+    let reduction = tokens.cell(CellKind::Reduction, &next)?;
+    tokens.take("the end", |text| text.is_empty().then_some(()))?;
+    Arc::new(normal, reduction)
+}
+
+/// A word (name or number), or a single other character. The end is an empty token.
+#[derive(Clone, Copy)]
+struct Token<'a> {
+    text: &'a str,
+    place: Place,
+}
+
+struct Tokens<'a> {
+    // Invariant: the last token is the end, and `next` never passes it.
+    all: Vec<Token<'a>>,
+    next: usize,
+}
+
+impl<'a> Tokens<'a> {
+    fn cell(&mut self, kind: CellKind, expected: &str) -> Result<Cell, ArcError> {
+        self.take(expected, |text| text.eq_ignore_ascii_case(kind.name()).then_some(()))?;
+        self.symbol(":")?;
+        let mut nodes = Vec::new();
+        while nodes.is_empty() || is_integer(self.peek().text) {
+            nodes.push(self.node(kind, nodes.len() + N_INPUTS)?);
+        }
+        Cell::new(nodes)
+    }
+
+    fn node(&mut self, cell: CellKind, node: usize) -> Result<Node, ArcError> {
+        self.take(&format!("node {node}"), |text| (text.parse() == Ok(node)).then_some(()))?;
+        self.symbol("=")?;
+        let slot = |field| Slot { cell: Some(cell), node, field };
+        let x = self.branch(slot(Field::FirstInput))?;
+        self.symbol("+")?;
+        let y = self.branch(slot(Field::SecondInput))?;
+        while self.peek().text == ";" {
+            self.symbol(";")?;
+        }
+        Ok(Node { x, y })
+    }
+
+    fn branch(&mut self, slot: Slot) -> Result<Branch, ArcError> {
+        let names = Op::ALL.map(Op::name).join(", ");
+        let op = self.take(&format!("an operation ({names})"), Op::from_name)?;
+        self.symbol("(")?;
+        let Token { place, .. } = self.peek();
+        let digits =
+            self.take(&format!("a state, 0..={}", slot.max()), |text| is_integer(text).then_some(text))?;
+        let input = Position { place, slot }.check_text(digits)?;
+        self.symbol(")")?;
+        Ok(Branch { input, op })
+    }
+
+    fn symbol(&mut self, symbol: &str) -> Result<(), ArcError> {
+        self.take(&format!("`{symbol}`"), |text| (text == symbol).then_some(()))
+    }
+
+    /// Moves past the next token if `accept` takes its text; otherwise says that something else was expected.
+    fn take<T>(&mut self, expected: &str, accept: impl FnOnce(&'a str) -> Option<T>) -> Result<T, ArcError> {
+        let Token { text, place } = self.peek();
+        let Some(accepted) = accept(text) else {
+            let found = if text.is_empty() { "the end".to_owned() } else { format!("`{}`", shorten(text)) };
+            return Err(ArcError::Syntax { place, expected: expected.to_owned(), found });
+        };
+        self.next = (self.next + 1).min(self.all.len() - 1);
+        Ok(accepted)
+    }
+
+    fn peek(&self) -> Token<'a> {
+        self.all[self.next]
+    }
+}
+
+fn tokens(text: &str) -> Vec<Token<'_>> {
+    let mut tokens = Vec::new();
+    let mut end = Place::Text { line: 1, column: 1 };
+    for (line, mut rest) in (1..).zip(text.lines()) {
+        let mut column = 1;
+        while let Some(first) = rest.chars().next() {
+            let word_len = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+            let (text, tail) = rest.split_at(word_len.max(first.len_utf8()));
+            if !first.is_whitespace() {
+                tokens.push(Token { text, place: Place::Text { line, column } });
+            }
+            column += text.chars().count();
+            rest = tail;
+        }
+        end = Place::Text { line, column };
+    }
+    tokens.push(Token { text: "", place: end });
+    tokens
+}
+
+/// Whether `c` can be part of a name or of a number; names of operations have a `-` in them.
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '-' || c == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE_NODE: &str =
+        "normal: 2 = identity(0) + identity(1); reduction: 2 = max-pool-3x3(1) + identity(1)";
+
+    fn message(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn space_case_and_separators_are_free() {
+        let arc: Arc = "0 4 1 4 1 3 1 4".parse().unwrap();
+        for text in [
+            ONE_NODE,
+            &ONE_NODE.replace(';', "\r\n"),
+            &ONE_NODE.replace(' ', ""),
+            &ONE_NODE.to_uppercase(),
+            &format!("\n {ONE_NODE} ;\n"),
+        ] {
+            assert_eq!(parse(text), Ok(arc.clone()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_input_is_named_by_line_column_and_meaning() {
+        assert_eq!(
+            message("normal:\n  2 = identity(0) + identity(2)"),
+            "line 2, column 30 (normal cell, node 2, second input): 2 is out of range, allowed 0..=1"
+        );
+        assert_eq!(
+            message("normal: 2 = identity(-1)"),
+            "line 1, column 22 (normal cell, node 2, first input): -1 is negative, allowed 0..=1"
+        );
+        assert_eq!(
+            message("normal: 2 = identity(99999999999999999999)"),
+            "line 1, column 22 (normal cell, node 2, first input): 99999999999999999999 is far out of range, \
+             allowed 0..=1"
+        );
+    }
+
+    #[test]
+    fn an_unknown_operation_gets_the_list_of_operations() {
+        assert_eq!(
+            message("normal:\n  2 = conv(0)"),
+            "line 2, column 7: expected an operation (sep-conv-3x3, sep-conv-5x5, avg-pool-3x3, max-pool-3x3, \
+             identity), found `conv`"
+        );
+    }
+
+    #[test]
+    fn every_gap_says_what_was_expected() {
+        for (text, expected) in [
+            ("reduction:", "line 1, column 1: expected `normal:`, found `reduction`"),
+            ("normal 2 =", "line 1, column 8: expected `:`, found `2`"),
+            ("normal: reduction:", "line 1, column 9: expected node 2, found `reduction`"),
+            ("normal: 3 = ", "line 1, column 9: expected node 2, found `3`"),
+            ("normal: 2 = identity()", "line 1, column 22: expected a state, 0..=1, found `)`"),
+            ("normal: 2 = identity(0)", "line 1, column 24: expected `+`, found the end"),
+            (
+                "normal: 2 = identity(0) + identity(1)",
+                "line 1, column 38: expected node 3 or `reduction:`, found the end",
+            ),
+            (&format!("{ONE_NODE} é"), "line 1, column 85: expected the end, found `é`"),
+        ] {
+            assert_eq!(message(text), expected);
+        }
+    }
+
+    #[test]
+    fn cells_must_be_equally_long() {
+        assert_eq!(
+            parse(&ONE_NODE.replace(';', "; 3 = identity(0) + identity(2);")),
+            Err(ArcError::NodeCounts { normal: 2, reduction: 1 })
+        );
+    }
+}

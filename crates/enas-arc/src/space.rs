@@ -1,0 +1,173 @@
+//! The search space: how many arcs there are, and a uniform draw from them. Sampling by a policy is not done here.
+
+use rand_core::RngCore;
+
+use crate::arc::Arc;
+use crate::cell::{Branch, Cell, N_INPUTS, Node};
+use crate::op::Op;
+
+/// All arcs whose cells have `n_nodes` nodes each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Space {
+    /// Nodes per cell, the paper's `B`; 5 in its experiments.
+    pub n_nodes: usize,
+}
+
+impl Space {
+    /// How many arcs there are if the order of a node's branches counts: the number of different integer forms.
+    ///
+    /// `∏ₖ (5k)²` per cell, where `k = 2, 3, …` states can be read by a node. Infinite beyond the range of `f64`.
+    pub fn size(self) -> f64 {
+        self.product(|branches| branches * branches)
+    }
+
+    /// How many arcs there are if the order of a node's branches does not count: of [`Arc::canonical`] forms.
+    ///
+    /// Graphs that differ in the order of their nodes still count apart.
+    pub fn canonical_size(self) -> f64 {
+        self.product(|branches| branches * (branches + 1.0) / 2.0)
+    }
+
+    /// The entropy of the uniform distribution in nats, `ln size`: no policy has more.
+    pub fn max_entropy(self) -> f64 {
+        let node = |n_states: f64| 2.0 * (n_states.ln() + (Op::ALL.len() as f64).ln());
+        2.0 * self.choices().map(node).sum::<f64>()
+    }
+
+    /// The product over the nodes of both cells of `per_node(possible branches)`.
+    fn product(self, per_node: impl Fn(f64) -> f64) -> f64 {
+        let cell: f64 = self.choices().map(|n_states| per_node(n_states * Op::ALL.len() as f64)).product();
+        cell * cell
+    }
+
+    /// For each node of a cell, the number of states that it can read.
+    fn choices(self) -> impl Iterator<Item = f64> {
+        (0..self.n_nodes).map(|node| (node + N_INPUTS) as f64)
+    }
+}
+
+impl Arc {
+    /// An arc drawn uniformly from the [`Space`] with `n_nodes` nodes.
+    ///
+    /// The numbers are drawn in the order of the integer form, each from one `next_u64`, or from more with a chance
+    /// below 10⁻¹⁷: the same generator gives the same arc in every version.
+    ///
+    /// # Panics
+    ///
+    /// If `n_nodes` is 0: there is no such arc.
+    pub fn random(n_nodes: usize, rng: &mut impl RngCore) -> Arc {
+        assert!(n_nodes > 0, "a cell has at least one node");
+        let normal = random_cell(n_nodes, rng);
+        let reduction = random_cell(n_nodes, rng);
+        Arc::new(normal, reduction).expect("both cells were drawn with the same number of nodes")
+    }
+}
+
+fn random_cell(n_nodes: usize, rng: &mut impl RngCore) -> Cell {
+    let mut branch = |n_states| {
+        let input = below(n_states, rng);
+        Branch { input, op: Op::ALL[below(Op::ALL.len(), rng)] }
+    };
+    let nodes = (0..n_nodes).map(|node| Node { x: branch(node + N_INPUTS), y: branch(node + N_INPUTS) });
+    Cell::new(nodes.collect()).expect("every input was drawn from the states before its node")
+}
+
+/// A number of `0..n`, all equally likely; `n` is not 0.
+fn below(n: usize, rng: &mut impl RngCore) -> usize {
+    let n = n as u64;
+    // Values past the last whole multiple of n are drawn again: they would make small results likelier.
+    let surplus = (u64::MAX % n + 1) % n;
+    loop {
+        let value = rng.next_u64();
+        if value <= u64::MAX - surplus {
+            return (value % n) as usize;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha8Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn five_nodes_give_the_published_size() {
+        let space = Space { n_nodes: 5 };
+        assert_eq!(space.size(), 5.0625e12 * 5.0625e12);
+        assert!((space.max_entropy() - space.size().ln()).abs() < 1e-12, "{}", space.max_entropy());
+        assert!((space.max_entropy() - 58.5057).abs() < 1e-4, "{}", space.max_entropy());
+    }
+
+    #[test]
+    fn sizes_of_one_node_can_be_counted() {
+        let mut forms = std::collections::BTreeSet::new();
+        let mut canonical = std::collections::BTreeSet::new();
+        for code in 0..10_000 {
+            let (normal, reduction) = (code / 100, code % 100);
+            let digits = [normal / 10, normal % 10, reduction / 10, reduction % 10];
+            let ints: Vec<i64> = digits.iter().flat_map(|branch| [branch / 5, branch % 5]).collect();
+            let arc = Arc::from_ints(&ints).unwrap();
+            canonical.insert(arc.canonical());
+            forms.insert(arc);
+        }
+        let space = Space { n_nodes: 1 };
+        assert_eq!(forms.len() as f64, space.size());
+        assert_eq!(canonical.len() as f64, space.canonical_size());
+    }
+
+    #[test]
+    fn every_value_of_every_position_is_equally_likely() {
+        const N: usize = 20_000;
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut counts = vec![[0usize; 5]; 24];
+        for _ in 0..N {
+            for (position, value) in Arc::random(3, &mut rng).to_ints().into_iter().enumerate() {
+                counts[position][value] += 1;
+            }
+        }
+        for (position, counts) in counts.iter().enumerate() {
+            let n_values = if position % 2 == 1 { 5 } else { position % 12 / 4 + 2 };
+            let p = 1.0 / n_values as f64;
+            let (mean, sd) = (N as f64 * p, (N as f64 * p * (1.0 - p)).sqrt());
+            for (value, &count) in counts.iter().enumerate() {
+                let expected = if value < n_values { mean } else { 0.0 };
+                let distance = (count as f64 - expected).abs();
+                assert!(
+                    distance <= 5.0 * sd,
+                    "{count} of {N} at {position} are {value}, expected {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn values_that_would_bias_the_draw_are_drawn_again() {
+        struct Listed(Vec<u64>);
+        impl RngCore for Listed {
+            fn next_u32(&mut self) -> u32 {
+                self.next_u64() as u32
+            }
+            fn next_u64(&mut self) -> u64 {
+                self.0.remove(0)
+            }
+            fn fill_bytes(&mut self, bytes: &mut [u8]) {
+                bytes.fill(self.next_u64() as u8);
+            }
+        }
+        // 2^64 is a multiple of 5 plus 1, so exactly the largest value is surplus; for 4 none is.
+        assert_eq!(below(5, &mut Listed(vec![u64::MAX, 7])), 2);
+        assert_eq!(below(5, &mut Listed(vec![u64::MAX - 1, 7])), 4);
+        assert_eq!(below(4, &mut Listed(vec![u64::MAX, 7])), 3);
+    }
+
+    #[test]
+    fn the_same_generator_gives_the_same_arc_in_every_version() {
+        let arc = Arc::random(5, &mut ChaCha8Rng::seed_from_u64(7));
+        assert_eq!(
+            arc.to_string(),
+            "1 4 1 3 1 3 1 0 1 0 0 0 0 3 3 4 2 1 2 3 1 3 1 1 0 1 2 0 1 3 0 0 3 1 1 0 2 3 4 1"
+        );
+    }
+}
