@@ -154,6 +154,7 @@ mod tests {
         for text in [
             ONE_NODE,
             &ONE_NODE.replace(';', "\r\n"),
+            &ONE_NODE.replace('(', "\n("),
             &ONE_NODE.replace(' ', ""),
             &ONE_NODE.to_uppercase(),
             &format!("\n {ONE_NODE} ;\n"),
