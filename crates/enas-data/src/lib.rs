@@ -1,2 +1,60 @@
 //! Pictures to batches: folders, zips and the built-in digits, checked, augmented and prefetched.
+//!
+//! [`load`] reads class folders (or a zip of them, or the embedded digits) into memory as a [`Dataset`] of three
+//! [`Split`]s, and says what is wrong with them where something is. A split hands out [`Batch`]es: shuffled and
+//! varied for training, in order for evaluation, or drawn by chance for a reward. [`prepare`] does to a single
+//! new picture exactly what loading did to the training pictures.
+//!
+//! Knows images and labels; knows nothing of networks or architectures.
+//!
+//! ```
+//! use enas_data::{Config, EpochPlan};
+//! use enas_rng::Seed;
+//!
+//! # fn main() -> Result<(), enas_data::Error> {
+//! let config = Config { image_size: 8, ..Config::default() };
+//! let data = enas_data::load(&config, Seed::new(1))?;
+//! assert_eq!((data.name.as_str(), data.classes.len()), ("digits", 10));
+//!
+//! let first = data.train.epoch(&EpochPlan::new(0, 32))?.next().expect("the split is not empty");
+//! assert_eq!(first.images.len(), 32 * data.channels * data.height * data.width);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
+
+pub mod augment;
+mod batches;
+mod config;
+mod dataset;
+mod decode;
+pub mod digits;
+mod error;
+mod layout;
+mod load;
+mod normalize;
+mod prepare;
+mod resize;
+mod source;
+mod split;
+
+pub use batches::{Batch, Batches, EpochPlan, Last};
+pub use config::{Config, DIGITS, NormalizationMode};
+pub use dataset::{Dataset, Fingerprint, Skipped, Split};
+pub use error::{Error, PictureError};
+pub use layout::Part;
+pub use load::{load, load_labelled, load_with_split};
+pub use normalize::Normalization;
+pub use prepare::{InputSpec, is_picture_name, prepare, prepare_file};
+pub use resize::{Filter, Resize};
+pub use split::SplitFile;
+
+use enas_rng::Seed;
+
+/// The built-in digits at their own size of 8 x 8, grey, not augmented, normalised per channel.
+///
+/// # Errors
+/// None in practice; the signature is that of [`load`].
+pub fn digits() -> Result<Dataset, Error> {
+    load(&Config { image_size: digits::SIDE, ..Config::default() }, Seed::new(0))
+}

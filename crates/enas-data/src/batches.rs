@@ -1,0 +1,235 @@
+//! Minibatches from a split: in a fresh order every epoch, in stored order, or drawn by chance.
+//!
+//! Which pictures a batch holds and how they are varied follows from the seed and the position alone, so the
+//! threads that prepare batches ahead of time can neither reorder nor change them.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use crate::dataset::Split;
+use crate::error::Error;
+
+/// Pictures that go through the network together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// `[n, c, h, w]`, normalised.
+    pub images: Vec<f32>,
+    /// `[n]`
+    pub labels: Vec<u32>,
+    /// Positions in the split, `[n]`.
+    pub indices: Vec<usize>,
+}
+
+impl Batch {
+    /// Number of pictures.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are no pictures; no method of [`Split`] makes such a batch.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+/// What becomes of the pictures that do not fill a last batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Last {
+    /// They form a shorter batch.
+    #[default]
+    Keep,
+    /// They are left out in this epoch; another epoch leaves out others.
+    Drop,
+}
+
+/// One pass over a split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochPlan {
+    /// Number of the pass: chooses order and variations.
+    pub epoch: u64,
+    /// Pictures per batch.
+    pub batch_size: usize,
+    /// What becomes of the rest.
+    pub last: Last,
+    /// Batches to leave out at the beginning, for going on in the middle of an epoch.
+    pub skip: usize,
+    /// Threads that prepare batches; no result depends on it.
+    pub workers: usize,
+}
+
+impl EpochPlan {
+    /// A whole pass that keeps the last short batch, prepared by one thread.
+    pub fn new(epoch: u64, batch_size: usize) -> Self {
+        Self { epoch, batch_size, last: Last::Keep, skip: 0, workers: 1 }
+    }
+}
+
+/// Batches that each worker may have waiting: enough to cover a hiccup, little memory.
+const AHEAD: usize = 2;
+
+impl Split {
+    /// Batches of one epoch: every picture once, in an order of its own, varied as configured.
+    ///
+    /// # Errors
+    /// [`Error::BatchSize`] if the batch size is zero, or no batch would be left.
+    pub fn epoch(&self, plan: &EpochPlan) -> Result<Batches, Error> {
+        let n_batches = self.n_batches(plan.batch_size, plan.last)?;
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        self.inner.seed.stream("order", &[plan.epoch]).shuffle(&mut order);
+        let chunks: Vec<Vec<usize>> =
+            order.chunks(plan.batch_size).take(n_batches).skip(plan.skip).map(<[usize]>::to_vec).collect();
+        Ok(Batches::start(self, chunks, Some(plan.epoch), plan.workers))
+    }
+
+    /// All pictures in stored order, as they are, for evaluation; the last batch may be short.
+    ///
+    /// # Errors
+    /// [`Error::BatchSize`] if the batch size is zero.
+    pub fn ordered(&self, batch_size: usize) -> Result<Batches, Error> {
+        self.n_batches(batch_size, Last::Keep)?;
+        let order: Vec<usize> = (0..self.len()).collect();
+        let chunks = order.chunks(batch_size).map(<[usize]>::to_vec).collect();
+        Ok(Batches::start(self, chunks, None, 1))
+    }
+
+    /// A full batch of pictures drawn by chance, as they are: the minibatch a reward is measured on.
+    ///
+    /// No picture comes twice unless the split has fewer than `batch_size`; then each comes equally often,
+    /// give or take one. The draw depends on the seed and `position` (epoch, step, …) alone.
+    ///
+    /// # Errors
+    /// [`Error::BatchSize`] if the batch size is zero.
+    pub fn draw(&self, position: &[u64], batch_size: usize) -> Result<Batch, Error> {
+        self.n_batches(batch_size, Last::Keep)?;
+        let mut stream = self.inner.seed.stream("draw", position);
+        let mut chosen = Vec::with_capacity(batch_size);
+        while chosen.len() < batch_size {
+            let mut order: Vec<usize> = (0..self.len()).collect();
+            let wanted = self.len().min(batch_size - chosen.len());
+            // Only as much of a shuffle as is needed.
+            for i in 0..wanted {
+                order.swap(i, i + stream.below(self.len() - i));
+            }
+            chosen.extend_from_slice(&order[..wanted]);
+        }
+        Ok(self.gather(chosen))
+    }
+
+    /// A batch of the given pictures, as they are.
+    ///
+    /// # Panics
+    /// If there is no such picture.
+    pub fn gather(&self, indices: Vec<usize>) -> Batch {
+        self.batch(indices, None)
+    }
+
+    /// Number of batches of an epoch.
+    ///
+    /// # Errors
+    /// [`Error::BatchSize`] if the batch size is zero, or no batch would be left.
+    pub fn n_batches(&self, batch_size: usize, last: Last) -> Result<usize, Error> {
+        let wrong =
+            |remedy| Error::BatchSize { batch_size, n: self.len(), split: self.part().name(), remedy };
+        if batch_size == 0 {
+            return Err(wrong("the batch size must be at least 1"));
+        }
+        match (last, self.len() / batch_size) {
+            (Last::Drop, 0) => Err(wrong("lower the batch size or keep the last short batch")),
+            (Last::Drop, n) => Ok(n),
+            (Last::Keep, _) => Ok(self.len().div_ceil(batch_size)),
+        }
+    }
+
+    fn batch(&self, indices: Vec<usize>, epoch: Option<u64>) -> Batch {
+        let size = self.inner.shape.len();
+        let mut images = vec![0.0; indices.len() * size];
+        for (&i, image) in indices.iter().zip(images.chunks_exact_mut(size)) {
+            match epoch {
+                Some(epoch) => self.augmented_into(i, epoch, image),
+                None => self.plain_into(i, image),
+            }
+        }
+        let labels = indices.iter().map(|&i| self.inner.labels[i]).collect();
+        Batch { images, labels, indices }
+    }
+}
+
+/// Batches prepared ahead of time on other threads, handed out in order.
+///
+/// Dropping it early stops the threads and waits for them.
+#[derive(Debug)]
+pub struct Batches {
+    /// Worker `k` of `n` makes batches `k, k + n, k + 2n, …`.
+    workers: Vec<Worker>,
+    next: usize,
+    end: usize,
+}
+
+#[derive(Debug)]
+struct Worker {
+    batches: Receiver<Batch>,
+    thread: JoinHandle<()>,
+}
+
+impl Batches {
+    fn start(split: &Split, chunks: Vec<Vec<usize>>, epoch: Option<u64>, workers: usize) -> Self {
+        let end = chunks.len();
+        let n = workers.clamp(1, end.max(1));
+        let mut shares = vec![Vec::new(); n];
+        chunks.into_iter().enumerate().for_each(|(i, chunk)| shares[i % n].push(chunk));
+        let worker = |share| {
+            let (sender, batches) = sync_channel(AHEAD);
+            let split = split.clone();
+            Worker { batches, thread: thread::spawn(move || prepare(&split, share, epoch, &sender)) }
+        };
+        Self { workers: shares.into_iter().map(worker).collect(), next: 0, end }
+    }
+}
+
+/// Makes batches until all are made or nobody wants them any more.
+fn prepare(split: &Split, chunks: Vec<Vec<usize>>, epoch: Option<u64>, sender: &SyncSender<Batch>) {
+    for chunk in chunks {
+        if sender.send(split.batch(chunk, epoch)).is_err() {
+            return;
+        }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        if self.next == self.end {
+            return None;
+        }
+        let turn = self.next % self.workers.len();
+        match self.workers[turn].batches.recv() {
+            Ok(batch) => {
+                self.next += 1;
+                Some(batch)
+            }
+            // The worker ended before its last batch, so it panicked; ending quietly would shorten the epoch.
+            Err(_) => match self.workers.swap_remove(turn).thread.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => unreachable!("a worker sends all of its batches before it ends"),
+            },
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.end - self.next, Some(self.end - self.next))
+    }
+}
+
+impl ExactSizeIterator for Batches {}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        for worker in self.workers.drain(..) {
+            // A sender that is waiting for room fails once its receiver is gone.
+            drop(worker.batches);
+            // A panic of the worker has been passed on already, or concerns batches that nobody asked for.
+            drop(worker.thread.join());
+        }
+    }
+}

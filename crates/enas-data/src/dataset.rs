@@ -1,0 +1,195 @@
+//! A loaded data set in memory. How it came there is in `load`, how batches are made in `batches`.
+
+use std::sync::Arc as SyncArc;
+
+use enas_rng::Seed;
+use serde::{Deserialize, Serialize};
+
+use crate::augment::{self, Mode, Shape, When};
+use crate::layout::Part;
+use crate::normalize::Normalization;
+use crate::split::SplitFile;
+
+/// Pictures with labels in three parts, ready to be served.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// A short name for run folders: the last part of the path without extension, or `digits`.
+    pub name: String,
+    /// Class names; a label is an index into this list. In byte order of the folder names.
+    pub classes: Vec<String>,
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// Rows of every picture.
+    pub height: usize,
+    /// Columns of every picture.
+    pub width: usize,
+    /// What weights are fitted to, augmented copies included.
+    pub train: Split,
+    /// What choices are made by.
+    pub valid: Split,
+    /// What the final accuracy is measured with.
+    pub test: Split,
+    /// Files that could not be used, in the order of their names.
+    pub skipped: Vec<Skipped>,
+    /// What identifies the files, for the manifest of a run.
+    pub fingerprint: Fingerprint,
+    /// The moments of the training split: what a model file stores and new pictures are normalised with.
+    pub normalization: Normalization,
+}
+
+/// A file that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// Name below the root of the data.
+    pub path: String,
+    /// Why it could not be used.
+    pub reason: String,
+}
+
+/// Identifies the picture files of a data set, whatever folder or archive they are read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprint {
+    /// Picture files, unusable ones included.
+    pub files: usize,
+    /// SHA-256, in hexadecimal, over each file's name, a zero byte and the SHA-256 of its bytes, in byte order
+    /// of the names. The built-in digits count their 64 pixels as bytes.
+    pub sha256: String,
+}
+
+impl Dataset {
+    /// The part of that name.
+    pub fn split(&self, part: Part) -> &Split {
+        match part {
+            Part::Train => &self.train,
+            Part::Valid => &self.valid,
+            Part::Test => &self.test,
+        }
+    }
+
+    /// Which file went where, to be stored with a run.
+    pub fn split_file(&self) -> SplitFile {
+        let names = |split: &Split| split.inner.paths.clone();
+        SplitFile {
+            classes: self.classes.clone(),
+            train: names(&self.train),
+            valid: names(&self.valid),
+            test: names(&self.test),
+        }
+    }
+}
+
+/// One part of a data set. Cloning is cheap: the pixels are shared.
+#[derive(Clone, Debug)]
+pub struct Split {
+    pub(crate) inner: SyncArc<Inner>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Inner {
+    pub(crate) part: Part,
+    pub(crate) shape: Shape,
+    /// `[n, c, h, w]`
+    pub(crate) pixels: Vec<u8>,
+    pub(crate) labels: Vec<u32>,
+    /// One name per file; `copies` consecutive pictures belong to each.
+    pub(crate) paths: Vec<String>,
+    /// Pictures per file: augmented copies, then the original.
+    pub(crate) copies: usize,
+    pub(crate) normalization: Normalization,
+    pub(crate) augment: augment::Config,
+    pub(crate) seed: Seed,
+}
+
+impl Split {
+    /// Number of pictures, augmented copies included.
+    pub fn len(&self) -> usize {
+        self.inner.labels.len()
+    }
+
+    /// Whether there are no pictures; never the case for a loaded data set.
+    pub fn is_empty(&self) -> bool {
+        self.inner.labels.is_empty()
+    }
+
+    /// Which part of the data set this is.
+    pub fn part(&self) -> Part {
+        self.inner.part
+    }
+
+    /// The label of every picture.
+    pub fn labels(&self) -> &[u32] {
+        &self.inner.labels
+    }
+
+    /// The pixels of picture `i`: `[c, h, w]`, 0 to 255.
+    ///
+    /// # Panics
+    /// If there is no picture `i`.
+    pub fn image(&self, i: usize) -> &[u8] {
+        let size = self.inner.shape.len();
+        &self.inner.pixels[i * size..][..size]
+    }
+
+    /// The name, below the root of the data, of the file that picture `i` was made from.
+    ///
+    /// # Panics
+    /// If there is no picture `i`.
+    pub fn path(&self, i: usize) -> &str {
+        &self.inner.paths[i / self.inner.copies]
+    }
+
+    /// Pictures per file: 1, or `augment.n_aug` where copies were made once. The last of each group is the
+    /// original.
+    pub fn copies(&self) -> usize {
+        self.inner.copies
+    }
+
+    /// What the pixels of this part are normalised with.
+    pub fn normalization(&self) -> &Normalization {
+        &self.inner.normalization
+    }
+
+    /// The same pictures normalised otherwise: by the moments in a model file, say.
+    #[must_use]
+    pub fn with_normalization(&self, normalization: Normalization) -> Self {
+        let inner = Inner { normalization, ..Inner::clone(&self.inner) };
+        Self { inner: SyncArc::new(inner) }
+    }
+
+    /// Picture `i` as it is, normalised: `[c, h, w]`.
+    ///
+    /// # Panics
+    /// If there is no picture `i`.
+    pub fn normalized(&self, i: usize) -> Vec<f32> {
+        let mut out = vec![0.0; self.inner.shape.len()];
+        self.plain_into(i, &mut out);
+        out
+    }
+
+    /// Picture `i` as the trainer sees it in `epoch`: varied if that is asked for, and normalised, `[c, h, w]`.
+    ///
+    /// # Panics
+    /// If there is no picture `i`.
+    pub fn augmented(&self, i: usize, epoch: u64) -> Vec<f32> {
+        let mut out = vec![0.0; self.inner.shape.len()];
+        self.augmented_into(i, epoch, &mut out);
+        out
+    }
+
+    pub(crate) fn plain_into(&self, i: usize, out: &mut [f32]) {
+        self.inner.normalization.apply(self.image(i), out);
+    }
+
+    pub(crate) fn augmented_into(&self, i: usize, epoch: u64, out: &mut [f32]) {
+        let Inner { augment, shape, normalization, seed, .. } = &*self.inner;
+        if augment.mode == Mode::None || augment.when == When::Once {
+            return self.plain_into(i, out);
+        }
+        let mut stream = seed.stream("augment", &[epoch, i as u64]);
+        let mut pixels = self.image(i).to_vec();
+        augment.vary_pixels(*shape, &mut pixels, &mut stream);
+        normalization.apply(&pixels, out);
+        augment.vary_values(*shape, out, &mut stream);
+    }
+}

@@ -1,0 +1,138 @@
+//! The bytes of a file to upright 8-bit pixels. No resizing.
+
+use std::io::Cursor;
+use std::panic::{self, AssertUnwindSafe};
+
+use image::error::ImageError;
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+
+use crate::error::PictureError;
+use crate::resize::Plane;
+
+/// The largest file that is read as a picture. Larger ones are rarely pictures, and reading one costs memory
+/// for every decoding thread.
+pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// The longest side and the most decoded bytes of a picture: enough for 100 megapixels in colour.
+const MAX_SIDE: u32 = 32_768;
+const MAX_DECODED_BYTES: u64 = 512 << 20;
+
+/// Decodes a picture into `channels` planes, upright, 8 bits deep.
+///
+/// The kind of picture is taken from the content, whatever the file is called. Of an animation the first
+/// frame is used. EXIF orientation is applied, 16-bit and float samples are scaled to 8 bits, transparent
+/// pixels are laid over white, and colour becomes grey (or grey three equal planes) as `channels` asks.
+pub(crate) fn decode(bytes: &[u8], channels: usize) -> Result<Vec<Plane>, PictureError> {
+    if bytes.is_empty() {
+        return Err(PictureError::Empty);
+    }
+    // A decoder that panics on a damaged file is a bug in that decoder, but must not end the user's run.
+    let decoded = panic::catch_unwind(AssertUnwindSafe(|| decode_upright(bytes)))
+        .unwrap_or_else(|_| Err(PictureError::Decode("the decoder failed unexpectedly".into())))?;
+    Ok(planes(decoded, channels))
+}
+
+fn decode_upright(bytes: &[u8]) -> Result<DynamicImage, PictureError> {
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|e| PictureError::Read(e.to_string()))?;
+    if reader.format().is_none() {
+        return Err(PictureError::UnknownFormat);
+    }
+    reader.limits(limits());
+    let mut decoder = reader.into_decoder().map_err(explain)?;
+    if decoder.total_bytes() > MAX_DECODED_BYTES {
+        let (w, h) = decoder.dimensions();
+        return Err(PictureError::TooLarge(format!("{w} x {h} pixels need {} bytes", decoder.total_bytes())));
+    }
+    // A damaged EXIF block does not make the pixels unusable.
+    let orientation = decoder.orientation().ok();
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(explain)?;
+    if let Some(orientation) = orientation {
+        picture.apply_orientation(orientation);
+    }
+    Ok(picture)
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_DECODED_BYTES);
+    limits
+}
+
+fn explain(error: ImageError) -> PictureError {
+    match error {
+        ImageError::Limits(_) => PictureError::TooLarge(format!(
+            "a side above {MAX_SIDE} pixels or more than {} MiB decoded",
+            MAX_DECODED_BYTES >> 20
+        )),
+        other => PictureError::Decode(other.to_string()),
+    }
+}
+
+/// Splits a picture into one grey or three colour planes.
+fn planes(picture: DynamicImage, channels: usize) -> Vec<Plane> {
+    let rgba = picture.into_rgba8();
+    let (width, height) = (rgba.width() as usize, rgba.height() as usize);
+    let plane = |value: &dyn Fn([u8; 4]) -> u8| Plane {
+        width,
+        height,
+        pixels: rgba.pixels().map(|p| value(p.0)).collect(),
+    };
+    match channels {
+        1 => vec![plane(&|[r, g, b, a]| grey(over_white(r, a), over_white(g, a), over_white(b, a)))],
+        _ => (0..3).map(|c| plane(&|p| over_white(p[c], p[3]))).collect(),
+    }
+}
+
+/// Lays a sample of the given opacity over white, the paper most pictures with transparency were made for.
+fn over_white(value: u8, alpha: u8) -> u8 {
+    let (value, alpha) = (u32::from(value), u32::from(alpha));
+    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
+/// `0.299 r + 0.587 g + 0.114 b` in OpenCV's 14-bit fixed point; equal channels keep their value exactly.
+fn grey(r: u8, g: u8, b: u8) -> u8 {
+    ((4899 * u32::from(r) + 9617 * u32::from(g) + 1868 * u32::from(b) + (1 << 13)) >> 14) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_weights_are_the_television_ones_and_keep_grey() {
+        assert_eq!((grey(255, 0, 0), grey(0, 255, 0), grey(0, 0, 255)), (76, 150, 29));
+        assert!((0..=255).all(|v| grey(v, v, v) == v));
+    }
+
+    #[test]
+    fn transparency_lies_over_white() {
+        assert_eq!((over_white(10, 255), over_white(10, 0), over_white(0, 128)), (10, 255, 127));
+    }
+
+    #[test]
+    fn no_bytes_and_no_picture_are_told_apart() {
+        assert!(matches!(decode(&[], 1), Err(PictureError::Empty)));
+        assert!(matches!(decode(b"<html>not found</html>", 1), Err(PictureError::UnknownFormat)));
+    }
+
+    /// A PNG header that promises 100,000 x 100,000 pixels, with a valid checksum and nothing behind it.
+    #[test]
+    fn a_decompression_bomb_is_refused_before_memory_is_taken() {
+        let mut bomb = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+        bomb.extend([0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0, 8, 2, 0, 0, 0, 0xbc, 0x2c, 0x10, 0x7f]);
+        let crc = crc32(&bomb[12..29]).to_be_bytes();
+        bomb[29..33].copy_from_slice(&crc);
+        bomb.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
+        assert!(matches!(decode(&bomb, 3), Err(PictureError::TooLarge(_))), "{:?}", decode(&bomb, 3));
+    }
+
+    /// The CRC-32 of PNG chunks, bit by bit.
+    fn crc32(bytes: &[u8]) -> u32 {
+        let step = |crc: u32| if crc & 1 == 1 { 0xEDB8_8320 ^ (crc >> 1) } else { crc >> 1 };
+        !bytes.iter().fold(!0u32, |crc, &b| (0..8).fold(crc ^ u32::from(b), |c, _| step(c)))
+    }
+}

@@ -1,0 +1,231 @@
+//! What the folders of a source mean: classes, and perhaps splits. No pixels, no randomness.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::source::Source;
+
+/// One of the three parts of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Pictures that weights are fitted to.
+    Train,
+    /// Pictures that choices are made by.
+    Valid,
+    /// Pictures that only the final accuracy is measured with.
+    Test,
+}
+
+impl Part {
+    /// All parts in the usual order.
+    pub const ALL: [Part; 3] = [Part::Train, Part::Valid, Part::Test];
+
+    /// `train`, `valid` or `test`: also the name of the folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Train => "train",
+            Part::Valid => "valid",
+            Part::Test => "test",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Part> {
+        Part::ALL.into_iter().find(|p| p.name() == name)
+    }
+}
+
+/// A picture with its class and, where the folders say so, its part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// Index into [`Source::files`].
+    pub(crate) file: usize,
+    /// Index into [`Layout::classes`].
+    pub(crate) class: usize,
+    pub(crate) part: Option<Part>,
+}
+
+/// The classes of a source and every picture that belongs to one.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Class names in byte order.
+    pub(crate) classes: Vec<String>,
+    /// In the byte order of the file names.
+    pub(crate) items: Vec<Item>,
+    /// Whether `valid` has to be taken out of `train`.
+    pub(crate) valid_is_missing: bool,
+}
+
+/// Whether a folder of this name is taken for a split.
+pub(crate) fn is_split_name(name: &str) -> bool {
+    Part::from_name(name).is_some()
+}
+
+/// Recognises one of the two promised layouts.
+///
+/// Folders called `train`, `valid` or `test` that hold further folders make a layout with splits; otherwise
+/// every top-level folder is a class.
+pub(crate) fn read(source: &Source) -> Result<Layout, Error> {
+    let top = children(source, "");
+    if top.is_empty() {
+        return Err(problem(source, format!("it has no class folders, {}", loose_pictures(source))));
+    }
+    let splits: Vec<&str> = top.iter().copied().filter(|name| is_split_name(name)).collect();
+    if splits.iter().any(|split| !children(source, split).is_empty()) {
+        return with_splits(source, &top);
+    }
+    if !splits.is_empty() && splits.len() == top.len() {
+        let found = splits.join(", ");
+        return Err(problem(
+            source,
+            format!("{found} hold no class folders; pictures belong into train/<class>/, test/<class>/"),
+        ));
+    }
+    without_splits(source, &top)
+}
+
+/// All pictures below `DIR/<class>/`, where the classes are already known (those of a model, say).
+pub(crate) fn read_known_classes(source: &Source, classes: &[String]) -> Result<Layout, Error> {
+    let (_, mut items) = without_splits(source, &children(source, "")).map(|l| (l.classes, l.items))?;
+    let found = children(source, "");
+    let unknown: Vec<String> =
+        found.iter().filter(|f| !classes.iter().any(|c| c == *f)).map(|f| f.to_string()).collect();
+    if !unknown.is_empty() {
+        return Err(Error::UnknownClasses {
+            split: "the folder".into(),
+            reference: "the model",
+            path: source.path.clone(),
+            classes: unknown,
+        });
+    }
+    for item in &mut items {
+        let name = found[item.class];
+        item.class = classes.iter().position(|c| c == name).expect("unknown classes were refused above");
+    }
+    Ok(Layout { classes: classes.to_vec(), items, valid_is_missing: false })
+}
+
+fn problem(source: &Source, problem: String) -> Error {
+    Error::Layout { path: source.path.clone(), problem }
+}
+
+fn loose_pictures(source: &Source) -> String {
+    match source.files.iter().filter(|f| !f.contains('/')).count() {
+        0 => {
+            "nor any picture; expected train/<class>/, valid/<class>/, test/<class>/ or just <class>/".into()
+        }
+        n => format!("only {n} pictures side by side; put each into a folder named after its class"),
+    }
+}
+
+/// Names of the folders directly in `parent` ("" for the root), in byte order.
+fn children<'a>(source: &'a Source, parent: &str) -> Vec<&'a str> {
+    let depth_one = |f: &'a String| {
+        let rest = if parent.is_empty() { f } else { f.strip_prefix(parent)?.strip_prefix('/')? };
+        (!rest.contains('/')).then_some(rest)
+    };
+    let unique: BTreeSet<&str> = source.folders.iter().filter_map(depth_one).collect();
+    unique.into_iter().collect()
+}
+
+fn without_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
+    let class_of: BTreeMap<&str, usize> = top.iter().enumerate().map(|(i, name)| (*name, i)).collect();
+    let mut items = Vec::new();
+    for (file, name) in source.files.iter().enumerate() {
+        let parts: Vec<&str> = name.split('/').collect();
+        if let [class, _] = parts[..] {
+            items.push(Item { file, class: class_of[class], part: None });
+        }
+    }
+    let classes = top.iter().map(|name| name.to_string()).collect();
+    Ok(Layout { classes, items, valid_is_missing: false })
+}
+
+fn with_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
+    refuse_look_alikes(source, top)?;
+    for part in [Part::Train, Part::Test] {
+        if !top.contains(&part.name()) {
+            let found = top.join(", ");
+            return Err(problem(
+                source,
+                format!(
+                    "found the folders {found}, but no {}. Only valid may be missing; without any split \
+                     folders (just <class>/) all three are made by chance",
+                    part.name()
+                ),
+            ));
+        }
+    }
+    let classes = children(source, Part::Train.name());
+    if classes.is_empty() {
+        return Err(problem(source, "its train folder has no class folders".into()));
+    }
+    let class_of: BTreeMap<&str, usize> = classes.iter().enumerate().map(|(i, name)| (*name, i)).collect();
+    let mut items = Vec::new();
+    let mut unknown = BTreeSet::new();
+    let mut unlabelled = 0;
+    for (file, name) in source.files.iter().enumerate() {
+        let parts: Vec<&str> = name.split('/').collect();
+        let Some(part) = Part::from_name(parts[0]) else { continue };
+        match parts[1..] {
+            [class, _] => match class_of.get(class) {
+                Some(&class) => items.push(Item { file, class, part: Some(part) }),
+                None => drop(unknown.insert((part, class))),
+            },
+            _ => unlabelled += 1,
+        }
+    }
+    if let Some(&(part, _)) = unknown.first() {
+        let names = unknown.iter().filter(|(p, _)| *p == part).map(|(_, class)| class.to_string());
+        return Err(Error::UnknownClasses {
+            split: part.name().into(),
+            reference: "train",
+            path: source.path.clone(),
+            classes: names.collect(),
+        });
+    }
+    if unlabelled > 0 {
+        tracing::warn!(
+            "{unlabelled} pictures in {} lie in no class folder and are ignored",
+            source.path.display()
+        );
+    }
+    Ok(Layout {
+        classes: classes.iter().map(|c| c.to_string()).collect(),
+        items,
+        valid_is_missing: !top.contains(&Part::Valid.name()),
+    })
+}
+
+/// A split under another name would be left out without a word, so it is an error; anything else is a warning.
+fn refuse_look_alikes(source: &Source, top: &[&str]) -> Result<(), Error> {
+    const LOOK_ALIKES: [(&str, Part); 8] = [
+        ("val", Part::Valid),
+        ("validation", Part::Valid),
+        ("dev", Part::Valid),
+        ("training", Part::Train),
+        ("testing", Part::Test),
+        ("train_set", Part::Train),
+        ("val_set", Part::Valid),
+        ("test_set", Part::Test),
+    ];
+    for &name in top.iter().filter(|name| !is_split_name(name)) {
+        let lower = name.to_lowercase();
+        let part = Part::from_name(&lower)
+            .or_else(|| LOOK_ALIKES.iter().find(|(alias, _)| *alias == lower).map(|(_, part)| *part));
+        match part {
+            Some(part) => {
+                return Err(problem(
+                    source,
+                    format!("found the folders {}; rename {name} to {}", top.join(", "), part.name()),
+                ));
+            }
+            None => {
+                tracing::warn!("{}: the folder {name} beside the splits is ignored", source.path.display())
+            }
+        }
+    }
+    Ok(())
+}

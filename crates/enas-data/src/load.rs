@@ -1,0 +1,348 @@
+//! From a path to a [`Dataset`]: the steps, in order, and the checks between them.
+
+use std::path::Path;
+use std::sync::Arc as SyncArc;
+
+use enas_rng::Seed;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::augment::{self, Shape};
+use crate::config::{Config, NormalizationMode};
+use crate::dataset::{Dataset, Fingerprint, Inner, Skipped, Split};
+use crate::error::Error;
+use crate::layout::{self, Item, Layout, Part};
+use crate::normalize::Normalization;
+use crate::prepare::{InputSpec, conform};
+use crate::source::Source;
+use crate::split::{Fractions, SplitFile, restore, stratify};
+
+/// Loads, checks and splits the data that `config` describes.
+///
+/// Splits that the folders leave open are drawn from `seed`; so are augmented copies and, later, the order of
+/// batches.
+///
+/// # Errors
+/// [`Error`], whose message says what was found where and what to do.
+pub fn load(config: &Config, seed: Seed) -> Result<Dataset, Error> {
+    load_parts(config, seed, None)
+}
+
+/// [`load`] with the split of an earlier run, whatever the seed and the fractions are now.
+///
+/// Pictures that the stored split does not know are left out with a warning.
+///
+/// # Errors
+/// As [`load`], and [`Error::StoredSplit`] if classes differ or pictures of the split are gone.
+pub fn load_with_split(config: &Config, seed: Seed, stored: &SplitFile) -> Result<Dataset, Error> {
+    load_parts(config, seed, Some(stored))
+}
+
+/// Loads `PATH/<class>/*` as one test split, for measuring a finished model.
+///
+/// `classes` are those of the model and give the labels; a folder may lack some of them but have no others.
+///
+/// # Errors
+/// As [`load`], and [`Error::UnknownClasses`] for folders that are none of `classes`.
+pub fn load_labelled(
+    path: &Path,
+    classes: &[String],
+    input: &InputSpec,
+    normalization: &Normalization,
+    strict: bool,
+) -> Result<(Split, Vec<Skipped>), Error> {
+    let source = Source::open(path)?;
+    let layout = layout::read_known_classes(&source, classes)?;
+    let mut pictures = Pictures::read(&source, layout.items, input, strict)?;
+    pictures.items.iter_mut().for_each(|item| item.part = Some(Part::Test));
+    let empty_split = || Error::EmptySplit {
+        split: Part::Test.name(),
+        path: path.into(),
+        detail: "none of the class folders holds a usable picture".into(),
+    };
+    if pictures.items.is_empty() {
+        return Err(empty_split());
+    }
+    let skipped = std::mem::take(&mut pictures.skipped);
+    let assembly = Assembly {
+        source: &source,
+        shape: shape(input),
+        augment: augment::Config::default(),
+        seed: Seed::new(0),
+    };
+    let raw = assembly.collect(&mut pictures, Part::Test);
+    Ok((assembly.split(raw, Part::Test, normalization.clone()), skipped))
+}
+
+fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result<Dataset, Error> {
+    config.check()?;
+    let source = if config.is_digits() { Source::digits() } else { Source::open(&config.path)? };
+    let layout = layout::read(&source)?;
+    check_class_count(&source, &layout)?;
+
+    let input = config.input();
+    let mut pictures = Pictures::read(&source, layout.items, &input, config.strict)?;
+    let classes = layout.classes;
+    check_classes_can_be_learnt(&source, &classes, &pictures)?;
+    match stored {
+        Some(stored) => pictures.restore(&source, &classes, stored)?,
+        None => {
+            let test = if layout.valid_is_missing { 0.0 } else { config.test_fraction };
+            let fractions = Fractions { valid: config.valid_fraction, test };
+            if layout.valid_is_missing {
+                pictures.release_training_items();
+            }
+            stratify(&mut pictures.items, classes.len(), fractions, seed);
+        }
+    }
+    check_parts(&source, &classes, &pictures)?;
+
+    let assembly = Assembly { source: &source, shape: shape(&input), augment: config.augment.clone(), seed };
+    let [train, valid, test] = Part::ALL.map(|part| assembly.collect(&mut pictures, part));
+    let moments = |raw: &Raw| assembly.moments(raw, config.normalization);
+    let normalization = moments(&train);
+    let of_own = |raw: &Raw| match config.normalization {
+        NormalizationMode::PerChannel => normalization.clone(),
+        NormalizationMode::Reference => moments(raw),
+    };
+    let (valid_moments, test_moments) = (of_own(&valid), of_own(&test));
+    Ok(Dataset {
+        name: name_of(&config.path),
+        classes,
+        channels: input.channels,
+        height: input.height,
+        width: input.width,
+        train: assembly.split(train, Part::Train, normalization.clone()),
+        valid: assembly.split(valid, Part::Valid, valid_moments),
+        test: assembly.split(test, Part::Test, test_moments),
+        skipped: pictures.skipped,
+        fingerprint: pictures.fingerprint,
+        normalization,
+    })
+}
+
+/// A short name for run folders.
+fn name_of(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    absolute.file_stem().map_or_else(|| "data".into(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn shape(input: &InputSpec) -> Shape {
+    Shape { channels: input.channels, height: input.height, width: input.width }
+}
+
+/// Everything decoded, in the order of the file names.
+struct Pictures {
+    /// Usable pictures.
+    items: Vec<Item>,
+    /// Pixels `[c, h, w]` of every file by its number; empty for unusable ones and once collected.
+    pixels: Vec<Vec<u8>>,
+    /// Classes of unusable pictures, with what their folders said about the part.
+    lost: Vec<Item>,
+    skipped: Vec<Skipped>,
+    fingerprint: Fingerprint,
+}
+
+impl Pictures {
+    /// Decodes all pictures on all threads; the result is in the order of the names, whoever was first.
+    fn read(source: &Source, items: Vec<Item>, input: &InputSpec, strict: bool) -> Result<Self, Error> {
+        let mut pictures = Self {
+            items: Vec::with_capacity(items.len()),
+            pixels: vec![Vec::new(); source.files.len()],
+            lost: Vec::new(),
+            skipped: Vec::new(),
+            fingerprint: Fingerprint { files: items.len(), sha256: String::new() },
+        };
+        let decode = |item: &Item| {
+            let opened = source.picture(item.file, input.channels);
+            (opened.sha256, opened.planes.map(|planes| conform(&planes, input)))
+        };
+        let decoded: Vec<_> = items.par_iter().map(decode).collect();
+        let mut hash = Sha256::new();
+        for (item, (sha256, picture)) in items.into_iter().zip(decoded) {
+            let name = &source.files[item.file];
+            hash.update(name.as_bytes());
+            hash.update([0]);
+            hash.update(sha256);
+            match picture {
+                Ok(pixels) => {
+                    pictures.pixels[item.file] = pixels;
+                    pictures.items.push(item);
+                }
+                Err(reason) if strict => {
+                    let path = source.path.join(name).display().to_string();
+                    return Err(Error::Strict { path, reason: reason.to_string() });
+                }
+                Err(reason) => {
+                    pictures.skipped.push(Skipped { path: name.clone(), reason: reason.to_string() });
+                    pictures.lost.push(item);
+                }
+            }
+        }
+        pictures.fingerprint.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        warn_of(source, &pictures.skipped);
+        Ok(pictures)
+    }
+
+    /// Lets the split decide about training pictures, where valid has to be taken out of them.
+    fn release_training_items(&mut self) {
+        self.items.iter_mut().filter(|i| i.part == Some(Part::Train)).for_each(|i| i.part = None);
+    }
+
+    fn restore(&mut self, source: &Source, classes: &[String], stored: &SplitFile) -> Result<(), Error> {
+        let left_out = restore(&mut self.items, &source.files, classes, stored, &source.path)?;
+        if left_out > 0 {
+            tracing::warn!(
+                "{left_out} pictures in {} are not in the stored split and are left out",
+                source.path.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Names the skipped files, but not thousands of them.
+fn warn_of(source: &Source, skipped: &[Skipped]) {
+    const SHOWN: usize = 10;
+    for Skipped { path, reason } in skipped.iter().take(SHOWN) {
+        tracing::warn!("skipped {}: {reason}", source.path.join(path).display());
+    }
+    if skipped.len() > SHOWN {
+        let (all, more) = (skipped.len(), skipped.len() - SHOWN);
+        tracing::warn!("skipped {more} more: {all} files in {} could not be used", source.path.display());
+    }
+}
+
+fn check_class_count(source: &Source, layout: &Layout) -> Result<(), Error> {
+    match &layout.classes[..] {
+        [_, _, ..] => Ok(()),
+        found => Err(Error::Layout {
+            path: source.path.clone(),
+            problem: format!(
+                "a data set needs at least 2 classes, each a folder of pictures; found only {}",
+                found.first().map_or("none", String::as_str)
+            ),
+        }),
+    }
+}
+
+/// Every class needs a picture that may become training data.
+fn check_classes_can_be_learnt(
+    source: &Source,
+    classes: &[String],
+    pictures: &Pictures,
+) -> Result<(), Error> {
+    let trainable = |item: &&Item| matches!(item.part, None | Some(Part::Train));
+    for (class, name) in classes.iter().enumerate() {
+        let count = |items: &[Item]| items.iter().filter(trainable).filter(|i| i.class == class).count();
+        if count(&pictures.items) > 0 {
+            continue;
+        }
+        let has_splits = pictures.items.iter().chain(&pictures.lost).any(|i| i.part.is_some());
+        let folder = if has_splits { source.path.join("train").join(name) } else { source.path.join(name) };
+        return Err(Error::EmptyClass {
+            class: name.clone(),
+            location: folder.display().to_string(),
+            detail: match count(&pictures.lost) {
+                0 => ": no file there ends in png, jpg, jpeg, bmp, gif, webp, tif or tiff".into(),
+                n => format!(": all {n} files there were skipped, such as {}", first_lost(pictures, class)),
+            },
+        });
+    }
+    Ok(())
+}
+
+/// The first skipped file of a class, with the reason.
+fn first_lost(pictures: &Pictures, class: usize) -> String {
+    let position = pictures.lost.iter().position(|i| i.class == class);
+    // `lost` and `skipped` grow together.
+    position.map_or_else(String::new, |at| {
+        let Skipped { path, reason } = &pictures.skipped[at];
+        format!("{path} ({reason})")
+    })
+}
+
+/// No part may be empty; a class that valid or test lacks is worth a warning.
+fn check_parts(source: &Source, classes: &[String], pictures: &Pictures) -> Result<(), Error> {
+    for part in Part::ALL {
+        let of_part = || pictures.items.iter().filter(|i| i.part == Some(part));
+        if of_part().next().is_none() {
+            let skipped = pictures.lost.iter().filter(|i| i.part == Some(part)).count();
+            let detail = match skipped {
+                0 if pictures.items.len() < 3 * classes.len() => {
+                    "no class has enough pictures to give one away (at least 3 are needed per class)".into()
+                }
+                0 => format!("no picture lies below {}", source.path.join(part.name()).display()),
+                n => format!("all {n} files there were skipped as unreadable"),
+            };
+            return Err(Error::EmptySplit { split: part.name(), path: source.path.clone(), detail });
+        }
+        let lacking: Vec<&str> = (0..classes.len())
+            .filter(|&class| !of_part().any(|i| i.class == class))
+            .map(|class| classes[class].as_str())
+            .collect();
+        if !lacking.is_empty() {
+            tracing::warn!("the {} split has no picture of {}", part.name(), lacking.join(", "));
+        }
+    }
+    Ok(())
+}
+
+/// Turns decoded pictures into splits.
+struct Assembly<'a> {
+    source: &'a Source,
+    shape: Shape,
+    augment: augment::Config,
+    seed: Seed,
+}
+
+/// The pictures of one part, not yet normalised.
+struct Raw {
+    pixels: Vec<u8>,
+    labels: Vec<u32>,
+    paths: Vec<String>,
+    copies: usize,
+}
+
+impl Assembly<'_> {
+    /// Moves the pictures of a part together, with their augmented copies before them.
+    fn collect(&self, pictures: &mut Pictures, part: Part) -> Raw {
+        let copies = if part == Part::Train { self.augment.copies() } else { 1 };
+        let members: Vec<&Item> = pictures.items.iter().filter(|i| i.part == Some(part)).collect();
+        let mut raw = Raw { pixels: Vec::new(), labels: Vec::new(), paths: Vec::new(), copies };
+        raw.pixels.reserve_exact(members.len() * copies * self.shape.len());
+        for (number, item) in members.into_iter().enumerate() {
+            let original = std::mem::take(&mut pictures.pixels[item.file]);
+            for copy in 1..copies {
+                let mut varied = original.clone();
+                let mut stream = self.seed.stream("augment", &[copy as u64, number as u64]);
+                self.augment.vary_pixels(self.shape, &mut varied, &mut stream);
+                raw.pixels.extend(varied);
+            }
+            raw.pixels.extend(original);
+            raw.labels.extend(std::iter::repeat_n(item.class as u32, copies));
+            raw.paths.push(self.source.files[item.file].clone());
+        }
+        raw
+    }
+
+    fn moments(&self, raw: &Raw, mode: NormalizationMode) -> Normalization {
+        match mode {
+            NormalizationMode::PerChannel => {
+                Normalization::per_channel(&raw.pixels, self.shape.channels, self.shape.plane())
+            }
+            NormalizationMode::Reference => {
+                Normalization::reference(&raw.pixels, self.shape.channels, self.shape.plane())
+            }
+        }
+    }
+
+    fn split(&self, raw: Raw, part: Part, normalization: Normalization) -> Split {
+        // Only training pictures are ever varied.
+        let augment = if part == Part::Train { self.augment.clone() } else { augment::Config::default() };
+        let Raw { pixels, labels, paths, copies } = raw;
+        let (shape, seed) = (self.shape, self.seed);
+        let inner = Inner { part, shape, pixels, labels, paths, copies, normalization, augment, seed };
+        Split { inner: SyncArc::new(inner) }
+    }
+}

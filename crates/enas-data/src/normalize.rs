@@ -1,0 +1,127 @@
+//! Pixels of 0 to 255 to numbers around zero, and where the two moments come from.
+
+use serde::{Deserialize, Serialize};
+
+/// Per-channel moments: `x = (pixel - mean) / std`, for pixels of 0 to 255.
+///
+/// A model file stores the value of the training split and applies it to new pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalization {
+    /// One mean per channel, in pixel values.
+    pub mean: Vec<f32>,
+    /// One deviation per channel, in pixel values, above zero.
+    pub std: Vec<f32>,
+}
+
+impl Normalization {
+    /// Normalises one picture `[c, h, w]` into `out` of the same shape.
+    ///
+    /// # Panics
+    /// If the two lengths differ, or are no multiple of the number of channels.
+    pub fn apply(&self, pixels: &[u8], out: &mut [f32]) {
+        let channels = self.mean.len();
+        assert!(
+            pixels.len() == out.len() && pixels.len().is_multiple_of(channels),
+            "{} pixels into {} values of {channels} channels",
+            pixels.len(),
+            out.len()
+        );
+        let plane = (pixels.len() / channels).max(1);
+        let planes = pixels.chunks_exact(plane).zip(out.chunks_exact_mut(plane));
+        for ((source, target), (&mean, &std)) in planes.zip(self.mean.iter().zip(&self.std)) {
+            // Division and not multiplication by the inverse, so that every route gives the same bits.
+            let table: [f32; 256] = std::array::from_fn(|v| (v as f32 - mean) / std);
+            target.iter_mut().zip(source).for_each(|(t, &s)| *t = table[usize::from(s)]);
+        }
+    }
+
+    /// The pixels that normalise to `values` `[c, h, w]`, rounded and clamped to 0 to 255.
+    pub fn undo(&self, values: &[f32]) -> Vec<u8> {
+        let plane = (values.len() / self.mean.len()).max(1);
+        let pixel = |(i, &x): (usize, &f32)| (x * self.std[i / plane] + self.mean[i / plane]).round() as u8;
+        values.iter().enumerate().map(pixel).collect()
+    }
+
+    /// Mean and population deviation of every channel over pictures of `[channels, plane]` pixels.
+    pub(crate) fn per_channel(pixels: &[u8], channels: usize, plane: usize) -> Self {
+        let moments = |channel: usize| {
+            let (mut sum, mut squares) = (0u64, 0u64);
+            for picture in pixels.chunks_exact(channels * plane) {
+                let (s, q) = sums(&picture[channel * plane..][..plane]);
+                sum += s;
+                squares += q;
+            }
+            mean_and_std(sum, squares, (pixels.len() / channels) as u64)
+        };
+        let (mean, std) = (0..channels).map(moments).map(|(m, s)| (m as f32, positive(s as f32))).unzip();
+        Self { mean, std }
+    }
+
+    /// The reference's two numbers for a split, the same for every channel: the mean over pictures of the
+    /// picture's mean, and the mean over pictures of the picture's population deviation.
+    pub(crate) fn reference(pixels: &[u8], channels: usize, plane: usize) -> Self {
+        let picture = channels * plane;
+        let n = (pixels.len() / picture) as f64;
+        let (mut means, mut stds) = (0.0, 0.0);
+        for one in pixels.chunks_exact(picture) {
+            let (sum, squares) = sums(one);
+            let (mean, std) = mean_and_std(sum, squares, picture as u64);
+            means += mean;
+            stds += std;
+        }
+        Self { mean: vec![(means / n) as f32; channels], std: vec![positive((stds / n) as f32); channels] }
+    }
+}
+
+/// Exact sums of values and of their squares.
+fn sums(pixels: &[u8]) -> (u64, u64) {
+    pixels.iter().fold((0, 0), |(s, q), &p| (s + u64::from(p), q + u64::from(p) * u64::from(p)))
+}
+
+/// Mean and population deviation; the difference of large numbers is taken in integers, so nothing cancels.
+fn mean_and_std(sum: u64, squares: u64, n: u64) -> (f64, f64) {
+    let (s, q, n) = (u128::from(sum), u128::from(squares), u128::from(n));
+    let n_squared_variance = (n * q - s * s) as f64;
+    (s as f64 / n as f64, n_squared_variance.sqrt() / n as f64)
+}
+
+/// A channel that never varies is left unscaled rather than divided by zero.
+fn positive(std: f32) -> f32 {
+    if std > 0.0 { std } else { 1.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn per_channel_moments_are_those_of_all_pixels_of_the_channel() {
+        // Two pictures of two channels and two pixels. Channel 0: 0, 2, 4, 6; channel 1: always 9.
+        let n = Normalization::per_channel(&[0, 2, 9, 9, 4, 6, 9, 9], 2, 2);
+        assert_eq!(n.mean, [3.0, 9.0]);
+        assert_eq!(n.std, [5f32.sqrt(), 1.0]);
+    }
+
+    #[test]
+    fn reference_moments_average_each_pictures_own() {
+        // Means 1 and 15, deviations 1 and 5; the deviation over all pixels would be 7.87.
+        let n = Normalization::reference(&[0, 2, 10, 20], 1, 2);
+        assert_eq!((n.mean[0], n.std[0]), (8.0, 3.0));
+        // One scalar for both channels: mean 8, deviation of 0, 2, 10, 20 is 7.874.
+        let n = Normalization::reference(&[0, 2, 10, 20], 2, 2);
+        assert_eq!(n.mean, [8.0, 8.0]);
+        assert!((n.std[0] - 7.874_008).abs() < 1e-5 && n.std[0] == n.std[1]);
+    }
+
+    #[test]
+    fn applying_and_undoing_gives_the_pixels_back() {
+        let n = Normalization { mean: vec![33.5, 120.0], std: vec![72.0, 50.0] };
+        let pixels: Vec<u8> = (0..=255).collect();
+        let mut values = vec![0.0; 256];
+        n.apply(&pixels, &mut values);
+        assert_eq!(values[0], -33.5 / 72.0);
+        assert_eq!(values[255], 135.0 / 50.0);
+        assert_eq!(n.undo(&values), pixels);
+    }
+}

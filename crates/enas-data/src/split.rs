@@ -1,0 +1,189 @@
+//! Which picture belongs to which part, by seed, and how to keep that decision. No pixels.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use enas_rng::Seed;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::layout::{Item, Part};
+
+/// Which files went where, to be stored with a run and given to [`crate::load_with_split`] later.
+///
+/// Names are relative to the root of the data, with `/` between folders.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitFile {
+    /// Class names in label order.
+    pub classes: Vec<String>,
+    /// Pictures of the training split.
+    pub train: Vec<String>,
+    /// Pictures of the validation split.
+    pub valid: Vec<String>,
+    /// Pictures of the test split.
+    pub test: Vec<String>,
+}
+
+impl SplitFile {
+    fn parts(&self) -> [(Part, &[String]); 3] {
+        [(Part::Train, &self.train), (Part::Valid, &self.valid), (Part::Test, &self.test)]
+    }
+}
+
+/// Shares of a class that go to valid and test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fractions {
+    pub(crate) valid: f64,
+    pub(crate) test: f64,
+}
+
+/// Gives a part to every item that has none, class by class, so that each part has the classes in the same
+/// proportions.
+///
+/// A class of three or more has at least one picture in every part that is asked for; a class of fewer is used
+/// for training only. The choice within a class depends on the seed, the class's position and its pictures.
+pub(crate) fn stratify(items: &mut [Item], n_classes: usize, fractions: Fractions, seed: Seed) {
+    let mut by_class = vec![Vec::new(); n_classes];
+    for (i, item) in items.iter().enumerate().filter(|(_, item)| item.part.is_none()) {
+        by_class[item.class].push(i);
+    }
+    for (class, mut members) in by_class.into_iter().enumerate() {
+        seed.stream("split", &[class as u64]).shuffle(&mut members);
+        let (valid, test) = counts(members.len(), fractions);
+        for (rank, member) in members.into_iter().enumerate() {
+            items[member].part = Some(match rank {
+                r if r < valid => Part::Valid,
+                r if r < valid + test => Part::Test,
+                _ => Part::Train,
+            });
+        }
+    }
+}
+
+/// How many of `n` pictures go to valid and to test.
+fn counts(n: usize, fractions: Fractions) -> (usize, usize) {
+    let wanted = |fraction: f64| match fraction {
+        0.0 => 0,
+        f => ((n as f64 * f).round() as usize).max(1),
+    };
+    let (mut valid, mut test) = (wanted(fractions.valid), wanted(fractions.test));
+    let parts = 1 + usize::from(valid > 0) + usize::from(test > 0);
+    if n < parts {
+        return (0, 0);
+    }
+    // Rounding up both may leave nothing to train on.
+    while valid + test >= n {
+        *if valid >= test { &mut valid } else { &mut test } -= 1;
+    }
+    (valid, test)
+}
+
+/// Gives every item the part that `stored` says, and drops the items it does not know.
+///
+/// Returns the number of dropped items: pictures that came after the split was made.
+pub(crate) fn restore(
+    items: &mut Vec<Item>,
+    files: &[String],
+    classes: &[String],
+    stored: &SplitFile,
+    root: &Path,
+) -> Result<usize, Error> {
+    let unfit = |problem: String| Error::StoredSplit { path: root.into(), problem };
+    if classes != stored.classes {
+        return Err(unfit(format!(
+            "it was made for the classes {}, but the folders are {}",
+            stored.classes.join(", "),
+            classes.join(", ")
+        )));
+    }
+    let mut part_of = BTreeMap::new();
+    for (part, names) in stored.parts() {
+        for name in names {
+            if part_of.insert(name.as_str(), part).is_some_and(|other| other != part) {
+                return Err(unfit(format!("{name} is in two parts")));
+            }
+        }
+    }
+    let before = items.len();
+    items.retain_mut(|item| {
+        item.part = part_of.remove(files[item.file].as_str());
+        item.part.is_some()
+    });
+    if let Some((missing, _)) = part_of.first_key_value() {
+        return Err(unfit(format!(
+            "{} of its pictures are gone or unreadable, such as {missing}",
+            part_of.len()
+        )));
+    }
+    Ok(before - items.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn unassigned(sizes: &[usize]) -> Vec<Item> {
+        let classes = sizes.iter().enumerate().flat_map(|(class, &n)| std::iter::repeat_n(class, n));
+        classes.enumerate().map(|(file, class)| Item { file, class, part: None }).collect()
+    }
+
+    fn count(items: &[Item], class: usize, part: Part) -> usize {
+        items.iter().filter(|i| i.class == class && i.part == Some(part)).count()
+    }
+
+    const USUAL: Fractions = Fractions { valid: 0.1, test: 0.1 };
+
+    #[test]
+    fn tiny_classes_are_split_as_documented() {
+        let table =
+            [(0, (0, 0)), (1, (0, 0)), (2, (0, 0)), (3, (1, 1)), (10, (1, 1)), (15, (2, 2)), (100, (10, 10))];
+        for (n, expected) in table {
+            assert_eq!(counts(n, USUAL), expected, "{n} pictures");
+        }
+        assert_eq!(counts(2, Fractions { valid: 0.1, test: 0.0 }), (1, 0));
+        assert_eq!(counts(3, Fractions { valid: 0.49, test: 0.5 }), (1, 1));
+    }
+
+    #[test]
+    fn items_that_have_a_part_keep_it() {
+        let mut items = unassigned(&[20]);
+        items[3].part = Some(Part::Test);
+        stratify(&mut items, 1, Fractions { valid: 0.5, test: 0.0 }, Seed::new(1));
+        assert_eq!((count(&items, 0, Part::Test), count(&items, 0, Part::Valid)), (1, 10));
+        assert_eq!(items[3].part, Some(Part::Test));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_picture_is_in_exactly_one_part_and_parts_have_the_class_proportions(
+            sizes in proptest::collection::vec(0usize..60, 1..6),
+            valid in 0.01f64..0.45, test in 0.01f64..0.45, seed in any::<u64>(),
+        ) {
+            let mut items = unassigned(&sizes);
+            stratify(&mut items, sizes.len(), Fractions { valid, test }, Seed::new(seed));
+            for (class, &n) in sizes.iter().enumerate() {
+                let (v, t) = (count(&items, class, Part::Valid), count(&items, class, Part::Test));
+                prop_assert_eq!(count(&items, class, Part::Train) + v + t, n);
+                if n >= 3 {
+                    prop_assert!((v as f64 - n as f64 * valid).abs() <= 1.0, "{} of {}", v, n);
+                    prop_assert!((t as f64 - n as f64 * test).abs() <= 1.0, "{} of {}", t, n);
+                    prop_assert!(v >= 1 && t >= 1 && v + t < n);
+                }
+            }
+        }
+
+        #[test]
+        fn the_same_seed_splits_alike_and_another_differently(seed in 0u64..1000) {
+            let split = |s| {
+                let mut items = unassigned(&[40, 40]);
+                stratify(&mut items, 2, USUAL, Seed::new(s));
+                items
+            };
+            prop_assert_eq!(split(seed), split(seed));
+            prop_assert_ne!(split(seed), split(seed + 1));
+        }
+    }
+}
