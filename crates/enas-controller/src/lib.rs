@@ -1,2 +1,56 @@
-//! The ENAS controller: an LSTM policy over arcs, trained with REINFORCE.
+//! The ENAS controller: an LSTM policy π(m; θ) over arcs, trained with REINFORCE (Pham et al., ICML 2018,
+//! sections 2.1 to 2.3, for the cells of section 2.4).
+//!
+//! It knows arcs and random numbers and nothing else: no child network, no images, no tensor library. Everything is
+//! plain `f32` slices with a hand-written backward pass, because the policy is small (41,733 parameters at the
+//! published size) and one allocation per LSTM step would cost more than its arithmetic.
+//!
+//! [`Controller::sample`], [`Controller::score`] and [`Controller::most_likely`] are three readings of one walk over
+//! the decisions of an arc; only who chooses differs. [`Controller::reinforce`] turns rewarded arcs into one
+//! optimiser step. [`Config::reference`] reproduces the published algorithm; [`Config::improved`] changes four named
+//! settings of it.
+//!
+//! ```
+//! use enas_controller::{Config, Controller, Episode};
+//! use enas_rng::Seed;
+//!
+//! # fn main() -> Result<(), enas_controller::Error> {
+//! let seed = Seed::new(1);
+//! let mut controller = Controller::new(&Config::improved(), 5, seed)?;
+//! let bounds = controller.config().bounds(0.0); // how peaked the policy may be at the start of training
+//!
+//! let sample = controller.sample(bounds, &mut seed.stream("arc", &[0]));
+//! assert_eq!(controller.score(bounds, &sample.arc)?, sample);
+//!
+//! // Two arcs and the accuracy that a child reached with each, one update.
+//! let other = controller.sample(bounds, &mut seed.stream("arc", &[1]));
+//! let stats = controller.reinforce(
+//!     bounds,
+//!     &[Episode { arc: sample.arc, accuracy: 0.9 }, Episode { arc: other.arc, accuracy: 0.4 }],
+//! )?;
+//! assert!(stats.grad_norm > 0.0);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
+
+pub mod adam;
+mod backward;
+mod config;
+mod controller;
+mod error;
+mod heads;
+mod lstm;
+mod math;
+mod matrix;
+mod plan;
+mod reinforce;
+mod state;
+mod walk;
+mod weights;
+
+pub use config::{Advantage, Anneal, BaselineInit, Bounds, Config, OpBias};
+pub use controller::{Controller, Decision, Sample};
+pub use error::Error;
+pub use reinforce::{Episode, EpisodeStats, UpdateStats};
+pub use state::NamedTensor;

@@ -1,0 +1,285 @@
+//! The settings of the controller, their two presets and their checks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Settings of the policy and of its training.
+///
+/// Four of them depart from the published algorithm by choice and have a reference value that restores it:
+/// [`op_bias`](Config::op_bias), [`anneal`](Config::anneal), [`advantage`](Config::advantage) and
+/// [`baseline_init`](Config::baseline_init).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Width of the LSTM state and of all embeddings, in units (reference: 64).
+    pub hidden_size: usize,
+    /// Number of stacked LSTM layers (reference: 1).
+    pub lstm_layers: usize,
+    /// Learning rate of Adam, constant (reference: 0.0035).
+    pub lr: f64,
+    /// Largest magnitude of an index logit, in nats: logits become `tanh_constant · tanh(logits)`. Absent: no bound
+    /// (reference: 1.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tanh_constant: Option<f64>,
+    /// Operation logits are bounded by `tanh_constant / op_tanh_reduce` instead; no unit (reference: 2.5).
+    pub op_tanh_reduce: f64,
+    /// Divides all logits before the bound; above 1 flattens the policy. Absent: 1 (reference: absent).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Reward per nat of entropy, added to the accuracy; it carries no gradient (reference: 0.0001).
+    pub entropy_weight: f64,
+    /// Fraction of the baseline that survives one rewarded arc (reference: 0.99).
+    pub baseline_decay: f64,
+    /// Rewarded arcs whose gradients are averaged into one update (reference: 10).
+    pub aggregate: usize,
+    /// Updates per controller phase, of [`aggregate`](Config::aggregate) arcs each (reference: 30).
+    pub steps: usize,
+    /// Child epochs between controller phases (reference: 1, after every epoch).
+    pub train_every: usize,
+    /// Where the operation bias acts and where it starts (reference: `frozen`; improved: `free`).
+    pub op_bias: OpBias,
+    /// How the bounds of the policy move during training. Absent: they stay (reference: absent).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anneal: Option<Anneal>,
+    /// What multiplies the gradient of each arc (reference: `plain`; improved: `normalized`).
+    pub advantage: Advantage,
+    /// Where the baseline starts (reference: `zero`; improved: `first-rewards`).
+    pub baseline_init: BaselineInit,
+}
+
+/// The trainable bias of the five operation logits.
+///
+/// In every case the normal cell adds a constant (+0.25 for separable convolutions, -0.25 for the rest) that is not
+/// trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpBias {
+    /// The published one: `[10, 10, 0, 0, 0]` *inside* the tanh. tanh(10) is 1 and its slope 0 in `f32`, so the two
+    /// convolutions keep their highest possible logit for ever and nothing can be learned about them.
+    Frozen,
+    /// Zeros inside the tanh: every logit moves, within the tanh bound.
+    Zero,
+    /// Zeros added after the tanh: every operation can be preferred or given up without a bound.
+    Free,
+}
+
+/// End values of a linear change over the course of training; an absent one does not change.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anneal {
+    /// Tanh bound at the end of training, in nats; needs a [`Config::tanh_constant`] to start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tanh_constant_end: Option<f64>,
+    /// Temperature at the end of training; it starts at [`Config::temperature`], or at 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature_end: Option<f64>,
+}
+
+/// What multiplies the gradient of an arc's log-probability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Advantage {
+    /// Reward minus baseline.
+    Plain,
+    /// Reward minus baseline, then shifted and scaled to mean 0 and standard deviation 1 over the arcs of one update,
+    /// so that the size of a step does not depend on the size of the rewards.
+    Normalized,
+}
+
+/// Where the moving average of the rewards starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BaselineInit {
+    /// At zero, as published: the first hundred arcs or so are reinforced whatever they are.
+    Zero,
+    /// At the mean reward of the first update's arcs.
+    FirstRewards,
+}
+
+/// How peaked the policy may be at one moment of training; see [`Config::bounds`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Largest magnitude of an index logit, in nats; `None`: no bound.
+    pub tanh_constant: Option<f64>,
+    /// Divides the logits before the bound; `None`: they are taken as they are.
+    pub temperature: Option<f64>,
+}
+
+impl Config {
+    /// The published settings of the micro search.
+    pub fn reference() -> Self {
+        Self {
+            hidden_size: 64,
+            lstm_layers: 1,
+            lr: 0.0035,
+            tanh_constant: Some(1.1),
+            op_tanh_reduce: 2.5,
+            temperature: None,
+            entropy_weight: 1e-4,
+            baseline_decay: 0.99,
+            aggregate: 10,
+            steps: 30,
+            train_every: 1,
+            op_bias: OpBias::Frozen,
+            anneal: None,
+            advantage: Advantage::Plain,
+            baseline_init: BaselineInit::Zero,
+        }
+    }
+
+    /// The published settings with a bias that can be learned, bounds that open during training, normalised
+    /// advantages and a baseline that starts where the rewards are.
+    pub fn improved() -> Self {
+        Self {
+            op_bias: OpBias::Free,
+            anneal: Some(Anneal { tanh_constant_end: Some(2.5), temperature_end: None }),
+            advantage: Advantage::Normalized,
+            baseline_init: BaselineInit::FirstRewards,
+            ..Self::reference()
+        }
+    }
+
+    /// The bounds at `progress` through training, from 0 (start) to 1 (end); values outside are taken as the nearer.
+    pub fn bounds(&self, progress: f64) -> Bounds {
+        let progress = progress.clamp(0.0, 1.0);
+        let towards = |start: f64, end: f64| start + (end - start) * progress;
+        let tanh_end = self.anneal.and_then(|a| a.tanh_constant_end);
+        let temperature_end = self.anneal.and_then(|a| a.temperature_end);
+        Bounds {
+            tanh_constant: self.tanh_constant.map(|start| towards(start, tanh_end.unwrap_or(start))),
+            temperature: match temperature_end {
+                Some(end) => Some(towards(self.temperature.unwrap_or(1.0), end)),
+                None => self.temperature,
+            },
+        }
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the first key that makes no sense, its value and what is allowed.
+    pub fn validate(&self) -> Result<(), Error> {
+        let counts = [
+            ("hidden_size", self.hidden_size, 4096),
+            ("lstm_layers", self.lstm_layers, 16),
+            ("aggregate", self.aggregate, 4096),
+            ("steps", self.steps, usize::MAX),
+            ("train_every", self.train_every, usize::MAX),
+        ];
+        for (key, value, most) in counts {
+            let expected = if most < usize::MAX {
+                "must be at least 1 and not absurdly large"
+            } else {
+                "must be at least 1"
+            };
+            check(key, value, (1..=most).contains(&value), expected)?;
+        }
+        let positive = [
+            ("lr", Some(self.lr)),
+            ("tanh_constant", self.tanh_constant),
+            ("op_tanh_reduce", Some(self.op_tanh_reduce)),
+            ("temperature", self.temperature),
+            ("anneal.tanh_constant_end", self.anneal.and_then(|a| a.tanh_constant_end)),
+            ("anneal.temperature_end", self.anneal.and_then(|a| a.temperature_end)),
+        ];
+        for (key, value) in positive {
+            let Some(value) = value else { continue };
+            check(key, value, value > 0.0 && value.is_finite(), "must be a number above 0")?;
+        }
+        let weight = self.entropy_weight;
+        check(
+            "entropy_weight",
+            weight,
+            weight >= 0.0 && weight.is_finite(),
+            "must be 0 or a number above 0",
+        )?;
+        let decay = self.baseline_decay;
+        check("baseline_decay", decay, (0.0..1.0).contains(&decay), "must be at least 0 and below 1")?;
+        let opens = self.anneal.and_then(|a| a.tanh_constant_end);
+        if let (Some(end), None) = (opens, self.tanh_constant) {
+            check("anneal.tanh_constant_end", end, false, "needs a tanh_constant to start from")?;
+        }
+        let normalized = self.advantage == Advantage::Normalized;
+        let enough = !normalized || self.aggregate >= 2;
+        check("aggregate", self.aggregate, enough, "must be at least 2 with advantage = \"normalized\"")
+    }
+}
+
+fn check(key: &'static str, value: impl ToString, good: bool, expected: &'static str) -> Result<(), Error> {
+    if good { Ok(()) } else { Err(Error::Config { key, value: value.to_string(), expected }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_presets_are_valid_and_survive_serialisation() {
+        for preset in [Config::reference(), Config::improved()] {
+            preset.validate().unwrap();
+            let text = serde_json::to_string(&preset).unwrap();
+            assert_eq!(serde_json::from_str::<Config>(&text).unwrap(), preset, "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        let mut value = serde_json::to_value(Config::reference()).unwrap();
+        value["learning_rate"] = 0.1.into();
+        let error = serde_json::from_value::<Config>(value).unwrap_err().to_string();
+        assert!(error.contains("learning_rate"), "{error}");
+    }
+
+    #[test]
+    fn every_senseless_value_is_refused_by_name() {
+        let spoil: [(&str, fn(&mut Config)); 14] = [
+            ("hidden_size", |c| c.hidden_size = 0),
+            ("lstm_layers", |c| c.lstm_layers = 0),
+            ("lr", |c| c.lr = f64::NAN),
+            ("tanh_constant", |c| c.tanh_constant = Some(-1.0)),
+            ("op_tanh_reduce", |c| c.op_tanh_reduce = 0.0),
+            ("temperature", |c| c.temperature = Some(0.0)),
+            ("entropy_weight", |c| c.entropy_weight = -1e-4),
+            ("baseline_decay", |c| c.baseline_decay = 1.0),
+            ("aggregate", |c| c.aggregate = 0),
+            ("aggregate", |c| (c.aggregate, c.advantage) = (1, Advantage::Normalized)),
+            ("steps", |c| c.steps = 0),
+            ("train_every", |c| c.train_every = 0),
+            ("anneal.temperature_end", |c| {
+                c.anneal = Some(Anneal { tanh_constant_end: None, temperature_end: Some(f64::INFINITY) });
+            }),
+            ("anneal.tanh_constant_end", |c| {
+                c.tanh_constant = None;
+                c.anneal = Some(Anneal { tanh_constant_end: Some(2.0), temperature_end: None });
+            }),
+        ];
+        for (key, spoil) in spoil {
+            let mut config = Config::reference();
+            spoil(&mut config);
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.starts_with(&format!("controller.{key} = ")), "{key}: {message}");
+        }
+    }
+
+    #[test]
+    fn bounds_move_linearly_and_stop_at_the_ends() {
+        let mut config = Config::reference();
+        config.anneal = Some(Anneal { tanh_constant_end: Some(2.1), temperature_end: Some(0.5) });
+        let at = |progress| {
+            let bounds = config.bounds(progress);
+            (bounds.tanh_constant.unwrap(), bounds.temperature.unwrap())
+        };
+        assert_eq!(at(-1.0), (1.1, 1.0));
+        let (tanh, temperature) = at(0.5);
+        assert!((tanh - 1.6).abs() < 1e-12 && (temperature - 0.75).abs() < 1e-12);
+        assert_eq!(at(2.0), (2.1, 0.5));
+    }
+
+    #[test]
+    fn reference_bounds_never_move() {
+        let config = Config::reference();
+        assert_eq!(config.bounds(0.0), config.bounds(1.0));
+        assert_eq!(config.bounds(0.3), Bounds { tanh_constant: Some(1.1), temperature: None });
+    }
+}

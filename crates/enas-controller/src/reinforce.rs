@@ -1,0 +1,303 @@
+//! REINFORCE with a moving-average baseline (Williams, 1992; Pham et al., section 2.2): rewarded arcs in, one
+//! optimiser step out.
+
+use enas_arc::Arc;
+
+use crate::controller::{Controller, Scratch};
+use crate::heads::Heads;
+use crate::walk::walk;
+use crate::{Advantage, BaselineInit, Bounds, Config, Error, adam};
+
+/// Rewards whose advantages spread less than this are taken as equal when advantages are normalised.
+const EQUAL: f32 = 1e-6;
+
+/// An arc and what it was worth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Episode {
+    /// The arc that was drawn from the policy as it is now.
+    pub arc: Arc,
+    /// Accuracy of the child with that arc on one minibatch, a fraction from 0 to 1.
+    pub accuracy: f32,
+}
+
+/// What one update saw and did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpdateStats {
+    /// Mean over the arcs of -ln π times advantage.
+    pub loss: f32,
+    /// Euclidean norm of the mean gradient over all variables.
+    pub grad_norm: f32,
+    /// The baseline after the update.
+    pub baseline: f32,
+    /// Updates made so far, this one included.
+    pub updates: u64,
+    /// Mean accuracy of the arcs.
+    pub mean_accuracy: f32,
+    /// Mean reward of the arcs.
+    pub mean_reward: f32,
+    /// Mean entropy of the walks, in nats.
+    pub mean_entropy: f32,
+    /// One entry per arc, in the order given.
+    pub episodes: Vec<EpisodeStats>,
+}
+
+/// What one arc contributed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpisodeStats {
+    /// ln π of the arc.
+    pub log_prob: f32,
+    /// Entropy of its decisions, in nats.
+    pub entropy: f32,
+    /// Accuracy plus weighted entropy.
+    pub reward: f32,
+    /// The baseline after this arc's reward had moved it.
+    pub baseline: f32,
+    /// What multiplied its gradient.
+    pub advantage: f32,
+    /// -ln π times advantage.
+    pub loss: f32,
+}
+
+/// What training remembers besides the weights.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Training {
+    /// Adam's second moment of every weight.
+    pub(crate) second_moment: Vec<f32>,
+    /// Updates made.
+    pub(crate) updates: u64,
+    /// Moving average of the rewards.
+    pub(crate) baseline: f32,
+    /// Whether any reward has been seen.
+    pub(crate) started: bool,
+}
+
+impl Training {
+    pub(crate) fn new(n_params: usize) -> Self {
+        Self { second_moment: vec![0.0; n_params], updates: 0, baseline: 0.0, started: false }
+    }
+}
+
+impl Controller {
+    /// One update of θ from the arcs of `episodes`: `∇θ mean(-ln π(m; θ) · (R - b))`, then one step of Adam.
+    ///
+    /// In the order given, each reward R = accuracy + `entropy_weight` · entropy first moves the baseline b and is then
+    /// compared with it, as in the reference. Neither R nor b carries a gradient. The number of episodes is the
+    /// caller's choice, normally [`Config::aggregate`]; `bounds` must be those the arcs were drawn with.
+    ///
+    /// # Errors
+    /// If there are too few episodes, an arc is of another size, or an accuracy is not a fraction. The controller is
+    /// then unchanged.
+    pub fn reinforce(&mut self, bounds: Bounds, episodes: &[Episode]) -> Result<UpdateStats, Error> {
+        self.check(episodes)?;
+        let choices = self.choices(episodes.iter().map(|e| &e.arc))?;
+        let n = episodes.len();
+        let heads = Heads::new(self.config(), bounds);
+        let mut scratch = self.take_scratch(n);
+        let Scratch { tape, backward, gradient } = &mut scratch;
+
+        walk(&self.weights, &heads, tape, &mut |e, at, _| choices[e][at]);
+        let walked: Vec<(f64, f64)> = (0..n).map(|e| tape.totals(e)).collect();
+        let stats = judge(self.config(), &mut RewardAverage::of(&self.training), episodes, &walked);
+        let coefficients: Vec<f32> = stats.iter().map(|e| e.advantage / n as f32).collect();
+        backward.run(&self.weights, &heads, tape, &coefficients, gradient);
+
+        let grad_norm = gradient.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>().sqrt() as f32;
+        let lr = self.config().lr;
+        let training = &mut self.training;
+        training.updates += 1;
+        training.started = true;
+        training.baseline = stats[n - 1].baseline;
+        adam::step(&mut self.weights.values, gradient, &mut training.second_moment, training.updates, lr);
+        let summary = UpdateStats {
+            loss: mean(stats.iter().map(|e| e.loss)),
+            grad_norm,
+            baseline: training.baseline,
+            updates: training.updates,
+            mean_accuracy: mean(episodes.iter().map(|e| e.accuracy)),
+            mean_reward: mean(stats.iter().map(|e| e.reward)),
+            mean_entropy: mean(stats.iter().map(|e| e.entropy)),
+            episodes: stats,
+        };
+        self.keep_scratch(scratch);
+        Ok(summary)
+    }
+
+    /// The moving average of all rewards so far.
+    pub fn baseline(&self) -> f32 {
+        self.training.baseline
+    }
+
+    /// Updates made so far.
+    pub fn updates(&self) -> u64 {
+        self.training.updates
+    }
+
+    fn check(&self, episodes: &[Episode]) -> Result<(), Error> {
+        let (advantage, expected) = match self.config().advantage {
+            Advantage::Plain => ("plain", 1),
+            Advantage::Normalized => ("normalized", 2),
+        };
+        if episodes.len() < expected {
+            return Err(Error::Episodes { advantage, expected, got: episodes.len() });
+        }
+        match episodes.iter().position(|e| !(0.0..=1.0).contains(&e.accuracy)) {
+            Some(position) => Err(Error::Accuracy { position, value: episodes[position].accuracy }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The baseline on its way through one update's rewards.
+struct RewardAverage {
+    value: f32,
+    started: bool,
+}
+
+impl RewardAverage {
+    fn of(training: &Training) -> Self {
+        Self { value: training.baseline, started: training.started }
+    }
+
+    /// Moves towards a reward and returns the new value.
+    fn update(&mut self, reward: f32, decay: f64) -> f32 {
+        self.value -= (1.0 - decay) as f32 * (self.value - reward);
+        self.value
+    }
+}
+
+/// Rewards, baselines and advantages of one update's arcs, whose (-ln π, entropy) are `walked`.
+fn judge(
+    config: &Config,
+    baseline: &mut RewardAverage,
+    episodes: &[Episode],
+    walked: &[(f64, f64)],
+) -> Vec<EpisodeStats> {
+    let reward = |(episode, &(_, entropy)): (&Episode, &(f64, f64))| {
+        episode.accuracy + config.entropy_weight as f32 * entropy as f32
+    };
+    let rewards: Vec<f32> = episodes.iter().zip(walked).map(reward).collect();
+    if config.baseline_init == BaselineInit::FirstRewards && !baseline.started {
+        baseline.value = mean(rewards.iter().copied());
+    }
+    // The update comes first, so that an advantage is `decay` times the one against the old baseline.
+    let baselines: Vec<f32> =
+        rewards.iter().map(|&reward| baseline.update(reward, config.baseline_decay)).collect();
+    let mut advantages: Vec<f32> = rewards.iter().zip(&baselines).map(|(reward, b)| reward - b).collect();
+    if config.advantage == Advantage::Normalized {
+        normalize(&mut advantages);
+    }
+    let stats = |e: usize| {
+        let (nll, entropy) = (walked[e].0 as f32, walked[e].1 as f32);
+        let (reward, baseline, advantage) = (rewards[e], baselines[e], advantages[e]);
+        EpisodeStats { log_prob: -nll, entropy, reward, baseline, advantage, loss: nll * advantage }
+    };
+    (0..episodes.len()).map(stats).collect()
+}
+
+/// Shifts and scales to mean 0 and standard deviation 1; equal advantages become zeros.
+fn normalize(advantages: &mut [f32]) {
+    let centre = mean(advantages.iter().copied());
+    let deviation = mean(advantages.iter().map(|a| (a - centre) * (a - centre))).sqrt();
+    let scale = if deviation < EQUAL { 0.0 } else { 1.0 / deviation };
+    advantages.iter_mut().for_each(|a| *a = (*a - centre) * scale);
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f32>) -> f32 {
+    let n = values.len() as f64;
+    (values.map(f64::from).sum::<f64>() / n) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use enas_rng::Seed;
+
+    fn small(config: Config) -> Controller {
+        let config = Config { hidden_size: 16, ..config };
+        Controller::new(&config, 3, Seed::new(2)).unwrap()
+    }
+
+    fn episodes(controller: &Controller, accuracies: &[f32]) -> Vec<Episode> {
+        let bounds = controller.config().bounds(0.0);
+        let draw = |(i, &accuracy): (usize, &f32)| {
+            let mut rng = Seed::new(4).stream("arc", &[i as u64]);
+            Episode { arc: controller.sample(bounds, &mut rng).arc, accuracy }
+        };
+        accuracies.iter().enumerate().map(draw).collect()
+    }
+
+    #[test]
+    fn a_zero_baseline_sees_one_hundredth_of_the_first_reward() {
+        let mut controller = small(Config::reference());
+        let bounds = controller.config().bounds(0.0);
+        let stats = controller.reinforce(bounds, &episodes(&controller, &[0.5])).unwrap();
+        let e = stats.episodes[0];
+        assert!((e.reward - (0.5 + 1e-4 * e.entropy)).abs() < 1e-7);
+        assert!((e.baseline - 0.01 * e.reward).abs() < 1e-7);
+        assert!((stats.loss - -e.log_prob * 0.99 * e.reward).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_baseline_from_first_rewards_starts_at_their_mean_and_then_moves_as_ever() {
+        let mut controller =
+            small(Config { baseline_init: BaselineInit::FirstRewards, ..Config::reference() });
+        let bounds = controller.config().bounds(0.0);
+        let first = controller.reinforce(bounds, &episodes(&controller, &[0.2, 0.4])).unwrap();
+        let (a, b) = (first.episodes[0], first.episodes[1]);
+        let start = (a.reward + b.reward) / 2.0;
+        assert!((a.baseline - (0.99 * start + 0.01 * a.reward)).abs() < 1e-6);
+        assert!((b.baseline - (0.99 * a.baseline + 0.01 * b.reward)).abs() < 1e-6);
+        let second = controller.reinforce(bounds, &episodes(&controller, &[1.0])).unwrap();
+        let c = second.episodes[0];
+        assert!((c.baseline - (0.99 * b.baseline + 0.01 * c.reward)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn normalized_advantages_have_mean_zero_and_deviation_one_unless_all_are_equal() {
+        let mut advantages = [0.1, 0.2, 0.6, -0.3];
+        normalize(&mut advantages);
+        assert!(mean(advantages.iter().copied()).abs() < 1e-6);
+        assert!((mean(advantages.iter().map(|a| a * a)) - 1.0).abs() < 1e-5);
+        let mut equal = [0.25; 3];
+        normalize(&mut equal);
+        assert_eq!(equal, [0.0; 3]);
+    }
+
+    #[test]
+    fn an_update_follows_the_mean_gradient() {
+        let controller = small(Config::reference());
+        let bounds = controller.config().bounds(0.0);
+        let episodes = episodes(&controller, &[0.9, 0.1, 0.5]);
+        let mut updated = controller.clone();
+        let stats = updated.reinforce(bounds, &episodes).unwrap();
+        let arcs: Vec<_> = episodes.iter().map(|e| e.arc.clone()).collect();
+        let coefficients: Vec<_> = stats.episodes.iter().map(|e| e.advantage / 3.0).collect();
+        let gradient = controller.nll_gradient(bounds, &arcs, &coefficients).unwrap();
+        let flat: Vec<f32> = gradient.into_iter().flat_map(|(_, _, values)| values).collect();
+        let mut expected = controller.weights.values.clone();
+        adam::step(&mut expected, &flat, &mut vec![0.0; flat.len()], 1, controller.config().lr);
+        assert_eq!(updated.weights.values, expected);
+    }
+
+    #[test]
+    fn unusable_episodes_are_refused_and_change_nothing() {
+        let mut controller = small(Config::improved());
+        let before = controller.state();
+        let bounds = controller.config().bounds(0.0);
+        let good = episodes(&controller, &[0.5, 0.6]);
+        let none = controller.reinforce(bounds, &[]).unwrap_err();
+        assert!(matches!(none, Error::Episodes { expected: 2, got: 0, .. }), "{none}");
+        assert!(matches!(controller.reinforce(bounds, &good[..1]), Err(Error::Episodes { got: 1, .. })));
+        for accuracy in [1.5, -0.1, f32::NAN] {
+            let mut bad = good.clone();
+            bad[1].accuracy = accuracy;
+            let error = controller.reinforce(bounds, &bad).unwrap_err();
+            assert!(matches!(error, Error::Accuracy { position: 1, .. }), "{error}");
+        }
+        let mut bad = good;
+        bad[1].arc = Arc::from_ints(&[0; 8]).unwrap();
+        let error = controller.reinforce(bounds, &bad).unwrap_err();
+        assert_eq!(error, Error::ArcNodes { position: 1, expected: 3, got: 1 });
+        assert_eq!(controller.state(), before);
+    }
+}
