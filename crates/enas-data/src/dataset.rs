@@ -145,6 +145,11 @@ impl Split {
         self.inner.copies
     }
 
+    /// Whether [`Self::augmented`] differs from [`Self::normalized`]: pictures are varied anew every epoch.
+    pub fn is_varied(&self) -> bool {
+        self.inner.augment.mode != Mode::None && self.inner.augment.when == When::EachEpoch
+    }
+
     /// What the pixels of this part are normalised with.
     pub fn normalization(&self) -> &Normalization {
         &self.inner.normalization
@@ -182,10 +187,10 @@ impl Split {
     }
 
     pub(crate) fn augmented_into(&self, i: usize, epoch: u64, out: &mut [f32]) {
-        let Inner { augment, shape, normalization, seed, .. } = &*self.inner;
-        if augment.mode == Mode::None || augment.when == When::Once {
+        if !self.is_varied() {
             return self.plain_into(i, out);
         }
+        let Inner { augment, shape, normalization, seed, .. } = &*self.inner;
         let mut stream = seed.stream("augment", &[epoch, i as u64]);
         let mut pixels = self.image(i).to_vec();
         augment.vary_pixels(*shape, &mut pixels, &mut stream);

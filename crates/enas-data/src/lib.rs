@@ -30,11 +30,14 @@ mod dataset;
 mod decode;
 pub mod digits;
 mod error;
+#[cfg(test)]
+mod golden;
 mod layout;
 mod load;
 mod normalize;
 mod prepare;
 mod resize;
+mod sheet;
 mod source;
 mod split;
 
@@ -47,6 +50,7 @@ pub use load::{load, load_labelled, load_with_split};
 pub use normalize::Normalization;
 pub use prepare::{InputSpec, is_picture_name, prepare, prepare_file};
 pub use resize::{Filter, Resize};
+pub use sheet::{ContactSheet, contact_sheet};
 pub use split::SplitFile;
 
 use enas_rng::Seed;

@@ -108,28 +108,40 @@ struct Tap {
 }
 
 /// The taps of every destination position along one axis.
-fn taps(source: usize, destination: usize) -> Vec<Tap> {
+///
+/// Beyond the first and the last source pixel, OpenCV moves a column onto that pixel, but for a row keeps both
+/// weights and reads the same row twice. The value is the same, the truncation is not.
+fn taps(source: usize, destination: usize, axis: Axis) -> Vec<Tap> {
     let scale = source as f64 / destination as f64;
-    let last = source - 1;
+    let last = source as isize - 1;
     let tap = |d: usize| {
         // OpenCV computes the position in double and keeps it as a float.
         let position = ((d as f64 + 0.5) * scale - 0.5) as f32;
         let floor = position.floor();
-        let (first, fraction) = match floor {
-            f if f < 0.0 => (0, 0.0),
-            f if f as usize >= last => (last, 0.0),
-            f => (f as usize, position - f),
-        };
+        let first = floor as isize;
+        let beyond = first < 0 || first >= last;
+        let fraction = if beyond && axis == Axis::Columns { 0.0 } else { position - floor };
+        let inside = |i: isize| i.clamp(0, last) as usize;
         let weight = |x: f32| (2048.0 * x).round_ties_even() as i32;
-        Tap { first, second: (first + 1).min(last), weights: [weight(1.0 - fraction), weight(fraction)] }
+        Tap {
+            first: inside(first),
+            second: inside(first + 1),
+            weights: [weight(1.0 - fraction), weight(fraction)],
+        }
     };
     (0..destination).map(tap).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    Columns,
+    Rows,
 }
 
 /// OpenCV's fixed-point bilinear resize of 8-bit pixels: 11-bit weights, the vertical pass on values shifted
 /// right by four, each product shifted by sixteen on its own, then rounded by two bits.
 fn opencv_bilinear(plane: &Plane, height: usize, width: usize) -> Vec<u8> {
-    let columns = taps(plane.width, width);
+    let columns = taps(plane.width, width, Axis::Columns);
     let horizontal = |y: usize| -> Vec<i32> {
         let row = &plane.pixels[y * plane.width..][..plane.width];
         let value =
@@ -137,7 +149,7 @@ fn opencv_bilinear(plane: &Plane, height: usize, width: usize) -> Vec<u8> {
         columns.iter().map(value).collect()
     };
     let mut out = Vec::with_capacity(height * width);
-    for tap in taps(plane.height, height) {
+    for tap in taps(plane.height, height, Axis::Rows) {
         let (upper, lower) = (horizontal(tap.first), horizontal(tap.second));
         out.extend(upper.iter().zip(&lower).map(|(&a, &b)| {
             let sum = ((tap.weights[0] * (a >> 4)) >> 16) + ((tap.weights[1] * (b >> 4)) >> 16);
@@ -188,6 +200,17 @@ mod tests {
     fn opencv_shrinking_reads_two_neighbours() {
         let out = fitted(&plane(1, 3, &[40, 80, 240]), (1, 2), Resize::Stretch, Filter::OpenCv);
         assert_eq!(out, [50, 200]);
+    }
+
+    #[test]
+    fn opencv_results_are_matched_exactly() {
+        let results = crate::golden::results("resize");
+        assert_eq!(results.len(), 4);
+        for ([height, width], expected) in results {
+            let source = plane(8, 8, &crate::golden::source());
+            let out = fitted(&source, (height as usize, width as usize), Resize::Stretch, Filter::OpenCv);
+            assert_eq!(out, expected, "{height} x {width}");
+        }
     }
 
     #[test]

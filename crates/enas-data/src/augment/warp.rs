@@ -69,3 +69,30 @@ fn blend(shape: Shape, plane: &[u8], fx: i32, fy: i32) -> u8 {
         + wy * ((STEPS - wx) * pixel(x, y + 1) + wx * pixel(x + 1, y + 1));
     ((sum + STEPS * STEPS / 2) >> (2 * KEPT_BITS)) as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { channels: 1, height: 8, width: 8 };
+
+    #[test]
+    fn opencv_results_are_matched_exactly() {
+        let results = crate::golden::results("warp");
+        assert_eq!(results.len(), 3);
+        for ([degrees, scale], expected) in results {
+            let mut pixels = crate::golden::source();
+            warp(SHAPE, &mut pixels, rotation_and_scale(4.0, 4.0, degrees, scale));
+            assert_eq!(pixels, expected, "{degrees} degrees, scale {scale}");
+        }
+    }
+
+    #[test]
+    fn positive_angles_turn_counter_clockwise() {
+        let shape = Shape { channels: 1, height: 5, width: 5 };
+        let mut pixels = vec![0; 25];
+        pixels[2 * 5 + 4] = 100; // right of the middle
+        warp(shape, &mut pixels, rotation_and_scale(2.0, 2.0, 90.0, 1.0));
+        assert_eq!(pixels[2], 100, "above the middle: {pixels:?}");
+    }
+}
