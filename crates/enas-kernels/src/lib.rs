@@ -1,2 +1,44 @@
-//! The tensor operations the ENAS networks live on, forward and backward, for candle.
-#![forbid(unsafe_code)]
+//! The tensor operations that ENAS networks live on, forward and backward, on the CPU.
+//!
+//! This crate knows shapes, not networks. Its heart is [`Unit`], the convolution unit: gather, multiply,
+//! normalise. [`Pool`], [`add`] and [`relu_mean`] complete a network; [`Nesterov`] and [`TfAdam`] train it.
+//! Activations live in [`Map`]s, sixteen images to a vector.
+//!
+//! ```
+//! use enas_kernels::{Branch, Map, Rows, Unit, Value};
+//!
+//! // A 1×1 convolution from one channel to two, on two images of 2×2 pixels.
+//! let images = Map::from_nchw(&[1., 2., 3., 4., 5., 6., 7., 8.], 2, 1, 2, 2);
+//! let branch = Branch { rows: Rows::Pixels, weight: &[1.0, -1.0], outputs: 2 };
+//! let unit = Unit { inputs: &[Value::plain(images)], relu: false, branches: &[branch] };
+//! let (z, moments) = unit.forward(true);
+//! assert_eq!(z.to_nchw()[..8], [1., 2., 3., 4., -1., -2., -3., -4.]);
+//! assert_eq!(moments.map(|m| m.mean), Some(vec![4.5, -4.5]));
+//! ```
+// Every `unsafe` here states what makes it sound; the vector kernels need raw pointers and instructions.
+#![allow(unsafe_code)]
+
+mod buffer;
+mod depthwise;
+mod elementwise;
+mod gemm;
+mod geometry;
+mod map;
+mod norm;
+mod optim;
+mod pool;
+pub mod profile;
+mod rows;
+mod simd;
+mod unit;
+
+pub use buffer::release_idle_buffers;
+pub use elementwise::{Term, add, add_backward, relu_mean, relu_mean_backward};
+pub use geometry::Axis;
+pub use map::{Affine, Map, Value};
+pub use norm::{EPSILON, Moments, RunningMoments};
+pub use optim::{Nesterov, TfAdam};
+pub use pool::{Pool, PoolKind};
+pub use rows::Rows;
+pub use simd::{LANES, Lane, Level, level};
+pub use unit::{Branch, Unit, UnitGradient};

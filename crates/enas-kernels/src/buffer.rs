@@ -1,0 +1,80 @@
+//! Recycled memory for feature maps.
+//!
+//! First touch of fresh memory costs more than most operations do on it, so buffers go back to a process-wide
+//! pool when their last owner drops them. A buffer from the pool holds whatever was in it: every operation
+//! writes each element of its output.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::simd::Lane;
+
+/// Idle bytes above which a request that the pool cannot serve empties it first.
+const IDLE_LIMIT: usize = 1 << 29;
+
+static IDLE: Mutex<BTreeMap<usize, Vec<Vec<Lane>>>> = Mutex::new(BTreeMap::new());
+static IDLE_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// A pooled vector of lanes.
+#[derive(Debug)]
+pub(crate) struct Buffer(Vec<Lane>);
+
+impl Buffer {
+    /// `len` lanes with arbitrary finite or non-finite content.
+    pub(crate) fn take(len: usize) -> Self {
+        let bytes = len * size_of::<Lane>();
+        let mut idle = lock();
+        if let Some(buffer) = idle.get_mut(&len).and_then(Vec::pop) {
+            IDLE_BYTES.fetch_sub(bytes, Ordering::Relaxed);
+            return Self(buffer);
+        }
+        if IDLE_BYTES.load(Ordering::Relaxed) > IDLE_LIMIT {
+            idle.clear();
+            IDLE_BYTES.store(0, Ordering::Relaxed);
+        }
+        drop(idle);
+        Self(vec![Lane::ZERO; len])
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Lane] {
+        &self.0
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [Lane] {
+        &mut self.0
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
+        IDLE_BYTES.fetch_add(buffer.len() * size_of::<Lane>(), Ordering::Relaxed);
+        lock().entry(buffer.len()).or_default().push(buffer);
+    }
+}
+
+/// Gives all idle buffers back to the allocator, for example between phases with different batch sizes.
+pub fn release_idle_buffers() {
+    lock().clear();
+    IDLE_BYTES.store(0, Ordering::Relaxed);
+}
+
+fn lock() -> std::sync::MutexGuard<'static, BTreeMap<usize, Vec<Vec<Lane>>>> {
+    // The map is consistent after every statement, so a panic elsewhere cannot have left it half changed.
+    IDLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+thread_local! {
+    static SCRATCH: std::cell::RefCell<Vec<Lane>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// Lends `body` this thread's scratch memory, `len` lanes of arbitrary content. Not re-entrant.
+pub(crate) fn with_scratch<R>(len: usize, body: impl FnOnce(&mut [Lane]) -> R) -> R {
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < len {
+            scratch.resize(len, Lane::ZERO);
+        }
+        body(&mut scratch[..len])
+    })
+}

@@ -1,0 +1,170 @@
+//! The two matrix products of a 1×1 convolution, over pixels of sixteen images.
+//!
+//! Channel counts are small (20 to 160), so a register-blocked loop over pixels beats a general matrix library:
+//! a tile of four output channels by [`Simd::PIXELS`] pixels stays in registers for the whole sum over input
+//! channels.
+
+use crate::simd::{Kernel, Lane, Simd};
+
+/// `out[o][p] = Σ_k w[k][o]·a[k][p]`, or `+=` with `accumulate`.
+///
+/// `a` holds `k` rows of `pixels` lanes, `a_stride` lanes apart; `w` is `[k, outputs]` with rows `w_stride`
+/// numbers apart; `out` holds `outputs` rows, `out_stride` lanes apart. All must be valid for these extents, and
+/// `out` must not overlap the others.
+pub(crate) struct Multiply {
+    pub(crate) a: *const Lane,
+    pub(crate) a_stride: usize,
+    pub(crate) w: *const f32,
+    pub(crate) w_stride: usize,
+    pub(crate) out: *mut Lane,
+    pub(crate) out_stride: usize,
+    pub(crate) k: usize,
+    pub(crate) outputs: usize,
+    pub(crate) pixels: usize,
+    pub(crate) accumulate: bool,
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
+impl Kernel for Multiply {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let mut p = 0;
+        while S::PIXELS == 6 && p + 6 <= self.pixels {
+            self.columns::<S, 6>(p);
+            p += 6;
+        }
+        while S::PIXELS == 6 && p + 2 <= self.pixels {
+            self.columns::<S, 2>(p);
+            p += 2;
+        }
+        while p < self.pixels {
+            self.columns::<S, 1>(p);
+            p += 1;
+        }
+    }
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // As above.
+impl Multiply {
+    /// All output channels of `P` pixels.
+    #[inline(always)]
+    unsafe fn columns<S: Simd, const P: usize>(&self, p: usize) {
+        let mut o = 0;
+        while o + 4 <= self.outputs {
+            self.tile::<S, P, 4>(p, o);
+            o += 4;
+        }
+        while o < self.outputs {
+            self.tile::<S, P, 1>(p, o);
+            o += 1;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const P: usize, const O: usize>(&self, p: usize, o: usize) {
+        let mut sum = [[S::splat(0.0); P]; O];
+        let mut a = self.a.add(p);
+        let mut w = self.w.add(o);
+        for _ in 0..self.k {
+            let mut x = [S::splat(0.0); P];
+            for (i, x) in x.iter_mut().enumerate() {
+                *x = S::load(a.add(i));
+            }
+            for (j, row) in sum.iter_mut().enumerate() {
+                let weight = S::splat(*w.add(j));
+                for (s, x) in row.iter_mut().zip(x) {
+                    *s = S::fma(x, weight, *s);
+                }
+            }
+            a = a.add(self.a_stride);
+            w = w.add(self.w_stride);
+        }
+        for (j, row) in sum.iter().enumerate() {
+            let out = self.out.add((o + j) * self.out_stride + p);
+            for (i, s) in row.iter().enumerate() {
+                let value = if self.accumulate { S::add(S::load(out.add(i)), *s) } else { *s };
+                S::store(out.add(i), value);
+            }
+        }
+    }
+}
+
+/// `w[k][o] += Σ_p a[k][p]·g[o][p]`, summed over pixels and the sixteen images.
+///
+/// `a` holds `k` rows and `g` holds `outputs` rows of `pixels` lanes, `stride` lanes apart; `w` is
+/// `[k, outputs]`, rows `w_stride` numbers apart. All must be valid for these extents; `w` must not overlap.
+pub(crate) struct WeightGradient {
+    pub(crate) a: *const Lane,
+    pub(crate) a_stride: usize,
+    pub(crate) g: *const Lane,
+    pub(crate) g_stride: usize,
+    pub(crate) w: *mut f32,
+    pub(crate) w_stride: usize,
+    pub(crate) k: usize,
+    pub(crate) outputs: usize,
+    pub(crate) pixels: usize,
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
+impl Kernel for WeightGradient {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let mut k = 0;
+        while k + 4 <= self.k {
+            self.rows::<S, 4>(k);
+            k += 4;
+        }
+        while k < self.k {
+            self.rows::<S, 1>(k);
+            k += 1;
+        }
+    }
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // As above.
+impl WeightGradient {
+    #[inline(always)]
+    unsafe fn rows<S: Simd, const K: usize>(&self, k: usize) {
+        let mut o = 0;
+        while S::PIXELS == 6 && o + 5 <= self.outputs {
+            self.tile::<S, K, 5>(k, o);
+            o += 5;
+        }
+        while o + 2 <= self.outputs {
+            self.tile::<S, K, 2>(k, o);
+            o += 2;
+        }
+        while o < self.outputs {
+            self.tile::<S, K, 1>(k, o);
+            o += 1;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const K: usize, const O: usize>(&self, k: usize, o: usize) {
+        let mut sum = [[S::splat(0.0); O]; K];
+        let a = self.a.add(k * self.a_stride);
+        let g = self.g.add(o * self.g_stride);
+        for p in 0..self.pixels {
+            let mut grad = [S::splat(0.0); O];
+            for (j, grad) in grad.iter_mut().enumerate() {
+                *grad = S::load(g.add(j * self.g_stride + p));
+            }
+            for (i, row) in sum.iter_mut().enumerate() {
+                let x = S::load(a.add(i * self.a_stride + p));
+                for (s, grad) in row.iter_mut().zip(grad) {
+                    *s = S::fma(x, grad, *s);
+                }
+            }
+        }
+        for (i, row) in sum.iter().enumerate() {
+            for (j, s) in row.iter().enumerate() {
+                *self.w.add((k + i) * self.w_stride + o + j) += S::sum(*s);
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Sizes and padding of sliding windows.
+
+/// One axis of a sliding window: kernel size, stride, zeros before the first pixel, output size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// Input pixels.
+    pub size: usize,
+    /// Kernel pixels.
+    pub k: usize,
+    /// Pixels between windows.
+    pub stride: usize,
+    /// Padding before the first pixel.
+    pub before: usize,
+    /// Output pixels.
+    pub out: usize,
+}
+
+impl Axis {
+    /// TensorFlow's SAME padding: `out = ⌈size/stride⌉`, the smaller half of the padding first.
+    pub fn same(size: usize, k: usize, stride: usize) -> Self {
+        let out = size.div_ceil(stride);
+        let total = ((out.max(1) - 1) * stride + k).saturating_sub(size);
+        Self { size, k, stride, before: total / 2, out }
+    }
+
+    /// No padding: only windows that lie inside.
+    pub fn valid(size: usize, k: usize, stride: usize) -> Self {
+        let out = if size < k { 0 } else { (size - k) / stride + 1 };
+        Self { size, k, stride, before: 0, out }
+    }
+
+    /// The taps of the window at output `o` that lie on real pixels: `(first tap, end tap, first pixel)`.
+    #[inline(always)]
+    pub(crate) fn taps(&self, o: usize) -> (usize, usize, usize) {
+        let start = o * self.stride;
+        let first = self.before.saturating_sub(start);
+        let end = self.k.min(self.size + self.before - start);
+        (first, end, start + first - self.before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_padding_is_tensorflows() {
+        // (k, stride, size) → (before, after, out), from the table every TensorFlow port needs.
+        for (k, s, size, before, after, out) in [
+            (3, 1, 8, 1, 1, 8),
+            (5, 1, 8, 2, 2, 8),
+            (3, 2, 8, 0, 1, 4),
+            (5, 2, 8, 1, 2, 4),
+            (3, 2, 7, 1, 1, 4),
+            (5, 2, 7, 2, 2, 4),
+            (2, 1, 8, 0, 1, 8),
+            (6, 1, 6, 2, 3, 6),
+            (5, 3, 16, 2, 2, 6),
+            (3, 2, 1, 1, 1, 1),
+        ] {
+            let axis = Axis::same(size, k, s);
+            let total = ((out - 1) * s + k).saturating_sub(size);
+            assert_eq!((axis.before, total - axis.before, axis.out), (before, after, out), "k {k} s {s} n {size}");
+        }
+    }
+
+    #[test]
+    fn taps_stay_inside() {
+        for size in 1..9 {
+            for (k, s) in [(3, 1), (3, 2), (5, 1), (5, 2), (5, 3)] {
+                let axis = Axis::same(size, k, s);
+                for o in 0..axis.out {
+                    let (first, end, pixel) = axis.taps(o);
+                    assert!(first < end && pixel + (end - first) <= size, "{axis:?} {o}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Feature maps, stored sixteen images at a time.
+
+use std::sync::Arc as SyncArc;
+
+use rayon::prelude::*;
+
+use crate::buffer::Buffer;
+use crate::simd::{LANES, Lane};
+
+/// The activations of `n` images: logically `[n, c, h, w]`.
+///
+/// In memory `[⌈n/16⌉, c, h, w, 16]`, images innermost, so that every operation on every size is a loop over
+/// full vectors without shuffles, and borders cost nothing. Lanes past the last image hold arbitrary finite
+/// numbers; operations that add over images leave them out.
+///
+/// Cloning shares the memory.
+#[derive(Clone, Debug)]
+pub struct Map {
+    data: SyncArc<Buffer>,
+    n: usize,
+    c: usize,
+    h: usize,
+    w: usize,
+}
+
+impl Map {
+    /// A map with arbitrary content, for an operation to fill.
+    pub(crate) fn uninit(n: usize, c: usize, h: usize, w: usize) -> Self {
+        let data = SyncArc::new(Buffer::take(n.div_ceil(LANES) * c * h * w));
+        Self { data, n, c, h, w }
+    }
+
+    /// A map of zeros.
+    pub fn zeros(n: usize, c: usize, h: usize, w: usize) -> Self {
+        let mut map = Self::uninit(n, c, h, w);
+        map.lanes_mut().fill(Lane::ZERO);
+        map
+    }
+
+    /// Copies images `[n, c, h, w]` into the lane layout; lanes past the last image become zero.
+    ///
+    /// # Panics
+    /// If `images` does not hold `n·c·h·w` numbers.
+    pub fn from_nchw(images: &[f32], n: usize, c: usize, h: usize, w: usize) -> Self {
+        assert_eq!(images.len(), n * c * h * w, "images do not have shape [{n}, {c}, {h}, {w}]");
+        let mut map = Self::uninit(n, c, h, w);
+        let size = c * h * w;
+        map.lanes_mut().par_chunks_mut(size.max(1)).enumerate().for_each(|(block, lanes)| {
+            for (pixel, lane) in lanes.iter_mut().enumerate() {
+                for (i, value) in lane.0.iter_mut().enumerate() {
+                    let image = block * LANES + i;
+                    *value = if image < n { images[image * size + pixel] } else { 0.0 };
+                }
+            }
+        });
+        map
+    }
+
+    /// The images as `[n, c, h, w]`.
+    pub fn to_nchw(&self) -> Vec<f32> {
+        let size = self.c * self.h * self.w;
+        let mut images = vec![0.0; self.n * size];
+        for (image, out) in images.chunks_exact_mut(size.max(1)).enumerate() {
+            let block = &self.lanes()[image / LANES * size..][..size];
+            for (value, lane) in out.iter_mut().zip(block) {
+                *value = lane.0[image % LANES];
+            }
+        }
+        images
+    }
+
+    /// Number of images.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Number of channels.
+    pub fn c(&self) -> usize {
+        self.c
+    }
+
+    /// Height in pixels.
+    pub fn h(&self) -> usize {
+        self.h
+    }
+
+    /// Width in pixels.
+    pub fn w(&self) -> usize {
+        self.w
+    }
+
+    /// `(n, c, h, w)`.
+    pub fn shape(&self) -> (usize, usize, usize, usize) {
+        (self.n, self.c, self.h, self.w)
+    }
+
+    /// Groups of sixteen images, the last one perhaps partly filled.
+    pub(crate) fn blocks(&self) -> usize {
+        self.n.div_ceil(LANES)
+    }
+
+    /// Lanes per group of sixteen images.
+    pub(crate) fn block_len(&self) -> usize {
+        self.c * self.h * self.w
+    }
+
+    /// All lanes.
+    pub(crate) fn lanes(&self) -> &[Lane] {
+        self.data.as_slice()
+    }
+
+    /// The lanes of one group of sixteen images, `[c, h, w]`.
+    pub(crate) fn block(&self, block: usize) -> &[Lane] {
+        &self.lanes()[block * self.block_len()..][..self.block_len()]
+    }
+
+    /// All lanes for writing; copies them first if another map shares the memory.
+    pub(crate) fn lanes_mut(&mut self) -> &mut [Lane] {
+        if SyncArc::get_mut(&mut self.data).is_none() {
+            let mut copy = Buffer::take(self.data.as_slice().len());
+            copy.as_mut_slice().copy_from_slice(self.data.as_slice());
+            self.data = SyncArc::new(copy);
+        }
+        SyncArc::get_mut(&mut self.data).expect("the buffer was just made unique").as_mut_slice()
+    }
+
+    /// One for lanes of `block` that hold an image, zero for the rest.
+    pub(crate) fn mask(&self, block: usize) -> Lane {
+        mask(self.n, block)
+    }
+}
+
+/// One for lanes of `block` that hold one of `n` images, zero for the rest.
+pub(crate) fn mask(n: usize, block: usize) -> Lane {
+    let mut mask = Lane::ZERO;
+    for (i, value) in mask.0.iter_mut().enumerate() {
+        *value = if block * LANES + i < n { 1.0 } else { 0.0 };
+    }
+    mask
+}
+
+/// A pending batch normalisation: the value of channel `c` is `scale[c]·map + shift[c]`.
+///
+/// Whoever reads the map applies it on the way, which saves writing the normalised map out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Affine {
+    /// Factor per channel.
+    pub scale: Vec<f32>,
+    /// Summand per channel.
+    pub shift: Vec<f32>,
+}
+
+/// A map as its readers see it: raw numbers and the normalisation that is still to be applied.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// The raw numbers.
+    pub map: Map,
+    /// What to apply to them; `None` if they are the value already.
+    pub affine: Option<SyncArc<Affine>>,
+}
+
+impl Value {
+    /// A value that needs no normalisation.
+    pub fn plain(map: Map) -> Self {
+        Self { map, affine: None }
+    }
+
+    /// Factor and summand of channel `c`.
+    pub(crate) fn affine_of(&self, c: usize) -> (f32, f32) {
+        self.affine.as_ref().map_or((1.0, 0.0), |a| (a.scale[c], a.shift[c]))
+    }
+
+    /// The images `[n, c, h, w]` with the normalisation applied.
+    pub fn to_nchw(&self) -> Vec<f32> {
+        let mut images = self.map.to_nchw();
+        let (_, c, h, w) = self.map.shape();
+        for (plane, values) in images.chunks_exact_mut((h * w).max(1)).enumerate() {
+            let (scale, shift) = self.affine_of(plane % c);
+            values.iter_mut().for_each(|v| *v = v.mul_add(scale, shift));
+        }
+        images
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_survive_the_lane_layout() {
+        for n in [1, 15, 16, 17, 33] {
+            let images: Vec<f32> = (0..n * 3 * 2 * 5).map(|i| i as f32).collect();
+            assert_eq!(Map::from_nchw(&images, n, 3, 2, 5).to_nchw(), images);
+        }
+    }
+
+    #[test]
+    fn writing_to_a_shared_map_leaves_the_other_alone() {
+        let a = Map::zeros(1, 1, 1, 2);
+        let mut b = a.clone();
+        b.lanes_mut()[0] = Lane([1.0; LANES]);
+        assert_eq!((a.to_nchw(), b.to_nchw()), (vec![0.0, 0.0], vec![1.0, 0.0]));
+    }
+}

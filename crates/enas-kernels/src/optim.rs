@@ -1,0 +1,117 @@
+//! Optimiser updates, one pass over the weights each.
+
+use crate::simd::{self, Kernel, Simd};
+
+/// Nesterov momentum with an L2 penalty, in TensorFlow's form:
+/// `g ← gradient·scale + 2·λ·w`, `a ← μ·a + g`, `w ← w − η·(g + μ·a)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Nesterov {
+    /// Learning rate `η`.
+    pub lr: f32,
+    /// Momentum `μ`.
+    pub momentum: f32,
+    /// Penalty weight `λ` of `λ·Σ w²`.
+    pub l2: f32,
+    /// Factor on the gradient without the penalty and on the penalty's alike (gradient clipping); 1 for none.
+    pub scale: f32,
+}
+
+impl Nesterov {
+    /// Updates `weights` and their `momentum` in place. No `gradient` means zero: unvisited shared weights still
+    /// decay and coast, as the dense variables of the published code do. Returns `Σ g²` before scaling.
+    pub fn step(&self, weights: &mut [f32], momentum: &mut [f32], gradient: Option<&[f32]>) -> f64 {
+        assert_eq!(weights.len(), momentum.len(), "one momentum per weight");
+        if let Some(gradient) = gradient {
+            assert_eq!(weights.len(), gradient.len(), "one gradient per weight");
+        }
+        let mut squares = 0.0;
+        for start in (0..weights.len()).step_by(Self::CHUNK) {
+            let len = Self::CHUNK.min(weights.len() - start);
+            let kernel = NesterovChunk {
+                rule: *self,
+                weights: weights[start..].as_mut_ptr(),
+                momentum: momentum[start..].as_mut_ptr(),
+                gradient: gradient.map(|g| g[start..].as_ptr()),
+                len,
+            };
+            // SAFETY: the three slices hold `len` numbers from `start` on, and two are borrowed mutably.
+            squares += f64::from(unsafe { simd::run(kernel) });
+        }
+        squares
+    }
+
+    /// The squared norm that [`step`](Self::step) would return, without updating anything.
+    pub fn norm_squared(&self, weights: &[f32], gradient: Option<&[f32]>) -> f64 {
+        let at = |i: usize| gradient.map_or(0.0, |g| g[i]) + 2.0 * self.l2 * weights[i];
+        (0..weights.len()).map(|i| f64::from(at(i)).powi(2)).sum()
+    }
+
+    /// Weights whose squared gradients are added up in single precision.
+    const CHUNK: usize = 1 << 14;
+}
+
+struct NesterovChunk {
+    rule: Nesterov,
+    weights: *mut f32,
+    momentum: *mut f32,
+    gradient: Option<*const f32>,
+    len: usize,
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
+impl Kernel for NesterovChunk {
+    type Output = f32;
+
+    // Plain scalar code: the compiler vectorises it with the instructions it is inlined into.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> f32 {
+        let weights = std::slice::from_raw_parts_mut(self.weights, self.len);
+        let momentum = std::slice::from_raw_parts_mut(self.momentum, self.len);
+        let Nesterov { lr, momentum: mu, l2, scale } = self.rule;
+        let mut squares = [0.0f32; 16];
+        let mut update = |i: usize, gradient: f32, w: &mut f32, a: &mut f32| {
+            let total = gradient + 2.0 * l2 * *w;
+            squares[i % 16] += total * total;
+            let g = total * scale;
+            *a = mu * *a + g;
+            *w -= lr * (g + mu * *a);
+        };
+        match self.gradient {
+            Some(gradient) => {
+                let gradient = std::slice::from_raw_parts(gradient, self.len);
+                for (i, ((w, a), g)) in weights.iter_mut().zip(momentum).zip(gradient).enumerate() {
+                    update(i, *g, w, a);
+                }
+            }
+            None => {
+                for (i, (w, a)) in weights.iter_mut().zip(momentum).enumerate() {
+                    update(i, 0.0, w, a);
+                }
+            }
+        }
+        squares.iter().sum()
+    }
+}
+
+/// Adam in TensorFlow's form, without a first moment and with `ε` outside the bias correction:
+/// `v ← β₂·v + (1 − β₂)·g²`, `w ← w − η·√(1 − β₂ᵗ)·g/(√v + ε)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TfAdam {
+    /// Learning rate `η`.
+    pub lr: f32,
+    /// Decay `β₂` of the second moment.
+    pub beta2: f32,
+    /// The `ε` next to the root.
+    pub epsilon: f32,
+}
+
+impl TfAdam {
+    /// Updates `weights` and their second moments `v` in place; `t` counts updates from 1.
+    pub fn step(&self, weights: &mut [f32], v: &mut [f32], gradient: &[f32], t: u64) {
+        let lr = (f64::from(self.lr) * (1.0 - f64::from(self.beta2).powf(t as f64)).sqrt()) as f32;
+        for ((w, v), g) in weights.iter_mut().zip(v).zip(gradient) {
+            *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
+            *w -= lr * g / (v.sqrt() + self.epsilon);
+        }
+    }
+}

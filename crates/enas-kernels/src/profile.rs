@@ -1,0 +1,74 @@
+//! Time, calls, bytes and floating-point operations per kind of operation; off until [`enable`] is called.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+static ENABLED: AtomicBool = AtomicBool::new(false);
+static TOTALS: Mutex<BTreeMap<(&'static str, &'static str), Total>> = Mutex::new(BTreeMap::new());
+
+#[derive(Clone, Copy, Default)]
+struct Total {
+    calls: u64,
+    seconds: f64,
+    flops: f64,
+    bytes: f64,
+}
+
+/// What one kind of operation cost since [`enable`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Operation and direction, such as `depthwise backward`.
+    pub name: String,
+    /// How often it ran.
+    pub calls: u64,
+    /// Wall-clock milliseconds in total.
+    pub milliseconds: f64,
+    /// Floating-point operations in total, in units of 10⁹.
+    pub gflop: f64,
+    /// Bytes of maps that had to move at least, in units of 10⁹.
+    pub gbytes: f64,
+}
+
+/// Starts measuring, from zero.
+pub fn enable() {
+    totals().clear();
+    ENABLED.store(true, Ordering::Relaxed);
+}
+
+/// The measurements so far, most expensive first.
+pub fn report() -> Vec<Row> {
+    let mut rows: Vec<Row> = totals()
+        .iter()
+        .map(|((name, direction), t)| Row {
+            name: format!("{name} {direction}"),
+            calls: t.calls,
+            milliseconds: t.seconds * 1e3,
+            gflop: t.flops / 1e9,
+            gbytes: t.bytes / 1e9,
+        })
+        .collect();
+    rows.sort_by(|a, b| b.milliseconds.total_cmp(&a.milliseconds));
+    rows
+}
+
+pub(crate) fn start() -> Option<Instant> {
+    ENABLED.load(Ordering::Relaxed).then(Instant::now)
+}
+
+pub(crate) fn stop(start: Option<Instant>, name: (&'static str, &'static str), flops: f64, bytes: f64) {
+    if let Some(start) = start {
+        let mut totals = totals();
+        let total = totals.entry(name).or_default();
+        total.calls += 1;
+        total.seconds += start.elapsed().as_secs_f64();
+        total.flops += flops;
+        total.bytes += bytes;
+    }
+}
+
+fn totals() -> std::sync::MutexGuard<'static, BTreeMap<(&'static str, &'static str), Total>> {
+    // Sums are consistent after every statement.
+    TOTALS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

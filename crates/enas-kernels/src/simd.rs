@@ -1,0 +1,326 @@
+//! Sixteen `f32` at a time, on whatever the processor offers.
+//!
+//! A kernel is a [`Kernel`]: plain data plus one generic `run::<S>()` body. [`run`] picks the widest instruction
+//! set once per process and compiles the same body for each: AVX-512, AVX2 + FMA, or portable Rust. The
+//! environment variable `ENAS_SIMD` (`avx512`, `avx2`, `portable`) forces a narrower one, for tests and timings.
+//!
+//! This file holds no arithmetic of any operation.
+
+use std::sync::OnceLock;
+
+/// Images per vector: the innermost axis of every [`Map`](crate::Map).
+pub const LANES: usize = 16;
+
+/// One value of sixteen images, aligned to a cache line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub struct Lane(pub [f32; LANES]);
+
+impl Lane {
+    /// Sixteen zeros.
+    pub const ZERO: Self = Self([0.0; LANES]);
+}
+
+/// The arithmetic kernels are written in.
+///
+/// Safety contract of every method: the processor has the instruction set the type is named after, which holds
+/// inside [`run`]. Pointers must be valid for one [`Lane`].
+pub(crate) trait Simd: Copy {
+    /// Sixteen numbers in registers.
+    type V: Copy;
+    /// Pixel vectors that the matrix kernels keep in registers beside four output channels.
+    const PIXELS: usize;
+
+    unsafe fn load(p: *const Lane) -> Self::V;
+    unsafe fn store(p: *mut Lane, v: Self::V);
+    unsafe fn splat(x: f32) -> Self::V;
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// `a·b + c`; rounded once where the processor can.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// Where `a > b` then `x` else `y`.
+    unsafe fn select_gt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// The sum of the sixteen numbers, in an order fixed by the instruction set.
+    unsafe fn sum(v: Self::V) -> f32;
+}
+
+/// A computation that is written once and compiled for every instruction set.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Output;
+
+    /// The body. Must be `#[inline(always)]`, as must everything generic it calls: only then is it compiled
+    /// with the instructions of the caller.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `S`; the pointers in `self` are valid as the kernel states.
+    unsafe fn run<S: Simd>(self) -> Self::Output;
+}
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Plain Rust, for any processor.
+    Portable,
+    /// AVX2 with fused multiply-add: two registers of eight numbers.
+    Avx2,
+    /// AVX-512 F: one register of sixteen numbers.
+    Avx512,
+}
+
+/// The instruction set in use: the widest available, or what `ENAS_SIMD` asks for if the processor has it.
+pub fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        let best = best_level();
+        let wanted = match std::env::var("ENAS_SIMD").as_deref() {
+            Ok("portable") => Level::Portable,
+            Ok("avx2") => Level::Avx2,
+            _ => Level::Avx512,
+        };
+        wanted.min(best)
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn best_level() -> Level {
+    if is_x86_feature_detected!("avx512f") {
+        Level::Avx512
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        Level::Avx2
+    } else {
+        Level::Portable
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn best_level() -> Level {
+    Level::Portable
+}
+
+/// Runs a kernel with the instruction set of [`level`].
+///
+/// # Safety
+/// The pointers in `kernel` are valid as the kernel states.
+pub(crate) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+    // SAFETY: the caller vouches for the kernel's pointers.
+    unsafe { run_at(level(), kernel) }
+}
+
+/// Runs a kernel with a given instruction set, which the processor must have; tests compare them.
+///
+/// # Safety
+/// As for [`run`], and `level` is at most the processor's best.
+pub(crate) unsafe fn run_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `level()` found the instructions; the caller vouches for the pointers.
+        Level::Avx512 => unsafe { x86::run_avx512(kernel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx2 => unsafe { x86::run_avx2(kernel) },
+        // SAFETY: plain Rust needs no instructions; the caller vouches for the pointers.
+        _ => unsafe { kernel.run::<Portable>() },
+    }
+}
+
+/// Sixteen numbers in an array.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+macro_rules! each {
+    ($i:ident => $value:expr) => {{
+        let mut out = [0.0f32; LANES];
+        for $i in 0..LANES {
+            out[$i] = $value;
+        }
+        out
+    }};
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // One-line bodies under the trait's own contract.
+impl Simd for Portable {
+    type V = [f32; LANES];
+    const PIXELS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn load(p: *const Lane) -> Self::V {
+        (*p).0
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut Lane, v: Self::V) {
+        (*p).0 = v;
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        each!(i => a[i] + b[i])
+    }
+    #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        each!(i => a[i] - b[i])
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        each!(i => a[i] * b[i])
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        each!(i => a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+        each!(i => if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    unsafe fn select_gt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+        each!(i => if a[i] > b[i] { x[i] } else { y[i] })
+    }
+    #[inline(always)]
+    unsafe fn sum(v: Self::V) -> f32 {
+        let mut v = v;
+        let mut half = LANES / 2;
+        while half > 0 {
+            for i in 0..half {
+                v[i] += v[i + half];
+            }
+            half /= 2;
+        }
+        v[0]
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_op_in_unsafe_fn)] // One-line bodies under the trait's own contract.
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{Kernel, Lane, Simd};
+
+    /// # Safety
+    /// The processor has AVX-512 F.
+    #[target_feature(enable = "avx512f,avx2,fma")]
+    pub(super) unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run::<Avx512>()
+    }
+
+    /// # Safety
+    /// The processor has AVX2 and FMA.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run::<Avx2>()
+    }
+
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx512;
+
+    impl Simd for Avx512 {
+        type V = __m512;
+        const PIXELS: usize = 6;
+
+        #[inline(always)]
+        unsafe fn load(p: *const Lane) -> __m512 {
+            _mm512_load_ps(p.cast())
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut Lane, v: __m512) {
+            _mm512_store_ps(p.cast(), v);
+        }
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> __m512 {
+            _mm512_set1_ps(x)
+        }
+        #[inline(always)]
+        unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            _mm512_add_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+            _mm512_sub_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+            _mm512_mul_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+            _mm512_fmadd_ps(a, b, c)
+        }
+        #[inline(always)]
+        unsafe fn max(a: __m512, b: __m512) -> __m512 {
+            _mm512_max_ps(a, b)
+        }
+        #[inline(always)]
+        unsafe fn select_gt(a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+            _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), y, x)
+        }
+        #[inline(always)]
+        unsafe fn sum(v: __m512) -> f32 {
+            _mm512_reduce_add_ps(v)
+        }
+    }
+
+    /// Two registers of eight.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx2;
+
+    impl Simd for Avx2 {
+        type V = (__m256, __m256);
+        const PIXELS: usize = 1;
+
+        #[inline(always)]
+        unsafe fn load(p: *const Lane) -> Self::V {
+            let p: *const f32 = p.cast();
+            (_mm256_load_ps(p), _mm256_load_ps(p.add(8)))
+        }
+        #[inline(always)]
+        unsafe fn store(p: *mut Lane, v: Self::V) {
+            let p: *mut f32 = p.cast();
+            _mm256_store_ps(p, v.0);
+            _mm256_store_ps(p.add(8), v.1);
+        }
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self::V {
+            (_mm256_set1_ps(x), _mm256_set1_ps(x))
+        }
+        #[inline(always)]
+        unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+            (_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1))
+        }
+        #[inline(always)]
+        unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+            (_mm256_sub_ps(a.0, b.0), _mm256_sub_ps(a.1, b.1))
+        }
+        #[inline(always)]
+        unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+            (_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1))
+        }
+        #[inline(always)]
+        unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            (_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1))
+        }
+        #[inline(always)]
+        unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+            (_mm256_max_ps(a.0, b.0), _mm256_max_ps(a.1, b.1))
+        }
+        #[inline(always)]
+        unsafe fn select_gt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+            (
+                _mm256_blendv_ps(y.0, x.0, _mm256_cmp_ps::<_CMP_GT_OQ>(a.0, b.0)),
+                _mm256_blendv_ps(y.1, x.1, _mm256_cmp_ps::<_CMP_GT_OQ>(a.1, b.1)),
+            )
+        }
+        #[inline(always)]
+        unsafe fn sum(v: Self::V) -> f32 {
+            let v = _mm256_add_ps(v.0, v.1);
+            let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+            _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps::<1>(v, v)))
+        }
+    }
+}

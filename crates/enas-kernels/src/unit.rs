@@ -1,0 +1,400 @@
+//! The convolution unit: gather rows, multiply by a matrix, normalise.
+//!
+//! Every trained operation of an ENAS network is one of these. What differs is only how the rows of the matrix
+//! product are gathered from the input: as they are (1×1 convolution), every second pixel (factorised
+//! reduction), filtered per channel (separable convolution) or as patches (dense convolution). See [`Rows`].
+//!
+//! Work goes group by group of sixteen images, and within a group in strips of output rows that stay in the
+//! second-level cache from gathering through the product to the batch statistics. The backward direction
+//! gathers again rather than keep what it gathered. The strips depend on shapes alone, and partial results are
+//! added in the order of groups, so results do not depend on the number of threads.
+
+use rayon::prelude::*;
+
+use crate::buffer::with_scratch;
+use crate::gemm::{Multiply, WeightGradient};
+use crate::map::{Map, Value};
+use crate::norm::{self, CHUNK, Moments, Running};
+use crate::profile;
+use crate::rows::{Gather, Rows};
+use crate::simd::{self, Lane};
+
+/// Bytes of gathered rows that a strip should stay below, so that strip, product and weights fit into the
+/// second-level cache.
+const STRIP_BYTES: usize = 256 << 10;
+
+/// A convolution unit without its parameters' values: what it reads and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Unit<'a> {
+    /// The maps it reads, their channels one after another. All of one size.
+    pub inputs: &'a [Value],
+    /// Whether negative input values count as zero.
+    pub relu: bool,
+    /// One product, or several whose outputs follow each other (factorised reduction has two).
+    pub branches: &'a [Branch<'a>],
+}
+
+/// One matrix product of a [`Unit`].
+#[derive(Clone, Copy, Debug)]
+pub struct Branch<'a> {
+    /// How its rows are gathered.
+    pub rows: Rows<'a>,
+    /// The matrix, `[rows, outputs]`.
+    pub weight: &'a [f32],
+    /// Output channels.
+    pub outputs: usize,
+}
+
+/// The gradients of a unit's parameters.
+#[derive(Clone, Debug, Default)]
+pub struct UnitGradient {
+    /// `∂L/∂γ` of the batch norm, `[outputs]`.
+    pub gamma: Vec<f32>,
+    /// `∂L/∂β` of the batch norm, `[outputs]`.
+    pub beta: Vec<f32>,
+    /// Of each branch's matrix, `[rows, outputs]`.
+    pub weights: Vec<Vec<f32>>,
+    /// Of each branch's depthwise filters, `[k, k, c]`; empty for other rows.
+    pub filters: Vec<Vec<f32>>,
+}
+
+impl Unit<'_> {
+    /// Computes the raw output `[n, Σ outputs, h, w]`, and its batch statistics if they are asked for.
+    pub fn forward(&self, with_moments: bool) -> (Map, Option<Moments>) {
+        let start = profile::start();
+        let plan = Plan::new(self);
+        let first = &self.inputs[0].map;
+        let outputs: usize = self.branches.iter().map(|b| b.outputs).sum();
+        let mut z = Map::uninit(first.n(), outputs, plan.height, plan.width);
+        let (n, block_len) = (z.n(), z.block_len());
+        let partial: Vec<Vec<Running>> = z
+            .lanes_mut()
+            .par_chunks_mut(block_len)
+            .enumerate()
+            .map(|(block, z)| {
+                let mask = with_moments.then(|| crate::map::mask(n, block));
+                with_scratch(plan.forward_scratch, |scratch| self.forward_block(&plan, block, z, scratch, mask))
+            })
+            .collect();
+        let moments = with_moments.then(|| Moments::merge(outputs, partial.iter().map(Vec::as_slice)));
+        profile::stop(start, plan.name("forward"), plan.flops(n), plan.bytes(n));
+        (z, moments)
+    }
+
+    fn forward_block(&self, plan: &Plan, block: usize, z: &mut [Lane], scratch: &mut [Lane], mask: Option<Lane>) -> Vec<Running> {
+        let outputs = z.len() / plan.plane;
+        let mut moments = vec![Running::default(); if mask.is_some() { outputs } else { 0 }];
+        for strip in plan.strips() {
+            let mut channel = 0;
+            for (branch, gather) in self.branches.iter().zip(&plan.gathers) {
+                let (rows, rest) = scratch.split_at_mut(gather.k * strip.pixels);
+                gather.fill(self.inputs, self.relu, block, strip.y, rows, rest);
+                // SAFETY: `rows` holds k·pixels lanes, `weight` k·outputs numbers (checked by the plan), and
+                // the output channels of this branch lie inside `z`.
+                unsafe {
+                    simd::run(Multiply {
+                        a: rows.as_ptr(),
+                        a_stride: strip.pixels,
+                        w: branch.weight.as_ptr(),
+                        w_stride: branch.outputs,
+                        out: z.as_mut_ptr().add(channel * plan.plane + strip.first),
+                        out_stride: plan.plane,
+                        k: gather.k,
+                        outputs: branch.outputs,
+                        pixels: strip.pixels,
+                        accumulate: false,
+                    });
+                }
+                channel += branch.outputs;
+            }
+            if let Some(mask) = &mask {
+                for (moments, plane) in moments.iter_mut().zip(z.chunks_exact(plan.plane)) {
+                    for chunk in plane[strip.first..][..strip.pixels].chunks(CHUNK) {
+                        *moments = moments.merge(Running::of(chunk, mask));
+                    }
+                }
+            }
+        }
+        moments
+    }
+
+    /// Propagates the gradient `gy` of the normalised output.
+    ///
+    /// `z` and `moments` are what [`forward`](Self::forward) returned. The gradients of the inputs are added to
+    /// `inputs`, one entry per input, or become its entry if it is `None`; no `inputs` at all skips them.
+    pub fn backward(
+        &self,
+        z: &Map,
+        moments: &Moments,
+        gamma: &[f32],
+        gy: &Map,
+        inputs: Option<&mut [Option<Map>]>,
+    ) -> UnitGradient {
+        let start = profile::start();
+        let plan = Plan::new(self);
+        let norm = norm::Gradient::new(z, moments, gamma, gy);
+        let targets = inputs.map(|inputs| self.targets(inputs));
+        let transposed: Vec<Vec<f32>> =
+            self.branches.iter().zip(&plan.gathers).map(|(b, g)| transpose(b.weight, g.k, b.outputs)).collect();
+        let partial: Vec<Partial> = (0..z.blocks())
+            .into_par_iter()
+            .map(|block| {
+                with_scratch(plan.backward_scratch, |scratch| {
+                    let pass = BackwardBlock { unit: self, plan: &plan, norm: &norm, z, gy, block, transposed: &transposed };
+                    pass.run(targets.as_deref(), scratch)
+                })
+            })
+            .collect();
+        let mut total = UnitGradient { gamma: norm.gamma, beta: norm.beta, ..Default::default() };
+        let mut blocks = partial.into_iter();
+        let first = blocks.next().unwrap_or_default();
+        (total.weights, total.filters) = (first.weights, first.filters);
+        for block in blocks {
+            add_all(&mut total.weights, &block.weights);
+            add_all(&mut total.filters, &block.filters);
+        }
+        let (flops, bytes) = (plan.flops(z.n()), plan.bytes(z.n()));
+        profile::stop(start, plan.name("backward"), 3.0 * flops, 2.5 * bytes);
+        total
+    }
+
+    /// Makes sure every input has a gradient map and returns where each lives.
+    fn targets(&self, gradients: &mut [Option<Map>]) -> Vec<Target> {
+        assert_eq!(gradients.len(), self.inputs.len(), "one gradient per input");
+        let in_place = self.branches.iter().all(|b| b.rows.writes_whole_gradient()) && self.branches.len() == 1;
+        gradients
+            .iter_mut()
+            .zip(self.inputs)
+            .map(|(gradient, input)| {
+                let accumulate = gradient.is_some() || !in_place;
+                let (n, c, h, w) = input.map.shape();
+                let map = gradient
+                    .get_or_insert_with(|| if in_place { Map::uninit(n, c, h, w) } else { Map::zeros(n, c, h, w) });
+                let block_len = map.block_len();
+                Target { lanes: map.lanes_mut().as_mut_ptr(), block_len, accumulate }
+            })
+            .collect()
+    }
+}
+
+/// The gradient map of one input during a backward pass.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    lanes: *mut Lane,
+    block_len: usize,
+    /// Whether gradients are added to what is there.
+    pub(crate) accumulate: bool,
+}
+
+// SAFETY: each group of sixteen images is handed to exactly one task, which touches that group's lanes only.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Target {
+    /// The lanes of one group of images.
+    ///
+    /// # Safety
+    /// No two tasks may hold the same block, and the map outlives the result.
+    #[allow(clippy::mut_from_ref)] // The contract above makes the reference exclusive.
+    pub(crate) unsafe fn block(&self, block: usize) -> &mut [Lane] {
+        // SAFETY: the map has more than `block` groups of `block_len` lanes; exclusivity is the caller's duty.
+        unsafe { std::slice::from_raw_parts_mut(self.lanes.add(block * self.block_len), self.block_len) }
+    }
+}
+
+/// Parameter gradients of one group of images.
+#[derive(Default)]
+struct Partial {
+    weights: Vec<Vec<f32>>,
+    filters: Vec<Vec<f32>>,
+}
+
+/// The backward pass over one group of images.
+struct BackwardBlock<'a> {
+    unit: &'a Unit<'a>,
+    plan: &'a Plan<'a>,
+    norm: &'a norm::Gradient,
+    z: &'a Map,
+    gy: &'a Map,
+    block: usize,
+    transposed: &'a [Vec<f32>],
+}
+
+impl BackwardBlock<'_> {
+    fn run(&self, targets: Option<&[Target]>, scratch: &mut [Lane]) -> Partial {
+        let mut partial = Partial::default();
+        let mut channel = 0;
+        for (i, (branch, gather)) in self.unit.branches.iter().zip(&self.plan.gathers).enumerate() {
+            let mut weight = vec![0.0; branch.weight.len()];
+            // A depthwise convolution needs neighbouring rows of its gradient, so that one is kept whole.
+            let keep = if gather.needs_whole_gradient() { gather.k * self.plan.plane } else { 0 };
+            let (whole, rest) = scratch.split_at_mut(keep);
+            for strip in self.plan.strips() {
+                let (gz, rest) = rest.split_at_mut(branch.outputs * strip.pixels);
+                self.normalise(channel, strip, gz);
+                let (rows, rest) = rest.split_at_mut(gather.k * strip.pixels);
+                let (grad_rows, pad) = rest.split_at_mut(if keep > 0 { 0 } else { gather.k * strip.pixels });
+                gather.fill(self.unit.inputs, self.unit.relu, self.block, strip.y, rows, pad);
+                weight_gradient(&mut weight, rows, gz, gather.k, branch.outputs, strip.pixels);
+                if targets.is_none() && keep == 0 {
+                    continue;
+                }
+                let (out, out_stride) = if keep > 0 {
+                    (whole[strip.first..].as_mut_ptr(), self.plan.plane)
+                } else {
+                    (grad_rows.as_mut_ptr(), strip.pixels)
+                };
+                // SAFETY: `gz` holds outputs·pixels lanes, the transposed matrix outputs·k numbers, and the
+                // gradient rows k·out_stride lanes from `out` on.
+                unsafe {
+                    simd::run(Multiply {
+                        a: gz.as_ptr(),
+                        a_stride: strip.pixels,
+                        w: self.transposed[i].as_ptr(),
+                        w_stride: gather.k,
+                        out,
+                        out_stride,
+                        k: branch.outputs,
+                        outputs: gather.k,
+                        pixels: strip.pixels,
+                        accumulate: false,
+                    });
+                }
+                if keep == 0 {
+                    let targets = targets.unwrap_or_default();
+                    gather.scatter(self.unit.inputs, self.unit.relu, self.block, strip.y, grad_rows, targets);
+                }
+            }
+            let filter = if keep > 0 {
+                gather.filter_backward(self.unit.inputs, self.unit.relu, self.block, whole, targets, rest)
+            } else {
+                Vec::new()
+            };
+            partial.weights.push(weight);
+            partial.filters.push(filter);
+            channel += branch.outputs;
+        }
+        partial
+    }
+
+    /// The gradient of the raw output for one strip of a branch, `gz` being `[outputs, pixels]`.
+    fn normalise(&self, channel: usize, strip: StripRange, gz: &mut [Lane]) {
+        for (o, out) in gz.chunks_exact_mut(strip.pixels).enumerate() {
+            let at = (channel + o) * self.plan.plane + strip.first;
+            let z = &self.z.block(self.block)[at..][..strip.pixels];
+            let gy = &self.gy.block(self.block)[at..][..strip.pixels];
+            self.norm.evaluate(channel + o, self.block, z, gy, out);
+        }
+    }
+}
+
+fn weight_gradient(weight: &mut [f32], rows: &[Lane], gz: &[Lane], k: usize, outputs: usize, pixels: usize) {
+    assert!(rows.len() >= k * pixels && gz.len() >= outputs * pixels && weight.len() == k * outputs);
+    // SAFETY: the extents were just checked, and `weight` is borrowed mutably.
+    unsafe {
+        simd::run(WeightGradient {
+            a: rows.as_ptr(),
+            a_stride: pixels,
+            g: gz.as_ptr(),
+            g_stride: pixels,
+            w: weight.as_mut_ptr(),
+            w_stride: outputs,
+            k,
+            outputs,
+            pixels,
+        });
+    }
+}
+
+fn transpose(weight: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut out = vec![0.0; weight.len()];
+    for r in 0..rows {
+        for c in 0..columns {
+            out[c * rows + r] = weight[r * columns + c];
+        }
+    }
+    out
+}
+
+fn add_all(total: &mut [Vec<f32>], part: &[Vec<f32>]) {
+    for (total, part) in total.iter_mut().zip(part) {
+        total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
+    }
+}
+
+/// A range of output rows.
+#[derive(Clone, Copy)]
+struct StripRange {
+    /// First row and end row.
+    y: (usize, usize),
+    /// Index of the first pixel.
+    first: usize,
+    /// Number of pixels.
+    pixels: usize,
+}
+
+/// How a unit's work is cut up; depends on shapes alone.
+struct Plan<'a> {
+    gathers: Vec<Gather<'a>>,
+    height: usize,
+    width: usize,
+    plane: usize,
+    rows_per_strip: usize,
+    forward_scratch: usize,
+    backward_scratch: usize,
+}
+
+impl<'a> Plan<'a> {
+    /// # Panics
+    /// If shapes do not fit: callers build units from a checked network description.
+    fn new(unit: &Unit<'a>) -> Self {
+        let first = &unit.inputs[0].map;
+        for input in unit.inputs {
+            let (n, _, h, w) = input.map.shape();
+            assert_eq!((n, h, w), (first.n(), first.h(), first.w()), "inputs of one unit have one size");
+        }
+        let channels = unit.inputs.iter().map(|i| i.map.c()).sum();
+        let gathers: Vec<Gather> =
+            unit.branches.iter().map(|b| Gather::new(b.rows, channels, first.h(), first.w())).collect();
+        for (branch, gather) in unit.branches.iter().zip(&gathers) {
+            assert_eq!(branch.weight.len(), gather.k * branch.outputs, "the matrix is [{}, {}]", gather.k, branch.outputs);
+        }
+        let (height, width) = (gathers[0].y.out, gathers[0].x.out);
+        let k = gathers.iter().map(|g| g.k).max().unwrap_or(1);
+        let outputs = unit.branches.iter().map(|b| b.outputs).max().unwrap_or(1);
+        let rows_per_strip = (STRIP_BYTES / (k * width * size_of::<Lane>())).clamp(1, height);
+        let pixels = rows_per_strip * width;
+        let pad = gathers.iter().map(|g| g.pad_len(rows_per_strip)).max().unwrap_or(0);
+        let whole_pad = gathers.iter().map(|g| g.backward_pad_len()).max().unwrap_or(0);
+        let whole = if gathers.iter().any(Gather::needs_whole_gradient) { k * height * width } else { 0 };
+        Self {
+            height,
+            width,
+            plane: height * width,
+            rows_per_strip,
+            forward_scratch: k * pixels + pad,
+            backward_scratch: whole + ((2 * k + outputs) * pixels + pad).max(whole_pad),
+            gathers,
+        }
+    }
+
+    fn strips(&self) -> impl Iterator<Item = StripRange> {
+        (0..self.height).step_by(self.rows_per_strip).map(|y| {
+            let end = (y + self.rows_per_strip).min(self.height);
+            StripRange { y: (y, end), first: y * self.width, pixels: (end - y) * self.width }
+        })
+    }
+
+    fn name(&self, direction: &'static str) -> (&'static str, &'static str) {
+        (self.gathers[0].name(), direction)
+    }
+
+    fn flops(&self, n: usize) -> f64 {
+        self.gathers.iter().map(|g| g.flops_per_pixel()).sum::<f64>() * (n * self.plane) as f64
+    }
+
+    fn bytes(&self, n: usize) -> f64 {
+        self.gathers.iter().map(Gather::floats_per_pixel).sum::<f64>() * (4 * n * self.plane) as f64
+    }
+}
