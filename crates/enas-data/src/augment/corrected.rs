@@ -50,3 +50,84 @@ fn turn_and_scale(shape: Shape, pixels: &mut [u8], degrees: f32, scale: f32) {
         plane.copy_from_slice(&out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use enas_rng::Seed;
+
+    use super::*;
+
+    const SHAPE: Shape = Shape { channels: 3, height: 9, width: 9 };
+
+    #[test]
+    fn turning_by_nothing_keeps_every_pixel_and_a_half_turn_reverses_them() {
+        let start: Vec<u8> = (0..243).collect();
+        let mut pixels = start.clone();
+        turn_and_scale(SHAPE, &mut pixels, 0.0, 1.0);
+        assert_eq!(pixels, start);
+        turn_and_scale(SHAPE, &mut pixels, 180.0, 1.0);
+        // Positions on the outermost row and column may fall just outside by rounding.
+        let inner = |i: &usize| (1..8).contains(&(i % 9)) && (1..8).contains(&(i % 81 / 9));
+        for i in (0..243).filter(inner) {
+            let (plane, at) = (i / 81 * 81, i % 81);
+            assert!(pixels[i].abs_diff(start[plane + 80 - at]) <= 1, "{i}");
+        }
+    }
+
+    #[test]
+    fn enlarging_keeps_the_middle_in_the_middle() {
+        let mut pixels = vec![0; 243];
+        pixels[40] = 200;
+        turn_and_scale(SHAPE, &mut pixels, 0.0, 1.2);
+        assert_eq!(pixels[40], 200);
+        assert!(pixels[39] == pixels[41] && pixels[31] == pixels[49] && pixels[39] > 0);
+    }
+
+    /// Many draws for a flat picture; rotation and enlargement leave its middle alone.
+    fn middles(may_flip: bool) -> Vec<[u8; 3]> {
+        let one = |i| {
+            let mut pixels = vec![100; 243];
+            vary(SHAPE, &mut pixels, may_flip, &mut Seed::new(8).stream("augment", &[i]));
+            [pixels[40], pixels[81 + 40], pixels[162 + 40]]
+        };
+        (0..4000).map(one).collect()
+    }
+
+    #[test]
+    fn light_changes_all_channels_alike_and_over_the_whole_range() {
+        let even: Vec<u8> =
+            middles(true).into_iter().filter(|m| m[0] == m[1] && m[1] == m[2]).map(|m| m[0]).collect();
+        // A quarter has neither light nor noise, a quarter has light only.
+        let untouched = even.iter().filter(|&&v| v == 100).count();
+        assert!((900..1150).contains(&untouched), "{untouched}");
+        let (low, high) = (even.iter().min().unwrap(), even.iter().max().unwrap());
+        assert!((76..=82).contains(low) && (155..=162).contains(high), "70 + 6 to 130 + 32: {low} to {high}");
+    }
+
+    #[test]
+    fn noise_is_normal_with_the_documented_deviation() {
+        let noisy: Vec<f64> = middles(false)
+            .iter()
+            .filter(|m| !(m[0] == m[1] && m[1] == m[2]))
+            .map(|m| f64::from(m[0]) - f64::from(m[1]))
+            .collect();
+        let variance = noisy.iter().map(|d| d * d).sum::<f64>() / noisy.len() as f64;
+        // The difference of two channels has twice the variance.
+        let deviation = (variance / 2.0).sqrt();
+        assert!((deviation - 12.75).abs() < 0.6, "{deviation}");
+    }
+
+    #[test]
+    fn nothing_is_mirrored_without_the_flag() {
+        let mirrored = |may_flip| {
+            let one = |i| {
+                let mut pixels: Vec<u8> = (0..243).map(|i| if i % 9 < 3 { 200 } else { 0 }).collect();
+                vary(SHAPE, &mut pixels, may_flip, &mut Seed::new(9).stream("augment", &[i]));
+                pixels[40 + 4] > 100 && pixels[40 - 4] < 100
+            };
+            (0..200).filter(|&i| one(i)).count()
+        };
+        assert_eq!(mirrored(false), 0);
+        assert!(mirrored(true) > 60);
+    }
+}

@@ -57,3 +57,78 @@ fn drop_pixels(shape: Shape, pixels: &mut [u8], stream: &mut Stream) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use enas_rng::Seed;
+
+    use super::*;
+
+    const GREY: Shape = Shape { channels: 1, height: 8, width: 8 };
+    const COLOUR: Shape = Shape { channels: 3, ..GREY };
+
+    #[test]
+    fn contrast_is_rounded_half_to_even_and_brightness_reaches_channel_0_only() {
+        let mut pixels = vec![5; 192];
+        change_light(COLOUR, &mut pixels, 0.7, 6.5);
+        // 3.5 rounds to 4, 6.5 to 6.
+        assert!(pixels[..64].iter().all(|&p| p == 10) && pixels[64..].iter().all(|&p| p == 4), "{pixels:?}");
+        let mut pixels = vec![250; 64];
+        change_light(GREY, &mut pixels, 1.0, 30.0);
+        assert_eq!(pixels, [255; 64], "saturates");
+    }
+
+    #[test]
+    fn dropped_pixels_are_black_in_all_channels_and_a_tenth_of_all() {
+        let shape = Shape { channels: 3, height: 100, width: 100 };
+        let mut pixels = vec![9; 30_000];
+        drop_pixels(shape, &mut pixels, &mut Seed::new(1).stream("augment", &[]));
+        let black = pixels[..10_000].iter().filter(|&&p| p == 0).count();
+        assert!((880..1120).contains(&black), "{black}");
+        assert!(pixels[..10_000] == pixels[10_000..20_000] && pixels[..10_000] == pixels[20_000..]);
+    }
+
+    /// What becomes of a picture with one bright column at the right, over many draws.
+    fn outcomes(shape: Shape) -> Vec<Vec<u8>> {
+        let start: Vec<u8> = (0..shape.len()).map(|i| if i % 8 == 7 { 200 } else { 10 }).collect();
+        let vary_one = |i| {
+            let mut pixels = start.clone();
+            vary(shape, &mut pixels, &mut Seed::new(3).stream("augment", &[0, i]));
+            pixels
+        };
+        (0..2000).map(vary_one).collect()
+    }
+
+    #[test]
+    fn one_copy_in_sixteen_grey_or_thirty_two_coloured_is_left_alone() {
+        for (shape, expected) in [(GREY, 125), (COLOUR, 62)] {
+            let start: Vec<u8> = (0..shape.len()).map(|i| if i % 8 == 7 { 200 } else { 10 }).collect();
+            let same = outcomes(shape).iter().filter(|o| **o == start).count();
+            assert!(same.abs_diff(expected) < 40, "{same} of 2000");
+        }
+    }
+
+    #[test]
+    fn only_colour_pictures_are_mirrored() {
+        let bright_left = |o: &Vec<u8>| (0..8).filter(|y| o[y * 8] > 100).count() >= 4;
+        assert_eq!(outcomes(GREY).iter().filter(|o| bright_left(o)).count(), 0);
+        // Half are mirrored, and of those half are not enlarged, which pushes the column out of sight.
+        assert!(outcomes(COLOUR).iter().filter(|o| bright_left(o)).count() > 300);
+    }
+
+    #[test]
+    fn two_thirds_of_the_contrasts_are_exactly_the_lower_bound() {
+        // A middle pixel that only contrast and brightness change: 200 -> 140 at 0.7, channel 1 of colour.
+        let mut stream = Seed::new(5).stream("augment", &[]);
+        let clamped = (0..3000).filter(|_| stream.range(0.1, 1.0).clamp(0.7, 1.3) == 0.7).count();
+        assert!((1880..2120).contains(&clamped), "{clamped}");
+        let flat = |i| {
+            let mut pixels = vec![200; 192];
+            vary(COLOUR, &mut pixels, &mut Seed::new(6).stream("augment", &[i]));
+            pixels[64 + 27]
+        };
+        let lowest = (0..3000).filter(|&i| flat(i) == 140).count();
+        // Half change light, of those two thirds by 0.7, of those some lose the pixel: 0.5 * 0.67 * 0.95.
+        assert!((850..1050).contains(&lowest), "{lowest}");
+    }
+}

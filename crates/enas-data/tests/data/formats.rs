@@ -1,0 +1,161 @@
+//! Every kind of picture file, written by other programs (see `tests/pictures/make.py`).
+
+use std::path::{Path, PathBuf};
+
+use enas_data::{Config, Filter, InputSpec, PictureError, Resize, load, prepare, prepare_file};
+use enas_rng::Seed;
+
+use crate::bundle::{Bundle, encode};
+
+fn picture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name)
+}
+
+fn spec(channels: usize, height: usize, width: usize) -> InputSpec {
+    InputSpec { channels, height, width, resize: Resize::Stretch, filter: Filter::Smooth }
+}
+
+/// The middle of each quarter: above left and right, below left and right.
+fn quarters(name: &str, channels: usize) -> [Vec<u8>; 4] {
+    // Eight rows and sixteen columns put every sample well inside its quarter.
+    let pixels =
+        prepare_file(&picture(name), &spec(channels, 8, 16)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    [(1, 3), (1, 12), (6, 3), (6, 12)]
+        .map(|(y, x)| (0..channels).map(|c| pixels[c * 128 + y * 16 + x]).collect())
+}
+
+fn close(got: &[Vec<u8>; 4], expected: [&[u8]; 4], tolerance: u8) -> bool {
+    got.iter().zip(expected).all(|(g, e)| g.iter().zip(e).all(|(a, b)| a.abs_diff(*b) <= tolerance))
+}
+
+const COLOURS: [&[u8]; 4] = [&[255, 0, 0], &[0, 255, 0], &[0, 0, 255], &[255, 255, 255]];
+const GREYS: [&[u8]; 4] = [&[76], &[150], &[29], &[255]];
+
+#[test]
+fn every_lossless_kind_gives_the_same_colours() {
+    for name in [
+        "colour.png",
+        "colour.bmp",
+        "colour.gif",
+        "colour.webp",
+        "colour.tif",
+        "palette.png",
+        "palette.bmp",
+        "colour16.png",
+        "colour16.tiff",
+        "animated.gif",
+        "animated.webp",
+    ] {
+        let got = quarters(name, 3);
+        assert!(close(&got, COLOURS, 0), "{name}: {got:?}");
+    }
+}
+
+#[test]
+fn every_lossy_kind_gives_nearly_the_same_colours() {
+    for name in ["colour.jpg", "progressive.jpg", "lossy.webp", "cmyk.jpg"] {
+        let got = quarters(name, 3);
+        assert!(close(&got, COLOURS, 12), "{name}: {got:?}");
+    }
+}
+
+#[test]
+fn colour_becomes_grey_and_grey_becomes_three_equal_channels() {
+    for name in ["colour.png", "colour16.png", "grey.png", "grey16.png", "grey.jpg"] {
+        let got = quarters(name, 1);
+        assert!(close(&got, GREYS, if name.ends_with("jpg") { 2 } else { 0 }), "{name}: {got:?}");
+    }
+    let got = quarters("grey16.png", 3);
+    assert!(close(&got, [&[76; 3], &[150; 3], &[29; 3], &[255; 3]], 0), "{got:?}");
+}
+
+#[test]
+fn transparency_is_laid_over_white() {
+    for name in ["transparent.png", "transparent.webp", "transparent-palette.png"] {
+        let got = quarters(name, 3);
+        assert!(close(&got, COLOURS, 0), "{name}: {got:?}");
+    }
+    let got = quarters("transparent-grey.png", 1);
+    assert!(close(&got, GREYS, 0), "{got:?}");
+}
+
+#[test]
+fn all_eight_exif_orientations_come_out_upright() {
+    for orientation in 1..=8 {
+        let got = quarters(&format!("exif-{orientation}.jpg"), 3);
+        assert!(close(&got, COLOURS, 12), "{orientation}: {got:?}");
+    }
+}
+
+#[test]
+fn the_kind_is_told_by_content_and_not_by_name() {
+    let bundle = Bundle::new();
+    let path = bundle.file("really-a-jpeg.png", &std::fs::read(picture("colour.jpg")).unwrap());
+    assert!(prepare_file(&path, &spec(3, 8, 16)).is_ok());
+}
+
+#[test]
+fn truncated_files_of_every_kind_never_panic_and_lossless_ones_are_refused() {
+    for name in
+        ["colour.png", "colour.gif", "colour.webp", "colour.tif", "colour16.png", "colour.bmp", "colour.jpg"]
+    {
+        let bytes = std::fs::read(picture(name)).unwrap();
+        for length in 0..bytes.len() {
+            let result = prepare(&bytes[..length], &spec(3, 4, 4));
+            if length < bytes.len() / 2 && !name.ends_with("jpg") {
+                assert!(result.is_err(), "{name} cut to {length} of {} bytes", bytes.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_png_data_is_refused_by_its_checksum() {
+    let mut bytes = std::fs::read(picture("colour.png")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    assert!(matches!(prepare(&bytes, &spec(3, 4, 4)), Err(PictureError::Decode(_))));
+}
+
+/// The route of training and the route of prediction, with every resize rule.
+#[test]
+fn a_picture_of_the_data_set_gives_identical_pixels_through_prepare() {
+    let bundle = Bundle::new();
+    for (i, name) in
+        ["colour.png", "exif-6.jpg", "transparent.png", "grey16.png", "cmyk.jpg"].iter().enumerate()
+    {
+        let bytes = std::fs::read(picture(name)).unwrap();
+        let (stem, extension) = name.split_once('.').unwrap();
+        for class in ["a", "b"] {
+            bundle.file(&format!("{class}/{i}-{stem}.{extension}"), &bytes);
+        }
+    }
+    for resize in [Resize::Stretch, Resize::Pad, Resize::Crop] {
+        for (channels, resize_filter) in [(1, Filter::Smooth), (3, Filter::OpenCv)] {
+            let config = Config { channels, resize, resize_filter, image_size: 11, ..bundle.config() };
+            let data = load(&config, Seed::new(3)).unwrap();
+            for split in [&data.train, &data.valid, &data.test] {
+                for i in 0..split.len() {
+                    let alone = prepare_file(&bundle.root().join(split.path(i)), &config.input()).unwrap();
+                    assert_eq!(alone, split.image(i), "{} {resize:?}", split.path(i));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_shapes_are_read() {
+    for (width, height) in [(1, 1), (1, 500), (500, 1)] {
+        let bytes = encode(&image::DynamicImage::ImageLuma8(image::GrayImage::from_pixel(
+            width,
+            height,
+            image::Luma([90]),
+        )));
+        for resize in [Resize::Stretch, Resize::Pad, Resize::Crop] {
+            let pixels = prepare(&bytes, &InputSpec { resize, ..spec(1, 8, 8) }).unwrap();
+            assert_eq!(pixels.len(), 64);
+            assert!(pixels.contains(&90));
+        }
+    }
+}

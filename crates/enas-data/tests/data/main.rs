@@ -1,0 +1,10 @@
+//! The crate from outside: real files in, data sets and batches out.
+#![allow(clippy::unwrap_used)] // a failed unwrap is a failed test; only `#[test]` functions are exempt by themselves
+
+mod augmenting;
+mod batches;
+mod bundle;
+mod folders;
+mod formats;
+mod normalizing;
+mod zips;
