@@ -115,6 +115,11 @@ impl Config {
         real("child.aux_weight", self.aux_weight, positive(self.aux_weight), "0 or more")?;
         real("child.l2", self.l2, positive(self.l2), "0 or more")?;
         real("child.clip_norm", self.clip_norm, positive(self.clip_norm), "0 or more")?;
-        real("child.momentum", self.momentum, (0.0..1.0).contains(&self.momentum), "0 up to, not including, 1")
+        real(
+            "child.momentum",
+            self.momentum,
+            (0.0..1.0).contains(&self.momentum),
+            "0 up to, not including, 1",
+        )
     }
 }

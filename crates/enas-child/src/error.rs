@@ -23,7 +23,4 @@ pub enum Error {
     /// Saved weights that do not belong to this network.
     #[error("these weights do not fit the network: {0}")]
     State(String),
-    /// A tensor operation failed.
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
 }

@@ -1,2 +1,60 @@
 //! The ENAS child network: shared weights for every arc, or private weights for one.
+//!
+//! Knows networks, not data sets or loops: it is told which arc to be, what to look at and which learning rate to
+//! use. The operations are those of [`enas_kernels`].
+//!
+//! ```
+//! use enas_child::{AuxHead, Child, Config, InputShape, Norm, Reductions, SharedInit, Step};
+//! use enas_rng::Seed;
+//!
+//! let config = Config {
+//!     filters: 4, layers: 1, nodes: 2, reductions: Reductions::Two,
+//!     aux_head: AuxHead::Off, aux_weight: 0.4, shared_init: SharedInit::Kernel,
+//!     keep_prob: 1.0, drop_path_keep: 1.0, l2: 1e-4, momentum: 0.9, clip_norm: 0.0,
+//! };
+//! let input = InputShape { channels: 1, height: 8, width: 8 };
+//! let mut child = Child::shared(&config, input, 2, Seed::new(0))?;
+//!
+//! // Two bright and two dark pictures, and one arc out of many.
+//! let arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
+//! let images: Vec<f32> = (0..4 * 64).map(|i| if i / 64 % 2 == 0 { 1.0 } else { -1.0 }).collect();
+//! let step = Step { lr: 0.05, global_step: 0, total_steps: 1, seed: Seed::new(0) };
+//! let before = child.train_step(&arc, &images, &[0, 1, 0, 1], &step)?.loss;
+//! let after = child.train_step(&arc, &images, &[0, 1, 0, 1], &step)?.loss;
+//! assert!(after < before);
+//!
+//! let logits = child.logits(&arc, &images, Norm::BatchStatistics, None)?;
+//! assert_eq!(logits.len(), 4 * 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
+
+mod build;
+mod cell;
+mod child;
+mod config;
+mod error;
+mod head;
+mod network;
+mod noise;
+mod params;
+mod plan;
+pub mod schedule;
+mod tape;
+
+pub use child::{Child, Inspection, Norm, Step, StepStats};
+pub use config::{AuxHead, Config, InputShape, Reductions, SharedInit};
+pub use error::Error;
+pub use noise::{Noise, SeededNoise};
+pub use plan::{Plan, PlannedCell};
+
+/// A tensor with the name it has in the published code.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// Path of the tensor, such as `layer_0/cell_1/x/conv_3x3/stack_0/w_depth`.
+    pub name: String,
+    /// Sizes of its axes.
+    pub shape: Vec<usize>,
+    /// Its numbers, row-major.
+    pub data: Vec<f32>,
+}

@@ -118,7 +118,11 @@ impl Correlate {
     }
 
     #[inline(always)]
-    unsafe fn pixels<S: Simd, const K: usize, const STRIDE: usize, const P: usize>(&self, y: usize, x: usize) {
+    unsafe fn pixels<S: Simd, const K: usize, const STRIDE: usize, const P: usize>(
+        &self,
+        y: usize,
+        x: usize,
+    ) {
         let mut sum = [S::splat(0.0); P];
         for i in 0..K {
             let row = self.strip.add((y * STRIDE + i) * self.strip_width + x * STRIDE);

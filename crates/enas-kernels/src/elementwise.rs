@@ -25,7 +25,8 @@ pub fn add(a: Term<'_>, b: Term<'_>) -> Map {
     let mut out = Map::uninit(n, c, h, w);
     out.lanes_mut().par_chunks_mut((c * plane).max(1)).enumerate().for_each(|(block, out)| {
         let (fa, fb) = (factor_lane(a.factors, block), factor_lane(b.factors, block));
-        let planes = a.value.map.block(block).chunks_exact(plane).zip(b.value.map.block(block).chunks_exact(plane));
+        let planes =
+            a.value.map.block(block).chunks_exact(plane).zip(b.value.map.block(block).chunks_exact(plane));
         for (c, ((a_plane, b_plane), out)) in planes.zip(out.chunks_exact_mut(plane)).enumerate() {
             let kernel = Sum {
                 a: (a_plane.as_ptr(), a.value.affine_of(c), &raw const fa),
@@ -83,7 +84,8 @@ pub fn relu_mean(values: &[Value]) -> Vec<f32> {
             let mut total = [0.0f64; LANES];
             for chunk in plane.chunks(CHUNK) {
                 // SAFETY: `chunk` is a slice of `len` lanes.
-                let sum = unsafe { simd::run(ReluSum { from: chunk.as_ptr(), len: chunk.len(), scale, shift }) };
+                let sum =
+                    unsafe { simd::run(ReluSum { from: chunk.as_ptr(), len: chunk.len(), scale, shift }) };
                 total.iter_mut().zip(sum.0).for_each(|(t, s)| *t += f64::from(s));
             }
             for (image, total) in means.chunks_exact_mut(channels).zip(total) {
@@ -116,7 +118,9 @@ pub fn relu_mean_backward(values: &[Value], grad: &[f32], gradients: &mut [Optio
                 let (scale, shift) = value.affine_of(channel);
                 let (from, to, len) = (plane.as_ptr(), to.as_mut_ptr(), plane.len());
                 // SAFETY: both planes hold `len` lanes; the share lives on this stack frame.
-                unsafe { simd::run(ReluSpread { from, to, len, scale, shift, share: &raw const share, accumulate }) };
+                unsafe {
+                    simd::run(ReluSpread { from, to, len, scale, shift, share: &raw const share, accumulate })
+                };
             }
         });
         first += c;

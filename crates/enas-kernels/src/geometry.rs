@@ -60,7 +60,11 @@ mod tests {
         ] {
             let axis = Axis::same(size, k, s);
             let total = ((out - 1) * s + k).saturating_sub(size);
-            assert_eq!((axis.before, total - axis.before, axis.out), (before, after, out), "k {k} s {s} n {size}");
+            assert_eq!(
+                (axis.before, total - axis.before, axis.out),
+                (before, after, out),
+                "k {k} s {s} n {size}"
+            );
         }
     }
 

@@ -18,6 +18,7 @@
 // Every `unsafe` here states what makes it sound; the vector kernels need raw pointers and instructions.
 #![allow(unsafe_code)]
 
+mod allocator;
 mod buffer;
 mod depthwise;
 mod elementwise;
@@ -32,6 +33,7 @@ mod rows;
 mod simd;
 mod unit;
 
+pub use allocator::tune_allocator;
 pub use buffer::release_idle_buffers;
 pub use elementwise::{Term, add, add_backward, relu_mean, relu_mean_backward};
 pub use geometry::Axis;

@@ -35,7 +35,9 @@ impl Moments {
                 let mask = map.mask(block);
                 map.block(block)
                     .chunks_exact(plane.max(1))
-                    .map(|plane| plane.chunks(CHUNK).fold(Running::default(), |r, z| r.merge(Running::of(z, &mask))))
+                    .map(|plane| {
+                        plane.chunks(CHUNK).fold(Running::default(), |r, z| r.merge(Running::of(z, &mask)))
+                    })
                     .collect()
             })
             .collect();
@@ -89,8 +91,9 @@ impl Running {
         let Some(first) = z.first() else { return Self::default() };
         let pivot = first.0[0];
         // SAFETY: `z` and `mask` are valid references.
-        let (sum, squares) =
-            unsafe { simd::run(ChunkMoments { z: z.as_ptr(), pixels: z.len(), pivot, mask: std::ptr::from_ref(mask) }) };
+        let (sum, squares) = unsafe {
+            simd::run(ChunkMoments { z: z.as_ptr(), pixels: z.len(), pivot, mask: std::ptr::from_ref(mask) })
+        };
         let count = z.len() as f64 * mask.0.iter().map(|m| f64::from(*m)).sum::<f64>();
         let (sum, squares) = (f64::from(sum), f64::from(squares));
         Self { count, mean: f64::from(pivot) + sum / count, squares: squares - sum * sum / count }

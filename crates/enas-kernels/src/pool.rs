@@ -60,7 +60,8 @@ impl Pool {
             let planes = input.map.block(block).chunks_exact(h * w).zip(out.chunks_exact_mut(out_plane));
             for (c, (plane, out)) in planes.enumerate() {
                 let (scale, shift) = input.affine_of(c);
-                let kernel = Forward { pool: *self, plane: plane.as_ptr(), out: out.as_mut_ptr(), scale, shift };
+                let kernel =
+                    Forward { pool: *self, plane: plane.as_ptr(), out: out.as_mut_ptr(), scale, shift };
                 // SAFETY: `plane` is y.size × x.size lanes and `out` y.out × x.out.
                 unsafe { simd::run(kernel) };
             }
@@ -93,7 +94,6 @@ impl Pool {
         let taps = (self.y.k * self.x.k) as f64;
         profile::stop(start, (name, direction), taps * floats as f64 / 2.0, 4.0 * floats as f64);
     }
-
 }
 
 /// One plane forward; `plane` and `out` as in [`Pool::forward`].
@@ -173,7 +173,8 @@ impl Kernel for Backward {
             for ox in 0..self.pool.x.out {
                 let (x0, x1, x) = self.pool.x.taps(ox);
                 let (first, rows, columns) = (y * width + x, y1 - y0, x1 - x0);
-                let raw = |r: usize, c: usize| S::fma(S::load(self.plane.add(first + r * width + c)), scale, shift);
+                let raw =
+                    |r: usize, c: usize| S::fma(S::load(self.plane.add(first + r * width + c)), scale, shift);
                 let grad = S::load(self.grad.add(oy * self.pool.x.out + ox));
                 match self.pool.kind {
                     PoolKind::Average => {
@@ -181,8 +182,11 @@ impl Kernel for Backward {
                         for r in 0..rows {
                             for c in 0..columns {
                                 let to = self.to.add(first + r * width + c);
-                                let part =
-                                    if self.pool.relu { S::select_gt(raw(r, c), zero, share, zero) } else { share };
+                                let part = if self.pool.relu {
+                                    S::select_gt(raw(r, c), zero, share, zero)
+                                } else {
+                                    share
+                                };
                                 S::store(to, S::add(S::load(to), part));
                             }
                         }
@@ -192,7 +196,8 @@ impl Kernel for Backward {
                         for r in 0..rows {
                             for c in 0..columns {
                                 let value = S::max(raw(r, c), floor);
-                                winner = S::select_gt(value, best, S::splat((r * columns + c) as f32), winner);
+                                winner =
+                                    S::select_gt(value, best, S::splat((r * columns + c) as f32), winner);
                                 best = S::max(value, best);
                             }
                         }

@@ -63,7 +63,8 @@ impl<'a> Gather<'a> {
             Rows::Depthwise { filter, k, stride } => {
                 assert!(matches!((k, stride), (3 | 5, 1 | 2)), "depthwise {k}×{k} with stride {stride}");
                 assert_eq!(filter.len(), k * k * channels, "depthwise filters are [{k}, {k}, {channels}]");
-                let per_channel = (0..channels).flat_map(|c| (0..k * k).map(move |t| filter[t * channels + c]));
+                let per_channel =
+                    (0..channels).flat_map(|c| (0..k * k).map(move |t| filter[t * channels + c]));
                 (axes(k, stride), channels, per_channel.collect())
             }
         };
@@ -131,7 +132,15 @@ impl<'a> Gather<'a> {
             match self.rows {
                 Rows::Depthwise { k, stride, .. } => {
                     let strip = Strip::new(y.1 - y.0, self.y, self.x);
-                    self.pad(plane, scale, shift, relu, (y.0 * stride) as isize - self.y.before as isize, strip, pad);
+                    self.pad(
+                        plane,
+                        scale,
+                        shift,
+                        relu,
+                        (y.0 * stride) as isize - self.y.before as isize,
+                        strip,
+                        pad,
+                    );
                     // SAFETY: the strip was filled just now and covers every tap; `out` has room for row c.
                     unsafe {
                         simd::run(Correlate {
@@ -158,7 +167,15 @@ impl<'a> Gather<'a> {
                             let stride = segment.stride;
                             // SAFETY: the input run ends at `last`, inside the plane; `out` holds `len` lanes.
                             unsafe {
-                                simd::run(Copy { from, stride, to: out.as_mut_ptr(), len: segment.len, scale, shift, relu });
+                                simd::run(Copy {
+                                    from,
+                                    stride,
+                                    to: out.as_mut_ptr(),
+                                    len: segment.len,
+                                    scale,
+                                    shift,
+                                    relu,
+                                });
                             }
                         }
                     }
@@ -298,8 +315,20 @@ impl<'a> Gather<'a> {
 
     /// Copies the input rows of a strip with their border; `first` is the input row of strip row 0.
     #[allow(clippy::too_many_arguments)] // As above.
-    fn pad(&self, plane: &[Lane], scale: f32, shift: f32, relu: bool, first: isize, strip: Strip, out: &mut [Lane]) {
-        assert!(out.len() >= strip.len() && plane.len() == self.y.size * self.x.size, "room for the padded strip");
+    fn pad(
+        &self,
+        plane: &[Lane],
+        scale: f32,
+        shift: f32,
+        relu: bool,
+        first: isize,
+        strip: Strip,
+        out: &mut [Lane],
+    ) {
+        assert!(
+            out.len() >= strip.len() && plane.len() == self.y.size * self.x.size,
+            "room for the padded strip"
+        );
         // SAFETY: the extents were just checked.
         unsafe {
             simd::run(Pad {
@@ -332,13 +361,17 @@ impl<'a> Gather<'a> {
                 for (r, row) in (y.0..y.1).enumerate() {
                     let out = r * out_width;
                     // Pixels past the edge read as zero: the last row or column of an odd size.
-                    let inside = if 2 * row + offset < self.y.size { (width - offset).div_ceil(2) } else { 0 };
+                    let inside =
+                        if 2 * row + offset < self.y.size { (width - offset).div_ceil(2) } else { 0 };
                     if inside > 0 {
                         let input = Some((2 * row + offset) * width + offset);
                         body(c, Segment { out, len: inside, input, stride: 2 });
                     }
                     if inside < out_width {
-                        body(c, Segment { out: out + inside, len: out_width - inside, input: None, stride: 1 });
+                        body(
+                            c,
+                            Segment { out: out + inside, len: out_width - inside, input: None, stride: 1 },
+                        );
                     }
                 }
             }
@@ -368,7 +401,12 @@ impl<'a> Gather<'a> {
         if start > 0 {
             body(zeros(out, start));
         }
-        body(Segment { out: out + start, len: end - start, input: Some(y * width + start + j - self.x.before), stride: 1 });
+        body(Segment {
+            out: out + start,
+            len: end - start,
+            input: Some(y * width + start + j - self.x.before),
+            stride: 1,
+        });
         if end < width {
             body(zeros(out + end, width - end));
         }

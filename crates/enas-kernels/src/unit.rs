@@ -73,7 +73,9 @@ impl Unit<'_> {
             .enumerate()
             .map(|(block, z)| {
                 let mask = with_moments.then(|| crate::map::mask(n, block));
-                with_scratch(plan.forward_scratch, |scratch| self.forward_block(&plan, block, z, scratch, mask))
+                with_scratch(plan.forward_scratch, |scratch| {
+                    self.forward_block(&plan, block, z, scratch, mask)
+                })
             })
             .collect();
         let moments = with_moments.then(|| Moments::merge(outputs, partial.iter().map(Vec::as_slice)));
@@ -81,7 +83,14 @@ impl Unit<'_> {
         (z, moments)
     }
 
-    fn forward_block(&self, plan: &Plan, block: usize, z: &mut [Lane], scratch: &mut [Lane], mask: Option<Lane>) -> Vec<Running> {
+    fn forward_block(
+        &self,
+        plan: &Plan,
+        block: usize,
+        z: &mut [Lane],
+        scratch: &mut [Lane],
+        mask: Option<Lane>,
+    ) -> Vec<Running> {
         let outputs = z.len() / plan.plane;
         let mut moments = vec![Running::default(); if mask.is_some() { outputs } else { 0 }];
         for strip in plan.strips() {
@@ -134,13 +143,25 @@ impl Unit<'_> {
         let plan = Plan::new(self);
         let norm = norm::Gradient::new(z, moments, gamma, gy);
         let targets = inputs.map(|inputs| self.targets(inputs));
-        let transposed: Vec<Vec<f32>> =
-            self.branches.iter().zip(&plan.gathers).map(|(b, g)| transpose(b.weight, g.k, b.outputs)).collect();
+        let transposed: Vec<Vec<f32>> = self
+            .branches
+            .iter()
+            .zip(&plan.gathers)
+            .map(|(b, g)| transpose(b.weight, g.k, b.outputs))
+            .collect();
         let partial: Vec<Partial> = (0..z.blocks())
             .into_par_iter()
             .map(|block| {
                 with_scratch(plan.backward_scratch, |scratch| {
-                    let pass = BackwardBlock { unit: self, plan: &plan, norm: &norm, z, gy, block, transposed: &transposed };
+                    let pass = BackwardBlock {
+                        unit: self,
+                        plan: &plan,
+                        norm: &norm,
+                        z,
+                        gy,
+                        block,
+                        transposed: &transposed,
+                    };
                     pass.run(targets.as_deref(), scratch)
                 })
             })
@@ -161,15 +182,17 @@ impl Unit<'_> {
     /// Makes sure every input has a gradient map and returns where each lives.
     fn targets(&self, gradients: &mut [Option<Map>]) -> Vec<Target> {
         assert_eq!(gradients.len(), self.inputs.len(), "one gradient per input");
-        let in_place = self.branches.iter().all(|b| b.rows.writes_whole_gradient()) && self.branches.len() == 1;
+        let in_place =
+            self.branches.iter().all(|b| b.rows.writes_whole_gradient()) && self.branches.len() == 1;
         gradients
             .iter_mut()
             .zip(self.inputs)
             .map(|(gradient, input)| {
                 let accumulate = gradient.is_some() || !in_place;
                 let (n, c, h, w) = input.map.shape();
-                let map = gradient
-                    .get_or_insert_with(|| if in_place { Map::uninit(n, c, h, w) } else { Map::zeros(n, c, h, w) });
+                let map = gradient.get_or_insert_with(|| {
+                    if in_place { Map::uninit(n, c, h, w) } else { Map::zeros(n, c, h, w) }
+                });
                 let block_len = map.block_len();
                 Target { lanes: map.lanes_mut().as_mut_ptr(), block_len, accumulate }
             })
@@ -358,7 +381,13 @@ impl<'a> Plan<'a> {
         let gathers: Vec<Gather> =
             unit.branches.iter().map(|b| Gather::new(b.rows, channels, first.h(), first.w())).collect();
         for (branch, gather) in unit.branches.iter().zip(&gathers) {
-            assert_eq!(branch.weight.len(), gather.k * branch.outputs, "the matrix is [{}, {}]", gather.k, branch.outputs);
+            assert_eq!(
+                branch.weight.len(),
+                gather.k * branch.outputs,
+                "the matrix is [{}, {}]",
+                gather.k,
+                branch.outputs
+            );
         }
         let (height, width) = (gathers[0].y.out, gathers[0].x.out);
         let k = gathers.iter().map(|g| g.k).max().unwrap_or(1);

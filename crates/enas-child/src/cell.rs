@@ -1,0 +1,317 @@
+//! One cell of the stack: its weights, and the walk over its nodes.
+//!
+//! There is one kind of cell. What differs between a network that shares weights and one that owns them is data:
+//! which edges have weights, whether the size is halved before the cell or inside it, and how loose ends are
+//! joined. A fixed network is a shared one whose space has one arc.
+
+use std::collections::BTreeMap;
+
+use enas_arc::{Branch, Cell, Op};
+use enas_kernels::{Pool, PoolKind};
+
+use crate::Error;
+use crate::build::{Builder, ConvBlock};
+use crate::config::{Config, SharedInit};
+use crate::noise::DropPath;
+use crate::params::Init;
+use crate::plan::PlannedCell;
+use crate::tape::{Conv, Gather, Tape, Var, channels};
+
+/// What a cell reads: one value, or several whose channels follow each other.
+pub(crate) type State = Vec<Var>;
+
+/// Which input of a node an edge is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Side {
+    X,
+    Y,
+}
+
+impl Side {
+    const BOTH: [Self; 2] = [Self::X, Self::Y];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::X => "x",
+            Self::Y => "y",
+        }
+    }
+}
+
+/// The place of an operation's weights in a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Edge {
+    node: usize,
+    side: Side,
+    input: usize,
+    op: Op,
+}
+
+/// A cell at one place in the stack, with its weights.
+#[derive(Debug)]
+pub(crate) struct CellBlock {
+    scope: String,
+    /// Halves the later input before the cell sees it (shared reduction cells).
+    reduce_first: Option<ConvBlock>,
+    /// Bring the two inputs to one size and channel count, where they differ.
+    calibrate: [Option<ConvBlock>; 2],
+    /// An extra 1×1 convolution on the later input (fixed cells).
+    base: Option<ConvBlock>,
+    /// Stride of edges that read the two inputs (2 in fixed reduction cells).
+    stride: usize,
+    /// The blocks of each edge that has weights, applied one after another.
+    edges: BTreeMap<Edge, Vec<ConvBlock>>,
+    combine: Combine,
+}
+
+/// How the loose ends of a cell become its output.
+#[derive(Debug)]
+enum Combine {
+    /// Concatenated, then ReLU, a 1×1 convolution whose rows belong to the states, and batch norm.
+    Project(ConvBlock),
+    /// Concatenated as they are, after halving those inputs that are still large.
+    Concat(BTreeMap<usize, ConvBlock>),
+}
+
+/// Channels and size of a cell's input while the network is being built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) channels: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+/// What a cell is built from.
+pub(crate) struct Site<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) index: usize,
+    pub(crate) planned: PlannedCell,
+    pub(crate) before_last: Extent,
+    pub(crate) last: Extent,
+}
+
+impl CellBlock {
+    /// A cell with weights for every arc.
+    pub(crate) fn shared(builder: &mut Builder, site: &Site<'_>) -> (Self, Extent) {
+        let (scope, f) = (format!("layer_{}", site.index), site.planned.filters);
+        let out = Extent { channels: f, height: site.planned.height, width: site.planned.width };
+        let (mut inputs, mut reduce_first) = ([site.before_last, site.last], None);
+        if site.planned.reduction {
+            reduce_first = Some(builder.reduction(&scope, site.last.channels, f, false));
+            inputs = [site.last, out];
+        }
+        let calibrate = calibrate(builder, &scope, inputs, f);
+        let mut edges = BTreeMap::new();
+        let n_nodes = site.config.nodes;
+        for node in 0..n_nodes {
+            for side in Side::BOTH {
+                for (op, k) in [(Op::SepConv3x3, 3), (Op::SepConv5x5, 5)] {
+                    let prefix = format!("{scope}/cell_{node}/{}/conv_{k}x{k}", side.name());
+                    let stacks = [0, 1].map(|stack| {
+                        let scope = format!("{prefix}/stack_{stack}");
+                        builder.shared_separable(&scope, k, f, node + 2, site.config.shared_init)
+                    });
+                    let [first, second] = stacks;
+                    for (input, blocks) in first.into_iter().zip(second).enumerate() {
+                        edges.insert(Edge { node, side, input, op }, vec![blocks.0, blocks.1]);
+                    }
+                }
+            }
+        }
+        let combine = Combine::Project(project(builder, &scope, n_nodes + 2, f, site.config.shared_init));
+        (Self { scope, reduce_first, calibrate, base: None, stride: 1, edges, combine }, out)
+    }
+
+    /// A cell with private weights for the edges of one arc.
+    pub(crate) fn fixed(builder: &mut Builder, site: &Site<'_>, cell: &Cell) -> (Self, Extent) {
+        let (scope, f) = (format!("layer_{}", site.index), site.planned.filters);
+        let calibrate = calibrate(builder, &scope, [site.before_last, site.last], f);
+        let base = Some(builder.conv(&format!("{scope}/layer_base"), 1, f, f, true));
+        let stride = if site.planned.reduction { 2 } else { 1 };
+        let mut edges = BTreeMap::new();
+        for (node, n) in cell.nodes().iter().enumerate() {
+            for (side, Branch { input, op }) in [(Side::X, n.x), (Side::Y, n.y)] {
+                let stride = if input < 2 { stride } else { 1 };
+                let prefix = format!("{scope}/cell_{node}/{}_conv", side.name());
+                let blocks = match op {
+                    Op::SepConv3x3 | Op::SepConv5x5 => {
+                        let k = if op == Op::SepConv3x3 { 3 } else { 5 };
+                        let mut stack =
+                            |i, stride| builder.separable(&format!("{prefix}/sep_conv_{i}"), k, stride, f);
+                        vec![stack(0, stride), stack(1, 1)]
+                    }
+                    Op::Identity if stride == 2 => vec![builder.reduction(&prefix, f, f, false)],
+                    _ => continue,
+                };
+                edges.insert(Edge { node, side, input, op }, blocks);
+            }
+        }
+        let out = Extent {
+            channels: cell.loose_ends().len() * f,
+            height: site.planned.height,
+            width: site.planned.width,
+        };
+        // A loose input of a reduction cell is larger than the nodes, unless the size is down to one pixel.
+        let large = site.planned.reduction && (site.last.height, site.last.width) != (out.height, out.width);
+        let halve = cell.loose_ends().into_iter().filter(|state| *state < 2 && large);
+        let concat = halve
+            .map(|state| {
+                let scope = format!("{scope}/final_combine/calibrate_{state}");
+                (state, builder.reduction(&scope, f, f, false))
+            })
+            .collect();
+        let combine = Combine::Concat(concat);
+        (Self { scope, reduce_first: None, calibrate, base, stride, edges, combine }, out)
+    }
+
+    /// Evaluates the cell and returns the pair that the next cell reads: `(this cell's later input, its output)`.
+    pub(crate) fn forward(
+        &self,
+        tape: &mut Tape<'_>,
+        cell: &Cell,
+        (before_last, last): (State, State),
+        drop_path: Option<DropPath<'_>>,
+    ) -> Result<(State, State), Error> {
+        let (mut inputs, mut carried) = ([before_last, last.clone()], last);
+        if let Some(reduce) = &self.reduce_first {
+            let reduced = vec![reduce.forward(tape, &carried)];
+            inputs = [carried, reduced.clone()];
+            carried = reduced;
+        }
+        let mut states: Vec<Var> = Vec::with_capacity(cell.n_nodes() + 2);
+        for (input, calibrate) in inputs.into_iter().zip(&self.calibrate) {
+            states.push(single(tape, input, calibrate.as_ref())?);
+        }
+        if let Some(base) = &self.base {
+            states[1] = base.forward(tape, &states[1..2]);
+        }
+        let mut pools = BTreeMap::new();
+        for (i, node) in cell.nodes().iter().enumerate() {
+            let mut walk = Walk { block: self, tape, states: &states, pools: &mut pools, drop_path };
+            let x = walk.edge(i, Side::X, node.x)?;
+            let y = walk.edge(i, Side::Y, node.y)?;
+            states.push(tape.add(x, y));
+        }
+        Ok((carried, self.combine(tape, &cell.loose_ends(), &states)))
+    }
+
+    /// Whether the cell belongs to a network for one arc.
+    pub(crate) fn owns_weights(&self) -> bool {
+        matches!(self.combine, Combine::Concat(_))
+    }
+
+    /// Joins the loose ends.
+    fn combine(&self, tape: &mut Tape<'_>, loose: &[usize], states: &[Var]) -> State {
+        match &self.combine {
+            Combine::Project(block) => {
+                let inputs: Vec<Var> = loose.iter().map(|i| states[*i].clone()).collect();
+                let mut block = block.clone();
+                block.convs[0].weight = loose.iter().map(|i| block.convs[0].weight[*i]).collect();
+                vec![block.forward(tape, &inputs)]
+            }
+            Combine::Concat(halve) => loose
+                .iter()
+                .map(|i| match halve.get(i) {
+                    Some(block) => block.forward(tape, &states[*i..=*i]),
+                    None => states[*i].clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The 1×1 convolution that joins loose ends in shared cells: one `[f, f]` row per state.
+fn project(builder: &mut Builder, scope: &str, states: usize, f: usize, init: SharedInit) -> ConvBlock {
+    let scope = format!("{scope}/final_conv");
+    let fan_in = match init {
+        SharedInit::Table => states,
+        // Most arcs join four or five states.
+        SharedInit::Kernel => 4 * f,
+    };
+    let init = Init::He { fan_in };
+    let weight = builder.params.table(format!("{scope}/w"), &[states, f * f], states, init, builder.trained);
+    let convs = vec![Conv { gather: Gather::Pixels, weight, outputs: f }];
+    ConvBlock { relu: true, convs, norm: builder.norm(&scope, f) }
+}
+
+/// Blocks that bring a pair of inputs to the later one's size and to `f` channels, where they differ.
+fn calibrate(builder: &mut Builder, scope: &str, [x, y]: [Extent; 2], f: usize) -> [Option<ConvBlock>; 2] {
+    let (pool_x, pool_y) = (format!("{scope}/calibrate/pool_x"), format!("{scope}/calibrate/pool_y"));
+    let first = if (x.height, x.width) != (y.height, y.width) {
+        Some(builder.reduction(&pool_x, x.channels, f, true))
+    } else {
+        (x.channels != f).then(|| builder.conv(&pool_x, 1, x.channels, f, true))
+    };
+    [first, (y.channels != f).then(|| builder.conv(&pool_y, 1, y.channels, f, true))]
+}
+
+/// An input of a cell as one value.
+fn single(tape: &mut Tape<'_>, input: State, calibrate: Option<&ConvBlock>) -> Result<Var, Error> {
+    match (calibrate, input.as_slice()) {
+        (Some(block), parts) => Ok(block.forward(tape, parts)),
+        (None, [one]) => Ok(one.clone()),
+        (None, parts) => {
+            let channels = channels(parts);
+            Err(Error::Arc(format!(
+                "{} loose ends with {channels} channels have no calibration",
+                parts.len()
+            )))
+        }
+    }
+}
+
+/// A cell in the middle of being evaluated.
+struct Walk<'a, 't, 'p> {
+    block: &'a CellBlock,
+    tape: &'a mut Tape<'t>,
+    states: &'a [Var],
+    /// Pools already computed: several edges may ask for the same one.
+    pools: &'a mut BTreeMap<(usize, Op), Var>,
+    drop_path: Option<DropPath<'p>>,
+}
+
+impl Walk<'_, '_, '_> {
+    /// The value of one edge, and a factor per image if drop-path is on.
+    fn edge(&mut self, node: usize, side: Side, branch: Branch) -> Result<(Var, Option<Vec<f32>>), Error> {
+        let Branch { input, op } = branch;
+        let state = &self.states[input];
+        let value = match op {
+            Op::AvgPool3x3 | Op::MaxPool3x3 => self.pool(input, op),
+            _ => match self.block.edges.get(&Edge { node, side, input, op }) {
+                Some(blocks) => {
+                    let mut value = state.clone();
+                    for block in blocks {
+                        value = block.forward(self.tape, std::slice::from_ref(&value));
+                    }
+                    value
+                }
+                None if op == Op::Identity => state.clone(),
+                None => {
+                    let (scope, side) = (&self.block.scope, side.name());
+                    let at = format!("{scope}, node {}, input {side}", node + 2);
+                    return Err(Error::Arc(format!("no weights for {} of state {input} ({at})", op.name())));
+                }
+            },
+        };
+        let factors = match self.drop_path {
+            Some(drop_path) if op != Op::Identity => {
+                let scope = format!("{}/cell_{node}/{}_conv", self.block.scope, side.name());
+                Some(drop_path.factors(&scope, value.value.map.n()))
+            }
+            _ => None,
+        };
+        Ok((value, factors))
+    }
+
+    fn pool(&mut self, input: usize, op: Op) -> Var {
+        if let Some(pooled) = self.pools.get(&(input, op)) {
+            return pooled.clone();
+        }
+        let kind = if op == Op::AvgPool3x3 { PoolKind::Average } else { PoolKind::Max };
+        let stride = if input < 2 { self.block.stride } else { 1 };
+        let (h, w) = self.states[input].size();
+        let pooled = self.tape.pool(Pool::same(kind, 3, stride, h, w), &self.states[input]);
+        self.pools.insert((input, op), pooled.clone());
+        pooled
+    }
+}

@@ -1,0 +1,494 @@
+//! The child network as its users see it.
+
+use enas_arc::Arc;
+use enas_kernels::{Map, Nesterov, RunningMoments};
+use enas_rng::{Seed, Stream};
+
+use crate::build::Builder;
+use crate::config::{AuxHead, Config, InputShape};
+use crate::head::{Loss, argmax};
+use crate::network::{Network, Training};
+use crate::noise::{Noise, SeededNoise, drop_factors};
+use crate::params::{Gradients, Params};
+use crate::plan::Plan;
+use crate::tape::{Statistics, Tape};
+use crate::{Error, Named};
+
+/// A child network with its weights and the optimiser's momentum.
+///
+/// A *shared* child has weights for every arc of its search space and is told at every call which arc to be; a
+/// *fixed* child has the weights of one arc only. See [`Child::shared`] and [`Child::fixed`].
+#[derive(Debug)]
+pub struct Child {
+    config: Config,
+    plan: Plan,
+    n_classes: usize,
+    arc: Option<Arc>,
+    network: Network,
+    params: Params,
+    running: Vec<(String, RunningMoments)>,
+}
+
+/// Where a training step stands in its run.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Learning rate.
+    pub lr: f32,
+    /// Steps done before this one.
+    pub global_step: u64,
+    /// Steps of the whole run, for the growth of drop-path.
+    pub total_steps: u64,
+    /// Seed of dropout and drop-path, which also depend on `global_step`.
+    pub seed: Seed,
+}
+
+/// What a training step saw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepStats {
+    /// Mean cross entropy of the main classifier, in nats.
+    pub loss: f32,
+    /// Mean cross entropy of the auxiliary classifier; 0 without one.
+    pub aux_loss: f32,
+    /// Images the main classifier got right.
+    pub correct: usize,
+    /// Images.
+    pub n: usize,
+    /// Norm of the whole gradient, L2 penalty and auxiliary loss included, before clipping.
+    pub grad_norm: f32,
+}
+
+/// Which statistics batch norms use outside training steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norm {
+    /// Those of the batch at hand: the only ones that mean anything for shared weights.
+    BatchStatistics,
+    /// The moving ones: fixed networks only.
+    RunningStatistics,
+}
+
+/// Everything a training pass computes, for inspection; see [`Child::inspect`].
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Logits `[n, classes]`.
+    pub logits: Vec<f32>,
+    /// Logits of the auxiliary head, if there is one.
+    pub aux_logits: Option<Vec<f32>>,
+    /// Mean cross entropy.
+    pub loss: f32,
+    /// Mean cross entropy of the auxiliary head; 0 without one.
+    pub aux_loss: f32,
+    /// `loss + aux_weight·aux_loss + l2·Σ w²`.
+    pub total_loss: f32,
+    /// The output of every cell, `[n, c, h, w]`.
+    pub cells: Vec<Named>,
+    /// The gradient of `total_loss` with respect to every trained tensor.
+    pub gradients: Vec<Named>,
+    /// Norm of all gradients together.
+    pub grad_norm: f32,
+}
+
+impl Child {
+    /// A child with shared weights for every arc of `config.nodes` nodes.
+    ///
+    /// # Errors
+    /// If a setting is out of range or `n_classes` is below 2.
+    pub fn shared(config: &Config, input: InputShape, n_classes: usize, seed: Seed) -> Result<Self, Error> {
+        Self::new(config, None, input, n_classes, seed)
+    }
+
+    /// A child with private weights for one arc.
+    ///
+    /// # Errors
+    /// As for [`shared`](Self::shared), and if the arc has another number of nodes than `config.nodes`.
+    pub fn fixed(
+        config: &Config,
+        arc: &Arc,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+    ) -> Result<Self, Error> {
+        check_nodes(arc, config)?;
+        Self::new(config, Some(arc), input, n_classes, seed)
+    }
+
+    fn new(
+        config: &Config,
+        arc: Option<&Arc>,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+    ) -> Result<Self, Error> {
+        config.validate()?;
+        let least = |key, value: usize, low: usize| {
+            if value >= low {
+                return Ok(());
+            }
+            Err(Error::Config { key, value: value.to_string(), allowed: format!("{low} or more") })
+        };
+        least("number of classes", n_classes, 2)?;
+        least("number of channels", input.channels, 1)?;
+        least("image height", input.height, 1)?;
+        least("image width", input.width, 1)?;
+        let plan = Plan::new(config, input);
+        let mut builder = Builder::new(Params::new(seed));
+        let network = Network::new(&mut builder, config, &plan, arc, n_classes);
+        let Builder { params, running, .. } = builder;
+        Ok(Self { config: config.clone(), plan, n_classes, arc: arc.cloned(), network, params, running })
+    }
+
+    /// One training step: forward, backward, and the update of all weights and moving statistics.
+    ///
+    /// Shapes: `images` `[n, c, h, w]`, `labels` `[n]`.
+    ///
+    /// # Errors
+    /// If the batch or the arc does not fit the network.
+    pub fn train_step(
+        &mut self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        step: &Step,
+    ) -> Result<StepStats, Error> {
+        let noise = SeededNoise { seed: step.seed, step: step.global_step };
+        let training = Training { noise: &noise, step: step.global_step, total_steps: step.total_steps };
+        let pass = self.pass(arc, images, labels, training, false)?;
+        for (index, moments) in &pass.moments {
+            self.running[*index].1.update(moments);
+        }
+        let Config { momentum, l2, clip_norm, .. } = self.config;
+        let rule = Nesterov { lr: step.lr, momentum, l2, scale: 1.0 };
+        let grad_norm = self.params.step(rule, clip_norm, &pass.gradients);
+        let (loss, aux_loss) = (pass.loss.mean, pass.aux_loss.as_ref().map_or(0.0, |l| l.mean));
+        Ok(StepStats { loss, aux_loss, correct: pass.loss.correct, n: labels.len(), grad_norm })
+    }
+
+    /// A training pass that changes nothing and returns all it computed: for tests and for curiosity.
+    ///
+    /// # Errors
+    /// As for [`train_step`](Self::train_step).
+    pub fn inspect(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        noise: &dyn Noise,
+        (step, total_steps): (u64, u64),
+    ) -> Result<Inspection, Error> {
+        let pass = self.pass(arc, images, labels, Training { noise, step, total_steps }, true)?;
+        let aux_loss = pass.aux_loss.as_ref().map_or(0.0, |l| l.mean);
+        let penalty = f64::from(self.config.l2) * self.params.squares();
+        let gradients = self.params.export_gradients(&pass.gradients, self.config.l2);
+        let squares: f64 = gradients.iter().flat_map(|g| &g.data).map(|g| f64::from(*g).powi(2)).sum();
+        Ok(Inspection {
+            logits: pass.logits,
+            aux_logits: pass.aux_logits,
+            loss: pass.loss.mean,
+            aux_loss,
+            total_loss: (f64::from(pass.loss.mean + self.config.aux_weight * aux_loss) + penalty) as f32,
+            cells: pass.cells,
+            gradients,
+            grad_norm: squares.sqrt() as f32,
+        })
+    }
+
+    /// Forward and backward, without any update.
+    fn pass(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        training: Training<'_>,
+        keep_cells: bool,
+    ) -> Result<Pass, Error> {
+        let n = self.check_batch(arc, images)?;
+        self.check_labels(labels, n)?;
+        let running: Vec<RunningMoments> = self.running.iter().map(|(_, r)| r.clone()).collect();
+        let mut tape = Tape::new(&self.params, &running, Statistics::Batch, true);
+        let input = tape.input(self.map(images, n));
+        let features = self.network.forward(
+            &mut tape,
+            &self.plan,
+            &self.config,
+            arc,
+            input,
+            Some(training),
+            keep_cells,
+        )?;
+        let cells = features.cells.iter().enumerate().map(|(i, state)| named_state(i, state)).collect();
+        let mut gradients = self.params.gradients();
+
+        let dropout = (self.config.keep_prob < 1.0)
+            .then(|| drop_factors(training.noise, "dropout", features.main.len(), self.config.keep_prob));
+        let dropped = scaled(&features.main, dropout.as_deref());
+        let head = &self.network.classifier;
+        let logits = head.forward(&self.params, &dropped);
+        let loss = Loss::of(&logits, labels, self.n_classes);
+        let grad = head.backward(&self.params, &dropped, &loss.gradient, &mut gradients);
+        let mut means = vec![scaled(&grad, dropout.as_deref())];
+
+        let (mut aux_logits, mut aux_loss) = (None, None);
+        if let (Some(aux), Some(features)) = (&self.network.aux, &features.aux) {
+            let logits = aux.classifier().forward(&self.params, features);
+            let mut loss = Loss::of(&logits, labels, self.n_classes);
+            loss.gradient.iter_mut().for_each(|g| *g *= self.config.aux_weight);
+            let grad = aux.classifier().backward(&self.params, features, &loss.gradient, &mut gradients);
+            // The auxiliary head's mean was taken before the main one's.
+            means.insert(0, grad);
+            (aux_logits, aux_loss) = (Some(logits), Some(loss));
+        }
+        let moments = std::mem::take(&mut tape.batch_moments);
+        tape.backward(&means, &mut gradients);
+        Ok(Pass { logits, aux_logits, loss, aux_loss, gradients, moments, cells })
+    }
+
+    /// Logits `[n, classes]` of images `[n, c, h, w]`.
+    ///
+    /// `dropout` switches dropout on, as the published search does even when it measures rewards.
+    ///
+    /// # Errors
+    /// If the images or the arc do not fit, or a shared network is asked for moving statistics.
+    pub fn logits(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        norm: Norm,
+        dropout: Option<&mut Stream>,
+    ) -> Result<Vec<f32>, Error> {
+        let n = self.check_batch(arc, images)?;
+        let statistics = match norm {
+            Norm::BatchStatistics => Statistics::Batch,
+            Norm::RunningStatistics if self.arc.is_some() => Statistics::Running,
+            Norm::RunningStatistics => {
+                let why = "shared weights have no moving statistics; use those of the batch";
+                return Err(Error::Arc(why.to_owned()));
+            }
+        };
+        let running: Vec<RunningMoments> = match statistics {
+            Statistics::Batch => Vec::new(),
+            Statistics::Running => self.running.iter().map(|(_, r)| r.clone()).collect(),
+        };
+        let mut tape = Tape::new(&self.params, &running, statistics, false);
+        let input = tape.input(self.map(images, n));
+        let features = self.network.forward(&mut tape, &self.plan, &self.config, arc, input, None, false)?;
+        let factors = dropout.map(|stream| {
+            let keep = self.config.keep_prob;
+            features.main.iter().map(|_| (keep + stream.uniform()).floor() / keep).collect::<Vec<_>>()
+        });
+        Ok(self.network.classifier.forward(&self.params, &scaled(&features.main, factors.as_deref())))
+    }
+
+    /// The most likely class of each image; the first of equals.
+    pub fn classes(logits: &[f32], n_classes: usize) -> Vec<usize> {
+        logits.chunks_exact(n_classes).map(argmax).collect()
+    }
+
+    /// Trained weights, batch norms included, without the auxiliary head: the number the published code prints.
+    pub fn n_params(&self) -> usize {
+        self.params.count(|name| !name.starts_with("aux_head"))
+    }
+
+    /// Weights of the auxiliary head.
+    pub fn n_aux_params(&self) -> usize {
+        self.params.count(|name| name.starts_with("aux_head"))
+    }
+
+    /// Multiply-adds that one image costs at inference.
+    ///
+    /// # Errors
+    /// If the arc does not fit the network.
+    pub fn macs(&self, arc: &Arc) -> Result<u64, Error> {
+        self.check_arc(arc)?;
+        // A batch without images walks the same path and computes nothing.
+        let mut tape = Tape::new(&self.params, &[], Statistics::Batch, false);
+        let input = tape.input(self.map(&[], 0));
+        self.network.forward(&mut tape, &self.plan, &self.config, arc, input, None, false)?;
+        Ok(tape.macs + self.network.classifier.macs())
+    }
+
+    /// The layout of the network.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The settings the network was built with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The pictures the network takes.
+    pub fn input(&self) -> InputShape {
+        self.plan.input
+    }
+
+    /// Number of classes.
+    pub fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    /// The arc of a fixed network.
+    pub fn arc(&self) -> Option<&Arc> {
+        self.arc.as_ref()
+    }
+
+    /// All weights and moving statistics: what a saved model needs.
+    pub fn weights(&self) -> Vec<Named> {
+        let mut tensors = self.params.export();
+        for (name, running) in &self.running {
+            let channels = vec![running.mean.len()];
+            let mut push = |kind: &str, data: Vec<f32>, shape| {
+                tensors.push(Named { name: format!("{name}/{kind}"), shape, data });
+            };
+            push("moving_mean", running.mean.clone(), channels.clone());
+            push("moving_variance", running.variance.clone(), channels);
+        }
+        tensors
+    }
+
+    /// [`weights`](Self::weights) and everything else that continuing a training needs.
+    pub fn state(&self) -> Vec<Named> {
+        let mut tensors = self.weights();
+        tensors.extend(self.params.export_momentum());
+        for (name, running) in &self.running {
+            let channels = vec![running.mean.len()];
+            let mut push = |kind: &str, data: Vec<f32>, shape| {
+                tensors.push(Named { name: format!("{name}/{kind}"), shape, data });
+            };
+            push("biased_mean", running.biased_mean.clone(), channels.clone());
+            push("biased_variance", running.biased_variance.clone(), channels);
+            // Two 24-bit halves: a single f32 would lose counts above 2²⁴.
+            let (high, low) = (running.updates >> 24, running.updates & 0xFF_FFFF);
+            push("updates", vec![high as f32, low as f32], vec![2]);
+        }
+        tensors
+    }
+
+    /// Takes over [`weights`](Self::weights) or a [`state`](Self::state).
+    ///
+    /// # Errors
+    /// If a tensor has another shape, is unknown, or a weight is missing. The network is unusable after an error.
+    pub fn load(&mut self, tensors: &[Named]) -> Result<(), Error> {
+        for tensor in tensors {
+            if !self.params.import(tensor)? && !self.import_running(tensor)? {
+                let name = &tensor.name;
+                return Err(Error::State(format!("the network has no tensor named {name}")));
+            }
+        }
+        let given: std::collections::BTreeSet<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
+        if let Some(missing) = self.params.names().find(|name| !given.contains(name)) {
+            return Err(Error::State(format!("{missing} is missing")));
+        }
+        Ok(())
+    }
+
+    fn import_running(&mut self, tensor: &Named) -> Result<bool, Error> {
+        let Some((scope, kind)) = tensor.name.rsplit_once('/') else { return Ok(false) };
+        let Some((_, running)) = self.running.iter_mut().find(|(name, _)| name == scope) else {
+            return Ok(false);
+        };
+        let target = match kind {
+            "moving_mean" => &mut running.mean,
+            "moving_variance" => &mut running.variance,
+            "biased_mean" => &mut running.biased_mean,
+            "biased_variance" => &mut running.biased_variance,
+            "updates" => {
+                let [high, low] = tensor.data.as_slice() else {
+                    return Err(Error::State(format!("{} does not hold two numbers", tensor.name)));
+                };
+                running.updates = ((*high as u64) << 24) | *low as u64;
+                return Ok(true);
+            }
+            _ => return Ok(false),
+        };
+        if target.len() != tensor.data.len() {
+            let (got, want) = (tensor.data.len(), target.len());
+            return Err(Error::State(format!(
+                "{} holds {got} numbers, the network needs {want}",
+                tensor.name
+            )));
+        }
+        target.copy_from_slice(&tensor.data);
+        Ok(true)
+    }
+
+    fn map(&self, images: &[f32], n: usize) -> Map {
+        let InputShape { channels, height, width } = self.plan.input;
+        Map::from_nchw(images, n, channels, height, width)
+    }
+
+    fn check_batch(&self, arc: &Arc, images: &[f32]) -> Result<usize, Error> {
+        self.check_arc(arc)?;
+        let InputShape { channels, height, width } = self.plan.input;
+        let size = channels * height * width;
+        if images.is_empty() || images.len() % size != 0 {
+            let got = images.len();
+            return Err(Error::Batch(format!("{got} numbers are not images of {channels}x{height}x{width}")));
+        }
+        Ok(images.len() / size)
+    }
+
+    fn check_labels(&self, labels: &[u32], n: usize) -> Result<(), Error> {
+        if labels.len() != n {
+            return Err(Error::Batch(format!("{} labels for {n} images", labels.len())));
+        }
+        match labels.iter().find(|l| **l as usize >= self.n_classes) {
+            Some(label) => {
+                Err(Error::Batch(format!("label {label}, but there are {} classes", self.n_classes)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_arc(&self, arc: &Arc) -> Result<(), Error> {
+        check_nodes(arc, &self.config)?;
+        match &self.arc {
+            Some(own) if own != arc => {
+                Err(Error::Arc(format!("the network was built for {own}, not for {arc}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The results of a forward and backward pass.
+struct Pass {
+    logits: Vec<f32>,
+    aux_logits: Option<Vec<f32>>,
+    loss: Loss,
+    aux_loss: Option<Loss>,
+    gradients: Gradients,
+    moments: Vec<(usize, enas_kernels::Moments)>,
+    cells: Vec<Named>,
+}
+
+fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {
+    if arc.n_nodes() == config.nodes {
+        return Ok(());
+    }
+    let (got, want) = (arc.n_nodes(), config.nodes);
+    Err(Error::Arc(format!("it has {got} nodes per cell, the network {want} (child.nodes)")))
+}
+
+fn scaled(values: &[f32], factors: Option<&[f32]>) -> Vec<f32> {
+    match factors {
+        None => values.to_vec(),
+        Some(factors) => values.iter().zip(factors).map(|(v, f)| v * f).collect(),
+    }
+}
+
+/// The output of cell `i` as one tensor `[n, c, h, w]`.
+fn named_state(i: usize, state: &[crate::tape::Var]) -> Named {
+    let (n, _, h, w) = state[0].value.map.shape();
+    let parts: Vec<(usize, Vec<f32>)> =
+        state.iter().map(|v| (v.channels() * h * w, v.value.to_nchw())).collect();
+    let channels = crate::tape::channels(state);
+    let data =
+        (0..n).flat_map(|image| parts.iter().flat_map(move |(len, part)| &part[image * len..][..*len]));
+    Named { name: format!("layer_{i}"), shape: vec![n, channels, h, w], data: data.copied().collect() }
+}
+
+impl Config {
+    /// Whether the auxiliary head is built.
+    pub fn has_aux_head(&self) -> bool {
+        self.aux_head != AuxHead::Off
+    }
+}

@@ -1,0 +1,117 @@
+//! The stack: stem, cells, heads. Holds no weights, only where they are.
+
+use enas_arc::{Arc, Cell};
+
+use crate::Error;
+use crate::build::{Builder, ConvBlock};
+use crate::cell::{CellBlock, Extent, Site, State};
+use crate::config::{AuxHead as AuxMode, Config};
+use crate::head::{AuxHead, Classifier};
+use crate::noise::{DropPath, Noise};
+use crate::plan::Plan;
+use crate::tape::{Tape, Var};
+
+#[derive(Debug)]
+pub(crate) struct Network {
+    stem: ConvBlock,
+    cells: Vec<CellBlock>,
+    pub(crate) classifier: Classifier,
+    pub(crate) aux: Option<AuxHead>,
+}
+
+/// Regularisation of a training pass.
+#[derive(Clone, Copy)]
+pub(crate) struct Training<'a> {
+    pub(crate) noise: &'a dyn Noise,
+    pub(crate) step: u64,
+    pub(crate) total_steps: u64,
+}
+
+/// What a forward pass yields.
+pub(crate) struct Features {
+    /// `[n, channels]`, before dropout.
+    pub(crate) main: Vec<f32>,
+    /// `[n, 768]` in training passes of networks with an auxiliary head.
+    pub(crate) aux: Option<Vec<f32>>,
+    /// The output of every cell, if asked for.
+    pub(crate) cells: Vec<State>,
+}
+
+impl Network {
+    /// With weights for every arc, or for one `arc`.
+    pub(crate) fn new(
+        builder: &mut Builder,
+        config: &Config,
+        plan: &Plan,
+        arc: Option<&Arc>,
+        classes: usize,
+    ) -> Self {
+        let stem = builder.conv("stem_conv", 3, plan.input.channels, plan.stem, false);
+        let extent = Extent { channels: plan.stem, height: plan.input.height, width: plan.input.width };
+        let (mut before_last, mut last) = (extent, extent);
+        let (mut cells, mut aux_extent) = (Vec::with_capacity(plan.cells.len()), None);
+        for (index, planned) in plan.cells.iter().copied().enumerate() {
+            let site = Site { config, index, planned, before_last, last };
+            let (block, out) = match arc {
+                None => CellBlock::shared(builder, &site),
+                Some(arc) => CellBlock::fixed(builder, &site, cell_of(arc, planned.reduction)),
+            };
+            cells.push(block);
+            // A shared reduction cell hands on its halved input, not the full-size one.
+            let carried = if arc.is_none() && planned.reduction {
+                Extent { channels: planned.filters, ..out }
+            } else {
+                last
+            };
+            (before_last, last) = (carried, out);
+            if plan.aux_after == Some(index) {
+                aux_extent = Some(out);
+            }
+        }
+        let classifier = Classifier::new(builder, "fc", last.channels, classes);
+        builder.trained = config.aux_head == AuxMode::Trained;
+        let aux = aux_extent.map(|out| {
+            AuxHead::new(builder, config.reductions, out.channels, (out.height, out.width), classes)
+        });
+        Self { stem, cells, classifier, aux }
+    }
+
+    /// Runs the network for `arc`. With `training`, drop-path is on and the auxiliary head is evaluated.
+    pub(crate) fn forward(
+        &self,
+        tape: &mut Tape<'_>,
+        plan: &Plan,
+        config: &Config,
+        arc: &Arc,
+        images: Var,
+        training: Option<Training<'_>>,
+        keep_cells: bool,
+    ) -> Result<Features, Error> {
+        let stem = vec![self.stem.forward(tape, &[images])];
+        let mut pair = (stem.clone(), stem);
+        let (mut aux, mut outputs) = (None, Vec::new());
+        for (index, (block, planned)) in self.cells.iter().zip(&plan.cells).enumerate() {
+            let drop_path = training.filter(|_| config.drop_path_keep < 1.0 && self.drops_paths()).map(|t| {
+                DropPath { noise: t.noise, keep: config.drop_path_keep_at(index, t.step, t.total_steps) }
+            });
+            pair = block.forward(tape, cell_of(arc, planned.reduction), pair, drop_path)?;
+            if keep_cells {
+                outputs.push(pair.1.clone());
+            }
+            if let (Some(head), Some(_), true) = (&self.aux, training, plan.aux_after == Some(index)) {
+                aux = Some(head.forward(tape, &pair.1));
+            }
+        }
+        let main = tape.relu_mean(&pair.1);
+        Ok(Features { main, aux, cells: outputs })
+    }
+
+    /// Only networks that own their weights drop paths.
+    fn drops_paths(&self) -> bool {
+        self.cells.iter().any(CellBlock::owns_weights)
+    }
+}
+
+fn cell_of(arc: &Arc, reduction: bool) -> &Cell {
+    if reduction { arc.reduction() } else { arc.normal() }
+}

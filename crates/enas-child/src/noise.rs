@@ -1,0 +1,60 @@
+//! The randomness of a training step: dropout and drop-path.
+
+use enas_rng::Seed;
+
+use crate::config::Config;
+
+/// Where the uniform random numbers of dropout and drop-path come from.
+///
+/// `name` tells what for: `dropout` before the classifier, `drop_path/<edge>` for an edge such as
+/// `layer_3/cell_0/x_conv`.
+pub trait Noise {
+    /// `len` numbers in `[0, 1)`.
+    fn uniform(&self, name: &str, len: usize) -> Vec<f32>;
+}
+
+/// Numbers from streams named by purpose and step, so that no step depends on another.
+#[derive(Clone, Copy, Debug)]
+pub struct SeededNoise {
+    /// The seed of the run.
+    pub seed: Seed,
+    /// The training step.
+    pub step: u64,
+}
+
+impl Noise for SeededNoise {
+    fn uniform(&self, name: &str, len: usize) -> Vec<f32> {
+        let mut stream = self.seed.stream(name, &[self.step]);
+        (0..len).map(|_| stream.uniform()).collect()
+    }
+}
+
+/// `⌊keep + u⌋/keep` per number: 0 with probability `1 − keep`, else `1/keep`.
+pub(crate) fn drop_factors(noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Vec<f32> {
+    noise.uniform(name, len).into_iter().map(|u| (keep + u).floor() / keep).collect()
+}
+
+/// Drop-path in one cell: each edge's operation is dropped for each image with probability `1 − keep`.
+#[derive(Clone, Copy)]
+pub(crate) struct DropPath<'a> {
+    pub(crate) noise: &'a dyn Noise,
+    pub(crate) keep: f32,
+}
+
+impl DropPath<'_> {
+    pub(crate) fn factors(&self, scope: &str, n: usize) -> Vec<f32> {
+        drop_factors(self.noise, &format!("drop_path/{scope}"), n, self.keep)
+    }
+}
+
+impl Config {
+    /// The probability of keeping a path in cell `cell` at step `step` (from 0) of `total`: paths are dropped more
+    /// often towards the output and towards the end of training.
+    ///
+    /// `keep_l = 1 − (l + 1)/(L + 2)·(1 − keep)`, then `1 − min(1, (step + 1)/total)·(1 − keep_l)`.
+    pub fn drop_path_keep_at(&self, cell: usize, step: u64, total: u64) -> f32 {
+        let depth = (cell + 1) as f64 / (self.layers + 2) as f64;
+        let ratio = ((step + 1) as f64 / total.max(1) as f64).min(1.0);
+        (1.0 - ratio * depth * (1.0 - f64::from(self.drop_path_keep))) as f32
+    }
+}

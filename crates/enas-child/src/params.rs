@@ -1,0 +1,214 @@
+//! All weights of a network in one place: values, momentum and names.
+//!
+//! A [`Table`] is a named tensor as the published code has it. Shared weights are tables with one row per possible
+//! input; every row is addressed by its own [`ParamId`], so that only the rows of the sampled edges get a gradient.
+
+use std::ops::Range;
+
+use enas_kernels::Nesterov;
+use enas_rng::Seed;
+use rayon::prelude::*;
+
+use crate::{Error, Named};
+
+/// One row of a table: the unit of reading weights and of gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ParamId(usize);
+
+/// How a table starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Init {
+    /// Truncated normal numbers of variance `2/fan_in`, redrawn outside two deviations (He et al., 2015).
+    He { fan_in: usize },
+    /// One number everywhere.
+    Constant(f32),
+}
+
+#[derive(Debug)]
+struct Table {
+    name: String,
+    shape: Vec<usize>,
+    range: Range<usize>,
+    trained: bool,
+}
+
+/// The weights of a network.
+#[derive(Debug)]
+pub(crate) struct Params {
+    seed: Seed,
+    values: Vec<f32>,
+    momentum: Vec<f32>,
+    tables: Vec<Table>,
+    rows: Vec<(Range<usize>, bool)>,
+}
+
+impl Params {
+    pub(crate) fn new(seed: Seed) -> Self {
+        Self { seed, values: Vec::new(), momentum: Vec::new(), tables: Vec::new(), rows: Vec::new() }
+    }
+
+    /// Adds a tensor; its start depends on the seed and the name alone.
+    pub(crate) fn tensor(&mut self, name: String, shape: &[usize], init: Init, trained: bool) -> ParamId {
+        self.table(name, shape, 1, init, trained)[0]
+    }
+
+    /// Adds a tensor whose first axis has `rows` independently addressed entries.
+    pub(crate) fn table(
+        &mut self,
+        name: String,
+        shape: &[usize],
+        rows: usize,
+        init: Init,
+        trained: bool,
+    ) -> Vec<ParamId> {
+        let len: usize = shape.iter().product();
+        let start = self.values.len();
+        match init {
+            Init::Constant(value) => self.values.resize(start + len, value),
+            Init::He { fan_in } => {
+                let mut stream = self.seed.stream(&format!("init {name}"), &[]);
+                let sigma = (2.0 / fan_in as f32).sqrt();
+                self.values.extend((0..len).map(|_| stream.truncated_normal(sigma)));
+            }
+        }
+        self.momentum.resize(start + len, 0.0);
+        self.tables.push(Table { name, shape: shape.to_vec(), range: start..start + len, trained });
+        let row = len / rows;
+        (0..rows)
+            .map(|r| {
+                self.rows.push((start + r * row..start + (r + 1) * row, trained));
+                ParamId(self.rows.len() - 1)
+            })
+            .collect()
+    }
+
+    /// The values of one row.
+    pub(crate) fn get(&self, id: ParamId) -> &[f32] {
+        &self.values[self.rows[id.0].0.clone()]
+    }
+
+    /// Whether the optimiser updates the row.
+    pub(crate) fn is_trained(&self, id: ParamId) -> bool {
+        self.rows[id.0].1
+    }
+
+    /// Number of trained or untrained weights.
+    pub(crate) fn count(&self, filter: impl Fn(&str) -> bool) -> usize {
+        self.tables.iter().filter(|t| filter(&t.name)).map(|t| t.range.len()).sum()
+    }
+
+    /// `Σ w²` over the trained weights.
+    pub(crate) fn squares(&self) -> f64 {
+        let trained = self.tables.iter().filter(|t| t.trained);
+        trained.flat_map(|t| &self.values[t.range.clone()]).map(|w| f64::from(*w).powi(2)).sum()
+    }
+
+    /// One optimiser update of every trained weight, visited or not. Returns the norm of the whole gradient,
+    /// penalty included.
+    pub(crate) fn step(&mut self, rule: Nesterov, clip_norm: f32, gradients: &Gradients) -> f32 {
+        let jobs = self.jobs(gradients);
+        let mut rule = rule;
+        if clip_norm > 0.0 {
+            let squares: Vec<f64> =
+                jobs.par_iter().map(|job| rule.norm_squared(job.values, job.gradient)).collect();
+            let norm = squares.iter().sum::<f64>().sqrt() as f32;
+            rule.scale = clip_norm / norm.max(clip_norm);
+        }
+        let squares: Vec<f64> =
+            jobs.into_par_iter().map(|job| rule.step(job.values, job.momentum, job.gradient)).collect();
+        squares.iter().sum::<f64>().sqrt() as f32
+    }
+
+    fn jobs<'a>(&'a mut self, gradients: &'a Gradients) -> Vec<Job<'a>> {
+        let (mut values, mut momentum) = (self.values.as_mut_slice(), self.momentum.as_mut_slice());
+        let mut jobs = Vec::with_capacity(self.rows.len());
+        for ((range, trained), gradient) in self.rows.iter().zip(&gradients.rows) {
+            // Rows follow each other without gaps, in the order they were added.
+            let (v, rest) = std::mem::take(&mut values).split_at_mut(range.len());
+            values = rest;
+            let (m, rest) = std::mem::take(&mut momentum).split_at_mut(range.len());
+            momentum = rest;
+            if *trained {
+                jobs.push(Job { values: v, momentum: m, gradient: gradient.as_deref() });
+            }
+        }
+        jobs
+    }
+
+    /// Empty gradients for these weights.
+    pub(crate) fn gradients(&self) -> Gradients {
+        Gradients { rows: vec![None; self.rows.len()] }
+    }
+
+    /// The weights as named tensors.
+    pub(crate) fn export(&self) -> Vec<Named> {
+        self.tables.iter().map(|t| t.named(&t.name, &self.values)).collect()
+    }
+
+    /// The optimiser's state as named tensors: `momentum/<name>`.
+    pub(crate) fn export_momentum(&self) -> Vec<Named> {
+        let trained = self.tables.iter().filter(|t| t.trained);
+        trained.map(|t| t.named(&format!("{MOMENTUM}{}", t.name), &self.momentum)).collect()
+    }
+
+    /// The gradient of the loss with its L2 penalty `λ·Σ w²`, for every trained tensor.
+    pub(crate) fn export_gradients(&self, gradients: &Gradients, l2: f32) -> Vec<Named> {
+        let mut flat: Vec<f32> = self.values.iter().map(|w| 2.0 * l2 * w).collect();
+        for ((range, _), gradient) in self.rows.iter().zip(&gradients.rows) {
+            if let Some(gradient) = gradient {
+                flat[range.clone()].iter_mut().zip(gradient).for_each(|(f, g)| *f += g);
+            }
+        }
+        self.tables.iter().filter(|t| t.trained).map(|t| t.named(&t.name, &flat)).collect()
+    }
+
+    /// Takes over a tensor by name, weights or momentum. Returns whether the name is one of ours.
+    pub(crate) fn import(&mut self, tensor: &Named) -> Result<bool, Error> {
+        let (name, target) = match tensor.name.strip_prefix(MOMENTUM) {
+            Some(name) => (name, &mut self.momentum),
+            None => (tensor.name.as_str(), &mut self.values),
+        };
+        let Some(table) = self.tables.iter().find(|t| t.name == name) else { return Ok(false) };
+        if table.shape != tensor.shape || tensor.data.len() != table.range.len() {
+            let (name, got, want) = (&tensor.name, &tensor.shape, &table.shape);
+            return Err(Error::State(format!("{name} has shape {got:?}, the network needs {want:?}")));
+        }
+        target[table.range.clone()].copy_from_slice(&tensor.data);
+        Ok(true)
+    }
+
+    /// The names of all tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().map(|t| t.name.as_str())
+    }
+}
+
+const MOMENTUM: &str = "momentum/";
+
+struct Job<'a> {
+    values: &'a mut [f32],
+    momentum: &'a mut [f32],
+    gradient: Option<&'a [f32]>,
+}
+
+impl Table {
+    fn named(&self, name: &str, flat: &[f32]) -> Named {
+        Named { name: name.to_owned(), shape: self.shape.clone(), data: flat[self.range.clone()].to_vec() }
+    }
+}
+
+/// The gradients of one pass; rows that were not visited have none.
+#[derive(Clone, Debug)]
+pub(crate) struct Gradients {
+    rows: Vec<Option<Vec<f32>>>,
+}
+
+impl Gradients {
+    /// Adds to the gradient of one row.
+    pub(crate) fn add(&mut self, id: ParamId, gradient: Vec<f32>) {
+        match &mut self.rows[id.0] {
+            Some(total) => total.iter_mut().zip(gradient).for_each(|(t, g)| *t += g),
+            empty => *empty = Some(gradient),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The layout of a network: which cells, at which size, with how many channels. Plain data.
+
+use std::fmt;
+
+use crate::config::{AuxHead, Config, InputShape, Reductions};
+
+/// The stack of cells of a network, computed once from its description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The pictures that go in.
+    pub input: InputShape,
+    /// Channels of the stem convolution, `3·filters`.
+    pub stem: usize,
+    /// The cells in order.
+    pub cells: Vec<PlannedCell>,
+    /// The cell whose output the auxiliary head reads, if there is one.
+    pub aux_after: Option<usize>,
+}
+
+/// One cell of a [`Plan`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedCell {
+    /// Whether it is a reduction cell, which halves the size.
+    pub reduction: bool,
+    /// Channels of each of its nodes.
+    pub filters: usize,
+    /// Height of its output, `⌈h/2⌉` of its input's if it reduces.
+    pub height: usize,
+    /// Width of its output.
+    pub width: usize,
+}
+
+impl Plan {
+    /// The layout of spec: `layers + 2` cells, filters doubled and size halved at each reduction.
+    pub fn new(config: &Config, input: InputShape) -> Self {
+        let reductions = config.reductions.cells(config.layers);
+        let (mut filters, mut height, mut width) = (config.filters, input.height, input.width);
+        let cells = (0..config.layers + 2)
+            .map(|i| {
+                let reduction = reductions.contains(&i);
+                if reduction {
+                    filters *= 2;
+                    (height, width) = (height.div_ceil(2), width.div_ceil(2));
+                }
+                PlannedCell { reduction, filters, height, width }
+            })
+            .collect();
+        let aux_after = (config.aux_head != AuxHead::Off).then(|| reductions[1] + 1);
+        Self { input, stem: 3 * config.filters, cells, aux_after }
+    }
+}
+
+impl Reductions {
+    /// The indices of the reduction cells among `layers + 2`.
+    pub fn cells(self, layers: usize) -> Vec<usize> {
+        match self {
+            Self::Two => {
+                let d = layers / 3;
+                vec![d, 2 * d + 1]
+            }
+            Self::Three => {
+                let d = layers / 4;
+                vec![d, 2 * d + 1, layers]
+            }
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InputShape { channels, height, width } = self.input;
+        writeln!(f, "stem       {:>4} channels  {height}x{width}  from {channels}", self.stem)?;
+        for (i, cell) in self.cells.iter().enumerate() {
+            let kind = if cell.reduction { "reduction" } else { "normal" };
+            writeln!(f, "{i:>2} {kind:<10}{:>2} filters  {}x{}", cell.filters, cell.height, cell.width)?;
+            if self.aux_after == Some(i) {
+                writeln!(f, "   auxiliary head")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reductions_stand_where_the_published_networks_have_them() {
+        assert_eq!(Reductions::Two.cells(6), [2, 5]);
+        assert_eq!(Reductions::Two.cells(15), [5, 11]);
+        assert_eq!(Reductions::Three.cells(6), [1, 3, 6]);
+        assert_eq!(Reductions::Three.cells(15), [3, 7, 15]);
+    }
+}
