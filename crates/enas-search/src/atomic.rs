@@ -1,1 +1,59 @@
-//! atomic
+//! Files that are complete or absent: written aside, flushed to the disk, then renamed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Writes a file so that a crash at any moment leaves the old content or the new one.
+///
+/// # Errors
+/// [`Error::Io`] with the path.
+pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".part");
+    let aside = Path::new(&aside);
+    let written = write_aside(aside, parts).and_then(|()| fs::rename(aside, path));
+    if let Err(source) = written {
+        // What is left is of no use, and the first error is the one worth reporting.
+        let _ = fs::remove_file(aside);
+        return Err(Error::Io { action: "cannot write", path: path.to_owned(), source });
+    }
+    sync_directory(path);
+    Ok(())
+}
+
+fn write_aside(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    parts.iter().try_for_each(|part| file.write_all(part))?;
+    file.sync_all()
+}
+
+/// Makes the rename itself durable. Not every system can open a directory, and the content is safe without.
+fn sync_directory(path: &Path) {
+    if let Some(directory) = path.parent().and_then(|p| File::open(p).ok()) {
+        let _ = directory.sync_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_replaced_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        write(&path, &[b"old"]).unwrap();
+        write(&path, &[b"new", b"er"]).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"newer");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let error = write(Path::new("/nowhere/at/all.json"), &[b"x"]).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write /nowhere/at/all.json: "), "{error}");
+    }
+}

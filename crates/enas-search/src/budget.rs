@@ -1,1 +1,70 @@
-//! budget
+//! A wall-time limit, and what still fits into it.
+
+use crate::config::TimeLimit;
+
+/// The time a run may take, in seconds over all its sessions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    limit: Option<f64>,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: TimeLimit) -> Self {
+        Self { limit: limit.0.map(|d| d.as_secs_f64()) }
+    }
+
+    /// Whether `seconds` of work no longer fit after `spent` seconds.
+    pub(crate) fn lacks(&self, seconds: f64, spent: f64) -> bool {
+        self.limit.is_some_and(|limit| spent + seconds > limit)
+    }
+
+    /// Epochs of a run that has done `done` (at least one) in `spent` seconds, wants `wanted` in all, and needs
+    /// `reserve` seconds after them.
+    pub(crate) fn epochs(&self, wanted: u64, done: u64, spent: f64, reserve: f64) -> u64 {
+        let Some(limit) = self.limit else { return wanted };
+        let per_epoch = spent / done as f64;
+        let more = ((limit - spent - reserve) / per_epoch).max(0.0) as u64;
+        wanted.min(done.saturating_add(more))
+    }
+
+    /// A reserve of at most 30 % of the limit: a search that only selects learns nothing.
+    pub(crate) fn reserve(&self, seconds: f64) -> f64 {
+        self.limit.map_or(0.0, |limit| seconds.min(0.3 * limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minutes(m: u64) -> Budget {
+        Budget::new(format!("{m}m").parse().unwrap())
+    }
+
+    #[test]
+    fn without_a_limit_everything_fits() {
+        let none = Budget::new(TimeLimit(None));
+        assert!(!none.lacks(1e9, 1e9));
+        assert_eq!((none.epochs(7, 1, 1e9, 1e9), none.reserve(5.0)), (7, 0.0));
+    }
+
+    #[test]
+    fn epochs_are_what_fits_beside_the_reserve() {
+        // 600 s in all, 100 s per epoch, 60 s reserved: 1 done, 4 more in the 440 s that are left.
+        assert_eq!(minutes(10).epochs(100, 1, 100.0, 60.0), 5);
+        assert_eq!(minutes(10).epochs(3, 1, 100.0, 60.0), 3);
+        assert_eq!(minutes(10).epochs(100, 1, 700.0, 60.0), 1);
+    }
+
+    #[test]
+    fn the_reserve_leaves_time_for_training() {
+        assert_eq!(minutes(10).reserve(100.0), 100.0);
+        assert_eq!(minutes(10).reserve(1e6), 180.0);
+    }
+
+    #[test]
+    fn work_that_ends_after_the_limit_does_not_fit() {
+        assert!(!minutes(1).lacks(10.0, 50.0));
+        assert!(minutes(1).lacks(10.1, 50.0));
+    }
+}

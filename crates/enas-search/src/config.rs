@@ -60,7 +60,11 @@ pub struct RunConfig {
     pub batch_size: usize,
     /// Most pictures per evaluation step (100 in the published code).
     pub eval_batch: usize,
-    /// Wall time after which the run should have ended, such as `"30m"`; `"off"` for none. A run with a limit
+    /// Whether the last cycle of a cosine schedule is cut or stretched to end with the run. `false` in the published
+    /// code: a run of another length than the schedule's ends at a high learning rate.
+    pub fit_schedule: bool,
+    /// Wall time after which the run should have ended, such as `"30m"`; `"off"` for none. The number of
+    /// epochs is planned anew after each one; a search also keeps time for the choice at its end. A run with a limit
     /// is not reproducible to the byte, as what fits depends on the machine.
     pub time: TimeLimit,
     /// Seconds between checkpoints within an epoch; one is written at the end of every epoch anyway.

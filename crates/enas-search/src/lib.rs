@@ -33,10 +33,12 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod annealing;
 mod atomic;
 mod budget;
 mod checkpoint;
 mod config;
+mod epoch;
 mod error;
 mod evaluate;
 mod metrics;
@@ -46,6 +48,8 @@ mod presets;
 mod run;
 mod search;
 mod select;
+mod session;
+mod tensors;
 mod train;
 
 pub use config::{

@@ -1,1 +1,88 @@
-//! metrics
+//! `metrics.jsonl`: one JSON object per event, only ever appended to.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// The open event log of a run.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    path: PathBuf,
+    file: File,
+}
+
+impl Metrics {
+    /// Opens the log at its end, creating it if needed.
+    pub(crate) fn open(path: PathBuf) -> Result<Self> {
+        let opened = OpenOptions::new().create(true).append(true).open(&path);
+        let file = opened.map_err(|source| Error::Io { action: "cannot open", path: path.clone(), source })?;
+        Ok(Self { path, file })
+    }
+
+    /// Appends one line: `{"t": seconds, "kind": kind, …fields}`. A number that JSON cannot hold becomes null.
+    pub(crate) fn append(&mut self, seconds: f64, kind: &str, fields: &impl Serialize) -> Result<()> {
+        let mut line = Map::new();
+        line.insert("t".into(), ((seconds * 1e3).round() / 1e3).into());
+        line.insert("kind".into(), kind.into());
+        if let Value::Object(fields) = serde_json::to_value(fields).expect("events are plain data") {
+            line.extend(fields);
+        }
+        let text = format!("{}\n", Value::Object(line));
+        self.file.write_all(text.as_bytes()).map_err(|source| self.error(source))
+    }
+
+    /// Bytes so far.
+    pub(crate) fn len(&mut self) -> Result<u64> {
+        self.file.seek(SeekFrom::End(0)).map_err(|source| self.error(source))
+    }
+
+    /// Forgets what came after a checkpoint, because it is about to happen again.
+    pub(crate) fn rewind(&mut self, length: u64) -> Result<()> {
+        if self.len()? < length {
+            tracing::warn!("{} is shorter than when the checkpoint was written", self.path.display());
+            return Ok(());
+        }
+        self.file.set_len(length).map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: std::io::Error) -> Error {
+        Error::Io { action: "cannot write", path: self.path.clone(), source }
+    }
+}
+
+/// The path of the log in a run directory.
+pub(crate) fn path(dir: &Path) -> PathBuf {
+    dir.join("metrics.jsonl")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Fields {
+        epoch: u64,
+        loss: f64,
+    }
+
+    #[test]
+    fn lines_are_json_and_rewinding_forgets_the_later_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::open(path(dir.path())).unwrap();
+        metrics.append(0.1234, "step", &Fields { epoch: 1, loss: 0.5 }).unwrap();
+        let length = metrics.len().unwrap();
+        metrics.append(1.0, "step", &Fields { epoch: 1, loss: f64::NAN }).unwrap();
+        metrics.rewind(length).unwrap();
+        metrics.append(2.0, "epoch", &Fields { epoch: 1, loss: f64::NAN }).unwrap();
+        let text = std::fs::read_to_string(path(dir.path())).unwrap();
+        let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        assert_eq!(lines[0], serde_json::json!({"t": 0.123, "kind": "step", "epoch": 1, "loss": 0.5}));
+        assert_eq!(lines[1], serde_json::json!({"t": 2.0, "kind": "epoch", "epoch": 1, "loss": null}));
+        assert_eq!(lines.len(), 2);
+    }
+}

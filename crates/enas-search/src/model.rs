@@ -1,16 +1,22 @@
 //! The model file: a trained network with all that predicting needs.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use enas_arc::Arc;
-use enas_child::{Child, InputShape};
-use enas_data::Split;
+use enas_child::{Child, InputShape, Norm};
+use enas_data::{Batch, InputSpec, Normalization, NormalizationMode, Part, Skipped, Split};
+use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::evaluate::Evaluation;
+use crate::error::{Error, Result};
+use crate::evaluate::{Evaluation, even_batch};
+use crate::tensors;
 
 /// A trained network that predicts with no configuration beside it.
+///
+/// The file is in the safetensors format. Its metadata are the fields of this model, each as JSON: `arc`,
+/// `classes`, `data` (size, channels, resize rule, …), `normalization`, `child`, `accuracy`.
 #[derive(Debug)]
 pub struct Model {
     child: Child,
@@ -28,51 +34,103 @@ pub struct Accuracies {
 
 /// The metadata of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct About {
-    arc: Arc,
-    classes: Vec<String>,
-    child: enas_child::Config,
-    data: enas_data::Config,
-    normalization: enas_data::Normalization,
-    input: InputShape,
-    accuracy: Accuracies,
+pub(crate) struct About {
+    /// Format of the file; raised when older programs could no longer read it.
+    pub(crate) enas_model: u32,
+    /// Version of the program that wrote it.
+    pub(crate) version: String,
+    pub(crate) arc: Arc,
+    pub(crate) classes: Vec<String>,
+    pub(crate) child: enas_child::Config,
+    pub(crate) data: enas_data::Config,
+    /// Seed of the training, which decided about splits that the data did not have.
+    pub(crate) seed: u64,
+    pub(crate) normalization: Normalization,
+    /// Most pictures per evaluation step in training.
+    pub(crate) eval_batch: usize,
+    pub(crate) accuracy: Accuracies,
 }
+
+/// The format that this program writes, and the newest it reads.
+pub(crate) const FORMAT: u32 = 1;
 
 impl Model {
     /// Reads a model file.
     ///
     /// # Errors
-    /// [`crate::Error::File`] for a truncated, foreign or newer file, with the remedy.
+    /// [`Error::File`] for a truncated, foreign or newer file, with the remedy.
     pub fn load(path: &Path) -> Result<Self> {
-        unimplemented!()
-    }
-
-    /// Writes a model file, complete or not at all.
-    ///
-    /// # Errors
-    /// [`crate::Error::Io`] when it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        unimplemented!()
+        let contents = tensors::read(path)?;
+        let broken = |problem: String| Error::File { path: path.to_owned(), problem };
+        let about = About::parse(&contents.metadata).map_err(&broken)?;
+        let mut child = about.child().map_err(|e| broken(format!("the stored network is impossible: {e}")))?;
+        child.load(&contents.tensors).map_err(|e| broken(format!("{e}; the file is damaged, train again")))?;
+        Ok(Self { child, about })
     }
 
     /// Class scores of pictures that were prepared like the training's validation pictures.
     ///
     /// Shapes: `images` is `[n, c, h, w]`, normalised; the result `[n, classes]`.
+    ///
+    /// # Errors
+    /// [`Error::Child`] when `images` is no whole number of pictures.
     pub fn logits(&self, images: &[f32]) -> Result<Vec<f32>> {
-        unimplemented!()
+        predict(&self.child, images)
     }
 
     /// Class probabilities: the softmax of [`Model::logits`]. Each row sums to 1.
-    pub fn probabilities(&self, images: &[f32]) -> Result<Vec<f32>> {
-        unimplemented!()
-    }
-
-    /// Predicts a whole split.
+    ///
+    /// Shapes: `images` is `[n, c, h, w]`, normalised; the result `[n, classes]`.
     ///
     /// # Errors
-    /// [`crate::Error::Mismatch`] when the split's pictures have another size or its classes other names.
+    /// As [`Model::logits`].
+    pub fn probabilities(&self, images: &[f32]) -> Result<Vec<f32>> {
+        let mut rows = self.logits(images)?;
+        rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
+        Ok(rows)
+    }
+
+    /// Predicts a whole split, such as [`Model::load_split`] gives.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when the split's pictures have another size or more classes.
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
-        unimplemented!()
+        evaluate(&self.child, self.classes(), split, self.about.eval_batch)
+    }
+
+    /// Loads pictures to evaluate: prepared as in training, with the model's labels.
+    ///
+    /// With `Some(part)`, that part of a data set, which is also what training called so when `path` is the data it
+    /// was trained on. With `None`, all pictures below `path/<class>/`. Also returns the files that could not be used.
+    ///
+    /// # Errors
+    /// Those of [`enas_data`], and [`Error::Mismatch`] for other classes than the model's.
+    pub fn load_split(&self, path: &Path, part: Option<Part>) -> Result<(Split, Vec<Skipped>)> {
+        let Some(part) = part else {
+            let strict = self.about.data.strict;
+            let input = self.input_spec();
+            return Ok(enas_data::load_labelled(path, self.classes(), &input, &self.about.normalization, strict)?);
+        };
+        let mut config = self.about.data.clone();
+        config.path = path.to_owned();
+        // Copies of training pictures are not what anyone wants to be measured on.
+        config.augment = enas_data::augment::Config::default();
+        let data = enas_data::load(&config, Seed::new(self.about.seed))?;
+        if data.classes != self.about.classes {
+            return Err(Error::Mismatch(format!(
+                "{} has the classes {}; the model knows {}",
+                path.display(),
+                data.classes.join(", "),
+                self.about.classes.join(", ")
+            )));
+        }
+        let split = data.split(part);
+        // In reference mode each part has moments of its own, of which a model file holds only training's.
+        let split = match self.about.data.normalization {
+            NormalizationMode::PerChannel => split.with_normalization(self.about.normalization.clone()),
+            NormalizationMode::Reference => split.clone(),
+        };
+        Ok((split, data.skipped))
     }
 
     /// The architecture.
@@ -87,17 +145,23 @@ impl Model {
 
     /// Channels, height and width of the pictures it takes.
     pub fn input(&self) -> InputShape {
-        self.about.input
+        self.child.input()
     }
 
-    /// How pictures were read in training: channels, size, resize rule.
-    pub fn data_config(&self) -> &enas_data::Config {
-        &self.about.data
+    /// How a picture file becomes input: for [`enas_data::prepare_file`], to be followed by
+    /// [`Model::normalization`].
+    pub fn input_spec(&self) -> InputSpec {
+        self.about.data.input()
     }
 
     /// The normalisation that its pictures need.
-    pub fn normalization(&self) -> &enas_data::Normalization {
+    pub fn normalization(&self) -> &Normalization {
         &self.about.normalization
+    }
+
+    /// How the training's pictures were read.
+    pub fn data_config(&self) -> &enas_data::Config {
+        &self.about.data
     }
 
     /// The accuracies that training reported.
@@ -105,8 +169,87 @@ impl Model {
         self.about.accuracy
     }
 
+    /// Version of the program that trained it.
+    pub fn version(&self) -> &str {
+        &self.about.version
+    }
+
     /// The network.
     pub fn child(&self) -> &Child {
         &self.child
     }
+}
+
+impl About {
+    /// A network of this description, with its random start.
+    fn child(&self) -> Result<Child> {
+        let InputSpec { channels, height, width, .. } = self.data.input();
+        let input = InputShape { channels, height, width };
+        Ok(Child::fixed(&self.child, &self.arc, input, self.classes.len(), Seed::new(self.seed))?)
+    }
+
+    /// Takes the metadata of a file apart.
+    fn parse(metadata: &BTreeMap<String, String>) -> Result<Self, String> {
+        let Some(format) = metadata.get("enas_model") else {
+            return Err("this is a safetensors file, but not a model of this program; `enas train` writes one".into());
+        };
+        if format.parse::<u32>().is_ok_and(|format| format > FORMAT) {
+            return Err(format!("the model has format {format}, this program reads up to {FORMAT}; use a newer version"));
+        }
+        let parse = |(key, text): (&String, &String)| Some((key.clone(), serde_json::from_str(text).ok()?));
+        let fields: serde_json::Map<_, _> = metadata.iter().filter_map(parse).collect();
+        serde_json::from_value(fields.into())
+            .map_err(|e| format!("the description of the model is damaged or of another version ({e}); train again"))
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let value = serde_json::to_value(self).expect("plain data");
+        let fields = value.as_object().expect("a structure is an object");
+        fields.iter().map(|(key, value)| (key.clone(), value.to_string())).collect()
+    }
+}
+
+/// Writes the model file of a network, complete or not at all.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be written.
+pub(crate) fn save(path: &Path, child: &Child, about: &About) -> Result<()> {
+    tensors::write(path, &about.metadata(), &child.weights())
+}
+
+/// Adds the test accuracy to a model file; returns its accuracies on the validation and on the test split.
+pub(crate) fn conclude(path: &Path, test: &Split) -> Result<(f64, f64)> {
+    let mut model = Model::load(path)?;
+    let accuracy = model.evaluate(test)?.accuracy();
+    model.about.accuracy.test = Some(accuracy);
+    save(path, &model.child, &model.about)?;
+    Ok((model.about.accuracy.valid, accuracy))
+}
+
+/// The predictions of a fixed network, normalised by its running statistics, on a whole split.
+pub(crate) fn evaluate(child: &Child, classes: &[String], split: &Split, eval_batch: usize) -> Result<Evaluation> {
+    let InputShape { channels, height, width } = child.input();
+    if split.image(0).len() != channels * height * width {
+        return Err(Error::Mismatch(format!("the network takes pictures of {channels}x{height}x{width}; these differ")));
+    }
+    if let Some(label) = split.labels().iter().find(|&&label| label as usize >= classes.len()) {
+        return Err(Error::Mismatch(format!("the network knows {} classes; a picture has label {label}", classes.len())));
+    }
+    let mut evaluation = Evaluation::new(classes);
+    for Batch { images, labels, .. } in split.ordered(even_batch(split.len(), eval_batch))? {
+        evaluation.count(&predict(child, &images)?, &labels);
+    }
+    Ok(evaluation)
+}
+
+fn predict(child: &Child, images: &[f32]) -> Result<Vec<f32>> {
+    let arc = child.arc().expect("a trained network has one arc");
+    Ok(child.logits(arc, images, Norm::RunningStatistics, None)?)
+}
+
+fn softmax(row: &mut [f32]) {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|x| *x = (*x - max).exp());
+    let sum: f32 = row.iter().sum();
+    row.iter_mut().for_each(|x| *x /= sum);
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use enas_arc::Arc;
+use serde::{Deserialize, Serialize};
 
 use crate::select::Candidate;
 
@@ -25,7 +26,7 @@ impl Observer for () {
 }
 
 /// The part of a run that is at work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Trains the child's weights ω.
@@ -129,7 +130,7 @@ pub enum Event<'a> {
 }
 
 /// What an epoch came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EpochSummary {
     /// Counted from 1.
@@ -147,13 +148,14 @@ pub struct EpochSummary {
     /// The best `valid_accuracy` so far.
     pub best_valid_accuracy: f64,
     /// What the controller did (search only).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicySummary>,
     /// Wall time of the epoch.
     pub seconds: f64,
 }
 
 /// What the controller did in an epoch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PolicySummary {
     /// Mean accuracy of the sampled arcs on their validation minibatches.

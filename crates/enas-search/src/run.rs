@@ -4,7 +4,7 @@
 //! runs/<data>-search-<n>/
 //!   config.toml        every setting, with the version that wrote it
 //!   manifest.json      version, revision, device, threads, data fingerprint
-//!   split.tsv          which file was in which split
+//!   split.json         which file is in which split
 //!   metrics.jsonl      one JSON object per event
 //!   checkpoints/       the newest two
 //!   best.arc.json      the arc found or trained
@@ -12,14 +12,23 @@
 //! ```
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use enas_arc::Arc;
+use enas_arc::{Arc, Cell};
+use enas_child::Named;
 use enas_data::Dataset;
+use enas_rng::Seed;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{SearchConfig, Settings, TrainConfig};
-use crate::error::Result;
+use crate::atomic;
+use crate::checkpoint::Checkpoint;
+use crate::config::{Layers, SearchConfig, Settings, TrainConfig};
+use crate::error::{Error, Result};
+use crate::metrics::{self, Metrics};
+use crate::presets::split_comments;
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +67,12 @@ pub struct Manifest {
 pub struct Run {
     dir: PathBuf,
     manifest: Manifest,
+    metrics: Metrics,
+    opened: Instant,
+    /// Wall time of earlier sessions, in seconds.
+    earlier: f64,
+    saved: Instant,
+    checkpoint_every: Duration,
 }
 
 impl Run {
@@ -67,9 +82,9 @@ impl Run {
     /// first free `n`.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when `out` holds something, [`crate::Error::Io`] when it cannot be written.
+    /// [`Error::RunDirectory`] when `out` holds something, [`Error::Io`] when it cannot be written.
     pub fn for_search(out: Option<&Path>, config: &SearchConfig, data: &Dataset) -> Result<Self> {
-        unimplemented!()
+        Self::create(out, config, Manifest::new(Kind::Search, data, None), data)
     }
 
     /// Creates the directory of a new training of `arc`: `out`, or `runs/<data>-train-<n>`.
@@ -77,25 +92,52 @@ impl Run {
     /// # Errors
     /// As [`Run::for_search`].
     pub fn for_training(out: Option<&Path>, config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Self> {
-        unimplemented!()
+        Self::create(out, config, Manifest::new(Kind::Train, data, Some(arc)), data)
     }
 
     /// Opens a run to go on with it: give it to [`crate::search()`] or [`crate::train()`] with its own
     /// [`Run::config`] (and [`Run::arc`]) and the same data.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when `dir` is no run directory.
+    /// [`Error::RunDirectory`] when `dir` is no run directory.
     pub fn resume(dir: &Path) -> Result<Self> {
-        unimplemented!()
+        let path = dir.join(MANIFEST);
+        let Ok(text) = fs::read_to_string(&path) else {
+            return Err(directory(dir, "this is no run directory: it has no manifest.json"));
+        };
+        let manifest = serde_json::from_str(&text).map_err(|e| Error::File {
+            path,
+            problem: format!("not a manifest of this version ({e}); resume with the version that started the run"),
+        })?;
+        Self::open(dir.to_owned(), manifest)
     }
 
     /// The configuration the run was started with.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when the run is of the other kind, [`crate::Error::Config`] when the file
-    /// was edited into something invalid.
+    /// [`Error::RunDirectory`] when the run is of the other kind, [`Error::Config`] when the file was edited into
+    /// something invalid.
     pub fn config<C: Settings>(&self) -> Result<C> {
-        unimplemented!()
+        if C::KIND != self.kind() {
+            return Err(directory(&self.dir, &format!("this is the run of a {}, not of a {}", self.kind(), C::KIND)));
+        }
+        Layers::file(self.dir.join(CONFIG)).load()
+    }
+
+    /// Loads the pictures in the splits that this run uses, whatever the seed.
+    ///
+    /// For going on with the run, and for training what a search found on the pictures it was found with.
+    ///
+    /// # Errors
+    /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
+    pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
+        let path = self.dir.join(SPLIT);
+        let text = fs::read_to_string(&path).map_err(|source| io("cannot read the stored split", &path, source))?;
+        let split = serde_json::from_str(&text)
+            .map_err(|e| Error::File { path, problem: format!("not a stored split of this version ({e})") })?;
+        let data = enas_data::load_with_split(config, seed, &split)?;
+        self.check_data(&data)?;
+        Ok(data)
     }
 
     /// The directory.
@@ -118,26 +160,228 @@ impl Run {
         self.manifest.arc.as_ref()
     }
 
-    /// The arc in `best.arc.json`: the result of a finished search or training.
-    ///
-    /// # Errors
-    /// Says how to finish the run when the file is not there yet.
-    pub fn best_arc(&self) -> Result<Arc> {
-        unimplemented!()
+    /// Where the arc found or trained is, or will be.
+    pub fn best_arc_path(&self) -> PathBuf {
+        self.dir.join(BEST_ARC)
     }
 
     /// Where the trained network is, or will be.
     pub fn model_path(&self) -> PathBuf {
         self.dir.join("model.safetensors")
     }
+
+    /// The arc in `best.arc.json`: the result of a finished search or training.
+    ///
+    /// # Errors
+    /// Says how to finish the run when the file is not there yet.
+    pub fn best_arc(&self) -> Result<Arc> {
+        if !self.best_arc_path().exists() {
+            let problem = format!("the run has no {BEST_ARC} yet; finish it with --resume");
+            return Err(directory(&self.dir, &problem));
+        }
+        read_arc(&self.best_arc_path())
+    }
+
+    /// Wall time over all sessions, in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.earlier + self.opened.elapsed().as_secs_f64()
+    }
+
+    /// Appends a line to `metrics.jsonl`.
+    pub(crate) fn log(&mut self, kind: &str, fields: &impl Serialize) -> Result<()> {
+        self.metrics.append(self.seconds(), kind, fields)
+    }
+
+    /// Writes `best.arc.json`: the arc in both forms, and `fields`.
+    pub(crate) fn write_best_arc(&self, arc: &Arc, fields: &impl Serialize) -> Result<()> {
+        write_json(&self.best_arc_path(), &ArcFile { arc, normal: ints(arc.normal()), reduction: ints(arc.reduction()), fields })
+    }
+
+    /// The state to go on from; `None` at the start of a run. What the log says about later moments is forgotten.
+    pub(crate) fn restore<P: Serialize + DeserializeOwned>(&mut self) -> Result<Option<Checkpoint<P>>> {
+        let checkpoint = Checkpoint::newest(&self.checkpoints())?;
+        self.earlier = checkpoint.as_ref().map_or(0.0, |c| c.seconds);
+        self.opened = Instant::now();
+        self.saved = self.opened;
+        self.metrics.rewind(checkpoint.as_ref().map_or(0, |c| c.metrics_bytes))?;
+        Ok(checkpoint)
+    }
+
+    /// Writes a checkpoint and returns its path.
+    pub(crate) fn save<P: Serialize + DeserializeOwned>(&mut self, state: State<P>) -> Result<PathBuf> {
+        let State { progress, tensors } = state;
+        let metrics_bytes = self.metrics.len()?;
+        let checkpoint = Checkpoint { progress, metrics_bytes, seconds: self.seconds(), tensors };
+        let path = checkpoint.save(&self.checkpoints())?;
+        self.saved = Instant::now();
+        Ok(path)
+    }
+
+    /// Whether the last checkpoint is old enough for another one.
+    pub(crate) fn checkpoint_is_due(&self) -> bool {
+        self.saved.elapsed() >= self.checkpoint_every
+    }
+
+    /// Refuses a data set that is not the one the run was started with.
+    pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
+        if data.fingerprint == self.manifest.fingerprint {
+            return Ok(());
+        }
+        let problem = format!(
+            "the pictures of {} are not those the run was started with; restore them, or start a new run",
+            self.manifest.data
+        );
+        Err(directory(&self.dir, &problem))
+    }
+
+    fn create<C: Settings>(out: Option<&Path>, config: &C, manifest: Manifest, data: &Dataset) -> Result<Self> {
+        let dir = match out {
+            Some(dir) => claim(dir)?,
+            None => claim_default(&data.name, manifest.kind)?,
+        };
+        write_config(&dir.join(CONFIG), config)?;
+        write_json(&dir.join(MANIFEST), &manifest)?;
+        write_json(&dir.join(SPLIT), &data.split_file())?;
+        make_dir(&dir.join(CHECKPOINTS))?;
+        Self::open(dir, manifest)
+    }
+
+    fn open(dir: PathBuf, manifest: Manifest) -> Result<Self> {
+        let metrics = Metrics::open(metrics::path(&dir))?;
+        let now = Instant::now();
+        let checkpoint_every = Duration::MAX;
+        Ok(Self { dir, manifest, metrics, opened: now, earlier: 0.0, saved: now, checkpoint_every })
+    }
+
+    /// Sets the age at which a checkpoint is due to be followed by another.
+    pub(crate) fn checkpoint_every(&mut self, seconds: u64) {
+        self.checkpoint_every = Duration::from_secs(seconds);
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.dir.join(CHECKPOINTS)
+    }
+}
+
+/// What a checkpoint is made of.
+pub(crate) struct State<P> {
+    /// Where the loop stands.
+    pub(crate) progress: P,
+    /// Weights and optimiser states.
+    pub(crate) tensors: Vec<Named>,
+}
+
+const CONFIG: &str = "config.toml";
+const MANIFEST: &str = "manifest.json";
+const SPLIT: &str = "split.json";
+const CHECKPOINTS: &str = "checkpoints";
+const BEST_ARC: &str = "best.arc.json";
+
+impl Manifest {
+    fn new(kind: Kind, data: &Dataset, arc: Option<&Arc>) -> Self {
+        Self {
+            kind,
+            version: env!("CARGO_PKG_VERSION").into(),
+            revision: env!("ENAS_REVISION").into(),
+            device: "cpu".into(),
+            threads: rayon::current_num_threads(),
+            data: data.name.clone(),
+            fingerprint: data.fingerprint.clone(),
+            arc: arc.cloned(),
+        }
+    }
+}
+
+/// The contents of `best.arc.json`.
+#[derive(Serialize)]
+struct ArcFile<'a, T> {
+    arc: &'a Arc,
+    normal: Vec<usize>,
+    reduction: Vec<usize>,
+    #[serde(flatten)]
+    fields: &'a T,
+}
+
+/// The numbers of one cell, as in the integer form of an arc.
+fn ints(cell: &Cell) -> Vec<usize> {
+    cell.nodes().iter().flat_map(|n| [n.x.input, n.x.op.id(), n.y.input, n.y.op.id()]).collect()
 }
 
 /// Reads an arc from a file: a `best.arc.json`, or text in either form of an arc with `#` comments.
 ///
 /// # Errors
-/// [`crate::Error::File`] names the file and what is wrong with the arc in it.
+/// [`Error::File`] names the file and what is wrong with the arc in it.
 pub fn read_arc(path: &Path) -> Result<Arc> {
-    unimplemented!()
+    #[derive(Deserialize)]
+    struct OnlyArc {
+        arc: String,
+    }
+    let text = fs::read_to_string(path).map_err(|source| io("cannot read the arc file", path, source))?;
+    let broken = |problem: String| Error::File { path: path.to_owned(), problem };
+    let arc = if text.trim_start().starts_with('{') {
+        serde_json::from_str::<OnlyArc>(&text).map_err(|e| broken(format!("no JSON with an `arc`: {e}")))?.arc
+    } else {
+        split_comments(&text).1
+    };
+    Arc::parse_any(&arc).map_err(|e| broken(e.to_string()))
+}
+
+/// Makes sure that `dir` is there and empty.
+fn claim(dir: &Path) -> Result<PathBuf> {
+    make_dir(dir)?;
+    let mut entries = fs::read_dir(dir).map_err(|source| io("cannot read", dir, source))?;
+    if entries.next().is_some() {
+        let remedy = if dir.join(MANIFEST).exists() {
+            "this run exists already; go on with it by --resume, or choose another --out"
+        } else {
+            "the directory is not empty, and a run overwrites nothing; choose another --out"
+        };
+        return Err(directory(dir, remedy));
+    }
+    Ok(dir.to_owned())
+}
+
+/// Creates the first of `runs/<data>-<kind>-1`, `-2`, … that does not exist.
+fn claim_default(data: &str, kind: Kind) -> Result<PathBuf> {
+    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let data: String = data.chars().map(plain).collect();
+    let root = Path::new("runs");
+    make_dir(root)?;
+    for n in 1u64.. {
+        let dir = root.join(format!("{data}-{kind}-{n}"));
+        // Creating is the test, so that two runs that start together do not share a directory.
+        match fs::create_dir(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(io("cannot create", &dir, source)),
+        }
+    }
+    unreachable!("there are more numbers than directories")
+}
+
+fn write_config<C: Settings>(path: &Path, config: &C) -> Result<()> {
+    let body = toml::to_string(config).expect("a configuration is plain data");
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!("# Every setting of this {}, as enas {version} ran it.\n\n{body}", C::KIND);
+    atomic::write(path, &[text.as_bytes()])
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).expect("plain data");
+    text.push('\n');
+    atomic::write(path, &[text.as_bytes()])
+}
+
+fn make_dir(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).map_err(|source| io("cannot create", dir, source))
+}
+
+fn directory(path: &Path, problem: &str) -> Error {
+    Error::RunDirectory { path: path.to_owned(), problem: problem.to_owned() }
+}
+
+fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
+    Error::Io { action, path: path.to_owned(), source }
 }
 
 impl fmt::Display for Kind {

@@ -1,15 +1,26 @@
-//! The search loop (Pham et al., 2018, section 2.2 and algorithm of section 2.4).
+//! The search: shared weights ω and a policy θ trained in turns (Pham et al., ICML 2018, section 2.2), then the
+//! choice of an arc.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
-use enas_arc::Arc;
+use enas_arc::{Arc, Op};
+use enas_child::{Child, InputShape, Named, Norm, Step};
+use enas_controller::{Bounds, Controller, Episode};
 use enas_data::Dataset;
+use enas_rng::Seed;
+use serde::{Deserialize, Serialize};
 
+use crate::annealing;
 use crate::config::SearchConfig;
+use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::Result;
-use crate::observer::Observer;
-use crate::run::Run;
-use crate::select::Selection;
+use crate::evaluate::{count_correct, even_batch};
+use crate::observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
+use crate::run::{Run, State};
+use crate::select::{Candidate, Origin, Selection, better, contestants};
+use crate::session::{Session, Tally, mean};
+use crate::tensors::{of_prefix, prefixed};
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,13 +39,16 @@ pub struct SearchOutcome {
     pub epochs: u64,
     /// Wall time, over all sessions of a resumed run.
     pub seconds: f64,
-    /// Trained weights of the search network.
+    /// Trained weights of the search network, without the auxiliary head.
     pub params: usize,
     /// Multiply-adds per picture of the arc in the search network.
     pub macs: u64,
 }
 
 /// Searches for an arc: trains shared weights ω and a policy θ in turns, then chooses.
+///
+/// Goes on from the newest checkpoint where `run` has one. `data` must be loaded with `config.run.seed()`, or by
+/// [`Run::load_data`].
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] when the observer asked to stop; [`crate::Error::Diverged`]; and whatever data,
@@ -45,5 +59,396 @@ pub fn search(
     run: &mut Run,
     observer: &mut dyn Observer,
 ) -> Result<SearchOutcome> {
-    unimplemented!()
+    let mut search = Search::start_or_resume(config, data, Session::new(&config.run, run, observer))?;
+    while search.at.epoch < search.at.epochs {
+        search.train_child()?;
+        search.train_controller()?;
+        search.end_epoch()?;
+    }
+    let selection = search.select()?;
+    search.finish(selection)
+}
+
+struct Search<'a> {
+    config: &'a SearchConfig,
+    data: &'a Dataset,
+    seed: Seed,
+    /// The shared weights ω.
+    child: Child,
+    /// The policy π(m; θ).
+    controller: Controller,
+    at: Progress,
+    session: Session<'a>,
+}
+
+/// Where a search stands. Together with the weights, all that resuming needs: every random stream is named by its
+/// position.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Progress {
+    /// Epochs planned.
+    epochs: u64,
+    /// Epochs complete.
+    epoch: u64,
+    phase: Phase,
+    /// Steps complete in this phase of this epoch.
+    step: u64,
+    /// Wall time of the run when the epoch began, in seconds.
+    epoch_began: f64,
+    child: Tally,
+    policy: PolicyTally,
+    best_valid_accuracy: f64,
+    /// Wall time of scoring one arc on the validation split, in seconds, as last measured.
+    scoring: Option<f64>,
+    /// Scores so far of the contestants of the selection.
+    scores: Vec<f64>,
+}
+
+/// Sums over the controller steps of an epoch.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct PolicyTally {
+    steps: u64,
+    accuracy: f64,
+    reward: f64,
+    entropy: f64,
+    /// Sampled operations by cell (normal, reduction) and [`Op::id`].
+    ops: [[u64; 5]; 2],
+}
+
+impl<'a> Search<'a> {
+    fn start_or_resume(config: &'a SearchConfig, data: &'a Dataset, session: Session<'a>) -> Result<Self> {
+        session.run.check_data(data)?;
+        let seed = config.run.seed();
+        let input = InputShape { channels: data.channels, height: data.height, width: data.width };
+        let child = Child::shared(&config.child, input, data.classes.len(), seed)?;
+        let controller = Controller::new(&config.controller, config.child.nodes, seed)?;
+        let at = Progress::start(config.run.epochs);
+        let mut search = Self { config, data, seed, child, controller, at, session };
+        let resumed = search.restore()?;
+        search.session.observer.event(&Event::Started {
+            run: search.session.run.dir(),
+            plan: search.child.plan().to_string(),
+            params: search.child.n_params(),
+            aux_params: search.child.n_aux_params(),
+            macs: None,
+            epochs: search.at.epochs,
+            steps: search.child_steps(),
+            resumed,
+        });
+        Ok(search)
+    }
+
+    /// Phase 1. Trains ω on the training split with θ fixed; every minibatch has an arc of its own.
+    fn train_child(&mut self) -> Result<()> {
+        if self.at.phase != Phase::Child {
+            return Ok(());
+        }
+        let (epoch, bounds, lr, steps) = (self.at.epoch, self.bounds(), self.lr(), self.child_steps());
+        let plan = epoch_plan(&self.data.train, epoch, self.config.run.batch_size, self.at.step);
+        self.session.restart_clock();
+        for batch in self.data.train.epoch(&plan)? {
+            let mut stream = self.seed.stream("search/arc", &[epoch, self.at.step]);
+            let arc = self.controller.sample(bounds, &mut stream).arc; // m ~ π(m; θ)
+            let global_step = epoch * steps + self.at.step;
+            let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
+            let stats = self.child.train_step(&arc, &batch.images, &batch.labels, &step)?; // a step along -∇_ω L(m; ω)
+            self.at.step += 1;
+            self.at.child.add(&stats);
+            let place = self.at.place(steps);
+            self.session.child_step(place, lr, &stats)?;
+            self.tick()?;
+            if self.time_is_up() {
+                break;
+            }
+        }
+        self.at.enter(Phase::Controller);
+        Ok(())
+    }
+
+    /// Phase 2. Trains θ on the validation split with ω fixed, by REINFORCE.
+    fn train_controller(&mut self) -> Result<()> {
+        let config = &self.config.controller;
+        let (bounds, steps) = (self.bounds(), config.steps as u64);
+        let is_due = (self.at.epoch + 1).is_multiple_of(config.train_every as u64);
+        while is_due && self.at.step < steps && !self.time_is_up() {
+            let episodes = (0..config.aggregate as u64).map(|k| self.rollout(bounds, k)).collect::<Result<Vec<_>>>()?;
+            let stats = self.controller.reinforce(bounds, &episodes)?; // ∇_θ E[R(m; ω)]
+            self.at.step += 1;
+            self.at.policy.add(&episodes, &stats);
+            self.report_controller_step(steps, &stats)?;
+            self.tick()?;
+        }
+        Ok(())
+    }
+
+    /// Samples an arc and measures its accuracy on a validation minibatch of its own.
+    fn rollout(&self, bounds: Bounds, k: u64) -> Result<Episode> {
+        let position = [self.at.epoch, self.at.step, k];
+        let arc = self.controller.sample(bounds, &mut self.seed.stream("search/rollout", &position)).arc; // m ~ π(m; θ)
+        let size = self.config.reward.batch_size.min(self.data.valid.len());
+        let batch = self.data.valid.draw(&position, size)?;
+        let mut dropout = self.seed.stream("search/reward-dropout", &position);
+        let dropout = self.config.reward.dropout.then_some(&mut dropout);
+        let logits = self.child.logits(&arc, &batch.images, Norm::BatchStatistics, dropout)?;
+        let correct = count_correct(&logits, &batch.labels, self.data.classes.len());
+        Ok(Episode { arc, accuracy: correct as f32 / batch.len() as f32 })
+    }
+
+    fn report_controller_step(&mut self, steps: u64, stats: &enas_controller::UpdateStats) -> Result<()> {
+        #[derive(Serialize)]
+        struct Line {
+            epoch: u64,
+            step: u64,
+            accuracy: f32,
+            reward: f32,
+            baseline: f32,
+            entropy: f32,
+            loss: f32,
+            grad_norm: f32,
+        }
+        let place = self.at.place(steps);
+        let line = Line {
+            epoch: place.epoch,
+            step: place.step,
+            accuracy: stats.mean_accuracy,
+            reward: stats.mean_reward,
+            baseline: stats.baseline,
+            entropy: stats.mean_entropy,
+            loss: stats.loss,
+            grad_norm: stats.grad_norm,
+        };
+        self.session.run.log("controller", &line)?;
+        let Line { accuracy, reward, baseline, entropy, .. } = line;
+        self.session.observer.event(&Event::ControllerStep { place, accuracy, reward, baseline, entropy });
+        Ok(())
+    }
+
+    /// Measures the policy's likeliest arc, reports, plans the rest of the time, and saves.
+    fn end_epoch(&mut self) -> Result<()> {
+        let greedy = self.controller.most_likely(self.bounds()).arc;
+        let valid_accuracy = self.timed_score(&greedy)?;
+        self.at.best_valid_accuracy = self.at.best_valid_accuracy.max(valid_accuracy);
+        let summary = self.summary(greedy, valid_accuracy);
+        self.session.epoch(&summary)?;
+
+        let spent = self.session.run.seconds();
+        let planned = self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
+        self.session.replan(self.at.epochs, planned);
+        self.at.next_epoch(planned, spent);
+        let state = self.state();
+        self.session.save(state)
+    }
+
+    fn summary(&self, greedy: Arc, valid_accuracy: f64) -> EpochSummary {
+        let Progress { epoch, epochs, .. } = self.at;
+        EpochSummary {
+            epoch: epoch + 1,
+            epochs,
+            lr: self.lr(),
+            loss: self.at.child.loss(),
+            train_accuracy: self.at.child.accuracy(),
+            valid_accuracy,
+            best_valid_accuracy: self.at.best_valid_accuracy,
+            policy: Some(self.at.policy.summary(self.controller.baseline(), greedy)),
+            seconds: self.session.run.seconds() - self.at.epoch_began,
+        }
+    }
+
+    /// Scores the contestants one after the other, as far as the time allows, and ranks them.
+    fn select(&mut self) -> Result<Selection> {
+        self.at.phase = Phase::Select;
+        let arcs = contestants(&self.config.select, &self.controller, self.controller.config().bounds(1.0), self.seed);
+        let done = self.at.scores.clone();
+        let mut scored: Vec<Candidate> =
+            arcs.iter().zip(done).map(|((arc, origin), accuracy)| self.candidate(arc, *origin, accuracy)).collect();
+        for (arc, origin) in &arcs[scored.len()..] {
+            let accuracy = self.timed_score(arc)?;
+            self.at.scores.push(accuracy);
+            scored.push(self.candidate(arc, *origin, accuracy));
+            self.report_candidate(&scored, arcs.len())?;
+            self.tick()?;
+            if self.session.budget.lacks(self.at.scoring.unwrap_or(0.0), self.session.run.seconds()) {
+                tracing::warn!("the time limit ends the selection after {} of {} arcs", scored.len(), arcs.len());
+                break;
+            }
+        }
+        Ok(Selection::rank(scored))
+    }
+
+    fn candidate(&self, arc: &Arc, origin: Origin, valid_accuracy: f64) -> Candidate {
+        Candidate { arc: arc.clone(), origin, valid_accuracy, macs: self.child.macs(arc) }
+    }
+
+    fn report_candidate(&mut self, scored: &[Candidate], total: usize) -> Result<()> {
+        let of_policy = scored.iter().filter(|c| c.origin != Origin::Random);
+        let best = of_policy.min_by(|a, b| better(a, b)).expect("the greedy arc is scored first");
+        let newest = scored.last().expect("one was just scored");
+        self.session.run.log("candidate", newest)?;
+        self.session.observer.event(&Event::Selecting { done: scored.len(), total, best });
+        Ok(())
+    }
+
+    fn finish(self, selection: Selection) -> Result<SearchOutcome> {
+        #[derive(Serialize)]
+        struct Line {
+            valid_accuracy: f64,
+            random_valid_accuracy: Option<f64>,
+            macs: u64,
+            params: usize,
+            epochs: u64,
+            seconds: f64,
+        }
+        let Self { child, at, session, .. } = self;
+        let best = selection.best().clone();
+        let line = Line {
+            valid_accuracy: best.valid_accuracy,
+            random_valid_accuracy: selection.random_accuracy(),
+            macs: best.macs,
+            params: child.n_params(),
+            epochs: at.epoch,
+            seconds: session.run.seconds(),
+        };
+        session.run.write_best_arc(&best.arc, &line)?;
+        session.run.log("result", &line)?;
+        let Candidate { arc, valid_accuracy, .. } = best;
+        session.observer.event(&Event::Finished { arc: &arc, valid_accuracy });
+        let Line { random_valid_accuracy, macs, params, epochs, seconds, .. } = line;
+        let run = session.run.dir().to_owned();
+        Ok(SearchOutcome { run, arc, valid_accuracy, random_valid_accuracy, selection, epochs, seconds, params, macs })
+    }
+
+    /// [`Self::score`], with a note of how long it took.
+    fn timed_score(&mut self, arc: &Arc) -> Result<f64> {
+        let began = Instant::now();
+        let accuracy = self.score(arc)?;
+        self.at.scoring = Some(began.elapsed().as_secs_f64());
+        Ok(accuracy)
+    }
+
+    /// Accuracy of an arc with the shared weights on the whole validation split, the same for every caller: in the
+    /// same batches, which are mixed because their statistics normalise them, and without dropout.
+    fn score(&self, arc: &Arc) -> Result<f64> {
+        let valid = &self.data.valid;
+        let mut order: Vec<usize> = (0..valid.len()).collect();
+        self.seed.stream("search/valid-order", &[]).shuffle(&mut order);
+        let mut correct = 0;
+        for indices in order.chunks(even_batch(valid.len(), self.config.run.eval_batch)) {
+            let batch = valid.gather(indices.to_vec());
+            let logits = self.child.logits(arc, &batch.images, Norm::BatchStatistics, None)?;
+            correct += count_correct(&logits, &batch.labels, self.data.classes.len());
+        }
+        Ok(correct as f64 / valid.len() as f64)
+    }
+
+    /// How peaked the policy may be in this epoch.
+    fn bounds(&self) -> Bounds {
+        self.controller.config().bounds(self.at.epoch as f64 / self.at.epochs as f64)
+    }
+
+    fn lr(&self) -> f32 {
+        annealing::lr(&self.config.schedule, self.config.run.fit_schedule, self.at.epoch, self.at.epochs)
+    }
+
+    /// Steps of a whole child phase.
+    fn child_steps(&self) -> u64 {
+        steps_per_epoch(&self.data.train, self.config.run.batch_size)
+    }
+
+    /// Seconds to keep for the choice at the end; as much as is allowed while nothing is known.
+    fn reserve(&self) -> f64 {
+        let arcs = 1 + self.config.select.samples + self.config.select.random;
+        self.session.budget.reserve(self.at.scoring.map_or(f64::INFINITY, |one| one * arcs as f64))
+    }
+
+    fn time_is_up(&self) -> bool {
+        self.session.budget.lacks(self.reserve(), self.session.run.seconds())
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        let (at, child, controller) = (&self.at, &self.child, &self.controller);
+        self.session.tick(|| state(at, child, controller))
+    }
+
+    fn state(&self) -> State<Progress> {
+        state(&self.at, &self.child, &self.controller)
+    }
+
+    /// Takes over the newest checkpoint, if there is one; returns where it stands.
+    fn restore(&mut self) -> Result<Option<Place>> {
+        let Some(checkpoint) = self.session.run.restore::<Progress>()? else { return Ok(None) };
+        self.child.load(&of_prefix("child/", &checkpoint.tensors))?;
+        let controller = of_prefix("controller/", &checkpoint.tensors);
+        self.controller.load_state(controller.into_iter().map(|t| (t.name, t.shape, t.data)))?;
+        self.at = checkpoint.progress;
+        let steps = match self.at.phase {
+            Phase::Child => self.child_steps(),
+            Phase::Controller => self.config.controller.steps as u64,
+            Phase::Select => 0,
+        };
+        Ok(Some(self.at.place(steps)))
+    }
+}
+
+fn state(at: &Progress, child: &Child, controller: &Controller) -> State<Progress> {
+    let named = |(name, shape, data)| Named { name, shape, data };
+    let controller = controller.state().into_iter().map(named).collect();
+    let tensors = prefixed("child/", child.state()).chain(prefixed("controller/", controller)).collect();
+    State { progress: at.clone(), tensors }
+}
+
+impl Progress {
+    fn start(epochs: u64) -> Self {
+        Self {
+            epochs,
+            epoch: 0,
+            phase: Phase::Child,
+            step: 0,
+            epoch_began: 0.0,
+            child: Tally::default(),
+            policy: PolicyTally::default(),
+            best_valid_accuracy: 0.0,
+            scoring: None,
+            scores: Vec::new(),
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        (self.phase, self.step) = (phase, 0);
+    }
+
+    fn next_epoch(&mut self, epochs: u64, seconds: f64) {
+        self.enter(Phase::Child);
+        (self.epochs, self.epoch, self.epoch_began) = (epochs, self.epoch + 1, seconds);
+        (self.child, self.policy) = (Tally::default(), PolicyTally::default());
+    }
+
+    /// The step just done, for humans, of `steps` in its phase.
+    fn place(&self, steps: u64) -> Place {
+        Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
+    }
+}
+
+impl PolicyTally {
+    fn add(&mut self, episodes: &[Episode], stats: &enas_controller::UpdateStats) {
+        self.steps += 1;
+        self.accuracy += f64::from(stats.mean_accuracy);
+        self.reward += f64::from(stats.mean_reward);
+        self.entropy += f64::from(stats.mean_entropy);
+        for episode in episodes {
+            for (counts, cell) in self.ops.iter_mut().zip([episode.arc.normal(), episode.arc.reduction()]) {
+                cell.nodes().iter().flat_map(|n| [n.x.op, n.y.op]).for_each(|op: Op| counts[op.id()] += 1);
+            }
+        }
+    }
+
+    fn summary(&self, baseline: f32, greedy: Arc) -> PolicySummary {
+        let shares = |counts: [u64; 5]| counts.map(|n| mean(n as f64, counts.iter().sum()));
+        PolicySummary {
+            accuracy: mean(self.accuracy, self.steps),
+            reward: mean(self.reward, self.steps),
+            baseline: f64::from(baseline),
+            entropy: mean(self.entropy, self.steps),
+            op_frequencies: self.ops.map(shares),
+            greedy,
+        }
+    }
 }

@@ -1,7 +1,17 @@
 //! The choice of an arc at the end of a search: every candidate on the whole validation split.
+//!
+//! The published code leaves the choice to the reader of its log, where the best of hundreds of single-minibatch
+//! accuracies is mostly the luckiest. Here every candidate meets the same pictures in the same batches, and as many
+//! uniformly random arcs beside them show whether the search was worth it.
 
-use enas_arc::Arc;
+use std::collections::BTreeSet;
+
+use enas_arc::{Arc, Space};
+use enas_controller::{Bounds, Controller};
+use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
+
+use crate::config::SelectConfig;
 
 /// An arc with its score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,4 +45,145 @@ pub struct Selection {
     pub candidates: Vec<Candidate>,
     /// Uniformly random arcs in the order they were drawn.
     pub random: Vec<Candidate>,
+}
+
+impl Selection {
+    /// Ranks scored arcs. At least one must come from the policy.
+    pub(crate) fn rank(scored: Vec<Candidate>) -> Self {
+        let (random, mut candidates): (Vec<_>, Vec<_>) =
+            scored.into_iter().partition(|c| c.origin == Origin::Random);
+        candidates.sort_by(better);
+        Self { candidates, random }
+    }
+
+    /// The winner.
+    ///
+    /// # Panics
+    /// Never for a selection that [`crate::search()`] returned: it always scores the policy's likeliest arc.
+    pub fn best(&self) -> &Candidate {
+        self.candidates.first().expect("the greedy arc is always scored")
+    }
+
+    /// Mean accuracy of the random arcs; `None` when there are none.
+    pub fn random_accuracy(&self) -> Option<f64> {
+        let sum: f64 = self.random.iter().map(|c| c.valid_accuracy).sum();
+        (!self.random.is_empty()).then(|| sum / self.random.len() as f64)
+    }
+}
+
+/// Orders candidates best first, without ties between different arcs.
+pub(crate) fn better(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+    let by_accuracy = b.valid_accuracy.total_cmp(&a.valid_accuracy);
+    by_accuracy.then(a.macs.cmp(&b.macs)).then_with(|| a.arc.cmp(&b.arc))
+}
+
+/// Draws of the policy per wanted arc before giving up on finding another one.
+const PATIENCE: u64 = 50;
+
+/// The arcs to score, in that order: the greedy one, then sampled and random ones in turns, so that a run whose
+/// time is up has scored about equally many of both.
+///
+/// Sampled arcs are pairwise different even when the two inputs of any node are swapped, and so are random ones.
+/// A small space or a nearly certain policy may have fewer than asked for.
+pub(crate) fn contestants(
+    config: &SelectConfig,
+    controller: &Controller,
+    bounds: Bounds,
+    seed: Seed,
+) -> Vec<(Arc, Origin)> {
+    let greedy = controller.most_likely(bounds).arc;
+    let n_nodes = controller.n_nodes();
+    let sampled = distinct(config.samples, Some(&greedy), |i| {
+        controller.sample(bounds, &mut seed.stream("select/sampled", &[i])).arc
+    });
+    let random = distinct(config.random, None, |i| Arc::random(n_nodes, &mut seed.stream("select/random", &[i])));
+    if sampled.len() < config.samples {
+        tracing::warn!(
+            "the policy gave {} distinct arcs instead of {} in {} draws",
+            sampled.len(),
+            config.samples,
+            PATIENCE * config.samples as u64
+        );
+    }
+    let mut all = vec![(greedy, Origin::Greedy)];
+    let (mut sampled, mut random) = (sampled.into_iter(), random.into_iter());
+    loop {
+        let pair = (sampled.next(), random.next());
+        if pair == (None, None) {
+            return all;
+        }
+        all.extend(pair.0.map(|arc| (arc, Origin::Sampled)));
+        all.extend(pair.1.map(|arc| (arc, Origin::Random)));
+    }
+}
+
+/// The first `n` draws that differ from each other and from `known` in canonical form.
+fn distinct(n: usize, known: Option<&Arc>, mut draw: impl FnMut(u64) -> Arc) -> Vec<Arc> {
+    let mut seen: BTreeSet<Arc> = known.map(Arc::canonical).into_iter().collect();
+    let draws = (0..PATIENCE * n as u64).map(|i| draw(i));
+    draws.filter(|arc| seen.insert(arc.canonical())).take(n).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use enas_controller::Config;
+
+    use super::*;
+
+    fn candidate(arc: &str, valid_accuracy: f64, macs: u64, origin: Origin) -> Candidate {
+        Candidate { arc: arc.parse().unwrap(), origin, valid_accuracy, macs }
+    }
+
+    #[test]
+    fn ties_go_to_fewer_macs_and_then_to_the_smaller_arc() {
+        let (a, b) = ("0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 1");
+        let ranked = Selection::rank(vec![
+            candidate(b, 0.5, 7, Origin::Sampled),
+            candidate(a, 0.5, 7, Origin::Greedy),
+            candidate(a, 1.0, 1, Origin::Random),
+            candidate(b, 0.5, 6, Origin::Sampled),
+            candidate(b, 0.6, 9, Origin::Sampled),
+        ]);
+        let order: Vec<(f64, u64, String)> =
+            ranked.candidates.iter().map(|c| (c.valid_accuracy, c.macs, c.arc.to_string())).collect();
+        assert_eq!(order, [
+            (0.6, 9, b.to_owned()),
+            (0.5, 6, b.to_owned()),
+            (0.5, 7, a.to_owned()),
+            (0.5, 7, b.to_owned())
+        ]);
+        assert_eq!((ranked.random.len(), ranked.random_accuracy()), (1, Some(1.0)));
+    }
+
+    fn draw(n_nodes: usize, samples: usize, random: usize) -> Vec<(Arc, Origin)> {
+        let seed = Seed::new(3);
+        let controller = Controller::new(&Config::improved(), n_nodes, seed).unwrap();
+        contestants(&SelectConfig { samples, random }, &controller, controller.config().bounds(1.0), seed)
+    }
+
+    #[test]
+    fn contestants_are_distinct_and_take_turns_after_the_greedy_one() {
+        let all = draw(5, 100, 100);
+        assert_eq!(all.len(), 201);
+        assert_eq!(all[0].1, Origin::Greedy);
+        assert!(all[1..].chunks(2).all(|pair| pair[0].1 == Origin::Sampled && pair[1].1 == Origin::Random));
+        let of_policy: BTreeSet<Arc> =
+            all.iter().filter(|(_, o)| *o != Origin::Random).map(|(arc, _)| arc.canonical()).collect();
+        assert_eq!(of_policy.len(), 101);
+        assert_eq!(all, draw(5, 100, 100));
+    }
+
+    #[test]
+    fn a_space_smaller_than_the_wish_gives_what_it_has() {
+        // One node per cell: (2·5)² raw cells, 55 canonical ones, 3025 arcs.
+        let all = draw(1, 4000, 0);
+        assert!((1000..=3025).contains(&all.len()), "{}", all.len());
+    }
+
+    #[test]
+    fn more_random_arcs_than_samples_follow_at_the_end() {
+        let origins: Vec<Origin> = draw(5, 1, 3).into_iter().map(|(_, o)| o).collect();
+        use Origin::{Greedy, Random, Sampled};
+        assert_eq!(origins, [Greedy, Sampled, Random, Random, Random]);
+    }
 }

@@ -1,14 +1,21 @@
-//! The training of one arc from scratch.
+//! The training of one arc from scratch, and the model file that comes of it.
 
 use std::path::PathBuf;
 
 use enas_arc::Arc;
+use enas_child::{Child, InputShape, Step};
 use enas_data::Dataset;
+use enas_rng::Seed;
+use serde::{Deserialize, Serialize};
 
-use crate::config::TrainConfig;
-use crate::error::Result;
-use crate::observer::Observer;
-use crate::run::Run;
+use crate::annealing;
+use crate::config::{Keep, TrainConfig};
+use crate::epoch::{epoch_plan, steps_per_epoch};
+use crate::error::{Error, Result};
+use crate::model::{self, About, Accuracies};
+use crate::observer::{EpochSummary, Event, Observer, Place};
+use crate::run::{Run, State};
+use crate::session::{Session, Tally};
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +30,8 @@ pub struct TrainOutcome {
     pub train_loss: f64,
     /// Accuracy of the kept weights on the validation split, 0 to 1.
     pub valid_accuracy: f64,
-    /// Accuracy of the kept weights on the test split, which nothing else looks at; `None` without such a split.
-    pub test_accuracy: Option<f64>,
+    /// Accuracy of the kept weights on the test split, which nothing else looks at.
+    pub test_accuracy: f64,
     /// Epochs done.
     pub epochs: u64,
     /// Wall time, over all sessions of a resumed run.
@@ -37,9 +44,13 @@ pub struct TrainOutcome {
 
 /// Trains a network of its own for `arc`, and writes `model.safetensors`.
 ///
+/// The model file is there from the end of the first epoch on, so that an interrupted training leaves one too. Goes
+/// on from the newest checkpoint where `run` has one. `data` must be loaded with `config.run.seed()`, or by
+/// [`Run::load_data`].
+///
 /// # Errors
-/// [`crate::Error::Interrupted`] when the observer asked to stop; [`crate::Error::Diverged`]; and whatever data,
-/// network and disk report.
+/// [`Error::Interrupted`] when the observer asked to stop; [`Error::Diverged`]; and whatever data, network and disk
+/// report.
 pub fn train(
     config: &TrainConfig,
     arc: &Arc,
@@ -47,5 +58,232 @@ pub fn train(
     run: &mut Run,
     observer: &mut dyn Observer,
 ) -> Result<TrainOutcome> {
-    unimplemented!()
+    let mut training = Training::start_or_resume(config, arc, data, Session::new(&config.run, run, observer))?;
+    while training.at.epoch < training.at.epochs {
+        training.train_epoch()?;
+        training.end_epoch()?;
+    }
+    training.finish()
+}
+
+struct Training<'a> {
+    config: &'a TrainConfig,
+    arc: &'a Arc,
+    data: &'a Dataset,
+    seed: Seed,
+    child: Child,
+    at: Progress,
+    session: Session<'a>,
+}
+
+/// Where a training stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Progress {
+    /// Epochs planned.
+    epochs: u64,
+    /// Epochs complete.
+    epoch: u64,
+    /// Steps complete in this epoch.
+    step: u64,
+    /// Wall time of the run when the epoch began, in seconds.
+    epoch_began: f64,
+    tally: Tally,
+    best_valid_accuracy: f64,
+    /// Mean loss of the last complete epoch.
+    train_loss: f64,
+}
+
+impl<'a> Training<'a> {
+    fn start_or_resume(
+        config: &'a TrainConfig,
+        arc: &'a Arc,
+        data: &'a Dataset,
+        session: Session<'a>,
+    ) -> Result<Self> {
+        session.run.check_data(data)?;
+        if session.run.arc().is_some_and(|of_run| of_run != arc) {
+            let (path, problem) = (session.run.dir().to_owned(), "this run trains another arc".to_owned());
+            return Err(Error::RunDirectory { path, problem });
+        }
+        let seed = config.run.seed();
+        let input = InputShape { channels: data.channels, height: data.height, width: data.width };
+        let child = Child::fixed(&config.child, arc, input, data.classes.len(), seed)?;
+        let at = Progress::start(config.run.epochs);
+        let mut training = Self { config, arc, data, seed, child, at, session };
+        let resumed = training.restore()?;
+        training.session.observer.event(&Event::Started {
+            run: training.session.run.dir(),
+            plan: training.child.plan().to_string(),
+            params: training.child.n_params(),
+            aux_params: training.child.n_aux_params(),
+            macs: Some(training.child.macs(arc)),
+            epochs: training.at.epochs,
+            steps: training.steps(),
+            resumed,
+        });
+        Ok(training)
+    }
+
+    /// One pass over the training split, or what is left of it.
+    fn train_epoch(&mut self) -> Result<()> {
+        let (epoch, lr, steps) = (self.at.epoch, self.lr(), self.steps());
+        let plan = epoch_plan(&self.data.train, epoch, self.config.run.batch_size, self.at.step);
+        self.session.restart_clock();
+        for batch in self.data.train.epoch(&plan)? {
+            let global_step = epoch * steps + self.at.step;
+            let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
+            let stats = self.child.train_step(self.arc, &batch.images, &batch.labels, &step)?;
+            self.at.step += 1;
+            self.at.tally.add(&stats);
+            let place = self.at.place(steps);
+            self.session.child_step(place, lr, &stats)?;
+            self.tick()?;
+            if self.session.budget.lacks(0.0, self.session.run.seconds()) {
+                tracing::warn!("the time limit ends the training in epoch {}, step {}", place.epoch, place.step);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.
+    fn end_epoch(&mut self) -> Result<()> {
+        let (data, eval_batch) = (self.data, self.config.run.eval_batch);
+        let valid_accuracy = model::evaluate(&self.child, &data.classes, &data.valid, eval_batch)?.accuracy();
+        if self.config.keep == Keep::Last || valid_accuracy >= self.at.best_valid_accuracy {
+            model::save(&self.session.run.model_path(), &self.child, &self.about(valid_accuracy))?;
+        }
+        self.at.best_valid_accuracy = self.at.best_valid_accuracy.max(valid_accuracy);
+        self.at.train_loss = self.at.tally.loss();
+        let summary = self.summary(valid_accuracy);
+        self.session.epoch(&summary)?;
+
+        let spent = self.session.run.seconds();
+        let planned = self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, 0.0);
+        self.session.replan(self.at.epochs, planned);
+        self.at.next_epoch(planned, spent);
+        let state = state(&self.at, &self.child);
+        self.session.save(state)
+    }
+
+    fn summary(&self, valid_accuracy: f64) -> EpochSummary {
+        EpochSummary {
+            epoch: self.at.epoch + 1,
+            epochs: self.at.epochs,
+            lr: self.lr(),
+            loss: self.at.tally.loss(),
+            train_accuracy: self.at.tally.accuracy(),
+            valid_accuracy,
+            best_valid_accuracy: self.at.best_valid_accuracy,
+            policy: None,
+            seconds: self.session.run.seconds() - self.at.epoch_began,
+        }
+    }
+
+    /// Measures the kept model on the test split, the only time anything looks at it.
+    fn finish(self) -> Result<TrainOutcome> {
+        #[derive(Serialize)]
+        struct Line {
+            train_loss: f64,
+            valid_accuracy: f64,
+            test_accuracy: f64,
+            params: usize,
+            macs: u64,
+            epochs: u64,
+            seconds: f64,
+        }
+        let Self { arc, data, child, at, session, .. } = self;
+        let path = session.run.model_path();
+        let (valid_accuracy, test_accuracy) = model::conclude(&path, &data.test)?;
+        let line = Line {
+            train_loss: at.train_loss,
+            valid_accuracy,
+            test_accuracy,
+            params: child.n_params(),
+            macs: child.macs(arc),
+            epochs: at.epoch,
+            seconds: session.run.seconds(),
+        };
+        session.run.write_best_arc(arc, &line)?;
+        session.run.log("result", &line)?;
+        session.observer.event(&Event::Finished { arc, valid_accuracy });
+        let Line { train_loss, params, macs, epochs, seconds, .. } = line;
+        let (run, arc) = (session.run.dir().to_owned(), arc.clone());
+        Ok(TrainOutcome {
+            run,
+            model: path,
+            arc,
+            train_loss,
+            valid_accuracy,
+            test_accuracy,
+            epochs,
+            seconds,
+            params,
+            macs,
+        })
+    }
+
+    fn about(&self, valid: f64) -> About {
+        About {
+            enas_model: model::FORMAT,
+            version: env!("CARGO_PKG_VERSION").into(),
+            arc: self.arc.clone(),
+            classes: self.data.classes.clone(),
+            child: self.config.child.clone(),
+            data: self.config.data.clone(),
+            seed: self.config.run.seed,
+            normalization: self.data.normalization.clone(),
+            eval_batch: self.config.run.eval_batch,
+            accuracy: Accuracies { valid, test: None },
+        }
+    }
+
+    fn lr(&self) -> f32 {
+        annealing::lr(&self.config.schedule, self.config.run.fit_schedule, self.at.epoch, self.at.epochs)
+    }
+
+    fn steps(&self) -> u64 {
+        steps_per_epoch(&self.data.train, self.config.run.batch_size)
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        let (at, child) = (&self.at, &self.child);
+        self.session.tick(|| state(at, child))
+    }
+
+    /// Takes over the newest checkpoint, if there is one; returns where it stands.
+    fn restore(&mut self) -> Result<Option<Place>> {
+        let Some(checkpoint) = self.session.run.restore::<Progress>()? else { return Ok(None) };
+        self.child.load(&checkpoint.tensors)?;
+        self.at = checkpoint.progress;
+        Ok(Some(self.at.place(self.steps())))
+    }
+}
+
+fn state(at: &Progress, child: &Child) -> State<Progress> {
+    State { progress: at.clone(), tensors: child.state() }
+}
+
+impl Progress {
+    fn start(epochs: u64) -> Self {
+        Self {
+            epochs,
+            epoch: 0,
+            step: 0,
+            epoch_began: 0.0,
+            tally: Tally::default(),
+            best_valid_accuracy: 0.0,
+            train_loss: 0.0,
+        }
+    }
+
+    fn next_epoch(&mut self, epochs: u64, seconds: f64) {
+        (self.epochs, self.epoch, self.step, self.epoch_began) = (epochs, self.epoch + 1, 0, seconds);
+        self.tally = Tally::default();
+    }
+
+    /// The step just done, of `steps` in the epoch.
+    fn place(&self, steps: u64) -> Place {
+        Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
+    }
 }

@@ -79,7 +79,7 @@ impl Layers {
     /// Adds an assignment `key.path=value`. The value is written as in TOML; what is no TOML value is a string.
     ///
     /// Assigning another `kind` to a table with variants (`schedule.kind=staircase`) drops the other keys of that
-    /// table, which belong to the old kind.
+    /// table, which belong to the old kind. An empty value (`controller.temperature=`) takes an optional key out.
     #[must_use]
     pub fn set(mut self, assignment: impl Into<String>) -> Self {
         self.assignments.push(assignment.into());
@@ -216,20 +216,25 @@ impl Assignment {
         ConfigError { place: self.place(), problem }
     }
 
-    /// Puts the value into the table; the keys on the way must exist.
+    /// Puts the value into the table, or takes the key out of it if the value is empty.
     fn apply(&self, root: &mut Table) -> Result<(), ConfigError> {
         let (path, name) = self.key.rsplit_once('.').unwrap_or(("", &self.key));
         let mut table = root;
         for part in path.split('.').filter(|p| !p.is_empty()) {
-            table = match table.get_mut(part) {
-                Some(Value::Table(inner)) => inner,
-                _ => return Err(self.error("unknown key".into())),
+            // An optional table may be absent; a wrong name is found when the whole is read.
+            table = match table.entry(part).or_insert_with(|| Value::Table(Table::new())) {
+                Value::Table(inner) => inner,
+                _ => return Err(self.error(format!("{part} is a value and has no keys"))),
             };
         }
-        let old = table.get(name);
-        if matches!(old, Some(Value::Table(_))) {
+        if matches!(table.get(name), Some(Value::Table(_))) {
             return Err(self.error("this is a table; set one of its keys".into()));
         }
+        if self.value.is_empty() {
+            table.remove(name);
+            return Ok(());
+        }
+        let old = table.get(name);
         let new = self.typed(old);
         if name == "kind" && old.is_some_and(|old| *old != new) {
             table.clear();
@@ -256,7 +261,7 @@ fn assign<C: Settings>(base: &C, assignments: &[Assignment]) -> Result<C> {
     let known = keys(&table, "");
     let mut changed = table.clone();
     for assignment in assignments {
-        assignment.apply(&mut changed).map_err(|e| with_suggestion(e, assignment, &known))?;
+        assignment.apply(&mut changed)?;
     }
     changed
         .try_into()
@@ -344,7 +349,9 @@ impl Settings for SearchConfig {
 
     fn validate(&self) -> Result<(), Invalid> {
         self.run.validate()?;
+        data(&self.data)?;
         child(&self.child)?;
+        controller(&self.controller)?;
         at_least("reward.batch_size", self.reward.batch_size as u64, 1)?;
         at_least("select.samples", self.select.samples as u64, 1)
     }
@@ -367,6 +374,7 @@ impl Settings for TrainConfig {
 
     fn validate(&self) -> Result<(), Invalid> {
         self.run.validate()?;
+        data(&self.data)?;
         child(&self.child)
     }
 }
@@ -387,6 +395,26 @@ fn at_least(key: &str, value: u64, low: u64) -> Result<(), Invalid> {
     }
     let problem = format!("{key} = {value} is out of range; allowed: {low} or more");
     Err(Invalid { key: key.to_owned(), problem })
+}
+
+fn data(config: &enas_data::Config) -> Result<(), Invalid> {
+    config.check().map_err(|e| {
+        let key = match &e {
+            enas_data::Error::Config { key, .. } => format!("data.{key}"),
+            _ => "data".to_owned(),
+        };
+        Invalid { key, problem: e.to_string() }
+    })
+}
+
+fn controller(config: &enas_controller::Config) -> Result<(), Invalid> {
+    config.validate().map_err(|e| {
+        let key = match &e {
+            enas_controller::Error::Config { key, .. } => format!("controller.{key}"),
+            _ => "controller".to_owned(),
+        };
+        Invalid { key, problem: e.to_string() }
+    })
 }
 
 fn child(config: &enas_child::Config) -> Result<(), Invalid> {

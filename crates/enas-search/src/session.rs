@@ -1,0 +1,136 @@
+//! What both loops do around their steps: report, save, stop, watch the clock.
+
+use std::time::Instant;
+
+use enas_child::StepStats;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::budget::Budget;
+use crate::config::RunConfig;
+use crate::error::{Error, Result};
+use crate::observer::{EpochSummary, Event, Observer, Place};
+use crate::run::{Run, State};
+
+/// A run while one of the loops works on it.
+pub(crate) struct Session<'a> {
+    pub(crate) run: &'a mut Run,
+    pub(crate) observer: &'a mut dyn Observer,
+    pub(crate) budget: Budget,
+    log_every: u64,
+    /// The end of the step before.
+    step_began: Instant,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(config: &RunConfig, run: &'a mut Run, observer: &'a mut dyn Observer) -> Self {
+        run.checkpoint_every(config.checkpoint_seconds);
+        let (budget, log_every) = (Budget::new(config.time), config.log_every);
+        Self { run, observer, budget, log_every, step_began: Instant::now() }
+    }
+
+    /// Forgets the time since the last step, in which something else was done.
+    pub(crate) fn restart_clock(&mut self) {
+        self.step_began = Instant::now();
+    }
+
+    /// Reports a step of the child.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when the loss is no number any more.
+    pub(crate) fn child_step(&mut self, place: Place, lr: f32, stats: &StepStats) -> Result<()> {
+        #[derive(Serialize)]
+        struct Line {
+            epoch: u64,
+            step: u64,
+            loss: f32,
+            aux_loss: f32,
+            accuracy: f32,
+            lr: f32,
+            grad_norm: f32,
+            images_per_second: f64,
+        }
+        let Place { epoch, step, .. } = place;
+        if !stats.loss.is_finite() {
+            return Err(Error::Diverged { loss: stats.loss, epoch, step });
+        }
+        let accuracy = stats.correct as f32 / stats.n as f32;
+        let images_per_second = stats.n as f64 / self.step_began.elapsed().as_secs_f64().max(1e-9);
+        self.restart_clock();
+        let StepStats { loss, aux_loss, grad_norm, .. } = *stats;
+        if step.is_multiple_of(self.log_every) {
+            let line = Line { epoch, step, loss, aux_loss, accuracy, lr, grad_norm, images_per_second };
+            self.run.log("step", &line)?;
+        }
+        self.observer.event(&Event::Step { place, loss, accuracy, lr, images_per_second });
+        Ok(())
+    }
+
+    /// Reports a complete epoch.
+    pub(crate) fn epoch(&mut self, summary: &EpochSummary) -> Result<()> {
+        self.run.log("epoch", summary)?;
+        self.observer.event(&Event::Epoch(summary));
+        Ok(())
+    }
+
+    /// Reports a change of plan, if it is one.
+    pub(crate) fn replan(&mut self, before: u64, epochs: u64) {
+        if epochs != before {
+            self.observer.event(&Event::Replanned { epochs });
+        }
+    }
+
+    /// Writes a checkpoint.
+    pub(crate) fn save<P: Serialize + DeserializeOwned>(&mut self, state: State<P>) -> Result<()> {
+        let path = self.run.save(state)?;
+        self.observer.event(&Event::Saved { path: &path });
+        Ok(())
+    }
+
+    /// Called after every step: writes a checkpoint when one is due, or when the observer asks to stop, which then
+    /// ends the run.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] after the observer asked to stop.
+    pub(crate) fn tick<P: Serialize + DeserializeOwned>(&mut self, state: impl FnOnce() -> State<P>) -> Result<()> {
+        let stop = self.observer.should_stop();
+        if stop || self.run.checkpoint_is_due() {
+            self.save(state())?;
+            self.restart_clock();
+        }
+        if stop { Err(Error::Interrupted { run: self.run.dir().to_owned() }) } else { Ok(()) }
+    }
+}
+
+/// Sums over the child steps of an epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tally {
+    steps: u64,
+    loss: f64,
+    correct: u64,
+    pictures: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, stats: &StepStats) {
+        self.steps += 1;
+        self.loss += f64::from(stats.loss);
+        self.correct += stats.correct as u64;
+        self.pictures += stats.n as u64;
+    }
+
+    /// Mean loss per step, in nats.
+    pub(crate) fn loss(&self) -> f64 {
+        mean(self.loss, self.steps)
+    }
+
+    /// Share of the pictures that were recognised.
+    pub(crate) fn accuracy(&self) -> f64 {
+        mean(self.correct as f64, self.pictures)
+    }
+}
+
+/// A mean that is 0 where there is nothing to average.
+pub(crate) fn mean(sum: f64, n: u64) -> f64 {
+    sum / n.max(1) as f64
+}
