@@ -15,7 +15,7 @@ use crate::config::{Config, SharedInit};
 use crate::noise::DropPath;
 use crate::params::Init;
 use crate::plan::PlannedCell;
-use crate::tape::{Conv, Gather, Tape, Var, channels};
+use crate::tape::{Conv, Gather, Tape, Var};
 
 /// What a cell reads: one value, or several whose channels follow each other.
 pub(crate) type State = Vec<Var>;
@@ -179,8 +179,8 @@ impl CellBlock {
             carried = reduced;
         }
         let mut states: Vec<Var> = Vec::with_capacity(cell.n_nodes() + 2);
-        for (input, calibrate) in inputs.into_iter().zip(&self.calibrate) {
-            states.push(single(tape, input, calibrate.as_ref())?);
+        for (input, calibrate) in inputs.iter().zip(&self.calibrate) {
+            states.push(single(tape, input, calibrate.as_ref()));
         }
         if let Some(base) = &self.base {
             states[1] = base.forward(tape, &states[1..2]);
@@ -246,17 +246,12 @@ fn calibrate(builder: &mut Builder, scope: &str, [x, y]: [Extent; 2], f: usize) 
 }
 
 /// An input of a cell as one value.
-fn single(tape: &mut Tape<'_>, input: State, calibrate: Option<&ConvBlock>) -> Result<Var, Error> {
+fn single(tape: &mut Tape<'_>, input: &State, calibrate: Option<&ConvBlock>) -> Var {
     match (calibrate, input.as_slice()) {
-        (Some(block), parts) => Ok(block.forward(tape, parts)),
-        (None, [one]) => Ok(one.clone()),
-        (None, parts) => {
-            let channels = channels(parts);
-            Err(Error::Arc(format!(
-                "{} loose ends with {channels} channels have no calibration",
-                parts.len()
-            )))
-        }
+        (Some(block), parts) => block.forward(tape, parts),
+        (None, [one]) => one.clone(),
+        // Loose ends that happen to have the right number of channels together are used as they are.
+        (None, parts) => tape.concat(parts),
     }
 }
 

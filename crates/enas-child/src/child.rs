@@ -150,7 +150,22 @@ impl Child {
         step: &Step,
     ) -> Result<StepStats, Error> {
         let noise = SeededNoise { seed: step.seed, step: step.global_step };
-        let training = Training { noise: &noise, step: step.global_step, total_steps: step.total_steps };
+        self.train_step_with(arc, images, labels, step, &noise)
+    }
+
+    /// [`train_step`](Self::train_step) with given random numbers for dropout and drop-path.
+    ///
+    /// # Errors
+    /// As for [`train_step`](Self::train_step).
+    pub fn train_step_with(
+        &mut self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        step: &Step,
+        noise: &dyn Noise,
+    ) -> Result<StepStats, Error> {
+        let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
         let pass = self.pass(arc, images, labels, training, false)?;
         for (index, moments) in &pass.moments {
             self.running[*index].1.update(moments);

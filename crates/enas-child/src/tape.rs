@@ -70,6 +70,7 @@ enum Node {
     Unit { inputs: Vec<Var>, relu: bool, convs: Vec<Conv>, norm: Norm, z: Map, moments: Moments, out: usize },
     Pool { pool: Pool, input: Var, out: usize },
     Add { a: (Var, Option<Vec<f32>>), b: (Var, Option<Vec<f32>>), out: usize },
+    Concat { inputs: Vec<Var>, out: usize },
     Mean { inputs: Vec<Var>, slot: usize },
 }
 
@@ -112,7 +113,7 @@ impl<'a> Tape<'a> {
     /// A convolution unit with its batch norm: gather, multiply, normalise.
     pub(crate) fn unit(&mut self, inputs: &[Var], relu: bool, convs: Vec<Conv>, norm: Norm) -> Var {
         let params = self.params;
-        let values: Vec<Value> = inputs.iter().map(|v| v.value.clone()).collect();
+        let values = values(inputs);
         let weights = assemble(params, &convs);
         let batch = self.statistics == Statistics::Batch;
         let (z, moments) = with_unit(params, &values, relu, &convs, &weights, |unit| unit.forward(batch));
@@ -166,14 +167,21 @@ impl<'a> Tape<'a> {
         out
     }
 
+    /// Several values as one, their channels one after another.
+    pub(crate) fn concat(&mut self, inputs: &[Var]) -> Var {
+        let out = enas_kernels::concat(&values(inputs));
+        let out = self.var(Value::plain(out));
+        self.record(|| Node::Concat { inputs: inputs.to_vec(), out: out.id });
+        out
+    }
+
     /// Means over pixels of the positive parts, `[n, Σ c]`. The tape's user brings the gradient of the `i`-th call
     /// to [`backward`](Self::backward).
     pub(crate) fn relu_mean(&mut self, inputs: &[Var]) -> Vec<f32> {
-        let values: Vec<Value> = inputs.iter().map(|v| v.value.clone()).collect();
         let slot = self.means;
         self.means += 1;
         self.record(|| Node::Mean { inputs: inputs.to_vec(), slot });
-        enas_kernels::relu_mean(&values)
+        enas_kernels::relu_mean(&values(inputs))
     }
 
     fn record(&mut self, node: impl FnOnce() -> Node) {
@@ -191,9 +199,15 @@ impl<'a> Tape<'a> {
         while let Some(node) = nodes.pop() {
             match node {
                 Node::Mean { inputs, slot } => {
-                    let values: Vec<Value> = inputs.iter().map(|v| v.value.clone()).collect();
+                    let values = values(&inputs);
                     let mut gradients = take(&mut grads, &inputs);
                     enas_kernels::relu_mean_backward(&values, &means[slot], &mut gradients);
+                    put_back(&mut grads, &inputs, gradients);
+                }
+                Node::Concat { inputs, out } => {
+                    let Some(grad) = grads[out].take() else { continue };
+                    let mut gradients = take(&mut grads, &inputs);
+                    enas_kernels::concat_backward(&grad, &values(&inputs), &mut gradients);
                     put_back(&mut grads, &inputs, gradients);
                 }
                 Node::Add { a, b, out } => {
@@ -208,7 +222,7 @@ impl<'a> Tape<'a> {
                 }
                 Node::Unit { inputs, relu, convs, norm, z, moments, out } => {
                     let Some(grad) = grads[out].take() else { continue };
-                    let values: Vec<Value> = inputs.iter().map(|v| v.value.clone()).collect();
+                    let values = values(&inputs);
                     let weights = assemble(params, &convs);
                     // Nothing asks for the gradient of the pictures themselves.
                     let from_pictures = inputs.iter().any(|v| v.id == 0);
@@ -280,6 +294,10 @@ fn collect(params: &Params, convs: &[Conv], norm: Norm, gradient: UnitGradient, 
             rest = after;
         }
     }
+}
+
+fn values(vars: &[Var]) -> Vec<Value> {
+    vars.iter().map(|v| v.value.clone()).collect()
 }
 
 fn take(grads: &mut [Option<Map>], vars: &[Var]) -> Vec<Option<Map>> {

@@ -70,6 +70,43 @@ pub fn add_backward(grad: &Map, factors: Option<&[f32]>, gradient: &mut Option<M
     profile::stop(start, ("add", "backward"), 2.0 * floats, 12.0 * floats);
 }
 
+/// One map with the channels of all values one after another, normalisations applied.
+pub fn concat(values: &[Value]) -> Map {
+    let (n, _, h, w) = values[0].map.shape();
+    let (plane, channels) = (h * w, values.iter().map(|v| v.map.c()).sum::<usize>());
+    let mut out = Map::uninit(n, channels, h, w);
+    out.lanes_mut().par_chunks_mut((channels * plane).max(1)).enumerate().for_each(|(block, out)| {
+        let sources = values.iter().flat_map(|v| {
+            let planes = v.map.block(block).chunks_exact(plane);
+            planes.enumerate().map(|(c, lanes)| (lanes, v.affine_of(c)))
+        });
+        for ((from, (scale, shift)), to) in sources.zip(out.chunks_exact_mut(plane)) {
+            // SAFETY: both planes hold `plane` lanes.
+            unsafe { simd::run(Apply { from: from.as_ptr(), to: to.as_mut_ptr(), len: plane, scale, shift }) };
+        }
+    });
+    out
+}
+
+/// Adds the gradient of [`concat`] to one gradient per value.
+pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map>]) {
+    let plane = grad.h() * grad.w();
+    let mut first = 0;
+    for (value, gradient) in values.iter().zip(gradients) {
+        let (n, c, h, w) = value.map.shape();
+        let accumulate = gradient.is_some();
+        let gradient = gradient.get_or_insert_with(|| Map::uninit(n, c, h, w));
+        gradient.lanes_mut().par_chunks_mut((c * plane).max(1)).enumerate().for_each(|(block, to)| {
+            let (one, len) = (Lane([1.0; LANES]), to.len());
+            let from = grad.block(block)[first * plane..][..len].as_ptr();
+            let to = to.as_mut_ptr();
+            // SAFETY: both runs hold `len` lanes; the factor lives on this stack frame.
+            unsafe { simd::run(Scale { from, to, len, factor: &raw const one, accumulate }) };
+        });
+        first += c;
+    }
+}
+
 /// Means over pixels of `max(x, 0)`: `[n, c, h, w]` of all values together to `[n, Σ c]`.
 pub fn relu_mean(values: &[Value]) -> Vec<f32> {
     let channels: usize = values.iter().map(|v| v.map.c()).sum();
@@ -162,6 +199,28 @@ impl Kernel for Sum {
     }
 }
 
+/// `to = scale·from + shift` over `len` lanes.
+struct Apply {
+    from: *const Lane,
+    to: *mut Lane,
+    len: usize,
+    scale: f32,
+    shift: f32,
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
+impl Kernel for Apply {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let (scale, shift) = (S::splat(self.scale), S::splat(self.shift));
+        for i in 0..self.len {
+            S::store(self.to.add(i), S::fma(S::load(self.from.add(i)), scale, shift));
+        }
+    }
+}
+
 /// `to (+)= factor·from` over `len` lanes.
 struct Scale {
     from: *const Lane,
@@ -203,7 +262,7 @@ impl Kernel for ReluSum {
         let (scale, shift, zero) = (S::splat(self.scale), S::splat(self.shift), S::splat(0.0));
         let mut sum = zero;
         for i in 0..self.len {
-            sum = S::add(sum, S::max(S::fma(S::load(self.from.add(i)), scale, shift), zero));
+            sum = S::add(sum, S::max(zero, S::fma(S::load(self.from.add(i)), scale, shift)));
         }
         let mut out = Lane::ZERO;
         S::store(&raw mut out, sum);

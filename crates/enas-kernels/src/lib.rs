@@ -35,7 +35,7 @@ mod unit;
 
 pub use allocator::tune_allocator;
 pub use buffer::release_idle_buffers;
-pub use elementwise::{Term, add, add_backward, relu_mean, relu_mean_backward};
+pub use elementwise::{Term, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward};
 pub use geometry::Axis;
 pub use map::{Affine, Map, Value};
 pub use norm::{EPSILON, Moments, RunningMoments};

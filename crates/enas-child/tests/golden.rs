@@ -1,0 +1,278 @@
+//! The child against tensors computed by the ENAS authors' own TensorFlow code.
+//!
+//! `ENAS_GOLDEN_DIR` names another folder to take the sets from: every `child_search_*` and `child_fixed_*` pair of
+//! `.json` and `.safetensors` in it is checked. `goldens/README.md` says what the tensors are.
+
+mod golden_set;
+
+use std::collections::BTreeMap;
+
+use enas_child::{AuxHead, Child, Config, InputShape, Noise, Norm, Reductions, SharedInit, Step};
+use enas_kernels::Nesterov;
+use enas_rng::Seed;
+use golden_set::{GoldenSet, Report};
+
+/// Largest difference of logits, losses and statistics, relative to the tensor's largest entry.
+const FORWARD: f64 = 2e-4;
+/// Largest difference of a gradient, relative in norm.
+const GRADIENT: f64 = 2e-3;
+/// Largest difference of optimiser arithmetic, relative to the tensor's largest entry.
+const OPTIMISER: f64 = 2e-6;
+
+#[test]
+fn shared_children_equal_the_authors_code() {
+    check_all("child_search");
+}
+
+#[test]
+fn fixed_children_equal_the_authors_code() {
+    check_all("child_fixed");
+}
+
+fn check_all(kind: &str) {
+    let report = Report::load();
+    let mut failures = Vec::new();
+    for set in GoldenSet::all(kind) {
+        let mut check = Check { set: &set, config: config(&set), failures: Vec::new(), noise: report.noise(&set.stem) };
+        check.run();
+        failures.extend(check.failures.iter().map(|f| format!("{}: {f}", set.stem)));
+    }
+    assert!(failures.is_empty(), "{} differences\n{}", failures.len(), failures.join("\n"));
+}
+
+fn config(set: &GoldenSet) -> Config {
+    let c = &set.meta["config"];
+    let number = |key: &str, default: f64| c[key].as_f64().unwrap_or(default);
+    Config {
+        filters: number("out_filters", 0.0) as usize,
+        layers: number("num_layers", 0.0) as usize,
+        nodes: number("num_cells", 0.0) as usize,
+        reductions: if c["variant"] == "seed" { Reductions::Three } else { Reductions::Two },
+        aux_head: if c["use_aux_heads"] == true { AuxHead::Frozen } else { AuxHead::Off },
+        aux_weight: 0.4,
+        shared_init: SharedInit::Table,
+        keep_prob: number("keep_prob", 1.0) as f32,
+        drop_path_keep: number("drop_path_keep_prob", 1.0) as f32,
+        l2: number("l2_reg", 0.0) as f32,
+        momentum: number("momentum", 0.9) as f32,
+        clip_norm: 0.0,
+    }
+}
+
+/// The uniform numbers that the reference drew.
+struct Given<'a>(&'a GoldenSet);
+
+impl Noise for Given<'_> {
+    fn uniform(&self, name: &str, len: usize) -> Vec<f32> {
+        let numbers = self.0.f32(&format!("in/uniform_{name}"));
+        assert_eq!(numbers.len(), len, "{name}");
+        numbers.to_vec()
+    }
+}
+
+struct Check<'a> {
+    set: &'a GoldenSet,
+    config: Config,
+    failures: Vec<String>,
+    noise: f64,
+}
+
+impl Check<'_> {
+    fn run(&mut self) {
+        for k in 0..self.set.n_arcs() {
+            self.training_pass(k);
+            self.moving_statistics(k);
+        }
+        if self.set.is_search() {
+            (0..self.set.n_arcs()).for_each(|k| self.search_evaluation(k));
+        } else {
+            self.fixed_evaluation();
+        }
+        if self.set.has_gradients() {
+            self.gradients();
+            self.optimiser();
+        }
+    }
+
+    fn child(&self, extra: &str) -> Child {
+        let [h, w, c] = self.set.image_hwc();
+        let (input, classes) = (InputShape { channels: c, height: h, width: w }, self.set.classes());
+        let mut child = if self.set.is_search() {
+            Child::shared(&self.config, input, classes, Seed::new(0))
+        } else {
+            Child::fixed(&self.config, &self.set.arc(0), input, classes, Seed::new(0))
+        }
+        .expect("the golden configuration is valid");
+        let mut tensors = self.set.with_prefix("w/");
+        if !extra.is_empty() {
+            tensors.extend(self.set.with_prefix(extra));
+        }
+        child.load(&tensors).expect("the golden weights fit");
+        child
+    }
+
+    fn step(&self) -> (u64, u64) {
+        let c = &self.set.meta["config"];
+        let number = |key: &str| c[key].as_u64().unwrap_or(0);
+        (number("global_step"), number("num_epochs") * number("num_train_batches"))
+    }
+
+    fn training_pass(&mut self, k: usize) {
+        let child = self.child("");
+        let (images, labels) = (self.set.images("in/x1"), self.set.labels("in/y1"));
+        let seen = child.inspect(&self.set.arc(k), &images, &labels, &Given(self.set), self.step()).expect("it runs");
+        let p = format!("arc{k}/");
+        self.compare(&format!("{p}train_logits"), &seen.logits, FORWARD);
+        self.compare(&format!("{p}ce_loss"), &[seen.loss], FORWARD);
+        self.compare(&format!("{p}total_loss"), &[seen.total_loss], FORWARD);
+        if let Some(logits) = &seen.aux_logits {
+            self.compare(&format!("{p}aux_logits"), logits, FORWARD);
+            self.compare(&format!("{p}aux_loss"), &[seen.aux_loss], FORWARD);
+        }
+        for cell in &seen.cells {
+            let stats = layer_stats(&cell.shape, &cell.data);
+            self.compare(&format!("{p}layer_stats/{}", cell.name), &stats, FORWARD);
+        }
+    }
+
+    /// Moving statistics after one and two training steps that leave the weights alone.
+    fn moving_statistics(&mut self, k: usize) {
+        let mut child = self.child("");
+        let (global_step, total_steps) = self.step();
+        let step = Step { lr: 0.0, global_step, total_steps, seed: Seed::new(0) };
+        let train = |child: &mut Child, x: &str, y: &str| {
+            let (x, y) = (self.set.images(x), self.set.labels(y));
+            child.train_step_with(&self.set.arc(k), &x, &y, &step, &Given(self.set)).expect("it runs");
+        };
+        train(&mut child, "in/x1", "in/y1");
+        let first = child.weights();
+        train(&mut child, "in/x2", "in/y2");
+        let second = child.weights();
+        let before = self.failures.len();
+        self.compare_moving(&format!("arc{k}/bn_after_x1/"), &first);
+        if k == 0 {
+            let prefix = if self.set.is_search() { "arc0/bn_after_x1_x2/" } else { "bn_after_x1_x2/" };
+            self.compare_moving(prefix, &second);
+        }
+        if !self.set.is_search() && k == 0 && before == self.failures.len() {
+            let logits = child.logits(&self.set.arc(0), &self.set.images("in/xt"), Norm::RunningStatistics, None);
+            self.compare("eval_logits_xt", &logits.expect("it runs"), FORWARD);
+        }
+    }
+
+    fn compare_moving(&mut self, prefix: &str, weights: &[enas_child::Named]) {
+        let ours: BTreeMap<&str, &[f32]> = weights.iter().map(|t| (t.name.as_str(), t.data.as_slice())).collect();
+        let names: Vec<String> = self.set.names(prefix).map(str::to_owned).collect();
+        assert!(!names.is_empty(), "no tensors under {prefix}");
+        for name in names {
+            let Some(values) = ours.get(&name[prefix.len()..]) else {
+                self.failures.push(format!("{name}: the child has no such statistics"));
+                continue;
+            };
+            self.compare(&name, values, FORWARD);
+        }
+    }
+
+    fn search_evaluation(&mut self, k: usize) {
+        let logits = self.child("").logits(&self.set.arc(k), &self.set.images("in/xt"), Norm::BatchStatistics, None);
+        self.compare(&format!("arc{k}/eval_logits_xt"), &logits.expect("it runs"), FORWARD);
+    }
+
+    fn fixed_evaluation(&mut self) {
+        let child = self.child("state0/");
+        let logits = child.logits(&self.set.arc(0), &self.set.images("in/xt"), Norm::RunningStatistics, None);
+        self.compare("eval_logits_xt_state0", &logits.expect("it runs"), FORWARD);
+    }
+
+    fn gradients(&mut self) {
+        let child = self.child("");
+        let (images, labels) = (self.set.images("in/x1"), self.set.labels("in/y1"));
+        let seen = child.inspect(&self.set.arc(0), &images, &labels, &Given(self.set), self.step()).expect("it runs");
+        let tolerance = GRADIENT.max(10.0 * self.noise);
+        let mut squares = 0.0;
+        for ours in &seen.gradients {
+            let name = format!("grad/{}", ours.name);
+            let (want, tolerance): (Vec<f32>, f64) = match self.set.find(&name) {
+                Some(want) => (want.to_vec(), tolerance),
+                // Left out of the file: nothing but the L2 penalty.
+                None => {
+                    let weights = self.set.f32(&format!("w/{}", ours.name));
+                    (weights.iter().map(|w| 2.0 * self.config.l2 * w).collect(), OPTIMISER)
+                }
+            };
+            squares += want.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
+            let error = norm(ours.data.iter().zip(&want).map(|(a, b)| f64::from(a - b)));
+            let size = norm(want.iter().map(|g| f64::from(*g)));
+            if error.is_nan() || error > tolerance * size + 1e-9 {
+                self.failures.push(format!("{name}: norm of difference {error:.3e}, of gradient {size:.3e}"));
+            }
+        }
+        let printed = self.set.meta["config"]["grad_norm_printed"].as_f64().unwrap_or_else(|| squares.sqrt());
+        let error = (f64::from(seen.grad_norm) - printed).abs();
+        if error.is_nan() || error > 1e-3 * printed {
+            self.failures.push(format!("gradient norm {} instead of {printed}", seen.grad_norm));
+        }
+    }
+
+    /// Two momentum steps from the gradients in the file, which hold the L2 penalty already.
+    fn optimiser(&mut self) {
+        let rate = |key: &str| self.set.meta["config"][key].as_f64().unwrap_or(0.0) as f32;
+        let rule = |lr| Nesterov { lr, momentum: self.config.momentum, l2: 0.0, scale: 1.0 };
+        let (first, second) = (rule(rate("lr_step1")), rule(rate("lr_step2")));
+        let names: Vec<String> = self.set.names("step1/").map(|n| n["step1/".len()..].to_owned()).collect();
+        assert!(!names.is_empty(), "no optimiser steps in the set");
+        for name in names {
+            let mut weights = self.set.f32(&format!("w/{name}")).to_vec();
+            let mut momentum = vec![0.0; weights.len()];
+            let l2_only = || weights.iter().map(|w| 2.0 * self.config.l2 * w).collect::<Vec<f32>>();
+            let gradient = self.set.find(&format!("grad/{name}")).map_or_else(l2_only, <[f32]>::to_vec);
+            first.step(&mut weights, &mut momentum, Some(&gradient));
+            self.compare(&format!("step1/{name}"), &weights, OPTIMISER);
+            let Some(gradient) = self.set.find(&format!("grad_at_step1_x2/{name}")).map(<[f32]>::to_vec) else {
+                continue;
+            };
+            let mut weights = self.set.f32(&format!("step1/{name}")).to_vec();
+            second.step(&mut weights, &mut momentum, Some(&gradient));
+            self.compare(&format!("step2/{name}"), &weights, OPTIMISER);
+        }
+    }
+
+    fn compare(&mut self, name: &str, got: &[f32], tolerance: f64) {
+        let want = self.set.f32(name);
+        if got.len() != want.len() {
+            self.failures.push(format!("{name}: {} numbers instead of {}", got.len(), want.len()));
+            return;
+        }
+        let largest = want.iter().fold(0.0f64, |m, x| m.max(f64::from(x.abs())));
+        let error = got.iter().zip(want).map(|(a, b)| f64::from((a - b).abs()));
+        // `max` would hide a NaN.
+        let error = error.fold(0.0, |m: f64, e| if e.is_nan() || e > m { e } else { m });
+        if error.is_nan() || error > tolerance * largest + 1e-9 {
+            self.failures.push(format!("{name}: differs by {error:.3e}, largest entry {largest:.3e}"));
+        }
+    }
+}
+
+fn norm(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|v| v * v).sum::<f64>().sqrt()
+}
+
+/// `[4, c]`: mean and deviation over images and pixels, first and last pixel of a `[n, c, h, w]` tensor.
+fn layer_stats(shape: &[usize], data: &[f32]) -> Vec<f32> {
+    let (n, c, plane) = (shape[0], shape[1], shape[2] * shape[3]);
+    let at = |image: usize, channel: usize, pixel: usize| f64::from(data[(image * c + channel) * plane + pixel]);
+    let count = (n * plane) as f64;
+    let all = |channel| (0..n).flat_map(move |i| (0..plane).map(move |p| at(i, channel, p)));
+    let mean = |channel| all(channel).sum::<f64>() / count;
+    let deviation = |channel: usize| {
+        let m = mean(channel);
+        (all(channel).map(|x| (x - m).powi(2)).sum::<f64>() / count).sqrt()
+    };
+    let rows: [Box<dyn Fn(usize) -> f64>; 4] = [
+        Box::new(mean),
+        Box::new(deviation),
+        Box::new(|channel| at(0, channel, 0)),
+        Box::new(|channel| at(n - 1, channel, plane - 1)),
+    ];
+    rows.iter().flat_map(|row| (0..c).map(|channel| row(channel) as f32)).collect()
+}

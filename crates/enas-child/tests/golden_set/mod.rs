@@ -1,0 +1,169 @@
+//! Reading golden sets.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use enas_arc::Arc;
+use enas_child::Named;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+/// One set: a `.json` and the tensors of its files.
+pub struct GoldenSet {
+    pub stem: String,
+    pub meta: Value,
+    floats: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    ints: BTreeMap<String, (Vec<usize>, Vec<i32>)>,
+}
+
+/// The folder of the sets, and whether it was asked for.
+fn folder() -> (PathBuf, bool) {
+    match std::env::var_os("ENAS_GOLDEN_DIR") {
+        Some(dir) => (dir.into(), true),
+        None => (default_folder(), false),
+    }
+}
+
+fn default_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens")
+}
+
+fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+impl GoldenSet {
+    /// Every set of a kind, in the order of their names.
+    pub fn all(kind: &str) -> Vec<Self> {
+        let (folder, _) = folder();
+        let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        let mut paths: Vec<PathBuf> = entries.map(|e| e.expect("a readable folder").path()).collect();
+        paths.sort();
+        let is_set = |path: &&PathBuf| {
+            let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+            path.extension().is_some_and(|e| e == "json") && stem.starts_with(kind) && json(path)["kind"] == kind
+        };
+        let sets: Vec<Self> = paths.iter().filter(is_set).map(|path| Self::load(path)).collect();
+        assert!(!sets.is_empty(), "no {kind} sets in {}", folder.display());
+        eprintln!("{} {kind} sets from {}", sets.len(), folder.display());
+        sets
+    }
+
+    fn load(path: &Path) -> Self {
+        let stem = path.file_stem().and_then(|s| s.to_str()).expect("a golden file's name is ASCII").to_owned();
+        let mut set = Self { stem, meta: json(path), floats: BTreeMap::new(), ints: BTreeMap::new() };
+        for suffix in ["", "_grad", "_aux"] {
+            let file = path.with_file_name(format!("{}{suffix}.safetensors", set.stem));
+            if suffix.is_empty() || file.exists() {
+                set.read(&file);
+            }
+        }
+        set
+    }
+
+    fn read(&mut self, file: &Path) {
+        let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        let tensors = SafeTensors::deserialize(&bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        for (name, view) in tensors.tensors() {
+            let words = view.data().chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
+            let shape = view.shape().to_vec();
+            match view.dtype() {
+                Dtype::F32 => {
+                    self.floats.insert(name, (shape, words.map(f32::from_le_bytes).collect()));
+                }
+                Dtype::I32 => {
+                    self.ints.insert(name, (shape, words.map(i32::from_le_bytes).collect()));
+                }
+                other => panic!("{}: {name} has type {other:?}", file.display()),
+            }
+        }
+    }
+
+    pub fn find(&self, name: &str) -> Option<&[f32]> {
+        self.floats.get(name).map(|(_, data)| data.as_slice())
+    }
+
+    pub fn f32(&self, name: &str) -> &[f32] {
+        self.find(name).unwrap_or_else(|| panic!("{}: no tensor {name}", self.stem))
+    }
+
+    pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.floats.keys().map(String::as_str).filter(move |n| n.starts_with(prefix))
+    }
+
+    /// Tensors under a prefix, which is taken off.
+    pub fn with_prefix(&self, prefix: &str) -> Vec<Named> {
+        let under = self.floats.iter().filter_map(|(n, t)| n.strip_prefix(prefix).map(|n| (n, t)));
+        under
+            // Sets without an auxiliary head may still carry its weights.
+            .filter(|(name, _)| self.meta["config"]["use_aux_heads"] == true || !name.starts_with("aux_head"))
+            .map(|(name, (shape, data))| Named { name: name.to_owned(), shape: shape.clone(), data: data.clone() })
+            .collect()
+    }
+
+    pub fn is_search(&self) -> bool {
+        self.meta["kind"] == "child_search"
+    }
+
+    pub fn has_gradients(&self) -> bool {
+        self.names("grad/").next().is_some()
+    }
+
+    pub fn image_hwc(&self) -> [usize; 3] {
+        let hwc = &self.meta["config"]["image_hwc"];
+        [0, 1, 2].map(|i| hwc[i].as_u64().expect("image_hwc holds three sizes") as usize)
+    }
+
+    pub fn classes(&self) -> usize {
+        self.meta["config"]["num_classes"].as_u64().expect("num_classes is a number") as usize
+    }
+
+    pub fn n_arcs(&self) -> usize {
+        self.ints["arcs/normal"].0[0]
+    }
+
+    pub fn arc(&self, k: usize) -> Arc {
+        let row = |name: &str| {
+            let (shape, data) = &self.ints[name];
+            data[k * shape[1]..(k + 1) * shape[1]].iter().map(|i| i64::from(*i)).collect::<Vec<_>>()
+        };
+        Arc::from_ints(&[row("arcs/normal"), row("arcs/reduce")].concat()).expect("golden arcs are valid")
+    }
+
+    /// Images as `[n, c, h, w]`; the files have channels last.
+    pub fn images(&self, name: &str) -> Vec<f32> {
+        let (shape, data) = &self.floats[name];
+        let (n, h, w, c) = (shape[0], shape[1], shape[2], shape[3]);
+        let mut out = vec![0.0; data.len()];
+        for i in 0..n {
+            for p in 0..h * w {
+                for channel in 0..c {
+                    out[(i * c + channel) * h * w + p] = data[(i * h * w + p) * c + channel];
+                }
+            }
+        }
+        out
+    }
+
+    pub fn labels(&self, name: &str) -> Vec<u32> {
+        self.ints[name].1.iter().map(|l| *l as u32).collect()
+    }
+}
+
+/// The float32 noise of the reference itself, per set.
+pub struct Report(Value);
+
+impl Report {
+    pub fn load() -> Self {
+        let (folder, asked) = folder();
+        let own = folder.join("check_report.json");
+        let path = if asked && !own.exists() { default_folder().join("check_report.json") } else { own };
+        Self(json(&path))
+    }
+
+    /// Relative noise of the gradients of a set; 0 where the report does not know it.
+    pub fn noise(&self, stem: &str) -> f64 {
+        self.0[stem]["grad"]["max_rel_to_tensor_max"].as_f64().unwrap_or(0.0)
+    }
+}
