@@ -1,6 +1,6 @@
 //! What a user may say about pictures, as one serialisable value. Nothing here touches a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -122,8 +122,13 @@ impl Config {
 
     /// Whether the built-in digits are meant.
     pub fn is_digits(&self) -> bool {
-        self.path.as_os_str() == DIGITS
+        is_digits(&self.path)
     }
+}
+
+/// Whether a path is the word for the built-in digits.
+pub(crate) fn is_digits(path: &Path) -> bool {
+    path.as_os_str() == DIGITS
 }
 
 #[cfg(test)]

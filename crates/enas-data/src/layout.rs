@@ -54,8 +54,8 @@ pub(crate) struct Layout {
     pub(crate) classes: Vec<String>,
     /// In the byte order of the file names.
     pub(crate) items: Vec<Item>,
-    /// Whether `valid` has to be taken out of `train`.
-    pub(crate) valid_is_missing: bool,
+    /// Parts that the folders do not give, so that chance has to.
+    pub(crate) drawn: &'static [Part],
 }
 
 /// Whether a folder of this name is taken for a split.
@@ -73,7 +73,7 @@ pub(crate) fn read(source: &Source) -> Result<Layout, Error> {
         return Err(problem(source, format!("it has no class folders, {}", loose_pictures(source))));
     }
     let splits: Vec<&str> = top.iter().copied().filter(|name| is_split_name(name)).collect();
-    if splits.iter().any(|split| !children(source, split).is_empty()) {
+    if has_splits(source, &top) {
         return with_splits(source, &top);
     }
     if !splits.is_empty() && splits.len() == top.len() {
@@ -86,25 +86,41 @@ pub(crate) fn read(source: &Source) -> Result<Layout, Error> {
     without_splits(source, &top)
 }
 
-/// All pictures below `DIR/<class>/`, where the classes are already known (those of a model, say).
-pub(crate) fn read_known_classes(source: &Source, classes: &[String]) -> Result<Layout, Error> {
-    let (_, mut items) = without_splits(source, &children(source, "")).map(|l| (l.classes, l.items))?;
-    let found = children(source, "");
-    let unknown: Vec<String> =
-        found.iter().filter(|f| !classes.iter().any(|c| c == *f)).map(|f| f.to_string()).collect();
+/// The pictures of one part, or all where there are no splits, for classes that are already known: a model's.
+pub(crate) fn read_known_classes(source: &Source, part: Part, classes: &[String]) -> Result<Layout, Error> {
+    let top = children(source, "");
+    let has_splits = has_splits(source, &top);
+    if has_splits && !top.contains(&part.name()) {
+        return Err(problem(source, format!("found the folders {}, but no {}", top.join(", "), part.name())));
+    }
+    let mut items = Vec::new();
+    let mut unknown = BTreeSet::new();
+    for (file, name) in source.files.iter().enumerate() {
+        let parts: Vec<&str> = name.split('/').collect();
+        let class = match parts[..] {
+            [split, class, _] if has_splits && split == part.name() => class,
+            [class, _] if !has_splits => class,
+            _ => continue,
+        };
+        match classes.iter().position(|c| c == class) {
+            Some(class) => items.push(Item { file, class, part: Some(part) }),
+            None => drop(unknown.insert(class.to_owned())),
+        }
+    }
     if !unknown.is_empty() {
         return Err(Error::UnknownClasses {
-            split: "the folder".into(),
+            split: if has_splits { part.name().into() } else { "the folder".into() },
             reference: "the model",
             path: source.path.clone(),
-            classes: unknown,
+            classes: unknown.into_iter().collect(),
         });
     }
-    for item in &mut items {
-        let name = found[item.class];
-        item.class = classes.iter().position(|c| c == name).expect("unknown classes were refused above");
-    }
-    Ok(Layout { classes: classes.to_vec(), items, valid_is_missing: false })
+    Ok(Layout { classes: classes.to_vec(), items, drawn: &[] })
+}
+
+/// Whether the top-level folders include a split that holds further folders.
+fn has_splits(source: &Source, top: &[&str]) -> bool {
+    top.iter().any(|name| is_split_name(name) && !children(source, name).is_empty())
 }
 
 fn problem(source: &Source, problem: String) -> Error {
@@ -140,7 +156,7 @@ fn without_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
         }
     }
     let classes = top.iter().map(|name| name.to_string()).collect();
-    Ok(Layout { classes, items, valid_is_missing: false })
+    Ok(Layout { classes, items, drawn: &Part::ALL })
 }
 
 fn with_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
@@ -195,7 +211,7 @@ fn with_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
     Ok(Layout {
         classes: classes.iter().map(|c| c.to_string()).collect(),
         items,
-        valid_is_missing: !top.contains(&Part::Valid.name()),
+        drawn: if top.contains(&Part::Valid.name()) { &[] } else { &[Part::Valid] },
     })
 }
 

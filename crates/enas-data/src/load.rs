@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::augment::{self, Shape};
-use crate::config::{Config, NormalizationMode};
+use crate::config::{Config, NormalizationMode, is_digits};
 use crate::dataset::{Dataset, Fingerprint, Inner, Skipped, Split};
 use crate::error::Error;
 use crate::layout::{self, Item, Layout, Part};
@@ -38,45 +38,44 @@ pub fn load_with_split(config: &Config, seed: Seed, stored: &SplitFile) -> Resul
     load_parts(config, seed, Some(stored))
 }
 
-/// Loads `PATH/<class>/*` as one test split, for measuring a finished model.
+/// Loads the pictures that a finished model is measured on: those of `part` where the data has split folders
+/// (the others need not be there), all of them where it has none.
 ///
-/// `classes` are those of the model and give the labels; a folder may lack some of them but have no others.
+/// `classes` are those of the model and give the labels; the data may lack some of them but have no others.
 ///
 /// # Errors
-/// As [`load`], and [`Error::UnknownClasses`] for folders that are none of `classes`.
+/// As [`load`], and [`Error::UnknownClasses`] for folders with pictures that are none of `classes`.
 pub fn load_labelled(
     path: &Path,
+    part: Part,
     classes: &[String],
     input: &InputSpec,
     normalization: &Normalization,
     strict: bool,
 ) -> Result<(Split, Vec<Skipped>), Error> {
-    let source = Source::open(path)?;
-    let layout = layout::read_known_classes(&source, classes)?;
+    let source = open(path)?;
+    let layout = layout::read_known_classes(&source, part, classes)?;
     let mut pictures = Pictures::read(&source, layout.items, input, strict)?;
-    pictures.items.iter_mut().for_each(|item| item.part = Some(Part::Test));
-    let empty_split = || Error::EmptySplit {
-        split: Part::Test.name(),
-        path: path.into(),
-        detail: "none of the class folders holds a usable picture".into(),
-    };
     if pictures.items.is_empty() {
-        return Err(empty_split());
+        let detail = match pictures.lost.len() {
+            0 => "no class folder holds one".into(),
+            n => format!("all {n} files there were skipped as unreadable"),
+        };
+        return Err(Error::EmptySplit { split: part.name(), path: path.into(), detail });
     }
-    let skipped = std::mem::take(&mut pictures.skipped);
-    let assembly = Assembly {
-        source: &source,
-        shape: shape(input),
-        augment: augment::Config::default(),
-        seed: Seed::new(0),
-    };
-    let raw = assembly.collect(&mut pictures, Part::Test);
-    Ok((assembly.split(raw, Part::Test, normalization.clone()), skipped))
+    let augment = augment::Config::default();
+    let assembly = Assembly { source: &source, shape: shape(input), augment, seed: Seed::new(0) };
+    let raw = assembly.collect(&mut pictures, part);
+    Ok((assembly.split(raw, part, normalization.clone()), pictures.skipped))
+}
+
+fn open(path: &Path) -> Result<Source, Error> {
+    if is_digits(path) { Ok(Source::digits()) } else { Source::open(path) }
 }
 
 fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result<Dataset, Error> {
     config.check()?;
-    let source = if config.is_digits() { Source::digits() } else { Source::open(&config.path)? };
+    let source = open(&config.path)?;
     let layout = layout::read(&source)?;
     check_class_count(&source, &layout)?;
 
@@ -87,15 +86,16 @@ fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result
     match stored {
         Some(stored) => pictures.restore(&source, &classes, stored)?,
         None => {
-            let test = if layout.valid_is_missing { 0.0 } else { config.test_fraction };
-            let fractions = Fractions { valid: config.valid_fraction, test };
-            if layout.valid_is_missing {
+            let share = |part, fraction| if layout.drawn.contains(&part) { fraction } else { 0.0 };
+            let valid = share(Part::Valid, config.valid_fraction);
+            let fractions = Fractions { valid, test: share(Part::Test, config.test_fraction) };
+            if valid > 0.0 {
                 pictures.release_training_items();
             }
             stratify(&mut pictures.items, classes.len(), fractions, seed);
         }
     }
-    check_parts(&source, &classes, &pictures)?;
+    check_parts(&source, &classes, layout.drawn, &pictures)?;
 
     let assembly = Assembly { source: &source, shape: shape(&input), augment: config.augment.clone(), seed };
     let [train, valid, test] = Part::ALL.map(|part| assembly.collect(&mut pictures, part));
@@ -263,14 +263,19 @@ fn first_lost(pictures: &Pictures, class: usize) -> String {
 }
 
 /// No part may be empty; a class that valid or test lacks is worth a warning.
-fn check_parts(source: &Source, classes: &[String], pictures: &Pictures) -> Result<(), Error> {
+fn check_parts(
+    source: &Source,
+    classes: &[String],
+    drawn: &[Part],
+    pictures: &Pictures,
+) -> Result<(), Error> {
     for part in Part::ALL {
         let of_part = || pictures.items.iter().filter(|i| i.part == Some(part));
         if of_part().next().is_none() {
             let skipped = pictures.lost.iter().filter(|i| i.part == Some(part)).count();
             let detail = match skipped {
-                0 if pictures.items.len() < 3 * classes.len() => {
-                    "no class has enough pictures to give one away (at least 3 are needed per class)".into()
+                _ if drawn.contains(&part) => {
+                    "no class has enough pictures to give one away; add pictures, at least 3 per class".into()
                 }
                 0 => format!("no picture lies below {}", source.path.join(part.name()).display()),
                 n => format!("all {n} files there were skipped as unreadable"),

@@ -1,8 +1,8 @@
 //! Variations of training pictures: what may be asked for, and who does it.
 //!
-//! Three families, none of which knows about files or batches:
-//! [`reference`] (the published TensorFlow code to the letter), [`corrected`] (the same ideas without its
-//! slips) and [`crop_flip`] (the ENAS authors' zero-padded crop, mirror and cutout on normalised values).
+//! Three families, none of which knows about files or batches: [`Mode::Reference`] (the published TensorFlow code
+//! to the letter), [`Mode::Corrected`] (the same ideas without its slips) and [`Mode::CropFlip`] (the ENAS
+//! authors' zero-padded crop, mirror and cutout on normalised values).
 
 mod corrected;
 mod crop_flip;

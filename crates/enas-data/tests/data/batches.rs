@@ -1,6 +1,7 @@
 //! Batches: complete, in a reproducible order, and the same whatever the threads do.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use enas_data::{Batch, Config, Dataset, EpochPlan, Last, augment, load};
 use enas_rng::Seed;
@@ -137,7 +138,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn an_epoch_is_an_exact_permutation(epoch in any::<u64>(), batch_size in 1usize..2000, workers in 1usize..4) {
-        let data = digits(augment::Config::default());
+        static DATA: LazyLock<Dataset> = LazyLock::new(|| digits(augment::Config::default()));
+        let data = &*DATA;
         let n = data.train.len();
         let plan = EpochPlan { workers, ..EpochPlan::new(epoch, batch_size) };
         let kept: Vec<Batch> = data.train.epoch(&plan).unwrap().collect();

@@ -168,6 +168,12 @@ fn a_split_without_a_picture_is_an_error() {
     bundle.file("test/a/x.png", b"junk");
     let error = message(&bundle);
     assert!(error.contains("all 1 files there were skipped as unreadable"), "{error}");
+    let bundle = Bundle::new().with("train/a", 1).with("train/b", 1).with("test/a", 9);
+    let error = message(&bundle);
+    assert!(
+        error.contains("the valid split of") && error.contains("no class has enough pictures"),
+        "{error}"
+    );
     let error = message(&Bundle::new().with("a", 2).with("b", 2));
     assert!(error.contains("no class has enough pictures"), "{error}");
 }
@@ -279,19 +285,46 @@ fn the_fingerprint_follows_names_and_contents_only() {
     assert_ne!(of(&one).sha256, of(&with_splits()).sha256, "changed name");
 }
 
+fn classes(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| name.to_string()).collect()
+}
+
 #[test]
-fn a_folder_of_known_classes_is_one_test_split_with_the_models_labels() {
-    let bundle = Bundle::new().with("dog", 3).with("cow", 2);
-    let classes: Vec<String> = ["ape", "cow", "dog"].map(String::from).into();
+fn a_folder_of_known_classes_is_one_split_with_the_models_labels() {
+    let bundle = Bundle::new().with("dog", 3).with("cow", 2).folder("notes");
     let model = load(&with_splits().config(), seed()).unwrap().normalization;
     let input = bundle.config().input();
-    let (split, skipped) = load_labelled(bundle.root(), &classes, &input, &model, false).unwrap();
-    assert_eq!(split.labels(), [1, 1, 2, 2, 2]);
+    let measure =
+        |names: &[&str]| load_labelled(bundle.root(), Part::Test, &classes(names), &input, &model, false);
+    let (split, skipped) = measure(&["ape", "cow", "dog"]).unwrap();
+    assert_eq!((split.labels(), split.part()), ([1, 1, 2, 2, 2].as_slice(), Part::Test));
     assert_eq!(split.normalization(), &model);
     assert!(skipped.is_empty());
-
-    let error = load_labelled(bundle.root(), &classes[1..2], &input, &model, false).unwrap_err().to_string();
+    let error = measure(&["cow"]).unwrap_err().to_string();
     assert!(error.ends_with("has classes that the model lacks: dog"), "{error}");
+}
+
+#[test]
+fn measuring_one_split_needs_no_other() {
+    let bundle = Bundle::new().with("test/dog", 3).with("valid/cat", 2).folder("train/fox");
+    let input = bundle.config().input();
+    let model = load(&with_splits().config(), seed()).unwrap().normalization;
+    let names = classes(&["cat", "dog"]);
+    let measure = |part| load_labelled(bundle.root(), part, &names, &input, &model, false);
+    assert_eq!(measure(Part::Test).unwrap().0.labels(), [1; 3]);
+    assert_eq!(measure(Part::Valid).unwrap().0.path(0), "valid/cat/000.png");
+    let error = measure(Part::Train).unwrap_err().to_string();
+    assert!(error.contains("train split of") && error.contains("no class folder holds one"), "{error}");
+    fs::remove_dir_all(bundle.root().join("train")).unwrap();
+    let error = measure(Part::Train).unwrap_err().to_string();
+    assert!(error.contains("found the folders test, valid, but no train"), "{error}");
+
+    let digits = enas_data::digits().unwrap();
+    let spec = Config { image_size: 8, ..Config::default() }.input();
+    let (test, _) =
+        load_labelled("digits".as_ref(), Part::Test, &digits.classes, &spec, &digits.normalization, true)
+            .unwrap();
+    assert!((0..179).all(|i| test.image(i) == digits.test.image(i)));
 }
 
 #[test]
