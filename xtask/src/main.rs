@@ -1,3 +1,44 @@
-//! Project chores; `cargo xtask --help` lists them.
+//! Project chores; `cargo xtask --help` lists them. Not part of what a user installs.
 #![forbid(unsafe_code)]
-fn main() {}
+// A binary for people at a terminal: printing is its job.
+#![allow(clippy::print_stdout)]
+
+mod ci;
+mod fetch;
+mod repo;
+mod smoke;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the enas project: data sets, continuous integration, house rules.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    FetchData(fetch::Args),
+    Ci(ci::Args),
+    Tidy(tidy::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::FetchData(args) => fetch::run(&args),
+        Task::Ci(args) => ci::run(&args),
+        Task::Tidy(args) => tidy::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `cargo xtask ci`: everything that must hold before a change lands, in one order, on any machine.
+//!
+//! All steps build with the release profile, so that tests and the smoke run share one build.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::{repo, smoke, tidy};
+
+/// Run every check: format, clippy, tests, docs, house rules, and a smoke run of the real program.
+///
+/// Stops at the first step that fails and prints the command that repeats it alone.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run only this step (may be repeated)
+    #[arg(long, value_name = "STEP")]
+    only: Vec<Step>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Step {
+    /// cargo fmt --check
+    Fmt,
+    /// clippy on all targets, warnings are errors
+    Clippy,
+    /// All tests
+    Test,
+    /// Documentation, warnings are errors
+    Doc,
+    /// House rules
+    Tidy,
+    /// Search, train, eval and predict on real files with the release binary
+    Smoke,
+}
+
+impl Step {
+    fn name(self) -> String {
+        self.to_possible_value().expect("no step is skipped").get_name().to_owned()
+    }
+
+    fn run(self) -> Result<()> {
+        match self {
+            Step::Fmt => cargo(&["fmt", "--all", "--check"], None),
+            Step::Clippy => {
+                cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"], None)
+            }
+            Step::Test => cargo(&["test", "--release", "--workspace"], None),
+            Step::Doc => cargo(
+                &["doc", "--release", "--workspace", "--no-deps"],
+                Some(("RUSTDOCFLAGS", "-D warnings")),
+            ),
+            Step::Tidy => tidy::run(&tidy::Args {}),
+            Step::Smoke => smoke::run(),
+        }
+    }
+}
+
+/// Runs the chosen steps, or all of them.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let chosen = |step: &&Step| args.only.is_empty() || args.only.contains(step);
+    let mut done: Vec<(String, Duration)> = Vec::new();
+    for step in Step::value_variants().iter().filter(chosen) {
+        eprintln!("\n==> {}", step.name());
+        let start = Instant::now();
+        let result = step.run();
+        done.push((step.name(), start.elapsed()));
+        if let Err(error) = result {
+            eprintln!("\n{}", table(&done));
+            bail!(
+                "step {name} failed: {error:#}\nrepeat it with: cargo xtask ci --only {name}",
+                name = step.name()
+            );
+        }
+    }
+    eprintln!("\n{}", table(&done));
+    println!("ci: all {} steps passed", done.len());
+    Ok(())
+}
+
+/// One line per step with its seconds.
+fn table(done: &[(String, Duration)]) -> String {
+    let total = ("total".to_owned(), done.iter().map(|(_, time)| *time).sum());
+    let line = |(name, time): &(String, Duration)| format!("{name:<8} {:>7.1} s", time.as_secs_f64());
+    done.iter().chain([&total]).map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn cargo(arguments: &[&str], environment: Option<(&str, &str)>) -> Result<()> {
+    let mut command = repo::cargo();
+    command.args(arguments).envs(environment);
+    let shown = environment.map_or(String::new(), |(key, value)| format!("{key}={value:?} "));
+    eprintln!("{shown}cargo {}", arguments.join(" "));
+    check(&mut command)
+}
+
+/// Runs `command` with this program's own input and output; an error if it fails.
+fn check(command: &mut Command) -> Result<()> {
+    let status =
+        command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    if !status.success() {
+        bail!("{} ended with {status}", command.get_program().display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_ends_with_the_total() {
+        let done =
+            [("fmt".to_owned(), Duration::from_millis(1500)), ("clippy".to_owned(), Duration::from_secs(60))];
+        assert_eq!(table(&done), "fmt          1.5 s\nclippy      60.0 s\ntotal       61.5 s");
+    }
+
+    #[test]
+    fn a_command_that_fails_is_an_error() {
+        assert!(check(&mut Command::new("true")).is_ok());
+        assert!(check(&mut Command::new("false")).unwrap_err().to_string().starts_with("false ended with"));
+        assert!(
+            check(&mut Command::new("no-such-program-here"))
+                .unwrap_err()
+                .to_string()
+                .starts_with("cannot start")
+        );
+    }
+}

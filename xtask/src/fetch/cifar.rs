@@ -1,0 +1,273 @@
+//! The CIFAR-10 archives, binary and Python: five training batches and a test batch in a gzipped tar.
+//!
+//! Members are read into memory one by one, never written to disk by name.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::read::MultiGzDecoder;
+
+use super::pickle::{self, Value};
+use super::pictures::{Parts, Pictures};
+
+/// Bytes of one picture: three planes of 32×32.
+const PICTURE: usize = 3 * 32 * 32;
+
+/// Largest batch that is believed; the published ones have 31 MB.
+const MAX_BATCH: u64 = 64 << 20;
+
+/// Number of training batches; the test batch is kept behind them.
+const TRAIN_BATCHES: usize = 5;
+
+/// Either form of the archive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Form {
+    /// `data_batch_1.bin` …: a label and 3,072 pixels per record.
+    Binary,
+    /// `data_batch_1` …: pickled dictionaries.
+    Python,
+}
+
+/// Reads the archive at `path`.
+pub(crate) fn read_archive(path: &Path, form: Form) -> Result<Parts> {
+    read_parts(path, form).with_context(|| path.display().to_string())
+}
+
+fn read_parts(path: &Path, form: Form) -> Result<Parts> {
+    let file = File::open(path).context("cannot open")?;
+    let mut archive = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));
+    let mut batches: [Option<Pictures>; TRAIN_BATCHES + 1] = Default::default();
+    for entry in archive.entries()? {
+        let entry = entry.context("cannot read the archive; it is cut short or damaged")?;
+        let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let Some(slot) = slot(&member, form) else { continue };
+        ensure!(entry.header().entry_type().is_file(), "{member}: not a plain file");
+        ensure!(batches[slot].is_none(), "{member}: occurs twice");
+        batches[slot] = Some(read_batch(entry, form).with_context(|| member)?);
+    }
+    // The checksum of a gzip stream follows its last byte.
+    io::copy(&mut archive.into_inner(), &mut io::sink()).context("the end of the archive is damaged")?;
+    join(batches, form)
+}
+
+/// Which batch an archive member is.
+fn slot(member: &str, form: Form) -> Option<usize> {
+    let file = member.rsplit('/').next()?;
+    (0..=TRAIN_BATCHES).find(|&slot| file == batch_name(slot, form))
+}
+
+fn batch_name(slot: usize, form: Form) -> String {
+    let stem = if slot < TRAIN_BATCHES { format!("data_batch_{}", slot + 1) } else { "test_batch".into() };
+    if form == Form::Binary { stem + ".bin" } else { stem }
+}
+
+fn read_batch(mut entry: tar::Entry<'_, impl Read>, form: Form) -> Result<Pictures> {
+    let size = entry.size();
+    ensure!(size <= MAX_BATCH, "{size} bytes, expected at most {MAX_BATCH}");
+    let mut bytes = Vec::new();
+    entry.read_to_end(&mut bytes).with_context(|| format!("cannot read past byte {}", bytes.len()))?;
+    ensure!(bytes.len() as u64 == size, "byte {}: the archive ends, expected {size} bytes", bytes.len());
+    match form {
+        Form::Binary => parse_binary(&bytes),
+        Form::Python => parse_python(&bytes),
+    }
+}
+
+/// Records of one label and one picture each.
+fn parse_binary(bytes: &[u8]) -> Result<Pictures> {
+    const RECORD: usize = 1 + PICTURE;
+    let whole = bytes.len() / RECORD * RECORD;
+    ensure!(whole > 0, "{} bytes, expected records of {RECORD} bytes", bytes.len());
+    ensure!(
+        whole == bytes.len(),
+        "byte {whole}: the last record has {} of {RECORD} bytes",
+        bytes.len() - whole
+    );
+    let mut pictures = empty(bytes.len());
+    for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
+        ensure!(record[0] <= 9, "byte {}: label {}, expected 0 to 9", i * RECORD, record[0]);
+        pictures.labels.push(record[0]);
+        pictures.pixels.extend(&record[1..]);
+    }
+    Ok(pictures)
+}
+
+/// A dictionary with `labels`, a list of numbers, and `data`, an array of `[n, 3072]` bytes.
+fn parse_python(bytes: &[u8]) -> Result<Pictures> {
+    let batch = pickle::load(bytes)?;
+    let Some(Value::List(labels)) = batch.get("labels") else { bail!("no list under \"labels\"") };
+    let Some(Value::Array { shape, data }) = batch.get("data") else {
+        bail!("no array of bytes under \"data\"")
+    };
+    ensure!(
+        shape[..] == [labels.len(), PICTURE] && !labels.is_empty(),
+        "\"data\" has shape {shape:?}, expected [{}, {PICTURE}] for {} labels",
+        labels.len(),
+        labels.len()
+    );
+    let mut pictures = empty(0);
+    pictures.pixels = data.to_vec();
+    for (i, label) in labels.iter().enumerate() {
+        match label {
+            Value::Int(label @ 0..=9) => pictures.labels.push(*label as u8),
+            other => bail!("label {i} is {other:?}, expected a number from 0 to 9"),
+        }
+    }
+    Ok(pictures)
+}
+
+fn empty(capacity: usize) -> Pictures {
+    Pictures { channels: 3, height: 32, width: 32, pixels: Vec::with_capacity(capacity), labels: vec![] }
+}
+
+/// All training batches, one after the other, and the test batch.
+fn join(batches: [Option<Pictures>; TRAIN_BATCHES + 1], form: Form) -> Result<Parts> {
+    let missing: Vec<_> = (0..=TRAIN_BATCHES)
+        .filter(|&slot| batches[slot].is_none())
+        .map(|slot| batch_name(slot, form))
+        .collect();
+    ensure!(missing.is_empty(), "the archive lacks {}", missing.join(", "));
+    let mut train = empty(batches.iter().flatten().map(|batch| batch.pixels.len()).sum());
+    let mut test = empty(0);
+    for (slot, batch) in batches.into_iter().flatten().enumerate() {
+        if slot == TRAIN_BATCHES {
+            test = batch;
+        } else {
+            train.pixels.extend(batch.pixels);
+            train.labels.extend(batch.labels);
+        }
+    }
+    Ok(Parts { train, test })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::super::idx::tests::gzip;
+    use super::super::pickle::tests::{python2, python3};
+    use super::*;
+
+    /// Twelve records whose labels start at `first` and whose pixels tell where they stand.
+    pub(crate) fn records(first: u8) -> (Vec<u8>, Vec<u8>) {
+        let labels: Vec<u8> = (0..12).map(|i| (first + i) % 10).collect();
+        let pixels = (0..12 * PICTURE).map(|i| (i / 1024 * 7) as u8 ^ first).collect();
+        (labels, pixels)
+    }
+
+    fn binary(labels: &[u8], pixels: &[u8]) -> Vec<u8> {
+        labels.iter().zip(pixels.chunks(PICTURE)).flat_map(|(&l, p)| [&[l], p].concat()).collect()
+    }
+
+    /// A gzipped tar of the named members.
+    pub(crate) fn archive(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, bytes) in members {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, &bytes[..]).unwrap();
+        }
+        gzip(&builder.into_inner().unwrap())
+    }
+
+    /// A whole archive of 60 training pictures and 12 test pictures.
+    pub(crate) fn small_archive(form: Form) -> Vec<u8> {
+        archive(&members(form).iter().map(|(n, b)| (&**n, b.clone())).collect::<Vec<_>>())
+    }
+
+    fn members(form: Form) -> Vec<(String, Vec<u8>)> {
+        let member = |slot: usize| {
+            let (labels, pixels) = records(slot as u8);
+            let bytes = match form {
+                Form::Binary => binary(&labels, &pixels),
+                Form::Python if slot.is_multiple_of(2) => python2(&labels, &pixels, (12, PICTURE as u16)),
+                Form::Python => python3(&labels, &pixels, (12, PICTURE as u16)),
+            };
+            (format!("cifar-10-batches/{}", batch_name(slot, form)), bytes)
+        };
+        // The published archives hold the test batch among the others.
+        [3, 5, 0, 4, 1, 2].map(member).to_vec()
+    }
+
+    fn read(bytes: &[u8], form: Form) -> Result<Parts> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("archive.tar.gz");
+        std::fs::write(&path, bytes).unwrap();
+        read_archive(&path, form)
+    }
+
+    fn message(members: &[(String, Vec<u8>)]) -> String {
+        let members: Vec<_> = members.iter().map(|(n, b)| (&**n, b.clone())).collect();
+        format!("{:#}", read(&archive(&members), Form::Binary).unwrap_err())
+    }
+
+    #[test]
+    fn both_forms_of_the_archive_read_the_same_in_batch_order() {
+        let parts = read(&small_archive(Form::Binary), Form::Binary).unwrap();
+        assert_eq!(parts, read(&small_archive(Form::Python), Form::Python).unwrap());
+        assert_eq!(parts.train.labels.len(), 60);
+        let (labels, pixels) = records(2);
+        assert_eq!(parts.train.labels[24..36], labels);
+        assert_eq!(parts.train.pixels[24 * PICTURE..36 * PICTURE], pixels);
+        assert_eq!(parts.test.labels, records(5).0);
+    }
+
+    #[test]
+    fn a_missing_batch_is_named() {
+        let mut members = members(Form::Binary);
+        members.remove(2);
+        assert!(message(&members).ends_with("the archive lacks data_batch_1.bin"));
+    }
+
+    #[test]
+    fn a_batch_that_ends_within_a_record_is_refused() {
+        let mut members = members(Form::Binary);
+        members[0].1.truncate(3073 * 2 + 5);
+        let text = message(&members);
+        assert!(text.ends_with("data_batch_4.bin: byte 6146: the last record has 5 of 3073 bytes"), "{text}");
+    }
+
+    #[test]
+    fn a_label_over_9_is_refused_with_its_place() {
+        let mut members = members(Form::Binary);
+        members[1].1[3073] = 10;
+        let text = message(&members);
+        assert!(text.ends_with("test_batch.bin: byte 3073: label 10, expected 0 to 9"), "{text}");
+    }
+
+    #[test]
+    fn a_python_batch_with_too_few_labels_is_refused() {
+        let error = parse_python(&python2(&[1], &[0; 2 * PICTURE], (2, PICTURE as u16))).unwrap_err();
+        assert!(error.to_string().contains("shape [2, 3072], expected [1, 3072]"), "{error}");
+    }
+
+    #[test]
+    fn a_truncated_archive_is_refused() {
+        let bytes = small_archive(Form::Binary);
+        for keep in [0, 5, bytes.len() / 2, bytes.len() - 1] {
+            assert!(read(&bytes[..keep], Form::Binary).is_err(), "{keep} of {} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_damaged_checksum_is_noticed() {
+        let mut bytes = small_archive(Form::Binary);
+        let at = bytes.len() - 8;
+        bytes[at] ^= 1;
+        assert!(read(&bytes, Form::Binary).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn any_bytes_are_read_or_refused_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..2048)) {
+            let _ = read(&gzip(&bytes), Form::Binary);
+            let _ = read(&bytes, Form::Python);
+            let _ = parse_binary(&bytes);
+        }
+    }
+}

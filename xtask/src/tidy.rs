@@ -1,0 +1,299 @@
+//! `cargo xtask tidy`: house rules that neither the compiler nor clippy can check.
+//!
+//! Each broken rule is printed with its place and with the reason why the rule exists.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::repo;
+
+/// Check house rules: which crate may know which, unsafe code, documents and files that must agree.
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+/// Which crates of ours each crate may depend on, for its tests as well. A crate that is missing here is a
+/// broken rule, so that a new one is given its place in the layers.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("enas-rng", &[]),
+    ("enas-arc", &[]),
+    ("enas-kernels", &[]),
+    ("enas-data", &["enas-rng"]),
+    ("enas-controller", &["enas-arc", "enas-rng"]),
+    ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
+    ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
+    (
+        "enas-cli",
+        &[
+            "enas-arc",
+            "enas-child",
+            "enas-controller",
+            "enas-data",
+            "enas-kernels",
+            "enas-rng",
+            "enas-search",
+        ],
+    ),
+    ("xtask", &["enas-data"]),
+];
+
+/// Crates that are free of tensors.
+const WITHOUT_CANDLE: &[&str] = &["enas-arc", "enas-controller", "enas-data", "enas-rng", "xtask"];
+
+/// The one crate that may hold unsafe code.
+const UNSAFE: &str = "enas-kernels";
+
+/// Macros that must not stay in a file; split, so that this file does not hold them.
+const LEFTOVERS: [&str; 2] = [concat!("todo", "!("), concat!("dbg", "!(")];
+
+/// A rule that is broken.
+#[derive(Debug, PartialEq)]
+struct Problem {
+    place: String,
+    what: String,
+    why: &'static str,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}\n    why: {}", self.place, self.what, self.why)
+    }
+}
+
+/// Checks the repository; prints each problem.
+pub(crate) fn run(_: &Args) -> Result<()> {
+    let problems = problems()?;
+    problems.iter().for_each(|problem| println!("{problem}"));
+    ensure!(problems.is_empty(), "{} house rules are broken", problems.len());
+    println!("tidy: all house rules hold");
+    Ok(())
+}
+
+fn problems() -> Result<Vec<Problem>> {
+    let root = repo::root();
+    let packages = packages(&repo::metadata()?)?;
+    let mut problems: Vec<Problem> = packages.iter().flat_map(layering).collect();
+    for package in &packages {
+        for path in &package.roots {
+            let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+            problems.extend(unsafe_code(&package.name, path, &text));
+        }
+    }
+    // A missing file names no crate, which is reported as such.
+    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap_or_default();
+    problems.extend(named_crates(&architecture, &packages));
+    for path in files(&root)? {
+        problems.extend(config_name(&path));
+        // A file that was deleted but not yet committed is still listed.
+        let content = fs::read(root.join(&path)).unwrap_or_default();
+        problems.extend(leftovers(&path, &content));
+    }
+    Ok(problems)
+}
+
+/// What the rules need to know about a crate of ours.
+struct Package {
+    name: String,
+    dependencies: Vec<String>,
+    /// Root files of the library and the binaries.
+    roots: Vec<String>,
+}
+
+fn packages(metadata: &Value) -> Result<Vec<Package>> {
+    let list = |value: &Value, key: &str| {
+        value[key].as_array().cloned().with_context(|| format!("cargo metadata has no {key}"))
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let package = |package: &Value| {
+        let is_product = |target: &&Value| {
+            list(target, "kind").is_ok_and(|kinds| {
+                kinds.iter().any(|kind| ["lib", "bin", "proc-macro"].contains(&&*text(kind)))
+            })
+        };
+        Ok(Package {
+            name: text(&package["name"]),
+            dependencies: list(package, "dependencies")?
+                .iter()
+                .map(|dependency| text(&dependency["name"]))
+                .collect(),
+            roots: list(package, "targets")?
+                .iter()
+                .filter(is_product)
+                .map(|target| text(&target["src_path"]))
+                .collect(),
+        })
+    };
+    list(metadata, "packages")?.iter().map(package).collect()
+}
+
+fn layering(package: &Package) -> Vec<Problem> {
+    let problem = |what, why| Problem { place: format!("{} (Cargo.toml)", package.name), what, why };
+    let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == package.name) else {
+        let what = "has no place in the layers; add it to LAYERS in xtask/src/tidy.rs".into();
+        return vec![problem(what, "a crate that nobody placed soon knows everything")];
+    };
+    let mut problems = Vec::new();
+    for dependency in &package.dependencies {
+        if (dependency.starts_with("enas-") || dependency == "xtask") && !allowed.contains(&&**dependency) {
+            let what = format!("depends on {dependency}; it may know only {allowed:?}");
+            problems.push(problem(what, "layers keep each crate readable and testable alone; child and controller meet in enas-search"));
+        }
+        if dependency.starts_with("candle") && WITHOUT_CANDLE.contains(&&*package.name) {
+            let what = format!("depends on {dependency}");
+            problems.push(problem(
+                what,
+                "arcs, policies and pictures are plain data, usable without a tensor library",
+            ));
+        }
+    }
+    problems
+}
+
+fn unsafe_code(package: &str, path: &str, text: &str) -> Option<Problem> {
+    let forbids = text.lines().any(|line| line.trim() == "#![forbid(unsafe_code)]");
+    (package != UNSAFE && !forbids).then(|| Problem {
+        place: path.to_owned(),
+        what: "has no line #![forbid(unsafe_code)]".into(),
+        why: "all unsafe code is in enas-kernels, where each use states its contract",
+    })
+}
+
+fn named_crates(architecture: &str, packages: &[Package]) -> Vec<Problem> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let words = architecture.split(|c| !is_name(c)).map(|word| word.trim_matches('-'));
+    let named: BTreeSet<&str> = words.filter(|word| word.starts_with("enas-") || *word == "xtask").collect();
+    let existing: BTreeSet<&str> = packages.iter().map(|package| &*package.name).collect();
+    let problem = |what| Problem {
+        place: "ARCHITECTURE.md".into(),
+        what,
+        why: "a map that shows other crates than there are misleads whoever trusts it",
+    };
+    let missing = existing.difference(&named).map(|name| problem(format!("does not name the crate {name}")));
+    let unknown = named.difference(&existing).map(|name| problem(format!("names {name}, which is no crate")));
+    missing.chain(unknown).collect()
+}
+
+fn config_name(path: &str) -> Option<Problem> {
+    (path.starts_with("configs/") && !path.ends_with(".toml")).then(|| Problem {
+        place: path.to_owned(),
+        what: "is no .toml file".into(),
+        why: "every file in configs/ is a complete configuration, and a test reads them all",
+    })
+}
+
+fn leftovers(path: &str, content: &[u8]) -> Vec<Problem> {
+    let text = String::from_utf8_lossy(content);
+    let found = text.lines().enumerate().flat_map(|(i, line)| {
+        let place = format!("{path}:{}", i + 1);
+        LEFTOVERS
+            .iter()
+            .filter(move |leftover| line.contains(**leftover))
+            .map(move |leftover| (place.clone(), leftover))
+    });
+    let problem = |(place, leftover)| Problem {
+        place,
+        what: format!("contains {leftover}"),
+        why: "what is committed is finished; unfinished and debugging code stays out",
+    };
+    found.map(problem).collect()
+}
+
+/// Paths of all files that are or would be committed, relative to `root`.
+fn files(root: &Path) -> Result<Vec<String>> {
+    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let output = std::process::Command::new("git")
+        .args(arguments)
+        .current_dir(root)
+        .output()
+        .context("cannot start git")?;
+    if !output.status.success() {
+        bail!("git ls-files failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let paths = String::from_utf8(output.stdout).context("a file name that is not UTF-8")?;
+    Ok(paths.split_terminator('\0').map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, dependencies: &[&str]) -> Package {
+        Package {
+            name: name.into(),
+            dependencies: dependencies.iter().map(|&d| d.into()).collect(),
+            roots: vec![],
+        }
+    }
+
+    fn whats(problems: impl IntoIterator<Item = Problem>) -> Vec<String> {
+        problems.into_iter().map(|problem| problem.what).collect()
+    }
+
+    #[test]
+    fn allowed_and_foreign_dependencies_are_fine() {
+        assert_eq!(layering(&package("enas-child", &["enas-arc", "enas-rng", "candle-core", "serde"])), []);
+    }
+
+    #[test]
+    fn child_and_controller_must_not_know_each_other() {
+        let problems = whats(layering(&package("enas-child", &["enas-controller"])));
+        assert!(problems[0].starts_with("depends on enas-controller; it may know only"), "{problems:?}");
+        assert_eq!(layering(&package("enas-controller", &["enas-child"])).len(), 1);
+    }
+
+    #[test]
+    fn arcs_depend_on_no_crate_of_ours_and_not_on_candle() {
+        assert_eq!(layering(&package("enas-arc", &["enas-rng", "candle-core", "rand_core"])).len(), 2);
+    }
+
+    #[test]
+    fn a_crate_without_a_place_in_the_layers_is_reported() {
+        assert!(whats(layering(&package("enas-new", &[])))[0].starts_with("has no place in the layers"));
+    }
+
+    #[test]
+    fn unsafe_code_must_be_forbidden_everywhere_but_in_the_kernels() {
+        assert_eq!(unsafe_code("enas-arc", "lib.rs", "//! Docs.\n#![forbid(unsafe_code)]\n"), None);
+        assert_eq!(unsafe_code("enas-kernels", "lib.rs", "//! Docs.\n"), None);
+        let commented = "//! #![forbid(unsafe_code)]\n";
+        assert_eq!(unsafe_code("enas-arc", "lib.rs", commented).unwrap().place, "lib.rs");
+    }
+
+    #[test]
+    fn the_architecture_names_exactly_the_crates_there_are() {
+        let packages = [package("enas-arc", &[]), package("xtask", &[])];
+        assert_eq!(named_crates("`enas-arc` ◄── `xtask`", &packages), []);
+        assert_eq!(whats(named_crates("`enas-arc`", &packages)), ["does not name the crate xtask"]);
+        assert_eq!(
+            whats(named_crates("enas-arc, xtask, enas-old.", &packages)),
+            ["names enas-old, which is no crate"]
+        );
+    }
+
+    #[test]
+    fn only_toml_files_lie_in_configs() {
+        assert_eq!(config_name("configs/quick.toml"), None);
+        assert_eq!(config_name("docs/notes/a.md"), None);
+        assert_eq!(config_name("configs/quick.yaml").unwrap().place, "configs/quick.yaml");
+    }
+
+    #[test]
+    fn leftover_macros_are_found_with_their_line() {
+        let text = format!("fn f() {{\n    {}x);\n}}\n", LEFTOVERS[1]);
+        assert_eq!(leftovers("a.rs", text.as_bytes())[0].place, "a.rs:2");
+        assert_eq!(leftovers("a.rs", b"\xff\x00 todo dbg"), []);
+    }
+
+    #[test]
+    fn this_repository_is_readable_for_the_rules() {
+        let packages = packages(&repo::metadata().unwrap()).unwrap();
+        let names: Vec<_> = packages.iter().map(|package| &*package.name).collect();
+        assert!(names.contains(&"enas-arc") && names.contains(&"xtask"), "{names:?}");
+        assert!(packages.iter().all(|package| !package.roots.is_empty()));
+        assert!(files(&repo::root()).unwrap().contains(&"Cargo.toml".to_owned()));
+    }
+}
