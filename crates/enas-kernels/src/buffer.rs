@@ -49,14 +49,17 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
+        // Counted under the lock: the count must never fall behind what the pool holds.
+        let mut idle = lock();
         IDLE_BYTES.fetch_add(buffer.len() * size_of::<Lane>(), Ordering::Relaxed);
-        lock().entry(buffer.len()).or_default().push(buffer);
+        idle.entry(buffer.len()).or_default().push(buffer);
     }
 }
 
 /// Gives all idle buffers back to the allocator, for example between phases with different batch sizes.
 pub fn release_idle_buffers() {
-    lock().clear();
+    let mut idle = lock();
+    idle.clear();
     IDLE_BYTES.store(0, Ordering::Relaxed);
 }
 

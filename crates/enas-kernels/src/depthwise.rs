@@ -51,7 +51,7 @@ impl Kernel for Pad {
                 S::store(out.add(x), zero);
             }
             for x in 0..self.width {
-                let value = S::max(S::fma(S::load(row.add(x)), scale, shift), floor);
+                let value = S::max(floor, S::fma(S::load(row.add(x)), scale, shift));
                 let at = self.before + x * self.dilation;
                 S::store(out.add(at), value);
                 for gap in 1..self.dilation.min(self.strip_width - at) {

@@ -200,6 +200,20 @@ impl Gradient {
         out
     }
 
+    /// Passes the gradient of a raw map like `gz` through unchanged, for want of a batch norm.
+    pub(crate) fn identity(gz: &Map) -> Self {
+        let zeros = vec![0.0; gz.c()];
+        Self {
+            gamma: Vec::new(),
+            beta: Vec::new(),
+            factor: vec![1.0; gz.c()],
+            mean_term: zeros.clone(),
+            slope: zeros.clone(),
+            mean: zeros,
+            n: gz.n(),
+        }
+    }
+
     /// Evaluates the gradient of channel `c` of `block` for `z.len()` pixels; zero where there is no image.
     pub(crate) fn evaluate(&self, c: usize, block: usize, z: &[Lane], gy: &[Lane], out: &mut [Lane]) {
         assert!(z.len() == gy.len() && z.len() == out.len(), "rows of equal length");

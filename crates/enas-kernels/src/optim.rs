@@ -3,7 +3,7 @@
 use crate::simd::{self, Kernel, Simd};
 
 /// Nesterov momentum with an L2 penalty, in TensorFlow's form:
-/// `g ← gradient·scale + 2·λ·w`, `a ← μ·a + g`, `w ← w − η·(g + μ·a)`.
+/// `g ← scale·(gradient + 2·λ·w)`, `a ← μ·a + g`, `w ← w − η·(g + μ·a)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Nesterov {
     /// Learning rate `η`.

@@ -121,7 +121,7 @@ impl Kernel for Forward {
                 let first = self.plane.add(y * width + x);
                 let (rows, columns) = (y1 - y0, x1 - x0);
                 let value = |r: usize, c: usize| {
-                    S::max(S::fma(S::load(first.add(r * width + c)), scale, shift), floor)
+                    S::max(floor, S::fma(S::load(first.add(r * width + c)), scale, shift))
                 };
                 let result = match self.pool.kind {
                     PoolKind::Average => {

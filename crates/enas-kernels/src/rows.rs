@@ -467,7 +467,7 @@ impl Kernel for Copy {
         let floor = S::splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
         for i in 0..self.len {
             let value = S::fma(S::load(self.from.add(i * self.stride)), scale, shift);
-            S::store(self.to.add(i), S::max(value, floor));
+            S::store(self.to.add(i), S::max(floor, value));
         }
     }
 }

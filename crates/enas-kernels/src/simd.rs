@@ -39,6 +39,7 @@ pub(crate) trait Simd: Copy {
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// `a·b + c`; rounded once where the processor can.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger number; `b` where either is not a number, so that `max(bound, x)` keeps such an `x`.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// Where `a > b` then `x` else `y`.
     unsafe fn select_gt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;

@@ -139,9 +139,24 @@ impl Unit<'_> {
         gy: &Map,
         inputs: Option<&mut [Option<Map>]>,
     ) -> UnitGradient {
+        self.propagate(norm::Gradient::new(z, moments, gamma, gy), z, gy, inputs)
+    }
+
+    /// Propagates the gradient `gz` of the raw output: of a unit without batch norm. As
+    /// [`backward`](Self::backward) otherwise; `gamma` and `beta` of the result are empty.
+    pub fn backward_raw(&self, gz: &Map, inputs: Option<&mut [Option<Map>]>) -> UnitGradient {
+        self.propagate(norm::Gradient::identity(gz), gz, gz, inputs)
+    }
+
+    fn propagate(
+        &self,
+        norm: norm::Gradient,
+        z: &Map,
+        gy: &Map,
+        inputs: Option<&mut [Option<Map>]>,
+    ) -> UnitGradient {
         let start = profile::start();
         let plan = Plan::new(self);
-        let norm = norm::Gradient::new(z, moments, gamma, gy);
         let targets = inputs.map(|inputs| self.targets(inputs));
         let transposed: Vec<Vec<f32>> = self
             .branches

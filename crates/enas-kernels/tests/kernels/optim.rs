@@ -1,0 +1,72 @@
+//! Optimiser arithmetic against its formulas in double precision.
+
+use enas_kernels::{Nesterov, TfAdam};
+
+use crate::reference::doubles;
+use crate::support::*;
+
+/// What one update in single precision may lose.
+const ARITHMETIC: f64 = 2e-6;
+
+#[test]
+fn nesterov_follows_its_formula() {
+    // Below, at and above the length that is added up in single precision at once.
+    for len in [1, 7, 16, 100, 1 << 14, (1 << 14) + 5, 40_000] {
+        for with_gradient in [true, false] {
+            nesterov_case(len, with_gradient);
+        }
+    }
+}
+
+fn nesterov_case(len: usize, with_gradient: bool) {
+    let rng = &mut stream("nesterov", (len, 1, 1, 1));
+    let rule = Nesterov { lr: 0.05, momentum: 0.9, l2: 1e-2, scale: 0.7 };
+    let (mut weights, mut momentum) = (uniform(rng, len), uniform(rng, len));
+    for step in 0..3 {
+        let gradient = with_gradient.then(|| uniform(rng, len));
+        let (before, coasting) = (doubles(&weights), doubles(&momentum));
+        let norm = rule.norm_squared(&weights, gradient.as_deref());
+        let squares = rule.step(&mut weights, &mut momentum, gradient.as_deref());
+
+        let g = gradient.map_or(vec![0.0; len], |g| doubles(&g));
+        let total: Vec<f64> = before.iter().zip(&g).map(|(w, g)| g + 2.0 * f64::from(rule.l2) * w).collect();
+        let (lr, mu, scale) = (f64::from(rule.lr), f64::from(rule.momentum), f64::from(rule.scale));
+        let a: Vec<f64> = coasting.iter().zip(&total).map(|(a, t)| mu * a + scale * t).collect();
+        let w: Vec<f64> = (0..len).map(|i| before[i] - lr * (scale * total[i] + mu * a[i])).collect();
+        let terms: Vec<f64> = (0..len).map(|i| before[i].abs() + coasting[i].abs() + g[i].abs()).collect();
+        assert_within(&format!("momentum {step}"), &momentum, &a, &terms, ARITHMETIC);
+        assert_within(&format!("weights {step}"), &weights, &w, &terms, ARITHMETIC);
+        let expected: f64 = total.iter().map(|t| t * t).sum();
+        assert!((squares - expected).abs() <= ARITHMETIC * expected, "{len}: {squares} for {expected}");
+        assert!((norm - expected).abs() <= ARITHMETIC * expected, "{len}: {norm} for {expected}");
+    }
+}
+
+#[test]
+fn adam_follows_tensorflows_formula() {
+    let rng = &mut stream("adam", (1, 1, 1, 1));
+    let rule = TfAdam { lr: 0.0035, beta2: 0.999, epsilon: 1e-3 };
+    let len = 1000;
+    let (mut weights, mut v) = (uniform(rng, len), vec![0.0; len]);
+    for t in 1..=5u64 {
+        let gradient = uniform(rng, len);
+        let (before, moments) = (doubles(&weights), doubles(&v));
+        rule.step(&mut weights, &mut v, &gradient, t);
+
+        let g = doubles(&gradient);
+        let (beta, epsilon) = (f64::from(rule.beta2), f64::from(rule.epsilon));
+        let lr = f64::from(rule.lr) * (1.0 - beta.powi(t as i32)).sqrt();
+        let second: Vec<f64> = moments.iter().zip(&g).map(|(v, g)| beta * v + (1.0 - beta) * g * g).collect();
+        let w: Vec<f64> = (0..len).map(|i| before[i] - lr * g[i] / (second[i].sqrt() + epsilon)).collect();
+        assert_within(&format!("second moment {t}"), &v, &second, &second, ARITHMETIC);
+        assert_within(&format!("weights {t}"), &weights, &w, &vec![1.0; len], ARITHMETIC);
+    }
+}
+
+#[test]
+fn adams_first_step_is_a_tenth_of_that_of_the_bias_corrected_form() {
+    // With β₂ = 0.99, g = 1: v = 0.01, √(1 − β₂) = 0.1, so the step is 0.1·η/(0.1 + ε).
+    let (mut w, mut v) = ([0.0], [0.0]);
+    TfAdam { lr: 1.0, beta2: 0.99, epsilon: 0.9 }.step(&mut w, &mut v, &[1.0], 1);
+    assert!((w[0] + 0.1).abs() < 1e-6, "{w:?}");
+}
