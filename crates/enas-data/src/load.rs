@@ -293,6 +293,9 @@ fn check_parts(
     Ok(())
 }
 
+/// Pictures whose copies are made together.
+const COPIED_AT_A_TIME: usize = 512;
+
 /// Turns decoded pictures into splits.
 struct Assembly<'a> {
     source: &'a Source,
@@ -316,19 +319,35 @@ impl Assembly<'_> {
         let members: Vec<&Item> = pictures.items.iter().filter(|i| i.part == Some(part)).collect();
         let mut raw = Raw { pixels: Vec::new(), labels: Vec::new(), paths: Vec::new(), copies };
         raw.pixels.reserve_exact(members.len() * copies * self.shape.len());
-        for (number, item) in members.into_iter().enumerate() {
-            let original = std::mem::take(&mut pictures.pixels[item.file]);
-            for copy in 1..copies {
-                let mut varied = original.clone();
-                let mut stream = self.seed.stream("augment", &[copy as u64, number as u64]);
-                self.augment.vary_pixels(self.shape, &mut varied, &mut stream);
-                raw.pixels.extend(varied);
-            }
-            raw.pixels.extend(original);
+        let mut number = 0;
+        // Some at a time, on all threads, so that the copies never exist twice.
+        for chunk in members.chunks(COPIED_AT_A_TIME) {
+            let originals =
+                chunk.iter().map(|item| std::mem::take(&mut pictures.pixels[item.file])).collect();
+            raw.pixels.extend(self.copy(originals, copies, number).into_iter().flatten());
+            number += chunk.len();
+        }
+        for item in members {
             raw.labels.extend(std::iter::repeat_n(item.class as u32, copies));
             raw.paths.push(self.source.files[item.file].clone());
         }
         raw
+    }
+
+    /// Every picture behind its `copies - 1` variations; `first` is the number of the first picture.
+    fn copy(&self, originals: Vec<Vec<u8>>, copies: usize, first: usize) -> Vec<Vec<u8>> {
+        let group = |(i, original): (usize, Vec<u8>)| {
+            let mut group = Vec::with_capacity(copies * original.len());
+            for copy in 1..copies {
+                let mut varied = original.clone();
+                let mut stream = self.seed.stream("augment", &[copy as u64, (first + i) as u64]);
+                self.augment.vary_pixels(self.shape, &mut varied, &mut stream);
+                group.extend(varied);
+            }
+            group.extend(original);
+            group
+        };
+        originals.into_par_iter().enumerate().map(group).collect()
     }
 
     fn moments(&self, raw: &Raw, mode: NormalizationMode) -> Normalization {
