@@ -1,3 +1,52 @@
-//! The `enas` command.
+//! `enas`: searches, trains and uses small image classifiers from the command line.
+//!
+//! Arguments in, progress and results out. No algorithms: those live in `enas-search` and below.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod arcs;
+mod args;
+mod commands;
+mod failure;
+mod interrupt;
+mod logging;
+mod output;
+mod progress;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use commands::Context;
+use output::Output;
+use progress::Console;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code.into(),
+        Err(error) if failure::is_broken_pipe(&error) => failure::SUCCESS.into(),
+        Err(error) => {
+            // If stderr is closed there is nobody left to tell; the exit code still says it.
+            let _ = writeln!(io::stderr(), "error: {}", failure::message(&error));
+            failure::exit_code(&error).into()
+        }
+    }
+}
+
+/// Runs the command and gives its exit code.
+fn run(cli: Cli) -> anyhow::Result<u8> {
+    let console = Console::new(cli.shown.quiet);
+    logging::start(cli.shown, &console);
+    let context = Context { out: Output { json: cli.shown.json }, console };
+    match cli.command {
+        Command::Search(args) => commands::search::run(&context, &args),
+        Command::Train(args) => commands::train::run(&context, &args),
+        Command::Eval(args) => commands::eval::run(&context, &args),
+        Command::Predict(args) => commands::predict::run(&context, &args),
+        Command::Arc(args) => commands::arc::run(&context, &args),
+        Command::Augment(args) => commands::augment::run(&context, &args),
+        Command::Config(args) => commands::config::run(&context, &args),
+        Command::Bench(args) => commands::bench::run(&context, &args),
+    }
+}

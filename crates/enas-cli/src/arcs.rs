@@ -1,0 +1,200 @@
+//! Architectures as people hand them in: arguments, text files, pipes, `best.arc.json`. Not their meaning.
+
+use std::fs;
+use std::io::{self, IsTerminal, Read};
+use std::path::Path;
+
+use anyhow::Context;
+use enas_arc::Arc;
+use serde::Deserialize;
+
+use crate::args::{ArcForm, ArcInput};
+use crate::failure::{OrUsage, usage};
+
+/// The architectures of the arguments, the file or stdin; at least one.
+///
+/// # Errors
+/// Usage, naming the source, the place and what is allowed there.
+pub(crate) fn given(input: &ArcInput) -> anyhow::Result<Vec<Arc>> {
+    Ok(given_with_form(input)?.0)
+}
+
+/// The same, and the form they were written in. JSON counts as integers.
+///
+/// # Errors
+/// As [`given`].
+pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arc>, ArcForm)> {
+    let words: Vec<&str> = input.arc.iter().map(String::as_str).collect();
+    let (source, text) = match (&input.file, words.as_slice()) {
+        (Some(file), _) => (file.display().to_string(), text_of(file)?),
+        (None, [] | ["-"]) => ("stdin".to_owned(), stdin()?),
+        (None, words) => ("ARC".to_owned(), words.join(" ")),
+    };
+    let text = without_comments(&text);
+    let form = if !is_json(&text) && is_readable(&text) { ArcForm::Readable } else { ArcForm::Ints };
+    Ok((in_text(&text).context(source)?, form))
+}
+
+/// The architectures of a file; at least one.
+///
+/// # Errors
+/// Usage, naming the file, the place and what is allowed there.
+pub(crate) fn in_file(file: &Path) -> anyhow::Result<Vec<Arc>> {
+    in_text(&text_of(file)?).with_context(|| file.display().to_string())
+}
+
+fn text_of(file: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display())).or_usage()
+}
+
+/// The one architecture of a file.
+///
+/// # Errors
+/// Usage, also if the file holds several.
+pub(crate) fn one_in_file(file: &Path) -> anyhow::Result<Arc> {
+    only(in_file(file)?).with_context(|| file.display().to_string())
+}
+
+/// The one architecture of a flag's value.
+///
+/// # Errors
+/// Usage, naming the flag.
+pub(crate) fn one_in_flag(flag: &str, text: &str) -> anyhow::Result<Arc> {
+    in_text(text).and_then(only).with_context(|| flag.to_owned())
+}
+
+fn only(mut arcs: Vec<Arc>) -> anyhow::Result<Arc> {
+    match (arcs.pop(), arcs.len()) {
+        (Some(arc), 0) => Ok(arc),
+        (_, others) => Err(usage(format!("holds {} architectures; exactly one is wanted here", others + 1))),
+    }
+}
+
+fn stdin() -> anyhow::Result<String> {
+    if io::stdin().is_terminal() {
+        return Err(usage("no architecture given; write it as an argument, or use --file, or pipe it in"));
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).context("cannot read stdin").or_usage()?;
+    Ok(text)
+}
+
+/// All architectures of a text: JSON with a key `arc`, readable forms, or lines of integers; `#` begins a comment.
+fn in_text(text: &str) -> anyhow::Result<Vec<Arc>> {
+    let text = &without_comments(text);
+    if is_json(text) {
+        return in_json(text);
+    }
+    let parts = if is_readable(text) { readable_parts(text) } else { integer_parts(text) };
+    parts
+        .iter()
+        .map(|(line, part)| {
+            let arc = Arc::parse_any(part);
+            if parts.len() == 1 {
+                arc.or_usage()
+            } else {
+                arc.or_usage().with_context(|| format!("line {line}"))
+            }
+        })
+        .collect()
+}
+
+/// Blanks lines that begin with `#`; they still count.
+fn without_comments(text: &str) -> String {
+    let kept = |line| if str::trim_start(line).starts_with('#') { "" } else { line };
+    text.lines().map(kept).collect::<Vec<_>>().join("\n")
+}
+
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+fn is_readable(text: &str) -> bool {
+    text.contains([':', '='])
+}
+
+/// One JSON document or several in a row.
+fn in_json(text: &str) -> anyhow::Result<Vec<Arc>> {
+    #[derive(Deserialize)]
+    struct Holder {
+        arc: Arc,
+    }
+    let holders = serde_json::Deserializer::from_str(text).into_iter::<Holder>();
+    holders.map(|holder| Ok(holder.or_usage()?.arc)).collect()
+}
+
+/// The text before each line that begins a normal cell, with the line it starts on.
+fn readable_parts(text: &str) -> Vec<(usize, String)> {
+    let mut parts: Vec<(usize, String)> = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let begins = line.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("normal"));
+        match parts.last_mut() {
+            Some((_, part)) if !begins || part.trim().is_empty() => *part += &format!("\n{line}"),
+            _ => parts.push((number, line.to_owned())),
+        }
+    }
+    parts
+}
+
+/// One architecture per line, unless no line is long enough to be one: then they are pieces of a single one.
+fn integer_parts(text: &str) -> Vec<(usize, String)> {
+    let lines: Vec<(usize, String)> = (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(number, line)| (number, line.to_owned()))
+        .collect();
+    let whole = |line: &str| line.split_whitespace().count().is_multiple_of(8);
+    if lines.iter().any(|(_, line)| whole(line)) { lines } else { vec![(1, text.to_owned())] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "0 4 1 4 1 3 1 4";
+
+    fn arcs(text: &str) -> Vec<String> {
+        in_text(text).unwrap().iter().map(Arc::to_string).collect()
+    }
+
+    fn message(text: &str) -> String {
+        format!("{:#}", in_text(text).unwrap_err())
+    }
+
+    #[test]
+    fn every_line_of_integers_is_an_arc() {
+        assert_eq!(arcs(&format!("{ONE}\n\n{ONE} \n")), [ONE, ONE]);
+    }
+
+    #[test]
+    fn short_lines_are_pieces_of_one_arc() {
+        assert_eq!(arcs("0 4 1 4\n1 3 1 4\n"), [ONE]);
+    }
+
+    #[test]
+    fn lines_may_be_comments() {
+        assert_eq!(arcs(&format!("# from: somewhere\n{ONE}\n")), [ONE]);
+        assert!(message("# one\n0 9 1 4 1 3 1 4\n0 4 1 4 1 3 1 4").starts_with("line 2: "));
+    }
+
+    #[test]
+    fn several_readable_forms_may_follow_each_other() {
+        let readable = Arc::parse_any(ONE).unwrap().readable();
+        assert_eq!(arcs(&readable), [ONE]);
+        assert_eq!(arcs(&format!("\n{readable}\n{readable}")), [ONE, ONE]);
+    }
+
+    #[test]
+    fn json_documents_are_read_by_their_key() {
+        let json = format!("{{\"arc\": \"{ONE}\",\n \"valid_accuracy\": 0.5}}");
+        assert_eq!(arcs(&format!("{json}\n{json}")), [ONE, ONE]);
+        assert!(message("{\"ark\": 1}").contains("missing field `arc`"));
+    }
+
+    #[test]
+    fn a_wrong_line_is_named() {
+        let text = format!("{ONE}\n0 4 1 4 1 3 1 7\n");
+        assert!(message(&text).starts_with("line 2: position 7"), "{}", message(&text));
+        assert!(message("").contains("empty"));
+    }
+}

@@ -1,0 +1,330 @@
+//! `enas bench`: times single steps, one JSON line. Inputs are random numbers; nothing is learned.
+
+use std::fs;
+use std::io::{self, Write};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use enas_arc::Arc;
+use enas_child::{AuxHead, Child, InputShape, Norm, Reductions, SharedInit, Step};
+use enas_controller::{Controller, Episode, Sample};
+use enas_kernels::profile;
+use enas_rng::{Seed, Stream};
+use serde::Serialize;
+
+use super::{Context, use_threads};
+use crate::arcs;
+use crate::args::{Bench, Mode};
+use crate::failure::{OrUsage, SUCCESS, usage};
+
+/// Classes of the network that is timed.
+const CLASSES: usize = 10;
+/// Architectures that are sampled when no file gives them.
+const SAMPLED_ARCS: u64 = 64;
+/// Learning rate; its value does not change the time.
+const LR: f32 = 0.05;
+/// Length of the pretended training, so that drop-path is as strict as at its start.
+const TOTAL_STEPS: u64 = 1_000_000;
+
+/// Runs `enas bench`.
+///
+/// # Errors
+/// Usage for an arc that does not fit; whatever the network reports.
+pub(crate) fn run(_: &Context, args: &Bench) -> Result<u8> {
+    use_threads(Some(args.threads))?;
+    let mut step = step(args)?;
+    for i in 0..args.warmup {
+        step(i)?;
+    }
+    if args.profile {
+        profile::enable();
+    }
+    let ms = (0..args.iters).map(|i| timed(&mut step, i)).collect::<Result<Vec<f64>>>()?;
+    if args.profile {
+        io::stderr().write_all(table(&profile::report(), args.iters).as_bytes())?;
+    }
+    let line = serde_json::to_string(&Line::new(args, &ms))?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(SUCCESS)
+}
+
+/// The measurements per operation, as means over the timed steps.
+fn table(rows: &[profile::Row], iters: usize) -> String {
+    let per_step = |x: f64| x / iters as f64;
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("operation".len());
+    let mut text = format!(
+        "{:width$}  {:>9}  {:>10}  {:>8}  {:>10}  {:>8}  {:>8}\n",
+        "operation", "ms/step", "calls/step", "GB/step", "GFLOP/step", "GB/s", "GFLOP/s"
+    );
+    for row in rows {
+        let seconds = (row.milliseconds / 1e3).max(1e-12);
+        text += &format!(
+            "{:width$}  {:9.3}  {:10.1}  {:8.4}  {:10.4}  {:8.1}  {:8.1}\n",
+            row.name,
+            per_step(row.milliseconds),
+            per_step(row.calls as f64),
+            per_step(row.gbytes),
+            per_step(row.gflop),
+            row.gbytes / seconds,
+            row.gflop / seconds,
+        );
+    }
+    text
+}
+
+/// Milliseconds of step `i`.
+fn timed(step: &mut BoxedStep, i: usize) -> Result<f64> {
+    let start = Instant::now();
+    step(i)?;
+    Ok(1e3 * start.elapsed().as_secs_f64())
+}
+
+type BoxedStep = Box<dyn FnMut(usize) -> Result<()>>;
+
+/// What one iteration does.
+fn step(args: &Bench) -> Result<BoxedStep> {
+    match args.mode {
+        Mode::SearchStep => search_step(args),
+        Mode::RewardStep => reward_step(args),
+        Mode::ControllerStep => controller_step(args),
+        Mode::FixedStep => fixed_step(args),
+        Mode::FixedInfer => fixed_infer(args),
+    }
+}
+
+fn search_step(args: &Bench) -> Result<BoxedStep> {
+    let (arcs, batch) = (arcs_of(args)?, Batch::random(args));
+    let mut child = Child::shared(&child_config(args), input(args), CLASSES, seed(args)).or_usage()?;
+    let seed = seed(args);
+    Ok(Box::new(move |i| {
+        let arc = &arcs[i % arcs.len()];
+        train(&mut child, arc, &batch, i, seed)
+    }))
+}
+
+/// Dropout stays on, as in the published code.
+fn reward_step(args: &Bench) -> Result<BoxedStep> {
+    let (arcs, batch) = (arcs_of(args)?, Batch::random(args));
+    let child = Child::shared(&child_config(args), input(args), CLASSES, seed(args)).or_usage()?;
+    let seed = seed(args);
+    Ok(Box::new(move |i| {
+        let mut dropout = seed.stream("bench-dropout", &[i as u64]);
+        let logits =
+            child.logits(&arcs[i % arcs.len()], &batch.images, Norm::BatchStatistics, Some(&mut dropout))?;
+        batch.check(&logits)
+    }))
+}
+
+fn controller_step(args: &Bench) -> Result<BoxedStep> {
+    let aggregate = args.aggregate;
+    let config = enas_controller::Config { aggregate, ..enas_controller::Config::reference() };
+    let mut controller = Controller::new(&config, args.cells, seed(args)).or_usage()?;
+    let bounds = config.bounds(0.0);
+    let seed = seed(args);
+    Ok(Box::new(move |i| {
+        let stream = |k| seed.stream("bench-arc", &[i as u64, k as u64]);
+        let mut streams: Vec<Stream> = (0..aggregate).map(stream).collect();
+        let samples = controller.sample_many(bounds, &mut streams);
+        let rewarded =
+            |(sample, stream): (Sample, &mut Stream)| Episode { arc: sample.arc, accuracy: stream.uniform() };
+        let episodes: Vec<Episode> = samples.into_iter().zip(&mut streams).map(rewarded).collect();
+        controller.reinforce(bounds, &episodes)?;
+        Ok(())
+    }))
+}
+
+fn fixed_step(args: &Bench) -> Result<BoxedStep> {
+    let (arc, batch) = (fixed_arc(args)?, Batch::random(args));
+    let mut child = Child::fixed(&child_config(args), &arc, input(args), CLASSES, seed(args)).or_usage()?;
+    let seed = seed(args);
+    Ok(Box::new(move |i| train(&mut child, &arc, &batch, i, seed)))
+}
+
+fn fixed_infer(args: &Bench) -> Result<BoxedStep> {
+    let (arc, batch) = (fixed_arc(args)?, Batch::random(args));
+    let child = Child::fixed(&child_config(args), &arc, input(args), CLASSES, seed(args)).or_usage()?;
+    if args.fold {
+        let folded = child.folded()?;
+        return Ok(Box::new(move |_| batch.check(&folded.logits(&batch.images)?)));
+    }
+    Ok(Box::new(move |_| batch.check(&child.logits(&arc, &batch.images, Norm::RunningStatistics, None)?)))
+}
+
+fn train(child: &mut Child, arc: &Arc, batch: &Batch, i: usize, seed: Seed) -> Result<()> {
+    let step = Step { lr: LR, global_step: i as u64, total_steps: TOTAL_STEPS, seed };
+    child.train_step(arc, &batch.images, &batch.labels, &step)?;
+    Ok(())
+}
+
+/// The settings that the flags describe; everything else as published.
+fn child_config(args: &Bench) -> enas_child::Config {
+    enas_child::Config {
+        filters: args.filters,
+        layers: args.layers,
+        nodes: args.cells,
+        reductions: if args.pools == 2 { Reductions::Two } else { Reductions::Three },
+        aux_head: if args.aux { AuxHead::Frozen } else { AuxHead::Off },
+        aux_weight: 0.4,
+        shared_init: SharedInit::Table,
+        keep_prob: args.keep_prob,
+        drop_path_keep: args.drop_path_keep,
+        l2: 1e-4,
+        momentum: 0.9,
+        clip_norm: 0.0,
+    }
+}
+
+fn input(args: &Bench) -> InputShape {
+    InputShape { channels: args.channels, height: args.size, width: args.size }
+}
+
+fn seed(args: &Bench) -> Seed {
+    Seed::new(args.seed)
+}
+
+/// The architectures of `--arcs`, or as many draws of an untrained policy.
+fn arcs_of(args: &Bench) -> Result<Vec<Arc>> {
+    let arcs = match &args.arcs {
+        Some(file) => arcs::in_file(file).context("--arcs")?,
+        None => sampled_arcs(args)?,
+    };
+    arcs.iter().try_for_each(|arc| fits(arc, args, "--arcs"))?;
+    Ok(arcs)
+}
+
+fn sampled_arcs(args: &Bench) -> Result<Vec<Arc>> {
+    let config = enas_controller::Config::reference();
+    let controller = Controller::new(&config, args.cells, seed(args)).or_usage()?;
+    let draw = |i| controller.sample(config.bounds(0.0), &mut seed(args).stream("bench-sample", &[i])).arc;
+    Ok((0..SAMPLED_ARCS).map(draw).collect())
+}
+
+fn fixed_arc(args: &Bench) -> Result<Arc> {
+    let text = args.arc.as_deref().ok_or_else(|| usage("this mode needs --arc"))?;
+    let arc = arcs::one_in_flag("--arc", text)?;
+    fits(&arc, args, "--arc")?;
+    Ok(arc)
+}
+
+fn fits(arc: &Arc, args: &Bench, flag: &str) -> Result<()> {
+    if arc.n_nodes() == args.cells {
+        return Ok(());
+    }
+    let (has, wants) = (arc.n_nodes(), args.cells);
+    Err(usage(format!(
+        "{flag}: an architecture has {has} nodes per cell but --cells is {wants}; give --cells {has}"
+    )))
+}
+
+/// Random pictures with random labels.
+struct Batch {
+    /// `[n, c, h, w]`, standard normal.
+    images: Vec<f32>,
+    labels: Vec<u32>,
+}
+
+impl Batch {
+    fn random(args: &Bench) -> Self {
+        let mut stream = seed(args).stream("bench-images", &[]);
+        let values = args.batch * args.channels * args.size * args.size;
+        let images = (0..values).map(|_| stream.normal()).collect();
+        let labels = (0..args.batch).map(|_| stream.below(CLASSES) as u32).collect();
+        Self { images, labels }
+    }
+
+    /// Counts the hits, as a reward does, and makes sure that there was something to count.
+    fn check(&self, logits: &[f32]) -> Result<()> {
+        ensure!(
+            logits.len() == self.labels.len() * CLASSES,
+            "{} logits for {} pictures",
+            logits.len(),
+            self.labels.len()
+        );
+        let hit = |(row, label): &(&[f32], &u32)| row.iter().all(|x| *x <= row[**label as usize]);
+        let hits = logits.chunks_exact(CLASSES).zip(&self.labels).filter(hit).count();
+        std::hint::black_box(hits);
+        Ok(())
+    }
+}
+
+/// The promised line: what was measured, and of what.
+#[derive(Serialize)]
+struct Line<'a> {
+    mode: Mode,
+    median_ms: f64,
+    mean_ms: f64,
+    min_ms: f64,
+    p90_ms: f64,
+    images_per_second: Option<f64>,
+    peak_rss_mb: Option<f64>,
+    threads: usize,
+    batch: usize,
+    size: usize,
+    channels: usize,
+    filters: usize,
+    layers: usize,
+    cells: usize,
+    pools: usize,
+    aux: bool,
+    keep_prob: f32,
+    drop_path_keep: f32,
+    aggregate: usize,
+    fold: bool,
+    warmup: usize,
+    iters: usize,
+    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ms: Option<&'a [f64]>,
+}
+
+impl<'a> Line<'a> {
+    fn new(args: &Bench, ms: &'a [f64]) -> Self {
+        let mut sorted = ms.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let median_ms = sorted[sorted.len() / 2];
+        let p90_ms = sorted[9 * (sorted.len() - 1) / 10];
+        // A controller step sees no picture.
+        let sees_pictures = args.mode != Mode::ControllerStep;
+        Self {
+            mode: args.mode,
+            median_ms: rounded(median_ms),
+            mean_ms: rounded(ms.iter().sum::<f64>() / ms.len() as f64),
+            min_ms: rounded(sorted[0]),
+            p90_ms: rounded(p90_ms),
+            images_per_second: sees_pictures.then(|| rounded(1e3 * args.batch as f64 / median_ms)),
+            peak_rss_mb: peak_rss_mb(),
+            threads: args.threads,
+            batch: args.batch,
+            size: args.size,
+            channels: args.channels,
+            filters: args.filters,
+            layers: args.layers,
+            cells: args.cells,
+            pools: args.pools,
+            aux: args.aux,
+            keep_prob: args.keep_prob,
+            drop_path_keep: args.drop_path_keep,
+            aggregate: args.aggregate,
+            fold: args.fold,
+            warmup: args.warmup,
+            iters: args.iters,
+            seed: args.seed,
+            ms: args.raw.then_some(ms),
+        }
+    }
+}
+
+/// Three decimals: microseconds of a millisecond.
+fn rounded(x: f64) -> f64 {
+    (x * 1e3).round() / 1e3
+}
+
+/// The most memory that this process ever held, in MiB; unknown where the system does not say.
+fn peak_rss_mb() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some((kib / 1024.0 * 10.0).round() / 10.0)
+}

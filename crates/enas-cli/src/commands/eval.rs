@@ -1,0 +1,126 @@
+//! `enas eval`: measures a model on a split.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use enas_data::Part;
+use enas_search::{ClassScore, Evaluation, Model};
+use serde::Serialize;
+
+use super::{Context, use_threads};
+use crate::args::{self, Split};
+use crate::failure::SUCCESS;
+use crate::output::percent;
+
+/// More classes than this make a matrix that no terminal shows well.
+const WIDEST_MATRIX: usize = 20;
+
+/// Runs `enas eval`.
+///
+/// # Errors
+/// If model or data cannot be read, or do not fit each other.
+pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
+    use_threads(args.machine.threads)?;
+    let model = Model::load(&args.model)?;
+    let path = args.data.as_deref().unwrap_or(&model.data_config().path);
+    let part = match args.split {
+        Split::Train => Part::Train,
+        Split::Valid => Part::Valid,
+        Split::Test => Part::Test,
+    };
+    let (split, skipped) = model.load_split(path, Some(part))?;
+    if !skipped.is_empty() {
+        context.console.note(&format!("{} files could not be used and are not counted", skipped.len()));
+    }
+    let document = Evaluated::new(&model.evaluate(&split)?);
+    context.out.print(&document, |out| document.write(out))?;
+    Ok(SUCCESS)
+}
+
+/// The promised document.
+#[derive(Serialize)]
+struct Evaluated {
+    accuracy: f64,
+    correct: u64,
+    total: u64,
+    per_class: Vec<ClassScore>,
+    confusion: Vec<Vec<u64>>,
+}
+
+impl Evaluated {
+    fn new(evaluation: &Evaluation) -> Self {
+        Self {
+            accuracy: evaluation.accuracy(),
+            correct: evaluation.correct(),
+            total: evaluation.total(),
+            per_class: evaluation.per_class(),
+            confusion: evaluation.confusion.clone(),
+        }
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "accuracy {} ({} of {})\n", percent(self.accuracy), self.correct, self.total)?;
+        self.write_classes(out)?;
+        if self.confusion.len() > WIDEST_MATRIX {
+            return writeln!(out, "\nconfusion matrix of {} classes: see --json", self.confusion.len());
+        }
+        self.write_confusion(out)
+    }
+
+    fn write_classes(&self, out: &mut dyn Write) -> io::Result<()> {
+        let width = self.label_width("class");
+        writeln!(
+            out,
+            "{:width$}  {:>9}  {:>8}  {:>8}  {:>7}",
+            "class", "precision", "recall", "F1", "support"
+        )?;
+        for ClassScore { label, precision, recall, f1, support } in &self.per_class {
+            let [precision, recall, f1] = [precision, recall, f1].map(|share| percent(*share));
+            writeln!(out, "{label:width$}  {precision:>9}  {recall:>8}  {f1:>8}  {support:>7}")?;
+        }
+        Ok(())
+    }
+
+    fn write_confusion(&self, out: &mut dyn Write) -> io::Result<()> {
+        const CORNER: &str = "true \\ given";
+        let label = self.label_width(CORNER);
+        let columns: Vec<usize> =
+            self.per_class.iter().map(|class| class.label.chars().count().max(5)).collect();
+        write!(out, "\n{CORNER:label$}")?;
+        for (class, width) in self.per_class.iter().zip(&columns) {
+            write!(out, "  {:>width$}", class.label)?;
+        }
+        writeln!(out)?;
+        for (class, row) in self.per_class.iter().zip(&self.confusion) {
+            write!(out, "{:label$}", class.label)?;
+            for (count, width) in row.iter().zip(&columns) {
+                write!(out, "  {count:>width$}")?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
+
+    fn label_width(&self, header: &str) -> usize {
+        let labels = self.per_class.iter().map(|class| class.label.chars().count());
+        labels.max().unwrap_or(0).max(header.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_show_every_class_and_every_count() {
+        let classes = ["ant".to_owned(), "bee".to_owned()];
+        let mut evaluation = Evaluation::new(&classes);
+        evaluation.confusion = vec![vec![3, 1], vec![0, 4]];
+        let mut out = Vec::new();
+        Evaluated::new(&evaluation).write(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("accuracy 87.50 % (7 of 8)\n"), "{text}");
+        assert!(text.contains("ant    100.00 %   75.00 %   85.71 %        4"), "{text}");
+        assert!(text.contains("ant               3      1\n"), "{text}");
+    }
+}

@@ -1,0 +1,69 @@
+//! One file per command: what it asks of the libraries and how it prints what comes back.
+
+pub(crate) mod arc;
+pub(crate) mod augment;
+pub(crate) mod bench;
+pub(crate) mod config;
+pub(crate) mod eval;
+pub(crate) mod predict;
+pub(crate) mod search;
+mod settings;
+pub(crate) mod train;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Context as _;
+use enas_search::{Error, Kind};
+
+use crate::failure::INTERRUPTED;
+use crate::output::Output;
+use crate::progress::Console;
+
+/// What every command needs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// Where results go.
+    pub(crate) out: Output,
+    /// Where progress goes.
+    pub(crate) console: Console,
+}
+
+/// Sets the number of threads that everything computes with.
+///
+/// # Errors
+/// If the threads cannot be started.
+fn use_threads(threads: Option<usize>) -> anyhow::Result<()> {
+    let Some(n) = threads else { return Ok(()) };
+    rayon::ThreadPoolBuilder::new().num_threads(n).build_global().with_context(|| format!("--threads {n}"))
+}
+
+/// The exit code of an interrupted run, after saying how to go on; other errors stay errors.
+fn interrupted(error: Error, kind: Kind) -> anyhow::Result<u8> {
+    let Error::Interrupted { run } = &error else { return Err(error.into()) };
+    // Said even with --quiet: without it the user would not know that anything was kept.
+    let _ = writeln!(io::stderr(), "{error}\ngo on with: enas {kind} --resume {}", shell_word(run));
+    Ok(INTERRUPTED)
+}
+
+/// A path as it can be typed into a shell.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_quoted_only_where_a_shell_needs_it() {
+        assert_eq!(shell_word(Path::new("runs/digits-search-1")), "runs/digits-search-1");
+        assert_eq!(shell_word(Path::new("my run's")), r"'my run'\''s'");
+    }
+}

@@ -1,0 +1,257 @@
+//! `enas predict`: labels pictures, one line each, whatever else is among the paths.
+
+use std::fs;
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use enas_data::{InputSpec, is_picture_name, prepare_file};
+use enas_search::Model;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{Context, use_threads};
+use crate::args;
+use crate::failure::{FAILED, SUCCESS};
+use crate::output::percent;
+
+/// Pictures that are decoded and labelled together.
+const BATCH: usize = 64;
+
+/// Runs `enas predict`.
+///
+/// # Errors
+/// If the model or stdin cannot be read; a picture that cannot gets its own line.
+pub(crate) fn run(context: &Context, args: &args::Predict) -> Result<u8> {
+    use_threads(args.machine.threads)?;
+    let model = Model::load(&args.model)?;
+    let top = args.top.min(model.classes().len());
+    let form = if args.csv { Form::Csv } else { Form::Human };
+    if form == Form::Csv {
+        context.out.print(&(), |out| writeln!(out, "{}", csv_header(top)))?;
+    }
+    let (mut read, mut failed) = (0, 0);
+    for batch in inputs(&args.paths)?.chunks(BATCH) {
+        let lines = label(&model, batch, top)?;
+        failed += lines.iter().filter(|line| matches!(line, Line::Unreadable { .. })).count();
+        read += lines.len();
+        lines.iter().try_for_each(|line| context.out.print(line, |out| line.write(out, form, top)))?;
+    }
+    if failed > 0 {
+        context.console.note(&format!("{failed} of {read} could not be labelled"));
+    }
+    Ok(if failed == 0 { SUCCESS } else { FAILED })
+}
+
+/// How lines look when they are not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Human,
+    Csv,
+}
+
+/// A picture to label, or a path that led to none.
+enum Input {
+    Picture(PathBuf),
+    Useless { path: PathBuf, reason: String },
+}
+
+/// What the paths lead to, in their order; folders in byte order of the names.
+fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            for line in io::stdin().lock().lines() {
+                let line = line.context("cannot read paths from stdin")?;
+                if !line.is_empty() {
+                    found.extend(inputs_at(Path::new(&line)));
+                }
+            }
+        } else {
+            found.extend(inputs_at(path));
+        }
+    }
+    Ok(found)
+}
+
+fn inputs_at(path: &Path) -> Vec<Input> {
+    if !path.is_dir() {
+        return vec![Input::Picture(path.to_owned())];
+    }
+    let mut found = Vec::new();
+    if let Err(error) = walk(path, &mut found) {
+        found.push(Input::Useless { path: path.to_owned(), reason: error.to_string() });
+    } else if found.is_empty() {
+        found.push(Input::Useless { path: path.to_owned(), reason: "no pictures in this folder".to_owned() });
+    }
+    found
+}
+
+/// Adds the pictures below a folder. Links to folders are not followed: they may lead in circles.
+fn walk(folder: &Path, found: &mut Vec<Input>) -> io::Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name();
+        let hidden = name.to_string_lossy().starts_with('.');
+        if entry.file_type()?.is_dir() && !hidden {
+            walk(&entry.path(), found)?;
+        } else if is_picture_name(&name.to_string_lossy()) {
+            found.push(Input::Picture(entry.path()));
+        }
+    }
+    Ok(())
+}
+
+/// One line of output.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Line {
+    Labelled { path: String, label: String, probability: f32, top: Vec<Guess> },
+    Unreadable { path: String, error: String },
+}
+
+/// A label and how sure the model is of it.
+#[derive(Clone, Debug, Serialize)]
+struct Guess {
+    label: String,
+    probability: f32,
+}
+
+/// Decodes in parallel, labels in one go what could be decoded, and keeps the order.
+fn label(model: &Model, batch: &[Input], top: usize) -> Result<Vec<Line>> {
+    let spec = model.input_spec();
+    let decoded: Vec<Result<Vec<f32>, String>> =
+        batch.par_iter().map(|input| decode(model, input, &spec)).collect();
+    let images: Vec<f32> = decoded.iter().flatten().flatten().copied().collect();
+    let probabilities = if images.is_empty() { Vec::new() } else { model.probabilities(&images)? };
+    let mut rows = probabilities.chunks_exact(model.classes().len());
+    let mut line = |(input, decoded): (&Input, Result<Vec<f32>, String>)| {
+        let path = input.path().display().to_string();
+        match decoded {
+            Ok(_) => {
+                let row = rows.next().context("the model gave fewer answers than it was shown pictures")?;
+                Ok(Line::labelled(path, model.classes(), row, top))
+            }
+            Err(error) => Ok(Line::Unreadable { path, error }),
+        }
+    };
+    batch.iter().zip(decoded).map(&mut line).collect()
+}
+
+fn decode(model: &Model, input: &Input, spec: &InputSpec) -> Result<Vec<f32>, String> {
+    match input {
+        Input::Picture(path) => {
+            let pixels = prepare_file(path, spec).map_err(|error| error.to_string())?;
+            let mut values = vec![0.0; pixels.len()];
+            model.normalization().apply(&pixels, &mut values);
+            Ok(values)
+        }
+        Input::Useless { reason, .. } => Err(reason.clone()),
+    }
+}
+
+impl Input {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Picture(path) | Self::Useless { path, .. } => path,
+        }
+    }
+}
+
+impl Line {
+    /// The `top` likeliest labels; of equals the first.
+    fn labelled(path: String, classes: &[String], row: &[f32], top: usize) -> Self {
+        let mut guesses: Vec<Guess> = classes
+            .iter()
+            .zip(row)
+            .map(|(label, &probability)| Guess { label: label.clone(), probability })
+            .collect();
+        guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        guesses.truncate(top);
+        let Guess { label, probability } = guesses[0].clone();
+        Self::Labelled { path, label, probability, top: guesses }
+    }
+
+    fn write(&self, out: &mut dyn Write, form: Form, top: usize) -> io::Result<()> {
+        match (self, form) {
+            (Self::Labelled { path, top, .. }, Form::Human) => {
+                let guesses: Vec<String> = top.iter().map(Guess::human).collect();
+                writeln!(out, "{path}: {}", guesses.join(", "))
+            }
+            (Self::Unreadable { path, error }, Form::Human) => writeln!(out, "{path}: error: {error}"),
+            (Self::Labelled { path, top, .. }, Form::Csv) => {
+                let guesses = top.iter().flat_map(|g| [g.label.clone(), g.probability.to_string()]);
+                csv_line(out, std::iter::once(path.clone()).chain(guesses).chain([String::new()]))
+            }
+            (Self::Unreadable { path, error }, Form::Csv) => {
+                let empty = vec![String::new(); 2 * top];
+                csv_line(out, std::iter::once(path.clone()).chain(empty).chain([error.clone()]))
+            }
+        }
+    }
+}
+
+impl Guess {
+    fn human(&self) -> String {
+        format!("{} {}", self.label, percent(f64::from(self.probability)))
+    }
+}
+
+/// `path,label,probability,label_2,probability_2,…,error`.
+fn csv_header(top: usize) -> String {
+    let mut header = "path,label,probability".to_owned();
+    for place in 2..=top {
+        header += &format!(",label_{place},probability_{place}");
+    }
+    header + ",error"
+}
+
+/// Quotes fields as RFC 4180 says.
+fn csv_line(out: &mut dyn Write, fields: impl Iterator<Item = String>) -> io::Result<()> {
+    let quoted = |field: String| {
+        let plain = !field.contains([',', '"', '\n', '\r']);
+        if plain { field } else { format!("\"{}\"", field.replace('"', "\"\"")) }
+    };
+    writeln!(out, "{}", fields.map(quoted).collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes() -> Vec<String> {
+        ["cat", "dog", "eel"].map(String::from).into()
+    }
+
+    fn written(line: &Line, form: Form, top: usize) -> String {
+        let mut out = Vec::new();
+        line.write(&mut out, form, top).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn guesses_come_likeliest_first_and_ties_in_class_order() {
+        let line = Line::labelled("a.png".into(), &classes(), &[0.2, 0.6, 0.2], 3);
+        assert_eq!(written(&line, Form::Human, 3), "a.png: dog 60.00 %, cat 20.00 %, eel 20.00 %\n");
+    }
+
+    #[test]
+    fn every_csv_line_has_as_many_fields_as_the_header() {
+        let good = Line::labelled("a,b.png".into(), &classes(), &[0.5, 0.25, 0.25], 2);
+        let bad = Line::Unreadable { path: "x".into(), error: "says \"no\"".into() };
+        assert_eq!(csv_header(2), "path,label,probability,label_2,probability_2,error");
+        assert_eq!(written(&good, Form::Csv, 2), "\"a,b.png\",cat,0.5,dog,0.25,\n");
+        assert_eq!(written(&bad, Form::Csv, 2), "x,,,,,\"says \"\"no\"\"\"\n");
+    }
+
+    #[test]
+    fn json_lines_have_the_promised_keys() {
+        let good = Line::labelled("a".into(), &classes(), &[0.5, 0.25, 0.25], 1);
+        let json =
+            r#"{"path":"a","label":"cat","probability":0.5,"top":[{"label":"cat","probability":0.5}]}"#;
+        assert_eq!(serde_json::to_string(&good).unwrap(), json);
+        let bad = Line::Unreadable { path: "x".into(), error: "e".into() };
+        assert_eq!(serde_json::to_string(&bad).unwrap(), r#"{"path":"x","error":"e"}"#);
+    }
+}

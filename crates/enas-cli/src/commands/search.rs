@@ -1,0 +1,178 @@
+//! `enas search`: finds an architecture and prints it beside what luck would have found.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use enas_arc::Arc;
+use enas_data::Dataset;
+use enas_search::{Candidate, Kind, Run, SearchConfig, SearchOutcome};
+use serde::Serialize;
+
+use super::{Context, interrupted, settings, shell_word, use_threads};
+use crate::args;
+use crate::failure::SUCCESS;
+use crate::interrupt::Interrupt;
+use crate::output::{duration, grouped, percent};
+use crate::progress::Watcher;
+
+/// How many candidates the human ranking shows; JSON has them all.
+const RANKED: usize = 5;
+
+/// Runs `enas search`.
+///
+/// # Errors
+/// Usage for bad settings; whatever data, network and disk report.
+pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
+    use_threads(args.machine.threads)?;
+    let interrupt = Interrupt::listen()?;
+    let (config, mut run, data) = match &args.extent.resume {
+        Some(dir) => resumed(dir)?,
+        None => started(args)?,
+    };
+    let mut watcher = Watcher::new(&context.console, &interrupt);
+    match enas_search::search(&config, &data, &mut run, &mut watcher) {
+        Ok(found) => print(context, &found, args.settings.preset.as_deref()),
+        Err(error) => {
+            drop(watcher);
+            interrupted(error, Kind::Search)
+        }
+    }
+}
+
+fn started(args: &args::Search) -> Result<(SearchConfig, Run, Dataset)> {
+    let config = settings::search(&args.settings, args.data.as_deref(), Some(&args.extent))?;
+    let data = enas_data::load(&config.data, config.run.seed())?;
+    let run = Run::for_search(args.out.as_deref(), &config, &data)?;
+    Ok((config, run, data))
+}
+
+fn resumed(dir: &Path) -> Result<(SearchConfig, Run, Dataset)> {
+    let run = Run::resume(dir)?;
+    let config: SearchConfig = run.config()?;
+    let data = run.load_data(&config.data, config.run.seed())?;
+    Ok((config, run, data))
+}
+
+/// The promised document.
+#[derive(Serialize)]
+struct Found<'a> {
+    run: &'a PathBuf,
+    arc: &'a Arc,
+    valid_accuracy: f64,
+    random_valid_accuracy: Option<f64>,
+    random_best_valid_accuracy: Option<f64>,
+    epochs: u64,
+    seconds: f64,
+    params: usize,
+    macs: u64,
+    candidates: &'a [Candidate],
+    random: &'a [Candidate],
+}
+
+fn print(context: &Context, found: &SearchOutcome, preset: Option<&str>) -> Result<u8> {
+    let random = &found.selection.random;
+    let document = Found {
+        run: &found.run,
+        arc: &found.arc,
+        valid_accuracy: found.valid_accuracy,
+        random_valid_accuracy: found.random_valid_accuracy,
+        random_best_valid_accuracy: random.iter().map(|c| c.valid_accuracy).reduce(f64::max),
+        epochs: found.epochs,
+        seconds: found.seconds,
+        params: found.params,
+        macs: found.macs,
+        candidates: &found.selection.candidates,
+        random,
+    };
+    context.out.print(&document, |out| document.write(out, preset))?;
+    Ok(SUCCESS)
+}
+
+impl Found<'_> {
+    fn write(&self, out: &mut dyn Write, preset: Option<&str>) -> io::Result<()> {
+        writeln!(out, "best architecture of {} candidates:\n  {}\n", self.candidates.len(), self.arc)?;
+        writeln!(out, "{}", self.arc.readable())?;
+        writeln!(out, "ranking (validation accuracy with the shared weights):")?;
+        for (place, candidate) in (1..).zip(self.candidates.iter().take(RANKED)) {
+            writeln!(out, "  {place}. {:>8}  {}", percent(candidate.valid_accuracy), candidate.arc)?;
+        }
+        writeln!(out)?;
+        writeln!(out, "accuracy    {}", percent(self.valid_accuracy))?;
+        if let Some(line) = self.beside_random() {
+            writeln!(out, "random      {line}")?;
+        }
+        writeln!(out, "weights     {} shared by all architectures", grouped(self.params as u64))?;
+        writeln!(out, "cost        {} multiply-adds per picture", grouped(self.macs))?;
+        writeln!(out, "time        {} for {} epochs", duration(self.seconds), self.epochs)?;
+        writeln!(out, "run         {}\n", self.run.display())?;
+        let preset = preset.map_or(String::new(), |name| format!(" --preset {name}"));
+        writeln!(out, "next: enas train --run {}{preset}", shell_word(self.run))
+    }
+
+    /// The random architectures, and what they say about the search, favourable or not.
+    fn beside_random(&self) -> Option<String> {
+        let (mean, best) = (self.random_valid_accuracy?, self.random_best_valid_accuracy?);
+        let n = self.random.len();
+        let as_good = self.random.iter().filter(|c| c.valid_accuracy >= self.valid_accuracy).count();
+        let verdict = if as_good == 0 {
+            "the search beats them all".to_owned()
+        } else if self.valid_accuracy > mean {
+            format!("the search beats their mean, but {as_good} of them are as good or better")
+        } else {
+            "the search did not beat random choice; try more epochs or more pictures".to_owned()
+        };
+        Some(format!("mean {}, best {} of {n} random architectures: {verdict}", percent(mean), percent(best)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use enas_search::Origin;
+
+    fn verdict(found: f64, random: &[f64]) -> String {
+        let arc: Arc = "0 4 1 4 1 3 1 4".parse().unwrap();
+        let candidate = |&valid_accuracy: &f64| Candidate {
+            arc: arc.clone(),
+            origin: Origin::Random,
+            valid_accuracy,
+            macs: 1,
+        };
+        let random: Vec<Candidate> = random.iter().map(candidate).collect();
+        let run = PathBuf::from("runs/x");
+        let mean = random.iter().map(|c| c.valid_accuracy).sum::<f64>() / random.len() as f64;
+        let best = random.iter().map(|c| c.valid_accuracy).reduce(f64::max);
+        Found {
+            run: &run,
+            arc: &arc,
+            valid_accuracy: found,
+            random_valid_accuracy: best.map(|_| mean),
+            random_best_valid_accuracy: best,
+            epochs: 1,
+            seconds: 1.0,
+            params: 1,
+            macs: 1,
+            candidates: &[],
+            random: &random,
+        }
+        .beside_random()
+        .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_search_that_wins_says_so() {
+        assert!(verdict(0.9, &[0.5, 0.8]).ends_with("the search beats them all"));
+    }
+
+    #[test]
+    fn a_search_that_luck_equals_says_so() {
+        assert!(verdict(0.8, &[0.5, 0.8]).contains("but 1 of them are as good or better"));
+        assert!(verdict(0.5, &[0.5, 0.8]).contains("did not beat random choice"));
+    }
+
+    #[test]
+    fn without_random_architectures_nothing_is_claimed() {
+        assert_eq!(verdict(0.8, &[]), "");
+    }
+}

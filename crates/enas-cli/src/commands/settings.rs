@@ -1,0 +1,103 @@
+//! From flags to a checked configuration.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use enas_search::{Layers, RunConfig, SearchConfig, TrainConfig};
+
+use crate::args::{self, Extent};
+use crate::failure::OrUsage;
+
+/// The preset for the built-in digits.
+const QUICK: &str = "quick";
+/// The preset for a user's own pictures.
+const FOLDER: &str = "folder";
+
+/// The settings of a search: preset or file, `--set`, then the flags with a name of their own.
+///
+/// # Errors
+/// Usage, naming the place, the key and what is allowed.
+pub(crate) fn search(
+    settings: &args::Settings,
+    data: Option<&Path>,
+    extent: Option<&Extent>,
+) -> Result<SearchConfig> {
+    let mut config: SearchConfig = layers(settings, default_preset(data)).load().or_usage()?;
+    apply(&mut config.run, &mut config.data, settings, data, extent);
+    Ok(config)
+}
+
+/// The settings of a training, as [`search`].
+///
+/// # Errors
+/// Usage, naming the place, the key and what is allowed.
+pub(crate) fn train(
+    settings: &args::Settings,
+    data: Option<&Path>,
+    extent: Option<&Extent>,
+) -> Result<TrainConfig> {
+    let mut config: TrainConfig = layers(settings, default_preset(data)).load().or_usage()?;
+    apply(&mut config.run, &mut config.data, settings, data, extent);
+    Ok(config)
+}
+
+/// The settings of a training that follows a search: its pictures in its splits, unless the flags say otherwise.
+///
+/// # Errors
+/// Usage, naming the place, the key and what is allowed.
+pub(crate) fn train_after(
+    searched: &SearchConfig,
+    settings: &args::Settings,
+    data: Option<&Path>,
+    extent: &Extent,
+) -> Result<TrainConfig> {
+    let data = data.unwrap_or(&searched.data.path);
+    let named = settings.preset.is_some() || settings.config.is_some();
+    let inherited = if named { Vec::new() } else { how_pictures_are_read(&searched.data)? };
+    let settings = args::Settings {
+        set: inherited.into_iter().chain(settings.set.iter().cloned()).collect(),
+        seed: settings.seed.or(Some(searched.run.seed)),
+        ..settings.clone()
+    };
+    train(&settings, Some(data), Some(extent))
+}
+
+/// Assignments that repeat how `data` reads pictures. How they are varied is each command's own.
+fn how_pictures_are_read(data: &enas_data::Config) -> Result<Vec<String>> {
+    let table = toml::Table::try_from(data).context("settings that TOML cannot express")?;
+    let inherited = table.iter().filter(|(key, value)| *key != "path" && !value.is_table());
+    Ok(inherited.map(|(key, value)| format!("data.{key}={value}")).collect())
+}
+
+/// The preset or file with the `--set` assignments on top.
+fn layers(settings: &args::Settings, default_preset: &str) -> Layers {
+    let base = match (&settings.config, &settings.preset) {
+        (Some(file), _) => Layers::file(file),
+        (None, Some(name)) => Layers::preset(name),
+        (None, None) => Layers::preset(default_preset),
+    };
+    settings.set.iter().fold(base, |layers, assignment| layers.set(assignment))
+}
+
+/// The preset that is used when none is named.
+fn default_preset(data: Option<&Path>) -> &'static str {
+    let digits = data.is_none_or(|path| path.as_os_str() == enas_data::DIGITS);
+    if digits { QUICK } else { FOLDER }
+}
+
+fn apply(
+    run: &mut RunConfig,
+    pictures: &mut enas_data::Config,
+    settings: &args::Settings,
+    data: Option<&Path>,
+    extent: Option<&Extent>,
+) {
+    run.seed = settings.seed.unwrap_or(run.seed);
+    if let Some(path) = data {
+        pictures.path = path.to_owned();
+    }
+    if let Some(extent) = extent {
+        run.epochs = extent.epochs.unwrap_or(run.epochs);
+        run.time = extent.time.unwrap_or(run.time);
+    }
+}

@@ -1,0 +1,140 @@
+//! `enas train`: trains one architecture from scratch and says what it reached and what to type next.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use enas_arc::Arc;
+use enas_data::Dataset;
+use enas_search::{Kind, Run, SearchConfig, TrainConfig, TrainOutcome};
+use serde::Serialize;
+
+use super::{Context, interrupted, settings, shell_word, use_threads};
+use crate::failure::{SUCCESS, usage};
+use crate::interrupt::Interrupt;
+use crate::output::{duration, grouped, percent};
+use crate::progress::Watcher;
+use crate::{arcs, args};
+
+/// Runs `enas train`.
+///
+/// # Errors
+/// Usage for bad settings or a bad arc; whatever data, network and disk report.
+pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
+    use_threads(args.machine.threads)?;
+    let interrupt = Interrupt::listen()?;
+    let Job { config, arc, data, run } = Job::from_args(args)?;
+    let mut run = match run {
+        Some(run) => run,
+        None => Run::for_training(args.out.as_deref(), &config, &arc, &data)?,
+    };
+    let mut watcher = Watcher::new(&context.console, &interrupt);
+    match enas_search::train(&config, &arc, &data, &mut run, &mut watcher) {
+        Ok(trained) => print(context, &trained),
+        Err(error) => {
+            drop(watcher);
+            interrupted(error, Kind::Train)
+        }
+    }
+}
+
+/// What is to be trained on what, with which settings, and the run to go on with.
+struct Job {
+    config: TrainConfig,
+    arc: Arc,
+    data: Dataset,
+    run: Option<Run>,
+}
+
+impl Job {
+    fn from_args(args: &args::Train) -> Result<Self> {
+        if let Some(dir) = &args.extent.resume {
+            return Self::resumed(dir);
+        }
+        if let Some(dir) = &args.run {
+            return Self::after_search(args, dir);
+        }
+        let arc = match (&args.arc, &args.arc_file) {
+            (Some(text), _) => arcs::one_in_flag("--arc", text)?,
+            (None, Some(file)) => arcs::one_in_file(file).context("--arc-file")?,
+            (None, None) => return Err(usage("nothing to train: give --arc, --arc-file, --run or --resume")),
+        };
+        let config = settings::train(&args.settings, args.data.as_deref(), Some(&args.extent))?;
+        let data = enas_data::load(&config.data, config.run.seed())?;
+        Ok(Self { config: for_arc(config, &arc), arc, data, run: None })
+    }
+
+    fn resumed(dir: &Path) -> Result<Self> {
+        let run = Run::resume(dir)?;
+        let config: TrainConfig = run.config()?;
+        let arc = run.arc().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
+        let data = run.load_data(&config.data, config.run.seed())?;
+        Ok(Self { config, arc, data, run: Some(run) })
+    }
+
+    /// The best arc of a search, on the pictures it was found with, in the same splits, unless `--data` names others.
+    fn after_search(args: &args::Train, dir: &Path) -> Result<Self> {
+        let search = Run::resume(dir).context("--run")?;
+        let searched: SearchConfig = search.config().context("--run")?;
+        let arc = search.best_arc().context("--run")?;
+        let config = settings::train_after(&searched, &args.settings, args.data.as_deref(), &args.extent)?;
+        let data = match args.data {
+            Some(_) => enas_data::load(&config.data, config.run.seed())?,
+            None => search.load_data(&config.data, config.run.seed())?,
+        };
+        Ok(Self { config: for_arc(config, &arc), arc, data, run: None })
+    }
+}
+
+/// Cells have as many nodes as the arc, whatever the preset says.
+fn for_arc(mut config: TrainConfig, arc: &Arc) -> TrainConfig {
+    config.child.nodes = arc.n_nodes();
+    config
+}
+
+/// The promised document.
+#[derive(Serialize)]
+struct Trained<'a> {
+    run: &'a PathBuf,
+    model: &'a PathBuf,
+    arc: &'a Arc,
+    train_loss: f64,
+    valid_accuracy: f64,
+    test_accuracy: f64,
+    epochs: u64,
+    seconds: f64,
+    params: usize,
+    macs: u64,
+}
+
+fn print(context: &Context, trained: &TrainOutcome) -> Result<u8> {
+    let document = Trained {
+        run: &trained.run,
+        model: &trained.model,
+        arc: &trained.arc,
+        train_loss: trained.train_loss,
+        valid_accuracy: trained.valid_accuracy,
+        test_accuracy: trained.test_accuracy,
+        epochs: trained.epochs,
+        seconds: trained.seconds,
+        params: trained.params,
+        macs: trained.macs,
+    };
+    context.out.print(&document, |out| document.write(out))?;
+    Ok(SUCCESS)
+}
+
+impl Trained<'_> {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "loss        {:.4} on the training split in the last epoch", self.train_loss)?;
+        writeln!(out, "validation  {}", percent(self.valid_accuracy))?;
+        writeln!(out, "test        {}", percent(self.test_accuracy))?;
+        let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
+        writeln!(out, "size        {params} parameters, {macs} multiply-adds per picture")?;
+        writeln!(out, "time        {} for {} epochs", duration(self.seconds), self.epochs)?;
+        writeln!(out, "model       {}\n", self.model.display())?;
+        let model = shell_word(self.model);
+        writeln!(out, "next: enas eval --model {model}")?;
+        writeln!(out, "      enas predict --model {model} PICTURE…")
+    }
+}

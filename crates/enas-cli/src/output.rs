@@ -1,0 +1,83 @@
+//! Results to stdout, for people or as JSON. Not progress, warnings or errors: those go to stderr.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// Where results go and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// Whether stdout is pure JSON.
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// Prints `document` as one JSON line if JSON was asked for, otherwise what `human` writes.
+    ///
+    /// # Errors
+    /// If stdout cannot be written.
+    pub(crate) fn print(
+        self,
+        document: &impl Serialize,
+        human: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer(&mut out, document).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            human(&mut out)?;
+        }
+        out.flush()?;
+        Ok(())
+    }
+}
+
+/// A share as a percentage with two decimals.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+/// A whole number with thin groups of three digits, as in `1 234 567`.
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match (whole / 3600, whole / 60 % 60, whole % 60) {
+        (0, 0, _) if seconds < 9.95 => format!("{:.1} s", seconds.max(0.0)),
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s:02} s"),
+        (h, m, _) => format!("{h} h {m:02} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_three() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1 234 567");
+    }
+
+    #[test]
+    fn durations_take_the_unit_that_fits() {
+        assert_eq!(duration(0.25), "0.2 s");
+        assert_eq!(duration(59.0), "59 s");
+        assert_eq!(duration(185.0), "3 min 05 s");
+        assert_eq!(duration(7620.0), "2 h 07 min");
+    }
+}

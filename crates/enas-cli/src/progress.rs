@@ -1,0 +1,228 @@
+//! Progress on stderr: bars on a terminal, plain lines elsewhere, nothing with `--quiet`. Not results.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use enas_search::{EpochSummary, Event, Observer, Place};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::interrupt::Interrupt;
+use crate::output::{duration, grouped, percent};
+
+/// Seconds between two plain lines about steps.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The user's terminal, or whatever stands in for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Console {
+    bars: MultiProgress,
+    terminal: bool,
+    quiet: bool,
+}
+
+impl Console {
+    /// Looks at stderr once.
+    pub(crate) fn new(quiet: bool) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let target =
+            if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { bars: MultiProgress::with_draw_target(target), terminal, quiet }
+    }
+
+    /// Writes one line for the user, unless `--quiet`.
+    pub(crate) fn note(&self, line: &str) {
+        if !self.quiet {
+            // A closed stderr is no reason to stop the work.
+            let _ = self.above_bars(|| writeln!(io::stderr(), "{line}"));
+        }
+    }
+
+    /// Lets `write` write to stderr while no bar is drawn.
+    pub(crate) fn above_bars<R>(&self, write: impl FnOnce() -> R) -> R {
+        self.bars.suspend(write)
+    }
+
+    /// A bar over `total` steps; invisible where bars are off.
+    pub(crate) fn bar(&self, label: &str, total: u64) -> ProgressBar {
+        let style = ProgressStyle::with_template("{prefix:10} [{bar:24}] {pos}/{len} {msg}")
+            .expect("the template is well formed")
+            .progress_chars("=> ");
+        self.bars.add(ProgressBar::new(total).with_style(style).with_prefix(label.to_owned()))
+    }
+}
+
+/// Shows a search or a training while it runs, and passes on the wish to stop.
+pub(crate) struct Watcher<'a> {
+    console: &'a Console,
+    interrupt: &'a Interrupt,
+    bar: Option<(&'static str, ProgressBar)>,
+    last_line: Instant,
+    clock: Clock,
+}
+
+impl<'a> Watcher<'a> {
+    /// A watcher of a run that starts now.
+    pub(crate) fn new(console: &'a Console, interrupt: &'a Interrupt) -> Self {
+        Self { console, interrupt, bar: None, last_line: Instant::now(), clock: Clock::default() }
+    }
+
+    /// Moves the bar of this phase, or from time to time writes a plain line.
+    fn step(&mut self, label: &'static str, done: u64, total: u64, epoch: &str, message: &str) {
+        if self.console.quiet {
+            return;
+        }
+        if self.console.terminal {
+            let bar = self.phase_bar(label, total);
+            bar.set_position(done);
+            bar.set_message(format!("{epoch}{message}"));
+        } else if self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            self.console.note(&format!("{label} {epoch}step {done}/{total}  {message}"));
+        }
+    }
+
+    fn phase_bar(&mut self, label: &'static str, total: u64) -> &ProgressBar {
+        if self.bar.as_ref().is_none_or(|(old, _)| *old != label) {
+            self.clear();
+        }
+        let (_, bar) = self.bar.get_or_insert_with(|| (label, self.console.bar(label, total)));
+        bar.set_length(total);
+        bar
+    }
+
+    fn clear(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn epoch(&mut self, summary: &EpochSummary) {
+        self.clock.epoch_done(summary);
+        self.last_line = Instant::now();
+        let policy = summary.policy.as_ref().map_or(String::new(), |policy| {
+            format!("  arcs {}  entropy {:.1}", percent(policy.accuracy), policy.entropy)
+        });
+        let eta = self.clock.eta_after_epoch(summary.epoch, summary.epochs);
+        self.console.note(&format!(
+            "epoch {}/{}  loss {:.4}  train {}  valid {}  best {}{policy}  {}{eta}",
+            summary.epoch,
+            summary.epochs,
+            summary.loss,
+            percent(summary.train_accuracy),
+            percent(summary.valid_accuracy),
+            percent(summary.best_valid_accuracy),
+            duration(summary.seconds),
+        ));
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { run, plan, params, epochs, steps, resumed, .. } => {
+                let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
+                let size = grouped(*params as u64);
+                let run = run.display();
+                self.console.note(&format!("{run}: {size} weights, {epochs} epochs of {steps} steps{from}"));
+                tracing::info!("the network:\n{plan}");
+            }
+            Event::Step { place, loss, accuracy, images_per_second, .. } => {
+                self.clock.step();
+                let eta = self.clock.eta(place);
+                let message = format!(
+                    "loss {loss:.4}  accuracy {}  {images_per_second:.0} images/s{eta}",
+                    percent(f64::from(*accuracy))
+                );
+                self.step("weights", place.step, place.steps, &of_epochs(place), &message);
+            }
+            Event::ControllerStep { place, accuracy, baseline, entropy, .. } => {
+                let accuracy = percent(f64::from(*accuracy));
+                let message = format!("accuracy {accuracy}  baseline {baseline:.3}  entropy {entropy:.1}");
+                self.step("controller", place.step, place.steps, &of_epochs(place), &message);
+            }
+            Event::Epoch(summary) => self.epoch(summary),
+            Event::Selecting { done, total, best } => {
+                let message = format!("best {}", percent(best.valid_accuracy));
+                self.step("selection", *done as u64, *total as u64, "", &message);
+            }
+            Event::Replanned { epochs } => {
+                self.console.note(&format!("the time limit leaves {epochs} epochs in all"));
+            }
+            Event::Saved { path } => tracing::debug!("saved {}", path.display()),
+            Event::Finished { .. } => self.clear(),
+            _ => {}
+        }
+    }
+
+    fn should_stop(&self) -> bool {
+        self.interrupt.asked()
+    }
+}
+
+impl Drop for Watcher<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn of_epochs(place: &Place) -> String {
+    format!("epoch {}/{}  ", place.epoch, place.epochs)
+}
+
+/// Guesses when the run will end. Feeds nothing but the eye.
+#[derive(Debug, Default)]
+struct Clock {
+    first_step: Option<Instant>,
+    steps: u32,
+    epoch_seconds: Option<f64>,
+}
+
+impl Clock {
+    fn step(&mut self) {
+        self.first_step.get_or_insert_with(Instant::now);
+        self.steps += 1;
+    }
+
+    fn epoch_done(&mut self, summary: &EpochSummary) {
+        self.epoch_seconds = Some(summary.seconds);
+    }
+
+    /// From whole epochs once there is one, before that from the steps alone.
+    fn eta(&self, place: &Place) -> String {
+        let left = place.epochs.saturating_sub(place.epoch) as f64;
+        let in_epoch = 1.0 - place.step as f64 / place.steps.max(1) as f64;
+        let epoch_seconds = self.epoch_seconds.or_else(|| {
+            let measured = self.steps.checked_sub(1).filter(|n| *n > 0)?;
+            Some(self.first_step?.elapsed().as_secs_f64() / f64::from(measured) * place.steps as f64)
+        });
+        epoch_seconds.map_or(String::new(), |s| format!("  eta {}", duration((left + in_epoch) * s)))
+    }
+
+    fn eta_after_epoch(&self, epoch: u64, epochs: u64) -> String {
+        match self.epoch_seconds {
+            Some(seconds) if epoch < epochs => {
+                format!("  eta {}", duration((epochs - epoch) as f64 * seconds))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_guessed_from_the_last_whole_epoch() {
+        let clock = Clock { epoch_seconds: Some(10.0), ..Clock::default() };
+        let place = Place { epoch: 2, epochs: 4, step: 5, steps: 10 };
+        assert_eq!(clock.eta(&place), "  eta 25 s");
+        assert_eq!(clock.eta_after_epoch(4, 4), "");
+    }
+
+    #[test]
+    fn without_a_measurement_there_is_no_guess() {
+        let place = Place { epoch: 1, epochs: 4, step: 1, steps: 10 };
+        assert_eq!(Clock::default().eta(&place), "");
+    }
+}
