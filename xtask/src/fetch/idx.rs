@@ -201,6 +201,14 @@ pub(crate) mod tests {
         assert!(message(&lying(9), 1).contains("but 1 follow"));
     }
 
+    #[test]
+    fn content_behind_what_the_gzip_trailer_claims_is_refused() {
+        let mut gz = gzip(&idx(&[1], &[1, 2]));
+        let at = gz.len() - 4;
+        gz[at..].copy_from_slice(&9u32.to_le_bytes());
+        assert!(message(&gz, 1).contains("byte 9: bytes after the end of the data"));
+    }
+
     fn some(dims: Vec<usize>, data: Vec<u8>) -> Idx {
         Idx { dims, data, sha256: String::new() }
     }

@@ -53,7 +53,7 @@ pub(crate) fn installed(target: &Path) -> Result<Option<Manifest>> {
     if fs::symlink_metadata(target).is_err() {
         return Ok(None);
     }
-    let remedy = "move or delete it, then run the same command again";
+    let remedy = "choose another --dest, or move it away and run the same command again";
     let manifest = fs::read(target.join(MANIFEST))
         .with_context(|| format!("{} exists, but was not made by fetch-data; {remedy}", target.display()))?;
     let manifest: Manifest = serde_json::from_slice(&manifest)
@@ -162,7 +162,7 @@ mod tests {
     fn a_folder_of_the_users_own_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let error = installed(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("was not made by fetch-data; move or delete it"), "{error}");
+        assert!(error.to_string().contains("was not made by fetch-data; choose another --dest"), "{error}");
     }
 
     #[test]

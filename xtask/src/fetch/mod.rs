@@ -31,7 +31,7 @@ const DIGITS: &str = "digits";
 
 /// Download a public data set, or take it from archives on disk, and unpack it to folders of PNG files.
 ///
-/// The result is DEST/NAME/{train,valid,test}/<class>/NNNNN.png, complete or absent. Interrupted downloads go
+/// The result is DEST/NAME/{train,valid,test}/CLASS/NNNNN.png, complete or absent. Interrupted downloads go
 /// on where they stopped. A data set that is already there is left alone.
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -6,6 +6,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use enas_data::is_picture_name;
 use indicatif::ProgressBar;
 use zip::ZipArchive;
 
@@ -73,16 +74,10 @@ fn place(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &st
         return Ok(None);
     }
     match parts[..] {
-        [class, file] if is_picture(file) => Ok(Some((class, file))),
-        _ if !is_picture(name) => Ok(None),
+        [class, file] if is_picture_name(file) => Ok(Some((class, file))),
+        _ if !is_picture_name(name) => Ok(None),
         _ => bail!("expected <class>/<picture> at the top level of the archive"),
     }
-}
-
-/// Whether a file of this name is one of the formats that a data set may hold.
-fn is_picture(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase();
-    ["png", "jpg", "jpeg", "bmp", "gif", "webp", "tif", "tiff"].contains(&&*extension)
 }
 
 fn write(entry: impl Read, folder: &Path, name: &str) -> Result<()> {
