@@ -1,8 +1,12 @@
 //! Augmentation as the trainer sees it, and the contact sheet.
 
+use std::collections::BTreeSet;
+
 use enas_data::augment::{self, Mode, When};
 use enas_data::{Config, Dataset, EpochPlan, contact_sheet, load};
 use enas_rng::Seed;
+
+use crate::bundle::{Bundle, png};
 
 /// At their own size, which spares the tests the resizing.
 fn digits(channels: usize, augment: augment::Config) -> Dataset {
@@ -43,6 +47,24 @@ fn variations_depend_on_seed_epoch_and_picture_alone() {
         let same = (0..40).filter(|&epoch| a.train.augmented(7, epoch) == a.train.normalized(7)).count();
         assert!(same < 12, "{m:?} left the picture alone in {same} of 40 epochs");
         assert!(!a.valid.is_varied() && a.valid.augmented(0, 0) == a.valid.normalized(0));
+    }
+}
+
+#[test]
+fn equal_pictures_are_varied_differently_in_one_epoch() {
+    let bundle = Bundle::new();
+    for class in ["a", "b"] {
+        (0..12).for_each(|i| drop(bundle.file(&format!("{class}/{i:02}.png"), &png(1, 1))));
+    }
+    for augment in
+        [mode(Mode::Corrected), augment::Config { when: When::Once, n_aug: 2, ..mode(Mode::Corrected) }]
+    {
+        let data = load(&Config { augment, ..bundle.config() }, Seed::new(4)).unwrap();
+        let copies = data.train.copies();
+        let views: BTreeSet<Vec<u32>> = (0..20)
+            .map(|file| data.train.augmented(file * copies, 0).iter().map(|v| v.to_bits()).collect())
+            .collect();
+        assert!(views.len() > 10, "{} different ones of 20", views.len());
     }
 }
 
