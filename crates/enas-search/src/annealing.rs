@@ -11,7 +11,7 @@ pub(crate) fn lr(schedule: &Schedule, fit: bool, epoch: u64, epochs: u64) -> f32
     match schedule {
         Schedule::Cosine(cosine) if fit => {
             let (start, length) = fitted_cycle(cosine, epoch, epochs);
-            Cosine { t_0: length, t_mul: 1, ..cosine.clone() }.lr(epoch - start)
+            Cosine { t_0: length, t_mul: 1, ..*cosine }.lr(epoch - start)
         }
         _ => schedule.lr(epoch),
     }

@@ -76,7 +76,8 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
     fn read(path: &Path) -> Result<Self> {
         let contents = tensors::read(path)?;
         let broken = |problem: String| Error::File { path: path.to_owned(), problem };
-        let text = contents.metadata.get(KEY).ok_or_else(|| broken("this is no checkpoint of a run".into()))?;
+        let text =
+            contents.metadata.get(KEY).ok_or_else(|| broken("this is no checkpoint of a run".into()))?;
         let header: Header<P> = serde_json::from_str(text)
             .map_err(|e| broken(format!("the checkpoint is of another kind of run or version ({e})")))?;
         if header.format != FORMAT {

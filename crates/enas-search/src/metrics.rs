@@ -20,7 +20,8 @@ impl Metrics {
     /// Opens the log at its end, creating it if needed.
     pub(crate) fn open(path: PathBuf) -> Result<Self> {
         let opened = OpenOptions::new().create(true).append(true).open(&path);
-        let file = opened.map_err(|source| Error::Io { action: "cannot open", path: path.clone(), source })?;
+        let file =
+            opened.map_err(|source| Error::Io { action: "cannot open", path: path.clone(), source })?;
         Ok(Self { path, file })
     }
 

@@ -63,8 +63,11 @@ impl Model {
         let contents = tensors::read(path)?;
         let broken = |problem: String| Error::File { path: path.to_owned(), problem };
         let about = About::parse(&contents.metadata).map_err(&broken)?;
-        let mut child = about.child().map_err(|e| broken(format!("the stored network is impossible: {e}")))?;
-        child.load(&contents.tensors).map_err(|e| broken(format!("{e}; the file is damaged, train again")))?;
+        let mut child =
+            about.child().map_err(|e| broken(format!("the stored network is impossible: {e}")))?;
+        child
+            .load(&contents.tensors)
+            .map_err(|e| broken(format!("{e}; the file is damaged, train again")))?;
         Ok(Self { child, about })
     }
 
@@ -100,33 +103,37 @@ impl Model {
 
     /// Loads pictures to evaluate: prepared as in training, with the model's labels.
     ///
-    /// With `Some(part)`, that part of a data set, which is also what training called so when `path` is the data it
-    /// was trained on. With `None`, all pictures below `path/<class>/`. Also returns the files that could not be used.
+    /// Where `path` is the data the model was trained on, `part` is exactly what training called so. Elsewhere it is
+    /// the split folder of that name, or all pictures where there are no split folders. Also returns the files that
+    /// could not be used.
     ///
     /// # Errors
     /// Those of [`enas_data`], and [`Error::Mismatch`] for other classes than the model's.
-    pub fn load_split(&self, path: &Path, part: Option<Part>) -> Result<(Split, Vec<Skipped>)> {
-        let Some(part) = part else {
-            let strict = self.about.data.strict;
-            let input = self.input_spec();
-            return Ok(enas_data::load_labelled(path, self.classes(), &input, &self.about.normalization, strict)?);
-        };
-        let mut config = self.about.data.clone();
-        config.path = path.to_owned();
-        // Copies of training pictures are not what anyone wants to be measured on.
-        config.augment = enas_data::augment::Config::default();
+    pub fn load_split(&self, path: &Path, part: Part) -> Result<(Split, Vec<Skipped>)> {
+        let About { classes, data, normalization, .. } = &self.about;
+        if same_place(path, &data.path) {
+            return self.load_own(part);
+        }
+        Ok(enas_data::load_labelled(path, part, classes, &data.input(), normalization, data.strict)?)
+    }
+
+    /// A part of the data the model was trained on.
+    fn load_own(&self, part: Part) -> Result<(Split, Vec<Skipped>)> {
+        // Varied copies of training pictures are not what anyone wants to be measured on.
+        let augment = enas_data::augment::Config::default();
+        let config = enas_data::Config { augment, ..self.about.data.clone() };
         let data = enas_data::load(&config, Seed::new(self.about.seed))?;
         if data.classes != self.about.classes {
             return Err(Error::Mismatch(format!(
                 "{} has the classes {}; the model knows {}",
-                path.display(),
+                config.path.display(),
                 data.classes.join(", "),
                 self.about.classes.join(", ")
             )));
         }
         let split = data.split(part);
         // In reference mode each part has moments of its own, of which a model file holds only training's.
-        let split = match self.about.data.normalization {
+        let split = match config.normalization {
             NormalizationMode::PerChannel => split.with_normalization(self.about.normalization.clone()),
             NormalizationMode::Reference => split.clone(),
         };
@@ -191,15 +198,20 @@ impl About {
     /// Takes the metadata of a file apart.
     fn parse(metadata: &BTreeMap<String, String>) -> Result<Self, String> {
         let Some(format) = metadata.get("enas_model") else {
-            return Err("this is a safetensors file, but not a model of this program; `enas train` writes one".into());
+            return Err(
+                "this is a safetensors file, but not a model of this program; `enas train` writes one".into(),
+            );
         };
         if format.parse::<u32>().is_ok_and(|format| format > FORMAT) {
-            return Err(format!("the model has format {format}, this program reads up to {FORMAT}; use a newer version"));
+            return Err(format!(
+                "the model has format {format}, this program reads up to {FORMAT}; use a newer version"
+            ));
         }
         let parse = |(key, text): (&String, &String)| Some((key.clone(), serde_json::from_str(text).ok()?));
         let fields: serde_json::Map<_, _> = metadata.iter().filter_map(parse).collect();
-        serde_json::from_value(fields.into())
-            .map_err(|e| format!("the description of the model is damaged or of another version ({e}); train again"))
+        serde_json::from_value(fields.into()).map_err(|e| {
+            format!("the description of the model is damaged or of another version ({e}); train again")
+        })
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {
@@ -227,19 +239,34 @@ pub(crate) fn conclude(path: &Path, test: &Split) -> Result<(f64, f64)> {
 }
 
 /// The predictions of a fixed network, normalised by its running statistics, on a whole split.
-pub(crate) fn evaluate(child: &Child, classes: &[String], split: &Split, eval_batch: usize) -> Result<Evaluation> {
+pub(crate) fn evaluate(
+    child: &Child,
+    classes: &[String],
+    split: &Split,
+    eval_batch: usize,
+) -> Result<Evaluation> {
     let InputShape { channels, height, width } = child.input();
     if split.image(0).len() != channels * height * width {
-        return Err(Error::Mismatch(format!("the network takes pictures of {channels}x{height}x{width}; these differ")));
+        return Err(Error::Mismatch(format!(
+            "the network takes pictures of {channels}x{height}x{width}; these differ"
+        )));
     }
     if let Some(label) = split.labels().iter().find(|&&label| label as usize >= classes.len()) {
-        return Err(Error::Mismatch(format!("the network knows {} classes; a picture has label {label}", classes.len())));
+        return Err(Error::Mismatch(format!(
+            "the network knows {} classes; a picture has label {label}",
+            classes.len()
+        )));
     }
     let mut evaluation = Evaluation::new(classes);
     for Batch { images, labels, .. } in split.ordered(even_batch(split.len(), eval_batch))? {
         evaluation.count(&predict(child, &images)?, &labels);
     }
     Ok(evaluation)
+}
+
+/// Whether two paths are written alike or lead to the same place.
+fn same_place(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 fn predict(child: &Child, images: &[f32]) -> Result<Vec<f32>> {

@@ -107,7 +107,9 @@ impl Run {
         };
         let manifest = serde_json::from_str(&text).map_err(|e| Error::File {
             path,
-            problem: format!("not a manifest of this version ({e}); resume with the version that started the run"),
+            problem: format!(
+                "not a manifest of this version ({e}); resume with the version that started the run"
+            ),
         })?;
         Self::open(dir.to_owned(), manifest)
     }
@@ -119,7 +121,10 @@ impl Run {
     /// something invalid.
     pub fn config<C: Settings>(&self) -> Result<C> {
         if C::KIND != self.kind() {
-            return Err(directory(&self.dir, &format!("this is the run of a {}, not of a {}", self.kind(), C::KIND)));
+            return Err(directory(
+                &self.dir,
+                &format!("this is the run of a {}, not of a {}", self.kind(), C::KIND),
+            ));
         }
         Layers::file(self.dir.join(CONFIG)).load()
     }
@@ -132,9 +137,12 @@ impl Run {
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
         let path = self.dir.join(SPLIT);
-        let text = fs::read_to_string(&path).map_err(|source| io("cannot read the stored split", &path, source))?;
-        let split = serde_json::from_str(&text)
-            .map_err(|e| Error::File { path, problem: format!("not a stored split of this version ({e})") })?;
+        let text =
+            fs::read_to_string(&path).map_err(|source| io("cannot read the stored split", &path, source))?;
+        let split = serde_json::from_str(&text).map_err(|e| Error::File {
+            path,
+            problem: format!("not a stored split of this version ({e})"),
+        })?;
         let data = enas_data::load_with_split(config, seed, &split)?;
         self.check_data(&data)?;
         Ok(data)
@@ -194,7 +202,10 @@ impl Run {
 
     /// Writes `best.arc.json`: the arc in both forms, and `fields`.
     pub(crate) fn write_best_arc(&self, arc: &Arc, fields: &impl Serialize) -> Result<()> {
-        write_json(&self.best_arc_path(), &ArcFile { arc, normal: ints(arc.normal()), reduction: ints(arc.reduction()), fields })
+        write_json(
+            &self.best_arc_path(),
+            &ArcFile { arc, normal: ints(arc.normal()), reduction: ints(arc.reduction()), fields },
+        )
     }
 
     /// The state to go on from; `None` at the start of a run. What the log says about later moments is forgotten.
@@ -234,7 +245,12 @@ impl Run {
         Err(directory(&self.dir, &problem))
     }
 
-    fn create<C: Settings>(out: Option<&Path>, config: &C, manifest: Manifest, data: &Dataset) -> Result<Self> {
+    fn create<C: Settings>(
+        out: Option<&Path>,
+        config: &C,
+        manifest: Manifest,
+        data: &Dataset,
+    ) -> Result<Self> {
         let dir = match out {
             Some(dir) => claim(dir)?,
             None => claim_default(&data.name, manifest.kind)?,

@@ -69,6 +69,23 @@ pub fn search(
     search.finish(selection)
 }
 
+/// What `best.arc.json` says beside the arc. The same for equal seeds, so no times.
+#[derive(Serialize)]
+struct Facts {
+    valid_accuracy: f64,
+    random_valid_accuracy: Option<f64>,
+    epochs: u64,
+    params: usize,
+    macs: u64,
+}
+
+impl SearchOutcome {
+    fn facts(&self) -> Facts {
+        let Self { valid_accuracy, random_valid_accuracy, epochs, params, macs, .. } = *self;
+        Facts { valid_accuracy, random_valid_accuracy, epochs, params, macs }
+    }
+}
+
 struct Search<'a> {
     config: &'a SearchConfig,
     data: &'a Dataset,
@@ -170,7 +187,8 @@ impl<'a> Search<'a> {
         let (bounds, steps) = (self.bounds(), config.steps as u64);
         let is_due = (self.at.epoch + 1).is_multiple_of(config.train_every as u64);
         while is_due && self.at.step < steps && !self.time_is_up() {
-            let episodes = (0..config.aggregate as u64).map(|k| self.rollout(bounds, k)).collect::<Result<Vec<_>>>()?;
+            let episodes =
+                (0..config.aggregate as u64).map(|k| self.rollout(bounds, k)).collect::<Result<Vec<_>>>()?;
             let stats = self.controller.reinforce(bounds, &episodes)?; // ∇_θ E[R(m; ω)]
             self.at.step += 1;
             self.at.policy.add(&episodes, &stats);
@@ -231,7 +249,8 @@ impl<'a> Search<'a> {
         self.session.epoch(&summary)?;
 
         let spent = self.session.run.seconds();
-        let planned = self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
+        let planned =
+            self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
         self.session.replan(self.at.epochs, planned);
         self.at.next_epoch(planned, spent);
         let state = self.state();
@@ -256,26 +275,35 @@ impl<'a> Search<'a> {
     /// Scores the contestants one after the other, as far as the time allows, and ranks them.
     fn select(&mut self) -> Result<Selection> {
         self.at.phase = Phase::Select;
-        let arcs = contestants(&self.config.select, &self.controller, self.controller.config().bounds(1.0), self.seed);
+        let arcs = contestants(
+            &self.config.select,
+            &self.controller,
+            self.controller.config().bounds(1.0),
+            self.seed,
+        );
         let done = self.at.scores.clone();
-        let mut scored: Vec<Candidate> =
-            arcs.iter().zip(done).map(|((arc, origin), accuracy)| self.candidate(arc, *origin, accuracy)).collect();
+        let again = |((arc, origin), accuracy): (&(Arc, Origin), f64)| self.candidate(arc, *origin, accuracy);
+        let mut scored = arcs.iter().zip(done).map(again).collect::<Result<Vec<_>>>()?;
         for (arc, origin) in &arcs[scored.len()..] {
             let accuracy = self.timed_score(arc)?;
             self.at.scores.push(accuracy);
-            scored.push(self.candidate(arc, *origin, accuracy));
+            scored.push(self.candidate(arc, *origin, accuracy)?);
             self.report_candidate(&scored, arcs.len())?;
             self.tick()?;
             if self.session.budget.lacks(self.at.scoring.unwrap_or(0.0), self.session.run.seconds()) {
-                tracing::warn!("the time limit ends the selection after {} of {} arcs", scored.len(), arcs.len());
+                tracing::warn!(
+                    "the time limit ends the selection after {} of {} arcs",
+                    scored.len(),
+                    arcs.len()
+                );
                 break;
             }
         }
         Ok(Selection::rank(scored))
     }
 
-    fn candidate(&self, arc: &Arc, origin: Origin, valid_accuracy: f64) -> Candidate {
-        Candidate { arc: arc.clone(), origin, valid_accuracy, macs: self.child.macs(arc) }
+    fn candidate(&self, arc: &Arc, origin: Origin, valid_accuracy: f64) -> Result<Candidate> {
+        Ok(Candidate { arc: arc.clone(), origin, valid_accuracy, macs: self.child.macs(arc)? })
     }
 
     fn report_candidate(&mut self, scored: &[Candidate], total: usize) -> Result<()> {
@@ -288,32 +316,23 @@ impl<'a> Search<'a> {
     }
 
     fn finish(self, selection: Selection) -> Result<SearchOutcome> {
-        #[derive(Serialize)]
-        struct Line {
-            valid_accuracy: f64,
-            random_valid_accuracy: Option<f64>,
-            macs: u64,
-            params: usize,
-            epochs: u64,
-            seconds: f64,
-        }
         let Self { child, at, session, .. } = self;
-        let best = selection.best().clone();
-        let line = Line {
-            valid_accuracy: best.valid_accuracy,
+        let outcome = SearchOutcome {
+            run: session.run.dir().to_owned(),
+            arc: selection.best().arc.clone(),
+            valid_accuracy: selection.best().valid_accuracy,
             random_valid_accuracy: selection.random_accuracy(),
-            macs: best.macs,
-            params: child.n_params(),
             epochs: at.epoch,
             seconds: session.run.seconds(),
+            params: child.n_params(),
+            macs: selection.best().macs,
+            selection,
         };
-        session.run.write_best_arc(&best.arc, &line)?;
-        session.run.log("result", &line)?;
-        let Candidate { arc, valid_accuracy, .. } = best;
-        session.observer.event(&Event::Finished { arc: &arc, valid_accuracy });
-        let Line { random_valid_accuracy, macs, params, epochs, seconds, .. } = line;
-        let run = session.run.dir().to_owned();
-        Ok(SearchOutcome { run, arc, valid_accuracy, random_valid_accuracy, selection, epochs, seconds, params, macs })
+        session.run.write_best_arc(&outcome.arc, &outcome.facts())?;
+        session.run.log("result", &outcome.facts())?;
+        let SearchOutcome { arc, valid_accuracy, .. } = &outcome;
+        session.observer.event(&Event::Finished { arc, valid_accuracy: *valid_accuracy });
+        Ok(outcome)
     }
 
     /// [`Self::score`], with a note of how long it took.

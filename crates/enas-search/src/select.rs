@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use enas_arc::{Arc, Space};
+use enas_arc::Arc;
 use enas_controller::{Bounds, Controller};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
@@ -96,7 +96,8 @@ pub(crate) fn contestants(
     let sampled = distinct(config.samples, Some(&greedy), |i| {
         controller.sample(bounds, &mut seed.stream("select/sampled", &[i])).arc
     });
-    let random = distinct(config.random, None, |i| Arc::random(n_nodes, &mut seed.stream("select/random", &[i])));
+    let random =
+        distinct(config.random, None, |i| Arc::random(n_nodes, &mut seed.stream("select/random", &[i])));
     if sampled.len() < config.samples {
         tracing::warn!(
             "the policy gave {} distinct arcs instead of {} in {} draws",
@@ -146,12 +147,10 @@ mod tests {
         ]);
         let order: Vec<(f64, u64, String)> =
             ranked.candidates.iter().map(|c| (c.valid_accuracy, c.macs, c.arc.to_string())).collect();
-        assert_eq!(order, [
-            (0.6, 9, b.to_owned()),
-            (0.5, 6, b.to_owned()),
-            (0.5, 7, a.to_owned()),
-            (0.5, 7, b.to_owned())
-        ]);
+        assert_eq!(
+            order,
+            [(0.6, 9, b.to_owned()), (0.5, 6, b.to_owned()), (0.5, 7, a.to_owned()), (0.5, 7, b.to_owned())]
+        );
         assert_eq!((ranked.random.len(), ranked.random_accuracy()), (1, Some(1.0)));
     }
 

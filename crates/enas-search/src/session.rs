@@ -92,7 +92,10 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// [`Error::Interrupted`] after the observer asked to stop.
-    pub(crate) fn tick<P: Serialize + DeserializeOwned>(&mut self, state: impl FnOnce() -> State<P>) -> Result<()> {
+    pub(crate) fn tick<P: Serialize + DeserializeOwned>(
+        &mut self,
+        state: impl FnOnce() -> State<P>,
+    ) -> Result<()> {
         let stop = self.observer.should_stop();
         if stop || self.run.checkpoint_is_due() {
             self.save(state())?;

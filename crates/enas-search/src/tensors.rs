@@ -58,8 +58,11 @@ fn header(metadata: &BTreeMap<String, String>, tensors: &[Named]) -> String {
 /// # Errors
 /// [`Error::File`] when it is truncated, or of another format, or holds other numbers than `f32`.
 pub(crate) fn read(path: &Path) -> Result<Contents> {
-    let bytes =
-        std::fs::read(path).map_err(|source| Error::Io { action: "cannot read", path: path.to_owned(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| Error::Io {
+        action: "cannot read",
+        path: path.to_owned(),
+        source,
+    })?;
     let broken = |problem: String| Error::File { path: path.to_owned(), problem };
     let refuse = |e: safetensors::SafeTensorError| {
         broken(format!("not a complete safetensors file ({e}); it is damaged, truncated or of another kind"))
@@ -70,9 +73,13 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
     for name in header.offset_keys() {
         let view = file.tensor(&name).map_err(refuse)?;
         if view.dtype() != Dtype::F32 {
-            return Err(broken(format!("tensor {name} holds {:?}; this program writes and reads F32", view.dtype())));
+            return Err(broken(format!(
+                "tensor {name} holds {:?}; this program writes and reads F32",
+                view.dtype()
+            )));
         }
-        let data = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let data =
+            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         tensors.push(Named { name, shape: view.shape().to_vec(), data });
     }
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
@@ -115,7 +122,9 @@ mod tests {
         assert_eq!(back.metadata, metadata);
         let all = |ts: &[Named]| -> Vec<_> {
             ts.iter()
-                .map(|t| (t.name.clone(), t.shape.clone(), t.data.iter().map(|x| x.to_bits()).collect::<Vec<_>>()))
+                .map(|t| {
+                    (t.name.clone(), t.shape.clone(), t.data.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                })
                 .collect()
         };
         assert_eq!(all(&back.tensors), all(&tensors));

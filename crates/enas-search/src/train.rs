@@ -58,12 +58,31 @@ pub fn train(
     run: &mut Run,
     observer: &mut dyn Observer,
 ) -> Result<TrainOutcome> {
-    let mut training = Training::start_or_resume(config, arc, data, Session::new(&config.run, run, observer))?;
+    let mut training =
+        Training::start_or_resume(config, arc, data, Session::new(&config.run, run, observer))?;
     while training.at.epoch < training.at.epochs {
         training.train_epoch()?;
         training.end_epoch()?;
     }
     training.finish()
+}
+
+/// What `best.arc.json` says beside the arc. The same for equal seeds, so no times.
+#[derive(Serialize)]
+struct Facts {
+    train_loss: f64,
+    valid_accuracy: f64,
+    test_accuracy: f64,
+    epochs: u64,
+    params: usize,
+    macs: u64,
+}
+
+impl TrainOutcome {
+    fn facts(&self) -> Facts {
+        let Self { train_loss, valid_accuracy, test_accuracy, epochs, params, macs, .. } = *self;
+        Facts { train_loss, valid_accuracy, test_accuracy, epochs, params, macs }
+    }
 }
 
 struct Training<'a> {
@@ -116,7 +135,7 @@ impl<'a> Training<'a> {
             plan: training.child.plan().to_string(),
             params: training.child.n_params(),
             aux_params: training.child.n_aux_params(),
-            macs: Some(training.child.macs(arc)),
+            macs: Some(training.child.macs(arc)?),
             epochs: training.at.epochs,
             steps: training.steps(),
             resumed,
@@ -139,7 +158,11 @@ impl<'a> Training<'a> {
             self.session.child_step(place, lr, &stats)?;
             self.tick()?;
             if self.session.budget.lacks(0.0, self.session.run.seconds()) {
-                tracing::warn!("the time limit ends the training in epoch {}, step {}", place.epoch, place.step);
+                tracing::warn!(
+                    "the time limit ends the training in epoch {}, step {}",
+                    place.epoch,
+                    place.step
+                );
                 break;
             }
         }
@@ -182,45 +205,25 @@ impl<'a> Training<'a> {
 
     /// Measures the kept model on the test split, the only time anything looks at it.
     fn finish(self) -> Result<TrainOutcome> {
-        #[derive(Serialize)]
-        struct Line {
-            train_loss: f64,
-            valid_accuracy: f64,
-            test_accuracy: f64,
-            params: usize,
-            macs: u64,
-            epochs: u64,
-            seconds: f64,
-        }
         let Self { arc, data, child, at, session, .. } = self;
-        let path = session.run.model_path();
-        let (valid_accuracy, test_accuracy) = model::conclude(&path, &data.test)?;
-        let line = Line {
+        let model = session.run.model_path();
+        let (valid_accuracy, test_accuracy) = model::conclude(&model, &data.test)?;
+        let outcome = TrainOutcome {
+            run: session.run.dir().to_owned(),
+            model,
+            arc: arc.clone(),
             train_loss: at.train_loss,
             valid_accuracy,
             test_accuracy,
-            params: child.n_params(),
-            macs: child.macs(arc),
             epochs: at.epoch,
             seconds: session.run.seconds(),
+            params: child.n_params(),
+            macs: child.macs(arc)?,
         };
-        session.run.write_best_arc(arc, &line)?;
-        session.run.log("result", &line)?;
+        session.run.write_best_arc(arc, &outcome.facts())?;
+        session.run.log("result", &outcome.facts())?;
         session.observer.event(&Event::Finished { arc, valid_accuracy });
-        let Line { train_loss, params, macs, epochs, seconds, .. } = line;
-        let (run, arc) = (session.run.dir().to_owned(), arc.clone());
-        Ok(TrainOutcome {
-            run,
-            model: path,
-            arc,
-            train_loss,
-            valid_accuracy,
-            test_accuracy,
-            epochs,
-            seconds,
-            params,
-            macs,
-        })
+        Ok(outcome)
     }
 
     fn about(&self, valid: f64) -> About {

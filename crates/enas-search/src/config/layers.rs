@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use enas_child::schedule::Schedule;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -351,6 +352,7 @@ impl Settings for SearchConfig {
         self.run.validate()?;
         data(&self.data)?;
         child(&self.child)?;
+        schedule(&self.schedule)?;
         controller(&self.controller)?;
         at_least("reward.batch_size", self.reward.batch_size as u64, 1)?;
         at_least("select.samples", self.select.samples as u64, 1)
@@ -375,7 +377,8 @@ impl Settings for TrainConfig {
     fn validate(&self) -> Result<(), Invalid> {
         self.run.validate()?;
         data(&self.data)?;
-        child(&self.child)
+        child(&self.child)?;
+        schedule(&self.schedule)
     }
 }
 
@@ -418,11 +421,17 @@ fn controller(config: &enas_controller::Config) -> Result<(), Invalid> {
 }
 
 fn child(config: &enas_child::Config) -> Result<(), Invalid> {
-    config.validate().map_err(|e| {
-        let key = match &e {
-            enas_child::Error::Config { key, .. } => (*key).to_owned(),
-            _ => "child".to_owned(),
-        };
-        Invalid { key, problem: e.to_string() }
-    })
+    config.validate().map_err(of_child)
+}
+
+fn schedule(schedule: &Schedule) -> Result<(), Invalid> {
+    schedule.validate().map_err(of_child)
+}
+
+fn of_child(error: enas_child::Error) -> Invalid {
+    let key = match &error {
+        enas_child::Error::Config { key, .. } => (*key).to_owned(),
+        _ => "child".to_owned(),
+    };
+    Invalid { key, problem: error.to_string() }
 }

@@ -1,0 +1,136 @@
+//! Tiny configurations on the built-in digits, and observers that interrupt.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use enas_arc::Arc;
+use enas_data::Dataset;
+use enas_search::{
+    Error, Event, Layers, Observer, Run, SearchConfig, SearchOutcome, TrainConfig, TrainOutcome,
+};
+use serde_json::Value;
+
+/// A search of two epochs of 11 steps.
+pub fn search_config(assignments: &[&str]) -> SearchConfig {
+    let tiny = [
+        "run.epochs=2",
+        "run.batch_size=128",
+        "run.log_every=1",
+        "child.filters=4",
+        "child.layers=1",
+        "child.nodes=2",
+        "controller.steps=2",
+        "controller.aggregate=3",
+        "reward.batch_size=32",
+        "select.samples=5",
+        "select.random=5",
+    ];
+    with(tiny.iter().chain(assignments)).load().unwrap()
+}
+
+/// A training of two epochs of 11 steps, with all sources of noise on.
+pub fn train_config(assignments: &[&str]) -> TrainConfig {
+    let tiny = [
+        "run.epochs=2",
+        "run.batch_size=128",
+        "run.log_every=1",
+        "child.filters=4",
+        "child.layers=1",
+        "child.nodes=2",
+        "child.keep_prob=0.9",
+        "child.drop_path_keep=0.7",
+    ];
+    with(tiny.iter().chain(assignments)).load().unwrap()
+}
+
+fn with<'a>(assignments: impl Iterator<Item = &'a &'a str>) -> Layers {
+    assignments.fold(Layers::preset("quick"), |layers, a| layers.set(*a))
+}
+
+/// An arc of two nodes that uses every operation.
+pub fn arc() -> Arc {
+    "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap()
+}
+
+pub fn digits(config: &enas_data::Config, seed: enas_rng::Seed) -> Dataset {
+    enas_data::load(config, seed).unwrap()
+}
+
+/// Interrupts whenever it has been asked `patience` times.
+pub struct Impatient {
+    pub patience: u64,
+    asked: Cell<u64>,
+}
+
+impl Impatient {
+    pub fn new(patience: u64) -> Self {
+        Self { patience, asked: Cell::new(0) }
+    }
+}
+
+impl Observer for Impatient {
+    fn event(&mut self, _: &Event<'_>) {}
+
+    fn should_stop(&self) -> bool {
+        self.asked.set(self.asked.get() + 1);
+        self.asked.get() >= self.patience
+    }
+}
+
+/// A search that is interrupted after every `patience` steps and resumed until it is done; also how often it was.
+pub fn search(config: &SearchConfig, dir: &Path, patience: u64) -> (SearchOutcome, u64) {
+    let data = digits(&config.data, config.run.seed());
+    let mut run = Run::for_search(Some(dir), config, &data).unwrap();
+    let mut interruptions = 0;
+    loop {
+        match enas_search::search(config, &data, &mut run, &mut Impatient::new(patience)) {
+            Ok(outcome) => return (outcome, interruptions),
+            Err(Error::Interrupted { run: at }) => assert_eq!(at, dir),
+            Err(e) => panic!("{e}"),
+        }
+        interruptions += 1;
+        run = Run::resume(dir).unwrap();
+        assert_eq!(&run.config::<SearchConfig>().unwrap(), config);
+    }
+}
+
+/// As [`search`], for a training.
+pub fn train(config: &TrainConfig, dir: &Path, patience: u64) -> (TrainOutcome, u64) {
+    let data = digits(&config.data, config.run.seed());
+    let mut run = Run::for_training(Some(dir), config, &arc(), &data).unwrap();
+    let mut interruptions = 0;
+    loop {
+        match enas_search::train(config, &arc(), &data, &mut run, &mut Impatient::new(patience)) {
+            Ok(outcome) => return (outcome, interruptions),
+            Err(Error::Interrupted { run: at }) => assert_eq!(at, dir),
+            Err(e) => panic!("{e}"),
+        }
+        interruptions += 1;
+        run = Run::resume(dir).unwrap();
+        assert_eq!(run.arc(), Some(&arc()));
+    }
+}
+
+/// The lines of `metrics.jsonl`, without what the clock says.
+pub fn metrics(dir: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+    let line = |line: &str| {
+        let mut value: Value = serde_json::from_str(line).unwrap();
+        let fields = value.as_object_mut().unwrap();
+        assert!(fields["t"].is_number() && fields["kind"].is_string(), "{line}");
+        ["t", "seconds", "images_per_second"].iter().for_each(|key| drop(fields.remove(*key)));
+        value
+    };
+    text.lines().map(line).collect()
+}
+
+/// Names and bytes of all tensors in the newest checkpoint.
+pub fn newest_weights(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(dir.join("checkpoints")).unwrap();
+    let newest = entries.map(|e| e.unwrap().path()).max().unwrap();
+    let bytes = std::fs::read(newest).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut all: Vec<_> = file.iter().map(|(name, t)| (name.to_owned(), t.data().to_vec())).collect();
+    all.sort();
+    all
+}

@@ -1,0 +1,121 @@
+//! Whole searches, tiny ones, on real pictures.
+
+mod common;
+
+use common::{metrics, newest_weights, search, search_config};
+use enas_search::{Error, Origin, Run, SearchConfig, read_arc};
+
+const NEVER: u64 = u64::MAX;
+
+#[test]
+fn a_search_ends_with_a_ranked_arc_and_a_complete_run_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = search_config(&[]);
+    let (found, _) = search(&config, dir.path(), NEVER);
+
+    assert_eq!((found.epochs, found.selection.candidates.len(), found.selection.random.len()), (2, 6, 5));
+    assert!(found.selection.candidates.is_sorted_by(|a, b| a.valid_accuracy >= b.valid_accuracy));
+    assert!(found.selection.candidates.iter().any(|c| c.origin == Origin::Greedy));
+    assert_eq!(found.arc, found.selection.candidates[0].arc);
+    // Two epochs are few, but chance is 0.1.
+    assert!(found.valid_accuracy > 0.2, "{}", found.valid_accuracy);
+    assert!(found.random_valid_accuracy.is_some() && found.params > 0 && found.macs > 0);
+
+    assert_eq!(read_arc(&dir.path().join("best.arc.json")).unwrap(), found.arc);
+    let run = Run::resume(dir.path()).unwrap();
+    assert_eq!(run.config::<SearchConfig>().unwrap(), config);
+    assert_eq!(run.best_arc().unwrap(), found.arc);
+    let lines = metrics(dir.path());
+    let count = |kind: &str| lines.iter().filter(|l| l["kind"] == kind).count();
+    assert_eq!(["step", "controller", "epoch", "candidate", "result"].map(count), [22, 4, 2, 11, 1]);
+    let policy = &lines.iter().find(|l| l["kind"] == "epoch").unwrap()["policy"];
+    let shares = policy["op_frequencies"][0].as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
+    assert!((shares.sum::<f64>() - 1.0).abs() < 1e-9);
+    assert_eq!(std::fs::read_dir(dir.path().join("checkpoints")).unwrap().count(), 2);
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte() {
+    let run = |threads: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let (found, _) = pool.install(|| search(&search_config(&[]), dir.path(), NEVER));
+        let best = std::fs::read(dir.path().join("best.arc.json")).unwrap();
+        (found.selection, best, newest_weights(dir.path()), metrics(dir.path()))
+    };
+    let (one, two) = (run(1), run(2));
+    assert_eq!(one.0, two.0);
+    assert!(one.1 == two.1, "best.arc.json differs");
+    assert!(one.2 == two.2, "weights differ");
+    assert_eq!(one.3, two.3);
+}
+
+#[test]
+fn interruptions_change_nothing() {
+    let config = search_config(&["run.epochs=1", "reward.dropout=true"]);
+    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (expected, none) = search(&config, calm.path(), NEVER);
+    // 11 child steps, 2 controller steps and 11 candidates, in pieces of 3.
+    let (got, interruptions) = search(&config, hasty.path(), 3);
+    assert_eq!((none, interruptions), (0, 8));
+    assert_eq!(got.selection, expected.selection);
+    assert_eq!(metrics(hasty.path()), metrics(calm.path()));
+    assert!(newest_weights(hasty.path()) == newest_weights(calm.path()), "weights differ");
+}
+
+#[test]
+fn another_seed_is_another_search() {
+    let run = |seed: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        search(&search_config(&["run.epochs=1", seed]), dir.path(), NEVER).0.selection
+    };
+    assert_ne!(run("run.seed=1"), run("run.seed=2"));
+}
+
+#[test]
+fn a_time_limit_ends_a_search_with_an_arc() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = search_config(&["run.epochs=1000000", "run.time=2s"]);
+    let began = std::time::Instant::now();
+    let (found, _) = search(&config, dir.path(), NEVER);
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    assert!((1..1_000_000).contains(&found.epochs), "{}", found.epochs);
+}
+
+#[test]
+fn a_run_directory_is_never_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = search_config(&[]);
+    let data = common::digits(&config.data, config.run.seed());
+    Run::for_search(Some(dir.path()), &config, &data).unwrap();
+    let error = Run::for_search(Some(dir.path()), &config, &data).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("--resume"), "{error}");
+
+    let other = tempfile::tempdir().unwrap();
+    std::fs::write(other.path().join("thesis.txt"), "precious").unwrap();
+    let error = Run::for_search(Some(other.path()), &config, &data).unwrap_err();
+    assert!(error.to_string().contains("not empty"), "{error}");
+    let error = Run::resume(other.path()).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("no run directory"), "{error}");
+}
+
+#[test]
+fn other_pictures_than_at_the_start_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = search_config(&[]);
+    let mut data = common::digits(&config.data, config.run.seed());
+    let mut run = Run::for_search(Some(dir.path()), &config, &data).unwrap();
+    data.fingerprint.files += 1;
+    let error = enas_search::search(&config, &data, &mut run, &mut ()).unwrap_err();
+    assert!(error.to_string().contains("are not those the run was started with"), "{error}");
+}
+
+#[test]
+fn an_absurd_learning_rate_is_reported_as_divergence() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = search_config(&["schedule.lr_max=1e30", "child.clip_norm=0.0"]);
+    let data = common::digits(&config.data, config.run.seed());
+    let mut run = Run::for_search(Some(dir.path()), &config, &data).unwrap();
+    let error = enas_search::search(&config, &data, &mut run, &mut ()).unwrap_err();
+    assert!(matches!(error, Error::Diverged { epoch: 1, .. }), "{error}");
+}

@@ -1,0 +1,150 @@
+//! Whole trainings, tiny ones, on real pictures, and the model files that come of them.
+
+mod common;
+
+use common::{arc, metrics, newest_weights, train, train_config};
+use enas_data::Part;
+use enas_search::{Error, Model, Run, TrainConfig, read_arc};
+
+const NEVER: u64 = u64::MAX;
+
+#[test]
+fn the_saved_model_evaluates_to_exactly_what_training_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&["run.epochs=4"]);
+    let (trained, _) = train(&config, dir.path(), NEVER);
+    // Four epochs of a tiny network; chance is 0.1.
+    assert!(trained.test_accuracy > 0.3, "{}", trained.test_accuracy);
+
+    let model = Model::load(&trained.model).unwrap();
+    let accuracy = |part| {
+        let (split, skipped) = model.load_split(&config.data.path, part).unwrap();
+        assert!(skipped.is_empty());
+        model.evaluate(&split).unwrap().accuracy()
+    };
+    assert_eq!(accuracy(Part::Test), trained.test_accuracy);
+    assert_eq!(accuracy(Part::Valid), trained.valid_accuracy);
+    assert_eq!(model.accuracy().valid, trained.valid_accuracy);
+    assert_eq!(model.accuracy().test, Some(trained.test_accuracy));
+    assert_eq!((model.arc(), model.classes().len()), (&arc(), 10));
+
+    let run = Run::resume(dir.path()).unwrap();
+    assert_eq!(run.config::<TrainConfig>().unwrap(), config);
+    assert_eq!(read_arc(&run.best_arc_path()).unwrap(), arc());
+    let count = |kind: &str| metrics(dir.path()).iter().filter(|l| l["kind"] == kind).count();
+    assert_eq!(["step", "epoch", "result"].map(count), [44, 4, 1]);
+}
+
+#[test]
+fn probabilities_are_a_distribution_in_the_order_of_the_logits() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&["run.epochs=1"]);
+    let (trained, _) = train(&config, dir.path(), NEVER);
+    let model = Model::load(&trained.model).unwrap();
+    let picture = common::digits(&config.data, config.run.seed()).test.normalized(0);
+    let (logits, probabilities) = (model.logits(&picture).unwrap(), model.probabilities(&picture).unwrap());
+    assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+    let order = |row: &[f32]| {
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by(|&a, &b| row[a].total_cmp(&row[b]));
+        order
+    };
+    assert_eq!(order(&logits), order(&probabilities));
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte() {
+    let run = |threads: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let (trained, _) = pool.install(|| train(&train_config(&[]), dir.path(), NEVER));
+        (std::fs::read(trained.model).unwrap(), std::fs::read(dir.path().join("best.arc.json")).unwrap())
+    };
+    let (one, two) = (run(1), run(2));
+    assert!(one.0 == two.0, "model.safetensors differs");
+    assert!(one.1 == two.1, "best.arc.json differs");
+}
+
+#[test]
+fn interruptions_change_nothing() {
+    let config = train_config(&[]);
+    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (expected, _) = train(&config, calm.path(), NEVER);
+    let (got, interruptions) = train(&config, hasty.path(), 4);
+    assert_eq!(interruptions, 5);
+    assert!(std::fs::read(&got.model).unwrap() == std::fs::read(&expected.model).unwrap(), "models differ");
+    assert_eq!(metrics(hasty.path()), metrics(calm.path()));
+    assert!(newest_weights(hasty.path()) == newest_weights(calm.path()), "optimiser states differ");
+}
+
+#[test]
+fn best_keeps_the_best_epoch_and_last_the_last() {
+    let accuracies = |keep: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let (trained, _) = train(&train_config(&["run.epochs=4", keep]), dir.path(), NEVER);
+        let lines = metrics(dir.path());
+        let epochs = lines.iter().filter(|l| l["kind"] == "epoch");
+        (trained.valid_accuracy, epochs.map(|l| l["valid_accuracy"].as_f64().unwrap()).collect::<Vec<_>>())
+    };
+    let (best, all) = accuracies("keep=best");
+    assert_eq!(Some(best), all.iter().copied().reduce(f64::max));
+    let (last, all) = accuracies("keep=last");
+    assert_eq!(Some(&last), all.last());
+}
+
+#[test]
+fn a_time_limit_ends_a_training_with_a_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&["run.epochs=1000000", "run.time=2s"]);
+    let (trained, _) = train(&config, dir.path(), NEVER);
+    assert!((1..1_000_000).contains(&trained.epochs), "{}", trained.epochs);
+    assert!(trained.seconds < 20.0 && trained.model.exists());
+    let lines = metrics(dir.path());
+    let last = lines.iter().rfind(|l| l["kind"] == "epoch").unwrap()["lr"].as_f64().unwrap();
+    assert!(trained.epochs < 4 || last < 0.03, "the learning rate ends at {last}, not annealed");
+}
+
+#[test]
+fn damaged_foreign_and_newer_model_files_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (trained, _) = train(&train_config(&["run.epochs=1"]), dir.path(), NEVER);
+    let whole = std::fs::read(&trained.model).unwrap();
+    let path = dir.path().join("x.safetensors");
+    let refused = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        let error = Model::load(&path).unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{error}");
+        let message = error.to_string();
+        assert!(message.contains("x.safetensors"), "{message}");
+        message
+    };
+    assert!(refused(&whole[..whole.len() / 2]).contains("truncated"));
+    assert!(refused(b"\x89PNG\r\n").contains("another kind"));
+    let checkpoint =
+        std::fs::read_dir(dir.path().join("checkpoints")).unwrap().next().unwrap().unwrap().path();
+    assert!(refused(&std::fs::read(checkpoint).unwrap()).contains("not a model of this program"));
+    let replaced = |from: &str, to: &str| {
+        let at = whole.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
+        [&whole[..at], to.as_bytes(), &whole[at + from.len()..]].concat()
+    };
+    assert!(refused(&replaced(r#""enas_model":"1""#, r#""enas_model":"9""#)).contains("use a newer version"));
+    assert!(refused(&replaced(r#""classes""#, r#""klasses""#)).contains("damaged"));
+    assert!(refused(&replaced(r#"\"filters\":4"#, r#"\"filters\":6"#)).contains("do not fit"));
+    let missing = Model::load(&dir.path().join("y.safetensors")).unwrap_err().to_string();
+    assert!(missing.contains("y.safetensors") && missing.contains("cannot read"), "{missing}");
+}
+
+#[test]
+fn a_training_run_cannot_be_resumed_as_a_search_or_with_another_arc() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&[]);
+    let data = common::digits(&config.data, config.run.seed());
+    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let error = run.config::<enas_search::SearchConfig>().unwrap_err();
+    assert!(error.to_string().contains("the run of a train, not of a search"), "{error}");
+    let other = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 4".parse().unwrap();
+    let error = enas_search::train(&config, &other, &data, &mut run, &mut ()).unwrap_err();
+    assert!(error.to_string().contains("another arc"), "{error}");
+    let error = run.best_arc().unwrap_err().to_string();
+    assert!(error.contains("finish it with --resume"), "{error}");
+}
