@@ -1,6 +1,6 @@
 //! What the controller costs at the published size: one draw, ten draws together, one update from ten arcs.
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use enas_controller::{Config, Controller, Episode};
 use enas_rng::{Seed, Stream};
 
@@ -8,16 +8,15 @@ fn streams(n: u64) -> Vec<Stream> {
     (0..n).map(|i| Seed::new(1).stream("arc", &[i])).collect()
 }
 
-fn controller(c: &mut Criterion) {
+fn main() {
+    let mut bench = Criterion::default().configure_from_args();
     let mut controller = Controller::new(&Config::reference(), 5, Seed::new(0)).expect("the preset is valid");
     let bounds = controller.config().bounds(0.0);
     let (mut one, mut ten) = (streams(1), streams(10));
-    c.bench_function("sample", |b| b.iter(|| controller.sample(bounds, &mut one[0])));
-    c.bench_function("sample 10 together", |b| b.iter(|| controller.sample_many(bounds, &mut ten)));
+    bench.bench_function("sample", |b| b.iter(|| controller.sample(bounds, &mut one[0])));
+    bench.bench_function("sample 10 together", |b| b.iter(|| controller.sample_many(bounds, &mut ten)));
     let samples = controller.sample_many(bounds, &mut ten);
     let episodes: Vec<_> = samples.into_iter().map(|s| Episode { arc: s.arc, accuracy: 0.5 }).collect();
-    c.bench_function("update from 10", |b| b.iter(|| controller.reinforce(bounds, &episodes)));
+    bench.bench_function("update from 10", |b| b.iter(|| controller.reinforce(bounds, &episodes)));
+    bench.final_summary();
 }
-
-criterion_group!(benches, controller);
-criterion_main!(benches);

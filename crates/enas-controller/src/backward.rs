@@ -96,10 +96,6 @@ impl Backward {
         }
     }
 
-    fn top(&mut self) -> &mut [f32] {
-        self.dh.last_mut().expect("a controller has at least one layer")
-    }
-
     /// A state's output gets back what its key and its uses as an input received; all of them are later steps.
     fn state(&mut self, shape: Shape, cell: usize, state: usize) {
         if !shape.is_readable(state) {
@@ -107,7 +103,7 @@ impl Backward {
         }
         let Shape { hidden: h, batch: n, .. } = shape;
         let slot = shape.state(cell, state);
-        let dh = self.dh.last_mut().expect("a controller has at least one layer");
+        let dh = &mut self.dh[shape.layers - 1];
         multiply_add(Left::plain(&self.keys[slot * n * h..], h), (n, h, h), &self.key, h, dh);
         if state >= 2 {
             let uses = Left::plain(&self.projected[slot * n * 4 * h..], 4 * h);
@@ -143,7 +139,7 @@ impl Backward {
                 }
             }
         }
-        let dh = self.dh.last_mut().expect("a controller has at least one layer");
+        let dh = &mut self.dh[shape.layers - 1];
         multiply_add(Left::plain(&self.queries[rows..], h), (n, h, h), &self.query, h, dh);
     }
 
@@ -160,12 +156,12 @@ impl Backward {
         let h = tape.shape.hidden;
         let outputs = &tape.layers[tape.shape.layers - 1].h[tape.outputs(at)];
         for (e, (&coefficient, output)) in coefficients.iter().zip(outputs.chunks_exact(h)).enumerate() {
-            for op in 0..N_OPS {
+            for (op, d_bias) in d_bias.iter_mut().enumerate() {
                 let (d_logit, d_score) = d_logit_and_score(tape, decision, e, op, coefficient);
-                d_bias[op] += if heads.free_bias { d_logit } else { d_score };
+                *d_bias += if heads.free_bias { d_logit } else { d_score };
                 let row = op * h..(op + 1) * h;
                 add_scaled(&mut self.op_weight[row.clone()], d_score, output);
-                add_scaled(&mut self.top()[e * h..][..h], d_score, &tape.op_weight[row]);
+                add_scaled(&mut self.dh[tape.shape.layers - 1][e * h..][..h], d_score, &tape.op_weight[row]);
             }
         }
     }

@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn every_senseless_value_is_refused_by_name() {
-        let spoil: [(&str, fn(&mut Config)); 14] = [
+        type Spoil = fn(&mut Config);
+        let spoil: [(&str, Spoil); 14] = [
             ("hidden_size", |c| c.hidden_size = 0),
             ("lstm_layers", |c| c.lstm_layers = 0),
             ("lr", |c| c.lr = f64::NAN),

@@ -3,12 +3,21 @@
 //! There is no bias and no forget bias, as in the reference. The products with the weights are the caller's.
 
 use crate::math::{sigmoid, tanh};
+use crate::matrix::vectorized;
 
 /// Turns pre-activations into gates and moves the cell on.
 ///
 /// `c = i·g + f·c_prev`, `h = o·tanh(c)`. Shapes: gates `[4h]` in the order i, f, o, g, replaced by their activations;
 /// all others `[h]`.
 pub(crate) fn forward(gates: &mut [f32], c_prev: &[f32], c: &mut [f32], tanh_c: &mut [f32], h: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || forward_here(gates, c_prev, c, tanh_c, h),
+    );
+}
+
+#[inline(always)]
+fn forward_here(gates: &mut [f32], c_prev: &[f32], c: &mut [f32], tanh_c: &mut [f32], h: &mut [f32]) {
     let hidden = c.len();
     let (sigmoids, g) = gates.split_at_mut(3 * hidden);
     sigmoids.iter_mut().for_each(|z| *z = sigmoid(*z));

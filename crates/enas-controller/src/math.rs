@@ -4,6 +4,8 @@
 //! Here is only what the controller needs: errors are within a few units in the last place, NaN stays NaN, and the
 //! result is the same on every platform because no library takes part.
 
+use crate::matrix::vectorized;
+
 /// 1.5 · 2²³: adding it rounds to an integer and leaves that integer in the low mantissa bits.
 const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts; the first has enough trailing zeros for an exact product with any exponent.
@@ -37,6 +39,14 @@ pub(crate) fn tanh(x: f32) -> f32 {
     // exp(2x) - 1 without the cancellation near zero.
     let grown = power * series + (power - 1.0);
     grown / (grown + 2.0)
+}
+
+/// Writes `tanh(a + b)` element by element.
+pub(crate) fn tanh_of_sum(a: &[f32], b: &[f32], out: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || out.iter_mut().zip(a).zip(b).for_each(|((out, &a), &b)| *out = tanh(a + b)),
+    );
 }
 
 /// The logistic function `1 / (1 + e^-x)`.

@@ -248,9 +248,7 @@ impl Tape {
             let keys = &self.keys[shape.state(cell, state) * n * h..][..n * h];
             let pair = shape.pair(cell, node, side) + state;
             let attention = &mut self.attention[pair * n * h..][..n * h];
-            for ((a, &key), &query) in attention.iter_mut().zip(keys).zip(&self.query) {
-                *a = math::tanh(key + query);
-            }
+            math::tanh_of_sum(keys, &self.query, attention);
             for (e, a) in attention.chunks_exact(h).enumerate() {
                 let row = (shape.decision(cell, node, side) * n + e) * shape.width();
                 self.decisions.scores[row + state] = dot(a, weights.score());
