@@ -23,6 +23,7 @@ use output::Output;
 use progress::Console;
 
 fn main() -> ExitCode {
+    enas_kernels::tune_allocator();
     match run(Cli::parse()) {
         Ok(code) => code.into(),
         Err(error) if failure::is_broken_pipe(&error) => failure::SUCCESS.into(),

@@ -71,20 +71,20 @@ fn show(context: &Context, args: &ArcShow) -> Result<()> {
         let child_config = enas_child::Config { nodes: arc.n_nodes(), ..config.child.clone() };
         let child =
             Child::fixed(&child_config, &arc, input, args.classes, Seed::new(config.run.seed)).or_usage()?;
-        let shown = Shown::new(arc, &child);
+        let shown = Shown::new(arc, &child)?;
         context.out.print(&shown, |out| shown.write(out, input, args.classes))?;
     }
     Ok(())
 }
 
 impl Shown {
-    fn new(arc: Arc, child: &Child) -> Self {
+    fn new(arc: Arc, child: &Child) -> Result<Self> {
         let half = 4 * arc.n_nodes();
         let mut normal = arc.to_ints();
         let reduction = normal.split_off(half);
         let loose = Loose { normal: arc.normal().loose_ends(), reduction: arc.reduction().loose_ends() };
-        let (params, aux_params, macs) = (child.n_params(), child.n_aux_params(), child.macs(&arc));
-        Self { arc, normal, reduction, loose, params, aux_params, macs }
+        let (params, aux_params, macs) = (child.n_params(), child.n_aux_params(), child.macs(&arc)?);
+        Ok(Self { arc, normal, reduction, loose, params, aux_params, macs })
     }
 
     fn write(&self, out: &mut dyn Write, input: InputShape, classes: usize) -> io::Result<()> {

@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
         Split::Valid => Part::Valid,
         Split::Test => Part::Test,
     };
-    let (split, skipped) = model.load_split(path, Some(part))?;
+    let (split, skipped) = model.load_split(path, part)?;
     if !skipped.is_empty() {
         context.console.note(&format!("{} files could not be used and are not counted", skipped.len()));
     }

@@ -1,0 +1,70 @@
+//! Ctrl-C on a running search.
+#![cfg(unix)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{TINY, TINY_SEARCH, json, temp, text};
+
+/// Longer than any machine needs to come so far.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn the_first_signal_saves_and_the_run_goes_on_later() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = temp();
+        let folder = folder.path();
+        let search = start_search(folder, "4");
+        wait_for_a_step(folder);
+        send(signal, &search);
+        let output = search.wait_with_output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{stderr}");
+        assert_eq!(text(&output.stdout), "");
+        assert!(stderr.contains("go on with: enas search --resume runs/digits-search-1"), "{stderr}");
+        assert!(!folder.join("runs/digits-search-1/best.arc.json").exists());
+
+        let found = json(folder, &["search", "--resume", "runs/digits-search-1"]);
+        assert_eq!((&found["run"], &found["epochs"]), (&"runs/digits-search-1".into(), &4.into()));
+    }
+}
+
+#[test]
+fn an_unfinished_search_cannot_be_trained_from() {
+    let folder = temp();
+    let folder = folder.path();
+    let search = start_search(folder, "1000");
+    wait_for_a_step(folder);
+    send("-INT", &search);
+    search.wait_with_output().unwrap();
+    let args = ["train", "--run", "runs/digits-search-1"];
+    crate::support::refused(folder, &args, 2, "finish it with --resume");
+}
+
+fn start_search(folder: &Path, epochs: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_enas"))
+        .current_dir(folder)
+        .args(["search", "--epochs", epochs, "--set", "run.log_every=1"])
+        .args(TINY)
+        .args(TINY_SEARCH)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn wait_for_a_step(folder: &Path) {
+    let metrics = folder.join("runs/digits-search-1/metrics.jsonl");
+    let start = Instant::now();
+    while !fs::read_to_string(&metrics).is_ok_and(|lines| lines.contains("\"step\"")) {
+        assert!(start.elapsed() < PATIENCE, "no step in {}", metrics.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn send(signal: &str, to: &Child) {
+    let status = Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}

@@ -1,0 +1,11 @@
+//! The program from outside: real processes, real files, exit codes and what is printed.
+#![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
+
+mod arcs;
+mod bench;
+mod config;
+mod flags;
+mod interrupt;
+mod model;
+mod runs;
+mod support;

@@ -1,0 +1,127 @@
+//! `enas search`, `enas train` and what they leave behind.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{TINY, TINY_ARC, TINY_SEARCH, json, keys, refused, run, stdout, temp, text};
+
+/// The shortest search that does everything.
+fn tiny_search(more: &[&'static str]) -> Vec<&'static str> {
+    [&["search", "--epochs", "1"], &TINY[..], &TINY_SEARCH, more].concat()
+}
+
+#[test]
+fn a_search_is_followed_by_training_what_it_found() {
+    let folder = temp();
+    let folder = folder.path();
+    let found = json(folder, &tiny_search(&[]));
+    for key in
+        ["run", "arc", "valid_accuracy", "random_valid_accuracy", "epochs", "seconds", "params", "macs"]
+    {
+        assert!(!found[key].is_null(), "{key} is missing: {found}");
+    }
+    assert_eq!(found["run"], "runs/digits-search-1");
+    let candidates = found["candidates"].as_array().unwrap();
+    assert!(candidates.len() > 1);
+    assert_eq!(
+        (&candidates[0]["arc"], &candidates[0]["valid_accuracy"]),
+        (&found["arc"], &found["valid_accuracy"])
+    );
+
+    let best: Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("runs/digits-search-1/best.arc.json")).unwrap())
+            .unwrap();
+    assert_eq!(best["arc"], found["arc"]);
+
+    let args = [&["train", "--run", "runs/digits-search-1", "--epochs", "1"], &TINY[..]].concat();
+    let trained = json(folder, &args);
+    assert_eq!(
+        keys(&trained),
+        [
+            "arc",
+            "epochs",
+            "macs",
+            "model",
+            "params",
+            "run",
+            "seconds",
+            "test_accuracy",
+            "train_loss",
+            "valid_accuracy"
+        ]
+    );
+    assert_eq!(trained["arc"], found["arc"]);
+    assert_eq!(trained["run"], "runs/digits-train-1");
+    assert!(folder.join(trained["model"].as_str().unwrap()).is_file());
+}
+
+#[test]
+fn people_are_told_what_was_found_and_what_to_type_next() {
+    let folder = temp();
+    let folder = folder.path();
+    let output = run(folder, &tiny_search(&["--out", "my run"]));
+    let human = text(&output.stdout);
+    assert!(human.contains("normal:\n  2 = "), "{human}");
+    assert!(human.contains("of 3 random architectures"), "{human}");
+    assert!(human.ends_with("next: enas train --run 'my run'\n"), "{human}");
+    assert!(text(&output.stderr).contains("epoch 1/1  loss "), "{}", text(&output.stderr));
+
+    let human = stdout(folder, &[&["train", "--arc", TINY_ARC, "--epochs", "1"], &TINY[..]].concat());
+    assert!(human.contains("test        "), "{human}");
+    assert!(human.contains("next: enas eval --model runs/digits-train-1/model.safetensors\n"), "{human}");
+}
+
+#[test]
+fn quiet_prints_the_result_alone() {
+    let folder = temp();
+    let output = run(folder.path(), &tiny_search(&["--quiet"]));
+    assert_eq!(text(&output.stderr), "");
+    assert!(text(&output.stdout).contains("next: enas train --run "));
+}
+
+#[test]
+fn runs_are_numbered_and_never_overwritten() {
+    let folder = temp();
+    let folder = folder.path();
+    let args = [&["train", "--arc", TINY_ARC, "--epochs", "1"], &TINY[..]].concat();
+    assert_eq!(json(folder, &args)["run"], "runs/digits-train-1");
+    assert_eq!(json(folder, &args)["run"], "runs/digits-train-2");
+    let again = [&args[..], &["--out", "runs/digits-train-1"]].concat();
+    refused(folder, &again, 2, "runs/digits-train-1: this run exists already");
+    refused(folder, &["search", "--resume", "runs/digits-train-1"], 2, "not of a search");
+    refused(folder, &["train", "--run", "runs/digits-train-1"], 2, "not of a search");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_result_with_one_thread_and_with_two() {
+    let folder = temp();
+    let result = |threads: &'static str| {
+        let mut found = json(folder.path(), &tiny_search(&["--seed", "3", "--threads", threads]));
+        let changing = found.as_object_mut().unwrap();
+        changing.remove("seconds");
+        changing.remove("run");
+        found
+    };
+    assert_eq!(result("1"), result("2"));
+}
+
+#[test]
+fn own_pictures_train_with_the_splits_of_their_search() {
+    let folder = temp();
+    let folder = folder.path();
+    crate::support::write_digits(&folder.join("photos"), 150);
+    let small = ["--set", "data.image_size=8", "--set", "data.channels=1", "--set", "child.aux_head=off"];
+    let tiny: Vec<&str> = TINY.iter().copied().chain(["--set", "run.batch_size=32"]).collect();
+    let search = [&["search", "--data", "photos", "--epochs", "1"], &tiny[..], &TINY_SEARCH, &small].concat();
+    let found = json(folder, &search);
+    assert_eq!(found["run"], "runs/photos-search-1");
+    let trained =
+        json(folder, &[&["train", "--run", "runs/photos-search-1", "--epochs", "1"], &tiny[..]].concat());
+    let split =
+        |run: &Value| fs::read_to_string(folder.join(run.as_str().unwrap()).join("split.json")).unwrap();
+    assert_eq!(split(&found["run"]), split(&trained["run"]));
+    let model = trained["model"].as_str().unwrap();
+    let measured = json(folder, &["eval", "--model", model, "--data", "photos"]);
+    assert_eq!(measured["accuracy"], trained["test_accuracy"]);
+}
