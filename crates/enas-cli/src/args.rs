@@ -22,7 +22,7 @@ Examples:
   enas predict --model runs/digits-train-1/model.safetensors photo.png
 
 Results go to stdout, progress and messages to stderr.
-Exit codes: 0 done, 1 the work failed, 2 bad usage or configuration, 130 interrupted (state saved).";
+Exit codes: 0 done, 1 the work failed, 2 bad usage or configuration, 130 or 143 interrupted (state saved).";
 
 /// Flags about what is shown, for every command.
 #[derive(Clone, Copy, Debug, Args)]

@@ -13,8 +13,10 @@ pub(crate) const SUCCESS: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// The request itself is wrong: a flag, a configuration, an arc.
 pub(crate) const USAGE: u8 = 2;
-/// Stopped by a signal; the state is saved.
+/// Stopped by Ctrl-C; the state is saved.
 pub(crate) const INTERRUPTED: u8 = 130;
+/// Stopped by SIGTERM; the state is saved.
+pub(crate) const TERMINATED: u8 = 143;
 
 /// An error in what the user asked for.
 #[derive(Debug)]

@@ -2,41 +2,51 @@
 //!
 //! Only commands that can save install this. The others keep the system's own behaviour.
 
-use std::io::{self, Write};
-use std::process;
 use std::sync::Arc as SyncArc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
-use crate::failure;
+use crate::failure::{INTERRUPTED, TERMINATED};
 
 /// Whether the user asked to stop.
 #[derive(Clone, Debug)]
-pub(crate) struct Interrupt(SyncArc<AtomicBool>);
+pub(crate) struct Interrupt {
+    asked: SyncArc<AtomicBool>,
+    code: SyncArc<AtomicUsize>,
+}
 
 impl Interrupt {
-    /// Starts to listen for SIGINT, SIGTERM and SIGHUP (on Windows: Ctrl-C and closing the console).
+    /// Starts to listen for Ctrl-C and SIGTERM. SIGHUP is left alone, so that `nohup` works.
     ///
     /// # Errors
-    /// If the system refuses the handler.
+    /// If the system refuses the handlers.
     pub(crate) fn listen() -> anyhow::Result<Self> {
-        let asked = SyncArc::new(AtomicBool::new(false));
-        let flag = SyncArc::clone(&asked);
-        ctrlc::set_handler(move || on_signal(&flag)).context("cannot listen for Ctrl-C")?;
-        Ok(Self(asked))
+        let interrupt = Self {
+            asked: SyncArc::new(AtomicBool::new(false)),
+            code: SyncArc::new(AtomicUsize::new(usize::from(INTERRUPTED))),
+        };
+        for (signal, code) in [(SIGINT, INTERRUPTED), (SIGTERM, TERMINATED)] {
+            // Handlers run in this order, so the first signal finds that nobody asked before.
+            flag::register_conditional_shutdown(signal, i32::from(code), SyncArc::clone(&interrupt.asked))
+                .and_then(|_| flag::register(signal, SyncArc::clone(&interrupt.asked)))
+                .and_then(|_| {
+                    flag::register_usize(signal, SyncArc::clone(&interrupt.code), usize::from(code))
+                })
+                .context("cannot listen for Ctrl-C")?;
+        }
+        Ok(interrupt)
     }
 
     /// Whether a signal has come.
     pub(crate) fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.asked.load(Ordering::SeqCst)
     }
-}
 
-fn on_signal(asked: &AtomicBool) {
-    if asked.swap(true, Ordering::SeqCst) {
-        process::exit(i32::from(failure::INTERRUPTED));
+    /// The exit code that tells which signal it was.
+    pub(crate) fn code(&self) -> u8 {
+        u8::try_from(self.code.load(Ordering::SeqCst)).unwrap_or(INTERRUPTED)
     }
-    // A closed stderr must not keep the work from being saved.
-    let _ = writeln!(io::stderr(), "\nstopping: finishing this step and saving (again to end at once)");
 }

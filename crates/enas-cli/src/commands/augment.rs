@@ -25,6 +25,9 @@ pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
     let sheet = contact_sheet(&data, args.images, args.copies);
     sheet.image.save(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
     let document = Written { path: &args.out, images: sheet.images };
+    if sheet.images == args.images {
+        context.console.note("these settings do not vary pictures: see data.augment.mode");
+    }
     context.out.print(&document, |out| writeln!(out, "{}: {} pictures", args.out.display(), sheet.images))?;
     Ok(SUCCESS)
 }

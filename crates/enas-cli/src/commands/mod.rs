@@ -16,7 +16,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use enas_search::{Error, Kind};
 
-use crate::failure::INTERRUPTED;
+use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::progress::Console;
 
@@ -39,11 +39,11 @@ fn use_threads(threads: Option<usize>) -> anyhow::Result<()> {
 }
 
 /// The exit code of an interrupted run, after saying how to go on; other errors stay errors.
-fn interrupted(error: Error, kind: Kind) -> anyhow::Result<u8> {
+fn interrupted(error: Error, kind: Kind, interrupt: &Interrupt) -> anyhow::Result<u8> {
     let Error::Interrupted { run } = &error else { return Err(error.into()) };
     // Said even with --quiet: without it the user would not know that anything was kept.
     let _ = writeln!(io::stderr(), "{error}\ngo on with: enas {kind} --resume {}", shell_word(run));
-    Ok(INTERRUPTED)
+    Ok(interrupt.code())
 }
 
 /// A path as it can be typed into a shell.

@@ -35,7 +35,7 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
         Ok(found) => print(context, &found, args.settings.preset.as_deref()),
         Err(error) => {
             drop(watcher);
-            interrupted(error, Kind::Search)
+            interrupted(error, Kind::Search, &interrupt)
         }
     }
 }

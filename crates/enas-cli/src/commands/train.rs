@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
         Ok(trained) => print(context, &trained),
         Err(error) => {
             drop(watcher);
-            interrupted(error, Kind::Train)
+            interrupted(error, Kind::Train, &interrupt)
         }
     }
 }

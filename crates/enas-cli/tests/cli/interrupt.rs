@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_first_signal_saves_and_the_run_goes_on_later() {
-    for signal in ["-INT", "-TERM"] {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let folder = temp();
         let folder = folder.path();
         let search = start_search(folder, "4");
@@ -21,7 +21,7 @@ fn the_first_signal_saves_and_the_run_goes_on_later() {
         send(signal, &search);
         let output = search.wait_with_output().unwrap();
         let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(130), "{stderr}");
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
         assert_eq!(text(&output.stdout), "");
         assert!(stderr.contains("go on with: enas search --resume runs/digits-search-1"), "{stderr}");
         assert!(!folder.join("runs/digits-search-1/best.arc.json").exists());
