@@ -1,5 +1,6 @@
 //! How good a network is on a split: accuracy, what is confused with what, and each class on its own.
 
+use enas_child::Child;
 use serde::{Deserialize, Serialize};
 
 /// The predictions of a network on a whole split, as counts.
@@ -36,8 +37,8 @@ impl Evaluation {
     ///
     /// Shapes: `logits` is `[n, classes]`, `labels` is `[n]`.
     pub(crate) fn count(&mut self, logits: &[f32], labels: &[u32]) {
-        for (row, &label) in logits.chunks_exact(self.classes.len()).zip(labels) {
-            self.confusion[label as usize][argmax(row)] += 1;
+        for (predicted, &label) in Child::classes(logits, self.classes.len()).into_iter().zip(labels) {
+            self.confusion[label as usize][predicted] += 1;
         }
     }
 
@@ -76,21 +77,12 @@ impl Evaluation {
     }
 }
 
-/// The first of the largest values. A row without any number (all NaN) counts as class 0.
-pub(crate) fn argmax(row: &[f32]) -> usize {
-    let mut best = 0;
-    for (k, &x) in row.iter().enumerate() {
-        if x > row[best] || row[best].is_nan() {
-            best = k;
-        }
-    }
-    best
-}
-
-/// Pictures of a batch whose largest logit is at their label.
+/// Pictures of a batch whose likeliest class is their label.
+///
+/// Shapes: `logits` is `[n, classes]`, `labels` is `[n]`.
 pub(crate) fn count_correct(logits: &[f32], labels: &[u32], n_classes: usize) -> u64 {
-    let rows = logits.chunks_exact(n_classes).zip(labels);
-    rows.filter(|(row, label)| argmax(row) == **label as usize).count() as u64
+    let predicted = Child::classes(logits, n_classes);
+    predicted.iter().zip(labels).filter(|(class, label)| **class == **label as usize).count() as u64
 }
 
 /// A batch size of at most `most` that cuts `n` pictures into batches as equal as can be: batch statistics of a
@@ -139,10 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_largest_wins_and_nan_never_does() {
-        assert_eq!(argmax(&[1.0, 3.0, 3.0]), 1);
-        assert_eq!(argmax(&[f32::NAN, -1.0, f32::NAN]), 1);
-        assert_eq!(argmax(&[f32::NAN, f32::NAN]), 0);
+    fn correct_pictures_have_their_label_on_top() {
+        assert_eq!(count_correct(&[0.1, 0.9, 0.8, 0.2, 0.5, 0.4], &[1, 1, 0], 2), 2);
     }
 
     #[test]

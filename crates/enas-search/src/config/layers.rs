@@ -277,9 +277,12 @@ fn blame<C: Settings>(
     assignments: &[Assignment],
     message: &str,
 ) -> ConfigError {
+    // What belongs to a table of another kind reads only together with the rest of that table.
+    let kinds: Vec<&str> = assignments.iter().filter_map(|a| a.key.strip_suffix(".kind")).collect();
+    let retyped = |a: &Assignment| kinds.iter().any(|table| a.key.starts_with(&format!("{table}.")));
     for assignment in assignments {
         let mut alone = base.clone();
-        if assignment.apply(&mut alone).is_err() || assignment.key.ends_with("kind") {
+        if assignment.apply(&mut alone).is_err() || retyped(assignment) {
             continue;
         }
         if let Err(e) = alone.try_into::<C>() {

@@ -1,8 +1,6 @@
 //! Whole trainings, tiny ones, on real pictures, and the model files that come of them.
 
-mod common;
-
-use common::{arc, metrics, newest_weights, train, train_config};
+use crate::common::{arc, metrics, newest_weights, train, train_config};
 use enas_data::Part;
 use enas_search::{Error, Model, Run, TrainConfig, read_arc};
 
@@ -41,7 +39,7 @@ fn probabilities_are_a_distribution_in_the_order_of_the_logits() {
     let config = train_config(&["run.epochs=1"]);
     let (trained, _) = train(&config, dir.path(), NEVER);
     let model = Model::load(&trained.model).unwrap();
-    let picture = common::digits(&config.data, config.run.seed()).test.normalized(0);
+    let picture = crate::common::digits(&config.data, config.run.seed()).test.normalized(0);
     let (logits, probabilities) = (model.logits(&picture).unwrap(), model.probabilities(&picture).unwrap());
     assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
     let order = |row: &[f32]| {
@@ -138,7 +136,7 @@ fn damaged_foreign_and_newer_model_files_are_refused_by_name() {
 fn a_training_run_cannot_be_resumed_as_a_search_or_with_another_arc() {
     let dir = tempfile::tempdir().unwrap();
     let config = train_config(&[]);
-    let data = common::digits(&config.data, config.run.seed());
+    let data = crate::common::digits(&config.data, config.run.seed());
     let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
     let error = run.config::<enas_search::SearchConfig>().unwrap_err();
     assert!(error.to_string().contains("the run of a train, not of a search"), "{error}");

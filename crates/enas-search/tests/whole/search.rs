@@ -1,8 +1,6 @@
 //! Whole searches, tiny ones, on real pictures.
 
-mod common;
-
-use common::{metrics, newest_weights, search, search_config};
+use crate::common::{metrics, newest_weights, search, search_config};
 use enas_search::{Error, Origin, Run, SearchConfig, read_arc};
 
 const NEVER: u64 = u64::MAX;
@@ -10,15 +8,15 @@ const NEVER: u64 = u64::MAX;
 #[test]
 fn a_search_ends_with_a_ranked_arc_and_a_complete_run_directory() {
     let dir = tempfile::tempdir().unwrap();
-    let config = search_config(&[]);
+    let config = search_config(&["run.epochs=8"]);
     let (found, _) = search(&config, dir.path(), NEVER);
 
-    assert_eq!((found.epochs, found.selection.candidates.len(), found.selection.random.len()), (2, 6, 5));
+    assert_eq!((found.epochs, found.selection.candidates.len(), found.selection.random.len()), (8, 6, 5));
     assert!(found.selection.candidates.is_sorted_by(|a, b| a.valid_accuracy >= b.valid_accuracy));
     assert!(found.selection.candidates.iter().any(|c| c.origin == Origin::Greedy));
     assert_eq!(found.arc, found.selection.candidates[0].arc);
-    // Two epochs are few, but chance is 0.1.
-    assert!(found.valid_accuracy > 0.2, "{}", found.valid_accuracy);
+    // Eight epochs are few, but chance is 0.1.
+    assert!(found.valid_accuracy > 0.25, "{}", found.valid_accuracy);
     assert!(found.random_valid_accuracy.is_some() && found.params > 0 && found.macs > 0);
 
     assert_eq!(read_arc(&dir.path().join("best.arc.json")).unwrap(), found.arc);
@@ -27,7 +25,7 @@ fn a_search_ends_with_a_ranked_arc_and_a_complete_run_directory() {
     assert_eq!(run.best_arc().unwrap(), found.arc);
     let lines = metrics(dir.path());
     let count = |kind: &str| lines.iter().filter(|l| l["kind"] == kind).count();
-    assert_eq!(["step", "controller", "epoch", "candidate", "result"].map(count), [22, 4, 2, 11, 1]);
+    assert_eq!(["step", "controller", "epoch", "candidate", "result"].map(count), [88, 16, 8, 11, 1]);
     let policy = &lines.iter().find(|l| l["kind"] == "epoch").unwrap()["policy"];
     let shares = policy["op_frequencies"][0].as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
     assert!((shares.sum::<f64>() - 1.0).abs() < 1e-9);
@@ -86,7 +84,7 @@ fn a_time_limit_ends_a_search_with_an_arc() {
 fn a_run_directory_is_never_written_over() {
     let dir = tempfile::tempdir().unwrap();
     let config = search_config(&[]);
-    let data = common::digits(&config.data, config.run.seed());
+    let data = crate::common::digits(&config.data, config.run.seed());
     Run::for_search(Some(dir.path()), &config, &data).unwrap();
     let error = Run::for_search(Some(dir.path()), &config, &data).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("--resume"), "{error}");
@@ -103,7 +101,7 @@ fn a_run_directory_is_never_written_over() {
 fn other_pictures_than_at_the_start_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let config = search_config(&[]);
-    let mut data = common::digits(&config.data, config.run.seed());
+    let mut data = crate::common::digits(&config.data, config.run.seed());
     let mut run = Run::for_search(Some(dir.path()), &config, &data).unwrap();
     data.fingerprint.files += 1;
     let error = enas_search::search(&config, &data, &mut run, &mut ()).unwrap_err();
@@ -114,7 +112,7 @@ fn other_pictures_than_at_the_start_are_refused() {
 fn an_absurd_learning_rate_is_reported_as_divergence() {
     let dir = tempfile::tempdir().unwrap();
     let config = search_config(&["schedule.lr_max=1e30", "child.clip_norm=0.0"]);
-    let data = common::digits(&config.data, config.run.seed());
+    let data = crate::common::digits(&config.data, config.run.seed());
     let mut run = Run::for_search(Some(dir.path()), &config, &data).unwrap();
     let error = enas_search::search(&config, &data, &mut run, &mut ()).unwrap_err();
     assert!(matches!(error, Error::Diverged { epoch: 1, .. }), "{error}");

@@ -11,7 +11,7 @@ use enas_search::{
 use serde_json::Value;
 
 /// A search of two epochs of 11 steps.
-pub fn search_config(assignments: &[&str]) -> SearchConfig {
+pub(crate) fn search_config(assignments: &[&str]) -> SearchConfig {
     let tiny = [
         "run.epochs=2",
         "run.batch_size=128",
@@ -29,7 +29,7 @@ pub fn search_config(assignments: &[&str]) -> SearchConfig {
 }
 
 /// A training of two epochs of 11 steps, with all sources of noise on.
-pub fn train_config(assignments: &[&str]) -> TrainConfig {
+pub(crate) fn train_config(assignments: &[&str]) -> TrainConfig {
     let tiny = [
         "run.epochs=2",
         "run.batch_size=128",
@@ -48,22 +48,22 @@ fn with<'a>(assignments: impl Iterator<Item = &'a &'a str>) -> Layers {
 }
 
 /// An arc of two nodes that uses every operation.
-pub fn arc() -> Arc {
+pub(crate) fn arc() -> Arc {
     "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap()
 }
 
-pub fn digits(config: &enas_data::Config, seed: enas_rng::Seed) -> Dataset {
+pub(crate) fn digits(config: &enas_data::Config, seed: enas_rng::Seed) -> Dataset {
     enas_data::load(config, seed).unwrap()
 }
 
 /// Interrupts whenever it has been asked `patience` times.
-pub struct Impatient {
-    pub patience: u64,
+struct Impatient {
+    patience: u64,
     asked: Cell<u64>,
 }
 
 impl Impatient {
-    pub fn new(patience: u64) -> Self {
+    fn new(patience: u64) -> Self {
         Self { patience, asked: Cell::new(0) }
     }
 }
@@ -78,7 +78,7 @@ impl Observer for Impatient {
 }
 
 /// A search that is interrupted after every `patience` steps and resumed until it is done; also how often it was.
-pub fn search(config: &SearchConfig, dir: &Path, patience: u64) -> (SearchOutcome, u64) {
+pub(crate) fn search(config: &SearchConfig, dir: &Path, patience: u64) -> (SearchOutcome, u64) {
     let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_search(Some(dir), config, &data).unwrap();
     let mut interruptions = 0;
@@ -95,7 +95,7 @@ pub fn search(config: &SearchConfig, dir: &Path, patience: u64) -> (SearchOutcom
 }
 
 /// As [`search`], for a training.
-pub fn train(config: &TrainConfig, dir: &Path, patience: u64) -> (TrainOutcome, u64) {
+pub(crate) fn train(config: &TrainConfig, dir: &Path, patience: u64) -> (TrainOutcome, u64) {
     let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_training(Some(dir), config, &arc(), &data).unwrap();
     let mut interruptions = 0;
@@ -112,7 +112,7 @@ pub fn train(config: &TrainConfig, dir: &Path, patience: u64) -> (TrainOutcome, 
 }
 
 /// The lines of `metrics.jsonl`, without what the clock says.
-pub fn metrics(dir: &Path) -> Vec<Value> {
+pub(crate) fn metrics(dir: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
     let line = |line: &str| {
         let mut value: Value = serde_json::from_str(line).unwrap();
@@ -125,7 +125,7 @@ pub fn metrics(dir: &Path) -> Vec<Value> {
 }
 
 /// Names and bytes of all tensors in the newest checkpoint.
-pub fn newest_weights(dir: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn newest_weights(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(dir.join("checkpoints")).unwrap();
     let newest = entries.map(|e| e.unwrap().path()).max().unwrap();
     let bytes = std::fs::read(newest).unwrap();
