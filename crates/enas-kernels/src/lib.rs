@@ -20,8 +20,10 @@
 
 mod allocator;
 mod buffer;
+pub mod custom_ops;
 mod depthwise;
 mod elementwise;
+mod filter;
 mod gemm;
 mod geometry;
 mod map;

@@ -208,8 +208,7 @@ impl Unit<'_> {
                 let map = gradient.get_or_insert_with(|| {
                     if in_place { Map::uninit(n, c, h, w) } else { Map::zeros(n, c, h, w) }
                 });
-                let block_len = map.block_len();
-                Target { lanes: map.lanes_mut().as_mut_ptr(), block_len, accumulate }
+                Target::new(map, accumulate)
             })
             .collect()
     }
@@ -230,6 +229,12 @@ unsafe impl Send for Target {}
 unsafe impl Sync for Target {}
 
 impl Target {
+    /// For gradients that go to `map`, which must outlive the target and not be used beside it.
+    pub(crate) fn new(map: &mut Map, accumulate: bool) -> Self {
+        let block_len = map.block_len();
+        Self { lanes: map.lanes_mut().as_mut_ptr(), block_len, accumulate }
+    }
+
     /// The lanes of one group of images.
     ///
     /// # Safety

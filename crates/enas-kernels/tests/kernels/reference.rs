@@ -5,29 +5,29 @@
 
 /// Numbers of shape `[n, c, h, w]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tensor {
-    pub data: Vec<f64>,
-    pub n: usize,
-    pub c: usize,
-    pub h: usize,
-    pub w: usize,
+pub(crate) struct Tensor {
+    pub(crate) data: Vec<f64>,
+    pub(crate) n: usize,
+    pub(crate) c: usize,
+    pub(crate) h: usize,
+    pub(crate) w: usize,
 }
 
 impl Tensor {
-    pub fn new(data: Vec<f64>, (n, c, h, w): (usize, usize, usize, usize)) -> Self {
+    pub(crate) fn new(data: Vec<f64>, (n, c, h, w): (usize, usize, usize, usize)) -> Self {
         assert_eq!(data.len(), n * c * h * w);
         Self { data, n, c, h, w }
     }
 
-    pub fn of(data: &[f32], shape: (usize, usize, usize, usize)) -> Self {
+    pub(crate) fn of(data: &[f32], shape: (usize, usize, usize, usize)) -> Self {
         Self::new(doubles(data), shape)
     }
 
-    pub fn zeros(n: usize, c: usize, h: usize, w: usize) -> Self {
+    pub(crate) fn zeros(n: usize, c: usize, h: usize, w: usize) -> Self {
         Self::new(vec![0.0; n * c * h * w], (n, c, h, w))
     }
 
-    pub fn shape(&self) -> (usize, usize, usize, usize) {
+    pub(crate) fn shape(&self) -> (usize, usize, usize, usize) {
         (self.n, self.c, self.h, self.w)
     }
 
@@ -35,45 +35,45 @@ impl Tensor {
         ((n * self.c + c) * self.h + y) * self.w + x
     }
 
-    pub fn at(&self, n: usize, c: usize, y: usize, x: usize) -> f64 {
+    pub(crate) fn at(&self, n: usize, c: usize, y: usize, x: usize) -> f64 {
         self.data[self.index(n, c, y, x)]
     }
 
-    pub fn at_mut(&mut self, n: usize, c: usize, y: usize, x: usize) -> &mut f64 {
+    pub(crate) fn at_mut(&mut self, n: usize, c: usize, y: usize, x: usize) -> &mut f64 {
         let i = self.index(n, c, y, x);
         &mut self.data[i]
     }
 
     /// The same with every number replaced by `f(channel, number)`.
-    pub fn map(&self, f: impl Fn(usize, f64) -> f64) -> Self {
+    pub(crate) fn map(&self, f: impl Fn(usize, f64) -> f64) -> Self {
         let plane = self.h * self.w;
         let data = self.data.iter().enumerate().map(|(i, v)| f(i / plane % self.c, *v)).collect();
         Self::new(data, self.shape())
     }
 
     /// `f` of corresponding numbers of two tensors.
-    pub fn zip(&self, other: &Self, f: impl Fn(f64, f64) -> f64) -> Self {
+    pub(crate) fn zip(&self, other: &Self, f: impl Fn(f64, f64) -> f64) -> Self {
         assert_eq!(self.shape(), other.shape());
         let data = self.data.iter().zip(&other.data).map(|(a, b)| f(*a, *b)).collect();
         Self::new(data, self.shape())
     }
 
-    pub fn abs(&self) -> Self {
+    pub(crate) fn abs(&self) -> Self {
         self.map(|_, v| v.abs())
     }
 
-    pub fn dot(&self, other: &Self) -> f64 {
+    pub(crate) fn dot(&self, other: &Self) -> f64 {
         assert_eq!(self.shape(), other.shape());
         self.data.iter().zip(&other.data).map(|(a, b)| a * b).sum()
     }
 }
 
-pub fn doubles(values: &[f32]) -> Vec<f64> {
+pub(crate) fn doubles(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }
 
 /// The channels of all tensors, one after another.
-pub fn concat(parts: &[Tensor]) -> Tensor {
+pub(crate) fn concat(parts: &[Tensor]) -> Tensor {
     let channels = parts.iter().map(|p| p.c).sum();
     let mut out = Tensor::zeros(parts[0].n, channels, parts[0].h, parts[0].w);
     let mut first = 0;
@@ -93,7 +93,7 @@ pub fn concat(parts: &[Tensor]) -> Tensor {
 }
 
 /// Channels `first..first + count`.
-pub fn channels(from: &Tensor, first: usize, count: usize) -> Tensor {
+pub(crate) fn channels(from: &Tensor, first: usize, count: usize) -> Tensor {
     let mut out = Tensor::zeros(from.n, count, from.h, from.w);
     for n in 0..from.n {
         for c in 0..count {
@@ -107,26 +107,26 @@ pub fn channels(from: &Tensor, first: usize, count: usize) -> Tensor {
     out
 }
 
-pub fn relu(x: &Tensor) -> Tensor {
+pub(crate) fn relu(x: &Tensor) -> Tensor {
     x.map(|_, v| if v > 0.0 { v } else { 0.0 })
 }
 
 /// The gradient of [`relu`]; none at zero.
-pub fn relu_backward(x: &Tensor, g: &Tensor) -> Tensor {
+pub(crate) fn relu_backward(x: &Tensor, g: &Tensor) -> Tensor {
     x.zip(g, |x, g| if x > 0.0 { g } else { 0.0 })
 }
 
 /// Windows along one axis.
 #[derive(Clone, Copy, Debug)]
-pub struct Windows {
-    pub k: usize,
-    pub stride: usize,
-    pub before: usize,
-    pub count: usize,
+pub(crate) struct Windows {
+    pub(crate) k: usize,
+    pub(crate) stride: usize,
+    pub(crate) before: usize,
+    pub(crate) count: usize,
 }
 
 /// TensorFlow's SAME: `⌈size/stride⌉` windows, the odd pixel of padding behind.
-pub fn same(size: usize, k: usize, stride: usize) -> Windows {
+pub(crate) fn same(size: usize, k: usize, stride: usize) -> Windows {
     let count = size.div_ceil(stride);
     let needed = (count - 1) * stride + k;
     let padding = if needed > size { needed - size } else { 0 };
@@ -134,7 +134,7 @@ pub fn same(size: usize, k: usize, stride: usize) -> Windows {
 }
 
 /// TensorFlow's VALID: `⌈(size − k + 1)/stride⌉` windows.
-pub fn valid(size: usize, k: usize, stride: usize) -> Windows {
+pub(crate) fn valid(size: usize, k: usize, stride: usize) -> Windows {
     Windows { k, stride, before: 0, count: (size + 1 - k).div_ceil(stride) }
 }
 
@@ -172,7 +172,7 @@ fn square(t: &Tensor, k: usize, stride: usize) -> (Windows, Windows) {
 }
 
 /// Dense convolution with SAME padding; `w` is `[k, k, c, outputs]`.
-pub fn conv(t: &Tensor, w: &[f64], k: usize, outputs: usize) -> Tensor {
+pub(crate) fn conv(t: &Tensor, w: &[f64], k: usize, outputs: usize) -> Tensor {
     let windows = square(t, k, 1);
     let mut out = Tensor::zeros(t.n, outputs, windows.0.count, windows.1.count);
     for_each_tap(t, windows, |n, oy, ox, i, j, y, x| {
@@ -186,7 +186,7 @@ pub fn conv(t: &Tensor, w: &[f64], k: usize, outputs: usize) -> Tensor {
 }
 
 /// Gradients of [`conv`]: of the input and of `w`.
-pub fn conv_backward(t: &Tensor, w: &[f64], k: usize, g: &Tensor) -> (Tensor, Vec<f64>) {
+pub(crate) fn conv_backward(t: &Tensor, w: &[f64], k: usize, g: &Tensor) -> (Tensor, Vec<f64>) {
     let mut gt = Tensor::zeros(t.n, t.c, t.h, t.w);
     let mut gw = vec![0.0; w.len()];
     for_each_tap(t, square(t, k, 1), |n, oy, ox, i, j, y, x| {
@@ -202,7 +202,7 @@ pub fn conv_backward(t: &Tensor, w: &[f64], k: usize, g: &Tensor) -> (Tensor, Ve
 }
 
 /// Depthwise convolution with SAME padding; `w` is `[k, k, c]`.
-pub fn depthwise(t: &Tensor, w: &[f64], k: usize, stride: usize) -> Tensor {
+pub(crate) fn depthwise(t: &Tensor, w: &[f64], k: usize, stride: usize) -> Tensor {
     let windows = square(t, k, stride);
     let mut out = Tensor::zeros(t.n, t.c, windows.0.count, windows.1.count);
     for_each_tap(t, windows, |n, oy, ox, i, j, y, x| {
@@ -214,7 +214,13 @@ pub fn depthwise(t: &Tensor, w: &[f64], k: usize, stride: usize) -> Tensor {
 }
 
 /// Gradients of [`depthwise`]: of the input and of `w`.
-pub fn depthwise_backward(t: &Tensor, w: &[f64], k: usize, stride: usize, g: &Tensor) -> (Tensor, Vec<f64>) {
+pub(crate) fn depthwise_backward(
+    t: &Tensor,
+    w: &[f64],
+    k: usize,
+    stride: usize,
+    g: &Tensor,
+) -> (Tensor, Vec<f64>) {
     let mut gt = Tensor::zeros(t.n, t.c, t.h, t.w);
     let mut gw = vec![0.0; w.len()];
     for_each_tap(t, square(t, k, stride), |n, oy, ox, i, j, y, x| {
@@ -228,7 +234,7 @@ pub fn depthwise_backward(t: &Tensor, w: &[f64], k: usize, stride: usize, g: &Te
 }
 
 /// Pixels `offset, offset + 2, …` of both axes, zero past the edge.
-pub fn every_second(t: &Tensor, offset: usize) -> Tensor {
+pub(crate) fn every_second(t: &Tensor, offset: usize) -> Tensor {
     let mut out = Tensor::zeros(t.n, t.c, t.h.div_ceil(2), t.w.div_ceil(2));
     for n in 0..t.n {
         for c in 0..t.c {
@@ -243,7 +249,7 @@ pub fn every_second(t: &Tensor, offset: usize) -> Tensor {
 }
 
 /// The gradient of [`every_second`], for an input like `t`.
-pub fn every_second_backward(t: &Tensor, offset: usize, g: &Tensor) -> Tensor {
+pub(crate) fn every_second_backward(t: &Tensor, offset: usize, g: &Tensor) -> Tensor {
     let mut out = Tensor::zeros(t.n, t.c, t.h, t.w);
     for n in 0..t.n {
         for c in 0..t.c {
@@ -258,7 +264,7 @@ pub fn every_second_backward(t: &Tensor, offset: usize, g: &Tensor) -> Tensor {
 }
 
 /// Means of the real pixels of each window.
-pub fn average_pool(t: &Tensor, windows: (Windows, Windows)) -> Tensor {
+pub(crate) fn average_pool(t: &Tensor, windows: (Windows, Windows)) -> Tensor {
     let counts = pixels_per_window(t, windows);
     let mut out = Tensor::zeros(t.n, t.c, windows.0.count, windows.1.count);
     for_each_tap(t, windows, |n, oy, ox, _, _, y, x| {
@@ -269,7 +275,7 @@ pub fn average_pool(t: &Tensor, windows: (Windows, Windows)) -> Tensor {
     out
 }
 
-pub fn average_pool_backward(t: &Tensor, windows: (Windows, Windows), g: &Tensor) -> Tensor {
+pub(crate) fn average_pool_backward(t: &Tensor, windows: (Windows, Windows), g: &Tensor) -> Tensor {
     let counts = pixels_per_window(t, windows);
     let mut out = Tensor::zeros(t.n, t.c, t.h, t.w);
     for_each_tap(t, windows, |n, oy, ox, _, _, y, x| {
@@ -288,7 +294,7 @@ fn pixels_per_window(t: &Tensor, windows: (Windows, Windows)) -> Tensor {
 }
 
 /// The largest real pixel of each window.
-pub fn max_pool(t: &Tensor, windows: (Windows, Windows)) -> Tensor {
+pub(crate) fn max_pool(t: &Tensor, windows: (Windows, Windows)) -> Tensor {
     let mut out = Tensor::zeros(t.n, t.c, windows.0.count, windows.1.count).map(|_, _| f64::NEG_INFINITY);
     for_each_tap(t, windows, |n, oy, ox, _, _, y, x| {
         for c in 0..t.c {
@@ -300,7 +306,7 @@ pub fn max_pool(t: &Tensor, windows: (Windows, Windows)) -> Tensor {
 }
 
 /// The gradient of [`max_pool`]: all of a window's goes to its first maximum in row order.
-pub fn max_pool_backward(t: &Tensor, windows: (Windows, Windows), g: &Tensor) -> Tensor {
+pub(crate) fn max_pool_backward(t: &Tensor, windows: (Windows, Windows), g: &Tensor) -> Tensor {
     let best = max_pool(t, windows);
     let mut given = Tensor::zeros(g.n, g.c, g.h, g.w);
     let mut out = Tensor::zeros(t.n, t.c, t.h, t.w);
@@ -316,10 +322,10 @@ pub fn max_pool_backward(t: &Tensor, windows: (Windows, Windows), g: &Tensor) ->
 }
 
 /// `1.001e-5`, what TensorFlow makes of `1e-5`.
-pub const EPSILON: f64 = 1.001e-5;
+pub(crate) const EPSILON: f64 = 1.001e-5;
 
 /// Mean and biased variance per channel.
-pub fn moments(z: &Tensor) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn moments(z: &Tensor) -> (Vec<f64>, Vec<f64>) {
     let count = (z.n * z.h * z.w) as f64;
     let mean: Vec<f64> = per_channel(z).iter().map(|v| v.iter().sum::<f64>() / count).collect();
     let variance = per_channel(z)
@@ -331,7 +337,7 @@ pub fn moments(z: &Tensor) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// The numbers of every channel.
-pub fn per_channel(z: &Tensor) -> Vec<Vec<f64>> {
+pub(crate) fn per_channel(z: &Tensor) -> Vec<Vec<f64>> {
     let mut out = vec![Vec::new(); z.c];
     let plane = z.h * z.w;
     for (i, values) in z.data.chunks_exact(plane).enumerate() {
@@ -340,13 +346,13 @@ pub fn per_channel(z: &Tensor) -> Vec<Vec<f64>> {
     out
 }
 
-pub fn batch_norm(z: &Tensor, gamma: &[f64], beta: &[f64]) -> Tensor {
+pub(crate) fn batch_norm(z: &Tensor, gamma: &[f64], beta: &[f64]) -> Tensor {
     let (mean, variance) = moments(z);
     z.map(|c, v| gamma[c] * (v - mean[c]) / (variance[c] + EPSILON).sqrt() + beta[c])
 }
 
 /// Gradients of [`batch_norm`]: of `z`, `gamma` and `beta`, through mean and variance.
-pub fn batch_norm_backward(z: &Tensor, gamma: &[f64], g: &Tensor) -> (Tensor, Vec<f64>, Vec<f64>) {
+pub(crate) fn batch_norm_backward(z: &Tensor, gamma: &[f64], g: &Tensor) -> (Tensor, Vec<f64>, Vec<f64>) {
     let count = (z.n * z.h * z.w) as f64;
     let (mean, variance) = moments(z);
     let root: Vec<f64> = variance.iter().map(|v| (v + EPSILON).sqrt()).collect();
@@ -361,20 +367,20 @@ pub fn batch_norm_backward(z: &Tensor, gamma: &[f64], g: &Tensor) -> (Tensor, Ve
 }
 
 /// Means over pixels, `[n, c]`.
-pub fn mean(t: &Tensor) -> Vec<f64> {
+pub(crate) fn mean(t: &Tensor) -> Vec<f64> {
     let plane = t.h * t.w;
     t.data.chunks_exact(plane).map(|p| p.iter().sum::<f64>() / plane as f64).collect()
 }
 
 /// The gradient of [`mean`], for an input like `t`.
-pub fn mean_backward(t: &Tensor, g: &[f64]) -> Tensor {
+pub(crate) fn mean_backward(t: &Tensor, g: &[f64]) -> Tensor {
     let plane = t.h * t.w;
     Tensor::new((0..t.data.len()).map(|i| g[i / plane] / plane as f64).collect(), t.shape())
 }
 
 /// What one branch of a convolution unit does to its (rectified, concatenated) input.
 #[derive(Clone, Debug)]
-pub enum Layer {
+pub(crate) enum Layer {
     /// 1×1 convolution.
     Pointwise,
     /// [`every_second`] before a 1×1 convolution.
@@ -386,7 +392,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    pub fn forward(&self, t: &Tensor, w: &[f64], outputs: usize) -> Tensor {
+    pub(crate) fn forward(&self, t: &Tensor, w: &[f64], outputs: usize) -> Tensor {
         match self {
             Layer::Pointwise => conv(t, w, 1, outputs),
             Layer::EverySecond(offset) => conv(&every_second(t, *offset), w, 1, outputs),
@@ -396,7 +402,7 @@ impl Layer {
     }
 
     /// Gradients of the input, of `w` and of the filters (empty without).
-    pub fn backward(&self, t: &Tensor, w: &[f64], g: &Tensor) -> (Tensor, Vec<f64>, Vec<f64>) {
+    pub(crate) fn backward(&self, t: &Tensor, w: &[f64], g: &Tensor) -> (Tensor, Vec<f64>, Vec<f64>) {
         match self {
             Layer::Pointwise => {
                 let (gt, gw) = conv_backward(t, w, 1, g);
@@ -419,7 +425,7 @@ impl Layer {
     }
 
     /// The same layer with positive filters: with positive input and weights it bounds every sum's terms.
-    pub fn abs(&self) -> Self {
+    pub(crate) fn abs(&self) -> Self {
         match self {
             Layer::Separable { filter, k, stride } => {
                 Layer::Separable { filter: filter.iter().map(|f| f.abs()).collect(), k: *k, stride: *stride }

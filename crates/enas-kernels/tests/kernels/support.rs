@@ -7,13 +7,13 @@ use std::sync::Arc as SyncArc;
 use crate::reference::Tensor;
 
 /// `(n, c, h, w)`.
-pub type Shape = (usize, usize, usize, usize);
+pub(crate) type Shape = (usize, usize, usize, usize);
 
 /// What single precision may lose, as a share of the sum of the absolute values of all terms.
-pub const TOLERANCE: f64 = 1e-5;
+pub(crate) const TOLERANCE: f64 = 1e-5;
 
 /// Awkward shapes: partly filled groups of images, single pixels, maps narrower than any kernel, odd sizes.
-pub fn awkward_shapes() -> Vec<Shape> {
+pub(crate) fn awkward_shapes() -> Vec<Shape> {
     let sizes = [(1, 1), (1, 5), (6, 1), (2, 2), (2, 7), (3, 3), (5, 4), (4, 9), (7, 2), (8, 8), (9, 9)];
     let mut shapes = Vec::new();
     for (i, (h, w)) in sizes.into_iter().enumerate() {
@@ -25,27 +25,27 @@ pub fn awkward_shapes() -> Vec<Shape> {
 }
 
 /// Shapes whose work is cut into several strips of rows and several chunks of pixels.
-pub fn large_shapes() -> Vec<Shape> {
+pub(crate) fn large_shapes() -> Vec<Shape> {
     vec![(3, 20, 33, 31), (17, 40, 16, 16), (1, 3, 40, 70)]
 }
 
-pub fn stream(purpose: &str, shape: Shape) -> Stream {
+pub(crate) fn stream(purpose: &str, shape: Shape) -> Stream {
     let (n, c, h, w) = shape;
     Seed::new(2018).stream(purpose, &[n as u64, c as u64, h as u64, w as u64])
 }
 
-pub fn uniform(rng: &mut Stream, len: usize) -> Vec<f32> {
+pub(crate) fn uniform(rng: &mut Stream, len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.range(-1.0, 1.0)).collect()
 }
 
 /// Multiples of 1/16 in `[-2, 2]`: products with [`affine`] are exact, so that signs and ties do not depend on
 /// rounding. Many of them are equal, and some are zero.
-pub fn coarse(rng: &mut Stream, len: usize) -> Vec<f32> {
+pub(crate) fn coarse(rng: &mut Stream, len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.below(65) as f32 / 16.0 - 2.0).collect()
 }
 
 /// A pending normalisation with exact products, one of its factors negative.
-pub fn affine(rng: &mut Stream, channels: usize) -> Affine {
+pub(crate) fn affine(rng: &mut Stream, channels: usize) -> Affine {
     Affine {
         scale: (0..channels).map(|_| [-1.0, 0.5, 1.0, 1.5, 2.0][rng.below(5)]).collect(),
         shift: (0..channels).map(|_| rng.below(33) as f32 / 16.0 - 1.0).collect(),
@@ -53,7 +53,7 @@ pub fn affine(rng: &mut Stream, channels: usize) -> Affine {
 }
 
 /// A coarse value, with a pending normalisation if asked for, and what it stands for.
-pub fn value(rng: &mut Stream, shape: Shape, pending: bool) -> (Value, Tensor) {
+pub(crate) fn value(rng: &mut Stream, shape: Shape, pending: bool) -> (Value, Tensor) {
     let (n, c, h, w) = shape;
     let images = coarse(rng, n * c * h * w);
     let map = Map::from_nchw(&images, n, c, h, w);
@@ -67,7 +67,7 @@ pub fn value(rng: &mut Stream, shape: Shape, pending: bool) -> (Value, Tensor) {
 }
 
 /// A map of uniform numbers, as such and as a tensor.
-pub fn map(rng: &mut Stream, shape: Shape) -> (Map, Tensor) {
+pub(crate) fn map(rng: &mut Stream, shape: Shape) -> (Map, Tensor) {
     let (n, c, h, w) = shape;
     let images = uniform(rng, n * c * h * w);
     (Map::from_nchw(&images, n, c, h, w), Tensor::of(&images, shape))
@@ -75,12 +75,12 @@ pub fn map(rng: &mut Stream, shape: Shape) -> (Map, Tensor) {
 
 /// Compares each number with what it should be; `terms` holds the sums of the absolute values that went in.
 #[track_caller]
-pub fn assert_close(what: &str, actual: &[f32], expected: &[f64], terms: &[f64]) {
+pub(crate) fn assert_close(what: &str, actual: &[f32], expected: &[f64], terms: &[f64]) {
     assert_within(what, actual, expected, terms, TOLERANCE);
 }
 
 #[track_caller]
-pub fn assert_within(what: &str, actual: &[f32], expected: &[f64], terms: &[f64], tolerance: f64) {
+pub(crate) fn assert_within(what: &str, actual: &[f32], expected: &[f64], terms: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len(), "{what}: length");
     assert_eq!(actual.len(), terms.len(), "{what}: terms");
     for (i, ((a, e), t)) in actual.iter().zip(expected).zip(terms).enumerate() {
@@ -93,10 +93,10 @@ pub fn assert_within(what: &str, actual: &[f32], expected: &[f64], terms: &[f64]
 }
 
 /// `a + b` element by element.
-pub fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
+pub(crate) fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
-pub fn abs(values: &[f64]) -> Vec<f64> {
+pub(crate) fn abs(values: &[f64]) -> Vec<f64> {
     values.iter().map(|v| v.abs()).collect()
 }

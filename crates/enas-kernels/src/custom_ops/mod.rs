@@ -1,0 +1,40 @@
+//! The operations as candle custom ops: ordinary tensors in and out, gradients through candle's autograd.
+//!
+//! For networks that are written with candle. Each call converts its tensors to the lane layout and back, which
+//! costs more than the arithmetic of a small operation: a network that keeps [`Map`](crate::Map)s between
+//! operations is several times faster.
+//!
+//! Tensors are `f32` on the CPU, `[n, c, h, w]`, of any strides; whatever else is refused with the shapes named.
+//! Convolution weights have candle's layout, `[outputs, inputs, k, k]`. Padding is TensorFlow's SAME.
+//!
+//! ```
+//! use candle_core::{Device, Tensor, Var};
+//! use enas_kernels::custom_ops::depthwise_conv2d;
+//!
+//! # fn main() -> candle_core::Result<()> {
+//! let x = Tensor::ones((2, 3, 8, 8), candle_core::DType::F32, &Device::Cpu)?;
+//! let filter = Var::ones((3, 1, 3, 3), candle_core::DType::F32, &Device::Cpu)?;
+//! let y = depthwise_conv2d(&x, &filter, 2)?;
+//! assert_eq!(y.dims(), [2, 3, 4, 4]);
+//! let gradients = y.sum_all()?.backward()?;
+//! assert!(gradients.get(&filter).is_some());
+//! # Ok(())
+//! # }
+//! ```
+
+mod batch_norm;
+mod depthwise;
+mod optim;
+mod pointwise;
+mod pool;
+mod reduction;
+mod separable;
+mod tensors;
+
+pub use batch_norm::{BatchNorm, batch_norm};
+pub use depthwise::{DepthwiseConv2d, depthwise_conv2d};
+pub use optim::{nesterov_step, tf_adam_step};
+pub use pointwise::{PointwiseConv2d, pointwise_conv2d};
+pub use pool::{Padding, Pool2d, pool2d};
+pub use reduction::{FactorizedReduction, factorized_reduction};
+pub use separable::{SeparableConv2d, separable_conv2d};

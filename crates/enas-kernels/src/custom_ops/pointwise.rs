@@ -1,0 +1,63 @@
+//! 1×1 convolution.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+
+use super::tensors::{self, Argument};
+use crate::map::Value;
+use crate::rows::Rows;
+use crate::unit::{Branch, Unit};
+
+const OP: &str = "pointwise convolution";
+
+/// Mixes the channels of x `[n, c, h, w]` with `weight`, `[outputs, c, 1, 1]`; result `[n, outputs, h, w]`.
+///
+/// # Errors
+/// If shapes or element types are others.
+pub fn pointwise_conv2d(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    x.apply_op2(weight, PointwiseConv2d)
+}
+
+/// The op behind [`pointwise_conv2d`].
+#[derive(Clone, Copy, Debug)]
+pub struct PointwiseConv2d;
+
+impl CustomOp2 for PointwiseConv2d {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let inputs = [Value::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?)];
+        let weight = Argument { op: OP, name: "weight", storage: s2, layout: l2 };
+        let (outputs, weight) = weight.matrix(inputs[0].map.c())?;
+        let branches = [Branch { rows: Rows::Pixels, weight: &weight, outputs }];
+        let unit = Unit { inputs: &inputs, relu: false, branches: &branches };
+        Ok(tensors::output(&unit.forward(false).0))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let inputs = [tensors::value(OP, "x", x)?];
+        let channels = inputs[0].map.c();
+        let (outputs, weight) = tensors::with(OP, "weight", w, |w| w.matrix(channels))?;
+        let branches = [Branch { rows: Rows::Pixels, weight: &weight, outputs }];
+        let unit = Unit { inputs: &inputs, relu: false, branches: &branches };
+        let grad = tensors::value(OP, "gradient", grad)?.map;
+        let mut gradients = [None];
+        let got = unit.backward_raw(&grad, x.track_op().then_some(&mut gradients[..]));
+        let [gx] = gradients;
+        let gw = tensors::transpose(&got.weights[0], channels);
+        Ok((tensors::map_gradient(gx, x)?, tensors::gradient(gw, w)?))
+    }
+}

@@ -1,0 +1,77 @@
+//! Average and maximum pools.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+
+use super::tensors::{self, Argument};
+use crate::map::Value;
+use crate::pool::{Pool, PoolKind};
+
+const OP: &str = "pool";
+
+/// Where windows may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// `⌈size/stride⌉` windows per axis; pixels outside neither count in a mean nor win a maximum.
+    Same,
+    /// Only windows inside.
+    Valid,
+}
+
+/// Reduces the windows of x `[n, c, h, w]` to their means or maxima.
+///
+/// # Errors
+/// If x has another shape or element type, or no window fits.
+pub fn pool2d(x: &Tensor, pool: Pool2d) -> Result<Tensor> {
+    x.apply_op1(pool)
+}
+
+/// The op behind [`pool2d`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool2d {
+    /// Mean or maximum.
+    pub kind: PoolKind,
+    /// Height and width of a window.
+    pub k: usize,
+    /// Pixels between windows.
+    pub stride: usize,
+    /// Where windows may lie.
+    pub padding: Padding,
+    /// Whether negative pixels count as zero.
+    pub relu: bool,
+}
+
+impl Pool2d {
+    fn on(&self, input: &Value) -> Result<Pool> {
+        let (n, c, h, w) = input.map.shape();
+        if self.k == 0 || !(1..=self.k).contains(&self.stride) {
+            bail!("{OP}: windows of {} pixels, {} apart; expected 1 ≤ stride ≤ k", self.k, self.stride);
+        }
+        let pool = match self.padding {
+            Padding::Same => Pool::same(self.kind, self.k, self.stride, h, w),
+            Padding::Valid => Pool::valid(self.kind, self.k, self.stride, h, w),
+        };
+        if pool.y.out * pool.x.out == 0 {
+            bail!("{OP}: no {0}×{0} window fits into x [{n}, {c}, {h}, {w}]", self.k);
+        }
+        Ok(if self.relu { pool.with_relu() } else { pool })
+    }
+}
+
+impl CustomOp1 for Pool2d {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let input = Value::plain(Argument { op: OP, name: "x", storage, layout }.map()?);
+        Ok(tensors::output(&self.on(&input)?.forward(&input)))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let input = tensors::value(OP, "x", x)?;
+        let grad = tensors::value(OP, "gradient", grad)?.map;
+        let mut gradient = None;
+        self.on(&input)?.backward(&input, &grad, &mut gradient);
+        tensors::map_gradient(gradient, x)
+    }
+}

@@ -1,0 +1,77 @@
+//! Factorised reduction: half the size without throwing away the odd pixels.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::tensors::{self, Argument};
+use crate::map::Value;
+use crate::rows::Rows;
+use crate::unit::{Branch, Unit};
+
+const OP: &str = "factorised reduction";
+
+/// Two 1×1 convolutions of x `[n, c, h, w]` side by side: of pixels 0, 2, … with `even` `[a, c, 1, 1]` and of
+/// pixels 1, 3, … with `odd` `[b, c, 1, 1]`, zero past the edge; result `[n, a + b, ⌈h/2⌉, ⌈w/2⌉]`.
+///
+/// # Errors
+/// If shapes or element types are others.
+pub fn factorized_reduction(x: &Tensor, even: &Tensor, odd: &Tensor) -> Result<Tensor> {
+    x.apply_op3(even, odd, FactorizedReduction)
+}
+
+/// The op behind [`factorized_reduction`].
+#[derive(Clone, Copy, Debug)]
+pub struct FactorizedReduction;
+
+/// The two branches with their `(outputs, matrix)`.
+fn branches<'a>(even: &'a (usize, Vec<f32>), odd: &'a (usize, Vec<f32>)) -> [Branch<'a>; 2] {
+    let branch = |offset, (outputs, weight): &'a (usize, Vec<f32>)| Branch {
+        rows: Rows::EverySecond { offset },
+        weight,
+        outputs: *outputs,
+    };
+    [branch(0, even), branch(1, odd)]
+}
+
+impl CustomOp3 for FactorizedReduction {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let inputs = [Value::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?)];
+        let channels = inputs[0].map.c();
+        let even = Argument { op: OP, name: "even", storage: s2, layout: l2 }.matrix(channels)?;
+        let odd = Argument { op: OP, name: "odd", storage: s3, layout: l3 }.matrix(channels)?;
+        let unit = Unit { inputs: &inputs, relu: false, branches: &branches(&even, &odd) };
+        Ok(tensors::output(&unit.forward(false).0))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        even: &Tensor,
+        odd: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let inputs = [tensors::value(OP, "x", x)?];
+        let channels = inputs[0].map.c();
+        let even_matrix = tensors::with(OP, "even", even, |w| w.matrix(channels))?;
+        let odd_matrix = tensors::with(OP, "odd", odd, |w| w.matrix(channels))?;
+        let grad = tensors::value(OP, "gradient", grad)?.map;
+        let unit = Unit { inputs: &inputs, relu: false, branches: &branches(&even_matrix, &odd_matrix) };
+        let mut gradients = [None];
+        let got = unit.backward_raw(&grad, x.track_op().then_some(&mut gradients[..]));
+        let [gx] = gradients;
+        let weight = |i: usize, like| tensors::gradient(tensors::transpose(&got.weights[i], channels), like);
+        Ok((tensors::map_gradient(gx, x)?, weight(0, even)?, weight(1, odd)?))
+    }
+}

@@ -1,0 +1,81 @@
+//! Separable convolution of a rectified input: ReLU, one filter per channel, then a 1×1 convolution.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+
+use super::depthwise::check_stride;
+use super::tensors::{self, Argument};
+use crate::map::Value;
+use crate::rows::Rows;
+use crate::unit::{Branch, Unit};
+
+const OP: &str = "separable convolution";
+
+/// `max(x, 0)` `[n, c, h, w]` filtered with `depthwise` `[c, 1, k, k]`, k = 3 or 5, stride 1 or 2, SAME padding,
+/// then mixed with `pointwise` `[outputs, c, 1, 1]`; result `[n, outputs, ⌈h/stride⌉, ⌈w/stride⌉]`.
+///
+/// # Errors
+/// If shapes, stride or element types are others.
+pub fn separable_conv2d(x: &Tensor, depthwise: &Tensor, pointwise: &Tensor, stride: usize) -> Result<Tensor> {
+    x.apply_op3(depthwise, pointwise, SeparableConv2d { stride })
+}
+
+/// The op behind [`separable_conv2d`].
+#[derive(Clone, Copy, Debug)]
+pub struct SeparableConv2d {
+    /// 1 or 2.
+    pub stride: usize,
+}
+
+impl CustomOp3 for SeparableConv2d {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        check_stride(OP, self.stride)?;
+        let inputs = [Value::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?)];
+        let channels = inputs[0].map.c();
+        let (k, filter) = Argument { op: OP, name: "depthwise", storage: s2, layout: l2 }.filter(channels)?;
+        let (outputs, weight) =
+            Argument { op: OP, name: "pointwise", storage: s3, layout: l3 }.matrix(channels)?;
+        let rows = Rows::Depthwise { filter: &filter, k, stride: self.stride };
+        let branches = [Branch { rows, weight: &weight, outputs }];
+        Ok(tensors::output(&Unit { inputs: &inputs, relu: true, branches: &branches }.forward(false).0))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        depthwise: &Tensor,
+        pointwise: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let inputs = [tensors::value(OP, "x", x)?];
+        let channels = inputs[0].map.c();
+        let (k, filter) = tensors::with(OP, "depthwise", depthwise, |w| w.filter(channels))?;
+        let (outputs, weight) = tensors::with(OP, "pointwise", pointwise, |w| w.matrix(channels))?;
+        let rows = Rows::Depthwise { filter: &filter, k, stride: self.stride };
+        let branches = [Branch { rows, weight: &weight, outputs }];
+        let grad = tensors::value(OP, "gradient", grad)?.map;
+        let mut gradients = [None];
+        let unit = Unit { inputs: &inputs, relu: true, branches: &branches };
+        let got = unit.backward_raw(&grad, x.track_op().then_some(&mut gradients[..]));
+        let [gx] = gradients;
+        let gd = tensors::transpose(&got.filters[0], k * k);
+        let gp = tensors::transpose(&got.weights[0], channels);
+        Ok((
+            tensors::map_gradient(gx, x)?,
+            tensors::gradient(gd, depthwise)?,
+            tensors::gradient(gp, pointwise)?,
+        ))
+    }
+}

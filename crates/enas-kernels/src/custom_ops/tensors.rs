@@ -1,0 +1,132 @@
+//! Between candle's tensors and slices, with the checks that every operation makes.
+
+use candle_core::{CpuStorage, Layout, Result, Shape, Storage, Tensor, bail};
+
+use crate::map::{Map, Value};
+
+/// A tensor argument by its role, for messages.
+#[derive(Clone, Copy)]
+pub(super) struct Argument<'a> {
+    pub(super) op: &'static str,
+    pub(super) name: &'static str,
+    pub(super) storage: &'a CpuStorage,
+    pub(super) layout: &'a Layout,
+}
+
+impl Argument<'_> {
+    /// The numbers in logical order, whatever the strides.
+    pub(super) fn numbers(&self) -> Result<Vec<f32>> {
+        let CpuStorage::F32(data) = self.storage else {
+            let dtype = candle_core::backend::BackendStorage::dtype(self.storage);
+            bail!("{}: {} is {dtype:?} {:?}, expected F32", self.op, self.name, self.layout.shape());
+        };
+        Ok(match self.layout.contiguous_offsets() {
+            Some((from, to)) => data[from..to].to_vec(),
+            None => offsets(self.layout).into_iter().map(|i| data[i]).collect(),
+        })
+    }
+
+    /// `(n, c, h, w)`, none of them zero.
+    pub(super) fn image_dims(&self) -> Result<(usize, usize, usize, usize)> {
+        match *self.layout.dims() {
+            [n, c, h, w] if n * c * h * w > 0 => Ok((n, c, h, w)),
+            _ => bail!(
+                "{}: {} is {:?}, expected [n, c, h, w], none empty",
+                self.op,
+                self.name,
+                self.layout.shape()
+            ),
+        }
+    }
+
+    /// The images in the lane layout.
+    pub(super) fn map(&self) -> Result<Map> {
+        let (n, c, h, w) = self.image_dims()?;
+        Ok(Map::from_nchw(&self.numbers()?, n, c, h, w))
+    }
+
+    /// The numbers of a tensor that must have exactly the dimensions `expected`.
+    pub(super) fn numbers_of(&self, expected: &[usize]) -> Result<Vec<f32>> {
+        if self.layout.dims() != expected {
+            bail!("{}: {} is {:?}, expected {expected:?}", self.op, self.name, self.layout.shape());
+        }
+        self.numbers()
+    }
+
+    /// The outputs of a 1×1 weight `[outputs, inputs, 1, 1]` and its matrix, `[inputs, outputs]`.
+    pub(super) fn matrix(&self, inputs: usize) -> Result<(usize, Vec<f32>)> {
+        match *self.layout.dims() {
+            [outputs, i, 1, 1] if i == inputs && outputs > 0 => {
+                Ok((outputs, transpose(&self.numbers()?, outputs)))
+            }
+            _ => bail!(
+                "{}: {} is {:?}, expected [outputs, {inputs}, 1, 1]",
+                self.op,
+                self.name,
+                self.layout.shape()
+            ),
+        }
+    }
+
+    /// The size of depthwise filters `[channels, 1, k, k]` and their numbers as `[k, k, channels]`.
+    pub(super) fn filter(&self, channels: usize) -> Result<(usize, Vec<f32>)> {
+        match *self.layout.dims() {
+            [c, 1, k @ (3 | 5), other] if c == channels && other == k => {
+                Ok((k, transpose(&self.numbers()?, c)))
+            }
+            _ => bail!(
+                "{}: {} is {:?}, expected [{channels}, 1, k, k] with k 3 or 5",
+                self.op,
+                self.name,
+                self.layout.shape()
+            ),
+        }
+    }
+}
+
+/// Where a layout keeps its elements, in logical order.
+fn offsets(layout: &Layout) -> Vec<usize> {
+    layout.dims().iter().zip(layout.stride()).fold(vec![layout.start_offset()], |starts, (dim, stride)| {
+        starts.iter().flat_map(|start| (0..*dim).map(move |i| start + i * stride)).collect()
+    })
+}
+
+/// Calls `body` with a tensor's numbers as an [`Argument`].
+pub(super) fn with<R>(
+    op: &'static str,
+    name: &'static str,
+    tensor: &Tensor,
+    body: impl FnOnce(Argument<'_>) -> Result<R>,
+) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => body(Argument { op, name, storage, layout }),
+        _ => bail!("{op}: {name} is on {:?}, expected the CPU", tensor.device()),
+    }
+}
+
+/// The images of a tensor as a value without pending normalisation.
+pub(super) fn value(op: &'static str, name: &'static str, tensor: &Tensor) -> Result<Value> {
+    with(op, name, tensor, |argument| argument.map().map(Value::plain))
+}
+
+/// `[rows, n]` to `[n, rows]`.
+pub(super) fn transpose(numbers: &[f32], rows: usize) -> Vec<f32> {
+    let columns = numbers.len() / rows;
+    (0..numbers.len()).map(|i| numbers[i % rows * columns + i / rows]).collect()
+}
+
+/// A map as the result of a forward pass.
+pub(super) fn output(map: &Map) -> (CpuStorage, Shape) {
+    (CpuStorage::F32(map.to_nchw()), Shape::from(map.shape()))
+}
+
+/// Numbers as the gradient of `like`.
+pub(super) fn gradient(numbers: Vec<f32>, like: &Tensor) -> Result<Option<Tensor>> {
+    Tensor::from_vec(numbers, like.shape(), like.device()).map(Some)
+}
+
+/// The gradient of an input map, if there is one, as that of `like`.
+pub(super) fn map_gradient(map: Option<Map>, like: &Tensor) -> Result<Option<Tensor>> {
+    map.map_or(Ok(None), |map| gradient(map.to_nchw(), like))
+}

@@ -1,0 +1,60 @@
+//! Depthwise convolution by itself: the first half of a separable unit, whole planes at a time.
+
+use rayon::prelude::*;
+
+use crate::buffer::with_scratch;
+use crate::map::{Map, Value};
+use crate::rows::{Gather, Rows};
+use crate::simd::Lane;
+use crate::unit::Target;
+
+/// Filters every channel of `input` with its own k×k filter, SAME padding; `filter` is `[k, k, c]`.
+pub(crate) fn forward(input: &Value, filter: &[f32], k: usize, stride: usize) -> Map {
+    let (n, c, h, w) = input.map.shape();
+    let gather = Gather::new(Rows::Depthwise { filter, k, stride }, c, h, w);
+    let mut out = Map::uninit(n, c, gather.y.out, gather.x.out);
+    let block_len = out.block_len();
+    out.lanes_mut().par_chunks_mut(block_len).enumerate().for_each(|(block, out)| {
+        let rows = gather.y.out;
+        with_scratch(gather.pad_len(rows), |pad| {
+            gather.fill(std::slice::from_ref(input), false, block, (0, rows), out, pad);
+        });
+    });
+    out
+}
+
+/// The gradients of the input, if wanted, and of the filter, `[k, k, c]`.
+///
+/// Lanes of `grad` past the last image must be zero, as [`Map::from_nchw`] leaves them.
+pub(crate) fn backward(
+    input: &Value,
+    filter: &[f32],
+    (k, stride): (usize, usize),
+    grad: &Map,
+    with_input: bool,
+) -> (Option<Map>, Vec<f32>) {
+    let (n, c, h, w) = input.map.shape();
+    let gather = Gather::new(Rows::Depthwise { filter, k, stride }, c, h, w);
+    assert_eq!(grad.shape(), (n, c, gather.y.out, gather.x.out), "the gradient has the output's shape");
+    let mut gradient = with_input.then(|| Map::uninit(n, c, h, w));
+    let targets = gradient.as_mut().map(|map| [Target::new(map, false)]);
+    let one_block = |block: usize| {
+        with_scratch(gather.backward_pad_len(), |scratch: &mut [Lane]| {
+            let targets = targets.as_ref().map(<[Target; 1]>::as_slice);
+            gather.filter_backward(
+                std::slice::from_ref(input),
+                false,
+                block,
+                grad.block(block),
+                targets,
+                scratch,
+            )
+        })
+    };
+    let partial: Vec<Vec<f32>> = (0..input.map.blocks()).into_par_iter().map(one_block).collect();
+    let mut total = vec![0.0; filter.len()];
+    for part in partial {
+        total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
+    }
+    (gradient, total)
+}
