@@ -79,15 +79,16 @@ impl Cosine {
     /// The learning rate of `epoch`, counted from 0.
     pub fn lr(&self, epoch: u64) -> f32 {
         // The published code spells π like this; a longer one would differ in the last digit.
-        const PI: f64 = 3.141_592_6;
+        const PI: f32 = 3.141_592_6;
         let (mut start, mut length) = (0, self.t_0.max(1));
         while epoch - start >= length {
             start += length;
             length = length.saturating_mul(self.t_mul.max(1));
         }
-        let phase = (epoch - start) as f64 / length as f64;
-        let (max, min) = (f64::from(self.lr_max), f64::from(self.lr_min));
-        (min + 0.5 * (max - min) * (1.0 + (PI * phase).cos())) as f32
+        // Single precision in the published order of operations, so that rates agree to the last digit.
+        let phase = (epoch - start) as f32 / length as f32 * PI;
+        let half = (0.5 * (f64::from(self.lr_max) - f64::from(self.lr_min))) as f32;
+        self.lr_min + half * (1.0 + f64::from(phase).cos() as f32)
     }
 }
 

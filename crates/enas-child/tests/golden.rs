@@ -33,7 +33,8 @@ fn check_all(kind: &str) {
     let report = Report::load();
     let mut failures = Vec::new();
     for set in GoldenSet::all(kind) {
-        let mut check = Check { set: &set, config: config(&set), failures: Vec::new(), noise: report.noise(&set.stem) };
+        let mut check =
+            Check { set: &set, config: config(&set), failures: Vec::new(), noise: report.noise(&set.stem) };
         check.run();
         failures.extend(check.failures.iter().map(|f| format!("{}: {f}", set.stem)));
     }
@@ -120,7 +121,9 @@ impl Check<'_> {
     fn training_pass(&mut self, k: usize) {
         let child = self.child("");
         let (images, labels) = (self.set.images("in/x1"), self.set.labels("in/y1"));
-        let seen = child.inspect(&self.set.arc(k), &images, &labels, &Given(self.set), self.step()).expect("it runs");
+        let seen = child
+            .inspect(&self.set.arc(k), &images, &labels, &Given(self.set), self.step())
+            .expect("it runs");
         let p = format!("arc{k}/");
         self.compare(&format!("{p}train_logits"), &seen.logits, FORWARD);
         self.compare(&format!("{p}ce_loss"), &[seen.loss], FORWARD);
@@ -155,13 +158,15 @@ impl Check<'_> {
             self.compare_moving(prefix, &second);
         }
         if !self.set.is_search() && k == 0 && before == self.failures.len() {
-            let logits = child.logits(&self.set.arc(0), &self.set.images("in/xt"), Norm::RunningStatistics, None);
+            let logits =
+                child.logits(&self.set.arc(0), &self.set.images("in/xt"), Norm::RunningStatistics, None);
             self.compare("eval_logits_xt", &logits.expect("it runs"), FORWARD);
         }
     }
 
     fn compare_moving(&mut self, prefix: &str, weights: &[enas_child::Named]) {
-        let ours: BTreeMap<&str, &[f32]> = weights.iter().map(|t| (t.name.as_str(), t.data.as_slice())).collect();
+        let ours: BTreeMap<&str, &[f32]> =
+            weights.iter().map(|t| (t.name.as_str(), t.data.as_slice())).collect();
         let names: Vec<String> = self.set.names(prefix).map(str::to_owned).collect();
         assert!(!names.is_empty(), "no tensors under {prefix}");
         for name in names {
@@ -174,7 +179,8 @@ impl Check<'_> {
     }
 
     fn search_evaluation(&mut self, k: usize) {
-        let logits = self.child("").logits(&self.set.arc(k), &self.set.images("in/xt"), Norm::BatchStatistics, None);
+        let logits =
+            self.child("").logits(&self.set.arc(k), &self.set.images("in/xt"), Norm::BatchStatistics, None);
         self.compare(&format!("arc{k}/eval_logits_xt"), &logits.expect("it runs"), FORWARD);
     }
 
@@ -187,7 +193,9 @@ impl Check<'_> {
     fn gradients(&mut self) {
         let child = self.child("");
         let (images, labels) = (self.set.images("in/x1"), self.set.labels("in/y1"));
-        let seen = child.inspect(&self.set.arc(0), &images, &labels, &Given(self.set), self.step()).expect("it runs");
+        let seen = child
+            .inspect(&self.set.arc(0), &images, &labels, &Given(self.set), self.step())
+            .expect("it runs");
         let tolerance = GRADIENT.max(10.0 * self.noise);
         let mut squares = 0.0;
         for ours in &seen.gradients {
@@ -228,7 +236,8 @@ impl Check<'_> {
             let gradient = self.set.find(&format!("grad/{name}")).map_or_else(l2_only, <[f32]>::to_vec);
             first.step(&mut weights, &mut momentum, Some(&gradient));
             self.compare(&format!("step1/{name}"), &weights, OPTIMISER);
-            let Some(gradient) = self.set.find(&format!("grad_at_step1_x2/{name}")).map(<[f32]>::to_vec) else {
+            let Some(gradient) = self.set.find(&format!("grad_at_step1_x2/{name}")).map(<[f32]>::to_vec)
+            else {
                 continue;
             };
             let mut weights = self.set.f32(&format!("step1/{name}")).to_vec();
@@ -260,7 +269,8 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 /// `[4, c]`: mean and deviation over images and pixels, first and last pixel of a `[n, c, h, w]` tensor.
 fn layer_stats(shape: &[usize], data: &[f32]) -> Vec<f32> {
     let (n, c, plane) = (shape[0], shape[1], shape[2] * shape[3]);
-    let at = |image: usize, channel: usize, pixel: usize| f64::from(data[(image * c + channel) * plane + pixel]);
+    let at =
+        |image: usize, channel: usize, pixel: usize| f64::from(data[(image * c + channel) * plane + pixel]);
     let count = (n * plane) as f64;
     let all = |channel| (0..n).flat_map(move |i| (0..plane).map(move |p| at(i, channel, p)));
     let mean = |channel| all(channel).sum::<f64>() / count;

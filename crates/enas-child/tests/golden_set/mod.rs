@@ -42,7 +42,9 @@ impl GoldenSet {
         paths.sort();
         let is_set = |path: &&PathBuf| {
             let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
-            path.extension().is_some_and(|e| e == "json") && stem.starts_with(kind) && json(path)["kind"] == kind
+            path.extension().is_some_and(|e| e == "json")
+                && stem.starts_with(kind)
+                && json(path)["kind"] == kind
         };
         let sets: Vec<Self> = paths.iter().filter(is_set).map(|path| Self::load(path)).collect();
         assert!(!sets.is_empty(), "no {kind} sets in {}", folder.display());
@@ -51,7 +53,8 @@ impl GoldenSet {
     }
 
     fn load(path: &Path) -> Self {
-        let stem = path.file_stem().and_then(|s| s.to_str()).expect("a golden file's name is ASCII").to_owned();
+        let stem =
+            path.file_stem().and_then(|s| s.to_str()).expect("a golden file's name is ASCII").to_owned();
         let mut set = Self { stem, meta: json(path), floats: BTreeMap::new(), ints: BTreeMap::new() };
         for suffix in ["", "_grad", "_aux"] {
             let file = path.with_file_name(format!("{}{suffix}.safetensors", set.stem));
@@ -98,7 +101,11 @@ impl GoldenSet {
         under
             // Sets without an auxiliary head may still carry its weights.
             .filter(|(name, _)| self.meta["config"]["use_aux_heads"] == true || !name.starts_with("aux_head"))
-            .map(|(name, (shape, data))| Named { name: name.to_owned(), shape: shape.clone(), data: data.clone() })
+            .map(|(name, (shape, data))| Named {
+                name: name.to_owned(),
+                shape: shape.clone(),
+                data: data.clone(),
+            })
             .collect()
     }
 

@@ -1,0 +1,195 @@
+//! What a child network promises beyond equality with the reference.
+
+use enas_arc::Arc;
+use enas_child::{AuxHead, Child, Config, InputShape, Norm, Reductions, SharedInit, Step};
+use enas_rng::Seed;
+
+const ARC: &str = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3";
+
+fn config() -> Config {
+    Config {
+        filters: 4,
+        layers: 2,
+        nodes: 2,
+        reductions: Reductions::Two,
+        aux_head: AuxHead::Trained,
+        aux_weight: 0.4,
+        shared_init: SharedInit::Kernel,
+        keep_prob: 0.9,
+        drop_path_keep: 0.8,
+        l2: 1e-4,
+        momentum: 0.9,
+        clip_norm: 0.0,
+    }
+}
+
+fn arc() -> Arc {
+    ARC.parse().expect("a valid arc")
+}
+
+fn pictures(n: usize, input: InputShape) -> (Vec<f32>, Vec<u32>) {
+    let mut stream = Seed::new(9).stream("pictures", &[]);
+    let size = input.channels * input.height * input.width;
+    let labels: Vec<u32> = (0..n).map(|i| (i % 3) as u32).collect();
+    let images = (0..n * size).map(|i| stream.normal() + labels[i / size] as f32).collect();
+    (images, labels)
+}
+
+fn step(global_step: u64) -> Step {
+    Step { lr: 0.05, global_step, total_steps: 10, seed: Seed::new(4) }
+}
+
+const INPUT: InputShape = InputShape { channels: 1, height: 8, width: 8 };
+
+fn train(child: &mut Child, steps: std::ops::Range<u64>) -> Vec<f32> {
+    let (images, labels) = pictures(20, INPUT);
+    steps.map(|s| child.train_step(&arc(), &images, &labels, &step(s)).expect("it trains").loss).collect()
+}
+
+#[test]
+fn both_kinds_learn_a_simple_task() {
+    for mut child in [
+        Child::shared(&config(), INPUT, 3, Seed::new(1)).expect("valid"),
+        Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid"),
+    ] {
+        let losses = train(&mut child, 0..30);
+        assert!(losses[29] < 0.5 * losses[0], "{losses:?}");
+    }
+}
+
+/// Weights, momentum and statistics are all that continuing needs.
+#[test]
+fn a_restored_child_continues_to_the_same_bytes() {
+    let make = || Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
+    let mut straight = make();
+    train(&mut straight, 0..6);
+    let mut first = make();
+    train(&mut first, 0..3);
+    let mut second = make();
+    second.load(&first.state()).expect("the state fits");
+    train(&mut second, 3..6);
+    assert_eq!(straight.state(), second.state());
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| {
+            let mut child = Child::shared(&config(), INPUT, 3, Seed::new(1)).expect("valid");
+            let (images, labels) = pictures(70, INPUT);
+            for s in 0..3 {
+                child.train_step(&arc(), &images, &labels, &step(s)).expect("it trains");
+            }
+            child.state()
+        })
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(3));
+}
+
+/// Sizes that do not halve evenly, down to a single pixel, and pictures that are not square.
+#[test]
+fn any_size_works() {
+    for (height, width) in [(1, 1), (2, 3), (5, 5), (7, 7), (7, 9), (28, 28), (13, 6)] {
+        for reductions in [Reductions::Two, Reductions::Three] {
+            let input = InputShape { channels: 3, height, width };
+            let config = Config { reductions, layers: 4, ..config() };
+            let (images, labels) = pictures(5, input);
+            for mut child in [
+                Child::shared(&config, input, 3, Seed::new(1)).expect("valid"),
+                Child::fixed(&config, &arc(), input, 3, Seed::new(1)).expect("valid"),
+            ] {
+                let stats = child.train_step(&arc(), &images, &labels, &step(0)).expect("it trains");
+                assert!(stats.loss.is_finite() && stats.grad_norm.is_finite(), "{height}x{width}: {stats:?}");
+                let logits = child.logits(&arc(), &images, Norm::BatchStatistics, None).expect("it runs");
+                assert!(logits.iter().all(|l| l.is_finite()), "{height}x{width}");
+            }
+        }
+    }
+}
+
+/// A picture's logits do not depend on what else is in the batch once statistics are fixed.
+#[test]
+fn running_statistics_make_pictures_independent() {
+    let mut child = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
+    train(&mut child, 0..3);
+    let (images, _) = pictures(37, INPUT);
+    let together = child.logits(&arc(), &images, Norm::RunningStatistics, None).expect("it runs");
+    for (i, image) in images.chunks_exact(64).enumerate() {
+        let alone = child.logits(&arc(), image, Norm::RunningStatistics, None).expect("it runs");
+        assert_eq!(alone, together[3 * i..3 * i + 3], "picture {i}");
+    }
+}
+
+/// Central differences along the gradient: the loss must rise by the gradient's squared norm.
+#[test]
+fn gradients_predict_the_loss() {
+    let quiet = Config { keep_prob: 1.0, drop_path_keep: 1.0, ..config() };
+    for child in [
+        Child::shared(&quiet, INPUT, 3, Seed::new(1)).expect("valid"),
+        Child::fixed(&quiet, &arc(), INPUT, 3, Seed::new(1)).expect("valid"),
+    ] {
+        let (images, labels) = pictures(20, INPUT);
+        let noise = enas_child::SeededNoise { seed: Seed::new(0), step: 0 };
+        let seen = child.inspect(&arc(), &images, &labels, &noise, (0, 1)).expect("it runs");
+        let squares = f64::from(seen.grad_norm).powi(2);
+        let loss_at = |t: f32| {
+            let mut moved = match child.arc() {
+                Some(arc) => Child::fixed(&quiet, arc, INPUT, 3, Seed::new(1)),
+                None => Child::shared(&quiet, INPUT, 3, Seed::new(1)),
+            }
+            .expect("valid");
+            let mut weights = child.weights();
+            for gradient in &seen.gradients {
+                let weight =
+                    weights.iter_mut().find(|w| w.name == gradient.name).expect("gradients are of weights");
+                weight.data.iter_mut().zip(&gradient.data).for_each(|(w, g)| *w += t * g);
+            }
+            moved.load(&weights).expect("the weights fit");
+            f64::from(moved.inspect(&arc(), &images, &labels, &noise, (0, 1)).expect("it runs").total_loss)
+        };
+        let t = 1e-3 / seen.grad_norm;
+        let slope = (loss_at(t) - loss_at(-t)) / f64::from(2.0 * t);
+        assert!((slope / squares - 1.0).abs() < 0.02, "slope {slope}, gradient² {squares}");
+    }
+}
+
+#[test]
+fn shared_and_fixed_networks_count_multiply_adds() {
+    let shared = Child::shared(&config(), INPUT, 3, Seed::new(1)).expect("valid");
+    let fixed = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
+    // The stem alone costs 9·12 multiply-adds on each of 64 pixels.
+    assert!(shared.macs(&arc()).expect("fits") > 9 * 12 * 64);
+    assert!(fixed.macs(&arc()).expect("fits") > 9 * 12 * 64);
+    let pools = "0 2 1 2 2 2 0 2  0 2 1 2 2 2 1 2".parse().expect("valid");
+    assert!(shared.macs(&pools).expect("fits") < shared.macs(&arc()).expect("fits"));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_a_reason() {
+    let child = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
+    let other: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 4".parse().expect("valid");
+    let three = "0 0 1 4 2 2 0 3 0 0 0 0  0 1 1 4 2 2 1 3 0 0 0 0".parse().expect("valid");
+    let (images, _) = pictures(2, INPUT);
+    let message = |arc: &Arc, images: &[f32]| {
+        child.logits(arc, images, Norm::RunningStatistics, None).expect_err("it must be refused").to_string()
+    };
+    assert!(message(&other, &images).contains("was built for"), "{}", message(&other, &images));
+    assert!(
+        message(&three, &images).contains("3 nodes per cell, the network 2"),
+        "{}",
+        message(&three, &images)
+    );
+    assert!(message(&arc(), &images[1..]).contains("1x8x8"), "{}", message(&arc(), &images[1..]));
+    let odd = Child::shared(&Config { filters: 5, ..config() }, INPUT, 3, Seed::new(1)).expect_err("odd");
+    assert_eq!(odd.to_string(), "child.filters = 5 is out of range; allowed: even numbers");
+    let mut weights = child.weights();
+    weights[0].shape[0] += 1;
+    let mut loaded = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
+    let error = loaded.load(&weights).expect_err("a wrong shape").to_string();
+    assert!(error.contains("stem_conv/w has shape [4, 3, 1, 12]"), "{error}");
+    let shared = Child::shared(&config(), INPUT, 3, Seed::new(1)).expect("valid");
+    let error = shared.logits(&arc(), &images, Norm::RunningStatistics, None).expect_err("no statistics");
+    assert!(error.to_string().contains("no moving statistics"), "{error}");
+}
