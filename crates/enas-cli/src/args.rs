@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use enas_search::TimeLimit;
 
 /// Searches, trains and uses small image classifiers (ENAS micro search).
@@ -35,7 +35,7 @@ pub(crate) struct Shown {
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Log more; twice for details (RUST_LOG refines)
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    #[arg(long, short, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct Settings {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// The number all randomness starts from; equal seeds give equal results
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Settings {
 #[command(next_help_heading = "Machine")]
 pub(crate) struct Machine {
     /// Threads to compute with [default: all cores]
-    #[arg(long, value_name = "N", value_parser = whole(1, 1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, 1024))]
     pub(crate) threads: Option<usize>,
     /// cpu, cuda or cuda:N [default: cpu]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
@@ -93,7 +93,7 @@ pub(crate) enum Device {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Extent {
     /// Passes over the training pictures
-    #[arg(long, value_name = "N", value_parser = epochs)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = epochs)]
     pub(crate) epochs: Option<u64>,
     /// Stop after this long, saved and usable: 90s, 30m or 2h
     #[arg(long, value_name = "DURATION", value_parser = time_limit)]
@@ -441,7 +441,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "2|3", default_value = "3", value_parser = whole(2, 3))]
     pub(crate) pools: usize,
     /// Auxiliary classifier
-    #[arg(long, value_name = "0|1", default_value = "1", value_parser = switch)]
+    #[arg(long, value_name = "0|1", default_value = "1", action = ArgAction::Set, value_parser = switch)]
     pub(crate) aux: bool,
     /// Probability of keeping a feature before the classifier
     #[arg(long, value_name = "P", default_value = "0.9", value_parser = share)]
@@ -459,7 +459,7 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "FILE")]
     pub(crate) arcs: Option<PathBuf>,
     /// Fold batch norm into the weights before fixed-infer
-    #[arg(long, value_name = "0|1", default_value = "0", value_parser = switch)]
+    #[arg(long, value_name = "0|1", default_value = "0", action = ArgAction::Set, value_parser = switch)]
     pub(crate) fold: bool,
     /// Threads to compute with
     #[arg(long, value_name = "N", default_value = "2", value_parser = whole(1, 1024))]
@@ -477,10 +477,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) seed: u64,
     /// Add the time of every step to the line
-    #[arg(long, value_name = "0|1", num_args = 0..=1, default_value = "0", default_missing_value = "1", value_parser = switch)]
+    #[arg(long, value_name = "0|1", num_args = 0..=1, default_value = "0", default_missing_value = "1", action = ArgAction::Set, value_parser = switch)]
     pub(crate) raw: bool,
     /// Also print time, calls, bytes and arithmetic per operation on stderr
-    #[arg(long, value_name = "0|1", num_args = 0..=1, default_value = "0", default_missing_value = "1", value_parser = switch)]
+    #[arg(long, value_name = "0|1", num_args = 0..=1, default_value = "0", default_missing_value = "1", action = ArgAction::Set, value_parser = switch)]
     pub(crate) profile: bool,
 }
 

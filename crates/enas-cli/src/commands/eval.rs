@@ -120,7 +120,7 @@ mod tests {
         Evaluated::new(&evaluation).write(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("accuracy 87.50 % (7 of 8)\n"), "{text}");
-        assert!(text.contains("ant    100.00 %   75.00 %   85.71 %        4"), "{text}");
+        assert!(text.contains("ant     100.00 %   75.00 %   85.71 %        4"), "{text}");
         assert!(text.contains("ant               3      1\n"), "{text}");
     }
 }

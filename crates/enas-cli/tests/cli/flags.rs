@@ -46,7 +46,7 @@ fn the_version_is_the_package_version() {
 
 #[test]
 fn flags_of_computing_commands_are_checked_one_by_one() {
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 22] = [
         (&["--threads", "0"], "'--threads <N>': write a whole number from 1 to 1024"),
         (&["--threads", "two"], "write a whole number from 1 to 1024"),
         (&["--device", "cuda"], "CUDA is not built into this program; use --device cpu"),
@@ -55,7 +55,8 @@ fn flags_of_computing_commands_are_checked_one_by_one() {
         (&["--epochs", "0"], "'--epochs <N>': write a whole number"),
         (&["--time", "5 minutes"], "write a whole number with a unit, as in 90s, 30m or 2h"),
         (&["--time", "0s"], "as in 90s, 30m or 2h"),
-        (&["--seed", "-1"], "--seed"),
+        (&["--threads", "-1"], "'-1' for '--threads <N>'"),
+        (&["--seed", "-1"], "'-1' for '--seed <N>'"),
         (&["--seed", "x"], "'--seed <N>'"),
         (&["--set", "epochs"], "--set epochs: write key.path=value"),
         (&["--set", "run.epoch=3"], "did you mean run.epochs?"),
