@@ -19,9 +19,9 @@ pub enum Schedule {
 #[serde(deny_unknown_fields)]
 pub struct Cosine {
     /// Learning rate of the first epoch of every cycle.
-    pub lr_max: f32,
+    pub lr_max: f64,
     /// Learning rate that every cycle approaches.
-    pub lr_min: f32,
+    pub lr_min: f64,
     /// Epochs of the first cycle.
     pub t_0: u64,
     /// Growth of the cycles.
@@ -33,9 +33,9 @@ pub struct Cosine {
 #[serde(deny_unknown_fields)]
 pub struct Staircase {
     /// Learning rate of the first epoch.
-    pub lr: f32,
+    pub lr: f64,
     /// Factor of every step down.
-    pub rate: f32,
+    pub rate: f64,
     /// Epochs between steps.
     pub every: u64,
 }
@@ -57,7 +57,7 @@ impl Schedule {
         let check = |ok: bool, key, value: String, allowed: &str| {
             if ok { Ok(()) } else { Err(Error::Config { key, value, allowed: allowed.to_owned() }) }
         };
-        let rate = |x: f32| x >= 0.0 && x.is_finite();
+        let rate = |x: f64| x >= 0.0 && x.is_finite();
         match self {
             Self::Cosine(c) => {
                 check(rate(c.lr_max), "schedule.lr_max", c.lr_max.to_string(), "0 or more")?;
@@ -87,8 +87,8 @@ impl Cosine {
         }
         // Single precision in the published order of operations, so that rates agree to the last digit.
         let phase = (epoch - start) as f32 / length as f32 * PI;
-        let half = (0.5 * (f64::from(self.lr_max) - f64::from(self.lr_min))) as f32;
-        self.lr_min + half * (1.0 + f64::from(phase).cos() as f32)
+        let half = (0.5 * (self.lr_max - self.lr_min)) as f32;
+        self.lr_min as f32 + half * (1.0 + f64::from(phase).cos() as f32)
     }
 }
 
@@ -96,7 +96,7 @@ impl Staircase {
     /// The learning rate of `epoch`, counted from 0.
     pub fn lr(&self, epoch: u64) -> f32 {
         let steps = epoch / self.every.max(1);
-        (f64::from(self.lr) * f64::from(self.rate).powf(steps as f64)) as f32
+        (self.lr * self.rate.powf(steps as f64)) as f32
     }
 }
 
