@@ -7,7 +7,7 @@ use std::sync::Arc as SyncArc;
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use enas_kernels::{
     Affine, Branch, Map, Moments, Nesterov, Pool, PoolKind, Rows, Term, TfAdam, Unit, Value, add,
     add_backward, relu_mean, relu_mean_backward,
@@ -182,5 +182,11 @@ fn optimisers(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, units, pools, elementwise, optimisers);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    units(&mut criterion);
+    pools(&mut criterion);
+    elementwise(&mut criterion);
+    optimisers(&mut criterion);
+    criterion.final_summary();
+}

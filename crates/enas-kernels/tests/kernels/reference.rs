@@ -129,7 +129,7 @@ pub(crate) struct Windows {
 pub(crate) fn same(size: usize, k: usize, stride: usize) -> Windows {
     let count = size.div_ceil(stride);
     let needed = (count - 1) * stride + k;
-    let padding = if needed > size { needed - size } else { 0 };
+    let padding = needed.max(size) - size;
     Windows { k, stride, before: padding / 2, count }
 }
 

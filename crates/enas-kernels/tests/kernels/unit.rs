@@ -40,6 +40,9 @@ impl Spec {
     }
 }
 
+/// A gradient that is there before the backward pass, if any.
+type Start = Option<(Map, Tensor)>;
+
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Pointwise,
@@ -119,7 +122,7 @@ impl Case {
         let (gz, gamma_gradient, beta_gradient) =
             reference::batch_norm_backward(&stored, &doubles(&gamma), &gy_meant);
         let terms = NormTerms::new(&stored, &doubles(&gamma), &gy_meant);
-        let start: Vec<Option<(Map, Tensor)>> =
+        let start: Vec<Start> =
             self.inputs.iter().map(|c| self.accumulate.then(|| map(rng, (n, *c, h, w)))).collect();
         let mut gradients: Vec<Option<Map>> = start.iter().map(|s| s.as_ref().map(|s| s.0.clone())).collect();
         let got = unit.backward(&z, &moments, &gamma, &gy, Some(&mut gradients));
@@ -141,7 +144,7 @@ impl Case {
         (raw_input, input): (&Tensor, &Tensor),
         (gz, gz_terms): (&Tensor, &Tensor),
         got: &enas_kernels::UnitGradient,
-        (start, gradients): (&[Option<(Map, Tensor)>], &[Option<Map>]),
+        (start, gradients): (&[Start], &[Option<Map>]),
     ) {
         let mut total = input.map(|_, _| 0.0);
         let mut total_terms = total.clone();
