@@ -120,7 +120,7 @@ pub(crate) struct Search {
     /// Pictures in class folders, or a zip of them [default: the built-in digits]
     #[arg(long, value_name = "PATH", conflicts_with = "resume")]
     pub(crate) data: Option<PathBuf>,
-    /// The directory of this run; must not exist or be empty [default: runs/<data>-search-<n>]
+    /// The directory of this run; must not exist or be empty [default: runs/DATA-search-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -154,7 +154,7 @@ pub(crate) struct Train {
     /// Pictures in class folders, or a zip of them [default: those of --run, else the built-in digits]
     #[arg(long, value_name = "PATH", conflicts_with = "resume")]
     pub(crate) data: Option<PathBuf>,
-    /// The directory of this run; must not exist or be empty [default: runs/<data>-train-<n>]
+    /// The directory of this run; must not exist or be empty [default: runs/DATA-train-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
