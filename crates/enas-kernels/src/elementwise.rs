@@ -82,13 +82,15 @@ pub fn concat(values: &[Value]) -> Map {
         });
         for ((from, (scale, shift)), to) in sources.zip(out.chunks_exact_mut(plane)) {
             // SAFETY: both planes hold `plane` lanes.
-            unsafe { simd::run(Apply { from: from.as_ptr(), to: to.as_mut_ptr(), len: plane, scale, shift }) };
+            unsafe {
+                simd::run(Apply { from: from.as_ptr(), to: to.as_mut_ptr(), len: plane, scale, shift })
+            };
         }
     });
     out
 }
 
-/// Adds the gradient of [`concat`] to one gradient per value.
+/// Adds the gradient of [`concat()`] to one gradient per value.
 pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map>]) {
     let plane = grad.h() * grad.w();
     let mut first = 0;

@@ -29,6 +29,11 @@ impl Axis {
         Self { size, k, stride, before: 0, out }
     }
 
+    /// Whether there are windows and each holds at least one pixel: [`taps`](Self::taps) are pixels then.
+    pub(crate) fn is_inside(&self) -> bool {
+        self.out > 0 && self.before < self.k && (self.out - 1) * self.stride < self.size + self.before
+    }
+
     /// The taps of the window at output `o` that lie on real pixels: `(first tap, end tap, first pixel)`.
     #[inline(always)]
     pub(crate) fn taps(&self, o: usize) -> (usize, usize, usize) {
@@ -73,6 +78,11 @@ mod tests {
         for size in 1..9 {
             for (k, s) in [(3, 1), (3, 2), (5, 1), (5, 2), (5, 3)] {
                 let axis = Axis::same(size, k, s);
+                assert!(axis.is_inside(), "{axis:?}");
+                assert!(
+                    !Axis { out: size + k + 1, ..axis }.is_inside()
+                        && !Axis { before: k, ..axis }.is_inside()
+                );
                 for o in 0..axis.out {
                     let (first, end, pixel) = axis.taps(o);
                     assert!(first < end && pixel + (end - first) <= size, "{axis:?} {o}");

@@ -260,13 +260,25 @@ impl Kernel for ChunkSums<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> (f32, f32) {
         let (mean, mask) = (S::splat(self.mean), S::load(self.mask));
-        let (mut sum, mut product) = ([S::splat(0.0); 2], [S::splat(0.0); 2]);
-        for p in 0..self.pixels {
-            let g = S::mul(S::load(self.gy.add(p)), mask);
-            sum[p % 2] = S::add(sum[p % 2], g);
-            product[p % 2] = S::fma(g, S::sub(S::load(self.z.add(p)), mean), product[p % 2]);
+        let (mut sum, mut product) = ([S::splat(0.0); 4], [S::splat(0.0); 4]);
+        let mut p = 0;
+        while p + 4 <= self.pixels {
+            // Constant indices: the sums stay in registers.
+            for i in 0..4 {
+                let g = S::mul(S::load(self.gy.add(p + i)), mask);
+                sum[i] = S::add(sum[i], g);
+                product[i] = S::fma(g, S::sub(S::load(self.z.add(p + i)), mean), product[i]);
+            }
+            p += 4;
         }
-        (S::sum(S::add(sum[0], sum[1])), S::sum(S::add(product[0], product[1])))
+        while p < self.pixels {
+            let g = S::mul(S::load(self.gy.add(p)), mask);
+            sum[0] = S::add(sum[0], g);
+            product[0] = S::fma(g, S::sub(S::load(self.z.add(p)), mean), product[0]);
+            p += 1;
+        }
+        let total = |v: [S::V; 4]| S::sum(S::add(S::add(v[0], v[1]), S::add(v[2], v[3])));
+        (total(sum), total(product))
     }
 }
 

@@ -53,7 +53,7 @@ impl Pool {
     pub fn forward(&self, input: &Value) -> Map {
         let start = profile::start();
         let (n, c, h, w) = input.map.shape();
-        assert_eq!((h, w), (self.y.size, self.x.size), "the pool was made for this size");
+        self.check(h, w);
         let mut out = Map::uninit(n, c, self.y.out, self.x.out);
         let out_plane = self.y.out * self.x.out;
         out.lanes_mut().par_chunks_mut((c * out_plane).max(1)).enumerate().for_each(|(block, out)| {
@@ -74,7 +74,10 @@ impl Pool {
     pub fn backward(&self, input: &Value, grad: &Map, gradient: &mut Option<Map>) {
         let start = profile::start();
         let (n, c, h, w) = input.map.shape();
+        self.check(h, w);
+        assert_eq!(grad.shape(), (n, c, self.y.out, self.x.out), "the gradient has the output's shape");
         let gradient = gradient.get_or_insert_with(|| Map::zeros(n, c, h, w));
+        assert_eq!(gradient.shape(), (n, c, h, w), "a gradient has the shape of its value");
         let out_plane = self.y.out * self.x.out;
         gradient.lanes_mut().par_chunks_mut((c * h * w).max(1)).enumerate().for_each(|(block, to)| {
             let grads = grad.block(block).chunks_exact(out_plane);
@@ -87,6 +90,12 @@ impl Pool {
             }
         });
         self.record(start, "backward", n * c * (2 * h * w + out_plane));
+    }
+
+    /// The kernels read through pointers, so windows must not leave the map whatever the fields say.
+    fn check(&self, h: usize, w: usize) {
+        assert_eq!((h, w), (self.y.size, self.x.size), "the pool was made for this size");
+        assert!(self.y.is_inside() && self.x.is_inside(), "every window holds a pixel: {self:?}");
     }
 
     fn record(&self, start: Option<std::time::Instant>, direction: &'static str, floats: usize) {

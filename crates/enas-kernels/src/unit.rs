@@ -208,6 +208,7 @@ impl Unit<'_> {
                 let map = gradient.get_or_insert_with(|| {
                     if in_place { Map::uninit(n, c, h, w) } else { Map::zeros(n, c, h, w) }
                 });
+                assert_eq!(map.shape(), (n, c, h, w), "a gradient has the shape of its input");
                 Target::new(map, accumulate)
             })
             .collect()
@@ -410,6 +411,13 @@ impl<'a> Plan<'a> {
             );
         }
         let (height, width) = (gathers[0].y.out, gathers[0].x.out);
+        for gather in &gathers {
+            assert_eq!(
+                (gather.y.out, gather.x.out),
+                (height, width),
+                "branches of one unit have one output size"
+            );
+        }
         let k = gathers.iter().map(|g| g.k).max().unwrap_or(1);
         let outputs = unit.branches.iter().map(|b| b.outputs).max().unwrap_or(1);
         let rows_per_strip = (STRIP_BYTES / (k * width * size_of::<Lane>())).clamp(1, height);

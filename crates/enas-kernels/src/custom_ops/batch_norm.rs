@@ -3,6 +3,7 @@
 use std::sync::{Arc as SyncArc, OnceLock};
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
 
 use super::tensors::{self, Argument};
 use crate::map::{Map, Value};
@@ -89,10 +90,10 @@ impl CustomOp3 for BatchNorm {
 fn input_gradient(norm: &norm::Gradient, z: &Map, gy: &Map) -> Map {
     let (n, c, h, w) = z.shape();
     let mut out = Map::uninit(n, c, h, w);
-    for (i, out) in out.lanes_mut().chunks_exact_mut(h * w).enumerate() {
+    out.lanes_mut().par_chunks_exact_mut(h * w).enumerate().for_each(|(i, out)| {
         let (block, channel) = (i / c, i % c);
         let at = channel * h * w..(channel + 1) * h * w;
         norm.evaluate(channel, block, &z.block(block)[at.clone()], &gy.block(block)[at], out);
-    }
+    });
     out
 }

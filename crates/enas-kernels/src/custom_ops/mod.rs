@@ -1,8 +1,7 @@
 //! The operations as candle custom ops: ordinary tensors in and out, gradients through candle's autograd.
 //!
-//! For networks that are written with candle. Each call converts its tensors to the lane layout and back, which
-//! costs more than the arithmetic of a small operation: a network that keeps [`Map`](crate::Map)s between
-//! operations is several times faster.
+//! For networks that are written with candle. Each call converts its tensors to the lane layout and back: passes
+//! over memory that a network saves by keeping [`Map`](crate::Map)s between operations.
 //!
 //! Tensors are `f32` on the CPU, `[n, c, h, w]`, of any strides; whatever else is refused with the shapes named.
 //! Convolution weights have candle's layout, `[outputs, inputs, k, k]`. Padding is TensorFlow's SAME.

@@ -1,6 +1,8 @@
 //! Sums and means.
 
-use enas_kernels::{Map, Term, Value, add, add_backward, relu_mean, relu_mean_backward};
+use enas_kernels::{
+    Map, Term, Value, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward,
+};
 
 use crate::reference::{self, Tensor, doubles};
 use crate::support::*;
@@ -102,4 +104,30 @@ fn means_of_rectified_values_equal_the_reference() {
 fn not_a_number_shows_in_the_mean() {
     let value = Value::plain(Map::from_nchw(&[1.0, f32::NAN], 1, 1, 1, 2));
     assert!(relu_mean(&[value])[0].is_nan());
+}
+
+#[test]
+fn concatenation_keeps_every_channel_and_splits_its_gradient() {
+    for (i, shape) in awkward_shapes().into_iter().enumerate() {
+        let (n, c, h, w) = shape;
+        let rng = &mut stream("concat", shape);
+        let parts = [(c, i % 2 == 0), (2, true), (1, false)];
+        let (values, meant): (Vec<Value>, Vec<Tensor>) =
+            parts.iter().map(|(c, pending)| value(rng, (n, *c, h, w), *pending)).unzip();
+        let out = concat(&values);
+        assert_eq!(doubles(&out.to_nchw()), reference::concat(&meant).data, "{shape:?}");
+
+        let (grad, grad_meant) = map(rng, out.shape());
+        let (before, before_meant) = map(rng, (n, 2, h, w));
+        let mut gradients = [None, Some(before), None];
+        concat_backward(&grad, &values, &mut gradients);
+        for (j, (first, count)) in [(0, c), (c, 2), (c + 2, 1)].into_iter().enumerate() {
+            let part = reference::channels(&grad_meant, first, count);
+            let start = if j == 1 { before_meant.clone() } else { part.map(|_, _| 0.0) };
+            let (expected, terms) =
+                (part.zip(&start, |a, b| a + b), part.zip(&start, |a, b| a.abs() + b.abs()));
+            let got = gradients[j].as_ref().expect("created").to_nchw();
+            assert_close(&format!("{shape:?} {j}"), &got, &expected.data, &terms.data);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use enas_kernels::{
     Branch, Level, Map, Moments, Nesterov, Pool, PoolKind, Rows, Term, TfAdam, Unit, Value, add,
-    add_backward, level, relu_mean, relu_mean_backward,
+    add_backward, concat, level, relu_mean, relu_mean_backward,
 };
 use enas_rng::Stream;
 
@@ -99,6 +99,7 @@ fn others(rng: &mut Stream, shape: Shape, out: &mut Vec<(String, Vec<f32>)>) {
     put("moments", [moments.mean, moments.variance].concat());
     let values: [Value; 2] = [a, b];
     put("mean", relu_mean(&values));
+    put("concat", concat(&values).to_nchw());
     let mut gradients = [None, None];
     relu_mean_backward(&values, &uniform(rng, n * 2 * c), &mut gradients);
     put("mean gradient", gradients[0].as_ref().expect("created").to_nchw());

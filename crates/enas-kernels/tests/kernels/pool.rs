@@ -117,3 +117,18 @@ fn padding_never_wins_a_maximum() {
     let out = Pool::same(PoolKind::Max, 3, 2, 3, 4).forward(&input).to_nchw();
     assert_eq!(out, [-3.0; 4]);
 }
+
+#[test]
+#[should_panic(expected = "every window holds a pixel")]
+fn windows_that_leave_the_map_are_refused() {
+    let mut pool = Pool::same(PoolKind::Max, 3, 1, 4, 4);
+    pool.x.out = 100;
+    pool.forward(&Value::plain(Map::zeros(1, 1, 4, 4)));
+}
+
+#[test]
+#[should_panic(expected = "made for this size")]
+fn a_pool_for_another_size_is_refused_backwards_too() {
+    let pool = Pool::same(PoolKind::Max, 3, 1, 9, 9);
+    pool.backward(&Value::plain(Map::zeros(1, 1, 4, 4)), &Map::zeros(1, 1, 9, 9), &mut None);
+}

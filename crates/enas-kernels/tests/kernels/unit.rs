@@ -334,3 +334,21 @@ fn not_a_number_passes_through_a_relu() {
         }
     }
 }
+
+#[test]
+#[should_panic(expected = "a gradient has the shape of its input")]
+fn a_gradient_of_another_shape_is_refused() {
+    let inputs = [Value::plain(Map::zeros(33, 1, 2, 2))];
+    let branches = [Branch { rows: Rows::Pixels, weight: &[1.0], outputs: 1 }];
+    let unit = Unit { inputs: &inputs, relu: false, branches: &branches };
+    unit.backward_raw(&Map::zeros(33, 1, 2, 2), Some(&mut [Some(Map::zeros(1, 1, 2, 2))]));
+}
+
+#[test]
+#[should_panic(expected = "one output size")]
+fn branches_of_different_sizes_are_refused() {
+    let inputs = [Value::plain(Map::zeros(1, 1, 4, 4))];
+    let whole = Branch { rows: Rows::Pixels, weight: &[1.0], outputs: 1 };
+    let half = Branch { rows: Rows::EverySecond { offset: 0 }, ..whole };
+    Unit { inputs: &inputs, relu: false, branches: &[whole, half] }.forward(false);
+}
