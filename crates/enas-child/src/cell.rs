@@ -195,6 +195,16 @@ impl CellBlock {
         Ok((carried, self.combine(tape, &cell.loose_ends(), &states)))
     }
 
+    /// Calls `body` for every convolution of the cell.
+    pub(crate) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
+        let inputs = self.reduce_first.iter().chain(self.calibrate.iter().flatten()).chain(&self.base);
+        inputs.chain(self.edges.values().flatten()).for_each(&mut *body);
+        match &self.combine {
+            Combine::Project(block) => body(block),
+            Combine::Concat(blocks) => blocks.values().for_each(body),
+        }
+    }
+
     /// Whether the cell belongs to a network for one arc.
     pub(crate) fn owns_weights(&self) -> bool {
         matches!(self.combine, Combine::Concat(_))

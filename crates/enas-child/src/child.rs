@@ -20,8 +20,6 @@ use crate::{Error, Named};
 /// *fixed* child has the weights of one arc only. See [`Child::shared`] and [`Child::fixed`].
 #[derive(Debug)]
 pub struct Child {
-    config: Config,
-    plan: Plan,
     n_classes: usize,
     arc: Option<Arc>,
     network: Network,
@@ -131,9 +129,9 @@ impl Child {
         least("image width", input.width, 1)?;
         let plan = Plan::new(config, input);
         let mut builder = Builder::new(Params::new(seed));
-        let network = Network::new(&mut builder, config, &plan, arc, n_classes);
+        let network = Network::new(&mut builder, config, plan, arc, n_classes);
         let Builder { params, running, .. } = builder;
-        Ok(Self { config: config.clone(), plan, n_classes, arc: arc.cloned(), network, params, running })
+        Ok(Self { n_classes, arc: arc.cloned(), network, params, running })
     }
 
     /// One training step: forward, backward, and the update of all weights and moving statistics.
@@ -170,7 +168,7 @@ impl Child {
         for (index, moments) in &pass.moments {
             self.running[*index].1.update(moments);
         }
-        let Config { momentum, l2, clip_norm, .. } = self.config;
+        let Config { momentum, l2, clip_norm, .. } = self.network.config;
         let rule = Nesterov { lr: step.lr, momentum, l2, scale: 1.0 };
         let grad_norm = self.params.step(rule, clip_norm, &pass.gradients);
         let (loss, aux_loss) = (pass.loss.mean, pass.aux_loss.as_ref().map_or(0.0, |l| l.mean));
@@ -191,15 +189,16 @@ impl Child {
     ) -> Result<Inspection, Error> {
         let pass = self.pass(arc, images, labels, Training { noise, step, total_steps }, true)?;
         let aux_loss = pass.aux_loss.as_ref().map_or(0.0, |l| l.mean);
-        let penalty = f64::from(self.config.l2) * self.params.squares();
-        let gradients = self.params.export_gradients(&pass.gradients, self.config.l2);
+        let penalty = f64::from(self.network.config.l2) * self.params.squares();
+        let gradients = self.params.export_gradients(&pass.gradients, self.network.config.l2);
         let squares: f64 = gradients.iter().flat_map(|g| &g.data).map(|g| f64::from(*g).powi(2)).sum();
         Ok(Inspection {
             logits: pass.logits,
             aux_logits: pass.aux_logits,
             loss: pass.loss.mean,
             aux_loss,
-            total_loss: (f64::from(pass.loss.mean + self.config.aux_weight * aux_loss) + penalty) as f32,
+            total_loss: (f64::from(pass.loss.mean + self.network.config.aux_weight * aux_loss) + penalty)
+                as f32,
             cells: pass.cells,
             gradients,
             grad_norm: squares.sqrt() as f32,
@@ -220,20 +219,13 @@ impl Child {
         let running: Vec<RunningMoments> = self.running.iter().map(|(_, r)| r.clone()).collect();
         let mut tape = Tape::new(&self.params, &running, Statistics::Batch, true);
         let input = tape.input(self.map(images, n));
-        let features = self.network.forward(
-            &mut tape,
-            &self.plan,
-            &self.config,
-            arc,
-            input,
-            Some(training),
-            keep_cells,
-        )?;
+        let features = self.network.forward(&mut tape, arc, input, Some(training), keep_cells)?;
         let cells = features.cells.iter().enumerate().map(|(i, state)| named_state(i, state)).collect();
         let mut gradients = self.params.gradients();
 
-        let dropout = (self.config.keep_prob < 1.0)
-            .then(|| drop_factors(training.noise, "dropout", features.main.len(), self.config.keep_prob));
+        let dropout = (self.network.config.keep_prob < 1.0).then(|| {
+            drop_factors(training.noise, "dropout", features.main.len(), self.network.config.keep_prob)
+        });
         let dropped = scaled(&features.main, dropout.as_deref());
         let head = &self.network.classifier;
         let logits = head.forward(&self.params, &dropped);
@@ -245,7 +237,7 @@ impl Child {
         if let (Some(aux), Some(features)) = (&self.network.aux, &features.aux) {
             let logits = aux.classifier().forward(&self.params, features);
             let mut loss = Loss::of(&logits, labels, self.n_classes);
-            loss.gradient.iter_mut().for_each(|g| *g *= self.config.aux_weight);
+            loss.gradient.iter_mut().for_each(|g| *g *= self.network.config.aux_weight);
             let grad = aux.classifier().backward(&self.params, features, &loss.gradient, &mut gradients);
             // The auxiliary head's mean was taken before the main one's.
             means.insert(0, grad);
@@ -284,12 +276,50 @@ impl Child {
         };
         let mut tape = Tape::new(&self.params, &running, statistics, false);
         let input = tape.input(self.map(images, n));
-        let features = self.network.forward(&mut tape, &self.plan, &self.config, arc, input, None, false)?;
+        let features = self.network.forward(&mut tape, arc, input, None, false)?;
         let factors = dropout.map(|stream| {
-            let keep = self.config.keep_prob;
+            let keep = self.network.config.keep_prob;
             features.main.iter().map(|_| (keep + stream.uniform()).floor() / keep).collect::<Vec<_>>()
         });
         Ok(self.network.classifier.forward(&self.params, &scaled(&features.main, factors.as_deref())))
+    }
+
+    /// The same network for inference with every batch norm folded into the convolution before it.
+    ///
+    /// # Errors
+    /// If the network shares weights: its batch norms have no statistics of their own.
+    pub fn folded(&self) -> Result<Self, Error> {
+        let Some(arc) = &self.arc else {
+            return Err(Error::Arc("shared weights have no moving statistics to fold".to_owned()));
+        };
+        let mut folded = Self::new(
+            &self.network.config,
+            Some(arc),
+            self.network.plan.input,
+            self.n_classes,
+            self.params.seed(),
+        )?;
+        folded.load(&self.weights())?;
+        folded.network.for_each_block(&mut |block| {
+            let norm = block.norm;
+            let Some(running) = norm.running.map(|index| &mut folded.running[index].1) else { return };
+            let affine = running.affine(folded.params.get(norm.scale), folded.params.get(norm.offset));
+            let mut first = 0;
+            for conv in &block.convs {
+                let scale = &affine.scale[first..first + conv.outputs];
+                for id in &conv.weight {
+                    let rows = folded.params.get_mut(*id).chunks_exact_mut(conv.outputs);
+                    rows.for_each(|row| row.iter_mut().zip(scale).for_each(|(w, s)| *w *= s));
+                }
+                first += conv.outputs;
+            }
+            // What is left of the batch norm: no scale, no mean, a unit deviation, and the shift as its offset.
+            folded.params.get_mut(norm.scale).fill(1.0);
+            folded.params.get_mut(norm.offset).copy_from_slice(&affine.shift);
+            running.mean.fill(0.0);
+            running.variance.fill(1.0 - enas_kernels::EPSILON);
+        });
+        Ok(folded)
     }
 
     /// The most likely class of each image; the first of equals.
@@ -316,23 +346,23 @@ impl Child {
         // A batch without images walks the same path and computes nothing.
         let mut tape = Tape::new(&self.params, &[], Statistics::Batch, false);
         let input = tape.input(self.map(&[], 0));
-        self.network.forward(&mut tape, &self.plan, &self.config, arc, input, None, false)?;
+        self.network.forward(&mut tape, arc, input, None, false)?;
         Ok(tape.macs + self.network.classifier.macs())
     }
 
     /// The layout of the network.
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.network.plan
     }
 
     /// The settings the network was built with.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.network.config
     }
 
     /// The pictures the network takes.
     pub fn input(&self) -> InputShape {
-        self.plan.input
+        self.network.plan.input
     }
 
     /// Number of classes.
@@ -426,15 +456,15 @@ impl Child {
     }
 
     fn map(&self, images: &[f32], n: usize) -> Map {
-        let InputShape { channels, height, width } = self.plan.input;
+        let InputShape { channels, height, width } = self.network.plan.input;
         Map::from_nchw(images, n, channels, height, width)
     }
 
     fn check_batch(&self, arc: &Arc, images: &[f32]) -> Result<usize, Error> {
         self.check_arc(arc)?;
-        let InputShape { channels, height, width } = self.plan.input;
+        let InputShape { channels, height, width } = self.network.plan.input;
         let size = channels * height * width;
-        if images.is_empty() || images.len() % size != 0 {
+        if images.is_empty() || !images.len().is_multiple_of(size) {
             let got = images.len();
             return Err(Error::Batch(format!("{got} numbers are not images of {channels}x{height}x{width}")));
         }
@@ -454,7 +484,7 @@ impl Child {
     }
 
     fn check_arc(&self, arc: &Arc) -> Result<(), Error> {
-        check_nodes(arc, &self.config)?;
+        check_nodes(arc, &self.network.config)?;
         match &self.arc {
             Some(own) if own != arc => {
                 Err(Error::Arc(format!("the network was built for {own}, not for {arc}")))

@@ -13,6 +13,8 @@ use crate::tape::{Tape, Var};
 
 #[derive(Debug)]
 pub(crate) struct Network {
+    pub(crate) config: Config,
+    pub(crate) plan: Plan,
     stem: ConvBlock,
     cells: Vec<CellBlock>,
     pub(crate) classifier: Classifier,
@@ -42,7 +44,7 @@ impl Network {
     pub(crate) fn new(
         builder: &mut Builder,
         config: &Config,
-        plan: &Plan,
+        plan: Plan,
         arc: Option<&Arc>,
         classes: usize,
     ) -> Self {
@@ -73,20 +75,19 @@ impl Network {
         let aux = aux_extent.map(|out| {
             AuxHead::new(builder, config.reductions, out.channels, (out.height, out.width), classes)
         });
-        Self { stem, cells, classifier, aux }
+        Self { config: config.clone(), plan, stem, cells, classifier, aux }
     }
 
     /// Runs the network for `arc`. With `training`, drop-path is on and the auxiliary head is evaluated.
     pub(crate) fn forward(
         &self,
         tape: &mut Tape<'_>,
-        plan: &Plan,
-        config: &Config,
         arc: &Arc,
         images: Var,
         training: Option<Training<'_>>,
         keep_cells: bool,
     ) -> Result<Features, Error> {
+        let (config, plan) = (&self.config, &self.plan);
         let stem = vec![self.stem.forward(tape, &[images])];
         let mut pair = (stem.clone(), stem);
         let (mut aux, mut outputs) = (None, Vec::new());
@@ -104,6 +105,12 @@ impl Network {
         }
         let main = tape.relu_mean(&pair.1);
         Ok(Features { main, aux, cells: outputs })
+    }
+
+    /// Calls `body` for every convolution of the trunk.
+    pub(crate) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
+        body(&self.stem);
+        self.cells.iter().for_each(|cell| cell.for_each_block(body));
     }
 
     /// Only networks that own their weights drop paths.

@@ -87,6 +87,16 @@ impl Params {
         &self.values[self.rows[id.0].0.clone()]
     }
 
+    /// The values of one row, for writing.
+    pub(crate) fn get_mut(&mut self, id: ParamId) -> &mut [f32] {
+        &mut self.values[self.rows[id.0].0.clone()]
+    }
+
+    /// The seed that the weights start from.
+    pub(crate) fn seed(&self) -> Seed {
+        self.seed
+    }
+
     /// Whether the optimiser updates the row.
     pub(crate) fn is_trained(&self, id: ParamId) -> bool {
         self.rows[id.0].1

@@ -78,7 +78,8 @@ impl Schedule {
 impl Cosine {
     /// The learning rate of `epoch`, counted from 0.
     pub fn lr(&self, epoch: u64) -> f32 {
-        // The published code spells π like this; a longer one would differ in the last digit.
+        // The published code spells π like this; the exact one would change the last digit of some rates.
+        #[allow(clippy::approx_constant)]
         const PI: f32 = 3.141_592_6;
         let (mut start, mut length) = (0, self.t_0.max(1));
         while epoch - start >= length {

@@ -122,6 +122,22 @@ fn running_statistics_make_pictures_independent() {
     }
 }
 
+#[test]
+fn folding_changes_no_logit() {
+    let mut child = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
+    train(&mut child, 0..5);
+    let folded = child.folded().expect("a fixed network folds");
+    let (images, _) = pictures(20, INPUT);
+    let logits =
+        |child: &Child| child.logits(&arc(), &images, Norm::RunningStatistics, None).expect("it runs");
+    let (plain, folded) = (logits(&child), logits(&folded));
+    let largest = plain.iter().fold(0.0f32, |m, l| m.max(l.abs()));
+    for (a, b) in plain.iter().zip(&folded) {
+        assert!((a - b).abs() < 1e-5 * largest, "{a} became {b}");
+    }
+    assert_ne!(plain, folded, "folding rounds differently; equal bits mean nothing was folded");
+}
+
 /// Central differences along the gradient: the loss must rise by the gradient's squared norm.
 #[test]
 fn gradients_predict_the_loss() {

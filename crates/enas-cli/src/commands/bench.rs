@@ -144,9 +144,9 @@ fn fixed_step(args: &Bench) -> Result<BoxedStep> {
 
 fn fixed_infer(args: &Bench) -> Result<BoxedStep> {
     let (arc, batch) = (fixed_arc(args)?, Batch::random(args));
-    let child = Child::fixed(&child_config(args), &arc, input(args), CLASSES, seed(args)).or_usage()?;
+    let mut child = Child::fixed(&child_config(args), &arc, input(args), CLASSES, seed(args)).or_usage()?;
     if args.fold {
-        return Err(usage("--fold 1: this build cannot fold batch norm into the weights; use --fold 0"));
+        child = child.folded()?;
     }
     Ok(Box::new(move |_| batch.check(&child.logits(&arc, &batch.images, Norm::RunningStatistics, None)?)))
 }
