@@ -119,9 +119,9 @@ pub(crate) fn contestants(
 }
 
 /// The first `n` draws that differ from each other and from `known` in canonical form.
-fn distinct(n: usize, known: Option<&Arc>, mut draw: impl FnMut(u64) -> Arc) -> Vec<Arc> {
+fn distinct(n: usize, known: Option<&Arc>, draw: impl FnMut(u64) -> Arc) -> Vec<Arc> {
     let mut seen: BTreeSet<Arc> = known.map(Arc::canonical).into_iter().collect();
-    let draws = (0..PATIENCE * n as u64).map(|i| draw(i));
+    let draws = (0..PATIENCE * n as u64).map(draw);
     draws.filter(|arc| seen.insert(arc.canonical())).take(n).collect()
 }
 

@@ -8,7 +8,7 @@ const NEVER: u64 = u64::MAX;
 #[test]
 fn a_search_ends_with_a_ranked_arc_and_a_complete_run_directory() {
     let dir = tempfile::tempdir().unwrap();
-    let config = search_config(&["run.epochs=8"]);
+    let config = search_config(&["run.epochs=8", "run.batch_size=64"]);
     let (found, _) = search(&config, dir.path(), NEVER);
 
     assert_eq!((found.epochs, found.selection.candidates.len(), found.selection.random.len()), (8, 6, 5));
@@ -25,7 +25,7 @@ fn a_search_ends_with_a_ranked_arc_and_a_complete_run_directory() {
     assert_eq!(run.best_arc().unwrap(), found.arc);
     let lines = metrics(dir.path());
     let count = |kind: &str| lines.iter().filter(|l| l["kind"] == kind).count();
-    assert_eq!(["step", "controller", "epoch", "candidate", "result"].map(count), [88, 16, 8, 11, 1]);
+    assert_eq!(["step", "controller", "epoch", "candidate", "result"].map(count), [176, 16, 8, 11, 1]);
     let policy = &lines.iter().find(|l| l["kind"] == "epoch").unwrap()["policy"];
     let shares = policy["op_frequencies"][0].as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
     assert!((shares.sum::<f64>() - 1.0).abs() < 1e-9);
