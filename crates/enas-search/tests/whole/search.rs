@@ -15,8 +15,6 @@ fn a_search_ends_with_a_ranked_arc_and_a_complete_run_directory() {
     assert!(found.selection.candidates.is_sorted_by(|a, b| a.valid_accuracy >= b.valid_accuracy));
     assert!(found.selection.candidates.iter().any(|c| c.origin == Origin::Greedy));
     assert_eq!(found.arc, found.selection.candidates[0].arc);
-    // Eight epochs are few, but chance is 0.1.
-    assert!(found.valid_accuracy > 0.25, "{}", found.valid_accuracy);
     assert!(found.random_valid_accuracy.is_some() && found.params > 0 && found.macs > 0);
 
     assert_eq!(read_arc(&dir.path().join("best.arc.json")).unwrap(), found.arc);
@@ -26,6 +24,9 @@ fn a_search_ends_with_a_ranked_arc_and_a_complete_run_directory() {
     let lines = metrics(dir.path());
     let count = |kind: &str| lines.iter().filter(|l| l["kind"] == kind).count();
     assert_eq!(["step", "controller", "epoch", "candidate", "result"].map(count), [176, 16, 8, 11, 1]);
+    let losses: Vec<f64> =
+        lines.iter().filter(|l| l["kind"] == "epoch").map(|l| l["loss"].as_f64().unwrap()).collect();
+    assert!(losses[7] < losses[0] - 0.1, "the shared weights learn nothing: {losses:?}");
     let policy = &lines.iter().find(|l| l["kind"] == "epoch").unwrap()["policy"];
     let shares = policy["op_frequencies"][0].as_array().unwrap().iter().map(|x| x.as_f64().unwrap());
     assert!((shares.sum::<f64>() - 1.0).abs() < 1e-9);
