@@ -9,9 +9,9 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 /// One set: a `.json` and the tensors of its files.
-pub struct GoldenSet {
-    pub stem: String,
-    pub meta: Value,
+pub(crate) struct GoldenSet {
+    pub(crate) stem: String,
+    pub(crate) meta: Value,
     floats: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
     ints: BTreeMap<String, (Vec<usize>, Vec<i32>)>,
 }
@@ -35,7 +35,7 @@ fn json(path: &Path) -> Value {
 
 impl GoldenSet {
     /// Every set of a kind, in the order of their names.
-    pub fn all(kind: &str) -> Vec<Self> {
+    pub(crate) fn all(kind: &str) -> Vec<Self> {
         let (folder, _) = folder();
         let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         let mut paths: Vec<PathBuf> = entries.map(|e| e.expect("a readable folder").path()).collect();
@@ -83,20 +83,20 @@ impl GoldenSet {
         }
     }
 
-    pub fn find(&self, name: &str) -> Option<&[f32]> {
+    pub(crate) fn find(&self, name: &str) -> Option<&[f32]> {
         self.floats.get(name).map(|(_, data)| data.as_slice())
     }
 
-    pub fn f32(&self, name: &str) -> &[f32] {
+    pub(crate) fn f32(&self, name: &str) -> &[f32] {
         self.find(name).unwrap_or_else(|| panic!("{}: no tensor {name}", self.stem))
     }
 
-    pub fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.floats.keys().map(String::as_str).filter(move |n| n.starts_with(prefix))
     }
 
     /// Tensors under a prefix, which is taken off.
-    pub fn with_prefix(&self, prefix: &str) -> Vec<Named> {
+    pub(crate) fn with_prefix(&self, prefix: &str) -> Vec<Named> {
         let under = self.floats.iter().filter_map(|(n, t)| n.strip_prefix(prefix).map(|n| (n, t)));
         under
             // Sets without an auxiliary head may still carry its weights.
@@ -109,28 +109,28 @@ impl GoldenSet {
             .collect()
     }
 
-    pub fn is_search(&self) -> bool {
+    pub(crate) fn is_search(&self) -> bool {
         self.meta["kind"] == "child_search"
     }
 
-    pub fn has_gradients(&self) -> bool {
+    pub(crate) fn has_gradients(&self) -> bool {
         self.names("grad/").next().is_some()
     }
 
-    pub fn image_hwc(&self) -> [usize; 3] {
+    pub(crate) fn image_hwc(&self) -> [usize; 3] {
         let hwc = &self.meta["config"]["image_hwc"];
         [0, 1, 2].map(|i| hwc[i].as_u64().expect("image_hwc holds three sizes") as usize)
     }
 
-    pub fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.meta["config"]["num_classes"].as_u64().expect("num_classes is a number") as usize
     }
 
-    pub fn n_arcs(&self) -> usize {
+    pub(crate) fn n_arcs(&self) -> usize {
         self.ints["arcs/normal"].0[0]
     }
 
-    pub fn arc(&self, k: usize) -> Arc {
+    pub(crate) fn arc(&self, k: usize) -> Arc {
         let row = |name: &str| {
             let (shape, data) = &self.ints[name];
             data[k * shape[1]..(k + 1) * shape[1]].iter().map(|i| i64::from(*i)).collect::<Vec<_>>()
@@ -139,7 +139,7 @@ impl GoldenSet {
     }
 
     /// Images as `[n, c, h, w]`; the files have channels last.
-    pub fn images(&self, name: &str) -> Vec<f32> {
+    pub(crate) fn images(&self, name: &str) -> Vec<f32> {
         let (shape, data) = &self.floats[name];
         let (n, h, w, c) = (shape[0], shape[1], shape[2], shape[3]);
         let mut out = vec![0.0; data.len()];
@@ -153,16 +153,16 @@ impl GoldenSet {
         out
     }
 
-    pub fn labels(&self, name: &str) -> Vec<u32> {
+    pub(crate) fn labels(&self, name: &str) -> Vec<u32> {
         self.ints[name].1.iter().map(|l| *l as u32).collect()
     }
 }
 
 /// The float32 noise of the reference itself, per set.
-pub struct Report(Value);
+pub(crate) struct Report(Value);
 
 impl Report {
-    pub fn load() -> Self {
+    pub(crate) fn load() -> Self {
         let (folder, asked) = folder();
         let own = folder.join("check_report.json");
         let path = if asked && !own.exists() { default_folder().join("check_report.json") } else { own };
@@ -170,7 +170,7 @@ impl Report {
     }
 
     /// Relative noise of the gradients of a set; 0 where the report does not know it.
-    pub fn noise(&self, stem: &str) -> f64 {
+    pub(crate) fn noise(&self, stem: &str) -> f64 {
         self.0[stem]["grad"]["max_rel_to_tensor_max"].as_f64().unwrap_or(0.0)
     }
 }
