@@ -1,7 +1,7 @@
 //! The model file: a trained network with all that predicting needs.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use enas_arc::Arc;
 use enas_child::{Child, InputShape, Norm};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
+use crate::run::{SPLIT, stored_split};
 use crate::tensors;
 
 /// A trained network that predicts with no configuration beside it.
@@ -21,6 +22,8 @@ use crate::tensors;
 pub struct Model {
     child: Child,
     about: About,
+    /// Where the file lies: in a run directory, if nobody moved it.
+    folder: PathBuf,
 }
 
 /// The accuracies that training reported, 0 to 1.
@@ -68,7 +71,7 @@ impl Model {
         child
             .load(&contents.tensors)
             .map_err(|e| broken(format!("{e}; the file is damaged, train again")))?;
-        Ok(Self { child, about })
+        Ok(Self { child, about, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
     }
 
     /// Class scores of pictures that were prepared like the training's validation pictures.
@@ -122,7 +125,13 @@ impl Model {
         // Varied copies of training pictures are not what anyone wants to be measured on.
         let augment = enas_data::augment::Config::default();
         let config = enas_data::Config { augment, ..self.about.data.clone() };
-        let data = enas_data::load(&config, Seed::new(self.about.seed))?;
+        let seed = Seed::new(self.about.seed);
+        // A run that took over the split of a search keeps it beside the model; its own seed would draw another.
+        let data = if self.folder.join(SPLIT).is_file() {
+            enas_data::load_with_split(&config, seed, &stored_split(&self.folder)?)?
+        } else {
+            enas_data::load(&config, seed)?
+        };
         if data.classes != self.about.classes {
             return Err(Error::Mismatch(format!(
                 "{} has the classes {}; the model knows {}",

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use enas_arc::{Arc, Cell};
 use enas_child::Named;
-use enas_data::Dataset;
+use enas_data::{Dataset, SplitFile};
 use enas_rng::Seed;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -136,14 +136,7 @@ impl Run {
     /// # Errors
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
-        let path = self.dir.join(SPLIT);
-        let text =
-            fs::read_to_string(&path).map_err(|source| io("cannot read the stored split", &path, source))?;
-        let split = serde_json::from_str(&text).map_err(|e| Error::File {
-            path,
-            problem: format!("not a stored split of this version ({e})"),
-        })?;
-        let data = enas_data::load_with_split(config, seed, &split)?;
+        let data = enas_data::load_with_split(config, seed, &stored_split(&self.dir)?)?;
         self.check_data(&data)?;
         Ok(data)
     }
@@ -289,7 +282,16 @@ pub(crate) struct State<P> {
 
 const CONFIG: &str = "config.toml";
 const MANIFEST: &str = "manifest.json";
-const SPLIT: &str = "split.json";
+/// The split that a run directory holds.
+pub(crate) fn stored_split(run: &Path) -> Result<SplitFile> {
+    let path = run.join(SPLIT);
+    let text =
+        fs::read_to_string(&path).map_err(|source| io("cannot read the stored split", &path, source))?;
+    serde_json::from_str(&text)
+        .map_err(|e| Error::File { path, problem: format!("not a stored split of this version ({e})") })
+}
+
+pub(crate) const SPLIT: &str = "split.json";
 const CHECKPOINTS: &str = "checkpoints";
 const BEST_ARC: &str = "best.arc.json";
 
