@@ -104,16 +104,16 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Floating-point operations per output pixel and output channel… summed over this branch's outputs by the
-    /// caller is not needed: the matrix dominates and its outputs equal its inputs in an ENAS network.
-    pub(crate) fn flops_per_pixel(&self) -> f64 {
-        let taps = if self.needs_whole_gradient() { (self.y.k * self.x.k) as f64 } else { 0.0 };
-        2.0 * self.k as f64 * (self.channels as f64 + taps)
+    /// Floating-point operations per output pixel of filtering and of the matrix product with `outputs` columns.
+    pub(crate) fn flops_per_pixel(&self, outputs: usize) -> f64 {
+        let taps = if self.needs_whole_gradient() { self.y.k * self.x.k } else { 0 };
+        2.0 * (self.k * (outputs + taps)) as f64
     }
 
-    /// Numbers that must move per output pixel: inputs read, outputs written.
-    pub(crate) fn floats_per_pixel(&self) -> f64 {
-        2.0 * self.channels as f64
+    /// Numbers that must move per output pixel: inputs read once, `outputs` written.
+    pub(crate) fn floats_per_pixel(&self, outputs: usize) -> f64 {
+        let inputs = (self.channels * self.y.size * self.x.size) as f64 / (self.y.out * self.x.out) as f64;
+        inputs + outputs as f64
     }
 
     /// Gathers output rows `y.0..y.1` of `block` into `out`, `[k, pixels]`.

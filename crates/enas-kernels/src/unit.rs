@@ -381,6 +381,8 @@ struct StripRange {
 /// How a unit's work is cut up; depends on shapes alone.
 struct Plan<'a> {
     gathers: Vec<Gather<'a>>,
+    /// Output channels of each branch.
+    outputs: Vec<usize>,
     height: usize,
     width: usize,
     plane: usize,
@@ -426,6 +428,7 @@ impl<'a> Plan<'a> {
         let whole_pad = gathers.iter().map(|g| g.backward_pad_len()).max().unwrap_or(0);
         let whole = if gathers.iter().any(Gather::needs_whole_gradient) { k * height * width } else { 0 };
         Self {
+            outputs: unit.branches.iter().map(|b| b.outputs).collect(),
             height,
             width,
             plane: height * width,
@@ -448,10 +451,14 @@ impl<'a> Plan<'a> {
     }
 
     fn flops(&self, n: usize) -> f64 {
-        self.gathers.iter().map(|g| g.flops_per_pixel()).sum::<f64>() * (n * self.plane) as f64
+        self.sum(|gather, outputs| gather.flops_per_pixel(outputs)) * (n * self.plane) as f64
     }
 
     fn bytes(&self, n: usize) -> f64 {
-        self.gathers.iter().map(Gather::floats_per_pixel).sum::<f64>() * (4 * n * self.plane) as f64
+        self.sum(|gather, outputs| gather.floats_per_pixel(outputs)) * (4 * n * self.plane) as f64
+    }
+
+    fn sum(&self, cost: impl Fn(&Gather<'_>, usize) -> f64) -> f64 {
+        self.gathers.iter().zip(&self.outputs).map(|(gather, outputs)| cost(gather, *outputs)).sum()
     }
 }

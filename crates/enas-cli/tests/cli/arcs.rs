@@ -63,7 +63,7 @@ fn show_has_the_promised_keys_and_a_readable_form() {
     let human = stdout(folder.path(), &["arc", "show", ARC]);
     assert!(human.contains("2 = sep-conv-5x5(0) + max-pool-3x3(0)"), "{human}");
     assert!(human.contains("loose ends: normal 3 5 6, reduction 5 6"), "{human}");
-    assert!(human.contains("8x8x1 pictures of 10 classes"), "{human}");
+    assert!(human.contains("16x16x1 pictures of 10 classes"), "{human}");
 }
 
 #[test]
