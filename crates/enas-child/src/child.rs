@@ -23,8 +23,9 @@ pub struct Child {
     n_classes: usize,
     arc: Option<Arc>,
     network: Network,
-    params: Params,
-    running: Vec<(String, RunningMoments)>,
+    pub(crate) params: Params,
+    /// Moving statistics by the name of their batch norm.
+    pub(crate) running: Vec<(String, RunningMoments)>,
 }
 
 /// Where a training step stands in its run.
@@ -373,86 +374,6 @@ impl Child {
     /// The arc of a fixed network.
     pub fn arc(&self) -> Option<&Arc> {
         self.arc.as_ref()
-    }
-
-    /// All weights and moving statistics: what a saved model needs.
-    pub fn weights(&self) -> Vec<Named> {
-        let mut tensors = self.params.export();
-        for (name, running) in &self.running {
-            let channels = vec![running.mean.len()];
-            let mut push = |kind: &str, data: Vec<f32>, shape| {
-                tensors.push(Named { name: format!("{name}/{kind}"), shape, data });
-            };
-            push("moving_mean", running.mean.clone(), channels.clone());
-            push("moving_variance", running.variance.clone(), channels);
-        }
-        tensors
-    }
-
-    /// [`weights`](Self::weights) and everything else that continuing a training needs.
-    pub fn state(&self) -> Vec<Named> {
-        let mut tensors = self.weights();
-        tensors.extend(self.params.export_momentum());
-        for (name, running) in &self.running {
-            let channels = vec![running.mean.len()];
-            let mut push = |kind: &str, data: Vec<f32>, shape| {
-                tensors.push(Named { name: format!("{name}/{kind}"), shape, data });
-            };
-            push("biased_mean", running.biased_mean.clone(), channels.clone());
-            push("biased_variance", running.biased_variance.clone(), channels);
-            // Two 24-bit halves: a single f32 would lose counts above 2²⁴.
-            let (high, low) = (running.updates >> 24, running.updates & 0xFF_FFFF);
-            push("updates", vec![high as f32, low as f32], vec![2]);
-        }
-        tensors
-    }
-
-    /// Takes over [`weights`](Self::weights) or a [`state`](Self::state).
-    ///
-    /// # Errors
-    /// If a tensor has another shape, is unknown, or a weight is missing. The network is unusable after an error.
-    pub fn load(&mut self, tensors: &[Named]) -> Result<(), Error> {
-        for tensor in tensors {
-            if !self.params.import(tensor)? && !self.import_running(tensor)? {
-                let name = &tensor.name;
-                return Err(Error::State(format!("the network has no tensor named {name}")));
-            }
-        }
-        let given: std::collections::BTreeSet<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
-        if let Some(missing) = self.params.names().find(|name| !given.contains(name)) {
-            return Err(Error::State(format!("{missing} is missing")));
-        }
-        Ok(())
-    }
-
-    fn import_running(&mut self, tensor: &Named) -> Result<bool, Error> {
-        let Some((scope, kind)) = tensor.name.rsplit_once('/') else { return Ok(false) };
-        let Some((_, running)) = self.running.iter_mut().find(|(name, _)| name == scope) else {
-            return Ok(false);
-        };
-        let target = match kind {
-            "moving_mean" => &mut running.mean,
-            "moving_variance" => &mut running.variance,
-            "biased_mean" => &mut running.biased_mean,
-            "biased_variance" => &mut running.biased_variance,
-            "updates" => {
-                let [high, low] = tensor.data.as_slice() else {
-                    return Err(Error::State(format!("{} does not hold two numbers", tensor.name)));
-                };
-                running.updates = ((*high as u64) << 24) | *low as u64;
-                return Ok(true);
-            }
-            _ => return Ok(false),
-        };
-        if target.len() != tensor.data.len() {
-            let (got, want) = (tensor.data.len(), target.len());
-            return Err(Error::State(format!(
-                "{} holds {got} numbers, the network needs {want}",
-                tensor.name
-            )));
-        }
-        target.copy_from_slice(&tensor.data);
-        Ok(true)
     }
 
     fn map(&self, images: &[f32], n: usize) -> Map {

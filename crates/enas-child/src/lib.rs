@@ -40,6 +40,7 @@ mod noise;
 mod params;
 mod plan;
 pub mod schedule;
+mod state;
 mod tape;
 
 pub use child::{Child, Inspection, Norm, Step, StepStats};
