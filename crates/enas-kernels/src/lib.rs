@@ -20,9 +20,11 @@
 
 mod allocator;
 mod buffer;
+#[cfg(feature = "candle")]
 pub mod custom_ops;
 mod depthwise;
 mod elementwise;
+#[cfg(feature = "candle")]
 mod filter;
 mod gemm;
 mod geometry;
