@@ -1,23 +1,21 @@
 //! Depthwise convolution on one plane: one k×k filter for one channel of sixteen images.
 //!
-//! Both directions work on a zero-padded copy of the rows they need, so that no inner loop tests for borders.
-//! The copy applies the pending normalisation and the ReLU on the way.
+//! Both directions read a copy of the rows they need with zeros left and right of them, so that no inner loop
+//! tests for borders; rows above and below the plane are left out of the sums instead. The copy applies the
+//! pending normalisation and the ReLU on the way.
 
 use crate::geometry::Axis;
 use crate::simd::{Kernel, Lane, Simd};
 
-/// Copies input rows into a padded strip: `strip[r][x] = relu(scale·plane[y0 + r − before][x − before] + shift)`,
-/// zero outside the plane.
+/// Copies rows and gives them a border: `strip[r][x] = relu(scale·rows[r][x − before] + shift)`, zero beside the
+/// row.
 ///
-/// `plane` holds `rows.size · cols.size` lanes, `strip` holds `n_rows · strip_width` lanes; `first` is the input
-/// row of strip row 0 and may be negative.
+/// `rows` holds `n_rows · width` lanes, `strip` holds `n_rows · strip_width` lanes.
 pub(crate) struct Pad {
-    pub(crate) plane: *const Lane,
+    pub(crate) rows: *const Lane,
     pub(crate) strip: *mut Lane,
-    pub(crate) height: usize,
-    pub(crate) width: usize,
-    pub(crate) first: isize,
     pub(crate) n_rows: usize,
+    pub(crate) width: usize,
     pub(crate) strip_width: usize,
     pub(crate) before: usize,
     /// Pixels between neighbours in the strip; above 1 the gaps are zero (gradient of a strided convolution).
@@ -36,18 +34,11 @@ impl Kernel for Pad {
         let zero = S::splat(0.0);
         let (scale, shift) = (S::splat(self.scale), S::splat(self.shift));
         let floor = S::splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
+        let end = self.before + (self.width - 1) * self.dilation + 1;
         for r in 0..self.n_rows {
             let out = self.strip.add(r * self.strip_width);
-            let y = self.first + r as isize;
-            let d = self.dilation as isize;
-            if y < 0 || y >= self.height as isize * d || y % d != 0 {
-                for x in 0..self.strip_width {
-                    S::store(out.add(x), zero);
-                }
-                continue;
-            }
-            let row = self.plane.add((y / d) as usize * self.width);
-            for x in 0..self.before.min(self.strip_width) {
+            let row = self.rows.add(r * self.width);
+            for x in 0..self.before {
                 S::store(out.add(x), zero);
             }
             for x in 0..self.width {
@@ -58,7 +49,6 @@ impl Kernel for Pad {
                     S::store(out.add(at + gap), zero);
                 }
             }
-            let end = self.before + (self.width - 1) * self.dilation + 1;
             for x in end..self.strip_width {
                 S::store(out.add(x), zero);
             }
@@ -66,22 +56,53 @@ impl Kernel for Pad {
     }
 }
 
-/// Correlates padded rows with a filter: `out[y][x] = Σ_ij w[i][j]·strip[y·stride + i][x·stride + j]`.
+/// Bordered rows in memory and how window rows find them.
 ///
-/// `strip` covers every row and column read; `w` holds `k·k` numbers; `out` holds `rows·width` lanes.
-/// With `mask`, results become zero where `mask_scale·mask + mask_shift ≤ 0` (the gradient of a ReLU), `mask`
-/// being `rows·width` lanes; with `accumulate` they are added to `out`.
-pub(crate) struct Correlate {
+/// Tap row `i` of output row `y` reads row `top + y·stride + i` of the dilated plane; of those rows the strip
+/// holds every `dilation`-th, numbers `first .. first + n_rows` of the plane before dilation. Rows the strip does
+/// not hold count as zero.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows {
     pub(crate) strip: *const Lane,
-    pub(crate) strip_width: usize,
+    pub(crate) width: usize,
+    pub(crate) first: usize,
+    pub(crate) n_rows: usize,
+    pub(crate) top: isize,
+    pub(crate) stride: usize,
+    pub(crate) dilation: usize,
+}
+
+impl Rows {
+    /// The row that tap row `i` of output row `y` reads, if the strip holds it.
+    #[inline(always)]
+    fn row(&self, y: usize, i: usize) -> Option<*const Lane> {
+        let at = usize::try_from(self.top + (y * self.stride + i) as isize).ok()?;
+        let row = (at / self.dilation).checked_sub(self.first)?;
+        // SAFETY: rows below `n_rows` lie inside the strip.
+        (at % self.dilation == 0 && row < self.n_rows).then(|| unsafe { self.strip.add(row * self.width) })
+    }
+}
+
+/// Correlates bordered rows with a filter: `out[y][x] = Σ_ij w[i][j]·row(y, i)[x·stride + j]`.
+///
+/// The rows cover every column read; `w` holds `k·k` numbers; `out` holds `n_rows·width` lanes. With `mask`,
+/// results become zero where `scale·mask + shift ≤ 0` (the gradient of a ReLU), `mask` being `n_rows·width`
+/// lanes; with `accumulate` they are added to `out`.
+pub(crate) struct Correlate {
+    pub(crate) rows: Rows,
     pub(crate) w: *const f32,
     pub(crate) k: usize,
-    pub(crate) stride: usize,
     pub(crate) out: *mut Lane,
-    pub(crate) rows: usize,
+    pub(crate) n_rows: usize,
     pub(crate) width: usize,
     pub(crate) mask: Option<(*const Lane, f32, f32)>,
     pub(crate) accumulate: bool,
+}
+
+/// The taps of one output row: rows of the strip and rows of the filter, those outside the plane left out.
+struct Taps<const K: usize> {
+    rows: [(*const Lane, *const f32); K],
+    len: usize,
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
@@ -90,7 +111,7 @@ impl Kernel for Correlate {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        match (self.k, self.stride) {
+        match (self.k, self.rows.stride) {
             (3, 1) => self.plane::<S, 3, 1>(),
             (3, 2) => self.plane::<S, 3, 2>(),
             (5, 1) => self.plane::<S, 5, 1>(),
@@ -104,32 +125,64 @@ impl Kernel for Correlate {
 impl Correlate {
     #[inline(always)]
     unsafe fn plane<S: Simd, const K: usize, const STRIDE: usize>(&self) {
-        for y in 0..self.rows {
+        for y in 0..self.n_rows {
+            let taps = self.taps::<K>(y);
             let mut x = 0;
+            while S::MANY && x + 8 <= self.width {
+                self.pixels::<S, K, STRIDE, 8>(&taps, y, x);
+                x += 8;
+            }
             while x + 4 <= self.width {
-                self.pixels::<S, K, STRIDE, 4>(y, x);
+                self.pixels::<S, K, STRIDE, 4>(&taps, y, x);
                 x += 4;
             }
             while x < self.width {
-                self.pixels::<S, K, STRIDE, 1>(y, x);
+                self.pixels::<S, K, STRIDE, 1>(&taps, y, x);
                 x += 1;
             }
         }
     }
 
     #[inline(always)]
+    unsafe fn taps<const K: usize>(&self, y: usize) -> Taps<K> {
+        let mut taps = Taps { rows: [(std::ptr::null(), std::ptr::null()); K], len: 0 };
+        for i in 0..K {
+            if let Some(row) = self.rows.row(y, i) {
+                taps.rows[taps.len] = (row, self.w.add(i * K));
+                taps.len += 1;
+            }
+        }
+        taps
+    }
+
+    #[inline(always)]
     unsafe fn pixels<S: Simd, const K: usize, const STRIDE: usize, const P: usize>(
         &self,
+        taps: &Taps<K>,
         y: usize,
         x: usize,
     ) {
         let mut sum = [S::splat(0.0); P];
-        for i in 0..K {
-            let row = self.strip.add((y * STRIDE + i) * self.strip_width + x * STRIDE);
-            for j in 0..K {
-                let w = S::splat(*self.w.add(i * K + j));
-                for (p, s) in sum.iter_mut().enumerate() {
-                    *s = S::fma(S::load(row.add(p * STRIDE + j)), w, *s);
+        for (row, w) in taps.rows.iter().take(taps.len) {
+            let row = row.add(x * STRIDE);
+            if S::MANY && STRIDE == 1 && P > 1 {
+                // Neighbouring outputs share their inputs: each is loaded once.
+                let mut window = [S::splat(0.0); 12];
+                for (i, v) in window.iter_mut().take(P + K - 1).enumerate() {
+                    *v = S::load(row.add(i));
+                }
+                for j in 0..K {
+                    let w = S::splat(*w.add(j));
+                    for p in 0..P {
+                        sum[p] = S::fma(window[p + j], w, sum[p]);
+                    }
+                }
+            } else {
+                for j in 0..K {
+                    let w = S::splat(*w.add(j));
+                    for (p, s) in sum.iter_mut().enumerate() {
+                        *s = S::fma(S::load(row.add(p * STRIDE + j)), w, *s);
+                    }
                 }
             }
         }
@@ -146,18 +199,16 @@ impl Correlate {
     }
 }
 
-/// The gradient of a filter: `w[i][j] += Σ_yx strip[y·stride + i][x·stride + j]·g[y][x]`, over all images.
+/// The gradient of a filter, image by image: `taps[i][j] += Σ_yx row(y, i)[x·stride + j]·g[y][x]`.
 ///
-/// `strip` covers every row and column read, `g` holds `rows·width` lanes, `w` holds `k·k` numbers.
+/// The rows cover every column read, `g` holds `n_rows·width` lanes, `taps` holds `k·k` lanes.
 pub(crate) struct FilterGradient {
-    pub(crate) strip: *const Lane,
-    pub(crate) strip_width: usize,
+    pub(crate) rows: Rows,
     pub(crate) g: *const Lane,
-    pub(crate) rows: usize,
+    pub(crate) n_rows: usize,
     pub(crate) width: usize,
     pub(crate) k: usize,
-    pub(crate) stride: usize,
-    pub(crate) w: *mut f32,
+    pub(crate) taps: *mut Lane,
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
@@ -166,69 +217,102 @@ impl Kernel for FilterGradient {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        match self.k {
-            3 => self.filter::<S, 3>(),
-            5 => self.filter::<S, 5>(),
-            _ => unreachable!("depthwise filters are 3×3 or 5×5; checked by the caller"),
+        match (self.k, self.rows.stride) {
+            (3, 1) => self.filter::<S, 3, 1>(),
+            (3, 2) => self.filter::<S, 3, 2>(),
+            (5, 1) => self.filter::<S, 5, 1>(),
+            (5, 2) => self.filter::<S, 5, 2>(),
+            _ => unreachable!("depthwise filters are 3×3 or 5×5 with stride 1 or 2; checked by the caller"),
         }
     }
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
 impl FilterGradient {
+    /// One row of taps at a time: their sums stay in registers, twice, so that additions need not wait for each
+    /// other.
     #[inline(always)]
-    unsafe fn filter<S: Simd, const K: usize>(&self) {
-        if S::PIXELS == 6 {
-            // All taps fit into registers: every gradient is loaded once.
-            self.tap_rows::<S, K, K>(0);
-        } else {
-            for i in 0..K {
-                self.tap_rows::<S, K, 1>(i);
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn tap_rows<S: Simd, const K: usize, const R: usize>(&self, first: usize) {
-        let mut sum = [[S::splat(0.0); K]; R];
-        for y in 0..self.rows {
-            let g = self.g.add(y * self.width);
-            let row = self.strip.add((y * self.stride + first) * self.strip_width);
-            for x in 0..self.width {
-                let grad = S::load(g.add(x));
-                let pixel = row.add(x * self.stride);
-                for (i, sums) in sum.iter_mut().enumerate() {
-                    for (j, s) in sums.iter_mut().enumerate() {
-                        *s = S::fma(S::load(pixel.add(i * self.strip_width + j)), grad, *s);
+    unsafe fn filter<S: Simd, const K: usize, const STRIDE: usize>(&self) {
+        for i in 0..K {
+            let (mut even, mut odd) = ([S::splat(0.0); K], [S::splat(0.0); K]);
+            for y in 0..self.n_rows {
+                let Some(row) = self.rows.row(y, i) else { continue };
+                let g = self.g.add(y * self.width);
+                let mut x = 0;
+                while x + 4 <= self.width {
+                    let mut grad = [S::splat(0.0); 4];
+                    for (p, grad) in grad.iter_mut().enumerate() {
+                        *grad = S::load(g.add(x + p));
                     }
+                    let pixel = row.add(x * STRIDE);
+                    if S::MANY && STRIDE == 1 {
+                        let mut window = [S::splat(0.0); 8];
+                        for (i, v) in window.iter_mut().take(K + 3).enumerate() {
+                            *v = S::load(pixel.add(i));
+                        }
+                        for j in 0..K {
+                            even[j] = S::fma(window[j], grad[0], even[j]);
+                            odd[j] = S::fma(window[j + 1], grad[1], odd[j]);
+                        }
+                        for j in 0..K {
+                            even[j] = S::fma(window[j + 2], grad[2], even[j]);
+                            odd[j] = S::fma(window[j + 3], grad[3], odd[j]);
+                        }
+                    } else {
+                        for (p, grad) in grad.iter().enumerate() {
+                            for (j, s) in even.iter_mut().enumerate() {
+                                *s = S::fma(S::load(pixel.add(p * STRIDE + j)), *grad, *s);
+                            }
+                        }
+                    }
+                    x += 4;
+                }
+                while x < self.width {
+                    let grad = S::load(g.add(x));
+                    for (j, s) in even.iter_mut().enumerate() {
+                        *s = S::fma(S::load(row.add(x * STRIDE + j)), grad, *s);
+                    }
+                    x += 1;
                 }
             }
-        }
-        for (i, sums) in sum.iter().enumerate() {
-            for (j, s) in sums.iter().enumerate() {
-                *self.w.add((first + i) * K + j) += S::sum(*s);
+            for j in 0..K {
+                let tap = self.taps.add(i * K + j);
+                S::store(tap, S::add(S::load(tap), S::add(even[j], odd[j])));
             }
         }
     }
 }
 
-/// Sizes of the padded strip for `rows` output rows of a depthwise convolution.
-#[derive(Clone, Copy)]
-pub(crate) struct Strip {
-    pub(crate) n_rows: usize,
-    pub(crate) width: usize,
+/// The sum of each lane's sixteen numbers: `out[i] = Σ lanes[i]`, `len` of them.
+pub(crate) struct LaneSums {
+    pub(crate) lanes: *const Lane,
+    pub(crate) out: *mut f32,
+    pub(crate) len: usize,
 }
 
-impl Strip {
-    pub(crate) fn new(rows: usize, y: Axis, x: Axis) -> Self {
-        let n_rows = (rows - 1) * y.stride + y.k;
-        // SAME padding never leaves the last pixels of an input unread by more than the stride, but the copy
-        // needs room for all of them.
-        let width = ((x.out - 1) * x.stride + x.k).max(x.before + x.size);
-        Self { n_rows, width }
-    }
+#[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
+impl Kernel for LaneSums {
+    type Output = ();
 
-    pub(crate) fn len(self) -> usize {
-        self.n_rows * self.width
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        for first in (0..self.len).step_by(16) {
+            let n = (self.len - first).min(16);
+            let mut lanes = [S::splat(0.0); 16];
+            for (i, lane) in lanes.iter_mut().take(n).enumerate() {
+                *lane = S::load(self.lanes.add(first + i));
+            }
+            let mut sums = Lane::ZERO;
+            S::store(&raw mut sums, S::sums(lanes));
+            std::ptr::copy_nonoverlapping(sums.0.as_ptr(), self.out.add(first), n);
+        }
     }
+}
+
+/// Lanes from the start of one bordered row to the next, for windows of `axis`.
+///
+/// SAME padding never leaves the last pixels of an input unread by more than the stride, but the copy needs room
+/// for all of them.
+pub(crate) fn bordered_width(axis: Axis) -> usize {
+    ((axis.out - 1) * axis.stride + axis.k).max(axis.before + axis.size)
 }

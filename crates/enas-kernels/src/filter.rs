@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::buffer::with_scratch;
 use crate::map::{Map, Value};
-use crate::rows::{Gather, Rows};
+use crate::rows::{Gather, GradientRows, Rows, Source};
 use crate::simd::Lane;
 use crate::unit::Target;
 
@@ -16,8 +16,9 @@ pub(crate) fn forward(input: &Value, filter: &[f32], k: usize, stride: usize) ->
     let block_len = out.block_len();
     out.lanes_mut().par_chunks_mut(block_len).enumerate().for_each(|(block, out)| {
         let rows = gather.y.out;
-        with_scratch(gather.pad_len(rows), |pad| {
-            gather.fill(std::slice::from_ref(input), false, block, (0, rows), out, pad);
+        with_scratch(gather.fill_scratch(rows), |scratch| {
+            let source = Source { inputs: std::slice::from_ref(input), relu: false, block };
+            gather.fill(source, (0, rows), out, scratch);
         });
     });
     out
@@ -39,16 +40,15 @@ pub(crate) fn backward(
     let mut gradient = with_input.then(|| Map::uninit(n, c, h, w));
     let targets = gradient.as_mut().map(|map| [Target::new(map, false)]);
     let one_block = |block: usize| {
-        with_scratch(gather.backward_pad_len(), |scratch: &mut [Lane]| {
-            let targets = targets.as_ref().map(<[Target; 1]>::as_slice);
-            gather.filter_backward(
-                std::slice::from_ref(input),
-                false,
-                block,
-                grad.block(block),
-                targets,
-                scratch,
-            )
+        let (rows, taps) = (gather.y.out, gather.tap_lanes());
+        with_scratch(taps + gather.propagate_scratch(rows), |scratch: &mut [Lane]| {
+            let (taps, scratch) = scratch.split_at_mut(taps);
+            taps.fill(Lane::ZERO);
+            let source = Source { inputs: std::slice::from_ref(input), relu: false, block };
+            let stride = rows * gather.x.out;
+            let grad = GradientRows { lanes: grad.block(block), stride, y: (0, rows), halo: 0 };
+            gather.propagate(source, &grad, targets.as_ref().map(<[Target; 1]>::as_slice), taps, scratch);
+            gather.filter_gradient(taps)
         })
     };
     let partial: Vec<Vec<f32>> = (0..input.map.blocks()).into_par_iter().map(one_block).collect();

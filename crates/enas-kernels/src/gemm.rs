@@ -1,12 +1,12 @@
 //! The two matrix products of a 1×1 convolution, over pixels of sixteen images.
 //!
 //! Channel counts are small (20 to 160), so a register-blocked loop over pixels beats a general matrix library:
-//! a tile of four output channels by [`Simd::PIXELS`] pixels stays in registers for the whole sum over input
+//! a tile of four output channels by six pixels stays in registers for the whole sum over input
 //! channels.
 
 use crate::simd::{Kernel, Lane, Simd};
 
-/// `out[o][p] = Σ_k w[k][o]·a[k][p]`, or `+=` with `accumulate`.
+/// `out[o][p] = Σ_k w[k][o]·a[k][p]`.
 ///
 /// `a` holds `k` rows of `pixels` lanes, `a_stride` lanes apart; `w` is `[k, outputs]` with rows `w_stride`
 /// numbers apart; `out` holds `outputs` rows, `out_stride` lanes apart. All must be valid for these extents, and
@@ -21,7 +21,6 @@ pub(crate) struct Multiply {
     pub(crate) k: usize,
     pub(crate) outputs: usize,
     pub(crate) pixels: usize,
-    pub(crate) accumulate: bool,
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
@@ -31,11 +30,11 @@ impl Kernel for Multiply {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let mut p = 0;
-        while S::PIXELS == 6 && p + 6 <= self.pixels {
+        while S::MANY && p + 6 <= self.pixels {
             self.columns::<S, 6>(p);
             p += 6;
         }
-        while S::PIXELS == 6 && p + 2 <= self.pixels {
+        while S::MANY && p + 2 <= self.pixels {
             self.columns::<S, 2>(p);
             p += 2;
         }
@@ -84,8 +83,7 @@ impl Multiply {
         for (j, row) in sum.iter().enumerate() {
             let out = self.out.add((o + j) * self.out_stride + p);
             for (i, s) in row.iter().enumerate() {
-                let value = if self.accumulate { S::add(S::load(out.add(i)), *s) } else { *s };
-                S::store(out.add(i), value);
+                S::store(out.add(i), *s);
             }
         }
     }
@@ -107,20 +105,28 @@ pub(crate) struct WeightGradient {
     pub(crate) pixels: usize,
 }
 
+/// Pixels after which a tile's sums are taken: four rows of `a` and four of `g` stay in the first-level cache.
+const WG_CHUNK: usize = 64;
+
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
 impl Kernel for WeightGradient {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let mut k = 0;
-        while k + 4 <= self.k {
-            self.rows::<S, 4>(k);
-            k += 4;
-        }
-        while k < self.k {
-            self.rows::<S, 1>(k);
-            k += 1;
+        let mut p = 0;
+        while p < self.pixels {
+            let end = self.pixels.min(p + WG_CHUNK);
+            let mut k = 0;
+            while k + 4 <= self.k {
+                self.rows::<S, 4>(k, p, end);
+                k += 4;
+            }
+            while k < self.k {
+                self.rows::<S, 1>(k, p, end);
+                k += 1;
+            }
+            p = end;
         }
     }
 }
@@ -128,28 +134,63 @@ impl Kernel for WeightGradient {
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
 impl WeightGradient {
     #[inline(always)]
-    unsafe fn rows<S: Simd, const K: usize>(&self, k: usize) {
+    unsafe fn rows<S: Simd, const K: usize>(&self, k: usize, p: usize, end: usize) {
         let mut o = 0;
-        while S::PIXELS == 6 && o + 5 <= self.outputs {
-            self.tile::<S, K, 5>(k, o);
-            o += 5;
-        }
-        while o + 2 <= self.outputs {
-            self.tile::<S, K, 2>(k, o);
-            o += 2;
+        while o + 4 <= self.outputs {
+            self.tile::<S, K, 4>(k, o, p, end);
+            o += 4;
         }
         while o < self.outputs {
-            self.tile::<S, K, 1>(k, o);
+            self.tile::<S, K, 1>(k, o, p, end);
             o += 1;
         }
     }
 
+    /// Adds to `K × O ≤ 16` numbers of the result.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const K: usize, const O: usize>(&self, k: usize, o: usize) {
+    unsafe fn tile<S: Simd, const K: usize, const O: usize>(&self, k: usize, o: usize, p: usize, end: usize) {
+        let mut sums = [S::splat(0.0); 16];
+        if S::MANY || K * O <= 4 {
+            let tile: [[S::V; O]; K] = self.products::<S, K, O>(k, o, p, end);
+            for i in 0..K {
+                for j in 0..O {
+                    sums[i * O + j] = tile[i][j];
+                }
+            }
+        } else {
+            for i in (0..K).step_by(2) {
+                for j in (0..O).step_by(2) {
+                    let tile: [[S::V; 2]; 2] = self.products::<S, 2, 2>(k + i, o + j, p, end);
+                    for (a, row) in tile.iter().enumerate() {
+                        for (b, sum) in row.iter().enumerate() {
+                            sums[(i + a) * O + j + b] = *sum;
+                        }
+                    }
+                }
+            }
+        }
+        let mut total = Lane::ZERO;
+        S::store(&raw mut total, S::sums(sums));
+        for i in 0..K {
+            for j in 0..O {
+                *self.w.add((k + i) * self.w_stride + o + j) += total.0[i * O + j];
+            }
+        }
+    }
+
+    /// The products of `K` rows of `a` with `O` rows of `g`, added up over pixels but not over images.
+    #[inline(always)]
+    unsafe fn products<S: Simd, const K: usize, const O: usize>(
+        &self,
+        k: usize,
+        o: usize,
+        p: usize,
+        end: usize,
+    ) -> [[S::V; O]; K] {
         let mut sum = [[S::splat(0.0); O]; K];
         let a = self.a.add(k * self.a_stride);
         let g = self.g.add(o * self.g_stride);
-        for p in 0..self.pixels {
+        for p in p..end {
             let mut grad = [S::splat(0.0); O];
             for (j, grad) in grad.iter_mut().enumerate() {
                 *grad = S::load(g.add(j * self.g_stride + p));
@@ -161,10 +202,6 @@ impl WeightGradient {
                 }
             }
         }
-        for (i, row) in sum.iter().enumerate() {
-            for (j, s) in row.iter().enumerate() {
-                *self.w.add((k + i) * self.w_stride + o + j) += S::sum(*s);
-            }
-        }
+        sum
     }
 }

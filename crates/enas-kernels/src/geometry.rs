@@ -34,6 +34,23 @@ impl Axis {
         self.out > 0 && self.before < self.k && (self.out - 1) * self.stride < self.size + self.before
     }
 
+    /// The pixels that the windows of outputs `o.0..o.1` read: first and end.
+    pub(crate) fn inputs(&self, o: (usize, usize)) -> (usize, usize) {
+        let end = (o.1 - 1) * self.stride + self.k;
+        ((o.0 * self.stride).saturating_sub(self.before), end.saturating_sub(self.before).min(self.size))
+    }
+
+    /// The first pixel that the window of output `o` or of a later one reads; the size if there is none.
+    pub(crate) fn first_unfinished(&self, o: usize) -> usize {
+        if o == 0 {
+            0
+        } else if o >= self.out {
+            self.size
+        } else {
+            (o * self.stride).saturating_sub(self.before).min(self.size)
+        }
+    }
+
     /// The taps of the window at output `o` that lie on real pixels: `(first tap, end tap, first pixel)`.
     #[inline(always)]
     pub(crate) fn taps(&self, o: usize) -> (usize, usize, usize) {

@@ -28,8 +28,8 @@ impl Lane {
 pub(crate) trait Simd: Copy {
     /// Sixteen numbers in registers.
     type V: Copy;
-    /// Pixel vectors that the matrix kernels keep in registers beside four output channels.
-    const PIXELS: usize;
+    /// Whether some thirty of them fit into registers; otherwise it is eight.
+    const MANY: bool;
 
     unsafe fn load(p: *const Lane) -> Self::V;
     unsafe fn store(p: *mut Lane, v: Self::V);
@@ -45,6 +45,9 @@ pub(crate) trait Simd: Copy {
     unsafe fn select_gt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
     /// The sum of the sixteen numbers, in an order fixed by the instruction set.
     unsafe fn sum(v: Self::V) -> f32;
+    /// The sums of sixteen vectors in one: element `i` is the sum of `v[i]`. Much cheaper than sixteen
+    /// [`sum`](Self::sum)s.
+    unsafe fn sums(v: [Self::V; LANES]) -> Self::V;
 }
 
 /// A computation that is written once and compiled for every instruction set.
@@ -127,6 +130,18 @@ pub(crate) unsafe fn run_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
     }
 }
 
+/// Starts to bring the cache line at `p` into the second-level cache. Only a hint: any address is fine.
+#[inline(always)]
+pub(crate) fn prefetch(p: *const Lane) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch neither faults nor changes anything.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// Sixteen numbers in an array.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
@@ -144,7 +159,7 @@ macro_rules! each {
 #[allow(unsafe_op_in_unsafe_fn)] // One-line bodies under the trait's own contract.
 impl Simd for Portable {
     type V = [f32; LANES];
-    const PIXELS: usize = 1;
+    const MANY: bool = false;
 
     #[inline(always)]
     unsafe fn load(p: *const Lane) -> Self::V {
@@ -194,6 +209,10 @@ impl Simd for Portable {
         }
         v[0]
     }
+    #[inline(always)]
+    unsafe fn sums(v: [Self::V; LANES]) -> Self::V {
+        v.map(|v| Self::sum(v))
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -222,7 +241,7 @@ mod x86 {
 
     impl Simd for Avx512 {
         type V = __m512;
-        const PIXELS: usize = 6;
+        const MANY: bool = true;
 
         #[inline(always)]
         unsafe fn load(p: *const Lane) -> __m512 {
@@ -264,6 +283,23 @@ mod x86 {
         unsafe fn sum(v: __m512) -> f32 {
             _mm512_reduce_add_ps(v)
         }
+        #[inline(always)]
+        unsafe fn sums(v: [__m512; 16]) -> __m512 {
+            // Adding the two halves of interleaved pairs halves the number of vectors: 16, 8, 4 …
+            let fours = |v: [__m512; 4]| {
+                let a = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+                let b = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+                let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
+                let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+                _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
+            };
+            // … and then quarters of registers.
+            let quarters =
+                |a, b| _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+            let a = quarters(fours([v[0], v[1], v[2], v[3]]), fours([v[4], v[5], v[6], v[7]]));
+            let b = quarters(fours([v[8], v[9], v[10], v[11]]), fours([v[12], v[13], v[14], v[15]]));
+            quarters(a, b)
+        }
     }
 
     /// Two registers of eight.
@@ -272,7 +308,7 @@ mod x86 {
 
     impl Simd for Avx2 {
         type V = (__m256, __m256);
-        const PIXELS: usize = 1;
+        const MANY: bool = false;
 
         #[inline(always)]
         unsafe fn load(p: *const Lane) -> Self::V {
@@ -322,6 +358,24 @@ mod x86 {
             let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
             let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
             _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps::<1>(v, v)))
+        }
+        #[inline(always)]
+        unsafe fn sums(v: [Self::V; 16]) -> Self::V {
+            let half = |i: usize| _mm256_add_ps(v[i].0, v[i].1);
+            let pair = |i: usize| {
+                let (a, b) = (half(i), half(i + 1));
+                _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)))
+            };
+            let fours = |i: usize| {
+                let (a, b) = (pair(i), pair(i + 2));
+                let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+                _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
+            };
+            let eight = |i: usize| {
+                let (a, b) = (fours(i), fours(i + 4));
+                _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
+            };
+            (eight(0), eight(8))
         }
     }
 }

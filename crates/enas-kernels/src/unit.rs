@@ -16,7 +16,7 @@ use crate::gemm::{Multiply, WeightGradient};
 use crate::map::{Map, Value};
 use crate::norm::{self, CHUNK, Moments, Running};
 use crate::profile;
-use crate::rows::{Gather, Rows};
+use crate::rows::{Gather, GradientRows, Rows, Source};
 use crate::simd::{self, Lane};
 
 /// Bytes of gathered rows that a strip should stay below, so that strip, product and weights fit into the
@@ -92,12 +92,13 @@ impl Unit<'_> {
         mask: Option<Lane>,
     ) -> Vec<Running> {
         let outputs = z.len() / plan.plane;
+        let source = self.source(block);
         let mut moments = vec![Running::default(); if mask.is_some() { outputs } else { 0 }];
         for strip in plan.strips() {
             let mut channel = 0;
             for (branch, gather) in self.branches.iter().zip(&plan.gathers) {
                 let (rows, rest) = scratch.split_at_mut(gather.k * strip.pixels);
-                gather.fill(self.inputs, self.relu, block, strip.y, rows, rest);
+                gather.fill(source, strip.y, rows, rest);
                 // SAFETY: `rows` holds k·pixels lanes, `weight` k·outputs numbers (checked by the plan), and
                 // the output channels of this branch lie inside `z`.
                 unsafe {
@@ -111,7 +112,6 @@ impl Unit<'_> {
                         k: gather.k,
                         outputs: branch.outputs,
                         pixels: strip.pixels,
-                        accumulate: false,
                     });
                 }
                 channel += branch.outputs;
@@ -125,6 +125,10 @@ impl Unit<'_> {
             }
         }
         moments
+    }
+
+    fn source(&self, block: usize) -> Source<'_> {
+        Source { inputs: self.inputs, relu: self.relu, block }
     }
 
     /// Propagates the gradient `gy` of the normalised output.
@@ -269,57 +273,65 @@ impl BackwardBlock<'_> {
     fn run(&self, targets: Option<&[Target]>, scratch: &mut [Lane]) -> Partial {
         let mut partial = Partial::default();
         let mut channel = 0;
-        for (i, (branch, gather)) in self.unit.branches.iter().zip(&self.plan.gathers).enumerate() {
-            let mut weight = vec![0.0; branch.weight.len()];
-            // A depthwise convolution needs neighbouring rows of its gradient, so that one is kept whole.
-            let keep = if gather.needs_whole_gradient() { gather.k * self.plan.plane } else { 0 };
-            let (whole, rest) = scratch.split_at_mut(keep);
-            for strip in self.plan.strips() {
-                let (gz, rest) = rest.split_at_mut(branch.outputs * strip.pixels);
-                self.normalise(channel, strip, gz);
-                let (rows, rest) = rest.split_at_mut(gather.k * strip.pixels);
-                let (grad_rows, pad) = rest.split_at_mut(if keep > 0 { 0 } else { gather.k * strip.pixels });
-                gather.fill(self.unit.inputs, self.unit.relu, self.block, strip.y, rows, pad);
-                weight_gradient(&mut weight, rows, gz, gather.k, branch.outputs, strip.pixels);
-                if targets.is_none() && keep == 0 {
-                    continue;
-                }
-                let (out, out_stride) = if keep > 0 {
-                    (whole[strip.first..].as_mut_ptr(), self.plan.plane)
-                } else {
-                    (grad_rows.as_mut_ptr(), strip.pixels)
-                };
-                // SAFETY: `gz` holds outputs·pixels lanes, the transposed matrix outputs·k numbers, and the
-                // gradient rows k·out_stride lanes from `out` on.
-                unsafe {
-                    simd::run(Multiply {
-                        a: gz.as_ptr(),
-                        a_stride: strip.pixels,
-                        w: self.transposed[i].as_ptr(),
-                        w_stride: gather.k,
-                        out,
-                        out_stride,
-                        k: branch.outputs,
-                        outputs: gather.k,
-                        pixels: strip.pixels,
-                        accumulate: false,
-                    });
-                }
-                if keep == 0 {
-                    let targets = targets.unwrap_or_default();
-                    gather.scatter(self.unit.inputs, self.unit.relu, self.block, strip.y, grad_rows, targets);
-                }
-            }
-            let filter = if keep > 0 {
-                gather.filter_backward(self.unit.inputs, self.unit.relu, self.block, whole, targets, rest)
-            } else {
-                Vec::new()
-            };
+        for (i, gather) in self.plan.gathers.iter().enumerate() {
+            let (weight, filter) = self.branch(i, gather, channel, targets, scratch);
             partial.weights.push(weight);
             partial.filters.push(filter);
-            channel += branch.outputs;
+            channel += self.plan.outputs[i];
         }
         partial
+    }
+
+    /// The gradients of one branch's matrix and filters; `channel` is its first output channel.
+    fn branch(
+        &self,
+        i: usize,
+        gather: &Gather<'_>,
+        channel: usize,
+        targets: Option<&[Target]>,
+        scratch: &mut [Lane],
+    ) -> (Vec<f32>, Vec<f32>) {
+        let (outputs, plan, source) = (self.plan.outputs[i], self.plan, self.unit.source(self.block));
+        let mut weight = vec![0.0; self.transposed[i].len()];
+        let halo = plan.halo(gather);
+        // Gradients of gathered rows: per channel those of a strip, behind the last rows of the strip before.
+        let stride = (halo + plan.rows_per_strip) * plan.width;
+        let (grad, scratch) = scratch.split_at_mut(gather.k * stride);
+        let (taps, scratch) = scratch.split_at_mut(gather.tap_lanes());
+        taps.fill(Lane::ZERO);
+        for strip in plan.strips() {
+            let (gz, scratch) = scratch.split_at_mut(outputs * strip.pixels);
+            self.normalise(channel, strip, gz);
+            let (rows, scratch) = scratch.split_at_mut(gather.k * strip.pixels);
+            gather.fill(source, strip.y, rows, scratch);
+            weight_gradient(&mut weight, rows, gz, gather.k, outputs, strip.pixels);
+            if targets.is_none() && taps.is_empty() {
+                continue;
+            }
+            // SAFETY: `gz` holds outputs·pixels lanes, the transposed matrix outputs·k numbers, and `grad` k
+            // channels of `stride` lanes, of which a strip takes at most those behind the halo.
+            unsafe {
+                simd::run(Multiply {
+                    a: gz.as_ptr(),
+                    a_stride: strip.pixels,
+                    w: self.transposed[i].as_ptr(),
+                    w_stride: gather.k,
+                    out: grad[halo * plan.width..].as_mut_ptr(),
+                    out_stride: stride,
+                    k: outputs,
+                    outputs: gather.k,
+                    pixels: strip.pixels,
+                });
+            }
+            let rows = GradientRows { lanes: grad, stride, y: strip.y, halo };
+            gather.propagate(source, &rows, targets, taps, scratch);
+            if halo > 0 {
+                for channel in grad.chunks_exact_mut(stride) {
+                    channel.copy_within(strip.pixels..strip.pixels + halo * plan.width, 0);
+                }
+            }
+        }
+        (weight, gather.filter_gradient(taps))
     }
 
     /// The gradient of the raw output for one strip of a branch, `gz` being `[outputs, pixels]`.
@@ -424,17 +436,18 @@ impl<'a> Plan<'a> {
         let outputs = unit.branches.iter().map(|b| b.outputs).max().unwrap_or(1);
         let rows_per_strip = (STRIP_BYTES / (k * width * size_of::<Lane>())).clamp(1, height);
         let pixels = rows_per_strip * width;
-        let pad = gathers.iter().map(|g| g.pad_len(rows_per_strip)).max().unwrap_or(0);
-        let whole_pad = gathers.iter().map(|g| g.backward_pad_len()).max().unwrap_or(0);
-        let whole = if gathers.iter().any(Gather::needs_whole_gradient) { k * height * width } else { 0 };
+        let max = |of: &dyn Fn(&Gather<'_>) -> usize| gathers.iter().map(of).max().unwrap_or(0);
+        let fill = max(&|g| g.fill_scratch(rows_per_strip));
+        let propagate = max(&|g| g.propagate_scratch(rows_per_strip));
+        let (halo, taps) = (max(&|g| g.halo()), max(&|g| g.tap_lanes()));
         Self {
             outputs: unit.branches.iter().map(|b| b.outputs).collect(),
             height,
             width,
             plane: height * width,
             rows_per_strip,
-            forward_scratch: k * pixels + pad,
-            backward_scratch: whole + ((2 * k + outputs) * pixels + pad).max(whole_pad),
+            forward_scratch: k * pixels + fill,
+            backward_scratch: (2 * k + outputs) * pixels + k * halo * width + taps + fill.max(propagate),
             gathers,
         }
     }
@@ -444,6 +457,11 @@ impl<'a> Plan<'a> {
             let end = (y + self.rows_per_strip).min(self.height);
             StripRange { y: (y, end), first: y * self.width, pixels: (end - y) * self.width }
         })
+    }
+
+    /// Rows of gradient that outlive their strip.
+    fn halo(&self, gather: &Gather<'_>) -> usize {
+        if self.rows_per_strip < self.height { gather.halo() } else { 0 }
     }
 
     fn name(&self, direction: &'static str) -> (&'static str, &'static str) {

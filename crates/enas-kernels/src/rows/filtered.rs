@@ -1,0 +1,177 @@
+//! Rows that are filtered per channel: the depthwise half of separable convolutions.
+
+use super::{Gather, GradientRows, Plane, Source};
+use crate::depthwise::{Correlate, FilterGradient, LaneSums, Pad, Rows, bordered_width};
+use crate::simd::{self, Lane};
+use crate::unit::Target;
+
+impl Gather<'_> {
+    /// Lanes of bordered input that `rows` output rows read.
+    pub(super) fn input_strip(&self, rows: usize) -> usize {
+        ((rows - 1) * self.y.stride + self.y.k).min(self.y.size) * bordered_width(self.x)
+    }
+
+    /// Lanes of bordered, dilated gradient that propagating `rows` output rows reads.
+    pub(super) fn gradient_strip(&self, rows: usize) -> usize {
+        (rows + self.halo()) * (self.x.size + self.x.k - 1)
+    }
+
+    /// The part of [`fill`](Self::fill) for filtered rows.
+    pub(super) fn filter(&self, source: Source<'_>, y: (usize, usize), out: &mut [Lane], strip: &mut [Lane]) {
+        let (pixels, taps) = ((y.1 - y.0) * self.x.out, self.y.k * self.x.k);
+        for (c, plane) in source.planes().enumerate() {
+            let correlate = Correlate {
+                rows: self.border(plane, y, strip),
+                w: self.filters[c * taps..][..taps].as_ptr(),
+                k: self.y.k,
+                out: out[c * pixels..][..pixels].as_mut_ptr(),
+                n_rows: y.1 - y.0,
+                width: self.x.out,
+                mask: None,
+                accumulate: false,
+            };
+            // SAFETY: the strip was filled just now and covers every column read; `out` has room for row c.
+            unsafe { simd::run(correlate) };
+        }
+    }
+
+    /// Copies the input rows that output rows `y` read, with their border.
+    fn border(&self, plane: Plane<'_>, y: (usize, usize), strip: &mut [Lane]) -> Rows {
+        let (first, end) = self.y.inputs(y);
+        let width = bordered_width(self.x);
+        let rows = &plane.lanes[first * self.x.size..end * self.x.size];
+        assert!(strip.len() >= (end - first) * width, "room for the bordered strip");
+        // SAFETY: the extents were just checked.
+        unsafe {
+            simd::run(Pad {
+                rows: rows.as_ptr(),
+                strip: strip.as_mut_ptr(),
+                n_rows: end - first,
+                width: self.x.size,
+                strip_width: width,
+                before: self.x.before,
+                dilation: 1,
+                scale: plane.scale,
+                shift: plane.shift,
+                relu: plane.relu,
+            });
+        }
+        let top = (y.0 * self.y.stride) as isize - self.y.before as isize;
+        let (strip, stride) = (strip.as_ptr(), self.y.stride);
+        Rows { strip, width, first, n_rows: end - first, top, stride, dilation: 1 }
+    }
+
+    /// The part of [`propagate`](Self::propagate) for filtered rows: adds to `taps`, `[c, k·k]` lanes, and, for
+    /// the input rows that no later strip contributes to, to the targets.
+    pub(super) fn filter_backward(
+        &self,
+        source: Source<'_>,
+        grad: &GradientRows<'_>,
+        targets: Option<&[Target]>,
+        taps: &mut [Lane],
+        scratch: &mut [Lane],
+    ) {
+        let taps_per_channel = self.y.k * self.x.k;
+        let (halo, len) = (grad.halo * self.x.out, (grad.y.1 - grad.y.0) * self.x.out);
+        let mut targets = targets.map(|targets| source.target_planes(targets));
+        for (c, plane) in source.planes().enumerate() {
+            let channel = &grad.lanes[c * grad.stride..][..halo + len];
+            let gradient = FilterGradient {
+                rows: self.border(plane, grad.y, scratch),
+                g: channel[halo..].as_ptr(),
+                n_rows: grad.y.1 - grad.y.0,
+                width: self.x.out,
+                k: self.y.k,
+                taps: taps[c * taps_per_channel..][..taps_per_channel].as_mut_ptr(),
+            };
+            // SAFETY: the strip was just filled and covers every column read; the gradient rows and the taps are
+            // slices of the extents that the kernel states.
+            unsafe { simd::run(gradient) };
+            if let Some((target, accumulate)) = targets.as_mut().and_then(Iterator::next) {
+                self.input_gradient(c, channel, grad, plane, target, accumulate, scratch);
+            }
+        }
+    }
+
+    /// Propagates channel `c` to the input rows that are complete after this strip.
+    #[allow(clippy::too_many_arguments)] // One call; a struct would only repeat the names.
+    fn input_gradient(
+        &self,
+        c: usize,
+        channel: &[Lane],
+        grad: &GradientRows<'_>,
+        plane: Plane<'_>,
+        target: &mut [Lane],
+        accumulate: bool,
+        scratch: &mut [Lane],
+    ) {
+        let (y, x, k) = (self.y, self.x, self.y.k);
+        let (first, end) = (y.first_unfinished(grad.y.0), y.first_unfinished(grad.y.1));
+        if first == end {
+            return;
+        }
+        // Tap row 0 of the flipped filter on input row `first`, in rows of the dilated gradient.
+        let top = (first + y.before) as isize - (k as isize - 1);
+        let last = end - 1 + y.before;
+        let from = usize::try_from(top).unwrap_or(0).div_ceil(y.stride);
+        let to = (last / y.stride + 1).min(grad.y.1);
+        // Channel rows begin `halo` rows before row `y.0`.
+        let rows = &channel[(from + grad.halo - grad.y.0) * x.out..(to + grad.halo - grad.y.0) * x.out];
+        let width = x.size + k - 1;
+        let mut flipped = [0.0; 25];
+        for (t, w) in self.filters[c * k * k..][..k * k].iter().enumerate() {
+            flipped[k * k - 1 - t] = *w;
+        }
+        let (mask, target) =
+            (&plane.lanes[first * x.size..end * x.size], &mut target[first * x.size..end * x.size]);
+        assert!(scratch.len() >= (to - from) * width, "room for the bordered gradient");
+        // SAFETY: the strip has room for the dilated gradient and its border; the correlation then reads k − 1
+        // lanes beyond each output pixel, which the strip covers; mask and target hold the finished rows.
+        unsafe {
+            simd::run(Pad {
+                rows: rows.as_ptr(),
+                strip: scratch.as_mut_ptr(),
+                n_rows: to - from,
+                width: x.out,
+                strip_width: width,
+                before: k - 1 - x.before,
+                dilation: x.stride,
+                scale: 1.0,
+                shift: 0.0,
+                relu: false,
+            });
+            let strip = scratch.as_ptr();
+            simd::run(Correlate {
+                rows: Rows {
+                    strip,
+                    width,
+                    first: from,
+                    n_rows: to - from,
+                    top,
+                    stride: 1,
+                    dilation: y.stride,
+                },
+                w: flipped.as_ptr(),
+                k,
+                out: target.as_mut_ptr(),
+                n_rows: end - first,
+                width: x.size,
+                mask: plane.relu.then_some((mask.as_ptr(), plane.scale, plane.shift)),
+                accumulate,
+            });
+        }
+    }
+
+    /// The gradient of the filters, `[k, k, c]`, from the lanes that [`propagate`](Self::propagate) added to.
+    pub(crate) fn filter_gradient(&self, taps: &[Lane]) -> Vec<f32> {
+        let mut sums = vec![0.0; taps.len()];
+        // SAFETY: both hold `len` elements.
+        unsafe { simd::run(LaneSums { lanes: taps.as_ptr(), out: sums.as_mut_ptr(), len: taps.len() }) };
+        let per_channel = self.y.k * self.x.k;
+        let mut filters = vec![0.0; sums.len()];
+        for (c, sums) in sums.chunks_exact(per_channel).enumerate() {
+            sums.iter().enumerate().for_each(|(t, sum)| filters[t * self.channels + c] = *sum);
+        }
+        filters
+    }
+}

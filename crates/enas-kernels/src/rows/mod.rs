@@ -1,0 +1,205 @@
+//! Gathering the rows of a unit's matrix product, and the way back.
+
+mod copied;
+mod filtered;
+
+use crate::geometry::Axis;
+use crate::map::Value;
+use crate::simd::Lane;
+use crate::unit::Target;
+
+/// How the rows of a [`Branch`](crate::Branch)'s matrix product are gathered from the unit's inputs.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows<'a> {
+    /// One row per input channel, every pixel as it is: a 1×1 convolution.
+    Pixels,
+    /// One row per input channel, pixels `offset, offset + 2, …` of both axes, zero outside: one path of a
+    /// factorised reduction. Output `⌈h/2⌉ × ⌈w/2⌉`.
+    EverySecond {
+        /// 0 or 1.
+        offset: usize,
+    },
+    /// One row per input channel, filtered with the channel's own k×k filter, SAME padding: with the matrix a
+    /// separable convolution.
+    Depthwise {
+        /// The filters, `[k, k, c]`.
+        filter: &'a [f32],
+        /// 3 or 5.
+        k: usize,
+        /// 1 or 2.
+        stride: usize,
+    },
+    /// One row per tap and input channel, ordered `[k, k, c]`, SAME padding: a dense convolution.
+    Patches {
+        /// Kernel height and width.
+        k: usize,
+    },
+}
+
+impl Rows<'_> {
+    /// Whether the backward pass writes each element of an input gradient exactly once.
+    pub(crate) fn writes_whole_gradient(&self) -> bool {
+        matches!(self, Rows::Pixels | Rows::Depthwise { .. })
+    }
+}
+
+/// [`Rows`] with the sizes worked out.
+pub(crate) struct Gather<'a> {
+    rows: Rows<'a>,
+    /// Rows of the matrix product.
+    pub(crate) k: usize,
+    pub(crate) y: Axis,
+    pub(crate) x: Axis,
+    channels: usize,
+    /// Depthwise filters, one channel after another.
+    filters: Vec<f32>,
+}
+
+impl<'a> Gather<'a> {
+    pub(crate) fn new(rows: Rows<'a>, channels: usize, h: usize, w: usize) -> Self {
+        let axes = |k, stride| (Axis::same(h, k, stride), Axis::same(w, k, stride));
+        let ((y, x), k, filters) = match rows {
+            Rows::Pixels => (axes(1, 1), channels, Vec::new()),
+            Rows::EverySecond { .. } => (axes(1, 2), channels, Vec::new()),
+            Rows::Patches { k } => (axes(k, 1), k * k * channels, Vec::new()),
+            Rows::Depthwise { filter, k, stride } => {
+                assert!(matches!((k, stride), (3 | 5, 1 | 2)), "depthwise {k}×{k} with stride {stride}");
+                assert_eq!(filter.len(), k * k * channels, "depthwise filters are [{k}, {k}, {channels}]");
+                let per_channel =
+                    (0..channels).flat_map(|c| (0..k * k).map(move |t| filter[t * channels + c]));
+                (axes(k, stride), channels, per_channel.collect())
+            }
+        };
+        Self { rows, k, y, x, channels, filters }
+    }
+
+    /// Whether rows are filtered on the way rather than copied.
+    fn is_filtered(&self) -> bool {
+        matches!(self.rows, Rows::Depthwise { .. })
+    }
+
+    /// Earlier output rows whose gradient must still be at hand when a strip's is propagated.
+    pub(crate) fn halo(&self) -> usize {
+        if self.is_filtered() { (self.y.k - 1).div_ceil(self.y.stride) } else { 0 }
+    }
+
+    /// Lanes that add up the gradients of the filters, image by image.
+    pub(crate) fn tap_lanes(&self) -> usize {
+        self.filters.len()
+    }
+
+    /// Scratch lanes that [`fill`](Self::fill) needs for `rows` output rows.
+    pub(crate) fn fill_scratch(&self, rows: usize) -> usize {
+        if self.is_filtered() { self.input_strip(rows) } else { 0 }
+    }
+
+    /// Scratch lanes that [`propagate`](Self::propagate) needs for `rows` output rows.
+    pub(crate) fn propagate_scratch(&self, rows: usize) -> usize {
+        if self.is_filtered() { self.input_strip(rows).max(self.gradient_strip(rows)) } else { 0 }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self.rows {
+            Rows::Pixels => "conv 1x1",
+            Rows::EverySecond { .. } => "factorised reduction",
+            Rows::Depthwise { k: 3, .. } => "sep conv 3x3",
+            Rows::Depthwise { .. } => "sep conv 5x5",
+            Rows::Patches { .. } => "conv kxk",
+        }
+    }
+
+    /// Floating-point operations per output pixel of filtering and of the matrix product with `outputs` columns.
+    pub(crate) fn flops_per_pixel(&self, outputs: usize) -> f64 {
+        let taps = if self.is_filtered() { self.y.k * self.x.k } else { 0 };
+        2.0 * (self.k * (outputs + taps)) as f64
+    }
+
+    /// Numbers that must move per output pixel: inputs read once, `outputs` written.
+    pub(crate) fn floats_per_pixel(&self, outputs: usize) -> f64 {
+        let inputs = (self.channels * self.y.size * self.x.size) as f64 / (self.y.out * self.x.out) as f64;
+        inputs + outputs as f64
+    }
+
+    /// Gathers output rows `y.0..y.1` of `block` into `out`, `[k, pixels]`.
+    pub(crate) fn fill(&self, source: Source<'_>, y: (usize, usize), out: &mut [Lane], scratch: &mut [Lane]) {
+        assert!(out.len() >= self.k * (y.1 - y.0) * self.x.out, "room for the gathered rows");
+        if self.is_filtered() {
+            self.filter(source, y, out, scratch);
+        } else {
+            self.copy(source, y, out);
+        }
+    }
+
+    /// Adds what the gradient of some gathered rows means for the inputs to `targets`, if there are any, and for
+    /// the filters to `taps`. Strips must come in order.
+    pub(crate) fn propagate(
+        &self,
+        source: Source<'_>,
+        grad: &GradientRows<'_>,
+        targets: Option<&[Target]>,
+        taps: &mut [Lane],
+        scratch: &mut [Lane],
+    ) {
+        if self.is_filtered() {
+            self.filter_backward(source, grad, targets, taps, scratch);
+        } else if let Some(targets) = targets {
+            self.copy_backward(source, grad, targets);
+        }
+    }
+}
+
+/// What a unit reads in one group of sixteen images.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) inputs: &'a [Value],
+    /// Whether negative values count as zero.
+    pub(crate) relu: bool,
+    /// Which group.
+    pub(crate) block: usize,
+}
+
+impl<'a> Source<'a> {
+    /// Every input plane with its pending normalisation, in channel order.
+    fn planes(self) -> impl Iterator<Item = Plane<'a>> {
+        self.inputs.iter().flat_map(move |input| {
+            let plane = input.map.h() * input.map.w();
+            input.map.block(self.block).chunks_exact(plane).enumerate().map(move |(c, lanes)| {
+                let (scale, shift) = input.affine_of(c);
+                Plane { lanes, scale, shift, relu: self.relu }
+            })
+        })
+    }
+
+    /// Every gradient plane and whether it is added to, in channel order.
+    fn target_planes<'t>(self, targets: &'t [Target]) -> impl Iterator<Item = (&'t mut [Lane], bool)>
+    where
+        'a: 't,
+    {
+        self.inputs.iter().zip(targets).flat_map(move |(input, target)| {
+            let plane = input.map.h() * input.map.w();
+            // SAFETY: the backward pass gives every block to one task, which calls this once at a time.
+            let lanes = unsafe { target.block(self.block) };
+            lanes.chunks_exact_mut(plane).map(|lanes| (lanes, target.accumulate))
+        })
+    }
+}
+
+/// One channel of sixteen images, and what its readers make of it: `max(scale·x + shift, 0)`, or without the
+/// maximum.
+#[derive(Clone, Copy)]
+struct Plane<'a> {
+    lanes: &'a [Lane],
+    scale: f32,
+    shift: f32,
+    relu: bool,
+}
+
+/// The gradient of output rows `y.0..y.1` of every gathered row, and of some rows before them.
+pub(crate) struct GradientRows<'a> {
+    /// Channel `c` begins at `c·stride`.
+    pub(crate) lanes: &'a [Lane],
+    pub(crate) stride: usize,
+    pub(crate) y: (usize, usize),
+    /// Rows in front of row `y.0`; those that would be above the plane are not read.
+    pub(crate) halo: usize,
+}
