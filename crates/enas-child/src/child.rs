@@ -3,6 +3,7 @@
 use enas_arc::Arc;
 use enas_kernels::{Map, Nesterov, RunningMoments};
 use enas_rng::{Seed, Stream};
+use rayon::prelude::*;
 
 use crate::build::Builder;
 use crate::config::{AuxHead, Config, InputShape};
@@ -262,7 +263,7 @@ impl Child {
         norm: Norm,
         dropout: Option<&mut Stream>,
     ) -> Result<Vec<f32>, Error> {
-        let n = self.check_batch(arc, images)?;
+        self.check_batch(arc, images)?;
         let statistics = match norm {
             Norm::BatchStatistics => Statistics::Batch,
             Norm::RunningStatistics if self.arc.is_some() => Statistics::Running,
@@ -271,18 +272,45 @@ impl Child {
                 return Err(Error::Arc(why.to_owned()));
             }
         };
-        let running: Vec<RunningMoments> = match statistics {
-            Statistics::Batch => Vec::new(),
-            Statistics::Running => self.running.iter().map(|(_, r)| r.clone()).collect(),
+        let features = match statistics {
+            Statistics::Batch => self.features(arc, images, statistics, &[])?,
+            Statistics::Running => self.features_in_groups(arc, images)?,
         };
-        let mut tape = Tape::new(&self.params, &running, statistics, false);
-        let input = tape.input(self.map(images, n));
-        let features = self.network.forward(&mut tape, arc, input, None, false)?;
         let factors = dropout.map(|stream| {
             let keep = self.network.config.keep_prob;
-            features.main.iter().map(|_| (keep + stream.uniform()).floor() / keep).collect::<Vec<_>>()
+            features.iter().map(|_| (keep + stream.uniform()).floor() / keep).collect::<Vec<_>>()
         });
-        Ok(self.network.classifier.forward(&self.params, &scaled(&features.main, factors.as_deref())))
+        Ok(self.network.classifier.forward(&self.params, &scaled(&features, factors.as_deref())))
+    }
+
+    /// The features `[n, channels]` of images `[n, c, h, w]`, at inference.
+    fn features(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        statistics: Statistics,
+        running: &[RunningMoments],
+    ) -> Result<Vec<f32>, Error> {
+        let mut tape = Tape::new(&self.params, running, statistics, false);
+        let n = images.len() / self.image_len();
+        let input = tape.input(self.map(images, n));
+        Ok(self.network.forward(&mut tape, arc, input, None, false)?.main)
+    }
+
+    /// The same with moving statistics: nothing joins the images of a batch, so a few at a time go through the
+    /// whole network, each group on one thread and out of its cache.
+    fn features_in_groups(&self, arc: &Arc, images: &[f32]) -> Result<Vec<f32>, Error> {
+        let running: Vec<RunningMoments> = self.running.iter().map(|(_, r)| r.clone()).collect();
+        let groups = images.par_chunks(enas_kernels::LANES * self.image_len());
+        let features: Vec<Vec<f32>> = groups
+            .map(|group| self.features(arc, group, Statistics::Running, &running))
+            .collect::<Result<_, _>>()?;
+        Ok(features.concat())
+    }
+
+    fn image_len(&self) -> usize {
+        let InputShape { channels, height, width } = self.network.plan.input;
+        channels * height * width
     }
 
     /// The same network for inference with every batch norm folded into the convolution before it.
@@ -384,9 +412,8 @@ impl Child {
     fn check_batch(&self, arc: &Arc, images: &[f32]) -> Result<usize, Error> {
         self.check_arc(arc)?;
         let InputShape { channels, height, width } = self.network.plan.input;
-        let size = channels * height * width;
-        if images.is_empty() || !images.len().is_multiple_of(size) {
-            let got = images.len();
+        let (size, got) = (self.image_len(), images.len());
+        if images.is_empty() || !got.is_multiple_of(size) {
             return Err(Error::Batch(format!("{got} numbers are not images of {channels}x{height}x{width}")));
         }
         Ok(images.len() / size)

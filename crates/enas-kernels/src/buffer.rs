@@ -13,6 +13,10 @@ use crate::simd::Lane;
 /// Idle bytes above which a request that the pool cannot serve empties it first.
 const IDLE_LIMIT: usize = 1 << 29;
 
+/// What advice about memory is aligned to: no Linux page is smaller.
+#[cfg(target_os = "linux")]
+const PAGE: usize = 4096;
+
 static IDLE: Mutex<BTreeMap<usize, Vec<Vec<Lane>>>> = Mutex::new(BTreeMap::new());
 static IDLE_BYTES: AtomicUsize = AtomicUsize::new(0);
 
@@ -34,7 +38,7 @@ impl Buffer {
             IDLE_BYTES.store(0, Ordering::Relaxed);
         }
         drop(idle);
-        Self(vec![Lane::ZERO; len])
+        Self(zeros(len))
     }
 
     pub(crate) fn as_slice(&self) -> &[Lane] {
@@ -54,6 +58,24 @@ impl Drop for Buffer {
         IDLE_BYTES.fetch_add(buffer.len() * size_of::<Lane>(), Ordering::Relaxed);
         idle.entry(buffer.len()).or_default().push(buffer);
     }
+}
+
+/// Fresh memory, in huge pages where the system offers them: the kernels read dozens of planes side by side, more
+/// than there are entries for small pages in the processor's address cache.
+fn zeros(len: usize) -> Vec<Lane> {
+    let mut lanes = Vec::with_capacity(len);
+    #[cfg(target_os = "linux")]
+    {
+        let (start, bytes): (*mut Lane, usize) = (lanes.as_mut_ptr(), len * size_of::<Lane>());
+        let first = start.addr() & !(PAGE - 1);
+        // SAFETY: advice on how to map the pages of an allocation; neither their content nor their rights change.
+        // A system that does not know the advice refuses it, which is fine.
+        unsafe {
+            libc::madvise(start.with_addr(first).cast(), start.addr() + bytes - first, libc::MADV_HUGEPAGE);
+        }
+    }
+    lanes.resize(len, Lane::ZERO);
+    lanes
 }
 
 /// Gives all idle buffers back to the allocator, for example between phases with different batch sizes.
@@ -76,7 +98,7 @@ thread_local! {
 pub(crate) fn with_scratch<R>(len: usize, body: impl FnOnce(&mut [Lane]) -> R) -> R {
     SCRATCH.with_borrow_mut(|scratch| {
         if scratch.len() < len {
-            scratch.resize(len, Lane::ZERO);
+            *scratch = zeros(len);
         }
         body(&mut scratch[..len])
     })

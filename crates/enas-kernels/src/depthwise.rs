@@ -31,28 +31,63 @@ impl Kernel for Pad {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let zero = S::splat(0.0);
-        let (scale, shift) = (S::splat(self.scale), S::splat(self.shift));
-        let floor = S::splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
-        let end = self.before + (self.width - 1) * self.dilation + 1;
+        if self.dilation == 1 { self.copy::<S>() } else { self.dilate::<S>() }
+    }
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // As above.
+impl Pad {
+    #[inline(always)]
+    unsafe fn copy<S: Simd>(&self) {
+        let (scale, shift, floor) = self.constants::<S>();
         for r in 0..self.n_rows {
             let out = self.strip.add(r * self.strip_width);
             let row = self.rows.add(r * self.width);
-            for x in 0..self.before {
-                S::store(out.add(x), zero);
+            zero::<S>(out, 0, self.before);
+            let out = out.add(self.before);
+            let mut x = 0;
+            while x + 4 <= self.width {
+                for i in 0..4 {
+                    S::store(out.add(x + i), S::max(floor, S::fma(S::load(row.add(x + i)), scale, shift)));
+                }
+                x += 4;
             }
+            while x < self.width {
+                S::store(out.add(x), S::max(floor, S::fma(S::load(row.add(x)), scale, shift)));
+                x += 1;
+            }
+            zero::<S>(out, self.width, self.strip_width - self.before);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dilate<S: Simd>(&self) {
+        let (scale, shift, floor) = self.constants::<S>();
+        for r in 0..self.n_rows {
+            let out = self.strip.add(r * self.strip_width);
+            let row = self.rows.add(r * self.width);
+            zero::<S>(out, 0, self.strip_width);
             for x in 0..self.width {
                 let value = S::max(floor, S::fma(S::load(row.add(x)), scale, shift));
-                let at = self.before + x * self.dilation;
-                S::store(out.add(at), value);
-                for gap in 1..self.dilation.min(self.strip_width - at) {
-                    S::store(out.add(at + gap), zero);
-                }
-            }
-            for x in end..self.strip_width {
-                S::store(out.add(x), zero);
+                S::store(out.add(self.before + x * self.dilation), value);
             }
         }
+    }
+
+    #[inline(always)]
+    unsafe fn constants<S: Simd>(&self) -> (S::V, S::V, S::V) {
+        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+        (S::splat(self.scale), S::splat(self.shift), S::splat(floor))
+    }
+}
+
+/// Fills `lanes[from..to]` with zeros.
+#[allow(unsafe_op_in_unsafe_fn)] // The caller's pointer holds `to` lanes.
+#[inline(always)]
+unsafe fn zero<S: Simd>(lanes: *mut Lane, from: usize, to: usize) {
+    let zero = S::splat(0.0);
+    for x in from..to {
+        S::store(lanes.add(x), zero);
     }
 }
 

@@ -41,13 +41,16 @@ pub(crate) fn backward(
     let targets = gradient.as_mut().map(|map| [Target::new(map, false)]);
     let one_block = |block: usize| {
         let (rows, taps) = (gather.y.out, gather.tap_lanes());
-        with_scratch(taps + gather.propagate_scratch(rows), |scratch: &mut [Lane]| {
+        let gathered = gather.k * rows * gather.x.out;
+        with_scratch(gathered + taps + gather.propagate_scratch(rows), |scratch: &mut [Lane]| {
+            let (gathered, scratch) = scratch.split_at_mut(gathered);
             let (taps, scratch) = scratch.split_at_mut(taps);
             taps.fill(Lane::ZERO);
             let source = Source { inputs: std::slice::from_ref(input), relu: false, block };
             let stride = rows * gather.x.out;
             let grad = GradientRows { lanes: grad.block(block), stride, y: (0, rows), halo: 0 };
-            gather.propagate(source, &grad, targets.as_ref().map(<[Target; 1]>::as_slice), taps, scratch);
+            let targets = targets.as_ref().map(<[Target; 1]>::as_slice);
+            gather.propagate(source, &grad, targets, gathered, taps, scratch);
             gather.filter_gradient(taps)
         })
     };

@@ -4,14 +4,14 @@
 //! a tile of four output channels by six pixels stays in registers for the whole sum over input
 //! channels.
 
-use crate::simd::{Kernel, Lane, Simd};
+use crate::simd::{self, Kernel, Lane, Simd};
 
 /// `out[o][p] = Σ_k w[k][o]·a[k][p]`.
 ///
 /// `a` holds `k` rows of `pixels` lanes, `a_stride` lanes apart; `w` is `[k, outputs]` with rows `w_stride`
 /// numbers apart; `out` holds `outputs` rows, `out_stride` lanes apart. All must be valid for these extents, and
 /// `out` must not overlap the others.
-pub(crate) struct Multiply {
+pub(crate) struct Multiply<'a> {
     pub(crate) a: *const Lane,
     pub(crate) a_stride: usize,
     pub(crate) w: *const f32,
@@ -21,37 +21,77 @@ pub(crate) struct Multiply {
     pub(crate) k: usize,
     pub(crate) outputs: usize,
     pub(crate) pixels: usize,
+    /// What to fetch into the cache meanwhile: the product leaves the memory idle.
+    pub(crate) ahead: Ahead<'a>,
+}
+
+/// Memory that will be read soon.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ahead<'a> {
+    pub(crate) runs: &'a [Run],
+    /// Position: run, and lane within it.
+    at: (usize, usize),
+}
+
+/// `len` lanes from `from` on.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) from: *const Lane,
+    pub(crate) len: usize,
+}
+
+impl<'a> Ahead<'a> {
+    pub(crate) fn new(runs: &'a [Run]) -> Self {
+        Self { runs, at: (0, 0) }
+    }
+
+    /// Starts fetching the next `n` lanes.
+    #[inline(always)]
+    fn fetch(&mut self, n: usize) {
+        for _ in 0..n {
+            let Some(run) = self.runs.get(self.at.0) else { return };
+            simd::prefetch(run.from.wrapping_add(self.at.1));
+            self.at.1 += 1;
+            if self.at.1 >= run.len {
+                self.at = (self.at.0 + 1, 0);
+            }
+        }
+    }
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
-impl Kernel for Multiply {
+impl Kernel for Multiply<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
+    unsafe fn run<S: Simd>(mut self) {
+        let tiles = self.pixels.div_ceil(if S::MANY { 6 } else { 1 }) * self.outputs.div_ceil(4);
+        let lanes: usize = self.ahead.runs.iter().map(|r| r.len).sum();
+        let per_tile = lanes.div_ceil(tiles);
         let mut p = 0;
         while S::MANY && p + 6 <= self.pixels {
-            self.columns::<S, 6>(p);
+            self.columns::<S, 6>(p, per_tile);
             p += 6;
         }
         while S::MANY && p + 2 <= self.pixels {
-            self.columns::<S, 2>(p);
+            self.columns::<S, 2>(p, per_tile);
             p += 2;
         }
         while p < self.pixels {
-            self.columns::<S, 1>(p);
+            self.columns::<S, 1>(p, per_tile);
             p += 1;
         }
     }
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
-impl Multiply {
+impl Multiply<'_> {
     /// All output channels of `P` pixels.
     #[inline(always)]
-    unsafe fn columns<S: Simd, const P: usize>(&self, p: usize) {
+    unsafe fn columns<S: Simd, const P: usize>(&mut self, p: usize, ahead: usize) {
         let mut o = 0;
         while o + 4 <= self.outputs {
+            self.ahead.fetch(ahead);
             self.tile::<S, P, 4>(p, o);
             o += 4;
         }

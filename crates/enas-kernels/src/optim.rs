@@ -42,14 +42,25 @@ impl Nesterov {
 
     /// The squared norm that [`step`](Self::step) would return, without updating anything.
     pub fn norm_squared(&self, weights: &[f32], gradient: Option<&[f32]>) -> f64 {
-        let at = |i: usize| gradient.map_or(0.0, |g| g[i]) + 2.0 * self.l2 * weights[i];
-        (0..weights.len()).map(|i| f64::from(at(i)).powi(2)).sum()
+        if let Some(gradient) = gradient {
+            assert_eq!(weights.len(), gradient.len(), "one gradient per weight");
+        }
+        let chunk = |start: usize| {
+            let len = Self::CHUNK.min(weights.len() - start);
+            let weights = weights[start..].as_ptr();
+            let kernel =
+                NormChunk { l2: self.l2, weights, gradient: gradient.map(|g| g[start..].as_ptr()), len };
+            // SAFETY: both slices hold `len` numbers from `start` on.
+            f64::from(unsafe { simd::run(kernel) })
+        };
+        (0..weights.len()).step_by(Self::CHUNK).map(chunk).sum()
     }
 
     /// Weights whose squared gradients are added up in single precision.
     const CHUNK: usize = 1 << 14;
 }
 
+/// One chunk of [`Nesterov::step`]; the pointers hold `len` numbers each.
 struct NesterovChunk {
     rule: Nesterov,
     weights: *mut f32,
@@ -65,32 +76,59 @@ impl Kernel for NesterovChunk {
     // Plain scalar code: the compiler vectorises it with the instructions it is inlined into.
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> f32 {
-        let weights = std::slice::from_raw_parts_mut(self.weights, self.len);
-        let momentum = std::slice::from_raw_parts_mut(self.momentum, self.len);
         let Nesterov { lr, momentum: mu, l2, scale } = self.rule;
-        let mut squares = [0.0f32; 16];
-        let mut update = |i: usize, gradient: f32, w: &mut f32, a: &mut f32| {
+        let (weights, momentum) = (self.weights, self.momentum);
+        let update = |i: usize, gradient: f32| {
+            let (w, a) = (weights.add(i), momentum.add(i));
             let total = gradient + 2.0 * l2 * *w;
-            squares[i % 16] += total * total;
             let g = total * scale;
             *a = mu * *a + g;
             *w -= lr * (g + mu * *a);
+            total * total
         };
         match self.gradient {
-            Some(gradient) => {
-                let gradient = std::slice::from_raw_parts(gradient, self.len);
-                for (i, ((w, a), g)) in weights.iter_mut().zip(momentum).zip(gradient).enumerate() {
-                    update(i, *g, w, a);
-                }
-            }
-            None => {
-                for (i, (w, a)) in weights.iter_mut().zip(momentum).enumerate() {
-                    update(i, 0.0, w, a);
-                }
-            }
+            Some(gradient) => sum_of(self.len, |i| update(i, *gradient.add(i))),
+            None => sum_of(self.len, |i| update(i, 0.0)),
         }
-        squares.iter().sum()
     }
+}
+
+/// One chunk of [`Nesterov::norm_squared`]; the pointers hold `len` numbers each.
+struct NormChunk {
+    l2: f32,
+    weights: *const f32,
+    gradient: Option<*const f32>,
+    len: usize,
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
+impl Kernel for NormChunk {
+    type Output = f32;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> f32 {
+        let (weights, l2) = (self.weights, self.l2);
+        let square = |i: usize, gradient: f32| (gradient + 2.0 * l2 * *weights.add(i)).powi(2);
+        match self.gradient {
+            Some(gradient) => sum_of(self.len, |i| square(i, *gradient.add(i))),
+            None => sum_of(self.len, |i| square(i, 0.0)),
+        }
+    }
+}
+
+/// `Σ f(i)` for `i < len`, in 32 partial sums that fit into registers.
+#[inline(always)]
+fn sum_of(len: usize, mut f: impl FnMut(usize) -> f32) -> f32 {
+    const WIDTH: usize = 32;
+    let mut sums = [0.0f32; WIDTH];
+    let whole = len - len % WIDTH;
+    for first in (0..whole).step_by(WIDTH) {
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum += f(first + i);
+        }
+    }
+    (whole..len).for_each(|i| sums[i - whole] += f(i));
+    sums.iter().sum()
 }
 
 /// Adam in TensorFlow's form, without a first moment and with `ε` outside the bias correction:

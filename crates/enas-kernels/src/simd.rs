@@ -236,6 +236,51 @@ mod x86 {
         kernel.run::<Avx2>()
     }
 
+    // The next four add up several vectors at once: the sum of two interleaved halves is half as many vectors.
+    // Functions, because closures would be compiled without the caller's instructions.
+
+    /// In every quarter of the register, the sums of that quarter of `a`, `b`, `c` and `d`.
+    #[inline(always)]
+    unsafe fn fours_avx512(a: __m512, b: __m512, c: __m512, d: __m512) -> __m512 {
+        let ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+        let cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+        _mm512_add_ps(
+            _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)),
+        )
+    }
+
+    /// Adds neighbouring quarters: those of `a` become the low half, those of `b` the high half.
+    #[inline(always)]
+    unsafe fn quarters(a: __m512, b: __m512) -> __m512 {
+        _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b))
+    }
+
+    /// In both halves of the register, the sums of that half of `a`, `b`, `c` and `d`, whose two registers are
+    /// added first.
+    #[inline(always)]
+    unsafe fn fours_avx2(
+        a: (__m256, __m256),
+        b: (__m256, __m256),
+        c: (__m256, __m256),
+        d: (__m256, __m256),
+    ) -> __m256 {
+        let (a, b) = (_mm256_add_ps(a.0, a.1), _mm256_add_ps(b.0, b.1));
+        let (c, d) = (_mm256_add_ps(c.0, c.1), _mm256_add_ps(d.0, d.1));
+        let ab = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
+        let cd = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)));
+        _mm256_add_ps(
+            _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)),
+        )
+    }
+
+    /// Adds the halves of each register: those of `a` become the low half, those of `b` the high half.
+    #[inline(always)]
+    unsafe fn halves(a: __m256, b: __m256) -> __m256 {
+        _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
+    }
+
     #[derive(Clone, Copy)]
     pub(super) struct Avx512;
 
@@ -285,19 +330,9 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn sums(v: [__m512; 16]) -> __m512 {
-            // Adding the two halves of interleaved pairs halves the number of vectors: 16, 8, 4 …
-            let fours = |v: [__m512; 4]| {
-                let a = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
-                let b = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
-                let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
-                let (low, high) = (_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
-                _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
-            };
-            // … and then quarters of registers.
-            let quarters =
-                |a, b| _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
-            let a = quarters(fours([v[0], v[1], v[2], v[3]]), fours([v[4], v[5], v[6], v[7]]));
-            let b = quarters(fours([v[8], v[9], v[10], v[11]]), fours([v[12], v[13], v[14], v[15]]));
+            let a = quarters(fours_avx512(v[0], v[1], v[2], v[3]), fours_avx512(v[4], v[5], v[6], v[7]));
+            let b =
+                quarters(fours_avx512(v[8], v[9], v[10], v[11]), fours_avx512(v[12], v[13], v[14], v[15]));
             quarters(a, b)
         }
     }
@@ -361,21 +396,9 @@ mod x86 {
         }
         #[inline(always)]
         unsafe fn sums(v: [Self::V; 16]) -> Self::V {
-            let half = |i: usize| _mm256_add_ps(v[i].0, v[i].1);
-            let pair = |i: usize| {
-                let (a, b) = (half(i), half(i + 1));
-                _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)))
-            };
-            let fours = |i: usize| {
-                let (a, b) = (pair(i), pair(i + 2));
-                let (low, high) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
-                _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
-            };
-            let eight = |i: usize| {
-                let (a, b) = (fours(i), fours(i + 4));
-                _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
-            };
-            (eight(0), eight(8))
+            let low = halves(fours_avx2(v[0], v[1], v[2], v[3]), fours_avx2(v[4], v[5], v[6], v[7]));
+            let high = halves(fours_avx2(v[8], v[9], v[10], v[11]), fours_avx2(v[12], v[13], v[14], v[15]));
+            (low, high)
         }
     }
 }

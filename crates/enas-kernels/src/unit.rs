@@ -12,7 +12,7 @@
 use rayon::prelude::*;
 
 use crate::buffer::with_scratch;
-use crate::gemm::{Multiply, WeightGradient};
+use crate::gemm::{Ahead, Multiply, Run, WeightGradient};
 use crate::map::{Map, Value};
 use crate::norm::{self, CHUNK, Moments, Running};
 use crate::profile;
@@ -94,8 +94,10 @@ impl Unit<'_> {
         let outputs = z.len() / plan.plane;
         let source = self.source(block);
         let mut moments = vec![Running::default(); if mask.is_some() { outputs } else { 0 }];
+        let mut runs = Vec::new();
         for strip in plan.strips() {
             let mut channel = 0;
+            self.next_inputs(plan, block, strip, &mut runs);
             for (branch, gather) in self.branches.iter().zip(&plan.gathers) {
                 let (rows, rest) = scratch.split_at_mut(gather.k * strip.pixels);
                 gather.fill(source, strip.y, rows, rest);
@@ -112,6 +114,7 @@ impl Unit<'_> {
                         k: gather.k,
                         outputs: branch.outputs,
                         pixels: strip.pixels,
+                        ahead: if channel == 0 { Ahead::new(&runs) } else { Ahead::default() },
                     });
                 }
                 channel += branch.outputs;
@@ -125,6 +128,32 @@ impl Unit<'_> {
             }
         }
         moments
+    }
+
+    /// The input lanes that the strip after `strip` reads and no earlier one has read.
+    fn next_inputs(&self, plan: &Plan, block: usize, strip: StripRange, runs: &mut Vec<Run>) {
+        runs.clear();
+        let gather = &plan.gathers[0];
+        let (mut block, mut y) = (block, (strip.y.1, (strip.y.1 + plan.rows_per_strip).min(plan.height)));
+        let mut seen = gather.y.inputs(strip.y).1;
+        if y.0 >= plan.height {
+            block += 1;
+            y = (0, plan.rows_per_strip);
+            seen = 0;
+        }
+        let end = gather.y.inputs(y).1;
+        let width = gather.x.size;
+        for input in self.inputs {
+            if block >= input.map.blocks() {
+                return;
+            }
+            for plane in input.map.block(block).chunks_exact(width * gather.y.size) {
+                let run = &plane[seen.min(end) * width..end * width];
+                if !run.is_empty() {
+                    runs.push(Run { from: run.as_ptr(), len: run.len() });
+                }
+            }
+        }
     }
 
     fn source(&self, block: usize) -> Source<'_> {
@@ -303,9 +332,9 @@ impl BackwardBlock<'_> {
             let (gz, scratch) = scratch.split_at_mut(outputs * strip.pixels);
             self.normalise(channel, strip, gz);
             let (rows, scratch) = scratch.split_at_mut(gather.k * strip.pixels);
-            gather.fill(source, strip.y, rows, scratch);
-            weight_gradient(&mut weight, rows, gz, gather.k, outputs, strip.pixels);
             if targets.is_none() && taps.is_empty() {
+                gather.fill(source, strip.y, rows, scratch);
+                weight_gradient(&mut weight, rows, gz, gather.k, outputs, strip.pixels);
                 continue;
             }
             // SAFETY: `gz` holds outputs·pixels lanes, the transposed matrix outputs·k numbers, and `grad` k
@@ -321,10 +350,12 @@ impl BackwardBlock<'_> {
                     k: outputs,
                     outputs: gather.k,
                     pixels: strip.pixels,
+                    ahead: Ahead::default(),
                 });
             }
-            let rows = GradientRows { lanes: grad, stride, y: strip.y, halo };
-            gather.propagate(source, &rows, targets, taps, scratch);
+            let grad_rows = GradientRows { lanes: grad, stride, y: strip.y, halo };
+            gather.propagate(source, &grad_rows, targets, rows, taps, scratch);
+            weight_gradient(&mut weight, rows, gz, gather.k, outputs, strip.pixels);
             if halo > 0 {
                 for channel in grad.chunks_exact_mut(stride) {
                     channel.copy_within(strip.pixels..strip.pixels + halo * plan.width, 0);

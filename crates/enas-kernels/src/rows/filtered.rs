@@ -18,20 +18,29 @@ impl Gather<'_> {
 
     /// The part of [`fill`](Self::fill) for filtered rows.
     pub(super) fn filter(&self, source: Source<'_>, y: (usize, usize), out: &mut [Lane], strip: &mut [Lane]) {
-        let (pixels, taps) = ((y.1 - y.0) * self.x.out, self.y.k * self.x.k);
+        let pixels = (y.1 - y.0) * self.x.out;
         for (c, plane) in source.planes().enumerate() {
-            let correlate = Correlate {
-                rows: self.border(plane, y, strip),
+            let rows = self.border(plane, y, strip);
+            self.correlate(c, rows, y, &mut out[c * pixels..][..pixels]);
+        }
+    }
+
+    /// Filters output rows `y` of channel `c` from their bordered input.
+    fn correlate(&self, c: usize, rows: Rows, y: (usize, usize), out: &mut [Lane]) {
+        let taps = self.y.k * self.x.k;
+        assert_eq!(out.len(), (y.1 - y.0) * self.x.out, "one lane per output pixel");
+        // SAFETY: the strip of `border` covers every column read; `out` has room for the output rows.
+        unsafe {
+            simd::run(Correlate {
+                rows,
                 w: self.filters[c * taps..][..taps].as_ptr(),
                 k: self.y.k,
-                out: out[c * pixels..][..pixels].as_mut_ptr(),
+                out: out.as_mut_ptr(),
                 n_rows: y.1 - y.0,
                 width: self.x.out,
                 mask: None,
                 accumulate: false,
-            };
-            // SAFETY: the strip was filled just now and covers every column read; `out` has room for row c.
-            unsafe { simd::run(correlate) };
+            });
         }
     }
 
@@ -68,16 +77,20 @@ impl Gather<'_> {
         source: Source<'_>,
         grad: &GradientRows<'_>,
         targets: Option<&[Target]>,
+        out: &mut [Lane],
         taps: &mut [Lane],
         scratch: &mut [Lane],
     ) {
         let taps_per_channel = self.y.k * self.x.k;
         let (halo, len) = (grad.halo * self.x.out, (grad.y.1 - grad.y.0) * self.x.out);
+        let (strip, scratch) = scratch.split_at_mut(self.input_strip(grad.y.1 - grad.y.0));
         let mut targets = targets.map(|targets| source.target_planes(targets));
         for (c, plane) in source.planes().enumerate() {
+            let rows = self.border(plane, grad.y, strip);
+            self.correlate(c, rows, grad.y, &mut out[c * len..][..len]);
             let channel = &grad.lanes[c * grad.stride..][..halo + len];
             let gradient = FilterGradient {
-                rows: self.border(plane, grad.y, scratch),
+                rows,
                 g: channel[halo..].as_ptr(),
                 n_rows: grad.y.1 - grad.y.0,
                 width: self.x.out,

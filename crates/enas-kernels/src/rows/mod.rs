@@ -95,7 +95,7 @@ impl<'a> Gather<'a> {
 
     /// Scratch lanes that [`propagate`](Self::propagate) needs for `rows` output rows.
     pub(crate) fn propagate_scratch(&self, rows: usize) -> usize {
-        if self.is_filtered() { self.input_strip(rows).max(self.gradient_strip(rows)) } else { 0 }
+        if self.is_filtered() { self.input_strip(rows) + self.gradient_strip(rows) } else { 0 }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -130,20 +130,25 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Adds what the gradient of some gathered rows means for the inputs to `targets`, if there are any, and for
-    /// the filters to `taps`. Strips must come in order.
+    /// Gathers rows as [`fill`](Self::fill) does, and adds what their gradient means for the inputs to `targets`, if
+    /// there are any, and for the filters to `taps`. Strips must come in order.
     pub(crate) fn propagate(
         &self,
         source: Source<'_>,
         grad: &GradientRows<'_>,
         targets: Option<&[Target]>,
+        rows: &mut [Lane],
         taps: &mut [Lane],
         scratch: &mut [Lane],
     ) {
+        assert!(rows.len() >= self.k * (grad.y.1 - grad.y.0) * self.x.out, "room for the gathered rows");
         if self.is_filtered() {
-            self.filter_backward(source, grad, targets, taps, scratch);
-        } else if let Some(targets) = targets {
-            self.copy_backward(source, grad, targets);
+            self.filter_backward(source, grad, targets, rows, taps, scratch);
+        } else {
+            self.copy(source, grad.y, rows);
+            if let Some(targets) = targets {
+                self.copy_backward(source, grad, targets);
+            }
         }
     }
 }
