@@ -18,7 +18,7 @@ pub(crate) fn forward(input: &Value, filter: &[f32], k: usize, stride: usize) ->
         let rows = gather.y.out;
         with_scratch(gather.fill_scratch(rows), |scratch| {
             let source = Source { inputs: std::slice::from_ref(input), relu: false, block };
-            gather.fill(source, (0, rows), out, scratch);
+            gather.fill(source, (0, rows), out, rows * gather.x.out, scratch);
         });
     });
     out
@@ -50,7 +50,7 @@ pub(crate) fn backward(
             let stride = rows * gather.x.out;
             let grad = GradientRows { lanes: grad.block(block), stride, y: (0, rows), halo: 0 };
             let targets = targets.as_ref().map(<[Target; 1]>::as_slice);
-            gather.propagate(source, &grad, targets, gathered, taps, scratch);
+            gather.propagate(source, &grad, targets, (gathered, stride), taps, scratch);
             gather.filter_gradient(taps)
         })
     };

@@ -99,14 +99,15 @@ impl Unit<'_> {
             let mut channel = 0;
             self.next_inputs(plan, block, strip, &mut runs);
             for (branch, gather) in self.branches.iter().zip(&plan.gathers) {
-                let (rows, rest) = scratch.split_at_mut(gather.k * strip.pixels);
-                gather.fill(source, strip.y, rows, rest);
+                let stride = odd(strip.pixels);
+                let (rows, rest) = scratch.split_at_mut(gather.k * stride);
+                gather.fill(source, strip.y, rows, stride, rest);
                 // SAFETY: `rows` holds k·pixels lanes, `weight` k·outputs numbers (checked by the plan), and
                 // the output channels of this branch lie inside `z`.
                 unsafe {
                     simd::run(Multiply {
                         a: rows.as_ptr(),
-                        a_stride: strip.pixels,
+                        a_stride: stride,
                         w: branch.weight.as_ptr(),
                         w_stride: branch.outputs,
                         out: z.as_mut_ptr().add(channel * plan.plane + strip.first),
@@ -324,17 +325,18 @@ impl BackwardBlock<'_> {
         let mut weight = vec![0.0; self.transposed[i].len()];
         let halo = plan.halo(gather);
         // Gradients of gathered rows: per channel those of a strip, behind the last rows of the strip before.
-        let stride = (halo + plan.rows_per_strip) * plan.width;
-        let (grad, scratch) = scratch.split_at_mut(gather.k * stride);
+        let grad_stride = odd((halo + plan.rows_per_strip) * plan.width);
+        let (grad, scratch) = scratch.split_at_mut(gather.k * grad_stride);
         let (taps, scratch) = scratch.split_at_mut(gather.tap_lanes());
         taps.fill(Lane::ZERO);
         for strip in plan.strips() {
-            let (gz, scratch) = scratch.split_at_mut(outputs * strip.pixels);
+            let stride = odd(strip.pixels);
+            let (gz, scratch) = scratch.split_at_mut(outputs * stride);
             self.normalise(channel, strip, gz);
-            let (rows, scratch) = scratch.split_at_mut(gather.k * strip.pixels);
+            let (rows, scratch) = scratch.split_at_mut(gather.k * stride);
             if targets.is_none() && taps.is_empty() {
-                gather.fill(source, strip.y, rows, scratch);
-                weight_gradient(&mut weight, rows, gz, gather.k, outputs, strip.pixels);
+                gather.fill(source, strip.y, rows, stride, scratch);
+                weight_gradient(&mut weight, rows, gz, (gather.k, outputs), strip.pixels);
                 continue;
             }
             // SAFETY: `gz` holds outputs·pixels lanes, the transposed matrix outputs·k numbers, and `grad` k
@@ -342,22 +344,22 @@ impl BackwardBlock<'_> {
             unsafe {
                 simd::run(Multiply {
                     a: gz.as_ptr(),
-                    a_stride: strip.pixels,
+                    a_stride: stride,
                     w: self.transposed[i].as_ptr(),
                     w_stride: gather.k,
                     out: grad[halo * plan.width..].as_mut_ptr(),
-                    out_stride: stride,
+                    out_stride: grad_stride,
                     k: outputs,
                     outputs: gather.k,
                     pixels: strip.pixels,
                     ahead: Ahead::default(),
                 });
             }
-            let grad_rows = GradientRows { lanes: grad, stride, y: strip.y, halo };
-            gather.propagate(source, &grad_rows, targets, rows, taps, scratch);
-            weight_gradient(&mut weight, rows, gz, gather.k, outputs, strip.pixels);
+            let grad_rows = GradientRows { lanes: grad, stride: grad_stride, y: strip.y, halo };
+            gather.propagate(source, &grad_rows, targets, (rows, stride), taps, scratch);
+            weight_gradient(&mut weight, rows, gz, (gather.k, outputs), strip.pixels);
             if halo > 0 {
-                for channel in grad.chunks_exact_mut(stride) {
+                for channel in grad.chunks_exact_mut(grad_stride) {
                     channel.copy_within(strip.pixels..strip.pixels + halo * plan.width, 0);
                 }
             }
@@ -367,7 +369,8 @@ impl BackwardBlock<'_> {
 
     /// The gradient of the raw output for one strip of a branch, `gz` being `[outputs, pixels]`.
     fn normalise(&self, channel: usize, strip: StripRange, gz: &mut [Lane]) {
-        for (o, out) in gz.chunks_exact_mut(strip.pixels).enumerate() {
+        for (o, out) in gz.chunks_exact_mut(odd(strip.pixels)).enumerate() {
+            let out = &mut out[..strip.pixels];
             let at = (channel + o) * self.plan.plane + strip.first;
             let z = &self.z.block(self.block)[at..][..strip.pixels];
             let gy = &self.gy.block(self.block)[at..][..strip.pixels];
@@ -376,15 +379,23 @@ impl BackwardBlock<'_> {
     }
 }
 
-fn weight_gradient(weight: &mut [f32], rows: &[Lane], gz: &[Lane], k: usize, outputs: usize, pixels: usize) {
-    assert!(rows.len() >= k * pixels && gz.len() >= outputs * pixels && weight.len() == k * outputs);
+/// `rows` and `gz` have rows of `pixels` lanes, [`odd`] of that apart.
+fn weight_gradient(
+    weight: &mut [f32],
+    rows: &[Lane],
+    gz: &[Lane],
+    (k, outputs): (usize, usize),
+    pixels: usize,
+) {
+    let stride = odd(pixels);
+    assert!(rows.len() >= k * stride && gz.len() >= outputs * stride && weight.len() == k * outputs);
     // SAFETY: the extents were just checked, and `weight` is borrowed mutably.
     unsafe {
         simd::run(WeightGradient {
             a: rows.as_ptr(),
-            a_stride: pixels,
+            a_stride: stride,
             g: gz.as_ptr(),
-            g_stride: pixels,
+            g_stride: stride,
             w: weight.as_mut_ptr(),
             w_stride: outputs,
             k,
@@ -392,6 +403,12 @@ fn weight_gradient(weight: &mut [f32], rows: &[Lane], gz: &[Lane], k: usize, out
             pixels,
         });
     }
+}
+
+/// The distance between rows of `pixels` lanes that are read side by side. Long rows a power of two apart would
+/// compete for the same few places of the first-level cache.
+fn odd(pixels: usize) -> usize {
+    if pixels < 64 { pixels } else { pixels | 1 }
 }
 
 fn transpose(weight: &[f32], rows: usize, columns: usize) -> Vec<f32> {
@@ -477,8 +494,11 @@ impl<'a> Plan<'a> {
             width,
             plane: height * width,
             rows_per_strip,
-            forward_scratch: k * pixels + fill,
-            backward_scratch: (2 * k + outputs) * pixels + k * halo * width + taps + fill.max(propagate),
+            forward_scratch: k * odd(pixels) + fill,
+            backward_scratch: (k + outputs) * odd(pixels)
+                + k * odd(pixels + halo * width)
+                + taps
+                + fill.max(propagate),
             gathers,
         }
     }

@@ -6,11 +6,10 @@ use crate::unit::Target;
 
 impl Gather<'_> {
     /// The part of [`fill`](Self::fill) for copied rows.
-    pub(super) fn copy(&self, source: Source<'_>, y: (usize, usize), out: &mut [Lane]) {
-        let pixels = (y.1 - y.0) * self.x.out;
+    pub(super) fn copy(&self, source: Source<'_>, y: (usize, usize), out: &mut [Lane], stride: usize) {
         for (c, plane) in source.planes().enumerate() {
             self.for_each_segment(c, y, |row, segment| {
-                let out = &mut out[row * pixels + segment.out..][..segment.len];
+                let out = &mut out[row * stride + segment.out..][..segment.len];
                 let Some(at) = segment.input else { return out.fill(Lane::ZERO) };
                 let last = at + (segment.len - 1) * segment.stride;
                 let copy = Copy {

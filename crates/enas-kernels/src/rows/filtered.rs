@@ -17,11 +17,18 @@ impl Gather<'_> {
     }
 
     /// The part of [`fill`](Self::fill) for filtered rows.
-    pub(super) fn filter(&self, source: Source<'_>, y: (usize, usize), out: &mut [Lane], strip: &mut [Lane]) {
+    pub(super) fn filter(
+        &self,
+        source: Source<'_>,
+        y: (usize, usize),
+        out: &mut [Lane],
+        stride: usize,
+        strip: &mut [Lane],
+    ) {
         let pixels = (y.1 - y.0) * self.x.out;
         for (c, plane) in source.planes().enumerate() {
             let rows = self.border(plane, y, strip);
-            self.correlate(c, rows, y, &mut out[c * pixels..][..pixels]);
+            self.correlate(c, rows, y, &mut out[c * stride..][..pixels]);
         }
     }
 
@@ -77,7 +84,7 @@ impl Gather<'_> {
         source: Source<'_>,
         grad: &GradientRows<'_>,
         targets: Option<&[Target]>,
-        out: &mut [Lane],
+        (out, stride): (&mut [Lane], usize),
         taps: &mut [Lane],
         scratch: &mut [Lane],
     ) {
@@ -87,7 +94,7 @@ impl Gather<'_> {
         let mut targets = targets.map(|targets| source.target_planes(targets));
         for (c, plane) in source.planes().enumerate() {
             let rows = self.border(plane, grad.y, strip);
-            self.correlate(c, rows, grad.y, &mut out[c * len..][..len]);
+            self.correlate(c, rows, grad.y, &mut out[c * stride..][..len]);
             let channel = &grad.lanes[c * grad.stride..][..halo + len];
             let gradient = FilterGradient {
                 rows,

@@ -120,13 +120,19 @@ impl<'a> Gather<'a> {
         inputs + outputs as f64
     }
 
-    /// Gathers output rows `y.0..y.1` of `block` into `out`, `[k, pixels]`.
-    pub(crate) fn fill(&self, source: Source<'_>, y: (usize, usize), out: &mut [Lane], scratch: &mut [Lane]) {
-        assert!(out.len() >= self.k * (y.1 - y.0) * self.x.out, "room for the gathered rows");
+    /// Gathers output rows `y.0..y.1` into `out`: `k` rows of one lane per pixel, `stride` lanes apart.
+    pub(crate) fn fill(
+        &self,
+        source: Source<'_>,
+        y: (usize, usize),
+        out: &mut [Lane],
+        stride: usize,
+        scratch: &mut [Lane],
+    ) {
         if self.is_filtered() {
-            self.filter(source, y, out, scratch);
+            self.filter(source, y, out, stride, scratch);
         } else {
-            self.copy(source, y, out);
+            self.copy(source, y, out, stride);
         }
     }
 
@@ -137,15 +143,14 @@ impl<'a> Gather<'a> {
         source: Source<'_>,
         grad: &GradientRows<'_>,
         targets: Option<&[Target]>,
-        rows: &mut [Lane],
+        (rows, stride): (&mut [Lane], usize),
         taps: &mut [Lane],
         scratch: &mut [Lane],
     ) {
-        assert!(rows.len() >= self.k * (grad.y.1 - grad.y.0) * self.x.out, "room for the gathered rows");
         if self.is_filtered() {
-            self.filter_backward(source, grad, targets, rows, taps, scratch);
+            self.filter_backward(source, grad, targets, (rows, stride), taps, scratch);
         } else {
-            self.copy(source, grad.y, rows);
+            self.copy(source, grad.y, rows, stride);
             if let Some(targets) = targets {
                 self.copy_backward(source, grad, targets);
             }
