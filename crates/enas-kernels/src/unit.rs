@@ -21,7 +21,7 @@ use crate::simd::{self, Lane};
 
 /// Bytes of gathered rows that a strip should stay below, so that strip, product and weights fit into the
 /// second-level cache.
-const STRIP_BYTES: usize = 256 << 10;
+const STRIP_BYTES: usize = 320 << 10;
 
 /// A convolution unit without its parameters' values: what it reads and how.
 #[derive(Clone, Copy, Debug)]
