@@ -45,6 +45,10 @@ pub(crate) trait Simd: Copy {
     unsafe fn select_gt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
     /// The sum of the sixteen numbers, in an order fixed by the instruction set.
     unsafe fn sum(v: Self::V) -> f32;
+    /// Where `a = b` then `x` else `y`.
+    unsafe fn select_eq(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
+    /// Asks the second nearest cache for memory that will be needed soon; `p` may be any address.
+    unsafe fn prefetch(p: *const Lane);
 }
 
 /// A computation that is written once and compiled for every instruction set.
@@ -194,6 +198,12 @@ impl Simd for Portable {
         }
         v[0]
     }
+    #[inline(always)]
+    unsafe fn select_eq(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+        each!(i => if a[i] == b[i] { x[i] } else { y[i] })
+    }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const Lane) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -264,6 +274,14 @@ mod x86 {
         unsafe fn sum(v: __m512) -> f32 {
             _mm512_reduce_add_ps(v)
         }
+        #[inline(always)]
+        unsafe fn select_eq(a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+            _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), y, x)
+        }
+        #[inline(always)]
+        unsafe fn prefetch(p: *const Lane) {
+            _mm_prefetch::<_MM_HINT_T1>(p.cast());
+        }
     }
 
     /// Two registers of eight.
@@ -322,6 +340,17 @@ mod x86 {
             let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
             let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
             _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps::<1>(v, v)))
+        }
+        #[inline(always)]
+        unsafe fn select_eq(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+            (
+                _mm256_blendv_ps(y.0, x.0, _mm256_cmp_ps::<_CMP_EQ_OQ>(a.0, b.0)),
+                _mm256_blendv_ps(y.1, x.1, _mm256_cmp_ps::<_CMP_EQ_OQ>(a.1, b.1)),
+            )
+        }
+        #[inline(always)]
+        unsafe fn prefetch(p: *const Lane) {
+            _mm_prefetch::<_MM_HINT_T1>(p.cast());
         }
     }
 }

@@ -2,13 +2,30 @@
 //!
 //! Averages divide by the number of real pixels in the window; padding never wins a maximum (TensorFlow's SAME).
 //! The first maximum of a window, in row order, takes its whole gradient: ties are common on flat backgrounds.
+//!
+//! Networks pool 3×3 pixels with stride 1 or 2; those windows are reduced one axis at a time. Any other window,
+//! of which a network has one, is visited tap by tap.
+
+mod average;
+mod backward;
+mod forward;
+mod max;
+mod spread;
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::buffer::with_scratch;
 use crate::geometry::Axis;
 use crate::map::{Map, Value};
 use crate::profile;
-use crate::simd::{self, Kernel, Lane, Simd};
+use crate::simd;
+
+use average::AverageOfThree;
+use backward::Backward;
+use forward::Forward;
+use max::MaxOfThree;
 
 /// What a window is reduced to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +77,9 @@ impl Pool {
             let planes = input.map.block(block).chunks_exact(h * w).zip(out.chunks_exact_mut(out_plane));
             for (c, (plane, out)) in planes.enumerate() {
                 let (scale, shift) = input.affine_of(c);
-                let kernel =
-                    Forward { pool: *self, plane: plane.as_ptr(), out: out.as_mut_ptr(), scale, shift };
-                // SAFETY: `plane` is y.size × x.size lanes and `out` y.out × x.out.
-                unsafe { simd::run(kernel) };
+                let (plane, out) = (plane.as_ptr(), out.as_mut_ptr());
+                // SAFETY: `plane` is y.size × x.size lanes and `out` y.out × x.out; `check` found the windows.
+                unsafe { simd::run(Forward { pool: *self, plane, out, scale, shift }) };
             }
         });
         self.record(start, "forward", n * c * (h * w + out_plane));
@@ -76,20 +92,46 @@ impl Pool {
         let (n, c, h, w) = input.map.shape();
         self.check(h, w);
         assert_eq!(grad.shape(), (n, c, self.y.out, self.x.out), "the gradient has the output's shape");
-        let gradient = gradient.get_or_insert_with(|| Map::zeros(n, c, h, w));
+        let add = gradient.is_some();
+        let gradient = gradient.get_or_insert_with(|| Map::uninit(n, c, h, w));
         assert_eq!(gradient.shape(), (n, c, h, w), "a gradient has the shape of its value");
         let out_plane = self.y.out * self.x.out;
+        let shares = (shares(self.y), shares(self.x));
         gradient.lanes_mut().par_chunks_mut((c * h * w).max(1)).enumerate().for_each(|(block, to)| {
             let grads = grad.block(block).chunks_exact(out_plane);
             let planes = input.map.block(block).chunks_exact(h * w).zip(to.chunks_exact_mut(h * w));
-            for (c, ((plane, to), grad)) in planes.zip(grads).enumerate() {
-                let (scale, shift) = input.affine_of(c);
-                let (plane, grad, to) = (plane.as_ptr(), grad.as_ptr(), to.as_mut_ptr());
-                // SAFETY: `plane` and `to` are y.size × x.size lanes, `grad` y.out × x.out.
-                unsafe { simd::run(Backward { pool: *self, plane, grad, to, scale, shift }) };
-            }
+            with_scratch(MaxOfThree::scratch_len(self.x), |scratch| {
+                for (c, ((plane, to), grad)) in planes.zip(grads).enumerate() {
+                    let (scale, shift) = input.affine_of(c);
+                    let (plane, grad, to) = (plane.as_ptr(), grad.as_ptr(), to.as_mut_ptr());
+                    let plane = Backward { pool: *self, plane, grad, to, scale, shift, add };
+                    // SAFETY: `plane` and `to` are y.size × x.size lanes, `grad` y.out × x.out, the shares one
+                    // per window of their axis, the scratch as long as asked for; `check` found the windows.
+                    unsafe {
+                        match self.kind {
+                            _ if !self.is_three() => simd::run(plane),
+                            PoolKind::Average => {
+                                simd::run(AverageOfThree { plane, shares: (&shares.0, &shares.1) })
+                            }
+                            PoolKind::Max => simd::run(MaxOfThree { plane, scratch: scratch.as_mut_ptr() }),
+                        }
+                    };
+                }
+            });
         });
         self.record(start, "backward", n * c * (2 * h * w + out_plane));
+    }
+
+    /// Whether this is one of the pools that networks consist of, which have kernels of their own.
+    fn is_three(&self) -> bool {
+        let three = |stride| *self == self.threes(stride) && (self.kind == PoolKind::Max || !self.relu);
+        three(1) || three(2)
+    }
+
+    /// The same of 3×3 windows with the given stride, which tells the compiler what they are.
+    #[inline(always)]
+    fn threes(self, stride: usize) -> Self {
+        Self { y: Axis { k: 3, stride, ..self.y }, x: Axis { k: 3, stride, ..self.x }, ..self }
     }
 
     /// The kernels read through pointers, so windows must not leave the map whatever the fields say.
@@ -105,127 +147,27 @@ impl Pool {
     }
 }
 
-/// One plane forward; `plane` and `out` as in [`Pool::forward`].
-struct Forward {
-    pool: Pool,
-    plane: *const Lane,
-    out: *mut Lane,
-    scale: f32,
-    shift: f32,
+/// The windows without padding.
+#[inline(always)]
+fn full(axis: Axis) -> Range<usize> {
+    let fitting = (axis.size + axis.before).checked_sub(axis.k).map_or(0, |last| last / axis.stride + 1);
+    let first = axis.before.div_ceil(axis.stride).min(axis.out);
+    first..fitting.clamp(first, axis.out)
 }
 
-#[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for Forward {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let (scale, shift) = (S::splat(self.scale), S::splat(self.shift));
-        let floor = S::splat(if self.pool.relu { 0.0 } else { f32::NEG_INFINITY });
-        let width = self.pool.x.size;
-        for oy in 0..self.pool.y.out {
-            let (y0, y1, y) = self.pool.y.taps(oy);
-            for ox in 0..self.pool.x.out {
-                let (x0, x1, x) = self.pool.x.taps(ox);
-                let first = self.plane.add(y * width + x);
-                let (rows, columns) = (y1 - y0, x1 - x0);
-                let value = |r: usize, c: usize| {
-                    S::max(floor, S::fma(S::load(first.add(r * width + c)), scale, shift))
-                };
-                let result = match self.pool.kind {
-                    PoolKind::Average => {
-                        let mut sum = S::splat(0.0);
-                        for r in 0..rows {
-                            for c in 0..columns {
-                                sum = S::add(sum, value(r, c));
-                            }
-                        }
-                        S::mul(sum, S::splat(1.0 / (rows * columns) as f32))
-                    }
-                    PoolKind::Max => {
-                        let mut best = value(0, 0);
-                        for r in 0..rows {
-                            for c in 0..columns {
-                                best = S::max(best, value(r, c));
-                            }
-                        }
-                        best
-                    }
-                };
-                S::store(self.out.add(oy * self.pool.x.out + ox), result);
-            }
-        }
-    }
+/// The windows that hold `pixel`.
+#[inline(always)]
+fn over(axis: Axis, pixel: usize) -> Range<usize> {
+    let at = pixel + axis.before;
+    let end = (at / axis.stride + 1).min(axis.out);
+    (at + 1).saturating_sub(axis.k).div_ceil(axis.stride).min(end)..end
 }
 
-/// One plane backward; `plane`, `grad` and `to` as in [`Pool::backward`].
-struct Backward {
-    pool: Pool,
-    plane: *const Lane,
-    grad: *const Lane,
-    to: *mut Lane,
-    scale: f32,
-    shift: f32,
-}
-
-#[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for Backward {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        let (scale, shift, zero) = (S::splat(self.scale), S::splat(self.shift), S::splat(0.0));
-        let floor = S::splat(if self.pool.relu { 0.0 } else { f32::NEG_INFINITY });
-        let width = self.pool.x.size;
-        for oy in 0..self.pool.y.out {
-            let (y0, y1, y) = self.pool.y.taps(oy);
-            for ox in 0..self.pool.x.out {
-                let (x0, x1, x) = self.pool.x.taps(ox);
-                let (first, rows, columns) = (y * width + x, y1 - y0, x1 - x0);
-                let raw =
-                    |r: usize, c: usize| S::fma(S::load(self.plane.add(first + r * width + c)), scale, shift);
-                let grad = S::load(self.grad.add(oy * self.pool.x.out + ox));
-                match self.pool.kind {
-                    PoolKind::Average => {
-                        let share = S::mul(grad, S::splat(1.0 / (rows * columns) as f32));
-                        for r in 0..rows {
-                            for c in 0..columns {
-                                let to = self.to.add(first + r * width + c);
-                                let part = if self.pool.relu {
-                                    S::select_gt(raw(r, c), zero, share, zero)
-                                } else {
-                                    share
-                                };
-                                S::store(to, S::add(S::load(to), part));
-                            }
-                        }
-                    }
-                    PoolKind::Max => {
-                        let (mut best, mut winner) = (S::max(raw(0, 0), floor), S::splat(0.0));
-                        for r in 0..rows {
-                            for c in 0..columns {
-                                let value = S::max(raw(r, c), floor);
-                                winner =
-                                    S::select_gt(value, best, S::splat((r * columns + c) as f32), winner);
-                                best = S::max(value, best);
-                            }
-                        }
-                        for r in 0..rows {
-                            for c in 0..columns {
-                                let to = self.to.add(first + r * width + c);
-                                // `winner` holds small whole numbers: equal means neither greater nor less.
-                                let tap = S::splat((r * columns + c) as f32);
-                                let not_above = S::select_gt(winner, tap, zero, grad);
-                                let mut part = S::select_gt(tap, winner, zero, not_above);
-                                if self.pool.relu {
-                                    part = S::select_gt(raw(r, c), zero, part, zero);
-                                }
-                                S::store(to, S::add(S::load(to), part));
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+/// For each window one over the number of its real pixels along this axis.
+fn shares(axis: Axis) -> Vec<f32> {
+    let share = |window| {
+        let (first, end, _) = axis.taps(window);
+        1.0 / (end - first) as f32
+    };
+    (0..axis.out).map(share).collect()
 }
