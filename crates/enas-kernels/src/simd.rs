@@ -48,6 +48,8 @@ pub(crate) trait Simd: Copy {
     /// The sums of sixteen vectors in one: element `i` is the sum of `v[i]`. Much cheaper than sixteen
     /// [`sum`](Self::sum)s.
     unsafe fn sums(v: [Self::V; LANES]) -> Self::V;
+    /// Where `a = b` then `x` else `y`.
+    unsafe fn select_eq(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
 }
 
 /// A computation that is written once and compiled for every instruction set.
@@ -213,6 +215,10 @@ impl Simd for Portable {
     unsafe fn sums(v: [Self::V; LANES]) -> Self::V {
         v.map(|v| Self::sum(v))
     }
+    #[inline(always)]
+    unsafe fn select_eq(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+        each!(i => if a[i] == b[i] { x[i] } else { y[i] })
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -335,6 +341,10 @@ mod x86 {
                 quarters(fours_avx512(v[8], v[9], v[10], v[11]), fours_avx512(v[12], v[13], v[14], v[15]));
             quarters(a, b)
         }
+        #[inline(always)]
+        unsafe fn select_eq(a: __m512, b: __m512, x: __m512, y: __m512) -> __m512 {
+            _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), y, x)
+        }
     }
 
     /// Two registers of eight.
@@ -399,6 +409,13 @@ mod x86 {
             let low = halves(fours_avx2(v[0], v[1], v[2], v[3]), fours_avx2(v[4], v[5], v[6], v[7]));
             let high = halves(fours_avx2(v[8], v[9], v[10], v[11]), fours_avx2(v[12], v[13], v[14], v[15]));
             (low, high)
+        }
+        #[inline(always)]
+        unsafe fn select_eq(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V {
+            (
+                _mm256_blendv_ps(y.0, x.0, _mm256_cmp_ps::<_CMP_EQ_OQ>(a.0, b.0)),
+                _mm256_blendv_ps(y.1, x.1, _mm256_cmp_ps::<_CMP_EQ_OQ>(a.1, b.1)),
+            )
         }
     }
 }

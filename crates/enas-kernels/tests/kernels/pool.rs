@@ -1,6 +1,6 @@
 //! Average and maximum pools.
 
-use enas_kernels::{Map, Pool, PoolKind, Value};
+use enas_kernels::{Axis, Map, Pool, PoolKind, Value};
 
 use crate::reference::{self, Tensor, Windows};
 use crate::support::*;
@@ -8,16 +8,20 @@ use crate::support::*;
 /// One pool, forward and backward, against the reference.
 fn check(kind: PoolKind, (k, stride): (usize, usize), padded: bool, shape: Shape, relu: bool, pending: bool) {
     let (_, _, h, w) = shape;
-    let what = format!("{kind:?} {k}×{k}/{stride} padded {padded} {shape:?} relu {relu} pending {pending}");
+    let (pool, over) = if padded {
+        (Pool::same(kind, k, stride, h, w), (reference::same(h, k, stride), reference::same(w, k, stride)))
+    } else {
+        (Pool::valid(kind, k, stride, h, w), (reference::valid(h, k, stride), reference::valid(w, k, stride)))
+    };
+    check_pool(if relu { pool.with_relu() } else { pool }, over, shape, pending);
+}
+
+/// The same for a pool whose windows are known to be `windows`.
+fn check_pool(pool: Pool, windows: (Windows, Windows), shape: Shape, pending: bool) {
+    let Pool { kind, relu, .. } = pool;
+    let what = format!("{pool:?} {shape:?} pending {pending}");
     let rng = &mut stream("pool", shape);
     let (input, meant) = value(rng, shape, pending);
-    let pool = if padded { Pool::same(kind, k, stride, h, w) } else { Pool::valid(kind, k, stride, h, w) };
-    let pool = if relu { pool.with_relu() } else { pool };
-    let windows: (Windows, Windows) = if padded {
-        (reference::same(h, k, stride), reference::same(w, k, stride))
-    } else {
-        (reference::valid(h, k, stride), reference::valid(w, k, stride))
-    };
     let rectified = if relu { reference::relu(&meant) } else { meant.clone() };
 
     let out = pool.forward(&input);
@@ -131,4 +135,101 @@ fn windows_that_leave_the_map_are_refused() {
 fn a_pool_for_another_size_is_refused_backwards_too() {
     let pool = Pool::same(PoolKind::Max, 3, 1, 9, 9);
     pool.backward(&Value::plain(Map::zeros(1, 1, 4, 4)), &Map::zeros(1, 1, 9, 9), &mut None);
+}
+
+/// Every axis of windows of three over a few pixels, SAME, VALID or placed by hand.
+fn small_axes() -> Vec<Axis> {
+    let mut axes = Vec::new();
+    for size in 1..=6 {
+        for (stride, before) in [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)] {
+            // Every window must hold a pixel.
+            for out in 1..=(size + before - 1) / stride + 1 {
+                axes.push(Axis { size, k: 3, stride, before, out });
+            }
+        }
+    }
+    axes
+}
+
+fn windows(axis: Axis) -> Windows {
+    Windows { k: axis.k, stride: axis.stride, before: axis.before, count: axis.out }
+}
+
+#[test]
+fn all_placements_of_three_by_three_windows_equal_the_reference() {
+    let axes = small_axes();
+    let across = [Axis::same(5, 3, 1), Axis::same(6, 3, 2), Axis::same(1, 3, 1), Axis::valid(4, 3, 1)];
+    let both_ways = |axis: &Axis| across.map(|other| [(*axis, other), (other, *axis)]);
+    for (y, x) in axes.iter().flat_map(both_ways).flatten() {
+        for kind in [PoolKind::Average, PoolKind::Max] {
+            for relu in [false, true] {
+                let shape = (2, 2, y.size, x.size);
+                check_pool(Pool { kind, y, x, relu }, (windows(y), windows(x)), shape, y.out % 2 == 0);
+            }
+        }
+    }
+}
+
+/// Coarse numbers have ties in some windows; these have one in nearly every window.
+#[test]
+fn among_many_ties_the_first_maximum_takes_the_gradient() {
+    for stride in [1, 2] {
+        for (h, w) in [(1, 6), (6, 1), (4, 4), (5, 7), (8, 8)] {
+            let rng = &mut stream("ties", (stride, 1, h, w));
+            let bits: Vec<f32> = (0..16 * h * w).map(|_| rng.below(2) as f32).collect();
+            let meant = Tensor::of(&bits, (16, 1, h, w));
+            let input = Value::plain(Map::from_nchw(&bits, 16, 1, h, w));
+            let pool = Pool::same(PoolKind::Max, 3, stride, h, w);
+            let (grad, grad_meant) = map(rng, (16, 1, pool.y.out, pool.x.out));
+            let over = (windows(pool.y), windows(pool.x));
+            let mut gradient = None;
+            pool.backward(&input, &grad, &mut gradient);
+            assert_close(
+                &format!("{h}×{w}/{stride}"),
+                &gradient.expect("created").to_nchw(),
+                &reference::max_pool_backward(&meant, over, &grad_meant).data,
+                &reference::max_pool_backward(&meant, over, &grad_meant.abs()).data,
+            );
+        }
+    }
+}
+
+/// Memory is recycled: what an earlier map left behind must not show.
+#[test]
+fn a_created_gradient_owes_nothing_to_what_was_in_its_memory() {
+    // A size no other test uses, so that the memory is most likely that of `left`; the last row has no window.
+    let (h, w) = (6, 13);
+    for kind in [PoolKind::Average, PoolKind::Max] {
+        for (k, stride) in [(3, 2), (5, 3)] {
+            let left = Map::from_nchw(&[f32::NAN; 11 * 6 * 13], 1, 11, h, w);
+            let pool = Pool::valid(kind, k, stride, h, w);
+            let grad =
+                Map::from_nchw(&vec![1.0; 11 * pool.y.out * pool.x.out], 1, 11, pool.y.out, pool.x.out);
+            let input = Value::plain(Map::zeros(1, 11, h, w));
+            drop(left);
+            let mut gradient = None;
+            pool.backward(&input, &grad, &mut gradient);
+            let sum: f32 = gradient.expect("created").to_nchw().iter().sum();
+            let expected = (11 * pool.y.out * pool.x.out) as f32;
+            assert!((sum - expected).abs() < 1e-3, "{kind:?} {k}×{k}/{stride}: {sum}, not {expected}");
+        }
+    }
+}
+
+/// Something that is not a number may win or lose, but a window still has one winner.
+#[test]
+fn no_gradient_is_lost_to_what_is_not_a_number() {
+    for stride in [1, 2] {
+        let rng = &mut stream("not a number", (stride, 1, 7, 8));
+        let numbers = [f32::NAN, f32::NEG_INFINITY, f32::INFINITY, 0.0, 1.0];
+        let images: Vec<f32> = (0..33 * 7 * 8).map(|_| numbers[rng.below(5)]).collect();
+        let pool = Pool::same(PoolKind::Max, 3, stride, 7, 8);
+        let n_windows = pool.y.out * pool.x.out;
+        let grad = Map::from_nchw(&vec![1.0; 33 * n_windows], 33, 1, pool.y.out, pool.x.out);
+        let mut gradient = None;
+        pool.backward(&Value::plain(Map::from_nchw(&images, 33, 1, 7, 8)), &grad, &mut gradient);
+        for image in gradient.expect("created").to_nchw().chunks(7 * 8) {
+            assert_eq!(image.iter().sum::<f32>(), n_windows as f32, "stride {stride}: {image:?}");
+        }
+    }
 }

@@ -1,0 +1,70 @@
+//! The gradient of 3×3 average pooling: each pixel adds up its share of the windows that hold it.
+
+use super::backward::Backward;
+use super::over;
+use super::spread::{Spread, Windows};
+use crate::simd::{Kernel, Lane, Simd};
+
+/// [`Backward`] for average pools of three by three with stride 1 or 2, without ReLU.
+///
+/// `shares` holds the share that a pixel has in each window along `y` and along `x`.
+pub(super) struct AverageOfThree<'a> {
+    pub(super) plane: Backward,
+    pub(super) shares: (&'a [f32], &'a [f32]),
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the contract of `Backward`.
+impl Kernel for AverageOfThree<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        if self.plane.pool.x.stride == 1 { self.rows::<S, 1>() } else { self.rows::<S, 2>() }
+    }
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // As above.
+impl AverageOfThree<'_> {
+    #[inline(always)]
+    unsafe fn rows<S: Simd, const STRIDE: usize>(mut self) {
+        self.plane.pool = self.plane.pool.threes(STRIDE);
+        for y in 0..self.plane.pool.y.size {
+            let windows = over(self.plane.pool.y, y);
+            match windows.len() {
+                0 => self.row::<S, STRIDE, 0>(y, windows.start),
+                1 => self.row::<S, STRIDE, 1>(y, windows.start),
+                2 => self.row::<S, STRIDE, 2>(y, windows.start),
+                _ => self.row::<S, STRIDE, 3>(y, windows.start),
+            }
+        }
+    }
+
+    /// Row `y` of the gradient, which `ROWS` rows of windows from `oy` on hold.
+    #[inline(always)]
+    unsafe fn row<S: Simd, const STRIDE: usize, const ROWS: usize>(&self, y: usize, oy: usize) {
+        let Backward { pool, grad, to, add, .. } = self.plane;
+        let rows: [_; ROWS] =
+            std::array::from_fn(|r| (grad.wrapping_add((oy + r) * pool.x.out), self.shares.0[oy + r]));
+        let to = to.add(y * pool.x.size);
+        let spread = Spread { axis: pool.x, to, add };
+        spread.run::<S, STRIDE>(&Means { rows, shares: self.shares.1 });
+    }
+}
+
+/// Rows of gradients with the share one pixel has in each, and the shares along a row.
+struct Means<'a, const ROWS: usize> {
+    rows: [(*const Lane, f32); ROWS],
+    shares: &'a [f32],
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // There is a gradient for every window.
+impl<const ROWS: usize> Windows for Means<'_, ROWS> {
+    #[inline(always)]
+    unsafe fn parts<S: Simd>(&self, o: usize) -> [S::V; 3] {
+        let mut sum = S::splat(0.0);
+        for (grad, share) in self.rows {
+            sum = S::fma(S::load(grad.add(o)), S::splat(share), sum);
+        }
+        [S::mul(sum, S::splat(*self.shares.get_unchecked(o))); 3]
+    }
+}

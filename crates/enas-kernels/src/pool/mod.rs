@@ -1,0 +1,173 @@
+//! Average and maximum pooling.
+//!
+//! Averages divide by the number of real pixels in the window; padding never wins a maximum (TensorFlow's SAME).
+//! The first maximum of a window, in row order, takes its whole gradient: ties are common on flat backgrounds.
+//!
+//! Networks pool 3×3 pixels with stride 1 or 2; those windows are reduced one axis at a time. Any other window,
+//! of which a network has one, is visited tap by tap.
+
+mod average;
+mod backward;
+mod forward;
+mod max;
+mod spread;
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::buffer::with_scratch;
+use crate::geometry::Axis;
+use crate::map::{Map, Value};
+use crate::profile;
+use crate::simd;
+
+use average::AverageOfThree;
+use backward::Backward;
+use forward::Forward;
+use max::MaxOfThree;
+
+/// What a window is reduced to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// The mean of its real pixels.
+    Average,
+    /// The largest of its real pixels.
+    Max,
+}
+
+/// A pooling operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Mean or maximum.
+    pub kind: PoolKind,
+    /// Windows from top to bottom.
+    pub y: Axis,
+    /// Windows from left to right.
+    pub x: Axis,
+    /// Whether negative values count as zero.
+    pub relu: bool,
+}
+
+impl Pool {
+    /// k×k windows with SAME padding on a map of `h × w` pixels.
+    pub fn same(kind: PoolKind, k: usize, stride: usize, h: usize, w: usize) -> Self {
+        Self { kind, y: Axis::same(h, k, stride), x: Axis::same(w, k, stride), relu: false }
+    }
+
+    /// k×k windows without padding on a map of `h × w` pixels.
+    pub fn valid(kind: PoolKind, k: usize, stride: usize, h: usize, w: usize) -> Self {
+        Self { kind, y: Axis::valid(h, k, stride), x: Axis::valid(w, k, stride), relu: false }
+    }
+
+    /// The same, of `max(x, 0)`.
+    #[must_use]
+    pub fn with_relu(self) -> Self {
+        Self { relu: true, ..self }
+    }
+
+    /// Pools `[n, c, h, w]` to `[n, c, y.out, x.out]`.
+    pub fn forward(&self, input: &Value) -> Map {
+        let start = profile::start();
+        let (n, c, h, w) = input.map.shape();
+        self.check(h, w);
+        let mut out = Map::uninit(n, c, self.y.out, self.x.out);
+        let out_plane = self.y.out * self.x.out;
+        out.lanes_mut().par_chunks_mut((c * out_plane).max(1)).enumerate().for_each(|(block, out)| {
+            let planes = input.map.block(block).chunks_exact(h * w).zip(out.chunks_exact_mut(out_plane));
+            for (c, (plane, out)) in planes.enumerate() {
+                let (scale, shift) = input.affine_of(c);
+                let (plane, out) = (plane.as_ptr(), out.as_mut_ptr());
+                // SAFETY: `plane` is y.size × x.size lanes and `out` y.out × x.out; `check` found the windows.
+                unsafe { simd::run(Forward { pool: *self, plane, out, scale, shift }) };
+            }
+        });
+        self.record(start, "forward", n * c * (h * w + out_plane));
+        out
+    }
+
+    /// Adds the gradient of the input to `gradient`, which is created if it is `None`.
+    pub fn backward(&self, input: &Value, grad: &Map, gradient: &mut Option<Map>) {
+        let start = profile::start();
+        let (n, c, h, w) = input.map.shape();
+        self.check(h, w);
+        assert_eq!(grad.shape(), (n, c, self.y.out, self.x.out), "the gradient has the output's shape");
+        let add = gradient.is_some();
+        let gradient = gradient.get_or_insert_with(|| Map::uninit(n, c, h, w));
+        assert_eq!(gradient.shape(), (n, c, h, w), "a gradient has the shape of its value");
+        let out_plane = self.y.out * self.x.out;
+        let shares = (shares(self.y), shares(self.x));
+        gradient.lanes_mut().par_chunks_mut((c * h * w).max(1)).enumerate().for_each(|(block, to)| {
+            let grads = grad.block(block).chunks_exact(out_plane);
+            let planes = input.map.block(block).chunks_exact(h * w).zip(to.chunks_exact_mut(h * w));
+            with_scratch(MaxOfThree::scratch_len(self.x), |scratch| {
+                for (c, ((plane, to), grad)) in planes.zip(grads).enumerate() {
+                    let (scale, shift) = input.affine_of(c);
+                    let (plane, grad, to) = (plane.as_ptr(), grad.as_ptr(), to.as_mut_ptr());
+                    let plane = Backward { pool: *self, plane, grad, to, scale, shift, add };
+                    // SAFETY: `plane` and `to` are y.size × x.size lanes, `grad` y.out × x.out, the shares one
+                    // per window of their axis, the scratch as long as asked for; `check` found the windows.
+                    unsafe {
+                        match self.kind {
+                            _ if !self.is_three() => simd::run(plane),
+                            PoolKind::Average => {
+                                simd::run(AverageOfThree { plane, shares: (&shares.0, &shares.1) })
+                            }
+                            PoolKind::Max => simd::run(MaxOfThree { plane, scratch: scratch.as_mut_ptr() }),
+                        }
+                    };
+                }
+            });
+        });
+        self.record(start, "backward", n * c * (2 * h * w + out_plane));
+    }
+
+    /// Whether this is one of the pools that networks consist of, which have kernels of their own.
+    fn is_three(&self) -> bool {
+        let three = |stride| *self == self.threes(stride) && (self.kind == PoolKind::Max || !self.relu);
+        three(1) || three(2)
+    }
+
+    /// The same of 3×3 windows with the given stride, which tells the compiler what they are.
+    #[inline(always)]
+    fn threes(self, stride: usize) -> Self {
+        Self { y: Axis { k: 3, stride, ..self.y }, x: Axis { k: 3, stride, ..self.x }, ..self }
+    }
+
+    /// The kernels read through pointers, so windows must not leave the map whatever the fields say.
+    fn check(&self, h: usize, w: usize) {
+        assert_eq!((h, w), (self.y.size, self.x.size), "the pool was made for this size");
+        assert!(self.y.is_inside() && self.x.is_inside(), "every window holds a pixel: {self:?}");
+    }
+
+    fn record(&self, start: Option<std::time::Instant>, direction: &'static str, floats: usize) {
+        let name = if self.kind == PoolKind::Average { "average pool" } else { "max pool" };
+        let taps = (self.y.k * self.x.k) as f64;
+        profile::stop(start, (name, direction), taps * floats as f64 / 2.0, 4.0 * floats as f64);
+    }
+}
+
+/// The windows without padding.
+#[inline(always)]
+fn full(axis: Axis) -> Range<usize> {
+    let fitting = (axis.size + axis.before).checked_sub(axis.k).map_or(0, |last| last / axis.stride + 1);
+    let first = axis.before.div_ceil(axis.stride).min(axis.out);
+    first..fitting.clamp(first, axis.out)
+}
+
+/// The windows that hold `pixel`.
+#[inline(always)]
+fn over(axis: Axis, pixel: usize) -> Range<usize> {
+    let at = pixel + axis.before;
+    let end = (at / axis.stride + 1).min(axis.out);
+    (at + 1).saturating_sub(axis.k).div_ceil(axis.stride).min(end)..end
+}
+
+/// For each window one over the number of its real pixels along this axis.
+fn shares(axis: Axis) -> Vec<f32> {
+    let share = |window| {
+        let (first, end, _) = axis.taps(window);
+        1.0 / (end - first) as f32
+    };
+    (0..axis.out).map(share).collect()
+}
