@@ -5,7 +5,7 @@
 //! pending normalisation and the ReLU on the way.
 
 use crate::geometry::Axis;
-use crate::simd::{Kernel, Lane, Simd};
+use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 
 /// Copies rows and gives them a border: `strip[r][x] = relu(scale·rows[r][x − before] + shift)`, zero beside the
 /// row.
@@ -48,6 +48,7 @@ impl Pad {
             let mut x = 0;
             while x + 4 <= self.width {
                 for i in 0..4 {
+                    simd::prefetch(row.wrapping_add(x + i + AHEAD));
                     S::store(out.add(x + i), S::max(floor, S::fma(S::load(row.add(x + i)), scale, shift)));
                 }
                 x += 4;

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::map::{Map, Value};
 use crate::norm::CHUNK;
 use crate::profile;
-use crate::simd::{self, Kernel, LANES, Lane, Simd};
+use crate::simd::{self, AHEAD, Kernel, LANES, Lane, Simd};
 
 /// One side of a sum: a value and, for drop-path, a factor per image.
 #[derive(Clone, Copy, Debug)]
@@ -195,6 +195,9 @@ impl Kernel for Sum {
         let ((sa, ta), (sb, tb)) = (prepare(self.a), prepare(self.b));
         let shift = S::add(ta, tb);
         for i in 0..self.len {
+            simd::prefetch(self.a.0.wrapping_add(i + AHEAD));
+            simd::prefetch(self.b.0.wrapping_add(i + AHEAD));
+            simd::prefetch_for_writing(self.out.wrapping_add(i + AHEAD));
             let b = S::fma(S::load(self.b.0.add(i)), sb, shift);
             S::store(self.out.add(i), S::fma(S::load(self.a.0.add(i)), sa, b));
         }

@@ -47,12 +47,15 @@ impl<'a> Ahead<'a> {
 
     /// Starts fetching the next `n` lanes.
     #[inline(always)]
-    fn fetch(&mut self, n: usize) {
-        for _ in 0..n {
+    fn fetch(&mut self, mut n: usize) {
+        while n > 0 {
             let Some(run) = self.runs.get(self.at.0) else { return };
-            simd::prefetch(run.from.wrapping_add(self.at.1));
-            self.at.1 += 1;
-            if self.at.1 >= run.len {
+            let len = n.min(run.len - self.at.1);
+            let from = run.from.wrapping_add(self.at.1);
+            (0..len).for_each(|i| simd::prefetch(from.wrapping_add(i)));
+            n -= len;
+            self.at.1 += len;
+            if self.at.1 == run.len {
                 self.at = (self.at.0 + 1, 0);
             }
         }
@@ -103,6 +106,12 @@ impl Multiply<'_> {
 
     #[inline(always)]
     unsafe fn tile<S: Simd, const P: usize, const O: usize>(&self, p: usize, o: usize) {
+        // The same tile of the next pixels is written soon.
+        for j in 0..O {
+            for i in 0..P {
+                simd::prefetch_for_writing(self.out.wrapping_add((o + j) * self.out_stride + p + P + i));
+            }
+        }
         let mut sum = [[S::splat(0.0); P]; O];
         let mut a = self.a.add(p);
         let mut w = self.w.add(o);

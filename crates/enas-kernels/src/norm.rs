@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use crate::map::{Affine, Map, mask};
-use crate::simd::{self, Kernel, Lane, Simd};
+use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 
 /// The `ε` of TensorFlow's fused batch norm, which raises the usual `1e-5` to cuDNN's minimum.
 pub const EPSILON: f32 = 1.001e-5;
@@ -265,6 +265,8 @@ impl Kernel for ChunkSums<'_> {
         while p + 4 <= self.pixels {
             // Constant indices: the sums stay in registers.
             for i in 0..4 {
+                simd::prefetch(self.gy.wrapping_add(p + i + AHEAD));
+                simd::prefetch(self.z.wrapping_add(p + i + AHEAD));
                 let g = S::mul(S::load(self.gy.add(p + i)), mask);
                 sum[i] = S::add(sum[i], g);
                 product[i] = S::fma(g, S::sub(S::load(self.z.add(p + i)), mean), product[i]);
@@ -305,6 +307,8 @@ impl Kernel for Evaluate {
         let (factor, slope) = (S::splat(self.factor), S::splat(-self.slope));
         let (mean_term, mean) = (S::splat(self.mean_term), S::splat(self.mean));
         for p in 0..self.pixels {
+            simd::prefetch(self.gy.wrapping_add(p + AHEAD));
+            simd::prefetch(self.z.wrapping_add(p + AHEAD));
             let base = S::sub(S::mul(S::load(self.gy.add(p)), factor), mean_term);
             let value = S::fma(S::sub(S::load(self.z.add(p)), mean), slope, base);
             S::store(self.out.add(p), S::mul(value, mask));

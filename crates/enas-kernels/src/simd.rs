@@ -132,6 +132,10 @@ pub(crate) unsafe fn run_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
     }
 }
 
+/// Lanes between what a pass over memory works on and what it asks for: far enough for the main memory to answer.
+/// Beyond the end of a strip of rows lies the next strip of the same plane.
+pub(crate) const AHEAD: usize = 128;
+
 /// Starts to bring the cache line at `p` into the second-level cache. Only a hint: any address is fine.
 #[inline(always)]
 pub(crate) fn prefetch(p: *const Lane) {
@@ -139,6 +143,18 @@ pub(crate) fn prefetch(p: *const Lane) {
     // SAFETY: a prefetch neither faults nor changes anything.
     unsafe {
         std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+/// Starts to bring the cache line at `p` into the first-level cache as one that will be written. Only a hint.
+#[inline(always)]
+pub(crate) fn prefetch_for_writing(p: *mut Lane) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch neither faults nor changes anything.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(p.cast_const().cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = p;

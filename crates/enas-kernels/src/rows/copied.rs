@@ -1,7 +1,7 @@
 //! Rows that are copies of input pixels: 1×1 and dense convolutions, factorised reductions.
 
 use super::{Gather, GradientRows, Rows, Source};
-use crate::simd::{self, Kernel, Lane, Simd};
+use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 use crate::unit::Target;
 
 impl Gather<'_> {
@@ -145,6 +145,7 @@ impl Kernel for Copy {
         let (scale, shift) = (S::splat(self.scale), S::splat(self.shift));
         let floor = S::splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
         for i in 0..self.len {
+            simd::prefetch(self.from.wrapping_add((i + AHEAD) * self.stride));
             let value = S::fma(S::load(self.from.add(i * self.stride)), scale, shift);
             S::store(self.to.add(i), S::max(floor, value));
         }
