@@ -7,7 +7,7 @@ What makes it fast on a processor, beside PyTorch's own kernels:
 - maps are channels-last; only what the architecture asks for is computed, each ReLU and each pooling once;
 - all weights are views of one buffer, so that resetting gradients and updating are one call each; every row of a
   shared table is a leaf of its own, so that rows out of use cost the backward pass nothing;
-- results that no backward formula needs are overwritten in place;
+- results that no backward formula needs are overwritten in place, and averages are taken by convolutions;
 - the controller samples all architectures of an update as one batch.
 """
 

@@ -1,5 +1,6 @@
 """Layers of the network, and maps that remember what was computed from them."""
 
+import functools
 import math
 
 import torch
@@ -127,8 +128,19 @@ class SeparablePair:
         return x
 
 
+@functools.cache
+def averaging(channels, size):
+    """A depthwise kernel that averages, and what makes up for the zeros outside the map."""
+    with torch.inference_mode(False):
+        one = torch.full((1, 1, 3, 3), 1 / 9)
+        return one.repeat(channels, 1, 1, 1), F.conv2d(torch.ones(1, 1, size, size), one, padding=1).reciprocal()
+
+
 def pool(x, op, stride, size=3):
-    """Padding enters neither averages nor maxima."""
+    """Padding enters neither averages nor maxima. A convolution averages in less than half the time."""
+    if (op, stride, size) == (AVERAGE, 1, 3):
+        kernel, scale = averaging(x.shape[1], x.shape[2])
+        return F.conv2d(x, kernel, padding=1, groups=x.shape[1]).mul_(scale)
     before = same_padding(x.shape[2], size, stride)[0]
     if op == AVERAGE:
         return F.avg_pool2d(x, size, stride, before, ceil_mode=stride > 1, count_include_pad=False)

@@ -31,7 +31,7 @@ use table::{Row, Setting};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask bench                                    the whole table; some ten minutes on two cores
+  cargo xtask bench                                    the whole table; some four minutes on two cores
   cargo xtask bench --only S3 --rounds 3               two rows, three times each
   cargo xtask bench --python V/bin/python --out t.md   the peer in a virtual environment; table also in a file
   cargo xtask bench --sweep charts --only batch        charts/batch.csv and charts/batch.svg
