@@ -3,6 +3,7 @@
 // A binary for people at a terminal: printing is its job.
 #![allow(clippy::print_stdout)]
 
+mod bench;
 mod ci;
 mod fetch;
 mod repo;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Chores of the enas project: data sets, continuous integration, house rules.
+/// Chores of the enas project: data sets, continuous integration, house rules, benchmarks.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -26,6 +27,7 @@ enum Task {
     FetchData(fetch::Args),
     Ci(ci::Args),
     Tidy(tidy::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Task::FetchData(args) => fetch::run(&args),
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

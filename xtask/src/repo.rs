@@ -41,3 +41,15 @@ pub(crate) fn metadata() -> Result<Value> {
     }
     serde_json::from_slice(&output.stdout).context("cargo metadata did not answer in JSON")
 }
+
+/// Builds the release binary of `enas`; its path.
+pub(crate) fn release_binary() -> Result<PathBuf> {
+    let arguments = ["build", "--release", "--package", "enas-cli", "--bin", "enas"];
+    let status = cargo().args(arguments).status().context("cannot start cargo build")?;
+    if !status.success() {
+        bail!("cargo {} failed", arguments.join(" "));
+    }
+    let metadata = metadata()?;
+    let target = metadata["target_directory"].as_str().context("cargo metadata has no target directory")?;
+    Ok(Path::new(target).join("release/enas").with_extension(env::consts::EXE_EXTENSION))
+}

@@ -16,7 +16,7 @@ const EPOCHS: &str = "2";
 
 /// Builds the program and takes it through search, train, eval and predict in a folder of its own.
 pub(crate) fn run() -> Result<()> {
-    let enas = Program { path: build()? };
+    let enas = Program { path: repo::release_binary()? };
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let at = |name: &str| folder.path().join(name).display().to_string();
     let digits = fetch::digits(folder.path())?.display().to_string();
@@ -53,15 +53,6 @@ pub(crate) fn run() -> Result<()> {
     compare(&predictions, &eval)?;
     println!("smoke: {} pictures, accuracy {accuracy} in train, eval and predict", predictions.len());
     Ok(())
-}
-
-/// Builds the release binary; its path.
-fn build() -> Result<PathBuf> {
-    let arguments = ["build", "--release", "--package", "enas-cli", "--bin", "enas"];
-    let status = repo::cargo().args(arguments).status().context("cannot start cargo build")?;
-    ensure!(status.success(), "cargo {} failed", arguments.join(" "));
-    let target = text(&repo::metadata()?, "target_directory")?;
-    Ok(Path::new(&target).join("release/enas").with_extension(std::env::consts::EXE_EXTENSION))
 }
 
 /// Predictions must be as many as `eval` counted and right as often.
