@@ -165,6 +165,17 @@ impl Child {
         step: &Step,
         noise: &dyn Noise,
     ) -> Result<StepStats, Error> {
+        on_pool(|| self.update(arc, images, labels, step, noise))
+    }
+
+    fn update(
+        &mut self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        step: &Step,
+        noise: &dyn Noise,
+    ) -> Result<StepStats, Error> {
         let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
         let pass = self.pass(arc, images, labels, training, false)?;
         for (index, moments) in &pass.moments {
@@ -273,7 +284,7 @@ impl Child {
             }
         };
         let features = match statistics {
-            Statistics::Batch => self.features(arc, images, statistics, &[])?,
+            Statistics::Batch => on_pool(|| self.features(arc, images, statistics, &[]))?,
             Statistics::Running => self.features_in_groups(arc, images)?,
         };
         let factors = dropout.map(|stream| {
@@ -440,6 +451,12 @@ impl Child {
             _ => Ok(()),
         }
     }
+}
+
+/// Runs `body` on a thread of the pool, once for all the operations inside it. From elsewhere each of them would be
+/// handed over and waited for, which costs more than a small operation itself.
+fn on_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| body())
 }
 
 /// The results of a forward and backward pass.

@@ -8,7 +8,7 @@ use crate::config::Config;
 ///
 /// `name` tells what for: `dropout` before the classifier, `drop_path/<edge>` for an edge such as
 /// `layer_3/cell_0/x_conv`.
-pub trait Noise {
+pub trait Noise: Sync {
     /// `len` numbers in `[0, 1)`.
     fn uniform(&self, name: &str, len: usize) -> Vec<f32>;
 }
