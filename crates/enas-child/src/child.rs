@@ -1,7 +1,7 @@
 //! The child network as its users see it.
 
 use enas_arc::Arc;
-use enas_kernels::{Map, Nesterov, RunningMoments};
+use enas_kernels::{Map, Nesterov, RunningMoments, profile};
 use enas_rng::{Seed, Stream};
 use rayon::prelude::*;
 
@@ -417,7 +417,10 @@ impl Child {
 
     fn map(&self, images: &[f32], n: usize) -> Map {
         let InputShape { channels, height, width } = self.network.plan.input;
-        Map::from_nchw(images, n, channels, height, width)
+        let start = profile::start();
+        let map = Map::from_nchw(images, n, channels, height, width);
+        profile::stop(start, ("pictures", "in"), 0.0, (8 * images.len()) as f64);
+        map
     }
 
     fn check_batch(&self, arc: &Arc, images: &[f32]) -> Result<usize, Error> {

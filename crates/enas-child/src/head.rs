@@ -1,11 +1,11 @@
 //! From feature maps to a loss: the classifier, the auxiliary classifier, and softmax cross entropy.
 
-use enas_kernels::{Axis, Pool, PoolKind};
+use enas_kernels::{Axis, Pool, PoolKind, profile};
 
 use crate::build::{Builder, ConvBlock};
 use crate::config::Reductions;
 use crate::params::{Gradients, ParamId, Params};
-use crate::tape::{Tape, Var, channels};
+use crate::tape::{Tape, Var};
 
 /// Channels of the auxiliary head's two convolutions.
 const AUX_CHANNELS: (usize, usize) = (128, 768);
@@ -31,6 +31,7 @@ impl Classifier {
 
     /// `[n, channels]` to logits `[n, classes]`.
     pub(crate) fn forward(&self, params: &Params, features: &[f32]) -> Vec<f32> {
+        let start = profile::start();
         let weight = params.get(self.weight);
         let mut logits = vec![0.0; features.len() / self.channels * self.classes];
         for (features, logits) in
@@ -40,7 +41,12 @@ impl Classifier {
                 logits.iter_mut().zip(row).for_each(|(l, w)| *l += x * w);
             }
         }
+        profile::stop(start, ("classifier", "forward"), self.flops(features), 4.0 * features.len() as f64);
         logits
+    }
+
+    fn flops(&self, features: &[f32]) -> f64 {
+        2.0 * (features.len() * self.classes) as f64
     }
 
     /// Takes the gradient of the logits; returns that of the features.
@@ -51,6 +57,7 @@ impl Classifier {
         grad: &[f32],
         into: &mut Gradients,
     ) -> Vec<f32> {
+        let start = profile::start();
         let weight = params.get(self.weight);
         let mut weight_grad = vec![0.0; weight.len()];
         let mut feature_grad = vec![0.0; features.len()];
@@ -65,6 +72,8 @@ impl Classifier {
         if params.is_trained(self.weight) {
             into.add(self.weight, weight_grad);
         }
+        let (flops, bytes) = (2.0 * self.flops(features), 8.0 * features.len() as f64);
+        profile::stop(start, ("classifier", "backward"), flops, bytes);
         feature_grad
     }
 }
@@ -111,7 +120,6 @@ impl AuxHead {
                 tape.pool(make(PoolKind::Average, 5, 3, h, w).with_relu(), input)
             })
             .collect();
-        debug_assert!(channels(&pooled) > 0);
         let projected = self.project.forward(tape, &pooled);
         let dense = self.dense.forward(tape, &[projected]);
         tape.relu_mean(&[dense])

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use enas_kernels::Nesterov;
+use enas_kernels::{Nesterov, profile};
 use enas_rng::Seed;
 use rayon::prelude::*;
 
@@ -116,6 +116,8 @@ impl Params {
     /// One optimiser update of every trained weight, visited or not. Returns the norm of the whole gradient,
     /// penalty included.
     pub(crate) fn step(&mut self, rule: Nesterov, clip_norm: f32, gradients: &Gradients) -> f32 {
+        let start = profile::start();
+        let len = self.values.len() as f64;
         let jobs = self.jobs(gradients);
         let mut rule = rule;
         if clip_norm > 0.0 {
@@ -126,6 +128,7 @@ impl Params {
         }
         let squares: Vec<f64> =
             jobs.into_par_iter().map(|job| rule.step(job.values, job.momentum, job.gradient)).collect();
+        profile::stop(start, ("optimiser", "step"), 7.0 * len, 16.0 * len);
         squares.iter().sum::<f64>().sqrt() as f32
     }
 

@@ -72,6 +72,7 @@ pub fn add_backward(grad: &Map, factors: Option<&[f32]>, gradient: &mut Option<M
 
 /// One map with the channels of all values one after another, normalisations applied.
 pub fn concat(values: &[Value]) -> Map {
+    let start = profile::start();
     let (n, _, h, w) = values[0].map.shape();
     let (plane, channels) = (h * w, values.iter().map(|v| v.map.c()).sum::<usize>());
     let mut out = Map::uninit(n, channels, h, w);
@@ -87,11 +88,13 @@ pub fn concat(values: &[Value]) -> Map {
             };
         }
     });
+    profile::stop(start, ("concat", "forward"), 0.0, (8 * n * channels * plane) as f64);
     out
 }
 
 /// Adds the gradient of [`concat()`] to one gradient per value.
 pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map>]) {
+    let start = profile::start();
     let plane = grad.h() * grad.w();
     let mut first = 0;
     for (value, gradient) in values.iter().zip(gradients) {
@@ -107,10 +110,12 @@ pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map
         });
         first += c;
     }
+    profile::stop(start, ("concat", "backward"), 0.0, (8 * grad.n() * grad.c() * plane) as f64);
 }
 
 /// Means over pixels of `max(x, 0)`: `[n, c, h, w]` of all values together to `[n, Σ c]`.
 pub fn relu_mean(values: &[Value]) -> Vec<f32> {
+    let start = profile::start();
     let channels: usize = values.iter().map(|v| v.map.c()).sum();
     let n = values.first().map_or(0, |v| v.map.n());
     let mut means = vec![0.0; n * channels];
@@ -132,11 +137,13 @@ pub fn relu_mean(values: &[Value]) -> Vec<f32> {
             }
         }
     });
+    profile::stop(start, ("mean", "forward"), 0.0, 4.0 * numbers(values));
     means
 }
 
 /// Adds the gradient of [`relu_mean`], given `grad` as `[n, Σ c]`, to one gradient per value.
 pub fn relu_mean_backward(values: &[Value], grad: &[f32], gradients: &mut [Option<Map>]) {
+    let start = profile::start();
     let channels: usize = values.iter().map(|v| v.map.c()).sum();
     let mut first = 0;
     for (value, gradient) in values.iter().zip(gradients) {
@@ -164,6 +171,13 @@ pub fn relu_mean_backward(values: &[Value], grad: &[f32], gradients: &mut [Optio
         });
         first += c;
     }
+    profile::stop(start, ("mean", "backward"), 0.0, 8.0 * numbers(values));
+}
+
+/// How many numbers some values hold.
+fn numbers(values: &[Value]) -> f64 {
+    let of = |v: &Value| (v.map.n() * v.map.c() * v.map.h() * v.map.w()) as f64;
+    values.iter().map(of).sum()
 }
 
 /// The factors of the sixteen images of a block; zero past the last image.

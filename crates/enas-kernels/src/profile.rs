@@ -53,11 +53,14 @@ pub fn report() -> Vec<Row> {
     rows
 }
 
-pub(crate) fn start() -> Option<Instant> {
+/// The moment an operation begins, for [`stop`]; `None` while nothing is measured.
+pub fn start() -> Option<Instant> {
     ENABLED.load(Ordering::Relaxed).then(Instant::now)
 }
 
-pub(crate) fn stop(start: Option<Instant>, name: (&'static str, &'static str), flops: f64, bytes: f64) {
+/// Adds an operation that began at `start`: its name and direction, floating-point operations and bytes that had to
+/// move.
+pub fn stop(start: Option<Instant>, name: (&'static str, &'static str), flops: f64, bytes: f64) {
     if let Some(start) = start {
         let mut totals = totals();
         let total = totals.entry(name).or_default();
