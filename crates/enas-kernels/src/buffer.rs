@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::simd::Lane;
 
-/// Idle bytes above which a request that the pool cannot serve empties it first.
+/// Idle bytes above which a request that the pool cannot serve makes room first.
 const IDLE_LIMIT: usize = 1 << 29;
 
 /// What advice about memory is aligned to: no Linux page is smaller.
@@ -34,8 +34,7 @@ impl Buffer {
             return Self(buffer);
         }
         if IDLE_BYTES.load(Ordering::Relaxed) > IDLE_LIMIT {
-            idle.clear();
-            IDLE_BYTES.store(0, Ordering::Relaxed);
+            make_room(&mut idle, bytes);
         }
         drop(idle);
         Self(zeros(len))
@@ -58,6 +57,22 @@ impl Drop for Buffer {
         IDLE_BYTES.fetch_add(buffer.len() * size_of::<Lane>(), Ordering::Relaxed);
         idle.entry(buffer.len()).or_default().push(buffer);
     }
+}
+
+/// Gives at least `bytes` of the largest idle buffers back to the allocator, so that the total does not grow when sizes
+/// change.
+fn make_room(idle: &mut BTreeMap<usize, Vec<Vec<Lane>>>, bytes: usize) {
+    let mut freed = 0;
+    while freed < bytes {
+        let Some(mut largest) = idle.last_entry() else { break };
+        match largest.get_mut().pop() {
+            Some(buffer) => freed += buffer.len() * size_of::<Lane>(),
+            None => {
+                largest.remove();
+            }
+        }
+    }
+    IDLE_BYTES.fetch_sub(freed, Ordering::Relaxed);
 }
 
 /// Fresh memory, in huge pages where the system offers them: the kernels read dozens of planes side by side, more

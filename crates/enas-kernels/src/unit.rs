@@ -9,6 +9,8 @@
 //! gathers again rather than keep what it gathered. The strips depend on shapes alone, and partial results are
 //! added in the order of groups, so results do not depend on the number of threads.
 
+use std::time::Instant;
+
 use rayon::prelude::*;
 
 use crate::buffer::with_scratch;
@@ -173,23 +175,25 @@ impl Unit<'_> {
         gy: &Map,
         inputs: Option<&mut [Option<Map>]>,
     ) -> UnitGradient {
-        self.propagate(norm::Gradient::new(z, moments, gamma, gy), z, gy, inputs)
+        let start = profile::start();
+        let norm = norm::Gradient::new(z, moments, gamma, gy);
+        self.propagate(start, norm, z, gy, inputs)
     }
 
     /// Propagates the gradient `gz` of the raw output: of a unit without batch norm. As
     /// [`backward`](Self::backward) otherwise; `gamma` and `beta` of the result are empty.
     pub fn backward_raw(&self, gz: &Map, inputs: Option<&mut [Option<Map>]>) -> UnitGradient {
-        self.propagate(norm::Gradient::identity(gz), gz, gz, inputs)
+        self.propagate(profile::start(), norm::Gradient::identity(gz), gz, gz, inputs)
     }
 
     fn propagate(
         &self,
+        start: Option<Instant>,
         norm: norm::Gradient,
         z: &Map,
         gy: &Map,
         inputs: Option<&mut [Option<Map>]>,
     ) -> UnitGradient {
-        let start = profile::start();
         let plan = Plan::new(self);
         let targets = inputs.map(|inputs| self.targets(inputs));
         let transposed: Vec<Vec<f32>> = self
