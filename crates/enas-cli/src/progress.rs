@@ -103,8 +103,13 @@ impl<'a> Watcher<'a> {
             format!("  arcs {}  entropy {:.1}", percent(policy.accuracy), policy.entropy)
         });
         let eta = self.clock.eta_after_epoch(summary.epoch, summary.epochs);
+        let waited = if summary.waited_seconds > 0.02 * summary.seconds {
+            format!("  waited {} for pictures", duration(summary.waited_seconds))
+        } else {
+            String::new()
+        };
         self.console.note(&format!(
-            "epoch {}/{}  loss {:.4}  train {}  valid {}  best {}{policy}  {}{eta}",
+            "epoch {}/{}  loss {:.4}  train {}  valid {}  best {}{policy}  {}{waited}{eta}",
             summary.epoch,
             summary.epochs,
             summary.loss,

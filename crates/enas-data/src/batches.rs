@@ -5,6 +5,7 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::dataset::Split;
 use crate::error::Error;
@@ -163,6 +164,7 @@ pub struct Batches {
     workers: Vec<Worker>,
     next: usize,
     end: usize,
+    waited: Duration,
 }
 
 #[derive(Debug)]
@@ -182,7 +184,13 @@ impl Batches {
             let split = split.clone();
             Worker { batches, thread: thread::spawn(move || prepare(&split, share, epoch, &sender)) }
         };
-        Self { workers: shares.into_iter().map(worker).collect(), next: 0, end }
+        let workers = shares.into_iter().map(worker).collect();
+        Self { workers, next: 0, end, waited: Duration::ZERO }
+    }
+
+    /// How long the caller has waited for batches so far: next to nothing if preparing them keeps up.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 }
 
@@ -203,7 +211,10 @@ impl Iterator for Batches {
             return None;
         }
         let turn = self.next % self.workers.len();
-        match self.workers[turn].batches.recv() {
+        let asked = Instant::now();
+        let answer = self.workers[turn].batches.recv();
+        self.waited += asked.elapsed();
+        match answer {
             Ok(batch) => {
                 self.next += 1;
                 Some(batch)

@@ -152,6 +152,8 @@ pub struct EpochSummary {
     pub policy: Option<PolicySummary>,
     /// Wall time of the epoch.
     pub seconds: f64,
+    /// How much of it training waited for pictures, since the run was last started.
+    pub waited_seconds: f64,
 }
 
 /// What the controller did in an epoch.

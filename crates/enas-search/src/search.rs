@@ -2,7 +2,7 @@
 //! choice of an arc.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use enas_arc::{Arc, Op};
 use enas_child::{Child, InputShape, Named, Norm, Step};
@@ -96,6 +96,8 @@ struct Search<'a> {
     controller: Controller,
     at: Progress,
     session: Session<'a>,
+    /// Time spent waiting for pictures in this epoch.
+    waited: Duration,
 }
 
 /// Where a search stands. Together with the weights, all that resuming needs: every random stream is named by its
@@ -139,7 +141,7 @@ impl<'a> Search<'a> {
         let child = Child::shared(&config.child, input, data.classes.len(), seed)?;
         let controller = Controller::new(&config.controller, config.child.nodes, seed)?;
         let at = Progress::start(config.run.epochs);
-        let mut search = Self { config, data, seed, child, controller, at, session };
+        let mut search = Self { config, data, seed, child, controller, at, session, waited: Duration::ZERO };
         let resumed = search.restore()?;
         search.session.observer.event(&Event::Started {
             run: search.session.run.dir(),
@@ -162,7 +164,8 @@ impl<'a> Search<'a> {
         let (epoch, bounds, lr, steps) = (self.at.epoch, self.bounds(), self.lr(), self.child_steps());
         let plan = epoch_plan(&self.data.train, epoch, self.config.run.batch_size, self.at.step);
         self.session.restart_clock();
-        for batch in self.data.train.epoch(&plan)? {
+        let mut batches = self.data.train.epoch(&plan)?;
+        for batch in batches.by_ref() {
             let mut stream = self.seed.stream("search/arc", &[epoch, self.at.step]);
             let arc = self.controller.sample(bounds, &mut stream).arc; // m ~ π(m; θ)
             let global_step = epoch * steps + self.at.step;
@@ -177,6 +180,7 @@ impl<'a> Search<'a> {
                 break;
             }
         }
+        self.waited = batches.waited();
         self.at.enter(Phase::Controller);
         Ok(())
     }
@@ -269,6 +273,7 @@ impl<'a> Search<'a> {
             best_valid_accuracy: self.at.best_valid_accuracy,
             policy: Some(self.at.policy.summary(self.controller.baseline(), greedy)),
             seconds: self.session.run.seconds() - self.at.epoch_began,
+            waited_seconds: self.waited.as_secs_f64(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The training of one arc from scratch, and the model file that comes of it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use enas_arc::Arc;
 use enas_child::{Child, InputShape, Step};
@@ -93,6 +94,8 @@ struct Training<'a> {
     child: Child,
     at: Progress,
     session: Session<'a>,
+    /// Time spent waiting for pictures in this epoch.
+    waited: Duration,
 }
 
 /// Where a training stands.
@@ -128,7 +131,7 @@ impl<'a> Training<'a> {
         let input = InputShape { channels: data.channels, height: data.height, width: data.width };
         let child = Child::fixed(&config.child, arc, input, data.classes.len(), seed)?;
         let at = Progress::start(config.run.epochs);
-        let mut training = Self { config, arc, data, seed, child, at, session };
+        let mut training = Self { config, arc, data, seed, child, at, session, waited: Duration::ZERO };
         let resumed = training.restore()?;
         training.session.observer.event(&Event::Started {
             run: training.session.run.dir(),
@@ -148,7 +151,8 @@ impl<'a> Training<'a> {
         let (epoch, lr, steps) = (self.at.epoch, self.lr(), self.steps());
         let plan = epoch_plan(&self.data.train, epoch, self.config.run.batch_size, self.at.step);
         self.session.restart_clock();
-        for batch in self.data.train.epoch(&plan)? {
+        let mut batches = self.data.train.epoch(&plan)?;
+        for batch in batches.by_ref() {
             let global_step = epoch * steps + self.at.step;
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
             let stats = self.child.train_step(self.arc, &batch.images, &batch.labels, &step)?;
@@ -166,6 +170,7 @@ impl<'a> Training<'a> {
                 break;
             }
         }
+        self.waited = batches.waited();
         Ok(())
     }
 
@@ -200,6 +205,7 @@ impl<'a> Training<'a> {
             best_valid_accuracy: self.at.best_valid_accuracy,
             policy: None,
             seconds: self.session.run.seconds() - self.at.epoch_began,
+            waited_seconds: self.waited.as_secs_f64(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use enas_data::{Batch, Config, Dataset, EpochPlan, Last, augment, load};
 use enas_rng::Seed;
@@ -30,6 +31,16 @@ fn batches_hold_normalised_pictures_with_their_labels() {
     }
     let (mean, std) = (data.normalization.mean[0], data.normalization.std[0]);
     assert_eq!(batch.images[5], (f32::from(data.train.image(batch.indices[0])[5]) - mean) / std);
+}
+
+#[test]
+fn waiting_for_batches_is_counted() {
+    let data = digits(corrected());
+    // One batch of the whole split: nobody can have it ready at once.
+    let mut batches = data.train.epoch(&EpochPlan::new(0, data.train.len())).unwrap();
+    assert_eq!(batches.waited(), Duration::ZERO);
+    batches.next().unwrap();
+    assert!(batches.waited() > Duration::ZERO);
 }
 
 #[test]
