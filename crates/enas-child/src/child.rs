@@ -165,27 +165,18 @@ impl Child {
         step: &Step,
         noise: &dyn Noise,
     ) -> Result<StepStats, Error> {
-        on_pool(|| self.update(arc, images, labels, step, noise))
-    }
-
-    fn update(
-        &mut self,
-        arc: &Arc,
-        images: &[f32],
-        labels: &[u32],
-        step: &Step,
-        noise: &dyn Noise,
-    ) -> Result<StepStats, Error> {
-        let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
-        let pass = self.pass(arc, images, labels, training, false)?;
-        for (index, moments) in &pass.moments {
-            self.running[*index].1.update(moments);
-        }
-        let Config { momentum, l2, clip_norm, .. } = self.network.config;
-        let rule = Nesterov { lr: step.lr, momentum, l2, scale: 1.0 };
-        let grad_norm = self.params.step(rule, clip_norm, &pass.gradients);
-        let (loss, aux_loss) = (pass.loss.mean, pass.aux_loss.as_ref().map_or(0.0, |l| l.mean));
-        Ok(StepStats { loss, aux_loss, correct: pass.loss.correct, n: labels.len(), grad_norm })
+        on_pool(|| {
+            let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
+            let pass = self.pass(arc, images, labels, training, false)?;
+            for (index, moments) in &pass.moments {
+                self.running[*index].1.update(moments);
+            }
+            let Config { momentum, l2, clip_norm, .. } = self.network.config;
+            let rule = Nesterov { lr: step.lr, momentum, l2, scale: 1.0 };
+            let grad_norm = self.params.step(rule, clip_norm, &pass.gradients);
+            let (loss, aux_loss) = (pass.loss.mean, pass.aux_loss.as_ref().map_or(0.0, |l| l.mean));
+            Ok(StepStats { loss, aux_loss, correct: pass.loss.correct, n: labels.len(), grad_norm })
+        })
     }
 
     /// A training pass that changes nothing and returns all it computed: for tests and for curiosity.

@@ -120,7 +120,9 @@ pub(crate) fn metrics(dir: &Path) -> Vec<Value> {
         let mut value: Value = serde_json::from_str(line).unwrap();
         let fields = value.as_object_mut().unwrap();
         assert!(fields["t"].is_number() && fields["kind"].is_string(), "{line}");
-        ["t", "seconds", "waited_seconds", "images_per_second"].iter().for_each(|key| drop(fields.remove(*key)));
+        ["t", "seconds", "waited_seconds", "images_per_second"]
+            .iter()
+            .for_each(|key| drop(fields.remove(*key)));
         value
     };
     text.lines().map(line).collect()

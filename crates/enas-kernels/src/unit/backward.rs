@@ -1,0 +1,223 @@
+//! The backward direction of a unit: gathers again, strip by strip, and adds gradients into place.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::plan::{Plan, StripRange, odd};
+use super::target::Target;
+use super::{Unit, UnitGradient};
+use crate::buffer::with_scratch;
+use crate::gemm::{Ahead, Multiply, WeightGradient};
+use crate::map::Map;
+use crate::rows::{Gather, GradientRows};
+use crate::simd::{self, Lane};
+use crate::{norm, profile};
+
+impl Unit<'_> {
+    pub(super) fn propagate(
+        &self,
+        start: Option<Instant>,
+        norm: norm::Gradient,
+        z: &Map,
+        gy: &Map,
+        inputs: Option<&mut [Option<Map>]>,
+    ) -> UnitGradient {
+        let plan = Plan::new(self);
+        let targets = inputs.map(|inputs| self.targets(inputs));
+        let transposed: Vec<Vec<f32>> = self
+            .branches
+            .iter()
+            .zip(&plan.gathers)
+            .map(|(b, g)| transpose(b.weight, g.k, b.outputs))
+            .collect();
+        let partial: Vec<Partial> = (0..z.blocks())
+            .into_par_iter()
+            .map(|block| {
+                with_scratch(plan.backward_scratch, |scratch| {
+                    let pass = BackwardBlock {
+                        unit: self,
+                        plan: &plan,
+                        norm: &norm,
+                        z,
+                        gy,
+                        block,
+                        transposed: &transposed,
+                    };
+                    pass.run(targets.as_deref(), scratch)
+                })
+            })
+            .collect();
+        let mut total = UnitGradient { gamma: norm.gamma, beta: norm.beta, ..Default::default() };
+        let mut blocks = partial.into_iter();
+        let first = blocks.next().unwrap_or_default();
+        (total.weights, total.filters) = (first.weights, first.filters);
+        for block in blocks {
+            add_all(&mut total.weights, &block.weights);
+            add_all(&mut total.filters, &block.filters);
+        }
+        let (flops, bytes) = (plan.flops(z.n()), plan.bytes(z.n()));
+        profile::stop(start, plan.name("backward"), 3.0 * flops, 2.5 * bytes);
+        total
+    }
+
+    /// Makes sure every input has a gradient map and returns where each lives.
+    fn targets(&self, gradients: &mut [Option<Map>]) -> Vec<Target> {
+        assert_eq!(gradients.len(), self.inputs.len(), "one gradient per input");
+        let in_place =
+            self.branches.iter().all(|b| b.rows.writes_whole_gradient()) && self.branches.len() == 1;
+        gradients
+            .iter_mut()
+            .zip(self.inputs)
+            .map(|(gradient, input)| {
+                let accumulate = gradient.is_some() || !in_place;
+                let (n, c, h, w) = input.map.shape();
+                let map = gradient.get_or_insert_with(|| {
+                    if in_place { Map::uninit(n, c, h, w) } else { Map::zeros(n, c, h, w) }
+                });
+                assert_eq!(map.shape(), (n, c, h, w), "a gradient has the shape of its input");
+                Target::new(map, accumulate)
+            })
+            .collect()
+    }
+}
+
+/// Parameter gradients of one group of images.
+#[derive(Default)]
+struct Partial {
+    weights: Vec<Vec<f32>>,
+    filters: Vec<Vec<f32>>,
+}
+
+/// The backward pass over one group of images.
+struct BackwardBlock<'a> {
+    unit: &'a Unit<'a>,
+    plan: &'a Plan<'a>,
+    norm: &'a norm::Gradient,
+    z: &'a Map,
+    gy: &'a Map,
+    block: usize,
+    transposed: &'a [Vec<f32>],
+}
+
+impl BackwardBlock<'_> {
+    fn run(&self, targets: Option<&[Target]>, scratch: &mut [Lane]) -> Partial {
+        let mut partial = Partial::default();
+        let mut channel = 0;
+        for (i, gather) in self.plan.gathers.iter().enumerate() {
+            let (weight, filter) = self.branch(i, gather, channel, targets, scratch);
+            partial.weights.push(weight);
+            partial.filters.push(filter);
+            channel += self.plan.outputs[i];
+        }
+        partial
+    }
+
+    /// The gradients of one branch's matrix and filters; `channel` is its first output channel.
+    fn branch(
+        &self,
+        i: usize,
+        gather: &Gather<'_>,
+        channel: usize,
+        targets: Option<&[Target]>,
+        scratch: &mut [Lane],
+    ) -> (Vec<f32>, Vec<f32>) {
+        let (outputs, plan, source) = (self.plan.outputs[i], self.plan, self.unit.source(self.block));
+        let mut weight = vec![0.0; self.transposed[i].len()];
+        let halo = plan.halo(gather);
+        // Gradients of gathered rows: per channel those of a strip, behind the last rows of the strip before.
+        let grad_stride = odd((halo + plan.rows_per_strip) * plan.width);
+        let (grad, scratch) = scratch.split_at_mut(gather.k * grad_stride);
+        let (taps, scratch) = scratch.split_at_mut(gather.tap_lanes());
+        taps.fill(Lane::ZERO);
+        for strip in plan.strips() {
+            let stride = odd(strip.pixels);
+            let (gz, scratch) = scratch.split_at_mut(outputs * stride);
+            self.normalise(channel, strip, gz);
+            let (rows, scratch) = scratch.split_at_mut(gather.k * stride);
+            if targets.is_none() && taps.is_empty() {
+                gather.fill(source, strip.y, rows, stride, scratch);
+                weight_gradient(&mut weight, rows, gz, (gather.k, outputs), strip.pixels);
+                continue;
+            }
+            // SAFETY: `gz` holds outputs·pixels lanes, the transposed matrix outputs·k numbers, and `grad` k
+            // channels of `stride` lanes, of which a strip takes at most those behind the halo.
+            unsafe {
+                simd::run(Multiply {
+                    a: gz.as_ptr(),
+                    a_stride: stride,
+                    w: self.transposed[i].as_ptr(),
+                    w_stride: gather.k,
+                    out: grad[halo * plan.width..].as_mut_ptr(),
+                    out_stride: grad_stride,
+                    k: outputs,
+                    outputs: gather.k,
+                    pixels: strip.pixels,
+                    ahead: Ahead::default(),
+                });
+            }
+            let grad_rows = GradientRows { lanes: grad, stride: grad_stride, y: strip.y, halo };
+            gather.propagate(source, &grad_rows, targets, (rows, stride), taps, scratch);
+            weight_gradient(&mut weight, rows, gz, (gather.k, outputs), strip.pixels);
+            if halo > 0 {
+                for channel in grad.chunks_exact_mut(grad_stride) {
+                    channel.copy_within(strip.pixels..strip.pixels + halo * plan.width, 0);
+                }
+            }
+        }
+        (weight, gather.filter_gradient(taps))
+    }
+
+    /// The gradient of the raw output for one strip of a branch, `gz` being `[outputs, pixels]`.
+    fn normalise(&self, channel: usize, strip: StripRange, gz: &mut [Lane]) {
+        for (o, out) in gz.chunks_exact_mut(odd(strip.pixels)).enumerate() {
+            let out = &mut out[..strip.pixels];
+            let at = (channel + o) * self.plan.plane + strip.first;
+            let z = &self.z.block(self.block)[at..][..strip.pixels];
+            let gy = &self.gy.block(self.block)[at..][..strip.pixels];
+            self.norm.evaluate(channel + o, self.block, z, gy, out);
+        }
+    }
+}
+
+/// `rows` and `gz` have rows of `pixels` lanes, [`odd`] of that apart.
+fn weight_gradient(
+    weight: &mut [f32],
+    rows: &[Lane],
+    gz: &[Lane],
+    (k, outputs): (usize, usize),
+    pixels: usize,
+) {
+    let stride = odd(pixels);
+    assert!(rows.len() >= k * stride && gz.len() >= outputs * stride && weight.len() == k * outputs);
+    // SAFETY: the extents were just checked, and `weight` is borrowed mutably.
+    unsafe {
+        simd::run(WeightGradient {
+            a: rows.as_ptr(),
+            a_stride: stride,
+            g: gz.as_ptr(),
+            g_stride: stride,
+            w: weight.as_mut_ptr(),
+            w_stride: outputs,
+            k,
+            outputs,
+            pixels,
+        });
+    }
+}
+
+fn transpose(weight: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut out = vec![0.0; weight.len()];
+    for r in 0..rows {
+        for c in 0..columns {
+            out[c * rows + r] = weight[r * columns + c];
+        }
+    }
+    out
+}
+
+fn add_all(total: &mut [Vec<f32>], part: &[Vec<f32>]) {
+    for (total, part) in total.iter_mut().zip(part) {
+        total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
+    }
+}

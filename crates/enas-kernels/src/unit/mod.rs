@@ -1,0 +1,188 @@
+//! The convolution unit: gather rows, multiply by a matrix, normalise.
+//!
+//! Every trained operation of an ENAS network is one of these. What differs is only how the rows of the matrix
+//! product are gathered from the input: as they are (1×1 convolution), every second pixel (factorised
+//! reduction), filtered per channel (separable convolution) or as patches (dense convolution). See [`Rows`].
+//!
+//! Work goes group by group of sixteen images, and within a group in strips of output rows that stay in the
+//! second-level cache from gathering through the product to the batch statistics. The backward direction
+//! gathers again rather than keep what it gathered. The strips depend on shapes alone, and partial results are
+//! added in the order of groups, so results do not depend on the number of threads.
+
+mod backward;
+mod plan;
+mod target;
+
+use rayon::prelude::*;
+
+use self::plan::{Plan, StripRange, odd};
+pub(crate) use self::target::Target;
+use crate::buffer::with_scratch;
+use crate::gemm::{Ahead, Multiply, Run};
+use crate::map::{Map, Value};
+use crate::norm::{self, CHUNK, Moments, Running};
+use crate::profile;
+use crate::rows::{Rows, Source};
+use crate::simd::{self, Lane};
+
+/// A convolution unit without its parameters' values: what it reads and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Unit<'a> {
+    /// The maps it reads, their channels one after another. All of one size.
+    pub inputs: &'a [Value],
+    /// Whether negative input values count as zero.
+    pub relu: bool,
+    /// One product, or several whose outputs follow each other (factorised reduction has two).
+    pub branches: &'a [Branch<'a>],
+}
+
+/// One matrix product of a [`Unit`].
+#[derive(Clone, Copy, Debug)]
+pub struct Branch<'a> {
+    /// How its rows are gathered.
+    pub rows: Rows<'a>,
+    /// The matrix, `[rows, outputs]`.
+    pub weight: &'a [f32],
+    /// Output channels.
+    pub outputs: usize,
+}
+
+/// The gradients of a unit's parameters.
+#[derive(Clone, Debug, Default)]
+pub struct UnitGradient {
+    /// `∂L/∂γ` of the batch norm, `[outputs]`.
+    pub gamma: Vec<f32>,
+    /// `∂L/∂β` of the batch norm, `[outputs]`.
+    pub beta: Vec<f32>,
+    /// Of each branch's matrix, `[rows, outputs]`.
+    pub weights: Vec<Vec<f32>>,
+    /// Of each branch's depthwise filters, `[k, k, c]`; empty for other rows.
+    pub filters: Vec<Vec<f32>>,
+}
+
+impl Unit<'_> {
+    /// Computes the raw output `[n, Σ outputs, h, w]`, and its batch statistics if they are asked for.
+    pub fn forward(&self, with_moments: bool) -> (Map, Option<Moments>) {
+        let start = profile::start();
+        let plan = Plan::new(self);
+        let first = &self.inputs[0].map;
+        let outputs: usize = self.branches.iter().map(|b| b.outputs).sum();
+        let mut z = Map::uninit(first.n(), outputs, plan.height, plan.width);
+        let (n, block_len) = (z.n(), z.block_len());
+        let partial: Vec<Vec<Running>> = z
+            .lanes_mut()
+            .par_chunks_mut(block_len)
+            .enumerate()
+            .map(|(block, z)| {
+                let mask = with_moments.then(|| crate::map::mask(n, block));
+                with_scratch(plan.forward_scratch, |scratch| {
+                    self.forward_block(&plan, block, z, scratch, mask)
+                })
+            })
+            .collect();
+        let moments = with_moments.then(|| Moments::merge(outputs, partial.iter().map(Vec::as_slice)));
+        profile::stop(start, plan.name("forward"), plan.flops(n), plan.bytes(n));
+        (z, moments)
+    }
+
+    fn forward_block(
+        &self,
+        plan: &Plan,
+        block: usize,
+        z: &mut [Lane],
+        scratch: &mut [Lane],
+        mask: Option<Lane>,
+    ) -> Vec<Running> {
+        let outputs = z.len() / plan.plane;
+        let source = self.source(block);
+        let mut moments = vec![Running::default(); if mask.is_some() { outputs } else { 0 }];
+        let mut runs = Vec::new();
+        for strip in plan.strips() {
+            let mut channel = 0;
+            self.next_inputs(plan, block, strip, &mut runs);
+            for (branch, gather) in self.branches.iter().zip(&plan.gathers) {
+                let stride = odd(strip.pixels);
+                let (rows, rest) = scratch.split_at_mut(gather.k * stride);
+                gather.fill(source, strip.y, rows, stride, rest);
+                // SAFETY: `rows` holds k·pixels lanes, `weight` k·outputs numbers (checked by the plan), and
+                // the output channels of this branch lie inside `z`.
+                unsafe {
+                    simd::run(Multiply {
+                        a: rows.as_ptr(),
+                        a_stride: stride,
+                        w: branch.weight.as_ptr(),
+                        w_stride: branch.outputs,
+                        out: z.as_mut_ptr().add(channel * plan.plane + strip.first),
+                        out_stride: plan.plane,
+                        k: gather.k,
+                        outputs: branch.outputs,
+                        pixels: strip.pixels,
+                        ahead: if channel == 0 { Ahead::new(&runs) } else { Ahead::default() },
+                    });
+                }
+                channel += branch.outputs;
+            }
+            if let Some(mask) = &mask {
+                for (moments, plane) in moments.iter_mut().zip(z.chunks_exact(plan.plane)) {
+                    for chunk in plane[strip.first..][..strip.pixels].chunks(CHUNK) {
+                        *moments = moments.merge(Running::of(chunk, mask));
+                    }
+                }
+            }
+        }
+        moments
+    }
+
+    /// The input lanes that the strip after `strip` reads and no earlier one has read.
+    fn next_inputs(&self, plan: &Plan, block: usize, strip: StripRange, runs: &mut Vec<Run>) {
+        runs.clear();
+        let gather = &plan.gathers[0];
+        let (mut block, mut y) = (block, (strip.y.1, (strip.y.1 + plan.rows_per_strip).min(plan.height)));
+        let mut seen = gather.y.inputs(strip.y).1;
+        if y.0 >= plan.height {
+            block += 1;
+            y = (0, plan.rows_per_strip);
+            seen = 0;
+        }
+        let end = gather.y.inputs(y).1;
+        let width = gather.x.size;
+        for input in self.inputs {
+            if block >= input.map.blocks() {
+                return;
+            }
+            for plane in input.map.block(block).chunks_exact(width * gather.y.size) {
+                let run = &plane[seen.min(end) * width..end * width];
+                if !run.is_empty() {
+                    runs.push(Run { from: run.as_ptr(), len: run.len() });
+                }
+            }
+        }
+    }
+
+    fn source(&self, block: usize) -> Source<'_> {
+        Source { inputs: self.inputs, relu: self.relu, block }
+    }
+
+    /// Propagates the gradient `gy` of the normalised output.
+    ///
+    /// `z` and `moments` are what [`forward`](Self::forward) returned. The gradients of the inputs are added to
+    /// `inputs`, one entry per input, or become its entry if it is `None`; no `inputs` at all skips them.
+    pub fn backward(
+        &self,
+        z: &Map,
+        moments: &Moments,
+        gamma: &[f32],
+        gy: &Map,
+        inputs: Option<&mut [Option<Map>]>,
+    ) -> UnitGradient {
+        let start = profile::start();
+        let norm = norm::Gradient::new(z, moments, gamma, gy);
+        self.propagate(start, norm, z, gy, inputs)
+    }
+
+    /// Propagates the gradient `gz` of the raw output: of a unit without batch norm. As
+    /// [`backward`](Self::backward) otherwise; `gamma` and `beta` of the result are empty.
+    pub fn backward_raw(&self, gz: &Map, inputs: Option<&mut [Option<Map>]>) -> UnitGradient {
+        self.propagate(profile::start(), norm::Gradient::identity(gz), gz, gz, inputs)
+    }
+}

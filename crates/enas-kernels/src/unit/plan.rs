@@ -1,0 +1,120 @@
+//! How a unit's work is cut up.
+
+use super::Unit;
+use crate::rows::Gather;
+use crate::simd::Lane;
+
+/// Bytes of gathered rows that a strip should stay below, so that strip, product and weights fit into the
+/// second-level cache.
+const STRIP_BYTES: usize = 320 << 10;
+
+/// A range of output rows.
+#[derive(Clone, Copy)]
+pub(super) struct StripRange {
+    /// First row and end row.
+    pub(super) y: (usize, usize),
+    /// Index of the first pixel.
+    pub(super) first: usize,
+    /// Number of pixels.
+    pub(super) pixels: usize,
+}
+
+/// How a unit's work is cut up; depends on shapes alone.
+pub(super) struct Plan<'a> {
+    pub(super) gathers: Vec<Gather<'a>>,
+    /// Output channels of each branch.
+    pub(super) outputs: Vec<usize>,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) plane: usize,
+    pub(super) rows_per_strip: usize,
+    pub(super) forward_scratch: usize,
+    pub(super) backward_scratch: usize,
+}
+
+impl<'a> Plan<'a> {
+    /// # Panics
+    /// If shapes do not fit: callers build units from a checked network description.
+    pub(super) fn new(unit: &Unit<'a>) -> Self {
+        let first = &unit.inputs[0].map;
+        for input in unit.inputs {
+            let (n, _, h, w) = input.map.shape();
+            assert_eq!((n, h, w), (first.n(), first.h(), first.w()), "inputs of one unit have one size");
+        }
+        let channels = unit.inputs.iter().map(|i| i.map.c()).sum();
+        let gathers: Vec<Gather> =
+            unit.branches.iter().map(|b| Gather::new(b.rows, channels, first.h(), first.w())).collect();
+        for (branch, gather) in unit.branches.iter().zip(&gathers) {
+            assert_eq!(
+                branch.weight.len(),
+                gather.k * branch.outputs,
+                "the matrix is [{}, {}]",
+                gather.k,
+                branch.outputs
+            );
+        }
+        let (height, width) = (gathers[0].y.out, gathers[0].x.out);
+        for gather in &gathers {
+            assert_eq!(
+                (gather.y.out, gather.x.out),
+                (height, width),
+                "branches of one unit have one output size"
+            );
+        }
+        let k = gathers.iter().map(|g| g.k).max().unwrap_or(1);
+        let outputs = unit.branches.iter().map(|b| b.outputs).max().unwrap_or(1);
+        let rows_per_strip = (STRIP_BYTES / (k * width * size_of::<Lane>())).clamp(1, height);
+        let pixels = rows_per_strip * width;
+        let max = |of: &dyn Fn(&Gather<'_>) -> usize| gathers.iter().map(of).max().unwrap_or(0);
+        let fill = max(&|g| g.fill_scratch(rows_per_strip));
+        let propagate = max(&|g| g.propagate_scratch(rows_per_strip));
+        let (halo, taps) = (max(&|g| g.halo()), max(&|g| g.tap_lanes()));
+        Self {
+            outputs: unit.branches.iter().map(|b| b.outputs).collect(),
+            height,
+            width,
+            plane: height * width,
+            rows_per_strip,
+            forward_scratch: k * odd(pixels) + fill,
+            backward_scratch: (k + outputs) * odd(pixels)
+                + k * odd(pixels + halo * width)
+                + taps
+                + fill.max(propagate),
+            gathers,
+        }
+    }
+
+    pub(super) fn strips(&self) -> impl Iterator<Item = StripRange> {
+        (0..self.height).step_by(self.rows_per_strip).map(|y| {
+            let end = (y + self.rows_per_strip).min(self.height);
+            StripRange { y: (y, end), first: y * self.width, pixels: (end - y) * self.width }
+        })
+    }
+
+    /// Rows of gradient that outlive their strip.
+    pub(super) fn halo(&self, gather: &Gather<'_>) -> usize {
+        if self.rows_per_strip < self.height { gather.halo() } else { 0 }
+    }
+
+    pub(super) fn name(&self, direction: &'static str) -> (&'static str, &'static str) {
+        (self.gathers[0].name(), direction)
+    }
+
+    pub(super) fn flops(&self, n: usize) -> f64 {
+        self.sum(|gather, outputs| gather.flops_per_pixel(outputs)) * (n * self.plane) as f64
+    }
+
+    pub(super) fn bytes(&self, n: usize) -> f64 {
+        self.sum(|gather, outputs| gather.floats_per_pixel(outputs)) * (4 * n * self.plane) as f64
+    }
+
+    fn sum(&self, cost: impl Fn(&Gather<'_>, usize) -> f64) -> f64 {
+        self.gathers.iter().zip(&self.outputs).map(|(gather, outputs)| cost(gather, *outputs)).sum()
+    }
+}
+
+/// The distance between rows of `pixels` lanes that are read side by side. Long rows a power of two apart would
+/// compete for the same few places of the first-level cache.
+pub(super) fn odd(pixels: usize) -> usize {
+    if pixels < 64 { pixels } else { pixels | 1 }
+}
