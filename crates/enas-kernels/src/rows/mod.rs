@@ -108,10 +108,10 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Floating-point operations per output pixel of filtering and of the matrix product with `outputs` columns.
-    pub(crate) fn flops_per_pixel(&self, outputs: usize) -> f64 {
+    /// Floating-point operations per output pixel: of the matrix product with `outputs` columns, and of filtering.
+    pub(crate) fn flops_per_pixel(&self, outputs: usize) -> (f64, f64) {
         let taps = if self.is_filtered() { self.y.k * self.x.k } else { 0 };
-        2.0 * (self.k * (outputs + taps)) as f64
+        (2.0 * (self.k * outputs) as f64, 2.0 * (self.k * taps) as f64)
     }
 
     /// Numbers that must move per output pixel: inputs read once, `outputs` written.

@@ -56,8 +56,8 @@ impl Unit<'_> {
             add_all(&mut total.weights, &block.weights);
             add_all(&mut total.filters, &block.filters);
         }
-        let (flops, bytes) = (plan.flops(z.n()), plan.bytes(z.n()));
-        profile::stop(start, plan.name("backward"), 3.0 * flops, 2.5 * bytes);
+        let (flops, bytes) = (plan.backward_flops(z.n()), plan.bytes(z.n()));
+        profile::stop(start, plan.name("backward"), flops, 2.5 * bytes);
         total
     }
 

@@ -100,8 +100,22 @@ impl<'a> Plan<'a> {
         (self.gathers[0].name(), direction)
     }
 
+    /// Of the forward direction: each product and each filter once.
     pub(super) fn flops(&self, n: usize) -> f64 {
-        self.sum(|gather, outputs| gather.flops_per_pixel(outputs)) * (n * self.plane) as f64
+        self.work(n, 1.0, 1.0)
+    }
+
+    /// Of the backward direction: two products (inputs, matrix) and three filters (again, inputs, filters).
+    pub(super) fn backward_flops(&self, n: usize) -> f64 {
+        self.work(n, 2.0, 3.0)
+    }
+
+    fn work(&self, n: usize, products: f64, filters: f64) -> f64 {
+        let per_pixel = self.sum(|gather, outputs| {
+            let (product, filter) = gather.flops_per_pixel(outputs);
+            products * product + filters * filter
+        });
+        per_pixel * (n * self.plane) as f64
     }
 
     pub(super) fn bytes(&self, n: usize) -> f64 {
