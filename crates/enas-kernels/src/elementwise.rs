@@ -23,7 +23,7 @@ pub fn add(a: Term<'_>, b: Term<'_>) -> Map {
     assert_eq!(b.value.map.shape(), (n, c, h, w), "both sides of a sum have one shape");
     let plane = h * w;
     let mut out = Map::uninit(n, c, h, w);
-    out.lanes_mut().par_chunks_mut((c * plane).max(1)).enumerate().for_each(|(block, out)| {
+    out.par_blocks_mut().for_each(|(block, out)| {
         let (fa, fb) = (factor_lane(a.factors, block), factor_lane(b.factors, block));
         let planes =
             a.value.map.block(block).chunks_exact(plane).zip(b.value.map.block(block).chunks_exact(plane));
@@ -54,7 +54,7 @@ pub fn add_backward(grad: &Map, factors: Option<&[f32]>, gradient: &mut Option<M
     let accumulate = gradient.is_some();
     let gradient = gradient.get_or_insert_with(|| Map::uninit(n, c, h, w));
     let block_len = grad.block_len();
-    gradient.lanes_mut().par_chunks_mut(block_len.max(1)).enumerate().for_each(|(block, to)| {
+    gradient.par_blocks_mut().for_each(|(block, to)| {
         let factor = factor_lane(factors, block);
         let kernel = Scale {
             from: grad.block(block).as_ptr(),
@@ -76,7 +76,7 @@ pub fn concat(values: &[Value]) -> Map {
     let (n, _, h, w) = values[0].map.shape();
     let (plane, channels) = (h * w, values.iter().map(|v| v.map.c()).sum::<usize>());
     let mut out = Map::uninit(n, channels, h, w);
-    out.lanes_mut().par_chunks_mut((channels * plane).max(1)).enumerate().for_each(|(block, out)| {
+    out.par_blocks_mut().for_each(|(block, out)| {
         let sources = values.iter().flat_map(|v| {
             let planes = v.map.block(block).chunks_exact(plane);
             planes.enumerate().map(|(c, lanes)| (lanes, v.affine_of(c)))
@@ -101,7 +101,7 @@ pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map
         let (n, c, h, w) = value.map.shape();
         let accumulate = gradient.is_some();
         let gradient = gradient.get_or_insert_with(|| Map::uninit(n, c, h, w));
-        gradient.lanes_mut().par_chunks_mut((c * plane).max(1)).enumerate().for_each(|(block, to)| {
+        gradient.par_blocks_mut().for_each(|(block, to)| {
             let (one, len) = (Lane([1.0; LANES]), to.len());
             let from = grad.block(block)[first * plane..][..len].as_ptr();
             let to = to.as_mut_ptr();
@@ -151,7 +151,7 @@ pub fn relu_mean_backward(values: &[Value], grad: &[f32], gradients: &mut [Optio
         let plane = h * w;
         let accumulate = gradient.is_some();
         let gradient = gradient.get_or_insert_with(|| Map::uninit(n, c, h, w));
-        gradient.lanes_mut().par_chunks_mut((c * plane).max(1)).enumerate().for_each(|(block, to)| {
+        gradient.par_blocks_mut().for_each(|(block, to)| {
             let planes = value.map.block(block).chunks_exact(plane).zip(to.chunks_exact_mut(plane));
             for (channel, (plane, to)) in planes.enumerate() {
                 let mut share = Lane::ZERO;

@@ -13,8 +13,7 @@ pub(crate) fn forward(input: &Value, filter: &[f32], k: usize, stride: usize) ->
     let (n, c, h, w) = input.map.shape();
     let gather = Gather::new(Rows::Depthwise { filter, k, stride }, c, h, w);
     let mut out = Map::uninit(n, c, gather.y.out, gather.x.out);
-    let block_len = out.block_len();
-    out.lanes_mut().par_chunks_mut(block_len).enumerate().for_each(|(block, out)| {
+    out.par_blocks_mut().for_each(|(block, out)| {
         let rows = gather.y.out;
         with_scratch(gather.fill_scratch(rows), |scratch| {
             let source = Source { inputs: std::slice::from_ref(input), relu: false, block };
@@ -54,7 +53,7 @@ pub(crate) fn backward(
             gather.filter_gradient(taps)
         })
     };
-    let partial: Vec<Vec<f32>> = (0..input.map.blocks()).into_par_iter().map(one_block).collect();
+    let partial: Vec<Vec<f32>> = input.map.par_blocks().map(one_block).collect();
     let mut total = vec![0.0; filter.len()];
     for part in partial {
         total.iter_mut().zip(part).for_each(|(t, p)| *t += p);

@@ -45,7 +45,7 @@ impl Map {
         assert_eq!(images.len(), n * c * h * w, "images do not have shape [{n}, {c}, {h}, {w}]");
         let mut map = Self::uninit(n, c, h, w);
         let size = c * h * w;
-        map.lanes_mut().par_chunks_mut(size.max(1)).enumerate().for_each(|(block, lanes)| {
+        map.par_blocks_mut().for_each(|(block, lanes)| {
             for (pixel, lane) in lanes.iter_mut().enumerate() {
                 for (i, value) in lane.0.iter_mut().enumerate() {
                     let image = block * LANES + i;
@@ -122,6 +122,18 @@ impl Map {
             self.data = SyncArc::new(copy);
         }
         SyncArc::get_mut(&mut self.data).expect("the buffer was just made unique").as_mut_slice()
+    }
+
+    /// Every group of sixteen images with its lanes for writing, each a task of its own.
+    pub(crate) fn par_blocks_mut(&mut self) -> impl IndexedParallelIterator<Item = (usize, &mut [Lane])> {
+        let len = self.block_len().max(1);
+        // Rayon would hand out pairs of groups, and the last pair would keep the other threads waiting.
+        self.lanes_mut().par_chunks_mut(len).with_max_len(1).enumerate()
+    }
+
+    /// The positions of all groups of sixteen images, each a task of its own.
+    pub(crate) fn par_blocks(&self) -> impl IndexedParallelIterator<Item = usize> + use<> {
+        (0..self.blocks()).into_par_iter().with_max_len(1)
     }
 
     /// One for lanes of `block` that hold an image, zero for the rest.

@@ -29,8 +29,8 @@ impl Moments {
     /// The moments of a map.
     pub fn of(map: &Map) -> Self {
         let plane = map.h() * map.w();
-        let blocks: Vec<Vec<Running>> = (0..map.blocks())
-            .into_par_iter()
+        let blocks: Vec<Vec<Running>> = map
+            .par_blocks()
             .map(|block| {
                 let mask = map.mask(block);
                 map.block(block)
@@ -167,8 +167,8 @@ impl Gradient {
     /// Reads `z` and the gradient `gy` of the normalised values once.
     pub(crate) fn new(z: &Map, moments: &Moments, gamma: &[f32], gy: &Map) -> Self {
         let plane = z.h() * z.w();
-        let sums: Vec<Vec<(f64, f64)>> = (0..z.blocks())
-            .into_par_iter()
+        let sums: Vec<Vec<(f64, f64)>> = z
+            .par_blocks()
             .map(|block| {
                 let mask = mask(z.n(), block);
                 let planes = z.block(block).chunks_exact(plane).zip(gy.block(block).chunks_exact(plane));

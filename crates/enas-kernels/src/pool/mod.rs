@@ -73,7 +73,7 @@ impl Pool {
         self.check(h, w);
         let mut out = Map::uninit(n, c, self.y.out, self.x.out);
         let out_plane = self.y.out * self.x.out;
-        out.lanes_mut().par_chunks_mut((c * out_plane).max(1)).enumerate().for_each(|(block, out)| {
+        out.par_blocks_mut().for_each(|(block, out)| {
             let planes = input.map.block(block).chunks_exact(h * w).zip(out.chunks_exact_mut(out_plane));
             for (c, (plane, out)) in planes.enumerate() {
                 let (scale, shift) = input.affine_of(c);
@@ -97,7 +97,7 @@ impl Pool {
         assert_eq!(gradient.shape(), (n, c, h, w), "a gradient has the shape of its value");
         let out_plane = self.y.out * self.x.out;
         let shares = (shares(self.y), shares(self.x));
-        gradient.lanes_mut().par_chunks_mut((c * h * w).max(1)).enumerate().for_each(|(block, to)| {
+        gradient.par_blocks_mut().for_each(|(block, to)| {
             let grads = grad.block(block).chunks_exact(out_plane);
             let planes = input.map.block(block).chunks_exact(h * w).zip(to.chunks_exact_mut(h * w));
             with_scratch(MaxOfThree::scratch_len(self.x), |scratch| {

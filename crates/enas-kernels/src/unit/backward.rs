@@ -31,8 +31,8 @@ impl Unit<'_> {
             .zip(&plan.gathers)
             .map(|(b, g)| transpose(b.weight, g.k, b.outputs))
             .collect();
-        let partial: Vec<Partial> = (0..z.blocks())
-            .into_par_iter()
+        let partial: Vec<Partial> = z
+            .par_blocks()
             .map(|block| {
                 with_scratch(plan.backward_scratch, |scratch| {
                     let pass = BackwardBlock {

@@ -68,11 +68,9 @@ impl Unit<'_> {
         let first = &self.inputs[0].map;
         let outputs: usize = self.branches.iter().map(|b| b.outputs).sum();
         let mut z = Map::uninit(first.n(), outputs, plan.height, plan.width);
-        let (n, block_len) = (z.n(), z.block_len());
+        let n = z.n();
         let partial: Vec<Vec<Running>> = z
-            .lanes_mut()
-            .par_chunks_mut(block_len)
-            .enumerate()
+            .par_blocks_mut()
             .map(|(block, z)| {
                 let mask = with_moments.then(|| crate::map::mask(n, block));
                 with_scratch(plan.forward_scratch, |scratch| {
