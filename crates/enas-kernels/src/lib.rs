@@ -28,6 +28,7 @@ mod elementwise;
 mod filter;
 mod gemm;
 mod geometry;
+pub mod gpu;
 mod map;
 mod norm;
 mod optim;

@@ -1,0 +1,20 @@
+// Between pictures [n, c, h, w] and the lane layout of maps, [⌈n/16⌉, c, h, w, 16].
+#include "dialect.cuh"
+
+// One thread per number of the map; `size` is c·h·w. Lanes past the last picture become zero.
+extern "C" __global__ void lanes_from_pictures(In<float> pictures, Out<float> map, unsigned n, unsigned size) {
+    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= size * 16) return;
+    const unsigned group = blockIdx.y, picture = group * 16 + i % 16;
+    map[group * size * 16 + i] = picture < n ? pictures[picture * size + i / 16] : 0.0f;
+}
+
+// One thread per number of the pictures; applies what normalisation is pending. `plane` is h·w.
+extern "C" __global__ void lanes_to_pictures(In<float> map, In<float> affine, unsigned has_affine,
+                                             Out<float> pictures, unsigned c, unsigned plane) {
+    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * plane;
+    if (i >= size) return;
+    const unsigned picture = blockIdx.y, channel = i / plane;
+    const float x = map[(picture / 16 * size + i) * 16 + picture % 16];
+    pictures[picture * size + i] = has_affine ? fmaf(x, affine[channel], affine[c + channel]) : x;
+}

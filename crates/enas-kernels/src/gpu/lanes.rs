@@ -1,0 +1,39 @@
+//! Pictures to maps and back.
+
+use super::device::Error;
+use super::map::{GpuMap, GpuValue};
+use super::memory::{Buffer, Gpu};
+use crate::simd::LANES;
+
+/// Threads of a block in kernels that treat every number alike.
+pub(super) const THREADS: usize = 256;
+
+impl GpuMap {
+    /// The lane layout of pictures that are already on the device as `[n, c, h, w]`.
+    pub fn from_pictures(gpu: &Gpu, pictures: &Buffer, shape: (usize, usize, usize, usize)) -> Self {
+        let map = Self::uninit(gpu, shape);
+        let (n, c, h, w) = shape;
+        let size = c * h * w;
+        let grid = [(size * LANES).div_ceil(THREADS), map.groups(), 1];
+        let args = [pictures.into(), (&map.data).into(), n.into(), size.into()];
+        gpu.launch("lanes_from_pictures", grid, [THREADS, 1, 1], &args);
+        map
+    }
+}
+
+impl GpuValue {
+    /// The pictures `[n, c, h, w]`, normalisation applied, once everything before is done.
+    ///
+    /// # Errors
+    /// The first thing that went wrong on the device.
+    pub fn to_nchw(&self) -> Result<Vec<f32>, Error> {
+        let (n, c, h, w) = self.map.shape();
+        let (gpu, plane) = (self.map.gpu(), h * w);
+        let pictures = gpu.buffer(n * c * plane);
+        let [map, affine, has_affine] = self.params();
+        let grid = [(c * plane).div_ceil(THREADS), n, 1];
+        let args = [map, affine, has_affine, (&pictures).into(), c.into(), plane.into()];
+        gpu.launch("lanes_to_pictures", grid, [THREADS, 1, 1], &args);
+        pictures.download(0, n * c * plane)
+    }
+}

@@ -1,0 +1,281 @@
+//! A device with its idle memory, and the buffers that live on it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
+
+use super::device::{Arg, Device, Error, Handle, Launch};
+
+/// Bytes of a number on the device.
+const WORD: usize = size_of::<f32>();
+/// Buffers are this many numbers long or a multiple, so that few sizes are kept apart.
+const GRAIN: usize = 64;
+
+/// A GPU as the operations use it. Cloning gives another handle to the same device.
+///
+/// An operation that fails is remembered and everything after it is skipped, as the driver itself does, so that
+/// operations need not be checked one by one: [`finish`](Self::finish) tells.
+#[derive(Clone, Debug)]
+pub struct Gpu(SyncArc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    device: Box<dyn Device>,
+    state: Mutex<State>,
+    launches: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Idle memory by its length in numbers.
+    idle: HashMap<usize, Vec<Handle>>,
+    /// Bytes held, in use or idle.
+    held: usize,
+    failure: Option<Error>,
+}
+
+impl Gpu {
+    /// Operations on `device`.
+    pub fn new(device: Box<dyn Device>) -> Self {
+        Self(SyncArc::new(Shared { device, state: Mutex::default(), launches: AtomicU64::new(0) }))
+    }
+
+    /// What the device is, for people.
+    pub fn name(&self) -> String {
+        self.0.device.name()
+    }
+
+    /// Kernels launched so far.
+    pub fn launches(&self) -> u64 {
+        self.0.launches.load(Ordering::Relaxed)
+    }
+
+    /// The first thing that went wrong since the last call, if any.
+    ///
+    /// # Errors
+    /// As remembered. Buffers written since then have arbitrary content.
+    pub fn finish(&self) -> Result<(), Error> {
+        self.state().failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Memory for `len` numbers with arbitrary content.
+    pub fn buffer(&self, len: usize) -> Buffer {
+        let len = len.next_multiple_of(GRAIN).max(GRAIN);
+        let memory = self.take(len);
+        Buffer(SyncArc::new(Owned { gpu: self.clone(), memory, len }))
+    }
+
+    /// `len` zeros.
+    pub fn zeros(&self, len: usize) -> Buffer {
+        let buffer = self.buffer(len);
+        buffer.clear();
+        buffer
+    }
+
+    /// A copy of `values`.
+    pub fn upload(&self, values: &[f32]) -> Buffer {
+        let buffer = self.buffer(values.len());
+        buffer.upload(0, values);
+        buffer
+    }
+
+    /// A copy of whole numbers.
+    pub fn upload_u32(&self, values: &[u32]) -> Buffer {
+        let buffer = self.buffer(values.len());
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.attempt(|device| device.upload(buffer.0.memory.clone()?, 0, &bytes));
+        buffer
+    }
+
+    /// Runs `kernel` over a grid of blocks.
+    pub(crate) fn launch(
+        &self,
+        kernel: &'static str,
+        grid: [usize; 3],
+        block: [usize; 3],
+        args: &[Param<'_>],
+    ) {
+        if grid.contains(&0) {
+            return;
+        }
+        let mut missing = false;
+        let args: Vec<Arg> = args
+            .iter()
+            .map(|arg| match arg {
+                Param::Buffer(buffer, offset) => match &buffer.0.memory {
+                    Ok(memory) => Arg::Memory(*memory, offset * WORD),
+                    Err(_) => {
+                        missing = true;
+                        Arg::U32(0)
+                    }
+                },
+                Param::Int(value) => {
+                    Arg::U32(u32::try_from(*value).expect("shapes were checked to fit 32 bits"))
+                }
+                Param::Real(value) => Arg::F32(*value),
+            })
+            .collect();
+        if missing {
+            return; // The allocation's failure is already remembered.
+        }
+        self.0.launches.fetch_add(1, Ordering::Relaxed);
+        let narrow =
+            |axes: [usize; 3]| axes.map(|x| u32::try_from(x).expect("grids are far below 2³² blocks"));
+        let launch = Launch { kernel, grid: narrow(grid), block: narrow(block) };
+        self.attempt(|device| device.launch(&launch, &args));
+    }
+
+    fn take(&self, len: usize) -> Result<Handle, Error> {
+        let idle = self.state().idle.get_mut(&len).and_then(Vec::pop);
+        if let Some(memory) = idle {
+            self.0.device.recycled(memory);
+            return Ok(memory);
+        }
+        let bytes = len * WORD;
+        let fresh = self.0.device.allocate(bytes).or_else(|_| {
+            // Idle memory of other sizes may make room.
+            self.release_idle();
+            self.0.device.allocate(bytes)
+        });
+        let mut state = self.state();
+        match fresh {
+            Ok(_) => state.held += bytes,
+            Err(ref error) => {
+                let held = state.held;
+                let error = match error {
+                    Error::OutOfMemory { .. } => Error::OutOfMemory { asked: bytes, held },
+                    other => other.clone(),
+                };
+                state.failure.get_or_insert(error);
+            }
+        }
+        fresh
+    }
+
+    /// Gives memory that nothing uses back to the device.
+    pub fn release_idle(&self) {
+        let mut state = self.state();
+        let idle: Vec<(usize, Vec<Handle>)> = state.idle.drain().collect();
+        for (len, memories) in idle {
+            state.held -= len * WORD * memories.len();
+            memories.into_iter().for_each(|memory| self.0.device.release(memory));
+        }
+    }
+
+    /// Bytes held on the device, in use or idle.
+    pub fn held_bytes(&self) -> usize {
+        self.state().held
+    }
+
+    fn attempt(&self, what: impl FnOnce(&dyn Device) -> Result<(), Error>) {
+        if self.state().failure.is_some() {
+            return;
+        }
+        if let Err(error) = what(&*self.0.device) {
+            self.state().failure.get_or_insert(error);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every statement leaves the state consistent.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An argument of a launch: numbers on the device from some element on, a whole number, or a real one.
+pub(crate) enum Param<'a> {
+    Buffer(&'a Buffer, usize),
+    Int(usize),
+    Real(f32),
+}
+
+impl<'a> From<&'a Buffer> for Param<'a> {
+    fn from(buffer: &'a Buffer) -> Self {
+        Self::Buffer(buffer, 0)
+    }
+}
+
+impl From<usize> for Param<'_> {
+    fn from(value: usize) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<bool> for Param<'_> {
+    fn from(value: bool) -> Self {
+        Self::Int(usize::from(value))
+    }
+}
+
+impl From<f32> for Param<'_> {
+    fn from(value: f32) -> Self {
+        Self::Real(value)
+    }
+}
+
+/// Numbers on a device. Cloning shares them; the last owner returns the memory for reuse, which is sound because a
+/// device does everything in order.
+#[derive(Clone, Debug)]
+pub struct Buffer(SyncArc<Owned>);
+
+#[derive(Debug)]
+struct Owned {
+    gpu: Gpu,
+    /// Missing if it could not be had; the device handle remembers why.
+    memory: Result<Handle, Error>,
+    len: usize,
+}
+
+impl Buffer {
+    /// The device it lives on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.0.gpu
+    }
+
+    /// Sets every number to zero.
+    pub fn clear(&self) {
+        self.gpu().attempt(|device| device.clear(self.0.memory.clone()?, 0, self.0.len * WORD));
+    }
+
+    /// Copies `values` to element `first` and after.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn upload(&self, first: usize, values: &[f32]) {
+        assert!(first + values.len() <= self.0.len, "the values fit into the buffer");
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.gpu().attempt(|device| device.upload(self.0.memory.clone()?, first * WORD, &bytes));
+    }
+
+    /// The `len` numbers from element `first` on, once everything before is done.
+    ///
+    /// # Errors
+    /// The first thing that went wrong on the device.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn download(&self, first: usize, len: usize) -> Result<Vec<f32>, Error> {
+        assert!(first + len <= self.0.len, "the buffer holds what is asked for");
+        let mut bytes = vec![0; len * WORD];
+        self.gpu().attempt(|device| device.download(self.0.memory.clone()?, first * WORD, &mut bytes));
+        self.gpu().finish()?;
+        Ok(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Ok(memory) = self.memory {
+            self.gpu.state().idle.entry(self.len).or_default().push(memory);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for memory in state.idle.drain().flat_map(|(_, memories)| memories) {
+            self.device.release(memory);
+        }
+    }
+}
