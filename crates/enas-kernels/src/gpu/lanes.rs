@@ -21,6 +21,20 @@ impl GpuMap {
     }
 }
 
+impl GpuMap {
+    /// Makes sure that writing to this map changes no other: copies the numbers if they are shared.
+    pub(crate) fn make_unique(&mut self) {
+        if self.data.is_unique() {
+            return;
+        }
+        let (gpu, len) = (self.gpu().clone(), self.len());
+        let copy = gpu.buffer(len);
+        let args = [(&self.data).into(), (&copy).into(), len.into()];
+        gpu.launch("copy_numbers", [len.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args);
+        self.data = copy;
+    }
+}
+
 impl GpuValue {
     /// The pictures `[n, c, h, w]`, normalisation applied, once everything before is done.
     ///

@@ -232,6 +232,17 @@ impl Buffer {
         &self.0.gpu
     }
 
+    /// Whether no other owner shares the numbers.
+    pub(crate) fn is_unique(&self) -> bool {
+        SyncArc::strong_count(&self.0) == 1
+    }
+
+    /// Part of the numbers.
+    pub fn span(&self, first: usize, len: usize) -> Span<'_> {
+        assert!(first + len <= self.0.len, "the span lies inside the buffer");
+        Span { buffer: self, first, len }
+    }
+
     /// Sets every number to zero.
     pub fn clear(&self) {
         self.gpu().attempt(|device| device.clear(self.0.memory.clone()?, 0, self.0.len * WORD));
@@ -260,6 +271,20 @@ impl Buffer {
         self.gpu().attempt(|device| device.download(self.0.memory.clone()?, first * WORD, &mut bytes));
         self.gpu().finish()?;
         Ok(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+}
+
+/// Some numbers of a buffer: a parameter among all parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'a> {
+    pub(crate) buffer: &'a Buffer,
+    pub(crate) first: usize,
+    pub(crate) len: usize,
+}
+
+impl<'a> From<Span<'a>> for Param<'a> {
+    fn from(span: Span<'a>) -> Self {
+        Self::Buffer(span.buffer, span.first)
     }
 }
 

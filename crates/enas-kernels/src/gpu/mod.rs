@@ -10,4 +10,4 @@ mod memory;
 
 pub use device::{Arg, Device, Error, Handle, Launch};
 pub use map::{GpuMap, GpuValue};
-pub use memory::{Buffer, Gpu};
+pub use memory::{Buffer, Gpu, Span};
