@@ -3,11 +3,15 @@
 //! Every operation here is the twin of one on the CPU, with the same layout of maps and the same formulas. Kernels
 //! reduce in two fixed stages and never with floating-point atomics, so a run repeats to the bit.
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod lanes;
 mod map;
 mod memory;
 
+#[cfg(feature = "cuda")]
+pub use cuda::Cuda;
 pub use device::{Arg, Device, Error, Handle, Launch};
 pub use map::{GpuMap, GpuValue};
 pub use memory::{Buffer, Gpu, Span};
