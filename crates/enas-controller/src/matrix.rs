@@ -40,7 +40,10 @@ impl Panels {
     pub(crate) fn set(&mut self, matrix: &[f32]) {
         for (term, values) in matrix.chunks_exact(self.n).enumerate() {
             for (panel, values) in self.rows.chunks_exact_mut(self.k).zip(values.chunks(WIDTH)) {
-                panel[term].0[..values.len()].copy_from_slice(values);
+                match values.first_chunk() {
+                    Some(whole) => panel[term].0 = *whole,
+                    None => panel[term].0[..values.len()].copy_from_slice(values),
+                }
             }
         }
     }
@@ -166,7 +169,12 @@ fn band<S: Simd, const R: usize, const TRANSPOSED: bool>(
         }
     } else {
         for (r, left) in left.as_chunks_mut::<DEPTH>().0[..R].iter_mut().enumerate() {
-            left[..depth].copy_from_slice(&a.values[(row + r) * a.stride..][..depth]);
+            let values = &a.values[(row + r) * a.stride..];
+            match values.first_chunk() {
+                // May copy terms that are not asked for; a copy of fixed length is faster all the same.
+                Some(whole) => *left = *whole,
+                None => left[..depth].copy_from_slice(&values[..depth]),
+            }
         }
     }
     let at = |term: usize, r: usize| if TRANSPOSED { term * R + r } else { r * DEPTH + term };
@@ -204,7 +212,7 @@ fn tile<S: Simd, const R: usize>(
     let mut sums = [[simd.splat_f32s(0.0); 2]; R];
     for (r, sum) in sums.iter_mut().enumerate() {
         let c = &c[r * n..][..high];
-        *sum = [simd.partial_load_f32s(&c[..low]), simd.partial_load_f32s(&c[low..])];
+        *sum = [load(simd, &c[..low]), load(simd, &c[low..])];
     }
     for (term, right) in panel.iter().enumerate() {
         let (vectors, _) = S::as_simd_f32s(&right.0);
@@ -216,8 +224,26 @@ fn tile<S: Simd, const R: usize>(
     }
     for (r, sum) in sums.iter().enumerate() {
         let (c_low, c_high) = c[r * n..][..high].split_at_mut(low);
-        simd.partial_store_f32s(c_low, sum[0]);
-        simd.partial_store_f32s(c_high, sum[1]);
+        store(simd, c_low, sum[0]);
+        store(simd, c_high, sum[1]);
+    }
+}
+
+/// A vector of at most as many numbers as it holds, then zeros.
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values).0 {
+        [whole, ..] => *whole,
+        [] => simd.partial_load_f32s(values),
+    }
+}
+
+/// Writes as many numbers of a vector as there is room for.
+#[inline(always)]
+fn store<S: Simd>(simd: S, to: &mut [f32], vector: S::f32s) {
+    match S::as_mut_simd_f32s(to).0 {
+        [whole, ..] => *whole = vector,
+        [] => simd.partial_store_f32s(to, vector),
     }
 }
 

@@ -299,8 +299,10 @@ mod tests {
         assert_eq!(norm(&values), 14_910f32.sqrt());
     }
 
+    type Between<'a> = &'a dyn Fn(&mut Controller);
+
     /// Draws together, so that the update finds the walk done; `forget` makes it walk again.
-    fn drawn_and_updated(forget: bool, between: impl Fn(&mut Controller), bounds: [Bounds; 2]) -> Vec<f32> {
+    fn drawn_and_updated(forget: bool, between: Between, bounds: [Bounds; 2]) -> Vec<f32> {
         let mut controller = small(Config::reference());
         for update in 0..2 {
             let mut rngs: Vec<_> = (0..3).map(|i| Seed::new(4).stream("arc", &[update, i])).collect();
@@ -330,7 +332,7 @@ mod tests {
             let mut rngs: Vec<_> = (0..3).map(|i| Seed::new(5).stream("arc", &[i])).collect();
             controller.sample_many(bounds, &mut rngs);
         };
-        let cases: [(&dyn Fn(&mut Controller), _); 4] = [
+        let cases: [(Between, _); 4] = [
             (&|_| (), [bounds, bounds]),
             (&|_| (), [bounds, wide]),
             (&other_weights, [bounds, bounds]),
