@@ -60,7 +60,7 @@ pub struct Decision {
 /// Space for walks of several arcs and for updates, kept from one to the next.
 ///
 /// It also spares an update the walk of the arcs that were drawn just before it: their tape is the one that walking
-/// them again would write. Whoever changes the weights must [`clear`](Self::clear) it or forget the walk.
+/// them again would write. Whoever changes the weights must forget the walk.
 #[derive(Default)]
 pub(crate) struct Space(Mutex<Option<Scratch>>);
 

@@ -308,15 +308,18 @@ mod tests {
             let mut rngs: Vec<_> = (0..3).map(|i| Seed::new(4).stream("arc", &[update, i])).collect();
             let samples = controller.sample_many(bounds[0], &mut rngs);
             between(&mut controller);
-            if forget {
-                controller.space.clear();
-            }
             let episodes: Vec<_> = samples
                 .into_iter()
                 .zip([0.9, 0.1, 0.5])
                 .map(|(sample, accuracy)| Episode { arc: sample.arc, accuracy })
                 .collect();
-            controller.reinforce(bounds[1], &episodes).unwrap();
+            // The second time the same arcs meet other weights.
+            for _ in 0..2 {
+                if forget {
+                    controller.space.clear();
+                }
+                controller.reinforce(bounds[1], &episodes).unwrap();
+            }
         }
         controller.state().into_iter().flat_map(|(_, _, values)| values).collect()
     }
