@@ -7,7 +7,9 @@ mod device;
 mod lanes;
 mod map;
 mod memory;
+mod rows;
 
 pub use device::{Arg, Device, Error, Handle, Launch};
 pub use map::{GpuMap, GpuValue};
 pub use memory::{Buffer, Gpu, Span};
+pub use rows::GpuRows;
