@@ -116,7 +116,9 @@ mod tests {
 
     #[test]
     fn blocks_are_wide_where_few_of_their_outputs_are_idle() {
-        for (outputs, width) in [(1, 32), (20, 32), (32, 32), (40, 64), (64, 64), (80, 32), (128, 64), (160, 64)] {
+        for (outputs, width) in
+            [(1, 32), (20, 32), (32, 32), (40, 64), (64, 64), (80, 32), (128, 64), (160, 64)]
+        {
             assert_eq!(columns(outputs).0, width, "{outputs} outputs");
         }
     }
