@@ -9,9 +9,18 @@ mod device;
 mod lanes;
 mod map;
 mod memory;
+mod moments;
+mod norm;
+mod product;
+mod rows;
+mod unit;
+mod weight_gradient;
 
 #[cfg(feature = "cuda")]
 pub use cuda::Cuda;
 pub use device::{Arg, Device, Error, Handle, Launch};
 pub use map::{GpuMap, GpuValue};
 pub use memory::{Buffer, Gpu, Span};
+pub use moments::{GpuMoments, GpuRunningMoments};
+pub use rows::GpuRows;
+pub use unit::{GpuBranch, GpuUnit, GpuUnitGradient};
