@@ -21,7 +21,8 @@ pub(crate) struct Args {}
 const LAYERS: &[(&str, &[&str])] = &[
     ("enas-rng", &[]),
     ("enas-arc", &[]),
-    ("enas-kernels", &["enas-rng"]), // by its tests only
+    ("enas-emulator", &[]),
+    ("enas-kernels", &["enas-emulator", "enas-rng"]), // by its tests only
     ("enas-data", &["enas-rng"]),
     ("enas-controller", &["enas-arc", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
@@ -42,7 +43,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that are free of tensors.
-const WITHOUT_CANDLE: &[&str] = &["enas-arc", "enas-controller", "enas-data", "enas-rng", "xtask"];
+const WITHOUT_CANDLE: &[&str] =
+    &["enas-arc", "enas-controller", "enas-data", "enas-emulator", "enas-rng", "xtask"];
 
 /// The one crate that may hold unsafe code.
 const UNSAFE: &str = "enas-kernels";

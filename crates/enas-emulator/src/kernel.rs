@@ -1,0 +1,88 @@
+//! Kernels and what they take.
+
+use std::fmt;
+use std::io;
+
+use crate::launch::Arg;
+use crate::wire::Parts;
+
+/// A kernel of the project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    /// Its name, as launches give it.
+    pub name: String,
+    /// Its source, `folder/file.cu`.
+    pub file: String,
+    /// Most threads per block, from `__launch_bounds__`; 1024 without it.
+    pub max_threads: u32,
+    /// What it takes, in order.
+    pub parameters: Vec<Parameter>,
+}
+
+/// A parameter of a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name in the source.
+    pub name: String,
+    /// Its type: `In<f32>`, `Out<bf16>`, `u32`.
+    pub kind: String,
+    /// Bytes per element of a pointer; `None`: a scalar.
+    pub element: Option<u32>,
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parameters: Vec<String> =
+            self.parameters.iter().map(|p| format!("{}: {}", p.name, p.kind)).collect();
+        write!(f, "kernel `{}({})`", self.name, parameters.join(", "))
+    }
+}
+
+impl Kernel {
+    /// Reads the table the program sends when it starts.
+    pub(crate) fn table(payload: &[u8]) -> io::Result<Vec<Kernel>> {
+        let mut parts = Parts(payload);
+        let count = parts.u32()?;
+        (0..count).map(|_| Kernel::read(&mut parts)).collect()
+    }
+
+    fn read(parts: &mut Parts<'_>) -> io::Result<Kernel> {
+        let (name, place, max_threads, count) = (parts.text()?, parts.text()?, parts.u32()?, parts.u32()?);
+        let file = place.trim_end_matches(":0").to_owned();
+        let mut parameter = || {
+            let (name, kind, element) = (parts.text()?, parts.text()?, parts.u32()?);
+            Ok(Parameter { name, kind, element: (element > 0).then_some(element) })
+        };
+        let parameters = (0..count).map(|_| parameter()).collect::<io::Result<_>>()?;
+        Ok(Kernel { name, file, max_threads, parameters })
+    }
+
+    /// What of `args` does not fit the parameters, if anything.
+    pub(crate) fn misfit(&self, args: &[Arg]) -> Option<String> {
+        if args.len() != self.parameters.len() {
+            return Some(format!("takes {} arguments, got {}", self.parameters.len(), args.len()));
+        }
+        let mut pairs = self.parameters.iter().zip(args).enumerate();
+        pairs.find_map(|(i, (parameter, arg))| {
+            let problem = parameter.misfit(arg)?;
+            Some(format!("argument {i} (`{}`: {}) {problem}", parameter.name, parameter.kind))
+        })
+    }
+}
+
+impl Parameter {
+    fn misfit(&self, arg: &Arg) -> Option<String> {
+        let Some(element) = self.element else {
+            return (arg.kind() != self.kind).then(|| format!("got {}", arg.kind()));
+        };
+        let offset = match *arg {
+            Arg::Null => return None,
+            Arg::Buffer(_, first) | Arg::Slice(_, first, _) => first,
+            Arg::U32(_) | Arg::I32(_) | Arg::F32(_) | Arg::U64(_) => {
+                return Some(format!("got {}", arg.kind()));
+            }
+        };
+        (offset % u64::from(element) != 0)
+            .then(|| format!("begins at byte {offset}, no multiple of the element's {element}"))
+    }
+}

@@ -1,0 +1,113 @@
+//! What a launch says: kernel, shape, order, arguments.
+
+use crate::BufferId;
+
+/// Shared memory per block that every device grants, in bytes.
+const SHARED_BYTES: u32 = 48 << 10;
+/// The most a kernel can opt in to on the newest devices, in bytes.
+const MAX_SHARED_BYTES: u32 = 227 << 10;
+/// More blocks would take days here.
+const MAX_BLOCKS: u64 = 1 << 29;
+
+/// A launch of a kernel.
+///
+/// ```
+/// let launch = enas_emulator::Launch { kernel: "emulator_copy4", ..Default::default() };
+/// assert_eq!((launch.grid, launch.block, launch.order_seed), ([1; 3], [1; 3], 0));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Launch<'a> {
+    /// Name of the kernel.
+    pub kernel: &'a str,
+    /// Blocks in x, y and z.
+    pub grid: [u32; 3],
+    /// Threads per block in x, y and z.
+    pub block: [u32; 3],
+    /// Dynamic shared memory, in bytes.
+    pub shared_bytes: u32,
+    /// Most shared memory, static and dynamic, that the block may use. More than 48 KiB must be opted in to on a
+    /// device, up to 227 KiB.
+    pub shared_limit: u32,
+    /// Order in which blocks, and threads between barriers, run; 0: natural. A right kernel gives the same bytes
+    /// for every seed.
+    pub order_seed: u64,
+    /// Processor time after which the kernel counts as endless.
+    pub seconds: u32,
+}
+
+impl Default for Launch<'_> {
+    fn default() -> Self {
+        Launch {
+            kernel: "",
+            grid: [1; 3],
+            block: [1; 3],
+            shared_bytes: 0,
+            shared_limit: SHARED_BYTES,
+            order_seed: 0,
+            seconds: 300,
+        }
+    }
+}
+
+/// An argument of a kernel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Arg {
+    /// A buffer from this byte to its end.
+    Buffer(BufferId, u64),
+    /// Part of a buffer: first byte, number of bytes. Accesses beyond the part are reported.
+    Slice(BufferId, u64, u64),
+    /// A null pointer.
+    Null,
+    /// `unsigned`
+    U32(u32),
+    /// `int`
+    I32(i32),
+    /// `float`
+    F32(f32),
+    /// `unsigned long long`
+    U64(u64),
+}
+
+impl Arg {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Arg::Buffer(..) | Arg::Slice(..) => "buffer",
+            Arg::Null => "null",
+            Arg::U32(_) => "u32",
+            Arg::I32(_) => "i32",
+            Arg::F32(_) => "f32",
+            Arg::U64(_) => "u64",
+        }
+    }
+}
+
+impl Launch<'_> {
+    /// The limit this launch exceeds, if any. `max_threads`: the kernel's bound.
+    pub(crate) fn excess(&self, max_threads: u32) -> Option<String> {
+        let shape =
+            [("grid", self.grid, [i32::MAX as u32, 65_535, 65_535]), ("block", self.block, [1024, 1024, 64])];
+        for (what, size, limit) in shape {
+            if size.iter().zip(limit).any(|(&size, limit)| size == 0 || size > limit) {
+                return Some(format!("{what} {size:?} must lie between [1, 1, 1] and {limit:?}"));
+            }
+        }
+        let product = |size: [u32; 3]| size.iter().map(|&n| u64::from(n)).product::<u64>();
+        let (threads, blocks) = (product(self.block), product(self.grid));
+        let bound = u64::from(max_threads.min(1024));
+        if threads > bound {
+            return Some(format!("{threads} threads per block; the kernel allows {bound}"));
+        }
+        if blocks > MAX_BLOCKS {
+            return Some(format!("{blocks} blocks; the emulator allows {MAX_BLOCKS}"));
+        }
+        if self.shared_limit > MAX_SHARED_BYTES {
+            return Some(format!(
+                "a limit of {} bytes of shared memory; devices grant up to {MAX_SHARED_BYTES}",
+                self.shared_limit
+            ));
+        }
+        (self.shared_bytes > self.shared_limit).then(|| {
+            format!("{} bytes of shared memory; the launch allows {}", self.shared_bytes, self.shared_limit)
+        })
+    }
+}

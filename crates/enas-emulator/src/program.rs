@@ -1,0 +1,90 @@
+//! The emulator's program as a child process, and a request at a time.
+
+use std::io::{self, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use crate::error::{Error, Fault, FaultKind};
+use crate::kernel::Kernel;
+use crate::wire::{Answer, Message, Parts};
+
+/// Where the build put the program.
+const PATH: &str = env!("ENAS_GPU_EMULATOR");
+
+/// What the program answered.
+pub(crate) enum Reply {
+    Done(Vec<u8>),
+    Fault(Fault),
+    /// The launch ended the program; this is what it could still say.
+    LastWords(Fault),
+    Undefined(u64),
+    Refused(String),
+}
+
+/// A running program.
+pub(crate) struct Program {
+    child: Child,
+    /// `None` once closed, which asks the program to end.
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Program {
+    /// Starts the program and reads its table of kernels.
+    pub(crate) fn start() -> Result<(Program, Vec<Kernel>), Error> {
+        let problem = |source| Error::Start { path: Path::new(PATH).to_owned(), source };
+        let mut child =
+            Command::new(PATH).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(problem)?;
+        let missing = || io::Error::other("a pipe is missing");
+        let input = Some(child.stdin.take().ok_or_else(missing).map_err(problem)?);
+        let mut output = BufReader::new(child.stdout.take().ok_or_else(missing).map_err(problem)?);
+        let greeting = Answer::receive(&mut output).map_err(problem)?;
+        let kernels = Kernel::table(&greeting.payload).map_err(problem)?;
+        Ok((Program { child, input, output }, kernels))
+    }
+
+    /// Sends a request, and data after it, and waits for the answer. An error: the program is gone.
+    pub(crate) fn ask(&mut self, message: &Message, data: &[u8]) -> io::Result<Reply> {
+        let mut input = self.input.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        input.write_all(message.bytes())?;
+        input.write_all(data)?;
+        reply(Answer::receive(&mut self.output)?)
+    }
+
+    /// How the program ended, after its pipe broke.
+    pub(crate) fn ending(&mut self) -> String {
+        self.input = None;
+        match self.child.wait() {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // The program ends with its input; a failure to wait has nobody to hear of it.
+        self.input = None;
+        let _ = self.child.wait();
+    }
+}
+
+fn reply(answer: Answer) -> io::Result<Reply> {
+    let Answer { status, payload } = answer;
+    Ok(match status {
+        0 => Reply::Done(payload),
+        1 => Reply::Fault(fault(&payload)?),
+        2 => Reply::LastWords(fault(&payload)?),
+        3 => Reply::Undefined(Parts(&payload).u64()?),
+        4 => Reply::Refused(String::from_utf8_lossy(&payload).into_owned()),
+        _ => return Err(io::ErrorKind::InvalidData.into()),
+    })
+}
+
+/// A fault without the kernel's name, which the caller knows.
+fn fault(payload: &[u8]) -> io::Result<Fault> {
+    let mut parts = Parts(payload);
+    let kind = FaultKind::from_number(parts.u8()?).ok_or(io::ErrorKind::InvalidData)?;
+    let (block, thread) = (parts.u32s()?, parts.u32s()?);
+    Ok(Fault { kind, kernel: String::new(), block, thread, place: parts.text()?, message: parts.text()? })
+}

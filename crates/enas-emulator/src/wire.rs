@@ -1,0 +1,102 @@
+//! Frames on the pipes to the emulator's program; `shim/wire.hpp` is the other end.
+
+use std::io::{self, Read};
+
+/// What the program can be asked; the numbers are those of `serve` in `shim/main.cpp`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Request {
+    Allocate = 0,
+    Free = 1,
+    Write = 2,
+    Read = 3,
+    Fill = 4,
+    Undefine = 5,
+    Copy = 6,
+    Launch = 7,
+}
+
+/// A request as it grows.
+pub(crate) struct Message(Vec<u8>);
+
+impl Message {
+    pub(crate) fn new(request: Request) -> Message {
+        Message(vec![request as u8])
+    }
+
+    pub(crate) fn u8(mut self, value: u8) -> Message {
+        self.0.push(value);
+        self
+    }
+
+    pub(crate) fn u32(mut self, value: u32) -> Message {
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    pub(crate) fn u64(mut self, value: u64) -> Message {
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+
+    pub(crate) fn u32s(self, values: [u32; 3]) -> Message {
+        values.into_iter().fold(self, Message::u32)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// An answer: its status and payload.
+pub(crate) struct Answer {
+    pub(crate) status: u8,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn receive(from: &mut impl Read) -> io::Result<Answer> {
+        let mut head = [0; 9];
+        from.read_exact(&mut head)?;
+        let [status, length @ ..] = head;
+        let length = u64::from_le_bytes(length);
+        let mut payload = Vec::new();
+        if from.take(length).read_to_end(&mut payload)? as u64 != length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(Answer { status, payload })
+    }
+}
+
+/// Reads the parts of a payload in order.
+pub(crate) struct Parts<'a>(pub(crate) &'a [u8]);
+
+impl Parts<'_> {
+    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    pub(crate) fn u8(&mut self) -> io::Result<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    pub(crate) fn u32(&mut self) -> io::Result<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> io::Result<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn u32s(&mut self) -> io::Result<[u32; 3]> {
+        Ok([self.u32()?, self.u32()?, self.u32()?])
+    }
+
+    pub(crate) fn text(&mut self) -> io::Result<String> {
+        let length = self.u32()? as usize;
+        let (text, rest) = self.0.split_at_checked(length).ok_or(io::ErrorKind::InvalidData)?;
+        self.0 = rest;
+        Ok(String::from_utf8_lossy(text).into_owned())
+    }
+}
