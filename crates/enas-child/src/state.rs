@@ -27,7 +27,9 @@ impl Child {
     /// The numbers in the host's memory.
     fn here(&self) -> Result<Numbers<'_>, Error> {
         match &self.device {
-            None => Ok(Numbers { params: Cow::Borrowed(&self.params), running: Cow::Borrowed(&self.running) }),
+            None => {
+                Ok(Numbers { params: Cow::Borrowed(&self.params), running: Cow::Borrowed(&self.running) })
+            }
             Some(device) => {
                 let (params, running) = device.download(&self.params, &self.running)?;
                 Ok(Numbers { params: Cow::Owned(params), running: Cow::Owned(running) })
