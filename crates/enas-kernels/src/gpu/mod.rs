@@ -4,12 +4,20 @@
 //! reduce in two fixed stages and never with floating-point atomics, so a run repeats to the bit.
 
 mod device;
+mod elementwise;
+mod head;
 mod lanes;
 mod map;
 mod memory;
+mod noise;
+mod optim;
+mod pool;
 mod rows;
 
 pub use device::{Arg, Device, Error, Handle, Launch};
+pub use elementwise::{GpuTerm, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward};
+pub use head::{classifier_backward, classifier_forward, cross_entropy, scale_features};
 pub use map::{GpuMap, GpuValue};
 pub use memory::{Buffer, Gpu, Span};
+pub use noise::drop_factors;
 pub use rows::GpuRows;
