@@ -1,19 +1,22 @@
 //! The child network as its users see it.
 
+use std::borrow::Cow;
+
 use enas_arc::Arc;
-use enas_kernels::{Map, Nesterov, RunningMoments, profile};
+use enas_kernels::{Map, Nesterov, RunningMoments, Value, profile};
 use enas_rng::{Seed, Stream};
 use rayon::prelude::*;
 
 use crate::backend::{Backend, Cpu, Statistics, argmax};
 use crate::build::Builder;
 use crate::config::{AuxHead, Config, InputShape};
+use crate::device::{Inspected, OnDevice, Part, Pictures};
 use crate::network::{Network, Training};
 use crate::noise::{Noise, SeededNoise};
 use crate::params::Params;
 use crate::pass::Pass;
 use crate::plan::Plan;
-use crate::tape::{Tape, Var};
+use crate::tape::Tape;
 use crate::{Error, Named};
 
 /// A child network with its weights and the optimiser's momentum.
@@ -28,6 +31,8 @@ pub struct Child {
     pub(crate) params: Params,
     /// Moving statistics by the name of their batch norm.
     pub(crate) running: Vec<(String, RunningMoments)>,
+    /// Where the numbers are, if not here.
+    pub(crate) device: Option<OnDevice>,
 }
 
 /// Where a training step stands in its run.
@@ -134,7 +139,7 @@ impl Child {
         let mut builder = Builder::new(Params::new(seed));
         let network = Network::new(&mut builder, config, plan, arc, n_classes);
         let Builder { params, running, .. } = builder;
-        Ok(Self { n_classes, arc: arc.cloned(), network, params, running })
+        Ok(Self { n_classes, arc: arc.cloned(), network, params, running, device: None })
     }
 
     /// One training step: forward, backward, and the update of all weights and moving statistics.
@@ -166,8 +171,11 @@ impl Child {
         step: &Step,
         noise: &dyn Noise,
     ) -> Result<StepStats, Error> {
+        let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
+        if self.device.is_some() {
+            return self.train_step_on_device(arc, images, labels, training, step.lr);
+        }
         on_pool(|| {
-            let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
             let Pass { loss, aux, gradients, moments, .. } =
                 self.pass(arc, images, labels, training, false)?;
             for (index, moments) in &moments {
@@ -179,6 +187,20 @@ impl Child {
             let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
             Ok(StepStats { loss: loss.mean, aux_loss, correct: loss.correct, n: labels.len(), grad_norm })
         })
+    }
+
+    fn train_step_on_device(
+        &mut self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        training: Training<'_>,
+        lr: f32,
+    ) -> Result<StepStats, Error> {
+        let pictures = self.pictures(arc, images)?;
+        self.check_labels(labels, pictures.shape.0)?;
+        let device = self.device.as_mut().expect("asked for children on a device alone");
+        device.train_step((&self.network, &self.params), arc, (pictures, labels), training, lr)
     }
 
     /// A training pass that changes nothing and returns all it computed: for tests and for curiosity.
@@ -193,21 +215,50 @@ impl Child {
         noise: &dyn Noise,
         (step, total_steps): (u64, u64),
     ) -> Result<Inspection, Error> {
-        let pass = self.pass(arc, images, labels, Training { noise, step, total_steps }, true)?;
-        let aux_loss = pass.aux.as_ref().map_or(0.0, |(_, loss)| loss.mean);
-        let penalty = f64::from(self.network.config.l2) * self.params.squares();
-        let gradients = self.params.export_gradients(&pass.gradients, self.network.config.l2);
+        let training = Training { noise, step, total_steps };
+        let (parts, params) = match &self.device {
+            Some(device) => {
+                let pictures = self.pictures(arc, images)?;
+                self.check_labels(labels, pictures.shape.0)?;
+                let network = (&self.network, &self.params);
+                let parts = device.inspect(network, arc, (pictures, labels), training)?;
+                (parts, Cow::Owned(device.download(&self.params, &self.running)?.0))
+            }
+            None => (self.inspect_here(arc, images, labels, training)?, Cow::Borrowed(&self.params)),
+        };
+        let Config { l2, aux_weight, .. } = self.network.config;
+        let penalty = f64::from(l2) * params.squares();
+        let gradients = params.export_gradients(&parts.gradients, l2);
         let squares: f64 = gradients.iter().flat_map(|g| &g.data).map(|g| f64::from(*g).powi(2)).sum();
         Ok(Inspection {
-            logits: pass.logits,
-            aux_logits: pass.aux.map(|(logits, _)| logits),
-            loss: pass.loss.mean,
-            aux_loss,
-            total_loss: (f64::from(pass.loss.mean + self.network.config.aux_weight * aux_loss) + penalty)
-                as f32,
-            cells: pass.cells.iter().enumerate().map(|(i, state)| named_state(i, state)).collect(),
+            total_loss: (f64::from(parts.loss + aux_weight * parts.aux_loss) + penalty) as f32,
+            cells: parts.cells.iter().enumerate().map(|(i, cell)| named_cell(i, cell)).collect(),
+            logits: parts.logits,
+            aux_logits: parts.aux_logits,
+            loss: parts.loss,
+            aux_loss: parts.aux_loss,
             gradients,
             grad_norm: squares.sqrt() as f32,
+        })
+    }
+
+    fn inspect_here(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        training: Training<'_>,
+    ) -> Result<Inspected, Error> {
+        let pass = self.pass(arc, images, labels, training, true)?;
+        let fetch = |value: &Value| Part { shape: value.map.shape(), data: value.to_nchw() };
+        let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
+        Ok(Inspected {
+            cells: cells.collect(),
+            aux_loss: pass.aux.as_ref().map_or(0.0, |(_, loss)| loss.mean),
+            aux_logits: pass.aux.map(|(logits, _)| logits),
+            logits: pass.logits,
+            loss: pass.loss.mean,
+            gradients: pass.gradients,
         })
     }
 
@@ -247,13 +298,18 @@ impl Child {
                 return Err(Error::Arc(why.to_owned()));
             }
         };
-        let features = match statistics {
+        let keep = self.network.config.keep_prob;
+        if let Some(device) = &self.device {
+            let pictures = self.pictures(arc, images)?;
+            let len = pictures.shape.0 * self.network.classifier.channels;
+            let factors = dropout.map(|s| (0..len).map(|_| (keep + s.uniform()).floor() / keep).collect());
+            return device.logits((&self.network, &self.params), arc, pictures, statistics, factors);
+        }
+        let mut features = match statistics {
             Statistics::Batch => on_pool(|| self.features(arc, images, statistics, &[]))?,
             Statistics::Running => self.features_in_groups(arc, images)?,
         };
-        let mut features = features;
         if let Some(stream) = dropout {
-            let keep = self.network.config.keep_prob;
             features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
         }
         let cpu = Cpu { params: &self.params, running: &[] };
@@ -306,7 +362,7 @@ impl Child {
             self.n_classes,
             self.params.seed(),
         )?;
-        folded.load(&self.weights())?;
+        folded.load(&self.weights()?)?;
         folded.network.for_each_block(&mut |block| {
             let norm = block.norm;
             let Some(running) = norm.running.map(|index| &mut folded.running[index].1) else { return };
@@ -391,6 +447,13 @@ impl Child {
         map
     }
 
+    /// Checks a batch for the device.
+    fn pictures<'a>(&self, arc: &Arc, images: &'a [f32]) -> Result<Pictures<'a>, Error> {
+        let n = self.check_batch(arc, images)?;
+        let InputShape { channels, height, width } = self.network.plan.input;
+        Ok(Pictures { numbers: images, shape: (n, channels, height, width) })
+    }
+
     fn check_batch(&self, arc: &Arc, images: &[f32]) -> Result<usize, Error> {
         self.check_arc(arc)?;
         let InputShape { channels, height, width } = self.network.plan.input;
@@ -438,15 +501,18 @@ fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {
     Err(Error::Arc(format!("it has {got} nodes per cell, the network {want} (child.nodes)")))
 }
 
-/// The output of cell `i` as one tensor `[n, c, h, w]`.
-fn named_state(i: usize, state: &[Var<Cpu<'_>>]) -> Named {
-    let (n, _, h, w) = state[0].value.map.shape();
-    let parts: Vec<(usize, Vec<f32>)> =
-        state.iter().map(|v| (v.value.map.c() * h * w, v.value.to_nchw())).collect();
-    let channels: usize = state.iter().map(|v| v.value.map.c()).sum();
-    let data =
-        (0..n).flat_map(|image| parts.iter().flat_map(move |(len, part)| &part[image * len..][..*len]));
-    Named { name: format!("layer_{i}"), shape: vec![n, channels, h, w], data: data.copied().collect() }
+/// The output of cell `i`, given in parts, as one tensor `[n, c, h, w]`.
+fn named_cell(i: usize, parts: &[Part]) -> Named {
+    let (n, _, h, w) = parts[0].shape;
+    let channels = parts.iter().map(|part| part.shape.1).sum();
+    let of_image = |image: usize| {
+        parts.iter().flat_map(move |part| {
+            let size = part.shape.1 * h * w;
+            &part.data[image * size..][..size]
+        })
+    };
+    let data = (0..n).flat_map(of_image).copied().collect();
+    Named { name: format!("layer_{i}"), shape: vec![n, channels, h, w], data }
 }
 
 impl Config {

@@ -34,6 +34,7 @@ mod build;
 mod cell;
 mod child;
 mod config;
+mod device;
 mod error;
 mod head;
 mod network;

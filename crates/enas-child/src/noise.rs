@@ -12,6 +12,12 @@ use crate::config::Config;
 pub trait Noise: Sync {
     /// `len` numbers in `[0, 1)`.
     fn uniform(&self, name: &str, len: usize) -> Vec<f32>;
+
+    /// The key of the stream that [`uniform`](Self::uniform) takes its numbers from, if they come from a stream of
+    /// [`enas_rng`]: a GPU then computes them itself.
+    fn stream_key(&self, _name: &str) -> Option<[u32; 8]> {
+        None
+    }
 }
 
 /// Numbers from streams named by purpose and step, so that no step depends on another.
@@ -27,6 +33,10 @@ impl Noise for SeededNoise {
     fn uniform(&self, name: &str, len: usize) -> Vec<f32> {
         let mut stream = self.seed.stream(name, &[self.step]);
         (0..len).map(|_| stream.uniform()).collect()
+    }
+
+    fn stream_key(&self, name: &str) -> Option<[u32; 8]> {
+        Some(self.seed.stream_key(name, &[self.step]))
     }
 }
 

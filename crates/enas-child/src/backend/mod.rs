@@ -1,13 +1,15 @@
 //! What a device must compute for a network: the operations of the tape, the classifiers and the loss.
 //!
 //! The network, its tape and the training pass are written once against [`Backend`]. [`Cpu`] computes at once;
-//! `OnGpu` launches kernels and lets the host run ahead.
+//! [`OnGpu`] launches kernels and lets the host run ahead.
 
 mod cpu;
+mod gpu;
 
 use enas_kernels::Pool;
 
 pub(crate) use self::cpu::{Cpu, argmax};
+pub(crate) use self::gpu::OnGpu;
 use crate::head::Classifier;
 use crate::noise::Noise;
 use crate::params::{ParamId, Params};
