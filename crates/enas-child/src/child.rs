@@ -5,14 +5,15 @@ use enas_kernels::{Map, Nesterov, RunningMoments, profile};
 use enas_rng::{Seed, Stream};
 use rayon::prelude::*;
 
+use crate::backend::{Backend, Cpu, Statistics, argmax};
 use crate::build::Builder;
 use crate::config::{AuxHead, Config, InputShape};
-use crate::head::{Loss, argmax};
 use crate::network::{Network, Training};
-use crate::noise::{Noise, SeededNoise, drop_factors};
-use crate::params::{Gradients, Params};
+use crate::noise::{Noise, SeededNoise};
+use crate::params::Params;
+use crate::pass::Pass;
 use crate::plan::Plan;
-use crate::tape::{Statistics, Tape};
+use crate::tape::{Tape, Var};
 use crate::{Error, Named};
 
 /// A child network with its weights and the optimiser's momentum.
@@ -167,15 +168,16 @@ impl Child {
     ) -> Result<StepStats, Error> {
         on_pool(|| {
             let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
-            let pass = self.pass(arc, images, labels, training, false)?;
-            for (index, moments) in &pass.moments {
+            let Pass { loss, aux, gradients, moments, .. } =
+                self.pass(arc, images, labels, training, false)?;
+            for (index, moments) in &moments {
                 self.running[*index].1.update(moments);
             }
             let Config { momentum, l2, clip_norm, .. } = self.network.config;
             let rule = Nesterov { lr: step.lr, momentum, l2, scale: 1.0 };
-            let grad_norm = self.params.step(rule, clip_norm, &pass.gradients);
-            let (loss, aux_loss) = (pass.loss.mean, pass.aux_loss.as_ref().map_or(0.0, |l| l.mean));
-            Ok(StepStats { loss, aux_loss, correct: pass.loss.correct, n: labels.len(), grad_norm })
+            let grad_norm = self.params.step(rule, clip_norm, &gradients);
+            let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
+            Ok(StepStats { loss: loss.mean, aux_loss, correct: loss.correct, n: labels.len(), grad_norm })
         })
     }
 
@@ -192,24 +194,23 @@ impl Child {
         (step, total_steps): (u64, u64),
     ) -> Result<Inspection, Error> {
         let pass = self.pass(arc, images, labels, Training { noise, step, total_steps }, true)?;
-        let aux_loss = pass.aux_loss.as_ref().map_or(0.0, |l| l.mean);
+        let aux_loss = pass.aux.as_ref().map_or(0.0, |(_, loss)| loss.mean);
         let penalty = f64::from(self.network.config.l2) * self.params.squares();
         let gradients = self.params.export_gradients(&pass.gradients, self.network.config.l2);
         let squares: f64 = gradients.iter().flat_map(|g| &g.data).map(|g| f64::from(*g).powi(2)).sum();
         Ok(Inspection {
             logits: pass.logits,
-            aux_logits: pass.aux_logits,
+            aux_logits: pass.aux.map(|(logits, _)| logits),
             loss: pass.loss.mean,
             aux_loss,
             total_loss: (f64::from(pass.loss.mean + self.network.config.aux_weight * aux_loss) + penalty)
                 as f32,
-            cells: pass.cells,
+            cells: pass.cells.iter().enumerate().map(|(i, state)| named_state(i, state)).collect(),
             gradients,
             grad_norm: squares.sqrt() as f32,
         })
     }
 
-    /// Forward and backward, without any update.
     fn pass(
         &self,
         arc: &Arc,
@@ -217,39 +218,11 @@ impl Child {
         labels: &[u32],
         training: Training<'_>,
         keep_cells: bool,
-    ) -> Result<Pass, Error> {
+    ) -> Result<Pass<Cpu<'_>>, Error> {
         let n = self.check_batch(arc, images)?;
         self.check_labels(labels, n)?;
-        let running: Vec<RunningMoments> = self.running.iter().map(|(_, r)| r.clone()).collect();
-        let mut tape = Tape::new(&self.params, &running, Statistics::Batch, true);
-        let input = tape.input(self.map(images, n));
-        let features = self.network.forward(&mut tape, arc, input, Some(training), keep_cells)?;
-        let cells = features.cells.iter().enumerate().map(|(i, state)| named_state(i, state)).collect();
-        let mut gradients = self.params.gradients();
-
-        let dropout = (self.network.config.keep_prob < 1.0).then(|| {
-            drop_factors(training.noise, "dropout", features.main.len(), self.network.config.keep_prob)
-        });
-        let dropped = scaled(&features.main, dropout.as_deref());
-        let head = &self.network.classifier;
-        let logits = head.forward(&self.params, &dropped);
-        let loss = Loss::of(&logits, labels, self.n_classes);
-        let grad = head.backward(&self.params, &dropped, &loss.gradient, &mut gradients);
-        let mut means = vec![scaled(&grad, dropout.as_deref())];
-
-        let (mut aux_logits, mut aux_loss) = (None, None);
-        if let (Some(aux), Some(features)) = (&self.network.aux, &features.aux) {
-            let logits = aux.classifier().forward(&self.params, features);
-            let mut loss = Loss::of(&logits, labels, self.n_classes);
-            loss.gradient.iter_mut().for_each(|g| *g *= self.network.config.aux_weight);
-            let grad = aux.classifier().backward(&self.params, features, &loss.gradient, &mut gradients);
-            // The auxiliary head's mean was taken before the main one's.
-            means.insert(0, grad);
-            (aux_logits, aux_loss) = (Some(logits), Some(loss));
-        }
-        let moments = std::mem::take(&mut tape.batch_moments);
-        tape.backward(&means, &mut gradients);
-        Ok(Pass { logits, aux_logits, loss, aux_loss, gradients, moments, cells })
+        let cpu = Cpu { params: &self.params, running: &[] };
+        self.network.pass(&cpu, arc, self.map(images, n), labels, training, keep_cells)
     }
 
     /// Logits `[n, classes]` of images `[n, c, h, w]`.
@@ -278,11 +251,13 @@ impl Child {
             Statistics::Batch => on_pool(|| self.features(arc, images, statistics, &[]))?,
             Statistics::Running => self.features_in_groups(arc, images)?,
         };
-        let factors = dropout.map(|stream| {
+        let mut features = features;
+        if let Some(stream) = dropout {
             let keep = self.network.config.keep_prob;
-            features.iter().map(|_| (keep + stream.uniform()).floor() / keep).collect::<Vec<_>>()
-        });
-        Ok(self.network.classifier.forward(&self.params, &scaled(&features, factors.as_deref())))
+            features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
+        }
+        let cpu = Cpu { params: &self.params, running: &[] };
+        Ok(cpu.classify(&self.network.classifier, &features))
     }
 
     /// The features `[n, channels]` of images `[n, c, h, w]`, at inference.
@@ -293,7 +268,8 @@ impl Child {
         statistics: Statistics,
         running: &[RunningMoments],
     ) -> Result<Vec<f32>, Error> {
-        let mut tape = Tape::new(&self.params, running, statistics, false);
+        let cpu = Cpu { params: &self.params, running };
+        let mut tape = Tape::new(&cpu, statistics, false);
         let n = images.len() / self.image_len();
         let input = tape.input(self.map(images, n));
         Ok(self.network.forward(&mut tape, arc, input, None, false)?.main)
@@ -375,7 +351,8 @@ impl Child {
     pub fn macs(&self, arc: &Arc) -> Result<u64, Error> {
         self.check_arc(arc)?;
         // A batch without images walks the same path and computes nothing.
-        let mut tape = Tape::new(&self.params, &[], Statistics::Batch, false);
+        let cpu = Cpu { params: &self.params, running: &[] };
+        let mut tape = Tape::new(&cpu, Statistics::Batch, false);
         let input = tape.input(self.map(&[], 0));
         self.network.forward(&mut tape, arc, input, None, false)?;
         Ok(tape.macs + self.network.classifier.macs())
@@ -453,17 +430,6 @@ fn on_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| body())
 }
 
-/// The results of a forward and backward pass.
-struct Pass {
-    logits: Vec<f32>,
-    aux_logits: Option<Vec<f32>>,
-    loss: Loss,
-    aux_loss: Option<Loss>,
-    gradients: Gradients,
-    moments: Vec<(usize, enas_kernels::Moments)>,
-    cells: Vec<Named>,
-}
-
 fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {
     if arc.n_nodes() == config.nodes {
         return Ok(());
@@ -472,19 +438,12 @@ fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {
     Err(Error::Arc(format!("it has {got} nodes per cell, the network {want} (child.nodes)")))
 }
 
-fn scaled(values: &[f32], factors: Option<&[f32]>) -> Vec<f32> {
-    match factors {
-        None => values.to_vec(),
-        Some(factors) => values.iter().zip(factors).map(|(v, f)| v * f).collect(),
-    }
-}
-
 /// The output of cell `i` as one tensor `[n, c, h, w]`.
-fn named_state(i: usize, state: &[crate::tape::Var]) -> Named {
+fn named_state(i: usize, state: &[Var<Cpu<'_>>]) -> Named {
     let (n, _, h, w) = state[0].value.map.shape();
     let parts: Vec<(usize, Vec<f32>)> =
-        state.iter().map(|v| (v.channels() * h * w, v.value.to_nchw())).collect();
-    let channels = crate::tape::channels(state);
+        state.iter().map(|v| (v.value.map.c() * h * w, v.value.to_nchw())).collect();
+    let channels: usize = state.iter().map(|v| v.value.map.c()).sum();
     let data =
         (0..n).flat_map(|image| parts.iter().flat_map(move |(len, part)| &part[image * len..][..*len]));
     Named { name: format!("layer_{i}"), shape: vec![n, channels, h, w], data: data.copied().collect() }

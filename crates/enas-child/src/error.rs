@@ -23,4 +23,7 @@ pub enum Error {
     /// Saved weights that do not belong to this network.
     #[error("these weights do not fit the network: {0}")]
     State(String),
+    /// The GPU refused.
+    #[error(transparent)]
+    Gpu(#[from] enas_kernels::gpu::Error),
 }

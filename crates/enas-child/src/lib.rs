@@ -29,6 +29,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod backend;
 mod build;
 mod cell;
 mod child;
@@ -38,6 +39,7 @@ mod head;
 mod network;
 mod noise;
 mod params;
+mod pass;
 mod plan;
 pub mod schedule;
 mod state;

@@ -2,6 +2,7 @@
 
 use enas_rng::Seed;
 
+use crate::backend::Backend;
 use crate::config::Config;
 
 /// Where the uniform random numbers of dropout and drop-path come from.
@@ -29,11 +30,6 @@ impl Noise for SeededNoise {
     }
 }
 
-/// `⌊keep + u⌋/keep` per number: 0 with probability `1 − keep`, else `1/keep`.
-pub(crate) fn drop_factors(noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Vec<f32> {
-    noise.uniform(name, len).into_iter().map(|u| (keep + u).floor() / keep).collect()
-}
-
 /// Drop-path in one cell: each edge's operation is dropped for each image with probability `1 − keep`.
 #[derive(Clone, Copy)]
 pub(crate) struct DropPath<'a> {
@@ -42,8 +38,8 @@ pub(crate) struct DropPath<'a> {
 }
 
 impl DropPath<'_> {
-    pub(crate) fn factors(&self, scope: &str, n: usize) -> Vec<f32> {
-        drop_factors(self.noise, &format!("drop_path/{scope}"), n, self.keep)
+    pub(crate) fn factors<B: Backend>(&self, backend: &B, scope: &str, n: usize) -> B::Vector {
+        backend.drop_factors(self.noise, &format!("drop_path/{scope}"), n, self.keep)
     }
 }
 

@@ -81,6 +81,58 @@ extern "C" __global__ void emulator_shuffles(Out<int> y) {
 // Counts threads; the order of atomic additions of whole numbers does not matter.
 extern "C" __global__ void emulator_count(InOut<unsigned> count) { atomicAdd(count + 0, 1u); }
 
+// The same in shared memory: y[block] = 10 + threads of the block
+extern "C" __global__ void emulator_count_shared(Out<unsigned> y) {
+    SHARED(unsigned, count, 1);
+    if (threadIdx.x == 0) count[0] = 10u;
+    __syncthreads();
+    atomicAdd(count + 0, 1u);
+    __syncthreads();
+    if (threadIdx.x == 0) y[blockIdx.x] = count[0];
+}
+
+// Threads enter their numbers in the order in which they come. What it gives depends on that order, by design.
+extern "C" __global__ void emulator_arrivals(InOut<unsigned> count, Out<unsigned> order) {
+    unsigned block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
+    unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    unsigned place = atomicAdd(count + 0, 1u);
+    order[place] = block * blockDim.x * blockDim.y * blockDim.z + thread;
+}
+
+// A macro may declare kernels.
+#define EMULATOR_DOUBLE(T) \
+    extern "C" __global__ void __launch_bounds__(2 * 64) emulator_double_##T(InOut<T> x) { x[threadIdx.x] *= T(2); }
+EMULATOR_DOUBLE(float)
+EMULATOR_DOUBLE(int)
+
+namespace {
+
+// A helper that reads any memory, and elements of shared memory as indices.
+template <class P> __device__ __forceinline__ float total(P p, unsigned n) {
+    float sum = 0.0f;
+    for (unsigned i = 0; i < n; i++) sum += p[i];
+    return sum;
+}
+
+__device__ __forceinline__ float first(In<float> p) { return p[0]; }
+__device__ __forceinline__ void set(Shared<float> p, Out<float> y, unsigned i) { y[i] = p[0]; }
+
+}  // namespace
+
+// Memory handed to helper functions, one thread: y[0..3]
+extern "C" __global__ void emulator_helpers(In<float> x, InOut<float> y, InOut<float> z, unsigned n) {
+    SHARED(unsigned, places, 2);
+    SHARED(float, tile, 2);
+    places[0] = 1u;
+    places[1] = places[0];
+    tile[places[1]] = total(x, n);
+    tile[0] = tile[1];
+    tile[0] -= tile[1] * 0.5f;
+    y[1] = total(tile, 2);
+    set(tile + 1, y, 2);
+    y[0] = first(z);
+}
+
 // back[p] = to_bf16(to_float(p)), and to_bf16 of 32-bit patterns
 extern "C" __global__ void emulator_bf16_round_trip(In<bf16> x, Out<bf16> back, unsigned n) {
     unsigned i = blockIdx.x * blockDim.x + threadIdx.x;

@@ -67,6 +67,7 @@ std::vector<Kernel>& kernels() {
 }
 
 bool allocate(Buffer& buffer, uint64_t bytes) {
+    if (bytes > uint64_t{1} << 40) return false;
     buffer.bytes = bytes;
     buffer.data = static_cast<unsigned char*>(std::calloc(bytes + 1, 1));
     buffer.defined = static_cast<unsigned char*>(std::calloc(bytes + 1, 1));

@@ -31,7 +31,7 @@ pub struct Launch<'a> {
     /// Order in which blocks, and threads between barriers, run; 0: natural. A right kernel gives the same bytes
     /// for every seed.
     pub order_seed: u64,
-    /// Processor time after which the kernel counts as endless.
+    /// Seconds of processor time after which the kernel counts as endless; 0: no limit.
     pub seconds: u32,
 }
 

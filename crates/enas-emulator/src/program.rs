@@ -63,8 +63,8 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // The program ends with its input; a failure to wait has nobody to hear of it.
-        self.input = None;
+        // It has nothing to save and may have ended already; failures here have nobody to hear of them.
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }

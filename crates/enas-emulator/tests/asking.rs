@@ -97,6 +97,7 @@ fn ranges_and_buffers_that_do_not_exist_are_refused() {
     );
     let launch = Launch { kernel: "emulator_count", ..Launch::default() };
     assert_eq!(refusal(&gpu, &launch, &[Arg::Buffer(a, 8)]), "bytes 8..8 of BufferId(1), which has 6");
+    assert!(gpu.alloc(u64::MAX).unwrap_err().to_string().starts_with("the emulator has no memory for"));
     gpu.free(a).unwrap();
     let gone = "BufferId(1) does not exist: it was freed, or lost when the emulator had to start again";
     assert_eq!(gpu.free(a).unwrap_err().to_string(), gone);

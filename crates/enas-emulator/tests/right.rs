@@ -112,6 +112,74 @@ fn atomic_additions_of_all_blocks_count() {
     assert_eq!(gpu.download::<u32>(count).unwrap(), [5 + 6 * 64]);
 }
 
+#[test]
+fn atomic_additions_in_shared_memory_count() {
+    let gpu = emulator();
+    let y = gpu.alloc(12).unwrap();
+    let launch = Launch {
+        kernel: "emulator_count_shared",
+        grid: [3, 1, 1],
+        block: [100, 1, 1],
+        order_seed: 4,
+        ..Launch::default()
+    };
+    gpu.launch(&launch, &[Arg::Buffer(y, 0)]).unwrap();
+    assert_eq!(gpu.download::<u32>(y).unwrap(), [110; 3]);
+}
+
+#[test]
+fn seeds_permute_threads_and_blocks() {
+    let gpu = emulator();
+    let arrivals = |order_seed| {
+        let (count, order) = (gpu.upload(&[0_u32]).unwrap(), gpu.alloc(4 * 24 * 24).unwrap());
+        let launch = Launch {
+            kernel: "emulator_arrivals",
+            grid: [4, 3, 2],
+            block: [2, 3, 4],
+            order_seed,
+            ..Launch::default()
+        };
+        gpu.launch(&launch, &[Arg::Buffer(count, 0), Arg::Buffer(order, 0)]).unwrap();
+        gpu.download::<u32>(order).unwrap()
+    };
+    let natural: Vec<u32> = (0..24 * 24).collect();
+    assert_eq!(arrivals(0), natural);
+    for seed in 1..5 {
+        let got = arrivals(seed);
+        assert_eq!(got, arrivals(seed), "a seed is one order");
+        assert_ne!(got, arrivals(seed + 1));
+        let blocks: Vec<u32> = got.chunks(24).map(|block| block[0] / 24).collect();
+        assert!(!blocks.is_sorted() && got.chunks(24).all(|block| !block.is_sorted()), "{got:?}");
+        assert!(got.chunks(24).zip(&blocks).all(|(threads, block)| threads.iter().all(|t| t / 24 == *block)));
+        let mut sorted = got;
+        sorted.sort_unstable();
+        assert_eq!(sorted, natural);
+    }
+}
+
+#[test]
+fn kernels_declared_by_a_macro_are_found() {
+    let gpu = emulator();
+    let (x, y) = (gpu.upload(&[1.5_f32, -2.0]).unwrap(), gpu.upload(&[3_i32, -4]).unwrap());
+    let launch = Launch { kernel: "emulator_double_float", block: [2, 1, 1], ..Launch::default() };
+    gpu.launch(&launch, &[Arg::Buffer(x, 0)]).unwrap();
+    gpu.launch(&Launch { kernel: "emulator_double_int", ..launch }, &[Arg::Buffer(y, 0)]).unwrap();
+    assert_eq!(gpu.download::<f32>(x).unwrap(), [3.0, -4.0]);
+    assert_eq!(gpu.download::<i32>(y).unwrap(), [6, -8]);
+    let kernel = gpu.kernels().iter().find(|kernel| kernel.name == "emulator_double_int").unwrap();
+    assert_eq!(kernel.max_threads, 128);
+}
+
+#[test]
+fn memory_is_handed_to_helper_functions() {
+    let gpu = emulator();
+    let (x, y) = (gpu.upload(&[1_f32, 2.0, 5.0]).unwrap(), gpu.alloc(12).unwrap());
+    let z = gpu.upload(&[9_f32]).unwrap();
+    let launch = Launch { kernel: "emulator_helpers", ..Launch::default() };
+    gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::Buffer(y, 0), Arg::Buffer(z, 0), Arg::U32(3)]).unwrap();
+    assert_eq!(gpu.download::<f32>(y).unwrap(), [9.0, 12.0, 8.0]);
+}
+
 /// Round to nearest, ties to even, by the definition: the nearest of the two neighbours.
 fn rounded(bits: u32) -> u16 {
     let x = f32::from_bits(bits);

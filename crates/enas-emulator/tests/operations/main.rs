@@ -6,11 +6,10 @@ mod head;
 mod noise;
 mod optim;
 mod pool;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::sync::Arc as SyncArc;
 
+use enas_emulator::EmulatedGpu;
 use enas_kernels::gpu::{Gpu, GpuMap, GpuValue};
 use enas_kernels::{Affine, Map, Value};
 
@@ -22,7 +21,7 @@ fn in_all_orders(what: &str, run: impl Fn(&Gpu) -> Vec<Vec<f32>>) -> Vec<Vec<f32
     let bits = |results: &[Vec<f32>]| -> Vec<Vec<u32>> {
         results.iter().map(|numbers| numbers.iter().map(|x| x.to_bits()).collect()).collect()
     };
-    let results = ORDERS.map(|order| run(&support::gpu(order)));
+    let results = ORDERS.map(|order| run(&EmulatedGpu::start(order).expect("the emulator starts")));
     for (order, result) in ORDERS.iter().zip(&results) {
         assert!(bits(result) == bits(&results[0]), "{what}: order {order} gives other bytes");
     }

@@ -59,6 +59,11 @@ impl GpuMap {
         self.n.div_ceil(LANES)
     }
 
+    /// Numbers per channel, padding included.
+    pub(crate) fn positions(&self) -> usize {
+        self.groups() * self.row()
+    }
+
     /// All numbers, padding included.
     pub(crate) fn len(&self) -> usize {
         self.groups() * self.c * self.row()

@@ -1,0 +1,132 @@
+//! Batch statistics, the normalisation they mean, and moving ones.
+
+use super::device::Error;
+use super::map::GpuMap;
+use super::memory::{Buffer, Gpu, Param, Span};
+use super::product::tiles;
+use crate::norm::{EPSILON, Moments, RunningMoments};
+
+/// Threads of a block.
+const THREADS: usize = 128;
+/// Numbers that describe a tile: count, pivot, mean less the pivot, squared deviations.
+const PARTIAL: usize = 4;
+
+/// Statistics of every tile of a map, `[c, tiles, 4]`, written by the product that writes the map.
+pub(super) struct Partials {
+    data: Buffer,
+    tiles: usize,
+}
+
+impl Partials {
+    /// Room for those of `z`.
+    pub(super) fn of(z: &GpuMap) -> Self {
+        let tiles = tiles(z);
+        Self { data: z.gpu().buffer(z.c() * tiles * PARTIAL), tiles }
+    }
+
+    /// Where those of channel `c` begin.
+    pub(super) fn of_channel(&self, c: usize) -> Param<'_> {
+        Param::Buffer(&self.data, c * self.tiles * PARTIAL)
+    }
+
+    /// Joins them, in double precision and a fixed order, to the statistics of `z`.
+    ///
+    /// Reads 16 bytes per channel and 128 positions.
+    pub(super) fn merge(self, z: &GpuMap) -> GpuMoments {
+        let (n, c, h, w) = z.shape();
+        let data = z.gpu().buffer(2 * c);
+        let args = [(&self.data).into(), self.tiles.into(), (&data).into(), c.into()];
+        z.gpu().launch("moments_merge", [c, 1, 1], [THREADS, 1, 1], &args);
+        GpuMoments { data, c, count: n * h * w }
+    }
+}
+
+/// Mean and biased variance of every channel of a map, on the device.
+#[derive(Clone, Debug)]
+pub struct GpuMoments {
+    /// Means then variances, `[2, c]`.
+    pub(super) data: Buffer,
+    pub(super) c: usize,
+    /// Numbers that went into each: images × pixels.
+    pub(super) count: usize,
+}
+
+impl GpuMoments {
+    /// The normalisation with these statistics, scale `gamma` and offset `beta`: factors then summands, `[2, c]`.
+    ///
+    /// Moves a few numbers per channel.
+    pub fn affine(&self, gamma: Span<'_>, beta: Span<'_>) -> Buffer {
+        affine(&self.data, self.c, gamma, beta)
+    }
+
+    /// A copy in the host's memory, once everything before is done.
+    ///
+    /// # Errors
+    /// The first thing that went wrong on the device.
+    pub fn download(&self) -> Result<Moments, Error> {
+        let mut mean = self.data.download(0, 2 * self.c)?;
+        let variance = mean.split_off(self.c);
+        Ok(Moments { mean, variance, count: self.count })
+    }
+}
+
+fn affine(moments: &Buffer, c: usize, gamma: Span<'_>, beta: Span<'_>) -> Buffer {
+    assert_eq!((gamma.len, beta.len), (c, c), "one scale and one offset per channel");
+    let (gpu, affine) = (moments.gpu(), moments.gpu().buffer(2 * c));
+    let args = [moments.into(), gamma.into(), beta.into(), (&affine).into(), c.into(), EPSILON.into()];
+    gpu.launch("moments_affine", [c.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args);
+    affine
+}
+
+/// Moving mean and variance of a batch norm, on the device: the twin of [`RunningMoments`].
+#[derive(Debug)]
+pub struct GpuRunningMoments {
+    /// Mean, variance, biased mean, biased variance, `[4, c]`.
+    data: Buffer,
+    c: usize,
+    updates: u64,
+}
+
+impl GpuRunningMoments {
+    /// A copy of `moments` on the device.
+    pub fn upload(gpu: &Gpu, moments: &RunningMoments) -> Self {
+        let RunningMoments { mean, variance, biased_mean, biased_variance, updates } = moments;
+        let data = gpu.upload(&[&mean[..], variance, biased_mean, biased_variance].concat());
+        Self { data, c: mean.len(), updates: *updates }
+    }
+
+    /// Takes in the statistics of one batch.
+    ///
+    /// Moves a few numbers per channel.
+    ///
+    /// # Panics
+    /// If the numbers of channels differ.
+    pub fn update(&mut self, batch: &GpuMoments) {
+        assert_eq!(batch.c, self.c, "statistics of as many channels");
+        self.updates += 1;
+        let decay = RunningMoments::DECAY;
+        let weight = (1.0 - f64::from(decay).powf(self.updates as f64)) as f32;
+        let (old, new) = ((&self.data).into(), (&batch.data).into());
+        let args = [new, old, self.c.into(), batch.count.into(), decay.into(), weight.into()];
+        let grid = [(2 * self.c).div_ceil(THREADS), 1, 1];
+        self.data.gpu().launch("moments_running", grid, [THREADS, 1, 1], &args);
+    }
+
+    /// The normalisation at inference: factors then summands, `[2, c]`.
+    ///
+    /// Moves a few numbers per channel.
+    pub fn affine(&self, gamma: Span<'_>, beta: Span<'_>) -> Buffer {
+        affine(&self.data, self.c, gamma, beta)
+    }
+
+    /// A copy in the host's memory, once everything before is done.
+    ///
+    /// # Errors
+    /// The first thing that went wrong on the device.
+    pub fn download(&self) -> Result<RunningMoments, Error> {
+        let numbers = self.data.download(0, 4 * self.c)?;
+        let part = |i: usize| numbers[i * self.c..][..self.c].to_vec();
+        let [mean, variance, biased_mean, biased_variance] = [0, 1, 2, 3].map(part);
+        Ok(RunningMoments { mean, variance, biased_mean, biased_variance, updates: self.updates })
+    }
+}

@@ -1,0 +1,82 @@
+//! The gradient of a batch normalisation.
+
+use super::map::GpuMap;
+use super::memory::{Buffer, Param, Span};
+use super::moments::GpuMoments;
+use crate::norm::EPSILON;
+
+/// Threads of the kernel with a block per channel, and of those over maps: those of `norm.cu`.
+const CHANNEL_THREADS: usize = 128;
+const MAP_THREADS: usize = 256;
+/// Positions of a block that sums.
+const CHUNK: usize = 4096;
+
+/// A batch normalisation on its way back.
+pub(super) struct Gradient<'a> {
+    /// The raw map.
+    pub(super) z: &'a GpuMap,
+    /// Its statistics.
+    pub(super) moments: &'a GpuMoments,
+    /// The scale.
+    pub(super) gamma: Span<'a>,
+    /// The gradient of the normalised map.
+    pub(super) gy: &'a GpuMap,
+}
+
+impl Gradient<'_> {
+    /// The gradient of the raw map: zero where there is no image. Adds the gradients of γ and β to the spans, where
+    /// there are any.
+    ///
+    /// Reads `z` and `gy` twice, writes the result.
+    pub(super) fn propagate(&self, gamma: Option<Span<'_>>, beta: Option<Span<'_>>) -> GpuMap {
+        let c = self.z.c();
+        assert_eq!(self.z.shape(), self.gy.shape(), "a gradient has the shape of its map");
+        assert_eq!((self.moments.c, self.gamma.len), (c, c), "statistics and a scale for every channel");
+        let coefficients = self.coefficients(&self.sums(), gamma, beta);
+        self.evaluate(&coefficients)
+    }
+
+    /// Parts that the positions are cut into.
+    fn parts(&self) -> usize {
+        self.z.positions().div_ceil(CHUNK)
+    }
+
+    /// `Σ gy` and `Σ gy·(z − mean)` of every part, `[c, parts, 2]`.
+    fn sums(&self) -> Buffer {
+        let (z, parts) = (self.z, self.parts());
+        let sums = z.gpu().buffer(z.c() * parts * 2);
+        let (n, c, _, _) = z.shape();
+        let mut args = vec![(&z.data).into(), (&self.gy.data).into(), (&self.moments.data).into()];
+        args.extend([(&sums).into(), c.into(), z.row().into(), z.positions().into(), n.into()]);
+        z.gpu().launch("norm_sums", [parts, c, 1], [MAP_THREADS, 1, 1], &args);
+        sums
+    }
+
+    /// Factor, mean term, slope and mean of every channel, `[4, c]`.
+    fn coefficients(&self, sums: &Buffer, gamma: Option<Span<'_>>, beta: Option<Span<'_>>) -> Buffer {
+        let (gpu, c) = (self.z.gpu(), self.z.c());
+        let coefficients = gpu.buffer(4 * c);
+        let mut args = vec![sums.into(), self.parts().into()];
+        args.extend([(&self.moments.data).into(), self.gamma.into()]);
+        for target in [gamma, beta] {
+            assert!(target.is_none_or(|target| target.len == c), "one gradient for every channel");
+            // What goes nowhere is not written: any address will do.
+            args.extend([target.map_or((&coefficients).into(), Param::from), target.is_some().into()]);
+        }
+        args.extend([(&coefficients).into(), c.into(), self.moments.count.into(), EPSILON.into()]);
+        gpu.launch("norm_coefficients", [c, 1, 1], [CHANNEL_THREADS, 1, 1], &args);
+        coefficients
+    }
+
+    /// `factor·gy − mean term − slope·(z − mean)`.
+    fn evaluate(&self, coefficients: &Buffer) -> GpuMap {
+        let z = self.z;
+        let gz = GpuMap::uninit(z.gpu(), z.shape());
+        let (n, c, _, _) = z.shape();
+        let quads = gz.len() / 4;
+        let mut args = vec![(&z.data).into(), (&self.gy.data).into(), coefficients.into()];
+        args.extend([(&gz.data).into(), c.into(), z.row().into(), quads.into(), n.into()]);
+        z.gpu().launch("norm_gradient", [quads.div_ceil(MAP_THREADS), 1, 1], [MAP_THREADS, 1, 1], &args);
+        gz
+    }
+}

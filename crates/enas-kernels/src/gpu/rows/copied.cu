@@ -1,0 +1,67 @@
+// Rows that are copies of input pixels: 1×1 and dense convolutions, factorised reductions.
+//
+// Pixel (y, x) of the row of tap (i, j) is input pixel (y·2^shift + offset + i − before, x·2^shift + offset + j −
+// before), or zero where the input has no such pixel. Pixels left of or above the input have numbers so large, as
+// unsigned ones wrap around, that they too are past its end.
+#include "dialect.cuh"
+#include "value.cuh"
+
+// Rows of all taps of the `c` channels of one input, which are channels `first`, `first` + 1, … of `channels`.
+//
+// One thread per four lanes of an output pixel and channel; `blockIdx.y` is the group of images. Reads the input once
+// (k² times, but from the cache), writes the rows once: 16·(1 + k²) bytes a thread.
+extern "C" __global__ void __launch_bounds__(256)
+    rows_copy(In<float> x, In<float> affine, unsigned has_affine, unsigned relu, Out<float> rows, unsigned c,
+              unsigned first, unsigned channels, unsigned h, unsigned w, unsigned h_out, unsigned w_out, unsigned k,
+              unsigned shift, unsigned offset, unsigned before) {
+    const unsigned number = blockIdx.x * blockDim.x + threadIdx.x, lane = number % QUADS * 4;
+    const unsigned plane = h_out * w_out, channel = number / QUADS / plane, pixel = number / QUADS % plane;
+    if (channel >= c) return;
+    const unsigned group = blockIdx.y;
+    const unsigned top = (pixel / w_out << shift) + offset - before;
+    const unsigned left = (pixel % w_out << shift) + offset - before;
+    const Reading read = reading(affine, has_affine, relu, channel, c);
+    const In<float> from = x + ((group * c + channel) * h * w * LANES + lane);
+    const Out<float> to = rows + ((group * k * k * channels + first + channel) * plane + pixel) * LANES + lane;
+    for (unsigned i = 0; i < k; i++) {
+        for (unsigned j = 0; j < k; j++) {
+            const bool inside = top + i < h && left + j < w;
+            const float4 v = inside ? read.value(load4(from, ((top + i) * w + left + j) * LANES)) : zero4();
+            store4(to, (i * k + j) * channels * plane * LANES, v);
+        }
+    }
+}
+
+// The gradient of one input, given that of the rows.
+//
+// One thread per four lanes of an input pixel and channel, which adds up what the rows that copied the pixel received;
+// `blockIdx.y` is the group of images. A pixel that no row copied becomes zero, or stays as it is if gradients are
+// added up. Reads the gradient of the rows once, with ReLU the input once, writes (or adds to) the target once.
+extern "C" __global__ void __launch_bounds__(256)
+    rows_copy_back(In<float> grad, In<float> x, In<float> affine, unsigned has_affine, unsigned relu,
+                   InOut<float> target, unsigned accumulate, unsigned c, unsigned first, unsigned channels, unsigned h,
+                   unsigned w, unsigned h_out, unsigned w_out, unsigned k, unsigned shift, unsigned offset,
+                   unsigned before) {
+    const unsigned number = blockIdx.x * blockDim.x + threadIdx.x, lane = number % QUADS * 4;
+    const unsigned channel = number / QUADS / (h * w), pixel = number / QUADS % (h * w);
+    if (channel >= c) return;
+    const unsigned group = blockIdx.y, plane = h_out * w_out;
+    const In<float> from = grad + ((group * k * k * channels + first + channel) * plane * LANES + lane);
+    float4 sum = zero4();
+    bool copied = false;
+    for (unsigned i = 0; i < k; i++) {
+        const unsigned down = pixel / w + before - offset - i, y = down >> shift;
+        if (y << shift != down || y >= h_out) continue;
+        for (unsigned j = 0; j < k; j++) {
+            const unsigned right = pixel % w + before - offset - j, x_out = right >> shift;
+            if (x_out << shift != right || x_out >= w_out) continue;
+            const unsigned row = (i * k + j) * channels;
+            sum = add4(sum, load4(from, (row * plane + y * w_out + x_out) * LANES));
+            copied = true;
+        }
+    }
+    if (accumulate && !copied) return;
+    const unsigned at = ((group * c + channel) * h * w + pixel) * LANES + lane;
+    if (relu) sum = reading(affine, has_affine, relu, channel, c).gradient(load4(x, at), sum);
+    store4(target, at, accumulate ? add4(load4(target, at), sum) : sum);
+}

@@ -1,0 +1,77 @@
+//! Rows that are copies of input pixels: 1×1 and dense convolutions, factorised reductions.
+
+use super::{GpuRows, Product};
+use crate::geometry::Axis;
+use crate::gpu::lanes::THREADS;
+use crate::gpu::map::GpuMap;
+use crate::gpu::memory::Param;
+use crate::simd::LANES;
+
+/// Lanes that a thread takes at once.
+const WIDE: usize = 4;
+
+/// Copies of pixels: tap `i` of output pixel `o` reads pixel `o·2^shift + offset + i − before` of both axes.
+pub(super) struct Copy<'a> {
+    product: &'a Product<'a>,
+    k: usize,
+    shift: usize,
+    offset: usize,
+    y: Axis,
+    x: Axis,
+}
+
+impl<'a> Copy<'a> {
+    pub(super) fn new(rows: GpuRows<'_>, product: &'a Product<'a>) -> Self {
+        let (k, stride, offset) = match rows {
+            GpuRows::Pixels => (1, 1, 0),
+            GpuRows::EverySecond { offset } => (1, 2, offset),
+            GpuRows::Patches { k } => (k, 1, 0),
+            GpuRows::Depthwise { .. } => unreachable!("depthwise rows are filtered, not copied"),
+        };
+        let (y, x) = (Axis::same(product.h, k, stride), Axis::same(product.w, k, stride));
+        Self { product, k, shift: stride - 1, offset, y, x }
+    }
+
+    /// One thread per four lanes of an output pixel and input channel.
+    pub(super) fn gather(&self) -> GpuMap {
+        let gpu = self.product.inputs[0].map.gpu();
+        let rows = GpuMap::uninit(gpu, self.shape());
+        for (input, first) in self.product.parts() {
+            let [x, affine, has_affine] = input.params();
+            let head = [x, affine, has_affine, self.product.relu.into(), (&rows.data).into()];
+            let threads = input.map.c() * self.y.out * self.x.out * LANES / WIDE;
+            let grid = [threads.div_ceil(THREADS), rows.groups(), 1];
+            let args: Vec<Param<'_>> = head.into_iter().chain(self.shapes(input.map.c(), first)).collect();
+            gpu.launch("rows_copy", grid, [THREADS, 1, 1], &args);
+        }
+        rows
+    }
+
+    /// One thread per four lanes of an input pixel and channel.
+    pub(super) fn scatter(&self, grad: &GpuMap, targets: &mut [Option<GpuMap>]) {
+        assert_eq!(grad.shape(), self.shape(), "a gradient has the shape of the rows");
+        for (input, first, target, accumulate) in self.product.targets(targets) {
+            let [x, affine, has_affine] = input.params();
+            let relu = self.product.relu.into();
+            let head =
+                [(&grad.data).into(), x, affine, has_affine, relu, (&target.data).into(), accumulate.into()];
+            let threads = input.map.c() * input.map.row() / WIDE;
+            let grid = [threads.div_ceil(THREADS), grad.groups(), 1];
+            let args: Vec<Param<'_>> = head.into_iter().chain(self.shapes(input.map.c(), first)).collect();
+            target.gpu().launch("rows_copy_back", grid, [THREADS, 1, 1], &args);
+        }
+    }
+
+    /// Of the rows.
+    fn shape(&self) -> (usize, usize, usize, usize) {
+        (self.product.n, self.k * self.k * self.product.channels, self.y.out, self.x.out)
+    }
+
+    /// The last parameters of both kernels, for an input of `c` channels of which the first is number `first`.
+    fn shapes(&self, c: usize, first: usize) -> [Param<'static>; 11] {
+        let (y, x, product) = (self.y, self.x, self.product);
+        // Both axes have the same padding: every tap count k has (k − 1)/2 with stride 1, one tap has none.
+        [c, first, product.channels, y.size, x.size, y.out, x.out, self.k, self.shift, self.offset, y.before]
+            .map(Param::Int)
+    }
+}

@@ -1,0 +1,371 @@
+// Rows that are filtered per channel: the depthwise half of separable convolutions.
+//
+// A block works on a tile: `columns` × (`strips` · some rows) output pixels of `planes` neighbouring channels of one
+// group of images. It copies the input pixels that the tile needs to shared memory, normalised, with zeros beside the
+// image; rows above and below the image are left out of the sums instead. Each thread then goes down some rows of one
+// column, four lanes wide, so that every pixel it takes from shared memory serves all the rows it contributes to.
+// Neighbouring tiles read the same pixels at their common edge, from the cache: memory is read about once.
+//
+// Thread numbers count, from the inside out, quads of lanes, columns, strips, planes; those past the last have nothing
+// to do but copy. `filtered.rs` chooses tiles so that 128 threads and PIXELS pixels are enough.
+#include "dialect.cuh"
+#include "value.cuh"
+
+namespace {
+
+constexpr unsigned THREADS = 128, PIXELS = 432;
+
+// Output rows of a thread; with stride 2 fewer, since they need more input.
+template <unsigned STRIDE> constexpr unsigned ROWS = STRIDE == 1 ? 8 : 4;
+
+// How outputs are split into tiles.
+struct Split {
+    unsigned columns, strips, planes;
+
+    // Threads, and so columns of quads, that work on one plane.
+    __device__ unsigned plane_threads() const { return QUADS * columns * strips; }
+};
+
+// What this thread works on: outputs (y.., x) of a channel, and where its tile begins.
+struct Part {
+    unsigned lane, plane, channel, y, x, tile_channel, tile_y, tile_x;
+    bool active;
+
+    __device__ Part(const Split& split, unsigned rows, unsigned width, unsigned channels) {
+        const unsigned across = (width + split.columns - 1) / split.columns;
+        const unsigned column = threadIdx.x / QUADS % split.columns;
+        const unsigned strip = threadIdx.x / QUADS / split.columns % split.strips;
+        lane = threadIdx.x % QUADS * 4;
+        plane = threadIdx.x / split.plane_threads();
+        tile_channel = blockIdx.y * split.planes;
+        tile_y = blockIdx.x / across * split.strips * rows;
+        tile_x = blockIdx.x % across * split.columns;
+        channel = tile_channel + plane;
+        y = tile_y + strip * rows;
+        x = tile_x + column;
+        active = plane < split.planes && channel < channels && x < width;
+    }
+};
+
+// One group of images of a map, and how it is read.
+struct Source {
+    In<float> data, affine;
+    unsigned has_affine, relu, c, h, w;
+
+    __device__ float4 load(unsigned channel, unsigned y, unsigned x, unsigned lane) const {
+        const Reading read = reading(affine, has_affine, relu, channel, c);
+        return read.value(load4(data, ((channel * h + y) * w + x) * LANES + lane));
+    }
+};
+
+// The pixels of a tile's input that lie in shared memory: image rows `top`.. of some planes, and of each row `pitch`
+// pixels from column `left` on, which may lie before the image (and then is a large number).
+struct Window {
+    unsigned channel, planes, top, rows, left, pitch;
+
+    // For windows of `height` × `pitch` pixels of which the first is (y − before_y, x − before_x).
+    __device__ Window(const Part& part, const Split& split, const Source& from, unsigned y, unsigned before_y,
+                      unsigned height, unsigned x, unsigned before_x, unsigned width)
+        : channel(part.tile_channel), planes(min(split.planes, from.c - part.tile_channel)),
+          top(y < before_y ? 0 : y - before_y), rows(min(y + height < before_y ? 0 : y + height - before_y, from.h)),
+          left(x - before_x), pitch(width) {
+        rows = rows < top ? 0 : rows - top;
+    }
+
+    // Where pixel `column` of a row lies. Stride 2 keeps even and odd columns apart, so that neighbouring threads read
+    // neighbouring pixels.
+    template <unsigned STRIDE> __device__ unsigned place(unsigned column) const {
+        return STRIDE == 1 ? column : column % 2 * ((pitch + 1) / 2) + column / 2;
+    }
+
+    // Where the four lanes from `lane` on of row `line` of a plane begin, both counted within the window.
+    __device__ unsigned row(unsigned plane, unsigned line, unsigned lane) const {
+        return (plane * rows + line) * pitch * LANES + lane;
+    }
+};
+
+// Fills the window; all threads of the block share the work. Each asks for four pieces before it waits for the first.
+template <unsigned STRIDE> __device__ void stage(const Source& from, const Window& window, Shared<float> tile) {
+    const unsigned per_row = window.pitch * QUADS, pieces = window.planes * window.rows * per_row;
+    for (unsigned first = threadIdx.x; first < pieces; first += 4 * THREADS) {
+        float4 value[4];
+        unsigned to[4];
+#pragma unroll
+        for (unsigned piece = 0; piece < 4; piece++) {
+            const unsigned i = first + piece * THREADS;
+            if (i >= pieces) break;
+            const unsigned row = i / per_row, column = i % per_row / QUADS, lane = i % QUADS * 4;
+            const unsigned plane = row / window.rows, line = row % window.rows, x = window.left + column;
+            to[piece] = window.row(plane, line, lane) + window.place<STRIDE>(column) * LANES;
+            value[piece] =
+                x < from.w ? from.load(window.channel + plane, window.top + line, x, lane) : zero4();
+        }
+#pragma unroll
+        for (unsigned piece = 0; piece < 4; piece++) {
+            if (first + piece * THREADS < pieces) store4(tile, to[piece], value[piece]);
+        }
+    }
+}
+
+// Correlates with the K×K filters: out(y, x) = Σ_ij filter[i][j]·in(y·STRIDE + i − before_y, x·STRIDE + j − before_x),
+// the filter turned by half a turn if FLIP. `filter` begins at the map's first channel, `filters` channels a tap.
+// Calls `emit(channel, y, x, lane, value)` for every output.
+template <unsigned K, unsigned STRIDE, bool FLIP, class Emit>
+__device__ __forceinline__ void correlate(const Source& from, In<float> filter, unsigned filters, unsigned h_out,
+                                          unsigned w_out, unsigned before_y, unsigned before_x, const Split& split,
+                                          const Emit& emit) {
+    constexpr unsigned N = ROWS<STRIDE>;
+    SHARED(float, tile, PIXELS * LANES);
+    const Part part(split, N, w_out, from.c);
+    const Window window(part, split, from, part.tile_y * STRIDE, before_y, (split.strips * N - 1) * STRIDE + K,
+                        part.tile_x * STRIDE, before_x, (split.columns - 1) * STRIDE + K);
+    float w[K * K];
+#pragma unroll
+    for (unsigned t = 0; t < K * K; t++) {
+        w[t] = part.active ? filter[(FLIP ? K * K - 1 - t : t) * filters + part.channel] : 0.0f;
+    }
+    stage<STRIDE>(from, window, tile);
+    __syncthreads();
+    if (!part.active) return;
+    float4 sum[N];
+#pragma unroll
+    for (unsigned o = 0; o < N; o++) sum[o] = zero4();
+#pragma unroll
+    for (unsigned r = 0; r < (N - 1) * STRIDE + K; r++) {
+        const unsigned line = part.y * STRIDE + r - before_y - window.top;
+        if (line >= window.rows) continue;
+        const unsigned row = window.row(part.plane, line, part.lane);
+#pragma unroll
+        for (unsigned j = 0; j < K; j++) {
+            const unsigned column = window.place<STRIDE>((part.x - part.tile_x) * STRIDE + j);
+            const float4 v = load4(tile, row + column * LANES);
+#pragma unroll
+            for (unsigned o = 0; o < N; o++) {
+                const unsigned i = r - o * STRIDE;
+                if (i < K) sum[o] = fma4(w[i * K + j], v, sum[o]);
+            }
+        }
+    }
+#pragma unroll
+    for (unsigned o = 0; o < N; o++) {
+        if (part.y + o < h_out) emit(part.channel, part.y + o, part.x, part.lane, sum[o]);
+    }
+}
+
+// The way back through a filter with stride 2: in(y, x) = Σ_ij filter[i][j]·out((y + before_y − i)/2, (x + before_x −
+// j)/2) over the taps for which both are whole. A thread takes blocks of 2×2 inputs, which have one such output in
+// common and then read further ones above and left of it. Calls `emit` for every input pixel.
+template <unsigned K, class Emit>
+__device__ __forceinline__ void spread(const Source& from, In<float> filter, unsigned filters, unsigned h, unsigned w,
+                                       unsigned before_y, unsigned before_x, const Split& split, const Emit& emit) {
+    constexpr unsigned N = ROWS<2>, HALO = (K - 1) / 2;
+    SHARED(float, tile, PIXELS * LANES);
+    const Part part(split, N, (w + before_x + 1) / 2, from.c);
+    const Window window(part, split, from, part.tile_y, HALO, split.strips * N + HALO, part.tile_x, HALO,
+                        split.columns + HALO);
+    float taps[K * K];
+#pragma unroll
+    for (unsigned t = 0; t < K * K; t++) taps[t] = part.active ? filter[t * filters + part.channel] : 0.0f;
+    stage<1>(from, window, tile);
+    __syncthreads();
+    if (!part.active) return;
+    float4 sum[N][2][2];
+#pragma unroll
+    for (unsigned o = 0; o < 4 * N; o++) sum[o / 4][o / 2 % 2][o % 2] = zero4();
+#pragma unroll
+    for (unsigned r = 0; r < N + HALO; r++) {
+        const unsigned line = part.y + r - HALO - window.top;
+        if (line >= window.rows) continue;
+        const unsigned row = window.row(part.plane, line, part.lane);
+#pragma unroll
+        for (unsigned right = 0; right <= HALO; right++) {
+            const float4 v = load4(tile, row + (part.x - part.tile_x + HALO - right) * LANES);
+#pragma unroll
+            for (unsigned o = 0; o < 4 * N; o++) {
+                const unsigned m = o / 4, i = 2 * (m + HALO - r) + o / 2 % 2, j = 2 * right + o % 2;
+                if (i < K && j < K) sum[m][o / 2 % 2][o % 2] = fma4(taps[i * K + j], v, sum[m][o / 2 % 2][o % 2]);
+            }
+        }
+    }
+#pragma unroll
+    for (unsigned o = 0; o < 4 * N; o++) {
+        const unsigned y = 2 * (part.y + o / 4) + o / 2 % 2 - before_y, x = 2 * part.x + o % 2 - before_x;
+        if (y < h && x < w) emit(part.channel, y, x, part.lane, sum[o / 4][o / 2 % 2][o % 2]);
+    }
+}
+
+// Where gradients go: through the ReLU of the input they belong to, and on top of what is there or not.
+struct Target {
+    In<float> x, affine;
+    unsigned has_affine, relu;
+    InOut<float> to;
+    unsigned accumulate, c, h, w;
+
+    __device__ void write(unsigned channel, unsigned y, unsigned x_at, unsigned lane, float4 value) const {
+        const unsigned at = ((channel * h + y) * w + x_at) * LANES + lane;
+        if (relu) value = reading(affine, has_affine, relu, channel, c).gradient(load4(x, at), value);
+        store4(to, at, accumulate ? add4(load4(to, at), value) : value);
+    }
+};
+
+// The outputs' gradient as this thread needs it: `N` rows of its column, zero where there is no output or no image.
+template <unsigned N>
+__device__ __forceinline__ void load_column(In<float> grad, const Part& part, unsigned h, unsigned w, unsigned images,
+                                            float4 (&g)[N]) {
+#pragma unroll
+    for (unsigned o = 0; o < N; o++) {
+        g[o] = zero4();
+        if (!part.active || part.y + o >= h) continue;
+        g[o] = load4(grad, ((part.channel * h + part.y + o) * w + part.x) * LANES + part.lane);
+        if (part.lane >= images) g[o].x = 0.0f;
+        if (part.lane + 1 >= images) g[o].y = 0.0f;
+        if (part.lane + 2 >= images) g[o].z = 0.0f;
+        if (part.lane + 3 >= images) g[o].w = 0.0f;
+    }
+}
+
+__device__ __forceinline__ float dot4(float4 a, float4 b, float sum) {
+    return fmaf(a.x, b.x, fmaf(a.y, b.y, fmaf(a.z, b.z, fmaf(a.w, b.w, sum))));
+}
+
+// Adds up the threads' sums per plane and tap, and calls `emit(plane, tap, sum)` for each. A warp takes every fourth.
+template <unsigned TAPS, class Emit>
+__device__ __forceinline__ void add_threads(const float (&sum)[TAPS], Shared<float> scratch, const Split& split,
+                                            const Emit& emit) {
+    __syncthreads();
+#pragma unroll
+    for (unsigned t = 0; t < TAPS; t++) scratch[t * THREADS + threadIdx.x] = sum[t];
+    __syncthreads();
+    const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32, n = split.plane_threads();
+    for (unsigned i = warp; i < split.planes * TAPS; i += THREADS / 32) {
+        float total = 0.0f;
+        for (unsigned u = lane; u < n; u += 32) total += scratch[i % TAPS * THREADS + i / TAPS * n + u];
+        for (unsigned by = 16; by > 0; by /= 2) total += __shfl_down_sync(0xffffffffu, total, by);
+        if (lane == 0) emit(i / TAPS, i % TAPS, total);
+    }
+}
+
+// What one tile of one group contributes to the gradient of the filters: Σ in(y·STRIDE + i − before_y, x·STRIDE + j −
+// before_x)·grad(y, x) over pixels and `images` images. `grad` begins at the map's first channel. Calls `emit(channel,
+// tap, sum)`.
+template <unsigned K, unsigned STRIDE, class Emit>
+__device__ __forceinline__ void filter_gradient(const Source& from, In<float> grad, unsigned images, unsigned h_out,
+                                                unsigned w_out, unsigned before_y, unsigned before_x,
+                                                const Split& split, const Emit& emit) {
+    constexpr unsigned N = ROWS<STRIDE>;
+    SHARED(float, tile, PIXELS * LANES);
+    const Part part(split, N, w_out, from.c);
+    const Window window(part, split, from, part.tile_y * STRIDE, before_y, (split.strips * N - 1) * STRIDE + K,
+                        part.tile_x * STRIDE, before_x, (split.columns - 1) * STRIDE + K);
+    float4 g[N];
+    load_column(grad, part, h_out, w_out, images, g);
+    stage<STRIDE>(from, window, tile);
+    __syncthreads();
+    float sum[K * K];
+#pragma unroll
+    for (unsigned t = 0; t < K * K; t++) sum[t] = 0.0f;
+#pragma unroll
+    for (unsigned r = 0; r < (N - 1) * STRIDE + K; r++) {
+        const unsigned line = part.y * STRIDE + r - before_y - window.top;
+        if (!part.active || line >= window.rows) continue;
+        const unsigned row = window.row(part.plane, line, part.lane);
+#pragma unroll
+        for (unsigned j = 0; j < K; j++) {
+            const unsigned column = window.place<STRIDE>((part.x - part.tile_x) * STRIDE + j);
+            const float4 v = load4(tile, row + column * LANES);
+#pragma unroll
+            for (unsigned o = 0; o < N; o++) {
+                const unsigned i = r - o * STRIDE;
+                if (i < K) sum[i * K + j] = dot4(v, g[o], sum[i * K + j]);
+            }
+        }
+    }
+    add_threads(sum, tile, split, [&](unsigned plane, unsigned tap, float total) {
+        if (part.tile_channel + plane < from.c) emit(part.tile_channel + plane, tap, total);
+    });
+}
+
+}  // namespace
+
+// The three kernels for one size of filter and stride. The grid is [tiles of a plane, blocks of channels, groups of
+// images]; the last three parameters are the split. `c` channels of the input are channels `first`.. of `channels`.
+//
+// rows_filter_K_S: filters one input. Reads it about once, writes its rows once.
+//
+// rows_filter_back_K_S: the gradient of one input, given that of the rows. Reads that about once, with ReLU the input
+// once, writes (or adds to) the target once. `h`, `w` is the size of the input, `before` its padding.
+//
+// rows_filter_gradient_K_S: what one tile of one group contributes to the gradient of the filters, as [blockIdx.z,
+// blockIdx.x] of `partial`, each [K·K, channels]. Reads input and gradient about once.
+#define FILTER_KERNELS(K, S, BACK)                                                                                     \
+    extern "C" __global__ void __launch_bounds__(128, 5)                                                               \
+        rows_filter_##K##_##S(In<float> x, In<float> affine, unsigned has_affine, unsigned relu, In<float> filter,     \
+                              Out<float> rows, unsigned c, unsigned first, unsigned channels, unsigned h, unsigned w,  \
+                              unsigned h_out, unsigned w_out, unsigned before_y, unsigned before_x, unsigned columns,  \
+                              unsigned strips, unsigned planes) {                                                      \
+        const unsigned group = blockIdx.z;                                                                             \
+        const Source from{x + group * c * h * w * LANES, affine, has_affine, relu, c, h, w};                           \
+        const Out<float> to = rows + (group * channels + first) * h_out * w_out * LANES;                               \
+        correlate<K, S, false>(from, filter + first, channels, h_out, w_out, before_y, before_x,                       \
+                               Split{columns, strips, planes},                                                         \
+                               [&](unsigned channel, unsigned y, unsigned x_at, unsigned lane, float4 v) {             \
+                                   store4(to, ((channel * h_out + y) * w_out + x_at) * LANES + lane, v);               \
+                               });                                                                                     \
+    }                                                                                                                  \
+                                                                                                                       \
+    extern "C" __global__ void __launch_bounds__(128, 4) rows_filter_back_##K##_##S(                                   \
+        In<float> grad, In<float> filter, In<float> x, In<float> affine, unsigned has_affine, unsigned relu,           \
+        InOut<float> target, unsigned accumulate, unsigned c, unsigned first, unsigned channels, unsigned h,           \
+        unsigned w, unsigned h_out, unsigned w_out, unsigned before_y, unsigned before_x, unsigned columns,            \
+        unsigned strips, unsigned planes) {                                                                            \
+        const unsigned group = blockIdx.z, size = c * h * w * LANES;                                                   \
+        const In<float> g = grad + (group * channels + first) * h_out * w_out * LANES;                                 \
+        const Source from{g, g, 0, 0, c, h_out, w_out};                                                                \
+        const Target to{x + group * size, affine, has_affine, relu, target + group * size, accumulate, c, h, w};       \
+        const auto emit = [&](unsigned channel, unsigned y, unsigned x_at, unsigned lane, float4 v) {                  \
+            to.write(channel, y, x_at, lane, v);                                                                       \
+        };                                                                                                             \
+        BACK;                                                                                                          \
+    }                                                                                                                  \
+                                                                                                                       \
+    extern "C" __global__ void __launch_bounds__(128, 4) rows_filter_gradient_##K##_##S(                               \
+        In<float> x, In<float> affine, unsigned has_affine, unsigned relu, In<float> grad, Out<float> partial,         \
+        unsigned n, unsigned c, unsigned first, unsigned channels, unsigned h, unsigned w, unsigned h_out,             \
+        unsigned w_out, unsigned before_y, unsigned before_x, unsigned columns, unsigned strips, unsigned planes) {    \
+        const unsigned group = blockIdx.z;                                                                             \
+        const Source from{x + group * c * h * w * LANES, affine, has_affine, relu, c, h, w};                           \
+        const In<float> g = grad + (group * channels + first) * h_out * w_out * LANES;                                 \
+        const Out<float> to = partial + (group * gridDim.x + blockIdx.x) * K * K * channels + first;                   \
+        filter_gradient<K, S>(from, g, n - group * LANES, h_out, w_out, before_y, before_x,                            \
+                              Split{columns, strips, planes},                                                          \
+                              [&](unsigned channel, unsigned tap, float sum) { to[tap * channels + channel] = sum; }); \
+    }
+
+// With stride 1 the way back is a correlation with the turned filter.
+#define TURNED(K)                                                                                                \
+    correlate<K, 1, true>(from, filter + first, channels, h, w, K - 1 - before_y, K - 1 - before_x, \
+                          Split{columns, strips, planes}, emit)
+#define SPREAD(K) \
+    spread<K>(from, filter + first, channels, h, w, before_y, before_x, Split{columns, strips, planes}, emit)
+
+FILTER_KERNELS(3, 1, TURNED(3))
+FILTER_KERNELS(5, 1, TURNED(5))
+FILTER_KERNELS(3, 2, SPREAD(3))
+FILTER_KERNELS(5, 2, SPREAD(5))
+
+// Adds the `count` partial sums, `size` numbers each, to the gradient of the filters. A block takes 32 numbers, one
+// warp every eighth sum; sums in double and in a fixed order.
+extern "C" __global__ void __launch_bounds__(256)
+    rows_filter_sum(In<float> partial, InOut<float> into, unsigned count, unsigned size) {
+    SHARED(double, sums, 256);
+    const unsigned i = blockIdx.x * 32 + threadIdx.x % 32;
+    double sum = 0.0;
+    if (i < size) {
+        for (unsigned part = threadIdx.x / 32; part < count; part += 8) sum += partial[part * size + i];
+    }
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x >= 32 || i >= size) return;
+    for (unsigned warp = 1; warp < 8; warp++) sum += sums[warp * 32 + threadIdx.x];
+    into[i] = into[i] + static_cast<float>(sum);
+}

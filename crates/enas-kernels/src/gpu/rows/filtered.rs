@@ -1,0 +1,233 @@
+//! Rows that are filtered per channel: the depthwise half of separable convolutions.
+
+use super::Product;
+use crate::geometry::Axis;
+use crate::gpu::map::GpuMap;
+use crate::gpu::memory::{Param, Span};
+
+/// Threads of a block.
+const THREADS: usize = 128;
+/// Threads that work on one pixel's sixteen lanes.
+const QUADS: usize = 4;
+/// Pixels of input that a block has room for.
+const PIXELS: usize = 432;
+
+/// Depthwise filters and the sizes worked out.
+pub(super) struct Filter<'a> {
+    product: &'a Product<'a>,
+    filter: Span<'a>,
+    k: usize,
+    stride: usize,
+    y: Axis,
+    x: Axis,
+}
+
+impl<'a> Filter<'a> {
+    pub(super) fn new(filter: Span<'a>, k: usize, stride: usize, product: &'a Product<'a>) -> Self {
+        assert!(matches!((k, stride), (3 | 5, 1 | 2)), "depthwise {k}×{k} with stride {stride}");
+        let channels = product.channels;
+        assert_eq!(filter.len, k * k * channels, "depthwise filters are [{k}, {k}, {channels}]");
+        let (y, x) = (Axis::same(product.h, k, stride), Axis::same(product.w, k, stride));
+        Self { product, filter, k, stride, y, x }
+    }
+
+    pub(super) fn gather(&self) -> GpuMap {
+        let gpu = self.product.inputs[0].map.gpu();
+        let rows = GpuMap::uninit(gpu, self.shape());
+        let kernel =
+            self.kernel(["rows_filter_3_1", "rows_filter_3_2", "rows_filter_5_1", "rows_filter_5_2"]);
+        for (input, first) in self.product.parts() {
+            let [x, affine, has_affine] = input.params();
+            let head =
+                [x, affine, has_affine, self.product.relu.into(), self.filter.into(), (&rows.data).into()];
+            let split = self.outputs(input.map.c());
+            let tail = self.shapes(input.map.c(), first, &split);
+            let args: Vec<Param<'_>> = head.into_iter().chain(tail).collect();
+            gpu.launch(kernel, split.grid(rows.groups()), [THREADS, 1, 1], &args);
+        }
+        rows
+    }
+
+    pub(super) fn scatter(&self, grad: &GpuMap, targets: &mut [Option<GpuMap>]) {
+        assert_eq!(grad.shape(), self.shape(), "a gradient has the shape of the rows");
+        let kernel = self.kernel([
+            "rows_filter_back_3_1",
+            "rows_filter_back_3_2",
+            "rows_filter_back_5_1",
+            "rows_filter_back_5_2",
+        ]);
+        for (input, first, target, accumulate) in self.product.targets(targets) {
+            let [x, affine, has_affine] = input.params();
+            let head = [(&grad.data).into(), self.filter.into(), x, affine, has_affine];
+            let target_args = [self.product.relu.into(), (&target.data).into(), accumulate.into()];
+            let split = self.inputs(input.map.c());
+            let tail = self.shapes(input.map.c(), first, &split);
+            let args: Vec<Param<'_>> = head.into_iter().chain(target_args).chain(tail).collect();
+            target.gpu().launch(kernel, split.grid(grad.groups()), [THREADS, 1, 1], &args);
+        }
+    }
+
+    /// Every block writes its sums; a second kernel adds them in a fixed order.
+    pub(super) fn filter_gradient(&self, grad: &GpuMap, into: Span<'_>) {
+        assert_eq!(grad.shape(), self.shape(), "a gradient has the shape of the rows");
+        assert_eq!(into.len, self.filter.len, "the filters' gradient has the filters' shape");
+        let gpu = grad.gpu();
+        // All inputs have the same tiles of a plane, whatever the number of their channels.
+        let count = grad.groups() * self.outputs(1).tiles;
+        let partial = gpu.buffer(count * into.len);
+        let kernel = self.kernel([
+            "rows_filter_gradient_3_1",
+            "rows_filter_gradient_3_2",
+            "rows_filter_gradient_5_1",
+            "rows_filter_gradient_5_2",
+        ]);
+        for (input, first) in self.product.parts() {
+            let [x, affine, has_affine] = input.params();
+            let head = [x, affine, has_affine, self.product.relu.into(), (&grad.data).into()];
+            let split = self.outputs(input.map.c());
+            let sums = [(&partial).into(), self.product.n.into()];
+            let tail = self.shapes(input.map.c(), first, &split);
+            let args: Vec<Param<'_>> = head.into_iter().chain(sums).chain(tail).collect();
+            gpu.launch(kernel, split.grid(grad.groups()), [THREADS, 1, 1], &args);
+        }
+        let args = [(&partial).into(), into.into(), count.into(), into.len.into()];
+        // A block of eight warps adds up 32 numbers.
+        gpu.launch("rows_filter_sum", [into.len.div_ceil(32), 1, 1], [256, 1, 1], &args);
+    }
+
+    /// Of the rows.
+    fn shape(&self) -> (usize, usize, usize, usize) {
+        (self.product.n, self.product.channels, self.y.out, self.x.out)
+    }
+
+    /// The kernel of this size and stride: 3×3 with stride 1 and 2, 5×5 with stride 1 and 2.
+    fn kernel(&self, names: [&'static str; 4]) -> &'static str {
+        names[self.k / 5 * 2 + self.stride - 1]
+    }
+
+    /// Output rows that a thread works on; with stride 2 fewer, since they need more input.
+    fn rows_per_thread(&self) -> usize {
+        if self.stride == 1 { 8 } else { 4 }
+    }
+
+    /// The tiles of the outputs.
+    fn outputs(&self, c: usize) -> Split {
+        let max_columns = if self.stride == 1 { 32 } else { 16 };
+        let tile = Tile { rows: self.rows_per_thread(), k: self.k, stride: self.stride, height: self.y.size };
+        Split::new((c, self.y.out, self.x.out), max_columns, &tile)
+    }
+
+    /// The tiles of the inputs, which read the gradient of the outputs. With stride 2 a thread takes 2×2 inputs, and
+    /// what they have in common is the output that they are counted by.
+    fn inputs(&self, c: usize) -> Split {
+        let (rows, height) = (self.rows_per_thread(), self.y.out);
+        if self.stride == 1 {
+            let tile = Tile { rows, k: self.k, stride: 1, height };
+            return Split::new((c, self.y.size, self.x.size), 32, &tile);
+        }
+        let pairs = |axis: Axis| (axis.size + axis.before).div_ceil(2);
+        let tile = Tile { rows, k: self.k.div_ceil(2), stride: 1, height };
+        Split::new((c, pairs(self.y), pairs(self.x)), 32, &tile)
+    }
+
+    /// The last parameters of the three kernels, for an input of `c` channels of which the first is number `first`.
+    fn shapes(&self, c: usize, first: usize, split: &Split) -> [Param<'static>; 12] {
+        let (y, x) = (self.y, self.x);
+        [
+            c,
+            first,
+            self.product.channels,
+            y.size,
+            x.size,
+            y.out,
+            x.out,
+            y.before,
+            x.before,
+            split.columns,
+            split.strips,
+            split.planes,
+        ]
+        .map(Param::Int)
+    }
+}
+
+/// What decides how much input a tile needs.
+struct Tile {
+    /// Pixels that a thread goes down in its column.
+    rows: usize,
+    /// Of the window, and pixels between windows.
+    k: usize,
+    stride: usize,
+    /// Of the input.
+    height: usize,
+}
+
+/// How planes are cut into tiles, one per block: `columns` wide, `strips` threads high, of `planes` channels.
+#[derive(Debug)]
+struct Split {
+    columns: usize,
+    strips: usize,
+    planes: usize,
+    /// Tiles of a plane.
+    tiles: usize,
+    /// Blocks for all channels.
+    channels: usize,
+}
+
+impl Split {
+    /// Tiles of equal width and at most `max_columns`; then as high as the block's threads and its memory allow, for
+    /// the fewest rows at common edges; then as many channels. The tiles of a plane do not depend on the channels.
+    fn new((c, h, w): (usize, usize, usize), max_columns: usize, tile: &Tile) -> Self {
+        let columns = w.div_ceil(w.div_ceil(max_columns));
+        let pixels = |strips: usize| {
+            let rows = ((strips * tile.rows - 1) * tile.stride + tile.k).min(tile.height);
+            rows * ((columns - 1) * tile.stride + tile.k)
+        };
+        let threads = THREADS / QUADS / columns;
+        let strips = threads.min(h.div_ceil(tile.rows));
+        // One strip of the widest tile fits, whatever the filter.
+        let strips = (2..=strips).rev().find(|strips| pixels(*strips) <= PIXELS).unwrap_or(1);
+        let planes = (threads / strips).min(PIXELS / pixels(strips)).clamp(1, c);
+        let tiles = w.div_ceil(columns) * h.div_ceil(strips * tile.rows);
+        Self { columns, strips, planes, tiles, channels: c.div_ceil(planes) }
+    }
+
+    fn grid(&self, groups: usize) -> [usize; 3] {
+        [self.tiles, self.channels, groups]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tile_fits_its_block() {
+        for stride in [1, 2] {
+            for (k, size) in [3, 5].into_iter().flat_map(|k| (1..240).map(move |size| (k, size))) {
+                let (rows, columns) = if stride == 1 { (8, 32) } else { (4, 16) };
+                for h in [1, 5, 9, size, 4 * size] {
+                    let tile = Tile { rows, k, stride, height: h };
+                    let split = Split::new((64, h.div_ceil(stride), size.div_ceil(stride)), columns, &tile);
+                    let staged = (((split.strips * rows - 1) * stride + k).min(h))
+                        * ((split.columns - 1) * stride + k)
+                        * split.planes;
+                    assert!(staged <= PIXELS, "{k} {stride} {h}x{size}: {split:?} needs {staged} pixels");
+                    let threads = QUADS * split.columns * split.strips * split.planes;
+                    assert!(threads <= THREADS, "{k} {stride} {h}x{size}: {split:?} needs {threads} threads");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn common_sizes_keep_blocks_busy() {
+        for (size, busy) in
+            [(32, 128), (16, 128), (8, 128), (4, 128), (224, 128), (28, 112), (14, 112), (7, 112)]
+        {
+            let tile = Tile { rows: 8, k: 5, stride: 1, height: size };
+            let split = Split::new((64, size, size), 32, &tile);
+            assert_eq!(QUADS * split.columns * split.strips * split.planes, busy, "{size}: {split:?}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Gathering the rows of a matrix product on a GPU, and the way back. Twin of [`crate::Rows`].
+
+mod copied;
+mod filtered;
+
+use self::copied::Copy;
+use self::filtered::Filter;
+use super::map::{GpuMap, GpuValue};
+use super::memory::Span;
+
+/// How the rows of a product are gathered: [`crate::Rows`] with the filter on the device.
+#[derive(Clone, Copy, Debug)]
+pub enum GpuRows<'a> {
+    /// One row per input channel, every pixel as it is: a 1×1 convolution.
+    Pixels,
+    /// One row per input channel, pixels `offset, offset + 2, …` of both axes, zero outside: one path of a
+    /// factorised reduction. Output `⌈h/2⌉ × ⌈w/2⌉`.
+    EverySecond {
+        /// 0 or 1.
+        offset: usize,
+    },
+    /// One row per input channel, filtered with the channel's own k×k filter, SAME padding: with the matrix a
+    /// separable convolution.
+    Depthwise {
+        /// The filters, `[k, k, c]`.
+        filter: Span<'a>,
+        /// 3 or 5.
+        k: usize,
+        /// 1 or 2.
+        stride: usize,
+    },
+    /// One row per tap and input channel, ordered `[k, k, c]`, SAME padding: a dense convolution.
+    Patches {
+        /// Kernel height and width.
+        k: usize,
+    },
+}
+
+impl GpuRows<'_> {
+    /// Gathers the rows: `[n, k, h_out, w_out]`, `k` rows of the product, of the inputs' channels one after another.
+    ///
+    /// Reads the inputs about once and writes the rows once. Pixels of a single input that is used as it is are not
+    /// copied: the result shares its memory.
+    ///
+    /// # Panics
+    /// If the inputs differ in size, or the filters do not fit.
+    pub fn gather(&self, inputs: &[GpuValue], relu: bool) -> GpuMap {
+        let product = Product::new(inputs, relu);
+        match (*self, inputs) {
+            (Self::Pixels, [GpuValue { map, affine: None }]) if !relu => map.clone(),
+            (Self::Depthwise { filter, k, stride }, _) => Filter::new(filter, k, stride, &product).gather(),
+            (rows, _) => Copy::new(rows, &product).gather(),
+        }
+    }
+
+    /// Propagates the gradient of the gathered rows to the inputs: adds to `targets`, one per input, or becomes the
+    /// target if it is `None`.
+    ///
+    /// Reads `grad` about once, with a ReLU the inputs once, and writes the targets once. A single input's pixels
+    /// without ReLU are not copied: a target that was `None` shares `grad`'s memory.
+    ///
+    /// # Panics
+    /// If shapes do not fit.
+    pub fn scatter(&self, inputs: &[GpuValue], relu: bool, grad: &GpuMap, targets: &mut [Option<GpuMap>]) {
+        let product = Product::new(inputs, relu);
+        match (*self, &mut *targets) {
+            (Self::Pixels, [target @ None]) if !relu => {
+                assert_eq!(
+                    grad.shape(),
+                    inputs[0].map.shape(),
+                    "a pixel's gradient has the shape of the input"
+                );
+                *target = Some(grad.clone());
+            }
+            (Self::Depthwise { filter, k, stride }, _) => {
+                Filter::new(filter, k, stride, &product).scatter(grad, targets);
+            }
+            (rows, _) => Copy::new(rows, &product).scatter(grad, targets),
+        }
+    }
+
+    /// Adds the gradient of the depthwise filters to `into`, `[k, k, c]`; does nothing for other rows.
+    ///
+    /// Reads the inputs and `grad` about once. Lanes of `grad` that hold no image do not count.
+    ///
+    /// # Panics
+    /// If shapes do not fit.
+    pub fn filter_gradient(&self, inputs: &[GpuValue], relu: bool, grad: &GpuMap, into: Span<'_>) {
+        if let Self::Depthwise { filter, k, stride } = *self {
+            let product = Product::new(inputs, relu);
+            Filter::new(filter, k, stride, &product).filter_gradient(grad, into);
+        }
+    }
+}
+
+/// What the rows are gathered from.
+struct Product<'a> {
+    inputs: &'a [GpuValue],
+    /// Whether negative values count as zero.
+    relu: bool,
+    n: usize,
+    /// Channels of all inputs.
+    channels: usize,
+    h: usize,
+    w: usize,
+}
+
+impl<'a> Product<'a> {
+    fn new(inputs: &'a [GpuValue], relu: bool) -> Self {
+        let (n, _, h, w) = inputs[0].map.shape();
+        for input in inputs {
+            let (ni, _, hi, wi) = input.map.shape();
+            assert_eq!((ni, hi, wi), (n, h, w), "inputs of one product have one size");
+        }
+        Self { inputs, relu, n, channels: inputs.iter().map(|input| input.map.c()).sum(), h, w }
+    }
+
+    /// Each input, and how many channels come before it.
+    fn parts(&self) -> impl Iterator<Item = (&'a GpuValue, usize)> {
+        self.inputs.iter().scan(0, |channels, input| {
+            let first = *channels;
+            *channels += input.map.c();
+            Some((input, first))
+        })
+    }
+
+    /// Each input, how many channels come before it, the map for its gradient, and whether that is added to.
+    fn targets<'t>(
+        &self,
+        targets: &'t mut [Option<GpuMap>],
+    ) -> impl Iterator<Item = (&'a GpuValue, usize, &'t mut GpuMap, bool)> {
+        assert_eq!(targets.len(), self.inputs.len(), "one gradient per input");
+        self.parts().zip(targets).map(|((input, first), target)| {
+            let accumulate = target.is_some();
+            let shape = input.map.shape();
+            let target = target.get_or_insert_with(|| GpuMap::uninit(input.map.gpu(), shape));
+            assert_eq!(target.shape(), shape, "a gradient has the shape of its input");
+            target.make_unique();
+            (input, first, target, accumulate)
+        })
+    }
+}

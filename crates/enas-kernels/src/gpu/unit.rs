@@ -1,0 +1,152 @@
+//! The convolution unit: gather rows, multiply by a matrix, normalise; the twin of [`crate::Unit`].
+//!
+//! Rows are gathered into memory, whole maps at a time, except where they are the only input's own: then the product
+//! reads the input. Statistics are taken from the registers of the product. The backward direction gathers again
+//! rather than keep what it gathered.
+
+use super::map::{GpuMap, GpuValue};
+use super::memory::Span;
+use super::moments::{GpuMoments, Partials};
+use super::norm::Gradient;
+use super::product::{Channels, Matrix, Operand, multiply};
+use super::rows::GpuRows;
+use super::weight_gradient::add_weight_gradient;
+
+/// A convolution unit without its parameters' values: what it reads and how.
+#[derive(Clone, Copy, Debug)]
+pub struct GpuUnit<'a> {
+    /// The maps it reads, their channels one after another. All of one size.
+    pub inputs: &'a [GpuValue],
+    /// Whether negative input values count as zero.
+    pub relu: bool,
+    /// One product, or several whose outputs follow each other (factorised reduction has two).
+    pub branches: &'a [GpuBranch<'a>],
+}
+
+/// One matrix product of a [`GpuUnit`].
+#[derive(Clone, Copy, Debug)]
+pub struct GpuBranch<'a> {
+    /// How its rows are gathered.
+    pub rows: GpuRows<'a>,
+    /// The matrix, `[rows, outputs]`.
+    pub weight: Span<'a>,
+    /// Output channels.
+    pub outputs: usize,
+}
+
+/// Where the gradients of a unit's parameters are added.
+#[derive(Clone, Debug)]
+pub struct GpuUnitGradient<'a> {
+    /// `∂L/∂γ` of the batch norm, `[outputs]`.
+    pub gamma: Option<Span<'a>>,
+    /// `∂L/∂β` of the batch norm, `[outputs]`.
+    pub beta: Option<Span<'a>>,
+    /// Of each branch's matrix, `[rows, outputs]`, and of its depthwise filters, `[k, k, c]`, if it has any.
+    pub branches: Vec<(Span<'a>, Option<Span<'a>>)>,
+}
+
+impl GpuUnit<'_> {
+    /// Computes the raw output `[n, Σ outputs, h, w]`, and its batch statistics if they are asked for.
+    ///
+    /// Reads the inputs once and writes the output; gathered rows are written and read in between.
+    ///
+    /// # Panics
+    /// If shapes do not fit, or there is no branch: callers build units from a checked network description.
+    pub fn forward(&self, with_moments: bool) -> (GpuMap, Option<GpuMoments>) {
+        let outputs = self.branches.iter().map(|b| b.outputs).sum();
+        let mut result = None;
+        let mut first = 0;
+        for branch in self.branches {
+            let gathered = self.gather(branch);
+            let rows = self.operand(gathered.as_ref());
+            let (n, k, h, w) = rows.channels.map.shape();
+            let (z, partials) = result.get_or_insert_with(|| {
+                let z = GpuMap::uninit(rows.channels.map.gpu(), (n, outputs, h, w));
+                let partials = with_moments.then(|| Partials::of(&z));
+                (z, partials)
+            });
+            assert_eq!(z.shape(), (n, outputs, h, w), "branches of one unit have one output size");
+            let channels = Channels { map: z, first, count: branch.outputs };
+            multiply(Matrix::new(branch.weight, k, branch.outputs), rows, channels, partials.as_ref());
+            first += branch.outputs;
+        }
+        let (z, partials) = result.expect("a unit has a branch");
+        let moments = partials.map(|partials| partials.merge(&z));
+        (z, moments)
+    }
+
+    /// Propagates the gradient `gy` of the normalised output.
+    ///
+    /// `z` and `moments` are what [`forward`](Self::forward) returned. The gradients of the parameters are added to
+    /// `into`, those of the inputs to `inputs`, one entry per input, or become its entry if it is `None`; no `inputs`
+    /// at all skips them.
+    ///
+    /// Reads `z` and `gy` twice and writes the gradient of `z`, which is read twice; gathers again.
+    ///
+    /// # Panics
+    /// If shapes do not fit.
+    pub fn backward(
+        &self,
+        z: &GpuMap,
+        moments: &GpuMoments,
+        gamma: Span<'_>,
+        gy: &GpuMap,
+        mut inputs: Option<&mut [Option<GpuMap>]>,
+        into: &GpuUnitGradient<'_>,
+    ) {
+        assert_eq!(into.branches.len(), self.branches.len(), "gradients of every branch");
+        let gz = Gradient { z, moments, gamma, gy }.propagate(into.gamma, into.beta);
+        let mut first = 0;
+        for (branch, (weight, filters)) in self.branches.iter().zip(&into.branches) {
+            let gz = Channels { map: &gz, first, count: branch.outputs };
+            self.propagate(branch, gz, inputs.as_deref_mut(), *weight, *filters);
+            first += branch.outputs;
+        }
+    }
+
+    /// The backward direction of one branch, `gz` being the gradient of its outputs.
+    fn propagate(
+        &self,
+        branch: &GpuBranch<'_>,
+        gz: Channels<'_>,
+        inputs: Option<&mut [Option<GpuMap>]>,
+        weight: Span<'_>,
+        filters: Option<Span<'_>>,
+    ) {
+        let gathered = self.gather(branch);
+        let rows = self.operand(gathered.as_ref());
+        let k = rows.channels.count;
+        add_weight_gradient(rows, gz, weight);
+        drop(gathered);
+        if inputs.is_none() && filters.is_none() {
+            return;
+        }
+        let (n, _, h, w) = gz.map.shape();
+        let grad = GpuMap::uninit(gz.map.gpu(), (n, k, h, w));
+        let matrix = Matrix::new(branch.weight, k, branch.outputs).transpose();
+        multiply(matrix, Operand::plain(gz), Channels::all(&grad), None);
+        if let Some(filters) = filters {
+            branch.rows.filter_gradient(self.inputs, self.relu, &grad, filters);
+        }
+        if let Some(inputs) = inputs {
+            branch.rows.scatter(self.inputs, self.relu, &grad, inputs);
+        }
+    }
+
+    /// The rows of a branch, unless they are those of the only input.
+    fn gather(&self, branch: &GpuBranch<'_>) -> Option<GpuMap> {
+        let direct = matches!(branch.rows, GpuRows::Pixels) && self.inputs.len() == 1;
+        (!direct).then(|| branch.rows.gather(self.inputs, self.relu))
+    }
+
+    /// What the product reads: gathered rows, or the only input as its readers see it.
+    fn operand<'s>(&'s self, gathered: Option<&'s GpuMap>) -> Operand<'s> {
+        match gathered {
+            Some(rows) => Operand::plain(Channels::all(rows)),
+            None => {
+                let GpuValue { map, affine } = &self.inputs[0];
+                Operand { channels: Channels::all(map), affine: affine.as_ref(), relu: self.relu }
+            }
+        }
+    }
+}

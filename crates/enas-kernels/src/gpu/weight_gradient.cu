@@ -1,0 +1,157 @@
+// Gradients of the matrices of products: sums over all positions of maps in the lane layout [groups, c, h·w·16].
+#include "dialect.cuh"
+
+namespace {
+
+constexpr unsigned THREADS = 256;
+constexpr unsigned WARPS = THREADS / 32;
+// Positions that are staged at once, in quads, and the distance between channels in shared memory: four banks apart,
+// so that the eight channels that a warp reads at once lie in different banks.
+constexpr unsigned POSITIONS = 64;
+constexpr unsigned QUADS = POSITIONS / 4;
+constexpr unsigned STRIDE = POSITIONS + 4;
+
+// Some channels of a map: `c` per group, of which `count` matter.
+struct Channels {
+    In<float> numbers;
+    unsigned c, count;
+};
+
+// What readers of a map apply to channel `i` of `count`.
+struct Pending {
+    In<float> affine;
+    unsigned has_affine, relu, count;
+};
+
+__device__ __forceinline__ float4 read(const Channels& map, unsigned channel, unsigned position,
+                                       unsigned positions, unsigned row) {
+    if (position >= positions || channel >= map.count) return float4{0.0f, 0.0f, 0.0f, 0.0f};
+    return load4(map.numbers, (position / row * map.c + channel) * row + position % row);
+}
+
+__device__ __forceinline__ float4 apply(const Pending& pending, unsigned channel, float4 v) {
+    if (channel >= pending.count) return v;
+    if (pending.has_affine) {
+        const float scale = pending.affine[channel], shift = pending.affine[pending.count + channel];
+        v = float4{fmaf(v.x, scale, shift), fmaf(v.y, scale, shift), fmaf(v.z, scale, shift),
+                   fmaf(v.w, scale, shift)};
+    }
+    if (pending.relu) v = float4{fmaxf(v.x, 0.0f), fmaxf(v.y, 0.0f), fmaxf(v.z, 0.0f), fmaxf(v.w, 0.0f)};
+    return v;
+}
+
+__device__ __forceinline__ float dot(float4 a, float4 b, float sum) {
+    return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
+}
+
+// A block adds up a tile of T×T elements of the matrix, T = 8·K_PER_THREAD, over its part of the positions. Every
+// warp has a whole tile in its registers, 8×4 threads of K_PER_THREAD × 2·K_PER_THREAD elements, and takes every
+// eighth quad of positions; at the end the tiles of the warps are added one after another.
+template <unsigned K_PER_THREAD>
+__device__ __forceinline__ void weight_gradient(const Channels& x, const Pending& pending, const Channels& gz,
+                                                Out<float> partials, unsigned row, unsigned positions,
+                                                unsigned positions_per_block) {
+    constexpr unsigned T = 8 * K_PER_THREAD, O_PER_THREAD = 2 * K_PER_THREAD;
+    constexpr unsigned LOADS = 2 * T * QUADS / THREADS;
+    SHARED(float, staged, 2 * T * STRIDE);  // T channels of x, then T of gz.
+
+    const unsigned first_k = blockIdx.x * T, first_o = blockIdx.y * T;
+    const unsigned first = blockIdx.z * positions_per_block;
+    const unsigned end = min(first + positions_per_block, positions);
+    const unsigned load_quad = threadIdx.x % QUADS, load_channel = threadIdx.x / QUADS;
+    const unsigned warp = threadIdx.x / 32, k = threadIdx.x % 32 / 4, o = threadIdx.x % 4;
+
+    float acc[K_PER_THREAD][O_PER_THREAD] = {};
+    float4 next[LOADS];
+    for (unsigned stage = first; stage < end + POSITIONS; stage += POSITIONS) {
+        if (stage > first) {
+            __syncthreads();
+#pragma unroll
+            for (unsigned i = 0; i < LOADS; i++)
+                store4(staged, (load_channel + i * (THREADS / QUADS)) * STRIDE + 4 * load_quad, next[i]);
+            __syncthreads();
+        }
+        if (stage < end) {
+            const unsigned position = stage + 4 * load_quad;
+#pragma unroll
+            for (unsigned i = 0; i < LOADS; i++) {
+                const unsigned channel = load_channel + i * (THREADS / QUADS);
+                if (channel < T)
+                    next[i] = apply(pending, first_k + channel, read(x, first_k + channel, position, end, row));
+                else
+                    next[i] = read(gz, first_o + channel - T, position, end, row);
+            }
+        }
+        if (stage == first) continue;
+#pragma unroll
+        for (unsigned quad = warp; quad < QUADS; quad += WARPS) {
+            float4 g[O_PER_THREAD];
+#pragma unroll
+            for (unsigned b = 0; b < O_PER_THREAD; b++)
+                g[b] = load4(staged, (T + o + 4 * b) * STRIDE + 4 * quad);
+#pragma unroll
+            for (unsigned a = 0; a < K_PER_THREAD; a++) {
+                const float4 v = load4(staged, (k + 8 * a) * STRIDE + 4 * quad);
+#pragma unroll
+                for (unsigned b = 0; b < O_PER_THREAD; b++) acc[a][b] = dot(v, g[b], acc[a][b]);
+            }
+        }
+    }
+
+    for (unsigned turn = 0; turn < WARPS; turn++) {
+        __syncthreads();
+        if (turn != warp) continue;
+#pragma unroll
+        for (unsigned a = 0; a < K_PER_THREAD; a++) {
+#pragma unroll
+            for (unsigned b = 0; b < O_PER_THREAD; b++) {
+                const unsigned at = (k + 8 * a) * T + o + 4 * b;
+                const float before = turn == 0 ? 0.0f : staged[at];
+                staged[at] = before + acc[a][b];
+            }
+        }
+    }
+    __syncthreads();
+    for (unsigned e = threadIdx.x; e < T * T; e += THREADS) {
+        const unsigned in = first_k + e / T, out = first_o + e % T;
+        if (in < x.count && out < gz.count) partials[(blockIdx.z * x.count + in) * gz.count + out] = staged[e];
+    }
+}
+
+}  // namespace
+
+// `partials[part][k][o] = Σ_p f(x[k][p])·gz[o][p]` over the positions of each part, `f` being the pending
+// normalisation and ReLU; `row` positions per group and channel. `gz` must be zero in padding lanes.
+// A block of 256 threads per tile of the matrix and part; tiles of one part follow each other, so that they find
+// their inputs in the cache. Reads x and gz once per tile.
+#define WEIGHT_GRADIENT(T)                                                                                     \
+    extern "C" __global__ void __launch_bounds__(256)                                                          \
+        weight_gradient_##T(In<float> x, In<float> affine, unsigned has_affine, unsigned relu, unsigned x_c,   \
+                            unsigned k, In<float> gz, unsigned gz_c, unsigned outputs, Out<float> partials,    \
+                            unsigned row, unsigned positions, unsigned positions_per_block) {                  \
+        const Pending pending = {affine, has_affine, relu, k};                                                 \
+        weight_gradient<T / 8>(Channels{x, x_c, k}, pending, Channels{gz, gz_c, outputs}, partials, row,       \
+                               positions, positions_per_block);                                                \
+    }
+
+WEIGHT_GRADIENT(24)
+WEIGHT_GRADIENT(32)
+WEIGHT_GRADIENT(40)
+
+// `into[i] += Σ_part partials[part][i]` for `len` elements. A block of 256 threads takes sixteen elements: thread
+// (i, j) adds every sixteenth part from the j-th on, and thread (i, 0) their sixteen sums. Reads the partials once.
+extern "C" __global__ void __launch_bounds__(256)
+    weight_gradient_sum(In<float> partials, unsigned parts, unsigned len, InOut<float> into) {
+    SHARED(float, sums, 256);
+    const unsigned i = threadIdx.x % 16, j = threadIdx.x / 16, at = blockIdx.x * 16 + i;
+    float sum = 0.0f;
+    if (at < len) {
+#pragma unroll 8
+        for (unsigned part = j; part < parts; part += 16) sum += partials[part * len + at];
+    }
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (j > 0 || at >= len) return;
+    for (unsigned other = 1; other < 16; other++) sum += sums[other * 16 + i];
+    into[at] = into[at] + sum;
+}
