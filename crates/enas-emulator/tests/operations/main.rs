@@ -6,10 +6,11 @@ mod head;
 mod noise;
 mod optim;
 mod pool;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::sync::Arc as SyncArc;
 
-use enas_emulator::EmulatedGpu;
 use enas_kernels::gpu::{Gpu, GpuMap, GpuValue};
 use enas_kernels::{Affine, Map, Value};
 
@@ -21,7 +22,7 @@ fn in_all_orders(what: &str, run: impl Fn(&Gpu) -> Vec<Vec<f32>>) -> Vec<Vec<f32
     let bits = |results: &[Vec<f32>]| -> Vec<Vec<u32>> {
         results.iter().map(|numbers| numbers.iter().map(|x| x.to_bits()).collect()).collect()
     };
-    let results = ORDERS.map(|order| run(&EmulatedGpu::start(order).expect("the emulator starts")));
+    let results = ORDERS.map(|order| run(&support::gpu(order)));
     for (order, result) in ORDERS.iter().zip(&results) {
         assert!(bits(result) == bits(&results[0]), "{what}: order {order} gives other bytes");
     }

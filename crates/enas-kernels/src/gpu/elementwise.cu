@@ -25,9 +25,10 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned image = blockIdx.y * 16 + i % 4 * 4, channel = i / 4 / plane, at = (blockIdx.y * size + i) * 4;
     const float4 fa = factors_of(factors_a, has_factors_a, image, n);
     const float4 fb = factors_of(factors_b, has_factors_b, image, n);
-    const float4 left = reading(affine_a, has_affine_a, false, channel, c).value(load4(a, at));
-    const float4 right = reading(affine_b, has_affine_b, false, channel, c).value(load4(b, at));
-    store4(out, at, fma4(fa, left, mul4(fb, right)));
+    const Affine na = affine_of(affine_a, has_affine_a, channel, c), nb = affine_of(affine_b, has_affine_b, channel, c);
+    const float4 shift = fma4(fa, quad(na.shift), fb * quad(nb.shift));
+    const float4 right = fma4(load4(b, at), fb * quad(nb.scale), shift);
+    store4(out, at, fma4(load4(a, at), fa * quad(na.scale), right));
 }
 
 // to (+)= factors·from: for the backward directions of sums and concatenations. `size` is c·h·w of `to`, `from_size`
@@ -38,7 +39,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= size * 4) return;
     const float4 factor = factors_of(factors, has_factors, blockIdx.y * 16 + i % 4 * 4, n);
-    const float4 value = mul4(factor, load4(from, (blockIdx.y * from_size * 4 + i) * 4));
+    const float4 value = factor * load4(from, (blockIdx.y * from_size * 4 + i) * 4);
     put4(to, (blockIdx.y * size * 4 + i) * 4, value, accumulate);
 }
 
@@ -49,9 +50,9 @@ extern "C" __global__ void __launch_bounds__(256)
                       unsigned first, unsigned channels) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * plane * 4;
     if (i >= size) return;
-    const Reading as = reading(affine, has_affine, false, i / 4 / plane, c);
+    const Affine of = affine_of(affine, has_affine, i / 4 / plane, c);
     const unsigned at = ((blockIdx.y * channels + first) * plane * 4 + i) * 4;
-    store4(to, at, as.value(load4(from, (blockIdx.y * size + i) * 4)));
+    store4(to, at, normalised4(from, (blockIdx.y * size + i) * 4, of));
 }
 
 // means[image, first + channel] = Σ max(x, 0)/plane over the pixels of a channel; a row of means holds `channels`.
@@ -62,11 +63,11 @@ extern "C" __global__ void __launch_bounds__(128)
                           unsigned plane, unsigned first, unsigned channels) {
     SHARED(float, sums, 32 * 16);
     const unsigned t = threadIdx.x, channel = blockIdx.x;
-    const Reading as = reading(affine, has_affine, true, channel, c);
+    const Affine of = affine_of(affine, has_affine, channel, c);
     const unsigned start = (blockIdx.y * c + channel) * plane * 16 + t % 4 * 4;
-    float4 sum = zero4();
+    float4 sum = quad(0.0f);
     for (unsigned pixel = t / 4; pixel < plane; pixel += 32) {
-        sum = add4(sum, as.value(load4(x, start + pixel * LANES)));
+        sum = sum + larger4(quad(0.0f), normalised4(x, start + pixel * 16, of));
     }
     store4(sums, t * 4, sum);
     __syncthreads();
@@ -91,6 +92,6 @@ extern "C" __global__ void __launch_bounds__(256)
     };
     const float4 shares = make_float4(share(image), share(image + 1), share(image + 2), share(image + 3));
     const unsigned at = (blockIdx.y * size + i) * 4;
-    const Reading as = reading(affine, has_affine, true, channel, c);
-    put4(to, at, as.gradient(load4(x, at), shares), accumulate);
+    const float4 value = normalised4(x, at, affine_of(affine, has_affine, channel, c));
+    put4(to, at, where_positive(value, shares), accumulate);
 }

@@ -63,17 +63,12 @@ __device__ __forceinline__ Place place_of(unsigned i, unsigned h, unsigned w) {
 struct Plane {
     In<float> x;
     unsigned first, w;
-    Reading reading;
+    Affine affine;
 
     __device__ __forceinline__ float4 at(unsigned row, unsigned column) const {
-        return reading.value(load4(x, first + (row * w + column) * LANES));
+        return normalised4(x, first + (row * w + column) * 16, affine);
     }
 };
-
-// The larger numbers; `b` where either is not a number, as on the CPU.
-__device__ __forceinline__ float4 larger4(float4 a, float4 b) {
-    return make_float4(a.x > b.x ? a.x : b.x, a.y > b.y ? a.y : b.y, a.z > b.z ? a.z : b.z, a.w > b.w ? a.w : b.w);
-}
 
 template <unsigned K, bool MAXIMUM>
 __device__ __forceinline__ void forward(In<float> x, In<float> affine, unsigned has_affine, Out<float> out, unsigned c,
@@ -81,8 +76,9 @@ __device__ __forceinline__ void forward(In<float> x, In<float> affine, unsigned 
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * pool.y.out * pool.x.out * 4;
     if (i >= size) return;
     const Place place = place_of(i, pool.y.out, pool.x.out);
-    const unsigned first = (blockIdx.y * c + place.channel) * pool.y.size * pool.x.size * LANES + place.quad;
-    const Plane plane = {x, first, pool.x.size, reading(affine, has_affine, relu, place.channel, c)};
+    const unsigned first = (blockIdx.y * c + place.channel) * pool.y.size * pool.x.size * 16 + place.quad;
+    const Plane plane = {x, first, pool.x.size, affine_of(affine, has_affine, place.channel, c)};
+    const float4 floor = quad(relu ? 0.0f : -INFINITY);
     const Range rows = pixels(pool.y, place.y), columns = pixels(pool.x, place.x);
     float4 result = quad(MAXIMUM ? -INFINITY : 0.0f);
 #pragma unroll
@@ -90,11 +86,11 @@ __device__ __forceinline__ void forward(In<float> x, In<float> affine, unsigned 
 #pragma unroll
         for (unsigned s = 0; s < pool.columns(); ++s) {
             if (rows.first + r >= rows.end || columns.first + s >= columns.end) continue;
-            const float4 value = plane.at(rows.first + r, columns.first + s);
-            result = MAXIMUM ? larger4(result, value) : add4(result, value);
+            const float4 value = larger4(floor, plane.at(rows.first + r, columns.first + s));
+            result = MAXIMUM ? larger4(result, value) : result + value;
         }
     }
-    if (!MAXIMUM) result = mul4(result, quad(share(pool.y, place.y) * share(pool.x, place.x)));
+    if (!MAXIMUM) result = result * quad(share(pool.y, place.y) * share(pool.x, place.x));
     store4(out, (blockIdx.y * size + i) * 4, result);
 }
 
@@ -105,9 +101,9 @@ __device__ __forceinline__ void average_backward(In<float> x, In<float> affine, 
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * pool.y.size * pool.x.size * 4;
     if (i >= size) return;
     const Place place = place_of(i, pool.y.size, pool.x.size);
-    const unsigned grads = (blockIdx.y * c + place.channel) * pool.y.out * pool.x.out * LANES + place.quad;
+    const unsigned grads = (blockIdx.y * c + place.channel) * pool.y.out * pool.x.out * 16 + place.quad;
     const Range rows = windows(pool.y, place.y), columns = windows(pool.x, place.x);
-    float4 sum = zero4();
+    float4 sum = quad(0.0f);
 #pragma unroll
     for (unsigned r = 0; r < pool.rows(); ++r) {
         const unsigned oy = rows.first + r;
@@ -117,11 +113,11 @@ __device__ __forceinline__ void average_backward(In<float> x, In<float> affine, 
         for (unsigned s = 0; s < pool.columns(); ++s) {
             const unsigned ox = columns.first + s;
             if (ox >= columns.end) continue;
-            sum = fma4(row_share * share(pool.x, ox), load4(grad, grads + (oy * pool.x.out + ox) * LANES), sum);
+            sum = fma4(load4(grad, grads + (oy * pool.x.out + ox) * 16), quad(row_share * share(pool.x, ox)), sum);
         }
     }
     const unsigned at = (blockIdx.y * size + i) * 4;
-    if (relu) sum = reading(affine, has_affine, relu, place.channel, c).gradient(load4(x, at), sum);
+    if (relu) sum = where_positive(normalised4(x, at, affine_of(affine, has_affine, place.channel, c)), sum);
     put4(to, at, sum, accumulate);
 }
 
@@ -141,21 +137,21 @@ __device__ __forceinline__ float4 unless(unsigned beaten, float4 x) {
 // What the windows over pixel (y, x) of value `mine` hand back to it, `g` being their gradients.
 __device__ __forceinline__ float4 won(Axis ys, Axis xs, Plane plane, Plane g, unsigned y, unsigned x, float4 mine) {
     const Range oys = windows(ys, y), oxs = windows(xs, x);
-    float4 sum = zero4();
+    float4 sum = quad(0.0f);
     for (unsigned oy = oys.first; oy < oys.end; ++oy) {
-        const Range rows = pixels(ys, oy);
         for (unsigned ox = oxs.first; ox < oxs.end; ++ox) {
-            const Range columns = pixels(xs, ox);
+            const Range rows = pixels(ys, oy), columns = pixels(xs, ox);
             unsigned lost = 0;
             // Not unrolled: what each step loses would not fit into registers.
 #pragma unroll 1
             for (unsigned r = rows.first; r < rows.end; ++r) {
 #pragma unroll 1
                 for (unsigned s = columns.first; s < columns.end; ++s) {
-                    if (r != y || s != x) lost |= beaten(mine, plane.at(r, s), r < y || (r == y && s < x));
+                    if (r == y && s == x) continue;
+                    lost |= beaten(mine, plane.at(r, s), r < y || (r == y && s < x));
                 }
             }
-            sum = add4(sum, unless(lost, g.at(oy, ox)));
+            sum = sum + unless(lost, g.at(oy, ox));
         }
     }
     return sum;
@@ -180,7 +176,7 @@ __device__ __forceinline__ float4 won_of_three(Axis ys, Axis xs, Plane plane, Pl
         d |= (lost >> 3 & 1) << bit;
     }
     const Range oys = windows(ys, y), oxs = windows(xs, x);
-    float4 sum = zero4();
+    float4 sum = quad(0.0f);
 #pragma unroll
     for (unsigned r = 0; r < 3; ++r) {
 #pragma unroll
@@ -191,7 +187,7 @@ __device__ __forceinline__ float4 won_of_three(Axis ys, Axis xs, Plane plane, Pl
             const unsigned top = oy * ys.stride + 2 - (y + ys.before), left = ox * xs.stride + 2 - (x + xs.before);
             const unsigned nine = (7u | 7u << 5 | 7u << 10) << (top * 5 + left);
             const unsigned lost = (a & nine ? 1 : 0) | (b & nine ? 2 : 0) | (c & nine ? 4 : 0) | (d & nine ? 8 : 0);
-            sum = add4(sum, unless(lost, g.at(oy, ox)));
+            sum = sum + unless(lost, g.at(oy, ox));
         }
     }
     return sum;
@@ -205,14 +201,14 @@ __device__ __forceinline__ void max_backward(In<float> x, In<float> affine, unsi
     if (i >= size) return;
     const Place place = place_of(i, pool.y.size, pool.x.size);
     const unsigned channel = blockIdx.y * c + place.channel;
-    const Plane plane = {x, channel * pool.y.size * pool.x.size * LANES + place.quad, pool.x.size,
-                         reading(affine, has_affine, false, place.channel, c)};
-    const Plane g = {grad, channel * pool.y.out * pool.x.out * LANES + place.quad, pool.x.out, {1.0f, 0.0f, false}};
+    const Plane plane = {x, channel * pool.y.size * pool.x.size * 16 + place.quad, pool.x.size,
+                         affine_of(affine, has_affine, place.channel, c)};
+    const Plane g = {grad, channel * pool.y.out * pool.x.out * 16 + place.quad, pool.x.out, {1.0f, 0.0f}};
     const float4 mine = plane.at(place.y, place.x);
     float4 sum = K == 3 ? won_of_three(pool.y, pool.x, plane, g, place.y, place.x, mine)
                         : won(pool.y, pool.x, plane, g, place.y, place.x, mine);
     // Where the pixel is above zero, rectifying its neighbours changes no comparison; elsewhere it gets nothing.
-    if (relu) sum = Reading{1.0f, 0.0f, true}.gradient(mine, sum);
+    if (relu) sum = where_positive(mine, sum);
     put4(to, (blockIdx.y * size + i) * 4, sum, accumulate);
 }
 
