@@ -12,10 +12,11 @@ fn sums_and_their_gradients_are_those_of_the_cpu() {
     for (i, shape) in SHAPES.into_iter().enumerate() {
         for flags in 0..4 {
             let what = format!("{shape:?}, {flags}");
-            let (left, right) = (Twin::new(1, shape, flags & 1 == 1), Twin::new(3, shape, i % 2 == 0));
-            let factors = [flags & 2 == 2, (flags + i) % 3 == 0];
+            let (left, right) =
+                (Twin::new(1, shape, flags & 1 == 1), Twin::new(3, shape, i.is_multiple_of(2)));
+            let factors = [flags & 2 == 2, (flags + i).is_multiple_of(3)];
             let factors = [5, 6].map(|seed| factors[seed as usize - 5].then(|| numbers(seed, shape.0)));
-            let (grad, before) = (numbers(7, len(shape)), start(8, shape, (flags + i) % 2 == 0));
+            let (grad, before) = (numbers(7, len(shape)), start(8, shape, (flags + i).is_multiple_of(2)));
 
             let (a, b) = (left.cpu(), right.cpu());
             let term = |value, i: usize| Term { value, factors: factors[i].as_deref() };
@@ -63,7 +64,7 @@ struct Several {
 
 impl Several {
     fn new((n, c, h, w): Shape) -> Self {
-        let twin = |i: u64| Twin::new(10 * i, (n, c + i as usize, h, w), i % 2 == 0);
+        let twin = |i: u64| Twin::new(10 * i, (n, c + i as usize, h, w), i.is_multiple_of(2));
         let twins: Vec<Twin> = (0..3).map(twin).collect();
         let before = |(i, twin): (usize, &Twin)| start(i as u64, twin.shape, i != 1);
         Self { before: twins.iter().enumerate().map(before).collect(), twins }

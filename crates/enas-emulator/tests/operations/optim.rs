@@ -40,10 +40,9 @@ impl Case {
 
     /// Fails if anything that is not trained changed.
     fn assert_frozen(&self, got: &[Vec<f32>]) {
-        for i in 0..self.weights.len() {
-            if !self.ranges.iter().any(|(first, len)| (*first..first + len).contains(&i)) {
-                assert_eq!((got[0][i], got[1][i]), (self.weights[i], self.states[i]), "number {i} is frozen");
-            }
+        let frozen = |i: &usize| !self.ranges.iter().any(|(first, len)| (*first..first + len).contains(i));
+        for i in (0..self.weights.len()).filter(frozen) {
+            assert_eq!((got[0][i], got[1][i]), (self.weights[i], self.states[i]), "number {i} is frozen");
         }
     }
 }

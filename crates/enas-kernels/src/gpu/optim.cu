@@ -2,7 +2,6 @@
 //
 // Threads work on aligned quads of the buffers, so that a run may begin and end anywhere; the first and the last quad
 // of a run are treated number by number.
-#include "quad.cuh"
 #include "reduce.cuh"
 
 namespace {

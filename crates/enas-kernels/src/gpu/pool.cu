@@ -253,7 +253,8 @@ extern "C" __global__ void __launch_bounds__(256) pool_average_backward_3(BACKWA
     average_backward<3>(x, affine, has_affine, grad, to, c, WINDOWS(3), relu, accumulate);
 }
 
-extern "C" __global__ void __launch_bounds__(256) pool_max_backward(BACKWARD_PARAMETERS) {
+// Four blocks to a multiprocessor are enough: aiming at more, the compiler spills registers.
+extern "C" __global__ void __launch_bounds__(256, 4) pool_max_backward(BACKWARD_PARAMETERS) {
     max_backward<0>(x, affine, has_affine, grad, to, c, WINDOWS(0), relu, accumulate);
 }
 
