@@ -80,7 +80,7 @@ fn gpu_map(gpu: &Gpu, pictures: &[f32], shape: Shape) -> GpuMap {
     GpuMap::from_pictures(gpu, &gpu.upload(pictures), shape)
 }
 
-/// As [`gpu_map`] for one channel, but with numbers where there is no image that would spoil a sum.
+/// As [`gpu_map`], but where there is no image with numbers that would spoil a sum.
 fn littered_map(gpu: &Gpu, pictures: &[f32], shape: Shape) -> GpuMap {
     let c = shape.1;
     let halves: Vec<f32> = pictures.iter().map(|v| v - 0.5).collect();
