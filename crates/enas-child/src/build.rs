@@ -2,24 +2,9 @@
 
 use enas_kernels::RunningMoments;
 
+use crate::backend::{Conv, ConvBlock, Gather, Norm};
 use crate::config::SharedInit;
 use crate::params::{Init, ParamId, Params};
-use crate::tape::{Conv, Gather, Norm, Tape, Var};
-
-/// A convolution with its batch norm: a 1×1 or dense convolution, a separable one, or a factorised reduction.
-#[derive(Clone, Debug)]
-pub(crate) struct ConvBlock {
-    pub(crate) relu: bool,
-    pub(crate) convs: Vec<Conv>,
-    pub(crate) norm: Norm,
-}
-
-impl ConvBlock {
-    /// Applies the block to values whose channels follow each other.
-    pub(crate) fn forward(&self, tape: &mut Tape<'_>, inputs: &[Var]) -> Var {
-        tape.unit(inputs, self.relu, self.convs.clone(), self.norm)
-    }
-}
 
 /// Collects parameters and moving statistics while a network is built.
 pub(crate) struct Builder {

@@ -10,15 +10,16 @@ use enas_arc::{Branch, Cell, Op};
 use enas_kernels::{Pool, PoolKind};
 
 use crate::Error;
-use crate::build::{Builder, ConvBlock};
+use crate::backend::{Backend, Conv, ConvBlock, Gather};
+use crate::build::Builder;
 use crate::config::{Config, SharedInit};
 use crate::noise::DropPath;
 use crate::params::Init;
 use crate::plan::PlannedCell;
-use crate::tape::{Conv, Gather, Tape, Var};
+use crate::tape::{Side as Summand, Tape, Var};
 
 /// What a cell reads: one value, or several whose channels follow each other.
-pub(crate) type State = Vec<Var>;
+pub(crate) type State<B> = Vec<Var<B>>;
 
 /// Which input of a node an edge is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,25 +166,25 @@ impl CellBlock {
     }
 
     /// Evaluates the cell and returns the pair that the next cell reads: `(this cell's later input, its output)`.
-    pub(crate) fn forward(
+    pub(crate) fn forward<B: Backend>(
         &self,
-        tape: &mut Tape<'_>,
+        tape: &mut Tape<'_, B>,
         cell: &Cell,
-        (before_last, last): (State, State),
+        (before_last, last): (State<B>, State<B>),
         drop_path: Option<DropPath<'_>>,
-    ) -> Result<(State, State), Error> {
+    ) -> Result<(State<B>, State<B>), Error> {
         let (mut inputs, mut carried) = ([before_last, last.clone()], last);
         if let Some(reduce) = &self.reduce_first {
-            let reduced = vec![reduce.forward(tape, &carried)];
+            let reduced = vec![tape.unit(&carried, reduce.clone())];
             inputs = [carried, reduced.clone()];
             carried = reduced;
         }
-        let mut states: Vec<Var> = Vec::with_capacity(cell.n_nodes() + 2);
+        let mut states: Vec<Var<B>> = Vec::with_capacity(cell.n_nodes() + 2);
         for (input, calibrate) in inputs.iter().zip(&self.calibrate) {
             states.push(single(tape, input, calibrate.as_ref()));
         }
         if let Some(base) = &self.base {
-            states[1] = base.forward(tape, &states[1..2]);
+            states[1] = tape.unit(&states[1..2], base.clone());
         }
         let mut pools = BTreeMap::new();
         for (i, node) in cell.nodes().iter().enumerate() {
@@ -211,18 +212,18 @@ impl CellBlock {
     }
 
     /// Joins the loose ends.
-    fn combine(&self, tape: &mut Tape<'_>, loose: &[usize], states: &[Var]) -> State {
+    fn combine<B: Backend>(&self, tape: &mut Tape<'_, B>, loose: &[usize], states: &[Var<B>]) -> State<B> {
         match &self.combine {
             Combine::Project(block) => {
-                let inputs: Vec<Var> = loose.iter().map(|i| states[*i].clone()).collect();
+                let inputs: Vec<Var<B>> = loose.iter().map(|i| states[*i].clone()).collect();
                 let mut block = block.clone();
                 block.convs[0].weight = loose.iter().map(|i| block.convs[0].weight[*i]).collect();
-                vec![block.forward(tape, &inputs)]
+                vec![tape.unit(&inputs, block)]
             }
             Combine::Concat(halve) => loose
                 .iter()
                 .map(|i| match halve.get(i) {
-                    Some(block) => block.forward(tape, &states[*i..=*i]),
+                    Some(block) => tape.unit(&states[*i..=*i], block.clone()),
                     None => states[*i].clone(),
                 })
                 .collect(),
@@ -256,9 +257,9 @@ fn calibrate(builder: &mut Builder, scope: &str, [x, y]: [Extent; 2], f: usize) 
 }
 
 /// An input of a cell as one value.
-fn single(tape: &mut Tape<'_>, input: &State, calibrate: Option<&ConvBlock>) -> Var {
+fn single<B: Backend>(tape: &mut Tape<'_, B>, input: &State<B>, calibrate: Option<&ConvBlock>) -> Var<B> {
     match (calibrate, input.as_slice()) {
-        (Some(block), parts) => block.forward(tape, parts),
+        (Some(block), parts) => tape.unit(parts, block.clone()),
         (None, [one]) => one.clone(),
         // Loose ends that happen to have the right number of channels together are used as they are.
         (None, parts) => tape.concat(parts),
@@ -266,18 +267,18 @@ fn single(tape: &mut Tape<'_>, input: &State, calibrate: Option<&ConvBlock>) -> 
 }
 
 /// A cell in the middle of being evaluated.
-struct Walk<'a, 't, 'p> {
+struct Walk<'a, 't, 'p, B: Backend> {
     block: &'a CellBlock,
-    tape: &'a mut Tape<'t>,
-    states: &'a [Var],
+    tape: &'a mut Tape<'t, B>,
+    states: &'a [Var<B>],
     /// Pools already computed: several edges may ask for the same one.
-    pools: &'a mut BTreeMap<(usize, Op), Var>,
+    pools: &'a mut BTreeMap<(usize, Op), Var<B>>,
     drop_path: Option<DropPath<'p>>,
 }
 
-impl Walk<'_, '_, '_> {
+impl<B: Backend> Walk<'_, '_, '_, B> {
     /// The value of one edge, and a factor per image if drop-path is on.
-    fn edge(&mut self, node: usize, side: Side, branch: Branch) -> Result<(Var, Option<Vec<f32>>), Error> {
+    fn edge(&mut self, node: usize, side: Side, branch: Branch) -> Result<Summand<B>, Error> {
         let Branch { input, op } = branch;
         let state = &self.states[input];
         let value = match op {
@@ -286,7 +287,7 @@ impl Walk<'_, '_, '_> {
                 Some(blocks) => {
                     let mut value = state.clone();
                     for block in blocks {
-                        value = block.forward(self.tape, std::slice::from_ref(&value));
+                        value = self.tape.unit(std::slice::from_ref(&value), block.clone());
                     }
                     value
                 }
@@ -301,20 +302,20 @@ impl Walk<'_, '_, '_> {
         let factors = match self.drop_path {
             Some(drop_path) if op != Op::Identity => {
                 let scope = format!("{}/cell_{node}/{}_conv", self.block.scope, side.name());
-                Some(drop_path.factors(&scope, value.value.map.n()))
+                Some(drop_path.factors(self.tape.backend, &scope, self.tape.shape(&value).0))
             }
             _ => None,
         };
         Ok((value, factors))
     }
 
-    fn pool(&mut self, input: usize, op: Op) -> Var {
+    fn pool(&mut self, input: usize, op: Op) -> Var<B> {
         if let Some(pooled) = self.pools.get(&(input, op)) {
             return pooled.clone();
         }
         let kind = if op == Op::AvgPool3x3 { PoolKind::Average } else { PoolKind::Max };
         let stride = if input < 2 { self.block.stride } else { 1 };
-        let (h, w) = self.states[input].size();
+        let (_, _, h, w) = self.tape.shape(&self.states[input]);
         let pooled = self.tape.pool(Pool::same(kind, 3, stride, h, w), &self.states[input]);
         self.pools.insert((input, op), pooled.clone());
         pooled

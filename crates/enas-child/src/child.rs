@@ -1,18 +1,22 @@
 //! The child network as its users see it.
 
+use std::borrow::Cow;
+
 use enas_arc::Arc;
-use enas_kernels::{Map, Nesterov, RunningMoments, profile};
+use enas_kernels::{Map, Nesterov, RunningMoments, Value, profile};
 use enas_rng::{Seed, Stream};
 use rayon::prelude::*;
 
+use crate::backend::{Backend, Cpu, Statistics, argmax};
 use crate::build::Builder;
 use crate::config::{AuxHead, Config, InputShape};
-use crate::head::{Loss, argmax};
+use crate::device::{Inspected, OnDevice, Part, Pictures};
 use crate::network::{Network, Training};
-use crate::noise::{Noise, SeededNoise, drop_factors};
-use crate::params::{Gradients, Params};
+use crate::noise::{Noise, SeededNoise};
+use crate::params::Params;
+use crate::pass::Pass;
 use crate::plan::Plan;
-use crate::tape::{Statistics, Tape};
+use crate::tape::Tape;
 use crate::{Error, Named};
 
 /// A child network with its weights and the optimiser's momentum.
@@ -27,6 +31,8 @@ pub struct Child {
     pub(crate) params: Params,
     /// Moving statistics by the name of their batch norm.
     pub(crate) running: Vec<(String, RunningMoments)>,
+    /// Where the numbers are, if not here.
+    pub(crate) device: Option<OnDevice>,
 }
 
 /// Where a training step stands in its run.
@@ -133,7 +139,7 @@ impl Child {
         let mut builder = Builder::new(Params::new(seed));
         let network = Network::new(&mut builder, config, plan, arc, n_classes);
         let Builder { params, running, .. } = builder;
-        Ok(Self { n_classes, arc: arc.cloned(), network, params, running })
+        Ok(Self { n_classes, arc: arc.cloned(), network, params, running, device: None })
     }
 
     /// One training step: forward, backward, and the update of all weights and moving statistics.
@@ -165,18 +171,36 @@ impl Child {
         step: &Step,
         noise: &dyn Noise,
     ) -> Result<StepStats, Error> {
+        let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
+        if self.device.is_some() {
+            return self.train_step_on_device(arc, images, labels, training, step.lr);
+        }
         on_pool(|| {
-            let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
-            let pass = self.pass(arc, images, labels, training, false)?;
-            for (index, moments) in &pass.moments {
+            let Pass { loss, aux, gradients, moments, .. } =
+                self.pass(arc, images, labels, training, false)?;
+            for (index, moments) in &moments {
                 self.running[*index].1.update(moments);
             }
             let Config { momentum, l2, clip_norm, .. } = self.network.config;
             let rule = Nesterov { lr: step.lr, momentum, l2, scale: 1.0 };
-            let grad_norm = self.params.step(rule, clip_norm, &pass.gradients);
-            let (loss, aux_loss) = (pass.loss.mean, pass.aux_loss.as_ref().map_or(0.0, |l| l.mean));
-            Ok(StepStats { loss, aux_loss, correct: pass.loss.correct, n: labels.len(), grad_norm })
+            let grad_norm = self.params.step(rule, clip_norm, &gradients);
+            let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
+            Ok(StepStats { loss: loss.mean, aux_loss, correct: loss.correct, n: labels.len(), grad_norm })
         })
+    }
+
+    fn train_step_on_device(
+        &mut self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        training: Training<'_>,
+        lr: f32,
+    ) -> Result<StepStats, Error> {
+        let pictures = self.pictures(arc, images)?;
+        self.check_labels(labels, pictures.shape.0)?;
+        let device = self.device.as_mut().expect("asked for children on a device alone");
+        device.train_step((&self.network, &self.params), arc, (pictures, labels), training, lr)
     }
 
     /// A training pass that changes nothing and returns all it computed: for tests and for curiosity.
@@ -191,25 +215,53 @@ impl Child {
         noise: &dyn Noise,
         (step, total_steps): (u64, u64),
     ) -> Result<Inspection, Error> {
-        let pass = self.pass(arc, images, labels, Training { noise, step, total_steps }, true)?;
-        let aux_loss = pass.aux_loss.as_ref().map_or(0.0, |l| l.mean);
-        let penalty = f64::from(self.network.config.l2) * self.params.squares();
-        let gradients = self.params.export_gradients(&pass.gradients, self.network.config.l2);
+        let training = Training { noise, step, total_steps };
+        let (parts, params) = match &self.device {
+            Some(device) => {
+                let pictures = self.pictures(arc, images)?;
+                self.check_labels(labels, pictures.shape.0)?;
+                let network = (&self.network, &self.params);
+                let parts = device.inspect(network, arc, (pictures, labels), training)?;
+                (parts, Cow::Owned(device.download(&self.params, &self.running)?.0))
+            }
+            None => (self.inspect_here(arc, images, labels, training)?, Cow::Borrowed(&self.params)),
+        };
+        let Config { l2, aux_weight, .. } = self.network.config;
+        let penalty = f64::from(l2) * params.squares();
+        let gradients = params.export_gradients(&parts.gradients, l2);
         let squares: f64 = gradients.iter().flat_map(|g| &g.data).map(|g| f64::from(*g).powi(2)).sum();
         Ok(Inspection {
-            logits: pass.logits,
-            aux_logits: pass.aux_logits,
-            loss: pass.loss.mean,
-            aux_loss,
-            total_loss: (f64::from(pass.loss.mean + self.network.config.aux_weight * aux_loss) + penalty)
-                as f32,
-            cells: pass.cells,
+            total_loss: (f64::from(parts.loss + aux_weight * parts.aux_loss) + penalty) as f32,
+            cells: parts.cells.iter().enumerate().map(|(i, cell)| named_cell(i, cell)).collect(),
+            logits: parts.logits,
+            aux_logits: parts.aux_logits,
+            loss: parts.loss,
+            aux_loss: parts.aux_loss,
             gradients,
             grad_norm: squares.sqrt() as f32,
         })
     }
 
-    /// Forward and backward, without any update.
+    fn inspect_here(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        training: Training<'_>,
+    ) -> Result<Inspected, Error> {
+        let pass = self.pass(arc, images, labels, training, true)?;
+        let fetch = |value: &Value| Part { shape: value.map.shape(), data: value.to_nchw() };
+        let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
+        Ok(Inspected {
+            cells: cells.collect(),
+            aux_loss: pass.aux.as_ref().map_or(0.0, |(_, loss)| loss.mean),
+            aux_logits: pass.aux.map(|(logits, _)| logits),
+            logits: pass.logits,
+            loss: pass.loss.mean,
+            gradients: pass.gradients,
+        })
+    }
+
     fn pass(
         &self,
         arc: &Arc,
@@ -217,39 +269,11 @@ impl Child {
         labels: &[u32],
         training: Training<'_>,
         keep_cells: bool,
-    ) -> Result<Pass, Error> {
+    ) -> Result<Pass<Cpu<'_>>, Error> {
         let n = self.check_batch(arc, images)?;
         self.check_labels(labels, n)?;
-        let running: Vec<RunningMoments> = self.running.iter().map(|(_, r)| r.clone()).collect();
-        let mut tape = Tape::new(&self.params, &running, Statistics::Batch, true);
-        let input = tape.input(self.map(images, n));
-        let features = self.network.forward(&mut tape, arc, input, Some(training), keep_cells)?;
-        let cells = features.cells.iter().enumerate().map(|(i, state)| named_state(i, state)).collect();
-        let mut gradients = self.params.gradients();
-
-        let dropout = (self.network.config.keep_prob < 1.0).then(|| {
-            drop_factors(training.noise, "dropout", features.main.len(), self.network.config.keep_prob)
-        });
-        let dropped = scaled(&features.main, dropout.as_deref());
-        let head = &self.network.classifier;
-        let logits = head.forward(&self.params, &dropped);
-        let loss = Loss::of(&logits, labels, self.n_classes);
-        let grad = head.backward(&self.params, &dropped, &loss.gradient, &mut gradients);
-        let mut means = vec![scaled(&grad, dropout.as_deref())];
-
-        let (mut aux_logits, mut aux_loss) = (None, None);
-        if let (Some(aux), Some(features)) = (&self.network.aux, &features.aux) {
-            let logits = aux.classifier().forward(&self.params, features);
-            let mut loss = Loss::of(&logits, labels, self.n_classes);
-            loss.gradient.iter_mut().for_each(|g| *g *= self.network.config.aux_weight);
-            let grad = aux.classifier().backward(&self.params, features, &loss.gradient, &mut gradients);
-            // The auxiliary head's mean was taken before the main one's.
-            means.insert(0, grad);
-            (aux_logits, aux_loss) = (Some(logits), Some(loss));
-        }
-        let moments = std::mem::take(&mut tape.batch_moments);
-        tape.backward(&means, &mut gradients);
-        Ok(Pass { logits, aux_logits, loss, aux_loss, gradients, moments, cells })
+        let cpu = Cpu { params: &self.params, running: &[] };
+        self.network.pass(&cpu, arc, self.map(images, n), labels, training, keep_cells)
     }
 
     /// Logits `[n, classes]` of images `[n, c, h, w]`.
@@ -274,15 +298,22 @@ impl Child {
                 return Err(Error::Arc(why.to_owned()));
             }
         };
-        let features = match statistics {
+        let keep = self.network.config.keep_prob;
+        if let Some(device) = &self.device {
+            let pictures = self.pictures(arc, images)?;
+            let len = pictures.shape.0 * self.network.classifier.channels;
+            let factors = dropout.map(|s| (0..len).map(|_| (keep + s.uniform()).floor() / keep).collect());
+            return device.logits((&self.network, &self.params), arc, pictures, statistics, factors);
+        }
+        let mut features = match statistics {
             Statistics::Batch => on_pool(|| self.features(arc, images, statistics, &[]))?,
             Statistics::Running => self.features_in_groups(arc, images)?,
         };
-        let factors = dropout.map(|stream| {
-            let keep = self.network.config.keep_prob;
-            features.iter().map(|_| (keep + stream.uniform()).floor() / keep).collect::<Vec<_>>()
-        });
-        Ok(self.network.classifier.forward(&self.params, &scaled(&features, factors.as_deref())))
+        if let Some(stream) = dropout {
+            features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
+        }
+        let cpu = Cpu { params: &self.params, running: &[] };
+        Ok(cpu.classify(&self.network.classifier, &features))
     }
 
     /// The features `[n, channels]` of images `[n, c, h, w]`, at inference.
@@ -293,7 +324,8 @@ impl Child {
         statistics: Statistics,
         running: &[RunningMoments],
     ) -> Result<Vec<f32>, Error> {
-        let mut tape = Tape::new(&self.params, running, statistics, false);
+        let cpu = Cpu { params: &self.params, running };
+        let mut tape = Tape::new(&cpu, statistics, false);
         let n = images.len() / self.image_len();
         let input = tape.input(self.map(images, n));
         Ok(self.network.forward(&mut tape, arc, input, None, false)?.main)
@@ -330,7 +362,7 @@ impl Child {
             self.n_classes,
             self.params.seed(),
         )?;
-        folded.load(&self.weights())?;
+        folded.load(&self.weights()?)?;
         folded.network.for_each_block(&mut |block| {
             let norm = block.norm;
             let Some(running) = norm.running.map(|index| &mut folded.running[index].1) else { return };
@@ -375,7 +407,8 @@ impl Child {
     pub fn macs(&self, arc: &Arc) -> Result<u64, Error> {
         self.check_arc(arc)?;
         // A batch without images walks the same path and computes nothing.
-        let mut tape = Tape::new(&self.params, &[], Statistics::Batch, false);
+        let cpu = Cpu { params: &self.params, running: &[] };
+        let mut tape = Tape::new(&cpu, Statistics::Batch, false);
         let input = tape.input(self.map(&[], 0));
         self.network.forward(&mut tape, arc, input, None, false)?;
         Ok(tape.macs + self.network.classifier.macs())
@@ -412,6 +445,13 @@ impl Child {
         let map = Map::from_nchw(images, n, channels, height, width);
         profile::stop(start, ("pictures", "in"), 0.0, (8 * images.len()) as f64);
         map
+    }
+
+    /// Checks a batch for the device.
+    fn pictures<'a>(&self, arc: &Arc, images: &'a [f32]) -> Result<Pictures<'a>, Error> {
+        let n = self.check_batch(arc, images)?;
+        let InputShape { channels, height, width } = self.network.plan.input;
+        Ok(Pictures { numbers: images, shape: (n, channels, height, width) })
     }
 
     fn check_batch(&self, arc: &Arc, images: &[f32]) -> Result<usize, Error> {
@@ -453,17 +493,6 @@ fn on_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| body())
 }
 
-/// The results of a forward and backward pass.
-struct Pass {
-    logits: Vec<f32>,
-    aux_logits: Option<Vec<f32>>,
-    loss: Loss,
-    aux_loss: Option<Loss>,
-    gradients: Gradients,
-    moments: Vec<(usize, enas_kernels::Moments)>,
-    cells: Vec<Named>,
-}
-
 fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {
     if arc.n_nodes() == config.nodes {
         return Ok(());
@@ -472,22 +501,18 @@ fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {
     Err(Error::Arc(format!("it has {got} nodes per cell, the network {want} (child.nodes)")))
 }
 
-fn scaled(values: &[f32], factors: Option<&[f32]>) -> Vec<f32> {
-    match factors {
-        None => values.to_vec(),
-        Some(factors) => values.iter().zip(factors).map(|(v, f)| v * f).collect(),
-    }
-}
-
-/// The output of cell `i` as one tensor `[n, c, h, w]`.
-fn named_state(i: usize, state: &[crate::tape::Var]) -> Named {
-    let (n, _, h, w) = state[0].value.map.shape();
-    let parts: Vec<(usize, Vec<f32>)> =
-        state.iter().map(|v| (v.channels() * h * w, v.value.to_nchw())).collect();
-    let channels = crate::tape::channels(state);
-    let data =
-        (0..n).flat_map(|image| parts.iter().flat_map(move |(len, part)| &part[image * len..][..*len]));
-    Named { name: format!("layer_{i}"), shape: vec![n, channels, h, w], data: data.copied().collect() }
+/// The output of cell `i`, given in parts, as one tensor `[n, c, h, w]`.
+fn named_cell(i: usize, parts: &[Part]) -> Named {
+    let (n, _, h, w) = parts[0].shape;
+    let channels = parts.iter().map(|part| part.shape.1).sum();
+    let of_image = |image: usize| {
+        parts.iter().flat_map(move |part| {
+            let size = part.shape.1 * h * w;
+            &part.data[image * size..][..size]
+        })
+    };
+    let data = (0..n).flat_map(of_image).copied().collect();
+    Named { name: format!("layer_{i}"), shape: vec![n, channels, h, w], data }
 }
 
 impl Config {

@@ -23,4 +23,26 @@ pub enum Error {
     /// Saved weights that do not belong to this network.
     #[error("these weights do not fit the network: {0}")]
     State(String),
+    /// A batch is too large for the GPU's memory.
+    #[error("a batch of {batch} is too large for the GPU: {} MB more were needed beside the {} MB in use{}", asked.div_ceil(1 << 20), held >> 20, remedy(*fits))]
+    DeviceMemory {
+        /// Bytes asked for.
+        asked: usize,
+        /// Bytes the program held.
+        held: usize,
+        /// Images of the batch.
+        batch: usize,
+        /// The largest batch that would fit, if any.
+        fits: Option<usize>,
+    },
+    /// The GPU refused.
+    #[error(transparent)]
+    Gpu(#[from] enas_kernels::gpu::Error),
+}
+
+fn remedy(fits: Option<usize>) -> String {
+    match fits {
+        Some(batch) => format!("; a batch of {batch} would fit (data.batch)"),
+        None => "; not even a small batch fits: use fewer filters or layers, or --device cpu".to_owned(),
+    }
 }

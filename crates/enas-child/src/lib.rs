@@ -29,15 +29,18 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod backend;
 mod build;
 mod cell;
 mod child;
 mod config;
+mod device;
 mod error;
 mod head;
 mod network;
 mod noise;
 mod params;
+mod pass;
 mod plan;
 pub mod schedule;
 mod state;

@@ -3,7 +3,8 @@
 use enas_arc::{Arc, Cell};
 
 use crate::Error;
-use crate::build::{Builder, ConvBlock};
+use crate::backend::{Backend, ConvBlock};
+use crate::build::Builder;
 use crate::cell::{CellBlock, Extent, Site, State};
 use crate::config::{AuxHead as AuxMode, Config};
 use crate::head::{AuxHead, Classifier};
@@ -30,13 +31,13 @@ pub(crate) struct Training<'a> {
 }
 
 /// What a forward pass yields.
-pub(crate) struct Features {
+pub(crate) struct Features<B: Backend> {
     /// `[n, channels]`, before dropout.
-    pub(crate) main: Vec<f32>,
+    pub(crate) main: B::Vector,
     /// `[n, 768]` in training passes of networks with an auxiliary head.
-    pub(crate) aux: Option<Vec<f32>>,
+    pub(crate) aux: Option<B::Vector>,
     /// The output of every cell, if asked for.
-    pub(crate) cells: Vec<State>,
+    pub(crate) cells: Vec<State<B>>,
 }
 
 impl Network {
@@ -79,16 +80,16 @@ impl Network {
     }
 
     /// Runs the network for `arc`. With `training`, drop-path is on and the auxiliary head is evaluated.
-    pub(crate) fn forward(
+    pub(crate) fn forward<B: Backend>(
         &self,
-        tape: &mut Tape<'_>,
+        tape: &mut Tape<'_, B>,
         arc: &Arc,
-        images: Var,
+        images: Var<B>,
         training: Option<Training<'_>>,
         keep_cells: bool,
-    ) -> Result<Features, Error> {
+    ) -> Result<Features<B>, Error> {
         let (config, plan) = (&self.config, &self.plan);
-        let stem = vec![self.stem.forward(tape, &[images])];
+        let stem = vec![tape.unit(&[images], self.stem.clone())];
         let mut pair = (stem.clone(), stem);
         let (mut aux, mut outputs) = (None, Vec::new());
         for (index, (block, planned)) in self.cells.iter().zip(&plan.cells).enumerate() {

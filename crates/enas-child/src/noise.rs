@@ -2,6 +2,7 @@
 
 use enas_rng::Seed;
 
+use crate::backend::Backend;
 use crate::config::Config;
 
 /// Where the uniform random numbers of dropout and drop-path come from.
@@ -11,6 +12,12 @@ use crate::config::Config;
 pub trait Noise: Sync {
     /// `len` numbers in `[0, 1)`.
     fn uniform(&self, name: &str, len: usize) -> Vec<f32>;
+
+    /// The key of the stream that [`uniform`](Self::uniform) takes its numbers from, if they come from a stream of
+    /// [`enas_rng`]: a GPU then computes them itself.
+    fn stream_key(&self, _name: &str) -> Option<[u32; 8]> {
+        None
+    }
 }
 
 /// Numbers from streams named by purpose and step, so that no step depends on another.
@@ -27,11 +34,10 @@ impl Noise for SeededNoise {
         let mut stream = self.seed.stream(name, &[self.step]);
         (0..len).map(|_| stream.uniform()).collect()
     }
-}
 
-/// `⌊keep + u⌋/keep` per number: 0 with probability `1 − keep`, else `1/keep`.
-pub(crate) fn drop_factors(noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Vec<f32> {
-    noise.uniform(name, len).into_iter().map(|u| (keep + u).floor() / keep).collect()
+    fn stream_key(&self, name: &str) -> Option<[u32; 8]> {
+        Some(self.seed.stream_key(name, &[self.step]))
+    }
 }
 
 /// Drop-path in one cell: each edge's operation is dropped for each image with probability `1 − keep`.
@@ -42,8 +48,8 @@ pub(crate) struct DropPath<'a> {
 }
 
 impl DropPath<'_> {
-    pub(crate) fn factors(&self, scope: &str, n: usize) -> Vec<f32> {
-        drop_factors(self.noise, &format!("drop_path/{scope}"), n, self.keep)
+    pub(crate) fn factors<B: Backend>(&self, backend: &B, scope: &str, n: usize) -> B::Vector {
+        backend.drop_factors(self.noise, &format!("drop_path/{scope}"), n, self.keep)
     }
 }
 

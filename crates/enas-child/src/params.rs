@@ -24,7 +24,7 @@ pub(crate) enum Init {
     Constant(f32),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Table {
     name: String,
     shape: Vec<usize>,
@@ -33,7 +33,7 @@ struct Table {
 }
 
 /// The weights of a network.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Params {
     seed: Seed,
     values: Vec<f32>,
@@ -90,6 +90,34 @@ impl Params {
     /// The values of one row, for writing.
     pub(crate) fn get_mut(&mut self, id: ParamId) -> &mut [f32] {
         &mut self.values[self.rows[id.0].0.clone()]
+    }
+
+    /// Where the values of one row are among all of them.
+    pub(crate) fn range(&self, id: ParamId) -> Range<usize> {
+        self.rows[id.0].0.clone()
+    }
+
+    /// The runs of trained weights, `(first, length)`.
+    pub(crate) fn trained_runs(&self) -> Vec<(usize, usize)> {
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        for table in self.tables.iter().filter(|t| t.trained) {
+            let Range { start, end } = table.range;
+            match runs.last_mut() {
+                Some((first, len)) if *first + *len == start => *len += end - start,
+                _ => runs.push((start, end - start)),
+            }
+        }
+        runs
+    }
+
+    /// All values and their momentum, row after row.
+    pub(crate) fn flat(&self) -> (&[f32], &[f32]) {
+        (&self.values, &self.momentum)
+    }
+
+    /// The same weights with other numbers.
+    pub(crate) fn with_flat(&self, values: Vec<f32>, momentum: Vec<f32>) -> Self {
+        Self { values, momentum, ..self.clone() }
     }
 
     /// The seed that the weights start from.
@@ -217,6 +245,12 @@ pub(crate) struct Gradients {
 }
 
 impl Gradients {
+    /// From the gradients of all weights, row after row.
+    pub(crate) fn of_flat(params: &Params, flat: &[f32]) -> Self {
+        let row = |(range, trained): &(Range<usize>, bool)| trained.then(|| flat[range.clone()].to_vec());
+        Self { rows: params.rows.iter().map(row).collect() }
+    }
+
     /// Adds to the gradient of one row.
     pub(crate) fn add(&mut self, id: ParamId, gradient: Vec<f32>) {
         match &mut self.rows[id.0] {

@@ -1,12 +1,53 @@
 //! A child's numbers as named tensors: to save, to restore, to inspect.
 
+use std::borrow::Cow;
+
+use enas_kernels::RunningMoments;
+
+use crate::params::Params;
 use crate::{Child, Error, Named};
 
 impl Child {
     /// All weights and moving statistics: what a saved model needs.
-    pub fn weights(&self) -> Vec<Named> {
+    ///
+    /// # Errors
+    /// If they are on a device and cannot be had back.
+    pub fn weights(&self) -> Result<Vec<Named>, Error> {
+        Ok(self.here()?.weights())
+    }
+
+    /// [`weights`](Self::weights) and everything else that continuing a training needs.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn state(&self) -> Result<Vec<Named>, Error> {
+        Ok(self.here()?.state())
+    }
+
+    /// The numbers in the host's memory.
+    fn here(&self) -> Result<Numbers<'_>, Error> {
+        match &self.device {
+            None => {
+                Ok(Numbers { params: Cow::Borrowed(&self.params), running: Cow::Borrowed(&self.running) })
+            }
+            Some(device) => {
+                let (params, running) = device.download(&self.params, &self.running)?;
+                Ok(Numbers { params: Cow::Owned(params), running: Cow::Owned(running) })
+            }
+        }
+    }
+}
+
+/// A child's numbers.
+struct Numbers<'a> {
+    params: Cow<'a, Params>,
+    running: Cow<'a, [(String, RunningMoments)]>,
+}
+
+impl Numbers<'_> {
+    fn weights(&self) -> Vec<Named> {
         let mut tensors = self.params.export();
-        for (name, running) in &self.running {
+        for (name, running) in self.running.iter() {
             let channels = vec![running.mean.len()];
             let mut push = |kind: &str, data: Vec<f32>, shape| {
                 tensors.push(Named { name: format!("{name}/{kind}"), shape, data });
@@ -17,11 +58,10 @@ impl Child {
         tensors
     }
 
-    /// [`weights`](Self::weights) and everything else that continuing a training needs.
-    pub fn state(&self) -> Vec<Named> {
+    fn state(&self) -> Vec<Named> {
         let mut tensors = self.weights();
         tensors.extend(self.params.export_momentum());
-        for (name, running) in &self.running {
+        for (name, running) in self.running.iter() {
             let channels = vec![running.mean.len()];
             let mut push = |kind: &str, data: Vec<f32>, shape| {
                 tensors.push(Named { name: format!("{name}/{kind}"), shape, data });
@@ -34,7 +74,9 @@ impl Child {
         }
         tensors
     }
+}
 
+impl Child {
     /// Takes over [`weights`](Self::weights) or a [`state`](Self::state).
     ///
     /// # Errors
@@ -49,6 +91,9 @@ impl Child {
         let given: std::collections::BTreeSet<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
         if let Some(missing) = self.params.names().find(|name| !given.contains(name)) {
             return Err(Error::State(format!("{missing} is missing")));
+        }
+        if let Some(device) = &mut self.device {
+            device.upload(&self.params, &self.running)?;
         }
         Ok(())
     }

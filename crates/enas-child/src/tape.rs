@@ -2,189 +2,133 @@
 //!
 //! Candle's own backward pass adds every gradient into a fresh map of zeros, three passes over memory that these
 //! networks cannot afford. This tape knows the five operations of the network and lets each kernel add into
-//! place. It knows nothing of cells or arcs.
+//! place. It knows nothing of cells or arcs, nor where the operations are computed.
 
-use std::borrow::Cow;
+use enas_kernels::Pool;
 
-use enas_kernels::{Branch, Map, Moments, Pool, Rows, RunningMoments, Term, Unit, UnitGradient, Value};
-
-use crate::params::{Gradients, ParamId, Params};
+use crate::backend::{Backend, ConvBlock, Gather, Statistics};
 
 /// A value of the network and its place on the tape.
-#[derive(Clone, Debug)]
-pub(crate) struct Var {
+pub(crate) struct Var<B: Backend> {
     id: usize,
-    pub(crate) value: Value,
+    pub(crate) value: B::Value,
 }
 
-impl Var {
-    pub(crate) fn channels(&self) -> usize {
-        self.value.map.c()
-    }
-
-    pub(crate) fn size(&self) -> (usize, usize) {
-        (self.value.map.h(), self.value.map.w())
+impl<B: Backend> Clone for Var<B> {
+    fn clone(&self) -> Self {
+        Self { id: self.id, value: self.value.clone() }
     }
 }
 
-/// Total channels of values that count as one.
-pub(crate) fn channels(parts: &[Var]) -> usize {
-    parts.iter().map(Var::channels).sum()
-}
+/// One side of a sum: a value, and a factor per image if drop-path is on.
+pub(crate) type Side<B> = (Var<B>, Option<<B as Backend>::Vector>);
 
-/// The parameters of a batch norm.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Norm {
-    pub(crate) scale: ParamId,
-    pub(crate) offset: ParamId,
-    /// Index of its moving statistics; the batch norms of shared edges have none.
-    pub(crate) running: Option<usize>,
-}
-
-/// How the rows of a convolution are gathered; [`Rows`] with parameters by name.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Gather {
-    Pixels,
-    EverySecond { offset: usize },
-    Depthwise { filter: ParamId, k: usize, stride: usize },
-    Patches { k: usize },
-}
-
-/// One matrix product of a convolution.
-#[derive(Clone, Debug)]
-pub(crate) struct Conv {
-    pub(crate) gather: Gather,
-    /// The rows of the matrix, in pieces that follow each other.
-    pub(crate) weight: Vec<ParamId>,
-    pub(crate) outputs: usize,
-}
-
-/// Which statistics batch norms use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Statistics {
-    Batch,
-    Running,
-}
-
-enum Node {
-    Unit { inputs: Vec<Var>, relu: bool, convs: Vec<Conv>, norm: Norm, z: Map, moments: Moments, out: usize },
-    Pool { pool: Pool, input: Var, out: usize },
-    Add { a: (Var, Option<Vec<f32>>), b: (Var, Option<Vec<f32>>), out: usize },
-    Concat { inputs: Vec<Var>, out: usize },
-    Mean { inputs: Vec<Var>, slot: usize },
+enum Node<B: Backend> {
+    Unit { inputs: Vec<Var<B>>, block: ConvBlock, moments: B::Moments, out: Var<B> },
+    Pool { pool: Pool, input: Var<B>, out: usize },
+    Add { a: Side<B>, b: Side<B>, out: usize },
+    Concat { inputs: Vec<Var<B>>, out: usize },
+    Mean { inputs: Vec<Var<B>>, slot: usize },
 }
 
 /// A forward pass in progress.
-pub(crate) struct Tape<'a> {
-    params: &'a Params,
-    running: &'a [RunningMoments],
+pub(crate) struct Tape<'a, B: Backend> {
+    pub(crate) backend: &'a B,
     statistics: Statistics,
-    nodes: Option<Vec<Node>>,
+    nodes: Option<Vec<Node<B>>>,
     next: usize,
     means: usize,
     /// Batch statistics of every batch norm that keeps moving ones.
-    pub(crate) batch_moments: Vec<(usize, Moments)>,
+    pub(crate) batch_moments: Vec<(usize, B::Moments)>,
     /// Multiply-adds per image so far.
     pub(crate) macs: u64,
 }
 
-impl<'a> Tape<'a> {
+impl<'a, B: Backend> Tape<'a, B> {
     /// A pass that can be replayed backwards if `record`.
-    pub(crate) fn new(
-        params: &'a Params,
-        running: &'a [RunningMoments],
-        statistics: Statistics,
-        record: bool,
-    ) -> Self {
+    pub(crate) fn new(backend: &'a B, statistics: Statistics, record: bool) -> Self {
         let nodes = record.then(Vec::new);
-        Self { params, running, statistics, nodes, next: 0, means: 0, batch_moments: Vec::new(), macs: 0 }
+        Self { backend, statistics, nodes, next: 0, means: 0, batch_moments: Vec::new(), macs: 0 }
     }
 
     /// A value that comes from outside.
-    pub(crate) fn input(&mut self, map: Map) -> Var {
-        self.var(Value::plain(map))
+    pub(crate) fn input(&mut self, map: B::Map) -> Var<B> {
+        self.plain(map)
     }
 
-    fn var(&mut self, value: Value) -> Var {
+    fn plain(&mut self, map: B::Map) -> Var<B> {
+        let value = self.backend.plain(map);
+        self.var(value)
+    }
+
+    fn var(&mut self, value: B::Value) -> Var<B> {
         self.next += 1;
         Var { id: self.next - 1, value }
     }
 
+    /// `(n, c, h, w)`.
+    pub(crate) fn shape(&self, var: &Var<B>) -> (usize, usize, usize, usize) {
+        self.backend.shape(&var.value)
+    }
+
     /// A convolution unit with its batch norm: gather, multiply, normalise.
-    pub(crate) fn unit(&mut self, inputs: &[Var], relu: bool, convs: Vec<Conv>, norm: Norm) -> Var {
-        let params = self.params;
-        let values = values(inputs);
-        let weights = assemble(params, &convs);
-        let batch = self.statistics == Statistics::Batch;
-        let (z, moments) = with_unit(params, &values, relu, &convs, &weights, |unit| unit.forward(batch));
-        for (conv, weight) in convs.iter().zip(&weights) {
-            let filter =
-                if let Gather::Depthwise { k, .. } = conv.gather { k * k * channels(inputs) } else { 0 };
-            self.macs += ((weight.len() + filter) * z.h() * z.w()) as u64;
-        }
-        let (scale, offset) = (params.get(norm.scale), params.get(norm.offset));
-        let affine = match (&moments, norm.running) {
-            (Some(moments), _) => moments.affine(scale, offset),
-            (None, Some(running)) => self.running[running].affine(scale, offset),
-            (None, None) => {
-                unreachable!("shared networks are only run with batch statistics; checked by the child")
-            }
-        };
-        let out = self.var(Value { map: z.clone(), affine: Some(affine.into()) });
+    pub(crate) fn unit(&mut self, inputs: &[Var<B>], block: ConvBlock) -> Var<B> {
+        let (value, moments) = self.backend.unit(&block, &values(inputs), self.statistics);
+        let out = self.var(value);
+        let (_, _, height, width) = self.shape(&out);
+        self.macs += (self.weights(&block, inputs) * height * width) as u64;
         if let Some(moments) = moments {
-            if let Some(running) = norm.running {
+            if let Some(running) = block.norm.running {
                 self.batch_moments.push((running, moments.clone()));
             }
-            self.record(|| Node::Unit {
-                inputs: inputs.to_vec(),
-                relu,
-                convs,
-                norm,
-                z,
-                moments,
-                out: out.id,
-            });
+            self.record(|| Node::Unit { inputs: inputs.to_vec(), block, moments, out: out.clone() });
         }
         out
     }
 
+    /// Numbers in a block's matrices and filters.
+    fn weights(&self, block: &ConvBlock, inputs: &[Var<B>]) -> usize {
+        let channels: usize = inputs.iter().map(|input| self.shape(input).1).sum();
+        let of_conv = |conv: &crate::backend::Conv| {
+            let matrix: usize = conv.weight.iter().map(|id| self.backend.params().get(*id).len()).sum();
+            let filter = if let Gather::Depthwise { k, .. } = conv.gather { k * k * channels } else { 0 };
+            matrix + filter
+        };
+        block.convs.iter().map(of_conv).sum()
+    }
+
     /// A pooling operation.
-    pub(crate) fn pool(&mut self, pool: Pool, input: &Var) -> Var {
-        let out = pool.forward(&input.value);
-        let out = self.var(Value::plain(out));
+    pub(crate) fn pool(&mut self, pool: Pool, input: &Var<B>) -> Var<B> {
+        let out = self.plain(self.backend.pool(&pool, &input.value));
         self.record(|| Node::Pool { pool, input: input.clone(), out: out.id });
         out
     }
 
     /// The sum of two values, each with an optional factor per image.
-    pub(crate) fn add(&mut self, a: (Var, Option<Vec<f32>>), b: (Var, Option<Vec<f32>>)) -> Var {
-        let sum = enas_kernels::add(
-            Term { value: &a.0.value, factors: a.1.as_deref() },
-            Term { value: &b.0.value, factors: b.1.as_deref() },
-        );
-        let out = self.var(Value::plain(sum));
+    pub(crate) fn add(&mut self, a: Side<B>, b: Side<B>) -> Var<B> {
+        let sum = self.backend.add((&a.0.value, a.1.as_ref()), (&b.0.value, b.1.as_ref()));
+        let out = self.plain(sum);
         self.record(|| Node::Add { a, b, out: out.id });
         out
     }
 
     /// Several values as one, their channels one after another.
-    pub(crate) fn concat(&mut self, inputs: &[Var]) -> Var {
-        let out = enas_kernels::concat(&values(inputs));
-        let out = self.var(Value::plain(out));
+    pub(crate) fn concat(&mut self, inputs: &[Var<B>]) -> Var<B> {
+        let out = self.plain(self.backend.concat(&values(inputs)));
         self.record(|| Node::Concat { inputs: inputs.to_vec(), out: out.id });
         out
     }
 
     /// Means over pixels of the positive parts, `[n, Σ c]`. The tape's user brings the gradient of the `i`-th call
     /// to [`backward`](Self::backward).
-    pub(crate) fn relu_mean(&mut self, inputs: &[Var]) -> Vec<f32> {
+    pub(crate) fn relu_mean(&mut self, inputs: &[Var<B>]) -> B::Vector {
         let slot = self.means;
         self.means += 1;
         self.record(|| Node::Mean { inputs: inputs.to_vec(), slot });
-        enas_kernels::relu_mean(&values(inputs))
+        self.backend.relu_mean(&values(inputs))
     }
 
-    fn record(&mut self, node: impl FnOnce() -> Node) {
+    fn record(&mut self, node: impl FnOnce() -> Node<B>) {
         if let Some(nodes) = &mut self.nodes {
             nodes.push(node());
         }
@@ -192,123 +136,66 @@ impl<'a> Tape<'a> {
 
     /// Propagates the gradients of the [`relu_mean`](Self::relu_mean)s back through everything recorded; memory is
     /// released on the way. `into` receives the gradients of all parameters that took part.
-    pub(crate) fn backward(self, means: &[Vec<f32>], into: &mut Gradients) {
-        let params = self.params;
-        let mut grads: Vec<Option<Map>> = vec![None; self.next];
+    pub(crate) fn backward(self, means: &[B::Vector], into: &mut B::Gradients) {
+        let backend = self.backend;
+        let mut grads: Vec<Option<B::Map>> = vec![None; self.next];
         let mut nodes = self.nodes.unwrap_or_default();
         while let Some(node) = nodes.pop() {
             match node {
                 Node::Mean { inputs, slot } => {
-                    let values = values(&inputs);
-                    let mut gradients = take(&mut grads, &inputs);
-                    enas_kernels::relu_mean_backward(&values, &means[slot], &mut gradients);
-                    put_back(&mut grads, &inputs, gradients);
+                    let mut targets = take(&mut grads, &inputs);
+                    backend.relu_mean_backward(&values(&inputs), &means[slot], &mut targets);
+                    put_back(backend, &mut grads, &inputs, targets);
                 }
                 Node::Concat { inputs, out } => {
                     let Some(grad) = grads[out].take() else { continue };
-                    let mut gradients = take(&mut grads, &inputs);
-                    enas_kernels::concat_backward(&grad, &values(&inputs), &mut gradients);
-                    put_back(&mut grads, &inputs, gradients);
+                    let mut targets = take(&mut grads, &inputs);
+                    backend.concat_backward(&grad, &values(&inputs), &mut targets);
+                    put_back(backend, &mut grads, &inputs, targets);
                 }
                 Node::Add { a, b, out } => {
                     let Some(grad) = grads[out].take() else { continue };
                     for (var, factors) in [a, b] {
-                        enas_kernels::add_backward(&grad, factors.as_deref(), &mut grads[var.id]);
+                        backend.add_backward(&grad, factors.as_ref(), &mut grads[var.id]);
                     }
                 }
                 Node::Pool { pool, input, out } => {
                     let Some(grad) = grads[out].take() else { continue };
-                    pool.backward(&input.value, &grad, &mut grads[input.id]);
+                    backend.pool_backward(&pool, &input.value, &grad, &mut grads[input.id]);
                 }
-                Node::Unit { inputs, relu, convs, norm, z, moments, out } => {
-                    let Some(grad) = grads[out].take() else { continue };
-                    let values = values(&inputs);
-                    let weights = assemble(params, &convs);
+                Node::Unit { inputs, block, moments, out } => {
+                    let Some(grad) = grads[out.id].take() else { continue };
                     // Nothing asks for the gradient of the pictures themselves.
                     let from_pictures = inputs.iter().any(|v| v.id == 0);
-                    let mut gradients = take(&mut grads, &inputs);
-                    let targets = (!from_pictures).then_some(gradients.as_mut_slice());
-                    let gradient = with_unit(params, &values, relu, &convs, &weights, |unit| {
-                        unit.backward(&z, &moments, params.get(norm.scale), &grad, targets)
-                    });
-                    put_back(&mut grads, &inputs, gradients);
-                    collect(params, &convs, norm, gradient, into);
+                    let mut targets = take(&mut grads, &inputs);
+                    let wanted = (!from_pictures).then_some(targets.as_mut_slice());
+                    let values = values(&inputs);
+                    backend.unit_backward(&block, &values, &out.value, &moments, &grad, wanted, into);
+                    put_back(backend, &mut grads, &inputs, targets);
                 }
             }
         }
     }
 }
 
-/// The matrices of convolutions, joined from their pieces.
-fn assemble<'p>(params: &'p Params, convs: &[Conv]) -> Vec<Cow<'p, [f32]>> {
-    let join = |conv: &Conv| match conv.weight.as_slice() {
-        [one] => Cow::Borrowed(params.get(*one)),
-        many => Cow::Owned(many.iter().flat_map(|id| params.get(*id)).copied().collect()),
-    };
-    convs.iter().map(join).collect()
-}
-
-fn with_unit<R>(
-    params: &Params,
-    values: &[Value],
-    relu: bool,
-    convs: &[Conv],
-    weights: &[Cow<'_, [f32]>],
-    body: impl FnOnce(&Unit<'_>) -> R,
-) -> R {
-    let branches: Vec<Branch<'_>> = convs
-        .iter()
-        .zip(weights)
-        .map(|(conv, weight)| {
-            let rows = match conv.gather {
-                Gather::Pixels => Rows::Pixels,
-                Gather::EverySecond { offset } => Rows::EverySecond { offset },
-                Gather::Patches { k } => Rows::Patches { k },
-                Gather::Depthwise { filter, k, stride } => {
-                    Rows::Depthwise { filter: params.get(filter), k, stride }
-                }
-            };
-            Branch { rows, weight, outputs: conv.outputs }
-        })
-        .collect();
-    body(&Unit { inputs: values, relu, branches: &branches })
-}
-
-/// Hands a unit's parameter gradients to their owners.
-fn collect(params: &Params, convs: &[Conv], norm: Norm, gradient: UnitGradient, into: &mut Gradients) {
-    let mut add = |id: ParamId, values: Vec<f32>| {
-        if params.is_trained(id) {
-            into.add(id, values);
-        }
-    };
-    add(norm.scale, gradient.gamma);
-    add(norm.offset, gradient.beta);
-    for ((conv, weight), filters) in convs.iter().zip(gradient.weights).zip(gradient.filters) {
-        if let Gather::Depthwise { filter, .. } = conv.gather {
-            add(filter, filters);
-        }
-        let mut rest = weight.as_slice();
-        for id in &conv.weight {
-            let (piece, after) = rest.split_at(params.get(*id).len());
-            add(*id, piece.to_vec());
-            rest = after;
-        }
-    }
-}
-
-fn values(vars: &[Var]) -> Vec<Value> {
+fn values<B: Backend>(vars: &[Var<B>]) -> Vec<B::Value> {
     vars.iter().map(|v| v.value.clone()).collect()
 }
 
-fn take(grads: &mut [Option<Map>], vars: &[Var]) -> Vec<Option<Map>> {
+fn take<B: Backend>(grads: &mut [Option<B::Map>], vars: &[Var<B>]) -> Vec<Option<B::Map>> {
     vars.iter().map(|v| grads[v.id].take()).collect()
 }
 
 /// Returns gradients to their places; a value that was taken twice adds up.
-fn put_back(grads: &mut [Option<Map>], vars: &[Var], gradients: Vec<Option<Map>>) {
+fn put_back<B: Backend>(
+    backend: &B,
+    grads: &mut [Option<B::Map>],
+    vars: &[Var<B>],
+    gradients: Vec<Option<B::Map>>,
+) {
     for (var, gradient) in vars.iter().zip(gradients) {
         if let Some(gradient) = gradient {
-            enas_kernels::add_backward(&gradient, None, &mut grads[var.id]);
+            backend.add_backward(&gradient, None, &mut grads[var.id]);
         }
     }
 }

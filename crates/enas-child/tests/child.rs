@@ -66,9 +66,10 @@ fn a_restored_child_continues_to_the_same_bytes() {
     let mut first = make();
     train(&mut first, 0..3);
     let mut second = make();
-    second.load(&first.state()).expect("the state fits");
+    second.load(&first.state().expect("on the CPU")).expect("the state fits");
     train(&mut second, 3..6);
-    assert_eq!(straight.state(), second.state());
+    let state = |child: &Child| child.state().expect("on the CPU");
+    assert_eq!(state(&straight), state(&second));
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn threads_do_not_change_a_bit() {
             for s in 0..3 {
                 child.train_step(&arc(), &images, &labels, &step(s)).expect("it trains");
             }
-            child.state()
+            child.state().expect("on the CPU")
         })
     };
     let one = run(1);
@@ -156,7 +157,7 @@ fn gradients_predict_the_loss() {
                 None => Child::shared(&quiet, INPUT, 3, Seed::new(1)),
             }
             .expect("valid");
-            let mut weights = child.weights();
+            let mut weights = child.weights().expect("on the CPU");
             for gradient in &seen.gradients {
                 let weight =
                     weights.iter_mut().find(|w| w.name == gradient.name).expect("gradients are of weights");
@@ -200,7 +201,7 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     assert!(message(&arc(), &images[1..]).contains("1x8x8"), "{}", message(&arc(), &images[1..]));
     let odd = Child::shared(&Config { filters: 5, ..config() }, INPUT, 3, Seed::new(1)).expect_err("odd");
     assert_eq!(odd.to_string(), "child.filters = 5 is out of range; allowed: even numbers");
-    let mut weights = child.weights();
+    let mut weights = child.weights().expect("on the CPU");
     weights[0].shape[0] += 1;
     let mut loaded = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
     let error = loaded.load(&weights).expect_err("a wrong shape").to_string();

@@ -3,12 +3,14 @@
 //! `ENAS_GOLDEN_DIR` names another folder to take the sets from: every `child_search_*` and `child_fixed_*` pair of
 //! `.json` and `.safetensors` in it is checked. `goldens/README.md` says what the tensors are.
 
+mod devices;
 mod golden_set;
 
 use std::collections::BTreeMap;
 
 use enas_child::{AuxHead, Child, Config, InputShape, Noise, Norm, Reductions, SharedInit, Step};
 use enas_kernels::Nesterov;
+use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
 use golden_set::{GoldenSet, Report};
 
@@ -21,20 +23,35 @@ const OPTIMISER: f64 = 2e-6;
 
 #[test]
 fn shared_children_equal_the_authors_code() {
-    check_all("child_search");
+    check_all("child_search", None);
 }
 
 #[test]
 fn fixed_children_equal_the_authors_code() {
-    check_all("child_fixed");
+    check_all("child_fixed", None);
 }
 
-fn check_all(kind: &str) {
+#[test]
+fn shared_children_on_a_gpu_equal_the_authors_code() {
+    devices::all().iter().for_each(|gpu| check_all("child_search", Some(gpu)));
+}
+
+#[test]
+fn fixed_children_on_a_gpu_equal_the_authors_code() {
+    devices::all().iter().for_each(|gpu| check_all("child_fixed", Some(gpu)));
+}
+
+fn check_all(kind: &str, gpu: Option<&Gpu>) {
     let report = Report::load();
     let mut failures = Vec::new();
     for set in GoldenSet::all(kind) {
-        let mut check =
-            Check { set: &set, config: config(&set), failures: Vec::new(), noise: report.noise(&set.stem) };
+        let mut check = Check {
+            set: &set,
+            config: config(&set),
+            gpu,
+            failures: Vec::new(),
+            noise: report.noise(&set.stem),
+        };
         check.run();
         failures.extend(check.failures.iter().map(|f| format!("{}: {f}", set.stem)));
     }
@@ -74,6 +91,8 @@ impl Noise for Given<'_> {
 struct Check<'a> {
     set: &'a GoldenSet,
     config: Config,
+    /// Where the child lives; `None`: on the CPU.
+    gpu: Option<&'a Gpu>,
     failures: Vec<String>,
     noise: f64,
 }
@@ -109,6 +128,9 @@ impl Check<'_> {
             tensors.extend(self.set.with_prefix(extra));
         }
         child.load(&tensors).expect("the golden weights fit");
+        if let Some(gpu) = self.gpu {
+            child.use_gpu(gpu).expect("the weights fit into its memory");
+        }
         child
     }
 
@@ -148,9 +170,9 @@ impl Check<'_> {
             child.train_step_with(&self.set.arc(k), &x, &y, &step, &Given(self.set)).expect("it runs");
         };
         train(&mut child, "in/x1", "in/y1");
-        let first = child.weights();
+        let first = child.weights().expect("they can be fetched");
         train(&mut child, "in/x2", "in/y2");
-        let second = child.weights();
+        let second = child.weights().expect("they can be fetched");
         let before = self.failures.len();
         self.compare_moving(&format!("arc{k}/bn_after_x1/"), &first);
         if k == 0 {

@@ -69,6 +69,7 @@ fn parameter_counts_equal_the_references() {
             for (layer, count) in per_layer {
                 let ours: usize = child
                     .weights()
+                    .expect("on the CPU")
                     .iter()
                     .filter(|t| t.name.split('/').next() == Some(layer) && !t.name.contains("/moving_"))
                     .map(|t| t.data.len())

@@ -1,4 +1,5 @@
-//! What the controller costs at the published size: one draw, ten draws together, one update from ten arcs.
+//! What the controller costs at the published size: one draw, ten draws together, one update from ten given
+//! arcs, and an update from ten arcs that are drawn for it.
 
 use criterion::Criterion;
 use enas_controller::{Config, Controller, Episode};
@@ -18,5 +19,13 @@ fn main() {
     let samples = controller.sample_many(bounds, &mut ten);
     let episodes: Vec<_> = samples.into_iter().map(|s| Episode { arc: s.arc, accuracy: 0.5 }).collect();
     bench.bench_function("update from 10", |b| b.iter(|| controller.reinforce(bounds, &episodes)));
+    bench.bench_function("draw 10 and update", |b| {
+        b.iter(|| {
+            let samples = controller.sample_many(bounds, &mut ten);
+            let episodes: Vec<_> =
+                samples.into_iter().map(|s| Episode { arc: s.arc, accuracy: 0.5 }).collect();
+            controller.reinforce(bounds, &episodes)
+        });
+    });
     bench.final_summary();
 }

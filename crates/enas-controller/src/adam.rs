@@ -4,6 +4,8 @@
 //! the root, so ε is not corrected ("epsilon hat", Kingma and Ba 2015, end of section 2). With the reference's large ε
 //! this is far from the usual form: early steps are some 30 times smaller.
 
+use crate::simd;
+
 /// Decay of the second moment.
 pub const BETA2: f64 = 0.999;
 /// Added to the root of the second moment.
@@ -21,10 +23,15 @@ pub fn step(weights: &mut [f32], gradient: &[f32], second_moment: &mut [f32], st
     // Computed in f64 because 1 - 0.999ᵗ cancels; powf because t outgrows an i32.
     let rate = (lr * (1.0 - BETA2.powf(step as f64)).sqrt()) as f32;
     let (keep, take) = (BETA2 as f32, (1.0 - BETA2) as f32);
-    for ((w, &g), v) in weights.iter_mut().zip(gradient).zip(second_moment) {
-        *v = keep * *v + take * g * g;
-        *w -= rate * g / (v.sqrt() + EPSILON);
-    }
+    simd::run(
+        #[inline(always)]
+        || {
+            for ((w, &g), v) in weights.iter_mut().zip(gradient).zip(second_moment) {
+                *v = keep * *v + take * g * g;
+                *w -= rate * g / (v.sqrt() + EPSILON);
+            }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -5,19 +5,27 @@
 
 use crate::heads::Heads;
 use crate::lstm;
-use crate::matrix::{Left, add_scaled, multiply_add, transpose};
+use crate::matrix::{OUTER_TERMS, Panels, add_outer_products, add_scaled, multiply_add, transpose};
 use crate::plan::{Moment, Shape, Step};
+use crate::simd::{self, Simd, WithSimd, mul_add};
 use crate::walk::{Input, Tape};
 use crate::weights::{Layout, N_OPS, Weights};
 
 /// Space for the gradients that flow back, to be used again and again.
 #[derive(Clone)]
 pub(crate) struct Backward {
-    /// Transposed LSTM matrices `[4h, 2h]`.
-    lstm: Vec<Vec<f32>>,
-    /// Transposed key and query matrices `[h, h]`.
-    key: Vec<f32>,
-    query: Vec<f32>,
+    /// Transposed LSTM matrices, ready for products `[4h, h]`: to the input and to the previous output of each layer.
+    to_input: Vec<Panels>,
+    to_before: Vec<Panels>,
+    /// Transposed key and query matrices, ready for products `[h, h]`.
+    from_key: Panels,
+    from_query: Panels,
+    /// Space for [`add_outer_products`] of width 4h and h.
+    outer_gates: Panels,
+    outer: Panels,
+    /// Gradients of one decision's logits and scores, `[batch, width]`.
+    logits: Vec<f32>,
+    scores: Vec<f32>,
     /// Gradients of the LSTM outputs and cells, `[batch, h]` per layer.
     dh: Vec<Vec<f32>>,
     dc: Vec<Vec<f32>>,
@@ -37,9 +45,14 @@ impl Backward {
     pub(crate) fn new(shape: Shape) -> Self {
         let Shape { hidden: h, batch: n, layers, .. } = shape;
         Self {
-            lstm: vec![vec![0.0; 8 * h * h]; layers],
-            key: vec![0.0; h * h],
-            query: vec![0.0; h * h],
+            to_input: vec![Panels::new(4 * h, h); layers],
+            to_before: vec![Panels::new(4 * h, h); layers],
+            from_key: Panels::new(h, h),
+            from_query: Panels::new(h, h),
+            outer_gates: Panels::new(OUTER_TERMS, 4 * h),
+            outer: Panels::new(OUTER_TERMS, h),
+            logits: vec![0.0; n * shape.width()],
+            scores: vec![0.0; n * shape.width()],
             dh: vec![vec![0.0; n * h]; layers],
             dc: vec![vec![0.0; n * h]; layers],
             fixed: vec![0.0; (1 + N_OPS) * 4 * h],
@@ -84,11 +97,13 @@ impl Backward {
 
     fn begin(&mut self, weights: &Weights) {
         let h = weights.layout.hidden;
-        for (l, transposed) in self.lstm.iter_mut().enumerate() {
-            transpose(weights.lstm(l), 4 * h, transposed);
+        for (l, (to_input, to_before)) in self.to_input.iter_mut().zip(&mut self.to_before).enumerate() {
+            let (input, before) = weights.lstm(l).split_at(h * 4 * h);
+            to_input.set_transposed(input);
+            to_before.set_transposed(before);
         }
-        transpose(weights.key(), h, &mut self.key);
-        transpose(weights.query(), h, &mut self.query);
+        self.from_key.set_transposed(weights.key());
+        self.from_query.set_transposed(weights.query());
         let sums =
             [&mut self.fixed, &mut self.projected, &mut self.keys, &mut self.queries, &mut self.op_weight];
         for zeros in sums.into_iter().chain(&mut self.dh).chain(&mut self.dc) {
@@ -104,10 +119,9 @@ impl Backward {
         let Shape { hidden: h, batch: n, .. } = shape;
         let slot = shape.state(cell, state);
         let dh = &mut self.dh[shape.layers - 1];
-        multiply_add(Left::plain(&self.keys[slot * n * h..], h), (n, h, h), &self.key, h, dh);
+        multiply_add(&self.keys[slot * n * h..], &self.from_key, dh);
         if state >= 2 {
-            let uses = Left::plain(&self.projected[slot * n * 4 * h..], 4 * h);
-            multiply_add(uses, (n, 4 * h, h), &self.lstm[0], 2 * h, dh);
+            multiply_add(&self.projected[slot * n * 4 * h..], &self.to_input[0], dh);
         }
     }
 
@@ -124,23 +138,44 @@ impl Backward {
         let Shape { hidden: h, batch: n, .. } = shape;
         let rows = shape.query(cell, node, side) * n * h;
         let decision = shape.decision(cell, node, side);
-        for (e, &coefficient) in coefficients.iter().enumerate() {
-            let d_query = &mut self.queries[rows + e * h..][..h];
-            for state in 0..node + 2 {
-                let (_, d) = d_logit_and_score(tape, decision, e, state, coefficient);
-                let a = &tape.attention[((shape.pair(cell, node, side) + state) * n + e) * h..][..h];
-                let d_key = &mut self.keys[(shape.state(cell, state) * n + e) * h..][..h];
-                add_scaled(d_score, d, a);
-                for (((d_query, d_key), &a), &v) in d_query.iter_mut().zip(d_key).zip(a).zip(weights.score())
-                {
-                    let d_sum = d * v * (1.0 - a * a);
-                    *d_query += d_sum;
-                    *d_key += d_sum;
-                }
-            }
+        self.decision(tape, decision, node + 2, coefficients);
+        for state in 0..node + 2 {
+            let attention = Attention {
+                hidden: h,
+                width: shape.width(),
+                d_scores: &self.scores[state..],
+                a: &tape.attention[(shape.pair(cell, node, side) + state) * n * h..][..n * h],
+                v: weights.score(),
+                d_v: d_score,
+                d_query: &mut self.queries[rows..][..n * h],
+                d_key: &mut self.keys[shape.state(cell, state) * n * h..][..n * h],
+            };
+            simd::run(attention);
         }
         let dh = &mut self.dh[shape.layers - 1];
-        multiply_add(Left::plain(&self.queries[rows..], h), (n, h, h), &self.query, h, dh);
+        multiply_add(&self.queries[rows..], &self.from_query, dh);
+    }
+
+    /// Gradients of `coefficient · nll` with respect to the logits and the scores of a decision.
+    fn decision(&mut self, tape: &Tape, decision: usize, n_choices: usize, coefficients: &[f32]) {
+        let Shape { batch: n, .. } = tape.shape;
+        let (width, rows) = (tape.shape.width(), tape.shape.row(decision));
+        let (probabilities, slopes) =
+            (&tape.decisions.probabilities[rows.clone()], &tape.decisions.slopes[rows]);
+        for (e, (&coefficient, &chosen)) in
+            coefficients.iter().zip(&tape.decisions.choices[decision * n..]).enumerate()
+        {
+            let row = e * width..e * width + n_choices;
+            let (logits, scores) = (&mut self.logits[row.clone()], &mut self.scores[row.clone()]);
+            logits.copy_from_slice(&probabilities[row.clone()]);
+            logits[chosen] -= 1.0;
+            logits.iter_mut().for_each(|d| *d *= coefficient);
+            scores
+                .iter_mut()
+                .zip(logits)
+                .zip(&slopes[row])
+                .for_each(|((d, logit), slope)| *d = *logit * slope);
+        }
     }
 
     /// Back through the scores of an operation decision.
@@ -153,17 +188,22 @@ impl Backward {
         coefficients: &[f32],
         d_bias: &mut [f32],
     ) {
-        let h = tape.shape.hidden;
-        let outputs = &tape.layers[tape.shape.layers - 1].h[tape.outputs(at)];
-        for (e, (&coefficient, output)) in coefficients.iter().zip(outputs.chunks_exact(h)).enumerate() {
-            for (op, d_bias) in d_bias.iter_mut().enumerate() {
-                let (d_logit, d_score) = d_logit_and_score(tape, decision, e, op, coefficient);
-                *d_bias += if heads.free_bias { d_logit } else { d_score };
-                let row = op * h..(op + 1) * h;
-                add_scaled(&mut self.op_weight[row.clone()], d_score, output);
-                add_scaled(&mut self.dh[tape.shape.layers - 1][e * h..][..h], d_score, &tape.op_weight[row]);
-            }
+        self.decision(tape, decision, N_OPS, coefficients);
+        let shape = tape.shape;
+        let d = if heads.free_bias { &self.logits } else { &self.scores };
+        for d in d.chunks_exact(shape.width()) {
+            d_bias.iter_mut().zip(d).for_each(|(d_bias, d)| *d_bias += d);
         }
+        let operations = Operations {
+            hidden: shape.hidden,
+            width: shape.width(),
+            d_scores: &self.scores,
+            outputs: &tape.layers[shape.layers - 1].h[tape.outputs(at)],
+            weight: &tape.op_weight,
+            d_weight: &mut self.op_weight,
+            d_outputs: &mut self.dh[shape.layers - 1],
+        };
+        simd::run(operations);
     }
 
     /// Back through one LSTM step; leaves the gradients of the pre-activations in the tape.
@@ -172,85 +212,158 @@ impl Backward {
         let Shape { hidden: h, batch: n, .. } = shape;
         for (l, layer) in tape.layers.iter_mut().enumerate().rev() {
             let gates = &mut layer.gates[at * n * 4 * h..][..n * 4 * h];
-            let (c_before, tanh_c) = (&layer.c[at * n * h..], &layer.tanh_c[at * n * h..]);
-            for (e, z) in gates.chunks_exact_mut(4 * h).enumerate() {
-                let row = e * h..(e + 1) * h;
-                let (dh, dc) = (&self.dh[l][row.clone()], &mut self.dc[l][row.clone()]);
-                lstm::backward(z, &c_before[row.clone()], &tanh_c[row], dh, dc);
-            }
+            let back = lstm::Backward {
+                hidden: h,
+                gates,
+                c_prev: &layer.c[at * n * h..],
+                tanh_c: &layer.tanh_c[at * n * h..],
+                dh: &self.dh[l],
+                dc: &mut self.dc[l],
+            };
+            back.run();
             let (below, here) = self.dh.split_at_mut(l);
-            let (z, w) = (Left::plain(gates, 4 * h), &self.lstm[l]);
             here[0].fill(0.0);
-            multiply_add(z, (n, 4 * h, h), &w[h..], 2 * h, &mut here[0]);
+            // Before the first step there is nothing to learn.
+            if at > 0 {
+                multiply_add(gates, &self.to_before[l], &mut here[0]);
+            }
             match below.last_mut() {
-                Some(below) => multiply_add(z, (n, 4 * h, h), w, 2 * h, below),
+                Some(below) => multiply_add(gates, &self.to_input[l], below),
                 None => {
-                    for (e, (z, &input)) in gates.chunks_exact(4 * h).zip(&tape.inputs[at * n..]).enumerate()
-                    {
-                        let sum = match input {
-                            Input::Fixed(row) => &mut self.fixed[row * 4 * h..][..4 * h],
-                            Input::State(state) => {
-                                &mut self.projected[(shape.state(cell, state) * n + e) * 4 * h..][..4 * h]
-                            }
-                        };
-                        add_scaled(sum, 1.0, z);
-                    }
+                    let inputs = Inputs {
+                        shape,
+                        cell,
+                        inputs: &tape.inputs[at * n..],
+                        gates,
+                        fixed: &mut self.fixed,
+                        projected: &mut self.projected,
+                    };
+                    simd::run(inputs);
                 }
             }
         }
     }
 
     /// The collected outer products.
-    fn collect(&self, weights: &Weights, tape: &Tape, gradient: &mut [f32]) {
+    fn collect(&mut self, weights: &Weights, tape: &Tape, gradient: &mut [f32]) {
         let Shape { hidden: h, batch: n, nodes, .. } = tape.shape;
-        let rows = tape.moments.len() * n;
+        let rows = tape.moments.len() * n * h;
         let layout: &Layout = &weights.layout;
         for (l, layer) in tape.layers.iter().enumerate() {
             let (from_input, from_before) = gradient[layout.lstm(l)].split_at_mut(h * 4 * h);
-            let before = Left::transposed(&layer.h, h);
-            multiply_add(before, (h, rows, 4 * h), &layer.gates, 4 * h, from_before);
+            let space = &mut self.outer_gates;
+            add_outer_products(&layer.h[..rows], &layer.gates, space, from_before);
             if l > 0 {
-                let input = Left::transposed(&tape.layers[l - 1].h[n * h..], h);
-                multiply_add(input, (h, rows, 4 * h), &layer.gates, 4 * h, from_input);
+                add_outer_products(&tape.layers[l - 1].h[n * h..], &layer.gates, space, from_input);
                 continue;
             }
-            let fixed = Left::transposed(weights.fixed_inputs(), h);
-            multiply_add(fixed, (h, 1 + N_OPS, 4 * h), &self.fixed, 4 * h, from_input);
+            add_outer_products(weights.fixed_inputs(), &self.fixed, space, from_input);
             for cell in 0..2 {
                 // The cell's two inputs fed zeros, so only nodes' states count; the last node's is not readable.
-                let first = tape.shape.state(cell, 2) * n;
-                let states = Left::transposed(&tape.states[first * h..], h);
-                let uses = &self.projected[first * 4 * h..];
-                multiply_add(states, (h, (nodes - 1) * n, 4 * h), uses, 4 * h, from_input);
+                let (first, size) = (tape.shape.state(cell, 2) * n * h, (nodes - 1) * n * h);
+                let uses = &self.projected[4 * first..][..4 * size];
+                add_outer_products(&tape.states[first..][..size], uses, space, from_input);
             }
         }
-        let d_fixed = &mut gradient[layout.fixed_inputs()];
-        multiply_add(Left::plain(&self.fixed, 4 * h), (1 + N_OPS, 4 * h, h), &self.lstm[0], 2 * h, d_fixed);
-        let states = Left::transposed(&tape.states, h);
-        multiply_add(states, (h, tape.shape.states() * n, h), &self.keys, h, &mut gradient[layout.key()]);
-        let queries = Left::transposed(&tape.queries, h);
-        multiply_add(
-            queries,
-            (h, tape.shape.queries() * n, h),
-            &self.queries,
-            h,
-            &mut gradient[layout.query()],
-        );
+        multiply_add(&self.fixed, &self.to_input[0], &mut gradient[layout.fixed_inputs()]);
+        add_outer_products(&tape.states, &self.keys, &mut self.outer, &mut gradient[layout.key()]);
+        add_outer_products(&tape.queries, &self.queries, &mut self.outer, &mut gradient[layout.query()]);
         transpose(&self.op_weight, h, &mut gradient[layout.op_weight()]);
     }
 }
 
-/// Gradient of `coefficient · nll` with respect to one choice's logit and to its score.
-fn d_logit_and_score(
-    tape: &Tape,
-    decision: usize,
-    episode: usize,
-    choice: usize,
-    coefficient: f32,
-) -> (f32, f32) {
-    let d = decision * tape.shape.batch + episode;
-    let position = d * tape.shape.width() + choice;
-    let chosen = if tape.decisions.choices[d] == choice { 1.0 } else { 0.0 };
-    let d_logit = coefficient * (tape.decisions.probabilities[position] - chosen);
-    (d_logit, d_logit * tape.decisions.slopes[position])
+/// Back through `tanh(key + query) · v` for one state, of several arcs.
+struct Attention<'a> {
+    hidden: usize,
+    /// Distance between neighbouring arcs' scores.
+    width: usize,
+    d_scores: &'a [f32],
+    /// tanh(key + query), `[batch, h]`, as its gradients.
+    a: &'a [f32],
+    /// `[h]`, as its gradient.
+    v: &'a [f32],
+    d_v: &'a mut [f32],
+    d_query: &'a mut [f32],
+    d_key: &'a mut [f32],
+}
+
+impl WithSimd for Attention<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let h = self.hidden;
+        let gradients = self.d_query.chunks_exact_mut(h).zip(self.d_key.chunks_exact_mut(h));
+        for ((a, d), (d_query, d_key)) in
+            self.a.chunks_exact(h).zip(self.d_scores.iter().step_by(self.width)).zip(gradients)
+        {
+            add_scaled::<S>(self.d_v, *d, a);
+            for (((d_query, d_key), &a), v) in d_query.iter_mut().zip(d_key).zip(a).zip(self.v) {
+                let d_sum = d * v * mul_add::<S>(-a, a, 1.0);
+                *d_query += d_sum;
+                *d_key += d_sum;
+            }
+        }
+    }
+}
+
+/// Back through the scores of the operations, `output · weight`, of several arcs.
+struct Operations<'a> {
+    hidden: usize,
+    /// Distance between neighbouring arcs' scores.
+    width: usize,
+    d_scores: &'a [f32],
+    /// `[batch, h]`, as its gradient.
+    outputs: &'a [f32],
+    /// `[N_OPS, h]`, as its gradient.
+    weight: &'a [f32],
+    d_weight: &'a mut [f32],
+    d_outputs: &'a mut [f32],
+}
+
+impl WithSimd for Operations<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let h = self.hidden;
+        let outputs = self.outputs.chunks_exact(h).zip(self.d_outputs.chunks_exact_mut(h));
+        for (d, (output, d_output)) in self.d_scores.chunks_exact(self.width).zip(outputs) {
+            let weights = self.weight.chunks_exact(h).zip(self.d_weight.chunks_exact_mut(h));
+            for (&d, (weight, d_weight)) in d.iter().zip(weights) {
+                add_scaled::<S>(d_weight, d, output);
+                add_scaled::<S>(d_output, d, weight);
+            }
+        }
+    }
+}
+
+/// Adds what one step's pre-activations received to the sum of the input that they read, for every arc.
+struct Inputs<'a> {
+    shape: Shape,
+    cell: usize,
+    inputs: &'a [Input],
+    /// `[batch, 4h]`.
+    gates: &'a [f32],
+    fixed: &'a mut [f32],
+    projected: &'a mut [f32],
+}
+
+impl WithSimd for Inputs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let width = 4 * self.shape.hidden;
+        for (e, (gates, &input)) in self.gates.chunks_exact(width).zip(self.inputs).enumerate() {
+            let sum = match input {
+                Input::Fixed(row) => &mut self.fixed[row * width..],
+                Input::State(state) => {
+                    let row = self.shape.state(self.cell, state) * self.shape.batch + e;
+                    &mut self.projected[row * width..]
+                }
+            };
+            sum.iter_mut().zip(gates).for_each(|(sum, d)| *sum += d);
+        }
+    }
 }

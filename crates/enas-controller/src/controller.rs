@@ -1,6 +1,7 @@
 //! The controller: a policy over arcs and what its training remembers.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use enas_arc::Arc;
 use enas_rng::{Seed, Stream};
@@ -27,8 +28,7 @@ pub struct Controller {
     n_nodes: usize,
     pub(crate) weights: Weights,
     pub(crate) training: Training,
-    /// Space for updates, kept between them; holds nothing that a later call reads.
-    scratch: Option<Scratch>,
+    pub(crate) space: Space,
 }
 
 /// A draw from the policy, or an arc seen by it.
@@ -57,8 +57,16 @@ pub struct Decision {
     pub entropy: f32,
 }
 
-#[derive(Clone)]
+/// Space for walks of several arcs and for updates, kept from one to the next.
+///
+/// It also spares an update the walk of the arcs that were drawn just before it: their tape is the one that walking
+/// them again would write. Whoever changes the weights must forget the walk.
+#[derive(Default)]
+pub(crate) struct Space(Mutex<Option<Scratch>>);
+
 pub(crate) struct Scratch {
+    /// The bounds under which the tape's arcs were walked with the present weights; `None` if it is used up.
+    pub(crate) walked: Option<Bounds>,
     pub(crate) tape: Tape,
     pub(crate) backward: Backward,
     pub(crate) gradient: Vec<f32>,
@@ -77,20 +85,27 @@ impl Controller {
         let layout = Layout::new(config.hidden_size, config.lstm_layers);
         let training = Training::new(layout.len());
         let weights = Weights::new(layout, config.op_bias, seed);
-        Ok(Self { config: config.clone(), n_nodes, weights, training, scratch: None })
+        Ok(Self { config: config.clone(), n_nodes, weights, training, space: Space::default() })
     }
 
     /// Draws an arc, m ~ π(m; θ).
     pub fn sample(&self, bounds: Bounds, rng: &mut Stream) -> Sample {
-        let mut one = self.sample_many(bounds, std::slice::from_mut(rng));
-        one.pop().expect("one stream gives one sample")
+        sample_of(&self.walk(bounds, 1, &mut |_, _, probabilities| categorical(probabilities, rng)), 0)
     }
 
     /// Draws one arc from each stream; the same arcs as drawing them one by one, in less time.
     pub fn sample_many(&self, bounds: Bounds, rngs: &mut [Stream]) -> Vec<Sample> {
         let n = rngs.len();
-        let tape = self.walk(bounds, n, &mut |e, _, probabilities| categorical(probabilities, &mut rngs[e]));
-        (0..n).map(|e| sample_of(&tape, e)).collect()
+        if n == 0 {
+            return vec![];
+        }
+        let mut scratch = self.take_scratch(n);
+        self.walk_on(bounds, &mut scratch, &mut |e, _, probabilities| {
+            categorical(probabilities, &mut rngs[e])
+        });
+        let samples = (0..n).map(|e| sample_of(&scratch.tape, e)).collect();
+        self.space.keep(scratch);
+        samples
     }
 
     /// The probability of a given arc.
@@ -129,10 +144,13 @@ impl Controller {
             return Err(Error::Coefficients { arcs: arcs.len(), coefficients: coefficients.len() });
         }
         let choices = self.choices(arcs.iter())?;
+        if arcs.is_empty() {
+            return Ok(self.name_variables("", &vec![0.0; self.weights.layout.len()]));
+        }
         let mut scratch = Scratch::new(self.shape(arcs.len()), self.weights.layout.len());
         let heads = Heads::new(&self.config, bounds);
         walk(&self.weights, &heads, &mut scratch.tape, &mut |e, at, _| choices[e][at]);
-        let Scratch { tape, backward, gradient } = &mut scratch;
+        let Scratch { tape, backward, gradient, .. } = &mut scratch;
         backward.run(&self.weights, &heads, tape, coefficients, gradient);
         Ok(self.name_variables("", gradient))
     }
@@ -175,17 +193,19 @@ impl Controller {
         arcs.into_iter().enumerate().map(checked).collect()
     }
 
-    /// The space of the last update if it fits; give it back with [`keep_scratch`](Self::keep_scratch).
-    pub(crate) fn take_scratch(&mut self, batch: usize) -> Scratch {
+    /// The kept space if it fits; give it back with [`Space::keep`].
+    pub(crate) fn take_scratch(&self, batch: usize) -> Scratch {
         let shape = self.shape(batch);
-        match self.scratch.take() {
+        match self.space.take() {
             Some(scratch) if scratch.tape.shape == shape => scratch,
             _ => Scratch::new(shape, self.weights.layout.len()),
         }
     }
 
-    pub(crate) fn keep_scratch(&mut self, scratch: Scratch) {
-        self.scratch = Some(scratch);
+    /// Walks on the scratch's tape and notes it.
+    pub(crate) fn walk_on(&self, bounds: Bounds, scratch: &mut Scratch, choose: Chooser) {
+        walk(&self.weights, &Heads::new(&self.config, bounds), &mut scratch.tape, choose);
+        scratch.walked = Some(bounds);
     }
 
     fn shape(&self, batch: usize) -> Shape {
@@ -195,7 +215,38 @@ impl Controller {
 
 impl Scratch {
     fn new(shape: Shape, n_params: usize) -> Self {
-        Self { tape: Tape::new(shape), backward: Backward::new(shape), gradient: vec![0.0; n_params] }
+        let gradient = vec![0.0; n_params];
+        Self { walked: None, tape: Tape::new(shape), backward: Backward::new(shape), gradient }
+    }
+
+    /// Whether the tape is that of these arcs' integers under `bounds`.
+    pub(crate) fn holds(&self, bounds: Bounds, choices: &[Vec<usize>]) -> bool {
+        let same = |(e, choices): (usize, &Vec<usize>)| self.tape.choices(e).eq(choices.iter().copied());
+        self.walked == Some(bounds) && choices.iter().enumerate().all(same)
+    }
+}
+
+impl Space {
+    /// What is kept, if nobody else has taken it.
+    fn take(&self) -> Option<Scratch> {
+        // A panic elsewhere cannot have left a scratch half written: it is out of the lock while in use.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn keep(&self, scratch: Scratch) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(scratch);
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// A copy of a controller needs its own space and gets it when it walks.
+impl Clone for Space {
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! From raw scores to probabilities: temperature, tanh bound, bias, softmax.
 
+use crate::simd::{self, Simd, WithSimd};
 use crate::weights::N_OPS;
 use crate::{Bounds, Config, OpBias, math};
 
@@ -36,45 +37,108 @@ pub(crate) struct Squash {
 
 impl Squash {
     /// The logit of a score, and its slope there.
-    pub(crate) fn apply(self, score: f32) -> (f32, f32) {
+    #[inline(always)]
+    fn apply<S: Simd>(self, score: f32) -> (f32, f32) {
         let cooled = score / self.temperature;
         match self.bound {
             None => (cooled, 1.0 / self.temperature),
             Some(bound) => {
-                let t = math::tanh(cooled);
+                let t = math::tanh::<S>(cooled);
                 (bound * t, bound * (1.0 - t * t) / self.temperature)
             }
         }
     }
 }
 
-/// Writes the probabilities of `logits`; returns ln Σ exp(logits) and the entropy in nats.
-pub(crate) fn softmax(logits: &[f32], probabilities: &mut [f32]) -> (f32, f32) {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for (p, &logit) in probabilities.iter_mut().zip(logits) {
-        *p = math::exp(logit - largest);
-        sum += *p;
+/// One decision of several arcs: from scores to logits, probabilities and entropy.
+///
+/// Shapes: `[batch, width]`, of which the first `n_choices` of each row count and the rest becomes anything;
+/// `log_sums` and `entropy` `[batch]`.
+pub(crate) struct Decide<'a> {
+    pub(crate) squash: Squash,
+    /// Added to the logits of the first choices.
+    pub(crate) added: &'a [f32],
+    pub(crate) n_choices: usize,
+    pub(crate) width: usize,
+    pub(crate) scores: &'a [f32],
+    pub(crate) logits: &'a mut [f32],
+    /// Slope of each logit with respect to its score.
+    pub(crate) slopes: &'a mut [f32],
+    pub(crate) probabilities: &'a mut [f32],
+    /// ln Σ exp(logits).
+    pub(crate) log_sums: &'a mut [f32],
+    /// In nats.
+    pub(crate) entropy: &'a mut [f32],
+}
+
+impl Decide<'_> {
+    pub(crate) fn run(self) {
+        simd::run(self);
     }
-    let log_sum = largest + sum.ln();
-    let mut entropy = 0.0;
-    for (p, &logit) in probabilities.iter_mut().zip(logits) {
-        *p /= sum;
-        entropy -= *p * (logit - log_sum);
+}
+
+impl WithSimd for Decide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for ((logit, slope), &score) in self.logits.iter_mut().zip(&mut *self.slopes).zip(self.scores) {
+            (*logit, *slope) = self.squash.apply::<S>(score);
+        }
+        let rows =
+            self.logits.chunks_exact_mut(self.width).zip(self.probabilities.chunks_exact_mut(self.width));
+        for ((logits, probabilities), largest) in rows.zip(&mut *self.log_sums) {
+            logits.iter_mut().zip(self.added).for_each(|(logit, a)| *logit += a);
+            *largest = logits[..self.n_choices].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            probabilities.iter_mut().zip(logits).for_each(|(p, logit)| *p = *logit - *largest);
+        }
+        // All rows at once, because a row is shorter than a vector.
+        for p in self.probabilities.iter_mut() {
+            *p = math::exp::<S>(*p);
+        }
+        let rows = self.logits.chunks_exact(self.width).zip(self.probabilities.chunks_exact_mut(self.width));
+        for ((logits, probabilities), (log_sum, entropy)) in
+            rows.zip(self.log_sums.iter_mut().zip(self.entropy))
+        {
+            let probabilities = &mut probabilities[..self.n_choices];
+            let sum: f32 = probabilities.iter().sum();
+            *log_sum += sum.ln();
+            *entropy = 0.0;
+            for (p, &logit) in probabilities.iter_mut().zip(logits) {
+                *p /= sum;
+                *entropy -= *p * (logit - *log_sum);
+            }
+        }
     }
-    (log_sum, entropy)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulp::Scalar128b;
 
     #[test]
     fn equal_logits_have_the_largest_entropy() {
-        let mut p = [0.0; 5];
-        let (log_sum, entropy) = softmax(&[2.0; 5], &mut p);
-        assert!(p.iter().all(|p| (p - 0.2).abs() < 1e-7));
-        assert!((log_sum - (2.0 + 5f32.ln())).abs() < 1e-6 && (entropy - 5f32.ln()).abs() < 1e-6);
+        for arch in simd::all() {
+            let ([mut logits, mut slopes, mut probabilities], mut log_sum, mut entropy) =
+                ([[0.0; 8]; 3], [0.0], [0.0]);
+            let decide = Decide {
+                squash: Squash { temperature: 0.5, bound: None },
+                added: &[1.0; 5],
+                n_choices: 5,
+                width: 8,
+                scores: &[0.5, 0.5, 0.5, 0.5, 0.5, 9.0, 9.0, 9.0],
+                logits: &mut logits,
+                slopes: &mut slopes,
+                probabilities: &mut probabilities,
+                log_sums: &mut log_sum,
+                entropy: &mut entropy,
+            };
+            simd::run_at(arch, decide);
+            assert_eq!(logits[..5], [2.0; 5]);
+            assert!(probabilities[..5].iter().all(|p| (p - 0.2).abs() < 1e-7), "{arch:?}");
+            assert!((log_sum[0] - (2.0 + 5f32.ln())).abs() < 1e-6 && (entropy[0] - 5f32.ln()).abs() < 1e-6);
+        }
     }
 
     #[test]
@@ -85,8 +149,9 @@ mod tests {
             Squash { temperature: 0.7, bound: Some(1.1) },
         ] {
             for score in [-2.0f32, -0.1, 0.0, 0.9] {
-                let at = |by: f32| f64::from(squash.apply(score + by).0);
-                let (slope, got) = ((at(0.01) - at(-0.01)) / 0.02, f64::from(squash.apply(score).1));
+                let at = |by: f32| f64::from(squash.apply::<Scalar128b>(score + by).0);
+                let (slope, got) =
+                    ((at(0.01) - at(-0.01)) / 0.02, f64::from(squash.apply::<Scalar128b>(score).1));
                 assert!((slope - got).abs() < 2e-4, "{squash:?} at {score}: {got} is not {slope}");
             }
         }
@@ -94,6 +159,6 @@ mod tests {
 
     #[test]
     fn a_score_of_ten_is_frozen_at_the_bound() {
-        assert_eq!(Squash { temperature: 1.0, bound: Some(0.44) }.apply(10.05), (0.44, 0.0));
+        assert_eq!(Squash { temperature: 1.0, bound: Some(0.44) }.apply::<Scalar128b>(10.05), (0.44, 0.0));
     }
 }

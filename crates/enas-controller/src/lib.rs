@@ -45,6 +45,7 @@ mod math;
 mod matrix;
 mod plan;
 mod reinforce;
+mod simd;
 mod state;
 mod walk;
 mod weights;

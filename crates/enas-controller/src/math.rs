@@ -1,10 +1,10 @@
 //! exp, tanh and the logistic function as straight-line arithmetic.
 //!
 //! The platform's versions are calls that the compiler cannot vectorise, and an update takes some 200,000 of them.
-//! Here is only what the controller needs: errors are within a few units in the last place, NaN stays NaN, and the
-//! result is the same on every platform because no library takes part.
+//! Here is only what the controller needs: errors are within a few units in the last place, NaN stays NaN, and no
+//! library takes part, so that results depend on nothing but the instruction set.
 
-use crate::matrix::vectorized;
+use crate::simd::{Simd, mul_add};
 
 /// 1.5 · 2²³: adding it rounds to an integer and leaves that integer in the low mantissa bits.
 const ROUND: f32 = 12_582_912.0;
@@ -14,85 +14,97 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 
 /// `2^n` and `exp(r) - 1`, where `x = n·ln 2 + r` and |r| ≤ ½ ln 2; `x` must be within ±87.
 #[inline(always)]
-fn split_exp(x: f32) -> (f32, f32) {
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+fn split_exp<S: Simd>(x: f32) -> (f32, f32) {
+    let shifted = mul_add::<S>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    // Taylor: the first term left out is r⁸/8!, below 6e-9 of the result.
-    let tail = 1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0));
-    let series = r + r * r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * tail)));
+    let r = mul_add::<S>(n, -LN2_LOW, mul_add::<S>(n, -LN2_HIGH, x));
+    // Taylor, from 1/2! to 1/7!: the first term left out is r⁸/8!, below 6e-9 of the result.
+    let terms = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
+    let tail = terms.into_iter().fold(1.0 / 5040.0, |sum, term| mul_add::<S>(sum, r, term));
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
-    (power, series)
+    (power, mul_add::<S>(r * r, tail, r))
 }
 
 /// `e^x`, saturating beyond ±87.
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
-    let (power, series) = split_exp(x.clamp(-87.0, 87.0));
-    power + power * series
+pub(crate) fn exp<S: Simd>(x: f32) -> f32 {
+    let (power, series) = split_exp::<S>(x.clamp(-87.0, 87.0));
+    mul_add::<S>(power, series, power)
 }
 
 /// The hyperbolic tangent; exactly ±1 from ±10 on, so that its slope there is exactly 0.
 #[inline(always)]
-pub(crate) fn tanh(x: f32) -> f32 {
-    let (power, series) = split_exp(2.0 * x.clamp(-10.0, 10.0));
+pub(crate) fn tanh<S: Simd>(x: f32) -> f32 {
+    let (power, series) = split_exp::<S>(2.0 * x.clamp(-10.0, 10.0));
     // exp(2x) - 1 without the cancellation near zero.
-    let grown = power * series + (power - 1.0);
+    let grown = mul_add::<S>(power, series, power - 1.0);
     grown / (grown + 2.0)
-}
-
-/// Writes `tanh(a + b)` element by element.
-pub(crate) fn tanh_of_sum(a: &[f32], b: &[f32], out: &mut [f32]) {
-    vectorized(
-        #[inline(always)]
-        || out.iter_mut().zip(a).zip(b).for_each(|((out, &a), &b)| *out = tanh(a + b)),
-    );
 }
 
 /// The logistic function `1 / (1 + e^-x)`.
 #[inline(always)]
-pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+pub(crate) fn sigmoid<S: Simd>(x: f32) -> f32 {
+    1.0 / (1.0 + exp::<S>(-x))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd;
 
-    fn worst(range: f64, ours: fn(f32) -> f32, exact: fn(f64) -> f64) -> f64 {
-        let points = (-20_000..=20_000).map(|i| (f64::from(i) / 20_000.0 * range) as f32);
-        points
-            .map(|x| {
-                ((f64::from(ours(x)) - exact(f64::from(x))) / exact(f64::from(x)).abs().max(1e-30)).abs()
-            })
-            .fold(0.0, f64::max)
+    /// exp, tanh and the logistic function of one number, on one instruction set.
+    struct Three(f32);
+
+    impl simd::WithSimd for Three {
+        type Output = [f32; 3];
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> [f32; 3] {
+            [exp::<S>(self.0), tanh::<S>(self.0), sigmoid::<S>(self.0)]
+        }
+    }
+
+    /// Every instruction set's results.
+    fn all(x: f32) -> impl Iterator<Item = [f32; 3]> {
+        simd::all().into_iter().map(move |arch| simd::run_at(arch, Three(x)))
+    }
+
+    /// Largest relative errors of the three within `range` of zero.
+    fn worst(range: f64) -> [f64; 3] {
+        let mut worst = [0.0f64; 3];
+        for i in -20_000..=20_000 {
+            let x = (f64::from(i) / 20_000.0 * range) as f32;
+            let exact = [f64::exp, f64::tanh, |x: f64| 1.0 / (1.0 + (-x).exp())].map(|f| f(f64::from(x)));
+            for got in all(x) {
+                for ((worst, got), exact) in worst.iter_mut().zip(got).zip(exact) {
+                    *worst = worst.max(((f64::from(got) - exact) / exact.abs().max(1e-30)).abs());
+                }
+            }
+        }
+        worst
     }
 
     #[test]
     fn all_three_are_accurate_to_a_few_units_in_the_last_place() {
         for range in [1e-3, 1.0, 9.0] {
-            let errors = [
-                worst(range, exp, f64::exp),
-                worst(range, tanh, f64::tanh),
-                worst(range, sigmoid, |x| 1.0 / (1.0 + (-x).exp())),
-            ];
+            let errors = worst(range);
             assert!(errors.iter().all(|&e| e < 4e-7), "range {range}: {errors:?}");
         }
-        assert!(worst(86.0, exp, f64::exp) < 4e-7);
+        assert!(worst(86.0)[0] < 4e-7);
     }
 
     #[test]
     fn a_saturated_tanh_has_no_slope_left() {
         for x in [10.0, 10.3, 1e30, f32::INFINITY] {
-            assert_eq!((tanh(x), tanh(-x)), (1.0, -1.0));
+            assert!(all(x).zip(all(-x)).all(|(high, low)| (high[1], low[1]) == (1.0, -1.0)));
         }
-        assert!(tanh(3.0) < 1.0);
+        assert!(all(3.0).all(|[_, tanh, _]| tanh < 1.0));
     }
 
     #[test]
     fn extremes_saturate_and_nan_is_not_hidden() {
-        assert!(exp(-1e9) < 1e-37 && exp(1e9).is_finite());
-        assert_eq!(sigmoid(1e9), 1.0);
-        assert!(exp(f32::NAN).is_nan() && tanh(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan());
+        assert!(all(-1e9).all(|[exp, ..]| exp < 1e-37) && all(1e9).all(|[exp, ..]| exp.is_finite()));
+        assert!(all(1e9).all(|[_, _, sigmoid]| sigmoid == 1.0));
+        assert!(all(f32::NAN).flatten().all(f32::is_nan));
     }
 }

@@ -1,115 +1,304 @@
-//! The one matrix product of the crate, on row-major slices.
+//! The matrix products of the crate, on row-major slices.
 //!
-//! Every element of the result adds its terms in the same order whatever the number of rows, so an arc computed alone
-//! and within a batch gives the same bits.
+//! Every element of a result adds its terms one after the other in the same order whatever the number of rows, so an
+//! arc computed alone and within a batch gives the same bits.
 
-/// Columns of the result held in registers at a time.
-const COLUMNS: usize = 16;
-/// Rows of the result held in registers at a time.
-const ROWS: usize = 4;
-/// Terms added before moving to the next tile: this many rows of the right factor stay in the first-level cache.
-const DEPTH: usize = 32;
+use std::ops::Range;
 
-/// The left factor `[m, k]`: a slice and the distance between neighbours in a column and in a row.
+use crate::simd::{self, Simd, WithSimd, mul_add, mul_adds};
+
+/// Columns of a panel.
+const WIDTH: usize = 32;
+/// Most terms that are added before moving to the next rows: so much of the left factor is copied together.
+const DEPTH: usize = 64;
+/// Most rows of a result that are computed together; two vectors of each fit into 32 registers.
+const MOST_ROWS: usize = 10;
+/// Rows that the panels for [`add_outer_products`] must have.
+pub(crate) const OUTER_TERMS: usize = DEPTH;
+
+/// One row of a panel, aligned to a cache line.
 #[derive(Clone, Copy)]
-pub(crate) struct Left<'a> {
+#[repr(C, align(64))]
+struct PanelRow([f32; WIDTH]);
+
+/// A right factor `[k, n]`, cut into panels of [`WIDTH`] columns that each lie in one piece; the last is padded with
+/// zeros.
+#[derive(Clone)]
+pub(crate) struct Panels {
+    rows: Vec<PanelRow>,
+    k: usize,
+    n: usize,
+}
+
+impl Panels {
+    /// Zeros `[k, n]`.
+    pub(crate) fn new(k: usize, n: usize) -> Self {
+        Self { rows: vec![PanelRow([0.0; WIDTH]); k * n.div_ceil(WIDTH)], k, n }
+    }
+
+    /// Takes over a row-major matrix `[k, n]`.
+    pub(crate) fn set(&mut self, matrix: &[f32]) {
+        for (term, values) in matrix.chunks_exact(self.n).enumerate() {
+            for (panel, values) in self.rows.chunks_exact_mut(self.k).zip(values.chunks(WIDTH)) {
+                match values.first_chunk() {
+                    Some(whole) => panel[term].0 = *whole,
+                    None => panel[term].0[..values.len()].copy_from_slice(values),
+                }
+            }
+        }
+    }
+
+    /// Takes over the transpose of a row-major matrix `[n, k]`.
+    pub(crate) fn set_transposed(&mut self, matrix: &[f32]) {
+        let blocks = matrix.chunks(WIDTH * self.k);
+        for (panel, block) in self.rows.chunks_exact_mut(self.k).zip(blocks) {
+            for (term, row) in panel.iter_mut().enumerate() {
+                for (value, values) in row.0.iter_mut().zip(block.chunks_exact(self.k)) {
+                    *value = values[term];
+                }
+            }
+        }
+    }
+}
+
+/// `c += a · b`. Shapes: a `[m, k]`, b `[k, n]`, c `[m, n]`; `a` may be longer.
+pub(crate) fn multiply_add(a: &[f32], b: &Panels, c: &mut [f32]) {
+    simd::run(MultiplyAdd { a, b, c });
+}
+
+struct MultiplyAdd<'a> {
+    a: &'a [f32],
+    b: &'a Panels,
+    c: &'a mut [f32],
+}
+
+impl WithSimd for MultiplyAdd<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Panels { k, n, .. } = *self.b;
+        for first in (0..k).step_by(DEPTH) {
+            let (left, depth) = (Left { values: &self.a[first..], stride: k }, DEPTH.min(k - first));
+            add_terms::<S, false>(simd, left, self.b, first..first + depth, self.c, n);
+        }
+    }
+}
+
+/// `c += aᵀ · b`: the sum of the outer products of the rows. Shapes: a `[k, m]`, b `[k, n]`, c `[m, n]`.
+///
+/// `panels` is space for [`OUTER_TERMS`] rows of b.
+pub(crate) fn add_outer_products(a: &[f32], b: &[f32], panels: &mut Panels, c: &mut [f32]) {
+    simd::run(OuterProducts { a, b, panels, c });
+}
+
+struct OuterProducts<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    panels: &'a mut Panels,
+    c: &'a mut [f32],
+}
+
+impl WithSimd for OuterProducts<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let n = self.panels.n;
+        let m = self.c.len() / n;
+        for (a, b) in self.a.chunks(DEPTH * m).zip(self.b.chunks(DEPTH * n)) {
+            self.panels.set(b);
+            let left = Left { values: a, stride: m };
+            add_terms::<S, true>(simd, left, self.panels, 0..b.len() / n, self.c, n);
+        }
+    }
+}
+
+/// At most [`DEPTH`] terms of the left factor, which begins with the first of them: rows or, transposed, columns of
+/// the product lie `stride` apart.
+#[derive(Clone, Copy)]
+struct Left<'a> {
     values: &'a [f32],
-    down: usize,
-    right: usize,
+    stride: usize,
 }
 
-impl<'a> Left<'a> {
-    /// A row-major matrix with rows of `width` numbers.
-    pub(crate) fn plain(values: &'a [f32], width: usize) -> Self {
-        Self { values, down: width, right: 1 }
-    }
-
-    /// The transpose of a row-major matrix with rows of `width` numbers.
-    pub(crate) fn transposed(values: &'a [f32], width: usize) -> Self {
-        Self { values, down: 1, right: width }
-    }
-}
-
-/// `c += a · b`.
-///
-/// Shapes: a `[m, k]`, c `[m, n]`; b is the first `n` columns of `k` rows that lie `b_stride` apart.
-pub(crate) fn multiply_add(a: Left, size: Size, b: &[f32], b_stride: usize, c: &mut [f32]) {
-    vectorized(
-        #[inline(always)]
-        || multiply_add_here(a, size, b, b_stride, c),
-    );
-}
-
-/// Rows of the result, terms of each sum, columns of the result.
-type Size = (usize, usize, usize);
-
-/// Runs `work` as compiled for the widest vectors this processor has.
-///
-/// Nothing is fused or reordered: the results are the same to the bit as without.
+/// Adds some terms to the whole result, as many rows at a time as the registers hold.
 #[inline(always)]
-pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
+fn add_terms<S: Simd, const TRANSPOSED: bool>(
+    simd: S,
+    a: Left,
+    b: &Panels,
+    terms: Range<usize>,
+    c: &mut [f32],
+    n: usize,
+) {
+    let m = c.len() / n;
+    let mut row = 0;
+    while row < m {
+        let c = &mut c[row * n..];
+        let terms = terms.clone();
+        row += match m - row {
+            MOST_ROWS.. if S::REGISTER_COUNT > 16 => {
+                band::<S, MOST_ROWS, TRANSPOSED>(simd, a, row, b, terms, c, n)
+            }
+            5.. => band::<S, 5, TRANSPOSED>(simd, a, row, b, terms, c, n),
+            4 => band::<S, 4, TRANSPOSED>(simd, a, row, b, terms, c, n),
+            2 | 3 => band::<S, 2, TRANSPOSED>(simd, a, row, b, terms, c, n),
+            _ => band::<S, 1, TRANSPOSED>(simd, a, row, b, terms, c, n),
+        };
+    }
 }
 
+/// Adds some terms to the first R rows of `c`; returns R.
 #[inline(always)]
-fn multiply_add_here(a: Left, (m, k, n): Size, b: &[f32], b_stride: usize, c: &mut [f32]) {
-    for first in (0..k).step_by(DEPTH) {
-        let depth = DEPTH.min(k - first);
-        let b = &b[first * b_stride..];
-        for row in (0..m).step_by(ROWS) {
-            let a = Left { values: &a.values[row * a.down + first * a.right..], ..a };
-            let c = &mut c[row * n..];
-            match m - row {
-                1 => band::<1>(a, depth, b, b_stride, c, n),
-                2 => band::<2>(a, depth, b, b_stride, c, n),
-                3 => band::<3>(a, depth, b, b_stride, c, n),
-                _ => band::<ROWS>(a, depth, b, b_stride, c, n),
+fn band<S: Simd, const R: usize, const TRANSPOSED: bool>(
+    simd: S,
+    a: Left,
+    row: usize,
+    b: &Panels,
+    terms: Range<usize>,
+    c: &mut [f32],
+    n: usize,
+) -> usize {
+    let depth = terms.len();
+    // A copy of the left numbers, so that they lie close together and out of the reach of bounds checks.
+    let mut left = [0.0; MOST_ROWS * DEPTH];
+    if TRANSPOSED {
+        for (left, values) in left.as_chunks_mut::<R>().0.iter_mut().zip(a.values.chunks(a.stride)) {
+            left.copy_from_slice(&values[row..][..R]);
+        }
+    } else {
+        for (r, left) in left.as_chunks_mut::<DEPTH>().0[..R].iter_mut().enumerate() {
+            let values = &a.values[(row + r) * a.stride..];
+            match values.first_chunk() {
+                // May copy terms that are not asked for; a copy of fixed length is faster all the same.
+                Some(whole) => *left = *whole,
+                None => left[..depth].copy_from_slice(&values[..depth]),
             }
         }
     }
-}
-
-/// Adds `depth` terms to R whole rows of the result.
-#[inline(always)]
-fn band<const R: usize>(a: Left, depth: usize, b: &[f32], b_stride: usize, c: &mut [f32], n: usize) {
-    // The left numbers in the order of their use, out of the reach of bounds checks.
-    let mut left = [[0.0f32; R]; DEPTH];
-    for (term, left) in left[..depth].iter_mut().enumerate() {
-        for (r, left) in left.iter_mut().enumerate() {
-            *left = a.values[r * a.down + term * a.right];
+    let at = |term: usize, r: usize| if TRANSPOSED { term * R + r } else { r * DEPTH + term };
+    for (panel, column) in b.rows.chunks_exact(b.k).zip((0..n).step_by(WIDTH)) {
+        for offset in (0..WIDTH.min(n - column)).step_by(2 * S::F32_LANES) {
+            let left = |term: usize, r: usize| left[at(term % DEPTH, r)];
+            tile::<S, R>(
+                simd,
+                left,
+                &panel[terms.clone()],
+                offset,
+                &mut c[column + offset..],
+                n,
+                n - column - offset,
+            );
         }
     }
-    let whole = n / COLUMNS * COLUMNS;
-    for column in (0..whole).step_by(COLUMNS) {
-        tile(&left[..depth], &b[column..], b_stride, &mut c[column..], n);
-    }
-    for column in whole..n {
-        for r in 0..R {
-            let sum = &mut c[r * n + column];
-            for (term, left) in left[..depth].iter().enumerate() {
-                *sum += left[r] * b[term * b_stride + column];
-            }
-        }
-    }
+    R
 }
 
-/// R rows of COLUMNS sums, kept in registers over all terms.
+/// Adds some terms to R rows of two vectors of the result, kept in registers over all terms. Only the first `columns`
+/// of these numbers exist.
 #[inline(always)]
-fn tile<const R: usize>(left: &[[f32; R]], b: &[f32], b_stride: usize, c: &mut [f32], n: usize) {
-    let mut sums = [[0.0f32; COLUMNS]; R];
+fn tile<S: Simd, const R: usize>(
+    simd: S,
+    left: impl Fn(usize, usize) -> f32,
+    panel: &[PanelRow],
+    offset: usize,
+    c: &mut [f32],
+    n: usize,
+    columns: usize,
+) {
+    let lanes = S::F32_LANES;
+    let (low, high) = (lanes.min(columns), (2 * lanes).min(columns));
+    let mut sums = [[simd.splat_f32s(0.0); 2]; R];
     for (r, sum) in sums.iter_mut().enumerate() {
-        sum.copy_from_slice(&c[r * n..][..COLUMNS]);
+        let c = &c[r * n..][..high];
+        *sum = [load(simd, &c[..low]), load(simd, &c[low..])];
     }
-    for (left, right) in left.iter().zip(b.chunks(b_stride)) {
-        let right: &[f32; COLUMNS] = right.first_chunk().expect("a whole tile lies within the row");
-        for (sum, &left) in sums.iter_mut().zip(left) {
-            for (s, &w) in sum.iter_mut().zip(right) {
-                *s += left * w;
-            }
+    for (term, right) in panel.iter().enumerate() {
+        let (vectors, _) = S::as_simd_f32s(&right.0);
+        let right = [vectors[offset / lanes], vectors[offset / lanes + 1]];
+        for (r, sum) in sums.iter_mut().enumerate() {
+            let left = simd.splat_f32s(left(term, r));
+            *sum = [mul_adds(simd, left, right[0], sum[0]), mul_adds(simd, left, right[1], sum[1])];
         }
     }
     for (r, sum) in sums.iter().enumerate() {
-        c[r * n..][..COLUMNS].copy_from_slice(sum);
+        let (c_low, c_high) = c[r * n..][..high].split_at_mut(low);
+        store(simd, c_low, sum[0]);
+        store(simd, c_high, sum[1]);
+    }
+}
+
+/// A vector of at most as many numbers as it holds, then zeros.
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values).0 {
+        [whole, ..] => *whole,
+        [] => simd.partial_load_f32s(values),
+    }
+}
+
+/// Writes as many numbers of a vector as there is room for.
+#[inline(always)]
+fn store<S: Simd>(simd: S, to: &mut [f32], vector: S::f32s) {
+    match S::as_mut_simd_f32s(to).0 {
+        [whole, ..] => *whole = vector,
+        [] => simd.partial_store_f32s(to, vector),
+    }
+}
+
+/// Scalar products of rows: `out[i·stride + j] = a[i] · b[j]`. Shapes: a `[m, width]`, b `[n, width]`.
+pub(crate) fn dots(a: &[f32], b: &[f32], width: usize, out: &mut [f32], stride: usize) {
+    simd::run(Dots { a, b, width, out, stride });
+}
+
+struct Dots<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    width: usize,
+    out: &'a mut [f32],
+    stride: usize,
+}
+
+impl WithSimd for Dots<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (a, out) in self.a.chunks_exact(self.width).zip(self.out.chunks_mut(self.stride)) {
+            for (b, out) in self.b.chunks_exact(self.width).zip(out) {
+                *out = dot::<S>(a, b);
+            }
+        }
+    }
+}
+
+/// The scalar product, with sixteen partial sums so that it vectorises.
+#[inline(always)]
+fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 16];
+    let (whole_a, rest_a) = a.as_chunks::<16>();
+    let (whole_b, rest_b) = b.as_chunks::<16>();
+    for (x, y) in whole_a.iter().zip(whole_b) {
+        for ((s, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *s = mul_add::<S>(*x, *y, *s);
+        }
+    }
+    let mut half = sums.len() / 2;
+    while half > 0 {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+        half /= 2;
+    }
+    rest_a.iter().zip(rest_b).fold(sums[0], |sum, (x, y)| mul_add::<S>(*x, *y, sum))
+}
+
+/// `y += factor · x`.
+#[inline(always)]
+pub(crate) fn add_scaled<S: Simd>(y: &mut [f32], factor: f32, x: &[f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = mul_add::<S>(factor, x, *y);
     }
 }
 
@@ -123,27 +312,6 @@ pub(crate) fn transpose(matrix: &[f32], width: usize, out: &mut [f32]) {
     }
 }
 
-/// The scalar product, with eight partial sums so that it vectorises; the order is fixed.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 8];
-    let (whole_a, rest_a) = a.as_chunks::<8>();
-    let (whole_b, rest_b) = b.as_chunks::<8>();
-    for (x, y) in whole_a.iter().zip(whole_b) {
-        for ((s, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *s += x * y;
-        }
-    }
-    let rest: f32 = rest_a.iter().zip(rest_b).map(|(x, y)| x * y).sum();
-    sums.iter().sum::<f32>() + rest
-}
-
-/// `y += factor · x`.
-pub(crate) fn add_scaled(y: &mut [f32], factor: f32, x: &[f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y += factor * x;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,48 +322,90 @@ mod tests {
         (0..n).map(|_| stream.range(-1.0, 1.0)).collect()
     }
 
-    #[test]
-    fn products_equal_three_nested_loops_over_awkward_shapes() {
-        for (m, k, n) in
-            [(1, 1, 1), (1, 64, 256), (3, 33, 17), (10, 24, 96), (7, 65, 40), (4, 5, 16), (64, 70, 32)]
-        {
-            let (a, b, start) = (numbers(m * k, 0), numbers(k * n, 1), numbers(m * n, 2));
-            let mut expected = start.clone();
-            for i in 0..m {
-                for j in 0..n {
-                    for p in 0..k {
-                        expected[i * n + j] += a[i * k + p] * b[p * n + j];
-                    }
-                }
-            }
-            let mut got = start.clone();
-            multiply_add(Left::plain(&a, k), (m, k, n), &b, n, &mut got);
-            assert_eq!(got, expected, "{m}x{k}x{n}");
+    fn panels(matrix: &[f32], k: usize, n: usize) -> Panels {
+        let mut panels = Panels::new(k, n);
+        panels.set(matrix);
+        panels
+    }
 
-            let mut flipped = vec![0.0; m * k];
-            transpose(&a, k, &mut flipped);
-            let mut got = start;
-            multiply_add(Left::transposed(&flipped, m), (m, k, n), &b, n, &mut got);
-            assert_eq!(got, expected, "transposed {m}x{k}x{n}");
+    fn transposed(matrix: &[f32], width: usize) -> Vec<f32> {
+        let mut out = vec![0.0; matrix.len()];
+        transpose(matrix, width, &mut out);
+        out
+    }
+
+    const SHAPES: [(usize, usize, usize); 8] = [
+        (1, 1, 1),
+        (1, 64, 256),
+        (3, 33, 17),
+        (10, 24, 96),
+        (27, 65, 40),
+        (4, 5, 16),
+        (64, 150, 32),
+        (19, 128, 70),
+    ];
+
+    #[test]
+    fn products_equal_three_nested_loops_on_every_instruction_set() {
+        for (m, k, n) in SHAPES {
+            let (a, b, start) = (numbers(m * k, 0), numbers(k * n, 1), numbers(m * n, 2));
+            let exact = |i: usize, j: usize| {
+                let terms = (0..k).map(|p| f64::from(a[i * k + p]) * f64::from(b[p * n + j]));
+                f64::from(start[i * n + j]) + terms.sum::<f64>()
+            };
+            for arch in simd::all() {
+                let check = |got: &[f32], what: &str| {
+                    let far = |i: &usize| (f64::from(got[*i]) - exact(i / n, i % n)).abs() > 1e-5;
+                    assert_eq!((0..m * n).find(far), None, "{what} {m}x{k}x{n} on {arch:?}");
+                };
+                let mut got = start.clone();
+                simd::run_at(arch, MultiplyAdd { a: &a, b: &panels(&b, k, n), c: &mut got });
+                check(&got, "product");
+
+                let mut of_transposed = Panels::new(k, n);
+                of_transposed.set_transposed(&transposed(&b, n));
+                let mut again = start.clone();
+                simd::run_at(arch, MultiplyAdd { a: &a, b: &of_transposed, c: &mut again });
+                assert_eq!(got, again, "{m}x{k}x{n} on {arch:?}");
+
+                let (mut outer, panels) = (start.clone(), &mut Panels::new(OUTER_TERMS, n));
+                let a = &transposed(&a, k);
+                simd::run_at(arch, OuterProducts { a, b: &b, panels, c: &mut outer });
+                assert_eq!(got, outer, "outer {m}x{k}x{n} on {arch:?}");
+            }
         }
     }
 
     #[test]
-    fn a_right_factor_may_be_some_columns_of_a_wider_matrix() {
-        let (a, b) = (numbers(2 * 3, 0), numbers(3 * 40, 1));
-        let narrow: Vec<f32> = b.chunks(40).flat_map(|row| row[20..38].to_vec()).collect();
-        let (mut got, mut expected) = (vec![0.0; 36], vec![0.0; 36]);
-        multiply_add(Left::plain(&a, 3), (2, 3, 18), &b[20..], 40, &mut got);
-        multiply_add(Left::plain(&a, 3), (2, 3, 18), &narrow, 18, &mut expected);
-        assert_eq!(got, expected);
+    fn rows_computed_alone_and_together_are_equal_to_the_bit() {
+        for (m, k, n) in SHAPES {
+            let (a, b, start) = (numbers(m * k, 0), panels(&numbers(k * n, 1), k, n), numbers(m * n, 2));
+            for arch in simd::all() {
+                let (mut together, mut alone) = (start.clone(), start.clone());
+                simd::run_at(arch, MultiplyAdd { a: &a, b: &b, c: &mut together });
+                for (a, c) in a.chunks(k).zip(alone.chunks_mut(n)) {
+                    simd::run_at(arch, MultiplyAdd { a, b: &b, c });
+                }
+                assert_eq!(together, alone, "{m}x{k}x{n} on {arch:?}");
+            }
+        }
     }
 
     #[test]
-    fn dot_takes_every_element() {
-        for n in [0, 1, 7, 8, 24, 35] {
-            let (a, b) = (numbers(n, 0), numbers(n, 1));
-            let exact: f64 = a.iter().zip(&b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
-            assert!((f64::from(dot(&a, &b)) - exact).abs() < 1e-6);
+    fn dots_take_every_element_and_leave_what_lies_between() {
+        for width in [1, 7, 16, 24, 35] {
+            let (a, b) = (numbers(2 * width, 0), numbers(3 * width, 1));
+            for arch in simd::all() {
+                let mut out = [9.0; 8];
+                simd::run_at(arch, Dots { a: &a, b: &b, width, out: &mut out, stride: 4 });
+                for (i, a) in a.chunks(width).enumerate() {
+                    for (j, b) in b.chunks(width).enumerate() {
+                        let exact: f64 = a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+                        assert!((f64::from(out[4 * i + j]) - exact).abs() < 1e-6, "{width} on {arch:?}");
+                    }
+                }
+                assert_eq!([out[3], out[7]], [9.0; 2]);
+            }
         }
     }
 }

@@ -114,6 +114,12 @@ impl Shape {
         4 * (cell * self.nodes + node) + 2 * side
     }
 
+    /// Where the numbers of a decision's choices lie, `[batch, width]`.
+    pub(crate) fn row(self, decision: usize) -> std::ops::Range<usize> {
+        let size = self.batch * self.width();
+        decision * size..(decision + 1) * size
+    }
+
     /// Most choices that any decision has.
     pub(crate) fn width(self) -> usize {
         (self.nodes + 1).max(crate::weights::N_OPS)

@@ -66,6 +66,7 @@ impl Controller {
         }
         self.weights.values = weights;
         self.training = training;
+        self.space.clear();
         Ok(())
     }
 

@@ -4,9 +4,10 @@
 //! are walked in lockstep, which makes matrix products out of matrix-vector ones; each arc's numbers are the same to
 //! the bit as when it is walked alone. Gradients are in `backward.rs`.
 
-use crate::heads::{self, Heads, NORMAL_CELL_BIAS, Squash};
-use crate::matrix::{Left, add_scaled, dot, multiply_add, transpose};
+use crate::heads::{Decide, Heads, NORMAL_CELL_BIAS, Squash};
+use crate::matrix::{Panels, dots, multiply_add, transpose};
 use crate::plan::{Moment, Shape, Step, moments};
+use crate::simd::{self, Simd, WithSimd};
 use crate::weights::{N_OPS, Weights};
 use crate::{lstm, math};
 
@@ -33,6 +34,9 @@ pub(crate) struct Tape {
     pub(crate) layers: Vec<LayerTape>,
     /// What each step reads, `[steps + 1, batch]`.
     pub(crate) inputs: Vec<Input>,
+    /// Key and query matrices `[h, h]`, ready for products.
+    to_key: Panels,
+    to_query: Panels,
     /// Products of the fixed inputs with the first layer's weights, `[1 + N_OPS, 4h]`.
     fixed: Vec<f32>,
     /// Output of every readable state, `[states, batch, h]`.
@@ -55,6 +59,9 @@ pub(crate) struct Tape {
 /// One LSTM layer at every step. States start at step 0, so step s reads `[s]` and writes `[s + 1]`.
 #[derive(Clone)]
 pub(crate) struct LayerTape {
+    /// The weights ready for products, `[h, 4h]`: from the input, and from the previous output.
+    from_input: Panels,
+    from_before: Panels,
     /// Activated gates i, f, o, g, `[steps, batch, 4h]`.
     pub(crate) gates: Vec<f32>,
     /// `[steps + 1, batch, h]`.
@@ -83,10 +90,11 @@ pub(crate) struct Decisions {
 /// Walks through all decisions, asking `choose` at each.
 pub(crate) fn walk(weights: &Weights, heads: &Heads, tape: &mut Tape, choose: Chooser) {
     tape.begin(weights);
-    for (at, Moment { cell, step }) in tape.moments.clone().into_iter().enumerate() {
-        tape.lstm(weights, at, cell);
+    for at in 0..tape.moments.len() {
+        let Moment { cell, step } = tape.moments[at];
+        tape.lstm(at, cell);
         match step {
-            Step::Key { state } => tape.remember(weights, at, cell, state),
+            Step::Key { state } => tape.remember(at, cell, state),
             Step::Index { node, side } => {
                 tape.score_states(weights, at, cell, node, side);
                 let decision = tape.shape.decision(cell, node, side);
@@ -105,7 +113,7 @@ pub(crate) fn walk(weights: &Weights, heads: &Heads, tape: &mut Tape, choose: Ch
 fn added_to_op_logits(weights: &Weights, heads: &Heads, cell: usize) -> [f32; N_OPS] {
     let mut added = if cell == 0 { NORMAL_CELL_BIAS } else { [0.0; N_OPS] };
     if heads.free_bias {
-        add_scaled(&mut added, 1.0, weights.op_bias());
+        added.iter_mut().zip(weights.op_bias()).for_each(|(added, bias)| *added += bias);
     }
     added
 }
@@ -117,6 +125,8 @@ impl Tape {
         let zeros = |rows: usize, width: usize| vec![0.0; rows * n * width];
         let steps = shape.steps();
         let layer = || LayerTape {
+            from_input: Panels::new(h, 4 * h),
+            from_before: Panels::new(h, 4 * h),
             gates: zeros(steps, 4 * h),
             c: zeros(steps + 1, h),
             tanh_c: zeros(steps, h),
@@ -128,6 +138,8 @@ impl Tape {
             moments: moments(shape.nodes),
             layers: (0..shape.layers).map(|_| layer()).collect(),
             inputs: vec![START; (steps + 1) * n],
+            to_key: Panels::new(h, h),
+            to_query: Panels::new(h, h),
             fixed: vec![0.0; (1 + N_OPS) * 4 * h],
             states: zeros(shape.states(), h),
             projected: zeros(shape.states(), 4 * h),
@@ -151,19 +163,24 @@ impl Tape {
     /// What depends on the weights alone.
     fn begin(&mut self, weights: &Weights) {
         let h = self.shape.hidden;
+        for (l, layer) in self.layers.iter_mut().enumerate() {
+            let (from_input, from_before) = weights.lstm(l).split_at(h * 4 * h);
+            layer.from_input.set(from_input);
+            layer.from_before.set(from_before);
+        }
+        self.to_key.set(weights.key());
+        self.to_query.set(weights.query());
         self.fixed.fill(0.0);
-        let fixed = Left::plain(weights.fixed_inputs(), h);
-        multiply_add(fixed, (1 + N_OPS, h, 4 * h), weights.lstm(0), 4 * h, &mut self.fixed);
+        multiply_add(weights.fixed_inputs(), &self.layers[0].from_input, &mut self.fixed);
         transpose(weights.op_weight(), N_OPS, &mut self.op_weight);
     }
 
     /// One LSTM step of every arc, through all layers.
-    fn lstm(&mut self, weights: &Weights, at: usize, cell: usize) {
+    fn lstm(&mut self, at: usize, cell: usize) {
         let Shape { hidden: h, batch: n, .. } = self.shape;
         for l in 0..self.layers.len() {
             let (below, here) = self.layers.split_at_mut(l);
             let layer = &mut here[0];
-            let (from_input, from_before) = weights.lstm(l).split_at(h * 4 * h);
             let gates = &mut layer.gates[at * n * 4 * h..][..n * 4 * h];
             match below.last() {
                 None => {
@@ -180,25 +197,21 @@ impl Tape {
                 }
                 Some(below) => {
                     gates.fill(0.0);
-                    let input = Left::plain(&below.h[(at + 1) * n * h..], h);
-                    multiply_add(input, (n, h, 4 * h), from_input, 4 * h, gates);
+                    multiply_add(&below.h[(at + 1) * n * h..], &layer.from_input, gates);
                 }
             }
             let (h_before, h_after) = layer.h.split_at_mut((at + 1) * n * h);
-            let before = &h_before[at * n * h..];
-            multiply_add(Left::plain(before, h), (n, h, 4 * h), from_before, 4 * h, gates);
+            multiply_add(&h_before[at * n * h..], &layer.from_before, gates);
             let (c_before, c_after) = layer.c.split_at_mut((at + 1) * n * h);
-            let tanh_c = &mut layer.tanh_c[at * n * h..];
-            for e in 0..n {
-                let row = e * h..(e + 1) * h;
-                lstm::forward(
-                    &mut gates[4 * row.start..4 * row.end],
-                    &c_before[at * n * h..][row.clone()],
-                    &mut c_after[row.clone()],
-                    &mut tanh_c[row.clone()],
-                    &mut h_after[row],
-                );
-            }
+            let forward = lstm::Forward {
+                hidden: h,
+                gates,
+                c_prev: &c_before[at * n * h..],
+                c: &mut c_after[..n * h],
+                tanh_c: &mut layer.tanh_c[at * n * h..][..n * h],
+                h: &mut h_after[..n * h],
+            };
+            forward.run();
         }
     }
 
@@ -208,12 +221,8 @@ impl Tape {
         (at + 1) * size..(at + 2) * size
     }
 
-    fn top(&self) -> &LayerTape {
-        &self.layers[self.shape.layers - 1]
-    }
-
     /// Keeps a state's output and prepares what later steps need of it.
-    fn remember(&mut self, weights: &Weights, at: usize, cell: usize, state: usize) {
+    fn remember(&mut self, at: usize, cell: usize, state: usize) {
         let Shape { hidden: h, batch: n, .. } = self.shape;
         let outputs = self.outputs(at);
         self.inputs[(at + 1) * n..][..n].fill(START);
@@ -226,12 +235,12 @@ impl Tape {
         self.states[rows.clone()].copy_from_slice(output);
         let keys = &mut self.keys[rows.clone()];
         keys.fill(0.0);
-        multiply_add(Left::plain(output, h), (n, h, h), weights.key(), h, keys);
+        multiply_add(output, &self.to_key, keys);
         // Reading one of the cell's inputs feeds zeros to the LSTM, although their keys are real.
         if state >= 2 {
             let projected = &mut self.projected[4 * rows.start..4 * rows.end];
             projected.fill(0.0);
-            multiply_add(Left::plain(output, h), (n, h, 4 * h), weights.lstm(0), 4 * h, projected);
+            multiply_add(output, &self.layers[0].from_input, projected);
         }
     }
 
@@ -241,30 +250,30 @@ impl Tape {
         let Shape { hidden: h, batch: n, .. } = shape;
         let rows = shape.query(cell, node, side) * n * h;
         let outputs = self.outputs(at);
-        self.queries[rows..][..n * h].copy_from_slice(&self.layers[shape.layers - 1].h[outputs]);
+        let outputs = &self.layers[shape.layers - 1].h[outputs];
+        self.queries[rows..][..n * h].copy_from_slice(outputs);
         self.query.fill(0.0);
-        multiply_add(Left::plain(&self.queries[rows..], h), (n, h, h), weights.query(), h, &mut self.query);
+        multiply_add(outputs, &self.to_query, &mut self.query);
+        let scores = &mut self.decisions.scores[shape.row(shape.decision(cell, node, side))];
         for state in 0..node + 2 {
             let keys = &self.keys[shape.state(cell, state) * n * h..][..n * h];
             let pair = shape.pair(cell, node, side) + state;
             let attention = &mut self.attention[pair * n * h..][..n * h];
-            math::tanh_of_sum(keys, &self.query, attention);
-            for (e, a) in attention.chunks_exact(h).enumerate() {
-                let row = (shape.decision(cell, node, side) * n + e) * shape.width();
-                self.decisions.scores[row + state] = dot(a, weights.score());
-            }
+            simd::run(TanhOfSum { a: keys, b: &self.query, out: attention });
+            dots(attention, weights.score(), h, &mut scores[state..], shape.width());
         }
     }
 
     /// Scores of the operations: `h · w`, and the bias where it belongs inside.
     fn score_ops(&mut self, weights: &Weights, heads: &Heads, at: usize, decision: usize) {
-        let Shape { hidden: h, batch: n, .. } = self.shape;
-        for e in 0..n {
-            let row = (decision * n + e) * self.shape.width();
-            for op in 0..N_OPS {
-                let output = &self.top().h[self.outputs(at)][e * h..][..h];
-                let bias = if heads.free_bias { 0.0 } else { weights.op_bias()[op] };
-                self.decisions.scores[row + op] = dot(output, &self.op_weight[op * h..][..h]) + bias;
+        let shape = self.shape;
+        let outputs = self.outputs(at);
+        let scores = &mut self.decisions.scores[shape.row(decision)];
+        let outputs = &self.layers[shape.layers - 1].h[outputs];
+        dots(outputs, &self.op_weight, shape.hidden, scores, shape.width());
+        if !heads.free_bias {
+            for scores in scores.chunks_exact_mut(shape.width()) {
+                scores.iter_mut().zip(weights.op_bias()).for_each(|(score, bias)| *score += bias);
             }
         }
     }
@@ -281,24 +290,28 @@ impl Tape {
         choose: Chooser,
         next: impl Fn(usize) -> Input,
     ) {
-        let Shape { batch: n, .. } = self.shape;
-        for e in 0..n {
-            let d = decision * n + e;
-            let row = d * self.shape.width()..d * self.shape.width() + n_choices;
-            let logits = &mut self.decisions.logits[row.clone()];
-            let slopes = &mut self.decisions.slopes[row.clone()];
-            for ((logit, slope), &score) in
-                logits.iter_mut().zip(slopes).zip(&self.decisions.scores[row.clone()])
-            {
-                (*logit, *slope) = squash.apply(score);
-            }
-            logits.iter_mut().zip(added).for_each(|(logit, a)| *logit += a);
-            let probabilities = &mut self.decisions.probabilities[row];
-            let (log_sum, entropy) = heads::softmax(logits, probabilities);
-            let choice = choose(e, decision, probabilities);
-            self.decisions.choices[d] = choice;
-            self.decisions.nll[d] = log_sum - logits[choice];
-            self.decisions.entropy[d] = entropy;
+        let (n, width) = (self.shape.batch, self.shape.width());
+        let (rows, arcs) = (self.shape.row(decision), decision * n..(decision + 1) * n);
+        let Decisions { scores, logits, probabilities, slopes, choices, nll, entropy } = &mut self.decisions;
+        let (logits, probabilities) = (&mut logits[rows.clone()], &mut probabilities[rows.clone()]);
+        let nll = &mut nll[arcs.clone()];
+        let decide = Decide {
+            squash,
+            added,
+            n_choices,
+            width,
+            scores: &scores[rows.clone()],
+            logits,
+            slopes: &mut slopes[rows],
+            probabilities,
+            log_sums: nll,
+            entropy: &mut entropy[arcs.clone()],
+        };
+        decide.run();
+        for (e, d) in arcs.enumerate() {
+            let choice = choose(e, decision, &probabilities[e * width..][..n_choices]);
+            choices[d] = choice;
+            nll[e] -= logits[e * width + choice];
             self.inputs[(at + 1) * n + e] = next(choice);
         }
     }
@@ -314,5 +327,23 @@ impl Tape {
             per_decision.iter().skip(episode).step_by(self.shape.batch).map(|&x| f64::from(x)).sum()
         };
         (total(&self.decisions.nll), total(&self.decisions.entropy))
+    }
+}
+
+/// Writes `tanh(a + b)` element by element.
+struct TanhOfSum<'a> {
+    a: &'a [f32],
+    b: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for TanhOfSum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for ((out, a), b) in self.out.iter_mut().zip(self.a).zip(self.b) {
+            *out = math::tanh::<S>(a + b);
+        }
     }
 }

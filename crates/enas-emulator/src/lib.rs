@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+mod device;
 mod element;
 mod error;
 mod kernel;
@@ -30,6 +31,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use device::EmulatedGpu;
 pub use element::Element;
 pub use error::{Error, Fault, FaultKind};
 pub use kernel::{Kernel, Parameter};

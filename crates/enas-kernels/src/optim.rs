@@ -146,10 +146,15 @@ pub struct TfAdam {
 impl TfAdam {
     /// Updates `weights` and their second moments `v` in place; `t` counts updates from 1.
     pub fn step(&self, weights: &mut [f32], v: &mut [f32], gradient: &[f32], t: u64) {
-        let lr = (f64::from(self.lr) * (1.0 - f64::from(self.beta2).powf(t as f64)).sqrt()) as f32;
+        let lr = self.corrected_lr(t);
         for ((w, v), g) in weights.iter_mut().zip(v).zip(gradient) {
             *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
             *w -= lr * g / (v.sqrt() + self.epsilon);
         }
+    }
+
+    /// The learning rate of update `t`, with the correction of the second moment's bias.
+    pub(crate) fn corrected_lr(&self, t: u64) -> f32 {
+        (f64::from(self.lr) * (1.0 - f64::from(self.beta2).powf(t as f64)).sqrt()) as f32
     }
 }

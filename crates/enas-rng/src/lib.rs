@@ -38,6 +38,15 @@ impl Seed {
 
     /// The stream of random numbers for `purpose` at `position` (epoch, step, image, …).
     pub fn stream(self, purpose: &str, position: &[u64]) -> Stream {
+        Stream(ChaCha8Rng::from_seed(self.stream_seed(purpose, position)))
+    }
+
+    /// The [key](Stream::key) of [`stream`](Self::stream)`(purpose, position)`, for who computes its numbers elsewhere.
+    pub fn stream_key(self, purpose: &str, position: &[u64]) -> [u32; 8] {
+        words(self.stream_seed(purpose, position))
+    }
+
+    fn stream_seed(self, purpose: &str, position: &[u64]) -> [u8; 32] {
         let mut key = [0u64; 4];
         for (lane, word) in key.iter_mut().enumerate() {
             let mut hash = mix(self.0 ^ mix(lane as u64 + 1));
@@ -53,8 +62,13 @@ impl Seed {
         for (chunk, word) in bytes.chunks_exact_mut(8).zip(key) {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
-        Stream(ChaCha8Rng::from_seed(bytes))
+        bytes
     }
+}
+
+/// The little-endian words of a key.
+fn words(bytes: [u8; 32]) -> [u32; 8] {
+    std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|j| bytes[4 * i + j])))
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit.
@@ -70,6 +84,14 @@ fn mix(x: u64) -> u64 {
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {
+    /// The key of the cipher, in the order it stands in ChaCha's state.
+    ///
+    /// [`next_u32`](RngCore::next_u32) yields the words of ChaCha8's blocks under this key one by one: 64-bit block
+    /// counter from 0, stream 0. Whoever has the key can compute them anywhere, at any position.
+    pub fn key(&self) -> [u32; 8] {
+        words(self.0.get_seed())
+    }
+
     /// A uniform number in `[0, 1)` with 24 random bits, the resolution of `f32`.
     pub fn uniform(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
@@ -168,6 +190,38 @@ mod tests {
         assert_eq!(got, PINNED);
     }
     const PINNED: [u32; 3] = [2_712_200_854, 2_666_828_273, 21_742_128];
+
+    /// One block of ChaCha8 (Bernstein, 2008) in plain words.
+    fn block(key: [u32; 8], counter: u64) -> [u32; 16] {
+        let mut start = [0; 16];
+        start[..4].copy_from_slice(&[0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574]);
+        start[4..12].copy_from_slice(&key);
+        (start[12], start[13]) = (counter as u32, (counter >> 32) as u32);
+        let mut x = start;
+        let mut quarter = |a: usize, b: usize, c: usize, d: usize| {
+            for (to, from, target, by) in [(a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)] {
+                x[to] = x[to].wrapping_add(x[from]);
+                x[target] = (x[target] ^ x[to]).rotate_left(by);
+            }
+        };
+        for _ in 0..4 {
+            (0..4).for_each(|i| quarter(i, 4 + i, 8 + i, 12 + i));
+            (0..4).for_each(|i| quarter(i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4));
+        }
+        std::array::from_fn(|i| x[i].wrapping_add(start[i]))
+    }
+
+    #[test]
+    fn a_streams_key_tells_all_its_numbers() {
+        let (purpose, position) = ("dropout", &[5, 1 << 40]);
+        let mut stream = Seed::new(42).stream(purpose, position);
+        let key = stream.key();
+        assert_eq!(key, Seed::new(42).stream_key(purpose, position));
+        for counter in 0..9 {
+            assert_eq!(std::array::from_fn(|_| stream.next_u32()), block(key, counter), "block {counter}");
+        }
+        assert_eq!(stream.key(), key, "drawing changes the position, not the key");
+    }
 
     #[test]
     fn uniform_normal_and_truncated_normal_have_their_moments() {

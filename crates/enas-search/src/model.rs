@@ -235,7 +235,7 @@ impl About {
 /// # Errors
 /// [`Error::Io`] when it cannot be written.
 pub(crate) fn save(path: &Path, child: &Child, about: &About) -> Result<()> {
-    tensors::write(path, &about.metadata(), &child.weights())
+    tensors::write(path, &about.metadata(), &child.weights()?)
 }
 
 /// Adds the test accuracy to a model file; returns its accuracies on the validation and on the test split.

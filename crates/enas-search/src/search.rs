@@ -257,7 +257,7 @@ impl<'a> Search<'a> {
             self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
         self.session.replan(self.at.epochs, planned);
         self.at.next_epoch(planned, spent);
-        let state = self.state();
+        let state = self.state()?;
         self.session.save(state)
     }
 
@@ -392,7 +392,7 @@ impl<'a> Search<'a> {
         self.session.tick(|| state(at, child, controller))
     }
 
-    fn state(&self) -> State<Progress> {
+    fn state(&self) -> Result<State<Progress>> {
         state(&self.at, &self.child, &self.controller)
     }
 
@@ -412,11 +412,11 @@ impl<'a> Search<'a> {
     }
 }
 
-fn state(at: &Progress, child: &Child, controller: &Controller) -> State<Progress> {
+fn state(at: &Progress, child: &Child, controller: &Controller) -> Result<State<Progress>> {
     let named = |(name, shape, data)| Named { name, shape, data };
     let controller = controller.state().into_iter().map(named).collect();
-    let tensors = prefixed("child/", child.state()).chain(prefixed("controller/", controller)).collect();
-    State { progress: at.clone(), tensors }
+    let tensors = prefixed("child/", child.state()?).chain(prefixed("controller/", controller)).collect();
+    Ok(State { progress: at.clone(), tensors })
 }
 
 impl Progress {

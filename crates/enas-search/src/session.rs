@@ -94,11 +94,11 @@ impl<'a> Session<'a> {
     /// [`Error::Interrupted`] after the observer asked to stop.
     pub(crate) fn tick<P: Serialize + DeserializeOwned>(
         &mut self,
-        state: impl FnOnce() -> State<P>,
+        state: impl FnOnce() -> Result<State<P>>,
     ) -> Result<()> {
         let stop = self.observer.should_stop();
         if stop || self.run.checkpoint_is_due() {
-            self.save(state())?;
+            self.save(state()?)?;
             self.restart_clock();
         }
         if stop { Err(Error::Interrupted { run: self.run.dir().to_owned() }) } else { Ok(()) }

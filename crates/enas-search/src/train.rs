@@ -190,7 +190,7 @@ impl<'a> Training<'a> {
         let planned = self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, 0.0);
         self.session.replan(self.at.epochs, planned);
         self.at.next_epoch(planned, spent);
-        let state = state(&self.at, &self.child);
+        let state = state(&self.at, &self.child)?;
         self.session.save(state)
     }
 
@@ -269,8 +269,8 @@ impl<'a> Training<'a> {
     }
 }
 
-fn state(at: &Progress, child: &Child) -> State<Progress> {
-    State { progress: at.clone(), tensors: child.state() }
+fn state(at: &Progress, child: &Child) -> Result<State<Progress>> {
+    Ok(State { progress: at.clone(), tensors: child.state()? })
 }
 
 impl Progress {

@@ -23,3 +23,8 @@ extern "C" __global__ void copy_numbers(In<float> from, Out<float> to, unsigned 
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < len) to[i] = from[i];
 }
+
+extern "C" __global__ void add_numbers(In<float> from, InOut<float> to, unsigned len) {
+    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < len) to[i] = to[i] + from[i];
+}

@@ -2,11 +2,33 @@
 
 use super::device::Error;
 use super::map::{GpuMap, GpuValue};
-use super::memory::{Buffer, Gpu};
+use super::memory::{Buffer, Gpu, Span};
 use crate::simd::LANES;
 
 /// Threads of a block in kernels that treat every number alike.
 pub(super) const THREADS: usize = 256;
+
+/// Copies numbers. Reads and writes them once.
+///
+/// # Panics
+/// If the spans differ in length.
+pub fn copy_numbers(from: Span<'_>, to: Span<'_>) {
+    number_by_number("copy_numbers", from, to);
+}
+
+/// Adds numbers to others. Reads both once, writes the sums.
+///
+/// # Panics
+/// If the spans differ in length.
+pub fn add_numbers(from: Span<'_>, to: Span<'_>) {
+    number_by_number("add_numbers", from, to);
+}
+
+fn number_by_number(kernel: &'static str, from: Span<'_>, to: Span<'_>) {
+    assert_eq!(from.len, to.len, "as many numbers on both sides");
+    let grid = [from.len.div_ceil(THREADS), 1, 1];
+    from.buffer.gpu().launch(kernel, grid, [THREADS, 1, 1], &[from.into(), to.into(), from.len.into()]);
+}
 
 impl GpuMap {
     /// The lane layout of pictures that are already on the device as `[n, c, h, w]`.
@@ -29,8 +51,7 @@ impl GpuMap {
         }
         let (gpu, len) = (self.gpu().clone(), self.len());
         let copy = gpu.buffer(len);
-        let args = [(&self.data).into(), (&copy).into(), len.into()];
-        gpu.launch("copy_numbers", [len.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args);
+        copy_numbers(self.data.span(0, len), copy.span(0, len));
         self.data = copy;
     }
 }

@@ -58,6 +58,14 @@ impl Gpu {
         self.state().failure.take().map_or(Ok(()), Err)
     }
 
+    /// What [`finish`](Self::finish) would return, without forgetting it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn failure(&self) -> Result<(), Error> {
+        self.state().failure.clone().map_or(Ok(()), Err)
+    }
+
     /// Memory for `len` numbers with arbitrary content.
     pub fn buffer(&self, len: usize) -> Buffer {
         let len = len.next_multiple_of(GRAIN).max(GRAIN);

@@ -135,7 +135,7 @@ impl Pool {
     }
 
     /// The kernels read through pointers, so windows must not leave the map whatever the fields say.
-    fn check(&self, h: usize, w: usize) {
+    pub(crate) fn check(&self, h: usize, w: usize) {
         assert_eq!((h, w), (self.y.size, self.x.size), "the pool was made for this size");
         assert!(self.y.is_inside() && self.x.is_inside(), "every window holds a pixel: {self:?}");
     }

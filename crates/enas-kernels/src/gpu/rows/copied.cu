@@ -3,8 +3,14 @@
 // Pixel (y, x) of the row of tap (i, j) is input pixel (y·2^shift + offset + i − before, x·2^shift + offset + j −
 // before), or zero where the input has no such pixel. Pixels left of or above the input have numbers so large, as
 // unsigned ones wrap around, that they too are past its end.
-#include "dialect.cuh"
-#include "value.cuh"
+#include "quad.cuh"
+
+namespace {
+
+// Numbers of a pixel, one for each image of a group, and threads that share them.
+constexpr unsigned LANES = 16, QUADS = 4;
+
+}  // namespace
 
 // Rows of all taps of the `c` channels of one input, which are channels `first`, `first` + 1, … of `channels`.
 //
@@ -20,13 +26,16 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned group = blockIdx.y;
     const unsigned top = (pixel / w_out << shift) + offset - before;
     const unsigned left = (pixel % w_out << shift) + offset - before;
-    const Reading read = reading(affine, has_affine, relu, channel, c);
+    const Affine norm = affine_of(affine, has_affine, channel, c);
     const In<float> from = x + ((group * c + channel) * h * w * LANES + lane);
     const Out<float> to = rows + ((group * k * k * channels + first + channel) * plane + pixel) * LANES + lane;
     for (unsigned i = 0; i < k; i++) {
         for (unsigned j = 0; j < k; j++) {
-            const bool inside = top + i < h && left + j < w;
-            const float4 v = inside ? read.value(load4(from, ((top + i) * w + left + j) * LANES)) : zero4();
+            float4 v = quad(0.0f);
+            if (top + i < h && left + j < w) {
+                v = normalised4(from, ((top + i) * w + left + j) * LANES, norm);
+                if (relu) v = larger4(quad(0.0f), v);
+            }
             store4(to, (i * k + j) * channels * plane * LANES, v);
         }
     }
@@ -47,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (channel >= c) return;
     const unsigned group = blockIdx.y, plane = h_out * w_out;
     const In<float> from = grad + ((group * k * k * channels + first + channel) * plane * LANES + lane);
-    float4 sum = zero4();
+    float4 sum = quad(0.0f);
     bool copied = false;
     for (unsigned i = 0; i < k; i++) {
         const unsigned down = pixel / w + before - offset - i, y = down >> shift;
@@ -56,12 +65,12 @@ extern "C" __global__ void __launch_bounds__(256)
             const unsigned right = pixel % w + before - offset - j, x_out = right >> shift;
             if (x_out << shift != right || x_out >= w_out) continue;
             const unsigned row = (i * k + j) * channels;
-            sum = add4(sum, load4(from, (row * plane + y * w_out + x_out) * LANES));
+            sum = sum + load4(from, (row * plane + y * w_out + x_out) * LANES);
             copied = true;
         }
     }
     if (accumulate && !copied) return;
     const unsigned at = ((group * c + channel) * h * w + pixel) * LANES + lane;
-    if (relu) sum = reading(affine, has_affine, relu, channel, c).gradient(load4(x, at), sum);
-    store4(target, at, accumulate ? add4(load4(target, at), sum) : sum);
+    if (relu) sum = where_positive(normalised4(x, at, affine_of(affine, has_affine, channel, c)), sum);
+    put4(target, at, sum, accumulate);
 }

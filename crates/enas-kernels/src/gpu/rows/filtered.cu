@@ -8,11 +8,12 @@
 //
 // Thread numbers count, from the inside out, quads of lanes, columns, strips, planes; those past the last have nothing
 // to do but copy. `filtered.rs` chooses tiles so that 128 threads and PIXELS pixels are enough.
-#include "dialect.cuh"
-#include "value.cuh"
+#include "quad.cuh"
 
 namespace {
 
+// Numbers of a pixel, one for each image of a group, and threads that share them.
+constexpr unsigned LANES = 16, QUADS = 4;
 constexpr unsigned THREADS = 128, PIXELS = 432;
 
 // Output rows of a thread; with stride 2 fewer, since they need more input.
@@ -53,8 +54,9 @@ struct Source {
     unsigned has_affine, relu, c, h, w;
 
     __device__ float4 load(unsigned channel, unsigned y, unsigned x, unsigned lane) const {
-        const Reading read = reading(affine, has_affine, relu, channel, c);
-        return read.value(load4(data, ((channel * h + y) * w + x) * LANES + lane));
+        const unsigned at = ((channel * h + y) * w + x) * LANES + lane;
+        const float4 v = normalised4(data, at, affine_of(affine, has_affine, channel, c));
+        return relu ? larger4(quad(0.0f), v) : v;
     }
 };
 
@@ -98,7 +100,7 @@ template <unsigned STRIDE> __device__ void stage(const Source& from, const Windo
             const unsigned plane = row / window.rows, line = row % window.rows, x = window.left + column;
             to[piece] = window.row(plane, line, lane) + window.place<STRIDE>(column) * LANES;
             value[piece] =
-                x < from.w ? from.load(window.channel + plane, window.top + line, x, lane) : zero4();
+                x < from.w ? from.load(window.channel + plane, window.top + line, x, lane) : quad(0.0f);
         }
 #pragma unroll
         for (unsigned piece = 0; piece < 4; piece++) {
@@ -107,13 +109,57 @@ template <unsigned STRIDE> __device__ void stage(const Source& from, const Windo
     }
 }
 
+// A channel that results are written to. `at` is where each goes, counted from the channel's first number; NOWHERE if
+// it has no place.
+constexpr unsigned NOWHERE = 0xffffffffu;
+
+struct Plane {
+    Out<float> to;
+
+    template <unsigned N> __device__ void write(const unsigned (&at)[N], const float4 (&value)[N]) const {
+#pragma unroll
+        for (unsigned o = 0; o < N; o++) {
+            if (at[o] != NOWHERE) store4(to, at[o], value[o]);
+        }
+    }
+};
+
+// The same for gradients: they pass the ReLU of the input they belong to, and may be added to what is there. All loads
+// are asked for before the first store, so that a thread waits once.
+struct GradientPlane {
+    In<float> x;
+    Affine norm;
+    unsigned relu;
+    InOut<float> to;
+    unsigned accumulate;
+
+    template <unsigned N> __device__ void write(const unsigned (&at)[N], float4 (&value)[N]) const {
+        if (relu) {
+#pragma unroll
+            for (unsigned o = 0; o < N; o++) {
+                if (at[o] != NOWHERE) value[o] = where_positive(normalised4(x, at[o], norm), value[o]);
+            }
+        }
+        if (accumulate) {
+#pragma unroll
+            for (unsigned o = 0; o < N; o++) {
+                if (at[o] != NOWHERE) value[o] = load4(to, at[o]) + value[o];
+            }
+        }
+#pragma unroll
+        for (unsigned o = 0; o < N; o++) {
+            if (at[o] != NOWHERE) store4(to, at[o], value[o]);
+        }
+    }
+};
+
 // Correlates with the K×K filters: out(y, x) = Σ_ij filter[i][j]·in(y·STRIDE + i − before_y, x·STRIDE + j − before_x),
 // the filter turned by half a turn if FLIP. `filter` begins at the map's first channel, `filters` channels a tap.
-// Calls `emit(channel, y, x, lane, value)` for every output.
-template <unsigned K, unsigned STRIDE, bool FLIP, class Emit>
+// `plane(channel)` is the plane that takes a channel's outputs.
+template <unsigned K, unsigned STRIDE, bool FLIP, class PlaneOf>
 __device__ __forceinline__ void correlate(const Source& from, In<float> filter, unsigned filters, unsigned h_out,
                                           unsigned w_out, unsigned before_y, unsigned before_x, const Split& split,
-                                          const Emit& emit) {
+                                          const PlaneOf& plane) {
     constexpr unsigned N = ROWS<STRIDE>;
     SHARED(float, tile, PIXELS * LANES);
     const Part part(split, N, w_out, from.c);
@@ -129,7 +175,7 @@ __device__ __forceinline__ void correlate(const Source& from, In<float> filter, 
     if (!part.active) return;
     float4 sum[N];
 #pragma unroll
-    for (unsigned o = 0; o < N; o++) sum[o] = zero4();
+    for (unsigned o = 0; o < N; o++) sum[o] = quad(0.0f);
 #pragma unroll
     for (unsigned r = 0; r < (N - 1) * STRIDE + K; r++) {
         const unsigned line = part.y * STRIDE + r - before_y - window.top;
@@ -142,22 +188,24 @@ __device__ __forceinline__ void correlate(const Source& from, In<float> filter, 
 #pragma unroll
             for (unsigned o = 0; o < N; o++) {
                 const unsigned i = r - o * STRIDE;
-                if (i < K) sum[o] = fma4(w[i * K + j], v, sum[o]);
+                if (i < K) sum[o] = fma4(quad(w[i * K + j]), v, sum[o]);
             }
         }
     }
+    unsigned at[N];
 #pragma unroll
     for (unsigned o = 0; o < N; o++) {
-        if (part.y + o < h_out) emit(part.channel, part.y + o, part.x, part.lane, sum[o]);
+        at[o] = part.y + o < h_out ? ((part.y + o) * w_out + part.x) * LANES + part.lane : NOWHERE;
     }
+    plane(part.channel).write(at, sum);
 }
 
 // The way back through a filter with stride 2: in(y, x) = Σ_ij filter[i][j]·out((y + before_y − i)/2, (x + before_x −
 // j)/2) over the taps for which both are whole. A thread takes blocks of 2×2 inputs, which have one such output in
-// common and then read further ones above and left of it. Calls `emit` for every input pixel.
-template <unsigned K, class Emit>
+// common and then read further ones above and left of it. `plane(channel)` is the plane that takes a channel's inputs.
+template <unsigned K, class PlaneOf>
 __device__ __forceinline__ void spread(const Source& from, In<float> filter, unsigned filters, unsigned h, unsigned w,
-                                       unsigned before_y, unsigned before_x, const Split& split, const Emit& emit) {
+                                       unsigned before_y, unsigned before_x, const Split& split, const PlaneOf& plane) {
     constexpr unsigned N = ROWS<2>, HALO = (K - 1) / 2;
     SHARED(float, tile, PIXELS * LANES);
     const Part part(split, N, (w + before_x + 1) / 2, from.c);
@@ -169,9 +217,9 @@ __device__ __forceinline__ void spread(const Source& from, In<float> filter, uns
     stage<1>(from, window, tile);
     __syncthreads();
     if (!part.active) return;
-    float4 sum[N][2][2];
+    float4 sum[N][4];  // of each block its four inputs, row by row
 #pragma unroll
-    for (unsigned o = 0; o < 4 * N; o++) sum[o / 4][o / 2 % 2][o % 2] = zero4();
+    for (unsigned o = 0; o < 4 * N; o++) sum[o / 4][o % 4] = quad(0.0f);
 #pragma unroll
     for (unsigned r = 0; r < N + HALO; r++) {
         const unsigned line = part.y + r - HALO - window.top;
@@ -183,30 +231,22 @@ __device__ __forceinline__ void spread(const Source& from, In<float> filter, uns
 #pragma unroll
             for (unsigned o = 0; o < 4 * N; o++) {
                 const unsigned m = o / 4, i = 2 * (m + HALO - r) + o / 2 % 2, j = 2 * right + o % 2;
-                if (i < K && j < K) sum[m][o / 2 % 2][o % 2] = fma4(taps[i * K + j], v, sum[m][o / 2 % 2][o % 2]);
+                if (i < K && j < K) sum[m][o % 4] = fma4(quad(taps[i * K + j]), v, sum[m][o % 4]);
             }
         }
     }
+    const auto to = plane(part.channel);
 #pragma unroll
-    for (unsigned o = 0; o < 4 * N; o++) {
-        const unsigned y = 2 * (part.y + o / 4) + o / 2 % 2 - before_y, x = 2 * part.x + o % 2 - before_x;
-        if (y < h && x < w) emit(part.channel, y, x, part.lane, sum[o / 4][o / 2 % 2][o % 2]);
+    for (unsigned m = 0; m < N; m++) {
+        unsigned at[4];
+#pragma unroll
+        for (unsigned o = 0; o < 4; o++) {
+            const unsigned y = 2 * (part.y + m) + o / 2 - before_y, x = 2 * part.x + o % 2 - before_x;
+            at[o] = y < h && x < w ? (y * w + x) * LANES + part.lane : NOWHERE;
+        }
+        to.write(at, sum[m]);
     }
 }
-
-// Where gradients go: through the ReLU of the input they belong to, and on top of what is there or not.
-struct Target {
-    In<float> x, affine;
-    unsigned has_affine, relu;
-    InOut<float> to;
-    unsigned accumulate, c, h, w;
-
-    __device__ void write(unsigned channel, unsigned y, unsigned x_at, unsigned lane, float4 value) const {
-        const unsigned at = ((channel * h + y) * w + x_at) * LANES + lane;
-        if (relu) value = reading(affine, has_affine, relu, channel, c).gradient(load4(x, at), value);
-        store4(to, at, accumulate ? add4(load4(to, at), value) : value);
-    }
-};
 
 // The outputs' gradient as this thread needs it: `N` rows of its column, zero where there is no output or no image.
 template <unsigned N>
@@ -214,7 +254,7 @@ __device__ __forceinline__ void load_column(In<float> grad, const Part& part, un
                                             float4 (&g)[N]) {
 #pragma unroll
     for (unsigned o = 0; o < N; o++) {
-        g[o] = zero4();
+        g[o] = quad(0.0f);
         if (!part.active || part.y + o >= h) continue;
         g[o] = load4(grad, ((part.channel * h + part.y + o) * w + part.x) * LANES + part.lane);
         if (part.lane >= images) g[o].x = 0.0f;
@@ -308,9 +348,7 @@ __device__ __forceinline__ void filter_gradient(const Source& from, In<float> gr
         const Out<float> to = rows + (group * channels + first) * h_out * w_out * LANES;                               \
         correlate<K, S, false>(from, filter + first, channels, h_out, w_out, before_y, before_x,                       \
                                Split{columns, strips, planes},                                                         \
-                               [&](unsigned channel, unsigned y, unsigned x_at, unsigned lane, float4 v) {             \
-                                   store4(to, ((channel * h_out + y) * w_out + x_at) * LANES + lane, v);               \
-                               });                                                                                     \
+                               [&](unsigned channel) { return Plane{to + channel * h_out * w_out * LANES}; });         \
     }                                                                                                                  \
                                                                                                                        \
     extern "C" __global__ void __launch_bounds__(128, 4) rows_filter_back_##K##_##S(                                   \
@@ -321,9 +359,11 @@ __device__ __forceinline__ void filter_gradient(const Source& from, In<float> gr
         const unsigned group = blockIdx.z, size = c * h * w * LANES;                                                   \
         const In<float> g = grad + (group * channels + first) * h_out * w_out * LANES;                                 \
         const Source from{g, g, 0, 0, c, h_out, w_out};                                                                \
-        const Target to{x + group * size, affine, has_affine, relu, target + group * size, accumulate, c, h, w};       \
-        const auto emit = [&](unsigned channel, unsigned y, unsigned x_at, unsigned lane, float4 v) {                  \
-            to.write(channel, y, x_at, lane, v);                                                                       \
+        const In<float> raw = x + group * size;                                                                        \
+        const InOut<float> to = target + group * size;                                                                 \
+        const auto plane = [&](unsigned channel) {                                                                     \
+            const unsigned at = channel * h * w * LANES;                                                               \
+            return GradientPlane{raw + at, affine_of(affine, has_affine, channel, c), relu, to + at, accumulate};      \
         };                                                                                                             \
         BACK;                                                                                                          \
     }                                                                                                                  \
@@ -344,9 +384,9 @@ __device__ __forceinline__ void filter_gradient(const Source& from, In<float> gr
 // With stride 1 the way back is a correlation with the turned filter.
 #define TURNED(K)                                                                                                \
     correlate<K, 1, true>(from, filter + first, channels, h, w, K - 1 - before_y, K - 1 - before_x, \
-                          Split{columns, strips, planes}, emit)
+                          Split{columns, strips, planes}, plane)
 #define SPREAD(K) \
-    spread<K>(from, filter + first, channels, h, w, before_y, before_x, Split{columns, strips, planes}, emit)
+    spread<K>(from, filter + first, channels, h, w, before_y, before_x, Split{columns, strips, planes}, plane)
 
 FILTER_KERNELS(3, 1, TURNED(3))
 FILTER_KERNELS(5, 1, TURNED(5))

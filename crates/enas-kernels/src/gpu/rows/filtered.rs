@@ -5,7 +5,7 @@ use crate::geometry::Axis;
 use crate::gpu::map::GpuMap;
 use crate::gpu::memory::{Param, Span};
 
-/// Threads of a block.
+/// Threads of a block. This and the next two are also written in `filtered.cu`.
 const THREADS: usize = 128;
 /// Threads that work on one pixel's sixteen lanes.
 const QUADS: usize = 4;
@@ -105,7 +105,7 @@ impl<'a> Filter<'a> {
         names[self.k / 5 * 2 + self.stride - 1]
     }
 
-    /// Output rows that a thread works on; with stride 2 fewer, since they need more input.
+    /// Output rows that a thread works on, as in `filtered.cu`; with stride 2 fewer, since they need more input.
     fn rows_per_thread(&self) -> usize {
         if self.stride == 1 { 8 } else { 4 }
     }
@@ -201,21 +201,26 @@ impl Split {
 mod tests {
     use super::*;
 
+    /// Window, stride, rows of a thread and widest tile: of outputs, and of inputs of filters with stride 2.
+    const TILES: [(usize, usize, usize, usize); 6] =
+        [(3, 1, 8, 32), (5, 1, 8, 32), (3, 2, 4, 16), (5, 2, 4, 16), (2, 1, 4, 32), (3, 1, 4, 32)];
+
     #[test]
     fn every_tile_fits_its_block() {
-        for stride in [1, 2] {
-            for (k, size) in [3, 5].into_iter().flat_map(|k| (1..240).map(move |size| (k, size))) {
-                let (rows, columns) = if stride == 1 { (8, 32) } else { (4, 16) };
-                for h in [1, 5, 9, size, 4 * size] {
-                    let tile = Tile { rows, k, stride, height: h };
-                    let split = Split::new((64, h.div_ceil(stride), size.div_ceil(stride)), columns, &tile);
-                    let staged = (((split.strips * rows - 1) * stride + k).min(h))
-                        * ((split.columns - 1) * stride + k)
-                        * split.planes;
-                    assert!(staged <= PIXELS, "{k} {stride} {h}x{size}: {split:?} needs {staged} pixels");
-                    let threads = QUADS * split.columns * split.strips * split.planes;
-                    assert!(threads <= THREADS, "{k} {stride} {h}x{size}: {split:?} needs {threads} threads");
-                }
+        for (size, (k, stride, rows, columns)) in (1..240).flat_map(|size| TILES.map(|tile| (size, tile))) {
+            for height in [1, 5, 9, size, 4 * size] {
+                let tile = Tile { rows, k, stride, height };
+                let outputs = (64, height.div_ceil(stride), size.div_ceil(stride));
+                let split = Split::new(outputs, columns, &tile);
+                let staged = ((split.strips * rows - 1) * stride + k).min(height)
+                    * ((split.columns - 1) * stride + k)
+                    * split.planes;
+                assert!(staged <= PIXELS, "{k} {stride} {height}x{size}: {split:?} needs {staged} pixels");
+                let threads = QUADS * split.columns * split.strips * split.planes;
+                assert!(
+                    threads <= THREADS,
+                    "{k} {stride} {height}x{size}: {split:?} needs {threads} threads"
+                );
             }
         }
     }

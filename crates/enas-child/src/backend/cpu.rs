@@ -1,0 +1,265 @@
+//! Networks on the CPU.
+
+use std::borrow::Cow;
+
+use enas_kernels::{
+    Branch, Map, Moments, Pool, Rows, RunningMoments, Term as Side, Unit, UnitGradient, Value, profile,
+};
+
+use super::{Backend, Conv, ConvBlock, Gather, Norm, Statistics, Term};
+use crate::head::Classifier;
+use crate::noise::Noise;
+use crate::params::{Gradients, ParamId, Params};
+
+/// The CPU with the weights and moving statistics of one network.
+pub(crate) struct Cpu<'a> {
+    pub(crate) params: &'a Params,
+    pub(crate) running: &'a [RunningMoments],
+}
+
+impl Backend for Cpu<'_> {
+    type Map = Map;
+    type Value = Value;
+    type Moments = Moments;
+    type Vector = Vec<f32>;
+    type Labels = [u32];
+    type Gradients = Gradients;
+    type Loss = Loss;
+
+    fn params(&self) -> &Params {
+        self.params
+    }
+
+    fn plain(&self, map: Map) -> Value {
+        Value::plain(map)
+    }
+
+    fn shape(&self, value: &Value) -> (usize, usize, usize, usize) {
+        value.map.shape()
+    }
+
+    fn unit(&self, block: &ConvBlock, inputs: &[Value], statistics: Statistics) -> (Value, Option<Moments>) {
+        let (params, norm) = (self.params, block.norm);
+        let (z, moments) =
+            self.with_unit(block, inputs, |unit| unit.forward(statistics == Statistics::Batch));
+        let (scale, offset) = (params.get(norm.scale), params.get(norm.offset));
+        let affine = match (&moments, norm.running) {
+            (Some(moments), _) => moments.affine(scale, offset),
+            (None, Some(running)) => self.running[running].affine(scale, offset),
+            (None, None) => {
+                unreachable!("shared networks are only run with batch statistics; checked by the child")
+            }
+        };
+        (Value { map: z, affine: Some(affine.into()) }, moments)
+    }
+
+    fn unit_backward(
+        &self,
+        block: &ConvBlock,
+        inputs: &[Value],
+        out: &Value,
+        moments: &Moments,
+        grad: &Map,
+        targets: Option<&mut [Option<Map>]>,
+        into: &mut Gradients,
+    ) {
+        let gamma = self.params.get(block.norm.scale);
+        let gradient =
+            self.with_unit(block, inputs, |unit| unit.backward(&out.map, moments, gamma, grad, targets));
+        self.collect(&block.convs, block.norm, gradient, into);
+    }
+
+    fn pool(&self, pool: &Pool, input: &Value) -> Map {
+        pool.forward(input)
+    }
+
+    fn pool_backward(&self, pool: &Pool, input: &Value, grad: &Map, target: &mut Option<Map>) {
+        pool.backward(input, grad, target);
+    }
+
+    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> Map {
+        let [a, b] = [a, b].map(|(value, factors)| Side { value, factors: factors.map(Vec::as_slice) });
+        enas_kernels::add(a, b)
+    }
+
+    fn add_backward(&self, grad: &Map, factors: Option<&Vec<f32>>, target: &mut Option<Map>) {
+        enas_kernels::add_backward(grad, factors.map(Vec::as_slice), target);
+    }
+
+    fn concat(&self, values: &[Value]) -> Map {
+        enas_kernels::concat(values)
+    }
+
+    fn concat_backward(&self, grad: &Map, values: &[Value], targets: &mut [Option<Map>]) {
+        enas_kernels::concat_backward(grad, values, targets);
+    }
+
+    fn relu_mean(&self, values: &[Value]) -> Vec<f32> {
+        enas_kernels::relu_mean(values)
+    }
+
+    fn relu_mean_backward(&self, values: &[Value], grad: &Vec<f32>, targets: &mut [Option<Map>]) {
+        enas_kernels::relu_mean_backward(values, grad, targets);
+    }
+
+    fn drop_factors(&self, noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Vec<f32> {
+        noise.uniform(name, len).into_iter().map(|u| (keep + u).floor() / keep).collect()
+    }
+
+    fn scale(&self, numbers: &Vec<f32>, factors: &Vec<f32>) -> Vec<f32> {
+        numbers.iter().zip(factors).map(|(v, f)| v * f).collect()
+    }
+
+    fn classify(&self, classifier: &Classifier, features: &Vec<f32>) -> Vec<f32> {
+        let start = profile::start();
+        let &Classifier { weight, channels, classes } = classifier;
+        let weight = self.params.get(weight);
+        let mut logits = vec![0.0; features.len() / channels * classes];
+        for (features, logits) in features.chunks_exact(channels).zip(logits.chunks_exact_mut(classes)) {
+            for (x, row) in features.iter().zip(weight.chunks_exact(classes)) {
+                logits.iter_mut().zip(row).for_each(|(l, w)| *l += x * w);
+            }
+        }
+        let products = (features.len() * classes) as f64;
+        profile::stop(start, ("classifier", "forward"), 2.0 * products, 4.0 * features.len() as f64);
+        logits
+    }
+
+    fn classify_backward(
+        &self,
+        classifier: &Classifier,
+        features: &Vec<f32>,
+        grad: &Vec<f32>,
+        into: &mut Gradients,
+    ) -> Vec<f32> {
+        let start = profile::start();
+        let &Classifier { weight: id, channels, classes } = classifier;
+        let weight = self.params.get(id);
+        let mut weight_grad = vec![0.0; weight.len()];
+        let mut feature_grad = vec![0.0; features.len()];
+        let images = features.chunks_exact(channels).zip(feature_grad.chunks_exact_mut(channels));
+        for ((features, feature_grad), grad) in images.zip(grad.chunks_exact(classes)) {
+            let rows = weight.chunks_exact(classes).zip(weight_grad.chunks_exact_mut(classes));
+            for ((x, dx), (row, row_grad)) in features.iter().zip(feature_grad).zip(rows) {
+                *dx = row.iter().zip(grad).map(|(w, g)| w * g).sum();
+                row_grad.iter_mut().zip(grad).for_each(|(r, g)| *r += x * g);
+            }
+        }
+        if self.params.is_trained(id) {
+            into.add(id, weight_grad);
+        }
+        let products = (features.len() * classes) as f64;
+        profile::stop(start, ("classifier", "backward"), 4.0 * products, 8.0 * features.len() as f64);
+        feature_grad
+    }
+
+    fn cross_entropy(
+        &self,
+        logits: &Vec<f32>,
+        labels: &[u32],
+        classes: usize,
+        weight: f32,
+    ) -> (Loss, Vec<f32>) {
+        let (loss, mut gradient) = Loss::of(logits, labels, classes);
+        gradient.iter_mut().for_each(|g| *g *= weight);
+        (loss, gradient)
+    }
+
+    fn gradients(&self) -> Gradients {
+        self.params.gradients()
+    }
+}
+
+impl Cpu<'_> {
+    fn with_unit<R>(&self, block: &ConvBlock, inputs: &[Value], body: impl FnOnce(&Unit<'_>) -> R) -> R {
+        let params = self.params;
+        let weights: Vec<Cow<'_, [f32]>> = block.convs.iter().map(|conv| assemble(params, conv)).collect();
+        let branches: Vec<Branch<'_>> = block
+            .convs
+            .iter()
+            .zip(&weights)
+            .map(|(conv, weight)| {
+                let rows = match conv.gather {
+                    Gather::Pixels => Rows::Pixels,
+                    Gather::EverySecond { offset } => Rows::EverySecond { offset },
+                    Gather::Patches { k } => Rows::Patches { k },
+                    Gather::Depthwise { filter, k, stride } => {
+                        Rows::Depthwise { filter: params.get(filter), k, stride }
+                    }
+                };
+                Branch { rows, weight, outputs: conv.outputs }
+            })
+            .collect();
+        body(&Unit { inputs, relu: block.relu, branches: &branches })
+    }
+
+    /// Hands a unit's parameter gradients to their owners.
+    fn collect(&self, convs: &[Conv], norm: Norm, gradient: UnitGradient, into: &mut Gradients) {
+        let mut add = |id: ParamId, values: Vec<f32>| {
+            if self.params.is_trained(id) {
+                into.add(id, values);
+            }
+        };
+        add(norm.scale, gradient.gamma);
+        add(norm.offset, gradient.beta);
+        for ((conv, weight), filters) in convs.iter().zip(gradient.weights).zip(gradient.filters) {
+            if let Gather::Depthwise { filter, .. } = conv.gather {
+                add(filter, filters);
+            }
+            let mut rest = weight.as_slice();
+            for id in &conv.weight {
+                let (piece, after) = rest.split_at(self.params.get(*id).len());
+                add(*id, piece.to_vec());
+                rest = after;
+            }
+        }
+    }
+}
+
+/// The matrix of a convolution, joined from its pieces.
+fn assemble<'p>(params: &'p Params, conv: &Conv) -> Cow<'p, [f32]> {
+    match conv.weight.as_slice() {
+        [one] => Cow::Borrowed(params.get(*one)),
+        many => Cow::Owned(many.iter().flat_map(|id| params.get(*id)).copied().collect()),
+    }
+}
+
+/// Mean cross entropy, and how many images are right.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Loss {
+    /// In nats.
+    pub(crate) mean: f32,
+    pub(crate) correct: usize,
+}
+
+impl Loss {
+    /// Of logits `[n, classes]` against `n` labels, with the gradient of the mean.
+    fn of(logits: &[f32], labels: &[u32], classes: usize) -> (Self, Vec<f32>) {
+        let n = labels.len() as f32;
+        let (mut total, mut correct) = (0.0f64, 0);
+        let mut gradient = Vec::with_capacity(logits.len());
+        for (logits, label) in logits.chunks_exact(classes).zip(labels) {
+            let label = *label as usize;
+            let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = logits.iter().map(|l| f64::from(l - max).exp()).sum();
+            total += sum.ln() - f64::from(logits[label] - max);
+            correct += usize::from(argmax(logits) == label);
+            gradient.extend(logits.iter().enumerate().map(|(class, l)| {
+                let p = (f64::from(l - max).exp() / sum) as f32;
+                (p - if class == label { 1.0 } else { 0.0 }) / n
+            }));
+        }
+        (Self { mean: (total / f64::from(n)) as f32, correct }, gradient)
+    }
+}
+
+/// The first largest logit.
+pub(crate) fn argmax(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, l) in logits.iter().enumerate() {
+        if *l > logits[best] {
+            best = i;
+        }
+    }
+    best
+}

@@ -1,0 +1,286 @@
+//! Networks on a GPU: launches kernels and lets the host run ahead.
+
+use std::cell::Cell;
+
+use enas_kernels::Pool;
+use enas_kernels::gpu::{
+    self, Buffer, Gpu, GpuBranch, GpuMap, GpuMoments, GpuRows, GpuRunningMoments, GpuTerm, GpuUnit,
+    GpuUnitGradient, GpuValue, Span,
+};
+
+use super::{Backend, Conv, ConvBlock, Gather, Statistics, Term};
+use crate::head::Classifier;
+use crate::noise::Noise;
+use crate::params::{ParamId, Params};
+
+/// A GPU with the weights and moving statistics of one network.
+pub(crate) struct OnGpu<'a> {
+    pub(crate) gpu: &'a Gpu,
+    /// Where each parameter is; the numbers are in `values`.
+    pub(crate) params: &'a Params,
+    pub(crate) values: &'a Buffer,
+    pub(crate) running: &'a [GpuRunningMoments],
+    /// Receives the mean and the number right of every [`cross_entropy`](Backend::cross_entropy) in turn.
+    pub(crate) stats: &'a Buffer,
+    /// How many of them there have been.
+    pub(crate) losses: Cell<usize>,
+}
+
+/// Numbers per image on the device.
+#[derive(Clone)]
+pub(crate) struct Numbers {
+    pub(crate) data: Buffer,
+    pub(crate) len: usize,
+}
+
+impl Backend for OnGpu<'_> {
+    type Map = GpuMap;
+    type Value = GpuValue;
+    type Moments = GpuMoments;
+    type Vector = Numbers;
+    type Labels = Buffer;
+    /// Of all parameters, row after row.
+    type Gradients = Buffer;
+    /// Where in `stats` it stands.
+    type Loss = usize;
+
+    fn params(&self) -> &Params {
+        self.params
+    }
+
+    fn plain(&self, map: GpuMap) -> GpuValue {
+        GpuValue::plain(map)
+    }
+
+    fn shape(&self, value: &GpuValue) -> (usize, usize, usize, usize) {
+        value.map.shape()
+    }
+
+    fn unit(
+        &self,
+        block: &ConvBlock,
+        inputs: &[GpuValue],
+        statistics: Statistics,
+    ) -> (GpuValue, Option<GpuMoments>) {
+        let norm = block.norm;
+        let (map, moments) =
+            self.with_unit(block, inputs, |unit| unit.forward(statistics == Statistics::Batch));
+        let (scale, offset) = (self.get(norm.scale), self.get(norm.offset));
+        let affine = match (&moments, norm.running) {
+            (Some(moments), _) => moments.affine(scale, offset),
+            (None, Some(running)) => self.running[running].affine(scale, offset),
+            (None, None) => {
+                unreachable!("shared networks are only run with batch statistics; checked by the child")
+            }
+        };
+        (GpuValue { map, affine: Some(affine) }, moments)
+    }
+
+    fn unit_backward(
+        &self,
+        block: &ConvBlock,
+        inputs: &[GpuValue],
+        out: &GpuValue,
+        moments: &GpuMoments,
+        grad: &GpuMap,
+        targets: Option<&mut [Option<GpuMap>]>,
+        into: &mut Buffer,
+    ) {
+        let assembled: Vec<Option<Buffer>> = block.convs.iter().map(|conv| self.scratch(conv)).collect();
+        let branches = block.convs.iter().zip(&assembled).map(|(conv, scratch)| {
+            let matrix = match scratch {
+                Some(scratch) => scratch.span(0, self.matrix_len(conv)),
+                None => self.place(into, conv.weight[0]),
+            };
+            let filter = match conv.gather {
+                Gather::Depthwise { filter, .. } => Some(self.place(into, filter)),
+                _ => None,
+            };
+            (matrix, filter)
+        });
+        let trained = |id: ParamId| self.params.is_trained(id).then(|| self.place(into, id));
+        let gradient = GpuUnitGradient {
+            gamma: trained(block.norm.scale),
+            beta: trained(block.norm.offset),
+            branches: branches.collect(),
+        };
+        let gamma = self.get(block.norm.scale);
+        self.with_unit(block, inputs, |unit| {
+            unit.backward(&out.map, moments, gamma, grad, targets, &gradient)
+        });
+        for (conv, scratch) in block.convs.iter().zip(&assembled) {
+            let Some(scratch) = scratch else { continue };
+            let mut first = 0;
+            for id in &conv.weight {
+                let to = self.place(into, *id);
+                gpu::add_numbers(scratch.span(first, self.len(*id)), to);
+                first += self.len(*id);
+            }
+        }
+    }
+
+    fn pool(&self, pool: &Pool, input: &GpuValue) -> GpuMap {
+        pool.forward_gpu(input)
+    }
+
+    fn pool_backward(&self, pool: &Pool, input: &GpuValue, grad: &GpuMap, target: &mut Option<GpuMap>) {
+        pool.backward_gpu(input, grad, target);
+    }
+
+    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> GpuMap {
+        let [a, b] = [a, b].map(|(value, factors)| GpuTerm { value, factors: factors.map(|f| &f.data) });
+        gpu::add(a, b)
+    }
+
+    fn add_backward(&self, grad: &GpuMap, factors: Option<&Numbers>, target: &mut Option<GpuMap>) {
+        gpu::add_backward(grad, factors.map(|f| &f.data), target);
+    }
+
+    fn concat(&self, values: &[GpuValue]) -> GpuMap {
+        gpu::concat(values)
+    }
+
+    fn concat_backward(&self, grad: &GpuMap, values: &[GpuValue], targets: &mut [Option<GpuMap>]) {
+        gpu::concat_backward(grad, values, targets);
+    }
+
+    fn relu_mean(&self, values: &[GpuValue]) -> Numbers {
+        let n = values.first().map_or(0, |v| v.map.shape().0);
+        let channels: usize = values.iter().map(|v| v.map.c()).sum();
+        Numbers { data: gpu::relu_mean(values), len: n * channels }
+    }
+
+    fn relu_mean_backward(&self, values: &[GpuValue], grad: &Numbers, targets: &mut [Option<GpuMap>]) {
+        gpu::relu_mean_backward(values, &grad.data, targets);
+    }
+
+    fn drop_factors(&self, noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Numbers {
+        let data = match noise.stream_key(name) {
+            Some(key) => gpu::drop_factors(self.gpu, key, keep, len),
+            None => {
+                let factor = |u: f32| (keep + u).floor() / keep;
+                self.gpu.upload(&noise.uniform(name, len).into_iter().map(factor).collect::<Vec<_>>())
+            }
+        };
+        Numbers { data, len }
+    }
+
+    fn scale(&self, numbers: &Numbers, factors: &Numbers) -> Numbers {
+        let data = gpu::scale_features(&numbers.data, &factors.data, numbers.len);
+        Numbers { data, len: numbers.len }
+    }
+
+    fn classify(&self, classifier: &Classifier, features: &Numbers) -> Numbers {
+        let &Classifier { weight, channels, classes } = classifier;
+        let n = features.len / channels;
+        let data = gpu::classifier_forward(&features.data, self.get(weight), n, channels, classes);
+        Numbers { data, len: n * classes }
+    }
+
+    fn classify_backward(
+        &self,
+        classifier: &Classifier,
+        features: &Numbers,
+        grad: &Numbers,
+        into: &mut Buffer,
+    ) -> Numbers {
+        let &Classifier { weight, channels, classes } = classifier;
+        let n = features.len / channels;
+        let into = self.params.is_trained(weight).then(|| self.place(into, weight));
+        let data = gpu::classifier_backward(
+            &features.data,
+            self.get(weight),
+            n,
+            channels,
+            classes,
+            &grad.data,
+            into,
+        );
+        Numbers { data, len: features.len }
+    }
+
+    fn cross_entropy(
+        &self,
+        logits: &Numbers,
+        labels: &Buffer,
+        classes: usize,
+        weight: f32,
+    ) -> (usize, Numbers) {
+        let place = 2 * self.losses.get();
+        self.losses.set(self.losses.get() + 1);
+        let (n, stats) = (logits.len / classes, self.stats.span(place, 2));
+        let data = gpu::cross_entropy(&logits.data, labels, n, classes, weight, stats);
+        (place, Numbers { data, len: logits.len })
+    }
+
+    fn gradients(&self) -> Buffer {
+        self.gpu.zeros(self.params.flat().0.len())
+    }
+}
+
+impl OnGpu<'_> {
+    fn get(&self, id: ParamId) -> Span<'_> {
+        self.place(self.values, id)
+    }
+
+    /// Where a parameter stands in a buffer of all of them.
+    fn place<'b>(&self, all: &'b Buffer, id: ParamId) -> Span<'b> {
+        let range = self.params.range(id);
+        all.span(range.start, range.len())
+    }
+
+    fn len(&self, id: ParamId) -> usize {
+        self.params.range(id).len()
+    }
+
+    fn matrix_len(&self, conv: &Conv) -> usize {
+        conv.weight.iter().map(|id| self.len(*id)).sum()
+    }
+
+    /// Zeros for the gradient of a matrix that is made of several parameters; `None` if it is one of its own.
+    fn scratch(&self, conv: &Conv) -> Option<Buffer> {
+        (conv.weight.len() > 1).then(|| self.gpu.zeros(self.matrix_len(conv)))
+    }
+
+    /// The matrix of a convolution, joined from its pieces; `None` if it is one parameter.
+    fn assemble(&self, conv: &Conv) -> Option<Buffer> {
+        let [_, _, ..] = conv.weight.as_slice() else { return None };
+        let joined = self.gpu.buffer(self.matrix_len(conv));
+        let mut first = 0;
+        for id in &conv.weight {
+            gpu::copy_numbers(self.get(*id), joined.span(first, self.len(*id)));
+            first += self.len(*id);
+        }
+        Some(joined)
+    }
+
+    fn with_unit<R>(
+        &self,
+        block: &ConvBlock,
+        inputs: &[GpuValue],
+        body: impl FnOnce(&GpuUnit<'_>) -> R,
+    ) -> R {
+        let joined: Vec<Option<Buffer>> = block.convs.iter().map(|conv| self.assemble(conv)).collect();
+        let branches: Vec<GpuBranch<'_>> = block
+            .convs
+            .iter()
+            .zip(&joined)
+            .map(|(conv, joined)| {
+                let rows = match conv.gather {
+                    Gather::Pixels => GpuRows::Pixels,
+                    Gather::EverySecond { offset } => GpuRows::EverySecond { offset },
+                    Gather::Patches { k } => GpuRows::Patches { k },
+                    Gather::Depthwise { filter, k, stride } => {
+                        GpuRows::Depthwise { filter: self.get(filter), k, stride }
+                    }
+                };
+                let weight = match joined {
+                    Some(joined) => joined.span(0, self.matrix_len(conv)),
+                    None => self.get(conv.weight[0]),
+                };
+                GpuBranch { rows, weight, outputs: conv.outputs }
+            })
+            .collect();
+        body(&GpuUnit { inputs, relu: block.relu, branches: &branches })
+    }
+}

@@ -1,0 +1,235 @@
+//! A child on a GPU: its numbers live there, and so do its passes.
+
+use std::cell::Cell;
+
+use enas_arc::Arc;
+use enas_kernels::gpu::{self, Buffer, Gpu, GpuMap, GpuRunningMoments, GpuValue};
+use enas_kernels::{LANES, Nesterov, RunningMoments};
+
+use crate::backend::{Backend, OnGpu, Statistics};
+use crate::network::{Network, Training};
+use crate::params::{Gradients, Params};
+use crate::pass::Pass;
+use crate::tape::Tape;
+use crate::{Child, Error, StepStats};
+
+/// Numbers that a step leaves for the host: loss and number right of either classifier, and the gradient's norm.
+const STATS: usize = 5;
+
+/// The numbers of a child that lives on a GPU.
+#[derive(Debug)]
+pub(crate) struct OnDevice {
+    gpu: Gpu,
+    values: Buffer,
+    momentum: Buffer,
+    running: Vec<GpuRunningMoments>,
+}
+
+/// Images `[n, c, h, w]` in the host's memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Pictures<'a> {
+    pub(crate) numbers: &'a [f32],
+    pub(crate) shape: (usize, usize, usize, usize),
+}
+
+/// What a pass on the device computed, in the host's memory.
+pub(crate) struct Inspected {
+    pub(crate) logits: Vec<f32>,
+    pub(crate) aux_logits: Option<Vec<f32>>,
+    pub(crate) loss: f32,
+    pub(crate) aux_loss: f32,
+    /// The parts of every cell's output.
+    pub(crate) cells: Vec<Vec<Part>>,
+    pub(crate) gradients: Gradients,
+}
+
+/// Some channels of a cell's output, `[n, c, h, w]`.
+pub(crate) struct Part {
+    pub(crate) shape: (usize, usize, usize, usize),
+    pub(crate) data: Vec<f32>,
+}
+
+impl Child {
+    /// Moves the child to a GPU, where all its passes are computed from now on. Results equal those on the CPU but
+    /// for rounding.
+    ///
+    /// # Errors
+    /// If the weights and their momentum do not fit into its memory.
+    pub fn use_gpu(&mut self, gpu: &Gpu) -> Result<(), Error> {
+        let mut device = OnDevice {
+            gpu: gpu.clone(),
+            values: gpu.buffer(0),
+            momentum: gpu.buffer(0),
+            running: Vec::new(),
+        };
+        device.upload(&self.params, &self.running)?;
+        self.device = Some(device);
+        Ok(())
+    }
+
+    /// The GPU the child lives on, if any.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        self.device.as_ref().map(|device| &device.gpu)
+    }
+}
+
+impl OnDevice {
+    /// Takes over weights, momentum and moving statistics.
+    pub(crate) fn upload(
+        &mut self,
+        params: &Params,
+        running: &[(String, RunningMoments)],
+    ) -> Result<(), Error> {
+        let (values, momentum) = params.flat();
+        self.values = self.gpu.upload(values);
+        self.momentum = self.gpu.upload(momentum);
+        self.running = running.iter().map(|(_, r)| GpuRunningMoments::upload(&self.gpu, r)).collect();
+        Ok(self.gpu.finish()?)
+    }
+
+    /// The numbers as they are now, in the form of `params` and `running`.
+    pub(crate) fn download(
+        &self,
+        params: &Params,
+        running: &[(String, RunningMoments)],
+    ) -> Result<(Params, Vec<(String, RunningMoments)>), Error> {
+        let len = params.flat().0.len();
+        let params = params.with_flat(self.values.download(0, len)?, self.momentum.download(0, len)?);
+        let names = running.iter().map(|(name, _)| name.clone());
+        let moved = self.running.iter().map(GpuRunningMoments::download).collect::<Result<Vec<_>, _>>()?;
+        Ok((params, names.zip(moved).collect()))
+    }
+
+    /// One training step; waits for the device once, at its end.
+    pub(crate) fn train_step(
+        &mut self,
+        (network, params): (&Network, &Params),
+        arc: &Arc,
+        (pictures, labels): (Pictures<'_>, &[u32]),
+        training: Training<'_>,
+        lr: f32,
+    ) -> Result<StepStats, Error> {
+        let result = self.step((network, params), arc, (pictures, labels), training, lr);
+        match result {
+            Err(Error::Gpu(gpu::Error::OutOfMemory { asked, held })) => {
+                let fits = self.batch_that_fits((network, params), arc, (pictures, labels), training, held);
+                Err(Error::DeviceMemory { asked, held, batch: labels.len(), fits })
+            }
+            other => other,
+        }
+    }
+
+    fn step(
+        &mut self,
+        (network, params): (&Network, &Params),
+        arc: &Arc,
+        (pictures, labels): (Pictures<'_>, &[u32]),
+        training: Training<'_>,
+        lr: f32,
+    ) -> Result<StepStats, Error> {
+        let stats = self.gpu.zeros(STATS);
+        let backend = self.backend(params, &stats);
+        let (images, labels_there) = (self.images(pictures), self.gpu.upload_u32(labels));
+        let Pass { gradients, moments, .. } =
+            network.pass(&backend, arc, images, &labels_there, training, false)?;
+        let config = &network.config;
+        let rule = Nesterov { lr, momentum: config.momentum, l2: config.l2, scale: 1.0 };
+        let (runs, norm) = (params.trained_runs(), stats.span(4, 1));
+        // What follows changes weights: everything before must have gone well.
+        self.gpu.failure()?;
+        rule.step_gpu(&self.values, &self.momentum, &gradients, &runs, config.clip_norm, norm);
+        for (index, moments) in &moments {
+            self.running[*index].update(moments);
+        }
+        let [loss, correct, aux_loss, _, grad_norm] = stats.download(0, STATS)?[..] else {
+            unreachable!("as many numbers as were asked for")
+        };
+        Ok(StepStats { loss, aux_loss, correct: correct as usize, n: labels.len(), grad_norm })
+    }
+
+    /// The largest batch whose step stays below `held` bytes, measured on small ones; `None` if not even one does.
+    fn batch_that_fits(
+        &self,
+        (network, params): (&Network, &Params),
+        arc: &Arc,
+        (pictures, labels): (Pictures<'_>, &[u32]),
+        training: Training<'_>,
+        held: usize,
+    ) -> Option<usize> {
+        let needed = |n: usize| {
+            let (_, c, h, w) = pictures.shape;
+            let n = n.min(labels.len());
+            let few = Pictures { numbers: &pictures.numbers[..n * c * h * w], shape: (n, c, h, w) };
+            self.gpu.release_idle();
+            let stats = self.gpu.zeros(STATS);
+            let backend = self.backend(params, &stats);
+            let labels = self.gpu.upload_u32(&labels[..n]);
+            network.pass(&backend, arc, self.images(few), &labels, training, false).ok()?;
+            self.gpu.finish().ok()?;
+            Some(self.gpu.held_bytes())
+        };
+        let (one, two) = (needed(LANES)?, needed(2 * LANES));
+        let per_group = two.map_or(usize::MAX, |two| two.saturating_sub(one).max(1));
+        Some(LANES * (1 + held.saturating_sub(one) / per_group))
+    }
+
+    /// Logits `[n, classes]`; `factors` scale the features (dropout).
+    pub(crate) fn logits(
+        &self,
+        (network, params): (&Network, &Params),
+        arc: &Arc,
+        pictures: Pictures<'_>,
+        statistics: Statistics,
+        factors: Option<Vec<f32>>,
+    ) -> Result<Vec<f32>, Error> {
+        let stats = self.gpu.buffer(STATS);
+        let backend = self.backend(params, &stats);
+        let mut tape = Tape::new(&backend, statistics, false);
+        let input = tape.input(self.images(pictures));
+        let mut features = network.forward(&mut tape, arc, input, None, false)?.main;
+        if let Some(factors) = factors {
+            features.data = gpu::scale_features(&features.data, &self.gpu.upload(&factors), features.len);
+        }
+        let logits = backend.classify(&network.classifier, &features);
+        Ok(logits.data.download(0, logits.len)?)
+    }
+
+    /// A training pass that changes nothing.
+    pub(crate) fn inspect(
+        &self,
+        (network, params): (&Network, &Params),
+        arc: &Arc,
+        (pictures, labels): (Pictures<'_>, &[u32]),
+        training: Training<'_>,
+    ) -> Result<Inspected, Error> {
+        let stats = self.gpu.zeros(STATS);
+        let backend = self.backend(params, &stats);
+        let labels = self.gpu.upload_u32(labels);
+        let pass = network.pass(&backend, arc, self.images(pictures), &labels, training, true)?;
+        let fetch = |value: &GpuValue| Ok(Part { shape: value.map.shape(), data: value.to_nchw()? });
+        let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
+        let cells = cells.collect::<Result<_, gpu::Error>>()?;
+        let len = params.flat().0.len();
+        let gradients = Gradients::of_flat(params, &pass.gradients.download(0, len)?);
+        let stats = stats.download(0, STATS)?;
+        let logits = pass.logits.data.download(0, pass.logits.len)?;
+        let aux = pass.aux.map(|(logits, _)| logits.data.download(0, logits.len)).transpose()?;
+        Ok(Inspected { logits, aux_logits: aux, loss: stats[0], aux_loss: stats[2], cells, gradients })
+    }
+
+    fn images(&self, pictures: Pictures<'_>) -> GpuMap {
+        let there = self.gpu.upload(pictures.numbers);
+        GpuMap::from_pictures(&self.gpu, &there, pictures.shape)
+    }
+
+    fn backend<'a>(&'a self, params: &'a Params, stats: &'a Buffer) -> OnGpu<'a> {
+        OnGpu {
+            gpu: &self.gpu,
+            params,
+            values: &self.values,
+            running: &self.running,
+            stats,
+            losses: Cell::new(0),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The emulator as a device of `enas-kernels`: its operations, and whole networks, run on it unchanged.
+
+use std::fmt;
+
+use enas_kernels::gpu::{self, Device, Gpu, Handle};
+
+use crate::{Arg, BufferId, Emulator, Error, Launch};
+
+/// An emulated GPU whose blocks and threads run in the order of a seed; see [`Launch::order_seed`].
+pub struct EmulatedGpu {
+    emulator: Emulator,
+    order_seed: u64,
+}
+
+impl EmulatedGpu {
+    /// An emulator of its own, as the operations of `enas-kernels` use it.
+    ///
+    /// # Errors
+    /// [`Error::Start`] if the emulator's program does not start.
+    pub fn start(order_seed: u64) -> crate::Result<Gpu> {
+        Ok(Gpu::new(Box::new(Self { emulator: Emulator::start()?, order_seed })))
+    }
+}
+
+impl Device for EmulatedGpu {
+    fn name(&self) -> String {
+        "emulated GPU".to_owned()
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Handle, gpu::Error> {
+        self.emulator.alloc(bytes as u64).map(|buffer| Handle(buffer.0)).map_err(failed)
+    }
+
+    fn release(&self, memory: Handle) {
+        // Memory is lost with the emulator's program; then there is nothing left to give back.
+        let _ = self.emulator.free(BufferId(memory.0));
+    }
+
+    fn recycled(&self, memory: Handle) {
+        // Should it fail, so does the use that follows.
+        let _ = self.emulator.fill_undefined(BufferId(memory.0));
+    }
+
+    fn upload(&self, memory: Handle, offset: usize, bytes: &[u8]) -> Result<(), gpu::Error> {
+        self.emulator.write(BufferId(memory.0), offset as u64, bytes).map_err(failed)
+    }
+
+    fn download(&self, memory: Handle, offset: usize, bytes: &mut [u8]) -> Result<(), gpu::Error> {
+        let read = self.emulator.read(BufferId(memory.0), offset as u64, bytes.len() as u64);
+        bytes.copy_from_slice(&read.map_err(failed)?);
+        Ok(())
+    }
+
+    fn clear(&self, memory: Handle, offset: usize, bytes: usize) -> Result<(), gpu::Error> {
+        self.emulator.fill(BufferId(memory.0), offset as u64, bytes as u64, 0).map_err(failed)
+    }
+
+    fn launch(&self, launch: &gpu::Launch, args: &[gpu::Arg]) -> Result<(), gpu::Error> {
+        let args: Vec<Arg> = args
+            .iter()
+            .map(|arg| match *arg {
+                gpu::Arg::Memory(memory, offset) => Arg::Buffer(BufferId(memory.0), offset as u64),
+                gpu::Arg::U32(value) => Arg::U32(value),
+                gpu::Arg::F32(value) => Arg::F32(value),
+            })
+            .collect();
+        let gpu::Launch { kernel, grid, block } = *launch;
+        let launch = Launch { kernel, grid, block, order_seed: self.order_seed, ..Launch::default() };
+        self.emulator.launch(&launch, &args).map_err(failed)
+    }
+}
+
+impl fmt::Debug for EmulatedGpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EmulatedGpu with order {}", self.order_seed)
+    }
+}
+
+fn failed(error: Error) -> gpu::Error {
+    gpu::Error::Failed(error.to_string())
+}

@@ -1,0 +1,145 @@
+//! Compiles the CUDA kernels, if the feature `cuda` asks for them. Without it nothing is looked for.
+//!
+//! `NVCC`, else `CUDA_HOME/bin/nvcc`, else `nvcc` on the path does the work. With `ENAS_CUDA_STUB` set the kernels are
+//! left empty, so that the Rust side can be checked on a machine without a CUDA compiler.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, exit};
+use std::{env, fs};
+
+/// Compute capabilities that get machine code of their own, where the compiler knows them: Turing, Ampere (data centre
+/// and consumer), Ada, Hopper, Blackwell (data centre and consumer). Anything newer compiles the PTX of the first.
+const CAPABILITIES: [&str; 7] = ["75", "80", "86", "89", "90", "100", "120"];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if env::var_os("CARGO_FEATURE_CUDA").is_none() {
+        return;
+    }
+    for variable in ["NVCC", "CUDA_HOME", "ENAS_CUDA_STUB"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    println!("cargo::rerun-if-changed=cuda");
+    println!("cargo::rerun-if-changed=src/gpu");
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_else(|| fail("cargo sets no OUT_DIR")));
+    let mut sources = Vec::new();
+    collect(Path::new("src/gpu"), &mut sources);
+    sources.sort();
+    let compiler = (env::var_os("ENAS_CUDA_STUB").is_none()).then(Compiler::find);
+    let (mut fatbins, mut kernels) = (String::new(), String::new());
+    for (index, source) in sources.iter().enumerate() {
+        let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let fatbin = out.join(format!("{stem}.fatbin"));
+        match &compiler {
+            Some(compiler) => compiler.compile(source, &fatbin),
+            None => fs::write(&fatbin, []).unwrap_or_else(|e| fail(&format!("{}: {e}", fatbin.display()))),
+        }
+        let _ = writeln!(
+            fatbins,
+            "    ({:?}, include_bytes!({:?})),",
+            format!("{stem}.cu"),
+            fatbin.display().to_string()
+        );
+        for kernel in kernels_of(source) {
+            let _ = writeln!(kernels, "    ({kernel:?}, {index}),");
+        }
+    }
+    let text = format!(
+        "static FATBINS: &[(&str, &[u8])] = &[\n{fatbins}];\nstatic KERNELS: &[(&str, usize)] = &[\n{kernels}];\n"
+    );
+    let target = out.join("fatbins.rs");
+    fs::write(&target, text).unwrap_or_else(|e| fail(&format!("{}: {e}", target.display())));
+}
+
+/// All `.cu` files under a folder.
+fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| fail(&format!("{}: {e}", folder.display())));
+    for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+        if path.is_dir() {
+            collect(&path, into);
+        } else if path.extension().is_some_and(|e| e == "cu") {
+            into.push(path);
+        }
+    }
+}
+
+/// The names of a file's kernels: whatever follows `extern "C" __global__ void`.
+fn kernels_of(source: &Path) -> Vec<String> {
+    let text = fs::read_to_string(source).unwrap_or_else(|e| fail(&format!("{}: {e}", source.display())));
+    text.split("extern \"C\" __global__ void")
+        .skip(1)
+        .filter_map(|rest| {
+            // A `__launch_bounds__(…)` may stand before the name.
+            let rest = rest.trim_start();
+            let rest = match rest.strip_prefix("__launch_bounds__(") {
+                Some(bounds) => bounds.split_once(')')?.1,
+                None => rest,
+            };
+            Some(rest.split_once('(')?.0.trim().to_owned())
+        })
+        .collect()
+}
+
+struct Compiler {
+    nvcc: PathBuf,
+    /// `-gencode` arguments.
+    targets: Vec<String>,
+}
+
+impl Compiler {
+    fn find() -> Self {
+        let nvcc = env::var_os("NVCC").map(PathBuf::from).unwrap_or_else(|| match env::var_os("CUDA_HOME") {
+            Some(home) => Path::new(&home).join("bin/nvcc"),
+            None => PathBuf::from("nvcc"),
+        });
+        let listed = Command::new(&nvcc).arg("--list-gpu-code").output();
+        let known = match listed {
+            Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
+            Ok(output) => fail(&format!(
+                "{} --list-gpu-code failed: {}",
+                nvcc.display(),
+                String::from_utf8_lossy(&output.stderr).trim()
+            )),
+            Err(error) => fail(&format!(
+                "the feature `cuda` needs NVIDIA's compiler, and {} does not start ({error}). Install the CUDA toolkit (12.8 or newer) and set CUDA_HOME to its folder or NVCC to the compiler; `cargo xtask cuda-check` installs one from Python packages. To check the Rust code alone, set ENAS_CUDA_STUB=1",
+                nvcc.display()
+            )),
+        };
+        let known: Vec<&str> = known.lines().map(str::trim).collect();
+        let mut targets: Vec<String> = CAPABILITIES
+            .iter()
+            .filter(|c| known.contains(&format!("sm_{c}").as_str()))
+            .map(|c| format!("-gencode=arch=compute_{c},code=sm_{c}"))
+            .collect();
+        targets.push(format!("-gencode=arch=compute_{0},code=compute_{0}", CAPABILITIES[0]));
+        Self { nvcc, targets }
+    }
+
+    fn compile(&self, source: &Path, fatbin: &Path) {
+        let output = Command::new(&self.nvcc)
+            .args(["-std=c++17", "-O3", "-Icuda", "-fatbin", "-Werror=all-warnings", "--threads=0"])
+            .args(&self.targets)
+            .arg("-o")
+            .arg(fatbin)
+            .arg(source)
+            .output();
+        match output {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => fail(&format!(
+                "nvcc cannot compile {}:\n{}",
+                source.display(),
+                String::from_utf8_lossy(&output.stderr)
+            )),
+            Err(error) => fail(&format!("{}: {error}", self.nvcc.display())),
+        }
+    }
+}
+
+/// Ends the build with one message.
+fn fail(message: &str) -> ! {
+    for line in message.lines() {
+        println!("cargo::error={line}");
+    }
+    exit(1)
+}

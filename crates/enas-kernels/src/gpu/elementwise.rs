@@ -1,0 +1,159 @@
+//! Sums, concatenations and means over pixels: the launches.
+
+use super::lanes::THREADS;
+use super::map::{GpuMap, GpuValue};
+use super::memory::{Buffer, Param};
+use super::pool::quads;
+
+/// Threads of a block that takes the mean of a channel.
+const MEAN_THREADS: usize = 128;
+
+/// One side of a sum: a value and, for drop-path, a factor per image.
+#[derive(Clone, Copy, Debug)]
+pub struct GpuTerm<'a> {
+    /// The summand.
+    pub value: &'a GpuValue,
+    /// One factor per image, `[n]`; `None` for 1.
+    pub factors: Option<&'a Buffer>,
+}
+
+impl<'a> GpuTerm<'a> {
+    fn params(self) -> impl Iterator<Item = Param<'a>> {
+        self.value.params().into_iter().chain(factor_params(self.factors, &self.value.map))
+    }
+}
+
+/// Factors as kernels take them; without any, a valid address will do.
+fn factor_params<'a>(factors: Option<&'a Buffer>, map: &'a GpuMap) -> [Param<'a>; 2] {
+    [factors.unwrap_or(&map.data).into(), factors.is_some().into()]
+}
+
+/// `a + b`, each with its pending normalisation and factors applied. Shapes: all `[n, c, h, w]`. The twin of
+/// [`crate::add`]. Reads both sides once, writes the sum.
+///
+/// # Panics
+/// If the sides differ in shape.
+pub fn add(a: GpuTerm<'_>, b: GpuTerm<'_>) -> GpuMap {
+    let (n, c, h, w) = a.value.map.shape();
+    assert_eq!(b.value.map.shape(), (n, c, h, w), "both sides of a sum have one shape");
+    let gpu = a.value.map.gpu();
+    let out = GpuMap::uninit(gpu, (n, c, h, w));
+    let mut args: Vec<_> = a.params().chain(b.params()).collect();
+    args.extend([(&out.data).into(), n.into(), c.into(), out.plane().into()]);
+    gpu.launch("elementwise_add", quads(&out), [THREADS, 1, 1], &args);
+    out
+}
+
+/// Adds `factors · grad` to `gradient`; without factors and without a gradient yet, shares `grad`'s memory. The twin
+/// of [`crate::add_backward`]. Reads `grad` once, writes the gradient.
+///
+/// # Panics
+/// If there is a gradient of another shape.
+pub fn add_backward(grad: &GpuMap, factors: Option<&Buffer>, gradient: &mut Option<GpuMap>) {
+    if gradient.is_none() && factors.is_none() {
+        *gradient = Some(grad.clone());
+        return;
+    }
+    let (to, accumulate) = GpuMap::target(grad, gradient);
+    scale((grad, 0), factors, to, accumulate);
+}
+
+/// One map with the channels of all values one after another, normalisations applied. The twin of
+/// [`crate::concat()`]. Reads every value once, writes the map.
+///
+/// # Panics
+/// If there are no values, or images differ in number or size.
+pub fn concat(values: &[GpuValue]) -> GpuMap {
+    let (n, _, h, w) = values.first().expect("a concatenation is of something").map.shape();
+    let gpu = values[0].map.gpu();
+    let out = GpuMap::uninit(gpu, (n, channels(values), h, w));
+    let mut first = 0;
+    for value in values {
+        let c = value.map.c();
+        assert_eq!(value.map.shape(), (n, c, h, w), "concatenated maps differ in channels only");
+        let mut args = Vec::from(value.params());
+        args.extend([(&out.data).into(), c.into(), out.plane().into(), first.into(), out.c().into()]);
+        gpu.launch("elementwise_place", quads(&value.map), [THREADS, 1, 1], &args);
+        first += c;
+    }
+    out
+}
+
+/// Adds the gradient of [`concat()`] to one gradient per value. The twin of [`crate::concat_backward`]. Reads `grad`
+/// once, writes the gradients.
+///
+/// # Panics
+/// If a shape does not fit.
+pub fn concat_backward(grad: &GpuMap, values: &[GpuValue], gradients: &mut [Option<GpuMap>]) {
+    let (n, _, h, w) = grad.shape();
+    assert_eq!(grad.c(), channels(values), "the gradient has the channels of all values");
+    let mut first = 0;
+    for (value, gradient) in values.iter().zip(gradients) {
+        let c = value.map.c();
+        assert_eq!(value.map.shape(), (n, c, h, w), "concatenated maps differ in channels only");
+        let (to, accumulate) = GpuMap::target(&value.map, gradient);
+        scale((grad, first), None, to, accumulate);
+        first += c;
+    }
+}
+
+/// Writes `factors · from` to `to`, or adds it; takes the channels of `from` from `first` on.
+fn scale((from, first): (&GpuMap, usize), factors: Option<&Buffer>, to: &GpuMap, accumulate: bool) {
+    let size = |map: &GpuMap| map.c() * map.plane();
+    let mut args = vec![Param::Buffer(&from.data, first * from.row())];
+    args.extend(factor_params(factors, from));
+    args.extend([
+        (&to.data).into(),
+        to.shape().0.into(),
+        size(to).into(),
+        size(from).into(),
+        accumulate.into(),
+    ]);
+    to.gpu().launch("elementwise_scale", quads(to), [THREADS, 1, 1], &args);
+}
+
+/// Means over pixels of `max(x, 0)`: `[n, c, h, w]` of all values together to `[n, Σ c]`. The twin of
+/// [`crate::relu_mean`]. Reads every value once.
+///
+/// # Panics
+/// If there are no values or they differ in the number of images.
+pub fn relu_mean(values: &[GpuValue]) -> Buffer {
+    let map = &values.first().expect("means are of something").map;
+    let (gpu, (n, ..), channels) = (map.gpu(), map.shape(), channels(values));
+    let means = gpu.buffer(n * channels);
+    let mut first = 0;
+    for value in values {
+        let (images, c, ..) = value.map.shape();
+        assert_eq!(images, n, "all values are of the same images");
+        let mut args = Vec::from(value.params());
+        args.push((&means).into());
+        args.extend([n, c, value.map.plane(), first, channels].map(Param::from));
+        gpu.launch("elementwise_relu_mean", [c, value.map.groups(), 1], [MEAN_THREADS, 1, 1], &args);
+        first += c;
+    }
+    means
+}
+
+/// Adds the gradient of [`relu_mean`], given `grad` as `[n, Σ c]`, to one gradient per value. The twin of
+/// [`crate::relu_mean_backward`]. Reads every value once, writes the gradients.
+///
+/// # Panics
+/// If there is a gradient of another shape than its value.
+pub fn relu_mean_backward(values: &[GpuValue], grad: &Buffer, gradients: &mut [Option<GpuMap>]) {
+    let channels = channels(values);
+    let mut first = 0;
+    for (value, gradient) in values.iter().zip(gradients) {
+        let (to, accumulate) = GpuMap::target(&value.map, gradient);
+        let (n, c, ..) = value.map.shape();
+        let mut args = Vec::from(value.params());
+        args.extend([grad.into(), (&to.data).into()]);
+        args.extend([n, c, to.plane(), first, channels].map(Param::from));
+        args.push(accumulate.into());
+        to.gpu().launch("elementwise_relu_mean_backward", quads(to), [THREADS, 1, 1], &args);
+        first += c;
+    }
+}
+
+fn channels(values: &[GpuValue]) -> usize {
+    values.iter().map(|value| value.map.c()).sum()
+}

@@ -1,0 +1,147 @@
+// The classifier and its loss. Matrices here are row by row, one row per image; nothing is in lane layout.
+#include "reduce.cuh"
+
+namespace {
+
+// Tiles of products are TILE by TILE, STEP deep; PITCH leaves the banks of shared memory apart and rows aligned.
+constexpr unsigned TILE = 64, STEP = 16, PITCH = TILE + 4;
+
+// Fills a tile [STEP][PITCH]: element (k, i) is from[(first_k + k)·stride_k + (first_i + i)·stride_i], zero from end_k
+// or end_i on. Neighbouring threads read neighbours: along i if those are next to each other, else along k.
+__device__ __forceinline__ void fill(Shared<float> tile, In<float> from, unsigned first_k, unsigned end_k,
+                                     unsigned stride_k, unsigned first_i, unsigned end_i, unsigned stride_i) {
+    for (unsigned e = threadIdx.x; e < TILE * STEP; e += 256) {
+        const unsigned k = stride_i == 1 ? e / TILE : e % STEP, i = stride_i == 1 ? e % TILE : e / STEP;
+        const unsigned at_k = first_k + k, at_i = first_i + i;
+        tile[k * PITCH + i] = at_k < end_k && at_i < end_i ? from[at_k * stride_k + at_i * stride_i] : 0.0f;
+    }
+}
+
+__device__ __forceinline__ void add_products(float (&sums)[4][4], float4 a, float4 b) {
+    const float rows[4] = {a.x, a.y, a.z, a.w}, columns[4] = {b.x, b.y, b.z, b.w};
+#pragma unroll
+    for (unsigned r = 0; r < 4; ++r) {
+#pragma unroll
+        for (unsigned s = 0; s < 4; ++s) sums[r][s] = fmaf(rows[r], columns[s], sums[r][s]);
+    }
+}
+
+// A number and where it stands.
+struct Best {
+    float value;
+    unsigned at;
+};
+
+// The larger; of equals the first.
+__device__ __forceinline__ Best better(Best a, Best b) {
+    return b.value > a.value || (b.value == a.value && b.at < a.at) ? b : a;
+}
+
+// The first largest of the numbers of all threads of a block of 256; for every thread.
+__device__ __forceinline__ Best block_best(Shared<float> values, Shared<unsigned> places, Best mine) {
+    const unsigned t = threadIdx.x;
+    values[t] = mine.value;
+    places[t] = mine.at;
+    __syncthreads();
+    for (unsigned half = 128; half > 0; half /= 2) {
+        if (t < half) {
+            const Best best = better({values[t], places[t]}, {values[t + half], places[t + half]});
+            values[t] = best.value;
+            places[t] = best.at;
+        }
+        __syncthreads();
+    }
+    return {values[0], places[0]};
+}
+
+}  // namespace
+
+// out[z] = the product of [rows, depth] and [depth, columns], taken over the z-th `slice` of the depth. Element (i, k)
+// of the left matrix is a[i·a_row + k·a_column], (k, j) of the right one b[k·b_row + j·b_column]. Blocks count tiles
+// of 64·64 along columns (x) and rows (y) and slices (z); each of 256 threads computes 4·4 numbers. Reads the left
+// matrix once per tile of columns, the right one once per tile of rows.
+extern "C" __global__ void __launch_bounds__(256)
+    head_product(In<float> a, In<float> b, Out<float> out, unsigned rows, unsigned columns, unsigned depth,
+                 unsigned slice, unsigned a_row, unsigned a_column, unsigned b_row, unsigned b_column) {
+    SHARED(float, left, STEP * PITCH);
+    SHARED(float, right, STEP * PITCH);
+    const unsigned row = threadIdx.x / 16 * 4, column = threadIdx.x % 16 * 4;
+    const unsigned first_row = blockIdx.y * TILE, first_column = blockIdx.x * TILE;
+    const unsigned start = blockIdx.z * slice, end = min(start + slice, depth);
+    float sums[4][4] = {};
+    for (unsigned k = start; k < end; k += STEP) {
+        fill(left, a, k, end, a_column, first_row, rows, a_row);
+        fill(right, b, k, end, b_row, first_column, columns, b_column);
+        __syncthreads();
+#pragma unroll
+        for (unsigned step = 0; step < STEP; ++step) {
+            add_products(sums, load4(left, step * PITCH + row), load4(right, step * PITCH + column));
+        }
+        __syncthreads();
+    }
+#pragma unroll
+    for (unsigned r = 0; r < 4; ++r) {
+#pragma unroll
+        for (unsigned s = 0; s < 4; ++s) {
+            const unsigned i = first_row + row + r, j = first_column + column + s;
+            if (i < rows && j < columns) out[(blockIdx.z * rows + i) * columns + j] = sums[r][s];
+        }
+    }
+}
+
+// to (+)= Σ parts[z] over the slices of head_product, in order; one thread per number.
+extern "C" __global__ void __launch_bounds__(256)
+    head_sum(In<float> parts, InOut<float> to, unsigned len, unsigned slices, unsigned accumulate) {
+    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= len) return;
+    float sum = 0.0f;
+    for (unsigned z = 0; z < slices; ++z) sum += parts[z * len + i];
+    to[i] = accumulate ? to[i] + sum : sum;
+}
+
+// out = features·factors, number by number.
+extern "C" __global__ void __launch_bounds__(256)
+    head_scale(In<float> features, In<float> factors, Out<float> out, unsigned len) {
+    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < len) out[i] = features[i] * factors[i];
+}
+
+// Softmax cross entropy of one image per block: gradient = (softmax − label)·scale, losses[0][image] = the loss in
+// nats, losses[1][image] = 1 if the first largest logit is the label's. A label that is no class has no number for a
+// loss. Reads the logits three times, mostly from caches, writes the gradient once.
+extern "C" __global__ void __launch_bounds__(256)
+    head_cross_entropy(In<float> logits, In<unsigned> labels, Out<float> gradient, Out<float> losses, unsigned n,
+                       unsigned classes, float scale) {
+    SHARED(float, values, 256);
+    SHARED(unsigned, places, 256);
+    SHARED(double, sums, 256);
+    const unsigned image = blockIdx.x, first = image * classes, label = labels[image];
+    Best mine = {-INFINITY, 0xffffffff};
+    for (unsigned i = threadIdx.x; i < classes; i += 256) mine = better(mine, {logits[first + i], i});
+    const Best best = block_best(values, places, mine);
+    double part = 0.0;
+    for (unsigned i = threadIdx.x; i < classes; i += 256) part += expf(logits[first + i] - best.value);
+    const double sum = block_sum(sums, part);
+    const float inverse = static_cast<float>(1.0 / sum);
+    for (unsigned i = threadIdx.x; i < classes; i += 256) {
+        const float p = expf(logits[first + i] - best.value) * inverse;
+        gradient[first + i] = (p - (i == label ? 1.0f : 0.0f)) * scale;
+    }
+    if (threadIdx.x != 0) return;
+    const float own = label < classes ? logits[first + label] - best.value : NAN;
+    losses[image] = static_cast<float>(log(sum) - own);
+    losses[n + image] = best.at == label ? 1.0f : 0.0f;
+}
+
+// stats = the mean loss, the number right; one block. Adds up in double precision.
+extern "C" __global__ void __launch_bounds__(256) head_stats(In<float> losses, Out<float> stats, unsigned n) {
+    SHARED(double, sums, 256);
+    for (unsigned row = 0; row < 2; ++row) {
+        double part = 0.0;
+        for (unsigned i = threadIdx.x; i < n; i += 256) part += losses[row * n + i];
+        const double sum = block_sum(sums, part);
+        if (threadIdx.x == 0) stats[row] = static_cast<float>(row == 0 ? sum / n : sum);
+        // Everyone has read the sum before the next is taken.
+        __syncthreads();
+    }
+}

@@ -1,0 +1,131 @@
+//! The classifier and its loss: the launches. Matrices here are row by row, one row per image.
+
+use super::lanes::THREADS;
+use super::memory::{Buffer, Gpu, Param, Span};
+
+/// Rows and columns of the tile of a product that one block computes.
+const TILE: usize = 64;
+/// Numbers of the depth that a block takes at a time.
+const STEP: usize = 16;
+/// Blocks that a product is cut into if its depth allows: about as many as a large GPU runs side by side.
+const BLOCKS: usize = 128;
+
+/// Features `[n, c]` times `weight` `[c, classes]`: logits `[n, classes]`. Reads features and weights about once each
+/// per 64 images or classes, writes the logits.
+///
+/// # Panics
+/// If the weights do not have that shape.
+pub fn classifier_forward(features: &Buffer, weight: Span<'_>, n: usize, c: usize, classes: usize) -> Buffer {
+    assert_eq!(weight.len, c * classes, "one weight per feature and class");
+    let product = Product {
+        shape: [n, c, classes],
+        left: (features.into(), [c, 1]),
+        right: (weight.into(), [classes, 1]),
+    };
+    let logits = features.gpu().buffer(n * classes);
+    product.run(features.gpu(), logits.span(0, n * classes), false);
+    logits
+}
+
+/// Takes the gradient of the logits and returns that of the features, `[n, c]`; adds the gradient of the weights to
+/// `into`, unless they are not trained. Traffic as in [`classifier_forward`], for each of the two.
+///
+/// # Panics
+/// If weights or their gradient do not have the shape `[c, classes]`.
+pub fn classifier_backward(
+    features: &Buffer,
+    weight: Span<'_>,
+    n: usize,
+    c: usize,
+    classes: usize,
+    grad: &Buffer,
+    into: Option<Span<'_>>,
+) -> Buffer {
+    assert_eq!(weight.len, c * classes, "one weight per feature and class");
+    let gpu = features.gpu();
+    if let Some(into) = into {
+        let (left, right) = ((features.into(), [1, c]), (grad.into(), [classes, 1]));
+        Product { shape: [c, n, classes], left, right }.run(gpu, into, true);
+    }
+    let feature_grad = gpu.buffer(n * c);
+    let (left, right) = ((grad.into(), [classes, 1]), (weight.into(), [1, classes]));
+    Product { shape: [n, classes, c], left, right }.run(gpu, feature_grad.span(0, n * c), false);
+    feature_grad
+}
+
+/// `len` features times their factors. Reads both once, writes the products.
+pub fn scale_features(features: &Buffer, factors: &Buffer, len: usize) -> Buffer {
+    let gpu = features.gpu();
+    let out = gpu.buffer(len);
+    let args = [features.into(), factors.into(), (&out).into(), len.into()];
+    gpu.launch("head_scale", [len.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args);
+    out
+}
+
+/// Mean softmax cross entropy of logits `[n, classes]` against `n` labels (whole numbers below `classes`).
+///
+/// Returns the gradient of `weight` times the mean, `[n, classes]`, and writes two numbers to `stats`: the mean itself
+/// in nats, and how many images have their first largest logit at the label. A label that is no class makes the mean
+/// NaN. Reads the logits three times, mostly from caches, writes the gradient once.
+///
+/// # Panics
+/// If `stats` has not two numbers.
+pub fn cross_entropy(
+    logits: &Buffer,
+    labels: &Buffer,
+    n: usize,
+    classes: usize,
+    weight: f32,
+    stats: Span<'_>,
+) -> Buffer {
+    assert_eq!(stats.len, 2, "the mean and the number right");
+    let gpu = logits.gpu();
+    let (gradient, losses) = (gpu.buffer(n * classes), gpu.buffer(2 * n));
+    let scale = weight / n as f32;
+    let outputs = [(&gradient).into(), (&losses).into(), n.into(), classes.into(), scale.into()];
+    let args: Vec<_> = [logits.into(), labels.into()].into_iter().chain(outputs).collect();
+    gpu.launch("head_cross_entropy", [n, 1, 1], [THREADS, 1, 1], &args);
+    gpu.launch("head_stats", [1, 1, 1], [THREADS, 1, 1], &[(&losses).into(), stats.into(), n.into()]);
+    gradient
+}
+
+/// A matrix: where it begins, and the distances from row to row and from column to column.
+type Matrix<'a> = (Param<'a>, [usize; 2]);
+
+/// `[rows, depth]` times `[depth, columns]`; the shape is `[rows, depth, columns]`.
+struct Product<'a> {
+    shape: [usize; 3],
+    left: Matrix<'a>,
+    right: Matrix<'a>,
+}
+
+impl Product<'_> {
+    /// Writes the product to `to`, or adds it.
+    fn run(self, gpu: &Gpu, to: Span<'_>, accumulate: bool) {
+        let [rows, depth, columns] = self.shape;
+        let len = rows * columns;
+        let (slice, slices) = self.slices();
+        // A single part that nothing is added to is the result.
+        let parts = (accumulate || slices > 1).then(|| gpu.buffer(slices * len));
+        let out = parts.as_ref().map_or(to, |parts| parts.span(0, slices * len));
+        let grid = [columns.div_ceil(TILE), rows.div_ceil(TILE), slices];
+        let mut args = vec![self.left.0, self.right.0, out.into()];
+        args.extend([rows, columns, depth, slice].map(Param::from));
+        args.extend(self.left.1.into_iter().chain(self.right.1).map(Param::from));
+        gpu.launch("head_product", grid, [THREADS, 1, 1], &args);
+        if let Some(parts) = &parts {
+            let args = [parts.into(), to.into(), len.into(), slices.into(), accumulate.into()];
+            gpu.launch("head_sum", [len.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args);
+        }
+    }
+
+    /// How much of the depth a block takes, and how many blocks that makes per tile: few tiles are cut up to keep a
+    /// GPU busy. Depends on the shape alone, so that sums do not depend on the device.
+    fn slices(&self) -> (usize, usize) {
+        let [rows, depth, columns] = self.shape;
+        let tiles = rows.div_ceil(TILE) * columns.div_ceil(TILE);
+        let wanted = BLOCKS.div_ceil(tiles.max(1)).min(depth.div_ceil(TILE)).max(1);
+        let slice = depth.div_ceil(wanted).next_multiple_of(STEP).max(STEP);
+        (slice, depth.div_ceil(slice).max(1))
+    }
+}

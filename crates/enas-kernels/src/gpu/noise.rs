@@ -1,0 +1,23 @@
+//! Random factors for dropout and drop-path: the launch.
+
+use super::memory::{Buffer, Gpu, Param};
+
+/// Threads of a block, each of which computes [`WORDS`] factors.
+const THREADS: usize = 128;
+/// Words of a block of the cipher.
+const WORDS: usize = 16;
+
+/// `len` factors `⌊keep + u⌋/keep`: 0, or `1/keep` with probability `keep`.
+///
+/// `u` are uniform numbers of 24 bits from the key stream of ChaCha8 under `key` (little-endian words) from its start:
+/// what `enas_rng` yields for the stream with this key, to the bit. Writes the factors once.
+///
+/// # Panics
+/// If `len` is 2³² or more.
+pub fn drop_factors(gpu: &Gpu, key: [u32; 8], keep: f32, len: usize) -> Buffer {
+    let factors = gpu.buffer(len);
+    let mut args = vec![(&factors).into(), len.into(), keep.into()];
+    args.extend(key.map(|word| Param::Int(word as usize)));
+    gpu.launch("noise_drop_factors", [len.div_ceil(THREADS * WORDS), 1, 1], [THREADS, 1, 1], &args);
+    factors
+}

@@ -1,0 +1,92 @@
+//! Pooling: the launches.
+
+use super::lanes::THREADS;
+use super::map::{GpuMap, GpuValue};
+use super::memory::Param;
+use crate::pool::{Pool, PoolKind};
+use crate::simd::LANES;
+
+/// Images of a pixel that one thread treats.
+pub(super) const QUAD: usize = 4;
+
+impl Pool {
+    /// Pools `[n, c, h, w]` to `[n, c, y.out, x.out]` on a GPU; the twin of [`forward`](Self::forward). Reads the map
+    /// once, writes the pooled one.
+    ///
+    /// # Panics
+    /// If the pool was made for another size.
+    pub fn forward_gpu(&self, input: &GpuValue) -> GpuMap {
+        let (n, c, h, w) = input.map.shape();
+        self.check(h, w);
+        let gpu = input.map.gpu();
+        let out = GpuMap::uninit(gpu, (n, c, self.y.out, self.x.out));
+        let kernel = match (self.kind, self.has_threes()) {
+            (PoolKind::Average, false) => "pool_average_forward",
+            (PoolKind::Average, true) => "pool_average_forward_3",
+            (PoolKind::Max, false) => "pool_max_forward",
+            (PoolKind::Max, true) => "pool_max_forward_3",
+        };
+        let mut args = Vec::from(input.params());
+        args.extend([(&out.data).into(), c.into()]);
+        args.extend(self.geometry());
+        args.push(self.relu.into());
+        gpu.launch(kernel, quads(&out), [THREADS, 1, 1], &args);
+        out
+    }
+
+    /// Adds the gradient of the input to `gradient`, which is created if it is `None`; the twin of
+    /// [`backward`](Self::backward). Reads `grad` once, and the map unless it is an average without ReLU; writes the
+    /// gradient.
+    ///
+    /// # Panics
+    /// If the pool was made for another size, or a gradient has another shape than its map.
+    pub fn backward_gpu(&self, input: &GpuValue, grad: &GpuMap, gradient: &mut Option<GpuMap>) {
+        let (n, c, h, w) = input.map.shape();
+        self.check(h, w);
+        assert_eq!(grad.shape(), (n, c, self.y.out, self.x.out), "the gradient has the output's shape");
+        let (to, accumulate) = GpuMap::target(&input.map, gradient);
+        let kernel = match (self.kind, self.has_threes()) {
+            (PoolKind::Average, false) => "pool_average_backward",
+            (PoolKind::Average, true) => "pool_average_backward_3",
+            (PoolKind::Max, false) => "pool_max_backward",
+            (PoolKind::Max, true) => "pool_max_backward_3",
+        };
+        let mut args = Vec::from(input.params());
+        args.extend([(&grad.data).into(), (&to.data).into(), c.into()]);
+        args.extend(self.geometry());
+        args.extend([self.relu.into(), accumulate.into()]);
+        input.map.gpu().launch(kernel, quads(to), [THREADS, 1, 1], &args);
+    }
+
+    /// Whether the kernels for windows of three by three, at any distance, apply.
+    fn has_threes(&self) -> bool {
+        (self.y.k, self.x.k) == (3, 3)
+    }
+
+    /// The windows as the kernels take them: both axes of everything in turn.
+    fn geometry(&self) -> [Param<'static>; 10] {
+        let Self { y, x, .. } = *self;
+        [y.size, x.size, y.k, x.k, y.stride, x.stride, y.before, x.before, y.out, x.out].map(Param::from)
+    }
+}
+
+impl GpuMap {
+    /// The map that gradients of `map` are added to, and whether there are any in it: made if it is `None`, copied if
+    /// others share it.
+    ///
+    /// # Panics
+    /// If it has another shape.
+    pub(super) fn target<'a>(map: &Self, gradient: &'a mut Option<Self>) -> (&'a Self, bool) {
+        let accumulate = gradient.is_some();
+        let target = gradient.get_or_insert_with(|| Self::uninit(map.gpu(), map.shape()));
+        assert_eq!(target.shape(), map.shape(), "a gradient has the shape of its value");
+        target.make_unique();
+        (target, accumulate)
+    }
+}
+
+/// Blocks for kernels with one thread per quad of a map: along x those of a group of images, along y the groups.
+pub(super) fn quads(map: &GpuMap) -> [usize; 3] {
+    let quads = map.c() * map.plane() * (LANES / QUAD);
+    [quads.div_ceil(THREADS), map.groups(), 1]
+}
