@@ -179,4 +179,4 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
     }
 
 PRODUCT(32, 4)
-PRODUCT(64, 3)
+PRODUCT(64, 2)
