@@ -129,10 +129,10 @@ extern "C" __global__ void wrong_own_array(Out<float> y, unsigned n) {
 extern "C" __global__ void wrong_division(Out<int> y, int by) { y[threadIdx.x] = 7 / by; }
 extern "C" __global__ void wrong_product(Out<int> y, int by) { y[threadIdx.x] = 65536 * by; }
 
-// Adds to a count that others read as it grows.
-extern "C" __global__ void wrong_atomic(InOut<unsigned> count, Out<unsigned> y) {
+// One thread reads a count that others may still add to.
+extern "C" __global__ void wrong_atomic(InOut<unsigned> count, Out<unsigned> y, unsigned reader) {
     atomicAdd(count + 0, 1u);
-    y[threadIdx.x] = count[0];
+    if (threadIdx.x == reader) y[0] = count[0];
 }
 
 // Never ends: without a barrier, and with.

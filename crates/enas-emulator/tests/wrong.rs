@@ -241,9 +241,11 @@ fn arithmetic_without_a_result_is_found() {
 #[test]
 fn an_atomic_update_does_not_order_plain_reads() {
     let found = fault("wrong_atomic", 1, 32, |gpu| {
-        vec![Arg::Buffer(gpu.upload(&[0_u32]).unwrap(), 0), unwritten(gpu, 32)]
+        vec![Arg::Buffer(gpu.upload(&[0_u32]).unwrap(), 0), unwritten(gpu, 1), Arg::U32(31)]
     });
-    assert_eq!(found.kind, FaultKind::Race, "{found}");
+    let expected = "race: reads element 0 of `count` (argument 0), which several threads of warp 0 wrote since the \
+                    block began (length 1)";
+    check(&found, FaultKind::Race, 31, expected);
 }
 
 #[test]
