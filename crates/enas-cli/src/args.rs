@@ -78,15 +78,18 @@ pub(crate) struct Machine {
     /// Threads to compute with [default: all cores]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, 1024))]
     pub(crate) threads: Option<usize>,
-    /// cpu, cuda or cuda:N [default: cpu]
+    /// cpu, cuda or cuda:N [default: cuda if built in and present, else cpu]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub(crate) device: Option<Device>,
 }
 
-/// Where tensors live.
+/// Where the work is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Device {
     Cpu,
+    /// The NVIDIA GPU with this number.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "refused while parsing"))]
+    Cuda(usize),
 }
 
 /// When to stop, and which unfinished run to go on with.
@@ -464,7 +467,7 @@ pub(crate) struct Bench {
     /// Threads to compute with
     #[arg(long, value_name = "N", default_value = "2", value_parser = whole(1, 1024))]
     pub(crate) threads: usize,
-    /// cpu, cuda or cuda:N [default: cpu]
+    /// cpu, cuda or cuda:N [default: cuda if built in and present, else cpu]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub(crate) device: Option<Device>,
     /// Steps before the clock starts
@@ -522,13 +525,20 @@ fn switch(text: &str) -> Result<bool, String> {
 }
 
 fn device(text: &str) -> Result<Device, String> {
-    let index_ok = |index: &str| index.parse::<u32>().is_ok();
-    match text {
-        "cpu" => Ok(Device::Cpu),
-        _ if text == "cuda" || text.strip_prefix("cuda:").is_some_and(index_ok) => {
-            Err("CUDA is not built into this program; use --device cpu".to_owned())
+    let number = match text {
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => Some(0),
+        _ => text.strip_prefix("cuda:").and_then(|number| number.parse().ok()),
+    };
+    match number {
+        None => Err("write cpu, cuda or cuda:N".to_owned()),
+        #[cfg(feature = "cuda")]
+        Some(number) => Ok(Device::Cuda(number)),
+        #[cfg(not(feature = "cuda"))]
+        Some::<usize>(_) => {
+            let remedy = "build it with `--features cuda`, or use --device cpu";
+            Err(format!("CUDA is not built into this program; {remedy}"))
         }
-        _ => Err("write cpu, cuda or cuda:N".to_owned()),
     }
 }
 
@@ -561,8 +571,11 @@ mod tests {
     }
 
     #[test]
-    fn cuda_is_refused_with_its_own_reason() {
+    fn devices_are_the_cpu_and_numbered_gpus() {
+        #[cfg(not(feature = "cuda"))]
         assert!(device("cuda:1").unwrap_err().contains("not built"));
+        #[cfg(feature = "cuda")]
+        assert_eq!((device("cuda"), device("cuda:1")), (Ok(Device::Cuda(0)), Ok(Device::Cuda(1))));
         assert!(device("cuda:x").unwrap_err().contains("write cpu"));
         assert_eq!(device("cpu"), Ok(Device::Cpu));
     }

@@ -6,6 +6,7 @@
 mod arcs;
 mod args;
 mod commands;
+mod device;
 mod failure;
 mod interrupt;
 mod logging;

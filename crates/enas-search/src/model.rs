@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use enas_arc::Arc;
 use enas_child::{Child, InputShape, Norm};
 use enas_data::{Batch, InputSpec, Normalization, NormalizationMode, Part, Skipped, Split};
+use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
@@ -188,6 +189,14 @@ impl Model {
     /// Version of the program that trained it.
     pub fn version(&self) -> &str {
         &self.about.version
+    }
+
+    /// Computes on `gpu` instead of the CPU.
+    ///
+    /// # Errors
+    /// If the network does not fit into its memory.
+    pub fn use_gpu(&mut self, gpu: &Gpu) -> Result<()> {
+        Ok(self.child.use_gpu(gpu)?)
     }
 
     /// The network.

@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use enas_arc::{Arc, Cell};
-use enas_child::Named;
+use enas_child::{Child, Named};
 use enas_data::{Dataset, SplitFile};
+use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,7 @@ pub struct Run {
     earlier: f64,
     saved: Instant,
     checkpoint_every: Duration,
+    gpu: Option<Gpu>,
 }
 
 impl Run {
@@ -259,7 +261,35 @@ impl Run {
         let metrics = Metrics::open(metrics::path(&dir))?;
         let now = Instant::now();
         let checkpoint_every = Duration::MAX;
-        Ok(Self { dir, manifest, metrics, opened: now, earlier: 0.0, saved: now, checkpoint_every })
+        Ok(Self {
+            dir,
+            manifest,
+            metrics,
+            opened: now,
+            earlier: 0.0,
+            saved: now,
+            checkpoint_every,
+            gpu: None,
+        })
+    }
+
+    /// Computes on `gpu` instead of the CPU. A run may go on on another device than it began on; from there on its
+    /// numbers differ in rounding.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the manifest, which names the device, cannot be written.
+    pub fn use_gpu(&mut self, gpu: Gpu) -> Result<()> {
+        self.manifest.device = gpu.name();
+        self.gpu = Some(gpu);
+        write_json(&self.dir.join(MANIFEST), &self.manifest)
+    }
+
+    /// Moves a network to where the run computes.
+    pub(crate) fn place(&self, child: &mut Child) -> Result<()> {
+        match &self.gpu {
+            Some(gpu) => Ok(child.use_gpu(gpu)?),
+            None => Ok(()),
+        }
     }
 
     /// Sets the age at which a checkpoint is due to be followed by another.

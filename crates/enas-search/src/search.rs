@@ -143,6 +143,7 @@ impl<'a> Search<'a> {
         let at = Progress::start(config.run.epochs);
         let mut search = Self { config, data, seed, child, controller, at, session, waited: Duration::ZERO };
         let resumed = search.restore()?;
+        search.session.run.place(&mut search.child)?;
         search.session.observer.event(&Event::Started {
             run: search.session.run.dir(),
             plan: search.child.plan().to_string(),

@@ -133,6 +133,7 @@ impl<'a> Training<'a> {
         let at = Progress::start(config.run.epochs);
         let mut training = Self { config, arc, data, seed, child, at, session, waited: Duration::ZERO };
         let resumed = training.restore()?;
+        training.session.run.place(&mut training.child)?;
         training.session.observer.event(&Event::Started {
             run: training.session.run.dir(),
             plan: training.child.plan().to_string(),

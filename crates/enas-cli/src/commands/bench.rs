@@ -13,9 +13,9 @@ use enas_rng::{Seed, Stream};
 use serde::Serialize;
 
 use super::{Context, use_threads};
-use crate::arcs;
 use crate::args::{Bench, Mode};
 use crate::failure::{OrUsage, SUCCESS, usage};
+use crate::{arcs, device};
 
 /// Classes of the network that is timed.
 const CLASSES: usize = 10;
@@ -96,7 +96,7 @@ fn step(args: &Bench) -> Result<BoxedStep> {
 
 fn search_step(args: &Bench) -> Result<BoxedStep> {
     let (arcs, batch) = (arcs_of(args)?, Batch::random(args));
-    let mut child = Child::shared(&child_config(args), input(args), CLASSES, seed(args)).or_usage()?;
+    let mut child = placed(shared(args)?, args)?;
     let seed = seed(args);
     Ok(Box::new(move |i| {
         let arc = &arcs[i % arcs.len()];
@@ -107,7 +107,7 @@ fn search_step(args: &Bench) -> Result<BoxedStep> {
 /// Dropout stays on, as in the published code.
 fn reward_step(args: &Bench) -> Result<BoxedStep> {
     let (arcs, batch) = (arcs_of(args)?, Batch::random(args));
-    let child = Child::shared(&child_config(args), input(args), CLASSES, seed(args)).or_usage()?;
+    let child = placed(shared(args)?, args)?;
     let seed = seed(args);
     Ok(Box::new(move |i| {
         let mut dropout = seed.stream("bench-dropout", &[i as u64]);
@@ -137,18 +137,35 @@ fn controller_step(args: &Bench) -> Result<BoxedStep> {
 
 fn fixed_step(args: &Bench) -> Result<BoxedStep> {
     let (arc, batch) = (fixed_arc(args)?, Batch::random(args));
-    let mut child = Child::fixed(&child_config(args), &arc, input(args), CLASSES, seed(args)).or_usage()?;
+    let mut child = placed(fixed(args, &arc)?, args)?;
     let seed = seed(args);
     Ok(Box::new(move |i| train(&mut child, &arc, &batch, i, seed)))
 }
 
 fn fixed_infer(args: &Bench) -> Result<BoxedStep> {
     let (arc, batch) = (fixed_arc(args)?, Batch::random(args));
-    let mut child = Child::fixed(&child_config(args), &arc, input(args), CLASSES, seed(args)).or_usage()?;
+    let mut child = fixed(args, &arc)?;
     if args.fold {
         child = child.folded()?;
     }
+    let child = placed(child, args)?;
     Ok(Box::new(move |_| batch.check(&child.logits(&arc, &batch.images, Norm::RunningStatistics, None)?)))
+}
+
+fn shared(args: &Bench) -> Result<Child> {
+    Child::shared(&child_config(args), input(args), CLASSES, seed(args)).or_usage()
+}
+
+fn fixed(args: &Bench, arc: &Arc) -> Result<Child> {
+    Child::fixed(&child_config(args), arc, input(args), CLASSES, seed(args)).or_usage()
+}
+
+/// The network where the flags want it.
+fn placed(mut child: Child, args: &Bench) -> Result<Child> {
+    if let Some(gpu) = device::open(args.device)? {
+        child.use_gpu(&gpu)?;
+    }
+    Ok(child)
 }
 
 fn train(child: &mut Child, arc: &Arc, batch: &Batch, i: usize, seed: Seed) -> Result<()> {

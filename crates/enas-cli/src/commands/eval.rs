@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::{Context, use_threads};
 use crate::args::{self, Split};
+use crate::device;
 use crate::failure::SUCCESS;
 use crate::output::percent;
 
@@ -21,7 +22,10 @@ const WIDEST_MATRIX: usize = 20;
 /// If model or data cannot be read, or do not fit each other.
 pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     use_threads(args.machine.threads)?;
-    let model = Model::load(&args.model)?;
+    let mut model = Model::load(&args.model)?;
+    if let Some(gpu) = device::open(args.machine.device)? {
+        model.use_gpu(&gpu)?;
+    }
     let path = args.data.as_deref().unwrap_or(&model.data_config().path);
     let part = match args.split {
         Split::Train => Part::Train,

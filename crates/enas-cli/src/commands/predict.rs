@@ -11,9 +11,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Context, use_threads};
-use crate::args;
 use crate::failure::{FAILED, SUCCESS};
 use crate::output::percent;
+use crate::{args, device};
 
 /// Pictures that are decoded and labelled together.
 const BATCH: usize = 64;
@@ -24,7 +24,10 @@ const BATCH: usize = 64;
 /// If the model or stdin cannot be read; a picture that cannot gets its own line.
 pub(crate) fn run(context: &Context, args: &args::Predict) -> Result<u8> {
     use_threads(args.machine.threads)?;
-    let model = Model::load(&args.model)?;
+    let mut model = Model::load(&args.model)?;
+    if let Some(gpu) = device::open(args.machine.device)? {
+        model.use_gpu(&gpu)?;
+    }
     let top = args.top.min(model.classes().len());
     let form = if args.csv { Form::Csv } else { Form::Human };
     if form == Form::Csv {

@@ -10,11 +10,11 @@ use enas_search::{Candidate, Kind, Run, SearchConfig, SearchOutcome};
 use serde::Serialize;
 
 use super::{Context, interrupted, settings, shell_word, use_threads};
-use crate::args;
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{duration, grouped, percent};
 use crate::progress::Watcher;
+use crate::{args, device};
 
 /// How many candidates the human ranking shows; JSON has them all.
 const RANKED: usize = 5;
@@ -25,11 +25,15 @@ const RANKED: usize = 5;
 /// Usage for bad settings; whatever data, network and disk report.
 pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     use_threads(args.machine.threads)?;
+    let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let (config, mut run, data) = match &args.extent.resume {
         Some(dir) => resumed(dir)?,
         None => started(args)?,
     };
+    if let Some(gpu) = gpu {
+        run.use_gpu(gpu)?;
+    }
     let mut watcher = Watcher::new(&context.console, &interrupt);
     match enas_search::search(&config, &data, &mut run, &mut watcher) {
         Ok(found) => print(context, &found, args.settings.preset.as_deref()),

@@ -14,7 +14,7 @@ use crate::failure::{SUCCESS, usage};
 use crate::interrupt::Interrupt;
 use crate::output::{duration, grouped, percent};
 use crate::progress::Watcher;
-use crate::{arcs, args};
+use crate::{arcs, args, device};
 
 /// Runs `enas train`.
 ///
@@ -22,12 +22,16 @@ use crate::{arcs, args};
 /// Usage for bad settings or a bad arc; whatever data, network and disk report.
 pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     use_threads(args.machine.threads)?;
+    let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let Job { config, arc, data, run } = Job::from_args(args)?;
     let mut run = match run {
         Some(run) => run,
         None => Run::for_training(args.out.as_deref(), &config, &arc, &data)?,
     };
+    if let Some(gpu) = gpu {
+        run.use_gpu(gpu)?;
+    }
     let mut watcher = Watcher::new(&context.console, &interrupt);
     match enas_search::train(&config, &arc, &data, &mut run, &mut watcher) {
         Ok(trained) => print(context, &trained),
