@@ -1,6 +1,6 @@
 //! What the checks cost: accesses per second to each kind of memory, and a block that crosses thirty barriers.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use enas_emulator::{Arg, Emulator, Launch};
 
 const N: u32 = 1 << 20;
@@ -47,5 +47,8 @@ fn checks(criterion: &mut Criterion) {
     );
 }
 
-criterion_group!(benches, checks);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    checks(&mut criterion);
+    criterion.final_summary();
+}

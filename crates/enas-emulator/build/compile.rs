@@ -144,19 +144,19 @@ fn run(command: &mut Command) -> Result<Output, String> {
 
 /// Tells whether inputs are those of the last build.
 #[derive(Clone)]
-struct Digest(std::hash::DefaultHasher);
+pub(crate) struct Digest(std::hash::DefaultHasher);
 
 impl Digest {
-    fn new() -> Digest {
+    pub(crate) fn new() -> Digest {
         Digest(std::hash::DefaultHasher::new())
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.0.write_usize(bytes.len());
         self.0.write(bytes);
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{:016x}", self.0.finish())
     }
 }

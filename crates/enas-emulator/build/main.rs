@@ -39,11 +39,12 @@ fn build() -> Result<(), String> {
     for source in files(&kernels, &["cu"])? {
         let kernels = scan::kernels(&compiler.expand(&source)?)
             .map_err(|problem| format!("{}: {problem}", source.display()))?;
-        units.push(write_unit(&out, found.len(), &source, &kernels)?);
+        units.push(write_unit(&out, &source, &kernels)?);
         found.push((source, kernels));
     }
     refuse_doubles(&found)?;
-    let program = compiler.build(&units, &files(&headers, &["hpp", "cuh"])?, &out)?;
+    let all: Vec<PathBuf> = headers.iter().chain(&kernels).cloned().collect();
+    let program = compiler.build(&units, &files(&all, &["hpp", "cuh"])?, &out)?;
     tell(&format!("rustc-env=ENAS_GPU_EMULATOR={}", program.display()));
     Ok(())
 }
@@ -77,7 +78,7 @@ fn files(folders: &[PathBuf], extensions: &[&str]) -> Result<Vec<PathBuf>, Strin
 }
 
 /// Writes the translation unit of one kernel file.
-fn write_unit(out: &Path, number: usize, source: &Path, kernels: &[scan::Kernel]) -> Result<PathBuf, String> {
+fn write_unit(out: &Path, source: &Path, kernels: &[scan::Kernel]) -> Result<PathBuf, String> {
     let mut text = format!("#include \"registry.hpp\"\nnamespace {{\n#include {:?}\n", source);
     for (i, kernel) in kernels.iter().enumerate() {
         let names: Vec<String> = kernel.parameters.iter().map(|name| format!("{name:?}")).collect();
@@ -90,7 +91,9 @@ fn write_unit(out: &Path, number: usize, source: &Path, kernels: &[scan::Kernel]
     }
     text += "}  // namespace\n";
     let stem = source.file_stem().unwrap_or_default().to_string_lossy();
-    let path = out.join(format!("{number}_{stem}.cpp"));
+    let mut digest = compile::Digest::new();
+    digest.add(source.as_os_str().as_encoded_bytes());
+    let path = out.join(format!("{stem}_{}.cpp", digest.text()));
     fs::write(&path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     Ok(path)
 }

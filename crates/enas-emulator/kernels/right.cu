@@ -123,7 +123,8 @@ __device__ __forceinline__ void set(Shared<float> p, Out<float> y, unsigned i) {
 extern "C" __global__ void emulator_helpers(In<float> x, InOut<float> y, InOut<float> z, unsigned n) {
     SHARED(unsigned, places, 2);
     SHARED(float, tile, 2);
-    places[0] = 1u;
+    places[0] = 0u;
+    atomicAdd(places + 0, 1u);
     places[1] = places[0];
     tile[places[1]] = total(x, n);
     tile[0] = tile[1];

@@ -13,6 +13,8 @@ extern "C" __global__ void wrong_write_past_end(Out<float> y) { y[threadIdx.x] =
 // Reads what the neighbour wrote, or will write, without a barrier between.
 extern "C" __global__ void wrong_missing_barrier(In<float> x, Out<float> y) {
     SHARED(float, tile, 64);
+    tile[threadIdx.x] = 0.0f;
+    __syncthreads();
     tile[threadIdx.x] = x[threadIdx.x];
     if (y) y[threadIdx.x] = tile[threadIdx.x ^ 32];
 }
@@ -30,9 +32,28 @@ extern "C" __global__ void wrong_overwrite(In<float> x, Out<float> y) {
 // A warp barrier does not order threads of two warps.
 extern "C" __global__ void wrong_warp_barrier(Out<float> y) {
     SHARED(float, tile, 64);
+    tile[threadIdx.x] = 0.0f;
+    __syncthreads();
     tile[threadIdx.x] = 1.0f;
     __syncwarp();
     y[threadIdx.x] = tile[threadIdx.x ^ 32];
+}
+
+// One of the readers writes while others may still read.
+extern "C" __global__ void wrong_common_read(Out<float> y, unsigned writer) {
+    SHARED(float, common, 1);
+    if (threadIdx.x == 0) common[0] = 1.0f;
+    __syncthreads();
+    float v = common[0];
+    if (threadIdx.x == writer) common[0] = v + 1.0f;
+    y[threadIdx.x] = v;
+}
+
+// The same between blocks.
+extern "C" __global__ void wrong_common_block(InOut<float> x, Out<float> y, unsigned writer) {
+    float v = x[0];
+    if (blockIdx.x == writer) x[0] = v + 1.0f;
+    y[blockIdx.x] = v;
 }
 
 // Half of the block never reaches the barrier.
@@ -108,10 +129,10 @@ extern "C" __global__ void wrong_own_array(Out<float> y, unsigned n) {
 extern "C" __global__ void wrong_division(Out<int> y, int by) { y[threadIdx.x] = 7 / by; }
 extern "C" __global__ void wrong_product(Out<int> y, int by) { y[threadIdx.x] = 65536 * by; }
 
-// Adds to a count that others read as it grows.
-extern "C" __global__ void wrong_atomic(InOut<unsigned> count, Out<unsigned> y) {
+// One thread reads a count that others may still add to.
+extern "C" __global__ void wrong_atomic(InOut<unsigned> count, Out<unsigned> y, unsigned reader) {
     atomicAdd(count + 0, 1u);
-    y[threadIdx.x] = count[0];
+    if (threadIdx.x == reader) y[0] = count[0];
 }
 
 // Never ends: without a barrier, and with.

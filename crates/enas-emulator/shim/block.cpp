@@ -36,6 +36,8 @@ struct Warp {
     uint64_t values[2][32];  // lanes still read the last exchange while others begin the next
 };
 
+const char* const endless = "a block may cross at most 1048575 barriers here; does a loop never end?";
+
 Thread threads[max_fibers];
 Warp warps[max_fibers / 32];
 unsigned order[max_fibers];
@@ -100,9 +102,7 @@ void wait(State state, Place place) {
 }
 
 unsigned next_sync(Place place) {
-    if (++sync_count >= sync_limit) {
-        fault(Fault::endless, place, "a block may cross at most 1048575 barriers here; does a loop never end?");
-    }
+    if (++sync_count >= sync_limit) fault(Fault::endless, place, endless);
     return sync_count;
 }
 
@@ -199,8 +199,7 @@ bool run_block() {
             return !has_fault();
         }
         if (++sync_count >= sync_limit) {
-            set_fault(Fault::endless, threads[0].place,
-                      "a block may cross at most 1048575 barriers here; does a loop never end?");
+            set_fault(Fault::endless, threads[0].place, endless);
             return false;
         }
         release_barrier();

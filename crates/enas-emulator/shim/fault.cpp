@@ -23,7 +23,11 @@ void clear_fault() { report = Report{}; }
 
 void set_fault(Fault kind, Place place, const std::string& message) {
     if (has_fault()) return;
-    report = {kind, {blockIdx.x, blockIdx.y, blockIdx.z}, {threadIdx.x, threadIdx.y, threadIdx.z}, describe(place), message};
+    report = {kind,
+              {blockIdx.x, blockIdx.y, blockIdx.z},
+              {threadIdx.x, threadIdx.y, threadIdx.z},
+              describe(place),
+              message};
 }
 
 void fault(Fault kind, Place place, const std::string& message) {

@@ -45,7 +45,8 @@ bool fiber_overflowed(const void* address) {
 
 #if defined(__x86_64__) && !defined(ENAS_UCONTEXT)
 
-// Saves the registers a called function must keep, changes the stack, restores them.
+// Saves the registers a called function must keep, changes the stack, restores them. The jump at the end is a return
+// that leaves the processor's stack of expected returns alone, which would be wrong here every time.
 extern "C" void enas_switch(void** save, void* load) asm("enas_switch");
 asm(R"(
 .text
@@ -65,7 +66,8 @@ enas_switch:
     popq %r12
     popq %rbx
     popq %rbp
-    ret
+    popq %rcx
+    jmp *%rcx
 )");
 
 namespace enas_emulator {

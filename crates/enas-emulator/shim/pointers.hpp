@@ -15,11 +15,8 @@ public:
     Pointer(const Region* region, long long at) : region_(region), at_(at) {}
 
     // What may be read and written may also be handed to what only does one of both.
-    template <Mode Other, class = std::enable_if_t<(Other == Mode::inout || Other == Mode::shared) && Other != M &&
-                                                   (M == Mode::in || M == Mode::out)>>
-    Pointer(Pointer<T, Other> other) : region_(other.region_), at_(other.at_) {
-        static_assert(Other == Mode::inout, "pass shared memory on as Shared<T>");
-    }
+    template <Mode Other, class = std::enable_if_t<Other == Mode::inout && (M == Mode::in || M == Mode::out)>>
+    Pointer(Pointer<T, Other> other) : region_(other.region_), at_(other.at_) {}
 
     // The value if it may only be read; else an `Element`, which reads or writes when it is used.
     auto operator[](Index i) const {
@@ -72,8 +69,9 @@ public:
     // Refuses an address that is no multiple of `bytes`. Buffers and shared arrays themselves begin aligned.
     void check_alignment(Index i, unsigned bytes) const {
         const Region& region = checked(i.place);
-        long long byte = static_cast<long long>(region.first_byte) + (at_ + i.value) * static_cast<long long>(sizeof(T));
-        if (unlikely(byte % bytes != 0)) misaligned(region, at_ + i.value, bytes, i.place);
+        long long at = at_ + i.value;
+        long long byte = static_cast<long long>(region.first_byte) + at * static_cast<long long>(sizeof(T));
+        if (unlikely(byte % bytes != 0)) misaligned(region, at, bytes, i.place);
     }
 
 private:

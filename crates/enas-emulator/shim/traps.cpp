@@ -71,8 +71,10 @@ void limit_seconds(unsigned seconds) {
 
 }  // namespace enas_emulator
 
-#define ENAS_TRAP(name, kind, message) \
-    extern "C" void __ubsan_handle_##name(void* data) { enas_emulator::trap(enas_emulator::Fault::kind, data, message); }
+#define ENAS_TRAP(name, kind, message)                                     \
+    extern "C" void __ubsan_handle_##name(void* data) {                    \
+        enas_emulator::trap(enas_emulator::Fault::kind, data, message);    \
+    }
 
 ENAS_TRAP(out_of_bounds, out_of_bounds, "index outside of a thread's own array")
 ENAS_TRAP(add_overflow, arithmetic, "overflow of a signed sum")

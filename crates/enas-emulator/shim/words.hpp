@@ -70,8 +70,8 @@ inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
 // CUDA's overloads, including those that mix signs.
 #define ENAS_MIN_MAX(R, A, B)                                                              \
-    inline R min(A a, B b) { return static_cast<R>(a) < static_cast<R>(b) ? static_cast<R>(a) : static_cast<R>(b); } \
-    inline R max(A a, B b) { return static_cast<R>(a) < static_cast<R>(b) ? static_cast<R>(b) : static_cast<R>(a); }
+    inline R min(A a, B b) { return std::min(static_cast<R>(a), static_cast<R>(b)); }      \
+    inline R max(A a, B b) { return std::max(static_cast<R>(a), static_cast<R>(b)); }
 ENAS_MIN_MAX(int, int, int)
 ENAS_MIN_MAX(unsigned, unsigned, unsigned)
 ENAS_MIN_MAX(unsigned, int, unsigned)

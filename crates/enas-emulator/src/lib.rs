@@ -17,6 +17,32 @@
 //!
 //! It is *not* a model of a device's speed, nor of its caches or of the order of its memory operations. nvcc fuses
 //! `a * b + c` unless told otherwise; here it rounds twice, and `expf` and its kin are the host's.
+//!
+//! # What the checks cost
+//!
+//! `cargo bench -p enas-emulator`, on one core of a busy cloud machine with AVX-512:
+//!
+//! | | |
+//! |---|---|
+//! | reads of memory the launch does not write | 110 million elements per second |
+//! | updates of memory (read, read, write) | 75 million |
+//! | copies by four | 68 million |
+//! | shared memory, a barrier between any two accesses | 40 million, 25 ns per thread and barrier |
+//! | a block of 256 threads that crosses 30 barriers, with the launch | 0.25 to 0.35 ms |
+//! | a launch of one thread | 7 µs |
+//!
+//! A buffer takes twice its size, and four times more for the parts that launches write.
+//!
+//! ```
+//! use enas_emulator::{Arg, Emulator, Launch};
+//!
+//! let gpu = Emulator::start()?;
+//! let (x, y) = (gpu.upload(&[1_f32, 2.0, 3.0])?, gpu.alloc(12)?);
+//! let launch = Launch { kernel: "emulator_copy4", block: [32, 1, 1], order_seed: 7, ..Launch::default() };
+//! gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::Buffer(y, 0), Arg::U32(3)])?;
+//! assert_eq!(gpu.download::<f32>(y)?, [1.0, 2.0, 3.0]);
+//! # Ok::<(), enas_emulator::Error>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

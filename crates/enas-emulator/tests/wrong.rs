@@ -78,13 +78,10 @@ fn a_missing_barrier_is_found() {
     // Without the read, threads do not meet: the kernel is right.
     let launch = Launch { kernel: "wrong_missing_barrier", block: [64, 1, 1], ..Launch::default() };
     gpu.launch(&launch, &[written(&gpu, 64), Arg::Null]).unwrap();
-    // In natural order the first thread reads what nobody has written yet; others read what was written.
-    for order_seed in 0..8 {
-        let launch = Launch { order_seed, ..launch };
-        let error = gpu.launch(&launch, &[written(&gpu, 64), unwritten(&gpu, 64)]).unwrap_err();
-        let Error::Fault(fault) = error else { panic!("{error}") };
-        assert!(matches!(fault.kind, FaultKind::Race | FaultKind::Uninitialised), "{fault}");
-    }
+    let found = fault("wrong_missing_barrier", 1, 64, |gpu| vec![written(gpu, 64), unwritten(gpu, 64)]);
+    let expected = "race: writes element 32 of `tile` (shared), which thread (0,0,0) read since the barrier at \
+                    kernels/wrong.cu:17 (length 64)";
+    check(&found, FaultKind::Race, 32, expected);
 }
 
 #[test]
@@ -92,20 +89,44 @@ fn memory_that_is_used_again_too_early_is_found() {
     let found = fault("wrong_overwrite", 1, 64, |gpu| vec![written(gpu, 64), unwritten(gpu, 64)]);
     assert_eq!(found.kind, FaultKind::Race);
     let expected = "race: reads element 0 of `tile` (shared), which thread (0,0,0) wrote since the barrier at \
-                    kernels/wrong.cu:24 (length 64)";
+                    kernels/wrong.cu:26 (length 64)";
     check(&found, FaultKind::Race, 1, expected);
 }
 
 #[test]
 fn a_warp_barrier_between_warps_is_found() {
-    let gpu = Emulator::start().unwrap();
-    for order_seed in 0..8 {
-        let launch =
-            Launch { kernel: "wrong_warp_barrier", block: [64, 1, 1], order_seed, ..Launch::default() };
-        let error = gpu.launch(&launch, &[unwritten(&gpu, 64)]).unwrap_err();
-        let Error::Fault(fault) = error else { panic!("{error}") };
-        assert!(matches!(fault.kind, FaultKind::Race | FaultKind::Uninitialised), "{fault}");
+    let found = fault("wrong_warp_barrier", 1, 64, |gpu| vec![unwritten(gpu, 64)]);
+    // The last to reach the warp barrier goes on first.
+    let expected = "race: writes element 63 of `tile` (shared), which thread (31,0,0) read since the barrier at \
+                    kernels/wrong.cu:36 (length 64)";
+    check(&found, FaultKind::Race, 63, expected);
+}
+
+#[test]
+fn a_reader_that_writes_is_found_among_readers() {
+    let cases = [
+        (2, 1, "several threads of warp 0"),
+        (33, 31, "several threads of warp 0"),
+        (64, 40, "threads of several warps"),
+    ];
+    for (threads, writer, readers) in cases {
+        let found = fault("wrong_common_read", 1, threads, |gpu| {
+            vec![unwritten(gpu, threads.into()), Arg::U32(writer)]
+        });
+        let (kind, place) = (FaultKind::Race, "since the barrier at kernels/wrong.cu:46 (length 1)");
+        check(
+            &found,
+            kind,
+            writer,
+            &format!("race: writes element 0 of `common` (shared), which {readers} read {place}"),
+        );
     }
+    let found =
+        fault("wrong_common_block", 4, 1, |gpu| vec![written(gpu, 1), unwritten(gpu, 4), Arg::U32(2)]);
+    let expected =
+        "race: writes element 0 of `x` (argument 0), which several blocks read in this launch (length 1)";
+    check(&found, FaultKind::Race, 0, expected);
+    assert_eq!(found.block, [2, 0, 0]);
 }
 
 #[test]
@@ -119,7 +140,7 @@ fn threads_that_end_before_a_barrier_are_found() {
 fn threads_at_different_barriers_are_found() {
     let found = fault("wrong_two_barriers", 1, 64, |gpu| vec![unwritten(gpu, 64)]);
     let expected = "__syncthreads is not reached by all threads of the block: thread (32,0,0) waits at \
-                    __syncthreads at kernels/wrong.cu:50";
+                    __syncthreads at kernels/wrong.cu:71";
     check(&found, FaultKind::Divergence, 0, expected);
 }
 
@@ -220,9 +241,11 @@ fn arithmetic_without_a_result_is_found() {
 #[test]
 fn an_atomic_update_does_not_order_plain_reads() {
     let found = fault("wrong_atomic", 1, 32, |gpu| {
-        vec![Arg::Buffer(gpu.upload(&[0_u32]).unwrap(), 0), unwritten(gpu, 32)]
+        vec![Arg::Buffer(gpu.upload(&[0_u32]).unwrap(), 0), unwritten(gpu, 1), Arg::U32(31)]
     });
-    assert_eq!(found.kind, FaultKind::Race, "{found}");
+    let expected = "race: reads element 0 of `count` (argument 0), which several threads of warp 0 wrote since the \
+                    block began (length 1)";
+    check(&found, FaultKind::Race, 31, expected);
 }
 
 #[test]
