@@ -59,13 +59,8 @@ type Results = Vec<(String, Vec<f32>)>;
 
 /// Numbers between −1 and 1, the same for the same seed.
 fn numbers(seed: usize, len: usize) -> Vec<f32> {
-    let mut state = (seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..len)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 40) as f32) / (1 << 23) as f32 - 1.0
-        })
-        .collect()
+    let mut stream = enas_rng::Seed::new(seed as u64).stream("numbers", &[]);
+    (0..len).map(|_| stream.range(-1.0, 1.0)).collect()
 }
 
 fn len((n, c, h, w): Shape) -> usize {
@@ -93,7 +88,7 @@ fn littered_map(gpu: &Gpu, pictures: &[f32], shape: Shape) -> GpuMap {
 }
 
 fn pictures(map: &GpuMap) -> Vec<f32> {
-    GpuValue::plain(map.clone()).to_nchw().unwrap()
+    GpuValue::plain(map.clone()).to_nchw().expect("the emulator found no fault")
 }
 
 impl Case {
@@ -174,7 +169,7 @@ impl Case {
         let unit = Unit { inputs: &values, relu: self.relu, branches: &branches };
 
         let (z, moments) = unit.forward(true);
-        let moments = moments.unwrap();
+        let moments = moments.expect("asked for");
         let [gamma, beta] = self.norm();
         let Affine { scale, shift } = moments.affine(&gamma, &beta);
         let mut results = vec![("z".to_owned(), z.to_nchw())];
@@ -231,11 +226,14 @@ impl Case {
         let unit = GpuUnit { inputs: &values, relu: self.relu, branches: &branches };
 
         let (z, moments) = unit.forward(true);
-        let moments = moments.unwrap();
+        let moments = moments.expect("asked for");
         let (gamma_span, beta_span) = (gamma.of(&params), beta.of(&params));
-        let affine = moments.affine(gamma_span, beta_span).download(0, 2 * self.all_outputs()).unwrap();
+        let affine = moments
+            .affine(gamma_span, beta_span)
+            .download(0, 2 * self.all_outputs())
+            .expect("the emulator found no fault");
         let mut results = vec![("z".to_owned(), pictures(&z))];
-        push_moments(&mut results, &moments.download().unwrap());
+        push_moments(&mut results, &moments.download().expect("the emulator found no fault"));
         results.push(("affine".to_owned(), affine));
         let again = unit.forward(false);
         assert!(again.1.is_none() && pictures(&again.0) == results[0].1, "{self:?}: statistics change z");
@@ -270,7 +268,8 @@ impl Case {
     fn check(&self) {
         let natural = self.on_the_gpu(ORDERS[0]);
         for order in &ORDERS[1..] {
-            assert!(self.on_the_gpu(*order) == natural, "{self:?}: the order of threads matters");
+            let other = self.on_the_gpu(*order);
+            assert!(bits(&other) == bits(&natural), "{self:?}: order {order} gives other bytes");
         }
         let expected = self.on_the_cpu();
         assert_eq!(natural.len(), expected.len(), "{self:?}");
@@ -310,8 +309,12 @@ impl Place {
     }
 
     fn from(self, buffer: &Buffer) -> Vec<f32> {
-        buffer.download(self.first, self.len).unwrap()
+        buffer.download(self.first, self.len).expect("the emulator found no fault")
     }
+}
+
+fn bits(results: &Results) -> Vec<u32> {
+    results.iter().flat_map(|(_, numbers)| numbers).map(|x| x.to_bits()).collect()
 }
 
 fn push_moments(results: &mut Results, moments: &Moments) {
@@ -421,7 +424,7 @@ fn far_from_zero(gpu: &Gpu, shape: Shape) -> (GpuMoments, Moments) {
     let weight = gpu.upload(&weight);
     let branch = GpuBranch { rows: GpuRows::Pixels, weight: weight.span(0, (1 + c) * c), outputs: c };
     let (z, moments) = GpuUnit { inputs: &[ones, around], relu: false, branches: &[branch] }.forward(true);
-    (moments.unwrap(), Moments::of(&cpu_map(&pictures(&z), shape)))
+    (moments.expect("asked for"), Moments::of(&cpu_map(&pictures(&z), shape)))
 }
 
 #[test]
