@@ -1,0 +1,165 @@
+//! What a child on a GPU promises beyond equality with the reference; on the emulated GPU, and on a real one where
+//! there is one.
+
+mod devices;
+
+use enas_arc::Arc;
+use enas_child::{AuxHead, Child, Config, InputShape, Norm, Reductions, SharedInit, Step, StepStats};
+use enas_emulator::EmulatedGpu;
+use enas_kernels::gpu::Gpu;
+use enas_rng::Seed;
+
+const INPUT: InputShape = InputShape { channels: 2, height: 9, width: 8 };
+const CLASSES: usize = 3;
+/// A partly filled second group of sixteen.
+const BATCH: usize = 19;
+
+fn config() -> Config {
+    Config {
+        filters: 4,
+        layers: 2,
+        nodes: 2,
+        reductions: Reductions::Two,
+        aux_head: AuxHead::Off,
+        aux_weight: 0.4,
+        shared_init: SharedInit::Kernel,
+        keep_prob: 0.8,
+        drop_path_keep: 0.7,
+        l2: 1e-3,
+        momentum: 0.9,
+        clip_norm: 1.5,
+    }
+}
+
+/// Both separable convolutions, both pools and the identity.
+fn arc() -> Arc {
+    "0 0 1 1 2 2 0 3  0 1 1 4 2 0 1 3".parse().expect("a valid arc")
+}
+
+fn children() -> [Child; 2] {
+    [
+        Child::shared(&config(), INPUT, CLASSES, Seed::new(1)).expect("valid"),
+        Child::fixed(&config(), &arc(), INPUT, CLASSES, Seed::new(1)).expect("valid"),
+    ]
+}
+
+fn on(gpu: &Gpu, mut child: Child) -> Child {
+    child.use_gpu(gpu).expect("it fits");
+    child
+}
+
+fn pictures() -> (Vec<f32>, Vec<u32>) {
+    let mut stream = Seed::new(9).stream("pictures", &[]);
+    let size = INPUT.channels * INPUT.height * INPUT.width;
+    let labels: Vec<u32> = (0..BATCH).map(|i| (i % CLASSES) as u32).collect();
+    let images = (0..BATCH * size).map(|i| stream.normal() + labels[i / size] as f32).collect();
+    (images, labels)
+}
+
+fn train(child: &mut Child, steps: u64) -> Vec<StepStats> {
+    let (images, labels) = pictures();
+    let one = |i| {
+        let step = Step { lr: 0.05, global_step: i, total_steps: 10, seed: Seed::new(4) };
+        child.train_step(&arc(), &images, &labels, &step).expect("it trains")
+    };
+    (0..steps).map(one).collect()
+}
+
+/// The bits of every weight, momentum and moving statistic.
+fn state(child: &Child) -> Vec<u32> {
+    let tensors = child.state().expect("it can be fetched");
+    tensors.iter().flat_map(|t| &t.data).map(|x| x.to_bits()).collect()
+}
+
+#[track_caller]
+fn close(got: &[f32], want: &[f32], tolerance: f32) {
+    assert_eq!(got.len(), want.len());
+    let largest = want.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((g - w).abs() <= tolerance * largest, "number {i}: {g}, not {w}");
+    }
+}
+
+/// Dropout, drop-path, clipping and the penalty take part.
+#[test]
+fn training_on_a_gpu_equals_training_on_the_cpu_but_for_rounding() {
+    for gpu in devices::all() {
+        for (mut here, there) in children().into_iter().zip(children()) {
+            let mut there = on(&gpu, there);
+            for (want, got) in train(&mut here, 3).iter().zip(train(&mut there, 3)) {
+                close(&[got.loss, got.grad_norm], &[want.loss, want.grad_norm], 1e-3);
+                assert_eq!((got.correct, got.n), (want.correct, want.n));
+            }
+            let weights = |child: &Child| child.weights().expect("it can be fetched");
+            for (got, want) in weights(&there).iter().zip(weights(&here)) {
+                assert_eq!((&got.name, &got.shape), (&want.name, &want.shape));
+                close(&got.data, &want.data, 1e-3);
+            }
+        }
+    }
+}
+
+#[test]
+fn two_trainings_on_a_gpu_give_the_same_bytes() {
+    for gpu in devices::all() {
+        for (a, b) in children().into_iter().zip(children()) {
+            let [mut a, mut b] = [a, b].map(|child| on(&gpu, child));
+            assert_eq!(train(&mut a, 2), train(&mut b, 2));
+            assert!(state(&a) == state(&b), "{}", gpu.name());
+        }
+    }
+}
+
+#[test]
+fn the_order_of_threads_changes_no_byte() {
+    let run = |order| {
+        let gpu = EmulatedGpu::start(order).expect("the emulator starts");
+        children().map(|child| {
+            let mut child = on(&gpu, child);
+            train(&mut child, 1);
+            state(&child)
+        })
+    };
+    let natural = run(0);
+    for order in [1, 2] {
+        assert!(run(order) == natural, "order {order}");
+    }
+}
+
+/// What is saved on one device goes on on another.
+#[test]
+fn a_state_moves_between_devices() {
+    for gpu in devices::all() {
+        let [mut child, _] = children();
+        train(&mut child, 2);
+        let want = child.state().expect("on the CPU");
+        let [fresh, _] = children();
+        let mut there = on(&gpu, fresh);
+        there.load(&want).expect("the state fits");
+        assert_eq!(there.state().expect("it can be fetched"), want);
+    }
+}
+
+#[test]
+fn logits_on_a_gpu_equal_those_on_the_cpu() {
+    let (images, _) = pictures();
+    for gpu in devices::all() {
+        let [shared, mut fixed] = children();
+        train(&mut fixed, 2);
+        let folded = fixed.folded().expect("a fixed network folds");
+        for (child, norm) in [
+            (shared, Norm::BatchStatistics),
+            (fixed, Norm::RunningStatistics),
+            (folded, Norm::RunningStatistics),
+        ] {
+            let logits = |child: &Child| {
+                let mut stream = Seed::new(3).stream("dropout", &[]);
+                [None, Some(&mut stream)]
+                    .map(|dropout| child.logits(&arc(), &images, norm, dropout).expect("it runs"))
+            };
+            let want = logits(&child);
+            let got = logits(&on(&gpu, child));
+            got.iter().zip(&want).for_each(|(got, want)| close(got, want, 1e-4));
+        }
+    }
+}
