@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::iter;
 use std::sync::Arc as SyncArc;
 
 use enas_kernels::gpu::{
@@ -196,8 +197,7 @@ impl Case {
         results
     }
 
-    fn on_the_gpu(&self, order: u64) -> Results {
-        let gpu = &support::gpu(order);
+    fn on_the_gpu(&self, gpu: &Gpu) -> Results {
         let values: Vec<GpuValue> = (0..self.channels.len())
             .map(|i| {
                 let map = gpu_map(gpu, &self.input(i), self.input_shape(i));
@@ -266,14 +266,21 @@ impl Case {
     }
 
     fn check(&self) {
-        let natural = self.on_the_gpu(ORDERS[0]);
+        let natural = self.on_the_gpu(&support::gpu(ORDERS[0]));
         for order in &ORDERS[1..] {
-            let other = self.on_the_gpu(*order);
+            let other = self.on_the_gpu(&support::gpu(*order));
             assert!(bits(&other) == bits(&natural), "{self:?}: order {order} gives other bytes");
         }
         let expected = self.on_the_cpu();
-        assert_eq!(natural.len(), expected.len(), "{self:?}");
-        for ((name, actual), (expected_name, expected)) in natural.iter().zip(&expected) {
+        self.compare(&natural, &expected);
+        if let Some(gpu) = support::real() {
+            self.compare(&self.on_the_gpu(&gpu), &expected);
+        }
+    }
+
+    fn compare(&self, actual: &Results, expected: &Results) {
+        assert_eq!(actual.len(), expected.len(), "{self:?}");
+        for ((name, actual), (expected_name, expected)) in actual.iter().zip(expected) {
             assert_eq!(name, expected_name);
             assert_within(&format!("{self:?} {name}"), actual, expected, self.magnitude(name));
         }
@@ -429,44 +436,46 @@ fn far_from_zero(gpu: &Gpu, shape: Shape) -> (GpuMoments, Moments) {
 
 #[test]
 fn a_mean_far_from_zero_costs_no_digits() {
-    let gpu = support::gpu(0);
-    for shape in [(5, 2, 3, 3), (33, 3, 5, 5)] {
-        let (moments, expected) = far_from_zero(&gpu, shape);
-        let moments = moments.download().unwrap();
-        assert!(expected.mean.iter().all(|m| (m - 1000.0).abs() < 0.5), "{expected:?}");
-        assert_eq!(moments.count, expected.count);
-        for (a, e) in moments.mean.iter().zip(&expected.mean) {
-            assert!((a - e).abs() <= 1e-7 * e, "mean {a}, should be {e}");
-        }
-        for (a, e) in moments.variance.iter().zip(&expected.variance) {
-            assert!((a - e).abs() <= 1e-5 * e, "variance {a}, should be {e}");
+    for gpu in iter::once(support::gpu(0)).chain(support::real()) {
+        for shape in [(5, 2, 3, 3), (33, 3, 5, 5)] {
+            let (moments, expected) = far_from_zero(&gpu, shape);
+            let moments = moments.download().unwrap();
+            assert!(expected.mean.iter().all(|m| (m - 1000.0).abs() < 0.5), "{expected:?}");
+            assert_eq!(moments.count, expected.count);
+            for (a, e) in moments.mean.iter().zip(&expected.mean) {
+                assert!((a - e).abs() <= 1e-7 * e, "mean {a}, should be {e}");
+            }
+            for (a, e) in moments.variance.iter().zip(&expected.variance) {
+                assert!((a - e).abs() <= 1e-5 * e, "variance {a}, should be {e}");
+            }
         }
     }
 }
 
 #[test]
 fn moving_statistics_are_the_cpus() {
-    let gpu = support::gpu(0);
-    let mut expected = RunningMoments::new(3);
-    let mut moments = GpuRunningMoments::upload(&gpu, &expected);
-    assert_eq!(moments.download().unwrap(), expected);
-    for shape in [(5, 3, 2, 2), (1, 3, 1, 1), (17, 3, 2, 1)] {
-        let (batch, _) = far_from_zero(&gpu, shape);
-        moments.update(&batch);
-        expected.update(&batch.download().unwrap());
-        let actual = moments.download().unwrap();
-        assert_eq!(actual.updates, expected.updates);
-        assert_close("mean", &actual.mean, &expected.mean);
-        assert_close("variance", &actual.variance, &expected.variance);
-        assert_close("biased mean", &actual.biased_mean, &expected.biased_mean);
-        assert_close("biased variance", &actual.biased_variance, &expected.biased_variance);
+    for gpu in iter::once(support::gpu(0)).chain(support::real()) {
+        let mut expected = RunningMoments::new(3);
+        let mut moments = GpuRunningMoments::upload(&gpu, &expected);
+        assert_eq!(moments.download().unwrap(), expected);
+        for shape in [(5, 3, 2, 2), (1, 3, 1, 1), (17, 3, 2, 1)] {
+            let (batch, _) = far_from_zero(&gpu, shape);
+            moments.update(&batch);
+            expected.update(&batch.download().unwrap());
+            let actual = moments.download().unwrap();
+            assert_eq!(actual.updates, expected.updates);
+            assert_close("mean", &actual.mean, &expected.mean);
+            assert_close("variance", &actual.variance, &expected.variance);
+            assert_close("biased mean", &actual.biased_mean, &expected.biased_mean);
+            assert_close("biased variance", &actual.biased_variance, &expected.biased_variance);
+        }
+        let (gamma, beta) = (numbers(1, 3), numbers(2, 3));
+        let params = gpu.upload(&[&gamma[..], &beta].concat());
+        let affine = moments.affine(params.span(0, 3), params.span(3, 3)).download(0, 6).unwrap();
+        let Affine { scale, shift } = expected.affine(&gamma, &beta);
+        assert_close("affine", &affine, &[scale, shift].concat());
+        // Continuing from a copy is continuing.
+        let copy = GpuRunningMoments::upload(&gpu, &moments.download().unwrap());
+        assert_eq!(copy.download().unwrap(), moments.download().unwrap());
     }
-    let (gamma, beta) = (numbers(1, 3), numbers(2, 3));
-    let params = gpu.upload(&[&gamma[..], &beta].concat());
-    let affine = moments.affine(params.span(0, 3), params.span(3, 3)).download(0, 6).unwrap();
-    let Affine { scale, shift } = expected.affine(&gamma, &beta);
-    assert_close("affine", &affine, &[scale, shift].concat());
-    // Continuing from a copy is continuing.
-    let copy = GpuRunningMoments::upload(&gpu, &moments.download().unwrap());
-    assert_eq!(copy.download().unwrap(), moments.download().unwrap());
 }

@@ -17,7 +17,8 @@ use enas_kernels::{Affine, Map, Value};
 /// Orders of threads; zero is the natural one.
 const ORDERS: [u64; 3] = [0, 1, 7];
 
-/// The results of `run`, which must be the same to the bit in every order of threads.
+/// The results of `run`, which must be the same to the bit in every order of threads, and the same but for rounding on
+/// a real GPU.
 fn in_all_orders(what: &str, run: impl Fn(&Gpu) -> Vec<Vec<f32>>) -> Vec<Vec<f32>> {
     let bits = |results: &[Vec<f32>]| -> Vec<Vec<u32>> {
         results.iter().map(|numbers| numbers.iter().map(|x| x.to_bits()).collect()).collect()
@@ -27,6 +28,14 @@ fn in_all_orders(what: &str, run: impl Fn(&Gpu) -> Vec<Vec<f32>>) -> Vec<Vec<f32
         assert!(bits(result) == bits(&results[0]), "{what}: order {order} gives other bytes");
     }
     let [first, ..] = results;
+    if let Some(gpu) = support::real() {
+        let real = run(&gpu);
+        assert_eq!(real.len(), first.len(), "{what}: as many results on {}", gpu.name());
+        for (i, (got, want)) in real.iter().zip(&first).enumerate() {
+            assert_close(&format!("{what}: result {i} on {}", gpu.name()), got, want);
+        }
+        assert!(bits(&run(&gpu)) == bits(&real), "{what}: {} does not repeat itself", gpu.name());
+    }
     first
 }
 
@@ -36,12 +45,13 @@ fn numbers(seed: u64, len: usize) -> Vec<f32> {
     (0..len).map(|_| stream.range(-1.0, 1.0)).collect()
 }
 
-/// Fails unless all numbers agree to 1e-5 of the largest.
+/// Fails unless all numbers agree to 1e-5 of the largest; where none is wanted, there must be none.
 fn assert_close(what: &str, got: &[f32], want: &[f32]) {
     assert_eq!(got.len(), want.len(), "{what}: as many numbers as wanted");
     let largest = want.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        assert!((got - want).abs() <= 1e-5 * largest, "{what}: number {i} is {got}, not {want}");
+        let agree = (got.is_nan() && want.is_nan()) || (got - want).abs() <= 1e-5 * largest;
+        assert!(agree, "{what}: number {i} is {got}, not {want}");
     }
 }
 
