@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 use std::{env, fs};
 
-/// Compute capabilities that get machine code of their own, where the compiler knows them: Turing, Ampere (data centre
-/// and consumer), Ada, Hopper, Blackwell (data centre and consumer). Anything newer compiles the PTX of the first.
-const CAPABILITIES: [&str; 7] = ["75", "80", "86", "89", "90", "100", "120"];
+include!("nvcc.rs");
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -106,19 +104,14 @@ impl Compiler {
                 nvcc.display()
             )),
         };
-        let known: Vec<&str> = known.lines().map(str::trim).collect();
-        let mut targets: Vec<String> = CAPABILITIES
-            .iter()
-            .filter(|c| known.contains(&format!("sm_{c}").as_str()))
-            .map(|c| format!("-gencode=arch=compute_{c},code=sm_{c}"))
-            .collect();
-        targets.push(format!("-gencode=arch=compute_{0},code=compute_{0}", CAPABILITIES[0]));
+        let targets = targets(&known);
         Self { nvcc, targets }
     }
 
     fn compile(&self, source: &Path, fatbin: &Path) {
         let output = Command::new(&self.nvcc)
-            .args(["-std=c++17", "-O3", "-Icuda", "-fatbin", "-Werror=all-warnings", "--threads=0"])
+            .args(FLAGS)
+            .arg("--threads=0")
             .args(&self.targets)
             .arg("-o")
             .arg(fatbin)

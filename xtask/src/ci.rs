@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// One line per step with its seconds.
-fn table(done: &[(String, Duration)]) -> String {
+pub(crate) fn table(done: &[(String, Duration)]) -> String {
     let total = ("total".to_owned(), done.iter().map(|(_, time)| *time).sum());
     let line = |(name, time): &(String, Duration)| format!("{name:<8} {:>7.1} s", time.as_secs_f64());
     done.iter().chain([&total]).map(line).collect::<Vec<_>>().join("\n")
@@ -96,7 +96,7 @@ fn cargo(arguments: &[&str], environment: Option<(&str, &str)>) -> Result<()> {
 }
 
 /// Runs `command` with this program's own input and output; an error if it fails.
-fn check(command: &mut Command) -> Result<()> {
+pub(crate) fn check(command: &mut Command) -> Result<()> {
     let status =
         command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;
     if !status.success() {

@@ -5,6 +5,7 @@
 
 mod bench;
 mod ci;
+mod cuda;
 mod fetch;
 mod repo;
 mod smoke;
@@ -28,6 +29,7 @@ enum Task {
     Ci(ci::Args),
     Tidy(tidy::Args),
     Bench(bench::Args),
+    CudaCheck(cuda::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::CudaCheck(args) => cuda::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -49,7 +49,12 @@ pub(crate) fn release_binary() -> Result<PathBuf> {
     if !status.success() {
         bail!("cargo {} failed", arguments.join(" "));
     }
+    Ok(target()?.join("release/enas").with_extension(env::consts::EXE_EXTENSION))
+}
+
+/// The folder that cargo builds in.
+pub(crate) fn target() -> Result<PathBuf> {
     let metadata = metadata()?;
     let target = metadata["target_directory"].as_str().context("cargo metadata has no target directory")?;
-    Ok(Path::new(target).join("release/enas").with_extension(env::consts::EXE_EXTENSION))
+    Ok(PathBuf::from(target))
 }

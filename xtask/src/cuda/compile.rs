@@ -1,0 +1,117 @@
+//! Compiles every kernel for every architecture and reads what the assembler says of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use rayon::prelude::*;
+
+use super::compiler::Compiler;
+use super::ptxas::{self, Usage};
+use super::table;
+use crate::repo;
+
+include!("../../../crates/enas-kernels/nvcc.rs");
+
+/// Compiles all files, prints the table of kernels; its summary.
+///
+/// # Errors
+/// If a file does not compile without warnings, or a kernel spills registers.
+pub(crate) fn run(compiler: &Compiler) -> Result<String> {
+    let root = repo::root().join("crates/enas-kernels");
+    let mut sources = Vec::new();
+    collect(&root.join("src/gpu"), &mut sources)?;
+    sources.sort();
+    ensure!(!sources.is_empty(), "there are no kernels in {}", root.display());
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
+    let jobs: Vec<(usize, PathBuf)> = sources.into_iter().enumerate().collect();
+    let compiled: Vec<Result<Vec<Usage>>> = jobs
+        .par_iter()
+        .map(|(i, source)| compile(compiler, &root, source, &folder.path().join(format!("{i}.fatbin"))))
+        .collect();
+    let usages = compiled.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    println!("{}", table::text(&usages));
+    table::refuse_spills(&usages)?;
+    Ok(table::summary(&usages))
+}
+
+/// What the kernels of one file need, for all architectures.
+fn compile(compiler: &Compiler, root: &Path, source: &Path, fatbin: &Path) -> Result<Vec<Usage>> {
+    let targets = targets(&compiler.known);
+    let output = Command::new(&compiler.nvcc)
+        .current_dir(root)
+        .args(FLAGS)
+        .args(["-Xptxas", "-v"])
+        .args(&targets)
+        .arg("-o")
+        .arg(fatbin)
+        .arg(source)
+        .output()
+        .with_context(|| format!("cannot start {}", compiler.nvcc.display()))?;
+    let [out, report] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    if !output.status.success() {
+        bail!("{} does not compile:\n{}", source.display(), report.trim());
+    }
+    let usages = ptxas::parse(&format!("{out}{report}"));
+    // The last target is PTX, which is assembled where it runs.
+    let architectures = targets.len() - 1;
+    ensure!(architectures > 0, "{} knows none of the architectures", compiler.nvcc.display());
+    ensure!(
+        !usages.is_empty() && usages.len().is_multiple_of(architectures),
+        "{}: {} kernels were reported for {architectures} architectures",
+        source.display(),
+        usages.len()
+    );
+    Ok(usages)
+}
+
+/// All `.cu` files under a folder.
+fn collect(folder: &Path, into: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+        if path.is_dir() {
+            collect(&path, into)?;
+        } else if path.extension().is_some_and(|extension| extension == "cu") {
+            into.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_architectures_that_the_compiler_knows_are_asked_for() {
+        assert_eq!(
+            targets("sm_75\nsm_80\nsm_87\n"),
+            [
+                "-gencode=arch=compute_75,code=sm_75",
+                "-gencode=arch=compute_80,code=sm_80",
+                "-gencode=arch=compute_75,code=compute_75"
+            ]
+        );
+        assert_eq!(targets("").len(), 1);
+        assert_eq!(
+            targets(&CAPABILITIES.map(|c| format!("sm_{c}")).join("\n")).len(),
+            CAPABILITIES.len() + 1
+        );
+        assert!(FLAGS.contains(&"-Werror=all-warnings"));
+    }
+
+    #[test]
+    fn kernels_are_found_in_folders_of_folders() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(folder.path().join("b")).expect("created");
+        for name in ["a.cu", "a.rs", "b/c.cu"] {
+            fs::write(folder.path().join(name), "").expect("written");
+        }
+        let mut found = Vec::new();
+        collect(folder.path(), &mut found).expect("readable");
+        found.sort();
+        assert_eq!(found, ["a.cu", "b/c.cu"].map(|name| folder.path().join(name)));
+    }
+}

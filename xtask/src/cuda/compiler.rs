@@ -1,0 +1,85 @@
+//! Finding NVIDIA's compiler.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::install;
+
+/// An nvcc that starts.
+pub(crate) struct Compiler {
+    /// Its absolute path, or the bare name on the path.
+    pub(crate) nvcc: PathBuf,
+    /// The line of `--version` that says it: `Cuda compilation tools, release 13.0, V13.0.88`.
+    pub(crate) version: String,
+    /// What `--list-gpu-code` prints.
+    pub(crate) known: String,
+}
+
+impl Compiler {
+    /// Asks a compiler who it is.
+    ///
+    /// # Errors
+    /// If it does not start or cannot say which architectures it knows.
+    pub(crate) fn ask(nvcc: PathBuf) -> Result<Self> {
+        let answer = |argument: &str| -> Result<String> {
+            let output = Command::new(&nvcc)
+                .arg(argument)
+                .output()
+                .with_context(|| format!("cannot start the CUDA compiler {}", nvcc.display()))?;
+            if !output.status.success() {
+                bail!(
+                    "{} {argument} failed: {}",
+                    nvcc.display(),
+                    String::from_utf8_lossy(&output.stderr).trim()
+                );
+            }
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        let version = answer("--version")?;
+        let version = version.lines().find(|line| line.contains("release")).unwrap_or("unknown version");
+        Ok(Self { version: version.to_owned(), known: answer("--list-gpu-code")?, nvcc })
+    }
+}
+
+/// The compiler that the environment names, one on the path, or one installed in `folder`; none if there is none.
+///
+/// # Errors
+/// If the environment names one that does not work.
+pub(crate) fn find(folder: &Path) -> Result<Option<Compiler>> {
+    if let Some(nvcc) = named(env::var_os("NVCC").map(Into::into), env::var_os("CUDA_HOME").map(Into::into)) {
+        return Compiler::ask(nvcc).map(Some);
+    }
+    if let Ok(compiler) = Compiler::ask("nvcc".into()) {
+        return Ok(Some(compiler));
+    }
+    Ok(install::find(folder))
+}
+
+/// As the build script of `enas-kernels` looks for it.
+fn named(nvcc: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    nvcc.or_else(|| home.map(|home| home.join("bin/nvcc")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_compiler_wins_over_a_toolkit() {
+        let (nvcc, home) = (Some("/n/nvcc".into()), Some("/cuda".into()));
+        assert_eq!(named(nvcc.clone(), home.clone()), nvcc);
+        assert_eq!(named(None, home), Some("/cuda/bin/nvcc".into()));
+        assert_eq!(named(None, None), None);
+    }
+
+    #[test]
+    fn a_compiler_that_does_not_start_is_named() {
+        let error = Compiler::ask("/nowhere/nvcc".into()).err().expect("there is none");
+        assert_eq!(error.to_string(), "cannot start the CUDA compiler /nowhere/nvcc");
+        let error = Compiler::ask("false".into()).err().expect("it fails");
+        assert!(error.to_string().starts_with("false --version failed"), "{error}");
+    }
+}

@@ -1,0 +1,92 @@
+//! NVIDIA's compiler from its Python packages, in a virtual environment: no toolkit, no root.
+
+use std::fs;
+use std::path::{Path, PathBuf, absolute};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::compiler::Compiler;
+use crate::ci;
+
+/// What nvcc consists of. A newer one would write PTX that the driver 580 refuses.
+const PACKAGES: [&str; 5] = [
+    "nvidia-cuda-nvcc==13.0.88",
+    "nvidia-nvvm==13.0.88",
+    "nvidia-cuda-crt==13.0.88",
+    "nvidia-cuda-runtime==13.0.96",
+    "nvidia-cuda-cccl==13.0.85",
+];
+
+/// The compiler in `folder`, installed if it is not there. `folder/home` then serves as `CUDA_HOME`.
+///
+/// # Errors
+/// If there is no Python 3 with `venv`, or the packages cannot be had.
+pub(crate) fn compiler(folder: &Path) -> Result<Compiler> {
+    let folder = absolute(folder).with_context(|| format!("no path: {}", folder.display()))?;
+    if let Some(compiler) = find(&folder) {
+        return Ok(compiler);
+    }
+    let remedy = "the CUDA compiler cannot be installed: this needs Linux, Python 3 with venv, and its package index; or install the CUDA toolkit and set CUDA_HOME";
+    let environment = folder.join("python");
+    eprintln!("installing {} into {}", PACKAGES.join(" "), folder.display());
+    ci::check(Command::new("python3").args(["-m", "venv"]).arg(&environment)).context(remedy)?;
+    let mut pip = Command::new(environment.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
+    ci::check(&mut pip).context(remedy)?;
+    let toolkit =
+        toolkit(&environment).context("the packages are installed, but there is no nvcc in them")?;
+    link(&toolkit, &home(&folder))?;
+    Compiler::ask(home(&folder).join("bin/nvcc"))
+}
+
+/// The compiler that is already in `folder`, if it works.
+pub(crate) fn find(folder: &Path) -> Option<Compiler> {
+    let nvcc = home(folder).join("bin/nvcc");
+    if nvcc.is_file() { Compiler::ask(nvcc).ok() } else { None }
+}
+
+fn home(folder: &Path) -> PathBuf {
+    folder.join("home")
+}
+
+/// The folder of an environment's packages that has the layout of a CUDA toolkit.
+fn toolkit(environment: &Path) -> Option<PathBuf> {
+    let pythons = fs::read_dir(environment.join("lib")).ok()?;
+    pythons
+        .filter_map(|entry| Some(entry.ok()?.path().join("site-packages/nvidia/cu13")))
+        .find(|folder| folder.join("bin/nvcc").is_file())
+}
+
+/// Makes `home` a link to `toolkit`, whatever it was linked to before.
+fn link(toolkit: &Path, home: &Path) -> Result<()> {
+    if home.is_symlink() {
+        fs::remove_file(home).with_context(|| format!("cannot replace {}", home.display()))?;
+    }
+    #[cfg(unix)]
+    let linked = std::os::unix::fs::symlink(toolkit, home);
+    #[cfg(not(unix))]
+    let linked = Err(std::io::Error::from(std::io::ErrorKind::Unsupported));
+    linked.with_context(|| format!("cannot link {} to {}", home.display(), toolkit.display()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_toolkit_among_packages_becomes_a_home() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let environment = folder.path().join("python");
+        assert_eq!(toolkit(&environment), None);
+        let inside = environment.join("lib/python3.99/site-packages/nvidia/cu13");
+        fs::create_dir_all(inside.join("bin")).expect("created");
+        assert_eq!(toolkit(&environment), None);
+        fs::write(inside.join("bin/nvcc"), "").expect("written");
+        assert_eq!(toolkit(&environment), Some(inside.clone()));
+        link(&inside, &home(folder.path())).expect("linked");
+        link(&inside, &home(folder.path())).expect("linked again");
+        assert!(home(folder.path()).join("bin/nvcc").is_file());
+        assert!(find(folder.path()).is_none(), "a file that does not run is no compiler");
+    }
+}
