@@ -1,5 +1,6 @@
 //! Pictures to maps and back.
 
+use super::cost::Cost;
 use super::device::Error;
 use super::map::{GpuMap, GpuValue};
 use super::memory::{Buffer, Gpu, Span};
@@ -13,7 +14,7 @@ pub(super) const THREADS: usize = 256;
 /// # Panics
 /// If the spans differ in length.
 pub fn copy_numbers(from: Span<'_>, to: Span<'_>) {
-    number_by_number("copy_numbers", from, to);
+    number_by_number("copy_numbers", from, to, Cost::new(2 * to.len, 0));
 }
 
 /// Adds numbers to others. Reads both once, writes the sums.
@@ -21,13 +22,14 @@ pub fn copy_numbers(from: Span<'_>, to: Span<'_>) {
 /// # Panics
 /// If the spans differ in length.
 pub fn add_numbers(from: Span<'_>, to: Span<'_>) {
-    number_by_number("add_numbers", from, to);
+    number_by_number("add_numbers", from, to, Cost::new(3 * to.len, to.len));
 }
 
-fn number_by_number(kernel: &'static str, from: Span<'_>, to: Span<'_>) {
+fn number_by_number(kernel: &'static str, from: Span<'_>, to: Span<'_>, cost: Cost) {
     assert_eq!(from.len, to.len, "as many numbers on both sides");
     let grid = [from.len.div_ceil(THREADS), 1, 1];
-    from.buffer.gpu().launch(kernel, grid, [THREADS, 1, 1], &[from.into(), to.into(), from.len.into()]);
+    let args = [from.into(), to.into(), from.len.into()];
+    from.buffer.gpu().launch(kernel, grid, [THREADS, 1, 1], &args, cost);
 }
 
 impl GpuMap {
@@ -38,7 +40,8 @@ impl GpuMap {
         let size = c * h * w;
         let grid = [(size * LANES).div_ceil(THREADS), map.groups(), 1];
         let args = [pictures.into(), (&map.data).into(), n.into(), size.into()];
-        gpu.launch("lanes_from_pictures", grid, [THREADS, 1, 1], &args);
+        let cost = Cost::new(n * size + map.len(), 0);
+        gpu.launch("lanes_from_pictures", grid, [THREADS, 1, 1], &args, cost);
         map
     }
 }
@@ -68,7 +71,8 @@ impl GpuValue {
         let [map, affine, has_affine] = self.params();
         let grid = [(c * plane).div_ceil(THREADS), n, 1];
         let args = [map, affine, has_affine, (&pictures).into(), c.into(), plane.into()];
-        gpu.launch("lanes_to_pictures", grid, [THREADS, 1, 1], &args);
+        let cost = self.cost() + Cost::new(n * c * plane, 0);
+        gpu.launch("lanes_to_pictures", grid, [THREADS, 1, 1], &args, cost);
         pictures.download(0, n * c * plane)
     }
 }

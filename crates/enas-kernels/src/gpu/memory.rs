@@ -1,9 +1,9 @@
 //! A device with its idle memory, and the buffers that live on it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
+use super::cost::{Cost, KernelCost, Totals};
 use super::device::{Arg, Device, Error, Handle, Launch};
 
 /// Bytes of a number on the device.
@@ -22,7 +22,6 @@ pub struct Gpu(SyncArc<Shared>);
 struct Shared {
     device: Box<dyn Device>,
     state: Mutex<State>,
-    launches: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -31,13 +30,15 @@ struct State {
     idle: HashMap<usize, Vec<Handle>>,
     /// Bytes held, in use or idle.
     held: usize,
+    /// What was launched so far.
+    totals: Totals,
     failure: Option<Error>,
 }
 
 impl Gpu {
     /// Operations on `device`.
     pub fn new(device: Box<dyn Device>) -> Self {
-        Self(SyncArc::new(Shared { device, state: Mutex::default(), launches: AtomicU64::new(0) }))
+        Self(SyncArc::new(Shared { device, state: Mutex::default() }))
     }
 
     /// What the device is, for people.
@@ -45,9 +46,14 @@ impl Gpu {
         self.0.device.name()
     }
 
-    /// Kernels launched so far.
+    /// Kernels launched so far, memory set to zero included.
     pub fn launches(&self) -> u64 {
-        self.0.launches.load(Ordering::Relaxed)
+        self.state().totals.launches()
+    }
+
+    /// What was launched so far, by the kernel's name.
+    pub fn report(&self) -> Vec<KernelCost> {
+        self.state().totals.report()
     }
 
     /// The first thing that went wrong since the last call, if any.
@@ -95,13 +101,14 @@ impl Gpu {
         buffer
     }
 
-    /// Runs `kernel` over a grid of blocks.
+    /// Runs `kernel` over a grid of blocks, which costs `cost`.
     pub(crate) fn launch(
         &self,
         kernel: &'static str,
         grid: [usize; 3],
         block: [usize; 3],
         args: &[Param<'_>],
+        cost: Cost,
     ) {
         if grid.contains(&0) {
             return;
@@ -126,11 +133,10 @@ impl Gpu {
         if missing {
             return; // The allocation's failure is already remembered.
         }
-        self.0.launches.fetch_add(1, Ordering::Relaxed);
         let narrow =
             |axes: [usize; 3]| axes.map(|x| u32::try_from(x).expect("grids are far below 2³² blocks"));
         let launch = Launch { kernel, grid: narrow(grid), block: narrow(block) };
-        self.attempt(|device| device.launch(&launch, &args));
+        self.attempt_counted((kernel, cost), |device| device.launch(&launch, &args));
     }
 
     fn take(&self, len: usize) -> Result<Handle, Error> {
@@ -175,6 +181,7 @@ impl Gpu {
         self.state().held
     }
 
+    /// Does something on the device, unless something went wrong before; remembers what goes wrong.
     fn attempt(&self, what: impl FnOnce(&dyn Device) -> Result<(), Error>) {
         if self.state().failure.is_some() {
             return;
@@ -182,6 +189,18 @@ impl Gpu {
         if let Err(error) = what(&*self.0.device) {
             self.state().failure.get_or_insert(error);
         }
+    }
+
+    /// The same, counted among the launches.
+    fn attempt_counted(
+        &self,
+        (kernel, cost): (&'static str, Cost),
+        what: impl FnOnce(&dyn Device) -> Result<(), Error>,
+    ) {
+        self.attempt(|device| {
+            self.state().totals.add(kernel, cost);
+            what(device)
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -253,7 +272,8 @@ impl Buffer {
 
     /// Sets every number to zero.
     pub fn clear(&self) {
-        self.gpu().attempt(|device| device.clear(self.0.memory.clone()?, 0, self.0.len * WORD));
+        let cost = ("clear", Cost::new(self.0.len, 0));
+        self.gpu().attempt_counted(cost, |device| device.clear(self.0.memory.clone()?, 0, self.0.len * WORD));
     }
 
     /// Copies `values` to element `first` and after.
