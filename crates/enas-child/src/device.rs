@@ -1,6 +1,6 @@
 //! A child on a GPU: its numbers live there, and so do its passes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use enas_arc::Arc;
 use enas_kernels::gpu::{self, Buffer, Gpu, GpuMap, GpuRunningMoments, GpuValue};
@@ -112,7 +112,9 @@ impl OnDevice {
         let result = self.step((network, params), arc, (pictures, labels), training, lr);
         match result {
             Err(Error::Gpu(gpu::Error::OutOfMemory { asked, held })) => {
-                let fits = self.batch_that_fits((network, params), arc, (pictures, labels), training, held);
+                // Otherwise the device would go on refusing: the step left the failure where it was.
+                let _ = self.gpu.finish();
+                let fits = self.batch_that_fits((network, params), arc, (pictures, labels), training);
                 Err(Error::DeviceMemory { asked, held, batch: labels.len(), fits })
             }
             other => other,
@@ -147,30 +149,31 @@ impl OnDevice {
         Ok(StepStats { loss, aux_loss, correct: correct as usize, n: labels.len(), grad_norm })
     }
 
-    /// The largest batch whose step stays below `held` bytes, measured on small ones; `None` if not even one does.
+    /// The largest multiple of sixteen below the batch for which there is memory; `None` if there is for none. Found by
+    /// trying some: what a pass needs depends on what the device has to spare between its pieces.
     fn batch_that_fits(
         &self,
         (network, params): (&Network, &Params),
         arc: &Arc,
         (pictures, labels): (Pictures<'_>, &[u32]),
         training: Training<'_>,
-        held: usize,
     ) -> Option<usize> {
-        let needed = |n: usize| {
-            let (_, c, h, w) = pictures.shape;
-            let n = n.min(labels.len());
+        let (_, c, h, w) = pictures.shape;
+        let fits = |n: usize| {
             let few = Pictures { numbers: &pictures.numbers[..n * c * h * w], shape: (n, c, h, w) };
             self.gpu.release_idle();
             let stats = self.gpu.zeros(STATS);
             let backend = self.backend(params, &stats);
             let labels = self.gpu.upload_u32(&labels[..n]);
-            network.pass(&backend, arc, self.images(few), &labels, training, false).ok()?;
-            self.gpu.finish().ok()?;
-            Some(self.gpu.held_bytes())
+            let passed = network.pass(&backend, arc, self.images(few), &labels, training, false).is_ok();
+            self.gpu.finish().is_ok() && passed
         };
-        let (one, two) = (needed(LANES)?, needed(2 * LANES));
-        let per_group = two.map_or(usize::MAX, |two| two.saturating_sub(one).max(1));
-        Some(LANES * (1 + held.saturating_sub(one) / per_group))
+        let (mut least, mut too_many) = (0, labels.len().div_ceil(LANES));
+        while too_many - least > 1 {
+            let middle = usize::midpoint(least, too_many);
+            if fits(middle * LANES) { least = middle } else { too_many = middle }
+        }
+        (least > 0).then_some(least * LANES)
     }
 
     /// Logits `[n, classes]`; `factors` scale the features (dropout).
@@ -230,6 +233,7 @@ impl OnDevice {
             running: &self.running,
             stats,
             losses: Cell::new(0),
+            joined: RefCell::default(),
         }
     }
 }
