@@ -2,7 +2,8 @@
 
 use super::device::Error;
 use super::map::{GpuMap, GpuValue};
-use super::memory::{Buffer, Gpu, Span};
+use super::memory::{Buffer, Gpu, Param, Span};
+use super::pictures::Chosen;
 use crate::simd::LANES;
 
 /// Threads of a block in kernels that treat every number alike.
@@ -40,6 +41,31 @@ impl GpuMap {
         let args = [pictures.into(), (&map.data).into(), n.into(), size.into()];
         gpu.launch("lanes_from_pictures", grid, [THREADS, 1, 1], &args);
         map
+    }
+}
+
+impl Chosen<'_> {
+    /// The pictures in lane layout, normalised as on the host, to the bit. Reads their bytes once, writes the map.
+    pub fn map(&self) -> GpuMap {
+        let ((c, h, w), words) = (self.of.shape(), self.of.words());
+        let map = GpuMap::uninit(self.of.gpu(), (self.n, c, h, w));
+        let (bytes, table, _) = self.of.buffers();
+        let arrays = [bytes, &self.at, table, &map.data].map(Param::from);
+        let extents = [self.n, c * h * w, words, h * w].map(Param::from);
+        let grid = [(words * LANES).div_ceil(THREADS), map.groups(), 1];
+        let args: Vec<Param<'_>> = arrays.into_iter().chain(extents).collect();
+        self.of.gpu().launch("lanes_from_bytes", grid, [THREADS, 1, 1], &args);
+        map
+    }
+
+    /// Their labels. Reads and writes each once.
+    pub fn labels(&self) -> Buffer {
+        let to = self.of.gpu().buffer(self.n);
+        let (_, _, labels) = self.of.buffers();
+        let args = [labels.into(), (&self.at).into(), (&to).into(), self.n.into()];
+        let grid = [self.n.div_ceil(THREADS), 1, 1];
+        self.of.gpu().launch("lanes_chosen_labels", grid, [THREADS, 1, 1], &args);
+        to
     }
 }
 
