@@ -71,7 +71,6 @@ fn a_batch_that_is_too_large_names_one_that_fits() {
             assert_eq!(batch, size.batch);
             assert!(fits > 0 && fits < batch, "{name}, {share} %: {fits}");
             size.step(&mut child, fits).unwrap_or_else(|e| panic!("{name}, {share} %, {fits}: {e}"));
-            println!("{name} {share} {fits}");
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::cost::Cost;
 use super::device::Error;
 use super::map::{GpuMap, GpuValue};
-use super::memory::{Buffer, Gpu, Span};
+use super::memory::{Buffer, Gpu, Param, Span};
+use super::pictures::Chosen;
 use crate::simd::LANES;
 
 /// Threads of a block in kernels that treat every number alike.
@@ -43,6 +44,33 @@ impl GpuMap {
         let cost = Cost::new(n * size + map.len(), 0);
         gpu.launch("lanes_from_pictures", grid, [THREADS, 1, 1], &args, cost);
         map
+    }
+}
+
+impl Chosen<'_> {
+    /// The pictures in lane layout, normalised as on the host, to the bit. Reads their bytes once, writes the map.
+    pub fn map(&self) -> GpuMap {
+        let ((c, h, w), words) = (self.of.shape(), self.of.words());
+        let map = GpuMap::uninit(self.of.gpu(), (self.n, c, h, w));
+        let (bytes, table, _) = self.of.buffers();
+        let arrays = [bytes, &self.at, table, &map.data].map(Param::from);
+        let extents = [self.n, c * h * w, words, h * w].map(Param::from);
+        let grid = [(words * LANES).div_ceil(THREADS), map.groups(), 1];
+        let args: Vec<Param<'_>> = arrays.into_iter().chain(extents).collect();
+        let cost = Cost::new(self.n * words + map.len(), 0);
+        self.of.gpu().launch("lanes_from_bytes", grid, [THREADS, 1, 1], &args, cost);
+        map
+    }
+
+    /// Their labels. Reads and writes each once.
+    pub fn labels(&self) -> Buffer {
+        let to = self.of.gpu().buffer(self.n);
+        let (_, _, labels) = self.of.buffers();
+        let args = [labels.into(), (&self.at).into(), (&to).into(), self.n.into()];
+        let grid = [self.n.div_ceil(THREADS), 1, 1];
+        let cost = Cost::new(3 * self.n, 0);
+        self.of.gpu().launch("lanes_chosen_labels", grid, [THREADS, 1, 1], &args, cost);
+        to
     }
 }
 

@@ -1,5 +1,6 @@
 //! A device with its idle memory, and the buffers that live on it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +45,16 @@ impl Gpu {
     /// What the device is, for people.
     pub fn name(&self) -> String {
         self.0.device.name()
+    }
+
+    /// Whether both are handles to the same device.
+    pub fn is(&self, other: &Self) -> bool {
+        SyncArc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Bytes that could still be had on the device, if it knows.
+    pub fn free_bytes(&self) -> Option<usize> {
+        self.0.device.free_bytes()
     }
 
     /// Kernels launched so far, memory set to zero included.
@@ -97,7 +108,7 @@ impl Gpu {
     pub fn upload_u32(&self, values: &[u32]) -> Buffer {
         let buffer = self.buffer(values.len());
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.attempt(|device| device.upload(buffer.0.memory.clone()?, 0, &bytes));
+        buffer.upload_bytes(0, &bytes);
         buffer
     }
 
@@ -282,8 +293,12 @@ impl Buffer {
     /// If they do not fit.
     pub fn upload(&self, first: usize, values: &[f32]) {
         assert!(first + values.len() <= self.0.len, "the values fit into the buffer");
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.gpu().attempt(|device| device.upload(self.0.memory.clone()?, first * WORD, &bytes));
+        self.upload_bytes(first, &bytes_of(values));
+    }
+
+    /// Copies bytes to element `first` and after. Those that do not fit are the device's to refuse.
+    pub(super) fn upload_bytes(&self, first: usize, bytes: &[u8]) {
+        self.gpu().attempt(|device| device.upload(self.0.memory.clone()?, first * WORD, bytes));
     }
 
     /// The `len` numbers from element `first` on, once everything before is done.
@@ -300,6 +315,16 @@ impl Buffer {
         self.gpu().finish()?;
         Ok(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
     }
+}
+
+/// The bytes of numbers as devices keep them, the lowest first; batches are large, so not a copy where the host keeps
+/// them alike.
+fn bytes_of(values: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "big") {
+        return values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    }
+    // SAFETY: a number is four bytes, none of them padding, and bytes may lie anywhere; the numbers stay borrowed.
+    Cow::Borrowed(unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) })
 }
 
 /// Some numbers of a buffer: a parameter among all parameters.

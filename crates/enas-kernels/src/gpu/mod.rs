@@ -17,9 +17,12 @@ mod moments;
 mod noise;
 mod norm;
 mod optim;
+mod pictures;
 mod pool;
 mod product;
 mod rows;
+#[cfg(feature = "cuda")]
+mod staging;
 mod unit;
 mod weight_gradient;
 
@@ -35,5 +38,6 @@ pub use map::{GpuMap, GpuValue};
 pub use memory::{Buffer, Gpu, Span};
 pub use moments::{GpuMoments, GpuRunningMoments};
 pub use noise::drop_factors;
+pub use pictures::{Chosen, GpuPictures};
 pub use rows::GpuRows;
 pub use unit::{GpuBranch, GpuUnit, GpuUnitGradient};
