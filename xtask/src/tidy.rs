@@ -21,8 +21,8 @@ pub(crate) struct Args {}
 const LAYERS: &[(&str, &[&str])] = &[
     ("enas-rng", &[]),
     ("enas-arc", &[]),
-    ("enas-emulator", &[]),
-    ("enas-kernels", &["enas-emulator", "enas-rng"]), // by its tests only
+    ("enas-kernels", &["enas-rng"]), // by its tests only
+    ("enas-emulator", &["enas-kernels", "enas-rng"]),
     ("enas-data", &["enas-rng"]),
     ("enas-controller", &["enas-arc", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
@@ -120,6 +120,7 @@ fn packages(metadata: &Value) -> Result<Vec<Package>> {
             name: text(&package["name"]),
             dependencies: list(package, "dependencies")?
                 .iter()
+                .filter(|dependency| !is_test_device(dependency))
                 .map(|dependency| text(&dependency["name"]))
                 .collect(),
             roots: list(package, "targets")?
@@ -130,6 +131,11 @@ fn packages(metadata: &Value) -> Result<Vec<Package>> {
         })
     };
     list(metadata, "packages")?.iter().map(package).collect()
+}
+
+/// Whether a dependency is the emulated GPU, and for tests alone: that is what it is for.
+fn is_test_device(dependency: &Value) -> bool {
+    dependency["name"] == "enas-emulator" && dependency["kind"] == "dev"
 }
 
 fn layering(package: &Package) -> Vec<Problem> {

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use crate::backend::{Backend, Cpu, Statistics, argmax};
 use crate::build::Builder;
 use crate::config::{AuxHead, Config, InputShape};
-use crate::device::{Inspected, OnDevice, Part, Pictures};
+use crate::device::{Inspected, OnDevice, Part};
+use crate::examples::{Batch, Examples, check_labels, count, last_class};
 use crate::network::{Network, Training};
 use crate::noise::{Noise, SeededNoise};
 use crate::params::Params;
@@ -159,6 +160,24 @@ impl Child {
         self.train_step_with(arc, images, labels, step, &noise)
     }
 
+    /// [`train_step`](Self::train_step) on pictures that may be on the network's GPU already.
+    ///
+    /// `meanwhile` is called once while a GPU computes the step, for the host to make the next batch and to send it
+    /// ahead; on the CPU after the step, and not at all where a step fails early.
+    ///
+    /// # Errors
+    /// As for [`train_step`](Self::train_step), and if the pictures are on another device than the network.
+    pub fn train_on(
+        &mut self,
+        arc: &Arc,
+        examples: Examples<'_>,
+        step: &Step,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<StepStats, Error> {
+        let noise = SeededNoise { seed: step.seed, step: step.global_step };
+        self.train(arc, examples, step, &noise, meanwhile)
+    }
+
     /// [`train_step`](Self::train_step) with given random numbers for dropout and drop-path.
     ///
     /// # Errors
@@ -171,36 +190,45 @@ impl Child {
         step: &Step,
         noise: &dyn Noise,
     ) -> Result<StepStats, Error> {
-        let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
-        if self.device.is_some() {
-            return self.train_step_on_device(arc, images, labels, training, step.lr);
-        }
-        on_pool(|| {
-            let Pass { loss, aux, gradients, moments, .. } =
-                self.pass(arc, images, labels, training, false)?;
-            for (index, moments) in &moments {
-                self.running[*index].1.update(moments);
-            }
-            let Config { momentum, l2, clip_norm, .. } = self.network.config;
-            let rule = Nesterov { lr: step.lr, momentum, l2, scale: 1.0 };
-            let grad_norm = self.params.step(rule, clip_norm, &gradients);
-            let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
-            Ok(StepStats { loss: loss.mean, aux_loss, correct: loss.correct, n: labels.len(), grad_norm })
-        })
+        self.train(arc, Examples::Host { images, labels }, step, noise, &mut || ())
     }
 
-    fn train_step_on_device(
+    fn train(
         &mut self,
         arc: &Arc,
-        images: &[f32],
-        labels: &[u32],
+        examples: Examples<'_>,
+        step: &Step,
+        noise: &dyn Noise,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<StepStats, Error> {
+        let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
+        let batch = self.device.is_some().then(|| self.labelled_batch(arc, examples)).transpose()?;
+        if let (Some(device), Some(batch)) = (&mut self.device, &batch) {
+            let network = (&self.network, &self.params);
+            return device.train_step(network, arc, batch, (training, step.lr), meanwhile);
+        }
+        let (images, labels) = on_host(examples)?;
+        let stats = on_pool(|| self.train_here(arc, (images, labels), training, step.lr))?;
+        meanwhile();
+        Ok(stats)
+    }
+
+    fn train_here(
+        &mut self,
+        arc: &Arc,
+        (images, labels): (&[f32], &[u32]),
         training: Training<'_>,
         lr: f32,
     ) -> Result<StepStats, Error> {
-        let pictures = self.pictures(arc, images)?;
-        self.check_labels(labels, pictures.shape.0)?;
-        let device = self.device.as_mut().expect("asked for children on a device alone");
-        device.train_step((&self.network, &self.params), arc, (pictures, labels), training, lr)
+        let Pass { loss, aux, gradients, moments, .. } = self.pass(arc, images, labels, training, false)?;
+        for (index, moments) in &moments {
+            self.running[*index].1.update(moments);
+        }
+        let Config { momentum, l2, clip_norm, .. } = self.network.config;
+        let rule = Nesterov { lr, momentum, l2, scale: 1.0 };
+        let grad_norm = self.params.step(rule, clip_norm, &gradients);
+        let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
+        Ok(StepStats { loss: loss.mean, aux_loss, correct: loss.correct, n: labels.len(), grad_norm })
     }
 
     /// A training pass that changes nothing and returns all it computed: for tests and for curiosity.
@@ -218,10 +246,8 @@ impl Child {
         let training = Training { noise, step, total_steps };
         let (parts, params) = match &self.device {
             Some(device) => {
-                let pictures = self.pictures(arc, images)?;
-                self.check_labels(labels, pictures.shape.0)?;
-                let network = (&self.network, &self.params);
-                let parts = device.inspect(network, arc, (pictures, labels), training)?;
+                let batch = self.labelled_batch(arc, Examples::Host { images, labels })?;
+                let parts = device.inspect((&self.network, &self.params), arc, &batch, training)?;
                 (parts, Cow::Owned(device.download(&self.params, &self.running)?.0))
             }
             None => (self.inspect_here(arc, images, labels, training)?, Cow::Borrowed(&self.params)),
@@ -271,7 +297,7 @@ impl Child {
         keep_cells: bool,
     ) -> Result<Pass<Cpu<'_>>, Error> {
         let n = self.check_batch(arc, images)?;
-        self.check_labels(labels, n)?;
+        check_labels((labels.len(), last_class(labels)), n, self.n_classes)?;
         let cpu = Cpu { params: &self.params, running: &[] };
         self.network.pass(&cpu, arc, self.map(images, n), labels, training, keep_cells)
     }
@@ -289,7 +315,20 @@ impl Child {
         norm: Norm,
         dropout: Option<&mut Stream>,
     ) -> Result<Vec<f32>, Error> {
-        self.check_batch(arc, images)?;
+        self.logits_on(arc, Examples::Host { images, labels: &[] }, norm, dropout)
+    }
+
+    /// [`logits`](Self::logits) of pictures that may be on the network's GPU already; labels are not looked at.
+    ///
+    /// # Errors
+    /// As for [`logits`](Self::logits), and if the pictures are on another device than the network.
+    pub fn logits_on(
+        &self,
+        arc: &Arc,
+        examples: Examples<'_>,
+        norm: Norm,
+        dropout: Option<&mut Stream>,
+    ) -> Result<Vec<f32>, Error> {
         let statistics = match norm {
             Norm::BatchStatistics => Statistics::Batch,
             Norm::RunningStatistics if self.arc.is_some() => Statistics::Running,
@@ -300,11 +339,13 @@ impl Child {
         };
         let keep = self.network.config.keep_prob;
         if let Some(device) = &self.device {
-            let pictures = self.pictures(arc, images)?;
-            let len = pictures.shape.0 * self.network.classifier.channels;
+            let batch = self.batch(arc, examples)?;
+            let len = batch.len() * self.network.classifier.channels;
             let factors = dropout.map(|s| (0..len).map(|_| (keep + s.uniform()).floor() / keep).collect());
-            return device.logits((&self.network, &self.params), arc, pictures, statistics, factors);
+            return device.logits((&self.network, &self.params), arc, &batch, statistics, factors);
         }
+        let (images, _) = on_host(examples)?;
+        self.check_batch(arc, images)?;
         let mut features = match statistics {
             Statistics::Batch => on_pool(|| self.features(arc, images, statistics, &[]))?,
             Statistics::Running => self.features_in_groups(arc, images)?,
@@ -448,32 +489,22 @@ impl Child {
     }
 
     /// Checks a batch for the device.
-    fn pictures<'a>(&self, arc: &Arc, images: &'a [f32]) -> Result<Pictures<'a>, Error> {
-        let n = self.check_batch(arc, images)?;
-        let InputShape { channels, height, width } = self.network.plan.input;
-        Ok(Pictures { numbers: images, shape: (n, channels, height, width) })
+    fn batch<'a>(&self, arc: &Arc, examples: Examples<'a>) -> Result<Batch<'a>, Error> {
+        self.check_arc(arc)?;
+        let gpu = self.gpu().expect("asked for children on a device alone");
+        Batch::on(gpu, self.network.plan.input, examples)
+    }
+
+    /// Checks a batch with its labels for the device.
+    fn labelled_batch<'a>(&self, arc: &Arc, examples: Examples<'a>) -> Result<Batch<'a>, Error> {
+        let batch = self.batch(arc, examples)?;
+        batch.check_labels(self.n_classes)?;
+        Ok(batch)
     }
 
     fn check_batch(&self, arc: &Arc, images: &[f32]) -> Result<usize, Error> {
         self.check_arc(arc)?;
-        let InputShape { channels, height, width } = self.network.plan.input;
-        let (size, got) = (self.image_len(), images.len());
-        if images.is_empty() || !got.is_multiple_of(size) {
-            return Err(Error::Batch(format!("{got} numbers are not images of {channels}x{height}x{width}")));
-        }
-        Ok(images.len() / size)
-    }
-
-    fn check_labels(&self, labels: &[u32], n: usize) -> Result<(), Error> {
-        if labels.len() != n {
-            return Err(Error::Batch(format!("{} labels for {n} images", labels.len())));
-        }
-        match labels.iter().find(|l| **l as usize >= self.n_classes) {
-            Some(label) => {
-                Err(Error::Batch(format!("label {label}, but there are {} classes", self.n_classes)))
-            }
-            None => Ok(()),
-        }
+        count(images.len(), self.network.plan.input)
     }
 
     fn check_arc(&self, arc: &Arc) -> Result<(), Error> {
@@ -483,6 +514,16 @@ impl Child {
                 Err(Error::Arc(format!("the network was built for {own}, not for {arc}")))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// Images and labels for a network in the host's memory.
+fn on_host(examples: Examples<'_>) -> Result<(&[f32], &[u32]), Error> {
+    match examples {
+        Examples::Host { images, labels } => Ok((images, labels)),
+        Examples::Staged(_) | Examples::Resident { .. } => {
+            Err(Error::Batch("the pictures are on a GPU, the network is not".to_owned()))
         }
     }
 }

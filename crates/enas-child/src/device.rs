@@ -1,12 +1,13 @@
 //! A child on a GPU: its numbers live there, and so do its passes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use enas_arc::Arc;
-use enas_kernels::gpu::{self, Buffer, Gpu, GpuMap, GpuRunningMoments, GpuValue};
+use enas_kernels::gpu::{self, Buffer, Gpu, GpuRunningMoments, GpuValue};
 use enas_kernels::{LANES, Nesterov, RunningMoments};
 
 use crate::backend::{Backend, OnGpu, Statistics};
+use crate::examples::Batch;
 use crate::network::{Network, Training};
 use crate::params::{Gradients, Params};
 use crate::pass::Pass;
@@ -23,13 +24,6 @@ pub(crate) struct OnDevice {
     values: Buffer,
     momentum: Buffer,
     running: Vec<GpuRunningMoments>,
-}
-
-/// Images `[n, c, h, w]` in the host's memory.
-#[derive(Clone, Copy)]
-pub(crate) struct Pictures<'a> {
-    pub(crate) numbers: &'a [f32],
-    pub(crate) shape: (usize, usize, usize, usize),
 }
 
 /// What a pass on the device computed, in the host's memory.
@@ -100,20 +94,22 @@ impl OnDevice {
         Ok((params, names.zip(moved).collect()))
     }
 
-    /// One training step; waits for the device once, at its end.
+    /// One training step; waits for the device once, at its end. Before it waits, it lets the host do something else.
     pub(crate) fn train_step(
         &mut self,
         (network, params): (&Network, &Params),
         arc: &Arc,
-        (pictures, labels): (Pictures<'_>, &[u32]),
-        training: Training<'_>,
-        lr: f32,
+        batch: &Batch<'_>,
+        (training, lr): (Training<'_>, f32),
+        meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
-        let result = self.step((network, params), arc, (pictures, labels), training, lr);
+        let result = self.step((network, params), arc, batch, (training, lr), meanwhile);
         match result {
             Err(Error::Gpu(gpu::Error::OutOfMemory { asked, held })) => {
-                let fits = self.batch_that_fits((network, params), arc, (pictures, labels), training, held);
-                Err(Error::DeviceMemory { asked, held, batch: labels.len(), fits })
+                // Otherwise the device would go on refusing: the step left the failure where it was.
+                let _ = self.gpu.finish();
+                let fits = self.batch_that_fits((network, params), arc, batch, training);
+                Err(Error::DeviceMemory { asked, held, batch: batch.len(), fits })
             }
             other => other,
         }
@@ -123,15 +119,15 @@ impl OnDevice {
         &mut self,
         (network, params): (&Network, &Params),
         arc: &Arc,
-        (pictures, labels): (Pictures<'_>, &[u32]),
-        training: Training<'_>,
-        lr: f32,
+        batch: &Batch<'_>,
+        (training, lr): (Training<'_>, f32),
+        meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
         let stats = self.gpu.zeros(STATS);
         let backend = self.backend(params, &stats);
-        let (images, labels_there) = (self.images(pictures), self.gpu.upload_u32(labels));
+        let (images, labels) = (batch.map(&self.gpu), batch.labels(&self.gpu));
         let Pass { gradients, moments, .. } =
-            network.pass(&backend, arc, images, &labels_there, training, false)?;
+            network.pass(&backend, arc, images, &labels, training, false)?;
         let config = &network.config;
         let rule = Nesterov { lr, momentum: config.momentum, l2: config.l2, scale: 1.0 };
         let (runs, norm) = (params.trained_runs(), stats.span(4, 1));
@@ -141,36 +137,37 @@ impl OnDevice {
         for (index, moments) in &moments {
             self.running[*index].update(moments);
         }
+        meanwhile();
         let [loss, correct, aux_loss, _, grad_norm] = stats.download(0, STATS)?[..] else {
             unreachable!("as many numbers as were asked for")
         };
-        Ok(StepStats { loss, aux_loss, correct: correct as usize, n: labels.len(), grad_norm })
+        Ok(StepStats { loss, aux_loss, correct: correct as usize, n: batch.len(), grad_norm })
     }
 
-    /// The largest batch whose step stays below `held` bytes, measured on small ones; `None` if not even one does.
+    /// The largest multiple of sixteen below the batch for which there is memory; `None` if there is for none. Found by
+    /// trying some: what a pass needs depends on what the device has to spare between its pieces.
     fn batch_that_fits(
         &self,
         (network, params): (&Network, &Params),
         arc: &Arc,
-        (pictures, labels): (Pictures<'_>, &[u32]),
+        batch: &Batch<'_>,
         training: Training<'_>,
-        held: usize,
     ) -> Option<usize> {
-        let needed = |n: usize| {
-            let (_, c, h, w) = pictures.shape;
-            let n = n.min(labels.len());
-            let few = Pictures { numbers: &pictures.numbers[..n * c * h * w], shape: (n, c, h, w) };
+        let fits = |n: usize| {
+            let few = batch.first(n);
             self.gpu.release_idle();
             let stats = self.gpu.zeros(STATS);
             let backend = self.backend(params, &stats);
-            let labels = self.gpu.upload_u32(&labels[..n]);
-            network.pass(&backend, arc, self.images(few), &labels, training, false).ok()?;
-            self.gpu.finish().ok()?;
-            Some(self.gpu.held_bytes())
+            let (images, labels) = (few.map(&self.gpu), few.labels(&self.gpu));
+            let passed = network.pass(&backend, arc, images, &labels, training, false).is_ok();
+            self.gpu.finish().is_ok() && passed
         };
-        let (one, two) = (needed(LANES)?, needed(2 * LANES));
-        let per_group = two.map_or(usize::MAX, |two| two.saturating_sub(one).max(1));
-        Some(LANES * (1 + held.saturating_sub(one) / per_group))
+        let (mut least, mut too_many) = (0, batch.len().div_ceil(LANES));
+        while too_many - least > 1 {
+            let middle = usize::midpoint(least, too_many);
+            if fits(middle * LANES) { least = middle } else { too_many = middle }
+        }
+        (least > 0).then_some(least * LANES)
     }
 
     /// Logits `[n, classes]`; `factors` scale the features (dropout).
@@ -178,14 +175,14 @@ impl OnDevice {
         &self,
         (network, params): (&Network, &Params),
         arc: &Arc,
-        pictures: Pictures<'_>,
+        batch: &Batch<'_>,
         statistics: Statistics,
         factors: Option<Vec<f32>>,
     ) -> Result<Vec<f32>, Error> {
         let stats = self.gpu.buffer(STATS);
         let backend = self.backend(params, &stats);
         let mut tape = Tape::new(&backend, statistics, false);
-        let input = tape.input(self.images(pictures));
+        let input = tape.input(batch.map(&self.gpu));
         let mut features = network.forward(&mut tape, arc, input, None, false)?.main;
         if let Some(factors) = factors {
             features.data = gpu::scale_features(&features.data, &self.gpu.upload(&factors), features.len);
@@ -199,13 +196,13 @@ impl OnDevice {
         &self,
         (network, params): (&Network, &Params),
         arc: &Arc,
-        (pictures, labels): (Pictures<'_>, &[u32]),
+        batch: &Batch<'_>,
         training: Training<'_>,
     ) -> Result<Inspected, Error> {
         let stats = self.gpu.zeros(STATS);
         let backend = self.backend(params, &stats);
-        let labels = self.gpu.upload_u32(labels);
-        let pass = network.pass(&backend, arc, self.images(pictures), &labels, training, true)?;
+        let (images, labels) = (batch.map(&self.gpu), batch.labels(&self.gpu));
+        let pass = network.pass(&backend, arc, images, &labels, training, true)?;
         let fetch = |value: &GpuValue| Ok(Part { shape: value.map.shape(), data: value.to_nchw()? });
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
         let cells = cells.collect::<Result<_, gpu::Error>>()?;
@@ -217,11 +214,6 @@ impl OnDevice {
         Ok(Inspected { logits, aux_logits: aux, loss: stats[0], aux_loss: stats[2], cells, gradients })
     }
 
-    fn images(&self, pictures: Pictures<'_>) -> GpuMap {
-        let there = self.gpu.upload(pictures.numbers);
-        GpuMap::from_pictures(&self.gpu, &there, pictures.shape)
-    }
-
     fn backend<'a>(&'a self, params: &'a Params, stats: &'a Buffer) -> OnGpu<'a> {
         OnGpu {
             gpu: &self.gpu,
@@ -230,6 +222,7 @@ impl OnDevice {
             running: &self.running,
             stats,
             losses: Cell::new(0),
+            joined: RefCell::default(),
         }
     }
 }

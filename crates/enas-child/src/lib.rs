@@ -36,6 +36,7 @@ mod child;
 mod config;
 mod device;
 mod error;
+mod examples;
 mod head;
 mod network;
 mod noise;
@@ -49,6 +50,7 @@ mod tape;
 pub use child::{Child, Inspection, Norm, Step, StepStats};
 pub use config::{AuxHead, Config, InputShape, Reductions, SharedInit};
 pub use error::Error;
+pub use examples::{Examples, ResidentPictures, Staged};
 pub use noise::{Noise, SeededNoise};
 pub use plan::{Plan, PlannedCell};
 

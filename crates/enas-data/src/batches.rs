@@ -74,12 +74,19 @@ impl Split {
     /// # Errors
     /// [`Error::BatchSize`] if the batch size is zero, or no batch would be left.
     pub fn epoch(&self, plan: &EpochPlan) -> Result<Batches, Error> {
+        Ok(Batches::start(self, self.epoch_indices(plan)?, Some(plan.epoch), plan.workers))
+    }
+
+    /// Which pictures the batches of [`epoch`](Self::epoch) hold, for whoever has the pictures elsewhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn epoch_indices(&self, plan: &EpochPlan) -> Result<Vec<Vec<usize>>, Error> {
         let n_batches = self.n_batches(plan.batch_size, plan.last)?;
         let mut order: Vec<usize> = (0..self.len()).collect();
         self.inner.seed.stream("order", &[plan.epoch]).shuffle(&mut order);
-        let chunks: Vec<Vec<usize>> =
-            order.chunks(plan.batch_size).take(n_batches).skip(plan.skip).map(<[usize]>::to_vec).collect();
-        Ok(Batches::start(self, chunks, Some(plan.epoch), plan.workers))
+        let chunks = order.chunks(plan.batch_size).take(n_batches).skip(plan.skip);
+        Ok(chunks.map(<[usize]>::to_vec).collect())
     }
 
     /// All pictures in stored order, as they are, for evaluation; the last batch may be short.
@@ -101,6 +108,14 @@ impl Split {
     /// # Errors
     /// [`Error::BatchSize`] if the batch size is zero.
     pub fn draw(&self, position: &[u64], batch_size: usize) -> Result<Batch, Error> {
+        Ok(self.gather(self.draw_indices(position, batch_size)?))
+    }
+
+    /// Which pictures [`draw`](Self::draw) draws, for whoever has the pictures elsewhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn draw_indices(&self, position: &[u64], batch_size: usize) -> Result<Vec<usize>, Error> {
         self.n_batches(batch_size, Last::Keep)?;
         let mut stream = self.inner.seed.stream("draw", position);
         let mut chosen = Vec::with_capacity(batch_size);
@@ -113,7 +128,7 @@ impl Split {
             }
             chosen.extend_from_slice(&order[..wanted]);
         }
-        Ok(self.gather(chosen))
+        Ok(chosen)
     }
 
     /// A batch of the given pictures, as they are.

@@ -29,11 +29,16 @@ impl Normalization {
         );
         let plane = (pixels.len() / channels).max(1);
         let planes = pixels.chunks_exact(plane).zip(out.chunks_exact_mut(plane));
-        for ((source, target), (&mean, &std)) in planes.zip(self.mean.iter().zip(&self.std)) {
-            // Division and not multiplication by the inverse, so that every route gives the same bits.
-            let table: [f32; 256] = std::array::from_fn(|v| (v as f32 - mean) / std);
+        for ((source, target), table) in planes.zip(self.tables()) {
             target.iter_mut().zip(source).for_each(|(t, &s)| *t = table[usize::from(s)]);
         }
+    }
+
+    /// What each of the 256 pixel values becomes, channel by channel: all that a device needs to normalise alike.
+    pub fn tables(&self) -> impl Iterator<Item = [f32; 256]> {
+        // Division and not multiplication by the inverse, so that every route gives the same bits.
+        let table = |(mean, std): (&f32, &f32)| std::array::from_fn(|v| (v as f32 - mean) / std);
+        self.mean.iter().zip(&self.std).map(table)
     }
 
     /// The pixels that normalise to `values` `[c, h, w]`, rounded and clamped to 0 to 255.

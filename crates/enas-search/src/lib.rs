@@ -41,6 +41,7 @@ mod config;
 mod epoch;
 mod error;
 mod evaluate;
+mod feed;
 mod metrics;
 mod model;
 mod observer;

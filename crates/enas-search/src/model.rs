@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use enas_arc::Arc;
 use enas_child::{Child, InputShape, Norm};
-use enas_data::{Batch, InputSpec, Normalization, NormalizationMode, Part, Skipped, Split};
+use enas_data::{InputSpec, Normalization, NormalizationMode, Part, Skipped, Split};
 use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
+use crate::feed::Source;
 use crate::run::{SPLIT, stored_split};
 use crate::tensors;
 
@@ -102,7 +103,8 @@ impl Model {
     /// # Errors
     /// [`Error::Mismatch`] when the split's pictures have another size or more classes.
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
-        evaluate(&self.child, self.classes(), split, self.about.eval_batch)
+        check(&self.child, self.classes(), split)?;
+        evaluate(&self.child, self.classes(), &Source::new(split, &self.child)?, self.about.eval_batch)
     }
 
     /// Loads pictures to evaluate: prepared as in training, with the model's labels.
@@ -247,22 +249,21 @@ pub(crate) fn save(path: &Path, child: &Child, about: &About) -> Result<()> {
     tensors::write(path, &about.metadata(), &child.weights()?)
 }
 
-/// Adds the test accuracy to a model file; returns its accuracies on the validation and on the test split.
-pub(crate) fn conclude(path: &Path, test: &Split) -> Result<(f64, f64)> {
+/// Adds the test accuracy, measured on `gpu` if there is one, to a model file; returns its accuracies on the validation
+/// and on the test split.
+pub(crate) fn conclude(path: &Path, test: &Split, gpu: Option<&Gpu>) -> Result<(f64, f64)> {
     let mut model = Model::load(path)?;
+    if let Some(gpu) = gpu {
+        model.use_gpu(gpu)?;
+    }
     let accuracy = model.evaluate(test)?.accuracy();
     model.about.accuracy.test = Some(accuracy);
     save(path, &model.child, &model.about)?;
     Ok((model.about.accuracy.valid, accuracy))
 }
 
-/// The predictions of a fixed network, normalised by its running statistics, on a whole split.
-pub(crate) fn evaluate(
-    child: &Child,
-    classes: &[String],
-    split: &Split,
-    eval_batch: usize,
-) -> Result<Evaluation> {
+/// Checks that a split has the pictures and classes of a network.
+fn check(child: &Child, classes: &[String], split: &Split) -> Result<()> {
     let InputShape { channels, height, width } = child.input();
     if split.image(0).len() != channels * height * width {
         return Err(Error::Mismatch(format!(
@@ -275,9 +276,21 @@ pub(crate) fn evaluate(
             classes.len()
         )));
     }
+    Ok(())
+}
+
+/// The predictions of a fixed network, normalised by its running statistics, on a whole split.
+pub(crate) fn evaluate(
+    child: &Child,
+    classes: &[String],
+    source: &Source,
+    eval_batch: usize,
+) -> Result<Evaluation> {
+    check(child, classes, source.split())?;
     let mut evaluation = Evaluation::new(classes);
-    for Batch { images, labels, .. } in split.ordered(even_batch(split.len(), eval_batch))? {
-        evaluation.count(&predict(child, &images)?, &labels);
+    for batch in source.ordered(even_batch(source.split().len(), eval_batch))? {
+        let logits = child.logits_on(own_arc(child), batch.examples(), Norm::RunningStatistics, None)?;
+        evaluation.count(&logits, &batch.labels);
     }
     Ok(evaluation)
 }
@@ -288,8 +301,11 @@ fn same_place(a: &Path, b: &Path) -> bool {
 }
 
 fn predict(child: &Child, images: &[f32]) -> Result<Vec<f32>> {
-    let arc = child.arc().expect("a trained network has one arc");
-    Ok(child.logits(arc, images, Norm::RunningStatistics, None)?)
+    Ok(child.logits(own_arc(child), images, Norm::RunningStatistics, None)?)
+}
+
+fn own_arc(child: &Child) -> &Arc {
+    child.arc().expect("a trained network has one arc")
 }
 
 fn softmax(row: &mut [f32]) {

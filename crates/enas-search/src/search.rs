@@ -16,6 +16,7 @@ use crate::config::SearchConfig;
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::Result;
 use crate::evaluate::{count_correct, even_batch};
+use crate::feed::Source;
 use crate::observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
 use crate::run::{Run, State};
 use crate::select::{Candidate, Origin, Selection, better, contestants};
@@ -92,6 +93,9 @@ struct Search<'a> {
     seed: Seed,
     /// The shared weights ω.
     child: Child,
+    /// The pictures of the two phases, where the child reads them.
+    train: Source,
+    valid: Source,
     /// The policy π(m; θ).
     controller: Controller,
     at: Progress,
@@ -134,16 +138,24 @@ struct PolicyTally {
 }
 
 impl<'a> Search<'a> {
-    fn start_or_resume(config: &'a SearchConfig, data: &'a Dataset, session: Session<'a>) -> Result<Self> {
+    fn start_or_resume(
+        config: &'a SearchConfig,
+        data: &'a Dataset,
+        mut session: Session<'a>,
+    ) -> Result<Self> {
         session.run.check_data(data)?;
         let seed = config.run.seed();
         let input = InputShape { channels: data.channels, height: data.height, width: data.width };
-        let child = Child::shared(&config.child, input, data.classes.len(), seed)?;
-        let controller = Controller::new(&config.controller, config.child.nodes, seed)?;
-        let at = Progress::start(config.run.epochs);
-        let mut search = Self { config, data, seed, child, controller, at, session, waited: Duration::ZERO };
-        let resumed = search.restore()?;
-        search.session.run.place(&mut search.child)?;
+        let mut child = Child::shared(&config.child, input, data.classes.len(), seed)?;
+        let mut controller = Controller::new(&config.controller, config.child.nodes, seed)?;
+        let restored = restore(&mut session, &mut child, &mut controller)?;
+        session.run.place(&mut child)?;
+        let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
+        let resumes = restored.is_some();
+        let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));
+        let waited = Duration::ZERO;
+        let search = Self { config, data, seed, child, train, valid, controller, at, session, waited };
+        let resumed = resumes.then(|| search.resumed());
         search.session.observer.event(&Event::Started {
             run: search.session.run.dir(),
             plan: search.child.plan().to_string(),
@@ -165,13 +177,15 @@ impl<'a> Search<'a> {
         let (epoch, bounds, lr, steps) = (self.at.epoch, self.bounds(), self.lr(), self.child_steps());
         let plan = epoch_plan(&self.data.train, epoch, self.config.run.batch_size, self.at.step);
         self.session.restart_clock();
-        let mut batches = self.data.train.epoch(&plan)?;
-        for batch in batches.by_ref() {
+        let mut batches = self.train.epoch(&plan)?;
+        let mut next = batches.next();
+        while let Some(batch) = next.take() {
             let mut stream = self.seed.stream("search/arc", &[epoch, self.at.step]);
             let arc = self.controller.sample(bounds, &mut stream).arc; // m ~ π(m; θ)
             let global_step = epoch * steps + self.at.step;
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
-            let stats = self.child.train_step(&arc, &batch.images, &batch.labels, &step)?; // a step along -∇_ω L(m; ω)
+            let meanwhile = &mut || next = batches.next();
+            let stats = self.child.train_on(&arc, batch.examples(), &step, meanwhile)?; // a step along -∇_ω L(m; ω)
             self.at.step += 1;
             self.at.child.add(&stats);
             let place = self.at.place(steps);
@@ -208,10 +222,10 @@ impl<'a> Search<'a> {
         let position = [self.at.epoch, self.at.step, k];
         let arc = self.controller.sample(bounds, &mut self.seed.stream("search/rollout", &position)).arc; // m ~ π(m; θ)
         let size = self.config.reward.batch_size.min(self.data.valid.len());
-        let batch = self.data.valid.draw(&position, size)?;
+        let batch = self.valid.draw(&position, size)?;
         let mut dropout = self.seed.stream("search/reward-dropout", &position);
         let dropout = self.config.reward.dropout.then_some(&mut dropout);
-        let logits = self.child.logits(&arc, &batch.images, Norm::BatchStatistics, dropout)?;
+        let logits = self.child.logits_on(&arc, batch.examples(), Norm::BatchStatistics, dropout)?;
         let correct = count_correct(&logits, &batch.labels, self.data.classes.len());
         Ok(Episode { arc, accuracy: correct as f32 / batch.len() as f32 })
     }
@@ -352,13 +366,13 @@ impl<'a> Search<'a> {
     /// Accuracy of an arc with the shared weights on the whole validation split, the same for every caller: in the
     /// same batches, which are mixed because their statistics normalise them, and without dropout.
     fn score(&self, arc: &Arc) -> Result<f64> {
-        let valid = &self.data.valid;
+        let valid = self.valid.split();
         let mut order: Vec<usize> = (0..valid.len()).collect();
         self.seed.stream("search/valid-order", &[]).shuffle(&mut order);
         let mut correct = 0;
         for indices in order.chunks(even_batch(valid.len(), self.config.run.eval_batch)) {
-            let batch = valid.gather(indices.to_vec());
-            let logits = self.child.logits(arc, &batch.images, Norm::BatchStatistics, None)?;
+            let batch = self.valid.gather(indices.to_vec());
+            let logits = self.child.logits_on(arc, batch.examples(), Norm::BatchStatistics, None)?;
             correct += count_correct(&logits, &batch.labels, self.data.classes.len());
         }
         Ok(correct as f64 / valid.len() as f64)
@@ -397,20 +411,28 @@ impl<'a> Search<'a> {
         state(&self.at, &self.child, &self.controller)
     }
 
-    /// Takes over the newest checkpoint, if there is one; returns where it stands.
-    fn restore(&mut self) -> Result<Option<Place>> {
-        let Some(checkpoint) = self.session.run.restore::<Progress>()? else { return Ok(None) };
-        self.child.load(&of_prefix("child/", &checkpoint.tensors))?;
-        let controller = of_prefix("controller/", &checkpoint.tensors);
-        self.controller.load_state(controller.into_iter().map(|t| (t.name, t.shape, t.data)))?;
-        self.at = checkpoint.progress;
+    /// Where the checkpoint stood that the search goes on from.
+    fn resumed(&self) -> Place {
         let steps = match self.at.phase {
             Phase::Child => self.child_steps(),
             Phase::Controller => self.config.controller.steps as u64,
             Phase::Select => 0,
         };
-        Ok(Some(self.at.place(steps)))
+        self.at.place(steps)
     }
+}
+
+/// Takes over the newest checkpoint, if there is one; returns where it stands.
+fn restore(
+    session: &mut Session<'_>,
+    child: &mut Child,
+    controller: &mut Controller,
+) -> Result<Option<Progress>> {
+    let Some(checkpoint) = session.run.restore::<Progress>()? else { return Ok(None) };
+    child.load(&of_prefix("child/", &checkpoint.tensors))?;
+    let of_controller = of_prefix("controller/", &checkpoint.tensors);
+    controller.load_state(of_controller.into_iter().map(|t| (t.name, t.shape, t.data)))?;
+    Ok(Some(checkpoint.progress))
 }
 
 fn state(at: &Progress, child: &Child, controller: &Controller) -> Result<State<Progress>> {

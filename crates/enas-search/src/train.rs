@@ -13,6 +13,7 @@ use crate::annealing;
 use crate::config::{Keep, TrainConfig};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
+use crate::feed::Source;
 use crate::model::{self, About, Accuracies};
 use crate::observer::{EpochSummary, Event, Observer, Place};
 use crate::run::{Run, State};
@@ -92,6 +93,9 @@ struct Training<'a> {
     data: &'a Dataset,
     seed: Seed,
     child: Child,
+    /// The pictures, where the child reads them.
+    train: Source,
+    valid: Source,
     at: Progress,
     session: Session<'a>,
     /// Time spent waiting for pictures in this epoch.
@@ -120,7 +124,7 @@ impl<'a> Training<'a> {
         config: &'a TrainConfig,
         arc: &'a Arc,
         data: &'a Dataset,
-        session: Session<'a>,
+        mut session: Session<'a>,
     ) -> Result<Self> {
         session.run.check_data(data)?;
         if session.run.arc().is_some_and(|of_run| of_run != arc) {
@@ -129,11 +133,15 @@ impl<'a> Training<'a> {
         }
         let seed = config.run.seed();
         let input = InputShape { channels: data.channels, height: data.height, width: data.width };
-        let child = Child::fixed(&config.child, arc, input, data.classes.len(), seed)?;
-        let at = Progress::start(config.run.epochs);
-        let mut training = Self { config, arc, data, seed, child, at, session, waited: Duration::ZERO };
-        let resumed = training.restore()?;
-        training.session.run.place(&mut training.child)?;
+        let mut child = Child::fixed(&config.child, arc, input, data.classes.len(), seed)?;
+        let restored = restore(&mut session, &mut child)?;
+        session.run.place(&mut child)?;
+        let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
+        let resumes = restored.is_some();
+        let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));
+        let waited = Duration::ZERO;
+        let training = Self { config, arc, data, seed, child, train, valid, at, session, waited };
+        let resumed = resumes.then(|| training.at.place(training.steps()));
         training.session.observer.event(&Event::Started {
             run: training.session.run.dir(),
             plan: training.child.plan().to_string(),
@@ -152,11 +160,13 @@ impl<'a> Training<'a> {
         let (epoch, lr, steps) = (self.at.epoch, self.lr(), self.steps());
         let plan = epoch_plan(&self.data.train, epoch, self.config.run.batch_size, self.at.step);
         self.session.restart_clock();
-        let mut batches = self.data.train.epoch(&plan)?;
-        for batch in batches.by_ref() {
+        let mut batches = self.train.epoch(&plan)?;
+        let mut next = batches.next();
+        while let Some(batch) = next.take() {
             let global_step = epoch * steps + self.at.step;
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
-            let stats = self.child.train_step(self.arc, &batch.images, &batch.labels, &step)?;
+            let meanwhile = &mut || next = batches.next();
+            let stats = self.child.train_on(self.arc, batch.examples(), &step, meanwhile)?;
             self.at.step += 1;
             self.at.tally.add(&stats);
             let place = self.at.place(steps);
@@ -177,8 +187,8 @@ impl<'a> Training<'a> {
 
     /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.
     fn end_epoch(&mut self) -> Result<()> {
-        let (data, eval_batch) = (self.data, self.config.run.eval_batch);
-        let valid_accuracy = model::evaluate(&self.child, &data.classes, &data.valid, eval_batch)?.accuracy();
+        let (classes, eval_batch) = (&self.data.classes, self.config.run.eval_batch);
+        let valid_accuracy = model::evaluate(&self.child, classes, &self.valid, eval_batch)?.accuracy();
         if self.config.keep == Keep::Last || valid_accuracy >= self.at.best_valid_accuracy {
             model::save(&self.session.run.model_path(), &self.child, &self.about(valid_accuracy))?;
         }
@@ -214,7 +224,7 @@ impl<'a> Training<'a> {
     fn finish(self) -> Result<TrainOutcome> {
         let Self { arc, data, child, at, session, .. } = self;
         let model = session.run.model_path();
-        let (valid_accuracy, test_accuracy) = model::conclude(&model, &data.test)?;
+        let (valid_accuracy, test_accuracy) = model::conclude(&model, &data.test, child.gpu())?;
         let outcome = TrainOutcome {
             run: session.run.dir().to_owned(),
             model,
@@ -260,14 +270,13 @@ impl<'a> Training<'a> {
         let (at, child) = (&self.at, &self.child);
         self.session.tick(|| state(at, child))
     }
+}
 
-    /// Takes over the newest checkpoint, if there is one; returns where it stands.
-    fn restore(&mut self) -> Result<Option<Place>> {
-        let Some(checkpoint) = self.session.run.restore::<Progress>()? else { return Ok(None) };
-        self.child.load(&checkpoint.tensors)?;
-        self.at = checkpoint.progress;
-        Ok(Some(self.at.place(self.steps())))
-    }
+/// Takes over the newest checkpoint, if there is one; returns where it stands.
+fn restore(session: &mut Session<'_>, child: &mut Child) -> Result<Option<Progress>> {
+    let Some(checkpoint) = session.run.restore::<Progress>()? else { return Ok(None) };
+    child.load(&checkpoint.tensors)?;
+    Ok(Some(checkpoint.progress))
 }
 
 fn state(at: &Progress, child: &Child) -> Result<State<Progress>> {

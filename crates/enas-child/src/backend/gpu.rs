@@ -1,6 +1,7 @@
 //! Networks on a GPU: launches kernels and lets the host run ahead.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use enas_kernels::Pool;
 use enas_kernels::gpu::{
@@ -24,6 +25,8 @@ pub(crate) struct OnGpu<'a> {
     pub(crate) stats: &'a Buffer,
     /// How many of them there have been.
     pub(crate) losses: Cell<usize>,
+    /// Matrices that were joined from several parameters: a pass reads them in either direction.
+    pub(crate) joined: RefCell<BTreeMap<Vec<ParamId>, Buffer>>,
 }
 
 /// Numbers per image on the device.
@@ -245,13 +248,18 @@ impl OnGpu<'_> {
     /// The matrix of a convolution, joined from its pieces; `None` if it is one parameter.
     fn assemble(&self, conv: &Conv) -> Option<Buffer> {
         let [_, _, ..] = conv.weight.as_slice() else { return None };
+        let mut all = self.joined.borrow_mut();
+        Some(all.entry(conv.weight.clone()).or_insert_with(|| self.join(conv)).clone())
+    }
+
+    fn join(&self, conv: &Conv) -> Buffer {
         let joined = self.gpu.buffer(self.matrix_len(conv));
         let mut first = 0;
         for id in &conv.weight {
             gpu::copy_numbers(self.get(*id), joined.span(first, self.len(*id)));
             first += self.len(*id);
         }
-        Some(joined)
+        joined
     }
 
     fn with_unit<R>(

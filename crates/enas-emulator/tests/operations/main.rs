@@ -5,6 +5,7 @@ mod elementwise;
 mod head;
 mod noise;
 mod optim;
+mod pictures;
 mod pool;
 #[path = "../support/mod.rs"]
 mod support;

@@ -14,6 +14,7 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 
 use super::device::{Arg, Device, Error, Handle, Launch};
+use super::staging::{self, Staging};
 
 // FATBINS: every `.cu` file's name and machine code; KERNELS: every kernel's name and the index of its file.
 include!(concat!(env!("OUT_DIR"), "/fatbins.rs"));
@@ -27,6 +28,7 @@ pub struct Cuda {
     /// Length of every piece of memory.
     lengths: Mutex<HashMap<Handle, usize>>,
     held: AtomicUsize,
+    staging: Mutex<Staging>,
 }
 
 impl Cuda {
@@ -61,6 +63,7 @@ impl Cuda {
             functions,
             lengths: Mutex::default(),
             held: AtomicUsize::new(0),
+            staging: Mutex::new(Staging::new()),
         })
     }
 
@@ -150,6 +153,11 @@ impl Device for Cuda {
         }
     }
 
+    fn free_bytes(&self) -> Option<usize> {
+        self.bind().ok()?;
+        result::mem_get_info().ok().map(|(free, _)| free)
+    }
+
     fn release(&self, memory: Handle) {
         let Some(bytes) = self.lengths().remove(&memory) else { return };
         self.held.fetch_sub(bytes, Ordering::Relaxed);
@@ -163,10 +171,18 @@ impl Device for Cuda {
     fn upload(&self, memory: Handle, offset: usize, bytes: &[u8]) -> Result<(), Error> {
         self.check(memory, offset, bytes.len())?;
         self.bind()?;
-        // SAFETY: the destination was just checked. From pageable memory the driver has read the slice when it
-        // returns, although it may not have written the device yet.
-        unsafe { result::memcpy_htod_async(memory.0 + offset as u64, bytes, self.stream.cu_stream()) }
-            .map_err(|e| failed("copying to the GPU", &e))
+        let to = memory.0 + offset as u64;
+        if bytes.len() >= staging::LEAST {
+            // A failure leaves pieces whose copies have ended or will be waited for.
+            let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: the destination was just checked.
+            unsafe { staging.upload(&self.stream, to, bytes) }
+        } else {
+            // SAFETY: the destination was just checked. From pageable memory the driver has read the slice when it
+            // returns, although it may not have written the device yet.
+            unsafe { result::memcpy_htod_async(to, bytes, self.stream.cu_stream()) }
+        }
+        .map_err(|e| failed("copying to the GPU", &e))
     }
 
     fn download(&self, memory: Handle, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {

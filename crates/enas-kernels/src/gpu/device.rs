@@ -44,6 +44,11 @@ pub trait Device: Debug + Send + Sync {
     /// [`Error::OutOfMemory`], or what the device reports.
     fn allocate(&self, bytes: usize) -> Result<Handle, Error>;
 
+    /// Bytes that could still be had, if the device knows.
+    fn free_bytes(&self) -> Option<usize> {
+        None
+    }
+
     /// Gives memory back; launches that use it may still be under way.
     fn release(&self, memory: Handle);
 

@@ -1,5 +1,6 @@
 //! Sums, concatenations and means over pixels: the launches.
 
+use super::cost::Cost;
 use super::lanes::THREADS;
 use super::map::{GpuMap, GpuValue};
 use super::memory::{Buffer, Param};
@@ -21,6 +22,16 @@ impl<'a> GpuTerm<'a> {
     fn params(self) -> impl Iterator<Item = Param<'a>> {
         self.value.params().into_iter().chain(factor_params(self.factors, &self.value.map))
     }
+
+    fn cost(self) -> Cost {
+        let map = &self.value.map;
+        self.value.cost() + factor_cost(self.factors, map.shape().0, map.len())
+    }
+}
+
+/// The cost of multiplying `len` numbers of `n` images with their factors.
+fn factor_cost(factors: Option<&Buffer>, n: usize, len: usize) -> Cost {
+    if factors.is_some() { Cost::new(n, len) } else { Cost::default() }
 }
 
 /// Factors as kernels take them; without any, a valid address will do.
@@ -40,7 +51,8 @@ pub fn add(a: GpuTerm<'_>, b: GpuTerm<'_>) -> GpuMap {
     let out = GpuMap::uninit(gpu, (n, c, h, w));
     let mut args: Vec<_> = a.params().chain(b.params()).collect();
     args.extend([(&out.data).into(), n.into(), c.into(), out.plane().into()]);
-    gpu.launch("elementwise_add", quads(&out), [THREADS, 1, 1], &args);
+    let cost = a.cost() + b.cost() + Cost::new(out.len(), out.len());
+    gpu.launch("elementwise_add", quads(&out), [THREADS, 1, 1], &args, cost);
     out
 }
 
@@ -73,7 +85,8 @@ pub fn concat(values: &[GpuValue]) -> GpuMap {
         assert_eq!(value.map.shape(), (n, c, h, w), "concatenated maps differ in channels only");
         let mut args = Vec::from(value.params());
         args.extend([(&out.data).into(), c.into(), out.plane().into(), first.into(), out.c().into()]);
-        gpu.launch("elementwise_place", quads(&value.map), [THREADS, 1, 1], &args);
+        let cost = value.cost() + Cost::new(value.map.len(), 0);
+        gpu.launch("elementwise_place", quads(&value.map), [THREADS, 1, 1], &args, cost);
         first += c;
     }
     out
@@ -109,7 +122,9 @@ fn scale((from, first): (&GpuMap, usize), factors: Option<&Buffer>, to: &GpuMap,
         size(from).into(),
         accumulate.into(),
     ]);
-    to.gpu().launch("elementwise_scale", quads(to), [THREADS, 1, 1], &args);
+    let factors = factor_cost(factors, to.shape().0, to.len());
+    let cost = factors + Cost::new(to.len(), 0) + to.cost_of_writing(accumulate);
+    to.gpu().launch("elementwise_scale", quads(to), [THREADS, 1, 1], &args, cost);
 }
 
 /// Means over pixels of `max(x, 0)`: `[n, c, h, w]` of all values together to `[n, Σ c]`. The twin of
@@ -128,7 +143,9 @@ pub fn relu_mean(values: &[GpuValue]) -> Buffer {
         let mut args = Vec::from(value.params());
         args.push((&means).into());
         args.extend([n, c, value.map.plane(), first, channels].map(Param::from));
-        gpu.launch("elementwise_relu_mean", [c, value.map.groups(), 1], [MEAN_THREADS, 1, 1], &args);
+        let cost = value.cost() + Cost::new(n * c, 2 * value.map.len());
+        let grid = [c, value.map.groups(), 1];
+        gpu.launch("elementwise_relu_mean", grid, [MEAN_THREADS, 1, 1], &args, cost);
         first += c;
     }
     means
@@ -149,7 +166,8 @@ pub fn relu_mean_backward(values: &[GpuValue], grad: &Buffer, gradients: &mut [O
         args.extend([grad.into(), (&to.data).into()]);
         args.extend([n, c, to.plane(), first, channels].map(Param::from));
         args.push(accumulate.into());
-        to.gpu().launch("elementwise_relu_mean_backward", quads(to), [THREADS, 1, 1], &args);
+        let cost = value.cost() + Cost::new(n * c, to.len()) + to.cost_of_writing(accumulate);
+        to.gpu().launch("elementwise_relu_mean_backward", quads(to), [THREADS, 1, 1], &args, cost);
         first += c;
     }
 }

@@ -1,5 +1,6 @@
 //! The classifier and its loss: the launches. Matrices here are row by row, one row per image.
 
+use super::cost::Cost;
 use super::lanes::THREADS;
 use super::memory::{Buffer, Gpu, Param, Span};
 
@@ -58,7 +59,7 @@ pub fn scale_features(features: &Buffer, factors: &Buffer, len: usize) -> Buffer
     let gpu = features.gpu();
     let out = gpu.buffer(len);
     let args = [features.into(), factors.into(), (&out).into(), len.into()];
-    gpu.launch("head_scale", [len.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args);
+    gpu.launch("head_scale", [len.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args, Cost::new(3 * len, len));
     out
 }
 
@@ -84,8 +85,11 @@ pub fn cross_entropy(
     let scale = weight / n as f32;
     let outputs = [(&gradient).into(), (&losses).into(), n.into(), classes.into(), scale.into()];
     let args: Vec<_> = [logits.into(), labels.into()].into_iter().chain(outputs).collect();
-    gpu.launch("head_cross_entropy", [n, 1, 1], [THREADS, 1, 1], &args);
-    gpu.launch("head_stats", [1, 1, 1], [THREADS, 1, 1], &[(&losses).into(), stats.into(), n.into()]);
+    // Compared, less the largest, raised, added up, divided and scaled.
+    let cost = Cost::new(2 * n * classes + 3 * n, 6 * n * classes);
+    gpu.launch("head_cross_entropy", [n, 1, 1], [THREADS, 1, 1], &args, cost);
+    let args = [(&losses).into(), stats.into(), n.into()];
+    gpu.launch("head_stats", [1, 1, 1], [THREADS, 1, 1], &args, Cost::new(2 * n + 2, 2 * n));
     gradient
 }
 
@@ -112,10 +116,13 @@ impl Product<'_> {
         let mut args = vec![self.left.0, self.right.0, out.into()];
         args.extend([rows, columns, depth, slice].map(Param::from));
         args.extend(self.left.1.into_iter().chain(self.right.1).map(Param::from));
-        gpu.launch("head_product", grid, [THREADS, 1, 1], &args);
+        let cost = Cost::new(rows * depth + depth * columns + slices * len, 2 * len * depth);
+        gpu.launch("head_product", grid, [THREADS, 1, 1], &args, cost);
         if let Some(parts) = &parts {
             let args = [parts.into(), to.into(), len.into(), slices.into(), accumulate.into()];
-            gpu.launch("head_sum", [len.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args);
+            let added = usize::from(accumulate) * len;
+            let cost = Cost::new(slices * len + len + added, (slices - 1) * len + added);
+            gpu.launch("head_sum", [len.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args, cost);
         }
     }
 

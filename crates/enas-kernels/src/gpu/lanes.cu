@@ -9,6 +9,32 @@ extern "C" __global__ void lanes_from_pictures(In<float> pictures, Out<float> ma
     map[group * size * 16 + i] = picture < n ? pictures[picture * size + i / 16] : 0.0f;
 }
 
+// The chosen of many pictures of bytes. `words` words hold one picture, four numbers each, the lowest byte first; `size`
+// is c·h·w, `plane` h·w; `table` [c, 256] holds what each byte means in each channel. One thread per word of every lane:
+// it reads one word and writes four numbers. The sixteen lanes of a place are neighbours, so writes are whole sectors, and
+// a block reads 64 bytes in a row of each picture.
+extern "C" __global__ void lanes_from_bytes(In<unsigned> pictures, In<unsigned> chosen, In<float> table,
+                                            Out<float> map, unsigned n, unsigned size, unsigned words,
+                                            unsigned plane) {
+    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= words * 16) return;
+    const unsigned lane = i % 16, word = i / 16, group = blockIdx.y, picture = group * 16 + lane;
+    const unsigned bytes = picture < n ? pictures[chosen[picture] * words + word] : 0;
+    for (unsigned k = 0; k < 4; ++k) {
+        const unsigned place = word * 4 + k;
+        if (place >= size) return;
+        const unsigned value = bytes >> (8 * k) & 255;
+        map[(group * size + place) * 16 + lane] = picture < n ? table[place / plane * 256 + value] : 0.0f;
+    }
+}
+
+// One thread per chosen picture.
+extern "C" __global__ void lanes_chosen_labels(In<unsigned> labels, In<unsigned> chosen, Out<unsigned> to,
+                                               unsigned n) {
+    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) to[i] = labels[chosen[i]];
+}
+
 // One thread per number of the pictures; applies what normalisation is pending. `plane` is h·w.
 extern "C" __global__ void lanes_to_pictures(In<float> map, In<float> affine, unsigned has_affine,
                                              Out<float> pictures, unsigned c, unsigned plane) {

@@ -1,8 +1,10 @@
 //! Pictures to maps and back.
 
+use super::cost::Cost;
 use super::device::Error;
 use super::map::{GpuMap, GpuValue};
-use super::memory::{Buffer, Gpu, Span};
+use super::memory::{Buffer, Gpu, Param, Span};
+use super::pictures::Chosen;
 use crate::simd::LANES;
 
 /// Threads of a block in kernels that treat every number alike.
@@ -13,7 +15,7 @@ pub(super) const THREADS: usize = 256;
 /// # Panics
 /// If the spans differ in length.
 pub fn copy_numbers(from: Span<'_>, to: Span<'_>) {
-    number_by_number("copy_numbers", from, to);
+    number_by_number("copy_numbers", from, to, Cost::new(2 * to.len, 0));
 }
 
 /// Adds numbers to others. Reads both once, writes the sums.
@@ -21,13 +23,14 @@ pub fn copy_numbers(from: Span<'_>, to: Span<'_>) {
 /// # Panics
 /// If the spans differ in length.
 pub fn add_numbers(from: Span<'_>, to: Span<'_>) {
-    number_by_number("add_numbers", from, to);
+    number_by_number("add_numbers", from, to, Cost::new(3 * to.len, to.len));
 }
 
-fn number_by_number(kernel: &'static str, from: Span<'_>, to: Span<'_>) {
+fn number_by_number(kernel: &'static str, from: Span<'_>, to: Span<'_>, cost: Cost) {
     assert_eq!(from.len, to.len, "as many numbers on both sides");
     let grid = [from.len.div_ceil(THREADS), 1, 1];
-    from.buffer.gpu().launch(kernel, grid, [THREADS, 1, 1], &[from.into(), to.into(), from.len.into()]);
+    let args = [from.into(), to.into(), from.len.into()];
+    from.buffer.gpu().launch(kernel, grid, [THREADS, 1, 1], &args, cost);
 }
 
 impl GpuMap {
@@ -38,8 +41,36 @@ impl GpuMap {
         let size = c * h * w;
         let grid = [(size * LANES).div_ceil(THREADS), map.groups(), 1];
         let args = [pictures.into(), (&map.data).into(), n.into(), size.into()];
-        gpu.launch("lanes_from_pictures", grid, [THREADS, 1, 1], &args);
+        let cost = Cost::new(n * size + map.len(), 0);
+        gpu.launch("lanes_from_pictures", grid, [THREADS, 1, 1], &args, cost);
         map
+    }
+}
+
+impl Chosen<'_> {
+    /// The pictures in lane layout, normalised as on the host, to the bit. Reads their bytes once, writes the map.
+    pub fn map(&self) -> GpuMap {
+        let ((c, h, w), words) = (self.of.shape(), self.of.words());
+        let map = GpuMap::uninit(self.of.gpu(), (self.n, c, h, w));
+        let (bytes, table, _) = self.of.buffers();
+        let arrays = [bytes, &self.at, table, &map.data].map(Param::from);
+        let extents = [self.n, c * h * w, words, h * w].map(Param::from);
+        let grid = [(words * LANES).div_ceil(THREADS), map.groups(), 1];
+        let args: Vec<Param<'_>> = arrays.into_iter().chain(extents).collect();
+        let cost = Cost::new(self.n * words + map.len(), 0);
+        self.of.gpu().launch("lanes_from_bytes", grid, [THREADS, 1, 1], &args, cost);
+        map
+    }
+
+    /// Their labels. Reads and writes each once.
+    pub fn labels(&self) -> Buffer {
+        let to = self.of.gpu().buffer(self.n);
+        let (_, _, labels) = self.of.buffers();
+        let args = [labels.into(), (&self.at).into(), (&to).into(), self.n.into()];
+        let grid = [self.n.div_ceil(THREADS), 1, 1];
+        let cost = Cost::new(3 * self.n, 0);
+        self.of.gpu().launch("lanes_chosen_labels", grid, [THREADS, 1, 1], &args, cost);
+        to
     }
 }
 
@@ -68,7 +99,8 @@ impl GpuValue {
         let [map, affine, has_affine] = self.params();
         let grid = [(c * plane).div_ceil(THREADS), n, 1];
         let args = [map, affine, has_affine, (&pictures).into(), c.into(), plane.into()];
-        gpu.launch("lanes_to_pictures", grid, [THREADS, 1, 1], &args);
+        let cost = self.cost() + Cost::new(n * c * plane, 0);
+        gpu.launch("lanes_to_pictures", grid, [THREADS, 1, 1], &args, cost);
         pictures.download(0, n * c * plane)
     }
 }

@@ -1,5 +1,6 @@
 //! Feature maps on a device, in the same lane layout as [`crate::Map`].
 
+use super::cost::Cost;
 use super::memory::{Buffer, Gpu, Param};
 use crate::simd::LANES;
 
@@ -69,6 +70,12 @@ impl GpuMap {
         self.groups() * self.c * self.row()
     }
 
+    /// What writing all of it costs, or adding to all of it.
+    pub(crate) fn cost_of_writing(&self, accumulate: bool) -> Cost {
+        let len = self.len();
+        if accumulate { Cost::new(2 * len, len) } else { Cost::new(len, 0) }
+    }
+
     /// The device it lives on.
     pub fn gpu(&self) -> &Gpu {
         self.data.gpu()
@@ -89,6 +96,15 @@ impl GpuValue {
     /// A value that needs no normalisation.
     pub fn plain(map: GpuMap) -> Self {
         Self { map, affine: None }
+    }
+
+    /// What reading all of it costs, the pending normalisation included.
+    pub(crate) fn cost(&self) -> Cost {
+        let len = self.map.len();
+        match self.affine {
+            Some(_) => Cost::new(len + 2 * self.map.c(), 2 * len),
+            None => Cost::new(len, 0),
+        }
     }
 
     /// The three parameters by which kernels read a value: its raw numbers, its normalisation, and whether that is to

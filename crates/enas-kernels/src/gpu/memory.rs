@@ -1,9 +1,10 @@
 //! A device with its idle memory, and the buffers that live on it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
+use super::cost::{Cost, KernelCost, Totals};
 use super::device::{Arg, Device, Error, Handle, Launch};
 
 /// Bytes of a number on the device.
@@ -22,7 +23,6 @@ pub struct Gpu(SyncArc<Shared>);
 struct Shared {
     device: Box<dyn Device>,
     state: Mutex<State>,
-    launches: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -31,13 +31,15 @@ struct State {
     idle: HashMap<usize, Vec<Handle>>,
     /// Bytes held, in use or idle.
     held: usize,
+    /// What was launched so far.
+    totals: Totals,
     failure: Option<Error>,
 }
 
 impl Gpu {
     /// Operations on `device`.
     pub fn new(device: Box<dyn Device>) -> Self {
-        Self(SyncArc::new(Shared { device, state: Mutex::default(), launches: AtomicU64::new(0) }))
+        Self(SyncArc::new(Shared { device, state: Mutex::default() }))
     }
 
     /// What the device is, for people.
@@ -45,9 +47,24 @@ impl Gpu {
         self.0.device.name()
     }
 
-    /// Kernels launched so far.
+    /// Whether both are handles to the same device.
+    pub fn is(&self, other: &Self) -> bool {
+        SyncArc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Bytes that could still be had on the device, if it knows.
+    pub fn free_bytes(&self) -> Option<usize> {
+        self.0.device.free_bytes()
+    }
+
+    /// Kernels launched so far, memory set to zero included.
     pub fn launches(&self) -> u64 {
-        self.0.launches.load(Ordering::Relaxed)
+        self.state().totals.launches()
+    }
+
+    /// What was launched so far, by the kernel's name.
+    pub fn report(&self) -> Vec<KernelCost> {
+        self.state().totals.report()
     }
 
     /// The first thing that went wrong since the last call, if any.
@@ -91,17 +108,18 @@ impl Gpu {
     pub fn upload_u32(&self, values: &[u32]) -> Buffer {
         let buffer = self.buffer(values.len());
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.attempt(|device| device.upload(buffer.0.memory.clone()?, 0, &bytes));
+        buffer.upload_bytes(0, &bytes);
         buffer
     }
 
-    /// Runs `kernel` over a grid of blocks.
+    /// Runs `kernel` over a grid of blocks, which costs `cost`.
     pub(crate) fn launch(
         &self,
         kernel: &'static str,
         grid: [usize; 3],
         block: [usize; 3],
         args: &[Param<'_>],
+        cost: Cost,
     ) {
         if grid.contains(&0) {
             return;
@@ -126,11 +144,10 @@ impl Gpu {
         if missing {
             return; // The allocation's failure is already remembered.
         }
-        self.0.launches.fetch_add(1, Ordering::Relaxed);
         let narrow =
             |axes: [usize; 3]| axes.map(|x| u32::try_from(x).expect("grids are far below 2³² blocks"));
         let launch = Launch { kernel, grid: narrow(grid), block: narrow(block) };
-        self.attempt(|device| device.launch(&launch, &args));
+        self.attempt_counted((kernel, cost), |device| device.launch(&launch, &args));
     }
 
     fn take(&self, len: usize) -> Result<Handle, Error> {
@@ -175,6 +192,7 @@ impl Gpu {
         self.state().held
     }
 
+    /// Does something on the device, unless something went wrong before; remembers what goes wrong.
     fn attempt(&self, what: impl FnOnce(&dyn Device) -> Result<(), Error>) {
         if self.state().failure.is_some() {
             return;
@@ -182,6 +200,18 @@ impl Gpu {
         if let Err(error) = what(&*self.0.device) {
             self.state().failure.get_or_insert(error);
         }
+    }
+
+    /// The same, counted among the launches.
+    fn attempt_counted(
+        &self,
+        (kernel, cost): (&'static str, Cost),
+        what: impl FnOnce(&dyn Device) -> Result<(), Error>,
+    ) {
+        self.attempt(|device| {
+            self.state().totals.add(kernel, cost);
+            what(device)
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -253,7 +283,8 @@ impl Buffer {
 
     /// Sets every number to zero.
     pub fn clear(&self) {
-        self.gpu().attempt(|device| device.clear(self.0.memory.clone()?, 0, self.0.len * WORD));
+        let cost = ("clear", Cost::new(self.0.len, 0));
+        self.gpu().attempt_counted(cost, |device| device.clear(self.0.memory.clone()?, 0, self.0.len * WORD));
     }
 
     /// Copies `values` to element `first` and after.
@@ -262,8 +293,12 @@ impl Buffer {
     /// If they do not fit.
     pub fn upload(&self, first: usize, values: &[f32]) {
         assert!(first + values.len() <= self.0.len, "the values fit into the buffer");
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.gpu().attempt(|device| device.upload(self.0.memory.clone()?, first * WORD, &bytes));
+        self.upload_bytes(first, &bytes_of(values));
+    }
+
+    /// Copies bytes to element `first` and after. Those that do not fit are the device's to refuse.
+    pub(super) fn upload_bytes(&self, first: usize, bytes: &[u8]) {
+        self.gpu().attempt(|device| device.upload(self.0.memory.clone()?, first * WORD, bytes));
     }
 
     /// The `len` numbers from element `first` on, once everything before is done.
@@ -280,6 +315,16 @@ impl Buffer {
         self.gpu().finish()?;
         Ok(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
     }
+}
+
+/// The bytes of numbers as devices keep them, the lowest first; batches are large, so not a copy where the host keeps
+/// them alike.
+fn bytes_of(values: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "big") {
+        return values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    }
+    // SAFETY: a number is four bytes, none of them padding, and bytes may lie anywhere; the numbers stay borrowed.
+    Cow::Borrowed(unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) })
 }
 
 /// Some numbers of a buffer: a parameter among all parameters.

@@ -3,9 +3,11 @@
 //! Every operation here is the twin of one on the CPU, with the same layout of maps and the same formulas. Kernels
 //! reduce in two fixed stages and never with floating-point atomics, so a run repeats to the bit.
 
+mod cost;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod device;
+mod dry;
 mod elementwise;
 mod head;
 mod lanes;
@@ -15,15 +17,20 @@ mod moments;
 mod noise;
 mod norm;
 mod optim;
+mod pictures;
 mod pool;
 mod product;
 mod rows;
+#[cfg(feature = "cuda")]
+mod staging;
 mod unit;
 mod weight_gradient;
 
+pub use cost::{Cost, KernelCost};
 #[cfg(feature = "cuda")]
 pub use cuda::Cuda;
 pub use device::{Arg, Device, Error, Handle, Launch};
+pub use dry::{Counts, Dry};
 pub use elementwise::{GpuTerm, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward};
 pub use head::{classifier_backward, classifier_forward, cross_entropy, scale_features};
 pub use lanes::{add_numbers, copy_numbers};
@@ -31,5 +38,6 @@ pub use map::{GpuMap, GpuValue};
 pub use memory::{Buffer, Gpu, Span};
 pub use moments::{GpuMoments, GpuRunningMoments};
 pub use noise::drop_factors;
+pub use pictures::{Chosen, GpuPictures};
 pub use rows::GpuRows;
 pub use unit::{GpuBranch, GpuUnit, GpuUnitGradient};

@@ -1,5 +1,6 @@
 //! Batch statistics, the normalisation they mean, and moving ones.
 
+use super::cost::Cost;
 use super::device::Error;
 use super::map::GpuMap;
 use super::memory::{Buffer, Gpu, Param, Span};
@@ -9,7 +10,7 @@ use crate::norm::{EPSILON, Moments, RunningMoments};
 /// Threads of a block.
 const THREADS: usize = 128;
 /// Numbers that describe a tile: count, pivot, mean less the pivot, squared deviations.
-const PARTIAL: usize = 4;
+pub(super) const PARTIAL: usize = 4;
 
 /// Statistics of every tile of a map, `[c, tiles, 4]`, written by the product that writes the map.
 pub(super) struct Partials {
@@ -36,7 +37,9 @@ impl Partials {
         let (n, c, h, w) = z.shape();
         let data = z.gpu().buffer(2 * c);
         let args = [(&self.data).into(), self.tiles.into(), (&data).into(), c.into()];
-        z.gpu().launch("moments_merge", [c, 1, 1], [THREADS, 1, 1], &args);
+        // Joining two tiles takes about eight operations.
+        let cost = Cost::new(c * self.tiles * PARTIAL + 2 * c, 8 * c * self.tiles);
+        z.gpu().launch("moments_merge", [c, 1, 1], [THREADS, 1, 1], &args, cost);
         GpuMoments { data, c, count: n * h * w }
     }
 }
@@ -74,7 +77,8 @@ fn affine(moments: &Buffer, c: usize, gamma: Span<'_>, beta: Span<'_>) -> Buffer
     assert_eq!((gamma.len, beta.len), (c, c), "one scale and one offset per channel");
     let (gpu, affine) = (moments.gpu(), moments.gpu().buffer(2 * c));
     let args = [moments.into(), gamma.into(), beta.into(), (&affine).into(), c.into(), EPSILON.into()];
-    gpu.launch("moments_affine", [c.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args);
+    let cost = Cost::new(6 * c, 6 * c);
+    gpu.launch("moments_affine", [c.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args, cost);
     affine
 }
 
@@ -109,7 +113,8 @@ impl GpuRunningMoments {
         let (old, new) = ((&self.data).into(), (&batch.data).into());
         let args = [new, old, self.c.into(), batch.count.into(), decay.into(), weight.into()];
         let grid = [(2 * self.c).div_ceil(THREADS), 1, 1];
-        self.data.gpu().launch("moments_running", grid, [THREADS, 1, 1], &args);
+        let cost = Cost::new(8 * self.c, 9 * self.c);
+        self.data.gpu().launch("moments_running", grid, [THREADS, 1, 1], &args, cost);
     }
 
     /// The normalisation at inference: factors then summands, `[2, c]`.

@@ -1,5 +1,6 @@
 //! Random factors for dropout and drop-path: the launch.
 
+use super::cost::Cost;
 use super::memory::{Buffer, Gpu, Param};
 
 /// Threads of a block, each of which computes [`WORDS`] factors.
@@ -18,6 +19,8 @@ pub fn drop_factors(gpu: &Gpu, key: [u32; 8], keep: f32, len: usize) -> Buffer {
     let factors = gpu.buffer(len);
     let mut args = vec![(&factors).into(), len.into(), keep.into()];
     args.extend(key.map(|word| Param::Int(word as usize)));
-    gpu.launch("noise_drop_factors", [len.div_ceil(THREADS * WORDS), 1, 1], [THREADS, 1, 1], &args);
+    let grid = [len.div_ceil(THREADS * WORDS), 1, 1];
+    // The cipher computes with whole numbers.
+    gpu.launch("noise_drop_factors", grid, [THREADS, 1, 1], &args, Cost::new(len, 3 * len));
     factors
 }

@@ -1,5 +1,6 @@
 //! The gradient of a batch normalisation.
 
+use super::cost::Cost;
 use super::map::GpuMap;
 use super::memory::{Buffer, Param, Span};
 use super::moments::GpuMoments;
@@ -48,7 +49,8 @@ impl Gradient<'_> {
         let (n, c, _, _) = z.shape();
         let mut args = vec![(&z.data).into(), (&self.gy.data).into(), (&self.moments.data).into()];
         args.extend([(&sums).into(), c.into(), z.row().into(), z.positions().into(), n.into()]);
-        z.gpu().launch("norm_sums", [parts, c, 1], [MAP_THREADS, 1, 1], &args);
+        let cost = Cost::new(2 * z.len() + 2 * c * parts + c, 4 * z.len());
+        z.gpu().launch("norm_sums", [parts, c, 1], [MAP_THREADS, 1, 1], &args, cost);
         sums
     }
 
@@ -64,7 +66,9 @@ impl Gradient<'_> {
             args.extend([target.map_or((&coefficients).into(), Param::from), target.is_some().into()]);
         }
         args.extend([(&coefficients).into(), c.into(), self.moments.count.into(), EPSILON.into()]);
-        gpu.launch("norm_coefficients", [c, 1, 1], [CHANNEL_THREADS, 1, 1], &args);
+        let (sums, gradients) = (2 * c * self.parts(), c * [gamma, beta].iter().flatten().count());
+        let cost = Cost::new(sums + 3 * c + 2 * gradients + 4 * c, sums + 2 * gradients + 10 * c);
+        gpu.launch("norm_coefficients", [c, 1, 1], [CHANNEL_THREADS, 1, 1], &args, cost);
         coefficients
     }
 
@@ -76,7 +80,9 @@ impl Gradient<'_> {
         let quads = gz.len() / 4;
         let mut args = vec![(&z.data).into(), (&self.gy.data).into(), coefficients.into()];
         args.extend([(&gz.data).into(), c.into(), z.row().into(), quads.into(), n.into()]);
-        z.gpu().launch("norm_gradient", [quads.div_ceil(MAP_THREADS), 1, 1], [MAP_THREADS, 1, 1], &args);
+        let cost = Cost::new(3 * z.len() + 4 * c, 5 * z.len());
+        let grid = [quads.div_ceil(MAP_THREADS), 1, 1];
+        z.gpu().launch("norm_gradient", grid, [MAP_THREADS, 1, 1], &args, cost);
         gz
     }
 }

@@ -1,5 +1,6 @@
 //! Optimiser updates: the launches.
 
+use super::cost::Cost;
 use super::lanes::THREADS;
 use super::memory::{Buffer, Span};
 use crate::optim::{Nesterov, TfAdam};
@@ -34,7 +35,8 @@ impl Nesterov {
             let mut args = vec![weights.into(), momentum.into(), gradient.into(), norm.into()];
             args.extend([first.into(), len.into(), self.lr.into(), self.momentum.into()]);
             args.extend([(2.0 * self.l2).into(), self.scale.into(), clip_norm.into()]);
-            weights.gpu().launch("optim_nesterov", blocks(first, len), [THREADS, 1, 1], &args);
+            let cost = Cost::new(5 * len, 9 * len);
+            weights.gpu().launch("optim_nesterov", blocks(first, len), [THREADS, 1, 1], &args, cost);
         }
     }
 
@@ -49,15 +51,12 @@ impl Nesterov {
             let (count, (first, len)) = (parts(range), *range);
             let mut args = vec![weights.into(), gradient.into(), partials.span(at, count).into()];
             args.extend([first.into(), len.into(), (2.0 * self.l2).into()]);
-            gpu.launch("optim_squares", [count, 1, 1], [THREADS, 1, 1], &args);
+            let cost = Cost::new(2 * len + count, 4 * len);
+            gpu.launch("optim_squares", [count, 1, 1], [THREADS, 1, 1], &args, cost);
             at += count;
         }
-        gpu.launch(
-            "optim_norm",
-            [1, 1, 1],
-            [THREADS, 1, 1],
-            &[(&partials).into(), norm.into(), total.into()],
-        );
+        let args = [(&partials).into(), norm.into(), total.into()];
+        gpu.launch("optim_norm", [1, 1, 1], [THREADS, 1, 1], &args, Cost::new(total + 1, total));
     }
 }
 
@@ -81,7 +80,8 @@ impl TfAdam {
         for &(first, len) in ranges {
             let mut args = vec![weights.into(), v.into(), gradient.into(), first.into(), len.into()];
             args.extend([lr.into(), self.beta2.into(), self.epsilon.into()]);
-            weights.gpu().launch("optim_adam", blocks(first, len), [THREADS, 1, 1], &args);
+            let cost = Cost::new(5 * len, 9 * len);
+            weights.gpu().launch("optim_adam", blocks(first, len), [THREADS, 1, 1], &args, cost);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Pooling: the launches.
 
+use super::cost::Cost;
 use super::lanes::THREADS;
 use super::map::{GpuMap, GpuValue};
 use super::memory::Param;
@@ -30,7 +31,8 @@ impl Pool {
         args.extend([(&out.data).into(), c.into()]);
         args.extend(self.geometry());
         args.push(self.relu.into());
-        gpu.launch(kernel, quads(&out), [THREADS, 1, 1], &args);
+        let cost = input.cost() + Cost::new(out.len(), self.y.k * self.x.k * out.len());
+        gpu.launch(kernel, quads(&out), [THREADS, 1, 1], &args, cost);
         out
     }
 
@@ -55,7 +57,11 @@ impl Pool {
         args.extend([(&grad.data).into(), (&to.data).into(), c.into()]);
         args.extend(self.geometry());
         args.extend([self.relu.into(), accumulate.into()]);
-        input.map.gpu().launch(kernel, quads(to), [THREADS, 1, 1], &args);
+        let reads_input = self.relu || self.kind == PoolKind::Max;
+        let input_cost = if reads_input { input.cost() } else { Cost::default() };
+        let windows = Cost::new(grad.len(), self.y.k * self.x.k * grad.len());
+        let cost = input_cost + windows + to.cost_of_writing(accumulate);
+        input.map.gpu().launch(kernel, quads(to), [THREADS, 1, 1], &args, cost);
     }
 
     /// Whether the kernels for windows of three by three, at any distance, apply.

@@ -1,8 +1,9 @@
 //! Matrix products over the channels of maps.
 
+use super::cost::Cost;
 use super::map::GpuMap;
 use super::memory::{Buffer, Param, Span};
-use super::moments::Partials;
+use super::moments::{PARTIAL, Partials};
 
 /// Threads of a block, and the positions it computes: those of `product.cu`.
 const THREADS: usize = 256;
@@ -51,6 +52,11 @@ impl<'a> Channels<'a> {
         Self { map, first: 0, count: map.c() }
     }
 
+    /// All their numbers, padding included.
+    pub(super) fn len(&self) -> usize {
+        self.count * self.map.positions()
+    }
+
     /// The first number of the first of them.
     pub(super) fn start(&self) -> Param<'a> {
         assert!(self.first + self.count <= self.map.c(), "the channels are the map's");
@@ -71,6 +77,15 @@ impl<'a> Operand<'a> {
     /// Channels that are read as they are.
     pub(super) fn plain(channels: Channels<'a>) -> Self {
         Self { channels, affine: None, relu: false }
+    }
+
+    /// What reading it costs.
+    pub(super) fn cost(&self) -> Cost {
+        let len = self.channels.len();
+        match self.affine {
+            Some(_) => Cost::new(len + 2 * self.channels.count, 2 * len),
+            None => Cost::new(len, 0),
+        }
     }
 
     /// The first parameters of a product and of its gradient.
@@ -95,7 +110,13 @@ pub(super) fn multiply(w: Matrix<'_>, x: Operand<'_>, z: Channels<'_>, moments: 
     args.extend([w.numbers.into(), k_stride.into(), o_stride.into(), w.outputs.into()]);
     args.extend([z.start(), z.map.c().into(), z.map.row().into(), z.map.positions().into()]);
     args.extend([partials, moments.is_some().into(), z.map.shape().0.into()]);
-    z.map.gpu().launch(kernel, [tiles * w.outputs.div_ceil(columns), 1, 1], [THREADS, 1, 1], &args);
+    let statistics = match moments {
+        Some(_) => Cost::new(w.outputs * tiles * PARTIAL, 4 * z.len()),
+        None => Cost::default(),
+    };
+    let cost = x.cost() + Cost::new(w.numbers.len + z.len(), 2 * w.inputs * z.len()) + statistics;
+    let grid = [tiles * w.outputs.div_ceil(columns), 1, 1];
+    z.map.gpu().launch(kernel, grid, [THREADS, 1, 1], &args, cost);
 }
 
 /// Tiles of positions that a product cuts a map into.

@@ -1,5 +1,6 @@
 //! Gradients of the matrices of products.
 
+use super::cost::Cost;
 use super::memory::{Buffer, Span};
 use super::product::{Channels, Operand};
 
@@ -26,10 +27,15 @@ pub(super) fn add_weight_gradient(x: Operand<'_>, gz: Channels<'_>, into: Span<'
     let mut args = Vec::from(x.params());
     args.extend([gz.start(), gz.map.c().into(), outputs.into(), (&partials).into()]);
     args.extend([gz.map.row().into(), positions.into(), plan.positions_per_part.into()]);
-    gpu.launch(plan.kernel, [plan.tiles.0, plan.tiles.1, plan.parts], [THREADS, 1, 1], &args);
+    let written = plan.parts * into.len;
+    let cost = x.cost() + Cost::new(gz.len() + written, 2 * k * gz.len());
+    let grid = [plan.tiles.0, plan.tiles.1, plan.parts];
+    gpu.launch(plan.kernel, grid, [THREADS, 1, 1], &args, cost);
 
     let args = [(&partials).into(), plan.parts.into(), into.len.into(), into.into()];
-    gpu.launch("weight_gradient_sum", [into.len.div_ceil(SUMS), 1, 1], [THREADS, 1, 1], &args);
+    let grid = [into.len.div_ceil(SUMS), 1, 1];
+    let cost = Cost::new(written + 2 * into.len, written);
+    gpu.launch("weight_gradient_sum", grid, [THREADS, 1, 1], &args, cost);
 }
 
 /// How a sum is cut up; depends on shapes alone.

@@ -2,8 +2,9 @@
 
 use super::{GpuRows, Product};
 use crate::geometry::Axis;
+use crate::gpu::cost::Cost;
 use crate::gpu::lanes::THREADS;
-use crate::gpu::map::GpuMap;
+use crate::gpu::map::{GpuMap, GpuValue};
 use crate::gpu::memory::Param;
 use crate::simd::LANES;
 
@@ -42,7 +43,8 @@ impl<'a> Copy<'a> {
             let threads = input.map.c() * self.y.out * self.x.out * LANES / WIDE;
             let grid = [threads.div_ceil(THREADS), rows.groups(), 1];
             let args: Vec<Param<'_>> = head.into_iter().chain(self.shapes(input.map.c(), first)).collect();
-            gpu.launch("rows_copy", grid, [THREADS, 1, 1], &args);
+            let cost = self.cost_of_input(input) + Cost::new(self.numbers(input), 0);
+            gpu.launch("rows_copy", grid, [THREADS, 1, 1], &args, cost);
         }
         rows
     }
@@ -58,13 +60,36 @@ impl<'a> Copy<'a> {
             let threads = input.map.c() * input.map.row() / WIDE;
             let grid = [threads.div_ceil(THREADS), grad.groups(), 1];
             let args: Vec<Param<'_>> = head.into_iter().chain(self.shapes(input.map.c(), first)).collect();
-            target.gpu().launch("rows_copy_back", grid, [THREADS, 1, 1], &args);
+            let reads = if self.product.relu { self.cost_of_input(input) } else { Cost::default() };
+            let rows = self.numbers(input);
+            let writes = if accumulate { 2 * self.copied(input) } else { target.len() };
+            let cost = reads + Cost::new(rows + writes, rows);
+            target.gpu().launch("rows_copy_back", grid, [THREADS, 1, 1], &args, cost);
         }
     }
 
     /// Of the rows.
     fn shape(&self) -> (usize, usize, usize, usize) {
         (self.product.n, self.k * self.k * self.product.channels, self.y.out, self.x.out)
+    }
+
+    /// Numbers of the rows of one input.
+    fn numbers(&self, input: &GpuValue) -> usize {
+        self.k * self.k * input.map.c() * input.map.groups() * self.y.out * self.x.out * LANES
+    }
+
+    /// Numbers of an input that rows are made of: with one tap those of the output's pixels, otherwise all.
+    fn copied(&self, input: &GpuValue) -> usize {
+        self.numbers(input).min(input.map.len())
+    }
+
+    /// What reading those costs.
+    fn cost_of_input(&self, input: &GpuValue) -> Cost {
+        let copied = self.copied(input);
+        match input.affine {
+            Some(_) => Cost::new(copied + 2 * input.map.c(), 2 * copied),
+            None => Cost::new(copied, 0),
+        }
     }
 
     /// The last parameters of both kernels, for an input of `c` channels of which the first is number `first`.

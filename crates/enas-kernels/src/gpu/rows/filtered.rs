@@ -2,8 +2,10 @@
 
 use super::Product;
 use crate::geometry::Axis;
-use crate::gpu::map::GpuMap;
+use crate::gpu::cost::Cost;
+use crate::gpu::map::{GpuMap, GpuValue};
 use crate::gpu::memory::{Param, Span};
+use crate::simd::LANES;
 
 /// Threads of a block. This and the next two are also written in `filtered.cu`.
 const THREADS: usize = 128;
@@ -43,7 +45,8 @@ impl<'a> Filter<'a> {
             let split = self.outputs(input.map.c());
             let tail = self.shapes(input.map.c(), first, &split);
             let args: Vec<Param<'_>> = head.into_iter().chain(tail).collect();
-            gpu.launch(kernel, split.grid(rows.groups()), [THREADS, 1, 1], &args);
+            let cost = input.cost() + self.cost_of_rows(input);
+            gpu.launch(kernel, split.grid(rows.groups()), [THREADS, 1, 1], &args, cost);
         }
         rows
     }
@@ -63,7 +66,9 @@ impl<'a> Filter<'a> {
             let split = self.inputs(input.map.c());
             let tail = self.shapes(input.map.c(), first, &split);
             let args: Vec<Param<'_>> = head.into_iter().chain(target_args).chain(tail).collect();
-            target.gpu().launch(kernel, split.grid(grad.groups()), [THREADS, 1, 1], &args);
+            let reads = if self.product.relu { input.cost() } else { Cost::default() };
+            let cost = reads + self.cost_of_rows(input) + target.cost_of_writing(accumulate);
+            target.gpu().launch(kernel, split.grid(grad.groups()), [THREADS, 1, 1], &args, cost);
         }
     }
 
@@ -88,11 +93,27 @@ impl<'a> Filter<'a> {
             let sums = [(&partial).into(), self.product.n.into()];
             let tail = self.shapes(input.map.c(), first, &split);
             let args: Vec<Param<'_>> = head.into_iter().chain(sums).chain(tail).collect();
-            gpu.launch(kernel, split.grid(grad.groups()), [THREADS, 1, 1], &args);
+            // In place of the filters the partial sums, of which there are as many for each of its blocks.
+            let sums = Cost::new((count - 1) * self.filters(input), 0);
+            let cost = input.cost() + self.cost_of_rows(input) + sums;
+            gpu.launch(kernel, split.grid(grad.groups()), [THREADS, 1, 1], &args, cost);
         }
         let args = [(&partial).into(), into.into(), count.into(), into.len.into()];
+        let written = count * into.len;
         // A block of eight warps adds up 32 numbers.
-        gpu.launch("rows_filter_sum", [into.len.div_ceil(32), 1, 1], [256, 1, 1], &args);
+        let cost = Cost::new(written + 2 * into.len, written);
+        gpu.launch("rows_filter_sum", [into.len.div_ceil(32), 1, 1], [256, 1, 1], &args, cost);
+    }
+
+    /// Numbers of the filters of one input's channels.
+    fn filters(&self, input: &GpuValue) -> usize {
+        self.k * self.k * input.map.c()
+    }
+
+    /// What moving the rows of one input and their filters costs, and a multiply-add for each tap of each number.
+    fn cost_of_rows(&self, input: &GpuValue) -> Cost {
+        let rows = input.map.c() * input.map.groups() * self.y.out * self.x.out * LANES;
+        Cost::new(rows + self.filters(input), 2 * self.k * self.k * rows)
     }
 
     /// Of the rows.

@@ -1,0 +1,87 @@
+//! What training steps of the published sizes ask of a GPU: launches, waits and memory. Nothing is computed.
+
+mod sizes;
+
+use enas_child::Error;
+use sizes::{Size, dry};
+
+/// Launches of one training step, memory set to zero included.
+///
+/// On a large GPU a step of these networks takes as long as its launches, so every one counts. A number here that
+/// grew by accident is a loss of speed to be found and undone. One that changed on purpose is written anew, together
+/// with the tables of docs/performance.md: `cargo run --release -p enas-child --example gpu_model` prints them.
+const LAUNCHES: [(&str, u64); 5] =
+    [("S1-search", 1554), ("S2-search", 1464), ("S3-search", 844), ("F1-step", 5301), ("F2-step", 1336)];
+
+fn named(name: &str) -> Size {
+    sizes::all().into_iter().find(|size| size.name == name).expect("a published size")
+}
+
+#[test]
+fn a_training_step_takes_as_many_launches_as_it_did() {
+    let launches = sizes::all().map(|size| {
+        let (_, gpu) = dry(usize::MAX);
+        let mut child = size.child(&gpu).expect("it fits");
+        size.step(&mut child, size.batch).expect("it runs");
+        (size.name, gpu.launches())
+    });
+    assert_eq!(launches, LAUNCHES);
+}
+
+#[test]
+fn a_training_step_waits_for_the_device_once() {
+    for size in sizes::all() {
+        let (device, gpu) = dry(usize::MAX);
+        let mut child = size.child(&gpu).expect("it fits");
+        let before = device.counts();
+        size.step(&mut child, size.batch).expect("it runs");
+        let after = device.counts();
+        assert_eq!(after.downloads - before.downloads, 1, "{}", size.name);
+        assert_eq!(after.uploads - before.uploads, 2, "{}: pictures and labels", size.name);
+    }
+}
+
+#[test]
+fn later_steps_use_the_memory_of_the_first() {
+    for size in sizes::all() {
+        let (device, gpu) = dry(usize::MAX);
+        let mut child = size.child(&gpu).expect("it fits");
+        size.step(&mut child, size.batch).expect("it runs");
+        let first = device.counts();
+        size.step(&mut child, size.batch).expect("it runs");
+        assert_eq!(device.counts().allocations, first.allocations, "{}", size.name);
+    }
+}
+
+/// The error names the largest batch that would fit, and it does.
+#[test]
+fn a_batch_that_is_too_large_names_one_that_fits() {
+    for (name, shares) in [("S1-search", [30, 75]), ("S3-search", [40, 70]), ("F2-step", [25, 60])] {
+        let size = named(name);
+        let (device, gpu) = dry(usize::MAX);
+        size.step(&mut size.child(&gpu).expect("it fits"), size.batch).expect("it runs");
+        for share in shares {
+            let memory = device.peak_bytes() / 100 * share;
+            let (_, gpu) = dry(memory);
+            let mut child = size.child(&gpu).expect("the weights fit");
+            let error = size.step(&mut child, size.batch).expect_err("the batch does not");
+            let Error::DeviceMemory { batch, fits: Some(fits), .. } = error else {
+                panic!("{name}, {share} %: {error}");
+            };
+            assert_eq!(batch, size.batch);
+            assert!(fits > 0 && fits < batch, "{name}, {share} %: {fits}");
+            size.step(&mut child, fits).unwrap_or_else(|e| panic!("{name}, {share} %, {fits}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn where_not_even_a_small_batch_fits_the_error_says_so() {
+    let size = named("F2-step");
+    let (device, gpu) = dry(usize::MAX);
+    size.child(&gpu).expect("it fits");
+    let (_, gpu) = dry(device.peak_bytes() + 4096);
+    let mut child = size.child(&gpu).expect("the weights fit");
+    let error = size.step(&mut child, size.batch).expect_err("the batch does not");
+    assert!(matches!(error, Error::DeviceMemory { fits: None, .. }), "{error}");
+}

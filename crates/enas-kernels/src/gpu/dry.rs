@@ -1,0 +1,190 @@
+//! A device that computes nothing: for counting launches, bytes and memory without a GPU.
+
+use std::collections::HashMap;
+use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
+
+use super::device::{Arg, Device, Error, Handle, Launch};
+
+/// A device without numbers. It checks that what it is told concerns memory it gave out, counts, and does nothing
+/// else: launches take no time, downloads give zeros. A step of a network of any size runs in milliseconds, and
+/// [`Gpu::report`](super::Gpu::report) tells what it would have cost.
+///
+/// Cloning gives another handle to the same device, for questions after it was handed to a [`Gpu`](super::Gpu):
+///
+/// ```
+/// use enas_kernels::gpu::{Dry, Gpu};
+///
+/// let dry = Dry::new();
+/// let gpu = Gpu::new(Box::new(dry.clone()));
+/// let zeros = gpu.zeros(1000);
+/// assert_eq!(zeros.download(0, 2)?, [0.0, 0.0]);
+/// assert_eq!((dry.counts().downloads, dry.peak_bytes()), (1, 4096));
+/// # Ok::<(), enas_kernels::gpu::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Dry(SyncArc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Bytes there are.
+    memory: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Bytes by handle.
+    lengths: HashMap<Handle, usize>,
+    /// Handles given out so far.
+    handles: u64,
+    held: usize,
+    peak: usize,
+    counts: Counts,
+}
+
+/// What a [`Dry`] device was told so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Allocations.
+    pub allocations: u64,
+    /// Copies from the host.
+    pub uploads: u64,
+    /// Copies to the host; each of them would wait for the device.
+    pub downloads: u64,
+    /// Pieces of memory set to zero.
+    pub clears: u64,
+    /// Kernels.
+    pub launches: u64,
+}
+
+impl Dry {
+    /// With memory without end.
+    pub fn new() -> Self {
+        Self::with_memory(usize::MAX)
+    }
+
+    /// With `bytes` bytes of memory; further allocations fail with [`Error::OutOfMemory`].
+    pub fn with_memory(bytes: usize) -> Self {
+        Self(SyncArc::new(Shared { memory: bytes, state: Mutex::default() }))
+    }
+
+    /// What it was told so far.
+    pub fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    /// The most bytes that were allocated at a time.
+    pub fn peak_bytes(&self) -> usize {
+        self.state().peak
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every statement leaves the state consistent enough for counting.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Dry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    /// Checks that `len` bytes from `offset` on lie inside `memory`.
+    fn check(&self, memory: Handle, offset: usize, len: usize) -> Result<(), Error> {
+        match self.lengths.get(&memory) {
+            Some(whole) if offset.checked_add(len).is_some_and(|end| end <= *whole) => Ok(()),
+            Some(whole) => {
+                Err(Error::Failed(format!("{len} bytes at {offset} are not inside {whole} bytes")))
+            }
+            None => Err(Error::Failed(format!("there is no memory {}", memory.0))),
+        }
+    }
+}
+
+impl Device for Dry {
+    fn name(&self) -> String {
+        "a device that computes nothing".to_owned()
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Handle, Error> {
+        let mut state = self.state();
+        if bytes > self.0.memory - state.held {
+            return Err(Error::OutOfMemory { asked: bytes, held: state.held });
+        }
+        state.counts.allocations += 1;
+        state.handles += 1;
+        state.held += bytes;
+        state.peak = state.peak.max(state.held);
+        let handle = Handle(state.handles);
+        state.lengths.insert(handle, bytes);
+        Ok(handle)
+    }
+
+    fn release(&self, memory: Handle) {
+        let mut state = self.state();
+        let bytes = state.lengths.remove(&memory).unwrap_or(0);
+        state.held -= bytes;
+    }
+
+    fn upload(&self, memory: Handle, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+        let mut state = self.state();
+        state.counts.uploads += 1;
+        state.check(memory, offset, bytes.len())
+    }
+
+    fn download(&self, memory: Handle, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        let mut state = self.state();
+        state.counts.downloads += 1;
+        bytes.fill(0);
+        state.check(memory, offset, bytes.len())
+    }
+
+    fn clear(&self, memory: Handle, offset: usize, bytes: usize) -> Result<(), Error> {
+        let mut state = self.state();
+        state.counts.clears += 1;
+        state.check(memory, offset, bytes)
+    }
+
+    fn launch(&self, _: &Launch, args: &[Arg]) -> Result<(), Error> {
+        let mut state = self.state();
+        state.counts.launches += 1;
+        let memories = args.iter().filter_map(|arg| match arg {
+            Arg::Memory(memory, offset) => Some((*memory, *offset)),
+            _ => None,
+        });
+        memories.into_iter().try_for_each(|(memory, offset)| state.check(memory, offset, 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_ends_where_it_was_told_and_comes_back() {
+        let dry = Dry::with_memory(100);
+        let first = dry.allocate(60).unwrap();
+        assert_eq!(dry.allocate(41), Err(Error::OutOfMemory { asked: 41, held: 60 }));
+        dry.release(first);
+        dry.allocate(100).unwrap();
+        assert_eq!(dry.peak_bytes(), 100);
+    }
+
+    #[test]
+    fn what_lies_outside_the_memory_is_refused() {
+        let dry = Dry::new();
+        let memory = dry.allocate(8).unwrap();
+        let launch = Launch { kernel: "any", grid: [1; 3], block: [1; 3] };
+        assert_eq!(dry.upload(memory, 4, &[0; 4]), Ok(()));
+        assert!(dry.upload(memory, 5, &[0; 4]).is_err());
+        assert!(dry.clear(memory, 0, 9).is_err());
+        assert!(dry.download(Handle(77), 0, &mut []).is_err());
+        assert_eq!(dry.launch(&launch, &[Arg::Memory(memory, 8), Arg::U32(1)]), Ok(()));
+        dry.release(memory);
+        assert!(dry.launch(&launch, &[Arg::Memory(memory, 0)]).is_err());
+        let counts = Counts { allocations: 1, uploads: 2, downloads: 1, clears: 1, launches: 2 };
+        assert_eq!(dry.counts(), counts);
+    }
+}

@@ -1,0 +1,165 @@
+//! Where the loops' pictures come from: from the GPU itself where a split fits, else from the host, batch by batch.
+//!
+//! Which pictures a batch holds is the split's business in either case, and so are their numbers, to the bit.
+
+use std::time::Duration;
+
+use enas_child::{Child, Examples, ResidentPictures, Staged};
+use enas_data::{Batch, Batches, EpochPlan, Split};
+use enas_kernels::gpu::Gpu;
+
+use crate::error::Result;
+
+/// A split as a network reads it. Cloning shares the pictures.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    split: Split,
+    /// All pictures on the network's GPU, where that is possible: training pictures that the host varies anew in every
+    /// epoch must come from there, and large splits leave too little memory.
+    resident: Option<ResidentPictures>,
+    /// Where the network is, if not on the CPU.
+    gpu: Option<Gpu>,
+}
+
+/// Pictures that go through the network together.
+#[derive(Debug)]
+pub(crate) struct Minibatch {
+    pictures: Pictures,
+    pub(crate) labels: Vec<u32>,
+}
+
+#[derive(Debug)]
+enum Pictures {
+    Host(Vec<f32>),
+    Staged(Staged),
+    Resident { set: ResidentPictures, indices: Vec<usize> },
+}
+
+impl Source {
+    /// The pictures of `split` for `child`, whose place must be decided; their sizes must agree.
+    pub(crate) fn new(split: &Split, child: &Child) -> Result<Self> {
+        let gpu = child.gpu().cloned();
+        let resident = match &gpu {
+            Some(gpu) if !split.is_varied() => place(gpu, split, child)?,
+            _ => None,
+        };
+        Ok(Self { split: split.clone(), resident, gpu })
+    }
+
+    /// The split.
+    pub(crate) fn split(&self) -> &Split {
+        &self.split
+    }
+
+    /// Batches of an epoch, as by [`Split::epoch`].
+    pub(crate) fn epoch(&self, plan: &EpochPlan) -> Result<Epoch> {
+        let batches = match self.resident {
+            Some(_) => Prepared::Resident(self.split.epoch_indices(plan)?.into_iter()),
+            None => Prepared::Host(self.split.epoch(plan)?),
+        };
+        Ok(Epoch { source: self.clone(), batches })
+    }
+
+    /// Batches of all pictures in stored order, as by [`Split::ordered`].
+    pub(crate) fn ordered(&self, batch_size: usize) -> Result<Epoch> {
+        let batches = match self.resident {
+            Some(_) => {
+                let all: Vec<usize> = (0..self.split.len()).collect();
+                let chunks: Vec<Vec<usize>> = all.chunks(batch_size).map(<[usize]>::to_vec).collect();
+                Prepared::Resident(chunks.into_iter())
+            }
+            None => Prepared::Host(self.split.ordered(batch_size)?),
+        };
+        Ok(Epoch { source: self.clone(), batches })
+    }
+
+    /// A batch drawn by chance, as by [`Split::draw`].
+    pub(crate) fn draw(&self, position: &[u64], batch_size: usize) -> Result<Minibatch> {
+        Ok(self.gather(self.split.draw_indices(position, batch_size)?))
+    }
+
+    /// A batch of the given pictures, as by [`Split::gather`].
+    pub(crate) fn gather(&self, indices: Vec<usize>) -> Minibatch {
+        match &self.resident {
+            Some(set) => {
+                let labels = indices.iter().map(|&i| self.split.labels()[i]).collect();
+                Minibatch { pictures: Pictures::Resident { set: set.clone(), indices }, labels }
+            }
+            None => Minibatch::of_host(self.split.gather(indices)),
+        }
+    }
+
+    /// A batch that the host prepared. Where there is a GPU it is on its way there from now on.
+    fn send(&self, batch: Batch) -> Minibatch {
+        match &self.gpu {
+            Some(gpu) => {
+                let staged = Staged::new(gpu, &batch.images, &batch.labels);
+                Minibatch { pictures: Pictures::Staged(staged), labels: batch.labels }
+            }
+            None => Minibatch::of_host(batch),
+        }
+    }
+}
+
+fn place(gpu: &Gpu, split: &Split, child: &Child) -> Result<Option<ResidentPictures>> {
+    let tables: Vec<[f32; 256]> = split.normalization().tables().collect();
+    let resident = ResidentPictures::place(gpu, child.input(), |i| split.image(i), split.labels(), &tables)?;
+    if resident.is_none() {
+        tracing::info!("the {} pictures stay with the host: they would fill the GPU", split.part().name());
+    }
+    Ok(resident)
+}
+
+impl Minibatch {
+    fn of_host(batch: Batch) -> Self {
+        Self { pictures: Pictures::Host(batch.images), labels: batch.labels }
+    }
+
+    /// Number of pictures.
+    pub(crate) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// The batch as networks take it.
+    pub(crate) fn examples(&self) -> Examples<'_> {
+        match &self.pictures {
+            Pictures::Host(images) => Examples::Host { images, labels: &self.labels },
+            Pictures::Staged(staged) => Examples::Staged(staged),
+            Pictures::Resident { set, indices } => Examples::Resident { set, indices },
+        }
+    }
+}
+
+/// Batches in order. Asking for the next one while a step is under way sends it to the GPU meanwhile.
+#[derive(Debug)]
+pub(crate) struct Epoch {
+    source: Source,
+    batches: Prepared,
+}
+
+#[derive(Debug)]
+enum Prepared {
+    Host(Batches),
+    Resident(std::vec::IntoIter<Vec<usize>>),
+}
+
+impl Epoch {
+    /// How long the caller has waited for pictures so far.
+    pub(crate) fn waited(&self) -> Duration {
+        match &self.batches {
+            Prepared::Host(batches) => batches.waited(),
+            Prepared::Resident(_) => Duration::ZERO,
+        }
+    }
+}
+
+impl Iterator for Epoch {
+    type Item = Minibatch;
+
+    fn next(&mut self) -> Option<Minibatch> {
+        match &mut self.batches {
+            Prepared::Host(batches) => batches.next().map(|batch| self.source.send(batch)),
+            Prepared::Resident(chunks) => chunks.next().map(|indices| self.source.gather(indices)),
+        }
+    }
+}
