@@ -5,6 +5,7 @@ use std::path::Path;
 
 use enas_arc::Arc;
 use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
 use enas_search::{
     Error, Event, Layers, Observer, Run, SearchConfig, SearchOutcome, TrainConfig, TrainOutcome,
 };
@@ -81,10 +82,23 @@ impl Observer for Impatient {
 
 /// A search that is interrupted after every `patience` steps and resumed until it is done; also how often it was.
 pub(crate) fn search(config: &SearchConfig, dir: &Path, patience: u64) -> (SearchOutcome, u64) {
+    search_on(None, config, dir, patience)
+}
+
+/// As [`search`], on a GPU that every session opens anew.
+pub(crate) fn search_on(
+    gpu: Option<fn() -> Gpu>,
+    config: &SearchConfig,
+    dir: &Path,
+    patience: u64,
+) -> (SearchOutcome, u64) {
     let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_search(Some(dir), config, &data).unwrap();
     let mut interruptions = 0;
     loop {
+        if let Some(open) = gpu {
+            run.use_gpu(open()).unwrap();
+        }
         match enas_search::search(config, &data, &mut run, &mut Impatient::new(patience)) {
             Ok(outcome) => return (outcome, interruptions),
             Err(Error::Interrupted { run: at }) => assert_eq!(at, dir),
@@ -98,10 +112,23 @@ pub(crate) fn search(config: &SearchConfig, dir: &Path, patience: u64) -> (Searc
 
 /// As [`search`], for a training.
 pub(crate) fn train(config: &TrainConfig, dir: &Path, patience: u64) -> (TrainOutcome, u64) {
+    train_on(None, config, dir, patience)
+}
+
+/// As [`train`], on a GPU that every session opens anew.
+pub(crate) fn train_on(
+    gpu: Option<fn() -> Gpu>,
+    config: &TrainConfig,
+    dir: &Path,
+    patience: u64,
+) -> (TrainOutcome, u64) {
     let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_training(Some(dir), config, &arc(), &data).unwrap();
     let mut interruptions = 0;
     loop {
+        if let Some(open) = gpu {
+            run.use_gpu(open()).unwrap();
+        }
         match enas_search::train(config, &arc(), &data, &mut run, &mut Impatient::new(patience)) {
             Ok(outcome) => return (outcome, interruptions),
             Err(Error::Interrupted { run: at }) => assert_eq!(at, dir),

@@ -3,5 +3,6 @@
 
 mod common;
 mod config;
+mod gpu;
 mod search;
 mod train;
