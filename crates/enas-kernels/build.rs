@@ -29,17 +29,20 @@ fn main() {
     for (index, source) in sources.iter().enumerate() {
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let fatbin = out.join(format!("{stem}.fatbin"));
-        match &compiler {
-            Some(compiler) => compiler.compile(source, &fatbin),
-            None => fs::write(&fatbin, []).unwrap_or_else(|e| fail(&format!("{}: {e}", fatbin.display()))),
-        }
+        let names = match &compiler {
+            Some(compiler) => kernels_of(source, &compiler.compile(source, &fatbin)),
+            None => {
+                fs::write(&fatbin, []).unwrap_or_else(|e| fail(&format!("{}: {e}", fatbin.display())));
+                Vec::new()
+            }
+        };
         let _ = writeln!(
             fatbins,
             "    ({:?}, include_bytes!({:?})),",
             format!("{stem}.cu"),
             fatbin.display().to_string()
         );
-        for kernel in kernels_of(source) {
+        for kernel in names {
             let _ = writeln!(kernels, "    ({kernel:?}, {index}),");
         }
     }
@@ -62,21 +65,19 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names of a file's kernels: whatever follows `extern "C" __global__ void`.
-fn kernels_of(source: &Path) -> Vec<String> {
-    let text = fs::read_to_string(source).unwrap_or_else(|e| fail(&format!("{}: {e}", source.display())));
-    text.split("extern \"C\" __global__ void")
+/// The names of a file's kernels, by the assembler's report: macros make kernels as well, so the source does not tell.
+fn kernels_of(source: &Path, report: &str) -> Vec<String> {
+    let mut names: Vec<String> = report
+        .split("Compiling entry function '")
         .skip(1)
-        .filter_map(|rest| {
-            // A `__launch_bounds__(…)` may stand before the name.
-            let rest = rest.trim_start();
-            let rest = match rest.strip_prefix("__launch_bounds__(") {
-                Some(bounds) => bounds.split_once(')')?.1,
-                None => rest,
-            };
-            Some(rest.split_once('(')?.0.trim().to_owned())
-        })
-        .collect()
+        .filter_map(|rest| Some(rest.split_once('\'')?.0.to_owned()))
+        .collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        fail(&format!("nvcc reports no kernel in {}:\n{report}", source.display()));
+    }
+    names
 }
 
 struct Compiler {
@@ -108,7 +109,8 @@ impl Compiler {
         Self { nvcc, targets }
     }
 
-    fn compile(&self, source: &Path, fatbin: &Path) {
+    /// Compiles a file; what was reported.
+    fn compile(&self, source: &Path, fatbin: &Path) -> String {
         let output = Command::new(&self.nvcc)
             .args(FLAGS)
             .arg("--threads=0")
@@ -118,7 +120,9 @@ impl Compiler {
             .arg(source)
             .output();
         match output {
-            Ok(output) if output.status.success() => {}
+            Ok(output) if output.status.success() => {
+                String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+            }
             Ok(output) => fail(&format!(
                 "nvcc cannot compile {}:\n{}",
                 source.display(),

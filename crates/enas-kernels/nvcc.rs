@@ -4,8 +4,8 @@
 /// and consumer), Ada, Hopper, Blackwell (data centre and consumer). Anything newer compiles the PTX of the first.
 const CAPABILITIES: [&str; 7] = ["75", "80", "86", "89", "90", "100", "120"];
 
-/// Arguments of every compilation, in the crate's folder.
-const FLAGS: [&str; 5] = ["-std=c++17", "-O3", "-Icuda", "-fatbin", "-Werror=all-warnings"];
+/// Arguments of every compilation, in the crate's folder. With the last one the assembler lists the kernels.
+const FLAGS: [&str; 6] = ["-std=c++17", "-O3", "-Icuda", "-fatbin", "-Werror=all-warnings", "-Xptxas=-v"];
 
 /// `-gencode` arguments for what a compiler knows, by its answer to `--list-gpu-code`.
 fn targets(known: &str) -> Vec<String> {

@@ -42,7 +42,6 @@ fn compile(compiler: &Compiler, root: &Path, source: &Path, fatbin: &Path) -> Re
     let output = Command::new(&compiler.nvcc)
         .current_dir(root)
         .args(FLAGS)
-        .args(["-Xptxas", "-v"])
         .args(&targets)
         .arg("-o")
         .arg(fatbin)

@@ -13,9 +13,9 @@ struct Running {
 
 __device__ __forceinline__ Running merge(Running a, Running b) {
     if (b.count == 0.0) return a;
-    const double count = a.count + b.count, delta = b.mean - a.mean;
-    return Running{count, a.mean + delta * b.count / count,
-                   a.squares + b.squares + delta * delta * a.count * b.count / count};
+    // One division: each is a call, around which registers are saved.
+    const double count = a.count + b.count, delta = b.mean - a.mean, part = b.count / count;
+    return Running{count, a.mean + delta * part, a.squares + b.squares + delta * delta * a.count * part};
 }
 
 }  // namespace

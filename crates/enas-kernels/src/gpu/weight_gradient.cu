@@ -124,8 +124,8 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
 // normalisation and ReLU; `row` positions per group and channel. `gz` must be zero in padding lanes.
 // A block of 256 threads per tile of the matrix and part; tiles of one part follow each other, so that they find
 // their inputs in the cache. Reads x and gz once per tile.
-#define WEIGHT_GRADIENT(T)                                                                                     \
-    extern "C" __global__ void __launch_bounds__(256)                                                          \
+#define WEIGHT_GRADIENT(T, BLOCKS)                                                                             \
+    extern "C" __global__ void __launch_bounds__(256, BLOCKS)                                                  \
         weight_gradient_##T(In<float> x, In<float> affine, unsigned has_affine, unsigned relu, unsigned x_c,   \
                             unsigned k, In<float> gz, unsigned gz_c, unsigned outputs, Out<float> partials,    \
                             unsigned row, unsigned positions, unsigned positions_per_block) {                  \
@@ -134,9 +134,10 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
                                positions, positions_per_block);                                                \
     }
 
-WEIGHT_GRADIENT(24)
-WEIGHT_GRADIENT(32)
-WEIGHT_GRADIENT(40)
+// Blocks that a multiprocessor holds at once, as many as need no spills.
+WEIGHT_GRADIENT(24, 2)
+WEIGHT_GRADIENT(32, 3)
+WEIGHT_GRADIENT(40, 2)
 
 // `into[i] += Σ_part partials[part][i]` for `len` elements. A block of 256 threads takes sixteen elements: thread
 // (i, j) adds every sixteenth part from the j-th on, and thread (i, 0) their sixteen sums. Reads the partials once.
