@@ -202,9 +202,12 @@ impl Child {
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
         let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
-        if self.device.is_some() {
-            let batch = self.labelled_batch(arc, examples)?;
-            let device = self.device.as_mut().expect("it was just there");
+        // First, as the check borrows the whole network.
+        let batch = match self.device {
+            Some(_) => Some(self.labelled_batch(arc, examples)?),
+            None => None,
+        };
+        if let (Some(batch), Some(device)) = (batch, &mut self.device) {
             let network = (&self.network, &self.params);
             return device.train_step(network, arc, &batch, (training, step.lr), meanwhile);
         }
