@@ -25,7 +25,7 @@ class Controller:
     def __init__(self, n_nodes, seed=0, bound=1.1, op_reduction=2.5):
         self.n_nodes, self.index_bound, self.op_bound = n_nodes, bound, bound / op_reduction
         numbers = [math.prod(shape) for shape in self.SHAPES.values()]
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator(torch.get_default_device()).manual_seed(seed)
         self.values = torch.empty(sum(numbers)).uniform_(-0.1, 0.1, generator=generator)
         self.gradients, self.squares, self.steps = torch.zeros_like(self.values), torch.zeros_like(self.values), 0
         self.w = {}

@@ -46,7 +46,7 @@ class Weights:
         return slot
 
     def allocate(self, seed):
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator(torch.get_default_device()).manual_seed(seed)
         self.values = torch.nn.Parameter(self._buffer(self.slots))
         self.gradients = self.values.grad = torch.zeros_like(self.values)
         self._frozen = self._buffer(self.frozen_slots)

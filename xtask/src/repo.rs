@@ -42,10 +42,10 @@ pub(crate) fn metadata() -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("cargo metadata did not answer in JSON")
 }
 
-/// Builds the release binary of `enas`; its path.
-pub(crate) fn release_binary() -> Result<PathBuf> {
-    let arguments = ["build", "--release", "--package", "enas-cli", "--bin", "enas"];
-    let status = cargo().args(arguments).status().context("cannot start cargo build")?;
+/// Builds the release binary of `enas` with these further arguments of cargo; its path.
+pub(crate) fn release_binary(features: &[&str]) -> Result<PathBuf> {
+    let arguments = [&["build", "--release", "--package", "enas-cli", "--bin", "enas"], features].concat();
+    let status = cargo().args(&arguments).status().context("cannot start cargo build")?;
     if !status.success() {
         bail!("cargo {} failed", arguments.join(" "));
     }

@@ -16,7 +16,7 @@ const EPOCHS: &str = "2";
 
 /// Builds the program and takes it through search, train, eval and predict in a folder of its own.
 pub(crate) fn run() -> Result<()> {
-    let enas = Program { path: repo::release_binary()? };
+    let enas = Program { path: repo::release_binary(&[])? };
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let at = |name: &str| folder.path().join(name).display().to_string();
     let digits = fetch::digits(folder.path())?.display().to_string();

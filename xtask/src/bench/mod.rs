@@ -34,6 +34,7 @@ Examples:
   cargo xtask bench                                    the whole table; some four minutes on two cores
   cargo xtask bench --only S3 --rounds 3               two rows, three times each
   cargo xtask bench --python V/bin/python --out t.md   the peer in a virtual environment; table also in a file
+  cargo xtask bench --device cuda                      both on the first GPU; needs nvcc, and PyTorch for CUDA
   cargo xtask bench --sweep charts --only batch        charts/batch.csv and charts/batch.svg
 
 Configurations for --only: a name or its beginning.
@@ -61,6 +62,9 @@ pub(crate) struct Args {
     /// Threads of both programs; with --sweep, of all axes but threads
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     threads: u32,
+    /// Where both programs compute: cpu, cuda or cuda:N; with cuda, `enas` is built with its kernels
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
     /// Use this `enas` instead of building one
     #[arg(long, value_name = "PATH")]
     enas: Option<PathBuf>,
@@ -109,6 +113,7 @@ fn compare(args: &Args) -> Result<()> {
         warmup: args.warmup,
         rounds: args.rounds,
         threads: args.threads,
+        device: args.device.clone(),
         processor: processor(),
         peer: peer.map(|peer| peer.described()),
     };
@@ -144,7 +149,10 @@ fn row(args: &Args, configuration: &Configuration, ours: &Program, peer: Option<
 /// What all runs are given.
 fn common(args: &Args) -> Vec<String> {
     let numbers = [("--iters", args.iters), ("--warmup", args.warmup), ("--threads", args.threads)];
-    numbers.iter().flat_map(|(flag, number)| [(*flag).to_owned(), number.to_string()]).collect()
+    let mut common: Vec<String> =
+        numbers.iter().flat_map(|(flag, number)| [(*flag).to_owned(), number.to_string()]).collect();
+    common.extend(["--device".to_owned(), args.device.clone()]);
+    common
 }
 
 fn ours(args: &Args) -> Result<Program> {
@@ -152,7 +160,8 @@ fn ours(args: &Args) -> Result<Program> {
         Some(path) => fs::canonicalize(path).with_context(|| {
             format!("--enas: no program {}; leave the flag out to build one", path.display())
         })?,
-        None => repo::release_binary()?,
+        None if args.device.starts_with("cuda") => repo::release_binary(&["--features", "cuda"])?,
+        None => repo::release_binary(&[])?,
     };
     Ok(Program { name: "enas", path, before: Vec::new(), environment: Vec::new() })
 }

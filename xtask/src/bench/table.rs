@@ -18,6 +18,8 @@ pub(crate) struct Setting {
     pub(crate) warmup: u32,
     pub(crate) rounds: u32,
     pub(crate) threads: u32,
+    /// As both programs name it.
+    pub(crate) device: String,
     pub(crate) processor: Option<String>,
     pub(crate) peer: Option<String>,
 }
@@ -56,12 +58,13 @@ pub(crate) fn markdown(rows: &[Row], setting: &Setting) -> String {
 }
 
 fn footnote(setting: &Setting) -> String {
-    let Setting { iters, warmup, rounds, threads, processor, peer } = setting;
+    let Setting { iters, warmup, rounds, threads, device, processor, peer } = setting;
     let peer = match peer {
         Some(peer) => format!("The peer is {peer}; ratios are peer over ours."),
         None => "The peer was not timed.".to_owned(),
     };
     let on = processor.as_ref().map_or(String::new(), |name| format!(" on {name}"));
+    let on = if device == "cpu" { on } else { format!("{on} and {device}") };
     format!(
         "Medians of {} after {} of warm-up, {}, {}{on}. Memory is the peak of the process. {peer}\n",
         counted(*iters, "step"),
@@ -129,7 +132,7 @@ mod tests {
 
     fn setting(peer: Option<&str>) -> Setting {
         let (processor, peer) = (Some("Abacus 3".to_owned()), peer.map(str::to_owned));
-        Setting { iters: 10, warmup: 1, rounds: 2, threads: 2, processor, peer }
+        Setting { iters: 10, warmup: 1, rounds: 2, threads: 2, device: "cpu".to_owned(), processor, peer }
     }
 
     #[test]
@@ -144,6 +147,12 @@ mod tests {
              Medians of 10 steps after 1 step of warm-up, 2 rounds, 2 threads on Abacus 3. Memory is the peak of the \
              process. The peer is PyTorch 9; ratios are peer over ours.\n"
         );
+    }
+
+    #[test]
+    fn a_gpu_is_named() {
+        let text = footnote(&Setting { device: "cuda:1".to_owned(), ..setting(None) });
+        assert!(text.contains("2 threads on Abacus 3 and cuda:1."), "{text}");
     }
 
     #[test]
