@@ -46,11 +46,9 @@ fn the_version_is_the_package_version() {
 
 #[test]
 fn flags_of_computing_commands_are_checked_one_by_one() {
-    let cases: [(&[&str], &str); 22] = [
+    let cases: [(&[&str], &str); 20] = [
         (&["--threads", "0"], "'--threads <N>': write a whole number from 1 to 1024"),
         (&["--threads", "two"], "write a whole number from 1 to 1024"),
-        (&["--device", "cuda"], "CUDA is not built into this program; use --device cpu"),
-        (&["--device", "cuda:1"], "CUDA is not built into this program"),
         (&["--device", "tpu"], "write cpu, cuda or cuda:N"),
         (&["--epochs", "0"], "'--epochs <N>': write a whole number"),
         (&["--time", "5 minutes"], "write a whole number with a unit, as in 90s, 30m or 2h"),
@@ -76,6 +74,16 @@ fn flags_of_computing_commands_are_checked_one_by_one() {
         let resumes = flags[0] == "--resume";
         let which: &[&str] = if resumes { &["train"] } else { &["train", "--arc", TINY_ARC] };
         refused(folder.path(), &[which, flags].concat(), 2, fragment);
+    }
+}
+
+/// With it built in, `cargo xtask cuda-check` looks at what a machine without a GPU answers.
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn cuda_is_refused_where_it_is_not_built_in() {
+    let (folder, remedy) = (temp(), "build it with `--features cuda`, or use --device cpu");
+    for device in ["cuda", "cuda:1"] {
+        refused(folder.path(), &["search", "--device", device], 2, remedy);
     }
 }
 
