@@ -147,7 +147,8 @@ impl Device for Dry {
         state.check(memory, offset, bytes)
     }
 
-    fn launch(&self, _: &Launch, args: &[Arg]) -> Result<(), Error> {
+    fn launch(&self, launch: &Launch, args: &[Arg]) -> Result<(), Error> {
+        within_limits(launch)?;
         let mut state = self.state();
         state.counts.launches += 1;
         let memories = args.iter().filter_map(|arg| match arg {
@@ -156,6 +157,21 @@ impl Device for Dry {
         });
         memories.into_iter().try_for_each(|(memory, offset)| state.check(memory, offset, 0))
     }
+}
+
+/// Checks what every NVIDIA GPU since compute capability 3 allows.
+fn within_limits(launch: &Launch) -> Result<(), Error> {
+    let fits =
+        |size: [u32; 3], limits: [u32; 3]| size.iter().zip(limits).all(|(x, limit)| (1..=limit).contains(x));
+    let threads: u32 = launch.block.iter().product();
+    if fits(launch.grid, [i32::MAX as u32, 65_535, 65_535])
+        && fits(launch.block, [1024, 1024, 64])
+        && threads <= 1024
+    {
+        return Ok(());
+    }
+    let Launch { kernel, grid, block } = launch;
+    Err(Error::Failed(format!("{kernel}: no GPU launches {grid:?} blocks of {block:?} threads")))
 }
 
 #[cfg(test)]
@@ -170,6 +186,17 @@ mod tests {
         dry.release(first);
         dry.allocate(100).unwrap();
         assert_eq!(dry.peak_bytes(), 100);
+    }
+
+    #[test]
+    fn launches_that_no_gpu_allows_are_refused() {
+        let launch = |grid, block| Dry::new().launch(&Launch { kernel: "any", grid, block }, &[]);
+        assert_eq!(launch([i32::MAX as u32, 65_535, 65_535], [256, 4, 1]), Ok(()));
+        for (grid, block) in
+            [([1, 65_536, 1], [1; 3]), ([1, 1, 0], [1; 3]), ([1; 3], [1025, 1, 1]), ([1; 3], [512, 4, 1])]
+        {
+            assert!(launch(grid, block).is_err(), "{grid:?} {block:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,123 @@
+//! Every operation launches grids that GPUs allow, from the smallest maps to the largest. Nothing is computed.
+
+use enas_kernels::gpu::{
+    self, Buffer, Dry, Gpu, GpuBranch, GpuMap, GpuRows, GpuTerm, GpuUnit, GpuUnitGradient, GpuValue,
+};
+use enas_kernels::{Nesterov, Pool, PoolKind};
+
+/// `(n, c, h, w)`; the largest has 822 million numbers.
+const SHAPES: [(usize, usize, usize, usize); 8] = [
+    (1, 8, 1, 1),
+    (3, 8, 4, 4),
+    (16, 1024, 224, 224),
+    (128, 20, 32, 32),
+    (4096, 8, 9, 5),
+    (20_000, 2, 28, 28),
+    (1, 1, 2000, 3000),
+    (33, 160, 7, 1),
+];
+
+fn gpu() -> Gpu {
+    Gpu::new(Box::new(Dry::new()))
+}
+
+fn value(gpu: &Gpu, shape: (usize, usize, usize, usize)) -> GpuValue {
+    GpuValue { map: GpuMap::zeros(gpu, shape), affine: Some(gpu.zeros(2 * shape.1)) }
+}
+
+/// Forward and backward, with everything that is asked of a unit in training.
+fn unit(
+    gpu: &Gpu,
+    shape: (usize, usize, usize, usize),
+    rows: GpuRows<'_>,
+    k: usize,
+    filters: Option<&Buffer>,
+) {
+    let outputs = shape.1.max(2);
+    let (weight, d_weight) = (gpu.zeros(k * outputs), gpu.zeros(k * outputs));
+    let (gamma, d_gamma) = (gpu.zeros(outputs), gpu.zeros(outputs));
+    let inputs = [value(gpu, shape)];
+    let branches = [GpuBranch { rows, weight: weight.span(0, k * outputs), outputs }];
+    let unit = GpuUnit { inputs: &inputs, relu: true, branches: &branches };
+    let (z, moments) = unit.forward(true);
+    let moments = moments.expect("they were asked for");
+    let gradient = GpuUnitGradient {
+        gamma: Some(d_gamma.span(0, outputs)),
+        beta: Some(d_gamma.span(0, outputs)),
+        branches: vec![(d_weight.span(0, k * outputs), filters.map(|f| f.span(0, f_len(rows, shape.1))))],
+    };
+    let gy = GpuMap::zeros(gpu, z.shape());
+    unit.backward(&z, &moments, gamma.span(0, outputs), &gy, Some(&mut [None]), &gradient);
+    gpu.finish().unwrap_or_else(|why| panic!("{shape:?} {rows:?}: {why}"));
+}
+
+fn f_len(rows: GpuRows<'_>, c: usize) -> usize {
+    if let GpuRows::Depthwise { k, .. } = rows { k * k * c } else { 0 }
+}
+
+#[test]
+fn convolutions_of_all_kinds() {
+    let gpu = gpu();
+    for shape in SHAPES {
+        let (_, c, h, w) = shape;
+        unit(&gpu, shape, GpuRows::Pixels, c, None);
+        unit(&gpu, shape, GpuRows::EverySecond { offset: 1 }, c, None);
+        for (k, stride) in [(3, 1), (3, 2), (5, 1), (5, 2)] {
+            let filter = gpu.zeros(k * k * c);
+            let rows = GpuRows::Depthwise { filter: filter.span(0, k * k * c), k, stride };
+            unit(&gpu, shape, rows, c, Some(&filter));
+        }
+        // Nine rows per channel: the rows themselves must stay below 2^32 numbers.
+        if c * h * w < 10_000_000 {
+            unit(&gpu, shape, GpuRows::Patches { k: 3 }, 9 * c, None);
+        }
+    }
+}
+
+#[test]
+fn pools_sums_and_means() {
+    let gpu = gpu();
+    for shape in SHAPES {
+        let (n, c, h, w) = shape;
+        let (x, factors) = (value(&gpu, shape), gpu.zeros(n));
+        for kind in [PoolKind::Average, PoolKind::Max] {
+            for (k, stride) in [(3, 1), (3, 2), (5, 3)] {
+                let pool = Pool::same(kind, k, stride, h, w);
+                let out = pool.forward_gpu(&x);
+                pool.backward_gpu(&x, &GpuMap::zeros(&gpu, out.shape()), &mut None);
+            }
+        }
+        let term = GpuTerm { value: &x, factors: Some(&factors) };
+        let sum = gpu::add(term, term);
+        gpu::add_backward(&sum, Some(&factors), &mut Some(GpuMap::zeros(&gpu, shape)));
+        if c * h * w < 10_000_000 {
+            let joined = gpu::concat(&[x.clone(), x.clone()]);
+            gpu::concat_backward(&joined, &[x.clone(), x.clone()], &mut [None, None]);
+        }
+        let means = gpu::relu_mean(std::slice::from_ref(&x));
+        gpu::relu_mean_backward(std::slice::from_ref(&x), &means, &mut [None]);
+        gpu.finish().unwrap_or_else(|why| panic!("{shape:?}: {why}"));
+    }
+}
+
+#[test]
+fn classifiers_losses_factors_and_updates() {
+    let gpu = gpu();
+    for (n, c, classes) in [(1, 1, 2), (128, 160, 10), (1000, 2048, 1000), (4096, 512, 100_000)] {
+        let (features, weight, labels) =
+            (gpu.zeros(n * c), gpu.zeros(c * classes), gpu.upload_u32(&vec![0; n]));
+        let weight = weight.span(0, c * classes);
+        let logits = gpu::classifier_forward(&features, weight, n, c, classes);
+        let stats = gpu.zeros(2);
+        let grad = gpu::cross_entropy(&logits, &labels, n, classes, 1.0, stats.span(0, 2));
+        gpu::classifier_backward(&features, weight, n, c, classes, &grad, Some(weight));
+        gpu::drop_factors(&gpu, [0; 8], 0.9, n * c);
+        gpu.finish().unwrap_or_else(|why| panic!("{n} {c} {classes}: {why}"));
+    }
+    for len in [1, 14_000_000, 500_000_000] {
+        let all = gpu.zeros(len);
+        let rule = Nesterov { lr: 0.1, momentum: 0.9, l2: 1e-4, scale: 1.0 };
+        rule.step_gpu(&all, &gpu.zeros(len), &gpu.zeros(len), &[(0, len)], 1.0, gpu.zeros(1).span(0, 1));
+        gpu.finish().unwrap_or_else(|why| panic!("{len} weights: {why}"));
+    }
+}
