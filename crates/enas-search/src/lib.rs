@@ -46,13 +46,16 @@ mod metrics;
 mod model;
 mod observer;
 mod presets;
+mod record;
 mod run;
 mod search;
 mod select;
 mod session;
+mod tensorboard;
 mod tensors;
 mod train;
 
+pub use atomic::write_file;
 pub use config::{
     Keep, Layers, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig,
 };
@@ -61,6 +64,7 @@ pub use evaluate::{ClassScore, Evaluation};
 pub use model::{Accuracies, Model};
 pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
 pub use presets::{Preset, PublishedArc, presets, published_arcs};
+pub use record::Record;
 pub use run::{Kind, Manifest, Run, read_arc};
 pub use search::{SearchOutcome, search};
 pub use select::{Candidate, Origin, Selection};
