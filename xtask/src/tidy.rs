@@ -29,6 +29,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
     (
+        "enas-report",
+        &["enas-arc", "enas-child", "enas-data", "enas-draw", "enas-rng", "enas-search"],
+    ),
+    (
         "enas-cli",
         &[
             "enas-arc",
@@ -37,6 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-data",
             "enas-draw",
             "enas-kernels",
+            "enas-report",
             "enas-rng",
             "enas-search",
         ],

@@ -51,6 +51,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(Config),
     Bench(Bench),
+    Report(crate::commands::report::Args),
 }
 
 /// Where settings come from: a preset or a file, then `--set`, then flags with a name of their own.

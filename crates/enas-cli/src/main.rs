@@ -50,5 +50,6 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Augment(args) => commands::augment::run(&context, &args),
         Command::Config(args) => commands::config::run(&context, &args),
         Command::Bench(args) => commands::bench::run(&context, &args),
+        Command::Report(args) => commands::report::run(&context, &args),
     }
 }

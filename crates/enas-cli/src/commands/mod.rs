@@ -6,6 +6,7 @@ pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod eval;
 pub(crate) mod predict;
+pub(crate) mod report;
 pub(crate) mod search;
 mod settings;
 pub(crate) mod train;
