@@ -55,14 +55,16 @@ fn described(chart: &Chart) -> String {
     chart.series.iter().filter(|s| s.mark == Mark::Line).filter_map(line).collect::<Vec<_>>().join(" ")
 }
 
-fn epochs() -> Axis {
-    Axis::new("epoch", Format::Whole)
+/// The epochs so far. Steps end a little before the last one does.
+fn epochs(log: &Log) -> Axis {
+    let last = log.of("epoch").filter_map(|event| event["epoch"].as_f64()).next_back();
+    Axis { to: last, ..Axis::new("epoch", Format::Whole) }
 }
 
 fn loss(log: &Log, steps: u64) -> Option<Figure> {
     let chart = Chart {
         title: "Training loss".into(),
-        x: epochs(),
+        x: epochs(log),
         y: Axis::new("cross entropy, nats", Format::Number),
         series: vec![
             Series::line("single steps", 1, log.curve("step", "/loss", steps)).with(Mark::Faint),
@@ -86,7 +88,7 @@ fn accuracies(log: &Log) -> Option<Figure> {
     };
     let chart = Chart {
         title: "Accuracy".into(),
-        x: epochs(),
+        x: epochs(log),
         y: Axis::new("share recognised", Format::Percent),
         series: vec![
             Series::line("training", 1, log.curve("epoch", "/train_accuracy", 1)),
@@ -106,7 +108,7 @@ fn learning_rate(log: &Log, steps: u64) -> Option<Figure> {
     };
     let chart = Chart {
         title: "Learning rate".into(),
-        x: epochs(),
+        x: epochs(log),
         y: Axis::new("learning rate", Format::Number),
         series: vec![Series::line("learning rate", 1, points)],
         ..Chart::default()
@@ -117,7 +119,7 @@ fn learning_rate(log: &Log, steps: u64) -> Option<Figure> {
 fn reward(log: &Log, updates: u64) -> Option<Figure> {
     let chart = Chart {
         title: "Reward".into(),
-        x: epochs(),
+        x: epochs(log),
         y: Axis::new("reward", Format::Number),
         series: vec![
             Series::line("update", 1, log.curve("controller", "/reward", updates)).with(Mark::Faint),
@@ -139,8 +141,8 @@ fn entropy(log: &Log, updates: u64, n_nodes: usize) -> Option<Figure> {
     let end = points.last().map(|p| p[1] / most);
     let chart = Chart {
         title: "Entropy of the policy".into(),
-        x: epochs(),
-        y: Axis::new("nats", Format::Number).within(0.0, most * 1.05),
+        x: epochs(log),
+        y: Axis::new("nats", Format::Number).within(0.0, most * 1.12),
         series: vec![Series::line("entropy", 1, points)],
         rules: vec![Rule { label: format!("uniform choice: {most:.1}"), y: most }],
         ..Chart::default()
@@ -162,7 +164,7 @@ fn operations(log: &Log, cell: usize) -> Option<Figure> {
     };
     let chart = Chart {
         title: format!("Operations in {name} cells"),
-        x: epochs(),
+        x: epochs(log),
         y: Axis::new("share of the choices", Format::Percent),
         series: Op::ALL.iter().map(line).collect(),
         rules: vec![Rule { label: "all alike".into(), y: 1.0 / Op::ALL.len() as f64 }],

@@ -68,8 +68,6 @@ pub(crate) struct Pair {
 pub(crate) struct Trust {
     pub(crate) figure: Figure,
     pub(crate) temperature: f64,
-    /// What there is to say about the temperature.
-    pub(crate) remark: &'static str,
     pub(crate) before: Calibration,
     pub(crate) after: Calibration,
 }
@@ -160,14 +158,32 @@ impl Trust {
     fn of(on_valid: Predictions<'_>, on_test: Predictions<'_>) -> Self {
         let temperature = on_valid.temperature();
         let (before, after) = (on_test.calibration(1.0), on_test.calibration(temperature));
-        let remark = if temperature < TEMPERATURES.0 * 1.01 || temperature > TEMPERATURES.1 * 0.99 {
-            "It lies at the bound of what is looked for: the validation split has too few mistakes to tell."
-        } else if temperature > 1.0 {
-            "Above 1: the network is surer than it should be, and dividing its logits by this mends it."
+        Self { figure: reliability(&before, &after), temperature, before, after }
+    }
+
+    /// What the temperature says, and whether it helped.
+    pub(crate) fn remark(&self) -> String {
+        let t = self.temperature;
+        if t < TEMPERATURES.0 * 1.01 || t > TEMPERATURES.1 * 0.99 {
+            return "The temperature lies at the bound of what is looked for: the validation split has too few mistakes \
+                    to tell."
+                .into();
+        }
+        let says = if t > 1.0 {
+            "above 1: the network is surer than it"
         } else {
-            "Below 1: the network is less sure than it could be, and dividing its logits by this mends it."
+            "below 1: the network is less sure than it"
         };
-        Self { figure: reliability(&before, &after), temperature, remark, before, after }
+        let helps = match (self.after.ece < self.before.ece, self.after.nll < self.before.nll) {
+            (true, true) => "On the test split, too, scaling makes its probabilities better.",
+            (false, false) => {
+                "On the test split scaling does not help; the validation split may be too small to tell."
+            }
+            _ => {
+                "On the test split the two measures disagree on whether scaling helps; it may be too small to tell."
+            }
+        };
+        format!("The temperature is {says} should be on the validation split. {helps}")
     }
 }
 

@@ -36,7 +36,7 @@ const RIGHT: f64 = WIDTH - 12.0;
 const RADIUS: f64 = 3.2;
 /// Height of a row's dots, and of its heading above them.
 const ROW: f64 = 84.0;
-const HEADING: f64 = 24.0;
+const HEADING: f64 = 30.0;
 
 impl DotPlot {
     /// The plot as an SVG element. `id` must be unique in the page.
@@ -71,7 +71,7 @@ impl DotRow {
             Some(mean) => format!("{} ({}), mean {}", self.name, values.len(), plot.x.format.value(mean)),
             None => format!("{} (none)", self.name),
         };
-        svg.push_str(&text(LEFT, top + 15.0, "legend", "start", &heading));
+        svg.push_str(&text(LEFT, top + 20.0, "legend", "start", &heading));
         let (columns, tallest) = stacks(values.iter().map(|&value| x(value)));
         let step = (2.0 * RADIUS).min((ROW - 2.0 * RADIUS) / tallest.max(1) as f64);
         let mut marked = false;
