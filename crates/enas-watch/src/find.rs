@@ -24,7 +24,9 @@ impl Found {
         let mut slug = String::new();
         for &byte in self.name.as_bytes() {
             match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => slug.push(char::from(byte)),
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                    slug.push(char::from(byte))
+                }
                 _ => slug.push_str(&format!("%{byte:02X}")),
             }
         }
@@ -51,7 +53,7 @@ pub(crate) fn runs(root: &Path) -> (Vec<Found>, bool) {
     }
     let mut walk = Walk { found: Vec::new(), left: DIRECTORIES };
     // An automatic run has the same names of phases as any other.
-    walk.into(root, if is_automatic(root) { &own } else { "" }, DEPTH);
+    walk.enter(root, if is_automatic(root) { &own } else { "" }, DEPTH);
     let more = walk.found.len() > RUNS || walk.left == 0;
     walk.found.truncate(RUNS);
     (walk.found, more)
@@ -63,9 +65,10 @@ struct Walk {
 }
 
 impl Walk {
-    fn into(&mut self, dir: &Path, name: &str, depth: usize) {
+    fn enter(&mut self, dir: &Path, name: &str, depth: usize) {
         let Ok(entries) = fs::read_dir(dir) else { return };
-        let mut dirs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|p| p.is_dir()).collect();
+        let mut dirs: Vec<PathBuf> =
+            entries.flatten().map(|entry| entry.path()).filter(|p| p.is_dir()).collect();
         dirs.sort();
         for dir in dirs {
             if self.left == 0 || self.found.len() > RUNS {
@@ -80,7 +83,7 @@ impl Walk {
             if is_run(&dir) {
                 self.found.push(Found { name, dir });
             } else if depth > 1 {
-                self.into(&dir, &name, depth - 1);
+                self.enter(&dir, &name, depth - 1);
             }
         }
     }
@@ -106,7 +109,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("runs");
         assert_eq!(runs(&root), (vec![], false), "a folder that is not there yet holds none");
-        make(&root, &["b-search-1", "a-auto-1/search", "a-auto-1/first", ".hidden/x", "1/2/3/4", "1/2/3/x/5"]);
+        make(
+            &root,
+            &["b-search-1", "a-auto-1/search", "a-auto-1/first", ".hidden/x", "1/2/3/4", "1/2/3/x/5"],
+        );
         fs::create_dir_all(root.join("b-search-1/checkpoints/inner")).unwrap();
         fs::write(root.join("b-search-1/checkpoints/inner/manifest.json"), "{}").unwrap();
         fs::write(root.join("a-auto-1/auto.json"), "{}").unwrap();

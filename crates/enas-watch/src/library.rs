@@ -82,7 +82,9 @@ impl Library {
 
     /// The page of all runs; for a single run, the way to its page.
     pub(crate) fn overview(&self) -> Result<Result<String, String>> {
-        if self.single && let Some(entry) = self.entries().first() {
+        if self.single
+            && let Some(entry) = self.entries().first()
+        {
             return Ok(Err(format!("/run/{}", entry.slug)));
         }
         self.refresh()?;

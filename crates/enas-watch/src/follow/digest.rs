@@ -80,7 +80,8 @@ impl Digest {
 
     /// The epoch at work, from 1.
     pub(crate) fn current_epoch(&self) -> u64 {
-        let of = |event: &Option<Value>| event.as_ref().and_then(|event| event["epoch"].as_u64()).unwrap_or(0);
+        let of =
+            |event: &Option<Value>| event.as_ref().and_then(|event| event["epoch"].as_u64()).unwrap_or(0);
         of(&self.step).max(of(&self.controller)).max(of(&self.epoch)).max(1)
     }
 
@@ -145,7 +146,8 @@ mod tests {
 
     #[test]
     fn the_end_is_guessed_from_steps_and_then_from_whole_epochs() {
-        let step = |t: f64, epoch: u64, step: u64| json!({"kind": "step", "t": t, "epoch": epoch, "step": step});
+        let step =
+            |t: f64, epoch: u64, step: u64| json!({"kind": "step", "t": t, "epoch": epoch, "step": step});
         let mut digest = digest(&[step(1.0, 1, 10)]);
         assert_eq!(digest.remaining(4, 40), None, "one step says nothing about speed");
         digest.add(&step(3.0, 1, 20));
@@ -161,9 +163,7 @@ mod tests {
 
     #[test]
     fn the_best_candidate_is_of_the_policy_and_the_cheaper_of_equals() {
-        let candidate = |origin: &str, accuracy: f64, macs: u64| {
-            json!({"kind": "candidate", "origin": origin, "valid_accuracy": accuracy, "macs": macs})
-        };
+        let candidate = |origin: &str, accuracy: f64, macs: u64| json!({"kind": "candidate", "origin": origin, "valid_accuracy": accuracy, "macs": macs});
         let digest = digest(&[
             candidate("greedy", 0.8, 5),
             candidate("random", 0.9, 1),

@@ -193,7 +193,10 @@ impl Followed {
             return Some((arc, "The best candidate so far".into()));
         }
         let epoch = self.digest.epochs_done();
-        Some((of(&self.digest.epoch, "/policy/greedy")?, format!("The policy's likeliest architecture after epoch {epoch}")))
+        Some((
+            of(&self.digest.epoch, "/policy/greedy")?,
+            format!("The policy's likeliest architecture after epoch {epoch}"),
+        ))
     }
 }
 
@@ -217,8 +220,9 @@ mod tests {
     #[test]
     fn the_curves_are_there_once_wanted_and_begin_at_the_beginning() {
         let dir = tempfile::tempdir().unwrap();
-        let lines: String =
-            (1..=9).map(|i| format!("{{\"t\":{i},\"kind\":\"step\",\"epoch\":1,\"step\":{i},\"loss\":1}}\n")).collect();
+        let lines: String = (1..=9)
+            .map(|i| format!("{{\"t\":{i},\"kind\":\"step\",\"epoch\":1,\"step\":{i},\"loss\":1}}\n"))
+            .collect();
         let mut run = Followed::new(run(dir.path(), &(lines + "torn\n")));
         assert!(run.catch_up(Duration::ZERO));
         assert_eq!((run.digest.seconds, run.broken, run.log.is_none()), (9.0, 1, true));
@@ -232,7 +236,9 @@ mod tests {
     #[test]
     fn a_long_log_keeps_bounded_memory() {
         let dir = tempfile::tempdir().unwrap();
-        let line = |i: usize| format!("{{\"t\":{i},\"kind\":\"step\",\"epoch\":1,\"step\":{i},\"loss\":{}}}\n", i % 7);
+        let line = |i: usize| {
+            format!("{{\"t\":{i},\"kind\":\"step\",\"epoch\":1,\"step\":{i},\"loss\":{}}}\n", i % 7)
+        };
         let mut run = Followed::new(run(dir.path(), &(1..=30_000).map(line).collect::<String>()));
         run.want();
         run.catch_up(Duration::from_secs(600));
@@ -245,7 +251,8 @@ mod tests {
     fn a_result_finishes_a_run_and_a_missing_directory_ends_it() {
         let dir = tempfile::tempdir().unwrap();
         let arc = "0 0 1 4 2 2 0 3 0 1 1 4 2 2 1 3";
-        let mut run = Followed::new(run(dir.path(), &format!("{{\"t\":1,\"kind\":\"result\",\"arc\":\"{arc}\"}}\n")));
+        let mut run =
+            Followed::new(run(dir.path(), &format!("{{\"t\":1,\"kind\":\"result\",\"arc\":\"{arc}\"}}\n")));
         run.catch_up(Duration::ZERO);
         assert_eq!((run.state(), run.arc().unwrap().1), (State::Finished, "The architecture found".into()));
         run.gone = true;

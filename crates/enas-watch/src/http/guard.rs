@@ -16,7 +16,10 @@ pub(super) fn refusal<B>(request: &Request<B>, port: u16) -> Option<(StatusCode,
         return Some((StatusCode::FORBIDDEN, "This server answers only under the names of this machine."));
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return Some((StatusCode::METHOD_NOT_ALLOWED, "This server only shows; nothing can be changed through it."));
+        return Some((
+            StatusCode::METHOD_NOT_ALLOWED,
+            "This server only shows; nothing can be changed through it.",
+        ));
     }
     None
 }
@@ -26,7 +29,10 @@ fn is_own(host: &str, port: u16) -> bool {
     let names = ["localhost", "127.0.0.1", "[::1]"];
     // A port is left out where it is the usual one.
     names.iter().any(|name| {
-        let rest = host.get(..name.len()).filter(|start| start.eq_ignore_ascii_case(name)).map(|_| &host[name.len()..]);
+        let rest = host
+            .get(..name.len())
+            .filter(|start| start.eq_ignore_ascii_case(name))
+            .map(|_| &host[name.len()..]);
         rest.is_some_and(|rest| rest == format!(":{port}") || (rest.is_empty() && port == 80))
     })
 }
@@ -37,7 +43,8 @@ mod tests {
 
     fn status(method: &str, hosts: &[&str], uri: &str) -> Option<u16> {
         let builder = Request::builder().method(method).uri(uri);
-        let request = hosts.iter().fold(builder, |builder, host| builder.header(HOST, *host)).body(()).unwrap();
+        let request =
+            hosts.iter().fold(builder, |builder, host| builder.header(HOST, *host)).body(()).unwrap();
         refusal(&request, 6007).map(|(status, _)| status.as_u16())
     }
 
@@ -47,8 +54,16 @@ mod tests {
             assert_eq!(status("GET", &[host], "/"), None, "{host}");
         }
         let others = [
-            "evil.example:6007", "localhost", "localhost:6008", "localhost.evil.example:6007", "127.0.0.1.evil:6007",
-            "127.0.0.2:6007", "::1:6007", "localhost:6007 ", "", "é:6007",
+            "evil.example:6007",
+            "localhost",
+            "localhost:6008",
+            "localhost.evil.example:6007",
+            "127.0.0.1.evil:6007",
+            "127.0.0.2:6007",
+            "::1:6007",
+            "localhost:6007 ",
+            "",
+            "é:6007",
         ];
         for host in others {
             assert_eq!(status("GET", &[host], "/"), Some(403), "{host}");

@@ -75,7 +75,7 @@ async fn accept(listener: TcpListener, port: u16, library: SyncArc<Library>) {
         let Ok(place) = SyncArc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) if peer.ip().is_loopback() => {
-                let library = SyncArc::clone(library);
+                let library = SyncArc::clone(&library);
                 tokio::spawn(async move {
                     converse(stream, port, library).await;
                     drop(place);
@@ -112,7 +112,7 @@ async fn look(library: SyncArc<Library>) {
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         times.tick().await;
-        let library = SyncArc::clone(library);
+        let library = SyncArc::clone(&library);
         match tokio::task::spawn_blocking(move || library.refresh()).await {
             Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::warn!("{e}"),

@@ -34,7 +34,11 @@ const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The answer to a request.
-pub(super) async fn answer(request: &Request<Incoming>, port: u16, library: SyncArc<Library>) -> Response<Body> {
+pub(super) async fn answer(
+    request: &Request<Incoming>,
+    port: u16,
+    library: SyncArc<Library>,
+) -> Response<Body> {
     let mut response = match guard::refusal(request, port) {
         Some((status, why)) => whole(status, TEXT, format!("{why}\n")),
         None => allowed(request, library).await,
@@ -93,7 +97,11 @@ async fn page(
 
 fn failed(why: &str) -> Response<Body> {
     tracing::warn!("a page could not be made: {why}");
-    whole(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "The page could not be made; the terminal of enas watch says why.\n")
+    whole(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        TEXT,
+        "The page could not be made; the terminal of enas watch says why.\n",
+    )
 }
 
 fn missing() -> Response<Body> {

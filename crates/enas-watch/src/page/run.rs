@@ -26,7 +26,13 @@ pub(crate) struct RunPage<'a> {
 }
 
 impl<'a> RunPage<'a> {
-    pub(crate) fn new(run: &Followed, name: &'a str, slug: &'a str, overview: bool, parts: &'a Parts) -> Self {
+    pub(crate) fn new(
+        run: &Followed,
+        name: &'a str,
+        slug: &'a str,
+        overview: bool,
+        parts: &'a Parts,
+    ) -> Self {
         Self { name, slug, title: title(run), overview, parts }
     }
 
@@ -110,7 +116,8 @@ fn spoken(run: &Followed, standing: &Standing) -> String {
 fn numbers(run: &Followed) -> Vec<Number> {
     let digest = &run.digest;
     let of = |event: &Option<Value>, pointer: &str| event.as_ref()?.pointer(pointer)?.as_f64();
-    let number = |label, value: Option<String>, remark: String| value.map(|value| Number { label, value, remark });
+    let number =
+        |label, value: Option<String>, remark: String| value.map(|value| Number { label, value, remark });
     let best = of(&digest.epoch, "/best_valid_accuracy");
     let best = best.map_or(String::new(), |best| format!("best after an epoch: {}", percent(best)));
     let mean = of(&digest.epoch, "/loss");
@@ -134,7 +141,11 @@ fn numbers(run: &Followed) -> Vec<Number> {
     }
     let speed = of(&digest.step, "/images_per_second").filter(|speed| speed.is_finite());
     let device = run.record.manifest().device.clone();
-    all.push(number("pictures per second", speed.map(|speed| grouped(speed.round() as u64)), format!("on {device}")));
+    all.push(number(
+        "pictures per second",
+        speed.map(|speed| grouped(speed.round() as u64)),
+        format!("on {device}"),
+    ));
     let limit = run.settings.get("run.time").filter(|time| time != "off");
     let limit = limit.map_or(String::new(), |time| format!("of {time} allowed"));
     all.push(number("wall time", Some(duration(digest.seconds)), limit));

@@ -31,11 +31,15 @@ fn a_browser_shows_a_running_search_as_it_goes_on() {
     browser.wait_for("document.getElementById('status').innerText.includes('2 of 3 epochs complete')");
     browser.wait_for("document.querySelector('#accuracy svg') !== window.unchanged");
     assert_eq!(browser.value("document.querySelector('#accuracy details').open"), json!(true));
-    assert_eq!(browser.value("document.activeElement === document.querySelector('#accuracy summary')"), json!(true));
+    assert_eq!(
+        browser.value("document.activeElement === document.querySelector('#accuracy summary')"),
+        json!(true)
+    );
     assert_eq!(browser.value("document.querySelectorAll('#accuracy tbody tr').length"), json!(2));
 
     // Text that is being selected stays until it is not.
-    let select = "(() => { getSelection().selectAllChildren(document.getElementById('status')); return true; })()";
+    let select =
+        "(() => { getSelection().selectAllChildren(document.getElementById('status')); return true; })()";
     browser.value(select);
     search.go_on();
     browser.wait_for("document.querySelectorAll('#accuracy tbody tr').length === 3");

@@ -20,7 +20,10 @@ pub(crate) struct Answer {
 impl Answer {
     /// The value of a header; empty if there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
-        let line = self.head.lines().find_map(|line| line.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)));
+        let line = self
+            .head
+            .lines()
+            .find_map(|line| line.split_once(": ").filter(|(n, _)| n.eq_ignore_ascii_case(name)));
         line.map_or("", |(_, value)| value)
     }
 }

@@ -35,7 +35,10 @@ fn a_search_that_begins_later_appears_and_its_epochs_arrive() {
     search.finish();
     run.wait_for("status", "Finished after");
     let page = get(server.port, "/run/a-search").body;
-    assert!(page.contains("The architecture found") && page.contains("Candidates of the final choice"), "{page}");
+    assert!(
+        page.contains("The architecture found") && page.contains("Candidates of the final choice"),
+        "{page}"
+    );
     drop(idle);
 }
 
@@ -87,7 +90,8 @@ fn a_run_that_vanishes_says_so_and_one_that_comes_back_goes_on() {
     files(&run, &epoch(1));
     let server = watch(dir.path());
     assert!(get(server.port, "/run/r").body.contains("1 of 4 epochs complete"));
-    let (mut events, mut overview) = (Events::open(server.port, "/events/r"), Events::open(server.port, "/events"));
+    let (mut events, mut overview) =
+        (Events::open(server.port, "/events/r"), Events::open(server.port, "/events"));
     overview.wait_for("runs", "/run/r");
     fs::remove_dir_all(&run).unwrap();
     events.wait_for("status", "Its folder is gone");
@@ -125,7 +129,9 @@ fn metrics(dir: &Path) -> Vec<Value> {
     let line = |line: &str| {
         let mut value: Value = serde_json::from_str(line).unwrap();
         let fields = value.as_object_mut().unwrap();
-        ["t", "seconds", "waited_seconds", "images_per_second"].iter().for_each(|key| drop(fields.remove(*key)));
+        ["t", "seconds", "waited_seconds", "images_per_second"]
+            .iter()
+            .for_each(|key| drop(fields.remove(*key)));
         value
     };
     text.lines().map(line).collect()

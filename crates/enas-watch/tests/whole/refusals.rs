@@ -83,7 +83,9 @@ fn every_answer_forbids_what_it_does_not_need() {
     let server = watch(dir.path());
     for path in ["/", "/run/r", "/style.css", "/live.js", "/nothing", "/events/nothing"] {
         let answer = get(server.port, path);
-        assert!(answer.header("content-security-policy").starts_with("default-src 'none'; script-src 'self';"));
+        assert!(
+            answer.header("content-security-policy").starts_with("default-src 'none'; script-src 'self';")
+        );
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("cache-control"), "no-store", "{path}");
         assert!(answer.header("content-type").contains("charset=utf-8"), "{path}");
@@ -92,7 +94,10 @@ fn every_answer_forbids_what_it_does_not_need() {
     let head = ask(server.port, "HEAD /run/r", &[&format!("Host: 127.0.0.1:{}", server.port)]);
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     let head = ask(server.port, "HEAD /events", &[&format!("Host: 127.0.0.1:{}", server.port)]);
-    assert_eq!((head.status, head.header("content-type"), head.body.as_str()), (200, "text/event-stream", ""));
+    assert_eq!(
+        (head.status, head.header("content-type"), head.body.as_str()),
+        (200, "text/event-stream", "")
+    );
 }
 
 #[test]
@@ -118,6 +123,9 @@ fn folders_and_ports_that_cannot_be_had_are_named() {
     let error = enas_watch::Server::open(dir.path(), false, Some(server.port)).unwrap_err();
     assert!(!error.is_usage() && error.to_string().contains(&server.port.to_string()), "{error}");
     // Without a wish, another port is found.
-    let (first, second) = (enas_watch::Server::open(dir.path(), false, None), enas_watch::Server::open(dir.path(), false, None));
+    let (first, second) = (
+        enas_watch::Server::open(dir.path(), false, None),
+        enas_watch::Server::open(dir.path(), false, None),
+    );
     assert_ne!(first.unwrap().url(), second.unwrap().url());
 }

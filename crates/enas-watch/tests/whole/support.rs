@@ -108,5 +108,7 @@ pub(crate) fn files(dir: &Path, lines: &str) {
 
 /// A line about the end of an epoch.
 pub(crate) fn epoch(number: u64) -> String {
-    format!("{{\"t\":{number},\"kind\":\"epoch\",\"epoch\":{number},\"epochs\":4,\"loss\":1.5,\"valid_accuracy\":0.25}}\n")
+    format!(
+        "{{\"t\":{number},\"kind\":\"epoch\",\"epoch\":{number},\"epochs\":4,\"loss\":1.5,\"valid_accuracy\":0.25}}\n"
+    )
 }
