@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Config(Config),
     Bench(Bench),
     Report(crate::commands::report::Args),
+    #[cfg(feature = "watch")]
+    Watch(crate::commands::watch::Args),
 }
 
 /// Where settings come from: a preset or a file, then `--set`, then flags with a name of their own.

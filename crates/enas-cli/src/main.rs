@@ -51,5 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Config(args) => commands::config::run(&context, &args),
         Command::Bench(args) => commands::bench::run(&context, &args),
         Command::Report(args) => commands::report::run(&context, &args),
+        #[cfg(feature = "watch")]
+        Command::Watch(args) => commands::watch::run(&context, &args),
     }
 }

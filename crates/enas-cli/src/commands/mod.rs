@@ -10,6 +10,8 @@ pub(crate) mod report;
 pub(crate) mod search;
 mod settings;
 pub(crate) mod train;
+#[cfg(feature = "watch")]
+pub(crate) mod watch;
 
 use std::io::{self, Write};
 use std::path::Path;
