@@ -53,13 +53,16 @@ impl Library {
         }
         // `.` has no name to call a run by.
         let root = if root.file_name().is_some() { root.to_owned() } else { root.canonicalize()? };
-        Ok(Self {
+        let library = Self {
             single: find::is_run(&root),
             root,
             runs: RwLock::default(),
             notes: Mutex::default(),
             overview: watch::Sender::new(SyncArc::default()),
-        })
+        };
+        // The runs there are now can be asked for at once.
+        library.look();
+        Ok(library)
     }
 
     /// Looks for new runs, reads what is new in all, and tells open pages.
