@@ -1,6 +1,7 @@
 //! The runs that are watched, by the names they are asked for with, and what pages about them show now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,6 +20,9 @@ use crate::parts::Parts;
 const READING: Duration = Duration::from_millis(300);
 /// How long the first sight of a page may take.
 const FIRST_SIGHT: Duration = Duration::from_secs(2);
+
+/// Reports are a few megabytes; what is much larger is none.
+const LARGEST_REPORT: u64 = 64 << 20;
 
 /// All runs at or below a folder.
 #[derive(Debug)]
@@ -107,6 +111,13 @@ impl Library {
         Ok(Some(RunPage::new(&run, &entry.found.name, &entry.slug, !self.single, &parts).render()?))
     }
 
+    /// The report of a run, or `None` if there is no such run or it has none.
+    pub(crate) fn report(&self, slug: &str) -> Option<Vec<u8>> {
+        let path = held(&self.entry(slug)?.run).report_path();
+        let file = fs::metadata(&path).ok()?;
+        (file.is_file() && file.len() <= LARGEST_REPORT).then(|| fs::read(path).ok())?
+    }
+
     /// What the overview shows from now on.
     pub(crate) fn overview_feed(&self) -> Feed {
         self.overview.subscribe()
@@ -187,7 +198,7 @@ impl Library {
 impl Entry {
     /// Brings the page up to date and returns what it shows.
     fn show(&self, run: &Followed) -> Result<SyncArc<Parts>> {
-        publish(&self.page, run_parts(run, &self.found.name)?);
+        publish(&self.page, run_parts(run, &self.found.name, &self.slug)?);
         Ok(SyncArc::clone(&self.page.borrow()))
     }
 }

@@ -3,6 +3,7 @@
 mod digest;
 mod tail;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use enas_arc::Arc;
@@ -154,6 +155,11 @@ impl Followed {
     /// When the log was last written.
     pub(crate) fn changed(&self) -> Option<SystemTime> {
         self.changed
+    }
+
+    /// Where the report is, once the run has one.
+    pub(crate) fn report_path(&self) -> PathBuf {
+        self.record.dir().join(enas_report::FILE_NAME)
     }
 
     /// Search or training.

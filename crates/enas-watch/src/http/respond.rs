@@ -56,14 +56,18 @@ pub(super) async fn answer(
 async fn allowed(request: &Request<Incoming>, library: SyncArc<Library>) -> Response<Body> {
     let path = request.uri().path();
     match path {
-        "/" => return page(library, |library| Ok(Some(library.overview()?))).await,
+        "/" => return page(library, |library| Ok(Some(library.overview()?.map(Bytes::from)))).await,
         "/style.css" => return whole(StatusCode::OK, "text/css; charset=utf-8", page::style()),
         "/live.js" => return whole(StatusCode::OK, "text/javascript; charset=utf-8", page::SCRIPT),
         _ => {}
     }
     if let Some(slug) = path.strip_prefix("/run/") {
         let slug = slug.to_owned();
-        return page(library, move |library| Ok(library.page(&slug)?.map(Ok))).await;
+        return page(library, move |library| Ok(library.page(&slug)?.map(|html| Ok(html.into())))).await;
+    }
+    if let Some(slug) = path.strip_prefix("/report/") {
+        let slug = slug.to_owned();
+        return page(library, move |library| Ok(library.report(&slug).map(|html| Ok(html.into())))).await;
     }
     let feed = match (path, path.strip_prefix("/events/")) {
         ("/events", _) => Some(library.overview_feed()),
@@ -79,7 +83,7 @@ async fn allowed(request: &Request<Incoming>, library: SyncArc<Library>) -> Resp
 /// A page that is made on another thread, as it may have to read much; `Err` inside is another address.
 async fn page(
     library: SyncArc<Library>,
-    make: impl FnOnce(&Library) -> Result<Option<Result<String, String>>> + Send + 'static,
+    make: impl FnOnce(&Library) -> Result<Option<Result<Bytes, String>>> + Send + 'static,
 ) -> Response<Body> {
     match tokio::task::spawn_blocking(move || make(&library)).await {
         Ok(Ok(Some(Ok(html)))) => whole(StatusCode::OK, HTML, html),

@@ -92,7 +92,8 @@ pub(crate) fn overview_parts(list: List, notes: Vec<String>) -> Result<Parts> {
     let running = all().filter(|row| row.standing.state == State::Running).count();
     let summary = match all().count() {
         0 => String::new(),
-        n => format!("{}, {running} of them at work.", counted(n as u64, "run", "runs")),
+        n if running == 0 => format!("{}, none at work.", counted(n as u64, "run", "runs")),
+        n => format!("{}, {running} at work.", counted(n as u64, "run", "runs")),
     };
     let mut parts = Parts::default();
     parts.add("runs", Runs { groups, notes, summary }.render()?);

@@ -52,6 +52,8 @@ struct Status<'a> {
     /// For the tab of the browser.
     tab: String,
     notes: Vec<String>,
+    /// Name in addresses, if there is a report.
+    report: Option<&'a str>,
 }
 
 #[derive(Template)]
@@ -77,10 +79,10 @@ struct Architecture {
 }
 
 /// The parts of a run's page.
-pub(crate) fn run_parts(run: &Followed, name: &str) -> Result<Parts> {
+pub(crate) fn run_parts(run: &Followed, name: &str, slug: &str) -> Result<Parts> {
     let standing = Standing::of(run);
     let mut parts = Parts::default();
-    parts.add("status", status(run, &standing, name).render()?);
+    parts.add("status", status(run, &standing, name, slug).render()?);
     parts.add("spoken", spoken(run, &standing));
     parts.add("numbers", Numbers { all: numbers(run) }.render()?);
     parts.add("architecture", architecture(run).map_or(Ok(String::new()), |a| a.render())?);
@@ -92,7 +94,7 @@ pub(crate) fn run_parts(run: &Followed, name: &str) -> Result<Parts> {
     Ok(parts)
 }
 
-fn status<'a>(run: &Followed, standing: &'a Standing, name: &str) -> Status<'a> {
+fn status<'a>(run: &Followed, standing: &'a Standing, name: &str, slug: &'a str) -> Status<'a> {
     let mut notes: Vec<String> = run.trouble.clone().into_iter().collect();
     if run.broken > 0 {
         let lines = counted(run.broken, "line", "lines");
@@ -101,7 +103,8 @@ fn status<'a>(run: &Followed, standing: &'a Standing, name: &str) -> Status<'a> 
     if run.unread > 1 << 20 {
         notes.push(format!("The log is long: {} MB of it are still to be read.", run.unread >> 20));
     }
-    Status { tab: format!("{} · {name}", standing.progress), standing, notes }
+    let report = run.report_path().is_file().then_some(slug);
+    Status { tab: format!("{} · {name}", standing.progress), standing, notes, report }
 }
 
 /// What a screen reader says on its own: only what happens once an epoch.
@@ -119,7 +122,7 @@ fn numbers(run: &Followed) -> Vec<Number> {
     let number =
         |label, value: Option<String>, remark: String| value.map(|value| Number { label, value, remark });
     let best = of(&digest.epoch, "/best_valid_accuracy");
-    let best = best.map_or(String::new(), |best| format!("best after an epoch: {}", percent(best)));
+    let best = best.map_or(String::new(), |best| format!("best on validation: {}", percent(best)));
     let mean = of(&digest.epoch, "/loss");
     let mean = mean.map_or(String::new(), |loss| format!("mean of the last epoch: {loss:.4}"));
     let seen = of(&digest.epoch, "/train_accuracy");

@@ -101,6 +101,25 @@ fn every_answer_forbids_what_it_does_not_need() {
 }
 
 #[test]
+fn the_report_of_a_run_is_shown_and_no_other_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("r");
+    files(&run, &epoch(1));
+    let server = watch(dir.path());
+    assert_eq!(get(server.port, "/report/r").status, 404);
+    assert!(!get(server.port, "/run/r").body.contains("/report/"));
+    std::fs::write(run.join("report.html"), "<h1>All about r</h1>").unwrap();
+    assert!(get(server.port, "/run/r").body.contains("<a href=\"/report/r\">"));
+    let answer = get(server.port, "/report/r");
+    assert_eq!((answer.status, answer.body.as_str()), (200, "<h1>All about r</h1>"));
+    assert!(answer.header("content-security-policy").starts_with("default-src 'none';"));
+    for path in ["/report/r/metrics.jsonl", "/report/../r", "/report/", "/report/r/report.html", "/report/x"]
+    {
+        assert_eq!(get(server.port, path).status, 404, "{path}");
+    }
+}
+
+#[test]
 fn a_stream_begins_with_the_whole_page() {
     let dir = tempfile::tempdir().unwrap();
     files(&dir.path().join("r"), &epoch(1));
