@@ -53,6 +53,7 @@ mod session;
 mod tensors;
 mod train;
 
+pub use atomic::write_file;
 pub use config::{
     Keep, Layers, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig,
 };
