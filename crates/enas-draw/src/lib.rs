@@ -28,6 +28,8 @@ mod error;
 mod layers;
 mod network;
 mod png;
+#[cfg(test)]
+mod properties;
 mod route;
 mod scene;
 mod sheet;
