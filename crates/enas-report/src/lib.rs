@@ -41,6 +41,9 @@ pub use error::{Error, Result};
 /// The name of a report in a run directory.
 pub const FILE_NAME: &str = "report.html";
 
+/// Moves a network to where it shall compute.
+pub type Place<'a> = &'a dyn Fn(&mut Model) -> enas_search::Result<()>;
+
 /// What a report may use beside the run directory.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
@@ -49,7 +52,7 @@ pub struct Options<'a> {
     /// The pictures of the run, if they are loaded already.
     pub data: Option<&'a Dataset>,
     /// Moves the network to another device than the CPU before it predicts.
-    pub place: Option<&'a dyn Fn(&mut Model) -> enas_search::Result<()>>,
+    pub place: Option<Place<'a>>,
 }
 
 impl fmt::Debug for Options<'_> {
