@@ -119,7 +119,9 @@ mod tests {
 
     fn save(dir: &Path, progress: u64) -> PathBuf {
         let tensors = vec![Named { name: "w".into(), shape: vec![1], data: vec![progress as f32] }];
-        Checkpoint { progress, metrics_bytes: 7, events: Some(Mark::START), seconds: 0.1 + 0.2, tensors }.save(dir).unwrap()
+        Checkpoint { progress, metrics_bytes: 7, events: Some(Mark::START), seconds: 0.1 + 0.2, tensors }
+            .save(dir)
+            .unwrap()
     }
 
     #[test]
