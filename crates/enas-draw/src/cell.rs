@@ -1,10 +1,10 @@
 //! The drawing of a cell: inputs on top, nodes in rows below what they read, loose ends joined at the bottom.
 
-use enas_arc::{Branch, Cell, CellKind, Node, Op};
+use enas_arc::{Branch, Cell, CellKind, Node};
 
 use crate::describe;
 use crate::route::{Arrival, Block, HEAD, Placed, Wire, route};
-use crate::scene::{Point, Rect, Scene, Step, Stroke, Style};
+use crate::scene::{Item, Point, Rect, Scene, Step, Stroke, Style};
 use crate::text;
 use crate::theme::Ink;
 
@@ -13,7 +13,7 @@ const ABREAST: usize = 3;
 /// From the border to what is drawn.
 const MARGIN: f64 = 24.0;
 /// Room for the heading.
-const HEADING: f64 = 62.0;
+const HEADING: f64 = 74.0;
 /// An operation.
 const CHIP: (f64, f64) = (100.0, 28.0);
 /// Between the two operations of a node.
@@ -25,17 +25,18 @@ const SUM: (f64, f64) = (51.0, 10.0);
 /// An input or the output.
 const STATE: (f64, f64) = (150.0, 44.0);
 const CONCAT_HEIGHT: f64 = 30.0;
+/// How far from its place a wire may arrive at what is no operation.
+const JOINT_SLACK: f64 = 4.0;
 const SMALL: f64 = 11.0;
 const NORMAL: f64 = 12.0;
 
-/// The drawing of a cell, without paper.
-pub(crate) fn scene(cell: &Cell, kind: CellKind) -> Scene {
+/// The drawing of a cell, at least so wide, without paper.
+pub(crate) fn scene(cell: &Cell, kind: CellKind, least_width: f64) -> Scene {
     let blocks = blocks(cell);
     let placed = route(&blocks);
     let mut scene = Scene::new(describe::cell_title(kind), describe::cell(cell, kind));
     heading(&mut scene, cell, kind);
-    let heading_width = scene_width(&scene);
-    let width = placed.width.max(heading_width - 2.0 * MARGIN);
+    let width = placed.width.max(scene_width(&scene) - 2.0 * MARGIN).max(least_width - 2.0 * MARGIN);
     let origin = (MARGIN + ((width - placed.width) / 2.0).round(), HEADING);
     let mut body = Scene::new(String::new(), String::new());
     wires(&mut body, &placed);
@@ -50,26 +51,24 @@ pub(crate) fn scene(cell: &Cell, kind: CellKind) -> Scene {
 pub(crate) fn blocks(cell: &Cell) -> Vec<Block> {
     let rows = rows(cell);
     let last = rows.iter().max().map_or(0, |row| *row);
-    let mut blocks: Vec<Block> = Vec::new();
-    for (state, row) in rows.iter().copied().enumerate() {
-        let (inlets, (w, h)) = match state.checked_sub(2) {
-            None => (Vec::new(), STATE),
-            Some(node) => {
-                let Node { x, y } = cell.nodes()[node];
-                (vec![x.input, y.input], NODE)
-            }
-        };
-        blocks.push(Block { row, w, h, inlets, pitch: CHIP.0 + CHIP_GAP });
-    }
-    let loose = cell.loose_ends();
-    let w =
-        (text::width(&concat_label(&loose), NORMAL, false) + 28.0).max(110.0).max(18.0 * loose.len() as f64);
-    let w = 2.0 * (w / 2.0).ceil();
-    let pitch = (w - 24.0) / loose.len() as f64;
-    let joined = blocks.len();
-    blocks.push(Block { row: last + 1, w, h: CONCAT_HEIGHT, inlets: loose, pitch: pitch.min(34.0) });
-    blocks.push(Block { row: last + 2, w: STATE.0, h: STATE.1, inlets: vec![joined], pitch: 0.0 });
-    blocks
+    let reads = [None, None].into_iter().chain(cell.nodes().iter().map(Some));
+    let states = rows.into_iter().zip(reads).map(|(row, node)| {
+        let inlets = node.map_or(Vec::new(), |node| vec![node.x.input, node.y.input]);
+        let (w, h) = if node.is_some() { NODE } else { STATE };
+        Block { row, w, h, inlets, pitch: CHIP.0 + CHIP_GAP, slack: 0.0 }
+    });
+    let joined = cell.n_nodes() + 2;
+    let (row, (w, h), inlets) = (last + 2, STATE, vec![joined]);
+    let output = Block { row, w, h, inlets, pitch: 0.0, slack: JOINT_SLACK };
+    states.chain([concat(cell.loose_ends(), last + 1), output]).collect()
+}
+
+/// What joins the loose ends: as wide as its label and its wires want it.
+fn concat(loose: Vec<usize>, row: usize) -> Block {
+    let label = text::width(&concat_label(&loose), NORMAL, false) + 28.0;
+    let w = 2.0 * (label.max(110.0).max(18.0 * loose.len() as f64) / 2.0).ceil();
+    let pitch = ((w - 24.0) / loose.len() as f64).min(34.0);
+    Block { row, w, h: CONCAT_HEIGHT, inlets: loose, pitch, slack: JOINT_SLACK }
 }
 
 /// The row of every state: below all it reads, and further down where a row is full.
@@ -102,8 +101,8 @@ fn heading(scene: &mut Scene, cell: &Cell, kind: CellKind) {
 
 /// How wide a scene must be for its words.
 fn scene_width(scene: &Scene) -> f64 {
-    let right = |item: &crate::scene::Item| match item {
-        crate::scene::Item::Words(words) => words.bounds().right() + MARGIN,
+    let right = |item: &Item| match item {
+        Item::Words(words) => words.bounds().right() + MARGIN,
         _ => 0.0,
     };
     scene.items.iter().map(right).fold(0.0, f64::max)
@@ -131,8 +130,8 @@ fn head(scene: &mut Scene, (x, y): Point) {
 
 fn boxes(scene: &mut Scene, cell: &Cell, placed: &Placed) {
     let n = cell.n_nodes();
-    state(scene, placed.rects[0], "h[i-1]", "0, before the previous");
-    state(scene, placed.rects[1], "h[i]", "1, the previous layer");
+    state(scene, placed.rects[0], "h[i-1]", "0: two layers back");
+    state(scene, placed.rects[1], "h[i]", "1: previous layer");
     for node in 0..n {
         let chip = |inlet| arrival(placed, node + 2, inlet);
         let branches = [(cell.nodes()[node].x, chip(0)), (cell.nodes()[node].y, chip(1))];
@@ -185,7 +184,7 @@ fn draw_node(scene: &mut Scene, rect: Rect, number: usize, branches: [(Branch, P
         chip(scene, Rect { x: tip.0 - CHIP.0 / 2.0, y: rect.y, w: CHIP.0, h: CHIP.1 }, branch);
     }
     let at = (rect.x + 10.0, rect.bottom() - 9.0);
-    scene.words(number.to_string(), at, Style::bold(NORMAL, Ink::Muted));
+    scene.words(format!("node {number}"), at, Style::plain(SMALL, Ink::Muted));
 }
 
 fn plus(scene: &mut Scene, (x, y): Point) {
@@ -202,9 +201,5 @@ fn plus(scene: &mut Scene, (x, y): Point) {
 fn chip(scene: &mut Scene, rect: Rect, Branch { input, op }: Branch) {
     let hint = format!("{op} of {}", describe::state(input));
     scene.hinted(rect, 6.0, Ink::Op(op), Stroke::solid(Ink::OpEdge(op), 1.2), hint);
-    scene.centred(label(op), rect.centre(), Style::plain(NORMAL, Ink::OpText(op)));
-}
-
-fn label(op: Op) -> &'static str {
-    op.name()
+    scene.centred(op.name(), rect.centre(), Style::plain(NORMAL, Ink::OpText(op)));
 }

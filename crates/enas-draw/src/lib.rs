@@ -28,6 +28,8 @@ mod error;
 mod layers;
 mod network;
 mod png;
+#[cfg(test)]
+mod properties;
 mod route;
 mod scene;
 mod sheet;
@@ -46,14 +48,14 @@ use enas_child::Child;
 
 /// A cell: its inputs, the operations and sums of its nodes, and the loose ends that make its output.
 pub fn cell(cell: &Cell, kind: CellKind, theme: Theme) -> Svg {
-    Svg::new(sheet::on_paper(cell::scene(cell, kind)), theme)
+    Svg::new(sheet::on_paper(cell::scene(cell, kind, 0.0)), theme)
 }
 
 /// Both cells of an arc on one sheet, side by side where that is not too wide, else one below the other.
 pub fn cells(arc: &Arc, theme: Theme) -> Svg {
-    let [normal, reduction] =
-        [cell::scene(arc.normal(), CellKind::Normal), cell::scene(arc.reduction(), CellKind::Reduction)];
-    Svg::new(sheet::on_paper(sheet::both(&normal, &reduction)), theme)
+    let normal = |width| cell::scene(arc.normal(), CellKind::Normal, width);
+    let reduction = |width| cell::scene(arc.reduction(), CellKind::Reduction, width);
+    Svg::new(sheet::on_paper(sheet::both([&normal, &reduction])), theme)
 }
 
 /// A whole network: its layers from the pictures to the classes, with the size of what each makes, its weights and

@@ -7,6 +7,7 @@ use crate::describe::{self, grouped};
 use crate::dot::Dot;
 use crate::route::HEAD;
 use crate::scene::{Point, Rect, Scene, Step, Stroke, Style};
+use crate::text;
 use crate::theme::Ink;
 
 const MARGIN: f64 = 24.0;
@@ -24,14 +25,11 @@ const DETOUR: f64 = 30.0;
 const AXIS: f64 = MARGIN + DETOUR + WIDTHS.0 / 2.0 + 4.0;
 /// The auxiliary head: how far beside the axis, and how wide.
 const AUX: (f64, f64) = (98.0, 124.0);
-/// Where the columns of numbers end.
-const OUTPUT: f64 = AXIS + 270.0;
-const PARAMS: f64 = OUTPUT + 110.0;
-const MACS: f64 = PARAMS + BAR + 130.0;
 /// The longest bar, and the distance from the number before it.
 const BAR: f64 = 84.0;
 const BAR_GAP: f64 = 10.0;
-const RIGHT: f64 = MACS + BAR_GAP + BAR + MARGIN;
+/// Between columns.
+const COLUMN_GAP: f64 = 28.0;
 const NORMAL: f64 = 12.0;
 
 /// What stands in one row.
@@ -59,7 +57,8 @@ pub(crate) fn scene(child: &Child, arc: &Arc) -> Result<Scene, Error> {
     let costs = child.costs(arc)?;
     let layers = layers(child, &costs);
     let mut scene = Scene::new("Network".to_owned(), describe::network(child, &costs));
-    heading(&mut scene, child);
+    let columns = Columns::new(&layers, child, &costs);
+    heading(&mut scene, child, &columns);
     let middle = |row: usize| HEADING + PITCH * (row as f64 + 0.5);
     let rects: Vec<Rect> = layers.iter().enumerate().map(|(row, layer)| rect(layer, middle(row))).collect();
     wires(&mut scene, &layers, &rects);
@@ -68,11 +67,11 @@ pub(crate) fn scene(child: &Child, arc: &Arc) -> Result<Scene, Error> {
     }
     let most = Most::of(&layers);
     for (row, layer) in layers.iter().enumerate() {
-        numbers(&mut scene, layer, middle(row), &most);
+        numbers(&mut scene, layer, middle(row), (&columns, &most));
     }
     let end = HEADING + PITCH * layers.len() as f64;
-    total(&mut scene, child, &costs, end);
-    scene.width = RIGHT;
+    total(&mut scene, child, &costs, (&columns, end));
+    scene.width = columns.right;
     scene.height = end + 46.0;
     Ok(scene)
 }
@@ -111,58 +110,62 @@ fn rect(layer: &Layer, middle: f64) -> Rect {
     }
 }
 
-fn heading(scene: &mut Scene, child: &Child) {
+fn heading(scene: &mut Scene, child: &Child, columns: &Columns) {
     scene.words("Network", (MARGIN, 32.0), Style::bold(15.0, Ink::Text));
-    let cells = child.plan().cells.len();
-    let weights = if child.arc().is_some() { "" } else { ", weights shared by all architectures" };
-    scene.words(format!("{cells} cells{weights}"), (MARGIN, 50.0), Style::plain(NORMAL, Ink::Muted));
-    let title = Style::plain(NORMAL, Ink::Muted);
+    let cells = &child.plan().cells;
+    let reductions = cells.iter().filter(|cell| cell.reduction).count();
+    let weights = if child.arc().is_some() { "" } else { "; weights are shared by all architectures" };
+    let text = format!("{} cells, {reductions} of which halve height and width{weights}", cells.len());
+    scene.words(text, (MARGIN, 50.0), Style::plain(NORMAL, Ink::Muted));
+    let style = Style::plain(NORMAL, Ink::Muted);
     let y = HEADING - 18.0;
-    scene.words("output", (OUTPUT, y), title.to_the_left());
-    scene.words("parameters", (PARAMS, y), title.to_the_left());
-    scene.words("multiply-adds", (MACS, y), title.to_the_left());
-    let rule = Rect { x: MARGIN, y: HEADING - 8.0, w: RIGHT - 2.0 * MARGIN, h: 1.0 };
+    let ends = [columns.output, columns.params, columns.macs];
+    for (title, x) in TITLES.into_iter().zip(ends) {
+        scene.words(title, (x, y), style.to_the_left());
+    }
+    let rule = Rect { x: MARGIN, y: HEADING - 8.0, w: columns.right - 2.0 * MARGIN, h: 1.0 };
     scene.rect(rule, 0.0, Ink::Frame, None);
 }
 
-/// Every cell reads the two layers before it, the first one the stem alone.
+/// What leads from layer to layer.
 fn wires(scene: &mut Scene, layers: &[Layer], rects: &[Rect]) {
     let trunk: Vec<usize> = (0..layers.len()).filter(|i| !matches!(layers[*i].look, Look::Aux(_))).collect();
-    let stroke = Stroke::solid(Ink::Wire, 1.6);
-    for pair in trunk.windows(3) {
-        if let (Look::Cell(_), true) = (layers[pair[2]].look, pair[0] > 0) {
-            let (from, to) = (rects[pair[0]], rects[pair[2]]);
-            let (y0, y1) = (from.centre().1 + 5.0, to.centre().1 - 5.0);
-            let x = MARGIN;
-            let steps = vec![
-                Step::Move((from.x, y0)),
-                Step::Cubic((x - 2.0, y0), (x - 2.0, y1), (to.x - HEAD + 1.0, y1)),
-            ];
-            scene.line(steps, Stroke::solid(Ink::Paper, 5.0));
-            scene.line(
-                vec![
-                    Step::Move((from.x, y0)),
-                    Step::Cubic((x - 2.0, y0), (x - 2.0, y1), (to.x - HEAD + 1.0, y1)),
-                ],
-                Stroke::solid(Ink::Wire, 1.2),
-            );
-            head(scene, (to.x, y1), true);
+    // Every cell reads the two layers before it; the first one has only the stem.
+    for three in trunk.windows(3) {
+        if matches!(layers[three[2]].look, Look::Cell(_)) && layers[three[0]].look != Look::End {
+            detour(scene, rects[three[0]], rects[three[2]]);
         }
     }
-    for pair in trunk.windows(2) {
-        let (from, to) = (rects[pair[0]].bottom(), rects[pair[1]].y);
-        scene.line(vec![Step::Move((AXIS, from)), Step::Line((AXIS, to - HEAD + 1.0))], stroke);
+    for two in trunk.windows(2) {
+        let (from, to) = (rects[two[0]].bottom(), rects[two[1]].y);
+        let steps = vec![Step::Move((AXIS, from)), Step::Line((AXIS, to - HEAD + 1.0))];
+        scene.line(steps, Stroke::solid(Ink::Wire, 1.6));
         head(scene, (AXIS, to), false);
     }
     for (i, layer) in layers.iter().enumerate() {
         if let Look::Aux(_) = layer.look {
-            let (start, end) = ((AXIS + 46.0, rects[i - 1].bottom()), (rects[i].centre().0, rects[i].y));
-            let middle = (start.1 + end.1) / 2.0;
-            let curve = Step::Cubic((start.0, middle), (end.0, middle), (end.0, end.1 - HEAD + 1.0));
-            scene.line(vec![Step::Move(start), curve], stroke);
-            head(scene, end, false);
+            to_the_side(scene, rects[i - 1], rects[i]);
         }
     }
+}
+
+/// A wire that passes one layer on its left.
+fn detour(scene: &mut Scene, from: Rect, to: Rect) {
+    let (y0, y1) = (from.centre().1 + 5.0, to.centre().1 - 5.0);
+    let x = MARGIN - 2.0;
+    let steps = vec![Step::Move((from.x, y0)), Step::Cubic((x, y0), (x, y1), (to.x - HEAD + 1.0, y1))];
+    scene.line(steps.clone(), Stroke::solid(Ink::Paper, 5.0));
+    scene.line(steps, Stroke::solid(Ink::Wire, 1.2));
+    head(scene, (to.x, y1), true);
+}
+
+/// The wire from the right side of a layer to the top of the auxiliary head.
+fn to_the_side(scene: &mut Scene, from: Rect, to: Rect) {
+    let (start, end) = ((from.right(), from.centre().1), (to.centre().0, to.y));
+    let corner = (end.0, start.1);
+    let steps = vec![Step::Move(start), Step::Cubic(corner, corner, (end.0, end.1 - HEAD + 1.0))];
+    scene.line(steps, Stroke::solid(Ink::Wire, 1.6));
+    head(scene, end, false);
 }
 
 /// The head of an arrow to the right or down.
@@ -188,6 +191,42 @@ fn draw_layer(scene: &mut Scene, layer: &Layer, rect: Rect) {
     scene.centred(layer.name.as_str(), rect.centre(), Style::plain(NORMAL, text));
 }
 
+const TITLES: [&str; 3] = ["channels × height × width", "parameters", "multiply-adds"];
+const TRAINING: &str = "in training only";
+
+/// Where the columns of numbers end, and the drawing.
+struct Columns {
+    output: f64,
+    params: f64,
+    macs: f64,
+    right: f64,
+}
+
+impl Columns {
+    /// As wide as their numbers.
+    fn new(layers: &[Layer], child: &Child, costs: &Costs) -> Columns {
+        let widest = |column: usize, words: &[String]| {
+            let titled = words.iter().map(String::as_str).chain(TITLES.get(column).copied());
+            // Totals are bold.
+            titled.map(|word| text::width(word, NORMAL, true)).fold(0.0, f64::max).ceil()
+        };
+        let all = |word: &dyn Fn(&LayerCost) -> String| -> Vec<String> {
+            layers.iter().filter_map(|layer| layer.cost.as_ref()).map(word).collect()
+        };
+        let mut params = all(&|cost| grouped(cost.params as u64));
+        params.extend([child.n_params(), costs.aux_params.unwrap_or(0)].map(|n| grouped(n as u64)));
+        let mut macs = all(&|cost| grouped(cost.macs));
+        macs.extend([grouped(describe::macs(costs)), TRAINING.to_owned()]);
+        // The title of the first column may stand above the layers, its numbers may not.
+        let outputs = widest(TITLES.len(), &all(&describe::size));
+        let beside = AXIS + AUX.0 + AUX.1 / 2.0 + COLUMN_GAP / 2.0;
+        let output = (beside + outputs).max(MARGIN + widest(0, &[]));
+        let params = output + COLUMN_GAP + widest(1, &params);
+        let macs = params + BAR_GAP + BAR + COLUMN_GAP + widest(2, &macs);
+        Columns { output, params, macs, right: macs + BAR_GAP + BAR + MARGIN }
+    }
+}
+
 /// What a full bar stands for.
 struct Most {
     params: usize,
@@ -204,35 +243,36 @@ impl Most {
     }
 }
 
-fn numbers(scene: &mut Scene, layer: &Layer, middle: f64, most: &Most) {
+fn numbers(scene: &mut Scene, layer: &Layer, middle: f64, (columns, most): (&Columns, &Most)) {
     let y = middle + 0.36 * NORMAL;
     let style = Style::plain(NORMAL, Ink::Text).to_the_left();
     if let Look::Aux(params) = layer.look {
         let muted = Style { ink: Ink::Muted, ..style };
-        scene.words(grouped(params as u64), (PARAMS, y), muted);
-        scene.words("in training only", (MACS, y), muted);
+        scene.words(grouped(params as u64), (columns.params, y), muted);
+        scene.words(TRAINING, (columns.macs, y), muted);
     }
     let Some(cost) = layer.cost else { return };
-    scene.words(describe::size(&cost), (OUTPUT, y), style);
-    scene.words(grouped(cost.params as u64), (PARAMS, y), style);
-    scene.words(grouped(cost.macs), (MACS, y), style);
-    for (x, share) in
-        [(PARAMS, cost.params as f64 / most.params as f64), (MACS, cost.macs as f64 / most.macs as f64)]
-    {
+    scene.words(describe::size(&cost), (columns.output, y), style);
+    scene.words(grouped(cost.params as u64), (columns.params, y), style);
+    scene.words(grouped(cost.macs), (columns.macs, y), style);
+    for (x, share) in [
+        (columns.params, cost.params as f64 / most.params as f64),
+        (columns.macs, cost.macs as f64 / most.macs as f64),
+    ] {
         let rect = Rect { x: x + BAR_GAP, y: middle - 6.0, w: (BAR * share).max(1.5), h: 12.0 };
         scene.rect(rect, 2.0, Ink::Bar, None);
     }
 }
 
-fn total(scene: &mut Scene, child: &Child, costs: &Costs, y: f64) {
-    let rule = Rect { x: MARGIN, y, w: RIGHT - 2.0 * MARGIN, h: 1.0 };
+fn total(scene: &mut Scene, child: &Child, costs: &Costs, (columns, y): (&Columns, f64)) {
+    let rule = Rect { x: MARGIN, y, w: columns.right - 2.0 * MARGIN, h: 1.0 };
     scene.rect(rule, 0.0, Ink::Frame, None);
     let y = y + 24.0;
     let style = Style::bold(NORMAL, Ink::Text);
     let name = if costs.aux_params.is_some() { "total, without the auxiliary head" } else { "total" };
     scene.words(name, (MARGIN, y), style);
-    scene.words(grouped(child.n_params() as u64), (PARAMS, y), style.to_the_left());
-    scene.words(grouped(describe::macs(costs)), (MACS, y), style.to_the_left());
+    scene.words(grouped(child.n_params() as u64), (columns.params, y), style.to_the_left());
+    scene.words(grouped(describe::macs(costs)), (columns.macs, y), style.to_the_left());
 }
 
 /// A whole network as a graph in the DOT language, for `dot`.

@@ -14,6 +14,8 @@ pub(crate) struct Block {
     pub(crate) inlets: Vec<usize>,
     /// Distance of its inlets from each other.
     pub(crate) pitch: f64,
+    /// How far from its inlet a wire may arrive if that keeps it straight.
+    pub(crate) slack: f64,
 }
 
 /// Boxes and wires at their places.
@@ -29,6 +31,7 @@ pub(crate) struct Placed {
 /// All wires of one box. They leave it at the middle of its bottom.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests look at where wires begin"))]
     pub(crate) from: usize,
     pub(crate) steps: Vec<Step>,
     pub(crate) arrivals: Vec<Arrival>,
@@ -52,18 +55,25 @@ const LANE: f64 = 18.0;
 const ROW_GAP: f64 = 40.0;
 /// What steep curves add to that, at most.
 const MORE_ROW_GAP: f64 = 34.0;
-/// Rounds in which boxes and lanes find their places; the last ones move nothing by a visible amount.
-const ROUNDS: usize = 60;
+/// Rounds in which boxes and lanes find their places.
+const ROUNDS: usize = 90;
+/// Below this distance the pull of a wire is that of a spring: at first, and how it shrinks from round to round. The
+/// smaller it is, the more wires become straight; beginning with a small one would leave boxes where they happen to
+/// meet.
+const NEAR: (f64, f64) = (24.0, 0.95);
+/// A bend of fewer pixels looks like a mistake. Lanes have more room than that to either side.
+const VISIBLE: f64 = 7.0;
 /// Length of an arrow's head, where a curve ends.
 pub(crate) const HEAD: f64 = 7.0;
 
 /// Finds a place for every box, in rows from the top, and the curves between them.
 pub(crate) fn route(blocks: &[Block]) -> Placed {
     let layers = Layers::new(&graph(blocks));
-    let mut router = Router { blocks, x: start(blocks, &layers), layers };
+    let mut router = Router { blocks, x: start(blocks, &layers), layers, near: NEAR.0 };
     for _ in 0..ROUNDS {
         let n = router.layers.rows.len();
         (0..n).chain((0..n).rev()).for_each(|row| router.settle(row));
+        router.near *= NEAR.1;
     }
     router.finish()
 }
@@ -94,6 +104,8 @@ struct Router<'a> {
     layers: Layers,
     /// The centres of the slots of every row.
     x: Vec<Vec<f64>>,
+    /// Below this distance the pull of a wire is that of a spring.
+    near: f64,
 }
 
 impl Router<'_> {
@@ -104,8 +116,10 @@ impl Router<'_> {
     }
 
     fn seat(&self, row: usize, slot: Slot) -> Seat {
-        let (mut sum, mut weight) = (0.0, 0.0);
-        let mut pull = |to: f64, by: f64| {
+        let (mut sum, mut weight, here) = (0.0, 0.0, self.at(row, slot));
+        let mut pull = |to: f64, strength: f64| {
+            // Nearly proportional to the distance, not to its square: rather one long bend than many short ones.
+            let by = strength / ((to - here).abs() + self.near);
             sum += to * by;
             weight += by;
         };
@@ -166,6 +180,7 @@ impl Router<'_> {
         let left = self.edges(|x, half| x - half).fold(f64::MAX, f64::min);
         // Whole pixels keep vertical lines sharp.
         self.x.iter_mut().flatten().for_each(|x| *x = (*x - left).round());
+        self.straighten();
         let width = self.edges(|x, half| x + half).fold(0.0, f64::max);
         let bands = self.bands();
         let mut rects = vec![Rect { x: 0.0, y: 0.0, w: 0.0, h: 0.0 }; self.blocks.len()];
@@ -180,6 +195,36 @@ impl Router<'_> {
         let wires = (0..self.blocks.len()).map(|from| self.wire(from, &bands));
         let wires = wires.filter(|wire| !wire.arrivals.is_empty()).collect();
         Placed { rects, wires, width, height: bands.last().map_or(0.0, |band| band.1) }
+    }
+
+    /// Moves lanes a little where that removes a bend: to where their wires come from, else to where they end.
+    fn straighten(&mut self) {
+        let n = self.layers.rows.len();
+        for row in (0..n).rev().chain(0..n) {
+            for at in 0..self.layers.rows[row].len() {
+                let lane = self.layers.rows[row][at];
+                if let Slot::Lane(_) = lane {
+                    let mut ends = self.start_above(row, lane).into_iter().chain(self.ends_below(row, lane));
+                    let near = ends.find(|x| (x - self.x[row][at]).abs() < VISIBLE);
+                    self.x[row][at] = near.unwrap_or(self.x[row][at]);
+                }
+            }
+        }
+    }
+
+    /// Where the wire of a lane ends in the next row, if it has one end there.
+    fn ends_below(&self, row: usize, lane: Slot) -> Option<f64> {
+        let mut links = self.layers.links[row].iter().filter(|link| link.0 == lane);
+        let (link, None) = (links.next()?, links.next()) else { return None };
+        let mut offsets = self.offsets(row, *link);
+        let (Some((_, offset)), None) = (offsets.next(), offsets.next()) else { return None };
+        Some(self.at(row + 1, link.1) + offset)
+    }
+
+    /// Where the wire of a lane comes from in the row before.
+    fn start_above(&self, row: usize, lane: Slot) -> Option<f64> {
+        let links = self.layers.links.get(row.checked_sub(1)?)?;
+        links.iter().find(|link| link.1 == lane).map(|link| self.at(row - 1, link.0))
     }
 
     /// One end of every slot, without the gaps.
@@ -222,10 +267,13 @@ impl Router<'_> {
             for &link in links.filter(|link| source(link.0) == from) {
                 let start = (self.at(row, link.0), bands[row].1);
                 for (inlet, offset) in self.offsets(row, link) {
-                    let tip = (self.at(row + 1, link.1) + offset, bands[row + 1].0);
+                    let mut tip = (self.at(row + 1, link.1) + offset, bands[row + 1].0);
                     let end = match link.1 {
                         Slot::Lane(_) => tip,
                         Slot::Box(to) => {
+                            if (tip.0 - start.0).abs() <= self.blocks[to].slack {
+                                tip.0 = start.0;
+                            }
                             arrivals.push(Arrival { to, inlet, tip });
                             // The head covers the rest.
                             (tip.0, tip.1 - HEAD + 1.0)

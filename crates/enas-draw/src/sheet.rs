@@ -5,6 +5,8 @@ use crate::theme::Ink;
 
 /// The widest pair of drawings that stands side by side.
 const WIDEST: f64 = 1200.0;
+/// From the border to the line between two drawings.
+const RULE: f64 = 24.0;
 
 /// A drawing on paper of its size with a thin border.
 pub(crate) fn on_paper(drawing: Scene) -> Scene {
@@ -17,21 +19,25 @@ pub(crate) fn on_paper(drawing: Scene) -> Scene {
     sheet
 }
 
-/// Two drawings beside each other, or one below the other if they are wide.
-pub(crate) fn both(first: &Scene, second: &Scene) -> Scene {
+/// Two drawings beside each other, or one below the other if they are wide. Each is asked for with its least width.
+pub(crate) fn both(draw: [&dyn Fn(f64) -> Scene; 2]) -> Scene {
+    let [first, second] = draw.map(|draw| draw(0.0));
     let title = format!("{} and {}", first.title, second.title.to_lowercase());
     let mut sheet = Scene::new(title, format!("{} {}", first.description, second.description));
-    let beside = first.width + second.width <= WIDEST;
-    let at = if beside { (first.width, 0.0) } else { (0.0, first.height) };
-    sheet.width = if beside { first.width + second.width } else { first.width.max(second.width) };
-    sheet.height = if beside { first.height.max(second.height) } else { first.height + second.height };
-    let rule = if beside {
-        Rect { x: first.width - 0.5, y: 24.0, w: 1.0, h: sheet.height - 48.0 }
+    let both = first.width + second.width;
+    if both <= WIDEST {
+        (sheet.width, sheet.height) = (both, first.height.max(second.height));
+        let rule = Rect { x: first.width - 0.5, y: RULE, w: 1.0, h: sheet.height - 2.0 * RULE };
+        sheet.rect(rule, 0.0, Ink::Frame, None);
+        sheet.place(&first, (0.0, 0.0));
+        sheet.place(&second, (first.width, 0.0));
     } else {
-        Rect { x: 24.0, y: first.height - 0.5, w: sheet.width - 48.0, h: 1.0 }
-    };
-    sheet.rect(rule, 0.0, Ink::Frame, None);
-    sheet.place(first, (0.0, 0.0));
-    sheet.place(second, at);
+        (sheet.width, sheet.height) = (first.width.max(second.width), first.height + second.height);
+        let rule = Rect { x: RULE, y: first.height - 0.5, w: sheet.width - 2.0 * RULE, h: 1.0 };
+        sheet.rect(rule, 0.0, Ink::Frame, None);
+        let [upper, lower] = draw.map(|draw| draw(sheet.width));
+        sheet.place(&upper, (0.0, 0.0));
+        sheet.place(&lower, (0.0, first.height));
+    }
     sheet
 }

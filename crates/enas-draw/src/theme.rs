@@ -146,3 +146,96 @@ impl Ink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use enas_arc::CellKind::{Normal, Reduction};
+
+    use super::*;
+
+    /// Red, green and blue as amounts of light, 0 to 1.
+    fn light(colour: Rgb) -> [f64; 3] {
+        [16, 8, 0].map(|shift| {
+            let c = f64::from(colour >> shift & 0xff) / 255.0;
+            if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+        })
+    }
+
+    /// WCAG 2.2, from 1 to 21.
+    fn contrast(a: Rgb, b: Rgb) -> f64 {
+        let luminance = |[r, g, b]: [f64; 3]| 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        let (a, b) = (luminance(light(a)), luminance(light(b)));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    fn check(pairs: &[(Ink, Ink)], least: f64) {
+        for (a, b) in pairs {
+            for dark in [0, 1] {
+                let contrast = contrast(a.colours()[dark], b.colours()[dark]);
+                assert!(contrast >= least, "{a:?} on {b:?}, dark {dark}: {contrast:.2}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_has_the_contrast_of_wcag_aa() {
+        let mut pairs = vec![(Ink::Muted, Ink::Card), (Ink::Muted, Ink::State), (Ink::Muted, Ink::Paper)];
+        pairs.extend([Ink::Paper, Ink::State, Ink::Card].map(|ground| (Ink::Text, ground)));
+        pairs.extend(Op::ALL.map(|op| (Ink::OpText(op), Ink::Op(op))));
+        pairs.extend([Normal, Reduction].map(|kind| (Ink::LayerText(kind), Ink::Layer(kind))));
+        check(&pairs, 4.5);
+    }
+
+    #[test]
+    fn lines_that_carry_meaning_have_the_contrast_of_wcag_aa() {
+        let mut pairs = vec![(Ink::Wire, Ink::Paper), (Ink::Wire, Ink::Card), (Ink::StateEdge, Ink::Paper)];
+        pairs.extend([Ink::OpEdge(Op::Identity)].map(|edge| (edge, Ink::Paper)));
+        pairs.extend([Normal, Reduction].map(|kind| (Ink::LayerEdge(kind), Ink::Paper)));
+        check(&pairs, 3.0);
+    }
+
+    #[test]
+    fn inks_have_names_of_their_own() {
+        let mut names: Vec<String> = Ink::ALL.iter().map(|ink| ink.name()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), Ink::ALL.len());
+    }
+
+    /// What eyes without one kind of cone see: Machado, Oliveira and Fernandes, 2009, full severity.
+    const EYES: [[[f64; 3]; 3]; 4] = [
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    ];
+
+    /// CIELAB, in which equal distances look about equal.
+    fn lab(eye: &[[f64; 3]; 3], colour: Rgb) -> [f64; 3] {
+        let dot = |row: &[f64; 3], v: &[f64; 3]| row.iter().zip(v).map(|(a, b)| a * b).sum::<f64>();
+        let seen = light(colour);
+        let seen = eye.each_ref().map(|row| dot(row, &seen).clamp(0.0, 1.0));
+        let xyz = [
+            dot(&[0.4124, 0.3576, 0.1805], &seen) / 0.9505,
+            dot(&[0.2126, 0.7152, 0.0722], &seen),
+            dot(&[0.0193, 0.1192, 0.9505], &seen) / 1.089,
+        ];
+        let [x, y, z] = xyz.map(|t| if t > 0.008856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 });
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    #[test]
+    fn operations_differ_for_every_kind_of_colour_vision() {
+        for eye in &EYES {
+            for dark in [0, 1] {
+                for (i, a) in Op::ALL.into_iter().enumerate() {
+                    for b in &Op::ALL[..i] {
+                        let [p, q] = [a, *b].map(|op| lab(eye, Ink::Op(op).colours()[dark]));
+                        let distance = (0..3).map(|i| (p[i] - q[i]).powi(2)).sum::<f64>().sqrt();
+                        assert!(distance > 18.0, "{a} and {b}, dark {dark}: {distance:.1} for {eye:?}");
+                    }
+                }
+            }
+        }
+    }
+}

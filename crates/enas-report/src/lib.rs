@@ -49,6 +49,9 @@ pub const FILE_NAME: &str = "report.html";
 /// What pages about runs look like: to be put into one after [`chart::STYLE`].
 pub const STYLE: &str = include_str!("../templates/report.css");
 
+/// Moves a network to where it shall compute.
+pub type Place<'a> = &'a dyn Fn(&mut Model) -> enas_search::Result<()>;
+
 /// What a report may use beside the run directory.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
@@ -57,7 +60,7 @@ pub struct Options<'a> {
     /// The pictures of the run, if they are loaded already.
     pub data: Option<&'a Dataset>,
     /// Moves the network to another device than the CPU before it predicts.
-    pub place: Option<&'a dyn Fn(&mut Model) -> enas_search::Result<()>>,
+    pub place: Option<Place<'a>>,
 }
 
 impl fmt::Debug for Options<'_> {

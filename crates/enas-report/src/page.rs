@@ -184,7 +184,7 @@ fn headlines(facts: &Facts) -> Vec<Headline> {
         ],
         Kind::Train => vec![
             headline("test accuracy", share("test_accuracy"), test_interval(facts)),
-            headline("validation accuracy", share("valid_accuracy"), "of the weights that were kept".into()),
+            headline("validation accuracy", share("valid_accuracy"), "of the kept weights".into()),
         ],
     };
     if facts.manifest.kind == Kind::Train {
@@ -317,7 +317,6 @@ impl Page<'_> {
         format!("{nats:.4}")
     }
 
-    /// The figures of a section, large enough to stand side by side.
     fn curves(&self) -> &[Figure] {
         &self.facts.curves
     }

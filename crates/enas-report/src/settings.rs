@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-/// Dotted keys with their values, in the order of the file.
+/// Dotted keys with their values, in alphabetical order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
     /// Values as TOML, but texts without quotes.
