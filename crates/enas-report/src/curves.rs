@@ -178,7 +178,7 @@ fn entropy(log: &Log, updates: u64, n_nodes: usize) -> Option<Figure> {
         ..Chart::default()
     };
     let end = end.map_or(String::new(), |share| {
-        format!(" It ends at {:.1}\u{a0}% of the most there is.", 100.0 * share)
+        format!(" Its last value is {:.1}\u{a0}% of the most there is.", 100.0 * share)
     });
     let caption = format!(
         "How undecided the policy is: {most:.1} nats when all architectures are equally likely, 0 when only one is left.{end}"
