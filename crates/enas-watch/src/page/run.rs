@@ -127,10 +127,12 @@ fn numbers(run: &Followed) -> Vec<Number> {
     let mean = mean.map_or(String::new(), |loss| format!("mean of the last epoch: {loss:.4}"));
     let seen = of(&digest.epoch, "/train_accuracy");
     let seen = seen.map_or(String::new(), |share| format!("in the last epoch: {}", percent(share)));
-    let whole = accuracy(run);
-    let label = whole.as_ref().map_or("", |(_, label)| label);
+    // It has its place from the beginning on, so that nothing moves when it comes.
+    let unknown = || ("–".to_owned(), "validation accuracy");
+    let (whole, label) = accuracy(run).unwrap_or_else(unknown);
+    let best = if digest.epoch.is_some() { best } else { "known after the first epoch".into() };
     let mut all = vec![
-        number(label, whole.map(|(value, _)| value), best),
+        number(label, Some(whole), best),
         number("training loss", of(&digest.step, "/loss").map(|loss| format!("{loss:.3}")), mean),
         number("training accuracy", of(&digest.step, "/accuracy").map(percent), seen),
     ];
