@@ -76,7 +76,7 @@ impl Followed {
     /// Notes that somebody looks at the run, whose curves are kept from now on.
     pub(crate) fn want(&mut self) {
         self.wanted = Some(Instant::now());
-        if self.log.is_none() {
+        if self.log.is_none() && !self.gone {
             self.log = Some(Log::default());
             self.forget();
         }

@@ -73,11 +73,8 @@ impl Tail {
         }
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let again = self.offset > 0;
-                self.restart();
-                return Ok(News { again, ..News::default() });
-            }
+            // What it said is all that is known of it, until there is another one.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(News::default()),
             Err(e) => return Err(e),
         };
         let mut news = News { again: !self.still_holds(&mut file)?, ..News::default() };
@@ -222,12 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_vanished_voids_what_it_said() {
+    fn a_log_that_vanished_says_nothing_and_another_in_its_place_is_read_from_the_beginning() {
         let (_dir, path, mut tail) = log();
         append(&path, &line(1));
         tail.read().unwrap();
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(tail.read().unwrap(), News { again: true, ..News::default() });
         assert_eq!(tail.read().unwrap(), News::default());
+        append(&path, &(line(2) + &line(3)));
+        let news = tail.read().unwrap();
+        assert_eq!((news.again, steps(&news)), (true, vec![2, 3]));
     }
 }

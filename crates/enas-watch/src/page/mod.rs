@@ -67,18 +67,15 @@ fn doing(run: &Followed, state: State) -> String {
             let silence = run.silence().unwrap_or_default().as_secs();
             // Coarse, so that the page does not change all the time.
             let since = match silence {
+                s if s < 60 => "half a minute".into(),
                 s if s < 120 => "a minute".into(),
                 s if s < 7200 => format!("{} minutes", s / 60),
                 s if s < 172_800 => format!("{} hours", s / 3600),
                 s => format!("{} days", s / 86_400),
             };
-            let verb = match run.kind() {
-                Kind::Search => "search",
-                Kind::Train => "train",
-            };
             format!(
-                "No news for more than {since}: interrupted, or at work on something long. If it was interrupted, enas \
-                 {verb} --resume goes on with it."
+                "No news for more than {since}: interrupted, or at work on something long. Interrupted runs go on \
+                 with --resume."
             )
         }
         State::Running => {

@@ -96,6 +96,8 @@ fn a_run_that_vanishes_says_so_and_one_that_comes_back_goes_on() {
     fs::remove_dir_all(&run).unwrap();
     events.wait_for("status", "Its folder is gone");
     overview.wait_for("runs", "There are no runs here yet");
+    let page = get(server.port, "/run/r").body;
+    assert!(page.contains("Its folder is gone") && page.contains("25.00"), "{page}");
     files(&run, &epoch(2));
     events.wait_for("status", "2 of 4 epochs complete");
 }
