@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use enas_search::TimeLimit;
 
+use crate::commands;
+
 /// Searches, trains and uses small image classifiers (ENAS micro search).
 #[derive(Debug, Parser)]
 #[command(name = "enas", version, max_term_width = 100, arg_required_else_help = true, after_help = TOP_EXAMPLES)]
@@ -17,6 +19,7 @@ pub(crate) struct Cli {
 
 const TOP_EXAMPLES: &str = "\
 Examples:
+  enas auto photos --time 2h                   from pictures to a model, in one command
   enas search                                  find an architecture for the built-in digits
   enas train --run runs/digits-search-1        train the architecture that was found
   enas predict --model runs/digits-train-1/model.safetensors photo.png
@@ -41,6 +44,7 @@ pub(crate) struct Shown {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Auto(commands::auto::Auto),
     Search(Search),
     Train(Train),
     Eval(Eval),
@@ -542,7 +546,7 @@ fn device(text: &str) -> Result<Device, String> {
     }
 }
 
-fn time_limit(text: &str) -> Result<TimeLimit, String> {
+pub(crate) fn time_limit(text: &str) -> Result<TimeLimit, String> {
     match text.parse() {
         Ok(TimeLimit(None)) | Err(_) => {
             Err("write a whole number with a unit, as in 90s, 30m or 2h".to_owned())

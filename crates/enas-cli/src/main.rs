@@ -42,6 +42,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     logging::start(cli.shown, &console);
     let context = Context { out: Output { json: cli.shown.json }, console };
     match cli.command {
+        Command::Auto(args) => commands::auto::run(&context, &args),
         Command::Search(args) => commands::search::run(&context, &args),
         Command::Train(args) => commands::train::run(&context, &args),
         Command::Eval(args) => commands::eval::run(&context, &args),

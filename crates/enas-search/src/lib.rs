@@ -35,6 +35,7 @@
 
 mod annealing;
 mod atomic;
+mod auto;
 mod budget;
 mod checkpoint;
 mod config;
@@ -53,6 +54,7 @@ mod session;
 mod tensors;
 mod train;
 
+pub use auto::{AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, auto};
 pub use config::{
     Keep, Layers, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig,
 };

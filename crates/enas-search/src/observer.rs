@@ -5,6 +5,7 @@ use std::path::Path;
 use enas_arc::Arc;
 use serde::{Deserialize, Serialize};
 
+use crate::auto::{AutoPhase, AutoPlan};
 use crate::select::Candidate;
 
 /// Someone who watches a run: a progress bar, a test, nobody (`()`).
@@ -54,6 +55,10 @@ pub struct Place {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// An automatic run knows what its phases will take.
+    Planned(&'a AutoPlan),
+    /// An automatic run enters a phase, or passes one that an earlier session has done.
+    Phase(AutoPhase),
     /// The run is set up; nothing is computed yet.
     Started {
         /// The run directory.

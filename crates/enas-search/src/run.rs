@@ -116,6 +116,11 @@ impl Run {
         Self::open(dir.to_owned(), manifest)
     }
 
+    /// Whether `dir` holds a run.
+    pub(crate) fn exists(dir: &Path) -> bool {
+        dir.join(MANIFEST).exists()
+    }
+
     /// The configuration the run was started with.
     ///
     /// # Errors
@@ -230,14 +235,7 @@ impl Run {
 
     /// Refuses a data set that is not the one the run was started with.
     pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
-        if data.fingerprint == self.manifest.fingerprint {
-            return Ok(());
-        }
-        let problem = format!(
-            "the pictures of {} are not those the run was started with; restore them, or start a new run",
-            self.manifest.data
-        );
-        Err(directory(&self.dir, &problem))
+        same_pictures(&self.dir, &self.manifest.data, &self.manifest.fingerprint, data)
     }
 
     fn create<C: Settings>(
@@ -248,7 +246,7 @@ impl Run {
     ) -> Result<Self> {
         let dir = match out {
             Some(dir) => claim(dir)?,
-            None => claim_default(&data.name, manifest.kind)?,
+            None => claim_default(&data.name, &manifest.kind.to_string())?,
         };
         write_config(&dir.join(CONFIG), config)?;
         write_json(&dir.join(MANIFEST), &manifest)?;
@@ -300,6 +298,22 @@ impl Run {
     fn checkpoints(&self) -> PathBuf {
         self.dir.join(CHECKPOINTS)
     }
+}
+
+/// Refuses pictures other than those of the run in `dir`, whose data set `name` had this fingerprint.
+pub(crate) fn same_pictures(
+    dir: &Path,
+    name: &str,
+    fingerprint: &enas_data::Fingerprint,
+    data: &Dataset,
+) -> Result<()> {
+    if data.fingerprint == *fingerprint {
+        return Ok(());
+    }
+    let problem = format!(
+        "the pictures of {name} are not those the run was started with; restore them, or start a new run"
+    );
+    Err(directory(dir, &problem))
 }
 
 /// What a checkpoint is made of.
@@ -375,7 +389,7 @@ pub fn read_arc(path: &Path) -> Result<Arc> {
 }
 
 /// Makes sure that `dir` is there and empty.
-fn claim(dir: &Path) -> Result<PathBuf> {
+pub(crate) fn claim(dir: &Path) -> Result<PathBuf> {
     make_dir(dir)?;
     let mut entries = fs::read_dir(dir).map_err(|source| io("cannot read", dir, source))?;
     if entries.next().is_some() {
@@ -390,7 +404,7 @@ fn claim(dir: &Path) -> Result<PathBuf> {
 }
 
 /// Creates the first of `runs/<data>-<kind>-1`, `-2`, … that does not exist.
-fn claim_default(data: &str, kind: Kind) -> Result<PathBuf> {
+pub(crate) fn claim_default(data: &str, kind: &str) -> Result<PathBuf> {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let data: String = data.chars().map(plain).collect();
     let root = Path::new("runs");
@@ -407,14 +421,14 @@ fn claim_default(data: &str, kind: Kind) -> Result<PathBuf> {
     unreachable!("there are more numbers than directories")
 }
 
-fn write_config<C: Settings>(path: &Path, config: &C) -> Result<()> {
+pub(crate) fn write_config<C: Settings>(path: &Path, config: &C) -> Result<()> {
     let body = toml::to_string(config).expect("a configuration is plain data");
     let version = env!("CARGO_PKG_VERSION");
     let text = format!("# Every setting of this {}, as enas {version} ran it.\n\n{body}", C::KIND);
     atomic::write(path, &[text.as_bytes()])
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value).expect("plain data");
     text.push('\n');
     atomic::write(path, &[text.as_bytes()])
@@ -428,7 +442,7 @@ fn directory(path: &Path, problem: &str) -> Error {
     Error::RunDirectory { path: path.to_owned(), problem: problem.to_owned() }
 }
 
-fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
+pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
     Error::Io { action, path: path.to_owned(), source }
 }
 

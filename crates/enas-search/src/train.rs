@@ -46,8 +46,8 @@ pub struct TrainOutcome {
 
 /// Trains a network of its own for `arc`, and writes `model.safetensors`.
 ///
-/// The model file is there from the end of the first epoch on, so that an interrupted training leaves one too. Goes
-/// on from the newest checkpoint where `run` has one. `data` must be loaded with `config.run.seed()`, or by
+/// The model file is there from the end of the first epoch on, and an interruption before that leaves the model of that
+/// moment. Goes on from the newest checkpoint where `run` has one. `data` must be loaded with `config.run.seed()`, or by
 /// [`Run::load_data`].
 ///
 /// # Errors
@@ -63,7 +63,7 @@ pub fn train(
     let mut training =
         Training::start_or_resume(config, arc, data, Session::new(&config.run, run, observer))?;
     while training.at.epoch < training.at.epochs {
-        training.train_epoch()?;
+        training.train_epoch().or_else(|stopped| training.leave_a_model(stopped))?;
         training.end_epoch()?;
     }
     training.finish()
@@ -183,6 +183,17 @@ impl<'a> Training<'a> {
         }
         self.waited = batches.waited();
         Ok(())
+    }
+
+    /// Passes an error on; an interruption before there is any model writes the present one first.
+    fn leave_a_model(&self, stopped: Error) -> Result<()> {
+        let path = self.session.run.model_path();
+        if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
+            let (classes, eval_batch) = (&self.data.classes, self.config.run.eval_batch);
+            let accuracy = model::evaluate(&self.child, classes, &self.valid, eval_batch)?.accuracy();
+            model::save(&path, &self.child, &self.about(accuracy))?;
+        }
+        Err(stopped)
     }
 
     /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.

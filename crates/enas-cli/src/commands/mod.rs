@@ -2,6 +2,7 @@
 
 pub(crate) mod arc;
 pub(crate) mod augment;
+pub(crate) mod auto;
 pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod eval;

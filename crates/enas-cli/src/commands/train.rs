@@ -81,7 +81,8 @@ impl Job {
         let search = Run::resume(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
         let arc = search.best_arc().context("--run")?;
-        let config = settings::train_after(&searched, &args.settings, args.data.as_deref(), &args.extent)?;
+        let config =
+            settings::train_after(&searched, &args.settings, args.data.as_deref(), Some(&args.extent))?;
         let data = match args.data {
             Some(_) => enas_data::load(&config.data, config.run.seed())?,
             None => search.load_data(&config.data, config.run.seed())?,

@@ -76,6 +76,19 @@ fn interruptions_change_nothing() {
 }
 
 #[test]
+fn an_interruption_in_the_first_epoch_leaves_a_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&[]);
+    let data = crate::common::digits(&config.data, config.run.seed());
+    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut crate::common::Impatient::new(3));
+    assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
+    let model = Model::load(&run.model_path()).unwrap();
+    let accuracy = model.evaluate(&data.valid).unwrap().accuracy();
+    assert_eq!((model.accuracy().valid, model.accuracy().test), (accuracy, None));
+}
+
+#[test]
 fn best_keeps_the_best_epoch_and_last_the_last() {
     let accuracies = |keep: &str| {
         let dir = tempfile::tempdir().unwrap();
