@@ -55,6 +55,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(Config),
     Bench(Bench),
+    Completions(commands::shell::Completions),
+    Man(commands::shell::Man),
 }
 
 /// Where settings come from: a preset or a file, then `--set`, then flags with a name of their own.

@@ -51,5 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Augment(args) => commands::augment::run(&context, &args),
         Command::Config(args) => commands::config::run(&context, &args),
         Command::Bench(args) => commands::bench::run(&context, &args),
+        Command::Completions(args) => commands::shell::completions(&args),
+        Command::Man(args) => commands::shell::man(&context, &args),
     }
 }

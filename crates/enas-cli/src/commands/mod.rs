@@ -9,6 +9,7 @@ pub(crate) mod eval;
 pub(crate) mod predict;
 pub(crate) mod search;
 mod settings;
+pub(crate) mod shell;
 pub(crate) mod train;
 
 use std::io::{self, Write};

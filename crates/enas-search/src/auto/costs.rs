@@ -79,10 +79,12 @@ impl Costs {
         }
         let pictures = run.eval_batch.min(data.valid.len());
         let batch = Source::new(&data.valid, &child)?.gather((0..pictures).collect());
+        // Shared weights have no statistics of their own.
+        let norm = if child.arc().is_some() { Norm::RunningStatistics } else { Norm::BatchStatistics };
         let mut forward = f64::INFINITY;
         for _ in 0..2 {
             let began = Instant::now();
-            child.logits_on(arc, batch.examples(), Norm::RunningStatistics, None)?;
+            child.logits_on(arc, batch.examples(), norm, None)?;
             forward = began.elapsed().as_secs_f64() / pictures as f64;
         }
         Ok(Self { step: typical(&seconds), forward })
