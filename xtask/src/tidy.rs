@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-data", &["enas-rng"]),
     ("enas-controller", &["enas-arc", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
+    ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
     (
         "enas-cli",
@@ -34,6 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-child",
             "enas-controller",
             "enas-data",
+            "enas-draw",
             "enas-kernels",
             "enas-rng",
             "enas-search",
@@ -44,7 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Crates that are free of tensors.
 const WITHOUT_CANDLE: &[&str] =
-    &["enas-arc", "enas-controller", "enas-data", "enas-emulator", "enas-rng", "xtask"];
+    &["enas-arc", "enas-controller", "enas-data", "enas-draw", "enas-emulator", "enas-rng", "xtask"];
 
 /// The one crate that may hold unsafe code.
 const UNSAFE: &str = "enas-kernels";

@@ -28,7 +28,7 @@ use crate::{Error, Named};
 pub struct Child {
     n_classes: usize,
     arc: Option<Arc>,
-    network: Network,
+    pub(crate) network: Network,
     pub(crate) params: Params,
     /// Moving statistics by the name of their batch norm.
     pub(crate) running: Vec<(String, RunningMoments)>,
@@ -480,7 +480,7 @@ impl Child {
         self.arc.as_ref()
     }
 
-    fn map(&self, images: &[f32], n: usize) -> Map {
+    pub(crate) fn map(&self, images: &[f32], n: usize) -> Map {
         let InputShape { channels, height, width } = self.network.plan.input;
         let start = profile::start();
         let map = Map::from_nchw(images, n, channels, height, width);
@@ -507,7 +507,7 @@ impl Child {
         count(images.len(), self.network.plan.input)
     }
 
-    fn check_arc(&self, arc: &Arc) -> Result<(), Error> {
+    pub(crate) fn check_arc(&self, arc: &Arc) -> Result<(), Error> {
         check_nodes(arc, &self.network.config)?;
         match &self.arc {
             Some(own) if own != arc => {

@@ -34,6 +34,7 @@ mod build;
 mod cell;
 mod child;
 mod config;
+mod costs;
 mod device;
 mod error;
 mod examples;
@@ -49,6 +50,7 @@ mod tape;
 
 pub use child::{Child, Inspection, Norm, Step, StepStats};
 pub use config::{AuxHead, Config, InputShape, Reductions, SharedInit};
+pub use costs::{Costs, LayerCost};
 pub use error::Error;
 pub use examples::{Examples, ResidentPictures, Staged};
 pub use noise::{Noise, SeededNoise};

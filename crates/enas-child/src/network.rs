@@ -38,6 +38,8 @@ pub(crate) struct Features<B: Backend> {
     pub(crate) aux: Option<B::Vector>,
     /// The output of every cell, if asked for.
     pub(crate) cells: Vec<State<B>>,
+    /// Multiply-adds per image of the stem, then of every cell.
+    pub(crate) macs: Vec<u64>,
 }
 
 impl Network {
@@ -90,13 +92,16 @@ impl Network {
     ) -> Result<Features<B>, Error> {
         let (config, plan) = (&self.config, &self.plan);
         let stem = vec![tape.unit(&[images], self.stem.clone())];
+        let mut macs = vec![tape.macs];
         let mut pair = (stem.clone(), stem);
         let (mut aux, mut outputs) = (None, Vec::new());
         for (index, (block, planned)) in self.cells.iter().zip(&plan.cells).enumerate() {
             let drop_path = training.filter(|_| config.drop_path_keep < 1.0 && self.drops_paths()).map(|t| {
                 DropPath { noise: t.noise, keep: config.drop_path_keep_at(index, t.step, t.total_steps) }
             });
+            let before = tape.macs;
             pair = block.forward(tape, cell_of(arc, planned.reduction), pair, drop_path)?;
+            macs.push(tape.macs - before);
             if keep_cells {
                 outputs.push(pair.1.clone());
             }
@@ -105,7 +110,7 @@ impl Network {
             }
         }
         let main = tape.relu_mean(&pair.1);
-        Ok(Features { main, aux, cells: outputs })
+        Ok(Features { main, aux, cells: outputs, macs })
     }
 
     /// Calls `body` for every convolution of the trunk.

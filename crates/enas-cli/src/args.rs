@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use enas_search::TimeLimit;
 
 use crate::commands;
+pub(crate) use crate::commands::draw::ArcDraw;
 
 /// Searches, trains and uses small image classifiers (ENAS micro search).
 #[derive(Debug, Parser)]
@@ -229,7 +230,7 @@ pub(crate) struct Predict {
     pub(crate) machine: Machine,
 }
 
-/// Check, explain, draw by lot and convert architectures
+/// Check, explain, draw, convert and make up architectures
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 An architecture is a normal and a reduction cell. As integers it is 4 per node (input, operation, input, operation),
@@ -239,10 +240,12 @@ first the normal cell, then the reduction cell: 40 for 5 nodes. Operations: 0 se
 Examples:
   enas arc random | enas arc show
   enas arc check \"0 1 0 3 2 3 0 1 …\"
+  enas arc draw --run runs/digits-search-1
   enas arc convert --file runs/digits-search-1/best.arc.json")]
 pub(crate) enum Arc {
     Check(ArcInput),
     Show(ArcShow),
+    Draw(ArcDraw),
     Random(ArcRandom),
     Convert(ArcConvert),
 }
@@ -262,7 +265,7 @@ pub(crate) struct ArcInput {
     #[arg(value_name = "ARC", allow_negative_numbers = true)]
     pub(crate) arc: Vec<String>,
     /// A file that holds it (text, or a run's best.arc.json)
-    #[arg(long, value_name = "FILE", conflicts_with = "arc")]
+    #[arg(long, value_name = "FILE", visible_alias = "arc-file", conflicts_with = "arc")]
     pub(crate) file: Option<PathBuf>,
 }
 
@@ -284,7 +287,7 @@ pub(crate) struct ArcShow {
     pub(crate) settings: Settings,
 }
 
-/// Draw architectures by lot, all equally likely
+/// Make up architectures by lot, all equally likely
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -504,7 +507,7 @@ pub(crate) enum Mode {
     FixedInfer,
 }
 
-fn whole(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+pub(crate) fn whole(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
     move |text| match text.parse::<usize>() {
         Ok(n) if (low..=high).contains(&n) => Ok(n),
         _ => Err(format!("write a whole number from {low} to {high}")),

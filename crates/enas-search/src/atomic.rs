@@ -6,6 +6,14 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+/// Writes a whole file so that a crash at any moment leaves the old content or the new one.
+///
+/// # Errors
+/// [`Error::Io`] with the path.
+pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
+    write(path, &[content])
+}
+
 /// Writes a file so that a crash at any moment leaves the old content or the new one.
 ///
 /// # Errors

@@ -54,6 +54,7 @@ mod session;
 mod tensors;
 mod train;
 
+pub use atomic::write_file;
 pub use auto::{AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, auto};
 pub use config::{
     Keep, Layers, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig,

@@ -158,6 +158,14 @@ impl Run {
         self.manifest.kind
     }
 
+    /// The names of the classes that this run tells apart, in label order.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::File`] when the stored split cannot be read.
+    pub fn classes(&self) -> Result<Vec<String>> {
+        Ok(stored_split(&self.dir)?.classes)
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

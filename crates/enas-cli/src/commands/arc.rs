@@ -1,4 +1,4 @@
-//! `enas arc`: check, explain, draw by lot and convert architectures.
+//! `enas arc`: check, explain, convert and make up architectures. Drawing them is next door.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use enas_child::{Child, InputShape};
 use enas_rng::Seed;
 use serde::Serialize;
 
-use super::{Context, settings};
+use super::{Context, draw, settings};
 use crate::arcs;
 use crate::args::{self, ArcForm, ArcInput, ArcRandom, ArcShow};
 use crate::failure::{OrUsage, SUCCESS};
@@ -22,6 +22,7 @@ pub(crate) fn run(context: &Context, command: &args::Arc) -> Result<u8> {
     match command {
         args::Arc::Check(input) => check(context, input),
         args::Arc::Show(args) => show(context, args),
+        args::Arc::Draw(args) => draw::run(context, args),
         args::Arc::Random(args) => random(context, args),
         args::Arc::Convert(args) => convert(context, args),
     }?;

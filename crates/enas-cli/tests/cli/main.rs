@@ -4,6 +4,7 @@
 mod arcs;
 mod bench;
 mod config;
+mod draw;
 mod flags;
 mod interrupt;
 mod model;

@@ -1,0 +1,278 @@
+//! `enas arc draw`: pictures of architectures in files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use enas_arc::{Arc, CellKind};
+use enas_child::{Child, InputShape};
+use enas_draw::Svg;
+use enas_rng::Seed;
+use enas_search::{Kind, Run, SearchConfig, TrainConfig};
+use serde::Serialize;
+
+use super::{Context, settings};
+use crate::arcs;
+use crate::args::{ArcInput, Settings, whole};
+use crate::failure::{OrUsage, usage};
+
+/// Draw architectures: both cells and the whole network, as SVG, PNG or DOT
+///
+/// Writes cells.svg and network.svg, or what --part and --format say; several architectures are numbered. Files that
+/// are there already are replaced. The network is the one that `enas train` would build with the same settings.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enas arc draw --run runs/digits-search-1 --out pictures
+  enas arc draw --file runs/digits-search-1/best.arc.json --out best.png
+  enas arc random | enas arc draw --part network --preset cifar10 --format png --theme dark
+  enas arc random | enas arc draw --out both.dot && dot -Tpdf both.dot > both.pdf")]
+pub(crate) struct ArcDraw {
+    #[command(flatten)]
+    pub(crate) input: ArcInput,
+    /// A finished search or training: its architecture and its settings
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arc", "file", "classes", "preset", "config", "set", "seed"])]
+    pub(crate) run: Option<PathBuf>,
+    /// A folder, or a file .svg, .png or .dot for a single part [default file part: cells]
+    #[arg(long, value_name = "PATH", default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// What to write [default: as --out ends, else svg]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    /// What to draw; several with commas [default: cells,network]
+    #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
+    pub(crate) part: Vec<Part>,
+    /// Colours of SVG and PNG; auto follows the viewer, and is light in PNG [default: auto]
+    #[arg(long, value_enum, value_name = "THEME", hide_possible_values = false)]
+    pub(crate) theme: Option<Theme>,
+    /// Size of a PNG [default: 2]
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    pub(crate) scale: Option<f32>,
+    /// Classes to tell apart, for the size of the classifier [default: 10]
+    #[arg(long, value_name = "N", value_parser = whole(2, 1_000_000))]
+    pub(crate) classes: Option<usize>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// A kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Lines and text of any size
+    Svg,
+    /// Pixels
+    Png,
+    /// Text for Graphviz
+    Dot,
+}
+
+/// A part of an architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Both cells on one sheet
+    Cells,
+    /// The normal cell
+    Normal,
+    /// The reduction cell
+    Reduction,
+    /// All layers with their sizes and costs
+    Network,
+}
+
+/// Colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Theme {
+    Auto,
+    Light,
+    Dark,
+}
+
+/// Runs `enas arc draw`.
+///
+/// # Errors
+/// Usage for a bad arc, bad settings and flags that do not go together; if a file cannot be written.
+pub(crate) fn run(context: &Context, args: &ArcDraw) -> Result<()> {
+    #[derive(Serialize)]
+    struct Written {
+        paths: Vec<PathBuf>,
+    }
+    let target = Target::new(args)?;
+    let style = Style::new(args, target.format)?;
+    let subject = Subject::new(args)?;
+    let mut files = Vec::new();
+    for (i, arc) in subject.arcs.iter().enumerate() {
+        let number = (subject.arcs.len() > 1).then_some((i + 1, subject.arcs.len()));
+        for part in &target.parts {
+            files.push((target.path(*part, number), style.draw(&subject, arc, *part)?));
+        }
+    }
+    fs::create_dir_all(&target.folder)
+        .with_context(|| format!("cannot create {}", target.folder.display()))?;
+    for (path, content) in &files {
+        enas_search::write_file(path, content)?;
+    }
+    let written = Written { paths: files.into_iter().map(|(path, _)| path).collect() };
+    context
+        .out
+        .print(&written, |out| written.paths.iter().try_for_each(|path| writeln!(out, "{}", path.display())))
+}
+
+/// Where drawings go.
+struct Target {
+    folder: PathBuf,
+    /// Name without the ending, if the user gave one.
+    name: Option<String>,
+    format: Format,
+    parts: Vec<Part>,
+}
+
+impl Target {
+    fn new(args: &ArcDraw) -> Result<Self> {
+        let out = &args.out;
+        let ending = out.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+        if let Some(other @ ("jpg" | "jpeg" | "gif" | "webp" | "pdf" | "bmp" | "eps" | "html")) =
+            ending.as_deref()
+        {
+            return Err(usage(format!("--out {}: drawings are svg, png or dot, not {other}", out.display())));
+        }
+        let of_file =
+            ending.and_then(|ending| Format::from_str(&ending, false).ok()).filter(|_| !out.is_dir());
+        let Some(of_file) = of_file else {
+            let parts =
+                if args.part.is_empty() { vec![Part::Cells, Part::Network] } else { args.part.clone() };
+            let format = args.format.unwrap_or(Format::Svg);
+            return Ok(Self { folder: out.clone(), name: None, format, parts });
+        };
+        if args.format.is_some_and(|format| format != of_file) {
+            let problem = "does not end as --format says; leave --format out, or name a folder";
+            return Err(usage(format!("--out {}: {problem}", out.display())));
+        }
+        if args.part.len() > 1 {
+            let problem = "is one file; ask for one --part, or name a folder";
+            return Err(usage(format!("--out {}: {problem}", out.display())));
+        }
+        let parts = vec![args.part.first().copied().unwrap_or(Part::Cells)];
+        let name = out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let folder = match out.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        Ok(Self { folder, name, format: of_file, parts })
+    }
+
+    /// The path of a drawing; `number` is `(i, of n)` where there are several architectures.
+    fn path(&self, part: Part, number: Option<(usize, usize)>) -> PathBuf {
+        let name = self.name.clone().unwrap_or_else(|| word(part));
+        let number =
+            number.map_or(String::new(), |(i, n)| format!("-{i:0width$}", width = n.to_string().len()));
+        let file = format!("{name}{number}.{}", word(self.format));
+        if self.folder == Path::new(".") { file.into() } else { self.folder.join(file) }
+    }
+}
+
+/// The word that stands for a value on the command line.
+fn word(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
+}
+
+/// How drawings look.
+struct Style {
+    format: Format,
+    theme: enas_draw::Theme,
+    scale: f32,
+}
+
+impl Style {
+    fn new(args: &ArcDraw, format: Format) -> Result<Self> {
+        if args.scale.is_some() && format != Format::Png {
+            return Err(usage(format!("--scale is for PNG; this would be {}", word(format))));
+        }
+        if args.theme.is_some() && format == Format::Dot {
+            return Err(usage("--theme is for SVG and PNG; a DOT file gets its look from Graphviz"));
+        }
+        let theme = match args.theme {
+            None | Some(Theme::Auto) => enas_draw::Theme::Auto,
+            Some(Theme::Light) => enas_draw::Theme::Light,
+            Some(Theme::Dark) => enas_draw::Theme::Dark,
+        };
+        Ok(Self { format, theme, scale: args.scale.unwrap_or(2.0) })
+    }
+
+    /// The content of a file.
+    fn draw(&self, subject: &Subject, arc: &Arc, part: Part) -> Result<Vec<u8>> {
+        if self.format == Format::Dot {
+            return Ok(dot(subject, arc, part)?.into_bytes());
+        }
+        let drawing = self.svg(subject, arc, part)?;
+        match self.format {
+            Format::Png => drawing.png(self.scale, self.theme).context("--scale").or_usage(),
+            _ => Ok(drawing.into_string().into_bytes()),
+        }
+    }
+
+    fn svg(&self, subject: &Subject, arc: &Arc, part: Part) -> Result<Svg> {
+        Ok(match part {
+            Part::Cells => enas_draw::cells(arc, self.theme),
+            Part::Normal => enas_draw::cell(arc.normal(), CellKind::Normal, self.theme),
+            Part::Reduction => enas_draw::cell(arc.reduction(), CellKind::Reduction, self.theme),
+            Part::Network => enas_draw::network(&subject.child(arc)?, arc, self.theme)?,
+        })
+    }
+}
+
+fn dot(subject: &Subject, arc: &Arc, part: Part) -> Result<String> {
+    Ok(match part {
+        Part::Cells => enas_draw::cells_dot(arc),
+        Part::Normal => enas_draw::cell_dot(arc.normal(), CellKind::Normal),
+        Part::Reduction => enas_draw::cell_dot(arc.reduction(), CellKind::Reduction),
+        Part::Network => enas_draw::network_dot(&subject.child(arc)?, arc)?,
+    })
+}
+
+/// What is drawn: architectures, and what their networks are built from.
+struct Subject {
+    arcs: Vec<Arc>,
+    config: enas_child::Config,
+    data: enas_data::Config,
+    classes: usize,
+}
+
+impl Subject {
+    fn new(args: &ArcDraw) -> Result<Self> {
+        if let Some(dir) = &args.run {
+            return Self::of_run(dir).context("--run");
+        }
+        let arcs = arcs::given(&args.input)?;
+        let TrainConfig { child: config, data, .. } = settings::train(&args.settings, None, None)?;
+        Ok(Self { arcs, config, data, classes: args.classes.unwrap_or(10) })
+    }
+
+    fn of_run(dir: &Path) -> Result<Self> {
+        let run = Run::resume(dir)?;
+        let (config, data) = match run.kind() {
+            Kind::Search => {
+                let SearchConfig { child, data, .. } = run.config()?;
+                (child, data)
+            }
+            Kind::Train => {
+                let TrainConfig { child, data, .. } = run.config()?;
+                (child, data)
+            }
+        };
+        let arc = match run.arc() {
+            Some(arc) => arc.clone(),
+            None => run.best_arc()?,
+        };
+        Ok(Self { arcs: vec![arc], config, data, classes: run.classes()?.len() })
+    }
+
+    /// The network that training would build for `arc`.
+    fn child(&self, arc: &Arc) -> Result<Child> {
+        let config = enas_child::Config { nodes: arc.n_nodes(), ..self.config.clone() };
+        let size = self.data.image_size;
+        let input = InputShape { channels: self.data.channels, height: size, width: size };
+        // The weights are not looked at, so any seed will do.
+        Child::fixed(&config, arc, input, self.classes, Seed::new(0)).or_usage()
+    }
+}

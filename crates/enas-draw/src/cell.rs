@@ -1,0 +1,219 @@
+//! The drawing of a cell: inputs on top, nodes in rows below what they read, loose ends joined at the bottom.
+
+use enas_arc::{Branch, Cell, CellKind, Node};
+
+use crate::describe;
+use crate::route::{Arrival, Block, HEAD, Placed, Wire, route};
+use crate::scene::{Point, Rect, Scene, Step, Stroke, Style};
+use crate::text;
+use crate::theme::Ink;
+
+/// Nodes side by side, at most: so many fit the width of a page.
+const ABREAST: usize = 3;
+/// From the border to what is drawn.
+const MARGIN: f64 = 24.0;
+/// Room for the heading.
+const HEADING: f64 = 74.0;
+/// An operation.
+const CHIP: (f64, f64) = (100.0, 28.0);
+/// Between the two operations of a node.
+const CHIP_GAP: f64 = 10.0;
+/// A node: its operations stand on the upper edge of its body.
+const NODE: (f64, f64) = (2.0 * CHIP.0 + CHIP_GAP + 20.0, 72.0);
+/// From the top of a node to the middle of its sum, and that one's radius.
+const SUM: (f64, f64) = (51.0, 10.0);
+/// An input or the output.
+const STATE: (f64, f64) = (150.0, 44.0);
+const CONCAT_HEIGHT: f64 = 30.0;
+const SMALL: f64 = 11.0;
+const NORMAL: f64 = 12.0;
+
+/// The drawing of a cell, at least so wide, without paper.
+pub(crate) fn scene(cell: &Cell, kind: CellKind, least_width: f64) -> Scene {
+    let blocks = blocks(cell);
+    let placed = route(&blocks);
+    let mut scene = Scene::new(describe::cell_title(kind), describe::cell(cell, kind));
+    heading(&mut scene, cell, kind);
+    let width = placed.width.max(scene_width(&scene) - 2.0 * MARGIN).max(least_width - 2.0 * MARGIN);
+    let origin = (MARGIN + ((width - placed.width) / 2.0).round(), HEADING);
+    let mut body = Scene::new(String::new(), String::new());
+    wires(&mut body, &placed);
+    boxes(&mut body, cell, &placed);
+    scene.place(&body, origin);
+    scene.width = (width + 2.0 * MARGIN).ceil();
+    scene.height = HEADING + placed.height + MARGIN;
+    scene
+}
+
+/// Boxes by number: the states of the cell, then what joins the loose ends, then the output.
+pub(crate) fn blocks(cell: &Cell) -> Vec<Block> {
+    let rows = rows(cell);
+    let last = rows.iter().max().map_or(0, |row| *row);
+    let mut blocks: Vec<Block> = Vec::new();
+    for (state, row) in rows.iter().copied().enumerate() {
+        let (inlets, (w, h)) = match state.checked_sub(2) {
+            None => (Vec::new(), STATE),
+            Some(node) => {
+                let Node { x, y } = cell.nodes()[node];
+                (vec![x.input, y.input], NODE)
+            }
+        };
+        blocks.push(Block { row, w, h, inlets, pitch: CHIP.0 + CHIP_GAP, slack: 0.0 });
+    }
+    let loose = cell.loose_ends();
+    let w =
+        (text::width(&concat_label(&loose), NORMAL, false) + 28.0).max(110.0).max(18.0 * loose.len() as f64);
+    let w = 2.0 * (w / 2.0).ceil();
+    let pitch = (w - 24.0) / loose.len() as f64;
+    let joined = blocks.len();
+    blocks.push(Block {
+        row: last + 1,
+        w,
+        h: CONCAT_HEIGHT,
+        inlets: loose,
+        pitch: pitch.min(34.0),
+        slack: 4.0,
+    });
+    blocks.push(Block {
+        row: last + 2,
+        w: STATE.0,
+        h: STATE.1,
+        inlets: vec![joined],
+        pitch: 0.0,
+        slack: 4.0,
+    });
+    blocks
+}
+
+/// The row of every state: below all it reads, and further down where a row is full.
+fn rows(cell: &Cell) -> Vec<usize> {
+    let mut rows = vec![0, 0];
+    for Node { x, y } in cell.nodes() {
+        let first = 1 + rows[x.input].max(rows[y.input]);
+        let taken = |row: &usize| rows.iter().filter(|other| *other == row).count();
+        let row = (first..).find(|row| taken(row) < ABREAST);
+        rows.push(row.expect("rows go on for ever"));
+    }
+    rows
+}
+
+fn concat_label(loose: &[usize]) -> String {
+    let states: Vec<String> = loose.iter().map(usize::to_string).collect();
+    format!("concat {}", states.join(", "))
+}
+
+fn heading(scene: &mut Scene, cell: &Cell, kind: CellKind) {
+    scene.words(describe::cell_title(kind), (MARGIN, 32.0), Style::bold(15.0, Ink::Text));
+    let n = cell.n_nodes();
+    let nodes = if n == 1 { "1 node".to_owned() } else { format!("{n} nodes") };
+    let what = match kind {
+        CellKind::Normal => "keeps height and width",
+        CellKind::Reduction => "halves height and width",
+    };
+    scene.words(format!("{nodes}, {what}"), (MARGIN, 50.0), Style::plain(NORMAL, Ink::Muted));
+}
+
+/// How wide a scene must be for its words.
+fn scene_width(scene: &Scene) -> f64 {
+    let right = |item: &crate::scene::Item| match item {
+        crate::scene::Item::Words(words) => words.bounds().right() + MARGIN,
+        _ => 0.0,
+    };
+    scene.items.iter().map(right).fold(0.0, f64::max)
+}
+
+/// Each box's wires on a margin of paper, so that of two that cross one is seen to pass over the other.
+fn wires(scene: &mut Scene, placed: &Placed) {
+    for Wire { steps, arrivals, .. } in &placed.wires {
+        scene.line(steps.clone(), Stroke::solid(Ink::Paper, 6.0));
+        scene.line(steps.clone(), Stroke::solid(Ink::Wire, 1.6));
+        arrivals.iter().for_each(|Arrival { tip, .. }| head(scene, *tip));
+    }
+}
+
+/// The head of an arrow that points down.
+fn head(scene: &mut Scene, (x, y): Point) {
+    let steps = vec![
+        Step::Move((x, y)),
+        Step::Line((x - 4.0, y - HEAD)),
+        Step::Line((x + 4.0, y - HEAD)),
+        Step::Close,
+    ];
+    scene.filled(steps, Ink::Wire);
+}
+
+fn boxes(scene: &mut Scene, cell: &Cell, placed: &Placed) {
+    let n = cell.n_nodes();
+    state(scene, placed.rects[0], "h[i-1]", "0: two layers back");
+    state(scene, placed.rects[1], "h[i]", "1: previous layer");
+    for node in 0..n {
+        let chip = |inlet| arrival(placed, node + 2, inlet);
+        let branches = [(cell.nodes()[node].x, chip(0)), (cell.nodes()[node].y, chip(1))];
+        draw_node(scene, placed.rects[node + 2], node + 2, branches);
+    }
+    let concat = placed.rects[n + 2];
+    scene.hinted(
+        concat,
+        CONCAT_HEIGHT / 2.0,
+        Ink::State,
+        Stroke::solid(Ink::StateEdge, 1.2),
+        describe::concat(cell),
+    );
+    scene.centred(concat_label(&cell.loose_ends()), concat.centre(), Style::plain(NORMAL, Ink::Text));
+    state(scene, placed.rects[n + 3], "h[i+1]", "output");
+}
+
+/// Where the wire of an inlet arrives.
+fn arrival(placed: &Placed, to: usize, inlet: usize) -> Point {
+    let mut arrivals = placed.wires.iter().flat_map(|wire| &wire.arrivals);
+    arrivals.find(|it| it.to == to && it.inlet == inlet).expect("every inlet has its wire").tip
+}
+
+fn state(scene: &mut Scene, rect: Rect, name: &str, role: &str) {
+    scene.rect(rect, 8.0, Ink::State, Some(Stroke::solid(Ink::StateEdge, 1.2)));
+    let (x, y) = rect.centre();
+    scene.centred(name, (x, y - 8.0), Style::bold(13.0, Ink::Text));
+    scene.centred(role, (x, y + 9.0), Style::plain(SMALL, Ink::Muted));
+}
+
+/// A node: two operations side by side, and below them their sum.
+fn draw_node(scene: &mut Scene, rect: Rect, number: usize, branches: [(Branch, Point); 2]) {
+    let above = CHIP.1 / 2.0;
+    let body = Rect { y: rect.y + above, h: rect.h - above, ..rect };
+    scene.rect(body, 8.0, Ink::Card, Some(Stroke::solid(Ink::CardEdge, 1.2)));
+    let (x, _) = rect.centre();
+    let sum = (x, rect.y + SUM.0);
+    for (_, tip) in branches {
+        // From the bottom of an operation to the side of the sum.
+        let start = (tip.0, rect.y + CHIP.1);
+        let end = (x + if tip.0 < x { -SUM.1 } else { SUM.1 }, sum.1);
+        let step = Step::Cubic((start.0, end.1), (start.0, end.1), end);
+        scene.line(vec![Step::Move(start), step], Stroke::solid(Ink::Wire, 1.6));
+    }
+    scene.line(vec![Step::Move(sum), Step::Line((x, rect.bottom()))], Stroke::solid(Ink::Wire, 1.6));
+    let circle = Rect::around(sum.0, sum.1, 2.0 * SUM.1, 2.0 * SUM.1);
+    scene.rect(circle, SUM.1, Ink::Paper, Some(Stroke::solid(Ink::Wire, 1.6)));
+    plus(scene, sum);
+    for (branch, tip) in branches {
+        chip(scene, Rect { x: tip.0 - CHIP.0 / 2.0, y: rect.y, w: CHIP.0, h: CHIP.1 }, branch);
+    }
+    let at = (rect.x + 10.0, rect.bottom() - 9.0);
+    scene.words(format!("node {number}"), at, Style::plain(SMALL, Ink::Muted));
+}
+
+fn plus(scene: &mut Scene, (x, y): Point) {
+    const ARM: f64 = 4.5;
+    let steps = vec![
+        Step::Move((x - ARM, y)),
+        Step::Line((x + ARM, y)),
+        Step::Move((x, y - ARM)),
+        Step::Line((x, y + ARM)),
+    ];
+    scene.line(steps, Stroke::solid(Ink::Text, 1.6));
+}
+
+fn chip(scene: &mut Scene, rect: Rect, Branch { input, op }: Branch) {
+    let hint = format!("{op} of {}", describe::state(input));
+    scene.hinted(rect, 6.0, Ink::Op(op), Stroke::solid(Ink::OpEdge(op), 1.2), hint);
+    scene.centred(op.name(), rect.centre(), Style::plain(NORMAL, Ink::OpText(op)));
+}

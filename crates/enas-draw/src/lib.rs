@@ -1,0 +1,70 @@
+//! Pictures of architectures: cells and networks as SVG, PNG and DOT.
+//!
+//! A drawing is an [`Svg`], made by [`cell`], [`cells`] or [`network`], which can also become a PNG. It loads
+//! nothing, has no ids, and can stand any number of times in one page. Equal architectures give equal bytes.
+//!
+//! ```
+//! use enas_arc::{Arc, CellKind};
+//! use enas_draw::Theme;
+//!
+//! let arc: Arc = "1 2 0 0 2 4 1 0  0 1 1 3 0 0 0 4".parse()?;
+//! let drawing = enas_draw::cell(arc.normal(), CellKind::Normal, Theme::Auto);
+//! assert!(drawing.as_str().starts_with("<svg "));
+//!
+//! let png = drawing.png(2.0, Theme::Dark)?;
+//! assert_eq!(png[..4], *b"\x89PNG");
+//!
+//! let dot = enas_draw::cells_dot(&arc);
+//! assert!(dot.starts_with("digraph cells {"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod align;
+mod cell;
+mod describe;
+mod dot;
+mod error;
+mod layers;
+mod network;
+mod png;
+#[cfg(test)]
+mod properties;
+mod route;
+mod scene;
+mod sheet;
+mod svg;
+mod text;
+mod theme;
+
+pub use dot::{cell_dot, cells_dot};
+pub use error::Error;
+pub use network::network_dot;
+pub use svg::Svg;
+pub use theme::Theme;
+
+use enas_arc::{Arc, Cell, CellKind};
+use enas_child::Child;
+
+/// A cell: its inputs, the operations and sums of its nodes, and the loose ends that make its output.
+pub fn cell(cell: &Cell, kind: CellKind, theme: Theme) -> Svg {
+    Svg::new(sheet::on_paper(cell::scene(cell, kind, 0.0)), theme)
+}
+
+/// Both cells of an arc on one sheet, side by side where that is not too wide, else one below the other.
+pub fn cells(arc: &Arc, theme: Theme) -> Svg {
+    let normal = |width| cell::scene(arc.normal(), CellKind::Normal, width);
+    let reduction = |width| cell::scene(arc.reduction(), CellKind::Reduction, width);
+    Svg::new(sheet::on_paper(sheet::both([&normal, &reduction])), theme)
+}
+
+/// A whole network: its layers from the pictures to the classes, with the size of what each makes, its weights and
+/// its multiply-adds.
+///
+/// In a network of shared weights, the weights of a layer are those of all arcs.
+///
+/// # Errors
+/// If the arc does not fit the network.
+pub fn network(child: &Child, arc: &Arc, theme: Theme) -> Result<Svg, enas_child::Error> {
+    Ok(Svg::new(sheet::on_paper(network::scene(child, arc)?), theme))
+}

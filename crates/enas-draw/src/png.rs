@@ -1,0 +1,177 @@
+//! A drawing as pixels. The font is built in, so that equal drawings are equal pictures on every machine.
+
+use tiny_skia::{
+    Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Shader, Stroke as Pen, StrokeDash,
+    Transform,
+};
+use ttf_parser::OutlineBuilder;
+
+use crate::Error;
+use crate::scene::{Curve, Item, Panel, Rect, Scene, Step, Stroke, Words};
+use crate::text;
+use crate::theme::{Ink, Theme};
+
+/// Pixels of the largest picture: 400 MB while it is drawn.
+const MOST_PIXELS: f64 = 1e8;
+
+/// How far the handles of a cubic curve are from its ends where it stands for a quarter of a circle.
+const QUARTER: f64 = 0.552_284_75;
+
+/// See [`Svg::png`](crate::Svg::png).
+pub(crate) fn encode(scene: &Scene, scale: f32, theme: Theme) -> Result<Vec<u8>, Error> {
+    if !(0.1..=10.0).contains(&scale) {
+        return Err(Error::Scale { scale });
+    }
+    let pixels = |length: f64| (length * f64::from(scale)).ceil();
+    let (width, height) = (pixels(scene.width), pixels(scene.height));
+    let too_large = || Error::TooLarge { width: width as u64, height: height as u64, scale };
+    if width * height > MOST_PIXELS {
+        return Err(too_large());
+    }
+    let pixmap = Pixmap::new(width as u32, height as u32).ok_or_else(too_large)?;
+    let mut canvas =
+        Canvas { pixmap, scale: Transform::from_scale(scale, scale), dark: theme == Theme::Dark };
+    scene.items.iter().for_each(|item| canvas.item(item));
+    canvas.pixmap.encode_png().map_err(|e| Error::Png { problem: e.to_string() })
+}
+
+struct Canvas {
+    pixmap: Pixmap,
+    scale: Transform,
+    dark: bool,
+}
+
+impl Canvas {
+    fn item(&mut self, item: &Item) {
+        match item {
+            Item::Panel(Panel { rect, radius, fill, stroke, .. }) => {
+                self.path(rounded(*rect, *radius), *fill, *stroke);
+            }
+            Item::Curve(Curve { steps, fill, stroke }) => self.path(outline(steps), *fill, *stroke),
+            Item::Words(words) => self.path(letters(words), Some(words.ink), None),
+        }
+    }
+
+    /// Paints a path; one without extent is not visible and is no path for the painter either.
+    fn path(&mut self, path: Option<Path>, fill: Option<Ink>, stroke: Option<Stroke>) {
+        let Some(path) = path else { return };
+        if let Some(ink) = fill {
+            let paint = self.paint(ink);
+            self.pixmap.fill_path(&path, &paint, FillRule::Winding, self.scale, None);
+        }
+        if let Some(Stroke { ink, width, dashed }) = stroke {
+            let pen = Pen {
+                width: width as f32,
+                line_cap: LineCap::Butt,
+                line_join: LineJoin::Miter,
+                dash: if dashed { StrokeDash::new(vec![5.0, 4.0], 0.0) } else { None },
+                ..Pen::default()
+            };
+            let paint = self.paint(ink);
+            self.pixmap.stroke_path(&path, &paint, &pen, self.scale, None);
+        }
+    }
+
+    fn paint(&self, ink: Ink) -> Paint<'static> {
+        let [_, r, g, b] = ink.colours()[usize::from(self.dark)].to_be_bytes();
+        let shader = Shader::SolidColor(Color::from_rgba8(r, g, b, 255));
+        Paint { shader, anti_alias: true, ..Paint::default() }
+    }
+}
+
+fn outline(steps: &[Step]) -> Option<Path> {
+    let mut pen = PathBuilder::new();
+    let f = |(x, y): (f64, f64)| (x as f32, y as f32);
+    for step in steps {
+        match *step {
+            Step::Move(p) => pen.move_to(f(p).0, f(p).1),
+            Step::Line(p) => pen.line_to(f(p).0, f(p).1),
+            Step::Cubic(a, b, c) => {
+                let ((ax, ay), (bx, by), (cx, cy)) = (f(a), f(b), f(c));
+                pen.cubic_to(ax, ay, bx, by, cx, cy);
+            }
+            Step::Close => pen.close(),
+        }
+    }
+    pen.finish()
+}
+
+fn rounded(rect: Rect, radius: f64) -> Option<Path> {
+    let Rect { x, y, w, h } = rect;
+    let r = radius.min(w / 2.0).min(h / 2.0);
+    if r <= 0.0 {
+        return tiny_skia::Rect::from_xywh(x as f32, y as f32, w as f32, h as f32)
+            .map(PathBuilder::from_rect);
+    }
+    let k = r * (1.0 - QUARTER);
+    let (right, bottom) = (x + w, y + h);
+    outline(&[
+        Step::Move((x + r, y)),
+        Step::Line((right - r, y)),
+        Step::Cubic((right - k, y), (right, y + k), (right, y + r)),
+        Step::Line((right, bottom - r)),
+        Step::Cubic((right, bottom - k), (right - k, bottom), (right - r, bottom)),
+        Step::Line((x + r, bottom)),
+        Step::Cubic((x + k, bottom), (x, bottom - k), (x, bottom - r)),
+        Step::Line((x, y + r)),
+        Step::Cubic((x, y + k), (x + k, y), (x + r, y)),
+        Step::Close,
+    ])
+}
+
+fn letters(words: &Words) -> Option<Path> {
+    let Words { text, at, size, bold, .. } = words;
+    let face = text::font(*bold);
+    let mut x = at.0 + words.shift(text::width(text, *size, *bold));
+    let mut writer = Writer {
+        pen: PathBuilder::new(),
+        scale: (size / f64::from(face.units_per_em())) as f32,
+        at: (0.0, at.1 as f32),
+    };
+    for (glyph, advance) in text::glyphs(text, *size, *bold) {
+        writer.at.0 = x as f32;
+        // A space has no outline.
+        let _ = face.outline_glyph(glyph, &mut writer);
+        x += advance;
+    }
+    writer.pen.finish()
+}
+
+/// Puts outlines, which have y upwards, at their place on the drawing.
+struct Writer {
+    pen: PathBuilder,
+    scale: f32,
+    at: (f32, f32),
+}
+
+impl Writer {
+    fn place(&self, x: f32, y: f32) -> (f32, f32) {
+        (self.at.0 + x * self.scale, self.at.1 - y * self.scale)
+    }
+}
+
+impl OutlineBuilder for Writer {
+    fn move_to(&mut self, x: f32, y: f32) {
+        let (x, y) = self.place(x, y);
+        self.pen.move_to(x, y);
+    }
+
+    fn line_to(&mut self, x: f32, y: f32) {
+        let (x, y) = self.place(x, y);
+        self.pen.line_to(x, y);
+    }
+
+    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
+        let ((x1, y1), (x, y)) = (self.place(x1, y1), self.place(x, y));
+        self.pen.quad_to(x1, y1, x, y);
+    }
+
+    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
+        let ((x1, y1), (x2, y2), (x, y)) = (self.place(x1, y1), self.place(x2, y2), self.place(x, y));
+        self.pen.cubic_to(x1, y1, x2, y2, x, y);
+    }
+
+    fn close(&mut self) {
+        self.pen.close();
+    }
+}

@@ -1,0 +1,227 @@
+//! What is on a drawing: boxes, curves and words at places, in inks. Not how they are written to a file.
+//!
+//! Lengths are in pixels at 100 %, x to the right, y downwards.
+
+use crate::text;
+use crate::theme::Ink;
+
+/// A drawing before it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scene {
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+    /// The name that a screen reader says.
+    pub(crate) title: String,
+    /// What the drawing shows, in sentences.
+    pub(crate) description: String,
+    pub(crate) items: Vec<Item>,
+}
+
+/// Something visible. Later items lie on earlier ones.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Item {
+    Panel(Panel),
+    Curve(Curve),
+    Words(Words),
+}
+
+/// A rectangle with round corners.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Panel {
+    pub(crate) rect: Rect,
+    /// Radius of the corners.
+    pub(crate) radius: f64,
+    pub(crate) fill: Option<Ink>,
+    pub(crate) stroke: Option<Stroke>,
+    /// What is shown while a pointer rests on it.
+    pub(crate) hint: Option<String>,
+}
+
+/// An upright rectangle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rect {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) w: f64,
+    pub(crate) h: f64,
+}
+
+impl Rect {
+    /// The rectangle of this size around a point.
+    pub(crate) fn around(cx: f64, cy: f64, w: f64, h: f64) -> Rect {
+        Rect { x: cx - w / 2.0, y: cy - h / 2.0, w, h }
+    }
+
+    pub(crate) fn centre(&self) -> (f64, f64) {
+        (self.x + self.w / 2.0, self.y + self.h / 2.0)
+    }
+
+    pub(crate) fn right(&self) -> f64 {
+        self.x + self.w
+    }
+
+    pub(crate) fn bottom(&self) -> f64 {
+        self.y + self.h
+    }
+}
+
+/// How a line is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stroke {
+    pub(crate) ink: Ink,
+    pub(crate) width: f64,
+    pub(crate) dashed: bool,
+}
+
+impl Stroke {
+    pub(crate) fn solid(ink: Ink, width: f64) -> Stroke {
+        Stroke { ink, width, dashed: false }
+    }
+}
+
+/// Lines and curves, open or filled.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Curve {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) fill: Option<Ink>,
+    pub(crate) stroke: Option<Stroke>,
+}
+
+/// A point `(x, y)`.
+pub(crate) type Point = (f64, f64);
+
+/// One step of a pen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Step {
+    Move(Point),
+    Line(Point),
+    Cubic(Point, Point, Point),
+    Close,
+}
+
+/// A line of text.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Words {
+    pub(crate) text: String,
+    /// The point at `anchor` on the base line.
+    pub(crate) at: Point,
+    pub(crate) size: f64,
+    pub(crate) bold: bool,
+    pub(crate) anchor: Anchor,
+    pub(crate) ink: Ink,
+}
+
+/// Which point of a line of text is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+impl Words {
+    /// The room that the text takes at most, from the base line up by the height of capitals.
+    pub(crate) fn bounds(&self) -> Rect {
+        let w = text::width(&self.text, self.size, self.bold);
+        let x = self.at.0 + self.shift(w);
+        let h = text::CAPITALS * self.size;
+        Rect { x, y: self.at.1 - h, w, h }
+    }
+
+    /// From the given point to the start of a text of this width.
+    pub(crate) fn shift(&self, width: f64) -> f64 {
+        match self.anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle => -width / 2.0,
+            Anchor::End => -width,
+        }
+    }
+}
+
+impl Scene {
+    /// An empty drawing.
+    pub(crate) fn new(title: String, description: String) -> Scene {
+        Scene { width: 0.0, height: 0.0, title, description, items: Vec::new() }
+    }
+
+    pub(crate) fn rect(&mut self, rect: Rect, radius: f64, fill: Ink, stroke: Option<Stroke>) {
+        self.items.push(Item::Panel(Panel { rect, radius, fill: Some(fill), stroke, hint: None }));
+    }
+
+    pub(crate) fn hinted(&mut self, rect: Rect, radius: f64, fill: Ink, stroke: Stroke, hint: String) {
+        self.items.push(Item::Panel(Panel {
+            rect,
+            radius,
+            fill: Some(fill),
+            stroke: Some(stroke),
+            hint: Some(hint),
+        }));
+    }
+
+    pub(crate) fn line(&mut self, steps: Vec<Step>, stroke: Stroke) {
+        self.items.push(Item::Curve(Curve { steps, fill: None, stroke: Some(stroke) }));
+    }
+
+    pub(crate) fn filled(&mut self, steps: Vec<Step>, fill: Ink) {
+        self.items.push(Item::Curve(Curve { steps, fill: Some(fill), stroke: None }));
+    }
+
+    /// Text whose base line begins, ends or has its middle at `at`.
+    pub(crate) fn words(&mut self, text: impl Into<String>, at: Point, style: Style) {
+        let Style { size, bold, anchor, ink } = style;
+        self.items.push(Item::Words(Words { text: text.into(), at, size, bold, anchor, ink }));
+    }
+
+    /// Text in the middle of a place.
+    pub(crate) fn centred(&mut self, text: impl Into<String>, (x, y): Point, style: Style) {
+        let at = (x, y + text::CAPITALS * style.size / 2.0);
+        self.words(text, at, Style { anchor: Anchor::Middle, ..style });
+    }
+
+    /// Puts all of `other` onto this drawing, moved by `(dx, dy)`.
+    pub(crate) fn place(&mut self, other: &Scene, (dx, dy): Point) {
+        let moved = |(x, y): Point| (x + dx, y + dy);
+        self.items.extend(other.items.iter().cloned().map(|mut item| {
+            match &mut item {
+                Item::Panel(Panel { rect, .. }) => (rect.x, rect.y) = moved((rect.x, rect.y)),
+                Item::Words(words) => words.at = moved(words.at),
+                Item::Curve(curve) => {
+                    for step in &mut curve.steps {
+                        *step = match *step {
+                            Step::Move(p) => Step::Move(moved(p)),
+                            Step::Line(p) => Step::Line(moved(p)),
+                            Step::Cubic(a, b, c) => Step::Cubic(moved(a), moved(b), moved(c)),
+                            Step::Close => Step::Close,
+                        };
+                    }
+                }
+            }
+            item
+        }));
+    }
+}
+
+/// How text looks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Style {
+    pub(crate) size: f64,
+    pub(crate) bold: bool,
+    pub(crate) anchor: Anchor,
+    pub(crate) ink: Ink,
+}
+
+impl Style {
+    /// Plain text from the left.
+    pub(crate) fn plain(size: f64, ink: Ink) -> Style {
+        Style { size, bold: false, anchor: Anchor::Start, ink }
+    }
+
+    /// Bold text from the left.
+    pub(crate) fn bold(size: f64, ink: Ink) -> Style {
+        Style { bold: true, ..Style::plain(size, ink) }
+    }
+
+    pub(crate) fn to_the_left(self) -> Style {
+        Style { anchor: Anchor::End, ..self }
+    }
+}

@@ -1,0 +1,43 @@
+//! Paper: what every drawing lies on, and two drawings on one sheet.
+
+use crate::scene::{Rect, Scene, Stroke};
+use crate::theme::Ink;
+
+/// The widest pair of drawings that stands side by side.
+const WIDEST: f64 = 1200.0;
+/// From the border to the line between two drawings.
+const RULE: f64 = 24.0;
+
+/// A drawing on paper of its size with a thin border.
+pub(crate) fn on_paper(drawing: Scene) -> Scene {
+    let Scene { width, height, title, description, .. } = &drawing;
+    let mut sheet = Scene::new(title.clone(), description.clone());
+    (sheet.width, sheet.height) = (*width, *height);
+    let rect = Rect { x: 0.5, y: 0.5, w: width - 1.0, h: height - 1.0 };
+    sheet.rect(rect, 10.0, Ink::Paper, Some(Stroke::solid(Ink::Frame, 1.0)));
+    sheet.place(&drawing, (0.0, 0.0));
+    sheet
+}
+
+/// Two drawings beside each other, or one below the other if they are wide. Each is asked for with its least width.
+pub(crate) fn both(draw: [&dyn Fn(f64) -> Scene; 2]) -> Scene {
+    let [first, second] = draw.map(|draw| draw(0.0));
+    let title = format!("{} and {}", first.title, second.title.to_lowercase());
+    let mut sheet = Scene::new(title, format!("{} {}", first.description, second.description));
+    let both = first.width + second.width;
+    if both <= WIDEST {
+        (sheet.width, sheet.height) = (both, first.height.max(second.height));
+        let rule = Rect { x: first.width - 0.5, y: RULE, w: 1.0, h: sheet.height - 2.0 * RULE };
+        sheet.rect(rule, 0.0, Ink::Frame, None);
+        sheet.place(&first, (0.0, 0.0));
+        sheet.place(&second, (first.width, 0.0));
+    } else {
+        (sheet.width, sheet.height) = (first.width.max(second.width), first.height + second.height);
+        let rule = Rect { x: RULE, y: first.height - 0.5, w: sheet.width - 2.0 * RULE, h: 1.0 };
+        sheet.rect(rule, 0.0, Ink::Frame, None);
+        let [upper, lower] = draw.map(|draw| draw(sheet.width));
+        sheet.place(&upper, (0.0, 0.0));
+        sheet.place(&lower, (0.0, first.height));
+    }
+    sheet
+}

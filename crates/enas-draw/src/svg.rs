@@ -1,0 +1,233 @@
+//! A drawing as an SVG document.
+//!
+//! Colours are attributes, which every viewer understands. With [`Theme::Auto`] a style sheet of custom properties
+//! overrides them. There are no ids, and every class begins with `enas-`, so that a page may hold any number of
+//! drawings, even one drawing twice.
+
+use std::fmt::{self, Write};
+
+use crate::Error;
+use crate::png;
+use crate::scene::{Anchor, Curve, Item, Panel, Point, Scene, Step, Stroke, Words};
+use crate::theme::{Ink, Rgb, Theme};
+
+/// A drawing: an SVG document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Svg {
+    scene: Scene,
+    text: String,
+}
+
+impl Svg {
+    pub(crate) fn new(scene: Scene, theme: Theme) -> Svg {
+        let text = write(&scene, theme);
+        Svg { scene, text }
+    }
+
+    /// The document: one `svg` element, for a file of its own or inside HTML.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The document.
+    pub fn into_string(self) -> String {
+        self.text
+    }
+
+    /// Width at 100 %, in pixels.
+    pub fn width(&self) -> f64 {
+        self.scene.width
+    }
+
+    /// Height at 100 %, in pixels.
+    pub fn height(&self) -> f64 {
+        self.scene.height
+    }
+
+    /// The drawing as a PNG file, `scale` times as large. [`Theme::Auto`] gives the light colours.
+    ///
+    /// # Errors
+    /// If `scale` is not a number from 0.1 to 10, or the picture would have more than 100 million pixels.
+    pub fn png(&self, scale: f32, theme: Theme) -> Result<Vec<u8>, Error> {
+        png::encode(&self.scene, scale, theme)
+    }
+}
+
+impl fmt::Display for Svg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn write(scene: &Scene, theme: Theme) -> String {
+    let Scene { width, height, title, description, items } = scene;
+    let (w, h, title) = (Number(*width), Number(*height), Escaped(title));
+    let mut pen = Pen { out: String::new(), theme };
+    pen.put(format_args!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"enas-drawing{}\" role=\"img\" aria-label=\"{title}\" \
+         width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" font-family=\"system-ui,sans-serif\" \
+         style=\"max-width:100%;height:auto\">\n<title>{title}</title>\n<desc>{}</desc>\n",
+        if theme == Theme::Auto { " enas-auto" } else { "" },
+        Escaped(description),
+    ));
+    if theme == Theme::Auto {
+        pen.style_sheet();
+    }
+    items.iter().for_each(|item| pen.item(item));
+    pen.put(format_args!("</svg>\n"));
+    pen.out
+}
+
+struct Pen {
+    out: String,
+    theme: Theme,
+}
+
+impl Pen {
+    fn put(&mut self, text: fmt::Arguments<'_>) {
+        self.out.write_fmt(text).expect("a string takes any text");
+    }
+
+    fn style_sheet(&mut self) {
+        let values = |dark: usize| -> String {
+            Ink::ALL
+                .iter()
+                .map(|ink| format!("--enas-{}:{};", ink.name(), Hex(ink.colours()[dark])))
+                .collect()
+        };
+        self.put(format_args!("<style>\n.enas-auto{{{}}}\n", values(0)));
+        self.put(format_args!(
+            "@media screen and (prefers-color-scheme:dark){{.enas-auto{{{}}}}}\n",
+            values(1)
+        ));
+        for name in Ink::ALL.map(Ink::name) {
+            self.put(format_args!(".enas-auto .enas-f-{name}{{fill:var(--enas-{name})}}\n"));
+            self.put(format_args!(".enas-auto .enas-s-{name}{{stroke:var(--enas-{name})}}\n"));
+        }
+        self.put(format_args!("</style>\n"));
+    }
+
+    fn item(&mut self, item: &Item) {
+        match item {
+            Item::Panel(it) => self.rect(it),
+            Item::Curve(it) => self.curve(it),
+            Item::Words(it) => self.words(it),
+        }
+    }
+
+    fn rect(&mut self, Panel { rect, radius, fill, stroke, hint }: &Panel) {
+        let (x, y, w, h) = (Number(rect.x), Number(rect.y), Number(rect.w), Number(rect.h));
+        self.put(format_args!("<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\""));
+        if *radius > 0.0 {
+            self.put(format_args!(" rx=\"{}\"", Number(*radius)));
+        }
+        self.paint(*fill, *stroke);
+        match hint {
+            Some(hint) => self.put(format_args!("><title>{}</title></rect>\n", Escaped(hint))),
+            None => self.put(format_args!("/>\n")),
+        }
+    }
+
+    fn curve(&mut self, Curve { steps, fill, stroke }: &Curve) {
+        self.put(format_args!("<path d=\""));
+        let point = |(x, y): &Point| format!("{} {}", Number(*x), Number(*y));
+        for step in steps {
+            match step {
+                Step::Move(p) => self.put(format_args!("M{}", point(p))),
+                Step::Line(p) => self.put(format_args!("L{}", point(p))),
+                Step::Cubic(a, b, c) => {
+                    self.put(format_args!("C{} {} {}", point(a), point(b), point(c)));
+                }
+                Step::Close => self.put(format_args!("Z")),
+            }
+        }
+        self.put(format_args!("\""));
+        self.paint(*fill, *stroke);
+        self.put(format_args!("/>\n"));
+    }
+
+    fn words(&mut self, Words { text, at, size, bold, anchor, ink }: &Words) {
+        let (x, y, size) = (Number(at.0), Number(at.1), Number(*size));
+        self.put(format_args!("<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\""));
+        if *bold {
+            self.put(format_args!(" font-weight=\"bold\""));
+        }
+        match anchor {
+            Anchor::Start => {}
+            Anchor::Middle => self.put(format_args!(" text-anchor=\"middle\"")),
+            Anchor::End => self.put(format_args!(" text-anchor=\"end\"")),
+        }
+        self.paint(Some(*ink), None);
+        self.put(format_args!(">{}</text>\n", Escaped(text)));
+    }
+
+    fn paint(&mut self, fill: Option<Ink>, stroke: Option<Stroke>) {
+        let shade = usize::from(self.theme == Theme::Dark);
+        match fill {
+            Some(ink) => self.put(format_args!(" fill=\"{}\"", Hex(ink.colours()[shade]))),
+            None => self.put(format_args!(" fill=\"none\"")),
+        }
+        if let Some(Stroke { ink, width, dashed }) = stroke {
+            let colour = Hex(ink.colours()[shade]);
+            self.put(format_args!(" stroke=\"{colour}\" stroke-width=\"{}\"", Number(width)));
+            if dashed {
+                self.put(format_args!(" stroke-dasharray=\"5 4\""));
+            }
+        }
+        if self.theme == Theme::Auto {
+            let classes = fill.map(|ink| format!("enas-f-{}", ink.name()));
+            let classes = classes.into_iter().chain(stroke.map(|s| format!("enas-s-{}", s.ink.name())));
+            self.put(format_args!(" class=\"{}\"", classes.collect::<Vec<_>>().join(" ")));
+        }
+    }
+}
+
+/// A length with at most two decimals.
+struct Number(f64);
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Rounding first makes equal drawings equal bytes; adding zero turns -0 into 0.
+        write!(f, "{}", (self.0 * 100.0).round() / 100.0 + 0.0)
+    }
+}
+
+/// A colour as `#rrggbb`.
+struct Hex(Rgb);
+
+impl fmt::Display for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{:06x}", self.0)
+    }
+}
+
+/// Text as XML wants it, in elements and in attributes.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            '&' => f.write_str("&amp;"),
+            '<' => f.write_str("&lt;"),
+            '>' => f.write_str("&gt;"),
+            '"' => f.write_str("&quot;"),
+            c => f.write_char(c),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let written = [1.0, 0.5, 1.0 / 3.0, -0.001, 12.345].map(|x| Number(x).to_string());
+        assert_eq!(written, ["1", "0.5", "0.33", "0", "12.35"]);
+    }
+
+    #[test]
+    fn text_is_escaped() {
+        assert_eq!(Escaped("<b>&\"x").to_string(), "&lt;b&gt;&amp;&quot;x");
+    }
+}

@@ -1,0 +1,241 @@
+//! Colours. What is drawn names an [`Ink`]; only here does an ink have a colour.
+
+use enas_arc::{CellKind, Op};
+
+/// Which colours a drawing has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Theme {
+    /// Dark where the viewer prefers that (`prefers-color-scheme`), else light. PNG takes it for light.
+    #[default]
+    Auto,
+    /// Dark on white.
+    Light,
+    /// Bright on near black.
+    Dark,
+}
+
+/// A role that a colour plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ink {
+    /// The background.
+    Paper,
+    /// The border of the drawing, and rules.
+    Frame,
+    /// The body of a node.
+    Card,
+    CardEdge,
+    /// Inputs, outputs and what joins them.
+    State,
+    StateEdge,
+    Text,
+    /// Text of lesser weight.
+    Muted,
+    /// What leads from one box to another.
+    Wire,
+    /// A bar that shows a share.
+    Bar,
+    Op(Op),
+    OpEdge(Op),
+    OpText(Op),
+    Layer(CellKind),
+    LayerEdge(CellKind),
+    LayerText(CellKind),
+}
+
+/// A colour as `0xRRGGBB`.
+pub(crate) type Rgb = u32;
+
+impl Ink {
+    pub(crate) const ALL: [Ink; 31] = {
+        use CellKind::{Normal, Reduction};
+        use Op::{AvgPool3x3, Identity, MaxPool3x3, SepConv3x3, SepConv5x5};
+        [
+            Ink::Paper,
+            Ink::Frame,
+            Ink::Card,
+            Ink::CardEdge,
+            Ink::State,
+            Ink::StateEdge,
+            Ink::Text,
+            Ink::Muted,
+            Ink::Wire,
+            Ink::Bar,
+            Ink::Op(SepConv3x3),
+            Ink::Op(SepConv5x5),
+            Ink::Op(AvgPool3x3),
+            Ink::Op(MaxPool3x3),
+            Ink::Op(Identity),
+            Ink::OpEdge(SepConv3x3),
+            Ink::OpEdge(SepConv5x5),
+            Ink::OpEdge(AvgPool3x3),
+            Ink::OpEdge(MaxPool3x3),
+            Ink::OpEdge(Identity),
+            Ink::OpText(SepConv3x3),
+            Ink::OpText(SepConv5x5),
+            Ink::OpText(AvgPool3x3),
+            Ink::OpText(MaxPool3x3),
+            Ink::OpText(Identity),
+            Ink::Layer(Normal),
+            Ink::Layer(Reduction),
+            Ink::LayerEdge(Normal),
+            Ink::LayerEdge(Reduction),
+            Ink::LayerText(Normal),
+            Ink::LayerText(Reduction),
+        ]
+    };
+
+    /// The name in style sheets, of letters, digits and hyphens.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Ink::Paper => "paper".to_owned(),
+            Ink::Frame => "frame".to_owned(),
+            Ink::Card => "card".to_owned(),
+            Ink::CardEdge => "card-edge".to_owned(),
+            Ink::State => "state".to_owned(),
+            Ink::StateEdge => "state-edge".to_owned(),
+            Ink::Text => "text".to_owned(),
+            Ink::Muted => "muted".to_owned(),
+            Ink::Wire => "wire".to_owned(),
+            Ink::Bar => "bar".to_owned(),
+            Ink::Op(op) => format!("op{}", op.id()),
+            Ink::OpEdge(op) => format!("op{}-edge", op.id()),
+            Ink::OpText(op) => format!("op{}-text", op.id()),
+            Ink::Layer(kind) => kind.name().to_owned(),
+            Ink::LayerEdge(kind) => format!("{kind}-edge"),
+            Ink::LayerText(kind) => format!("{kind}-text"),
+        }
+    }
+
+    /// The colour on light and on dark paper.
+    ///
+    /// Operations are told apart by two hues that no common colour blindness confuses, blue for convolutions and
+    /// orange for pools, and within them by lightness; the identity has no hue.
+    pub(crate) fn colours(self) -> [Rgb; 2] {
+        use CellKind::{Normal, Reduction};
+        use Op::{AvgPool3x3, Identity, MaxPool3x3, SepConv3x3, SepConv5x5};
+        match self {
+            Ink::Paper => [0xffffff, 0x0f151c],
+            Ink::Frame => [0xd9e0e8, 0x2b3643],
+            Ink::Card => [0xf4f6f9, 0x18212b],
+            Ink::CardEdge => [0xc2ccd8, 0x3a4756],
+            Ink::State => [0xe4e9f0, 0x26313e],
+            Ink::StateEdge => [0x8492a4, 0x7a899b],
+            Ink::Text => [0x17212c, 0xe8edf3],
+            Ink::Muted => [0x536172, 0xa3b0bf],
+            Ink::Wire => [0x5d6c7e, 0x93a2b4],
+            Ink::Bar => [0x9fb4cb, 0x4a6079],
+            Ink::Op(SepConv3x3) => [0x8fcdf5, 0x79bdea],
+            Ink::Op(SepConv5x5) => [0x0a5a9e, 0x1d64a8],
+            Ink::Op(AvgPool3x3) => [0xf8cd68, 0xeab94a],
+            Ink::Op(MaxPool3x3) => [0xb84a0a, 0xb85014],
+            Ink::Op(Identity) => [0xffffff, 0x3b4857],
+            Ink::OpEdge(SepConv3x3) => [0x3d8fc6, 0xa9d8f7],
+            Ink::OpEdge(SepConv5x5) => [0x063f70, 0x5ea3de],
+            Ink::OpEdge(AvgPool3x3) => [0xc08a12, 0xf9d98c],
+            Ink::OpEdge(MaxPool3x3) => [0x843404, 0xea8a4e],
+            Ink::OpEdge(Identity) => [0x6f7e90, 0x93a2b4],
+            Ink::OpText(SepConv3x3 | AvgPool3x3) => [0x101922, 0x0b1219],
+            Ink::OpText(SepConv5x5 | MaxPool3x3) => [0xffffff, 0xffffff],
+            Ink::OpText(Identity) => [0x17212c, 0xf1f5f9],
+            Ink::Layer(Normal) => [0xdcebe6, 0x1d3a34],
+            Ink::Layer(Reduction) => [0x0f6b5b, 0x1c7a69],
+            Ink::LayerEdge(Normal) => [0x5f9c8d, 0x4f9484],
+            Ink::LayerEdge(Reduction) => [0x094a3f, 0x5cc0ac],
+            Ink::LayerText(Normal) => [0x17212c, 0xe8edf3],
+            Ink::LayerText(Reduction) => [0xffffff, 0xffffff],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use enas_arc::CellKind::{Normal, Reduction};
+
+    use super::*;
+
+    /// Red, green and blue as amounts of light, 0 to 1.
+    fn light(colour: Rgb) -> [f64; 3] {
+        [16, 8, 0].map(|shift| {
+            let c = f64::from(colour >> shift & 0xff) / 255.0;
+            if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+        })
+    }
+
+    /// WCAG 2.2, from 1 to 21.
+    fn contrast(a: Rgb, b: Rgb) -> f64 {
+        let luminance = |[r, g, b]: [f64; 3]| 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        let (a, b) = (luminance(light(a)), luminance(light(b)));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    fn check(pairs: &[(Ink, Ink)], least: f64) {
+        for (a, b) in pairs {
+            for dark in [0, 1] {
+                let contrast = contrast(a.colours()[dark], b.colours()[dark]);
+                assert!(contrast >= least, "{a:?} on {b:?}, dark {dark}: {contrast:.2}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_has_the_contrast_of_wcag_aa() {
+        let mut pairs = vec![(Ink::Muted, Ink::Card), (Ink::Muted, Ink::State), (Ink::Muted, Ink::Paper)];
+        pairs.extend([Ink::Paper, Ink::State, Ink::Card].map(|ground| (Ink::Text, ground)));
+        pairs.extend(Op::ALL.map(|op| (Ink::OpText(op), Ink::Op(op))));
+        pairs.extend([Normal, Reduction].map(|kind| (Ink::LayerText(kind), Ink::Layer(kind))));
+        check(&pairs, 4.5);
+    }
+
+    #[test]
+    fn lines_that_carry_meaning_have_the_contrast_of_wcag_aa() {
+        let mut pairs = vec![(Ink::Wire, Ink::Paper), (Ink::Wire, Ink::Card), (Ink::StateEdge, Ink::Paper)];
+        pairs.extend([Ink::OpEdge(Op::Identity)].map(|edge| (edge, Ink::Paper)));
+        pairs.extend([Normal, Reduction].map(|kind| (Ink::LayerEdge(kind), Ink::Paper)));
+        check(&pairs, 3.0);
+    }
+
+    #[test]
+    fn inks_have_names_of_their_own() {
+        let mut names: Vec<String> = Ink::ALL.iter().map(|ink| ink.name()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), Ink::ALL.len());
+    }
+
+    /// What eyes without one kind of cone see: Machado, Oliveira and Fernandes, 2009, full severity.
+    const EYES: [[[f64; 3]; 3]; 4] = [
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    ];
+
+    /// CIELAB, in which equal distances look about equal.
+    fn lab(eye: &[[f64; 3]; 3], colour: Rgb) -> [f64; 3] {
+        let dot = |row: &[f64; 3], v: &[f64; 3]| row.iter().zip(v).map(|(a, b)| a * b).sum::<f64>();
+        let seen = light(colour);
+        let seen = eye.each_ref().map(|row| dot(row, &seen).clamp(0.0, 1.0));
+        let xyz = [
+            dot(&[0.4124, 0.3576, 0.1805], &seen) / 0.9505,
+            dot(&[0.2126, 0.7152, 0.0722], &seen),
+            dot(&[0.0193, 0.1192, 0.9505], &seen) / 1.089,
+        ];
+        let [x, y, z] = xyz.map(|t| if t > 0.008856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 });
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    #[test]
+    fn operations_differ_for_every_kind_of_colour_vision() {
+        for eye in &EYES {
+            for dark in [0, 1] {
+                for (i, a) in Op::ALL.into_iter().enumerate() {
+                    for b in &Op::ALL[..i] {
+                        let [p, q] = [a, *b].map(|op| lab(eye, Ink::Op(op).colours()[dark]));
+                        let distance = (0..3).map(|i| (p[i] - q[i]).powi(2)).sum::<f64>().sqrt();
+                        assert!(distance > 18.0, "{a} and {b}, dark {dark}: {distance:.1} for {eye:?}");
+                    }
+                }
+            }
+        }
+    }
+}
