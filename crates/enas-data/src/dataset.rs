@@ -6,6 +6,7 @@ use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{self, Mode, Shape, When};
+use crate::doctor::Finding;
 use crate::layout::Part;
 use crate::normalize::Normalization;
 use crate::split::SplitFile;
@@ -31,6 +32,9 @@ pub struct Dataset {
     pub test: Split,
     /// Files that could not be used, in the order of their names.
     pub skipped: Vec<Skipped>,
+    /// What is doubtful about the pictures and was found while loading them: the same file in more than one split or
+    /// under different labels, and classes that others outnumber. [`crate::doctor::check`] finds much more.
+    pub concerns: Vec<Finding>,
     /// What identifies the files, for the manifest of a run.
     pub fingerprint: Fingerprint,
     /// The moments of the training split: what a model file stores and new pictures are normalised with.
