@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use enas_search::TimeLimit;
 
+use crate::commands::data::Data;
+
 /// Searches, trains and uses small image classifiers (ENAS micro search).
 #[derive(Debug, Parser)]
 #[command(name = "enas", version, max_term_width = 100, arg_required_else_help = true, after_help = TOP_EXAMPLES)]
@@ -17,6 +19,7 @@ pub(crate) struct Cli {
 
 const TOP_EXAMPLES: &str = "\
 Examples:
+  enas data check photos                       look for trouble in your pictures first
   enas search                                  find an architecture for the built-in digits
   enas train --run runs/digits-search-1        train the architecture that was found
   enas predict --model runs/digits-train-1/model.safetensors photo.png
@@ -48,6 +51,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Arc(Arc),
     Augment(Augment),
+    #[command(subcommand)]
+    Data(Data),
     #[command(subcommand)]
     Config(Config),
     Bench(Bench),
@@ -498,7 +503,7 @@ pub(crate) enum Mode {
     FixedInfer,
 }
 
-fn whole(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+pub(crate) fn whole(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
     move |text| match text.parse::<usize>() {
         Ok(n) if (low..=high).contains(&n) => Ok(n),
         _ => Err(format!("write a whole number from {low} to {high}")),

@@ -40,12 +40,13 @@ mod load;
 mod normalize;
 mod prepare;
 mod resize;
+mod sampling;
 mod sheet;
 mod source;
 mod split;
 
 pub use batches::{Batch, Batches, EpochPlan, Last};
-pub use config::{Config, DIGITS, NormalizationMode};
+pub use config::{Config, DIGITS, NormalizationMode, Sampling};
 pub use dataset::{Dataset, Fingerprint, Skipped, Split};
 pub use error::{Error, PictureError};
 pub use layout::Part;

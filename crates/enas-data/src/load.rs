@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::augment::{self, Shape};
 use crate::checks::{self, Sorted};
-use crate::config::{Config, NormalizationMode, is_digits};
+use crate::config::{Config, NormalizationMode, Sampling, is_digits};
 use crate::dataset::{Dataset, Fingerprint, Inner, Skipped, Split};
 use crate::doctor;
 use crate::error::Error;
@@ -66,7 +66,8 @@ pub fn load_labelled(
         return Err(Error::EmptySplit { split: part.name(), path: path.into(), detail });
     }
     let augment = augment::Config::default();
-    let assembly = Assembly { source: &source, shape: shape(input), augment, seed: Seed::new(0) };
+    let (shape, sampling, seed) = (shape(input), Sampling::default(), Seed::new(0));
+    let assembly = Assembly { source: &source, shape, sampling, augment, seed };
     let raw = assembly.collect(&mut pictures, part);
     Ok((assembly.split(raw, part, normalization.clone()), pictures.skipped))
 }
@@ -97,7 +98,8 @@ fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result
     }
     let concerns = doctor::concerns(&source.files, &classes, &pictures.items, &pictures.hashes);
 
-    let assembly = Assembly { source: &source, shape: shape(&input), augment: config.augment.clone(), seed };
+    let (shape, sampling, augment) = (shape(&input), config.sampling, config.augment.clone());
+    let assembly = Assembly { source: &source, shape, sampling, augment, seed };
     let [train, valid, test] = Part::ALL.map(|part| assembly.collect(&mut pictures, part));
     let moments = |raw: &Raw| assembly.moments(raw, config.normalization);
     let normalization = moments(&train);
@@ -236,6 +238,7 @@ const COPIED_AT_A_TIME: usize = 512;
 struct Assembly<'a> {
     source: &'a Source,
     shape: Shape,
+    sampling: Sampling,
     augment: augment::Config,
     seed: Seed,
 }
@@ -298,11 +301,15 @@ impl Assembly<'_> {
     }
 
     fn split(&self, raw: Raw, part: Part, normalization: Normalization) -> Split {
-        // Only training pictures are ever varied.
-        let augment = if part == Part::Train { self.augment.clone() } else { augment::Config::default() };
+        // Only training pictures are ever varied or chosen.
+        let (sampling, augment) = match part {
+            Part::Train => (self.sampling, self.augment.clone()),
+            Part::Valid | Part::Test => (Sampling::default(), augment::Config::default()),
+        };
         let Raw { pixels, labels, paths, copies } = raw;
         let (shape, seed) = (self.shape, self.seed);
-        let inner = Inner { part, shape, pixels, labels, paths, copies, normalization, augment, seed };
+        let inner =
+            Inner { part, shape, pixels, labels, paths, copies, normalization, sampling, augment, seed };
         Split { inner: SyncArc::new(inner) }
     }
 }

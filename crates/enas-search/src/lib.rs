@@ -37,6 +37,7 @@ mod annealing;
 mod atomic;
 mod budget;
 mod checkpoint;
+mod concerns;
 mod config;
 mod epoch;
 mod error;
@@ -54,7 +55,8 @@ mod tensors;
 mod train;
 
 pub use config::{
-    Keep, Layers, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig,
+    ClassWeights, Keep, Layers, Metric, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings,
+    TimeLimit, TrainConfig,
 };
 pub use error::{ConfigError, Error, Result};
 pub use evaluate::{ClassScore, Evaluation};

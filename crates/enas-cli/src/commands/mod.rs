@@ -4,6 +4,7 @@ pub(crate) mod arc;
 pub(crate) mod augment;
 pub(crate) mod bench;
 pub(crate) mod config;
+pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod predict;
 pub(crate) mod search;
