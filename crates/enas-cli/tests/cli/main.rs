@@ -4,7 +4,9 @@
 mod arcs;
 mod bench;
 mod config;
+mod data;
 mod flags;
+mod imbalance;
 mod interrupt;
 mod model;
 mod runs;

@@ -12,8 +12,8 @@ use crate::layout::{Item, Part};
 /// so sorting by every choice of the others brings them together.
 const PIECES: usize = 6;
 
-/// In the order of one choice of pieces, a picture is compared with so many that follow it and agree there. The bound
-/// keeps the search from becoming quadratic where thousands look alike.
+/// Among those that agree in one choice of pieces, in the order of their contrast, which near duplicates share, a picture
+/// is compared with so many that follow it. The bound keeps the search from becoming quadratic where thousands look alike.
 const WINDOW: usize = 64;
 
 /// Numbers of pictures that belong together, each group and the groups in ascending order.
@@ -64,13 +64,14 @@ fn masks() -> Vec<u64> {
 
 fn near_pairs(pictures: &[&Likeness], candidates: &[usize], mask: u64) -> Vec<(usize, usize)> {
     let mut order: Vec<(u64, u64, usize)> =
-        candidates.iter().map(|&i| (pictures[i].hash & mask, pictures[i].hash, i)).collect();
+        candidates.iter().map(|&i| (pictures[i].hash & mask, pictures[i].spread, i)).collect();
     order.sort_unstable();
     let mut pairs = Vec::new();
-    for (at, &(key, hash, i)) in order.iter().enumerate() {
+    for (at, &(key, _, i)) in order.iter().enumerate() {
         let followers = order[at + 1..].iter().take(WINDOW).take_while(|(other, ..)| *other == key);
-        for &(_, other, j) in followers {
-            if (hash ^ other).count_ones() <= MAX_BITS && pictures[i].is_near(pictures[j]) {
+        for &(.., j) in followers {
+            let bits = (pictures[i].hash ^ pictures[j].hash).count_ones();
+            if bits <= MAX_BITS && pictures[i].is_near(pictures[j]) {
                 pairs.push((i.min(j), i.max(j)));
             }
         }
