@@ -24,6 +24,7 @@ pub(crate) struct OnDevice {
     values: Buffer,
     momentum: Buffer,
     running: Vec<GpuRunningMoments>,
+    class_weights: Buffer,
 }
 
 /// What a pass on the device computed, in the host's memory.
@@ -55,6 +56,7 @@ impl Child {
             values: gpu.buffer(0),
             momentum: gpu.buffer(0),
             running: Vec::new(),
+            class_weights: gpu.upload(&self.class_weights_or_ones()),
         };
         device.upload(&self.params, &self.running)?;
         self.device = Some(device);
@@ -68,6 +70,11 @@ impl Child {
 }
 
 impl OnDevice {
+    /// Takes over what the loss of each class counts for.
+    pub(crate) fn weigh_classes(&mut self, weights: &[f32]) {
+        self.class_weights = self.gpu.upload(weights);
+    }
+
     /// Takes over weights, momentum and moving statistics.
     pub(crate) fn upload(
         &mut self,
@@ -220,6 +227,7 @@ impl OnDevice {
             params,
             values: &self.values,
             running: &self.running,
+            class_weights: &self.class_weights,
             stats,
             losses: Cell::new(0),
             joined: RefCell::default(),

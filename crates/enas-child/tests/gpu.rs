@@ -163,3 +163,27 @@ fn logits_on_a_gpu_equal_those_on_the_cpu() {
         }
     }
 }
+
+/// Classes that weigh differently do so on every device, whether they are weighed before or after the move.
+#[test]
+fn weighed_classes_train_alike_on_a_gpu_and_on_the_cpu() {
+    let weights = [0.2, 2.5, 0.3];
+    for gpu in devices::all() {
+        let [_, mut here] = children();
+        here.weigh_classes(&weights).expect("one per class");
+        let [_, mut before] = children();
+        before.weigh_classes(&weights).expect("one per class");
+        let mut before = on(&gpu, before);
+        let [_, after] = children();
+        let mut after = on(&gpu, after);
+        after.weigh_classes(&weights).expect("one per class");
+        let [_, mut plain] = children();
+        let (want, unweighed) = (train(&mut here, 2), train(&mut plain, 2));
+        assert!((want[0].loss - unweighed[0].loss).abs() > 1e-2, "the weights make a difference");
+        for there in [&mut before, &mut after] {
+            for (want, got) in want.iter().zip(train(there, 2)) {
+                close(&[got.loss, got.grad_norm], &[want.loss, want.grad_norm], 1e-3);
+            }
+        }
+    }
+}

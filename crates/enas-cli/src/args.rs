@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use enas_search::TimeLimit;
 
 use crate::commands;
+use crate::commands::data::Data;
 pub(crate) use crate::commands::draw::ArcDraw;
 
 /// Searches, trains and uses small image classifiers (ENAS micro search).
@@ -21,6 +22,7 @@ pub(crate) struct Cli {
 const TOP_EXAMPLES: &str = "\
 Examples:
   enas auto photos --time 2h                   from pictures to a model, in one command
+  enas data check photos                       look for trouble in your pictures first
   enas search                                  find an architecture for the built-in digits
   enas train --run runs/digits-search-1        train the architecture that was found
   enas predict --model runs/digits-train-1/model.safetensors photo.png
@@ -53,6 +55,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Arc(Arc),
     Augment(Augment),
+    #[command(subcommand)]
+    Data(Data),
     #[command(subcommand)]
     Config(Config),
     Bench(Bench),

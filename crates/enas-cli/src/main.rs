@@ -49,6 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Predict(args) => commands::predict::run(&context, &args),
         Command::Arc(args) => commands::arc::run(&context, &args),
         Command::Augment(args) => commands::augment::run(&context, &args),
+        Command::Data(args) => commands::data::run(&context, &args),
         Command::Config(args) => commands::config::run(&context, &args),
         Command::Bench(args) => commands::bench::run(&context, &args),
         Command::Completions(args) => commands::shell::completions(&args),

@@ -1,5 +1,6 @@
 //! What may be set for a search and for a training. Plain values; reading them from files is in [`layers`].
 
+mod imbalance;
 mod layers;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use enas_child::schedule::Schedule;
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
+pub use imbalance::{ClassWeights, Metric};
 pub use layers::{Layers, Settings};
 
 /// All settings of a search. Mirrors `configs/*.search.toml`.
@@ -38,6 +40,9 @@ pub struct SearchConfig {
 pub struct TrainConfig {
     /// Which epoch's weights the model file holds.
     pub keep: Keep,
+    /// What makes an epoch the best one. Runs of earlier versions, which do not name it, went by accuracy.
+    #[serde(default)]
+    pub metric: Metric,
     /// Length, batches, seed and checkpoints.
     pub run: RunConfig,
     /// The pictures.
@@ -60,6 +65,9 @@ pub struct RunConfig {
     pub batch_size: usize,
     /// Most pictures per evaluation step (100 in the published code).
     pub eval_batch: usize,
+    /// What the loss of a training picture counts for, by its class.
+    #[serde(default)]
+    pub class_weights: ClassWeights,
     /// Whether the last cycle of a cosine schedule is cut or stretched to end with the run. `false` in the published
     /// code: a run of another length than the schedule's ends at a high learning rate.
     pub fit_schedule: bool,
@@ -73,7 +81,7 @@ pub struct RunConfig {
     pub log_every: u64,
 }
 
-/// How a sampled arc is rewarded: its accuracy on one random validation minibatch, normalised by the statistics
+/// How a sampled arc is rewarded: by how good it is on one random validation minibatch, normalised by the statistics
 /// of that minibatch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +91,9 @@ pub struct RewardConfig {
     /// Whether dropout stays on while rewards are measured, as in the published code. It makes every reward
     /// lower and noisier.
     pub dropout: bool,
+    /// What is called good. Macro-F1 on a minibatch is over the classes that occur in it, so it is noisier.
+    #[serde(default)]
+    pub metric: Metric,
 }
 
 /// How the arc is chosen at the end of a search: every candidate is scored with the shared weights on the whole
@@ -94,13 +105,16 @@ pub struct SelectConfig {
     pub samples: usize,
     /// Uniformly random arcs scored for comparison.
     pub random: usize,
+    /// What makes a candidate better than another.
+    #[serde(default)]
+    pub metric: Metric,
 }
 
 /// Which epoch's weights a model file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
-    /// Those with the highest validation accuracy; the later epoch on a tie.
+    /// Those with the highest metric on the validation split; the later epoch on a tie.
     Best,
     /// Those of the last epoch.
     Last,

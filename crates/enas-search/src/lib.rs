@@ -38,6 +38,7 @@ mod atomic;
 mod auto;
 mod budget;
 mod checkpoint;
+mod concerns;
 mod config;
 mod epoch;
 mod error;
@@ -57,7 +58,8 @@ mod train;
 pub use atomic::write_file;
 pub use auto::{AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, auto};
 pub use config::{
-    Keep, Layers, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig,
+    ClassWeights, Keep, Layers, Metric, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings,
+    TimeLimit, TrainConfig,
 };
 pub use error::{ConfigError, Error, Result};
 pub use evaluate::{ClassScore, Evaluation};

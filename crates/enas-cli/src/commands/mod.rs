@@ -5,6 +5,7 @@ pub(crate) mod augment;
 pub(crate) mod auto;
 pub(crate) mod bench;
 pub(crate) mod config;
+pub(crate) mod data;
 pub(crate) mod draw;
 pub(crate) mod eval;
 pub(crate) mod predict;

@@ -64,6 +64,8 @@ struct Found<'a> {
     run: &'a PathBuf,
     arc: &'a Arc,
     valid_accuracy: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_macro_f1: Option<f64>,
     random_valid_accuracy: Option<f64>,
     random_best_valid_accuracy: Option<f64>,
     epochs: u64,
@@ -80,6 +82,7 @@ fn print(context: &Context, found: &SearchOutcome, preset: Option<&str>) -> Resu
         run: &found.run,
         arc: &found.arc,
         valid_accuracy: found.valid_accuracy,
+        valid_macro_f1: found.valid_macro_f1,
         random_valid_accuracy: found.random_valid_accuracy,
         random_best_valid_accuracy: random.iter().map(|c| c.valid_accuracy).reduce(f64::max),
         epochs: found.epochs,
@@ -97,12 +100,16 @@ impl Found<'_> {
     fn write(&self, out: &mut dyn Write, preset: Option<&str>) -> io::Result<()> {
         writeln!(out, "best architecture of {} candidates:\n  {}\n", self.candidates.len(), self.arc)?;
         writeln!(out, "{}", self.arc.readable())?;
-        writeln!(out, "ranking (validation accuracy with the shared weights):")?;
+        let metric = if self.valid_macro_f1.is_some() { "macro-F1" } else { "accuracy" };
+        writeln!(out, "ranking (validation {metric} with the shared weights):")?;
         for (place, candidate) in (1..).zip(self.candidates.iter().take(RANKED)) {
-            writeln!(out, "  {place}. {:>8}  {}", percent(candidate.valid_accuracy), candidate.arc)?;
+            writeln!(out, "  {place}. {:>8}  {}", percent(candidate.score()), candidate.arc)?;
         }
         writeln!(out)?;
         writeln!(out, "accuracy    {}", percent(self.valid_accuracy))?;
+        if let Some(f1) = self.valid_macro_f1 {
+            writeln!(out, "macro-F1    {}", percent(f1))?;
+        }
         if let Some(line) = self.beside_random() {
             writeln!(out, "random      {line}")?;
         }
@@ -141,6 +148,7 @@ mod tests {
             arc: arc.clone(),
             origin: Origin::Random,
             valid_accuracy,
+            valid_macro_f1: None,
             macs: 1,
         };
         let random: Vec<Candidate> = random.iter().map(candidate).collect();
@@ -151,6 +159,7 @@ mod tests {
             run: &run,
             arc: &arc,
             valid_accuracy: found,
+            valid_macro_f1: None,
             random_valid_accuracy: best.map(|_| mean),
             random_best_valid_accuracy: best,
             epochs: 1,

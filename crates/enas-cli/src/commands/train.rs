@@ -106,6 +106,7 @@ struct Trained<'a> {
     train_loss: f64,
     valid_accuracy: f64,
     test_accuracy: f64,
+    test_macro_f1: f64,
     epochs: u64,
     seconds: f64,
     params: usize,
@@ -120,6 +121,7 @@ fn print(context: &Context, trained: &TrainOutcome) -> Result<u8> {
         train_loss: trained.train_loss,
         valid_accuracy: trained.valid_accuracy,
         test_accuracy: trained.test_accuracy,
+        test_macro_f1: trained.test_macro_f1,
         epochs: trained.epochs,
         seconds: trained.seconds,
         params: trained.params,
@@ -133,7 +135,8 @@ impl Trained<'_> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "loss        {:.4} on the training split in the last epoch", self.train_loss)?;
         writeln!(out, "validation  {}", percent(self.valid_accuracy))?;
-        writeln!(out, "test        {}", percent(self.test_accuracy))?;
+        let f1 = percent(self.test_macro_f1);
+        writeln!(out, "test        {}, macro-F1 {f1}", percent(self.test_accuracy))?;
         let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
         writeln!(out, "size        {params} parameters, {macs} multiply-adds per picture")?;
         writeln!(out, "time        {} for {} epochs", duration(self.seconds), self.epochs)?;

@@ -2,7 +2,7 @@
 
 use crate::support::{TINY_ARC, json, refused, run, stdout, temp, text};
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 16] = [
     &["search"],
     &["train"],
     &["eval"],
@@ -13,6 +13,8 @@ const COMMANDS: [&[&str]; 14] = [
     &["arc", "random"],
     &["arc", "convert"],
     &["augment"],
+    &["data"],
+    &["data", "check"],
     &["config"],
     &["config", "show"],
     &["config", "check"],
@@ -32,7 +34,7 @@ fn every_help_has_examples_that_name_the_command() {
 #[test]
 fn nothing_to_do_shows_the_help_and_fails() {
     let folder = temp();
-    for args in [&[][..], &["arc"], &["config"]] {
+    for args in [&[][..], &["arc"], &["config"], &["data"]] {
         let output = run(folder.path(), args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(text(&output.stderr).contains("Usage:"), "{args:?}");

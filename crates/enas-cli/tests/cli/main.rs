@@ -4,8 +4,10 @@
 mod arcs;
 mod bench;
 mod config;
+mod data;
 mod draw;
 mod flags;
+mod imbalance;
 mod interrupt;
 mod model;
 mod runs;
