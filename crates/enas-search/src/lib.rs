@@ -70,3 +70,8 @@ pub use run::{Kind, Manifest, Run, read_arc};
 pub use search::{SearchOutcome, search};
 pub use select::{Candidate, Origin, Selection};
 pub use train::{TrainOutcome, train};
+
+/// The examples of the guide compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide.md")]
+struct Guide;

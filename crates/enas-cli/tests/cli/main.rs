@@ -5,6 +5,7 @@ mod arcs;
 mod bench;
 mod config;
 mod data;
+mod documents;
 mod draw;
 mod flags;
 mod imbalance;
