@@ -60,7 +60,7 @@ impl Dot {
         }
         for (i, Node { x, y }) in cell.nodes().iter().enumerate() {
             let sum = state(i + 2);
-            self.line(2, &format!("{sum} [label=\"+\", shape=circle, xlabel=\"{}\"];", i + 2));
+            self.line(2, &format!("{sum} [label=\"node {}\\n+\"];", i + 2));
             for (side, branch) in [("x", x), ("y", y)] {
                 let op = format!("{sum}{side}");
                 self.line(2, &format!("{op} [label=\"{}\", {}];", branch.op, colours(branch.op)));

@@ -18,6 +18,8 @@ const ARC: &str = "1 2 1 3 0 1 0 4 1 1 1 1 0 1 0 1 1 0 0 1  0 1 0 4 1 0 2 0 0 3 
 /// A chain in the normal cell; in the reduction cell h[i] is not read by any node.
 const CHAIN: &str = "0 0 1 1 2 2 2 3 3 4 3 0 4 1 4 1 5 2 5 4  0 0 0 4 2 1 0 1 3 3 0 2 4 0 0 0 5 1 0 4";
 
+const GOLDENS: &str = "tests/goldens";
+
 fn arc(text: &str) -> Arc {
     text.parse().unwrap()
 }
@@ -55,8 +57,8 @@ fn drawings() -> Vec<Svg> {
     [Theme::Auto, Theme::Light, Theme::Dark].into_iter().flat_map(of_theme).collect()
 }
 
-fn golden(name: &str, content: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name);
+fn golden(folder: &str, name: &str, content: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
     let expected = fs::read(&path).unwrap_or_default();
     if !same(&expected, content) {
         let actual = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -66,12 +68,14 @@ fn golden(name: &str, content: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) {
 }
 
 fn golden_text(name: &str, text: &str) {
-    golden(name, text.as_bytes(), |a, b| a == b);
+    golden(GOLDENS, name, text.as_bytes(), |a, b| a == b);
 }
 
 #[test]
 fn cells_are_drawn_as_they_were() {
-    golden_text("cells.svg", enas_draw::cells(&arc(ARC), Theme::Auto).as_str());
+    // The picture in the README.
+    let cells = enas_draw::cells(&arc(ARC), Theme::Auto);
+    golden("../../docs", "cells.svg", cells.as_str().as_bytes(), |a, b| a == b);
     golden_text("chain-dark.svg", enas_draw::cells(&arc(CHAIN), Theme::Dark).as_str());
     golden_text("cells.dot", &enas_draw::cells_dot(&arc(ARC)));
     golden_text("reduction.dot", &enas_draw::cell_dot(arc(CHAIN).reduction(), CellKind::Reduction));
@@ -94,8 +98,8 @@ fn pixels_are_as_they_were() {
         (a.width(), a.height()) == (b.width(), b.height())
             && pairs.into_iter().all(|(a, b)| a.abs_diff(*b) <= 2)
     };
-    golden("reduction.png", &drawing.png(1.0, Theme::Auto).unwrap(), close);
-    golden("reduction-dark.png", &drawing.png(1.0, Theme::Dark).unwrap(), close);
+    golden(GOLDENS, "reduction.png", &drawing.png(1.0, Theme::Auto).unwrap(), close);
+    golden(GOLDENS, "reduction-dark.png", &drawing.png(1.0, Theme::Dark).unwrap(), close);
 }
 
 #[test]
