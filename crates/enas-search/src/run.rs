@@ -84,8 +84,11 @@ impl Run {
     /// first free `n`.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `out` holds something, [`Error::Io`] when it cannot be written.
+    /// [`Error::RunDirectory`] when `out` holds something, [`Error::Io`] when it cannot be written, [`Error::Config`]
+    /// for class weights that are not those of the classes.
     pub fn for_search(out: Option<&Path>, config: &SearchConfig, data: &Dataset) -> Result<Self> {
+        // What the data do not suit is refused before anything is written.
+        config.run.class_weights.of(data.train.labels(), &data.classes)?;
         Self::create(out, config, Manifest::new(Kind::Search, data, None), data)
     }
 
@@ -94,6 +97,7 @@ impl Run {
     /// # Errors
     /// As [`Run::for_search`].
     pub fn for_training(out: Option<&Path>, config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Self> {
+        config.run.class_weights.of(data.train.labels(), &data.classes)?;
         Self::create(out, config, Manifest::new(Kind::Train, data, Some(arc)), data)
     }
 

@@ -34,7 +34,7 @@ Examples:
   enas predict --model runs/photos-auto-1/model.safetensors new/*.jpg
 
 DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip. A --set of
-controller, reward and select is for the search, one of keep for the trainings, all others for both.")]
+controller, reward and select is for the search, one of keep and metric for the trainings, all others for both.")]
 pub(crate) struct Auto {
     /// Pictures in class folders, or a zip of them [default: the built-in digits]
     #[arg(value_name = "DATA", conflicts_with = "resume")]
@@ -117,7 +117,7 @@ fn divided(settings: &Settings) -> (Settings, Settings) {
         let set = settings.set.iter().filter(|a| !tables.contains(&table(a).as_str())).cloned().collect();
         Settings { set, ..settings.clone() }
     };
-    (only(&["keep"]), only(&["controller", "reward", "select"]))
+    (only(&["keep", "metric"]), only(&["controller", "reward", "select"]))
 }
 
 fn pictures(data: &Dataset) -> String {

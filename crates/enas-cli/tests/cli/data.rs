@@ -16,7 +16,7 @@ fn copy(folder: &Path, from: &Path, to: &str) {
 fn digits(folder: &Path) -> Vec<std::path::PathBuf> {
     ["train", "valid", "test"]
         .iter()
-        .flat_map(|part| write_digits(&folder.join("photos").join(part), 40))
+        .flat_map(|part| write_digits(&folder.join("photos").join(part), 179))
         .collect()
 }
 
@@ -33,10 +33,10 @@ fn the_table_says_what_was_found_and_what_happens() {
     digits(folder);
     fs::write(folder.join("photos/train/3/broken.png"), b"\x89PNG\r\n\x1a\nrubbish").unwrap();
     let table = stdout(folder, &check(&["--examples", "1"]));
-    assert!(table.starts_with("photos: 121 pictures, 120 usable, 10 classes\n"), "{table}");
+    assert!(table.starts_with("photos: 538 pictures, 537 usable, 10 classes\n"), "{table}");
     assert!(table.contains("class    train    valid     test\n0  "), "{table}");
-    assert!(table.contains("40 groups of the same picture in more than one split  [leakage]"), "{table}");
-    assert!(table.contains("… 39 more"), "{table}");
+    assert!(table.contains("179 groups of the same picture in more than one split  [leakage]"), "{table}");
+    assert!(table.contains("… 178 more"), "{table}");
     assert!(
         table.contains(
             "1 file cannot be read  [unreadable]\n           train/3/broken.png: cannot be decoded"
@@ -44,7 +44,7 @@ fn the_table_says_what_was_found_and_what_happens() {
         "{table}"
     );
     assert!(table.contains("→ skipped, each with a warning"), "{table}");
-    assert!(table.lines().last().unwrap().starts_with("verdict: a run can start (3 warnings, "), "{table}");
+    assert!(table.lines().last().unwrap().starts_with("verdict: a run can start (2 warnings, "), "{table}");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn the_document_has_every_path_and_repeats_to_the_byte() {
     let findings = report["findings"].as_array().unwrap();
     let leakage = findings.iter().find(|finding| finding["kind"] == "leakage").unwrap();
     assert_eq!(keys(leakage), ["cases", "consequence", "kind", "severity", "summary"]);
-    assert_eq!(leakage["cases"].as_array().unwrap().len(), 40);
+    assert_eq!(leakage["cases"].as_array().unwrap().len(), 179);
     assert_eq!(leakage["cases"][0]["paths"].as_array().unwrap().len(), 3);
     let with = |threads| stdout(folder, &check(&["--json", "--threads", threads]));
     assert_eq!(with("1"), with("3"));
@@ -76,7 +76,7 @@ fn what_stops_a_run_ends_with_one_and_is_the_verdict() {
     assert_eq!(output.status.code(), Some(1));
     let table = text(&output.stdout);
     assert!(table.contains("error    photos is not laid out as a data set"), "{table}");
-    assert!(table.ends_with("verdict: no run can start (1 error, 0 warnings, 0 notes)\n"), "{table}");
+    assert!(table.contains("\nverdict: no run can start (1 error, "), "{table}");
     let output = run(folder, &check(&["--json"]));
     assert_eq!(output.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -41,7 +41,10 @@ fn commands(document: &str) -> Vec<String> {
         fenced ^= line.starts_with("```");
         !fenced && line.starts_with("    ")
     });
-    typed.map(|line| line.split(" #").next().unwrap_or(line).trim().to_owned()).filter(|c| !c.is_empty()).collect()
+    typed
+        .map(|line| line.split(" #").next().unwrap_or(line).trim().to_owned())
+        .filter(|c| !c.is_empty())
+        .collect()
 }
 
 /// Small pictures of three classes that differ in colour.

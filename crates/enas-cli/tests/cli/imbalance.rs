@@ -107,6 +107,7 @@ fn weights_that_do_not_fit_are_refused() {
     ] {
         refused(folder, &train(&["--set", set]), 2, expected);
     }
+    assert!(!folder.join("runs").exists(), "nothing is written for a run that cannot be");
     let both = ["--set", "data.sampling=balanced", "--set", "run.class_weights=balanced"];
     refused(folder, &train(&both), 2, "choose one of them");
 }

@@ -62,7 +62,11 @@ pub fn check(config: &Config, seed: Seed) -> Result<Report, Error> {
     }
     findings.extend(names::findings(&source, &layout.items));
     let mut patient = Patient::examine(&source, layout, config);
-    findings.extend(patient.divide(config, seed));
+    let stopping = patient.divide(config, seed);
+    // What stops a run first says why; the rest follows from it.
+    if findings.iter().all(|finding| finding.severity != Severity::Error) {
+        findings.extend(stopping);
+    }
     findings.extend(patient.findings(config));
     let sizes = Sizes::of(&patient.looks.iter().map(|l| (l.width, l.height)).collect::<Vec<_>>());
     if let Some(sizes) = &sizes {

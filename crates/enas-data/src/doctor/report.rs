@@ -186,7 +186,9 @@ impl Finding {
     /// As one line: what was found, an example, what it means.
     pub fn line(&self) -> String {
         let example = match self.cases.first() {
-            Some(Case { paths, .. }) if !paths.is_empty() => format!(" (such as {})", paths.join(" and ")),
+            Some(Case { paths, .. }) if paths.iter().any(|path| !self.summary.contains(path)) => {
+                format!(" (such as {})", paths.join(" and "))
+            }
             _ => String::new(),
         };
         format!("{}{example}: {}", self.summary, self.consequence)

@@ -159,3 +159,29 @@ fn a_training_run_cannot_be_resumed_as_a_search_or_with_another_arc() {
     let error = run.best_arc().unwrap_err().to_string();
     assert!(error.contains("finish it with --resume"), "{error}");
 }
+
+#[test]
+fn macro_f1_keeps_the_best_epoch_where_it_is_asked_for() {
+    let asked = ["run.epochs=4", "metric=macro-f1", "data.sampling=balanced"];
+    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (trained, _) = train(&train_config(&asked), calm.path(), NEVER);
+    let lines = metrics(calm.path());
+    let epochs = lines.iter().filter(|l| l["kind"] == "epoch");
+    let of_epochs: Vec<f64> = epochs.map(|l| l["valid_macro_f1"].as_f64().unwrap()).collect();
+    let model = Model::load(&trained.model).unwrap();
+    let (valid, _) = model.load_split(std::path::Path::new(enas_data::DIGITS), Part::Valid).unwrap();
+    assert_eq!(Some(model.evaluate(&valid).unwrap().macro_f1()), of_epochs.into_iter().reduce(f64::max));
+
+    let (again, _) = train(&train_config(&asked), hasty.path(), 9);
+    assert!(std::fs::read(&again.model).unwrap() == std::fs::read(&trained.model).unwrap(), "models differ");
+}
+
+#[test]
+fn nothing_is_said_of_macro_f1_by_default() {
+    let dir = tempfile::tempdir().unwrap();
+    train(&train_config(&["run.epochs=1"]), dir.path(), NEVER);
+    for file in ["metrics.jsonl", "best.arc.json"] {
+        let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
+        assert!(!text.contains("macro_f1"), "{file}: {text}");
+    }
+}
