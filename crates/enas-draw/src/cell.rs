@@ -4,7 +4,7 @@ use enas_arc::{Branch, Cell, CellKind, Node};
 
 use crate::describe;
 use crate::route::{Arrival, Block, HEAD, Placed, Wire, route};
-use crate::scene::{Point, Rect, Scene, Step, Stroke, Style};
+use crate::scene::{Item, Point, Rect, Scene, Step, Stroke, Style};
 use crate::text;
 use crate::theme::Ink;
 
@@ -25,6 +25,8 @@ const SUM: (f64, f64) = (51.0, 10.0);
 /// An input or the output.
 const STATE: (f64, f64) = (150.0, 44.0);
 const CONCAT_HEIGHT: f64 = 30.0;
+/// How far from its place a wire may arrive at what is no operation.
+const JOINT_SLACK: f64 = 4.0;
 const SMALL: f64 = 11.0;
 const NORMAL: f64 = 12.0;
 
@@ -49,40 +51,24 @@ pub(crate) fn scene(cell: &Cell, kind: CellKind, least_width: f64) -> Scene {
 pub(crate) fn blocks(cell: &Cell) -> Vec<Block> {
     let rows = rows(cell);
     let last = rows.iter().max().map_or(0, |row| *row);
-    let mut blocks: Vec<Block> = Vec::new();
-    for (state, row) in rows.iter().copied().enumerate() {
-        let (inlets, (w, h)) = match state.checked_sub(2) {
-            None => (Vec::new(), STATE),
-            Some(node) => {
-                let Node { x, y } = cell.nodes()[node];
-                (vec![x.input, y.input], NODE)
-            }
-        };
-        blocks.push(Block { row, w, h, inlets, pitch: CHIP.0 + CHIP_GAP, slack: 0.0 });
-    }
-    let loose = cell.loose_ends();
-    let w =
-        (text::width(&concat_label(&loose), NORMAL, false) + 28.0).max(110.0).max(18.0 * loose.len() as f64);
-    let w = 2.0 * (w / 2.0).ceil();
-    let pitch = (w - 24.0) / loose.len() as f64;
-    let joined = blocks.len();
-    blocks.push(Block {
-        row: last + 1,
-        w,
-        h: CONCAT_HEIGHT,
-        inlets: loose,
-        pitch: pitch.min(34.0),
-        slack: 4.0,
+    let reads = [None, None].into_iter().chain(cell.nodes().iter().map(Some));
+    let states = rows.into_iter().zip(reads).map(|(row, node)| {
+        let inlets = node.map_or(Vec::new(), |node| vec![node.x.input, node.y.input]);
+        let (w, h) = if node.is_some() { NODE } else { STATE };
+        Block { row, w, h, inlets, pitch: CHIP.0 + CHIP_GAP, slack: 0.0 }
     });
-    blocks.push(Block {
-        row: last + 2,
-        w: STATE.0,
-        h: STATE.1,
-        inlets: vec![joined],
-        pitch: 0.0,
-        slack: 4.0,
-    });
-    blocks
+    let joined = cell.n_nodes() + 2;
+    let (row, (w, h), inlets) = (last + 2, STATE, vec![joined]);
+    let output = Block { row, w, h, inlets, pitch: 0.0, slack: JOINT_SLACK };
+    states.chain([concat(cell.loose_ends(), last + 1), output]).collect()
+}
+
+/// What joins the loose ends: as wide as its label and its wires want it.
+fn concat(loose: Vec<usize>, row: usize) -> Block {
+    let label = text::width(&concat_label(&loose), NORMAL, false) + 28.0;
+    let w = 2.0 * (label.max(110.0).max(18.0 * loose.len() as f64) / 2.0).ceil();
+    let pitch = ((w - 24.0) / loose.len() as f64).min(34.0);
+    Block { row, w, h: CONCAT_HEIGHT, inlets: loose, pitch, slack: JOINT_SLACK }
 }
 
 /// The row of every state: below all it reads, and further down where a row is full.
@@ -115,8 +101,8 @@ fn heading(scene: &mut Scene, cell: &Cell, kind: CellKind) {
 
 /// How wide a scene must be for its words.
 fn scene_width(scene: &Scene) -> f64 {
-    let right = |item: &crate::scene::Item| match item {
-        crate::scene::Item::Words(words) => words.bounds().right() + MARGIN,
+    let right = |item: &Item| match item {
+        Item::Words(words) => words.bounds().right() + MARGIN,
         _ => 0.0,
     };
     scene.items.iter().map(right).fold(0.0, f64::max)

@@ -55,12 +55,12 @@ impl Layers {
             let targets = || graph.wires.iter().filter(|wire| wire.0 == from).map(|wire| wire.1);
             let Some(last) = targets().map(|to| graph.row[to]).max() else { continue };
             (row + 1..last).for_each(|between| rows[between].push(Slot::Lane(from)));
-            for gap in row..last {
+            for (gap, links) in links.iter_mut().enumerate().take(last).skip(row) {
                 let upper = if gap == row { Slot::Box(from) } else { Slot::Lane(from) };
                 let here = targets().filter(|to| graph.row[*to] == gap + 1).map(|to| (upper, Slot::Box(to)));
-                links[gap].extend(here);
+                links.extend(here);
                 if gap + 1 < last {
-                    links[gap].push((upper, Slot::Lane(from)));
+                    links.push((upper, Slot::Lane(from)));
                 }
             }
         }

@@ -197,16 +197,15 @@ impl Router<'_> {
         Placed { rects, wires, width, height: bands.last().map_or(0.0, |band| band.1) }
     }
 
-    /// Moves lanes a little where that removes a bend, first towards the ends of their wires, then towards their
-    /// beginnings.
+    /// Moves lanes a little where that removes a bend: to where their wires come from, else to where they end.
     fn straighten(&mut self) {
         let n = self.layers.rows.len();
         for row in (0..n).rev().chain(0..n) {
             for at in 0..self.layers.rows[row].len() {
                 let lane = self.layers.rows[row][at];
                 if let Slot::Lane(_) = lane {
-                    let ends = self.ends_below(row, lane).into_iter().chain(self.start_above(row, lane));
-                    let near = ends.filter(|x| (x - self.x[row][at]).abs() < VISIBLE).last();
+                    let mut ends = self.start_above(row, lane).into_iter().chain(self.ends_below(row, lane));
+                    let near = ends.find(|x| (x - self.x[row][at]).abs() < VISIBLE);
                     self.x[row][at] = near.unwrap_or(self.x[row][at]);
                 }
             }

@@ -34,7 +34,7 @@ pub(crate) struct ArcDraw {
     /// A finished search or training: its architecture and its settings
     #[arg(long, value_name = "DIR", conflicts_with_all = ["arc", "file", "classes", "preset", "config", "set", "seed"])]
     pub(crate) run: Option<PathBuf>,
-    /// A folder, or a file .svg, .png or .dot for a single part [default file part: cells]
+    /// A folder, or one file .svg, .png or .dot, of both cells unless --part says otherwise
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub(crate) out: PathBuf,
     /// What to write [default: as --out ends, else svg]
@@ -44,7 +44,7 @@ pub(crate) struct ArcDraw {
     #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
     pub(crate) part: Vec<Part>,
     /// Colours of SVG and PNG; auto follows the viewer, and is light in PNG [default: auto]
-    #[arg(long, value_enum, value_name = "THEME", hide_possible_values = false)]
+    #[arg(long, value_enum, value_name = "THEME")]
     pub(crate) theme: Option<Theme>,
     /// Size of a PNG [default: 2]
     #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::{enas, json, refused, stdout, temp, trained};
+use crate::support::{enas, json, refused, stdout, temp, text, trained};
 
 const ARC: &str = "0 1 0 3 2 3 0 1 1 4 0 0 4 1 2 0 1 1 1 2 1 1 0 3 0 3 0 0 2 1 1 1 4 1 3 1 1 2 1 1";
 const OTHER: &str = "0 0 1 2 0 3 1 4";
@@ -65,10 +65,7 @@ fn json_lists_the_paths() {
     let written =
         json(folder, &["arc", "draw", ARC, "--part", "reduction,network", "--format", "dot", "--out", "d"]);
     assert_eq!(written, json!({"paths": ["d/reduction.dot", "d/network.dot"]}));
-    assert!(
-        read(folder, "d/network.dot").contains("auxiliary head")
-            || read(folder, "d/network.dot").contains("stem")
-    );
+    assert!(read(folder, "d/network.dot").contains("multiply-adds"));
 }
 
 #[test]
@@ -78,10 +75,9 @@ fn several_architectures_are_numbered() {
     fs::write(folder.join("arcs.txt"), format!("{ARC}\n{OTHER}\n")).unwrap();
     let printed = stdout(folder, &["arc", "draw", "--arc-file", "arcs.txt", "--part", "normal"]);
     assert_eq!(printed, "normal-1.svg\nnormal-2.svg\n");
-    let output =
-        enas(folder).args(["arc", "draw", "--out", "x.svg"]).write_stdin(OTHER.repeat(1) + "\n" + OTHER);
-    let mut output = output;
-    output.assert().success().stdout("x-1.svg\nx-2.svg\n");
+    let piped = format!("{OTHER}\n{OTHER}");
+    let output = enas(folder).args(["arc", "draw", "--out", "x.svg"]).write_stdin(piped).output().unwrap();
+    assert_eq!(text(&output.stdout), "x-1.svg\nx-2.svg\n");
     assert_eq!(read(folder, "x-1.svg"), read(folder, "x-2.svg"));
     assert_ne!(read(folder, "normal-1.svg"), read(folder, "normal-2.svg"));
 }
