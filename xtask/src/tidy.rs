@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
+    ("enas-report", &["enas-arc", "enas-child", "enas-data", "enas-draw", "enas-rng", "enas-search"]),
     (
         "enas-cli",
         &[
@@ -37,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-data",
             "enas-draw",
             "enas-kernels",
+            "enas-report",
             "enas-rng",
             "enas-search",
         ],

@@ -62,6 +62,7 @@ pub(crate) enum Command {
     Bench(Bench),
     Completions(commands::shell::Completions),
     Man(commands::shell::Man),
+    Report(crate::commands::report::Args),
 }
 
 /// Where settings come from: a preset or a file, then `--set`, then flags with a name of their own.

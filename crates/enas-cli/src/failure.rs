@@ -79,6 +79,7 @@ fn is_usage(cause: &(dyn Error + 'static)) -> bool {
     search
         || cause.is::<Usage>()
         || cause.downcast_ref().is_some_and(enas_data::Error::is_usage)
+        || cause.downcast_ref().is_some_and(enas_report::Error::is_usage)
         || cause.downcast_ref().is_some_and(is_setting)
 }
 

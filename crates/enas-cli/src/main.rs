@@ -54,5 +54,6 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench(args) => commands::bench::run(&context, &args),
         Command::Completions(args) => commands::shell::completions(&args),
         Command::Man(args) => commands::shell::man(&context, &args),
+        Command::Report(args) => commands::report::run(&context, &args),
     }
 }

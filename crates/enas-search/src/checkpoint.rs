@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::tensorboard::Mark;
 use crate::tensors;
 
 /// Counts changes of the meaning of what is stored.
@@ -25,6 +26,8 @@ pub(crate) struct Checkpoint<P> {
     pub(crate) progress: P,
     /// Bytes of `metrics.jsonl` that belong to it.
     pub(crate) metrics_bytes: u64,
+    /// How much of the events files belongs to it; unknown in those of early versions.
+    pub(crate) events: Option<Mark>,
     /// Wall time spent so far, in seconds.
     pub(crate) seconds: f64,
     /// Weights and optimiser states.
@@ -35,6 +38,8 @@ pub(crate) struct Checkpoint<P> {
 struct Header<P> {
     format: u32,
     metrics_bytes: u64,
+    #[serde(default)]
+    events: Option<Mark>,
     seconds: f64,
     progress: P,
 }
@@ -45,8 +50,8 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
         let older = numbered(dir)?;
         let number = older.last().map_or(1, |(n, _)| n + 1);
         let path = dir.join(format!("{number:06}.safetensors"));
-        let Self { progress, metrics_bytes, seconds, tensors } = self;
-        let header = Header { format: FORMAT, metrics_bytes, seconds, progress };
+        let Self { progress, metrics_bytes, events, seconds, tensors } = self;
+        let header = Header { format: FORMAT, metrics_bytes, events, seconds, progress };
         let text = serde_json::to_string(&header).expect("progress is plain data");
         tensors::write(&path, &BTreeMap::from([(KEY.to_owned(), text)]), &tensors)?;
         for (_, old) in older.iter().rev().skip(KEPT - 1) {
@@ -87,8 +92,8 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
             );
             return Err(broken(problem));
         }
-        let Header { metrics_bytes, seconds, progress, .. } = header;
-        Ok(Self { progress, metrics_bytes, seconds, tensors: contents.tensors })
+        let Header { metrics_bytes, events, seconds, progress, .. } = header;
+        Ok(Self { progress, metrics_bytes, events, seconds, tensors: contents.tensors })
     }
 }
 
@@ -114,7 +119,9 @@ mod tests {
 
     fn save(dir: &Path, progress: u64) -> PathBuf {
         let tensors = vec![Named { name: "w".into(), shape: vec![1], data: vec![progress as f32] }];
-        Checkpoint { progress, metrics_bytes: 7, seconds: 0.1 + 0.2, tensors }.save(dir).unwrap()
+        Checkpoint { progress, metrics_bytes: 7, events: Some(Mark::START), seconds: 0.1 + 0.2, tensors }
+            .save(dir)
+            .unwrap()
     }
 
     #[test]

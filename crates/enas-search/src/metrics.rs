@@ -25,14 +25,12 @@ impl Metrics {
         Ok(Self { path, file })
     }
 
-    /// Appends one line: `{"t": seconds, "kind": kind, …fields}`. A number that JSON cannot hold becomes null.
-    pub(crate) fn append(&mut self, seconds: f64, kind: &str, fields: &impl Serialize) -> Result<()> {
+    /// Appends one line: `{"t": seconds, "kind": kind, …fields}`.
+    pub(crate) fn append(&mut self, seconds: f64, kind: &str, fields: &Map<String, Value>) -> Result<()> {
         let mut line = Map::new();
         line.insert("t".into(), ((seconds * 1e3).round() / 1e3).into());
         line.insert("kind".into(), kind.into());
-        if let Value::Object(fields) = serde_json::to_value(fields).expect("events are plain data") {
-            line.extend(fields);
-        }
+        line.extend(fields.clone());
         let text = format!("{}\n", Value::Object(line));
         self.file.write_all(text.as_bytes()).map_err(|source| self.error(source))
     }
@@ -56,6 +54,14 @@ impl Metrics {
     }
 }
 
+/// An event as JSON. A number that JSON cannot hold becomes null.
+pub(crate) fn fields(event: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(event).expect("events are plain data") {
+        Value::Object(fields) => fields,
+        _ => unreachable!("events are structures"),
+    }
+}
+
 /// The path of the log in a run directory.
 pub(crate) fn path(dir: &Path) -> PathBuf {
     dir.join("metrics.jsonl")
@@ -75,11 +81,11 @@ mod tests {
     fn lines_are_json_and_rewinding_forgets_the_later_ones() {
         let dir = tempfile::tempdir().unwrap();
         let mut metrics = Metrics::open(path(dir.path())).unwrap();
-        metrics.append(0.1234, "step", &Fields { epoch: 1, loss: 0.5 }).unwrap();
+        metrics.append(0.1234, "step", &fields(&Fields { epoch: 1, loss: 0.5 })).unwrap();
         let length = metrics.len().unwrap();
-        metrics.append(1.0, "step", &Fields { epoch: 1, loss: f64::NAN }).unwrap();
+        metrics.append(1.0, "step", &fields(&Fields { epoch: 1, loss: f64::NAN })).unwrap();
         metrics.rewind(length).unwrap();
-        metrics.append(2.0, "epoch", &Fields { epoch: 1, loss: f64::NAN }).unwrap();
+        metrics.append(2.0, "epoch", &fields(&Fields { epoch: 1, loss: f64::NAN })).unwrap();
         let text = std::fs::read_to_string(path(dir.path())).unwrap();
         let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(lines[0], serde_json::json!({"t": 0.123, "kind": "step", "epoch": 1, "loss": 0.5}));

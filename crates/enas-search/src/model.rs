@@ -107,6 +107,22 @@ impl Model {
         evaluate(&self.child, self.classes(), &Source::new(split, &self.child)?, self.about.eval_batch)
     }
 
+    /// Class probabilities of every picture of a split in stored order, as [`Model::evaluate`] finds them. Each row
+    /// sums to 1.
+    ///
+    /// Shapes: the result is `[n, classes]`.
+    ///
+    /// # Errors
+    /// As [`Model::evaluate`].
+    pub fn split_probabilities(&self, split: &Split) -> Result<Vec<f32>> {
+        check(&self.child, self.classes(), split)?;
+        let mut rows = Vec::with_capacity(split.len() * self.classes().len());
+        let source = Source::new(split, &self.child)?;
+        each_batch(&self.child, &source, self.about.eval_batch, |logits, _| rows.extend_from_slice(logits))?;
+        rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
+        Ok(rows)
+    }
+
     /// Loads pictures to evaluate: prepared as in training, with the model's labels.
     ///
     /// Where `path` is the data the model was trained on, `part` is exactly what training called so. Elsewhere it is
@@ -288,11 +304,22 @@ pub(crate) fn evaluate(
 ) -> Result<Evaluation> {
     check(child, classes, source.split())?;
     let mut evaluation = Evaluation::new(classes);
+    each_batch(child, source, eval_batch, |logits, labels| evaluation.count(logits, labels))?;
+    Ok(evaluation)
+}
+
+/// Hands over the logits and labels of a whole split, batch by batch in stored order.
+fn each_batch(
+    child: &Child,
+    source: &Source,
+    eval_batch: usize,
+    mut take: impl FnMut(&[f32], &[u32]),
+) -> Result<()> {
     for batch in source.ordered(even_batch(source.split().len(), eval_batch))? {
         let logits = child.logits_on(own_arc(child), batch.examples(), Norm::RunningStatistics, None)?;
-        evaluation.count(&logits, &batch.labels);
+        take(&logits, &batch.labels);
     }
-    Ok(evaluation)
+    Ok(())
 }
 
 /// Whether two paths are written alike or lead to the same place.

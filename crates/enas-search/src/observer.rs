@@ -51,6 +51,13 @@ pub struct Place {
     pub steps: u64,
 }
 
+impl Place {
+    /// Steps of this phase since the start of the run.
+    pub(crate) fn overall(&self) -> u64 {
+        (self.epoch - 1) * self.steps + self.step
+    }
+}
+
 /// Something that happened in a run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

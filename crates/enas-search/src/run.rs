@@ -6,6 +6,7 @@
 //!   manifest.json      version, revision, device, threads, data fingerprint
 //!   split.json         which file is in which split
 //!   metrics.jsonl      one JSON object per event
+//!   events.out.tfevents.*  the same scalars for TensorBoard, a file per session
 //!   checkpoints/       the newest two
 //!   best.arc.json      the arc found or trained
 //!   model.safetensors  the trained network (training only)
@@ -26,10 +27,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic;
 use crate::checkpoint::Checkpoint;
-use crate::config::{Layers, SearchConfig, Settings, TrainConfig};
+use crate::config::{SearchConfig, Settings, TrainConfig};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Metrics};
 use crate::presets::split_comments;
+use crate::record::Record;
+use crate::tensorboard::{Events, Mark};
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +64,9 @@ pub struct Manifest {
     pub fingerprint: enas_data::Fingerprint,
     /// The arc that is trained (training only).
     pub arc: Option<Arc>,
+    /// The run directory of the search that found the arc (training only), if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<PathBuf>,
 }
 
 /// An open run directory.
@@ -69,6 +75,8 @@ pub struct Run {
     dir: PathBuf,
     manifest: Manifest,
     metrics: Metrics,
+    /// Begun when one of the loops begins or goes on.
+    events: Option<Events>,
     opened: Instant,
     /// Wall time of earlier sessions, in seconds.
     earlier: f64,
@@ -107,17 +115,13 @@ impl Run {
     /// # Errors
     /// [`Error::RunDirectory`] when `dir` is no run directory.
     pub fn resume(dir: &Path) -> Result<Self> {
-        let path = dir.join(MANIFEST);
-        let Ok(text) = fs::read_to_string(&path) else {
-            return Err(directory(dir, "this is no run directory: it has no manifest.json"));
-        };
-        let manifest = serde_json::from_str(&text).map_err(|e| Error::File {
-            path,
-            problem: format!(
-                "not a manifest of this version ({e}); resume with the version that started the run"
-            ),
-        })?;
-        Self::open(dir.to_owned(), manifest)
+        let (dir, manifest) = Record::open(dir)?.into_parts();
+        Self::open(dir, manifest)
+    }
+
+    /// The same directory, to read from.
+    pub fn record(&self) -> Record {
+        Record::new(self.dir.clone(), self.manifest.clone())
     }
 
     /// Whether `dir` holds a run.
@@ -131,13 +135,7 @@ impl Run {
     /// [`Error::RunDirectory`] when the run is of the other kind, [`Error::Config`] when the file was edited into
     /// something invalid.
     pub fn config<C: Settings>(&self) -> Result<C> {
-        if C::KIND != self.kind() {
-            return Err(directory(
-                &self.dir,
-                &format!("this is the run of a {}, not of a {}", self.kind(), C::KIND),
-            ));
-        }
-        Layers::file(self.dir.join(CONFIG)).load()
+        self.record().config()
     }
 
     /// Loads the pictures in the splits that this run uses, whatever the seed.
@@ -147,9 +145,7 @@ impl Run {
     /// # Errors
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
-        let data = enas_data::load_with_split(config, seed, &stored_split(&self.dir)?)?;
-        self.check_data(&data)?;
-        Ok(data)
+        self.record().load_data(config, seed)
     }
 
     /// The directory.
@@ -187,7 +183,7 @@ impl Run {
 
     /// Where the trained network is, or will be.
     pub fn model_path(&self) -> PathBuf {
-        self.dir.join("model.safetensors")
+        self.dir.join(MODEL)
     }
 
     /// The arc in `best.arc.json`: the result of a finished search or training.
@@ -195,11 +191,7 @@ impl Run {
     /// # Errors
     /// Says how to finish the run when the file is not there yet.
     pub fn best_arc(&self) -> Result<Arc> {
-        if !self.best_arc_path().exists() {
-            let problem = format!("the run has no {BEST_ARC} yet; finish it with --resume");
-            return Err(directory(&self.dir, &problem));
-        }
-        read_arc(&self.best_arc_path())
+        self.record().best_arc()
     }
 
     /// Wall time over all sessions, in seconds.
@@ -207,9 +199,16 @@ impl Run {
         self.earlier + self.opened.elapsed().as_secs_f64()
     }
 
-    /// Appends a line to `metrics.jsonl`.
-    pub(crate) fn log(&mut self, kind: &str, fields: &impl Serialize) -> Result<()> {
-        self.metrics.append(self.seconds(), kind, fields)
+    /// Appends an event to `metrics.jsonl`, and its numbers to the events file, at `step` of all events of this kind.
+    pub(crate) fn log(&mut self, kind: &str, step: u64, event: &impl Serialize) -> Result<()> {
+        let fields = metrics::fields(event);
+        self.metrics.append(self.seconds(), kind, &fields)?;
+        self.events.as_mut().map_or(Ok(()), |events| events.add(kind, step, &fields))
+    }
+
+    /// Lets TensorBoard see what was logged so far.
+    pub(crate) fn flush_events(&mut self) -> Result<Option<Mark>> {
+        self.events.as_mut().map(Events::flush).transpose()
     }
 
     /// Writes `best.arc.json`: the arc in both forms, and `fields`.
@@ -227,6 +226,8 @@ impl Run {
         self.opened = Instant::now();
         self.saved = self.opened;
         self.metrics.rewind(checkpoint.as_ref().map_or(0, |c| c.metrics_bytes))?;
+        let known = checkpoint.as_ref().map_or(Some(Mark::START), |c| c.events);
+        self.events = Some(Events::begin(&self.dir, known)?);
         Ok(checkpoint)
     }
 
@@ -234,7 +235,8 @@ impl Run {
     pub(crate) fn save<P: Serialize + DeserializeOwned>(&mut self, state: State<P>) -> Result<PathBuf> {
         let State { progress, tensors } = state;
         let metrics_bytes = self.metrics.len()?;
-        let checkpoint = Checkpoint { progress, metrics_bytes, seconds: self.seconds(), tensors };
+        let events = self.flush_events()?;
+        let checkpoint = Checkpoint { progress, metrics_bytes, events, seconds: self.seconds(), tensors };
         let path = checkpoint.save(&self.checkpoints())?;
         self.saved = Instant::now();
         Ok(path)
@@ -247,7 +249,7 @@ impl Run {
 
     /// Refuses a data set that is not the one the run was started with.
     pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
-        same_pictures(&self.dir, &self.manifest.data, &self.manifest.fingerprint, data)
+        self.record().check_data(data)
     }
 
     fn create<C: Settings>(
@@ -275,6 +277,7 @@ impl Run {
             dir,
             manifest,
             metrics,
+            events: None,
             opened: now,
             earlier: 0.0,
             saved: now,
@@ -291,6 +294,15 @@ impl Run {
     pub fn use_gpu(&mut self, gpu: Gpu) -> Result<()> {
         self.manifest.device = gpu.name();
         self.gpu = Some(gpu);
+        write_json(&self.dir.join(MANIFEST), &self.manifest)
+    }
+
+    /// Notes in the manifest which search found the arc that this run trains.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the manifest cannot be written.
+    pub fn set_search(&mut self, search: &Path) -> Result<()> {
+        self.manifest.search = Some(search.to_owned());
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 
@@ -336,8 +348,9 @@ pub(crate) struct State<P> {
     pub(crate) tensors: Vec<Named>,
 }
 
-const CONFIG: &str = "config.toml";
-const MANIFEST: &str = "manifest.json";
+pub(crate) const CONFIG: &str = "config.toml";
+pub(crate) const MANIFEST: &str = "manifest.json";
+pub(crate) const MODEL: &str = "model.safetensors";
 /// The split that a run directory holds.
 pub(crate) fn stored_split(run: &Path) -> Result<SplitFile> {
     let path = run.join(SPLIT);
@@ -349,7 +362,7 @@ pub(crate) fn stored_split(run: &Path) -> Result<SplitFile> {
 
 pub(crate) const SPLIT: &str = "split.json";
 const CHECKPOINTS: &str = "checkpoints";
-const BEST_ARC: &str = "best.arc.json";
+pub(crate) const BEST_ARC: &str = "best.arc.json";
 
 impl Manifest {
     fn new(kind: Kind, data: &Dataset, arc: Option<&Arc>) -> Self {
@@ -362,6 +375,7 @@ impl Manifest {
             data: data.name.clone(),
             fingerprint: data.fingerprint.clone(),
             arc: arc.cloned(),
+            search: None,
         }
     }
 }
@@ -450,7 +464,7 @@ fn make_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).map_err(|source| io("cannot create", dir, source))
 }
 
-fn directory(path: &Path, problem: &str) -> Error {
+pub(crate) fn directory(path: &Path, problem: &str) -> Error {
     Error::RunDirectory { path: path.to_owned(), problem: problem.to_owned() }
 }
 

@@ -280,7 +280,7 @@ impl<'a> Search<'a> {
             loss: stats.loss,
             grad_norm: stats.grad_norm,
         };
-        self.session.run.log("controller", &line)?;
+        self.session.run.log("controller", place.overall(), &line)?;
         let Line { accuracy, reward, baseline, entropy, .. } = line;
         self.session.observer.event(&Event::ControllerStep { place, accuracy, reward, baseline, entropy });
         Ok(())
@@ -362,7 +362,7 @@ impl<'a> Search<'a> {
         let of_policy = scored.iter().filter(|c| c.origin != Origin::Random);
         let best = of_policy.min_by(|a, b| better(a, b)).expect("the greedy arc is scored first");
         let newest = scored.last().expect("one was just scored");
-        self.session.run.log("candidate", newest)?;
+        self.session.run.log("candidate", scored.len() as u64, newest)?;
         self.session.observer.event(&Event::Selecting { done: scored.len(), total, best });
         Ok(())
     }
@@ -382,7 +382,8 @@ impl<'a> Search<'a> {
             selection,
         };
         session.run.write_best_arc(&outcome.arc, &outcome.facts())?;
-        session.run.log("result", &outcome.facts())?;
+        session.run.log("result", outcome.epochs, &outcome.facts())?;
+        session.run.flush_events()?;
         let SearchOutcome { arc, valid_accuracy, .. } = &outcome;
         session.observer.event(&Event::Finished { arc, valid_accuracy: *valid_accuracy });
         Ok(outcome)

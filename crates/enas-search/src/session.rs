@@ -60,7 +60,7 @@ impl<'a> Session<'a> {
         let StepStats { loss, aux_loss, grad_norm, .. } = *stats;
         if step.is_multiple_of(self.log_every) {
             let line = Line { epoch, step, loss, aux_loss, accuracy, lr, grad_norm, images_per_second };
-            self.run.log("step", &line)?;
+            self.run.log("step", place.overall(), &line)?;
         }
         self.observer.event(&Event::Step { place, loss, accuracy, lr, images_per_second });
         Ok(())
@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
 
     /// Reports a complete epoch.
     pub(crate) fn epoch(&mut self, summary: &EpochSummary) -> Result<()> {
-        self.run.log("epoch", summary)?;
+        self.run.log("epoch", summary.epoch, summary)?;
         self.observer.event(&Event::Epoch(summary));
         Ok(())
     }

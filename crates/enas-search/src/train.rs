@@ -272,7 +272,8 @@ impl<'a> Training<'a> {
             macs: child.macs(arc)?,
         };
         session.run.write_best_arc(arc, &outcome.facts(config.metric))?;
-        session.run.log("result", &outcome.facts(config.metric))?;
+        session.run.log("result", outcome.epochs, &outcome.facts(config.metric))?;
+        session.run.flush_events()?;
         session.observer.event(&Event::Finished { arc, valid_accuracy });
         Ok(outcome)
     }

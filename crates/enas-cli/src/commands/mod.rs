@@ -9,6 +9,7 @@ pub(crate) mod data;
 pub(crate) mod draw;
 pub(crate) mod eval;
 pub(crate) mod predict;
+pub(crate) mod report;
 pub(crate) mod search;
 mod settings;
 pub(crate) mod shell;

@@ -9,7 +9,7 @@ use enas_data::Dataset;
 use enas_search::{Candidate, Kind, Run, SearchConfig, SearchOutcome};
 use serde::Serialize;
 
-use super::{Context, interrupted, settings, shell_word, use_threads};
+use super::{Context, interrupted, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{duration, grouped, percent};
@@ -36,7 +36,11 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     }
     let mut watcher = Watcher::new(&context.console, &interrupt);
     match enas_search::search(&config, &data, &mut run, &mut watcher) {
-        Ok(found) => print(context, &found, args.settings.preset.as_deref()),
+        Ok(found) => {
+            print(context, &found, args.settings.preset.as_deref())?;
+            report::at_the_end(&found.run, &data, None);
+            Ok(SUCCESS)
+        }
         Err(error) => {
             drop(watcher);
             interrupted(error, Kind::Search, &interrupt)
@@ -76,7 +80,7 @@ struct Found<'a> {
     random: &'a [Candidate],
 }
 
-fn print(context: &Context, found: &SearchOutcome, preset: Option<&str>) -> Result<u8> {
+fn print(context: &Context, found: &SearchOutcome, preset: Option<&str>) -> Result<()> {
     let random = &found.selection.random;
     let document = Found {
         run: &found.run,
@@ -92,8 +96,7 @@ fn print(context: &Context, found: &SearchOutcome, preset: Option<&str>) -> Resu
         candidates: &found.selection.candidates,
         random,
     };
-    context.out.print(&document, |out| document.write(out, preset))?;
-    Ok(SUCCESS)
+    context.out.print(&document, |out| document.write(out, preset))
 }
 
 impl Found<'_> {

@@ -9,7 +9,7 @@ use enas_data::Dataset;
 use enas_search::{Kind, Run, SearchConfig, TrainConfig, TrainOutcome};
 use serde::Serialize;
 
-use super::{Context, interrupted, settings, shell_word, use_threads};
+use super::{Context, interrupted, report, settings, shell_word, use_threads};
 use crate::failure::{SUCCESS, usage};
 use crate::interrupt::Interrupt;
 use crate::output::{duration, grouped, percent};
@@ -27,19 +27,31 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     let Job { config, arc, data, run } = Job::from_args(args)?;
     let mut run = match run {
         Some(run) => run,
-        None => Run::for_training(args.out.as_deref(), &config, &arc, &data)?,
+        None => started(args, &config, &arc, &data)?,
     };
-    if let Some(gpu) = gpu {
-        run.use_gpu(gpu)?;
+    if let Some(gpu) = &gpu {
+        run.use_gpu(gpu.clone())?;
     }
     let mut watcher = Watcher::new(&context.console, &interrupt);
     match enas_search::train(&config, &arc, &data, &mut run, &mut watcher) {
-        Ok(trained) => print(context, &trained),
+        Ok(trained) => {
+            print(context, &trained)?;
+            report::at_the_end(&trained.run, &data, gpu.as_ref());
+            Ok(SUCCESS)
+        }
         Err(error) => {
             drop(watcher);
             interrupted(error, Kind::Train, &interrupt)
         }
     }
+}
+
+fn started(args: &args::Train, config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Run> {
+    let mut run = Run::for_training(args.out.as_deref(), config, arc, data)?;
+    if let Some(search) = &args.run {
+        run.set_search(search)?;
+    }
+    Ok(run)
 }
 
 /// What is to be trained on what, with which settings, and the run to go on with.
@@ -113,7 +125,7 @@ struct Trained<'a> {
     macs: u64,
 }
 
-fn print(context: &Context, trained: &TrainOutcome) -> Result<u8> {
+fn print(context: &Context, trained: &TrainOutcome) -> Result<()> {
     let document = Trained {
         run: &trained.run,
         model: &trained.model,
@@ -127,8 +139,7 @@ fn print(context: &Context, trained: &TrainOutcome) -> Result<u8> {
         params: trained.params,
         macs: trained.macs,
     };
-    context.out.print(&document, |out| document.write(out))?;
-    Ok(SUCCESS)
+    context.out.print(&document, |out| document.write(out))
 }
 
 impl Trained<'_> {

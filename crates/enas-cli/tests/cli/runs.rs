@@ -55,6 +55,41 @@ fn a_search_is_followed_by_training_what_it_found() {
     assert_eq!(trained["arc"], found["arc"]);
     assert_eq!(trained["run"], "runs/digits-train-1");
     assert!(folder.join(trained["model"].as_str().unwrap()).is_file());
+
+    // Both runs end with a report, and the training's knows the search.
+    let report = |run: &str| fs::read_to_string(folder.join(run).join("report.html")).unwrap();
+    assert!(report("runs/digits-search-1").contains("Final choice"));
+    assert!(report("runs/digits-train-1").contains("href=\"../digits-search-1/report.html\""));
+    assert!(folder.join("runs/digits-train-1/events.out.tfevents.0000000001.enas").is_file());
+}
+
+#[test]
+fn a_report_is_written_again_wherever_it_is_wanted() {
+    let folder = temp();
+    let folder = folder.path();
+    json(folder, &[&["train", "--arc", TINY_ARC, "--epochs", "1", "--out", "r"], &TINY[..]].concat());
+    fs::remove_file(folder.join("r/report.html")).unwrap();
+    assert_eq!(json(folder, &["report", "--run", "r"]), serde_json::json!({"path": "r/report.html"}));
+    assert_eq!(stdout(folder, &["report", "--run", "r", "--out", "x.html"]), "x.html\n");
+    let html = fs::read_to_string(folder.join("x.html")).unwrap();
+    assert!(html.contains("Worst mistakes") && html.contains("enas train --arc "), "{html}");
+    refused(folder, &["report", "--run", "missing"], 2, "missing: this is no run directory");
+    refused(folder, &["report", "--run", "r", "--out", "no/x.html"], 1, "cannot write no/x.html");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_a_warning_with_a_remedy() {
+    let folder = temp();
+    let folder = folder.path();
+    // A folder of that name is in the way. The run must be claimed first, so it is one that goes on.
+    json(folder, &[&["train", "--arc", TINY_ARC, "--epochs", "1", "--out", "r"], &TINY[..]].concat());
+    fs::remove_file(folder.join("r/report.html")).unwrap();
+    fs::create_dir(folder.join("r/report.html")).unwrap();
+    let output = run(folder, &["train", "--resume", "r"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("test        "));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("no report was written") && stderr.contains("enas report --run r"), "{stderr}");
 }
 
 #[test]

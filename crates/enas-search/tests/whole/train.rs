@@ -51,6 +51,24 @@ fn probabilities_are_a_distribution_in_the_order_of_the_logits() {
 }
 
 #[test]
+fn probabilities_of_a_split_are_those_that_evaluation_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&["run.epochs=2", "run.eval_batch=50"]);
+    let (trained, _) = train(&config, dir.path(), NEVER);
+    let model = Model::load(&trained.model).unwrap();
+    let test = crate::common::digits(&config.data, config.run.seed()).test;
+    let rows = model.split_probabilities(&test).unwrap();
+    assert_eq!(rows.len(), test.len() * 10);
+    let mut confusion = vec![vec![0; 10]; 10];
+    for (row, &label) in rows.chunks(10).zip(test.labels()) {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        let best = (0..10).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+        confusion[label as usize][best] += 1;
+    }
+    assert_eq!(model.evaluate(&test).unwrap().confusion, confusion);
+}
+
+#[test]
 fn the_number_of_threads_changes_no_byte() {
     let run = |threads: usize| {
         let dir = tempfile::tempdir().unwrap();
@@ -70,6 +88,9 @@ fn interruptions_change_nothing() {
     let (expected, _) = train(&config, calm.path(), NEVER);
     let (got, interruptions) = train(&config, hasty.path(), 4);
     assert_eq!(interruptions, 5);
+    let names = std::fs::read_dir(hasty.path()).unwrap().map(|e| e.unwrap().file_name());
+    let events = names.filter(|name| name.to_string_lossy().starts_with("events.out.tfevents.")).count();
+    assert_eq!(events, 6, "a file per session");
     assert!(std::fs::read(&got.model).unwrap() == std::fs::read(&expected.model).unwrap(), "models differ");
     assert_eq!(metrics(hasty.path()), metrics(calm.path()));
     assert!(newest_weights(hasty.path()) == newest_weights(calm.path()), "optimiser states differ");

@@ -1,0 +1,74 @@
+//! `enas report`: one HTML file about a run. Also what `search` and `train` write at their end.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
+use enas_report::Options;
+use enas_search::Model;
+use serde::Serialize;
+
+use super::{Context, shell_word, use_threads};
+use crate::args::Machine;
+use crate::device;
+use crate::failure::SUCCESS;
+
+/// Write one HTML file about a run: result, drawings, curves, mistakes, and how to repeat it
+///
+/// The file needs no network and nothing beside it. Searches and trainings write it at their end; this command writes
+/// it again, also for runs that are not finished.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  enas report --run runs/digits-train-1
+  enas report --run runs/digits-search-1 --out search.html
+
+Classes, confusions, calibration and mistakes need the pictures of the run where they were.")]
+pub(crate) struct Args {
+    /// The directory of a search or a training
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+    /// The file to write [default: report.html in the run directory]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// Runs `enas report`.
+///
+/// # Errors
+/// If the run cannot be read, or the file not be written.
+pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        path: &'a Path,
+    }
+    use_threads(args.machine.threads)?;
+    let gpu = device::open(args.machine.device)?;
+    let path = write(&args.run, args.out.as_deref(), None, gpu.as_ref())?;
+    context.out.print(&Written { path: &path }, |out| writeln!(out, "{}", path.display()))?;
+    Ok(SUCCESS)
+}
+
+/// Writes the report of a run that has just ended, whose result is printed already. That it could not be written is no
+/// reason to call the run failed.
+pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>) {
+    if let Err(error) = write(run, None, Some(data), gpu) {
+        tracing::warn!(
+            "no report was written: {error}; mend that and run enas report --run {}",
+            shell_word(run)
+        );
+    }
+}
+
+fn write(
+    run: &Path,
+    out: Option<&Path>,
+    data: Option<&Dataset>,
+    gpu: Option<&Gpu>,
+) -> enas_report::Result<PathBuf> {
+    let place = |model: &mut Model| gpu.map_or(Ok(()), |gpu| model.use_gpu(gpu));
+    enas_report::write(run, &Options { out, data, place: Some(&place) })
+}

@@ -1,0 +1,359 @@
+//! Charts over two axes: lines, dashed lines, bars and dots in one coordinate system.
+
+use std::fmt::Write;
+
+use super::axis::{Axis, Format, Scale};
+use super::{WIDTH, escaped, open, text, thinned, width_of};
+
+/// A chart over two axes.
+#[derive(Clone, Debug, Default)]
+pub struct Chart {
+    /// What it shows.
+    pub title: String,
+    /// What can be seen in it, for those who cannot see it.
+    pub description: String,
+    /// The horizontal axis.
+    pub x: Axis,
+    /// The vertical axis.
+    pub y: Axis,
+    /// What is drawn, the last one on top.
+    pub series: Vec<Series>,
+    /// Horizontal lines to compare with.
+    pub rules: Vec<Rule>,
+}
+
+/// Points that belong together.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// Name in the legend.
+    pub name: String,
+    /// `[x, y]` in ascending order of `x`; those that are no finite numbers are left out.
+    pub points: Vec<[f64; 2]>,
+    /// How they are drawn.
+    pub mark: Mark,
+    /// Which of the six colours, from 1.
+    pub colour: usize,
+}
+
+/// How points are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mark {
+    /// A line. Those of the third colour on are also told apart by dashes.
+    Line,
+    /// A thin, pale line without a label at its end: the noise that another line averages.
+    Faint,
+    /// Bars of this width in units of `x`, around each point and up from the axis.
+    Bars(f64),
+    /// A dot each.
+    Dots,
+}
+
+/// A horizontal line to compare with.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// What it means.
+    pub label: String,
+    /// Where it is.
+    pub y: f64,
+}
+
+/// Most points drawn per series.
+const POINTS: usize = 320;
+
+const LEFT: f64 = 58.0;
+const PLOT_HEIGHT: f64 = 190.0;
+const LEGEND_LINE: f64 = 18.0;
+const BELOW: f64 = 42.0;
+
+/// Where things are, in chart units.
+struct Frame {
+    x: Scale,
+    y: Scale,
+    top: f64,
+    right: f64,
+}
+
+impl Frame {
+    fn x(&self, value: f64) -> f64 {
+        LEFT + self.x.share(value) * (self.right - LEFT)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        self.bottom() - self.y.share(value) * PLOT_HEIGHT
+    }
+
+    fn bottom(&self) -> f64 {
+        self.top + PLOT_HEIGHT
+    }
+}
+
+impl Chart {
+    /// The chart as an SVG element. `id` must be unique in the page.
+    pub fn svg(&self, id: &str) -> String {
+        let drawn: Vec<Series> = self.series.iter().filter_map(Series::finite).collect();
+        let ends = self.ends(&drawn);
+        let room = ends.iter().map(|end| width_of(&end.text)).fold(6.0, f64::max);
+        let (legend, lines) = self.legend(&drawn);
+        let frame = Frame {
+            x: self.x.scale(drawn.iter().flat_map(Series::extent)),
+            y: self.y.scale(drawn.iter().flat_map(Series::values).chain(self.rules.iter().map(|r| r.y))),
+            top: LEGEND_LINE * lines as f64 + 10.0,
+            right: WIDTH - room - 8.0,
+        };
+        let mut svg = open(id, frame.bottom() + BELOW, &self.title, &self.description);
+        svg.push_str(&legend);
+        svg.push_str(&self.axes(&frame));
+        self.rules.iter().for_each(|rule| svg.push_str(&rule.svg(&frame)));
+        drawn.iter().for_each(|series| svg.push_str(&series.svg(&frame)));
+        svg.push_str(&end_labels(ends, &frame));
+        svg.push_str("</svg>");
+        svg
+    }
+
+    fn axes(&self, frame: &Frame) -> String {
+        let mut svg = String::new();
+        let (right, bottom) = (frame.right, frame.bottom());
+        for (value, label) in frame.y.ticks() {
+            let y = frame.y(value);
+            write!(svg, "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right:.1}\"/>").expect("a string grows");
+            svg.push_str(&text(LEFT - 6.0, y + 4.0, "tick", "end", &label));
+        }
+        write!(svg, "<path class=\"base\" d=\"M{LEFT} {bottom:.1}H{right:.1}\"/>").expect("a string grows");
+        for (value, label) in frame.x.ticks() {
+            let x = frame.x(value);
+            write!(svg, "<path class=\"base\" d=\"M{x:.1} {bottom:.1}v4\"/>").expect("a string grows");
+            svg.push_str(&text(x, bottom + 17.0, "tick", "middle", &label));
+        }
+        svg.push_str(&text((LEFT + right) / 2.0, bottom + 34.0, "axis", "middle", &self.x.label));
+        let (x, y) = (13.0, (frame.top + bottom) / 2.0);
+        let label = escaped(&self.y.label);
+        write!(
+            svg,
+            "<text transform=\"translate({x} {y:.1}) rotate(-90)\" class=\"axis\" text-anchor=\"middle\">{label}</text>"
+        )
+        .expect("a string grows");
+        svg
+    }
+
+    /// The legend, and how many lines it takes; none for a single series.
+    fn legend(&self, drawn: &[Series]) -> (String, usize) {
+        if drawn.len() < 2 {
+            return (String::new(), 0);
+        }
+        let (mut svg, mut x, mut line) = (String::new(), LEFT, 0);
+        for series in drawn {
+            let width = 24.0 + width_of(&series.name) + 14.0;
+            if x + width > WIDTH + 14.0 && x > LEFT {
+                (x, line) = (LEFT, line + 1);
+            }
+            let y = LEGEND_LINE * line as f64 + 9.0;
+            svg.push_str(&series.swatch(x, y));
+            svg.push_str(&text(x + 24.0, y + 4.0, "legend", "start", &series.name));
+            x += width;
+        }
+        (svg, line + 1)
+    }
+
+    /// The last value of each line.
+    fn ends(&self, drawn: &[Series]) -> Vec<End> {
+        let lines = drawn.iter().filter(|series| series.mark == Mark::Line);
+        let end = |series: &Series| {
+            let value = series.points.last().expect("empty series are not drawn")[1];
+            let format = if self.y.format == Format::Whole { Format::Number } else { self.y.format };
+            End { value, text: format.value(value), colour: series.colour }
+        };
+        lines.map(end).collect()
+    }
+}
+
+/// A label at the end of a line.
+struct End {
+    value: f64,
+    text: String,
+    colour: usize,
+}
+
+/// Labels beside the ends of their lines, pushed apart where they would overlap.
+fn end_labels(mut ends: Vec<End>, frame: &Frame) -> String {
+    const APART: f64 = 14.0;
+    ends.sort_by(|a, b| b.value.total_cmp(&a.value));
+    let mut at: Vec<f64> = ends.iter().map(|end| frame.y(end.value)).collect();
+    for i in 1..at.len() {
+        at[i] = at[i].max(at[i - 1] + APART);
+    }
+    // What was pushed below the axis is lifted again, and with it what it would then meet.
+    let mut lowest = frame.bottom();
+    for y in at.iter_mut().rev() {
+        *y = y.min(lowest);
+        lowest = *y - APART;
+    }
+    let label = |(end, y): (&End, f64)| {
+        text(frame.right + 6.0, y + 4.0, &format!("end t{}", end.colour), "start", &end.text)
+    };
+    ends.iter().zip(at).map(label).collect()
+}
+
+impl Series {
+    /// A line.
+    pub fn line(name: &str, colour: usize, points: Vec<[f64; 2]>) -> Self {
+        Self { name: name.into(), points, mark: Mark::Line, colour }
+    }
+
+    /// The same points drawn otherwise.
+    #[must_use]
+    pub fn with(self, mark: Mark) -> Self {
+        Self { mark, ..self }
+    }
+
+    /// The points that can be drawn, not too many; `None` if there are none.
+    fn finite(&self) -> Option<Self> {
+        let finite = |p: &&[f64; 2]| p.iter().all(|x| x.is_finite());
+        let points: Vec<[f64; 2]> = self.points.iter().filter(finite).copied().collect();
+        (!points.is_empty()).then(|| Self { points: thinned(&points, POINTS), ..self.clone() })
+    }
+
+    fn extent(&self) -> impl Iterator<Item = f64> {
+        let half = if let Mark::Bars(width) = self.mark { width / 2.0 } else { 0.0 };
+        self.points.iter().flat_map(move |p| [p[0] - half, p[0] + half])
+    }
+
+    fn values(&self) -> impl Iterator<Item = f64> {
+        self.points.iter().map(|p| p[1])
+    }
+
+    fn dashes(&self) -> &'static str {
+        match (self.mark, self.colour) {
+            (Mark::Faint, _) => "faint",
+            (_, 3) => "line dash",
+            (_, 4) => "line dot-dash",
+            (_, 5) => "line long-dash",
+            _ => "line",
+        }
+    }
+
+    fn svg(&self, frame: &Frame) -> String {
+        let colour = self.colour;
+        match self.mark {
+            Mark::Line | Mark::Faint if self.points.len() > 1 => {
+                let mut d = String::new();
+                for (i, &[x, y]) in self.points.iter().enumerate() {
+                    let command = if i == 0 { 'M' } else { 'L' };
+                    write!(d, "{command}{:.1} {:.1}", frame.x(x), frame.y(y)).expect("a string grows");
+                }
+                format!("<path class=\"{} c{colour}\" d=\"{d}\"/>", self.dashes())
+            }
+            Mark::Bars(width) => self.points.iter().map(|&p| bar(p, width, colour, frame)).collect(),
+            // A line of one point is a dot.
+            _ => self.points.iter().map(|&p| dot(p, colour, frame)).collect(),
+        }
+    }
+
+    /// The sign of a series in the legend.
+    fn swatch(&self, x: f64, y: f64) -> String {
+        let colour = self.colour;
+        match self.mark {
+            Mark::Bars(_) => {
+                let top = y - 5.0;
+                format!(
+                    "<rect class=\"bar f{colour}\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"18\" height=\"10\"/>"
+                )
+            }
+            Mark::Dots => {
+                format!("<circle class=\"f{colour}\" cx=\"{:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>", x + 9.0)
+            }
+            _ => format!("<path class=\"{} c{colour}\" d=\"M{x:.1} {y:.1}h18\"/>", self.dashes()),
+        }
+    }
+}
+
+fn bar([x, y]: [f64; 2], width: f64, colour: usize, frame: &Frame) -> String {
+    let (left, right) = (frame.x(x - width / 2.0) + 0.5, frame.x(x + width / 2.0) - 0.5);
+    let (top, bottom) = (frame.y(y), frame.bottom());
+    format!(
+        "<rect class=\"bar f{colour}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
+        right - left,
+        bottom - top
+    )
+}
+
+fn dot([x, y]: [f64; 2], colour: usize, frame: &Frame) -> String {
+    format!("<circle class=\"f{colour}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\"/>", frame.x(x), frame.y(y))
+}
+
+impl Rule {
+    fn svg(&self, frame: &Frame) -> String {
+        let y = frame.y(self.y);
+        let line = format!("<path class=\"rule\" d=\"M{LEFT} {y:.1}H{:.1}\"/>", frame.right);
+        // Above the line, or below it where the plot ends.
+        let label = if y < frame.top + 14.0 { y + 13.0 } else { y - 4.0 };
+        line + &text(LEFT + 6.0, label, "note", "start", &self.label)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(series: Vec<Series>) -> Chart {
+        Chart {
+            title: "Loss".into(),
+            x: Axis::new("epoch", Format::Whole),
+            y: Axis::new("loss, nats", Format::Number),
+            series,
+            ..Chart::default()
+        }
+    }
+
+    fn numbers_after(svg: &str, key: &str) -> Vec<f64> {
+        let part = |rest: &str| rest.split('"').next().unwrap().parse().unwrap();
+        svg.split(&format!(" {key}=\"")).skip(1).map(part).collect()
+    }
+
+    #[test]
+    fn the_same_numbers_give_the_same_text_and_names_are_escaped() {
+        let series = || vec![Series::line("<b>&\"x'", 1, vec![[1.0, 2.0], [2.0, 1.0]]); 2];
+        let svg = chart(series()).svg("a");
+        assert_eq!(svg, chart(series()).svg("a"));
+        assert!(svg.contains("&lt;b&gt;&amp;&quot;x&#39;") && !svg.contains("<b>"), "{svg}");
+        assert!(svg.contains("<title id=\"a-title\">Loss</title>"));
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_are_left_out_and_empty_charts_are_drawn() {
+        let svg = chart(vec![Series::line("a", 1, vec![[1.0, f64::NAN], [2.0, f64::INFINITY]])]).svg("a");
+        assert!(!svg.contains("NaN") && !svg.contains("inf") && !svg.contains("class=\"line"), "{svg}");
+        assert!(svg.ends_with("</svg>"));
+    }
+
+    #[test]
+    fn a_single_point_is_visible() {
+        assert!(chart(vec![Series::line("a", 1, vec![[1.0, 0.5]])]).svg("a").contains("<circle"));
+    }
+
+    #[test]
+    fn labels_at_the_ends_never_overlap_and_stay_in_the_plot() {
+        let lines = (0..6).map(|i| Series::line("line", i + 1, vec![[0.0, 0.0], [1.0, 1e-4 * i as f64]]));
+        let svg = chart(lines.collect()).svg("a");
+        let ends: Vec<f64> = svg.split("class=\"end").collect::<Vec<_>>()[..6]
+            .iter()
+            .map(|before| *numbers_after(before, "y").last().unwrap())
+            .collect();
+        assert!(ends.windows(2).all(|pair| pair[1] - pair[0] >= 13.9), "{ends:?}");
+        assert!(ends.iter().all(|&y| y < 10.0 + 6.0 * LEGEND_LINE + PLOT_HEIGHT + 5.0), "{ends:?}");
+    }
+
+    #[test]
+    fn everything_lies_inside_the_picture() {
+        let noise = (0..5000).map(|i| [f64::from(i), f64::from(i * 7919 % 1000)]).collect();
+        let mut chart = chart(vec![
+            Series::line("noise", 1, noise).with(Mark::Faint),
+            Series::line("bars", 2, vec![[100.0, 500.0]]).with(Mark::Bars(50.0)),
+            Series::line("dots", 3, vec![[0.0, 0.0], [5000.0, 1000.0]]).with(Mark::Dots),
+        ]);
+        chart.rules.push(Rule { label: "most".into(), y: 1200.0 });
+        let svg = chart.svg("a");
+        let xs: Vec<f64> = [numbers_after(&svg, "x"), numbers_after(&svg, "cx")].concat();
+        assert!(xs.iter().all(|x| (0.0..=WIDTH).contains(x)), "{xs:?}");
+        assert!(svg.len() < 12_000, "{} bytes", svg.len());
+    }
+}

@@ -1,0 +1,290 @@
+//! Which curves a run has, and what they are called.
+
+use enas_arc::{Op, Space};
+use serde_json::Value;
+
+use crate::chart::{Axis, Chart, DotPlot, DotRow, Format, Mark, Rule, Series, Table};
+use crate::log::Log;
+
+/// A chart with what stands below it.
+#[derive(Clone, Debug)]
+pub(crate) struct Figure {
+    pub(crate) title: String,
+    pub(crate) caption: String,
+    pub(crate) svg: String,
+    pub(crate) table: Table,
+}
+
+/// Most rows of the table that accompanies a chart.
+const ROWS: usize = 20;
+
+/// The curves of a run. `steps` is the number of training steps in an epoch, `n_nodes` that of nodes in a cell.
+pub(crate) fn curves(log: &Log, steps: u64, n_nodes: Option<usize>) -> Vec<Figure> {
+    let updates = log.steps("controller");
+    let all = [
+        loss(log, steps),
+        accuracies(log),
+        reward(log, updates),
+        n_nodes.and_then(|n| entropy(log, updates, n)),
+        operations(log, 0),
+        operations(log, 1),
+        learning_rate(log, steps),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn figure(id: &str, chart: Chart, caption: impl Into<String>) -> Option<Figure> {
+    let chart =
+        Chart { series: chart.series.into_iter().filter(|s| !s.points.is_empty()).collect(), ..chart };
+    let chart = Chart { description: described(&chart), ..chart };
+    (!chart.series.is_empty()).then(|| Figure {
+        title: chart.title.clone(),
+        caption: caption.into(),
+        svg: chart.svg(id),
+        table: chart.table(ROWS),
+    })
+}
+
+/// Where each line begins and ends.
+fn described(chart: &Chart) -> String {
+    let format = chart.y.format;
+    let line = |series: &Series| {
+        let ends = (series.points.first()?[1], series.points.last()?[1]);
+        Some(format!("{}: from {} to {}.", series.name, format.value(ends.0), format.value(ends.1)))
+    };
+    chart.series.iter().filter(|s| s.mark == Mark::Line).filter_map(line).collect::<Vec<_>>().join(" ")
+}
+
+/// The epochs so far. Steps end a little before the last one does.
+fn epochs(log: &Log) -> Axis {
+    let last = log.of("epoch").filter_map(|event| event["epoch"].as_f64()).next_back();
+    Axis { to: last, ..Axis::new("epoch", Format::Whole) }
+}
+
+fn loss(log: &Log, steps: u64) -> Option<Figure> {
+    let chart = Chart {
+        title: "Training loss".into(),
+        x: epochs(log),
+        y: Axis::new("cross entropy, nats", Format::Number),
+        series: vec![
+            Series::line("single steps", 1, log.curve("step", "/loss", steps)).with(Mark::Faint),
+            Series::line("mean of the epoch", 1, log.curve("epoch", "/loss", 1)),
+        ],
+        ..Chart::default()
+    };
+    figure("loss", chart, "How far predictions on training pictures are from their labels.")
+}
+
+fn accuracies(log: &Log) -> Option<Figure> {
+    let searches = log.last("epoch").is_some_and(|event| event.get("policy").is_some());
+    let (valid, caption) = if searches {
+        (
+            "validation, likeliest arc",
+            "With the shared weights: training steps as they were seen, the policy's likeliest architecture on the \
+             whole validation split, and what the policy samples on single minibatches.",
+        )
+    } else {
+        ("validation", "Training steps as they were seen, and the whole validation split after each epoch.")
+    };
+    let chart = Chart {
+        title: "Accuracy".into(),
+        x: epochs(log),
+        y: Axis::new("share recognised", Format::Percent),
+        series: vec![
+            Series::line("training", 1, log.curve("epoch", "/train_accuracy", 1)),
+            Series::line("best so far", 3, log.curve("epoch", "/best_valid_accuracy", 1)),
+            Series::line("sampled arcs", 4, log.curve("epoch", "/policy/accuracy", 1)),
+            Series::line(valid, 2, log.curve("epoch", "/valid_accuracy", 1)),
+        ],
+        ..Chart::default()
+    };
+    figure("accuracy", chart, caption)
+}
+
+fn learning_rate(log: &Log, steps: u64) -> Option<Figure> {
+    let points = match log.curve("step", "/lr", steps) {
+        none if none.is_empty() => log.curve("epoch", "/lr", 1),
+        points => points,
+    };
+    let chart = Chart {
+        title: "Learning rate".into(),
+        x: epochs(log),
+        y: Axis::new("learning rate", Format::Number),
+        series: vec![Series::line("learning rate", 1, points)],
+        ..Chart::default()
+    };
+    figure("lr", chart, "As the schedule sets it, epoch by epoch.")
+}
+
+fn reward(log: &Log, updates: u64) -> Option<Figure> {
+    let chart = Chart {
+        title: "Reward".into(),
+        x: epochs(log),
+        y: Axis::new("reward", Format::Number),
+        series: vec![
+            Series::line("update", 1, log.curve("controller", "/reward", updates)).with(Mark::Faint),
+            Series::line("mean of the epoch", 1, log.curve("epoch", "/policy/reward", 1)),
+            Series::line("baseline", 2, log.curve("controller", "/baseline", updates)),
+        ],
+        ..Chart::default()
+    };
+    figure(
+        "reward",
+        chart,
+        "Mean reward of the arcs of each controller update, and the moving baseline it is compared with.",
+    )
+}
+
+fn entropy(log: &Log, updates: u64, n_nodes: usize) -> Option<Figure> {
+    let most = Space { n_nodes }.max_entropy();
+    let points = log.curve("controller", "/entropy", updates);
+    let end = points.last().map(|p| p[1] / most);
+    let chart = Chart {
+        title: "Entropy of the policy".into(),
+        x: epochs(log),
+        y: Axis::new("nats", Format::Number).within(0.0, most * 1.12),
+        series: vec![Series::line("entropy", 1, points)],
+        rules: vec![Rule { label: format!("uniform choice: {most:.1}"), y: most }],
+        ..Chart::default()
+    };
+    let end = end.map_or(String::new(), |share| {
+        format!(" It ends at {:.1}\u{a0}% of the most there is.", 100.0 * share)
+    });
+    let caption = format!(
+        "How undecided the policy is: {most:.1} nats when all architectures are equally likely, 0 when only one is left.{end}"
+    );
+    figure("entropy", chart, caption)
+}
+
+fn operations(log: &Log, cell: usize) -> Option<Figure> {
+    let name = ["normal", "reduction"][cell];
+    let line = |op: &Op| {
+        let pointer = format!("/policy/op_frequencies/{cell}/{}", op.id());
+        Series::line(op.name(), op.id() + 1, log.curve("epoch", &pointer, 1))
+    };
+    let chart = Chart {
+        title: format!("Operations in {name} cells"),
+        x: epochs(log),
+        y: Axis::new("share of the choices", Format::Percent),
+        series: Op::ALL.iter().map(line).collect(),
+        rules: vec![Rule { label: "all alike".into(), y: 1.0 / Op::ALL.len() as f64 }],
+        ..Chart::default()
+    };
+    let caption = format!("How often the policy samples each operation in {name} cells.");
+    figure(&format!("ops-{name}"), chart, caption)
+}
+
+/// The final choice of a search.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    pub(crate) figure: Figure,
+    /// What the comparison says, favourable or not.
+    pub(crate) verdict: String,
+    pub(crate) ranking: Vec<Ranked>,
+    pub(crate) random: Option<Random>,
+}
+
+/// The random architectures of a final choice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Random {
+    pub(crate) count: usize,
+    pub(crate) mean: f64,
+    pub(crate) best: f64,
+    /// How many are as good as the chosen one, or better.
+    pub(crate) as_good: usize,
+}
+
+/// A line of the ranking.
+#[derive(Clone, Debug)]
+pub(crate) struct Ranked {
+    pub(crate) place: usize,
+    pub(crate) accuracy: f64,
+    pub(crate) macs: u64,
+    pub(crate) origin: String,
+    pub(crate) arc: String,
+}
+
+/// Candidates shown in the ranking.
+const RANKED: usize = 8;
+
+/// The candidates in the log; `None` before there are any.
+pub(crate) fn choice(log: &Log) -> Option<Choice> {
+    let accuracy = |event: &Value| event["valid_accuracy"].as_f64();
+    let is_random = |event: &&Value| event["origin"] == "random";
+    let random: Vec<f64> = log.of("candidate").filter(is_random).filter_map(accuracy).collect();
+    let mut policy: Vec<&Value> =
+        log.of("candidate").filter(|e| !is_random(e) && accuracy(e).is_some()).collect();
+    let key = |event: &Value| (accuracy(event).unwrap_or(0.0), event["macs"].as_u64().unwrap_or(u64::MAX));
+    // As the search ranks: higher accuracy, then fewer multiply-adds.
+    policy.sort_by(|a, b| {
+        let ((a, a_macs), (b, b_macs)) = (key(a), key(b));
+        b.total_cmp(&a).then(a_macs.cmp(&b_macs))
+    });
+    let best = accuracy(policy.first()?)?;
+    let plot = DotPlot {
+        title: "Candidates of the final choice".into(),
+        description:
+            "Each dot is an architecture, scored with the shared weights on the whole validation split."
+                .into(),
+        x: Axis::new("validation accuracy with shared weights", Format::Percent),
+        rows: vec![
+            DotRow {
+                name: "from the policy".into(),
+                values: policy.iter().copied().filter_map(accuracy).collect(),
+                chosen: Some(best),
+                colour: 1,
+            },
+            DotRow { name: "uniformly random".into(), values: random.clone(), chosen: None, colour: 2 },
+        ],
+    };
+    let caption = "Each dot is an architecture, scored with the shared weights on the whole validation split. A line \
+                   marks the mean, a ring the chosen one.";
+    let figure = Figure {
+        title: plot.title.clone(),
+        caption: caption.into(),
+        svg: plot.svg("candidates"),
+        table: plot.table(),
+    };
+    let random = Random::of(&random, best);
+    let ranking =
+        (1..).zip(policy.iter().take(RANKED)).map(|(place, event)| Ranked::of(place, event)).collect();
+    Some(Choice { figure, verdict: verdict(best, random), ranking, random })
+}
+
+impl Random {
+    fn of(accuracies: &[f64], best: f64) -> Option<Self> {
+        let count = accuracies.len();
+        (count > 0).then(|| Self {
+            count,
+            mean: accuracies.iter().sum::<f64>() / count as f64,
+            best: accuracies.iter().copied().fold(0.0, f64::max),
+            as_good: accuracies.iter().filter(|&&a| a >= best).count(),
+        })
+    }
+}
+
+fn verdict(best: f64, random: Option<Random>) -> String {
+    match random {
+        None => "No random architectures were scored to compare with.".into(),
+        Some(Random { count, as_good: 0, .. }) => format!("It beats all {count} random architectures."),
+        Some(Random { count, mean, as_good, .. }) if best > mean => {
+            format!(
+                "It beats the mean of {count} random architectures, but {as_good} of them are as good or better."
+            )
+        }
+        Some(_) => "The search did not beat random choice; more epochs or more pictures may help.".into(),
+    }
+}
+
+impl Ranked {
+    fn of(place: usize, event: &Value) -> Self {
+        let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        Self {
+            place,
+            accuracy: event["valid_accuracy"].as_f64().unwrap_or(0.0),
+            macs: event["macs"].as_u64().unwrap_or(0),
+            origin: text("origin"),
+            arc: text("arc"),
+        }
+    }
+}

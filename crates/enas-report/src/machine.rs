@@ -1,0 +1,46 @@
+//! How fast a network is here and now: the one part of a report that differs between two readings of the same run.
+
+use std::time::{Duration, Instant};
+
+use enas_child::{Child, InputShape, Norm};
+
+/// Pictures per measured step.
+pub(crate) const BATCH: usize = 64;
+/// How long is measured, at least one step.
+const PATIENCE: Duration = Duration::from_millis(250);
+const MOST_STEPS: usize = 25;
+
+/// Seconds per picture of a fixed network at inference, on the CPU: the median over some steps.
+///
+/// `None` if the network cannot be run, such as one with shared weights.
+pub(crate) fn seconds_per_picture(child: &Child) -> Option<f64> {
+    let arc = child.arc()?;
+    let InputShape { channels, height, width } = child.input();
+    let images = vec![0.5; BATCH * channels * height * width];
+    let step = || child.logits(arc, &images, Norm::RunningStatistics, None).ok();
+    // The first step takes its memory from the system.
+    step()?;
+    let began = Instant::now();
+    let mut times = Vec::new();
+    while times.is_empty() || (times.len() < MOST_STEPS && began.elapsed() < PATIENCE) {
+        let start = Instant::now();
+        step()?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    Some(times[times.len() / 2] / BATCH as f64)
+}
+
+/// The processor and the number of threads in use.
+pub(crate) fn name() -> String {
+    let threads = rayon::current_num_threads();
+    let plural = if threads == 1 { "" } else { "s" };
+    format!("{}, {threads}\u{a0}thread{plural}", processor())
+}
+
+/// The processor as the system calls it, or its family where the system does not say.
+fn processor() -> String {
+    let list = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let named = list.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    named.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
+}

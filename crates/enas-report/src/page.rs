@@ -1,0 +1,341 @@
+//! From what is known about a run to what stands on the page. How it looks is in `templates/`.
+
+use std::borrow::Borrow;
+
+use askama::Template;
+use enas_search::Kind;
+
+use crate::chart;
+use crate::curves::{Figure, Random};
+use crate::predictions::Confusion;
+use crate::quality::interval;
+use crate::run::{Architecture, Facts, Network};
+use crate::text::{bytes, counted, duration, grouped, now, percent, short};
+use crate::{machine, text};
+
+/// The report.
+#[derive(Template)]
+#[template(path = "report.html")]
+pub(crate) struct Page<'a> {
+    facts: &'a Facts,
+    title: String,
+    style: String,
+    /// What was done, on what.
+    done: String,
+    /// What came out of it.
+    outcome: String,
+    figures: Vec<Headline>,
+    comparison: Vec<Compared>,
+    network: Vec<Fact>,
+    provenance: Vec<Fact>,
+    written: String,
+}
+
+/// A big number.
+struct Headline {
+    label: &'static str,
+    value: String,
+    remark: String,
+}
+
+/// A bar beside others of its kind.
+struct Compared {
+    label: String,
+    value: String,
+    /// Share of the full width, as a CSS number.
+    share: String,
+    own: bool,
+}
+
+/// A name with its value.
+struct Fact {
+    name: &'static str,
+    value: String,
+}
+
+fn fact(name: &'static str, value: impl Into<String>) -> Fact {
+    Fact { name, value: value.into() }
+}
+
+impl<'a> Page<'a> {
+    pub(crate) fn new(facts: &'a Facts) -> Self {
+        let verb = match facts.manifest.kind {
+            Kind::Search => "Search",
+            Kind::Train => "Training",
+        };
+        Self {
+            title: format!("{verb} on {}", facts.manifest.data),
+            style: format!("{}\n{}", chart::STYLE, include_str!("../templates/report.css")),
+            done: done(facts),
+            outcome: outcome(facts),
+            figures: headlines(facts),
+            comparison: comparison(facts),
+            network: network_facts(facts),
+            provenance: provenance(facts),
+            written: now(),
+            facts,
+        }
+    }
+
+    fn is_search(&self) -> bool {
+        self.facts.manifest.kind == Kind::Search
+    }
+
+    fn percent(&self, share: impl Borrow<f64>) -> String {
+        percent(*share.borrow())
+    }
+
+    fn grouped(&self, n: impl Borrow<u64>) -> String {
+        grouped(*n.borrow())
+    }
+
+    fn short(&self, n: impl Borrow<u64>) -> String {
+        short(*n.borrow())
+    }
+
+    /// Whether class names are long enough to be written upwards above the matrix.
+    fn has_long_names(&self) -> bool {
+        let classes = self.facts.predicted.as_ref().map(|p| &p.evaluation.classes);
+        classes.is_some_and(|classes| classes.iter().any(|name| name.chars().count() > 4))
+    }
+}
+
+/// What was done on which data.
+fn done(facts: &Facts) -> String {
+    let verb = match facts.manifest.kind {
+        Kind::Search => "An architecture was searched",
+        Kind::Train => "A network was trained",
+    };
+    let epochs = facts.number("epochs").map_or(String::new(), |n| {
+        // While a run is not finished, only the last epoch says how many are planned.
+        let done = facts.last_epoch.as_ref().and_then(|e| e["epoch"].as_u64());
+        let n = if facts.result.is_some() { n as u64 } else { done.unwrap_or(n as u64) };
+        format!(" for {}", counted(n, "epoch", "epochs"))
+    });
+    let files = counted(facts.manifest.fingerprint.files as u64, "picture", "pictures");
+    let classes = facts.split.as_ref().map_or(String::new(), |split| {
+        format!(" of {}", counted(split.classes.len() as u64, "class", "classes"))
+    });
+    format!("{verb}{epochs} on {}: {files}{classes}.", facts.manifest.data)
+}
+
+/// What came out of it, in a sentence.
+fn outcome(facts: &Facts) -> String {
+    if facts.result.is_none() {
+        return "The run is not finished yet; this is how far it has come.".into();
+    }
+    match facts.manifest.kind {
+        Kind::Search => searched(facts),
+        Kind::Train => trained(facts),
+    }
+}
+
+fn searched(facts: &Facts) -> String {
+    let found = facts.number("valid_accuracy").map_or("–".into(), percent);
+    let random = facts.choice.as_ref().and_then(|choice| choice.random);
+    let mean = random.map(|random| random.mean).or_else(|| facts.number("random_valid_accuracy"));
+    let beside = mean
+        .map_or(String::new(), |mean| format!("; random architectures reach {} on average", percent(mean)));
+    let verdict = facts.choice.as_ref().map_or(String::new(), |choice| format!(" {}", choice.verdict));
+    format!(
+        "With the shared weights, the architecture found recognises {found} of the validation pictures{beside}.{verdict}"
+    )
+}
+
+fn trained(facts: &Facts) -> String {
+    let test = facts.number("test_accuracy").map_or("–".into(), percent);
+    let beside = facts.predicted.as_ref().map_or_else(
+        || chance(facts).map_or(String::new(), |share| format!("; guessing would reach {}", percent(share))),
+        |p| format!("; always naming the most frequent class would reach {}", percent(p.most_frequent)),
+    );
+    format!("The network recognises {test} of the test pictures, which nothing looked at before{beside}.")
+}
+
+fn chance(facts: &Facts) -> Option<f64> {
+    facts.split.as_ref().map(|split| 1.0 / split.classes.len().max(1) as f64)
+}
+
+fn headlines(facts: &Facts) -> Vec<Headline> {
+    let headline =
+        |label, value: Option<String>, remark: String| value.map(|value| Headline { label, value, remark });
+    let share = |key: &str| facts.number(key).map(percent);
+    let network = facts.architecture.as_ref().and_then(|a| a.network.as_ref());
+    let time = headline("wall time", facts.seconds.map(duration), String::new());
+    let mut all = match facts.manifest.kind {
+        Kind::Search => vec![
+            headline(
+                "validation accuracy",
+                share("valid_accuracy"),
+                "of the best architecture, shared weights".into(),
+            ),
+            facts.choice.as_ref().and_then(|choice| choice.random).and_then(|random| {
+                let better = format!("{} of {}", random.count - random.as_good, random.count);
+                headline(
+                    "random architectures beaten",
+                    Some(better),
+                    format!("the best of them: {}", percent(random.best)),
+                )
+            }),
+            headline(
+                "shared weights",
+                facts.number("params").map(|n| short(n as u64)),
+                "of all architectures together".into(),
+            ),
+        ],
+        Kind::Train => vec![
+            headline("test accuracy", share("test_accuracy"), test_interval(facts)),
+            headline("validation accuracy", share("valid_accuracy"), "of the kept weights".into()),
+        ],
+    };
+    if facts.manifest.kind == Kind::Train {
+        all.push(network.and_then(|n| {
+            headline("parameters", Some(short(n.params)), format!("{} on disk", bytes(n.bytes)))
+        }));
+    }
+    all.push(network.and_then(|n| headline("multiply-adds", Some(short(n.macs)), speed(n))));
+    all.push(time);
+    all.into_iter().flatten().collect()
+}
+
+fn test_interval(facts: &Facts) -> String {
+    facts.predicted.as_ref().map_or(String::new(), |p| {
+        let (low, high) = interval(p.evaluation.correct(), p.evaluation.total());
+        format!("95\u{a0}% interval {:.1} to {:.1}\u{a0}%", 100.0 * low, 100.0 * high)
+    })
+}
+
+fn speed(network: &Network) -> String {
+    network.seconds_per_picture.map_or("per picture".into(), |s| format!("{} per picture", time_of(s)))
+}
+
+/// A short time in the unit that fits.
+fn time_of(seconds: f64) -> String {
+    match seconds {
+        s if s < 1e-3 => format!("{:.0}\u{a0}µs", s * 1e6),
+        s if s < 1.0 => format!("{:.2}\u{a0}ms", s * 1e3),
+        s => format!("{s:.2}\u{a0}s"),
+    }
+}
+
+/// The result beside what luck would have reached.
+fn comparison(facts: &Facts) -> Vec<Compared> {
+    let compared = |label: &str, share: f64, own| Compared {
+        label: label.into(),
+        value: percent(share),
+        share: format!("{:.4}", share.clamp(0.0, 1.0)),
+        own,
+    };
+    match facts.manifest.kind {
+        Kind::Search => {
+            let Some((found, choice)) = facts.number("valid_accuracy").zip(facts.choice.as_ref()) else {
+                return vec![];
+            };
+            let Some(Random { mean, best, .. }) = choice.random else { return vec![] };
+            vec![
+                compared("architecture found", found, true),
+                compared("best random architecture", best, false),
+                compared("mean random architecture", mean, false),
+            ]
+        }
+        Kind::Train => {
+            let Some(test) = facts.number("test_accuracy") else { return vec![] };
+            let other = match &facts.predicted {
+                Some(p) => compared("always the most frequent class", p.most_frequent, false),
+                None => match chance(facts) {
+                    Some(chance) => compared("guessing", chance, false),
+                    None => return vec![],
+                },
+            };
+            vec![compared("this network", test, true), other]
+        }
+    }
+}
+
+fn network_facts(facts: &Facts) -> Vec<Fact> {
+    let Some(Architecture { network: Some(network), .. }) = &facts.architecture else { return vec![] };
+    let (input, trains) = (network.input, facts.manifest.kind == Kind::Train);
+    let colours = if input.channels == 1 { "grey" } else { "colour" };
+    let mut all = vec![
+        fact("Input", format!("{}\u{a0}×\u{a0}{} pixels, {colours}", input.width, input.height)),
+        fact("Parameters", grouped(network.params)),
+        fact("Multiply-adds per picture", grouped(network.macs)),
+        fact(if trains { "Model file" } else { "Size of its weights" }, bytes(network.bytes)),
+    ];
+    if let Some(seconds) = network.seconds_per_picture {
+        let place = machine::name();
+        let value = format!("{}, measured in batches of {} on {place}", time_of(seconds), machine::BATCH);
+        all.push(fact("Time per picture", value));
+    }
+    all
+}
+
+fn provenance(facts: &Facts) -> Vec<Fact> {
+    let manifest = &facts.manifest;
+    let mut all = vec![
+        fact("Program", format!("enas {}, revision {}", manifest.version, manifest.revision)),
+        fact(
+            "Machine",
+            format!("{}, {}", manifest.device, counted(manifest.threads as u64, "thread", "threads")),
+        ),
+        fact("Seed", facts.settings.get("run.seed").unwrap_or_else(|| "unknown".into())),
+        fact("Data", facts.settings.get("data.path").unwrap_or_else(|| manifest.data.clone())),
+        fact(
+            "Data fingerprint",
+            format!(
+                "{} files, SHA-256 {}",
+                grouped(manifest.fingerprint.files as u64),
+                manifest.fingerprint.sha256
+            ),
+        ),
+    ];
+    if let Some(split) = &facts.split {
+        let [train, valid, test] =
+            [&split.train, &split.valid, &split.test].map(|part| grouped(part.len() as u64));
+        all.push(fact("Split", format!("{train} training, {valid} validation, {test} test pictures")));
+    }
+    all
+}
+
+impl Page<'_> {
+    /// A remark on how far repeating the run gives the same bytes.
+    fn repeatable(&self) -> &'static str {
+        let limited = self.facts.settings.get("run.time").is_some_and(|time| time != "off");
+        if limited {
+            "The run had a time limit: how far it comes depends on the speed of the machine, and so does its result."
+        } else if self.facts.manifest.device == "cpu" {
+            "The same revision, settings and pictures give the same bytes, whatever the number of threads."
+        } else {
+            "The same revision, settings and pictures give the same bytes on the same kind of device."
+        }
+    }
+
+    fn temperature(&self) -> String {
+        self.facts.predicted.as_ref().map_or(String::new(), |p| format!("{:.3}", p.trust.temperature))
+    }
+
+    fn nll(&self, nats: &f64) -> String {
+        format!("{nats:.4}")
+    }
+
+    fn curves(&self) -> &[Figure] {
+        &self.facts.curves
+    }
+
+    fn matrix(&self) -> Option<&[crate::predictions::Row]> {
+        match &self.facts.predicted.as_ref()?.confusion {
+            Confusion::Matrix(rows) => Some(rows),
+            Confusion::Pairs(_) => None,
+        }
+    }
+
+    fn pairs(&self) -> Option<&[crate::predictions::Pair]> {
+        match &self.facts.predicted.as_ref()?.confusion {
+            Confusion::Pairs(pairs) => Some(pairs),
+            Confusion::Matrix(_) => None,
+        }
+    }
+
+    fn counted_pictures(&self, n: impl Borrow<u64>) -> String {
+        text::counted(*n.borrow(), "picture", "pictures")
+    }
+}

@@ -1,0 +1,231 @@
+//! The part of a report that looks at every picture: classes, confusions, calibration, mistakes.
+
+use enas_data::{Dataset, Split};
+use enas_search::{ClassScore, Evaluation, Model};
+
+use crate::chart::{Axis, Chart, Format, Mark, Series};
+use crate::curves::Figure;
+use crate::pictures::{Picture, thumbnail};
+use crate::quality::{BINS, Calibration, Predictions, TEMPERATURES};
+use crate::text::percent;
+
+/// More classes than this make a matrix that nobody reads.
+const WIDEST_MATRIX: usize = 20;
+/// Confusions listed where there is no matrix.
+const PAIRS: usize = 20;
+/// Mistakes shown.
+const MISTAKES: usize = 24;
+
+/// What a network says about pictures it was not trained on.
+#[derive(Clone, Debug)]
+pub(crate) struct Predicted {
+    pub(crate) evaluation: Evaluation,
+    pub(crate) per_class: Vec<ClassScore>,
+    pub(crate) confusion: Confusion,
+    pub(crate) trust: Trust,
+    pub(crate) mistakes: Vec<Shown>,
+    /// Mistakes in all.
+    pub(crate) wrong: u64,
+    /// Share of the most frequent class: what naming it every time would reach.
+    pub(crate) most_frequent: f64,
+}
+
+/// What is taken for what.
+#[derive(Clone, Debug)]
+pub(crate) enum Confusion {
+    /// Every pair of classes.
+    Matrix(Vec<Row>),
+    /// The most frequent confusions of two different classes.
+    Pairs(Vec<Pair>),
+}
+
+/// Pictures of one class, by predicted class.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) label: String,
+    pub(crate) cells: Vec<Cell>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    pub(crate) count: u64,
+    /// Share of the row, as a CSS number.
+    pub(crate) share: String,
+    pub(crate) right: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    pub(crate) label: String,
+    pub(crate) predicted: String,
+    pub(crate) count: u64,
+    /// Share of the pictures of the class.
+    pub(crate) share: f64,
+}
+
+/// How far the probabilities can be believed.
+#[derive(Clone, Debug)]
+pub(crate) struct Trust {
+    pub(crate) figure: Figure,
+    pub(crate) temperature: f64,
+    pub(crate) before: Calibration,
+    pub(crate) after: Calibration,
+}
+
+/// A wrong prediction with its picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) picture: Picture,
+    pub(crate) label: String,
+    pub(crate) predicted: String,
+    pub(crate) probability: String,
+    pub(crate) file: String,
+}
+
+/// Lets the model predict validation and test split.
+///
+/// # Errors
+/// Those of [`Model::split_probabilities`].
+pub(crate) fn predicted(model: &Model, data: &Dataset) -> enas_search::Result<Predicted> {
+    let (valid, test) = (model.split_probabilities(&data.valid)?, model.split_probabilities(&data.test)?);
+    let classes = model.classes();
+    let n_classes = classes.len();
+    let on_valid = Predictions { rows: &valid, labels: data.valid.labels(), n_classes };
+    let on_test = Predictions { rows: &test, labels: data.test.labels(), n_classes };
+    let evaluation = on_test.evaluation(classes);
+    let per_class = evaluation.per_class();
+    let most = per_class.iter().map(|class| class.support).max().unwrap_or(0);
+    Ok(Predicted {
+        confusion: Confusion::of(&evaluation),
+        trust: Trust::of(on_valid, on_test),
+        mistakes: mistakes(on_test, &data.test, classes, [data.channels, data.height, data.width]),
+        wrong: evaluation.total() - evaluation.correct(),
+        most_frequent: most as f64 / evaluation.total().max(1) as f64,
+        evaluation,
+        per_class,
+    })
+}
+
+fn mistakes(on: Predictions<'_>, split: &Split, classes: &[String], shape: [usize; 3]) -> Vec<Shown> {
+    let shown = |mistake: &crate::quality::Mistake| Shown {
+        picture: thumbnail(split, mistake.picture, shape),
+        label: classes[mistake.label].clone(),
+        predicted: classes[mistake.predicted].clone(),
+        probability: percent(f64::from(mistake.probability)),
+        file: split.path(mistake.picture).to_owned(),
+    };
+    on.worst(MISTAKES).iter().map(shown).collect()
+}
+
+impl Confusion {
+    fn of(evaluation: &Evaluation) -> Self {
+        let Evaluation { classes, confusion } = evaluation;
+        if classes.len() > WIDEST_MATRIX {
+            return Self::Pairs(pairs(evaluation));
+        }
+        let row = |(k, counts): (usize, &Vec<u64>)| {
+            let sum = counts.iter().sum::<u64>().max(1) as f64;
+            let cell = |(j, &count): (usize, &u64)| Cell {
+                count,
+                share: format!("{:.3}", count as f64 / sum),
+                right: j == k,
+            };
+            Row { label: classes[k].clone(), cells: counts.iter().enumerate().map(cell).collect() }
+        };
+        Self::Matrix(confusion.iter().enumerate().map(row).collect())
+    }
+}
+
+fn pairs(evaluation: &Evaluation) -> Vec<Pair> {
+    let Evaluation { classes, confusion } = evaluation;
+    let mut all: Vec<(u64, usize, usize)> = confusion
+        .iter()
+        .enumerate()
+        .flat_map(|(k, row)| row.iter().enumerate().map(move |(j, &count)| (count, k, j)))
+        .filter(|&(count, k, j)| count > 0 && k != j)
+        .collect();
+    all.sort_by(|a, b| b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let pair = |&(count, k, j): &(u64, usize, usize)| Pair {
+        label: classes[k].clone(),
+        predicted: classes[j].clone(),
+        count,
+        share: count as f64 / confusion[k].iter().sum::<u64>() as f64,
+    };
+    all.iter().take(PAIRS).map(pair).collect()
+}
+
+impl Trust {
+    fn of(on_valid: Predictions<'_>, on_test: Predictions<'_>) -> Self {
+        let temperature = on_valid.temperature();
+        let (before, after) = (on_test.calibration(1.0), on_test.calibration(temperature));
+        Self { figure: reliability(&before, &after), temperature, before, after }
+    }
+
+    /// What the temperature says, and whether it helped.
+    pub(crate) fn remark(&self) -> String {
+        let t = self.temperature;
+        if t < TEMPERATURES.0 * 1.01 || t > TEMPERATURES.1 * 0.99 {
+            return "The temperature lies at the bound of what is looked for: the validation split has too few mistakes \
+                    to tell."
+                .into();
+        }
+        let says = if t > 1.0 {
+            "above 1: the network is surer than it"
+        } else {
+            "below 1: the network is less sure than it"
+        };
+        let helps = match (self.after.ece < self.before.ece, self.after.nll < self.before.nll) {
+            (true, true) => "On the test split, too, scaling makes its probabilities better.",
+            (false, false) => {
+                "On the test split scaling does not help; the validation split may be too small to tell."
+            }
+            _ => {
+                "On the test split the two measures disagree on whether scaling helps; it may be too small to tell."
+            }
+        };
+        format!("The temperature is {says} should be on the validation split. {helps}")
+    }
+}
+
+fn reliability(before: &Calibration, after: &Calibration) -> Figure {
+    let width = 1.0 / BINS as f64;
+    let bars = before.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0);
+    let bars = bars.map(|(i, bin)| [(i as f64 + 0.5) * width, bin.accuracy]).collect();
+    let dots =
+        after.bins.iter().filter(|bin| bin.count > 0).map(|bin| [bin.confidence, bin.accuracy]).collect();
+    let mut chart = Chart {
+        title: "Reliability".into(),
+        description: format!(
+            "Accuracy of predictions by their confidence. Expected calibration error {} as trained, {} after scaling.",
+            percent(before.ece),
+            percent(after.ece)
+        ),
+        x: Axis::new("confidence: probability of the predicted class", Format::Percent).within(0.0, 1.0),
+        y: Axis::new("share of right predictions", Format::Percent).within(0.0, 1.0),
+        series: vec![
+            Series::line("as trained", 1, bars).with(Mark::Bars(width)),
+            Series::line("after temperature scaling", 2, dots).with(Mark::Dots),
+            Series::line("honest", 6, vec![[0.0, 0.0], [1.0, 1.0]]).with(Mark::Faint),
+        ],
+        rules: Vec::new(),
+    };
+    let svg = chart.svg("reliability");
+    chart.title = "Predictions of the test split by confidence".into();
+    let mut table = chart.table(BINS);
+    table.head = ["confidence", "pictures", "mean confidence", "right"].map(str::to_owned).to_vec();
+    table.rows =
+        before.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0).map(|(i, bin)| row(i, bin)).collect();
+    let caption = "An honest network is right nine times in ten where it says 90\u{a0}%: its bars end on the diagonal. \
+                   Bars of few pictures are mostly chance; the numbers say how many there are.";
+    Figure { title: "Reliability".into(), caption: caption.into(), svg, table }
+}
+
+fn row(i: usize, bin: &crate::quality::Bin) -> Vec<String> {
+    let edge = |i: usize| format!("{:.0}", 100.0 * i as f64 / BINS as f64);
+    vec![
+        format!("{}–{}\u{a0}%", edge(i), edge(i + 1)),
+        bin.count.to_string(),
+        percent(bin.confidence),
+        percent(bin.accuracy),
+    ]
+}

@@ -1,0 +1,233 @@
+//! How good probabilities are: what is confused with what, whether 90 % sure means right nine times in ten, and which
+//! mistakes are the worst. Numbers only; how they look is the page's business.
+
+use enas_search::Evaluation;
+
+/// Probabilities of a split beside its labels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Predictions<'a> {
+    /// `[n, classes]`, each row sums to 1.
+    pub(crate) rows: &'a [f32],
+    /// `[n]`
+    pub(crate) labels: &'a [u32],
+    pub(crate) n_classes: usize,
+}
+
+/// A wrong prediction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Mistake {
+    /// Number of the picture in its split.
+    pub(crate) picture: usize,
+    pub(crate) label: usize,
+    pub(crate) predicted: usize,
+    /// Probability of the predicted class.
+    pub(crate) probability: f32,
+}
+
+/// How far probabilities can be believed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Calibration {
+    pub(crate) bins: Vec<Bin>,
+    /// Expected calibration error: the mean distance of confidence and accuracy over the bins, weighted by pictures.
+    pub(crate) ece: f64,
+    /// Mean negative log-likelihood of the labels, in nats.
+    pub(crate) nll: f64,
+}
+
+/// Predictions of about the same confidence.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Bin {
+    pub(crate) count: usize,
+    /// Mean probability of the predicted class.
+    pub(crate) confidence: f64,
+    /// Share of right predictions.
+    pub(crate) accuracy: f64,
+}
+
+/// Bins of equal width over the confidences from 0 to 1.
+pub(crate) const BINS: usize = 15;
+
+impl Predictions<'_> {
+    /// Label, predicted class and the row of each picture. Of equal probabilities the first class is predicted, as
+    /// everywhere.
+    fn each(&self) -> impl Iterator<Item = (usize, usize, &[f32])> {
+        self.rows.chunks_exact(self.n_classes).zip(self.labels).map(|(row, &label)| {
+            let best = (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
+            (label as usize, best, row)
+        })
+    }
+
+    pub(crate) fn evaluation(&self, classes: &[String]) -> Evaluation {
+        let mut evaluation = Evaluation::new(classes);
+        self.each().for_each(|(label, predicted, _)| evaluation.confusion[label][predicted] += 1);
+        evaluation
+    }
+
+    /// The `most` wrong predictions with the highest probability.
+    pub(crate) fn worst(&self, most: usize) -> Vec<Mistake> {
+        let mut wrong: Vec<Mistake> = self
+            .each()
+            .enumerate()
+            .filter(|(_, (label, predicted, _))| label != predicted)
+            .map(|(picture, (label, predicted, row))| Mistake {
+                picture,
+                label,
+                predicted,
+                probability: row[predicted],
+            })
+            .collect();
+        wrong.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.picture.cmp(&b.picture)));
+        wrong.truncate(most);
+        wrong
+    }
+
+    /// Calibration of the probabilities after the logits were divided by `temperature`; 1 leaves them alone.
+    pub(crate) fn calibration(&self, temperature: f64) -> Calibration {
+        let mut sums = [(0usize, 0.0, 0usize); BINS];
+        let mut nll = 0.0;
+        for (label, predicted, row) in self.each() {
+            let log_sum = log_sum(row, temperature);
+            let confidence = (log_p(row[predicted]) / temperature - log_sum).exp();
+            nll -= log_p(row[label]) / temperature - log_sum;
+            let bin = ((confidence * BINS as f64) as usize).min(BINS - 1);
+            sums[bin].0 += 1;
+            sums[bin].1 += confidence;
+            sums[bin].2 += usize::from(label == predicted);
+        }
+        let total = self.labels.len().max(1) as f64;
+        let bin = |&(count, confidence, right): &(usize, f64, usize)| {
+            let n = count.max(1) as f64;
+            Bin { count, confidence: confidence / n, accuracy: right as f64 / n }
+        };
+        let bins: Vec<Bin> = sums.iter().map(bin).collect();
+        let gap = |bin: &Bin| bin.count as f64 * (bin.accuracy - bin.confidence).abs();
+        Calibration { ece: bins.iter().map(gap).sum::<f64>() / total, nll: nll / total, bins }
+    }
+
+    /// The temperature whose probabilities make the labels likeliest.
+    ///
+    /// The loss is convex in the inverse temperature, so it has one valley, which golden sections find wherever they
+    /// start. Where every prediction is right it falls towards ever lower temperatures, and the bound is the answer.
+    pub(crate) fn temperature(&self) -> f64 {
+        let loss = |log_t: f64| {
+            let t = log_t.exp();
+            let one = |(label, _, row): (usize, usize, &[f32])| log_sum(row, t) - log_p(row[label]) / t;
+            self.each().map(one).sum::<f64>()
+        };
+        let ratio = (5f64.sqrt() - 1.0) / 2.0;
+        let (mut low, mut high) = (TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
+        let (mut a, mut b) = (high - ratio * (high - low), low + ratio * (high - low));
+        let (mut at_a, mut at_b) = (loss(a), loss(b));
+        for _ in 0..SECTIONS {
+            if at_a <= at_b {
+                (high, b, at_b) = (b, a, at_a);
+                a = high - ratio * (high - low);
+                at_a = loss(a);
+            } else {
+                (low, a, at_a) = (a, b, at_b);
+                b = low + ratio * (high - low);
+                at_b = loss(b);
+            }
+        }
+        ((low + high) / 2.0).exp()
+    }
+}
+
+/// Where temperatures are looked for.
+pub(crate) const TEMPERATURES: (f64, f64) = (0.05, 20.0);
+/// Each shortens the interval to 62 %; so many leave a millionth of it.
+const SECTIONS: usize = 30;
+
+/// A probability's logarithm. One that was rounded to 0 counts as the smallest that there is.
+fn log_p(p: f32) -> f64 {
+    f64::from(p.max(f32::MIN_POSITIVE)).ln()
+}
+
+/// The logarithm of the sum of `p^(1/t)`: what divides the probabilities at temperature `t`.
+fn log_sum(row: &[f32], t: f64) -> f64 {
+    let most = log_p(row.iter().copied().fold(0.0, f32::max)) / t;
+    most + row.iter().map(|&p| (log_p(p) / t - most).exp()).sum::<f64>().ln()
+}
+
+/// The 95 % interval of a share of `right` in `total` (Wilson's), which keeps its sense near 0 and 1.
+pub(crate) fn interval(right: u64, total: u64) -> (f64, f64) {
+    const Z: f64 = 1.96;
+    let (n, p) = (total.max(1) as f64, right as f64 / total.max(1) as f64);
+    let centre = p + Z * Z / (2.0 * n);
+    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + Z * Z / n;
+    (((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two classes; `right` of ten pictures are of class 0, and the network says `p` for it every time.
+    fn ten(p: f32, right: usize) -> (Vec<f32>, Vec<u32>) {
+        let labels = (0..10).map(|i| u32::from(i >= right)).collect();
+        ([p, 1.0 - p].repeat(10), labels)
+    }
+
+    fn predictions<'a>((rows, labels): &'a (Vec<f32>, Vec<u32>)) -> Predictions<'a> {
+        Predictions { rows, labels, n_classes: 2 }
+    }
+
+    #[test]
+    fn who_is_right_as_often_as_sure_has_no_calibration_error() {
+        let honest = ten(0.8, 8);
+        assert!(predictions(&honest).calibration(1.0).ece < 1e-6);
+        let boaster = ten(0.99, 8);
+        assert!((predictions(&boaster).calibration(1.0).ece - 0.19).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_fitted_temperature_makes_confidence_equal_accuracy() {
+        let boaster = ten(0.99, 8);
+        let t = predictions(&boaster).temperature();
+        // The logits differ by ln 99; after division by t they must differ by ln 4.
+        assert!((t - 99f64.ln() / 4f64.ln()).abs() < 1e-4, "{t}");
+        let after = predictions(&boaster).calibration(t);
+        assert!(after.ece < 1e-4 && after.nll < predictions(&boaster).calibration(1.0).nll, "{after:?}");
+    }
+
+    #[test]
+    fn all_right_goes_to_the_lower_bound_and_certain_mistakes_to_no_infinity() {
+        let t = predictions(&ten(0.9, 10)).temperature();
+        assert!((t - TEMPERATURES.0).abs() < 1e-3, "{t}");
+        let certain = ten(1.0, 5);
+        let t = predictions(&certain).temperature();
+        assert!(t.is_finite() && predictions(&certain).calibration(t).nll.is_finite(), "{t}");
+    }
+
+    #[test]
+    fn bins_hold_every_picture_once_and_one_is_in_the_last() {
+        let rows = vec![1.0, 0.0, 0.5, 0.5, 0.3, 0.7];
+        let predictions = Predictions { rows: &rows, labels: &[0, 1, 1], n_classes: 2 };
+        let bins = predictions.calibration(1.0).bins;
+        assert_eq!(bins.iter().map(|bin| bin.count).sum::<usize>(), 3);
+        assert_eq!((bins[14].count, bins[14].accuracy), (1, 1.0));
+        // The first of equals is predicted, and here it is wrong.
+        assert_eq!((bins[7].count, bins[7].accuracy), (1, 0.0));
+    }
+
+    #[test]
+    fn the_surest_mistakes_come_first() {
+        let rows = vec![0.4, 0.6, 0.9, 0.1, 0.2, 0.8, 0.1, 0.9];
+        let predictions = Predictions { rows: &rows, labels: &[0, 1, 0, 1], n_classes: 2 };
+        let worst = predictions.worst(2);
+        assert_eq!(worst[0], Mistake { picture: 1, label: 1, predicted: 0, probability: 0.9 });
+        assert_eq!((worst.len(), worst[1].picture), (2, 2));
+        let evaluation = predictions.evaluation(&["a".into(), "b".into()]);
+        assert_eq!(evaluation.confusion, [[0, 2], [1, 1]]);
+    }
+
+    #[test]
+    fn intervals_are_wilsons() {
+        let (low, high) = interval(178, 179);
+        assert!((low - 0.9690).abs() < 5e-4 && (high - 0.9990).abs() < 5e-4, "{low} {high}");
+        let (low, high) = interval(10, 10);
+        assert!((low - 0.7225).abs() < 5e-4 && high == 1.0, "{low} {high}");
+        assert_eq!(interval(0, 0).0, 0.0);
+    }
+}

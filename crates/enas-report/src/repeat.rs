@@ -1,0 +1,152 @@
+//! How to repeat a run, and which other runs belong to it.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use enas_search::{Kind, Manifest, Record};
+use serde_json::Value;
+
+use crate::settings::Settings;
+use crate::text::{percent, shell_word};
+
+/// The command that does the same again, to be typed where the run was started.
+pub(crate) fn command(record: &Record, settings: &Settings) -> String {
+    let manifest = record.manifest();
+    let config = shell_word(&record.config_path().display().to_string());
+    let device = if manifest.device == "cpu" { "cpu" } else { "cuda" };
+    let what = match (manifest.kind, &manifest.search, &manifest.arc) {
+        (Kind::Search, ..) => "search".to_owned(),
+        (Kind::Train, Some(search), _) => after_search(record, search, settings),
+        (Kind::Train, None, Some(arc)) => format!("train --arc \"{arc}\""),
+        (Kind::Train, None, None) => "train".to_owned(),
+    };
+    format!("enas {what} --config {config} --device {device}")
+}
+
+/// A training takes over pictures, splits and seed of its search unless told otherwise.
+fn after_search(record: &Record, search: &Path, settings: &Settings) -> String {
+    let mut command = format!("train --run {}", shell_word(&search.display().to_string()));
+    if let Some(seed) = settings.get("run.seed") {
+        command += &format!(" --seed {seed}");
+    }
+    let split = |run: &Path| Record::open(run).and_then(|run| run.split()).ok();
+    let same_pictures = match (split(record.dir()), split(search)) {
+        (Some(own), Some(of_search)) => own == of_search,
+        _ => true,
+    };
+    match settings.get("data.path") {
+        Some(path) if !same_pictures => command + " --data " + &shell_word(&path),
+        _ => command,
+    }
+}
+
+/// Another run that belongs to this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Related {
+    /// What it is: `search` or `training`.
+    pub(crate) role: &'static str,
+    /// Name of its directory.
+    pub(crate) name: String,
+    /// What it reached, where that is known.
+    pub(crate) result: String,
+    /// Its report as seen from this one, where there is one.
+    pub(crate) link: Option<String>,
+}
+
+/// The search of a training, or the trainings of a search: what the manifests say, and beside this run also those that
+/// share pictures and arc.
+pub(crate) fn related(record: &Record, report: &Path) -> Vec<Related> {
+    let mut runs: Vec<PathBuf> = neighbours(record.dir());
+    if let Some(search) = &record.manifest().search
+        && !runs.iter().any(|run| is_same(run, search))
+    {
+        runs.push(search.clone());
+    }
+    let others = runs.iter().filter_map(|dir| Record::open(dir).ok());
+    others.filter(|other| belong_together(record, other)).map(|other| Related::new(&other, report)).collect()
+}
+
+/// The directories beside a run, sorted; without the run itself.
+fn neighbours(run: &Path) -> Vec<PathBuf> {
+    let Ok(run) = run.canonicalize() else { return Vec::new() };
+    let entries = run.parent().and_then(|parent| fs::read_dir(parent).ok());
+    let dirs = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut dirs: Vec<PathBuf> =
+        dirs.filter(|dir| *dir != run && dir.join("manifest.json").is_file()).collect();
+    dirs.sort();
+    dirs
+}
+
+fn belong_together(a: &Record, b: &Record) -> bool {
+    let (search, training) = match (a.manifest().kind, b.manifest().kind) {
+        (Kind::Search, Kind::Train) => (a, b),
+        (Kind::Train, Kind::Search) => (b, a),
+        _ => return false,
+    };
+    if let Some(named) = &training.manifest().search {
+        return is_same(named, search.dir());
+    }
+    // Manifests of early versions do not say; the same pictures and the same arc do.
+    let Manifest { fingerprint, arc, .. } = training.manifest();
+    search.manifest().fingerprint == *fingerprint
+        && arc.is_some()
+        && search.best_arc().ok().as_ref() == arc.as_ref()
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+impl Related {
+    fn new(run: &Record, report: &Path) -> Self {
+        let name = run.dir().file_name().unwrap_or(run.dir().as_os_str()).to_string_lossy().into_owned();
+        let text = fs::read_to_string(run.best_arc_path()).unwrap_or_default();
+        let facts: Value = serde_json::from_str(&text).unwrap_or_default();
+        let share = |key: &str| facts[key].as_f64().map(percent);
+        let (role, result) = match run.manifest().kind {
+            Kind::Search => ("search", share("valid_accuracy").map(|p| format!("{p} with shared weights"))),
+            Kind::Train => ("training", share("test_accuracy").map(|p| format!("{p} of the test pictures"))),
+        };
+        let page = run.dir().join(crate::FILE_NAME);
+        let link = page.is_file().then(|| relative(report, &page)).flatten();
+        Self { role, name, result: result.unwrap_or_else(|| "not finished".into()), link }
+    }
+}
+
+/// The address of `to` in a page at `from`; `None` where there is no relative one.
+fn relative(from: &Path, to: &Path) -> Option<String> {
+    let folder = std::path::absolute(from).ok()?.parent()?.canonicalize().ok()?;
+    let to = to.canonicalize().ok()?;
+    let (a, b): (Vec<_>, Vec<_>) = (folder.components().collect(), to.components().collect());
+    let common = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n("..".to_owned(), a.len() - common);
+    let down = b[common..].iter().map(|part| match part {
+        Component::Normal(name) => Some(address(name.to_str()?)),
+        _ => None,
+    });
+    let parts: Option<Vec<String>> = up.map(Some).chain(down).collect();
+    Some(parts?.join("/"))
+}
+
+/// A file name as part of an address.
+fn address(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
+    name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_relative_to_the_page() {
+        let dir = tempfile::tempdir().unwrap();
+        for run in ["runs/a", "runs/b #1"] {
+            fs::create_dir_all(dir.path().join(run)).unwrap();
+            fs::write(dir.path().join(run).join("report.html"), "").unwrap();
+        }
+        let page = |run: &str| dir.path().join(run).join("report.html");
+        assert_eq!(relative(&page("runs/a"), &page("runs/b #1")).unwrap(), "../b%20%231/report.html");
+        assert_eq!(relative(&dir.path().join("x.html"), &page("runs/a")).unwrap(), "runs/a/report.html");
+    }
+}

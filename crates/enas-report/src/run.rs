@@ -1,0 +1,213 @@
+//! All that a report says about a run, gathered from its files. Each part may be missing; why, is noted.
+
+use std::fs;
+use std::path::Path;
+
+use enas_arc::{Arc, CellKind};
+use enas_child::{Child, InputShape};
+use enas_data::{Dataset, SplitFile};
+use enas_draw::Theme;
+use enas_rng::Seed;
+use enas_search::{Kind, Manifest, Model, Record};
+use serde_json::Value;
+
+use crate::Options;
+use crate::curves::{self, Choice, Figure};
+use crate::log::Log;
+use crate::machine;
+use crate::pictures::{self, Picture};
+use crate::predictions::{Predicted, predicted};
+use crate::repeat::{self, Related};
+use crate::settings::Settings;
+
+/// What is known about a run.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) name: String,
+    pub(crate) manifest: Manifest,
+    pub(crate) settings: Settings,
+    /// Pictures of each split, and the classes.
+    pub(crate) split: Option<SplitFile>,
+    /// The line that a finished run ends with.
+    pub(crate) result: Option<Value>,
+    pub(crate) last_epoch: Option<Value>,
+    pub(crate) seconds: Option<f64>,
+    pub(crate) curves: Vec<Figure>,
+    pub(crate) choice: Option<Choice>,
+    pub(crate) architecture: Option<Architecture>,
+    pub(crate) predicted: Option<Predicted>,
+    pub(crate) sheet: Option<(Picture, usize)>,
+    pub(crate) related: Vec<Related>,
+    pub(crate) command: String,
+    /// What is missing, and why.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The architecture of a run, drawn and weighed.
+#[derive(Clone, Debug)]
+pub(crate) struct Architecture {
+    pub(crate) arc: Arc,
+    pub(crate) normal: String,
+    pub(crate) reduction: String,
+    pub(crate) network: Option<Network>,
+}
+
+/// The network of an architecture alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) drawing: Option<String>,
+    pub(crate) params: u64,
+    pub(crate) macs: u64,
+    /// Size of the model file, or of its numbers where there is none.
+    pub(crate) bytes: u64,
+    pub(crate) seconds_per_picture: Option<f64>,
+    pub(crate) input: InputShape,
+}
+
+impl Facts {
+    /// Reads the run, lets its network predict, and measures it.
+    pub(crate) fn gather(record: &Record, options: &Options<'_>, out: &Path) -> Self {
+        let manifest = record.manifest().clone();
+        let settings = Settings::read(&record.config_path());
+        let log = Log::read(&record.metrics_path());
+        let mut notes = Vec::new();
+        let split = noted(&mut notes, "The split of the pictures cannot be read", record.split());
+        let arc = record.best_arc().ok().or_else(|| manifest.arc.clone()).or_else(|| likeliest(&log));
+        let model = (manifest.kind == Kind::Train)
+            .then(|| noted(&mut notes, "The model cannot be read", Model::load(&record.model_path())))
+            .flatten();
+        let architecture = arc.map(|arc| {
+            let child = match &model {
+                Some(_) => None,
+                None => noted(
+                    &mut notes,
+                    "The network cannot be built again",
+                    built(&settings, &arc, split.as_ref()),
+                ),
+            };
+            let child = model.as_ref().map(Model::child).or(child.as_ref());
+            Architecture::new(&arc, child, &record.model_path())
+        });
+        let (predicted, sheet) = match model {
+            Some(model) => looked_at(record, options, &settings, model, &mut notes),
+            None => (None, None),
+        };
+        let nodes = architecture.as_ref().map(|a| a.arc.n_nodes());
+        Self {
+            name: record.dir().file_name().unwrap_or(record.dir().as_os_str()).to_string_lossy().into_owned(),
+            curves: curves::curves(&log, steps_per_epoch(&log, &settings, split.as_ref()), nodes),
+            choice: curves::choice(&log),
+            result: log.last("result").cloned(),
+            last_epoch: log.last("epoch").cloned(),
+            seconds: log.seconds(),
+            related: repeat::related(record, out),
+            command: repeat::command(record, &settings),
+            manifest,
+            settings,
+            split,
+            architecture,
+            predicted,
+            sheet,
+            notes,
+        }
+    }
+
+    /// A number of the result, or of the last epoch while there is no result.
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        let of = |event: &Option<Value>| event.as_ref()?[key].as_f64();
+        of(&self.result).or_else(|| of(&self.last_epoch))
+    }
+}
+
+/// The value of a result; an error becomes a note.
+fn noted<T, E: std::fmt::Display>(notes: &mut Vec<String>, what: &str, result: Result<T, E>) -> Option<T> {
+    result.map_err(|e| notes.push(format!("{what}: {e}."))).ok()
+}
+
+/// The policy's likeliest arc so far, while a search has not chosen yet.
+fn likeliest(log: &Log) -> Option<Arc> {
+    log.last("epoch")?.pointer("/policy/greedy")?.as_str()?.parse().ok()
+}
+
+/// A network of the arc alone with the run's settings, and random weights.
+fn built(settings: &Settings, arc: &Arc, split: Option<&SplitFile>) -> Result<Child, String> {
+    let config: enas_child::Config = settings.section("child")?;
+    let data: enas_data::Config = settings.section("data")?;
+    let classes = split.ok_or("the classes are not known")?.classes.len();
+    let input = InputShape { channels: data.channels, height: data.image_size, width: data.image_size };
+    Child::fixed(&config, arc, input, classes, Seed::new(0)).map_err(|e| e.to_string())
+}
+
+impl Architecture {
+    fn new(arc: &Arc, child: Option<&Child>, model: &Path) -> Self {
+        let cell = |cell, kind| enas_draw::cell(cell, kind, Theme::Auto).into_string();
+        Self {
+            normal: cell(arc.normal(), CellKind::Normal),
+            reduction: cell(arc.reduction(), CellKind::Reduction),
+            network: child.and_then(|child| Network::new(arc, child, model)),
+            arc: arc.clone(),
+        }
+    }
+}
+
+impl Network {
+    fn new(arc: &Arc, child: &Child, model: &Path) -> Option<Self> {
+        let params = child.n_params() as u64;
+        Some(Self {
+            drawing: enas_draw::network(child, arc, Theme::Auto).ok().map(enas_draw::Svg::into_string),
+            params,
+            macs: child.macs(arc).ok()?,
+            bytes: fs::metadata(model).map_or(4 * params, |file| file.len()),
+            seconds_per_picture: machine::seconds_per_picture(child),
+            input: child.input(),
+        })
+    }
+}
+
+/// Predictions of the model, and the sheet of varied training pictures.
+fn looked_at(
+    record: &Record,
+    options: &Options<'_>,
+    settings: &Settings,
+    mut model: Model,
+    notes: &mut Vec<String>,
+) -> (Option<Predicted>, Option<(Picture, usize)>) {
+    let loaded;
+    let data = match options.data {
+        Some(data) => data,
+        None => match load(record, settings) {
+            Ok(data) => {
+                loaded = data;
+                &loaded
+            }
+            Err(e) => {
+                notes.push(format!(
+                    "The pictures of the run cannot be loaded, so classes, confusions, calibration, mistakes and \
+                     varied pictures are left out: {e}."
+                ));
+                return (None, None);
+            }
+        },
+    };
+    let placed = options.place.map_or(Ok(()), |place| place(&mut model));
+    let result = placed.and_then(|()| predicted(&model, data));
+    let found = noted(notes, "The model cannot predict the pictures of the run", result);
+    (found, Some(pictures::sheet(data)))
+}
+
+fn load(record: &Record, settings: &Settings) -> Result<Dataset, String> {
+    let config: enas_data::Config = settings.section("data")?;
+    let seed = Seed::new(settings.number("run.seed").unwrap_or(0));
+    record.load_data(&config, seed).map_err(|e| e.to_string())
+}
+
+/// Training steps in an epoch: what the settings say, or at least as many as the log has seen.
+fn steps_per_epoch(log: &Log, settings: &Settings, split: Option<&SplitFile>) -> u64 {
+    let copies = match settings.get("data.augment.when").as_deref() {
+        Some("once") => settings.number("data.augment.n_aug").unwrap_or(1),
+        _ => 1,
+    };
+    let pictures = split.map_or(0, |split| split.train.len() as u64) * copies;
+    let planned = settings.number("run.batch_size").map_or(0, |batch| pictures / batch.max(1));
+    planned.max(log.steps("step"))
+}

@@ -1,0 +1,76 @@
+//! The settings of a run as a flat list, whichever version wrote them.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+/// Dotted keys with their values, in alphabetical order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Settings {
+    /// Values as TOML, but texts without quotes.
+    pub(crate) all: Vec<(String, String)>,
+    table: Table,
+}
+
+impl Settings {
+    /// Reads a file; none where it is missing or no TOML.
+    pub(crate) fn read(path: &Path) -> Self {
+        let table = std::fs::read_to_string(path).ok().and_then(|text| text.parse::<Table>().ok());
+        let (mut all, table) = (Vec::new(), table.unwrap_or_default());
+        collect("", &table, &mut all);
+        Self { all, table }
+    }
+
+    /// A section as the crate it belongs to understands it.
+    ///
+    /// # Errors
+    /// What that crate has to say about the section of another version.
+    pub(crate) fn section<T: DeserializeOwned>(&self, key: &str) -> Result<T, String> {
+        let value = self.table.get(key).ok_or_else(|| format!("config.toml has no section {key}"))?;
+        value
+            .clone()
+            .try_into()
+            .map_err(|e: toml::de::Error| format!("config.toml, section {key}: {}", e.message()))
+    }
+
+    /// The value of a key.
+    pub(crate) fn get(&self, key: &str) -> Option<String> {
+        self.all.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone())
+    }
+
+    /// The value of a key that holds a number.
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+        self.get(key)?.parse().ok()
+    }
+}
+
+fn collect(prefix: &str, table: &Table, all: &mut Vec<(String, String)>) {
+    for (key, value) in table {
+        let key = format!("{prefix}{key}");
+        match value {
+            Value::Table(inner) => collect(&format!("{key}."), inner, all),
+            Value::String(text) => all.push((key, text.clone())),
+            other => all.push((key, other.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_become_dotted_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, "keep = \"best\"\n[run]\nseed = 7\n[run.x]\ny = [1, 2]\n").unwrap();
+        let settings = Settings::read(&path);
+        assert_eq!(settings.get("keep").as_deref(), Some("best"));
+        assert_eq!(
+            (settings.number("run.seed"), settings.get("run.x.y").as_deref()),
+            (Some(7), Some("[1, 2]"))
+        );
+        assert_eq!(Settings::read(&dir.path().join("missing")), Settings::default());
+    }
+}

@@ -1,0 +1,6 @@
+//! The crate from outside: reports of real runs, tiny ones, read as text and opened in a browser.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod browser;
+mod page;
+mod support;

@@ -1,0 +1,104 @@
+//! A search and a training on a folder of pictures whose names try to break a page.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use enas_report::Options;
+use enas_search::{Layers, Run, SearchConfig, TrainConfig};
+use image::{GrayImage, Luma};
+use tempfile::TempDir;
+
+/// A class that a careless page would take for markup.
+pub(crate) const EVIL: &str = "<b>&\"x'";
+
+/// A finished search and a training of what it found, beside their pictures.
+pub(crate) struct Runs {
+    folder: TempDir,
+    pub(crate) search: PathBuf,
+    pub(crate) train: PathBuf,
+}
+
+/// The runs, made once for all tests. Tests must not change them.
+pub(crate) fn runs() -> &'static Runs {
+    static RUNS: OnceLock<Runs> = OnceLock::new();
+    RUNS.get_or_init(make)
+}
+
+impl Runs {
+    pub(crate) fn pictures(&self) -> PathBuf {
+        self.folder.path().join("pictures")
+    }
+}
+
+/// The report of a run, written elsewhere than into it.
+pub(crate) fn report(run: &Path) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("r.html");
+    let options = Options { out: Some(&out), ..Options::default() };
+    assert_eq!(enas_report::write(run, &options).unwrap(), out);
+    fs::read_to_string(out).unwrap()
+}
+
+/// A copy of a run that a test may damage.
+pub(crate) fn copy(run: &Path) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(run).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()) {
+        fs::copy(&entry, dir.path().join(entry.file_name().unwrap())).unwrap();
+    }
+    dir
+}
+
+fn make() -> Runs {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = folder.path().join("pictures");
+    for (class, name) in [EVIL, "plain", "café"].into_iter().enumerate() {
+        let dir = pictures.join(name);
+        fs::create_dir_all(&dir).unwrap();
+        (0..30).for_each(|i| picture(class as u32, i).save(dir.join(format!("a&b {i:02}.png"))).unwrap());
+    }
+    let path = format!("data.path={}", pictures.display());
+    let small = |layers: Layers| {
+        let keys = [
+            "run.epochs=3",
+            "run.batch_size=16",
+            "run.log_every=1",
+            "data.image_size=12",
+            "child.filters=4",
+            "child.layers=1",
+            "child.nodes=2",
+        ];
+        keys.iter().fold(layers.set(&*path), |layers, key| layers.set(*key))
+    };
+
+    let layers = small(Layers::preset("quick"));
+    let more = [
+        "controller.steps=3",
+        "controller.aggregate=2",
+        "reward.batch_size=9",
+        "select.samples=6",
+        "select.random=6",
+    ];
+    let config: SearchConfig = more.iter().fold(layers, |layers, key| layers.set(*key)).load().unwrap();
+    let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+    let search = folder.path().join("a search");
+    let mut run = Run::for_search(Some(&search), &config, &data).unwrap();
+    let found = enas_search::search(&config, &data, &mut run, &mut ()).unwrap();
+    enas_report::write(&search, &Options::default()).unwrap();
+
+    let config: TrainConfig = small(Layers::preset("quick")).load().unwrap();
+    let train = folder.path().join("train");
+    let mut run = Run::for_training(Some(&train), &config, &found.arc, &data).unwrap();
+    run.set_search(&search).unwrap();
+    enas_search::train(&config, &found.arc, &data, &mut run, &mut ()).unwrap();
+    Runs { folder, search, train }
+}
+
+/// A bright square whose place says the class, with a pattern that says nothing.
+fn picture(class: u32, i: u32) -> GrayImage {
+    GrayImage::from_fn(12, 12, |x, y| {
+        let inside = (4 * class..4 * class + 4).contains(&x) && (4..8).contains(&y);
+        let noise = (x * 7919 + y * 104_729 + i * 1_299_709 + class * 15_485_863) % 97;
+        Luma([if inside { 120 } else { 40 } + noise as u8])
+    })
+}

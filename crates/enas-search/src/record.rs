@@ -1,0 +1,126 @@
+//! A run directory as a reader sees it: reports and views look at runs through this. Nothing in it is changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use enas_arc::Arc;
+use enas_data::{Dataset, SplitFile};
+use enas_rng::Seed;
+
+use crate::config::{Layers, Settings};
+use crate::error::{Error, Result};
+use crate::metrics;
+use crate::run::{
+    BEST_ARC, CONFIG, MANIFEST, MODEL, Manifest, directory, read_arc, same_pictures, stored_split,
+};
+
+/// A run, finished or not, that is only read.
+#[derive(Clone, Debug)]
+pub struct Record {
+    dir: PathBuf,
+    manifest: Manifest,
+}
+
+impl Record {
+    /// Reads the manifest of a run.
+    ///
+    /// # Errors
+    /// [`Error::RunDirectory`] when `dir` is no run directory, [`Error::File`] when its manifest does not read.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join(MANIFEST);
+        let Ok(text) = fs::read_to_string(&path) else {
+            return Err(directory(dir, "this is no run directory: it has no manifest.json"));
+        };
+        let manifest = serde_json::from_str(&text).map_err(|e| Error::File {
+            path,
+            problem: format!("not a manifest of this version ({e}); use the version that started the run"),
+        })?;
+        Ok(Self::new(dir.to_owned(), manifest))
+    }
+
+    pub(crate) fn new(dir: PathBuf, manifest: Manifest) -> Self {
+        Self { dir, manifest }
+    }
+
+    pub(crate) fn into_parts(self) -> (PathBuf, Manifest) {
+        (self.dir, self.manifest)
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What the run is and what it ran on.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The settings the run was started with.
+    ///
+    /// # Errors
+    /// [`Error::RunDirectory`] when the run is of the other kind, [`Error::Config`] when the file is not one of this
+    /// version.
+    pub fn config<C: Settings>(&self) -> Result<C> {
+        if C::KIND != self.manifest.kind {
+            let problem = format!("this is the run of a {}, not of a {}", self.manifest.kind, C::KIND);
+            return Err(directory(&self.dir, &problem));
+        }
+        Layers::file(self.config_path()).load()
+    }
+
+    /// Where the settings are.
+    pub fn config_path(&self) -> PathBuf {
+        self.dir.join(CONFIG)
+    }
+
+    /// Where the event log is, one JSON object a line.
+    pub fn metrics_path(&self) -> PathBuf {
+        metrics::path(&self.dir)
+    }
+
+    /// Where the trained network is, or will be.
+    pub fn model_path(&self) -> PathBuf {
+        self.dir.join(MODEL)
+    }
+
+    /// Where the arc found or trained is, or will be.
+    pub fn best_arc_path(&self) -> PathBuf {
+        self.dir.join(BEST_ARC)
+    }
+
+    /// The arc found or trained.
+    ///
+    /// # Errors
+    /// Says how to finish the run when the file is not there yet.
+    pub fn best_arc(&self) -> Result<Arc> {
+        if !self.best_arc_path().exists() {
+            let problem = format!("the run has no {BEST_ARC} yet; finish it with --resume");
+            return Err(directory(&self.dir, &problem));
+        }
+        read_arc(&self.best_arc_path())
+    }
+
+    /// Which file is in which split.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::File`] when it cannot be read.
+    pub fn split(&self) -> Result<SplitFile> {
+        stored_split(&self.dir)
+    }
+
+    /// Loads the pictures in the splits that this run uses, whatever the seed.
+    ///
+    /// # Errors
+    /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
+    pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
+        let data = enas_data::load_with_split(config, seed, &self.split()?)?;
+        self.check_data(&data)?;
+        Ok(data)
+    }
+
+    /// Refuses a data set that is not the one the run was started with.
+    pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
+        same_pictures(&self.dir, &self.manifest.data, &self.manifest.fingerprint, data)
+    }
+}
