@@ -54,7 +54,8 @@ mod tensors;
 mod train;
 
 pub use config::{
-    Keep, Layers, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig,
+    Activations, Keep, Layers, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit,
+    TrainConfig,
 };
 pub use error::{ConfigError, Error, Result};
 pub use evaluate::{ClassScore, Evaluation};

@@ -149,7 +149,7 @@ impl<'a> Search<'a> {
         let mut child = Child::shared(&config.child, input, data.classes.len(), seed)?;
         let mut controller = Controller::new(&config.controller, config.child.nodes, seed)?;
         let restored = restore(&mut session, &mut child, &mut controller)?;
-        session.run.place(&mut child)?;
+        session.run.place(&mut child, &config.run)?;
         let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
         let resumes = restored.is_some();
         let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));

@@ -135,7 +135,7 @@ impl<'a> Training<'a> {
         let input = InputShape { channels: data.channels, height: data.height, width: data.width };
         let mut child = Child::fixed(&config.child, arc, input, data.classes.len(), seed)?;
         let restored = restore(&mut session, &mut child)?;
-        session.run.place(&mut child)?;
+        session.run.place(&mut child, &config.run)?;
         let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
         let resumes = restored.is_some();
         let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));
