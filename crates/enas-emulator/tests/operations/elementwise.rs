@@ -49,7 +49,12 @@ fn check_sum(precision: Precision, i: usize, shape: Shape, flags: usize) {
         vec![download(&sum), download(&gradient.expect("there is a gradient"))]
     });
     assert_stored(precision, &format!("{what}: sum"), &got[0], &sum.to_nchw());
-    assert_stored(precision, &format!("{what}: gradient"), &got[1], &gradient.unwrap().to_nchw());
+    assert_stored(
+        precision,
+        &format!("{what}: gradient"),
+        &got[1],
+        &gradient.expect("there is a gradient").to_nchw(),
+    );
 }
 
 #[test]
