@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use enas_search::TimeLimit;
+use enas_search::{Activations, TimeLimit};
 
 use crate::commands;
 use crate::commands::data::Data;
@@ -484,6 +484,9 @@ pub(crate) struct Bench {
     /// cpu, cuda or cuda:N [default: cuda if built in and present, else cpu]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub(crate) device: Option<Device>,
+    /// How activations are kept in a GPU's memory: f32, or bf16 in modes that normalise with batch statistics
+    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = activations)]
+    pub(crate) activations: Activations,
     /// Steps before the clock starts
     #[arg(long, value_name = "N", default_value = "5", value_parser = whole(0, 1_000_000))]
     pub(crate) warmup: usize,
@@ -535,6 +538,14 @@ fn switch(text: &str) -> Result<bool, String> {
         "0" => Ok(false),
         "1" => Ok(true),
         _ => Err("write 0 or 1".to_owned()),
+    }
+}
+
+fn activations(text: &str) -> Result<Activations, String> {
+    match text {
+        "f32" => Ok(Activations::F32),
+        "bf16" => Ok(Activations::Bf16),
+        _ => Err("write f32 or bf16".to_owned()),
     }
 }
 

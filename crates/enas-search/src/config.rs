@@ -8,8 +8,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use enas_child::schedule::Schedule;
+use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
+
+use crate::error::{ConfigError, Error};
 
 pub use imbalance::{ClassWeights, Metric};
 pub use layers::{Layers, Settings};
@@ -79,6 +82,30 @@ pub struct RunConfig {
     pub checkpoint_seconds: u64,
     /// Steps between two `step` lines in `metrics.jsonl` (`log_every`).
     pub log_every: u64,
+    /// How activations and their gradients are kept in memory while training and while rewards are measured. Results
+    /// depend on it. Runs from before there was a choice have single precision.
+    #[serde(default)]
+    pub activations: Activations,
+}
+
+/// How activations and their gradients are kept in memory. Everything is computed in single precision either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activations {
+    /// In single precision.
+    #[default]
+    F32,
+    /// In bfloat16, half as large; on GPUs only, where moving them takes most of the time.
+    Bf16,
+}
+
+impl From<Activations> for Precision {
+    fn from(activations: Activations) -> Self {
+        match activations {
+            Activations::F32 => Self::F32,
+            Activations::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// How a sampled arc is rewarded: by how good it is on one random validation minibatch, normalised by the statistics
@@ -129,6 +156,18 @@ impl RunConfig {
     /// The seed as the root of named streams.
     pub fn seed(&self) -> Seed {
         Seed::new(self.seed)
+    }
+
+    /// Refuses settings that need a GPU where the run has none.
+    ///
+    /// # Errors
+    /// [`Error::Config`], which names the key.
+    pub fn check_device(&self, gpu: Option<&Gpu>) -> Result<(), Error> {
+        if gpu.is_some() || self.activations == Activations::F32 {
+            return Ok(());
+        }
+        let problem = "\"bf16\" is for GPUs: use --device cuda, or \"f32\" on the CPU".into();
+        Err(ConfigError { place: "run.activations".into(), problem }.into())
     }
 }
 

@@ -60,8 +60,8 @@ mod train;
 pub use atomic::write_file;
 pub use auto::{AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, auto};
 pub use config::{
-    ClassWeights, Keep, Layers, Metric, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings,
-    TimeLimit, TrainConfig,
+    Activations, ClassWeights, Keep, Layers, Metric, RewardConfig, RunConfig, SearchConfig, SelectConfig,
+    Settings, TimeLimit, TrainConfig,
 };
 pub use error::{ConfigError, Error, Result};
 pub use evaluate::{ClassScore, Evaluation};

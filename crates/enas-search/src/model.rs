@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use enas_arc::Arc;
 use enas_child::{Child, InputShape, Norm};
 use enas_data::{InputSpec, Normalization, NormalizationMode, Part, Skipped, Split};
-use enas_kernels::gpu::Gpu;
+use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
@@ -209,12 +209,12 @@ impl Model {
         &self.about.version
     }
 
-    /// Computes on `gpu` instead of the CPU.
+    /// Computes on `gpu` instead of the CPU, in single precision.
     ///
     /// # Errors
     /// If the network does not fit into its memory.
     pub fn use_gpu(&mut self, gpu: &Gpu) -> Result<()> {
-        Ok(self.child.use_gpu(gpu)?)
+        Ok(self.child.use_gpu(gpu, Precision::F32)?)
     }
 
     /// The network.

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic;
 use crate::checkpoint::Checkpoint;
-use crate::config::{SearchConfig, Settings, TrainConfig};
+use crate::config::{RunConfig, SearchConfig, Settings, TrainConfig};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Metrics};
 use crate::presets::split_comments;
@@ -306,10 +306,14 @@ impl Run {
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 
-    /// Moves a network to where the run computes.
-    pub(crate) fn place(&self, child: &mut Child) -> Result<()> {
+    /// Moves a network to where the run computes, with activations as its configuration has them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is no GPU for what needs one; what the GPU reports.
+    pub(crate) fn place(&self, child: &mut Child, config: &RunConfig) -> Result<()> {
+        config.check_device(self.gpu.as_ref())?;
         match &self.gpu {
-            Some(gpu) => Ok(child.use_gpu(gpu)?),
+            Some(gpu) => Ok(child.use_gpu(gpu, config.activations.into())?),
             None => Ok(()),
         }
     }

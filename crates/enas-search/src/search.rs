@@ -168,7 +168,7 @@ impl<'a> Search<'a> {
             child.weigh_classes(&weights)?;
         }
         let restored = restore(&mut session, &mut child, &mut controller)?;
-        session.run.place(&mut child)?;
+        session.run.place(&mut child, &config.run)?;
         let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
         let resumes = restored.is_some();
         if !resumes {

@@ -147,7 +147,7 @@ impl<'a> Training<'a> {
             child.weigh_classes(&weights)?;
         }
         let restored = restore(&mut session, &mut child)?;
-        session.run.place(&mut child)?;
+        session.run.place(&mut child, &config.run)?;
         let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
         let resumes = restored.is_some();
         if !resumes {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use enas_arc::Arc;
 use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
 use enas_search::{Candidate, Kind, Run, SearchConfig, SearchOutcome};
 use serde::Serialize;
 
@@ -28,8 +29,8 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let (config, mut run, data) = match &args.extent.resume {
-        Some(dir) => resumed(dir)?,
-        None => started(args)?,
+        Some(dir) => resumed(dir, gpu.as_ref())?,
+        None => started(args, gpu.as_ref())?,
     };
     if let Some(gpu) = gpu {
         run.use_gpu(gpu)?;
@@ -48,16 +49,18 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     }
 }
 
-fn started(args: &args::Search) -> Result<(SearchConfig, Run, Dataset)> {
+fn started(args: &args::Search, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
     let config = settings::search(&args.settings, args.data.as_deref(), Some(&args.extent))?;
+    config.run.check_device(gpu)?;
     let data = enas_data::load(&config.data, config.run.seed())?;
     let run = Run::for_search(args.out.as_deref(), &config, &data)?;
     Ok((config, run, data))
 }
 
-fn resumed(dir: &Path) -> Result<(SearchConfig, Run, Dataset)> {
+fn resumed(dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
     let run = Run::resume(dir)?;
     let config: SearchConfig = run.config()?;
+    config.run.check_device(gpu)?;
     let data = run.load_data(&config.data, config.run.seed())?;
     Ok((config, run, data))
 }

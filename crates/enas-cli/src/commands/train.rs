@@ -25,6 +25,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let Job { config, arc, data, run } = Job::from_args(args)?;
+    config.run.check_device(gpu.as_ref())?;
     let mut run = match run {
         Some(run) => run,
         None => started(args, &config, &arc, &data)?,

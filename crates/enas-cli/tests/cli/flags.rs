@@ -90,6 +90,19 @@ fn cuda_is_refused_where_it_is_not_built_in() {
 }
 
 #[test]
+fn activations_in_bfloat16_are_refused_on_the_cpu_before_anything_is_written() {
+    let folder = temp();
+    let flags = ["--set", "run.activations=bf16", "--device", "cpu"];
+    let commands: [&[&str]; 2] = [&["search"], &["train", "--arc", TINY_ARC]];
+    for command in commands {
+        let line = "error: run.activations: \"bf16\" is for GPUs: use --device cuda, or \"f32\" on the CPU";
+        refused(folder.path(), &[command, &flags].concat(), 2, line);
+    }
+    refused(folder.path(), &["search", "--set", "run.activations=f16"], 2, "run.activations=f16");
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "a run folder was made");
+}
+
+#[test]
 fn a_resumed_run_takes_no_other_settings() {
     let folder = temp();
     for other in

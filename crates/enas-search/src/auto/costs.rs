@@ -65,7 +65,7 @@ struct Costs {
 impl Costs {
     fn of(mut child: Child, arc: &Arc, run: &RunConfig, data: &Dataset, gpu: Option<&Gpu>) -> Result<Self> {
         if let Some(gpu) = gpu {
-            child.use_gpu(gpu)?;
+            child.use_gpu(gpu, run.activations.into())?;
         }
         let source = Source::new(&data.train, &child)?;
         let mut batches = source.epoch(&epoch_plan(&data.train, 0, run.batch_size, 0))?;

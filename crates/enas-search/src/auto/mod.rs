@@ -174,6 +174,9 @@ impl Auto<'_> {
         config.run.time = self.limit(seconds(self));
         let data = self.data;
         let mut run = self.run.phase_run(phase, |dir| Run::for_training(Some(dir), &config, arc, data))?;
+        if phase == AutoPhase::Train {
+            run.set_search(&self.run.phase_dir(AutoPhase::Search))?;
+        }
         if !run.best_arc_path().exists() {
             train(&run.config()?, arc, data, &mut run, self.observer)?;
         }
