@@ -28,7 +28,7 @@ use crate::{Error, Named};
 pub struct Child {
     n_classes: usize,
     arc: Option<Arc>,
-    network: Network,
+    pub(crate) network: Network,
     pub(crate) params: Params,
     /// Moving statistics by the name of their batch norm.
     pub(crate) running: Vec<(String, RunningMoments)>,
