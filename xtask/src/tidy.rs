@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-controller", &["enas-arc", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
+    ("enas-export", &["enas-arc", "enas-child", "enas-data", "enas-rng", "enas-search"]),
     (
         "enas-cli",
         &[
@@ -34,6 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-child",
             "enas-controller",
             "enas-data",
+            "enas-export",
             "enas-kernels",
             "enas-rng",
             "enas-search",
