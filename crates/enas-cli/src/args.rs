@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use enas_search::TimeLimit;
 
+#[cfg(feature = "export")]
+use crate::commands::export::Export;
+
 /// Searches, trains and uses small image classifiers (ENAS micro search).
 #[derive(Debug, Parser)]
 #[command(name = "enas", version, max_term_width = 100, arg_required_else_help = true, after_help = TOP_EXAMPLES)]
@@ -45,6 +48,8 @@ pub(crate) enum Command {
     Train(Train),
     Eval(Eval),
     Predict(Predict),
+    #[cfg(feature = "export")]
+    Export(Export),
     #[command(subcommand)]
     Arc(Arc),
     Augment(Augment),
@@ -498,7 +503,7 @@ pub(crate) enum Mode {
     FixedInfer,
 }
 
-fn whole(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+pub(crate) fn whole(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
     move |text| match text.parse::<usize>() {
         Ok(n) if (low..=high).contains(&n) => Ok(n),
         _ => Err(format!("write a whole number from {low} to {high}")),

@@ -5,6 +5,8 @@ pub(crate) mod augment;
 pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod eval;
+#[cfg(feature = "export")]
+pub(crate) mod export;
 pub(crate) mod predict;
 pub(crate) mod search;
 mod settings;

@@ -4,6 +4,7 @@
 mod arcs;
 mod bench;
 mod config;
+mod export;
 mod flags;
 mod interrupt;
 mod model;
