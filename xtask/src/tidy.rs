@@ -29,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
     ("enas-report", &["enas-arc", "enas-child", "enas-data", "enas-draw", "enas-rng", "enas-search"]),
+    ("enas-export", &["enas-arc", "enas-child", "enas-data", "enas-rng", "enas-search"]),
     (
         "enas-cli",
         &[
@@ -37,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-controller",
             "enas-data",
             "enas-draw",
+            "enas-export",
             "enas-kernels",
             "enas-report",
             "enas-rng",

@@ -9,6 +9,9 @@ use crate::commands;
 use crate::commands::data::Data;
 pub(crate) use crate::commands::draw::ArcDraw;
 
+#[cfg(feature = "export")]
+use crate::commands::export::Export;
+
 /// Searches, trains and uses small image classifiers (ENAS micro search).
 #[derive(Debug, Parser)]
 #[command(name = "enas", version, max_term_width = 100, arg_required_else_help = true, after_help = TOP_EXAMPLES)]
@@ -52,6 +55,8 @@ pub(crate) enum Command {
     Train(Train),
     Eval(Eval),
     Predict(Predict),
+    #[cfg(feature = "export")]
+    Export(Export),
     #[command(subcommand)]
     Arc(Arc),
     Augment(Augment),

@@ -47,6 +47,8 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Train(args) => commands::train::run(&context, &args),
         Command::Eval(args) => commands::eval::run(&context, &args),
         Command::Predict(args) => commands::predict::run(&context, &args),
+        #[cfg(feature = "export")]
+        Command::Export(args) => commands::export::run(&context, &args),
         Command::Arc(args) => commands::arc::run(&context, &args),
         Command::Augment(args) => commands::augment::run(&context, &args),
         Command::Data(args) => commands::data::run(&context, &args),

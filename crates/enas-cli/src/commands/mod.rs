@@ -8,6 +8,8 @@ pub(crate) mod config;
 pub(crate) mod data;
 pub(crate) mod draw;
 pub(crate) mod eval;
+#[cfg(feature = "export")]
+pub(crate) mod export;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod search;

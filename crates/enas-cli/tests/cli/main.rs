@@ -7,6 +7,7 @@ mod config;
 mod data;
 mod documents;
 mod draw;
+mod export;
 mod flags;
 mod imbalance;
 mod interrupt;
