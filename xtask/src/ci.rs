@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{onnx, repo, smoke, tidy};
+use crate::{python, repo, smoke, tidy};
 
 /// Run every check: format, clippy, tests, docs, house rules, a smoke run of the real program, and its exports.
 ///
@@ -34,8 +34,8 @@ enum Step {
     Tidy,
     /// Search, train, eval and predict on real files with the release binary
     Smoke,
-    /// Exported models in ONNX Runtime; skipped where Python has none and CI is not set
-    Onnx,
+    /// Exported models in ONNX Runtime, events in TensorBoard; skipped where Python has none and CI is not set
+    Python,
 }
 
 impl Step {
@@ -62,7 +62,7 @@ impl Step {
             ),
             Step::Tidy => tidy::run(&tidy::Args {}),
             Step::Smoke => smoke::run(),
-            Step::Onnx => onnx::run(),
+            Step::Python => python::run(),
         }
     }
 }

@@ -8,10 +8,11 @@ use anyhow::Result;
 use clap::Args;
 use enas_arc::Arc;
 use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
 use enas_search::{AutoConfig, AutoOutcome, AutoPhase, AutoRun, Error, TimeLimit};
 use serde::Serialize;
 
-use super::{Context, settings, shell_word, use_threads};
+use super::{Context, report, settings, shell_word, use_threads};
 use crate::args::{Machine, Settings};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
@@ -54,8 +55,8 @@ pub(crate) struct Auto {
     pub(crate) machine: Machine,
 }
 
-/// Seconds kept for what follows the training.
-const FINISH: f64 = 2.0;
+/// Seconds kept for report and export, but at most a tenth of the time.
+const FINISH: f64 = 10.0;
 
 /// Runs `enas auto`.
 ///
@@ -68,10 +69,10 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     let interrupt = Interrupt::listen()?;
     let (config, data, mut run) = match &args.resume {
         Some(dir) => resumed(dir, began)?,
-        None => started(args, began)?,
+        None => started(args, gpu.as_ref(), began)?,
     };
-    if let Some(gpu) = gpu {
-        run.use_gpu(gpu);
+    if let Some(gpu) = &gpu {
+        run.use_gpu(gpu.clone());
     }
     context.console.note(&format!("{}: {}", run.dir().display(), pictures(&data)));
     let mut watcher = Watcher::new(&context.console, &interrupt);
@@ -79,7 +80,10 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     drop(watcher);
     match outcome {
         Ok(outcome) => {
-            print(context, &run, &outcome)?;
+            report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
+            let training = run.phase_dir(outcome.from);
+            let report = report::of_auto(&training, run.dir(), &data, gpu.as_ref());
+            print(context, &run, &outcome, &Files { onnx: onnx(&outcome.model), report })?;
             Ok(SUCCESS)
         }
         Err(error @ Error::Interrupted { .. }) => {
@@ -90,14 +94,16 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     }
 }
 
-fn started(args: &Auto, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
+fn started(args: &Auto, gpu: Option<&Gpu>, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
     let data = args.data.as_deref();
     let (for_search, for_training) = divided(&args.settings);
     let search = settings::search(&for_search, data, None)?;
     let mut train = settings::train_after(&search, &for_training, data, None)?;
     train.child.nodes = search.child.nodes;
     let time = args.time.unwrap_or(TimeLimit(None));
-    let config = AutoConfig { search, train, time, finish: FINISH };
+    let finish = time.0.map_or(FINISH, |limit| FINISH.min(0.1 * limit.as_secs_f64()));
+    let config = AutoConfig { search, train, time, finish };
+    config.search.run.check_device(gpu)?;
     let data = enas_data::load(&config.search.data, config.search.run.seed())?;
     let run = AutoRun::create(args.out.as_deref(), &config, &data, began)?;
     Ok((config, data, run))
@@ -136,10 +142,34 @@ fn write_interrupted(error: &Error, run: &AutoRun) -> io::Result<()> {
     writeln!(err, "go on with: enas auto --resume {}", shell_word(run.dir()))
 }
 
+/// The model for other programs, if it can be had. That it cannot is no reason to call the run failed.
+#[cfg(feature = "export")]
+fn onnx(model: &Path) -> Option<PathBuf> {
+    super::export::beside(model)
+        .inspect_err(|error| {
+            let again = format!("enas export --model {}", shell_word(model));
+            tracing::warn!("no ONNX file was written: {error}; mend that and run {again}");
+        })
+        .ok()
+}
+
+#[cfg(not(feature = "export"))]
+fn onnx(_: &Path) -> Option<PathBuf> {
+    None
+}
+
+/// What was written beside the model.
+struct Files {
+    onnx: Option<PathBuf>,
+    report: Option<PathBuf>,
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     run: &'a Path,
     model: &'a Path,
+    onnx: Option<&'a Path>,
+    report: Option<&'a Path>,
     arc: &'a Arc,
     from: AutoPhase,
     valid_accuracy: f64,
@@ -150,10 +180,12 @@ struct Document<'a> {
     seconds: f64,
 }
 
-fn print(context: &Context, run: &AutoRun, outcome: &AutoOutcome) -> Result<()> {
+fn print(context: &Context, run: &AutoRun, outcome: &AutoOutcome, files: &Files) -> Result<()> {
     let document = Document {
         run: run.dir(),
         model: &outcome.model,
+        onnx: files.onnx.as_deref(),
+        report: files.report.as_deref(),
         arc: &outcome.arc,
         from: outcome.from,
         valid_accuracy: outcome.valid_accuracy,
@@ -161,7 +193,7 @@ fn print(context: &Context, run: &AutoRun, outcome: &AutoOutcome) -> Result<()> 
         first_valid_accuracy: outcome.first_accuracy,
         search_valid_accuracy: outcome.search_accuracy,
         random_valid_accuracy: outcome.random_accuracy,
-        seconds: outcome.seconds,
+        seconds: run.seconds(),
     };
     context.out.print(&document, |out| document.write(out))
 }
@@ -186,7 +218,13 @@ impl Document<'_> {
             _ => writeln!(out, "first model {first} (random architecture, short training)")?,
         }
         writeln!(out, "time        {}", duration(self.seconds))?;
-        writeln!(out, "model       {}\n", self.model.display())?;
+        writeln!(out, "model       {}", self.model.display())?;
+        for (name, path) in [("onnx", self.onnx), ("report", self.report)] {
+            if let Some(path) = path {
+                writeln!(out, "{name:<11} {}", path.display())?;
+            }
+        }
+        writeln!(out)?;
         writeln!(out, "next: enas predict --model {} PICTURE…", shell_word(self.model))
     }
 }

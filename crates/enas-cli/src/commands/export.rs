@@ -106,6 +106,17 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     Ok(SUCCESS)
 }
 
+/// Exports a model as `model.onnx` beside it, in place of an earlier one; returns its path.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn beside(model: &Path) -> Result<PathBuf> {
+    let out = model.with_extension("onnx");
+    let options = Options { out: &out, force: true, tolerance: TOLERANCE, samples: None };
+    enas_export::export(&Model::load(model)?, &options)?;
+    Ok(out)
+}
+
 /// The promised document.
 #[derive(Serialize)]
 struct Document {

@@ -19,6 +19,8 @@ pub(super) struct Work {
     pub(super) first: f64,
     pub(super) search: f64,
     pub(super) train: f64,
+    /// To predict the validation and the test pictures once more.
+    pub(super) predict: f64,
 }
 
 /// Steps that are timed, after one that is not.
@@ -34,7 +36,12 @@ pub(super) fn measure(config: &AutoConfig, first: &Arc, data: &Dataset, gpu: Opt
     let fixed = Child::fixed(&train.child, first, input, classes, seed)?;
     let costs = Costs::of(fixed, first, &train.run, data, gpu)?;
     let training = |epochs| of_training(train, epochs, &costs, data);
-    Ok(Work { first: training(config.first_epochs()), search: searching, train: training(train.run.epochs) })
+    Ok(Work {
+        first: training(config.first_epochs()),
+        search: searching,
+        train: training(train.run.epochs),
+        predict: costs.forward * (data.valid.len() + data.test.len()) as f64,
+    })
 }
 
 fn of_search(config: &SearchConfig, costs: &Costs, data: &Dataset) -> f64 {

@@ -32,7 +32,7 @@ pub struct AutoConfig {
     pub train: TrainConfig,
     /// Wall time after which everything should be done, sessions before an interruption included.
     pub time: TimeLimit,
-    /// What the caller will need of it afterwards, in seconds.
+    /// What the caller will need of it afterwards, in seconds, beside predicting the validation and test pictures once.
     pub finish: f64,
 }
 
@@ -126,7 +126,7 @@ impl Auto<'_> {
         let searched = self.search(plan.search)?;
         let epochs = self.config.train.run.epochs;
         // The training gets what the others have left, however much that is.
-        let rest = |auto: &Self| auto.left() - auto.config.finish;
+        let rest = |auto: &Self| auto.left() - plan.finish;
         let _: Trained = self.train(AutoPhase::Train, &searched.arc, epochs, rest)?;
         Ok(Phases { first, searched })
     }

@@ -36,7 +36,8 @@ pub struct AutoPlan {
     pub search: f64,
     /// [`AutoPhase::Train`], measurement on the test split included.
     pub train: f64,
-    /// What the caller does with the model afterwards.
+    /// What the caller does with the model afterwards: predict the validation and test pictures once more, and what it
+    /// asked for beyond that.
     pub finish: f64,
 }
 
@@ -49,6 +50,7 @@ impl AutoPlan {
     /// Divides what `limit` leaves after `spent` seconds. Without a limit, or where everything fits, every phase does
     /// what its configuration asks for.
     pub(super) fn divide(limit: Option<f64>, spent: f64, work: &Work, finish: f64) -> Self {
+        let finish = finish + work.predict;
         let whole = Self { first: work.first, search: work.search, train: work.train, finish };
         let Some(limit) = limit else { return whole };
         let left = (limit - spent - finish).max(0.0);
@@ -68,11 +70,11 @@ impl AutoPlan {
 mod tests {
     use super::*;
 
-    const WORK: Work = Work { first: 50.0, search: 1000.0, train: 1000.0 };
+    const WORK: Work = Work { first: 50.0, search: 1000.0, train: 1000.0, predict: 1.0 };
 
     #[test]
     fn without_a_limit_every_phase_does_what_it_wants() {
-        assert_eq!(AutoPlan::divide(None, 9.0, &WORK, 5.0).total(), 2055.0);
+        assert_eq!(AutoPlan::divide(None, 9.0, &WORK, 5.0).total(), 2056.0);
     }
 
     #[test]
@@ -82,16 +84,18 @@ mod tests {
 
     #[test]
     fn a_tight_limit_is_used_up_and_kept() {
-        let plan = AutoPlan::divide(Some(600.0), 20.0, &WORK, 30.0);
+        let plan = AutoPlan::divide(Some(600.0), 20.0, &WORK, 29.0);
         assert!((plan.total() + 20.0 - 600.0).abs() < 1e-9, "{plan:?}");
         assert!((plan.first - 33.0).abs() < 1e-9 && plan.search < plan.train, "{plan:?}");
     }
 
     #[test]
     fn what_one_phase_does_not_need_goes_to_the_other() {
-        let short_training = AutoPlan::divide(Some(600.0), 0.0, &Work { train: 100.0, ..WORK }, 0.0);
+        let short_training =
+            AutoPlan::divide(Some(600.0), 0.0, &Work { train: 100.0, predict: 0.0, ..WORK }, 0.0);
         assert!((short_training.search - (600.0 - 36.0 - 100.0)).abs() < 1e-9, "{short_training:?}");
-        let short_search = AutoPlan::divide(Some(600.0), 0.0, &Work { search: 10.0, ..WORK }, 0.0);
+        let short_search =
+            AutoPlan::divide(Some(600.0), 0.0, &Work { search: 10.0, predict: 0.0, ..WORK }, 0.0);
         assert!((short_search.train - (600.0 - 36.0 - 10.0)).abs() < 1e-9, "{short_search:?}");
     }
 

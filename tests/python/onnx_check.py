@@ -1,6 +1,6 @@
 """Checks exported files with the ONNX project's own checker and with ONNX Runtime.
 
-usage: check.py FOLDER...
+usage: onnx_check.py FOLDER...
 
 Each folder holds what `enas export --out FOLDER/model.onnx --samples FOLDER` wrote.
 """

@@ -1,4 +1,5 @@
-//! Exported files in the runtime that most users have: ONNX Runtime for Python, in an environment of its own.
+//! What others read of ours, in the programs that most users have: exported networks in ONNX Runtime, events in
+//! TensorBoard. Both are Python packages, in an environment of their own.
 //!
 //! The program checks its exports itself, with a runtime written in Rust; this is the second opinion.
 
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::{ci, repo};
 
 /// The files of the check, below the root.
-const FOLDER: &str = "crates/enas-export/python";
+const FOLDER: &str = "tests/python";
 
 /// Every operation in both cells, some loose ends, and an input that stays loose in the reduction cell.
 const ARC: &str = "0 0 1 1 0 2 1 3 0 4 2 0  1 0 1 1 1 2 1 3 1 4 2 3";
@@ -22,28 +23,47 @@ const NETWORKS: [(&str, &[&str]); 2] = [
     ("colour", &["data.image_size=33", "data.channels=3", "child.reductions=three"]),
 ];
 
-/// Trains two small networks, exports them and runs them in ONNX Runtime.
+/// Trains two small networks, exports them and runs them in ONNX Runtime; reads the events of a training and of a
+/// search with TensorBoard.
 ///
 /// Where Python or its packages cannot be had, says so and passes, unless the environment variable `CI` asks for all.
 pub(crate) fn run() -> Result<()> {
-    let python = match environment(&repo::target()?.join("python-onnx")) {
+    let python = match environment(&repo::target()?.join("python")) {
         Ok(python) => python,
         Err(problem) if env::var_os("CI").is_none() => {
-            println!("onnx: SKIPPED, no Python with ONNX Runtime: {problem:#}");
+            println!("python: SKIPPED, the packages cannot be had: {problem:#}");
             return Ok(());
         }
-        Err(problem) => return Err(problem.context("CI is set, so a Python with ONNX Runtime is needed")),
+        Err(problem) => return Err(problem.context("CI is set, so Python and its packages are needed")),
+    };
+    let script = |name: &str| {
+        let mut command = Command::new(&python);
+        command.arg(repo::root().join(FOLDER).join(name));
+        command
     };
     let enas = repo::release_binary(&[])?;
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
-    let mut check = Command::new(python);
-    check.arg(repo::root().join(FOLDER).join("check.py"));
-    for (name, settings) in NETWORKS {
-        let folder = folder.path().join(name);
-        export(&enas, &folder, settings)?;
-        check.arg(folder);
+    let networks = NETWORKS.map(|(name, settings)| (folder.path().join(name), settings));
+    for (network, settings) in &networks {
+        export(&enas, network, settings)?;
     }
-    ci::check(&mut check)
+    let search = folder.path().join("search");
+    let small =
+        ["child.filters=4", "child.layers=1", "controller.steps=2", "select.samples=3", "select.random=3"];
+    let mut searching = Command::new(&enas);
+    searching.args(["search", "--quiet", "--epochs", "2", "--out"]).arg(&search);
+    ci::check(with_settings(&mut searching, &small))?;
+
+    ci::check(script("onnx_check.py").args(networks.iter().map(|(network, _)| network)))?;
+    ci::check(script("tensorboard_check.py").arg(&networks[0].0))?;
+    ci::check(script("tensorboard_check.py").arg(&search))
+}
+
+fn with_settings<'a>(command: &'a mut Command, settings: &[&str]) -> &'a mut Command {
+    settings.iter().for_each(|setting| {
+        command.args(["--set", setting]);
+    });
+    command
 }
 
 /// Trains a network for an epoch and writes it as `model.onnx`, with samples, into `folder`.
@@ -52,10 +72,7 @@ fn export(enas: &Path, folder: &Path, settings: &[&str]) -> Result<()> {
     let small = ["child.filters=8", "child.layers=4", "child.nodes=3"];
     let mut train = Command::new(enas);
     train.args(["train", "--quiet", "--epochs", "1", "--arc", ARC, "--out", &shown]);
-    small.iter().chain(settings).for_each(|setting| {
-        train.args(["--set", setting]);
-    });
-    ci::check(&mut train)?;
+    ci::check(with_settings(&mut train, &[&small[..], settings].concat()))?;
     let (model, out) = (folder.join("model.safetensors"), folder.join("model.onnx"));
     let mut export = Command::new(enas);
     export.arg("export").arg("--model").arg(model).arg("--out").arg(out).args(["--samples", &shown]);
