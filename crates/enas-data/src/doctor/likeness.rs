@@ -19,8 +19,8 @@ const PLANE: usize = SIDE * SIDE;
 pub(super) const MAX_BITS: u32 = 3;
 
 /// Root mean square difference of near duplicates, as a share of their own deviation from grey: [`Likeness::is_near`].
-/// No two of the built-in digits are this close, and 35 groups of the 70,000 pictures of Fashion-MNIST, which look like
-/// the same item; at 0.10 it would be 323. A picture that was saved again as a JPEG of quality 60 or in half its size is.
+/// No two of the built-in digits are this close, and 35 groups of the 70,000 pictures of Fashion-MNIST; at 0.10 it would
+/// be 323. A picture that was saved again as a JPEG of quality 60 or in half its size is.
 const MAX_DIFFERENCE: f64 = 0.06;
 
 /// Deviation, in pixel values, below which a small copy shows too little to be compared.
