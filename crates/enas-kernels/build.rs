@@ -26,11 +26,16 @@ fn main() {
     sources.sort();
     let compiler = (env::var_os("ENAS_CUDA_STUB").is_none()).then(Compiler::find);
     let (mut fatbins, mut kernels) = (String::new(), String::new());
-    for (index, source) in sources.iter().enumerate() {
+    let each = |source: PathBuf| {
+        let text =
+            fs::read_to_string(&source).unwrap_or_else(|e| fail(&format!("{}: {e}", source.display())));
+        variants(&text).iter().map(move |variant| (source.clone(), *variant))
+    };
+    for (index, (source, (variant, flags))) in sources.into_iter().flat_map(each).enumerate() {
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let fatbin = out.join(format!("{stem}.fatbin"));
+        let fatbin = out.join(format!("{stem}{variant}.fatbin"));
         let names = match &compiler {
-            Some(compiler) => kernels_of(source, &compiler.compile(source, &fatbin)),
+            Some(compiler) => kernels_of(&source, &compiler.compile(&source, flags, &fatbin)),
             None => {
                 fs::write(&fatbin, []).unwrap_or_else(|e| fail(&format!("{}: {e}", fatbin.display())));
                 Vec::new()
@@ -39,15 +44,15 @@ fn main() {
         let _ = writeln!(
             fatbins,
             "    ({:?}, include_bytes!({:?})),",
-            format!("{stem}.cu"),
+            format!("{stem}.cu{variant}"),
             fatbin.display().to_string()
         );
         for kernel in names {
-            let _ = writeln!(kernels, "    ({kernel:?}, {index}),");
+            let _ = writeln!(kernels, "    ({kernel:?}, {}, {index}),", !variant.is_empty());
         }
     }
     let text = format!(
-        "static FATBINS: &[(&str, &[u8])] = &[\n{fatbins}];\nstatic KERNELS: &[(&str, usize)] = &[\n{kernels}];\n"
+        "static FATBINS: &[(&str, &[u8])] = &[\n{fatbins}];\nstatic KERNELS: &[(&str, bool, usize)] = &[\n{kernels}];\n"
     );
     let target = out.join("fatbins.rs");
     fs::write(&target, text).unwrap_or_else(|e| fail(&format!("{}: {e}", target.display())));
@@ -110,9 +115,10 @@ impl Compiler {
     }
 
     /// Compiles a file; what was reported.
-    fn compile(&self, source: &Path, fatbin: &Path) -> String {
+    fn compile(&self, source: &Path, flags: &[&str], fatbin: &Path) -> String {
         let output = Command::new(&self.nvcc)
             .args(FLAGS)
+            .args(flags)
             .arg("--threads=0")
             .args(&self.targets)
             .arg("-o")

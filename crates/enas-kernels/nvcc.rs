@@ -7,6 +7,13 @@ const CAPABILITIES: [&str; 7] = ["75", "80", "86", "89", "90", "100", "120"];
 /// Arguments of every compilation, in the crate's folder. With the last one the assembler lists the kernels.
 const FLAGS: [&str; 6] = ["-std=c++17", "-O3", "-Icuda", "-fatbin", "-Werror=all-warnings", "-Xptxas=-v"];
 
+/// What each compilation of a source adds to the flags, with a name for the variant. Sources that name the type
+/// `activation` treat maps: they are compiled twice, the second time for maps in bfloat16.
+fn variants(source: &str) -> &'static [(&'static str, &'static [&'static str])] {
+    const ALL: [(&str, &[&str]); 2] = [("", &[]), (".bf16", &["-DENAS_BF16"])];
+    if source.contains("<activation>") { &ALL } else { &ALL[..1] }
+}
+
 /// `-gencode` arguments for what a compiler knows, by its answer to `--list-gpu-code`.
 fn targets(known: &str) -> Vec<String> {
     let known: Vec<&str> = known.lines().map(str::trim).collect();

@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod cuda;
 mod fetch;
+mod python;
 mod repo;
 mod smoke;
 mod tidy;

@@ -1,5 +1,5 @@
 //! Predicts how long training steps of the published sizes take on GPUs, from the bytes and operations of their
-//! launches; prints the tables of docs/performance.md. Needs no GPU.
+//! launches, for either format of activations; prints the tables of docs/performance.md. Needs no GPU.
 //!
 //!     cargo run --release -p enas-child --example gpu_model
 // An example for people at a terminal: printing is its job.
@@ -8,7 +8,7 @@
 #[path = "../tests/sizes/mod.rs"]
 mod sizes;
 
-use enas_kernels::gpu::{Cost, KernelCost};
+use enas_kernels::gpu::{Cost, KernelCost, Precision};
 
 /// Microseconds between the starts of two launches, if the kernels themselves take no longer.
 const LAUNCH: f64 = 3.0;
@@ -62,16 +62,21 @@ impl Model {
 }
 
 fn main() -> Result<(), enas_child::Error> {
-    let models = sizes::all().iter().map(model).collect::<Result<Vec<_>, _>>()?;
-    by_kernel(&models[0]);
+    let models = |activations| -> Result<Vec<Model>, enas_child::Error> {
+        sizes::all().iter().map(|size| model(size, activations)).collect()
+    };
+    let (single, half) = (models(Precision::F32)?, models(Precision::Bf16)?);
+    by_kernel(&single[0]);
     println!();
-    by_size(&models);
+    by_size(&single);
+    println!("\nWith activations in bfloat16:\n");
+    by_size(&half);
     Ok(())
 }
 
-fn model(size: &sizes::Size) -> Result<Model, enas_child::Error> {
+fn model(size: &sizes::Size, activations: Precision) -> Result<Model, enas_child::Error> {
     let (device, gpu) = sizes::dry(usize::MAX);
-    let mut child = size.child(&gpu)?;
+    let mut child = size.child(&gpu, activations)?;
     size.step(&mut child, size.batch)?;
     Ok(Model { name: size.name, kernels: gpu.report(), peak_bytes: device.peak_bytes() })
 }

@@ -32,6 +32,8 @@ pub struct Child {
     pub(crate) params: Params,
     /// Moving statistics by the name of their batch norm.
     pub(crate) running: Vec<(String, RunningMoments)>,
+    /// What the loss of an image counts for, by class; all count one if there are none.
+    class_weights: Option<Vec<f32>>,
     /// Where the numbers are, if not here.
     pub(crate) device: Option<OnDevice>,
 }
@@ -52,7 +54,7 @@ pub struct Step {
 /// What a training step saw.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepStats {
-    /// Mean cross entropy of the main classifier, in nats.
+    /// Mean cross entropy of the main classifier, in nats, each image times the weight of its class.
     pub loss: f32,
     /// Mean cross entropy of the auxiliary classifier; 0 without one.
     pub aux_loss: f32,
@@ -140,7 +142,33 @@ impl Child {
         let mut builder = Builder::new(Params::new(seed));
         let network = Network::new(&mut builder, config, plan, arc, n_classes);
         let Builder { params, running, .. } = builder;
-        Ok(Self { n_classes, arc: arc.cloned(), network, params, running, device: None })
+        Ok(Self { n_classes, arc: arc.cloned(), network, params, running, class_weights: None, device: None })
+    }
+
+    /// Weighs the loss: that of an image of class `k` counts `weights[k]` times, for the main and for the auxiliary
+    /// classifier. The mean is still taken over the number of images. Weights are no part of the state.
+    ///
+    /// # Errors
+    /// If there is not one weight per class, or one is no positive number.
+    pub fn weigh_classes(&mut self, weights: &[f32]) -> Result<(), Error> {
+        let refuse = |value: String, allowed: String| Error::Config { key: "class weights", value, allowed };
+        if weights.len() != self.n_classes {
+            let allowed = format!("as many as there are classes: {}", self.n_classes);
+            return Err(refuse(format!("{} numbers", weights.len()), allowed));
+        }
+        if let Some(wrong) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
+            return Err(refuse(wrong.to_string(), "numbers above 0".to_owned()));
+        }
+        if let Some(device) = &mut self.device {
+            device.weigh_classes(weights);
+        }
+        self.class_weights = Some(weights.to_vec());
+        Ok(())
+    }
+
+    /// The weight of each class in the loss.
+    pub(crate) fn class_weights_or_ones(&self) -> Vec<f32> {
+        self.class_weights.clone().unwrap_or_else(|| vec![1.0; self.n_classes])
     }
 
     /// One training step: forward, backward, and the update of all weights and moving statistics.
@@ -298,7 +326,8 @@ impl Child {
     ) -> Result<Pass<Cpu<'_>>, Error> {
         let n = self.check_batch(arc, images)?;
         check_labels((labels.len(), last_class(labels)), n, self.n_classes)?;
-        let cpu = Cpu { params: &self.params, running: &[] };
+        let class_weights = self.class_weights.as_deref();
+        let cpu = Cpu { params: &self.params, running: &[], class_weights };
         self.network.pass(&cpu, arc, self.map(images, n), labels, training, keep_cells)
     }
 
@@ -353,7 +382,7 @@ impl Child {
         if let Some(stream) = dropout {
             features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
         }
-        let cpu = Cpu { params: &self.params, running: &[] };
+        let cpu = Cpu { params: &self.params, running: &[], class_weights: None };
         Ok(cpu.classify(&self.network.classifier, &features))
     }
 
@@ -365,7 +394,7 @@ impl Child {
         statistics: Statistics,
         running: &[RunningMoments],
     ) -> Result<Vec<f32>, Error> {
-        let cpu = Cpu { params: &self.params, running };
+        let cpu = Cpu { params: &self.params, running, class_weights: None };
         let mut tape = Tape::new(&cpu, statistics, false);
         let n = images.len() / self.image_len();
         let input = tape.input(self.map(images, n));
@@ -448,7 +477,7 @@ impl Child {
     pub fn macs(&self, arc: &Arc) -> Result<u64, Error> {
         self.check_arc(arc)?;
         // A batch without images walks the same path and computes nothing.
-        let cpu = Cpu { params: &self.params, running: &[] };
+        let cpu = Cpu { params: &self.params, running: &[], class_weights: None };
         let mut tape = Tape::new(&cpu, Statistics::Batch, false);
         let input = tape.input(self.map(&[], 0));
         self.network.forward(&mut tape, arc, input, None, false)?;

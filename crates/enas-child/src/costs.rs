@@ -42,7 +42,7 @@ impl Child {
     pub fn costs(&self, arc: &Arc) -> Result<Costs, Error> {
         self.check_arc(arc)?;
         // A batch without images walks the same path and computes nothing.
-        let cpu = Cpu { params: &self.params, running: &[] };
+        let cpu = Cpu { params: &self.params, running: &[], class_weights: None };
         let mut tape = Tape::new(&cpu, Statistics::Batch, false);
         let input = tape.input(self.map(&[], 0));
         let features = self.network.forward(&mut tape, arc, input, None, true)?;

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use enas_arc::Arc;
-use enas_kernels::gpu::{self, Buffer, Gpu, GpuRunningMoments, GpuValue};
+use enas_kernels::gpu::{self, Buffer, Gpu, GpuRunningMoments, GpuValue, Precision};
 use enas_kernels::{LANES, Nesterov, RunningMoments};
 
 use crate::backend::{Backend, OnGpu, Statistics};
@@ -21,9 +21,12 @@ const STATS: usize = 5;
 #[derive(Debug)]
 pub(crate) struct OnDevice {
     gpu: Gpu,
+    /// Of the maps of passes that take statistics of their batch: all in training, and rewards.
+    activations: Precision,
     values: Buffer,
     momentum: Buffer,
     running: Vec<GpuRunningMoments>,
+    class_weights: Buffer,
 }
 
 /// What a pass on the device computed, in the host's memory.
@@ -47,14 +50,20 @@ impl Child {
     /// Moves the child to a GPU, where all its passes are computed from now on. Results equal those on the CPU but
     /// for rounding.
     ///
+    /// `activations` is how passes that normalise with the statistics of their batch keep activations and their
+    /// gradients in memory. Passes with moving statistics keep them in single precision, so that a trained network
+    /// answers the same wherever it is asked.
+    ///
     /// # Errors
     /// If the weights and their momentum do not fit into its memory.
-    pub fn use_gpu(&mut self, gpu: &Gpu) -> Result<(), Error> {
+    pub fn use_gpu(&mut self, gpu: &Gpu, activations: Precision) -> Result<(), Error> {
         let mut device = OnDevice {
             gpu: gpu.clone(),
+            activations,
             values: gpu.buffer(0),
             momentum: gpu.buffer(0),
             running: Vec::new(),
+            class_weights: gpu.upload(&self.class_weights_or_ones()),
         };
         device.upload(&self.params, &self.running)?;
         self.device = Some(device);
@@ -68,6 +77,11 @@ impl Child {
 }
 
 impl OnDevice {
+    /// Takes over what the loss of each class counts for.
+    pub(crate) fn weigh_classes(&mut self, weights: &[f32]) {
+        self.class_weights = self.gpu.upload(weights);
+    }
+
     /// Takes over weights, momentum and moving statistics.
     pub(crate) fn upload(
         &mut self,
@@ -125,7 +139,7 @@ impl OnDevice {
     ) -> Result<StepStats, Error> {
         let stats = self.gpu.zeros(STATS);
         let backend = self.backend(params, &stats);
-        let (images, labels) = (batch.map(&self.gpu), batch.labels(&self.gpu));
+        let (images, labels) = (batch.map(&self.gpu, self.activations), batch.labels(&self.gpu));
         let Pass { gradients, moments, .. } =
             network.pass(&backend, arc, images, &labels, training, false)?;
         let config = &network.config;
@@ -158,7 +172,7 @@ impl OnDevice {
             self.gpu.release_idle();
             let stats = self.gpu.zeros(STATS);
             let backend = self.backend(params, &stats);
-            let (images, labels) = (few.map(&self.gpu), few.labels(&self.gpu));
+            let (images, labels) = (few.map(&self.gpu, self.activations), few.labels(&self.gpu));
             let passed = network.pass(&backend, arc, images, &labels, training, false).is_ok();
             self.gpu.finish().is_ok() && passed
         };
@@ -182,7 +196,11 @@ impl OnDevice {
         let stats = self.gpu.buffer(STATS);
         let backend = self.backend(params, &stats);
         let mut tape = Tape::new(&backend, statistics, false);
-        let input = tape.input(batch.map(&self.gpu));
+        let activations = match statistics {
+            Statistics::Batch => self.activations,
+            Statistics::Running => Precision::F32,
+        };
+        let input = tape.input(batch.map(&self.gpu, activations));
         let mut features = network.forward(&mut tape, arc, input, None, false)?.main;
         if let Some(factors) = factors {
             features.data = gpu::scale_features(&features.data, &self.gpu.upload(&factors), features.len);
@@ -201,7 +219,7 @@ impl OnDevice {
     ) -> Result<Inspected, Error> {
         let stats = self.gpu.zeros(STATS);
         let backend = self.backend(params, &stats);
-        let (images, labels) = (batch.map(&self.gpu), batch.labels(&self.gpu));
+        let (images, labels) = (batch.map(&self.gpu, self.activations), batch.labels(&self.gpu));
         let pass = network.pass(&backend, arc, images, &labels, training, true)?;
         let fetch = |value: &GpuValue| Ok(Part { shape: value.map.shape(), data: value.to_nchw()? });
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
@@ -220,6 +238,7 @@ impl OnDevice {
             params,
             values: &self.values,
             running: &self.running,
+            class_weights: &self.class_weights,
             stats,
             losses: Cell::new(0),
             joined: RefCell::default(),

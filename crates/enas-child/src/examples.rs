@@ -1,6 +1,6 @@
 //! Labelled pictures wherever they are: with the host, copied to a GPU ahead of time, or there as a whole data set.
 
-use enas_kernels::gpu::{self, Buffer, Chosen, Gpu, GpuMap, GpuPictures};
+use enas_kernels::gpu::{self, Buffer, Chosen, Gpu, GpuMap, GpuPictures, Precision};
 
 use crate::{Error, InputShape};
 
@@ -180,12 +180,12 @@ impl<'a> Batch<'a> {
         Self { source, shape: (n, c, h, w) }
     }
 
-    /// The pictures in lane layout.
-    pub(crate) fn map(&self, gpu: &Gpu) -> GpuMap {
+    /// The pictures in lane layout; everything computed from them has this precision.
+    pub(crate) fn map(&self, gpu: &Gpu, precision: Precision) -> GpuMap {
         match &self.source {
-            Source::Host(images, _) => GpuMap::from_pictures(gpu, &gpu.upload(images), self.shape),
-            Source::Staged(staged) => GpuMap::from_pictures(gpu, &staged.images, self.shape),
-            Source::Chosen(chosen, _) => chosen.map(),
+            Source::Host(images, _) => GpuMap::from_pictures(&gpu.upload(images), precision, self.shape),
+            Source::Staged(staged) => GpuMap::from_pictures(&staged.images, precision, self.shape),
+            Source::Chosen(chosen, _) => chosen.map(precision),
         }
     }
 

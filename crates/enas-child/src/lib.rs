@@ -41,6 +41,7 @@ mod examples;
 mod head;
 mod network;
 mod noise;
+mod outline;
 mod params;
 mod pass;
 mod plan;
@@ -54,7 +55,10 @@ pub use costs::{Costs, LayerCost};
 pub use error::Error;
 pub use examples::{Examples, ResidentPictures, Staged};
 pub use noise::{Noise, SeededNoise};
+pub use outline::{Convolution, Operation, Outline};
 pub use plan::{Plan, PlannedCell};
+
+pub use enas_kernels::{Axis, Pool, PoolKind};
 
 /// A tensor with the name it has in the published code.
 #[derive(Clone, Debug, PartialEq)]

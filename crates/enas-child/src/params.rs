@@ -92,6 +92,13 @@ impl Params {
         &mut self.values[self.rows[id.0].0.clone()]
     }
 
+    /// The name of the table that a row belongs to.
+    pub(crate) fn name(&self, id: ParamId) -> &str {
+        let start = self.rows[id.0].0.start;
+        let table = self.tables.iter().find(|table| table.range.contains(&start));
+        &table.expect("every row is a part of a table").name
+    }
+
     /// Where the values of one row are among all of them.
     pub(crate) fn range(&self, id: ParamId) -> Range<usize> {
         self.rows[id.0].0.clone()

@@ -143,20 +143,27 @@ fn folding_changes_no_logit() {
 #[test]
 fn gradients_predict_the_loss() {
     let quiet = Config { keep_prob: 1.0, drop_path_keep: 1.0, ..config() };
-    for child in [
-        Child::shared(&quiet, INPUT, 3, Seed::new(1)).expect("valid"),
-        Child::fixed(&quiet, &arc(), INPUT, 3, Seed::new(1)).expect("valid"),
+    let weigh = |mut child: Child, weights: Option<[f32; 3]>| {
+        weights.iter().for_each(|w| child.weigh_classes(w).expect("one per class"));
+        child
+    };
+    let weighed = Some([0.2, 2.3, 0.5]);
+    for (child, weights) in [
+        (Child::shared(&quiet, INPUT, 3, Seed::new(1)), None),
+        (Child::fixed(&quiet, &arc(), INPUT, 3, Seed::new(1)), None),
+        (Child::fixed(&quiet, &arc(), INPUT, 3, Seed::new(1)), weighed),
     ] {
+        let child = weigh(child.expect("valid"), weights);
         let (images, labels) = pictures(20, INPUT);
         let noise = enas_child::SeededNoise { seed: Seed::new(0), step: 0 };
         let seen = child.inspect(&arc(), &images, &labels, &noise, (0, 1)).expect("it runs");
         let squares = f64::from(seen.grad_norm).powi(2);
         let loss_at = |t: f32| {
-            let mut moved = match child.arc() {
+            let moved = match child.arc() {
                 Some(arc) => Child::fixed(&quiet, arc, INPUT, 3, Seed::new(1)),
                 None => Child::shared(&quiet, INPUT, 3, Seed::new(1)),
-            }
-            .expect("valid");
+            };
+            let mut moved = weigh(moved.expect("valid"), weights);
             let mut weights = child.weights().expect("on the CPU");
             for gradient in &seen.gradients {
                 let weight =
@@ -170,6 +177,25 @@ fn gradients_predict_the_loss() {
         let slope = (loss_at(t) - loss_at(-t)) / f64::from(2.0 * t);
         assert!((slope / squares - 1.0).abs() < 0.02, "slope {slope}, gradient² {squares}");
     }
+}
+
+#[test]
+fn class_weights_of_one_change_no_bit_and_others_do() {
+    let losses = |weights: Option<[f32; 3]>| {
+        let mut child = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
+        weights.iter().for_each(|w| child.weigh_classes(w).expect("one per class"));
+        (train(&mut child, 0..3), child.state().expect("on the CPU"))
+    };
+    assert_eq!(losses(Some([1.0; 3])), losses(None));
+    assert_ne!(losses(Some([0.5, 1.0, 1.5])).0, losses(None).0);
+}
+
+#[test]
+fn class_weights_that_do_not_fit_are_refused() {
+    let mut child = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
+    let mut refused = |weights: &[f32]| child.weigh_classes(weights).expect_err("refused").to_string();
+    assert!(refused(&[1.0; 2]).contains("as many as there are classes: 3"), "{}", refused(&[1.0; 2]));
+    assert!(refused(&[1.0, f32::NAN, 1.0]).contains("numbers above 0"), "{}", refused(&[1.0, -1.0, 1.0]));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use enas_child::{
     AuxHead, Child, Config, Error, Examples, InputShape, Norm, Reductions, ResidentPictures, SharedInit,
     Staged, Step, StepStats,
 };
-use enas_kernels::gpu::Gpu;
+use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 
 /// Pictures of 45 bytes, which are no whole words.
@@ -38,7 +38,7 @@ fn child() -> Child {
 
 fn on(gpu: &Gpu) -> Child {
     let mut child = child();
-    child.use_gpu(gpu).expect("it fits");
+    child.use_gpu(gpu, Precision::F32).expect("it fits");
     child
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use enas_child::{AuxHead, Child, Config, InputShape, Noise, Norm, Reductions, SharedInit, Step};
 use enas_kernels::Nesterov;
-use enas_kernels::gpu::Gpu;
+use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use golden_set::{GoldenSet, Report};
 
@@ -131,7 +131,7 @@ impl Check<'_> {
         }
         child.load(&tensors).expect("the golden weights fit");
         if let Some(gpu) = self.gpu {
-            child.use_gpu(gpu).expect("the weights fit into its memory");
+            child.use_gpu(gpu, Precision::F32).expect("the weights fit into its memory");
         }
         child
     }

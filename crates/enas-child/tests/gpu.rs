@@ -6,7 +6,7 @@ mod devices;
 use enas_arc::Arc;
 use enas_child::{AuxHead, Child, Config, InputShape, Norm, Reductions, SharedInit, Step, StepStats};
 use enas_emulator::EmulatedGpu;
-use enas_kernels::gpu::Gpu;
+use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 
 const INPUT: InputShape = InputShape { channels: 2, height: 9, width: 8 };
@@ -43,8 +43,12 @@ fn children() -> [Child; 2] {
     ]
 }
 
-fn on(gpu: &Gpu, mut child: Child) -> Child {
-    child.use_gpu(gpu).expect("it fits");
+fn on(gpu: &Gpu, child: Child) -> Child {
+    with(Precision::F32, gpu, child)
+}
+
+fn with(activations: Precision, gpu: &Gpu, mut child: Child) -> Child {
+    child.use_gpu(gpu, activations).expect("it fits");
     child
 }
 
@@ -99,30 +103,70 @@ fn training_on_a_gpu_equals_training_on_the_cpu_but_for_rounding() {
     }
 }
 
+/// How far `got` is from `want`, as a share of the length of `want`.
+fn distance(got: &[f32], want: &[f32]) -> f64 {
+    let length = |numbers: &mut dyn Iterator<Item = f32>| {
+        numbers.map(|x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
+    };
+    let apart = length(&mut got.iter().zip(want).map(|(g, w)| g - w));
+    apart / length(&mut want.iter().copied())
+}
+
+/// What one step changes in the weights that are trained, all of them one after another.
+fn change(mut child: Child) -> (StepStats, Vec<f32>) {
+    let weights = |child: &Child| -> Vec<f32> {
+        let tensors = child.weights().expect("it can be fetched").into_iter();
+        tensors.filter(|t| !t.name.contains("moving")).flat_map(|t| t.data).collect()
+    };
+    let before = weights(&child);
+    let stats = train(&mut child, 1)[0];
+    (stats, weights(&child).iter().zip(&before).map(|(after, before)| after - before).collect())
+}
+
+/// Between pictures and logits lie about thirty maps, each of which moves its numbers by up to 2⁻⁸ of themselves, in
+/// either direction: √30·2⁻⁸, a fiftieth, is what that comes to at the logits and in the loss.
+///
+/// A gradient suffers more. Where a number is as near to zero as it is uncertain, its ReLU lets pass what it should not
+/// or the reverse, and of numbers as near to each other a pool takes the wrong one: one in fifty. On a way through
+/// about six of them an eighth of the paths change, and the gradient by the root of that share of its length.
+#[test]
+fn a_step_with_activations_in_bfloat16_equals_one_in_single_precision_but_for_rounding() {
+    for gpu in devices::all() {
+        for (here, there) in children().into_iter().zip(children()) {
+            let (want, want_change) = change(here);
+            let (got, got_change) = change(with(Precision::Bf16, &gpu, there));
+            close(&[got.loss], &[want.loss], 1.0 / 50.0);
+            let apart = distance(&got_change, &want_change);
+            assert!(apart > 1e-3 && apart < (1.0_f64 / 8.0).sqrt(), "the changes are {apart} apart");
+        }
+    }
+}
+
 #[test]
 fn two_trainings_on_a_gpu_give_the_same_bytes() {
-    for gpu in devices::all() {
+    for (gpu, activations) in
+        devices::all().into_iter().flat_map(|gpu| Precision::ALL.map(|p| (gpu.clone(), p)))
+    {
         for (a, b) in children().into_iter().zip(children()) {
-            let [mut a, mut b] = [a, b].map(|child| on(&gpu, child));
+            let [mut a, mut b] = [a, b].map(|child| with(activations, &gpu, child));
             assert_eq!(train(&mut a, 2), train(&mut b, 2));
-            assert!(state(&a) == state(&b), "{}", gpu.name());
+            assert!(state(&a) == state(&b), "{}, {activations:?}", gpu.name());
         }
     }
 }
 
 #[test]
 fn the_order_of_threads_changes_no_byte() {
-    let run = |order| {
+    let run = |activations, order| {
         let gpu = EmulatedGpu::start(order).expect("the emulator starts");
         children().map(|child| {
-            let mut child = on(&gpu, child);
+            let mut child = with(activations, &gpu, child);
             train(&mut child, 1);
             state(&child)
         })
     };
-    let natural = run(0);
-    for order in [1, 2] {
-        assert!(run(order) == natural, "order {order}");
+    for (activations, order) in Precision::ALL.into_iter().zip([1, 2]) {
+        assert!(run(activations, order) == run(activations, 0), "{activations:?}, order {order}");
     }
 }
 
@@ -160,6 +204,30 @@ fn logits_on_a_gpu_equal_those_on_the_cpu() {
             let want = logits(&child);
             let got = logits(&on(&gpu, child));
             got.iter().zip(&want).for_each(|(got, want)| close(got, want, 1e-4));
+        }
+    }
+}
+
+/// Classes that weigh differently do so on every device, whether they are weighed before or after the move.
+#[test]
+fn weighed_classes_train_alike_on_a_gpu_and_on_the_cpu() {
+    let weights = [0.2, 2.5, 0.3];
+    for gpu in devices::all() {
+        let [_, mut here] = children();
+        here.weigh_classes(&weights).expect("one per class");
+        let [_, mut before] = children();
+        before.weigh_classes(&weights).expect("one per class");
+        let mut before = on(&gpu, before);
+        let [_, after] = children();
+        let mut after = on(&gpu, after);
+        after.weigh_classes(&weights).expect("one per class");
+        let [_, mut plain] = children();
+        let (want, unweighed) = (train(&mut here, 2), train(&mut plain, 2));
+        assert!((want[0].loss - unweighed[0].loss).abs() > 1e-2, "the weights make a difference");
+        for there in [&mut before, &mut after] {
+            for (want, got) in want.iter().zip(train(there, 2)) {
+                close(&[got.loss, got.grad_norm], &[want.loss, want.grad_norm], 1e-3);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ mod sizes;
 use std::sync::LazyLock;
 
 use enas_child::Error;
-use enas_kernels::gpu::Counts;
+use enas_kernels::gpu::{Counts, Precision};
 use sizes::{Size, dry};
 
 /// Launches of one training step, memory set to zero included.
@@ -30,7 +30,7 @@ static STEPS: LazyLock<[Steps; 5]> = LazyLock::new(|| sizes::all().map(|size| st
 
 fn steps(size: &Size) -> Steps {
     let (device, gpu) = dry(usize::MAX);
-    let mut child = size.child(&gpu).expect("it fits");
+    let mut child = size.child(&gpu, Precision::F32).expect("it fits");
     let before = device.counts();
     size.step(&mut child, size.batch).expect("it runs");
     let (between, launches) = (device.counts(), gpu.launches());
@@ -49,6 +49,27 @@ fn a_training_step_waits_for_the_device_once() {
     for Steps { name, counts: [before, between, after], .. } in STEPS.iter() {
         assert_eq!(between.downloads - before.downloads, 1, "{name}");
         assert_eq!(after.downloads - between.downloads, 1, "{name}");
+    }
+}
+
+/// Everything that grows with the batch is a map, but for pictures and the few numbers of an image behind the pool.
+#[test]
+fn activations_in_bfloat16_take_half_the_memory_and_as_many_launches() {
+    let size = named("F2-step");
+    let [single, half] = Precision::ALL.map(|activations| {
+        let (device, gpu) = dry(usize::MAX);
+        let mut child = size.child(&gpu, activations).expect("it fits");
+        let before = device.peak_bytes();
+        size.step(&mut child, size.batch).expect("it runs");
+        let bytes: u64 = gpu.report().iter().map(|kernel| kernel.cost.bytes).sum();
+        (gpu.launches(), device.peak_bytes() - before, bytes)
+    });
+    assert_eq!(single.0, half.0, "launches");
+    for (what, single, half) in
+        [("memory", single.1 as f64, half.1 as f64), ("traffic", single.2 as f64, half.2 as f64)]
+    {
+        let share = half / single;
+        assert!((0.5..0.62).contains(&share), "{what}: {share} of that in single precision");
     }
 }
 
@@ -76,11 +97,11 @@ fn a_batch_that_is_too_large_names_one_that_fits() {
     for (name, shares) in [("S3-search", [40, 70]), ("F2-step", [25, 60])] {
         let size = named(name);
         let (device, gpu) = dry(usize::MAX);
-        size.step(&mut size.child(&gpu).expect("it fits"), size.batch).expect("it runs");
+        size.step(&mut size.child(&gpu, Precision::F32).expect("it fits"), size.batch).expect("it runs");
         for share in shares {
             let memory = device.peak_bytes() / 100 * share;
             let (_, gpu) = dry(memory);
-            let mut child = size.child(&gpu).expect("the weights fit");
+            let mut child = size.child(&gpu, Precision::F32).expect("the weights fit");
             let error = size.step(&mut child, size.batch).expect_err("the batch does not");
             let Error::DeviceMemory { batch, fits: Some(fits), .. } = error else {
                 panic!("{name}, {share} %: {error}");
@@ -96,9 +117,9 @@ fn a_batch_that_is_too_large_names_one_that_fits() {
 fn where_not_even_a_small_batch_fits_the_error_says_so() {
     let size = named("F2-step");
     let (device, gpu) = dry(usize::MAX);
-    size.child(&gpu).expect("it fits");
+    size.child(&gpu, Precision::F32).expect("it fits");
     let (_, gpu) = dry(device.peak_bytes() + 4096);
-    let mut child = size.child(&gpu).expect("the weights fit");
+    let mut child = size.child(&gpu, Precision::F32).expect("the weights fit");
     let error = size.step(&mut child, size.batch).expect_err("the batch does not");
     assert!(matches!(error, Error::DeviceMemory { fits: None, .. }), "{error}");
 }

@@ -3,9 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use enas_search::TimeLimit;
+use enas_search::{Activations, TimeLimit};
 
+use crate::commands;
+use crate::commands::data::Data;
 pub(crate) use crate::commands::draw::ArcDraw;
+
+#[cfg(feature = "export")]
+use crate::commands::export::Export;
 
 /// Searches, trains and uses small image classifiers (ENAS micro search).
 #[derive(Debug, Parser)]
@@ -19,6 +24,8 @@ pub(crate) struct Cli {
 
 const TOP_EXAMPLES: &str = "\
 Examples:
+  enas auto photos --time 2h                   from pictures to a model, in one command
+  enas data check photos                       look for trouble in your pictures first
   enas search                                  find an architecture for the built-in digits
   enas train --run runs/digits-search-1        train the architecture that was found
   enas predict --model runs/digits-train-1/model.safetensors photo.png
@@ -43,16 +50,23 @@ pub(crate) struct Shown {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Auto(commands::auto::Auto),
     Search(Search),
     Train(Train),
     Eval(Eval),
     Predict(Predict),
+    #[cfg(feature = "export")]
+    Export(Export),
     #[command(subcommand)]
     Arc(Arc),
     Augment(Augment),
     #[command(subcommand)]
+    Data(Data),
+    #[command(subcommand)]
     Config(Config),
     Bench(Bench),
+    Completions(commands::shell::Completions),
+    Man(commands::shell::Man),
     Report(crate::commands::report::Args),
     #[cfg(feature = "watch")]
     Watch(crate::commands::watch::Args),
@@ -477,6 +491,9 @@ pub(crate) struct Bench {
     /// cpu, cuda or cuda:N [default: cuda if built in and present, else cpu]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub(crate) device: Option<Device>,
+    /// How activations are kept in a GPU's memory: f32, or bf16 in modes that normalise with batch statistics
+    #[arg(long, value_name = "f32|bf16", default_value = "f32", value_parser = activations)]
+    pub(crate) activations: Activations,
     /// Steps before the clock starts
     #[arg(long, value_name = "N", default_value = "5", value_parser = whole(0, 1_000_000))]
     pub(crate) warmup: usize,
@@ -531,6 +548,14 @@ fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+fn activations(text: &str) -> Result<Activations, String> {
+    match text {
+        "f32" => Ok(Activations::F32),
+        "bf16" => Ok(Activations::Bf16),
+        _ => Err("write f32 or bf16".to_owned()),
+    }
+}
+
 fn device(text: &str) -> Result<Device, String> {
     let number = match text {
         "cpu" => return Ok(Device::Cpu),
@@ -549,7 +574,7 @@ fn device(text: &str) -> Result<Device, String> {
     }
 }
 
-fn time_limit(text: &str) -> Result<TimeLimit, String> {
+pub(crate) fn time_limit(text: &str) -> Result<TimeLimit, String> {
     match text.parse() {
         Ok(TimeLimit(None)) | Err(_) => {
             Err("write a whole number with a unit, as in 90s, 30m or 2h".to_owned())

@@ -42,14 +42,20 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
     logging::start(cli.shown, &console);
     let context = Context { out: Output { json: cli.shown.json }, console };
     match cli.command {
+        Command::Auto(args) => commands::auto::run(&context, &args),
         Command::Search(args) => commands::search::run(&context, &args),
         Command::Train(args) => commands::train::run(&context, &args),
         Command::Eval(args) => commands::eval::run(&context, &args),
         Command::Predict(args) => commands::predict::run(&context, &args),
+        #[cfg(feature = "export")]
+        Command::Export(args) => commands::export::run(&context, &args),
         Command::Arc(args) => commands::arc::run(&context, &args),
         Command::Augment(args) => commands::augment::run(&context, &args),
+        Command::Data(args) => commands::data::run(&context, &args),
         Command::Config(args) => commands::config::run(&context, &args),
         Command::Bench(args) => commands::bench::run(&context, &args),
+        Command::Completions(args) => commands::shell::completions(&args),
+        Command::Man(args) => commands::shell::man(&context, &args),
         Command::Report(args) => commands::report::run(&context, &args),
         #[cfg(feature = "watch")]
         Command::Watch(args) => commands::watch::run(&context, &args),

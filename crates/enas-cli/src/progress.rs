@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use enas_search::{EpochSummary, Event, Observer, Place};
+use enas_search::{AutoPhase, AutoPlan, EpochSummary, Event, Observer, Place};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::interrupt::Interrupt;
@@ -124,6 +124,15 @@ impl<'a> Watcher<'a> {
 impl Observer for Watcher<'_> {
     fn event(&mut self, event: &Event<'_>) {
         match event {
+            Event::Planned(plan) => self.console.note(&planned(plan)),
+            Event::Phase(phase) => {
+                self.clock = Clock::default();
+                self.console.note(match phase {
+                    AutoPhase::First => "first model: a random architecture, trained for a short time",
+                    AutoPhase::Search => "search",
+                    AutoPhase::Train => "training of the architecture found",
+                });
+            }
             Event::Started { run, plan, params, epochs, steps, resumed, .. } => {
                 let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
                 let size = grouped(*params as u64);
@@ -168,6 +177,15 @@ impl Drop for Watcher<'_> {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+fn planned(plan: &AutoPlan) -> String {
+    let AutoPlan { first, search, train, finish } = *plan;
+    let [first, search, train, finish] = [first, search, train, finish].map(duration);
+    format!(
+        "plan: first model {first}, search {search}, training {train}, afterwards {finish}; in all about {}",
+        duration(plan.total())
+    )
 }
 
 fn of_epochs(place: &Place) -> String {

@@ -69,12 +69,18 @@ impl EpochPlan {
 const AHEAD: usize = 2;
 
 impl Split {
-    /// Batches of one epoch: every picture once, in an order of its own, varied as configured.
+    /// Batches of one epoch: every picture once, in an order of its own, varied as configured. With
+    /// [`Sampling::Balanced`](crate::Sampling::Balanced) as many pictures, but every class equally often.
     ///
     /// # Errors
     /// [`Error::BatchSize`] if the batch size is zero, or no batch would be left.
     pub fn epoch(&self, plan: &EpochPlan) -> Result<Batches, Error> {
-        Ok(Batches::start(self, self.epoch_indices(plan)?, Some(plan.epoch), plan.workers))
+        let n_batches = self.n_batches(plan.batch_size, plan.last)?;
+        let order = self.epoch_order(plan.epoch);
+        // Counted from the start of the epoch, so that going on in its middle varies pictures alike.
+        let visits = visits(&order, self.len());
+        let chunks = visits.chunks(plan.batch_size).take(n_batches).skip(plan.skip);
+        Ok(Batches::start(self, chunks.map(<[Visit]>::to_vec).collect(), Some(plan.epoch), plan.workers))
     }
 
     /// Which pictures the batches of [`epoch`](Self::epoch) hold, for whoever has the pictures elsewhere.
@@ -83,8 +89,7 @@ impl Split {
     /// As there.
     pub fn epoch_indices(&self, plan: &EpochPlan) -> Result<Vec<Vec<usize>>, Error> {
         let n_batches = self.n_batches(plan.batch_size, plan.last)?;
-        let mut order: Vec<usize> = (0..self.len()).collect();
-        self.inner.seed.stream("order", &[plan.epoch]).shuffle(&mut order);
+        let order = self.epoch_order(plan.epoch);
         let chunks = order.chunks(plan.batch_size).take(n_batches).skip(plan.skip);
         Ok(chunks.map(<[usize]>::to_vec).collect())
     }
@@ -96,7 +101,8 @@ impl Split {
     pub fn ordered(&self, batch_size: usize) -> Result<Batches, Error> {
         self.n_batches(batch_size, Last::Keep)?;
         let order: Vec<usize> = (0..self.len()).collect();
-        let chunks = order.chunks(batch_size).map(<[usize]>::to_vec).collect();
+        let visits = visits(&order, self.len());
+        let chunks = visits.chunks(batch_size).map(<[Visit]>::to_vec).collect();
         Ok(Batches::start(self, chunks, None, 1))
     }
 
@@ -136,7 +142,8 @@ impl Split {
     /// # Panics
     /// If there is no such picture.
     pub fn gather(&self, indices: Vec<usize>) -> Batch {
-        self.batch(indices, None)
+        let visits: Vec<Visit> = indices.into_iter().map(|picture| Visit { picture, again: 0 }).collect();
+        self.batch(&visits, None)
     }
 
     /// Number of batches of an epoch.
@@ -156,18 +163,37 @@ impl Split {
         }
     }
 
-    fn batch(&self, indices: Vec<usize>, epoch: Option<u64>) -> Batch {
+    fn batch(&self, visits: &[Visit], epoch: Option<u64>) -> Batch {
         let size = self.inner.shape.len();
-        let mut images = vec![0.0; indices.len() * size];
-        for (&i, image) in indices.iter().zip(images.chunks_exact_mut(size)) {
+        let mut images = vec![0.0; visits.len() * size];
+        for (&Visit { picture, again }, image) in visits.iter().zip(images.chunks_exact_mut(size)) {
             match epoch {
-                Some(epoch) => self.augmented_into(i, epoch, image),
-                None => self.plain_into(i, image),
+                Some(epoch) => self.augmented_into(picture, epoch, again, image),
+                None => self.plain_into(picture, image),
             }
         }
+        let indices: Vec<usize> = visits.iter().map(|visit| visit.picture).collect();
         let labels = indices.iter().map(|&i| self.inner.labels[i]).collect();
         Batch { images, labels, indices }
     }
+}
+
+/// One time that a picture comes in an epoch.
+#[derive(Clone, Copy, Debug)]
+struct Visit {
+    picture: usize,
+    /// Times it came before.
+    again: u64,
+}
+
+/// Counts how often each of `n` pictures came before.
+fn visits(order: &[usize], n: usize) -> Vec<Visit> {
+    let mut seen = vec![0; n];
+    let visit = |&picture: &usize| {
+        seen[picture] += 1;
+        Visit { picture, again: seen[picture] - 1 }
+    };
+    order.iter().map(visit).collect()
 }
 
 /// Batches prepared ahead of time on other threads, handed out in order.
@@ -189,7 +215,7 @@ struct Worker {
 }
 
 impl Batches {
-    fn start(split: &Split, chunks: Vec<Vec<usize>>, epoch: Option<u64>, workers: usize) -> Self {
+    fn start(split: &Split, chunks: Vec<Vec<Visit>>, epoch: Option<u64>, workers: usize) -> Self {
         let end = chunks.len();
         let n = workers.clamp(1, end.max(1));
         let mut shares = vec![Vec::new(); n];
@@ -210,9 +236,9 @@ impl Batches {
 }
 
 /// Makes batches until all are made or nobody wants them any more.
-fn prepare(split: &Split, chunks: Vec<Vec<usize>>, epoch: Option<u64>, sender: &SyncSender<Batch>) {
+fn prepare(split: &Split, chunks: Vec<Vec<Visit>>, epoch: Option<u64>, sender: &SyncSender<Batch>) {
     for chunk in chunks {
-        if sender.send(split.batch(chunk, epoch)).is_err() {
+        if sender.send(split.batch(&chunk, epoch)).is_err() {
             return;
         }
     }

@@ -40,8 +40,22 @@ pub struct Config {
     pub valid_fraction: f64,
     /// Share of every class that becomes the test split where the data has no splits at all, in (0, 1).
     pub test_fraction: f64,
+    /// How often the pictures of each class come in an epoch of training.
+    pub sampling: Sampling,
     /// How training pictures are varied.
     pub augment: augment::Config,
+}
+
+/// Which training pictures an epoch is made of. Other splits are always taken as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampling {
+    /// Every picture once, in an order of its own.
+    #[default]
+    Shuffled,
+    /// As many pictures in all, but every class equally often: some pictures of large classes are left out, others in
+    /// each epoch, and pictures of small classes come several times, varied each time.
+    Balanced,
 }
 
 /// Where normalisation statistics come from.
@@ -74,6 +88,7 @@ impl Default for Config {
             normalization: NormalizationMode::default(),
             valid_fraction: 0.1,
             test_fraction: 0.1,
+            sampling: Sampling::default(),
             augment: augment::Config::default(),
         }
     }

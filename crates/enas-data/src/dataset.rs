@@ -6,6 +6,8 @@ use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{self, Mode, Shape, When};
+use crate::config::Sampling;
+use crate::doctor::Finding;
 use crate::layout::Part;
 use crate::normalize::Normalization;
 use crate::split::SplitFile;
@@ -31,6 +33,9 @@ pub struct Dataset {
     pub test: Split,
     /// Files that could not be used, in the order of their names.
     pub skipped: Vec<Skipped>,
+    /// What is doubtful about the pictures and was found while loading them: the same file in more than one split or
+    /// under different labels, and classes that others outnumber. [`crate::doctor::check`] finds much more.
+    pub concerns: Vec<Finding>,
     /// What identifies the files, for the manifest of a run.
     pub fingerprint: Fingerprint,
     /// The moments of the training split: what a model file stores and new pictures are normalised with.
@@ -97,6 +102,7 @@ pub(crate) struct Inner {
     /// Pictures per file: augmented copies, then the original.
     pub(crate) copies: usize,
     pub(crate) normalization: Normalization,
+    pub(crate) sampling: Sampling,
     pub(crate) augment: augment::Config,
     pub(crate) seed: Seed,
 }
@@ -178,7 +184,7 @@ impl Split {
     /// If there is no picture `i`.
     pub fn augmented(&self, i: usize, epoch: u64) -> Vec<f32> {
         let mut out = vec![0.0; self.inner.shape.len()];
-        self.augmented_into(i, epoch, &mut out);
+        self.augmented_into(i, epoch, 0, &mut out);
         out
     }
 
@@ -186,12 +192,15 @@ impl Split {
         self.inner.normalization.apply(self.image(i), out);
     }
 
-    pub(crate) fn augmented_into(&self, i: usize, epoch: u64, out: &mut [f32]) {
+    /// `again` counts the times that the picture came before in this epoch.
+    pub(crate) fn augmented_into(&self, i: usize, epoch: u64, again: u64, out: &mut [f32]) {
         if !self.is_varied() {
             return self.plain_into(i, out);
         }
         let Inner { augment, shape, normalization, seed, .. } = &*self.inner;
-        let mut stream = seed.stream("augment", &[epoch, i as u64]);
+        let position = [epoch, i as u64, again];
+        // The stream of the first time is that of a picture that comes but once.
+        let mut stream = seed.stream("augment", if again == 0 { &position[..2] } else { &position });
         let mut pixels = self.image(i).to_vec();
         augment.vary_pixels(*shape, &mut pixels, &mut stream);
         normalization.apply(&pixels, out);

@@ -4,7 +4,8 @@ use std::io::Cursor;
 use std::panic::{self, AssertUnwindSafe};
 
 use image::error::ImageError;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::PictureError;
 use crate::resize::Plane;
@@ -23,22 +24,32 @@ const MAX_DECODED_BYTES: u64 = 512 << 20;
 /// frame is used. EXIF orientation is applied, 16-bit and float samples are scaled to 8 bits, transparent
 /// pixels are laid over white, and colour becomes grey (or grey three equal planes) as `channels` asks.
 pub(crate) fn decode(bytes: &[u8], channels: usize) -> Result<Vec<Plane>, PictureError> {
+    Ok(planes(decode_upright(bytes)?.picture, channels))
+}
+
+/// A decoded picture, and what was true of its file.
+pub(crate) struct Upright {
+    pub(crate) picture: DynamicImage,
+    pub(crate) format: ImageFormat,
+    /// Whether its EXIF orientation turned or mirrored it.
+    pub(crate) turned: bool,
+}
+
+/// The first half of [`decode`]: the picture in the depth and colours of its file.
+pub(crate) fn decode_upright(bytes: &[u8]) -> Result<Upright, PictureError> {
     if bytes.is_empty() {
         return Err(PictureError::Empty);
     }
     // A decoder that panics on a damaged file is a bug in that decoder, but must not end the user's run.
-    let decoded = panic::catch_unwind(AssertUnwindSafe(|| decode_upright(bytes)))
-        .unwrap_or_else(|_| Err(PictureError::Decode("the decoder failed unexpectedly".into())))?;
-    Ok(planes(decoded, channels))
+    panic::catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes)))
+        .unwrap_or_else(|_| Err(PictureError::Decode("the decoder failed unexpectedly".into())))
 }
 
-fn decode_upright(bytes: &[u8]) -> Result<DynamicImage, PictureError> {
+fn decode_guarded(bytes: &[u8]) -> Result<Upright, PictureError> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|e| PictureError::Read(e.to_string()))?;
-    if reader.format().is_none() {
-        return Err(PictureError::UnknownFormat);
-    }
+    let format = reader.format().ok_or(PictureError::UnknownFormat)?;
     reader.limits(limits());
     let mut decoder = reader.into_decoder().map_err(explain)?;
     if decoder.total_bytes() > MAX_DECODED_BYTES {
@@ -51,7 +62,8 @@ fn decode_upright(bytes: &[u8]) -> Result<DynamicImage, PictureError> {
     if let Some(orientation) = orientation {
         picture.apply_orientation(orientation);
     }
-    Ok(picture)
+    let turned = orientation.is_some_and(|o| o != Orientation::NoTransforms);
+    Ok(Upright { picture, format, turned })
 }
 
 fn limits() -> Limits {
@@ -73,7 +85,7 @@ fn explain(error: ImageError) -> PictureError {
 }
 
 /// Splits a picture into one grey or three colour planes.
-fn planes(picture: DynamicImage, channels: usize) -> Vec<Plane> {
+pub(crate) fn planes(picture: DynamicImage, channels: usize) -> Vec<Plane> {
     let rgba = picture.into_rgba8();
     let (width, height) = (rgba.width() as usize, rgba.height() as usize);
     let plane = |value: &dyn Fn([u8; 4]) -> u8| Plane {

@@ -56,6 +56,8 @@ pub(crate) struct Layout {
     pub(crate) items: Vec<Item>,
     /// Parts that the folders do not give, so that chance has to.
     pub(crate) drawn: &'static [Part],
+    /// What lies beside the classes and is left out, as messages.
+    pub(crate) ignored: Vec<String>,
 }
 
 /// Whether a folder of this name is taken for a split.
@@ -115,7 +117,7 @@ pub(crate) fn read_known_classes(source: &Source, part: Part, classes: &[String]
             classes: unknown.into_iter().collect(),
         });
     }
-    Ok(Layout { classes: classes.to_vec(), items, drawn: &[] })
+    Ok(Layout { classes: classes.to_vec(), items, drawn: &[], ignored: Vec::new() })
 }
 
 /// Whether the top-level folders include a split that holds further folders.
@@ -156,11 +158,11 @@ fn without_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
         }
     }
     let classes = top.iter().map(|name| name.to_string()).collect();
-    Ok(Layout { classes, items, drawn: &Part::ALL })
+    Ok(Layout { classes, items, drawn: &Part::ALL, ignored: Vec::new() })
 }
 
 fn with_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
-    refuse_look_alikes(source, top)?;
+    let mut ignored = other_folders(source, top)?;
     for part in [Part::Train, Part::Test] {
         if !top.contains(&part.name()) {
             let found = top.join(", ");
@@ -203,20 +205,20 @@ fn with_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
         });
     }
     if unlabelled > 0 {
-        tracing::warn!(
-            "{unlabelled} pictures in {} lie in no class folder and are ignored",
-            source.path.display()
-        );
+        let path = source.path.display();
+        ignored.push(format!("{unlabelled} pictures in {path} lie in no class folder and are ignored"));
     }
     Ok(Layout {
         classes: classes.iter().map(|c| c.to_string()).collect(),
         items,
         drawn: if top.contains(&Part::Valid.name()) { &[] } else { &[Part::Valid] },
+        ignored,
     })
 }
 
-/// A split under another name would be left out without a word, so it is an error; anything else is a warning.
-fn refuse_look_alikes(source: &Source, top: &[&str]) -> Result<(), Error> {
+/// Messages about folders beside the splits. A split under another name would be left out almost without a word, so it
+/// is an error.
+fn other_folders(source: &Source, top: &[&str]) -> Result<Vec<String>, Error> {
     const LOOK_ALIKES: [(&str, Part); 8] = [
         ("val", Part::Valid),
         ("validation", Part::Valid),
@@ -227,6 +229,7 @@ fn refuse_look_alikes(source: &Source, top: &[&str]) -> Result<(), Error> {
         ("val_set", Part::Valid),
         ("test_set", Part::Test),
     ];
+    let mut ignored = Vec::new();
     for &name in top.iter().filter(|name| !is_split_name(name)) {
         let lower = name.to_lowercase();
         let part = Part::from_name(&lower)
@@ -239,9 +242,10 @@ fn refuse_look_alikes(source: &Source, top: &[&str]) -> Result<(), Error> {
                 ));
             }
             None => {
-                tracing::warn!("{}: the folder {name} beside the splits is ignored", source.path.display())
+                let path = source.path.display();
+                ignored.push(format!("{path}: the folder {name} beside the splits is ignored"));
             }
         }
     }
-    Ok(())
+    Ok(ignored)
 }

@@ -3,7 +3,8 @@
 //! [`load`] reads class folders (or a zip of them, or the embedded digits) into memory as a [`Dataset`] of three
 //! [`Split`]s, and says what is wrong with them where something is. A split hands out [`Batch`]es: shuffled and
 //! varied for training, in order for evaluation, or drawn by chance for a reward. [`prepare`] does to a single
-//! new picture exactly what loading did to the training pictures.
+//! new picture exactly what loading did to the training pictures. [`doctor::check`] reports all that is noteworthy
+//! about a data set before anything is trained on it.
 //!
 //! Knows images and labels; knows nothing of networks or architectures.
 //!
@@ -25,10 +26,12 @@
 
 pub mod augment;
 mod batches;
+mod checks;
 mod config;
 mod dataset;
 mod decode;
 pub mod digits;
+pub mod doctor;
 mod error;
 #[cfg(test)]
 mod golden;
@@ -37,12 +40,13 @@ mod load;
 mod normalize;
 mod prepare;
 mod resize;
+mod sampling;
 mod sheet;
 mod source;
 mod split;
 
 pub use batches::{Batch, Batches, EpochPlan, Last};
-pub use config::{Config, DIGITS, NormalizationMode};
+pub use config::{Config, DIGITS, NormalizationMode, Sampling};
 pub use dataset::{Dataset, Fingerprint, Skipped, Split};
 pub use error::{Error, PictureError};
 pub use layout::Part;

@@ -8,10 +8,12 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::augment::{self, Shape};
-use crate::config::{Config, NormalizationMode, is_digits};
+use crate::checks::{self, Sorted};
+use crate::config::{Config, NormalizationMode, Sampling, is_digits};
 use crate::dataset::{Dataset, Fingerprint, Inner, Skipped, Split};
+use crate::doctor;
 use crate::error::Error;
-use crate::layout::{self, Item, Layout, Part};
+use crate::layout::{self, Item, Part};
 use crate::normalize::Normalization;
 use crate::prepare::{InputSpec, conform};
 use crate::source::Source;
@@ -64,12 +66,14 @@ pub fn load_labelled(
         return Err(Error::EmptySplit { split: part.name(), path: path.into(), detail });
     }
     let augment = augment::Config::default();
-    let assembly = Assembly { source: &source, shape: shape(input), augment, seed: Seed::new(0) };
+    let (shape, sampling, seed) = (shape(input), Sampling::default(), Seed::new(0));
+    let assembly = Assembly { source: &source, shape, sampling, augment, seed };
     let raw = assembly.collect(&mut pictures, part);
     Ok((assembly.split(raw, part, normalization.clone()), pictures.skipped))
 }
 
-fn open(path: &Path) -> Result<Source, Error> {
+/// The pictures at a path, or the built-in ones.
+pub(crate) fn open(path: &Path) -> Result<Source, Error> {
     if is_digits(path) { Ok(Source::digits()) } else { Source::open(path) }
 }
 
@@ -77,27 +81,25 @@ fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result
     config.check()?;
     let source = open(&config.path)?;
     let layout = layout::read(&source)?;
-    check_class_count(&source, &layout)?;
+    layout.ignored.iter().for_each(|ignored| tracing::warn!("{ignored}"));
+    checks::class_count(&source, &layout)?;
 
     let input = config.input();
     let mut pictures = Pictures::read(&source, layout.items, &input, config.strict)?;
     let classes = layout.classes;
-    check_classes_can_be_learnt(&source, &classes, &pictures)?;
+    checks::classes_can_be_learnt(&source, &classes, pictures.sorted())?;
     match stored {
         Some(stored) => pictures.restore(&source, &classes, stored)?,
-        None => {
-            let share = |part, fraction| if layout.drawn.contains(&part) { fraction } else { 0.0 };
-            let valid = share(Part::Valid, config.valid_fraction);
-            let fractions = Fractions { valid, test: share(Part::Test, config.test_fraction) };
-            if valid > 0.0 {
-                pictures.release_training_items();
-            }
-            stratify(&mut pictures.items, classes.len(), fractions, seed);
-        }
+        None => divide(&mut pictures.items, classes.len(), layout.drawn, config, seed),
     }
-    check_parts(&source, &classes, layout.drawn, &pictures)?;
+    checks::parts(&source, layout.drawn, pictures.sorted())?;
+    for (part, lacking) in checks::lacking(&classes, &pictures.items) {
+        tracing::warn!("the {} split has no picture of {}", part.name(), lacking.join(", "));
+    }
+    let concerns = doctor::concerns(&source.files, &classes, &pictures.items, &pictures.hashes);
 
-    let assembly = Assembly { source: &source, shape: shape(&input), augment: config.augment.clone(), seed };
+    let (shape, sampling, augment) = (shape(&input), config.sampling, config.augment.clone());
+    let assembly = Assembly { source: &source, shape, sampling, augment, seed };
     let [train, valid, test] = Part::ALL.map(|part| assembly.collect(&mut pictures, part));
     let moments = |raw: &Raw| assembly.moments(raw, config.normalization);
     let normalization = moments(&train);
@@ -116,9 +118,22 @@ fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result
         valid: assembly.split(valid, Part::Valid, valid_moments),
         test: assembly.split(test, Part::Test, test_moments),
         skipped: pictures.skipped,
+        concerns,
         fingerprint: pictures.fingerprint,
         normalization,
     })
+}
+
+/// Gives every picture the part that its folders or chance decide.
+pub(crate) fn divide(items: &mut [Item], n_classes: usize, drawn: &[Part], config: &Config, seed: Seed) {
+    let share = |part, fraction| if drawn.contains(&part) { fraction } else { 0.0 };
+    let valid = share(Part::Valid, config.valid_fraction);
+    let fractions = Fractions { valid, test: share(Part::Test, config.test_fraction) };
+    if valid > 0.0 {
+        // Where valid has to be taken out of the training pictures, the split decides about those.
+        items.iter_mut().filter(|i| i.part == Some(Part::Train)).for_each(|i| i.part = None);
+    }
+    stratify(items, n_classes, fractions, seed);
 }
 
 /// A short name for run folders.
@@ -137,6 +152,8 @@ struct Pictures {
     items: Vec<Item>,
     /// Pixels `[c, h, w]` of every file by its number; empty for unusable ones and once collected.
     pixels: Vec<Vec<u8>>,
+    /// SHA-256 of every file by its number.
+    hashes: Vec<[u8; 32]>,
     /// Classes of unusable pictures, with what their folders said about the part.
     lost: Vec<Item>,
     skipped: Vec<Skipped>,
@@ -149,6 +166,7 @@ impl Pictures {
         let mut pictures = Self {
             items: Vec::with_capacity(items.len()),
             pixels: vec![Vec::new(); source.files.len()],
+            hashes: vec![[0; 32]; source.files.len()],
             lost: Vec::new(),
             skipped: Vec::new(),
             fingerprint: Fingerprint { files: items.len(), sha256: String::new() },
@@ -164,6 +182,7 @@ impl Pictures {
             hash.update(name.as_bytes());
             hash.update([0]);
             hash.update(sha256);
+            pictures.hashes[item.file] = sha256;
             match picture {
                 Ok(pixels) => {
                     pictures.pixels[item.file] = pixels;
@@ -184,9 +203,8 @@ impl Pictures {
         Ok(pictures)
     }
 
-    /// Lets the split decide about training pictures, where valid has to be taken out of them.
-    fn release_training_items(&mut self) {
-        self.items.iter_mut().filter(|i| i.part == Some(Part::Train)).for_each(|i| i.part = None);
+    fn sorted(&self) -> Sorted<'_> {
+        Sorted { items: &self.items, lost: &self.lost, skipped: &self.skipped }
     }
 
     fn restore(&mut self, source: &Source, classes: &[String], stored: &SplitFile) -> Result<(), Error> {
@@ -213,86 +231,6 @@ fn warn_of(source: &Source, skipped: &[Skipped]) {
     }
 }
 
-fn check_class_count(source: &Source, layout: &Layout) -> Result<(), Error> {
-    match &layout.classes[..] {
-        [_, _, ..] => Ok(()),
-        found => Err(Error::Layout {
-            path: source.path.clone(),
-            problem: format!(
-                "a data set needs at least 2 classes, each a folder of pictures; found only {}",
-                found.first().map_or("none", String::as_str)
-            ),
-        }),
-    }
-}
-
-/// Every class needs a picture that may become training data.
-fn check_classes_can_be_learnt(
-    source: &Source,
-    classes: &[String],
-    pictures: &Pictures,
-) -> Result<(), Error> {
-    let trainable = |item: &&Item| matches!(item.part, None | Some(Part::Train));
-    for (class, name) in classes.iter().enumerate() {
-        let count = |items: &[Item]| items.iter().filter(trainable).filter(|i| i.class == class).count();
-        if count(&pictures.items) > 0 {
-            continue;
-        }
-        let has_splits = pictures.items.iter().chain(&pictures.lost).any(|i| i.part.is_some());
-        let folder = if has_splits { source.path.join("train").join(name) } else { source.path.join(name) };
-        return Err(Error::EmptyClass {
-            class: name.clone(),
-            location: folder.display().to_string(),
-            detail: match count(&pictures.lost) {
-                0 => ": no file there ends in png, jpg, jpeg, bmp, gif, webp, tif or tiff".into(),
-                n => format!(": all {n} files there were skipped, such as {}", first_lost(pictures, class)),
-            },
-        });
-    }
-    Ok(())
-}
-
-/// The first skipped file of a class, with the reason.
-fn first_lost(pictures: &Pictures, class: usize) -> String {
-    let position = pictures.lost.iter().position(|i| i.class == class);
-    // `lost` and `skipped` grow together.
-    position.map_or_else(String::new, |at| {
-        let Skipped { path, reason } = &pictures.skipped[at];
-        format!("{path} ({reason})")
-    })
-}
-
-/// No part may be empty; a class that valid or test lacks is worth a warning.
-fn check_parts(
-    source: &Source,
-    classes: &[String],
-    drawn: &[Part],
-    pictures: &Pictures,
-) -> Result<(), Error> {
-    for part in Part::ALL {
-        let of_part = || pictures.items.iter().filter(|i| i.part == Some(part));
-        if of_part().next().is_none() {
-            let skipped = pictures.lost.iter().filter(|i| i.part == Some(part)).count();
-            let detail = match skipped {
-                _ if drawn.contains(&part) => {
-                    "no class has enough pictures to give one away; add pictures, at least 3 per class".into()
-                }
-                0 => format!("no picture lies below {}", source.path.join(part.name()).display()),
-                n => format!("all {n} files there were skipped as unreadable"),
-            };
-            return Err(Error::EmptySplit { split: part.name(), path: source.path.clone(), detail });
-        }
-        let lacking: Vec<&str> = (0..classes.len())
-            .filter(|&class| !of_part().any(|i| i.class == class))
-            .map(|class| classes[class].as_str())
-            .collect();
-        if !lacking.is_empty() {
-            tracing::warn!("the {} split has no picture of {}", part.name(), lacking.join(", "));
-        }
-    }
-    Ok(())
-}
-
 /// Pictures whose copies are made together.
 const COPIED_AT_A_TIME: usize = 512;
 
@@ -300,6 +238,7 @@ const COPIED_AT_A_TIME: usize = 512;
 struct Assembly<'a> {
     source: &'a Source,
     shape: Shape,
+    sampling: Sampling,
     augment: augment::Config,
     seed: Seed,
 }
@@ -362,11 +301,15 @@ impl Assembly<'_> {
     }
 
     fn split(&self, raw: Raw, part: Part, normalization: Normalization) -> Split {
-        // Only training pictures are ever varied.
-        let augment = if part == Part::Train { self.augment.clone() } else { augment::Config::default() };
+        // Only training pictures are ever varied or chosen.
+        let (sampling, augment) = match part {
+            Part::Train => (self.sampling, self.augment.clone()),
+            Part::Valid | Part::Test => (Sampling::default(), augment::Config::default()),
+        };
         let Raw { pixels, labels, paths, copies } = raw;
         let (shape, seed) = (self.shape, self.seed);
-        let inner = Inner { part, shape, pixels, labels, paths, copies, normalization, augment, seed };
+        let inner =
+            Inner { part, shape, pixels, labels, paths, copies, normalization, sampling, augment, seed };
         Split { inner: SyncArc::new(inner) }
     }
 }

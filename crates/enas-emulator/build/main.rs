@@ -1,7 +1,8 @@
 //! Builds the emulator's program: the shim and every CUDA kernel, by the host's C++ compiler.
 //!
 //! Each `.cu` file becomes a translation unit of its own, in an unnamed namespace, so that helpers of two files
-//! may bear one name. A kernel enters the table of the program by a line that this build writes.
+//! may bear one name. A kernel enters the table of the program by a line that this build writes. Files with kernels
+//! that treat maps become two units, the second for maps in bfloat16; its kernels are named `NAME.bf16`.
 
 #![forbid(unsafe_code)]
 
@@ -11,8 +12,12 @@ mod scan;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
+use scan::Kernel;
+
 /// Where kernels lie, relative to this crate.
 const KERNELS: [&str; 2] = ["../enas-kernels/src", "kernels"];
+/// What follows the names of kernels for maps in bfloat16; nothing follows those for single precision.
+const BF16: &str = ".bf16";
 /// Headers of the dialect and of the emulator.
 const HEADERS: [&str; 2] = ["../enas-kernels/cuda", "shim"];
 
@@ -39,7 +44,10 @@ fn build() -> Result<(), String> {
     for source in files(&kernels, &["cu"])? {
         let kernels = scan::kernels(&compiler.expand(&source)?)
             .map_err(|problem| format!("{}: {problem}", source.display()))?;
-        units.push(write_unit(&out, &source, &kernels)?);
+        units.push(write_unit(&out, &source, "", &kernels)?);
+        if kernels.iter().any(|kernel| kernel.treats_maps) {
+            units.push(write_unit(&out, &source, BF16, &kernels)?);
+        }
         found.push((source, kernels));
     }
     refuse_doubles(&found)?;
@@ -77,13 +85,20 @@ fn files(folders: &[PathBuf], extensions: &[&str]) -> Result<Vec<PathBuf>, Strin
     Ok(found)
 }
 
-/// Writes the translation unit of one kernel file.
-fn write_unit(out: &Path, source: &Path, kernels: &[scan::Kernel]) -> Result<PathBuf, String> {
-    let mut text = format!("#include \"registry.hpp\"\nnamespace {{\n#include {:?}\n", source);
-    for (i, kernel) in kernels.iter().enumerate() {
+/// Writes a translation unit of one kernel file: with all its kernels, or in the variant [`BF16`] those that treat maps.
+fn write_unit(out: &Path, source: &Path, variant: &str, kernels: &[scan::Kernel]) -> Result<PathBuf, String> {
+    let mut text = String::new();
+    if variant == BF16 {
+        text += "#define ENAS_BF16\n";
+        // Names without a namespace of their own, as kernels are `extern "C"`, must differ in a program.
+        kernels.iter().for_each(|Kernel { name, .. }| text += &format!("#define {name} {name}_bf16\n"));
+    }
+    text += &format!("#include \"registry.hpp\"\nnamespace {{\n#include {source:?}\n");
+    let listed = kernels.iter().filter(|kernel| variant.is_empty() || kernel.treats_maps);
+    for (i, kernel) in listed.enumerate() {
         let names: Vec<String> = kernel.parameters.iter().map(|name| format!("{name:?}")).collect();
         text += &format!(
-            "const enas_emulator::Register register_{i}({name:?}, {source:?}, {bound}, {{{names}}}, &{name});\n",
+            "const enas_emulator::Register register_{i}(\"{name}{variant}\", {source:?}, {bound}, {{{names}}}, &{name});\n",
             name = kernel.name,
             bound = kernel.max_threads,
             names = names.join(", "),
@@ -93,7 +108,7 @@ fn write_unit(out: &Path, source: &Path, kernels: &[scan::Kernel]) -> Result<Pat
     let stem = source.file_stem().unwrap_or_default().to_string_lossy();
     let mut digest = compile::Digest::new();
     digest.add(source.as_os_str().as_encoded_bytes());
-    let path = out.join(format!("{stem}_{}.cpp", digest.text()));
+    let path = out.join(format!("{stem}_{}{variant}.cpp", digest.text()));
     fs::write(&path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     Ok(path)
 }

@@ -7,6 +7,8 @@ pub(crate) struct Kernel {
     pub(crate) max_threads: String,
     /// Names of the parameters, in order.
     pub(crate) parameters: Vec<String>,
+    /// Whether one of them is a map, whose numbers are of the type `activation`.
+    pub(crate) treats_maps: bool,
 }
 
 /// The kernels of a source.
@@ -41,8 +43,10 @@ fn kernel(mut text: &str) -> Option<Kernel> {
                 text = rest;
             }
             (name, true) => {
-                let parameters = commas(parenthesised(text)?.0).iter().map(|p| last_word(p)).collect();
-                return Some(Kernel { name: name.to_owned(), max_threads, parameters });
+                let declared = commas(parenthesised(text)?.0);
+                let treats_maps = declared.iter().any(|p| p.contains("<activation>"));
+                let parameters = declared.iter().map(|p| last_word(p)).collect();
+                return Some(Kernel { name: name.to_owned(), max_threads, parameters, treats_maps });
             }
             _ => {}
         }

@@ -64,7 +64,8 @@ impl Device for EmulatedGpu {
                 gpu::Arg::F32(value) => Arg::F32(value),
             })
             .collect();
-        let gpu::Launch { kernel, grid, block } = *launch;
+        let gpu::Launch { kernel, maps, grid, block } = *launch;
+        let kernel = &maps.variant(kernel);
         let launch = Launch { kernel, grid, block, order_seed: self.order_seed, ..Launch::default() };
         self.emulator.launch(&launch, &args).map_err(failed)
     }

@@ -1,9 +1,9 @@
 //! A GPU made of software: runs the sources of the CUDA kernels on the host, with checks no GPU offers.
 //!
-//! The build compiles every `.cu` file of `enas-kernels` with the host's C++ compiler into a program of its own; an
-//! [`Emulator`] starts it and talks to it over pipes, so that a kernel that crashes is an error and not the end of
-//! the test run. Kernels are written in the dialect of `crates/enas-kernels/cuda/dialect.cuh`; its pointers and
-//! shared arrays check each access here:
+//! The build compiles every `.cu` file of `enas-kernels` with the host's C++ compiler into a program of its own, twice
+//! where it treats maps, which may lie in memory as bfloat16; an [`Emulator`] starts it and talks to it over pipes, so
+//! that a kernel that crashes is an error and not the end of the test run. Kernels are written in the dialect of
+//! `crates/enas-kernels/cuda/dialect.cuh`; its pointers and shared arrays check each access here:
 //!
 //! - indices, also of a thread's own arrays, and the alignment of wide accesses;
 //! - reads of memory, global or shared, that was never written;

@@ -1,14 +1,12 @@
-//! Gathered rows on the emulated GPU, forward and backward, against plain loops in double precision.
+//! Gathered rows on the emulated GPU, forward and backward, against plain loops in double precision; for either
+//! precision of maps.
 
 mod support;
 
 use std::iter;
 
 use enas_kernels::Axis;
-use enas_kernels::gpu::{Gpu, GpuMap, GpuRows, GpuValue};
-
-/// Orders of threads; zero is the natural one.
-const ORDERS: [u64; 3] = [0, 1, 7];
+use enas_kernels::gpu::{Gpu, GpuMap, GpuRows, GpuValue, Precision};
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -21,6 +19,7 @@ enum Kind {
 /// A product's rows to be gathered.
 #[derive(Clone, Copy, Debug)]
 struct Case {
+    precision: Precision,
     kind: Kind,
     n: usize,
     /// Of each input.
@@ -50,8 +49,13 @@ impl Case {
         self.channels.iter().sum()
     }
 
+    /// Numbers that a map can hold.
+    fn map_numbers(&self, seed: u64, len: usize) -> Vec<f32> {
+        support::stored(self.precision, numbers(seed, len))
+    }
+
     fn raw(&self, input: usize) -> Vec<f32> {
-        numbers(1 + input as u64, self.n * self.channels[input] * self.h * self.w)
+        self.map_numbers(1 + input as u64, self.n * self.channels[input] * self.h * self.w)
     }
 
     /// Factors and summands.
@@ -82,14 +86,19 @@ impl Case {
         if let Kind::Patches(k) = self.kind { k * k * self.total() } else { self.total() }
     }
 
-    /// The gradient of the rows, as uploaded; what is propagated is a quarter more, also in lanes without an image.
+    /// The gradient of the rows, as uploaded.
     fn grad(&self) -> Vec<f32> {
         let (y, x, _) = self.window();
-        numbers(300, self.n * self.rows() * y.out * x.out)
+        self.map_numbers(300, self.n * self.rows() * y.out * x.out)
+    }
+
+    /// What is propagated: a quarter more, also in lanes without an image.
+    fn more(&self) -> Vec<f32> {
+        support::stored(self.precision, self.grad().into_iter().map(|g| g + 0.25).collect())
     }
 
     fn old(&self, input: usize) -> Vec<f32> {
-        numbers(400 + input as u64, self.n * self.channels[input] * self.h * self.w)
+        self.map_numbers(400 + input as u64, self.n * self.channels[input] * self.h * self.w)
     }
 }
 
@@ -99,7 +108,7 @@ struct Answer<T>(Vec<Vec<T>>);
 
 fn on_gpu(gpu: &Gpu, case: &Case) -> Answer<f32> {
     let &Case { n, h, w, relu, .. } = case;
-    let map = |c, values: &[f32]| GpuMap::from_pictures(gpu, &gpu.upload(values), (n, c, h, w));
+    let map = |c, values: &[f32]| GpuMap::from_pictures(&gpu.upload(values), case.precision, (n, c, h, w));
     let inputs: Vec<GpuValue> = (0..case.channels.len())
         .map(|i| GpuValue {
             map: map(case.channels[i], &case.raw(i)),
@@ -117,7 +126,7 @@ fn on_gpu(gpu: &Gpu, case: &Case) -> Answer<f32> {
         Kind::Patches(k) => GpuRows::Patches { k },
     };
     let gathered = rows.gather(&inputs, relu);
-    let grad = GpuMap::from_pictures(gpu, &gpu.upload(&case.grad()), gathered.shape());
+    let grad = GpuMap::from_pictures(&gpu.upload(&case.grad()), case.precision, gathered.shape());
     let quarter = gpu.upload(&[vec![1.0; case.rows()], vec![0.25; case.rows()]].concat());
     let grad = GpuRows::Pixels.gather(&[GpuValue { map: grad, affine: Some(quarter) }], false);
     let old: Vec<Option<GpuMap>> = (0..case.channels.len())
@@ -149,7 +158,7 @@ fn on_gpu(gpu: &Gpu, case: &Case) -> Answer<f32> {
 fn by_hand(case: &Case) -> Answer<f64> {
     let &Case { kind, n, h, w, relu, .. } = case;
     let (wy, wx, offset) = case.window();
-    let (filter, grad) = (case.filter(), case.grad());
+    let (filter, grad) = (case.filter(), case.more());
     let taps = wy.k * wx.k;
     let mut gathered = vec![0.0; grad.len()];
     let mut targets: Vec<Vec<f64>> = (0..case.channels.len())
@@ -178,7 +187,7 @@ fn by_hand(case: &Case) -> Answer<f64> {
                     if matches!(kind, Kind::Patches(_)) { tap * case.total() + channel } else { channel };
                 let to = (image * case.rows() + row) * wy.out * wx.out + pixel;
                 let weight = filter.get(tap * case.total() + channel).map_or(1.0, |w| f64::from(*w));
-                let g = f64::from(grad[to]) + 0.25;
+                let g = f64::from(grad[to]);
                 gathered[to] += weight * value;
                 if passes {
                     targets[input][from] += weight * g;
@@ -196,7 +205,8 @@ fn by_hand(case: &Case) -> Answer<f64> {
     Answer(answer)
 }
 
-/// Within 1e-5 of the largest magnitude, on a real GPU as well, and the same bytes whatever the order of threads.
+/// Within 1e-5 of the largest magnitude, beside the rounding of maps; on a real GPU as well, and the same bytes whatever
+/// the order of threads.
 fn check(gpus: &[Gpu], case: &Case) {
     let expected = by_hand(case);
     let got = on_gpu(&gpus[0], case);
@@ -219,23 +229,29 @@ fn compare(got: &Answer<f32>, expected: &Answer<f64>, case: &Case) {
         } else {
             "gradient of the filters".to_owned()
         };
+        // The gradient of the filters is no map.
+        let share = if i <= parts { f64::from(support::rounding(case.precision)) } else { 0.0 };
         assert_eq!(got.len(), expected.len(), "{case:?}: {part}");
         let largest = expected.iter().fold(1.0f64, |m, v| m.max(v.abs()));
         for (at, (got, expected)) in got.iter().zip(expected).enumerate() {
             let error = (f64::from(*got) - expected).abs();
-            assert!(error <= 1e-5 * largest, "{case:?}: {part}[{at}] is {got}, not {expected}");
+            let bound = 1e-5 * largest + share * expected.abs();
+            assert!(error <= bound, "{case:?}: {part}[{at}] is {got}, not {expected}");
         }
     }
 }
 
 /// Checks `kinds` on awkward sizes; whether inputs are normalised, rectified and have gradients already takes turns.
 fn check_all(kinds: &[Kind], sizes: &[(usize, &'static [usize], usize, usize)]) {
-    let gpus = ORDERS.map(support::gpu);
-    for (i, kind) in kinds.iter().enumerate() {
-        for (j, &(n, channels, h, w)) in sizes.iter().enumerate() {
-            let turn = i + 3 * j;
-            let (affine, relu, accumulate) = (turn & 1 != 0, turn & 2 != 0, turn & 4 != 0);
-            check(&gpus, &Case { kind: *kind, n, channels, h, w, affine, relu, accumulate });
+    for precision in Precision::ALL {
+        let gpus = support::orders(precision).map(support::gpu);
+        for (i, kind) in kinds.iter().enumerate() {
+            for (j, &(n, channels, h, w)) in sizes.iter().enumerate() {
+                let turn = i + 3 * j;
+                let (affine, relu, accumulate) = (turn & 1 != 0, turn & 2 != 0, turn & 4 != 0);
+                let case = Case { precision, kind: *kind, n, channels, h, w, affine, relu, accumulate };
+                check(&gpus, &case);
+            }
         }
     }
 }
@@ -277,7 +293,19 @@ fn every_combination_of_normalisation_and_relu_and_old_gradients_is_right() {
         for turn in 0..16 {
             let [affine, relu, accumulate, several] = [1, 2, 4, 8].map(|bit| turn & bit != 0);
             let channels: &[usize] = if several { &[2, 1] } else { &[2] };
-            check(&gpus, &Case { kind, n: 3, channels, h: 5, w: 4, affine, relu, accumulate });
+            let case = Case {
+                precision: Precision::F32,
+                kind,
+                n: 3,
+                channels,
+                h: 5,
+                w: 4,
+                affine,
+                relu,
+                accumulate,
+            };
+            check(&gpus, &case);
+            check(&gpus, &Case { precision: Precision::Bf16, ..case });
         }
     }
 }
@@ -324,8 +352,8 @@ fn planes_of_several_tiles_are_filtered() {
 fn both_paths_of_a_factorised_reduction_reach_their_input() {
     for gpu in iter::once(support::gpu(0)).chain(support::real()) {
         let (shape, half) = ((1, 1, 3, 3), (1, 1, 2, 2));
-        let input = [GpuValue::plain(GpuMap::zeros(&gpu, shape))];
-        let grad = GpuMap::from_pictures(&gpu, &gpu.upload(&[1.0, 2.0, 3.0, 4.0]), half);
+        let input = [GpuValue::plain(GpuMap::zeros(&gpu, Precision::F32, shape))];
+        let grad = GpuMap::from_pictures(&gpu.upload(&[1.0, 2.0, 3.0, 4.0]), Precision::F32, half);
         let mut targets = [None];
         GpuRows::EverySecond { offset: 0 }.scatter(&input, false, &grad, &mut targets);
         GpuRows::EverySecond { offset: 1 }.scatter(&input, false, &grad, &mut targets);
@@ -338,7 +366,7 @@ fn both_paths_of_a_factorised_reduction_reach_their_input() {
 #[test]
 fn pixels_that_are_used_as_they_are_cost_no_launch() {
     let gpu = support::gpu(0);
-    let input = [GpuValue::plain(GpuMap::zeros(&gpu, (1, 2, 3, 3)))];
+    let input = [GpuValue::plain(GpuMap::zeros(&gpu, Precision::Bf16, (1, 2, 3, 3)))];
     let before = gpu.launches();
     let rows = GpuRows::Pixels.gather(&input, false);
     let mut targets = [None];
@@ -351,9 +379,10 @@ fn pixels_that_are_used_as_they_are_cost_no_launch() {
 
 #[test]
 fn a_number_that_is_none_stays_none() {
-    for gpu in iter::once(support::gpu(0)).chain(support::real()) {
+    let gpus = iter::once(support::gpu(0)).chain(support::real());
+    for (gpu, precision) in gpus.flat_map(|gpu| Precision::ALL.map(|precision| (gpu.clone(), precision))) {
         let pictures = gpu.upload(&[f32::NAN, 1.0, -1.0, 2.0]);
-        let input = [GpuValue::plain(GpuMap::from_pictures(&gpu, &pictures, (1, 1, 2, 2)))];
+        let input = [GpuValue::plain(GpuMap::from_pictures(&pictures, precision, (1, 1, 2, 2)))];
         let filter = gpu.upload(&[0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
         let depthwise = GpuRows::Depthwise { filter: filter.span(0, 9), k: 3, stride: 1 };
         for rows in [GpuRows::Pixels, GpuRows::Patches { k: 1 }, depthwise] {

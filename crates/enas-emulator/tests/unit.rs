@@ -1,4 +1,5 @@
-//! The convolution unit on the emulated GPU, forward and backward, against the one on the CPU.
+//! The convolution unit on the emulated GPU, forward and backward, against the one on the CPU; for either precision of
+//! maps.
 
 mod support;
 
@@ -7,12 +8,10 @@ use std::sync::Arc as SyncArc;
 
 use enas_kernels::gpu::{
     Buffer, Gpu, GpuBranch, GpuMap, GpuMoments, GpuRows, GpuRunningMoments, GpuUnit, GpuUnitGradient,
-    GpuValue, Span,
+    GpuValue, Precision, Span,
 };
 use enas_kernels::{Affine, Branch, Map, Moments, Rows, RunningMoments, Unit, Value};
 
-/// Orders of threads; zero is the natural one.
-const ORDERS: [u64; 3] = [0, 1, 7];
 /// What single precision may lose, as a share of the largest number of a result.
 const TOLERANCE: f32 = 1e-5;
 
@@ -40,6 +39,7 @@ enum Ask {
 /// A unit, and what goes into it.
 #[derive(Clone, Copy, Debug)]
 struct Case {
+    precision: Precision,
     /// One per branch.
     kinds: &'static [Kind],
     n: usize,
@@ -72,20 +72,27 @@ fn cpu_map(pictures: &[f32], (n, c, h, w): Shape) -> Map {
     Map::from_nchw(pictures, n, c, h, w)
 }
 
-fn gpu_map(gpu: &Gpu, pictures: &[f32], shape: Shape) -> GpuMap {
-    GpuMap::from_pictures(gpu, &gpu.upload(pictures), shape)
+fn gpu_map(gpu: &Gpu, precision: Precision, pictures: &[f32], shape: Shape) -> GpuMap {
+    GpuMap::from_pictures(&gpu.upload(pictures), precision, shape)
 }
 
-/// As [`gpu_map`], but where there is no image with numbers that would spoil a sum.
-fn littered_map(gpu: &Gpu, pictures: &[f32], shape: Shape) -> GpuMap {
+/// As [`gpu_map`], but where there is no image with numbers that would spoil a sum. Maps can hold the numbers, and what
+/// is half less, if they are [`even`].
+fn littered_map(gpu: &Gpu, precision: Precision, pictures: &[f32], shape: Shape) -> GpuMap {
     let c = shape.1;
     let halves: Vec<f32> = pictures.iter().map(|v| v - 0.5).collect();
     let affine = [vec![1.0; c], vec![0.5; c]].concat();
-    let inputs = [GpuValue { map: gpu_map(gpu, &halves, shape), affine: Some(gpu.upload(&affine)) }];
+    let inputs =
+        [GpuValue { map: gpu_map(gpu, precision, &halves, shape), affine: Some(gpu.upload(&affine)) }];
     let identity: Vec<f32> = (0..c * c).map(|i| if i % (c + 1) == 0 { 1.0 } else { 0.0 }).collect();
     let weight = gpu.upload(&identity);
     let branch = GpuBranch { rows: GpuRows::Pixels, weight: weight.span(0, c * c), outputs: c };
     GpuUnit { inputs: &inputs, relu: false, branches: &[branch] }.forward(false).0
+}
+
+/// The nearest multiples of 1/64.
+fn even(numbers: Vec<f32>) -> Vec<f32> {
+    numbers.into_iter().map(|x| (64.0 * x).round() / 64.0).collect()
 }
 
 fn pictures(map: &GpuMap) -> Vec<f32> {
@@ -103,7 +110,7 @@ impl Case {
     }
 
     fn input(&self, i: usize) -> Vec<f32> {
-        numbers(1 + i, len(self.input_shape(i)))
+        support::stored(self.precision, numbers(1 + i, len(self.input_shape(i))))
     }
 
     /// Factors and summands.
@@ -113,7 +120,7 @@ impl Case {
 
     /// A gradient that is there before.
     fn earlier(&self, i: usize) -> Vec<f32> {
-        numbers(200 + i, len(self.input_shape(i)))
+        support::stored(self.precision, numbers(200 + i, len(self.input_shape(i))))
     }
 
     fn weight(&self, branch: usize) -> Vec<f32> {
@@ -138,10 +145,39 @@ impl Case {
     }
 
     /// What rounding errors of a result are relative to, at least. Gradients of parameters are sums over all images
-    /// and pixels whose terms mostly cancel.
-    fn magnitude(&self, name: &str) -> f32 {
+    /// and pixels whose terms mostly cancel. In bfloat16, where a sum loses about as much as its terms do, it matters how
+    /// large they are: as the scale of the normalisation, by which the gradient is multiplied on its way.
+    fn magnitude(&self, name: &str, expected: &Results) -> f32 {
         let is_sum = ["gamma", "beta", "matrix", "filters"].iter().any(|sum| name.starts_with(sum));
-        if is_sum { (self.n * self.h * self.w) as f32 / 64.0 } else { 0.0 }
+        let terms = if is_sum { (self.n * self.h * self.w) as f32 / 64.0 } else { 0.0 };
+        match self.precision {
+            Precision::F32 => terms,
+            Precision::Bf16 => {
+                let scales = &result("affine", expected)[..self.all_outputs()];
+                terms * scales.iter().fold(1.0, |m: f32, scale| m.max(scale.abs()))
+            }
+        }
+    }
+
+    /// What may be lost, as a share of the largest number of a result.
+    ///
+    /// Between the inputs and the last result four maps are stored: gathered rows, raw outputs, their gradient, that of
+    /// the rows; the result itself may be a fifth. Each rounds every number by up to its share. What is computed from
+    /// a map are sums, in which such errors, of either sign, stay behind the terms they belong to. A normalisation
+    /// takes the mean away and divides by the deviation; by as much as that shrinks numbers, errors weigh more after it.
+    fn tolerance(&self, name: &str, expected: &Results) -> f32 {
+        let before = ["z", "mean", "variance", "count"].contains(&name);
+        let weight = if before { 1.0 } else { self.normalisation(expected) };
+        TOLERANCE + 5.0 * support::rounding(self.precision) * weight
+    }
+
+    /// The largest raw output in deviations of its channel.
+    fn normalisation(&self, expected: &Results) -> f32 {
+        let (z, variance) = (result("z", expected), result("variance", expected));
+        let plane = z.len() / (self.n * variance.len());
+        let deviations =
+            |(i, z): (usize, &f32)| z.abs() / variance[i / plane % variance.len()].sqrt().max(1e-3);
+        z.iter().enumerate().map(deviations).fold(1.0, f32::max)
     }
 
     fn on_the_cpu(&self) -> Results {
@@ -177,7 +213,7 @@ impl Case {
         push_moments(&mut results, &moments);
         results.push(("affine".to_owned(), [scale, shift].concat()));
 
-        let gy = cpu_map(&numbers(600, z.to_nchw().len()), z.shape());
+        let gy = cpu_map(&even(numbers(600, z.to_nchw().len())), z.shape());
         let mut targets: Vec<Option<Map>> = (0..values.len())
             .map(|i| (self.ask == Ask::More).then(|| cpu_map(&self.earlier(i), self.input_shape(i))))
             .collect();
@@ -200,7 +236,7 @@ impl Case {
     fn on_the_gpu(&self, gpu: &Gpu) -> Results {
         let values: Vec<GpuValue> = (0..self.channels.len())
             .map(|i| {
-                let map = gpu_map(gpu, &self.input(i), self.input_shape(i));
+                let map = gpu_map(gpu, self.precision, &self.input(i), self.input_shape(i));
                 GpuValue { map, affine: self.affine.then(|| gpu.upload(&self.affine(i))) }
             })
             .collect();
@@ -238,9 +274,12 @@ impl Case {
         let again = unit.forward(false);
         assert!(again.1.is_none() && pictures(&again.0) == results[0].1, "{self:?}: statistics change z");
 
-        let gy = littered_map(gpu, &numbers(600, results[0].1.len()), z.shape());
+        let gy = littered_map(gpu, self.precision, &even(numbers(600, results[0].1.len())), z.shape());
         let mut targets: Vec<Option<GpuMap>> = (0..values.len())
-            .map(|i| (self.ask == Ask::More).then(|| gpu_map(gpu, &self.earlier(i), self.input_shape(i))))
+            .map(|i| {
+                let earlier = || gpu_map(gpu, self.precision, &self.earlier(i), self.input_shape(i));
+                (self.ask == Ask::More).then(earlier)
+            })
             .collect();
         let wanted = (self.ask != Ask::Matrices).then_some(&mut targets[..]);
         let gradients = gpu.upload(&vec![1.0; pack.0.len()]);
@@ -265,12 +304,16 @@ impl Case {
         results
     }
 
+    /// In either precision.
     fn check(&self) {
-        let natural = self.on_the_gpu(&support::gpu(ORDERS[0]));
-        for order in &ORDERS[1..] {
-            let other = self.on_the_gpu(&support::gpu(*order));
-            assert!(bits(&other) == bits(&natural), "{self:?}: order {order} gives other bytes");
-        }
+        Precision::ALL.into_iter().for_each(|precision| Self { precision, ..*self }.check_one());
+    }
+
+    fn check_one(&self) {
+        let [first, other] = support::orders(self.precision);
+        let natural = self.on_the_gpu(&support::gpu(first));
+        let reordered = self.on_the_gpu(&support::gpu(other));
+        assert!(bits(&reordered) == bits(&natural), "{self:?}: order {other} gives other bytes");
         let expected = self.on_the_cpu();
         self.compare(&natural, &expected);
         if let Some(gpu) = support::real() {
@@ -280,11 +323,16 @@ impl Case {
 
     fn compare(&self, actual: &Results, expected: &Results) {
         assert_eq!(actual.len(), expected.len(), "{self:?}");
-        for ((name, actual), (expected_name, expected)) in actual.iter().zip(expected) {
+        for ((name, got), (expected_name, want)) in actual.iter().zip(expected) {
             assert_eq!(name, expected_name);
-            assert_within(&format!("{self:?} {name}"), actual, expected, self.magnitude(name));
+            let (what, bound) = (format!("{self:?} {name}"), self.tolerance(name, expected));
+            assert_within(&what, got, want, (self.magnitude(name, expected), bound));
         }
     }
+}
+
+fn result<'a>(name: &str, results: &'a Results) -> &'a [f32] {
+    &results.iter().find(|(other, _)| other == name).expect("every unit has it").1
 }
 
 /// Parameters one after another, the first of them at an odd place.
@@ -332,16 +380,16 @@ fn push_moments(results: &mut Results, moments: &Moments) {
 
 #[track_caller]
 fn assert_close(what: &str, actual: &[f32], expected: &[f32]) {
-    assert_within(what, actual, expected, 0.0);
+    assert_within(what, actual, expected, (0.0, TOLERANCE));
 }
 
 #[track_caller]
-fn assert_within(what: &str, actual: &[f32], expected: &[f32], magnitude: f32) {
+fn assert_within(what: &str, actual: &[f32], expected: &[f32], (magnitude, tolerance): (f32, f32)) {
     assert_eq!(actual.len(), expected.len(), "{what}: length");
     let largest = expected.iter().fold(magnitude.max(1.0), |m, v| m.max(v.abs()));
     for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
         assert!(
-            (a - e).abs() <= TOLERANCE * largest,
+            (a - e).abs() <= tolerance * largest,
             "{what}[{i}] is {a}, should be {e} (largest {largest})"
         );
     }
@@ -349,6 +397,7 @@ fn assert_within(what: &str, actual: &[f32], expected: &[f32], magnitude: f32) {
 
 /// A case with everything pending.
 const CASE: Case = Case {
+    precision: Precision::F32,
     kinds: &[Kind::Pixels],
     n: 17,
     channels: &[3],
@@ -421,11 +470,11 @@ fn sums_may_have_any_number_of_parts() {
     Case { n: 33, channels: &[1], h: 19, w: 19, outputs: 2, ..CASE }.check();
 }
 
-/// Statistics of `1000 + numbers`, and what the CPU says of the same map.
-fn far_from_zero(gpu: &Gpu, shape: Shape) -> (GpuMoments, Moments) {
+/// Statistics of `1000 + numbers`, and what the CPU says of the same map as it is stored.
+fn far_from_zero(gpu: &Gpu, precision: Precision, shape: Shape) -> (GpuMoments, Moments) {
     let (n, c, h, w) = shape;
-    let ones = GpuValue::plain(gpu_map(gpu, &vec![1.0; n * h * w], (n, 1, h, w)));
-    let around = GpuValue::plain(gpu_map(gpu, &numbers(7, len(shape)), shape));
+    let ones = GpuValue::plain(gpu_map(gpu, precision, &vec![1.0; n * h * w], (n, 1, h, w)));
+    let around = GpuValue::plain(gpu_map(gpu, precision, &numbers(7, len(shape)), shape));
     let mut weight = vec![1000.0; c];
     weight.extend((0..c * c).map(|i| if i % (c + 1) == 0 { 1.0 } else { 0.0 }));
     let weight = gpu.upload(&weight);
@@ -437,8 +486,9 @@ fn far_from_zero(gpu: &Gpu, shape: Shape) -> (GpuMoments, Moments) {
 #[test]
 fn a_mean_far_from_zero_costs_no_digits() {
     for gpu in iter::once(support::gpu(0)).chain(support::real()) {
-        for shape in [(5, 2, 3, 3), (33, 3, 5, 5)] {
-            let (moments, expected) = far_from_zero(&gpu, shape);
+        let shapes = [(5, 2, 3, 3), (33, 3, 5, 5)];
+        for (precision, shape) in Precision::ALL.into_iter().flat_map(|p| shapes.map(|shape| (p, shape))) {
+            let (moments, expected) = far_from_zero(&gpu, precision, shape);
             let moments = moments.download().unwrap();
             assert!(expected.mean.iter().all(|m| (m - 1000.0).abs() < 0.5), "{expected:?}");
             assert_eq!(moments.count, expected.count);
@@ -459,7 +509,7 @@ fn moving_statistics_are_the_cpus() {
         let mut moments = GpuRunningMoments::upload(&gpu, &expected);
         assert_eq!(moments.download().unwrap(), expected);
         for shape in [(5, 3, 2, 2), (1, 3, 1, 1), (17, 3, 2, 1)] {
-            let (batch, _) = far_from_zero(&gpu, shape);
+            let (batch, _) = far_from_zero(&gpu, Precision::F32, shape);
             moments.update(&batch);
             expected.update(&batch.download().unwrap());
             let actual = moments.download().unwrap();

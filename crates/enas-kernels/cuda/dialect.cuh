@@ -19,6 +19,9 @@
 //   DYNAMIC_SHARED(T, name)    the block's dynamic shared memory, its size given with the launch
 //   load2/load4(p, i), store2/store4(p, i, v)   p[i..] at once; address aligned to the size of what is moved
 //   load2/load4/load8 of bf16  give bf16x2, bf16x4, bf16x8
+//   activation                 a number of a map as memory has it, float or bf16: to_float(map[i]) and
+//                              to_float4(load4(map, i)) read; map[i] = to_activation(x) and
+//                              store4(map, i, to_activation4(v)) write, rounded to the nearest, ties to even
 //   __syncthreads, __syncwarp, __shfl_*_sync with full mask, __ldg(p + i), atomicAdd(p + i, u) on unsigned
 // There is no atomic on floats (its sum would depend on the order of threads) and no __constant__.
 // Write elements with p[i] = v; take addresses as p + i, never &p[i]; no `auto` for an element of InOut or Shared.
@@ -64,6 +67,7 @@ struct alignas(16) bf16x8 {
     bf16 at[8];
 };
 
+#include "activation.cuh"
 #include "wide.cuh"
 
 #endif

@@ -41,12 +41,12 @@ __device__ __forceinline__ float4 where_positive(float4 gate, float4 x) {
 }
 
 // Four numbers of a map, normalised.
-__device__ __forceinline__ float4 normalised4(In<float> x, unsigned at, Affine affine) {
-    return fma4(load4(x, at), quad(affine.scale), quad(affine.shift));
+__device__ __forceinline__ float4 normalised4(In<activation> x, unsigned at, Affine affine) {
+    return fma4(to_float4(load4(x, at)), quad(affine.scale), quad(affine.shift));
 }
 
 // Writes four numbers of a gradient, or adds to them.
-__device__ __forceinline__ void put4(InOut<float> to, unsigned at, float4 value, unsigned accumulate) {
-    if (accumulate) value = load4(to, at) + value;
-    store4(to, at, value);
+__device__ __forceinline__ void put4(InOut<activation> to, unsigned at, float4 value, unsigned accumulate) {
+    if (accumulate) value = to_float4(load4(to, at)) + value;
+    store4(to, at, to_activation4(value));
 }

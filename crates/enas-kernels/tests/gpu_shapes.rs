@@ -2,6 +2,7 @@
 
 use enas_kernels::gpu::{
     self, Buffer, Dry, Gpu, GpuBranch, GpuMap, GpuRows, GpuTerm, GpuUnit, GpuUnitGradient, GpuValue,
+    Precision,
 };
 use enas_kernels::{Nesterov, Pool, PoolKind};
 
@@ -22,7 +23,7 @@ fn gpu() -> Gpu {
 }
 
 fn value(gpu: &Gpu, shape: (usize, usize, usize, usize)) -> GpuValue {
-    GpuValue { map: GpuMap::zeros(gpu, shape), affine: Some(gpu.zeros(2 * shape.1)) }
+    GpuValue { map: GpuMap::zeros(gpu, Precision::F32, shape), affine: Some(gpu.zeros(2 * shape.1)) }
 }
 
 /// Forward and backward, with everything that is asked of a unit in training.
@@ -46,7 +47,7 @@ fn unit(
         beta: Some(d_gamma.span(0, outputs)),
         branches: vec![(d_weight.span(0, k * outputs), filters.map(|f| f.span(0, f_len(rows, shape.1))))],
     };
-    let gy = GpuMap::zeros(gpu, z.shape());
+    let gy = GpuMap::zeros(gpu, Precision::F32, z.shape());
     unit.backward(&z, &moments, gamma.span(0, outputs), &gy, Some(&mut [None]), &gradient);
     gpu.finish().unwrap_or_else(|why| panic!("{shape:?} {rows:?}: {why}"));
 }
@@ -84,12 +85,12 @@ fn pools_sums_and_means() {
             for (k, stride) in [(3, 1), (3, 2), (5, 3)] {
                 let pool = Pool::same(kind, k, stride, h, w);
                 let out = pool.forward_gpu(&x);
-                pool.backward_gpu(&x, &GpuMap::zeros(&gpu, out.shape()), &mut None);
+                pool.backward_gpu(&x, &GpuMap::zeros(&gpu, Precision::F32, out.shape()), &mut None);
             }
         }
         let term = GpuTerm { value: &x, factors: Some(&factors) };
         let sum = gpu::add(term, term);
-        gpu::add_backward(&sum, Some(&factors), &mut Some(GpuMap::zeros(&gpu, shape)));
+        gpu::add_backward(&sum, Some(&factors), &mut Some(GpuMap::zeros(&gpu, Precision::F32, shape)));
         if c * h * w < 10_000_000 {
             let joined = gpu::concat(&[x.clone(), x.clone()]);
             gpu::concat_backward(&joined, &[x.clone(), x.clone()], &mut [None, None]);
@@ -109,7 +110,9 @@ fn classifiers_losses_factors_and_updates() {
         let weight = weight.span(0, c * classes);
         let logits = gpu::classifier_forward(&features, weight, n, c, classes);
         let stats = gpu.zeros(2);
-        let grad = gpu::cross_entropy(&logits, &labels, n, classes, 1.0, stats.span(0, 2));
+        let class_weights = gpu.zeros(classes);
+        let shape = (n, classes);
+        let grad = gpu::cross_entropy(&logits, &labels, &class_weights, shape, 1.0, stats.span(0, 2));
         gpu::classifier_backward(&features, weight, n, c, classes, &grad, Some(weight));
         gpu::drop_factors(&gpu, [0; 8], 0.9, n * c);
         gpu.finish().unwrap_or_else(|why| panic!("{n} {c} {classes}: {why}"));

@@ -1,5 +1,6 @@
 //! What may be set for a search and for a training. Plain values; reading them from files is in [`layers`].
 
+mod imbalance;
 mod layers;
 
 use std::fmt;
@@ -7,9 +8,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use enas_child::schedule::Schedule;
+use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{ConfigError, Error};
+
+pub use imbalance::{ClassWeights, Metric};
 pub use layers::{Layers, Settings};
 
 /// All settings of a search. Mirrors `configs/*.search.toml`.
@@ -38,6 +43,9 @@ pub struct SearchConfig {
 pub struct TrainConfig {
     /// Which epoch's weights the model file holds.
     pub keep: Keep,
+    /// What makes an epoch the best one. Runs of earlier versions, which do not name it, went by accuracy.
+    #[serde(default)]
+    pub metric: Metric,
     /// Length, batches, seed and checkpoints.
     pub run: RunConfig,
     /// The pictures.
@@ -60,6 +68,9 @@ pub struct RunConfig {
     pub batch_size: usize,
     /// Most pictures per evaluation step (100 in the published code).
     pub eval_batch: usize,
+    /// What the loss of a training picture counts for, by its class.
+    #[serde(default)]
+    pub class_weights: ClassWeights,
     /// Whether the last cycle of a cosine schedule is cut or stretched to end with the run. `false` in the published
     /// code: a run of another length than the schedule's ends at a high learning rate.
     pub fit_schedule: bool,
@@ -71,9 +82,33 @@ pub struct RunConfig {
     pub checkpoint_seconds: u64,
     /// Steps between two `step` lines in `metrics.jsonl` (`log_every`).
     pub log_every: u64,
+    /// How activations and their gradients are kept in memory while training and while rewards are measured. Results
+    /// depend on it. Runs from before there was a choice have single precision.
+    #[serde(default)]
+    pub activations: Activations,
 }
 
-/// How a sampled arc is rewarded: its accuracy on one random validation minibatch, normalised by the statistics
+/// How activations and their gradients are kept in memory. Everything is computed in single precision either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activations {
+    /// In single precision.
+    #[default]
+    F32,
+    /// In bfloat16, half as large; on GPUs only, where moving them takes most of the time.
+    Bf16,
+}
+
+impl From<Activations> for Precision {
+    fn from(activations: Activations) -> Self {
+        match activations {
+            Activations::F32 => Self::F32,
+            Activations::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+/// How a sampled arc is rewarded: by how good it is on one random validation minibatch, normalised by the statistics
 /// of that minibatch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +118,9 @@ pub struct RewardConfig {
     /// Whether dropout stays on while rewards are measured, as in the published code. It makes every reward
     /// lower and noisier.
     pub dropout: bool,
+    /// What is called good. Macro-F1 on a minibatch is over the classes that occur in it, so it is noisier.
+    #[serde(default)]
+    pub metric: Metric,
 }
 
 /// How the arc is chosen at the end of a search: every candidate is scored with the shared weights on the whole
@@ -94,13 +132,16 @@ pub struct SelectConfig {
     pub samples: usize,
     /// Uniformly random arcs scored for comparison.
     pub random: usize,
+    /// What makes a candidate better than another.
+    #[serde(default)]
+    pub metric: Metric,
 }
 
 /// Which epoch's weights a model file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
-    /// Those with the highest validation accuracy; the later epoch on a tie.
+    /// Those with the highest metric on the validation split; the later epoch on a tie.
     Best,
     /// Those of the last epoch.
     Last,
@@ -115,6 +156,18 @@ impl RunConfig {
     /// The seed as the root of named streams.
     pub fn seed(&self) -> Seed {
         Seed::new(self.seed)
+    }
+
+    /// Refuses settings that need a GPU where the run has none.
+    ///
+    /// # Errors
+    /// [`Error::Config`], which names the key.
+    pub fn check_device(&self, gpu: Option<&Gpu>) -> Result<(), Error> {
+        if gpu.is_some() || self.activations == Activations::F32 {
+            return Ok(());
+        }
+        let problem = "\"bf16\" is for GPUs: use --device cuda, or \"f32\" on the CPU".into();
+        Err(ConfigError { place: "run.activations".into(), problem }.into())
     }
 }
 

@@ -57,6 +57,19 @@ impl Evaluation {
         ratio(self.correct(), self.total())
     }
 
+    /// Mean F1 over the classes that occur among the labels or the predictions, 0 to 1: each class counts alike, however
+    /// many pictures it has. 0 for an empty split.
+    pub fn macro_f1(&self) -> f64 {
+        let is_given = |k: usize| self.confusion.iter().any(|row| row[k] > 0);
+        let scores = self.per_class().into_iter().enumerate();
+        mean(scores.filter(|(k, class)| class.support > 0 || is_given(*k)).map(|(_, class)| class.f1))
+    }
+
+    /// Mean recall over the classes that have pictures, 0 to 1; 0 for an empty split.
+    pub fn balanced_accuracy(&self) -> f64 {
+        mean(self.per_class().iter().filter(|class| class.support > 0).map(|class| class.recall))
+    }
+
     /// Precision, recall and F1 of every class, in label order.
     pub fn per_class(&self) -> Vec<ClassScore> {
         let score = |(k, label): (usize, &String)| {
@@ -77,12 +90,10 @@ impl Evaluation {
     }
 }
 
-/// Pictures of a batch whose likeliest class is their label.
-///
-/// Shapes: `logits` is `[n, classes]`, `labels` is `[n]`.
-pub(crate) fn count_correct(logits: &[f32], labels: &[u32], n_classes: usize) -> u64 {
-    let predicted = Child::classes(logits, n_classes);
-    predicted.iter().zip(labels).filter(|(class, label)| **class == **label as usize).count() as u64
+/// A mean that is 0 where there is nothing to average.
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
+    if n == 0 { 0.0 } else { sum / f64::from(n) }
 }
 
 /// A batch size of at most `most` that cuts `n` pictures into batches as equal as can be: batch statistics of a
@@ -124,15 +135,26 @@ mod tests {
     }
 
     #[test]
+    fn macro_f1_is_the_mean_over_classes_that_occur() {
+        let (a, b) = (2.0 * 3.0 / 9.0, 2.0 * 2.0 / 7.0);
+        assert!((three_classes().macro_f1() - (a + b) / 2.0).abs() < 1e-15);
+        let mut predicted_only = three_classes();
+        predicted_only.confusion[0] = vec![3, 0, 1];
+        assert!((predicted_only.macro_f1() - (a + 2.0 * 2.0 / 6.0) / 3.0).abs() < 1e-15);
+        assert_eq!(Evaluation::new(&["x".into()]).macro_f1(), 0.0);
+    }
+
+    #[test]
+    fn balanced_accuracy_is_the_mean_recall_of_classes_with_pictures() {
+        assert_eq!(three_classes().balanced_accuracy(), (0.75 + 0.5) / 2.0);
+        assert_eq!(Evaluation::new(&["x".into()]).balanced_accuracy(), 0.0);
+    }
+
+    #[test]
     fn counting_puts_the_true_label_on_the_row() {
         let mut e = Evaluation::new(&["x".into(), "y".into()]);
         e.count(&[0.1, 0.9, 0.8, 0.2], &[0, 0]);
         assert_eq!(e.confusion, [[1, 1], [0, 0]]);
-    }
-
-    #[test]
-    fn correct_pictures_have_their_label_on_top() {
-        assert_eq!(count_correct(&[0.1, 0.9, 0.8, 0.2, 0.5, 0.4], &[1, 1, 0], 2), 2);
     }
 
     #[test]

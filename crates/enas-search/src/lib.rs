@@ -35,8 +35,10 @@
 
 mod annealing;
 mod atomic;
+mod auto;
 mod budget;
 mod checkpoint;
+mod concerns;
 mod config;
 mod epoch;
 mod error;
@@ -56,8 +58,10 @@ mod tensors;
 mod train;
 
 pub use atomic::write_file;
+pub use auto::{AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, auto};
 pub use config::{
-    Keep, Layers, RewardConfig, RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig,
+    Activations, ClassWeights, Keep, Layers, Metric, RewardConfig, RunConfig, SearchConfig, SelectConfig,
+    Settings, TimeLimit, TrainConfig,
 };
 pub use error::{ConfigError, Error, Result};
 pub use evaluate::{ClassScore, Evaluation};
@@ -69,3 +73,8 @@ pub use run::{Kind, Manifest, Run, read_arc};
 pub use search::{SearchOutcome, search};
 pub use select::{Candidate, Origin, Selection};
 pub use train::{TrainOutcome, train};
+
+/// The examples of the guide compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide.md")]
+struct Guide;

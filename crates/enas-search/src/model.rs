@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use enas_arc::Arc;
 use enas_child::{Child, InputShape, Norm};
 use enas_data::{InputSpec, Normalization, NormalizationMode, Part, Skipped, Split};
-use enas_kernels::gpu::Gpu;
+use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
@@ -209,12 +209,12 @@ impl Model {
         &self.about.version
     }
 
-    /// Computes on `gpu` instead of the CPU.
+    /// Computes on `gpu` instead of the CPU, in single precision.
     ///
     /// # Errors
     /// If the network does not fit into its memory.
     pub fn use_gpu(&mut self, gpu: &Gpu) -> Result<()> {
-        Ok(self.child.use_gpu(gpu)?)
+        Ok(self.child.use_gpu(gpu, Precision::F32)?)
     }
 
     /// The network.
@@ -265,17 +265,17 @@ pub(crate) fn save(path: &Path, child: &Child, about: &About) -> Result<()> {
     tensors::write(path, &about.metadata(), &child.weights()?)
 }
 
-/// Adds the test accuracy, measured on `gpu` if there is one, to a model file; returns its accuracies on the validation
-/// and on the test split.
-pub(crate) fn conclude(path: &Path, test: &Split, gpu: Option<&Gpu>) -> Result<(f64, f64)> {
+/// Adds the test accuracy, measured on `gpu` if there is one, to a model file; returns its accuracy on the validation
+/// split and its predictions on the test split.
+pub(crate) fn conclude(path: &Path, test: &Split, gpu: Option<&Gpu>) -> Result<(f64, Evaluation)> {
     let mut model = Model::load(path)?;
     if let Some(gpu) = gpu {
         model.use_gpu(gpu)?;
     }
-    let accuracy = model.evaluate(test)?.accuracy();
-    model.about.accuracy.test = Some(accuracy);
+    let tested = model.evaluate(test)?;
+    model.about.accuracy.test = Some(tested.accuracy());
     save(path, &model.child, &model.about)?;
-    Ok((model.about.accuracy.valid, accuracy))
+    Ok((model.about.accuracy.valid, tested))
 }
 
 /// Checks that a split has the pictures and classes of a network.

@@ -5,6 +5,7 @@ use std::path::Path;
 use enas_arc::Arc;
 use serde::{Deserialize, Serialize};
 
+use crate::auto::{AutoPhase, AutoPlan};
 use crate::select::Candidate;
 
 /// Someone who watches a run: a progress bar, a test, nobody (`()`).
@@ -61,6 +62,10 @@ impl Place {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// An automatic run knows what its phases will take.
+    Planned(&'a AutoPlan),
+    /// An automatic run enters a phase, or passes one that an earlier session has done.
+    Phase(AutoPhase),
     /// The run is set up; nothing is computed yet.
     Started {
         /// The run directory.
@@ -97,7 +102,7 @@ pub enum Event<'a> {
     ControllerStep {
         /// Where.
         place: Place,
-        /// Mean accuracy of the step's arcs, each on its own validation minibatch.
+        /// Mean accuracy, or whatever `reward.metric` names, of the step's arcs, each on its own validation minibatch.
         accuracy: f32,
         /// Mean reward: accuracy and entropy bonus.
         reward: f32,
@@ -154,6 +159,9 @@ pub struct EpochSummary {
     pub valid_accuracy: f64,
     /// The best `valid_accuracy` so far.
     pub best_valid_accuracy: f64,
+    /// Macro-F1 where `valid_accuracy` was measured, if that is what counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_macro_f1: Option<f64>,
     /// What the controller did (search only).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicySummary>,
@@ -167,7 +175,7 @@ pub struct EpochSummary {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PolicySummary {
-    /// Mean accuracy of the sampled arcs on their validation minibatches.
+    /// Mean accuracy, or whatever `reward.metric` names, of the sampled arcs on their validation minibatches.
     pub accuracy: f64,
     /// Mean reward.
     pub reward: f64,

@@ -10,7 +10,9 @@ use enas_rng::Seed;
 use crate::config::{Layers, Settings};
 use crate::error::{Error, Result};
 use crate::metrics;
-use crate::run::{BEST_ARC, CONFIG, MANIFEST, MODEL, Manifest, directory, read_arc, stored_split};
+use crate::run::{
+    BEST_ARC, CONFIG, MANIFEST, MODEL, Manifest, directory, read_arc, same_pictures, stored_split,
+};
 
 /// A run, finished or not, that is only read.
 #[derive(Clone, Debug)]
@@ -119,13 +121,6 @@ impl Record {
 
     /// Refuses a data set that is not the one the run was started with.
     pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
-        if data.fingerprint == self.manifest.fingerprint {
-            return Ok(());
-        }
-        let problem = format!(
-            "the pictures of {} are not those the run was started with; restore them, or start a new run",
-            self.manifest.data
-        );
-        Err(directory(&self.dir, &problem))
+        same_pictures(&self.dir, &self.manifest.data, &self.manifest.fingerprint, data)
     }
 }

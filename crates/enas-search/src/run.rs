@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic;
 use crate::checkpoint::Checkpoint;
-use crate::config::{SearchConfig, Settings, TrainConfig};
+use crate::config::{RunConfig, SearchConfig, Settings, TrainConfig};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Metrics};
 use crate::presets::split_comments;
@@ -92,8 +92,11 @@ impl Run {
     /// first free `n`.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `out` holds something, [`Error::Io`] when it cannot be written.
+    /// [`Error::RunDirectory`] when `out` holds something, [`Error::Io`] when it cannot be written, [`Error::Config`]
+    /// for class weights that are not those of the classes.
     pub fn for_search(out: Option<&Path>, config: &SearchConfig, data: &Dataset) -> Result<Self> {
+        // What the data do not suit is refused before anything is written.
+        config.run.class_weights.of(data.train.labels(), &data.classes)?;
         Self::create(out, config, Manifest::new(Kind::Search, data, None), data)
     }
 
@@ -102,6 +105,7 @@ impl Run {
     /// # Errors
     /// As [`Run::for_search`].
     pub fn for_training(out: Option<&Path>, config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Self> {
+        config.run.class_weights.of(data.train.labels(), &data.classes)?;
         Self::create(out, config, Manifest::new(Kind::Train, data, Some(arc)), data)
     }
 
@@ -118,6 +122,11 @@ impl Run {
     /// The same directory, to read from.
     pub fn record(&self) -> Record {
         Record::new(self.dir.clone(), self.manifest.clone())
+    }
+
+    /// Whether `dir` holds a run.
+    pub(crate) fn exists(dir: &Path) -> bool {
+        dir.join(MANIFEST).exists()
     }
 
     /// The configuration the run was started with.
@@ -251,7 +260,7 @@ impl Run {
     ) -> Result<Self> {
         let dir = match out {
             Some(dir) => claim(dir)?,
-            None => claim_default(&data.name, manifest.kind)?,
+            None => claim_default(&data.name, &manifest.kind.to_string())?,
         };
         write_config(&dir.join(CONFIG), config)?;
         write_json(&dir.join(MANIFEST), &manifest)?;
@@ -297,10 +306,14 @@ impl Run {
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 
-    /// Moves a network to where the run computes.
-    pub(crate) fn place(&self, child: &mut Child) -> Result<()> {
+    /// Moves a network to where the run computes, with activations as its configuration has them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is no GPU for what needs one; what the GPU reports.
+    pub(crate) fn place(&self, child: &mut Child, config: &RunConfig) -> Result<()> {
+        config.check_device(self.gpu.as_ref())?;
         match &self.gpu {
-            Some(gpu) => Ok(child.use_gpu(gpu)?),
+            Some(gpu) => Ok(child.use_gpu(gpu, config.activations.into())?),
             None => Ok(()),
         }
     }
@@ -313,6 +326,22 @@ impl Run {
     fn checkpoints(&self) -> PathBuf {
         self.dir.join(CHECKPOINTS)
     }
+}
+
+/// Refuses pictures other than those of the run in `dir`, whose data set `name` had this fingerprint.
+pub(crate) fn same_pictures(
+    dir: &Path,
+    name: &str,
+    fingerprint: &enas_data::Fingerprint,
+    data: &Dataset,
+) -> Result<()> {
+    if data.fingerprint == *fingerprint {
+        return Ok(());
+    }
+    let problem = format!(
+        "the pictures of {name} are not those the run was started with; restore them, or start a new run"
+    );
+    Err(directory(dir, &problem))
 }
 
 /// What a checkpoint is made of.
@@ -390,7 +419,7 @@ pub fn read_arc(path: &Path) -> Result<Arc> {
 }
 
 /// Makes sure that `dir` is there and empty.
-fn claim(dir: &Path) -> Result<PathBuf> {
+pub(crate) fn claim(dir: &Path) -> Result<PathBuf> {
     make_dir(dir)?;
     let mut entries = fs::read_dir(dir).map_err(|source| io("cannot read", dir, source))?;
     if entries.next().is_some() {
@@ -405,7 +434,7 @@ fn claim(dir: &Path) -> Result<PathBuf> {
 }
 
 /// Creates the first of `runs/<data>-<kind>-1`, `-2`, … that does not exist.
-fn claim_default(data: &str, kind: Kind) -> Result<PathBuf> {
+pub(crate) fn claim_default(data: &str, kind: &str) -> Result<PathBuf> {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let data: String = data.chars().map(plain).collect();
     let root = Path::new("runs");
@@ -422,14 +451,14 @@ fn claim_default(data: &str, kind: Kind) -> Result<PathBuf> {
     unreachable!("there are more numbers than directories")
 }
 
-fn write_config<C: Settings>(path: &Path, config: &C) -> Result<()> {
+pub(crate) fn write_config<C: Settings>(path: &Path, config: &C) -> Result<()> {
     let body = toml::to_string(config).expect("a configuration is plain data");
     let version = env!("CARGO_PKG_VERSION");
     let text = format!("# Every setting of this {}, as enas {version} ran it.\n\n{body}", C::KIND);
     atomic::write(path, &[text.as_bytes()])
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value).expect("plain data");
     text.push('\n');
     atomic::write(path, &[text.as_bytes()])
@@ -443,7 +472,7 @@ pub(crate) fn directory(path: &Path, problem: &str) -> Error {
     Error::RunDirectory { path: path.to_owned(), problem: problem.to_owned() }
 }
 
-fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
+pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
     Error::Io { action, path: path.to_owned(), source }
 }
 

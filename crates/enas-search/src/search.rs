@@ -12,10 +12,11 @@ use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::annealing;
-use crate::config::SearchConfig;
+use crate::concerns;
+use crate::config::{Metric, SearchConfig};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::Result;
-use crate::evaluate::{count_correct, even_batch};
+use crate::evaluate::{Evaluation, even_batch};
 use crate::feed::Source;
 use crate::observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
 use crate::run::{Run, State};
@@ -32,6 +33,8 @@ pub struct SearchOutcome {
     pub arc: Arc,
     /// Its accuracy with the shared weights on the whole validation split, 0 to 1.
     pub valid_accuracy: f64,
+    /// Its macro-F1 there, where that decides.
+    pub valid_macro_f1: Option<f64>,
     /// Mean accuracy of the uniformly random arcs on the same pictures; `None` when none were asked for.
     pub random_valid_accuracy: Option<f64>,
     /// All scored arcs.
@@ -74,6 +77,8 @@ pub fn search(
 #[derive(Serialize)]
 struct Facts {
     valid_accuracy: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_macro_f1: Option<f64>,
     random_valid_accuracy: Option<f64>,
     epochs: u64,
     params: usize,
@@ -82,8 +87,8 @@ struct Facts {
 
 impl SearchOutcome {
     fn facts(&self) -> Facts {
-        let Self { valid_accuracy, random_valid_accuracy, epochs, params, macs, .. } = *self;
-        Facts { valid_accuracy, random_valid_accuracy, epochs, params, macs }
+        let Self { valid_accuracy, valid_macro_f1, random_valid_accuracy, epochs, params, macs, .. } = *self;
+        Facts { valid_accuracy, valid_macro_f1, random_valid_accuracy, epochs, params, macs }
     }
 }
 
@@ -122,8 +127,19 @@ struct Progress {
     best_valid_accuracy: f64,
     /// Wall time of scoring one arc on the validation split, in seconds, as last measured.
     scoring: Option<f64>,
-    /// Scores so far of the contestants of the selection.
+    /// Accuracies so far of the contestants of the selection.
     scores: Vec<f64>,
+    /// Their macro-F1, where that decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    macro_f1s: Vec<f64>,
+}
+
+/// How good an arc is with the shared weights on the whole validation split.
+#[derive(Clone, Copy, Debug)]
+struct Score {
+    accuracy: f64,
+    /// Where that decides.
+    macro_f1: Option<f64>,
 }
 
 /// Sums over the controller steps of an epoch.
@@ -148,10 +164,16 @@ impl<'a> Search<'a> {
         let input = InputShape { channels: data.channels, height: data.height, width: data.width };
         let mut child = Child::shared(&config.child, input, data.classes.len(), seed)?;
         let mut controller = Controller::new(&config.controller, config.child.nodes, seed)?;
+        if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
+            child.weigh_classes(&weights)?;
+        }
         let restored = restore(&mut session, &mut child, &mut controller)?;
-        session.run.place(&mut child)?;
+        session.run.place(&mut child, &config.run)?;
         let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
         let resumes = restored.is_some();
+        if !resumes {
+            concerns::warn_of(data, &config.data, &config.run);
+        }
         let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));
         let waited = Duration::ZERO;
         let search = Self { config, data, seed, child, train, valid, controller, at, session, waited };
@@ -217,7 +239,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Samples an arc and measures its accuracy on a validation minibatch of its own.
+    /// Samples an arc and measures how good it is on a validation minibatch of its own.
     fn rollout(&self, bounds: Bounds, k: u64) -> Result<Episode> {
         let position = [self.at.epoch, self.at.step, k];
         let arc = self.controller.sample(bounds, &mut self.seed.stream("search/rollout", &position)).arc; // m ~ π(m; θ)
@@ -226,8 +248,13 @@ impl<'a> Search<'a> {
         let mut dropout = self.seed.stream("search/reward-dropout", &position);
         let dropout = self.config.reward.dropout.then_some(&mut dropout);
         let logits = self.child.logits_on(&arc, batch.examples(), Norm::BatchStatistics, dropout)?;
-        let correct = count_correct(&logits, &batch.labels, self.data.classes.len());
-        Ok(Episode { arc, accuracy: correct as f32 / batch.len() as f32 })
+        let mut seen = Evaluation::new(&self.data.classes);
+        seen.count(&logits, &batch.labels);
+        let accuracy = match self.config.reward.metric {
+            Metric::Accuracy => seen.correct() as f32 / batch.len() as f32,
+            Metric::MacroF1 => seen.macro_f1() as f32,
+        };
+        Ok(Episode { arc, accuracy })
     }
 
     fn report_controller_step(&mut self, steps: u64, stats: &enas_controller::UpdateStats) -> Result<()> {
@@ -262,9 +289,9 @@ impl<'a> Search<'a> {
     /// Measures the policy's likeliest arc, reports, plans the rest of the time, and saves.
     fn end_epoch(&mut self) -> Result<()> {
         let greedy = self.controller.most_likely(self.bounds()).arc;
-        let valid_accuracy = self.timed_score(&greedy)?;
-        self.at.best_valid_accuracy = self.at.best_valid_accuracy.max(valid_accuracy);
-        let summary = self.summary(greedy, valid_accuracy);
+        let score = self.timed_score(&greedy)?;
+        self.at.best_valid_accuracy = self.at.best_valid_accuracy.max(score.accuracy);
+        let summary = self.summary(greedy, score);
         self.session.epoch(&summary)?;
 
         let spent = self.session.run.seconds();
@@ -276,7 +303,7 @@ impl<'a> Search<'a> {
         self.session.save(state)
     }
 
-    fn summary(&self, greedy: Arc, valid_accuracy: f64) -> EpochSummary {
+    fn summary(&self, greedy: Arc, score: Score) -> EpochSummary {
         let Progress { epoch, epochs, .. } = self.at;
         EpochSummary {
             epoch: epoch + 1,
@@ -284,8 +311,9 @@ impl<'a> Search<'a> {
             lr: self.lr(),
             loss: self.at.child.loss(),
             train_accuracy: self.at.child.accuracy(),
-            valid_accuracy,
+            valid_accuracy: score.accuracy,
             best_valid_accuracy: self.at.best_valid_accuracy,
+            valid_macro_f1: score.macro_f1,
             policy: Some(self.at.policy.summary(self.controller.baseline(), greedy)),
             seconds: self.session.run.seconds() - self.at.epoch_began,
             waited_seconds: self.waited.as_secs_f64(),
@@ -301,13 +329,15 @@ impl<'a> Search<'a> {
             self.controller.config().bounds(1.0),
             self.seed,
         );
-        let done = self.at.scores.clone();
-        let again = |((arc, origin), accuracy): (&(Arc, Origin), f64)| self.candidate(arc, *origin, accuracy);
+        let of_place = |(i, &accuracy)| Score { accuracy, macro_f1: self.at.macro_f1s.get(i).copied() };
+        let done: Vec<Score> = self.at.scores.iter().enumerate().map(of_place).collect();
+        let again = |((arc, origin), score): (&(Arc, Origin), Score)| self.candidate(arc, *origin, score);
         let mut scored = arcs.iter().zip(done).map(again).collect::<Result<Vec<_>>>()?;
         for (arc, origin) in &arcs[scored.len()..] {
-            let accuracy = self.timed_score(arc)?;
-            self.at.scores.push(accuracy);
-            scored.push(self.candidate(arc, *origin, accuracy)?);
+            let score = self.timed_score(arc)?;
+            self.at.scores.push(score.accuracy);
+            self.at.macro_f1s.extend(score.macro_f1);
+            scored.push(self.candidate(arc, *origin, score)?);
             self.report_candidate(&scored, arcs.len())?;
             self.tick()?;
             if self.session.budget.lacks(self.at.scoring.unwrap_or(0.0), self.session.run.seconds()) {
@@ -322,8 +352,10 @@ impl<'a> Search<'a> {
         Ok(Selection::rank(scored))
     }
 
-    fn candidate(&self, arc: &Arc, origin: Origin, valid_accuracy: f64) -> Result<Candidate> {
-        Ok(Candidate { arc: arc.clone(), origin, valid_accuracy, macs: self.child.macs(arc)? })
+    fn candidate(&self, arc: &Arc, origin: Origin, score: Score) -> Result<Candidate> {
+        let (arc, macs) = (arc.clone(), self.child.macs(arc)?);
+        let Score { accuracy, macro_f1 } = score;
+        Ok(Candidate { arc, origin, valid_accuracy: accuracy, valid_macro_f1: macro_f1, macs })
     }
 
     fn report_candidate(&mut self, scored: &[Candidate], total: usize) -> Result<()> {
@@ -341,6 +373,7 @@ impl<'a> Search<'a> {
             run: session.run.dir().to_owned(),
             arc: selection.best().arc.clone(),
             valid_accuracy: selection.best().valid_accuracy,
+            valid_macro_f1: selection.best().valid_macro_f1,
             random_valid_accuracy: selection.random_accuracy(),
             epochs: at.epoch,
             seconds: session.run.seconds(),
@@ -357,26 +390,26 @@ impl<'a> Search<'a> {
     }
 
     /// [`Self::score`], with a note of how long it took.
-    fn timed_score(&mut self, arc: &Arc) -> Result<f64> {
+    fn timed_score(&mut self, arc: &Arc) -> Result<Score> {
         let began = Instant::now();
-        let accuracy = self.score(arc)?;
+        let score = self.score(arc)?;
         self.at.scoring = Some(began.elapsed().as_secs_f64());
-        Ok(accuracy)
+        Ok(score)
     }
 
-    /// Accuracy of an arc with the shared weights on the whole validation split, the same for every caller: in the
+    /// How good an arc is with the shared weights on the whole validation split, the same for every caller: in the
     /// same batches, which are mixed because their statistics normalise them, and without dropout.
-    fn score(&self, arc: &Arc) -> Result<f64> {
+    fn score(&self, arc: &Arc) -> Result<Score> {
         let valid = self.valid.split();
         let mut order: Vec<usize> = (0..valid.len()).collect();
         self.seed.stream("search/valid-order", &[]).shuffle(&mut order);
-        let mut correct = 0;
+        let mut seen = Evaluation::new(&self.data.classes);
         for indices in order.chunks(even_batch(valid.len(), self.config.run.eval_batch)) {
             let batch = self.valid.gather(indices.to_vec());
             let logits = self.child.logits_on(arc, batch.examples(), Norm::BatchStatistics, None)?;
-            correct += count_correct(&logits, &batch.labels, self.data.classes.len());
+            seen.count(&logits, &batch.labels);
         }
-        Ok(correct as f64 / valid.len() as f64)
+        Ok(Score { accuracy: seen.accuracy(), macro_f1: self.config.select.metric.macro_f1(&seen) })
     }
 
     /// How peaked the policy may be in this epoch.
@@ -456,6 +489,7 @@ impl Progress {
             best_valid_accuracy: 0.0,
             scoring: None,
             scores: Vec::new(),
+            macro_f1s: Vec::new(),
         }
     }
 

@@ -22,8 +22,18 @@ pub struct Candidate {
     pub origin: Origin,
     /// Accuracy with the shared weights on the whole validation split, 0 to 1.
     pub valid_accuracy: f64,
+    /// Macro-F1 there, where candidates are ranked by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_macro_f1: Option<f64>,
     /// Multiply-adds per picture in the search network.
     pub macs: u64,
+}
+
+impl Candidate {
+    /// What candidates are ranked by: macro-F1 where it was measured, else accuracy.
+    pub fn score(&self) -> f64 {
+        self.valid_macro_f1.unwrap_or(self.valid_accuracy)
+    }
 }
 
 /// Where a candidate comes from.
@@ -41,7 +51,7 @@ pub enum Origin {
 /// All scored arcs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
-    /// Candidates of the policy, best first: higher accuracy, then fewer multiply-adds, then arc order.
+    /// Candidates of the policy, best first: higher score, then fewer multiply-adds, then arc order.
     pub candidates: Vec<Candidate>,
     /// Uniformly random arcs in the order they were drawn.
     pub random: Vec<Candidate>,
@@ -73,8 +83,8 @@ impl Selection {
 
 /// Orders candidates best first, without ties between different arcs.
 pub(crate) fn better(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
-    let by_accuracy = b.valid_accuracy.total_cmp(&a.valid_accuracy);
-    by_accuracy.then(a.macs.cmp(&b.macs)).then_with(|| a.arc.cmp(&b.arc))
+    let by_score = b.score().total_cmp(&a.score());
+    by_score.then(a.macs.cmp(&b.macs)).then_with(|| a.arc.cmp(&b.arc))
 }
 
 /// Draws of the policy per wanted arc before giving up on finding another one.
@@ -130,9 +140,21 @@ mod tests {
     use enas_controller::Config;
 
     use super::*;
+    use crate::config::Metric;
 
     fn candidate(arc: &str, valid_accuracy: f64, macs: u64, origin: Origin) -> Candidate {
-        Candidate { arc: arc.parse().unwrap(), origin, valid_accuracy, macs }
+        Candidate { arc: arc.parse().unwrap(), origin, valid_accuracy, valid_macro_f1: None, macs }
+    }
+
+    #[test]
+    fn macro_f1_decides_where_it_was_measured() {
+        let scored = |arc, accuracy, f1| Candidate {
+            valid_macro_f1: Some(f1),
+            ..candidate(arc, accuracy, 7, Origin::Sampled)
+        };
+        let (a, b) = ("0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 1");
+        let ranked = Selection::rank(vec![scored(a, 0.9, 0.4), scored(b, 0.8, 0.6)]);
+        assert_eq!(ranked.best().arc.to_string(), b);
     }
 
     #[test]
@@ -157,7 +179,8 @@ mod tests {
     fn draw(n_nodes: usize, samples: usize, random: usize) -> Vec<(Arc, Origin)> {
         let seed = Seed::new(3);
         let controller = Controller::new(&Config::improved(), n_nodes, seed).unwrap();
-        contestants(&SelectConfig { samples, random }, &controller, controller.config().bounds(1.0), seed)
+        let config = SelectConfig { samples, random, metric: Metric::Accuracy };
+        contestants(&config, &controller, controller.config().bounds(1.0), seed)
     }
 
     #[test]

@@ -10,7 +10,8 @@ use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::annealing;
-use crate::config::{Keep, TrainConfig};
+use crate::concerns;
+use crate::config::{Keep, Metric, TrainConfig};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::feed::Source;
@@ -34,6 +35,8 @@ pub struct TrainOutcome {
     pub valid_accuracy: f64,
     /// Accuracy of the kept weights on the test split, which nothing else looks at.
     pub test_accuracy: f64,
+    /// Macro-F1 of the kept weights on the test split.
+    pub test_macro_f1: f64,
     /// Epochs done.
     pub epochs: u64,
     /// Wall time, over all sessions of a resumed run.
@@ -46,8 +49,8 @@ pub struct TrainOutcome {
 
 /// Trains a network of its own for `arc`, and writes `model.safetensors`.
 ///
-/// The model file is there from the end of the first epoch on, so that an interrupted training leaves one too. Goes
-/// on from the newest checkpoint where `run` has one. `data` must be loaded with `config.run.seed()`, or by
+/// The model file is there from the end of the first epoch on, and an interruption before that leaves the model of that
+/// moment. Goes on from the newest checkpoint where `run` has one. `data` must be loaded with `config.run.seed()`, or by
 /// [`Run::load_data`].
 ///
 /// # Errors
@@ -63,7 +66,7 @@ pub fn train(
     let mut training =
         Training::start_or_resume(config, arc, data, Session::new(&config.run, run, observer))?;
     while training.at.epoch < training.at.epochs {
-        training.train_epoch()?;
+        training.train_epoch().or_else(|stopped| training.leave_a_model(stopped))?;
         training.end_epoch()?;
     }
     training.finish()
@@ -75,15 +78,18 @@ struct Facts {
     train_loss: f64,
     valid_accuracy: f64,
     test_accuracy: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_macro_f1: Option<f64>,
     epochs: u64,
     params: usize,
     macs: u64,
 }
 
 impl TrainOutcome {
-    fn facts(&self) -> Facts {
+    fn facts(&self, metric: Metric) -> Facts {
         let Self { train_loss, valid_accuracy, test_accuracy, epochs, params, macs, .. } = *self;
-        Facts { train_loss, valid_accuracy, test_accuracy, epochs, params, macs }
+        let test_macro_f1 = (metric == Metric::MacroF1).then_some(self.test_macro_f1);
+        Facts { train_loss, valid_accuracy, test_accuracy, test_macro_f1, epochs, params, macs }
     }
 }
 
@@ -115,6 +121,9 @@ struct Progress {
     epoch_began: f64,
     tally: Tally,
     best_valid_accuracy: f64,
+    /// The best macro-F1 so far, where that decides which epoch is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    best_macro_f1: Option<f64>,
     /// Mean loss of the last complete epoch.
     train_loss: f64,
 }
@@ -134,10 +143,16 @@ impl<'a> Training<'a> {
         let seed = config.run.seed();
         let input = InputShape { channels: data.channels, height: data.height, width: data.width };
         let mut child = Child::fixed(&config.child, arc, input, data.classes.len(), seed)?;
+        if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
+            child.weigh_classes(&weights)?;
+        }
         let restored = restore(&mut session, &mut child)?;
-        session.run.place(&mut child)?;
+        session.run.place(&mut child, &config.run)?;
         let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
         let resumes = restored.is_some();
+        if !resumes {
+            concerns::warn_of(data, &config.data, &config.run);
+        }
         let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));
         let waited = Duration::ZERO;
         let training = Self { config, arc, data, seed, child, train, valid, at, session, waited };
@@ -185,16 +200,33 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// Passes an error on; an interruption before there is any model writes the present one first.
+    fn leave_a_model(&self, stopped: Error) -> Result<()> {
+        let path = self.session.run.model_path();
+        if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
+            let (classes, eval_batch) = (&self.data.classes, self.config.run.eval_batch);
+            let accuracy = model::evaluate(&self.child, classes, &self.valid, eval_batch)?.accuracy();
+            model::save(&path, &self.child, &self.about(accuracy))?;
+        }
+        Err(stopped)
+    }
+
     /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.
     fn end_epoch(&mut self) -> Result<()> {
         let (classes, eval_batch) = (&self.data.classes, self.config.run.eval_batch);
-        let valid_accuracy = model::evaluate(&self.child, classes, &self.valid, eval_batch)?.accuracy();
-        if self.config.keep == Keep::Last || valid_accuracy >= self.at.best_valid_accuracy {
+        let seen = model::evaluate(&self.child, classes, &self.valid, eval_batch)?;
+        let (valid_accuracy, macro_f1) = (seen.accuracy(), self.config.metric.macro_f1(&seen));
+        let is_best = match macro_f1 {
+            Some(f1) => f1 >= self.at.best_macro_f1.unwrap_or(0.0),
+            None => valid_accuracy >= self.at.best_valid_accuracy,
+        };
+        if self.config.keep == Keep::Last || is_best {
             model::save(&self.session.run.model_path(), &self.child, &self.about(valid_accuracy))?;
         }
         self.at.best_valid_accuracy = self.at.best_valid_accuracy.max(valid_accuracy);
+        self.at.best_macro_f1 = [macro_f1, self.at.best_macro_f1].into_iter().flatten().reduce(f64::max);
         self.at.train_loss = self.at.tally.loss();
-        let summary = self.summary(valid_accuracy);
+        let summary = self.summary(valid_accuracy, macro_f1);
         self.session.epoch(&summary)?;
 
         let spent = self.session.run.seconds();
@@ -205,7 +237,7 @@ impl<'a> Training<'a> {
         self.session.save(state)
     }
 
-    fn summary(&self, valid_accuracy: f64) -> EpochSummary {
+    fn summary(&self, valid_accuracy: f64, valid_macro_f1: Option<f64>) -> EpochSummary {
         EpochSummary {
             epoch: self.at.epoch + 1,
             epochs: self.at.epochs,
@@ -214,6 +246,7 @@ impl<'a> Training<'a> {
             train_accuracy: self.at.tally.accuracy(),
             valid_accuracy,
             best_valid_accuracy: self.at.best_valid_accuracy,
+            valid_macro_f1,
             policy: None,
             seconds: self.session.run.seconds() - self.at.epoch_began,
             waited_seconds: self.waited.as_secs_f64(),
@@ -222,23 +255,24 @@ impl<'a> Training<'a> {
 
     /// Measures the kept model on the test split, the only time anything looks at it.
     fn finish(self) -> Result<TrainOutcome> {
-        let Self { arc, data, child, at, session, .. } = self;
+        let Self { config, arc, data, child, at, session, .. } = self;
         let model = session.run.model_path();
-        let (valid_accuracy, test_accuracy) = model::conclude(&model, &data.test, child.gpu())?;
+        let (valid_accuracy, tested) = model::conclude(&model, &data.test, child.gpu())?;
         let outcome = TrainOutcome {
             run: session.run.dir().to_owned(),
             model,
             arc: arc.clone(),
             train_loss: at.train_loss,
             valid_accuracy,
-            test_accuracy,
+            test_accuracy: tested.accuracy(),
+            test_macro_f1: tested.macro_f1(),
             epochs: at.epoch,
             seconds: session.run.seconds(),
             params: child.n_params(),
             macs: child.macs(arc)?,
         };
-        session.run.write_best_arc(arc, &outcome.facts())?;
-        session.run.log("result", outcome.epochs, &outcome.facts())?;
+        session.run.write_best_arc(arc, &outcome.facts(config.metric))?;
+        session.run.log("result", outcome.epochs, &outcome.facts(config.metric))?;
         session.run.flush_events()?;
         session.observer.event(&Event::Finished { arc, valid_accuracy });
         Ok(outcome)
@@ -293,6 +327,7 @@ impl Progress {
             epoch_began: 0.0,
             tally: Tally::default(),
             best_valid_accuracy: 0.0,
+            best_macro_f1: None,
             train_loss: 0.0,
         }
     }

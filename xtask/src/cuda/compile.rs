@@ -25,10 +25,18 @@ pub(crate) fn run(compiler: &Compiler) -> Result<String> {
     sources.sort();
     ensure!(!sources.is_empty(), "there are no kernels in {}", root.display());
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
-    let jobs: Vec<(usize, PathBuf)> = sources.into_iter().enumerate().collect();
+    let mut jobs = Vec::new();
+    for source in sources {
+        let text =
+            fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
+        jobs.extend(variants(&text).iter().map(|variant| (source.clone(), *variant)));
+    }
     let compiled: Vec<Result<Vec<Usage>>> = jobs
         .par_iter()
-        .map(|(i, source)| compile(compiler, &root, source, &folder.path().join(format!("{i}.fatbin"))))
+        .enumerate()
+        .map(|(i, (source, variant))| {
+            compile(compiler, &root, (source, *variant), &folder.path().join(format!("{i}.fatbin")))
+        })
         .collect();
     let usages = compiled.into_iter().collect::<Result<Vec<_>>>()?.concat();
     println!("{}", table::text(&usages));
@@ -36,12 +44,18 @@ pub(crate) fn run(compiler: &Compiler) -> Result<String> {
     Ok(table::summary(&usages))
 }
 
-/// What the kernels of one file need, for all architectures.
-fn compile(compiler: &Compiler, root: &Path, source: &Path, fatbin: &Path) -> Result<Vec<Usage>> {
+/// What the kernels of one variant of a file need, for all architectures. Kernels of the second are named after it.
+fn compile(
+    compiler: &Compiler,
+    root: &Path,
+    (source, (variant, flags)): (&Path, (&str, &[&str])),
+    fatbin: &Path,
+) -> Result<Vec<Usage>> {
     let targets = targets(&compiler.known);
     let output = Command::new(&compiler.nvcc)
         .current_dir(root)
         .args(FLAGS)
+        .args(flags)
         .args(&targets)
         .arg("-o")
         .arg(fatbin)
@@ -52,7 +66,8 @@ fn compile(compiler: &Compiler, root: &Path, source: &Path, fatbin: &Path) -> Re
     if !output.status.success() {
         bail!("{} does not compile:\n{}", source.display(), report.trim());
     }
-    let usages = ptxas::parse(&format!("{out}{report}"));
+    let mut usages = ptxas::parse(&format!("{out}{report}"));
+    usages.iter_mut().for_each(|usage| usage.kernel.push_str(variant));
     // The last target is PTX, which is assembled where it runs.
     let architectures = targets.len() - 1;
     ensure!(architectures > 0, "{} knows none of the architectures", compiler.nvcc.display());
@@ -99,6 +114,13 @@ mod tests {
             CAPABILITIES.len() + 1
         );
         assert!(FLAGS.contains(&"-Werror=all-warnings"));
+    }
+
+    #[test]
+    fn sources_that_treat_maps_are_compiled_twice() {
+        let names = |source| variants(source).iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        assert_eq!(names("kernel(In<activation> x, In<float> y)"), ["", ".bf16"]);
+        assert_eq!(names("kernel(In<float> x)"), [""]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct OnGpu<'a> {
     pub(crate) params: &'a Params,
     pub(crate) values: &'a Buffer,
     pub(crate) running: &'a [GpuRunningMoments],
+    /// What the loss of an image counts for, by class.
+    pub(crate) class_weights: &'a Buffer,
     /// Receives the mean and the number right of every [`cross_entropy`](Backend::cross_entropy) in turn.
     pub(crate) stats: &'a Buffer,
     /// How many of them there have been.
@@ -212,7 +214,7 @@ impl Backend for OnGpu<'_> {
         let place = 2 * self.losses.get();
         self.losses.set(self.losses.get() + 1);
         let (n, stats) = (logits.len / classes, self.stats.span(place, 2));
-        let data = gpu::cross_entropy(&logits.data, labels, n, classes, weight, stats);
+        let data = gpu::cross_entropy(&logits.data, labels, self.class_weights, (n, classes), weight, stats);
         (place, Numbers { data, len: logits.len })
     }
 

@@ -1,15 +1,17 @@
 //! What a device must compute for a network: the operations of the tape, the classifiers and the loss.
 //!
 //! The network, its tape and the training pass are written once against [`Backend`]. [`Cpu`] computes at once;
-//! [`OnGpu`] launches kernels and lets the host run ahead.
+//! [`OnGpu`] launches kernels and lets the host run ahead; [`Recorder`] writes down what is to be computed.
 
 mod cpu;
 mod gpu;
+mod recorder;
 
 use enas_kernels::Pool;
 
 pub(crate) use self::cpu::{Cpu, argmax};
 pub(crate) use self::gpu::OnGpu;
+pub(crate) use self::recorder::Recorder;
 use crate::head::Classifier;
 use crate::noise::Noise;
 use crate::params::{ParamId, Params};

@@ -3,7 +3,7 @@
 
 use enas_arc::Arc;
 use enas_child::{AuxHead, Child, Config, Error, InputShape, Reductions, SharedInit, Step, StepStats};
-use enas_kernels::gpu::{Dry, Gpu};
+use enas_kernels::gpu::{Dry, Gpu, Precision};
 use enas_rng::Seed;
 
 /// Classes of all of them.
@@ -61,14 +61,14 @@ pub(crate) fn all() -> [Size; 5] {
 
 impl Size {
     /// The network on a device, before its first step.
-    pub(crate) fn child(&self, gpu: &Gpu) -> Result<Child, Error> {
+    pub(crate) fn child(&self, gpu: &Gpu, activations: Precision) -> Result<Child, Error> {
         let seed = Seed::new(1);
         let mut child = if self.fixed {
             Child::fixed(&self.config, &self.arc(), self.input, CLASSES, seed)?
         } else {
             Child::shared(&self.config, self.input, CLASSES, seed)?
         };
-        child.use_gpu(gpu)?;
+        child.use_gpu(gpu, activations)?;
         Ok(child)
     }
 

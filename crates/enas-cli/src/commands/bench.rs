@@ -10,6 +10,7 @@ use enas_child::{AuxHead, Child, InputShape, Norm, Reductions, SharedInit, Step}
 use enas_controller::{Controller, Episode, Sample};
 use enas_kernels::profile;
 use enas_rng::{Seed, Stream};
+use enas_search::Activations;
 use serde::Serialize;
 
 use super::{Context, use_threads};
@@ -31,6 +32,9 @@ const TOTAL_STEPS: u64 = 1_000_000;
 /// # Errors
 /// Usage for an arc that does not fit; whatever the network reports.
 pub(crate) fn run(_: &Context, args: &Bench) -> Result<u8> {
+    if args.activations == Activations::Bf16 && matches!(args.mode, Mode::ControllerStep | Mode::FixedInfer) {
+        return Err(usage("--activations bf16: this mode has no passes with batch statistics; leave it out"));
+    }
     use_threads(Some(args.threads))?;
     let mut step = step(args)?;
     for i in 0..args.warmup {
@@ -162,8 +166,12 @@ fn fixed(args: &Bench, arc: &Arc) -> Result<Child> {
 
 /// The network where the flags want it.
 fn placed(mut child: Child, args: &Bench) -> Result<Child> {
-    if let Some(gpu) = device::open(args.device)? {
-        child.use_gpu(&gpu)?;
+    match device::open(args.device)? {
+        Some(gpu) => child.use_gpu(&gpu, args.activations.into())?,
+        None if args.activations == Activations::Bf16 => {
+            return Err(usage("--activations bf16 is for GPUs: add --device cuda, or time f32 on the CPU"));
+        }
+        None => {}
     }
     Ok(child)
 }
@@ -291,6 +299,7 @@ struct Line<'a> {
     warmup: usize,
     iters: usize,
     seed: u64,
+    activations: Activations,
     #[serde(skip_serializing_if = "Option::is_none")]
     ms: Option<&'a [f64]>,
 }
@@ -327,6 +336,7 @@ impl<'a> Line<'a> {
             warmup: args.warmup,
             iters: args.iters,
             seed: args.seed,
+            activations: args.activations,
             ms: args.raw.then_some(ms),
         }
     }

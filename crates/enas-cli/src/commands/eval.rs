@@ -45,6 +45,8 @@ pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
 #[derive(Serialize)]
 struct Evaluated {
     accuracy: f64,
+    balanced_accuracy: f64,
+    macro_f1: f64,
     correct: u64,
     total: u64,
     per_class: Vec<ClassScore>,
@@ -55,6 +57,8 @@ impl Evaluated {
     fn new(evaluation: &Evaluation) -> Self {
         Self {
             accuracy: evaluation.accuracy(),
+            balanced_accuracy: evaluation.balanced_accuracy(),
+            macro_f1: evaluation.macro_f1(),
             correct: evaluation.correct(),
             total: evaluation.total(),
             per_class: evaluation.per_class(),
@@ -63,7 +67,9 @@ impl Evaluated {
     }
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "accuracy {} ({} of {})\n", percent(self.accuracy), self.correct, self.total)?;
+        writeln!(out, "accuracy {} ({} of {})", percent(self.accuracy), self.correct, self.total)?;
+        let (f1, recall) = (percent(self.macro_f1), percent(self.balanced_accuracy));
+        writeln!(out, "macro-F1 {f1}, balanced accuracy {recall}: classes count alike\n")?;
         self.write_classes(out)?;
         if self.confusion.len() > WIDEST_MATRIX {
             return writeln!(out, "\nconfusion matrix of {} classes: see --json", self.confusion.len());
@@ -124,6 +130,7 @@ mod tests {
         Evaluated::new(&evaluation).write(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with("accuracy 87.50 % (7 of 8)\n"), "{text}");
+        assert!(text.contains("macro-F1 87.30 %, balanced accuracy 87.50 %"), "{text}");
         assert!(text.contains("ant     100.00 %   75.00 %   85.71 %        4"), "{text}");
         assert!(text.contains("ant               3      1\n"), "{text}");
     }

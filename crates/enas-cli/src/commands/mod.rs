@@ -2,14 +2,19 @@
 
 pub(crate) mod arc;
 pub(crate) mod augment;
+pub(crate) mod auto;
 pub(crate) mod bench;
 pub(crate) mod config;
+pub(crate) mod data;
 pub(crate) mod draw;
 pub(crate) mod eval;
+#[cfg(feature = "export")]
+pub(crate) mod export;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod search;
 mod settings;
+pub(crate) mod shell;
 pub(crate) mod train;
 #[cfg(feature = "watch")]
 pub(crate) mod watch;

@@ -63,6 +63,18 @@ pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>) {
     }
 }
 
+/// Writes the report of the training that an automatic run's model is from into the folder of that run, as
+/// [`at_the_end`]; returns where it is.
+pub(crate) fn of_auto(training: &Path, dir: &Path, data: &Dataset, gpu: Option<&Gpu>) -> Option<PathBuf> {
+    let out = dir.join(enas_report::FILE_NAME);
+    write(training, Some(&out), Some(data), gpu)
+        .inspect_err(|error| {
+            let again = format!("enas report --run {}", shell_word(training));
+            tracing::warn!("no report was written: {error}; mend that and run {again}");
+        })
+        .ok()
+}
+
 fn write(
     run: &Path,
     out: Option<&Path>,

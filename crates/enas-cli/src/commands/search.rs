@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use enas_arc::Arc;
 use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
 use enas_search::{Candidate, Kind, Run, SearchConfig, SearchOutcome};
 use serde::Serialize;
 
@@ -28,8 +29,8 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let (config, mut run, data) = match &args.extent.resume {
-        Some(dir) => resumed(dir)?,
-        None => started(args)?,
+        Some(dir) => resumed(dir, gpu.as_ref())?,
+        None => started(args, gpu.as_ref())?,
     };
     if let Some(gpu) = gpu {
         run.use_gpu(gpu)?;
@@ -48,16 +49,18 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     }
 }
 
-fn started(args: &args::Search) -> Result<(SearchConfig, Run, Dataset)> {
+fn started(args: &args::Search, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
     let config = settings::search(&args.settings, args.data.as_deref(), Some(&args.extent))?;
+    config.run.check_device(gpu)?;
     let data = enas_data::load(&config.data, config.run.seed())?;
     let run = Run::for_search(args.out.as_deref(), &config, &data)?;
     Ok((config, run, data))
 }
 
-fn resumed(dir: &Path) -> Result<(SearchConfig, Run, Dataset)> {
+fn resumed(dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
     let run = Run::resume(dir)?;
     let config: SearchConfig = run.config()?;
+    config.run.check_device(gpu)?;
     let data = run.load_data(&config.data, config.run.seed())?;
     Ok((config, run, data))
 }
@@ -68,6 +71,8 @@ struct Found<'a> {
     run: &'a PathBuf,
     arc: &'a Arc,
     valid_accuracy: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_macro_f1: Option<f64>,
     random_valid_accuracy: Option<f64>,
     random_best_valid_accuracy: Option<f64>,
     epochs: u64,
@@ -84,6 +89,7 @@ fn print(context: &Context, found: &SearchOutcome, preset: Option<&str>) -> Resu
         run: &found.run,
         arc: &found.arc,
         valid_accuracy: found.valid_accuracy,
+        valid_macro_f1: found.valid_macro_f1,
         random_valid_accuracy: found.random_valid_accuracy,
         random_best_valid_accuracy: random.iter().map(|c| c.valid_accuracy).reduce(f64::max),
         epochs: found.epochs,
@@ -100,12 +106,16 @@ impl Found<'_> {
     fn write(&self, out: &mut dyn Write, preset: Option<&str>) -> io::Result<()> {
         writeln!(out, "best architecture of {} candidates:\n  {}\n", self.candidates.len(), self.arc)?;
         writeln!(out, "{}", self.arc.readable())?;
-        writeln!(out, "ranking (validation accuracy with the shared weights):")?;
+        let metric = if self.valid_macro_f1.is_some() { "macro-F1" } else { "accuracy" };
+        writeln!(out, "ranking (validation {metric} with the shared weights):")?;
         for (place, candidate) in (1..).zip(self.candidates.iter().take(RANKED)) {
-            writeln!(out, "  {place}. {:>8}  {}", percent(candidate.valid_accuracy), candidate.arc)?;
+            writeln!(out, "  {place}. {:>8}  {}", percent(candidate.score()), candidate.arc)?;
         }
         writeln!(out)?;
         writeln!(out, "accuracy    {}", percent(self.valid_accuracy))?;
+        if let Some(f1) = self.valid_macro_f1 {
+            writeln!(out, "macro-F1    {}", percent(f1))?;
+        }
         if let Some(line) = self.beside_random() {
             writeln!(out, "random      {line}")?;
         }
@@ -144,6 +154,7 @@ mod tests {
             arc: arc.clone(),
             origin: Origin::Random,
             valid_accuracy,
+            valid_macro_f1: None,
             macs: 1,
         };
         let random: Vec<Candidate> = random.iter().map(candidate).collect();
@@ -154,6 +165,7 @@ mod tests {
             run: &run,
             arc: &arc,
             valid_accuracy: found,
+            valid_macro_f1: None,
             random_valid_accuracy: best.map(|_| mean),
             random_best_valid_accuracy: best,
             epochs: 1,

@@ -49,7 +49,7 @@ pub(crate) fn train_after(
     searched: &SearchConfig,
     settings: &args::Settings,
     data: Option<&Path>,
-    extent: &Extent,
+    extent: Option<&Extent>,
 ) -> Result<TrainConfig> {
     let data = data.unwrap_or(&searched.data.path);
     let named = settings.preset.is_some() || settings.config.is_some();
@@ -59,7 +59,7 @@ pub(crate) fn train_after(
         seed: settings.seed.or(Some(searched.run.seed)),
         ..settings.clone()
     };
-    train(&settings, Some(data), Some(extent))
+    train(&settings, Some(data), extent)
 }
 
 /// Assignments that repeat how `data` reads pictures. How they are varied is each command's own.

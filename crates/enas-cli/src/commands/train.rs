@@ -25,6 +25,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let Job { config, arc, data, run } = Job::from_args(args)?;
+    config.run.check_device(gpu.as_ref())?;
     let mut run = match run {
         Some(run) => run,
         None => started(args, &config, &arc, &data)?,
@@ -93,7 +94,8 @@ impl Job {
         let search = Run::resume(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
         let arc = search.best_arc().context("--run")?;
-        let config = settings::train_after(&searched, &args.settings, args.data.as_deref(), &args.extent)?;
+        let config =
+            settings::train_after(&searched, &args.settings, args.data.as_deref(), Some(&args.extent))?;
         let data = match args.data {
             Some(_) => enas_data::load(&config.data, config.run.seed())?,
             None => search.load_data(&config.data, config.run.seed())?,
@@ -117,6 +119,7 @@ struct Trained<'a> {
     train_loss: f64,
     valid_accuracy: f64,
     test_accuracy: f64,
+    test_macro_f1: f64,
     epochs: u64,
     seconds: f64,
     params: usize,
@@ -131,6 +134,7 @@ fn print(context: &Context, trained: &TrainOutcome) -> Result<()> {
         train_loss: trained.train_loss,
         valid_accuracy: trained.valid_accuracy,
         test_accuracy: trained.test_accuracy,
+        test_macro_f1: trained.test_macro_f1,
         epochs: trained.epochs,
         seconds: trained.seconds,
         params: trained.params,
@@ -143,7 +147,8 @@ impl Trained<'_> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "loss        {:.4} on the training split in the last epoch", self.train_loss)?;
         writeln!(out, "validation  {}", percent(self.valid_accuracy))?;
-        writeln!(out, "test        {}", percent(self.test_accuracy))?;
+        let f1 = percent(self.test_macro_f1);
+        writeln!(out, "test        {}, macro-F1 {f1}", percent(self.test_accuracy))?;
         let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
         writeln!(out, "size        {params} parameters, {macs} multiply-adds per picture")?;
         writeln!(out, "time        {} for {} epochs", duration(self.seconds), self.epochs)?;

@@ -72,7 +72,7 @@ fn a_profile_goes_to_stderr() {
 
 #[test]
 fn misuse_is_named() {
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 14] = [
         (&[], "--mode <MODE>"),
         (&["--mode", "nap"], "invalid value 'nap' for '--mode <MODE>'"),
         (&["--mode", "search-step", "--pools", "4"], "write a whole number from 2 to 3"),
@@ -82,6 +82,9 @@ fn misuse_is_named() {
         (&["--mode", "search-step", "--threads", "0"], "write a whole number from 1"),
         (&["--mode", "search-step", "--filters", "5"], "even numbers"),
         (&["--mode", "search-step", "--arcs", "none"], "--arcs: cannot read none"),
+        (&["--mode", "search-step", "--activations", "f16"], "write f32 or bf16"),
+        (&["--mode", "search-step", "--activations", "bf16", "--device", "cpu"], "bf16 is for GPUs"),
+        (&["--mode", "controller-step", "--activations", "bf16"], "this mode has no passes"),
         (&["--mode", "fixed-step"], "--arc <ARC>"),
         (
             &["--mode", "fixed-step", "--arc", TINY_ARC],

@@ -2,7 +2,7 @@
 
 use crate::support::{TINY_ARC, json, refused, run, stdout, temp, text};
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 16] = [
     &["search"],
     &["train"],
     &["eval"],
@@ -13,6 +13,8 @@ const COMMANDS: [&[&str]; 14] = [
     &["arc", "random"],
     &["arc", "convert"],
     &["augment"],
+    &["data"],
+    &["data", "check"],
     &["config"],
     &["config", "show"],
     &["config", "check"],
@@ -32,7 +34,7 @@ fn every_help_has_examples_that_name_the_command() {
 #[test]
 fn nothing_to_do_shows_the_help_and_fails() {
     let folder = temp();
-    for args in [&[][..], &["arc"], &["config"]] {
+    for args in [&[][..], &["arc"], &["config"], &["data"]] {
         let output = run(folder.path(), args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(text(&output.stderr).contains("Usage:"), "{args:?}");
@@ -85,6 +87,19 @@ fn cuda_is_refused_where_it_is_not_built_in() {
     for device in ["cuda", "cuda:1"] {
         refused(folder.path(), &["search", "--device", device], 2, remedy);
     }
+}
+
+#[test]
+fn activations_in_bfloat16_are_refused_on_the_cpu_before_anything_is_written() {
+    let folder = temp();
+    let flags = ["--set", "run.activations=bf16", "--device", "cpu"];
+    let commands: [&[&str]; 2] = [&["search"], &["train", "--arc", TINY_ARC]];
+    for command in commands {
+        let line = "error: run.activations: \"bf16\" is for GPUs: use --device cuda, or \"f32\" on the CPU";
+        refused(folder.path(), &[command, &flags].concat(), 2, line);
+    }
+    refused(folder.path(), &["search", "--set", "run.activations=f16"], 2, "run.activations=f16");
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "a run folder was made");
 }
 
 #[test]

@@ -4,8 +4,12 @@
 mod arcs;
 mod bench;
 mod config;
+mod data;
+mod documents;
 mod draw;
+mod export;
 mod flags;
+mod imbalance;
 mod interrupt;
 mod model;
 mod runs;

@@ -27,7 +27,10 @@ fn eval_measures_exactly_what_training_reported() {
 fn eval_has_the_promised_keys_and_consistent_counts() {
     let trained = trained();
     let measured = json(trained.folder(), &["eval", "--model", &trained.model()]);
-    assert_eq!(keys(&measured), ["accuracy", "confusion", "correct", "per_class", "total"]);
+    assert_eq!(
+        keys(&measured),
+        ["accuracy", "balanced_accuracy", "confusion", "correct", "macro_f1", "per_class", "total"]
+    );
     let first = &measured["per_class"][0];
     assert_eq!(keys(first), ["f1", "label", "precision", "recall", "support"]);
     let rows = measured["confusion"].as_array().unwrap();

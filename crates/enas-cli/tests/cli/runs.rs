@@ -47,6 +47,7 @@ fn a_search_is_followed_by_training_what_it_found() {
             "run",
             "seconds",
             "test_accuracy",
+            "test_macro_f1",
             "train_loss",
             "valid_accuracy"
         ]

@@ -14,14 +14,19 @@ pub(super) fn open(root: &Path) -> Result<Source, Error> {
     let mut found = Found::default();
     walk(root, "", 0, &mut found)?;
     found.files.sort_unstable();
+    found.others.sort_unstable();
     found.folders.sort_unstable();
-    let (files, paths) = found.files.into_iter().unzip();
-    Ok(Source { path: root.into(), files, folders: found.folders, content: Content::Folder(paths) })
+    let (files, mut paths): (Vec<_>, Vec<_>) = found.files.into_iter().unzip();
+    let (others, rest): (Vec<_>, Vec<_>) = found.others.into_iter().unzip();
+    paths.extend(rest);
+    let content = Content::Folder(paths);
+    Ok(Source { path: root.into(), files, folders: found.folders, others, content })
 }
 
 #[derive(Default)]
 struct Found {
     files: Vec<(String, PathBuf)>,
+    others: Vec<(String, PathBuf)>,
     folders: Vec<String>,
 }
 
@@ -43,6 +48,8 @@ fn walk(folder: &Path, name: &str, depth: usize, found: &mut Found) -> Result<()
         } else if is_picture_name(&name) {
             // A broken link is listed too: reading it later names it among the skipped files.
             found.files.push((name, path));
+        } else {
+            found.others.push((name, path));
         }
     }
     Ok(())

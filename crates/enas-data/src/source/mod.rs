@@ -6,6 +6,8 @@
 mod folder;
 mod zip_file;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -24,9 +26,12 @@ pub(crate) struct Source {
     pub(crate) files: Vec<String>,
     /// Names of all folders, in byte order, whether or not they hold pictures.
     pub(crate) folders: Vec<String>,
+    /// Names of files that are not called like pictures, in byte order; hidden ones left out.
+    pub(crate) others: Vec<String>,
     content: Content,
 }
 
+/// Where the files are: the pictures in the order of [`Source::files`], then the others.
 enum Content {
     Folder(Vec<PathBuf>),
     Zip(zip_file::Archive),
@@ -58,23 +63,61 @@ impl Source {
     pub(crate) fn digits() -> Self {
         let (files, numbers) = digits::files().into_iter().unzip();
         let folders = digits::folders();
-        Self { path: digits::NAME.into(), files, folders, content: Content::Digits(numbers) }
+        let others = Vec::new();
+        Self { path: digits::NAME.into(), files, folders, others, content: Content::Digits(numbers) }
+    }
+
+    /// Reads picture `index` of [`Self::files`], without decoding it.
+    pub(crate) fn raw(&self, index: usize) -> Result<Raw, PictureError> {
+        match &self.content {
+            Content::Folder(paths) => read_limited(&paths[index]).map(Raw::Bytes),
+            Content::Zip(archive) => archive.read(index).map(Raw::Bytes),
+            Content::Digits(numbers) => Ok(Raw::Pixels(digits::plane(numbers[index]))),
+        }
+    }
+
+    /// Up to `n` bytes from the beginning of file `index` of [`Self::others`]; none if it cannot be read.
+    pub(crate) fn beginning(&self, index: usize, n: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let at = self.files.len() + index;
+        // What cannot be read is no picture either, which is all that is asked.
+        let _ = match &self.content {
+            Content::Folder(paths) => File::open(&paths[at]).and_then(|f| f.take(n).read_to_end(&mut bytes)),
+            Content::Zip(archive) => archive.read_beginning(at, n, &mut bytes),
+            Content::Digits(_) => Ok(0),
+        };
+        bytes
     }
 
     /// Reads and decodes picture `index` of [`Self::files`] into `channels` planes.
     pub(crate) fn picture(&self, index: usize, channels: usize) -> Opened {
-        let bytes = match &self.content {
-            Content::Folder(paths) => read_limited(&paths[index]),
-            Content::Zip(archive) => archive.read(index),
-            Content::Digits(numbers) => {
-                let plane = digits::plane(numbers[index]);
-                let sha256 = Sha256::digest(&plane.pixels).into();
-                return Opened { sha256, planes: Ok(vec![plane; channels]) };
-            }
-        };
-        match bytes {
-            Ok(bytes) => Opened { sha256: Sha256::digest(&bytes).into(), planes: decode(&bytes, channels) },
+        match self.raw(index) {
+            Ok(raw) => Opened { sha256: raw.sha256(), planes: raw.planes(channels) },
             Err(error) => Opened { sha256: Sha256::digest([]).into(), planes: Err(error) },
+        }
+    }
+}
+
+/// A picture as it is stored.
+pub(crate) enum Raw {
+    Bytes(Vec<u8>),
+    /// A built-in picture, stored as grey pixels.
+    Pixels(Plane),
+}
+
+impl Raw {
+    /// SHA-256 of the bytes or pixels.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        match self {
+            Self::Bytes(bytes) => Sha256::digest(bytes).into(),
+            Self::Pixels(plane) => Sha256::digest(&plane.pixels).into(),
+        }
+    }
+
+    fn planes(self, channels: usize) -> Result<Vec<Plane>, PictureError> {
+        match self {
+            Self::Bytes(bytes) => decode(&bytes, channels),
+            Self::Pixels(plane) => Ok(vec![plane; channels]),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -32,6 +32,12 @@ impl Archive {
         let entry = zip.by_index(self.entries[index]).map_err(|e| PictureError::Read(e.to_string()))?;
         read_at_most(entry)
     }
+
+    /// Appends up to `n` bytes from the beginning of an entry to `bytes`.
+    pub(super) fn read_beginning(&self, index: usize, n: u64, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        let mut zip = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
+        zip.by_index(self.entries[index])?.take(n).read_to_end(bytes)
+    }
 }
 
 pub(super) fn open(path: &Path) -> Result<Source, Error> {
@@ -44,12 +50,16 @@ pub(super) fn open(path: &Path) -> Result<Source, Error> {
     let mut listing = list(path, &mut zip, bytes)?;
     strip_wrapper(&mut listing);
     listing.files.sort_unstable();
-    let (files, entries) = listing.files.into_iter().unzip();
+    listing.others.sort_unstable();
+    let (files, mut entries): (Vec<_>, Vec<_>) = listing.files.into_iter().unzip();
+    let (others, rest): (Vec<_>, Vec<_>) = listing.others.into_iter().unzip();
+    entries.extend(rest);
     let archive = Archive { zip: Mutex::new(zip), entries };
     Ok(Source {
         path: path.into(),
         files,
         folders: listing.folders.into_iter().collect(),
+        others,
         content: Content::Zip(archive),
     })
 }
@@ -70,13 +80,15 @@ fn looks_like_zip(path: &Path, file: &mut File) -> bool {
 
 struct Listing {
     files: Vec<(String, usize)>,
+    /// Files that are not called like pictures.
+    others: Vec<(String, usize)>,
     folders: BTreeSet<String>,
 }
 
 /// Names and numbers of all pictures; refuses whole archives that are encrypted or hostile.
 fn list(path: &Path, zip: &mut ZipArchive<BufReader<File>>, bytes: u64) -> Result<Listing, Error> {
     let refused = |reason: String| Error::ZipRefused { path: path.into(), reason };
-    let mut listing = Listing { files: Vec::new(), folders: BTreeSet::new() };
+    let mut listing = Listing { files: Vec::new(), others: Vec::new(), folders: BTreeSet::new() };
     let mut unpacked = 0u64;
     for index in 0..zip.len() {
         let entry = zip.by_index_raw(index).map_err(|e| broken(path, e))?;
@@ -98,6 +110,8 @@ fn list(path: &Path, zip: &mut ZipArchive<BufReader<File>>, bytes: u64) -> Resul
             }
             add_folders(&mut listing.folders, &name);
             listing.files.push((name, index));
+        } else {
+            listing.others.push((name, index));
         }
     }
     if unpacked > bytes.saturating_mul(MAX_RATIO) {
@@ -130,6 +144,10 @@ fn strip_wrapper(listing: &mut Listing) {
         return;
     }
     for (name, _) in &mut listing.files {
+        name.drain(..prefix.len());
+    }
+    // What is no picture may lie beside the wrapper.
+    for (name, _) in listing.others.iter_mut().filter(|(name, _)| name.starts_with(&prefix)) {
         name.drain(..prefix.len());
     }
     let inner = |f: String| f.strip_prefix(&prefix).map(str::to_owned);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use enas_data::{Batch, Config, Dataset, EpochPlan, Last, augment, load};
+use enas_data::{Batch, Config, Dataset, EpochPlan, Last, Sampling, augment, load};
 use enas_rng::Seed;
 use proptest::prelude::*;
 
@@ -165,4 +165,62 @@ proptest! {
             prop_assert!(dropped[..] == kept[..n / batch_size]);
         }
     }
+}
+
+/// Ten times as many pictures of one class as of the other, in balanced epochs.
+fn unequal(augment: augment::Config) -> Dataset {
+    let bundle = crate::bundle::Bundle::new();
+    for (class, n) in [("common", 40), ("rare", 4)] {
+        for part in ["train", "valid", "test"] {
+            for i in 0..n {
+                bundle.file(&format!("{part}/{class}/{i:02}.png"), &crate::bundle::png(class.len() as u8, i));
+            }
+        }
+    }
+    let sampling = Sampling::Balanced;
+    load(&Config { sampling, augment, ..bundle.config() }, Seed::new(4)).unwrap()
+}
+
+#[test]
+fn balanced_epochs_hold_every_class_equally_often() {
+    let data = unequal(augment::Config::default());
+    let plan = EpochPlan::new(0, 10);
+    let batches: Vec<Batch> = data.train.epoch(&plan).unwrap().collect();
+    assert_eq!(
+        batches.iter().map(Batch::len).collect::<Vec<_>>(),
+        [10, 10, 10, 10, 4],
+        "as many as otherwise"
+    );
+    let rare = batches.iter().flat_map(|b| &b.labels).filter(|&&label| label == 1).count();
+    assert_eq!(rare, 22);
+    let of_valid: Vec<Batch> = data.valid.epoch(&plan).unwrap().collect();
+    assert_eq!(
+        indices(&of_valid).into_iter().collect::<BTreeSet<_>>().len(),
+        44,
+        "other splits stay as they are"
+    );
+}
+
+#[test]
+fn a_picture_that_comes_again_in_an_epoch_is_varied_anew() {
+    let data = unequal(corrected());
+    let batch = data.train.epoch(&EpochPlan::new(0, 44)).unwrap().next().unwrap();
+    let size = batch.images.len() / 44;
+    let rare = *batch.indices.iter().find(|&&i| data.train.labels()[i] == 1).unwrap();
+    let copies: BTreeSet<Vec<u32>> = (0..44)
+        .filter(|&k| batch.indices[k] == rare)
+        .map(|k| batch.images[k * size..][..size].iter().map(|x| x.to_bits()).collect())
+        .collect();
+    assert!(copies.len() >= 5, "{} of 5 or 6 copies differ", copies.len());
+}
+
+#[test]
+fn balanced_epochs_go_on_in_the_middle_where_they_were_left() {
+    let data = unequal(corrected());
+    let whole: Vec<Batch> = data.train.epoch(&EpochPlan::new(3, 5)).unwrap().collect();
+    let plan = EpochPlan { skip: 4, workers: 3, ..EpochPlan::new(3, 5) };
+    let rest: Vec<Batch> = data.train.epoch(&plan).unwrap().collect();
+    assert_eq!(rest, whole[4..]);
+    let of_plan: Vec<usize> = data.train.epoch_indices(&plan).unwrap().concat();
+    assert_eq!(indices(&rest), of_plan);
 }

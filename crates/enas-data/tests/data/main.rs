@@ -4,6 +4,7 @@
 mod augmenting;
 mod batches;
 mod bundle;
+mod doctor;
 mod folders;
 mod formats;
 mod normalizing;

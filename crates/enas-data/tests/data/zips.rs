@@ -11,7 +11,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 use crate::bundle::{Bundle, png, with_splits};
 
 /// Packs everything below `root` into `to`, each name behind `prefix`.
-fn pack(root: &Path, to: &Path, prefix: &str) {
+pub(crate) fn pack(root: &Path, to: &Path, prefix: &str) {
     let mut zip = ZipWriter::new(File::create(to).unwrap());
     add(&mut zip, root, prefix.to_owned());
     zip.finish().unwrap();

@@ -80,19 +80,21 @@ fn features_are_scaled_one_by_one() {
     assert_eq!(got[0], want);
 }
 
-/// Gradient, mean and number right of the cross entropy.
-fn cross_entropy(logits: &[f32], labels: &[u32], classes: usize, weight: f64) -> (Vec<f32>, [f32; 2]) {
+/// Gradient, mean and number right of the cross entropy; `weights` are those of the classes.
+fn cross_entropy(logits: &[f32], labels: &[u32], weights: &[f32], weight: f64) -> (Vec<f32>, [f32; 2]) {
+    let classes = weights.len();
     let (mut gradient, mut total, mut right) = (Vec::new(), 0.0, 0);
     for (logits, label) in logits.chunks_exact(classes).zip(labels) {
         let label = *label as usize;
+        let own = f64::from(weights[label]);
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let exponentials: Vec<f64> = logits.iter().map(|l| f64::from(l - largest).exp()).collect();
         let sum: f64 = exponentials.iter().sum();
-        total -= (exponentials[label] / sum).ln();
+        total -= own * (exponentials[label] / sum).ln();
         right += usize::from(logits.iter().position(|l| *l == largest) == Some(label));
         gradient.extend(exponentials.iter().enumerate().map(|(class, e)| {
             let target = if class == label { 1.0 } else { 0.0 };
-            ((e / sum - target) * weight / labels.len() as f64) as f32
+            ((e / sum - target) * own * weight / labels.len() as f64) as f32
         }));
     }
     (gradient, [(total / labels.len() as f64) as f32, right as f32])
@@ -107,11 +109,13 @@ fn check_cross_entropy(n: usize, classes: usize, weight: f32) {
         if i % 3 == 0 { largest as u32 } else { (7 * i % classes) as u32 }
     };
     let labels: Vec<u32> = logits.chunks_exact(classes).enumerate().map(label).collect();
-    let (gradient, stats) = cross_entropy(&logits, &labels, classes, f64::from(weight));
+    let weights: Vec<f32> = numbers(2, classes).into_iter().map(|x| 0.1 + x.abs()).collect();
+    let (gradient, stats) = cross_entropy(&logits, &labels, &weights, f64::from(weight));
     let got = in_all_orders(&what, |gpu| {
         let all = gpu.zeros(5);
         let (logits, labels) = (gpu.upload(&logits), gpu.upload_u32(&labels));
-        let gradient = gpu::cross_entropy(&logits, &labels, n, classes, weight, all.span(1, 2));
+        let (weights, shape) = (gpu.upload(&weights), (n, classes));
+        let gradient = gpu::cross_entropy(&logits, &labels, &weights, shape, weight, all.span(1, 2));
         let download = |buffer: &gpu::Buffer, len| buffer.download(0, len).expect("the kernels run");
         vec![download(&gradient, n * classes), download(&all, 5)]
     });
@@ -138,7 +142,8 @@ fn of_equal_logits_the_first_is_the_prediction() {
     let got = in_all_orders("ties", |gpu| {
         let stats = gpu.zeros(2);
         let labels = gpu.upload_u32(&[0, 1]);
-        gpu::cross_entropy(&gpu.upload(&[2.0, 2.0, 2.0, 2.0]), &labels, 2, 2, 1.0, stats.span(0, 2));
+        let (logits, ones) = (gpu.upload(&[2.0, 2.0, 2.0, 2.0]), gpu.upload(&[1.0, 1.0]));
+        gpu::cross_entropy(&logits, &labels, &ones, (2, 2), 1.0, stats.span(0, 2));
         vec![stats.download(0, 2).expect("the kernels run")]
     });
     assert_eq!(got[0][1], 1.0, "the first image alone is right");
@@ -149,8 +154,28 @@ fn a_label_that_is_no_class_makes_the_mean_no_number() {
     let got = in_all_orders("a wrong label", |gpu| {
         let stats = gpu.zeros(2);
         let labels = gpu.upload_u32(&[0, 2]);
-        gpu::cross_entropy(&gpu.upload(&[1.0, 2.0, 3.0, 4.0]), &labels, 2, 2, 1.0, stats.span(0, 2));
+        let (logits, ones) = (gpu.upload(&[1.0, 2.0, 3.0, 4.0]), gpu.upload(&[1.0, 1.0]));
+        gpu::cross_entropy(&logits, &labels, &ones, (2, 2), 1.0, stats.span(0, 2));
         vec![stats.download(0, 2).expect("the kernels run")]
     });
     assert!(got[0][0].is_nan(), "the mean is {}", got[0][0]);
+}
+
+#[test]
+fn a_class_weight_multiplies_loss_and_gradient() {
+    let (logits, labels) = (numbers(5, 3 * 4), [3, 0, 2]);
+    let run = |weight: f32| {
+        in_all_orders("weights", |gpu| {
+            let stats = gpu.zeros(2);
+            let weights = gpu.upload(&[weight; 4]);
+            let (logits, labels) = (gpu.upload(&logits), gpu.upload_u32(&labels));
+            let gradient = gpu::cross_entropy(&logits, &labels, &weights, (3, 4), 1.0, stats.span(0, 2));
+            let download = |buffer: &gpu::Buffer, len| buffer.download(0, len).expect("the kernels run");
+            vec![download(&gradient, 12), download(&stats, 1)]
+        })
+    };
+    let (plain, double) = (run(1.0), run(2.0));
+    for (plain, double) in plain.iter().zip(&double) {
+        assert!(plain.iter().zip(double).all(|(p, d)| 2.0 * p == *d), "{plain:?} {double:?}");
+    }
 }

@@ -1,5 +1,5 @@
 //! The operations that are no convolution units, on the emulated GPU: each against its twin on the CPU, or against
-//! plain loops.
+//! plain loops. Operations on maps run for either precision of maps.
 
 mod elementwise;
 mod head;
@@ -12,7 +12,7 @@ mod support;
 
 use std::sync::Arc as SyncArc;
 
-use enas_kernels::gpu::{Gpu, GpuMap, GpuValue};
+use enas_kernels::gpu::{Gpu, GpuMap, GpuValue, Precision};
 use enas_kernels::{Affine, Map, Value};
 
 /// Orders of threads; zero is the natural one.
@@ -21,19 +21,34 @@ const ORDERS: [u64; 3] = [0, 1, 7];
 /// The results of `run`, which must be the same to the bit in every order of threads, and the same but for rounding on
 /// a real GPU.
 fn in_all_orders(what: &str, run: impl Fn(&Gpu) -> Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+    in_orders(&ORDERS, Precision::F32, what, run)
+}
+
+/// The same for an operation on maps.
+fn on_maps(precision: Precision, what: &str, run: impl Fn(&Gpu) -> Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+    in_orders(&support::orders(precision), precision, &format!("{what}, {precision:?}"), run)
+}
+
+fn in_orders(
+    orders: &[u64],
+    precision: Precision,
+    what: &str,
+    run: impl Fn(&Gpu) -> Vec<Vec<f32>>,
+) -> Vec<Vec<f32>> {
     let bits = |results: &[Vec<f32>]| -> Vec<Vec<u32>> {
         results.iter().map(|numbers| numbers.iter().map(|x| x.to_bits()).collect()).collect()
     };
-    let results = ORDERS.map(|order| run(&support::gpu(order)));
-    for (order, result) in ORDERS.iter().zip(&results) {
-        assert!(bits(result) == bits(&results[0]), "{what}: order {order} gives other bytes");
+    let first = run(&support::gpu(orders[0]));
+    for order in &orders[1..] {
+        assert!(bits(&run(&support::gpu(*order))) == bits(&first), "{what}: order {order} gives other bytes");
     }
-    let [first, ..] = results;
     if let Some(gpu) = support::real() {
         let real = run(&gpu);
         assert_eq!(real.len(), first.len(), "{what}: as many results on {}", gpu.name());
         for (i, (got, want)) in real.iter().zip(&first).enumerate() {
-            assert_close(&format!("{what}: result {i} on {}", gpu.name()), got, want);
+            // Numbers that differ in their last bits may be rounded in different directions.
+            let share = 2.0 * support::rounding(precision);
+            assert_within(&format!("{what}: result {i} on {}", gpu.name()), got, want, share);
         }
         assert!(bits(&run(&gpu)) == bits(&real), "{what}: {} does not repeat itself", gpu.name());
     }
@@ -46,12 +61,28 @@ fn numbers(seed: u64, len: usize) -> Vec<f32> {
     (0..len).map(|_| stream.range(-1.0, 1.0)).collect()
 }
 
+/// Numbers between −1 and 1 that a map can hold, the same for the same seed.
+fn map_numbers(precision: Precision, seed: u64, len: usize) -> Vec<f32> {
+    support::stored(precision, numbers(seed, len))
+}
+
 /// Fails unless all numbers agree to 1e-5 of the largest; where none is wanted, there must be none.
 fn assert_close(what: &str, got: &[f32], want: &[f32]) {
+    assert_within(what, got, want, 0.0);
+}
+
+/// The same for the numbers of a map, which were computed from what is the same on both sides and then stored, once.
+fn assert_stored(precision: Precision, what: &str, got: &[f32], want: &[f32]) {
+    assert_within(&format!("{what}, {precision:?}"), got, want, support::rounding(precision));
+}
+
+/// The same, where numbers may also differ by `share` of their own.
+fn assert_within(what: &str, got: &[f32], want: &[f32], share: f32) {
     assert_eq!(got.len(), want.len(), "{what}: as many numbers as wanted");
     let largest = want.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        let agree = (got.is_nan() && want.is_nan()) || (got - want).abs() <= 1e-5 * largest;
+        let agree =
+            (got.is_nan() && want.is_nan()) || (got - want).abs() <= 1e-5 * largest + share * want.abs();
         assert!(agree, "{what}: number {i} is {got}, not {want}");
     }
 }
@@ -65,6 +96,7 @@ fn len((n, c, h, w): Shape) -> usize {
 
 /// A value for both sides.
 struct Twin {
+    precision: Precision,
     shape: Shape,
     raw: Vec<f32>,
     /// Factors, then summands.
@@ -72,10 +104,10 @@ struct Twin {
 }
 
 impl Twin {
-    /// Numbers in steps of a quarter: maxima often come twice.
-    fn new(seed: u64, shape: Shape, affine: bool) -> Self {
+    /// Numbers in steps of a quarter: maxima often come twice, and every map can hold them.
+    fn new(precision: Precision, seed: u64, shape: Shape, affine: bool) -> Self {
         let raw = numbers(seed, len(shape)).into_iter().map(|x| (4.0 * x).round() / 4.0).collect();
-        Self { shape, raw, affine: affine.then(|| numbers(seed + 1, 2 * shape.1)) }
+        Self { precision, shape, raw, affine: affine.then(|| numbers(seed + 1, 2 * shape.1)) }
     }
 
     fn cpu(&self) -> Value {
@@ -88,7 +120,7 @@ impl Twin {
 
     fn gpu(&self, gpu: &Gpu) -> GpuValue {
         let affine = self.affine.as_ref().map(|affine| gpu.upload(affine));
-        GpuValue { map: gpu_map(gpu, &self.raw, self.shape), affine }
+        GpuValue { map: gpu_map(gpu, self.precision, &self.raw, self.shape), affine }
     }
 }
 
@@ -96,8 +128,8 @@ fn cpu_map(numbers: &[f32], (n, c, h, w): Shape) -> Map {
     Map::from_nchw(numbers, n, c, h, w)
 }
 
-fn gpu_map(gpu: &Gpu, numbers: &[f32], shape: Shape) -> GpuMap {
-    GpuMap::from_pictures(gpu, &gpu.upload(numbers), shape)
+fn gpu_map(gpu: &Gpu, precision: Precision, numbers: &[f32], shape: Shape) -> GpuMap {
+    GpuMap::from_pictures(&gpu.upload(numbers), precision, shape)
 }
 
 fn download(map: &GpuMap) -> Vec<f32> {
@@ -105,6 +137,6 @@ fn download(map: &GpuMap) -> Vec<f32> {
 }
 
 /// What a gradient starts from: `None`, or some numbers.
-fn start(seed: u64, shape: Shape, accumulate: bool) -> Option<Vec<f32>> {
-    accumulate.then(|| numbers(seed, len(shape)))
+fn start(precision: Precision, seed: u64, shape: Shape, accumulate: bool) -> Option<Vec<f32>> {
+    accumulate.then(|| map_numbers(precision, seed, len(shape)))
 }

@@ -1,9 +1,9 @@
 //! Resident pictures against the same pictures normalised on the host.
 
-use enas_kernels::gpu::{Gpu, GpuPictures, GpuValue};
+use enas_kernels::gpu::{Gpu, GpuPictures, GpuValue, Precision};
 use enas_rng::Seed;
 
-use crate::{in_all_orders, support};
+use crate::{in_all_orders, on_maps, support};
 
 /// `(c, h, w)` and a number of pictures: whole words, parts of words, a single byte, several blocks.
 const SETS: [((usize, usize, usize), usize); 5] =
@@ -58,15 +58,15 @@ fn indices(n: usize) -> Vec<usize> {
 
 #[test]
 fn resident_batches_equal_those_of_the_host_to_the_bit() {
-    for (shape, n) in SETS {
+    for (precision, (shape, n)) in Precision::ALL.into_iter().flat_map(|p| SETS.map(|set| (p, set))) {
         let (set, indices) = (Set::new(shape, n), indices(n));
-        let want = set.normalised(&indices);
-        let got = in_all_orders("pictures", |gpu| {
+        let want = support::stored(precision, set.normalised(&indices));
+        let got = on_maps(precision, "pictures", |gpu| {
             let resident = set.on(gpu);
-            let map = resident.choose(&indices).expect("they are there").map();
+            let map = resident.choose(&indices).expect("they are there").map(precision);
             vec![GpuValue::plain(map).to_nchw().expect("the kernels run")]
         });
-        assert!(bits(&got[0]) == bits(&want), "{n} of {shape:?}");
+        assert!(bits(&got[0]) == bits(&want), "{n} of {shape:?}, {precision:?}");
     }
 }
 
@@ -86,7 +86,7 @@ fn the_first_of_a_choice_are_its_beginning() {
     let resident = Set::new((1, 2, 2), 9).on(&gpu);
     let pictures = |indices: &[usize], n: usize| {
         let chosen = resident.choose(indices).expect("they are there").first(n);
-        GpuValue::plain(chosen.map()).to_nchw().expect("the kernels run")
+        GpuValue::plain(chosen.map(Precision::F32)).to_nchw().expect("the kernels run")
     };
     assert_eq!(pictures(&[4, 1, 7], 2), pictures(&[4, 1], 2));
     assert_eq!(pictures(&[4, 1], 9), pictures(&[4, 1], 2));
@@ -107,7 +107,7 @@ fn large_sets_arrive_whole() {
     let set = Set::new((3, 100, 101), 40);
     let resident = set.on(&gpu);
     for i in [0, 33, 34, 35, 39] {
-        let map = resident.choose(&[i]).expect("it is there").map();
+        let map = resident.choose(&[i]).expect("it is there").map(Precision::F32);
         let got = GpuValue::plain(map).to_nchw().expect("the kernels run");
         assert!(bits(&got) == bits(&set.normalised(&[i])), "picture {i}");
     }

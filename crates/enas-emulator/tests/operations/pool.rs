@@ -1,16 +1,20 @@
 //! Pools against [`Pool::forward`] and [`Pool::backward`].
 
-use enas_kernels::gpu::GpuMap;
+use enas_kernels::gpu::{GpuMap, GpuValue, Precision};
 use enas_kernels::{Pool, PoolKind};
 
-use crate::{Twin, assert_close, cpu_map, download, gpu_map, in_all_orders, len, numbers, start};
+use crate::{Twin, assert_stored, cpu_map, download, gpu_map, len, map_numbers, on_maps, start};
 
-/// One pool on one map, forwards and backwards.
-fn check(pool: Pool, (n, c): (usize, usize), affine: bool, accumulate: bool) {
+/// One pool on one map, forwards and backwards, in either precision.
+fn check(pool: Pool, nc: (usize, usize), affine: bool, accumulate: bool) {
+    Precision::ALL.into_iter().for_each(|precision| check_in(precision, pool, nc, affine, accumulate));
+}
+
+fn check_in(precision: Precision, pool: Pool, (n, c): (usize, usize), affine: bool, accumulate: bool) {
     let what = format!("{pool:?} of {n} images, {c} channels, affine {affine}, accumulate {accumulate}");
     let (shape, pooled) = ((n, c, pool.y.size, pool.x.size), (n, c, pool.y.out, pool.x.out));
-    let twin = Twin::new(1, shape, affine);
-    let (grad, before) = (numbers(2, len(pooled)), start(3, shape, accumulate));
+    let twin = Twin::new(precision, 1, shape, affine);
+    let (grad, before) = (map_numbers(precision, 2, len(pooled)), start(precision, 3, shape, accumulate));
 
     let input = twin.cpu();
     let mut gradient = before.as_ref().map(|numbers| cpu_map(numbers, shape));
@@ -18,15 +22,16 @@ fn check(pool: Pool, (n, c): (usize, usize), affine: bool, accumulate: bool) {
     pool.backward(&input, &cpu_map(&grad, pooled), &mut gradient);
     let gradient = gradient.expect("backward leaves a gradient").to_nchw();
 
-    let got = in_all_orders(&what, |gpu| {
+    let got = on_maps(precision, &what, |gpu| {
         let input = twin.gpu(gpu);
-        let mut gradient: Option<GpuMap> = before.as_ref().map(|numbers| gpu_map(gpu, numbers, shape));
+        let mut gradient: Option<GpuMap> =
+            before.as_ref().map(|numbers| gpu_map(gpu, precision, numbers, shape));
         let out = pool.forward_gpu(&input);
-        pool.backward_gpu(&input, &gpu_map(gpu, &grad, pooled), &mut gradient);
+        pool.backward_gpu(&input, &gpu_map(gpu, precision, &grad, pooled), &mut gradient);
         vec![download(&out), download(&gradient.expect("backward leaves a gradient"))]
     });
-    assert_close(&format!("{what}: forward"), &got[0], &out.to_nchw());
-    assert_close(&format!("{what}: backward"), &got[1], &gradient);
+    assert_stored(precision, &format!("{what}: forward"), &got[0], &out.to_nchw());
+    assert_stored(precision, &format!("{what}: backward"), &got[1], &gradient);
 }
 
 /// Every combination of ReLU, normalisation and accumulation, over maps and batches of awkward sizes.
@@ -70,11 +75,13 @@ fn pools_without_padding_leave_pixels_out() {
 #[test]
 fn the_first_of_equal_pixels_takes_the_whole_gradient() {
     let pool = Pool::same(PoolKind::Max, 3, 1, 3, 3);
-    let got = in_all_orders("a flat map", |gpu| {
-        let input = enas_kernels::gpu::GpuValue::plain(gpu_map(gpu, &[0.5; 9], (1, 1, 3, 3)));
-        let mut gradient = None;
-        pool.backward_gpu(&input, &gpu_map(gpu, &[1.0; 9], (1, 1, 3, 3)), &mut gradient);
-        vec![download(&gradient.expect("backward leaves a gradient"))]
-    });
-    assert_eq!(got[0], [4.0, 2.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    for precision in Precision::ALL {
+        let got = on_maps(precision, "a flat map", |gpu| {
+            let map = |value: f32| gpu_map(gpu, precision, &[value; 9], (1, 1, 3, 3));
+            let mut gradient = None;
+            pool.backward_gpu(&GpuValue::plain(map(0.5)), &map(1.0), &mut gradient);
+            vec![download(&gradient.expect("backward leaves a gradient"))]
+        });
+        assert_eq!(got[0], [4.0, 2.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    }
 }

@@ -17,9 +17,15 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Of `numbers` numbers read and written, and `flops` operations.
+    /// Of `numbers` numbers in single precision read and written, and `flops` operations. The numbers of maps have a
+    /// size of their own: see [`GpuMap::traffic`](super::GpuMap::traffic).
     pub(crate) fn new(numbers: usize, flops: usize) -> Self {
         Self { bytes: numbers as u64 * WORD, flops: flops as u64 }
+    }
+
+    /// Of `flops` operations alone.
+    pub(crate) fn flops(flops: usize) -> Self {
+        Self::new(0, flops)
     }
 }
 

@@ -14,17 +14,22 @@ use cudarc::driver::{
 use cudarc::nvrtc::Ptx;
 
 use super::device::{Arg, Device, Error, Handle, Launch};
+use super::precision::Precision;
 use super::staging::{self, Staging};
 
-// FATBINS: every `.cu` file's name and machine code; KERNELS: every kernel's name and the index of its file.
+// FATBINS: name and machine code of every `.cu` file, of those that treat maps for either precision of maps; KERNELS:
+// every kernel's name, whether it is for maps in bfloat16, and the index of its file.
 include!(concat!(env!("OUT_DIR"), "/fatbins.rs"));
+
+/// Kernels by name and precision of maps.
+type Functions = HashMap<(&'static str, Precision), CudaFunction>;
 
 /// One NVIDIA GPU.
 pub struct Cuda {
     name: String,
     context: SyncArc<CudaContext>,
     stream: SyncArc<CudaStream>,
-    functions: HashMap<&'static str, CudaFunction>,
+    functions: Functions,
     /// Length of every piece of memory.
     lengths: Mutex<HashMap<Handle, usize>>,
     held: AtomicUsize,
@@ -110,10 +115,7 @@ impl Cuda {
     }
 }
 
-fn load_kernels(
-    context: &SyncArc<CudaContext>,
-    ordinal: usize,
-) -> Result<HashMap<&'static str, CudaFunction>, Error> {
+fn load_kernels(context: &SyncArc<CudaContext>, ordinal: usize) -> Result<Functions, Error> {
     let load = |(file, code): &(&str, &[u8])| {
         context.load_module(Ptx::from_binary(code.to_vec())).map_err(|error| {
             let words = words(&error);
@@ -124,8 +126,8 @@ fn load_kernels(
     let modules: Vec<SyncArc<CudaModule>> = FATBINS.iter().map(load).collect::<Result<_, _>>()?;
     KERNELS
         .iter()
-        .map(|(name, module)| match modules[*module].load_function(name) {
-            Ok(function) => Ok((*name, function)),
+        .map(|(name, bf16, module)| match modules[*module].load_function(name) {
+            Ok(function) => Ok(((*name, if *bf16 { Precision::Bf16 } else { Precision::F32 }), function)),
             Err(error) => Err(failed(name, &error)),
         })
         .collect()
@@ -203,8 +205,9 @@ impl Device for Cuda {
     }
 
     fn launch(&self, launch: &Launch, args: &[Arg]) -> Result<(), Error> {
-        let Some(function) = self.functions.get(launch.kernel) else {
-            return Err(Error::Failed(format!("there is no CUDA kernel `{}`", launch.kernel)));
+        let Some(function) = self.functions.get(&(launch.kernel, launch.maps)) else {
+            let name = launch.maps.variant(launch.kernel);
+            return Err(Error::Failed(format!("there is no CUDA kernel `{name}`")));
         };
         let addresses: Vec<u64> = args
             .iter()

@@ -5,6 +5,8 @@
 
 use std::fmt::Debug;
 
+use super::precision::Precision;
+
 /// A piece of device memory; its meaning is the device's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle(pub u64);
@@ -14,6 +16,9 @@ pub struct Handle(pub u64);
 pub struct Launch {
     /// The kernel's name in its `.cu` file.
     pub kernel: &'static str,
+    /// That of the maps among the arguments, which decides between two variants of the kernel; single precision where
+    /// there is no map.
+    pub maps: Precision,
     /// Blocks along x, y and z.
     pub grid: [u32; 3],
     /// Threads of a block along x, y and z.

@@ -170,13 +170,44 @@ fn within_limits(launch: &Launch) -> Result<(), Error> {
     {
         return Ok(());
     }
-    let Launch { kernel, grid, block } = launch;
+    let Launch { kernel, grid, block, .. } = launch;
     Err(Error::Failed(format!("{kernel}: no GPU launches {grid:?} blocks of {block:?} threads")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::{Gpu, GpuMap, GpuTerm, GpuValue, Precision, add};
+
+    fn any(grid: [u32; 3], block: [u32; 3]) -> Launch {
+        Launch { kernel: "any", maps: Precision::F32, grid, block }
+    }
+
+    #[test]
+    fn maps_in_bfloat16_take_half_the_memory_and_half_the_bytes() {
+        let [single, half] = Precision::ALL.map(|precision| {
+            let dry = Dry::new();
+            let gpu = Gpu::new(Box::new(dry.clone()));
+            let map = GpuValue::plain(GpuMap::zeros(&gpu, precision, (33, 5, 8, 8)));
+            let term = GpuTerm { value: &map, factors: None };
+            let sum = add(term, term);
+            assert_eq!((sum.precision(), gpu.failure()), (precision, Ok(())));
+            let bytes: Vec<u64> = gpu.report().iter().map(|kernel| kernel.cost.bytes).collect();
+            (dry.peak_bytes(), bytes)
+        });
+        // Three groups of sixteen images, two maps; zeros are written, then two maps read and one written.
+        let map = 3 * 16 * 5 * 8 * 8 * 4;
+        assert_eq!(single, (2 * map, vec![map as u64, 3 * map as u64]));
+        assert_eq!(half, (map, vec![map as u64 / 2, 3 * map as u64 / 2]));
+    }
+
+    #[test]
+    #[should_panic(expected = "elementwise_add: the maps of one operation have one precision")]
+    fn maps_of_two_precisions_do_not_mix() {
+        let gpu = Gpu::new(Box::new(Dry::new()));
+        let [a, b] = Precision::ALL.map(|p| GpuValue::plain(GpuMap::zeros(&gpu, p, (1, 1, 1, 1))));
+        add(GpuTerm { value: &a, factors: None }, GpuTerm { value: &b, factors: None });
+    }
 
     #[test]
     fn memory_ends_where_it_was_told_and_comes_back() {
@@ -190,7 +221,7 @@ mod tests {
 
     #[test]
     fn launches_that_no_gpu_allows_are_refused() {
-        let launch = |grid, block| Dry::new().launch(&Launch { kernel: "any", grid, block }, &[]);
+        let launch = |grid, block| Dry::new().launch(&any(grid, block), &[]);
         assert_eq!(launch([i32::MAX as u32, 65_535, 65_535], [256, 4, 1]), Ok(()));
         for (grid, block) in
             [([1, 65_536, 1], [1; 3]), ([1, 1, 0], [1; 3]), ([1; 3], [1025, 1, 1]), ([1; 3], [512, 4, 1])]
@@ -203,7 +234,7 @@ mod tests {
     fn what_lies_outside_the_memory_is_refused() {
         let dry = Dry::new();
         let memory = dry.allocate(8).unwrap();
-        let launch = Launch { kernel: "any", grid: [1; 3], block: [1; 3] };
+        let launch = any([1; 3], [1; 3]);
         assert_eq!(dry.upload(memory, 4, &[0; 4]), Ok(()));
         assert!(dry.upload(memory, 5, &[0; 4]).is_err());
         assert!(dry.clear(memory, 0, 9).is_err());

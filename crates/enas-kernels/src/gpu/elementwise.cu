@@ -17,9 +17,10 @@ __device__ __forceinline__ float4 factors_of(In<float> factors, unsigned has_fac
 
 // out = fa·a + fb·b, each side normalised. `plane` is h·w. Reads both sides once, writes one map.
 extern "C" __global__ void __launch_bounds__(256)
-    elementwise_add(In<float> a, In<float> affine_a, unsigned has_affine_a, In<float> factors_a, unsigned has_factors_a,
-                    In<float> b, In<float> affine_b, unsigned has_affine_b, In<float> factors_b, unsigned has_factors_b,
-                    Out<float> out, unsigned n, unsigned c, unsigned plane) {
+    elementwise_add(In<activation> a, In<float> affine_a, unsigned has_affine_a, In<float> factors_a,
+                    unsigned has_factors_a, In<activation> b, In<float> affine_b, unsigned has_affine_b,
+                    In<float> factors_b, unsigned has_factors_b, Out<activation> out, unsigned n, unsigned c,
+                    unsigned plane) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * plane * 4;
     if (i >= size) return;
     const unsigned image = blockIdx.y * 16 + i % 4 * 4, channel = i / 4 / plane, at = (blockIdx.y * size + i) * 4;
@@ -27,40 +28,40 @@ extern "C" __global__ void __launch_bounds__(256)
     const float4 fb = factors_of(factors_b, has_factors_b, image, n);
     const Affine na = affine_of(affine_a, has_affine_a, channel, c), nb = affine_of(affine_b, has_affine_b, channel, c);
     const float4 shift = fma4(fa, quad(na.shift), fb * quad(nb.shift));
-    const float4 right = fma4(load4(b, at), fb * quad(nb.scale), shift);
-    store4(out, at, fma4(load4(a, at), fa * quad(na.scale), right));
+    const float4 right = fma4(to_float4(load4(b, at)), fb * quad(nb.scale), shift);
+    store4(out, at, to_activation4(fma4(to_float4(load4(a, at)), fa * quad(na.scale), right)));
 }
 
 // to (+)= factors·from: for the backward directions of sums and concatenations. `size` is c·h·w of `to`, `from_size`
 // that of the map whose channels `from` begins with. Reads one map, writes one, or adds to it.
 extern "C" __global__ void __launch_bounds__(256)
-    elementwise_scale(In<float> from, In<float> factors, unsigned has_factors, InOut<float> to, unsigned n,
+    elementwise_scale(In<activation> from, In<float> factors, unsigned has_factors, InOut<activation> to, unsigned n,
                       unsigned size, unsigned from_size, unsigned accumulate) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= size * 4) return;
     const float4 factor = factors_of(factors, has_factors, blockIdx.y * 16 + i % 4 * 4, n);
-    const float4 value = factor * load4(from, (blockIdx.y * from_size * 4 + i) * 4);
+    const float4 value = factor * to_float4(load4(from, (blockIdx.y * from_size * 4 + i) * 4));
     put4(to, (blockIdx.y * size * 4 + i) * 4, value, accumulate);
 }
 
 // Copies the c channels of a value, normalised, to channel `first` and after of a map with `channels`. `plane` is h·w.
 // Reads one map, writes one.
 extern "C" __global__ void __launch_bounds__(256)
-    elementwise_place(In<float> from, In<float> affine, unsigned has_affine, Out<float> to, unsigned c, unsigned plane,
-                      unsigned first, unsigned channels) {
+    elementwise_place(In<activation> from, In<float> affine, unsigned has_affine, Out<activation> to, unsigned c,
+                      unsigned plane, unsigned first, unsigned channels) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * plane * 4;
     if (i >= size) return;
     const Affine of = affine_of(affine, has_affine, i / 4 / plane, c);
     const unsigned at = ((blockIdx.y * channels + first) * plane * 4 + i) * 4;
-    store4(to, at, normalised4(from, (blockIdx.y * size + i) * 4, of));
+    store4(to, at, to_activation4(normalised4(from, (blockIdx.y * size + i) * 4, of)));
 }
 
 // means[image, first + channel] = Σ max(x, 0)/plane over the pixels of a channel; a row of means holds `channels`.
 // One block per channel (x) and group (y): thread t adds up quad t % 4 of every 32nd pixel, then sixteen threads the 32
 // sums of one image each, in double precision. Reads the map once.
 extern "C" __global__ void __launch_bounds__(128)
-    elementwise_relu_mean(In<float> x, In<float> affine, unsigned has_affine, Out<float> means, unsigned n, unsigned c,
-                          unsigned plane, unsigned first, unsigned channels) {
+    elementwise_relu_mean(In<activation> x, In<float> affine, unsigned has_affine, Out<float> means, unsigned n,
+                          unsigned c, unsigned plane, unsigned first, unsigned channels) {
     SHARED(float, sums, 32 * 16);
     const unsigned t = threadIdx.x, channel = blockIdx.x;
     const Affine of = affine_of(affine, has_affine, channel, c);
@@ -81,9 +82,9 @@ extern "C" __global__ void __launch_bounds__(128)
 // The gradient of elementwise_relu_mean: to (+)= grad[image, first + channel]/plane where x > 0, else 0. Reads the map
 // once, writes its gradient, or adds to it.
 extern "C" __global__ void __launch_bounds__(256)
-    elementwise_relu_mean_backward(In<float> x, In<float> affine, unsigned has_affine, In<float> grad, InOut<float> to,
-                                   unsigned n, unsigned c, unsigned plane, unsigned first, unsigned channels,
-                                   unsigned accumulate) {
+    elementwise_relu_mean_backward(In<activation> x, In<float> affine, unsigned has_affine, In<float> grad,
+                                   InOut<activation> to, unsigned n, unsigned c, unsigned plane, unsigned first,
+                                   unsigned channels, unsigned accumulate) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * plane * 4;
     if (i >= size) return;
     const unsigned channel = i / 4 / plane, image = blockIdx.y * 16 + i % 4 * 4;

@@ -36,7 +36,7 @@ fn factor_cost(factors: Option<&Buffer>, n: usize, len: usize) -> Cost {
 
 /// Factors as kernels take them; without any, a valid address will do.
 fn factor_params<'a>(factors: Option<&'a Buffer>, map: &'a GpuMap) -> [Param<'a>; 2] {
-    [factors.unwrap_or(&map.data).into(), factors.is_some().into()]
+    [factors.map_or(map.into(), Param::from), factors.is_some().into()]
 }
 
 /// `a + b`, each with its pending normalisation and factors applied. Shapes: all `[n, c, h, w]`. The twin of
@@ -47,12 +47,11 @@ fn factor_params<'a>(factors: Option<&'a Buffer>, map: &'a GpuMap) -> [Param<'a>
 pub fn add(a: GpuTerm<'_>, b: GpuTerm<'_>) -> GpuMap {
     let (n, c, h, w) = a.value.map.shape();
     assert_eq!(b.value.map.shape(), (n, c, h, w), "both sides of a sum have one shape");
-    let gpu = a.value.map.gpu();
-    let out = GpuMap::uninit(gpu, (n, c, h, w));
+    let out = a.value.map.another((n, c, h, w));
     let mut args: Vec<_> = a.params().chain(b.params()).collect();
-    args.extend([(&out.data).into(), n.into(), c.into(), out.plane().into()]);
-    let cost = a.cost() + b.cost() + Cost::new(out.len(), out.len());
-    gpu.launch("elementwise_add", quads(&out), [THREADS, 1, 1], &args, cost);
+    args.extend([(&out).into(), n.into(), c.into(), out.plane().into()]);
+    let cost = a.cost() + b.cost() + out.traffic(out.len()) + Cost::flops(out.len());
+    out.gpu().launch("elementwise_add", quads(&out), [THREADS, 1, 1], &args, cost);
     out
 }
 
@@ -77,16 +76,15 @@ pub fn add_backward(grad: &GpuMap, factors: Option<&Buffer>, gradient: &mut Opti
 /// If there are no values, or images differ in number or size.
 pub fn concat(values: &[GpuValue]) -> GpuMap {
     let (n, _, h, w) = values.first().expect("a concatenation is of something").map.shape();
-    let gpu = values[0].map.gpu();
-    let out = GpuMap::uninit(gpu, (n, channels(values), h, w));
+    let out = values[0].map.another((n, channels(values), h, w));
     let mut first = 0;
     for value in values {
         let c = value.map.c();
         assert_eq!(value.map.shape(), (n, c, h, w), "concatenated maps differ in channels only");
         let mut args = Vec::from(value.params());
-        args.extend([(&out.data).into(), c.into(), out.plane().into(), first.into(), out.c().into()]);
-        let cost = value.cost() + Cost::new(value.map.len(), 0);
-        gpu.launch("elementwise_place", quads(&value.map), [THREADS, 1, 1], &args, cost);
+        args.extend([(&out).into(), c.into(), out.plane().into(), first.into(), out.c().into()]);
+        let cost = value.cost() + out.traffic(value.map.len());
+        out.gpu().launch("elementwise_place", quads(&value.map), [THREADS, 1, 1], &args, cost);
         first += c;
     }
     out
@@ -113,17 +111,11 @@ pub fn concat_backward(grad: &GpuMap, values: &[GpuValue], gradients: &mut [Opti
 /// Writes `factors · from` to `to`, or adds it; takes the channels of `from` from `first` on.
 fn scale((from, first): (&GpuMap, usize), factors: Option<&Buffer>, to: &GpuMap, accumulate: bool) {
     let size = |map: &GpuMap| map.c() * map.plane();
-    let mut args = vec![Param::Buffer(&from.data, first * from.row())];
+    let mut args = vec![Param::Map(from, first * from.row())];
     args.extend(factor_params(factors, from));
-    args.extend([
-        (&to.data).into(),
-        to.shape().0.into(),
-        size(to).into(),
-        size(from).into(),
-        accumulate.into(),
-    ]);
+    args.extend([to.into(), to.shape().0.into(), size(to).into(), size(from).into(), accumulate.into()]);
     let factors = factor_cost(factors, to.shape().0, to.len());
-    let cost = factors + Cost::new(to.len(), 0) + to.cost_of_writing(accumulate);
+    let cost = factors + from.traffic(to.len()) + to.cost_of_writing(accumulate);
     to.gpu().launch("elementwise_scale", quads(to), [THREADS, 1, 1], &args, cost);
 }
 
@@ -163,7 +155,7 @@ pub fn relu_mean_backward(values: &[GpuValue], grad: &Buffer, gradients: &mut [O
         let (to, accumulate) = GpuMap::target(&value.map, gradient);
         let (n, c, ..) = value.map.shape();
         let mut args = Vec::from(value.params());
-        args.extend([grad.into(), (&to.data).into()]);
+        args.extend([grad.into(), to.into()]);
         args.extend([n, c, to.plane(), first, channels].map(Param::from));
         args.push(accumulate.into());
         let cost = value.cost() + Cost::new(n * c, to.len()) + to.cost_of_writing(accumulate);

@@ -106,16 +106,18 @@ extern "C" __global__ void __launch_bounds__(256)
     if (i < len) out[i] = features[i] * factors[i];
 }
 
-// Softmax cross entropy of one image per block: gradient = (softmax − label)·scale, losses[0][image] = the loss in
-// nats, losses[1][image] = 1 if the first largest logit is the label's. A label that is no class has no number for a
-// loss. Reads the logits three times, mostly from caches, writes the gradient once.
+// Softmax cross entropy of one image per block, times the weight of its label's class: gradient = (softmax −
+// label)·scale·weight, losses[0][image] = the loss in nats·weight, losses[1][image] = 1 if the first largest logit is the
+// label's. A label that is no class has no number for a loss. Reads the logits three times, mostly from caches, writes
+// the gradient once.
 extern "C" __global__ void __launch_bounds__(256)
-    head_cross_entropy(In<float> logits, In<unsigned> labels, Out<float> gradient, Out<float> losses, unsigned n,
-                       unsigned classes, float scale) {
+    head_cross_entropy(In<float> logits, In<unsigned> labels, In<float> weights, Out<float> gradient,
+                       Out<float> losses, unsigned n, unsigned classes, float scale) {
     SHARED(float, values, 256);
     SHARED(unsigned, places, 256);
     SHARED(double, sums, 256);
     const unsigned image = blockIdx.x, first = image * classes, label = labels[image];
+    const float weight = label < classes ? weights[label] : NAN;
     Best mine = {-INFINITY, 0xffffffff};
     for (unsigned i = threadIdx.x; i < classes; i += 256) mine = better(mine, {logits[first + i], i});
     const Best best = block_best(values, places, mine);
@@ -125,11 +127,11 @@ extern "C" __global__ void __launch_bounds__(256)
     const float inverse = static_cast<float>(1.0 / sum);
     for (unsigned i = threadIdx.x; i < classes; i += 256) {
         const float p = expf(logits[first + i] - best.value) * inverse;
-        gradient[first + i] = (p - (i == label ? 1.0f : 0.0f)) * scale;
+        gradient[first + i] = (p - (i == label ? 1.0f : 0.0f)) * scale * weight;
     }
     if (threadIdx.x != 0) return;
     const float own = label < classes ? logits[first + label] - best.value : NAN;
-    losses[image] = static_cast<float>(log(sum) - own);
+    losses[image] = static_cast<float>((log(sum) - own) * weight);
     losses[n + image] = best.at == label ? 1.0f : 0.0f;
 }
 

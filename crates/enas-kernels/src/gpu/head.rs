@@ -65,6 +65,7 @@ pub fn scale_features(features: &Buffer, factors: &Buffer, len: usize) -> Buffer
 
 /// Mean softmax cross entropy of logits `[n, classes]` against `n` labels (whole numbers below `classes`).
 ///
+/// The loss of an image counts as often as `class_weights` `[classes]` says of its label; the mean is over the images.
 /// Returns the gradient of `weight` times the mean, `[n, classes]`, and writes two numbers to `stats`: the mean itself
 /// in nats, and how many images have their first largest logit at the label. A label that is no class makes the mean
 /// NaN. Reads the logits three times, mostly from caches, writes the gradient once.
@@ -74,8 +75,8 @@ pub fn scale_features(features: &Buffer, factors: &Buffer, len: usize) -> Buffer
 pub fn cross_entropy(
     logits: &Buffer,
     labels: &Buffer,
-    n: usize,
-    classes: usize,
+    class_weights: &Buffer,
+    (n, classes): (usize, usize),
     weight: f32,
     stats: Span<'_>,
 ) -> Buffer {
@@ -84,9 +85,10 @@ pub fn cross_entropy(
     let (gradient, losses) = (gpu.buffer(n * classes), gpu.buffer(2 * n));
     let scale = weight / n as f32;
     let outputs = [(&gradient).into(), (&losses).into(), n.into(), classes.into(), scale.into()];
-    let args: Vec<_> = [logits.into(), labels.into()].into_iter().chain(outputs).collect();
+    let args: Vec<_> =
+        [logits.into(), labels.into(), class_weights.into()].into_iter().chain(outputs).collect();
     // Compared, less the largest, raised, added up, divided and scaled.
-    let cost = Cost::new(2 * n * classes + 3 * n, 6 * n * classes);
+    let cost = Cost::new(2 * n * classes + 4 * n, 6 * n * classes);
     gpu.launch("head_cross_entropy", [n, 1, 1], [THREADS, 1, 1], &args, cost);
     let args = [(&losses).into(), stats.into(), n.into()];
     gpu.launch("head_stats", [1, 1, 1], [THREADS, 1, 1], &args, Cost::new(2 * n + 2, 2 * n));

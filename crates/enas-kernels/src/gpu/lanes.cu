@@ -2,11 +2,11 @@
 #include "dialect.cuh"
 
 // One thread per number of the map; `size` is c·h·w. Lanes past the last picture become zero.
-extern "C" __global__ void lanes_from_pictures(In<float> pictures, Out<float> map, unsigned n, unsigned size) {
+extern "C" __global__ void lanes_from_pictures(In<float> pictures, Out<activation> map, unsigned n, unsigned size) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= size * 16) return;
     const unsigned group = blockIdx.y, picture = group * 16 + i % 16;
-    map[group * size * 16 + i] = picture < n ? pictures[picture * size + i / 16] : 0.0f;
+    map[group * size * 16 + i] = to_activation(picture < n ? pictures[picture * size + i / 16] : 0.0f);
 }
 
 // The chosen of many pictures of bytes. `words` words hold one picture, four numbers each, the lowest byte first; `size`
@@ -14,7 +14,7 @@ extern "C" __global__ void lanes_from_pictures(In<float> pictures, Out<float> ma
 // it reads one word and writes four numbers. The sixteen lanes of a place are neighbours, so writes are whole sectors, and
 // a block reads 64 bytes in a row of each picture.
 extern "C" __global__ void lanes_from_bytes(In<unsigned> pictures, In<unsigned> chosen, In<float> table,
-                                            Out<float> map, unsigned n, unsigned size, unsigned words,
+                                            Out<activation> map, unsigned n, unsigned size, unsigned words,
                                             unsigned plane) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= words * 16) return;
@@ -24,7 +24,8 @@ extern "C" __global__ void lanes_from_bytes(In<unsigned> pictures, In<unsigned> 
         const unsigned place = word * 4 + k;
         if (place >= size) return;
         const unsigned value = bytes >> (8 * k) & 255;
-        map[(group * size + place) * 16 + lane] = picture < n ? table[place / plane * 256 + value] : 0.0f;
+        const float x = picture < n ? table[place / plane * 256 + value] : 0.0f;
+        map[(group * size + place) * 16 + lane] = to_activation(x);
     }
 }
 
@@ -36,12 +37,12 @@ extern "C" __global__ void lanes_chosen_labels(In<unsigned> labels, In<unsigned>
 }
 
 // One thread per number of the pictures; applies what normalisation is pending. `plane` is h·w.
-extern "C" __global__ void lanes_to_pictures(In<float> map, In<float> affine, unsigned has_affine,
+extern "C" __global__ void lanes_to_pictures(In<activation> map, In<float> affine, unsigned has_affine,
                                              Out<float> pictures, unsigned c, unsigned plane) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * plane;
     if (i >= size) return;
     const unsigned picture = blockIdx.y, channel = i / plane;
-    const float x = map[(picture / 16 * size + i) * 16 + picture % 16];
+    const float x = to_float(map[(picture / 16 * size + i) * 16 + picture % 16]);
     pictures[picture * size + i] = has_affine ? fmaf(x, affine[channel], affine[c + channel]) : x;
 }
 

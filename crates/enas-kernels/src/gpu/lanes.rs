@@ -3,8 +3,9 @@
 use super::cost::Cost;
 use super::device::Error;
 use super::map::{GpuMap, GpuValue};
-use super::memory::{Buffer, Gpu, Param, Span};
+use super::memory::{Buffer, Param, Span};
 use super::pictures::Chosen;
+use super::precision::Precision;
 use crate::simd::LANES;
 
 /// Threads of a block in kernels that treat every number alike.
@@ -34,14 +35,20 @@ fn number_by_number(kernel: &'static str, from: Span<'_>, to: Span<'_>, cost: Co
 }
 
 impl GpuMap {
-    /// The lane layout of pictures that are already on the device as `[n, c, h, w]`.
-    pub fn from_pictures(gpu: &Gpu, pictures: &Buffer, shape: (usize, usize, usize, usize)) -> Self {
-        let map = Self::uninit(gpu, shape);
+    /// The lane layout of pictures that are already on the device as `[n, c, h, w]`, in a precision that everything
+    /// computed from it has as well.
+    pub fn from_pictures(
+        pictures: &Buffer,
+        precision: Precision,
+        shape: (usize, usize, usize, usize),
+    ) -> Self {
+        let gpu = pictures.gpu();
+        let map = Self::uninit(gpu, precision, shape);
         let (n, c, h, w) = shape;
         let size = c * h * w;
         let grid = [(size * LANES).div_ceil(THREADS), map.groups(), 1];
-        let args = [pictures.into(), (&map.data).into(), n.into(), size.into()];
-        let cost = Cost::new(n * size + map.len(), 0);
+        let args = [pictures.into(), (&map).into(), n.into(), size.into()];
+        let cost = Cost::new(n * size, 0) + map.traffic(map.len());
         gpu.launch("lanes_from_pictures", grid, [THREADS, 1, 1], &args, cost);
         map
     }
@@ -49,15 +56,15 @@ impl GpuMap {
 
 impl Chosen<'_> {
     /// The pictures in lane layout, normalised as on the host, to the bit. Reads their bytes once, writes the map.
-    pub fn map(&self) -> GpuMap {
+    pub fn map(&self, precision: Precision) -> GpuMap {
         let ((c, h, w), words) = (self.of.shape(), self.of.words());
-        let map = GpuMap::uninit(self.of.gpu(), (self.n, c, h, w));
+        let map = GpuMap::uninit(self.of.gpu(), precision, (self.n, c, h, w));
         let (bytes, table, _) = self.of.buffers();
-        let arrays = [bytes, &self.at, table, &map.data].map(Param::from);
+        let arrays = [bytes.into(), (&self.at).into(), table.into(), (&map).into()];
         let extents = [self.n, c * h * w, words, h * w].map(Param::from);
         let grid = [(words * LANES).div_ceil(THREADS), map.groups(), 1];
         let args: Vec<Param<'_>> = arrays.into_iter().chain(extents).collect();
-        let cost = Cost::new(self.n * words + map.len(), 0);
+        let cost = Cost::new(self.n * words, 0) + map.traffic(map.len());
         self.of.gpu().launch("lanes_from_bytes", grid, [THREADS, 1, 1], &args, cost);
         map
     }
@@ -71,19 +78,6 @@ impl Chosen<'_> {
         let cost = Cost::new(3 * self.n, 0);
         self.of.gpu().launch("lanes_chosen_labels", grid, [THREADS, 1, 1], &args, cost);
         to
-    }
-}
-
-impl GpuMap {
-    /// Makes sure that writing to this map changes no other: copies the numbers if they are shared.
-    pub(crate) fn make_unique(&mut self) {
-        if self.data.is_unique() {
-            return;
-        }
-        let (gpu, len) = (self.gpu().clone(), self.len());
-        let copy = gpu.buffer(len);
-        copy_numbers(self.data.span(0, len), copy.span(0, len));
-        self.data = copy;
     }
 }
 

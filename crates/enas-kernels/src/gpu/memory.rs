@@ -6,6 +6,8 @@ use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
 use super::cost::{Cost, KernelCost, Totals};
 use super::device::{Arg, Device, Error, Handle, Launch};
+use super::map::GpuMap;
+use super::precision::Precision;
 
 /// Bytes of a number on the device.
 const WORD: usize = size_of::<f32>();
@@ -113,6 +115,9 @@ impl Gpu {
     }
 
     /// Runs `kernel` over a grid of blocks, which costs `cost`.
+    ///
+    /// # Panics
+    /// If the maps among the arguments differ in precision.
     pub(crate) fn launch(
         &self,
         kernel: &'static str,
@@ -124,29 +129,13 @@ impl Gpu {
         if grid.contains(&0) {
             return;
         }
-        let mut missing = false;
-        let args: Vec<Arg> = args
-            .iter()
-            .map(|arg| match arg {
-                Param::Buffer(buffer, offset) => match &buffer.0.memory {
-                    Ok(memory) => Arg::Memory(*memory, offset * WORD),
-                    Err(_) => {
-                        missing = true;
-                        Arg::U32(0)
-                    }
-                },
-                Param::Int(value) => {
-                    Arg::U32(u32::try_from(*value).expect("shapes were checked to fit 32 bits"))
-                }
-                Param::Real(value) => Arg::F32(*value),
-            })
-            .collect();
-        if missing {
+        let maps = precision_of(kernel, args);
+        let Some(args) = args.iter().map(Param::arg).collect::<Option<Vec<Arg>>>() else {
             return; // The allocation's failure is already remembered.
-        }
+        };
         let narrow =
             |axes: [usize; 3]| axes.map(|x| u32::try_from(x).expect("grids are far below 2³² blocks"));
-        let launch = Launch { kernel, grid: narrow(grid), block: narrow(block) };
+        let launch = Launch { kernel, maps, grid: narrow(grid), block: narrow(block) };
         self.attempt_counted((kernel, cost), |device| device.launch(&launch, &args));
     }
 
@@ -220,11 +209,48 @@ impl Gpu {
     }
 }
 
-/// An argument of a launch: numbers on the device from some element on, a whole number, or a real one.
+/// An argument of a launch: numbers of a buffer or of a map from some element on, a whole number, or a real one.
 pub(crate) enum Param<'a> {
     Buffer(&'a Buffer, usize),
+    Map(&'a GpuMap, usize),
     Int(usize),
     Real(f32),
+}
+
+impl Param<'_> {
+    /// As the device takes it; `None` if there was no memory for it.
+    fn arg(&self) -> Option<Arg> {
+        let memory =
+            |buffer: &Buffer, offset: usize| Some(Arg::Memory(*buffer.0.memory.as_ref().ok()?, offset));
+        match self {
+            Self::Buffer(buffer, first) => memory(buffer, first * WORD),
+            Self::Map(map, first) => {
+                let (buffer, offset) = map.place(*first);
+                memory(buffer, offset)
+            }
+            Self::Int(value) => {
+                Some(Arg::U32(u32::try_from(*value).expect("shapes were checked to fit 32 bits")))
+            }
+            Self::Real(value) => Some(Arg::F32(*value)),
+        }
+    }
+}
+
+/// That of the maps among the arguments of a launch; single precision if there are none.
+fn precision_of(kernel: &str, args: &[Param<'_>]) -> Precision {
+    let mut maps = args.iter().filter_map(|arg| match arg {
+        Param::Map(map, _) => Some(map.precision()),
+        _ => None,
+    });
+    let first = maps.next().unwrap_or_default();
+    assert!(maps.all(|other| other == first), "{kernel}: the maps of one operation have one precision");
+    first
+}
+
+impl<'a> From<&'a GpuMap> for Param<'a> {
+    fn from(map: &'a GpuMap) -> Self {
+        Self::Map(map, 0)
+    }
 }
 
 impl<'a> From<&'a Buffer> for Param<'a> {

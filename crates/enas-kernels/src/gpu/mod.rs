@@ -19,6 +19,7 @@ mod norm;
 mod optim;
 mod pictures;
 mod pool;
+mod precision;
 mod product;
 mod rows;
 #[cfg(feature = "cuda")]
@@ -39,5 +40,6 @@ pub use memory::{Buffer, Gpu, Span};
 pub use moments::{GpuMoments, GpuRunningMoments};
 pub use noise::drop_factors;
 pub use pictures::{Chosen, GpuPictures};
+pub use precision::Precision;
 pub use rows::GpuRows;
 pub use unit::{GpuBranch, GpuUnit, GpuUnitGradient};

@@ -20,7 +20,7 @@ __device__ __forceinline__ unsigned images(unsigned group, unsigned offset, unsi
 // and channel. A block of 256 threads per part and channel, a quad of positions per thread and step.
 // Reads z and gy once.
 extern "C" __global__ void __launch_bounds__(256)
-    norm_sums(In<float> z, In<float> gy, In<float> moments, Out<float> sums, unsigned c, unsigned row,
+    norm_sums(In<activation> z, In<activation> gy, In<float> moments, Out<float> sums, unsigned c, unsigned row,
               unsigned positions, unsigned n) {
     SHARED(float, warps, 2 * MAP_THREADS / 32);
     const unsigned channel = blockIdx.y;
@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(256)
         if (position >= positions) continue;
         const unsigned group = position / row, offset = position % row;
         const unsigned at = (group * c + channel) * row + offset, count = images(group, offset, n);
-        const float4 g4 = load4(gy, at), z4 = load4(z, at);
+        const float4 g4 = to_float4(load4(gy, at)), z4 = to_float4(load4(z, at));
         const float g[4] = {g4.x, g4.y, g4.z, g4.w}, v[4] = {z4.x, z4.y, z4.z, z4.w};
 #pragma unroll
         for (unsigned j = 0; j < 4; j++) {
@@ -95,19 +95,19 @@ extern "C" __global__ void __launch_bounds__(128)
 // `gz = factor·gy − mean term − slope·(z − mean)`, zero where there is no image. A thread per quad of positions.
 // Reads z and gy once, writes gz.
 extern "C" __global__ void __launch_bounds__(256)
-    norm_gradient(In<float> z, In<float> gy, In<float> coefficients, Out<float> gz, unsigned c, unsigned row,
-                  unsigned quads, unsigned n) {
+    norm_gradient(In<activation> z, In<activation> gy, In<float> coefficients, Out<activation> gz, unsigned c,
+                  unsigned row, unsigned quads, unsigned n) {
     const unsigned quad = blockIdx.x * MAP_THREADS + threadIdx.x;
     if (quad >= quads) return;
     const unsigned at = quad * 4, plane = at / row, channel = plane % c;
     const unsigned count = images(plane / c, at % row, n);
     const float factor = coefficients[channel], mean_term = coefficients[c + channel];
     const float slope = coefficients[2 * c + channel], mean = coefficients[3 * c + channel];
-    const float4 g4 = load4(gy, at), z4 = load4(z, at);
+    const float4 g4 = to_float4(load4(gy, at)), z4 = to_float4(load4(z, at));
     const float g[4] = {g4.x, g4.y, g4.z, g4.w}, v[4] = {z4.x, z4.y, z4.z, z4.w};
     float out[4];
 #pragma unroll
     for (unsigned j = 0; j < 4; j++)
         out[j] = j < count ? fmaf(mean - v[j], slope, factor * g[j] - mean_term) : 0.0f;
-    store4(gz, at, float4{out[0], out[1], out[2], out[3]});
+    store4(gz, at, to_activation4(float4{out[0], out[1], out[2], out[3]}));
 }

@@ -47,9 +47,9 @@ impl Gradient<'_> {
         let (z, parts) = (self.z, self.parts());
         let sums = z.gpu().buffer(z.c() * parts * 2);
         let (n, c, _, _) = z.shape();
-        let mut args = vec![(&z.data).into(), (&self.gy.data).into(), (&self.moments.data).into()];
+        let mut args = vec![z.into(), self.gy.into(), (&self.moments.data).into()];
         args.extend([(&sums).into(), c.into(), z.row().into(), z.positions().into(), n.into()]);
-        let cost = Cost::new(2 * z.len() + 2 * c * parts + c, 4 * z.len());
+        let cost = z.traffic(2 * z.len()) + Cost::new(2 * c * parts + c, 4 * z.len());
         z.gpu().launch("norm_sums", [parts, c, 1], [MAP_THREADS, 1, 1], &args, cost);
         sums
     }
@@ -75,12 +75,12 @@ impl Gradient<'_> {
     /// `factor·gy − mean term − slope·(z − mean)`.
     fn evaluate(&self, coefficients: &Buffer) -> GpuMap {
         let z = self.z;
-        let gz = GpuMap::uninit(z.gpu(), z.shape());
+        let gz = z.another(z.shape());
         let (n, c, _, _) = z.shape();
         let quads = gz.len() / 4;
-        let mut args = vec![(&z.data).into(), (&self.gy.data).into(), coefficients.into()];
-        args.extend([(&gz.data).into(), c.into(), z.row().into(), quads.into(), n.into()]);
-        let cost = Cost::new(3 * z.len() + 4 * c, 5 * z.len());
+        let mut args = vec![z.into(), self.gy.into(), coefficients.into()];
+        args.extend([(&gz).into(), c.into(), z.row().into(), quads.into(), n.into()]);
+        let cost = z.traffic(3 * z.len()) + Cost::new(4 * c, 5 * z.len());
         let grid = [quads.div_ceil(MAP_THREADS), 1, 1];
         z.gpu().launch("norm_gradient", grid, [MAP_THREADS, 1, 1], &args, cost);
         gz

@@ -61,7 +61,7 @@ __device__ __forceinline__ Place place_of(unsigned i, unsigned h, unsigned w) {
 
 // A plane of a map as its readers see it, from one quad of images on.
 struct Plane {
-    In<float> x;
+    In<activation> x;
     unsigned first, w;
     Affine affine;
 
@@ -71,8 +71,8 @@ struct Plane {
 };
 
 template <unsigned K, bool MAXIMUM>
-__device__ __forceinline__ void forward(In<float> x, In<float> affine, unsigned has_affine, Out<float> out, unsigned c,
-                                        Windows<K> pool, unsigned relu) {
+__device__ __forceinline__ void forward(In<activation> x, In<float> affine, unsigned has_affine, Out<activation> out,
+                                        unsigned c, Windows<K> pool, unsigned relu) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * pool.y.out * pool.x.out * 4;
     if (i >= size) return;
     const Place place = place_of(i, pool.y.out, pool.x.out);
@@ -91,13 +91,13 @@ __device__ __forceinline__ void forward(In<float> x, In<float> affine, unsigned 
         }
     }
     if (!MAXIMUM) result = result * quad(share(pool.y, place.y) * share(pool.x, place.x));
-    store4(out, (blockIdx.y * size + i) * 4, result);
+    store4(out, (blockIdx.y * size + i) * 4, to_activation4(result));
 }
 
 template <unsigned K>
-__device__ __forceinline__ void average_backward(In<float> x, In<float> affine, unsigned has_affine, In<float> grad,
-                                                 InOut<float> to, unsigned c, Windows<K> pool, unsigned relu,
-                                                 unsigned accumulate) {
+__device__ __forceinline__ void average_backward(In<activation> x, In<float> affine, unsigned has_affine,
+                                                 In<activation> grad, InOut<activation> to, unsigned c,
+                                                 Windows<K> pool, unsigned relu, unsigned accumulate) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * pool.y.size * pool.x.size * 4;
     if (i >= size) return;
     const Place place = place_of(i, pool.y.size, pool.x.size);
@@ -113,7 +113,8 @@ __device__ __forceinline__ void average_backward(In<float> x, In<float> affine, 
         for (unsigned s = 0; s < pool.columns(); ++s) {
             const unsigned ox = columns.first + s;
             if (ox >= columns.end) continue;
-            sum = fma4(load4(grad, grads + (oy * pool.x.out + ox) * 16), quad(row_share * share(pool.x, ox)), sum);
+            const float4 g = to_float4(load4(grad, grads + (oy * pool.x.out + ox) * 16));
+            sum = fma4(g, quad(row_share * share(pool.x, ox)), sum);
         }
     }
     const unsigned at = (blockIdx.y * size + i) * 4;
@@ -194,9 +195,9 @@ __device__ __forceinline__ float4 won_of_three(Axis ys, Axis xs, Plane plane, Pl
 }
 
 template <unsigned K>
-__device__ __forceinline__ void max_backward(In<float> x, In<float> affine, unsigned has_affine, In<float> grad,
-                                             InOut<float> to, unsigned c, Windows<K> pool, unsigned relu,
-                                             unsigned accumulate) {
+__device__ __forceinline__ void max_backward(In<activation> x, In<float> affine, unsigned has_affine,
+                                             In<activation> grad, InOut<activation> to, unsigned c, Windows<K> pool,
+                                             unsigned relu, unsigned accumulate) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * pool.y.size * pool.x.size * 4;
     if (i >= size) return;
     const Place place = place_of(i, pool.y.size, pool.x.size);
@@ -217,7 +218,7 @@ __device__ __forceinline__ void max_backward(In<float> x, In<float> affine, unsi
 // Forwards: reads the map once, writes the pooled one. c channels of h·w pixels, windows of ky·kx at distance sy, sx,
 // after padding py, px: oh·ow of them.
 #define FORWARD_PARAMETERS                                                                                           \
-    In<float> x, In<float> affine, unsigned has_affine, Out<float> out, unsigned c, unsigned h, unsigned w,          \
+    In<activation> x, In<float> affine, unsigned has_affine, Out<activation> out, unsigned c, unsigned h, unsigned w, \
         unsigned ky, unsigned kx, unsigned sy, unsigned sx, unsigned py, unsigned px, unsigned oh, unsigned ow,      \
         unsigned relu
 #define WINDOWS(K) windows_of<K>(h, w, ky, kx, sy, sx, py, px, oh, ow)
@@ -241,9 +242,9 @@ extern "C" __global__ void __launch_bounds__(256) pool_max_forward_3(FORWARD_PAR
 // Backwards: reads the pooled map's gradient and, unless it is an average without ReLU, the map once; writes the map's
 // gradient, or adds to it.
 #define BACKWARD_PARAMETERS                                                                                          \
-    In<float> x, In<float> affine, unsigned has_affine, In<float> grad, InOut<float> to, unsigned c, unsigned h,     \
-        unsigned w, unsigned ky, unsigned kx, unsigned sy, unsigned sx, unsigned py, unsigned px, unsigned oh,       \
-        unsigned ow, unsigned relu, unsigned accumulate
+    In<activation> x, In<float> affine, unsigned has_affine, In<activation> grad, InOut<activation> to, unsigned c,  \
+        unsigned h, unsigned w, unsigned ky, unsigned kx, unsigned sy, unsigned sx, unsigned py, unsigned px,        \
+        unsigned oh, unsigned ow, unsigned relu, unsigned accumulate
 
 extern "C" __global__ void __launch_bounds__(256) pool_average_backward(BACKWARD_PARAMETERS) {
     average_backward<0>(x, affine, has_affine, grad, to, c, WINDOWS(0), relu, accumulate);

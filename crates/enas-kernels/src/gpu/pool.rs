@@ -19,8 +19,7 @@ impl Pool {
     pub fn forward_gpu(&self, input: &GpuValue) -> GpuMap {
         let (n, c, h, w) = input.map.shape();
         self.check(h, w);
-        let gpu = input.map.gpu();
-        let out = GpuMap::uninit(gpu, (n, c, self.y.out, self.x.out));
+        let out = input.map.another((n, c, self.y.out, self.x.out));
         let kernel = match (self.kind, self.has_threes()) {
             (PoolKind::Average, false) => "pool_average_forward",
             (PoolKind::Average, true) => "pool_average_forward_3",
@@ -28,11 +27,12 @@ impl Pool {
             (PoolKind::Max, true) => "pool_max_forward_3",
         };
         let mut args = Vec::from(input.params());
-        args.extend([(&out.data).into(), c.into()]);
+        args.extend([(&out).into(), c.into()]);
         args.extend(self.geometry());
         args.push(self.relu.into());
-        let cost = input.cost() + Cost::new(out.len(), self.y.k * self.x.k * out.len());
-        gpu.launch(kernel, quads(&out), [THREADS, 1, 1], &args, cost);
+        let windows = Cost::flops(self.y.k * self.x.k * out.len());
+        let cost = input.cost() + out.traffic(out.len()) + windows;
+        out.gpu().launch(kernel, quads(&out), [THREADS, 1, 1], &args, cost);
         out
     }
 
@@ -54,12 +54,12 @@ impl Pool {
             (PoolKind::Max, true) => "pool_max_backward_3",
         };
         let mut args = Vec::from(input.params());
-        args.extend([(&grad.data).into(), (&to.data).into(), c.into()]);
+        args.extend([grad.into(), to.into(), c.into()]);
         args.extend(self.geometry());
         args.extend([self.relu.into(), accumulate.into()]);
         let reads_input = self.relu || self.kind == PoolKind::Max;
         let input_cost = if reads_input { input.cost() } else { Cost::default() };
-        let windows = Cost::new(grad.len(), self.y.k * self.x.k * grad.len());
+        let windows = grad.traffic(grad.len()) + Cost::flops(self.y.k * self.x.k * grad.len());
         let cost = input_cost + windows + to.cost_of_writing(accumulate);
         input.map.gpu().launch(kernel, quads(to), [THREADS, 1, 1], &args, cost);
     }
@@ -84,7 +84,7 @@ impl GpuMap {
     /// If it has another shape.
     pub(super) fn target<'a>(map: &Self, gradient: &'a mut Option<Self>) -> (&'a Self, bool) {
         let accumulate = gradient.is_some();
-        let target = gradient.get_or_insert_with(|| Self::uninit(map.gpu(), map.shape()));
+        let target = gradient.get_or_insert_with(|| map.another(map.shape()));
         assert_eq!(target.shape(), map.shape(), "a gradient has the shape of its value");
         target.make_unique();
         (target, accumulate)

@@ -11,7 +11,7 @@ constexpr unsigned ROWS_PER_WARP = DEPTH / WARPS;
 
 // What is read: `c` channels per group, of which the first `k` count, through a normalisation and a ReLU if pending.
 struct Source {
-    In<float> x;
+    In<activation> x;
     In<float> affine;
     unsigned c, k, has_affine, relu;
 };
@@ -30,7 +30,7 @@ struct Quad {
 
 __device__ __forceinline__ float4 read(const Source& source, unsigned channel, const Quad& at, unsigned row) {
     if (!at.inside || channel >= source.k) return float4{0.0f, 0.0f, 0.0f, 0.0f};
-    float4 v = load4(source.x, (at.group * source.c + channel) * row + at.offset);
+    float4 v = to_float4(load4(source.x, (at.group * source.c + channel) * row + at.offset));
     if (source.has_affine) {
         const float scale = source.affine[channel], shift = source.affine[source.k + channel];
         v = float4{fmaf(v.x, scale, shift), fmaf(v.y, scale, shift), fmaf(v.z, scale, shift),
@@ -82,7 +82,7 @@ __device__ __forceinline__ void write_moments(const float (&acc)[PER_THREAD][4],
 // positions. Sixteen input channels and their part of the matrix are staged in shared memory while the next sixteen
 // are on their way.
 template <unsigned PER_THREAD>
-__device__ __forceinline__ void product(const Source& source, const Matrix& matrix, Out<float> z, unsigned z_c,
+__device__ __forceinline__ void product(const Source& source, const Matrix& matrix, Out<activation> z, unsigned z_c,
                                         unsigned row, unsigned positions, Out<float> partials,
                                         unsigned with_moments, unsigned n) {
     constexpr unsigned OUTPUTS = WARPS * PER_THREAD;
@@ -148,9 +148,12 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
     const unsigned output = first_output + warp * PER_THREAD;
 #pragma unroll
     for (unsigned i = 0; i < PER_THREAD; i++) {
+        // The statistics are those of the numbers that readers will find.
+#pragma unroll
+        for (unsigned j = 0; j < 4; j++) acc[i][j] = as_stored(acc[i][j]);
         if (at.inside && output + i < matrix.outputs)
             store4(z, (at.group * z_c + output + i) * row + at.offset,
-                   float4{acc[i][0], acc[i][1], acc[i][2], acc[i][3]});
+                   to_activation4(float4{acc[i][0], acc[i][1], acc[i][2], acc[i][3]}));
     }
     if (with_moments) {
         const unsigned image = at.group * 16 + at.offset % 16;
@@ -169,10 +172,10 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
 // BLOCKS of them fit on a multiprocessor at once, which bounds their registers.
 #define PRODUCT(OUTPUTS, BLOCKS)                                                                               \
     extern "C" __global__ void __launch_bounds__(256, BLOCKS)                                                  \
-        product_##OUTPUTS(In<float> x, In<float> affine, unsigned has_affine, unsigned relu, unsigned x_c,     \
-                          unsigned k, In<float> w, unsigned k_stride, unsigned o_stride, unsigned outputs,     \
-                          Out<float> z, unsigned z_c, unsigned row, unsigned positions, Out<float> partials,   \
-                          unsigned with_moments, unsigned n) {                                                 \
+        product_##OUTPUTS(In<activation> x, In<float> affine, unsigned has_affine, unsigned relu,              \
+                          unsigned x_c, unsigned k, In<float> w, unsigned k_stride, unsigned o_stride,         \
+                          unsigned outputs, Out<activation> z, unsigned z_c, unsigned row, unsigned positions, \
+                          Out<float> partials, unsigned with_moments, unsigned n) {                            \
         const Source source = {x, affine, x_c, k, has_affine, relu};                                           \
         const Matrix matrix = {w, k_stride, o_stride, outputs};                                                \
         product<OUTPUTS / WARPS>(source, matrix, z, z_c, row, positions, partials, with_moments, n);           \

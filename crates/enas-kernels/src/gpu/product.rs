@@ -57,10 +57,15 @@ impl<'a> Channels<'a> {
         self.count * self.map.positions()
     }
 
+    /// What reading or writing them costs.
+    pub(super) fn cost(&self) -> Cost {
+        self.map.traffic(self.len())
+    }
+
     /// The first number of the first of them.
     pub(super) fn start(&self) -> Param<'a> {
         assert!(self.first + self.count <= self.map.c(), "the channels are the map's");
-        Param::Buffer(&self.map.data, self.first * self.map.row())
+        Param::Map(self.map, self.first * self.map.row())
     }
 }
 
@@ -81,19 +86,16 @@ impl<'a> Operand<'a> {
 
     /// What reading it costs.
     pub(super) fn cost(&self) -> Cost {
-        let len = self.channels.len();
-        match self.affine {
-            Some(_) => Cost::new(len + 2 * self.channels.count, 2 * len),
-            None => Cost::new(len, 0),
-        }
+        let pending = |_| Cost::new(2 * self.channels.count, 2 * self.channels.len());
+        self.channels.cost() + self.affine.map(pending).unwrap_or_default()
     }
 
     /// The first parameters of a product and of its gradient.
     pub(super) fn params(&self) -> [Param<'a>; 6] {
         let Channels { map, count, .. } = self.channels;
-        let affine = self.affine.unwrap_or(&map.data);
+        let affine = self.affine.map_or(map.into(), Param::from);
         let pending = self.affine.is_some().into();
-        [self.channels.start(), affine.into(), pending, self.relu.into(), map.c().into(), count.into()]
+        [self.channels.start(), affine, pending, self.relu.into(), map.c().into(), count.into()]
     }
 }
 
@@ -105,7 +107,7 @@ pub(super) fn multiply(w: Matrix<'_>, x: Operand<'_>, z: Channels<'_>, moments: 
     let (columns, kernel) = columns(w.outputs);
     let (k_stride, o_stride) = w.strides();
     let tiles = tiles(z.map);
-    let partials = moments.map_or((&z.map.data).into(), |m| m.of_channel(z.first));
+    let partials = moments.map_or(z.map.into(), |m| m.of_channel(z.first));
     let mut args = Vec::from(x.params());
     args.extend([w.numbers.into(), k_stride.into(), o_stride.into(), w.outputs.into()]);
     args.extend([z.start(), z.map.c().into(), z.map.row().into(), z.map.positions().into()]);
@@ -114,7 +116,7 @@ pub(super) fn multiply(w: Matrix<'_>, x: Operand<'_>, z: Channels<'_>, moments: 
         Some(_) => Cost::new(w.outputs * tiles * PARTIAL, 4 * z.len()),
         None => Cost::default(),
     };
-    let cost = x.cost() + Cost::new(w.numbers.len + z.len(), 2 * w.inputs * z.len()) + statistics;
+    let cost = x.cost() + z.cost() + Cost::new(w.numbers.len, 2 * w.inputs * z.len()) + statistics;
     let grid = [tiles * w.outputs.div_ceil(columns), 1, 1];
     z.map.gpu().launch(kernel, grid, [THREADS, 1, 1], &args, cost);
 }

@@ -61,7 +61,7 @@ impl GpuUnit<'_> {
             let rows = self.operand(gathered.as_ref());
             let (n, k, h, w) = rows.channels.map.shape();
             let (z, partials) = result.get_or_insert_with(|| {
-                let z = GpuMap::uninit(rows.channels.map.gpu(), (n, outputs, h, w));
+                let z = rows.channels.map.another((n, outputs, h, w));
                 let partials = with_moments.then(|| Partials::of(&z));
                 (z, partials)
             });
@@ -122,7 +122,7 @@ impl GpuUnit<'_> {
             return;
         }
         let (n, _, h, w) = gz.map.shape();
-        let grad = GpuMap::uninit(gz.map.gpu(), (n, k, h, w));
+        let grad = gz.map.another((n, k, h, w));
         let matrix = Matrix::new(branch.weight, k, branch.outputs).transpose();
         multiply(matrix, Operand::plain(gz), Channels::all(&grad), None);
         if let Some(filters) = filters {

@@ -13,7 +13,7 @@ constexpr unsigned STRIDE = POSITIONS + 4;
 
 // Some channels of a map: `c` per group, of which `count` matter.
 struct Channels {
-    In<float> numbers;
+    In<activation> numbers;
     unsigned c, count;
 };
 
@@ -26,7 +26,7 @@ struct Pending {
 __device__ __forceinline__ float4 read(const Channels& map, unsigned channel, unsigned position,
                                        unsigned positions, unsigned row) {
     if (position >= positions || channel >= map.count) return float4{0.0f, 0.0f, 0.0f, 0.0f};
-    return load4(map.numbers, (position / row * map.c + channel) * row + position % row);
+    return to_float4(load4(map.numbers, (position / row * map.c + channel) * row + position % row));
 }
 
 __device__ __forceinline__ float4 apply(const Pending& pending, unsigned channel, float4 v) {
@@ -126,9 +126,10 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
 // their inputs in the cache. Reads x and gz once per tile.
 #define WEIGHT_GRADIENT(T, BLOCKS)                                                                             \
     extern "C" __global__ void __launch_bounds__(256, BLOCKS)                                                  \
-        weight_gradient_##T(In<float> x, In<float> affine, unsigned has_affine, unsigned relu, unsigned x_c,   \
-                            unsigned k, In<float> gz, unsigned gz_c, unsigned outputs, Out<float> partials,    \
-                            unsigned row, unsigned positions, unsigned positions_per_block) {                  \
+        weight_gradient_##T(In<activation> x, In<float> affine, unsigned has_affine, unsigned relu,            \
+                            unsigned x_c, unsigned k, In<activation> gz, unsigned gz_c, unsigned outputs,      \
+                            Out<float> partials, unsigned row, unsigned positions,                             \
+                            unsigned positions_per_block) {                                                    \
         const Pending pending = {affine, has_affine, relu, k};                                                 \
         weight_gradient<T / 8>(Channels{x, x_c, k}, pending, Channels{gz, gz_c, outputs}, partials, row,       \
                                positions, positions_per_block);                                                \

@@ -28,7 +28,7 @@ pub(super) fn add_weight_gradient(x: Operand<'_>, gz: Channels<'_>, into: Span<'
     args.extend([gz.start(), gz.map.c().into(), outputs.into(), (&partials).into()]);
     args.extend([gz.map.row().into(), positions.into(), plan.positions_per_part.into()]);
     let written = plan.parts * into.len;
-    let cost = x.cost() + Cost::new(gz.len() + written, 2 * k * gz.len());
+    let cost = x.cost() + gz.cost() + Cost::new(written, 2 * k * gz.len());
     let grid = [plan.tiles.0, plan.tiles.1, plan.parts];
     gpu.launch(plan.kernel, grid, [THREADS, 1, 1], &args, cost);
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{RunConfig, SearchConfig, TrainConfig};
+use super::{ClassWeights, RunConfig, SearchConfig, TrainConfig};
 use crate::error::{ConfigError, Error, Result};
 use crate::presets::{Preset, presets};
 use crate::run::Kind;
@@ -354,6 +354,7 @@ impl Settings for SearchConfig {
     fn validate(&self) -> Result<(), Invalid> {
         self.run.validate()?;
         data(&self.data)?;
+        once(&self.run, &self.data)?;
         child(&self.child)?;
         schedule(&self.schedule)?;
         controller(&self.controller)?;
@@ -380,6 +381,7 @@ impl Settings for TrainConfig {
     fn validate(&self) -> Result<(), Invalid> {
         self.run.validate()?;
         data(&self.data)?;
+        once(&self.run, &self.data)?;
         child(&self.child)?;
         schedule(&self.schedule)
     }
@@ -390,9 +392,23 @@ impl RunConfig {
         at_least("run.epochs", self.epochs, 1)?;
         at_least("run.batch_size", self.batch_size as u64, 1)?;
         at_least("run.eval_batch", self.eval_batch as u64, 1)?;
+        let key = "run.class_weights";
+        self.class_weights
+            .check()
+            .map_err(|problem| Invalid { key: key.into(), problem: format!("{key}: {problem}") })?;
         at_least("run.checkpoint_seconds", self.checkpoint_seconds, 1)?;
         at_least("run.log_every", self.log_every, 1)
     }
+}
+
+/// Classes are balanced once, not twice.
+fn once(run: &RunConfig, data: &enas_data::Config) -> Result<(), Invalid> {
+    if run.class_weights != ClassWeights::Balanced || data.sampling != enas_data::Sampling::Balanced {
+        return Ok(());
+    }
+    let problem = "run.class_weights = \"balanced\" together with data.sampling = \"balanced\" would make rare classes \
+                   count more than the others; choose one of them";
+    Err(Invalid { key: "run.class_weights".into(), problem: problem.into() })
 }
 
 fn at_least(key: &str, value: u64, low: u64) -> Result<(), Invalid> {

@@ -60,13 +60,13 @@ pub(crate) fn digits(config: &enas_data::Config, seed: enas_rng::Seed) -> Datase
 }
 
 /// Interrupts whenever it has been asked `patience` times.
-struct Impatient {
+pub(crate) struct Impatient {
     patience: u64,
     asked: Cell<u64>,
 }
 
 impl Impatient {
-    fn new(patience: u64) -> Self {
+    pub(crate) fn new(patience: u64) -> Self {
         Self { patience, asked: Cell::new(0) }
     }
 }

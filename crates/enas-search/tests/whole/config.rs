@@ -158,6 +158,41 @@ fn a_wrong_assignment_is_quoted_with_what_would_be_right() {
 }
 
 #[test]
+fn classes_are_not_balanced_twice() {
+    let both = Layers::preset("quick").set("data.sampling=balanced").set("run.class_weights=balanced");
+    let message = search_error(&both);
+    assert!(
+        message.starts_with("--set run.class_weights=balanced: ") && message.contains("choose one"),
+        "{message}"
+    );
+    let config: TrainConfig = both.set("run.class_weights=[1, 2.5]").load().unwrap();
+    assert_eq!(config.run.class_weights, enas_search::ClassWeights::Given(vec![1.0, 2.5]));
+}
+
+#[test]
+fn files_of_earlier_versions_mean_what_they_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    for (file, name) in [("quick.search.toml", "search"), ("quick.train.toml", "train")] {
+        let text = std::fs::read_to_string(configs().join(file)).unwrap();
+        let new = ["class_weights", "sampling", "metric"];
+        let is_old = |line: &&str| !new.iter().any(|key| line.starts_with(&format!("{key} = ")));
+        let old: Vec<&str> = text.lines().filter(is_old).collect();
+        let path = dir.path().join(file);
+        std::fs::write(&path, old.join("\n")).unwrap();
+        match name {
+            "search" => assert_eq!(
+                Layers::file(&path).load::<SearchConfig>().unwrap(),
+                Layers::preset("quick").load().unwrap()
+            ),
+            _ => assert_eq!(
+                Layers::file(&path).load::<TrainConfig>().unwrap(),
+                Layers::preset("quick").load().unwrap()
+            ),
+        }
+    }
+}
+
+#[test]
 fn a_mistake_in_a_file_is_named_with_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("my.toml");

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use enas_emulator::EmulatedGpu;
 use enas_kernels::gpu::Gpu;
-use enas_search::{SearchConfig, TrainConfig};
+use enas_search::{Model, Run, SearchConfig, TrainConfig};
 
 use crate::common::{
-    metrics, newest_weights, search, search_config, search_on, train, train_config, train_on,
+    arc, digits, metrics, newest_weights, search, search_config, search_on, train, train_config, train_on,
 };
 
 const NEVER: u64 = u64::MAX;
@@ -77,4 +77,48 @@ fn trainings_on_a_gpu_lose_no_byte_to_interruptions_wherever_their_pictures_come
         let (want, got) = (losses(here.path()), losses(calm.path()));
         assert!(want.iter().zip(&got).all(close), "{augment}: {got:?}, not {want:?}");
     }
+}
+
+#[test]
+fn activations_in_bfloat16_are_part_of_the_run_and_of_its_training_alone() {
+    let config = train_config(&[&SMALL[..], &["run.activations=bf16"]].concat());
+    let (half, again, single) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (trained, _) = train_on(Some(emulated), &config, half.path(), NEVER);
+    let text = std::fs::read_to_string(half.path().join("config.toml")).unwrap();
+    assert!(text.contains("activations = \"bf16\""), "{text}");
+    // The run goes on in the same format, and repeats to the byte.
+    let (_, interruptions) = train_on(Some(emulated), &config, again.path(), 5);
+    assert!(interruptions > 1 && metrics(again.path()) == metrics(half.path()));
+
+    let first_loss =
+        |dir: &Path| metrics(dir).iter().find(|l| l["kind"] == "step").unwrap()["loss"].as_f64().unwrap();
+    train(&train_config(&SMALL), single.path(), NEVER);
+    let difference = (first_loss(half.path()) - first_loss(single.path())).abs();
+    assert!(difference > 0.0 && difference < 0.05, "the first losses differ by {difference}");
+
+    // What was reported is what the model does in single precision.
+    let data = digits(&config.data, config.run.seed());
+    let mut model = Model::load(&trained.model).unwrap();
+    model.use_gpu(&emulated()).unwrap();
+    assert_eq!(model.evaluate(&data.valid).unwrap().accuracy(), trained.test_accuracy);
+}
+
+#[test]
+fn activations_in_bfloat16_need_a_gpu() {
+    let config = train_config(&[&SMALL[..], &["run.activations=bf16"]].concat());
+    let dir = tempfile::tempdir().unwrap();
+    let data = digits(&config.data, config.run.seed());
+    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let error = enas_search::train(&config, &arc(), &data, &mut run, &mut ()).unwrap_err();
+    assert!(error.is_usage() && error.to_string().starts_with("run.activations"), "{error}");
+}
+
+#[test]
+fn runs_from_before_there_was_a_choice_have_single_precision() {
+    let config = train_config(&SMALL);
+    let text = toml::to_string(&config).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("activations")).collect();
+    assert_eq!(without.len() + 1, text.lines().count());
+    assert_eq!(toml::from_str::<TrainConfig>(&without.join("\n")).unwrap(), config);
 }

@@ -118,3 +118,20 @@ fn an_absurd_learning_rate_is_reported_as_divergence() {
     let error = enas_search::search(&config, &data, &mut run, &mut ()).unwrap_err();
     assert!(matches!(error, Error::Diverged { epoch: 1, .. }), "{error}");
 }
+
+#[test]
+fn macro_f1_rewards_and_chooses_where_it_is_asked_for() {
+    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let asked =
+        ["run.epochs=1", "reward.metric=macro-f1", "select.metric=macro-f1", "run.class_weights=balanced"];
+    let config = search_config(&asked);
+    let (found, _) = search(&config, calm.path(), u64::MAX);
+    let scores: Vec<f64> =
+        found.selection.candidates.iter().map(|c| c.valid_macro_f1.expect("it was measured")).collect();
+    assert!(scores.windows(2).all(|pair| pair[0] >= pair[1]), "{scores:?}");
+    assert_eq!(found.valid_macro_f1, Some(scores[0]));
+
+    let (again, _) = search(&config, hasty.path(), 9);
+    assert_eq!(again.selection, found.selection, "interruptions change nothing");
+    assert_eq!(metrics(hasty.path()), metrics(calm.path()));
+}

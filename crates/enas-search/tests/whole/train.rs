@@ -97,6 +97,19 @@ fn interruptions_change_nothing() {
 }
 
 #[test]
+fn an_interruption_in_the_first_epoch_leaves_a_model() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&[]);
+    let data = crate::common::digits(&config.data, config.run.seed());
+    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut crate::common::Impatient::new(3));
+    assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
+    let model = Model::load(&run.model_path()).unwrap();
+    let accuracy = model.evaluate(&data.valid).unwrap().accuracy();
+    assert_eq!((model.accuracy().valid, model.accuracy().test), (accuracy, None));
+}
+
+#[test]
 fn best_keeps_the_best_epoch_and_last_the_last() {
     let accuracies = |keep: &str| {
         let dir = tempfile::tempdir().unwrap();
@@ -166,4 +179,30 @@ fn a_training_run_cannot_be_resumed_as_a_search_or_with_another_arc() {
     assert!(error.to_string().contains("another arc"), "{error}");
     let error = run.best_arc().unwrap_err().to_string();
     assert!(error.contains("finish it with --resume"), "{error}");
+}
+
+#[test]
+fn macro_f1_keeps_the_best_epoch_where_it_is_asked_for() {
+    let asked = ["run.epochs=4", "metric=macro-f1", "data.sampling=balanced"];
+    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (trained, _) = train(&train_config(&asked), calm.path(), NEVER);
+    let lines = metrics(calm.path());
+    let epochs = lines.iter().filter(|l| l["kind"] == "epoch");
+    let of_epochs: Vec<f64> = epochs.map(|l| l["valid_macro_f1"].as_f64().unwrap()).collect();
+    let model = Model::load(&trained.model).unwrap();
+    let (valid, _) = model.load_split(std::path::Path::new(enas_data::DIGITS), Part::Valid).unwrap();
+    assert_eq!(Some(model.evaluate(&valid).unwrap().macro_f1()), of_epochs.into_iter().reduce(f64::max));
+
+    let (again, _) = train(&train_config(&asked), hasty.path(), 9);
+    assert!(std::fs::read(&again.model).unwrap() == std::fs::read(&trained.model).unwrap(), "models differ");
+}
+
+#[test]
+fn nothing_is_said_of_macro_f1_by_default() {
+    let dir = tempfile::tempdir().unwrap();
+    train(&train_config(&["run.epochs=1"]), dir.path(), NEVER);
+    for file in ["metrics.jsonl", "best.arc.json"] {
+        let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
+        assert!(!text.contains("macro_f1"), "{file}: {text}");
+    }
 }

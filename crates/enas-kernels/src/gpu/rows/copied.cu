@@ -17,7 +17,7 @@ constexpr unsigned LANES = 16, QUADS = 4;
 // One thread per four lanes of an output pixel and channel; `blockIdx.y` is the group of images. Reads the input once
 // (k² times, but from the cache), writes the rows once: 16·(1 + k²) bytes a thread.
 extern "C" __global__ void __launch_bounds__(256)
-    rows_copy(In<float> x, In<float> affine, unsigned has_affine, unsigned relu, Out<float> rows, unsigned c,
+    rows_copy(In<activation> x, In<float> affine, unsigned has_affine, unsigned relu, Out<activation> rows, unsigned c,
               unsigned first, unsigned channels, unsigned h, unsigned w, unsigned h_out, unsigned w_out, unsigned k,
               unsigned shift, unsigned offset, unsigned before) {
     const unsigned number = blockIdx.x * blockDim.x + threadIdx.x, lane = number % QUADS * 4;
@@ -27,8 +27,8 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned top = (pixel / w_out << shift) + offset - before;
     const unsigned left = (pixel % w_out << shift) + offset - before;
     const Affine norm = affine_of(affine, has_affine, channel, c);
-    const In<float> from = x + ((group * c + channel) * h * w * LANES + lane);
-    const Out<float> to = rows + ((group * k * k * channels + first + channel) * plane + pixel) * LANES + lane;
+    const In<activation> from = x + ((group * c + channel) * h * w * LANES + lane);
+    const Out<activation> to = rows + ((group * k * k * channels + first + channel) * plane + pixel) * LANES + lane;
     for (unsigned i = 0; i < k; i++) {
         for (unsigned j = 0; j < k; j++) {
             float4 v = quad(0.0f);
@@ -36,7 +36,7 @@ extern "C" __global__ void __launch_bounds__(256)
                 v = normalised4(from, ((top + i) * w + left + j) * LANES, norm);
                 if (relu) v = larger4(quad(0.0f), v);
             }
-            store4(to, (i * k + j) * channels * plane * LANES, v);
+            store4(to, (i * k + j) * channels * plane * LANES, to_activation4(v));
         }
     }
 }
@@ -47,15 +47,15 @@ extern "C" __global__ void __launch_bounds__(256)
 // `blockIdx.y` is the group of images. A pixel that no row copied becomes zero, or stays as it is if gradients are
 // added up. Reads the gradient of the rows once, with ReLU the input once, writes (or adds to) the target once.
 extern "C" __global__ void __launch_bounds__(256)
-    rows_copy_back(In<float> grad, In<float> x, In<float> affine, unsigned has_affine, unsigned relu,
-                   InOut<float> target, unsigned accumulate, unsigned c, unsigned first, unsigned channels, unsigned h,
-                   unsigned w, unsigned h_out, unsigned w_out, unsigned k, unsigned shift, unsigned offset,
+    rows_copy_back(In<activation> grad, In<activation> x, In<float> affine, unsigned has_affine, unsigned relu,
+                   InOut<activation> target, unsigned accumulate, unsigned c, unsigned first, unsigned channels,
+                   unsigned h, unsigned w, unsigned h_out, unsigned w_out, unsigned k, unsigned shift, unsigned offset,
                    unsigned before) {
     const unsigned number = blockIdx.x * blockDim.x + threadIdx.x, lane = number % QUADS * 4;
     const unsigned channel = number / QUADS / (h * w), pixel = number / QUADS % (h * w);
     if (channel >= c) return;
     const unsigned group = blockIdx.y, plane = h_out * w_out;
-    const In<float> from = grad + ((group * k * k * channels + first + channel) * plane * LANES + lane);
+    const In<activation> from = grad + ((group * k * k * channels + first + channel) * plane * LANES + lane);
     float4 sum = quad(0.0f);
     bool copied = false;
     for (unsigned i = 0; i < k; i++) {
@@ -65,7 +65,7 @@ extern "C" __global__ void __launch_bounds__(256)
             const unsigned right = pixel % w + before - offset - j, x_out = right >> shift;
             if (x_out << shift != right || x_out >= w_out) continue;
             const unsigned row = (i * k + j) * channels;
-            sum = sum + load4(from, (row * plane + y * w_out + x_out) * LANES);
+            sum = sum + to_float4(load4(from, (row * plane + y * w_out + x_out) * LANES));
             copied = true;
         }
     }

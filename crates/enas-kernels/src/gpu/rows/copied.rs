@@ -35,16 +35,15 @@ impl<'a> Copy<'a> {
 
     /// One thread per four lanes of an output pixel and input channel.
     pub(super) fn gather(&self) -> GpuMap {
-        let gpu = self.product.inputs[0].map.gpu();
-        let rows = GpuMap::uninit(gpu, self.shape());
+        let rows = self.product.inputs[0].map.another(self.shape());
         for (input, first) in self.product.parts() {
             let [x, affine, has_affine] = input.params();
-            let head = [x, affine, has_affine, self.product.relu.into(), (&rows.data).into()];
+            let head = [x, affine, has_affine, self.product.relu.into(), (&rows).into()];
             let threads = input.map.c() * self.y.out * self.x.out * LANES / WIDE;
             let grid = [threads.div_ceil(THREADS), rows.groups(), 1];
             let args: Vec<Param<'_>> = head.into_iter().chain(self.shapes(input.map.c(), first)).collect();
-            let cost = self.cost_of_input(input) + Cost::new(self.numbers(input), 0);
-            gpu.launch("rows_copy", grid, [THREADS, 1, 1], &args, cost);
+            let cost = self.cost_of_input(input) + rows.traffic(self.numbers(input));
+            rows.gpu().launch("rows_copy", grid, [THREADS, 1, 1], &args, cost);
         }
         rows
     }
@@ -55,15 +54,14 @@ impl<'a> Copy<'a> {
         for (input, first, target, accumulate) in self.product.targets(targets) {
             let [x, affine, has_affine] = input.params();
             let relu = self.product.relu.into();
-            let head =
-                [(&grad.data).into(), x, affine, has_affine, relu, (&target.data).into(), accumulate.into()];
+            let head = [grad.into(), x, affine, has_affine, relu, (&*target).into(), accumulate.into()];
             let threads = input.map.c() * input.map.row() / WIDE;
             let grid = [threads.div_ceil(THREADS), grad.groups(), 1];
             let args: Vec<Param<'_>> = head.into_iter().chain(self.shapes(input.map.c(), first)).collect();
             let reads = if self.product.relu { self.cost_of_input(input) } else { Cost::default() };
             let rows = self.numbers(input);
             let writes = if accumulate { 2 * self.copied(input) } else { target.len() };
-            let cost = reads + Cost::new(rows + writes, rows);
+            let cost = reads + grad.traffic(rows) + target.traffic(writes) + Cost::flops(rows);
             target.gpu().launch("rows_copy_back", grid, [THREADS, 1, 1], &args, cost);
         }
     }
@@ -85,11 +83,7 @@ impl<'a> Copy<'a> {
 
     /// What reading those costs.
     fn cost_of_input(&self, input: &GpuValue) -> Cost {
-        let copied = self.copied(input);
-        match input.affine {
-            Some(_) => Cost::new(copied + 2 * input.map.c(), 2 * copied),
-            None => Cost::new(copied, 0),
-        }
+        input.cost_of(self.copied(input))
     }
 
     /// The last parameters of both kernels, for an input of `c` channels of which the first is number `first`.

@@ -50,7 +50,8 @@ struct Part {
 
 // One group of images of a map, and how it is read.
 struct Source {
-    In<float> data, affine;
+    In<activation> data;
+    In<float> affine;
     unsigned has_affine, relu, c, h, w;
 
     __device__ float4 load(unsigned channel, unsigned y, unsigned x, unsigned lane) const {
@@ -114,12 +115,12 @@ template <unsigned STRIDE> __device__ void stage(const Source& from, const Windo
 constexpr unsigned NOWHERE = 0xffffffffu;
 
 struct Plane {
-    Out<float> to;
+    Out<activation> to;
 
     template <unsigned N> __device__ void write(const unsigned (&at)[N], const float4 (&value)[N]) const {
 #pragma unroll
         for (unsigned o = 0; o < N; o++) {
-            if (at[o] != NOWHERE) store4(to, at[o], value[o]);
+            if (at[o] != NOWHERE) store4(to, at[o], to_activation4(value[o]));
         }
     }
 };
@@ -127,10 +128,10 @@ struct Plane {
 // The same for gradients: they pass the ReLU of the input they belong to, and may be added to what is there. All loads
 // are asked for before the first store, so that a thread waits once.
 struct GradientPlane {
-    In<float> x;
+    In<activation> x;
     Affine norm;
     unsigned relu;
-    InOut<float> to;
+    InOut<activation> to;
     unsigned accumulate;
 
     template <unsigned N> __device__ void write(const unsigned (&at)[N], float4 (&value)[N]) const {
@@ -143,12 +144,12 @@ struct GradientPlane {
         if (accumulate) {
 #pragma unroll
             for (unsigned o = 0; o < N; o++) {
-                if (at[o] != NOWHERE) value[o] = load4(to, at[o]) + value[o];
+                if (at[o] != NOWHERE) value[o] = to_float4(load4(to, at[o])) + value[o];
             }
         }
 #pragma unroll
         for (unsigned o = 0; o < N; o++) {
-            if (at[o] != NOWHERE) store4(to, at[o], value[o]);
+            if (at[o] != NOWHERE) store4(to, at[o], to_activation4(value[o]));
         }
     }
 };
@@ -250,13 +251,13 @@ __device__ __forceinline__ void spread(const Source& from, In<float> filter, uns
 
 // The outputs' gradient as this thread needs it: `N` rows of its column, zero where there is no output or no image.
 template <unsigned N>
-__device__ __forceinline__ void load_column(In<float> grad, const Part& part, unsigned h, unsigned w, unsigned images,
-                                            float4 (&g)[N]) {
+__device__ __forceinline__ void load_column(In<activation> grad, const Part& part, unsigned h, unsigned w,
+                                            unsigned images, float4 (&g)[N]) {
 #pragma unroll
     for (unsigned o = 0; o < N; o++) {
         g[o] = quad(0.0f);
         if (!part.active || part.y + o >= h) continue;
-        g[o] = load4(grad, ((part.channel * h + part.y + o) * w + part.x) * LANES + part.lane);
+        g[o] = to_float4(load4(grad, ((part.channel * h + part.y + o) * w + part.x) * LANES + part.lane));
         if (part.lane >= images) g[o].x = 0.0f;
         if (part.lane + 1 >= images) g[o].y = 0.0f;
         if (part.lane + 2 >= images) g[o].z = 0.0f;
@@ -289,8 +290,8 @@ __device__ __forceinline__ void add_threads(const float (&sum)[TAPS], Shared<flo
 // before_x)·grad(y, x) over pixels and `images` images. `grad` begins at the map's first channel. Calls `emit(channel,
 // tap, sum)`.
 template <unsigned K, unsigned STRIDE, class Emit>
-__device__ __forceinline__ void filter_gradient(const Source& from, In<float> grad, unsigned images, unsigned h_out,
-                                                unsigned w_out, unsigned before_y, unsigned before_x,
+__device__ __forceinline__ void filter_gradient(const Source& from, In<activation> grad, unsigned images,
+                                                unsigned h_out, unsigned w_out, unsigned before_y, unsigned before_x,
                                                 const Split& split, const Emit& emit) {
     constexpr unsigned N = ROWS<STRIDE>;
     SHARED(float, tile, PIXELS * LANES);
@@ -338,29 +339,29 @@ __device__ __forceinline__ void filter_gradient(const Source& from, In<float> gr
 // rows_filter_gradient_K_S: what one tile of one group contributes to the gradient of the filters, as [blockIdx.z,
 // blockIdx.x] of `partial`, each [K·K, channels]. Reads input and gradient about once.
 #define FILTER_KERNELS(K, S, BACK)                                                                                     \
-    extern "C" __global__ void __launch_bounds__(128, 5)                                                               \
-        rows_filter_##K##_##S(In<float> x, In<float> affine, unsigned has_affine, unsigned relu, In<float> filter,     \
-                              Out<float> rows, unsigned c, unsigned first, unsigned channels, unsigned h, unsigned w,  \
-                              unsigned h_out, unsigned w_out, unsigned before_y, unsigned before_x, unsigned columns,  \
-                              unsigned strips, unsigned planes) {                                                      \
+    extern "C" __global__ void __launch_bounds__(128, 5) rows_filter_##K##_##S(                                        \
+        In<activation> x, In<float> affine, unsigned has_affine, unsigned relu, In<float> filter, Out<activation> rows,\
+        unsigned c, unsigned first, unsigned channels, unsigned h, unsigned w, unsigned h_out, unsigned w_out,         \
+        unsigned before_y, unsigned before_x, unsigned columns, unsigned strips, unsigned planes) {                    \
         const unsigned group = blockIdx.z;                                                                             \
         const Source from{x + group * c * h * w * LANES, affine, has_affine, relu, c, h, w};                           \
-        const Out<float> to = rows + (group * channels + first) * h_out * w_out * LANES;                               \
+        const Out<activation> to = rows + (group * channels + first) * h_out * w_out * LANES;                          \
         correlate<K, S, false>(from, filter + first, channels, h_out, w_out, before_y, before_x,                       \
                                Split{columns, strips, planes},                                                         \
                                [&](unsigned channel) { return Plane{to + channel * h_out * w_out * LANES}; });         \
     }                                                                                                                  \
                                                                                                                        \
     extern "C" __global__ void __launch_bounds__(128, 4) rows_filter_back_##K##_##S(                                   \
-        In<float> grad, In<float> filter, In<float> x, In<float> affine, unsigned has_affine, unsigned relu,           \
-        InOut<float> target, unsigned accumulate, unsigned c, unsigned first, unsigned channels, unsigned h,           \
+        In<activation> grad, In<float> filter, In<activation> x, In<float> affine, unsigned has_affine, unsigned relu, \
+        InOut<activation> target, unsigned accumulate, unsigned c, unsigned first, unsigned channels, unsigned h,      \
         unsigned w, unsigned h_out, unsigned w_out, unsigned before_y, unsigned before_x, unsigned columns,            \
         unsigned strips, unsigned planes) {                                                                            \
         const unsigned group = blockIdx.z, size = c * h * w * LANES;                                                   \
-        const In<float> g = grad + (group * channels + first) * h_out * w_out * LANES;                                 \
-        const Source from{g, g, 0, 0, c, h_out, w_out};                                                                \
-        const In<float> raw = x + group * size;                                                                        \
-        const InOut<float> to = target + group * size;                                                                 \
+        const In<activation> g = grad + (group * channels + first) * h_out * w_out * LANES;                            \
+        /* Nothing is pending for a gradient: any address will do. */                                                  \
+        const Source from{g, filter, 0, 0, c, h_out, w_out};                                                           \
+        const In<activation> raw = x + group * size;                                                                   \
+        const InOut<activation> to = target + group * size;                                                            \
         const auto plane = [&](unsigned channel) {                                                                     \
             const unsigned at = channel * h * w * LANES;                                                               \
             return GradientPlane{raw + at, affine_of(affine, has_affine, channel, c), relu, to + at, accumulate};      \
@@ -369,12 +370,13 @@ __device__ __forceinline__ void filter_gradient(const Source& from, In<float> gr
     }                                                                                                                  \
                                                                                                                        \
     extern "C" __global__ void __launch_bounds__(128, 4) rows_filter_gradient_##K##_##S(                               \
-        In<float> x, In<float> affine, unsigned has_affine, unsigned relu, In<float> grad, Out<float> partial,         \
-        unsigned n, unsigned c, unsigned first, unsigned channels, unsigned h, unsigned w, unsigned h_out,             \
-        unsigned w_out, unsigned before_y, unsigned before_x, unsigned columns, unsigned strips, unsigned planes) {    \
+        In<activation> x, In<float> affine, unsigned has_affine, unsigned relu, In<activation> grad,                   \
+        Out<float> partial, unsigned n, unsigned c, unsigned first, unsigned channels, unsigned h, unsigned w,         \
+        unsigned h_out, unsigned w_out, unsigned before_y, unsigned before_x, unsigned columns, unsigned strips,       \
+        unsigned planes) {                                                                                             \
         const unsigned group = blockIdx.z;                                                                             \
         const Source from{x + group * c * h * w * LANES, affine, has_affine, relu, c, h, w};                           \
-        const In<float> g = grad + (group * channels + first) * h_out * w_out * LANES;                                 \
+        const In<activation> g = grad + (group * channels + first) * h_out * w_out * LANES;                            \
         const Out<float> to = partial + (group * gridDim.x + blockIdx.x) * K * K * channels + first;                   \
         filter_gradient<K, S>(from, g, n - group * LANES, h_out, w_out, before_y, before_x,                            \
                               Split{columns, strips, planes},                                                          \

@@ -34,19 +34,17 @@ impl<'a> Filter<'a> {
     }
 
     pub(super) fn gather(&self) -> GpuMap {
-        let gpu = self.product.inputs[0].map.gpu();
-        let rows = GpuMap::uninit(gpu, self.shape());
+        let rows = self.product.inputs[0].map.another(self.shape());
         let kernel =
             self.kernel(["rows_filter_3_1", "rows_filter_3_2", "rows_filter_5_1", "rows_filter_5_2"]);
         for (input, first) in self.product.parts() {
             let [x, affine, has_affine] = input.params();
-            let head =
-                [x, affine, has_affine, self.product.relu.into(), self.filter.into(), (&rows.data).into()];
+            let head = [x, affine, has_affine, self.product.relu.into(), self.filter.into(), (&rows).into()];
             let split = self.outputs(input.map.c());
             let tail = self.shapes(input.map.c(), first, &split);
             let args: Vec<Param<'_>> = head.into_iter().chain(tail).collect();
             let cost = input.cost() + self.cost_of_rows(input);
-            gpu.launch(kernel, split.grid(rows.groups()), [THREADS, 1, 1], &args, cost);
+            rows.gpu().launch(kernel, split.grid(rows.groups()), [THREADS, 1, 1], &args, cost);
         }
         rows
     }
@@ -61,8 +59,8 @@ impl<'a> Filter<'a> {
         ]);
         for (input, first, target, accumulate) in self.product.targets(targets) {
             let [x, affine, has_affine] = input.params();
-            let head = [(&grad.data).into(), self.filter.into(), x, affine, has_affine];
-            let target_args = [self.product.relu.into(), (&target.data).into(), accumulate.into()];
+            let head = [grad.into(), self.filter.into(), x, affine, has_affine];
+            let target_args = [self.product.relu.into(), (&*target).into(), accumulate.into()];
             let split = self.inputs(input.map.c());
             let tail = self.shapes(input.map.c(), first, &split);
             let args: Vec<Param<'_>> = head.into_iter().chain(target_args).chain(tail).collect();
@@ -88,7 +86,7 @@ impl<'a> Filter<'a> {
         ]);
         for (input, first) in self.product.parts() {
             let [x, affine, has_affine] = input.params();
-            let head = [x, affine, has_affine, self.product.relu.into(), (&grad.data).into()];
+            let head = [x, affine, has_affine, self.product.relu.into(), grad.into()];
             let split = self.outputs(input.map.c());
             let sums = [(&partial).into(), self.product.n.into()];
             let tail = self.shapes(input.map.c(), first, &split);
@@ -113,7 +111,7 @@ impl<'a> Filter<'a> {
     /// What moving the rows of one input and their filters costs, and a multiply-add for each tap of each number.
     fn cost_of_rows(&self, input: &GpuValue) -> Cost {
         let rows = input.map.c() * input.map.groups() * self.y.out * self.x.out * LANES;
-        Cost::new(rows + self.filters(input), 2 * self.k * self.k * rows)
+        input.map.traffic(rows) + Cost::new(self.filters(input), 2 * self.k * self.k * rows)
     }
 
     /// Of the rows.

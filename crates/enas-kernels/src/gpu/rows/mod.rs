@@ -133,7 +133,7 @@ impl<'a> Product<'a> {
         self.parts().zip(targets).map(|((input, first), target)| {
             let accumulate = target.is_some();
             let shape = input.map.shape();
-            let target = target.get_or_insert_with(|| GpuMap::uninit(input.map.gpu(), shape));
+            let target = target.get_or_insert_with(|| input.map.another(shape));
             assert_eq!(target.shape(), shape, "a gradient has the shape of its input");
             target.make_unique();
             (input, first, target, accumulate)

@@ -1,0 +1,207 @@
+//! A device that computes nothing and writes down what it is asked for.
+
+use std::cell::RefCell;
+
+use enas_kernels::{Axis, Pool};
+
+use super::{Backend, Conv, ConvBlock, Gather, Statistics, Term};
+use crate::Named;
+use crate::config::InputShape;
+use crate::head::Classifier;
+use crate::noise::Noise;
+use crate::outline::{Convolution, Operation};
+use crate::params::{ParamId, Params};
+
+/// Records the forward pass of a network whose batch norms are folded.
+pub(crate) struct Recorder<'a> {
+    params: &'a Params,
+    operations: RefCell<Vec<Operation>>,
+}
+
+/// The number of a value and its channels, height and width.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recorded {
+    id: usize,
+    channels: usize,
+    height: usize,
+    width: usize,
+}
+
+/// What a recorder never makes: whatever belongs to training.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Never {}
+
+impl<'a> Recorder<'a> {
+    pub(crate) fn new(params: &'a Params) -> Self {
+        Self { params, operations: RefCell::default() }
+    }
+
+    /// Value 0.
+    pub(crate) fn pictures(&self, InputShape { channels, height, width }: InputShape) -> Recorded {
+        Recorded { id: 0, channels, height, width }
+    }
+
+    /// All that was asked for, in order.
+    pub(crate) fn into_operations(self) -> Vec<Operation> {
+        self.operations.into_inner()
+    }
+
+    /// Notes an operation and numbers its value.
+    fn push(&self, operation: Operation, (channels, height, width): (usize, usize, usize)) -> Recorded {
+        let mut operations = self.operations.borrow_mut();
+        operations.push(operation);
+        Recorded { id: operations.len(), channels, height, width }
+    }
+
+    fn convolution(&self, conv: &Conv, inputs: &[Recorded]) -> Convolution {
+        let channels: usize = inputs.iter().map(|input| input.channels).sum();
+        let (k, stride, offset) = match conv.gather {
+            Gather::Pixels => (1, 1, 0),
+            Gather::EverySecond { offset } => (1, 2, offset),
+            Gather::Patches { k } => (k, 1, 0),
+            Gather::Depthwise { k, stride, .. } => (k, stride, 0),
+        };
+        let (filter, taps) = match conv.gather {
+            Gather::Depthwise { filter, .. } => (Some(self.tensor(&[filter], &[k, k, channels])), 1),
+            _ => (None, k),
+        };
+        Convolution {
+            y: Axis::same(inputs[0].height, k, stride),
+            x: Axis::same(inputs[0].width, k, stride),
+            offset,
+            filter,
+            matrix: self.tensor(&conv.weight, &[taps, taps, channels, conv.outputs]),
+        }
+    }
+
+    /// Weights, joined from their pieces, under the name of the first.
+    fn tensor(&self, pieces: &[ParamId], shape: &[usize]) -> Named {
+        let data: Vec<f32> = pieces.iter().flat_map(|id| self.params.get(*id)).copied().collect();
+        assert_eq!(
+            data.len(),
+            shape.iter().product::<usize>(),
+            "the network built its weights for these inputs"
+        );
+        Named { name: self.params.name(pieces[0]).to_owned(), shape: shape.to_vec(), data }
+    }
+}
+
+impl Backend for Recorder<'_> {
+    type Map = Recorded;
+    type Value = Recorded;
+    type Moments = Never;
+    type Vector = Recorded;
+    type Labels = Never;
+    type Gradients = Never;
+    type Loss = Never;
+
+    fn params(&self) -> &Params {
+        self.params
+    }
+
+    fn plain(&self, map: Recorded) -> Recorded {
+        map
+    }
+
+    /// A batch of one stands for any.
+    fn shape(&self, value: &Recorded) -> (usize, usize, usize, usize) {
+        (1, value.channels, value.height, value.width)
+    }
+
+    fn unit(&self, block: &ConvBlock, inputs: &[Recorded], _: Statistics) -> (Recorded, Option<Never>) {
+        let convolutions: Vec<Convolution> =
+            block.convs.iter().map(|conv| self.convolution(conv, inputs)).collect();
+        let channels = block.convs.iter().map(|conv| conv.outputs).sum();
+        let shape = (channels, convolutions[0].y.out, convolutions[0].x.out);
+        // Folding leaves of a batch norm its offset alone.
+        let bias = self.tensor(&[block.norm.offset], &[channels]);
+        let inputs = ids(inputs);
+        (self.push(Operation::Convolve { inputs, relu: block.relu, convolutions, bias }, shape), None)
+    }
+
+    fn pool(&self, pool: &Pool, input: &Recorded) -> Recorded {
+        let shape = (input.channels, pool.y.out, pool.x.out);
+        self.push(Operation::Pool { input: input.id, pool: *pool }, shape)
+    }
+
+    fn add(&self, (a, _): Term<'_, Self>, (b, _): Term<'_, Self>) -> Recorded {
+        self.push(Operation::Add { inputs: [a.id, b.id] }, (a.channels, a.height, a.width))
+    }
+
+    fn concat(&self, values: &[Recorded]) -> Recorded {
+        let shape = (channels(values), values[0].height, values[0].width);
+        self.push(Operation::Concat { inputs: ids(values) }, shape)
+    }
+
+    fn relu_mean(&self, values: &[Recorded]) -> Recorded {
+        self.push(Operation::ReluMean { inputs: ids(values) }, (channels(values), 1, 1))
+    }
+
+    fn classify(&self, classifier: &Classifier, features: &Recorded) -> Recorded {
+        let &Classifier { weight, channels, classes } = classifier;
+        let matrix = self.tensor(&[weight], &[channels, classes]);
+        self.push(Operation::Classify { input: features.id, matrix }, (classes, 1, 1))
+    }
+
+    fn unit_backward(
+        &self,
+        _: &ConvBlock,
+        _: &[Recorded],
+        _: &Recorded,
+        moments: &Never,
+        _: &Recorded,
+        _: Option<&mut [Option<Recorded>]>,
+        _: &mut Never,
+    ) {
+        match *moments {}
+    }
+
+    fn pool_backward(&self, _: &Pool, _: &Recorded, _: &Recorded, _: &mut Option<Recorded>) {
+        untrained()
+    }
+
+    fn add_backward(&self, _: &Recorded, _: Option<&Recorded>, _: &mut Option<Recorded>) {
+        untrained()
+    }
+
+    fn concat_backward(&self, _: &Recorded, _: &[Recorded], _: &mut [Option<Recorded>]) {
+        untrained()
+    }
+
+    fn relu_mean_backward(&self, _: &[Recorded], _: &Recorded, _: &mut [Option<Recorded>]) {
+        untrained()
+    }
+
+    fn drop_factors(&self, _: &dyn Noise, _: &str, _: usize, _: f32) -> Recorded {
+        untrained()
+    }
+
+    fn scale(&self, _: &Recorded, _: &Recorded) -> Recorded {
+        untrained()
+    }
+
+    fn classify_backward(&self, _: &Classifier, _: &Recorded, _: &Recorded, into: &mut Never) -> Recorded {
+        match *into {}
+    }
+
+    fn cross_entropy(&self, _: &Recorded, labels: &Never, _: usize, _: f32) -> (Never, Recorded) {
+        match *labels {}
+    }
+
+    fn gradients(&self) -> Never {
+        untrained()
+    }
+}
+
+fn ids(values: &[Recorded]) -> Vec<usize> {
+    values.iter().map(|value| value.id).collect()
+}
+
+fn channels(values: &[Recorded]) -> usize {
+    values.iter().map(|value| value.channels).sum()
+}
+
+/// No tape of a recorder is replayed backwards, and no noise is handed to it.
+fn untrained() -> ! {
+    unreachable!("only the inference of a network is recorded")
+}

@@ -1,0 +1,89 @@
+//! What a fixed network says it computes.
+
+use enas_arc::Arc;
+use enas_child::{AuxHead, Child, Config, InputShape, Operation, Reductions, SharedInit};
+use enas_rng::Seed;
+
+/// Every operation in both cells, with several loose ends, one of them an input of the reduction cell.
+const ARC: &str = "0 0 1 1 0 2 1 3 2 4 0 0  1 0 0 1 1 2 1 3 1 4 2 0";
+const INPUT: InputShape = InputShape { channels: 3, height: 9, width: 7 };
+
+fn config() -> Config {
+    Config {
+        filters: 4,
+        layers: 4,
+        nodes: 3,
+        reductions: Reductions::Two,
+        aux_head: AuxHead::Trained,
+        aux_weight: 0.4,
+        shared_init: SharedInit::Kernel,
+        keep_prob: 0.9,
+        drop_path_keep: 0.8,
+        l2: 1e-4,
+        momentum: 0.9,
+        clip_norm: 0.0,
+    }
+}
+
+fn child() -> Child {
+    let arc: Arc = ARC.parse().expect("a valid arc");
+    Child::fixed(&config(), &arc, INPUT, 5, Seed::new(1)).expect("valid")
+}
+
+/// Multiply-adds of an operation for one picture.
+fn macs(operation: &Operation) -> usize {
+    match operation {
+        Operation::Convolve { convolutions, .. } => {
+            let weights = |c: &enas_child::Convolution| {
+                (c.matrix.data.len() + c.filter.as_ref().map_or(0, |f| f.data.len())) * c.y.out * c.x.out
+            };
+            convolutions.iter().map(weights).sum()
+        }
+        Operation::Classify { matrix, .. } => matrix.data.len(),
+        _ => 0,
+    }
+}
+
+#[test]
+fn an_outline_costs_what_the_network_costs() {
+    let child = child();
+    let outline = child.outline().expect("a fixed network has one");
+    let total: usize = outline.operations.iter().map(macs).sum();
+    assert_eq!(total as u64, child.macs(child.arc().expect("fixed")).expect("fits"));
+    assert_eq!((outline.input, outline.classes), (INPUT, 5));
+}
+
+#[test]
+fn operands_are_earlier_values_and_the_last_value_is_the_logits() {
+    let outline = child().outline().expect("a fixed network has one");
+    for (i, operation) in outline.operations.iter().enumerate() {
+        let inputs = match operation {
+            Operation::Convolve { inputs, .. }
+            | Operation::Concat { inputs }
+            | Operation::ReluMean { inputs } => inputs.clone(),
+            Operation::Add { inputs } => inputs.to_vec(),
+            Operation::Pool { input, .. } | Operation::Classify { input, .. } => vec![*input],
+        };
+        assert!(!inputs.is_empty() && inputs.iter().all(|input| *input <= i), "operation {i}: {operation:?}");
+    }
+    let last = outline.operations.last().expect("there are operations");
+    assert!(
+        matches!(last, Operation::Classify { matrix, .. } if matrix.shape.last() == Some(&5)),
+        "{last:?}"
+    );
+}
+
+#[test]
+fn the_auxiliary_head_is_no_part_of_inference() {
+    let outline = child().outline().expect("a fixed network has one");
+    let text = format!("{outline:?}");
+    assert!(text.contains("\"stem_conv/w\"") && text.contains("\"fc/w\""), "{text}");
+    assert!(!text.contains("aux_head"), "{text}");
+}
+
+#[test]
+fn shared_weights_have_no_outline() {
+    let shared = Child::shared(&config(), INPUT, 5, Seed::new(1)).expect("valid");
+    let error = shared.outline().expect_err("no statistics").to_string();
+    assert!(error.contains("no moving statistics"), "{error}");
+}

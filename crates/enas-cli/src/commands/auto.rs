@@ -1,0 +1,244 @@
+//! `enas auto`: from a folder of pictures to a model, without further questions.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+use enas_arc::Arc;
+use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
+use enas_search::{AutoConfig, AutoOutcome, AutoPhase, AutoRun, Error, TimeLimit};
+use serde::Serialize;
+
+use super::{Context, report, settings, shell_word, use_threads};
+use crate::args::{Machine, Settings};
+use crate::failure::SUCCESS;
+use crate::interrupt::Interrupt;
+use crate::output::{duration, percent};
+use crate::progress::Watcher;
+use crate::{args, device};
+
+/// Turn a folder of pictures into a model: check, search, train, measure
+///
+/// Shows what each phase is expected to take, measured on the first steps. Trains a small first model at once, so that
+/// whatever happens later there is one to use; then searches an architecture and trains it from scratch. Ctrl-C saves:
+/// the best model so far is in place, and --resume goes on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enas auto photos --time 2h                   photos/<class>/*, everything within two hours
+  enas auto photos                             as long as the preset's epochs take
+  enas auto --time 3m                          a try on the built-in digits
+  enas auto --resume runs/photos-auto-1        go on after Ctrl-C
+  enas predict --model runs/photos-auto-1/model.safetensors new/*.jpg
+
+DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip. A --set of
+controller, reward and select is for the search, one of keep and metric for the trainings, all others for both.")]
+pub(crate) struct Auto {
+    /// Pictures in class folders, or a zip of them [default: the built-in digits]
+    #[arg(value_name = "DATA", conflicts_with = "resume")]
+    pub(crate) data: Option<PathBuf>,
+    /// Be done after this long: 90s, 30m or 2h [default: as long as the preset's epochs take]
+    #[arg(long, value_name = "DURATION", value_parser = args::time_limit, conflicts_with = "resume")]
+    pub(crate) time: Option<TimeLimit>,
+    /// The folder of this run; must not exist or be empty [default: runs/DATA-auto-N]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with an interrupted run, with its own settings
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["preset", "config", "set", "seed"])]
+    pub(crate) resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
+
+/// Seconds kept for report and export, but at most a tenth of the time.
+const FINISH: f64 = 10.0;
+
+/// Runs `enas auto`.
+///
+/// # Errors
+/// Usage for bad settings; whatever data, network and disk report.
+pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
+    let began = Instant::now();
+    use_threads(args.machine.threads)?;
+    let gpu = device::open(args.machine.device)?;
+    let interrupt = Interrupt::listen()?;
+    let (config, data, mut run) = match &args.resume {
+        Some(dir) => resumed(dir, began)?,
+        None => started(args, gpu.as_ref(), began)?,
+    };
+    if let Some(gpu) = &gpu {
+        run.use_gpu(gpu.clone());
+    }
+    context.console.note(&format!("{}: {}", run.dir().display(), pictures(&data)));
+    let mut watcher = Watcher::new(&context.console, &interrupt);
+    let outcome = enas_search::auto(&config, &data, &mut run, &mut watcher);
+    drop(watcher);
+    match outcome {
+        Ok(outcome) => {
+            report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
+            let training = run.phase_dir(outcome.from);
+            let report = report::of_auto(&training, run.dir(), &data, gpu.as_ref());
+            print(context, &run, &outcome, &Files { onnx: onnx(&outcome.model), report })?;
+            Ok(SUCCESS)
+        }
+        Err(error @ Error::Interrupted { .. }) => {
+            let _ = write_interrupted(&error, &run);
+            Ok(interrupt.code())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn started(args: &Auto, gpu: Option<&Gpu>, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
+    let data = args.data.as_deref();
+    let (for_search, for_training) = divided(&args.settings);
+    let search = settings::search(&for_search, data, None)?;
+    let mut train = settings::train_after(&search, &for_training, data, None)?;
+    train.child.nodes = search.child.nodes;
+    let time = args.time.unwrap_or(TimeLimit(None));
+    let finish = time.0.map_or(FINISH, |limit| FINISH.min(0.1 * limit.as_secs_f64()));
+    let config = AutoConfig { search, train, time, finish };
+    config.search.run.check_device(gpu)?;
+    let data = enas_data::load(&config.search.data, config.search.run.seed())?;
+    let run = AutoRun::create(args.out.as_deref(), &config, &data, began)?;
+    Ok((config, data, run))
+}
+
+fn resumed(dir: &Path, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
+    let run = AutoRun::resume(dir, began)?;
+    let config = run.config()?;
+    let data = run.load_data(&config)?;
+    Ok((config, data, run))
+}
+
+/// The settings of the search and of the trainings: some keys are only known to one of them.
+fn divided(settings: &Settings) -> (Settings, Settings) {
+    let table = |assignment: &String| assignment.split(['.', '=']).next().unwrap_or_default().to_owned();
+    let only = |tables: &'static [&str]| {
+        let set = settings.set.iter().filter(|a| !tables.contains(&table(a).as_str())).cloned().collect();
+        Settings { set, ..settings.clone() }
+    };
+    (only(&["keep", "metric"]), only(&["controller", "reward", "select"]))
+}
+
+fn pictures(data: &Dataset) -> String {
+    let Dataset { train, valid, test, classes, .. } = data;
+    let (a, b, c) = (train.len(), valid.len(), test.len());
+    format!("{} classes; {a} pictures to train on, {b} to choose by, {c} to test with", classes.len())
+}
+
+/// Said even with --quiet: without it the user would not know what was kept.
+fn write_interrupted(error: &Error, run: &AutoRun) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    writeln!(err, "{error}")?;
+    if run.model_path().exists() {
+        writeln!(err, "the best model so far: {}", run.model_path().display())?;
+    }
+    writeln!(err, "go on with: enas auto --resume {}", shell_word(run.dir()))
+}
+
+/// The model for other programs, if it can be had. That it cannot is no reason to call the run failed.
+#[cfg(feature = "export")]
+fn onnx(model: &Path) -> Option<PathBuf> {
+    super::export::beside(model)
+        .inspect_err(|error| {
+            let again = format!("enas export --model {}", shell_word(model));
+            tracing::warn!("no ONNX file was written: {error}; mend that and run {again}");
+        })
+        .ok()
+}
+
+#[cfg(not(feature = "export"))]
+fn onnx(_: &Path) -> Option<PathBuf> {
+    None
+}
+
+/// What was written beside the model.
+struct Files {
+    onnx: Option<PathBuf>,
+    report: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    run: &'a Path,
+    model: &'a Path,
+    onnx: Option<&'a Path>,
+    report: Option<&'a Path>,
+    arc: &'a Arc,
+    from: AutoPhase,
+    valid_accuracy: f64,
+    test_accuracy: f64,
+    first_valid_accuracy: f64,
+    search_valid_accuracy: f64,
+    random_valid_accuracy: Option<f64>,
+    seconds: f64,
+}
+
+fn print(context: &Context, run: &AutoRun, outcome: &AutoOutcome, files: &Files) -> Result<()> {
+    let document = Document {
+        run: run.dir(),
+        model: &outcome.model,
+        onnx: files.onnx.as_deref(),
+        report: files.report.as_deref(),
+        arc: &outcome.arc,
+        from: outcome.from,
+        valid_accuracy: outcome.valid_accuracy,
+        test_accuracy: outcome.test_accuracy,
+        first_valid_accuracy: outcome.first_accuracy,
+        search_valid_accuracy: outcome.search_accuracy,
+        random_valid_accuracy: outcome.random_accuracy,
+        seconds: run.seconds(),
+    };
+    context.out.print(&document, |out| document.write(out))
+}
+
+impl Document<'_> {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "test        {}", percent(self.test_accuracy))?;
+        writeln!(out, "validation  {}", percent(self.valid_accuracy))?;
+        if let Some(random) = self.random_valid_accuracy {
+            let (found, random) = (percent(self.search_valid_accuracy), percent(random));
+            writeln!(
+                out,
+                "search      {found} with shared weights, random architectures {random} on average"
+            )?;
+        }
+        let first = percent(self.first_valid_accuracy);
+        match self.from {
+            AutoPhase::First => writeln!(
+                out,
+                "note        the first model, of a random architecture, was not beaten and is kept; give it more time"
+            )?,
+            _ => writeln!(out, "first model {first} (random architecture, short training)")?,
+        }
+        writeln!(out, "time        {}", duration(self.seconds))?;
+        writeln!(out, "model       {}", self.model.display())?;
+        for (name, path) in [("onnx", self.onnx), ("report", self.report)] {
+            if let Some(path) = path {
+                writeln!(out, "{name:<11} {}", path.display())?;
+            }
+        }
+        writeln!(out)?;
+        writeln!(out, "next: enas predict --model {} PICTURE…", shell_word(self.model))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_go_to_those_who_know_them() {
+        let set =
+            ["run.seed=3", "keep=last", "select.samples=4", "child.filters=8"].map(String::from).to_vec();
+        let (search, train) = divided(&Settings { set, ..Settings::default() });
+        assert_eq!(search.set, ["run.seed=3", "select.samples=4", "child.filters=8"]);
+        assert_eq!(train.set, ["run.seed=3", "keep=last", "child.filters=8"]);
+    }
+}

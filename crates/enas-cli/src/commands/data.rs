@@ -1,0 +1,142 @@
+//! `enas data check`: what is noteworthy about a data set, before anything is trained on it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use enas_data::Part;
+use enas_data::doctor::{self, Case, ClassCount, Finding, Report, Severity, Sizes};
+
+use super::{Context, settings, use_threads};
+use crate::args::{Settings, whole};
+use crate::failure::{FAILED, SUCCESS};
+
+/// Look at pictures before anything is trained on them
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  enas data check photos
+  enas data check photos.zip --json")]
+pub(crate) enum Data {
+    Check(Check),
+}
+
+/// Report everything noteworthy about a data set, and what the program will do about it
+///
+/// Reads every picture: broken and odd files, duplicates and near duplicates within and across splits, wrong and missing
+/// labels, classes of very different sizes, sizes and proportions. Changes nothing. The settings are those of a training,
+/// so splits that the folders leave open are those that a run with the same seed would make.
+///
+/// Exit codes: 0 a run can start, 1 an error stops it, 2 bad usage.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enas data check photos                       photos/<class>/*, or photos/{train,valid,test}/<class>/*
+  enas data check photos.zip --examples 10
+  enas data check photos --set data.image_size=32 --set data.resize=crop
+  enas data check photos --json | jq '.findings[] | select(.kind == \"leakage\")'")]
+pub(crate) struct Check {
+    /// Pictures in class folders, or a zip of them [default: the built-in digits]
+    #[arg(value_name = "DIR|ZIP")]
+    data: Option<PathBuf>,
+    /// Cases shown of each finding; JSON has them all
+    #[arg(long, value_name = "N", default_value = "3", value_parser = whole(0, 1_000_000))]
+    examples: usize,
+    /// Threads to read with [default: all cores]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, 1024))]
+    threads: Option<usize>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Runs `enas data …`.
+///
+/// # Errors
+/// Usage for bad settings; if there are no data to look at.
+pub(crate) fn run(context: &Context, command: &Data) -> Result<u8> {
+    let Data::Check(args) = command;
+    use_threads(args.threads)?;
+    let config = settings::train(&args.settings, args.data.as_deref(), None)?;
+    let report = doctor::check(&config.data, config.run.seed())?;
+    context.out.print(&report, |out| write(&report, args.examples, out))?;
+    Ok(if report.can_start { SUCCESS } else { FAILED })
+}
+
+fn write(report: &Report, examples: usize, out: &mut dyn Write) -> io::Result<()> {
+    let Report { path, files, usable, classes, .. } = report;
+    writeln!(out, "{path}: {files} pictures, {usable} usable, {} classes\n", classes.len())?;
+    if !classes.is_empty() {
+        write_classes(classes, &report.drawn, out)?;
+    }
+    if let Some(sizes) = &report.sizes {
+        write_sizes(sizes, out)?;
+    }
+    for finding in &report.findings {
+        write_finding(finding, examples, out)?;
+    }
+    writeln!(out, "{}", verdict(report))
+}
+
+/// More classes than this are cut in the middle.
+const SHOWN: usize = 24;
+
+fn write_classes(classes: &[ClassCount], drawn: &[Part], out: &mut dyn Write) -> io::Result<()> {
+    let names = classes.iter().map(|c| c.class.chars().count());
+    let width = names.max().unwrap_or(0).max("class".len());
+    writeln!(out, "{:width$}  {:>7}  {:>7}  {:>7}", "class", "train", "valid", "test")?;
+    for (i, ClassCount { class, train, valid, test }) in classes.iter().enumerate() {
+        if classes.len() <= SHOWN || i < SHOWN / 2 || i >= classes.len() - SHOWN / 2 {
+            writeln!(out, "{class:width$}  {train:>7}  {valid:>7}  {test:>7}")?;
+        } else if i == SHOWN / 2 {
+            writeln!(out, "… {} more …", classes.len() - SHOWN)?;
+        }
+    }
+    if !drawn.is_empty() {
+        let parts: Vec<&str> = drawn.iter().map(|part| part.name()).collect();
+        writeln!(out, "made by chance from the seed: {}", parts.join(", "))?;
+    }
+    writeln!(out)
+}
+
+fn write_sizes(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
+    let ([w0, w, w1], [h0, h, h1]) = (sizes.widths, sizes.heights);
+    let range = if sizes.distinct > 1 { format!(", {w0} x {h0} to {w1} x {h1}") } else { String::new() };
+    writeln!(out, "pictures are {w} x {h} pixels in the middle{range}\n")
+}
+
+fn write_finding(finding: &Finding, examples: usize, out: &mut dyn Write) -> io::Result<()> {
+    let Finding { severity, kind, summary, consequence, cases } = finding;
+    writeln!(out, "{:7}  {summary}  [{}]", name(*severity), kind.name())?;
+    for Case { paths, detail } in cases.iter().take(examples) {
+        let paths = paths.join(" = ");
+        let between = if paths.is_empty() || detail.is_empty() { "" } else { ": " };
+        writeln!(out, "           {paths}{between}{detail}")?;
+    }
+    if cases.len() > examples {
+        writeln!(out, "           … {} more", cases.len() - examples)?;
+    }
+    writeln!(out, "         → {consequence}\n")
+}
+
+fn name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
+}
+
+fn verdict(report: &Report) -> String {
+    let count = |severity, one: &str, many: &str| {
+        let n = report.findings.iter().filter(|finding| finding.severity == severity).count();
+        format!("{n} {}", if n == 1 { one } else { many })
+    };
+    let errors = count(Severity::Error, "error", "errors");
+    let warnings = count(Severity::Warning, "warning", "warnings");
+    let notes = count(Severity::Note, "note", "notes");
+    match report.can_start {
+        true => format!("verdict: a run can start ({warnings}, {notes})"),
+        false => format!("verdict: no run can start ({errors}, {warnings}, {notes})"),
+    }
+}

@@ -1,0 +1,158 @@
+//! `enas export`: a model as a file for other programs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::ValueEnum;
+use enas_export::{Exported, Options, TOLERANCE};
+use enas_search::Model;
+use serde::Serialize;
+
+use super::{Context, use_threads};
+use crate::args::whole;
+use crate::failure::{OrUsage, SUCCESS, usage};
+use crate::output::grouped;
+
+/// Write a model as an ONNX file, for programs and devices that know nothing of this one
+///
+/// The file takes pictures of any number as [batch, channels, height, width], grey or RGB, values byte/255 from 0 to 1;
+/// normalisation is inside. It gives `logits` and `probabilities`. Class names, architecture, and how training resized
+/// its pictures are in the metadata. Before the file gets its name it is run by an independent implementation of ONNX
+/// on 144 pictures; if a logit differs from ours by more than --tolerance, nothing is written.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  enas export --model runs/photos-train-1/model.safetensors
+  enas export --model model.safetensors --out app/photos.onnx --samples check
+
+In Python (pip install onnxruntime numpy pillow), for a model of grey pictures:
+  import json, numpy, onnxruntime
+  from PIL import Image
+  session = onnxruntime.InferenceSession(\"model.onnx\")
+  n, channels, height, width = session.get_inputs()[0].shape
+  picture = Image.open(\"photo.png\").convert(\"L\").resize((width, height))  # \"RGB\" for colour
+  values = numpy.asarray(picture, numpy.float32).reshape(1, height, width, -1).transpose(0, 3, 1, 2) / 255
+  probabilities = session.run([\"probabilities\"], {\"pictures\": values})[0]
+  classes = json.loads(session.get_modelmeta().custom_metadata_map[\"classes\"])
+  print(classes[probabilities[0].argmax()], probabilities[0].max())")]
+pub(crate) struct Export {
+    /// A model.safetensors that `enas train` wrote
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// The format to write
+    #[arg(long, value_enum, default_value_t = Format::Onnx)]
+    format: Format,
+    /// The file to write [default: model.onnx beside the model]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace files that exist
+    #[arg(long)]
+    force: bool,
+    /// Also write the pictures of the check and our logits to this folder, as pictures.npy and logits.npy
+    #[arg(long, value_name = "DIR")]
+    samples: Option<PathBuf>,
+    /// Largest difference of a logit or a probability that passes
+    #[arg(long, value_name = "X", default_value_t = TOLERANCE, value_parser = positive)]
+    tolerance: f32,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, 1024))]
+    threads: Option<usize>,
+}
+
+/// A format that other programs read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Open Neural Network Exchange
+    Onnx,
+}
+
+/// Runs `enas export`.
+///
+/// # Errors
+/// If the model cannot be read, the file not be written, or the exported graph computes something else.
+pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
+    use_threads(args.threads)?;
+    let model = Model::load(&args.model)?;
+    let Format::Onnx = args.format;
+    let out = args.out.clone().unwrap_or_else(|| args.model.with_extension("onnx"));
+    if is_same_file(&out, &args.model) {
+        return Err(usage(format!("--out {} is the model itself; name another file", out.display())));
+    }
+    let &Export { force, tolerance, .. } = args;
+    let options = Options { out: &out, force, tolerance, samples: args.samples.as_deref() };
+    let exported = match enas_export::export(&model, &options) {
+        Err(error) if error.is_usage() => Err(error).or_usage()?,
+        result => result?,
+    };
+    if let Some(problem) = &exported.problem {
+        context
+            .console
+            .note(&format!("checked with synthetic pictures, for want of the model's own: {problem}"));
+    }
+    let document = Document::new(&out, &exported);
+    context.out.print(&document, |to| {
+        writeln!(
+            to,
+            "{path}: {bytes} bytes, ONNX operators of version {opset}\n\
+             largest difference of a logit on {pictures} pictures ({source}): {max_abs_difference:.1e}",
+            path = document.path,
+            bytes = grouped(document.bytes as u64),
+            opset = document.opset,
+            pictures = document.pictures,
+            source = source(&exported),
+            max_abs_difference = document.max_abs_difference,
+        )
+    })?;
+    Ok(SUCCESS)
+}
+
+/// Exports a model as `model.onnx` beside it, in place of an earlier one; returns its path.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn beside(model: &Path) -> Result<PathBuf> {
+    let out = model.with_extension("onnx");
+    let options = Options { out: &out, force: true, tolerance: TOLERANCE, samples: None };
+    enas_export::export(&Model::load(model)?, &options)?;
+    Ok(out)
+}
+
+/// The promised document.
+#[derive(Serialize)]
+struct Document {
+    path: String,
+    max_abs_difference: f32,
+    pictures: usize,
+    synthetic_pictures: usize,
+    opset: i64,
+    bytes: usize,
+}
+
+impl Document {
+    fn new(path: &Path, exported: &Exported) -> Self {
+        let &Exported { max_abs_difference, pictures, synthetic, opset, bytes, .. } = exported;
+        let path = path.display().to_string();
+        Self { path, max_abs_difference, pictures, synthetic_pictures: synthetic, opset, bytes }
+    }
+}
+
+/// Where the pictures of the check came from.
+fn source(exported: &Exported) -> String {
+    match exported.synthetic {
+        0 => "held out from training".to_owned(),
+        n if n == exported.pictures => "synthetic".to_owned(),
+        n => format!("{n} of them synthetic"),
+    }
+}
+
+fn positive(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(x) if x > 0.0 && x.is_finite() => Ok(x),
+        _ => Err("write a number above 0".to_owned()),
+    }
+}
+
+/// Whether two paths lead to one file that is there.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}

@@ -1,0 +1,106 @@
+//! Every command that the README and the guide tell people to type is typed, in order, in an empty folder.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use image::{Rgb, RgbImage};
+
+const README: &str = include_str!("../../../../README.md");
+const GUIDE: &str = include_str!("../../../../docs/guide.md");
+
+/// Commands that other tests run, with where.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("cargo run --release -p enas-cli -- search", "`enas search` itself, below"),
+    ("cargo xtask ci", "this is what runs this test"),
+    ("cargo install --path crates/enas-cli", "the build of this test"),
+    ("cargo install --path crates/enas-cli --features cuda", "cargo xtask cuda-check"),
+    ("enas search --device cuda", "flags.rs: needs that build"),
+    ("cargo xtask fetch-data fashion-mnist", "xtask's own tests, from archives on disk"),
+    ("enas search --preset fashion-mnist", "enas-search's tests of presets: needs those data"),
+];
+
+/// What makes the work of a command small; its meaning stays.
+fn smaller(command: &str) -> String {
+    let common = "--set child.filters=4 --set child.layers=1 --set data.image_size=16";
+    let search = "--set child.nodes=2 --set controller.steps=1 --set controller.aggregate=2 --set select.samples=2 \
+                  --set select.random=2";
+    match command.split(' ').nth(1) {
+        Some("auto") => format!("{command} {common} {search}").replace("--time 2h", "--time 20s"),
+        Some("search") => format!("{command} --epochs 1 {common} {search}"),
+        Some("train") => format!("{command} --epochs 1 {common}"),
+        Some("watch") => format!("timeout --preserve-status --signal INT 2 {command}"),
+        _ => command.to_owned(),
+    }
+}
+
+/// The indented lines of a document outside fences, without comments.
+fn commands(document: &str) -> Vec<String> {
+    let mut fenced = false;
+    let typed = document.lines().filter(|line| {
+        fenced ^= line.starts_with("```");
+        !fenced && line.starts_with("    ")
+    });
+    typed
+        .map(|line| line.split(" #").next().unwrap_or(line).trim().to_owned())
+        .filter(|c| !c.is_empty())
+        .collect()
+}
+
+/// Small pictures of three classes that differ in colour.
+fn pictures(dir: &Path) {
+    for (class, name) in ["bolt", "nut", "washer"].into_iter().enumerate() {
+        fs::create_dir_all(dir.join("photos").join(name)).unwrap();
+        for i in 0..30u32 {
+            let picture = RgbImage::from_fn(20, 20, |x, y| {
+                let mut channels = [60; 3];
+                channels[class] = 150 + ((x * 7 + y * 13 + i * 31) % 90) as u8;
+                Rgb(channels)
+            });
+            picture.save(dir.join(format!("photos/{name}/{i}.png"))).unwrap();
+        }
+    }
+    fs::create_dir_all(dir.join("new")).unwrap();
+    fs::copy(dir.join("photos/nut/0.png"), dir.join("new/a.png")).unwrap();
+    image::open(dir.join("new/a.png")).unwrap().to_rgb8().save(dir.join("new/a.jpg")).unwrap();
+}
+
+fn type_all(document: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    pictures(dir.path());
+    let bin = assert_cmd::cargo::cargo_bin("enas");
+    let path = format!("{}:{}", bin.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    for command in commands(document) {
+        if ELSEWHERE.iter().any(|(elsewhere, _)| *elsewhere == command) {
+            continue;
+        }
+        assert!(command.starts_with("enas "), "nobody runs this command: {command}");
+        let typed = smaller(&command);
+        let output = Command::new("sh")
+            .args(["-c", &typed])
+            .current_dir(dir.path())
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        let (code, stderr) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(code, Some(0), "{command}\ntyped as: {typed}\n{stderr}");
+    }
+}
+
+#[test]
+fn the_readme_works() {
+    type_all(README);
+}
+
+#[test]
+fn the_guide_works() {
+    type_all(GUIDE);
+}
+
+#[test]
+fn what_is_run_elsewhere_is_still_written_somewhere() {
+    let all = [commands(README), commands(GUIDE)].concat();
+    for (command, _) in ELSEWHERE {
+        assert!(all.iter().any(|c| c == command), "no document tells people to type: {command}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Whether there are enough pictures of every class, and about as many of each.
+
+use super::report::{Case, ClassCount, Finding, Kind, Severity, count};
+use crate::checks::lacking;
+use crate::layout::{Item, Part};
+
+/// Fewer training pictures than this teach a network little about a class.
+const TINY: usize = 10;
+/// A class with this many times the pictures of another drowns it out.
+const IMBALANCED: usize = 10;
+
+/// Pictures of every class in every part.
+pub(super) fn counts(classes: &[String], items: &[Item]) -> Vec<ClassCount> {
+    let empty = |class: &String| ClassCount { class: class.clone(), train: 0, valid: 0, test: 0 };
+    let mut counts: Vec<ClassCount> = classes.iter().map(empty).collect();
+    for item in items {
+        let of_class = &mut counts[item.class];
+        match item.part {
+            Some(Part::Train) => of_class.train += 1,
+            Some(Part::Valid) => of_class.valid += 1,
+            Some(Part::Test) => of_class.test += 1,
+            None => {}
+        }
+    }
+    counts
+}
+
+/// How unequal the training pictures are, if that is worth a warning.
+pub(super) fn imbalance(counts: &[ClassCount]) -> Option<Finding> {
+    let usual = counts.iter().filter(|c| c.train > 0);
+    let (least, most) = (usual.clone().min_by_key(|c| c.train)?, usual.max_by_key(|c| c.train)?);
+    if most.train < IMBALANCED * least.train {
+        return None;
+    }
+    let times = most.train / least.train;
+    let rare = counts.iter().filter(|c| c.train > 0 && c.train * IMBALANCED <= most.train);
+    let case = |c: &ClassCount| Case {
+        paths: vec![c.class.clone()],
+        detail: count(c.train, "training picture", "training pictures"),
+    };
+    Some(Finding {
+        severity: Severity::Warning,
+        kind: Kind::Imbalance,
+        summary: format!(
+            "the largest class, {}, has {times} times the training pictures of the smallest, {} ({} to {})",
+            most.class, least.class, most.train, least.train
+        ),
+        consequence:
+            "rare classes count little: data.sampling = \"balanced\" or run.class_weights = \"balanced\" \
+                      makes classes count alike, and the metric \"macro-f1\" measures them so"
+                .into(),
+        cases: rare.map(case).collect(),
+    })
+}
+
+/// Tiny classes, and classes that a split lacks.
+pub(super) fn scarcity(classes: &[String], items: &[Item], counts: &[ClassCount]) -> Vec<Finding> {
+    let tiny = counts.iter().filter(|c| (1..TINY).contains(&c.train));
+    let tiny: Vec<Case> = tiny
+        .map(|c| Case {
+            paths: vec![c.class.clone()],
+            detail: count(c.train, "training picture", "training pictures"),
+        })
+        .collect();
+    let missing = lacking(classes, items).into_iter().flat_map(|(part, classes)| {
+        classes.into_iter().map(move |class| Case {
+            paths: vec![class.to_owned()],
+            detail: format!("not in {}", part.name()),
+        })
+    });
+    let missing: Vec<Case> = missing.collect();
+    let has = if tiny.len() == 1 { "class has" } else { "classes have" };
+    let is = if missing.len() == 1 { "class is" } else { "classes are" };
+    [
+        Finding {
+            severity: Severity::Warning,
+            kind: Kind::TinyClass,
+            summary: format!("{} {has} fewer than {TINY} training pictures", tiny.len()),
+            consequence: "they are used as they are, but little can be learnt from them: add pictures".into(),
+            cases: tiny,
+        },
+        Finding {
+            severity: Severity::Warning,
+            kind: Kind::MissingClass,
+            summary: format!("{} {is} missing from a split", missing.len()),
+            consequence: "a run can start, but nothing measures how well these classes are recognised there"
+                .into(),
+            cases: missing,
+        },
+    ]
+    .into_iter()
+    .filter(|finding| !finding.cases.is_empty())
+    .collect()
+}

@@ -1,0 +1,208 @@
+//! What the bytes of a picture file say about it that decoded pixels do not. Nothing is decoded here, and nothing
+//! is promised for damaged files but that they are read without a panic.
+
+use image::ImageFormat;
+
+/// Properties of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Colours are entries of a palette. GIF has nothing else, so it does not count there.
+    pub(super) palette: bool,
+    /// Cyan, magenta, yellow and black.
+    pub(super) cmyk: bool,
+    /// More than one frame or page.
+    pub(super) animated: bool,
+    /// The file ends before the picture does, which decoders of JPEG forgive.
+    pub(super) cut_off: bool,
+}
+
+/// Reads the header of a file of this format.
+pub(super) fn read(format: ImageFormat, bytes: &[u8]) -> Header {
+    let header = match format {
+        ImageFormat::Png => png(bytes),
+        ImageFormat::Jpeg => jpeg(bytes),
+        ImageFormat::Bmp => bmp(bytes),
+        ImageFormat::Gif => gif(bytes),
+        ImageFormat::WebP => webp(bytes),
+        ImageFormat::Tiff => tiff(bytes),
+        _ => None,
+    };
+    header.unwrap_or_default()
+}
+
+/// Chunks up to the pixels: `acTL` there announces an animation.
+fn png(bytes: &[u8]) -> Option<Header> {
+    let palette = *bytes.get(25)? == 3;
+    let mut at = 8;
+    let mut animated = false;
+    while let Some(kind) = bytes.get(at + 4..at + 8) {
+        animated |= kind == b"acTL";
+        if kind == b"IDAT" {
+            break;
+        }
+        at = at.checked_add(12 + u32::from_be_bytes(array(bytes, at)?) as usize)?;
+    }
+    Some(Header { palette, animated, ..Header::default() })
+}
+
+/// Segments up to the first scan, which holds all samples; in it, an end marker is one wherever it stands.
+fn jpeg(bytes: &[u8]) -> Option<Header> {
+    let mut header = Header::default();
+    let mut at = 2;
+    loop {
+        let marker = match array::<2>(bytes, at)? {
+            [0xff, 0xff] => {
+                at += 1;
+                continue;
+            }
+            [0xff, marker] => marker,
+            _ => return Some(header),
+        };
+        match marker {
+            0xda => break,
+            0xc4 | 0xc8 | 0xcc => {}
+            0xc0..=0xcf => header.cmyk = *bytes.get(at + 9)? == 4,
+            _ => {}
+        }
+        at += 2 + usize::from(u16::from_be_bytes(array(bytes, at + 2)?));
+    }
+    header.cut_off = !bytes[at..].windows(2).any(|pair| pair == [0xff, 0xd9]);
+    Some(header)
+}
+
+fn bmp(bytes: &[u8]) -> Option<Header> {
+    let old = u32::from_le_bytes(array(bytes, 14)?) == 12;
+    let bits = u16::from_le_bytes(array(bytes, if old { 24 } else { 28 })?);
+    Some(Header { palette: (1..=8).contains(&bits), ..Header::default() })
+}
+
+/// Blocks until a second image begins.
+fn gif(bytes: &[u8]) -> Option<Header> {
+    let colours = |packed: u8| if packed & 0x80 == 0 { 0 } else { 3 << ((packed & 7) + 1) };
+    let sub_blocks = |mut at: usize| loop {
+        match usize::from(*bytes.get(at)?) {
+            0 => return Some(at + 1),
+            n => at += 1 + n,
+        }
+    };
+    let mut at = 13 + colours(*bytes.get(10)?);
+    let mut images = 0;
+    while images < 2 {
+        at = match bytes.get(at) {
+            Some(0x21) => sub_blocks(at + 2)?,
+            Some(0x2c) => {
+                images += 1;
+                sub_blocks(at + 11 + colours(*bytes.get(at + 9)?))?
+            }
+            _ => break,
+        };
+    }
+    Some(Header { animated: images > 1, ..Header::default() })
+}
+
+/// The flags of an extended file.
+fn webp(bytes: &[u8]) -> Option<Header> {
+    let animated = bytes.get(12..16)? == b"VP8X" && bytes.get(20)? & 2 != 0;
+    Some(Header { animated, ..Header::default() })
+}
+
+/// The first directory, and whether there is another.
+fn tiff(bytes: &[u8]) -> Option<Header> {
+    let little = bytes.starts_with(b"II");
+    let word = |at| {
+        let pair = array(bytes, at)?;
+        Some(if little { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) })
+    };
+    let long = |at| {
+        let four = array(bytes, at)?;
+        Some(if little { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) } as usize)
+    };
+    if word(2)? != 42 {
+        return None;
+    }
+    let (first, photometric) = (long(4)?, 262);
+    let n = usize::from(word(first)?);
+    let entry = |i: usize| first.checked_add(2 + 12 * i);
+    let mut header = Header { animated: long(entry(n)?)? != 0, ..Header::default() };
+    for i in 0..n {
+        let at = entry(i)?;
+        if word(at)? == photometric {
+            let colours = word(at.checked_add(8)?)?;
+            (header.palette, header.cmyk) = (colours == 3, colours == 5);
+        }
+    }
+    Some(header)
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> Vec<u8> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures");
+        std::fs::read(folder.join(name)).unwrap()
+    }
+
+    fn header(bytes: &[u8]) -> Header {
+        read(image::guess_format(bytes).unwrap(), bytes)
+    }
+
+    #[test]
+    fn properties_are_read_from_files_of_other_programs() {
+        let plain = Header::default();
+        let palette = Header { palette: true, ..plain };
+        let animated = Header { animated: true, ..plain };
+        for (name, expected) in [
+            ("colour.png", plain),
+            ("colour.jpg", plain),
+            ("progressive.jpg", plain),
+            ("exif-6.jpg", plain),
+            ("colour.bmp", plain),
+            ("colour.gif", plain),
+            ("colour.webp", plain),
+            ("colour.tif", plain),
+            ("palette.png", palette),
+            ("transparent-palette.png", palette),
+            ("palette.bmp", palette),
+            ("cmyk.jpg", Header { cmyk: true, ..plain }),
+            ("animated.gif", animated),
+            ("animated.webp", animated),
+        ] {
+            assert_eq!(header(&file(name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_jpeg_without_its_end_is_cut_off() {
+        let bytes = file("colour.jpg");
+        assert!(header(&bytes[..bytes.len() - 20]).cut_off);
+        // What some cameras append is no harm.
+        assert!(!header(&[&bytes[..], &[0; 64]].concat()).cut_off);
+    }
+
+    #[test]
+    fn a_tiff_with_a_second_page_has_two() {
+        let mut bytes = file("colour.tif");
+        let first = u32::from_le_bytes(array(&bytes, 4).unwrap()) as usize;
+        let n = usize::from(u16::from_le_bytes(array(&bytes, first).unwrap()));
+        assert!(bytes.starts_with(b"II") && !header(&bytes).animated);
+        bytes[first + 2 + 12 * n] = 8;
+        assert!(header(&bytes).animated);
+    }
+
+    #[test]
+    fn no_beginning_of_a_file_panics() {
+        for name in ["palette.png", "cmyk.jpg", "palette.bmp", "animated.gif", "animated.webp", "colour.tif"]
+        {
+            let bytes = file(name);
+            let format = image::guess_format(&bytes).unwrap();
+            for length in 0..bytes.len() {
+                read(format, &bytes[..length]);
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! One look at one file: all that is kept of it for the findings. The only place where the doctor decodes.
+
+use image::{DynamicImage, ImageFormat};
+
+use super::header;
+use super::likeness::Likeness;
+use crate::decode::{decode_upright, planes};
+use crate::error::PictureError;
+use crate::resize::Plane;
+use crate::source::{Raw, Source};
+
+/// What became of one file.
+pub(super) struct Inspected {
+    /// SHA-256 of its bytes; of nothing when they could not be read.
+    pub(super) sha256: [u8; 32],
+    pub(super) looks: Result<Looks, PictureError>,
+}
+
+/// What a readable picture is like.
+pub(super) struct Looks {
+    /// Upright, in pixels.
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) likeness: Likeness,
+    pub(super) traits: Traits,
+}
+
+/// What sets a file apart from a plain 8-bit picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Traits {
+    /// The kind of picture it is, if its name says another.
+    pub(super) misnamed: Option<&'static str>,
+    pub(super) cut_off: bool,
+    pub(super) deep: bool,
+    pub(super) cmyk: bool,
+    /// Whether there is transparency, and if not, whether there could be.
+    pub(super) alpha: Option<Alpha>,
+    pub(super) palette: bool,
+    pub(super) turned: bool,
+    pub(super) animated: bool,
+    /// All pixels are alike.
+    pub(super) constant: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alpha {
+    /// Some pixel lets something through.
+    Transparent,
+    /// There is an alpha channel, in which every pixel is opaque.
+    Opaque,
+}
+
+/// Reads and decodes picture `index` of a source, as network input of `channels`.
+pub(super) fn inspect(source: &Source, index: usize, channels: usize) -> Inspected {
+    match source.raw(index) {
+        Ok(raw) => Inspected { sha256: raw.sha256(), looks: look(raw, &source.files[index], channels) },
+        Err(error) => Inspected { sha256: Raw::Bytes(Vec::new()).sha256(), looks: Err(error) },
+    }
+}
+
+fn look(raw: Raw, name: &str, channels: usize) -> Result<Looks, PictureError> {
+    let bytes = match raw {
+        Raw::Bytes(bytes) => bytes,
+        Raw::Pixels(plane) => return Ok(Looks::of(&vec![plane; channels], Traits::default())),
+    };
+    let upright = decode_upright(&bytes)?;
+    let header = header::read(upright.format, &bytes);
+    let color = upright.picture.color();
+    let traits = Traits {
+        misnamed: misnamed(upright.format, name),
+        cut_off: header.cut_off,
+        deep: color.bytes_per_pixel() > color.channel_count(),
+        cmyk: header.cmyk,
+        alpha: alpha(&upright.picture, upright.format),
+        palette: header.palette,
+        turned: upright.turned,
+        animated: header.animated,
+        constant: false,
+    };
+    Ok(Looks::of(&planes(upright.picture, channels), traits))
+}
+
+impl Looks {
+    fn of(planes: &[Plane], traits: Traits) -> Self {
+        let constant = planes.iter().all(|plane| plane.pixels.iter().all(|p| *p == plane.pixels[0]));
+        let (width, height) = (planes[0].width, planes[0].height);
+        Self { width, height, likeness: Likeness::of(planes), traits: Traits { constant, ..traits } }
+    }
+}
+
+/// GIF files are always decoded with an alpha channel, so only transparency counts there.
+fn alpha(picture: &DynamicImage, format: ImageFormat) -> Option<Alpha> {
+    let transparent = match picture {
+        DynamicImage::ImageLumaA8(p) => p.pixels().any(|p| p.0[1] < u8::MAX),
+        DynamicImage::ImageRgba8(p) => p.pixels().any(|p| p.0[3] < u8::MAX),
+        DynamicImage::ImageLumaA16(p) => p.pixels().any(|p| p.0[1] < u16::MAX),
+        DynamicImage::ImageRgba16(p) => p.pixels().any(|p| p.0[3] < u16::MAX),
+        DynamicImage::ImageRgba32F(p) => p.pixels().any(|p| p.0[3] < 1.0),
+        _ => return None,
+    };
+    match transparent {
+        true => Some(Alpha::Transparent),
+        false if format == ImageFormat::Gif => None,
+        false => Some(Alpha::Opaque),
+    }
+}
+
+fn misnamed(format: ImageFormat, name: &str) -> Option<&'static str> {
+    if ImageFormat::from_path(name).ok() == Some(format) { None } else { kind_name(format) }
+}
+
+/// What people call a kind of picture; `None` if it is one that is not read.
+pub(super) fn kind_name(format: ImageFormat) -> Option<&'static str> {
+    match format {
+        ImageFormat::Png => Some("PNG"),
+        ImageFormat::Jpeg => Some("JPEG"),
+        ImageFormat::Bmp => Some("BMP"),
+        ImageFormat::Gif => Some("GIF"),
+        ImageFormat::WebP => Some("WebP"),
+        ImageFormat::Tiff => Some("TIFF"),
+        _ => None,
+    }
+}

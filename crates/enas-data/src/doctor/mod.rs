@@ -1,0 +1,198 @@
+//! The data doctor: looks at every file of a data set before anything is trained on it, and says what is noteworthy
+//! and what the program will do about it.
+//!
+//! [`check`] reads and decodes every picture once, on all threads, and keeps some hundred bytes of each: a hash of
+//! the file, a small copy and a perceptual hash. What a run itself finds in passing, from the hashes that loading
+//! takes anyway, is in [`crate::Dataset::concerns`].
+
+mod classes;
+mod duplicates;
+mod header;
+mod inspect;
+mod likeness;
+mod names;
+mod report;
+mod sizes;
+mod traits;
+
+use enas_rng::Seed;
+use rayon::prelude::*;
+
+pub use self::report::{Case, ClassCount, Finding, Kind, Report, Severity};
+pub use self::sizes::{SizeCount, Sizes};
+use crate::checks::{self, Sorted};
+use crate::config::Config;
+use crate::dataset::Skipped;
+use crate::error::Error;
+use crate::layout::{self, Item, Layout, Part};
+use crate::load::{divide, open};
+use crate::source::Source;
+use duplicates::Names;
+use inspect::{Inspected, Looks, inspect};
+use likeness::Likeness;
+
+/// Looks at the data set that `config` describes, as a run with this seed would divide it.
+///
+/// What is wrong with the data is in the report, even where no run could start with them.
+///
+/// # Errors
+/// [`Error`] where there is nothing to look at: no such path, no zip archive, a setting that is not allowed.
+///
+/// ```
+/// use enas_data::{Config, doctor};
+///
+/// # fn main() -> Result<(), enas_data::Error> {
+/// let report = doctor::check(&Config::default(), enas_rng::Seed::new(1))?;
+/// assert!(report.can_start);
+/// assert_eq!((report.files, report.usable, report.classes.len()), (1797, 1797, 10));
+/// # Ok(())
+/// # }
+/// ```
+pub fn check(config: &Config, seed: Seed) -> Result<Report, Error> {
+    config.check()?;
+    let source = open(&config.path)?;
+    let mut findings = Vec::new();
+    let layout = layout::read(&source).unwrap_or_else(|error| {
+        findings.push(refusal(&error));
+        Layout { classes: Vec::new(), items: Vec::new(), drawn: &[], ignored: Vec::new() }
+    });
+    // One error is enough: an unknown layout leaves no classes either.
+    if findings.is_empty() {
+        findings.extend(checks::class_count(&source, &layout).err().map(|e| refusal(&e)));
+    }
+    findings.extend(names::findings(&source, &layout.items));
+    let mut patient = Patient::examine(&source, layout, config);
+    let stopping = patient.divide(config, seed);
+    // What stops a run first says why; the rest follows from it.
+    if findings.iter().all(|finding| finding.severity != Severity::Error) {
+        findings.extend(stopping);
+    }
+    findings.extend(patient.findings(config));
+    let sizes = Sizes::of(&patient.looks.iter().map(|l| (l.width, l.height)).collect::<Vec<_>>());
+    if let Some(sizes) = &sizes {
+        let sized: Vec<_> = patient.named().map(|(name, l)| (name, l.width, l.height)).collect();
+        findings.extend(sizes::findings(config, sizes, &sized));
+    }
+    findings.sort_by_key(|finding| (finding.severity, finding.kind));
+    Ok(Report {
+        path: source.path.display().to_string(),
+        can_start: findings.iter().all(|finding| finding.severity != Severity::Error),
+        files: patient.items.len() + patient.lost.len(),
+        usable: patient.items.len(),
+        drawn: patient.drawn.to_vec(),
+        classes: classes::counts(&patient.classes, &patient.items),
+        sizes,
+        findings,
+    })
+}
+
+/// What is found in passing while pictures are loaded: `hashes` are the SHA-256 of every file by its number.
+pub(crate) fn concerns(
+    files: &[String],
+    classes: &[String],
+    items: &[Item],
+    hashes: &[[u8; 32]],
+) -> Vec<Finding> {
+    let groups = duplicates::exact(items.iter().map(|item| hashes[item.file]));
+    let mut findings = duplicates::findings(Names { files, classes, items }, &groups, true);
+    findings.retain(|finding| finding.severity == Severity::Warning);
+    findings.extend(classes::imbalance(&classes::counts(classes, items)));
+    findings
+}
+
+/// A reason why no run can start.
+fn refusal(error: &Error) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        kind: Kind::Layout,
+        summary: error.to_string(),
+        consequence: "no run can start".into(),
+        cases: Vec::new(),
+    }
+}
+
+/// The pictures of a data set, examined.
+struct Patient<'a> {
+    source: &'a Source,
+    classes: Vec<String>,
+    drawn: &'static [Part],
+    /// Usable pictures in the order of their names, with what is known of each.
+    items: Vec<Item>,
+    hashes: Vec<[u8; 32]>,
+    looks: Vec<Looks>,
+    /// The others, with the reason.
+    lost: Vec<Item>,
+    skipped: Vec<Skipped>,
+}
+
+impl<'a> Patient<'a> {
+    /// Examines all files on all threads; the result is in the order of the names.
+    fn examine(source: &'a Source, layout: Layout, config: &Config) -> Self {
+        let Layout { classes, items, drawn, .. } = layout;
+        let examined: Vec<Inspected> =
+            items.par_iter().map(|item| inspect(source, item.file, config.channels)).collect();
+        let mut patient = Self {
+            source,
+            classes,
+            drawn,
+            items: Vec::new(),
+            hashes: Vec::new(),
+            looks: Vec::new(),
+            lost: Vec::new(),
+            skipped: Vec::new(),
+        };
+        for (item, Inspected { sha256, looks }) in items.into_iter().zip(examined) {
+            match looks {
+                Ok(looks) => {
+                    patient.items.push(item);
+                    patient.hashes.push(sha256);
+                    patient.looks.push(looks);
+                }
+                Err(reason) => {
+                    let path = source.files[item.file].clone();
+                    patient.skipped.push(Skipped { path, reason: reason.to_string() });
+                    patient.lost.push(item);
+                }
+            }
+        }
+        patient
+    }
+
+    /// Divides the pictures as a run would; says what would stop the run.
+    fn divide(&mut self, config: &Config, seed: Seed) -> Vec<Finding> {
+        if self.classes.is_empty() {
+            return Vec::new();
+        }
+        let learnable = checks::classes_can_be_learnt(self.source, &self.classes, self.sorted());
+        divide(&mut self.items, self.classes.len(), self.drawn, config, seed);
+        let checked = learnable.and_then(|()| checks::parts(self.source, self.drawn, self.sorted()));
+        checked.err().map(|error| refusal(&error)).into_iter().collect()
+    }
+
+    fn sorted(&self) -> Sorted<'_> {
+        Sorted { items: &self.items, lost: &self.lost, skipped: &self.skipped }
+    }
+
+    /// Name and looks of every usable picture.
+    fn named(&self) -> impl Iterator<Item = (&str, &Looks)> {
+        self.items.iter().map(|item| self.source.files[item.file].as_str()).zip(&self.looks)
+    }
+
+    fn findings(&self, config: &Config) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = traits::unreadable(config, &self.skipped).into_iter().collect();
+        let traits: Vec<_> = self.named().map(|(name, looks)| (name, looks.traits)).collect();
+        findings.extend(traits::findings(config, &traits));
+
+        let names = Names { files: &self.source.files, classes: &self.classes, items: &self.items };
+        let exact = duplicates::exact(self.hashes.iter().copied());
+        let likenesses: Vec<&Likeness> = self.looks.iter().map(|looks| &looks.likeness).collect();
+        let near = duplicates::near(&likenesses, &exact);
+        findings.extend(duplicates::findings(names, &exact, true));
+        findings.extend(duplicates::findings(names, &near, false));
+
+        let counts = classes::counts(&self.classes, &self.items);
+        findings.extend(classes::imbalance(&counts));
+        findings.extend(classes::scarcity(&self.classes, &self.items, &counts));
+        findings
+    }
+}

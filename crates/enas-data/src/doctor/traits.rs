@@ -1,0 +1,112 @@
+//! Pictures that are not plain 8-bit ones, and what becomes of them.
+
+use super::inspect::{Alpha, Traits};
+use super::report::{Case, Finding, Kind, Severity, count};
+use crate::config::Config;
+use crate::dataset::Skipped;
+
+/// Files that cannot be used at all.
+pub(super) fn unreadable(config: &Config, skipped: &[Skipped]) -> Option<Finding> {
+    let case = |s: &Skipped| Case { paths: vec![s.path.clone()], detail: s.reason.clone() };
+    let (severity, consequence) = match config.strict {
+        true => (Severity::Error, "refused, as data.strict = true: mend or remove them, or set it to false"),
+        false => (Severity::Warning, "skipped, each with a warning: mend or remove them"),
+    };
+    (!skipped.is_empty()).then(|| Finding {
+        severity,
+        kind: Kind::Unreadable,
+        summary: format!("{} cannot be read", count(skipped.len(), "file", "files")),
+        consequence: consequence.into(),
+        cases: skipped.iter().map(case).collect(),
+    })
+}
+
+/// One finding for each trait that any of the pictures has.
+pub(super) fn findings(config: &Config, pictures: &[(&str, Traits)]) -> Vec<Finding> {
+    let finding =
+        |severity, kind, what: [&str; 2], consequence: &str, detail: &dyn Fn(&Traits) -> Option<String>| {
+            let case = |(name, traits): &(&str, Traits)| {
+                Some(Case { paths: vec![(*name).to_owned()], detail: detail(traits)? })
+            };
+            let cases: Vec<Case> = pictures.iter().filter_map(case).collect();
+            let summary = count(cases.len(), what[0], what[1]);
+            (!cases.is_empty()).then(|| Finding {
+                severity,
+                kind,
+                summary,
+                consequence: consequence.into(),
+                cases,
+            })
+        };
+    let note = |kind, what, consequence: &str, has: &dyn Fn(&Traits) -> bool| {
+        finding(Severity::Note, kind, what, consequence, &|t| has(t).then(String::new))
+    };
+    let warning = |kind, what, consequence: &str, has: &dyn Fn(&Traits) -> bool| {
+        finding(Severity::Warning, kind, what, consequence, &|t| has(t).then(String::new))
+    };
+    let colours = if config.channels == 1 { "grey" } else { "red, green and blue" };
+    let all = [
+        warning(
+            Kind::CutOff,
+            ["JPEG file ends before its picture does", "JPEG files end before their pictures do"],
+            "kept, with whatever the decoder puts where pixels are missing: copy them anew or remove them",
+            &|t| t.cut_off,
+        ),
+        warning(
+            Kind::Constant,
+            ["picture is of one colour throughout", "pictures are of one colour throughout"],
+            "kept, though there is nothing to see: remove them if they are failures",
+            &|t| t.constant,
+        ),
+        finding(
+            Severity::Note,
+            Kind::WrongExtension,
+            ["file is of another kind than its name says", "files are of another kind than their names say"],
+            "kept: the content decides how a file is read",
+            &|t| t.misnamed.map(|kind| format!("its content is {kind}")),
+        ),
+        note(
+            Kind::Deep,
+            ["picture has more than 8 bits per sample", "pictures have more than 8 bits per sample"],
+            "kept, scaled to 8 bits",
+            &|t| t.deep,
+        ),
+        note(
+            Kind::Cmyk,
+            ["picture is in printing colours (CMYK)", "pictures are in printing colours (CMYK)"],
+            &format!("kept, converted to {colours}"),
+            &|t| t.cmyk,
+        ),
+        finding(
+            Severity::Note,
+            Kind::Alpha,
+            ["picture has an alpha channel", "pictures have an alpha channel"],
+            "kept, laid over white",
+            &|t| {
+                t.alpha.map(|alpha| match alpha {
+                    Alpha::Transparent => String::new(),
+                    Alpha::Opaque => "opaque throughout, so nothing changes".into(),
+                })
+            },
+        ),
+        note(
+            Kind::Palette,
+            ["picture has a palette", "pictures have a palette"],
+            &format!("kept, its colours converted to {colours}"),
+            &|t| t.palette,
+        ),
+        note(
+            Kind::Rotated,
+            ["picture has an EXIF orientation", "pictures have an EXIF orientation"],
+            "kept, turned upright",
+            &|t| t.turned,
+        ),
+        note(
+            Kind::Animated,
+            ["file has more than one frame or page", "files have more than one frame or page"],
+            "kept: the first is used, the others are not looked at",
+            &|t| t.animated,
+        ),
+    ];
+    all.into_iter().flatten().collect()
+}

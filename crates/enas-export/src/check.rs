@@ -1,0 +1,123 @@
+//! Runs an exported file in another runtime and compares with the network's own forward pass.
+
+use std::path::Path;
+
+use enas_child::{Child, Norm};
+use enas_data::Normalization;
+use tract_onnx::prelude::{Framework, InferenceModelExt, IntoTValue, Tensor, TractResult, tvec};
+
+use crate::error::{Error, Result};
+use crate::lower::{LOGITS, PROBABILITIES};
+
+/// Batch sizes that take turns: the smallest, an odd one, a large one.
+pub(crate) const BATCHES: [usize; 3] = [1, 7, 64];
+
+/// What an exported file is compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reference<'a> {
+    pub(crate) child: &'a Child,
+    pub(crate) normalization: &'a Normalization,
+}
+
+/// The network's logits `[n, classes]` of pictures `[n, c, h, w]`.
+///
+/// # Errors
+/// If a logit is no number.
+pub(crate) fn own_logits(
+    Reference { child, normalization }: Reference<'_>,
+    pictures: &[u8],
+) -> Result<Vec<f32>> {
+    let mut images = vec![0.0; pictures.len()];
+    let len = picture_len(child);
+    for (pixels, image) in pictures.chunks_exact(len).zip(images.chunks_exact_mut(len)) {
+        normalization.apply(pixels, image);
+    }
+    let arc = child.arc().expect("only fixed networks are exported");
+    let logits = child.logits(arc, &images, Norm::RunningStatistics, None)?;
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        Some(at) => Err(Error::NotFinite { value: logits[at], picture: at / child.n_classes() }),
+        None => Ok(logits),
+    }
+}
+
+/// Runs the file on pictures `[n, c, h, w]` in batches of several sizes; the largest difference from the network's
+/// `logits` `[n, classes]`.
+///
+/// # Errors
+/// If the file cannot be run, or a logit or probability differs by more than `tolerance`.
+pub(crate) fn compare(
+    path: &Path,
+    child: &Child,
+    pictures: &[u8],
+    logits: &[f32],
+    tolerance: f32,
+) -> Result<f32> {
+    let classes = child.n_classes();
+    let outputs = run(path, child, pictures).map_err(|e| unreadable(path, format!("{e:#}")))?;
+    let mut probabilities = logits.to_vec();
+    probabilities.chunks_exact_mut(classes).for_each(softmax);
+    let mut largest = [0.0f32; 2];
+    let pairs = [(LOGITS, logits, &outputs[0]), (PROBABILITIES, &probabilities[..], &outputs[1])];
+    for ((output, ours, theirs), largest) in pairs.into_iter().zip(&mut largest) {
+        if ours.len() != theirs.len() {
+            let problem = format!("{output} has {} numbers instead of {}", theirs.len(), ours.len());
+            return Err(unreadable(path, problem));
+        }
+        for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
+            let difference = (a - b).abs();
+            if difference.is_nan() || difference > tolerance {
+                let (picture, class) = (i / classes, i % classes);
+                let path = path.to_owned();
+                return Err(Error::Differs { path, output, picture, class, difference, tolerance });
+            }
+            *largest = largest.max(difference);
+        }
+    }
+    Ok(largest[0])
+}
+
+/// Logits and probabilities of all pictures, as the other runtime computes them.
+fn run(path: &Path, child: &Child, pictures: &[u8]) -> TractResult<[Vec<f32>; 2]> {
+    let model = tract_onnx::onnx().model_for_path(path)?.into_optimized()?.into_runnable()?;
+    let input = child.input();
+    let shape = [input.channels, input.height, input.width];
+    let mut outputs = [Vec::new(), Vec::new()];
+    let mut rest = pictures;
+    for batch in BATCHES.into_iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let n = batch.min(rest.len() / picture_len(child));
+        let (now, later) = rest.split_at(n * picture_len(child));
+        rest = later;
+        let values: Vec<f32> = now.iter().map(|byte| unit(*byte)).collect();
+        let tensor = Tensor::from_shape(&[n, shape[0], shape[1], shape[2]], &values)?;
+        let results = model.run(tvec!(tensor.into_tvalue()))?;
+        for (all, result) in outputs.iter_mut().zip(results) {
+            all.extend_from_slice(result.as_slice::<f32>()?);
+        }
+    }
+    Ok(outputs)
+}
+
+/// A byte as the exported graph takes it.
+pub(crate) fn unit(byte: u8) -> f32 {
+    f32::from(byte) / 255.0
+}
+
+/// Bytes of a picture.
+pub(crate) fn picture_len(child: &Child) -> usize {
+    let input = child.input();
+    input.channels * input.height * input.width
+}
+
+fn unreadable(path: &Path, problem: String) -> Error {
+    Error::Unreadable { path: path.to_owned(), problem }
+}
+
+fn softmax(row: &mut [f32]) {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|x| *x = (*x - max).exp());
+    let sum: f32 = row.iter().sum();
+    row.iter_mut().for_each(|x| *x /= sum);
+}

@@ -1,0 +1,113 @@
+//! Puts an ONNX graph together, node by node.
+
+use std::collections::BTreeMap;
+
+use enas_child::Named;
+
+use crate::proto::{Attribute, Dimension, Graph, Node, Shape, Tensor, TensorType, Type, ValueInfo};
+
+/// The version of the ONNX operators that graphs are written in: that of 2020, which every runtime in use reads.
+pub(crate) const OPSET: i64 = 13;
+
+/// A graph that grows.
+#[derive(Debug, Default)]
+pub(crate) struct Builder {
+    nodes: Vec<Node>,
+    constants: Vec<Tensor>,
+    /// How often a name was asked for.
+    names: BTreeMap<String, usize>,
+}
+
+impl Builder {
+    /// Adds an operation and gives the name of its value: `name`, with a number if that is taken.
+    pub(crate) fn node(&mut self, name: &str, op: &str, inputs: &[&str]) -> String {
+        let name = self.unique(name);
+        self.nodes.push(Node {
+            input: inputs.iter().map(|input| (*input).to_owned()).collect(),
+            output: vec![name.clone()],
+            name: Some(name.clone()),
+            op_type: Some(op.to_owned()),
+            attribute: Vec::new(),
+        });
+        name
+    }
+
+    /// A setting of the operation that was added last: one number.
+    pub(crate) fn set(&mut self, name: &str, value: i64) {
+        self.attribute(Attribute {
+            name: Some(name.to_owned()),
+            i: Some(value),
+            ints: Vec::new(),
+            r#type: Some(Attribute::INT),
+        });
+    }
+
+    /// A setting of the operation that was added last: several numbers.
+    pub(crate) fn set_all(&mut self, name: &str, values: &[usize]) {
+        self.attribute(Attribute {
+            name: Some(name.to_owned()),
+            i: None,
+            ints: values.iter().map(|value| *value as i64).collect(),
+            r#type: Some(Attribute::INTS),
+        });
+    }
+
+    fn attribute(&mut self, attribute: Attribute) {
+        self.nodes.last_mut().expect("a setting follows its operation").attribute.push(attribute);
+    }
+
+    /// Keeps a name for a value that no operation makes.
+    pub(crate) fn reserve(&mut self, name: &str) -> String {
+        self.unique(name)
+    }
+
+    /// Adds constant numbers and gives their name.
+    pub(crate) fn floats(&mut self, tensor: &Named) -> String {
+        let name = self.unique(&tensor.name);
+        let bytes = tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.constants.push(constant(&name, Tensor::FLOAT, &tensor.shape, bytes));
+        name
+    }
+
+    /// Adds constant whole numbers and gives their name.
+    pub(crate) fn integers(&mut self, name: &str, numbers: &[i64]) -> String {
+        let name = self.unique(name);
+        let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.constants.push(constant(&name, Tensor::INT64, &[numbers.len()], bytes));
+        name
+    }
+
+    /// The finished graph.
+    pub(crate) fn finish(self, name: &str, input: Vec<ValueInfo>, output: Vec<ValueInfo>) -> Graph {
+        Graph { node: self.nodes, name: Some(name.to_owned()), initializer: self.constants, input, output }
+    }
+
+    fn unique(&mut self, name: &str) -> String {
+        let times = self.names.entry(name.to_owned()).or_default();
+        *times += 1;
+        // A `#` is in no name that the network gives, so a numbered name cannot meet another one.
+        if *times == 1 { name.to_owned() } else { format!("{name}#{times}") }
+    }
+}
+
+/// An input or output `[batch, sizes…]` of floats; the batch may be of any size.
+pub(crate) fn value(name: &str, sizes: &[usize], doc: &str) -> ValueInfo {
+    let batch = Dimension { dim_value: None, dim_param: Some("batch".to_owned()) };
+    let sizes = sizes.iter().map(|size| Dimension { dim_value: Some(*size as i64), dim_param: None });
+    let shape = Shape { dim: std::iter::once(batch).chain(sizes).collect() };
+    let tensor_type = TensorType { elem_type: Some(Tensor::FLOAT), shape: Some(shape) };
+    ValueInfo {
+        name: Some(name.to_owned()),
+        r#type: Some(Type { tensor_type: Some(tensor_type) }),
+        doc_string: Some(doc.to_owned()),
+    }
+}
+
+fn constant(name: &str, data_type: i32, shape: &[usize], bytes: Vec<u8>) -> Tensor {
+    Tensor {
+        dims: shape.iter().map(|size| *size as i64).collect(),
+        data_type: Some(data_type),
+        name: Some(name.to_owned()),
+        raw_data: Some(bytes),
+    }
+}

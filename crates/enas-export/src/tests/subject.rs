@@ -1,0 +1,134 @@
+//! Small networks with random weights and statistics, and their exported files.
+
+use std::path::PathBuf;
+
+use enas_child::{AuxHead, Child, Config, InputShape, Reductions, SharedInit, Step};
+use enas_data::Normalization;
+use enas_rng::Seed;
+use prost::Message;
+use tempfile::TempDir;
+
+use crate::check::{Reference, compare, own_logits, picture_len};
+use crate::error::Result;
+use crate::pictures::synthesize;
+use crate::proto::Model;
+use crate::{TOLERANCE, file, lower};
+
+/// Every operation in both cells; only the two inputs are read, so all nodes are loose ends.
+pub(crate) const WIDE: &str = "0 0 1 1 0 2 1 3 0 4 1 0  1 0 0 1 1 2 0 3 1 4 0 4";
+/// Every operation in both cells; each node reads the one before, so there is one loose end.
+pub(crate) const DEEP: &str = "0 0 1 3 2 1 2 2 3 4 3 0  0 2 1 4 2 3 2 0 3 1 3 4";
+/// Only the later input is read: the earlier one is a loose end, larger than the nodes of a reduction cell.
+pub(crate) const LOOSE_INPUT: &str = "1 4 1 2 1 3 1 0 2 2 2 2  1 1 1 2 1 3 1 4 1 3 1 3";
+
+/// A network with its pictures.
+pub(crate) struct Subject {
+    pub(crate) child: Child,
+    pub(crate) normalization: Normalization,
+    /// 72 of them: one batch of each size.
+    pub(crate) pixels: Vec<u8>,
+}
+
+/// What a network is like.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) arc: &'static str,
+    pub(crate) layers: usize,
+    pub(crate) reductions: Reductions,
+    pub(crate) input: InputShape,
+}
+
+impl Shape {
+    /// The cheapest network.
+    pub(crate) fn small(arc: &'static str) -> Self {
+        let input = InputShape { channels: 1, height: 8, width: 8 };
+        Self { arc, layers: 1, reductions: Reductions::Two, input }
+    }
+
+    pub(crate) fn network(self) -> Subject {
+        let Self { arc, layers, reductions, input } = self;
+        let arc: enas_arc::Arc = arc.parse().unwrap();
+        let config = Config {
+            filters: 4,
+            layers,
+            nodes: arc.n_nodes(),
+            reductions,
+            aux_head: AuxHead::Trained,
+            aux_weight: 0.4,
+            shared_init: SharedInit::Kernel,
+            keep_prob: 0.8,
+            drop_path_keep: 0.6,
+            l2: 1e-4,
+            momentum: 0.9,
+            clip_norm: 5.0,
+        };
+        let mut child = Child::fixed(&config, &arc, input, 5, Seed::new(1)).unwrap();
+        let normalization = Normalization {
+            mean: [120.0, 90.0, 140.0][..input.channels].to_vec(),
+            std: [60.0, 75.0, 50.0][..input.channels].to_vec(),
+        };
+        let pixels = synthesize(72, (input.height, input.width), &normalization);
+        shake(&mut child, &normalization, &pixels);
+        Subject { child, normalization, pixels }
+    }
+}
+
+/// Gives the network statistics that fit its activations about, and then moves every number by chance: what is left out
+/// or taken for a neighbour must show.
+fn shake(child: &mut Child, normalization: &Normalization, pixels: &[u8]) {
+    let mut images = vec![0.0; pixels.len()];
+    let len = picture_len(child);
+    for (pixels, image) in pixels.chunks_exact(len).zip(images.chunks_exact_mut(len)) {
+        normalization.apply(pixels, image);
+    }
+    let labels: Vec<u32> = (0..pixels.len() / len).map(|i| (i % 5) as u32).collect();
+    let arc = child.arc().unwrap().clone();
+    let step = Step { lr: 0.01, global_step: 0, total_steps: 1, seed: Seed::new(2) };
+    child.train_step(&arc, &images, &labels, &step).unwrap();
+    let mut stream = Seed::new(3).stream("shake", &[]);
+    let mut weights = child.weights().unwrap();
+    for tensor in &mut weights {
+        let kind = tensor.name.rsplit('/').next().unwrap();
+        for x in &mut tensor.data {
+            match kind {
+                "moving_variance" | "scale" => *x *= 0.6 + 0.8 * stream.uniform(),
+                "moving_mean" | "offset" => *x += 0.2 * stream.normal(),
+                _ => {}
+            }
+        }
+    }
+    child.load(&weights).unwrap();
+    // Trained networks have logits of a few units. Rounding is measured beside them, so these must not be larger.
+    let reference = Reference { child, normalization };
+    let largest = own_logits(reference, pixels).unwrap().into_iter().fold(0.0, |m: f32, x| m.max(x.abs()));
+    let classifier = weights.iter_mut().find(|tensor| tensor.name == "fc/w").unwrap();
+    classifier.data.iter_mut().for_each(|x| *x *= 4.0 / largest);
+    child.load(&weights).unwrap();
+}
+
+impl Subject {
+    /// The exported file as a message.
+    pub(crate) fn exported(&self) -> Model {
+        let graph = lower::lower(&self.child.outline().unwrap(), &self.normalization, "grey");
+        file(graph, String::new(), Vec::new())
+    }
+
+    /// The check's verdict on a file.
+    pub(crate) fn verdict(&self, model: &Model) -> Result<f32> {
+        self.verdict_on_bytes(&model.encode_to_vec())
+    }
+
+    pub(crate) fn verdict_on_bytes(&self, bytes: &[u8]) -> Result<f32> {
+        let (_folder, path) = written(bytes);
+        let reference = Reference { child: &self.child, normalization: &self.normalization };
+        let logits = own_logits(reference, &self.pixels).unwrap();
+        compare(&path, &self.child, &self.pixels, &logits, TOLERANCE)
+    }
+}
+
+fn written(bytes: &[u8]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.onnx");
+    std::fs::write(&path, bytes).unwrap();
+    (folder, path)
+}

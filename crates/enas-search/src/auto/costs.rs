@@ -1,0 +1,108 @@
+//! What the phases of an automatic run would cost, from a few steps that are thrown away.
+
+use std::time::Instant;
+
+use enas_arc::Arc;
+use enas_child::{Child, InputShape, Norm, Step};
+use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
+
+use super::AutoConfig;
+use crate::config::{RunConfig, SearchConfig, TrainConfig};
+use crate::epoch::{epoch_plan, steps_per_epoch};
+use crate::error::Result;
+use crate::feed::Source;
+
+/// What each phase would take if it did all that its configuration asks for, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Work {
+    pub(super) first: f64,
+    pub(super) search: f64,
+    pub(super) train: f64,
+    /// To predict the validation and the test pictures once more.
+    pub(super) predict: f64,
+}
+
+/// Steps that are timed, after one that is not.
+const TIMED: u64 = 3;
+
+/// Measures a few steps of both networks.
+pub(super) fn measure(config: &AutoConfig, first: &Arc, data: &Dataset, gpu: Option<&Gpu>) -> Result<Work> {
+    let AutoConfig { search, train, .. } = config;
+    let input = InputShape { channels: data.channels, height: data.height, width: data.width };
+    let (classes, seed) = (data.classes.len(), search.run.seed());
+    let shared = Child::shared(&search.child, input, classes, seed)?;
+    let searching = of_search(search, &Costs::of(shared, first, &search.run, data, gpu)?, data);
+    let fixed = Child::fixed(&train.child, first, input, classes, seed)?;
+    let costs = Costs::of(fixed, first, &train.run, data, gpu)?;
+    let training = |epochs| of_training(train, epochs, &costs, data);
+    Ok(Work {
+        first: training(config.first_epochs()),
+        search: searching,
+        train: training(train.run.epochs),
+        predict: costs.forward * (data.valid.len() + data.test.len()) as f64,
+    })
+}
+
+fn of_search(config: &SearchConfig, costs: &Costs, data: &Dataset) -> f64 {
+    let score = costs.forward * data.valid.len() as f64;
+    let updates = config.controller.steps.div_ceil(config.controller.train_every);
+    let rewards = (updates * config.controller.aggregate * config.reward.batch_size) as f64;
+    let epoch = steps_per_epoch(&data.train, config.run.batch_size) as f64 * costs.step
+        + rewards * costs.forward
+        + score;
+    let contestants = (1 + config.select.samples + config.select.random) as f64;
+    config.run.epochs as f64 * epoch + contestants * score
+}
+
+fn of_training(config: &TrainConfig, epochs: u64, costs: &Costs, data: &Dataset) -> f64 {
+    let steps = steps_per_epoch(&data.train, config.run.batch_size) as f64 * costs.step;
+    let validation = costs.forward * data.valid.len() as f64;
+    epochs as f64 * (steps + validation) + costs.forward * data.test.len() as f64
+}
+
+/// Seconds that a network takes.
+struct Costs {
+    /// For a training step.
+    step: f64,
+    /// For the class scores of one picture.
+    forward: f64,
+}
+
+impl Costs {
+    fn of(mut child: Child, arc: &Arc, run: &RunConfig, data: &Dataset, gpu: Option<&Gpu>) -> Result<Self> {
+        if let Some(gpu) = gpu {
+            child.use_gpu(gpu, run.activations.into())?;
+        }
+        let source = Source::new(&data.train, &child)?;
+        let mut batches = source.epoch(&epoch_plan(&data.train, 0, run.batch_size, 0))?;
+        let mut seconds = Vec::new();
+        for global_step in 0..=TIMED {
+            let Some(batch) = batches.next() else { break };
+            let step = Step { lr: 0.0, global_step, total_steps: TIMED + 1, seed: run.seed() };
+            let began = Instant::now();
+            child.train_on(arc, batch.examples(), &step, &mut || ())?;
+            seconds.push(began.elapsed().as_secs_f64());
+        }
+        let pictures = run.eval_batch.min(data.valid.len());
+        let batch = Source::new(&data.valid, &child)?.gather((0..pictures).collect());
+        // Shared weights have no statistics of their own.
+        let norm = if child.arc().is_some() { Norm::RunningStatistics } else { Norm::BatchStatistics };
+        let mut forward = f64::INFINITY;
+        for _ in 0..2 {
+            let began = Instant::now();
+            child.logits_on(arc, batch.examples(), norm, None)?;
+            forward = began.elapsed().as_secs_f64() / pictures as f64;
+        }
+        Ok(Self { step: typical(&seconds), forward })
+    }
+}
+
+/// The mean without the first value, which pays for what is done only once; the first itself if it is alone.
+fn typical(seconds: &[f64]) -> f64 {
+    match seconds {
+        [] => 0.0,
+        [only] => *only,
+        [_, rest @ ..] => rest.iter().sum::<f64>() / rest.len() as f64,
+    }
+}

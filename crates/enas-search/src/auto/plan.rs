@@ -1,0 +1,107 @@
+//! How the time of an automatic run is divided among its phases.
+
+use serde::{Deserialize, Serialize};
+
+use super::costs::Work;
+
+/// A phase of an automatic run, in the order they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AutoPhase {
+    /// A short training of a random arc, so that there is a model from the first minutes on.
+    First,
+    /// The search.
+    Search,
+    /// The training of the arc found.
+    Train,
+}
+
+impl AutoPhase {
+    /// The phase's folder in that of the run.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Search => "search",
+            Self::Train => "train",
+        }
+    }
+}
+
+/// What each phase is expected to take, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AutoPlan {
+    /// [`AutoPhase::First`].
+    pub first: f64,
+    /// [`AutoPhase::Search`], the choice at its end included.
+    pub search: f64,
+    /// [`AutoPhase::Train`], measurement on the test split included.
+    pub train: f64,
+    /// What the caller does with the model afterwards: predict the validation and test pictures once more, and what it
+    /// asked for beyond that.
+    pub finish: f64,
+}
+
+/// Share of the time that the first model may take at most.
+const FIRST: f64 = 0.06;
+/// Share of what the first model leaves that the search may take if the training could use the rest.
+const SEARCH: f64 = 0.45;
+
+impl AutoPlan {
+    /// Divides what `limit` leaves after `spent` seconds. Without a limit, or where everything fits, every phase does
+    /// what its configuration asks for.
+    pub(super) fn divide(limit: Option<f64>, spent: f64, work: &Work, finish: f64) -> Self {
+        let finish = finish + work.predict;
+        let whole = Self { first: work.first, search: work.search, train: work.train, finish };
+        let Some(limit) = limit else { return whole };
+        let left = (limit - spent - finish).max(0.0);
+        let first = work.first.min(FIRST * left);
+        let rest = left - first;
+        let search = work.search.min((rest - work.train).max(SEARCH * rest));
+        Self { first, search, train: work.train.min(rest - search), finish }
+    }
+
+    /// All phases together, in seconds.
+    pub fn total(&self) -> f64 {
+        self.first + self.search + self.train + self.finish
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORK: Work = Work { first: 50.0, search: 1000.0, train: 1000.0, predict: 1.0 };
+
+    #[test]
+    fn without_a_limit_every_phase_does_what_it_wants() {
+        assert_eq!(AutoPlan::divide(None, 9.0, &WORK, 5.0).total(), 2056.0);
+    }
+
+    #[test]
+    fn a_wide_limit_changes_nothing() {
+        assert_eq!(AutoPlan::divide(Some(3000.0), 9.0, &WORK, 5.0), AutoPlan::divide(None, 9.0, &WORK, 5.0));
+    }
+
+    #[test]
+    fn a_tight_limit_is_used_up_and_kept() {
+        let plan = AutoPlan::divide(Some(600.0), 20.0, &WORK, 29.0);
+        assert!((plan.total() + 20.0 - 600.0).abs() < 1e-9, "{plan:?}");
+        assert!((plan.first - 33.0).abs() < 1e-9 && plan.search < plan.train, "{plan:?}");
+    }
+
+    #[test]
+    fn what_one_phase_does_not_need_goes_to_the_other() {
+        let short_training =
+            AutoPlan::divide(Some(600.0), 0.0, &Work { train: 100.0, predict: 0.0, ..WORK }, 0.0);
+        assert!((short_training.search - (600.0 - 36.0 - 100.0)).abs() < 1e-9, "{short_training:?}");
+        let short_search =
+            AutoPlan::divide(Some(600.0), 0.0, &Work { search: 10.0, predict: 0.0, ..WORK }, 0.0);
+        assert!((short_search.train - (600.0 - 36.0 - 10.0)).abs() < 1e-9, "{short_search:?}");
+    }
+
+    #[test]
+    fn a_limit_that_is_over_leaves_nothing_and_nothing_negative() {
+        let plan = AutoPlan::divide(Some(10.0), 30.0, &WORK, 5.0);
+        assert_eq!((plan.first, plan.search, plan.train), (0.0, 0.0, 0.0));
+    }
+}

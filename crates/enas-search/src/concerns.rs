@@ -1,0 +1,19 @@
+//! What a user should know about the pictures before a run begins, as warnings.
+
+use enas_data::doctor::Kind;
+use enas_data::{Dataset, Sampling};
+
+use crate::config::{ClassWeights, RunConfig};
+
+/// Warns of what was found in passing while the pictures were loaded, one line for each kind of concern.
+pub(crate) fn warn_of(data: &Dataset, pictures: &enas_data::Config, run: &RunConfig) {
+    let is_balanced = pictures.sampling == Sampling::Balanced || run.class_weights != ClassWeights::None;
+    for concern in &data.concerns {
+        if concern.kind != Kind::Imbalance || !is_balanced {
+            tracing::warn!("{}", concern.line());
+        }
+    }
+    if !data.concerns.is_empty() {
+        tracing::info!("`enas data check` lists every case, and looks for more");
+    }
+}

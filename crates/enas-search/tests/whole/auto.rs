@@ -1,0 +1,110 @@
+//! Whole automatic runs, tiny ones, with and without interruptions and time limits.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use enas_data::Dataset;
+use enas_search::{
+    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, Error, Event, Model, Observer, TimeLimit, auto,
+};
+
+use crate::common::{Impatient, digits, metrics, search_config, train_config};
+
+fn config(assignments: &[&str], time: &str) -> (AutoConfig, Dataset) {
+    let (search, train) = (search_config(assignments), train_config(assignments));
+    let data = digits(&search.data, search.run.seed());
+    let time: TimeLimit = time.parse().unwrap();
+    (AutoConfig { search, train, time, finish: 0.5 }, data)
+}
+
+/// A run that is interrupted after every `patience` steps and resumed until it is done; also how often it was.
+fn run_all(config: &AutoConfig, data: &Dataset, dir: &Path, patience: u64) -> (AutoOutcome, u64) {
+    let mut run = AutoRun::create(Some(dir), config, data, Instant::now()).unwrap();
+    let mut interruptions = 0;
+    loop {
+        match auto(config, data, &mut run, &mut Impatient::new(patience)) {
+            Ok(outcome) => return (outcome, interruptions),
+            Err(Error::Interrupted { run: at }) => assert_eq!(at, dir),
+            Err(e) => panic!("{e}"),
+        }
+        interruptions += 1;
+        run = AutoRun::resume(dir, Instant::now()).unwrap();
+        assert_eq!(&run.config().unwrap(), config);
+        assert_eq!(run.load_data(config).unwrap().fingerprint, data.fingerprint);
+    }
+}
+
+#[test]
+fn the_model_on_top_is_the_better_of_both_and_interruptions_change_nothing() {
+    let (config, data) = config(&[], "off");
+    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (expected, _) = run_all(&config, &data, calm.path(), u64::MAX);
+    let (got, interruptions) = run_all(&config, &data, hasty.path(), 9);
+    assert!(interruptions > 4, "{interruptions}");
+    let file = |outcome: &AutoOutcome| fs::read(&outcome.model).unwrap();
+    assert!(file(&got) == file(&expected), "models differ");
+    for phase in ["first", "search", "train"] {
+        assert_eq!(metrics(&hasty.path().join(phase)), metrics(&calm.path().join(phase)), "{phase}");
+    }
+    let of = |phase: AutoPhase| {
+        let model = Model::load(&calm.path().join(phase.folder()).join("model.safetensors")).unwrap();
+        model.accuracy().valid
+    };
+    let (first, trained) = (of(AutoPhase::First), of(AutoPhase::Train));
+    let from = if first > trained { AutoPhase::First } else { AutoPhase::Train };
+    assert_eq!((expected.from, expected.valid_accuracy), (from, first.max(trained)));
+    assert_eq!(expected.first_accuracy, first);
+    let top = Model::load(&expected.model).unwrap();
+    let (split, _) = top.load_split(&config.search.data.path, enas_data::Part::Test).unwrap();
+    assert_eq!(top.evaluate(&split).unwrap().accuracy(), expected.test_accuracy);
+}
+
+#[test]
+fn there_is_a_model_from_the_first_steps_on() {
+    let (config, data) = config(&[], "off");
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = AutoRun::create(Some(dir.path()), &config, &data, Instant::now()).unwrap();
+    let stopped = auto(&config, &data, &mut run, &mut Impatient::new(3));
+    assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
+    assert_eq!(Model::load(&run.model_path()).unwrap().classes().len(), 10);
+}
+
+/// Keeps the plan.
+#[derive(Default)]
+struct Planner(Option<AutoPlan>);
+
+impl Observer for Planner {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::Planned(plan) = event {
+            self.0 = Some(**plan);
+        }
+    }
+}
+
+#[test]
+fn a_time_limit_is_planned_for_and_reaches_every_phase() {
+    let (config, data) = config(&["run.epochs=1000000"], "20s");
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = AutoRun::create(Some(dir.path()), &config, &data, Instant::now()).unwrap();
+    let mut planner = Planner::default();
+    let outcome = auto(&config, &data, &mut run, &mut planner).unwrap();
+    let plan = planner.0.unwrap();
+    assert!(plan.total() <= 20.0 && plan.search > plan.first && plan.train > plan.first, "{plan:?}");
+    // A loose bound: the machine may be busy. What matters is that a million epochs did not run.
+    assert!(outcome.seconds < 120.0, "{}", outcome.seconds);
+    for phase in ["first", "search", "train"] {
+        assert!(metrics(&dir.path().join(phase)).iter().any(|l| l["kind"] == "result"), "{phase}");
+    }
+}
+
+#[test]
+fn other_folders_are_refused_with_a_remedy() {
+    let (config, data) = config(&[], "off");
+    let dir = tempfile::tempdir().unwrap();
+    let refused = AutoRun::resume(dir.path(), Instant::now()).unwrap_err();
+    assert!(refused.is_usage() && refused.to_string().contains("auto.json"), "{refused}");
+    AutoRun::create(Some(dir.path()), &config, &data, Instant::now()).unwrap();
+    let again = AutoRun::create(Some(dir.path()), &config, &data, Instant::now()).unwrap_err();
+    assert!(again.is_usage() && again.to_string().contains("choose another --out"), "{again}");
+}

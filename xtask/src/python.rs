@@ -1,0 +1,143 @@
+//! What others read of ours, in the programs that most users have: exported networks in ONNX Runtime, events in
+//! TensorBoard. Both are Python packages, in an environment of their own.
+//!
+//! The program checks its exports itself, with a runtime written in Rust; this is the second opinion.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{ci, repo};
+
+/// The files of the check, below the root.
+const FOLDER: &str = "tests/python";
+
+/// Every operation in both cells, some loose ends, and an input that stays loose in the reduction cell.
+const ARC: &str = "0 0 1 1 0 2 1 3 0 4 2 0  1 0 1 1 1 2 1 3 1 4 2 3";
+
+/// Grey pictures of an even size with two reductions, colour pictures of an odd size with three.
+const NETWORKS: [(&str, &[&str]); 2] = [
+    ("grey", &["data.image_size=28", "child.reductions=two"]),
+    ("colour", &["data.image_size=33", "data.channels=3", "child.reductions=three"]),
+];
+
+/// Trains two small networks, exports them and runs them in ONNX Runtime; reads the events of a training and of a
+/// search with TensorBoard.
+///
+/// Where Python or its packages cannot be had, says so and passes, unless the environment variable `CI` asks for all.
+pub(crate) fn run() -> Result<()> {
+    let python = match environment(&repo::target()?.join("python")) {
+        Ok(python) => python,
+        Err(problem) if env::var_os("CI").is_none() => {
+            println!("python: SKIPPED, the packages cannot be had: {problem:#}");
+            return Ok(());
+        }
+        Err(problem) => return Err(problem.context("CI is set, so Python and its packages are needed")),
+    };
+    let script = |name: &str| {
+        let mut command = Command::new(&python);
+        command.arg(repo::root().join(FOLDER).join(name));
+        command
+    };
+    let enas = repo::release_binary(&[])?;
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
+    let networks = NETWORKS.map(|(name, settings)| (folder.path().join(name), settings));
+    for (network, settings) in &networks {
+        export(&enas, network, settings)?;
+    }
+    let search = folder.path().join("search");
+    let small =
+        ["child.filters=4", "child.layers=1", "controller.steps=2", "select.samples=3", "select.random=3"];
+    let mut searching = Command::new(&enas);
+    searching.args(["search", "--quiet", "--epochs", "2", "--out"]).arg(&search);
+    ci::check(with_settings(&mut searching, &small))?;
+
+    ci::check(script("onnx_check.py").args(networks.iter().map(|(network, _)| network)))?;
+    ci::check(script("tensorboard_check.py").arg(&networks[0].0))?;
+    ci::check(script("tensorboard_check.py").arg(&search))
+}
+
+fn with_settings<'a>(command: &'a mut Command, settings: &[&str]) -> &'a mut Command {
+    settings.iter().for_each(|setting| {
+        command.args(["--set", setting]);
+    });
+    command
+}
+
+/// Trains a network for an epoch and writes it as `model.onnx`, with samples, into `folder`.
+fn export(enas: &Path, folder: &Path, settings: &[&str]) -> Result<()> {
+    let shown = folder.display().to_string();
+    let small = ["child.filters=8", "child.layers=4", "child.nodes=3"];
+    let mut train = Command::new(enas);
+    train.args(["train", "--quiet", "--epochs", "1", "--arc", ARC, "--out", &shown]);
+    ci::check(with_settings(&mut train, &[&small[..], settings].concat()))?;
+    let (model, out) = (folder.join("model.safetensors"), folder.join("model.onnx"));
+    let mut export = Command::new(enas);
+    export.arg("export").arg("--model").arg(model).arg("--out").arg(out).args(["--samples", &shown]);
+    ci::check(&mut export)
+}
+
+/// A Python environment in `folder` with the packages of the check; its interpreter.
+///
+/// One that is complete is used again until the list of packages changes.
+fn environment(folder: &Path) -> Result<PathBuf> {
+    let requirements = repo::root().join(FOLDER).join("requirements.txt");
+    let wanted = fs::read_to_string(&requirements).context("cannot read the list of packages")?;
+    let python = interpreter(folder);
+    // Written last, so that an environment that was interrupted is made again.
+    let complete = folder.join("complete.txt");
+    if fs::read_to_string(&complete).is_ok_and(|have| have == wanted) && python.is_file() {
+        return Ok(python);
+    }
+    let host = if cfg!(windows) { "python" } else { "python3" };
+    quietly(Command::new(host).args(["-m", "venv", "--clear"]).arg(folder))?;
+    let pip =
+        ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"];
+    quietly(Command::new(&python).args(pip).arg(&requirements))?;
+    fs::write(&complete, wanted).with_context(|| format!("cannot write {}", complete.display()))?;
+    Ok(python)
+}
+
+/// Where an environment has its interpreter.
+fn interpreter(folder: &Path) -> PathBuf {
+    folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
+}
+
+/// Runs a command; if it fails, the last line that it printed says why.
+fn quietly(command: &mut Command) -> Result<()> {
+    let name = command.get_program().display().to_string();
+    let output = command.output().with_context(|| format!("cannot start {name}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+    let last = said.iter().flat_map(|text| text.lines()).next_back().unwrap_or("it printed nothing");
+    bail!("{name} ended with {}: {last}", output.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_command_is_told_by_its_last_words() {
+        let error = quietly(Command::new("sh").args(["-c", "echo first; echo why >&2; exit 3"])).unwrap_err();
+        assert!(error.to_string().ends_with("3: why"), "{error}");
+        assert!(quietly(Command::new("sh").args(["-c", "exit 0"])).is_ok());
+        let missing = quietly(&mut Command::new("no-such-program-here")).unwrap_err();
+        assert!(missing.to_string().starts_with("cannot start no-such-program-here"), "{missing}");
+    }
+
+    #[test]
+    fn an_environment_that_is_complete_is_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = interpreter(folder.path());
+        fs::create_dir_all(python.parent().unwrap()).unwrap();
+        fs::write(&python, "").unwrap();
+        let requirements = repo::root().join(FOLDER).join("requirements.txt");
+        fs::copy(requirements, folder.path().join("complete.txt")).unwrap();
+        assert_eq!(environment(folder.path()).unwrap(), python);
+    }
+}
