@@ -17,7 +17,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The port is taken or forbidden.
-    #[error("cannot listen on 127.0.0.1:{port}: {source}; choose another --port, or 0 for any that is free")]
+    #[error("cannot listen on 127.0.0.1:{port} (choose another --port, or 0 for any that is free): {source}")]
     Port {
         /// What was asked for.
         port: u16,

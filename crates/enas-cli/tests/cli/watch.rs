@@ -50,9 +50,17 @@ fn it_says_where_it_is_shows_the_page_and_ends_well() {
 }
 
 #[test]
-fn a_run_that_is_not_there_is_a_usage_error() {
+fn a_run_that_is_not_there_and_a_port_that_is_taken_are_named() {
     refused(temp().path(), &["watch", "runs/x", "--port", "0"], 2, "runs/x: there is no such folder");
     refused(temp().path(), &["watch", "--port", "70000"], 2, "--port");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    refused(
+        temp().path(),
+        &["watch", "--port", &port],
+        1,
+        "(choose another --port, or 0 for any that is free): ",
+    );
 }
 
 #[test]
