@@ -30,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
     ("enas-report", &["enas-arc", "enas-child", "enas-data", "enas-draw", "enas-rng", "enas-search"]),
     ("enas-export", &["enas-arc", "enas-child", "enas-data", "enas-rng", "enas-search"]),
+    ("enas-watch", &["enas-arc", "enas-data", "enas-draw", "enas-report", "enas-search"]),
     (
         "enas-cli",
         &[
@@ -43,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-report",
             "enas-rng",
             "enas-search",
+            "enas-watch",
         ],
     ),
     ("xtask", &["enas-data"]),

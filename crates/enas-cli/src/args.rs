@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Completions(commands::shell::Completions),
     Man(commands::shell::Man),
     Report(crate::commands::report::Args),
+    #[cfg(feature = "watch")]
+    Watch(crate::commands::watch::Args),
 }
 
 /// Where settings come from: a preset or a file, then `--set`, then flags with a name of their own.

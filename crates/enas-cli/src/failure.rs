@@ -76,6 +76,8 @@ fn is_usage(cause: &(dyn Error + 'static)) -> bool {
         enas_search::Error::Controller(enas_controller::Error::Config { .. }) => true,
         error => error.is_usage(),
     });
+    #[cfg(feature = "watch")]
+    let search = search || cause.downcast_ref().is_some_and(enas_watch::Error::is_usage);
     search
         || cause.is::<Usage>()
         || cause.downcast_ref().is_some_and(enas_data::Error::is_usage)

@@ -1,25 +1,54 @@
 //! Which curves a run has, and what they are called.
 
+use askama::Template;
 use enas_arc::{Op, Space};
 use serde_json::Value;
 
 use crate::chart::{Axis, Chart, DotPlot, DotRow, Format, Mark, Rule, Series, Table};
+use crate::error::Result;
 use crate::log::Log;
 
 /// A chart with what stands below it.
 #[derive(Clone, Debug)]
-pub(crate) struct Figure {
-    pub(crate) title: String,
-    pub(crate) caption: String,
-    pub(crate) svg: String,
-    pub(crate) table: Table,
+pub struct Figure {
+    /// What it is called in a page.
+    pub id: String,
+    /// What it shows.
+    pub title: String,
+    /// What stands below it.
+    pub caption: String,
+    /// The chart as an SVG element.
+    pub svg: String,
+    /// Its numbers.
+    pub table: Table,
+}
+
+/// A figure alone.
+#[derive(Template)]
+#[template(source = "{% import \"figure.html\" as parts %}{{ parts::figure(figure) }}", ext = "html")]
+struct Alone<'a> {
+    figure: &'a Figure,
+}
+
+impl Figure {
+    /// All figures that [`curves`] and [`choice`] can make, in the order of a page.
+    pub const IDS: [&'static str; 8] =
+        ["candidates", "loss", "accuracy", "reward", "entropy", "ops-normal", "ops-reduction", "lr"];
+
+    /// The figure as an HTML element, with its title, caption and numbers.
+    ///
+    /// # Errors
+    /// Never in practice: only if the template cannot be filled in.
+    pub fn html(&self) -> Result<String> {
+        Ok(Alone { figure: self }.render()?)
+    }
 }
 
 /// Most rows of the table that accompanies a chart.
 const ROWS: usize = 20;
 
 /// The curves of a run. `steps` is the number of training steps in an epoch, `n_nodes` that of nodes in a cell.
-pub(crate) fn curves(log: &Log, steps: u64, n_nodes: Option<usize>) -> Vec<Figure> {
+pub fn curves(log: &Log, steps: u64, n_nodes: Option<usize>) -> Vec<Figure> {
     let updates = log.steps("controller");
     let all = [
         loss(log, steps),
@@ -38,6 +67,7 @@ fn figure(id: &str, chart: Chart, caption: impl Into<String>) -> Option<Figure> 
         Chart { series: chart.series.into_iter().filter(|s| !s.points.is_empty()).collect(), ..chart };
     let chart = Chart { description: described(&chart), ..chart };
     (!chart.series.is_empty()).then(|| Figure {
+        id: id.into(),
         title: chart.title.clone(),
         caption: caption.into(),
         svg: chart.svg(id),
@@ -148,7 +178,7 @@ fn entropy(log: &Log, updates: u64, n_nodes: usize) -> Option<Figure> {
         ..Chart::default()
     };
     let end = end.map_or(String::new(), |share| {
-        format!(" It ends at {:.1}\u{a0}% of the most there is.", 100.0 * share)
+        format!(" Its last value is {:.1}\u{a0}% of the most there is.", 100.0 * share)
     });
     let caption = format!(
         "How undecided the policy is: {most:.1} nats when all architectures are equally likely, 0 when only one is left.{end}"
@@ -176,39 +206,50 @@ fn operations(log: &Log, cell: usize) -> Option<Figure> {
 
 /// The final choice of a search.
 #[derive(Clone, Debug)]
-pub(crate) struct Choice {
-    pub(crate) figure: Figure,
+pub struct Choice {
+    /// All candidates.
+    pub figure: Figure,
     /// What the comparison says, favourable or not.
-    pub(crate) verdict: String,
-    pub(crate) ranking: Vec<Ranked>,
-    pub(crate) random: Option<Random>,
+    pub verdict: String,
+    /// The best of the policy's candidates, best first.
+    pub ranking: Vec<Ranked>,
+    /// What random architectures reach, if any were scored.
+    pub random: Option<Random>,
 }
 
 /// The random architectures of a final choice.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Random {
-    pub(crate) count: usize,
-    pub(crate) mean: f64,
-    pub(crate) best: f64,
+pub struct Random {
+    /// How many.
+    pub count: usize,
+    /// Their mean accuracy.
+    pub mean: f64,
+    /// The highest accuracy.
+    pub best: f64,
     /// How many are as good as the chosen one, or better.
-    pub(crate) as_good: usize,
+    pub as_good: usize,
 }
 
 /// A line of the ranking.
 #[derive(Clone, Debug)]
-pub(crate) struct Ranked {
-    pub(crate) place: usize,
-    pub(crate) accuracy: f64,
-    pub(crate) macs: u64,
-    pub(crate) origin: String,
-    pub(crate) arc: String,
+pub struct Ranked {
+    /// From 1.
+    pub place: usize,
+    /// On the validation split, with the shared weights.
+    pub accuracy: f64,
+    /// Multiply-adds per picture.
+    pub macs: u64,
+    /// How the search came upon it.
+    pub origin: String,
+    /// The architecture as integers.
+    pub arc: String,
 }
 
 /// Candidates shown in the ranking.
 const RANKED: usize = 8;
 
 /// The candidates in the log; `None` before there are any.
-pub(crate) fn choice(log: &Log) -> Option<Choice> {
+pub fn choice(log: &Log) -> Option<Choice> {
     let accuracy = |event: &Value| event["valid_accuracy"].as_f64();
     let is_random = |event: &&Value| event["origin"] == "random";
     let random: Vec<f64> = log.of("candidate").filter(is_random).filter_map(accuracy).collect();
@@ -240,6 +281,7 @@ pub(crate) fn choice(log: &Log) -> Option<Choice> {
     let caption = "Each dot is an architecture, scored with the shared weights on the whole validation split. A line \
                    marks the mean, a ring the chosen one.";
     let figure = Figure {
+        id: "candidates".into(),
         title: plot.title.clone(),
         caption: caption.into(),
         svg: plot.svg("candidates"),

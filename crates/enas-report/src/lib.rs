@@ -2,7 +2,8 @@
 //!
 //! [`write`] reads a run directory, finished or not, and says in `report.html` what was done, what came out of it,
 //! how it went, where the network is wrong, and how to repeat it. What cannot be had any more, such as pictures that
-//! were moved, is left out and named. [`chart`] draws the curves and can be used alone.
+//! were moved, is left out and named. [`chart`] draws the curves and can be used alone; [`Log`], [`curves()`] and
+//! [`choice()`] make the same figures from what a run has logged so far.
 //!
 //! Equal runs give equal files, but for the time of writing and the measured speed.
 //!
@@ -27,7 +28,7 @@ mod quality;
 mod repeat;
 mod run;
 mod settings;
-mod text;
+pub mod text;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -36,10 +37,17 @@ use askama::Template;
 use enas_data::Dataset;
 use enas_search::{Model, Record};
 
+pub use curves::{Choice, Figure, Random, Ranked, choice, curves};
 pub use error::{Error, Result};
+pub use log::Log;
+pub use run::planned_steps;
+pub use settings::Settings;
 
 /// The name of a report in a run directory.
 pub const FILE_NAME: &str = "report.html";
+
+/// What pages about runs look like: to be put into one after [`chart::STYLE`].
+pub const STYLE: &str = include_str!("../templates/report.css");
 
 /// Moves a network to where it shall compute.
 pub type Place<'a> = &'a dyn Fn(&mut Model) -> enas_search::Result<()>;

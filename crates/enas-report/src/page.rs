@@ -65,7 +65,7 @@ impl<'a> Page<'a> {
         };
         Self {
             title: format!("{verb} on {}", facts.manifest.data),
-            style: format!("{}\n{}", chart::STYLE, include_str!("../templates/report.css")),
+            style: format!("{}\n{}", chart::STYLE, crate::STYLE),
             done: done(facts),
             outcome: outcome(facts),
             figures: headlines(facts),

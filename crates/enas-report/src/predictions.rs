@@ -217,7 +217,7 @@ fn reliability(before: &Calibration, after: &Calibration) -> Figure {
         before.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0).map(|(i, bin)| row(i, bin)).collect();
     let caption = "An honest network is right nine times in ten where it says 90\u{a0}%: its bars end on the diagonal. \
                    Bars of few pictures are mostly chance; the numbers say how many there are.";
-    Figure { title: "Reliability".into(), caption: caption.into(), svg, table }
+    Figure { id: "reliability".into(), title: "Reliability".into(), caption: caption.into(), svg, table }
 }
 
 fn row(i: usize, bin: &crate::quality::Bin) -> Vec<String> {

@@ -203,11 +203,15 @@ fn load(record: &Record, settings: &Settings) -> Result<Dataset, String> {
 
 /// Training steps in an epoch: what the settings say, or at least as many as the log has seen.
 fn steps_per_epoch(log: &Log, settings: &Settings, split: Option<&SplitFile>) -> u64 {
+    planned_steps(settings, split.map_or(0, |split| split.train.len())).max(log.steps("step"))
+}
+
+/// Training steps in an epoch over this many pictures, as the settings say; 0 where they do not.
+pub fn planned_steps(settings: &Settings, pictures: usize) -> u64 {
     let copies = match settings.get("data.augment.when").as_deref() {
         Some("once") => settings.number("data.augment.n_aug").unwrap_or(1),
         _ => 1,
     };
-    let pictures = split.map_or(0, |split| split.train.len() as u64) * copies;
-    let planned = settings.number("run.batch_size").map_or(0, |batch| pictures / batch.max(1));
-    planned.max(log.steps("step"))
+    let pictures = pictures as u64 * copies;
+    settings.number("run.batch_size").map_or(0, |batch| pictures / batch.max(1))
 }

@@ -7,15 +7,15 @@ use toml::{Table, Value};
 
 /// Dotted keys with their values, in alphabetical order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Values as TOML, but texts without quotes.
-    pub(crate) all: Vec<(String, String)>,
+    pub all: Vec<(String, String)>,
     table: Table,
 }
 
 impl Settings {
     /// Reads a file; none where it is missing or no TOML.
-    pub(crate) fn read(path: &Path) -> Self {
+    pub fn read(path: &Path) -> Self {
         let table = std::fs::read_to_string(path).ok().and_then(|text| text.parse::<Table>().ok());
         let (mut all, table) = (Vec::new(), table.unwrap_or_default());
         collect("", &table, &mut all);
@@ -26,7 +26,7 @@ impl Settings {
     ///
     /// # Errors
     /// What that crate has to say about the section of another version.
-    pub(crate) fn section<T: DeserializeOwned>(&self, key: &str) -> Result<T, String> {
+    pub fn section<T: DeserializeOwned>(&self, key: &str) -> Result<T, String> {
         let value = self.table.get(key).ok_or_else(|| format!("config.toml has no section {key}"))?;
         value
             .clone()
@@ -35,12 +35,12 @@ impl Settings {
     }
 
     /// The value of a key.
-    pub(crate) fn get(&self, key: &str) -> Option<String> {
+    pub fn get(&self, key: &str) -> Option<String> {
         self.all.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone())
     }
 
     /// The value of a key that holds a number.
-    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+    pub fn number(&self, key: &str) -> Option<u64> {
         self.get(key)?.parse().ok()
     }
 }

@@ -3,12 +3,12 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A share as a percentage with two decimals.
-pub(crate) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     format!("{:.2}\u{a0}%", 100.0 * share)
 }
 
 /// A whole number in groups of three digits.
-pub(crate) fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -21,12 +21,12 @@ pub(crate) fn grouped(n: u64) -> String {
 }
 
 /// A count with its noun: `1 class`, `3 classes`.
-pub(crate) fn counted(n: u64, one: &str, more: &str) -> String {
+pub fn counted(n: u64, one: &str, more: &str) -> String {
     format!("{}\u{a0}{}", grouped(n), if n == 1 { one } else { more })
 }
 
 /// A large number with the word that makes it short.
-pub(crate) fn short(n: u64) -> String {
+pub fn short(n: u64) -> String {
     match n as f64 {
         x if x >= 1e9 => format!("{:.2}\u{a0}G", x / 1e9),
         x if x >= 1e6 => format!("{:.2}\u{a0}M", x / 1e6),
@@ -36,7 +36,7 @@ pub(crate) fn short(n: u64) -> String {
 }
 
 /// A number of bytes.
-pub(crate) fn bytes(n: u64) -> String {
+pub fn bytes(n: u64) -> String {
     match n as f64 {
         x if x >= 1e6 => format!("{:.2}\u{a0}MB", x / 1e6),
         x => format!("{:.1}\u{a0}kB", x / 1e3),
@@ -44,7 +44,7 @@ pub(crate) fn bytes(n: u64) -> String {
 }
 
 /// Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`.
-pub(crate) fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {
         (0, 0, _) if seconds < 9.95 => format!("{:.1}\u{a0}s", seconds.max(0.0)),
@@ -55,7 +55,7 @@ pub(crate) fn duration(seconds: f64) -> String {
 }
 
 /// This moment as `2026-01-31 09:30 UTC`.
-pub(crate) fn now() -> String {
+pub fn now() -> String {
     date(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
@@ -80,7 +80,7 @@ fn date(seconds: u64) -> String {
 }
 
 /// A word as it can be typed into a shell.
-pub(crate) fn shell_word(text: &str) -> String {
+pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

@@ -16,6 +16,8 @@ pub(crate) mod search;
 mod settings;
 pub(crate) mod shell;
 pub(crate) mod train;
+#[cfg(feature = "watch")]
+pub(crate) mod watch;
 
 use std::io::{self, Write};
 use std::path::Path;

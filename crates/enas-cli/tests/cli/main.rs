@@ -14,3 +14,5 @@ mod interrupt;
 mod model;
 mod runs;
 mod support;
+#[cfg(feature = "watch")]
+mod watch;

@@ -1,40 +1,20 @@
 //! Reports in a real browser, where there is one: it must find nothing to complain of and nothing to fetch.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::chromium::{FLAGS, browser};
 use crate::support::{report, runs};
-
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-
-/// A browser on the path.
-fn browser() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    BROWSERS.iter().flat_map(|name| dirs.iter().map(move |dir| dir.join(name))).find(|file| file.is_file())
-}
 
 /// The document after loading, and what the browser wrote to its console.
 ///
 /// The page's own policy forbids every request, so that each attempt leaves a line there.
 fn load(browser: &Path, page: &Path) -> (String, Vec<String>) {
     let profile = tempfile::tempdir().unwrap();
-    let flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--enable-logging=stderr",
-        "--dump-dom",
-    ];
     let output = Command::new(browser)
-        .args(flags)
+        .args(FLAGS)
+        .args(["--enable-logging=stderr", "--dump-dom"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(format!("file://{}", page.display()))
         .output()
@@ -47,11 +27,7 @@ fn load(browser: &Path, page: &Path) -> (String, Vec<String>) {
 
 #[test]
 fn a_browser_shows_reports_without_a_complaint_or_a_request() {
-    let Some(browser) = browser() else {
-        // Past the test harness, which would swallow it.
-        writeln!(io::stderr(), "skipped: no {} on the path to open reports with", BROWSERS[0]).unwrap();
-        return;
-    };
+    let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
     let page = dir.path().join("r.html");
     for run in [&runs().search, &runs().train] {

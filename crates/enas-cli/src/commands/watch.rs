@@ -1,0 +1,59 @@
+//! `enas watch`: runs in the browser while they run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc as SyncArc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context as _, Result};
+use enas_watch::Server;
+use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::Context;
+use crate::failure::SUCCESS;
+
+/// Show runs in the browser while they run
+///
+/// Serves pages for this machine alone, with the curves of the report, the architecture so far and the time left, and
+/// keeps them up to date. It only reads: runs can be watched and left at any time without noticing. Ctrl-C ends it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  enas watch                                   all runs under runs/, also those that begin later
+  enas watch runs/photos-search-1              one run
+  enas watch runs/photos-auto-1 --port 8080    the phases of an automatic run, at a port of your choice
+  ssh -L 6007:127.0.0.1:6007 HOST              then http://localhost:6007/ shows the runs of enas watch on HOST")]
+pub(crate) struct Args {
+    /// A run, or a folder of runs [default: runs]
+    #[arg(value_name = "RUN")]
+    run: Option<PathBuf>,
+    /// The port to listen on; 0 takes any that is free [default: the first free one from 6007 on]
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+}
+
+/// Runs `enas watch`.
+///
+/// # Errors
+/// If there is no such folder, or the port cannot be had.
+pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
+    #[derive(Serialize)]
+    struct Serving<'a> {
+        url: &'a str,
+    }
+    // Runs that do not exist yet will appear in the usual folder; one that was named should be there.
+    let (root, may_come) = args.run.as_deref().map_or((Path::new("runs"), true), |run| (run, false));
+    let stop = SyncArc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, SyncArc::clone(&stop)).context("cannot listen for Ctrl-C")?;
+    }
+    let server = Server::open(root, may_come, args.port)?;
+    let url = server.url();
+    context.console.note(&format!("watching {} at {url} (Ctrl-C ends it)", root.display()));
+    if context.out.json {
+        context.out.print(&Serving { url }, |_| Ok(()))?;
+    }
+    server.serve(&stop)?;
+    Ok(SUCCESS)
+}

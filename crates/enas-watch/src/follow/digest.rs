@@ -1,0 +1,189 @@
+//! What a log says about where its run stands, in the space of a few events, however long the log is.
+
+use enas_search::Kind;
+use serde_json::Value;
+
+/// Fewest seconds without an event after which a run counts as quiet.
+const PATIENCE: f64 = 30.0;
+
+/// The latest of each kind of event, and what cannot be seen from it alone.
+#[derive(Debug, Default)]
+pub(crate) struct Digest {
+    pub(crate) step: Option<Value>,
+    pub(crate) controller: Option<Value>,
+    pub(crate) epoch: Option<Value>,
+    pub(crate) result: Option<Value>,
+    /// The candidate with the highest accuracy among those of the policy.
+    pub(crate) best: Option<Value>,
+    /// Candidates scored.
+    pub(crate) candidates: u64,
+    pub(crate) phase: Phase,
+    /// Wall time at the last event, in seconds.
+    pub(crate) seconds: f64,
+    /// Longest time between two events, in seconds.
+    gap: f64,
+    /// Wall time and place of the first step of this log.
+    first_step: Option<(f64, f64)>,
+}
+
+/// What a run is doing, as its last event tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing is logged yet.
+    #[default]
+    Starting,
+    /// Trains weights.
+    Weights,
+    /// Trains the policy.
+    Policy,
+    /// An epoch is complete.
+    Between,
+    /// Scores candidates.
+    Choice,
+    /// All is done.
+    Finished,
+}
+
+impl Digest {
+    /// Takes in the next event.
+    pub(crate) fn add(&mut self, event: &Value) {
+        if let Some(t) = event["t"].as_f64().filter(|t| t.is_finite()) {
+            self.gap = self.gap.max(t - self.seconds);
+            self.seconds = t;
+        }
+        match event["kind"].as_str() {
+            Some("step") => {
+                let place = event["step"].as_f64().unwrap_or(0.0);
+                self.first_step.get_or_insert((self.seconds, place));
+                self.step = Some(event.clone());
+                self.phase = Phase::Weights;
+            }
+            Some("controller") => (self.controller, self.phase) = (Some(event.clone()), Phase::Policy),
+            Some("epoch") => (self.epoch, self.phase) = (Some(event.clone()), Phase::Between),
+            Some("candidate") => self.candidate(event),
+            Some("result") => (self.result, self.phase) = (Some(event.clone()), Phase::Finished),
+            // Of a later version.
+            _ => {}
+        }
+    }
+
+    fn candidate(&mut self, event: &Value) {
+        self.phase = Phase::Choice;
+        self.candidates += 1;
+        let accuracy = |event: &Value| event["valid_accuracy"].as_f64().unwrap_or(-1.0);
+        let macs = |event: &Value| event["macs"].as_u64().unwrap_or(u64::MAX);
+        let key = |event: &Value| (accuracy(event), std::cmp::Reverse(macs(event)));
+        if event["origin"] != "random" && self.best.as_ref().is_none_or(|best| key(event) > key(best)) {
+            self.best = Some(event.clone());
+        }
+    }
+
+    /// The epoch at work, from 1.
+    pub(crate) fn current_epoch(&self) -> u64 {
+        let of =
+            |event: &Option<Value>| event.as_ref().and_then(|event| event["epoch"].as_u64()).unwrap_or(0);
+        of(&self.step).max(of(&self.controller)).max(of(&self.epoch)).max(1)
+    }
+
+    /// Epochs complete.
+    pub(crate) fn epochs_done(&self) -> u64 {
+        self.epoch.as_ref().and_then(|event| event["epoch"].as_u64()).unwrap_or(0)
+    }
+
+    /// Epochs complete and the share of the present one, when an epoch has `steps` training steps.
+    pub(crate) fn epochs_so_far(&self, steps: u64) -> f64 {
+        let done = self.epochs_done();
+        if self.current_epoch() <= done {
+            return done as f64;
+        }
+        let step = self.step.as_ref().filter(|event| event["epoch"].as_u64() > Some(done));
+        let step = step.and_then(|event| event["step"].as_f64()).unwrap_or(0.0);
+        done as f64 + (step / steps.max(1) as f64).min(1.0)
+    }
+
+    /// Seconds until `epochs` epochs of `steps` steps are complete: from the last whole epoch, before that from steps.
+    pub(crate) fn remaining(&self, epochs: u64, steps: u64) -> Option<f64> {
+        let left = epochs as f64 - self.epochs_so_far(steps);
+        let whole = self.epoch.as_ref().and_then(|event| event["seconds"].as_f64());
+        let each = whole.or_else(|| {
+            let (began, first) = self.first_step?;
+            let done = self.step.as_ref()?["step"].as_f64()? - first;
+            (done > 0.0).then(|| (self.seconds - began) / done * steps as f64)
+        })?;
+        (left > 0.0 && each.is_finite()).then_some(left * each)
+    }
+
+    /// Whether a run that has said nothing for `seconds` is likely not at work any more.
+    pub(crate) fn is_quiet_after(&self, seconds: f64) -> bool {
+        seconds > PATIENCE.max(5.0 * self.gap)
+    }
+
+    /// What the run is doing.
+    pub(crate) fn doing(&self, kind: Kind) -> &'static str {
+        match (self.phase, kind) {
+            (Phase::Starting, _) => "starting",
+            (Phase::Weights, Kind::Search) => "training the shared weights",
+            (Phase::Weights, Kind::Train) => "training",
+            (Phase::Policy, _) => "training the policy",
+            (Phase::Between, _) => "between two epochs",
+            (Phase::Choice, _) => "choosing among candidates",
+            (Phase::Finished, _) => "finished",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn digest(events: &[Value]) -> Digest {
+        let mut digest = Digest::default();
+        events.iter().for_each(|event| digest.add(event));
+        digest
+    }
+
+    #[test]
+    fn the_end_is_guessed_from_steps_and_then_from_whole_epochs() {
+        let step =
+            |t: f64, epoch: u64, step: u64| json!({"kind": "step", "t": t, "epoch": epoch, "step": step});
+        let mut digest = digest(&[step(1.0, 1, 10)]);
+        assert_eq!(digest.remaining(4, 40), None, "one step says nothing about speed");
+        digest.add(&step(3.0, 1, 20));
+        assert_eq!((digest.epochs_so_far(40), digest.remaining(4, 40)), (0.5, Some(3.5 * 8.0)));
+        digest.add(&json!({"kind": "epoch", "t": 9.0, "epoch": 1, "seconds": 10.0}));
+        assert_eq!((digest.epochs_so_far(40), digest.remaining(4, 40)), (1.0, Some(30.0)));
+        digest.add(&step(10.0, 2, 20));
+        digest.add(&json!({"kind": "controller", "t": 11.0, "epoch": 2, "step": 1}));
+        assert_eq!((digest.current_epoch(), digest.phase), (2, Phase::Policy));
+        assert_eq!(digest.remaining(4, 40), Some(25.0));
+        assert_eq!(digest.remaining(1, 40), None);
+    }
+
+    #[test]
+    fn the_best_candidate_is_of_the_policy_and_the_cheaper_of_equals() {
+        let candidate = |origin: &str, accuracy: f64, macs: u64| json!({"kind": "candidate", "origin": origin, "valid_accuracy": accuracy, "macs": macs});
+        let digest = digest(&[
+            candidate("greedy", 0.8, 5),
+            candidate("random", 0.9, 1),
+            candidate("sampled", 0.8, 4),
+            candidate("sampled", 0.8, 6),
+        ]);
+        assert_eq!((digest.candidates, digest.best.unwrap()["macs"].as_u64()), (4, Some(4)));
+    }
+
+    #[test]
+    fn a_run_is_quiet_only_after_much_longer_than_it_ever_was() {
+        let at = |t: f64| json!({"kind": "epoch", "t": t, "epoch": 1});
+        assert!(digest(&[at(1.0), at(2.0)]).is_quiet_after(31.0));
+        let slow = digest(&[at(1.0), at(101.0)]);
+        assert!(!slow.is_quiet_after(499.0) && slow.is_quiet_after(501.0));
+    }
+
+    #[test]
+    fn events_of_other_kinds_change_nothing() {
+        let digest = digest(&[json!({"kind": "novelty", "t": null}), json!({"kind": "step"})]);
+        assert_eq!((digest.phase, digest.seconds, digest.epochs_so_far(10)), (Phase::Weights, 0.0, 0.0));
+    }
+}

@@ -1,0 +1,128 @@
+//! The server: this machine only, GET and HEAD only, a bounded number of connections, one page for each run.
+
+mod events;
+mod guard;
+mod respond;
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc as SyncArc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::MissedTickBehavior;
+
+use crate::error::{Error, Result};
+use crate::library::Library;
+
+/// Most connections at a time; the others wait.
+const CONNECTIONS: usize = 64;
+/// How long a client may take for the head of a request, or keep a connection without one.
+const HEAD: Duration = Duration::from_secs(20);
+/// Longest head of a request, in bytes.
+const HEAD_BYTES: usize = 16 << 10;
+/// Time between two looks at the runs.
+const LOOK: Duration = Duration::from_secs(1);
+/// Time between two looks at whether to stop.
+const STOP: Duration = Duration::from_millis(100);
+/// The ports tried when none is asked for.
+const PORTS: std::ops::Range<u16> = 6007..6017;
+
+/// Opens the port that was asked for; else the usual one, the next free one, or any.
+pub(crate) fn listen(port: Option<u16>) -> Result<std::net::TcpListener> {
+    let open = |port| std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let listener = match port {
+        Some(port) => open(port).map_err(|source| Error::Port { port, source })?,
+        None => match PORTS.map(open).find_map(std::io::Result::ok) {
+            Some(listener) => listener,
+            None => open(0)?,
+        },
+    };
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Serves pages until `stop` is true.
+pub(crate) fn serve(listener: std::net::TcpListener, library: Library, stop: &AtomicBool) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(4)
+        .thread_name("enas-watch")
+        .build()?;
+    let result = runtime.block_on(async {
+        let listener = TcpListener::from_std(listener)?;
+        let port = listener.local_addr()?.port();
+        let library = SyncArc::new(library);
+        tokio::spawn(accept(listener, port, SyncArc::clone(&library)));
+        tokio::spawn(look(library));
+        stopped(stop).await;
+        Ok(())
+    });
+    // Whatever is still being sent is of no use any more.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    result
+}
+
+async fn accept(listener: TcpListener, port: u16, library: SyncArc<Library>) {
+    let places = SyncArc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = SyncArc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) if peer.ip().is_loopback() => {
+                let library = SyncArc::clone(&library);
+                tokio::spawn(async move {
+                    converse(stream, port, library).await;
+                    drop(place);
+                });
+            }
+            Ok((_, peer)) => tracing::warn!("refused a connection from {peer}"),
+            Err(e) => {
+                // Such as too many open files, which pass.
+                tracing::debug!("a connection failed: {e}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: TcpStream, port: u16, library: SyncArc<Library>) {
+    let service = service_fn(move |request| {
+        let library = SyncArc::clone(&library);
+        async move { Ok::<_, Infallible>(respond::answer(&request, port, library).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(e) = connection.await {
+        tracing::debug!("a connection ended: {e}");
+    }
+}
+
+/// Looks at the runs from time to time, on another thread than the one that answers.
+async fn look(library: SyncArc<Library>) {
+    let mut times = tokio::time::interval(LOOK);
+    times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        times.tick().await;
+        let library = SyncArc::clone(&library);
+        match tokio::task::spawn_blocking(move || library.refresh()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("{e}"),
+            Err(e) => tracing::warn!("looking at the runs failed: {e}"),
+        }
+    }
+}
+
+async fn stopped(stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        tokio::time::sleep(STOP).await;
+    }
+}

@@ -1,0 +1,134 @@
+//! From an address to an answer. Addresses are compared with those of known runs, never decoded or joined to a path.
+
+use std::sync::Arc as SyncArc;
+
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::{events, guard};
+use crate::error::Result;
+use crate::library::Library;
+use crate::page;
+
+pub(super) type Body = BoxBody<Bytes, events::Ended>;
+
+/// Sent with every answer: nothing from elsewhere, nothing for elsewhere, nothing kept.
+const HEADERS: [(&str, &str); 7] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+];
+
+const HTML: &str = "text/html; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// The answer to a request.
+pub(super) async fn answer(
+    request: &Request<Incoming>,
+    port: u16,
+    library: SyncArc<Library>,
+) -> Response<Body> {
+    let mut response = match guard::refusal(request, port) {
+        Some((status, why)) => whole(status, TEXT, format!("{why}\n")),
+        None => allowed(request, library).await,
+    };
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn allowed(request: &Request<Incoming>, library: SyncArc<Library>) -> Response<Body> {
+    let path = request.uri().path();
+    match path {
+        "/" => return page(library, |library| Ok(Some(library.overview()?.map(Bytes::from)))).await,
+        "/style.css" => return whole(StatusCode::OK, "text/css; charset=utf-8", page::style()),
+        "/live.js" => return whole(StatusCode::OK, "text/javascript; charset=utf-8", page::SCRIPT),
+        _ => {}
+    }
+    if let Some(slug) = path.strip_prefix("/run/") {
+        let slug = slug.to_owned();
+        return page(library, move |library| Ok(library.page(&slug)?.map(|html| Ok(html.into())))).await;
+    }
+    if let Some(slug) = path.strip_prefix("/report/") {
+        let slug = slug.to_owned();
+        return page(library, move |library| Ok(library.report(&slug).map(|html| Ok(html.into())))).await;
+    }
+    let feed = match (path, path.strip_prefix("/events/")) {
+        ("/events", _) => Some(library.overview_feed()),
+        (_, Some(slug)) => library.feed(slug),
+        _ => None,
+    };
+    match feed {
+        Some(feed) => stream(feed, request.method() == Method::HEAD),
+        None => missing(),
+    }
+}
+
+/// A page that is made on another thread, as it may have to read much; `Err` inside is another address.
+async fn page(
+    library: SyncArc<Library>,
+    make: impl FnOnce(&Library) -> Result<Option<Result<Bytes, String>>> + Send + 'static,
+) -> Response<Body> {
+    match tokio::task::spawn_blocking(move || make(&library)).await {
+        Ok(Ok(Some(Ok(html)))) => whole(StatusCode::OK, HTML, html),
+        Ok(Ok(Some(Err(elsewhere)))) => {
+            let mut response = whole(StatusCode::SEE_OTHER, TEXT, "");
+            let address = HeaderValue::from_str(&elsewhere).expect("names in addresses are plain ASCII");
+            response.headers_mut().insert(LOCATION, address);
+            response
+        }
+        Ok(Ok(None)) => missing(),
+        Ok(Err(e)) => failed(&e.to_string()),
+        Err(e) => failed(&e.to_string()),
+    }
+}
+
+fn failed(why: &str) -> Response<Body> {
+    tracing::warn!("a page could not be made: {why}");
+    whole(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        TEXT,
+        "The page could not be made; the terminal of enas watch says why.\n",
+    )
+}
+
+fn missing() -> Response<Body> {
+    whole(StatusCode::NOT_FOUND, TEXT, "There is no such page. All runs are listed at /.\n")
+}
+
+fn whole(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Body> {
+    let body = Full::new(text.into()).map_err(|never| match never {}).boxed();
+    with_kind(status, kind, body)
+}
+
+fn stream(feed: crate::library::Feed, only_head: bool) -> Response<Body> {
+    let body = if only_head {
+        Empty::new().map_err(|never| match never {}).boxed()
+    } else {
+        events::stream(feed).boxed()
+    };
+    with_kind(StatusCode::OK, "text/event-stream", body)
+}
+
+fn with_kind(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

@@ -1,0 +1,143 @@
+//! From what is followed to pages: the parts that change, and the documents around them.
+
+mod overview;
+mod run;
+
+pub(crate) use overview::{List, Named, Overview, overview_parts};
+pub(crate) use run::{RunPage, run_parts};
+
+use enas_report::chart;
+use enas_report::text::{duration, percent};
+use enas_search::Kind;
+
+use crate::follow::{Followed, Phase, State};
+
+/// What all pages look like.
+pub(crate) fn style() -> String {
+    format!("{}\n{}\n{}", chart::STYLE, enas_report::STYLE, include_str!("../../assets/watch.css"))
+}
+
+/// The script of all pages.
+pub(crate) const SCRIPT: &str = include_str!("../../assets/live.js");
+
+/// Where a run stands, in words.
+struct Standing {
+    state: State,
+    /// One word for the state, and what it means.
+    badge: &'static str,
+    /// What it does at this moment, with its place.
+    doing: String,
+    /// Share of this phase that is done, as a CSS number, and in words.
+    share: String,
+    progress: String,
+    /// When it will be done, if it is known.
+    remaining: Option<String>,
+}
+
+impl Standing {
+    fn of(run: &Followed) -> Self {
+        let state = run.state();
+        let (share, progress) = progress(run);
+        Self {
+            state,
+            badge: match state {
+                State::Running => "running",
+                State::Quiet => "quiet",
+                State::Finished => "finished",
+                State::Gone => "gone",
+            },
+            doing: doing(run, state),
+            share: format!("{:.4}", share.clamp(0.0, 1.0)),
+            progress,
+            remaining: remaining(run, state),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.state != State::Finished
+    }
+}
+
+fn doing(run: &Followed, state: State) -> String {
+    let digest = &run.digest;
+    match state {
+        State::Gone => "Its folder is gone; this is what was last seen of it.".into(),
+        State::Finished => format!("Finished after {}.", duration(digest.seconds)),
+        State::Quiet => {
+            let silence = run.silence().unwrap_or_default().as_secs();
+            // Coarse, so that the page does not change all the time.
+            let since = match silence {
+                s if s < 60 => "half a minute".into(),
+                s if s < 120 => "a minute".into(),
+                s if s < 7200 => format!("{} minutes", s / 60),
+                s if s < 172_800 => format!("{} hours", s / 3600),
+                s => format!("{} days", s / 86_400),
+            };
+            format!(
+                "No news for more than {since}: interrupted, or at work on something long. Interrupted runs go on \
+                 with --resume."
+            )
+        }
+        State::Running => {
+            let text = digest.doing(run.kind());
+            let mut text = format!("{}{}", text[..1].to_uppercase(), &text[1..]);
+            if let Some(step) = digest.step.as_ref().filter(|_| digest.phase == Phase::Weights) {
+                text.push_str(&format!(", step {} of {}", step["step"], run.steps()));
+            }
+            if let Some(step) = digest.controller.as_ref().filter(|_| digest.phase == Phase::Policy) {
+                text.push_str(&format!(", update {}", step["step"]));
+            }
+            text + "."
+        }
+    }
+}
+
+/// How much of the present phase is done, and in words.
+fn progress(run: &Followed) -> (f64, String) {
+    let (digest, epochs) = (&run.digest, run.epochs());
+    match digest.phase {
+        Phase::Finished => (1.0, format!("{} of {} epochs", digest.epochs_done(), digest.epochs_done())),
+        Phase::Choice => {
+            let (done, all) = (digest.candidates, run.candidates());
+            (done as f64 / all as f64, format!("candidate {done} of {all}"))
+        }
+        Phase::Between => {
+            let done = digest.epochs_done();
+            (done as f64 / epochs.max(1) as f64, format!("{done} of {epochs} epochs complete"))
+        }
+        _ => {
+            let share = digest.epochs_so_far(run.steps()) / epochs.max(1) as f64;
+            (share, format!("epoch {} of {epochs}", digest.current_epoch()))
+        }
+    }
+}
+
+fn remaining(run: &Followed, state: State) -> Option<String> {
+    if state != State::Running || matches!(run.digest.phase, Phase::Choice | Phase::Finished) {
+        return None;
+    }
+    let seconds = run.digest.remaining(run.epochs(), run.steps())?;
+    // Whole tens of seconds above a minute: it is a guess.
+    let seconds = if seconds > 60.0 { (seconds / 10.0).round() * 10.0 } else { seconds.ceil() };
+    Some(duration(seconds))
+}
+
+/// Accuracy of a run as it is known now, and what it is.
+fn accuracy(run: &Followed) -> Option<(String, &'static str)> {
+    let digest = &run.digest;
+    let of = |event: &Option<serde_json::Value>, key: &str| event.as_ref()?[key].as_f64();
+    if let Some(test) = of(&digest.result, "test_accuracy") {
+        return Some((percent(test), "test accuracy"));
+    }
+    let valid = of(&digest.result, "valid_accuracy")
+        .or_else(|| of(&digest.best, "valid_accuracy"))
+        .or_else(|| of(&digest.epoch, "valid_accuracy"))?;
+    Some((percent(valid), "validation accuracy"))
+}
+
+fn verb(run: &Followed) -> &'static str {
+    match run.kind() {
+        Kind::Search => "Search",
+        Kind::Train => "Training",
+    }
+}

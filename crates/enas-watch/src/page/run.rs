@@ -1,0 +1,179 @@
+//! The page of one run.
+
+use askama::Template;
+use enas_arc::CellKind;
+use enas_draw::Theme;
+use enas_report::text::{counted, duration, grouped, percent};
+use enas_report::{Figure, choice, curves};
+use enas_search::Kind;
+use serde_json::Value;
+
+use super::{Standing, accuracy, verb};
+use crate::error::Result;
+use crate::follow::Followed;
+use crate::parts::Parts;
+
+/// The document.
+#[derive(Template)]
+#[template(path = "run.html")]
+pub(crate) struct RunPage<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) slug: &'a str,
+    pub(crate) title: String,
+    /// Whether there is a page of other runs.
+    pub(crate) overview: bool,
+    pub(crate) parts: &'a Parts,
+}
+
+impl<'a> RunPage<'a> {
+    pub(crate) fn new(
+        run: &Followed,
+        name: &'a str,
+        slug: &'a str,
+        overview: bool,
+        parts: &'a Parts,
+    ) -> Self {
+        Self { name, slug, title: title(run), overview, parts }
+    }
+
+    fn figures(&self) -> [&'static str; 8] {
+        Figure::IDS
+    }
+}
+
+fn title(run: &Followed) -> String {
+    format!("{} on {}", verb(run), run.record.manifest().data)
+}
+
+#[derive(Template)]
+#[template(path = "standing.html")]
+struct Status<'a> {
+    standing: &'a Standing,
+    /// For the tab of the browser.
+    tab: String,
+    notes: Vec<String>,
+    /// Name in addresses, if there is a report.
+    report: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "numbers.html")]
+struct Numbers {
+    all: Vec<Number>,
+}
+
+/// A big number.
+struct Number {
+    label: &'static str,
+    value: String,
+    remark: String,
+}
+
+#[derive(Template)]
+#[template(path = "architecture.html")]
+struct Architecture {
+    what: String,
+    normal: String,
+    reduction: String,
+    arc: String,
+}
+
+/// The parts of a run's page.
+pub(crate) fn run_parts(run: &Followed, name: &str, slug: &str) -> Result<Parts> {
+    let standing = Standing::of(run);
+    let mut parts = Parts::default();
+    parts.add("status", status(run, &standing, name, slug).render()?);
+    parts.add("spoken", spoken(run, &standing));
+    parts.add("numbers", Numbers { all: numbers(run) }.render()?);
+    parts.add("architecture", architecture(run).map_or(Ok(String::new()), |a| a.render())?);
+    let figures = figures(run);
+    for id in Figure::IDS {
+        let figure = figures.iter().find(|figure| figure.id == id);
+        parts.add(id, figure.map_or(Ok(String::new()), Figure::html)?);
+    }
+    Ok(parts)
+}
+
+fn status<'a>(run: &Followed, standing: &'a Standing, name: &str, slug: &'a str) -> Status<'a> {
+    let mut notes: Vec<String> = run.trouble.clone().into_iter().collect();
+    if run.broken > 0 {
+        let lines = counted(run.broken, "line", "lines");
+        notes.push(format!("{lines} of metrics.jsonl cannot be read and were skipped."));
+    }
+    if run.unread > 1 << 20 {
+        notes.push(format!("The log is long: {} MB of it are still to be read.", run.unread >> 20));
+    }
+    let report = run.report_path().is_file().then_some(slug);
+    Status { tab: format!("{} · {name}", standing.progress), standing, notes, report }
+}
+
+/// What a screen reader says on its own: only what happens once an epoch.
+fn spoken(run: &Followed, standing: &Standing) -> String {
+    let accuracy = accuracy(run).map_or(String::new(), |(value, what)| format!(", {what} {value}"));
+    match run.digest.epochs_done() {
+        0 => standing.badge.to_owned(),
+        n => format!("{}: {} complete{accuracy}", standing.badge, counted(n, "epoch", "epochs")),
+    }
+}
+
+fn numbers(run: &Followed) -> Vec<Number> {
+    let digest = &run.digest;
+    let of = |event: &Option<Value>, pointer: &str| event.as_ref()?.pointer(pointer)?.as_f64();
+    let number =
+        |label, value: Option<String>, remark: String| value.map(|value| Number { label, value, remark });
+    let best = of(&digest.epoch, "/best_valid_accuracy");
+    let best = best.map_or(String::new(), |best| format!("best on validation: {}", percent(best)));
+    let mean = of(&digest.epoch, "/loss");
+    let mean = mean.map_or(String::new(), |loss| format!("mean of the last epoch: {loss:.4}"));
+    let seen = of(&digest.epoch, "/train_accuracy");
+    let seen = seen.map_or(String::new(), |share| format!("in the last epoch: {}", percent(share)));
+    // It has its place from the beginning on, so that nothing moves when it comes.
+    let unknown = || ("–".to_owned(), "validation accuracy");
+    let (whole, label) = accuracy(run).unwrap_or_else(unknown);
+    let best = if digest.epoch.is_some() { best } else { "known after the first epoch".into() };
+    let mut all = vec![
+        number(label, Some(whole), best),
+        number("training loss", of(&digest.step, "/loss").map(|loss| format!("{loss:.3}")), mean),
+        number("training accuracy", of(&digest.step, "/accuracy").map(percent), seen),
+    ];
+    if run.kind() == Kind::Search {
+        let baseline = of(&digest.controller, "/baseline");
+        let baseline = baseline.map_or(String::new(), |b| format!("reward baseline {b:.3}"));
+        let sampled = of(&digest.controller, "/accuracy").map(percent);
+        all.push(number("sampled architectures", sampled, baseline));
+        let entropy = of(&digest.controller, "/entropy").map(|nats| format!("{nats:.1}\u{a0}nats"));
+        all.push(number("entropy of the policy", entropy, String::new()));
+    }
+    let speed = of(&digest.step, "/images_per_second").filter(|speed| speed.is_finite());
+    let device = run.record.manifest().device.clone();
+    all.push(number(
+        "pictures per second",
+        speed.map(|speed| grouped(speed.round() as u64)),
+        format!("on {device}"),
+    ));
+    let limit = run.settings.get("run.time").filter(|time| time != "off");
+    let limit = limit.map_or(String::new(), |time| format!("of {time} allowed"));
+    all.push(number("wall time", Some(duration(digest.seconds)), limit));
+    all.into_iter().flatten().collect()
+}
+
+fn architecture(run: &Followed) -> Option<Architecture> {
+    let (arc, what) = run.arc()?;
+    let cell = |cell, kind| enas_draw::cell(cell, kind, Theme::Auto).into_string();
+    Some(Architecture {
+        what,
+        normal: cell(arc.normal(), CellKind::Normal),
+        reduction: cell(arc.reduction(), CellKind::Reduction),
+        arc: arc.to_string(),
+    })
+}
+
+/// The figures of the report, from what is logged so far.
+fn figures(run: &Followed) -> Vec<Figure> {
+    let Some(log) = &run.log else { return Vec::new() };
+    let nodes = run.arc().map(|(arc, _)| arc.n_nodes());
+    let nodes = nodes.or_else(|| run.settings.number("child.nodes").map(|n| n as usize));
+    let mut figures = curves(log, run.steps(), nodes);
+    figures.extend(choice(log).map(|choice| choice.figure));
+    figures
+}

@@ -1,0 +1,11 @@
+//! The crate from outside: a real server, a search that is really running, plain sockets and a real browser.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod browser;
+#[path = "../../../enas-report/tests/whole/chromium.rs"]
+mod chromium;
+mod client;
+mod devtools;
+mod live;
+mod refusals;
+mod support;
