@@ -29,8 +29,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
     ("enas-report", &["enas-arc", "enas-child", "enas-data", "enas-draw", "enas-rng", "enas-search"]),
-    ("enas-watch", &["enas-arc", "enas-data", "enas-draw", "enas-report", "enas-search"]),
     ("enas-export", &["enas-arc", "enas-child", "enas-data", "enas-rng", "enas-search"]),
+    ("enas-watch", &["enas-arc", "enas-data", "enas-draw", "enas-report", "enas-search"]),
     (
         "enas-cli",
         &[

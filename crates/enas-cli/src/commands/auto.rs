@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use enas_arc::Arc;
-use enas_data::Dataset;
+use enas_data::{Dataset, doctor};
 use enas_kernels::gpu::Gpu;
 use enas_search::{AutoConfig, AutoOutcome, AutoPhase, AutoRun, Error, TimeLimit};
 use serde::Serialize;
@@ -69,7 +69,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     let interrupt = Interrupt::listen()?;
     let (config, data, mut run) = match &args.resume {
         Some(dir) => resumed(dir, began)?,
-        None => started(args, gpu.as_ref(), began)?,
+        None => started(context, args, gpu.as_ref(), began)?,
     };
     if let Some(gpu) = &gpu {
         run.use_gpu(gpu.clone());
@@ -94,7 +94,12 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     }
 }
 
-fn started(args: &Auto, gpu: Option<&Gpu>, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
+fn started(
+    context: &Context,
+    args: &Auto,
+    gpu: Option<&Gpu>,
+    began: Instant,
+) -> Result<(AutoConfig, Dataset, AutoRun)> {
     let data = args.data.as_deref();
     let (for_search, for_training) = divided(&args.settings);
     let search = settings::search(&for_search, data, None)?;
@@ -104,7 +109,12 @@ fn started(args: &Auto, gpu: Option<&Gpu>, began: Instant) -> Result<(AutoConfig
     let finish = time.0.map_or(FINISH, |limit| FINISH.min(0.1 * limit.as_secs_f64()));
     let config = AutoConfig { search, train, time, finish };
     config.search.run.check_device(gpu)?;
-    let data = enas_data::load(&config.search.data, config.search.run.seed())?;
+    let seed = config.search.run.seed();
+    let report = doctor::check(&config.search.data, seed)?;
+    super::data::in_short(&report).iter().for_each(|line| context.console.note(line));
+    let mut data = enas_data::load(&config.search.data, seed)?;
+    // Said above, so that not every phase says it again.
+    data.concerns.clear();
     let run = AutoRun::create(args.out.as_deref(), &config, &data, began)?;
     Ok((config, data, run))
 }

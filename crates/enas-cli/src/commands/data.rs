@@ -1,14 +1,14 @@
 //! `enas data check`: what is noteworthy about a data set, before anything is trained on it.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use enas_data::Part;
 use enas_data::doctor::{self, Case, ClassCount, Finding, Report, Severity, Sizes};
 
-use super::{Context, settings, use_threads};
+use super::{Context, settings, shell_word, use_threads};
 use crate::args::{Settings, whole};
 use crate::failure::{FAILED, SUCCESS};
 
@@ -61,6 +61,20 @@ pub(crate) fn run(context: &Context, command: &Data) -> Result<u8> {
     let report = doctor::check(&config.data, config.run.seed())?;
     context.out.print(&report, |out| write(&report, args.examples, out))?;
     Ok(if report.can_start { SUCCESS } else { FAILED })
+}
+
+/// A report in a few lines: what is serious, the verdict, and where the rest is.
+pub(crate) fn in_short(report: &Report) -> Vec<String> {
+    let serious = report.findings.iter().filter(|finding| finding.severity != Severity::Note);
+    let line = |Finding { severity, summary, consequence, .. }: &Finding| {
+        format!("{}: {summary}. {consequence}", name(*severity))
+    };
+    let cases = if report.findings.is_empty() {
+        String::new()
+    } else {
+        format!("; the cases: enas data check {}", shell_word(Path::new(&report.path)))
+    };
+    serious.map(line).chain([format!("{}{cases}", verdict(report))]).collect()
 }
 
 fn write(report: &Report, examples: usize, out: &mut dyn Write) -> io::Result<()> {

@@ -11,13 +11,16 @@ use crate::support::{TINY, TINY_SEARCH, json, temp, text};
 /// Longer than any machine needs to come so far.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where a search of the digits is.
+const SEARCH: &str = "runs/digits-search-1";
+
 #[test]
 fn the_first_signal_saves_and_the_run_goes_on_later() {
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
         let folder = temp();
         let folder = folder.path();
         let search = start_search(folder, "4");
-        wait_for_a_step(folder);
+        wait_for_a_step(folder, SEARCH);
         send(signal, &search);
         let output = search.wait_with_output().unwrap();
         let stderr = text(&output.stderr);
@@ -36,11 +39,42 @@ fn an_unfinished_search_cannot_be_trained_from() {
     let folder = temp();
     let folder = folder.path();
     let search = start_search(folder, "1000");
-    wait_for_a_step(folder);
+    wait_for_a_step(folder, SEARCH);
     send("-INT", &search);
     search.wait_with_output().unwrap();
     let args = ["train", "--run", "runs/digits-search-1"];
     crate::support::refused(folder, &args, 2, "finish it with --resume");
+}
+
+#[test]
+fn an_automatic_run_leaves_a_model_and_goes_on_later() {
+    let folder = temp();
+    let folder = folder.path();
+    let auto = Command::new(env!("CARGO_BIN_EXE_enas"))
+        .current_dir(folder)
+        .args(["auto", "--set", "run.log_every=1", "--set", "run.epochs=2"])
+        .args(TINY)
+        .args(TINY_SEARCH)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for_a_step(folder, "runs/digits-auto-1/first");
+    send("-INT", &auto);
+    let output = auto.wait_with_output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("the best model so far: runs/digits-auto-1/model.safetensors"), "{stderr}");
+    assert!(stderr.contains("go on with: enas auto --resume runs/digits-auto-1"), "{stderr}");
+    let eval = ["eval", "--model", "runs/digits-auto-1/model.safetensors"];
+    assert_eq!(json(folder, &eval)["total"], 179);
+
+    let made = json(folder, &["auto", "--resume", "runs/digits-auto-1"]);
+    for file in ["model", "report"] {
+        assert!(folder.join(made[file].as_str().unwrap()).is_file(), "{made}");
+    }
+    assert_eq!(made["onnx"].is_string(), cfg!(feature = "export"), "{made}");
+    assert_eq!(json(folder, &eval)["accuracy"], made["test_accuracy"]);
 }
 
 fn start_search(folder: &Path, epochs: &str) -> Child {
@@ -55,8 +89,8 @@ fn start_search(folder: &Path, epochs: &str) -> Child {
         .unwrap()
 }
 
-fn wait_for_a_step(folder: &Path) {
-    let metrics = folder.join("runs/digits-search-1/metrics.jsonl");
+fn wait_for_a_step(folder: &Path, run: &str) {
+    let metrics = folder.join(run).join("metrics.jsonl");
     let start = Instant::now();
     while !fs::read_to_string(&metrics).is_ok_and(|lines| lines.contains("\"step\"")) {
         assert!(start.elapsed() < PATIENCE, "no step in {}", metrics.display());

@@ -39,7 +39,7 @@ pub struct AutoConfig {
 impl AutoConfig {
     /// Epochs of the first model's training.
     fn first_epochs(&self) -> u64 {
-        self.train.run.epochs.div_ceil(20)
+        self.train.run.epochs.div_ceil(10)
     }
 }
 
