@@ -34,17 +34,18 @@ fn smaller(command: &str) -> String {
     }
 }
 
-/// The indented lines of a document outside fences, without comments.
+/// The lines of a document that are typed into a shell, without comments: fenced as `sh`, or indented outside fences.
 fn commands(document: &str) -> Vec<String> {
-    let mut fenced = false;
+    let mut fence = None;
     let typed = document.lines().filter(|line| {
-        fenced ^= line.starts_with("```");
-        !fenced && line.starts_with("    ")
+        if let Some(language) = line.strip_prefix("```") {
+            fence = if fence.is_none() { Some(language.to_owned()) } else { None };
+            return false;
+        }
+        fence.as_ref().map_or(line.starts_with("    "), |language| language == "sh")
     });
-    typed
-        .map(|line| line.split(" #").next().unwrap_or(line).trim().to_owned())
-        .filter(|c| !c.is_empty())
-        .collect()
+    let bare = |line: &str| line.split(" #").next().unwrap_or(line).trim().to_owned();
+    typed.map(bare).filter(|command| !command.is_empty()).collect()
 }
 
 /// Small pictures of three classes that differ in colour.

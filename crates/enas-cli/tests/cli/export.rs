@@ -80,9 +80,9 @@ fn samples_are_pictures_and_logits_for_other_runtimes() {
     let args = ["export", "--model", &trained().model(), "--out", "m.onnx", "--samples", "a/b"];
     json(folder.path(), &args);
     let read = |name: &str| fs::read(folder.path().join("a/b").join(name)).unwrap();
-    let side = 32 * 32;
+    let side = 16 * 16;
     for (name, shape, numbers) in
-        [("pictures.npy", "(144, 1, 32, 32, )", 144 * side), ("logits.npy", "(144, 10, )", 144 * 10)]
+        [("pictures.npy", "(144, 1, 16, 16, )", 144 * side), ("logits.npy", "(144, 10, )", 144 * 10)]
     {
         let bytes = read(name);
         assert!(text(&bytes[10..100]).contains(shape), "{name}");

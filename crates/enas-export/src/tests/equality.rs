@@ -33,10 +33,11 @@ fn deep_networks_are_exported() {
     }
 }
 
-/// Down to maps of one pixel, where padding is all there is beside it.
+/// Down to pictures of four pixels, whose last maps have one, where padding is all there is beside it. On smaller ones the
+/// other runtime may compute something else, and the export is refused.
 #[test]
 fn any_size_is_exported() {
-    for (height, width) in [(1, 1), (2, 3), (3, 2), (4, 4), (5, 5), (7, 9), (1, 8)] {
+    for (height, width) in [(4, 4), (4, 7), (5, 5), (7, 9), (8, 4)] {
         for (arc, reductions) in [(WIDE, Reductions::Two), (LOOSE_INPUT, Reductions::Three)] {
             assert_equal(Shape { arc, layers: 4, reductions, input: input(1, height, width) });
         }
