@@ -1,6 +1,6 @@
 //! A run as one HTML file that needs nothing else: no network, no script, no font, no file beside it.
 //!
-//! [`write`] reads a run directory, finished or not, and says in `report.html` what was done, what came out of it,
+//! [`write()`] reads a run directory, finished or not, and says in `report.html` what was done, what came out of it,
 //! how it went, where the network is wrong, and how to repeat it. What cannot be had any more, such as pictures that
 //! were moved, is left out and named. [`chart`] draws the curves and can be used alone; [`Log`], [`curves()`] and
 //! [`choice()`] make the same figures from what a run has logged so far.
