@@ -164,17 +164,20 @@ impl Correlate {
         for y in 0..self.n_rows {
             let taps = self.taps::<K>(y);
             let mut x = 0;
-            while S::MANY && x + 8 <= self.width {
-                self.pixels::<S, K, STRIDE, 8>(&taps, y, x);
-                x += 8;
-            }
-            while x + 4 <= self.width {
-                self.pixels::<S, K, STRIDE, 4>(&taps, y, x);
-                x += 4;
-            }
-            while x < self.width {
-                self.pixels::<S, K, STRIDE, 1>(&taps, y, x);
-                x += 1;
+            // Tiles of nearly equal width: the sums of a narrow one would wait for each other.
+            for left in (1..=self.width.div_ceil(if S::MANY { 8 } else { 4 })).rev() {
+                let pixels = (self.width - x).div_ceil(left);
+                match pixels {
+                    8 => self.pixels::<S, K, STRIDE, 8>(&taps, y, x),
+                    7 => self.pixels::<S, K, STRIDE, 7>(&taps, y, x),
+                    6 => self.pixels::<S, K, STRIDE, 6>(&taps, y, x),
+                    5 => self.pixels::<S, K, STRIDE, 5>(&taps, y, x),
+                    4 => self.pixels::<S, K, STRIDE, 4>(&taps, y, x),
+                    3 => self.pixels::<S, K, STRIDE, 3>(&taps, y, x),
+                    2 => self.pixels::<S, K, STRIDE, 2>(&taps, y, x),
+                    _ => self.pixels::<S, K, STRIDE, 1>(&taps, y, x),
+                }
+                x += pixels;
             }
         }
     }
@@ -254,10 +257,11 @@ impl Kernel for FilterGradient {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         match (self.k, self.rows.stride) {
-            (3, 1) => self.filter::<S, 3, 1>(),
-            (3, 2) => self.filter::<S, 3, 2>(),
-            (5, 1) => self.filter::<S, 5, 1>(),
-            (5, 2) => self.filter::<S, 5, 2>(),
+            (3, 1) if S::MANY => self.taps::<S, 3, 1, 3>(0),
+            (3, 1) => self.all::<S, 3, 1>(),
+            (3, 2) => self.all::<S, 3, 2>(),
+            (5, 1) => self.all::<S, 5, 1>(),
+            (5, 2) => self.all::<S, 5, 2>(),
             _ => unreachable!("depthwise filters are 3×3 or 5×5 with stride 1 or 2; checked by the caller"),
         }
     }
@@ -265,55 +269,76 @@ impl Kernel for FilterGradient {
 
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
 impl FilterGradient {
-    /// One row of taps at a time: their sums stay in registers, twice, so that additions need not wait for each
-    /// other.
+    /// One row of taps after the other.
     #[inline(always)]
-    unsafe fn filter<S: Simd, const K: usize, const STRIDE: usize>(&self) {
+    unsafe fn all<S: Simd, const K: usize, const STRIDE: usize>(&self) {
         for i in 0..K {
-            let (mut even, mut odd) = ([S::splat(0.0); K], [S::splat(0.0); K]);
-            for y in 0..self.n_rows {
-                let Some(row) = self.rows.row(y, i) else { continue };
-                let g = self.g.add(y * self.width);
-                let mut x = 0;
-                while x + 4 <= self.width {
-                    let mut grad = [S::splat(0.0); 4];
-                    for (p, grad) in grad.iter_mut().enumerate() {
-                        *grad = S::load(g.add(x + p));
-                    }
-                    let pixel = row.add(x * STRIDE);
-                    if S::MANY && STRIDE == 1 {
-                        let mut window = [S::splat(0.0); 8];
-                        for (i, v) in window.iter_mut().take(K + 3).enumerate() {
-                            *v = S::load(pixel.add(i));
-                        }
-                        for j in 0..K {
-                            even[j] = S::fma(window[j], grad[0], even[j]);
-                            odd[j] = S::fma(window[j + 1], grad[1], odd[j]);
-                        }
-                        for j in 0..K {
-                            even[j] = S::fma(window[j + 2], grad[2], even[j]);
-                            odd[j] = S::fma(window[j + 3], grad[3], odd[j]);
-                        }
-                    } else {
-                        for (p, grad) in grad.iter().enumerate() {
-                            for (j, s) in even.iter_mut().enumerate() {
-                                *s = S::fma(S::load(pixel.add(p * STRIDE + j)), *grad, *s);
-                            }
-                        }
-                    }
-                    x += 4;
-                }
-                while x < self.width {
-                    let grad = S::load(g.add(x));
-                    for (j, s) in even.iter_mut().enumerate() {
-                        *s = S::fma(S::load(row.add(x * STRIDE + j)), grad, *s);
-                    }
-                    x += 1;
+            self.taps::<S, K, STRIDE, 1>(i);
+        }
+    }
+
+    /// `ROWS` rows of taps from `first` on: their sums stay in registers, twice, so that additions need not wait for
+    /// each other.
+    #[inline(always)]
+    unsafe fn taps<S: Simd, const K: usize, const STRIDE: usize, const ROWS: usize>(&self, first: usize) {
+        let mut sums = [[[S::splat(0.0); K]; 2]; ROWS];
+        for y in 0..self.n_rows {
+            let mut rows = [std::ptr::null(); ROWS];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = self.rows.row(y, first + i).unwrap_or(std::ptr::null());
+            }
+            let g = self.g.add(y * self.width);
+            let mut x = 0;
+            while x + 4 <= self.width {
+                self.pixels::<S, K, STRIDE, ROWS, 4>(&rows, g, x, &mut sums);
+                x += 4;
+            }
+            match self.width - x {
+                3 => self.pixels::<S, K, STRIDE, ROWS, 3>(&rows, g, x, &mut sums),
+                2 => self.pixels::<S, K, STRIDE, ROWS, 2>(&rows, g, x, &mut sums),
+                1 => self.pixels::<S, K, STRIDE, ROWS, 1>(&rows, g, x, &mut sums),
+                _ => {}
+            }
+        }
+        for (i, [even, odd]) in sums.iter().enumerate() {
+            for j in 0..K {
+                let tap = self.taps.add((first + i) * K + j);
+                S::store(tap, S::add(S::load(tap), S::add(even[j], odd[j])));
+            }
+        }
+    }
+
+    /// `P` pixels from `x` on; rows that are null are outside the plane.
+    #[inline(always)]
+    unsafe fn pixels<S: Simd, const K: usize, const STRIDE: usize, const ROWS: usize, const P: usize>(
+        &self,
+        rows: &[*const Lane; ROWS],
+        g: *const Lane,
+        x: usize,
+        sums: &mut [[[S::V; K]; 2]; ROWS],
+    ) {
+        let mut grad = [S::splat(0.0); P];
+        for (p, grad) in grad.iter_mut().enumerate() {
+            *grad = S::load(g.add(x + p));
+        }
+        for (row, sums) in rows.iter().zip(sums) {
+            if row.is_null() {
+                continue;
+            }
+            let row = row.add(x * STRIDE);
+            // Neighbouring pixels share their inputs: each is loaded once where there is room.
+            let mut window = [S::splat(0.0); 8];
+            if S::MANY && STRIDE == 1 {
+                for (i, v) in window.iter_mut().take(P + K - 1).enumerate() {
+                    *v = S::load(row.add(i));
                 }
             }
-            for j in 0..K {
-                let tap = self.taps.add(i * K + j);
-                S::store(tap, S::add(S::load(tap), S::add(even[j], odd[j])));
+            for (p, grad) in grad.iter().enumerate() {
+                for (j, sum) in sums[p % 2].iter_mut().enumerate() {
+                    let input =
+                        if S::MANY && STRIDE == 1 { window[p + j] } else { S::load(row.add(p * STRIDE + j)) };
+                    *sum = S::fma(input, *grad, *sum);
+                }
             }
         }
     }
