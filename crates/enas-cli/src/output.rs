@@ -51,6 +51,11 @@ pub(crate) fn grouped(n: u64) -> String {
     out
 }
 
+/// A number of things with their name, as in `1 epoch` or `2 epochs`.
+pub(crate) fn counted(n: u64, name: &str) -> String {
+    format!("{n} {name}{}", if n == 1 { "" } else { "s" })
+}
+
 /// Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`.
 pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
@@ -71,6 +76,12 @@ mod tests {
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1 234 567");
+    }
+
+    #[test]
+    fn one_thing_is_not_many() {
+        let counts: Vec<String> = (0..3).map(|n| counted(n, "epoch")).collect();
+        assert_eq!(counts, ["0 epochs", "1 epoch", "2 epochs"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use enas_search::{AutoPhase, AutoPlan, EpochSummary, Event, Observer, Place};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::interrupt::Interrupt;
-use crate::output::{duration, grouped, percent};
+use crate::output::{counted, duration, grouped, percent};
 
 /// Seconds between two plain lines about steps.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -137,7 +137,8 @@ impl Observer for Watcher<'_> {
                 let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
                 let size = grouped(*params as u64);
                 let run = run.display();
-                self.console.note(&format!("{run}: {size} weights, {epochs} epochs of {steps} steps{from}"));
+                let (epochs, steps) = (counted(*epochs, "epoch"), counted(*steps, "step"));
+                self.console.note(&format!("{run}: {size} weights, {epochs} of {steps}{from}"));
                 tracing::info!("the network:\n{plan}");
             }
             Event::Step { place, loss, accuracy, images_per_second, .. } => {
@@ -160,7 +161,8 @@ impl Observer for Watcher<'_> {
                 self.step("selection", *done as u64, *total as u64, "", &message);
             }
             Event::Replanned { epochs } => {
-                self.console.note(&format!("the time limit leaves {epochs} epochs in all"));
+                let epochs = counted(*epochs, "epoch");
+                self.console.note(&format!("the time limit leaves {epochs} in all"));
             }
             Event::Saved { path } => tracing::debug!("saved {}", path.display()),
             Event::Finished { .. } => self.clear(),

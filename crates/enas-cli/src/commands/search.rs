@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{duration, grouped, percent};
+use crate::output::{counted, duration, grouped, percent};
 use crate::progress::Watcher;
 use crate::{args, device};
 
@@ -121,7 +121,7 @@ impl Found<'_> {
         }
         writeln!(out, "weights     {} shared by all architectures", grouped(self.params as u64))?;
         writeln!(out, "cost        {} multiply-adds per picture", grouped(self.macs))?;
-        writeln!(out, "time        {} for {} epochs", duration(self.seconds), self.epochs)?;
+        writeln!(out, "time        {} for {}", duration(self.seconds), counted(self.epochs, "epoch"))?;
         writeln!(out, "run         {}\n", self.run.display())?;
         let preset = preset.map_or(String::new(), |name| format!(" --preset {name}"));
         writeln!(out, "next: enas train --run {}{preset}", shell_word(self.run))

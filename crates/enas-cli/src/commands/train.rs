@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
 use crate::failure::{SUCCESS, usage};
 use crate::interrupt::Interrupt;
-use crate::output::{duration, grouped, percent};
+use crate::output::{counted, duration, grouped, percent};
 use crate::progress::Watcher;
 use crate::{arcs, args, device};
 
@@ -151,7 +151,7 @@ impl Trained<'_> {
         writeln!(out, "test        {}, macro-F1 {f1}", percent(self.test_accuracy))?;
         let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
         writeln!(out, "size        {params} parameters, {macs} multiply-adds per picture")?;
-        writeln!(out, "time        {} for {} epochs", duration(self.seconds), self.epochs)?;
+        writeln!(out, "time        {} for {}", duration(self.seconds), counted(self.epochs, "epoch"))?;
         writeln!(out, "model       {}\n", self.model.display())?;
         let model = shell_word(self.model);
         writeln!(out, "next: enas eval --model {model}")?;
