@@ -128,15 +128,41 @@ impl AutoRun {
     pub fn config(&self) -> Result<AutoConfig> {
         let search: SearchConfig = Layers::file(self.dir.join(SEARCH)).load()?;
         let train: TrainConfig = Layers::file(self.dir.join(TRAIN)).load()?;
-        if let Some(stored) = &self.about.settings {
-            let (of_search, of_train) = (
-                changes::completed::<SearchConfig>(&stored.search),
-                changes::completed::<TrainConfig>(&stored.train),
-            );
-            changes::accept(&self.dir.join(SEARCH), &of_search, &changes::plain(&search))?;
-            changes::accept(&self.dir.join(TRAIN), &of_train, &changes::plain(&train))?;
-        }
-        Ok(AutoConfig { search, train, time: self.about.time, finish: self.about.finish })
+        let config = AutoConfig { search, train, time: self.about.time, finish: self.about.finish };
+        self.accepts(&config)?;
+        Ok(config)
+    }
+
+    /// The settings of the search and of the trainings, as bases for others.
+    pub fn layers(&self) -> [Layers; 2] {
+        [SEARCH, TRAIN].map(|file| Layers::file(self.dir.join(file)))
+    }
+
+    /// Refuses settings with which this run could not go on. How long it may take is nothing that is refused.
+    ///
+    /// # Errors
+    /// [`Error::SettingsChanged`] with everything that differs and matters.
+    pub fn accepts(&self, asked: &AutoConfig) -> Result<()> {
+        let Some(stored) = &self.about.settings else { return Ok(()) };
+        let of_search = changes::completed::<SearchConfig>(&stored.search);
+        let of_train = changes::completed::<TrainConfig>(&stored.train);
+        changes::accept(&self.dir.join(SEARCH), &of_search, &changes::plain(&asked.search))?;
+        changes::accept(&self.dir.join(TRAIN), &of_train, &changes::plain(&asked.train))?;
+        Ok(())
+    }
+
+    /// Goes on with the settings `asked`. Phases that have begun keep those they began with.
+    ///
+    /// # Errors
+    /// As [`AutoRun::accepts`], and [`Error::Io`] when they cannot be written.
+    pub fn adopt(&mut self, asked: &AutoConfig) -> Result<()> {
+        self.accepts(asked)?;
+        run::write_config(&self.dir.join(SEARCH), &asked.search)?;
+        run::write_config(&self.dir.join(TRAIN), &asked.train)?;
+        let (search, train) = (changes::plain(&asked.search), changes::plain(&asked.train));
+        self.about.settings = Some(StoredSettings { search, train });
+        (self.about.time, self.about.finish) = (asked.time, asked.finish);
+        self.save()
     }
 
     /// Loads the pictures in the splits that this run uses.
@@ -145,7 +171,7 @@ impl AutoRun {
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &AutoConfig) -> Result<Dataset> {
         let About { data: name, fingerprint, .. } = &self.about;
-        let expected = Expected { dir: &self.dir, name, fingerprint, or_else: "" };
+        let expected = Expected { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" };
         expected.load(&config.search.data, config.search.run.seed())
     }
 
