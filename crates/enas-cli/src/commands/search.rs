@@ -59,7 +59,9 @@ fn started(args: &args::Search, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run,
 
 fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
     let mut run = Run::resume(dir)?;
-    let config: SearchConfig = settings::of_run(&run, &args.settings, args.data.as_deref(), &args.extent)?;
+    let own = run.record().layers::<SearchConfig>()?;
+    let config: SearchConfig =
+        settings::beside(own, &args.settings, args.data.as_deref(), Some(&args.extent))?;
     run.accepts(&config)?;
     config.run.check_device(gpu)?;
     let data = run.load_data(&config.data, config.run.seed())?;

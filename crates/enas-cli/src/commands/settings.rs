@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use enas_search::{Layers, Run, RunConfig, SearchConfig, Settings, TrainConfig};
+use enas_search::{Layers, RunConfig, SearchConfig, Settings, TrainConfig};
 
 use crate::args::{self, Extent};
 use crate::failure::OrUsage;
@@ -63,20 +63,19 @@ pub(crate) fn train_after(
 }
 
 /// The settings that a run is to go on with: its own, and what is asked for on top of them or, with a preset or a file,
-/// instead of them. Whether the run takes them is up to [`Run::adopt`].
+/// instead of them. Whether the run takes them is for the run to say.
 ///
 /// # Errors
-/// Usage, naming the place, the key and what is allowed, or a run of the other kind.
-pub(crate) fn of_run<C: Settings>(
-    run: &Run,
+/// Usage, naming the place, the key and what is allowed.
+pub(crate) fn beside<C: Settings>(
+    own: Layers,
     settings: &args::Settings,
     data: Option<&Path>,
-    extent: &Extent,
+    extent: Option<&Extent>,
 ) -> Result<C> {
-    let own = run.record().layers::<C>()?;
     let mut config: C = over(base(settings).unwrap_or(own), settings).load().or_usage()?;
     let (of_run, pictures) = config.parts_mut();
-    apply(of_run, pictures, settings, data, Some(extent));
+    apply(of_run, pictures, settings, data, extent);
     Ok(config)
 }
 

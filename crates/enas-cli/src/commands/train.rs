@@ -83,7 +83,9 @@ impl Job {
 
     fn resumed(args: &args::Train, dir: &Path) -> Result<Self> {
         let mut run = Run::resume(dir)?;
-        let config: TrainConfig = settings::of_run(&run, &args.settings, args.data.as_deref(), &args.extent)?;
+        let own = run.record().layers::<TrainConfig>()?;
+        let config: TrainConfig =
+            settings::beside(own, &args.settings, args.data.as_deref(), Some(&args.extent))?;
         let arc = run.arc().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
         let config = for_arc(config, &arc);
         run.accepts(&config)?;
