@@ -14,7 +14,7 @@ use crate::device::{Inspected, OnDevice, Part};
 use crate::examples::{Batch, Examples, check_labels, count, last_class};
 use crate::network::{Network, Training};
 use crate::noise::{Noise, SeededNoise};
-use crate::params::Params;
+use crate::params::{Params, is_finite};
 use crate::pass::Pass;
 use crate::plan::Plan;
 use crate::tape::Tape;
@@ -62,7 +62,8 @@ pub struct StepStats {
     pub correct: usize,
     /// Images.
     pub n: usize,
-    /// Norm of the whole gradient, L2 penalty and auxiliary loss included, before clipping.
+    /// Norm of the whole gradient, L2 penalty and auxiliary loss included, before clipping. No finite number if anything
+    /// in the step was none.
     pub grad_norm: f32,
 }
 
@@ -173,6 +174,9 @@ impl Child {
 
     /// One training step: forward, backward, and the update of all weights and moving statistics.
     ///
+    /// A step with a loss, a gradient or a statistic that is not finite changes nothing: its numbers say what happened, and
+    /// [`diagnose`](Self::diagnose) where.
+    ///
     /// Shapes: `images` `[n, c, h, w]`, `labels` `[n]`.
     ///
     /// # Errors
@@ -249,14 +253,25 @@ impl Child {
         lr: f32,
     ) -> Result<StepStats, Error> {
         let Pass { loss, aux, gradients, moments, .. } = self.pass(arc, images, labels, training, false)?;
+        let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
+        let mut stats = StepStats {
+            loss: loss.mean,
+            aux_loss,
+            correct: loss.correct,
+            n: labels.len(),
+            grad_norm: f32::NAN,
+        };
+        let moments_are_finite = moments.iter().all(|(_, of)| is_finite(&of.mean) && is_finite(&of.variance));
+        if !(stats.loss.is_finite() && aux_loss.is_finite() && moments_are_finite && gradients.is_finite()) {
+            return Ok(stats);
+        }
         for (index, moments) in &moments {
             self.running[*index].1.update(moments);
         }
         let Config { momentum, l2, clip_norm, .. } = self.network.config;
         let rule = Nesterov { lr, momentum, l2, scale: 1.0 };
-        let grad_norm = self.params.step(rule, clip_norm, &gradients);
-        let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
-        Ok(StepStats { loss: loss.mean, aux_loss, correct: loss.correct, n: labels.len(), grad_norm })
+        stats.grad_norm = self.params.step(rule, clip_norm, &gradients);
+        Ok(stats)
     }
 
     /// A training pass that changes nothing and returns all it computed: for tests and for curiosity.
@@ -559,7 +574,7 @@ fn on_host(examples: Examples<'_>) -> Result<(&[f32], &[u32]), Error> {
 
 /// Runs `body` on a thread of the pool, once for all the operations inside it. From elsewhere each of them would be
 /// handed over and waited for, which costs more than a small operation itself.
-fn on_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+pub(crate) fn on_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| body())
 }
 

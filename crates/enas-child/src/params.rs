@@ -148,6 +148,12 @@ impl Params {
         trained.flat_map(|t| &self.values[t.range.clone()]).map(|w| f64::from(*w).powi(2)).sum()
     }
 
+    /// The name of the first tensor with a number that is not finite.
+    pub(crate) fn first_not_finite(&self) -> Option<&str> {
+        let found = self.tables.iter().find(|t| !is_finite(&self.values[t.range.clone()]));
+        found.map(|table| table.name.as_str())
+    }
+
     /// One optimiser update of every trained weight, visited or not. Returns the norm of the whole gradient,
     /// penalty included.
     pub(crate) fn step(&mut self, rule: Nesterov, clip_norm: f32, gradients: &Gradients) -> f32 {
@@ -258,6 +264,16 @@ impl Gradients {
         Self { rows: params.rows.iter().map(row).collect() }
     }
 
+    /// Whether every gradient is finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.rows.par_iter().flatten().all(|row| is_finite(row))
+    }
+
+    /// Whether the gradient of one row is finite, if there is one.
+    pub(crate) fn is_finite_at(&self, id: ParamId) -> bool {
+        self.rows[id.0].as_deref().is_none_or(is_finite)
+    }
+
     /// Adds to the gradient of one row.
     pub(crate) fn add(&mut self, id: ParamId, gradient: Vec<f32>) {
         match &mut self.rows[id.0] {
@@ -265,4 +281,10 @@ impl Gradients {
             empty => *empty = Some(gradient),
         }
     }
+}
+
+/// Whether all numbers are finite. Looks at all of them whatever it finds, which compiles to vector instructions.
+pub(crate) fn is_finite(values: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    !values.iter().fold(false, |found, x| found | (x.to_bits() & EXPONENT == EXPONENT))
 }

@@ -120,8 +120,8 @@ pub(crate) struct Extent {
     /// Stop after this long, saved and usable: 90s, 30m or 2h
     #[arg(long, value_name = "DURATION", value_parser = time_limit)]
     pub(crate) time: Option<TimeLimit>,
-    /// Go on with an interrupted run, with its own settings
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["epochs", "time", "preset", "config", "set", "seed"])]
+    /// Go on with an interrupted run, with its own settings; others are taken if no result depends on them
+    #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
 }
 
@@ -136,11 +136,12 @@ Examples:
   enas search --data photos --preset folder      your own pictures: photos/<class>/*.png
   enas search --data photos --time 30m --set child.filters=16
   enas search --resume runs/photos-search-1      go on after Ctrl-C
+  enas search --resume runs/photos-search-1 --data /mnt/photos    the same, where the pictures were moved
 
 DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip.")]
 pub(crate) struct Search {
     /// Pictures in class folders, or a zip of them [default: the built-in digits]
-    #[arg(long, value_name = "PATH", conflicts_with = "resume")]
+    #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
     /// The directory of this run; must not exist or be empty [default: runs/DATA-search-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
@@ -174,7 +175,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR")]
     pub(crate) run: Option<PathBuf>,
     /// Pictures in class folders, or a zip of them [default: those of --run, else the built-in digits]
-    #[arg(long, value_name = "PATH", conflicts_with = "resume")]
+    #[arg(long, value_name = "PATH")]
     pub(crate) data: Option<PathBuf>,
     /// The directory of this run; must not exist or be empty [default: runs/DATA-train-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]

@@ -38,6 +38,8 @@ pub struct Dataset {
     pub concerns: Vec<Finding>,
     /// What identifies the files, for the manifest of a run.
     pub fingerprint: Fingerprint,
+    /// The files that the fingerprint is of, in byte order of their names, so that what differs can be named.
+    pub files: SyncArc<[PictureFile]>,
     /// The moments of the training split: what a model file stores and new pictures are normalised with.
     pub normalization: Normalization,
 }
@@ -60,6 +62,22 @@ pub struct Fingerprint {
     /// SHA-256, in hexadecimal, over each file's name, a zero byte and the SHA-256 of its bytes, in byte order
     /// of the names. The built-in digits count their 64 pixels as bytes.
     pub sha256: String,
+}
+
+/// A picture file as it was when it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PictureFile {
+    /// Name below the root of the data.
+    pub name: String,
+    /// The first 64 bits of the SHA-256 of its bytes, in hexadecimal: enough to notice a change.
+    pub digest: String,
+}
+
+impl PictureFile {
+    pub(crate) fn new(name: &str, sha256: &[u8; 32]) -> Self {
+        let digest = sha256[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { name: name.to_owned(), digest }
+    }
 }
 
 impl Dataset {

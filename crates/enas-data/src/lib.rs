@@ -47,10 +47,10 @@ mod split;
 
 pub use batches::{Batch, Batches, EpochPlan, Last};
 pub use config::{Config, DIGITS, NormalizationMode, Sampling};
-pub use dataset::{Dataset, Fingerprint, Skipped, Split};
+pub use dataset::{Dataset, Fingerprint, PictureFile, Skipped, Split};
 pub use error::{Error, PictureError};
 pub use layout::Part;
-pub use load::{load, load_labelled, load_with_split};
+pub use load::{load, load_labelled, load_with_split, picture_files};
 pub use normalize::Normalization;
 pub use prepare::{InputSpec, is_picture_name, prepare, prepare_file};
 pub use resize::{Filter, Resize};

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::augment::{self, Shape};
 use crate::checks::{self, Sorted};
 use crate::config::{Config, NormalizationMode, Sampling, is_digits};
-use crate::dataset::{Dataset, Fingerprint, Inner, Skipped, Split};
+use crate::dataset::{Dataset, Fingerprint, Inner, PictureFile, Skipped, Split};
 use crate::doctor;
 use crate::error::Error;
 use crate::layout::{self, Item, Part};
@@ -120,8 +120,25 @@ fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result
         skipped: pictures.skipped,
         concerns,
         fingerprint: pictures.fingerprint,
+        files: pictures.files.into(),
         normalization,
     })
+}
+
+/// The picture files at `path` as they are now, none of them decoded: to be compared with the
+/// [`files`](Dataset::files) of a data set that was loaded from there.
+///
+/// # Errors
+/// If nothing is there, or the folder or archive cannot be read.
+pub fn picture_files(path: &Path) -> Result<Vec<PictureFile>, Error> {
+    let source = open(path)?;
+    // What is not laid out as a data set any more still has files.
+    let numbers: Vec<usize> = match layout::read(&source) {
+        Ok(layout) => layout.items.iter().map(|item| item.file).collect(),
+        Err(_) => (0..source.files.len()).collect(),
+    };
+    let file = |number: usize| PictureFile::new(&source.files[number], &source.sha256(number));
+    Ok(numbers.into_par_iter().map(file).collect())
 }
 
 /// Gives every picture the part that its folders or chance decide.
@@ -158,6 +175,8 @@ struct Pictures {
     lost: Vec<Item>,
     skipped: Vec<Skipped>,
     fingerprint: Fingerprint,
+    /// What the fingerprint is of.
+    files: Vec<PictureFile>,
 }
 
 impl Pictures {
@@ -170,6 +189,7 @@ impl Pictures {
             lost: Vec::new(),
             skipped: Vec::new(),
             fingerprint: Fingerprint { files: items.len(), sha256: String::new() },
+            files: Vec::with_capacity(items.len()),
         };
         let decode = |item: &Item| {
             let opened = source.picture(item.file, input.channels);
@@ -183,6 +203,7 @@ impl Pictures {
             hash.update([0]);
             hash.update(sha256);
             pictures.hashes[item.file] = sha256;
+            pictures.files.push(PictureFile::new(name, &sha256));
             match picture {
                 Ok(pixels) => {
                     pictures.pixels[item.file] = pixels;

@@ -20,12 +20,20 @@ impl Log {
     }
 
     fn parse(text: &str) -> Self {
-        let events = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Self { events, next_thinning: 0 }
+        let mut log = Self::default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).for_each(|event| log.push(event));
+        log
     }
 
-    /// Adds an event that happened after all the others.
+    /// Adds an event that happened after all the others. A run that went back takes the steps of its epoch again; those
+    /// that led astray are left out of the curves.
     pub fn push(&mut self, event: Value) {
+        if event["kind"] == "rollback" {
+            let led_astray = |e: &Value| {
+                (e["kind"] == "step" || e["kind"] == "controller") && e["epoch"] == event["epoch"]
+            };
+            self.events.retain(|e| !led_astray(e));
+        }
         self.events.push(event);
     }
 
@@ -123,6 +131,18 @@ mod tests {
         assert_eq!(log.curve("epoch", "/policy/entropy", 1), [[2.0, 3.5]]);
         assert_eq!(log.seconds(), Some(0.9));
         assert!(log.last("result").is_none());
+    }
+
+    #[test]
+    fn steps_that_led_astray_are_no_part_of_a_curve() {
+        let log = Log::parse(concat!(
+            "{\"kind\":\"step\",\"epoch\":1,\"step\":10,\"loss\":2.0}\n",
+            "{\"kind\":\"step\",\"epoch\":2,\"step\":1,\"loss\":9e30}\n",
+            "{\"kind\":\"rollback\",\"epoch\":2,\"step\":2}\n",
+            "{\"kind\":\"step\",\"epoch\":2,\"step\":1,\"loss\":1.5}\n",
+        ));
+        assert_eq!(log.curve("step", "/loss", 10), [[1.0, 2.0], [1.1, 1.5]]);
+        assert_eq!(log.of("rollback").count(), 1);
     }
 
     #[test]

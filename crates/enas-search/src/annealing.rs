@@ -19,12 +19,13 @@ pub(crate) fn lr(schedule: &Schedule, fit: bool, epoch: u64, epochs: u64) -> f32
 
 /// First epoch and length of the cycle that `epoch` lies in.
 fn fitted_cycle(cosine: &Cosine, epoch: u64, epochs: u64) -> (u64, u64) {
-    let (mut start, mut length) = (0, cosine.t_0);
+    let (mut start, mut length) = (0u64, cosine.t_0);
     loop {
-        let end = start + length;
-        let next = length * cosine.t_mul;
+        // Cycles may be as long as numbers can say.
+        let end = start.saturating_add(length);
+        let next = length.saturating_mul(cosine.t_mul);
         // What would remain for the next cycle is too little to be worth a restart.
-        if end + next.div_ceil(2) > epochs {
+        if end.saturating_add(next.div_ceil(2)) > epochs {
             return (start, epochs.max(epoch + 1) - start);
         }
         if epoch < end {
@@ -59,6 +60,16 @@ mod tests {
         assert_eq!(cycles(14), [(0, 14)], "stretched: 4 epochs are no cycle");
         assert_eq!(cycles(25), [(0, 10), (10, 15)], "cut");
         assert_eq!(cycles(31), [(0, 10), (10, 21)], "stretched");
+    }
+
+    #[test]
+    fn the_longest_cycles_there_can_be_are_no_trouble() {
+        for (t_0, t_mul) in [(u64::MAX, u64::MAX), (u64::MAX / 2, 3), (1, u64::MAX)] {
+            let schedule = Schedule::Cosine(Cosine { lr_max: 1.0, lr_min: 0.0, t_0, t_mul });
+            let rates = [0, 1, 5, 9].map(|epoch| lr(&schedule, true, epoch, 10));
+            assert!(rates.iter().all(|rate| (0.0..=1.0).contains(rate)), "{t_0}, {t_mul}: {rates:?}");
+            assert!(lr(&schedule, false, 9, 10) <= 1.0);
+        }
     }
 
     #[test]

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
+/// How the name of a file ends while it is being written.
+pub(crate) const PART: &str = ".part";
+
 /// Writes a whole file so that a crash at any moment leaves the old content or the new one.
 ///
 /// # Errors
@@ -20,7 +23,7 @@ pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
 /// [`Error::Io`] with the path.
 pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> Result<()> {
     let mut aside = path.as_os_str().to_owned();
-    aside.push(".part");
+    aside.push(PART);
     let aside = Path::new(&aside);
     let written = write_aside(aside, parts).and_then(|()| fs::rename(aside, path));
     if let Err(source) = written {

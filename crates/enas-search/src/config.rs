@@ -17,6 +17,9 @@ use crate::error::{ConfigError, Error};
 pub use imbalance::{ClassWeights, Metric};
 pub use layers::{Layers, Settings};
 
+/// The most that may be asked for of anything that is counted, so that no product of two such numbers overflows.
+pub(crate) const MOST: u64 = 1_000_000_000;
+
 /// All settings of a search. Mirrors `configs/*.search.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +81,8 @@ pub struct RunConfig {
     /// epochs is planned anew after each one; a search also keeps time for the choice at its end. A run with a limit
     /// is not reproducible to the byte, as what fits depends on the machine.
     pub time: TimeLimit,
-    /// Seconds between checkpoints within an epoch; one is written at the end of every epoch anyway.
+    /// Seconds between checkpoints within an epoch; one is written at the end of every epoch as well. More where writing
+    /// one takes so long that checkpoints would take over 2 % of the time.
     pub checkpoint_seconds: u64,
     /// Steps between two `step` lines in `metrics.jsonl` (`log_every`).
     pub log_every: u64,

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::changes::{Change, refusal};
+use crate::divergence::Divergence;
+
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -41,17 +44,16 @@ pub enum Error {
     /// The data do not suit what was asked, such as pictures of another size than the model's.
     #[error("{0}")]
     Mismatch(String),
-    /// The loss is no longer a finite number.
-    #[error(
-        "the training loss became {loss} in epoch {epoch}, step {step}; lower schedule.lr_max or set child.clip_norm"
-    )]
-    Diverged {
-        /// The loss found.
-        loss: f32,
-        /// Counted from 1.
-        epoch: u64,
-        /// Counted from 1 within the epoch.
-        step: u64,
+    /// Numbers of the run are no longer finite.
+    #[error("{0}")]
+    Diverged(Box<Divergence>),
+    /// Settings that results depend on are not those the run was started with. Bad usage.
+    #[error("{run}: {}", refusal(.changes), run = .run.display())]
+    SettingsChanged {
+        /// The run directory, or the file of settings in it.
+        run: PathBuf,
+        /// All settings that differ and matter.
+        changes: Vec<Change>,
     },
     /// The observer asked to stop. The state is saved; the run can be resumed (exit 130).
     #[error("interrupted; the state is saved in {run}", run = .run.display())]
@@ -86,6 +88,6 @@ pub struct ConfigError {
 impl Error {
     /// Whether the mistake lies in what was asked (configuration, flags, directories) and not in the work itself.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::RunDirectory { .. })
+        matches!(self, Self::Config(_) | Self::RunDirectory { .. } | Self::SettingsChanged { .. })
     }
 }

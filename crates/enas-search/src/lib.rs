@@ -12,6 +12,9 @@
 //! stopped and resumed writes the same arcs and the same weights, byte for byte, as one that was not. The one
 //! exception are runs with a time limit (`run.time`): how much they do depends on the speed of the machine.
 //!
+//! A run whose numbers stop being finite goes back to the end of its last epoch, once, and goes on with [`LOWERED`]
+//! times the learning rate; see [`Divergence`].
+//!
 //! # Example
 //!
 //! ```no_run
@@ -37,19 +40,26 @@ mod annealing;
 mod atomic;
 mod auto;
 mod budget;
+mod changes;
 mod checkpoint;
+mod claim;
 mod concerns;
 mod config;
+mod divergence;
 mod epoch;
 mod error;
 mod evaluate;
 mod feed;
+mod lock;
 mod metrics;
 mod model;
 mod observer;
+mod pace;
+mod pictures;
 mod presets;
 mod record;
 mod run;
+mod seal;
 mod search;
 mod select;
 mod session;
@@ -59,10 +69,12 @@ mod train;
 
 pub use atomic::write_file;
 pub use auto::{AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, auto};
+pub use changes::Change;
 pub use config::{
     Activations, ClassWeights, Keep, Layers, Metric, RewardConfig, RunConfig, SearchConfig, SelectConfig,
     Settings, TimeLimit, TrainConfig,
 };
+pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};
 pub use evaluate::{ClassScore, Evaluation};
 pub use model::{Accuracies, Model};

@@ -40,13 +40,26 @@ impl Metrics {
         self.file.seek(SeekFrom::End(0)).map_err(|source| self.error(source))
     }
 
+    /// Waits until everything is on the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|source| self.error(source))
+    }
+
     /// Forgets what came after a checkpoint, because it is about to happen again.
     pub(crate) fn rewind(&mut self, length: u64) -> Result<()> {
-        if self.len()? < length {
+        let length = if self.len()? < length {
             tracing::warn!("{} is shorter than when the checkpoint was written", self.path.display());
-            return Ok(());
-        }
+            self.whole_lines()?
+        } else {
+            length
+        };
         self.file.set_len(length).map_err(|source| self.error(source))
+    }
+
+    /// Bytes up to the end of the last whole line.
+    fn whole_lines(&self) -> Result<u64> {
+        let bytes = std::fs::read(&self.path).map_err(|source| self.error(source))?;
+        Ok(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last as u64 + 1))
     }
 
     fn error(&self, source: std::io::Error) -> Error {
@@ -91,5 +104,22 @@ mod tests {
         assert_eq!(lines[0], serde_json::json!({"t": 0.123, "kind": "step", "epoch": 1, "loss": 0.5}));
         assert_eq!(lines[1], serde_json::json!({"t": 2.0, "kind": "epoch", "epoch": 1, "loss": null}));
         assert_eq!(lines.len(), 2);
+    }
+
+    #[test]
+    fn a_log_that_lost_its_end_goes_on_with_a_line_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut metrics = Metrics::open(path(dir.path())).unwrap();
+        for epoch in [1, 2] {
+            metrics.append(0.5, "epoch", &fields(&Fields { epoch, loss: 0.5 })).unwrap();
+        }
+        let length = metrics.len().unwrap();
+        metrics.file.set_len(length - 7).unwrap();
+        metrics.rewind(length).unwrap();
+        metrics.append(1.0, "epoch", &fields(&Fields { epoch: 3, loss: 0.5 })).unwrap();
+        let text = std::fs::read_to_string(path(dir.path())).unwrap();
+        let epochs: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["epoch"].clone()).collect();
+        assert_eq!(epochs, [1, 3]);
     }
 }

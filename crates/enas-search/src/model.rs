@@ -10,10 +10,12 @@ use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
+use crate::divergence::Symptom;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
 use crate::feed::Source;
 use crate::run::{SPLIT, stored_split};
+use crate::seal::Seal;
 use crate::tensors;
 
 /// A trained network that predicts with no configuration beside it.
@@ -63,11 +65,16 @@ impl Model {
     /// Reads a model file.
     ///
     /// # Errors
-    /// [`Error::File`] for a truncated, foreign or newer file, with the remedy.
+    /// [`Error::File`] for a damaged, foreign or newer file, with the remedy.
     pub fn load(path: &Path) -> Result<Self> {
         let contents = tensors::read(path)?;
         let broken = |problem: String| Error::File { path: path.to_owned(), problem };
         let about = About::parse(&contents.metadata).map_err(&broken)?;
+        if contents.seal == Seal::Broken {
+            let problem =
+                "the file is damaged: its checksum is not that of its content; restore it or train again";
+            return Err(broken(problem.into()));
+        }
         let mut child =
             about.child().map_err(|e| broken(format!("the stored network is impossible: {e}")))?;
         child
@@ -104,7 +111,8 @@ impl Model {
     /// [`Error::Mismatch`] when the split's pictures have another size or more classes.
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
         check(&self.child, self.classes(), split)?;
-        evaluate(&self.child, self.classes(), &Source::new(split, &self.child)?, self.about.eval_batch)
+        let source = Source::new(split, &self.child)?;
+        Ok(evaluate(&self.child, self.classes(), &source, self.about.eval_batch)?.0)
     }
 
     /// Class probabilities of every picture of a split in stored order, as [`Model::evaluate`] finds them. Each row
@@ -295,17 +303,21 @@ fn check(child: &Child, classes: &[String], split: &Split) -> Result<()> {
     Ok(())
 }
 
-/// The predictions of a fixed network, normalised by its running statistics, on a whole split.
+/// The predictions of a fixed network, normalised by its running statistics, on a whole split; and whether any class
+/// score was no finite number.
 pub(crate) fn evaluate(
     child: &Child,
     classes: &[String],
     source: &Source,
     eval_batch: usize,
-) -> Result<Evaluation> {
+) -> Result<(Evaluation, Option<Symptom>)> {
     check(child, classes, source.split())?;
-    let mut evaluation = Evaluation::new(classes);
-    each_batch(child, source, eval_batch, |logits, labels| evaluation.count(logits, labels))?;
-    Ok(evaluation)
+    let (mut evaluation, mut symptom) = (Evaluation::new(classes), None);
+    each_batch(child, source, eval_batch, |logits, labels| {
+        evaluation.count(logits, labels);
+        symptom = symptom.take().or_else(|| Symptom::of_logits(logits));
+    })?;
+    Ok((evaluation, symptom))
 }
 
 /// Hands over the logits and labels of a whole split, batch by batch in stored order.

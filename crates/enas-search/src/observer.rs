@@ -6,6 +6,7 @@ use enas_arc::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::auto::{AutoPhase, AutoPlan};
+use crate::divergence::Divergence;
 use crate::select::Candidate;
 
 /// Someone who watches a run: a progress bar, a test, nobody (`()`).
@@ -126,6 +127,13 @@ pub enum Event<'a> {
     Saved {
         /// The checkpoint file.
         path: &'a Path,
+    },
+    /// The run diverged and goes on from where it stood after so many complete epochs, with lower learning rates.
+    WentBack {
+        /// What happened.
+        divergence: &'a Divergence,
+        /// Epochs that are complete.
+        epoch: u64,
     },
     /// The time limit changed the number of epochs.
     Replanned {

@@ -1,6 +1,7 @@
 //! A run directory as a reader sees it: reports and views look at runs through this. Nothing in it is changed.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use enas_arc::Arc;
@@ -10,9 +11,8 @@ use enas_rng::Seed;
 use crate::config::{Layers, Settings};
 use crate::error::{Error, Result};
 use crate::metrics;
-use crate::run::{
-    BEST_ARC, CONFIG, MANIFEST, MODEL, Manifest, directory, read_arc, same_pictures, stored_split,
-};
+use crate::pictures::Expected;
+use crate::run::{BEST_ARC, CONFIG, MANIFEST, MODEL, Manifest, directory, io, read_arc, stored_split};
 
 /// A run, finished or not, that is only read.
 #[derive(Clone, Debug)]
@@ -28,8 +28,12 @@ impl Record {
     /// [`Error::RunDirectory`] when `dir` is no run directory, [`Error::File`] when its manifest does not read.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(MANIFEST);
-        let Ok(text) = fs::read_to_string(&path) else {
-            return Err(directory(dir, "this is no run directory: it has no manifest.json"));
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(directory(dir, "this is no run directory: it has no manifest.json"));
+            }
+            Err(source) => return Err(io("cannot read", &path, source)),
         };
         let manifest = serde_json::from_str(&text).map_err(|e| Error::File {
             path,
@@ -62,11 +66,19 @@ impl Record {
     /// [`Error::RunDirectory`] when the run is of the other kind, [`Error::Config`] when the file is not one of this
     /// version.
     pub fn config<C: Settings>(&self) -> Result<C> {
+        self.layers::<C>()?.load()
+    }
+
+    /// The settings the run was started with, as a base for others.
+    ///
+    /// # Errors
+    /// [`Error::RunDirectory`] when the run is of the other kind.
+    pub fn layers<C: Settings>(&self) -> Result<Layers> {
         if C::KIND != self.manifest.kind {
             let problem = format!("this is the run of a {}, not of a {}", self.manifest.kind, C::KIND);
             return Err(directory(&self.dir, &problem));
         }
-        Layers::file(self.config_path()).load()
+        Ok(Layers::file(self.config_path()))
     }
 
     /// Where the settings are.
@@ -112,15 +124,19 @@ impl Record {
     /// Loads the pictures in the splits that this run uses, whatever the seed.
     ///
     /// # Errors
-    /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
+    /// As [`enas_data::load_with_split`]; [`Error::RunDirectory`] when the pictures have changed since, with the files that
+    /// differ; [`Error::Mismatch`] when they are gone.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
-        let data = enas_data::load_with_split(config, seed, &self.split()?)?;
-        self.check_data(&data)?;
-        Ok(data)
+        self.expected().load(config, seed)
     }
 
     /// Refuses a data set that is not the one the run was started with.
     pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
-        same_pictures(&self.dir, &self.manifest.data, &self.manifest.fingerprint, data)
+        self.expected().check(data)
+    }
+
+    fn expected(&self) -> Expected<'_> {
+        let Manifest { data: name, fingerprint, .. } = &self.manifest;
+        Expected { dir: &self.dir, name, fingerprint, or_else: ", or say by --data where they are now" }
     }
 }

@@ -3,11 +3,13 @@
 //! ```text
 //! runs/<data>-search-<n>/
 //!   config.toml        every setting, with the version that wrote it
-//!   manifest.json      version, revision, device, threads, data fingerprint
 //!   split.json         which file is in which split
+//!   pictures.json      a digest of every picture file
+//!   manifest.json      version, revision, device, threads, data fingerprint, the settings again
+//!   run.lock           held by the process that works here
 //!   metrics.jsonl      one JSON object per event
 //!   events.out.tfevents.*  the same scalars for TensorBoard, a file per session
-//!   checkpoints/       the newest two
+//!   checkpoints/       the newest two, and the newest that ends an epoch
 //!   best.arc.json      the arc found or trained
 //!   model.safetensors  the trained network (training only)
 //! ```
@@ -26,10 +28,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic;
-use crate::checkpoint::Checkpoint;
+use crate::changes;
+use crate::checkpoint::{Checkpoint, Encoded};
+use crate::claim::{claim, claim_default, clear_parts};
 use crate::config::{RunConfig, SearchConfig, Settings, TrainConfig};
 use crate::error::{Error, Result};
+use crate::lock::Lock;
 use crate::metrics::{self, Metrics};
+use crate::pace::Pace;
+use crate::pictures;
 use crate::presets::split_comments;
 use crate::record::Record;
 use crate::tensorboard::{Events, Mark};
@@ -67,9 +74,12 @@ pub struct Manifest {
     /// The run directory of the search that found the arc (training only), if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<PathBuf>,
+    /// Every setting, so that a change of `config.toml` is noticed. Runs of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Value>,
 }
 
-/// An open run directory.
+/// An open run directory. No other process can open it as long as this lives.
 #[derive(Debug)]
 pub struct Run {
     dir: PathBuf,
@@ -80,9 +90,12 @@ pub struct Run {
     opened: Instant,
     /// Wall time of earlier sessions, in seconds.
     earlier: f64,
-    saved: Instant,
-    checkpoint_every: Duration,
+    pace: Pace,
+    /// The state at the end of the last epoch while writing it would cost too much. It is written before any later one,
+    /// so that a run always finds the end of its last epoch, here or on the disk.
+    held: Option<Encoded>,
     gpu: Option<Gpu>,
+    _lock: Lock,
 }
 
 impl Run {
@@ -92,12 +105,12 @@ impl Run {
     /// first free `n`.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `out` holds something, [`Error::Io`] when it cannot be written, [`Error::Config`]
-    /// for class weights that are not those of the classes.
+    /// [`Error::RunDirectory`] when `out` holds something or another process works there, [`Error::Io`] when it cannot be
+    /// written, [`Error::Config`] for class weights that are not those of the classes.
     pub fn for_search(out: Option<&Path>, config: &SearchConfig, data: &Dataset) -> Result<Self> {
         // What the data do not suit is refused before anything is written.
         config.run.class_weights.of(data.train.labels(), &data.classes)?;
-        Self::create(out, config, Manifest::new(Kind::Search, data, None), data)
+        Self::create(out, config, Manifest::new(data, None, config), data)
     }
 
     /// Creates the directory of a new training of `arc`: `out`, or `runs/<data>-train-<n>`.
@@ -106,17 +119,22 @@ impl Run {
     /// As [`Run::for_search`].
     pub fn for_training(out: Option<&Path>, config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Self> {
         config.run.class_weights.of(data.train.labels(), &data.classes)?;
-        Self::create(out, config, Manifest::new(Kind::Train, data, Some(arc)), data)
+        Self::create(out, config, Manifest::new(data, Some(arc), config), data)
     }
 
     /// Opens a run to go on with it: give it to [`crate::search()`] or [`crate::train()`] with its own
     /// [`Run::config`] (and [`Run::arc`]) and the same data.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `dir` is no run directory.
+    /// [`Error::RunDirectory`] when `dir` is no run directory or another process works there.
     pub fn resume(dir: &Path) -> Result<Self> {
+        // Looked at before it is locked: what is no run gets no lock file.
+        Record::open(dir)?;
+        let lock = Lock::take(dir)?;
         let (dir, manifest) = Record::open(dir)?.into_parts();
-        Self::open(dir, manifest)
+        clear_parts(&dir);
+        clear_parts(&dir.join(CHECKPOINTS));
+        Self::open(dir, manifest, lock)
     }
 
     /// The same directory, to read from.
@@ -133,9 +151,46 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::RunDirectory`] when the run is of the other kind, [`Error::Config`] when the file was edited into
-    /// something invalid.
+    /// something invalid, [`Error::SettingsChanged`] when it was edited into what gives other results.
     pub fn config<C: Settings>(&self) -> Result<C> {
-        self.record().config()
+        let config = self.record().config()?;
+        self.changes(&config)?;
+        Ok(config)
+    }
+
+    /// Refuses settings with which this run could not go on.
+    ///
+    /// # Errors
+    /// As [`Run::adopt`].
+    pub fn accepts<C: Settings>(&self, asked: &C) -> Result<()> {
+        self.changes(asked).map(drop)
+    }
+
+    /// Goes on with the settings `asked` from now on: those of the run, but for what no result depends on.
+    ///
+    /// # Errors
+    /// [`Error::SettingsChanged`] with everything else that differs; as [`Run::config`].
+    pub fn adopt<C: Settings>(&mut self, asked: &C) -> Result<()> {
+        let changes = self.changes(asked)?;
+        for changes::Change { key, of_run, asked } in &changes {
+            tracing::info!("{key} is {asked} from now on; it was {of_run}");
+        }
+        if changes.is_empty() && self.manifest.settings.is_some() {
+            return Ok(());
+        }
+        // In this order, so that a crash in between leaves a harmless difference.
+        write_config(&self.dir.join(CONFIG), asked)?;
+        self.manifest.settings = Some(changes::plain(asked));
+        write_json(&self.dir.join(MANIFEST), &self.manifest)
+    }
+
+    /// What differs from the settings of the run and does not matter.
+    fn changes<C: Settings>(&self, asked: &C) -> Result<Vec<changes::Change>> {
+        let of_run = match &self.manifest.settings {
+            Some(settings) if C::KIND == self.manifest.kind => changes::completed::<C>(settings),
+            _ => changes::plain(&self.record().config::<C>()?),
+        };
+        changes::accept(&self.dir, &of_run, &changes::plain(asked))
     }
 
     /// Loads the pictures in the splits that this run uses, whatever the seed.
@@ -211,6 +266,14 @@ impl Run {
         self.events.as_mut().map(Events::flush).transpose()
     }
 
+    /// Makes the logs of a finished run safe, and says what its checkpoints took.
+    pub(crate) fn conclude(&mut self) -> Result<()> {
+        self.flush_events()?;
+        self.metrics.sync()?;
+        tracing::info!("checkpoints took {:.2} % of the time", 100.0 * self.checkpoint_share());
+        Ok(())
+    }
+
     /// Writes `best.arc.json`: the arc in both forms, and `fields`.
     pub(crate) fn write_best_arc(&self, arc: &Arc, fields: &impl Serialize) -> Result<()> {
         write_json(
@@ -224,27 +287,76 @@ impl Run {
         let checkpoint = Checkpoint::newest(&self.checkpoints())?;
         self.earlier = checkpoint.as_ref().map_or(0.0, |c| c.seconds);
         self.opened = Instant::now();
-        self.saved = self.opened;
+        self.held = None;
         self.metrics.rewind(checkpoint.as_ref().map_or(0, |c| c.metrics_bytes))?;
         let known = checkpoint.as_ref().map_or(Some(Mark::START), |c| c.events);
         self.events = Some(Events::begin(&self.dir, known)?);
         Ok(checkpoint)
     }
 
-    /// Writes a checkpoint and returns its path.
-    pub(crate) fn save<P: Serialize + DeserializeOwned>(&mut self, state: State<P>) -> Result<PathBuf> {
+    /// Writes a checkpoint and returns its path. The end of an epoch is only held in memory while the checkpoint before
+    /// it is too young for another one to be worth its cost. `began` is when the caller began to collect the state.
+    pub(crate) fn save<P: Serialize + DeserializeOwned>(
+        &mut self,
+        state: State<P>,
+        moment: Moment,
+        began: Instant,
+    ) -> Result<Option<PathBuf>> {
         let State { progress, tensors } = state;
         let metrics_bytes = self.metrics.len()?;
         let events = self.flush_events()?;
         let checkpoint = Checkpoint { progress, metrics_bytes, events, seconds: self.seconds(), tensors };
-        let path = checkpoint.save(&self.checkpoints())?;
-        self.saved = Instant::now();
-        Ok(path)
+        let encoded = checkpoint.encode(moment != Moment::WithinEpoch);
+        if moment == Moment::EndOfEpoch && self.pace.is_too_soon() {
+            self.held = Some(encoded);
+            return Ok(None);
+        }
+        // What the checkpoint says is in the log must be there after a power cut, too.
+        self.metrics.sync()?;
+        let before = self.held.take().filter(|_| moment == Moment::WithinEpoch);
+        if let Some(end_of_epoch) = before {
+            end_of_epoch.write(&self.checkpoints())?;
+        }
+        let path = encoded.write(&self.checkpoints())?;
+        self.pace.saved(began.elapsed());
+        Ok(Some(path))
+    }
+
+    /// The state at the end of the last epoch, of which `complete` are; `None` before the first is.
+    pub(crate) fn end_of_last_epoch<P: Serialize + DeserializeOwned>(
+        &mut self,
+        complete: u64,
+    ) -> Result<Option<Checkpoint<P>>> {
+        if complete == 0 {
+            return Ok(None);
+        }
+        if let Some(held) = self.held.take() {
+            return Ok(Some(Checkpoint::decode(held)));
+        }
+        match Checkpoint::newest_end_of_epoch(&self.checkpoints()) {
+            Ok(Some(checkpoint)) => Ok(Some(checkpoint)),
+            // Early versions did not mark them; and whatever is whole is better than the start.
+            Ok(None) | Err(_) => Checkpoint::newest(&self.checkpoints()),
+        }
+    }
+
+    /// Takes out of the events files what came after `known`. The log in `metrics.jsonl` keeps everything.
+    pub(crate) fn forget_events(&mut self, known: Option<Mark>) -> Result<()> {
+        self.flush_events()?;
+        // Closed first: not every system removes files that are open.
+        self.events = None;
+        self.events = Some(Events::begin(&self.dir, known)?);
+        Ok(())
     }
 
     /// Whether the last checkpoint is old enough for another one.
     pub(crate) fn checkpoint_is_due(&self) -> bool {
-        self.saved.elapsed() >= self.checkpoint_every
+        self.pace.is_due()
+    }
+
+    /// The share of this session's time that was spent on checkpoints, 0 to 1.
+    pub fn checkpoint_share(&self) -> f64 {
+        self.pace.share()
     }
 
     /// Refuses a data set that is not the one the run was started with.
@@ -258,32 +370,26 @@ impl Run {
         manifest: Manifest,
         data: &Dataset,
     ) -> Result<Self> {
-        let dir = match out {
-            Some(dir) => claim(dir)?,
+        let own = [CONFIG, SPLIT, pictures::PICTURES, CHECKPOINTS, MANIFEST];
+        let (dir, lock) = match out {
+            Some(dir) => claim(dir, &own)?,
             None => claim_default(&data.name, &manifest.kind.to_string())?,
         };
         write_config(&dir.join(CONFIG), config)?;
-        write_json(&dir.join(MANIFEST), &manifest)?;
         write_json(&dir.join(SPLIT), &data.split_file())?;
-        make_dir(&dir.join(CHECKPOINTS))?;
-        Self::open(dir, manifest)
+        pictures::keep(&dir, data)?;
+        let checkpoints = dir.join(CHECKPOINTS);
+        fs::create_dir_all(&checkpoints).map_err(|source| io("cannot create", &checkpoints, source))?;
+        // Last, as it makes the directory a run: one that is cut short before is none yet and can be started again.
+        write_json(&dir.join(MANIFEST), &manifest)?;
+        Self::open(dir, manifest, lock)
     }
 
-    fn open(dir: PathBuf, manifest: Manifest) -> Result<Self> {
+    fn open(dir: PathBuf, manifest: Manifest, lock: Lock) -> Result<Self> {
         let metrics = Metrics::open(metrics::path(&dir))?;
-        let now = Instant::now();
-        let checkpoint_every = Duration::MAX;
-        Ok(Self {
-            dir,
-            manifest,
-            metrics,
-            events: None,
-            opened: now,
-            earlier: 0.0,
-            saved: now,
-            checkpoint_every,
-            gpu: None,
-        })
+        let (opened, pace) = (Instant::now(), Pace::new(Duration::MAX));
+        let (events, earlier, held, gpu) = (None, 0.0, None, None);
+        Ok(Self { dir, manifest, metrics, events, opened, earlier, pace, held, gpu, _lock: lock })
     }
 
     /// Computes on `gpu` instead of the CPU. A run may go on on another device than it began on; from there on its
@@ -320,28 +426,17 @@ impl Run {
 
     /// Sets the age at which a checkpoint is due to be followed by another.
     pub(crate) fn checkpoint_every(&mut self, seconds: u64) {
-        self.checkpoint_every = Duration::from_secs(seconds);
+        self.pace.set_every(Duration::from_secs(seconds));
+    }
+
+    /// Says how many weights there are, each of which a checkpoint keeps with its momentum.
+    pub(crate) fn expect_weights(&mut self, n: usize) {
+        self.pace.expect(n * 2 * size_of::<f32>());
     }
 
     fn checkpoints(&self) -> PathBuf {
         self.dir.join(CHECKPOINTS)
     }
-}
-
-/// Refuses pictures other than those of the run in `dir`, whose data set `name` had this fingerprint.
-pub(crate) fn same_pictures(
-    dir: &Path,
-    name: &str,
-    fingerprint: &enas_data::Fingerprint,
-    data: &Dataset,
-) -> Result<()> {
-    if data.fingerprint == *fingerprint {
-        return Ok(());
-    }
-    let problem = format!(
-        "the pictures of {name} are not those the run was started with; restore them, or start a new run"
-    );
-    Err(directory(dir, &problem))
 }
 
 /// What a checkpoint is made of.
@@ -350,6 +445,17 @@ pub(crate) struct State<P> {
     pub(crate) progress: P,
     /// Weights and optimiser states.
     pub(crate) tensors: Vec<Named>,
+}
+
+/// Where in a run a checkpoint is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Between two steps.
+    WithinEpoch,
+    /// After the last step of an epoch.
+    EndOfEpoch,
+    /// The same where it must be written whatever it costs: after the last epoch, and after going back.
+    Landmark,
 }
 
 pub(crate) const CONFIG: &str = "config.toml";
@@ -369,9 +475,9 @@ const CHECKPOINTS: &str = "checkpoints";
 pub(crate) const BEST_ARC: &str = "best.arc.json";
 
 impl Manifest {
-    fn new(kind: Kind, data: &Dataset, arc: Option<&Arc>) -> Self {
+    fn new<C: Settings>(data: &Dataset, arc: Option<&Arc>, config: &C) -> Self {
         Self {
-            kind,
+            kind: C::KIND,
             version: env!("CARGO_PKG_VERSION").into(),
             revision: env!("ENAS_REVISION").into(),
             device: "cpu".into(),
@@ -380,6 +486,7 @@ impl Manifest {
             fingerprint: data.fingerprint.clone(),
             arc: arc.cloned(),
             search: None,
+            settings: Some(changes::plain(config)),
         }
     }
 }
@@ -418,39 +525,6 @@ pub fn read_arc(path: &Path) -> Result<Arc> {
     Arc::parse_any(&arc).map_err(|e| broken(e.to_string()))
 }
 
-/// Makes sure that `dir` is there and empty.
-pub(crate) fn claim(dir: &Path) -> Result<PathBuf> {
-    make_dir(dir)?;
-    let mut entries = fs::read_dir(dir).map_err(|source| io("cannot read", dir, source))?;
-    if entries.next().is_some() {
-        let remedy = if dir.join(MANIFEST).exists() {
-            "this run exists already; go on with it by --resume, or choose another --out"
-        } else {
-            "the directory is not empty, and a run overwrites nothing; choose another --out"
-        };
-        return Err(directory(dir, remedy));
-    }
-    Ok(dir.to_owned())
-}
-
-/// Creates the first of `runs/<data>-<kind>-1`, `-2`, … that does not exist.
-pub(crate) fn claim_default(data: &str, kind: &str) -> Result<PathBuf> {
-    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    let data: String = data.chars().map(plain).collect();
-    let root = Path::new("runs");
-    make_dir(root)?;
-    for n in 1u64.. {
-        let dir = root.join(format!("{data}-{kind}-{n}"));
-        // Creating is the test, so that two runs that start together do not share a directory.
-        match fs::create_dir(&dir) {
-            Ok(()) => return Ok(dir),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(io("cannot create", &dir, source)),
-        }
-    }
-    unreachable!("there are more numbers than directories")
-}
-
 pub(crate) fn write_config<C: Settings>(path: &Path, config: &C) -> Result<()> {
     let body = toml::to_string(config).expect("a configuration is plain data");
     let version = env!("CARGO_PKG_VERSION");
@@ -462,10 +536,6 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value).expect("plain data");
     text.push('\n');
     atomic::write(path, &[text.as_bytes()])
-}
-
-fn make_dir(dir: &Path) -> Result<()> {
-    fs::create_dir_all(dir).map_err(|source| io("cannot create", dir, source))
 }
 
 pub(crate) fn directory(path: &Path, problem: &str) -> Error {
@@ -482,5 +552,37 @@ impl fmt::Display for Kind {
             Self::Search => "search",
             Self::Train => "train",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    #[test]
+    fn the_end_of_an_epoch_that_would_cost_too_much_is_held_until_something_later_is_written() {
+        let config: TrainConfig = Layers::preset("quick").load().unwrap();
+        let data = enas_data::digits().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap();
+        let mut run = Run::for_training(Some(dir.path()), &config, &arc, &data).unwrap();
+        assert!(run.restore::<u64>().unwrap().is_none());
+        // A terabyte would keep the disk busy for hours.
+        run.expect_weights(1 << 37);
+        let state = |progress: u64| State {
+            progress,
+            tensors: vec![Named { name: "w".into(), shape: vec![1], data: vec![progress as f32] }],
+        };
+        let files = || fs::read_dir(dir.path().join(CHECKPOINTS)).unwrap().count();
+        assert!(run.save(state(1), Moment::EndOfEpoch, Instant::now()).unwrap().is_none());
+        assert_eq!(files(), 0);
+        // An interruption in the next epoch.
+        assert!(run.save(state(2), Moment::WithinEpoch, Instant::now()).unwrap().is_some());
+        assert_eq!(files(), 2);
+        assert_eq!(run.restore::<u64>().unwrap().unwrap().progress, 2);
+        let end = run.end_of_last_epoch::<u64>(1).unwrap().unwrap();
+        assert_eq!((end.progress, end.tensors[0].data[0]), (1, 1.0));
+        assert!(run.end_of_last_epoch::<u64>(0).unwrap().is_none(), "no epoch is complete");
     }
 }

@@ -1,7 +1,7 @@
 //! The search: shared weights ω and a policy θ trained in turns (Pham et al., ICML 2018, section 2.2), then the
 //! choice of an arc.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use enas_arc::{Arc, Op};
@@ -12,17 +12,20 @@ use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::annealing;
+use crate::checkpoint::Checkpoint;
 use crate::concerns;
-use crate::config::{Metric, SearchConfig};
+use crate::config::{Metric, SearchConfig, Settings as _};
+use crate::divergence::{Divergence, LOWERED, Symptom, explain, finite};
 use crate::epoch::{epoch_plan, steps_per_epoch};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
 use crate::feed::Source;
 use crate::observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
-use crate::run::{Run, State};
+use crate::run::{Moment, Run, State};
 use crate::select::{Candidate, Origin, Selection, better, contestants};
-use crate::session::{Session, Tally, mean};
+use crate::session::{Session, Tally, is_possible, mean};
 use crate::tensors::{of_prefix, prefixed};
+use crate::train::whole;
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,8 +58,8 @@ pub struct SearchOutcome {
 /// [`Run::load_data`].
 ///
 /// # Errors
-/// [`crate::Error::Interrupted`] when the observer asked to stop; [`crate::Error::Diverged`]; and whatever data,
-/// network, controller and disk report.
+/// [`Error::Interrupted`] when the observer asked to stop; [`Error::Diverged`] when the numbers stopped being finite after
+/// the run had gone back once; whatever data, network, controller and disk report.
 pub fn search(
     config: &SearchConfig,
     data: &Dataset,
@@ -65,9 +68,7 @@ pub fn search(
 ) -> Result<SearchOutcome> {
     let mut search = Search::start_or_resume(config, data, Session::new(&config.run, run, observer))?;
     while search.at.epoch < search.at.epochs {
-        search.train_child()?;
-        search.train_controller()?;
-        search.end_epoch()?;
+        search.epoch().or_else(|error| search.go_back(error))?;
     }
     let selection = search.select()?;
     search.finish(selection)
@@ -132,6 +133,9 @@ struct Progress {
     /// Their macro-F1, where that decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     macro_f1s: Vec<f64>,
+    /// What all learning rates are multiplied with: less than 1 once the search has gone back.
+    #[serde(default = "whole")]
+    lr_factor: f32,
 }
 
 /// How good an arc is with the shared weights on the whole validation split.
@@ -154,21 +158,20 @@ struct PolicyTally {
 }
 
 impl<'a> Search<'a> {
-    fn start_or_resume(
-        config: &'a SearchConfig,
-        data: &'a Dataset,
-        mut session: Session<'a>,
-    ) -> Result<Self> {
+    fn start_or_resume(config: &'a SearchConfig, data: &'a Dataset, session: Session<'a>) -> Result<Self> {
         session.run.check_data(data)?;
+        config.check()?;
         let seed = config.run.seed();
-        let input = InputShape { channels: data.channels, height: data.height, width: data.width };
-        let mut child = Child::shared(&config.child, input, data.classes.len(), seed)?;
-        let mut controller = Controller::new(&config.controller, config.child.nodes, seed)?;
+        let checkpoint = session.run.restore::<Progress>()?;
+        let lr_factor = checkpoint.as_ref().map_or_else(whole, |c| c.progress.lr_factor);
+        let (mut child, mut controller) = networks(config, data, lr_factor)?;
         if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
             child.weigh_classes(&weights)?;
         }
-        let restored = restore(&mut session, &mut child, &mut controller)?;
+        let restored =
+            checkpoint.map(|c| load(session.run.dir(), c, &mut child, &mut controller)).transpose()?;
         session.run.place(&mut child, &config.run)?;
+        session.run.expect_weights(child.n_params() + child.n_aux_params());
         let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
         let resumes = restored.is_some();
         if !resumes {
@@ -191,6 +194,49 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
+    /// Trains ω, then θ, then looks at what came of it.
+    fn epoch(&mut self) -> Result<()> {
+        self.train_child()?;
+        self.train_controller()?;
+        self.end_epoch()
+    }
+
+    /// Passes an error on, unless it is the first divergence: then goes back to the end of the last epoch.
+    fn go_back(&mut self, error: Error) -> Result<()> {
+        let Error::Diverged(found) = error else { return Err(error) };
+        if self.at.lr_factor < whole() {
+            return Err(Divergence { again: true, ..*found }.into());
+        }
+        let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
+        // Always a controller of its own: its learning rate is part of it.
+        let (child, mut controller) = networks(self.config, self.data, LOWERED)?;
+        self.at = match checkpoint {
+            Some(checkpoint) => load(self.session.run.dir(), checkpoint, &mut self.child, &mut controller)?,
+            None => {
+                self.child.load(&child.state()?)?;
+                Progress::start(self.config.run.epochs)
+            }
+        };
+        self.controller = controller;
+        self.at.lr_factor = LOWERED;
+        self.at.epoch_began = self.session.run.seconds();
+        let state = self.state()?;
+        self.session.save(state, Moment::Landmark)
+    }
+
+    /// The error of a child step that had this symptom and changed nothing.
+    fn diverged(&self, symptom: Symptom, arc: &Arc, step: &Step) -> Error {
+        let (epoch, batch_size) = (self.at.epoch, self.config.run.batch_size);
+        let plan = epoch_plan(&self.data.train, epoch, batch_size, self.at.step);
+        let found = symptom.at(epoch + 1, self.at.step + 1);
+        explain(found, (&self.child, arc), (&self.data.train, &plan), step).into()
+    }
+
+    /// Passes on a result of the present epoch, unless it shows a symptom.
+    fn healthy<T>(&self, symptom: Option<Symptom>, result: T, step: u64) -> Result<T> {
+        symptom.map_or(Ok(result), |symptom| Err(symptom.at(self.at.epoch + 1, step).into()))
+    }
+
     /// Phase 1. Trains ω on the training split with θ fixed; every minibatch has an arc of its own.
     fn train_child(&mut self) -> Result<()> {
         if self.at.phase != Phase::Child {
@@ -208,6 +254,9 @@ impl<'a> Search<'a> {
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
             let meanwhile = &mut || next = batches.next();
             let stats = self.child.train_on(&arc, batch.examples(), &step, meanwhile)?; // a step along -∇_ω L(m; ω)
+            if let Some(symptom) = Symptom::of_step(&stats) {
+                return Err(self.diverged(symptom, &arc, &step));
+            }
             self.at.step += 1;
             self.at.child.add(&stats);
             let place = self.at.place(steps);
@@ -231,6 +280,7 @@ impl<'a> Search<'a> {
             let episodes =
                 (0..config.aggregate as u64).map(|k| self.rollout(bounds, k)).collect::<Result<Vec<_>>>()?;
             let stats = self.controller.reinforce(bounds, &episodes)?; // ∇_θ E[R(m; ω)]
+            let stats = self.healthy(Symptom::of_update(&stats), stats, self.at.step + 1)?;
             self.at.step += 1;
             self.at.policy.add(&episodes, &stats);
             self.report_controller_step(steps, &stats)?;
@@ -248,6 +298,7 @@ impl<'a> Search<'a> {
         let mut dropout = self.seed.stream("search/reward-dropout", &position);
         let dropout = self.config.reward.dropout.then_some(&mut dropout);
         let logits = self.child.logits_on(&arc, batch.examples(), Norm::BatchStatistics, dropout)?;
+        let logits = self.healthy(Symptom::of_logits(&logits), logits, self.at.step + 1)?;
         let mut seen = Evaluation::new(&self.data.classes);
         seen.count(&logits, &batch.labels);
         let accuracy = match self.config.reward.metric {
@@ -288,8 +339,11 @@ impl<'a> Search<'a> {
 
     /// Measures the policy's likeliest arc, reports, plans the rest of the time, and saves.
     fn end_epoch(&mut self) -> Result<()> {
+        // First, so that nothing is reported of weights that are not finite.
+        let tensors = self.state()?.tensors;
         let greedy = self.controller.most_likely(self.bounds()).arc;
-        let score = self.timed_score(&greedy)?;
+        let (score, symptom) = self.timed_score(&greedy)?;
+        let score = self.healthy(symptom, score, self.at.step)?;
         self.at.best_valid_accuracy = self.at.best_valid_accuracy.max(score.accuracy);
         let summary = self.summary(greedy, score);
         self.session.epoch(&summary)?;
@@ -299,8 +353,8 @@ impl<'a> Search<'a> {
             self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
         self.session.replan(self.at.epochs, planned);
         self.at.next_epoch(planned, spent);
-        let state = self.state()?;
-        self.session.save(state)
+        let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
+        self.session.save(State { progress: self.at.clone(), tensors }, moment)
     }
 
     fn summary(&self, greedy: Arc, score: Score) -> EpochSummary {
@@ -334,7 +388,8 @@ impl<'a> Search<'a> {
         let again = |((arc, origin), score): (&(Arc, Origin), Score)| self.candidate(arc, *origin, score);
         let mut scored = arcs.iter().zip(done).map(again).collect::<Result<Vec<_>>>()?;
         for (arc, origin) in &arcs[scored.len()..] {
-            let score = self.timed_score(arc)?;
+            // An arc that the shared weights cannot compute is a bad one, no more.
+            let (score, _) = self.timed_score(arc)?;
             self.at.scores.push(score.accuracy);
             self.at.macro_f1s.extend(score.macro_f1);
             scored.push(self.candidate(arc, *origin, score)?);
@@ -381,16 +436,17 @@ impl<'a> Search<'a> {
             macs: selection.best().macs,
             selection,
         };
-        session.run.write_best_arc(&outcome.arc, &outcome.facts())?;
         session.run.log("result", outcome.epochs, &outcome.facts())?;
-        session.run.flush_events()?;
+        session.run.conclude()?;
+        // Last, as it makes the run a finished one.
+        session.run.write_best_arc(&outcome.arc, &outcome.facts())?;
         let SearchOutcome { arc, valid_accuracy, .. } = &outcome;
         session.observer.event(&Event::Finished { arc, valid_accuracy: *valid_accuracy });
         Ok(outcome)
     }
 
     /// [`Self::score`], with a note of how long it took.
-    fn timed_score(&mut self, arc: &Arc) -> Result<Score> {
+    fn timed_score(&mut self, arc: &Arc) -> Result<(Score, Option<Symptom>)> {
         let began = Instant::now();
         let score = self.score(arc)?;
         self.at.scoring = Some(began.elapsed().as_secs_f64());
@@ -398,18 +454,21 @@ impl<'a> Search<'a> {
     }
 
     /// How good an arc is with the shared weights on the whole validation split, the same for every caller: in the
-    /// same batches, which are mixed because their statistics normalise them, and without dropout.
-    fn score(&self, arc: &Arc) -> Result<Score> {
+    /// same batches, which are mixed because their statistics normalise them, and without dropout. Also whether any class
+    /// score was no finite number.
+    fn score(&self, arc: &Arc) -> Result<(Score, Option<Symptom>)> {
         let valid = self.valid.split();
         let mut order: Vec<usize> = (0..valid.len()).collect();
         self.seed.stream("search/valid-order", &[]).shuffle(&mut order);
-        let mut seen = Evaluation::new(&self.data.classes);
+        let (mut seen, mut symptom) = (Evaluation::new(&self.data.classes), None);
         for indices in order.chunks(even_batch(valid.len(), self.config.run.eval_batch)) {
             let batch = self.valid.gather(indices.to_vec());
             let logits = self.child.logits_on(arc, batch.examples(), Norm::BatchStatistics, None)?;
             seen.count(&logits, &batch.labels);
+            symptom = symptom.or_else(|| Symptom::of_logits(&logits));
         }
-        Ok(Score { accuracy: seen.accuracy(), macro_f1: self.config.select.metric.macro_f1(&seen) })
+        let macro_f1 = self.config.select.metric.macro_f1(&seen);
+        Ok((Score { accuracy: seen.accuracy(), macro_f1 }, symptom))
     }
 
     /// How peaked the policy may be in this epoch.
@@ -418,7 +477,8 @@ impl<'a> Search<'a> {
     }
 
     fn lr(&self) -> f32 {
-        annealing::lr(&self.config.schedule, self.config.run.fit_schedule, self.at.epoch, self.at.epochs)
+        let Progress { epoch, epochs, lr_factor, .. } = self.at;
+        lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, epoch, epochs)
     }
 
     /// Steps of a whole child phase.
@@ -456,24 +516,36 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Takes over the newest checkpoint, if there is one; returns where it stands.
-fn restore(
-    session: &mut Session<'_>,
+/// Both networks with their random start.
+fn networks(config: &SearchConfig, data: &Dataset, lr_factor: f32) -> Result<(Child, Controller)> {
+    let input = InputShape { channels: data.channels, height: data.height, width: data.width };
+    let seed = config.run.seed();
+    let child = Child::shared(&config.child, input, data.classes.len(), seed)?;
+    let lr = config.controller.lr * f64::from(lr_factor);
+    let policy = enas_controller::Config { lr, ..config.controller.clone() };
+    Ok((child, Controller::new(&policy, config.child.nodes, seed)?))
+}
+
+/// Takes over a checkpoint of the run in `dir`; returns where it stands.
+fn load(
+    dir: &Path,
+    checkpoint: Checkpoint<Progress>,
     child: &mut Child,
     controller: &mut Controller,
-) -> Result<Option<Progress>> {
-    let Some(checkpoint) = session.run.restore::<Progress>()? else { return Ok(None) };
+) -> Result<Progress> {
+    let Progress { epoch, epochs, step, .. } = checkpoint.progress;
+    is_possible(dir, epoch, epochs, step)?;
     child.load(&of_prefix("child/", &checkpoint.tensors))?;
     let of_controller = of_prefix("controller/", &checkpoint.tensors);
     controller.load_state(of_controller.into_iter().map(|t| (t.name, t.shape, t.data)))?;
-    Ok(Some(checkpoint.progress))
+    Ok(checkpoint.progress)
 }
 
 fn state(at: &Progress, child: &Child, controller: &Controller) -> Result<State<Progress>> {
     let named = |(name, shape, data)| Named { name, shape, data };
     let controller = controller.state().into_iter().map(named).collect();
     let tensors = prefixed("child/", child.state()?).chain(prefixed("controller/", controller)).collect();
-    Ok(State { progress: at.clone(), tensors })
+    Ok(State { progress: at.clone(), tensors: finite(tensors, at.epoch + 1, at.step)? })
 }
 
 impl Progress {
@@ -490,6 +562,7 @@ impl Progress {
             scoring: None,
             scores: Vec::new(),
             macro_f1s: Vec::new(),
+            lr_factor: whole(),
         }
     }
 

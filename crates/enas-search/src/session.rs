@@ -1,5 +1,6 @@
 //! What both loops do around their steps: report, save, stop, watch the clock.
 
+use std::path::Path;
 use std::time::Instant;
 
 use enas_child::StepStats;
@@ -7,10 +8,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
-use crate::config::RunConfig;
+use crate::checkpoint::Checkpoint;
+use crate::config::{MOST, RunConfig};
+use crate::divergence::{Divergence, LOWERED};
 use crate::error::{Error, Result};
 use crate::observer::{EpochSummary, Event, Observer, Place};
-use crate::run::{Run, State};
+use crate::run::{Moment, Run, State};
+use crate::tensorboard::Mark;
 
 /// A run while one of the loops works on it.
 pub(crate) struct Session<'a> {
@@ -34,10 +38,7 @@ impl<'a> Session<'a> {
         self.step_began = Instant::now();
     }
 
-    /// Reports a step of the child.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] when the loss is no number any more.
+    /// Reports a step of the child, whose numbers are finite.
     pub(crate) fn child_step(&mut self, place: Place, lr: f32, stats: &StepStats) -> Result<()> {
         #[derive(Serialize)]
         struct Line {
@@ -51,9 +52,6 @@ impl<'a> Session<'a> {
             images_per_second: f64,
         }
         let Place { epoch, step, .. } = place;
-        if !stats.loss.is_finite() {
-            return Err(Error::Diverged { loss: stats.loss, epoch, step });
-        }
         let accuracy = stats.correct as f32 / stats.n as f32;
         let images_per_second = stats.n as f64 / self.step_began.elapsed().as_secs_f64().max(1e-9);
         self.restart_clock();
@@ -80,29 +78,85 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Writes a checkpoint.
-    pub(crate) fn save<P: Serialize + DeserializeOwned>(&mut self, state: State<P>) -> Result<()> {
-        let path = self.run.save(state)?;
-        self.observer.event(&Event::Saved { path: &path });
+    /// Writes a checkpoint, or holds it back; see [`Run::save`].
+    pub(crate) fn save<P: Serialize + DeserializeOwned>(
+        &mut self,
+        state: State<P>,
+        moment: Moment,
+    ) -> Result<()> {
+        self.save_since(state, moment, Instant::now())
+    }
+
+    fn save_since<P: Serialize + DeserializeOwned>(
+        &mut self,
+        state: State<P>,
+        moment: Moment,
+        began: Instant,
+    ) -> Result<()> {
+        if let Some(path) = self.run.save(state, moment, began)? {
+            self.observer.event(&Event::Saved { path: &path });
+        }
         Ok(())
+    }
+
+    /// Reports a divergence and finds the state that the run goes on from, after fewer or as many epochs as `complete`;
+    /// `None` stands for the start. Everything stays in the log; TensorBoard is spared the curves that led astray.
+    pub(crate) fn go_back<P: Serialize + DeserializeOwned>(
+        &mut self,
+        found: &Divergence,
+        complete: u64,
+    ) -> Result<Option<Checkpoint<P>>> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            epoch: u64,
+            step: u64,
+            what: &'a str,
+            layer: Option<&'a str>,
+            pictures: &'a [String],
+            lr_factor: f32,
+        }
+        tracing::warn!(
+            "{found}; going back to the beginning of the epoch with {LOWERED} times the learning rate"
+        );
+        let checkpoint = self.run.end_of_last_epoch(complete)?;
+        self.run.forget_events(checkpoint.as_ref().map_or(Some(Mark::START), |c| c.events))?;
+        let Divergence { what, epoch, step, layer, pictures, .. } = found;
+        let line =
+            Line { epoch: *epoch, step: *step, what, layer: layer.as_deref(), pictures, lr_factor: LOWERED };
+        self.run.log("rollback", *epoch, &line)?;
+        self.observer.event(&Event::WentBack { divergence: found, epoch: complete });
+        Ok(checkpoint)
     }
 
     /// Called after every step: writes a checkpoint when one is due, or when the observer asks to stop, which then
     /// ends the run.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] after the observer asked to stop.
+    /// [`Error::Interrupted`] after the observer asked to stop; whatever `state` reports.
     pub(crate) fn tick<P: Serialize + DeserializeOwned>(
         &mut self,
         state: impl FnOnce() -> Result<State<P>>,
     ) -> Result<()> {
         let stop = self.observer.should_stop();
         if stop || self.run.checkpoint_is_due() {
-            self.save(state()?)?;
+            let began = Instant::now();
+            self.save_since(state()?, Moment::WithinEpoch, began)?;
             self.restart_clock();
         }
         if stop { Err(Error::Interrupted { run: self.run.dir().to_owned() }) } else { Ok(()) }
     }
+}
+
+/// Refuses a place that the run in `dir` cannot have come to: counting on from there could overflow.
+pub(crate) fn is_possible(dir: &Path, epoch: u64, epochs: u64, step: u64) -> Result<()> {
+    if epoch <= epochs && epochs <= MOST && step <= MOST {
+        return Ok(());
+    }
+    let problem = format!(
+        "the newest checkpoint stands after epoch {epoch} of {epochs}, step {step}, where no run of this program can be; \
+         remove the checkpoint"
+    );
+    Err(Error::RunDirectory { path: dir.to_owned(), problem })
 }
 
 /// Sums over the child steps of an epoch.
@@ -136,4 +190,21 @@ impl Tally {
 /// A mean that is 0 where there is nothing to average.
 pub(crate) fn mean(sum: f64, n: u64) -> f64 {
     sum / n.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_that_no_run_can_come_to_are_refused() {
+        let check = |epoch, epochs, step| is_possible(Path::new("r"), epoch, epochs, step);
+        check(0, 1, 0).unwrap();
+        check(MOST, MOST, MOST).unwrap();
+        for (epoch, epochs, step) in [(2, 1, 0), (0, u64::MAX, 0), (u64::MAX, u64::MAX, 0), (0, 1, u64::MAX)]
+        {
+            let error = check(epoch, epochs, step).unwrap_err().to_string();
+            assert!(error.starts_with("r: ") && error.contains("remove the checkpoint"), "{error}");
+        }
+    }
 }

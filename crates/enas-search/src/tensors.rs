@@ -12,24 +12,36 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::atomic;
 use crate::error::{Error, Result};
+use crate::seal::{self, Seal};
 
 /// What a file holds.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    /// The lines of text by their names.
+    /// The lines of text by their names, without the checksum.
     pub(crate) metadata: BTreeMap<String, String>,
     /// The tensors in the order they were written.
     pub(crate) tensors: Vec<Named>,
+    /// What the checksum says. The caller decides what follows: a newer format is to be called that, not damage.
+    pub(crate) seal: Seal,
 }
 
-/// Writes a file, complete or not at all.
+/// Writes a file with a checksum over all of it, complete or not at all.
 ///
 /// # Errors
 /// [`Error::Io`] with the path.
 pub(crate) fn write(path: &Path, metadata: &BTreeMap<String, String>, tensors: &[Named]) -> Result<()> {
-    let header = header(metadata, tensors);
+    let mut metadata = metadata.clone();
+    metadata.insert(seal::KEY.to_owned(), seal::BLANK.to_owned());
+    let mut header = header(&metadata, tensors);
     let length = (header.len() as u64).to_le_bytes();
-    let data: Vec<u8> = tensors.iter().flat_map(|t| &t.data).flat_map(|x| x.to_le_bytes()).collect();
+    let numbers = tensors.iter().map(|t| t.data.len()).sum::<usize>();
+    let mut data = Vec::with_capacity(4 * numbers);
+    for x in tensors.iter().flat_map(|t| &t.data) {
+        data.extend_from_slice(&x.to_le_bytes());
+    }
+    let sum = seal::of(&[&length, header.as_bytes(), &data]);
+    let place = seal::place(header.as_bytes()).expect("its line was just written");
+    header.replace_range(place, &sum);
     atomic::write(path, &[&length, header.as_bytes(), &data])
 }
 
@@ -67,7 +79,7 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
     let refuse = |e: safetensors::SafeTensorError| {
         broken(format!("not a complete safetensors file ({e}); it is damaged, truncated or of another kind"))
     };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(refuse)?;
+    let (header_len, header) = SafeTensors::read_metadata(&bytes).map_err(refuse)?;
     let file = SafeTensors::deserialize(&bytes).map_err(refuse)?;
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
@@ -82,8 +94,9 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
             view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         tensors.push(Named { name, shape: view.shape().to_vec(), data });
     }
-    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    Ok(Contents { metadata, tensors })
+    let mut metadata: BTreeMap<_, _> = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    metadata.remove(seal::KEY);
+    Ok(Contents { metadata, tensors, seal: seal::check(&bytes, header_len) })
 }
 
 /// Gives every name a prefix, so that several owners can share a file.
@@ -142,6 +155,37 @@ mod tests {
             let error = read(&path).unwrap_err().to_string();
             assert!(error.contains("t.safetensors") && error.contains("truncated"), "{n} bytes: {error}");
         }
+    }
+
+    #[test]
+    fn a_changed_byte_anywhere_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.safetensors");
+        let (metadata, tensors) = sample();
+        write(&path, &metadata, &tensors).unwrap();
+        assert_eq!(read(&path).unwrap().seal, Seal::Intact);
+        let whole = std::fs::read(&path).unwrap();
+        for (at, mask) in (0..whole.len()).flat_map(|at| [(at, 0x01), (at, 0x20), (at, 0xff)]) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= mask;
+            std::fs::write(&path, &flipped).unwrap();
+            let seal = read(&path).map_or(Seal::Broken, |contents| contents.seal);
+            // Where the checksum's own name is what changed, whoever asks for one finds none.
+            assert_ne!(seal, Seal::Intact, "byte {at} changed by {mask:#x}");
+        }
+    }
+
+    #[test]
+    fn files_without_a_checksum_say_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.safetensors");
+        let (metadata, tensors) = sample();
+        let header = header(&metadata, &tensors);
+        let data: Vec<u8> = tensors.iter().flat_map(|t| &t.data).flat_map(|x| x.to_le_bytes()).collect();
+        let length = (header.len() as u64).to_le_bytes();
+        std::fs::write(&path, [&length, header.as_bytes(), &data].concat()).unwrap();
+        let back = read(&path).unwrap();
+        assert_eq!((back.seal, back.metadata), (Seal::Missing, metadata));
     }
 
     #[test]

@@ -4,21 +4,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use enas_arc::Arc;
-use enas_child::{Child, InputShape, Step};
+use enas_child::{Child, InputShape, Named, Step};
 use enas_data::Dataset;
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::annealing;
 use crate::concerns;
-use crate::config::{Keep, Metric, TrainConfig};
+use crate::config::{Keep, Metric, Settings as _, TrainConfig};
+use crate::divergence::{Divergence, LOWERED, Symptom, explain, finite};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::feed::Source;
 use crate::model::{self, About, Accuracies};
 use crate::observer::{EpochSummary, Event, Observer, Place};
-use crate::run::{Run, State};
-use crate::session::{Session, Tally};
+use crate::run::{Moment, Run, State};
+use crate::session::{Session, Tally, is_possible};
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +55,8 @@ pub struct TrainOutcome {
 /// [`Run::load_data`].
 ///
 /// # Errors
-/// [`Error::Interrupted`] when the observer asked to stop; [`Error::Diverged`]; and whatever data, network and disk
-/// report.
+/// [`Error::Interrupted`] when the observer asked to stop; [`Error::Diverged`] when the numbers stopped being finite after
+/// the run had gone back once; whatever data, network and disk report.
 pub fn train(
     config: &TrainConfig,
     arc: &Arc,
@@ -66,8 +67,7 @@ pub fn train(
     let mut training =
         Training::start_or_resume(config, arc, data, Session::new(&config.run, run, observer))?;
     while training.at.epoch < training.at.epochs {
-        training.train_epoch().or_else(|stopped| training.leave_a_model(stopped))?;
-        training.end_epoch()?;
+        training.epoch().or_else(|error| training.go_back(error))?;
     }
     training.finish()
 }
@@ -126,6 +126,14 @@ struct Progress {
     best_macro_f1: Option<f64>,
     /// Mean loss of the last complete epoch.
     train_loss: f64,
+    /// What the learning rate of the schedule is multiplied with: less than 1 once the run has gone back.
+    #[serde(default = "whole")]
+    lr_factor: f32,
+}
+
+/// The factor of runs that have not gone back.
+pub(crate) fn whole() -> f32 {
+    1.0
 }
 
 impl<'a> Training<'a> {
@@ -140,14 +148,15 @@ impl<'a> Training<'a> {
             let (path, problem) = (session.run.dir().to_owned(), "this run trains another arc".to_owned());
             return Err(Error::RunDirectory { path, problem });
         }
+        config.check()?;
         let seed = config.run.seed();
-        let input = InputShape { channels: data.channels, height: data.height, width: data.width };
-        let mut child = Child::fixed(&config.child, arc, input, data.classes.len(), seed)?;
+        let mut child = network(config, arc, data)?;
         if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
             child.weigh_classes(&weights)?;
         }
         let restored = restore(&mut session, &mut child)?;
         session.run.place(&mut child, &config.run)?;
+        session.run.expect_weights(child.n_params() + child.n_aux_params());
         let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
         let resumes = restored.is_some();
         if !resumes {
@@ -170,6 +179,43 @@ impl<'a> Training<'a> {
         Ok(training)
     }
 
+    fn epoch(&mut self) -> Result<()> {
+        self.train_epoch().or_else(|stopped| self.leave_a_model(stopped))?;
+        self.end_epoch()
+    }
+
+    /// Passes an error on, unless it is the first divergence: then goes back to the end of the last epoch.
+    fn go_back(&mut self, error: Error) -> Result<()> {
+        let Error::Diverged(found) = error else { return Err(error) };
+        if self.at.lr_factor < whole() {
+            return Err(Divergence { again: true, ..*found }.into());
+        }
+        let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
+        let (mut at, tensors) = match checkpoint {
+            Some(checkpoint) => (checkpoint.progress, checkpoint.tensors),
+            None => {
+                (Progress::start(self.config.run.epochs), network(self.config, self.arc, self.data)?.state()?)
+            }
+        };
+        if at.epoch < self.at.epoch {
+            // The end of the last epoch was damaged. What the model file holds may not come about again.
+            (at.best_valid_accuracy, at.best_macro_f1) = (0.0, None);
+        }
+        at.lr_factor = LOWERED;
+        at.epoch_began = self.session.run.seconds();
+        self.child.load(&tensors)?;
+        self.at = at;
+        self.session.save(State { progress: self.at.clone(), tensors }, Moment::Landmark)
+    }
+
+    /// The error of a step that had this symptom and changed nothing.
+    fn diverged(&self, symptom: Symptom, step: &Step) -> Error {
+        let (epoch, batch_size) = (self.at.epoch, self.config.run.batch_size);
+        let plan = epoch_plan(&self.data.train, epoch, batch_size, self.at.step);
+        let found = symptom.at(epoch + 1, self.at.step + 1);
+        explain(found, (&self.child, self.arc), (&self.data.train, &plan), step).into()
+    }
+
     /// One pass over the training split, or what is left of it.
     fn train_epoch(&mut self) -> Result<()> {
         let (epoch, lr, steps) = (self.at.epoch, self.lr(), self.steps());
@@ -182,6 +228,9 @@ impl<'a> Training<'a> {
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
             let meanwhile = &mut || next = batches.next();
             let stats = self.child.train_on(self.arc, batch.examples(), &step, meanwhile)?;
+            if let Some(symptom) = Symptom::of_step(&stats) {
+                return Err(self.diverged(symptom, &step));
+            }
             self.at.step += 1;
             self.at.tally.add(&stats);
             let place = self.at.place(steps);
@@ -205,7 +254,7 @@ impl<'a> Training<'a> {
         let path = self.session.run.model_path();
         if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
             let (classes, eval_batch) = (&self.data.classes, self.config.run.eval_batch);
-            let accuracy = model::evaluate(&self.child, classes, &self.valid, eval_batch)?.accuracy();
+            let accuracy = model::evaluate(&self.child, classes, &self.valid, eval_batch)?.0.accuracy();
             model::save(&path, &self.child, &self.about(accuracy))?;
         }
         Err(stopped)
@@ -213,8 +262,13 @@ impl<'a> Training<'a> {
 
     /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.
     fn end_epoch(&mut self) -> Result<()> {
+        // First, so that nothing is kept or reported of weights that are not finite.
+        let tensors = finite(self.child.state()?, self.at.epoch + 1, self.at.step)?;
         let (classes, eval_batch) = (&self.data.classes, self.config.run.eval_batch);
-        let seen = model::evaluate(&self.child, classes, &self.valid, eval_batch)?;
+        let (seen, symptom) = model::evaluate(&self.child, classes, &self.valid, eval_batch)?;
+        if let Some(symptom) = symptom {
+            return Err(symptom.at(self.at.epoch + 1, self.at.step).into());
+        }
         let (valid_accuracy, macro_f1) = (seen.accuracy(), self.config.metric.macro_f1(&seen));
         let is_best = match macro_f1 {
             Some(f1) => f1 >= self.at.best_macro_f1.unwrap_or(0.0),
@@ -233,8 +287,8 @@ impl<'a> Training<'a> {
         let planned = self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, 0.0);
         self.session.replan(self.at.epochs, planned);
         self.at.next_epoch(planned, spent);
-        let state = state(&self.at, &self.child)?;
-        self.session.save(state)
+        let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
+        self.session.save(State { progress: self.at.clone(), tensors }, moment)
     }
 
     fn summary(&self, valid_accuracy: f64, valid_macro_f1: Option<f64>) -> EpochSummary {
@@ -271,9 +325,10 @@ impl<'a> Training<'a> {
             params: child.n_params(),
             macs: child.macs(arc)?,
         };
-        session.run.write_best_arc(arc, &outcome.facts(config.metric))?;
         session.run.log("result", outcome.epochs, &outcome.facts(config.metric))?;
-        session.run.flush_events()?;
+        session.run.conclude()?;
+        // Last, as it makes the run a finished one.
+        session.run.write_best_arc(arc, &outcome.facts(config.metric))?;
         session.observer.event(&Event::Finished { arc, valid_accuracy });
         Ok(outcome)
     }
@@ -294,7 +349,8 @@ impl<'a> Training<'a> {
     }
 
     fn lr(&self) -> f32 {
-        annealing::lr(&self.config.schedule, self.config.run.fit_schedule, self.at.epoch, self.at.epochs)
+        let Progress { epoch, epochs, lr_factor, .. } = self.at;
+        lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, epoch, epochs)
     }
 
     fn steps(&self) -> u64 {
@@ -310,12 +366,21 @@ impl<'a> Training<'a> {
 /// Takes over the newest checkpoint, if there is one; returns where it stands.
 fn restore(session: &mut Session<'_>, child: &mut Child) -> Result<Option<Progress>> {
     let Some(checkpoint) = session.run.restore::<Progress>()? else { return Ok(None) };
+    let Progress { epoch, epochs, step, .. } = checkpoint.progress;
+    is_possible(session.run.dir(), epoch, epochs, step)?;
     child.load(&checkpoint.tensors)?;
     Ok(Some(checkpoint.progress))
 }
 
 fn state(at: &Progress, child: &Child) -> Result<State<Progress>> {
-    Ok(State { progress: at.clone(), tensors: child.state()? })
+    let tensors: Vec<Named> = finite(child.state()?, at.epoch + 1, at.step)?;
+    Ok(State { progress: at.clone(), tensors })
+}
+
+/// The network with its random start.
+fn network(config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Child> {
+    let input = InputShape { channels: data.channels, height: data.height, width: data.width };
+    Ok(Child::fixed(&config.child, arc, input, data.classes.len(), config.run.seed())?)
 }
 
 impl Progress {
@@ -329,6 +394,7 @@ impl Progress {
             best_valid_accuracy: 0.0,
             best_macro_f1: None,
             train_loss: 0.0,
+            lr_factor: whole(),
         }
     }
 

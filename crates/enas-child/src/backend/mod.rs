@@ -51,6 +51,20 @@ pub(crate) struct ConvBlock {
     pub(crate) norm: Norm,
 }
 
+impl ConvBlock {
+    /// Everything that it trains.
+    pub(crate) fn params(&self) -> impl Iterator<Item = ParamId> {
+        let of_conv = |conv: &Conv| {
+            let filter = match conv.gather {
+                Gather::Depthwise { filter, .. } => Some(filter),
+                _ => None,
+            };
+            conv.weight.iter().copied().chain(filter).collect::<Vec<_>>()
+        };
+        self.convs.iter().flat_map(of_conv).chain([self.norm.scale, self.norm.offset])
+    }
+}
+
 /// Which statistics batch norms use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Statistics {

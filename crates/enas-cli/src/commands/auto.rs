@@ -38,16 +38,16 @@ DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of
 controller, reward and select is for the search, one of keep and metric for the trainings, all others for both.")]
 pub(crate) struct Auto {
     /// Pictures in class folders, or a zip of them [default: the built-in digits]
-    #[arg(value_name = "DATA", conflicts_with = "resume")]
+    #[arg(value_name = "DATA")]
     pub(crate) data: Option<PathBuf>,
     /// Be done after this long: 90s, 30m or 2h [default: as long as the preset's epochs take]
-    #[arg(long, value_name = "DURATION", value_parser = args::time_limit, conflicts_with = "resume")]
+    #[arg(long, value_name = "DURATION", value_parser = args::time_limit)]
     pub(crate) time: Option<TimeLimit>,
     /// The folder of this run; must not exist or be empty [default: runs/DATA-auto-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with an interrupted run, with its own settings
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["preset", "config", "set", "seed"])]
+    /// Go on with an interrupted run, with its own settings; others are taken if no result depends on them
+    #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: Settings,
@@ -68,7 +68,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let (config, data, mut run) = match &args.resume {
-        Some(dir) => resumed(dir, began)?,
+        Some(dir) => resumed(args, dir, began)?,
         None => started(context, args, gpu.as_ref(), began)?,
     };
     if let Some(gpu) = &gpu {
@@ -119,10 +119,21 @@ fn started(
     Ok((config, data, run))
 }
 
-fn resumed(dir: &Path, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
-    let run = AutoRun::resume(dir, began)?;
-    let config = run.config()?;
+fn resumed(args: &Auto, dir: &Path, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
+    let mut run = AutoRun::resume(dir, began)?;
+    let AutoConfig { time, finish, .. } = run.config()?;
+    let [search, train] = run.layers();
+    let (for_search, for_training) = divided(&args.settings);
+    let data = args.data.as_deref();
+    let config = AutoConfig {
+        search: settings::beside(search, &for_search, data, None)?,
+        train: settings::beside(train, &for_training, data, None)?,
+        time: args.time.unwrap_or(time),
+        finish,
+    };
+    run.accepts(&config)?;
     let data = run.load_data(&config)?;
+    run.adopt(&config)?;
     Ok((config, data, run))
 }
 

@@ -9,7 +9,7 @@ use enas_arc::{Arc, CellKind};
 use enas_child::{Child, InputShape};
 use enas_draw::Svg;
 use enas_rng::Seed;
-use enas_search::{Kind, Run, SearchConfig, TrainConfig};
+use enas_search::{Kind, Record, SearchConfig, TrainConfig};
 use serde::Serialize;
 
 use super::{Context, settings};
@@ -249,8 +249,8 @@ impl Subject {
     }
 
     fn of_run(dir: &Path) -> Result<Self> {
-        let run = Run::resume(dir)?;
-        let (config, data) = match run.kind() {
+        let run = Record::open(dir)?;
+        let (config, data) = match run.manifest().kind {
             Kind::Search => {
                 let SearchConfig { child, data, .. } = run.config()?;
                 (child, data)
@@ -260,11 +260,11 @@ impl Subject {
                 (child, data)
             }
         };
-        let arc = match run.arc() {
+        let arc = match &run.manifest().arc {
             Some(arc) => arc.clone(),
             None => run.best_arc()?,
         };
-        Ok(Self { arcs: vec![arc], config, data, classes: run.classes()?.len() })
+        Ok(Self { arcs: vec![arc], config, data, classes: run.split()?.classes.len() })
     }
 
     /// The network that training would build for `arc`.

@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let (config, mut run, data) = match &args.extent.resume {
-        Some(dir) => resumed(dir, gpu.as_ref())?,
+        Some(dir) => resumed(args, dir, gpu.as_ref())?,
         None => started(args, gpu.as_ref())?,
     };
     if let Some(gpu) = gpu {
@@ -57,11 +57,15 @@ fn started(args: &args::Search, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run,
     Ok((config, run, data))
 }
 
-fn resumed(dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
-    let run = Run::resume(dir)?;
-    let config: SearchConfig = run.config()?;
+fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
+    let mut run = Run::resume(dir)?;
+    let own = run.record().layers::<SearchConfig>()?;
+    let config: SearchConfig =
+        settings::beside(own, &args.settings, args.data.as_deref(), Some(&args.extent))?;
+    run.accepts(&config)?;
     config.run.check_device(gpu)?;
     let data = run.load_data(&config.data, config.run.seed())?;
+    run.adopt(&config)?;
     Ok((config, run, data))
 }
 

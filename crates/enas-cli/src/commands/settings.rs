@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use enas_search::{Layers, RunConfig, SearchConfig, TrainConfig};
+use enas_search::{Layers, RunConfig, SearchConfig, Settings, TrainConfig};
 
 use crate::args::{self, Extent};
 use crate::failure::OrUsage;
@@ -62,6 +62,23 @@ pub(crate) fn train_after(
     train(&settings, Some(data), extent)
 }
 
+/// The settings that a run is to go on with: its own, and what is asked for on top of them or, with a preset or a file,
+/// instead of them. Whether the run takes them is for the run to say.
+///
+/// # Errors
+/// Usage, naming the place, the key and what is allowed.
+pub(crate) fn beside<C: Settings>(
+    own: Layers,
+    settings: &args::Settings,
+    data: Option<&Path>,
+    extent: Option<&Extent>,
+) -> Result<C> {
+    let mut config: C = over(base(settings).unwrap_or(own), settings).load().or_usage()?;
+    let (of_run, pictures) = config.parts_mut();
+    apply(of_run, pictures, settings, data, extent);
+    Ok(config)
+}
+
 /// Assignments that repeat how `data` reads pictures. How they are varied is each command's own.
 fn how_pictures_are_read(data: &enas_data::Config) -> Result<Vec<String>> {
     let table = toml::Table::try_from(data).context("settings that TOML cannot express")?;
@@ -71,11 +88,20 @@ fn how_pictures_are_read(data: &enas_data::Config) -> Result<Vec<String>> {
 
 /// The preset or file with the `--set` assignments on top.
 fn layers(settings: &args::Settings, default_preset: &str) -> Layers {
-    let base = match (&settings.config, &settings.preset) {
-        (Some(file), _) => Layers::file(file),
-        (None, Some(name)) => Layers::preset(name),
-        (None, None) => Layers::preset(default_preset),
-    };
+    over(base(settings).unwrap_or_else(|| Layers::preset(default_preset)), settings)
+}
+
+/// The preset or file that is named.
+fn base(settings: &args::Settings) -> Option<Layers> {
+    match (&settings.config, &settings.preset) {
+        (Some(file), _) => Some(Layers::file(file)),
+        (None, Some(name)) => Some(Layers::preset(name)),
+        (None, None) => None,
+    }
+}
+
+/// `base` with the `--set` assignments on top.
+fn over(base: Layers, settings: &args::Settings) -> Layers {
     settings.set.iter().fold(base, |layers, assignment| layers.set(assignment))
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use enas_arc::Arc;
 use enas_data::Dataset;
-use enas_search::{Kind, Run, SearchConfig, TrainConfig, TrainOutcome};
+use enas_search::{Kind, Record, Run, SearchConfig, TrainConfig, TrainOutcome};
 use serde::Serialize;
 
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
@@ -66,7 +66,7 @@ struct Job {
 impl Job {
     fn from_args(args: &args::Train) -> Result<Self> {
         if let Some(dir) = &args.extent.resume {
-            return Self::resumed(dir);
+            return Self::resumed(args, dir);
         }
         if let Some(dir) = &args.run {
             return Self::after_search(args, dir);
@@ -81,17 +81,22 @@ impl Job {
         Ok(Self { config: for_arc(config, &arc), arc, data, run: None })
     }
 
-    fn resumed(dir: &Path) -> Result<Self> {
-        let run = Run::resume(dir)?;
-        let config: TrainConfig = run.config()?;
+    fn resumed(args: &args::Train, dir: &Path) -> Result<Self> {
+        let mut run = Run::resume(dir)?;
+        let own = run.record().layers::<TrainConfig>()?;
+        let config: TrainConfig =
+            settings::beside(own, &args.settings, args.data.as_deref(), Some(&args.extent))?;
         let arc = run.arc().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
+        let config = for_arc(config, &arc);
+        run.accepts(&config)?;
         let data = run.load_data(&config.data, config.run.seed())?;
+        run.adopt(&config)?;
         Ok(Self { config, arc, data, run: Some(run) })
     }
 
     /// The best arc of a search, on the pictures it was found with, in the same splits, unless `--data` names others.
     fn after_search(args: &args::Train, dir: &Path) -> Result<Self> {
-        let search = Run::resume(dir).context("--run")?;
+        let search = Record::open(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
         let arc = search.best_arc().context("--run")?;
         let config =

@@ -69,7 +69,17 @@ fn an_automatic_run_leaves_a_model_and_goes_on_later() {
     let eval = ["eval", "--model", "runs/digits-auto-1/model.safetensors"];
     assert_eq!(json(folder, &eval)["total"], 179);
 
-    let made = json(folder, &["auto", "--resume", "runs/digits-auto-1"]);
+    let resume = ["auto", "--resume", "runs/digits-auto-1"];
+    for (flag, line) in [
+        ("child.filters=6", "search.toml: a result depends on these settings"),
+        ("child.filters=6", "  child.filters: 4 in the run, 6 asked for\n"),
+        ("keep=last", "  keep: \"best\" in the run, \"last\" asked for\n"),
+    ] {
+        crate::support::refused(folder, &[&resume[..], &["--set", flag]].concat(), 2, line);
+    }
+    let made = json(folder, &[&resume[..], &["--set", "run.checkpoint_seconds=9", "--time", "1h"]].concat());
+    let stored = fs::read_to_string(folder.join("runs/digits-auto-1/train.toml")).unwrap();
+    assert!(stored.contains("checkpoint_seconds = 9"), "{stored}");
     for file in ["model", "report"] {
         assert!(folder.join(made[file].as_str().unwrap()).is_file(), "{made}");
     }

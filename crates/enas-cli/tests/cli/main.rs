@@ -7,6 +7,7 @@ mod config;
 mod data;
 mod documents;
 mod draw;
+mod durable;
 mod export;
 mod flags;
 mod imbalance;

@@ -89,6 +89,11 @@ impl Source {
         bytes
     }
 
+    /// SHA-256 of the bytes of picture `index` of [`Self::files`]; of nothing when they cannot be read.
+    pub(crate) fn sha256(&self, index: usize) -> [u8; 32] {
+        self.raw(index).map_or_else(|_| Sha256::digest([]).into(), |raw| raw.sha256())
+    }
+
     /// Reads and decodes picture `index` of [`Self::files`] into `channels` planes.
     pub(crate) fn picture(&self, index: usize, channels: usize) -> Opened {
         match self.raw(index) {

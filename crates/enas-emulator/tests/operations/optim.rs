@@ -103,3 +103,25 @@ fn adam_updates_are_those_of_the_cpu() {
         case.assert_frozen(&got);
     }
 }
+
+#[test]
+fn a_gradient_that_is_not_finite_changes_no_weight() {
+    let rule = Nesterov { lr: 0.05, momentum: 0.9, l2: 1e-2, scale: 1.0 };
+    for (clip_norm, bad) in [(0.0, f32::NAN), (2.0, f32::NAN), (0.0, f32::INFINITY), (2.0, f32::NEG_INFINITY)]
+    {
+        let mut case = Case::new(2000, RANGES);
+        case.gradient[700] = bad;
+        let got = in_all_orders("a gradient that is not finite", |gpu| {
+            let norm = gpu.zeros(1);
+            let step = |[weights, momentum, gradient]: [&enas_kernels::gpu::Buffer; 3]| {
+                rule.step_gpu(weights, momentum, gradient, case.ranges, clip_norm, norm.span(0, 1));
+            };
+            let [weights, momentum] = case.gpu(gpu, step);
+            // What is compared between orders must equal itself.
+            let norm = norm.download(0, 1).expect("the kernels run")[0];
+            vec![weights, momentum, vec![f32::from(u8::from(norm.is_finite()))]]
+        });
+        assert_eq!((&got[0], &got[1]), (&case.weights, &case.states), "{bad}, clipped at {clip_norm}");
+        assert_eq!(got[2], [0.0], "the norm says so");
+    }
+}

@@ -89,11 +89,13 @@ extern "C" __global__ void __launch_bounds__(256) optim_norm(In<float> partials,
     if (threadIdx.x == 0) norm[0] = static_cast<float>(sqrt(total));
 }
 
-// Nesterov momentum. With clip > 0 the factor on the gradient is clip/max(norm, clip), else `scale`. Reads weights,
-// momentum and gradients once, writes weights and momentum.
+// Nesterov momentum. With clip > 0 the factor on the gradient is clip/max(norm, clip), else `scale`. Changes nothing if
+// the norm is not finite: the host is to find the weights as they were before the step. Reads weights, momentum and
+// gradients once, writes weights and momentum.
 extern "C" __global__ void __launch_bounds__(256)
     optim_nesterov(InOut<float> weights, InOut<float> momentum, In<float> gradients, In<float> norm, unsigned first,
                    unsigned len, float lr, float mu, float penalty, float scale, float clip) {
+    if (!(norm[0] <= 3.402823466e38f)) return;
     const Nesterov rule = {lr, mu, penalty, clip > 0.0f ? clip / fmaxf(norm[0], clip) : scale};
     step(rule, weights, momentum, gradients, first, len);
 }

@@ -14,8 +14,8 @@ impl Nesterov {
     /// One update of the weights in `ranges` (first, length) on a GPU; the twin of [`step`](Self::step).
     ///
     /// `norm` receives the norm of the whole gradient before scaling, penalty included. With `clip_norm` above 0 the
-    /// gradient is scaled to at most this norm; otherwise by [`scale`](Self::scale). Reads weights and gradient twice
-    /// and the momentum once, writes weights and momentum once.
+    /// gradient is scaled to at most this norm; otherwise by [`scale`](Self::scale). Where the norm is not finite nothing
+    /// else is written. Reads weights and gradient twice and the momentum once, writes weights and momentum once.
     ///
     /// # Panics
     /// If a range leaves a buffer, or `norm` is not one number.

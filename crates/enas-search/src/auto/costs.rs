@@ -47,7 +47,7 @@ pub(super) fn measure(config: &AutoConfig, first: &Arc, data: &Dataset, gpu: Opt
 fn of_search(config: &SearchConfig, costs: &Costs, data: &Dataset) -> f64 {
     let score = costs.forward * data.valid.len() as f64;
     let updates = config.controller.steps.div_ceil(config.controller.train_every);
-    let rewards = (updates * config.controller.aggregate * config.reward.batch_size) as f64;
+    let rewards = updates as f64 * config.controller.aggregate as f64 * config.reward.batch_size as f64;
     let epoch = steps_per_epoch(&data.train, config.run.batch_size) as f64 * costs.step
         + rewards * costs.forward
         + score;

@@ -6,6 +6,8 @@
 //!   search.toml        every setting of the search
 //!   train.toml         every setting of both trainings
 //!   split.json         which file is in which split
+//!   pictures.json      a digest of every picture file
+//!   run.lock           held by the process that works here
 //!   first/             training of a random arc
 //!   search/            the search
 //!   train/             training of the arc found
@@ -13,18 +15,24 @@
 //! ```
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use enas_data::{Dataset, Fingerprint};
 use enas_kernels::gpu::Gpu;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{AutoConfig, AutoPhase, AutoPlan};
 use crate::atomic;
-use crate::config::{Layers, TimeLimit};
+use crate::changes;
+use crate::claim::{claim, claim_default, clear_parts};
+use crate::config::{Layers, SearchConfig, TimeLimit, TrainConfig};
 use crate::error::{Error, Result};
+use crate::lock::Lock;
 use crate::model::Model;
+use crate::pictures::{self, Expected};
 use crate::run::{self, Run};
 
 const AUTO: &str = "auto.json";
@@ -32,7 +40,7 @@ const SEARCH: &str = "search.toml";
 const TRAIN: &str = "train.toml";
 const MODEL: &str = "model.safetensors";
 
-/// An open folder of an automatic run.
+/// An open folder of an automatic run. No other process can open it as long as this lives.
 #[derive(Debug)]
 pub struct AutoRun {
     dir: PathBuf,
@@ -40,6 +48,7 @@ pub struct AutoRun {
     /// The moment from which this session's time counts.
     began: Instant,
     gpu: Option<Gpu>,
+    _lock: Lock,
 }
 
 /// The contents of `auto.json`.
@@ -54,6 +63,15 @@ struct About {
     /// Wall time of earlier sessions.
     seconds: f64,
     plan: Option<AutoPlan>,
+    /// The settings, so that a change of either file is noticed. Runs of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings: Option<StoredSettings>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct StoredSettings {
+    search: Value,
+    train: Value,
 }
 
 impl AutoRun {
@@ -61,15 +79,19 @@ impl AutoRun {
     /// from `began` on.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `out` holds something, [`Error::Io`] when it cannot be written.
+    /// [`Error::RunDirectory`] when `out` holds something or another process works there, [`Error::Io`] when it cannot be
+    /// written.
     pub fn create(out: Option<&Path>, config: &AutoConfig, data: &Dataset, began: Instant) -> Result<Self> {
-        let dir = match out {
-            Some(dir) => run::claim(dir)?,
-            None => run::claim_default(&data.name, "auto")?,
+        let own = [SEARCH, TRAIN, run::SPLIT, pictures::PICTURES, AUTO];
+        let (dir, lock) = match out {
+            Some(dir) => claim(dir, &own)?,
+            None => claim_default(&data.name, "auto")?,
         };
         run::write_config(&dir.join(SEARCH), &config.search)?;
         run::write_config(&dir.join(TRAIN), &config.train)?;
         run::write_json(&dir.join(run::SPLIT), &data.split_file())?;
+        pictures::keep(&dir, data)?;
+        let (search, train) = (changes::plain(&config.search), changes::plain(&config.train));
         let about = About {
             version: env!("CARGO_PKG_VERSION").into(),
             data: data.name.clone(),
@@ -78,8 +100,10 @@ impl AutoRun {
             finish: config.finish,
             seconds: 0.0,
             plan: None,
+            settings: Some(StoredSettings { search, train }),
         };
-        let run = Self { dir, about, began, gpu: None };
+        let run = Self { dir, about, began, gpu: None, _lock: lock };
+        // Last, as it makes the folder an automatic run.
         run.save()?;
         Ok(run)
     }
@@ -87,31 +111,58 @@ impl AutoRun {
     /// Opens a folder to go on with it. This session's time counts from `began` on.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `dir` is not the folder of an automatic run.
+    /// [`Error::RunDirectory`] when `dir` is not the folder of an automatic run, or another process works there.
     pub fn resume(dir: &Path, began: Instant) -> Result<Self> {
-        let path = dir.join(AUTO);
-        let Ok(text) = fs::read_to_string(&path) else {
-            let problem = format!("this is not the folder of an automatic run: it has no {AUTO}");
-            return Err(Error::RunDirectory { path: dir.to_owned(), problem });
-        };
-        let about = serde_json::from_str(&text).map_err(|e| Error::File {
-            path,
-            problem: format!("not of this version ({e}); resume with the version that started the run"),
-        })?;
-        Ok(Self { dir: dir.to_owned(), about, began, gpu: None })
+        // Looked at before it is locked: what is no run gets no lock file.
+        read(dir)?;
+        let lock = Lock::take(dir)?;
+        clear_parts(dir);
+        Ok(Self { dir: dir.to_owned(), about: read(dir)?, began, gpu: None, _lock: lock })
     }
 
     /// What the run was started with.
     ///
     /// # Errors
-    /// [`Error::Config`] when a file was edited into something invalid.
+    /// [`Error::Config`] when a file was edited into something invalid, [`Error::SettingsChanged`] when it was edited into
+    /// what gives other results.
     pub fn config(&self) -> Result<AutoConfig> {
-        Ok(AutoConfig {
-            search: Layers::file(self.dir.join(SEARCH)).load()?,
-            train: Layers::file(self.dir.join(TRAIN)).load()?,
-            time: self.about.time,
-            finish: self.about.finish,
-        })
+        let search: SearchConfig = Layers::file(self.dir.join(SEARCH)).load()?;
+        let train: TrainConfig = Layers::file(self.dir.join(TRAIN)).load()?;
+        let config = AutoConfig { search, train, time: self.about.time, finish: self.about.finish };
+        self.accepts(&config)?;
+        Ok(config)
+    }
+
+    /// The settings of the search and of the trainings, as bases for others.
+    pub fn layers(&self) -> [Layers; 2] {
+        [SEARCH, TRAIN].map(|file| Layers::file(self.dir.join(file)))
+    }
+
+    /// Refuses settings with which this run could not go on. How long it may take is nothing that is refused.
+    ///
+    /// # Errors
+    /// [`Error::SettingsChanged`] with everything that differs and matters.
+    pub fn accepts(&self, asked: &AutoConfig) -> Result<()> {
+        let Some(stored) = &self.about.settings else { return Ok(()) };
+        let of_search = changes::completed::<SearchConfig>(&stored.search);
+        let of_train = changes::completed::<TrainConfig>(&stored.train);
+        changes::accept(&self.dir.join(SEARCH), &of_search, &changes::plain(&asked.search))?;
+        changes::accept(&self.dir.join(TRAIN), &of_train, &changes::plain(&asked.train))?;
+        Ok(())
+    }
+
+    /// Goes on with the settings `asked`. Phases that have begun keep those they began with.
+    ///
+    /// # Errors
+    /// As [`AutoRun::accepts`], and [`Error::Io`] when they cannot be written.
+    pub fn adopt(&mut self, asked: &AutoConfig) -> Result<()> {
+        self.accepts(asked)?;
+        run::write_config(&self.dir.join(SEARCH), &asked.search)?;
+        run::write_config(&self.dir.join(TRAIN), &asked.train)?;
+        let (search, train) = (changes::plain(&asked.search), changes::plain(&asked.train));
+        self.about.settings = Some(StoredSettings { search, train });
+        (self.about.time, self.about.finish) = (asked.time, asked.finish);
+        self.save()
     }
 
     /// Loads the pictures in the splits that this run uses.
@@ -119,10 +170,9 @@ impl AutoRun {
     /// # Errors
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &AutoConfig) -> Result<Dataset> {
-        let split = run::stored_split(&self.dir)?;
-        let data = enas_data::load_with_split(&config.search.data, config.search.run.seed(), &split)?;
-        run::same_pictures(&self.dir, &self.about.data, &self.about.fingerprint, &data)?;
-        Ok(data)
+        let About { data: name, fingerprint, .. } = &self.about;
+        let expected = Expected { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" };
+        expected.load(&config.search.data, config.search.run.seed())
     }
 
     /// Computes on `gpu` instead of the CPU.
@@ -202,4 +252,21 @@ impl AutoRun {
     fn save(&self) -> Result<()> {
         run::write_json(&self.dir.join(AUTO), &self.about)
     }
+}
+
+/// The contents of `auto.json` in `dir`.
+fn read(dir: &Path) -> Result<About> {
+    let path = dir.join(AUTO);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            let problem = format!("this is not the folder of an automatic run: it has no {AUTO}");
+            return Err(Error::RunDirectory { path: dir.to_owned(), problem });
+        }
+        Err(source) => return Err(run::io("cannot read", &path, source)),
+    };
+    serde_json::from_str(&text).map_err(|e| Error::File {
+        path,
+        problem: format!("not of this version ({e}); resume with the version that started the run"),
+    })
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{ClassWeights, RunConfig, SearchConfig, TrainConfig};
+use super::{ClassWeights, MOST, RunConfig, SearchConfig, TrainConfig};
 use crate::error::{ConfigError, Error, Result};
 use crate::presets::{Preset, presets};
 use crate::run::Kind;
@@ -26,11 +26,22 @@ pub trait Settings: Serialize + DeserializeOwned + Clone {
     /// The pictures.
     fn data(&self) -> &enas_data::Config;
 
+    /// Both of them, to be changed.
+    fn parts_mut(&mut self) -> (&mut RunConfig, &mut enas_data::Config);
+
     /// Refuses values outside their range.
     ///
     /// # Errors
     /// Names the key, its value and what is allowed.
     fn validate(&self) -> Result<(), Invalid>;
+
+    /// As [`Self::validate`], for settings that do not come from [`Layers`].
+    ///
+    /// # Errors
+    /// [`Error::Config`], which names the key.
+    fn check(&self) -> Result<()> {
+        self.validate().map_err(|Invalid { key, problem }| ConfigError { place: key, problem }.into())
+    }
 }
 
 /// A value outside its range.
@@ -351,6 +362,10 @@ impl Settings for SearchConfig {
         &self.data
     }
 
+    fn parts_mut(&mut self) -> (&mut RunConfig, &mut enas_data::Config) {
+        (&mut self.run, &mut self.data)
+    }
+
     fn validate(&self) -> Result<(), Invalid> {
         self.run.validate()?;
         data(&self.data)?;
@@ -358,8 +373,10 @@ impl Settings for SearchConfig {
         child(&self.child)?;
         schedule(&self.schedule)?;
         controller(&self.controller)?;
+        within("controller.steps", self.controller.steps as u64, 1, MOST)?;
         at_least("reward.batch_size", self.reward.batch_size as u64, 1)?;
-        at_least("select.samples", self.select.samples as u64, 1)
+        within("select.samples", self.select.samples as u64, 1, MOST_ARCS)?;
+        within("select.random", self.select.random as u64, 0, MOST_ARCS)
     }
 }
 
@@ -378,6 +395,10 @@ impl Settings for TrainConfig {
         &self.data
     }
 
+    fn parts_mut(&mut self) -> (&mut RunConfig, &mut enas_data::Config) {
+        (&mut self.run, &mut self.data)
+    }
+
     fn validate(&self) -> Result<(), Invalid> {
         self.run.validate()?;
         data(&self.data)?;
@@ -389,7 +410,7 @@ impl Settings for TrainConfig {
 
 impl RunConfig {
     fn validate(&self) -> Result<(), Invalid> {
-        at_least("run.epochs", self.epochs, 1)?;
+        within("run.epochs", self.epochs, 1, MOST)?;
         at_least("run.batch_size", self.batch_size as u64, 1)?;
         at_least("run.eval_batch", self.eval_batch as u64, 1)?;
         let key = "run.class_weights";
@@ -409,6 +430,18 @@ fn once(run: &RunConfig, data: &enas_data::Config) -> Result<(), Invalid> {
     let problem = "run.class_weights = \"balanced\" together with data.sampling = \"balanced\" would make rare classes \
                    count more than the others; choose one of them";
     Err(Invalid { key: "run.class_weights".into(), problem: problem.into() })
+}
+
+/// Arcs that may be scored at the end of a search.
+const MOST_ARCS: u64 = 1_000_000;
+
+fn within(key: &str, value: u64, low: u64, high: u64) -> Result<(), Invalid> {
+    at_least(key, value, low)?;
+    if value <= high {
+        return Ok(());
+    }
+    let problem = format!("{key} = {value} is out of range; allowed: {high} or less");
+    Err(Invalid { key: key.to_owned(), problem })
 }
 
 fn at_least(key: &str, value: u64, low: u64) -> Result<(), Invalid> {

@@ -29,6 +29,7 @@ fn run_all(config: &AutoConfig, data: &Dataset, dir: &Path, patience: u64) -> (A
             Err(e) => panic!("{e}"),
         }
         interruptions += 1;
+        drop(run);
         run = AutoRun::resume(dir, Instant::now()).unwrap();
         assert_eq!(&run.config().unwrap(), config);
         assert_eq!(run.load_data(config).unwrap().fingerprint, data.fingerprint);

@@ -105,6 +105,8 @@ pub(crate) fn search_on(
             Err(e) => panic!("{e}"),
         }
         interruptions += 1;
+        // No two can have it open at once.
+        drop(run);
         run = Run::resume(dir).unwrap();
         assert_eq!(&run.config::<SearchConfig>().unwrap(), config);
     }
@@ -139,6 +141,8 @@ pub(crate) fn train_on(
             Err(e) => panic!("{e}"),
         }
         interruptions += 1;
+        // No two can have it open at once.
+        drop(run);
         run = Run::resume(dir).unwrap();
         assert_eq!(run.arc(), Some(&arc()));
     }

@@ -4,6 +4,8 @@
 mod auto;
 mod common;
 mod config;
+mod divergence;
+mod durable;
 mod gpu;
 mod search;
 mod train;

@@ -264,4 +264,15 @@ mod tests {
         run.gone = true;
         assert_eq!(run.state(), State::Gone);
     }
+
+    #[test]
+    fn a_log_from_the_future_counts_as_just_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = run(dir.path(), "{\"t\":1,\"kind\":\"step\",\"epoch\":1,\"step\":1}\n");
+        let log = fs::File::options().write(true).open(dir.path().join("metrics.jsonl")).unwrap();
+        log.set_modified(SystemTime::now() + Duration::from_secs(86_400)).unwrap();
+        let mut run = Followed::new(record);
+        run.catch_up(Duration::ZERO);
+        assert_eq!((run.state(), run.silence()), (State::Running, Some(Duration::ZERO)));
+    }
 }

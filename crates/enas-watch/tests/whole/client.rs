@@ -38,7 +38,8 @@ fn connect(port: u16) -> TcpStream {
 pub(crate) fn ask(port: u16, first: &str, lines: &[&str]) -> Answer {
     let mut stream = connect(port);
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    write!(stream, "{first} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n").unwrap();
+    // In one piece: the server may answer, and close, before it has read all of what it refuses.
+    stream.write_all(format!("{first} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n").as_bytes()).unwrap();
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     let text = String::from_utf8(bytes).unwrap();

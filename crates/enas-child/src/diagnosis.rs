@@ -1,0 +1,379 @@
+//! Where a training pass stops being finite, and which of its pictures look guilty.
+//!
+//! A pass that went wrong is computed again on the CPU by a backend that looks at the output of every operation. It
+//! changes nothing, and it is asked for only once something is wrong, so it may take its time.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt;
+
+use enas_arc::Arc;
+use enas_kernels::{Map, Moments, Pool, Value};
+
+use crate::backend::{Backend, ConvBlock, Cpu, Statistics, Term};
+use crate::child::{Child, Step, on_pool};
+use crate::examples::{check_labels, count, last_class};
+use crate::head::Classifier;
+use crate::network::Training;
+use crate::noise::{Noise, SeededNoise};
+use crate::params::{Gradients, Params, is_finite};
+use crate::{Error, InputShape};
+
+/// What a training pass looks like from inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The first place whose numbers are not finite; `None` where all are.
+    pub fault: Option<Fault>,
+    /// Positions of the pictures in the batch, the most suspicious first: pixels that are not finite, then logits that are
+    /// not, then the largest logits, then the largest pixels.
+    pub suspects: Vec<usize>,
+}
+
+/// A layer whose numbers are not finite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Its name as in the names of its weights, such as `layer_3/cell_0/x/conv_3x3/stack_1`.
+    pub layer: String,
+    /// Which of its numbers.
+    pub numbers: Numbers,
+}
+
+/// The numbers of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbers {
+    /// The weights themselves.
+    Weights,
+    /// Its output.
+    Activations,
+    /// The gradients of its weights or of its input.
+    Gradients,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = match self.numbers {
+            Numbers::Weights => "weights",
+            Numbers::Activations => "activations",
+            Numbers::Gradients => "gradients",
+        };
+        write!(f, "{numbers} of {}", self.layer)
+    }
+}
+
+impl Child {
+    /// Computes a training step again without changing anything, and says what in it is not finite.
+    ///
+    /// Shapes: `images` `[n, c, h, w]`, `labels` `[n]`.
+    ///
+    /// # Errors
+    /// As for [`train_step`](Self::train_step).
+    pub fn diagnose(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        step: &Step,
+    ) -> Result<Diagnosis, Error> {
+        self.check_arc(arc)?;
+        let n = count(images.len(), self.input())?;
+        check_labels((labels.len(), last_class(labels)), n, self.n_classes())?;
+        let noise = SeededNoise { seed: step.seed, step: step.global_step };
+        let training = Training { noise: &noise, step: step.global_step, total_steps: step.total_steps };
+        let params = match &self.device {
+            Some(device) => Cow::Owned(device.download(&self.params, &self.running)?.0),
+            None => Cow::Borrowed(&self.params),
+        };
+        let weights = self.class_weights_or_ones();
+        let (fault, logits) = on_pool(|| {
+            let watched = Watched::new(&params, &weights);
+            let pass = self.network.pass(&watched, arc, self.map(images, n), labels, training, false)?;
+            Ok::<_, Error>((watched.fault.into_inner(), pass.logits))
+        })?;
+        let InputShape { channels, height, width } = self.input();
+        Ok(Diagnosis { fault, suspects: suspects(images, channels * height * width, &logits, n) })
+    }
+}
+
+/// Pictures in the order of suspicion.
+fn suspects(images: &[f32], size: usize, logits: &[f32], n: usize) -> Vec<usize> {
+    // What is not finite counts as larger than anything.
+    let largest = |values: &[f32]| {
+        let size = |x: &f32| if x.is_finite() { x.abs() } else { f32::INFINITY };
+        values.iter().map(size).fold(0.0, f32::max)
+    };
+    let of_images: Vec<f32> = images.chunks_exact(size).map(largest).collect();
+    let of_logits: Vec<f32> = logits.chunks_exact(logits.len() / n).map(largest).collect();
+    let mut order: Vec<usize> = (0..n).collect();
+    let key = |&i: &usize| (of_images[i].is_infinite(), of_logits[i], of_images[i]);
+    order.sort_by(|a, b| {
+        let ((bad_a, logit_a, pixel_a), (bad_b, logit_b, pixel_b)) = (key(a), key(b));
+        bad_b.cmp(&bad_a).then(logit_b.total_cmp(&logit_a)).then(pixel_b.total_cmp(&pixel_a))
+    });
+    order
+}
+
+/// The CPU, with an eye on every result.
+struct Watched<'a> {
+    cpu: Cpu<'a>,
+    /// The first thing that was not finite.
+    fault: RefCell<Option<Fault>>,
+}
+
+impl<'a> Watched<'a> {
+    fn new(params: &'a Params, class_weights: &'a [f32]) -> Self {
+        let fault = params.first_not_finite().map(|name| Fault::new(name, Numbers::Weights));
+        let cpu = Cpu { params, running: &[], class_weights: Some(class_weights) };
+        Self { cpu, fault: RefCell::new(fault) }
+    }
+
+    /// Notes the layer of `weight` unless there is a fault already or its numbers are `finite`.
+    fn note(&self, layer: &str, numbers: Numbers, finite: impl FnOnce() -> bool) {
+        let mut fault = self.fault.borrow_mut();
+        if fault.is_none() && !finite() {
+            *fault = Some(Fault::new(layer, numbers));
+        }
+    }
+
+    fn name(&self, block: &ConvBlock) -> &str {
+        self.cpu.params.name(block.norm.scale)
+    }
+}
+
+impl Fault {
+    /// `tensor` is any tensor of the layer.
+    fn new(tensor: &str, numbers: Numbers) -> Self {
+        let layer = tensor.rsplit_once('/').map_or(tensor, |(layer, _)| layer);
+        // A batch norm belongs to the convolution before it.
+        let layer = layer.strip_suffix("/bn").unwrap_or(layer);
+        Self { layer: layer.to_owned(), numbers }
+    }
+}
+
+impl<'a> Backend for Watched<'a> {
+    type Map = Map;
+    type Value = Value;
+    type Moments = Moments;
+    type Vector = Vec<f32>;
+    type Labels = [u32];
+    type Gradients = Gradients;
+    type Loss = <Cpu<'a> as Backend>::Loss;
+
+    fn params(&self) -> &Params {
+        self.cpu.params()
+    }
+
+    fn plain(&self, map: Map) -> Value {
+        self.cpu.plain(map)
+    }
+
+    fn shape(&self, value: &Value) -> (usize, usize, usize, usize) {
+        self.cpu.shape(value)
+    }
+
+    fn unit(&self, block: &ConvBlock, inputs: &[Value], statistics: Statistics) -> (Value, Option<Moments>) {
+        let made = self.cpu.unit(block, inputs, statistics);
+        self.note(self.name(block), Numbers::Activations, || {
+            // A variance that overflows makes every output a constant, and the moving one useless.
+            let moments = made.1.iter().all(|of| is_finite(&of.mean) && is_finite(&of.variance));
+            moments && is_finite(&made.0.to_nchw())
+        });
+        made
+    }
+
+    fn unit_backward(
+        &self,
+        block: &ConvBlock,
+        inputs: &[Value],
+        out: &Value,
+        moments: &Moments,
+        grad: &Map,
+        mut targets: Option<&mut [Option<Map>]>,
+        into: &mut Gradients,
+    ) {
+        self.cpu.unit_backward(block, inputs, out, moments, grad, targets.as_deref_mut(), into);
+        self.note(self.name(block), Numbers::Gradients, || {
+            let maps = targets.iter().flat_map(|maps| maps.iter()).flatten();
+            block.params().all(|id| into.is_finite_at(id))
+                && maps.map(Map::to_nchw).all(|map| is_finite(&map))
+        });
+    }
+
+    fn pool(&self, pool: &Pool, input: &Value) -> Map {
+        self.cpu.pool(pool, input)
+    }
+
+    fn pool_backward(&self, pool: &Pool, input: &Value, grad: &Map, target: &mut Option<Map>) {
+        self.cpu.pool_backward(pool, input, grad, target);
+    }
+
+    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> Map {
+        self.cpu.add(a, b)
+    }
+
+    fn add_backward(&self, grad: &Map, factors: Option<&Vec<f32>>, target: &mut Option<Map>) {
+        self.cpu.add_backward(grad, factors, target);
+    }
+
+    fn concat(&self, values: &[Value]) -> Map {
+        self.cpu.concat(values)
+    }
+
+    fn concat_backward(&self, grad: &Map, values: &[Value], targets: &mut [Option<Map>]) {
+        self.cpu.concat_backward(grad, values, targets);
+    }
+
+    fn relu_mean(&self, values: &[Value]) -> Vec<f32> {
+        self.cpu.relu_mean(values)
+    }
+
+    fn relu_mean_backward(&self, values: &[Value], grad: &Vec<f32>, targets: &mut [Option<Map>]) {
+        self.cpu.relu_mean_backward(values, grad, targets);
+    }
+
+    fn drop_factors(&self, noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Vec<f32> {
+        self.cpu.drop_factors(noise, name, len, keep)
+    }
+
+    fn scale(&self, numbers: &Vec<f32>, factors: &Vec<f32>) -> Vec<f32> {
+        self.cpu.scale(numbers, factors)
+    }
+
+    fn classify(&self, classifier: &Classifier, features: &Vec<f32>) -> Vec<f32> {
+        let logits = self.cpu.classify(classifier, features);
+        let name = self.cpu.params.name(classifier.weight);
+        self.note(name, Numbers::Activations, || is_finite(&logits));
+        logits
+    }
+
+    fn classify_backward(
+        &self,
+        classifier: &Classifier,
+        features: &Vec<f32>,
+        grad: &Vec<f32>,
+        into: &mut Gradients,
+    ) -> Vec<f32> {
+        let back = self.cpu.classify_backward(classifier, features, grad, into);
+        let name = self.cpu.params.name(classifier.weight);
+        self.note(name, Numbers::Gradients, || is_finite(&back) && into.is_finite_at(classifier.weight));
+        back
+    }
+
+    fn cross_entropy(
+        &self,
+        logits: &Vec<f32>,
+        labels: &[u32],
+        classes: usize,
+        weight: f32,
+    ) -> (Self::Loss, Vec<f32>) {
+        self.cpu.cross_entropy(logits, labels, classes, weight)
+    }
+
+    fn gradients(&self) -> Gradients {
+        self.cpu.gradients()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use enas_rng::Seed;
+
+    use super::*;
+    use crate::{AuxHead, Config, Named, Reductions, SharedInit};
+
+    const INPUT: InputShape = InputShape { channels: 1, height: 8, width: 8 };
+
+    fn step() -> Step {
+        Step { lr: 0.05, global_step: 3, total_steps: 9, seed: Seed::new(1) }
+    }
+
+    fn arc() -> Arc {
+        "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap()
+    }
+
+    fn child() -> Child {
+        let config = Config {
+            filters: 4,
+            layers: 1,
+            nodes: 2,
+            reductions: Reductions::Two,
+            aux_head: AuxHead::Trained,
+            aux_weight: 0.4,
+            shared_init: SharedInit::Kernel,
+            keep_prob: 0.9,
+            drop_path_keep: 0.8,
+            l2: 1e-4,
+            momentum: 0.9,
+            clip_norm: 0.0,
+        };
+        Child::fixed(&config, &arc(), INPUT, 3, Seed::new(0)).unwrap()
+    }
+
+    fn pictures() -> (Vec<f32>, Vec<u32>) {
+        ((0..5 * 64).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect(), vec![0, 1, 2, 0, 1])
+    }
+
+    /// Multiplies a tensor whose name ends like this, and gives its whole name.
+    fn enlarge(child: &mut Child, end: &str, by: f32) -> String {
+        let mut state: Vec<Named> = child.state().unwrap();
+        let is_it = |t: &&mut Named| {
+            t.name.ends_with(end) && !t.name.starts_with("momentum") && !t.name.starts_with("aux")
+        };
+        let tensor = state.iter_mut().find(is_it).unwrap();
+        tensor.data.iter_mut().for_each(|x| *x *= by);
+        let name = tensor.name.clone();
+        child.load(&state).unwrap();
+        name
+    }
+
+    #[test]
+    fn a_healthy_step_has_no_fault() {
+        let ((images, labels), child) = (pictures(), child());
+        let found = child.diagnose(&arc(), &images, &labels, &step()).unwrap();
+        assert_eq!(found.fault, None);
+        let mut all = found.suspects;
+        all.sort();
+        assert_eq!(all, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_first_layer_that_overflows_is_named_and_the_step_changes_nothing() {
+        let cases = [
+            ("stem_conv/w", 3e38, "stem_conv"),
+            ("layer_1/layer_base/w", 3e38, "layer_1/layer_base"),
+            ("fc/w", f32::INFINITY, "fc"),
+        ];
+        for (end, by, layer) in cases {
+            let ((images, labels), mut child) = (pictures(), child());
+            enlarge(&mut child, end, by);
+            let found =
+                child.diagnose(&arc(), &images, &labels, &step()).unwrap().fault.expect("it overflows");
+            assert_eq!(found.layer, layer, "{found}");
+            let before = child.state().unwrap();
+            let stats = child.train_step(&arc(), &images, &labels, &step()).unwrap();
+            assert!(!stats.loss.is_finite() || !stats.grad_norm.is_finite(), "{end}: {stats:?}");
+            let bits = |state: Vec<Named>| -> Vec<u32> {
+                state.iter().flat_map(|t| &t.data).map(|x| x.to_bits()).collect()
+            };
+            assert_eq!(bits(child.state().unwrap()), bits(before), "{end}: the step changed something");
+        }
+    }
+
+    #[test]
+    fn weights_that_are_not_finite_are_called_that() {
+        let ((images, labels), mut child) = (pictures(), child());
+        let name = enlarge(&mut child, "layer_base/w", f32::INFINITY);
+        let fault = child.diagnose(&arc(), &images, &labels, &step()).unwrap().fault.unwrap();
+        assert_eq!((format!("{}/w", fault.layer), fault.numbers), (name, Numbers::Weights));
+        assert!(fault.to_string().starts_with("weights of layer_"), "{fault}");
+    }
+
+    #[test]
+    fn a_picture_that_is_not_finite_is_the_first_suspect_and_a_large_one_the_next() {
+        let ((mut images, labels), child) = (pictures(), child());
+        images[3 * 64 + 5] = f32::NAN;
+        let found = child.diagnose(&arc(), &images, &labels, &step()).unwrap();
+        assert_eq!(found.suspects[0], 3);
+        assert_eq!(found.fault.unwrap().layer, "stem_conv");
+        assert_eq!(suspects(&[1.0, 2.0, 9.0, 0.0], 1, &[1.0, 7.0, f32::NAN, 7.0], 4), [2, 1, 3, 0]);
+    }
+}

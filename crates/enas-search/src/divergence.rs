@@ -1,0 +1,197 @@
+//! Numbers that are no longer finite: noticed at the step where it happens, explained, and left behind once.
+//!
+//! A run that diverges goes back to the end of its last complete epoch, or to its start, and goes on from there with all
+//! learning rates times [`LOWERED`]. It does so once. Where it goes back to depends on the epoch alone, not on which
+//! checkpoints happened to be written, so an interrupted run goes back to the same place as one that was not.
+
+use std::fmt;
+
+use enas_arc::Arc;
+use enas_child::{Child, Named, Step, StepStats};
+use enas_controller::UpdateStats;
+use enas_data::{EpochPlan, Split};
+
+use crate::error::{Error, Result};
+
+/// What all learning rates are multiplied with once a run has gone back.
+pub const LOWERED: f32 = 0.1;
+
+/// Pictures that an explanation names.
+const PICTURES: usize = 8;
+
+/// Where the numbers of a run stopped being finite.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Divergence {
+    /// What was no finite number, such as `the training loss`.
+    pub what: String,
+    /// What it was instead.
+    pub value: f32,
+    /// Counted from 1.
+    pub epoch: u64,
+    /// Counted from 1 within the epoch and phase.
+    pub step: u64,
+    /// The first layer of the network whose numbers are not finite, and which numbers, such as
+    /// `activations of layer_3/layer_base`; `None` where no training step is to blame, or none was found.
+    pub layer: Option<String>,
+    /// Names of pictures of the step, the most suspicious first.
+    pub pictures: Vec<String>,
+    /// Whether the run had gone back before.
+    pub again: bool,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, value, epoch, step, .. } = self;
+        write!(f, "{what} became {value} in epoch {epoch}, step {step}")?;
+        if let Some(layer) = &self.layer {
+            write!(f, "; first not finite: {layer}")?;
+        }
+        if !self.pictures.is_empty() {
+            write!(f, "; pictures of the step, the most suspicious first: {}", self.pictures.join(", "))?;
+        }
+        if self.again {
+            write!(
+                f,
+                "; the run had gone back once already and went on with {LOWERED} times the learning rate; look at \
+                 these pictures, lower schedule.lr_max or set child.clip_norm, and start a new run"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Something that is not finite.
+#[derive(Clone, Debug)]
+pub(crate) struct Symptom {
+    what: String,
+    value: f32,
+    layer: Option<String>,
+}
+
+impl Symptom {
+    /// In a training step.
+    pub(crate) fn of_step(stats: &StepStats) -> Option<Self> {
+        let StepStats { loss, aux_loss, grad_norm, .. } = *stats;
+        Self::among(&[
+            ("the training loss", loss),
+            ("the loss of the auxiliary head", aux_loss),
+            ("the norm of the gradient", grad_norm),
+        ])
+    }
+
+    /// In an update of the policy.
+    pub(crate) fn of_update(stats: &UpdateStats) -> Option<Self> {
+        Self::among(&[
+            ("the loss of the policy", stats.loss),
+            ("the norm of the policy's gradient", stats.grad_norm),
+            ("the baseline of the rewards", stats.baseline),
+            ("the mean reward", stats.mean_reward),
+            ("the entropy of the policy", stats.mean_entropy),
+        ])
+    }
+
+    /// In class scores.
+    pub(crate) fn of_logits(logits: &[f32]) -> Option<Self> {
+        let value = *logits.iter().find(|x| !x.is_finite())?;
+        Some(Self { what: "a class score on validation pictures".to_owned(), value, layer: None })
+    }
+
+    /// In what is about to be saved.
+    pub(crate) fn of_tensors(tensors: &[Named]) -> Option<Self> {
+        let bad = |t: &Named| Some((t.name.clone(), *t.data.iter().find(|x| !x.is_finite())?));
+        let (name, value) = tensors.iter().find_map(bad)?;
+        Some(Self { what: "a weight or a number of its optimiser".to_owned(), value, layer: Some(name) })
+    }
+
+    fn among(numbers: &[(&str, f32)]) -> Option<Self> {
+        let &(what, value) = numbers.iter().find(|(_, value)| !value.is_finite())?;
+        Some(Self { what: what.to_owned(), value, layer: None })
+    }
+
+    /// The symptom at a place, both counted from 1.
+    pub(crate) fn at(self, epoch: u64, step: u64) -> Divergence {
+        let Self { what, value, layer } = self;
+        Divergence { what, value, epoch, step, layer, pictures: Vec::new(), again: false }
+    }
+}
+
+/// The tensors, all of which are finite.
+///
+/// # Errors
+/// [`Error::Diverged`] at the place given.
+pub(crate) fn finite(tensors: Vec<Named>, epoch: u64, step: u64) -> Result<Vec<Named>> {
+    match Symptom::of_tensors(&tensors) {
+        None => Ok(tensors),
+        Some(symptom) => Err(symptom.at(epoch, step).into()),
+    }
+}
+
+/// Adds to a divergence in a training step which layer and which pictures it began with. `plan` begins with the batch of
+/// the step; the network is as it was before it.
+pub(crate) fn explain(
+    mut found: Divergence,
+    (child, arc): (&Child, &Arc),
+    (train, plan): (&Split, &EpochPlan),
+    step: &Step,
+) -> Divergence {
+    match evidence((child, arc), (train, plan), step) {
+        Ok((layer, pictures)) => (found.layer, found.pictures) = (layer, pictures),
+        // What it was to explain is worth more than why it could not.
+        Err(error) => tracing::warn!("the step cannot be computed again to be explained: {error}"),
+    }
+    found
+}
+
+fn evidence(
+    (child, arc): (&Child, &Arc),
+    (train, plan): (&Split, &EpochPlan),
+    step: &Step,
+) -> Result<(Option<String>, Vec<String>)> {
+    let Some(batch) = train.epoch(plan)?.next() else { return Ok((None, Vec::new())) };
+    let diagnosis = child.diagnose(arc, &batch.images, &batch.labels, step)?;
+    let mut pictures: Vec<String> = Vec::new();
+    for suspect in diagnosis.suspects {
+        let name = train.path(batch.indices[suspect]);
+        // Copies of a picture have its name.
+        if pictures.len() < PICTURES && !pictures.iter().any(|known| known == name) {
+            pictures.push(name.to_owned());
+        }
+    }
+    Ok((diagnosis.fault.map(|fault| fault.to_string()), pictures))
+}
+
+impl From<Divergence> for Error {
+    fn from(found: Divergence) -> Self {
+        Self::Diverged(Box::new(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_of_a_step_is_looked_at() {
+        let good = StepStats { loss: 1.0, aux_loss: 0.0, correct: 1, n: 2, grad_norm: 3.0 };
+        assert!(Symptom::of_step(&good).is_none());
+        let bad = [
+            StepStats { loss: f32::NAN, ..good },
+            StepStats { aux_loss: f32::INFINITY, ..good },
+            StepStats { grad_norm: f32::NAN, ..good },
+        ];
+        let found = bad.map(|stats| Symptom::of_step(&stats).unwrap().at(2, 7).to_string());
+        assert_eq!(found[0], "the training loss became NaN in epoch 2, step 7");
+        assert_eq!(found[1], "the loss of the auxiliary head became inf in epoch 2, step 7");
+        assert_eq!(found[2], "the norm of the gradient became NaN in epoch 2, step 7");
+    }
+
+    #[test]
+    fn a_tensor_that_is_not_finite_is_named() {
+        let named = |name: &str, x: f32| Named { name: name.into(), shape: vec![2], data: vec![1.0, x] };
+        assert_eq!(finite(vec![named("a/w", 2.0)], 1, 1).unwrap().len(), 1);
+        let error = finite(vec![named("a/w", 2.0), named("b/w", f32::NEG_INFINITY)], 3, 4).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("became -inf in epoch 3, step 4; first not finite: b/w"), "{text}");
+    }
+}

@@ -1,0 +1,122 @@
+//! One process at a time works on a run.
+//!
+//! The lock is the operating system's, on a file in the directory of the run. It ends with the process that holds it,
+//! however that ends, so nothing has to be cleared away after a crash. Reading a run needs no lock.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::Result;
+use crate::run::{directory, io};
+
+/// The file that is locked. Who holds it is written in it, for whoever is turned away.
+pub(crate) const LOCK: &str = "run.lock";
+
+/// The right to write into a directory, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    /// Open and locked for as long as this lives.
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock of the directory `dir`.
+    ///
+    /// # Errors
+    /// [`crate::Error::RunDirectory`] when another process works there, with its number, its machine and since when;
+    /// [`crate::Error::Io`] when the file cannot be written.
+    pub(crate) fn take(dir: &Path) -> Result<Self> {
+        let path = dir.join(LOCK);
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = opened.map_err(|source| io("cannot lock", &path, source))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(directory(dir, &in_use(&path))),
+            Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {
+                tracing::warn!("{} cannot be locked here; let no other process work on it", dir.display());
+            }
+            Err(TryLockError::Error(source)) => return Err(io("cannot lock", &path, source)),
+        }
+        // Only a help for others: a disk that is full says so elsewhere.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", holder()));
+        Ok(Self { _file: file })
+    }
+}
+
+fn in_use(path: &Path) -> String {
+    let by = fs::read_to_string(path).unwrap_or_default();
+    let by = if by.trim().is_empty() { "another process" } else { by.trim() };
+    format!("in use by {by}; wait until it ends or stop it, or work in another directory (--out)")
+}
+
+/// This process, as others should know it.
+fn holder() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    format!("process {} on {} since {}", std::process::id(), host(), utc(now))
+}
+
+/// The name of this machine, as far as it can be known.
+fn host() -> String {
+    let of_system = fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let names = [of_system, std::env::var("HOSTNAME").ok(), std::env::var("COMPUTERNAME").ok()];
+    let known = names.into_iter().flatten().map(|name| name.trim().to_owned()).find(|name| !name.is_empty());
+    known.unwrap_or_else(|| "this machine".to_owned())
+}
+
+/// A number of seconds since 1970 as `2026-01-31 09:30:05 UTC`, by the method of Hinnant's `civil_from_days`.
+fn utc(seconds: u64) -> String {
+    let (days, time) = (seconds / 86_400, seconds % 86_400);
+    // Years begin in March here, so that the leap day is the last one.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_turned_away_and_told_who_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::take(dir.path()).unwrap();
+        let error = Lock::take(dir.path()).unwrap_err();
+        assert!(error.is_usage());
+        let expected = format!("in use by process {} on ", std::process::id());
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert!(error.to_string().contains(" since 20"), "{error}");
+        drop(first);
+        Lock::take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn what_an_earlier_holder_left_locks_nobody_out() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(
+            dir.path().join(LOCK),
+            "process 1 on elsewhere since 1970-01-01 00:00:00 UTC, and much more\n",
+        )
+        .unwrap();
+        let _lock = Lock::take(dir.path()).unwrap();
+        let text = fs::read_to_string(dir.path().join(LOCK)).unwrap();
+        assert!(text.starts_with(&format!("process {} on ", std::process::id())), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_827_696), "2000-02-29 12:34:56 UTC");
+        assert_eq!(utc(1_735_689_599), "2024-12-31 23:59:59 UTC");
+        assert_eq!(utc(4_107_542_400), "2100-03-01 00:00:00 UTC");
+    }
+}

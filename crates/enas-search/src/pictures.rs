@@ -1,0 +1,149 @@
+//! Whether the pictures of a run are still those it was started with, and if not, what differs.
+//!
+//! The fingerprint in the manifest decides. Which files it was made of is kept beside it, in `pictures.json`, so that
+//! a difference can be named.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use enas_data::{Dataset, Fingerprint, PictureFile};
+use enas_rng::Seed;
+
+use crate::error::{Error, Result};
+use crate::run::{directory, stored_split, write_json};
+
+/// The digest of every picture file by its name.
+pub(crate) const PICTURES: &str = "pictures.json";
+/// Differences that are named.
+const NAMED: usize = 10;
+
+/// The pictures that a run was started with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected<'a> {
+    /// The directory of the run.
+    pub(crate) dir: &'a Path,
+    /// The name of the data set.
+    pub(crate) name: &'a str,
+    pub(crate) fingerprint: &'a Fingerprint,
+    /// What to do when they are gone, beside bringing them back.
+    pub(crate) or_else: &'static str,
+}
+
+/// Keeps what the fingerprint of `data` was made of.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be written.
+pub(crate) fn keep(dir: &Path, data: &Dataset) -> Result<()> {
+    write_json(&dir.join(PICTURES), &by_name(&data.files))
+}
+
+impl Expected<'_> {
+    /// Loads them in the splits that the run uses.
+    ///
+    /// # Errors
+    /// [`Error::RunDirectory`] with what differs when they have changed; [`Error::Mismatch`] when they are not there;
+    /// as [`enas_data::load_with_split`] otherwise.
+    pub(crate) fn load(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
+        match enas_data::load_with_split(config, seed, &stored_split(self.dir)?) {
+            Ok(data) => self.check(&data).map(|()| data),
+            Err(error @ enas_data::Error::Missing { .. }) => Err(self.are_gone(&error)),
+            // Files that went or came can have any effect; say which, if that is what happened.
+            Err(error) => match enas_data::picture_files(&config.path) {
+                Ok(files) if !self.differences(&files).is_empty() => Err(self.have_changed(&files)),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// Refuses others.
+    ///
+    /// # Errors
+    /// [`Error::RunDirectory`] with what differs.
+    pub(crate) fn check(&self, data: &Dataset) -> Result<()> {
+        if data.fingerprint == *self.fingerprint { Ok(()) } else { Err(self.have_changed(&data.files)) }
+    }
+
+    fn are_gone(&self, error: &enas_data::Error) -> Error {
+        let run = self.dir.display();
+        Error::Mismatch(format!(
+            "{error}; {run} needs the pictures it was started with: bring them back{}",
+            self.or_else
+        ))
+    }
+
+    fn have_changed(&self, now: &[PictureFile]) -> Error {
+        let differences = self.differences(now);
+        let mut problem = format!("the pictures of {} are not those the run was started with", self.name);
+        if !differences.is_empty() {
+            problem += &format!(": {}", counted(&differences));
+        }
+        for Difference { kind, name } in differences.iter().take(NAMED) {
+            // Writing to a string cannot fail.
+            let _ = write!(problem, "\n  {:<8} {name}", kind.word());
+        }
+        if let Some(more) = differences.len().checked_sub(NAMED).filter(|more| *more > 0) {
+            let _ = write!(problem, "\n  and {more} more");
+        }
+        let separator = if differences.is_empty() { "; " } else { "\n" };
+        directory(self.dir, &format!("{problem}{separator}restore them, or start a new run"))
+    }
+
+    /// What differs from the files there were at the start, by name; nothing where those are not known.
+    fn differences(&self, now: &[PictureFile]) -> Vec<Difference> {
+        let text = fs::read_to_string(self.dir.join(PICTURES)).unwrap_or_default();
+        let Ok(then) = serde_json::from_str::<BTreeMap<String, String>>(&text) else { return Vec::new() };
+        let now = by_name(now);
+        let mut found: Vec<Difference> = Vec::new();
+        for (name, digest) in &then {
+            match now.get(name.as_str()) {
+                None => found.push(Difference { kind: Kind::Removed, name: name.clone() }),
+                Some(other) if other != digest => {
+                    found.push(Difference { kind: Kind::Changed, name: name.clone() });
+                }
+                Some(_) => {}
+            }
+        }
+        let added = now.keys().filter(|name| !then.contains_key(**name));
+        found.extend(added.map(|name| Difference { kind: Kind::Added, name: (*name).to_owned() }));
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+}
+
+fn by_name(files: &[PictureFile]) -> BTreeMap<&str, &str> {
+    files.iter().map(|file| (file.name.as_str(), file.digest.as_str())).collect()
+}
+
+/// A file that is not as it was.
+struct Difference {
+    kind: Kind,
+    name: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Added,
+    Removed,
+    Changed,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Added, Self::Removed, Self::Changed];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+/// `2 added, 1 changed`.
+fn counted(differences: &[Difference]) -> String {
+    let of = |kind: Kind| (differences.iter().filter(|d| d.kind == kind).count(), kind.word());
+    let counts = Kind::ALL.map(of).into_iter().filter(|(n, _)| *n > 0);
+    counts.map(|(n, word)| format!("{n} {word}")).collect::<Vec<_>>().join(", ")
+}
