@@ -38,25 +38,30 @@ mod costs;
 mod device;
 mod error;
 mod examples;
+mod footprint;
 mod head;
 mod network;
 mod noise;
 mod outline;
 mod params;
+mod parts;
 mod pass;
 mod plan;
 pub mod schedule;
 mod state;
 mod tape;
+mod walk;
 
 pub use child::{Child, Inspection, Norm, Step, StepStats};
 pub use config::{AuxHead, Config, InputShape, Reductions, SharedInit};
 pub use costs::{Costs, LayerCost};
 pub use error::Error;
 pub use examples::{Examples, ResidentPictures, Staged};
+pub use footprint::{Footprint, Work, worst_arcs};
 pub use noise::{Noise, SeededNoise};
 pub use outline::{Convolution, Operation, Outline};
 pub use plan::{Plan, PlannedCell};
+pub use walk::Recompute;
 
 pub use enas_kernels::{Axis, Pool, PoolKind};
 
