@@ -251,7 +251,7 @@ fn a_stored_split_survives_new_pictures_another_seed_and_other_fractions() {
     let config = Config { valid_fraction: 0.3, ..bundle.config() };
     let (again, log) = with_log(|| load_with_split(&config, Seed::new(77), &stored).unwrap());
     assert_eq!(again.split_file(), stored);
-    assert_eq!(again.train.image(5), first.train.image(5));
+    assert_eq!(again.train.image(5).unwrap(), first.train.image(5).unwrap());
     assert!(log.contains("1 pictures in") && log.contains("not in the stored split"), "{log}");
     assert_ne!(again.fingerprint, first.fingerprint);
 }
@@ -327,7 +327,7 @@ fn measuring_one_split_needs_no_other() {
     let (test, _) =
         load_labelled("digits".as_ref(), Part::Test, &digits.classes, &spec, &digits.normalization, true)
             .unwrap();
-    assert!((0..179).all(|i| test.image(i) == digits.test.image(i)));
+    assert!((0..179).all(|i| test.image(i).unwrap() == digits.test.image(i).unwrap()));
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn digits_are_one_fixed_data_set_and_their_png_tree_is_the_same() {
     assert_eq!(tree.split_file(), data.split_file());
     for part in Part::ALL {
         let (a, b) = (data.split(part), tree.split(part));
-        assert!((0..a.len()).all(|i| a.image(i) == b.image(i)));
+        assert!((0..a.len()).all(|i| a.image(i).unwrap() == b.image(i).unwrap()));
     }
     let blocked = bundle.file("file", b"");
     let error = enas_data::digits::write_png_tree(&blocked).unwrap_err().to_string();
