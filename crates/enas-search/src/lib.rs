@@ -44,6 +44,7 @@ mod epoch;
 mod error;
 mod evaluate;
 mod feed;
+mod memory;
 mod metrics;
 mod model;
 mod observer;
@@ -65,6 +66,7 @@ pub use config::{
 };
 pub use error::{ConfigError, Error, Result};
 pub use evaluate::{ClassScore, Evaluation};
+pub use memory::{MemoryLimit, MemoryParts, MemoryPlan};
 pub use model::{Accuracies, Model};
 pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
 pub use presets::{Preset, PublishedArc, presets, published_arcs};

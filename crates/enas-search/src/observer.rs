@@ -6,6 +6,7 @@ use enas_arc::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::auto::{AutoPhase, AutoPlan};
+use crate::memory::MemoryPlan;
 use crate::select::Candidate;
 
 /// Someone who watches a run: a progress bar, a test, nobody (`()`).
@@ -66,6 +67,8 @@ pub enum Event<'a> {
     Planned(&'a AutoPlan),
     /// An automatic run enters a phase, or passes one that an earlier session has done.
     Phase(AutoPhase),
+    /// How much memory a run may take and will take, and what follows from it.
+    Memory(&'a MemoryPlan),
     /// The run is set up; nothing is computed yet.
     Started {
         /// The run directory.

@@ -9,6 +9,7 @@ use enas_rng::Seed;
 
 use crate::config::{Layers, Settings};
 use crate::error::{Error, Result};
+use crate::memory::MemoryPlan;
 use crate::metrics;
 use crate::run::{
     BEST_ARC, CONFIG, MANIFEST, MODEL, Manifest, directory, read_arc, same_pictures, stored_split,
@@ -114,7 +115,8 @@ impl Record {
     /// # Errors
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
-        let data = enas_data::load_with_split(config, seed, &self.split()?)?;
+        let holding = MemoryPlan::holding(config);
+        let data = enas_data::load_held(config, seed, Some(&self.split()?), holding)?;
         self.check_data(&data)?;
         Ok(data)
     }

@@ -29,6 +29,7 @@ use crate::atomic;
 use crate::checkpoint::Checkpoint;
 use crate::config::{RunConfig, SearchConfig, Settings, TrainConfig};
 use crate::error::{Error, Result};
+use crate::memory::MemoryPlan;
 use crate::metrics::{self, Metrics};
 use crate::presets::split_comments;
 use crate::record::Record;
@@ -67,6 +68,9 @@ pub struct Manifest {
     /// The run directory of the search that found the arc (training only), if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<PathBuf>,
+    /// What the run may take and will take of the machine's memory, as planned when it was last begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryPlan>,
 }
 
 /// An open run directory.
@@ -146,6 +150,16 @@ impl Run {
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
         self.record().load_data(config, seed)
+    }
+
+    /// [`load_data`](Self::load_data) with the pictures held as planned.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_planned(&self, config: &enas_data::Config, seed: Seed, plan: &MemoryPlan) -> Result<Dataset> {
+        let data = plan.load(config, seed, Some(&stored_split(&self.dir)?))?;
+        self.check_data(&data)?;
+        Ok(data)
     }
 
     /// The directory.
@@ -306,12 +320,28 @@ impl Run {
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 
-    /// Moves a network to where the run computes, with activations as its configuration has them.
+    /// Keeps to a plan of the memory. A run may go on with another one than it began with.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the manifest, which holds the plan, cannot be written.
+    pub fn set_memory(&mut self, plan: MemoryPlan) -> Result<()> {
+        plan.begin();
+        self.manifest.memory = Some(plan);
+        write_json(&self.dir.join(MANIFEST), &self.manifest)
+    }
+
+    /// The plan of the memory, if there is one.
+    pub(crate) fn memory(&self) -> Option<&MemoryPlan> {
+        self.manifest.memory.as_ref()
+    }
+
+    /// Moves a network to where the run computes, with activations as its configuration and its memory have them.
     ///
     /// # Errors
     /// [`Error::Config`] where there is no GPU for what needs one; what the GPU reports.
     pub(crate) fn place(&self, child: &mut Child, config: &RunConfig) -> Result<()> {
         config.check_device(self.gpu.as_ref())?;
+        child.recompute(self.memory().map(|plan| plan.recompute).unwrap_or_default());
         match &self.gpu {
             Some(gpu) => Ok(child.use_gpu(gpu, config.activations.into())?),
             None => Ok(()),
@@ -380,6 +410,7 @@ impl Manifest {
             fingerprint: data.fingerprint.clone(),
             arc: arc.cloned(),
             search: None,
+            memory: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::config::{Keep, Metric, TrainConfig};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::feed::Source;
+use crate::memory::MemoryPlan;
 use crate::model::{self, About, Accuracies};
 use crate::observer::{EpochSummary, Event, Observer, Place};
 use crate::run::{Run, State};
@@ -177,7 +178,7 @@ impl<'a> Training<'a> {
         self.session.restart_clock();
         let mut batches = self.train.epoch(&plan)?;
         let mut next = batches.next();
-        while let Some(batch) = next.take() {
+        while let Some(batch) = next.take().transpose()? {
             let global_step = epoch * steps + self.at.step;
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
             let meanwhile = &mut || next = batches.next();
@@ -204,7 +205,7 @@ impl<'a> Training<'a> {
     fn leave_a_model(&self, stopped: Error) -> Result<()> {
         let path = self.session.run.model_path();
         if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
-            let (classes, eval_batch) = (&self.data.classes, self.config.run.eval_batch);
+            let (classes, eval_batch) = (&self.data.classes, self.eval_batch());
             let accuracy = model::evaluate(&self.child, classes, &self.valid, eval_batch)?.accuracy();
             model::save(&path, &self.child, &self.about(accuracy))?;
         }
@@ -213,7 +214,7 @@ impl<'a> Training<'a> {
 
     /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.
     fn end_epoch(&mut self) -> Result<()> {
-        let (classes, eval_batch) = (&self.data.classes, self.config.run.eval_batch);
+        let (classes, eval_batch) = (&self.data.classes, self.eval_batch());
         let seen = model::evaluate(&self.child, classes, &self.valid, eval_batch)?;
         let (valid_accuracy, macro_f1) = (seen.accuracy(), self.config.metric.macro_f1(&seen));
         let is_best = match macro_f1 {
@@ -255,9 +256,10 @@ impl<'a> Training<'a> {
 
     /// Measures the kept model on the test split, the only time anything looks at it.
     fn finish(self) -> Result<TrainOutcome> {
+        let eval_batch = self.eval_batch();
         let Self { config, arc, data, child, at, session, .. } = self;
         let model = session.run.model_path();
-        let (valid_accuracy, tested) = model::conclude(&model, &data.test, child.gpu())?;
+        let (valid_accuracy, tested) = model::conclude(&model, &data.test, (child.gpu(), eval_batch))?;
         let outcome = TrainOutcome {
             run: session.run.dir().to_owned(),
             model,
@@ -295,6 +297,12 @@ impl<'a> Training<'a> {
 
     fn lr(&self) -> f32 {
         annealing::lr(&self.config.schedule, self.config.run.fit_schedule, self.at.epoch, self.at.epochs)
+    }
+
+    /// Most pictures per evaluation step: what is asked for, or what there is memory for. Moving statistics make every
+    /// picture one of its own.
+    fn eval_batch(&self) -> usize {
+        MemoryPlan::infer_batch(self.session.run.memory(), self.config.run.eval_batch)
     }
 
     fn steps(&self) -> u64 {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use enas_search::{Candidate, Kind, Run, SearchConfig, SearchOutcome};
+use enas_search::{Candidate, Kind, MemoryPlan, Run, SearchConfig, SearchOutcome};
 use serde::Serialize;
 
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let (config, mut run, data) = match &args.extent.resume {
-        Some(dir) => resumed(dir, gpu.as_ref())?,
+        Some(dir) => resumed(dir, args.memory, gpu.as_ref())?,
         None => started(args, gpu.as_ref())?,
     };
     if let Some(gpu) = gpu {
@@ -50,18 +50,24 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
 }
 
 fn started(args: &args::Search, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
-    let config = settings::search(&args.settings, args.data.as_deref(), Some(&args.extent))?;
+    let mut config = settings::search(&args.settings, args.data.as_deref(), Some(&args.extent))?;
+    settings::limit_memory(&mut config.run, args.memory);
     config.run.check_device(gpu)?;
-    let data = enas_data::load(&config.data, config.run.seed())?;
-    let run = Run::for_search(args.out.as_deref(), &config, &data)?;
+    let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
+    let data = plan.load(&config.data, config.run.seed(), None)?;
+    let mut run = Run::for_search(args.out.as_deref(), &config, &data)?;
+    run.set_memory(plan)?;
     Ok((config, run, data))
 }
 
-fn resumed(dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
-    let run = Run::resume(dir)?;
-    let config: SearchConfig = run.config()?;
+fn resumed(dir: &Path, memory: args::Memory, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
+    let mut run = Run::resume(dir)?;
+    let mut config: SearchConfig = run.config()?;
+    settings::limit_memory(&mut config.run, memory);
     config.run.check_device(gpu)?;
-    let data = run.load_data(&config.data, config.run.seed())?;
+    let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
+    let data = run.load_planned(&config.data, config.run.seed(), &plan)?;
+    run.set_memory(plan)?;
     Ok((config, run, data))
 }
 

@@ -11,6 +11,7 @@ mod export;
 mod flags;
 mod imbalance;
 mod interrupt;
+mod memory;
 mod model;
 mod runs;
 mod support;

@@ -24,6 +24,7 @@ use super::{AutoConfig, AutoPhase, AutoPlan};
 use crate::atomic;
 use crate::config::{Layers, TimeLimit};
 use crate::error::{Error, Result};
+use crate::memory::MemoryPlan;
 use crate::model::Model;
 use crate::run::{self, Run};
 
@@ -40,6 +41,7 @@ pub struct AutoRun {
     /// The moment from which this session's time counts.
     began: Instant,
     gpu: Option<Gpu>,
+    memory: Option<MemoryPlan>,
 }
 
 /// The contents of `auto.json`.
@@ -79,7 +81,7 @@ impl AutoRun {
             seconds: 0.0,
             plan: None,
         };
-        let run = Self { dir, about, began, gpu: None };
+        let run = Self { dir, about, began, gpu: None, memory: None };
         run.save()?;
         Ok(run)
     }
@@ -98,7 +100,7 @@ impl AutoRun {
             path,
             problem: format!("not of this version ({e}); resume with the version that started the run"),
         })?;
-        Ok(Self { dir: dir.to_owned(), about, began, gpu: None })
+        Ok(Self { dir: dir.to_owned(), about, began, gpu: None, memory: None })
     }
 
     /// What the run was started with.
@@ -119,8 +121,16 @@ impl AutoRun {
     /// # Errors
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &AutoConfig) -> Result<Dataset> {
+        self.load_planned(config, &MemoryPlan::plenty())
+    }
+
+    /// The same, with the pictures held as planned.
+    ///
+    /// # Errors
+    /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
+    pub fn load_planned(&self, config: &AutoConfig, plan: &MemoryPlan) -> Result<Dataset> {
         let split = run::stored_split(&self.dir)?;
-        let data = enas_data::load_with_split(&config.search.data, config.search.run.seed(), &split)?;
+        let data = plan.load(&config.search.data, config.search.run.seed(), Some(&split))?;
         run::same_pictures(&self.dir, &self.about.data, &self.about.fingerprint, &data)?;
         Ok(data)
     }
@@ -128,6 +138,16 @@ impl AutoRun {
     /// Computes on `gpu` instead of the CPU.
     pub fn use_gpu(&mut self, gpu: Gpu) {
         self.gpu = Some(gpu);
+    }
+
+    /// Lets all phases keep to a plan of the memory.
+    pub fn set_memory(&mut self, plan: MemoryPlan) {
+        self.memory = Some(plan);
+    }
+
+    /// The plan of the memory, if there is one.
+    pub(super) fn memory(&self) -> Option<&MemoryPlan> {
+        self.memory.as_ref()
     }
 
     /// The folder.
@@ -173,6 +193,9 @@ impl AutoRun {
         let mut run = if Run::exists(&dir) { Run::resume(&dir)? } else { create(&dir)? };
         if let Some(gpu) = &self.gpu {
             run.use_gpu(gpu.clone())?;
+        }
+        if let Some(plan) = &self.memory {
+            run.set_memory(plan.clone())?;
         }
         Ok(run)
     }
