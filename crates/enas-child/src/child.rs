@@ -409,7 +409,7 @@ impl Child {
         let mut tape = Tape::new(&cpu, statistics, false);
         let n = images.len() / self.image_len();
         let input = tape.input(self.map(images, n));
-        let walk = match statistics {
+        let walk: Box<dyn Walk<Cpu<'_>> + '_> = match statistics {
             Statistics::Batch => self.walk(n),
             Statistics::Running => Box::new(Kept),
         };

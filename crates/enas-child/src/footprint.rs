@@ -22,7 +22,7 @@ use crate::{Config, Error, InputShape};
 pub struct Footprint {
     network: Network,
     params: Params,
-    /// Those of which one takes the most.
+    /// The arc, or arcs that together take the most.
     arcs: Vec<Arc>,
     threads: usize,
     is_fixed: bool,
@@ -51,7 +51,7 @@ impl Noise for Silence {
 }
 
 impl Footprint {
-    /// Of a child with shared weights, for the arc that takes the most memory of all; see [`worst_arcs`].
+    /// Of a child with shared weights, for the arcs that take the most memory; see [`worst_arcs`].
     ///
     /// # Errors
     /// As [`Child::shared`](crate::Child::shared).
@@ -106,18 +106,16 @@ impl Footprint {
         Ok(Self { network, params: builder.params, arcs, threads, is_fixed: arc.is_some() })
     }
 
-    /// The same for one given arc of a shared network.
+    /// The same for given arcs of a shared network, one after another.
     ///
     /// # Errors
-    /// If the arc does not fit the network.
-    pub fn of_arc(self, arc: &Arc) -> Result<Self, Error> {
-        check_shape(
-            &self.network.config,
-            Some(arc),
-            self.network.plan.input,
-            self.network.classifier.classes,
-        )?;
-        Ok(Self { arcs: vec![arc.clone()], ..self })
+    /// If an arc does not fit the network.
+    pub fn of_arcs(self, arcs: Vec<Arc>) -> Result<Self, Error> {
+        let (input, classes) = (self.network.plan.input, self.network.classifier.classes);
+        for arc in &arcs {
+            check_shape(&self.network.config, Some(arc), input, classes)?;
+        }
+        Ok(Self { arcs, ..self })
     }
 
     /// Bytes of the weights, or of as many numbers: momentum takes the same again.
@@ -128,13 +126,12 @@ impl Footprint {
     /// The most bytes that are taken at one moment of all that is done in order, beside weights, momentum and the
     /// pictures in the host's memory. Idle buffers count, which [`enas_kernels::limit_buffers`] holds to `limit` bytes.
     pub fn peak(&self, works: &[Work], recompute: Recompute, limit: usize) -> usize {
-        let of_arc = |arc: &Arc| {
-            let ledger = Rc::new(RefCell::new(Ledger::new(limit, self.threads)));
+        let ledger = Rc::new(RefCell::new(Ledger::new(limit, self.threads)));
+        // One after another in one pool: what one arc leaves idle is no help to another that needs other sizes.
+        for arc in &self.arcs {
             works.iter().for_each(|work| self.walk(arc, *work, recompute, &ledger));
-            let peak = ledger.borrow().peak();
-            peak
-        };
-        self.arcs.iter().map(of_arc).max().unwrap_or(0)
+        }
+        ledger.borrow().peak()
     }
 
     fn walk(&self, arc: &Arc, work: Work, recompute: Recompute, ledger: &Rc<RefCell<Ledger>>) {
@@ -194,21 +191,30 @@ fn walk<'a>(recompute: Recompute, n: usize) -> Box<dyn Walk<Dry<'a>> + 'a> {
     }
 }
 
-/// Arcs among which is the one that takes the most memory of all arcs with so many nodes.
+/// Arcs that together take as much memory as all arcs with so many nodes, give or take a few hundredths.
 ///
-/// A separable convolution keeps two maps; pools keep one and identities none. So every edge of the worst arc is a
-/// separable convolution. Wherever edges read from, they keep equally many maps. What differs is how many gradients are
-/// in memory beside them when the way back begins: one for every loose end. That is most where all nodes read the cell's
-/// inputs and stay loose. Chains, where the gradient of a state meets another, are tried as well.
+/// A separable convolution keeps two maps; pools keep one and identities none. So an arc that keeps the most has separable
+/// convolutions on every edge, and wherever those read from, it keeps equally many maps. What differs is how many
+/// gradients are in memory beside them when the way back through a cell begins: one for every loose end, which is most where
+/// all nodes read the cell's inputs. The others here are chains, where the gradient of a state meets another, and cells of
+/// pools alone, whose maps are of sizes that convolutions do not leave idle.
 pub fn worst_arcs(nodes: usize) -> Vec<Arc> {
-    let arc = |inputs: &dyn Fn(usize) -> (usize, usize)| {
+    let arc = |op, inputs: &dyn Fn(usize) -> (usize, usize)| {
         let node = |i: usize| {
             let (x, y) = inputs(i);
-            let branch = |input| Branch { input, op: Op::SepConv5x5 };
+            let branch = |input| Branch { input, op };
             Node { x: branch(x), y: branch(y) }
         };
         let cell = Cell::new((0..nodes).map(node).collect()).expect("nodes read states before them");
         Arc::new(cell.clone(), cell).expect("both cells have as many nodes")
     };
-    vec![arc(&|_| (0, 1)), arc(&|i| (i, i + 1)), arc(&|i| (0, i + 1)), arc(&|i| (i + 1, i + 1))]
+    let separable = Op::SepConv5x5;
+    vec![
+        arc(separable, &|_| (0, 1)),
+        arc(separable, &|_| (1, 1)),
+        arc(separable, &|i| (i, i + 1)),
+        arc(separable, &|i| (i + 1, i + 1)),
+        arc(Op::MaxPool3x3, &|_| (0, 1)),
+        arc(Op::MaxPool3x3, &|i| (0, i + 1)),
+    ]
 }

@@ -62,7 +62,7 @@ pub(crate) fn forward<G: Grouped>(
     for var in pair.0.iter().chain(&pair.1) {
         wholes.insert(var.id, var.value.clone());
     }
-    let state = |ids: Vec<usize>| ids.into_iter().map(|id| Var { id, value: wholes[&id].clone() }).collect();
+    let state = |ids: Vec<usize>| -> State<G> { ids.into_iter().map(|id| Var { id, value: wholes[&id].clone() }).collect() };
     let outputs = (state(made.0), state(made.1));
     let moments = waves.into_known();
     for Known { block, moments } in &moments {
@@ -103,11 +103,13 @@ pub(crate) fn backward<G: Grouped>(
     };
     let mut wholes: BTreeMap<usize, G::Map> =
         read.iter().filter_map(|&id| Some((id, grads[id].take()?))).collect();
+    // Gradients that later cells have brought; the others begin here, in every part anew.
+    let brought: Vec<usize> = wholes.keys().copied().collect();
     for range in &parts.ranges {
         let (tape, _) = run(&waves, step, (first, pair), range, true)?;
         let mut of_part = some_of(backend, &given, range, tape.next());
-        for (id, map) in &wholes {
-            of_part[*id] = Some(part_of(backend, map, range));
+        for id in &brought {
+            of_part[*id] = Some(part_of(backend, &wholes[id], range));
         }
         tape.backward(&[], &mut of_part, &mut (), &|_, _, _| unreachable!("no cell lies inside a cell"))?;
         for &id in &read {

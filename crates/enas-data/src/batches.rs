@@ -70,11 +70,11 @@ impl EpochPlan {
 const AHEAD: usize = 2;
 
 /// Least number of threads that prepare batches whose pictures have to be decoded.
-const DECODERS: usize = 2;
+pub(crate) const DECODERS: usize = 2;
 
 /// Batches in memory at once: those waiting, the one that each thread is making, and the one in use. `is_decoded` tells
 /// how the pictures are held.
-pub fn batches_at_once(is_decoded: bool) -> usize {
+pub(crate) fn batches_at_once(is_decoded: bool) -> usize {
     (AHEAD + 1) * if is_decoded { 1 } else { DECODERS } + 1
 }
 

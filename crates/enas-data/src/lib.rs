@@ -48,7 +48,7 @@ mod source;
 mod split;
 mod survey;
 
-pub use batches::{Batch, Batches, EpochPlan, Last, batches_at_once};
+pub use batches::{Batch, Batches, EpochPlan, Last};
 pub use config::{Config, DIGITS, NormalizationMode, Sampling};
 pub use dataset::{Dataset, Fingerprint, Skipped, Split};
 pub use error::{Error, PictureError};

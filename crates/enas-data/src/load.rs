@@ -257,7 +257,8 @@ impl<'a> Assembly<'a> {
         let sums: Vec<Sums> = if raw.copies == 1 {
             raw.places.iter().map(|place| self.pictures.sums[*place as usize].clone()).collect()
         } else {
-            let one = |i: usize| Ok(Sums::of(&raw.shelf.image(i, shape)?, shape.channels));
+            let one =
+                |i: usize| -> Result<Sums, Error> { Ok(Sums::of(&raw.shelf.image(i, shape)?, shape.channels)) };
             (0..raw.labels.len()).into_par_iter().map(one).collect::<Result<_, Error>>()?
         };
         Ok(match mode {

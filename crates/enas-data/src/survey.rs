@@ -5,6 +5,7 @@ use std::io::Cursor;
 use image::ImageReader;
 
 use crate::augment::Shape;
+use crate::batches::{DECODERS, batches_at_once};
 use crate::config::Config;
 use crate::error::Error;
 use crate::holding::Holding;
@@ -85,8 +86,20 @@ impl Survey {
         AT_A_TIME.min(self.pictures) as u64 * (bytes + self.picture) + self.decoding(threads)
     }
 
+    /// Bytes that preparing batches of at most `batch` pictures ahead takes.
+    pub fn loading(&self, holding: Holding, batch: usize) -> u64 {
+        let is_decoded = holding == Holding::Decoded;
+        let decoding = if is_decoded { 0 } else { self.decoding(DECODERS) };
+        (batches_at_once(is_decoded) * batch) as u64 * self.numbers() + decoding
+    }
+
+    /// Bytes of a picture as the numbers that networks read.
+    pub fn numbers(&self) -> u64 {
+        size_of::<f32>() as u64 * self.picture
+    }
+
     /// Bytes that decoding takes on `threads` threads.
-    pub fn decoding(&self, threads: usize) -> u64 {
+    fn decoding(&self, threads: usize) -> u64 {
         threads as u64 * (self.largest + self.picture)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use enas_data::{Config, Dataset, Error, Part, SplitFile, load, load_labelled, load_with_split};
+use enas_data::{Config, Dataset, Error, Holding, Part, SplitFile, load, load_labelled, load_with_split};
 use enas_rng::Seed;
 
 use crate::bundle::{Bundle, png, with_log, with_splits};
@@ -298,7 +298,7 @@ fn a_folder_of_known_classes_is_one_split_with_the_models_labels() {
     let model = load(&with_splits().config(), seed()).unwrap().normalization;
     let input = bundle.config().input();
     let measure =
-        |names: &[&str]| load_labelled(bundle.root(), Part::Test, &classes(names), &input, &model, false);
+        |names: &[&str]| load_labelled(bundle.root(), Part::Test, &classes(names), &input, &model, (false, Holding::Decoded));
     let (split, skipped) = measure(&["ape", "cow", "dog"]).unwrap();
     assert_eq!((split.labels(), split.part()), ([1, 1, 2, 2, 2].as_slice(), Part::Test));
     assert_eq!(split.normalization(), &model);
@@ -313,7 +313,7 @@ fn measuring_one_split_needs_no_other() {
     let input = bundle.config().input();
     let model = load(&with_splits().config(), seed()).unwrap().normalization;
     let names = classes(&["cat", "dog"]);
-    let measure = |part| load_labelled(bundle.root(), part, &names, &input, &model, false);
+    let measure = |part| load_labelled(bundle.root(), part, &names, &input, &model, (false, Holding::Decoded));
     assert_eq!(measure(Part::Test).unwrap().0.labels(), [1; 3]);
     assert_eq!(measure(Part::Valid).unwrap().0.path(0), "valid/cat/000.png");
     let error = measure(Part::Train).unwrap_err().to_string();
@@ -325,7 +325,7 @@ fn measuring_one_split_needs_no_other() {
     let digits = enas_data::digits().unwrap();
     let spec = Config { image_size: 8, ..Config::default() }.input();
     let (test, _) =
-        load_labelled("digits".as_ref(), Part::Test, &digits.classes, &spec, &digits.normalization, true)
+        load_labelled("digits".as_ref(), Part::Test, &digits.classes, &spec, &digits.normalization, (true, Holding::Decoded))
             .unwrap();
     assert!((0..179).all(|i| test.image(i).unwrap() == digits.test.image(i).unwrap()));
 }

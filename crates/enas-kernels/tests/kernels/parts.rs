@@ -56,6 +56,10 @@ fn some(values: &[Value], groups: &Range<usize>) -> Vec<Value> {
     values.iter().map(|v| Value { map: v.map.groups(groups.clone()), affine: v.affine.clone() }).collect()
 }
 
+fn unit<'a>(inputs: &'a [Value], branch: &'a Branch<'a>) -> Unit<'a> {
+    Unit { inputs, relu: true, branches: std::slice::from_ref(branch) }
+}
+
 fn bits(numbers: &[f32]) -> Vec<u32> {
     numbers.iter().map(|x| x.to_bits()).collect()
 }
@@ -63,8 +67,7 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
 fn check(shape: Shape, kind: Kind, step: usize) {
     let numbers = Numbers::new(shape, kind);
     let branch = Branch { rows: numbers.rows(kind), weight: &numbers.weight, outputs: numbers.outputs };
-    let unit = |inputs| Unit { inputs, relu: true, branches: std::slice::from_ref(&branch) };
-    let whole = unit(&numbers.values);
+    let whole = unit(&numbers.values, &branch);
     let (z, moments) = whole.forward(true);
     let moments = moments.unwrap();
     let (n, c, h, w) = z.shape();
@@ -78,7 +81,7 @@ fn check(shape: Shape, kind: Kind, step: usize) {
     let mut made = Map::blank(n, c, h, w);
     for range in ranges() {
         let inputs = some(&numbers.values, &range);
-        made.put_groups(range.start, &unit(&inputs).forward_part(&mut sums));
+        made.put_groups(range.start, &unit(&inputs, &branch).forward_part(&mut sums));
     }
     assert_eq!((sums.finish(), bits(&made.to_nchw())), (moments.clone(), bits(&z.to_nchw())), "{kind:?}");
 
@@ -92,7 +95,7 @@ fn check(shape: Shape, kind: Kind, step: usize) {
         let (z, gy) = (z.groups(range.clone()), gy.groups(range.clone()));
         let mut part: Vec<Option<Map>> = vec![None; 2];
         let targets = Some(part.as_mut_slice());
-        unit(&inputs).backward_part(&z, &moments, &numbers.gamma, &gy, &sums, targets, &mut total);
+        unit(&inputs, &branch).backward_part(&z, &moments, &numbers.gamma, &gy, &sums, targets, &mut total);
         for (whole, part) in joined.iter_mut().zip(part) {
             whole.put_groups(range.start, &part.unwrap());
         }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::MemoryLimit;
 use super::reckon::{Job, Way};
 use crate::config::{SearchConfig, TrainConfig};
-use crate::error::{ConfigError, Error, Result};
+use crate::error::{ConfigError, Result};
 use crate::model::Model;
 
 /// What a run may take, what it will take, and how.
@@ -63,7 +63,7 @@ impl MemoryPlan {
     /// For a search on the CPU, or on a GPU, where only the pictures are planned for.
     ///
     /// # Errors
-    /// [`Error::Config`] when even the least that the search can do with is more than `run.memory`; what looking at the
+    /// [`Config`](crate::Error::Config) when even the least that the search can do with is more than `run.memory`; what looking at the
     /// files reports.
     pub fn for_search(config: &SearchConfig, on_gpu: bool) -> Result<Self> {
         let job = Job::new(enas_data::survey(&config.data)?);

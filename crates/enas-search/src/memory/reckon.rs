@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use enas_arc::Arc;
 use enas_child::{Footprint, InputShape, Recompute, Work};
-use enas_data::{Holding, Survey, batches_at_once};
+use enas_data::{Holding, Survey};
 
 use super::machine;
 use super::plan::MemoryParts;
@@ -15,9 +15,6 @@ use crate::error::Result;
 const PROGRAM: u64 = 16 << 20;
 /// Code and tables of the program that it has not touched by the time a plan is made, and the stacks of its threads.
 const UNTOUCHED: u64 = 6 << 20;
-/// Bytes of a number.
-const NUMBER: u64 = size_of::<f32>() as u64;
-
 /// Something that is to be done with a data set.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -40,6 +37,8 @@ struct Net {
     gathered: usize,
     /// Pictures per batch of evaluations with moving statistics, which may be made smaller.
     infer: usize,
+    /// Whether its weights are in memory already.
+    is_there: bool,
     /// Most bytes taken, by what is computed again and the limit of idle buffers.
     known: BTreeMap<(String, usize), u64>,
 }
@@ -90,7 +89,8 @@ impl Job {
     /// With an evaluation, its network being there already.
     pub(super) fn evaluating(mut self, footprint: Footprint, eval_batch: usize) -> Self {
         let infer = eval_batch.min(self.survey.pictures);
-        self.nets.push(Net::new(vec![footprint], vec![Work::Infer(infer)], 0, (0, infer)));
+        let net = Net::new(vec![footprint], vec![Work::Infer(infer)], 0, (0, infer));
+        self.nets.push(Net { is_there: true, ..net });
         self
     }
 
@@ -123,10 +123,8 @@ impl Job {
     }
 
     fn loading(&self, net: &Net, way: Way) -> u64 {
-        let is_decoded = way.holding == Holding::Decoded;
-        let at_once = batches_at_once(is_decoded) * net.batch.max(net.infer.min(way.infer));
-        let images = at_once.max(net.gathered) as u64 * self.survey.picture * NUMBER;
-        images + if is_decoded { 0 } else { self.survey.decoding(batches_at_once(false) / 3) }
+        let batch = net.batch.max(net.infer.min(way.infer));
+        self.survey.loading(way.holding, batch).max(net.gathered as u64 * self.survey.numbers())
     }
 
     fn input(&self, data: &enas_data::Config) -> InputShape {
@@ -141,10 +139,13 @@ impl Net {
         batch: usize,
         (gathered, infer): (usize, usize),
     ) -> Self {
-        Self { footprints, works, batch, gathered, infer, known: BTreeMap::new() }
+        Self { footprints, works, batch, gathered, infer, is_there: false, known: BTreeMap::new() }
     }
 
     fn weights(&self) -> u64 {
+        if self.is_there {
+            return 0;
+        }
         2 * self.footprints.iter().map(Footprint::weights).max().unwrap_or(0) as u64
     }
 
