@@ -62,7 +62,9 @@ pub(crate) fn forward<G: Grouped>(
     for var in pair.0.iter().chain(&pair.1) {
         wholes.insert(var.id, var.value.clone());
     }
-    let state = |ids: Vec<usize>| -> State<G> { ids.into_iter().map(|id| Var { id, value: wholes[&id].clone() }).collect() };
+    let state = |ids: Vec<usize>| -> State<G> {
+        ids.into_iter().map(|id| Var { id, value: wholes[&id].clone() }).collect()
+    };
     let outputs = (state(made.0), state(made.1));
     let moments = waves.into_known();
     for Known { block, moments } in &moments {

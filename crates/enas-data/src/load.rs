@@ -257,8 +257,9 @@ impl<'a> Assembly<'a> {
         let sums: Vec<Sums> = if raw.copies == 1 {
             raw.places.iter().map(|place| self.pictures.sums[*place as usize].clone()).collect()
         } else {
-            let one =
-                |i: usize| -> Result<Sums, Error> { Ok(Sums::of(&raw.shelf.image(i, shape)?, shape.channels)) };
+            let one = |i: usize| -> Result<Sums, Error> {
+                Ok(Sums::of(&raw.shelf.image(i, shape)?, shape.channels))
+            };
             (0..raw.labels.len()).into_par_iter().map(one).collect::<Result<_, Error>>()?
         };
         Ok(match mode {

@@ -173,7 +173,12 @@ impl Backend for Cpu<'_> {
 }
 
 impl Cpu<'_> {
-    pub(super) fn with_unit<R>(&self, block: &ConvBlock, inputs: &[Value], body: impl FnOnce(&Unit<'_>) -> R) -> R {
+    pub(super) fn with_unit<R>(
+        &self,
+        block: &ConvBlock,
+        inputs: &[Value],
+        body: impl FnOnce(&Unit<'_>) -> R,
+    ) -> R {
         let params = self.params;
         let weights: Vec<Cow<'_, [f32]>> = block.convs.iter().map(|conv| assemble(params, conv)).collect();
         let branches: Vec<Branch<'_>> = block

@@ -297,8 +297,9 @@ fn a_folder_of_known_classes_is_one_split_with_the_models_labels() {
     let bundle = Bundle::new().with("dog", 3).with("cow", 2).folder("notes");
     let model = load(&with_splits().config(), seed()).unwrap().normalization;
     let input = bundle.config().input();
-    let measure =
-        |names: &[&str]| load_labelled(bundle.root(), Part::Test, &classes(names), &input, &model, (false, Holding::Decoded));
+    let measure = |names: &[&str]| {
+        load_labelled(bundle.root(), Part::Test, &classes(names), &input, &model, (false, Holding::Decoded))
+    };
     let (split, skipped) = measure(&["ape", "cow", "dog"]).unwrap();
     assert_eq!((split.labels(), split.part()), ([1, 1, 2, 2, 2].as_slice(), Part::Test));
     assert_eq!(split.normalization(), &model);
@@ -313,7 +314,8 @@ fn measuring_one_split_needs_no_other() {
     let input = bundle.config().input();
     let model = load(&with_splits().config(), seed()).unwrap().normalization;
     let names = classes(&["cat", "dog"]);
-    let measure = |part| load_labelled(bundle.root(), part, &names, &input, &model, (false, Holding::Decoded));
+    let measure =
+        |part| load_labelled(bundle.root(), part, &names, &input, &model, (false, Holding::Decoded));
     assert_eq!(measure(Part::Test).unwrap().0.labels(), [1; 3]);
     assert_eq!(measure(Part::Valid).unwrap().0.path(0), "valid/cat/000.png");
     let error = measure(Part::Train).unwrap_err().to_string();
@@ -324,9 +326,15 @@ fn measuring_one_split_needs_no_other() {
 
     let digits = enas_data::digits().unwrap();
     let spec = Config { image_size: 8, ..Config::default() }.input();
-    let (test, _) =
-        load_labelled("digits".as_ref(), Part::Test, &digits.classes, &spec, &digits.normalization, (true, Holding::Decoded))
-            .unwrap();
+    let (test, _) = load_labelled(
+        "digits".as_ref(),
+        Part::Test,
+        &digits.classes,
+        &spec,
+        &digits.normalization,
+        (true, Holding::Decoded),
+    )
+    .unwrap();
     assert!((0..179).all(|i| test.image(i).unwrap() == digits.test.image(i).unwrap()));
 }
 

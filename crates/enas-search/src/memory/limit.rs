@@ -69,7 +69,7 @@ impl FromStr for MemoryLimit {
         let number: f64 = number.parse().ok().filter(|_| is_plain).ok_or_else(bad)?;
         // Sizes beyond 2⁵³ bytes are no memory of any machine, so the product is exact enough.
         let bytes = (number * (1u64 << shift) as f64).round() as u64;
-        if bytes < LEAST || bytes > 1 << 53 {
+        if !(LEAST..=1 << 53).contains(&bytes) {
             return Err(format!("{text:?} is not allowed: a limit is from 1M to 8192T"));
         }
         Ok(Self(Some(bytes)))
