@@ -150,7 +150,7 @@ mod tests {
     fn without_a_limit_idle_buffers_go_only_when_there_are_very_many() {
         let mut shelves = Shelves::new();
         let large = (IDLE_LIMIT / 2 + KIB) / size_of::<Lane>();
-        [large, large].map(|len| shelves.take(len));
+        assert_eq!([large, large].map(|len| shelves.take(len)), [None, None]);
         shelves.put(large, 'a');
         assert_eq!(shelves.take(L), None);
         shelves.put(large, 'b');

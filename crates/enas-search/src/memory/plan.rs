@@ -136,9 +136,11 @@ impl MemoryPlan {
             if needed.total() > most {
                 continue;
             }
-            let room = (most - (needed.total() - needed.work)) as usize / 8 * 7;
-            let some = job.parts(way, room);
-            let (buffers, parts) = if some.total() <= most { (room, some) } else { (1, needed) };
+            let eighth = (most - (needed.total() - needed.work)) as usize / 8;
+            let mut fitting =
+                (1..8).rev().map(|eighths| (eighths * eighth, job.parts(way, eighths * eighth)));
+            let found = fitting.find(|(_, parts)| parts.total() <= most);
+            let (buffers, parts) = found.unwrap_or((1, needed));
             return Ok(Self::new(limit, way, Some(buffers), parts));
         }
         let (given, needed) = (Bytes(most), Bytes(least + least / 10));
