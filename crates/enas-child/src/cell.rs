@@ -16,10 +16,7 @@ use crate::config::{Config, SharedInit};
 use crate::noise::DropPath;
 use crate::params::Init;
 use crate::plan::PlannedCell;
-use crate::tape::{Side as Summand, Tape, Var};
-
-/// What a cell reads: one value, or several whose channels follow each other.
-pub(crate) type State<B> = Vec<Var<B>>;
+use crate::tape::{Pair, Side as Summand, State, Tape, Var};
 
 /// Which input of a node an edge is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,9 +167,9 @@ impl CellBlock {
         &self,
         tape: &mut Tape<'_, B>,
         cell: &Cell,
-        (before_last, last): (State<B>, State<B>),
+        (before_last, last): Pair<B>,
         drop_path: Option<DropPath<'_>>,
-    ) -> Result<(State<B>, State<B>), Error> {
+    ) -> Result<Pair<B>, Error> {
         let (mut inputs, mut carried) = ([before_last, last.clone()], last);
         if let Some(reduce) = &self.reduce_first {
             let reduced = vec![tape.unit(&carried, reduce.clone())];

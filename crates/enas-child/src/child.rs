@@ -18,6 +18,7 @@ use crate::params::{Params, is_finite};
 use crate::pass::Pass;
 use crate::plan::Plan;
 use crate::tape::Tape;
+use crate::walk::{CellByCell, InParts, Kept, Recompute, Walk};
 use crate::{Error, Named};
 
 /// A child network with its weights and the optimiser's momentum.
@@ -34,6 +35,7 @@ pub struct Child {
     pub(crate) running: Vec<(String, RunningMoments)>,
     /// What the loss of an image counts for, by class; all count one if there are none.
     class_weights: Option<Vec<f32>>,
+    recompute: Recompute,
     /// Where the numbers are, if not here.
     pub(crate) device: Option<OnDevice>,
 }
@@ -117,7 +119,6 @@ impl Child {
         n_classes: usize,
         seed: Seed,
     ) -> Result<Self, Error> {
-        check_nodes(arc, config)?;
         Self::new(config, Some(arc), input, n_classes, seed)
     }
 
@@ -128,22 +129,16 @@ impl Child {
         n_classes: usize,
         seed: Seed,
     ) -> Result<Self, Error> {
-        config.validate()?;
-        let least = |key, value: usize, low: usize| {
-            if value >= low {
-                return Ok(());
-            }
-            Err(Error::Config { key, value: value.to_string(), allowed: format!("{low} or more") })
-        };
-        least("number of classes", n_classes, 2)?;
-        least("number of channels", input.channels, 1)?;
-        least("image height", input.height, 1)?;
-        least("image width", input.width, 1)?;
+        check_shape(config, arc, input, n_classes)?;
         let plan = Plan::new(config, input);
-        let mut builder = Builder::new(Params::new(seed));
+        // Once for the number of weights: memory that grows with them would leave its smaller predecessors behind.
+        let mut places = Builder::new(Params::places());
+        Network::new(&mut places, config, plan.clone(), arc, n_classes);
+        let mut builder = Builder::new(Params::new(seed, places.params.len()));
         let network = Network::new(&mut builder, config, plan, arc, n_classes);
         let Builder { params, running, .. } = builder;
-        Ok(Self { n_classes, arc: arc.cloned(), network, params, running, class_weights: None, device: None })
+        let (arc, recompute) = (arc.cloned(), Recompute::Nothing);
+        Ok(Self { n_classes, arc, network, params, running, class_weights: None, recompute, device: None })
     }
 
     /// Weighs the loss: that of an image of class `k` counts `weights[k]` times, for the main and for the auxiliary
@@ -165,6 +160,21 @@ impl Child {
         }
         self.class_weights = Some(weights.to_vec());
         Ok(())
+    }
+
+    /// Decides what passes that take statistics of their batch keep and what they compute again. No result changes; on a
+    /// GPU everything is kept.
+    pub fn recompute(&mut self, what: Recompute) {
+        self.recompute = what;
+    }
+
+    /// How cells are evaluated for a batch of `n` images.
+    fn walk<'a>(&self, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
+        match self.recompute {
+            Recompute::Nothing => Box::new(Kept),
+            Recompute::Cells => Box::new(CellByCell),
+            Recompute::Groups(groups) => Box::new(InParts::new(n, groups)),
+        }
     }
 
     /// The weight of each class in the loss.
@@ -343,7 +353,8 @@ impl Child {
         check_labels((labels.len(), last_class(labels)), n, self.n_classes)?;
         let class_weights = self.class_weights.as_deref();
         let cpu = Cpu { params: &self.params, running: &[], class_weights };
-        self.network.pass(&cpu, arc, self.map(images, n), labels, training, keep_cells)
+        let walk = self.walk(n);
+        self.network.pass(&cpu, arc, self.map(images, n), labels, training, (&*walk, keep_cells))
     }
 
     /// Logits `[n, classes]` of images `[n, c, h, w]`.
@@ -413,7 +424,11 @@ impl Child {
         let mut tape = Tape::new(&cpu, statistics, false);
         let n = images.len() / self.image_len();
         let input = tape.input(self.map(images, n));
-        Ok(self.network.forward(&mut tape, arc, input, None, false)?.main)
+        let walk: Box<dyn Walk<Cpu<'_>> + '_> = match statistics {
+            Statistics::Batch => self.walk(n),
+            Statistics::Running => Box::new(Kept),
+        };
+        Ok(self.network.forward(&mut tape, arc, input, None, (&*walk, false))?.main)
     }
 
     /// The same with moving statistics: nothing joins the images of a batch, so a few at a time go through the
@@ -495,7 +510,7 @@ impl Child {
         let cpu = Cpu { params: &self.params, running: &[], class_weights: None };
         let mut tape = Tape::new(&cpu, Statistics::Batch, false);
         let input = tape.input(self.map(&[], 0));
-        self.network.forward(&mut tape, arc, input, None, false)?;
+        self.network.forward(&mut tape, arc, input, None, (&Kept, false))?;
         Ok(tape.macs + self.network.classifier.macs())
     }
 
@@ -576,6 +591,27 @@ fn on_host(examples: Examples<'_>) -> Result<(&[f32], &[u32]), Error> {
 /// handed over and waited for, which costs more than a small operation itself.
 pub(crate) fn on_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| body())
+}
+
+/// Refuses a network that cannot be.
+pub(crate) fn check_shape(
+    config: &Config,
+    arc: Option<&Arc>,
+    input: InputShape,
+    n_classes: usize,
+) -> Result<(), Error> {
+    arc.map_or(Ok(()), |arc| check_nodes(arc, config))?;
+    config.validate()?;
+    let least = |key, value: usize, low: usize| {
+        if value >= low {
+            return Ok(());
+        }
+        Err(Error::Config { key, value: value.to_string(), allowed: format!("{low} or more") })
+    };
+    least("number of classes", n_classes, 2)?;
+    least("number of channels", input.channels, 1)?;
+    least("image height", input.height, 1)?;
+    least("image width", input.width, 1)
 }
 
 fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {

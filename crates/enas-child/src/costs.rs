@@ -4,6 +4,7 @@ use enas_arc::Arc;
 
 use crate::backend::{Cpu, Statistics};
 use crate::tape::Tape;
+use crate::walk::Kept;
 use crate::{Child, Error};
 
 /// The parts of a network in order, with what they make and cost; see [`Child::costs`].
@@ -45,7 +46,7 @@ impl Child {
         let cpu = Cpu { params: &self.params, running: &[], class_weights: None };
         let mut tape = Tape::new(&cpu, Statistics::Batch, false);
         let input = tape.input(self.map(&[], 0));
-        let features = self.network.forward(&mut tape, arc, input, None, true)?;
+        let features = self.network.forward(&mut tape, arc, input, None, (&Kept, true))?;
 
         let params_in = |scope: &str| {
             self.params.count(|name| name.strip_prefix(scope).is_some_and(|rest| rest.starts_with('/')))

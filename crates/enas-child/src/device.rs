@@ -12,6 +12,7 @@ use crate::network::{Network, Training};
 use crate::params::{Gradients, Params};
 use crate::pass::Pass;
 use crate::tape::Tape;
+use crate::walk::Kept;
 use crate::{Child, Error, StepStats};
 
 /// Numbers that a step leaves for the host: loss and number right of either classifier, and the gradient's norm.
@@ -141,7 +142,7 @@ impl OnDevice {
         let backend = self.backend(params, &stats);
         let (images, labels) = (batch.map(&self.gpu, self.activations), batch.labels(&self.gpu));
         let Pass { gradients, moments, .. } =
-            network.pass(&backend, arc, images, &labels, training, false)?;
+            network.pass(&backend, arc, images, &labels, training, (&Kept, false))?;
         let config = &network.config;
         let rule = Nesterov { lr, momentum: config.momentum, l2: config.l2, scale: 1.0 };
         let (runs, norm) = (params.trained_runs(), stats.span(4, 1));
@@ -173,7 +174,7 @@ impl OnDevice {
             let stats = self.gpu.zeros(STATS);
             let backend = self.backend(params, &stats);
             let (images, labels) = (few.map(&self.gpu, self.activations), few.labels(&self.gpu));
-            let passed = network.pass(&backend, arc, images, &labels, training, false).is_ok();
+            let passed = network.pass(&backend, arc, images, &labels, training, (&Kept, false)).is_ok();
             self.gpu.finish().is_ok() && passed
         };
         let (mut least, mut too_many) = (0, batch.len().div_ceil(LANES));
@@ -201,7 +202,7 @@ impl OnDevice {
             Statistics::Running => Precision::F32,
         };
         let input = tape.input(batch.map(&self.gpu, activations));
-        let mut features = network.forward(&mut tape, arc, input, None, false)?.main;
+        let mut features = network.forward(&mut tape, arc, input, None, (&Kept, false))?.main;
         if let Some(factors) = factors {
             features.data = gpu::scale_features(&features.data, &self.gpu.upload(&factors), features.len);
         }
@@ -220,7 +221,7 @@ impl OnDevice {
         let stats = self.gpu.zeros(STATS);
         let backend = self.backend(params, &stats);
         let (images, labels) = (batch.map(&self.gpu, self.activations), batch.labels(&self.gpu));
-        let pass = network.pass(&backend, arc, images, &labels, training, true)?;
+        let pass = network.pass(&backend, arc, images, &labels, training, (&Kept, true))?;
         let fetch = |value: &GpuValue| Ok(Part { shape: value.map.shape(), data: value.to_nchw()? });
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
         let cells = cells.collect::<Result<_, gpu::Error>>()?;

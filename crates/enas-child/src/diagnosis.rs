@@ -17,6 +17,7 @@ use crate::head::Classifier;
 use crate::network::Training;
 use crate::noise::{Noise, SeededNoise};
 use crate::params::{Gradients, Params, is_finite};
+use crate::walk::Kept;
 use crate::{Error, InputShape};
 
 /// What a training pass looks like from inside.
@@ -86,7 +87,8 @@ impl Child {
         let weights = self.class_weights_or_ones();
         let (fault, logits) = on_pool(|| {
             let watched = Watched::new(&params, &weights);
-            let pass = self.network.pass(&watched, arc, self.map(images, n), labels, training, false)?;
+            let pass =
+                self.network.pass(&watched, arc, self.map(images, n), labels, training, (&Kept, false))?;
             Ok::<_, Error>((watched.fault.into_inner(), pass.logits))
         })?;
         let InputShape { channels, height, width } = self.input();

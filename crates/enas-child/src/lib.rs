@@ -39,16 +39,19 @@ mod device;
 mod diagnosis;
 mod error;
 mod examples;
+mod footprint;
 mod head;
 mod network;
 mod noise;
 mod outline;
 mod params;
+mod parts;
 mod pass;
 mod plan;
 pub mod schedule;
 mod state;
 mod tape;
+mod walk;
 
 pub use child::{Child, Inspection, Norm, Step, StepStats};
 pub use config::{AuxHead, Config, InputShape, Reductions, SharedInit};
@@ -56,9 +59,11 @@ pub use costs::{Costs, LayerCost};
 pub use diagnosis::{Diagnosis, Fault, Numbers};
 pub use error::Error;
 pub use examples::{Examples, ResidentPictures, Staged};
+pub use footprint::{Footprint, Work, worst_arcs};
 pub use noise::{Noise, SeededNoise};
 pub use outline::{Convolution, Operation, Outline};
 pub use plan::{Plan, PlannedCell};
+pub use walk::Recompute;
 
 pub use enas_kernels::{Axis, Pool, PoolKind};
 

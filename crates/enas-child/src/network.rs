@@ -5,12 +5,13 @@ use enas_arc::{Arc, Cell};
 use crate::Error;
 use crate::backend::{Backend, ConvBlock};
 use crate::build::Builder;
-use crate::cell::{CellBlock, Extent, Site, State};
+use crate::cell::{CellBlock, Extent, Site};
 use crate::config::{AuxHead as AuxMode, Config};
 use crate::head::{AuxHead, Classifier};
 use crate::noise::{DropPath, Noise};
 use crate::plan::Plan;
-use crate::tape::{Tape, Var};
+use crate::tape::{State, Tape, Var};
+use crate::walk::{CellStep, Walk};
 
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -81,36 +82,48 @@ impl Network {
         Self { config: config.clone(), plan, stem, cells, classifier, aux }
     }
 
-    /// Runs the network for `arc`. With `training`, drop-path is on and the auxiliary head is evaluated.
+    /// Runs the network for `arc`, its cells evaluated as `walk` does it. With `training`, drop-path is on and the
+    /// auxiliary head is evaluated.
     pub(crate) fn forward<B: Backend>(
         &self,
         tape: &mut Tape<'_, B>,
         arc: &Arc,
         images: Var<B>,
         training: Option<Training<'_>>,
-        keep_cells: bool,
+        (walk, keep_cells): (&dyn Walk<B>, bool),
     ) -> Result<Features<B>, Error> {
-        let (config, plan) = (&self.config, &self.plan);
         let stem = vec![tape.unit(&[images], self.stem.clone())];
         let mut macs = vec![tape.macs];
         let mut pair = (stem.clone(), stem);
         let (mut aux, mut outputs) = (None, Vec::new());
-        for (index, (block, planned)) in self.cells.iter().zip(&plan.cells).enumerate() {
-            let drop_path = training.filter(|_| config.drop_path_keep < 1.0 && self.drops_paths()).map(|t| {
-                DropPath { noise: t.noise, keep: config.drop_path_keep_at(index, t.step, t.total_steps) }
-            });
+        for index in 0..self.cells.len() {
             let before = tape.macs;
-            pair = block.forward(tape, cell_of(arc, planned.reduction), pair, drop_path)?;
+            pair = walk.forward(tape, &self.step(arc, index, training), pair)?;
             macs.push(tape.macs - before);
             if keep_cells {
                 outputs.push(pair.1.clone());
             }
-            if let (Some(head), Some(_), true) = (&self.aux, training, plan.aux_after == Some(index)) {
+            if let (Some(head), Some(_), true) = (&self.aux, training, self.plan.aux_after == Some(index)) {
                 aux = Some(head.forward(tape, &pair.1));
             }
         }
         let main = tape.relu_mean(&pair.1);
         Ok(Features { main, aux, cells: outputs, macs })
+    }
+
+    /// One cell of the network, as `arc` and the training step want it.
+    pub(crate) fn step<'a>(
+        &'a self,
+        arc: &'a Arc,
+        index: usize,
+        training: Option<Training<'a>>,
+    ) -> CellStep<'a> {
+        let config = &self.config;
+        let drop_path = training.filter(|_| config.drop_path_keep < 1.0 && self.drops_paths()).map(|t| {
+            DropPath { noise: t.noise, keep: config.drop_path_keep_at(index, t.step, t.total_steps) }
+        });
+        let cell = cell_of(arc, self.plan.cells[index].reduction);
+        CellStep { index, block: &self.cells[index], cell, drop_path }
     }
 
     /// Calls `body` for every convolution of the trunk.

@@ -4,6 +4,7 @@ use enas_kernels::{Axis, Pool};
 
 use crate::backend::{Backend, Recorder, Statistics};
 use crate::tape::Tape;
+use crate::walk::Kept;
 use crate::{Child, Error, InputShape, Named};
 
 /// A fixed network at inference: operations in an order in which they can be computed.
@@ -97,7 +98,7 @@ impl Child {
         let recorder = Recorder::new(&folded.params);
         let mut tape = Tape::new(&recorder, Statistics::Running, false);
         let input = tape.input(recorder.pictures(self.input()));
-        let features = folded.network.forward(&mut tape, arc, input, None, false)?.main;
+        let features = folded.network.forward(&mut tape, arc, input, None, (&Kept, false))?.main;
         recorder.classify(&folded.network.classifier, &features);
         let operations = recorder.into_operations();
         Ok(Outline { input: self.input(), classes: self.n_classes(), operations })

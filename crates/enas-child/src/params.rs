@@ -36,6 +36,10 @@ struct Table {
 #[derive(Clone, Debug)]
 pub(crate) struct Params {
     seed: Seed,
+    /// How many numbers there are, or would be.
+    len: usize,
+    /// Whether there are numbers, or only their places.
+    is_real: bool,
     values: Vec<f32>,
     momentum: Vec<f32>,
     tables: Vec<Table>,
@@ -43,8 +47,20 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    pub(crate) fn new(seed: Seed) -> Self {
-        Self { seed, values: Vec::new(), momentum: Vec::new(), tables: Vec::new(), rows: Vec::new() }
+    /// No weights yet; there will be `capacity` numbers.
+    pub(crate) fn new(seed: Seed, capacity: usize) -> Self {
+        let (values, momentum) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
+        Self { seed, len: 0, is_real: true, values, momentum, tables: Vec::new(), rows: Vec::new() }
+    }
+
+    /// For names, shapes and places alone: there will be no numbers, and nobody may ask for any.
+    pub(crate) fn places() -> Self {
+        Self { is_real: false, ..Self::new(Seed::new(0), 0) }
+    }
+
+    /// How many numbers there are, or would be.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Adds a tensor; its start depends on the seed and the name alone.
@@ -62,16 +78,11 @@ impl Params {
         trained: bool,
     ) -> Vec<ParamId> {
         let len: usize = shape.iter().product();
-        let start = self.values.len();
-        match init {
-            Init::Constant(value) => self.values.resize(start + len, value),
-            Init::He { fan_in } => {
-                let mut stream = self.seed.stream(&format!("init {name}"), &[]);
-                let sigma = (2.0 / fan_in as f32).sqrt();
-                self.values.extend((0..len).map(|_| stream.truncated_normal(sigma)));
-            }
+        let start = self.len;
+        self.len += len;
+        if self.is_real {
+            self.fill(&name, len, init);
         }
-        self.momentum.resize(start + len, 0.0);
         self.tables.push(Table { name, shape: shape.to_vec(), range: start..start + len, trained });
         let row = len / rows;
         (0..rows)
@@ -80,6 +91,20 @@ impl Params {
                 ParamId(self.rows.len() - 1)
             })
             .collect()
+    }
+
+    /// Appends the numbers that a tensor starts with.
+    fn fill(&mut self, name: &str, len: usize, init: Init) {
+        let end = self.values.len() + len;
+        match init {
+            Init::Constant(value) => self.values.resize(end, value),
+            Init::He { fan_in } => {
+                let mut stream = self.seed.stream(&format!("init {name}"), &[]);
+                let sigma = (2.0 / fan_in as f32).sqrt();
+                self.values.extend((0..len).map(|_| stream.truncated_normal(sigma)));
+            }
+        }
+        self.momentum.resize(end, 0.0);
     }
 
     /// The values of one row.

@@ -4,9 +4,9 @@ use enas_arc::Arc;
 
 use crate::Error;
 use crate::backend::{Backend, Statistics};
-use crate::cell::State;
 use crate::network::{Network, Training};
-use crate::tape::Tape;
+use crate::tape::{State, Tape};
+use crate::walk::Walk;
 
 /// The results of a forward and backward pass.
 pub(crate) struct Pass<B: Backend> {
@@ -22,7 +22,8 @@ pub(crate) struct Pass<B: Backend> {
 }
 
 impl Network {
-    /// The loss `ce + aux_weight·ce_aux` of a batch and its gradients, without the L2 penalty; updates nothing.
+    /// The loss `ce + aux_weight·ce_aux` of a batch and its gradients, without the L2 penalty; updates nothing. `walk`
+    /// decides what of the cells is kept and what is computed again; results do not depend on it.
     pub(crate) fn pass<B: Backend>(
         &self,
         backend: &B,
@@ -30,12 +31,12 @@ impl Network {
         images: B::Map,
         labels: &B::Labels,
         training: Training<'_>,
-        keep_cells: bool,
+        (walk, keep_cells): (&dyn Walk<B>, bool),
     ) -> Result<Pass<B>, Error> {
         let mut tape = Tape::new(backend, Statistics::Batch, true);
         let input = tape.input(images);
         let (n, ..) = tape.shape(&input);
-        let features = self.forward(&mut tape, arc, input, Some(training), keep_cells)?;
+        let features = self.forward(&mut tape, arc, input, Some(training), (walk, keep_cells))?;
         let mut gradients = backend.gradients();
 
         let (config, head) = (&self.config, &self.classifier);
@@ -61,7 +62,9 @@ impl Network {
             aux = Some((logits, loss));
         }
         let moments = std::mem::take(&mut tape.batch_moments);
-        tape.backward(&means, &mut gradients);
+        tape.backward(&means, &mut Vec::new(), &mut gradients, &|skipped, grads, into| {
+            walk.backward(backend, &self.step(arc, skipped.cell, Some(training)), skipped, grads, into)
+        })?;
         Ok(Pass { logits, loss, aux, gradients, moments, cells: features.cells })
     }
 }

@@ -2,17 +2,42 @@
 //!
 //! Candle's own backward pass adds every gradient into a fresh map of zeros, three passes over memory that these
 //! networks cannot afford. This tape knows the five operations of the network and lets each kernel add into
-//! place. It knows nothing of cells or arcs, nor where the operations are computed.
+//! place. It knows nothing of arcs, nor where the operations are computed; of cells only that they may be skipped, to
+//! be evaluated again on the way back.
 
 use enas_kernels::Pool;
 
+use crate::Error;
 use crate::backend::{Backend, ConvBlock, Gather, Statistics};
 
 /// A value of the network and its place on the tape.
 pub(crate) struct Var<B: Backend> {
-    id: usize,
+    pub(crate) id: usize,
     pub(crate) value: B::Value,
 }
+
+/// What a cell reads: one value, or several whose channels follow each other.
+pub(crate) type State<B> = Vec<Var<B>>;
+
+/// The two inputs of a cell: the output of the cell before the last, and of the last.
+pub(crate) type Pair<B> = (State<B>, State<B>);
+
+/// The gradient of every value that has one so far, by the value's place on the tape.
+pub(crate) type Grads<B> = Vec<Option<<B as Backend>::Map>>;
+
+/// A cell that was evaluated without recording how: what it takes to evaluate it again.
+pub(crate) struct Skipped<B: Backend> {
+    /// Which cell.
+    pub(crate) cell: usize,
+    /// The place of the first value it made. Evaluated again from there, it gives its values the same places.
+    pub(crate) first: usize,
+    /// What it read.
+    pub(crate) inputs: Pair<B>,
+}
+
+/// Propagates gradients through a cell that was skipped.
+pub(crate) type Again<'f, B> =
+    dyn Fn(Skipped<B>, &mut Grads<B>, &mut <B as Backend>::Gradients) -> Result<(), Error> + 'f;
 
 impl<B: Backend> Clone for Var<B> {
     fn clone(&self) -> Self {
@@ -29,6 +54,7 @@ enum Node<B: Backend> {
     Add { a: Side<B>, b: Side<B>, out: usize },
     Concat { inputs: Vec<Var<B>>, out: usize },
     Mean { inputs: Vec<Var<B>>, slot: usize },
+    Skipped(Skipped<B>),
 }
 
 /// A forward pass in progress.
@@ -49,6 +75,35 @@ impl<'a, B: Backend> Tape<'a, B> {
     pub(crate) fn new(backend: &'a B, statistics: Statistics, record: bool) -> Self {
         let nodes = record.then(Vec::new);
         Self { backend, statistics, nodes, next: 0, means: 0, batch_moments: Vec::new(), macs: 0 }
+    }
+
+    /// A pass with the statistics of the batch that begins in the middle: its first value takes the place `first`.
+    pub(crate) fn from(backend: &'a B, first: usize, record: bool) -> Self {
+        Self { next: first, ..Self::new(backend, Statistics::Batch, record) }
+    }
+
+    /// The place of the next value.
+    pub(crate) fn next(&self) -> usize {
+        self.next
+    }
+
+    /// Leaves out the places before `next`: somebody else has made their values.
+    pub(crate) fn advance(&mut self, next: usize) {
+        self.next = next;
+    }
+
+    /// Lets `evaluate` compute a cell without recording how; only that it can be evaluated again.
+    pub(crate) fn skip<R>(
+        &mut self,
+        cell: usize,
+        inputs: &Pair<B>,
+        evaluate: impl FnOnce(&mut Self) -> R,
+    ) -> R {
+        let (first, nodes) = (self.next, self.nodes.take());
+        let result = evaluate(self);
+        self.nodes = nodes;
+        self.record(|| Node::Skipped(Skipped { cell, first, inputs: inputs.clone() }));
+        result
     }
 
     /// A value that comes from outside.
@@ -90,7 +145,7 @@ impl<'a, B: Backend> Tape<'a, B> {
     fn weights(&self, block: &ConvBlock, inputs: &[Var<B>]) -> usize {
         let channels: usize = inputs.iter().map(|input| self.shape(input).1).sum();
         let of_conv = |conv: &crate::backend::Conv| {
-            let matrix: usize = conv.weight.iter().map(|id| self.backend.params().get(*id).len()).sum();
+            let matrix: usize = conv.weight.iter().map(|id| self.backend.params().range(*id).len()).sum();
             let filter = if let Gather::Depthwise { k, .. } = conv.gather { k * k * channels } else { 0 };
             matrix + filter
         };
@@ -134,24 +189,34 @@ impl<'a, B: Backend> Tape<'a, B> {
         }
     }
 
-    /// Propagates the gradients of the [`relu_mean`](Self::relu_mean)s back through everything recorded; memory is
-    /// released on the way. `into` receives the gradients of all parameters that took part.
-    pub(crate) fn backward(self, means: &[B::Vector], into: &mut B::Gradients) {
+    /// Propagates the gradients of the [`relu_mean`](Self::relu_mean)s, and those in `grads`, back through everything
+    /// recorded; memory is released on the way. `into` receives the gradients of all parameters that took part, `again`
+    /// the cells that were skipped.
+    ///
+    /// # Errors
+    /// Those of `again`.
+    pub(crate) fn backward(
+        self,
+        means: &[B::Vector],
+        grads: &mut Grads<B>,
+        into: &mut B::Gradients,
+        again: &Again<'_, B>,
+    ) -> Result<(), Error> {
         let backend = self.backend;
-        let mut grads: Vec<Option<B::Map>> = vec![None; self.next];
+        grads.resize(grads.len().max(self.next), None);
         let mut nodes = self.nodes.unwrap_or_default();
         while let Some(node) = nodes.pop() {
             match node {
                 Node::Mean { inputs, slot } => {
-                    let mut targets = take(&mut grads, &inputs);
+                    let mut targets = take(grads, &inputs);
                     backend.relu_mean_backward(&values(&inputs), &means[slot], &mut targets);
-                    put_back(backend, &mut grads, &inputs, targets);
+                    put_back(backend, grads, &inputs, targets);
                 }
                 Node::Concat { inputs, out } => {
                     let Some(grad) = grads[out].take() else { continue };
-                    let mut targets = take(&mut grads, &inputs);
+                    let mut targets = take(grads, &inputs);
                     backend.concat_backward(&grad, &values(&inputs), &mut targets);
-                    put_back(backend, &mut grads, &inputs, targets);
+                    put_back(backend, grads, &inputs, targets);
                 }
                 Node::Add { a, b, out } => {
                     let Some(grad) = grads[out].take() else { continue };
@@ -167,14 +232,16 @@ impl<'a, B: Backend> Tape<'a, B> {
                     let Some(grad) = grads[out.id].take() else { continue };
                     // Nothing asks for the gradient of the pictures themselves.
                     let from_pictures = inputs.iter().any(|v| v.id == 0);
-                    let mut targets = take(&mut grads, &inputs);
+                    let mut targets = take(grads, &inputs);
                     let wanted = (!from_pictures).then_some(targets.as_mut_slice());
                     let values = values(&inputs);
                     backend.unit_backward(&block, &values, &out.value, &moments, &grad, wanted, into);
-                    put_back(backend, &mut grads, &inputs, targets);
+                    put_back(backend, grads, &inputs, targets);
                 }
+                Node::Skipped(skipped) => again(skipped, grads, into)?,
             }
         }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use enas_search::{Activations, TimeLimit};
+use enas_search::{Activations, MemoryLimit, TimeLimit};
 
 use crate::commands;
 use crate::commands::data::Data;
@@ -102,6 +102,15 @@ pub(crate) struct Machine {
     pub(crate) device: Option<Device>,
 }
 
+/// How much memory the work may take.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Machine")]
+pub(crate) struct Memory {
+    /// Memory to take at most, as in 512M or 4G; results stay the same [default: 4/5 of the machine's]
+    #[arg(long, value_name = "SIZE", value_parser = memory_limit)]
+    pub(crate) memory: Option<MemoryLimit>,
+}
+
 /// Where the work is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Device {
@@ -152,6 +161,8 @@ pub(crate) struct Search {
     pub(crate) settings: Settings,
     #[command(flatten)]
     pub(crate) machine: Machine,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
 }
 
 /// Train one architecture from scratch and save it as a model
@@ -186,6 +197,8 @@ pub(crate) struct Train {
     pub(crate) settings: Settings,
     #[command(flatten)]
     pub(crate) machine: Machine,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
 }
 
 /// Measure a model: accuracy, precision and recall per class, confusion matrix
@@ -206,6 +219,8 @@ pub(crate) struct Eval {
     pub(crate) split: Split,
     #[command(flatten)]
     pub(crate) machine: Machine,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
 }
 
 /// A part of a data set.
@@ -582,6 +597,10 @@ pub(crate) fn time_limit(text: &str) -> Result<TimeLimit, String> {
         }
         Ok(limit) => Ok(limit),
     }
+}
+
+fn memory_limit(text: &str) -> Result<MemoryLimit, String> {
+    text.parse()
 }
 
 #[cfg(test)]

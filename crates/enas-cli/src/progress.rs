@@ -58,12 +58,15 @@ pub(crate) struct Watcher<'a> {
     bar: Option<(&'static str, ProgressBar)>,
     last_line: Instant,
     clock: Clock,
+    /// Whether what runs is a phase of an automatic run.
+    is_auto: bool,
 }
 
 impl<'a> Watcher<'a> {
     /// A watcher of a run that starts now.
     pub(crate) fn new(console: &'a Console, interrupt: &'a Interrupt) -> Self {
-        Self { console, interrupt, bar: None, last_line: Instant::now(), clock: Clock::default() }
+        let (last_line, clock) = (Instant::now(), Clock::default());
+        Self { console, interrupt, bar: None, last_line, clock, is_auto: false }
     }
 
     /// Moves the bar of this phase, or from time to time writes a plain line.
@@ -127,12 +130,16 @@ impl Observer for Watcher<'_> {
             Event::Planned(plan) => self.console.note(&planned(plan)),
             Event::Phase(phase) => {
                 self.clock = Clock::default();
+                self.is_auto = true;
                 self.console.note(match phase {
                     AutoPhase::First => "first model: a random architecture, trained for a short time",
                     AutoPhase::Search => "search",
                     AutoPhase::Train => "training of the architecture found",
                 });
             }
+            // An automatic run says it once.
+            Event::Memory(_) if self.is_auto => {}
+            Event::Memory(plan) => self.console.note(&plan.to_string()),
             Event::Started { run, plan, params, epochs, steps, resumed, .. } => {
                 let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
                 let size = grouped(*params as u64);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::dataset::Split;
 use crate::error::Error;
+use crate::holding::Shelf;
 
 /// Pictures that go through the network together.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +69,15 @@ impl EpochPlan {
 /// Batches that each worker may have waiting: enough to cover a hiccup, little memory.
 const AHEAD: usize = 2;
 
+/// Least number of threads that prepare batches whose pictures have to be decoded.
+pub(crate) const DECODERS: usize = 2;
+
+/// Batches in memory at once: those waiting, the one that each thread is making, and the one in use. `is_decoded` tells
+/// how the pictures are held.
+pub(crate) fn batches_at_once(is_decoded: bool) -> usize {
+    (AHEAD + 1) * if is_decoded { 1 } else { DECODERS } + 1
+}
+
 impl Split {
     /// Batches of one epoch: every picture once, in an order of its own, varied as configured. With
     /// [`Sampling::Balanced`](crate::Sampling::Balanced) as many pictures, but every class equally often.
@@ -112,9 +122,9 @@ impl Split {
     /// give or take one. The draw depends on the seed and `position` (epoch, step, …) alone.
     ///
     /// # Errors
-    /// [`Error::BatchSize`] if the batch size is zero.
+    /// [`Error::BatchSize`] if the batch size is zero; as for [`image`](Self::image).
     pub fn draw(&self, position: &[u64], batch_size: usize) -> Result<Batch, Error> {
-        Ok(self.gather(self.draw_indices(position, batch_size)?))
+        self.gather(self.draw_indices(position, batch_size)?)
     }
 
     /// Which pictures [`draw`](Self::draw) draws, for whoever has the pictures elsewhere.
@@ -139,9 +149,12 @@ impl Split {
 
     /// A batch of the given pictures, as they are.
     ///
+    /// # Errors
+    /// As for [`image`](Self::image).
+    ///
     /// # Panics
     /// If there is no such picture.
-    pub fn gather(&self, indices: Vec<usize>) -> Batch {
+    pub fn gather(&self, indices: Vec<usize>) -> Result<Batch, Error> {
         let visits: Vec<Visit> = indices.into_iter().map(|picture| Visit { picture, again: 0 }).collect();
         self.batch(&visits, None)
     }
@@ -163,18 +176,26 @@ impl Split {
         }
     }
 
-    fn batch(&self, visits: &[Visit], epoch: Option<u64>) -> Batch {
+    fn batch(&self, visits: &[Visit], epoch: Option<u64>) -> Result<Batch, Error> {
         let size = self.inner.shape.len();
         let mut images = vec![0.0; visits.len() * size];
         for (&Visit { picture, again }, image) in visits.iter().zip(images.chunks_exact_mut(size)) {
             match epoch {
-                Some(epoch) => self.augmented_into(picture, epoch, again, image),
-                None => self.plain_into(picture, image),
+                Some(epoch) => self.augmented_into(picture, epoch, again, image)?,
+                None => self.plain_into(picture, image)?,
             }
         }
         let indices: Vec<usize> = visits.iter().map(|visit| visit.picture).collect();
         let labels = indices.iter().map(|&i| self.inner.labels[i]).collect();
-        Batch { images, labels, indices }
+        Ok(Batch { images, labels, indices })
+    }
+
+    /// Threads that prepare batches beside the caller: `workers`, and more where pictures have to be decoded first.
+    fn n_workers(&self, workers: usize) -> usize {
+        match self.inner.shelf {
+            Shelf::Decoded { .. } => workers,
+            Shelf::Files(_) => workers.max(DECODERS),
+        }
     }
 }
 
@@ -210,14 +231,14 @@ pub struct Batches {
 
 #[derive(Debug)]
 struct Worker {
-    batches: Receiver<Batch>,
+    batches: Receiver<Result<Batch, Error>>,
     thread: JoinHandle<()>,
 }
 
 impl Batches {
     fn start(split: &Split, chunks: Vec<Vec<Visit>>, epoch: Option<u64>, workers: usize) -> Self {
         let end = chunks.len();
-        let n = workers.clamp(1, end.max(1));
+        let n = split.n_workers(workers).clamp(1, end.max(1));
         let mut shares = vec![Vec::new(); n];
         chunks.into_iter().enumerate().for_each(|(i, chunk)| shares[i % n].push(chunk));
         let worker = |share| {
@@ -235,19 +256,27 @@ impl Batches {
     }
 }
 
-/// Makes batches until all are made or nobody wants them any more.
-fn prepare(split: &Split, chunks: Vec<Vec<Visit>>, epoch: Option<u64>, sender: &SyncSender<Batch>) {
+/// Makes batches until all are made, one cannot be made, or nobody wants them any more.
+fn prepare(
+    split: &Split,
+    chunks: Vec<Vec<Visit>>,
+    epoch: Option<u64>,
+    sender: &SyncSender<Result<Batch, Error>>,
+) {
     for chunk in chunks {
-        if sender.send(split.batch(&chunk, epoch)).is_err() {
+        let batch = split.batch(&chunk, epoch);
+        let is_last = batch.is_err();
+        if sender.send(batch).is_err() || is_last {
             return;
         }
     }
 }
 
 impl Iterator for Batches {
-    type Item = Batch;
+    type Item = Result<Batch, Error>;
 
-    fn next(&mut self) -> Option<Batch> {
+    /// The next batch. After an error there are no more.
+    fn next(&mut self) -> Option<Result<Batch, Error>> {
         if self.next == self.end {
             return None;
         }
@@ -257,7 +286,7 @@ impl Iterator for Batches {
         self.waited += asked.elapsed();
         match answer {
             Ok(batch) => {
-                self.next += 1;
+                self.next = if batch.is_ok() { self.next + 1 } else { self.end };
                 Some(batch)
             }
             // The worker ended before its last batch, so it panicked; ending quietly would shorten the epoch.

@@ -1,5 +1,7 @@
-//! A loaded data set in memory. How it came there is in `load`, how batches are made in `batches`.
+//! A loaded data set. How it came about is in `load`, how its pictures are held in `holding`, how batches are made in
+//! `batches`.
 
+use std::borrow::Cow;
 use std::sync::Arc as SyncArc;
 
 use enas_rng::Seed;
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::augment::{self, Mode, Shape, When};
 use crate::config::Sampling;
 use crate::doctor::Finding;
+use crate::error::Error;
+use crate::holding::Shelf;
 use crate::layout::Part;
 use crate::normalize::Normalization;
 use crate::split::SplitFile;
@@ -102,7 +106,7 @@ impl Dataset {
     }
 }
 
-/// One part of a data set. Cloning is cheap: the pixels are shared.
+/// One part of a data set. Cloning is cheap: the pictures are shared.
 #[derive(Clone, Debug)]
 pub struct Split {
     pub(crate) inner: SyncArc<Inner>,
@@ -112,8 +116,7 @@ pub struct Split {
 pub(crate) struct Inner {
     pub(crate) part: Part,
     pub(crate) shape: Shape,
-    /// `[n, c, h, w]`
-    pub(crate) pixels: Vec<u8>,
+    pub(crate) shelf: Shelf,
     pub(crate) labels: Vec<u32>,
     /// One name per file; `copies` consecutive pictures belong to each.
     pub(crate) paths: Vec<String>,
@@ -148,11 +151,26 @@ impl Split {
 
     /// The pixels of picture `i`: `[c, h, w]`, 0 to 255.
     ///
+    /// # Errors
+    /// [`Error::Lost`] if the picture is read from its file and that is no longer what it was.
+    ///
     /// # Panics
     /// If there is no picture `i`.
-    pub fn image(&self, i: usize) -> &[u8] {
-        let size = self.inner.shape.len();
-        &self.inner.pixels[i * size..][..size]
+    pub fn image(&self, i: usize) -> Result<Cow<'_, [u8]>, Error> {
+        self.inner.shelf.image(i, self.inner.shape)
+    }
+
+    /// The pixels of picture `i` if they are in memory, as those of a split [held](crate::Holding) decoded.
+    ///
+    /// # Panics
+    /// If there is no picture `i`.
+    pub fn decoded(&self, i: usize) -> Option<&[u8]> {
+        self.inner.shelf.decoded(i, self.inner.shape)
+    }
+
+    /// Numbers of a picture, `c·h·w`.
+    pub fn picture_len(&self) -> usize {
+        self.inner.shape.len()
     }
 
     /// The name, below the root of the data, of the file that picture `i` was made from.
@@ -188,30 +206,43 @@ impl Split {
 
     /// Picture `i` as it is, normalised: `[c, h, w]`.
     ///
+    /// # Errors
+    /// As for [`image`](Self::image).
+    ///
     /// # Panics
     /// If there is no picture `i`.
-    pub fn normalized(&self, i: usize) -> Vec<f32> {
+    pub fn normalized(&self, i: usize) -> Result<Vec<f32>, Error> {
         let mut out = vec![0.0; self.inner.shape.len()];
-        self.plain_into(i, &mut out);
-        out
+        self.plain_into(i, &mut out)?;
+        Ok(out)
     }
 
     /// Picture `i` as the trainer sees it in `epoch`: varied if that is asked for, and normalised, `[c, h, w]`.
     ///
+    /// # Errors
+    /// As for [`image`](Self::image).
+    ///
     /// # Panics
     /// If there is no picture `i`.
-    pub fn augmented(&self, i: usize, epoch: u64) -> Vec<f32> {
+    pub fn augmented(&self, i: usize, epoch: u64) -> Result<Vec<f32>, Error> {
         let mut out = vec![0.0; self.inner.shape.len()];
-        self.augmented_into(i, epoch, 0, &mut out);
-        out
+        self.augmented_into(i, epoch, 0, &mut out)?;
+        Ok(out)
     }
 
-    pub(crate) fn plain_into(&self, i: usize, out: &mut [f32]) {
-        self.inner.normalization.apply(self.image(i), out);
+    pub(crate) fn plain_into(&self, i: usize, out: &mut [f32]) -> Result<(), Error> {
+        self.inner.normalization.apply(&self.image(i)?, out);
+        Ok(())
     }
 
     /// `again` counts the times that the picture came before in this epoch.
-    pub(crate) fn augmented_into(&self, i: usize, epoch: u64, again: u64, out: &mut [f32]) {
+    pub(crate) fn augmented_into(
+        &self,
+        i: usize,
+        epoch: u64,
+        again: u64,
+        out: &mut [f32],
+    ) -> Result<(), Error> {
         if !self.is_varied() {
             return self.plain_into(i, out);
         }
@@ -219,9 +250,10 @@ impl Split {
         let position = [epoch, i as u64, again];
         // The stream of the first time is that of a picture that comes but once.
         let mut stream = seed.stream("augment", if again == 0 { &position[..2] } else { &position });
-        let mut pixels = self.image(i).to_vec();
+        let mut pixels = self.image(i)?.into_owned();
         augment.vary_pixels(*shape, &mut pixels, &mut stream);
         normalization.apply(&pixels, out);
         augment.vary_values(*shape, out, &mut stream);
+        Ok(())
     }
 }

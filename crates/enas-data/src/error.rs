@@ -102,6 +102,17 @@ pub enum Error {
         /// Why it cannot be used.
         reason: String,
     },
+    /// A picture that is read again for each batch is no longer what it was.
+    #[error(
+        "cannot use {} any more: {reason}; put the picture back, or give the run so much --memory that it need not read it again",
+        path.display()
+    )]
+    Lost {
+        /// The picture.
+        path: PathBuf,
+        /// What became of it.
+        reason: String,
+    },
     /// A stored split does not fit the files that are there now.
     #[error("the stored split does not fit {}: {problem}", path.display())]
     StoredSplit {

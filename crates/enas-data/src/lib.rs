@@ -1,7 +1,7 @@
 //! Pictures to batches: folders, zips and the built-in digits, checked, augmented and prefetched.
 //!
 //! [`load`] reads class folders (or a zip of them, or the embedded digits) into memory as a [`Dataset`] of three
-//! [`Split`]s, and says what is wrong with them where something is. A split hands out [`Batch`]es: shuffled and
+//! [`Split`]s, and says what is wrong with them where something is; [`load_held`] does it for data that do not fit. A split hands out [`Batch`]es: shuffled and
 //! varied for training, in order for evaluation, or drawn by chance for a reward. [`prepare`] does to a single
 //! new picture exactly what loading did to the training pictures. [`doctor::check`] reports all that is noteworthy
 //! about a data set before anything is trained on it.
@@ -17,7 +17,7 @@
 //! let data = enas_data::load(&config, Seed::new(1))?;
 //! assert_eq!((data.name.as_str(), data.classes.len()), ("digits", 10));
 //!
-//! let first = data.train.epoch(&EpochPlan::new(0, 32))?.next().expect("the split is not empty");
+//! let first = data.train.epoch(&EpochPlan::new(0, 32))?.next().expect("the split is not empty")?;
 //! assert_eq!(first.images.len(), 32 * data.channels * data.height * data.width);
 //! # Ok(())
 //! # }
@@ -35,27 +35,32 @@ pub mod doctor;
 mod error;
 #[cfg(test)]
 mod golden;
+mod holding;
 mod layout;
 mod load;
 mod normalize;
 mod prepare;
+mod reading;
 mod resize;
 mod sampling;
 mod sheet;
 mod source;
 mod split;
+mod survey;
 
 pub use batches::{Batch, Batches, EpochPlan, Last};
 pub use config::{Config, DIGITS, NormalizationMode, Sampling};
 pub use dataset::{Dataset, Fingerprint, PictureFile, Skipped, Split};
 pub use error::{Error, PictureError};
+pub use holding::Holding;
 pub use layout::Part;
-pub use load::{load, load_labelled, load_with_split, picture_files};
+pub use load::{load, load_held, load_labelled, load_with_split, picture_files};
 pub use normalize::Normalization;
 pub use prepare::{InputSpec, is_picture_name, prepare, prepare_file};
 pub use resize::{Filter, Resize};
 pub use sheet::{ContactSheet, contact_sheet};
 pub use split::SplitFile;
+pub use survey::{Survey, survey};
 
 use enas_rng::Seed;
 

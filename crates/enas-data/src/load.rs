@@ -5,19 +5,20 @@ use std::sync::Arc as SyncArc;
 
 use enas_rng::Seed;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 
 use crate::augment::{self, Shape};
-use crate::checks::{self, Sorted};
+use crate::checks;
 use crate::config::{Config, NormalizationMode, Sampling, is_digits};
-use crate::dataset::{Dataset, Fingerprint, Inner, PictureFile, Skipped, Split};
+use crate::dataset::{Dataset, Inner, PictureFile, Skipped, Split};
 use crate::doctor;
 use crate::error::Error;
+use crate::holding::{Files, Holding, Library, Shelf, vary};
 use crate::layout::{self, Item, Part};
-use crate::normalize::Normalization;
-use crate::prepare::{InputSpec, conform};
+use crate::normalize::{Normalization, Sums};
+use crate::prepare::InputSpec;
+use crate::reading::Pictures;
 use crate::source::Source;
-use crate::split::{Fractions, SplitFile, restore, stratify};
+use crate::split::{Fractions, SplitFile, stratify};
 
 /// Loads, checks and splits the data that `config` describes.
 ///
@@ -27,7 +28,7 @@ use crate::split::{Fractions, SplitFile, restore, stratify};
 /// # Errors
 /// [`Error`], whose message says what was found where and what to do.
 pub fn load(config: &Config, seed: Seed) -> Result<Dataset, Error> {
-    load_parts(config, seed, None)
+    load_held(config, seed, None, Holding::Decoded)
 }
 
 /// [`load`] with the split of an earlier run, whatever the seed and the fractions are now.
@@ -37,47 +38,20 @@ pub fn load(config: &Config, seed: Seed) -> Result<Dataset, Error> {
 /// # Errors
 /// As [`load`], and [`Error::StoredSplit`] if classes differ or pictures of the split are gone.
 pub fn load_with_split(config: &Config, seed: Seed, stored: &SplitFile) -> Result<Dataset, Error> {
-    load_parts(config, seed, Some(stored))
+    load_held(config, seed, Some(stored), Holding::Decoded)
 }
 
-/// Loads the pictures that a finished model is measured on: those of `part` where the data has split folders
-/// (the others need not be there), all of them where it has none.
-///
-/// `classes` are those of the model and give the labels; the data may lack some of them but have no others.
+/// [`load`], or [`load_with_split`] if there is a split, with the pictures held as asked. All batches are the same, to the
+/// bit.
 ///
 /// # Errors
-/// As [`load`], and [`Error::UnknownClasses`] for folders with pictures that are none of `classes`.
-pub fn load_labelled(
-    path: &Path,
-    part: Part,
-    classes: &[String],
-    input: &InputSpec,
-    normalization: &Normalization,
-    strict: bool,
-) -> Result<(Split, Vec<Skipped>), Error> {
-    let source = open(path)?;
-    let layout = layout::read_known_classes(&source, part, classes)?;
-    let mut pictures = Pictures::read(&source, layout.items, input, strict)?;
-    if pictures.items.is_empty() {
-        let detail = match pictures.lost.len() {
-            0 => "no class folder holds one".into(),
-            n => format!("all {n} files there were skipped as unreadable"),
-        };
-        return Err(Error::EmptySplit { split: part.name(), path: path.into(), detail });
-    }
-    let augment = augment::Config::default();
-    let (shape, sampling, seed) = (shape(input), Sampling::default(), Seed::new(0));
-    let assembly = Assembly { source: &source, shape, sampling, augment, seed };
-    let raw = assembly.collect(&mut pictures, part);
-    Ok((assembly.split(raw, part, normalization.clone()), pictures.skipped))
-}
-
-/// The pictures at a path, or the built-in ones.
-pub(crate) fn open(path: &Path) -> Result<Source, Error> {
-    if is_digits(path) { Ok(Source::digits()) } else { Source::open(path) }
-}
-
-fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result<Dataset, Error> {
+/// As there.
+pub fn load_held(
+    config: &Config,
+    seed: Seed,
+    stored: Option<&SplitFile>,
+    holding: Holding,
+) -> Result<Dataset, Error> {
     config.check()?;
     let source = open(&config.path)?;
     let layout = layout::read(&source)?;
@@ -85,7 +59,7 @@ fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result
     checks::class_count(&source, &layout)?;
 
     let input = config.input();
-    let mut pictures = Pictures::read(&source, layout.items, &input, config.strict)?;
+    let mut pictures = Pictures::read(&source, layout.items, &input, config.strict, holding)?;
     let classes = layout.classes;
     checks::classes_can_be_learnt(&source, &classes, pictures.sorted())?;
     match stored {
@@ -98,16 +72,16 @@ fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result
     }
     let concerns = doctor::concerns(&source.files, &classes, &pictures.items, &pictures.hashes);
 
-    let (shape, sampling, augment) = (shape(&input), config.sampling, config.augment.clone());
-    let assembly = Assembly { source: &source, shape, sampling, augment, seed };
-    let [train, valid, test] = Part::ALL.map(|part| assembly.collect(&mut pictures, part));
+    let making = Making { input: &input, sampling: config.sampling, augment: &config.augment, seed };
+    let assembly = Assembly::new(source, pictures, making, holding);
+    let [train, valid, test] = Part::ALL.map(|part| assembly.collect(part));
     let moments = |raw: &Raw| assembly.moments(raw, config.normalization);
-    let normalization = moments(&train);
+    let normalization = moments(&train)?;
     let of_own = |raw: &Raw| match config.normalization {
-        NormalizationMode::PerChannel => normalization.clone(),
+        NormalizationMode::PerChannel => Ok(normalization.clone()),
         NormalizationMode::Reference => moments(raw),
     };
-    let (valid_moments, test_moments) = (of_own(&valid), of_own(&test));
+    let (valid_moments, test_moments) = (of_own(&valid)?, of_own(&test)?);
     Ok(Dataset {
         name: name_of(&config.path),
         classes,
@@ -117,10 +91,10 @@ fn load_parts(config: &Config, seed: Seed, stored: Option<&SplitFile>) -> Result
         train: assembly.split(train, Part::Train, normalization.clone()),
         valid: assembly.split(valid, Part::Valid, valid_moments),
         test: assembly.split(test, Part::Test, test_moments),
-        skipped: pictures.skipped,
+        skipped: assembly.pictures.skipped,
         concerns,
-        fingerprint: pictures.fingerprint,
-        files: pictures.files.into(),
+        fingerprint: assembly.pictures.fingerprint,
+        files: assembly.pictures.files.into(),
         normalization,
     })
 }
@@ -139,6 +113,45 @@ pub fn picture_files(path: &Path) -> Result<Vec<PictureFile>, Error> {
     };
     let file = |number: usize| PictureFile::new(&source.files[number], &source.sha256(number));
     Ok(numbers.into_par_iter().map(file).collect())
+}
+
+/// Loads the pictures that a finished model is measured on: those of `part` where the data has split folders
+/// (the others need not be there), all of them where it has none.
+///
+/// `classes` are those of the model and give the labels; the data may lack some of them but have no others. How the
+/// pictures are held changes nothing but memory.
+///
+/// # Errors
+/// As [`load`], and [`Error::UnknownClasses`] for folders with pictures that are none of `classes`.
+pub fn load_labelled(
+    path: &Path,
+    part: Part,
+    classes: &[String],
+    input: &InputSpec,
+    normalization: &Normalization,
+    (strict, holding): (bool, Holding),
+) -> Result<(Split, Vec<Skipped>), Error> {
+    let source = open(path)?;
+    let layout = layout::read_known_classes(&source, part, classes)?;
+    let mut pictures = Pictures::read(&source, layout.items, input, strict, holding)?;
+    if pictures.items.is_empty() {
+        let detail = match pictures.n_lost() {
+            0 => "no class folder holds one".into(),
+            n => format!("all {n} files there were skipped as unreadable"),
+        };
+        return Err(Error::EmptySplit { split: part.name(), path: path.into(), detail });
+    }
+    let skipped = std::mem::take(&mut pictures.skipped);
+    let (sampling, augment, seed) = (Sampling::default(), augment::Config::default(), Seed::new(0));
+    let making = Making { input, sampling, augment: &augment, seed };
+    let assembly = Assembly::new(source, pictures, making, holding);
+    let raw = assembly.collect(part);
+    Ok((assembly.split(raw, part, normalization.clone()), skipped))
+}
+
+/// The pictures at a path, or the built-in ones.
+pub(crate) fn open(path: &Path) -> Result<Source, Error> {
+    if is_digits(path) { Ok(Source::digits()) } else { Source::open(path) }
 }
 
 /// Gives every picture the part that its folders or chance decide.
@@ -163,174 +176,126 @@ fn shape(input: &InputSpec) -> Shape {
     Shape { channels: input.channels, height: input.height, width: input.width }
 }
 
-/// Everything decoded, in the order of the file names.
-struct Pictures {
-    /// Usable pictures.
-    items: Vec<Item>,
-    /// Pixels `[c, h, w]` of every file by its number; empty for unusable ones and once collected.
-    pixels: Vec<Vec<u8>>,
-    /// SHA-256 of every file by its number.
-    hashes: Vec<[u8; 32]>,
-    /// Classes of unusable pictures, with what their folders said about the part.
-    lost: Vec<Item>,
-    skipped: Vec<Skipped>,
-    fingerprint: Fingerprint,
-    /// What the fingerprint is of.
-    files: Vec<PictureFile>,
-}
-
-impl Pictures {
-    /// Decodes all pictures on all threads; the result is in the order of the names, whoever was first.
-    fn read(source: &Source, items: Vec<Item>, input: &InputSpec, strict: bool) -> Result<Self, Error> {
-        let mut pictures = Self {
-            items: Vec::with_capacity(items.len()),
-            pixels: vec![Vec::new(); source.files.len()],
-            hashes: vec![[0; 32]; source.files.len()],
-            lost: Vec::new(),
-            skipped: Vec::new(),
-            fingerprint: Fingerprint { files: items.len(), sha256: String::new() },
-            files: Vec::with_capacity(items.len()),
-        };
-        let decode = |item: &Item| {
-            let opened = source.picture(item.file, input.channels);
-            (opened.sha256, opened.planes.map(|planes| conform(&planes, input)))
-        };
-        let decoded: Vec<_> = items.par_iter().map(decode).collect();
-        let mut hash = Sha256::new();
-        for (item, (sha256, picture)) in items.into_iter().zip(decoded) {
-            let name = &source.files[item.file];
-            hash.update(name.as_bytes());
-            hash.update([0]);
-            hash.update(sha256);
-            pictures.hashes[item.file] = sha256;
-            pictures.files.push(PictureFile::new(name, &sha256));
-            match picture {
-                Ok(pixels) => {
-                    pictures.pixels[item.file] = pixels;
-                    pictures.items.push(item);
-                }
-                Err(reason) if strict => {
-                    let path = source.path.join(name).display().to_string();
-                    return Err(Error::Strict { path, reason: reason.to_string() });
-                }
-                Err(reason) => {
-                    pictures.skipped.push(Skipped { path: name.clone(), reason: reason.to_string() });
-                    pictures.lost.push(item);
-                }
-            }
-        }
-        pictures.fingerprint.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        warn_of(source, &pictures.skipped);
-        Ok(pictures)
-    }
-
-    fn sorted(&self) -> Sorted<'_> {
-        Sorted { items: &self.items, lost: &self.lost, skipped: &self.skipped }
-    }
-
-    fn restore(&mut self, source: &Source, classes: &[String], stored: &SplitFile) -> Result<(), Error> {
-        let left_out = restore(&mut self.items, &source.files, classes, stored, &source.path)?;
-        if left_out > 0 {
-            tracing::warn!(
-                "{left_out} pictures in {} are not in the stored split and are left out",
-                source.path.display()
-            );
-        }
-        Ok(())
-    }
-}
-
-/// Names the skipped files, but not thousands of them.
-fn warn_of(source: &Source, skipped: &[Skipped]) {
-    const SHOWN: usize = 10;
-    for Skipped { path, reason } in skipped.iter().take(SHOWN) {
-        tracing::warn!("skipped {}: {reason}", source.path.join(path).display());
-    }
-    if skipped.len() > SHOWN {
-        let (all, more) = (skipped.len(), skipped.len() - SHOWN);
-        tracing::warn!("skipped {more} more: {all} files in {} could not be used", source.path.display());
-    }
-}
-
 /// Pictures whose copies are made together.
 const COPIED_AT_A_TIME: usize = 512;
 
-/// Turns decoded pictures into splits.
+/// Turns what was read into splits.
 struct Assembly<'a> {
-    source: &'a Source,
-    shape: Shape,
+    config: Making<'a>,
+    pictures: Pictures,
+    /// The pixels of all usable pictures, if they are kept.
+    pixels: SyncArc<Vec<u8>>,
+    library: SyncArc<Library>,
+    holding: Holding,
+}
+
+/// How pictures become batches.
+#[derive(Clone, Copy)]
+struct Making<'a> {
+    input: &'a InputSpec,
     sampling: Sampling,
-    augment: augment::Config,
+    augment: &'a augment::Config,
     seed: Seed,
 }
 
 /// The pictures of one part, not yet normalised.
 struct Raw {
-    pixels: Vec<u8>,
+    shelf: Shelf,
+    /// By the place of each file's picture.
+    places: Vec<u32>,
     labels: Vec<u32>,
     paths: Vec<String>,
     copies: usize,
 }
 
-impl Assembly<'_> {
-    /// Moves the pictures of a part together, with their augmented copies before them.
-    fn collect(&self, pictures: &mut Pictures, part: Part) -> Raw {
-        let copies = if part == Part::Train { self.augment.copies() } else { 1 };
-        let members: Vec<&Item> = pictures.items.iter().filter(|i| i.part == Some(part)).collect();
-        let mut raw = Raw { pixels: Vec::new(), labels: Vec::new(), paths: Vec::new(), copies };
-        raw.pixels.reserve_exact(members.len() * copies * self.shape.len());
-        let mut number = 0;
-        // Some at a time, on all threads, so that the copies never exist twice.
-        for chunk in members.chunks(COPIED_AT_A_TIME) {
-            let originals =
-                chunk.iter().map(|item| std::mem::take(&mut pictures.pixels[item.file])).collect();
-            raw.pixels.extend(self.copy(originals, copies, number).into_iter().flatten());
-            number += chunk.len();
-        }
-        for item in members {
-            raw.labels.extend(std::iter::repeat_n(item.class as u32, copies));
-            raw.paths.push(self.source.files[item.file].clone());
-        }
-        raw
+impl<'a> Assembly<'a> {
+    fn new(source: Source, mut pictures: Pictures, config: Making<'a>, holding: Holding) -> Self {
+        let pixels = SyncArc::new(std::mem::take(&mut pictures.pixels));
+        let library = pictures.library(source);
+        Self { config, pictures, pixels, library, holding }
     }
 
-    /// Every picture behind its `copies - 1` variations; `first` is the number of the first picture.
-    fn copy(&self, originals: Vec<Vec<u8>>, copies: usize, first: usize) -> Vec<Vec<u8>> {
-        let group = |(i, original): (usize, Vec<u8>)| {
+    /// The pictures of a part, with their augmented copies before them.
+    fn collect(&self, part: Part) -> Raw {
+        let copies = if part == Part::Train { self.config.augment.copies() } else { 1 };
+        let members: Vec<&Item> = self.pictures.items.iter().filter(|i| i.part == Some(part)).collect();
+        let places: Vec<u32> = members.iter().map(|item| self.pictures.places[item.file]).collect();
+        let shelf = match self.holding {
+            Holding::Decoded if copies == 1 => {
+                Shelf::Decoded { pixels: self.pixels.clone(), places: places.clone() }
+            }
+            Holding::Decoded => self.copied(&places, copies),
+            Holding::Compressed | Holding::Streamed => Shelf::Files(Files {
+                library: self.library.clone(),
+                files: members.iter().map(|item| item.file as u32).collect(),
+                copies,
+                input: *self.config.input,
+                augment: self.config.augment.clone(),
+                seed: self.config.seed,
+            }),
+        };
+        let (mut labels, mut paths) = (Vec::new(), Vec::new());
+        for item in members {
+            labels.extend(std::iter::repeat_n(item.class as u32, copies));
+            paths.push(self.library.source.files[item.file].clone());
+        }
+        Raw { shelf, places, labels, paths, copies }
+    }
+
+    /// Every picture behind its `copies - 1` variations.
+    fn copied(&self, places: &[u32], copies: usize) -> Shelf {
+        let shape = shape(self.config.input);
+        let mut pixels = Vec::with_capacity(places.len() * copies * shape.len());
+        let group = |(number, place): (usize, &u32)| {
+            let original = &self.pixels[*place as usize * shape.len()..][..shape.len()];
             let mut group = Vec::with_capacity(copies * original.len());
             for copy in 1..copies {
-                let mut varied = original.clone();
-                let mut stream = self.seed.stream("augment", &[copy as u64, (first + i) as u64]);
-                self.augment.vary_pixels(self.shape, &mut varied, &mut stream);
+                let mut varied = original.to_vec();
+                vary(self.config.augment, shape, &mut varied, (copy, number), self.config.seed);
                 group.extend(varied);
             }
             group.extend(original);
             group
         };
-        originals.into_par_iter().enumerate().map(group).collect()
+        // Some at a time, on all threads, so that the copies never exist twice.
+        let numbered: Vec<(usize, &u32)> = places.iter().enumerate().collect();
+        for chunk in numbered.chunks(COPIED_AT_A_TIME) {
+            let copies: Vec<Vec<u8>> = chunk.par_iter().map(|one| group(*one)).collect();
+            pixels.extend(copies.into_iter().flatten());
+        }
+        let places = (0..(places.len() * copies) as u32).collect();
+        Shelf::Decoded { pixels: SyncArc::new(pixels), places }
     }
 
-    fn moments(&self, raw: &Raw, mode: NormalizationMode) -> Normalization {
-        match mode {
-            NormalizationMode::PerChannel => {
-                Normalization::per_channel(&raw.pixels, self.shape.channels, self.shape.plane())
-            }
-            NormalizationMode::Reference => {
-                Normalization::reference(&raw.pixels, self.shape.channels, self.shape.plane())
-            }
-        }
+    /// # Errors
+    /// [`Error::Lost`] if a file that is read again is no longer what it was.
+    fn moments(&self, raw: &Raw, mode: NormalizationMode) -> Result<Normalization, Error> {
+        let shape = shape(self.config.input);
+        let sums: Vec<Sums> = if raw.copies == 1 {
+            raw.places.iter().map(|place| self.pictures.sums[*place as usize].clone()).collect()
+        } else {
+            let one = |i: usize| -> Result<Sums, Error> {
+                Ok(Sums::of(&raw.shelf.image(i, shape)?, shape.channels))
+            };
+            (0..raw.labels.len()).into_par_iter().map(one).collect::<Result<_, Error>>()?
+        };
+        Ok(match mode {
+            NormalizationMode::PerChannel => Normalization::per_channel(&sums, shape.plane()),
+            NormalizationMode::Reference => Normalization::reference(&sums, shape.plane()),
+        })
     }
 
     fn split(&self, raw: Raw, part: Part, normalization: Normalization) -> Split {
+        let Making { input, seed, .. } = self.config;
         // Only training pictures are ever varied or chosen.
         let (sampling, augment) = match part {
-            Part::Train => (self.sampling, self.augment.clone()),
+            Part::Train => (self.config.sampling, self.config.augment.clone()),
             Part::Valid | Part::Test => (Sampling::default(), augment::Config::default()),
         };
-        let Raw { pixels, labels, paths, copies } = raw;
-        let (shape, seed) = (self.shape, self.seed);
+        let Raw { shelf, labels, paths, copies, .. } = raw;
+        let shape = shape(input);
         let inner =
-            Inner { part, shape, pixels, labels, paths, copies, normalization, sampling, augment, seed };
+            Inner { part, shape, shelf, labels, paths, copies, normalization, sampling, augment, seed };
         Split { inner: SyncArc::new(inner) }
     }
 }

@@ -48,16 +48,13 @@ impl Normalization {
         values.iter().enumerate().map(pixel).collect()
     }
 
-    /// Mean and population deviation of every channel over pictures of `[channels, plane]` pixels.
-    pub(crate) fn per_channel(pixels: &[u8], channels: usize, plane: usize) -> Self {
+    /// Mean and population deviation of every channel over pictures with planes of `plane` pixels.
+    pub(crate) fn per_channel(pictures: &[Sums], plane: usize) -> Self {
+        let channels = pictures.first().map_or(0, |sums| sums.0.len());
         let moments = |channel: usize| {
-            let (mut sum, mut squares) = (0u64, 0u64);
-            for picture in pixels.chunks_exact(channels * plane) {
-                let (s, q) = sums(&picture[channel * plane..][..plane]);
-                sum += s;
-                squares += q;
-            }
-            mean_and_std(sum, squares, (pixels.len() / channels) as u64)
+            let add = |(s, q): (u64, u64), sums: &Sums| (s + sums.0[channel].0, q + sums.0[channel].1);
+            let (sum, squares) = pictures.iter().fold((0, 0), add);
+            mean_and_std(sum, squares, (pictures.len() * plane) as u64)
         };
         let (mean, std) = (0..channels).map(moments).map(|(m, s)| (m as f32, positive(s as f32))).unzip();
         Self { mean, std }
@@ -65,17 +62,28 @@ impl Normalization {
 
     /// The reference's two numbers for a split, the same for every channel: the mean over pictures of the
     /// picture's mean, and the mean over pictures of the picture's population deviation.
-    pub(crate) fn reference(pixels: &[u8], channels: usize, plane: usize) -> Self {
-        let picture = channels * plane;
-        let n = (pixels.len() / picture) as f64;
+    pub(crate) fn reference(pictures: &[Sums], plane: usize) -> Self {
+        let channels = pictures.first().map_or(0, |sums| sums.0.len());
+        let n = pictures.len() as f64;
         let (mut means, mut stds) = (0.0, 0.0);
-        for one in pixels.chunks_exact(picture) {
-            let (sum, squares) = sums(one);
-            let (mean, std) = mean_and_std(sum, squares, picture as u64);
+        for Sums(one) in pictures {
+            let (sum, squares) = one.iter().fold((0, 0), |(s, q), channel| (s + channel.0, q + channel.1));
+            let (mean, std) = mean_and_std(sum, squares, (channels * plane) as u64);
             means += mean;
             stds += std;
         }
         Self { mean: vec![(means / n) as f32; channels], std: vec![positive((stds / n) as f32); channels] }
+    }
+}
+
+/// The exact sum of a picture's values and of their squares, for each channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Sums(Vec<(u64, u64)>);
+
+impl Sums {
+    /// Of a picture `[channels, h, w]`.
+    pub(crate) fn of(pixels: &[u8], channels: usize) -> Self {
+        Self(pixels.chunks_exact((pixels.len() / channels).max(1)).map(sums).collect())
     }
 }
 
@@ -100,10 +108,14 @@ fn positive(std: f32) -> f32 {
 mod tests {
     use super::*;
 
+    fn sums_of(pixels: &[u8], channels: usize, plane: usize) -> Vec<Sums> {
+        pixels.chunks_exact(channels * plane).map(|picture| Sums::of(picture, channels)).collect()
+    }
+
     #[test]
     fn per_channel_moments_are_those_of_all_pixels_of_the_channel() {
         // Two pictures of two channels and two pixels. Channel 0: 0, 2, 4, 6; channel 1: always 9.
-        let n = Normalization::per_channel(&[0, 2, 9, 9, 4, 6, 9, 9], 2, 2);
+        let n = Normalization::per_channel(&sums_of(&[0, 2, 9, 9, 4, 6, 9, 9], 2, 2), 2);
         assert_eq!(n.mean, [3.0, 9.0]);
         assert_eq!(n.std, [5f32.sqrt(), 1.0]);
     }
@@ -111,10 +123,10 @@ mod tests {
     #[test]
     fn reference_moments_average_each_pictures_own() {
         // Means 1 and 15, deviations 1 and 5; the deviation over all pixels would be 7.87.
-        let n = Normalization::reference(&[0, 2, 10, 20], 1, 2);
+        let n = Normalization::reference(&sums_of(&[0, 2, 10, 20], 1, 2), 2);
         assert_eq!((n.mean[0], n.std[0]), (8.0, 3.0));
         // One scalar for both channels: mean 8, deviation of 0, 2, 10, 20 is 7.874.
-        let n = Normalization::reference(&[0, 2, 10, 20], 2, 2);
+        let n = Normalization::reference(&sums_of(&[0, 2, 10, 20], 2, 2), 2);
         assert_eq!(n.mean, [8.0, 8.0]);
         assert!((n.std[0] - 7.874_008).abs() < 1e-5 && n.std[0] == n.std[1]);
     }

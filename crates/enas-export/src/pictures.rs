@@ -32,8 +32,11 @@ impl Pictures {
             if missing == 0 {
                 break;
             }
-            match model.load_split(&model.data_config().path, part) {
-                Ok((split, _)) => take(&split, missing, &mut pixels),
+            let taken = model
+                .load_split(&model.data_config().path, part)
+                .and_then(|(split, _)| take(&split, missing, &mut pixels));
+            match taken {
+                Ok(()) => {}
                 Err(error) => {
                     problem = Some(error.to_string());
                     break;
@@ -48,9 +51,12 @@ impl Pictures {
 }
 
 /// Up to `n` pictures of a split, spread over all of it: splits are sorted by class.
-fn take(split: &Split, n: usize, pixels: &mut Vec<u8>) {
+fn take(split: &Split, n: usize, pixels: &mut Vec<u8>) -> enas_search::Result<()> {
     let n = n.min(split.len());
-    (0..n).for_each(|i| pixels.extend_from_slice(split.image(i * split.len() / n)));
+    for i in 0..n {
+        pixels.extend_from_slice(&split.image(i * split.len() / n)?);
+    }
+    Ok(())
 }
 
 /// Coarse patches of light and dark under a little noise, about as bright and as varied as the training pictures.

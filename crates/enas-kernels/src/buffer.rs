@@ -4,21 +4,16 @@
 //! pool when their last owner drops them. A buffer from the pool holds whatever was in it: every operation
 //! writes each element of its output.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::shelves::Shelves;
 use crate::simd::Lane;
-
-/// Idle bytes above which a request that the pool cannot serve makes room first.
-const IDLE_LIMIT: usize = 1 << 29;
 
 /// What advice about memory is aligned to: no Linux page is smaller.
 #[cfg(target_os = "linux")]
 const PAGE: usize = 4096;
 
-static IDLE: Mutex<BTreeMap<usize, Vec<Vec<Lane>>>> = Mutex::new(BTreeMap::new());
-static IDLE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static POOL: Mutex<Shelves<Vec<Lane>>> = Mutex::new(Shelves::new());
 
 /// A pooled vector of lanes.
 #[derive(Debug)]
@@ -27,17 +22,9 @@ pub(crate) struct Buffer(Vec<Lane>);
 impl Buffer {
     /// `len` lanes with arbitrary finite or non-finite content.
     pub(crate) fn take(len: usize) -> Self {
-        let bytes = len * size_of::<Lane>();
-        let mut idle = lock();
-        if let Some(buffer) = idle.get_mut(&len).and_then(Vec::pop) {
-            IDLE_BYTES.fetch_sub(bytes, Ordering::Relaxed);
-            return Self(buffer);
-        }
-        if IDLE_BYTES.load(Ordering::Relaxed) > IDLE_LIMIT {
-            make_room(&mut idle, bytes);
-        }
-        drop(idle);
-        Self(zeros(len))
+        // The lock is not held while memory is made.
+        let recycled = lock().take(len);
+        Self(recycled.unwrap_or_else(|| zeros(len)))
     }
 
     pub(crate) fn as_slice(&self) -> &[Lane] {
@@ -52,27 +39,8 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
-        // Counted under the lock: the count must never fall behind what the pool holds.
-        let mut idle = lock();
-        IDLE_BYTES.fetch_add(buffer.len() * size_of::<Lane>(), Ordering::Relaxed);
-        idle.entry(buffer.len()).or_default().push(buffer);
+        lock().put(buffer.len(), buffer);
     }
-}
-
-/// Gives at least `bytes` of the largest idle buffers back to the allocator, so that the total does not grow when sizes
-/// change.
-fn make_room(idle: &mut BTreeMap<usize, Vec<Vec<Lane>>>, bytes: usize) {
-    let mut freed = 0;
-    while freed < bytes {
-        let Some(mut largest) = idle.last_entry() else { break };
-        match largest.get_mut().pop() {
-            Some(buffer) => freed += buffer.len() * size_of::<Lane>(),
-            None => {
-                largest.remove();
-            }
-        }
-    }
-    IDLE_BYTES.fetch_sub(freed, Ordering::Relaxed);
 }
 
 /// Fresh memory, in huge pages where the system offers them: the kernels read dozens of planes side by side, more
@@ -95,14 +63,18 @@ fn zeros(len: usize) -> Vec<Lane> {
 
 /// Gives all idle buffers back to the allocator, for example between phases with different batch sizes.
 pub fn release_idle_buffers() {
-    let mut idle = lock();
-    idle.clear();
-    IDLE_BYTES.store(0, Ordering::Relaxed);
+    lock().make_room(usize::MAX);
 }
 
-fn lock() -> std::sync::MutexGuard<'static, BTreeMap<usize, Vec<Vec<Lane>>>> {
-    // The map is consistent after every statement, so a panic elsewhere cannot have left it half changed.
-    IDLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// Lets all buffers together, idle ones included, take `bytes` where those in use leave that much: before fresh memory is
+/// made, idle buffers above the limit go back to the allocator. No limit at first.
+pub fn limit_buffers(bytes: usize) {
+    lock().set_limit(bytes);
+}
+
+fn lock() -> std::sync::MutexGuard<'static, Shelves<Vec<Lane>>> {
+    // The shelves are consistent after every statement, so a panic elsewhere cannot have left them half changed.
+    POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 thread_local! {

@@ -1,5 +1,7 @@
 //! Feature maps, stored sixteen images at a time.
 
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc as SyncArc;
 
 use rayon::prelude::*;
@@ -14,20 +16,28 @@ use crate::simd::{LANES, Lane};
 /// numbers; operations that add over images leave them out.
 ///
 /// Cloning shares the memory.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Map {
     data: SyncArc<Buffer>,
+    /// Where in the buffer its lanes begin: a map may be some groups of another.
+    first: usize,
     n: usize,
     c: usize,
     h: usize,
     w: usize,
 }
 
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Map[{}, {}, {}, {}]", self.n, self.c, self.h, self.w)
+    }
+}
+
 impl Map {
     /// A map with arbitrary content, for an operation to fill.
     pub(crate) fn uninit(n: usize, c: usize, h: usize, w: usize) -> Self {
         let data = SyncArc::new(Buffer::take(n.div_ceil(LANES) * c * h * w));
-        Self { data, n, c, h, w }
+        Self { data, first: 0, n, c, h, w }
     }
 
     /// A map of zeros.
@@ -106,7 +116,7 @@ impl Map {
 
     /// All lanes.
     pub(crate) fn lanes(&self) -> &[Lane] {
-        self.data.as_slice()
+        &self.data.as_slice()[self.first..][..self.blocks() * self.block_len()]
     }
 
     /// The lanes of one group of sixteen images, `[c, h, w]`.
@@ -116,12 +126,45 @@ impl Map {
 
     /// All lanes for writing; copies them first if another map shares the memory.
     pub(crate) fn lanes_mut(&mut self) -> &mut [Lane] {
+        let len = self.blocks() * self.block_len();
         if SyncArc::get_mut(&mut self.data).is_none() {
-            let mut copy = Buffer::take(self.data.as_slice().len());
-            copy.as_mut_slice().copy_from_slice(self.data.as_slice());
-            self.data = SyncArc::new(copy);
+            let mut copy = Buffer::take(len);
+            copy.as_mut_slice().copy_from_slice(self.lanes());
+            (self.data, self.first) = (SyncArc::new(copy), 0);
         }
-        SyncArc::get_mut(&mut self.data).expect("the buffer was just made unique").as_mut_slice()
+        let data = SyncArc::get_mut(&mut self.data).expect("the buffer was just made unique");
+        &mut data.as_mut_slice()[self.first..][..len]
+    }
+
+    /// A map to be filled by [`put_groups`](Self::put_groups); its content is arbitrary until then.
+    pub fn blank(n: usize, c: usize, h: usize, w: usize) -> Self {
+        Self::uninit(n, c, h, w)
+    }
+
+    /// The images of the given groups of sixteen, as a map that shares the memory of this one.
+    ///
+    /// # Panics
+    /// If there are no such groups.
+    #[must_use]
+    pub fn groups(&self, groups: Range<usize>) -> Self {
+        assert!(groups.start < groups.end && groups.end <= self.blocks(), "groups {groups:?} of {self:?}");
+        let n = (groups.end * LANES).min(self.n) - groups.start * LANES;
+        let first = self.first + groups.start * self.block_len();
+        Self { data: self.data.clone(), first, n, ..*self }
+    }
+
+    /// Overwrites the images from group `first` on with those of `part`.
+    ///
+    /// # Panics
+    /// If `part` is of another shape, or does not end where a group or this map ends.
+    pub fn put_groups(&mut self, first: usize, part: &Self) {
+        let end = (first * LANES + part.n).min(self.n);
+        let fits = (part.c, part.h, part.w) == (self.c, self.h, self.w)
+            && first * LANES + part.n == end
+            && (part.n.is_multiple_of(LANES) || end == self.n);
+        assert!(fits, "{part:?} at group {first} of {self:?}");
+        let at = first * self.block_len();
+        self.lanes_mut()[at..][..part.lanes().len()].copy_from_slice(part.lanes());
     }
 
     /// Every group of sixteen images with its lanes for writing, each a task of its own.
@@ -204,6 +247,28 @@ mod tests {
             let images: Vec<f32> = (0..n * 3 * 2 * 5).map(|i| i as f32).collect();
             assert_eq!(Map::from_nchw(&images, n, 3, 2, 5).to_nchw(), images);
         }
+    }
+
+    #[test]
+    fn groups_are_read_in_place_and_written_back() {
+        let images: Vec<f32> = (0..37 * 2 * 3).map(|i| i as f32).collect();
+        let map = Map::from_nchw(&images, 37, 2, 1, 3);
+        let mut copy = Map::blank(37, 2, 1, 3);
+        for (groups, n) in [(0..1, 16), (1..3, 21)] {
+            let part = map.groups(groups.clone());
+            assert_eq!(part.n(), n);
+            assert_eq!(part.to_nchw(), images[groups.start * 96..][..n * 6]);
+            copy.put_groups(groups.start, &part);
+        }
+        assert_eq!(copy.to_nchw(), images);
+    }
+
+    #[test]
+    fn writing_to_some_groups_leaves_the_whole_alone() {
+        let whole = Map::zeros(32, 1, 1, 1);
+        let mut part = whole.groups(1..2);
+        part.lanes_mut()[0] = Lane([1.0; LANES]);
+        assert_eq!((whole.to_nchw(), part.to_nchw()), (vec![0.0; 32], vec![1.0; 16]));
     }
 
     #[test]

@@ -46,15 +46,9 @@ impl Moments {
 
     /// Joins per-channel partial results in the given order.
     pub(crate) fn merge<'a>(channels: usize, parts: impl Iterator<Item = &'a [Running]>) -> Self {
-        let mut total = vec![Running::default(); channels];
-        for part in parts {
-            total.iter_mut().zip(part).for_each(|(t, p)| *t = t.merge(*p));
-        }
-        Self {
-            mean: total.iter().map(|r| r.mean as f32).collect(),
-            variance: total.iter().map(|r| (r.squares / r.count.max(1.0)).max(0.0) as f32).collect(),
-            count: total.first().map_or(0, |r| r.count as usize),
-        }
+        let mut sums = MomentSums::new(channels);
+        sums.add(parts);
+        sums.finish()
     }
 
     /// The normalisation with these statistics, scale `gamma` and offset `beta`.
@@ -74,6 +68,33 @@ impl Moments {
         let n = self.count as f64;
         let factor = if self.count > 1 { n / (n - 1.0) } else { 1.0 };
         self.variance.iter().map(|v| (f64::from(*v) * factor) as f32).collect()
+    }
+}
+
+/// The moments of a map that is seen some groups of images at a time, in their order: to the bit those of the whole.
+#[derive(Clone, Debug)]
+pub struct MomentSums(Vec<Running>);
+
+impl MomentSums {
+    /// Of nothing yet.
+    pub fn new(channels: usize) -> Self {
+        Self(vec![Running::default(); channels])
+    }
+
+    /// Takes in the groups that come next.
+    pub(crate) fn add<'a>(&mut self, parts: impl Iterator<Item = &'a [Running]>) {
+        for part in parts {
+            self.0.iter_mut().zip(part).for_each(|(t, p)| *t = t.merge(*p));
+        }
+    }
+
+    /// Of all that was taken in.
+    pub fn finish(&self) -> Moments {
+        Moments {
+            mean: self.0.iter().map(|r| r.mean as f32).collect(),
+            variance: self.0.iter().map(|r| (r.squares / r.count.max(1.0)).max(0.0) as f32).collect(),
+            count: self.0.first().map_or(0, |r| r.count as usize),
+        }
     }
 }
 
@@ -149,6 +170,35 @@ impl Kernel for ChunkMoments {
     }
 }
 
+/// The two sums over a whole batch that the gradient of a batch norm needs, taken some groups of images at a time, in
+/// their order: to the bit those of the whole.
+#[derive(Clone, Debug)]
+pub struct GradientSums(Vec<(f64, f64)>);
+
+impl GradientSums {
+    /// Of nothing yet.
+    pub fn new(channels: usize) -> Self {
+        Self(vec![(0.0, 0.0); channels])
+    }
+
+    /// Takes in the groups that come next: `gy` is the gradient of the normalised `z`, `moments` those of the whole
+    /// batch.
+    pub fn add(&mut self, z: &Map, moments: &Moments, gy: &Map) {
+        let plane = z.h() * z.w();
+        let sums: Vec<Vec<(f64, f64)>> = z
+            .par_blocks()
+            .map(|block| {
+                let mask = mask(z.n(), block);
+                let planes = z.block(block).chunks_exact(plane).zip(gy.block(block).chunks_exact(plane));
+                planes.zip(&moments.mean).map(|((z, gy), mean)| plane_sums(z, gy, *mean, &mask)).collect()
+            })
+            .collect();
+        for block in &sums {
+            self.0.iter_mut().zip(block).for_each(|(t, s)| *t = (t.0 + s.0, t.1 + s.1));
+        }
+    }
+}
+
 /// The gradient of a batch norm with respect to its raw input, ready to be evaluated pixel by pixel:
 /// `gz = factor·gy − mean_term − slope·(z − mean)`.
 pub(crate) struct Gradient {
@@ -166,33 +216,28 @@ pub(crate) struct Gradient {
 impl Gradient {
     /// Reads `z` and the gradient `gy` of the normalised values once.
     pub(crate) fn new(z: &Map, moments: &Moments, gamma: &[f32], gy: &Map) -> Self {
-        let plane = z.h() * z.w();
-        let sums: Vec<Vec<(f64, f64)>> = z
-            .par_blocks()
-            .map(|block| {
-                let mask = mask(z.n(), block);
-                let planes = z.block(block).chunks_exact(plane).zip(gy.block(block).chunks_exact(plane));
-                planes.zip(&moments.mean).map(|((z, gy), mean)| plane_sums(z, gy, *mean, &mask)).collect()
-            })
-            .collect();
-        let mut totals = vec![(0.0, 0.0); z.c()];
-        for block in &sums {
-            totals.iter_mut().zip(block).for_each(|(t, s)| *t = (t.0 + s.0, t.1 + s.1));
-        }
+        let mut sums = GradientSums::new(z.c());
+        sums.add(z, moments, gy);
+        Self::of_sums(&sums, moments, gamma, z.n())
+    }
+
+    /// For some of the images whose sums were taken, `n` of them.
+    pub(crate) fn of_sums(sums: &GradientSums, moments: &Moments, gamma: &[f32], n: usize) -> Self {
         let count = moments.count as f64;
+        let channels = gamma.len();
         let mut out = Self {
-            gamma: Vec::with_capacity(z.c()),
-            beta: Vec::with_capacity(z.c()),
-            factor: Vec::with_capacity(z.c()),
-            mean_term: Vec::with_capacity(z.c()),
-            slope: Vec::with_capacity(z.c()),
+            gamma: Vec::with_capacity(channels),
+            beta: Vec::with_capacity(channels),
+            factor: Vec::with_capacity(channels),
+            mean_term: Vec::with_capacity(channels),
+            slope: Vec::with_capacity(channels),
             mean: moments.mean.clone(),
-            n: z.n(),
+            n,
         };
-        for ((gamma, r), (sum, product)) in gamma.iter().zip(moments.inverse_deviation()).zip(totals) {
+        for ((gamma, r), (sum, product)) in gamma.iter().zip(moments.inverse_deviation()).zip(&sums.0) {
             let (r, factor) = (f64::from(r), f64::from(*gamma) * f64::from(r));
             out.gamma.push((product * r) as f32);
-            out.beta.push(sum as f32);
+            out.beta.push(*sum as f32);
             out.factor.push(factor as f32);
             out.mean_term.push((factor * sum / count) as f32);
             out.slope.push((factor * r * r * product / count) as f32);

@@ -25,8 +25,15 @@ pub(crate) struct Picture {
 /// Picture `i` of a split, as the network gets it before normalisation.
 ///
 /// `shape` is channels, height and width.
-pub(crate) fn thumbnail(split: &Split, i: usize, [channels, height, width]: [usize; 3]) -> Picture {
-    let pixels = split.image(i);
+///
+/// # Errors
+/// If the picture is read from its file and that is no longer what it was.
+pub(crate) fn thumbnail(
+    split: &Split,
+    i: usize,
+    [channels, height, width]: [usize; 3],
+) -> enas_search::Result<Picture> {
+    let pixels = split.image(i)?;
     let plane = height * width;
     let at = |x: u32, y: u32| {
         let offset = y as usize * width + x as usize;
@@ -36,15 +43,18 @@ pub(crate) fn thumbnail(split: &Split, i: usize, [channels, height, width]: [usi
     let picture = RgbImage::from_fn(width as u32, height as u32, at);
     let longest = picture.width().max(picture.height());
     if longest <= THUMB {
-        return embedded(&picture);
+        return Ok(embedded(&picture));
     }
     let fit = |side: u32| (side * THUMB / longest).max(1);
-    embedded(&resize(&picture, fit(picture.width()), fit(picture.height()), FilterType::Triangle))
+    Ok(embedded(&resize(&picture, fit(picture.width()), fit(picture.height()), FilterType::Triangle)))
 }
 
 /// Training pictures beside their variations, and how many there are on the sheet.
-pub(crate) fn sheet(data: &Dataset) -> (Picture, usize) {
-    let sheet = contact_sheet(data, SHEET.0, SHEET.1);
+///
+/// # Errors
+/// As for [`thumbnail`].
+pub(crate) fn sheet(data: &Dataset) -> enas_search::Result<(Picture, usize)> {
+    let sheet = contact_sheet(data, SHEET.0, SHEET.1)?;
     let mut image = sheet.image;
     let mut picture = embedded(&image);
     while picture.source.len() > SHEET_BYTES {
@@ -56,7 +66,7 @@ pub(crate) fn sheet(data: &Dataset) -> (Picture, usize) {
         );
         picture = embedded(&image);
     }
-    (picture, sheet.images)
+    Ok((picture, sheet.images))
 }
 
 fn embedded(image: &RgbImage) -> Picture {
@@ -95,9 +105,9 @@ mod tests {
     #[test]
     fn a_grey_picture_becomes_a_png_of_its_own_pixels() {
         let data = enas_data::digits().unwrap();
-        let picture = thumbnail(&data.test, 3, [1, 8, 8]);
+        let picture = thumbnail(&data.test, 3, [1, 8, 8]).unwrap();
         assert_eq!((picture.width, picture.height), (8, 8));
-        let (sheet, images) = sheet(&data);
+        let (sheet, images) = sheet(&data).unwrap();
         assert!(sheet.source.len() < SHEET_BYTES && images == 8, "the digits are not varied by default");
     }
 }

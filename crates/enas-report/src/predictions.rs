@@ -98,7 +98,7 @@ pub(crate) fn predicted(model: &Model, data: &Dataset) -> enas_search::Result<Pr
     Ok(Predicted {
         confusion: Confusion::of(&evaluation),
         trust: Trust::of(on_valid, on_test),
-        mistakes: mistakes(on_test, &data.test, classes, [data.channels, data.height, data.width]),
+        mistakes: mistakes(on_test, &data.test, classes, [data.channels, data.height, data.width])?,
         wrong: evaluation.total() - evaluation.correct(),
         most_frequent: most as f64 / evaluation.total().max(1) as f64,
         evaluation,
@@ -106,13 +106,20 @@ pub(crate) fn predicted(model: &Model, data: &Dataset) -> enas_search::Result<Pr
     })
 }
 
-fn mistakes(on: Predictions<'_>, split: &Split, classes: &[String], shape: [usize; 3]) -> Vec<Shown> {
-    let shown = |mistake: &crate::quality::Mistake| Shown {
-        picture: thumbnail(split, mistake.picture, shape),
-        label: classes[mistake.label].clone(),
-        predicted: classes[mistake.predicted].clone(),
-        probability: percent(f64::from(mistake.probability)),
-        file: split.path(mistake.picture).to_owned(),
+fn mistakes(
+    on: Predictions<'_>,
+    split: &Split,
+    classes: &[String],
+    shape: [usize; 3],
+) -> enas_search::Result<Vec<Shown>> {
+    let shown = |mistake: &crate::quality::Mistake| {
+        Ok(Shown {
+            picture: thumbnail(split, mistake.picture, shape)?,
+            label: classes[mistake.label].clone(),
+            predicted: classes[mistake.predicted].clone(),
+            probability: percent(f64::from(mistake.probability)),
+            file: split.path(mistake.picture).to_owned(),
+        })
     };
     on.worst(MISTAKES).iter().map(shown).collect()
 }

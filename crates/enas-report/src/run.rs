@@ -192,7 +192,8 @@ fn looked_at(
     let placed = options.place.map_or(Ok(()), |place| place(&mut model));
     let result = placed.and_then(|()| predicted(&model, data));
     let found = noted(notes, "The model cannot predict the pictures of the run", result);
-    (found, Some(pictures::sheet(data)))
+    let sheet = noted(notes, "The pictures of the run cannot be read any more", pictures::sheet(data));
+    (found, sheet)
 }
 
 fn load(record: &Record, settings: &Settings) -> Result<Dataset, String> {

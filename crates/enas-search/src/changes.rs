@@ -9,9 +9,10 @@ use serde_json::Value;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 
-/// Settings that no result depends on: how often something is written, how long the run may take, and where the
-/// pictures are, which are compared by their content.
-pub(crate) const HARMLESS: [&str; 4] = ["data.path", "run.checkpoint_seconds", "run.log_every", "run.time"];
+/// Settings that no result depends on: how often something is written, what the run may take of time and memory, and
+/// where the pictures are, which are compared by their content.
+pub(crate) const HARMLESS: [&str; 5] =
+    ["data.path", "run.checkpoint_seconds", "run.log_every", "run.memory", "run.time"];
 
 /// Differences that are listed.
 const LISTED: usize = 20;
@@ -118,8 +119,13 @@ mod tests {
     #[test]
     fn what_no_result_depends_on_is_taken_over_and_the_rest_is_listed() {
         let of_run = config(&[]);
-        let harmless =
-            config(&["run.log_every=7", "run.checkpoint_seconds=9", "run.time=2h", "data.path=moved"]);
+        let harmless = config(&[
+            "run.log_every=7",
+            "run.checkpoint_seconds=9",
+            "run.time=2h",
+            "run.memory=1G",
+            "data.path=moved",
+        ]);
         assert_eq!(accept(Path::new("r"), &of_run, &harmless).unwrap().len(), HARMLESS.len());
         let harmful = config(&[
             "run.log_every=7",

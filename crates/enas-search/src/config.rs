@@ -13,6 +13,7 @@ use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, Error};
+use crate::memory::MemoryLimit;
 
 pub use imbalance::{ClassWeights, Metric};
 pub use layers::{Layers, Settings};
@@ -90,6 +91,10 @@ pub struct RunConfig {
     /// depend on it. Runs from before there was a choice have single precision.
     #[serde(default)]
     pub activations: Activations,
+    /// Memory that the run may take, such as `"4G"`; `"auto"` for four fifths of what the machine has. No result depends
+    /// on it, but how fast they come may.
+    #[serde(default)]
+    pub memory: MemoryLimit,
 }
 
 /// How activations and their gradients are kept in memory. Everything is computed in single precision either way.

@@ -148,7 +148,7 @@ fn evidence(
     (train, plan): (&Split, &EpochPlan),
     step: &Step,
 ) -> Result<(Option<String>, Vec<String>)> {
-    let Some(batch) = train.epoch(plan)?.next() else { return Ok((None, Vec::new())) };
+    let Some(batch) = train.epoch(plan)?.next().transpose()? else { return Ok((None, Vec::new())) };
     let diagnosis = child.diagnose(arc, &batch.images, &batch.labels, step)?;
     let mut pictures: Vec<String> = Vec::new();
     for suspect in diagnosis.suspects {

@@ -8,7 +8,7 @@ use enas_child::{Child, Examples, ResidentPictures, Staged};
 use enas_data::{Batch, Batches, EpochPlan, Split};
 use enas_kernels::gpu::Gpu;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A split as a network reads it. Cloning shares the pictures.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Source {
     pub(crate) fn new(split: &Split, child: &Child) -> Result<Self> {
         let gpu = child.gpu().cloned();
         let resident = match &gpu {
-            Some(gpu) if !split.is_varied() => place(gpu, split, child)?,
+            Some(gpu) if !split.is_varied() && split.decoded(0).is_some() => place(gpu, split, child)?,
             _ => None,
         };
         Ok(Self { split: split.clone(), resident, gpu })
@@ -75,18 +75,18 @@ impl Source {
 
     /// A batch drawn by chance, as by [`Split::draw`].
     pub(crate) fn draw(&self, position: &[u64], batch_size: usize) -> Result<Minibatch> {
-        Ok(self.gather(self.split.draw_indices(position, batch_size)?))
+        self.gather(self.split.draw_indices(position, batch_size)?)
     }
 
     /// A batch of the given pictures, as by [`Split::gather`].
-    pub(crate) fn gather(&self, indices: Vec<usize>) -> Minibatch {
-        match &self.resident {
+    pub(crate) fn gather(&self, indices: Vec<usize>) -> Result<Minibatch> {
+        Ok(match &self.resident {
             Some(set) => {
                 let labels = indices.iter().map(|&i| self.split.labels()[i]).collect();
                 Minibatch { pictures: Pictures::Resident { set: set.clone(), indices }, labels }
             }
-            None => Minibatch::of_host(self.split.gather(indices)),
-        }
+            None => Minibatch::of_host(self.split.gather(indices)?),
+        })
     }
 
     /// A batch that the host prepared. Where there is a GPU it is on its way there from now on.
@@ -103,7 +103,8 @@ impl Source {
 
 fn place(gpu: &Gpu, split: &Split, child: &Child) -> Result<Option<ResidentPictures>> {
     let tables: Vec<[f32; 256]> = split.normalization().tables().collect();
-    let resident = ResidentPictures::place(gpu, child.input(), |i| split.image(i), split.labels(), &tables)?;
+    let image = |i| split.decoded(i).expect("only decoded pictures are placed");
+    let resident = ResidentPictures::place(gpu, child.input(), image, split.labels(), &tables)?;
     if resident.is_none() {
         tracing::info!("the {} pictures stay with the host: they would fill the GPU", split.part().name());
     }
@@ -154,11 +155,13 @@ impl Epoch {
 }
 
 impl Iterator for Epoch {
-    type Item = Minibatch;
+    type Item = Result<Minibatch>;
 
-    fn next(&mut self) -> Option<Minibatch> {
+    fn next(&mut self) -> Option<Result<Minibatch>> {
         match &mut self.batches {
-            Prepared::Host(batches) => batches.next().map(|batch| self.source.send(batch)),
+            Prepared::Host(batches) => {
+                batches.next().map(|batch| batch.map(|batch| self.source.send(batch)).map_err(Error::from))
+            }
             Prepared::Resident(chunks) => chunks.next().map(|indices| self.source.gather(indices)),
         }
     }

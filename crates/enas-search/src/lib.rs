@@ -51,6 +51,7 @@ mod error;
 mod evaluate;
 mod feed;
 mod lock;
+mod memory;
 mod metrics;
 mod model;
 mod observer;
@@ -77,6 +78,7 @@ pub use config::{
 pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};
 pub use evaluate::{ClassScore, Evaluation};
+pub use memory::{MemoryLimit, MemoryParts, MemoryPlan};
 pub use model::{Accuracies, Model};
 pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
 pub use presets::{Preset, PublishedArc, presets, published_arcs};

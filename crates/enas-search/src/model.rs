@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use enas_arc::Arc;
 use enas_child::{Child, InputShape, Norm};
-use enas_data::{InputSpec, Normalization, NormalizationMode, Part, Skipped, Split};
+use enas_data::{Holding, InputSpec, Normalization, NormalizationMode, Part, Skipped, Split};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::divergence::Symptom;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
 use crate::feed::Source;
+use crate::memory::MemoryPlan;
 use crate::run::{SPLIT, stored_split};
 use crate::seal::Seal;
 use crate::tensors;
@@ -26,6 +27,8 @@ use crate::tensors;
 pub struct Model {
     child: Child,
     about: About,
+    /// Most pictures per evaluation step.
+    eval_batch: usize,
     /// Where the file lies: in a run directory, if nobody moved it.
     folder: PathBuf,
 }
@@ -80,7 +83,8 @@ impl Model {
         child
             .load(&contents.tensors)
             .map_err(|e| broken(format!("{e}; the file is damaged, train again")))?;
-        Ok(Self { child, about, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
+        let eval_batch = about.eval_batch;
+        Ok(Self { child, about, eval_batch, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
     }
 
     /// Class scores of pictures that were prepared like the training's validation pictures.
@@ -112,7 +116,7 @@ impl Model {
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
         check(&self.child, self.classes(), split)?;
         let source = Source::new(split, &self.child)?;
-        Ok(evaluate(&self.child, self.classes(), &source, self.about.eval_batch)?.0)
+        Ok(evaluate(&self.child, self.classes(), &source, self.eval_batch)?.0)
     }
 
     /// Class probabilities of every picture of a split in stored order, as [`Model::evaluate`] finds them. Each row
@@ -126,7 +130,7 @@ impl Model {
         check(&self.child, self.classes(), split)?;
         let mut rows = Vec::with_capacity(split.len() * self.classes().len());
         let source = Source::new(split, &self.child)?;
-        each_batch(&self.child, &source, self.about.eval_batch, |logits, _| rows.extend_from_slice(logits))?;
+        each_batch(&self.child, &source, self.eval_batch, |logits, _| rows.extend_from_slice(logits))?;
         rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
         Ok(rows)
     }
@@ -140,25 +144,53 @@ impl Model {
     /// # Errors
     /// Those of [`enas_data`], and [`Error::Mismatch`] for other classes than the model's.
     pub fn load_split(&self, path: &Path, part: Part) -> Result<(Split, Vec<Skipped>)> {
+        let holding = MemoryPlan::holding(&self.data_at(path));
+        self.load_held(path, part, holding)
+    }
+
+    /// [`load_split`](Self::load_split) with the pictures held as planned. From now on evaluations keep to the plan.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_planned(
+        &mut self,
+        path: &Path,
+        part: Part,
+        plan: &MemoryPlan,
+    ) -> Result<(Split, Vec<Skipped>)> {
+        plan.begin();
+        self.eval_batch = MemoryPlan::infer_batch(Some(plan), self.eval_batch);
+        self.load_held(path, part, plan.holding)
+    }
+
+    fn load_held(&self, path: &Path, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
         let About { classes, data, normalization, .. } = &self.about;
         if same_place(path, &data.path) {
-            return self.load_own(part);
+            return self.load_own(part, holding);
         }
-        Ok(enas_data::load_labelled(path, part, classes, &data.input(), normalization, data.strict)?)
+        let how = (data.strict, holding);
+        Ok(enas_data::load_labelled(path, part, classes, &data.input(), normalization, how)?)
+    }
+
+    /// How pictures at another place are read.
+    pub fn data_at(&self, path: &Path) -> enas_data::Config {
+        // Varied copies of training pictures are not what anyone wants to be measured on.
+        let augment = enas_data::augment::Config::default();
+        enas_data::Config { augment, path: path.to_owned(), ..self.about.data.clone() }
+    }
+
+    /// Most pictures per evaluation step.
+    pub fn eval_batch(&self) -> usize {
+        self.eval_batch
     }
 
     /// A part of the data the model was trained on.
-    fn load_own(&self, part: Part) -> Result<(Split, Vec<Skipped>)> {
-        // Varied copies of training pictures are not what anyone wants to be measured on.
-        let augment = enas_data::augment::Config::default();
-        let config = enas_data::Config { augment, ..self.about.data.clone() };
+    fn load_own(&self, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
+        let config = self.data_at(&self.about.data.path);
         let seed = Seed::new(self.about.seed);
         // A run that took over the split of a search keeps it beside the model; its own seed would draw another.
-        let data = if self.folder.join(SPLIT).is_file() {
-            enas_data::load_with_split(&config, seed, &stored_split(&self.folder)?)?
-        } else {
-            enas_data::load(&config, seed)?
-        };
+        let stored = self.folder.join(SPLIT).is_file().then(|| stored_split(&self.folder)).transpose()?;
+        let data = enas_data::load_held(&config, seed, stored.as_ref(), holding)?;
         if data.classes != self.about.classes {
             return Err(Error::Mismatch(format!(
                 "{} has the classes {}; the model knows {}",
@@ -273,10 +305,15 @@ pub(crate) fn save(path: &Path, child: &Child, about: &About) -> Result<()> {
     tensors::write(path, &about.metadata(), &child.weights()?)
 }
 
-/// Adds the test accuracy, measured on `gpu` if there is one, to a model file; returns its accuracy on the validation
+/// Adds the test accuracy, measured on `gpu` if there is one, `eval_batch` pictures at a time, to a model file; returns its accuracy on the validation
 /// split and its predictions on the test split.
-pub(crate) fn conclude(path: &Path, test: &Split, gpu: Option<&Gpu>) -> Result<(f64, Evaluation)> {
+pub(crate) fn conclude(
+    path: &Path,
+    test: &Split,
+    (gpu, eval_batch): (Option<&Gpu>, usize),
+) -> Result<(f64, Evaluation)> {
     let mut model = Model::load(path)?;
+    model.eval_batch = eval_batch;
     if let Some(gpu) = gpu {
         model.use_gpu(gpu)?;
     }
@@ -289,7 +326,7 @@ pub(crate) fn conclude(path: &Path, test: &Split, gpu: Option<&Gpu>) -> Result<(
 /// Checks that a split has the pictures and classes of a network.
 fn check(child: &Child, classes: &[String], split: &Split) -> Result<()> {
     let InputShape { channels, height, width } = child.input();
-    if split.image(0).len() != channels * height * width {
+    if split.picture_len() != channels * height * width {
         return Err(Error::Mismatch(format!(
             "the network takes pictures of {channels}x{height}x{width}; these differ"
         )));
@@ -328,6 +365,7 @@ fn each_batch(
     mut take: impl FnMut(&[f32], &[u32]),
 ) -> Result<()> {
     for batch in source.ordered(even_batch(source.split().len(), eval_batch))? {
+        let batch = batch?;
         let logits = child.logits_on(own_arc(child), batch.examples(), Norm::RunningStatistics, None)?;
         take(&logits, &batch.labels);
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auto::{AutoPhase, AutoPlan};
 use crate::divergence::Divergence;
+use crate::memory::MemoryPlan;
 use crate::select::Candidate;
 
 /// Someone who watches a run: a progress bar, a test, nobody (`()`).
@@ -67,6 +68,8 @@ pub enum Event<'a> {
     Planned(&'a AutoPlan),
     /// An automatic run enters a phase, or passes one that an earlier session has done.
     Phase(AutoPhase),
+    /// How much memory a run may take and will take, and what follows from it.
+    Memory(&'a MemoryPlan),
     /// The run is set up; nothing is computed yet.
     Started {
         /// The run directory.

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use enas_data::{Dataset, Fingerprint, PictureFile};
+use enas_data::{Dataset, Fingerprint, Holding, PictureFile};
 use enas_rng::Seed;
 
 use crate::error::{Error, Result};
@@ -40,13 +40,13 @@ pub(crate) fn keep(dir: &Path, data: &Dataset) -> Result<()> {
 }
 
 impl Expected<'_> {
-    /// Loads them in the splits that the run uses.
+    /// Loads them in the splits that the run uses, held as `holding` says.
     ///
     /// # Errors
     /// [`Error::RunDirectory`] with what differs when they have changed; [`Error::Mismatch`] when they are not there;
-    /// as [`enas_data::load_with_split`] otherwise.
-    pub(crate) fn load(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
-        match enas_data::load_with_split(config, seed, &stored_split(self.dir)?) {
+    /// as [`enas_data::load_held`] otherwise.
+    pub(crate) fn load(&self, config: &enas_data::Config, seed: Seed, holding: Holding) -> Result<Dataset> {
+        match enas_data::load_held(config, seed, Some(&stored_split(self.dir)?), holding) {
             Ok(data) => self.check(&data).map(|()| data),
             Err(error @ enas_data::Error::Missing { .. }) => Err(self.are_gone(&error)),
             // Files that went or came can have any effect; say which, if that is what happened.

@@ -10,6 +10,7 @@ use enas_rng::Seed;
 
 use crate::config::{Layers, Settings};
 use crate::error::{Error, Result};
+use crate::memory::MemoryPlan;
 use crate::metrics;
 use crate::pictures::Expected;
 use crate::run::{BEST_ARC, CONFIG, MANIFEST, MODEL, Manifest, directory, io, read_arc, stored_split};
@@ -127,7 +128,15 @@ impl Record {
     /// As [`enas_data::load_with_split`]; [`Error::RunDirectory`] when the pictures have changed since, with the files that
     /// differ; [`Error::Mismatch`] when they are gone.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
-        self.expected().load(config, seed)
+        self.expected().load(config, seed, MemoryPlan::holding(config))
+    }
+
+    /// [`load_data`](Self::load_data) with the pictures held as planned.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_planned(&self, config: &enas_data::Config, seed: Seed, plan: &MemoryPlan) -> Result<Dataset> {
+        plan.load_by(|holding| self.expected().load(config, seed, holding))
     }
 
     /// Refuses a data set that is not the one the run was started with.

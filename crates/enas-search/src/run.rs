@@ -34,6 +34,7 @@ use crate::claim::{claim, claim_default, clear_parts};
 use crate::config::{RunConfig, SearchConfig, Settings, TrainConfig};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
+use crate::memory::MemoryPlan;
 use crate::metrics::{self, Metrics};
 use crate::pace::Pace;
 use crate::pictures;
@@ -77,6 +78,9 @@ pub struct Manifest {
     /// Every setting, so that a change of `config.toml` is noticed. Runs of earlier versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<serde_json::Value>,
+    /// What the run may take and will take of the machine's memory, as planned when it was last begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryPlan>,
 }
 
 /// An open run directory. No other process can open it as long as this lives.
@@ -201,6 +205,14 @@ impl Run {
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
         self.record().load_data(config, seed)
+    }
+
+    /// [`load_data`](Self::load_data) with the pictures held as planned.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_planned(&self, config: &enas_data::Config, seed: Seed, plan: &MemoryPlan) -> Result<Dataset> {
+        self.record().load_planned(config, seed, plan)
     }
 
     /// The directory.
@@ -412,12 +424,28 @@ impl Run {
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 
-    /// Moves a network to where the run computes, with activations as its configuration has them.
+    /// Keeps to a plan of the memory. A run may go on with another one than it began with.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the manifest, which holds the plan, cannot be written.
+    pub fn set_memory(&mut self, plan: MemoryPlan) -> Result<()> {
+        plan.begin();
+        self.manifest.memory = Some(plan);
+        write_json(&self.dir.join(MANIFEST), &self.manifest)
+    }
+
+    /// The plan of the memory, if there is one.
+    pub(crate) fn memory(&self) -> Option<&MemoryPlan> {
+        self.manifest.memory.as_ref()
+    }
+
+    /// Moves a network to where the run computes, with activations as its configuration and its memory have them.
     ///
     /// # Errors
     /// [`Error::Config`] where there is no GPU for what needs one; what the GPU reports.
     pub(crate) fn place(&self, child: &mut Child, config: &RunConfig) -> Result<()> {
         config.check_device(self.gpu.as_ref())?;
+        child.recompute(self.memory().map(|plan| plan.recompute).unwrap_or_default());
         match &self.gpu {
             Some(gpu) => Ok(child.use_gpu(gpu, config.activations.into())?),
             None => Ok(()),
@@ -487,6 +515,7 @@ impl Manifest {
             arc: arc.cloned(),
             search: None,
             settings: Some(changes::plain(config)),
+            memory: None,
         }
     }
 }

@@ -247,7 +247,7 @@ impl<'a> Search<'a> {
         self.session.restart_clock();
         let mut batches = self.train.epoch(&plan)?;
         let mut next = batches.next();
-        while let Some(batch) = next.take() {
+        while let Some(batch) = next.take().transpose()? {
             let mut stream = self.seed.stream("search/arc", &[epoch, self.at.step]);
             let arc = self.controller.sample(bounds, &mut stream).arc; // m ~ π(m; θ)
             let global_step = epoch * steps + self.at.step;
@@ -462,7 +462,7 @@ impl<'a> Search<'a> {
         self.seed.stream("search/valid-order", &[]).shuffle(&mut order);
         let (mut seen, mut symptom) = (Evaluation::new(&self.data.classes), None);
         for indices in order.chunks(even_batch(valid.len(), self.config.run.eval_batch)) {
-            let batch = self.valid.gather(indices.to_vec());
+            let batch = self.valid.gather(indices.to_vec())?;
             let logits = self.child.logits_on(arc, batch.examples(), Norm::BatchStatistics, None)?;
             seen.count(&logits, &batch.labels);
             symptom = symptom.or_else(|| Symptom::of_logits(&logits));

@@ -29,6 +29,9 @@ pub(crate) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(crate) fn new(config: &RunConfig, run: &'a mut Run, observer: &'a mut dyn Observer) -> Self {
         run.checkpoint_every(config.checkpoint_seconds);
+        if let Some(plan) = run.memory() {
+            observer.event(&Event::Memory(plan));
+        }
         let (budget, log_every) = (Budget::new(config.time), config.log_every);
         Self { run, observer, budget, log_every, step_began: Instant::now() }
     }

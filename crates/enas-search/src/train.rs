@@ -16,6 +16,7 @@ use crate::divergence::{Divergence, LOWERED, Symptom, explain, finite};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::feed::Source;
+use crate::memory::MemoryPlan;
 use crate::model::{self, About, Accuracies};
 use crate::observer::{EpochSummary, Event, Observer, Place};
 use crate::run::{Moment, Run, State};
@@ -223,7 +224,7 @@ impl<'a> Training<'a> {
         self.session.restart_clock();
         let mut batches = self.train.epoch(&plan)?;
         let mut next = batches.next();
-        while let Some(batch) = next.take() {
+        while let Some(batch) = next.take().transpose()? {
             let global_step = epoch * steps + self.at.step;
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
             let meanwhile = &mut || next = batches.next();
@@ -253,7 +254,7 @@ impl<'a> Training<'a> {
     fn leave_a_model(&self, stopped: Error) -> Result<()> {
         let path = self.session.run.model_path();
         if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
-            let (classes, eval_batch) = (&self.data.classes, self.config.run.eval_batch);
+            let (classes, eval_batch) = (&self.data.classes, self.eval_batch());
             let accuracy = model::evaluate(&self.child, classes, &self.valid, eval_batch)?.0.accuracy();
             model::save(&path, &self.child, &self.about(accuracy))?;
         }
@@ -264,7 +265,7 @@ impl<'a> Training<'a> {
     fn end_epoch(&mut self) -> Result<()> {
         // First, so that nothing is kept or reported of weights that are not finite.
         let tensors = finite(self.child.state()?, self.at.epoch + 1, self.at.step)?;
-        let (classes, eval_batch) = (&self.data.classes, self.config.run.eval_batch);
+        let (classes, eval_batch) = (&self.data.classes, self.eval_batch());
         let (seen, symptom) = model::evaluate(&self.child, classes, &self.valid, eval_batch)?;
         if let Some(symptom) = symptom {
             return Err(symptom.at(self.at.epoch + 1, self.at.step).into());
@@ -309,9 +310,10 @@ impl<'a> Training<'a> {
 
     /// Measures the kept model on the test split, the only time anything looks at it.
     fn finish(self) -> Result<TrainOutcome> {
+        let eval_batch = self.eval_batch();
         let Self { config, arc, data, child, at, session, .. } = self;
         let model = session.run.model_path();
-        let (valid_accuracy, tested) = model::conclude(&model, &data.test, child.gpu())?;
+        let (valid_accuracy, tested) = model::conclude(&model, &data.test, (child.gpu(), eval_batch))?;
         let outcome = TrainOutcome {
             run: session.run.dir().to_owned(),
             model,
@@ -351,6 +353,12 @@ impl<'a> Training<'a> {
     fn lr(&self) -> f32 {
         let Progress { epoch, epochs, lr_factor, .. } = self.at;
         lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, epoch, epochs)
+    }
+
+    /// Most pictures per evaluation step: what is asked for, or what there is memory for. Moving statistics make every
+    /// picture one of its own.
+    fn eval_batch(&self) -> usize {
+        MemoryPlan::infer_batch(self.session.run.memory(), self.config.run.eval_batch)
     }
 
     fn steps(&self) -> u64 {

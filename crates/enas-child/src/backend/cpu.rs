@@ -173,7 +173,12 @@ impl Backend for Cpu<'_> {
 }
 
 impl Cpu<'_> {
-    fn with_unit<R>(&self, block: &ConvBlock, inputs: &[Value], body: impl FnOnce(&Unit<'_>) -> R) -> R {
+    pub(super) fn with_unit<R>(
+        &self,
+        block: &ConvBlock,
+        inputs: &[Value],
+        body: impl FnOnce(&Unit<'_>) -> R,
+    ) -> R {
         let params = self.params;
         let weights: Vec<Cow<'_, [f32]>> = block.convs.iter().map(|conv| assemble(params, conv)).collect();
         let branches: Vec<Branch<'_>> = block
@@ -196,7 +201,7 @@ impl Cpu<'_> {
     }
 
     /// Hands a unit's parameter gradients to their owners.
-    fn collect(&self, convs: &[Conv], norm: Norm, gradient: UnitGradient, into: &mut Gradients) {
+    pub(super) fn collect(&self, convs: &[Conv], norm: Norm, gradient: UnitGradient, into: &mut Gradients) {
         let mut add = |id: ParamId, values: Vec<f32>| {
             if self.params.is_trained(id) {
                 into.add(id, values);

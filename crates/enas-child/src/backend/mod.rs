@@ -1,17 +1,24 @@
 //! What a device must compute for a network: the operations of the tape, the classifiers and the loss.
 //!
 //! The network, its tape and the training pass are written once against [`Backend`]. [`Cpu`] computes at once;
-//! [`OnGpu`] launches kernels and lets the host run ahead; [`Recorder`] writes down what is to be computed.
+//! [`OnGpu`] launches kernels and lets the host run ahead; [`Recorder`] writes down what is to be computed; [`Dry`]
+//! counts the memory it would take. [`Waves`] stands before one of them and shows it some images of a batch at a time.
 
 mod cpu;
+mod dry;
 mod gpu;
+mod grouped;
 mod recorder;
+mod waves;
 
-use enas_kernels::Pool;
+use enas_kernels::{Axis, Pool};
 
 pub(crate) use self::cpu::{Cpu, argmax};
+pub(crate) use self::dry::{Dry, Ledger};
 pub(crate) use self::gpu::OnGpu;
+pub(crate) use self::grouped::Grouped;
 pub(crate) use self::recorder::Recorder;
+pub(crate) use self::waves::{Known, Part, Waves};
 use crate::head::Classifier;
 use crate::noise::Noise;
 use crate::params::{ParamId, Params};
@@ -51,6 +58,9 @@ pub(crate) struct ConvBlock {
     pub(crate) norm: Norm,
 }
 
+/// `(n, c, h, w)` of a map.
+pub(crate) type Shape = (usize, usize, usize, usize);
+
 impl ConvBlock {
     /// Everything that it trains.
     pub(crate) fn params(&self) -> impl Iterator<Item = ParamId> {
@@ -62,6 +72,22 @@ impl ConvBlock {
             conv.weight.iter().copied().chain(filter).collect::<Vec<_>>()
         };
         self.convs.iter().flat_map(of_conv).chain([self.norm.scale, self.norm.offset])
+    }
+
+    /// Output channels.
+    pub(crate) fn outputs(&self) -> usize {
+        self.convs.iter().map(|conv| conv.outputs).sum()
+    }
+
+    /// The shape of the output, given that of an input.
+    pub(crate) fn output(&self, (n, _, h, w): Shape) -> Shape {
+        let (k, stride) = match self.convs[0].gather {
+            Gather::Pixels => (1, 1),
+            Gather::EverySecond { .. } => (1, 2),
+            Gather::Depthwise { k, stride, .. } => (k, stride),
+            Gather::Patches { k } => (k, 1),
+        };
+        (n, self.outputs(), Axis::same(h, k, stride).out, Axis::same(w, k, stride).out)
     }
 }
 
@@ -97,7 +123,7 @@ pub(crate) trait Backend: Sized {
     fn params(&self) -> &Params;
     fn plain(&self, map: Self::Map) -> Self::Value;
     /// `(n, c, h, w)`.
-    fn shape(&self, value: &Self::Value) -> (usize, usize, usize, usize);
+    fn shape(&self, value: &Self::Value) -> Shape;
 
     /// The normalised output of a convolution, and its batch statistics if it used those.
     fn unit(

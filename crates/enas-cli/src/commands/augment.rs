@@ -22,7 +22,7 @@ pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
     }
     let config = settings::train(&args.settings, args.data.as_deref(), None)?;
     let data = enas_data::load(&config.data, config.run.seed())?;
-    let sheet = contact_sheet(&data, args.images, args.copies);
+    let sheet = contact_sheet(&data, args.images, args.copies)?;
     sheet.image.save(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
     let document = Written { path: &args.out, images: sheet.images };
     if sheet.images == args.images {

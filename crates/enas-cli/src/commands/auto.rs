@@ -9,11 +9,11 @@ use clap::Args;
 use enas_arc::Arc;
 use enas_data::{Dataset, doctor};
 use enas_kernels::gpu::Gpu;
-use enas_search::{AutoConfig, AutoOutcome, AutoPhase, AutoRun, Error, TimeLimit};
+use enas_search::{AutoConfig, AutoOutcome, AutoPhase, AutoRun, Error, MemoryPlan, TimeLimit};
 use serde::Serialize;
 
 use super::{Context, report, settings, shell_word, use_threads};
-use crate::args::{Machine, Settings};
+use crate::args::{Machine, Memory, Settings};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{duration, percent};
@@ -53,6 +53,8 @@ pub(crate) struct Auto {
     pub(crate) settings: Settings,
     #[command(flatten)]
     pub(crate) machine: Machine,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
 }
 
 /// Seconds kept for report and export, but at most a tenth of the time.
@@ -68,7 +70,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let (config, data, mut run) = match &args.resume {
-        Some(dir) => resumed(args, dir, began)?,
+        Some(dir) => resumed(context, args, dir, gpu.is_some(), began)?,
         None => started(context, args, gpu.as_ref(), began)?,
     };
     if let Some(gpu) = &gpu {
@@ -102,8 +104,10 @@ fn started(
 ) -> Result<(AutoConfig, Dataset, AutoRun)> {
     let data = args.data.as_deref();
     let (for_search, for_training) = divided(&args.settings);
-    let search = settings::search(&for_search, data, None)?;
+    let mut search = settings::search(&for_search, data, None)?;
     let mut train = settings::train_after(&search, &for_training, data, None)?;
+    settings::limit_memory(&mut search.run, args.memory);
+    train.run.memory = search.run.memory;
     train.child.nodes = search.child.nodes;
     let time = args.time.unwrap_or(TimeLimit(None));
     let finish = time.0.map_or(FINISH, |limit| FINISH.min(0.1 * limit.as_secs_f64()));
@@ -112,28 +116,42 @@ fn started(
     let seed = config.search.run.seed();
     let report = doctor::check(&config.search.data, seed)?;
     super::data::in_short(&report).iter().for_each(|line| context.console.note(line));
-    let mut data = enas_data::load(&config.search.data, seed)?;
+    let plan = MemoryPlan::for_both(&config.search, &config.train, gpu.is_some())?;
+    context.console.note(&plan.to_string());
+    let mut data = plan.load(&config.search.data, seed, None)?;
     // Said above, so that not every phase says it again.
     data.concerns.clear();
-    let run = AutoRun::create(args.out.as_deref(), &config, &data, began)?;
+    let mut run = AutoRun::create(args.out.as_deref(), &config, &data, began)?;
+    run.set_memory(plan);
     Ok((config, data, run))
 }
 
-fn resumed(args: &Auto, dir: &Path, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
+fn resumed(
+    context: &Context,
+    args: &Auto,
+    dir: &Path,
+    on_gpu: bool,
+    began: Instant,
+) -> Result<(AutoConfig, Dataset, AutoRun)> {
     let mut run = AutoRun::resume(dir, began)?;
     let AutoConfig { time, finish, .. } = run.config()?;
     let [search, train] = run.layers();
     let (for_search, for_training) = divided(&args.settings);
     let data = args.data.as_deref();
-    let config = AutoConfig {
+    let mut config = AutoConfig {
         search: settings::beside(search, &for_search, data, None)?,
         train: settings::beside(train, &for_training, data, None)?,
         time: args.time.unwrap_or(time),
         finish,
     };
+    settings::limit_memory(&mut config.search.run, args.memory);
+    config.train.run.memory = config.search.run.memory;
     run.accepts(&config)?;
-    let data = run.load_data(&config)?;
+    let plan = MemoryPlan::for_both(&config.search, &config.train, on_gpu)?;
+    context.console.note(&plan.to_string());
+    let data = run.load_planned(&config, &plan)?;
     run.adopt(&config)?;
+    run.set_memory(plan);
     Ok((config, data, run))
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use enas_data::Part;
-use enas_search::{ClassScore, Evaluation, Model};
+use enas_search::{ClassScore, Evaluation, MemoryPlan, Model};
 use serde::Serialize;
 
 use super::{Context, use_threads};
@@ -23,16 +23,20 @@ const WIDEST_MATRIX: usize = 20;
 pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let mut model = Model::load(&args.model)?;
-    if let Some(gpu) = device::open(args.machine.device)? {
-        model.use_gpu(&gpu)?;
+    let gpu = device::open(args.machine.device)?;
+    if let Some(gpu) = &gpu {
+        model.use_gpu(gpu)?;
     }
-    let path = args.data.as_deref().unwrap_or(&model.data_config().path);
+    let path = args.data.clone().unwrap_or_else(|| model.data_config().path.clone());
     let part = match args.split {
         Split::Train => Part::Train,
         Split::Valid => Part::Valid,
         Split::Test => Part::Test,
     };
-    let (split, skipped) = model.load_split(path, part)?;
+    let memory = args.memory.memory.unwrap_or_default();
+    let plan = MemoryPlan::for_evaluation(&model, &path, memory, gpu.is_some())?;
+    tracing::info!("{plan}");
+    let (split, skipped) = model.load_planned(&path, part, &plan)?;
     if !skipped.is_empty() {
         context.console.note(&format!("{} files could not be used and are not counted", skipped.len()));
     }

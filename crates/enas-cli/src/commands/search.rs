@@ -7,7 +7,7 @@ use anyhow::Result;
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use enas_search::{Candidate, Kind, Run, SearchConfig, SearchOutcome};
+use enas_search::{Candidate, Kind, MemoryPlan, Run, SearchConfig, SearchOutcome};
 use serde::Serialize;
 
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
@@ -50,22 +50,28 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
 }
 
 fn started(args: &args::Search, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
-    let config = settings::search(&args.settings, args.data.as_deref(), Some(&args.extent))?;
+    let mut config = settings::search(&args.settings, args.data.as_deref(), Some(&args.extent))?;
+    settings::limit_memory(&mut config.run, args.memory);
     config.run.check_device(gpu)?;
-    let data = enas_data::load(&config.data, config.run.seed())?;
-    let run = Run::for_search(args.out.as_deref(), &config, &data)?;
+    let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
+    let data = plan.load(&config.data, config.run.seed(), None)?;
+    let mut run = Run::for_search(args.out.as_deref(), &config, &data)?;
+    run.set_memory(plan)?;
     Ok((config, run, data))
 }
 
 fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
     let mut run = Run::resume(dir)?;
     let own = run.record().layers::<SearchConfig>()?;
-    let config: SearchConfig =
+    let mut config: SearchConfig =
         settings::beside(own, &args.settings, args.data.as_deref(), Some(&args.extent))?;
+    settings::limit_memory(&mut config.run, args.memory);
     run.accepts(&config)?;
     config.run.check_device(gpu)?;
-    let data = run.load_data(&config.data, config.run.seed())?;
+    let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
+    let data = run.load_planned(&config.data, config.run.seed(), &plan)?;
     run.adopt(&config)?;
+    run.set_memory(plan)?;
     Ok((config, run, data))
 }
 

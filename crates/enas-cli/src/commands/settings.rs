@@ -111,6 +111,11 @@ fn default_preset(data: Option<&Path>) -> &'static str {
     if digits { QUICK } else { FOLDER }
 }
 
+/// Lets `--memory` win over what the settings say.
+pub(crate) fn limit_memory(run: &mut RunConfig, args: args::Memory) {
+    run.memory = args.memory.unwrap_or(run.memory);
+}
+
 fn apply(
     run: &mut RunConfig,
     pictures: &mut enas_data::Config,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use enas_arc::Arc;
 use enas_data::Dataset;
-use enas_search::{Kind, Record, Run, SearchConfig, TrainConfig, TrainOutcome};
+use enas_search::{Kind, MemoryPlan, Record, Run, SearchConfig, TrainConfig, TrainOutcome};
 use serde::Serialize;
 
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
@@ -24,12 +24,13 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
-    let Job { config, arc, data, run } = Job::from_args(args)?;
+    let Job { config, arc, data, plan, run } = Job::from_args(args, gpu.is_some())?;
     config.run.check_device(gpu.as_ref())?;
     let mut run = match run {
         Some(run) => run,
         None => started(args, &config, &arc, &data)?,
     };
+    run.set_memory(plan)?;
     if let Some(gpu) = &gpu {
         run.use_gpu(gpu.clone())?;
     }
@@ -60,16 +61,17 @@ struct Job {
     config: TrainConfig,
     arc: Arc,
     data: Dataset,
+    plan: MemoryPlan,
     run: Option<Run>,
 }
 
 impl Job {
-    fn from_args(args: &args::Train) -> Result<Self> {
+    fn from_args(args: &args::Train, on_gpu: bool) -> Result<Self> {
         if let Some(dir) = &args.extent.resume {
-            return Self::resumed(args, dir);
+            return Self::resumed(args, dir, on_gpu);
         }
         if let Some(dir) = &args.run {
-            return Self::after_search(args, dir);
+            return Self::after_search(args, dir, on_gpu);
         }
         let arc = match (&args.arc, &args.arc_file) {
             (Some(text), _) => arcs::one_in_flag("--arc", text)?,
@@ -77,42 +79,52 @@ impl Job {
             (None, None) => return Err(usage("nothing to train: give --arc, --arc-file, --run or --resume")),
         };
         let config = settings::train(&args.settings, args.data.as_deref(), Some(&args.extent))?;
-        let data = enas_data::load(&config.data, config.run.seed())?;
-        Ok(Self { config: for_arc(config, &arc), arc, data, run: None })
+        let (config, plan) = planned(args, config, &arc, on_gpu)?;
+        let data = plan.load(&config.data, config.run.seed(), None)?;
+        Ok(Self { config, arc, data, plan, run: None })
     }
 
-    fn resumed(args: &args::Train, dir: &Path) -> Result<Self> {
+    fn resumed(args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
         let mut run = Run::resume(dir)?;
         let own = run.record().layers::<TrainConfig>()?;
         let config: TrainConfig =
             settings::beside(own, &args.settings, args.data.as_deref(), Some(&args.extent))?;
         let arc = run.arc().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
-        let config = for_arc(config, &arc);
+        let (config, plan) = planned(args, config, &arc, on_gpu)?;
         run.accepts(&config)?;
-        let data = run.load_data(&config.data, config.run.seed())?;
+        let data = run.load_planned(&config.data, config.run.seed(), &plan)?;
         run.adopt(&config)?;
-        Ok(Self { config, arc, data, run: Some(run) })
+        Ok(Self { config, arc, data, plan, run: Some(run) })
     }
 
     /// The best arc of a search, on the pictures it was found with, in the same splits, unless `--data` names others.
-    fn after_search(args: &args::Train, dir: &Path) -> Result<Self> {
+    fn after_search(args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
         let search = Record::open(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
         let arc = search.best_arc().context("--run")?;
         let config =
             settings::train_after(&searched, &args.settings, args.data.as_deref(), Some(&args.extent))?;
+        let (config, plan) = planned(args, config, &arc, on_gpu)?;
         let data = match args.data {
-            Some(_) => enas_data::load(&config.data, config.run.seed())?,
-            None => search.load_data(&config.data, config.run.seed())?,
+            Some(_) => plan.load(&config.data, config.run.seed(), None)?,
+            None => search.load_planned(&config.data, config.run.seed(), &plan)?,
         };
-        Ok(Self { config: for_arc(config, &arc), arc, data, run: None })
+        Ok(Self { config, arc, data, plan, run: None })
     }
 }
 
-/// Cells have as many nodes as the arc, whatever the preset says.
-fn for_arc(mut config: TrainConfig, arc: &Arc) -> TrainConfig {
+/// Settings for this arc and with the memory that was asked for, and what follows from it. Cells have as many nodes as
+/// the arc, whatever the preset says.
+fn planned(
+    args: &args::Train,
+    mut config: TrainConfig,
+    arc: &Arc,
+    on_gpu: bool,
+) -> Result<(TrainConfig, MemoryPlan)> {
     config.child.nodes = arc.n_nodes();
-    config
+    settings::limit_memory(&mut config.run, args.memory);
+    let plan = MemoryPlan::for_training(&config, arc, on_gpu)?;
+    Ok((config, plan))
 }
 
 /// The promised document.

@@ -18,7 +18,7 @@ fn unequal(folder: &Path) {
             }
             let to = folder.join("photos").join(part).join(class);
             std::fs::create_dir_all(&to).unwrap();
-            let picture = image::GrayImage::from_raw(8, 8, split.image(i).to_vec()).unwrap();
+            let picture = image::GrayImage::from_raw(8, 8, split.image(i).unwrap().into_owned()).unwrap();
             picture.save(to.join(format!("{i}.png"))).unwrap();
         }
     }

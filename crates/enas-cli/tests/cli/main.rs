@@ -12,6 +12,7 @@ mod export;
 mod flags;
 mod imbalance;
 mod interrupt;
+mod memory;
 mod model;
 mod runs;
 mod support;

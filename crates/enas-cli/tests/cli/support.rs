@@ -122,7 +122,7 @@ pub(crate) fn write_digits(folder: &Path, n: usize) -> Vec<PathBuf> {
         let class = folder.join(&data.classes[data.test.labels()[i] as usize]);
         std::fs::create_dir_all(&class).unwrap();
         let path = class.join(format!("{i:04}.png"));
-        let pixels = data.test.image(i).to_vec();
+        let pixels = data.test.image(i).unwrap().into_owned();
         image::GrayImage::from_raw(side, side, pixels).unwrap().save(&path).unwrap();
         path
     };

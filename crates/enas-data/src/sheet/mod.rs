@@ -5,6 +5,7 @@ mod font;
 use image::{Rgb, RgbImage};
 
 use crate::dataset::{Dataset, Split};
+use crate::error::Error;
 
 /// A picture of pictures.
 #[derive(Clone, Debug)]
@@ -31,9 +32,13 @@ const FRAME: Rgb<u8> = Rgb([0, 114, 178]);
 /// the trainer would see them. Originals have a blue frame; values are shown before normalisation.
 ///
 /// Where variations are made once there are `augment.n_aug - 1` of them; where pictures are not varied, none.
-pub fn contact_sheet(data: &Dataset, pictures: usize, variations: usize) -> ContactSheet {
+///
+/// # Errors
+/// [`Error::Lost`] if a picture is read from its file and that is no longer what it was.
+pub fn contact_sheet(data: &Dataset, pictures: usize, variations: usize) -> Result<ContactSheet, Error> {
     let chosen = one_class_after_another(&data.train, data.classes.len(), pictures);
-    let groups: Vec<Vec<Tile>> = chosen.iter().map(|&file| group(data, file, variations)).collect();
+    let groups = chosen.iter().map(|&file| group(data, file, variations));
+    let groups: Vec<Vec<Tile>> = groups.collect::<Result<_, Error>>()?;
     let per_group = groups.iter().map(Vec::len).max().unwrap_or(1);
     let groups_per_row = (COLUMNS / per_group).clamp(1, groups.len().max(1));
 
@@ -49,7 +54,7 @@ pub fn contact_sheet(data: &Dataset, pictures: usize, variations: usize) -> Cont
             draw(&mut image, data, tile, scale, (x, y));
         }
     }
-    ContactSheet { image, images: groups.iter().map(Vec::len).sum() }
+    Ok(ContactSheet { image, images: groups.iter().map(Vec::len).sum() })
 }
 
 struct Tile<'a> {
@@ -74,22 +79,23 @@ fn one_class_after_another(split: &Split, classes: usize, wanted: usize) -> Vec<
 }
 
 /// A picture and its variations.
-fn group(data: &Dataset, file: usize, variations: usize) -> Vec<Tile<'_>> {
+fn group(data: &Dataset, file: usize, variations: usize) -> Result<Vec<Tile<'_>>, Error> {
     let split = &data.train;
     let copies = split.copies();
     let original = file * copies + copies - 1;
     let label = data.classes[split.labels()[original] as usize].as_str();
     let varied: Vec<Vec<u8>> = if copies > 1 {
-        (file * copies..original).take(variations).map(|i| split.image(i).to_vec()).collect()
+        let copy = |i| Ok(split.image(i)?.into_owned());
+        (file * copies..original).take(variations).map(copy).collect::<Result<_, Error>>()?
     } else if split.is_varied() {
-        let view = |epoch| split.normalization().undo(&split.augmented(original, epoch));
-        (0..variations as u64).map(view).collect()
+        let view = |epoch| Ok(split.normalization().undo(&split.augmented(original, epoch)?));
+        (0..variations as u64).map(view).collect::<Result<_, Error>>()?
     } else {
         Vec::new()
     };
-    let first = Tile { pixels: split.image(original).to_vec(), label, original: true };
+    let first = Tile { pixels: split.image(original)?.into_owned(), label, original: true };
     let rest = varied.into_iter().map(|pixels| Tile { pixels, label, original: false });
-    std::iter::once(first).chain(rest).collect()
+    Ok(std::iter::once(first).chain(rest).collect())
 }
 
 fn draw(sheet: &mut RgbImage, data: &Dataset, tile: &Tile<'_>, scale: usize, (left, top): (usize, usize)) {

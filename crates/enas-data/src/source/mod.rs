@@ -76,6 +76,15 @@ impl Source {
         }
     }
 
+    /// Bytes of picture `index` of [`Self::files`]; none if it cannot be had.
+    pub(crate) fn size(&self, index: usize) -> u64 {
+        match &self.content {
+            Content::Folder(paths) => paths[index].metadata().map_or(0, |metadata| metadata.len()),
+            Content::Zip(archive) => archive.size(index),
+            Content::Digits(_) => (digits::SIDE * digits::SIDE) as u64,
+        }
+    }
+
     /// Up to `n` bytes from the beginning of file `index` of [`Self::others`]; none if it cannot be read.
     pub(crate) fn beginning(&self, index: usize, n: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -119,7 +128,7 @@ impl Raw {
         }
     }
 
-    fn planes(self, channels: usize) -> Result<Vec<Plane>, PictureError> {
+    pub(crate) fn planes(self, channels: usize) -> Result<Vec<Plane>, PictureError> {
         match self {
             Self::Bytes(bytes) => decode(&bytes, channels),
             Self::Pixels(plane) => Ok(vec![plane; channels]),

@@ -33,6 +33,12 @@ impl Archive {
         read_at_most(entry)
     }
 
+    /// Bytes of an entry once it is unpacked, as the archive has them.
+    pub(super) fn size(&self, index: usize) -> u64 {
+        let mut zip = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
+        zip.by_index_raw(self.entries[index]).map_or(0, |entry| entry.size())
+    }
+
     /// Appends up to `n` bytes from the beginning of an entry to `bytes`.
     pub(super) fn read_beginning(&self, index: usize, n: u64, bytes: &mut Vec<u8>) -> io::Result<usize> {
         let mut zip = self.zip.lock().unwrap_or_else(PoisonError::into_inner);

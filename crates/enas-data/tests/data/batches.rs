@@ -23,14 +23,14 @@ fn indices(batches: &[Batch]) -> Vec<usize> {
 #[test]
 fn batches_hold_normalised_pictures_with_their_labels() {
     let data = digits(augment::Config::default());
-    let batch = data.train.epoch(&EpochPlan::new(0, 10)).unwrap().nth(3).unwrap();
+    let batch = data.train.epoch(&EpochPlan::new(0, 10)).unwrap().nth(3).unwrap().unwrap();
     assert_eq!((batch.len(), batch.images.len()), (10, 640));
     for (k, &i) in batch.indices.iter().enumerate() {
         assert_eq!(batch.labels[k], data.train.labels()[i]);
-        assert_eq!(batch.images[k * 64..][..64], data.train.normalized(i));
+        assert_eq!(batch.images[k * 64..][..64], data.train.normalized(i).unwrap());
     }
     let (mean, std) = (data.normalization.mean[0], data.normalization.std[0]);
-    assert_eq!(batch.images[5], (f32::from(data.train.image(batch.indices[0])[5]) - mean) / std);
+    assert_eq!(batch.images[5], (f32::from(data.train.image(batch.indices[0]).unwrap()[5]) - mean) / std);
 }
 
 #[test]
@@ -39,18 +39,18 @@ fn waiting_for_batches_is_counted() {
     // One batch of the whole split: nobody can have it ready at once.
     let mut batches = data.train.epoch(&EpochPlan::new(0, data.train.len())).unwrap();
     assert_eq!(batches.waited(), Duration::ZERO);
-    batches.next().unwrap();
+    batches.next().unwrap().unwrap();
     assert!(batches.waited() > Duration::ZERO);
 }
 
 #[test]
 fn ordered_batches_are_the_split_from_first_to_last() {
     let data = digits(corrected());
-    let batches: Vec<Batch> = data.test.ordered(100).unwrap().collect();
+    let batches: Vec<Batch> = data.test.ordered(100).unwrap().map(Result::unwrap).collect();
     assert_eq!(batches.iter().map(Batch::len).collect::<Vec<_>>(), [100, 79]);
     assert_eq!(indices(&batches), (0..179).collect::<Vec<_>>());
-    let train = data.train.ordered(50).unwrap().next().unwrap();
-    assert_eq!(train.images[..64], data.train.normalized(0), "evaluation never varies pictures");
+    let train = data.train.ordered(50).unwrap().next().unwrap().unwrap();
+    assert_eq!(train.images[..64], data.train.normalized(0).unwrap(), "evaluation never varies pictures");
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn the_number_of_workers_and_of_decoding_threads_changes_no_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let data = pool.install(|| digits(corrected()));
         let plan = EpochPlan { workers, ..EpochPlan::new(2, 50) };
-        (data.fingerprint.clone(), data.train.epoch(&plan).unwrap().collect::<Vec<_>>())
+        (data.fingerprint.clone(), data.train.epoch(&plan).unwrap().map(Result::unwrap).collect::<Vec<_>>())
     };
     let (fingerprint, batches) = run(1, 1);
     assert!(batches.len() == 29);
@@ -73,9 +73,13 @@ fn the_number_of_workers_and_of_decoding_threads_changes_no_bit() {
 #[test]
 fn an_epoch_can_be_entered_in_the_middle() {
     let data = digits(corrected());
-    let all: Vec<Batch> = data.train.epoch(&EpochPlan::new(5, 64)).unwrap().collect();
-    let rest: Vec<Batch> =
-        data.train.epoch(&EpochPlan { skip: 20, ..EpochPlan::new(5, 64) }).unwrap().collect();
+    let all: Vec<Batch> = data.train.epoch(&EpochPlan::new(5, 64)).unwrap().map(Result::unwrap).collect();
+    let rest: Vec<Batch> = data
+        .train
+        .epoch(&EpochPlan { skip: 20, ..EpochPlan::new(5, 64) })
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(all.len(), 23);
     assert!(rest == all[20..]);
     let beyond = data.train.epoch(&EpochPlan { skip: 99, ..EpochPlan::new(5, 64) }).unwrap();
@@ -86,10 +90,16 @@ fn an_epoch_can_be_entered_in_the_middle() {
 #[test]
 fn epochs_differ_in_order_and_in_variations() {
     let data = digits(corrected());
-    let order = |epoch| indices(&data.train.epoch(&EpochPlan::new(epoch, 64)).unwrap().collect::<Vec<_>>());
+    let order = |epoch| {
+        indices(
+            &data.train.epoch(&EpochPlan::new(epoch, 64)).unwrap().map(Result::unwrap).collect::<Vec<_>>(),
+        )
+    };
     assert_ne!(order(0), order(1));
     assert_eq!(order(1), order(1));
-    let different = (0..50).filter(|&i| data.train.augmented(i, 0) != data.train.augmented(i, 1)).count();
+    let different = (0..50)
+        .filter(|&i| data.train.augmented(i, 0).unwrap() != data.train.augmented(i, 1).unwrap())
+        .count();
     assert!(different > 40, "{different} of 50");
 }
 
@@ -126,7 +136,7 @@ fn reward_batches_are_full_without_repeats_and_depend_on_their_position() {
     assert_eq!((batch.len(), unique.len()), (160, 160));
     assert_eq!(batch, data.valid.draw(&[3, 14], 160).unwrap());
     assert_ne!(batch.indices, data.valid.draw(&[3, 15], 160).unwrap().indices);
-    assert_eq!(batch.images[..64], data.valid.normalized(batch.indices[0]));
+    assert_eq!(batch.images[..64], data.valid.normalized(batch.indices[0]).unwrap());
 
     let large = data.valid.draw(&[0], 400).unwrap();
     let count = |i| large.indices.iter().filter(|&&j| j == i).count();
@@ -153,14 +163,14 @@ proptest! {
         let data = &*DATA;
         let n = data.train.len();
         let plan = EpochPlan { workers, ..EpochPlan::new(epoch, batch_size) };
-        let kept: Vec<Batch> = data.train.epoch(&plan).unwrap().collect();
+        let kept: Vec<Batch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
         let mut order = indices(&kept);
         order.sort_unstable();
         prop_assert_eq!(order, (0..n).collect::<Vec<_>>());
         prop_assert!(kept.iter().rev().skip(1).all(|b| b.len() == batch_size));
         if batch_size <= n {
             let plan = EpochPlan { last: Last::Drop, ..plan };
-            let dropped: Vec<Batch> = data.train.epoch(&plan).unwrap().collect();
+            let dropped: Vec<Batch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
             prop_assert!(dropped.iter().all(|b| b.len() == batch_size));
             prop_assert!(dropped[..] == kept[..n / batch_size]);
         }
@@ -185,7 +195,7 @@ fn unequal(augment: augment::Config) -> Dataset {
 fn balanced_epochs_hold_every_class_equally_often() {
     let data = unequal(augment::Config::default());
     let plan = EpochPlan::new(0, 10);
-    let batches: Vec<Batch> = data.train.epoch(&plan).unwrap().collect();
+    let batches: Vec<Batch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
     assert_eq!(
         batches.iter().map(Batch::len).collect::<Vec<_>>(),
         [10, 10, 10, 10, 4],
@@ -193,7 +203,7 @@ fn balanced_epochs_hold_every_class_equally_often() {
     );
     let rare = batches.iter().flat_map(|b| &b.labels).filter(|&&label| label == 1).count();
     assert_eq!(rare, 22);
-    let of_valid: Vec<Batch> = data.valid.epoch(&plan).unwrap().collect();
+    let of_valid: Vec<Batch> = data.valid.epoch(&plan).unwrap().map(Result::unwrap).collect();
     assert_eq!(
         indices(&of_valid).into_iter().collect::<BTreeSet<_>>().len(),
         44,
@@ -204,7 +214,7 @@ fn balanced_epochs_hold_every_class_equally_often() {
 #[test]
 fn a_picture_that_comes_again_in_an_epoch_is_varied_anew() {
     let data = unequal(corrected());
-    let batch = data.train.epoch(&EpochPlan::new(0, 44)).unwrap().next().unwrap();
+    let batch = data.train.epoch(&EpochPlan::new(0, 44)).unwrap().next().unwrap().unwrap();
     let size = batch.images.len() / 44;
     let rare = *batch.indices.iter().find(|&&i| data.train.labels()[i] == 1).unwrap();
     let copies: BTreeSet<Vec<u32>> = (0..44)
@@ -217,9 +227,9 @@ fn a_picture_that_comes_again_in_an_epoch_is_varied_anew() {
 #[test]
 fn balanced_epochs_go_on_in_the_middle_where_they_were_left() {
     let data = unequal(corrected());
-    let whole: Vec<Batch> = data.train.epoch(&EpochPlan::new(3, 5)).unwrap().collect();
+    let whole: Vec<Batch> = data.train.epoch(&EpochPlan::new(3, 5)).unwrap().map(Result::unwrap).collect();
     let plan = EpochPlan { skip: 4, workers: 3, ..EpochPlan::new(3, 5) };
-    let rest: Vec<Batch> = data.train.epoch(&plan).unwrap().collect();
+    let rest: Vec<Batch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
     assert_eq!(rest, whole[4..]);
     let of_plan: Vec<usize> = data.train.epoch_indices(&plan).unwrap().concat();
     assert_eq!(indices(&rest), of_plan);

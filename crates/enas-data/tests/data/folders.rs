@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use enas_data::{Config, Dataset, Error, Part, SplitFile, load, load_labelled, load_with_split};
+use enas_data::{Config, Dataset, Error, Holding, Part, SplitFile, load, load_labelled, load_with_split};
 use enas_rng::Seed;
 
 use crate::bundle::{Bundle, png, with_log, with_splits};
@@ -251,7 +251,7 @@ fn a_stored_split_survives_new_pictures_another_seed_and_other_fractions() {
     let config = Config { valid_fraction: 0.3, ..bundle.config() };
     let (again, log) = with_log(|| load_with_split(&config, Seed::new(77), &stored).unwrap());
     assert_eq!(again.split_file(), stored);
-    assert_eq!(again.train.image(5), first.train.image(5));
+    assert_eq!(again.train.image(5).unwrap(), first.train.image(5).unwrap());
     assert!(log.contains("1 pictures in") && log.contains("not in the stored split"), "{log}");
     assert_ne!(again.fingerprint, first.fingerprint);
 }
@@ -297,8 +297,9 @@ fn a_folder_of_known_classes_is_one_split_with_the_models_labels() {
     let bundle = Bundle::new().with("dog", 3).with("cow", 2).folder("notes");
     let model = load(&with_splits().config(), seed()).unwrap().normalization;
     let input = bundle.config().input();
-    let measure =
-        |names: &[&str]| load_labelled(bundle.root(), Part::Test, &classes(names), &input, &model, false);
+    let measure = |names: &[&str]| {
+        load_labelled(bundle.root(), Part::Test, &classes(names), &input, &model, (false, Holding::Decoded))
+    };
     let (split, skipped) = measure(&["ape", "cow", "dog"]).unwrap();
     assert_eq!((split.labels(), split.part()), ([1, 1, 2, 2, 2].as_slice(), Part::Test));
     assert_eq!(split.normalization(), &model);
@@ -313,7 +314,8 @@ fn measuring_one_split_needs_no_other() {
     let input = bundle.config().input();
     let model = load(&with_splits().config(), seed()).unwrap().normalization;
     let names = classes(&["cat", "dog"]);
-    let measure = |part| load_labelled(bundle.root(), part, &names, &input, &model, false);
+    let measure =
+        |part| load_labelled(bundle.root(), part, &names, &input, &model, (false, Holding::Decoded));
     assert_eq!(measure(Part::Test).unwrap().0.labels(), [1; 3]);
     assert_eq!(measure(Part::Valid).unwrap().0.path(0), "valid/cat/000.png");
     let error = measure(Part::Train).unwrap_err().to_string();
@@ -324,10 +326,16 @@ fn measuring_one_split_needs_no_other() {
 
     let digits = enas_data::digits().unwrap();
     let spec = Config { image_size: 8, ..Config::default() }.input();
-    let (test, _) =
-        load_labelled("digits".as_ref(), Part::Test, &digits.classes, &spec, &digits.normalization, true)
-            .unwrap();
-    assert!((0..179).all(|i| test.image(i) == digits.test.image(i)));
+    let (test, _) = load_labelled(
+        "digits".as_ref(),
+        Part::Test,
+        &digits.classes,
+        &spec,
+        &digits.normalization,
+        (true, Holding::Decoded),
+    )
+    .unwrap();
+    assert!((0..179).all(|i| test.image(i).unwrap() == digits.test.image(i).unwrap()));
 }
 
 #[test]
@@ -349,7 +357,7 @@ fn digits_are_one_fixed_data_set_and_their_png_tree_is_the_same() {
     assert_eq!(tree.split_file(), data.split_file());
     for part in Part::ALL {
         let (a, b) = (data.split(part), tree.split(part));
-        assert!((0..a.len()).all(|i| a.image(i) == b.image(i)));
+        assert!((0..a.len()).all(|i| a.image(i).unwrap() == b.image(i).unwrap()));
     }
     let blocked = bundle.file("file", b"");
     let error = enas_data::digits::write_png_tree(&blocked).unwrap_err().to_string();

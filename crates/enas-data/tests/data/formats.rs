@@ -137,7 +137,7 @@ fn a_picture_of_the_data_set_gives_identical_pixels_through_prepare() {
             for split in [&data.train, &data.valid, &data.test] {
                 for i in 0..split.len() {
                     let alone = prepare_file(&bundle.root().join(split.path(i)), &config.input()).unwrap();
-                    assert_eq!(alone, split.image(i), "{} {resize:?}", split.path(i));
+                    assert_eq!(split.image(i).unwrap(), alone, "{} {resize:?}", split.path(i));
                 }
             }
         }

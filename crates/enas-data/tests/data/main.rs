@@ -7,5 +7,6 @@ mod bundle;
 mod doctor;
 mod folders;
 mod formats;
+mod holding;
 mod normalizing;
 mod zips;

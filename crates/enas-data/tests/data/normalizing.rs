@@ -30,7 +30,7 @@ fn the_default_is_each_channel_of_the_training_split_for_all_splits() {
     let expected = Normalization { mean: vec![10.0, 20.0, 30.0], std: vec![10.0, 20.0, 30.0] };
     assert_eq!(data.normalization, expected);
     assert!(Part::ALL.iter().all(|&part| data.split(part).normalization() == &expected));
-    assert_eq!(data.valid.normalized(0)[0], 19.0);
+    assert_eq!(data.valid.normalized(0).unwrap()[0], 19.0);
 }
 
 #[test]
@@ -70,5 +70,5 @@ fn a_model_file_can_store_the_normalisation_and_put_it_back() {
     let stored: Normalization = serde_json::from_str(&text).unwrap();
     assert_eq!(stored, data.normalization);
     let other = Normalization { mean: vec![0.0; 3], std: vec![1.0; 3] };
-    assert_eq!(data.test.with_normalization(other).normalized(0)[0], 100.0);
+    assert_eq!(data.test.with_normalization(other).normalized(0).unwrap()[0], 100.0);
 }

@@ -57,7 +57,9 @@ fn a_zip_is_the_folder_it_was_made_from_with_or_without_a_wrapper() {
         let data = load_zip(&path).unwrap();
         assert_eq!(data.fingerprint, folder.fingerprint, "{file}");
         assert_eq!(data.split_file(), folder.split_file());
-        assert!((0..data.train.len()).all(|i| data.train.image(i) == folder.train.image(i)));
+        assert!(
+            (0..data.train.len()).all(|i| data.train.image(i).unwrap() == folder.train.image(i).unwrap())
+        );
     }
     assert_eq!(load_zip(&elsewhere.root().join("plain.zip")).unwrap().name, "plain");
 }

@@ -22,7 +22,8 @@ impl Unit<'_> {
         z: &Map,
         gy: &Map,
         inputs: Option<&mut [Option<Map>]>,
-    ) -> UnitGradient {
+        total: &mut UnitGradient,
+    ) {
         let plan = Plan::new(self);
         let targets = inputs.map(|inputs| self.targets(inputs));
         let transposed: Vec<Vec<f32>> = self
@@ -48,17 +49,18 @@ impl Unit<'_> {
                 })
             })
             .collect();
-        let mut total = UnitGradient { gamma: norm.gamma, beta: norm.beta, ..Default::default() };
-        let mut blocks = partial.into_iter();
-        let first = blocks.next().unwrap_or_default();
-        (total.weights, total.filters) = (first.weights, first.filters);
-        for block in blocks {
-            add_all(&mut total.weights, &block.weights);
-            add_all(&mut total.filters, &block.filters);
+        (total.gamma, total.beta) = (norm.gamma, norm.beta);
+        for block in partial {
+            // The first group starts the sums: adding to zeros could turn a negative zero into a positive one.
+            if total.weights.is_empty() {
+                (total.weights, total.filters) = (block.weights, block.filters);
+            } else {
+                add_all(&mut total.weights, &block.weights);
+                add_all(&mut total.filters, &block.filters);
+            }
         }
         let (flops, bytes) = (plan.backward_flops(z.n()), plan.bytes(z.n()));
         profile::stop(start, plan.name("backward"), flops, 2.5 * bytes);
-        total
     }
 
     /// Makes sure every input has a gradient map and returns where each lives.

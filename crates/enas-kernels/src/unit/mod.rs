@@ -20,7 +20,7 @@ pub(crate) use self::target::Target;
 use crate::buffer::with_scratch;
 use crate::gemm::{Ahead, Multiply, Run};
 use crate::map::{Map, Value};
-use crate::norm::{self, CHUNK, Moments, Running};
+use crate::norm::{self, CHUNK, GradientSums, MomentSums, Moments, Running};
 use crate::profile;
 use crate::rows::{Rows, Source};
 use crate::simd::{self, Lane};
@@ -63,6 +63,20 @@ pub struct UnitGradient {
 impl Unit<'_> {
     /// Computes the raw output `[n, Σ outputs, h, w]`, and its batch statistics if they are asked for.
     pub fn forward(&self, with_moments: bool) -> (Map, Option<Moments>) {
+        let (z, partial) = self.raw(with_moments);
+        let moments = with_moments.then(|| Moments::merge(z.c(), partial.iter().map(Vec::as_slice)));
+        (z, moments)
+    }
+
+    /// [`forward`](Self::forward) for some groups of a batch, whose statistics are added to those of the groups before.
+    pub fn forward_part(&self, sums: &mut MomentSums) -> Map {
+        let (z, partial) = self.raw(true);
+        sums.add(partial.iter().map(Vec::as_slice));
+        z
+    }
+
+    /// The raw output and the statistics of every group of images.
+    fn raw(&self, with_moments: bool) -> (Map, Vec<Vec<Running>>) {
         let start = profile::start();
         let plan = Plan::new(self);
         let first = &self.inputs[0].map;
@@ -78,9 +92,8 @@ impl Unit<'_> {
                 })
             })
             .collect();
-        let moments = with_moments.then(|| Moments::merge(outputs, partial.iter().map(Vec::as_slice)));
         profile::stop(start, plan.name("forward"), plan.flops(n), plan.bytes(n));
-        (z, moments)
+        (z, partial)
     }
 
     fn forward_block(
@@ -175,12 +188,39 @@ impl Unit<'_> {
     ) -> UnitGradient {
         let start = profile::start();
         let norm = norm::Gradient::new(z, moments, gamma, gy);
-        self.propagate(start, norm, z, gy, inputs)
+        let mut total = UnitGradient::default();
+        self.propagate(start, norm, z, gy, inputs, &mut total);
+        total
+    }
+
+    /// [`backward`](Self::backward) for some groups of a batch: `moments` and `sums` are those of the whole batch, and
+    /// the gradients of the parameters are added to `total`, which holds those of the groups before.
+    #[expect(clippy::too_many_arguments, reason = "what backward takes, and what joins the parts")]
+    pub fn backward_part(
+        &self,
+        z: &Map,
+        moments: &Moments,
+        gamma: &[f32],
+        gy: &Map,
+        sums: &GradientSums,
+        inputs: Option<&mut [Option<Map>]>,
+        total: &mut UnitGradient,
+    ) {
+        let norm = norm::Gradient::of_sums(sums, moments, gamma, z.n());
+        self.propagate(profile::start(), norm, z, gy, inputs, total);
     }
 
     /// Propagates the gradient `gz` of the raw output: of a unit without batch norm. As
     /// [`backward`](Self::backward) otherwise; `gamma` and `beta` of the result are empty.
     pub fn backward_raw(&self, gz: &Map, inputs: Option<&mut [Option<Map>]>) -> UnitGradient {
-        self.propagate(profile::start(), norm::Gradient::identity(gz), gz, gz, inputs)
+        let mut total = UnitGradient::default();
+        self.propagate(profile::start(), norm::Gradient::identity(gz), gz, gz, inputs, &mut total);
+        total
+    }
+
+    /// Scratch bytes that each thread keeps after working on such a unit, forward and backward.
+    pub fn scratch_bytes(&self) -> usize {
+        let plan = Plan::new(self);
+        plan.forward_scratch.max(plan.backward_scratch) * size_of::<Lane>()
     }
 }

@@ -12,6 +12,7 @@ use crate::config::{RunConfig, SearchConfig, TrainConfig};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::Result;
 use crate::feed::Source;
+use crate::memory::MemoryPlan;
 
 /// What each phase would take if it did all that its configuration asks for, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,13 +28,21 @@ pub(super) struct Work {
 const TIMED: u64 = 3;
 
 /// Measures a few steps of both networks.
-pub(super) fn measure(config: &AutoConfig, first: &Arc, data: &Dataset, gpu: Option<&Gpu>) -> Result<Work> {
+pub(super) fn measure(
+    config: &AutoConfig,
+    first: &Arc,
+    data: &Dataset,
+    (gpu, memory): (Option<&Gpu>, Option<&MemoryPlan>),
+) -> Result<Work> {
     let AutoConfig { search, train, .. } = config;
     let input = InputShape { channels: data.channels, height: data.height, width: data.width };
     let (classes, seed) = (data.classes.len(), search.run.seed());
-    let shared = Child::shared(&search.child, input, classes, seed)?;
+    let recompute = memory.map(|plan| plan.recompute).unwrap_or_default();
+    let mut shared = Child::shared(&search.child, input, classes, seed)?;
+    shared.recompute(recompute);
     let searching = of_search(search, &Costs::of(shared, first, &search.run, data, gpu)?, data);
-    let fixed = Child::fixed(&train.child, first, input, classes, seed)?;
+    let mut fixed = Child::fixed(&train.child, first, input, classes, seed)?;
+    fixed.recompute(recompute);
     let costs = Costs::of(fixed, first, &train.run, data, gpu)?;
     let training = |epochs| of_training(train, epochs, &costs, data);
     Ok(Work {
@@ -78,14 +87,14 @@ impl Costs {
         let mut batches = source.epoch(&epoch_plan(&data.train, 0, run.batch_size, 0))?;
         let mut seconds = Vec::new();
         for global_step in 0..=TIMED {
-            let Some(batch) = batches.next() else { break };
+            let Some(batch) = batches.next().transpose()? else { break };
             let step = Step { lr: 0.0, global_step, total_steps: TIMED + 1, seed: run.seed() };
             let began = Instant::now();
             child.train_on(arc, batch.examples(), &step, &mut || ())?;
             seconds.push(began.elapsed().as_secs_f64());
         }
         let pictures = run.eval_batch.min(data.valid.len());
-        let batch = Source::new(&data.valid, &child)?.gather((0..pictures).collect());
+        let batch = Source::new(&data.valid, &child)?.gather((0..pictures).collect())?;
         // Shared weights have no statistics of their own.
         let norm = if child.arc().is_some() { Norm::RunningStatistics } else { Norm::BatchStatistics };
         let mut forward = f64::INFINITY;

@@ -31,6 +31,7 @@ use crate::claim::{claim, claim_default, clear_parts};
 use crate::config::{Layers, SearchConfig, TimeLimit, TrainConfig};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
+use crate::memory::MemoryPlan;
 use crate::model::Model;
 use crate::pictures::{self, Expected};
 use crate::run::{self, Run};
@@ -49,6 +50,7 @@ pub struct AutoRun {
     began: Instant,
     gpu: Option<Gpu>,
     _lock: Lock,
+    memory: Option<MemoryPlan>,
 }
 
 /// The contents of `auto.json`.
@@ -102,7 +104,7 @@ impl AutoRun {
             plan: None,
             settings: Some(StoredSettings { search, train }),
         };
-        let run = Self { dir, about, began, gpu: None, _lock: lock };
+        let run = Self { dir, about, began, gpu: None, memory: None, _lock: lock };
         // Last, as it makes the folder an automatic run.
         run.save()?;
         Ok(run)
@@ -117,7 +119,7 @@ impl AutoRun {
         read(dir)?;
         let lock = Lock::take(dir)?;
         clear_parts(dir);
-        Ok(Self { dir: dir.to_owned(), about: read(dir)?, began, gpu: None, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), about: read(dir)?, began, gpu: None, memory: None, _lock: lock })
     }
 
     /// What the run was started with.
@@ -170,14 +172,33 @@ impl AutoRun {
     /// # Errors
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &AutoConfig) -> Result<Dataset> {
+        self.load_planned(config, &MemoryPlan::plenty())
+    }
+
+    /// The same, with the pictures held as planned.
+    ///
+    /// # Errors
+    /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
+    pub fn load_planned(&self, config: &AutoConfig, plan: &MemoryPlan) -> Result<Dataset> {
         let About { data: name, fingerprint, .. } = &self.about;
         let expected = Expected { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" };
-        expected.load(&config.search.data, config.search.run.seed())
+        let (pictures, seed) = (&config.search.data, config.search.run.seed());
+        plan.load_by(|holding| expected.load(pictures, seed, holding))
     }
 
     /// Computes on `gpu` instead of the CPU.
     pub fn use_gpu(&mut self, gpu: Gpu) {
         self.gpu = Some(gpu);
+    }
+
+    /// Lets all phases keep to a plan of the memory.
+    pub fn set_memory(&mut self, plan: MemoryPlan) {
+        self.memory = Some(plan);
+    }
+
+    /// The plan of the memory, if there is one.
+    pub(super) fn memory(&self) -> Option<&MemoryPlan> {
+        self.memory.as_ref()
     }
 
     /// The folder.
@@ -223,6 +244,9 @@ impl AutoRun {
         let mut run = if Run::exists(&dir) { Run::resume(&dir)? } else { create(&dir)? };
         if let Some(gpu) = &self.gpu {
             run.use_gpu(gpu.clone())?;
+        }
+        if let Some(plan) = &self.memory {
+            run.set_memory(plan.clone())?;
         }
         Ok(run)
     }

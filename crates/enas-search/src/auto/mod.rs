@@ -136,7 +136,7 @@ impl Auto<'_> {
         let plan = match self.run.plan() {
             Some(plan) => plan,
             None => {
-                let work = costs::measure(self.config, arc, self.data, self.run.gpu())?;
+                let work = costs::measure(self.config, arc, self.data, (self.run.gpu(), self.run.memory()))?;
                 let limit = self.config.time.0.map(|limit| limit.as_secs_f64());
                 let plan = AutoPlan::divide(limit, self.run.seconds(), &work, self.config.finish);
                 self.run.set_plan(plan)?;

@@ -39,7 +39,7 @@ fn probabilities_are_a_distribution_in_the_order_of_the_logits() {
     let config = train_config(&["run.epochs=1"]);
     let (trained, _) = train(&config, dir.path(), NEVER);
     let model = Model::load(&trained.model).unwrap();
-    let picture = crate::common::digits(&config.data, config.run.seed()).test.normalized(0);
+    let picture = crate::common::digits(&config.data, config.run.seed()).test.normalized(0).unwrap();
     let (logits, probabilities) = (model.logits(&picture).unwrap(), model.probabilities(&picture).unwrap());
     assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
     let order = |row: &[f32]| {

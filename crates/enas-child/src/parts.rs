@@ -1,0 +1,207 @@
+//! A cell evaluated some groups of images at a time: what its inside needs is in memory for those images alone.
+//!
+//! The kernels work group by group of sixteen images and add partial results in the order of groups, so parts of whole
+//! groups give the results of the whole batch to the bit. How statistics over the whole batch come about is in
+//! [`Waves`].
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use enas_kernels::LANES;
+
+use crate::Error;
+use crate::backend::{Backend, Grouped, Known, Part, Waves};
+use crate::tape::{Grads, Pair, Skipped, State, Tape, Var};
+use crate::walk::CellStep;
+
+/// The statistics of one unit of a cell.
+pub(crate) type UnitMoments<G> = Known<G>;
+
+/// A batch in parts of whole groups.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    n: usize,
+    ranges: Vec<Range<usize>>,
+}
+
+impl Parts {
+    /// `n` images, at most `groups` groups of sixteen at a time.
+    pub(crate) fn new(n: usize, groups: usize) -> Self {
+        let (all, step) = (n.div_ceil(LANES), groups.max(1));
+        Self { n, ranges: (0..all).step_by(step).map(|first| first..(first + step).min(all)).collect() }
+    }
+}
+
+/// Evaluates a cell on a tape that does not record; returns what the next cell reads, and all statistics.
+pub(crate) fn forward<G: Grouped>(
+    tape: &mut Tape<'_, G>,
+    step: &CellStep<'_>,
+    pair: &Pair<G>,
+    parts: &Parts,
+) -> Result<(Pair<G>, Vec<UnitMoments<G>>), Error> {
+    let (backend, first) = (tape.backend, tape.next());
+    let waves = Waves::new(backend, parts.n, Vec::new());
+    loop {
+        for range in &parts.ranges {
+            run(&waves, step, (first, pair), range, false)?;
+        }
+        if !waves.end() {
+            break;
+        }
+    }
+    let mut wholes: BTreeMap<usize, G::Value> = BTreeMap::new();
+    let (mut made, mut macs) = ((Vec::new(), Vec::new()), 0);
+    for range in &parts.ranges {
+        let (of_part, outputs) = run(&waves, step, (first, pair), range, false)?;
+        tape.advance(of_part.next());
+        macs = of_part.macs;
+        put_together(backend, &mut wholes, first, (&outputs, range.start), parts.n);
+        made = (ids(&outputs.0), ids(&outputs.1));
+    }
+    tape.macs += macs;
+    for var in pair.0.iter().chain(&pair.1) {
+        wholes.insert(var.id, var.value.clone());
+    }
+    let state = |ids: Vec<usize>| -> State<G> {
+        ids.into_iter().map(|id| Var { id, value: wholes[&id].clone() }).collect()
+    };
+    let outputs = (state(made.0), state(made.1));
+    let moments = waves.into_known();
+    for Known { block, moments } in &moments {
+        tape.batch_moments.extend(block.norm.running.map(|running| (running, moments.clone())));
+    }
+    Ok((outputs, moments))
+}
+
+/// Propagates the gradients of what a cell gave, in `grads`, to what it read, and hands those of its parameters over.
+pub(crate) fn backward<G: Grouped>(
+    backend: &G,
+    step: &CellStep<'_>,
+    skipped: &Skipped<G>,
+    moments: Vec<UnitMoments<G>>,
+    parts: &Parts,
+    grads: &mut Grads<G>,
+    into: &mut G::Gradients,
+) -> Result<(), Error> {
+    let waves = Waves::new(backend, parts.n, moments);
+    let (first, pair) = (skipped.first, &skipped.inputs);
+    let given: Vec<(usize, G::Map)> = grads.iter_mut().enumerate().skip(first).filter_map(taken).collect();
+    loop {
+        for range in &parts.ranges {
+            let (tape, _) = run(&waves, step, (first, pair), range, true)?;
+            let mut of_part = some_of(backend, &given, range, tape.next());
+            tape.backward(&[], &mut of_part, &mut (), &|_, _, _| unreachable!("no cell lies inside a cell"))?;
+        }
+        if !waves.end() {
+            break;
+        }
+    }
+    waves.collect();
+    let read: Vec<usize> = {
+        let mut read: Vec<usize> = pair.0.iter().chain(&pair.1).map(|var| var.id).collect();
+        read.sort_unstable();
+        read.dedup();
+        read
+    };
+    let mut wholes: BTreeMap<usize, G::Map> =
+        read.iter().filter_map(|&id| Some((id, grads[id].take()?))).collect();
+    // Gradients that later cells have brought; the others begin here, in every part anew.
+    let brought: Vec<usize> = wholes.keys().copied().collect();
+    for range in &parts.ranges {
+        let (tape, _) = run(&waves, step, (first, pair), range, true)?;
+        let mut of_part = some_of(backend, &given, range, tape.next());
+        for id in &brought {
+            of_part[*id] = Some(part_of(backend, &wholes[id], range));
+        }
+        tape.backward(&[], &mut of_part, &mut (), &|_, _, _| unreachable!("no cell lies inside a cell"))?;
+        for &id in &read {
+            if let Some(part) = of_part[id].take() {
+                let part = part.get();
+                let whole = wholes.entry(id).or_insert_with(|| backend.blank(part, parts.n));
+                backend.put(whole, range.start, part);
+            }
+        }
+    }
+    wholes.into_iter().for_each(|(id, map)| grads[id] = Some(map));
+    waves.hand_over(into);
+    Ok(())
+}
+
+fn taken<M>((id, grad): (usize, &mut Option<M>)) -> Option<(usize, M)> {
+    Some((id, grad.take()?))
+}
+
+/// Evaluates the cell for some groups of images.
+#[expect(clippy::type_complexity, reason = "a tape and what it computed")]
+fn run<'w, 'a, G: Grouped>(
+    waves: &'w Waves<'a, G>,
+    step: &CellStep<'_>,
+    (first, pair): (usize, &Pair<G>),
+    range: &Range<usize>,
+    record: bool,
+) -> Result<(Tape<'w, Waves<'a, G>>, Pair<Waves<'a, G>>), Error> {
+    waves.show(range.clone());
+    let mut tape = Tape::from(waves, first, record);
+    let part = |state: &State<G>| state.iter().map(|var| waves.part(var, range)).collect();
+    let inputs = (part(&pair.0), part(&pair.1));
+    let outputs = step.block.forward(&mut tape, step.cell, inputs, step.drop_path)?;
+    Ok((tape, outputs))
+}
+
+/// Copies what a part made into the whole.
+fn put_together<G: Grouped>(
+    backend: &G,
+    wholes: &mut BTreeMap<usize, G::Value>,
+    first: usize,
+    (outputs, group): (&Pair<Waves<'_, G>>, usize),
+    n: usize,
+) {
+    let mut seen = Vec::new();
+    for var in outputs.0.iter().chain(&outputs.1) {
+        // What the cell hands on as it read it is whole already.
+        if var.id < first || seen.contains(&var.id) {
+            continue;
+        }
+        seen.push(var.id);
+        let value = var.value.get();
+        let part = backend.map_of(value);
+        let mut whole = match wholes.remove(&var.id) {
+            Some(whole) => backend.map_of(&whole),
+            None => backend.blank(&part, n),
+        };
+        backend.put(&mut whole, group, &part);
+        wholes.insert(var.id, backend.with_map(value, whole));
+    }
+}
+
+/// Some groups of the gradients of values, by their places below `len`.
+fn some_of<'a, G: Grouped>(
+    backend: &G,
+    given: &[(usize, G::Map)],
+    range: &Range<usize>,
+    len: usize,
+) -> Grads<Waves<'a, G>> {
+    let mut grads: Grads<Waves<'a, G>> = vec![None; len];
+    for (id, map) in given {
+        grads[*id] = Some(part_of(backend, map, range));
+    }
+    grads
+}
+
+fn part_of<G: Grouped>(backend: &G, map: &G::Map, range: &Range<usize>) -> Part<G::Map> {
+    let part = backend.map_groups(map, range.clone());
+    Part::known(backend.shape(&backend.plain(part.clone())), part)
+}
+
+fn ids<B: Backend>(state: &State<B>) -> Vec<usize> {
+    state.iter().map(|var| var.id).collect()
+}
+
+impl<'a, G: Grouped> Waves<'a, G> {
+    /// Some groups of a value of the whole batch, in the same place.
+    fn part(&self, var: &Var<G>, range: &Range<usize>) -> Var<Self> {
+        let value = self.inner().groups(&var.value, range.clone());
+        let shape = self.inner().shape(&value);
+        Var { id: var.id, value: Part::known(shape, value) }
+    }
+}

@@ -1,0 +1,184 @@
+//! Every file of a source, looked at once: which pictures there are, their hashes, their sums, and their pixels if those
+//! are to be kept.
+
+use std::sync::Arc as SyncArc;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::checks::Sorted;
+use crate::dataset::{Fingerprint, PictureFile, Skipped};
+use crate::error::{Error, PictureError};
+use crate::holding::{Holding, Library};
+use crate::layout::Item;
+use crate::normalize::Sums;
+use crate::prepare::{InputSpec, conform};
+use crate::source::{Raw, Source};
+use crate::split::{SplitFile, restore};
+
+/// Files that are read together, on all threads. What is not kept of them is gone before the next ones come.
+pub(crate) const AT_A_TIME: usize = 256;
+
+/// Everything that was read, in the order of the file names.
+pub(crate) struct Pictures {
+    /// Usable pictures.
+    pub(crate) items: Vec<Item>,
+    /// Where the usable pictures of [`Self::items`] lie among [`Self::pixels`], by the number of their file.
+    pub(crate) places: Vec<u32>,
+    /// `[n, c, h, w]`, if pixels are kept.
+    pub(crate) pixels: Vec<u8>,
+    /// Sums of each usable picture, by its place.
+    pub(crate) sums: Vec<Sums>,
+    /// The bytes of every file by its number, if those are kept.
+    bytes: Option<Vec<Box<[u8]>>>,
+    /// SHA-256 of every file by its number.
+    pub(crate) hashes: Vec<[u8; 32]>,
+    /// Classes of unusable pictures, with what their folders said about the part.
+    lost: Vec<Item>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) fingerprint: Fingerprint,
+    /// What the fingerprint is of.
+    pub(crate) files: Vec<PictureFile>,
+}
+
+/// One file, read and decoded.
+struct Read {
+    sha256: [u8; 32],
+    pixels: Result<Vec<u8>, PictureError>,
+    /// If they are to be kept.
+    bytes: Box<[u8]>,
+}
+
+impl Pictures {
+    /// Reads and decodes all pictures on all threads; the result is in the order of the names, whoever was first.
+    pub(crate) fn read(
+        source: &Source,
+        items: Vec<Item>,
+        input: &InputSpec,
+        strict: bool,
+        holding: Holding,
+    ) -> Result<Self, Error> {
+        let files = source.files.len();
+        let kept = if holding == Holding::Decoded { items.len() * input.len() } else { 0 };
+        let mut pictures = Self {
+            items: Vec::with_capacity(items.len()),
+            places: vec![0; files],
+            pixels: Vec::with_capacity(kept),
+            sums: Vec::with_capacity(items.len()),
+            bytes: (holding == Holding::Compressed).then(|| vec![Box::default(); files]),
+            hashes: vec![[0; 32]; files],
+            lost: Vec::new(),
+            skipped: Vec::new(),
+            fingerprint: Fingerprint { files: items.len(), sha256: String::new() },
+            files: Vec::with_capacity(items.len()),
+        };
+        let mut hash = Sha256::new();
+        for chunk in items.chunks(AT_A_TIME) {
+            let read = chunk.par_iter().map(|item| read(source, item.file, input, holding));
+            let read: Vec<Read> = read.collect();
+            for (item, read) in chunk.iter().zip(read) {
+                hash.update(source.files[item.file].as_bytes());
+                hash.update([0]);
+                hash.update(read.sha256);
+                pictures.files.push(PictureFile::new(&source.files[item.file], &read.sha256));
+                pictures.take_in(source, item, read, (input, strict, holding))?;
+            }
+        }
+        pictures.fingerprint.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        warn_of(source, &pictures.skipped);
+        Ok(pictures)
+    }
+
+    fn take_in(
+        &mut self,
+        source: &Source,
+        item: &Item,
+        Read { sha256, pixels, bytes }: Read,
+        (input, strict, holding): (&InputSpec, bool, Holding),
+    ) -> Result<(), Error> {
+        let name = &source.files[item.file];
+        self.hashes[item.file] = sha256;
+        match pixels {
+            Ok(pixels) => {
+                self.places[item.file] = self.sums.len() as u32;
+                self.sums.push(Sums::of(&pixels, input.channels));
+                if holding == Holding::Decoded {
+                    self.pixels.extend_from_slice(&pixels);
+                }
+                if let Some(all) = &mut self.bytes {
+                    all[item.file] = bytes;
+                }
+                self.items.push(item.clone());
+            }
+            Err(reason) if strict => {
+                let path = source.path.join(name).display().to_string();
+                return Err(Error::Strict { path, reason: reason.to_string() });
+            }
+            Err(reason) => {
+                self.skipped.push(Skipped { path: name.clone(), reason: reason.to_string() });
+                self.lost.push(item.clone());
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sorted(&self) -> Sorted<'_> {
+        Sorted { items: &self.items, lost: &self.lost, skipped: &self.skipped }
+    }
+
+    /// How many files that should be pictures are none.
+    pub(crate) fn n_lost(&self) -> usize {
+        self.lost.len()
+    }
+
+    pub(crate) fn restore(
+        &mut self,
+        source: &Source,
+        classes: &[String],
+        stored: &SplitFile,
+    ) -> Result<(), Error> {
+        let left_out = restore(&mut self.items, &source.files, classes, stored, &source.path)?;
+        if left_out > 0 {
+            tracing::warn!(
+                "{left_out} pictures in {} are not in the stored split and are left out",
+                source.path.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// The files, to be read again when their pictures are asked for.
+    pub(crate) fn library(&mut self, source: Source) -> SyncArc<Library> {
+        let (bytes, hashes) = (self.bytes.take(), std::mem::take(&mut self.hashes));
+        SyncArc::new(Library { source, bytes, hashes })
+    }
+}
+
+fn read(source: &Source, file: usize, input: &InputSpec, holding: Holding) -> Read {
+    let raw = match source.raw(file) {
+        Ok(raw) => raw,
+        Err(error) => {
+            return Read { sha256: Sha256::digest([]).into(), pixels: Err(error), bytes: Box::default() };
+        }
+    };
+    let sha256 = raw.sha256();
+    let bytes = match &raw {
+        Raw::Bytes(bytes) if holding == Holding::Compressed => bytes.as_slice().into(),
+        // Built-in pictures are there anyway.
+        Raw::Bytes(_) | Raw::Pixels(_) => Box::default(),
+    };
+    let pixels = raw.planes(input.channels).map(|planes| conform(&planes, input));
+    Read { sha256, pixels, bytes }
+}
+
+/// Names the skipped files, but not thousands of them.
+fn warn_of(source: &Source, skipped: &[Skipped]) {
+    const SHOWN: usize = 10;
+    for Skipped { path, reason } in skipped.iter().take(SHOWN) {
+        tracing::warn!("skipped {}: {reason}", source.path.join(path).display());
+    }
+    if skipped.len() > SHOWN {
+        let (all, more) = (skipped.len(), skipped.len() - SHOWN);
+        tracing::warn!("skipped {more} more: {all} files in {} could not be used", source.path.display());
+    }
+}

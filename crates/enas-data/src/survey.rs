@@ -1,0 +1,151 @@
+//! What a data set will take in memory, from the names and sizes of its files, before any is decoded.
+
+use std::io::Cursor;
+
+use image::ImageReader;
+
+use crate::augment::Shape;
+use crate::batches::{DECODERS, batches_at_once};
+use crate::config::Config;
+use crate::error::Error;
+use crate::holding::Holding;
+use crate::layout;
+use crate::load::open;
+use crate::reading::AT_A_TIME;
+use crate::source::{Raw, Source};
+
+/// How many of the largest files are asked for their size in pixels.
+const LOOKED_INTO: usize = 8;
+/// Bytes that decoding takes per pixel: its samples, four channels of them, and the planes made from those.
+const DECODING: u64 = 8;
+/// Bytes that are kept of every file beside its name: label, place, hash, sums, and what strings and lists add.
+const PER_FILE: u64 = 380;
+/// Times that a file's name is kept: in the listing, with its digest, as a path, in its split and in the split that a run
+/// stores.
+const NAMES: u64 = 5;
+
+/// What is known of a data set before its pictures are decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Classes.
+    pub classes: usize,
+    /// Files that should be pictures.
+    pub pictures: usize,
+    /// Bytes of one decoded picture, `c·h·w`.
+    pub picture: u64,
+    /// Bytes of all files.
+    pub files: u64,
+    /// Bytes of names and of what else is kept of each file whatever is done with its pixels.
+    names: u64,
+    /// Bytes that one thread takes to read and decode the largest picture.
+    largest: u64,
+    /// Pictures that augmented copies add to each picture, made once and for all.
+    copies: u64,
+}
+
+/// Looks at the files that `config` describes.
+///
+/// # Errors
+/// As [`crate::load`], where it finds something wrong without decoding pictures.
+pub fn survey(config: &Config) -> Result<Survey, Error> {
+    config.check()?;
+    let source = open(&config.path)?;
+    let layout = layout::read(&source)?;
+    let input = config.input();
+    let shape = Shape { channels: input.channels, height: input.height, width: input.width };
+    let sizes: Vec<u64> = layout.items.iter().map(|item| source.size(item.file)).collect();
+    let names = |file: usize| NAMES * source.files[file].len() as u64 + PER_FILE;
+    Ok(Survey {
+        classes: layout.classes.len(),
+        pictures: layout.items.len(),
+        picture: shape.len() as u64,
+        files: sizes.iter().sum(),
+        names: layout.items.iter().map(|item| names(item.file)).sum(),
+        largest: largest(&source, layout.items.iter().map(|item| item.file).zip(sizes).collect()),
+        copies: config.augment.copies() as u64 - 1,
+    })
+}
+
+impl Survey {
+    /// Bytes that the pictures and what is known of them take for as long as they are used.
+    pub fn held(&self, holding: Holding) -> u64 {
+        self.names
+            + match holding {
+                // Copies lie beside the originals.
+                Holding::Decoded if self.copies > 0 => {
+                    self.pictures as u64 * self.picture * (self.copies + 2)
+                }
+                Holding::Decoded => self.pictures as u64 * self.picture,
+                Holding::Compressed => self.files + 16 * self.pictures as u64,
+                Holding::Streamed => 0,
+            }
+    }
+
+    /// Bytes that reading them takes beyond that on `threads` threads.
+    pub fn reading(&self, holding: Holding, threads: usize) -> u64 {
+        let bytes = if holding == Holding::Compressed { self.files / self.pictures.max(1) as u64 } else { 0 };
+        AT_A_TIME.min(self.pictures) as u64 * (bytes + self.picture) + self.decoding(threads)
+    }
+
+    /// Bytes that preparing batches of at most `batch` pictures ahead takes.
+    pub fn loading(&self, holding: Holding, batch: usize) -> u64 {
+        let is_decoded = holding == Holding::Decoded;
+        let decoding = if is_decoded { 0 } else { self.decoding(DECODERS) };
+        (batches_at_once(is_decoded) * batch) as u64 * self.numbers() + decoding
+    }
+
+    /// Bytes of a picture as the numbers that networks read.
+    pub fn numbers(&self) -> u64 {
+        size_of::<f32>() as u64 * self.picture
+    }
+
+    /// Bytes that decoding takes on `threads` threads.
+    fn decoding(&self, threads: usize) -> u64 {
+        threads as u64 * (self.largest + self.picture)
+    }
+}
+
+/// What it takes to read and decode the largest picture. Large files may be small pictures, so some are looked into.
+fn largest(source: &Source, mut files: Vec<(usize, u64)>) -> u64 {
+    files.sort_unstable_by_key(|(file, size)| (std::cmp::Reverse(*size), *file));
+    let need = |(file, size): &(usize, u64)| {
+        let pixels = match source.raw(*file) {
+            Ok(Raw::Bytes(bytes)) => dimensions(&bytes),
+            Ok(Raw::Pixels(_)) | Err(_) => 0,
+        };
+        size + DECODING * pixels
+    };
+    files.iter().take(LOOKED_INTO).map(need).max().unwrap_or(0)
+}
+
+/// Pixels of a picture as its header has them; none if it is no picture.
+fn dimensions(bytes: &[u8]) -> u64 {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let size = reader.ok().and_then(|reader| reader.into_dimensions().ok());
+    size.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey_of_copies(copies: u64) -> Survey {
+        Survey { classes: 2, pictures: 1000, picture: 100, files: 20_000, names: 7, largest: 5, copies }
+    }
+
+    #[test]
+    fn each_way_of_holding_pictures_takes_what_it_keeps() {
+        let plain = survey_of_copies(0);
+        assert_eq!(plain.held(Holding::Decoded), 100_007);
+        assert_eq!(plain.held(Holding::Compressed), 36_007);
+        assert_eq!(plain.held(Holding::Streamed), 7);
+        assert_eq!(survey_of_copies(3).held(Holding::Decoded), 500_007);
+    }
+
+    #[test]
+    fn the_digits_are_what_they_are() {
+        let digits = survey(&Config::default()).unwrap();
+        assert_eq!((digits.classes, digits.pictures, digits.picture), (10, 1797, 32 * 32));
+        assert_eq!(digits.files, 1797 * 64);
+    }
+}

@@ -1,0 +1,257 @@
+//! The choice: the fastest way to do a job that fits.
+
+use std::fmt;
+use std::path::Path;
+
+use enas_arc::Arc;
+use enas_child::{Footprint, Recompute};
+use enas_data::{Dataset, Holding, SplitFile, Survey};
+use enas_rng::Seed;
+use serde::{Deserialize, Serialize};
+
+use super::MemoryLimit;
+use super::reckon::{Job, Way};
+use crate::config::{SearchConfig, TrainConfig};
+use crate::error::{ConfigError, Result};
+use crate::model::Model;
+
+/// What a run may take, what it will take, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MemoryPlan {
+    /// Bytes that the process may take; `None` where nobody knows of a limit.
+    pub limit: Option<u64>,
+    /// How the pictures are held.
+    pub holding: Holding,
+    /// What training steps compute again.
+    pub recompute: Recompute,
+    /// Most pictures per batch of evaluations with moving statistics.
+    pub infer_batch: usize,
+    /// Bytes that maps may take, idle ones included; `None` for the program's own rule.
+    pub buffers: Option<usize>,
+    /// What the estimate is made of.
+    pub parts: MemoryParts,
+}
+
+/// Bytes by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MemoryParts {
+    /// The program itself.
+    pub base: u64,
+    /// The pictures and what is known of them.
+    pub pictures: u64,
+    /// Reading the pictures, before anything else is there.
+    pub reading: u64,
+    /// Batches that are ready or being made.
+    pub loading: u64,
+    /// Weights and momentum.
+    pub weights: u64,
+    /// Activations, gradients, what evaluations and checkpoints take: the most at one moment.
+    pub work: u64,
+}
+
+impl MemoryParts {
+    /// The most that is taken at one moment.
+    pub fn total(&self) -> u64 {
+        let Self { base, pictures, reading, loading, weights, work } = *self;
+        base + pictures + reading.max(loading + weights + work)
+    }
+}
+
+impl MemoryPlan {
+    /// For a search on the CPU, or on a GPU, where only the pictures are planned for.
+    ///
+    /// # Errors
+    /// [`Config`](crate::Error::Config) when even the least that the search can do with is more than `run.memory`; what looking at the
+    /// files reports.
+    pub fn for_search(config: &SearchConfig, on_gpu: bool) -> Result<Self> {
+        let job = Job::new(enas_data::survey(&config.data)?);
+        let job = if on_gpu { job } else { job.searching(config)? };
+        Self::choose(config.run.memory, job)
+    }
+
+    /// For a training of `arc`, as [`for_search`](Self::for_search).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn for_training(config: &TrainConfig, arc: &Arc, on_gpu: bool) -> Result<Self> {
+        let job = Job::new(enas_data::survey(&config.data)?);
+        let job = if on_gpu { job } else { job.training(config, Some(arc))? };
+        Self::choose(config.run.memory, job)
+    }
+
+    /// For a search and trainings of whatever arcs come, on the same pictures, as [`for_search`](Self::for_search).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn for_both(search: &SearchConfig, train: &TrainConfig, on_gpu: bool) -> Result<Self> {
+        let job = Job::new(enas_data::survey(&search.data)?);
+        let job = if on_gpu { job } else { job.searching(search)?.training(train, None)? };
+        Self::choose(search.run.memory, job)
+    }
+
+    /// For measuring a model on the pictures at `path`.
+    ///
+    /// # Errors
+    /// As for [`for_search`](Self::for_search).
+    pub fn for_evaluation(model: &Model, path: &Path, memory: MemoryLimit, on_gpu: bool) -> Result<Self> {
+        // What cannot be looked at is for loading to complain about, which knows what is to be measured.
+        let Ok(survey) = enas_data::survey(&model.data_at(path)) else { return Ok(Self::plenty()) };
+        let job = Job::new(survey);
+        let child = model.child();
+        let threads = rayon::current_num_threads();
+        let footprint =
+            Footprint::fixed(child.config(), model.arc(), child.input(), child.n_classes(), threads)?;
+        let job = if on_gpu { job } else { job.evaluating(footprint, model.eval_batch()) };
+        Self::choose(memory, job)
+    }
+
+    /// For whoever has memory enough for everything.
+    pub fn plenty() -> Self {
+        let way = Way { holding: Holding::Decoded, recompute: Recompute::Nothing, infer: usize::MAX };
+        Self::new(None, way, None, MemoryParts::default())
+    }
+
+    /// How to hold a data set that is looked at once, where nothing else is known.
+    pub(crate) fn holding(data: &enas_data::Config) -> Holding {
+        let Ok(survey) = enas_data::survey(data) else { return Holding::Decoded };
+        // Half of the memory is for whatever is done with the pictures.
+        let room = MemoryLimit::default().bytes().map_or(u64::MAX, |bytes| bytes / 2);
+        smallest(&survey, room)
+    }
+
+    fn choose(memory: MemoryLimit, mut job: Job) -> Result<Self> {
+        let limit = memory.bytes();
+        let most = limit.unwrap_or(u64::MAX);
+        let mut least = u64::MAX;
+        for way in ways(&job) {
+            // First as if there were room for everything; then with as many idle buffers as there is room for, or none.
+            let free = job.parts(way, usize::MAX);
+            if free.total() <= most {
+                return Ok(Self::new(limit, way, None, free));
+            }
+            let needed = job.parts(way, 1);
+            least = least.min(needed.total());
+            if needed.total() > most {
+                continue;
+            }
+            let eighth = (most - (needed.total() - needed.work)) as usize / 8;
+            let mut fitting =
+                (1..8).rev().map(|eighths| (eighths * eighth, job.parts(way, eighths * eighth)));
+            let found = fitting.find(|(_, parts)| parts.total() <= most);
+            let (buffers, parts) = found.unwrap_or((1, needed));
+            return Ok(Self::new(limit, way, Some(buffers), parts));
+        }
+        let (given, needed) = (Bytes(most), Bytes(least + least / 10));
+        let problem = format!(
+            "{given} are too few: even with pictures read again for each batch and steps in the smallest parts, {needed} \
+             are needed; allow as much, or lower run.batch_size, child.filters or data.image_size"
+        );
+        Err(ConfigError { place: "run.memory".into(), problem }.into())
+    }
+
+    fn new(limit: Option<u64>, way: Way, buffers: Option<usize>, parts: MemoryParts) -> Self {
+        let Way { holding, recompute, infer: infer_batch } = way;
+        Self { limit, holding, recompute, infer_batch, buffers, parts }
+    }
+
+    /// Whether memory is short: then what is not needed goes back to the system at once, although that takes time.
+    pub fn is_tight(&self) -> bool {
+        self.buffers.is_some() || self.recompute != Recompute::Nothing || self.holding != Holding::Decoded
+    }
+
+    /// Loads the pictures as planned: in the split of an earlier run if there is one.
+    ///
+    /// # Errors
+    /// As [`enas_data::load_held`].
+    pub fn load(&self, data: &enas_data::Config, seed: Seed, stored: Option<&SplitFile>) -> Result<Dataset> {
+        self.load_by(|holding| Ok(enas_data::load_held(data, seed, stored, holding)?))
+    }
+
+    /// Loads by `load`, which is told how to hold the pictures.
+    pub(crate) fn load_by(&self, load: impl FnOnce(Holding) -> Result<Dataset>) -> Result<Dataset> {
+        self.begin();
+        let loaded = load(self.holding)?;
+        // Decoding left memory behind that nothing else may find a use for.
+        enas_kernels::trim_allocator();
+        Ok(loaded)
+    }
+
+    /// Lets the process keep to the plan.
+    pub(crate) fn begin(&self) {
+        enas_kernels::limit_buffers(self.buffers.unwrap_or(usize::MAX));
+        if self.is_tight() {
+            enas_kernels::return_freed_memory();
+        }
+    }
+
+    /// At most so many pictures at a time where moving statistics make every picture one of its own.
+    pub(crate) fn infer_batch(plan: Option<&Self>, eval_batch: usize) -> usize {
+        plan.map_or(eval_batch, |plan| plan.infer_batch.clamp(1, eval_batch))
+    }
+}
+
+/// All ways to do a job, the fastest first.
+fn ways(job: &Job) -> Vec<Way> {
+    let mut recomputes = vec![Recompute::Nothing, Recompute::Cells];
+    let mut groups = job.groups() / 2;
+    while groups > 0 {
+        recomputes.push(Recompute::Groups(groups));
+        groups /= 2;
+    }
+    let holdings = [Holding::Decoded, Holding::Compressed, Holding::Streamed];
+    let way = |recompute, holding| {
+        let plenty = recompute == Recompute::Nothing && holding == Holding::Decoded;
+        let infer = if plenty { job.infer() } else { job.infer().min(SMALL) };
+        Way { holding, recompute, infer }
+    };
+    recomputes.iter().flat_map(|&recompute| holdings.map(|holding| way(recompute, holding))).collect()
+}
+
+/// Pictures that are evaluated together where memory is short: groups enough for the threads of most machines.
+const SMALL: usize = 64;
+
+/// The first way of holding pictures that takes no more than `room` bytes; else that which takes least.
+fn smallest(survey: &Survey, room: u64) -> Holding {
+    let ways = [Holding::Decoded, Holding::Compressed];
+    ways.into_iter().find(|way| survey.held(*way) <= room).unwrap_or(Holding::Streamed)
+}
+
+/// A number of bytes as people read it.
+struct Bytes(u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes >= 10 << 30 => write!(f, "{:.0}G", bytes as f64 / f64::from(1 << 30)),
+            bytes if bytes >= 1 << 30 => write!(f, "{:.1}G", bytes as f64 / f64::from(1 << 30)),
+            bytes => write!(f, "{}M", bytes.div_ceil(1 << 20)),
+        }
+    }
+}
+
+impl fmt::Display for MemoryPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MemoryParts { base, pictures, loading, weights, work, .. } = self.parts;
+        write!(f, "memory: about {}", Bytes(self.parts.total()))?;
+        if let Some(limit) = self.limit {
+            write!(f, " of {}", Bytes(limit))?;
+        }
+        let held = match self.holding {
+            Holding::Decoded => "decoded",
+            Holding::Compressed => "as their files",
+            Holding::Streamed => "read for each batch",
+        };
+        write!(f, "; pictures {held} {}", Bytes(pictures))?;
+        if weights > 0 {
+            write!(f, ", weights {}, batches {}, steps {}", Bytes(weights), Bytes(loading), Bytes(work))?;
+        }
+        match self.recompute {
+            Recompute::Nothing => {}
+            Recompute::Cells => write!(f, " (cells computed again)")?,
+            Recompute::Groups(n) => write!(f, " (cells computed again, {} pictures at a time)", 16 * n)?,
+        }
+        write!(f, ", program {}", Bytes(base))
+    }
+}
