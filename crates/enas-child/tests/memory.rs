@@ -125,9 +125,9 @@ fn what_is_computed_again_need_not_be_in_memory() {
 fn no_arc_takes_more_than_the_worst() {
     let works = [Work::Train(48), Work::Score(48)];
     let mut stream = Seed::new(3).stream("arcs", &[]);
-    let mut arcs: Vec<Arc> = (0..200).map(|_| Arc::random(3, &mut stream)).collect();
+    let mut arcs: Vec<Arc> = (0..50).map(|_| Arc::random(3, &mut stream)).collect();
     // The hungriest operation everywhere, which arcs of chance seldom have.
-    for i in 0..100 {
+    for i in 0..40 {
         let mut ints = arcs[i].to_ints();
         ints.iter_mut().skip(1).step_by(2).for_each(|op| *op = 1);
         let text: Vec<String> = ints.iter().map(ToString::to_string).collect();
@@ -155,7 +155,7 @@ fn a_bound_over_arcs_holds_for_fixed_networks_too() {
     let peak = |f: &Footprint| f.peak(&works, Recompute::Nothing, usize::MAX) + 2 * f.weights();
     let bound = Footprint::any_fixed(&config, INPUT, CLASSES, 2).expect("valid").iter().map(peak).max();
     let mut stream = Seed::new(5).stream("arcs", &[]);
-    for _ in 0..200 {
+    for _ in 0..50 {
         let arc = Arc::random(3, &mut stream);
         let one = Footprint::fixed(&config, &arc, INPUT, CLASSES, 2).expect("valid");
         assert!(Some(peak(&one)) <= bound, "{arc}: {} above {bound:?}", peak(&one));

@@ -1,75 +1,21 @@
 //! A device that computes nothing and counts the memory that the CPU would take.
 
+mod grouped;
+mod ledger;
+
 use std::cell::RefCell;
-use std::collections::BTreeSet;
-use std::ops::Range;
 use std::rc::Rc;
 
-use enas_kernels::{Branch, BufferLedger, LANES, Map, Pool, Rows, Unit, Value};
+use enas_kernels::{Branch, LANES, Map, Pool, Rows, Unit, Value};
 
-use super::{Backend, Conv, ConvBlock, Gather, Grouped, Shape, Statistics, Term};
+pub(crate) use self::ledger::Ledger;
+use super::{Backend, Conv, ConvBlock, Gather, Shape, Statistics, Term};
 use crate::head::Classifier;
 use crate::noise::Noise;
-use crate::params::{ParamId, Params};
+use crate::params::Params;
 
 /// Bytes of a number.
 const NUMBER: usize = size_of::<f32>();
-
-/// What the memory of a network at work comes to, moment by moment. Maps are taken from the pool of buffers and go back
-/// to it as on the CPU; the rest is added up.
-#[derive(Debug)]
-pub(crate) struct Ledger {
-    buffers: BufferLedger,
-    /// Bytes beside buffers that are held at the moment.
-    beside: usize,
-    /// The most that one thread needed to work.
-    scratch: usize,
-    /// Units whose needs are known, by a parameter of theirs and the channels they read.
-    seen: BTreeSet<(ParamId, usize)>,
-    threads: usize,
-    peak: usize,
-}
-
-impl Ledger {
-    /// Nothing taken yet; `limit` is that of the pool of buffers in bytes.
-    pub(crate) fn new(limit: usize, threads: usize) -> Self {
-        Self {
-            buffers: BufferLedger::new(limit),
-            beside: 0,
-            scratch: 0,
-            seen: BTreeSet::new(),
-            threads,
-            peak: 0,
-        }
-    }
-
-    /// Notes that `bytes` more are held.
-    pub(crate) fn hold(&mut self, bytes: usize) {
-        self.beside += bytes;
-        self.look(0);
-    }
-
-    /// Notes that `bytes` are held no longer.
-    pub(crate) fn release(&mut self, bytes: usize) {
-        self.beside -= bytes;
-    }
-
-    /// The most that was held at one moment.
-    pub(crate) fn peak(&self) -> usize {
-        self.peak
-    }
-
-    /// Compares this moment, at which an operation takes `more` bytes for itself, with the worst so far.
-    fn look(&mut self, more: usize) {
-        let scratch = self.scratch * self.threads;
-        self.peak = self.peak.max(self.buffers.held_bytes() + self.beside + scratch + more);
-    }
-
-    fn take(&mut self, lanes: usize) {
-        self.buffers.take(lanes);
-        self.look(0);
-    }
-}
 
 /// The CPU without its arithmetic.
 pub(crate) struct Dry<'a> {
@@ -320,78 +266,5 @@ impl Backend for Dry<'_> {
 
     fn gradients(&self) -> DryGradients {
         DryGradients { bytes: 0, ledger: self.ledger.clone() }
-    }
-}
-
-impl Grouped for Dry<'_> {
-    type Sums = ();
-    type GradientSums = ();
-    /// Bytes.
-    type Total = usize;
-
-    fn groups(&self, value: &DryMap, groups: Range<usize>) -> DryMap {
-        let n = (groups.end * LANES).min(value.n) - groups.start * LANES;
-        DryMap { n, ..value.clone() }
-    }
-
-    fn map_groups(&self, map: &DryMap, groups: Range<usize>) -> DryMap {
-        self.groups(map, groups)
-    }
-
-    fn images(&self, _: &usize, images: Range<usize>) -> usize {
-        images.len()
-    }
-
-    fn blank(&self, part: &DryMap, n: usize) -> DryMap {
-        self.map((n, part.c, part.h, part.w))
-    }
-
-    fn put(&self, whole: &mut DryMap, _: usize, _: &DryMap) {
-        self.write(whole);
-    }
-
-    fn map_of(&self, value: &DryMap) -> DryMap {
-        value.clone()
-    }
-
-    fn with_map(&self, _: &DryMap, map: DryMap) -> DryMap {
-        map
-    }
-
-    fn no_sums(&self, _: &ConvBlock) {}
-
-    fn add_moments(&self, block: &ConvBlock, inputs: &[DryMap], (): &mut ()) {
-        self.scratch(block, inputs);
-        drop(self.map(block.output(inputs[0].shape())));
-    }
-
-    fn moments(&self, (): &()) {}
-
-    fn unit_given(&self, block: &ConvBlock, inputs: &[DryMap], (): &()) -> DryMap {
-        self.scratch(block, inputs);
-        self.map(block.output(inputs[0].shape()))
-    }
-
-    fn no_gradient_sums(&self, _: &ConvBlock) {}
-
-    fn add_gradient(&self, _: &DryMap, (): &(), _: &DryMap, (): &mut ()) {}
-
-    fn unit_backward_given(
-        &self,
-        block: &ConvBlock,
-        inputs: &[DryMap],
-        _: &DryMap,
-        (): &(),
-        (): &(),
-        _: &DryMap,
-        targets: Option<&mut [Option<DryMap>]>,
-        total: &mut usize,
-    ) {
-        self.propagate(block, inputs, targets);
-        *total = self.weights(block) + 2 * block.outputs();
-    }
-
-    fn collect_total(&self, _: &ConvBlock, total: usize, into: &mut DryGradients) {
-        into.add(total);
     }
 }
