@@ -13,6 +13,7 @@ mod imbalance;
 mod interrupt;
 mod model;
 mod runs;
+#[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "watch")]
 mod watch;
