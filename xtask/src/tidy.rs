@@ -47,7 +47,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-watch",
         ],
     ),
-    ("xtask", &["enas-data"]),
+    ("xtask", &["enas-data", "enas-rng"]), // the latter by its tests only
 ];
 
 /// Crates that are free of tensors.

@@ -22,6 +22,8 @@ pub(crate) fn start(shown: Shown, console: &Console) {
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .without_time()
+        // What cannot be written to stderr cannot be reported there either; trying to would end the program.
+        .log_internal_errors(false)
         .with_writer(AboveBars(console.clone()))
         .init();
 }

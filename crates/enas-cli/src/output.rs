@@ -1,8 +1,10 @@
 //! Results to stdout, for people or as JSON. Not progress, warnings or errors: those go to stderr.
 
 use std::io::{self, Write};
+use std::path::Path;
 
-use serde::Serialize;
+use anyhow::Context;
+use serde::{Serialize, Serializer};
 
 /// Where results go and in which form.
 #[derive(Clone, Copy, Debug)]
@@ -22,15 +24,28 @@ impl Output {
         human: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
-        if self.json {
-            serde_json::to_writer(&mut out, document).map_err(io::Error::from)?;
-            writeln!(out)?;
+        let written = if self.json {
+            serde_json::to_writer(&mut out, document).map_err(io::Error::from).and_then(|()| writeln!(out))
         } else {
-            human(&mut out)?;
-        }
-        out.flush()?;
-        Ok(())
+            human(&mut out)
+        };
+        written.and_then(|()| out.flush()).context("cannot write to stdout")
     }
+}
+
+/// A path in a JSON document. What of it is no text is shown as far as it can be.
+pub(crate) fn path<S: Serializer>(path: &impl AsRef<Path>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&path.as_ref().display())
+}
+
+/// The same for a path that may be missing.
+pub(crate) fn path_if_any<S: Serializer>(path: &Option<&Path>, to: S) -> Result<S::Ok, S::Error> {
+    path.map(|path| path.display().to_string()).serialize(to)
+}
+
+/// The same for several paths.
+pub(crate) fn paths<S: Serializer>(paths: &[impl AsRef<Path>], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(paths.iter().map(|path| path.as_ref().display().to_string()))
 }
 
 /// A share as a percentage with two decimals.

@@ -420,7 +420,8 @@ impl Run {
     /// # Errors
     /// [`Error::Io`] when the manifest cannot be written.
     pub fn set_search(&mut self, search: &Path) -> Result<()> {
-        self.manifest.search = Some(search.to_owned());
+        // The manifest is text; what is none is kept as it is shown.
+        self.manifest.search = Some(search.to_string_lossy().into_owned().into());
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 

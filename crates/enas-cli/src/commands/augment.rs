@@ -17,6 +17,7 @@ use crate::failure::SUCCESS;
 pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
     #[derive(Serialize)]
     struct Written<'a> {
+        #[serde(serialize_with = "crate::output::path")]
         path: &'a Path,
         images: usize,
     }

@@ -16,7 +16,7 @@ use super::{Context, report, settings, shell_word, use_threads};
 use crate::args::{Machine, Memory, Settings};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{duration, percent};
+use crate::output::{duration, path, path_if_any, percent};
 use crate::progress::Watcher;
 use crate::{args, device};
 
@@ -205,9 +205,13 @@ struct Files {
 
 #[derive(Serialize)]
 struct Document<'a> {
+    #[serde(serialize_with = "path")]
     run: &'a Path,
+    #[serde(serialize_with = "path")]
     model: &'a Path,
+    #[serde(serialize_with = "path_if_any")]
     onnx: Option<&'a Path>,
+    #[serde(serialize_with = "path_if_any")]
     report: Option<&'a Path>,
     arc: &'a Arc,
     from: AutoPhase,

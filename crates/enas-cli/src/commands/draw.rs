@@ -95,6 +95,7 @@ pub(crate) enum Theme {
 pub(crate) fn run(context: &Context, args: &ArcDraw) -> Result<()> {
     #[derive(Serialize)]
     struct Written {
+        #[serde(serialize_with = "crate::output::paths")]
         paths: Vec<PathBuf>,
     }
     let target = Target::new(args)?;

@@ -43,6 +43,7 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     #[derive(Serialize)]
     struct Written<'a> {
+        #[serde(serialize_with = "crate::output::path")]
         path: &'a Path,
     }
     use_threads(args.machine.threads)?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{counted, duration, grouped, percent};
+use crate::output::{counted, duration, grouped, path, percent};
 use crate::progress::Watcher;
 use crate::{args, device};
 
@@ -38,9 +38,10 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     let mut watcher = Watcher::new(&context.console, &interrupt);
     match enas_search::search(&config, &data, &mut run, &mut watcher) {
         Ok(found) => {
-            print(context, &found, args.settings.preset.as_deref())?;
+            // Whoever reads the result may be gone by now; the report is written all the same.
+            let printed = print(context, &found, args.settings.preset.as_deref());
             report::at_the_end(&found.run, &data, None);
-            Ok(SUCCESS)
+            printed.map(|()| SUCCESS)
         }
         Err(error) => {
             drop(watcher);
@@ -78,6 +79,7 @@ fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(Search
 /// The promised document.
 #[derive(Serialize)]
 struct Found<'a> {
+    #[serde(serialize_with = "path")]
     run: &'a PathBuf,
     arc: &'a Arc,
     valid_accuracy: f64,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use enas_search::{Layers, RunConfig, SearchConfig, Settings, TrainConfig};
 
 use crate::args::{self, Extent};
-use crate::failure::OrUsage;
+use crate::failure::{OrUsage, usage};
 
 /// The preset for the built-in digits.
 const QUICK: &str = "quick";
@@ -23,7 +23,7 @@ pub(crate) fn search(
     extent: Option<&Extent>,
 ) -> Result<SearchConfig> {
     let mut config: SearchConfig = layers(settings, default_preset(data)).load().or_usage()?;
-    apply(&mut config.run, &mut config.data, settings, data, extent);
+    apply(&mut config.run, &mut config.data, settings, data, extent)?;
     Ok(config)
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn train(
     extent: Option<&Extent>,
 ) -> Result<TrainConfig> {
     let mut config: TrainConfig = layers(settings, default_preset(data)).load().or_usage()?;
-    apply(&mut config.run, &mut config.data, settings, data, extent);
+    apply(&mut config.run, &mut config.data, settings, data, extent)?;
     Ok(config)
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn beside<C: Settings>(
 ) -> Result<C> {
     let mut config: C = over(base(settings).unwrap_or(own), settings).load().or_usage()?;
     let (of_run, pictures) = config.parts_mut();
-    apply(of_run, pictures, settings, data, extent);
+    apply(of_run, pictures, settings, data, extent)?;
     Ok(config)
 }
 
@@ -122,13 +122,21 @@ fn apply(
     settings: &args::Settings,
     data: Option<&Path>,
     extent: Option<&Extent>,
-) {
+) -> Result<()> {
     run.seed = settings.seed.unwrap_or(run.seed);
     if let Some(path) = data {
+        if path.to_str().is_none() {
+            // A run keeps its settings as text, and must find its pictures again.
+            return Err(usage(format!(
+                "--data {}: this path is not valid UTF-8; rename the folder, or go there and give the rest of the path",
+                path.display()
+            )));
+        }
         pictures.path = path.to_owned();
     }
     if let Some(extent) = extent {
         run.epochs = extent.epochs.unwrap_or(run.epochs);
         run.time = extent.time.unwrap_or(run.time);
     }
+    Ok(())
 }

@@ -55,6 +55,7 @@ pub(crate) fn completions(args: &Completions) -> Result<u8> {
 pub(crate) fn man(context: &Context, args: &Man) -> Result<u8> {
     #[derive(Serialize)]
     struct Written {
+        #[serde(serialize_with = "crate::output::paths")]
         paths: Vec<PathBuf>,
     }
     fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;

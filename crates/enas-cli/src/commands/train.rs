@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
 use crate::failure::{SUCCESS, usage};
 use crate::interrupt::Interrupt;
-use crate::output::{counted, duration, grouped, percent};
+use crate::output::{counted, duration, grouped, path, percent};
 use crate::progress::Watcher;
 use crate::{arcs, args, device};
 
@@ -37,9 +37,10 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     let mut watcher = Watcher::new(&context.console, &interrupt);
     match enas_search::train(&config, &arc, &data, &mut run, &mut watcher) {
         Ok(trained) => {
-            print(context, &trained)?;
+            // Whoever reads the result may be gone by now; the report is written all the same.
+            let printed = print(context, &trained);
             report::at_the_end(&trained.run, &data, gpu.as_ref());
-            Ok(SUCCESS)
+            printed.map(|()| SUCCESS)
         }
         Err(error) => {
             drop(watcher);
@@ -130,7 +131,9 @@ fn planned(
 /// The promised document.
 #[derive(Serialize)]
 struct Trained<'a> {
+    #[serde(serialize_with = "path")]
     run: &'a PathBuf,
+    #[serde(serialize_with = "path")]
     model: &'a PathBuf,
     arc: &'a Arc,
     train_loss: f64,

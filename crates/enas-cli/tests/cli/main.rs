@@ -15,6 +15,7 @@ mod interrupt;
 mod memory;
 mod model;
 mod runs;
+#[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "watch")]
 mod watch;

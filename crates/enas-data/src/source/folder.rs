@@ -16,6 +16,7 @@ pub(super) fn open(root: &Path) -> Result<Source, Error> {
     found.files.sort_unstable();
     found.others.sort_unstable();
     found.folders.sort_unstable();
+    refuse_twins(root, &found)?;
     let (files, mut paths): (Vec<_>, Vec<_>) = found.files.into_iter().unzip();
     let (others, rest): (Vec<_>, Vec<_>) = found.others.into_iter().unzip();
     paths.extend(rest);
@@ -28,6 +29,19 @@ struct Found {
     files: Vec<(String, PathBuf)>,
     others: Vec<(String, PathBuf)>,
     folders: Vec<String>,
+}
+
+/// Refuses names that are no text and shown alike: they would be taken for one class or one picture.
+fn refuse_twins(root: &Path, found: &Found) -> Result<(), Error> {
+    let twin_files = found.files.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| &pair[0].0);
+    let twin_folders = || found.folders.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| &pair[0]);
+    match twin_files.or_else(twin_folders) {
+        None => Ok(()),
+        Some(name) => {
+            let problem = format!("several names are not valid UTF-8 and all shown as {name:?}; rename them");
+            Err(Error::Layout { path: root.into(), problem })
+        }
+    }
 }
 
 /// Follows links, so that a data set may be a farm of them; the depth limit ends any cycle.

@@ -417,7 +417,6 @@ impl RunConfig {
         self.class_weights
             .check()
             .map_err(|problem| Invalid { key: key.into(), problem: format!("{key}: {problem}") })?;
-        at_least("run.checkpoint_seconds", self.checkpoint_seconds, 1)?;
         at_least("run.log_every", self.log_every, 1)
     }
 }

@@ -1,4 +1,5 @@
-//! What all tests here need: running the program and looking at what came back.
+//! What all tests of the program need: running it and looking at what came back.
+#![allow(dead_code, reason = "each test target needs its own part of it")]
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
