@@ -38,6 +38,13 @@ pub struct Child {
     pub(crate) device: Option<OnDevice>,
 }
 
+/// Most weights of a network, which take 4 GB, and as much again for their momentum: far more than any that these
+/// kernels train in a lifetime.
+const MOST_WEIGHTS: usize = 1 << 30;
+
+/// Most numbers that a layer makes of one picture; of sixteen, which are computed together, they take 8 GB.
+const MOST_NUMBERS: usize = 1 << 27;
+
 /// Where a training step stands in its run.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
@@ -102,7 +109,7 @@ impl Child {
     /// # Errors
     /// If a setting is out of range or `n_classes` is below 2.
     pub fn shared(config: &Config, input: InputShape, n_classes: usize, seed: Seed) -> Result<Self, Error> {
-        Self::new(config, None, input, n_classes, seed)
+        Self::new(config, None, input, n_classes, seed, MOST_WEIGHTS)
     }
 
     /// A child with private weights for one arc.
@@ -116,8 +123,25 @@ impl Child {
         n_classes: usize,
         seed: Seed,
     ) -> Result<Self, Error> {
+        Self::fixed_within(config, arc, input, n_classes, seed, MOST_WEIGHTS)
+    }
+
+    /// [`fixed`](Self::fixed), if the network has no more than `most_weights`: for a description that others wrote.
+    ///
+    /// No memory is taken for a larger one.
+    ///
+    /// # Errors
+    /// As for [`fixed`](Self::fixed), and if it has more.
+    pub fn fixed_within(
+        config: &Config,
+        arc: &Arc,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+        most_weights: usize,
+    ) -> Result<Self, Error> {
         check_nodes(arc, config)?;
-        Self::new(config, Some(arc), input, n_classes, seed)
+        Self::new(config, Some(arc), input, n_classes, seed, most_weights.min(MOST_WEIGHTS))
     }
 
     fn new(
@@ -126,6 +150,7 @@ impl Child {
         input: InputShape,
         n_classes: usize,
         seed: Seed,
+        most_weights: usize,
     ) -> Result<Self, Error> {
         config.validate()?;
         let least = |key, value: usize, low: usize| {
@@ -139,9 +164,31 @@ impl Child {
         least("image height", input.height, 1)?;
         least("image width", input.width, 1)?;
         let plan = Plan::new(config, input);
-        let mut builder = Builder::new(Params::new(seed));
-        let network = Network::new(&mut builder, config, plan, arc, n_classes);
-        let Builder { params, running, .. } = builder;
+        let numbers = |c: usize, h: usize, w: usize| c.saturating_mul(h).saturating_mul(w);
+        let stem = numbers(plan.stem.max(input.channels), input.height, input.width);
+        let map = plan.cells.iter().map(|c| numbers(c.filters, c.height, c.width)).fold(stem, usize::max);
+        if map > MOST_NUMBERS {
+            let value = format!("{} on {}x{} pixels", config.filters, input.height, input.width);
+            let allowed =
+                format!("{MOST_NUMBERS} numbers in a layer, here are {map}; use fewer or smaller pictures");
+            return Err(Error::Config { key: "child.filters", value, allowed });
+        }
+        let build = |params| {
+            let mut builder = Builder::new(params);
+            let network = Network::new(&mut builder, config, plan.clone(), arc, n_classes);
+            (network, builder)
+        };
+        // Settings that are fine one by one can make a network that no machine can hold.
+        let weights = build(Params::imaginary()).1.params.count(|_| true);
+        if weights > most_weights {
+            let value = format!("{} with {weights} weights in the whole network", config.filters);
+            return Err(Error::Config {
+                key: "child.filters",
+                value,
+                allowed: format!("{most_weights} weights"),
+            });
+        }
+        let (network, Builder { params, running, .. }) = build(Params::new(seed));
         Ok(Self { n_classes, arc: arc.cloned(), network, params, running, class_weights: None, device: None })
     }
 
@@ -431,6 +478,7 @@ impl Child {
             self.network.plan.input,
             self.n_classes,
             self.params.seed(),
+            MOST_WEIGHTS,
         )?;
         folded.load(&self.weights()?)?;
         folded.network.for_each_block(&mut |block| {

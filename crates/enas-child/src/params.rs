@@ -40,11 +40,23 @@ pub(crate) struct Params {
     momentum: Vec<f32>,
     tables: Vec<Table>,
     rows: Vec<(Range<usize>, bool)>,
+    /// Whether only the places of the weights are of interest.
+    imaginary: bool,
 }
 
 impl Params {
     pub(crate) fn new(seed: Seed) -> Self {
-        Self { seed, values: Vec::new(), momentum: Vec::new(), tables: Vec::new(), rows: Vec::new() }
+        let (values, momentum, tables, rows) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { seed, values, momentum, tables, rows, imaginary: false }
+    }
+
+    /// Weights without numbers: names, shapes and places alone, which take no memory to speak of.
+    pub(crate) fn imaginary() -> Self {
+        Self { imaginary: true, ..Self::new(Seed::new(0)) }
+    }
+
+    pub(crate) fn is_imaginary(&self) -> bool {
+        self.imaginary
     }
 
     /// Adds a tensor; its start depends on the seed and the name alone.
@@ -62,8 +74,9 @@ impl Params {
         trained: bool,
     ) -> Vec<ParamId> {
         let len: usize = shape.iter().product();
-        let start = self.values.len();
+        let start = self.tables.last().map_or(0, |table| table.range.end);
         match init {
+            _ if self.imaginary => {}
             Init::Constant(value) => self.values.resize(start + len, value),
             Init::He { fan_in } => {
                 let mut stream = self.seed.stream(&format!("init {name}"), &[]);
@@ -71,7 +84,9 @@ impl Params {
                 self.values.extend((0..len).map(|_| stream.truncated_normal(sigma)));
             }
         }
-        self.momentum.resize(start + len, 0.0);
+        if !self.imaginary {
+            self.momentum.resize(start + len, 0.0);
+        }
         self.tables.push(Table { name, shape: shape.to_vec(), range: start..start + len, trained });
         let row = len / rows;
         (0..rows)
