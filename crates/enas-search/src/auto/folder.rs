@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AutoConfig, AutoPhase, AutoPlan};
 use crate::atomic;
+use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::config::{Layers, TimeLimit};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -90,7 +91,7 @@ impl AutoRun {
     /// [`Error::RunDirectory`] when `dir` is not the folder of an automatic run.
     pub fn resume(dir: &Path, began: Instant) -> Result<Self> {
         let path = dir.join(AUTO);
-        let Ok(text) = fs::read_to_string(&path) else {
+        let Ok(text) = read_plain_text(&path, SMALL_FILE) else {
             let problem = format!("this is not the folder of an automatic run: it has no {AUTO}");
             return Err(Error::RunDirectory { path: dir.to_owned(), problem });
         };
