@@ -1,4 +1,5 @@
 //! The program from outside: real processes, real files, exit codes and what is printed.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
 
 mod arcs;
@@ -9,6 +10,7 @@ mod documents;
 mod draw;
 mod export;
 mod flags;
+mod hostile;
 mod imbalance;
 mod interrupt;
 mod model;
