@@ -2,6 +2,7 @@
 //!
 //! `NVCC`, else `CUDA_HOME/bin/nvcc`, else `nvcc` on the path does the work. With `ENAS_CUDA_STUB` set the kernels are
 //! left empty, so that the Rust side can be checked on a machine without a CUDA compiler.
+#![forbid(unsafe_code)]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

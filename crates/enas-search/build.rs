@@ -1,4 +1,5 @@
 //! Tells the crate which revision of the source it is built from, for the manifest of every run.
+#![forbid(unsafe_code)]
 
 use std::path::Path;
 use std::process::Command;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{python, repo, smoke, tidy};
+use crate::{deny, fuzz, python, repo, sanitize, smoke, tidy};
 
 /// Run every check: format, clippy, tests, docs, house rules, a smoke run of the real program, and its exports.
 ///
@@ -34,6 +34,12 @@ enum Step {
     Tidy,
     /// Search, train, eval and predict on real files with the release binary
     Smoke,
+    /// Licences, sources and versions of all libraries
+    Deny,
+    /// The kernels' tests under AddressSanitizer
+    Sanitize,
+    /// Made-up input for everything that reads what others wrote
+    Fuzz,
     /// Exported models in ONNX Runtime, events in TensorBoard; skipped where Python has none and CI is not set
     Python,
 }
@@ -62,6 +68,9 @@ impl Step {
             ),
             Step::Tidy => tidy::run(&tidy::Args {}),
             Step::Smoke => smoke::run(),
+            Step::Deny => deny::run(&deny::Args::of_ci()),
+            Step::Sanitize => sanitize::run(&sanitize::Args::of_ci()),
+            Step::Fuzz => fuzz::run(&fuzz::Args::of_ci()),
             Step::Python => python::run(),
         }
     }

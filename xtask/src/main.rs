@@ -6,9 +6,12 @@
 mod bench;
 mod ci;
 mod cuda;
+mod deny;
 mod fetch;
+mod fuzz;
 mod python;
 mod repo;
+mod sanitize;
 mod smoke;
 mod tidy;
 
@@ -31,6 +34,9 @@ enum Task {
     Tidy(tidy::Args),
     Bench(bench::Args),
     CudaCheck(cuda::Args),
+    Deny(deny::Args),
+    Fuzz(fuzz::Args),
+    Sanitize(sanitize::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +46,9 @@ fn main() -> ExitCode {
         Task::Tidy(args) => tidy::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::CudaCheck(args) => cuda::run(&args),
+        Task::Deny(args) => deny::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Sanitize(args) => sanitize::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

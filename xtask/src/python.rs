@@ -28,7 +28,8 @@ const NETWORKS: [(&str, &[&str]); 2] = [
 ///
 /// Where Python or its packages cannot be had, says so and passes, unless the environment variable `CI` asks for all.
 pub(crate) fn run() -> Result<()> {
-    let python = match environment(&repo::target()?.join("python")) {
+    let found = requirements().and_then(|wanted| environment(&repo::target()?.join("python"), &wanted));
+    let python = match found {
         Ok(python) => python,
         Err(problem) if env::var_os("CI").is_none() => {
             println!("python: SKIPPED, the packages cannot be had: {problem:#}");
@@ -79,12 +80,16 @@ fn export(enas: &Path, folder: &Path, settings: &[&str]) -> Result<()> {
     ci::check(&mut export)
 }
 
-/// A Python environment in `folder` with the packages of the check; its interpreter.
+/// The packages of the check, as a list for pip.
+fn requirements() -> Result<String> {
+    let path = repo::root().join(FOLDER).join("requirements.txt");
+    fs::read_to_string(path).context("cannot read the list of packages")
+}
+
+/// A Python environment in `folder` with the packages in `wanted`, a list for pip; its interpreter.
 ///
-/// One that is complete is used again until the list of packages changes.
-fn environment(folder: &Path) -> Result<PathBuf> {
-    let requirements = repo::root().join(FOLDER).join("requirements.txt");
-    let wanted = fs::read_to_string(&requirements).context("cannot read the list of packages")?;
+/// One that is complete is used again until the list changes.
+pub(crate) fn environment(folder: &Path, wanted: &str) -> Result<PathBuf> {
     let python = interpreter(folder);
     // Written last, so that an environment that was interrupted is made again.
     let complete = folder.join("complete.txt");
@@ -93,6 +98,8 @@ fn environment(folder: &Path) -> Result<PathBuf> {
     }
     let host = if cfg!(windows) { "python" } else { "python3" };
     quietly(Command::new(host).args(["-m", "venv", "--clear"]).arg(folder))?;
+    let requirements = folder.join("requirements.txt");
+    fs::write(&requirements, wanted).with_context(|| format!("cannot write {}", requirements.display()))?;
     let pip =
         ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "-r"];
     quietly(Command::new(&python).args(pip).arg(&requirements))?;
@@ -136,8 +143,8 @@ mod tests {
         let python = interpreter(folder.path());
         fs::create_dir_all(python.parent().unwrap()).unwrap();
         fs::write(&python, "").unwrap();
-        let requirements = repo::root().join(FOLDER).join("requirements.txt");
-        fs::copy(requirements, folder.path().join("complete.txt")).unwrap();
-        assert_eq!(environment(folder.path()).unwrap(), python);
+        let wanted = requirements().unwrap();
+        fs::write(folder.path().join("complete.txt"), &wanted).unwrap();
+        assert_eq!(environment(folder.path(), &wanted).unwrap(), python);
     }
 }

@@ -44,7 +44,9 @@ pub(crate) fn metadata() -> Result<Value> {
 
 /// Builds the release binary of `enas` with these further arguments of cargo; its path.
 pub(crate) fn release_binary(features: &[&str]) -> Result<PathBuf> {
-    let arguments = [&["build", "--release", "--package", "enas-cli", "--bin", "enas"], features].concat();
+    // The whole workspace, for the features that the tests were built with: nothing is compiled twice.
+    let scope: &[&str] = if features.is_empty() { &["--workspace"] } else { &["--package", "enas-cli"] };
+    let arguments = [&["build", "--release", "--bin", "enas"], scope, features].concat();
     let status = cargo().args(&arguments).status().context("cannot start cargo build")?;
     if !status.success() {
         bail!("cargo {} failed", arguments.join(" "));

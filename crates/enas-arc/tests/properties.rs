@@ -1,4 +1,5 @@
 //! What holds for every arc and for every text that is none.
+#![forbid(unsafe_code)]
 
 use enas_arc::{Arc, ArcError, Place};
 use proptest::prelude::*;

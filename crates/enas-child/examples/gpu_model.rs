@@ -2,6 +2,7 @@
 //! launches, for either format of activations; prints the tables of docs/performance.md. Needs no GPU.
 //!
 //!     cargo run --release -p enas-child --example gpu_model
+#![forbid(unsafe_code)]
 // An example for people at a terminal: printing is its job.
 #![allow(clippy::print_stdout)]
 

@@ -30,7 +30,8 @@ impl Builder {
             self.params.tensor(format!("{scope}/bn/{name}"), &[channels], Init::Constant(value), self.trained)
         };
         let (offset, scale) = (tensor("offset", 0.0), tensor("scale", 1.0));
-        self.running.push((format!("{scope}/bn"), RunningMoments::new(channels)));
+        let kept = if self.params.is_real() { channels } else { 0 };
+        self.running.push((format!("{scope}/bn"), RunningMoments::new(kept)));
         Norm { scale, offset, running: Some(self.running.len() - 1) }
     }
 

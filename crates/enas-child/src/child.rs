@@ -40,6 +40,13 @@ pub struct Child {
     pub(crate) device: Option<OnDevice>,
 }
 
+/// Most weights of a network, which take 4 GB, and as much again for their momentum: far more than any that these
+/// kernels train in a lifetime.
+const MOST_WEIGHTS: usize = 1 << 30;
+
+/// Most numbers that a layer makes of one picture; of sixteen, which are computed together, they take 8 GB.
+const MOST_NUMBERS: usize = 1 << 27;
+
 /// Where a training step stands in its run.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
@@ -105,7 +112,7 @@ impl Child {
     /// # Errors
     /// If a setting is out of range or `n_classes` is below 2.
     pub fn shared(config: &Config, input: InputShape, n_classes: usize, seed: Seed) -> Result<Self, Error> {
-        Self::new(config, None, input, n_classes, seed)
+        Self::new(config, None, input, n_classes, seed, MOST_WEIGHTS)
     }
 
     /// A child with private weights for one arc.
@@ -119,7 +126,25 @@ impl Child {
         n_classes: usize,
         seed: Seed,
     ) -> Result<Self, Error> {
-        Self::new(config, Some(arc), input, n_classes, seed)
+        Self::fixed_within(config, arc, input, n_classes, seed, MOST_WEIGHTS)
+    }
+
+    /// [`fixed`](Self::fixed), if the network has no more than `most_weights`: for a description that others wrote.
+    ///
+    /// No memory is taken for a larger one.
+    ///
+    /// # Errors
+    /// As for [`fixed`](Self::fixed), and if it has more.
+    pub fn fixed_within(
+        config: &Config,
+        arc: &Arc,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+        most_weights: usize,
+    ) -> Result<Self, Error> {
+        check_nodes(arc, config)?;
+        Self::new(config, Some(arc), input, n_classes, seed, most_weights.min(MOST_WEIGHTS))
     }
 
     fn new(
@@ -128,13 +153,30 @@ impl Child {
         input: InputShape,
         n_classes: usize,
         seed: Seed,
+        most_weights: usize,
     ) -> Result<Self, Error> {
         check_shape(config, arc, input, n_classes)?;
         let plan = Plan::new(config, input);
-        // Once for the number of weights: memory that grows with them would leave its smaller predecessors behind.
+        let numbers = |c: usize, h: usize, w: usize| c.saturating_mul(h).saturating_mul(w);
+        let stem = numbers(plan.stem.max(input.channels), input.height, input.width);
+        let map = plan.cells.iter().map(|c| numbers(c.filters, c.height, c.width)).fold(stem, usize::max);
+        if map > MOST_NUMBERS {
+            let value = format!("{} on {}x{} pixels", config.filters, input.height, input.width);
+            let allowed =
+                format!("{MOST_NUMBERS} numbers in a layer, here are {map}; use fewer or smaller pictures");
+            return Err(Error::Config { key: "child.filters", value, allowed });
+        }
+        // Once for the number of weights: settings that are fine one by one can make a network that no machine can hold,
+        // and memory that grows with the weights would leave its smaller predecessors behind.
         let mut places = Builder::new(Params::places());
         Network::new(&mut places, config, plan.clone(), arc, n_classes);
-        let mut builder = Builder::new(Params::new(seed, places.params.len()));
+        let weights = places.params.len();
+        if weights > most_weights {
+            let value = format!("{} with {weights} weights in the whole network", config.filters);
+            let allowed = format!("{most_weights} weights");
+            return Err(Error::Config { key: "child.filters", value, allowed });
+        }
+        let mut builder = Builder::new(Params::new(seed, weights));
         let network = Network::new(&mut builder, config, plan, arc, n_classes);
         let Builder { params, running, .. } = builder;
         let (arc, recompute) = (arc.cloned(), Recompute::Nothing);
@@ -461,6 +503,7 @@ impl Child {
             self.network.plan.input,
             self.n_classes,
             self.params.seed(),
+            MOST_WEIGHTS,
         )?;
         folded.load(&self.weights()?)?;
         folded.network.for_each_block(&mut |block| {

@@ -63,6 +63,11 @@ impl Params {
         self.len
     }
 
+    /// Whether there are numbers, or only their places.
+    pub(crate) fn is_real(&self) -> bool {
+        self.is_real
+    }
+
     /// Adds a tensor; its start depends on the seed and the name alone.
     pub(crate) fn tensor(&mut self, name: String, shape: &[usize], init: Init, trained: bool) -> ParamId {
         self.table(name, shape, 1, init, trained)[0]

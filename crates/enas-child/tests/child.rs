@@ -1,4 +1,5 @@
 //! What a child network promises beyond equality with the reference.
+#![forbid(unsafe_code)]
 
 use enas_arc::Arc;
 use enas_child::{AuxHead, Child, Config, InputShape, Norm, Reductions, SharedInit, Step};
@@ -55,6 +56,39 @@ fn both_kinds_learn_a_simple_task() {
         let losses = train(&mut child, 0..30);
         assert!(losses[29] < 0.5 * losses[0], "{losses:?}");
     }
+}
+
+#[test]
+fn a_network_that_no_machine_can_hold_is_refused_before_memory_is_taken() {
+    let refusal =
+        |config: Config, input| Child::shared(&config, input, 3, Seed::new(1)).unwrap_err().to_string();
+    let large = Config { filters: 4096, layers: 200, nodes: 20, ..config() };
+    let error = refusal(large, INPUT);
+    assert!(
+        error.contains("weights in the whole network") && error.contains("1073741824 weights"),
+        "{error}"
+    );
+    let wide = Config { filters: 4096, layers: 1, ..config() };
+    let error = refusal(wide.clone(), InputShape { channels: 3, height: 4096, width: 4096 });
+    assert!(
+        error.contains("child.filters = 4096 on 4096x4096 pixels") && error.contains("134217728"),
+        "{error}"
+    );
+    let endless = InputShape { channels: 3, height: usize::MAX, width: usize::MAX };
+    assert!(refusal(config(), endless).contains("here are 18446744073709551615"));
+}
+
+#[test]
+fn a_network_is_built_within_a_number_of_weights_or_not_at_all() {
+    let whole = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
+    let weights = whole.n_params() + whole.n_aux_params();
+    let within = |most| Child::fixed_within(&config(), &arc(), INPUT, 3, Seed::new(1), most);
+    assert_eq!(
+        within(weights).expect("as many as it has").weights().unwrap()[0].data,
+        whole.weights().unwrap()[0].data
+    );
+    let error = within(weights - 1).unwrap_err().to_string();
+    assert!(error.contains(&format!("with {weights} weights")), "{error}");
 }
 
 /// Weights, momentum and statistics are all that continuing needs.

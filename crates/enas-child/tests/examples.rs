@@ -1,4 +1,5 @@
 //! Pictures that are on the GPU already are as good as the host's, to the bit.
+#![forbid(unsafe_code)]
 
 mod devices;
 

@@ -2,6 +2,7 @@
 //!
 //! `ENAS_GOLDEN_DIR` names another folder to take the sets from: every `child_search_*` and `child_fixed_*` pair of
 //! `.json` and `.safetensors` in it is checked. `goldens/README.md` says what the tensors are.
+#![forbid(unsafe_code)]
 
 mod devices;
 mod golden_set;

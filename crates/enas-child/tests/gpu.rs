@@ -1,5 +1,6 @@
 //! What a child on a GPU promises beyond equality with the reference; on the emulated GPU, and on a real one where
 //! there is one.
+#![forbid(unsafe_code)]
 
 mod devices;
 

@@ -1,4 +1,5 @@
 //! What training steps of the published sizes ask of a GPU: launches, waits and memory. Nothing is computed.
+#![forbid(unsafe_code)]
 
 mod sizes;
 

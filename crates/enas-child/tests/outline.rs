@@ -1,4 +1,5 @@
 //! What a fixed network says it computes.
+#![forbid(unsafe_code)]
 
 use enas_arc::Arc;
 use enas_child::{AuxHead, Child, Config, InputShape, Operation, Reductions, SharedInit};

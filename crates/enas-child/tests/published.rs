@@ -1,4 +1,5 @@
 //! Numbers that the reference code prints or computes: parameter counts, layouts and schedules.
+#![forbid(unsafe_code)]
 
 use std::path::Path;
 

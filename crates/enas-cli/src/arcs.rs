@@ -1,11 +1,11 @@
 //! Architectures as people hand them in: arguments, text files, pipes, `best.arc.json`. Not their meaning.
 
-use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
 use anyhow::Context;
 use enas_arc::Arc;
+use enas_search::read_text;
 use serde::Deserialize;
 
 use crate::args::{ArcForm, ArcInput};
@@ -43,8 +43,11 @@ pub(crate) fn in_file(file: &Path) -> anyhow::Result<Vec<Arc>> {
     in_text(&text_of(file)?).with_context(|| file.display().to_string())
 }
 
+/// Most bytes of a list of architectures: some hundred thousand.
+const MAX_ARCS: u64 = 64 << 20;
+
 fn text_of(file: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display())).or_usage()
+    read_text(file, MAX_ARCS).with_context(|| format!("cannot read {}", file.display())).or_usage()
 }
 
 /// The one architecture of a file.
@@ -75,7 +78,7 @@ fn stdin() -> anyhow::Result<String> {
         return Err(usage("no architecture given; write it as an argument, or use --file, or pipe it in"));
     }
     let mut text = String::new();
-    io::stdin().read_to_string(&mut text).context("cannot read stdin").or_usage()?;
+    io::stdin().take(MAX_ARCS).read_to_string(&mut text).context("cannot read stdin").or_usage()?;
     Ok(text)
 }
 

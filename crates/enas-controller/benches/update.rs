@@ -1,5 +1,6 @@
 //! What the controller costs at the published size: one draw, ten draws together, one update from ten given
 //! arcs, and an update from ten arcs that are drawn for it.
+#![forbid(unsafe_code)]
 
 use criterion::Criterion;
 use enas_controller::{Config, Controller, Episode};

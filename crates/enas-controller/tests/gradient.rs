@@ -1,4 +1,5 @@
 //! The hand-written backward pass against finite differences, for every variable and kind of policy.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use enas_arc::Arc;

@@ -1,4 +1,5 @@
 //! All instruction sets agree, and each repeats itself to the bit.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use std::process::Command;

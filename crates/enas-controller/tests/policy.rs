@@ -1,4 +1,5 @@
 //! The untrained policy's numbers, and that training moves it.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use enas_arc::{Arc, Cell, Op, Space};

@@ -1,5 +1,6 @@
 //! How fast one thread prepares batches, for every family of variations; to be compared with the pictures per second
 //! that `enas search` and `enas train` show. `cargo bench -p enas-data`.
+#![forbid(unsafe_code)]
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 
 use image::error::ImageError;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage};
 
 use crate::error::PictureError;
 use crate::resize::Plane;
@@ -14,9 +14,14 @@ use crate::resize::Plane;
 /// for every decoding thread.
 pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
 
-/// The longest side and the most decoded bytes of a picture: enough for 100 megapixels in colour.
+/// The most that a picture may claim to be: its longest side, its pixels, and the bytes that decoding it takes. A file
+/// of a few hundred bytes can claim anything, so all three are looked at before memory is taken.
 const MAX_SIDE: u32 = 32_768;
-const MAX_DECODED_BYTES: u64 = 512 << 20;
+const MAX_PIXELS: u64 = 64 << 20;
+const MAX_DECODED_BYTES: u64 = 256 << 20;
+
+/// Pixels of a picture that become planes at a time: large pictures never exist twice.
+const STRIP_PIXELS: u32 = 1 << 20;
 
 /// Decodes a picture into `channels` planes, upright, 8 bits deep.
 ///
@@ -52,10 +57,18 @@ fn decode_guarded(bytes: &[u8]) -> Result<Upright, PictureError> {
     let format = reader.format().ok_or(PictureError::UnknownFormat)?;
     reader.limits(limits());
     let mut decoder = reader.into_decoder().map_err(explain)?;
-    if decoder.total_bytes() > MAX_DECODED_BYTES {
-        let (w, h) = decoder.dimensions();
-        return Err(PictureError::TooLarge(format!("{w} x {h} pixels need {} bytes", decoder.total_bytes())));
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(PictureError::TooLarge(format!(
+            "it has {width} x {height} pixels, at most {MAX_PIXELS} are read; make it smaller"
+        )));
     }
+    if width == 0 || height == 0 {
+        return Err(PictureError::Decode(format!("it has {width} x {height} pixels")));
+    }
+    // What the pixels take is no longer there for the decoder itself.
+    let mut rest = limits();
+    rest.reserve(decoder.total_bytes()).and_then(|()| decoder.set_limits(rest)).map_err(explain)?;
     // A damaged EXIF block does not make the pixels unusable.
     let orientation = decoder.orientation().ok();
     let mut picture = DynamicImage::from_decoder(decoder).map_err(explain)?;
@@ -77,7 +90,7 @@ fn limits() -> Limits {
 fn explain(error: ImageError) -> PictureError {
     match error {
         ImageError::Limits(_) => PictureError::TooLarge(format!(
-            "a side above {MAX_SIDE} pixels or more than {} MiB decoded",
+            "it has a side above {MAX_SIDE} pixels or takes more than {} MiB to decode; make it smaller",
             MAX_DECODED_BYTES >> 20
         )),
         other => PictureError::Decode(other.to_string()),
@@ -86,16 +99,32 @@ fn explain(error: ImageError) -> PictureError {
 
 /// Splits a picture into one grey or three colour planes.
 pub(crate) fn planes(picture: DynamicImage, channels: usize) -> Vec<Plane> {
-    let rgba = picture.into_rgba8();
-    let (width, height) = (rgba.width() as usize, rgba.height() as usize);
-    let plane = |value: &dyn Fn([u8; 4]) -> u8| Plane {
-        width,
-        height,
-        pixels: rgba.pixels().map(|p| value(p.0)).collect(),
+    let (width, height) = (picture.width(), picture.height());
+    let rows = (STRIP_PIXELS / width.max(1)).max(1);
+    let mut planes: Vec<Plane> = (0..if channels == 1 { 1 } else { 3 })
+        .map(|_| {
+            let (width, height) = (width as usize, height as usize);
+            Plane { width, height, pixels: Vec::with_capacity(width * height) }
+        })
+        .collect();
+    if height <= rows {
+        extend(&mut planes, &picture.into_rgba8());
+    } else {
+        for top in (0..height).step_by(rows as usize) {
+            extend(&mut planes, &picture.crop_imm(0, top, width, rows).into_rgba8());
+        }
+    }
+    planes
+}
+
+/// Appends rows of pixels to one grey or three colour planes.
+fn extend(planes: &mut [Plane], rows: &RgbaImage) {
+    let append = |plane: &mut Plane, value: &dyn Fn([u8; 4]) -> u8| {
+        plane.pixels.extend(rows.pixels().map(|p| value(p.0)));
     };
-    match channels {
-        1 => vec![plane(&|[r, g, b, a]| grey(over_white(r, a), over_white(g, a), over_white(b, a)))],
-        _ => (0..3).map(|c| plane(&|p| over_white(p[c], p[3]))).collect(),
+    match planes {
+        [one] => append(one, &|[r, g, b, a]| grey(over_white(r, a), over_white(g, a), over_white(b, a))),
+        all => all.iter_mut().enumerate().for_each(|(c, plane)| append(plane, &|p| over_white(p[c], p[3]))),
     }
 }
 
@@ -131,15 +160,42 @@ mod tests {
         assert!(matches!(decode(b"<html>not found</html>", 1), Err(PictureError::UnknownFormat)));
     }
 
-    /// A PNG header that promises 100,000 x 100,000 pixels, with a valid checksum and nothing behind it.
     #[test]
-    fn a_decompression_bomb_is_refused_before_memory_is_taken() {
-        let mut bomb = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
-        bomb.extend([0, 1, 0x86, 0xa0, 0, 1, 0x86, 0xa0, 8, 2, 0, 0, 0, 0xbc, 0x2c, 0x10, 0x7f]);
-        let crc = crc32(&bomb[12..29]).to_be_bytes();
-        bomb[29..33].copy_from_slice(&crc);
-        bomb.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
-        assert!(matches!(decode(&bomb, 3), Err(PictureError::TooLarge(_))), "{:?}", decode(&bomb, 3));
+    fn strips_of_a_large_picture_are_the_whole() {
+        let pixel = |x: u32, y: u32| image::Rgba([x as u8, (x >> 3) as u8 ^ y as u8, y as u8, (x + y) as u8]);
+        let picture = RgbaImage::from_fn(1000, 2500, pixel);
+        for channels in [1, 3] {
+            let mut whole = vec![Plane { width: 1000, height: 2500, pixels: Vec::new() }; channels];
+            extend(&mut whole, &picture);
+            assert!(planes(picture.clone().into(), channels) == whole, "{channels} channels");
+        }
+    }
+
+    /// The beginning of a PNG in colour, with a valid checksum and nothing behind it.
+    fn png_header(width: u32, height: u32) -> Vec<u8> {
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+        png.extend(width.to_be_bytes());
+        png.extend(height.to_be_bytes());
+        png.extend([8, 2, 0, 0, 0]);
+        let crc = crc32(&png[12..29]).to_be_bytes();
+        png.extend(crc);
+        png.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
+        png
+    }
+
+    #[test]
+    fn what_a_header_claims_is_refused_before_memory_is_taken() {
+        for (width, height, expected) in [
+            (100_000, 100_000, "a side above 32768 pixels"),
+            (100_000, 1, "a side above 32768 pixels"),
+            (8192, 8193, "it has 8192 x 8193 pixels, at most 67108864 are read; make it smaller"),
+        ] {
+            let error = decode(&png_header(width, height), 3).unwrap_err();
+            assert!(matches!(error, PictureError::TooLarge(_)), "{width} x {height}: {error}");
+            assert!(error.to_string().contains(expected), "{width} x {height}: {error}");
+        }
+        // Just allowed, and then found to be cut off.
+        assert!(matches!(decode(&png_header(64, 64), 3), Err(PictureError::Decode(_))));
     }
 
     /// The CRC-32 of PNG chunks, bit by bit.

@@ -59,6 +59,7 @@ pub use normalize::Normalization;
 pub use prepare::{InputSpec, is_picture_name, prepare, prepare_file};
 pub use resize::{Filter, Resize};
 pub use sheet::{ContactSheet, contact_sheet};
+pub use source::open_zip;
 pub use split::SplitFile;
 pub use survey::{Survey, survey};
 

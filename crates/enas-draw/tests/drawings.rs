@@ -2,6 +2,7 @@
 //!
 //! A golden file that differs is written anew beside the build (the message says where): look at both, and copy it
 //! over the old one if the change is meant.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
 
 use std::collections::BTreeSet;

@@ -1,4 +1,5 @@
 //! What the checks cost: accesses per second to each kind of memory, and a block that crosses thirty barriers.
+#![forbid(unsafe_code)]
 
 use criterion::{Criterion, Throughput};
 use enas_emulator::{Arg, Emulator, Launch};

@@ -1,4 +1,5 @@
 //! What callers ask for is checked: arguments, limits, buffers; each refusal says what would be right.
+#![forbid(unsafe_code)]
 
 use enas_emulator::{Arg, Emulator, Launch};
 

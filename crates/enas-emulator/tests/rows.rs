@@ -1,5 +1,6 @@
 //! Gathered rows on the emulated GPU, forward and backward, against plain loops in double precision; for either
 //! precision of maps.
+#![forbid(unsafe_code)]
 
 mod support;
 

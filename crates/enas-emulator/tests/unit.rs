@@ -1,5 +1,6 @@
 //! The convolution unit on the emulated GPU, forward and backward, against the one on the CPU; for either precision of
 //! maps.
+#![forbid(unsafe_code)]
 
 mod support;
 

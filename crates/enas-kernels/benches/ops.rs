@@ -1,6 +1,7 @@
 //! Every operation at the sizes of a CIFAR-10 network; throughput counts the bytes of maps that must move.
 //!
 //! `cargo bench -p enas-kernels -- depthwise` runs the benchmarks whose name contains a word.
+#![forbid(unsafe_code)]
 
 use std::hint::black_box;
 use std::sync::Arc as SyncArc;

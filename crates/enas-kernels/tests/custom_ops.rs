@@ -1,4 +1,5 @@
 //! The candle ops against candle's own operations, finite differences and wrong arguments.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use candle_core::{DType, Device, Result, Tensor, Var};

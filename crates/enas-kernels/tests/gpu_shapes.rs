@@ -1,4 +1,5 @@
 //! Every operation launches grids that GPUs allow, from the smallest maps to the largest. Nothing is computed.
+#![forbid(unsafe_code)]
 
 use enas_kernels::gpu::{
     self, Buffer, Dry, Gpu, GpuBranch, GpuMap, GpuRows, GpuTerm, GpuUnit, GpuUnitGradient, GpuValue,

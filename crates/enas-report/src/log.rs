@@ -1,6 +1,8 @@
 //! `metrics.jsonl` as curves. Lines and keys that are missing or damaged are missing from the curves, nothing more.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde_json::Value;
@@ -11,30 +13,64 @@ pub struct Log {
     events: Vec<Value>,
     /// How many events there must be before thinning is worth a look.
     next_thinning: usize,
+    /// Values in all events together.
+    weight: usize,
 }
+
+/// Most values that are kept; what comes after them is left out. With the names of their keys they take some hundred
+/// megabytes, which no log of ours comes near.
+const MOST_VALUES: usize = 1 << 22;
+/// Events that a report is made of before those of every step are thinned.
+const MOST_EVENTS: usize = 1 << 17;
+/// A line longer than this is no event of ours.
+const LONGEST_LINE: u64 = 1 << 16;
 
 impl Log {
     /// Reads a log; an empty one where there is none.
     pub fn read(path: &Path) -> Self {
-        Self::parse(&std::fs::read_to_string(path).unwrap_or_default())
+        // What is no file may never end.
+        match File::open(path) {
+            Ok(file) if path.is_file() => Self::parse(BufReader::new(file)),
+            _ => Self::default(),
+        }
     }
 
-    fn parse(text: &str) -> Self {
+    fn parse(mut text: impl BufRead) -> Self {
         let mut log = Self::default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).for_each(|event| log.push(event));
+        let mut line = Vec::new();
+        while text.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            let is_whole = line.ends_with(b"\n") || (line.len() as u64) < LONGEST_LINE;
+            if is_whole {
+                if let Ok(event) = serde_json::from_slice(&line) {
+                    log.push(event);
+                    log.thin_if_large(MOST_EVENTS);
+                }
+            } else if text.skip_until(b'\n').is_err() {
+                break;
+            }
+            line.clear();
+        }
         log
     }
 
-    /// Adds an event that happened after all the others. A run that went back takes the steps of its epoch again; those
-    /// that led astray are left out of the curves.
+    /// Adds an event that happened after all the others, unless the log is full. A run that went back takes the steps of
+    /// its epoch again; those that led astray are left out of the curves.
     pub fn push(&mut self, event: Value) {
         if event["kind"] == "rollback" {
-            let led_astray = |e: &Value| {
-                (e["kind"] == "step" || e["kind"] == "controller") && e["epoch"] == event["epoch"]
-            };
-            self.events.retain(|e| !led_astray(e));
+            self.forget(&event["epoch"]);
         }
-        self.events.push(event);
+        let weight = weight(&event);
+        if self.weight + weight <= MOST_VALUES {
+            self.weight += weight;
+            self.events.push(event);
+        }
+    }
+
+    /// Leaves out the steps of an epoch.
+    fn forget(&mut self, epoch: &Value) {
+        let is_step = |e: &Value| (e["kind"] == "step" || e["kind"] == "controller") && e["epoch"] == *epoch;
+        self.events.retain(|e| !is_step(e));
+        self.weight = self.events.iter().map(weight).sum();
     }
 
     /// Thins the two kinds of events that happen at every step, each down to about `most`, once there are half as many
@@ -69,9 +105,12 @@ impl Log {
             .copied()
             .collect();
         let mut place = 0;
+        let weight_left = &mut self.weight;
         self.events.retain(|event| {
             place += 1;
-            event["kind"] != kind || kept.contains(&(place - 1))
+            let stays = event["kind"] != kind || kept.contains(&(place - 1));
+            *weight_left -= if stays { 0 } else { weight(event) };
+            stays
         });
     }
 
@@ -111,6 +150,16 @@ impl Log {
     }
 }
 
+/// How many values an event is made of, itself included; a long text counts like many.
+fn weight(event: &Value) -> usize {
+    1 + match event {
+        Value::Array(values) => values.iter().map(weight).sum(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| key.len() / 64 + weight(value)).sum(),
+        Value::String(text) => text.len() / 64,
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -119,13 +168,16 @@ mod tests {
 
     #[test]
     fn curves_leave_out_what_is_damaged_or_missing() {
-        let log = Log::parse(concat!(
-            "{\"t\":0.5,\"kind\":\"step\",\"epoch\":1,\"step\":10,\"loss\":2.0}\n",
-            "{\"t\":0.6,\"kind\":\"step\",\"epoch\":2,\"step\":5,\"loss\":null}\n",
-            "torn {\n",
-            "{\"t\":0.7,\"kind\":\"step\",\"epoch\":2,\"step\":20,\"loss\":1.0}\n",
-            "{\"t\":0.9,\"kind\":\"epoch\",\"epoch\":2,\"policy\":{\"entropy\":3.5}}\n",
-        ));
+        let log = Log::parse(
+            concat!(
+                "{\"t\":0.5,\"kind\":\"step\",\"epoch\":1,\"step\":10,\"loss\":2.0}\n",
+                "{\"t\":0.6,\"kind\":\"step\",\"epoch\":2,\"step\":5,\"loss\":null}\n",
+                "torn {\n",
+                "{\"t\":0.7,\"kind\":\"step\",\"epoch\":2,\"step\":20,\"loss\":1.0}\n",
+                "{\"t\":0.9,\"kind\":\"epoch\",\"epoch\":2,\"policy\":{\"entropy\":3.5}}\n",
+            )
+            .as_bytes(),
+        );
         assert_eq!(log.steps("step"), 20);
         assert_eq!(log.curve("step", "/loss", 20), [[0.5, 2.0], [2.0, 1.0]]);
         assert_eq!(log.curve("epoch", "/policy/entropy", 1), [[2.0, 3.5]]);
@@ -135,14 +187,39 @@ mod tests {
 
     #[test]
     fn steps_that_led_astray_are_no_part_of_a_curve() {
-        let log = Log::parse(concat!(
-            "{\"kind\":\"step\",\"epoch\":1,\"step\":10,\"loss\":2.0}\n",
-            "{\"kind\":\"step\",\"epoch\":2,\"step\":1,\"loss\":9e30}\n",
-            "{\"kind\":\"rollback\",\"epoch\":2,\"step\":2}\n",
-            "{\"kind\":\"step\",\"epoch\":2,\"step\":1,\"loss\":1.5}\n",
-        ));
+        let log = Log::parse(
+            concat!(
+                "{\"kind\":\"step\",\"epoch\":1,\"step\":10,\"loss\":2.0}\n",
+                "{\"kind\":\"step\",\"epoch\":2,\"step\":1,\"loss\":9e30}\n",
+                "{\"kind\":\"rollback\",\"epoch\":2,\"step\":2}\n",
+                "{\"kind\":\"step\",\"epoch\":2,\"step\":1,\"loss\":1.5}\n",
+            )
+            .as_bytes(),
+        );
         assert_eq!(log.curve("step", "/loss", 10), [[1.0, 2.0], [1.1, 1.5]]);
         assert_eq!(log.of("rollback").count(), 1);
+    }
+
+    #[test]
+    fn a_line_without_end_is_left_out_and_those_after_it_are_read() {
+        let long = format!("{{\"kind\":\"step\",\"x\":\"{}\"}}\n", "x".repeat(3 << 20));
+        let text = format!("{{\"kind\":\"a\"}}\n{long}{{\"kind\":\"b\"}}");
+        let log = Log::parse(text.as_bytes());
+        assert_eq!((log.events.len(), log.of("b").count()), (2, 1));
+    }
+
+    #[test]
+    fn no_log_takes_more_than_so_much_memory() {
+        let line = format!("{{\"kind\":\"epoch\",\"x\":[{}0]}}\n", "0,".repeat(30_000));
+        let log = Log::parse(line.repeat(160).as_bytes());
+        assert_eq!(log.events.len(), 139);
+        assert!(log.weight <= MOST_VALUES);
+        let mut log = Log::default();
+        for step in 0..3000 {
+            log.push(json!({"kind": "step", "step": step, "loss": 1.0}));
+            log.thin_if_large(1000);
+        }
+        assert_eq!(log.weight, log.events.iter().map(weight).sum::<usize>());
     }
 
     #[test]

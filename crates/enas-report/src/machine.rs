@@ -9,6 +9,8 @@ pub(crate) const BATCH: usize = 64;
 /// How long is measured, at least one step.
 const PATIENCE: Duration = Duration::from_millis(250);
 const MOST_STEPS: usize = 25;
+/// A network whose maps have more numbers, a gigabyte, is not worth the memory: somebody may have made it up.
+const LARGEST_MAP: usize = 1 << 28;
 
 /// Seconds per picture of a fixed network at inference, on the CPU: the median over some steps.
 ///
@@ -16,6 +18,9 @@ const MOST_STEPS: usize = 25;
 pub(crate) fn seconds_per_picture(child: &Child) -> Option<f64> {
     let arc = child.arc()?;
     let InputShape { channels, height, width } = child.input();
+    if largest_map(child) > LARGEST_MAP || BATCH * channels * height * width > LARGEST_MAP {
+        return None;
+    }
     let images = vec![0.5; BATCH * channels * height * width];
     let step = || child.logits(arc, &images, Norm::RunningStatistics, None).ok();
     // The first step takes its memory from the system.
@@ -29,6 +34,14 @@ pub(crate) fn seconds_per_picture(child: &Child) -> Option<f64> {
     }
     times.sort_by(f64::total_cmp);
     Some(times[times.len() / 2] / BATCH as f64)
+}
+
+/// Numbers of the largest map that sixteen pictures, which are computed together, have in the network.
+fn largest_map(child: &Child) -> usize {
+    let plan = child.plan();
+    let stem = plan.stem * plan.input.height * plan.input.width;
+    let cells = plan.cells.iter().map(|cell| cell.filters * cell.height * cell.width);
+    16 * cells.fold(stem, usize::max)
 }
 
 /// The processor and the number of threads in use.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use enas_search::{Kind, Manifest, Record};
+use enas_search::{Kind, Manifest, Record, SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
 use crate::settings::Settings;
@@ -100,7 +100,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
 impl Related {
     fn new(run: &Record, report: &Path) -> Self {
         let name = run.dir().file_name().unwrap_or(run.dir().as_os_str()).to_string_lossy().into_owned();
-        let text = fs::read_to_string(run.best_arc_path()).unwrap_or_default();
+        let text = read_plain_text(&run.best_arc_path(), SMALL_FILE).unwrap_or_default();
         let facts: Value = serde_json::from_str(&text).unwrap_or_default();
         let share = |key: &str| facts[key].as_f64().map(percent);
         let (role, result) = match run.manifest().kind {

@@ -129,13 +129,16 @@ fn likeliest(log: &Log) -> Option<Arc> {
     log.last("epoch")?.pointer("/policy/greedy")?.as_str()?.parse().ok()
 }
 
+/// Most weights of a network that is built to be looked at: half a gigabyte of them.
+const MOST_WEIGHTS: usize = 1 << 27;
+
 /// A network of the arc alone with the run's settings, and random weights.
 fn built(settings: &Settings, arc: &Arc, split: Option<&SplitFile>) -> Result<Child, String> {
     let config: enas_child::Config = settings.section("child")?;
     let data: enas_data::Config = settings.section("data")?;
     let classes = split.ok_or("the classes are not known")?.classes.len();
     let input = InputShape { channels: data.channels, height: data.image_size, width: data.image_size };
-    Child::fixed(&config, arc, input, classes, Seed::new(0)).map_err(|e| e.to_string())
+    Child::fixed_within(&config, arc, input, classes, Seed::new(0), MOST_WEIGHTS).map_err(|e| e.to_string())
 }
 
 impl Architecture {

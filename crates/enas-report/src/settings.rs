@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use enas_search::{SMALL_FILE, read_plain_text};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
@@ -16,7 +17,7 @@ pub struct Settings {
 impl Settings {
     /// Reads a file; none where it is missing or no TOML.
     pub fn read(path: &Path) -> Self {
-        let table = std::fs::read_to_string(path).ok().and_then(|text| text.parse::<Table>().ok());
+        let table = read_plain_text(path, SMALL_FILE).ok().and_then(|text| text.parse::<Table>().ok());
         let (mut all, table) = (Vec::new(), table.unwrap_or_default());
         collect("", &table, &mut all);
         Self { all, table }

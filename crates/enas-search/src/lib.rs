@@ -39,6 +39,7 @@
 mod annealing;
 mod atomic;
 mod auto;
+mod bounded;
 mod budget;
 mod changes;
 mod checkpoint;
@@ -70,6 +71,7 @@ mod train;
 
 pub use atomic::write_file;
 pub use auto::{AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, auto};
+pub use bounded::{SMALL_FILE, read_plain_text, read_text};
 pub use changes::Change;
 pub use config::{
     Activations, ClassWeights, Keep, Layers, Metric, RewardConfig, RunConfig, SearchConfig, SelectConfig,

@@ -70,16 +70,20 @@ impl Model {
     /// # Errors
     /// [`Error::File`] for a damaged, foreign or newer file, with the remedy.
     pub fn load(path: &Path) -> Result<Self> {
-        let contents = tensors::read(path)?;
+        let file = tensors::open(path)?;
         let broken = |problem: String| Error::File { path: path.to_owned(), problem };
-        let about = About::parse(&contents.metadata).map_err(&broken)?;
+        let about = About::parse(&file.metadata).map_err(&broken)?;
+        // No network is built that the file does not hold the weights of.
+        let mut child = about
+            .check()
+            .and_then(|()| about.child(file.numbers()))
+            .map_err(|e| broken(format!("the stored network is impossible: {e}")))?;
+        let contents = file.read()?;
         if contents.seal == Seal::Broken {
             let problem =
                 "the file is damaged: its checksum is not that of its content; restore it or train again";
             return Err(broken(problem.into()));
         }
-        let mut child =
-            about.child().map_err(|e| broken(format!("the stored network is impossible: {e}")))?;
         child
             .load(&contents.tensors)
             .map_err(|e| broken(format!("{e}; the file is damaged, train again")))?;
@@ -264,11 +268,27 @@ impl Model {
 }
 
 impl About {
-    /// A network of this description, with its random start.
-    fn child(&self) -> Result<Child> {
+    /// A network of this description, with its random start, if it has no more than `most` weights.
+    fn child(&self, most: usize) -> Result<Child> {
         let InputSpec { channels, height, width, .. } = self.data.input();
-        let input = InputShape { channels, height, width };
-        Ok(Child::fixed(&self.child, &self.arc, input, self.classes.len(), Seed::new(self.seed))?)
+        let (input, seed) = (InputShape { channels, height, width }, Seed::new(self.seed));
+        Ok(Child::fixed_within(&self.child, &self.arc, input, self.classes.len(), seed, most)?)
+    }
+
+    /// Refuses what no training wrote and no prediction could use.
+    fn check(&self) -> Result<()> {
+        self.data.check()?;
+        let Normalization { mean, std } = &self.normalization;
+        let channels = self.data.channels;
+        let usable = mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_finite() && *s > 0.0);
+        if mean.len() != channels || std.len() != channels || !usable {
+            let found = format!("means {mean:?} and deviations {std:?} for {channels} channels");
+            return Err(Error::Mismatch(format!("pictures cannot be normalised by {found}")));
+        }
+        if self.eval_batch == 0 {
+            return Err(Error::Mismatch("it evaluates 0 pictures at a time".into()));
+        }
+        Ok(())
     }
 
     /// Takes the metadata of a file apart.

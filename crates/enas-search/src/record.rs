@@ -1,6 +1,5 @@
 //! A run directory as a reader sees it: reports and views look at runs through this. Nothing in it is changed.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use enas_arc::Arc;
 use enas_data::{Dataset, SplitFile};
 use enas_rng::Seed;
 
+use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::config::{Layers, Settings};
 use crate::error::{Error, Result};
 use crate::memory::MemoryPlan;
@@ -29,9 +29,14 @@ impl Record {
     /// [`Error::RunDirectory`] when `dir` is no run directory, [`Error::File`] when its manifest does not read.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(MANIFEST);
-        let text = match fs::read_to_string(&path) {
+        let text = match read_plain_text(&path, SMALL_FILE) {
             Ok(text) => text,
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
+                ) =>
+            {
                 return Err(directory(dir, "this is no run directory: it has no manifest.json"));
             }
             Err(source) => return Err(io("cannot read", &path, source)),
@@ -79,6 +84,9 @@ impl Record {
             let problem = format!("this is the run of a {}, not of a {}", self.manifest.kind, C::KIND);
             return Err(directory(&self.dir, &problem));
         }
+        if !self.config_path().is_file() {
+            return Err(directory(&self.dir, &format!("the run has no {CONFIG}")));
+        }
         Ok(Layers::file(self.config_path()))
     }
 
@@ -107,7 +115,7 @@ impl Record {
     /// # Errors
     /// Says how to finish the run when the file is not there yet.
     pub fn best_arc(&self) -> Result<Arc> {
-        if !self.best_arc_path().exists() {
+        if !self.best_arc_path().is_file() {
             let problem = format!("the run has no {BEST_ARC} yet; finish it with --resume");
             return Err(directory(&self.dir, &problem));
         }

@@ -28,6 +28,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic;
+use crate::bounded::{SMALL_FILE, read_plain_text, read_text};
 use crate::changes;
 use crate::checkpoint::{Checkpoint, Encoded};
 use crate::claim::{claim, claim_default, clear_parts};
@@ -493,13 +494,15 @@ pub(crate) const MODEL: &str = "model.safetensors";
 /// The split that a run directory holds.
 pub(crate) fn stored_split(run: &Path) -> Result<SplitFile> {
     let path = run.join(SPLIT);
-    let text =
-        fs::read_to_string(&path).map_err(|source| io("cannot read the stored split", &path, source))?;
+    let text = read_plain_text(&path, MAX_SPLIT)
+        .map_err(|source| io("cannot read the stored split", &path, source))?;
     serde_json::from_str(&text)
         .map_err(|e| Error::File { path, problem: format!("not a stored split of this version ({e})") })
 }
 
 pub(crate) const SPLIT: &str = "split.json";
+/// Most bytes of a stored split: a line for each of some million pictures.
+const MAX_SPLIT: u64 = 1 << 30;
 const CHECKPOINTS: &str = "checkpoints";
 pub(crate) const BEST_ARC: &str = "best.arc.json";
 
@@ -545,7 +548,7 @@ pub fn read_arc(path: &Path) -> Result<Arc> {
     struct OnlyArc {
         arc: String,
     }
-    let text = fs::read_to_string(path).map_err(|source| io("cannot read the arc file", path, source))?;
+    let text = read_text(path, SMALL_FILE).map_err(|source| io("cannot read the arc file", path, source))?;
     let broken = |problem: String| Error::File { path: path.to_owned(), problem };
     let arc = if text.trim_start().starts_with('{') {
         serde_json::from_str::<OnlyArc>(&text).map_err(|e| broken(format!("no JSON with an `arc`: {e}")))?.arc

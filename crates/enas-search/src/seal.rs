@@ -24,6 +24,10 @@ pub(crate) enum Seal {
 pub(crate) fn of(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     parts.iter().for_each(|part| hash.update(part));
+    hexadecimal(hash)
+}
+
+fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -36,11 +40,39 @@ pub(crate) fn place(header: &[u8]) -> Option<Range<usize>> {
     (header.get(range.end) == Some(&b'"')).then_some(range)
 }
 
-/// Checks a whole file, whose header is `header_len` bytes long and follows eight bytes of length.
-pub(crate) fn check(bytes: &[u8], header_len: usize) -> Seal {
-    let Some(header) = bytes.get(8..).and_then(|rest| rest.get(..header_len)) else { return Seal::Broken };
-    let Some(place) = place(header) else { return Seal::Missing };
-    let (start, end) = (8 + place.start, 8 + place.end);
-    let sum = of(&[&bytes[..start], BLANK.as_bytes(), &bytes[end..]]);
-    if sum.as_bytes() == &bytes[start..end] { Seal::Intact } else { Seal::Broken }
+/// The check of a file that is read piece by piece.
+#[derive(Debug)]
+pub(crate) struct Check {
+    hash: Sha256,
+    /// The checksum that stands in the file, if one does.
+    stands: Option<Vec<u8>>,
+}
+
+impl Check {
+    /// After the number that says how long the header is, and the header.
+    pub(crate) fn begin(length: u64, header: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(length.to_le_bytes());
+        let Some(place) = place(header) else { return Self { hash, stands: None } };
+        hash.update(&header[..place.start]);
+        hash.update(BLANK);
+        hash.update(&header[place.end..]);
+        Self { hash, stands: Some(header[place].to_vec()) }
+    }
+
+    /// The next bytes of the file.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        if self.stands.is_some() {
+            self.hash.update(bytes);
+        }
+    }
+
+    /// After the last byte.
+    pub(crate) fn end(self) -> Seal {
+        match self.stands {
+            None => Seal::Missing,
+            Some(sum) if sum == hexadecimal(self.hash).as_bytes() => Seal::Intact,
+            Some(_) => Seal::Broken,
+        }
+    }
 }

@@ -1,14 +1,17 @@
 //! Named tensors and a few lines of text in one file, in the safetensors format.
 //!
-//! Reading is the `safetensors` crate's. Writing is done here because that crate keeps the text in a hash map, in
+//! Reading a header is the `safetensors` crate's. Writing is done here because that crate keeps the text in a hash map, in
 //! whose random order it would be written: the same model would not give the same bytes twice.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use enas_child::Named;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 
 use crate::atomic;
 use crate::error::{Error, Result};
@@ -65,38 +68,105 @@ fn header(metadata: &BTreeMap<String, String>, tensors: &[Named]) -> String {
     header
 }
 
+/// Longest header that is read: a hundred thousand tensors' worth.
+const MAX_HEADER: u64 = 32 << 20;
+
+/// A file whose header is read and fits its length; the numbers are still on the disk.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The lines of text by their names, without the checksum.
+    pub(crate) metadata: BTreeMap<String, String>,
+    path: PathBuf,
+    file: File,
+    header: Metadata,
+    /// Of what was read so far.
+    seal: seal::Check,
+}
+
 /// Reads a file that [`write`] made.
 ///
 /// # Errors
 /// [`Error::File`] when it is truncated, or of another format, or holds other numbers than `f32`.
 pub(crate) fn read(path: &Path) -> Result<Contents> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Io {
-        action: "cannot read",
-        path: path.to_owned(),
-        source,
-    })?;
-    let broken = |problem: String| Error::File { path: path.to_owned(), problem };
-    let refuse = |e: safetensors::SafeTensorError| {
-        broken(format!("not a complete safetensors file ({e}); it is damaged, truncated or of another kind"))
-    };
-    let (header_len, header) = SafeTensors::read_metadata(&bytes).map_err(refuse)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(refuse)?;
-    let mut tensors = Vec::new();
+    open(path)?.read()
+}
+
+/// Reads the header of a file that [`write`] made. What it claims is compared with the length of the file before
+/// memory is taken for it.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn open(path: &Path) -> Result<Opened> {
+    let refuse = |problem: String| damaged(path, &problem);
+    let io = |source| Error::Io { action: "cannot read", path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(io)?;
+    let about = file.metadata().map_err(io)?;
+    let mut length = [0; 8];
+    // What is no plain file has no length that could be compared.
+    if !about.is_file() || about.len() < 8 {
+        return Err(refuse("no header".into()));
+    }
+    file.read_exact(&mut length).map_err(io)?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER.min(about.len() - 8) {
+        return Err(refuse(format!("a header of {length} bytes in a file of {}", about.len())));
+    }
+    let mut text = vec![0; length as usize];
+    file.read_exact(&mut text).map_err(io)?;
+    let header: Metadata = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
+    // That the tensors lie one after the other, as long as their shapes say, is checked where they are parsed.
+    if about.len() - 8 - length != header.data_len() as u64 {
+        return Err(refuse(format!(
+            "{} bytes of numbers, the header says {}",
+            about.len() - 8 - length,
+            header.data_len()
+        )));
+    }
     for name in header.offset_keys() {
-        let view = file.tensor(&name).map_err(refuse)?;
-        if view.dtype() != Dtype::F32 {
-            return Err(broken(format!(
-                "tensor {name} holds {:?}; this program writes and reads F32",
-                view.dtype()
-            )));
+        let info = header.info(&name).expect("the name comes from the header");
+        if info.dtype != Dtype::F32 {
+            return Err(Error::File {
+                path: path.to_owned(),
+                problem: format!("tensor {name} holds {:?}; this program writes and reads F32", info.dtype),
+            });
         }
-        let data =
-            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        tensors.push(Named { name, shape: view.shape().to_vec(), data });
     }
     let mut metadata: BTreeMap<_, _> = header.metadata().clone().unwrap_or_default().into_iter().collect();
     metadata.remove(seal::KEY);
-    Ok(Contents { metadata, tensors, seal: seal::check(&bytes, header_len) })
+    let seal = seal::Check::begin(length, &text);
+    Ok(Opened { metadata, path: path.to_owned(), file, header, seal })
+}
+
+fn damaged(path: &Path, problem: &str) -> Error {
+    let problem =
+        format!("not a complete safetensors file ({problem}); it is damaged, truncated or of another kind");
+    Error::File { path: path.to_owned(), problem }
+}
+
+impl Opened {
+    /// How many numbers the file holds.
+    pub(crate) fn numbers(&self) -> usize {
+        self.header.data_len() / 4
+    }
+
+    /// Reads the tensors, one after the other.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub(crate) fn read(mut self) -> Result<Contents> {
+        let mut tensors = Vec::new();
+        let mut bytes = Vec::new();
+        for name in self.header.offset_keys() {
+            let info = self.header.info(&name).expect("the name comes from the header");
+            bytes.resize(info.data_offsets.1 - info.data_offsets.0, 0);
+            // A file that was cut since it was opened is as good as one that was cut before.
+            self.file.read_exact(&mut bytes).map_err(|e| damaged(&self.path, &e.to_string()))?;
+            self.seal.add(&bytes);
+            let data = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            tensors.push(Named { name, shape: info.shape.clone(), data });
+        }
+        Ok(Contents { metadata: self.metadata, tensors, seal: self.seal.end() })
+    }
 }
 
 /// Gives every name a prefix, so that several owners can share a file.
@@ -154,6 +224,45 @@ mod tests {
             std::fs::write(&path, &whole[..n]).unwrap();
             let error = read(&path).unwrap_err().to_string();
             assert!(error.contains("t.safetensors") && error.contains("truncated"), "{n} bytes: {error}");
+        }
+    }
+
+    /// A file with this header, whose length is `length`, and four bytes of numbers.
+    fn made(length: u64, header: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.safetensors");
+        std::fs::write(&path, [&length.to_le_bytes(), header.as_bytes(), &[0; 4]].concat()).unwrap();
+        read(&path).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_a_header_claims_is_compared_with_the_file_before_memory_is_taken() {
+        let tensor = |shape: &str, end: u64| {
+            format!("{{\"a\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":[0,{end}]}}}}")
+        };
+        let cases = [
+            (1 << 62, "{}".to_owned(), "a header of 4611686018427387904 bytes in a file of 14"),
+            (33 << 20, "{}".to_owned(), "a header of 34603008 bytes"),
+            (1, tensor("[1]", 8), "not a complete safetensors file"),
+            (1, tensor("[274877906944]", 1 << 40), "4 bytes of numbers, the header says 1099511627776"),
+            (1, tensor("[4294967296,4294967296,1]", 0), "not a complete safetensors file"),
+            (1, tensor("[1]", 3), "not a complete safetensors file"),
+            (1, tensor("[2]", 4).replace("F32", "F16"), "holds F16; this program writes and reads F32"),
+            (1, "[".repeat(100_000), "recursion limit"),
+        ];
+        for (length, header, expected) in cases {
+            // 1 stands for the real length.
+            let length = if length == 1 { header.len() as u64 } else { length };
+            let error = made(length, &header);
+            assert!(error.contains("t.safetensors") && error.contains(expected), "{header:.80}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_and_a_device_are_no_models() {
+        for path in ["/", "/dev/zero"] {
+            let error = read(Path::new(path)).unwrap_err().to_string();
+            assert!(error.contains("not a complete safetensors file"), "{path}: {error}");
         }
     }
 

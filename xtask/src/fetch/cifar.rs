@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
+use super::capped::Capped;
 use super::pickle::{self, Value};
 use super::pictures::{Parts, Pictures};
 
@@ -17,6 +18,9 @@ const PICTURE: usize = 3 * 32 * 32;
 
 /// Largest batch that is believed; the published ones have 31 MB.
 const MAX_BATCH: u64 = 64 << 20;
+
+/// Most bytes that an archive may unpack into; the published ones have 186 MB.
+const MAX_CONTENT: u64 = 1 << 30;
 
 /// Number of training batches; the test batch is kept behind them.
 const TRAIN_BATCHES: usize = 5;
@@ -37,10 +41,15 @@ pub(crate) fn read_archive(path: &Path, form: Form) -> Result<Parts> {
 
 fn read_parts(path: &Path, form: Form) -> Result<Parts> {
     let file = File::open(path).context("cannot open")?;
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));
+    let content = Capped::new(MultiGzDecoder::new(BufReader::new(file)), MAX_CONTENT);
+    let mut archive = tar::Archive::new(content);
     let mut batches: [Option<Pictures>; TRAIN_BATCHES + 1] = Default::default();
-    for entry in archive.entries()? {
+    // Raw, because the reader would take any amount of memory for the long name that a member claims to have.
+    for entry in archive.entries()?.raw(true) {
         let entry = entry.context("cannot read the archive; it is cut short or damaged")?;
+        if describes_another(entry.header().entry_type()) {
+            continue;
+        }
         let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let Some(slot) = slot(&member, form) else { continue };
         ensure!(entry.header().entry_type().is_file(), "{member}: not a plain file");
@@ -50,6 +59,14 @@ fn read_parts(path: &Path, form: Form) -> Result<Parts> {
     // The checksum of a gzip stream follows its last byte.
     io::copy(&mut archive.into_inner(), &mut io::sink()).context("the end of the archive is damaged")?;
     join(batches, form)
+}
+
+/// Whether a member only says something about the next one, or about all.
+fn describes_another(kind: tar::EntryType) -> bool {
+    kind.is_gnu_longname()
+        || kind.is_gnu_longlink()
+        || kind.is_pax_local_extensions()
+        || kind.is_pax_global_extensions()
 }
 
 /// Which batch an archive member is.
@@ -101,6 +118,7 @@ fn parse_python(bytes: &[u8]) -> Result<Pictures> {
     let Some(Value::Array { shape, data }) = batch.get("data") else {
         bail!("no array of bytes under \"data\"")
     };
+    ensure!(shape.len() == 2, "\"data\" has {} dimensions, expected 2", shape.len());
     ensure!(
         shape[..] == [labels.len(), PICTURE] && !labels.is_empty(),
         "\"data\" has shape {shape:?}, expected [{}, {PICTURE}] for {} labels",
@@ -112,7 +130,8 @@ fn parse_python(bytes: &[u8]) -> Result<Pictures> {
     for (i, label) in labels.iter().enumerate() {
         match label {
             Value::Int(label @ 0..=9) => pictures.labels.push(*label as u8),
-            other => bail!("label {i} is {other:?}, expected a number from 0 to 9"),
+            Value::Int(label) => bail!("label {i} is {label}, expected a number from 0 to 9"),
+            _ => bail!("label {i} is no number"),
         }
     }
     Ok(pictures)
@@ -145,6 +164,9 @@ fn join(batches: [Option<Pictures>; TRAIN_BATCHES + 1], form: Form) -> Result<Pa
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
 
     use super::super::idx::tests::gzip;
     use super::super::pickle::tests::{python2, python3};
@@ -258,6 +280,62 @@ pub(crate) mod tests {
         let at = bytes.len() - 8;
         bytes[at] ^= 1;
         assert!(read(&bytes, Form::Binary).is_err());
+    }
+
+    /// A gzipped tar whose members are given by their kind, name and size; each holds as many zeros.
+    fn strange_archive(members: &[(tar::EntryType, &str, u64)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        for &(kind, name, size) in members {
+            let mut header = tar::Header::new_gnu();
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_entry_type(kind);
+            header.set_size(size);
+            header.set_cksum();
+            builder.append(&header, io::repeat(0).take(size)).unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap()
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        format!("{:#}", read(bytes, Form::Binary).unwrap_err())
+    }
+
+    #[test]
+    fn links_devices_and_folders_in_the_place_of_a_batch_are_refused() {
+        use tar::EntryType;
+        for kind in
+            [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Fifo, EntryType::Directory]
+        {
+            let text = refusal(&strange_archive(&[(kind, "x/data_batch_1.bin", 0)]));
+            assert!(text.ends_with("x/data_batch_1.bin: not a plain file"), "{kind:?}: {text}");
+        }
+        let text = refusal(&strange_archive(&[(EntryType::GNUSparse, "data_batch_1.bin", 0)]));
+        assert!(text.ends_with("not a plain file"), "{text}");
+    }
+
+    #[test]
+    fn paths_that_leave_the_archive_write_nothing() {
+        let text = refusal(&strange_archive(&[(tar::EntryType::Regular, "../../../tmp/evil", 10)]));
+        assert!(text.contains("the archive lacks data_batch_1.bin"), "{text}");
+    }
+
+    #[test]
+    fn a_size_that_no_batch_has_is_refused_before_it_is_read() {
+        let mut header = tar::Header::new_gnu();
+        header.as_mut_bytes()[..16].copy_from_slice(b"data_batch_1.bin");
+        header.set_size(1 << 40);
+        header.set_cksum();
+        let text = refusal(&gzip(header.as_bytes()));
+        assert!(text.ends_with("data_batch_1.bin: 1099511627776 bytes, expected at most 67108864"), "{text}");
+    }
+
+    /// 1.1 GB of zeros in 5 MB, as the long name of a member, which the reader would keep in memory.
+    #[test]
+    fn a_bomb_ends_at_the_limit_whatever_it_pretends_to_be() {
+        for kind in [tar::EntryType::GNULongName, tar::EntryType::XHeader, tar::EntryType::Regular] {
+            let text = refusal(&strange_archive(&[(kind, "././@LongLink", 1_100_000_000)]));
+            assert!(text.contains("it unpacks into more than 1073741824 bytes"), "{kind:?}: {text}");
+        }
     }
 
     proptest! {

@@ -16,6 +16,9 @@ use super::pictures::Pictures;
 /// Largest height or width of a picture that is believed.
 const MAX_SIDE: usize = 1024;
 
+/// Most bytes of content that are read; the published files have 47 MB.
+const MAX_CONTENT: u64 = 1 << 30;
+
 /// Deflate cannot make a file shrink further than this.
 const MAX_GZIP_RATIO: u64 = 1032;
 
@@ -69,7 +72,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, u64)> {
     file.rewind()?;
     let size = u64::from(u32::from_le_bytes(content));
     ensure!(
-        size <= len * MAX_GZIP_RATIO,
+        size <= len.saturating_mul(MAX_GZIP_RATIO),
         "byte {}: the gzip trailer claims {size} bytes, which {len} cannot hold; the file is cut short or damaged",
         len - 4
     );
@@ -78,6 +81,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, u64)> {
 
 /// Reads one IDX file of `size` bytes from `input`.
 fn read(input: impl Read, size: u64, rank: u8) -> Result<Idx> {
+    ensure!(size <= MAX_CONTENT, "{size} bytes of content, at most {MAX_CONTENT} are read");
     let mut input = Hashed::new(input);
     let magic = read_u32(&mut input, 0)?;
     let expected = 0x0800 + u32::from(rank);
@@ -207,6 +211,16 @@ pub(crate) mod tests {
         let at = gz.len() - 4;
         gz[at..].copy_from_slice(&9u32.to_le_bytes());
         assert!(message(&gz, 1).contains("byte 9: bytes after the end of the data"));
+    }
+
+    #[test]
+    fn more_content_than_any_such_file_has_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("huge");
+        let file = File::create(&path).unwrap();
+        file.set_len(MAX_CONTENT + 1).unwrap();
+        let text = format!("{:#}", read_file(&path, 1).unwrap_err());
+        assert!(text.ends_with("huge: 1073741825 bytes of content, at most 1073741824 are read"), "{text}");
     }
 
     fn some(dims: Vec<usize>, data: Vec<u8>) -> Idx {

@@ -4,6 +4,7 @@
 //! Reading a format, checking, downloading and writing files each have their own module; this one decides
 //! where a data set comes from.
 
+mod capped;
 mod cifar;
 mod digest;
 mod download;

@@ -16,6 +16,9 @@ const MAX_VALUES: usize = 1_000_000;
 /// Lists, tuples and dictionaries a file may hold: a bound on how deep they can be nested.
 const MAX_CONTAINERS: usize = 1_000;
 
+/// Longest name, of a module, of something in it or of an element type.
+const MAX_NAME: usize = 256;
+
 /// A value as far as these files need it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -73,6 +76,7 @@ pub(crate) fn load(bytes: &[u8]) -> Result<Value> {
         memo: BTreeMap::new(),
         values: 0,
         containers: 0,
+        made: 0,
     };
     loop {
         let at = machine.at;
@@ -94,6 +98,8 @@ struct Machine<'a> {
     memo: BTreeMap<u32, Option<Value>>,
     values: usize,
     containers: usize,
+    /// Bytes that calls have made, which no honest file has more of than bytes of its own.
+    made: usize,
 }
 
 impl Machine<'_> {
@@ -133,6 +139,7 @@ impl Machine<'_> {
                 let (Value::Text(module), Value::Text(name)) = (module, name) else {
                     bail!("a name that is no text")
                 };
+                ensure!(module.len().max(name.len()) <= MAX_NAME, "a name without an end");
                 self.push(Value::Global(format!("{module} {name}").into()))?;
             }
             b'q' => {
@@ -187,6 +194,9 @@ impl Machine<'_> {
             b'R' => {
                 let (arguments, callable) = (self.pop()?, self.pop()?);
                 let value = understand_call(&callable, &arguments)?;
+                // One text can be encoded again and again.
+                self.made += value.as_bytes().map_or(0, <[u8]>::len);
+                ensure!(self.made <= self.bytes.len(), "more content than the file has bytes");
                 self.push(value)?;
             }
             b'b' => {
@@ -221,7 +231,7 @@ impl Machine<'_> {
 
     fn line(&mut self) -> Result<String> {
         let rest = &self.bytes[self.at..];
-        let n = rest.iter().take(256).position(|&b| b == b'\n').context("a name without an end")?;
+        let n = rest.iter().take(MAX_NAME).position(|&b| b == b'\n').context("a name without an end")?;
         let line = std::str::from_utf8(&rest[..n]).context("a name that is not UTF-8")?.to_owned();
         self.at += n + 1;
         Ok(line)
@@ -341,6 +351,7 @@ fn understand_call(callable: &Value, arguments: &Value) -> Result<Value> {
         }
         ("numpy dtype", [code, ..]) => {
             let code = code.as_bytes().context("an element type that is no text")?;
+            ensure!(code.len() <= MAX_NAME, "an element type with a name without an end");
             Ok(Value::Dtype(String::from_utf8_lossy(code).into()))
         }
         _ => bail!("a call of {name:?}; a data file has nothing to call, so it is refused"),
@@ -466,6 +477,25 @@ pub(crate) mod tests {
     #[test]
     fn a_claimed_length_takes_no_memory() {
         assert!(message(b"\x80\x02T\xff\xff\xff\xff").contains("4294967295 bytes expected"));
+    }
+
+    /// A text of a megabyte that is encoded again and again would become any amount of memory.
+    #[test]
+    fn content_that_multiplies_is_refused() {
+        let mut file = b"\x80\x02c_codecs\nencode\nq\x01X\x00\x00\x10\x00".to_vec();
+        file.extend(vec![b'a'; 1 << 20]);
+        file.extend(b"q\x02X\x06\x00\x00\x00latin1q\x03");
+        file.extend(b"h\x01h\x02h\x03\x86R".repeat(1000));
+        assert!(message(&file).contains("more content than the file has bytes"), "{}", message(&file));
+    }
+
+    #[test]
+    fn names_that_multiply_are_refused() {
+        let text = |n: u32| [&b"X"[..], &n.to_le_bytes(), &vec![b'n'; n as usize]].concat();
+        let stack_global = [&b"\x80\x04"[..], &text(300), &text(3), b"\x93."].concat();
+        assert!(message(&stack_global).ends_with("a name without an end"), "{}", message(&stack_global));
+        let dtype = [&b"\x80\x02cnumpy\ndtype\n"[..], &text(300), b"\x85R."].concat();
+        assert!(message(&dtype).ends_with("a name without an end"), "{}", message(&dtype));
     }
 
     proptest! {

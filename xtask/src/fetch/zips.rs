@@ -1,19 +1,21 @@
 //! `train.zip`, `valid.zip` and `test.zip`, whose top level is the class folders, as they are: names and
 //! bytes of the pictures stay. What lies elsewhere in an archive, or tries to leave it, is refused.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use enas_data::is_picture_name;
+use enas_data::{is_picture_name, open_zip};
 use indicatif::ProgressBar;
+use unicode_normalization::UnicodeNormalization;
 use zip::ZipArchive;
 
 use super::install::Counts;
 
-/// Largest picture file that is believed.
-const MAX_FILE: u64 = 256 << 20;
+/// Largest picture file that is believed: no larger ones are read as pictures.
+const MAX_FILE: u64 = 64 << 20;
 
 /// The archives in `folder`: training, validation (may be missing) and test; `None` without the first.
 pub(crate) fn find(folder: &Path) -> Option<[PathBuf; 3]> {
@@ -34,33 +36,47 @@ pub(crate) fn unpack(archives: &[PathBuf; 3], to: &Path, bar: &ProgressBar) -> R
 
 /// Unpacks one archive; the number of its pictures.
 fn unpack_split(path: &Path, to: &Path, bar: &ProgressBar) -> Result<usize> {
-    unpack_archive(path, to, bar).with_context(|| path.display().to_string())
+    let archive = open_zip(path)?;
+    unpack_archive(archive, path, to, bar).with_context(|| path.display().to_string())
 }
 
-fn unpack_archive(path: &Path, to: &Path, bar: &ProgressBar) -> Result<usize> {
-    let file = File::open(path).context("cannot open")?;
-    let mut archive = ZipArchive::new(BufReader::new(file)).context("not a readable zip archive")?;
+fn unpack_archive(
+    mut archive: ZipArchive<BufReader<File>>,
+    path: &Path,
+    to: &Path,
+    bar: &ProgressBar,
+) -> Result<usize> {
     bar.set_length(archive.len() as u64);
     bar.set_position(0);
-    let (mut pictures, mut others) = (0, 0);
+    let (mut written, mut others) = (BTreeSet::new(), 0);
     for i in 0..archive.len() {
         let entry = archive.by_index(i).with_context(|| format!("cannot read entry {i}"))?;
-        let name = entry.name().to_owned();
+        let name = entry.name().with_context(|| format!("cannot read the name of entry {i}"))?.into_owned();
+        let size = entry.size();
         match place(&name, entry.is_dir(), entry.is_symlink()).with_context(|| format!("{name:?}"))? {
             Some((class, file)) => {
-                write(entry, &to.join(class), file).with_context(|| format!("{name:?}"))?;
-                pictures += 1;
+                ensure!(
+                    written.insert(spelling(&name)),
+                    "{name:?}: there is another file that only capitals or the writing of accents tell apart, \
+                     which some systems take for the same; rename one"
+                );
+                write(entry, size, &to.join(class), file).with_context(|| format!("{name:?}"))?;
             }
             None if entry.is_dir() => {}
             None => others += 1,
         }
         bar.inc(1);
     }
-    ensure!(pictures > 0, "no pictures in it; expected <class>/<picture>.png and the like");
+    ensure!(!written.is_empty(), "no pictures in it; expected <class>/<picture>.png and the like");
     if others > 0 {
         eprintln!("{}: {others} files that are no pictures are left out", path.display());
     }
-    Ok(pictures)
+    Ok(written.len())
+}
+
+/// A name as the systems see it that care least about spelling.
+fn spelling(name: &str) -> String {
+    name.nfc().collect::<String>().to_lowercase()
 }
 
 /// Class folder and file name of a picture; `None` for what is skipped.
@@ -80,10 +96,12 @@ fn place(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &st
     }
 }
 
-fn write(entry: impl Read, folder: &Path, name: &str) -> Result<()> {
+/// Writes an entry that says to have `size` bytes.
+fn write(entry: impl Read, size: u64, folder: &Path, name: &str) -> Result<()> {
+    ensure!(size <= MAX_FILE, "{size} bytes, at most {MAX_FILE} are read as a picture");
     let mut bytes = Vec::new();
-    entry.take(MAX_FILE + 1).read_to_end(&mut bytes).context("damaged")?;
-    ensure!(bytes.len() as u64 <= MAX_FILE, "more than {MAX_FILE} bytes");
+    entry.take(size + 1).read_to_end(&mut bytes).context("damaged")?;
+    ensure!(bytes.len() as u64 == size, "damaged: it does not have the {size} bytes that it says");
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let path = folder.join(name);
     ensure!(!path.exists(), "occurs twice");
@@ -132,9 +150,52 @@ pub(crate) mod tests {
         {
             let (result, folder) = unpack_one(&[(name, b"X")]);
             let text = format!("{:#}", result.unwrap_err());
-            assert!(text.contains("a path that could leave the folder"), "{name}: {text}");
+            assert!(text.contains("points outside of the archive"), "{name}: {text}");
             assert!(!folder.path().join("out").exists(), "{name}");
         }
+    }
+
+    #[test]
+    fn paths_that_mean_something_else_elsewhere_are_refused() {
+        for name in ["cat/./a.png", "cat//a.png", "cat/a:b.png"] {
+            let text = format!("{:#}", unpack_one(&[(name, b"X")]).0.unwrap_err());
+            assert!(text.contains("a path that could leave the folder"), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_or_accents_are_refused() {
+        for (one, other) in
+            [("cat/a.png", "cat/A.png"), ("cat/a.png", "Cat/a.png"), ("x/\u{e9}.png", "x/e\u{301}.png")]
+        {
+            let (result, folder) = unpack_one(&[(one, b"X"), (other, b"Y")]);
+            let text = format!("{:#}", result.unwrap_err());
+            assert!(text.contains("only capitals or the writing of accents"), "{one}, {other}: {text}");
+            assert_eq!(fs::read_dir(folder.path().join("out/train")).unwrap().count(), 1, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_larger_or_smaller_than_it_says_is_refused() {
+        for size in [3u32, 5] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("train.zip");
+            write_zip(&path, &[("cat/a.png", b"four")]);
+            let mut bytes = fs::read(&path).unwrap();
+            let directory = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+            bytes[directory + 24..directory + 28].copy_from_slice(&size.to_le_bytes());
+            fs::write(&path, bytes).unwrap();
+            let error = unpack_split(&path, &folder.path().join("out"), &ProgressBar::hidden()).unwrap_err();
+            assert!(format!("{error:#}").contains("\"cat/a.png\": damaged"), "{size}: {error:#}");
+            assert!(!folder.path().join("out").exists());
+        }
+    }
+
+    #[test]
+    fn a_file_that_no_picture_is_as_large_as_is_refused() {
+        let zeros = vec![0; (MAX_FILE + 1) as usize];
+        let text = format!("{:#}", unpack_one(&[("cat/a.png", &zeros)]).0.unwrap_err());
+        assert!(text.contains("67108865 bytes, at most 67108864 are read"), "{text}");
     }
 
     #[test]
@@ -168,6 +229,6 @@ pub(crate) mod tests {
         let path = folder.path().join("train.zip");
         fs::write(&path, "no zip").unwrap();
         let error = unpack_split(&path, &folder.path().join("out"), &ProgressBar::hidden()).unwrap_err();
-        assert!(format!("{error:#}").contains("train.zip: not a readable zip archive"));
+        assert!(format!("{error:#}").contains("train.zip is not a readable zip archive"));
     }
 }

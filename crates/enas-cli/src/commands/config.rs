@@ -1,7 +1,7 @@
 //! `enas config`: the effective settings, a check of a file, the presets.
 
 use anyhow::{Context as _, Result};
-use enas_search::{Layers, SearchConfig, Settings, TrainConfig, presets};
+use enas_search::{Layers, SMALL_FILE, SearchConfig, Settings, TrainConfig, presets, read_text};
 use serde::Serialize;
 
 use super::{Context, settings};
@@ -53,9 +53,8 @@ fn checked(context: &Context, args: &args::ConfigCheck, job: Job, config: &impl 
 
 /// What a file is for: only a search has a controller. A file that does not parse is left to the real check.
 fn job_of(file: &std::path::Path) -> Result<Job> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read {}", file.display()))
-        .or_usage()?;
+    let text =
+        read_text(file, SMALL_FILE).with_context(|| format!("cannot read {}", file.display())).or_usage()?;
     let search_only = ["controller", "reward", "select"];
     let table = text.parse::<toml::Table>().unwrap_or_default();
     let is_train = !table.is_empty() && !search_only.iter().any(|key| table.contains_key(*key));

@@ -1,4 +1,5 @@
 //! The program from outside: real processes, real files, exit codes and what is printed.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
 
 mod arcs;
@@ -10,6 +11,7 @@ mod draw;
 mod durable;
 mod export;
 mod flags;
+mod hostile;
 mod imbalance;
 mod interrupt;
 mod memory;

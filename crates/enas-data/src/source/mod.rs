@@ -3,6 +3,7 @@
 //! A source is a sorted list of picture names relative to the root, with `/` between folders, and a way to
 //! open each. What the folders mean is decided in [`crate::layout`].
 
+mod archive;
 mod folder;
 mod zip_file;
 
@@ -17,6 +18,7 @@ use crate::digits;
 use crate::error::{Error, PictureError};
 use crate::prepare::read_limited;
 use crate::resize::Plane;
+pub use archive::open_zip;
 
 /// Pictures below one root.
 pub(crate) struct Source {

@@ -2,21 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use zip::ZipArchive;
-use zip::result::ZipError;
+use zip::result::ZipResult;
 
+use super::archive::{broken, open_zip, plain_name};
 use super::{Content, Source, is_hidden};
 use crate::error::{Error, PictureError};
 use crate::layout::is_split_name;
 use crate::prepare::{is_picture_name, read_at_most};
-
-/// Deflate cannot shrink data more than about 1032 times, so an archive that promises more has entries that
-/// share their bytes: a bomb.
-const MAX_RATIO: u64 = 1040;
 
 /// An opened archive and which entry each picture is.
 pub(super) struct Archive {
@@ -48,12 +45,11 @@ impl Archive {
 
 pub(super) fn open(path: &Path) -> Result<Source, Error> {
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
-    let bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
     if !looks_like_zip(path, &mut file) {
         return Err(Error::NotFolderOrZip { path: path.into() });
     }
-    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|e| broken(path, e))?;
-    let mut listing = list(path, &mut zip, bytes)?;
+    let zip = open_zip(path)?;
+    let mut listing = list(&zip).map_err(|e| broken(path, e))?;
     strip_wrapper(&mut listing);
     listing.files.sort_unstable();
     listing.others.sort_unstable();
@@ -70,13 +66,6 @@ pub(super) fn open(path: &Path) -> Result<Source, Error> {
     })
 }
 
-fn broken(path: &Path, source: ZipError) -> Error {
-    match source {
-        ZipError::Io(e) if e.kind() != ErrorKind::UnexpectedEof => Error::io(path, e),
-        source => Error::Zip { path: path.into(), source },
-    }
-}
-
 /// A file called `.zip`, or one that starts like an archive under another name.
 fn looks_like_zip(path: &Path, file: &mut File) -> bool {
     let named = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip"));
@@ -91,47 +80,24 @@ struct Listing {
     folders: BTreeSet<String>,
 }
 
-/// Names and numbers of all pictures; refuses whole archives that are encrypted or hostile.
-fn list(path: &Path, zip: &mut ZipArchive<BufReader<File>>, bytes: u64) -> Result<Listing, Error> {
-    let refused = |reason: String| Error::ZipRefused { path: path.into(), reason };
+/// Names and numbers of all files that are not hidden.
+fn list(zip: &ZipArchive<BufReader<File>>) -> ZipResult<Listing> {
     let mut listing = Listing { files: Vec::new(), others: Vec::new(), folders: BTreeSet::new() };
-    let mut unpacked = 0u64;
-    for index in 0..zip.len() {
-        let entry = zip.by_index_raw(index).map_err(|e| broken(path, e))?;
-        let name = entry.name().replace('\\', "/");
-        if !is_inside(&name) {
-            return Err(refused(format!("the entry {name:?} points outside of the archive")));
-        }
-        unpacked = unpacked.saturating_add(entry.size());
+    for (index, name) in zip.file_names().enumerate() {
+        let name = plain_name(&name?);
         if is_hidden(&name) {
             continue;
         }
-        if entry.is_dir() {
+        if name.ends_with('/') {
             add_folders(&mut listing.folders, &format!("{}/", name.trim_end_matches('/')));
         } else if is_picture_name(&name) {
-            if entry.encrypted() {
-                return Err(refused(format!(
-                    "the entry {name:?} is encrypted; make an archive without a password"
-                )));
-            }
             add_folders(&mut listing.folders, &name);
             listing.files.push((name, index));
         } else {
             listing.others.push((name, index));
         }
     }
-    if unpacked > bytes.saturating_mul(MAX_RATIO) {
-        return Err(refused(format!(
-            "{bytes} bytes promise to unpack into {unpacked}, which no honest archive does"
-        )));
-    }
     Ok(listing)
-}
-
-/// Whether the name stays below the root wherever it were unpacked.
-fn is_inside(name: &str) -> bool {
-    let drive = name.get(1..2) == Some(":");
-    !name.starts_with('/') && !drive && !name.contains('\0') && name.split('/').all(|part| part != "..")
 }
 
 /// Every folder that `name` lies in.
@@ -158,19 +124,4 @@ fn strip_wrapper(listing: &mut Listing) {
     }
     let inner = |f: String| f.strip_prefix(&prefix).map(str::to_owned);
     listing.folders = std::mem::take(&mut listing.folders).into_iter().filter_map(inner).collect();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_inside;
-
-    #[test]
-    fn names_that_leave_the_root_are_known() {
-        for name in ["../x.png", "a/../../x.png", "/etc/x.png", "C:/x.png", "a/..", "a\0b.png"] {
-            assert!(!is_inside(name), "{name}");
-        }
-        for name in ["a/b.png", "a..b/c.png", "...", "a/"] {
-            assert!(is_inside(name), "{name}");
-        }
-    }
 }

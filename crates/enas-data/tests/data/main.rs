@@ -1,4 +1,5 @@
 //! The crate from outside: real files in, data sets and batches out.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test; only `#[test]` functions are exempt by themselves
 
 mod augmenting;

@@ -183,3 +183,49 @@ fn an_archive_that_promises_more_than_deflate_can_give_is_refused() {
     let error = load_zip(&path).unwrap_err().to_string();
     assert!(error.contains("no honest archive"), "{error}");
 }
+
+/// Replaces every occurrence of a name in an archive by another of the same length.
+fn rename(path: &Path, from: &str, to: &str) {
+    let mut bytes = fs::read(path).unwrap();
+    let places: Vec<usize> =
+        (0..bytes.len() - from.len()).filter(|&i| bytes[i..].starts_with(from.as_bytes())).collect();
+    assert_eq!(places.len(), 2, "in the local header and in the directory");
+    places.into_iter().for_each(|at| bytes[at..at + to.len()].copy_from_slice(to.as_bytes()));
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_name_that_occurs_twice_is_refused() {
+    let bundle = Bundle::new();
+    let entries = [("a/0.png", png(1, 1)), ("a/1.png", png(1, 2)), ("b/0.png", png(1, 3))];
+    let entries: Vec<(&str, &[u8])> = entries.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
+    for (second, expected) in [("a/0.png", "it lists a name twice"), ("a\\0.png", "\"a/0.png\" occurs twice")]
+    {
+        let path = archive(&bundle, &entries);
+        rename(&path, "a/1.png", second);
+        let error = load_zip(&path).unwrap_err();
+        assert!(matches!(error, Error::ZipRefused { .. }), "{second}: {error}");
+        assert!(error.to_string().contains(expected), "{second}: {error}");
+    }
+}
+
+/// All entries of the directory are made to point to the first one's bytes.
+#[test]
+fn entries_that_share_their_bytes_are_refused() {
+    let bundle = Bundle::new();
+    let noise: Vec<u8> = (0..20_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let names: Vec<String> = (0..20).map(|i| format!("a/{i:02}.png")).collect();
+    let mut entries: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
+    entries[0].1 = &noise;
+    let path = archive(&bundle, &entries);
+    let mut bytes = fs::read(&path).unwrap();
+    let directory: Vec<usize> = (0..bytes.len() - 4).filter(|&i| &bytes[i..i + 4] == b"PK\x01\x02").collect();
+    assert_eq!(directory.len(), 20);
+    for &at in &directory {
+        bytes.copy_within(directory[0] + 16..directory[0] + 28, at + 16);
+        bytes.copy_within(directory[0] + 42..directory[0] + 46, at + 42);
+    }
+    fs::write(&path, bytes).unwrap();
+    let error = load_zip(&path).unwrap_err().to_string();
+    assert!(error.contains("so they share some"), "{error}");
+}

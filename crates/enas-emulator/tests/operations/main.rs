@@ -1,5 +1,6 @@
 //! The operations that are no convolution units, on the emulated GPU: each against its twin on the CPU, or against
 //! plain loops. Operations on maps run for either precision of maps.
+#![forbid(unsafe_code)]
 
 mod elementwise;
 mod head;

@@ -26,6 +26,7 @@ use serde_json::Value;
 
 use super::{AutoConfig, AutoPhase, AutoPlan};
 use crate::atomic;
+use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::changes;
 use crate::claim::{claim, claim_default, clear_parts};
 use crate::config::{Layers, SearchConfig, TimeLimit, TrainConfig};
@@ -281,9 +282,14 @@ impl AutoRun {
 /// The contents of `auto.json` in `dir`.
 fn read(dir: &Path) -> Result<About> {
     let path = dir.join(AUTO);
-    let text = match fs::read_to_string(&path) {
+    let text = match read_plain_text(&path, SMALL_FILE) {
         Ok(text) => text,
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+        Err(e)
+            if matches!(
+                e.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
+            ) =>
+        {
             let problem = format!("this is not the folder of an automatic run: it has no {AUTO}");
             return Err(Error::RunDirectory { path: dir.to_owned(), problem });
         }

@@ -4,7 +4,6 @@ mod costs;
 mod folder;
 mod plan;
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::folder::AutoRun;
 pub use self::plan::{AutoPhase, AutoPlan};
+use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::config::{SearchConfig, TimeLimit, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -225,7 +225,8 @@ impl Phases {
 /// What the `best.arc.json` of a finished run says.
 fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {
     let path = run.best_arc_path();
-    let text = fs::read_to_string(&path).map_err(|source| crate::run::io("cannot read", &path, source))?;
+    let text =
+        read_plain_text(&path, SMALL_FILE).map_err(|source| crate::run::io("cannot read", &path, source))?;
     serde_json::from_str(&text)
         .map_err(|e| Error::File { path, problem: format!("not a result of this version: {e}") })
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{ClassWeights, MOST, RunConfig, SearchConfig, TrainConfig};
+use crate::bounded::{SMALL_FILE, read_text};
 use crate::error::{ConfigError, Error, Result};
 use crate::presets::{Preset, presets};
 use crate::run::Kind;
@@ -151,7 +152,7 @@ struct Source {
 
 impl Source {
     fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+        let text = read_text(path, SMALL_FILE).map_err(|source| Error::Io {
             action: "cannot read the configuration",
             path: path.to_owned(),
             source,

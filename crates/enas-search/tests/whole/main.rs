@@ -1,4 +1,5 @@
 //! The crate from outside: configurations, and whole searches and trainings on real pictures.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod auto;

@@ -10,7 +10,7 @@ use serde_json::Value;
 /// Most bytes read at once.
 const CHUNK: u64 = 1 << 20;
 /// A line longer than this is no event of ours.
-const LONGEST_LINE: usize = 1 << 20;
+const LONGEST_LINE: usize = 1 << 16;
 /// Bytes remembered to see whether what was read is still there.
 const REMEMBERED: usize = 128;
 
@@ -71,6 +71,10 @@ impl Tail {
         if stamp.is_some() && stamp == self.seen {
             return Ok(News::default());
         }
+        // What stands in the place of a log and is no file, such as a pipe, may make its reader wait for ever.
+        if fs::metadata(&self.path).is_ok_and(|about| !about.is_file()) {
+            return Ok(News::default());
+        }
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             // What it said is all that is known of it, until there is another one.
@@ -117,7 +121,8 @@ impl Tail {
         for piece in bytes.split_inclusive(|&b| b == b'\n') {
             // Of a line that is too long already, only its end matters.
             if self.partial.len() <= LONGEST_LINE {
-                self.partial.extend_from_slice(piece);
+                let rest = LONGEST_LINE + 1 - self.partial.len();
+                self.partial.extend_from_slice(&piece[..piece.len().min(rest)]);
             }
             if piece.ends_with(b"\n") {
                 news.add(&std::mem::take(&mut self.partial));
@@ -132,6 +137,7 @@ impl News {
             return;
         }
         match serde_json::from_slice::<Value>(line) {
+            _ if line.len() > LONGEST_LINE => self.broken += 1,
             Ok(event) if event["kind"].is_string() => self.events.push(event),
             _ => self.broken += 1,
         }
@@ -195,6 +201,22 @@ mod tests {
         append(&path, &format!("\n{}", line(3)));
         let news = tail.read().unwrap();
         assert_eq!((steps(&news), news.broken), (vec![3], 1));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_no_event_even_if_it_is_whole() {
+        let (_dir, path, mut tail) = log();
+        let long = format!("{{\"kind\":\"step\",\"step\":1}}{}\n", " ".repeat(LONGEST_LINE));
+        append(&path, &(long + &line(2)));
+        let news = tail.read().unwrap();
+        assert_eq!((steps(&news), news.broken), (vec![2], 1));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let mut tail = Tail::new("/dev/zero".into());
+        assert_eq!(tail.read().unwrap(), News::default());
+        assert_eq!(tail.offset(), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::library::Feed;
@@ -26,9 +27,14 @@ pub(super) struct Ended;
 ///
 /// A client that reads slowly gets the latest state when it is ready for it and misses those between; it makes nobody
 /// wait and nothing pile up.
-pub(super) fn stream(feed: Feed) -> Channel<Bytes, Ended> {
+///
+/// `place` is free again when it ends.
+pub(super) fn stream(feed: Feed, place: OwnedSemaphorePermit) -> Channel<Bytes, Ended> {
     let (sender, body) = Channel::new(UNDER_WAY);
-    tokio::spawn(follow(feed, sender));
+    tokio::spawn(async move {
+        follow(feed, sender).await;
+        drop(place);
+    });
     body
 }
 

@@ -2,6 +2,7 @@
 
 mod events;
 mod guard;
+mod patience;
 mod respond;
 
 use std::convert::Infallible;
@@ -19,13 +20,21 @@ use tokio::time::MissedTickBehavior;
 
 use crate::error::{Error, Result};
 use crate::library::Library;
+use patience::Patient;
 
 /// Most connections at a time; the others wait.
 const CONNECTIONS: usize = 64;
+/// Most of them that keep a page up to date. The server may learn late that the client of such a one is gone, so that
+/// some are kept for those who only want a page.
+const STREAMS: usize = 48;
 /// How long a client may take for the head of a request, or keep a connection without one.
 const HEAD: Duration = Duration::from_secs(20);
+/// How long a client may take nothing of what it asked for.
+const TAKE: Duration = Duration::from_secs(20);
 /// Longest head of a request, in bytes.
 const HEAD_BYTES: usize = 16 << 10;
+/// Most lines of it.
+const HEAD_LINES: usize = 100;
 /// Time between two looks at the runs.
 const LOOK: Duration = Duration::from_secs(1);
 /// Time between two looks at whether to stop.
@@ -71,13 +80,14 @@ pub(crate) fn serve(listener: std::net::TcpListener, library: Library, stop: &At
 
 async fn accept(listener: TcpListener, port: u16, library: SyncArc<Library>) {
     let places = SyncArc::new(Semaphore::new(CONNECTIONS));
+    let streams = SyncArc::new(Semaphore::new(STREAMS));
     loop {
         let Ok(place) = SyncArc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) if peer.ip().is_loopback() => {
-                let library = SyncArc::clone(&library);
+                let (library, streams) = (SyncArc::clone(&library), SyncArc::clone(&streams));
                 tokio::spawn(async move {
-                    converse(stream, port, library).await;
+                    converse(stream, port, library, streams).await;
                     drop(place);
                 });
             }
@@ -91,16 +101,17 @@ async fn accept(listener: TcpListener, port: u16, library: SyncArc<Library>) {
     }
 }
 
-async fn converse(stream: TcpStream, port: u16, library: SyncArc<Library>) {
+async fn converse(stream: TcpStream, port: u16, library: SyncArc<Library>, streams: SyncArc<Semaphore>) {
     let service = service_fn(move |request| {
-        let library = SyncArc::clone(&library);
-        async move { Ok::<_, Infallible>(respond::answer(&request, port, library).await) }
+        let (library, streams) = (SyncArc::clone(&library), SyncArc::clone(&streams));
+        async move { Ok::<_, Infallible>(respond::answer(&request, port, library, streams).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .max_headers(HEAD_LINES)
+        .serve_connection(TokioIo::new(Patient::new(stream, TAKE)), service);
     if let Err(e) = connection.await {
         tracing::debug!("a connection ended: {e}");
     }

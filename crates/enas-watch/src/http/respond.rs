@@ -5,8 +5,10 @@ use std::sync::Arc as SyncArc;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use hyper::{Method, Request, Response, StatusCode};
+
+use tokio::sync::Semaphore;
 
 use super::{events, guard};
 use crate::error::Result;
@@ -38,11 +40,16 @@ pub(super) async fn answer(
     request: &Request<Incoming>,
     port: u16,
     library: SyncArc<Library>,
+    streams: SyncArc<Semaphore>,
 ) -> Response<Body> {
     let mut response = match guard::refusal(request, port) {
         Some((status, why)) => whole(status, TEXT, format!("{why}\n")),
-        None => allowed(request, library).await,
+        None => allowed(request, library, streams).await,
     };
+    if response.status() == StatusCode::FORBIDDEN {
+        // Connections are few, and whoever asks under another name is no reader of these pages.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
@@ -53,7 +60,11 @@ pub(super) async fn answer(
     response
 }
 
-async fn allowed(request: &Request<Incoming>, library: SyncArc<Library>) -> Response<Body> {
+async fn allowed(
+    request: &Request<Incoming>,
+    library: SyncArc<Library>,
+    streams: SyncArc<Semaphore>,
+) -> Response<Body> {
     let path = request.uri().path();
     match path {
         "/" => return page(library, |library| Ok(Some(library.overview()?.map(Bytes::from)))).await,
@@ -75,7 +86,7 @@ async fn allowed(request: &Request<Incoming>, library: SyncArc<Library>) -> Resp
         _ => None,
     };
     match feed {
-        Some(feed) => stream(feed, request.method() == Method::HEAD),
+        Some(feed) => stream(feed, request.method() == Method::HEAD, streams),
         None => missing(),
     }
 }
@@ -117,11 +128,17 @@ fn whole(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Resp
     with_kind(status, kind, body)
 }
 
-fn stream(feed: crate::library::Feed, only_head: bool) -> Response<Body> {
+fn stream(feed: crate::library::Feed, only_head: bool, streams: SyncArc<Semaphore>) -> Response<Body> {
     let body = if only_head {
         Empty::new().map_err(|never| match never {}).boxed()
+    } else if let Ok(place) = streams.try_acquire_owned() {
+        events::stream(feed, place).boxed()
     } else {
-        events::stream(feed).boxed()
+        return whole(
+            StatusCode::SERVICE_UNAVAILABLE,
+            TEXT,
+            "Too many pages are open; close some of them.\n",
+        );
     };
     with_kind(StatusCode::OK, "text/event-stream", body)
 }

@@ -1,0 +1,114 @@
+//! Opens zip archives, and refuses those that no honest program makes, before anything in them is read.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufReader, ErrorKind};
+use std::path::Path;
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use crate::error::Error;
+
+/// The entries that an archive may list. Each takes some hundred bytes of memory while the archive is open.
+const MAX_ENTRIES: usize = 4_000_000;
+
+/// Deflate cannot shrink data more than about 1032 times, so an archive that promises more has entries that
+/// share their bytes: a bomb.
+const MAX_RATIO: u64 = 1040;
+
+/// Pictures hardly shrink, so beyond [`LARGE`] even a ratio that deflate can reach is that of a bomb.
+const MAX_LARGE_RATIO: u64 = 100;
+const LARGE: u64 = 1 << 30;
+
+/// Opens the zip archive at `path` if it is safe to read: not too many entries, no name twice, none that leads out of
+/// the folder it would be unpacked to, none encrypted, and no more content than its bytes can hold.
+///
+/// # Errors
+/// [`Error::ZipRefused`] with the entry and the reason, [`Error::Zip`] for a damaged archive, [`Error::Io`].
+pub fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>, Error> {
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
+    let refused = |reason: String| Error::ZipRefused { path: path.into(), reason };
+    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|e| broken(path, e))?;
+    if zip.len() > MAX_ENTRIES {
+        return Err(refused(format!("it lists {} entries, at most {MAX_ENTRIES} are read", zip.len())));
+    }
+    if zip.has_duplicate_names() {
+        return Err(refused(
+            "it lists a name twice, so that it is unclear which is meant; pack it anew".into(),
+        ));
+    }
+    let (unpacked, packed) = survey(path, &mut zip)?;
+    if packed > bytes {
+        return Err(refused(format!(
+            "its entries claim {packed} bytes of its {bytes}, so they share some; pack it anew"
+        )));
+    }
+    let ratio = if unpacked > LARGE { MAX_LARGE_RATIO } else { MAX_RATIO };
+    if unpacked > bytes.saturating_mul(ratio) {
+        return Err(refused(format!(
+            "{bytes} bytes promise to unpack into {unpacked}, which no honest archive of pictures does"
+        )));
+    }
+    Ok(zip)
+}
+
+/// Checks every entry; the bytes of all together, unpacked and packed.
+fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>) -> Result<(u64, u64), Error> {
+    let refused = |reason: String| Err(Error::ZipRefused { path: path.into(), reason });
+    let (mut unpacked, mut packed) = (0u64, 0u64);
+    let mut names = BTreeSet::new();
+    for index in 0..zip.len() {
+        let entry = zip.by_index_raw(index).map_err(|e| broken(path, e))?;
+        let name = plain_name(&entry.name().map_err(|e| broken(path, e))?);
+        if !is_inside(&name) {
+            return refused(format!("the entry {name:?} points outside of the archive"));
+        }
+        if entry.encrypted() {
+            return refused(format!("the entry {name:?} is encrypted; make an archive without a password"));
+        }
+        unpacked = unpacked.saturating_add(entry.size());
+        packed = packed.saturating_add(entry.compressed_size());
+        // Two spellings of a name, or a folder that is a file as well.
+        let place = name.trim_end_matches('/').to_owned();
+        if !names.insert(place) {
+            return refused(format!("the entry {name:?} occurs twice; pack it anew"));
+        }
+    }
+    Ok((unpacked, packed))
+}
+
+/// A name of an entry as it would be on this system: some archivers write backslashes.
+pub(super) fn plain_name(name: &str) -> String {
+    name.replace('\\', "/")
+}
+
+/// Whether the name stays below the root wherever it were unpacked.
+fn is_inside(name: &str) -> bool {
+    let drive = name.get(1..2) == Some(":");
+    !name.starts_with('/') && !drive && !name.contains('\0') && name.split('/').all(|part| part != "..")
+}
+
+/// The error of an archive that does not read.
+pub(super) fn broken(path: &Path, source: ZipError) -> Error {
+    match source {
+        ZipError::Io(e) if e.kind() != ErrorKind::UnexpectedEof => Error::io(path, e),
+        source => Error::Zip { path: path.into(), source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_inside;
+
+    #[test]
+    fn names_that_leave_the_root_are_known() {
+        for name in ["../x.png", "a/../../x.png", "/etc/x.png", "C:/x.png", "a/..", "a\0b.png"] {
+            assert!(!is_inside(name), "{name}");
+        }
+        for name in ["a/b.png", "a..b/c.png", "...", "a/"] {
+            assert!(is_inside(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Text files that others may have written, read no further than files of their kind go.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+
+/// Most bytes of a file that people write or that describes one run: settings, manifests, an arc.
+pub const SMALL_FILE: u64 = 4 << 20;
+
+/// Reads a whole text of at most `most` bytes.
+///
+/// # Errors
+/// What the system says, and [`ErrorKind::InvalidData`] for a file that is longer or no UTF-8.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let problem = format!("it has more than {most} bytes, which no such file has");
+        return Err(io::Error::new(ErrorKind::InvalidData, problem));
+    }
+    String::from_utf8(bytes)
+        .map_err(|e| io::Error::new(ErrorKind::InvalidData, format!("it is no text: {e}")))
+}
+
+/// [`read_text`] for a file of a run. What stands in its place and is no file is not even opened, as a pipe would never
+/// end.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_plain_text(path: &Path, most: u64) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no file"));
+    }
+    read_text(path, most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_read_up_to_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        fs::write(&path, "12345").unwrap();
+        assert_eq!(read_plain_text(&path, 5).unwrap(), "12345");
+        let error = read_text(&path, 4).unwrap_err().to_string();
+        assert_eq!(error, "it has more than 4 bytes, which no such file has");
+        fs::write(&path, b"\xff").unwrap();
+        assert!(read_text(&path, 4).unwrap_err().to_string().starts_with("it is no text: "));
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_waited_for() {
+        assert!(
+            read_text(Path::new("/dev/zero"), 1000).unwrap_err().to_string().starts_with("it has more than")
+        );
+        for path in ["/dev/zero", "/"] {
+            assert_eq!(read_plain_text(Path::new(path), 1000).unwrap_err().to_string(), "it is no file");
+        }
+    }
+}

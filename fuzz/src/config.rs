@@ -1,0 +1,26 @@
+//! Settings: files and assignments over them.
+
+use enas_search::{Layers, SearchConfig, Settings, TrainConfig};
+
+use crate::place;
+
+/// A file, and after a NUL byte assignments, one a line. What is accepted is written, and is accepted unchanged.
+pub fn config(data: &[u8]) {
+    let mut parts = data.splitn(2, |&byte| byte == 0);
+    let (file, assignments) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let path = place::file("config.toml", file);
+    let assignments = String::from_utf8_lossy(assignments);
+    for base in [Layers::file(path), Layers::preset("quick")] {
+        let layers = assignments.lines().take(20).fold(base, |layers, line| layers.set(line));
+        unchanged(layers.load::<SearchConfig>().ok());
+        unchanged(layers.load::<TrainConfig>().ok());
+    }
+}
+
+fn unchanged<C: Settings>(config: Option<C>) {
+    let Some(config) = config else { return };
+    let text = toml::to_string(&config).expect("settings are plain data");
+    let again: C =
+        Layers::file(place::file("again.toml", text.as_bytes())).load().expect("it was accepted before");
+    assert_eq!(toml::to_string(&again).expect("settings are plain data"), text);
+}

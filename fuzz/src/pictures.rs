@@ -1,0 +1,27 @@
+//! Picture files of all kinds, through the loader and through the doctor.
+
+use enas_data::{Config, Filter, InputSpec, Resize, doctor, prepare};
+use enas_rng::Seed;
+
+use crate::place;
+
+/// A picture as input of a network, in grey and in colour, and as the only file of a data set that is examined.
+pub fn pictures(data: &[u8]) {
+    let ways = [
+        (1, Resize::Stretch, Filter::Smooth),
+        (3, Resize::Pad, Filter::OpenCv),
+        (3, Resize::Crop, Filter::Smooth),
+    ];
+    for (channels, resize, filter) in ways {
+        let spec = InputSpec { channels, height: 5, width: 7, resize, filter };
+        match prepare(data, &spec) {
+            Ok(pixels) => assert_eq!(pixels.len(), spec.len()),
+            // What one way cannot decode, none can.
+            Err(_) => break,
+        }
+    }
+    place::file("set/a/picture.png", data);
+    let config = Config { path: place::folder().join("set"), image_size: 4, ..Config::default() };
+    let report = doctor::check(&config, Seed::new(1)).expect("the folder is there");
+    assert_eq!(report.files, 1);
+}

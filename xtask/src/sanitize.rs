@@ -1,0 +1,80 @@
+//! `cargo xtask sanitize`: the kernels' tests while every access to memory is watched.
+//!
+//! AddressSanitizer comes with the stable compiler, but its flag is unlocked only by `RUSTC_BOOTSTRAP`. That is fine for
+//! a check and would not be for a product. Miri would see more, but cannot run what calls the processor's vector
+//! instructions; valgrind sees reads of memory that nothing was written to, which AddressSanitizer does not.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::{ci, fuzz, repo};
+
+/// Run the tests of the kernels, which hold all unsafe code, under AddressSanitizer or valgrind.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Use valgrind, on the instruction sets it knows: much slower, and sees reads of unwritten memory as well
+    #[arg(long)]
+    valgrind: bool,
+    /// Only tests whose names contain this
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+}
+
+impl Args {
+    /// What `cargo xtask ci` does.
+    pub(crate) fn of_ci() -> Self {
+        Self { valgrind: false, filter: None }
+    }
+}
+
+/// The instruction sets that valgrind knows.
+const LEVELS: [&str; 2] = ["portable", "avx2"];
+
+/// Builds and runs the tests, without the tensor library that other users of the kernels need.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let start = Instant::now();
+    if args.valgrind {
+        LEVELS.iter().try_for_each(|level| valgrind(level, args))?
+    } else {
+        address(args)?
+    }
+    println!("sanitize: no wrong access in {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn address(args: &Args) -> Result<()> {
+    let mut cargo = tests("asan", args)?;
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address -Cforce-frame-pointers=yes");
+    // The thread pool lives until the end.
+    cargo.env("ASAN_OPTIONS", "detect_leaks=0:detect_stack_use_after_return=1");
+    ci::check(&mut cargo)
+}
+
+fn valgrind(level: &str, args: &Args) -> Result<()> {
+    eprintln!("valgrind, instruction set {level}");
+    let mut cargo = tests("valgrind", args)?;
+    let runner = format!("CARGO_TARGET_{}_RUNNER", fuzz::host()?.to_uppercase().replace('-', "_"));
+    cargo.env(runner, "valgrind --quiet --error-exitcode=99 --leak-check=no");
+    cargo.env("ENAS_SIMD", level).env("PROPTEST_CASES", "4");
+    ci::check(&mut cargo)
+}
+
+/// The command that builds the kernels' tests in a folder of their own and runs them.
+fn tests(folder: &str, args: &Args) -> Result<std::process::Command> {
+    let mut cargo = repo::cargo();
+    cargo.args([
+        "test",
+        "--release",
+        "--package",
+        "enas-kernels",
+        "--no-default-features",
+        "--lib",
+        "--tests",
+    ]);
+    // With a target named, build scripts and macros are built without the flags.
+    cargo.args(["--target", &fuzz::host()?, "--target-dir"]).arg(repo::target()?.join(folder));
+    cargo.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+    cargo.args(args.filter.iter());
+    Ok(cargo)
+}
