@@ -74,15 +74,19 @@ impl Model {
         let broken = |problem: String| Error::File { path: path.to_owned(), problem };
         let about = About::parse(&file.metadata).map_err(&broken)?;
         // No network is built that the file does not hold the weights of.
-        let mut child = about
-            .check()
-            .and_then(|()| about.child(file.numbers()))
-            .map_err(|e| broken(format!("the stored network is impossible: {e}")))?;
-        let contents = file.read()?;
-        if contents.seal == Seal::Broken {
+        let damaged = || {
             let problem =
                 "the file is damaged: its checksum is not that of its content; restore it or train again";
-            return Err(broken(problem.into()));
+            broken(problem.into())
+        };
+        let mut child = match about.check().and_then(|()| about.child(file.numbers())) {
+            Ok(child) => child,
+            Err(_) if file.seal()? == Seal::Broken => return Err(damaged()),
+            Err(e) => return Err(broken(format!("the stored network is impossible: {e}"))),
+        };
+        let contents = file.read()?;
+        if contents.seal == Seal::Broken {
+            return Err(damaged());
         }
         child
             .load(&contents.tensors)

@@ -57,6 +57,17 @@ impl Expected<'_> {
         }
     }
 
+    /// Refuses a place where nothing is.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] with what to do.
+    pub(crate) fn find(&self, config: &enas_data::Config) -> Result<()> {
+        if config.is_digits() || config.path.exists() {
+            return Ok(());
+        }
+        Err(self.are_gone(&enas_data::Error::Missing { path: config.path.clone() }))
+    }
+
     /// Refuses others.
     ///
     /// # Errors

@@ -31,15 +31,18 @@ impl Record {
         let path = dir.join(MANIFEST);
         let text = match read_plain_text(&path, SMALL_FILE) {
             Ok(text) => text,
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
-                ) =>
-            {
-                return Err(directory(dir, "this is no run directory: it has no manifest.json"));
+            Err(e) => {
+                use ErrorKind::{InvalidData, InvalidInput, NotADirectory, NotFound};
+                return Err(match e.kind() {
+                    NotFound | NotADirectory | InvalidInput => {
+                        directory(dir, "this is no run directory: it has no manifest.json")
+                    }
+                    InvalidData => {
+                        directory(dir, &format!("this is no run directory: its manifest.json is none ({e})"))
+                    }
+                    _ => io("cannot read", &path, e),
+                });
             }
-            Err(source) => return Err(io("cannot read", &path, source)),
         };
         let manifest = serde_json::from_str(&text).map_err(|e| Error::File {
             path,
@@ -145,6 +148,14 @@ impl Record {
     /// As there.
     pub fn load_planned(&self, config: &enas_data::Config, seed: Seed, plan: &MemoryPlan) -> Result<Dataset> {
         plan.load_by(|holding| self.expected().load(config, seed, holding))
+    }
+
+    /// Refuses a place where no pictures are.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] with what to do.
+    pub fn find_pictures(&self, config: &enas_data::Config) -> Result<()> {
+        self.expected().find(config)
     }
 
     /// Refuses a data set that is not the one the run was started with.

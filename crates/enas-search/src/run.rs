@@ -171,6 +171,14 @@ impl Run {
         self.changes(asked).map(drop)
     }
 
+    /// Refuses a place where no pictures are.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] with what to do.
+    pub fn find_pictures(&self, config: &enas_data::Config) -> Result<()> {
+        self.record().find_pictures(config)
+    }
+
     /// Goes on with the settings `asked` from now on: those of the run, but for what no result depends on.
     ///
     /// # Errors

@@ -147,6 +147,7 @@ fn resumed(
     settings::limit_memory(&mut config.search.run, args.memory);
     config.train.run.memory = config.search.run.memory;
     run.accepts(&config)?;
+    run.find_pictures(&config)?;
     let plan = MemoryPlan::for_both(&config.search, &config.train, on_gpu)?;
     context.console.note(&plan.to_string());
     let data = run.load_planned(&config, &plan)?;

@@ -69,6 +69,7 @@ fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(Search
     settings::limit_memory(&mut config.run, args.memory);
     run.accepts(&config)?;
     config.run.check_device(gpu)?;
+    run.find_pictures(&config.data)?;
     let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
     let data = run.load_planned(&config.data, config.run.seed(), &plan)?;
     run.adopt(&config)?;

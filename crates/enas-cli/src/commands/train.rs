@@ -91,8 +91,10 @@ impl Job {
         let config: TrainConfig =
             settings::beside(own, &args.settings, args.data.as_deref(), Some(&args.extent))?;
         let arc = run.arc().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
-        let (config, plan) = planned(args, config, &arc, on_gpu)?;
+        let config = settled(args, config, &arc);
         run.accepts(&config)?;
+        run.find_pictures(&config.data)?;
+        let plan = MemoryPlan::for_training(&config, &arc, on_gpu)?;
         let data = run.load_planned(&config.data, config.run.seed(), &plan)?;
         run.adopt(&config)?;
         Ok(Self { config, arc, data, plan, run: Some(run) })
@@ -114,16 +116,22 @@ impl Job {
     }
 }
 
-/// Settings for this arc and with the memory that was asked for, and what follows from it. Cells have as many nodes as
-/// the arc, whatever the preset says.
+/// Settings for this arc and with the memory that was asked for. Cells have as many nodes as the arc, whatever the
+/// preset says.
+fn settled(args: &args::Train, mut config: TrainConfig, arc: &Arc) -> TrainConfig {
+    config.child.nodes = arc.n_nodes();
+    settings::limit_memory(&mut config.run, args.memory);
+    config
+}
+
+/// [`settled`], and what follows for the memory.
 fn planned(
     args: &args::Train,
-    mut config: TrainConfig,
+    config: TrainConfig,
     arc: &Arc,
     on_gpu: bool,
 ) -> Result<(TrainConfig, MemoryPlan)> {
-    config.child.nodes = arc.n_nodes();
-    settings::limit_memory(&mut config.run, args.memory);
+    let config = settled(args, config, arc);
     let plan = MemoryPlan::for_training(&config, arc, on_gpu)?;
     Ok((config, plan))
 }

@@ -205,7 +205,6 @@ fn counts_beyond_all_measure_are_refused() {
         ("run.epochs=9223372036854775807", "allowed: 1000000000 or less"),
         ("run.epochs=18446744073709551615", "run.epochs"),
         ("run.log_every=0", "allowed: 1 or more"),
-        ("run.checkpoint_seconds=0", "allowed: 1 or more"),
         ("run.batch_size=0", "allowed: 1 or more"),
         ("reward.batch_size=0", "allowed: 1 or more"),
         ("controller.steps=9223372036854775807", "allowed: 1000000000 or less"),

@@ -221,13 +221,13 @@ fn a_run_directory_of_somebody_else_is_only_read_and_within_limits() {
     for (content, expected) in [
         ("[".repeat(100_000), "not a manifest of this version"),
         ("{\"kind\":\"search\"}".into(), "not a manifest of this version"),
-        (" ".repeat(5 << 20), "it has no manifest.json"),
+        (" ".repeat(5 << 20), "its manifest.json is none (it has more than"),
     ] {
         fs::write(dir.join("manifest.json"), content).unwrap();
         changes_nothing(
             folder.path(),
             &["report", "--run", "run"],
-            if expected.starts_with("it") { 2 } else { 1 },
+            if expected.starts_with("its") { 2 } else { 1 },
             "run",
             expected,
         );

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::support::text;
 
 /// Keys of what is measured, or depends on when it was saved, wherever they stand.
-const MEASURED: [&str; 11] = [
+const MEASURED: [&str; 12] = [
     "t",
     "seconds",
     "images_per_second",
@@ -17,6 +17,8 @@ const MEASURED: [&str; 11] = [
     "epoch_began",
     "scoring",
     "threads",
+    // What the machine has and the program takes.
+    "memory",
     // Of an automatic run: what the phases are expected to take.
     "plan",
     // How far the choice at the end of a search had come when it was last saved. Its outcome is in the metrics.

@@ -154,6 +154,19 @@ impl AutoRun {
         Ok(())
     }
 
+    /// Refuses a place where no pictures are.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] with what to do.
+    pub fn find_pictures(&self, config: &AutoConfig) -> Result<()> {
+        self.expected().find(&config.search.data)
+    }
+
+    fn expected(&self) -> Expected<'_> {
+        let About { data: name, fingerprint, .. } = &self.about;
+        Expected { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" }
+    }
+
     /// Goes on with the settings `asked`. Phases that have begun keep those they began with.
     ///
     /// # Errors
@@ -181,8 +194,7 @@ impl AutoRun {
     /// # Errors
     /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
     pub fn load_planned(&self, config: &AutoConfig, plan: &MemoryPlan) -> Result<Dataset> {
-        let About { data: name, fingerprint, .. } = &self.about;
-        let expected = Expected { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" };
+        let expected = self.expected();
         let (pictures, seed) = (&config.search.data, config.search.run.seed());
         plan.load_by(|holding| expected.load(pictures, seed, holding))
     }
