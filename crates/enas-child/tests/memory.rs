@@ -1,4 +1,5 @@
 //! What a step keeps and what it computes again changes no bit, and what it takes is known beforehand.
+#![forbid(unsafe_code)]
 
 use enas_arc::Arc;
 use enas_child::{

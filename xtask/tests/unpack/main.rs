@@ -1,5 +1,6 @@
 //! SIGKILL on `cargo xtask fetch-data --from` while it unpacks: the data set is complete or absent, and the command run
 //! again makes the one that an undisturbed command makes.
+#![forbid(unsafe_code)]
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
 

@@ -3,6 +3,7 @@
 //!
 //! Each story ends with the bytes that an undisturbed run has, or with one clear message. What was done is printed
 //! in numbers. `ENAS_FAULTS_SEED` chooses other random moments.
+#![forbid(unsafe_code)]
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
 
