@@ -31,6 +31,7 @@ mod geometry;
 pub mod gpu;
 mod map;
 mod norm;
+mod operand;
 mod optim;
 mod pool;
 pub mod profile;

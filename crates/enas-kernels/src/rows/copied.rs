@@ -1,4 +1,4 @@
-//! Rows that are copies of input pixels: 1×1 and dense convolutions, factorised reductions.
+//! Rows that are copies of input pixels: dense convolutions and factorised reductions.
 
 use super::{Gather, GradientRows, Rows, Source};
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
@@ -57,10 +57,6 @@ impl Gather<'_> {
     fn for_each_segment(&self, c: usize, y: (usize, usize), mut body: impl FnMut(usize, Segment)) {
         let (width, out_width) = (self.x.size, self.x.out);
         match self.rows {
-            Rows::Pixels => {
-                let len = (y.1 - y.0) * width;
-                body(c, Segment { out: 0, len, input: Some(y.0 * width), stride: 1 });
-            }
             Rows::EverySecond { offset } => {
                 for (r, row) in (y.0..y.1).enumerate() {
                     let out = r * out_width;
@@ -89,6 +85,7 @@ impl Gather<'_> {
                     }
                 }
             }
+            Rows::Pixels => unreachable!("products read pixels for themselves"),
             Rows::Depthwise { .. } => unreachable!("depthwise rows are filtered, not copied"),
         }
     }

@@ -5,6 +5,7 @@ mod filtered;
 
 use crate::geometry::Axis;
 use crate::map::Value;
+use crate::operand::{GradientPlane, InputPlane};
 use crate::simd::Lane;
 use crate::unit::Target;
 
@@ -71,6 +72,11 @@ impl<'a> Gather<'a> {
             }
         };
         Self { rows, k, y, x, channels, filters }
+    }
+
+    /// Whether the rows are the inputs' channels as they are, which products read for themselves.
+    pub(crate) fn is_direct(&self) -> bool {
+        matches!(self.rows, Rows::Pixels)
     }
 
     /// Whether rows are filtered on the way rather than copied.
@@ -178,6 +184,28 @@ impl<'a> Source<'a> {
                 Plane { lanes, scale, shift, relu: self.relu }
             })
         })
+    }
+
+    /// Every input plane, for products.
+    pub(crate) fn input_planes(self) -> Vec<InputPlane> {
+        self.planes()
+            .map(|plane| InputPlane {
+                from: plane.lanes.as_ptr(),
+                scale: plane.scale,
+                shift: plane.shift,
+                floor: if plane.relu { 0.0 } else { f32::NEG_INFINITY },
+            })
+            .collect()
+    }
+
+    /// Where the gradient of every input plane goes, for products.
+    pub(crate) fn gradient_planes(self, inputs: &[InputPlane], targets: &[Target]) -> Vec<GradientPlane> {
+        let targets = self.target_planes(targets);
+        inputs
+            .iter()
+            .zip(targets)
+            .map(|(plane, (to, accumulate))| GradientPlane { plane: *plane, to: to.as_mut_ptr(), accumulate })
+            .collect()
     }
 
     /// Every gradient plane and whether it is added to, in channel order.

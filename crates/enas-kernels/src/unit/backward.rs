@@ -8,8 +8,9 @@ use super::plan::{Plan, StripRange, odd};
 use super::target::Target;
 use super::{Unit, UnitGradient};
 use crate::buffer::with_scratch;
-use crate::gemm::{Ahead, Multiply, WeightGradient};
+use crate::gemm::{Ahead, Multiply, WG_PANEL, WeightGradient};
 use crate::map::Map;
+use crate::operand::{Left, Out};
 use crate::rows::{Gather, GradientRows};
 use crate::simd::{self, Lane};
 use crate::{norm, profile};
@@ -107,12 +108,49 @@ impl BackwardBlock<'_> {
         let mut partial = Partial::default();
         let mut channel = 0;
         for (i, gather) in self.plan.gathers.iter().enumerate() {
-            let (weight, filter) = self.branch(i, gather, channel, targets, scratch);
+            let (weight, filter) = if gather.is_direct() {
+                (self.direct(i, channel, targets, scratch), Vec::new())
+            } else {
+                self.branch(i, gather, channel, targets, scratch)
+            };
             partial.weights.push(weight);
             partial.filters.push(filter);
             channel += self.plan.outputs[i];
         }
         partial
+    }
+
+    /// The gradient of the matrix of a branch that reads its inputs as they are; `channel` is its first output channel.
+    fn direct(&self, i: usize, channel: usize, targets: Option<&[Target]>, scratch: &mut [Lane]) -> Vec<f32> {
+        let (k, outputs, source) =
+            (self.plan.gathers[i].k, self.plan.outputs[i], self.unit.source(self.block));
+        let planes = source.input_planes();
+        let targets = targets.map(|targets| source.gradient_planes(&planes, targets));
+        let mut weight = vec![0.0; self.transposed[i].len()];
+        for strip in self.plan.strips() {
+            let stride = odd(strip.pixels);
+            let (gz, panel) = scratch.split_at_mut(outputs * stride);
+            self.normalise(channel, strip, gz);
+            assert!(panel.len() >= WG_PANEL, "room for four rows");
+            let a = Left::Planes { planes: &planes, first: strip.first, panel: panel.as_mut_ptr() };
+            weight_gradient(&mut weight, a, gz, (k, outputs), strip.pixels);
+            let Some(targets) = &targets else { continue };
+            // SAFETY: `gz` holds outputs·pixels lanes, the transposed matrix outputs·k numbers, and every one of the k
+            // targets the pixels of the strip; this task alone has them.
+            unsafe {
+                simd::run(Multiply {
+                    a: Left::Rows { from: gz.as_ptr(), stride },
+                    w: self.transposed[i].as_ptr(),
+                    w_stride: k,
+                    out: Out::Gradients { planes: targets, first: strip.first },
+                    k: outputs,
+                    outputs: k,
+                    pixels: strip.pixels,
+                    ahead: Ahead::default(),
+                });
+            }
+        }
+        weight
     }
 
     /// The gradients of one branch's matrix and filters; `channel` is its first output channel.
@@ -139,19 +177,23 @@ impl BackwardBlock<'_> {
             let (rows, scratch) = scratch.split_at_mut(gather.k * stride);
             if targets.is_none() && taps.is_empty() {
                 gather.fill(source, strip.y, rows, stride, scratch);
-                weight_gradient(&mut weight, rows, gz, (gather.k, outputs), strip.pixels);
+                weight_gradient(
+                    &mut weight,
+                    left(rows, gather.k, stride),
+                    gz,
+                    (gather.k, outputs),
+                    strip.pixels,
+                );
                 continue;
             }
             // SAFETY: `gz` holds outputs·pixels lanes, the transposed matrix outputs·k numbers, and `grad` k
             // channels of `stride` lanes, of which a strip takes at most those behind the halo.
             unsafe {
                 simd::run(Multiply {
-                    a: gz.as_ptr(),
-                    a_stride: stride,
+                    a: Left::Rows { from: gz.as_ptr(), stride },
                     w: self.transposed[i].as_ptr(),
                     w_stride: gather.k,
-                    out: grad[halo * plan.width..].as_mut_ptr(),
-                    out_stride: grad_stride,
+                    out: Out::Rows { to: grad[halo * plan.width..].as_mut_ptr(), stride: grad_stride },
                     k: outputs,
                     outputs: gather.k,
                     pixels: strip.pixels,
@@ -160,7 +202,7 @@ impl BackwardBlock<'_> {
             }
             let grad_rows = GradientRows { lanes: grad, stride: grad_stride, y: strip.y, halo };
             gather.propagate(source, &grad_rows, targets, (rows, stride), taps, scratch);
-            weight_gradient(&mut weight, rows, gz, (gather.k, outputs), strip.pixels);
+            weight_gradient(&mut weight, left(rows, gather.k, stride), gz, (gather.k, outputs), strip.pixels);
             if halo > 0 {
                 for channel in grad.chunks_exact_mut(grad_stride) {
                     channel.copy_within(strip.pixels..strip.pixels + halo * plan.width, 0);
@@ -182,23 +224,28 @@ impl BackwardBlock<'_> {
     }
 }
 
-/// `rows` and `gz` have rows of `pixels` lanes, [`odd`] of that apart.
+/// `k` rows of `stride` lanes.
+fn left(rows: &[Lane], k: usize, stride: usize) -> Left<'_> {
+    assert!(rows.len() >= k * stride);
+    Left::Rows { from: rows.as_ptr(), stride }
+}
+
+/// `a` and `gz` have rows of `pixels` lanes, those of `gz` [`odd`] of that apart.
 fn weight_gradient(
     weight: &mut [f32],
-    rows: &[Lane],
+    a: Left<'_>,
     gz: &[Lane],
     (k, outputs): (usize, usize),
     pixels: usize,
 ) {
-    let stride = odd(pixels);
-    assert!(rows.len() >= k * stride && gz.len() >= outputs * stride && weight.len() == k * outputs);
-    // SAFETY: the extents were just checked, and `weight` is borrowed mutably.
+    let g_stride = odd(pixels);
+    assert!(gz.len() >= outputs * g_stride && weight.len() == k * outputs);
+    // SAFETY: the extents were just checked, those of `a` where it was made, and `weight` is borrowed mutably.
     unsafe {
         simd::run(WeightGradient {
-            a: rows.as_ptr(),
-            a_stride: stride,
+            a,
             g: gz.as_ptr(),
-            g_stride: stride,
+            g_stride,
             w: weight.as_mut_ptr(),
             w_stride: outputs,
             k,

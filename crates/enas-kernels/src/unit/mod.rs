@@ -21,6 +21,7 @@ use crate::buffer::with_scratch;
 use crate::gemm::{Ahead, Multiply, Run};
 use crate::map::{Map, Value};
 use crate::norm::{self, CHUNK, GradientSums, MomentSums, Moments, Running};
+use crate::operand::{Left, Out};
 use crate::profile;
 use crate::rows::{Rows, Source};
 use crate::simd::{self, Lane};
@@ -106,25 +107,30 @@ impl Unit<'_> {
     ) -> Vec<Running> {
         let outputs = z.len() / plan.plane;
         let source = self.source(block);
+        let planes = source.input_planes();
         let mut moments = vec![Running::default(); if mask.is_some() { outputs } else { 0 }];
         let mut runs = Vec::new();
         for strip in plan.strips() {
             let mut channel = 0;
             self.next_inputs(plan, block, strip, &mut runs);
             for (branch, gather) in self.branches.iter().zip(&plan.gathers) {
-                let stride = odd(strip.pixels);
-                let (rows, rest) = scratch.split_at_mut(gather.k * stride);
-                gather.fill(source, strip.y, rows, stride, rest);
-                // SAFETY: `rows` holds k·pixels lanes, `weight` k·outputs numbers (checked by the plan), and
-                // the output channels of this branch lie inside `z`.
+                let a = if gather.is_direct() {
+                    Left::Planes { planes: &planes, first: strip.first, panel: scratch.as_mut_ptr() }
+                } else {
+                    let stride = odd(strip.pixels);
+                    let (rows, rest) = scratch.split_at_mut(gather.k * stride);
+                    gather.fill(source, strip.y, rows, stride, rest);
+                    Left::Rows { from: rows.as_ptr(), stride }
+                };
+                let to = z[channel * plan.plane + strip.first..].as_mut_ptr();
+                // SAFETY: `a` has k rows of `pixels` lanes and the scratch of planes (see the plan), `weight` k·outputs
+                // numbers (checked by the plan), and the output channels of this branch lie inside `z`.
                 unsafe {
                     simd::run(Multiply {
-                        a: rows.as_ptr(),
-                        a_stride: stride,
+                        a,
                         w: branch.weight.as_ptr(),
                         w_stride: branch.outputs,
-                        out: z.as_mut_ptr().add(channel * plan.plane + strip.first),
-                        out_stride: plan.plane,
+                        out: Out::Rows { to, stride: plan.plane },
                         k: gather.k,
                         outputs: branch.outputs,
                         pixels: strip.pixels,

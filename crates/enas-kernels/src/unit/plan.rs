@@ -1,6 +1,7 @@
 //! How a unit's work is cut up.
 
 use super::Unit;
+use crate::gemm::{TILE, WG_PANEL};
 use crate::rows::Gather;
 use crate::simd::Lane;
 
@@ -69,17 +70,20 @@ impl<'a> Plan<'a> {
         let fill = max(&|g| g.fill_scratch(rows_per_strip));
         let propagate = max(&|g| g.propagate_scratch(rows_per_strip));
         let (halo, taps) = (max(&|g| g.halo()), max(&|g| g.tap_lanes()));
+        let (forward_scratch, backward_scratch) = if gathers.iter().all(Gather::is_direct) {
+            (k * TILE, outputs * odd(pixels) + WG_PANEL)
+        } else {
+            let gathered = k * odd(pixels) + outputs * odd(pixels) + k * odd(pixels + halo * width);
+            (k * odd(pixels) + fill, gathered + taps + fill.max(propagate).max(WG_PANEL))
+        };
         Self {
             outputs: unit.branches.iter().map(|b| b.outputs).collect(),
             height,
             width,
             plane: height * width,
             rows_per_strip,
-            forward_scratch: k * odd(pixels) + fill,
-            backward_scratch: (k + outputs) * odd(pixels)
-                + k * odd(pixels + halo * width)
-                + taps
-                + fill.max(propagate),
+            forward_scratch,
+            backward_scratch,
             gathers,
         }
     }
