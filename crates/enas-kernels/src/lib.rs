@@ -30,6 +30,7 @@ mod gemm;
 mod geometry;
 pub mod gpu;
 mod map;
+mod memory;
 mod norm;
 mod operand;
 mod optim;

@@ -1,0 +1,137 @@
+//! Memory for feature maps: small ones from the allocator, large ones from the system.
+//!
+//! An allocator that cuts maps of a dozen sizes, wanted by several threads, out of common blocks comes to hold far more
+//! than is in use: in an hour of searching a half more. A large map is a mapping of its own, which goes back whole.
+
+use std::alloc::{Layout, handle_alloc_error};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use memmap2::MmapMut;
+
+use crate::simd::Lane;
+
+/// Bytes from which on memory comes from the system, and what it is aligned to: a huge page. The kernels read dozens of
+/// planes side by side, more than there are entries for small pages in the processor's address cache.
+const HUGE: usize = 2 << 20;
+
+/// Lanes of memory, zero at first.
+#[derive(Debug)]
+pub(crate) enum Memory {
+    Allocated(Vec<Lane>),
+    /// `len` lanes from byte `first` of the mapping on.
+    Mapped {
+        map: MmapMut,
+        first: usize,
+        len: usize,
+    },
+}
+
+impl Memory {
+    /// Nothing.
+    pub(crate) const fn empty() -> Self {
+        Self::Allocated(Vec::new())
+    }
+
+    /// `len` zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        let bytes = len * size_of::<Lane>();
+        if bytes < HUGE { Self::Allocated(allocate(len)) } else { Self::map(len, bytes) }
+    }
+
+    fn map(len: usize, bytes: usize) -> Self {
+        let shift = shift();
+        let Ok(map) = MmapMut::map_anon(bytes + shift + HUGE) else {
+            handle_alloc_error(Layout::array::<Lane>(len).unwrap_or(Layout::new::<Lane>()));
+        };
+        // A system that does not know the advice refuses it, which is fine.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        let first = map.as_ptr().align_offset(HUGE) + shift;
+        Self::Mapped { map, first, len }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Allocated(lanes) => lanes.len(),
+            Self::Mapped { len, .. } => *len,
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Lane] {
+        match self {
+            Self::Allocated(lanes) => lanes,
+            // SAFETY: see `map`: the mapping has `len` lanes from byte `first` on, which is a multiple of their
+            // alignment, and they were zero at first.
+            Self::Mapped { map, first, len } => unsafe {
+                std::slice::from_raw_parts(map.as_ptr().add(*first).cast(), *len)
+            },
+        }
+    }
+
+    pub(crate) fn as_mut_slice(&mut self) -> &mut [Lane] {
+        match self {
+            Self::Allocated(lanes) => lanes,
+            // SAFETY: as above, and the mapping is borrowed mutably.
+            Self::Mapped { map, first, len } => unsafe {
+                std::slice::from_raw_parts_mut(map.as_mut_ptr().add(*first).cast(), *len)
+            },
+        }
+    }
+}
+
+/// Bytes by which the next mapping begins after a huge page, a multiple of a lane. Maps that all began alike would compete
+/// for the same places of the caches; no two of 64 in a row begin alike in a small page.
+fn shift() -> usize {
+    static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
+    let n = MAPPINGS.fetch_add(1, Ordering::Relaxed);
+    (n * 20 % 64 + n / 16 % 4 + n % 16 * 64) * size_of::<Lane>()
+}
+
+/// `len` zeros from the allocator, in huge pages where its own memory is.
+fn allocate(len: usize) -> Vec<Lane> {
+    let mut lanes = Vec::with_capacity(len);
+    #[cfg(target_os = "linux")]
+    {
+        /// What advice about memory is aligned to: no Linux page is smaller.
+        const PAGE: usize = 4096;
+        let (start, bytes): (*mut Lane, usize) = (lanes.as_mut_ptr(), len * size_of::<Lane>());
+        let first = start.addr() & !(PAGE - 1);
+        // SAFETY: advice on how to map the pages of an allocation; neither their content nor their rights change.
+        // A system that does not know the advice refuses it, which is fine.
+        unsafe {
+            libc::madvise(start.with_addr(first).cast(), start.addr() + bytes - first, libc::MADV_HUGEPAGE);
+        }
+    }
+    lanes.resize(len, Lane::ZERO);
+    lanes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::LANES;
+
+    #[test]
+    fn memory_is_zero_and_holds_what_is_written() {
+        for len in [0, 1, HUGE / 64 - 1, HUGE / 64, HUGE / 64 + 1, 3 * HUGE / 64 + 5] {
+            let mut memory = Memory::zeros(len);
+            assert_eq!((memory.len(), memory.as_slice().len()), (len, len));
+            assert!(memory.as_slice().iter().all(|lane| *lane == Lane::ZERO));
+            let lanes = memory.as_mut_slice();
+            assert!(lanes.as_ptr().is_aligned());
+            for (i, lane) in lanes.iter_mut().enumerate() {
+                *lane = Lane([i as f32; LANES]);
+            }
+            assert!(memory.as_slice().iter().enumerate().all(|(i, lane)| lane.0[LANES - 1] == i as f32));
+        }
+    }
+
+    #[test]
+    fn mappings_do_not_all_begin_alike() {
+        let mut shifts: Vec<usize> = (0..16).map(|_| shift() % 4096).collect();
+        shifts.sort_unstable();
+        shifts.dedup();
+        assert!(shifts.len() > 8, "{shifts:?}");
+        assert!((0..1000).all(|_| shift() < 1 << 17));
+    }
+}
