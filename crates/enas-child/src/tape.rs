@@ -230,6 +230,17 @@ impl<'a, B: Backend> Tape<'a, B> {
                 }
                 Node::Unit { inputs, block, moments, out } => {
                     let Some(grad) = grads[out.id].take() else { continue };
+                    if let ([input], Some(Node::Unit { out: before, moments: statistics, .. })) =
+                        (inputs.as_slice(), nodes.last())
+                        && input.id == before.id
+                    {
+                        // The first reader of a value is the last to add to its gradient.
+                        let (value, target) = (&input.value, &mut grads[input.id]);
+                        backend.unit_backward_onto(
+                            statistics, &block, value, &out.value, &moments, &grad, target, into,
+                        );
+                        continue;
+                    }
                     // Nothing asks for the gradient of the pictures themselves.
                     let from_pictures = inputs.iter().any(|v| v.id == 0);
                     let mut targets = take(grads, &inputs);

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::buffer::with_scratch;
 use crate::map::{Map, Value};
-use crate::rows::{Gather, GradientRows, Rows, Source};
+use crate::rows::{Found, Gather, GradientRows, Rows, Source};
 use crate::simd::Lane;
 use crate::unit::Target;
 
@@ -49,7 +49,8 @@ pub(crate) fn backward(
             let stride = rows * gather.x.out;
             let grad = GradientRows { lanes: grad.block(block), stride, y: (0, rows), halo: 0 };
             let targets = targets.as_ref().map(<[Target; 1]>::as_slice);
-            gather.propagate(source, &grad, targets, (gathered, stride), taps, scratch);
+            let found = Found { targets, sums: None, taps };
+            gather.propagate(source, &grad, found, (gathered, stride), scratch);
             gather.filter_gradient(taps)
         })
     };

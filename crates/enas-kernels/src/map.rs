@@ -7,6 +7,7 @@ use std::sync::Arc as SyncArc;
 use rayon::prelude::*;
 
 use crate::buffer::Buffer;
+use crate::norm::TakenSums;
 use crate::simd::{LANES, Lane};
 
 /// The activations of `n` images: logically `[n, c, h, w]`.
@@ -25,6 +26,8 @@ pub struct Map {
     c: usize,
     h: usize,
     w: usize,
+    /// Of a gradient whose writer took them: the sums that its batch norm's gradient needs.
+    sums: Option<SyncArc<TakenSums>>,
 }
 
 impl fmt::Debug for Map {
@@ -37,7 +40,7 @@ impl Map {
     /// A map with arbitrary content, for an operation to fill.
     pub(crate) fn uninit(n: usize, c: usize, h: usize, w: usize) -> Self {
         let data = SyncArc::new(Buffer::take(n.div_ceil(LANES) * c * h * w));
-        Self { data, first: 0, n, c, h, w }
+        Self { data, first: 0, n, c, h, w, sums: None }
     }
 
     /// A map of zeros.
@@ -126,6 +129,7 @@ impl Map {
 
     /// All lanes for writing; copies them first if another map shares the memory.
     pub(crate) fn lanes_mut(&mut self) -> &mut [Lane] {
+        self.sums = None;
         let len = self.blocks() * self.block_len();
         if SyncArc::get_mut(&mut self.data).is_none() {
             let mut copy = Buffer::take(len);
@@ -134,6 +138,18 @@ impl Map {
         }
         let data = SyncArc::get_mut(&mut self.data).expect("the buffer was just made unique");
         &mut data.as_mut_slice()[self.first..][..len]
+    }
+
+    /// Notes the sums that were taken while this gradient was written; the next write forgets them.
+    pub(crate) fn note_sums(&mut self, sums: TakenSums) {
+        self.sums = Some(SyncArc::new(sums));
+    }
+
+    /// The sums for the batch norm that made `z`, group by group, if they were taken.
+    pub(crate) fn sums_for(&self, z: &Self) -> Option<&[Vec<(f64, f64)>]> {
+        let sums = self.sums.as_ref()?;
+        let same = SyncArc::ptr_eq(&sums.z.data, &z.data) && sums.z.first == z.first;
+        same.then_some(sums.blocks.as_slice())
     }
 
     /// A map to be filled by [`put_groups`](Self::put_groups); its content is arbitrary until then.
@@ -150,7 +166,7 @@ impl Map {
         assert!(groups.start < groups.end && groups.end <= self.blocks(), "groups {groups:?} of {self:?}");
         let n = (groups.end * LANES).min(self.n) - groups.start * LANES;
         let first = self.first + groups.start * self.block_len();
-        Self { data: self.data.clone(), first, n, ..*self }
+        Self { data: self.data.clone(), first, n, sums: None, ..*self }
     }
 
     /// Overwrites the images from group `first` on with those of `part`.

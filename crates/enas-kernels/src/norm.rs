@@ -170,6 +170,9 @@ impl Kernel for ChunkMoments {
     }
 }
 
+/// Pixels whose gradient sums are taken in single precision, whoever takes them.
+const SUMS_CHUNK: usize = 128;
+
 /// The two sums over a whole batch that the gradient of a batch norm needs, taken some groups of images at a time, in
 /// their order: to the bit those of the whole.
 #[derive(Clone, Debug)]
@@ -188,15 +191,73 @@ impl GradientSums {
         let sums: Vec<Vec<(f64, f64)>> = z
             .par_blocks()
             .map(|block| {
-                let mask = mask(z.n(), block);
+                let mut sums = BlockSums::new(moments, mask(z.n(), block));
                 let planes = z.block(block).chunks_exact(plane).zip(gy.block(block).chunks_exact(plane));
-                planes.zip(&moments.mean).map(|((z, gy), mean)| plane_sums(z, gy, *mean, &mask)).collect()
+                planes.enumerate().for_each(|(c, (z, gy))| sums.take(c, z, gy, plane));
+                sums.finish()
             })
             .collect();
-        for block in &sums {
+        self.add_blocks(&sums);
+    }
+
+    /// Takes in the sums of the groups that come next.
+    fn add_blocks(&mut self, blocks: &[Vec<(f64, f64)>]) {
+        for block in blocks {
             self.0.iter_mut().zip(block).for_each(|(t, s)| *t = (t.0 + s.0, t.1 + s.1));
         }
     }
+}
+
+/// The two sums of one group of images, taken while its gradient becomes known.
+pub(crate) struct BlockSums<'a> {
+    mean: &'a [f32],
+    mask: Lane,
+    planes: Vec<PlaneSums>,
+}
+
+/// `(Σ gy, Σ gy·(z − mean))` of the first `done` pixels of a plane.
+#[derive(Clone, Copy, Default)]
+struct PlaneSums {
+    sums: (f64, f64),
+    done: usize,
+}
+
+impl<'a> BlockSums<'a> {
+    /// Of nothing yet. `moments` are those of `z` over the whole batch, `mask` tells the images of the group.
+    pub(crate) fn new(moments: &'a Moments, mask: Lane) -> Self {
+        let mean = &moments.mean;
+        Self { mean, mask, planes: vec![PlaneSums::default(); mean.len()] }
+    }
+
+    /// Takes in what is new of channel `c`, the first `known` pixels of whose gradient are final. Always in the same
+    /// pieces, so that it does not matter in how many steps they become known.
+    pub(crate) fn take(&mut self, c: usize, z: &[Lane], gy: &[Lane], known: usize) {
+        let plane = &mut self.planes[c];
+        let end = if known == z.len() { known } else { known - known % SUMS_CHUNK };
+        while plane.done < end {
+            let chunk = plane.done..end.min(plane.done + SUMS_CHUNK);
+            let (z, gy) = (&z[chunk.clone()], &gy[chunk.clone()]);
+            let (mean, mask) = (self.mean[c], &self.mask);
+            let kernel = ChunkSums { z: z.as_ptr(), gy: gy.as_ptr(), pixels: z.len(), mean, mask };
+            // SAFETY: both chunks hold `pixels` lanes.
+            let (sum, product) = unsafe { simd::run(kernel) };
+            plane.sums = (plane.sums.0 + f64::from(sum), plane.sums.1 + f64::from(product));
+            plane.done = chunk.end;
+        }
+    }
+
+    /// The sums of every channel.
+    pub(crate) fn finish(self) -> Vec<(f64, f64)> {
+        self.planes.into_iter().map(|plane| plane.sums).collect()
+    }
+}
+
+/// What the writer of a gradient found out on the way: the sums over every group of images for the batch norm that
+/// made the map `z`.
+#[derive(Clone)]
+pub(crate) struct TakenSums {
+    pub(crate) z: Map,
+    pub(crate) blocks: Vec<Vec<(f64, f64)>>,
 }
 
 /// The gradient of a batch norm with respect to its raw input, ready to be evaluated pixel by pixel:
@@ -214,10 +275,13 @@ pub(crate) struct Gradient {
 }
 
 impl Gradient {
-    /// Reads `z` and the gradient `gy` of the normalised values once.
+    /// Reads `z` and the gradient `gy` of the normalised values once, unless whoever wrote the gradient took the sums.
     pub(crate) fn new(z: &Map, moments: &Moments, gamma: &[f32], gy: &Map) -> Self {
         let mut sums = GradientSums::new(z.c());
-        sums.add(z, moments, gy);
+        match gy.sums_for(z) {
+            Some(blocks) => sums.add_blocks(blocks),
+            None => sums.add(z, moments, gy),
+        }
         Self::of_sums(&sums, moments, gamma, z.n())
     }
 
@@ -277,16 +341,6 @@ impl Gradient {
         // SAFETY: the three rows are slices of `pixels` lanes and `out` is borrowed mutably.
         unsafe { simd::run(kernel) }
     }
-}
-
-/// `(Σ gy, Σ gy·(z − mean))` of one plane.
-fn plane_sums(z: &[Lane], gy: &[Lane], mean: f32, mask: &Lane) -> (f64, f64) {
-    z.chunks(CHUNK).zip(gy.chunks(CHUNK)).fold((0.0, 0.0), |(sum, product), (z, gy)| {
-        let kernel = ChunkSums { z: z.as_ptr(), gy: gy.as_ptr(), pixels: z.len(), mean, mask };
-        // SAFETY: both chunks hold `pixels` lanes.
-        let (s, p) = unsafe { simd::run(kernel) };
-        (sum + f64::from(s), product + f64::from(p))
-    })
 }
 
 /// `(Σ m·gy, Σ m·gy·(z − mean))` over `pixels` lanes at `z` and `gy`.

@@ -71,6 +71,24 @@ impl Backend for Cpu<'_> {
         self.collect(&block.convs, block.norm, gradient, into);
     }
 
+    fn unit_backward_onto(
+        &self,
+        before: &Moments,
+        block: &ConvBlock,
+        input: &Value,
+        out: &Value,
+        moments: &Moments,
+        grad: &Map,
+        target: &mut Option<Map>,
+        into: &mut Gradients,
+    ) {
+        let gamma = self.params.get(block.norm.scale);
+        let gradient = self.with_unit(block, std::slice::from_ref(input), |unit| {
+            unit.backward_onto(before, &out.map, moments, gamma, grad, target)
+        });
+        self.collect(&block.convs, block.norm, gradient, into);
+    }
+
     fn pool(&self, pool: &Pool, input: &Value) -> Map {
         pool.forward(input)
     }

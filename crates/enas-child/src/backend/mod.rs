@@ -148,6 +148,24 @@ pub(crate) trait Backend: Sized {
         into: &mut Self::Gradients,
     );
 
+    /// [`unit_backward`](Self::unit_backward) for a convolution whose only input is the output of another one, with the
+    /// statistics `before`, and whose gradient is complete with this: a device may look at it while it is written.
+    #[expect(clippy::too_many_arguments, reason = "as above, and what the input was made with")]
+    fn unit_backward_onto(
+        &self,
+        _before: &Self::Moments,
+        block: &ConvBlock,
+        input: &Self::Value,
+        out: &Self::Value,
+        moments: &Self::Moments,
+        grad: &Self::Map,
+        target: &mut Option<Self::Map>,
+        into: &mut Self::Gradients,
+    ) {
+        let (inputs, targets) = (std::slice::from_ref(input), std::slice::from_mut(target));
+        self.unit_backward(block, inputs, out, moments, grad, Some(targets), into);
+    }
+
     fn pool(&self, pool: &Pool, input: &Self::Value) -> Self::Map;
     fn pool_backward(
         &self,

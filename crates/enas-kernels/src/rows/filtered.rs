@@ -1,9 +1,8 @@
 //! Rows that are filtered per channel: the depthwise half of separable convolutions.
 
-use super::{Gather, GradientRows, Plane, Source};
+use super::{Found, Gather, GradientRows, Plane, Source};
 use crate::depthwise::{Correlate, FilterGradient, LaneSums, Pad, Rows, bordered_width};
 use crate::simd::{self, Lane};
-use crate::unit::Target;
 
 impl Gather<'_> {
     /// Lanes of bordered input that `rows` output rows read.
@@ -77,17 +76,17 @@ impl Gather<'_> {
         Rows { strip, width, first, n_rows: end - first, top, stride, dilation: 1 }
     }
 
-    /// The part of [`propagate`](Self::propagate) for filtered rows: adds to `taps`, `[c, k·k]` lanes, and, for
-    /// the input rows that no later strip contributes to, to the targets.
+    /// The part of [`propagate`](Self::propagate) for filtered rows: the targets get the input rows that no later strip
+    /// contributes to.
     pub(super) fn filter_backward(
         &self,
         source: Source<'_>,
         grad: &GradientRows<'_>,
-        targets: Option<&[Target]>,
+        Found { targets, mut sums, taps }: Found<'_, '_>,
         (out, stride): (&mut [Lane], usize),
-        taps: &mut [Lane],
         scratch: &mut [Lane],
     ) {
+        let finished = self.y.first_unfinished(grad.y.1) * self.x.size;
         let taps_per_channel = self.y.k * self.x.k;
         let (halo, len) = (grad.halo * self.x.out, (grad.y.1 - grad.y.0) * self.x.out);
         let (strip, scratch) = scratch.split_at_mut(self.input_strip(grad.y.1 - grad.y.0));
@@ -109,6 +108,9 @@ impl Gather<'_> {
             unsafe { simd::run(gradient) };
             if let Some((target, accumulate)) = targets.as_mut().and_then(Iterator::next) {
                 self.input_gradient(c, channel, grad, plane, target, accumulate, scratch);
+                if let Some(sums) = &mut sums {
+                    sums.take(c, plane.lanes, target, finished);
+                }
             }
         }
     }

@@ -5,6 +5,7 @@ mod filtered;
 
 use crate::geometry::Axis;
 use crate::map::Value;
+use crate::norm::BlockSums;
 use crate::operand::{GradientPlane, InputPlane};
 use crate::simd::Lane;
 use crate::unit::Target;
@@ -142,22 +143,21 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Gathers rows as [`fill`](Self::fill) does, and adds what their gradient means for the inputs to `targets`, if
-    /// there are any, and for the filters to `taps`. Strips must come in order.
+    /// Gathers rows as [`fill`](Self::fill) does, and adds what their gradient means for inputs and filters. Strips
+    /// must come in order.
     pub(crate) fn propagate(
         &self,
         source: Source<'_>,
         grad: &GradientRows<'_>,
-        targets: Option<&[Target]>,
+        found: Found<'_, '_>,
         (rows, stride): (&mut [Lane], usize),
-        taps: &mut [Lane],
         scratch: &mut [Lane],
     ) {
         if self.is_filtered() {
-            self.filter_backward(source, grad, targets, (rows, stride), taps, scratch);
+            self.filter_backward(source, grad, found, (rows, stride), scratch);
         } else {
             self.copy(source, grad.y, rows, stride);
-            if let Some(targets) = targets {
+            if let Some(targets) = found.targets {
                 self.copy_backward(source, grad, targets);
             }
         }
@@ -230,6 +230,16 @@ struct Plane<'a> {
     scale: f32,
     shift: f32,
     relu: bool,
+}
+
+/// Where a backward pass leaves what it finds out about one group of images.
+pub(crate) struct Found<'a, 'm> {
+    /// The gradients of the inputs, if they are wanted.
+    pub(crate) targets: Option<&'a [Target]>,
+    /// The sums of the finished gradients, if the rows are filtered and the sums are wanted.
+    pub(crate) sums: Option<&'a mut BlockSums<'m>>,
+    /// Lanes that add up the gradients of the filters, `[c, k·k]`; none for other rows.
+    pub(crate) taps: &'a mut [Lane],
 }
 
 /// The gradient of output rows `y.0..y.1` of every gathered row, and of some rows before them.

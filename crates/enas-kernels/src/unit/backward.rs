@@ -6,12 +6,13 @@ use rayon::prelude::*;
 
 use super::plan::{Plan, StripRange, odd};
 use super::target::Target;
-use super::{Unit, UnitGradient};
+use super::{Branch, Unit, UnitGradient, Wanted};
 use crate::buffer::with_scratch;
 use crate::gemm::{Ahead, Multiply, WG_PANEL, WeightGradient};
-use crate::map::Map;
+use crate::map::{Map, mask};
+use crate::norm::{BlockSums, Moments, TakenSums};
 use crate::operand::{Left, Out};
-use crate::rows::{Gather, GradientRows};
+use crate::rows::{Found, Gather, GradientRows, Rows};
 use crate::simd::{self, Lane};
 use crate::{norm, profile};
 
@@ -22,11 +23,12 @@ impl Unit<'_> {
         norm: norm::Gradient,
         z: &Map,
         gy: &Map,
-        inputs: Option<&mut [Option<Map>]>,
+        mut wanted: Option<Wanted<'_>>,
         total: &mut UnitGradient,
     ) {
         let plan = Plan::new(self);
-        let targets = inputs.map(|inputs| self.targets(inputs));
+        let targets = wanted.as_mut().map(|wanted| self.targets(wanted.gradients));
+        let before = wanted.as_ref().and_then(|wanted| wanted.before).filter(|_| self.takes_sums());
         let transposed: Vec<Vec<f32>> = self
             .branches
             .iter()
@@ -45,13 +47,16 @@ impl Unit<'_> {
                         gy,
                         block,
                         transposed: &transposed,
+                        before,
                     };
                     pass.run(targets.as_deref(), scratch)
                 })
             })
             .collect();
         (total.gamma, total.beta) = (norm.gamma, norm.beta);
+        let mut taken = Vec::with_capacity(if before.is_some() { partial.len() } else { 0 });
         for block in partial {
+            taken.extend(block.sums);
             // The first group starts the sums: adding to zeros could turn a negative zero into a positive one.
             if total.weights.is_empty() {
                 (total.weights, total.filters) = (block.weights, block.filters);
@@ -60,8 +65,18 @@ impl Unit<'_> {
                 add_all(&mut total.filters, &block.filters);
             }
         }
+        if let Some([Some(gradient)]) = wanted.map(|wanted| wanted.gradients)
+            && before.is_some()
+        {
+            gradient.note_sums(TakenSums { z: self.inputs[0].map.clone(), blocks: taken });
+        }
         let (flops, bytes) = (plan.backward_flops(z.n()), plan.bytes(z.n()));
         profile::stop(start, plan.name("backward"), flops, 2.5 * bytes);
+    }
+
+    /// Whether the backward pass can sum up the gradient of its input: it passes over its planes once, strip by strip.
+    fn takes_sums(&self) -> bool {
+        matches!((self.inputs, self.branches), ([_], [Branch { rows: Rows::Depthwise { .. }, .. }]))
     }
 
     /// Makes sure every input has a gradient map and returns where each lives.
@@ -90,6 +105,8 @@ impl Unit<'_> {
 struct Partial {
     weights: Vec<Vec<f32>>,
     filters: Vec<Vec<f32>>,
+    /// For the batch norm before, if it was asked for: the sums of the input's gradient.
+    sums: Option<Vec<(f64, f64)>>,
 }
 
 /// The backward pass over one group of images.
@@ -101,22 +118,25 @@ struct BackwardBlock<'a> {
     gy: &'a Map,
     block: usize,
     transposed: &'a [Vec<f32>],
+    before: Option<&'a Moments>,
 }
 
 impl BackwardBlock<'_> {
     fn run(&self, targets: Option<&[Target]>, scratch: &mut [Lane]) -> Partial {
         let mut partial = Partial::default();
+        let mut sums = self.before.map(|before| BlockSums::new(before, mask(self.z.n(), self.block)));
         let mut channel = 0;
         for (i, gather) in self.plan.gathers.iter().enumerate() {
             let (weight, filter) = if gather.is_direct() {
                 (self.direct(i, channel, targets, scratch), Vec::new())
             } else {
-                self.branch(i, gather, channel, targets, scratch)
+                self.branch(i, gather, channel, targets, sums.as_mut(), scratch)
             };
             partial.weights.push(weight);
             partial.filters.push(filter);
             channel += self.plan.outputs[i];
         }
+        partial.sums = sums.map(BlockSums::finish);
         partial
     }
 
@@ -160,6 +180,7 @@ impl BackwardBlock<'_> {
         gather: &Gather<'_>,
         channel: usize,
         targets: Option<&[Target]>,
+        mut sums: Option<&mut BlockSums<'_>>,
         scratch: &mut [Lane],
     ) -> (Vec<f32>, Vec<f32>) {
         let (outputs, plan, source) = (self.plan.outputs[i], self.plan, self.unit.source(self.block));
@@ -201,7 +222,8 @@ impl BackwardBlock<'_> {
                 });
             }
             let grad_rows = GradientRows { lanes: grad, stride: grad_stride, y: strip.y, halo };
-            gather.propagate(source, &grad_rows, targets, (rows, stride), taps, scratch);
+            let found = Found { targets, sums: sums.as_deref_mut(), taps };
+            gather.propagate(source, &grad_rows, found, (rows, stride), scratch);
             weight_gradient(&mut weight, left(rows, gather.k, stride), gz, (gather.k, outputs), strip.pixels);
             if halo > 0 {
                 for channel in grad.chunks_exact_mut(grad_stride) {

@@ -61,6 +61,20 @@ pub struct UnitGradient {
     pub filters: Vec<Vec<f32>>,
 }
 
+/// What a backward pass is to find out about the inputs.
+struct Wanted<'a> {
+    /// Their gradients.
+    gradients: &'a mut [Option<Map>],
+    /// The statistics of the batch norm that made the only input, if its gradient is complete after this pass.
+    before: Option<&'a Moments>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(gradients: &'a mut [Option<Map>]) -> Self {
+        Self { gradients, before: None }
+    }
+}
+
 impl Unit<'_> {
     /// Computes the raw output `[n, Σ outputs, h, w]`, and its batch statistics if they are asked for.
     pub fn forward(&self, with_moments: bool) -> (Map, Option<Moments>) {
@@ -195,7 +209,27 @@ impl Unit<'_> {
         let start = profile::start();
         let norm = norm::Gradient::new(z, moments, gamma, gy);
         let mut total = UnitGradient::default();
-        self.propagate(start, norm, z, gy, inputs, &mut total);
+        self.propagate(start, norm, z, gy, inputs.map(Wanted::new), &mut total);
+        total
+    }
+
+    /// [`backward`](Self::backward) for a unit with one input, itself the output of a unit with the statistics
+    /// `before`, whose gradient is complete with this: what the backward pass of that unit needs to know of the whole
+    /// gradient is found out while it is written.
+    pub fn backward_onto(
+        &self,
+        before: &Moments,
+        z: &Map,
+        moments: &Moments,
+        gamma: &[f32],
+        gy: &Map,
+        input: &mut Option<Map>,
+    ) -> UnitGradient {
+        let start = profile::start();
+        let norm = norm::Gradient::new(z, moments, gamma, gy);
+        let mut total = UnitGradient::default();
+        let wanted = Wanted { gradients: std::slice::from_mut(input), before: Some(before) };
+        self.propagate(start, norm, z, gy, Some(wanted), &mut total);
         total
     }
 
@@ -213,14 +247,15 @@ impl Unit<'_> {
         total: &mut UnitGradient,
     ) {
         let norm = norm::Gradient::of_sums(sums, moments, gamma, z.n());
-        self.propagate(profile::start(), norm, z, gy, inputs, total);
+        self.propagate(profile::start(), norm, z, gy, inputs.map(Wanted::new), total);
     }
 
     /// Propagates the gradient `gz` of the raw output: of a unit without batch norm. As
     /// [`backward`](Self::backward) otherwise; `gamma` and `beta` of the result are empty.
     pub fn backward_raw(&self, gz: &Map, inputs: Option<&mut [Option<Map>]>) -> UnitGradient {
         let mut total = UnitGradient::default();
-        self.propagate(profile::start(), norm::Gradient::identity(gz), gz, gz, inputs, &mut total);
+        let wanted = inputs.map(Wanted::new);
+        self.propagate(profile::start(), norm::Gradient::identity(gz), gz, gz, wanted, &mut total);
         total
     }
 

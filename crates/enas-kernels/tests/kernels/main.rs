@@ -7,6 +7,7 @@
 mod elementwise;
 mod levels;
 mod norm;
+mod onto;
 mod optim;
 mod parts;
 mod pool;
