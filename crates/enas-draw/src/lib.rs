@@ -37,6 +37,7 @@ mod svg;
 mod text;
 mod theme;
 
+pub use describe::grouped;
 pub use dot::{cell_dot, cells_dot};
 pub use error::Error;
 pub use network::network_dot;

@@ -127,6 +127,15 @@ pub(crate) fn finite(tensors: Vec<Named>, epoch: u64, step: u64) -> Result<Vec<N
     }
 }
 
+/// The divergence that an error is, if the run has not gone back before; otherwise the error to end with.
+pub(crate) fn first(error: Error, went_back: bool) -> Result<Divergence> {
+    match error {
+        Error::Diverged(found) if went_back => Err(Divergence { again: true, ..*found }.into()),
+        Error::Diverged(found) => Ok(*found),
+        other => Err(other),
+    }
+}
+
 /// Adds to a divergence in a training step which layer and which pictures it began with. `plan` begins with the batch of
 /// the step; the network is as it was before it.
 pub(crate) fn explain(

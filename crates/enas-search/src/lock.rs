@@ -6,7 +6,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
 
 use crate::error::Result;
 use crate::run::{directory, io};
@@ -53,8 +54,7 @@ fn in_use(path: &Path) -> String {
 
 /// This process, as others should know it.
 fn holder() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    format!("process {} on {} since {}", std::process::id(), host(), utc(now))
+    format!("process {} on {} since {}", std::process::id(), host(), utc(OffsetDateTime::now_utc()))
 }
 
 /// The name of this machine, as far as it can be known.
@@ -65,20 +65,9 @@ fn host() -> String {
     known.unwrap_or_else(|| "this machine".to_owned())
 }
 
-/// A number of seconds since 1970 as `2026-01-31 09:30:05 UTC`, by the method of Hinnant's `civil_from_days`.
-fn utc(seconds: u64) -> String {
-    let (days, time) = (seconds / 86_400, seconds % 86_400);
-    // Years begin in March here, so that the leap day is the last one.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+/// A moment as `2026-01-31 09:30:05 UTC`.
+fn utc(at: OffsetDateTime) -> String {
+    format!("{} {:02}:{:02}:{:02} UTC", at.date(), at.hour(), at.minute(), at.second())
 }
 
 #[cfg(test)]
@@ -113,10 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(utc(951_827_696), "2000-02-29 12:34:56 UTC");
-        assert_eq!(utc(1_735_689_599), "2024-12-31 23:59:59 UTC");
-        assert_eq!(utc(4_107_542_400), "2100-03-01 00:00:00 UTC");
+    fn dates_are_written_with_all_their_digits() {
+        let at = |seconds| utc(OffsetDateTime::from_unix_timestamp(seconds).unwrap());
+        assert_eq!(at(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(at(951_827_696), "2000-02-29 12:34:56 UTC");
     }
 }

@@ -15,7 +15,7 @@ use crate::annealing;
 use crate::checkpoint::Checkpoint;
 use crate::concerns;
 use crate::config::{Metric, SearchConfig, Settings as _};
-use crate::divergence::{Divergence, LOWERED, Symptom, explain, finite};
+use crate::divergence::{self, LOWERED, Symptom, explain, finite};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
@@ -203,10 +203,7 @@ impl<'a> Search<'a> {
 
     /// Passes an error on, unless it is the first divergence: then goes back to the end of the last epoch.
     fn go_back(&mut self, error: Error) -> Result<()> {
-        let Error::Diverged(found) = error else { return Err(error) };
-        if self.at.lr_factor < whole() {
-            return Err(Divergence { again: true, ..*found }.into());
-        }
+        let found = divergence::first(error, self.at.lr_factor < whole())?;
         let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
         // Always a controller of its own: its learning rate is part of it.
         let (child, mut controller) = networks(self.config, self.data, LOWERED)?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::annealing;
 use crate::concerns;
 use crate::config::{Keep, Metric, Settings as _, TrainConfig};
-use crate::divergence::{Divergence, LOWERED, Symptom, explain, finite};
+use crate::divergence::{self, LOWERED, Symptom, explain, finite};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::feed::Source;
@@ -187,10 +187,7 @@ impl<'a> Training<'a> {
 
     /// Passes an error on, unless it is the first divergence: then goes back to the end of the last epoch.
     fn go_back(&mut self, error: Error) -> Result<()> {
-        let Error::Diverged(found) = error else { return Err(error) };
-        if self.at.lr_factor < whole() {
-            return Err(Divergence { again: true, ..*found }.into());
-        }
+        let found = divergence::first(error, self.at.lr_factor < whole())?;
         let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
         let (mut at, tensors) = match checkpoint {
             Some(checkpoint) => (checkpoint.progress, checkpoint.tensors),

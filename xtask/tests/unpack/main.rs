@@ -1,5 +1,5 @@
 //! SIGKILL on `cargo xtask fetch-data --from` while it unpacks: the data set is complete or absent, and the command run
-//! again makes the one that an undisturbed command makes.
+//! again makes the one that an undisturbed command makes. So it does after a disk was full.
 #![forbid(unsafe_code)]
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
@@ -7,6 +7,9 @@
 #[path = "../../../crates/enas-cli/tests/support/kill.rs"]
 #[allow(dead_code, reason = "shared with the program's own fault tests, which need all of it")]
 mod kill;
+#[cfg(target_os = "linux")]
+#[path = "../../../crates/enas-cli/tests/support/namespace.rs"]
+mod namespace;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -38,6 +41,32 @@ fn unpacking_zips_that_is_killed_can_be_repeated() {
     let from = temp();
     write_zips(from.path());
     Story { name: "unpacking of zip archives", from: from.path() }.tell(4, 3);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn unpacking_goes_on_after_the_disk_was_full() {
+    if !namespace::is_own("unpacking_goes_on_after_the_disk_was_full") {
+        return;
+    }
+    let (from, undisturbed) = (temp(), temp());
+    write_originals(from.path());
+    let story = Story { name: "unpacking on full disks", from: from.path() };
+    let whole = story.complete(undisturbed.path(), "undisturbed");
+    // Every file takes whole pages of 4 KiB.
+    let needed: u64 = whole.values().map(|content| (content.len() as u64).next_multiple_of(4096)).sum();
+    let mut tally = Tally::new(story.name);
+    for eighth in [0, 1, 4, 7] {
+        let dest = temp();
+        let disk = namespace::Disk::on(dest.path(), (needed * eighth / 8).next_multiple_of(4096).max(4096));
+        let output = story.command(dest.path()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{eighth}/8 of {needed} bytes: {stderr}");
+        assert_eq!(stderr.matches("error: ").count(), 1, "{stderr}");
+        assert!(stderr.contains("No space left on device") && stderr.contains("mnist"), "{stderr}");
+        disk.remount("size=64m");
+        story.check(dest.path(), &whole, &format!("{eighth}/8 of {needed} bytes"), &mut tally);
+    }
 }
 
 /// A source of a data set.

@@ -31,6 +31,13 @@ fn trainings_go_on_after_the_disk_was_full() {
     }
 }
 
+#[test]
+fn automatic_runs_go_on_after_the_disk_was_full() {
+    if namespace::is_own("disk::automatic_runs_go_on_after_the_disk_was_full") {
+        full("automatic runs on full disks", &Job::auto());
+    }
+}
+
 /// Runs into disks of more and more space, until one suffices.
 fn full(story: &'static str, job: &Job) {
     let whole = Whole::of(job);

@@ -17,6 +17,7 @@ mod job;
 mod kill;
 mod kills;
 #[cfg(target_os = "linux")]
+#[path = "../support/namespace.rs"]
 mod namespace;
 mod pictures;
 mod pipes;

@@ -5,8 +5,6 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::text;
-
 /// Set in the process that runs inside.
 const INSIDE: &str = "ENAS_FAULTS_NAMESPACE";
 
@@ -44,7 +42,11 @@ fn attempt(way: &[&str]) -> Result<(), String> {
         .arg(folder.path())
         .output()
         .map_err(|e| format!("unshare: {e}"))?;
-    if output.status.success() { Ok(()) } else { Err(text(&output.stderr).trim().to_owned()) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
 }
 
 fn again(test: &str, way: &[&str]) {
@@ -83,5 +85,5 @@ impl Drop for Disk<'_> {
 
 fn mount(arguments: &[&str], folder: &Path) {
     let output = Command::new("mount").args(arguments).arg(folder).output().unwrap();
-    assert!(output.status.success(), "mount {arguments:?}: {}", text(&output.stderr));
+    assert!(output.status.success(), "mount {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
