@@ -6,6 +6,8 @@
 use std::alloc::{Layout, handle_alloc_error};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
 use memmap2::MmapMut;
 
 use crate::simd::Lane;
@@ -43,11 +45,16 @@ impl Memory {
         let Ok(map) = MmapMut::map_anon(bytes + shift + HUGE) else {
             handle_alloc_error(Layout::array::<Lane>(len).unwrap_or(Layout::new::<Lane>()));
         };
-        // A system that does not know the advice refuses it, which is fine.
+        let aligned = map.as_ptr().align_offset(HUGE);
         #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage);
-        let first = map.as_ptr().align_offset(HUGE) + shift;
-        Self::Mapped { map, first, len }
+        {
+            // What does not fill a huge page lies in small ones. A system that does not know the advice refuses it,
+            // which is fine.
+            let whole = (shift + bytes) / HUGE * HUGE;
+            let _ = map.advise_range(Advice::HugePage, aligned, whole);
+            let _ = map.advise_range(Advice::NoHugePage, aligned + whole, map.len() - aligned - whole);
+        }
+        Self::Mapped { map, first: aligned + shift, len }
     }
 
     pub(crate) fn len(&self) -> usize {
