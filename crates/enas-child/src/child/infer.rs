@@ -1,0 +1,153 @@
+//! Class scores of pictures.
+
+use enas_arc::Arc;
+use enas_kernels::RunningMoments;
+use enas_rng::Stream;
+use rayon::prelude::*;
+
+use super::{Child, MOST_WEIGHTS, on_host, on_pool};
+use crate::Error;
+use crate::backend::{Backend, Cpu, Statistics, argmax};
+use crate::examples::Examples;
+use crate::tape::Tape;
+use crate::walk::{Kept, Walk};
+
+/// Which statistics batch norms use outside training steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norm {
+    /// Those of the batch at hand: the only ones that mean anything for shared weights.
+    BatchStatistics,
+    /// The moving ones: fixed networks only.
+    RunningStatistics,
+}
+
+impl Child {
+    /// Logits `[n, classes]` of images `[n, c, h, w]`.
+    ///
+    /// `dropout` switches dropout on, as the published search does even when it measures rewards.
+    ///
+    /// # Errors
+    /// If the images or the arc do not fit, or a shared network is asked for moving statistics.
+    pub fn logits(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        norm: Norm,
+        dropout: Option<&mut Stream>,
+    ) -> Result<Vec<f32>, Error> {
+        self.logits_on(arc, Examples::Host { images, labels: &[] }, norm, dropout)
+    }
+
+    /// [`logits`](Self::logits) of pictures that may be on the network's GPU already; labels are not looked at.
+    ///
+    /// # Errors
+    /// As for [`logits`](Self::logits), and if the pictures are on another device than the network.
+    pub fn logits_on(
+        &self,
+        arc: &Arc,
+        examples: Examples<'_>,
+        norm: Norm,
+        dropout: Option<&mut Stream>,
+    ) -> Result<Vec<f32>, Error> {
+        let statistics = match norm {
+            Norm::BatchStatistics => Statistics::Batch,
+            Norm::RunningStatistics if self.arc.is_some() => Statistics::Running,
+            Norm::RunningStatistics => {
+                let why = "shared weights have no moving statistics; use those of the batch";
+                return Err(Error::Arc(why.to_owned()));
+            }
+        };
+        let keep = self.network.config.keep_prob;
+        if let Some(device) = &self.device {
+            let batch = self.batch(arc, examples)?;
+            let len = batch.len() * self.network.classifier.channels;
+            let factors = dropout.map(|s| (0..len).map(|_| (keep + s.uniform()).floor() / keep).collect());
+            return device.logits((&self.network, &self.params), arc, &batch, statistics, factors);
+        }
+        let (images, _) = on_host(examples)?;
+        self.check_batch(arc, images)?;
+        let mut features = match statistics {
+            Statistics::Batch => on_pool(|| self.features(arc, images, statistics, &[]))?,
+            Statistics::Running => self.features_in_groups(arc, images)?,
+        };
+        if let Some(stream) = dropout {
+            features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
+        }
+        let cpu = Cpu { params: &self.params, running: &[], class_weights: None };
+        Ok(cpu.classify(&self.network.classifier, &features))
+    }
+
+    /// The features `[n, channels]` of images `[n, c, h, w]`, at inference.
+    fn features(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        statistics: Statistics,
+        running: &[RunningMoments],
+    ) -> Result<Vec<f32>, Error> {
+        let cpu = Cpu { params: &self.params, running, class_weights: None };
+        let mut tape = Tape::new(&cpu, statistics, false);
+        let n = images.len() / self.image_len();
+        let input = tape.input(self.map(images, n));
+        let walk: Box<dyn Walk<Cpu<'_>> + '_> = match statistics {
+            Statistics::Batch => self.walk(n),
+            Statistics::Running => Box::new(Kept),
+        };
+        Ok(self.network.forward(&mut tape, arc, input, None, (&*walk, false))?.main)
+    }
+
+    /// The same with moving statistics: nothing joins the images of a batch, so a few at a time go through the
+    /// whole network, each group on one thread and out of its cache.
+    fn features_in_groups(&self, arc: &Arc, images: &[f32]) -> Result<Vec<f32>, Error> {
+        let running: Vec<RunningMoments> = self.running.iter().map(|(_, r)| r.clone()).collect();
+        let groups = images.par_chunks(enas_kernels::LANES * self.image_len());
+        let features: Vec<Vec<f32>> = groups
+            .map(|group| self.features(arc, group, Statistics::Running, &running))
+            .collect::<Result<_, _>>()?;
+        Ok(features.concat())
+    }
+
+    /// The most likely class of each image; the first of equals.
+    pub fn classes(logits: &[f32], n_classes: usize) -> Vec<usize> {
+        logits.chunks_exact(n_classes).map(argmax).collect()
+    }
+
+    /// The same network for inference with every batch norm folded into the convolution before it.
+    ///
+    /// # Errors
+    /// If the network shares weights: its batch norms have no statistics of their own.
+    pub fn folded(&self) -> Result<Self, Error> {
+        let Some(arc) = &self.arc else {
+            return Err(Error::Arc("shared weights have no moving statistics to fold".to_owned()));
+        };
+        let mut folded = Self::new(
+            &self.network.config,
+            Some(arc),
+            self.network.plan.input,
+            self.n_classes,
+            self.params.seed(),
+            MOST_WEIGHTS,
+        )?;
+        folded.load(&self.weights()?)?;
+        folded.network.for_each_block(&mut |block| {
+            let norm = block.norm;
+            let Some(running) = norm.running.map(|index| &mut folded.running[index].1) else { return };
+            let affine = running.affine(folded.params.get(norm.scale), folded.params.get(norm.offset));
+            let mut first = 0;
+            for conv in &block.convs {
+                let scale = &affine.scale[first..first + conv.outputs];
+                for id in &conv.weight {
+                    let rows = folded.params.get_mut(*id).chunks_exact_mut(conv.outputs);
+                    rows.for_each(|row| row.iter_mut().zip(scale).for_each(|(w, s)| *w *= s));
+                }
+                first += conv.outputs;
+            }
+            // What is left of the batch norm: no scale, no mean, a unit deviation, and the shift as its offset.
+            folded.params.get_mut(norm.scale).fill(1.0);
+            folded.params.get_mut(norm.offset).copy_from_slice(&affine.shift);
+            running.mean.fill(0.0);
+            running.variance.fill(1.0 - enas_kernels::EPSILON);
+        });
+        Ok(folded)
+    }
+}

@@ -1,0 +1,108 @@
+//! A training pass with all that it computes, for tests and for curiosity.
+
+use std::borrow::Cow;
+
+use enas_arc::Arc;
+use enas_kernels::Value;
+
+use super::Child;
+use crate::config::Config;
+use crate::device::{Inspected, Part};
+use crate::examples::Examples;
+use crate::network::Training;
+use crate::noise::Noise;
+use crate::{Error, Named};
+
+/// Everything a training pass computes, for inspection; see [`Child::inspect`].
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Logits `[n, classes]`.
+    pub logits: Vec<f32>,
+    /// Logits of the auxiliary head, if there is one.
+    pub aux_logits: Option<Vec<f32>>,
+    /// Mean cross entropy.
+    pub loss: f32,
+    /// Mean cross entropy of the auxiliary head; 0 without one.
+    pub aux_loss: f32,
+    /// `loss + aux_weight·aux_loss + l2·Σ w²`.
+    pub total_loss: f32,
+    /// The output of every cell, `[n, c, h, w]`.
+    pub cells: Vec<Named>,
+    /// The gradient of `total_loss` with respect to every trained tensor.
+    pub gradients: Vec<Named>,
+    /// Norm of all gradients together.
+    pub grad_norm: f32,
+}
+
+impl Child {
+    /// A training pass that changes nothing and returns all it computed.
+    ///
+    /// # Errors
+    /// As for [`train_step`](Self::train_step).
+    pub fn inspect(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        noise: &dyn Noise,
+        (step, total_steps): (u64, u64),
+    ) -> Result<Inspection, Error> {
+        let training = Training { noise, step, total_steps };
+        let (parts, params) = match &self.device {
+            Some(device) => {
+                let batch = self.labelled_batch(arc, Examples::Host { images, labels })?;
+                let parts = device.inspect((&self.network, &self.params), arc, &batch, training)?;
+                (parts, Cow::Owned(device.download(&self.params, &self.running)?.0))
+            }
+            None => (self.inspect_here(arc, images, labels, training)?, Cow::Borrowed(&self.params)),
+        };
+        let Config { l2, aux_weight, .. } = self.network.config;
+        let penalty = f64::from(l2) * params.squares();
+        let gradients = params.export_gradients(&parts.gradients, l2);
+        let squares: f64 = gradients.iter().flat_map(|g| &g.data).map(|g| f64::from(*g).powi(2)).sum();
+        Ok(Inspection {
+            total_loss: (f64::from(parts.loss + aux_weight * parts.aux_loss) + penalty) as f32,
+            cells: parts.cells.iter().enumerate().map(|(i, cell)| named_cell(i, cell)).collect(),
+            logits: parts.logits,
+            aux_logits: parts.aux_logits,
+            loss: parts.loss,
+            aux_loss: parts.aux_loss,
+            gradients,
+            grad_norm: squares.sqrt() as f32,
+        })
+    }
+
+    fn inspect_here(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        training: Training<'_>,
+    ) -> Result<Inspected, Error> {
+        let pass = self.pass(arc, images, labels, training, true)?;
+        let fetch = |value: &Value| Part { shape: value.map.shape(), data: value.to_nchw() };
+        let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
+        Ok(Inspected {
+            cells: cells.collect(),
+            aux_loss: pass.aux.as_ref().map_or(0.0, |(_, loss)| loss.mean),
+            aux_logits: pass.aux.map(|(logits, _)| logits),
+            logits: pass.logits,
+            loss: pass.loss.mean,
+            gradients: pass.gradients,
+        })
+    }
+}
+
+/// The output of cell `i`, given in parts, as one tensor `[n, c, h, w]`.
+fn named_cell(i: usize, parts: &[Part]) -> Named {
+    let (n, _, h, w) = parts[0].shape;
+    let channels = parts.iter().map(|part| part.shape.1).sum();
+    let of_image = |image: usize| {
+        parts.iter().flat_map(move |part| {
+            let size = part.shape.1 * h * w;
+            &part.data[image * size..][..size]
+        })
+    };
+    let data = (0..n).flat_map(of_image).copied().collect();
+    Named { name: format!("layer_{i}"), shape: vec![n, channels, h, w], data }
+}

@@ -1,0 +1,312 @@
+//! The child network as its users see it.
+
+mod infer;
+mod inspect;
+mod train;
+
+use enas_arc::Arc;
+use enas_kernels::{Map, RunningMoments, profile};
+use enas_rng::Seed;
+
+pub use self::infer::Norm;
+pub use self::inspect::Inspection;
+pub use self::train::{Step, StepStats};
+use crate::Error;
+use crate::backend::{Cpu, Statistics};
+use crate::build::Builder;
+use crate::config::{AuxHead, Config, InputShape};
+use crate::device::OnDevice;
+use crate::examples::{Batch, Examples, count};
+use crate::network::Network;
+use crate::params::Params;
+use crate::plan::Plan;
+use crate::tape::Tape;
+use crate::walk::{CellByCell, InParts, Kept, Recompute, Walk};
+
+/// A child network with its weights and the optimiser's momentum.
+///
+/// A *shared* child has weights for every arc of its search space and is told at every call which arc to be; a
+/// *fixed* child has the weights of one arc only. See [`Child::shared`] and [`Child::fixed`].
+#[derive(Debug)]
+pub struct Child {
+    n_classes: usize,
+    arc: Option<Arc>,
+    pub(crate) network: Network,
+    pub(crate) params: Params,
+    /// Moving statistics by the name of their batch norm.
+    pub(crate) running: Vec<(String, RunningMoments)>,
+    /// What the loss of an image counts for, by class; all count one if there are none.
+    class_weights: Option<Vec<f32>>,
+    recompute: Recompute,
+    /// Where the numbers are, if not here.
+    pub(crate) device: Option<OnDevice>,
+}
+
+/// Most weights of a network, which take 4 GB, and as much again for their momentum: far more than any that these
+/// kernels train in a lifetime.
+const MOST_WEIGHTS: usize = 1 << 30;
+
+/// Most numbers that a layer makes of one picture; of sixteen, which are computed together, they take 8 GB.
+const MOST_NUMBERS: usize = 1 << 27;
+
+impl Child {
+    /// A child with shared weights for every arc of `config.nodes` nodes.
+    ///
+    /// # Errors
+    /// If a setting is out of range or `n_classes` is below 2.
+    pub fn shared(config: &Config, input: InputShape, n_classes: usize, seed: Seed) -> Result<Self, Error> {
+        Self::new(config, None, input, n_classes, seed, MOST_WEIGHTS)
+    }
+
+    /// A child with private weights for one arc.
+    ///
+    /// # Errors
+    /// As for [`shared`](Self::shared), and if the arc has another number of nodes than `config.nodes`.
+    pub fn fixed(
+        config: &Config,
+        arc: &Arc,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+    ) -> Result<Self, Error> {
+        Self::fixed_within(config, arc, input, n_classes, seed, MOST_WEIGHTS)
+    }
+
+    /// [`fixed`](Self::fixed), if the network has no more than `most_weights`: for a description that others wrote.
+    ///
+    /// No memory is taken for a larger one.
+    ///
+    /// # Errors
+    /// As for [`fixed`](Self::fixed), and if it has more.
+    pub fn fixed_within(
+        config: &Config,
+        arc: &Arc,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+        most_weights: usize,
+    ) -> Result<Self, Error> {
+        check_nodes(arc, config)?;
+        Self::new(config, Some(arc), input, n_classes, seed, most_weights.min(MOST_WEIGHTS))
+    }
+
+    fn new(
+        config: &Config,
+        arc: Option<&Arc>,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+        most_weights: usize,
+    ) -> Result<Self, Error> {
+        check_shape(config, arc, input, n_classes)?;
+        let plan = Plan::new(config, input);
+        let numbers = |c: usize, h: usize, w: usize| c.saturating_mul(h).saturating_mul(w);
+        let stem = numbers(plan.stem.max(input.channels), input.height, input.width);
+        let map = plan.cells.iter().map(|c| numbers(c.filters, c.height, c.width)).fold(stem, usize::max);
+        if map > MOST_NUMBERS {
+            let value = format!("{} on {}x{} pixels", config.filters, input.height, input.width);
+            let allowed =
+                format!("{MOST_NUMBERS} numbers in a layer, here are {map}; use fewer or smaller pictures");
+            return Err(Error::Config { key: "child.filters", value, allowed });
+        }
+        // Once for the number of weights: settings that are fine one by one can make a network that no machine can hold,
+        // and memory that grows with the weights would leave its smaller predecessors behind.
+        let mut places = Builder::new(Params::places());
+        Network::new(&mut places, config, plan.clone(), arc, n_classes);
+        let weights = places.params.len();
+        if weights > most_weights {
+            let value = format!("{} with {weights} weights in the whole network", config.filters);
+            let allowed = format!("{most_weights} weights");
+            return Err(Error::Config { key: "child.filters", value, allowed });
+        }
+        let mut builder = Builder::new(Params::new(seed, weights));
+        let network = Network::new(&mut builder, config, plan, arc, n_classes);
+        let Builder { params, running, .. } = builder;
+        let (arc, recompute) = (arc.cloned(), Recompute::Nothing);
+        Ok(Self { n_classes, arc, network, params, running, class_weights: None, recompute, device: None })
+    }
+
+    /// Weighs the loss: that of an image of class `k` counts `weights[k]` times, for the main and for the auxiliary
+    /// classifier. The mean is still taken over the number of images. Weights are no part of the state.
+    ///
+    /// # Errors
+    /// If there is not one weight per class, or one is no positive number.
+    pub fn weigh_classes(&mut self, weights: &[f32]) -> Result<(), Error> {
+        let refuse = |value: String, allowed: String| Error::Config { key: "class weights", value, allowed };
+        if weights.len() != self.n_classes {
+            let allowed = format!("as many as there are classes: {}", self.n_classes);
+            return Err(refuse(format!("{} numbers", weights.len()), allowed));
+        }
+        if let Some(wrong) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
+            return Err(refuse(wrong.to_string(), "numbers above 0".to_owned()));
+        }
+        if let Some(device) = &mut self.device {
+            device.weigh_classes(weights);
+        }
+        self.class_weights = Some(weights.to_vec());
+        Ok(())
+    }
+
+    /// Decides what passes that take statistics of their batch keep and what they compute again. No result changes; on a
+    /// GPU everything is kept.
+    pub fn recompute(&mut self, what: Recompute) {
+        self.recompute = what;
+    }
+
+    /// How cells are evaluated for a batch of `n` images.
+    fn walk<'a>(&self, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
+        match self.recompute {
+            Recompute::Nothing => Box::new(Kept),
+            Recompute::Cells => Box::new(CellByCell),
+            Recompute::Groups(groups) => Box::new(InParts::new(n, groups)),
+        }
+    }
+
+    /// The weight of each class in the loss.
+    pub(crate) fn class_weights_or_ones(&self) -> Vec<f32> {
+        self.class_weights.clone().unwrap_or_else(|| vec![1.0; self.n_classes])
+    }
+
+    fn image_len(&self) -> usize {
+        let InputShape { channels, height, width } = self.network.plan.input;
+        channels * height * width
+    }
+
+    /// Trained weights, batch norms included, without the auxiliary head: the number the published code prints.
+    pub fn n_params(&self) -> usize {
+        self.params.count(|name| !name.starts_with("aux_head"))
+    }
+
+    /// Weights of the auxiliary head.
+    pub fn n_aux_params(&self) -> usize {
+        self.params.count(|name| name.starts_with("aux_head"))
+    }
+
+    /// Multiply-adds that one image costs at inference.
+    ///
+    /// # Errors
+    /// If the arc does not fit the network.
+    pub fn macs(&self, arc: &Arc) -> Result<u64, Error> {
+        self.check_arc(arc)?;
+        // A batch without images walks the same path and computes nothing.
+        let cpu = Cpu { params: &self.params, running: &[], class_weights: None };
+        let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+        let input = tape.input(self.map(&[], 0));
+        self.network.forward(&mut tape, arc, input, None, (&Kept, false))?;
+        Ok(tape.macs + self.network.classifier.macs())
+    }
+
+    /// The layout of the network.
+    pub fn plan(&self) -> &Plan {
+        &self.network.plan
+    }
+
+    /// The settings the network was built with.
+    pub fn config(&self) -> &Config {
+        &self.network.config
+    }
+
+    /// The pictures the network takes.
+    pub fn input(&self) -> InputShape {
+        self.network.plan.input
+    }
+
+    /// Number of classes.
+    pub fn n_classes(&self) -> usize {
+        self.n_classes
+    }
+
+    /// The arc of a fixed network.
+    pub fn arc(&self) -> Option<&Arc> {
+        self.arc.as_ref()
+    }
+
+    pub(crate) fn map(&self, images: &[f32], n: usize) -> Map {
+        let InputShape { channels, height, width } = self.network.plan.input;
+        let start = profile::start();
+        let map = Map::from_nchw(images, n, channels, height, width);
+        profile::stop(start, ("pictures", "in"), 0.0, (8 * images.len()) as f64);
+        map
+    }
+
+    /// Checks a batch for the device.
+    fn batch<'a>(&self, arc: &Arc, examples: Examples<'a>) -> Result<Batch<'a>, Error> {
+        self.check_arc(arc)?;
+        let gpu = self.gpu().expect("asked for children on a device alone");
+        Batch::on(gpu, self.network.plan.input, examples)
+    }
+
+    /// Checks a batch with its labels for the device.
+    fn labelled_batch<'a>(&self, arc: &Arc, examples: Examples<'a>) -> Result<Batch<'a>, Error> {
+        let batch = self.batch(arc, examples)?;
+        batch.check_labels(self.n_classes)?;
+        Ok(batch)
+    }
+
+    fn check_batch(&self, arc: &Arc, images: &[f32]) -> Result<usize, Error> {
+        self.check_arc(arc)?;
+        count(images.len(), self.network.plan.input)
+    }
+
+    pub(crate) fn check_arc(&self, arc: &Arc) -> Result<(), Error> {
+        check_nodes(arc, &self.network.config)?;
+        match &self.arc {
+            Some(own) if own != arc => {
+                Err(Error::Arc(format!("the network was built for {own}, not for {arc}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Images and labels for a network in the host's memory.
+fn on_host(examples: Examples<'_>) -> Result<(&[f32], &[u32]), Error> {
+    match examples {
+        Examples::Host { images, labels } => Ok((images, labels)),
+        Examples::Staged(_) | Examples::Resident { .. } => {
+            Err(Error::Batch("the pictures are on a GPU, the network is not".to_owned()))
+        }
+    }
+}
+
+/// Runs `body` on a thread of the pool, once for all the operations inside it. From elsewhere each of them would be
+/// handed over and waited for, which costs more than a small operation itself.
+pub(crate) fn on_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| body())
+}
+
+/// Refuses a network that cannot be.
+pub(crate) fn check_shape(
+    config: &Config,
+    arc: Option<&Arc>,
+    input: InputShape,
+    n_classes: usize,
+) -> Result<(), Error> {
+    arc.map_or(Ok(()), |arc| check_nodes(arc, config))?;
+    config.validate()?;
+    let least = |key, value: usize, low: usize| {
+        if value >= low {
+            return Ok(());
+        }
+        Err(Error::Config { key, value: value.to_string(), allowed: format!("{low} or more") })
+    };
+    least("number of classes", n_classes, 2)?;
+    least("number of channels", input.channels, 1)?;
+    least("image height", input.height, 1)?;
+    least("image width", input.width, 1)
+}
+
+fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {
+    if arc.n_nodes() == config.nodes {
+        return Ok(());
+    }
+    let (got, want) = (arc.n_nodes(), config.nodes);
+    Err(Error::Arc(format!("it has {got} nodes per cell, the network {want} (child.nodes)")))
+}
+
+impl Config {
+    /// Whether the auxiliary head is built.
+    pub fn has_aux_head(&self) -> bool {
+        self.aux_head != AuxHead::Off
+    }
+}

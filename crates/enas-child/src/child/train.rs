@@ -1,0 +1,165 @@
+//! Training steps.
+
+use enas_arc::Arc;
+use enas_kernels::Nesterov;
+use enas_rng::Seed;
+
+use super::{Child, on_host, on_pool};
+use crate::Error;
+use crate::backend::Cpu;
+use crate::config::Config;
+use crate::examples::{Examples, check_labels, last_class};
+use crate::network::Training;
+use crate::noise::{Noise, SeededNoise};
+use crate::params::is_finite;
+use crate::pass::Pass;
+
+/// Where a training step stands in its run.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Learning rate.
+    pub lr: f32,
+    /// Steps done before this one.
+    pub global_step: u64,
+    /// Steps of the whole run, for the growth of drop-path.
+    pub total_steps: u64,
+    /// Seed of dropout and drop-path, which also depend on `global_step`.
+    pub seed: Seed,
+}
+
+/// What a training step saw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepStats {
+    /// Mean cross entropy of the main classifier, in nats, each image times the weight of its class.
+    pub loss: f32,
+    /// Mean cross entropy of the auxiliary classifier; 0 without one.
+    pub aux_loss: f32,
+    /// Images the main classifier got right.
+    pub correct: usize,
+    /// Images.
+    pub n: usize,
+    /// Norm of the whole gradient, L2 penalty and auxiliary loss included, before clipping. No finite number if anything
+    /// in the step was none.
+    pub grad_norm: f32,
+}
+
+impl Child {
+    /// One training step: forward, backward, and the update of all weights and moving statistics.
+    ///
+    /// A step with a loss, a gradient or a statistic that is not finite changes nothing: its numbers say what happened, and
+    /// [`diagnose`](Self::diagnose) where.
+    ///
+    /// Shapes: `images` `[n, c, h, w]`, `labels` `[n]`.
+    ///
+    /// # Errors
+    /// If the batch or the arc does not fit the network.
+    pub fn train_step(
+        &mut self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        step: &Step,
+    ) -> Result<StepStats, Error> {
+        let noise = SeededNoise { seed: step.seed, step: step.global_step };
+        self.train_step_with(arc, images, labels, step, &noise)
+    }
+
+    /// [`train_step`](Self::train_step) on pictures that may be on the network's GPU already.
+    ///
+    /// `meanwhile` is called once while a GPU computes the step, for the host to make the next batch and to send it
+    /// ahead; on the CPU after the step, and not at all where a step fails early.
+    ///
+    /// # Errors
+    /// As for [`train_step`](Self::train_step), and if the pictures are on another device than the network.
+    pub fn train_on(
+        &mut self,
+        arc: &Arc,
+        examples: Examples<'_>,
+        step: &Step,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<StepStats, Error> {
+        let noise = SeededNoise { seed: step.seed, step: step.global_step };
+        self.train(arc, examples, step, &noise, meanwhile)
+    }
+
+    /// [`train_step`](Self::train_step) with given random numbers for dropout and drop-path.
+    ///
+    /// # Errors
+    /// As for [`train_step`](Self::train_step).
+    pub fn train_step_with(
+        &mut self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        step: &Step,
+        noise: &dyn Noise,
+    ) -> Result<StepStats, Error> {
+        self.train(arc, Examples::Host { images, labels }, step, noise, &mut || ())
+    }
+
+    fn train(
+        &mut self,
+        arc: &Arc,
+        examples: Examples<'_>,
+        step: &Step,
+        noise: &dyn Noise,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<StepStats, Error> {
+        let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
+        let batch = self.device.is_some().then(|| self.labelled_batch(arc, examples)).transpose()?;
+        if let (Some(device), Some(batch)) = (&mut self.device, &batch) {
+            let network = (&self.network, &self.params);
+            return device.train_step(network, arc, batch, (training, step.lr), meanwhile);
+        }
+        let (images, labels) = on_host(examples)?;
+        let stats = on_pool(|| self.train_here(arc, (images, labels), training, step.lr))?;
+        meanwhile();
+        Ok(stats)
+    }
+
+    fn train_here(
+        &mut self,
+        arc: &Arc,
+        (images, labels): (&[f32], &[u32]),
+        training: Training<'_>,
+        lr: f32,
+    ) -> Result<StepStats, Error> {
+        let Pass { loss, aux, gradients, moments, .. } = self.pass(arc, images, labels, training, false)?;
+        let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
+        let mut stats = StepStats {
+            loss: loss.mean,
+            aux_loss,
+            correct: loss.correct,
+            n: labels.len(),
+            grad_norm: f32::NAN,
+        };
+        let moments_are_finite = moments.iter().all(|(_, of)| is_finite(&of.mean) && is_finite(&of.variance));
+        if !(stats.loss.is_finite() && aux_loss.is_finite() && moments_are_finite && gradients.is_finite()) {
+            return Ok(stats);
+        }
+        for (index, moments) in &moments {
+            self.running[*index].1.update(moments);
+        }
+        let Config { momentum, l2, clip_norm, .. } = self.network.config;
+        let rule = Nesterov { lr, momentum, l2, scale: 1.0 };
+        stats.grad_norm = self.params.step(rule, clip_norm, &gradients);
+        Ok(stats)
+    }
+
+    /// A training pass on the CPU; changes nothing.
+    pub(super) fn pass(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        labels: &[u32],
+        training: Training<'_>,
+        keep_cells: bool,
+    ) -> Result<Pass<Cpu<'_>>, Error> {
+        let n = self.check_batch(arc, images)?;
+        check_labels((labels.len(), last_class(labels)), n, self.n_classes)?;
+        let class_weights = self.class_weights.as_deref();
+        let cpu = Cpu { params: &self.params, running: &[], class_weights };
+        let walk = self.walk(n);
+        self.network.pass(&cpu, arc, self.map(images, n), labels, training, (&*walk, keep_cells))
+    }
+}

@@ -1,0 +1,120 @@
+//! The gradient of a batch norm, evaluated where it is needed.
+
+use super::{GradientSums, Moments};
+use crate::map::{Map, mask};
+use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
+
+/// The gradient of a batch norm with respect to its raw input, ready to be evaluated pixel by pixel:
+/// `gz = factor·gy − mean_term − slope·(z − mean)`.
+pub(crate) struct Gradient {
+    /// `∂L/∂γ` per channel.
+    pub(crate) gamma: Vec<f32>,
+    /// `∂L/∂β` per channel.
+    pub(crate) beta: Vec<f32>,
+    factor: Vec<f32>,
+    mean_term: Vec<f32>,
+    slope: Vec<f32>,
+    mean: Vec<f32>,
+    n: usize,
+}
+
+impl Gradient {
+    /// Reads `z` and the gradient `gy` of the normalised values once, unless whoever wrote the gradient took the sums.
+    pub(crate) fn new(z: &Map, moments: &Moments, gamma: &[f32], gy: &Map) -> Self {
+        let mut sums = GradientSums::new(z.c());
+        match gy.sums_for(z) {
+            Some(blocks) => sums.add_blocks(blocks),
+            None => sums.add(z, moments, gy),
+        }
+        Self::of_sums(&sums, moments, gamma, z.n())
+    }
+
+    /// For some of the images whose sums were taken, `n` of them.
+    pub(crate) fn of_sums(sums: &GradientSums, moments: &Moments, gamma: &[f32], n: usize) -> Self {
+        let count = moments.count as f64;
+        let channels = gamma.len();
+        let mut out = Self {
+            gamma: Vec::with_capacity(channels),
+            beta: Vec::with_capacity(channels),
+            factor: Vec::with_capacity(channels),
+            mean_term: Vec::with_capacity(channels),
+            slope: Vec::with_capacity(channels),
+            mean: moments.mean.clone(),
+            n,
+        };
+        for ((gamma, r), (sum, product)) in gamma.iter().zip(moments.inverse_deviation()).zip(&sums.0) {
+            let (r, factor) = (f64::from(r), f64::from(*gamma) * f64::from(r));
+            out.gamma.push((product * r) as f32);
+            out.beta.push(*sum as f32);
+            out.factor.push(factor as f32);
+            out.mean_term.push((factor * sum / count) as f32);
+            out.slope.push((factor * r * r * product / count) as f32);
+        }
+        out
+    }
+
+    /// Passes the gradient of a raw map like `gz` through unchanged, for want of a batch norm.
+    pub(crate) fn identity(gz: &Map) -> Self {
+        let zeros = vec![0.0; gz.c()];
+        Self {
+            gamma: Vec::new(),
+            beta: Vec::new(),
+            factor: vec![1.0; gz.c()],
+            mean_term: zeros.clone(),
+            slope: zeros.clone(),
+            mean: zeros,
+            n: gz.n(),
+        }
+    }
+
+    /// Evaluates the gradient of channel `c` of `block` for `z.len()` pixels; zero where there is no image.
+    pub(crate) fn evaluate(&self, c: usize, block: usize, z: &[Lane], gy: &[Lane], out: &mut [Lane]) {
+        assert!(z.len() == gy.len() && z.len() == out.len(), "rows of equal length");
+        let mask = mask(self.n, block);
+        let kernel = Evaluate {
+            z: z.as_ptr(),
+            gy: gy.as_ptr(),
+            out: out.as_mut_ptr(),
+            pixels: z.len(),
+            mask: &raw const mask,
+            factor: self.factor[c],
+            mean_term: self.mean_term[c],
+            slope: self.slope[c],
+            mean: self.mean[c],
+        };
+        // SAFETY: the three rows are slices of `pixels` lanes and `out` is borrowed mutably.
+        unsafe { simd::run(kernel) }
+    }
+}
+
+/// The formula of [`Gradient`] over `pixels` lanes at `z`, `gy` and `out`; `out` must not overlap the others.
+struct Evaluate {
+    z: *const Lane,
+    gy: *const Lane,
+    out: *mut Lane,
+    pixels: usize,
+    mask: *const Lane,
+    factor: f32,
+    mean_term: f32,
+    slope: f32,
+    mean: f32,
+}
+
+#[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
+impl Kernel for Evaluate {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let mask = S::load(self.mask);
+        let (factor, slope) = (S::splat(self.factor), S::splat(-self.slope));
+        let (mean_term, mean) = (S::splat(self.mean_term), S::splat(self.mean));
+        for p in 0..self.pixels {
+            simd::prefetch(self.gy.wrapping_add(p + AHEAD));
+            simd::prefetch(self.z.wrapping_add(p + AHEAD));
+            let base = S::sub(S::mul(S::load(self.gy.add(p)), factor), mean_term);
+            let value = S::fma(S::sub(S::load(self.z.add(p)), mean), slope, base);
+            S::store(self.out.add(p), S::mul(value, mask));
+        }
+    }
+}

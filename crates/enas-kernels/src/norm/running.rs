@@ -1,0 +1,55 @@
+//! Moving statistics.
+
+use super::Moments;
+use crate::map::Affine;
+
+/// Moving mean and variance of a batch norm, as TensorFlow's `assign_moving_average` keeps them with its default
+/// zero-debiasing: after the first update they equal the statistics of that batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunningMoments {
+    /// Moving mean per channel; 0 before the first update.
+    pub mean: Vec<f32>,
+    /// Moving unbiased variance per channel; 1 before the first update.
+    pub variance: Vec<f32>,
+    /// Exponentially weighted sum of means, starting at 0.
+    pub biased_mean: Vec<f32>,
+    /// Exponentially weighted sum of unbiased variances, starting at 0.
+    pub biased_variance: Vec<f32>,
+    /// Updates so far.
+    pub updates: u64,
+}
+
+impl RunningMoments {
+    /// Share of the old value that an update keeps.
+    pub const DECAY: f32 = 0.9;
+
+    /// The state before any update.
+    pub fn new(channels: usize) -> Self {
+        Self {
+            mean: vec![0.0; channels],
+            variance: vec![1.0; channels],
+            biased_mean: vec![0.0; channels],
+            biased_variance: vec![0.0; channels],
+            updates: 0,
+        }
+    }
+
+    /// Takes in the statistics of one batch.
+    pub fn update(&mut self, batch: &Moments) {
+        self.updates += 1;
+        let weight = 1.0 - f64::from(Self::DECAY).powf(self.updates as f64);
+        let blend = |biased: &mut [f32], moving: &mut [f32], values: &[f32]| {
+            for ((b, m), v) in biased.iter_mut().zip(moving).zip(values) {
+                *b = Self::DECAY * *b + (1.0 - Self::DECAY) * v;
+                *m = (f64::from(*b) / weight) as f32;
+            }
+        };
+        blend(&mut self.biased_mean, &mut self.mean, &batch.mean);
+        blend(&mut self.biased_variance, &mut self.variance, &batch.unbiased_variance());
+    }
+
+    /// The normalisation at inference.
+    pub fn affine(&self, gamma: &[f32], beta: &[f32]) -> Affine {
+        Moments { mean: self.mean.clone(), variance: self.variance.clone(), count: 1 }.affine(gamma, beta)
+    }
+}
