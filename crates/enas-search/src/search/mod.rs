@@ -1,30 +1,31 @@
 //! The search: shared weights ω and a policy θ trained in turns (Pham et al., ICML 2018, section 2.2), then the
 //! choice of an arc.
 
-use std::path::{Path, PathBuf};
+mod progress;
+
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use enas_arc::{Arc, Op};
-use enas_child::{Child, InputShape, Named, Norm, Step};
+use enas_arc::Arc;
+use enas_child::{Child, InputShape, Norm, Step};
 use enas_controller::{Bounds, Controller, Episode};
 use enas_data::Dataset;
 use enas_rng::Seed;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use self::progress::{Progress, load, state};
 use crate::annealing;
-use crate::checkpoint::Checkpoint;
 use crate::concerns;
 use crate::config::{Metric, SearchConfig, Settings as _};
-use crate::divergence::{self, LOWERED, Symptom, explain, finite};
+use crate::divergence::{self, LOWERED, Symptom, explain};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
 use crate::feed::Source;
-use crate::observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
+use crate::observer::{EpochSummary, Event, Observer, Phase, Place};
 use crate::run::{Moment, Run, State};
 use crate::select::{Candidate, Origin, Selection, better, contestants};
-use crate::session::{Session, Tally, is_possible, mean};
-use crate::tensors::{of_prefix, prefixed};
+use crate::session::Session;
 use crate::train::whole;
 
 /// What a search found.
@@ -110,51 +111,12 @@ struct Search<'a> {
     waited: Duration,
 }
 
-/// Where a search stands. Together with the weights, all that resuming needs: every random stream is named by its
-/// position.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Progress {
-    /// Epochs planned.
-    epochs: u64,
-    /// Epochs complete.
-    epoch: u64,
-    phase: Phase,
-    /// Steps complete in this phase of this epoch.
-    step: u64,
-    /// Wall time of the run when the epoch began, in seconds.
-    epoch_began: f64,
-    child: Tally,
-    policy: PolicyTally,
-    best_valid_accuracy: f64,
-    /// Wall time of scoring one arc on the validation split, in seconds, as last measured.
-    scoring: Option<f64>,
-    /// Accuracies so far of the contestants of the selection.
-    scores: Vec<f64>,
-    /// Their macro-F1, where that decides.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    macro_f1s: Vec<f64>,
-    /// What all learning rates are multiplied with: less than 1 once the search has gone back.
-    #[serde(default = "whole")]
-    lr_factor: f32,
-}
-
 /// How good an arc is with the shared weights on the whole validation split.
 #[derive(Clone, Copy, Debug)]
 struct Score {
     accuracy: f64,
     /// Where that decides.
     macro_f1: Option<f64>,
-}
-
-/// Sums over the controller steps of an epoch.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct PolicyTally {
-    steps: u64,
-    accuracy: f64,
-    reward: f64,
-    entropy: f64,
-    /// Sampled operations by cell (normal, reduction) and [`Op::id`].
-    ops: [[u64; 5]; 2],
 }
 
 impl<'a> Search<'a> {
@@ -521,86 +483,4 @@ fn networks(config: &SearchConfig, data: &Dataset, lr_factor: f32) -> Result<(Ch
     let lr = config.controller.lr * f64::from(lr_factor);
     let policy = enas_controller::Config { lr, ..config.controller.clone() };
     Ok((child, Controller::new(&policy, config.child.nodes, seed)?))
-}
-
-/// Takes over a checkpoint of the run in `dir`; returns where it stands.
-fn load(
-    dir: &Path,
-    checkpoint: Checkpoint<Progress>,
-    child: &mut Child,
-    controller: &mut Controller,
-) -> Result<Progress> {
-    let Progress { epoch, epochs, step, .. } = checkpoint.progress;
-    is_possible(dir, epoch, epochs, step)?;
-    child.load(&of_prefix("child/", &checkpoint.tensors))?;
-    let of_controller = of_prefix("controller/", &checkpoint.tensors);
-    controller.load_state(of_controller.into_iter().map(|t| (t.name, t.shape, t.data)))?;
-    Ok(checkpoint.progress)
-}
-
-fn state(at: &Progress, child: &Child, controller: &Controller) -> Result<State<Progress>> {
-    let named = |(name, shape, data)| Named { name, shape, data };
-    let controller = controller.state().into_iter().map(named).collect();
-    let tensors = prefixed("child/", child.state()?).chain(prefixed("controller/", controller)).collect();
-    Ok(State { progress: at.clone(), tensors: finite(tensors, at.epoch + 1, at.step)? })
-}
-
-impl Progress {
-    fn start(epochs: u64) -> Self {
-        Self {
-            epochs,
-            epoch: 0,
-            phase: Phase::Child,
-            step: 0,
-            epoch_began: 0.0,
-            child: Tally::default(),
-            policy: PolicyTally::default(),
-            best_valid_accuracy: 0.0,
-            scoring: None,
-            scores: Vec::new(),
-            macro_f1s: Vec::new(),
-            lr_factor: whole(),
-        }
-    }
-
-    fn enter(&mut self, phase: Phase) {
-        (self.phase, self.step) = (phase, 0);
-    }
-
-    fn next_epoch(&mut self, epochs: u64, seconds: f64) {
-        self.enter(Phase::Child);
-        (self.epochs, self.epoch, self.epoch_began) = (epochs, self.epoch + 1, seconds);
-        (self.child, self.policy) = (Tally::default(), PolicyTally::default());
-    }
-
-    /// The step just done, for humans, of `steps` in its phase.
-    fn place(&self, steps: u64) -> Place {
-        Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
-    }
-}
-
-impl PolicyTally {
-    fn add(&mut self, episodes: &[Episode], stats: &enas_controller::UpdateStats) {
-        self.steps += 1;
-        self.accuracy += f64::from(stats.mean_accuracy);
-        self.reward += f64::from(stats.mean_reward);
-        self.entropy += f64::from(stats.mean_entropy);
-        for episode in episodes {
-            for (counts, cell) in self.ops.iter_mut().zip([episode.arc.normal(), episode.arc.reduction()]) {
-                cell.nodes().iter().flat_map(|n| [n.x.op, n.y.op]).for_each(|op: Op| counts[op.id()] += 1);
-            }
-        }
-    }
-
-    fn summary(&self, baseline: f32, greedy: Arc) -> PolicySummary {
-        let shares = |counts: [u64; 5]| counts.map(|n| mean(n as f64, counts.iter().sum()));
-        PolicySummary {
-            accuracy: mean(self.accuracy, self.steps),
-            reward: mean(self.reward, self.steps),
-            baseline: f64::from(baseline),
-            entropy: mean(self.entropy, self.steps),
-            op_frequencies: self.ops.map(shares),
-            greedy,
-        }
-    }
 }

@@ -1,0 +1,138 @@
+//! Where a search stands, and how that and both networks are kept in a checkpoint.
+
+use std::path::Path;
+
+use enas_arc::{Arc, Op};
+use enas_child::{Child, Named};
+use enas_controller::{Controller, Episode, UpdateStats};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Checkpoint;
+use crate::divergence::finite;
+use crate::error::Result;
+use crate::observer::{Phase, Place, PolicySummary};
+use crate::run::State;
+use crate::session::{Tally, is_possible, mean};
+use crate::tensors::{of_prefix, prefixed};
+use crate::train::whole;
+
+/// Where a search stands. Together with the weights, all that resuming needs: every random stream is named by its
+/// position.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Progress {
+    /// Epochs planned.
+    pub(super) epochs: u64,
+    /// Epochs complete.
+    pub(super) epoch: u64,
+    pub(super) phase: Phase,
+    /// Steps complete in this phase of this epoch.
+    pub(super) step: u64,
+    /// Wall time of the run when the epoch began, in seconds.
+    pub(super) epoch_began: f64,
+    pub(super) child: Tally,
+    pub(super) policy: PolicyTally,
+    pub(super) best_valid_accuracy: f64,
+    /// Wall time of scoring one arc on the validation split, in seconds, as last measured.
+    pub(super) scoring: Option<f64>,
+    /// Accuracies so far of the contestants of the selection.
+    pub(super) scores: Vec<f64>,
+    /// Their macro-F1, where that decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) macro_f1s: Vec<f64>,
+    /// What all learning rates are multiplied with: less than 1 once the search has gone back.
+    #[serde(default = "whole")]
+    pub(super) lr_factor: f32,
+}
+
+impl Progress {
+    pub(super) fn start(epochs: u64) -> Self {
+        Self {
+            epochs,
+            epoch: 0,
+            phase: Phase::Child,
+            step: 0,
+            epoch_began: 0.0,
+            child: Tally::default(),
+            policy: PolicyTally::default(),
+            best_valid_accuracy: 0.0,
+            scoring: None,
+            scores: Vec::new(),
+            macro_f1s: Vec::new(),
+            lr_factor: whole(),
+        }
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase) {
+        (self.phase, self.step) = (phase, 0);
+    }
+
+    pub(super) fn next_epoch(&mut self, epochs: u64, seconds: f64) {
+        self.enter(Phase::Child);
+        (self.epochs, self.epoch, self.epoch_began) = (epochs, self.epoch + 1, seconds);
+        (self.child, self.policy) = (Tally::default(), PolicyTally::default());
+    }
+
+    /// The step just done, for humans, of `steps` in its phase.
+    pub(super) fn place(&self, steps: u64) -> Place {
+        Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
+    }
+}
+
+/// Sums over the controller steps of an epoch.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct PolicyTally {
+    steps: u64,
+    accuracy: f64,
+    reward: f64,
+    entropy: f64,
+    /// Sampled operations by cell (normal, reduction) and [`Op::id`].
+    ops: [[u64; 5]; 2],
+}
+
+impl PolicyTally {
+    pub(super) fn add(&mut self, episodes: &[Episode], stats: &UpdateStats) {
+        self.steps += 1;
+        self.accuracy += f64::from(stats.mean_accuracy);
+        self.reward += f64::from(stats.mean_reward);
+        self.entropy += f64::from(stats.mean_entropy);
+        for episode in episodes {
+            for (counts, cell) in self.ops.iter_mut().zip([episode.arc.normal(), episode.arc.reduction()]) {
+                cell.nodes().iter().flat_map(|n| [n.x.op, n.y.op]).for_each(|op: Op| counts[op.id()] += 1);
+            }
+        }
+    }
+
+    pub(super) fn summary(&self, baseline: f32, greedy: Arc) -> PolicySummary {
+        let shares = |counts: [u64; 5]| counts.map(|n| mean(n as f64, counts.iter().sum()));
+        PolicySummary {
+            accuracy: mean(self.accuracy, self.steps),
+            reward: mean(self.reward, self.steps),
+            baseline: f64::from(baseline),
+            entropy: mean(self.entropy, self.steps),
+            op_frequencies: self.ops.map(shares),
+            greedy,
+        }
+    }
+}
+
+/// Takes over a checkpoint of the run in `dir`; returns where it stands.
+pub(super) fn load(
+    dir: &Path,
+    checkpoint: Checkpoint<Progress>,
+    child: &mut Child,
+    controller: &mut Controller,
+) -> Result<Progress> {
+    let Progress { epoch, epochs, step, .. } = checkpoint.progress;
+    is_possible(dir, epoch, epochs, step)?;
+    child.load(&of_prefix("child/", &checkpoint.tensors))?;
+    let of_controller = of_prefix("controller/", &checkpoint.tensors);
+    controller.load_state(of_controller.into_iter().map(|t| (t.name, t.shape, t.data)))?;
+    Ok(checkpoint.progress)
+}
+
+pub(super) fn state(at: &Progress, child: &Child, controller: &Controller) -> Result<State<Progress>> {
+    let named = |(name, shape, data)| Named { name, shape, data };
+    let controller = controller.state().into_iter().map(named).collect();
+    let tensors = prefixed("child/", child.state()?).chain(prefixed("controller/", controller)).collect();
+    Ok(State { progress: at.clone(), tensors: finite(tensors, at.epoch + 1, at.step)? })
+}
