@@ -14,75 +14,39 @@
 //!   model.safetensors  the trained network (training only)
 //! ```
 
-use std::fmt;
+mod files;
+mod manifest;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use enas_arc::{Arc, Cell};
+use enas_arc::Arc;
 use enas_child::{Child, Named};
-use enas_data::{Dataset, SplitFile};
+use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use crate::atomic;
-use crate::bounded::{SMALL_FILE, read_plain_text, read_text};
+pub use self::files::read_arc;
+pub(crate) use self::files::{
+    BEST_ARC, CONFIG, MANIFEST, MODEL, SPLIT, directory, io, stored_split, write_config, write_json,
+};
+use self::files::{CHECKPOINTS, write_arc};
+pub use self::manifest::{Kind, Manifest};
 use crate::changes;
 use crate::checkpoint::{Checkpoint, Encoded};
 use crate::claim::{claim, claim_default, clear_parts};
 use crate::config::{RunConfig, SearchConfig, Settings, TrainConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lock::Lock;
 use crate::memory::MemoryPlan;
 use crate::metrics::{self, Metrics};
 use crate::pace::Pace;
 use crate::pictures;
-use crate::presets::split_comments;
 use crate::record::Record;
 use crate::tensorboard::{Events, Mark};
-
-/// What a run does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Searches for an arc.
-    Search,
-    /// Trains one arc from scratch.
-    Train,
-}
-
-/// What reproduces a run beside its configuration, and what it ran on: `manifest.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Manifest {
-    /// Search or training.
-    pub kind: Kind,
-    /// Version of the program.
-    pub version: String,
-    /// Git revision of the program, or `unknown`.
-    pub revision: String,
-    /// What computed: `cpu`.
-    pub device: String,
-    /// Threads of the pool at the start.
-    pub threads: usize,
-    /// Name of the data set.
-    pub data: String,
-    /// Number and hash of the picture files.
-    pub fingerprint: enas_data::Fingerprint,
-    /// The arc that is trained (training only).
-    pub arc: Option<Arc>,
-    /// The run directory of the search that found the arc (training only), if one did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub search: Option<PathBuf>,
-    /// Every setting, so that a change of `config.toml` is noticed. Runs of earlier versions do not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settings: Option<serde_json::Value>,
-    /// What the run may take and will take of the machine's memory, as planned when it was last begun.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory: Option<MemoryPlan>,
-}
 
 /// An open run directory. No other process can open it as long as this lives.
 #[derive(Debug)]
@@ -297,10 +261,7 @@ impl Run {
 
     /// Writes `best.arc.json`: the arc in both forms, and `fields`.
     pub(crate) fn write_best_arc(&self, arc: &Arc, fields: &impl Serialize) -> Result<()> {
-        write_json(
-            &self.best_arc_path(),
-            &ArcFile { arc, normal: ints(arc.normal()), reduction: ints(arc.reduction()), fields },
-        )
+        write_arc(&self.best_arc_path(), arc, fields)
     }
 
     /// The state to go on from; `None` at the start of a run. What the log says about later moments is forgotten.
@@ -494,106 +455,6 @@ pub(crate) enum Moment {
     EndOfEpoch,
     /// The same where it must be written whatever it costs: after the last epoch, and after going back.
     Landmark,
-}
-
-pub(crate) const CONFIG: &str = "config.toml";
-pub(crate) const MANIFEST: &str = "manifest.json";
-pub(crate) const MODEL: &str = "model.safetensors";
-/// The split that a run directory holds.
-pub(crate) fn stored_split(run: &Path) -> Result<SplitFile> {
-    let path = run.join(SPLIT);
-    let text = read_plain_text(&path, MAX_SPLIT)
-        .map_err(|source| io("cannot read the stored split", &path, source))?;
-    serde_json::from_str(&text)
-        .map_err(|e| Error::File { path, problem: format!("not a stored split of this version ({e})") })
-}
-
-pub(crate) const SPLIT: &str = "split.json";
-/// Most bytes of a stored split: a line for each of some million pictures.
-const MAX_SPLIT: u64 = 1 << 30;
-const CHECKPOINTS: &str = "checkpoints";
-pub(crate) const BEST_ARC: &str = "best.arc.json";
-
-impl Manifest {
-    fn new<C: Settings>(data: &Dataset, arc: Option<&Arc>, config: &C) -> Self {
-        Self {
-            kind: C::KIND,
-            version: env!("CARGO_PKG_VERSION").into(),
-            revision: env!("ENAS_REVISION").into(),
-            device: "cpu".into(),
-            threads: rayon::current_num_threads(),
-            data: data.name.clone(),
-            fingerprint: data.fingerprint.clone(),
-            arc: arc.cloned(),
-            search: None,
-            settings: Some(changes::plain(config)),
-            memory: None,
-        }
-    }
-}
-
-/// The contents of `best.arc.json`.
-#[derive(Serialize)]
-struct ArcFile<'a, T> {
-    arc: &'a Arc,
-    normal: Vec<usize>,
-    reduction: Vec<usize>,
-    #[serde(flatten)]
-    fields: &'a T,
-}
-
-/// The numbers of one cell, as in the integer form of an arc.
-fn ints(cell: &Cell) -> Vec<usize> {
-    cell.nodes().iter().flat_map(|n| [n.x.input, n.x.op.id(), n.y.input, n.y.op.id()]).collect()
-}
-
-/// Reads an arc from a file: a `best.arc.json`, or text in either form of an arc with `#` comments.
-///
-/// # Errors
-/// [`Error::File`] names the file and what is wrong with the arc in it.
-pub fn read_arc(path: &Path) -> Result<Arc> {
-    #[derive(Deserialize)]
-    struct OnlyArc {
-        arc: String,
-    }
-    let text = read_text(path, SMALL_FILE).map_err(|source| io("cannot read the arc file", path, source))?;
-    let broken = |problem: String| Error::File { path: path.to_owned(), problem };
-    let arc = if text.trim_start().starts_with('{') {
-        serde_json::from_str::<OnlyArc>(&text).map_err(|e| broken(format!("no JSON with an `arc`: {e}")))?.arc
-    } else {
-        split_comments(&text).1
-    };
-    Arc::parse_any(&arc).map_err(|e| broken(e.to_string()))
-}
-
-pub(crate) fn write_config<C: Settings>(path: &Path, config: &C) -> Result<()> {
-    let body = toml::to_string(config).expect("a configuration is plain data");
-    let version = env!("CARGO_PKG_VERSION");
-    let text = format!("# Every setting of this {}, as enas {version} ran it.\n\n{body}", C::KIND);
-    atomic::write(path, &[text.as_bytes()])
-}
-
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value).expect("plain data");
-    text.push('\n');
-    atomic::write(path, &[text.as_bytes()])
-}
-
-pub(crate) fn directory(path: &Path, problem: &str) -> Error {
-    Error::RunDirectory { path: path.to_owned(), problem: problem.to_owned() }
-}
-
-pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
-    Error::Io { action, path: path.to_owned(), source }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Search => "search",
-            Self::Train => "train",
-        })
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,92 @@
+//! The files of a run: their names, and the small ones among them.
+
+use std::path::Path;
+
+use enas_arc::{Arc, Cell};
+use enas_data::SplitFile;
+use serde::{Deserialize, Serialize};
+
+use crate::atomic;
+use crate::bounded::{SMALL_FILE, read_plain_text, read_text};
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::presets::split_comments;
+
+pub(crate) const CONFIG: &str = "config.toml";
+pub(crate) const MANIFEST: &str = "manifest.json";
+pub(crate) const MODEL: &str = "model.safetensors";
+pub(crate) const SPLIT: &str = "split.json";
+/// Most bytes of a stored split: a line for each of some million pictures.
+const MAX_SPLIT: u64 = 1 << 30;
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const BEST_ARC: &str = "best.arc.json";
+
+/// The split that a run directory holds.
+pub(crate) fn stored_split(run: &Path) -> Result<SplitFile> {
+    let path = run.join(SPLIT);
+    let text = read_plain_text(&path, MAX_SPLIT)
+        .map_err(|source| io("cannot read the stored split", &path, source))?;
+    serde_json::from_str(&text)
+        .map_err(|e| Error::File { path, problem: format!("not a stored split of this version ({e})") })
+}
+
+/// The contents of `best.arc.json`.
+#[derive(Serialize)]
+struct ArcFile<'a, T> {
+    arc: &'a Arc,
+    normal: Vec<usize>,
+    reduction: Vec<usize>,
+    #[serde(flatten)]
+    fields: &'a T,
+}
+
+/// Writes an arc with what is to be known of it.
+pub(super) fn write_arc(path: &Path, arc: &Arc, fields: &impl Serialize) -> Result<()> {
+    let (normal, reduction) = (ints(arc.normal()), ints(arc.reduction()));
+    write_json(path, &ArcFile { arc, normal, reduction, fields })
+}
+
+/// The numbers of one cell, as in the integer form of an arc.
+fn ints(cell: &Cell) -> Vec<usize> {
+    cell.nodes().iter().flat_map(|n| [n.x.input, n.x.op.id(), n.y.input, n.y.op.id()]).collect()
+}
+
+/// Reads an arc from a file: a `best.arc.json`, or text in either form of an arc with `#` comments.
+///
+/// # Errors
+/// [`Error::File`] names the file and what is wrong with the arc in it.
+pub fn read_arc(path: &Path) -> Result<Arc> {
+    #[derive(Deserialize)]
+    struct OnlyArc {
+        arc: String,
+    }
+    let text = read_text(path, SMALL_FILE).map_err(|source| io("cannot read the arc file", path, source))?;
+    let broken = |problem: String| Error::File { path: path.to_owned(), problem };
+    let arc = if text.trim_start().starts_with('{') {
+        serde_json::from_str::<OnlyArc>(&text).map_err(|e| broken(format!("no JSON with an `arc`: {e}")))?.arc
+    } else {
+        split_comments(&text).1
+    };
+    Arc::parse_any(&arc).map_err(|e| broken(e.to_string()))
+}
+
+pub(crate) fn write_config<C: Settings>(path: &Path, config: &C) -> Result<()> {
+    let body = toml::to_string(config).expect("a configuration is plain data");
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!("# Every setting of this {}, as enas {version} ran it.\n\n{body}", C::KIND);
+    atomic::write(path, &[text.as_bytes()])
+}
+
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).expect("plain data");
+    text.push('\n');
+    atomic::write(path, &[text.as_bytes()])
+}
+
+pub(crate) fn directory(path: &Path, problem: &str) -> Error {
+    Error::RunDirectory { path: path.to_owned(), problem: problem.to_owned() }
+}
+
+pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Error {
+    Error::Io { action, path: path.to_owned(), source }
+}
