@@ -74,8 +74,8 @@ impl Run {
     /// first free `n`.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `out` holds something or another process works there, [`Error::Io`] when it cannot be
-    /// written, [`Error::Config`] for class weights that are not those of the classes.
+    /// [`crate::Error::RunDirectory`] when `out` holds something or another process works there, [`crate::Error::Io`] when it cannot be
+    /// written, [`crate::Error::Config`] for class weights that are not those of the classes.
     pub fn for_search(out: Option<&Path>, config: &SearchConfig, data: &Dataset) -> Result<Self> {
         // What the data do not suit is refused before anything is written.
         config.run.class_weights.of(data.train.labels(), &data.classes)?;
@@ -95,7 +95,7 @@ impl Run {
     /// [`Run::config`] (and [`Run::arc`]) and the same data.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `dir` is no run directory or another process works there.
+    /// [`crate::Error::RunDirectory`] when `dir` is no run directory or another process works there.
     pub fn resume(dir: &Path) -> Result<Self> {
         // Looked at before it is locked: what is no run gets no lock file.
         Record::open(dir)?;
@@ -119,8 +119,8 @@ impl Run {
     /// The configuration the run was started with.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when the run is of the other kind, [`Error::Config`] when the file was edited into
-    /// something invalid, [`Error::SettingsChanged`] when it was edited into what gives other results.
+    /// [`crate::Error::RunDirectory`] when the run is of the other kind, [`crate::Error::Config`] when the file was edited into
+    /// something invalid, [`crate::Error::SettingsChanged`] when it was edited into what gives other results.
     pub fn config<C: Settings>(&self) -> Result<C> {
         let config = self.record().config()?;
         self.changes(&config)?;
@@ -138,7 +138,7 @@ impl Run {
     /// Refuses a place where no pictures are.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] with what to do.
+    /// [`crate::Error::Mismatch`] with what to do.
     pub fn find_pictures(&self, config: &enas_data::Config) -> Result<()> {
         self.record().find_pictures(config)
     }
@@ -146,7 +146,7 @@ impl Run {
     /// Goes on with the settings `asked` from now on: those of the run, but for what no result depends on.
     ///
     /// # Errors
-    /// [`Error::SettingsChanged`] with everything else that differs; as [`Run::config`].
+    /// [`crate::Error::SettingsChanged`] with everything else that differs; as [`Run::config`].
     pub fn adopt<C: Settings>(&mut self, asked: &C) -> Result<()> {
         let changes = self.changes(asked)?;
         for changes::Change { key, of_run, asked } in &changes {
@@ -175,7 +175,7 @@ impl Run {
     /// For going on with the run, and for training what a search found on the pictures it was found with.
     ///
     /// # Errors
-    /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
+    /// As [`enas_data::load_with_split`], and [`crate::Error::RunDirectory`] when the pictures have changed since.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
         self.record().load_data(config, seed)
     }
@@ -201,7 +201,7 @@ impl Run {
     /// The names of the classes that this run tells apart, in label order.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::File`] when the stored split cannot be read.
+    /// [`crate::Error::Io`] or [`crate::Error::File`] when the stored split cannot be read.
     pub fn classes(&self) -> Result<Vec<String>> {
         Ok(stored_split(&self.dir)?.classes)
     }
@@ -378,7 +378,7 @@ impl Run {
     /// numbers differ in rounding.
     ///
     /// # Errors
-    /// [`Error::Io`] when the manifest, which names the device, cannot be written.
+    /// [`crate::Error::Io`] when the manifest, which names the device, cannot be written.
     pub fn use_gpu(&mut self, gpu: Gpu) -> Result<()> {
         self.manifest.device = gpu.name();
         self.gpu = Some(gpu);
@@ -388,7 +388,7 @@ impl Run {
     /// Notes in the manifest which search found the arc that this run trains.
     ///
     /// # Errors
-    /// [`Error::Io`] when the manifest cannot be written.
+    /// [`crate::Error::Io`] when the manifest cannot be written.
     pub fn set_search(&mut self, search: &Path) -> Result<()> {
         // The manifest is text; what is none is kept as it is shown.
         self.manifest.search = Some(search.to_string_lossy().into_owned().into());
@@ -398,7 +398,7 @@ impl Run {
     /// Keeps to a plan of the memory. A run may go on with another one than it began with.
     ///
     /// # Errors
-    /// [`Error::Io`] when the manifest, which holds the plan, cannot be written.
+    /// [`crate::Error::Io`] when the manifest, which holds the plan, cannot be written.
     pub fn set_memory(&mut self, plan: MemoryPlan) -> Result<()> {
         plan.begin();
         self.manifest.memory = Some(plan);
@@ -413,7 +413,7 @@ impl Run {
     /// Moves a network to where the run computes, with activations as its configuration and its memory have them.
     ///
     /// # Errors
-    /// [`Error::Config`] where there is no GPU for what needs one; what the GPU reports.
+    /// [`crate::Error::Config`] where there is no GPU for what needs one; what the GPU reports.
     pub(crate) fn place(&self, child: &mut Child, config: &RunConfig) -> Result<()> {
         config.check_device(self.gpu.as_ref())?;
         child.recompute(self.memory().map(|plan| plan.recompute).unwrap_or_default());
