@@ -74,8 +74,8 @@ impl Run {
     /// first free `n`.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when `out` holds something or another process works there, [`crate::Error::Io`] when
-    /// it cannot be written, [`crate::Error::Config`] for class weights that are not those of the classes.
+    /// [`crate::Error::RunDirectory`] when `out` holds something or another process works there, [`crate::Error::Io`]
+    /// when it cannot be written, [`crate::Error::Config`] for class weights that are not those of the classes.
     pub fn for_search(out: Option<&Path>, config: &SearchConfig, data: &Dataset) -> Result<Self> {
         // What the data do not suit is refused before anything is written.
         config.run.class_weights.of(data.train.labels(), &data.classes)?;
@@ -119,8 +119,9 @@ impl Run {
     /// The configuration the run was started with.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when the run is of the other kind, [`crate::Error::Config`] when the file was edited
-    /// into something invalid, [`crate::Error::SettingsChanged`] when it was edited into what gives other results.
+    /// [`crate::Error::RunDirectory`] when the run is of the other kind, [`crate::Error::Config`] when the file was
+    /// edited into something invalid, [`crate::Error::SettingsChanged`] when it was edited into what gives other
+    /// results.
     pub fn config<C: Settings>(&self) -> Result<C> {
         let config = self.record().config()?;
         self.changes(&config)?;
