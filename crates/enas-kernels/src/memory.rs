@@ -1,7 +1,8 @@
 //! Memory for feature maps: small ones from the allocator, large ones from the system.
 //!
 //! An allocator that cuts maps of a dozen sizes, wanted by several threads, out of common blocks comes to hold far more
-//! than is in use: in an hour of searching a half more. A large map is a mapping of its own, which goes back whole.
+//! than is in use: 3.1 GB for 2.0 in half an hour of searching. A large map is a mapping of its own, which goes back
+//! whole.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,6 +41,7 @@ impl Memory {
         if bytes < HUGE { Self::Allocated(allocate(len)) } else { Self::map(len, bytes) }
     }
 
+    /// The mapping has room for the lanes wherever its first huge page begins, and the shift behind that.
     fn map(len: usize, bytes: usize) -> Self {
         let shift = shift();
         let Ok(map) = MmapMut::map_anon(bytes + shift + HUGE) else {
@@ -86,8 +88,8 @@ impl Memory {
     }
 }
 
-/// Bytes by which the next mapping begins after a huge page, a multiple of a lane. Maps that all began alike would compete
-/// for the same places of the caches; no two of 64 in a row begin alike in a small page.
+/// Bytes by which the next mapping begins after a huge page, a multiple of a lane. Maps that all began alike would
+/// compete for the same places of the caches; no two of 64 in a row begin alike in a small page.
 fn shift() -> usize {
     static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
     let n = MAPPINGS.fetch_add(1, Ordering::Relaxed);
