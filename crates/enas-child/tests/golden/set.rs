@@ -16,16 +16,10 @@ pub(crate) struct GoldenSet {
     ints: BTreeMap<String, (Vec<usize>, Vec<i32>)>,
 }
 
-/// The folder of the sets, and whether it was asked for.
-fn folder() -> (PathBuf, bool) {
-    match std::env::var_os("ENAS_GOLDEN_DIR") {
-        Some(dir) => (dir.into(), true),
-        None => (default_folder(), false),
-    }
-}
-
-fn default_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens")
+/// The folder of the sets.
+fn folder() -> PathBuf {
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens");
+    std::env::var_os("ENAS_GOLDEN_DIR").map_or_else(own, PathBuf::from)
 }
 
 fn json(path: &Path) -> Value {
@@ -36,7 +30,7 @@ fn json(path: &Path) -> Value {
 impl GoldenSet {
     /// Every set of a kind, in the order of their names.
     pub(crate) fn all(kind: &str) -> Vec<Self> {
-        let (folder, _) = folder();
+        let folder = folder();
         let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         let mut paths: Vec<PathBuf> = entries.map(|e| e.expect("a readable folder").path()).collect();
         paths.sort();
@@ -81,6 +75,12 @@ impl GoldenSet {
                 other => panic!("{}: {name} has type {other:?}", file.display()),
             }
         }
+    }
+
+    /// Shape and numbers of a tensor as the file has them.
+    pub(crate) fn tensor(&self, name: &str) -> (&[usize], &[f32]) {
+        let (shape, data) = &self.floats[name];
+        (shape, data)
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&[f32]> {
@@ -155,22 +155,5 @@ impl GoldenSet {
 
     pub(crate) fn labels(&self, name: &str) -> Vec<u32> {
         self.ints[name].1.iter().map(|l| *l as u32).collect()
-    }
-}
-
-/// The float32 noise of the reference itself, per set.
-pub(crate) struct Report(Value);
-
-impl Report {
-    pub(crate) fn load() -> Self {
-        let (folder, asked) = folder();
-        let own = folder.join("check_report.json");
-        let path = if asked && !own.exists() { default_folder().join("check_report.json") } else { own };
-        Self(json(&path))
-    }
-
-    /// Relative noise of the gradients of a set; 0 where the report does not know it.
-    pub(crate) fn noise(&self, stem: &str) -> f64 {
-        self.0[stem]["grad"]["max_rel_to_tensor_max"].as_f64().unwrap_or(0.0)
     }
 }
