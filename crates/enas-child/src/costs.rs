@@ -3,6 +3,7 @@
 use enas_arc::Arc;
 
 use crate::backend::{Cpu, Statistics};
+use crate::loss::LossRule;
 use crate::tape::Tape;
 use crate::walk::Kept;
 use crate::{Child, Error};
@@ -43,7 +44,7 @@ impl Child {
     pub fn costs(&self, arc: &Arc) -> Result<Costs, Error> {
         self.check_arc(arc)?;
         // A batch without images walks the same path and computes nothing.
-        let cpu = Cpu { params: &self.params, running: &[], class_weights: None };
+        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
         let mut tape = Tape::new(&cpu, Statistics::Batch, false);
         let input = tape.input(self.map(&[], 0));
         let features = self.network.forward(&mut tape, arc, input, None, (&Kept, true))?;

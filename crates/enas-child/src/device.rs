@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 
 use enas_arc::Arc;
-use enas_kernels::gpu::{self, Buffer, Gpu, GpuRunningMoments, GpuValue, Precision};
-use enas_kernels::{LANES, Nesterov, RunningMoments};
+use enas_kernels::gpu::{self, Buffer, Gpu, GpuLossRule, GpuRunningMoments, GpuValue, Precision};
+use enas_kernels::{LANES, Moments, Nesterov, RunningMoments};
 
 use crate::backend::{Backend, OnGpu, Statistics};
 use crate::examples::Batch;
@@ -26,8 +26,11 @@ pub(crate) struct OnDevice {
     activations: Precision,
     values: Buffer,
     momentum: Buffer,
+    /// Moving averages of the values, if they are kept.
+    averages: Option<Buffer>,
     running: Vec<GpuRunningMoments>,
     class_weights: Buffer,
+    smoothing: f32,
 }
 
 /// What a pass on the device computed, in the host's memory.
@@ -63,8 +66,10 @@ impl Child {
             activations,
             values: gpu.buffer(0),
             momentum: gpu.buffer(0),
+            averages: None,
             running: Vec::new(),
             class_weights: gpu.upload(&self.class_weights_or_ones()),
+            smoothing: self.smoothing(),
         };
         device.upload(&self.params, &self.running)?;
         self.device = Some(device);
@@ -83,6 +88,11 @@ impl OnDevice {
         self.class_weights = self.gpu.upload(weights);
     }
 
+    /// Takes over the share of targets that is spread over all classes.
+    pub(crate) fn smooth_labels(&mut self, smoothing: f32) {
+        self.smoothing = smoothing;
+    }
+
     /// Takes over weights, momentum and moving statistics.
     pub(crate) fn upload(
         &mut self,
@@ -92,8 +102,21 @@ impl OnDevice {
         let (values, momentum) = params.flat();
         self.values = self.gpu.upload(values);
         self.momentum = self.gpu.upload(momentum);
+        self.averages = Some(params.averages()).filter(|a| !a.is_empty()).map(|a| self.gpu.upload(a));
+        self.upload_running(running)
+    }
+
+    /// Takes over moving statistics.
+    pub(crate) fn upload_running(&mut self, running: &[(String, RunningMoments)]) -> Result<(), Error> {
         self.running = running.iter().map(|(_, r)| GpuRunningMoments::upload(&self.gpu, r)).collect();
         Ok(self.gpu.finish()?)
+    }
+
+    /// Moves every average towards its weight by this share of the way, once the steps before are done.
+    pub(crate) fn move_averages(&self, len: usize, share: f32) {
+        if let Some(averages) = &self.averages {
+            gpu::move_averages(averages, &self.values, len, share);
+        }
     }
 
     /// The numbers as they are now, in the form of `params` and `running`.
@@ -103,10 +126,38 @@ impl OnDevice {
         running: &[(String, RunningMoments)],
     ) -> Result<(Params, Vec<(String, RunningMoments)>), Error> {
         let len = params.flat().0.len();
-        let params = params.with_flat(self.values.download(0, len)?, self.momentum.download(0, len)?);
+        let averages = self.averages.as_ref().map(|averages| averages.download(0, len)).transpose()?;
+        let (values, momentum) = (self.values.download(0, len)?, self.momentum.download(0, len)?);
+        let params = params.with_flat(values, momentum, averages.unwrap_or_default());
+        Ok((params, self.download_running(running)?))
+    }
+
+    /// The moving statistics as they are now, in the form of `running`.
+    pub(crate) fn download_running(
+        &self,
+        running: &[(String, RunningMoments)],
+    ) -> Result<Vec<(String, RunningMoments)>, Error> {
         let names = running.iter().map(|(name, _)| name.clone());
         let moved = self.running.iter().map(GpuRunningMoments::download).collect::<Result<Vec<_>, _>>()?;
-        Ok((params, names.zip(moved).collect()))
+        Ok(names.zip(moved).collect())
+    }
+
+    /// The statistics of a batch at every batch norm that keeps moving ones, by its index, in a pass without dropout and
+    /// drop-path.
+    pub(crate) fn moments(
+        &self,
+        (network, params): (&Network, &Params),
+        arc: &Arc,
+        batch: &Batch<'_>,
+    ) -> Result<Vec<(usize, Moments)>, Error> {
+        let stats = self.gpu.buffer(STATS);
+        let backend = self.backend(params, &stats);
+        let mut tape = Tape::new(&backend, Statistics::Batch, false);
+        // As evaluations will use them.
+        let input = tape.input(batch.map(&self.gpu, Precision::F32));
+        network.forward(&mut tape, arc, input, None, (&Kept, false))?;
+        let moments = std::mem::take(&mut tape.batch_moments);
+        moments.iter().map(|(index, moments)| Ok((*index, moments.download()?))).collect()
     }
 
     /// One training step; waits for the device once, at its end. Before it waits, it lets the host do something else.
@@ -140,7 +191,7 @@ impl OnDevice {
     ) -> Result<StepStats, Error> {
         let stats = self.gpu.zeros(STATS);
         let backend = self.backend(params, &stats);
-        let (images, labels) = (batch.map(&self.gpu, self.activations), batch.labels(&self.gpu));
+        let (images, labels) = (batch.map(&self.gpu, self.activations), batch.targets(&self.gpu));
         let Pass { gradients, moments, .. } =
             network.pass(&backend, arc, images, &labels, training, (&Kept, false))?;
         let config = &network.config;
@@ -173,7 +224,7 @@ impl OnDevice {
             self.gpu.release_idle();
             let stats = self.gpu.zeros(STATS);
             let backend = self.backend(params, &stats);
-            let (images, labels) = (few.map(&self.gpu, self.activations), few.labels(&self.gpu));
+            let (images, labels) = (few.map(&self.gpu, self.activations), few.targets(&self.gpu));
             let passed = network.pass(&backend, arc, images, &labels, training, (&Kept, false)).is_ok();
             self.gpu.finish().is_ok() && passed
         };
@@ -220,7 +271,7 @@ impl OnDevice {
     ) -> Result<Inspected, Error> {
         let stats = self.gpu.zeros(STATS);
         let backend = self.backend(params, &stats);
-        let (images, labels) = (batch.map(&self.gpu, self.activations), batch.labels(&self.gpu));
+        let (images, labels) = (batch.map(&self.gpu, self.activations), batch.targets(&self.gpu));
         let pass = network.pass(&backend, arc, images, &labels, training, (&Kept, true))?;
         let fetch = |value: &GpuValue| Ok(Part { shape: value.map.shape(), data: value.to_nchw()? });
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
@@ -239,7 +290,7 @@ impl OnDevice {
             params,
             values: &self.values,
             running: &self.running,
-            class_weights: &self.class_weights,
+            loss: GpuLossRule { class_weights: &self.class_weights, smoothing: self.smoothing },
             stats,
             losses: Cell::new(0),
             joined: RefCell::default(),

@@ -14,6 +14,7 @@ use crate::backend::{Backend, ConvBlock, Cpu, Statistics, Term};
 use crate::child::{Child, Step, on_pool};
 use crate::examples::{check_labels, count, last_class};
 use crate::head::Classifier;
+use crate::loss::{LossRule, Targets};
 use crate::network::Training;
 use crate::noise::{Noise, SeededNoise};
 use crate::params::{Gradients, Params, is_finite};
@@ -84,11 +85,11 @@ impl Child {
             Some(device) => Cow::Owned(device.download(&self.params, &self.running)?.0),
             None => Cow::Borrowed(&self.params),
         };
-        let weights = self.class_weights_or_ones();
+        let targets = Targets::plain(labels);
         let (fault, logits) = on_pool(|| {
-            let watched = Watched::new(&params, &weights);
+            let watched = Watched::new(&params, self.loss_rule());
             let pass =
-                self.network.pass(&watched, arc, self.map(images, n), labels, training, (&Kept, false))?;
+                self.network.pass(&watched, arc, self.map(images, n), &targets, training, (&Kept, false))?;
             Ok::<_, Error>((watched.fault.into_inner(), pass.logits))
         })?;
         let InputShape { channels, height, width } = self.input();
@@ -122,9 +123,9 @@ struct Watched<'a> {
 }
 
 impl<'a> Watched<'a> {
-    fn new(params: &'a Params, class_weights: &'a [f32]) -> Self {
+    fn new(params: &'a Params, loss: LossRule<'a>) -> Self {
         let fault = params.first_not_finite().map(|name| Fault::new(name, Numbers::Weights));
-        let cpu = Cpu { params, running: &[], class_weights: Some(class_weights) };
+        let cpu = Cpu { params, running: &[], loss };
         Self { cpu, fault: RefCell::new(fault) }
     }
 
@@ -156,7 +157,7 @@ impl<'a> Backend for Watched<'a> {
     type Value = Value;
     type Moments = Moments;
     type Vector = Vec<f32>;
-    type Labels = [u32];
+    type Labels = Targets;
     type Gradients = Gradients;
     type Loss = <Cpu<'a> as Backend>::Loss;
 
@@ -263,11 +264,11 @@ impl<'a> Backend for Watched<'a> {
     fn cross_entropy(
         &self,
         logits: &Vec<f32>,
-        labels: &[u32],
+        targets: &Targets,
         classes: usize,
         weight: f32,
     ) -> (Self::Loss, Vec<f32>) {
-        self.cpu.cross_entropy(logits, labels, classes, weight)
+        self.cpu.cross_entropy(logits, targets, classes, weight)
     }
 
     fn gradients(&self) -> Gradients {

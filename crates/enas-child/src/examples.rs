@@ -1,7 +1,8 @@
 //! Labelled pictures wherever they are: with the host, copied to a GPU ahead of time, or there as a whole data set.
 
-use enas_kernels::gpu::{self, Buffer, Chosen, Gpu, GpuMap, GpuPictures, Precision};
+use enas_kernels::gpu::{self, Buffer, Chosen, Gpu, GpuMap, GpuPictures, GpuTargets, Precision};
 
+use crate::loss::{Mix, Targets};
 use crate::{Error, InputShape};
 
 /// One picture in so many parts of the memory that is free is what a resident data set may take: activations need most.
@@ -16,6 +17,15 @@ pub enum Examples<'a> {
         images: &'a [f32],
         /// `[n]`; only training looks at them.
         labels: &'a [u32],
+    },
+    /// In the host's memory, each picture mixed from two, for training.
+    Mixed {
+        /// `[n, c, h, w]`, normalised.
+        images: &'a [f32],
+        /// The first class of each, `[n]`.
+        labels: &'a [u32],
+        /// The other class, and how much the first one counts.
+        mix: &'a Mix,
     },
     /// Copied to the network's GPU ahead of time.
     Staged(&'a Staged),
@@ -37,6 +47,29 @@ pub struct Staged {
     numbers: usize,
     n: usize,
     last_class: u32,
+    mix: Option<StagedMix>,
+}
+
+/// The second class of every picture, copied to a GPU ahead of time.
+#[derive(Clone, Debug)]
+struct StagedMix {
+    others: Buffer,
+    shares: Buffer,
+    /// How many there are of the scarcer one.
+    n: usize,
+    last_class: u32,
+}
+
+impl StagedMix {
+    fn new(gpu: &Gpu, mix: &Mix) -> Self {
+        let Mix { others, shares } = mix;
+        Self {
+            others: gpu.upload_u32(others),
+            shares: gpu.upload(shares),
+            n: others.len().min(shares.len()),
+            last_class: last_class(others),
+        }
+    }
 }
 
 impl Staged {
@@ -49,7 +82,13 @@ impl Staged {
             numbers: images.len(),
             n: labels.len(),
             last_class: last_class(labels),
+            mix: None,
         }
+    }
+
+    /// As [`new`](Self::new) for pictures that are mixed from two.
+    pub fn mixed(gpu: &Gpu, images: &[f32], labels: &[u32], mix: &Mix) -> Self {
+        Self { mix: Some(StagedMix::new(gpu, mix)), ..Self::new(gpu, images, labels) }
     }
 }
 
@@ -120,7 +159,7 @@ pub(crate) struct Batch<'a> {
 
 #[derive(Clone, Debug)]
 enum Source<'a> {
-    Host(&'a [f32], &'a [u32]),
+    Host(&'a [f32], &'a [u32], Option<&'a Mix>),
     Staged(&'a Staged),
     /// With the largest label of the set they are chosen from.
     Chosen(Chosen<'a>, u32),
@@ -135,7 +174,12 @@ impl<'a> Batch<'a> {
             false => Err(Error::Batch("the pictures are on another GPU than the network".to_owned())),
         };
         let (source, n) = match examples {
-            Examples::Host { images, labels } => (Source::Host(images, labels), count(images.len(), input)?),
+            Examples::Host { images, labels } => {
+                (Source::Host(images, labels, None), count(images.len(), input)?)
+            }
+            Examples::Mixed { images, labels, mix } => {
+                (Source::Host(images, labels, Some(mix)), count(images.len(), input)?)
+            }
             Examples::Staged(staged) => {
                 here(staged.images.gpu())?;
                 (Source::Staged(staged), count(staged.numbers, input)?)
@@ -156,11 +200,18 @@ impl<'a> Batch<'a> {
     /// Checks the labels, which only training needs.
     pub(crate) fn check_labels(&self, classes: usize) -> Result<(), Error> {
         let (n, last) = match &self.source {
-            Source::Host(_, labels) => (labels.len(), last_class(labels)),
+            Source::Host(_, labels, _) => (labels.len(), last_class(labels)),
             Source::Staged(staged) => (staged.n, staged.last_class),
             Source::Chosen(_, last_class) => (self.len(), *last_class),
         };
-        check_labels((n, last), self.len(), classes)
+        check_labels((n, last), self.len(), classes)?;
+        match &self.source {
+            Source::Host(_, _, Some(mix)) => check_mix(mix, self.len(), classes),
+            Source::Staged(Staged { mix: Some(mix), .. }) => {
+                check_labels((mix.n, mix.last_class), self.len(), classes)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Number of pictures.
@@ -173,7 +224,7 @@ impl<'a> Batch<'a> {
         let (all, c, h, w) = self.shape;
         let n = n.min(all);
         let source = match &self.source {
-            Source::Host(images, labels) => Source::Host(&images[..n * c * h * w], &labels[..n]),
+            Source::Host(images, labels, mix) => Source::Host(&images[..n * c * h * w], &labels[..n], *mix),
             Source::Staged(staged) => Source::Staged(staged),
             Source::Chosen(chosen, last) => Source::Chosen(chosen.first(n), *last),
         };
@@ -183,19 +234,20 @@ impl<'a> Batch<'a> {
     /// The pictures in lane layout; everything computed from them has this precision.
     pub(crate) fn map(&self, gpu: &Gpu, precision: Precision) -> GpuMap {
         match &self.source {
-            Source::Host(images, _) => GpuMap::from_pictures(&gpu.upload(images), precision, self.shape),
+            Source::Host(images, ..) => GpuMap::from_pictures(&gpu.upload(images), precision, self.shape),
             Source::Staged(staged) => GpuMap::from_pictures(&staged.images, precision, self.shape),
             Source::Chosen(chosen, _) => chosen.map(precision),
         }
     }
 
-    /// The labels, perhaps followed by others.
-    pub(crate) fn labels(&self, gpu: &Gpu) -> Buffer {
-        match &self.source {
-            Source::Host(_, labels) => gpu.upload_u32(labels),
-            Source::Staged(staged) => staged.labels.clone(),
-            Source::Chosen(chosen, _) => chosen.labels(),
-        }
+    /// The classes, perhaps followed by others.
+    pub(crate) fn targets(&self, gpu: &Gpu) -> GpuTargets {
+        let (labels, mix) = match &self.source {
+            Source::Host(_, labels, mix) => (gpu.upload_u32(labels), mix.map(|mix| StagedMix::new(gpu, mix))),
+            Source::Staged(staged) => (staged.labels.clone(), staged.mix.clone()),
+            Source::Chosen(chosen, _) => (chosen.labels(), None),
+        };
+        GpuTargets { labels, mix: mix.map(|mix| (mix.others, mix.shares)) }
     }
 }
 
@@ -217,6 +269,21 @@ pub(crate) fn check_labels(labels: (usize, u32), n: usize, classes: usize) -> Re
             Err(Error::Batch(format!("label {last}, but there are {classes} classes")))
         }
         _ => Ok(()),
+    }
+}
+
+/// Checks what a batch of `n` pictures on the host is compared with.
+pub(crate) fn check_targets(targets: &Targets, n: usize, classes: usize) -> Result<(), Error> {
+    check_labels((targets.labels.len(), last_class(&targets.labels)), n, classes)?;
+    targets.mix.as_ref().map_or(Ok(()), |mix| check_mix(mix, n, classes))
+}
+
+fn check_mix(mix: &Mix, n: usize, classes: usize) -> Result<(), Error> {
+    let found = mix.others.len().min(mix.shares.len());
+    check_labels((found, last_class(&mix.others)), n, classes)?;
+    match mix.shares.iter().find(|share| !(0.0..=1.0).contains(*share)) {
+        Some(share) => Err(Error::Batch(format!("the share {share} of a class is not within 0 to 1"))),
+        None => Ok(()),
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Params {
     is_real: bool,
     values: Vec<f32>,
     momentum: Vec<f32>,
+    /// Moving averages of the values; empty if none are kept.
+    averages: Vec<f32>,
     tables: Vec<Table>,
     rows: Vec<(Range<usize>, bool)>,
 }
@@ -50,7 +52,8 @@ impl Params {
     /// No weights yet; there will be `capacity` numbers.
     pub(crate) fn new(seed: Seed, capacity: usize) -> Self {
         let (values, momentum) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
-        Self { seed, len: 0, is_real: true, values, momentum, tables: Vec::new(), rows: Vec::new() }
+        let (averages, tables, rows) = (Vec::new(), Vec::new(), Vec::new());
+        Self { seed, len: 0, is_real: true, values, momentum, averages, tables, rows }
     }
 
     /// For names, shapes and places alone: there will be no numbers, and nobody may ask for any.
@@ -153,8 +156,33 @@ impl Params {
     }
 
     /// The same weights with other numbers.
-    pub(crate) fn with_flat(&self, values: Vec<f32>, momentum: Vec<f32>) -> Self {
-        Self { values, momentum, ..self.clone() }
+    pub(crate) fn with_flat(&self, values: Vec<f32>, momentum: Vec<f32>, averages: Vec<f32>) -> Self {
+        let (seed, len, is_real) = (self.seed, self.len, self.is_real);
+        let (tables, rows) = (self.tables.clone(), self.rows.clone());
+        Self { seed, len, is_real, values, momentum, averages, tables, rows }
+    }
+
+    /// The moving averages of all values, row after row; empty if none are kept.
+    pub(crate) fn averages(&self) -> &[f32] {
+        &self.averages
+    }
+
+    /// Keeps moving averages that start with the present values.
+    pub(crate) fn start_averages(&mut self) {
+        self.averages.clone_from(&self.values);
+    }
+
+    /// Moves every average towards its value by this share of the way.
+    pub(crate) fn move_averages(&mut self, share: f32) {
+        let chunks = self.averages.par_chunks_mut(AVERAGED).zip(self.values.par_chunks(AVERAGED));
+        chunks.for_each(|(averages, values)| {
+            averages.iter_mut().zip(values).for_each(|(a, v)| *a += share * (v - *a));
+        });
+    }
+
+    /// Takes the averages for values.
+    pub(crate) fn use_averages(&mut self) {
+        self.values.copy_from_slice(&self.averages);
     }
 
     /// The seed that the weights start from.
@@ -235,6 +263,12 @@ impl Params {
         trained.map(|t| t.named(&format!("{MOMENTUM}{}", t.name), &self.momentum)).collect()
     }
 
+    /// The moving averages as named tensors: `average/<name>`.
+    pub(crate) fn export_averages(&self) -> Vec<Named> {
+        let tables = self.tables.iter().filter(|_| !self.averages.is_empty());
+        tables.map(|t| t.named(&format!("{AVERAGE}{}", t.name), &self.averages)).collect()
+    }
+
     /// The gradient of the loss with its L2 penalty `λ·Σ w²`, for every trained tensor.
     pub(crate) fn export_gradients(&self, gradients: &Gradients, l2: f32) -> Vec<Named> {
         let mut flat: Vec<f32> = self.values.iter().map(|w| 2.0 * l2 * w).collect();
@@ -246,11 +280,14 @@ impl Params {
         self.tables.iter().filter(|t| t.trained).map(|t| t.named(&t.name, &flat)).collect()
     }
 
-    /// Takes over a tensor by name, weights or momentum. Returns whether the name is one of ours.
+    /// Takes over a tensor by name, weights, momentum or averages. Returns whether the name is one of ours.
     pub(crate) fn import(&mut self, tensor: &Named) -> Result<bool, Error> {
-        let (name, target) = match tensor.name.strip_prefix(MOMENTUM) {
-            Some(name) => (name, &mut self.momentum),
-            None => (tensor.name.as_str(), &mut self.values),
+        let of = |prefix: &str| tensor.name.strip_prefix(prefix);
+        let (name, target) = match (of(MOMENTUM), of(AVERAGE)) {
+            (Some(name), _) => (name, &mut self.momentum),
+            (_, Some(_)) if self.averages.is_empty() => return Ok(false),
+            (_, Some(name)) => (name, &mut self.averages),
+            _ => (tensor.name.as_str(), &mut self.values),
         };
         let Some(table) = self.tables.iter().find(|t| t.name == name) else { return Ok(false) };
         if table.shape != tensor.shape || tensor.data.len() != table.range.len() {
@@ -268,6 +305,10 @@ impl Params {
 }
 
 const MOMENTUM: &str = "momentum/";
+pub(crate) const AVERAGE: &str = "average/";
+
+/// Averages that a thread treats at once.
+const AVERAGED: usize = 1 << 14;
 
 struct Job<'a> {
     values: &'a mut [f32],

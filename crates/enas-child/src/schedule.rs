@@ -1,10 +1,10 @@
-//! Learning rates over epochs.
+//! Learning rates over epochs, and over the steps within them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// How the learning rate changes; constant within an epoch.
+/// How the learning rate changes; constant within an epoch unless a key says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
@@ -26,6 +26,12 @@ pub struct Cosine {
     pub t_0: u64,
     /// Growth of the cycles.
     pub t_mul: u64,
+    /// Whether the rate falls with every step, rather than once per epoch. Short runs reach `lr_min` only so.
+    #[serde(default)]
+    pub per_step: bool,
+    /// Epochs in which the rate rises to that of the schedule; see [`warmup_factor`].
+    #[serde(default)]
+    pub warmup_epochs: f64,
 }
 
 /// `lr·rate^⌊epoch/every⌋`.
@@ -38,6 +44,24 @@ pub struct Staircase {
     pub rate: f64,
     /// Epochs between steps.
     pub every: u64,
+    /// Epochs in which the rate rises to that of the schedule; see [`warmup_factor`].
+    #[serde(default)]
+    pub warmup_epochs: f64,
+}
+
+/// Share of the learning rate that a warm-up begins with.
+const WARMUP_START: f64 = 0.01;
+
+/// What the learning rate is multiplied with once `done` of `epochs` epochs are complete, parts of an epoch included.
+///
+/// It rises in a straight line from a hundredth to 1 in the first `warmup_epochs` epochs. A warm-up takes at most half of
+/// a run, so that a short run reaches the whole rate as well.
+pub fn warmup_factor(warmup_epochs: f64, done: f64, epochs: u64) -> f32 {
+    let length = warmup_epochs.min(epochs as f64 / 2.0);
+    if done >= length {
+        return 1.0;
+    }
+    (WARMUP_START + (1.0 - WARMUP_START) * done / length) as f32
 }
 
 impl Schedule {
@@ -46,6 +70,14 @@ impl Schedule {
         match self {
             Self::Cosine(cosine) => cosine.lr(epoch),
             Self::Staircase(stairs) => stairs.lr(epoch),
+        }
+    }
+
+    /// Epochs in which the rate rises; see [`warmup_factor`].
+    pub fn warmup_epochs(&self) -> f64 {
+        match self {
+            Self::Cosine(cosine) => cosine.warmup_epochs,
+            Self::Staircase(stairs) => stairs.warmup_epochs,
         }
     }
 
@@ -58,6 +90,13 @@ impl Schedule {
             if ok { Ok(()) } else { Err(Error::Config { key, value, allowed: allowed.to_owned() }) }
         };
         let rate = |x: f64| x >= 0.0 && x.is_finite();
+        let warmup = self.warmup_epochs();
+        check(
+            rate(warmup),
+            "schedule.warmup_epochs",
+            warmup.to_string(),
+            "0 or more epochs, parts included",
+        )?;
         match self {
             Self::Cosine(c) => {
                 check(rate(c.lr_max), "schedule.lr_max", c.lr_max.to_string(), "0 or more")?;
@@ -78,6 +117,11 @@ impl Schedule {
 impl Cosine {
     /// The learning rate of `epoch`, counted from 0.
     pub fn lr(&self, epoch: u64) -> f32 {
+        self.lr_within(epoch, 0.0)
+    }
+
+    /// The learning rate once the share `part` of `epoch` is complete, from 0 to less than 1.
+    pub fn lr_within(&self, epoch: u64, part: f32) -> f32 {
         // The published code spells π like this; the exact one would change the last digit of some rates.
         #[allow(clippy::approx_constant)]
         const PI: f32 = 3.141_592_6;
@@ -87,7 +131,7 @@ impl Cosine {
             length = length.saturating_mul(self.t_mul.max(1));
         }
         // Single precision in the published order of operations, so that rates agree to the last digit.
-        let phase = (epoch - start) as f32 / length as f32 * PI;
+        let phase = ((epoch - start) as f32 + part) / length as f32 * PI;
         let half = (0.5 * (self.lr_max - self.lr_min)) as f32;
         self.lr_min as f32 + half * (1.0 + f64::from(phase).cos() as f32)
     }
@@ -107,7 +151,8 @@ mod tests {
 
     #[test]
     fn cosine_restarts_after_10_30_and_70_epochs() {
-        let cosine = Cosine { lr_max: 0.05, lr_min: 0.0005, t_0: 10, t_mul: 2 };
+        let cosine =
+            Cosine { lr_max: 0.05, lr_min: 0.0005, t_0: 10, t_mul: 2, per_step: false, warmup_epochs: 0.0 };
         for (epoch, lr) in [
             (0, 0.05),
             (1, 0.048_788_65),
@@ -128,6 +173,32 @@ mod tests {
                 "epoch {epoch}: {} instead of {lr}",
                 cosine.lr(epoch)
             );
+        }
+    }
+    #[test]
+    fn the_rate_within_an_epoch_lies_between_that_epoch_and_the_next() {
+        let cosine =
+            Cosine { lr_max: 0.1, lr_min: 0.0, t_0: 2, t_mul: 1, per_step: true, warmup_epochs: 0.0 };
+        assert!((cosine.lr_within(0, 0.5) - 0.1 * 0.853_553_4).abs() < 1e-7);
+        assert!(cosine.lr_within(1, 0.99) < 1e-4, "the end of the cycle");
+        assert_eq!(cosine.lr_within(1, 0.0), cosine.lr(1));
+    }
+
+    #[test]
+    fn a_warm_up_rises_from_a_hundredth_to_the_whole() {
+        let at = |done| warmup_factor(2.0, done, 10);
+        assert_eq!((at(0.0), at(2.0), at(7.5)), (0.01, 1.0, 1.0));
+        assert!((at(1.0) - 0.505).abs() < 1e-6);
+        assert_eq!(warmup_factor(0.0, 0.0, 10), 1.0, "no warm-up");
+        assert_eq!(warmup_factor(5.0, 1.0, 2), 1.0, "half of a short run");
+    }
+
+    #[test]
+    fn a_warm_up_of_no_length_is_refused() {
+        for warmup_epochs in [-1.0, f64::NAN, f64::INFINITY] {
+            let schedule = Schedule::Staircase(Staircase { lr: 0.1, rate: 0.5, every: 1, warmup_epochs });
+            let error = schedule.validate().expect_err("no such warm-up").to_string();
+            assert!(error.contains("schedule.warmup_epochs"), "{error}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use enas_kernels::RunningMoments;
 
-use crate::params::Params;
+use crate::params::{AVERAGE, Params};
 use crate::{Child, Error, Named};
 
 impl Child {
@@ -61,6 +61,7 @@ impl Numbers<'_> {
     fn state(&self) -> Vec<Named> {
         let mut tensors = self.weights();
         tensors.extend(self.params.export_momentum());
+        tensors.extend(self.params.export_averages());
         for (name, running) in self.running.iter() {
             let channels = vec![running.mean.len()];
             let mut push = |kind: &str, data: Vec<f32>, shape| {
@@ -77,7 +78,8 @@ impl Numbers<'_> {
 }
 
 impl Child {
-    /// Takes over [`weights`](Self::weights) or a [`state`](Self::state).
+    /// Takes over [`weights`](Self::weights) or a [`state`](Self::state). A child that keeps an average of its weights
+    /// starts it anew where the state has none.
     ///
     /// # Errors
     /// If a tensor has another shape, is unknown, or a weight is missing. The network is unusable after an error.
@@ -89,6 +91,9 @@ impl Child {
             }
         }
         let given: std::collections::BTreeSet<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
+        if !self.params.averages().is_empty() && !given.iter().any(|name| name.starts_with(AVERAGE)) {
+            self.params.start_averages();
+        }
         if let Some(missing) = self.params.names().find(|name| !given.contains(name)) {
             return Err(Error::State(format!("{missing} is missing")));
         }

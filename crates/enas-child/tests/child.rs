@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use enas_arc::Arc;
-use enas_child::{AuxHead, Child, Config, InputShape, Norm, Reductions, SharedInit, Step};
+use enas_child::{
+    AuxHead, BatchStatistics, Child, Config, Examples, InputShape, Mix, Norm, Reductions, SharedInit, Step,
+};
 use enas_rng::Seed;
 
 const ARC: &str = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3";
@@ -269,4 +271,131 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     let shared = Child::shared(&config(), INPUT, 3, Seed::new(1)).expect("valid");
     let error = shared.logits(&arc(), &images, Norm::RunningStatistics, None).expect_err("no statistics");
     assert!(error.to_string().contains("no moving statistics"), "{error}");
+}
+
+fn fixed() -> Child {
+    Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid")
+}
+
+fn named<'a>(tensors: &'a [enas_child::Named], name: &str) -> &'a [f32] {
+    &tensors.iter().find(|t| t.name == name).unwrap_or_else(|| panic!("no {name}")).data
+}
+
+#[test]
+fn smoothed_labels_change_the_loss_and_a_smoothing_of_nothing_no_bit() {
+    let losses = |smoothing: Option<f32>| {
+        let mut child = fixed();
+        smoothing.iter().for_each(|s| child.smooth_labels(*s).expect("within range"));
+        (train(&mut child, 0..3), child.state().expect("on the CPU"))
+    };
+    assert_eq!(losses(Some(0.0)), losses(None));
+    assert_ne!(losses(Some(0.1)).0, losses(None).0);
+    for wrong in [-0.1, 1.0, f32::NAN] {
+        let error = fixed().smooth_labels(wrong).expect_err("refused").to_string();
+        assert!(error.contains("0 or more and below 1"), "{error}");
+    }
+}
+
+#[test]
+fn mixed_targets_lie_between_those_of_their_classes() {
+    let (images, labels) = pictures(20, INPUT);
+    let others: Vec<u32> = labels.iter().map(|label| (label + 1) % 3).collect();
+    let loss = |share: f32| {
+        let mix = Mix { others: others.clone(), shares: vec![share; 20] };
+        let examples = Examples::Mixed { images: &images, labels: &labels, mix: &mix };
+        fixed().train_on(&arc(), examples, &step(0), &mut || ()).expect("it trains").loss
+    };
+    let of = |labels: &[u32]| fixed().train_step(&arc(), &images, labels, &step(0)).expect("it trains").loss;
+    assert_eq!((loss(1.0), loss(0.0)), (of(&labels), of(&others)));
+    assert!((loss(0.25) - (0.25 * of(&labels) + 0.75 * of(&others))).abs() < 1e-5);
+    let refused = |others: Vec<u32>, shares: Vec<f32>| {
+        let mix = Mix { others, shares };
+        let examples = Examples::Mixed { images: &images, labels: &labels, mix: &mix };
+        fixed().train_on(&arc(), examples, &step(0), &mut || ()).expect_err("refused").to_string()
+    };
+    assert!(refused(vec![3; 20], vec![0.5; 20]).contains("label 3"));
+    assert!(refused(vec![0; 20], vec![0.5; 19]).contains("19 labels for 20 images"));
+    assert!(refused(vec![0; 20], vec![1.5; 20]).contains("1.5"));
+}
+
+#[test]
+fn an_average_follows_the_weights_by_its_decay_and_moves_with_the_state() {
+    let mut child = fixed();
+    assert!(child.use_average().expect_err("none is kept").to_string().contains("no average"));
+    let name = "fc/w";
+    let start = named(&child.weights().expect("on the CPU"), name).to_vec();
+    child.keep_average().expect("on the CPU");
+    let mut expected = start;
+    for i in 0..3 {
+        train(&mut child, i..i + 1);
+        child.update_average(0.75);
+        let weights = child.weights().expect("on the CPU");
+        let follow = |(e, w): (&mut f32, &f32)| *e += 0.25 * (w - *e);
+        expected.iter_mut().zip(named(&weights, name)).for_each(follow);
+    }
+    let state = child.state().expect("on the CPU");
+    assert_eq!(named(&state, "average/fc/w"), expected);
+    // Another child goes on from the state as this one does.
+    let mut other = fixed();
+    assert!(other.load(&state).is_err(), "it keeps no average");
+    let mut other = fixed();
+    other.keep_average().expect("on the CPU");
+    other.load(&state).expect("the state fits");
+    for child in [&mut child, &mut other] {
+        train(child, 3..4);
+        child.update_average(0.5);
+    }
+    assert_eq!(child.state().expect("on the CPU"), other.state().expect("on the CPU"));
+    // What is saved is the average; the state before leads back.
+    let before = child.state().expect("on the CPU");
+    child.use_average().expect("one is kept");
+    let weights = child.weights().expect("on the CPU");
+    assert_eq!(named(&weights, name), named(&before, "average/fc/w"));
+    assert!(weights.iter().all(|t| !t.name.starts_with("average/")));
+    child.load(&before).expect("its own state");
+    assert_eq!(child.state().expect("on the CPU"), before);
+    // Weights without an average start a new one.
+    child.load(&fixed().weights().expect("on the CPU")).expect("the weights fit");
+    let state = child.state().expect("on the CPU");
+    assert_eq!(named(&state, "average/fc/w"), named(&state, name));
+}
+
+#[test]
+fn statistics_of_batches_are_their_mean_and_make_both_norms_agree() {
+    let mut child = fixed();
+    train(&mut child, 0..3);
+    let before = child.state().expect("on the CPU");
+    let (images, _) = pictures(32, INPUT);
+    let of = |child: &Child, parts: &[&[f32]]| {
+        let mut seen = BatchStatistics::default();
+        for images in parts {
+            let examples = Examples::Host { images, labels: &[] };
+            child.gather_statistics(&arc(), examples, &mut seen).expect("it runs");
+        }
+        assert_eq!(seen.batches(), parts.len() as u64);
+        seen
+    };
+    assert_eq!(child.state().expect("on the CPU"), before, "gathering changes nothing");
+    let mut set = |parts: &[&[f32]]| {
+        let seen = of(&child, parts);
+        child.set_statistics(&seen).expect("on the CPU");
+        let weights = child.weights().expect("on the CPU");
+        let mean = named(&weights, "stem_conv/bn/moving_mean").to_vec();
+        let variance = named(&weights, "stem_conv/bn/moving_variance").to_vec();
+        let logits = child.logits(&arc(), &images, Norm::RunningStatistics, None).expect("it runs");
+        (mean, variance, logits)
+    };
+    let (a, b) = images.split_at(16 * 64);
+    let (whole, first, second, both) = (set(&[&images]), set(&[a]), set(&[b]), set(&[a, b]));
+    for i in 0..both.0.len() {
+        assert!((both.0[i] - (first.0[i] + second.0[i]) / 2.0).abs() < 1e-5);
+        assert!((both.1[i] - (first.1[i] + second.1[i]) / 2.0).abs() < 1e-5);
+    }
+    // With the statistics of the very batch, moving statistics normalise as those of the batch do, but for n/(n − 1).
+    let batch = child.logits(&arc(), &images, Norm::BatchStatistics, None).expect("it runs");
+    let largest = batch.iter().map(|logit| logit.abs()).fold(0.0, f32::max);
+    let apart = whole.2.iter().zip(&batch).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart < 0.05 * largest, "{apart} of {largest}");
+    child.load(&before).expect("its own state");
+    assert_eq!(child.state().expect("on the CPU"), before);
 }

@@ -5,7 +5,10 @@
 mod devices;
 
 use enas_arc::Arc;
-use enas_child::{AuxHead, Child, Config, InputShape, Norm, Reductions, SharedInit, Step, StepStats};
+use enas_child::{
+    AuxHead, BatchStatistics, Child, Config, Examples, InputShape, Mix, Norm, Reductions, SharedInit, Staged,
+    Step, StepStats,
+};
 use enas_emulator::EmulatedGpu;
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
@@ -229,6 +232,68 @@ fn weighed_classes_train_alike_on_a_gpu_and_on_the_cpu() {
             for (want, got) in want.iter().zip(train(there, 2)) {
                 close(&[got.loss, got.grad_norm], &[want.loss, want.grad_norm], 1e-3);
             }
+        }
+    }
+}
+
+/// Smoothed labels, mixed pictures and an average of the weights come out alike on every device.
+#[test]
+fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
+    let (images, labels) = pictures();
+    let others = labels.iter().map(|label| (label + 1) % CLASSES as u32).collect();
+    let mix = Mix { others, shares: (0..BATCH).map(|i| (i % 5) as f32 / 4.0).collect() };
+    for gpu in devices::all() {
+        let run = |mut child: Child| {
+            child.smooth_labels(0.1).expect("within range");
+            child.keep_average().expect("it fits");
+            let stats: Vec<StepStats> = (0..2)
+                .map(|i| {
+                    let step = Step { lr: 0.05, global_step: i, total_steps: 10, seed: Seed::new(4) };
+                    let staged = child.gpu().map(|gpu| Staged::mixed(gpu, &images, &labels, &mix));
+                    let examples = match &staged {
+                        Some(staged) if i == 1 => Examples::Staged(staged),
+                        _ => Examples::Mixed { images: &images, labels: &labels, mix: &mix },
+                    };
+                    let stats = child.train_on(&arc(), examples, &step, &mut || ()).expect("it trains");
+                    child.update_average(0.5);
+                    stats
+                })
+                .collect();
+            child.use_average().expect("one is kept");
+            (stats, child.weights().expect("it can be fetched"))
+        };
+        let [_, here] = children();
+        let [_, there] = children();
+        // Before the move and after it.
+        let (want, got) = (run(here), run(on(&gpu, there)));
+        for (want, got) in want.0.iter().zip(&got.0) {
+            close(&[got.loss, got.grad_norm], &[want.loss, want.grad_norm], 1e-3);
+        }
+        for (want, got) in want.1.iter().zip(&got.1) {
+            close(&got.data, &want.data, 1e-3);
+        }
+    }
+}
+
+#[test]
+fn statistics_of_batches_on_a_gpu_are_those_of_the_cpu() {
+    let (images, _) = pictures();
+    for gpu in devices::all() {
+        let weights = |mut child: Child| {
+            train(&mut child, 1);
+            let before = state(&child);
+            let mut seen = BatchStatistics::default();
+            let examples = Examples::Host { images: &images, labels: &[] };
+            child.gather_statistics(&arc(), examples, &mut seen).expect("it runs");
+            assert!(state(&child) == before, "gathering changes nothing");
+            child.set_statistics(&seen).expect("it fits");
+            assert!(state(&child) != before, "setting does");
+            child.weights().expect("it can be fetched")
+        };
+        let [_, here] = children();
+        let [_, there] = children();
+        for (want, got) in weights(here).iter().zip(weights(on(&gpu, there))) {
+            close(&got.data, &want.data, 1e-3);
         }
     }
 }

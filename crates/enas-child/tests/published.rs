@@ -127,6 +127,8 @@ fn cosine_schedules_equal_the_references() {
             lr_min: real("lr_min"),
             t_0: number(entry, "T_0") as u64,
             t_mul: number(entry, "T_mul") as u64,
+            per_step: false,
+            warmup_epochs: 0.0,
         };
         let batches = number(entry, "num_train_batches") as u64;
         let restarts = restart_epochs(&cosine);
@@ -163,7 +165,7 @@ fn the_staircase_equals_the_references() {
     let entry = &file["exponential_staircase"];
     let real = |key: &str| entry[key].as_f64().expect("a number");
     let every = number(entry, "lr_dec_every_steps") as u64;
-    let stairs = Staircase { lr: real("lr_init"), rate: real("lr_dec_rate"), every };
+    let stairs = Staircase { lr: real("lr_init"), rate: real("lr_dec_rate"), every, warmup_epochs: 0.0 };
     for row in entry["step_lr"].as_array().expect("steps") {
         let (step, want) = (row[0].as_u64().expect("a step"), row[1].as_f64().expect("a rate") as f32);
         let got = stairs.lr(step);

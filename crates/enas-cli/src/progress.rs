@@ -171,6 +171,10 @@ impl Observer for Watcher<'_> {
                 let epochs = counted(*epochs, "epoch");
                 self.console.note(&format!("the time limit leaves {epochs} in all"));
             }
+            Event::RanOutOfPatience { epochs } => {
+                let epochs = counted(*epochs, "epoch");
+                self.console.note(&format!("no better epoch for {epochs}: the training ends here"));
+            }
             Event::Saved { path } => tracing::debug!("saved {}", path.display()),
             Event::Finished { .. } => self.clear(),
             _ => {}

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::augment::Mix;
 use crate::dataset::Split;
 use crate::error::Error;
 use crate::holding::Shelf;
@@ -20,6 +21,8 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// Positions in the split, `[n]`.
     pub indices: Vec<usize>,
+    /// Second labels, where the pictures are mixed in pairs.
+    pub mix: Option<Mix>,
 }
 
 impl Batch {
@@ -89,8 +92,12 @@ impl Split {
         let order = self.epoch_order(plan.epoch);
         // Counted from the start of the epoch, so that going on in its middle varies pictures alike.
         let visits = visits(&order, self.len());
-        let chunks = visits.chunks(plan.batch_size).take(n_batches).skip(plan.skip);
-        Ok(Batches::start(self, chunks.map(<[Visit]>::to_vec).collect(), Some(plan.epoch), plan.workers))
+        let chunks = visits.chunks(plan.batch_size).take(n_batches).enumerate().skip(plan.skip);
+        let chunk = |(step, visits): (usize, &[Visit])| Chunk {
+            visits: visits.to_vec(),
+            place: Some(Place { epoch: plan.epoch, step: step as u64 }),
+        };
+        Ok(Batches::start(self, chunks.map(chunk).collect(), plan.workers))
     }
 
     /// Which pictures the batches of [`epoch`](Self::epoch) hold, for whoever has the pictures elsewhere.
@@ -112,8 +119,8 @@ impl Split {
         self.n_batches(batch_size, Last::Keep)?;
         let order: Vec<usize> = (0..self.len()).collect();
         let visits = visits(&order, self.len());
-        let chunks = visits.chunks(batch_size).map(<[Visit]>::to_vec).collect();
-        Ok(Batches::start(self, chunks, None, 1))
+        let chunk = |visits: &[Visit]| Chunk { visits: visits.to_vec(), place: None };
+        Ok(Batches::start(self, visits.chunks(batch_size).map(chunk).collect(), 1))
     }
 
     /// A full batch of pictures drawn by chance, as they are: the minibatch a reward is measured on.
@@ -156,7 +163,7 @@ impl Split {
     /// If there is no such picture.
     pub fn gather(&self, indices: Vec<usize>) -> Result<Batch, Error> {
         let visits: Vec<Visit> = indices.into_iter().map(|picture| Visit { picture, again: 0 }).collect();
-        self.batch(&visits, None)
+        self.batch(&Chunk { visits, place: None })
     }
 
     /// Number of batches of an epoch.
@@ -176,18 +183,22 @@ impl Split {
         }
     }
 
-    fn batch(&self, visits: &[Visit], epoch: Option<u64>) -> Result<Batch, Error> {
+    fn batch(&self, Chunk { visits, place }: &Chunk) -> Result<Batch, Error> {
         let size = self.inner.shape.len();
         let mut images = vec![0.0; visits.len() * size];
         for (&Visit { picture, again }, image) in visits.iter().zip(images.chunks_exact_mut(size)) {
-            match epoch {
-                Some(epoch) => self.augmented_into(picture, epoch, again, image)?,
+            match place {
+                Some(Place { epoch, .. }) => self.augmented_into(picture, *epoch, again, image)?,
                 None => self.plain_into(picture, image)?,
             }
         }
         let indices: Vec<usize> = visits.iter().map(|visit| visit.picture).collect();
-        let labels = indices.iter().map(|&i| self.inner.labels[i]).collect();
-        Ok(Batch { images, labels, indices })
+        let labels: Vec<u32> = indices.iter().map(|&i| self.inner.labels[i]).collect();
+        let mix = place.filter(|_| self.inner.augment.mixes()).map(|Place { epoch, step }| {
+            let mut stream = self.inner.seed.stream("mix", &[epoch, step]);
+            self.inner.augment.mix(self.inner.shape, &mut images, &labels, &mut stream)
+        });
+        Ok(Batch { images, labels, indices, mix })
     }
 
     /// Threads that prepare batches beside the caller: `workers`, and more where pictures have to be decoded first.
@@ -197,6 +208,22 @@ impl Split {
             Shelf::Files(_) => workers.max(DECODERS),
         }
     }
+}
+
+/// What a batch is made of.
+#[derive(Clone, Debug)]
+struct Chunk {
+    visits: Vec<Visit>,
+    /// Where it comes in training; `None` for pictures as they are.
+    place: Option<Place>,
+}
+
+/// Where a batch comes in training.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    epoch: u64,
+    /// Batches of the epoch before it.
+    step: u64,
 }
 
 /// One time that a picture comes in an epoch.
@@ -236,7 +263,7 @@ struct Worker {
 }
 
 impl Batches {
-    fn start(split: &Split, chunks: Vec<Vec<Visit>>, epoch: Option<u64>, workers: usize) -> Self {
+    fn start(split: &Split, chunks: Vec<Chunk>, workers: usize) -> Self {
         let end = chunks.len();
         let n = split.n_workers(workers).clamp(1, end.max(1));
         let mut shares = vec![Vec::new(); n];
@@ -244,7 +271,7 @@ impl Batches {
         let worker = |share| {
             let (sender, batches) = sync_channel(AHEAD);
             let split = split.clone();
-            Worker { batches, thread: thread::spawn(move || prepare(&split, share, epoch, &sender)) }
+            Worker { batches, thread: thread::spawn(move || prepare(&split, share, &sender)) }
         };
         let workers = shares.into_iter().map(worker).collect();
         Self { workers, next: 0, end, waited: Duration::ZERO }
@@ -257,14 +284,9 @@ impl Batches {
 }
 
 /// Makes batches until all are made, one cannot be made, or nobody wants them any more.
-fn prepare(
-    split: &Split,
-    chunks: Vec<Vec<Visit>>,
-    epoch: Option<u64>,
-    sender: &SyncSender<Result<Batch, Error>>,
-) {
+fn prepare(split: &Split, chunks: Vec<Chunk>, sender: &SyncSender<Result<Batch, Error>>) {
     for chunk in chunks {
-        let batch = split.batch(&chunk, epoch);
+        let batch = split.batch(&chunk);
         let is_last = batch.is_err();
         if sender.send(batch).is_err() || is_last {
             return;

@@ -7,7 +7,7 @@ use std::sync::Arc as SyncArc;
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::{self, Mode, Shape, When};
+use crate::augment::{self, Shape};
 use crate::config::Sampling;
 use crate::doctor::Finding;
 use crate::error::Error;
@@ -187,9 +187,9 @@ impl Split {
         self.inner.copies
     }
 
-    /// Whether [`Self::augmented`] differs from [`Self::normalized`]: pictures are varied anew every epoch.
+    /// Whether epochs show other pictures than [`Self::normalized`]: they are varied anew every epoch, or mixed.
     pub fn is_varied(&self) -> bool {
-        self.inner.augment.mode != Mode::None && self.inner.augment.when == When::EachEpoch
+        self.inner.augment.varies() || self.inner.augment.mixes()
     }
 
     /// What the pixels of this part are normalised with.
@@ -243,7 +243,7 @@ impl Split {
         again: u64,
         out: &mut [f32],
     ) -> Result<(), Error> {
-        if !self.is_varied() {
+        if !self.inner.augment.varies() {
             return self.plain_into(i, out);
         }
         let Inner { augment, shape, normalization, seed, .. } = &*self.inner;

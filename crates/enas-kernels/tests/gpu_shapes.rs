@@ -113,7 +113,10 @@ fn classifiers_losses_factors_and_updates() {
         let stats = gpu.zeros(2);
         let class_weights = gpu.zeros(classes);
         let shape = (n, classes);
-        let grad = gpu::cross_entropy(&logits, &labels, &class_weights, shape, 1.0, stats.span(0, 2));
+        let rule = gpu::GpuLossRule { class_weights: &class_weights, smoothing: 0.1 };
+        let mix = Some((labels.clone(), gpu.zeros(n)));
+        let targets = gpu::GpuTargets { labels, mix };
+        let grad = gpu::cross_entropy(&logits, &targets, rule, shape, 1.0, stats.span(0, 2));
         gpu::classifier_backward(&features, weight, n, c, classes, &grad, Some(weight));
         gpu::drop_factors(&gpu, [0; 8], 0.9, n * c);
         gpu.finish().unwrap_or_else(|why| panic!("{n} {c} {classes}: {why}"));

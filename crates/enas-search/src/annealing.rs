@@ -1,20 +1,49 @@
-//! A schedule that ends with the run, whatever its length became.
+//! The learning rate of a step: a schedule that ends with the run, whatever its length became, and a warm-up.
 
-use enas_child::schedule::{Cosine, Schedule};
+use enas_child::schedule::{Cosine, Schedule, warmup_factor};
 
-/// The learning rate of `epoch` (from 0) in a run of `epochs`.
+/// A position in a run: what is complete, and how much there will be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    /// Epochs complete.
+    pub(crate) epoch: u64,
+    /// Epochs planned.
+    pub(crate) epochs: u64,
+    /// Steps complete in this epoch.
+    pub(crate) step: u64,
+    /// Steps of an epoch.
+    pub(crate) steps: u64,
+}
+
+impl Position {
+    /// Share of the epoch that is complete, less than 1.
+    fn part(&self) -> f64 {
+        self.step.min(self.steps.saturating_sub(1)) as f64 / self.steps.max(1) as f64
+    }
+}
+
+/// The learning rate of the step that begins at a position.
 ///
 /// With `fit`, the last cycle of a cosine schedule is cut, or stretched if less than half of another one would
 /// follow it, to end with the run: otherwise a run of another length than the schedule was made for would end at
 /// a high learning rate, with accuracies to match.
-pub(crate) fn lr(schedule: &Schedule, fit: bool, epoch: u64, epochs: u64) -> f32 {
-    match schedule {
-        Schedule::Cosine(cosine) if fit => {
-            let (start, length) = fitted_cycle(cosine, epoch, epochs);
-            Cosine { t_0: length, t_mul: 1, ..*cosine }.lr(epoch - start)
+pub(crate) fn lr(schedule: &Schedule, fit: bool, at: Position) -> f32 {
+    let Position { epoch, epochs, .. } = at;
+    let rate = match schedule {
+        Schedule::Cosine(cosine) => {
+            let part = if cosine.per_step { at.part() as f32 } else { 0.0 };
+            let (start, fitted) = match fit {
+                true => {
+                    let (start, length) = fitted_cycle(cosine, epoch, epochs);
+                    (start, Cosine { t_0: length, t_mul: 1, ..*cosine })
+                }
+                false => (0, *cosine),
+            };
+            fitted.lr_within(epoch - start, part)
         }
-        _ => schedule.lr(epoch),
-    }
+        Schedule::Staircase(stairs) => stairs.lr(epoch),
+    };
+    rate * warmup_factor(schedule.warmup_epochs(), epoch as f64 + at.part(), epochs)
 }
 
 /// First epoch and length of the cycle that `epoch` lies in.
@@ -39,9 +68,17 @@ fn fitted_cycle(cosine: &Cosine, epoch: u64, epochs: u64) -> (u64, u64) {
 mod tests {
     use super::*;
 
+    /// The schedule of the published search.
+    const COSINE: Cosine =
+        Cosine { lr_max: 0.05, lr_min: 5e-4, t_0: 10, t_mul: 2, per_step: false, warmup_epochs: 0.0 };
+
+    /// The rate at the beginning of an epoch.
+    fn lr(schedule: &Schedule, fit: bool, epoch: u64, epochs: u64) -> f32 {
+        super::lr(schedule, fit, Position { epoch, epochs, step: 0, steps: 5 })
+    }
+
     fn cycles(epochs: u64) -> Vec<(u64, u64)> {
-        let cosine = Cosine { lr_max: 0.05, lr_min: 5e-4, t_0: 10, t_mul: 2 };
-        let mut all: Vec<_> = (0..epochs).map(|e| fitted_cycle(&cosine, e, epochs)).collect();
+        let mut all: Vec<_> = (0..epochs).map(|e| fitted_cycle(&COSINE, e, epochs)).collect();
         all.dedup();
         all
     }
@@ -49,8 +86,7 @@ mod tests {
     #[test]
     fn a_length_made_for_the_schedule_is_left_alone() {
         assert_eq!(cycles(150), [(0, 10), (10, 20), (30, 40), (70, 80)]);
-        let cosine = Cosine { lr_max: 0.05, lr_min: 5e-4, t_0: 10, t_mul: 2 };
-        let schedule = Schedule::Cosine(cosine);
+        let schedule = Schedule::Cosine(COSINE);
         assert!((0..150).all(|e| lr(&schedule, true, e, 150) == lr(&schedule, false, e, 150)));
     }
 
@@ -65,7 +101,7 @@ mod tests {
     #[test]
     fn the_longest_cycles_there_can_be_are_no_trouble() {
         for (t_0, t_mul) in [(u64::MAX, u64::MAX), (u64::MAX / 2, 3), (1, u64::MAX)] {
-            let schedule = Schedule::Cosine(Cosine { lr_max: 1.0, lr_min: 0.0, t_0, t_mul });
+            let schedule = Schedule::Cosine(Cosine { lr_max: 1.0, lr_min: 0.0, t_0, t_mul, ..COSINE });
             let rates = [0, 1, 5, 9].map(|epoch| lr(&schedule, true, epoch, 10));
             assert!(rates.iter().all(|rate| (0.0..=1.0).contains(rate)), "{t_0}, {t_mul}: {rates:?}");
             assert!(lr(&schedule, false, 9, 10) <= 1.0);
@@ -74,9 +110,36 @@ mod tests {
 
     #[test]
     fn a_short_run_anneals_from_the_highest_to_near_the_lowest_rate() {
-        let schedule = Schedule::Cosine(Cosine { lr_max: 1.0, lr_min: 0.0, t_0: 600, t_mul: 1 });
+        let schedule = Schedule::Cosine(Cosine { lr_max: 1.0, lr_min: 0.0, t_0: 600, t_mul: 1, ..COSINE });
         let rates: Vec<f32> = (0..10).map(|e| lr(&schedule, true, e, 10)).collect();
         assert_eq!(rates[0], 1.0);
         assert!(rates[9] < 0.03 && rates.is_sorted_by(|a, b| a > b), "{rates:?}");
+    }
+
+    /// The rates of all steps of a run of `epochs` of five steps.
+    fn steps(schedule: &Schedule, epochs: u64) -> Vec<f32> {
+        let at = |i: u64| Position { epoch: i / 5, epochs, step: i % 5, steps: 5 };
+        (0..5 * epochs).map(|i| super::lr(schedule, true, at(i))).collect()
+    }
+
+    #[test]
+    fn a_rate_per_step_falls_with_every_step_to_near_the_lowest() {
+        let cosine = Cosine { lr_max: 1.0, lr_min: 0.0, t_0: 600, t_mul: 1, ..COSINE };
+        let per_step = steps(&Schedule::Cosine(Cosine { per_step: true, ..cosine }), 2);
+        assert_eq!(per_step[0], 1.0);
+        assert!(per_step[9] < 0.03 && per_step.is_sorted_by(|a, b| a > b), "{per_step:?}");
+        let per_epoch = steps(&Schedule::Cosine(cosine), 2);
+        assert_eq!((per_epoch[4], per_epoch[5], per_epoch[9]), (per_epoch[0], per_step[5], per_epoch[5]));
+    }
+
+    #[test]
+    fn a_warm_up_rises_step_by_step_and_then_leaves_the_schedule_alone() {
+        for per_step in [false, true] {
+            let plain = Cosine { per_step, ..COSINE };
+            let warmed = steps(&Schedule::Cosine(Cosine { warmup_epochs: 1.4, ..plain }), 6);
+            let plain = steps(&Schedule::Cosine(plain), 6);
+            assert!((warmed[0] - plain[0] / 100.0).abs() < 1e-9 && warmed[..7].is_sorted_by(|a, b| a < b));
+            assert_eq!(warmed[7..], plain[7..]);
+        }
     }
 }

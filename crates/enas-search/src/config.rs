@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ConfigError, Error};
 use crate::memory::MemoryLimit;
+use crate::tta::Tta;
 
 pub use imbalance::{ClassWeights, Metric};
 pub use layers::{Layers, Settings};
@@ -75,6 +76,27 @@ pub struct RunConfig {
     /// What the loss of a training picture counts for, by its class.
     #[serde(default)]
     pub class_weights: ClassWeights,
+    /// Share of the target that is spread evenly over all classes in the loss of training pictures (label smoothing);
+    /// 0 for none.
+    #[serde(default)]
+    pub label_smoothing: f32,
+    /// Training only: share that a moving average of the weights keeps at every step, which is then what is measured and
+    /// saved; 0 for none. Step `t`, counted from 0, keeps at most `(1 + t)/(10 + t)`, so that short runs have an average of
+    /// their own as well.
+    #[serde(default)]
+    pub ema_decay: f32,
+    /// Training only: batches of unvaried training pictures that the statistics of batch norms are made from anew before
+    /// the network is measured or saved; 0 keeps the moving ones of the training steps.
+    #[serde(default)]
+    pub bn_reestimate: u64,
+    /// Training only: epochs without a better one, by the metric on the validation split, after which a training ends;
+    /// 0 for all epochs.
+    #[serde(default)]
+    pub patience: u64,
+    /// Training only: views of a picture that the model's answers are averaged over, when it is measured and when it is
+    /// used. Pictures whose mirror image means something else, such as digits and text, must not be flipped.
+    #[serde(default)]
+    pub tta: Tta,
     /// Whether the last cycle of a cosine schedule is cut or stretched to end with the run. `false` in the published
     /// code: a run of another length than the schedule's ends at a high learning rate.
     pub fit_schedule: bool,

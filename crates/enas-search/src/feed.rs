@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use enas_child::{Child, Examples, ResidentPictures, Staged};
+use enas_child::{Child, Examples, Mix, ResidentPictures, Staged};
 use enas_data::{Batch, Batches, EpochPlan, Split};
 use enas_kernels::gpu::Gpu;
 
@@ -30,7 +30,7 @@ pub(crate) struct Minibatch {
 
 #[derive(Debug)]
 enum Pictures {
-    Host(Vec<f32>),
+    Host { images: Vec<f32>, mix: Option<Mix> },
     Staged(Staged),
     Resident { set: ResidentPictures, indices: Vec<usize> },
 }
@@ -93,7 +93,11 @@ impl Source {
     fn send(&self, batch: Batch) -> Minibatch {
         match &self.gpu {
             Some(gpu) => {
-                let staged = Staged::new(gpu, &batch.images, &batch.labels);
+                let (images, labels) = (&batch.images, &batch.labels);
+                let staged = match batch.mix.map(mix) {
+                    Some(mix) => Staged::mixed(gpu, images, labels, &mix),
+                    None => Staged::new(gpu, images, labels),
+                };
                 Minibatch { pictures: Pictures::Staged(staged), labels: batch.labels }
             }
             None => Minibatch::of_host(batch),
@@ -111,9 +115,15 @@ fn place(gpu: &Gpu, split: &Split, child: &Child) -> Result<Option<ResidentPictu
     Ok(resident)
 }
 
+/// Second labels as networks take them.
+fn mix(enas_data::augment::Mix { others, shares }: enas_data::augment::Mix) -> Mix {
+    Mix { others, shares }
+}
+
 impl Minibatch {
     fn of_host(batch: Batch) -> Self {
-        Self { pictures: Pictures::Host(batch.images), labels: batch.labels }
+        let Batch { images, labels, mix: second, .. } = batch;
+        Self { pictures: Pictures::Host { images, mix: second.map(mix) }, labels }
     }
 
     /// Number of pictures.
@@ -124,7 +134,10 @@ impl Minibatch {
     /// The batch as networks take it.
     pub(crate) fn examples(&self) -> Examples<'_> {
         match &self.pictures {
-            Pictures::Host(images) => Examples::Host { images, labels: &self.labels },
+            Pictures::Host { images, mix: None } => Examples::Host { images, labels: &self.labels },
+            Pictures::Host { images, mix: Some(mix) } => {
+                Examples::Mixed { images, labels: &self.labels, mix }
+            }
             Pictures::Staged(staged) => Examples::Staged(staged),
             Pictures::Resident { set, indices } => Examples::Resident { set, indices },
         }

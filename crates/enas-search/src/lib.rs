@@ -60,6 +60,7 @@ mod pace;
 mod pictures;
 mod presets;
 mod record;
+mod refine;
 mod run;
 mod seal;
 mod search;
@@ -68,6 +69,7 @@ mod session;
 mod tensorboard;
 mod tensors;
 mod train;
+mod tta;
 
 pub use atomic::write_file;
 pub use auto::{AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, auto};
@@ -88,7 +90,8 @@ pub use record::Record;
 pub use run::{Kind, Manifest, Run, read_arc};
 pub use search::{SearchOutcome, search};
 pub use select::{Candidate, Origin, Selection};
-pub use train::{TrainOutcome, train};
+pub use train::{Ended, TrainOutcome, train};
+pub use tta::Tta;
 
 /// The examples of the guide compile and run.
 #[cfg(doctest)]

@@ -18,6 +18,7 @@ use crate::memory::MemoryPlan;
 use crate::run::{SPLIT, stored_split};
 use crate::seal::Seal;
 use crate::tensors;
+use crate::tta::{Tta, softmax};
 
 /// A trained network that predicts with no configuration beside it.
 ///
@@ -58,6 +59,9 @@ pub(crate) struct About {
     pub(crate) normalization: Normalization,
     /// Most pictures per evaluation step in training.
     pub(crate) eval_batch: usize,
+    /// The views of a picture that an answer is averaged over.
+    #[serde(default, skip_serializing_if = "Tta::is_none")]
+    pub(crate) tta: Tta,
     pub(crate) accuracy: Accuracies,
 }
 
@@ -95,14 +99,15 @@ impl Model {
         Ok(Self { child, about, eval_batch, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
     }
 
-    /// Class scores of pictures that were prepared like the training's validation pictures.
+    /// Class scores of pictures that were prepared like the training's validation pictures. Where the model averages
+    /// its answer over several views of a picture, they are the logarithms of the mean probabilities.
     ///
     /// Shapes: `images` is `[n, c, h, w]`, normalised; the result `[n, classes]`.
     ///
     /// # Errors
     /// [`Error::Child`] when `images` is no whole number of pictures.
     pub fn logits(&self, images: &[f32]) -> Result<Vec<f32>> {
-        predict(&self.child, images)
+        self.about.tta.logits(&self.child, self.arc(), images)
     }
 
     /// Class probabilities: the softmax of [`Model::logits`]. Each row sums to 1.
@@ -124,7 +129,7 @@ impl Model {
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
         check(&self.child, self.classes(), split)?;
         let source = Source::new(split, &self.child)?;
-        Ok(evaluate(&self.child, self.classes(), &source, self.eval_batch)?.0)
+        Ok(evaluate(&self.child, self.classes(), &source, (self.eval_batch, self.about.tta))?.0)
     }
 
     /// Class probabilities of every picture of a split in stored order, as [`Model::evaluate`] finds them. Each row
@@ -138,7 +143,8 @@ impl Model {
         check(&self.child, self.classes(), split)?;
         let mut rows = Vec::with_capacity(split.len() * self.classes().len());
         let source = Source::new(split, &self.child)?;
-        each_batch(&self.child, &source, self.eval_batch, |logits, _| rows.extend_from_slice(logits))?;
+        let how = (self.eval_batch, self.about.tta);
+        each_batch(&self.child, &source, how, |logits, _| rows.extend_from_slice(logits))?;
         rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
         Ok(rows)
     }
@@ -365,16 +371,16 @@ fn check(child: &Child, classes: &[String], split: &Split) -> Result<()> {
 }
 
 /// The predictions of a fixed network, normalised by its running statistics, on a whole split; and whether any class
-/// score was no finite number.
+/// score was no finite number. `how` is the most pictures per step, and the views that answers are averaged over.
 pub(crate) fn evaluate(
     child: &Child,
     classes: &[String],
     source: &Source,
-    eval_batch: usize,
+    how: (usize, Tta),
 ) -> Result<(Evaluation, Option<Symptom>)> {
     check(child, classes, source.split())?;
     let (mut evaluation, mut symptom) = (Evaluation::new(classes), None);
-    each_batch(child, source, eval_batch, |logits, labels| {
+    each_batch(child, source, how, |logits, labels| {
         evaluation.count(logits, labels);
         symptom = symptom.take().or_else(|| Symptom::of_logits(logits));
     })?;
@@ -385,9 +391,17 @@ pub(crate) fn evaluate(
 fn each_batch(
     child: &Child,
     source: &Source,
-    eval_batch: usize,
+    (eval_batch, tta): (usize, Tta),
     mut take: impl FnMut(&[f32], &[u32]),
 ) -> Result<()> {
+    if tta != Tta::None {
+        // Views are made by the host, wherever the pictures are.
+        for batch in source.split().ordered(even_batch(source.split().len(), eval_batch))? {
+            let batch = batch?;
+            take(&tta.logits(child, own_arc(child), &batch.images)?, &batch.labels);
+        }
+        return Ok(());
+    }
     for batch in source.ordered(even_batch(source.split().len(), eval_batch))? {
         let batch = batch?;
         let logits = child.logits_on(own_arc(child), batch.examples(), Norm::RunningStatistics, None)?;
@@ -401,17 +415,6 @@ fn same_place(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-fn predict(child: &Child, images: &[f32]) -> Result<Vec<f32>> {
-    Ok(child.logits(own_arc(child), images, Norm::RunningStatistics, None)?)
-}
-
 fn own_arc(child: &Child) -> &Arc {
     child.arc().expect("a trained network has one arc")
-}
-
-fn softmax(row: &mut [f32]) {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter_mut().for_each(|x| *x = (*x - max).exp());
-    let sum: f32 = row.iter().sum();
-    row.iter_mut().for_each(|x| *x /= sum);
 }

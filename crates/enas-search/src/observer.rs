@@ -143,6 +143,11 @@ pub enum Event<'a> {
         /// Epochs the run will have in all.
         epochs: u64,
     },
+    /// A training ends before its last epoch, as so many epochs in a row were no better than one before.
+    RanOutOfPatience {
+        /// Epochs without a better one.
+        epochs: u64,
+    },
     /// The run is complete and all its files are written.
     Finished {
         /// The arc found or trained.

@@ -9,9 +9,9 @@ use enas_data::Dataset;
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
-use crate::annealing;
+use crate::annealing::{self, Position};
 use crate::concerns;
-use crate::config::{Keep, Metric, Settings as _, TrainConfig};
+use crate::config::{Keep, Metric, RunConfig, Settings as _, TrainConfig};
 use crate::divergence::{self, LOWERED, Symptom, explain, finite};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
@@ -19,6 +19,7 @@ use crate::feed::Source;
 use crate::memory::MemoryPlan;
 use crate::model::{self, About, Accuracies};
 use crate::observer::{EpochSummary, Event, Observer, Place};
+use crate::refine::{self, Refinement};
 use crate::run::{Moment, Run, State};
 use crate::session::{Session, Tally, is_possible};
 
@@ -41,12 +42,26 @@ pub struct TrainOutcome {
     pub test_macro_f1: f64,
     /// Epochs done.
     pub epochs: u64,
+    /// Why there were no more.
+    pub ended: Ended,
     /// Wall time, over all sessions of a resumed run.
     pub seconds: f64,
     /// Trained weights, without the auxiliary head.
     pub params: usize,
     /// Multiply-adds per picture.
     pub macs: u64,
+}
+
+/// Why a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// All epochs were done.
+    Epochs,
+    /// There was no time for more.
+    Time,
+    /// So many epochs as `run.patience` says were no better than one before.
+    Patience,
 }
 
 /// Trains a network of its own for `arc`, and writes `model.safetensors`.
@@ -82,6 +97,9 @@ struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     test_macro_f1: Option<f64>,
     epochs: u64,
+    /// Where the training ran out of patience.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<Ended>,
     params: usize,
     macs: u64,
 }
@@ -90,7 +108,8 @@ impl TrainOutcome {
     fn facts(&self, metric: Metric) -> Facts {
         let Self { train_loss, valid_accuracy, test_accuracy, epochs, params, macs, .. } = *self;
         let test_macro_f1 = (metric == Metric::MacroF1).then_some(self.test_macro_f1);
-        Facts { train_loss, valid_accuracy, test_accuracy, test_macro_f1, epochs, params, macs }
+        let ended = Some(self.ended).filter(|why| *why == Ended::Patience);
+        Facts { train_loss, valid_accuracy, test_accuracy, test_macro_f1, epochs, ended, params, macs }
     }
 }
 
@@ -103,6 +122,8 @@ struct Training<'a> {
     /// The pictures, where the child reads them.
     train: Source,
     valid: Source,
+    /// How the network becomes the one that is measured and kept, if that is another one.
+    refinement: Option<Refinement>,
     at: Progress,
     session: Session<'a>,
     /// Time spent waiting for pictures in this epoch.
@@ -127,6 +148,9 @@ struct Progress {
     best_macro_f1: Option<f64>,
     /// Mean loss of the last complete epoch.
     train_loss: f64,
+    /// Epochs since the best one.
+    #[serde(default)]
+    since_best: u64,
     /// What the learning rate of the schedule is multiplied with: less than 1 once the run has gone back.
     #[serde(default = "whole")]
     lr_factor: f32,
@@ -155,6 +179,11 @@ impl<'a> Training<'a> {
         if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
             child.weigh_classes(&weights)?;
         }
+        child.smooth_labels(config.run.label_smoothing)?;
+        if config.run.ema_decay > 0.0 {
+            child.keep_average()?;
+        }
+        let refinement = Refinement::new(&config.run, &data.train)?;
         let restored = restore(&mut session, &mut child)?;
         session.run.place(&mut child, &config.run)?;
         session.run.expect_weights(child.n_params() + child.n_aux_params());
@@ -165,7 +194,7 @@ impl<'a> Training<'a> {
         }
         let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));
         let waited = Duration::ZERO;
-        let training = Self { config, arc, data, seed, child, train, valid, at, session, waited };
+        let training = Self { config, arc, data, seed, child, train, valid, refinement, at, session, waited };
         let resumed = resumes.then(|| training.at.place(training.steps()));
         training.session.observer.event(&Event::Started {
             run: training.session.run.dir(),
@@ -216,18 +245,21 @@ impl<'a> Training<'a> {
 
     /// One pass over the training split, or what is left of it.
     fn train_epoch(&mut self) -> Result<()> {
-        let (epoch, lr, steps) = (self.at.epoch, self.lr(), self.steps());
+        let (epoch, steps) = (self.at.epoch, self.steps());
         let plan = epoch_plan(&self.data.train, epoch, self.config.run.batch_size, self.at.step);
         self.session.restart_clock();
         let mut batches = self.train.epoch(&plan)?;
         let mut next = batches.next();
         while let Some(batch) = next.take().transpose()? {
-            let global_step = epoch * steps + self.at.step;
+            let (global_step, lr) = (epoch * steps + self.at.step, self.lr(self.at.step));
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
             let meanwhile = &mut || next = batches.next();
             let stats = self.child.train_on(self.arc, batch.examples(), &step, meanwhile)?;
             if let Some(symptom) = Symptom::of_step(&stats) {
                 return Err(self.diverged(symptom, &step));
+            }
+            if self.config.run.ema_decay > 0.0 {
+                self.child.update_average(refine::decay(self.config.run.ema_decay, global_step));
             }
             self.at.step += 1;
             self.at.tally.add(&stats);
@@ -248,52 +280,79 @@ impl<'a> Training<'a> {
     }
 
     /// Passes an error on; an interruption before there is any model writes the present one first.
-    fn leave_a_model(&self, stopped: Error) -> Result<()> {
+    fn leave_a_model(&mut self, stopped: Error) -> Result<()> {
         let path = self.session.run.model_path();
         if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
-            let (classes, eval_batch) = (&self.data.classes, self.eval_batch());
-            let accuracy = model::evaluate(&self.child, classes, &self.valid, eval_batch)?.0.accuracy();
+            self.refine()?;
+            let (classes, how) = (&self.data.classes, (self.eval_batch(), self.config.run.tta));
+            let accuracy = model::evaluate(&self.child, classes, &self.valid, how)?.0.accuracy();
             model::save(&path, &self.child, &self.about(accuracy))?;
         }
         Err(stopped)
+    }
+
+    /// Makes the network the one that is measured and kept. [`Child::load`] leads back.
+    fn refine(&mut self) -> Result<()> {
+        let Some(refinement) = &self.refinement else { return Ok(()) };
+        refinement.apply(&mut self.child, self.arc, &self.train)
     }
 
     /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.
     fn end_epoch(&mut self) -> Result<()> {
         // First, so that nothing is kept or reported of weights that are not finite.
         let tensors = finite(self.child.state()?, self.at.epoch + 1, self.at.step)?;
-        let (classes, eval_batch) = (&self.data.classes, self.eval_batch());
-        let (seen, symptom) = model::evaluate(&self.child, classes, &self.valid, eval_batch)?;
+        self.refine()?;
+        self.measure()?;
+        if self.refinement.is_some() {
+            self.child.load(&tensors)?;
+        }
+        let spent = self.session.run.seconds();
+        let planned = self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, 0.0);
+        self.session.replan(self.at.epochs, planned);
+        let planned = if self.out_of_patience() { self.at.epoch + 1 } else { planned };
+        self.at.next_epoch(planned, spent);
+        let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
+        self.session.save(State { progress: self.at.clone(), tensors }, moment)
+    }
+
+    /// Measures the network that is to be kept, keeps it if it is, and reports.
+    fn measure(&mut self) -> Result<()> {
+        let (classes, how) = (&self.data.classes, (self.eval_batch(), self.config.run.tta));
+        let (seen, symptom) = model::evaluate(&self.child, classes, &self.valid, how)?;
         if let Some(symptom) = symptom {
             return Err(symptom.at(self.at.epoch + 1, self.at.step).into());
         }
         let (valid_accuracy, macro_f1) = (seen.accuracy(), self.config.metric.macro_f1(&seen));
-        let is_best = match macro_f1 {
-            Some(f1) => f1 >= self.at.best_macro_f1.unwrap_or(0.0),
-            None => valid_accuracy >= self.at.best_valid_accuracy,
+        let (found, best) = match macro_f1 {
+            Some(f1) => (f1, self.at.best_macro_f1.unwrap_or(0.0)),
+            None => (valid_accuracy, self.at.best_valid_accuracy),
         };
-        if self.config.keep == Keep::Last || is_best {
+        if self.config.keep == Keep::Last || found >= best {
             model::save(&self.session.run.model_path(), &self.child, &self.about(valid_accuracy))?;
         }
+        self.at.since_best = if found > best { 0 } else { self.at.since_best + 1 };
         self.at.best_valid_accuracy = self.at.best_valid_accuracy.max(valid_accuracy);
         self.at.best_macro_f1 = [macro_f1, self.at.best_macro_f1].into_iter().flatten().reduce(f64::max);
         self.at.train_loss = self.at.tally.loss();
         let summary = self.summary(valid_accuracy, macro_f1);
-        self.session.epoch(&summary)?;
+        self.session.epoch(&summary)
+    }
 
-        let spent = self.session.run.seconds();
-        let planned = self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, 0.0);
-        self.session.replan(self.at.epochs, planned);
-        self.at.next_epoch(planned, spent);
-        let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
-        self.session.save(State { progress: self.at.clone(), tensors }, moment)
+    /// Whether the epochs since the best one are too many; says so where it ends the training.
+    fn out_of_patience(&mut self) -> bool {
+        let (patience, epochs) = (self.config.run.patience, self.at.since_best);
+        let is_over = patience > 0 && epochs >= patience && self.at.epoch + 1 < self.at.epochs;
+        if is_over {
+            self.session.observer.event(&Event::RanOutOfPatience { epochs });
+        }
+        is_over
     }
 
     fn summary(&self, valid_accuracy: f64, valid_macro_f1: Option<f64>) -> EpochSummary {
         EpochSummary {
             epoch: self.at.epoch + 1,
             epochs: self.at.epochs,
-            lr: self.lr(),
+            lr: self.lr(self.steps()),
             loss: self.at.tally.loss(),
             train_accuracy: self.at.tally.accuracy(),
             valid_accuracy,
@@ -320,6 +379,7 @@ impl<'a> Training<'a> {
             test_accuracy: tested.accuracy(),
             test_macro_f1: tested.macro_f1(),
             epochs: at.epoch,
+            ended: at.ended(&config.run),
             seconds: session.run.seconds(),
             params: child.n_params(),
             macs: child.macs(arc)?,
@@ -343,13 +403,16 @@ impl<'a> Training<'a> {
             seed: self.config.run.seed,
             normalization: self.data.normalization.clone(),
             eval_batch: self.config.run.eval_batch,
+            tta: self.config.run.tta,
             accuracy: Accuracies { valid, test: None },
         }
     }
 
-    fn lr(&self) -> f32 {
+    /// The learning rate of the step after so many of this epoch.
+    fn lr(&self, step: u64) -> f32 {
         let Progress { epoch, epochs, lr_factor, .. } = self.at;
-        lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, epoch, epochs)
+        let at = Position { epoch, epochs, step, steps: self.steps() };
+        lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, at)
     }
 
     /// Most pictures per evaluation step: what is asked for, or what there is memory for. Moving statistics make every
@@ -399,7 +462,17 @@ impl Progress {
             best_valid_accuracy: 0.0,
             best_macro_f1: None,
             train_loss: 0.0,
+            since_best: 0,
             lr_factor: whole(),
+        }
+    }
+
+    /// Why there are no more epochs.
+    fn ended(&self, config: &RunConfig) -> Ended {
+        match self.epoch >= config.epochs {
+            true => Ended::Epochs,
+            false if config.patience > 0 && self.since_best >= config.patience => Ended::Patience,
+            false => Ended::Time,
         }
     }
 

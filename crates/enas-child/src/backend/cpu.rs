@@ -8,6 +8,7 @@ use enas_kernels::{
 
 use super::{Backend, Conv, ConvBlock, Gather, Norm, Statistics, Term};
 use crate::head::Classifier;
+use crate::loss::{Loss, LossRule, Targets};
 use crate::noise::Noise;
 use crate::params::{Gradients, ParamId, Params};
 
@@ -15,8 +16,7 @@ use crate::params::{Gradients, ParamId, Params};
 pub(crate) struct Cpu<'a> {
     pub(crate) params: &'a Params,
     pub(crate) running: &'a [RunningMoments],
-    /// What the loss of an image counts for, by class; `None` if all count one.
-    pub(crate) class_weights: Option<&'a [f32]>,
+    pub(crate) loss: LossRule<'a>,
 }
 
 impl Backend for Cpu<'_> {
@@ -24,7 +24,7 @@ impl Backend for Cpu<'_> {
     type Value = Value;
     type Moments = Moments;
     type Vector = Vec<f32>;
-    type Labels = [u32];
+    type Labels = Targets;
     type Gradients = Gradients;
     type Loss = Loss;
 
@@ -176,11 +176,11 @@ impl Backend for Cpu<'_> {
     fn cross_entropy(
         &self,
         logits: &Vec<f32>,
-        labels: &[u32],
+        targets: &Targets,
         classes: usize,
         weight: f32,
     ) -> (Loss, Vec<f32>) {
-        let (loss, mut gradient) = Loss::of(logits, labels, self.class_weights, classes);
+        let (loss, mut gradient) = Loss::of(logits, targets, self.loss, classes);
         gradient.iter_mut().for_each(|g| *g *= weight);
         (loss, gradient)
     }
@@ -249,37 +249,6 @@ fn assemble<'p>(params: &'p Params, conv: &Conv) -> Cow<'p, [f32]> {
     }
 }
 
-/// Mean cross entropy, and how many images are right.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Loss {
-    /// In nats, each image times the weight of its class.
-    pub(crate) mean: f32,
-    pub(crate) correct: usize,
-}
-
-impl Loss {
-    /// Of logits `[n, classes]` against `n` labels, with the gradient of the mean. Every class weighs one if there are
-    /// no weights.
-    fn of(logits: &[f32], labels: &[u32], weights: Option<&[f32]>, classes: usize) -> (Self, Vec<f32>) {
-        let n = labels.len() as f32;
-        let (mut total, mut correct) = (0.0f64, 0);
-        let mut gradient = Vec::with_capacity(logits.len());
-        for (logits, label) in logits.chunks_exact(classes).zip(labels) {
-            let label = *label as usize;
-            let weight = weights.map_or(1.0, |weights| weights[label]);
-            let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let sum: f64 = logits.iter().map(|l| f64::from(l - max).exp()).sum();
-            total += f64::from(weight) * (sum.ln() - f64::from(logits[label] - max));
-            correct += usize::from(argmax(logits) == label);
-            gradient.extend(logits.iter().enumerate().map(|(class, l)| {
-                let p = (f64::from(l - max).exp() / sum) as f32;
-                (p - if class == label { 1.0 } else { 0.0 }) / n * weight
-            }));
-        }
-        (Self { mean: (total / f64::from(n)) as f32, correct }, gradient)
-    }
-}
-
 /// The first largest logit.
 pub(crate) fn argmax(logits: &[f32]) -> usize {
     let mut best = 0;
@@ -289,49 +258,4 @@ pub(crate) fn argmax(logits: &[f32]) -> usize {
         }
     }
     best
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CLASSES: usize = 3;
-    const LABELS: [u32; 4] = [2, 0, 1, 2];
-
-    fn logits() -> Vec<f32> {
-        (0..LABELS.len() * CLASSES).map(|i| ((i * 7 % 11) as f32 - 5.0) / 3.0).collect()
-    }
-
-    /// The weighted mean in double precision.
-    fn mean(logits: &[f64], weights: &[f64]) -> f64 {
-        let one = |(row, &label): (&[f64], &u32)| {
-            let sum: f64 = row.iter().map(|l| l.exp()).sum();
-            weights[label as usize] * (sum.ln() - row[label as usize])
-        };
-        logits.chunks_exact(CLASSES).zip(&LABELS).map(one).sum::<f64>() / LABELS.len() as f64
-    }
-
-    #[test]
-    fn a_weighted_loss_and_its_gradient_are_those_of_finite_differences() {
-        let (logits, weights) = (logits(), [0.3f32, 2.5, 0.9]);
-        let (loss, gradient) = Loss::of(&logits, &LABELS, Some(&weights), CLASSES);
-        let exact: Vec<f64> = logits.iter().map(|l| f64::from(*l)).collect();
-        let weights = weights.map(f64::from);
-        assert!((f64::from(loss.mean) - mean(&exact, &weights)).abs() < 1e-6, "{loss:?}");
-        for (i, got) in gradient.iter().enumerate() {
-            let moved = |by: f64| {
-                let mut moved = exact.clone();
-                moved[i] += by;
-                mean(&moved, &weights)
-            };
-            let want = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-            assert!((f64::from(*got) - want).abs() < 1e-6, "logit {i}: {got}, not {want}");
-        }
-    }
-
-    #[test]
-    fn weights_of_one_change_no_bit() {
-        let plain = Loss::of(&logits(), &LABELS, None, CLASSES);
-        assert_eq!(Loss::of(&logits(), &LABELS, Some(&[1.0; CLASSES]), CLASSES), plain);
-    }
 }

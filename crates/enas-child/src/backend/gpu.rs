@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use enas_kernels::Pool;
 use enas_kernels::gpu::{
-    self, Buffer, Gpu, GpuBranch, GpuMap, GpuMoments, GpuRows, GpuRunningMoments, GpuTerm, GpuUnit,
-    GpuUnitGradient, GpuValue, Span,
+    self, Buffer, Gpu, GpuBranch, GpuLossRule, GpuMap, GpuMoments, GpuRows, GpuRunningMoments, GpuTargets,
+    GpuTerm, GpuUnit, GpuUnitGradient, GpuValue, Span,
 };
 
 use super::{Backend, Conv, ConvBlock, Gather, Statistics, Term};
@@ -21,8 +21,7 @@ pub(crate) struct OnGpu<'a> {
     pub(crate) params: &'a Params,
     pub(crate) values: &'a Buffer,
     pub(crate) running: &'a [GpuRunningMoments],
-    /// What the loss of an image counts for, by class.
-    pub(crate) class_weights: &'a Buffer,
+    pub(crate) loss: GpuLossRule<'a>,
     /// Receives the mean and the number right of every [`cross_entropy`](Backend::cross_entropy) in turn.
     pub(crate) stats: &'a Buffer,
     /// How many of them there have been.
@@ -43,7 +42,7 @@ impl Backend for OnGpu<'_> {
     type Value = GpuValue;
     type Moments = GpuMoments;
     type Vector = Numbers;
-    type Labels = Buffer;
+    type Labels = GpuTargets;
     /// Of all parameters, row after row.
     type Gradients = Buffer;
     /// Where in `stats` it stands.
@@ -207,14 +206,14 @@ impl Backend for OnGpu<'_> {
     fn cross_entropy(
         &self,
         logits: &Numbers,
-        labels: &Buffer,
+        targets: &GpuTargets,
         classes: usize,
         weight: f32,
     ) -> (usize, Numbers) {
         let place = 2 * self.losses.get();
         self.losses.set(self.losses.get() + 1);
         let (n, stats) = (logits.len / classes, self.stats.span(place, 2));
-        let data = gpu::cross_entropy(&logits.data, labels, self.class_weights, (n, classes), weight, stats);
+        let data = gpu::cross_entropy(&logits.data, targets, self.loss, (n, classes), weight, stats);
         (place, Numbers { data, len: logits.len })
     }
 

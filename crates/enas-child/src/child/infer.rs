@@ -5,10 +5,11 @@ use enas_kernels::RunningMoments;
 use enas_rng::Stream;
 use rayon::prelude::*;
 
-use super::{Child, MOST_WEIGHTS, on_host, on_pool};
+use super::{Child, MOST_WEIGHTS, images_on_host, on_pool};
 use crate::Error;
 use crate::backend::{Backend, Cpu, Statistics, argmax};
 use crate::examples::Examples;
+use crate::loss::LossRule;
 use crate::tape::Tape;
 use crate::walk::{Kept, Walk};
 
@@ -64,7 +65,7 @@ impl Child {
             let factors = dropout.map(|s| (0..len).map(|_| (keep + s.uniform()).floor() / keep).collect());
             return device.logits((&self.network, &self.params), arc, &batch, statistics, factors);
         }
-        let (images, _) = on_host(examples)?;
+        let images = images_on_host(examples)?;
         self.check_batch(arc, images)?;
         let mut features = match statistics {
             Statistics::Batch => on_pool(|| self.features(arc, images, statistics, &[]))?,
@@ -73,7 +74,7 @@ impl Child {
         if let Some(stream) = dropout {
             features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
         }
-        let cpu = Cpu { params: &self.params, running: &[], class_weights: None };
+        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
         Ok(cpu.classify(&self.network.classifier, &features))
     }
 
@@ -85,7 +86,7 @@ impl Child {
         statistics: Statistics,
         running: &[RunningMoments],
     ) -> Result<Vec<f32>, Error> {
-        let cpu = Cpu { params: &self.params, running, class_weights: None };
+        let cpu = Cpu { params: &self.params, running, loss: LossRule::default() };
         let mut tape = Tape::new(&cpu, statistics, false);
         let n = images.len() / self.image_len();
         let input = tape.input(self.map(images, n));

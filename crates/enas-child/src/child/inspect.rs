@@ -9,6 +9,7 @@ use super::Child;
 use crate::config::Config;
 use crate::device::{Inspected, Part};
 use crate::examples::Examples;
+use crate::loss::Targets;
 use crate::network::Training;
 use crate::noise::Noise;
 use crate::{Error, Named};
@@ -79,7 +80,7 @@ impl Child {
         labels: &[u32],
         training: Training<'_>,
     ) -> Result<Inspected, Error> {
-        let pass = self.pass(arc, images, labels, training, true)?;
+        let pass = self.pass(arc, images, &Targets::plain(labels), training, true)?;
         let fetch = |value: &Value| Part { shape: value.map.shape(), data: value.to_nchw() };
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
         Ok(Inspected {

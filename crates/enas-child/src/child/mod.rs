@@ -2,6 +2,7 @@
 
 mod infer;
 mod inspect;
+mod refine;
 mod train;
 
 use enas_arc::Arc;
@@ -10,6 +11,7 @@ use enas_rng::Seed;
 
 pub use self::infer::Norm;
 pub use self::inspect::Inspection;
+pub use self::refine::BatchStatistics;
 pub use self::train::{Step, StepStats};
 use crate::Error;
 use crate::backend::{Cpu, Statistics};
@@ -17,6 +19,7 @@ use crate::build::Builder;
 use crate::config::{AuxHead, Config, InputShape};
 use crate::device::OnDevice;
 use crate::examples::{Batch, Examples, count};
+use crate::loss::{LossRule, Targets};
 use crate::network::Network;
 use crate::params::Params;
 use crate::plan::Plan;
@@ -37,6 +40,8 @@ pub struct Child {
     pub(crate) running: Vec<(String, RunningMoments)>,
     /// What the loss of an image counts for, by class; all count one if there are none.
     class_weights: Option<Vec<f32>>,
+    /// Share of the target that is spread evenly over all classes.
+    smoothing: f32,
     recompute: Recompute,
     /// Where the numbers are, if not here.
     pub(crate) device: Option<OnDevice>,
@@ -123,7 +128,8 @@ impl Child {
         let network = Network::new(&mut builder, config, plan, arc, n_classes);
         let Builder { params, running, .. } = builder;
         let (arc, recompute) = (arc.cloned(), Recompute::Nothing);
-        Ok(Self { n_classes, arc, network, params, running, class_weights: None, recompute, device: None })
+        let (class_weights, smoothing, device) = (None, 0.0, None);
+        Ok(Self { n_classes, arc, network, params, running, class_weights, smoothing, recompute, device })
     }
 
     /// Weighs the loss: that of an image of class `k` counts `weights[k]` times, for the main and for the auxiliary
@@ -147,6 +153,23 @@ impl Child {
         Ok(())
     }
 
+    /// Smooths the labels of training steps (Szegedy et al., 2016): the share `smoothing` of every target is spread evenly
+    /// over all classes, its own included, for the main and for the auxiliary classifier. It is no part of the state.
+    ///
+    /// # Errors
+    /// If it is not 0 or more and below 1.
+    pub fn smooth_labels(&mut self, smoothing: f32) -> Result<(), Error> {
+        if !(0.0..1.0).contains(&smoothing) {
+            let (value, allowed) = (smoothing.to_string(), "0 or more and below 1".to_owned());
+            return Err(Error::Config { key: "label smoothing", value, allowed });
+        }
+        self.smoothing = smoothing;
+        if let Some(device) = &mut self.device {
+            device.smooth_labels(smoothing);
+        }
+        Ok(())
+    }
+
     /// Decides what passes that take statistics of their batch keep and what they compute again. No result changes; on a
     /// GPU everything is kept.
     pub fn recompute(&mut self, what: Recompute) {
@@ -165,6 +188,16 @@ impl Child {
     /// The weight of each class in the loss.
     pub(crate) fn class_weights_or_ones(&self) -> Vec<f32> {
         self.class_weights.clone().unwrap_or_else(|| vec![1.0; self.n_classes])
+    }
+
+    /// How the loss of an image is counted.
+    pub(crate) fn loss_rule(&self) -> LossRule<'_> {
+        LossRule { class_weights: self.class_weights.as_deref(), smoothing: self.smoothing }
+    }
+
+    /// Share of the target that is spread evenly over all classes.
+    pub(crate) fn smoothing(&self) -> f32 {
+        self.smoothing
     }
 
     fn image_len(&self) -> usize {
@@ -189,7 +222,7 @@ impl Child {
     pub fn macs(&self, arc: &Arc) -> Result<u64, Error> {
         self.check_arc(arc)?;
         // A batch without images walks the same path and computes nothing.
-        let cpu = Cpu { params: &self.params, running: &[], class_weights: None };
+        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
         let mut tape = Tape::new(&cpu, Statistics::Batch, false);
         let input = tape.input(self.map(&[], 0));
         self.network.forward(&mut tape, arc, input, None, (&Kept, false))?;
@@ -259,14 +292,25 @@ impl Child {
     }
 }
 
-/// Images and labels for a network in the host's memory.
-fn on_host(examples: Examples<'_>) -> Result<(&[f32], &[u32]), Error> {
+/// Images for a network in the host's memory.
+fn images_on_host(examples: Examples<'_>) -> Result<&[f32], Error> {
     match examples {
-        Examples::Host { images, labels } => Ok((images, labels)),
+        Examples::Host { images, .. } | Examples::Mixed { images, .. } => Ok(images),
         Examples::Staged(_) | Examples::Resident { .. } => {
             Err(Error::Batch("the pictures are on a GPU, the network is not".to_owned()))
         }
     }
+}
+
+/// Images and what they are compared with, for a network in the host's memory.
+fn on_host(examples: Examples<'_>) -> Result<(&[f32], Targets), Error> {
+    let images = images_on_host(examples)?;
+    let targets = match examples {
+        Examples::Host { labels, .. } => Targets::plain(labels),
+        Examples::Mixed { labels, mix, .. } => Targets { labels: labels.to_vec(), mix: Some(mix.clone()) },
+        Examples::Staged(_) | Examples::Resident { .. } => unreachable!("they have no images on the host"),
+    };
+    Ok((images, targets))
 }
 
 /// Runs `body` on a thread of the pool, once for all the operations inside it. From elsewhere each of them would be

@@ -8,7 +8,8 @@ use super::{Child, on_host, on_pool};
 use crate::Error;
 use crate::backend::Cpu;
 use crate::config::Config;
-use crate::examples::{Examples, check_labels, last_class};
+use crate::examples::{Examples, check_targets};
+use crate::loss::Targets;
 use crate::network::Training;
 use crate::noise::{Noise, SeededNoise};
 use crate::params::is_finite;
@@ -111,8 +112,8 @@ impl Child {
             let network = (&self.network, &self.params);
             return device.train_step(network, arc, batch, (training, step.lr), meanwhile);
         }
-        let (images, labels) = on_host(examples)?;
-        let stats = on_pool(|| self.train_here(arc, (images, labels), training, step.lr))?;
+        let (images, targets) = on_host(examples)?;
+        let stats = on_pool(|| self.train_here(arc, (images, &targets), training, step.lr))?;
         meanwhile();
         Ok(stats)
     }
@@ -120,17 +121,17 @@ impl Child {
     fn train_here(
         &mut self,
         arc: &Arc,
-        (images, labels): (&[f32], &[u32]),
+        (images, targets): (&[f32], &Targets),
         training: Training<'_>,
         lr: f32,
     ) -> Result<StepStats, Error> {
-        let Pass { loss, aux, gradients, moments, .. } = self.pass(arc, images, labels, training, false)?;
+        let Pass { loss, aux, gradients, moments, .. } = self.pass(arc, images, targets, training, false)?;
         let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
         let mut stats = StepStats {
             loss: loss.mean,
             aux_loss,
             correct: loss.correct,
-            n: labels.len(),
+            n: targets.labels.len(),
             grad_norm: f32::NAN,
         };
         let moments_are_finite = moments.iter().all(|(_, of)| is_finite(&of.mean) && is_finite(&of.variance));
@@ -151,15 +152,14 @@ impl Child {
         &self,
         arc: &Arc,
         images: &[f32],
-        labels: &[u32],
+        targets: &Targets,
         training: Training<'_>,
         keep_cells: bool,
     ) -> Result<Pass<Cpu<'_>>, Error> {
         let n = self.check_batch(arc, images)?;
-        check_labels((labels.len(), last_class(labels)), n, self.n_classes)?;
-        let class_weights = self.class_weights.as_deref();
-        let cpu = Cpu { params: &self.params, running: &[], class_weights };
+        check_targets(targets, n, self.n_classes)?;
+        let cpu = Cpu { params: &self.params, running: &[], loss: self.loss_rule() };
         let walk = self.walk(n);
-        self.network.pass(&cpu, arc, self.map(images, n), labels, training, (&*walk, keep_cells))
+        self.network.pass(&cpu, arc, self.map(images, n), targets, training, (&*walk, keep_cells))
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::values::whole;
+use super::values::{patience, whole};
 use super::{Extent, Machine, Memory, Settings};
 
 /// Find an architecture for a set of pictures
@@ -64,6 +64,9 @@ pub(crate) struct Train {
     /// The directory of this run; must not exist or be empty [default: runs/DATA-train-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
+    /// End after so many epochs without a better one; 0 for all epochs [default: run.patience]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = patience)]
+    pub(crate) patience: Option<u64>,
     #[command(flatten)]
     pub(crate) extent: Extent,
     #[command(flatten)]

@@ -15,6 +15,10 @@ pub(crate) fn epochs(text: &str) -> Result<u64, String> {
     whole(1, 1_000_000)(text).map(|n| n as u64)
 }
 
+pub(crate) fn patience(text: &str) -> Result<u64, String> {
+    whole(0, 1_000_000)(text).map(|n| n as u64)
+}
+
 pub(crate) fn share(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(p) if p > 0.0 && p <= 1.0 => Ok(p),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use enas_arc::Arc;
 use enas_data::Dataset;
-use enas_search::{Kind, MemoryPlan, Record, Run, SearchConfig, TrainConfig, TrainOutcome};
+use enas_search::{Ended, Kind, MemoryPlan, Record, Run, SearchConfig, TrainConfig, TrainOutcome};
 use serde::Serialize;
 
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
@@ -120,6 +120,7 @@ impl Job {
 /// preset says.
 fn settled(args: &args::Train, mut config: TrainConfig, arc: &Arc) -> TrainConfig {
     config.child.nodes = arc.n_nodes();
+    config.run.patience = args.patience.unwrap_or(config.run.patience);
     settings::limit_memory(&mut config.run, args.memory);
     config
 }
@@ -149,6 +150,7 @@ struct Trained<'a> {
     test_accuracy: f64,
     test_macro_f1: f64,
     epochs: u64,
+    ended: Ended,
     seconds: f64,
     params: usize,
     macs: u64,
@@ -164,6 +166,7 @@ fn print(context: &Context, trained: &TrainOutcome) -> Result<()> {
         test_accuracy: trained.test_accuracy,
         test_macro_f1: trained.test_macro_f1,
         epochs: trained.epochs,
+        ended: trained.ended,
         seconds: trained.seconds,
         params: trained.params,
         macs: trained.macs,
@@ -179,7 +182,12 @@ impl Trained<'_> {
         writeln!(out, "test        {}, macro-F1 {f1}", percent(self.test_accuracy))?;
         let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
         writeln!(out, "size        {params} parameters, {macs} multiply-adds per picture")?;
-        writeln!(out, "time        {} for {}", duration(self.seconds), counted(self.epochs, "epoch"))?;
+        let why = match self.ended {
+            Ended::Epochs => "",
+            Ended::Time => ", as many as there was time for",
+            Ended::Patience => ", the last of them no better",
+        };
+        writeln!(out, "time        {} for {}{why}", duration(self.seconds), counted(self.epochs, "epoch"))?;
         writeln!(out, "model       {}\n", self.model.display())?;
         let model = shell_word(self.model);
         writeln!(out, "next: enas eval --model {model}")?;

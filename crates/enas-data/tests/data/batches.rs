@@ -234,3 +234,47 @@ fn balanced_epochs_go_on_in_the_middle_where_they_were_left() {
     let of_plan: Vec<usize> = data.train.epoch_indices(&plan).unwrap().concat();
     assert_eq!(indices(&rest), of_plan);
 }
+
+fn mixed() -> augment::Config {
+    augment::Config {
+        mode: augment::Mode::RandAugment,
+        erasing: 0.3,
+        mixup: 0.4,
+        cutmix: 1.0,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn mixed_batches_depend_on_their_place_alone() {
+    let data = digits(mixed());
+    let epoch = |epoch: u64, skip: usize, workers: usize| -> Vec<Batch> {
+        let plan = EpochPlan { skip, workers, ..EpochPlan::new(epoch, 100) };
+        data.train.epoch(&plan).unwrap().map(Result::unwrap).collect()
+    };
+    let all = epoch(0, 0, 1);
+    assert_eq!(epoch(0, 0, 3), all);
+    assert_eq!(epoch(0, 5, 2), all[5..], "going on in the middle of an epoch");
+    let shares: BTreeSet<u32> = all.iter().map(|b| b.mix.as_ref().unwrap().shares[0].to_bits()).collect();
+    assert!(shares.len() > 5, "every batch has a share of its own");
+    assert_ne!(epoch(1, 0, 1)[0].mix, all[0].mix);
+    for batch in &all {
+        let mix = batch.mix.as_ref().unwrap();
+        assert_eq!((mix.others.len(), mix.shares.len()), (batch.len(), batch.len()));
+    }
+}
+
+#[test]
+fn evaluation_sees_neither_mixed_nor_varied_pictures() {
+    let data = digits(mixed());
+    assert!(data.train.is_varied() && !data.test.is_varied());
+    for batch in [
+        data.train.ordered(50).unwrap().next().unwrap().unwrap(),
+        data.train.gather((0..50).collect()).unwrap(),
+        data.train.draw(&[1], 50).unwrap(),
+    ] {
+        assert_eq!(batch.mix, None);
+        let plain = batch.indices.iter().flat_map(|&i| data.train.normalized(i).unwrap());
+        assert_eq!(batch.images, plain.collect::<Vec<_>>());
+    }
+}

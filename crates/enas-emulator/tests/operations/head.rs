@@ -80,28 +80,73 @@ fn features_are_scaled_one_by_one() {
     assert_eq!(got[0], want);
 }
 
-/// Gradient, mean and number right of the cross entropy; `weights` are those of the classes.
-fn cross_entropy(logits: &[f32], labels: &[u32], weights: &[f32], weight: f64) -> (Vec<f32>, [f32; 2]) {
-    let classes = weights.len();
-    let (mut gradient, mut total, mut right) = (Vec::new(), 0.0, 0);
-    for (logits, label) in logits.chunks_exact(classes).zip(labels) {
-        let label = *label as usize;
-        let own = f64::from(weights[label]);
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let exponentials: Vec<f64> = logits.iter().map(|l| f64::from(l - largest).exp()).collect();
-        let sum: f64 = exponentials.iter().sum();
-        total -= own * (exponentials[label] / sum).ln();
-        right += usize::from(logits.iter().position(|l| *l == largest) == Some(label));
-        gradient.extend(exponentials.iter().enumerate().map(|(class, e)| {
-            let target = if class == label { 1.0 } else { 0.0 };
-            ((e / sum - target) * own * weight / labels.len() as f64) as f32
-        }));
+/// What logits are compared with, and how that is counted.
+struct Task {
+    labels: Vec<u32>,
+    /// Other classes and the shares of the first ones.
+    mix: Option<(Vec<u32>, Vec<f32>)>,
+    class_weights: Vec<f32>,
+    smoothing: f32,
+    /// Of the whole loss.
+    weight: f32,
+}
+
+impl Task {
+    fn plain(labels: &[u32], class_weights: &[f32]) -> Self {
+        let (labels, class_weights) = (labels.to_vec(), class_weights.to_vec());
+        Self { labels, mix: None, class_weights, smoothing: 0.0, weight: 1.0 }
     }
-    (gradient, [(total / labels.len() as f64) as f32, right as f32])
+
+    /// Weighted shares of the classes of an image, without smoothing.
+    fn shares(&self, image: usize) -> Vec<f64> {
+        let mut shares = vec![0.0; self.class_weights.len()];
+        let mut add = |class: u32, share: f64| {
+            shares[class as usize] += share * f64::from(self.class_weights[class as usize]);
+        };
+        match &self.mix {
+            None => add(self.labels[image], 1.0),
+            Some((others, firsts)) => {
+                add(self.labels[image], f64::from(firsts[image]));
+                add(others[image], 1.0 - f64::from(firsts[image]));
+            }
+        }
+        shares
+    }
+
+    /// Gradient, mean and number right of the cross entropy.
+    fn solve(&self, logits: &[f32]) -> (Vec<f32>, [f32; 2]) {
+        let (classes, n) = (self.class_weights.len(), self.labels.len());
+        let smoothing = f64::from(self.smoothing);
+        let (mut gradient, mut total, mut right) = (Vec::new(), 0.0, 0);
+        for (image, logits) in logits.chunks_exact(classes).enumerate() {
+            let shares = self.shares(image);
+            let own: f64 = shares.iter().sum();
+            let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let exponentials: Vec<f64> = logits.iter().map(|l| f64::from(l - largest).exp()).collect();
+            let sum: f64 = exponentials.iter().sum();
+            right +=
+                usize::from(logits.iter().position(|l| *l == largest) == Some(self.labels[image] as usize));
+            for (share, e) in shares.iter().zip(&exponentials) {
+                let target = (1.0 - smoothing) * share + smoothing * own / classes as f64;
+                total -= target * (e / sum).ln();
+                gradient.push(((e / sum * own - target) * f64::from(self.weight) / n as f64) as f32);
+            }
+        }
+        (gradient, [(total / n as f64) as f32, right as f32])
+    }
+
+    /// The gradient from the device; the two numbers stand at `stats`.
+    fn run(&self, gpu: &gpu::Gpu, logits: &[f32], stats: gpu::Span<'_>) -> gpu::Buffer {
+        let class_weights = gpu.upload(&self.class_weights);
+        let mix = self.mix.as_ref().map(|(others, shares)| (gpu.upload_u32(others), gpu.upload(shares)));
+        let targets = gpu::GpuTargets { labels: gpu.upload_u32(&self.labels), mix };
+        let rule = gpu::GpuLossRule { class_weights: &class_weights, smoothing: self.smoothing };
+        let shape = (self.labels.len(), self.class_weights.len());
+        gpu::cross_entropy(&gpu.upload(logits), &targets, rule, shape, self.weight, stats)
+    }
 }
 
 fn check_cross_entropy(n: usize, classes: usize, weight: f32) {
-    let what = format!("{n} images, {classes} classes");
     // In steps of a half, so that the largest logit is often there twice; labels often at the largest.
     let logits: Vec<f32> = numbers(1, n * classes).into_iter().map(|x| (16.0 * x).round() / 2.0).collect();
     let label = |(i, logits): (usize, &[f32])| {
@@ -109,20 +154,29 @@ fn check_cross_entropy(n: usize, classes: usize, weight: f32) {
         if i % 3 == 0 { largest as u32 } else { (7 * i % classes) as u32 }
     };
     let labels: Vec<u32> = logits.chunks_exact(classes).enumerate().map(label).collect();
-    let weights: Vec<f32> = numbers(2, classes).into_iter().map(|x| 0.1 + x.abs()).collect();
-    let (gradient, stats) = cross_entropy(&logits, &labels, &weights, f64::from(weight));
-    let got = in_all_orders(&what, |gpu| {
-        let all = gpu.zeros(5);
-        let (logits, labels) = (gpu.upload(&logits), gpu.upload_u32(&labels));
-        let (weights, shape) = (gpu.upload(&weights), (n, classes));
-        let gradient = gpu::cross_entropy(&logits, &labels, &weights, shape, weight, all.span(1, 2));
-        let download = |buffer: &gpu::Buffer, len| buffer.download(0, len).expect("the kernels run");
-        vec![download(&gradient, n * classes), download(&all, 5)]
-    });
-    assert_close(&format!("{what}: gradient"), &got[0], &gradient);
-    assert_close(&format!("{what}: mean"), &got[1][1..2], &stats[..1]);
-    assert_eq!(got[1][2], stats[1], "{what}: number right");
-    assert_eq!((got[1][0], &got[1][3..]), (0.0, &[0.0, 0.0][..]), "{what}: neighbours of the two numbers");
+    let class_weights: Vec<f32> = numbers(2, classes).into_iter().map(|x| 0.1 + x.abs()).collect();
+    let others = (0..n).map(|i| (5 * i % classes) as u32).collect();
+    let shares = (0..n).map(|i| (i % 5) as f32 / 4.0).collect();
+    for (mix, smoothing) in [(None, 0.0), (None, 0.1), (Some((others, shares)), 0.2)] {
+        let what = format!("{n} images, {classes} classes, {smoothing} smoothed, {}", mix.is_some());
+        let (labels, class_weights) = (labels.clone(), class_weights.clone());
+        let task = Task { labels, mix, class_weights, smoothing, weight };
+        let (gradient, stats) = task.solve(&logits);
+        let got = in_all_orders(&what, |gpu| {
+            let all = gpu.zeros(5);
+            let gradient = task.run(gpu, &logits, all.span(1, 2));
+            let download = |buffer: &gpu::Buffer, len| buffer.download(0, len).expect("the kernels run");
+            vec![download(&gradient, n * classes), download(&all, 5)]
+        });
+        assert_close(&format!("{what}: gradient"), &got[0], &gradient);
+        assert_close(&format!("{what}: mean"), &got[1][1..2], &stats[..1]);
+        assert_eq!(got[1][2], stats[1], "{what}: number right");
+        assert_eq!(
+            (got[1][0], &got[1][3..]),
+            (0.0, &[0.0, 0.0][..]),
+            "{what}: neighbours of the two numbers"
+        );
+    }
 }
 
 #[test]
@@ -141,9 +195,7 @@ fn cross_entropy_takes_very_many_classes() {
 fn of_equal_logits_the_first_is_the_prediction() {
     let got = in_all_orders("ties", |gpu| {
         let stats = gpu.zeros(2);
-        let labels = gpu.upload_u32(&[0, 1]);
-        let (logits, ones) = (gpu.upload(&[2.0, 2.0, 2.0, 2.0]), gpu.upload(&[1.0, 1.0]));
-        gpu::cross_entropy(&logits, &labels, &ones, (2, 2), 1.0, stats.span(0, 2));
+        Task::plain(&[0, 1], &[1.0, 1.0]).run(gpu, &[2.0; 4], stats.span(0, 2));
         vec![stats.download(0, 2).expect("the kernels run")]
     });
     assert_eq!(got[0][1], 1.0, "the first image alone is right");
@@ -153,9 +205,7 @@ fn of_equal_logits_the_first_is_the_prediction() {
 fn a_label_that_is_no_class_makes_the_mean_no_number() {
     let got = in_all_orders("a wrong label", |gpu| {
         let stats = gpu.zeros(2);
-        let labels = gpu.upload_u32(&[0, 2]);
-        let (logits, ones) = (gpu.upload(&[1.0, 2.0, 3.0, 4.0]), gpu.upload(&[1.0, 1.0]));
-        gpu::cross_entropy(&logits, &labels, &ones, (2, 2), 1.0, stats.span(0, 2));
+        Task::plain(&[0, 2], &[1.0, 1.0]).run(gpu, &[1.0, 2.0, 3.0, 4.0], stats.span(0, 2));
         vec![stats.download(0, 2).expect("the kernels run")]
     });
     assert!(got[0][0].is_nan(), "the mean is {}", got[0][0]);
@@ -167,9 +217,7 @@ fn a_class_weight_multiplies_loss_and_gradient() {
     let run = |weight: f32| {
         in_all_orders("weights", |gpu| {
             let stats = gpu.zeros(2);
-            let weights = gpu.upload(&[weight; 4]);
-            let (logits, labels) = (gpu.upload(&logits), gpu.upload_u32(&labels));
-            let gradient = gpu::cross_entropy(&logits, &labels, &weights, (3, 4), 1.0, stats.span(0, 2));
+            let gradient = Task::plain(&labels, &[weight; 4]).run(gpu, &logits, stats.span(0, 2));
             let download = |buffer: &gpu::Buffer, len| buffer.download(0, len).expect("the kernels run");
             vec![download(&gradient, 12), download(&stats, 1)]
         })

@@ -1,6 +1,6 @@
 //! Optimiser updates against those of the CPU.
 
-use enas_kernels::gpu::Gpu;
+use enas_kernels::gpu::{Gpu, move_averages};
 use enas_kernels::{Nesterov, TfAdam};
 
 use crate::{assert_close, in_all_orders, numbers};
@@ -124,4 +124,17 @@ fn a_gradient_that_is_not_finite_changes_no_weight() {
         assert_eq!((&got[0], &got[1]), (&case.weights, &case.states), "{bad}, clipped at {clip_norm}");
         assert_eq!(got[2], [0.0], "the norm says so");
     }
+}
+
+#[test]
+fn averages_move_by_their_share_of_the_way() {
+    let (averages, weights) = (numbers(1, 1501), numbers(2, 1501));
+    let got = in_all_orders("averages", |gpu| {
+        let buffer = gpu.upload(&averages);
+        move_averages(&buffer, &gpu.upload(&weights), 1500, 0.25);
+        vec![buffer.download(0, 1501).expect("the kernel runs")]
+    });
+    let mut want: Vec<f32> = averages.iter().zip(&weights).map(|(a, w)| 0.75 * a + 0.25 * w).collect();
+    want[1500] = averages[1500];
+    assert_close("averages", &got[0], &want);
 }

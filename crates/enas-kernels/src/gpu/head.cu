@@ -106,18 +106,25 @@ extern "C" __global__ void __launch_bounds__(256)
     if (i < len) out[i] = features[i] * factors[i];
 }
 
-// Softmax cross entropy of one image per block, times the weight of its label's class: gradient = (softmax −
-// label)·scale·weight, losses[0][image] = the loss in nats·weight, losses[1][image] = 1 if the first largest logit is the
-// label's. A label that is no class has no number for a loss. Reads the logits three times, mostly from caches, writes
-// the gradient once.
+// Softmax cross entropy of one image per block against a target distribution, times the weight of the image. The classes
+// `labels` and, if `mixed`, `others` with the share `shares` of the first have weights of their own, which add up to that of
+// the image; `smoothing` of the target is spread over all classes. gradient = (softmax − target)·scale·weight,
+// losses[0][image] = the loss in nats·weight, losses[1][image] = 1 if the first largest logit is the label's. A label that
+// is no class has no number for a loss. Reads the logits three times, mostly from caches, writes the gradient once.
 extern "C" __global__ void __launch_bounds__(256)
-    head_cross_entropy(In<float> logits, In<unsigned> labels, In<float> weights, Out<float> gradient,
-                       Out<float> losses, unsigned n, unsigned classes, float scale) {
+    head_cross_entropy(In<float> logits, In<unsigned> labels, In<unsigned> others, In<float> shares, In<float> weights,
+                       Out<float> gradient, Out<float> losses, unsigned n, unsigned classes, float scale,
+                       float smoothing, unsigned mixed) {
     SHARED(float, values, 256);
     SHARED(unsigned, places, 256);
     SHARED(double, sums, 256);
     const unsigned image = blockIdx.x, first = image * classes, label = labels[image];
-    const float weight = label < classes ? weights[label] : NAN;
+    const unsigned other = mixed ? others[image] : label;
+    const float share = mixed ? shares[image] : 1.0f;
+    const bool known = label < classes && other < classes;
+    const float of_label = known ? share * weights[label] : NAN;
+    const float of_other = known ? (1.0f - share) * weights[other] : NAN;
+    const float weight = of_label + of_other, a = of_label / weight, b = of_other / weight;
     Best mine = {-INFINITY, 0xffffffff};
     for (unsigned i = threadIdx.x; i < classes; i += 256) mine = better(mine, {logits[first + i], i});
     const Best best = block_best(values, places, mine);
@@ -125,13 +132,27 @@ extern "C" __global__ void __launch_bounds__(256)
     for (unsigned i = threadIdx.x; i < classes; i += 256) part += expf(logits[first + i] - best.value);
     const double sum = block_sum(sums, part);
     const float inverse = static_cast<float>(1.0 / sum);
+    const float even = smoothing / static_cast<float>(classes);
     for (unsigned i = threadIdx.x; i < classes; i += 256) {
         const float p = expf(logits[first + i] - best.value) * inverse;
-        gradient[first + i] = (p - (i == label ? 1.0f : 0.0f)) * scale * weight;
+        const float sharp = (i == label ? a : 0.0f) + (i == other ? b : 0.0f);
+        gradient[first + i] = (p - ((1.0f - smoothing) * sharp + even)) * scale * weight;
+    }
+    double total = 0.0;
+    if (smoothing > 0.0f) {
+        double spread = 0.0;
+        for (unsigned i = threadIdx.x; i < classes; i += 256) spread += logits[first + i] - best.value;
+        // Everyone has read the sum before the next is taken.
+        __syncthreads();
+        total = block_sum(sums, spread);
     }
     if (threadIdx.x != 0) return;
-    const float own = label < classes ? logits[first + label] - best.value : NAN;
-    losses[image] = static_cast<float>((log(sum) - own) * weight);
+    // A class without a share may have any logit.
+    const double own = known && a != 0.0f ? double(a) * double(logits[first + label] - best.value) : (known ? 0.0 : NAN);
+    const double second = known && b != 0.0f ? double(b) * double(logits[first + other] - best.value) : 0.0;
+    double expected = own + second;
+    if (smoothing > 0.0f) expected = (1.0 - double(smoothing)) * expected + double(smoothing) * total / double(classes);
+    losses[image] = static_cast<float>((log(sum) - expected) * weight);
     losses[n + image] = best.at == label ? 1.0f : 0.0f;
 }
 

@@ -63,19 +63,38 @@ pub fn scale_features(features: &Buffer, factors: &Buffer, len: usize) -> Buffer
     out
 }
 
-/// Mean softmax cross entropy of logits `[n, classes]` against `n` labels (whole numbers below `classes`).
+/// How the loss of an image is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct GpuLossRule<'a> {
+    /// What the loss of an image counts for, by class, `[classes]`.
+    pub class_weights: &'a Buffer,
+    /// Share of the target that is spread evenly over all classes (label smoothing).
+    pub smoothing: f32,
+}
+
+/// What the logits of a batch are compared with.
+#[derive(Clone, Debug)]
+pub struct GpuTargets {
+    /// The class of every image, `[n]`: whole numbers below the number of classes.
+    pub labels: Buffer,
+    /// A second class of every image `[n]`, and how much the first one counts `[n]`, where images are mixed.
+    pub mix: Option<(Buffer, Buffer)>,
+}
+
+/// Mean softmax cross entropy of logits `[n, classes]` against targets.
 ///
-/// The loss of an image counts as often as `class_weights` `[classes]` says of its label; the mean is over the images.
-/// Returns the gradient of `weight` times the mean, `[n, classes]`, and writes two numbers to `stats`: the mean itself
-/// in nats, and how many images have their first largest logit at the label. A label that is no class makes the mean
-/// NaN. Reads the logits three times, mostly from caches, writes the gradient once.
+/// An image of the classes `a` and `b` with the share `s` has the weight `W = s·w_a + (1 − s)·w_b` and the target
+/// distribution `q = (1 − ε)·(s·w_a·[a] + (1 − s)·w_b·[b])/W + ε/classes`, with smoothing `ε`; its loss is `−W·Σ q·ln p`.
+/// The mean is over the images. Returns the gradient of `weight` times the mean, `[n, classes]`, and writes two numbers to
+/// `stats`: the mean itself in nats, and how many images have their first largest logit at their first class. A label that
+/// is no class makes the mean NaN. Reads the logits three times, mostly from caches, writes the gradient once.
 ///
 /// # Panics
 /// If `stats` has not two numbers.
 pub fn cross_entropy(
     logits: &Buffer,
-    labels: &Buffer,
-    class_weights: &Buffer,
+    targets: &GpuTargets,
+    rule: GpuLossRule<'_>,
     (n, classes): (usize, usize),
     weight: f32,
     stats: Span<'_>,
@@ -84,9 +103,12 @@ pub fn cross_entropy(
     let gpu = logits.gpu();
     let (gradient, losses) = (gpu.buffer(n * classes), gpu.buffer(2 * n));
     let scale = weight / n as f32;
-    let outputs = [(&gradient).into(), (&losses).into(), n.into(), classes.into(), scale.into()];
-    let args: Vec<_> =
-        [logits.into(), labels.into(), class_weights.into()].into_iter().chain(outputs).collect();
+    let GpuTargets { labels, mix } = targets;
+    // Without a second class any addresses will do.
+    let (others, shares) = mix.as_ref().map_or((labels, logits), |(others, shares)| (others, shares));
+    let mut args = vec![logits.into(), labels.into(), others.into(), shares.into()];
+    args.extend([rule.class_weights.into(), (&gradient).into(), (&losses).into(), n.into(), classes.into()]);
+    args.extend([scale.into(), rule.smoothing.into(), mix.is_some().into()]);
     // Compared, less the largest, raised, added up, divided and scaled.
     let cost = Cost::new(2 * n * classes + 4 * n, 6 * n * classes);
     gpu.launch("head_cross_entropy", [n, 1, 1], [THREADS, 1, 1], &args, cost);

@@ -33,12 +33,15 @@ pub use cuda::Cuda;
 pub use device::{Arg, Device, Error, Handle, Launch};
 pub use dry::{Counts, Dry};
 pub use elementwise::{GpuTerm, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward};
-pub use head::{classifier_backward, classifier_forward, cross_entropy, scale_features};
+pub use head::{
+    GpuLossRule, GpuTargets, classifier_backward, classifier_forward, cross_entropy, scale_features,
+};
 pub use lanes::{add_numbers, copy_numbers};
 pub use map::{GpuMap, GpuValue};
 pub use memory::{Buffer, Gpu, Span};
 pub use moments::{GpuMoments, GpuRunningMoments};
 pub use noise::drop_factors;
+pub use optim::move_averages;
 pub use pictures::{Chosen, GpuPictures};
 pub use precision::Precision;
 pub use rows::GpuRows;

@@ -106,3 +106,10 @@ extern "C" __global__ void __launch_bounds__(256)
                float beta2, float epsilon) {
     step(Adam{lr, beta2, epsilon}, weights, moments, gradients, first, len);
 }
+
+// averages += share·(weights − averages); one thread per number. Reads both once, writes the averages.
+extern "C" __global__ void __launch_bounds__(256)
+    optim_average(InOut<float> averages, In<float> weights, unsigned len, float share) {
+    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < len) averages[i] = fmaf(share, weights[i] - averages[i], averages[i]);
+}

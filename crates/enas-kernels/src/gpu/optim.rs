@@ -86,6 +86,17 @@ impl TfAdam {
     }
 }
 
+/// Moves `len` averages towards their weights by this share of the way. Reads both once, writes the averages.
+///
+/// # Panics
+/// If either buffer is shorter.
+pub fn move_averages(averages: &Buffer, weights: &Buffer, len: usize, share: f32) {
+    check(&[averages, weights], &[(0, len)]);
+    let args = [averages.into(), weights.into(), len.into(), share.into()];
+    let grid = [len.div_ceil(THREADS), 1, 1];
+    averages.gpu().launch("optim_average", grid, [THREADS, 1, 1], &args, Cost::new(3 * len, 3 * len));
+}
+
 /// Kernels do not look at lengths: every range must lie inside every buffer.
 fn check(buffers: &[&Buffer], ranges: &[(usize, usize)]) {
     for buffer in buffers {

@@ -12,6 +12,7 @@ use crate::bounded::{SMALL_FILE, read_text};
 use crate::error::{ConfigError, Error, Result};
 use crate::presets::{Preset, presets};
 use crate::run::Kind;
+use crate::tta::Tta;
 
 /// The settings of one command: [`SearchConfig`] or [`TrainConfig`].
 pub trait Settings: Serialize + DeserializeOwned + Clone {
@@ -369,6 +370,7 @@ impl Settings for SearchConfig {
 
     fn validate(&self) -> Result<(), Invalid> {
         self.run.validate()?;
+        trainings_alone(&self.run)?;
         data(&self.data)?;
         once(&self.run, &self.data)?;
         child(&self.child)?;
@@ -418,8 +420,44 @@ impl RunConfig {
         self.class_weights
             .check()
             .map_err(|problem| Invalid { key: key.into(), problem: format!("{key}: {problem}") })?;
-        at_least("run.log_every", self.log_every, 1)
+        at_least("run.log_every", self.log_every, 1)?;
+        share("run.label_smoothing", self.label_smoothing)?;
+        share("run.ema_decay", self.ema_decay)?;
+        within("run.bn_reestimate", self.bn_reestimate, 0, MOST)?;
+        within("run.patience", self.patience, 0, MOST)?;
+        if self.ema_decay > 0.0 && self.bn_reestimate == 0 {
+            let problem = "run.ema_decay needs run.bn_reestimate = 1 or more: averaged weights need statistics of their \
+                           own";
+            return Err(Invalid { key: "run.ema_decay".into(), problem: problem.into() });
+        }
+        Ok(())
     }
+}
+
+/// Refuses what a search would not look at.
+fn trainings_alone(run: &RunConfig) -> Result<(), Invalid> {
+    let settings = [
+        ("run.ema_decay", run.ema_decay.to_string(), run.ema_decay != 0.0),
+        ("run.bn_reestimate", run.bn_reestimate.to_string(), run.bn_reestimate != 0),
+        ("run.patience", run.patience.to_string(), run.patience != 0),
+        ("run.tta", "\"flip\"".to_owned(), run.tta != Tta::None),
+    ];
+    match settings.into_iter().find(|(_, _, is_set)| *is_set) {
+        Some((key, value, _)) => {
+            let problem = format!("{key} = {value} is for trainings; leave it off for a search");
+            Err(Invalid { key: key.into(), problem })
+        }
+        None => Ok(()),
+    }
+}
+
+/// A number of at least 0 and below 1.
+fn share(key: &str, value: f32) -> Result<(), Invalid> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    let problem = format!("{key} = {value} is out of range; allowed: 0 or more and below 1");
+    Err(Invalid { key: key.to_owned(), problem })
 }
 
 /// Classes are balanced once, not twice.

@@ -37,6 +37,8 @@ struct Net {
     gathered: usize,
     /// Pictures per batch of evaluations with moving statistics, which may be made smaller.
     infer: usize,
+    /// Numbers in memory for each weight at most: itself, its momentum, and more where that is asked for.
+    copies: u64,
     /// Whether its weights are in memory already.
     is_there: bool,
     /// Most bytes taken, by what is computed again and the limit of idle buffers.
@@ -82,7 +84,9 @@ impl Job {
         let all = self.survey.pictures;
         let [batch, infer] = [config.run.batch_size, config.run.eval_batch].map(|n| n.min(all));
         let works = vec![Work::Train(batch), Work::Infer(infer), Work::Save];
-        self.nets.push(Net::new(footprints, again(works), batch, (0, infer)));
+        let gathered = if config.run.bn_reestimate > 0 { batch } else { 0 };
+        let net = Net::new(footprints, again(works), batch, (gathered, infer));
+        self.nets.push(Net { copies: copies(config), ..net });
         Ok(self)
     }
 
@@ -139,14 +143,15 @@ impl Net {
         batch: usize,
         (gathered, infer): (usize, usize),
     ) -> Self {
-        Self { footprints, works, batch, gathered, infer, is_there: false, known: BTreeMap::new() }
+        let known = BTreeMap::new();
+        Self { footprints, works, batch, gathered, infer, copies: 2, is_there: false, known }
     }
 
     fn weights(&self) -> u64 {
         if self.is_there {
             return 0;
         }
-        2 * self.footprints.iter().map(Footprint::weights).max().unwrap_or(0) as u64
+        self.copies * self.footprints.iter().map(Footprint::weights).max().unwrap_or(0) as u64
     }
 
     fn work(&mut self, recompute: Recompute, buffers: usize) -> u64 {
@@ -155,6 +160,13 @@ impl Net {
             footprints.iter().map(|f| f.peak(works, recompute, buffers)).max().unwrap_or(0) as u64
         })
     }
+}
+
+/// Numbers that a training holds for each weight: itself, its momentum and its average; and while the network is another
+/// one to be measured, a copy of all of them.
+fn copies(config: &TrainConfig) -> u64 {
+    let state = if config.run.ema_decay > 0.0 { 3 } else { 2 };
+    if config.run.bn_reestimate > 0 { 2 * state } else { state }
 }
 
 /// What is done in a round, and the beginning of the next: what one work leaves idle, another may find in its way.

@@ -14,7 +14,7 @@ use enas_rng::Seed;
 use serde::Serialize;
 
 use self::progress::{Progress, load, state};
-use crate::annealing;
+use crate::annealing::{self, Position};
 use crate::concerns;
 use crate::config::{Metric, SearchConfig, Settings as _};
 use crate::divergence::{self, LOWERED, Symptom, explain};
@@ -130,6 +130,7 @@ impl<'a> Search<'a> {
         if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
             child.weigh_classes(&weights)?;
         }
+        child.smooth_labels(config.run.label_smoothing)?;
         let restored =
             checkpoint.map(|c| load(session.run.dir(), c, &mut child, &mut controller)).transpose()?;
         session.run.place(&mut child, &config.run)?;
@@ -201,7 +202,7 @@ impl<'a> Search<'a> {
         if self.at.phase != Phase::Child {
             return Ok(());
         }
-        let (epoch, bounds, lr, steps) = (self.at.epoch, self.bounds(), self.lr(), self.child_steps());
+        let (epoch, bounds, steps) = (self.at.epoch, self.bounds(), self.child_steps());
         let plan = epoch_plan(&self.data.train, epoch, self.config.run.batch_size, self.at.step);
         self.session.restart_clock();
         let mut batches = self.train.epoch(&plan)?;
@@ -209,7 +210,7 @@ impl<'a> Search<'a> {
         while let Some(batch) = next.take().transpose()? {
             let mut stream = self.seed.stream("search/arc", &[epoch, self.at.step]);
             let arc = self.controller.sample(bounds, &mut stream).arc; // m ~ π(m; θ)
-            let global_step = epoch * steps + self.at.step;
+            let (global_step, lr) = (epoch * steps + self.at.step, self.lr(self.at.step));
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
             let meanwhile = &mut || next = batches.next();
             let stats = self.child.train_on(&arc, batch.examples(), &step, meanwhile)?; // a step along -∇_ω L(m; ω)
@@ -321,7 +322,7 @@ impl<'a> Search<'a> {
         EpochSummary {
             epoch: epoch + 1,
             epochs,
-            lr: self.lr(),
+            lr: self.lr(self.child_steps()),
             loss: self.at.child.loss(),
             train_accuracy: self.at.child.accuracy(),
             valid_accuracy: score.accuracy,
@@ -435,9 +436,11 @@ impl<'a> Search<'a> {
         self.controller.config().bounds(self.at.epoch as f64 / self.at.epochs as f64)
     }
 
-    fn lr(&self) -> f32 {
+    /// The child's learning rate of the step after so many of this epoch.
+    fn lr(&self, step: u64) -> f32 {
         let Progress { epoch, epochs, lr_factor, .. } = self.at;
-        lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, epoch, epochs)
+        let at = Position { epoch, epochs, step, steps: self.child_steps() };
+        lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, at)
     }
 
     /// Steps of a whole child phase.

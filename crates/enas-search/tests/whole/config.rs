@@ -174,7 +174,23 @@ fn files_of_earlier_versions_mean_what_they_meant() {
     let dir = tempfile::tempdir().unwrap();
     for (file, name) in [("quick.search.toml", "search"), ("quick.train.toml", "train")] {
         let text = std::fs::read_to_string(configs().join(file)).unwrap();
-        let new = ["class_weights", "sampling", "metric"];
+        let new = [
+            "class_weights",
+            "sampling",
+            "metric",
+            "label_smoothing",
+            "ema_decay",
+            "bn_reestimate",
+            "patience",
+            "tta",
+            "per_step",
+            "warmup_epochs",
+            "operations",
+            "magnitude",
+            "erasing",
+            "mixup",
+            "cutmix",
+        ];
         let is_old = |line: &&str| !new.iter().any(|key| line.starts_with(&format!("{key} = ")));
         let old: Vec<&str> = text.lines().filter(is_old).collect();
         let path = dir.path().join(file);

@@ -2,7 +2,7 @@
 
 use crate::common::{arc, metrics, newest_weights, train, train_config};
 use enas_data::Part;
-use enas_search::{Error, Model, Run, TrainConfig, read_arc};
+use enas_search::{Ended, Error, Model, Run, TrainConfig, read_arc};
 
 const NEVER: u64 = u64::MAX;
 
@@ -210,4 +210,82 @@ fn nothing_is_said_of_macro_f1_by_default() {
         let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
         assert!(!text.contains("macro_f1"), "{file}: {text}");
     }
+}
+
+/// Averaged weights with statistics made for them, smoothed labels, mixed and strongly varied pictures, patience, a warm-up
+/// and a rate per step.
+const RECIPE: [&str; 11] = [
+    "run.ema_decay=0.9",
+    "run.bn_reestimate=2",
+    "run.label_smoothing=0.1",
+    "run.patience=2",
+    "data.augment.mode=rand-augment",
+    "data.augment.erasing=0.3",
+    "data.augment.mixup=0.2",
+    "data.augment.cutmix=1.0",
+    "schedule.per_step=true",
+    "schedule.warmup_epochs=0.5",
+    "run.epochs=3",
+];
+
+#[test]
+fn a_whole_recipe_resumes_to_the_same_bytes_on_any_number_of_threads() {
+    let config = train_config(&RECIPE);
+    let run = |patience: u64, threads: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let (trained, interruptions) = pool.install(|| train(&config, dir.path(), patience));
+        let files =
+            ["model.safetensors", "best.arc.json"].map(|f| std::fs::read(dir.path().join(f)).unwrap());
+        let state = (files, metrics(dir.path()), newest_weights(dir.path()));
+        (trained.test_accuracy, interruptions, state)
+    };
+    let (accuracy, none, calm) = run(NEVER, 1);
+    let (_, some, hasty) = run(4, 2);
+    assert!(none == 0 && some > 3 && accuracy > 0.2, "{none}, {some}, {accuracy}");
+    assert!(calm.0 == hasty.0, "the models differ");
+    assert_eq!(calm.1, hasty.1);
+    assert!(calm.2 == hasty.2, "the states differ");
+    assert!(
+        calm.2.iter().any(|(name, _)| name.starts_with("average/")),
+        "the average is a part of the state"
+    );
+}
+
+#[test]
+fn what_is_kept_is_the_average_with_statistics_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&["run.ema_decay=0.9", "run.bn_reestimate=3", "keep=last"]);
+    let (trained, _) = train(&config, dir.path(), NEVER);
+    let read = |bytes: &[u8], name: &str| {
+        let file = safetensors::SafeTensors::deserialize(bytes).unwrap();
+        file.tensor(name).unwrap().data().to_vec()
+    };
+    let model = std::fs::read(&trained.model).unwrap();
+    let state = newest_weights(dir.path());
+    let of_state = |name: &str| state.iter().find(|(n, _)| n == name).unwrap().1.clone();
+    assert_eq!(read(&model, "fc/w"), of_state("average/fc/w"));
+    assert_ne!(read(&model, "fc/w"), of_state("fc/w"));
+    assert_ne!(read(&model, "stem_conv/bn/moving_mean"), of_state("stem_conv/bn/moving_mean"));
+    let model = Model::load(&trained.model).unwrap();
+    let (split, _) = model.load_split(&config.data.path, Part::Valid).unwrap();
+    assert_eq!(model.evaluate(&split).unwrap().accuracy(), trained.valid_accuracy);
+}
+
+#[test]
+fn patience_ends_a_training_at_the_same_epoch_with_and_without_interruptions() {
+    // A rate of nothing: no epoch after the first is better.
+    let still = ["run.epochs=20", "run.patience=2", "schedule.lr_max=0", "schedule.lr_min=0"];
+    let config = train_config(&[&still[..], &["run.bn_reestimate=1"]].concat());
+    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (expected, _) = train(&config, calm.path(), NEVER);
+    assert_eq!((expected.epochs, expected.ended), (3, Ended::Patience));
+    let (got, interruptions) = train(&config, hasty.path(), 5);
+    assert!(interruptions > 2);
+    assert_eq!((got.epochs, got.ended), (3, Ended::Patience));
+    assert_eq!(metrics(hasty.path()), metrics(calm.path()));
+    let text = std::fs::read_to_string(calm.path().join("best.arc.json")).unwrap();
+    assert!(text.contains("patience"), "{text}");
+    let (all, _) = train(&train_config(&["run.patience=5"]), tempfile::tempdir().unwrap().path(), NEVER);
+    assert_eq!((all.epochs, all.ended), (2, Ended::Epochs));
 }

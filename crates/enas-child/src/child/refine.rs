@@ -1,0 +1,156 @@
+//! What may be measured and kept in the place of the last step's numbers: averages of the weights, and statistics of batch
+//! norms that are made for them.
+
+use std::collections::BTreeMap;
+
+use enas_arc::Arc;
+use enas_kernels::Moments;
+
+use super::{Child, images_on_host, on_pool};
+use crate::Error;
+use crate::backend::{Cpu, Statistics};
+use crate::examples::Examples;
+use crate::loss::LossRule;
+use crate::tape::Tape;
+
+/// Statistics of batches at every batch norm of a network, to be averaged.
+#[derive(Clone, Debug, Default)]
+pub struct BatchStatistics {
+    batches: u64,
+    /// By the index of the batch norm.
+    sums: BTreeMap<usize, Sums>,
+}
+
+/// Sums over batches, per channel.
+#[derive(Clone, Debug)]
+struct Sums {
+    means: Vec<f64>,
+    /// Of unbiased variances.
+    variances: Vec<f64>,
+}
+
+impl BatchStatistics {
+    /// Batches so far.
+    pub fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    fn add(&mut self, moments: &[(usize, Moments)]) {
+        self.batches += 1;
+        for (index, of) in moments {
+            let none = || Sums { means: vec![0.0; of.mean.len()], variances: vec![0.0; of.mean.len()] };
+            let sums = self.sums.entry(*index).or_insert_with(none);
+            let add = |sums: &mut [f64], values: &[f32]| {
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));
+            };
+            add(&mut sums.means, &of.mean);
+            add(&mut sums.variances, &of.unbiased_variance());
+        }
+    }
+
+    fn mean(&self, sums: &[f64]) -> Vec<f32> {
+        sums.iter().map(|sum| (sum / self.batches as f64) as f32).collect()
+    }
+}
+
+impl Child {
+    /// Adds the statistics of a batch at every batch norm to `into`; changes nothing of the network.
+    ///
+    /// The pass is that of an evaluation, without dropout, drop-path and auxiliary head, but every batch norm normalises
+    /// with the statistics of the batch. Labels are not looked at.
+    ///
+    /// # Errors
+    /// As for [`logits_on`](Self::logits_on).
+    pub fn gather_statistics(
+        &self,
+        arc: &Arc,
+        examples: Examples<'_>,
+        into: &mut BatchStatistics,
+    ) -> Result<(), Error> {
+        let moments = match &self.device {
+            Some(device) => {
+                let batch = self.batch(arc, examples)?;
+                device.moments((&self.network, &self.params), arc, &batch)?
+            }
+            None => {
+                let images = images_on_host(examples)?;
+                let n = self.check_batch(arc, images)?;
+                on_pool(|| self.moments_here(arc, images, n))?
+            }
+        };
+        into.add(&moments);
+        Ok(())
+    }
+
+    fn moments_here(&self, arc: &Arc, images: &[f32], n: usize) -> Result<Vec<(usize, Moments)>, Error> {
+        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
+        let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+        let input = tape.input(self.map(images, n));
+        let walk = self.walk(n);
+        self.network.forward(&mut tape, arc, input, None, (&*walk, false))?;
+        Ok(std::mem::take(&mut tape.batch_moments))
+    }
+
+    /// Takes averages over batches for the moving statistics: of the batches' means `m_i` and unbiased variances
+    /// `v_i·n/(n − 1)`, each batch counting alike. Batch norms that no batch went through, those of the auxiliary head, keep
+    /// theirs. So do the sums from which further training steps go on; [`load`](Self::load) a state before those.
+    ///
+    /// # Errors
+    /// What the GPU reports. Without any batch nothing is changed.
+    pub fn set_statistics(&mut self, seen: &BatchStatistics) -> Result<(), Error> {
+        if let Some(device) = &self.device {
+            self.running = device.download_running(&self.running)?;
+        }
+        for (index, sums) in &seen.sums {
+            let running = &mut self.running[*index].1;
+            (running.mean, running.variance) = (seen.mean(&sums.means), seen.mean(&sums.variances));
+        }
+        match &mut self.device {
+            Some(device) => device.upload_running(&self.running),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps an exponential moving average of every weight from now on, as a part of the [`state`](Self::state). It starts
+    /// with the present weights.
+    ///
+    /// # Errors
+    /// What the GPU reports.
+    pub fn keep_average(&mut self) -> Result<(), Error> {
+        if let Some(device) = &self.device {
+            (self.params, self.running) = device.download(&self.params, &self.running)?;
+        }
+        self.params.start_averages();
+        match &mut self.device {
+            Some(device) => device.upload(&self.params, &self.running),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the present weights into the average, which keeps the share `decay` of what it was. Does nothing where no
+    /// average is kept.
+    pub fn update_average(&mut self, decay: f32) {
+        match &self.device {
+            Some(device) => device.move_averages(self.params.len(), 1.0 - decay),
+            None => self.params.move_averages(1.0 - decay),
+        }
+    }
+
+    /// Takes the average for weights. Nothing else changes; [`load`](Self::load) a state before further training steps.
+    ///
+    /// # Errors
+    /// What the GPU reports, and if no average is kept.
+    pub fn use_average(&mut self) -> Result<(), Error> {
+        if self.params.averages().is_empty() {
+            return Err(Error::State("no average of the weights is kept".to_owned()));
+        }
+        if let Some(device) = &self.device {
+            (self.params, self.running) = device.download(&self.params, &self.running)?;
+        }
+        self.params.use_averages();
+        match &mut self.device {
+            Some(device) => device.upload(&self.params, &self.running),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The loss of a training step: what it compares the class scores with, and on the CPU what it comes to.
+
+use crate::backend::argmax;
+
+/// How the loss of an image is counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LossRule<'a> {
+    /// What the loss of an image counts for, by class; `None` if all count one.
+    pub(crate) class_weights: Option<&'a [f32]>,
+    /// Share of the target that is spread evenly over all classes (label smoothing; Szegedy et al., 2016).
+    pub(crate) smoothing: f32,
+}
+
+/// What the class scores of a batch are compared with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Targets {
+    /// The class of every image, `[n]`.
+    pub(crate) labels: Vec<u32>,
+    /// A second class of every image.
+    pub(crate) mix: Option<Mix>,
+}
+
+/// The second class of every image of a batch, where images are mixed from two (mixup, cutmix).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mix {
+    /// The other class, `[n]`.
+    pub others: Vec<u32>,
+    /// How much the first class counts, 0 to 1, `[n]`; the other one counts for the rest.
+    pub shares: Vec<f32>,
+}
+
+impl Targets {
+    /// Of images with one class each.
+    pub(crate) fn plain(labels: &[u32]) -> Self {
+        Self { labels: labels.to_vec(), mix: None }
+    }
+
+    /// First class, other class and share of an image.
+    fn of(&self, image: usize) -> (usize, usize, f32) {
+        let label = self.labels[image] as usize;
+        match &self.mix {
+            None => (label, label, 1.0),
+            Some(mix) => (label, mix.others[image] as usize, mix.shares[image]),
+        }
+    }
+}
+
+/// Mean cross entropy, and how many images are right.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Loss {
+    /// In nats, each image times the weight of its class.
+    pub(crate) mean: f32,
+    /// Images whose first largest logit is that of their first class.
+    pub(crate) correct: usize,
+}
+
+impl Loss {
+    /// Of logits `[n, classes]` against the targets of `n` images, with the gradient of the mean.
+    ///
+    /// An image of the classes `a` and `b` with the share `s` has the weight `W = s·w_a + (1 − s)·w_b` and the target
+    /// distribution `q = (1 − ε)·(s·w_a·[a] + (1 − s)·w_b·[b])/W + ε/classes`, with smoothing `ε`; its loss is
+    /// `−W·Σ q·ln p`.
+    pub(crate) fn of(
+        logits: &[f32],
+        targets: &Targets,
+        rule: LossRule<'_>,
+        classes: usize,
+    ) -> (Self, Vec<f32>) {
+        let n = targets.labels.len() as f32;
+        let (mut total, mut correct) = (0.0f64, 0);
+        let mut gradient = Vec::with_capacity(logits.len());
+        for (image, logits) in logits.chunks_exact(classes).enumerate() {
+            let target = Target::new(targets.of(image), rule, classes);
+            let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum: f64 = logits.iter().map(|l| f64::from(l - max).exp()).sum();
+            total += f64::from(target.weight) * (sum.ln() - target.expected(logits, max));
+            correct += usize::from(argmax(logits) == target.label);
+            gradient.extend(logits.iter().enumerate().map(|(class, l)| {
+                let p = (f64::from(l - max).exp() / sum) as f32;
+                (p - target.of(class)) / n * target.weight
+            }));
+        }
+        (Self { mean: (total / f64::from(n)) as f32, correct }, gradient)
+    }
+}
+
+/// The target distribution of one image.
+struct Target {
+    label: usize,
+    other: usize,
+    /// What the image counts for.
+    weight: f32,
+    /// Shares of the two classes in the part that is not smoothed.
+    parts: (f32, f32),
+    smoothing: f32,
+    classes: usize,
+}
+
+impl Target {
+    fn new((label, other, share): (usize, usize, f32), rule: LossRule<'_>, classes: usize) -> Self {
+        let of_class = |class: usize| rule.class_weights.map_or(1.0, |weights| weights[class]);
+        let (first, second) = (share * of_class(label), (1.0 - share) * of_class(other));
+        let weight = first + second;
+        let parts = (first / weight, second / weight);
+        Self { label, other, weight, parts, smoothing: rule.smoothing, classes }
+    }
+
+    /// The share of a class.
+    fn of(&self, class: usize) -> f32 {
+        let given = |at: usize, part: f32| if class == at { part } else { 0.0 };
+        let sharp = given(self.label, self.parts.0) + given(self.other, self.parts.1);
+        (1.0 - self.smoothing) * sharp + self.smoothing / self.classes as f32
+    }
+
+    /// The mean of the logits less `max` under the distribution.
+    fn expected(&self, logits: &[f32], max: f32) -> f64 {
+        let at = |class: usize, part: f32| {
+            // A class without a share may have any logit.
+            if part == 0.0 { 0.0 } else { f64::from(part) * f64::from(logits[class] - max) }
+        };
+        let sharp = at(self.label, self.parts.0) + at(self.other, self.parts.1);
+        if self.smoothing == 0.0 {
+            return sharp;
+        }
+        let mean = logits.iter().map(|l| f64::from(l - max)).sum::<f64>() / self.classes as f64;
+        let smoothing = f64::from(self.smoothing);
+        (1.0 - smoothing) * sharp + smoothing * mean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLASSES: usize = 3;
+    const LABELS: [u32; 4] = [2, 0, 1, 2];
+
+    fn logits() -> Vec<f32> {
+        (0..LABELS.len() * CLASSES).map(|i| ((i * 7 % 11) as f32 - 5.0) / 3.0).collect()
+    }
+
+    fn mixed() -> Targets {
+        let mix = Mix { others: vec![0, 0, 2, 1], shares: vec![0.7, 0.4, 1.0, 0.0] };
+        Targets { labels: LABELS.to_vec(), mix: Some(mix) }
+    }
+
+    /// The weighted mean in double precision, by its definition: every pair of image and class counts on its own.
+    fn mean(logits: &[f64], targets: &Targets, weights: &[f64], smoothing: f64) -> f64 {
+        let mut total = 0.0;
+        for (i, row) in logits.chunks_exact(CLASSES).enumerate() {
+            let log_sum = row.iter().map(|l| l.exp()).sum::<f64>().ln();
+            let log_p: Vec<f64> = row.iter().map(|l| l - log_sum).collect();
+            let even = log_p.iter().sum::<f64>() / CLASSES as f64;
+            let (label, other, share) = targets.of(i);
+            for (class, share) in [(label, f64::from(share)), (other, 1.0 - f64::from(share))] {
+                total -= share * weights[class] * ((1.0 - smoothing) * log_p[class] + smoothing * even);
+            }
+        }
+        total / targets.labels.len() as f64
+    }
+
+    fn compare(targets: &Targets, weights: [f32; 3], smoothing: f32) {
+        let logits = logits();
+        let rule = LossRule { class_weights: Some(&weights), smoothing };
+        let (loss, gradient) = Loss::of(&logits, targets, rule, CLASSES);
+        let exact: Vec<f64> = logits.iter().map(|l| f64::from(*l)).collect();
+        let of = |logits: &[f64]| mean(logits, targets, &weights.map(f64::from), f64::from(smoothing));
+        assert!((f64::from(loss.mean) - of(&exact)).abs() < 1e-6, "{loss:?}");
+        for (i, got) in gradient.iter().enumerate() {
+            let moved = |by: f64| {
+                let mut moved = exact.clone();
+                moved[i] += by;
+                of(&moved)
+            };
+            let want = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            assert!((f64::from(*got) - want).abs() < 1e-6, "logit {i}: {got}, not {want}");
+        }
+    }
+
+    #[test]
+    fn losses_and_their_gradients_are_those_of_finite_differences() {
+        for targets in [Targets::plain(&LABELS), mixed()] {
+            for smoothing in [0.0, 0.1, 0.5] {
+                compare(&targets, [0.3, 2.5, 0.9], smoothing);
+                compare(&targets, [1.0; 3], smoothing);
+            }
+        }
+    }
+
+    #[test]
+    fn weights_of_one_and_shares_of_one_change_no_bit() {
+        let plain = Targets::plain(&LABELS);
+        let expected = Loss::of(&logits(), &plain, LossRule::default(), CLASSES);
+        let ones = LossRule { class_weights: Some(&[1.0; CLASSES]), smoothing: 0.0 };
+        assert_eq!(Loss::of(&logits(), &plain, ones, CLASSES), expected);
+        let mix = Mix { others: vec![1, 1, 0, 0], shares: vec![1.0; 4] };
+        let whole = Targets { mix: Some(mix), ..plain };
+        assert_eq!(Loss::of(&logits(), &whole, LossRule::default(), CLASSES), expected);
+    }
+
+    #[test]
+    fn smoothing_leaves_a_loss_that_certainty_cannot_remove() {
+        let rule = LossRule { smoothing: 0.1, ..LossRule::default() };
+        let (loss, gradient) = Loss::of(&[50.0, 0.0, 0.0], &Targets::plain(&[0]), rule, CLASSES);
+        assert!(loss.mean > 3.0 && gradient[0] > 0.0, "{loss:?}, {gradient:?}");
+    }
+}

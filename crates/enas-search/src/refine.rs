@@ -1,0 +1,73 @@
+//! What of a network in training is measured and kept: averaged weights, and statistics that are made for them.
+
+use enas_arc::Arc;
+use enas_child::{BatchStatistics, Child};
+use enas_data::Split;
+
+use crate::config::RunConfig;
+use crate::error::Result;
+use crate::evaluate::even_batch;
+use crate::feed::Source;
+
+/// The position of the pictures that statistics are made from, the same in every epoch: epochs are compared.
+const POSITION: [u64; 1] = [0];
+
+/// How a network in training becomes the one that is measured and kept.
+#[derive(Debug)]
+pub(crate) struct Refinement {
+    /// Whether it has averaged weights.
+    averaged: bool,
+    /// Training pictures that its statistics are made from, batch by batch.
+    batches: Vec<Vec<usize>>,
+}
+
+impl Refinement {
+    /// As the settings want it; `None` if they want the network as it is.
+    ///
+    /// # Errors
+    /// Those of [`Split::draw_indices`].
+    pub(crate) fn new(config: &RunConfig, train: &Split) -> Result<Option<Self>> {
+        if config.bn_reestimate == 0 {
+            return Ok(None);
+        }
+        let wanted = (config.batch_size as u64).saturating_mul(config.bn_reestimate);
+        let pictures = usize::try_from(wanted).unwrap_or(usize::MAX).min(train.len());
+        let chosen = train.draw_indices(&POSITION, pictures)?;
+        // A nearly empty last batch would count as much as the others.
+        let batches = chosen.chunks(even_batch(pictures, config.batch_size)).map(<[usize]>::to_vec).collect();
+        Ok(Some(Self { averaged: config.ema_decay > 0.0, batches }))
+    }
+
+    /// Replaces weights and statistics by those that are measured and kept.
+    ///
+    /// # Errors
+    /// What pictures and device report.
+    pub(crate) fn apply(&self, child: &mut Child, arc: &Arc, train: &Source) -> Result<()> {
+        if self.averaged {
+            child.use_average()?;
+        }
+        let mut seen = BatchStatistics::default();
+        for batch in &self.batches {
+            child.gather_statistics(arc, train.gather(batch.clone())?.examples(), &mut seen)?;
+        }
+        Ok(child.set_statistics(&seen)?)
+    }
+}
+
+/// What the average of the weights keeps at a step, counted from 0: less at first, when the weights are far from where
+/// they will end.
+pub(crate) fn decay(wanted: f32, step: u64) -> f32 {
+    let step = step as f32;
+    wanted.min((1.0 + step) / (10.0 + step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_average_keeps_little_at_first_and_never_more_than_wanted() {
+        assert_eq!((decay(0.999, 0), decay(0.999, 8)), (0.1, 0.5));
+        assert_eq!((decay(0.999, 100_000), decay(0.05, 0)), (0.999, 0.05));
+    }
+}

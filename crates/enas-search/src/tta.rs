@@ -1,0 +1,93 @@
+//! Answers averaged over several views of a picture (test-time augmentation).
+
+use enas_arc::Arc;
+use enas_child::{Child, Norm};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+
+/// The views of a picture that an answer is averaged over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tta {
+    /// The picture alone.
+    #[default]
+    None,
+    /// The picture and its mirror image.
+    Flip,
+}
+
+impl Tta {
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+
+    /// Class scores `[n, classes]` of images `[n, c, h, w]` in the host's memory: those of the network, or the logarithms
+    /// of its probabilities averaged over the views.
+    pub(crate) fn logits(self, child: &Child, arc: &Arc, images: &[f32]) -> Result<Vec<f32>> {
+        let plain = child.logits(arc, images, Norm::RunningStatistics, None)?;
+        if self.is_none() {
+            return Ok(plain);
+        }
+        let mut mirrored = images.to_vec();
+        mirrored.chunks_exact_mut(child.input().width).for_each(<[f32]>::reverse);
+        let mut other = child.logits(arc, &mirrored, Norm::RunningStatistics, None)?;
+        let mut scores = plain;
+        for rows in [&mut scores, &mut other] {
+            rows.chunks_exact_mut(child.n_classes()).for_each(softmax);
+        }
+        // A probability of nothing would have a score that looks like a fault.
+        let mean = |(a, b): (&mut f32, &f32)| *a = f32::midpoint(*a, *b).max(f32::MIN_POSITIVE).ln();
+        scores.iter_mut().zip(&other).for_each(mean);
+        Ok(scores)
+    }
+}
+
+/// Scores of one picture to probabilities.
+pub(crate) fn softmax(row: &mut [f32]) {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|x| *x = (*x - max).exp());
+    let sum: f32 = row.iter().sum();
+    row.iter_mut().for_each(|x| *x /= sum);
+}
+
+#[cfg(test)]
+mod tests {
+    use enas_rng::Seed;
+
+    use super::*;
+    use crate::config::{Layers, TrainConfig};
+
+    #[test]
+    fn a_picture_and_its_mirror_image_get_the_same_mean_of_their_probabilities() {
+        let small = ["child.filters=4", "child.layers=1", "child.nodes=2"];
+        let layers = small.iter().fold(Layers::preset("quick"), |layers, a| layers.set(*a));
+        let config: TrainConfig = layers.load().unwrap();
+        let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap();
+        let input = enas_child::InputShape { channels: 2, height: 6, width: 5 };
+        let child = Child::fixed(&config.child, &arc, input, 3, Seed::new(1)).unwrap();
+        let mut stream = Seed::new(2).stream("pictures", &[]);
+        let images: Vec<f32> = (0..4 * 60).map(|_| stream.normal()).collect();
+        let mut mirrored = images.clone();
+        mirrored.chunks_exact_mut(5).for_each(<[f32]>::reverse);
+        let of = |tta: Tta, images: &[f32]| {
+            let mut rows = tta.logits(&child, &arc, images).unwrap();
+            rows.chunks_exact_mut(3).for_each(softmax);
+            rows
+        };
+        let (flip, back) = (of(Tta::Flip, &images), of(Tta::Flip, &mirrored));
+        let (a, b) = (of(Tta::None, &images), of(Tta::None, &mirrored));
+        assert_ne!(a, b);
+        for i in 0..flip.len() {
+            assert!((flip[i] - back[i]).abs() < 1e-6 && (flip[i] - (a[i] + b[i]) / 2.0).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn certainty_has_finite_scores() {
+        let mut row = vec![500.0, 0.0];
+        softmax(&mut row);
+        assert_eq!(row, [1.0, 0.0]);
+        assert!(0.0f32.max(f32::MIN_POSITIVE).ln().is_finite());
+    }
+}
