@@ -9,5 +9,6 @@ mod doctor;
 mod folders;
 mod formats;
 mod holding;
+mod layouts;
 mod normalizing;
 mod zips;
