@@ -37,7 +37,7 @@ fn find_idx_files(folder: &Path, originals: &[Original; 4]) -> Result<Files> {
         .iter()
         .zip(paths)
         .filter(|(_, path)| path.is_none())
-        .map(|(original, _)| original.name.trim_end_matches(".gz"))
+        .map(|(original, _)| original.name)
         .collect();
     match missing.len() {
         0 => Ok(Files::Idx(paths.map(|path| path.cloned().unwrap_or_default()))),
@@ -46,11 +46,12 @@ fn find_idx_files(folder: &Path, originals: &[Original; 4]) -> Result<Files> {
             folder.display(),
             missing.join(", ")
         ),
-        _ => bail!("{}: {} missing (gzipped or not)", folder.display(), is_or_are(&missing)),
+        _ => bail!("{}: {} missing (gzipped or not)", folder.display(), which(&missing)),
     }
 }
 
-fn is_or_are(names: &[&str]) -> String {
+/// The names, and the verb that goes with them.
+fn which(names: &[&str]) -> String {
     format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
 }
 

@@ -123,7 +123,7 @@ fn originals_under_names_with_a_dot_are_found_and_a_missing_one_is_named() {
 
     fs::remove_file(from.join("t10k-labels.idx1-ubyte")).unwrap();
     let error = fetch(&MNIST, Some(&from), &folder.path().join("b")).unwrap_err().to_string();
-    assert!(error.contains("t10k-labels-idx1-ubyte is missing"), "{error}");
+    assert!(error.contains("t10k-labels-idx1-ubyte.gz is missing (gzipped or not)"), "{error}");
     assert!(!error.contains("train-images"), "{error}");
     let file = from.join("train-images.idx3-ubyte");
     let error = fetch(&MNIST, Some(&file), &folder.path().join("b")).unwrap_err().to_string();

@@ -271,7 +271,12 @@ fn with_splits(source: &Source, top: &[&str], splits: Splits) -> Result<Layout, 
         }
     }
     if let Some(&(part, _)) = unknown.first() {
-        let names = unknown.iter().filter(|(p, _)| *p == part).map(|(_, class)| class.to_string());
+        let alike = |class: &str| classes.iter().find(|known| known.to_lowercase() == class.to_lowercase());
+        let named = |class: &str| match alike(class) {
+            Some(known) => format!("{class} (train has {known}: rename one of them)"),
+            None => class.to_owned(),
+        };
+        let names = unknown.iter().filter(|(p, _)| *p == part).map(|(_, class)| named(class));
         return Err(Error::UnknownClasses {
             split: part.map_or("the folder", Part::name).into(),
             reference: "train",

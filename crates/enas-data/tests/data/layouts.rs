@@ -1,8 +1,7 @@
-//! Layouts that people have: other names for splits, folders around and inside, folders of systems and of runs. What is
-//! not used is counted and named in the run.
+//! Layouts that people have: other names for splits, folders around everything and inside classes, names of archivers.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -10,16 +9,8 @@ use enas_data::{Config, Dataset, Error, Holding, Part, load, load_labelled};
 use enas_rng::Seed;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use crate::bundle::{Bundle, png, with_log};
+use crate::bundle::{Bundle, loaded, message, png, warning};
 use crate::zips::pack;
-
-fn loaded(bundle: &Bundle) -> (Dataset, String) {
-    with_log(|| load(&bundle.config(), Seed::new(1)).unwrap())
-}
-
-fn message(bundle: &Bundle) -> String {
-    load(&bundle.config(), Seed::new(1)).unwrap_err().to_string()
-}
 
 fn sizes(data: &Dataset) -> [usize; 3] {
     Part::ALL.map(|part| data.split(part).len())
@@ -31,13 +22,6 @@ fn names(data: &Dataset) -> BTreeSet<String> {
         (0..split.len()).map(|i| split.path(i).to_owned()).collect::<Vec<_>>()
     };
     Part::ALL.into_iter().flat_map(of).collect()
-}
-
-/// The one warning that says something about `what`.
-fn warning<'a>(log: &'a str, what: &str) -> &'a str {
-    let found: Vec<&str> = log.lines().filter(|line| line.contains(what)).collect();
-    assert_eq!(found.len(), 1, "{what}: {log}");
-    found[0]
 }
 
 fn animals(bundle: Bundle, folder: &str, n: usize) -> Bundle {
@@ -164,99 +148,6 @@ fn images_below_class_folders_belong_to_the_class() {
 }
 
 #[test]
-fn images_beside_class_folders_are_left_out_counted_and_named() {
-    let bundle = Bundle::new().with("cat", 10).with("dog", 10);
-    ["b.png", "a.png"].iter().for_each(|name| drop(bundle.file(name, &png(1, 1))));
-    let (data, log) = loaded(&bundle);
-    assert_eq!(data.fingerprint.files, 20);
-    let line = warning(&log, "left out");
-    assert!(line.contains("left out 2 images in no class folder (a.png, b.png); put each"), "{line}");
-}
-
-#[test]
-fn masks_and_thumbnails_are_not_images_of_the_class() {
-    let bundle = ["cat", "dog"].iter().fold(Bundle::new(), |bundle, class| {
-        bundle.with(&format!("{class}/images"), 10).with(&format!("{class}/masks"), 10)
-    });
-    let (data, log) = loaded(&bundle);
-    assert_eq!(data.fingerprint.files, 20);
-    assert!(warning(&log, "masks").contains("left out 2 folders of masks"), "{log}");
-    // Where there is nothing else, these are the images.
-    let bundle = Bundle::new().with("mask", 10).with("no mask", 10);
-    assert_eq!(loaded(&bundle).0.classes, ["mask", "no mask"]);
-}
-
-#[test]
-fn run_directories_below_the_data_are_no_classes() {
-    let bundle = Bundle::new().with("cat", 10).with("dog", 10);
-    let alone = loaded(&bundle).0;
-    for run in ["runs/x-search-1", "out", "cat/r"] {
-        bundle.file(&format!("{run}/config.toml"), b"");
-        bundle.file(&format!("{run}/manifest.json"), b"{}");
-        bundle.file(&format!("{run}/cells/normal.png"), &png(1, 1));
-        bundle.file(&format!("{run}/checkpoints/1"), b"");
-    }
-    let bundle = bundle.folder("runs/x-train-1").folder("old/runs");
-    bundle.file("old/auto/search.toml", b"");
-    bundle.file("old/auto/auto.json", b"{}");
-    let (data, log) = loaded(&bundle);
-    assert_eq!((&data.fingerprint, data.split_file()), (&alone.fingerprint, alone.split_file()));
-    let line = warning(&log, "left out");
-    assert!(line.contains("left out 4 folders of runs (cat/r, old, out, …)"), "{line}");
-
-    let elsewhere = Bundle::new();
-    let path = elsewhere.root().join("packed.zip");
-    pack(bundle.root(), &path, "");
-    let packed = load(&Config { path, ..bundle.config() }, Seed::new(1)).unwrap();
-    assert_eq!(packed.fingerprint, alone.fingerprint);
-}
-
-#[test]
-fn a_class_may_be_called_runs() {
-    let bundle = Bundle::new().with("runs", 10).with("walks", 10);
-    bundle.file("runs/config.toml", b"");
-    assert_eq!(loaded(&bundle).0.classes, ["runs", "walks"]);
-}
-
-#[test]
-fn folders_and_files_of_systems_do_not_stop_a_run() {
-    let bundle = Bundle::new().with("cat", 10).with("dog", 10);
-    let alone = loaded(&bundle).0;
-    for folder in
-        ["@eaDir", "__pycache__", ".git", "#recycle", "$RECYCLE.BIN", "lost+found", "cat/@eaDir/000.png"]
-    {
-        bundle.file(&format!("{folder}/thumb.jpg"), &png(1, 1));
-    }
-    ["Thumbs.db", "cat/desktop.ini", "dog/._000.png"].iter().for_each(|name| drop(bundle.file(name, b"x")));
-    let (data, log) = loaded(&bundle);
-    assert_eq!((&data.fingerprint, &data.classes), (&alone.fingerprint, &alone.classes));
-    let line = warning(&log, "left out");
-    assert!(line.contains("left out 10 folders and files that systems and programs keep"), "{line}");
-    assert!(line.contains("(#recycle, $RECYCLE.BIN, .git, …)"), "{line}");
-}
-
-#[test]
-fn files_that_are_not_used_are_named_by_their_kind() {
-    let bundle = Bundle::new().with("cat", 10).with("dog", 10);
-    bundle.file("cat/photo.jfif", &png(1, 1));
-    bundle.file("cat/IMG_1.HEIC", b"....ftypheic");
-    bundle.file("dog/more.zip", b"PK");
-    bundle.file("dog/.hidden.png", &png(1, 1));
-    bundle.file("labels.csv", b"a,b\n");
-    let (data, log) = loaded(&bundle);
-    assert_eq!(data.fingerprint.files, 20);
-    for expected in [
-        "1 file that is an image but not called like one (cat/photo.jfif); let the names end",
-        "1 file of a kind that is not read (cat/IMG_1.HEIC); convert them",
-        "1 archive (dog/more.zip); unpack them",
-        "1 image whose name begins with a dot (dog/.hidden.png)",
-        "1 file that is not called like an image (labels.csv)",
-    ] {
-        assert!(warning(&log, expected).contains("left out"), "{log}");
-    }
-}
-
-#[test]
 fn what_is_there_instead_of_class_folders_is_said() {
     let bundle = Bundle::new();
     bundle.file("cat.zip", b"PK");
@@ -273,6 +164,25 @@ fn what_is_there_instead_of_class_folders_is_said() {
     bundle.file("train.csv", b"id,label\n");
     let error = message(&bundle);
     assert!(error.contains("test, train hold no class folders") && error.contains("train.csv"), "{error}");
+}
+
+#[test]
+fn classes_that_differ_in_case_between_splits_are_named_together() {
+    let bundle = animals(Bundle::new(), "train", 4).with("test/Cat", 2).with("test/dog", 2);
+    assert!(message(&bundle).contains("Cat (train has cat: rename one of them)"), "{}", message(&bundle));
+}
+
+#[test]
+fn a_file_that_is_not_a_data_set_is_refused_with_what_to_do() {
+    let bundle = Bundle::new();
+    for (name, expected) in [
+        ("photos.tar.gz", "neither a folder nor a .zip archive; unpack it first"),
+        ("cat.png", "; give the folder that holds the class folders"),
+    ] {
+        let path = bundle.file(name, b"something");
+        let error = load(&Config { path, ..bundle.config() }, Seed::new(1)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 fn zip_of(path: &Path, names: &[String]) {
@@ -315,35 +225,4 @@ fn measuring_understands_the_same_layouts() {
     assert_eq!(measured(&animals(Bundle::new(), "w", 3), Part::Test).unwrap(), 6);
     // A folder of a class is not taken for one around the classes.
     assert_eq!(measured(&Bundle::new().with("cat", 2).with("cat/more", 3), Part::Test).unwrap(), 5);
-}
-
-#[cfg(unix)]
-#[test]
-fn pipes_are_not_opened_and_circles_are_left() {
-    let bundle = Bundle::new().with("cat", 10).with("dog", 10);
-    let made = std::process::Command::new("mkfifo").arg(bundle.root().join("cat/pipe.png")).status();
-    assert!(made.unwrap().success());
-    std::os::unix::fs::symlink("..", bundle.root().join("dog/up")).unwrap();
-    std::os::unix::fs::symlink(".", bundle.root().join("self")).unwrap();
-    let (data, log) = loaded(&bundle);
-    assert_eq!((data.fingerprint.files, data.classes.len()), (20, 2));
-    assert!(warning(&log, "pipe, socket").contains("(cat/pipe.png)"), "{log}");
-    assert!(
-        warning(&log, "lead back")
-            .contains("left out 2 links that lead back to a folder above (dog/up, self)")
-    );
-}
-
-#[test]
-fn a_folder_deep_down_that_cannot_be_read_is_named() {
-    use std::os::unix::fs::PermissionsExt;
-    let bundle = Bundle::new().with("cat", 10).with("dog", 10).folder("cat/a/b");
-    let locked = bundle.root().join("cat/a/b");
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
-    // Whoever may read everything is not stopped by that.
-    let expected = fs::read_dir(&locked).is_err();
-    let (data, log) = loaded(&bundle);
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0o700)).unwrap();
-    assert_eq!(data.fingerprint.files, 20);
-    assert_eq!(log.contains("1 folder that cannot be read (cat/a/b)"), expected, "{log}");
 }

@@ -10,5 +10,6 @@ mod folders;
 mod formats;
 mod holding;
 mod layouts;
+mod left_out;
 mod normalizing;
 mod zips;
