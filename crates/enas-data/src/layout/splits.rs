@@ -120,8 +120,9 @@ pub(crate) fn find(source: &Source, top: &[&str]) -> Result<Option<Splits>, Erro
     for part in Part::ALL {
         let Some(folder) = splits.folder(part) else { continue };
         let inner = inner(source, part, folder);
-        // A folder without classes has nothing to measure or choose by.
-        match part != Part::Train && children(source, &inner).is_empty() {
+        // Images without classes are nothing to measure or choose by. An empty folder is a mistake that is left to be found.
+        let is_unlabelled = children(source, &inner).is_empty() && has_images_directly(source, &inner);
+        match part != Part::Train && is_unlabelled {
             true => splits.0[part as usize] = None,
             false => splits.set(part, inner),
         }

@@ -58,6 +58,18 @@ fn a_test_folder_without_classes_is_named_and_drawn_instead() {
 }
 
 #[test]
+fn an_empty_split_folder_is_an_error_and_not_drawn() {
+    for part in ["test", "valid"] {
+        let bundle = animals(animals(Bundle::new(), "train", 10), "test", if part == "test" { 0 } else { 4 });
+        let error = message(&bundle.folder(part));
+        assert!(
+            error.contains(&format!("the {part} split of")) && error.contains("has no picture"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn splits_are_known_by_all_their_usual_names() {
     for [train, test] in [
         ["Training", "Testing"],
