@@ -1,6 +1,6 @@
 //! Picture files of all kinds, through the loader and through the doctor.
 
-use enas_data::{Config, Filter, InputSpec, Resize, doctor, prepare};
+use enas_data::{Config, Filter, InputSpec, Resize, WhiteLevels, doctor, prepare};
 use enas_rng::Seed;
 
 use crate::place;
@@ -13,7 +13,7 @@ pub fn pictures(data: &[u8]) {
         (3, Resize::Crop, Filter::Smooth),
     ];
     for (channels, resize, filter) in ways {
-        let spec = InputSpec { channels, height: 5, width: 7, resize, filter };
+        let spec = InputSpec { channels, height: 5, width: 7, resize, filter, white: WhiteLevels::default() };
         match prepare(data, &spec) {
             Ok(pixels) => assert_eq!(pixels.len(), spec.len()),
             // What one way cannot decode, none can.

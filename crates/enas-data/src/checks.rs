@@ -2,7 +2,7 @@
 
 use crate::dataset::Skipped;
 use crate::error::Error;
-use crate::layout::{Item, Layout, Part};
+use crate::layout::{Item, Layout, Part, Splits, labels_beside};
 use crate::source::Source;
 
 /// The pictures of a source, with their class and part.
@@ -22,8 +22,9 @@ pub(crate) fn class_count(source: &Source, layout: &Layout) -> Result<(), Error>
         found => Err(Error::Layout {
             path: source.path.clone(),
             problem: format!(
-                "a data set needs at least 2 classes, each a folder of pictures; found only {}",
-                found.first().map_or("none", String::as_str)
+                "a data set needs at least 2 classes, each a folder of pictures; found only {}{}",
+                found.first().map_or("none", String::as_str),
+                labels_beside(source)
             ),
         }),
     }
@@ -32,6 +33,7 @@ pub(crate) fn class_count(source: &Source, layout: &Layout) -> Result<(), Error>
 /// Every class needs a picture that may become training data.
 pub(crate) fn classes_can_be_learnt(
     source: &Source,
+    splits: &Splits,
     classes: &[String],
     pictures: Sorted<'_>,
 ) -> Result<(), Error> {
@@ -41,13 +43,12 @@ pub(crate) fn classes_can_be_learnt(
         if count(pictures.items) > 0 {
             continue;
         }
-        let has_splits = pictures.items.iter().chain(pictures.lost).any(|i| i.part.is_some());
-        let folder = if has_splits { source.path.join("train").join(name) } else { source.path.join(name) };
+        let folder = splits.folder(Part::Train).map_or_else(|| source.path.clone(), |f| source.path.join(f));
         return Err(Error::EmptyClass {
             class: name.clone(),
-            location: folder.display().to_string(),
+            location: folder.join(name).display().to_string(),
             detail: match count(pictures.lost) {
-                0 => ": no file there ends in png, jpg, jpeg, bmp, gif, webp, tif or tiff".into(),
+                0 => ": no file there ends in png, jpg, jpeg, bmp, gif, webp, tif or tiff; add pictures, or move the folder away if it is not a class".into(),
                 n => format!(": all {n} files there were skipped, such as {}", first_lost(pictures, class)),
             },
         });
@@ -66,7 +67,12 @@ fn first_lost(pictures: Sorted<'_>, class: usize) -> String {
 }
 
 /// No part may be empty.
-pub(crate) fn parts(source: &Source, drawn: &[Part], pictures: Sorted<'_>) -> Result<(), Error> {
+pub(crate) fn parts(
+    source: &Source,
+    splits: &Splits,
+    drawn: &[Part],
+    pictures: Sorted<'_>,
+) -> Result<(), Error> {
     for part in Part::ALL {
         if pictures.items.iter().any(|i| i.part == Some(part)) {
             continue;
@@ -76,7 +82,10 @@ pub(crate) fn parts(source: &Source, drawn: &[Part], pictures: Sorted<'_>) -> Re
             _ if drawn.contains(&part) => {
                 "no class has enough pictures to give one away; add pictures, at least 3 per class".into()
             }
-            0 => format!("no picture lies below {}", source.path.join(part.name()).display()),
+            0 => format!(
+                "no picture lies below {}",
+                source.path.join(splits.folder(part).unwrap_or(part.name())).display()
+            ),
             n => format!("all {n} files there were skipped as unreadable"),
         };
         return Err(Error::EmptySplit { split: part.name(), path: source.path.clone(), detail });

@@ -8,6 +8,7 @@ use crate::augment;
 use crate::error::Error;
 use crate::prepare::InputSpec;
 use crate::resize::{Filter, Resize};
+use crate::white::WhiteLevels;
 
 /// Where the pictures are and how they become network input.
 ///
@@ -22,7 +23,7 @@ use crate::resize::{Filter, Resize};
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// A folder or `.zip` of class folders, or the word `digits` for the built-in data set. A folder that
-    /// happens to be called digits is written `./digits`.
+    /// happens to be called digits is written `./digits`, which is what [`meant`] makes of a user's word.
     pub path: PathBuf,
     /// 1 for grey input, 3 for colour. Pictures of the other kind are converted.
     pub channels: usize,
@@ -32,6 +33,13 @@ pub struct Config {
     pub resize: Resize,
     /// How pixels are interpolated when the size changes.
     pub resize_filter: Filter,
+    /// The sample that is white in pictures of whole numbers of more than 8 bits. By default the data say it: 4095 if no
+    /// sample of them is above that, 65535 if all 16 bits are used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub white_level: Option<u32>,
+    /// The same for pictures of floating-point samples. By default the data say it: 1 if no sample is above that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub float_white_level: Option<u32>,
     /// Whether one unreadable file stops the run (`true`) or is skipped with a warning (`false`).
     pub strict: bool,
     /// Where the mean and deviation that the pixels are normalised with come from.
@@ -84,6 +92,8 @@ impl Default for Config {
             image_size: 32,
             resize: Resize::default(),
             resize_filter: Filter::default(),
+            white_level: None,
+            float_white_level: None,
             strict: false,
             normalization: NormalizationMode::default(),
             valid_fraction: 0.1,
@@ -106,6 +116,12 @@ impl Config {
         }
         if self.image_size == 0 || self.image_size > MAX_IMAGE_SIZE {
             return Err(Error::config("image_size", self.image_size, "between 1 and 4096 pixels"));
+        }
+        for (key, level) in [("white_level", self.white_level), ("float_white_level", self.float_white_level)]
+        {
+            if level == Some(0) {
+                return Err(Error::config(key, 0, "at least 1"));
+            }
         }
         if !fraction(self.valid_fraction) {
             return Err(Error::config("valid_fraction", self.valid_fraction, "above 0 and below 1"));
@@ -132,13 +148,26 @@ impl Config {
             width: self.image_size,
             resize: self.resize,
             filter: self.resize_filter,
+            white: WhiteLevels { integer: self.white_level, float: self.float_white_level },
         }
+    }
+
+    /// The same with the white levels that a data set was read with, as a model keeps them.
+    #[must_use]
+    pub fn with_white(self, white: WhiteLevels) -> Self {
+        Self { white_level: white.integer, float_white_level: white.float, ..self }
     }
 
     /// Whether the built-in digits are meant.
     pub fn is_digits(&self) -> bool {
         is_digits(&self.path)
     }
+}
+
+/// What a path means that a user gave: a file or folder of that name wins over the built-in data set, and is written so
+/// that nothing else can be meant from now on.
+pub fn meant(path: &Path) -> PathBuf {
+    if is_digits(path) && path.exists() { Path::new(".").join(path) } else { path.to_owned() }
 }
 
 /// Whether a path is the word for the built-in digits.
@@ -169,7 +198,7 @@ mod tests {
 
     #[test]
     fn impossible_values_are_named_with_what_is_allowed() {
-        let cases: [(&str, &str); 8] = [
+        let cases: [(&str, &str); 9] = [
             ("channels = 2", "channels = 2"),
             ("image_size = 0", "image_size = 0"),
             ("image_size = 5000", "between 1 and 4096"),
@@ -177,6 +206,7 @@ mod tests {
             ("test_fraction = 1.5", "test_fraction = 1.5"),
             ("valid_fraction = 0.5\ntest_fraction = 0.5", "training data is left"),
             ("augment.n_aug = 0", "augment.n_aug = 0"),
+            ("white_level = 0", "white_level = 0"),
             ("valid_fraction = nan", "valid_fraction = NaN"),
         ];
         for (text, expected) in cases {

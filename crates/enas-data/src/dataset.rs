@@ -15,6 +15,7 @@ use crate::holding::Shelf;
 use crate::layout::Part;
 use crate::normalize::Normalization;
 use crate::split::SplitFile;
+use crate::white::WhiteLevels;
 
 /// Pictures with labels in three parts, ready to be served.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct Dataset {
     pub files: SyncArc<[PictureFile]>,
     /// The moments of the training split: what a model file stores and new pictures are normalised with.
     pub normalization: Normalization,
+    /// Which samples are white in pictures of more than 8 bits; a model keeps it.
+    pub white: WhiteLevels,
 }
 
 /// A file that was left out.

@@ -5,10 +5,15 @@ use std::panic::{self, AssertUnwindSafe};
 
 use image::error::ImageError;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage};
+use image::{
+    DynamicImage, GrayAlphaImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage,
+    RgbaImage,
+};
 
 use crate::error::PictureError;
 use crate::resize::Plane;
+use crate::tiff_file;
+use crate::white::{Peaks, WHITE_16, WhiteLevels, integer_to_8_bits, level_of_floats, to_8_bits};
 
 /// The largest file that is read as a picture. Larger ones are rarely pictures, and reading one costs memory
 /// for every decoding thread.
@@ -17,8 +22,8 @@ pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
 /// The most that a picture may claim to be: its longest side, its pixels, and the bytes that decoding it takes. A file
 /// of a few hundred bytes can claim anything, so all three are looked at before memory is taken.
 const MAX_SIDE: u32 = 32_768;
-const MAX_PIXELS: u64 = 64 << 20;
-const MAX_DECODED_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_PIXELS: u64 = 64 << 20;
+pub(crate) const MAX_DECODED_BYTES: u64 = 256 << 20;
 
 /// Pixels of a picture that become planes at a time: large pictures never exist twice.
 const STRIP_PIXELS: u32 = 1 << 20;
@@ -26,10 +31,16 @@ const STRIP_PIXELS: u32 = 1 << 20;
 /// Decodes a picture into `channels` planes, upright, 8 bits deep.
 ///
 /// The kind of picture is taken from the content, whatever the file is called. Of an animation the first
-/// frame is used. EXIF orientation is applied, 16-bit and float samples are scaled to 8 bits, transparent
-/// pixels are laid over white, and colour becomes grey (or grey three equal planes) as `channels` asks.
-pub(crate) fn decode(bytes: &[u8], channels: usize) -> Result<Vec<Plane>, PictureError> {
-    Ok(planes(decode_upright(bytes)?.picture, channels))
+/// frame is used. EXIF orientation is applied, samples of more than 8 bits are scaled to 8 bits by the white level of
+/// their kind, transparent pixels are laid over white, and colour becomes grey (or grey three equal planes) as `channels`
+/// asks.
+pub(crate) fn decode(
+    bytes: &[u8],
+    channels: usize,
+    white: WhiteLevels,
+) -> Result<(Vec<Plane>, Peaks), PictureError> {
+    let upright = decode_upright(bytes, white)?;
+    Ok((planes(upright.picture, channels), upright.peaks))
 }
 
 /// A decoded picture, and what was true of its file.
@@ -38,25 +49,31 @@ pub(crate) struct Upright {
     pub(crate) format: ImageFormat,
     /// Whether its EXIF orientation turned or mirrored it.
     pub(crate) turned: bool,
+    /// The largest samples of more than 8 bits.
+    pub(crate) peaks: Peaks,
 }
 
-/// The first half of [`decode`]: the picture in the depth and colours of its file.
-pub(crate) fn decode_upright(bytes: &[u8]) -> Result<Upright, PictureError> {
+/// The first half of [`decode`]: the picture in the colours of its file.
+pub(crate) fn decode_upright(bytes: &[u8], white: WhiteLevels) -> Result<Upright, PictureError> {
     if bytes.is_empty() {
         return Err(PictureError::Empty);
     }
     // A decoder that panics on a damaged file is a bug in that decoder, but must not end the user's run.
-    panic::catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes)))
+    panic::catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes, white)))
         .unwrap_or_else(|_| Err(PictureError::Decode("the decoder failed unexpectedly".into())))
 }
 
-fn decode_guarded(bytes: &[u8]) -> Result<Upright, PictureError> {
+fn decode_guarded(bytes: &[u8], white: WhiteLevels) -> Result<Upright, PictureError> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|e| PictureError::Read(e.to_string()))?;
     let format = reader.format().ok_or(PictureError::UnknownFormat)?;
     reader.limits(limits());
-    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let mut decoder = match reader.into_decoder() {
+        Ok(decoder) => decoder,
+        Err(ImageError::Unsupported(_)) if format == ImageFormat::Tiff => return unusual_tiff(bytes, white),
+        Err(error) => return Err(explain(error)),
+    };
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(PictureError::TooLarge(format!(
@@ -70,13 +87,81 @@ fn decode_guarded(bytes: &[u8]) -> Result<Upright, PictureError> {
     let mut rest = limits();
     rest.reserve(decoder.total_bytes()).and_then(|()| decoder.set_limits(rest)).map_err(explain)?;
     // A damaged EXIF block does not make the pixels unusable.
-    let orientation = decoder.orientation().ok();
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(explain)?;
-    if let Some(orientation) = orientation {
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let picture = DynamicImage::from_decoder(decoder).map_err(explain)?;
+    let (picture, peaks) = to_white(picture, white);
+    Ok(Upright::of(picture, format, orientation, peaks))
+}
+
+/// A TIFF file of a kind that the general decoder refuses.
+fn unusual_tiff(bytes: &[u8], white: WhiteLevels) -> Result<Upright, PictureError> {
+    let tiff_file::Decoded { picture, peaks, orientation } = tiff_file::decode(bytes, white)?;
+    let orientation = Orientation::from_exif(orientation).unwrap_or(Orientation::NoTransforms);
+    Ok(Upright::of(picture, ImageFormat::Tiff, orientation, peaks))
+}
+
+impl Upright {
+    fn of(mut picture: DynamicImage, format: ImageFormat, orientation: Orientation, peaks: Peaks) -> Self {
         picture.apply_orientation(orientation);
+        Self { picture, format, turned: orientation != Orientation::NoTransforms, peaks }
     }
-    let turned = orientation.is_some_and(|o| o != Orientation::NoTransforms);
-    Ok(Upright { picture, format, turned })
+}
+
+/// Scales samples of more than 8 bits by their white level, unless that is the largest sample there can be.
+fn to_white(picture: DynamicImage, white: WhiteLevels) -> (DynamicImage, Peaks) {
+    let channels = usize::from(picture.color().channel_count());
+    let (bytes, peaks) = match &picture {
+        DynamicImage::ImageLuma16(p) => integers(p.as_raw(), channels, white),
+        DynamicImage::ImageLumaA16(p) => integers(p.as_raw(), channels, white),
+        DynamicImage::ImageRgb16(p) => integers(p.as_raw(), channels, white),
+        DynamicImage::ImageRgba16(p) => integers(p.as_raw(), channels, white),
+        DynamicImage::ImageRgb32F(p) => floats(p.as_raw(), channels, white),
+        DynamicImage::ImageRgba32F(p) => floats(p.as_raw(), channels, white),
+        _ => (None, Peaks::default()),
+    };
+    let (width, height) = (picture.width(), picture.height());
+    let scaled = bytes.and_then(|bytes| of_bytes(bytes, channels, width, height));
+    (scaled.unwrap_or(picture), peaks)
+}
+
+/// Samples of 16 bits as 8, unless white is the largest of 16; the largest sample.
+fn integers(samples: &[u16], channels: usize, white: WhiteLevels) -> (Option<Vec<u8>>, Peaks) {
+    let numbered = || samples.iter().enumerate();
+    let colours = numbered().filter(|(i, _)| is_colour(*i, channels));
+    let peak = colours.map(|(_, s)| u32::from(*s)).max().unwrap_or(0);
+    let level = white.integer.unwrap_or(WHITE_16);
+    // Opacity uses all bits whatever the colours do.
+    let byte = |(i, s): (usize, &u16)| {
+        integer_to_8_bits((*s).into(), if is_colour(i, channels) { level } else { WHITE_16 })
+    };
+    let bytes = (level != WHITE_16).then(|| numbered().map(byte).collect());
+    (bytes, Peaks::of_integers(peak, level))
+}
+
+/// The same for floating-point samples, unless white is 1.
+fn floats(samples: &[f32], channels: usize, white: WhiteLevels) -> (Option<Vec<u8>>, Peaks) {
+    let numbered = || samples.iter().enumerate();
+    let colours = numbered().filter(|(i, s)| is_colour(*i, channels) && s.is_finite());
+    let peak = colours.map(|(_, s)| *s).fold(0.0, f32::max);
+    let level = white.float.unwrap_or_else(|| level_of_floats(peak));
+    let byte = |(i, s): (usize, &f32)| to_8_bits(*s, if is_colour(i, channels) { level } else { 1 });
+    let bytes = (level != 1).then(|| numbered().map(byte).collect());
+    (bytes, Peaks::of_floats(peak, level))
+}
+
+/// Whether a sample is one of colour and not of opacity, which comes last where there are two or four.
+pub(crate) fn is_colour(sample: usize, channels: usize) -> bool {
+    !channels.is_multiple_of(2) || sample % channels != channels - 1
+}
+
+/// A picture of 8 bits from the samples of its pixels; `None` if there are too few.
+pub(crate) fn of_bytes(bytes: Vec<u8>, channels: usize, width: u32, height: u32) -> Option<DynamicImage> {
+    match channels {
+        1 => GrayImage::from_raw(width, height, bytes).map(DynamicImage::from),
+        2 => GrayAlphaImage::from_raw(width, height, bytes).map(DynamicImage::from),
+        3 => RgbImage::from_raw(width, height, bytes).map(DynamicImage::from),
+        _ => RgbaImage::from_raw(width, height, bytes).map(DynamicImage::from),
+    }
 }
 
 fn limits() -> Limits {
@@ -139,6 +224,19 @@ fn grey(r: u8, g: u8, b: u8) -> u8 {
     ((4899 * u32::from(r) + 9617 * u32::from(g) + 1868 * u32::from(b) + (1 << 13)) >> 14) as u8
 }
 
+/// What people call a kind of picture; `None` if it is one that is not read.
+pub(crate) fn kind_name(format: ImageFormat) -> Option<&'static str> {
+    match format {
+        ImageFormat::Png => Some("PNG"),
+        ImageFormat::Jpeg => Some("JPEG"),
+        ImageFormat::Bmp => Some("BMP"),
+        ImageFormat::Gif => Some("GIF"),
+        ImageFormat::WebP => Some("WebP"),
+        ImageFormat::Tiff => Some("TIFF"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,8 +254,11 @@ mod tests {
 
     #[test]
     fn no_bytes_and_no_picture_are_told_apart() {
-        assert!(matches!(decode(&[], 1), Err(PictureError::Empty)));
-        assert!(matches!(decode(b"<html>not found</html>", 1), Err(PictureError::UnknownFormat)));
+        assert!(matches!(decode(&[], 1, WhiteLevels::default()), Err(PictureError::Empty)));
+        assert!(matches!(
+            decode(b"<html>not found</html>", 1, WhiteLevels::default()),
+            Err(PictureError::UnknownFormat)
+        ));
     }
 
     #[test]
@@ -190,12 +291,15 @@ mod tests {
             (100_000, 1, "a side above 32768 pixels"),
             (8192, 8193, "it has 8192 x 8193 pixels, at most 67108864 are read; make it smaller"),
         ] {
-            let error = decode(&png_header(width, height), 3).unwrap_err();
+            let error = decode(&png_header(width, height), 3, WhiteLevels::default()).unwrap_err();
             assert!(matches!(error, PictureError::TooLarge(_)), "{width} x {height}: {error}");
             assert!(error.to_string().contains(expected), "{width} x {height}: {error}");
         }
         // Just allowed, and then found to be cut off.
-        assert!(matches!(decode(&png_header(64, 64), 3), Err(PictureError::Decode(_))));
+        assert!(matches!(
+            decode(&png_header(64, 64), 3, WhiteLevels::default()),
+            Err(PictureError::Decode(_))
+        ));
     }
 
     /// The CRC-32 of PNG chunks, bit by bit.

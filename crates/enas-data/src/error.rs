@@ -4,6 +4,10 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::left_out::Reason;
+use crate::prepare::is_picture_name;
+use crate::source::kind_of_other;
+
 /// Why data could not be loaded or served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -25,7 +29,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The path is a file that is not a zip archive.
-    #[error("{} is neither a folder nor a .zip archive", path.display())]
+    #[error("{} is neither a folder nor a .zip archive{}", path.display(), instead_of(path))]
     NotFolderOrZip {
         /// The file.
         path: PathBuf,
@@ -157,6 +161,16 @@ impl Error {
     /// Whether the user's configuration rather than the data is at fault.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Config { .. } | Self::BatchSize { .. })
+    }
+}
+
+/// What to do where a file is given that is not a data set, as the end of a sentence.
+fn instead_of(path: &Path) -> &'static str {
+    let name = path.to_string_lossy();
+    match kind_of_other(&name) {
+        Some(Reason::Archive) => "; unpack it first",
+        _ if is_picture_name(&name) => "; give the folder that holds the class folders",
+        _ => "",
     }
 }
 

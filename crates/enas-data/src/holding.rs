@@ -9,7 +9,7 @@ use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{self, Shape};
-use crate::error::{Error, PictureError};
+use crate::error::Error;
 use crate::prepare::{InputSpec, conform, prepare};
 use crate::source::Source;
 
@@ -54,14 +54,12 @@ impl Library {
     }
 
     fn read(&self, file: usize, input: &InputSpec) -> Result<Vec<u8>, String> {
-        let opened = self.source.picture(file, input.channels);
-        match opened.planes {
-            Err(reason @ PictureError::Read(_)) => Err(reason.to_string()),
-            _ if opened.sha256 != self.hashes[file] => {
-                Err("its content is not what it was when the run began".into())
-            }
-            planes => planes.map(|planes| conform(&planes, input)).map_err(|reason| reason.to_string()),
+        let raw = self.source.raw(file).map_err(|reason| reason.to_string())?;
+        if raw.sha256() != self.hashes[file] {
+            return Err("its content is not what it was when the run began".into());
         }
+        let planes = raw.planes(input.channels, input.white).map_err(|reason| reason.to_string())?;
+        Ok(conform(&planes.0, input))
     }
 }
 

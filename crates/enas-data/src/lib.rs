@@ -37,8 +37,10 @@ mod error;
 mod golden;
 mod holding;
 mod layout;
+mod left_out;
 mod load;
 mod normalize;
+mod packed;
 mod prepare;
 mod reading;
 mod resize;
@@ -47,21 +49,25 @@ mod sheet;
 mod source;
 mod split;
 mod survey;
+mod tiff_file;
+mod white;
 
 pub use batches::{Batch, Batches, EpochPlan, Last};
-pub use config::{Config, DIGITS, NormalizationMode, Sampling};
+pub use config::{Config, DIGITS, NormalizationMode, Sampling, meant};
 pub use dataset::{Dataset, Fingerprint, PictureFile, Skipped, Split};
 pub use error::{Error, PictureError};
 pub use holding::Holding;
 pub use layout::Part;
 pub use load::{load, load_held, load_labelled, load_with_split, picture_files};
 pub use normalize::Normalization;
+pub use packed::PictureZip;
 pub use prepare::{InputSpec, is_picture_name, prepare, prepare_file};
 pub use resize::{Filter, Resize};
 pub use sheet::{ContactSheet, contact_sheet};
-pub use source::open_zip;
+pub use source::{is_system_folder, open_zip};
 pub use split::SplitFile;
 pub use survey::{Survey, survey};
+pub use white::WhiteLevels;
 
 use enas_rng::Seed;
 

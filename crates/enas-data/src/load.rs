@@ -14,6 +14,7 @@ use crate::doctor;
 use crate::error::Error;
 use crate::holding::{Files, Holding, Library, Shelf, vary};
 use crate::layout::{self, Item, Part};
+use crate::left_out::warn_of;
 use crate::normalize::{Normalization, Sums};
 use crate::prepare::InputSpec;
 use crate::reading::Pictures;
@@ -53,20 +54,21 @@ pub fn load_held(
     holding: Holding,
 ) -> Result<Dataset, Error> {
     config.check()?;
-    let source = open(&config.path)?;
+    let source = open(&config.path, &[])?;
     let layout = layout::read(&source)?;
-    layout.ignored.iter().for_each(|ignored| tracing::warn!("{ignored}"));
+    warn_of(&source, &layout);
     checks::class_count(&source, &layout)?;
 
-    let input = config.input();
-    let mut pictures = Pictures::read(&source, layout.items, &input, config.strict, holding)?;
+    let mut pictures = Pictures::read(&source, layout.items, &config.input(), config.strict, holding)?;
+    pictures.find_white(&source)?;
+    let input = pictures.input;
     let classes = layout.classes;
-    checks::classes_can_be_learnt(&source, &classes, pictures.sorted())?;
+    checks::classes_can_be_learnt(&source, &layout.splits, &classes, pictures.sorted())?;
     match stored {
         Some(stored) => pictures.restore(&source, &classes, stored)?,
         None => divide(&mut pictures.items, classes.len(), layout.drawn, config, seed),
     }
-    checks::parts(&source, layout.drawn, pictures.sorted())?;
+    checks::parts(&source, &layout.splits, layout.drawn, pictures.sorted())?;
     for (part, lacking) in checks::lacking(&classes, &pictures.items) {
         tracing::warn!("the {} split has no picture of {}", part.name(), lacking.join(", "));
     }
@@ -96,6 +98,7 @@ pub fn load_held(
         fingerprint: assembly.pictures.fingerprint,
         files: assembly.pictures.files.into(),
         normalization,
+        white: input.white,
     })
 }
 
@@ -105,7 +108,7 @@ pub fn load_held(
 /// # Errors
 /// If nothing is there, or the folder or archive cannot be read.
 pub fn picture_files(path: &Path) -> Result<Vec<PictureFile>, Error> {
-    let source = open(path)?;
+    let source = open(path, &[])?;
     // What is not laid out as a data set any more still has files.
     let numbers: Vec<usize> = match layout::read(&source) {
         Ok(layout) => layout.items.iter().map(|item| item.file).collect(),
@@ -131,8 +134,9 @@ pub fn load_labelled(
     normalization: &Normalization,
     (strict, holding): (bool, Holding),
 ) -> Result<(Split, Vec<Skipped>), Error> {
-    let source = open(path)?;
+    let source = open(path, classes)?;
     let layout = layout::read_known_classes(&source, part, classes)?;
+    warn_of(&source, &layout);
     let mut pictures = Pictures::read(&source, layout.items, input, strict, holding)?;
     if pictures.items.is_empty() {
         let detail = match pictures.n_lost() {
@@ -149,9 +153,9 @@ pub fn load_labelled(
     Ok((assembly.split(raw, part, normalization.clone()), skipped))
 }
 
-/// The pictures at a path, or the built-in ones.
-pub(crate) fn open(path: &Path) -> Result<Source, Error> {
-    if is_digits(path) { Ok(Source::digits()) } else { Source::open(path) }
+/// The pictures at a path, or the built-in ones. `classes` are those that are known beforehand.
+pub(crate) fn open(path: &Path, classes: &[String]) -> Result<Source, Error> {
+    if is_digits(path) { Ok(Source::digits()) } else { Source::open(path, classes) }
 }
 
 /// Gives every picture the part that its folders or chance decide.
@@ -159,8 +163,8 @@ pub(crate) fn divide(items: &mut [Item], n_classes: usize, drawn: &[Part], confi
     let share = |part, fraction| if drawn.contains(&part) { fraction } else { 0.0 };
     let valid = share(Part::Valid, config.valid_fraction);
     let fractions = Fractions { valid, test: share(Part::Test, config.test_fraction) };
-    if valid > 0.0 {
-        // Where valid has to be taken out of the training pictures, the split decides about those.
+    if valid > 0.0 || fractions.test > 0.0 {
+        // Where a part has to be taken out of the training pictures, the split decides about those.
         items.iter_mut().filter(|i| i.part == Some(Part::Train)).for_each(|i| i.part = None);
     }
     stratify(items, n_classes, fractions, seed);

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::{MAX_FILE_BYTES, decode};
 use crate::error::PictureError;
 use crate::resize::{Filter, Plane, Resize, fit};
+use crate::white::WhiteLevels;
 
 /// The input a network expects: all that [`prepare`] needs to know. Stored in model files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct InputSpec {
     pub resize: Resize,
     /// How pixels are interpolated.
     pub filter: Filter,
+    /// Which sample is white in pictures of more than 8 bits per sample.
+    #[serde(default)]
+    pub white: WhiteLevels,
 }
 
 impl InputSpec {
@@ -46,7 +50,7 @@ impl InputSpec {
 /// # Errors
 /// [`PictureError`] when the bytes are no readable picture.
 pub fn prepare(bytes: &[u8], spec: &InputSpec) -> Result<Vec<u8>, PictureError> {
-    Ok(conform(&decode(bytes, spec.channels)?, spec))
+    Ok(conform(&decode(bytes, spec.channels, spec.white)?.0, spec))
 }
 
 /// [`prepare`] for a file.
@@ -114,8 +118,14 @@ mod tests {
 
     #[test]
     fn a_missing_file_says_so() {
-        let spec =
-            InputSpec { channels: 1, height: 2, width: 2, resize: Resize::Pad, filter: Filter::Smooth };
+        let spec = InputSpec {
+            channels: 1,
+            height: 2,
+            width: 2,
+            resize: Resize::Pad,
+            filter: Filter::Smooth,
+            white: WhiteLevels::default(),
+        };
         let error = prepare_file(Path::new("/nowhere/x.png"), &spec).unwrap_err().to_string();
         assert!(error.contains("No such file"), "{error}");
     }

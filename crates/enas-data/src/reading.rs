@@ -15,6 +15,7 @@ use crate::normalize::Sums;
 use crate::prepare::{InputSpec, conform};
 use crate::source::{Raw, Source};
 use crate::split::{SplitFile, restore};
+use crate::white::{Peaks, WHITE_16, WhiteLevels, is_scaled_by};
 
 /// Files that are read together, on all threads. What is not kept of them is gone before the next ones come.
 pub(crate) const AT_A_TIME: usize = 256;
@@ -39,12 +40,18 @@ pub(crate) struct Pictures {
     pub(crate) fingerprint: Fingerprint,
     /// What the fingerprint is of.
     pub(crate) files: Vec<PictureFile>,
+    /// What the pictures were turned into, white levels included.
+    pub(crate) input: InputSpec,
+    /// Usable pictures of more than 8 bits per sample, by the number of their file, with the levels they were scaled by.
+    deep: Vec<(usize, WhiteLevels)>,
+    /// The largest samples of these.
+    peaks: Peaks,
 }
 
 /// One file, read and decoded.
 struct Read {
     sha256: [u8; 32],
-    pixels: Result<Vec<u8>, PictureError>,
+    pixels: Result<(Vec<u8>, Peaks), PictureError>,
     /// If they are to be kept.
     bytes: Box<[u8]>,
 }
@@ -71,6 +78,9 @@ impl Pictures {
             skipped: Vec::new(),
             fingerprint: Fingerprint { files: items.len(), sha256: String::new() },
             files: Vec::with_capacity(items.len()),
+            input: *input,
+            deep: Vec::new(),
+            peaks: Peaks::default(),
         };
         let mut hash = Sha256::new();
         for chunk in items.chunks(AT_A_TIME) {
@@ -99,7 +109,11 @@ impl Pictures {
         let name = &source.files[item.file];
         self.hashes[item.file] = sha256;
         match pixels {
-            Ok(pixels) => {
+            Ok((pixels, peaks)) => {
+                if !peaks.is_none() {
+                    self.deep.push((item.file, peaks.used));
+                    self.peaks = self.peaks.with(peaks);
+                }
                 self.places[item.file] = self.sums.len() as u32;
                 self.sums.push(Sums::of(&pixels, input.channels));
                 if holding == Holding::Decoded {
@@ -120,6 +134,66 @@ impl Pictures {
             }
         }
         Ok(())
+    }
+
+    /// Finds out which samples are white, where neither the settings say it nor a model does, and reads the pictures
+    /// again that this concerns.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if a picture is no longer what it was.
+    pub(crate) fn find_white(&mut self, source: &Source) -> Result<(), Error> {
+        let assumed = self.input.white;
+        self.input.white = assumed.resolved(self.peaks);
+        if let Some(said) = self.say_white(assumed) {
+            tracing::warn!("{}: {said}", source.path.display());
+        }
+        let input = self.input;
+        let stale = self.deep.iter().filter(|(_, used)| !is_scaled_by(input.white, *used));
+        let stale: Vec<usize> = stale.map(|(file, _)| *file).collect();
+        for chunk in stale.chunks(AT_A_TIME) {
+            let read: Vec<Read> =
+                chunk.par_iter().map(|file| read(source, *file, &input, Holding::Streamed)).collect();
+            for (file, read) in chunk.iter().zip(read) {
+                let reason = match read.pixels {
+                    Ok((pixels, _)) if read.sha256 == self.hashes[*file] => {
+                        self.replace(*file, &pixels);
+                        continue;
+                    }
+                    Ok(_) => "it changed while it was read".to_owned(),
+                    Err(reason) => reason.to_string(),
+                };
+                return Err(Error::Lost { path: source.path.join(&source.files[*file]), reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// What to say about white levels that were found, if they change anything.
+    fn say_white(&self, assumed: WhiteLevels) -> Option<String> {
+        let WhiteLevels { integer, float } = self.input.white;
+        let integer = integer.filter(|level| assumed.integer.is_none() && *level != WHITE_16);
+        let float = float.filter(|_| assumed.float.is_none());
+        let found = [("white_level", integer), ("float_white_level", float)];
+        let found: Vec<String> = found
+            .into_iter()
+            .filter_map(|(key, level)| level.map(|level| format!("{level} (data.{key} sets it)")))
+            .collect();
+        (!found.is_empty()).then(|| {
+            format!(
+                "{} images have more than 8 bits per sample; the largest samples let white be {}",
+                self.deep.len(),
+                found.join(" and ")
+            )
+        })
+    }
+
+    /// Puts other pixels in the place of a picture's.
+    fn replace(&mut self, file: usize, pixels: &[u8]) {
+        let place = self.places[file] as usize;
+        self.sums[place] = Sums::of(pixels, self.input.channels);
+        if !self.pixels.is_empty() {
+            self.pixels[place * pixels.len()..][..pixels.len()].copy_from_slice(pixels);
+        }
     }
 
     pub(crate) fn sorted(&self) -> Sorted<'_> {
@@ -167,7 +241,8 @@ fn read(source: &Source, file: usize, input: &InputSpec, holding: Holding) -> Re
         // Built-in pictures are there anyway.
         Raw::Bytes(_) | Raw::Pixels(_) => Box::default(),
     };
-    let pixels = raw.planes(input.channels).map(|planes| conform(&planes, input));
+    let planes = raw.planes(input.channels, input.white);
+    let pixels = planes.map(|(planes, peaks)| (conform(&planes, input), peaks));
     Read { sha256, pixels, bytes }
 }
 

@@ -49,7 +49,7 @@ pub struct Survey {
 /// As [`crate::load`], where it finds something wrong without decoding pictures.
 pub fn survey(config: &Config) -> Result<Survey, Error> {
     config.check()?;
-    let source = open(&config.path)?;
+    let source = open(&config.path, &[])?;
     let layout = layout::read(&source)?;
     let input = config.input();
     let shape = Shape { channels: input.channels, height: input.height, width: input.width };

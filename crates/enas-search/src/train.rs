@@ -399,7 +399,7 @@ impl<'a> Training<'a> {
             arc: self.arc.clone(),
             classes: self.data.classes.clone(),
             child: self.config.child.clone(),
-            data: self.config.data.clone(),
+            data: self.config.data.clone().with_white(self.data.white),
             seed: self.config.run.seed,
             normalization: self.data.normalization.clone(),
             eval_batch: self.config.run.eval_batch,

@@ -3,7 +3,7 @@
 //! Members are read into memory one by one, never written to disk by name.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -40,9 +40,7 @@ pub(crate) fn read_archive(path: &Path, form: Form) -> Result<Parts> {
 }
 
 fn read_parts(path: &Path, form: Form) -> Result<Parts> {
-    let file = File::open(path).context("cannot open")?;
-    let content = Capped::new(MultiGzDecoder::new(BufReader::new(file)), MAX_CONTENT);
-    let mut archive = tar::Archive::new(content);
+    let mut archive = open(path)?;
     let mut batches: [Option<Pictures>; TRAIN_BATCHES + 1] = Default::default();
     // Raw, because the reader would take any amount of memory for the long name that a member claims to have.
     for entry in archive.entries()?.raw(true) {
@@ -59,6 +57,35 @@ fn read_parts(path: &Path, form: Form) -> Result<Parts> {
     // The checksum of a gzip stream follows its last byte.
     io::copy(&mut archive.into_inner(), &mut io::sink()).context("the end of the archive is damaged")?;
     join(batches, form)
+}
+
+/// The archive at `path`, gzipped or not.
+fn open(path: &Path) -> Result<tar::Archive<Capped<Box<dyn Read>>>> {
+    let mut file = File::open(path).context("cannot open")?;
+    let mut magic = Vec::new();
+    file.by_ref().take(2).read_to_end(&mut magic)?;
+    file.rewind()?;
+    let file = BufReader::new(file);
+    let content: Box<dyn Read> =
+        if magic == [0x1f, 0x8b] { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    Ok(tar::Archive::new(Capped::new(content, MAX_CONTENT)))
+}
+
+/// Which form the archive at `path` has, by the first of its members that is a batch; `None` if there is no batch in it.
+pub(crate) fn form_of(path: &Path) -> Result<Option<Form>> {
+    let mut archive = open(path)?;
+    for entry in archive.entries()?.raw(true) {
+        let entry = entry.context("cannot read the archive; it is cut short, damaged or of another kind")?;
+        if describes_another(entry.header().entry_type()) {
+            continue;
+        }
+        let member = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let is_batch = |form: &Form| slot(&member, *form).is_some();
+        if let Some(form) = [Form::Binary, Form::Python].into_iter().find(is_batch) {
+            return Ok(Some(form));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a member only says something about the next one, or about all.

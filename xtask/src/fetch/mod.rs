@@ -10,6 +10,7 @@ mod digest;
 mod download;
 mod idx;
 mod install;
+mod local;
 mod pickle;
 mod pictures;
 mod sources;
@@ -39,8 +40,8 @@ pub(crate) struct Args {
     /// Which data set
     name: Name,
     /// Take the archives from this folder instead of the network: the original *-ubyte.gz or *-ubyte files,
-    /// cifar-10-binary.tar.gz or cifar-10-python.tar.gz, or train.zip, valid.zip and test.zip whose top level
-    /// is the class folders
+    /// cifar-10-binary.tar.gz or cifar-10-python.tar.gz (or such an archive itself, whatever it is called), or
+    /// train.zip, valid.zip and test.zip whose top level is the class folders
     #[arg(long, value_name = "PATH")]
     from: Option<PathBuf>,
     /// Folder that will hold the data set's folder
@@ -134,41 +135,10 @@ enum Files {
 fn find_local(set: &DataSet, from: Option<&Path>) -> Result<Option<(Files, String)>> {
     let found = |files, folder: &Path| (files, folder.display().to_string());
     if let Some(folder) = from {
-        return Ok(Some(found(find_files(set, folder)?, folder)));
+        return Ok(Some(found(local::find(set, folder)?, folder)));
     }
     let installed = set.installed.map(Path::new);
-    Ok(installed.and_then(|folder| Some(found(find_files(set, folder).ok()?, folder))))
-}
-
-/// The files in `folder` that `set` can be made of.
-fn find_files(set: &DataSet, folder: &Path) -> Result<Files> {
-    let (found, wanted) = match set.format {
-        Format::Idx(originals) => {
-            let paths = originals.map(|original| find_idx(folder, original.name));
-            let found =
-                paths.iter().all(Option::is_some).then(|| Files::Idx(paths.map(Option::unwrap_or_default)));
-            (found, originals.map(|original| original.name).join(", "))
-        }
-        Format::Cifar10 { binary, python } => {
-            let find = |original: Original, form| {
-                let path = if folder.is_file() { folder.to_owned() } else { folder.join(original.name) };
-                (path.is_file() && path.ends_with(original.name)).then_some(Files::Cifar(path, form))
-            };
-            let found = find(binary, cifar::Form::Binary).or_else(|| find(python, cifar::Form::Python));
-            (found, format!("{} or {}", binary.name, python.name))
-        }
-    };
-    found.or_else(|| zips::find(folder).map(Files::Zips)).with_context(|| {
-        format!(
-            "{}: expected {wanted}, or train.zip, valid.zip and test.zip; not all are there",
-            folder.display()
-        )
-    })
-}
-
-/// An IDX file, as downloaded or decompressed.
-fn find_idx(folder: &Path, name: &str) -> Option<PathBuf> {
-    [name, name.trim_end_matches(".gz")].map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
+    Ok(installed.and_then(|folder| Some(found(local::find(set, folder).ok()?, folder))))
 }
 
 /// Downloads what `set` is made of to `folder`.
@@ -214,7 +184,7 @@ fn read(set: &DataSet, files: &Files) -> Result<(Parts, bool)> {
             let published = digest::of_file(path)? == original.sha256;
             Ok((cifar::read_archive(path, *form)?, published))
         }
-        _ => unreachable!("find_files and download give files of the set's own format"),
+        _ => unreachable!("local::find and download give files of the set's own format"),
     }
 }
 

@@ -109,6 +109,63 @@ fn missing_originals_are_listed() {
 }
 
 #[test]
+fn originals_under_names_with_a_dot_are_found_and_a_missing_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = folder.path().join("raw");
+    fs::create_dir_all(&from).unwrap();
+    for (name, bytes) in idx_files() {
+        let dotted = name.replace("-idx", ".idx");
+        fs::write(from.join(dotted), bytes).unwrap();
+    }
+    // The folder above is as good.
+    fetch(&MNIST, Some(folder.path()), &folder.path().join("a")).unwrap();
+    assert_eq!(pictures(&folder.path().join("a/mnist")).len(), 50);
+
+    fs::remove_file(from.join("t10k-labels.idx1-ubyte")).unwrap();
+    let error = fetch(&MNIST, Some(&from), &folder.path().join("b")).unwrap_err().to_string();
+    assert!(error.contains("t10k-labels-idx1-ubyte.gz is missing (gzipped or not)"), "{error}");
+    assert!(!error.contains("train-images"), "{error}");
+    let file = from.join("train-images.idx3-ubyte");
+    let error = fetch(&MNIST, Some(&file), &folder.path().join("b")).unwrap_err().to_string();
+    assert!(error.contains("give the folder that holds all four files"), "{error}");
+}
+
+#[test]
+fn an_archive_is_told_by_its_content_whatever_it_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trees = Vec::new();
+    for (i, (form, name)) in [
+        (cifar::Form::Python, "cifar-10-python.tar (1).gz"),
+        (cifar::Form::Binary, "data.tgz"),
+        (cifar::Form::Python, "download"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = folder.path().join(name);
+        fs::write(&path, small_archive(form)).unwrap();
+        let dest = folder.path().join(i.to_string());
+        fetch(&CIFAR10, Some(&path), &dest).unwrap();
+        trees.push(pictures(&dest.join("cifar10")));
+    }
+    let mut plain = Vec::new();
+    let packed = small_archive(cifar::Form::Binary);
+    std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&packed[..]), &mut plain).unwrap();
+    let tar = folder.path().join("sub/cifar10.tar");
+    fs::create_dir_all(tar.parent().unwrap()).unwrap();
+    fs::write(&tar, plain).unwrap();
+    fetch(&CIFAR10, Some(tar.parent().unwrap()), &folder.path().join("tar")).unwrap();
+    trees.push(pictures(&folder.path().join("tar/cifar10")));
+    assert_eq!(trees[0].len(), 72);
+    assert!(trees.iter().all(|tree| *tree == trees[0]));
+
+    let other = folder.path().join("other.tar.gz");
+    fs::write(&other, cifar::tests::archive(&[("readme.txt", b"hello".to_vec())])).unwrap();
+    let error = fetch(&CIFAR10, Some(&other), &folder.path().join("no")).unwrap_err();
+    assert!(format!("{error:#}").contains("is not an archive of CIFAR-10"), "{error:#}");
+}
+
+#[test]
 fn both_cifar_archives_give_the_same_folders() {
     let folder = tempfile::tempdir().unwrap();
     let mut trees = Vec::new();

@@ -82,6 +82,11 @@ fn spelling(name: &str) -> String {
 /// Class folder and file name of a picture; `None` for what is skipped.
 fn place(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &str)>> {
     ensure!(!is_symlink, "a link, which a data set has no use for");
+    // Some archivers write this before every name.
+    let name = name.strip_prefix("./").unwrap_or(name);
+    if is_dir && name.is_empty() {
+        return Ok(None);
+    }
     let parts: Vec<&str> = name.trim_end_matches('/').split('/').collect();
     let escapes =
         |part: &&str| part.is_empty() || *part == "." || *part == ".." || part.contains(['\\', ':', '\0']);
@@ -207,6 +212,13 @@ pub(crate) mod tests {
         zip.finish().unwrap();
         let error = unpack_split(&path, &folder.path().join("out"), &ProgressBar::hidden()).unwrap_err();
         assert!(format!("{error:#}").contains("a link"));
+    }
+
+    #[test]
+    fn names_that_begin_with_a_dot_and_a_slash_are_as_without() {
+        let (result, folder) = unpack_one(&[("./cat/a.png", b"A"), ("./dog/b.png", b"B")]);
+        assert_eq!(result.unwrap(), 2);
+        assert_eq!(fs::read(folder.path().join("out/train/dog/b.png")).unwrap(), b"B");
     }
 
     #[test]

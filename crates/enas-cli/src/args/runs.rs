@@ -20,7 +20,8 @@ Examples:
   enas search --resume runs/photos-search-1      go on after Ctrl-C
   enas search --resume runs/photos-search-1 --data /mnt/photos    the same, where the pictures were moved
 
-DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip.")]
+DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip.
+A folder wins over the built-in data of its name, and ./digits is always a folder.")]
 pub(crate) struct Search {
     /// Pictures in class folders, or a zip of them [default: the built-in digits]
     #[arg(long, value_name = "PATH")]
@@ -121,7 +122,7 @@ pub(crate) struct Predict {
     /// A model.safetensors that `enas train` wrote
     #[arg(long, value_name = "FILE")]
     pub(crate) model: PathBuf,
-    /// Pictures or folders of pictures; - reads paths from stdin, one a line
+    /// Pictures, folders or zips of pictures; - reads paths from stdin, one a line
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// How many labels to give for each picture

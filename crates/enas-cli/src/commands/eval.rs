@@ -27,7 +27,7 @@ pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     if let Some(gpu) = &gpu {
         model.use_gpu(gpu)?;
     }
-    let path = args.data.clone().unwrap_or_else(|| model.data_config().path.clone());
+    let path = args.data.as_deref().map_or_else(|| model.data_config().path.clone(), enas_data::meant);
     let part = match args.split {
         Split::Train => Part::Train,
         Split::Valid => Part::Valid,

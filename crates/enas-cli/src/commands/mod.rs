@@ -10,6 +10,7 @@ pub(crate) mod draw;
 pub(crate) mod eval;
 #[cfg(feature = "export")]
 pub(crate) mod export;
+mod inputs;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod search;

@@ -1,15 +1,14 @@
 //! `enas predict`: labels pictures, one line each, whatever else is among the paths.
 
-use std::fs;
-use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
 
 use anyhow::{Context as _, Result};
-use enas_data::{InputSpec, is_picture_name, prepare_file};
+use enas_data::InputSpec;
 use enas_search::Model;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::inputs::{Input, inputs};
 use super::{Context, use_threads};
 use crate::failure::{FAILED, SUCCESS};
 use crate::output::percent;
@@ -53,59 +52,6 @@ enum Form {
     Csv,
 }
 
-/// A picture to label, or a path that led to none.
-enum Input {
-    Picture(PathBuf),
-    Useless { path: PathBuf, reason: String },
-}
-
-/// What the paths lead to, in their order; folders in byte order of the names.
-fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>> {
-    let mut found = Vec::new();
-    for path in paths {
-        if path.as_os_str() == "-" {
-            for line in io::stdin().lock().lines() {
-                let line = line.context("cannot read paths from stdin")?;
-                if !line.is_empty() {
-                    found.extend(inputs_at(Path::new(&line)));
-                }
-            }
-        } else {
-            found.extend(inputs_at(path));
-        }
-    }
-    Ok(found)
-}
-
-fn inputs_at(path: &Path) -> Vec<Input> {
-    if !path.is_dir() {
-        return vec![Input::Picture(path.to_owned())];
-    }
-    let mut found = Vec::new();
-    if let Err(error) = walk(path, &mut found) {
-        found.push(Input::Useless { path: path.to_owned(), reason: error.to_string() });
-    } else if found.is_empty() {
-        found.push(Input::Useless { path: path.to_owned(), reason: "no pictures in this folder".to_owned() });
-    }
-    found
-}
-
-/// Adds the pictures below a folder. Links to folders are not followed: they may lead in circles.
-fn walk(folder: &Path, found: &mut Vec<Input>) -> io::Result<()> {
-    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let name = entry.file_name();
-        let hidden = name.to_string_lossy().starts_with('.');
-        if entry.file_type()?.is_dir() && !hidden {
-            walk(&entry.path(), found)?;
-        } else if is_picture_name(&name.to_string_lossy()) {
-            found.push(Input::Picture(entry.path()));
-        }
-    }
-    Ok(())
-}
-
 /// One line of output.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
@@ -130,7 +76,7 @@ fn label(model: &Model, batch: &[Input], top: usize) -> Result<Vec<Line>> {
     let probabilities = if images.is_empty() { Vec::new() } else { model.probabilities(&images)? };
     let mut rows = probabilities.chunks_exact(model.classes().len());
     let mut line = |(input, decoded): (&Input, Result<Vec<f32>, String>)| {
-        let path = input.path().display().to_string();
+        let path = input.name();
         match decoded {
             Ok(_) => {
                 let row = rows.next().context("the model gave fewer answers than it was shown pictures")?;
@@ -143,23 +89,10 @@ fn label(model: &Model, batch: &[Input], top: usize) -> Result<Vec<Line>> {
 }
 
 fn decode(model: &Model, input: &Input, spec: &InputSpec) -> Result<Vec<f32>, String> {
-    match input {
-        Input::Picture(path) => {
-            let pixels = prepare_file(path, spec).map_err(|error| error.to_string())?;
-            let mut values = vec![0.0; pixels.len()];
-            model.normalization().apply(&pixels, &mut values);
-            Ok(values)
-        }
-        Input::Useless { reason, .. } => Err(reason.clone()),
-    }
-}
-
-impl Input {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Picture(path) | Self::Useless { path, .. } => path,
-        }
-    }
+    let pixels = input.pixels(spec)?;
+    let mut values = vec![0.0; pixels.len()];
+    model.normalization().apply(&pixels, &mut values);
+    Ok(values)
 }
 
 impl Line {

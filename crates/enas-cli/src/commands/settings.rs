@@ -1,6 +1,6 @@
 //! From flags to a checked configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use enas_search::{Layers, RunConfig, SearchConfig, Settings, TrainConfig};
@@ -22,6 +22,8 @@ pub(crate) fn search(
     data: Option<&Path>,
     extent: Option<&Extent>,
 ) -> Result<SearchConfig> {
+    let data = meant(data);
+    let data = data.as_deref();
     let mut config: SearchConfig = layers(settings, default_preset(data)).load().or_usage()?;
     apply(&mut config.run, &mut config.data, settings, data, extent)?;
     Ok(config)
@@ -36,6 +38,15 @@ pub(crate) fn train(
     data: Option<&Path>,
     extent: Option<&Extent>,
 ) -> Result<TrainConfig> {
+    train_on(settings, meant(data).as_deref(), extent)
+}
+
+/// What a user calls data; the data of a run that is gone on from have their name from it.
+fn meant(data: Option<&Path>) -> Option<PathBuf> {
+    data.map(enas_data::meant)
+}
+
+fn train_on(settings: &args::Settings, data: Option<&Path>, extent: Option<&Extent>) -> Result<TrainConfig> {
     let mut config: TrainConfig = layers(settings, default_preset(data)).load().or_usage()?;
     apply(&mut config.run, &mut config.data, settings, data, extent)?;
     Ok(config)
@@ -51,7 +62,7 @@ pub(crate) fn train_after(
     data: Option<&Path>,
     extent: Option<&Extent>,
 ) -> Result<TrainConfig> {
-    let data = data.unwrap_or(&searched.data.path);
+    let data = meant(data).unwrap_or_else(|| searched.data.path.clone());
     let named = settings.preset.is_some() || settings.config.is_some();
     let inherited = if named { Vec::new() } else { how_pictures_are_read(&searched.data)? };
     let settings = args::Settings {
@@ -59,7 +70,7 @@ pub(crate) fn train_after(
         seed: settings.seed.or(Some(searched.run.seed)),
         ..settings.clone()
     };
-    train(&settings, Some(data), extent)
+    train_on(&settings, Some(&data), extent)
 }
 
 /// The settings that a run is to go on with: its own, and what is asked for on top of them or, with a preset or a file,
@@ -75,7 +86,7 @@ pub(crate) fn beside<C: Settings>(
 ) -> Result<C> {
     let mut config: C = over(base(settings).unwrap_or(own), settings).load().or_usage()?;
     let (of_run, pictures) = config.parts_mut();
-    apply(of_run, pictures, settings, data, extent)?;
+    apply(of_run, pictures, settings, meant(data).as_deref(), extent)?;
     Ok(config)
 }
 
@@ -133,6 +144,9 @@ fn apply(
             )));
         }
         pictures.path = path.to_owned();
+    }
+    if settings.set.iter().any(|assignment| assignment.starts_with("data.path=")) {
+        pictures.path = enas_data::meant(&pictures.path);
     }
     if let Some(extent) = extent {
         run.epochs = extent.epochs.unwrap_or(run.epochs);

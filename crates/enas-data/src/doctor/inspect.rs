@@ -4,10 +4,11 @@ use image::{DynamicImage, ImageFormat};
 
 use super::header;
 use super::likeness::Likeness;
-use crate::decode::{decode_upright, planes};
+use crate::decode::{decode_upright, kind_name, planes};
 use crate::error::PictureError;
 use crate::resize::Plane;
 use crate::source::{Raw, Source};
+use crate::white::{Peaks, WhiteLevels};
 
 /// What became of one file.
 pub(super) struct Inspected {
@@ -23,6 +24,8 @@ pub(super) struct Looks {
     pub(super) height: usize,
     pub(super) likeness: Likeness,
     pub(super) traits: Traits,
+    /// Its largest samples of more than 8 bits.
+    pub(super) peaks: Peaks,
 }
 
 /// What sets a file apart from a plain 8-bit picture.
@@ -51,25 +54,33 @@ pub(super) enum Alpha {
 }
 
 /// Reads and decodes picture `index` of a source, as network input of `channels`.
-pub(super) fn inspect(source: &Source, index: usize, channels: usize) -> Inspected {
+pub(super) fn inspect(source: &Source, index: usize, channels: usize, white: WhiteLevels) -> Inspected {
     match source.raw(index) {
-        Ok(raw) => Inspected { sha256: raw.sha256(), looks: look(raw, &source.files[index], channels) },
+        Ok(raw) => {
+            Inspected { sha256: raw.sha256(), looks: look(raw, &source.files[index], channels, white) }
+        }
         Err(error) => Inspected { sha256: Raw::Bytes(Vec::new()).sha256(), looks: Err(error) },
     }
 }
 
-fn look(raw: Raw, name: &str, channels: usize) -> Result<Looks, PictureError> {
+fn look(raw: Raw, name: &str, channels: usize, white: WhiteLevels) -> Result<Looks, PictureError> {
     let bytes = match raw {
         Raw::Bytes(bytes) => bytes,
-        Raw::Pixels(plane) => return Ok(Looks::of(&vec![plane; channels], Traits::default())),
+        Raw::Pixels(plane) => {
+            return Ok(Looks::of(&vec![plane; channels], Traits::default(), Peaks::default()));
+        }
     };
-    let upright = decode_upright(&bytes)?;
+    let mut upright = decode_upright(&bytes, white)?;
+    let peaks = upright.peaks;
+    if !peaks.is_none() && white != white.resolved(peaks) {
+        // For a look at one picture, its own levels show the most.
+        upright = decode_upright(&bytes, white.resolved(peaks))?;
+    }
     let header = header::read(upright.format, &bytes);
-    let color = upright.picture.color();
     let traits = Traits {
         misnamed: misnamed(upright.format, name),
         cut_off: header.cut_off,
-        deep: color.bytes_per_pixel() > color.channel_count(),
+        deep: !peaks.is_none(),
         cmyk: header.cmyk,
         alpha: alpha(&upright.picture, upright.format),
         palette: header.palette,
@@ -77,14 +88,14 @@ fn look(raw: Raw, name: &str, channels: usize) -> Result<Looks, PictureError> {
         animated: header.animated,
         constant: false,
     };
-    Ok(Looks::of(&planes(upright.picture, channels), traits))
+    Ok(Looks::of(&planes(upright.picture, channels), traits, peaks))
 }
 
 impl Looks {
-    fn of(planes: &[Plane], traits: Traits) -> Self {
+    fn of(planes: &[Plane], traits: Traits, peaks: Peaks) -> Self {
         let constant = planes.iter().all(|plane| plane.pixels.iter().all(|p| *p == plane.pixels[0]));
         let (width, height) = (planes[0].width, planes[0].height);
-        Self { width, height, likeness: Likeness::of(planes), traits: Traits { constant, ..traits } }
+        Self { width, height, likeness: Likeness::of(planes), traits: Traits { constant, ..traits }, peaks }
     }
 }
 
@@ -107,17 +118,4 @@ fn alpha(picture: &DynamicImage, format: ImageFormat) -> Option<Alpha> {
 
 fn misnamed(format: ImageFormat, name: &str) -> Option<&'static str> {
     if ImageFormat::from_path(name).ok() == Some(format) { None } else { kind_name(format) }
-}
-
-/// What people call a kind of picture; `None` if it is one that is not read.
-pub(super) fn kind_name(format: ImageFormat) -> Option<&'static str> {
-    match format {
-        ImageFormat::Png => Some("PNG"),
-        ImageFormat::Jpeg => Some("JPEG"),
-        ImageFormat::Bmp => Some("BMP"),
-        ImageFormat::Gif => Some("GIF"),
-        ImageFormat::WebP => Some("WebP"),
-        ImageFormat::Tiff => Some("TIFF"),
-        _ => None,
-    }
 }

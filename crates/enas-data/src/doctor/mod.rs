@@ -24,9 +24,10 @@ use crate::checks::{self, Sorted};
 use crate::config::Config;
 use crate::dataset::Skipped;
 use crate::error::Error;
-use crate::layout::{self, Item, Layout, Part};
+use crate::layout::{self, Item, Layout, Part, Splits};
 use crate::load::{divide, open};
 use crate::source::Source;
+use crate::white::Peaks;
 use duplicates::Names;
 use inspect::{Inspected, Looks, inspect};
 use likeness::Likeness;
@@ -50,17 +51,17 @@ use likeness::Likeness;
 /// ```
 pub fn check(config: &Config, seed: Seed) -> Result<Report, Error> {
     config.check()?;
-    let source = open(&config.path)?;
+    let source = open(&config.path, &[])?;
     let mut findings = Vec::new();
     let layout = layout::read(&source).unwrap_or_else(|error| {
         findings.push(refusal(&error));
-        Layout { classes: Vec::new(), items: Vec::new(), drawn: &[], ignored: Vec::new() }
+        Layout::default()
     });
     // One error is enough: an unknown layout leaves no classes either.
     if findings.is_empty() {
         findings.extend(checks::class_count(&source, &layout).err().map(|e| refusal(&e)));
     }
-    findings.extend(names::findings(&source, &layout.items));
+    findings.extend(names::findings(&source, &layout));
     let mut patient = Patient::examine(&source, layout, config);
     let stopping = patient.divide(config, seed);
     // What stops a run first says why; the rest follows from it.
@@ -116,6 +117,7 @@ struct Patient<'a> {
     source: &'a Source,
     classes: Vec<String>,
     drawn: &'static [Part],
+    splits: Splits,
     /// Usable pictures in the order of their names, with what is known of each.
     items: Vec<Item>,
     hashes: Vec<[u8; 32]>,
@@ -128,13 +130,16 @@ struct Patient<'a> {
 impl<'a> Patient<'a> {
     /// Examines all files on all threads; the result is in the order of the names.
     fn examine(source: &'a Source, layout: Layout, config: &Config) -> Self {
-        let Layout { classes, items, drawn, .. } = layout;
-        let examined: Vec<Inspected> =
-            items.par_iter().map(|item| inspect(source, item.file, config.channels)).collect();
+        let Layout { classes, items, drawn, splits, .. } = layout;
+        let examined: Vec<Inspected> = items
+            .par_iter()
+            .map(|item| inspect(source, item.file, config.channels, config.input().white))
+            .collect();
         let mut patient = Self {
             source,
             classes,
             drawn,
+            splits,
             items: Vec::new(),
             hashes: Vec::new(),
             looks: Vec::new(),
@@ -163,9 +168,11 @@ impl<'a> Patient<'a> {
         if self.classes.is_empty() {
             return Vec::new();
         }
-        let learnable = checks::classes_can_be_learnt(self.source, &self.classes, self.sorted());
+        let learnable =
+            checks::classes_can_be_learnt(self.source, &self.splits, &self.classes, self.sorted());
         divide(&mut self.items, self.classes.len(), self.drawn, config, seed);
-        let checked = learnable.and_then(|()| checks::parts(self.source, self.drawn, self.sorted()));
+        let checked =
+            learnable.and_then(|()| checks::parts(self.source, &self.splits, self.drawn, self.sorted()));
         checked.err().map(|error| refusal(&error)).into_iter().collect()
     }
 
@@ -181,7 +188,8 @@ impl<'a> Patient<'a> {
     fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings: Vec<Finding> = traits::unreadable(config, &self.skipped).into_iter().collect();
         let traits: Vec<_> = self.named().map(|(name, looks)| (name, looks.traits)).collect();
-        findings.extend(traits::findings(config, &traits));
+        let peaks = self.looks.iter().fold(Peaks::default(), |peaks, looks| peaks.with(looks.peaks));
+        findings.extend(traits::findings(config, &traits, config.input().white.resolved(peaks)));
 
         let names = Names { files: &self.source.files, classes: &self.classes, items: &self.items };
         let exact = duplicates::exact(self.hashes.iter().copied());

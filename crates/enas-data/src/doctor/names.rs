@@ -2,47 +2,67 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::inspect::kind_name;
 use super::report::{Case, Finding, Kind, Severity, count};
-use crate::layout::Item;
-use crate::source::Source;
+use crate::layout::Layout;
+use crate::left_out::{LeftOut, Note, Reason};
+use crate::source::{Source, kind_of_other};
 
-/// Bytes that tell what kind of picture a file is.
-const MAGIC: u64 = 16;
-
-/// All findings about names. `items` are the pictures that belong to a class.
-pub(super) fn findings(source: &Source, items: &[Item]) -> Vec<Finding> {
-    [unlabelled(source, items), too_deep(source), empty(source), alike(source), no_pictures(source)]
-        .into_iter()
-        .filter(|finding| !finding.cases.is_empty())
-        .collect()
+/// All findings about names.
+pub(super) fn findings(source: &Source, layout: &Layout) -> Vec<Finding> {
+    let mut left_out = source.left_out.clone();
+    left_out.extend(&layout.left_out);
+    let of_names = [unlabelled(source, layout, &left_out), empty(source), alike(source), no_pictures(source)];
+    let notes = source.notes.iter().chain(&layout.notes).map(decided);
+    let of_names = of_names.into_iter().filter(|finding| !finding.cases.is_empty());
+    of_names.chain(set_apart(&left_out)).chain(notes).collect()
 }
 
-fn unlabelled(source: &Source, items: &[Item]) -> Finding {
-    let labelled: BTreeSet<usize> = items.iter().map(|item| item.file).collect();
+fn unlabelled(source: &Source, layout: &Layout, left_out: &LeftOut) -> Finding {
+    let labelled: BTreeSet<usize> = layout.items.iter().map(|item| item.file).collect();
+    let companions = left_out.of_reason(Reason::Companion);
+    let is_companion = |name: &str| {
+        companions.iter().any(|folder| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
+    };
     let names = source.files.iter().enumerate().filter(|(i, _)| !labelled.contains(i));
-    let cases: Vec<Case> = names.map(|(_, name)| alone(name, "")).collect();
+    let inside = names.map(|(_, name)| name.as_str()).filter(|name| !is_companion(name));
+    let names: BTreeSet<&str> = inside.chain(left_out.of_reason(Reason::Beside)).collect();
+    let cases: Vec<Case> = names.into_iter().map(|name| alone(name, "")).collect();
     Finding {
         severity: Severity::Warning,
         kind: Kind::Unlabelled,
         summary: format!("{} in no class folder", count(cases.len(), "picture lies", "pictures lie")),
-        consequence: "left out: put each directly into a folder named after its class".into(),
+        consequence: "left out: put each into a folder named after its class".into(),
         cases,
     }
 }
 
-/// Folders below the class folders of splits, which are not even listed.
-fn too_deep(source: &Source) -> Finding {
-    let deep = source.folders.iter().filter(|name| name.matches('/').count() >= 2);
-    let cases: Vec<Case> = deep.map(|name| alone(name, "")).collect();
-    Finding {
-        severity: Severity::Warning,
-        kind: Kind::TooDeep,
-        summary: format!("{} inside class folders", count(cases.len(), "folder lies", "folders lie")),
-        consequence: "left out with all that they hold: pictures belong directly into their class folder"
-            .into(),
-        cases,
-    }
+/// What is left out for reasons that have no finding of their own.
+fn set_apart(left_out: &LeftOut) -> impl Iterator<Item = Finding> {
+    left_out.by_reason().filter_map(|(reason, names)| {
+        let (severity, kind) = match reason {
+            Reason::Beside | Reason::Misnamed | Reason::OtherKind | Reason::Archive | Reason::NotAnImage => {
+                return None;
+            }
+            Reason::TooDeep => (Severity::Warning, Kind::TooDeep),
+            Reason::OtherFolder | Reason::Companion | Reason::Hidden | Reason::Unreadable => {
+                (Severity::Warning, Kind::LeftOut)
+            }
+            Reason::Runs | Reason::System | Reason::Circle | Reason::Special => {
+                (Severity::Note, Kind::LeftOut)
+            }
+        };
+        let (summary, remedy) = reason.describe(names.len());
+        let consequence =
+            if remedy.is_empty() { "left out".to_owned() } else { format!("left out: {remedy}") };
+        let cases = names.into_iter().map(|name| alone(name, "")).collect();
+        Some(Finding { severity, kind, summary, consequence, cases })
+    })
+}
+
+/// What was decided about the folders.
+fn decided(Note { found, done }: &Note) -> Finding {
+    let (summary, consequence) = (found.clone(), done.clone());
+    Finding { severity: Severity::Note, kind: Kind::Layout, summary, consequence, cases: Vec::new() }
 }
 
 /// Folders without a picture or a folder in them.
@@ -88,12 +108,14 @@ fn alike(source: &Source) -> Finding {
 }
 
 fn no_pictures(source: &Source) -> Finding {
-    let detail = |i: usize| {
-        let kind = image::guess_format(&source.beginning(i, MAGIC)).ok().and_then(kind_name);
-        kind.map_or_else(String::new, |kind| format!("its content is a {kind} picture: rename it to use it"))
+    let detail = |i: usize, name: &str| match (kind_of_other(name), source.kind_of_content(i)) {
+        (_, Some(kind)) => format!("its content is a {kind} picture: rename it to use it"),
+        (Some(Reason::OtherKind), None) => "of a kind that is not read: convert it to JPEG or PNG".into(),
+        (Some(Reason::Archive), None) => "an archive: unpack it to use what it holds".into(),
+        _ => String::new(),
     };
     let cases: Vec<Case> =
-        source.others.iter().enumerate().map(|(i, name)| alone(name, &detail(i))).collect();
+        source.others.iter().enumerate().map(|(i, name)| alone(name, &detail(i, name))).collect();
     Finding {
         severity: Severity::Note,
         kind: Kind::NotAPicture,

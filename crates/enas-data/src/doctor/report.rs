@@ -115,6 +115,8 @@ pub enum Kind {
     Unlabelled,
     /// Folders too deep to be looked into.
     TooDeep,
+    /// Folders and files that are not used for another reason: of systems, of runs, of masks.
+    LeftOut,
     /// Class folders without a picture.
     EmptyFolder,
     /// Names that differ only in upper and lower case.
@@ -164,6 +166,7 @@ impl Kind {
             Self::Constant => "constant",
             Self::Unlabelled => "unlabelled",
             Self::TooDeep => "too-deep",
+            Self::LeftOut => "left-out",
             Self::EmptyFolder => "empty-folder",
             Self::SameButForCase => "same-but-for-case",
             Self::NotAPicture => "not-a-picture",

@@ -4,6 +4,7 @@ use super::inspect::{Alpha, Traits};
 use super::report::{Case, Finding, Kind, Severity, count};
 use crate::config::Config;
 use crate::dataset::Skipped;
+use crate::white::WhiteLevels;
 
 /// Files that cannot be used at all.
 pub(super) fn unreadable(config: &Config, skipped: &[Skipped]) -> Option<Finding> {
@@ -22,7 +23,7 @@ pub(super) fn unreadable(config: &Config, skipped: &[Skipped]) -> Option<Finding
 }
 
 /// One finding for each trait that any of the pictures has.
-pub(super) fn findings(config: &Config, pictures: &[(&str, Traits)]) -> Vec<Finding> {
+pub(super) fn findings(config: &Config, pictures: &[(&str, Traits)], white: WhiteLevels) -> Vec<Finding> {
     let finding =
         |severity, kind, what: [&str; 2], consequence: &str, detail: &dyn Fn(&Traits) -> Option<String>| {
             let case = |(name, traits): &(&str, Traits)| {
@@ -68,7 +69,7 @@ pub(super) fn findings(config: &Config, pictures: &[(&str, Traits)]) -> Vec<Find
         note(
             Kind::Deep,
             ["picture has more than 8 bits per sample", "pictures have more than 8 bits per sample"],
-            "kept, scaled to 8 bits",
+            &format!("kept, scaled to 8 bits{}", of_white(white)),
             &|t| t.deep,
         ),
         note(
@@ -109,4 +110,12 @@ pub(super) fn findings(config: &Config, pictures: &[(&str, Traits)]) -> Vec<Find
         ),
     ];
     all.into_iter().flatten().collect()
+}
+
+/// Which samples are white, and what sets it.
+fn of_white(WhiteLevels { integer, float }: WhiteLevels) -> String {
+    let levels = [("white_level", integer), ("float_white_level", float)];
+    let said = levels.into_iter().filter_map(|(key, level)| Some(format!("{} (data.{key})", level?)));
+    let said: Vec<String> = said.collect();
+    if said.is_empty() { String::new() } else { format!(", with white at {}", said.join(" and ")) }
 }

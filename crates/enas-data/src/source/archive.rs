@@ -27,6 +27,22 @@ const LARGE: u64 = 1 << 30;
 /// # Errors
 /// [`Error::ZipRefused`] with the entry and the reason, [`Error::Zip`] for a damaged archive, [`Error::Io`].
 pub fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>, Error> {
+    open(path, Use::Unpack)
+}
+
+/// [`open_zip`] for an archive that is only read from, so that its names may begin with a slash, if all of them do.
+pub(super) fn open_zip_to_read(path: &Path) -> Result<ZipArchive<BufReader<File>>, Error> {
+    open(path, Use::Read)
+}
+
+/// What an archive is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Read,
+    Unpack,
+}
+
+fn open(path: &Path, purpose: Use) -> Result<ZipArchive<BufReader<File>>, Error> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     let bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
     let refused = |reason: String| Error::ZipRefused { path: path.into(), reason };
@@ -39,7 +55,7 @@ pub fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>, Error> {
             "it lists a name twice, so that it is unclear which is meant; pack it anew".into(),
         ));
     }
-    let (unpacked, packed) = survey(path, &mut zip)?;
+    let (unpacked, packed) = survey(path, &mut zip, purpose)?;
     if packed > bytes {
         return Err(refused(format!(
             "its entries claim {packed} bytes of its {bytes}, so they share some; pack it anew"
@@ -55,15 +71,19 @@ pub fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>, Error> {
 }
 
 /// Checks every entry; the bytes of all together, unpacked and packed.
-fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>) -> Result<(u64, u64), Error> {
+fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>, purpose: Use) -> Result<(u64, u64), Error> {
     let refused = |reason: String| Err(Error::ZipRefused { path: path.into(), reason });
     let (mut unpacked, mut packed) = (0u64, 0u64);
     let mut names = BTreeSet::new();
+    let mut absolute = (0, None);
     for index in 0..zip.len() {
         let entry = zip.by_index_raw(index).map_err(|e| broken(path, e))?;
-        let name = plain_name(&entry.name().map_err(|e| broken(path, e))?);
-        if !is_inside(&name) {
+        let name = entry.name().map_err(|e| broken(path, e))?.replace('\\', "/");
+        if !is_inside(&name, purpose) {
             return refused(format!("the entry {name:?} points outside of the archive"));
+        }
+        if name.starts_with('/') {
+            absolute = (absolute.0 + 1, Some(name.clone()));
         }
         if entry.encrypted() {
             return refused(format!("the entry {name:?} is encrypted; make an archive without a password"));
@@ -71,23 +91,33 @@ fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>) -> Result<(u64, u6
         unpacked = unpacked.saturating_add(entry.size());
         packed = packed.saturating_add(entry.compressed_size());
         // Two spellings of a name, or a folder that is a file as well.
-        let place = name.trim_end_matches('/').to_owned();
-        if !names.insert(place) {
+        let plain = plain_name(&name);
+        if !plain.is_empty() && !names.insert(plain) {
             return refused(format!("the entry {name:?} occurs twice; pack it anew"));
         }
     }
-    Ok((unpacked, packed))
+    // Some archivers write all names so; a single one is meant for another place.
+    match absolute {
+        (n, Some(name)) if n < zip.len() => {
+            refused(format!("the entry {name:?} points outside of the archive"))
+        }
+        _ => Ok((unpacked, packed)),
+    }
 }
 
-/// A name of an entry as it would be on this system: some archivers write backslashes.
+/// A name of an entry as it would be on this system, below the root: some archivers write backslashes, `./` before
+/// every name, or a slash. A folder's has no slash at the end.
 pub(super) fn plain_name(name: &str) -> String {
-    name.replace('\\', "/")
+    let name = name.replace('\\', "/");
+    let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    parts.join("/")
 }
 
-/// Whether the name stays below the root wherever it were unpacked.
-fn is_inside(name: &str) -> bool {
+/// Whether the name stays below the root wherever it were unpacked. Nothing is unpacked of an archive that is read.
+fn is_inside(name: &str, purpose: Use) -> bool {
     let drive = name.get(1..2) == Some(":");
-    !name.starts_with('/') && !drive && !name.contains('\0') && name.split('/').all(|part| part != "..")
+    let absolute = purpose == Use::Unpack && name.starts_with('/');
+    !absolute && !drive && !name.contains('\0') && name.split('/').all(|part| part != "..")
 }
 
 /// The error of an archive that does not read.
@@ -100,15 +130,25 @@ pub(super) fn broken(path: &Path, source: ZipError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::is_inside;
+    use super::*;
 
     #[test]
     fn names_that_leave_the_root_are_known() {
-        for name in ["../x.png", "a/../../x.png", "/etc/x.png", "C:/x.png", "a/..", "a\0b.png"] {
-            assert!(!is_inside(name), "{name}");
+        for name in ["../x.png", "a/../../x.png", "C:/x.png", "a/..", "a\0b.png"] {
+            assert!(!is_inside(name, Use::Read) && !is_inside(name, Use::Unpack), "{name}");
         }
-        for name in ["a/b.png", "a..b/c.png", "...", "a/"] {
-            assert!(is_inside(name), "{name}");
+        for name in ["a/b.png", "a..b/c.png", "...", "a/", "./a.png"] {
+            assert!(is_inside(name, Use::Read) && is_inside(name, Use::Unpack), "{name}");
         }
+        assert!(!is_inside("/etc/x.png", Use::Unpack) && is_inside("/etc/x.png", Use::Read));
+    }
+
+    #[test]
+    fn names_of_all_archivers_become_the_same() {
+        for name in ["a/b/c.png", "./a/b/c.png", "a\\b\\c.png", "/a/b/c.png", ".\\a//b/./c.png"] {
+            assert_eq!(plain_name(name), "a/b/c.png");
+        }
+        assert_eq!(plain_name("./a/"), "a");
+        assert_eq!(plain_name("./"), "");
     }
 }

@@ -1,70 +1,118 @@
-//! A folder on disk as a source, down to the three levels a data set has: split, class, picture.
+//! A folder on disk as a source.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Content, Source, is_hidden};
+use super::listing::{Listing, Sorted};
+use super::{Content, Source};
 use crate::error::Error;
-use crate::prepare::is_picture_name;
+use crate::left_out::{Note, Reason};
 
-/// Folders below the root whose content is listed: split and class.
-const MAX_DEPTH: usize = 2;
+/// Folders below the root whose content is looked at, one in the other.
+const MAX_DEPTH: usize = 16;
 
-pub(super) fn open(root: &Path) -> Result<Source, Error> {
-    let mut found = Found::default();
-    walk(root, "", 0, &mut found)?;
-    found.files.sort_unstable();
-    found.others.sort_unstable();
-    found.folders.sort_unstable();
-    refuse_twins(root, &found)?;
-    let (files, mut paths): (Vec<_>, Vec<_>) = found.files.into_iter().unzip();
-    let (others, rest): (Vec<_>, Vec<_>) = found.others.into_iter().unzip();
-    paths.extend(rest);
-    let content = Content::Folder(paths);
-    Ok(Source { path: root.into(), files, folders: found.folders, others, content })
-}
+/// Folders that are a split or a class: one of these that cannot be read stops a run.
+const VITAL_DEPTH: usize = 2;
 
-#[derive(Default)]
-struct Found {
-    files: Vec<(String, PathBuf)>,
-    others: Vec<(String, PathBuf)>,
-    folders: Vec<String>,
+pub(super) fn open(root: &Path, classes: &[String]) -> Result<Source, Error> {
+    let mut listing = Listing::default();
+    let mut above = vec![fs::canonicalize(root).map_err(|e| Error::io(root, e))?];
+    walk(root, "", &mut above, &mut listing)?;
+    listing.leave_out_runs();
+    let wrapper = listing.unwrap(classes);
+    let Sorted { files, others, folders, places, left_out } = listing.sorted();
+    refuse_twins(root, &files)?;
+    let mut notes = Vec::new();
+    let mut path = root.to_owned();
+    if !wrapper.is_empty() {
+        path.push(&wrapper);
+        notes
+            .push(Note::new(format!("all images lie in {wrapper}"), "its folders are the classes or splits"));
+    }
+    Ok(Source { path, files, folders, others, left_out, notes, content: Content::Folder(places) })
 }
 
 /// Refuses names that are no text and shown alike: they would be taken for one class or one picture.
-fn refuse_twins(root: &Path, found: &Found) -> Result<(), Error> {
-    let twin_files = found.files.windows(2).find(|pair| pair[0].0 == pair[1].0).map(|pair| &pair[0].0);
-    let twin_folders = || found.folders.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| &pair[0]);
-    match twin_files.or_else(twin_folders) {
+fn refuse_twins(root: &Path, files: &[String]) -> Result<(), Error> {
+    match files.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
-        Some(name) => {
-            let problem = format!("several names are not valid UTF-8 and all shown as {name:?}; rename them");
-            Err(Error::Layout { path: root.into(), problem })
-        }
+        Some(twins) => Err(twin(root, &twins[0])),
     }
 }
 
-/// Follows links, so that a data set may be a farm of them; the depth limit ends any cycle.
-fn walk(folder: &Path, name: &str, depth: usize, found: &mut Found) -> Result<(), Error> {
+fn twin(root: &Path, name: &str) -> Error {
+    let problem = format!("several names are not valid UTF-8 and all shown as {name:?}; rename them");
+    Error::Layout { path: root.into(), problem }
+}
+
+/// Follows links, so that a data set may be a farm of them. `above` are the real paths of the folders that this one lies
+/// in, itself the last: a link to one of them would lead in circles.
+fn walk(
+    folder: &Path,
+    name: &str,
+    above: &mut Vec<PathBuf>,
+    listing: &mut Listing<PathBuf>,
+) -> Result<(), Error> {
     for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
         let entry = entry.map_err(|e| Error::io(folder, e))?;
         let own = entry.file_name().to_string_lossy().into_owned();
-        if is_hidden(&own) {
-            continue;
-        }
-        let name = if name.is_empty() { own } else { format!("{name}/{own}") };
+        let name = if name.is_empty() { own.clone() } else { format!("{name}/{own}") };
         let path = entry.path();
-        if path.is_dir() {
-            if depth < MAX_DEPTH {
-                walk(&path, &name, depth + 1, found)?;
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => {
+                descend(&entry, &path, &name, above, listing)?;
             }
-            found.folders.push(name);
-        } else if is_picture_name(&name) {
             // A broken link is listed too: reading it later names it among the skipped files.
-            found.files.push((name, path));
-        } else {
-            found.others.push((name, path));
+            Ok(metadata) if metadata.is_file() => listing.add_file(name, &own, path),
+            Err(_) => listing.add_file(name, &own, path),
+            // To open one of these could wait for ever.
+            Ok(_) => listing.left_out.add(Reason::Special, name),
         }
     }
     Ok(())
+}
+
+fn descend(
+    entry: &fs::DirEntry,
+    path: &Path,
+    name: &str,
+    above: &mut Vec<PathBuf>,
+    listing: &mut Listing<PathBuf>,
+) -> Result<(), Error> {
+    if listing.folders.contains(name) {
+        return Err(twin(path, name));
+    }
+    if !listing.add_folder(name) {
+        return Ok(());
+    }
+    let depth = above.len();
+    let real = real_path(entry, path, above).map_err(|e| Error::io(path, e))?;
+    if above.iter().any(|folder| folder.starts_with(&real)) {
+        listing.leave_out_folder(name, Reason::Circle);
+        return Ok(());
+    }
+    if depth > MAX_DEPTH {
+        listing.leave_out_folder(name, Reason::TooDeep);
+        return Ok(());
+    }
+    above.push(real);
+    let walked = walk(path, name, above, listing);
+    above.pop();
+    match walked {
+        Err(Error::Io { path: unreadable, .. }) if depth > VITAL_DEPTH && unreadable == path => {
+            listing.leave_out_folder(name, Reason::Unreadable);
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// The path of a folder without links.
+fn real_path(entry: &fs::DirEntry, path: &Path, above: &[PathBuf]) -> io::Result<PathBuf> {
+    let is_link = entry.file_type()?.is_symlink();
+    match above.last() {
+        Some(parent) if !is_link => Ok(parent.join(entry.file_name())),
+        _ => fs::canonicalize(path),
+    }
 }

@@ -5,6 +5,8 @@
 
 mod archive;
 mod folder;
+mod listing;
+mod names;
 mod zip_file;
 
 use std::fs::File;
@@ -13,12 +15,19 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::decode::decode;
+use crate::decode::{decode, kind_name};
 use crate::digits;
 use crate::error::{Error, PictureError};
+use crate::left_out::{LeftOut, Note};
 use crate::prepare::read_limited;
 use crate::resize::Plane;
+use crate::white::{Peaks, WhiteLevels};
 pub use archive::open_zip;
+pub use names::is_system_folder;
+pub(crate) use names::kind_of_other;
+
+/// Bytes that tell what kind of picture a file is.
+const MAGIC: u64 = 16;
 
 /// Pictures below one root.
 pub(crate) struct Source {
@@ -30,6 +39,10 @@ pub(crate) struct Source {
     pub(crate) folders: Vec<String>,
     /// Names of files that are not called like pictures, in byte order; hidden ones left out.
     pub(crate) others: Vec<String>,
+    /// What is not among any of these, by the reason.
+    pub(crate) left_out: LeftOut,
+    /// What was decided about the root, to be said in a run.
+    pub(crate) notes: Vec<Note>,
     content: Content,
 }
 
@@ -41,16 +54,9 @@ enum Content {
     Digits(Vec<usize>),
 }
 
-/// What became of one file.
-pub(crate) struct Opened {
-    /// SHA-256 of the bytes; of nothing when they could not be read.
-    pub(crate) sha256: [u8; 32],
-    pub(crate) planes: Result<Vec<Plane>, PictureError>,
-}
-
 impl Source {
-    /// Lists what is at `path`.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+    /// Lists what is at `path`. Folders around everything are dropped, unless they are called like one of `classes`.
+    pub(crate) fn open(path: &Path, classes: &[String]) -> Result<Self, Error> {
         let metadata = match path.metadata() {
             Ok(metadata) => metadata,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -58,15 +64,27 @@ impl Source {
             }
             Err(e) => return Err(Error::io(path, e)),
         };
-        if metadata.is_dir() { folder::open(path) } else { zip_file::open(path) }
+        if metadata.is_dir() { folder::open(path, classes) } else { zip_file::open(path, classes) }
+    }
+
+    /// Lists all pictures of the zip archive at `path` under their full names.
+    pub(crate) fn open_packed(path: &Path) -> Result<Self, Error> {
+        zip_file::open_flat(path)
     }
 
     /// The built-in digits as if they were a folder with splits.
     pub(crate) fn digits() -> Self {
         let (files, numbers) = digits::files().into_iter().unzip();
         let folders = digits::folders();
-        let others = Vec::new();
-        Self { path: digits::NAME.into(), files, folders, others, content: Content::Digits(numbers) }
+        Self {
+            path: digits::NAME.into(),
+            files,
+            folders,
+            others: Vec::new(),
+            left_out: LeftOut::default(),
+            notes: Vec::new(),
+            content: Content::Digits(numbers),
+        }
     }
 
     /// Reads picture `index` of [`Self::files`], without decoding it.
@@ -87,8 +105,13 @@ impl Source {
         }
     }
 
+    /// The kind of image that file `index` of [`Self::others`] is by its content; `None` if it is not one that is read.
+    pub(crate) fn kind_of_content(&self, index: usize) -> Option<&'static str> {
+        image::guess_format(&self.beginning(index, MAGIC)).ok().and_then(kind_name)
+    }
+
     /// Up to `n` bytes from the beginning of file `index` of [`Self::others`]; none if it cannot be read.
-    pub(crate) fn beginning(&self, index: usize, n: u64) -> Vec<u8> {
+    fn beginning(&self, index: usize, n: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         let at = self.files.len() + index;
         // What cannot be read is no picture either, which is all that is asked.
@@ -103,14 +126,6 @@ impl Source {
     /// SHA-256 of the bytes of picture `index` of [`Self::files`]; of nothing when they cannot be read.
     pub(crate) fn sha256(&self, index: usize) -> [u8; 32] {
         self.raw(index).map_or_else(|_| Sha256::digest([]).into(), |raw| raw.sha256())
-    }
-
-    /// Reads and decodes picture `index` of [`Self::files`] into `channels` planes.
-    pub(crate) fn picture(&self, index: usize, channels: usize) -> Opened {
-        match self.raw(index) {
-            Ok(raw) => Opened { sha256: raw.sha256(), planes: raw.planes(channels) },
-            Err(error) => Opened { sha256: Sha256::digest([]).into(), planes: Err(error) },
-        }
     }
 }
 
@@ -130,15 +145,15 @@ impl Raw {
         }
     }
 
-    pub(crate) fn planes(self, channels: usize) -> Result<Vec<Plane>, PictureError> {
+    /// Decoded into so many planes, and the largest samples of more than 8 bits.
+    pub(crate) fn planes(
+        self,
+        channels: usize,
+        white: WhiteLevels,
+    ) -> Result<(Vec<Plane>, Peaks), PictureError> {
         match self {
-            Self::Bytes(bytes) => decode(&bytes, channels),
-            Self::Pixels(plane) => Ok(vec![plane; channels]),
+            Self::Bytes(bytes) => decode(&bytes, channels, white),
+            Self::Pixels(plane) => Ok((vec![plane; channels], Peaks::default())),
         }
     }
-}
-
-/// Whether any part of a name is hidden or belongs to the bookkeeping of an operating system.
-fn is_hidden(name: &str) -> bool {
-    name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX")
 }

@@ -1,6 +1,5 @@
 //! A zip archive as a source. Nothing is ever unpacked to disk.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -9,11 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use zip::ZipArchive;
 use zip::result::ZipResult;
 
-use super::archive::{broken, open_zip, plain_name};
-use super::{Content, Source, is_hidden};
+use super::archive::{broken, open_zip_to_read, plain_name};
+use super::listing::{Listing, Sorted};
+use super::{Content, Source};
 use crate::error::{Error, PictureError};
-use crate::layout::is_split_name;
-use crate::prepare::{is_picture_name, read_at_most};
+use crate::left_out::Note;
+use crate::prepare::read_at_most;
 
 /// An opened archive and which entry each picture is.
 pub(super) struct Archive {
@@ -43,27 +43,36 @@ impl Archive {
     }
 }
 
-pub(super) fn open(path: &Path) -> Result<Source, Error> {
+pub(super) fn open(path: &Path, classes: &[String]) -> Result<Source, Error> {
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
     if !looks_like_zip(path, &mut file) {
         return Err(Error::NotFolderOrZip { path: path.into() });
     }
-    let zip = open_zip(path)?;
-    let mut listing = list(&zip).map_err(|e| broken(path, e))?;
-    strip_wrapper(&mut listing);
-    listing.files.sort_unstable();
-    listing.others.sort_unstable();
-    let (files, mut entries): (Vec<_>, Vec<_>) = listing.files.into_iter().unzip();
-    let (others, rest): (Vec<_>, Vec<_>) = listing.others.into_iter().unzip();
-    entries.extend(rest);
-    let archive = Archive { zip: Mutex::new(zip), entries };
-    Ok(Source {
-        path: path.into(),
-        files,
-        folders: listing.folders.into_iter().collect(),
-        others,
-        content: Content::Zip(archive),
-    })
+    let (zip, mut listing) = read(path)?;
+    listing.leave_out_runs();
+    let wrapper = listing.unwrap(classes);
+    // One folder around everything is what most archivers make.
+    let note = || Note::new(format!("all images lie in {wrapper}"), "its folders are the classes or splits");
+    let notes = if wrapper.contains('/') { vec![note()] } else { Vec::new() };
+    Ok(Source { notes, ..source(path, zip, listing) })
+}
+
+/// All pictures under their full names.
+pub(super) fn open_flat(path: &Path) -> Result<Source, Error> {
+    let (zip, listing) = read(path)?;
+    Ok(source(path, zip, listing))
+}
+
+fn read(path: &Path) -> Result<(ZipArchive<BufReader<File>>, Listing<usize>), Error> {
+    let zip = open_zip_to_read(path)?;
+    let listing = list(&zip).map_err(|e| broken(path, e))?;
+    Ok((zip, listing))
+}
+
+fn source(path: &Path, zip: ZipArchive<BufReader<File>>, listing: Listing<usize>) -> Source {
+    let Sorted { files, others, folders, places, left_out } = listing.sorted();
+    let content = Content::Zip(Archive { zip: Mutex::new(zip), entries: places });
+    Source { path: path.into(), files, folders, others, left_out, notes: Vec::new(), content }
 }
 
 /// A file called `.zip`, or one that starts like an archive under another name.
@@ -73,55 +82,23 @@ fn looks_like_zip(path: &Path, file: &mut File) -> bool {
     named || file.read_exact(&mut magic).is_ok_and(|()| &magic == b"PK")
 }
 
-struct Listing {
-    files: Vec<(String, usize)>,
-    /// Files that are not called like pictures.
-    others: Vec<(String, usize)>,
-    folders: BTreeSet<String>,
-}
-
 /// Names and numbers of all files that are not hidden.
-fn list(zip: &ZipArchive<BufReader<File>>) -> ZipResult<Listing> {
-    let mut listing = Listing { files: Vec::new(), others: Vec::new(), folders: BTreeSet::new() };
+fn list(zip: &ZipArchive<BufReader<File>>) -> ZipResult<Listing<usize>> {
+    let mut listing = Listing::default();
     for (index, name) in zip.file_names().enumerate() {
-        let name = plain_name(&name?);
-        if is_hidden(&name) {
+        let name = name?;
+        let is_folder = name.ends_with(['/', '\\']);
+        let name = plain_name(&name);
+        // Some archives have an entry for their root.
+        if is_folder || name.is_empty() {
+            let _ = !name.is_empty() && listing.add_folder(&name);
             continue;
         }
-        if name.ends_with('/') {
-            add_folders(&mut listing.folders, &format!("{}/", name.trim_end_matches('/')));
-        } else if is_picture_name(&name) {
-            add_folders(&mut listing.folders, &name);
-            listing.files.push((name, index));
-        } else {
-            listing.others.push((name, index));
+        let is_listed = name.rsplit_once('/').is_none_or(|(folder, _)| listing.add_folder(folder));
+        if is_listed {
+            let own = name.rsplit('/').next().unwrap_or(&name).to_owned();
+            listing.add_file(name, &own, index);
         }
     }
     Ok(listing)
-}
-
-/// Every folder that `name` lies in.
-fn add_folders(folders: &mut BTreeSet<String>, name: &str) {
-    folders.extend(name.match_indices('/').map(|(end, _)| name[..end].to_owned()));
-}
-
-/// Drops a single top-level folder around everything, which many archivers add.
-fn strip_wrapper(listing: &mut Listing) {
-    let mut top = listing.folders.iter().filter(|f| !f.contains('/'));
-    let (Some(wrapper), None) = (top.next().cloned(), top.next()) else { return };
-    let prefix = format!("{wrapper}/");
-    let wraps_folders = listing.folders.iter().any(|f| f.starts_with(&prefix));
-    let wraps_all = listing.files.iter().all(|(name, _)| name.starts_with(&prefix));
-    if is_split_name(&wrapper) || !wraps_folders || !wraps_all {
-        return;
-    }
-    for (name, _) in &mut listing.files {
-        name.drain(..prefix.len());
-    }
-    // What is no picture may lie beside the wrapper.
-    for (name, _) in listing.others.iter_mut().filter(|(name, _)| name.starts_with(&prefix)) {
-        name.drain(..prefix.len());
-    }
-    let inner = |f: String| f.strip_prefix(&prefix).map(str::to_owned);
-    listing.folders = std::mem::take(&mut listing.folders).into_iter().filter_map(inner).collect();
 }

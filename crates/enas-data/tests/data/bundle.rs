@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc as SyncArc, Mutex};
 
-use enas_data::Config;
+use enas_data::{Config, Dataset, load};
+use enas_rng::Seed;
 use tempfile::TempDir;
 
 /// A temporary folder to put pictures into.
@@ -83,6 +84,23 @@ pub(crate) fn with_log<T>(action: impl FnOnce() -> T) -> (T, String) {
     let result = tracing::subscriber::with_default(subscriber, action);
     let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
     (result, text)
+}
+
+/// Loads what is in a bundle, with what was logged.
+pub(crate) fn loaded(bundle: &Bundle) -> (Dataset, String) {
+    with_log(|| load(&bundle.config(), Seed::new(1)).unwrap())
+}
+
+/// Why a bundle cannot be loaded.
+pub(crate) fn message(bundle: &Bundle) -> String {
+    load(&bundle.config(), Seed::new(1)).unwrap_err().to_string()
+}
+
+/// The one warning that says something about `what`.
+pub(crate) fn warning<'a>(log: &'a str, what: &str) -> &'a str {
+    let found: Vec<&str> = log.lines().filter(|line| line.contains(what)).collect();
+    assert_eq!(found.len(), 1, "{what}: {log}");
+    found[0]
 }
 
 struct Sink(SyncArc<Mutex<Vec<u8>>>);

@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use enas_data::{Config, Filter, InputSpec, PictureError, Resize, load, prepare, prepare_file};
+use enas_data::{Config, Filter, InputSpec, PictureError, Resize, WhiteLevels, load, prepare, prepare_file};
 use enas_rng::Seed;
 
-use crate::bundle::{Bundle, encode};
+use crate::bundle::{Bundle, encode, with_log};
 
 fn picture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name)
 }
 
 fn spec(channels: usize, height: usize, width: usize) -> InputSpec {
-    InputSpec { channels, height, width, resize: Resize::Stretch, filter: Filter::Smooth }
+    let white = WhiteLevels::default();
+    InputSpec { channels, height, width, resize: Resize::Stretch, filter: Filter::Smooth, white }
 }
 
 /// The middle of each quarter: above left and right, below left and right.
@@ -41,6 +42,8 @@ fn every_lossless_kind_gives_the_same_colours() {
         "colour.tif",
         "palette.png",
         "palette.bmp",
+        "palette.tif",
+        "palette-lzw.tif",
         "colour16.png",
         "colour16.tiff",
         "animated.gif",
@@ -70,6 +73,95 @@ fn colour_becomes_grey_and_grey_becomes_three_equal_channels() {
 }
 
 #[test]
+fn tiff_of_all_kinds_of_samples_is_read() {
+    for name in ["float.tif", "float255.tif", "integer32.tif"] {
+        let got = quarters(name, 1);
+        assert!(close(&got, GREYS, 0), "{name}: {got:?}");
+    }
+}
+
+/// A picture of waves whose samples go up to `most`, by each encoder of the library.
+fn tiff_of<C: tiff::encoder::colortype::ColorType>(samples: &[C::Inner]) -> Vec<u8>
+where
+    [C::Inner]: tiff::encoder::TiffValue,
+{
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
+    encoder.write_image::<C>(2, 2, samples).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn samples_of_every_type_are_scaled_by_their_white_level() {
+    use tiff::encoder::colortype::{Gray32, Gray32Float, Gray64Float, GrayI8, GrayI16, GrayI32, RGB32Float};
+    let pixels = |bytes: &[u8], white: WhiteLevels| {
+        let spec = InputSpec { white, ..spec(1, 2, 2) };
+        prepare(bytes, &spec).unwrap()
+    };
+    let open = WhiteLevels::default();
+    let at = |integer, float| WhiteLevels { integer, float };
+    let whole = [0, 1000, 2048, 4095];
+    let expected = [0, 62, 128, 255];
+    assert_eq!(pixels(&tiff_of::<Gray32>(&whole.map(|v| v as u32)), open), expected);
+    assert_eq!(pixels(&tiff_of::<Gray32>(&whole.map(|v| v as u32)), at(Some(8190), None)), [0, 31, 64, 128]);
+    assert_eq!(pixels(&tiff_of::<GrayI16>(&whole.map(|v| v as i16)), at(Some(4095), None)), expected);
+    assert_eq!(pixels(&tiff_of::<GrayI32>(&[-7, 1000, 2048, 4095]), open), expected);
+    assert_eq!(pixels(&tiff_of::<GrayI8>(&[-7, 0, 64, 127]), open), [0, 0, 129, 255]);
+    assert_eq!(pixels(&tiff_of::<Gray32Float>(&[0.0, 0.25, 0.5, 1.0]), open), [0, 64, 128, 255]);
+    assert_eq!(pixels(&tiff_of::<Gray64Float>(&[f64::NAN, 63.0, 128.0, 255.0]), open), [0, 63, 128, 255]);
+    assert_eq!(
+        pixels(&tiff_of::<Gray32Float>(&[0.0, 64.0, 128.0, 254.0]), at(None, Some(510))),
+        [0, 32, 64, 127]
+    );
+    let grey = |v: f32| [v; 3];
+    let colour: Vec<f32> = [0.0, 63.0, 128.0, 255.0].into_iter().flat_map(grey).collect();
+    assert_eq!(pixels(&tiff_of::<RGB32Float>(&colour), open), [0, 63, 128, 255]);
+}
+
+#[test]
+fn twelve_bits_in_sixteen_keep_their_greys_in_data_sets_and_in_prediction() {
+    let bundle = Bundle::new();
+    let ramp = |most: u32, seed: u32| {
+        let pixel = |x: u32, y: u32| image::Luma([((x + 8 * y + 5 * seed) % 64 * most / 63) as u16]);
+        encode(&image::DynamicImage::ImageLuma16(image::ImageBuffer::from_fn(8, 8, pixel)))
+    };
+    for i in 0..8 {
+        bundle.file(&format!("dark/{i}.png"), &ramp(2000, i));
+        bundle.file(&format!("light/{i}.png"), &ramp(4095, i));
+    }
+    let config = Config { image_size: 8, ..bundle.config() };
+    for holding in [enas_data::Holding::Decoded, enas_data::Holding::Compressed, enas_data::Holding::Streamed]
+    {
+        let (data, log) = with_log(|| enas_data::load_held(&config, Seed::new(1), None, holding).unwrap());
+        assert_eq!(data.white, WhiteLevels { integer: Some(4095), float: None });
+        assert!(log.contains("16 images have more than 8 bits per sample"), "{log}");
+        assert!(log.contains("white be 4095 (data.white_level sets it)"), "{log}");
+        // A model keeps the levels, so that a picture alone, however dark, gives the same pixels.
+        let spec = config.clone().with_white(data.white).input();
+        for split in [&data.train, &data.valid, &data.test] {
+            for i in 0..split.len() {
+                let alone = prepare_file(&bundle.root().join(split.path(i)), &spec).unwrap();
+                assert_eq!(split.image(i).unwrap(), alone, "{}", split.path(i));
+                assert!(
+                    alone.iter().collect::<std::collections::BTreeSet<_>>().len() == 64,
+                    "{}",
+                    split.path(i)
+                );
+            }
+        }
+    }
+    let asked = Config { white_level: Some(65_535), ..config.clone() };
+    let (data, log) = with_log(|| load(&asked, Seed::new(1)).unwrap());
+    assert!(log.is_empty() && data.train.image(0).unwrap().iter().all(|p| *p < 17), "{log}");
+    let plain = prepare(&ramp(4095, 1), &config.input()).unwrap();
+    assert!(plain.iter().all(|p| *p < 17), "nothing says that there are but 12 bits");
+
+    bundle.file("light/full.png", &ramp(65_535, 3));
+    let (data, log) = with_log(|| load(&config, Seed::new(1)).unwrap());
+    assert_eq!((data.white.integer, log.as_str()), (Some(65_535), ""));
+}
+
+#[test]
 fn transparency_is_laid_over_white() {
     for name in ["transparent.png", "transparent.webp", "transparent-palette.png"] {
         let got = quarters(name, 3);
@@ -96,9 +188,17 @@ fn the_kind_is_told_by_content_and_not_by_name() {
 
 #[test]
 fn truncated_files_of_every_kind_never_panic_and_lossless_ones_are_refused() {
-    for name in
-        ["colour.png", "colour.gif", "colour.webp", "colour.tif", "colour16.png", "colour.bmp", "colour.jpg"]
-    {
+    for name in [
+        "colour.png",
+        "colour.gif",
+        "colour.webp",
+        "colour.tif",
+        "palette.tif",
+        "float.tif",
+        "colour16.png",
+        "colour.bmp",
+        "colour.jpg",
+    ] {
         let bytes = std::fs::read(picture(name)).unwrap();
         for length in 0..bytes.len() {
             let result = prepare(&bytes[..length], &spec(3, 4, 4));

@@ -9,5 +9,7 @@ mod doctor;
 mod folders;
 mod formats;
 mod holding;
+mod layouts;
+mod left_out;
 mod normalizing;
 mod zips;

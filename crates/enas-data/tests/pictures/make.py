@@ -31,6 +31,17 @@ base.save("animated.webp", save_all=True, append_images=[black], duration=100, l
 cv2.imwrite("colour16.png", pixels[:, :, ::-1].astype(np.uint16) * 257)
 cv2.imwrite("colour16.tiff", pixels[:, :, ::-1].astype(np.uint16) * 257)
 
+# Kinds of TIFF beside the plain ones: a palette, floating-point samples up to 1 and up to 255, whole numbers of 32 bits.
+levels = np.asarray(grey)
+base.quantize(4).save("palette.tif")
+base.quantize(4).save("palette-lzw.tif", compression="tiff_lzw")
+Image.fromarray(levels.astype(np.float32) / 255).save("float.tif")
+Image.fromarray(levels.astype(np.float32)).save("float255.tif")
+Image.fromarray(levels.astype(np.int32)).save("integer32.tif")
+# 12 bits in 16.
+for name in ("grey12.png", "grey12.tif"):
+    Image.fromarray(np.round(levels * (4095 / 255)).astype(np.uint16)).save(name)
+
 grey.save("grey.png")
 grey.save("grey.jpg", quality=95)
 cv2.imwrite("grey16.png", np.asarray(grey).astype(np.uint16) * 257)

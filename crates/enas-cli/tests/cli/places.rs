@@ -1,0 +1,159 @@
+//! Where pictures may lie: folders with names that mean something else, run directories among them, links and archives.
+
+use std::fs;
+use std::path::Path;
+
+use image::{ImageBuffer, Luma};
+use serde_json::Value;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use crate::support::{TINY, TINY_ARC, TINY_SEARCH, json, run, stdout, temp, text, trained, write_digits};
+
+fn lines(output: &str) -> Vec<Value> {
+    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Packs files under their names below `root`.
+fn pack(root: &Path, files: &[std::path::PathBuf], to: &Path) {
+    let mut zip = ZipWriter::new(fs::File::create(to).unwrap());
+    for file in files {
+        let name = file.strip_prefix(root).unwrap().to_str().unwrap();
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, &fs::read(file).unwrap()).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+#[test]
+fn a_folder_that_is_called_digits_wins_over_the_built_in_ones() {
+    let folder = temp();
+    let folder = folder.path();
+    write_digits(&folder.join("digits"), 40);
+    let first = |args: &[&str]| stdout(folder, args).lines().next().unwrap().to_owned();
+    assert_eq!(first(&["data", "check", "digits"]), "./digits: 40 pictures, 40 usable, 10 classes");
+    assert!(first(&["data", "check", "--set", "data.path=digits"]).starts_with("./digits: 40 pictures"));
+    // Without a word about data, nothing in a folder changes what is meant.
+    assert!(first(&["data", "check"]).starts_with("digits: 1797 pictures"));
+    let measured = json(folder, &["eval", "--model", &trained().model(), "--data", "digits"]);
+    assert_eq!(measured["total"], 40);
+    let help = stdout(folder, &["search", "--help"]);
+    assert!(help.contains("./digits"), "{help}");
+}
+
+#[test]
+fn inside_the_folder_of_pictures_one_command_follows_the_other() {
+    let folder = temp();
+    let folder = folder.path();
+    write_digits(folder, 100);
+    let small = ["--set", "data.image_size=8", "--epochs", "1"];
+    let batches = ["--set", "run.batch_size=16", "--set", "reward.batch_size=8"];
+    let search = [&["search", "--data", "."], &small[..], &TINY[..], &TINY_SEARCH[..], &batches].concat();
+    let found = json(folder, &search);
+    let of_search = found["run"].as_str().unwrap();
+    let train =
+        [&["train", "--run", of_search], &small[..2], &["--epochs", "1"], &TINY[..], &batches[..2]].concat();
+    let fixed = json(folder, &train);
+    let check = stdout(folder, &["data", "check", "."]);
+    assert!(check.contains("100 usable, 10 classes") && check.contains("1 folder of runs"), "{check}");
+    assert!(
+        json(folder, &["eval", "--model", fixed["model"].as_str().unwrap()])["total"].as_u64().unwrap() < 20
+    );
+}
+
+#[test]
+fn what_a_run_leaves_out_is_said_in_the_run() {
+    let folder = temp();
+    let folder = folder.path();
+    let pictures = write_digits(&folder.join("photos"), 60);
+    fs::copy(&pictures[0], folder.join("photos/cover.png")).unwrap();
+    fs::write(folder.join("photos/labels.csv"), "a,b").unwrap();
+    let args = ["augment", "--data", "photos", "--out", "sheet.png", "--set", "data.image_size=8"];
+    let output = run(folder, &args);
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    for expected in [
+        "photos: left out 1 image in no class folder (cover.png)",
+        "left out 1 file that is not called like an image (labels.csv)",
+    ] {
+        assert_eq!(stderr.matches(expected).count(), 1, "{stderr}");
+    }
+}
+
+#[test]
+fn predict_reads_an_archive_as_the_folder_it_was_made_from() {
+    let (folder, model) = (temp(), trained().model());
+    let folder = folder.path();
+    let pictures = write_digits(&folder.join("photos"), 12);
+    pack(folder, &pictures, &folder.join("packed.zip"));
+    let labels = |path: &str| -> Vec<(String, Value)> {
+        let lines = lines(&stdout(folder, &["predict", "--model", &model, "--json", path]));
+        lines.iter().map(|line| (line["path"].as_str().unwrap().to_owned(), line["label"].clone())).collect()
+    };
+    let (of_folder, mut of_zip) = (labels("photos"), labels("packed.zip"));
+    assert_eq!(of_folder.len(), 12);
+    of_zip.iter_mut().for_each(|(path, _)| *path = path.strip_prefix("packed.zip/").unwrap().to_owned());
+    assert_eq!(of_zip, of_folder);
+
+    fs::write(folder.join("broken.zip"), b"PK\x03\x04rubbish").unwrap();
+    let output = run(folder, &["predict", "--model", &model, "broken.zip", "photos"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = text(&output.stdout);
+    assert!(text.starts_with("broken.zip: error: broken.zip is not a readable zip archive"), "{text}");
+    assert_eq!(text.lines().count(), 13);
+}
+
+#[cfg(unix)]
+#[test]
+fn predict_follows_links_as_a_search_does() {
+    use std::os::unix::fs::symlink;
+    let (folder, model) = (temp(), trained().model());
+    let folder = folder.path();
+    write_digits(&folder.join("photos"), 30);
+    fs::create_dir_all(folder.join("farm")).unwrap();
+    symlink("../photos/1", folder.join("farm/1")).unwrap();
+    symlink("../photos/2", folder.join("farm/2")).unwrap();
+    symlink("..", folder.join("farm/up")).unwrap();
+    fs::create_dir_all(folder.join("farm/@eaDir")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.join("farm/pipe.png")).status().unwrap();
+    assert!(made.success());
+    let checked = json(folder, &["data", "check", "farm"]);
+    let labelled = lines(&stdout(folder, &["predict", "--model", &model, "--json", "farm"]));
+    assert!(!labelled.is_empty());
+    assert_eq!(checked["files"], labelled.len());
+    assert!(labelled[0]["path"].as_str().unwrap().starts_with("farm/1/"), "{labelled:?}");
+}
+
+#[test]
+fn a_model_of_twelve_bits_reads_other_pictures_as_its_own() {
+    let folder = temp();
+    let folder = folder.path();
+    for (class, most) in [("dark", 1200u32), ("light", 4095)] {
+        fs::create_dir_all(folder.join("x").join(class)).unwrap();
+        for i in 0..20u32 {
+            let pixel = |x: u32, y: u32| Luma([((x * 67 + y * 31 + i * 7) * 97 % (most + 1)) as u16]);
+            let path = folder.join(format!("x/{class}/{i:02}.png"));
+            ImageBuffer::<Luma<u16>, Vec<u16>>::from_fn(8, 8, pixel).save(path).unwrap();
+        }
+    }
+    let train = [
+        &["train", "--arc", TINY_ARC, "--data", "x", "--epochs", "3", "--set", "data.image_size=8"],
+        &TINY[..6],
+        &["--set", "run.batch_size=8", "--preset", "quick"],
+    ]
+    .concat();
+    let output = run(folder, &train);
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("the largest samples let white be 4095 (data.white_level sets it)"), "{stderr}");
+    let runs: Vec<_> =
+        fs::read_dir(folder.join("runs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let model = runs[0].join("model.safetensors").display().to_string();
+    // All samples of these are dark; by themselves they would be taken for fewer bits.
+    fs::create_dir_all(folder.join("only")).unwrap();
+    fs::rename(folder.join("x/dark"), folder.join("only/dark")).unwrap();
+    let measured = json(folder, &["eval", "--model", &model, "--data", "only"]);
+    let labelled = lines(&stdout(folder, &["predict", "--model", &model, "--json", "only"]));
+    let right = labelled.iter().filter(|line| line["label"] == "dark").count();
+    assert_eq!((measured["total"].clone(), measured["correct"].clone()), (20.into(), right.into()));
+}

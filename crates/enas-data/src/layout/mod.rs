@@ -1,0 +1,307 @@
+//! What the folders of a source mean: classes, and perhaps splits. No pixels, no randomness.
+
+mod sorting;
+mod splits;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::left_out::{LeftOut, Note, Reason, some};
+use crate::source::{Source, kind_of_other};
+use sorting::{Place, Sorting};
+pub(crate) use splits::Splits;
+use splits::spelled;
+
+/// One of the three parts of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Pictures that weights are fitted to.
+    Train,
+    /// Pictures that choices are made by.
+    Valid,
+    /// Pictures that only the final accuracy is measured with.
+    Test,
+}
+
+impl Part {
+    /// All parts in the usual order.
+    pub const ALL: [Part; 3] = [Part::Train, Part::Valid, Part::Test];
+
+    /// `train`, `valid` or `test`: also the name of the folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Train => "train",
+            Part::Valid => "valid",
+            Part::Test => "test",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Part> {
+        Part::ALL.into_iter().find(|p| p.name() == name)
+    }
+}
+
+/// A picture with its class and, where the folders say so, its part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// Index into [`Source::files`].
+    pub(crate) file: usize,
+    /// Index into [`Layout::classes`].
+    pub(crate) class: usize,
+    pub(crate) part: Option<Part>,
+}
+
+/// The classes of a source and every picture that belongs to one.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    /// Class names in byte order.
+    pub(crate) classes: Vec<String>,
+    /// In the byte order of the file names.
+    pub(crate) items: Vec<Item>,
+    /// Parts that the folders do not give, so that chance has to.
+    pub(crate) drawn: &'static [Part],
+    /// The folders of the parts; none where there are no splits.
+    pub(crate) splits: Splits,
+    /// Images and folders that belong to no class.
+    pub(crate) left_out: LeftOut,
+    /// What was decided where folders leave it open, to be said in a run.
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Whether a folder of this name is taken for a split.
+pub(crate) fn is_split_name(name: &str) -> bool {
+    Part::from_name(name).is_some()
+}
+
+/// Recognises one of the promised layouts.
+///
+/// Folders called `train`, `valid` or `test`, or nearly so, that hold further folders make a layout with splits;
+/// otherwise every top-level folder is a class. Images in folders inside a class folder belong to the class.
+pub(crate) fn read(source: &Source) -> Result<Layout, Error> {
+    let top = children(source, "");
+    if top.is_empty() {
+        return Err(problem(source, format!("it has no class folders, {}", loose_pictures(source))));
+    }
+    if let Some(splits) = splits::find(source, &top)? {
+        return with_splits(source, &top, splits);
+    }
+    if top.iter().all(|name| is_split_name(name)) {
+        let found = top.join(", ");
+        return Err(problem(
+            source,
+            format!(
+                "{found} hold no class folders; pictures belong into train/<class>/, test/<class>/{}",
+                labels_beside(source)
+            ),
+        ));
+    }
+    without_splits(source, &top)
+}
+
+/// The pictures of one part, or all where there are no splits, for classes that are already known: a model's.
+pub(crate) fn read_known_classes(source: &Source, part: Part, classes: &[String]) -> Result<Layout, Error> {
+    let top = children(source, "");
+    let splits = splits::find(source, &top)?;
+    if let Some(splits) = &splits
+        && splits.folder(part).is_none()
+    {
+        let found = top.join(", ");
+        return Err(problem(source, format!("found the folders {found}, but no {}", part.name())));
+    }
+    let mut sorted = Sorting::of(source, splits.as_ref());
+    sorted.places.retain(|place| place.part.is_none_or(|p| p == part));
+    let mut items = Vec::new();
+    let mut unknown = BTreeSet::new();
+    for Place { file, class, .. } in &sorted.places {
+        match classes.iter().position(|c| c == class) {
+            Some(class) => items.push(Item { file: *file, class, part: Some(part) }),
+            None => drop(unknown.insert((*class).to_owned())),
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(Error::UnknownClasses {
+            split: if splits.is_some() { part.name().into() } else { "the folder".into() },
+            reference: "the model",
+            path: source.path.clone(),
+            classes: unknown.into_iter().collect(),
+        });
+    }
+    let left_out = sorted.left_out;
+    let splits = splits.unwrap_or_default();
+    Ok(Layout { classes: classes.to_vec(), items, splits, left_out, ..Layout::default() })
+}
+
+fn problem(source: &Source, problem: String) -> Error {
+    Error::Layout { path: source.path.clone(), problem }
+}
+
+/// What there is instead of class folders, and what to do.
+fn loose_pictures(source: &Source) -> String {
+    let archives: Vec<&str> = of_kind(source, Reason::Archive);
+    let others: Vec<&str> = of_kind(source, Reason::OtherKind);
+    match source.files.len() {
+        0 if !archives.is_empty() => format!("only archives ({}); unpack them first", some(&archives)),
+        0 if !others.is_empty() => {
+            format!("only files of kinds that are not read ({}); convert them to JPEG or PNG", some(&others))
+        }
+        0 => {
+            "nor any picture; expected train/<class>/, valid/<class>/, test/<class>/ or just <class>/".into()
+        }
+        n => {
+            let labels = labels_beside(source);
+            format!("only {n} pictures side by side; put each into a folder named after its class{labels}")
+        }
+    }
+}
+
+fn of_kind(source: &Source, reason: Reason) -> Vec<&str> {
+    let others = source.others.iter().map(String::as_str);
+    others.filter(|name| kind_of_other(name) == Some(reason)).collect()
+}
+
+/// A hint at a table of labels, which is not read.
+pub(crate) fn labels_beside(source: &Source) -> String {
+    let is_table =
+        |name: &&String| name.to_lowercase().ends_with(".csv") || name.to_lowercase().ends_with(".tsv");
+    match source.others.iter().find(is_table) {
+        None => String::new(),
+        Some(table) => format!(
+            ". Tables of labels such as {table} are not read: for each of its lines, move the image to <label>/<image>"
+        ),
+    }
+}
+
+/// Names of the folders directly in `parent` ("" for the root), in byte order.
+fn children<'a>(source: &'a Source, parent: &str) -> Vec<&'a str> {
+    let depth_one = |f: &'a String| {
+        let rest = if parent.is_empty() { f } else { f.strip_prefix(parent)?.strip_prefix('/')? };
+        (!rest.contains('/')).then_some(rest)
+    };
+    source.folders.iter().filter_map(depth_one).collect()
+}
+
+/// Whether images lie in a folder without another between.
+fn has_images_directly(source: &Source, folder: &str) -> bool {
+    let below = |file: &&String| {
+        file.strip_prefix(folder).and_then(|f| f.strip_prefix('/')).is_some_and(|f| !f.contains('/'))
+    };
+    source.files.iter().find(below).is_some()
+}
+
+fn without_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
+    let mut sorting = Sorting::of(source, None);
+    let inside = splits_inside(&mut sorting);
+    let class_of: BTreeMap<&str, usize> = top.iter().enumerate().map(|(i, name)| (*name, i)).collect();
+    let item = |place: &Place<'_>| Item { file: place.file, class: class_of[place.class], part: place.part };
+    let mut notes: Vec<Note> = Vec::new();
+    let drawn: &'static [Part] = match inside {
+        None => {
+            notes.extend(sorting.note_of_deep(source));
+            &Part::ALL
+        }
+        Some(splits) => {
+            notes.extend(note_of_drawn(&splits));
+            splits.drawn()
+        }
+    };
+    Ok(Layout {
+        classes: top.iter().map(|name| name.to_string()).collect(),
+        items: sorting.places.iter().map(item).collect(),
+        drawn,
+        splits: Splits::default(),
+        left_out: sorting.left_out,
+        notes,
+    })
+}
+
+/// Gives every image its part if the folders inside all class folders are splits: `cat/train`, `cat/test`, `dog/train`.
+fn splits_inside(sorting: &mut Sorting<'_>) -> Option<Splits> {
+    let part_of = |place: &Place<'_>| {
+        let (part, rest) = spelled(place.below.split('/').next()?)?;
+        rest.is_empty().then_some(part)
+    };
+    let parts: Option<Vec<Part>> = sorting.places.iter().map(part_of).collect();
+    let parts = parts.filter(|parts| parts.contains(&Part::Train))?;
+    let mut splits = Splits::default();
+    for (place, part) in sorting.places.iter_mut().zip(parts) {
+        place.part = Some(part);
+        splits.set(part, part.name().to_owned());
+    }
+    Some(splits)
+}
+
+/// What to say about parts that are taken out of the training images although there are splits.
+fn note_of_drawn(splits: &Splits) -> Option<Note> {
+    let (found, drawn) = match splits.drawn() {
+        [Part::Test] => ("there is no test folder with classes", "the test split is drawn from train"),
+        [Part::Valid, Part::Test] => {
+            ("there is neither a valid nor a test folder with classes", "both splits are drawn from train")
+        }
+        _ => return None,
+    };
+    Some(Note::new(found, format!("{drawn}, class by class")))
+}
+
+fn with_splits(source: &Source, top: &[&str], splits: Splits) -> Result<Layout, Error> {
+    let Some(train) = splits.folder(Part::Train) else {
+        let found = top.join(", ");
+        return Err(problem(
+            source,
+            format!(
+                "found the folders {found}, but no train. Only valid and test may be missing; without any split \
+                 folders (just <class>/) all three are made by chance"
+            ),
+        ));
+    };
+    let classes = children(source, train);
+    if classes.is_empty() {
+        return Err(problem(source, format!("its {train} folder has no class folders")));
+    }
+    let sorting = Sorting::of(source, Some(&splits));
+    let class_of: BTreeMap<&str, usize> = classes.iter().enumerate().map(|(i, name)| (*name, i)).collect();
+    let mut items = Vec::new();
+    let mut unknown = BTreeSet::new();
+    for &Place { file, class, part, .. } in &sorting.places {
+        match class_of.get(class) {
+            Some(&class) => items.push(Item { file, class, part }),
+            None => drop(unknown.insert((part, class))),
+        }
+    }
+    if let Some(&(part, _)) = unknown.first() {
+        let alike = |class: &str| classes.iter().find(|known| known.to_lowercase() == class.to_lowercase());
+        let named = |class: &str| match alike(class) {
+            Some(known) => format!("{class} (train has {known}: rename one of them)"),
+            None => class.to_owned(),
+        };
+        let names = unknown.iter().filter(|(p, _)| *p == part).map(|(_, class)| named(class));
+        return Err(Error::UnknownClasses {
+            split: part.map_or("the folder", Part::name).into(),
+            reference: "train",
+            path: source.path.clone(),
+            classes: names.collect(),
+        });
+    }
+    let notes = [note_of_drawn(&splits), sorting.note_of_deep(source)];
+    Ok(Layout {
+        classes: classes.iter().map(|c| c.to_string()).collect(),
+        items,
+        drawn: splits.drawn(),
+        left_out: with_other_folders(sorting.left_out, top, &splits),
+        splits,
+        notes: notes.into_iter().flatten().collect(),
+    })
+}
+
+/// Names the folders beside the splits even if no image is in them.
+fn with_other_folders(mut left_out: LeftOut, top: &[&str], splits: &Splits) -> LeftOut {
+    for folder in top.iter().filter(|folder| spelled(folder).is_none_or(|(_, rest)| !rest.is_empty())) {
+        let is_split = |part| splits.folder(part).is_some_and(|f| f.split('/').next() == Some(*folder));
+        if !Part::ALL.into_iter().any(is_split) {
+            left_out.add(Reason::OtherFolder, *folder);
+        }
+    }
+    left_out
+}

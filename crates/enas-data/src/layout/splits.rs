@@ -1,0 +1,182 @@
+//! Which folders are splits: `train`, `valid` and `test`, and what else people call them.
+
+use super::{Part, children, has_images_directly, problem};
+use crate::error::Error;
+use crate::source::Source;
+
+/// Words for each part, in lower case.
+const WORDS: [(Part, &[&str]); 3] = [
+    (Part::Train, &["train", "training", "trn", "trainset", "trainingset", "traindata"]),
+    (
+        Part::Valid,
+        &["valid", "val", "validation", "validating", "dev", "devel", "validset", "valset", "validationset"],
+    ),
+    (Part::Test, &["test", "testing", "tst", "testset", "testingset", "testdata"]),
+];
+
+/// Words beside them that change nothing.
+const FILLERS: [&str; 13] = [
+    "set", "sets", "data", "dataset", "split", "folder", "dir", "image", "images", "img", "imgs", "pictures",
+    "photos",
+];
+
+/// The split folders of a source, by part; a folder may lie in another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Splits([Option<String>; 3]);
+
+impl Splits {
+    /// The folder of a part, if there is one.
+    pub(crate) fn folder(&self, part: Part) -> Option<&str> {
+        self.0[part as usize].as_deref()
+    }
+
+    /// The part whose folder a file lies in, and its name below that.
+    pub(crate) fn place<'a>(&self, name: &'a str) -> Option<(Part, &'a str)> {
+        Part::ALL.into_iter().find_map(|part| {
+            let below = name.strip_prefix(self.folder(part)?)?.strip_prefix('/')?;
+            Some((part, below))
+        })
+    }
+
+    /// The parts that chance makes out of the training images.
+    pub(crate) fn drawn(&self) -> &'static [Part] {
+        match (self.folder(Part::Valid), self.folder(Part::Test)) {
+            (Some(_), Some(_)) => &[],
+            (None, Some(_)) => &[Part::Valid],
+            (Some(_), None) => &[Part::Test],
+            (None, None) => &[Part::Valid, Part::Test],
+        }
+    }
+
+    pub(crate) fn set(&mut self, part: Part, folder: String) {
+        self.0[part as usize] = Some(folder);
+    }
+}
+
+/// The part that a folder's name stands for, and what else the name says: `seg_train` is the train of `seg`.
+pub(crate) fn spelled(name: &str) -> Option<(Part, String)> {
+    let lower = name.to_lowercase();
+    let mut part = None;
+    let mut rest = Vec::new();
+    for word in lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        let meant = WORDS.iter().find(|(_, words)| words.contains(&word)).map(|(part, _)| *part);
+        match meant {
+            Some(_) if part.is_some() => return None,
+            Some(_) => part = meant,
+            None if FILLERS.contains(&word) => {}
+            None => rest.push(word),
+        }
+    }
+    Some((part?, rest.join("-")))
+}
+
+/// The split folders among the top-level folders `top`; `None` if those are something else.
+///
+/// A folder called `train`, `valid` or `test` that holds further folders makes a layout with splits. Other spellings
+/// count beside one of these, or if there are at least two, and always only for folders without images directly in them.
+///
+/// # Errors
+/// [`Error::Layout`] if two folders are the same part.
+pub(crate) fn find(source: &Source, top: &[&str]) -> Result<Option<Splits>, Error> {
+    let holds_folders = |name: &str| !children(source, name).is_empty();
+    let is_exact = |name: &&str| Part::from_name(name).is_some();
+    let has_exact = top.iter().any(|name| is_exact(&name) && holds_folders(name));
+    let candidate = |name: &&str| -> Option<(Part, String, String)> {
+        let (part, rest) = spelled(name)?;
+        let fits = has_exact && is_exact(name) || holds_folders(name) && !has_images_directly(source, name);
+        fits.then(|| (part, rest, (*name).to_owned()))
+    };
+    let candidates: Vec<(Part, String, String)> = top.iter().filter_map(candidate).collect();
+    let of = |rest: &str| -> Vec<&(Part, String, String)> {
+        candidates.iter().filter(|(_, other, _)| other == rest).collect()
+    };
+    let is_enough = |group: &[&(Part, String, String)]| {
+        let first = group.first().map(|(part, ..)| *part);
+        group.iter().any(|(part, ..)| Some(*part) != first)
+    };
+    let group = if has_exact {
+        of("")
+    } else {
+        let rests = candidates.iter().map(|(_, rest, _)| rest.as_str());
+        match rests.map(of).find(|group| is_enough(group)) {
+            Some(group) => group,
+            None if candidates.len() == 1 && only_with_images(source, top, &candidates[0].2) => {
+                of(&candidates[0].1)
+            }
+            None => return Ok(None),
+        }
+    };
+    let mut splits = Splits::default();
+    for (part, _, name) in group {
+        if let Some(other) = splits.folder(*part) {
+            let what = part.name();
+            return Err(problem(
+                source,
+                format!("{other} and {name} would both be {what}; put one into the other"),
+            ));
+        }
+        splits.set(*part, name.clone());
+    }
+    for part in Part::ALL {
+        let Some(folder) = splits.folder(part) else { continue };
+        let inner = inner(source, part, folder);
+        // Images without classes are nothing to measure or choose by. An empty folder is a mistake that is left to be found.
+        let is_unlabelled = children(source, &inner).is_empty() && has_images_directly(source, &inner);
+        match part != Part::Train && is_unlabelled {
+            true => splits.0[part as usize] = None,
+            false => splits.set(part, inner),
+        }
+    }
+    Ok(Some(splits))
+}
+
+/// Whether all images lie in this one of the top-level folders.
+fn only_with_images(source: &Source, top: &[&str], name: &str) -> bool {
+    let holds = |folder: &str| source.files.iter().any(|file| file.split('/').next() == Some(folder));
+    top.iter().all(|other| *other == name || !holds(other))
+}
+
+/// The folder in a split folder that holds the classes, if there is one around them: `train/train`, `train/images`.
+fn inner(source: &Source, part: Part, folder: &str) -> String {
+    let mut folder = folder.to_owned();
+    loop {
+        let inside = children(source, &folder);
+        let [only] = inside[..] else { return folder };
+        let is_wrapper =
+            spelled(only).map_or(FILLERS.contains(&only.to_lowercase().as_str()), |(p, _)| p == part);
+        let path = format!("{folder}/{only}");
+        if !is_wrapper || has_images_directly(source, &folder) || children(source, &path).is_empty() {
+            return folder;
+        }
+        folder = path;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_call_splits_is_understood() {
+        for (name, part) in [
+            ("train", Part::Train),
+            ("Training", Part::Train),
+            ("TRAIN", Part::Train),
+            ("training_set", Part::Train),
+            ("Training Set", Part::Train),
+            ("train-images", Part::Train),
+            ("val", Part::Valid),
+            ("Validation", Part::Valid),
+            ("validation_data", Part::Valid),
+            ("dev", Part::Valid),
+            ("test_set", Part::Test),
+            ("Testing", Part::Test),
+        ] {
+            assert_eq!(spelled(name), Some((part, String::new())), "{name}");
+        }
+        assert_eq!(spelled("seg_train"), Some((Part::Train, "seg".into())));
+        for name in ["cat", "trainer", "pretrain", "train_test", "contest", "validity", "set", "t"] {
+            assert_eq!(spelled(name), None, "{name}");
+        }
+    }
+}

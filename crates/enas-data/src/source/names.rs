@@ -1,0 +1,132 @@
+//! What the name of a file or folder says before anything is opened.
+
+use crate::left_out::Reason;
+use crate::prepare::is_picture_name;
+
+/// Folders that operating systems, storage devices and programs put among files of a user's.
+const SYSTEM_FOLDERS: [&str; 12] = [
+    "@eadir",
+    "@recycle",
+    "@tmp",
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "recycler",
+    "system volume information",
+    "lost+found",
+    "__macosx",
+    "__pycache__",
+    "node_modules",
+];
+
+/// Files of the same kind.
+const SYSTEM_FILES: [&str; 5] = ["thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", "icon\r"];
+
+/// Endings of archives.
+const ARCHIVES: [&str; 11] = ["zip", "tar", "gz", "tgz", "bz2", "xz", "txz", "zst", "7z", "rar", "lzma"];
+
+/// Endings of images, volumes and films that are not read.
+const OTHER_KINDS: [&str; 45] = [
+    "heic", "heif", "avif", "jxl", "jp2", "j2k", "jpx", "psd", "xcf", "svg", "ico", "icns", "tga", "ppm",
+    "pgm", "pbm", "pnm", "pfm", "exr", "hdr", "dds", "dcm", "dicom", "nii", "npy", "npz", "mat", "cr2",
+    "cr3", "nef", "arw", "dng", "orf", "rw2", "raf", "raw", "fits", "mp4", "mov", "avi", "mkv", "webm",
+    "mpg", "m4v", "eps",
+];
+
+/// Endings of files that are never images, so that their content need not be looked at.
+const PLAIN: [&str; 34] = [
+    "txt",
+    "csv",
+    "tsv",
+    "json",
+    "jsonl",
+    "ndjson",
+    "xml",
+    "yaml",
+    "yml",
+    "toml",
+    "md",
+    "rst",
+    "html",
+    "htm",
+    "pdf",
+    "doc",
+    "docx",
+    "xls",
+    "xlsx",
+    "rtf",
+    "log",
+    "cfg",
+    "py",
+    "ipynb",
+    "sh",
+    "pt",
+    "pth",
+    "onnx",
+    "safetensors",
+    "h5",
+    "pkl",
+    "tfrecord",
+    "parquet",
+    "db",
+];
+
+/// Whether a folder belongs to a system or a program, by its name alone: `.git`, `@eaDir`, `lost+found`.
+pub fn is_system_folder(name: &str) -> bool {
+    name.starts_with('.') || SYSTEM_FOLDERS.contains(&name.to_lowercase().as_str())
+}
+
+/// Why a file is not listed at all, by its own name; hidden files that are not images are of no interest.
+pub(super) fn unlisted(name: &str) -> Option<Option<Reason>> {
+    if name.starts_with("._") || SYSTEM_FILES.contains(&name.to_lowercase().as_str()) {
+        return Some(Some(Reason::System));
+    }
+    let shown = name.trim_start_matches('.');
+    (shown != name).then(|| is_picture_name(shown).then_some(Reason::Hidden))
+}
+
+/// Why a file that is not called like an image is not used; `None` where only its content can tell.
+pub(crate) fn kind_of_other(name: &str) -> Option<Reason> {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let ending = file.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).unwrap_or_default();
+    let ending = ending.as_str();
+    match () {
+        () if ARCHIVES.contains(&ending) => Some(Reason::Archive),
+        () if OTHER_KINDS.contains(&ending) => Some(Reason::OtherKind),
+        () if PLAIN.contains(&ending) => Some(Reason::NotAnImage),
+        () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_systems_and_programs_are_known() {
+        for name in ["@eaDir", "__pycache__", ".git", "#recycle", "$RECYCLE.BIN", "lost+found", "__MACOSX"] {
+            assert!(is_system_folder(name), "{name}");
+        }
+        for name in ["cat", "eaDir", "recycle", "git", "_", "lost and found"] {
+            assert!(!is_system_folder(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_not_listed_say_why() {
+        assert_eq!(unlisted("Thumbs.db"), Some(Some(Reason::System)));
+        assert_eq!(unlisted("._a.jpg"), Some(Some(Reason::System)));
+        assert_eq!(unlisted(".a.jpg"), Some(Some(Reason::Hidden)));
+        assert_eq!(unlisted(".fetch-data.json"), Some(None));
+        assert_eq!(unlisted("a.jpg"), None);
+    }
+
+    #[test]
+    fn other_files_are_told_apart_by_their_ending() {
+        assert_eq!(kind_of_other("a/b.HEIC"), Some(Reason::OtherKind));
+        assert_eq!(kind_of_other("cat.zip"), Some(Reason::Archive));
+        assert_eq!(kind_of_other("a/labels.csv"), Some(Reason::NotAnImage));
+        assert_eq!(kind_of_other("a.b/photo"), None);
+        assert_eq!(kind_of_other("photo.jfif"), None);
+    }
+}

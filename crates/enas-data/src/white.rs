@@ -1,0 +1,140 @@
+//! Which sample value is white in images of more than 8 bits per sample: the same for all images of a data set, and for
+//! those that a model trained on them is shown later.
+
+use serde::{Deserialize, Serialize};
+
+/// Bits that cameras and scanners use of a sample, in ascending order.
+const DEPTHS: [u32; 7] = [8, 10, 12, 14, 16, 24, 32];
+
+/// The largest sample of 16 bits: white where nothing is known.
+pub(crate) const WHITE_16: u32 = 65_535;
+
+/// The sample values that are white; the default leaves them open.
+///
+/// 12 bits are often stored as 16, so that no sample is above 4095. Taken for 16 bits, 16 levels of grey would be left of
+/// them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WhiteLevels {
+    /// For whole numbers of more than 8 bits. If open, the largest of up to 16 bits; more bits are never all used, so an
+    /// image of them has its own level.
+    pub integer: Option<u32>,
+    /// For floating-point samples. If open, each image has its own: 1 for one of numbers up to 1, else as for whole numbers.
+    pub float: Option<u32>,
+}
+
+/// The largest samples that were seen of each kind; `None` without a sample of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Peaks {
+    pub(crate) integer: Option<u32>,
+    pub(crate) float: Option<f32>,
+    /// The levels that the samples of one image were scaled by, where there are such samples.
+    pub(crate) used: WhiteLevels,
+}
+
+impl Peaks {
+    /// Of an image with whole numbers up to `peak`, scaled by `level`.
+    pub(crate) fn of_integers(peak: u32, level: u32) -> Self {
+        let used = WhiteLevels { integer: Some(level), float: None };
+        Self { integer: Some(peak), float: None, used }
+    }
+
+    /// Of an image with floating-point samples up to `peak`, scaled by `level`.
+    pub(crate) fn of_floats(peak: f32, level: u32) -> Self {
+        let used = WhiteLevels { integer: None, float: Some(level) };
+        Self { integer: None, float: Some(peak), used }
+    }
+
+    /// Whether there is no sample of more than 8 bits.
+    pub(crate) fn is_none(self) -> bool {
+        self.integer.is_none() && self.float.is_none()
+    }
+
+    /// The larger of each kind.
+    #[must_use]
+    pub(crate) fn with(self, other: Self) -> Self {
+        let float = [self.float, other.float].into_iter().flatten().reduce(f32::max);
+        Self { integer: self.integer.max(other.integer), float, used: self.used }
+    }
+}
+
+impl WhiteLevels {
+    /// These, where they are given, and for samples that occur what their largest needs.
+    #[must_use]
+    pub(crate) fn resolved(self, peaks: Peaks) -> Self {
+        Self {
+            integer: self.integer.or_else(|| peaks.integer.map(level_of_integers)),
+            float: self.float.or_else(|| peaks.float.map(level_of_floats)),
+        }
+    }
+}
+
+/// Whether an image that was scaled by `used` is as these levels want it.
+pub(crate) fn is_scaled_by(white: WhiteLevels, used: WhiteLevels) -> bool {
+    let agrees = |white: Option<u32>, used: Option<u32>| used.is_none() || used == white;
+    agrees(white.integer, used.integer) && agrees(white.float, used.float)
+}
+
+/// The least level that `peak` does not exceed and that a number of bits in use gives.
+pub(crate) fn level_of_integers(peak: u32) -> u32 {
+    let levels = DEPTHS.map(|bits| u32::MAX >> (32 - bits));
+    levels.into_iter().find(|level| *level >= peak).unwrap_or(u32::MAX)
+}
+
+/// The same for floating-point samples, many of which go from 0 to 1.
+pub(crate) fn level_of_floats(peak: f32) -> u32 {
+    if peak <= 1.0 { 1 } else { level_of_integers(peak.ceil() as u32) }
+}
+
+/// A sample as one of 8 bits, `white` and above as 255.
+pub(crate) fn to_8_bits(sample: f32, white: u32) -> u8 {
+    // What is no number is black: the conversion of it gives 0.
+    (sample.max(0.0) / white as f32 * 255.0).round() as u8
+}
+
+/// The same for whole numbers, exactly.
+pub(crate) fn integer_to_8_bits(sample: u32, white: u32) -> u8 {
+    let (sample, white) = (u64::from(sample.min(white)), u64::from(white));
+    ((sample * 255 + white / 2) / white) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_those_of_bits_in_use() {
+        for (peak, level) in [
+            (0, 255),
+            (255, 255),
+            (256, 1023),
+            (4000, 4095),
+            (4095, 4095),
+            (4096, 16_383),
+            (16_384, 65_535),
+            (65_536, 0xff_ffff),
+            (u32::MAX, u32::MAX),
+        ] {
+            assert_eq!(level_of_integers(peak), level, "{peak}");
+        }
+        assert_eq!(
+            [0.3, 1.0, 1.1, 255.0, 255.5, 1e20].map(level_of_floats),
+            [1, 1, 255, 255, 1023, u32::MAX]
+        );
+    }
+
+    #[test]
+    fn samples_above_white_and_below_black_are_cut() {
+        assert_eq!([0, 2048, 4095, 9000].map(|s| integer_to_8_bits(s, 4095)), [0, 128, 255, 255]);
+        assert_eq!([-1.0, 0.5, 1.0, 7.0, f32::NAN].map(|s| to_8_bits(s, 1)), [0, 128, 255, 255, 0]);
+        assert_eq!(integer_to_8_bits(u32::MAX, u32::MAX), 255);
+    }
+
+    #[test]
+    fn what_is_asked_for_wins_over_what_is_found() {
+        let peaks = Peaks::of_integers(3000, WHITE_16);
+        assert_eq!(WhiteLevels::default().resolved(peaks), WhiteLevels { integer: Some(4095), float: None });
+        let asked = WhiteLevels { integer: Some(9000), float: Some(3) };
+        assert_eq!(asked.resolved(peaks), asked);
+    }
+}

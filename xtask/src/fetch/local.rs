@@ -1,0 +1,142 @@
+//! The files of a data set on disk, under their own names or those that browsers, archivers and other sites give them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::sources::{DataSet, Format, Original};
+use super::{Files, cifar, zips};
+
+/// Folders below the given one that are looked into, one in the other: `MNIST/raw`, or a folder for every file.
+const MAX_DEPTH: usize = 2;
+
+/// The files at `from`, a folder or an archive, that `set` can be made of.
+///
+/// # Errors
+/// Says which files are missing, or why an archive cannot be used.
+pub(super) fn find(set: &DataSet, from: &Path) -> Result<Files> {
+    let found = match set.format {
+        Format::Idx(originals) => find_idx_files(from, &originals),
+        Format::Cifar10 { binary, python } => find_cifar(from, [binary, python]),
+    };
+    match (found, zips::find(from)) {
+        (Err(_), Some(archives)) => Ok(Files::Zips(archives)),
+        (found, _) => found,
+    }
+}
+
+fn find_idx_files(folder: &Path, originals: &[Original; 4]) -> Result<Files> {
+    if folder.is_file() {
+        bail!("{} is a file; give the folder that holds all four files of the data set", folder.display());
+    }
+    let files = files_below(folder, 0);
+    let find = |original: &Original| files.iter().find(|path| is_called(path, original.name));
+    let paths = [0, 1, 2, 3].map(|i| find(&originals[i]));
+    let missing: Vec<&str> = originals
+        .iter()
+        .zip(paths)
+        .filter(|(_, path)| path.is_none())
+        .map(|(original, _)| original.name)
+        .collect();
+    match missing.len() {
+        0 => Ok(Files::Idx(paths.map(|path| path.cloned().unwrap_or_default()))),
+        4 => bail!(
+            "{}: expected {}, gzipped or not, or train.zip, valid.zip and test.zip; none of them is there",
+            folder.display(),
+            missing.join(", ")
+        ),
+        _ => bail!("{}: {} missing (gzipped or not)", folder.display(), which(&missing)),
+    }
+}
+
+/// The names, and the verb that goes with them.
+fn which(names: &[&str]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+}
+
+/// Whether a file has this name, be it gzipped or not, with dots for dashes, or with the number that browsers add to the
+/// name of a second download.
+fn is_called(path: &Path, name: &str) -> bool {
+    let plain = |name: &str| {
+        let lower = name.to_lowercase();
+        let shown = lower.trim_end_matches(".gz").replace(['.', '_', ' '], "-");
+        // A copy: "name (1)".
+        let copy = shown.rsplit_once("-(").filter(|(_, n)| n.ends_with(')') && n.len() <= 4);
+        copy.map_or(shown.clone(), |(name, _)| name.trim_end_matches("-gz").to_owned())
+    };
+    path.file_name().is_some_and(|file| plain(&file.to_string_lossy()) == plain(name))
+}
+
+/// Files in a folder and those not far below it, the nearest first, in the order of their names.
+fn files_below(folder: &Path, depth: usize) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    let (folders, mut files): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| path.is_dir());
+    if depth < MAX_DEPTH {
+        let is_shown =
+            |path: &&PathBuf| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
+        files.extend(folders.iter().filter(is_shown).flat_map(|inner| files_below(inner, depth + 1)));
+    }
+    files
+}
+
+/// An archive by its content: the given file, one of its own name in the folder, or one that is called nearly so.
+fn find_cifar(from: &Path, originals: [Original; 2]) -> Result<Files> {
+    if from.is_file() {
+        let form = cifar::form_of(from).with_context(|| from.display().to_string())?;
+        let form = form.with_context(|| {
+            format!(
+                "{} is not an archive of CIFAR-10: it holds no data_batch_1.bin or data_batch_1",
+                from.display()
+            )
+        })?;
+        return Ok(Files::Cifar(from.to_owned(), form));
+    }
+    let files = files_below(from, 0);
+    let is_own = |path: &&PathBuf| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        originals.iter().any(|original| name.as_deref() == Some(original.name))
+    };
+    let is_alike = |path: &&PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        name.replace('-', "").starts_with("cifar10")
+            && [".gz", ".tgz", ".tar"].iter().any(|e| name.ends_with(e))
+    };
+    for path in files.iter().filter(is_own).chain(files.iter().filter(is_alike)) {
+        if let Some(form) = cifar::form_of(path).with_context(|| path.display().to_string())? {
+            return Ok(Files::Cifar(path.clone(), form));
+        }
+    }
+    bail!(
+        "{}: expected {} or {}, or train.zip, valid.zip and test.zip; none of them is there",
+        from.display(),
+        originals[0].name,
+        originals[1].name
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_other_sites_and_browsers_are_known() {
+        let original = "train-images-idx3-ubyte.gz";
+        for name in [
+            "train-images-idx3-ubyte.gz",
+            "train-images-idx3-ubyte",
+            "train-images.idx3-ubyte",
+            "train-images.idx3-ubyte.gz",
+            "train-images-idx3-ubyte (1).gz",
+            "train-images-idx3-ubyte.gz (2)",
+            "TRAIN-IMAGES-IDX3-UBYTE",
+        ] {
+            assert!(is_called(Path::new(name), original), "{name}");
+        }
+        for name in ["train-labels-idx1-ubyte", "train-images", "train-images-idx3-ubyte.zip"] {
+            assert!(!is_called(Path::new(name), original), "{name}");
+        }
+    }
+}
