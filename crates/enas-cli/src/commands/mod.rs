@@ -10,11 +10,13 @@ pub(crate) mod draw;
 pub(crate) mod eval;
 #[cfg(feature = "export")]
 pub(crate) mod export;
+mod latency;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod search;
 mod settings;
 pub(crate) mod shell;
+mod subject;
 pub(crate) mod train;
 #[cfg(feature = "watch")]
 pub(crate) mod watch;

@@ -9,6 +9,7 @@ mod data;
 mod documents;
 mod draw;
 mod durable;
+mod examples;
 mod export;
 mod flags;
 mod hostile;
@@ -16,6 +17,7 @@ mod imbalance;
 mod interrupt;
 mod memory;
 mod model;
+mod places;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;
