@@ -36,7 +36,8 @@ def check(folder):
                 break
             ours, probabilities = session.run(["logits", "probabilities"], {"pictures": pictures[part]})
             largest = max(largest, float(np.abs(ours - logits[part]).max()))
-            assert np.allclose(probabilities, softmax(logits[part]), atol=TOLERANCE), f"{path}: probabilities"
+            expected = softmax(logits[part] / float(about["temperature"]))
+            assert np.allclose(probabilities, expected, atol=TOLERANCE), f"{path}: probabilities"
             done += len(ours)
     assert largest <= TOLERANCE, f"{path}: logits differ by {largest}"
     print(
@@ -58,7 +59,7 @@ def check_description(session, about, pictures, logits):
     assert len(json.loads(about["classes"])) == logits.shape[1]
     assert len(json.loads(about["normalization"])["mean"]) == channels
     assert about["channel_order"] == ("RGB" if channels == 3 else "grey")
-    for key in ("arc", "enas_version", "resize", "resize_filter", "test_accuracy", "valid_accuracy", "value_range"):
+    for key in ("arc", "background", "enas_version", "resize", "resize_filter", "temperature", "test_accuracy", "valid_accuracy", "value_range"):
         assert about[key], key
 
 

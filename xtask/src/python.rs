@@ -17,10 +17,12 @@ const FOLDER: &str = "tests/python";
 /// Every operation in both cells, some loose ends, and an input that stays loose in the reduction cell.
 const ARC: &str = "0 0 1 1 0 2 1 3 0 4 2 0  1 0 1 1 1 2 1 3 1 4 2 3";
 
-/// Grey pictures of an even size with two reductions, colour pictures of an odd size with three.
-const NETWORKS: [(&str, &[&str]); 2] = [
+/// Grey pictures of an even size with two reductions, colour pictures of an odd size with three; every way to resize.
+const NETWORKS: [(&str, &[&str]); 4] = [
     ("grey", &["data.image_size=28", "child.reductions=two"]),
-    ("colour", &["data.image_size=33", "data.channels=3", "child.reductions=three"]),
+    ("colour", &["data.image_size=33", "data.channels=3", "child.reductions=three", "data.resize=pad"]),
+    ("crop", &["data.image_size=24", "data.channels=3", "child.reductions=two", "data.resize=crop"]),
+    ("opencv", &["data.image_size=32", "child.reductions=two", "data.resize_filter=opencv"]),
 ];
 
 /// Trains two small networks, exports them and runs them in ONNX Runtime; reads the events of a training and of a
@@ -55,7 +57,9 @@ pub(crate) fn run() -> Result<()> {
     searching.args(["search", "--quiet", "--epochs", "2", "--out"]).arg(&search);
     ci::check(with_settings(&mut searching, &small))?;
 
-    ci::check(script("onnx_check.py").args(networks.iter().map(|(network, _)| network)))?;
+    let folders = || networks.iter().map(|(network, _)| network);
+    ci::check(script("onnx_check.py").args(folders()))?;
+    ci::check(script("predict_check.py").arg(&enas).args(folders()))?;
     ci::check(script("tensorboard_check.py").arg(&networks[0].0))?;
     ci::check(script("tensorboard_check.py").arg(&search))
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::Context;
 use enas_arc::Arc;
-use enas_search::read_text;
+use enas_search::{Record, read_text};
 use serde::Deserialize;
 
 use crate::args::{ArcForm, ArcInput};
 use crate::failure::{OrUsage, usage};
+use crate::locate;
 
 /// The architectures of the arguments, the file or stdin; at least one.
 ///
@@ -25,8 +26,16 @@ pub(crate) fn given(input: &ArcInput) -> anyhow::Result<Vec<Arc>> {
 /// As [`given`].
 pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arc>, ArcForm)> {
     let words: Vec<&str> = input.arc.iter().map(String::as_str).collect();
-    let (source, text) = match (&input.file, words.as_slice()) {
-        (Some(file), _) => (file.display().to_string(), text_of(file)?),
+    if let Some(dir) = &input.run {
+        let run = Record::open(&locate::reported(dir)?).context("--run")?;
+        let arc = run.manifest().arc.clone().map_or_else(|| run.best_arc(), Ok).context("--run")?;
+        return Ok((vec![arc], ArcForm::Ints));
+    }
+    let (source, text) = match (input.path(), words.as_slice()) {
+        (Some(file), _) => (file.display().to_string(), text_of(&file)?),
+        (None, [word]) if looks_like_a_path(word) => {
+            return Err(text_of(Path::new(word)).err().unwrap_or_else(|| usage("no file")));
+        }
         (None, [] | ["-"]) => ("stdin".to_owned(), stdin()?),
         (None, words) => ("ARC".to_owned(), words.join(" ")),
     };
@@ -58,12 +67,27 @@ pub(crate) fn one_in_file(file: &Path) -> anyhow::Result<Arc> {
     only(in_file(file)?).with_context(|| file.display().to_string())
 }
 
-/// The one architecture of a flag's value.
+/// The one architecture of a flag's value, which is the architecture itself or a file that holds it.
 ///
 /// # Errors
 /// Usage, naming the flag.
-pub(crate) fn one_in_flag(flag: &str, text: &str) -> anyhow::Result<Arc> {
-    in_text(text).and_then(only).with_context(|| flag.to_owned())
+pub(crate) fn one_given(flag: &str, given: &str) -> anyhow::Result<Arc> {
+    let file = Path::new(given);
+    if file.is_dir() {
+        let problem = "is a folder; name a file in it, or give the run with --run";
+        return Err(usage(format!("{flag} {given}: {problem}")));
+    }
+    if file.is_file() || looks_like_a_path(given) {
+        return one_in_file(file).with_context(|| flag.to_owned());
+    }
+    in_text(given).and_then(only).with_context(|| flag.to_owned())
+}
+
+/// Whether a word can only be the name of a file: no architecture has these endings, nor slashes.
+fn looks_like_a_path(word: &str) -> bool {
+    let ending = Path::new(word).extension().and_then(|ending| ending.to_str());
+    let is_one_word = !word.contains(char::is_whitespace);
+    is_one_word && (word.contains('/') || ending.is_some_and(|e| e.chars().all(char::is_alphabetic)))
 }
 
 fn only(mut arcs: Vec<Arc>) -> anyhow::Result<Arc> {

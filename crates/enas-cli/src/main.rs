@@ -9,9 +9,13 @@ mod commands;
 mod device;
 mod failure;
 mod interrupt;
+mod locate;
 mod logging;
 mod output;
 mod progress;
+mod standing;
+mod terminal;
+mod tips;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -25,12 +29,13 @@ use progress::Console;
 
 fn main() -> ExitCode {
     enas_kernels::tune_allocator();
-    match run(Cli::parse()) {
+    let cli = Cli::try_parse().unwrap_or_else(|error| tips::explained(error).exit());
+    match run(cli) {
         Ok(code) => code.into(),
         Err(error) if failure::is_broken_pipe(&error) => failure::SUCCESS.into(),
         Err(error) => {
             // If stderr is closed there is nobody left to tell; the exit code still says it.
-            let _ = writeln!(io::stderr(), "error: {}", failure::message(&error));
+            let _ = writeln!(io::stderr(), "{} {}", terminal::error_word(), failure::message(&error));
             failure::exit_code(&error).into()
         }
     }

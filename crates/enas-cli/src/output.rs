@@ -1,9 +1,11 @@
 //! Results to stdout, for people or as JSON. Not progress, warnings or errors: those go to stderr.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
+use enas_data::Dataset;
 pub(crate) use enas_draw::grouped;
 use serde::{Serialize, Serializer};
 
@@ -34,6 +36,16 @@ impl Output {
     }
 }
 
+impl Output {
+    /// Prints `document` as one JSON line, whether JSON was asked for or not.
+    ///
+    /// # Errors
+    /// If stdout cannot be written.
+    pub(crate) fn print_line(self, document: &impl Serialize) -> anyhow::Result<()> {
+        Self { json: true }.print(document, |_| Ok(()))
+    }
+}
+
 /// A path in a JSON document. What of it is no text is shown as far as it can be.
 pub(crate) fn path<S: Serializer>(path: &impl AsRef<Path>, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&path.as_ref().display())
@@ -52,6 +64,32 @@ pub(crate) fn paths<S: Serializer>(paths: &[impl AsRef<Path>], to: S) -> Result<
 /// A share as a percentage with two decimals.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
+}
+
+/// A name as it can stand in a line: what would break the line, or move the cursor, is written as in `\n`.
+pub(crate) fn visible(name: &str) -> Cow<'_, str> {
+    if !name.contains(char::is_control) {
+        return Cow::Borrowed(name);
+    }
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(name.chars().map(shown).collect())
+}
+
+/// Which images a run works on: the first line of a search and of a training.
+pub(crate) fn images(data: &Dataset) -> String {
+    let Dataset { name, train, valid, test, classes, .. } = data;
+    let (a, b, c) = (train.len(), valid.len(), test.len());
+    let [all, to_train, to_choose, to_test] = [a + b + c, a, b, c].map(|n| grouped(n as u64));
+    format!(
+        "{}: {all} images in {} classes; {to_train} to train on, {to_choose} to choose by, {to_test} to test with",
+        visible(name),
+        classes.len()
+    )
+}
+
+/// Size and cost of a network. Which network must be said beside it.
+pub(crate) fn cost(params: usize, macs: u64) -> String {
+    format!("{} parameters, {} multiply-adds per image", grouped(params as u64), grouped(macs))
 }
 
 /// A number of things with their name, as in `1 epoch` or `2 epochs`.

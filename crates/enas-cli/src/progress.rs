@@ -8,7 +8,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::interrupt::Interrupt;
 use crate::output::{counted, duration, grouped, percent};
+use crate::terminal::{field, fitted, stderr_width};
 
+/// Columns from which on there is room for a long bar.
+const WIDE: usize = 100;
 /// Seconds between two plain lines about steps.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -44,7 +47,14 @@ impl Console {
 
     /// A bar over `total` steps; invisible where bars are off.
     pub(crate) fn bar(&self, label: &str, total: u64) -> ProgressBar {
-        let style = ProgressStyle::with_template("{prefix:10} [{bar:24}] {pos}/{len} {msg}")
+        // The message is cut off where the terminal ends; a line that wrapped would be drawn below itself.
+        let wide = stderr_width().is_none_or(|width| width >= WIDE);
+        let template = if wide {
+            "{prefix:10} [{bar:24.cyan}] {pos}/{len} {wide_msg}"
+        } else {
+            "{prefix:10} [{bar:10.cyan}] {pos}/{len} {wide_msg}"
+        };
+        let style = ProgressStyle::with_template(template)
             .expect("the template is well formed")
             .progress_chars("=> ");
         self.bars.add(ProgressBar::new(total).with_style(style).with_prefix(label.to_owned()))
@@ -102,25 +112,8 @@ impl<'a> Watcher<'a> {
     fn epoch(&mut self, summary: &EpochSummary) {
         self.clock.epoch_done(summary);
         self.last_line = Instant::now();
-        let policy = summary.policy.as_ref().map_or(String::new(), |policy| {
-            format!("  arcs {}  entropy {:.1}", percent(policy.accuracy), policy.entropy)
-        });
         let eta = self.clock.eta_after_epoch(summary.epoch, summary.epochs);
-        let waited = if summary.waited_seconds > 0.02 * summary.seconds {
-            format!("  waited {} for pictures", duration(summary.waited_seconds))
-        } else {
-            String::new()
-        };
-        self.console.note(&format!(
-            "epoch {}/{}  loss {:.4}  train {}  valid {}  best {}{policy}  {}{waited}{eta}",
-            summary.epoch,
-            summary.epochs,
-            summary.loss,
-            percent(summary.train_accuracy),
-            percent(summary.valid_accuracy),
-            percent(summary.best_valid_accuracy),
-            duration(summary.seconds),
-        ));
+        self.console.note(&epoch_line(summary, eta.trim_start(), stderr_width()));
     }
 }
 
@@ -137,22 +130,23 @@ impl Observer for Watcher<'_> {
                     AutoPhase::Train => "training of the architecture found",
                 });
             }
-            // An automatic run says it once.
             Event::Memory(_) if self.is_auto => {}
-            Event::Memory(plan) => self.console.note(&plan.to_string()),
-            Event::Started { run, plan, params, epochs, steps, resumed, .. } => {
+            Event::Memory(plan) => tracing::info!("{plan}"),
+            Event::Started { run, plan, params, macs, epochs, steps, resumed, .. } => {
                 let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
                 let size = grouped(*params as u64);
                 let run = run.display();
                 let (epochs, steps) = (counted(*epochs, "epoch"), counted(*steps, "step"));
-                self.console.note(&format!("{run}: {size} weights, {epochs} of {steps}{from}"));
+                let whose = if macs.is_some() { "" } else { " shared by all architectures" };
+                let size = format!("{size} parameters{whose}");
+                self.console.note(&format!("{run}: {epochs} of {steps}, {size}{from}; Ctrl-C saves"));
                 tracing::info!("the network:\n{plan}");
             }
             Event::Step { place, loss, accuracy, images_per_second, .. } => {
                 self.clock.step();
                 let eta = self.clock.eta(place);
                 let message = format!(
-                    "loss {loss:.4}  accuracy {}  {images_per_second:.0} images/s{eta}",
+                    "accuracy {}  loss {loss:.4}{eta}  {images_per_second:.0} images/s",
                     percent(f64::from(*accuracy))
                 );
                 self.step("weights", place.step, place.steps, &of_epochs(place), &message);
@@ -190,6 +184,32 @@ impl Drop for Watcher<'_> {
     fn drop(&mut self) {
         self.clear();
     }
+}
+
+/// What an epoch came to, as far as the terminal has room for it.
+fn epoch_line(summary: &EpochSummary, eta: &str, width: Option<usize>) -> String {
+    let policy = summary.policy.as_ref();
+    let waited = summary.waited_seconds > 0.02 * summary.seconds;
+    let fields = vec![
+        field(0, format!("epoch {}/{}", summary.epoch, summary.epochs)),
+        field(3, format!("loss {:.4}", summary.loss)),
+        field(4, format!("train {}", percent(summary.train_accuracy))),
+        field(0, format!("valid {}", percent(summary.valid_accuracy))),
+        field(2, format!("best {}", percent(summary.best_valid_accuracy))),
+        field(6, policy.map_or(String::new(), |policy| format!("sampled {}", percent(policy.accuracy)))),
+        field(7, policy.map_or(String::new(), |policy| format!("entropy {:.1}", policy.entropy))),
+        field(5, duration(summary.seconds)),
+        field(
+            8,
+            if waited {
+                format!("waited {} for images", duration(summary.waited_seconds))
+            } else {
+                String::new()
+            },
+        ),
+        field(1, eta),
+    ];
+    fitted(fields, width)
 }
 
 fn planned(plan: &AutoPlan) -> String {

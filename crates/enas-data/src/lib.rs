@@ -58,7 +58,7 @@ pub use dataset::{Dataset, Fingerprint, PictureFile, Skipped, Split};
 pub use error::{Error, PictureError};
 pub use holding::Holding;
 pub use layout::Part;
-pub use load::{load, load_held, load_labelled, load_with_split, picture_files};
+pub use load::{Choice, Chosen, load, load_chosen, load_held, load_labelled, load_with_split, picture_files};
 pub use normalize::Normalization;
 pub use packed::PictureZip;
 pub use prepare::{InputSpec, is_picture_name, prepare, prepare_file};

@@ -1,5 +1,6 @@
 //! From a path to a [`Dataset`]: the steps, in order, and the checks between them.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc as SyncArc;
 
@@ -134,6 +135,51 @@ pub fn load_labelled(
     normalization: &Normalization,
     (strict, holding): (bool, Holding),
 ) -> Result<(Split, Vec<Skipped>), Error> {
+    let choice = Choice { strict, holding, wanted: &|_| true };
+    let chosen = load_chosen(path, part, classes, input, normalization, &choice)?;
+    Ok((chosen.split, chosen.skipped))
+}
+
+/// Which images [`load_chosen`] takes, and how.
+pub struct Choice<'a> {
+    /// Whether an unreadable file is an error.
+    pub strict: bool,
+    /// How the images are held.
+    pub holding: Holding,
+    /// Says of each usable file whether it is taken.
+    pub wanted: &'a dyn Fn(&PictureFile) -> bool,
+}
+
+impl fmt::Debug for Choice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { strict, holding, .. } = self;
+        f.debug_struct("Choice").field("strict", strict).field("holding", holding).finish_non_exhaustive()
+    }
+}
+
+/// The images that [`load_chosen`] found.
+#[derive(Debug)]
+pub struct Chosen {
+    /// Those that were wanted.
+    pub split: Split,
+    /// Files that could not be used.
+    pub skipped: Vec<Skipped>,
+    /// Usable images that were not wanted.
+    pub left_out: usize,
+}
+
+/// [`load_labelled`] of those images alone that are chosen.
+///
+/// # Errors
+/// As there. Having left out all images is not an error: the split is empty then.
+pub fn load_chosen(
+    path: &Path,
+    part: Part,
+    classes: &[String],
+    input: &InputSpec,
+    normalization: &Normalization,
+    &Choice { strict, holding, wanted }: &Choice<'_>,
+) -> Result<Chosen, Error> {
     let source = open(path, classes)?;
     let layout = layout::read_known_classes(&source, part, classes)?;
     warn_of(&source, &layout);
@@ -145,12 +191,18 @@ pub fn load_labelled(
         };
         return Err(Error::EmptySplit { split: part.name(), path: path.into(), detail });
     }
+    let usable = pictures.items.len();
+    let is_wanted = |file: usize| wanted(&PictureFile::new(&source.files[file], &pictures.hashes[file]));
+    let chosen: Vec<bool> = pictures.items.iter().map(|item| is_wanted(item.file)).collect();
+    let mut chosen = chosen.into_iter();
+    pictures.items.retain(|_| chosen.next().expect("one answer for each image"));
+    let left_out = usable - pictures.items.len();
     let skipped = std::mem::take(&mut pictures.skipped);
     let (sampling, augment, seed) = (Sampling::default(), augment::Config::default(), Seed::new(0));
     let making = Making { input, sampling, augment: &augment, seed };
     let assembly = Assembly::new(source, pictures, making, holding);
     let raw = assembly.collect(part);
-    Ok((assembly.split(raw, part, normalization.clone()), skipped))
+    Ok(Chosen { split: assembly.split(raw, part, normalization.clone()), skipped, left_out })
 }
 
 /// The pictures at a path, or the built-in ones. `classes` are those that are known beforehand.

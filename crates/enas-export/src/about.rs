@@ -33,12 +33,14 @@ pub(crate) fn metadata(model: &Model) -> Vec<Entry> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let entries = [
         ("arc", model.arc().to_string()),
+        ("background", "white".to_owned()),
         ("channel_order", channel_order(model).to_owned()),
         ("classes", text(&json!(model.classes()))),
         ("enas_version", model.version().to_owned()),
         ("normalization", text(&json!(model.normalization()))),
         ("resize", text(&json!(data.resize))),
         ("resize_filter", text(&json!(data.resize_filter))),
+        ("temperature", text(&json!(model.temperature()))),
         ("test_accuracy", text(&json!(accuracy.test))),
         ("valid_accuracy", text(&json!(accuracy.valid))),
         ("value_range", "0 to 1 (byte / 255)".to_owned()),

@@ -6,6 +6,7 @@ use enas_child::{Child, Norm};
 use enas_data::Normalization;
 use tract_onnx::prelude::{Framework, InferenceModelExt, IntoTValue, Tensor, TractResult, tvec};
 
+use crate::TOLERANCE;
 use crate::error::{Error, Result};
 use crate::lower::{LOGITS, PROBABILITIES};
 
@@ -40,6 +41,39 @@ pub(crate) fn own_logits(
     }
 }
 
+/// What an exported file is said to compute.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim<'a> {
+    pub(crate) child: &'a Child,
+    /// What logits are divided by before they become probabilities.
+    pub(crate) temperature: f64,
+}
+
+/// How far rounding alone moves a logit `[n, classes]` of pictures `[n, c, h, w]`: the largest difference to the same
+/// network with its batch norms folded, which is the same function in another order of arithmetic. It grows with whatever
+/// makes rounding worse, such as large activations and batch norms of tiny variance.
+///
+/// # Errors
+/// If a logit of the folded network is no number.
+pub(crate) fn rounding(reference: Reference<'_>, pictures: &[u8], logits: &[f32]) -> Result<f32> {
+    let folded = reference.child.folded()?;
+    let again = own_logits(Reference { child: &folded, ..reference }, pictures)?;
+    Ok(again.iter().zip(logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
+}
+
+/// Times that [`rounding`] of ours may be exceeded by another runtime, which adds in other orders still.
+const ROUNDINGS: f32 = 10.0;
+/// Share of the spread of all logits from which on a difference is one that matters.
+const SEEN: f32 = 0.01;
+
+/// The difference from logits `[n, classes]` that passes where rounding moves a logit by `rounding`.
+pub(crate) fn allowance(logits: &[f32], rounding: f32) -> f32 {
+    let (low, high) = logits.iter().fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
+    let largest = low.abs().max(high.abs()).max(1.0);
+    let explained = (TOLERANCE * largest).max(ROUNDINGS * rounding);
+    explained.min((SEEN * (high - low)).max(TOLERANCE))
+}
+
 /// Runs the file on pictures `[n, c, h, w]` in batches of several sizes; the largest difference from the network's
 /// `logits` `[n, classes]`.
 ///
@@ -47,14 +81,15 @@ pub(crate) fn own_logits(
 /// If the file cannot be run, or a logit or probability differs by more than `tolerance`.
 pub(crate) fn compare(
     path: &Path,
-    child: &Child,
+    Claim { child, temperature }: Claim<'_>,
     pictures: &[u8],
     logits: &[f32],
     tolerance: f32,
 ) -> Result<f32> {
     let classes = child.n_classes();
     let outputs = run(path, child, pictures).map_err(|e| unreadable(path, format!("{e:#}")))?;
-    let mut probabilities = logits.to_vec();
+    let scale = (1.0 / temperature) as f32;
+    let mut probabilities: Vec<f32> = logits.iter().map(|logit| logit * scale).collect();
     probabilities.chunks_exact_mut(classes).for_each(softmax);
     let mut largest = [0.0f32; 2];
     let pairs = [(LOGITS, logits, &outputs[0]), (PROBABILITIES, &probabilities[..], &outputs[1])];
@@ -120,4 +155,21 @@ fn softmax(row: &mut [f32]) {
     row.iter_mut().for_each(|x| *x = (*x - max).exp());
     let sum: f32 = row.iter().sum();
     row.iter_mut().for_each(|x| *x /= sum);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_is_allowed_for_and_what_can_be_seen_is_not() {
+        // Small logits of a network that rounds little.
+        assert_eq!(allowance(&[-0.5, 0.5], 1e-6), TOLERANCE);
+        // Large logits, and a network that magnifies rounding.
+        assert_eq!(allowance(&[-20.0, 30.0], 1e-6), 30.0 * TOLERANCE);
+        assert_eq!(allowance(&[-1.0, 1.0], 5e-5), 5e-4);
+        // However badly it rounds, a hundredth of the spread is too much.
+        assert_eq!(allowance(&[-1.0, 1.0], 1.0), 0.02);
+        assert_eq!(allowance(&[0.0, 0.0], 1.0), TOLERANCE);
+    }
 }

@@ -44,8 +44,8 @@ pub enum Error {
     /// The independent runtime computes something else.
     #[error(
         "{path}: the exported graph differs from the network by {difference:e} in {output} (picture {picture}, \
-         class {class}); up to {tolerance:e} is allowed, so nothing was exported. If the network's logits are so large \
-         that rounding explains it, --tolerance allows more",
+         class {class}); up to {tolerance:e} is allowed, so nothing was exported. If a difference \
+         of that size does no harm where the file is used, --tolerance allows more",
         path = .path.display()
     )]
     Differs {

@@ -9,13 +9,13 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use enas_export::{Options, TOLERANCE, export};
+//! use enas_export::{Options, export};
 //! use enas_search::Model;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = Model::load(Path::new("model.safetensors"))?;
 //! let out = Path::new("model.onnx");
-//! let exported = export(&model, &Options { out, force: false, tolerance: TOLERANCE, samples: None })?;
+//! let exported = export(&model, &Options { out, force: false, tolerance: None, samples: None })?;
 //! println!("{} bytes, {:e} from the network", exported.bytes, exported.max_abs_difference);
 //! # Ok(())
 //! # }
@@ -44,8 +44,12 @@ use crate::check::Reference;
 pub use crate::error::{Error, Result};
 use crate::pictures::Pictures;
 
-/// The usual tolerance of the check: rounding stays far below, and what matters is far above.
+/// The least that the check allows, for logits of about 1. See [`Exported::tolerance`] for others.
 pub const TOLERANCE: f32 = 1e-4;
+
+/// Lines of Python that answer as `enas predict` does, with an exported file and an image: they decode, resize and lay
+/// transparency over white as the metadata of the file say.
+pub const PYTHON: &str = include_str!("predict.py");
 
 /// Where to write and what.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +58,9 @@ pub struct Options<'a> {
     pub out: &'a Path,
     /// Whether files that exist are replaced.
     pub force: bool,
-    /// Largest difference of a logit or a probability that passes; [`TOLERANCE`] unless there is a reason.
-    pub tolerance: f32,
+    /// Largest difference of a logit or a probability that passes; none for what rounding explains, which is found out
+    /// by computing the network twice.
+    pub tolerance: Option<f32>,
     /// A folder for the pictures of the check and the network's logits: `pictures.npy` `[n, c, h, w]`, from 0 to 1,
     /// and `logits.npy` `[n, classes]`.
     pub samples: Option<&'a Path>,
@@ -66,6 +71,10 @@ pub struct Options<'a> {
 pub struct Exported {
     /// Largest difference of a logit from the network's own.
     pub max_abs_difference: f32,
+    /// What was allowed: what [`Options`] say, or as much as rounding explains. That is [`TOLERANCE`] of the largest
+    /// logit, or some times what folding the batch norms changes in our own arithmetic, whichever is more; but never so
+    /// much that it would be seen in the spread of the logits.
+    pub tolerance: f32,
     /// Pictures that were compared.
     pub pictures: usize,
     /// How many of them were invented, for want of the model's own.
@@ -95,7 +104,12 @@ pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
     let pictures = Pictures::of(model);
     let reference = Reference { child: model.child(), normalization: model.normalization() };
     let logits = check::own_logits(reference, &pictures.pixels)?;
-    let compared = check::compare(&unfinished.path, model.child(), &pictures.pixels, &logits, tolerance);
+    let tolerance = match tolerance {
+        Some(tolerance) => tolerance,
+        None => check::allowance(&logits, check::rounding(reference, &pictures.pixels, &logits)?),
+    };
+    let claim = check::Claim { child: model.child(), temperature: model.temperature() };
+    let compared = check::compare(&unfinished.path, claim, &pictures.pixels, &logits, tolerance);
     let max_abs_difference = compared.map_err(|error| error.about(out))?;
     if let (Some(folder), Some([pictures_file, logits_file])) = (samples, &sample_paths) {
         fs::create_dir_all(folder).map_err(|source| io_error("cannot create", folder, source))?;
@@ -108,14 +122,14 @@ pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
     unfinished.finish(out)?;
     let Pictures { n, synthetic, problem, .. } = pictures;
     let (opset, bytes) = (graph::OPSET, bytes.len());
-    Ok(Exported { max_abs_difference, pictures: n, synthetic, problem, opset, bytes })
+    Ok(Exported { max_abs_difference, tolerance, pictures: n, synthetic, problem, opset, bytes })
 }
 
 /// The bytes of the file; equal for equal models.
 fn encode(model: &Model) -> Result<Vec<u8>> {
     let outline = model.child().outline()?;
     let order = about::channel_order(model);
-    let graph = lower::lower(&outline, model.normalization(), order);
+    let graph = lower::lower(&outline, model.normalization(), model.temperature(), order);
     Ok(file(graph, about::doc(model), about::metadata(model)).encode_to_vec())
 }
 

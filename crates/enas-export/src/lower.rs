@@ -20,7 +20,14 @@ pub(crate) const PROBABILITIES: &str = "probabilities";
 
 /// The graph of a network on pictures of 0 to 1: `pictures [batch, c, h, w]` to `logits` and `probabilities`, both
 /// `[batch, classes]`.
-pub(crate) fn lower(outline: &Outline, normalization: &Normalization, order: &str) -> Graph {
+///
+/// Probabilities are those of logits that are divided by `temperature`.
+pub(crate) fn lower(
+    outline: &Outline,
+    normalization: &Normalization,
+    temperature: f64,
+    order: &str,
+) -> Graph {
     let mut graph = Builder::default();
     let pictures = graph.reserve(PICTURES);
     let first = normalize(&mut graph, &pictures, normalization);
@@ -30,14 +37,21 @@ pub(crate) fn lower(outline: &Outline, normalization: &Normalization, order: &st
         lowering.values.push(value);
     }
     let Lowering { mut graph, .. } = lowering;
-    graph.node(PROBABILITIES, "Softmax", &[LOGITS]);
+    let scores = if temperature == 1.0 {
+        LOGITS.to_owned()
+    } else {
+        let scale = vec![(1.0 / temperature) as f32];
+        let scale = graph.floats(&Named { name: "calibrate/scale".to_owned(), shape: vec![1], data: scale });
+        graph.node("calibrate/scaled", "Mul", &[LOGITS, &scale])
+    };
+    graph.node(PROBABILITIES, "Softmax", &[&scores]);
     graph.set("axis", 1);
     let shape = [outline.input.channels, outline.input.height, outline.input.width];
     let doc = format!("{order} pictures, [batch, channels, height, width], values byte/255 from 0 to 1");
     let inputs = vec![value(PICTURES, &shape, &doc)];
     let outputs = vec![
         value(LOGITS, &[outline.classes], "class scores before the softmax"),
-        value(PROBABILITIES, &[outline.classes], "class probabilities; each row sums to 1"),
+        value(PROBABILITIES, &[outline.classes], "calibrated class probabilities; each row sums to 1"),
     ];
     graph.finish("enas", inputs, outputs)
 }

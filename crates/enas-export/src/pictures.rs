@@ -33,7 +33,7 @@ impl Pictures {
                 break;
             }
             let taken = model
-                .load_split(&model.data_config().path, part)
+                .load_split(&model.data_path(), part)
                 .and_then(|(split, _)| take(&split, missing, &mut pixels));
             match taken {
                 Ok(()) => {}

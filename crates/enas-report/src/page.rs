@@ -3,12 +3,11 @@
 use std::borrow::Borrow;
 
 use askama::Template;
-use enas_search::Kind;
+use enas_search::{Kind, interval};
 
 use crate::chart;
 use crate::curves::{Figure, Random};
 use crate::predictions::Confusion;
-use crate::quality::interval;
 use crate::run::{Architecture, Facts, Network};
 use crate::text::{bytes, counted, duration, grouped, now, percent, short};
 use crate::{machine, text};
@@ -192,7 +191,14 @@ fn headlines(facts: &Facts) -> Vec<Headline> {
             headline("parameters", Some(short(n.params)), format!("{} on disk", bytes(n.bytes)))
         }));
     }
-    all.push(network.and_then(|n| headline("multiply-adds", Some(short(n.macs)), speed(n))));
+    // A search knows two networks; its own is the one that the ranking weighs.
+    all.push(match facts.manifest.kind {
+        Kind::Train => network.and_then(|n| headline("multiply-adds", Some(short(n.macs)), speed(n))),
+        Kind::Search => {
+            let macs = facts.number("macs").map(|n| short(n as u64));
+            headline("multiply-adds", macs, "per image, in the search network".into())
+        }
+    });
     all.push(time);
     all.into_iter().flatten().collect()
 }
@@ -254,11 +260,16 @@ fn comparison(facts: &Facts) -> Vec<Compared> {
 fn network_facts(facts: &Facts) -> Vec<Fact> {
     let Some(Architecture { network: Some(network), .. }) = &facts.architecture else { return vec![] };
     let (input, trains) = (network.input, facts.manifest.kind == Kind::Train);
+    let (params, macs) = if trains {
+        ("Parameters", "Multiply-adds per image")
+    } else {
+        ("Parameters, trained alone at the size of the search", "Multiply-adds per image of that network")
+    };
     let colours = if input.channels == 1 { "grey" } else { "colour" };
     let mut all = vec![
         fact("Input", format!("{}\u{a0}×\u{a0}{} pixels, {colours}", input.width, input.height)),
-        fact("Parameters", grouped(network.params)),
-        fact("Multiply-adds per picture", grouped(network.macs)),
+        fact(params, grouped(network.params)),
+        fact(macs, grouped(network.macs)),
         fact(if trains { "Model file" } else { "Size of its weights" }, bytes(network.bytes)),
     ];
     if let Some(seconds) = network.seconds_per_picture {

@@ -1,12 +1,12 @@
 //! The part of a report that looks at every picture: classes, confusions, calibration, mistakes.
 
 use enas_data::{Dataset, Split};
-use enas_search::{ClassScore, Evaluation, Model};
+use enas_search::{ClassScore, Evaluation, Model, is_at_lower_bound, is_at_upper_bound};
 
 use crate::chart::{Axis, Chart, Format, Mark, Series};
 use crate::curves::Figure;
 use crate::pictures::{Picture, thumbnail};
-use crate::quality::{BINS, Calibration, Predictions, TEMPERATURES};
+use crate::quality::{BINS, Calibration, Predictions};
 use crate::text::percent;
 
 /// More classes than this make a matrix that nobody reads.
@@ -171,9 +171,15 @@ impl Trust {
     /// What the temperature says, and whether it helped.
     pub(crate) fn remark(&self) -> String {
         let t = self.temperature;
-        if t < TEMPERATURES.0 * 1.01 || t > TEMPERATURES.1 * 0.99 {
-            return "The temperature lies at the bound of what is looked for: the validation split has too few mistakes \
-                    to tell."
+        if is_at_lower_bound(t) {
+            return "The temperature lies at the lower bound of what is looked for: the validation split has too few \
+                    mistakes to tell how sure is too sure. Predictions are left as they are."
+                .into();
+        }
+        if is_at_upper_bound(t) {
+            return "The temperature lies at the upper bound of what is looked for: the network is sure of itself \
+                    whether it is right or wrong, so its probabilities say next to nothing. Train it for longer, or on \
+                    more images."
                 .into();
         }
         let says = if t > 1.0 {

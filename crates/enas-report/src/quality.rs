@@ -1,7 +1,7 @@
 //! How good probabilities are: what is confused with what, whether 90 % sure means right nine times in ten, and which
 //! mistakes are the worst. Numbers only; how they look is the page's business.
 
-use enas_search::Evaluation;
+use enas_search::{Evaluation, fit_temperature};
 
 /// Probabilities of a split beside its labels.
 #[derive(Clone, Copy, Debug)]
@@ -105,38 +105,10 @@ impl Predictions<'_> {
     }
 
     /// The temperature whose probabilities make the labels likeliest.
-    ///
-    /// The loss is convex in the inverse temperature, so it has one valley, which golden sections find wherever they
-    /// start. Where every prediction is right it falls towards ever lower temperatures, and the bound is the answer.
     pub(crate) fn temperature(&self) -> f64 {
-        let loss = |log_t: f64| {
-            let t = log_t.exp();
-            let one = |(label, _, row): (usize, usize, &[f32])| log_sum(row, t) - log_p(row[label]) / t;
-            self.each().map(one).sum::<f64>()
-        };
-        let ratio = (5f64.sqrt() - 1.0) / 2.0;
-        let (mut low, mut high) = (TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
-        let (mut a, mut b) = (high - ratio * (high - low), low + ratio * (high - low));
-        let (mut at_a, mut at_b) = (loss(a), loss(b));
-        for _ in 0..SECTIONS {
-            if at_a <= at_b {
-                (high, b, at_b) = (b, a, at_a);
-                a = high - ratio * (high - low);
-                at_a = loss(a);
-            } else {
-                (low, a, at_a) = (a, b, at_b);
-                b = low + ratio * (high - low);
-                at_b = loss(b);
-            }
-        }
-        ((low + high) / 2.0).exp()
+        fit_temperature(self.rows, self.labels, self.n_classes)
     }
 }
-
-/// Where temperatures are looked for.
-pub(crate) const TEMPERATURES: (f64, f64) = (0.05, 20.0);
-/// Each shortens the interval to 62 %; so many leave a millionth of it.
-const SECTIONS: usize = 30;
 
 /// A probability's logarithm. One that was rounded to 0 counts as the smallest that there is.
 fn log_p(p: f32) -> f64 {
@@ -149,19 +121,10 @@ fn log_sum(row: &[f32], t: f64) -> f64 {
     most + row.iter().map(|&p| (log_p(p) / t - most).exp()).sum::<f64>().ln()
 }
 
-/// The 95 % interval of a share of `right` in `total` (Wilson's), which keeps its sense near 0 and 1.
-pub(crate) fn interval(right: u64, total: u64) -> (f64, f64) {
-    const Z: f64 = 1.96;
-    let (n, p) = (total.max(1) as f64, right as f64 / total.max(1) as f64);
-    let centre = p + Z * Z / (2.0 * n);
-    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + Z * Z / n;
-    (((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use enas_search::TEMPERATURES;
 
     /// Two classes; `right` of ten pictures are of class 0, and the network says `p` for it every time.
     fn ten(p: f32, right: usize) -> (Vec<f32>, Vec<u32>) {
@@ -220,14 +183,5 @@ mod tests {
         assert_eq!((worst.len(), worst[1].picture), (2, 2));
         let evaluation = predictions.evaluation(&["a".into(), "b".into()]);
         assert_eq!(evaluation.confusion, [[0, 2], [1, 1]]);
-    }
-
-    #[test]
-    fn intervals_are_wilsons() {
-        let (low, high) = interval(178, 179);
-        assert!((low - 0.9690).abs() < 5e-4 && (high - 0.9990).abs() < 5e-4, "{low} {high}");
-        let (low, high) = interval(10, 10);
-        assert!((low - 0.7225).abs() < 5e-4 && high == 1.0, "{low} {high}");
-        assert_eq!(interval(0, 0).0, 0.0);
     }
 }

@@ -90,6 +90,16 @@ impl Evaluation {
     }
 }
 
+/// The 95 % interval of a share of `right` in `total` (Wilson's), which keeps its sense near 0 and 1.
+pub fn interval(right: u64, total: u64) -> (f64, f64) {
+    const Z: f64 = 1.96;
+    let (n, p) = (total.max(1) as f64, right as f64 / total.max(1) as f64);
+    let centre = p + Z * Z / (2.0 * n);
+    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + Z * Z / n;
+    (((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0))
+}
+
 /// A mean that is 0 where there is nothing to average.
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, n) = values.fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
@@ -155,6 +165,15 @@ mod tests {
         let mut e = Evaluation::new(&["x".into(), "y".into()]);
         e.count(&[0.1, 0.9, 0.8, 0.2], &[0, 0]);
         assert_eq!(e.confusion, [[1, 1], [0, 0]]);
+    }
+
+    #[test]
+    fn intervals_are_wilsons() {
+        let (low, high) = interval(178, 179);
+        assert!((low - 0.9690).abs() < 5e-4 && (high - 0.9990).abs() < 5e-4, "{low} {high}");
+        let (low, high) = interval(10, 10);
+        assert!((low - 0.7225).abs() < 5e-4 && high == 1.0, "{low} {high}");
+        assert_eq!(interval(0, 0).0, 0.0);
     }
 
     #[test]

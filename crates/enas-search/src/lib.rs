@@ -41,6 +41,7 @@ mod atomic;
 mod auto;
 mod bounded;
 mod budget;
+mod calibration;
 mod changes;
 mod checkpoint;
 mod claim;
@@ -64,6 +65,7 @@ mod refine;
 mod run;
 mod seal;
 mod search;
+mod seen;
 mod select;
 mod session;
 mod tensorboard;
@@ -74,6 +76,7 @@ mod tta;
 pub use atomic::write_file;
 pub use auto::{AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, auto};
 pub use bounded::{SMALL_FILE, read_plain_text, read_text};
+pub use calibration::{TEMPERATURES, fit_temperature, is_at_lower_bound, is_at_upper_bound};
 pub use changes::Change;
 pub use config::{
     Activations, ClassWeights, Keep, Layers, Metric, RewardConfig, RunConfig, SearchConfig, SelectConfig,
@@ -81,7 +84,7 @@ pub use config::{
 };
 pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};
-pub use evaluate::{ClassScore, Evaluation};
+pub use evaluate::{ClassScore, Evaluation, interval};
 pub use memory::{MemoryLimit, MemoryParts, MemoryPlan};
 pub use model::{Accuracies, Model};
 pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};

@@ -1,21 +1,22 @@
 //! The model file: a trained network with all that predicting needs.
 
+mod data;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use enas_arc::Arc;
 use enas_child::{Child, InputShape, Norm};
-use enas_data::{Holding, InputSpec, Normalization, NormalizationMode, Part, Skipped, Split};
+use enas_data::{Dataset, InputSpec, Normalization, Split};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
+use crate::calibration;
 use crate::divergence::Symptom;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
 use crate::feed::Source;
-use crate::memory::MemoryPlan;
-use crate::run::{SPLIT, stored_split};
 use crate::seal::Seal;
 use crate::tensors;
 use crate::tta::{Tta, softmax};
@@ -23,7 +24,8 @@ use crate::tta::{Tta, softmax};
 /// A trained network that predicts with no configuration beside it.
 ///
 /// The file is in the safetensors format. Its metadata are the fields of this model, each as JSON: `arc`,
-/// `classes`, `data` (size, channels, resize rule, …), `normalization`, `child`, `accuracy`.
+/// `classes`, `data` (size, channels, resize rule, …), `normalization`, `child`, `accuracy`,
+/// `temperature`.
 #[derive(Debug)]
 pub struct Model {
     child: Child,
@@ -63,6 +65,9 @@ pub(crate) struct About {
     #[serde(default, skip_serializing_if = "Tta::is_none")]
     pub(crate) tta: Tta,
     pub(crate) accuracy: Accuracies,
+    /// What logits are divided by for calibrated probabilities; none if the validation split could not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) temperature: Option<f64>,
 }
 
 /// The format that this program writes, and the newest it reads.
@@ -110,13 +115,28 @@ impl Model {
         self.about.tta.logits(&self.child, self.arc(), images)
     }
 
-    /// Class probabilities: the softmax of [`Model::logits`]. Each row sums to 1.
+    /// Calibrated class probabilities: the softmax of [`Model::logits`] divided by [`Model::temperature`]. Each row
+    /// sums to 1.
     ///
     /// Shapes: `images` is `[n, c, h, w]`, normalised; the result `[n, classes]`.
     ///
     /// # Errors
     /// As [`Model::logits`].
     pub fn probabilities(&self, images: &[f32]) -> Result<Vec<f32>> {
+        let mut rows = self.logits(images)?;
+        let scale = (1.0 / self.temperature()) as f32;
+        rows.iter_mut().for_each(|logit| *logit *= scale);
+        rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
+        Ok(rows)
+    }
+
+    /// Class probabilities as the network was trained to give them: the softmax of [`Model::logits`]. Each row sums to 1.
+    ///
+    /// Shapes: `images` is `[n, c, h, w]`, normalised; the result `[n, classes]`.
+    ///
+    /// # Errors
+    /// As [`Model::logits`].
+    pub fn raw_probabilities(&self, images: &[f32]) -> Result<Vec<f32>> {
         let mut rows = self.logits(images)?;
         rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
         Ok(rows)
@@ -132,7 +152,7 @@ impl Model {
         Ok(evaluate(&self.child, self.classes(), &source, (self.eval_batch, self.about.tta))?.0)
     }
 
-    /// Class probabilities of every picture of a split in stored order, as [`Model::evaluate`] finds them. Each row
+    /// Raw class probabilities of every picture of a split in stored order, as [`Model::evaluate`] finds them. Each row
     /// sums to 1.
     ///
     /// Shapes: the result is `[n, classes]`.
@@ -149,77 +169,9 @@ impl Model {
         Ok(rows)
     }
 
-    /// Loads pictures to evaluate: prepared as in training, with the model's labels.
-    ///
-    /// Where `path` is the data the model was trained on, `part` is exactly what training called so. Elsewhere it is
-    /// the split folder of that name, or all pictures where there are no split folders. Also returns the files that
-    /// could not be used.
-    ///
-    /// # Errors
-    /// Those of [`enas_data`], and [`Error::Mismatch`] for other classes than the model's.
-    pub fn load_split(&self, path: &Path, part: Part) -> Result<(Split, Vec<Skipped>)> {
-        let holding = MemoryPlan::holding(&self.data_at(path));
-        self.load_held(path, part, holding)
-    }
-
-    /// [`load_split`](Self::load_split) with the pictures held as planned. From now on evaluations keep to the plan.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn load_planned(
-        &mut self,
-        path: &Path,
-        part: Part,
-        plan: &MemoryPlan,
-    ) -> Result<(Split, Vec<Skipped>)> {
-        plan.begin();
-        self.eval_batch = MemoryPlan::infer_batch(Some(plan), self.eval_batch);
-        self.load_held(path, part, plan.holding)
-    }
-
-    fn load_held(&self, path: &Path, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
-        let About { classes, data, normalization, .. } = &self.about;
-        if same_place(path, &data.path) {
-            return self.load_own(part, holding);
-        }
-        let how = (data.strict, holding);
-        Ok(enas_data::load_labelled(path, part, classes, &data.input(), normalization, how)?)
-    }
-
-    /// How pictures at another place are read.
-    pub fn data_at(&self, path: &Path) -> enas_data::Config {
-        // Varied copies of training pictures are not what anyone wants to be measured on.
-        let augment = enas_data::augment::Config::default();
-        enas_data::Config { augment, path: path.to_owned(), ..self.about.data.clone() }
-    }
-
     /// Most pictures per evaluation step.
     pub fn eval_batch(&self) -> usize {
         self.eval_batch
-    }
-
-    /// A part of the data the model was trained on.
-    fn load_own(&self, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
-        let config = self.data_at(&self.about.data.path);
-        let seed = Seed::new(self.about.seed);
-        // A run that took over the split of a search keeps it beside the model; its own seed would draw another.
-        let stored = self.folder.join(SPLIT).is_file().then(|| stored_split(&self.folder)).transpose()?;
-        let data = enas_data::load_held(&config, seed, stored.as_ref(), holding)?;
-        if data.classes != self.about.classes {
-            return Err(Error::Mismatch(format!(
-                "{} has the classes {}; the model knows {}",
-                config.path.display(),
-                data.classes.join(", "),
-                self.about.classes.join(", ")
-            )));
-        }
-        let split = data.split(part);
-        // In reference mode each part has moments of its own, of which a model file holds only training's.
-        let split = match config.normalization {
-            NormalizationMode::PerChannel => split.with_normalization(self.about.normalization.clone()),
-            NormalizationMode::Reference => split.clone(),
-        };
-        Ok((split, data.skipped))
     }
 
     /// The architecture.
@@ -258,6 +210,12 @@ impl Model {
         self.about.accuracy
     }
 
+    /// What logits are divided by, so that the probabilities are right as often as they say: fitted on the validation
+    /// split at the end of the training. 1 where that could not be told, and in models of earlier versions.
+    pub fn temperature(&self) -> f64 {
+        self.about.temperature.unwrap_or(1.0)
+    }
+
     /// Version of the program that trained it.
     pub fn version(&self) -> &str {
         &self.about.version
@@ -294,6 +252,9 @@ impl About {
         if mean.len() != channels || std.len() != channels || !usable {
             let found = format!("means {mean:?} and deviations {std:?} for {channels} channels");
             return Err(Error::Mismatch(format!("pictures cannot be normalised by {found}")));
+        }
+        if self.temperature.is_some_and(|t| !(t.is_finite() && t > 0.0)) {
+            return Err(Error::Mismatch("its temperature is not a number above 0".into()));
         }
         if self.eval_batch == 0 {
             return Err(Error::Mismatch("it evaluates 0 pictures at a time".into()));
@@ -335,11 +296,11 @@ pub(crate) fn save(path: &Path, child: &Child, about: &About) -> Result<()> {
     tensors::write(path, &about.metadata(), &child.weights()?)
 }
 
-/// Adds the test accuracy, measured on `gpu` if there is one, `eval_batch` pictures at a time, to a model file; returns its accuracy on the validation
-/// split and its predictions on the test split.
+/// Adds the temperature and the test accuracy, measured on `gpu` if there is one, `eval_batch` pictures at a time, to a
+/// model file; returns its accuracy on the validation split and its predictions on the test split.
 pub(crate) fn conclude(
     path: &Path,
-    test: &Split,
+    data: &Dataset,
     (gpu, eval_batch): (Option<&Gpu>, usize),
 ) -> Result<(f64, Evaluation)> {
     let mut model = Model::load(path)?;
@@ -347,7 +308,9 @@ pub(crate) fn conclude(
     if let Some(gpu) = gpu {
         model.use_gpu(gpu)?;
     }
-    let tested = model.evaluate(test)?;
+    let valid = model.split_probabilities(&data.valid)?;
+    model.about.temperature = calibration::kept(&valid, data.valid.labels(), data.classes.len());
+    let tested = model.evaluate(&data.test)?;
     model.about.accuracy.test = Some(tested.accuracy());
     save(path, &model.child, &model.about)?;
     Ok((model.about.accuracy.valid, tested))
@@ -408,11 +371,6 @@ fn each_batch(
         take(&logits, &batch.labels);
     }
     Ok(())
-}
-
-/// Whether two paths are written alike or lead to the same place.
-fn same_place(a: &Path, b: &Path) -> bool {
-    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 fn own_arc(child: &Child) -> &Arc {

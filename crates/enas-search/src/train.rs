@@ -369,7 +369,7 @@ impl<'a> Training<'a> {
         let eval_batch = self.eval_batch();
         let Self { config, arc, data, child, at, session, .. } = self;
         let model = session.run.model_path();
-        let (valid_accuracy, tested) = model::conclude(&model, &data.test, (child.gpu(), eval_batch))?;
+        let (valid_accuracy, tested) = model::conclude(&model, data, (child.gpu(), eval_batch))?;
         let outcome = TrainOutcome {
             run: session.run.dir().to_owned(),
             model,
@@ -405,6 +405,7 @@ impl<'a> Training<'a> {
             eval_batch: self.config.run.eval_batch,
             tta: self.config.run.tta,
             accuracy: Accuracies { valid, test: None },
+            temperature: None,
         }
     }
 

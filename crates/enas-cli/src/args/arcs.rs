@@ -19,7 +19,7 @@ Examples:
   enas arc random | enas arc show
   enas arc check \"0 1 0 3 2 3 0 1 …\"
   enas arc draw --run runs/digits-search-1
-  enas arc convert --file runs/digits-search-1/best.arc.json")]
+  enas arc convert runs/digits-search-1/best.arc.json")]
 pub(crate) enum Arc {
     Check(ArcInput),
     Show(ArcShow),
@@ -36,31 +36,36 @@ pub(crate) enum Arc {
 #[command(after_help = "\
 Examples:
   enas arc check 0 1 0 3 2 3 0 1 …
-  enas arc check --file arcs.txt
+  enas arc check arcs.txt
   enas arc random --n 10 | enas arc check")]
 pub(crate) struct ArcInput {
-    /// The architecture: one quoted argument or separate integers; - or nothing reads stdin
-    #[arg(value_name = "ARC", allow_negative_numbers = true)]
+    /// The architecture: one quoted argument, separate integers or a file; - or nothing reads stdin
+    #[arg(value_name = "ARC|FILE", allow_negative_numbers = true)]
     pub(crate) arc: Vec<String>,
     /// A file that holds it (text, or a run's best.arc.json)
     #[arg(long, value_name = "FILE", visible_alias = "arc-file", conflicts_with = "arc")]
     pub(crate) file: Option<PathBuf>,
+    /// A finished search, training or `enas auto`, whose architecture is meant
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["arc", "file"])]
+    pub(crate) run: Option<PathBuf>,
 }
 
 /// Explain an architecture: readable cells, loose ends, size and cost
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  enas arc show --file runs/digits-search-1/best.arc.json
+  enas arc show --run runs/digits-search-1
+  enas arc show runs/digits-search-1/best.arc.json
   enas arc random | enas arc show --preset cifar10 --set child.filters=36
 
-Parameters and multiply-adds are those of the network that `enas train` would build with the same settings.")]
+Parameters and multiply-adds are those of the final network, the one that `enas train` builds. With a run, or a file in
+its directory, it is the network for the run's images; else that of the settings and --classes.")]
 pub(crate) struct ArcShow {
     #[command(flatten)]
     pub(crate) input: ArcInput,
-    /// Classes to tell apart, for the size of the classifier
-    #[arg(long, value_name = "N", default_value = "10", value_parser = whole(2, 1_000_000))]
-    pub(crate) classes: usize,
+    /// Classes to tell apart, for the size of the classifier [default: those of the run, else 10]
+    #[arg(long, value_name = "N", value_parser = whole(2, 1_000_000))]
+    pub(crate) classes: Option<usize>,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }
@@ -88,7 +93,7 @@ pub(crate) struct ArcRandom {
 #[command(after_help = "\
 Examples:
   enas arc convert 0 1 0 3 2 3 0 1 …          prints the readable form
-  enas arc convert --to ints --file my.arc")]
+  enas arc convert --to ints my.arc")]
 pub(crate) struct ArcConvert {
     #[command(flatten)]
     pub(crate) input: ArcInput,

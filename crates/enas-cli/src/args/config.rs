@@ -11,7 +11,7 @@ use super::Settings;
 #[command(after_help = "\
 Examples:
   enas config presets
-  enas config show --preset mnist --set train.epochs=20 > my.toml
+  enas config show --preset mnist --set run.epochs=20 > my.toml
   enas config check my.toml")]
 pub(crate) enum Config {
     Show(ConfigShow),

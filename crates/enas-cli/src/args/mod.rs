@@ -3,6 +3,7 @@
 mod arcs;
 mod bench;
 mod config;
+mod places;
 mod runs;
 mod values;
 
@@ -14,6 +15,7 @@ use enas_search::{MemoryLimit, TimeLimit};
 pub(crate) use self::arcs::{Arc, ArcConvert, ArcForm, ArcInput, ArcRandom, ArcShow};
 pub(crate) use self::bench::{Bench, Mode};
 pub(crate) use self::config::{Config, ConfigCheck, ConfigShow, Job};
+pub(crate) use self::places::{Images, ModelPlace, RunPlace};
 pub(crate) use self::runs::{Augment, Eval, Predict, Search, Split, Train};
 use self::values::{device, epochs, memory_limit};
 pub(crate) use self::values::{time_limit, whole};
@@ -39,7 +41,7 @@ Examples:
   enas data check photos                       look for trouble in your pictures first
   enas search                                  find an architecture for the built-in digits
   enas train --run runs/digits-search-1        train the architecture that was found
-  enas predict --model runs/digits-train-1/model.safetensors photo.png
+  enas predict --run runs/digits-train-1 photo.png
 
 Results go to stdout, progress and messages to stderr.
 Exit codes: 0 done, 1 the work failed, 2 bad usage or configuration, 130 or 143 interrupted (state saved).";
@@ -99,6 +101,14 @@ pub(crate) struct Settings {
     /// The number all randomness starts from; equal seeds give equal results
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
+}
+
+impl Settings {
+    /// Whether none is given.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { preset, config, set, seed } = self;
+        preset.is_none() && config.is_none() && set.is_empty() && seed.is_none()
+    }
 }
 
 /// What the work runs on.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::values::{patience, whole};
-use super::{Extent, Machine, Memory, Settings};
+use super::{Extent, Images, Machine, Memory, ModelPlace, Settings};
 
 /// Find an architecture for a set of pictures
 ///
@@ -14,18 +14,17 @@ use super::{Extent, Machine, Memory, Settings};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  enas search                                    the built-in digits, a few minutes on two cores
-  enas search --data photos --preset folder      your own pictures: photos/<class>/*.png
-  enas search --data photos --time 30m --set child.filters=16
+  enas search                                    the built-in digits, about a minute on two cores
+  enas search photos                             your own images: photos/<class>/*.png
+  enas search photos --time 30m --set child.filters=16
   enas search --resume runs/photos-search-1      go on after Ctrl-C
-  enas search --resume runs/photos-search-1 --data /mnt/photos    the same, where the pictures were moved
+  enas search photos --resume runs/photos-search-1    the same, where the images are now
 
 DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip.
 A folder wins over the built-in data of its name, and ./digits is always a folder.")]
 pub(crate) struct Search {
-    /// Pictures in class folders, or a zip of them [default: the built-in digits]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) images: Images,
     /// The directory of this run; must not exist or be empty [default: runs/DATA-search-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
@@ -46,22 +45,21 @@ pub(crate) struct Search {
     after_help = "\
 Examples:
   enas train --run runs/digits-search-1                the best architecture of a search, on its pictures
-  enas train --arc \"0 1 0 3 …\" --data photos --epochs 50
-  enas train --arc-file my.arc --data photos.zip --time 2h
+  enas train photos --arc \"0 1 0 3 …\" --epochs 50
+  enas train photos.zip --arc my.arc --time 2h
   enas train --resume runs/photos-train-1              go on after Ctrl-C")]
 pub(crate) struct Train {
-    /// The architecture, as integers or in readable form
-    #[arg(long, value_name = "ARC")]
+    /// The architecture: integers or the readable form in quotes, or a file that holds it (a run's best.arc.json)
+    #[arg(long, value_name = "ARC|FILE")]
     pub(crate) arc: Option<String>,
-    /// A file that holds the architecture (text, or a run's best.arc.json)
+    /// A file that holds the architecture
     #[arg(long, value_name = "FILE")]
     pub(crate) arc_file: Option<PathBuf>,
-    /// A finished search: takes its best architecture, and its pictures unless --data is given
+    /// A finished search or `enas auto`: takes the best architecture found, and its images unless DATA is given
     #[arg(long, value_name = "DIR")]
     pub(crate) run: Option<PathBuf>,
-    /// Pictures in class folders, or a zip of them [default: those of --run, else the built-in digits]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) images: Images,
     /// The directory of this run; must not exist or be empty [default: runs/DATA-train-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
@@ -82,15 +80,13 @@ pub(crate) struct Train {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  enas eval --model runs/photos-train-1/model.safetensors --data photos
-  enas eval --model runs/photos-train-1/model.safetensors --data photos --split valid --json")]
+  enas eval --run runs/photos-train-1
+  enas eval --model runs/photos-train-1/model.safetensors photos --split valid --json")]
 pub(crate) struct Eval {
-    /// A model.safetensors that `enas train` wrote
-    #[arg(long, value_name = "FILE")]
-    pub(crate) model: PathBuf,
-    /// Pictures in class folders, or a zip of them [default: the data the model was trained on]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: ModelPlace,
+    #[command(flatten)]
+    pub(crate) images: Images,
     /// Which part of the data
     #[arg(long, value_enum, default_value_t = Split::Test)]
     pub(crate) split: Split,
@@ -115,19 +111,22 @@ pub(crate) enum Split {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  enas predict --run runs/photos-train-1 photo.png
   enas predict --model model.safetensors photo.png holiday/
   enas predict --model model.safetensors --top 3 --json holiday/
   find . -name '*.jpg' | enas predict --model model.safetensors --csv -")]
 pub(crate) struct Predict {
-    /// A model.safetensors that `enas train` wrote
-    #[arg(long, value_name = "FILE")]
-    pub(crate) model: PathBuf,
-    /// Pictures, folders or zips of pictures; - reads paths from stdin, one a line
+    #[command(flatten)]
+    pub(crate) place: ModelPlace,
+    /// Images, folders or zips of images; - reads paths from stdin, one a line
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// How many labels to give for each picture
     #[arg(long, value_name = "K", default_value = "1", value_parser = whole(1, 1_000_000))]
     pub(crate) top: usize,
+    /// Give the probabilities as the network was trained to, not calibrated on its validation images
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// Print comma-separated values with a header
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
@@ -139,18 +138,21 @@ pub(crate) struct Predict {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  enas augment --data photos --out sheet.png
-  enas augment --data photos --out sheet.png --images 12 --copies 8 --config my.toml")]
+  enas augment photos
+  enas augment photos --out sheet.png --images 12 --copies 8
+  enas augment photos --out sheet.png --force --config my.toml")]
 pub(crate) struct Augment {
-    /// Pictures in class folders, or a zip of them [default: the built-in digits]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) data: Option<PathBuf>,
-    /// The picture to write; its ending chooses the format
+    #[command(flatten)]
+    pub(crate) images: Images,
+    /// The file to write; its ending chooses the format [default: DATA-augment-N.png]
     #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// How many training pictures
-    #[arg(long, value_name = "N", default_value = "8", value_parser = whole(1, 500))]
-    pub(crate) images: usize,
+    pub(crate) out: Option<PathBuf>,
+    /// Replace a file that exists, or write among the images
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// How many training images
+    #[arg(long = "images", value_name = "N", default_value = "8", value_parser = whole(1, 500))]
+    pub(crate) n_images: usize,
     /// How many augmented copies of each
     #[arg(long, value_name = "N", default_value = "5", value_parser = whole(1, 100))]
     pub(crate) copies: usize,

@@ -8,11 +8,12 @@ use enas_child::{Child, InputShape};
 use enas_rng::Seed;
 use serde::Serialize;
 
-use super::{Context, draw, settings};
+use super::subject::Subject;
+use super::{Context, draw};
 use crate::arcs;
 use crate::args::{self, ArcForm, ArcInput, ArcRandom, ArcShow};
-use crate::failure::{OrUsage, SUCCESS};
-use crate::output::grouped;
+use crate::failure::SUCCESS;
+use crate::output::cost;
 
 /// Runs `enas arc …`.
 ///
@@ -55,6 +56,9 @@ struct Shown {
     params: usize,
     aux_params: usize,
     macs: u64,
+    /// Channels, height and width of the images.
+    input: [usize; 3],
+    classes: usize,
 }
 
 #[derive(Serialize)]
@@ -64,16 +68,10 @@ struct Loose {
 }
 
 fn show(context: &Context, args: &ArcShow) -> Result<()> {
-    let arcs = arcs::given(&args.input)?;
-    let config = settings::train(&args.settings, None, None)?;
-    let size = config.data.image_size;
-    let input = InputShape { channels: config.data.channels, height: size, width: size };
-    for arc in arcs {
-        let child_config = enas_child::Config { nodes: arc.n_nodes(), ..config.child.clone() };
-        let child =
-            Child::fixed(&child_config, &arc, input, args.classes, Seed::new(config.run.seed)).or_usage()?;
-        let shown = Shown::new(arc, &child)?;
-        context.out.print(&shown, |out| shown.write(out, input, args.classes))?;
+    let subject = Subject::new(&args.input, args.classes, &args.settings)?;
+    for arc in &subject.arcs {
+        let shown = Shown::new(arc.clone(), &subject.child(arc)?)?;
+        context.out.print(&shown, |out| shown.write(out))?;
     }
     Ok(())
 }
@@ -85,10 +83,12 @@ impl Shown {
         let reduction = normal.split_off(half);
         let loose = Loose { normal: arc.normal().loose_ends(), reduction: arc.reduction().loose_ends() };
         let (params, aux_params, macs) = (child.n_params(), child.n_aux_params(), child.macs(&arc)?);
-        Ok(Self { arc, normal, reduction, loose, params, aux_params, macs })
+        let InputShape { channels, height, width } = child.input();
+        let (input, classes) = ([channels, height, width], child.n_classes());
+        Ok(Self { arc, normal, reduction, loose, params, aux_params, macs, input, classes })
     }
 
-    fn write(&self, out: &mut dyn Write, input: InputShape, classes: usize) -> io::Result<()> {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         write!(out, "{}", self.arc.readable())?;
         writeln!(
             out,
@@ -96,14 +96,9 @@ impl Shown {
             list(&self.arc, Arc::normal),
             list(&self.arc, Arc::reduction)
         )?;
-        let InputShape { channels, height, width } = input;
-        writeln!(out, "on {height}x{width}x{channels} pictures of {classes} classes:")?;
-        writeln!(
-            out,
-            "  {} parameters, {} multiply-adds per picture",
-            grouped(self.params as u64),
-            grouped(self.macs)
-        )
+        let ([channels, height, width], classes) = (self.input, self.classes);
+        writeln!(out, "final network on {height}x{width}x{channels} images of {classes} classes:")?;
+        writeln!(out, "  {}", cost(self.params, self.macs))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `enas augment`: a contact sheet of originals and augmented copies.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use enas_data::contact_sheet;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Context, settings};
 use crate::args;
-use crate::failure::SUCCESS;
+use crate::failure::{SUCCESS, usage};
 
 /// Runs `enas augment`.
 ///
@@ -21,14 +21,48 @@ pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
         path: &'a Path,
         images: usize,
     }
-    let config = settings::train(&args.settings, args.data.as_deref(), None)?;
+    let config = settings::train(&args.settings, args.images.path(), None)?;
+    let out = target(args, &config.data.path)?;
     let data = enas_data::load(&config.data, config.run.seed())?;
-    let sheet = contact_sheet(&data, args.images, args.copies)?;
-    sheet.image.save(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
-    let document = Written { path: &args.out, images: sheet.images };
-    if sheet.images == args.images {
+    let sheet = contact_sheet(&data, args.n_images, args.copies)?;
+    sheet.image.save(&out).with_context(|| format!("cannot write {}", out.display()))?;
+    let document = Written { path: &out, images: sheet.images };
+    if sheet.images == args.n_images {
         context.console.note("these settings do not vary pictures: see data.augment.mode");
     }
-    context.out.print(&document, |out| writeln!(out, "{}: {} pictures", args.out.display(), sheet.images))?;
+    context.out.print(&document, |to| writeln!(to, "{}: {} images", out.display(), sheet.images))?;
     Ok(SUCCESS)
+}
+
+/// Where the sheet goes: what `--out` says, else the first free name after the data. Neither a file that exists nor the
+/// data themselves are written to unless asked for by `--force`.
+fn target(args: &args::Augment, data: &Path) -> Result<PathBuf> {
+    let Some(out) = &args.out else {
+        let name = std::path::absolute(data).ok();
+        let name = name.as_deref().and_then(Path::file_stem).unwrap_or(data.as_os_str()).to_string_lossy();
+        let names = (1..).map(|n| PathBuf::from(format!("{name}-augment-{n}.png")));
+        return names.into_iter().find(|name| !name.exists()).context("no free name for the sheet");
+    };
+    let shown = out.display();
+    if out.is_dir() {
+        return Err(usage(format!("--out {shown}: this is a folder; name a file in it, as in sheet.png")));
+    }
+    if !args.force && out.exists() {
+        let problem = "this file exists already; --force replaces it, another --out writes elsewhere";
+        return Err(usage(format!("--out {shown}: {problem}")));
+    }
+    if !args.force && is_below(out, data) {
+        let problem = "this is among the images, where the sheet would become one of them";
+        return Err(usage(format!("--out {shown}: {problem}; name another place, or insist with --force")));
+    }
+    Ok(out.clone())
+}
+
+/// Whether a file that need not be there yet lies in a folder that is.
+fn is_below(file: &Path, folder: &Path) -> bool {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (parent.canonicalize(), folder.canonicalize()) {
+        (Ok(parent), Ok(folder)) => folder.is_dir() && parent.starts_with(folder),
+        _ => false,
+    }
 }

@@ -13,11 +13,13 @@ use enas_search::{AutoConfig, AutoOutcome, AutoPhase, AutoRun, Error, MemoryPlan
 use serde::Serialize;
 
 use super::{Context, report, settings, shell_word, use_threads};
-use crate::args::{Machine, Memory, Settings};
+use crate::args::{Images, Machine, Memory, Settings};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{duration, path, path_if_any, percent};
 use crate::progress::Watcher;
+use crate::standing::Standing;
+use crate::terminal::{command, paragraph, stdout_width, strong, warned};
 use crate::{args, device};
 
 /// Turn a folder of pictures into a model: check, search, train, measure
@@ -32,14 +34,13 @@ Examples:
   enas auto photos                             as long as the preset's epochs take
   enas auto --time 3m                          a try on the built-in digits
   enas auto --resume runs/photos-auto-1        go on after Ctrl-C
-  enas predict --model runs/photos-auto-1/model.safetensors new/*.jpg
+  enas predict --run runs/photos-auto-1 new/*.jpg
 
 DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip. A --set of
 controller, reward and select is for the search, one of keep and metric for the trainings, all others for both.")]
 pub(crate) struct Auto {
-    /// Pictures in class folders, or a zip of them [default: the built-in digits]
-    #[arg(value_name = "DATA")]
-    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) images: Images,
     /// Be done after this long: 90s, 30m or 2h [default: as long as the preset's epochs take]
     #[arg(long, value_name = "DURATION", value_parser = args::time_limit)]
     pub(crate) time: Option<TimeLimit>,
@@ -70,7 +71,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let (config, data, mut run) = match &args.resume {
-        Some(dir) => resumed(context, args, dir, gpu.is_some(), began)?,
+        Some(dir) => resumed(args, dir, gpu.is_some(), began)?,
         None => started(context, args, gpu.as_ref(), began)?,
     };
     if let Some(gpu) = &gpu {
@@ -85,7 +86,8 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
             report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
             let training = run.phase_dir(outcome.from);
             let report = report::of_auto(&training, run.dir(), &data, gpu.as_ref());
-            print(context, &run, &outcome, &Files { onnx: onnx(&outcome.model), report })?;
+            let files = Files { onnx: onnx(&outcome.model), report };
+            print(context, &run, (&outcome, &data), &files)?;
             Ok(SUCCESS)
         }
         Err(error @ Error::Interrupted { .. }) => {
@@ -102,7 +104,7 @@ fn started(
     gpu: Option<&Gpu>,
     began: Instant,
 ) -> Result<(AutoConfig, Dataset, AutoRun)> {
-    let data = args.data.as_deref();
+    let data = args.images.path();
     let (for_search, for_training) = divided(&args.settings);
     let mut search = settings::search(&for_search, data, None)?;
     let mut train = settings::train_after(&search, &for_training, data, None)?;
@@ -117,7 +119,7 @@ fn started(
     let report = doctor::check(&config.search.data, seed)?;
     super::data::in_short(&report).iter().for_each(|line| context.console.note(line));
     let plan = MemoryPlan::for_both(&config.search, &config.train, gpu.is_some())?;
-    context.console.note(&plan.to_string());
+    tracing::info!("{plan}");
     let mut data = plan.load(&config.search.data, seed, None)?;
     // Said above, so that not every phase says it again.
     data.concerns.clear();
@@ -126,18 +128,12 @@ fn started(
     Ok((config, data, run))
 }
 
-fn resumed(
-    context: &Context,
-    args: &Auto,
-    dir: &Path,
-    on_gpu: bool,
-    began: Instant,
-) -> Result<(AutoConfig, Dataset, AutoRun)> {
+fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
     let mut run = AutoRun::resume(dir, began)?;
     let AutoConfig { time, finish, .. } = run.config()?;
     let [search, train] = run.layers();
     let (for_search, for_training) = divided(&args.settings);
-    let data = args.data.as_deref();
+    let data = args.images.path();
     let mut config = AutoConfig {
         search: settings::beside(search, &for_search, data, None)?,
         train: settings::beside(train, &for_training, data, None)?,
@@ -149,7 +145,7 @@ fn resumed(
     run.accepts(&config)?;
     run.find_pictures(&config)?;
     let plan = MemoryPlan::for_both(&config.search, &config.train, on_gpu)?;
-    context.console.note(&plan.to_string());
+    tracing::info!("{plan}");
     let data = run.load_planned(&config, &plan)?;
     run.adopt(&config)?;
     run.set_memory(plan);
@@ -218,14 +214,34 @@ struct Document<'a> {
     from: AutoPhase,
     valid_accuracy: f64,
     test_accuracy: f64,
+    test_correct: u64,
+    test_total: u64,
+    test_interval: [f64; 2],
+    chance_level: bool,
+    #[serde(skip)]
+    valid: Standing,
+    #[serde(skip)]
+    test: Standing,
     first_valid_accuracy: f64,
     search_valid_accuracy: f64,
     random_valid_accuracy: Option<f64>,
     seconds: f64,
 }
 
-fn print(context: &Context, run: &AutoRun, outcome: &AutoOutcome, files: &Files) -> Result<()> {
+fn print(
+    context: &Context,
+    run: &AutoRun,
+    (outcome, data): (&AutoOutcome, &Dataset),
+    files: &Files,
+) -> Result<()> {
+    let test = Standing::on(&data.test, outcome.test_accuracy);
     let document = Document {
+        test_correct: test.correct,
+        test_total: test.total,
+        test_interval: test.interval(),
+        chance_level: test.is_at_chance(),
+        valid: Standing::on(&data.valid, outcome.valid_accuracy),
+        test,
         run: run.dir(),
         model: &outcome.model,
         onnx: files.onnx.as_deref(),
@@ -244,8 +260,11 @@ fn print(context: &Context, run: &AutoRun, outcome: &AutoOutcome, files: &Files)
 
 impl Document<'_> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "test        {}", percent(self.test_accuracy))?;
-        writeln!(out, "validation  {}", percent(self.valid_accuracy))?;
+        writeln!(out, "test        {}", strong(&self.test.line()))?;
+        if let Some(warning) = self.test.warning() {
+            writeln!(out, "{}", warned(&paragraph("            ", &warning, stdout_width())))?;
+        }
+        writeln!(out, "validation  {}", self.valid.line())?;
         if let Some(random) = self.random_valid_accuracy {
             let (found, random) = (percent(self.search_valid_accuracy), percent(random));
             writeln!(
@@ -269,7 +288,8 @@ impl Document<'_> {
             }
         }
         writeln!(out)?;
-        writeln!(out, "next: enas predict --model {} PICTURE…", shell_word(self.model))
+        let next = format!("enas predict --model {} IMAGE…", shell_word(self.model));
+        writeln!(out, "next: {}", command(&next))
     }
 }
 

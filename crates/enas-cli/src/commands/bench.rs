@@ -13,11 +13,13 @@ use enas_rng::{Seed, Stream};
 use enas_search::Activations;
 use serde::Serialize;
 
-use super::{Context, use_threads};
+use super::{Context, latency, use_threads};
 use crate::args::{Bench, Mode};
 use crate::failure::{OrUsage, SUCCESS, usage};
 use crate::{arcs, device};
 
+/// Threads that single steps are timed with, as those of other programs are.
+const THREADS: usize = 2;
 /// Classes of the network that is timed.
 const CLASSES: usize = 10;
 /// Architectures that are sampled when no file gives them.
@@ -31,12 +33,14 @@ const TOTAL_STEPS: u64 = 1_000_000;
 ///
 /// # Errors
 /// Usage for an arc that does not fit; whatever the network reports.
-pub(crate) fn run(_: &Context, args: &Bench) -> Result<u8> {
-    if args.activations == Activations::Bf16 && matches!(args.mode, Mode::ControllerStep | Mode::FixedInfer) {
+pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
+    let Some(mode) = args.mode else { return latency::run(context, args) };
+    if args.activations == Activations::Bf16 && matches!(mode, Mode::ControllerStep | Mode::FixedInfer) {
         return Err(usage("--activations bf16: this mode has no passes with batch statistics; leave it out"));
     }
-    use_threads(Some(args.threads))?;
-    let mut step = step(args)?;
+    let threads = args.threads.unwrap_or(THREADS);
+    use_threads(Some(threads))?;
+    let mut step = step(args, mode)?;
     for i in 0..args.warmup {
         step(i)?;
     }
@@ -47,7 +51,7 @@ pub(crate) fn run(_: &Context, args: &Bench) -> Result<u8> {
     if args.profile {
         io::stderr().write_all(table(&profile::report(), args.iters).as_bytes())?;
     }
-    let line = serde_json::to_string(&Line::new(args, &ms))?;
+    let line = serde_json::to_string(&Line::new(args, (mode, threads), &ms))?;
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()?;
@@ -88,8 +92,8 @@ fn timed(step: &mut BoxedStep, i: usize) -> Result<f64> {
 type BoxedStep = Box<dyn FnMut(usize) -> Result<()>>;
 
 /// What one iteration does.
-fn step(args: &Bench) -> Result<BoxedStep> {
-    match args.mode {
+fn step(args: &Bench, mode: Mode) -> Result<BoxedStep> {
+    match mode {
         Mode::SearchStep => search_step(args),
         Mode::RewardStep => reward_step(args),
         Mode::ControllerStep => controller_step(args),
@@ -227,7 +231,7 @@ fn sampled_arcs(args: &Bench) -> Result<Vec<Arc>> {
 
 fn fixed_arc(args: &Bench) -> Result<Arc> {
     let text = args.arc.as_deref().ok_or_else(|| usage("this mode needs --arc"))?;
-    let arc = arcs::one_in_flag("--arc", text)?;
+    let arc = arcs::one_given("--arc", text)?;
     fits(&arc, args, "--arc")?;
     Ok(arc)
 }
@@ -305,22 +309,22 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(args: &Bench, ms: &'a [f64]) -> Self {
+    fn new(args: &Bench, (mode, threads): (Mode, usize), ms: &'a [f64]) -> Self {
         let mut sorted = ms.to_vec();
         sorted.sort_by(f64::total_cmp);
         let median_ms = sorted[sorted.len() / 2];
         let p90_ms = sorted[9 * (sorted.len() - 1) / 10];
         // A controller step sees no picture.
-        let sees_pictures = args.mode != Mode::ControllerStep;
+        let sees_pictures = mode != Mode::ControllerStep;
         Self {
-            mode: args.mode,
+            mode,
             median_ms: rounded(median_ms),
             mean_ms: rounded(ms.iter().sum::<f64>() / ms.len() as f64),
             min_ms: rounded(sorted[0]),
             p90_ms: rounded(p90_ms),
             images_per_second: sees_pictures.then(|| rounded(1e3 * args.batch as f64 / median_ms)),
             peak_rss_mb: peak_rss_mb(),
-            threads: args.threads,
+            threads,
             batch: args.batch,
             size: args.size,
             channels: args.channels,
@@ -343,12 +347,12 @@ impl<'a> Line<'a> {
 }
 
 /// Three decimals: microseconds of a millisecond.
-fn rounded(x: f64) -> f64 {
+pub(super) fn rounded(x: f64) -> f64 {
     (x * 1e3).round() / 1e3
 }
 
 /// The most memory that this process ever held, in MiB; unknown where the system does not say.
-fn peak_rss_mb() -> Option<f64> {
+pub(super) fn peak_rss_mb() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

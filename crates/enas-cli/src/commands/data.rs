@@ -1,7 +1,7 @@
 //! `enas data check`: what is noteworthy about a data set, before anything is trained on it.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -9,7 +9,7 @@ use enas_data::Part;
 use enas_data::doctor::{self, Case, ClassCount, Finding, Report, Severity, Sizes};
 
 use super::{Context, settings, shell_word, use_threads};
-use crate::args::{Settings, whole};
+use crate::args::{Images, Settings, whole};
 use crate::failure::{FAILED, SUCCESS};
 
 /// Look at pictures before anything is trained on them
@@ -37,9 +37,8 @@ Examples:
   enas data check photos --set data.image_size=32 --set data.resize=crop
   enas data check photos --json | jq '.findings[] | select(.kind == \"leakage\")'")]
 pub(crate) struct Check {
-    /// Pictures in class folders, or a zip of them [default: the built-in digits]
-    #[arg(value_name = "DIR|ZIP")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    images: Images,
     /// Cases shown of each finding; JSON has them all
     #[arg(long, value_name = "N", default_value = "3", value_parser = whole(0, 1_000_000))]
     examples: usize,
@@ -57,7 +56,7 @@ pub(crate) struct Check {
 pub(crate) fn run(context: &Context, command: &Data) -> Result<u8> {
     let Data::Check(args) = command;
     use_threads(args.threads)?;
-    let config = settings::train(&args.settings, args.data.as_deref(), None)?;
+    let config = settings::train(&args.settings, args.images.path(), None)?;
     let report = doctor::check(&config.data, config.run.seed())?;
     context.out.print(&report, |out| write(&report, args.examples, out))?;
     Ok(if report.can_start { SUCCESS } else { FAILED })

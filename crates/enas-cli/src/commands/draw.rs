@@ -6,34 +6,29 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use enas_arc::{Arc, CellKind};
-use enas_child::{Child, InputShape};
 use enas_draw::Svg;
-use enas_rng::Seed;
-use enas_search::{Kind, Record, SearchConfig, TrainConfig};
 use serde::Serialize;
 
-use super::{Context, settings};
-use crate::arcs;
+use super::Context;
+use super::subject::Subject;
 use crate::args::{ArcInput, Settings, whole};
 use crate::failure::{OrUsage, usage};
 
 /// Draw architectures: both cells and the whole network, as SVG, PNG or DOT
 ///
 /// Writes cells.svg and network.svg, or what --part and --format say; several architectures are numbered. Files that
-/// are there already are replaced. The network is the one that `enas train` would build with the same settings.
+/// are there already are replaced. The network is the final one, which `enas train` builds: with --run, or for a file in
+/// the directory of a run, for the run's images; else with the settings and --classes given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   enas arc draw --run runs/digits-search-1 --out pictures
-  enas arc draw --file runs/digits-search-1/best.arc.json --out best.png
+  enas arc draw runs/digits-search-1/best.arc.json --out best.png
   enas arc random | enas arc draw --part network --preset cifar10 --format png --theme dark
   enas arc random | enas arc draw --out both.dot && dot -Tpdf both.dot > both.pdf")]
 pub(crate) struct ArcDraw {
     #[command(flatten)]
     pub(crate) input: ArcInput,
-    /// A finished search or training: its architecture and its settings
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["arc", "file", "classes", "preset", "config", "set", "seed"])]
-    pub(crate) run: Option<PathBuf>,
     /// A folder, or one file .svg, .png or .dot, of both cells unless --part says otherwise
     #[arg(long, value_name = "PATH", default_value = ".")]
     pub(crate) out: PathBuf,
@@ -49,7 +44,7 @@ pub(crate) struct ArcDraw {
     /// Size of a PNG [default: 2]
     #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
     pub(crate) scale: Option<f32>,
-    /// Classes to tell apart, for the size of the classifier [default: 10]
+    /// Classes to tell apart, for the size of the classifier [default: those of the run, else 10]
     #[arg(long, value_name = "N", value_parser = whole(2, 1_000_000))]
     pub(crate) classes: Option<usize>,
     #[command(flatten)]
@@ -100,7 +95,7 @@ pub(crate) fn run(context: &Context, args: &ArcDraw) -> Result<()> {
     }
     let target = Target::new(args)?;
     let style = Style::new(args, target.format)?;
-    let subject = Subject::new(args)?;
+    let subject = Subject::new(&args.input, args.classes, &args.settings)?;
     let mut files = Vec::new();
     for (i, arc) in subject.arcs.iter().enumerate() {
         let number = (subject.arcs.len() > 1).then_some((i + 1, subject.arcs.len()));
@@ -229,51 +224,4 @@ fn dot(subject: &Subject, arc: &Arc, part: Part) -> Result<String> {
         Part::Reduction => enas_draw::cell_dot(arc.reduction(), CellKind::Reduction),
         Part::Network => enas_draw::network_dot(&subject.child(arc)?, arc)?,
     })
-}
-
-/// What is drawn: architectures, and what their networks are built from.
-struct Subject {
-    arcs: Vec<Arc>,
-    config: enas_child::Config,
-    data: enas_data::Config,
-    classes: usize,
-}
-
-impl Subject {
-    fn new(args: &ArcDraw) -> Result<Self> {
-        if let Some(dir) = &args.run {
-            return Self::of_run(dir).context("--run");
-        }
-        let arcs = arcs::given(&args.input)?;
-        let TrainConfig { child: config, data, .. } = settings::train(&args.settings, None, None)?;
-        Ok(Self { arcs, config, data, classes: args.classes.unwrap_or(10) })
-    }
-
-    fn of_run(dir: &Path) -> Result<Self> {
-        let run = Record::open(dir)?;
-        let (config, data) = match run.manifest().kind {
-            Kind::Search => {
-                let SearchConfig { child, data, .. } = run.config()?;
-                (child, data)
-            }
-            Kind::Train => {
-                let TrainConfig { child, data, .. } = run.config()?;
-                (child, data)
-            }
-        };
-        let arc = match &run.manifest().arc {
-            Some(arc) => arc.clone(),
-            None => run.best_arc()?,
-        };
-        Ok(Self { arcs: vec![arc], config, data, classes: run.split()?.classes.len() })
-    }
-
-    /// The network that training would build for `arc`.
-    fn child(&self, arc: &Arc) -> Result<Child> {
-        let config = enas_child::Config { nodes: arc.n_nodes(), ..self.config.clone() };
-        let size = self.data.image_size;
-        let input = InputShape { channels: self.data.channels, height: size, width: size };
-        // The weights are not looked at, so any seed will do.
-        Child::fixed(&config, arc, input, self.classes, Seed::new(0)).or_usage()
-    }
 }

@@ -2,16 +2,18 @@
 
 use std::io::{self, Write};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use enas_data::Part;
 use enas_search::{ClassScore, Evaluation, MemoryPlan, Model};
 use serde::Serialize;
 
 use super::{Context, use_threads};
 use crate::args::{self, Split};
-use crate::device;
 use crate::failure::SUCCESS;
-use crate::output::percent;
+use crate::output::{percent, visible};
+use crate::standing::Standing;
+use crate::terminal::{paragraph, stdout_width, strong, warned};
+use crate::{device, locate};
 
 /// More classes than this make a matrix that no terminal shows well.
 const WIDEST_MATRIX: usize = 20;
@@ -22,12 +24,19 @@ const WIDEST_MATRIX: usize = 20;
 /// If model or data cannot be read, or do not fit each other.
 pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     use_threads(args.machine.threads)?;
-    let mut model = Model::load(&args.model)?;
+    let mut model = Model::load(&locate::model(&args.place, args.images.path())?)?;
     let gpu = device::open(args.machine.device)?;
     if let Some(gpu) = &gpu {
         model.use_gpu(gpu)?;
     }
-    let path = args.data.as_deref().map_or_else(|| model.data_config().path.clone(), enas_data::meant);
+    let path = args.images.path().map_or_else(|| model.data_path(), enas_data::meant);
+    if args.images.path().is_none() && !model.data_config().is_digits() && !path.exists() {
+        bail!(
+            "there are no images at {}, where the model's training found them; say where they are now: \
+             enas eval DATA, or --data PATH",
+            path.display()
+        );
+    }
     let part = match args.split {
         Split::Train => Part::Train,
         Split::Valid => Part::Valid,
@@ -53,13 +62,26 @@ struct Evaluated {
     macro_f1: f64,
     correct: u64,
     total: u64,
+    /// The 95 % interval of the accuracy.
+    interval: [f64; 2],
+    /// What always naming the most frequent class reaches.
+    most_frequent: f64,
+    /// Whether the accuracy is not measurably above that.
+    chance_level: bool,
+    #[serde(skip)]
+    standing: Standing,
     per_class: Vec<ClassScore>,
     confusion: Vec<Vec<u64>>,
 }
 
 impl Evaluated {
     fn new(evaluation: &Evaluation) -> Self {
+        let standing = Standing::of(evaluation);
         Self {
+            interval: standing.interval(),
+            most_frequent: standing.baseline(),
+            chance_level: standing.is_at_chance(),
+            standing,
             accuracy: evaluation.accuracy(),
             balanced_accuracy: evaluation.balanced_accuracy(),
             macro_f1: evaluation.macro_f1(),
@@ -71,9 +93,13 @@ impl Evaluated {
     }
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "accuracy {} ({} of {})", percent(self.accuracy), self.correct, self.total)?;
+        writeln!(out, "accuracy {}", strong(&self.standing.line()))?;
         let (f1, recall) = (percent(self.macro_f1), percent(self.balanced_accuracy));
-        writeln!(out, "macro-F1 {f1}, balanced accuracy {recall}: classes count alike\n")?;
+        writeln!(out, "macro-F1 {f1}, balanced accuracy {recall}: every class counts equally")?;
+        if let Some(warning) = self.standing.warning() {
+            writeln!(out, "{}", warned(&paragraph("", &warning, stdout_width())))?;
+        }
+        writeln!(out)?;
         self.write_classes(out)?;
         if self.confusion.len() > WIDEST_MATRIX {
             return writeln!(out, "\nconfusion matrix of {} classes: see --json", self.confusion.len());
@@ -90,6 +116,7 @@ impl Evaluated {
         )?;
         for ClassScore { label, precision, recall, f1, support } in &self.per_class {
             let [precision, recall, f1] = [precision, recall, f1].map(|share| percent(*share));
+            let label = visible(label);
             writeln!(out, "{label:width$}  {precision:>9}  {recall:>8}  {f1:>8}  {support:>7}")?;
         }
         Ok(())
@@ -99,14 +126,14 @@ impl Evaluated {
         const CORNER: &str = "true \\ given";
         let label = self.label_width(CORNER);
         let columns: Vec<usize> =
-            self.per_class.iter().map(|class| class.label.chars().count().max(5)).collect();
+            self.per_class.iter().map(|class| visible(&class.label).chars().count().max(5)).collect();
         write!(out, "\n{CORNER:label$}")?;
         for (class, width) in self.per_class.iter().zip(&columns) {
-            write!(out, "  {:>width$}", class.label)?;
+            write!(out, "  {:>width$}", visible(&class.label))?;
         }
         writeln!(out)?;
         for (class, row) in self.per_class.iter().zip(&self.confusion) {
-            write!(out, "{:label$}", class.label)?;
+            write!(out, "{:label$}", visible(&class.label))?;
             for (count, width) in row.iter().zip(&columns) {
                 write!(out, "  {count:>width$}")?;
             }
@@ -116,7 +143,7 @@ impl Evaluated {
     }
 
     fn label_width(&self, header: &str) -> usize {
-        let labels = self.per_class.iter().map(|class| class.label.chars().count());
+        let labels = self.per_class.iter().map(|class| visible(&class.label).chars().count());
         labels.max().unwrap_or(0).max(header.len())
     }
 }
@@ -133,7 +160,7 @@ mod tests {
         let mut out = Vec::new();
         Evaluated::new(&evaluation).write(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("accuracy 87.50 % (7 of 8)\n"), "{text}");
+        assert!(text.starts_with("accuracy 87.50 % (7 of 8), 95 % interval 52.9 to 97.8\n"), "{text}");
         assert!(text.contains("macro-F1 87.30 %, balanced accuracy 87.50 %"), "{text}");
         assert!(text.contains("ant     100.00 %   75.00 %   85.71 %        4"), "{text}");
         assert!(text.contains("ant               3      1\n"), "{text}");

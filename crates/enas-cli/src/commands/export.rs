@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::ValueEnum;
-use enas_export::{Exported, Options, TOLERANCE};
+use enas_export::{Exported, Options};
 use enas_search::Model;
 use serde::Serialize;
 
 use super::{Context, use_threads};
-use crate::args::whole;
+use crate::args::{ModelPlace, whole};
 use crate::failure::{OrUsage, SUCCESS, usage};
+use crate::locate;
 use crate::output::grouped;
 
 /// Write a model as an ONNX file, for programs and devices that know nothing of this one
@@ -18,27 +19,12 @@ use crate::output::grouped;
 /// The file takes pictures of any number as [batch, channels, height, width], grey or RGB, values byte/255 from 0 to 1;
 /// normalisation is inside. It gives `logits` and `probabilities`. Class names, architecture, and how training resized
 /// its pictures are in the metadata. Before the file gets its name it is run by an independent implementation of ONNX
-/// on 144 pictures; if a logit differs from ours by more than --tolerance, nothing is written.
+/// on 144 images; if a logit differs from ours by more than rounding explains, nothing is written.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  enas export --model runs/photos-train-1/model.safetensors
-  enas export --model model.safetensors --out app/photos.onnx --samples check
-
-In Python (pip install onnxruntime numpy pillow), for a model of grey pictures:
-  import json, numpy, onnxruntime
-  from PIL import Image
-  session = onnxruntime.InferenceSession(\"model.onnx\")
-  n, channels, height, width = session.get_inputs()[0].shape
-  picture = Image.open(\"photo.png\").convert(\"L\").resize((width, height))  # \"RGB\" for colour
-  values = numpy.asarray(picture, numpy.float32).reshape(1, height, width, -1).transpose(0, 3, 1, 2) / 255
-  probabilities = session.run([\"probabilities\"], {\"pictures\": values})[0]
-  classes = json.loads(session.get_modelmeta().custom_metadata_map[\"classes\"])
-  print(classes[probabilities[0].argmax()], probabilities[0].max())")]
+#[command(after_help = examples())]
 pub(crate) struct Export {
-    /// A model.safetensors that `enas train` wrote
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    #[command(flatten)]
+    place: ModelPlace,
     /// The format to write
     #[arg(long, value_enum, default_value_t = Format::Onnx)]
     format: Format,
@@ -51,12 +37,23 @@ pub(crate) struct Export {
     /// Also write the pictures of the check and our logits to this folder, as pictures.npy and logits.npy
     #[arg(long, value_name = "DIR")]
     samples: Option<PathBuf>,
-    /// Largest difference of a logit or a probability that passes
-    #[arg(long, value_name = "X", default_value_t = TOLERANCE, value_parser = positive)]
-    tolerance: f32,
+    /// Largest difference of a logit or a probability that passes [default: what rounding explains]
+    #[arg(long, value_name = "X", value_parser = positive)]
+    tolerance: Option<f32>,
     /// Threads to compute with [default: all cores]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, 1024))]
     threads: Option<usize>,
+}
+
+/// Commands to type, and how to use the file in Python.
+fn examples() -> String {
+    let python = enas_export::PYTHON.lines().map(|line| format!("  {line}\n")).collect::<String>();
+    format!(
+        "Examples:\n  enas export --run runs/photos-train-1\n  \
+         enas export --model model.safetensors --out app/photos.onnx --samples check\n\n\
+         In Python (pip install onnxruntime numpy pillow), these lines answer as enas predict does. As a file they are\n\
+         run by: python predict.py model.onnx photo.png\n\n{python}"
+    )
 }
 
 /// A format that other programs read.
@@ -72,10 +69,11 @@ enum Format {
 /// If the model cannot be read, the file not be written, or the exported graph computes something else.
 pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     use_threads(args.threads)?;
-    let model = Model::load(&args.model)?;
+    let path = locate::model(&args.place, None)?;
+    let model = Model::load(&path)?;
     let Format::Onnx = args.format;
-    let out = args.out.clone().unwrap_or_else(|| args.model.with_extension("onnx"));
-    if is_same_file(&out, &args.model) {
+    let out = args.out.clone().unwrap_or_else(|| path.with_extension("onnx"));
+    if is_same_file(&out, &path) {
         return Err(usage(format!("--out {} is the model itself; name another file", out.display())));
     }
     let &Export { force, tolerance, .. } = args;
@@ -112,7 +110,7 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
 /// As [`run`].
 pub(crate) fn beside(model: &Path) -> Result<PathBuf> {
     let out = model.with_extension("onnx");
-    let options = Options { out: &out, force: true, tolerance: TOLERANCE, samples: None };
+    let options = Options { out: &out, force: true, tolerance: None, samples: None };
     enas_export::export(&Model::load(model)?, &options)?;
     Ok(out)
 }
@@ -122,6 +120,7 @@ pub(crate) fn beside(model: &Path) -> Result<PathBuf> {
 struct Document {
     path: String,
     max_abs_difference: f32,
+    tolerance: f32,
     pictures: usize,
     synthetic_pictures: usize,
     opset: i64,
@@ -130,9 +129,9 @@ struct Document {
 
 impl Document {
     fn new(path: &Path, exported: &Exported) -> Self {
-        let &Exported { max_abs_difference, pictures, synthetic, opset, bytes, .. } = exported;
+        let &Exported { max_abs_difference, tolerance, pictures, synthetic, opset, bytes, .. } = exported;
         let path = path.display().to_string();
-        Self { path, max_abs_difference, pictures, synthetic_pictures: synthetic, opset, bytes }
+        Self { path, max_abs_difference, tolerance, pictures, synthetic_pictures: synthetic, opset, bytes }
     }
 }
 

@@ -11,11 +11,13 @@ pub(crate) mod eval;
 #[cfg(feature = "export")]
 pub(crate) mod export;
 mod inputs;
+mod latency;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod search;
 mod settings;
 pub(crate) mod shell;
+mod subject;
 pub(crate) mod train;
 #[cfg(feature = "watch")]
 pub(crate) mod watch;

@@ -1,6 +1,7 @@
 //! `enas predict`: labels pictures, one line each, whatever else is among the paths.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use enas_data::InputSpec;
@@ -11,8 +12,8 @@ use serde::Serialize;
 use super::inputs::{Input, inputs};
 use super::{Context, use_threads};
 use crate::failure::{FAILED, SUCCESS};
-use crate::output::percent;
-use crate::{args, device};
+use crate::output::visible;
+use crate::{args, device, locate};
 
 /// Pictures that are decoded and labelled together.
 const BATCH: usize = 64;
@@ -23,18 +24,19 @@ const BATCH: usize = 64;
 /// If the model or stdin cannot be read; a picture that cannot gets its own line.
 pub(crate) fn run(context: &Context, args: &args::Predict) -> Result<u8> {
     use_threads(args.machine.threads)?;
-    let mut model = Model::load(&args.model)?;
+    let mut model = Model::load(&locate::model(&args.place, args.paths.first().map(PathBuf::as_path))?)?;
     if let Some(gpu) = device::open(args.machine.device)? {
         model.use_gpu(&gpu)?;
     }
     let top = args.top.min(model.classes().len());
-    let form = if args.csv { Form::Csv } else { Form::Human };
+    let inputs = inputs(&args.paths)?;
+    let form = if args.csv { Form::Csv } else { Form::Human { width: path_width(&inputs) } };
     if form == Form::Csv {
         context.out.print(&(), |out| writeln!(out, "{}", csv_header(top)))?;
     }
     let (mut read, mut failed) = (0, 0);
-    for batch in inputs(&args.paths)?.chunks(BATCH) {
-        let lines = label(&model, batch, top)?;
+    for batch in inputs.chunks(BATCH) {
+        let lines = label(&model, batch, (top, args.raw))?;
         failed += lines.iter().filter(|line| matches!(line, Line::Unreadable { .. })).count();
         read += lines.len();
         lines.iter().try_for_each(|line| context.out.print(line, |out| line.write(out, form, top)))?;
@@ -48,7 +50,10 @@ pub(crate) fn run(context: &Context, args: &args::Predict) -> Result<u8> {
 /// How lines look when they are not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    Human,
+    /// Labels are aligned behind paths of this many columns, with a colon.
+    Human {
+        width: usize,
+    },
     Csv,
 }
 
@@ -68,12 +73,16 @@ struct Guess {
 }
 
 /// Decodes in parallel, labels in one go what could be decoded, and keeps the order.
-fn label(model: &Model, batch: &[Input], top: usize) -> Result<Vec<Line>> {
+fn label(model: &Model, batch: &[Input], (top, raw): (usize, bool)) -> Result<Vec<Line>> {
     let spec = model.input_spec();
     let decoded: Vec<Result<Vec<f32>, String>> =
         batch.par_iter().map(|input| decode(model, input, &spec)).collect();
     let images: Vec<f32> = decoded.iter().flatten().flatten().copied().collect();
-    let probabilities = if images.is_empty() { Vec::new() } else { model.probabilities(&images)? };
+    let probabilities = match (images.is_empty(), raw) {
+        (true, _) => Vec::new(),
+        (false, true) => model.raw_probabilities(&images)?,
+        (false, false) => model.probabilities(&images)?,
+    };
     let mut rows = probabilities.chunks_exact(model.classes().len());
     let mut line = |(input, decoded): (&Input, Result<Vec<f32>, String>)| {
         let path = input.name();
@@ -111,11 +120,13 @@ impl Line {
 
     fn write(&self, out: &mut dyn Write, form: Form, top: usize) -> io::Result<()> {
         match (self, form) {
-            (Self::Labelled { path, top, .. }, Form::Human) => {
+            (Self::Labelled { path, top, .. }, Form::Human { width }) => {
                 let guesses: Vec<String> = top.iter().map(Guess::human).collect();
-                writeln!(out, "{path}: {}", guesses.join(", "))
+                writeln!(out, "{:width$} {}", format!("{}:", visible(path)), guesses.join(", "))
             }
-            (Self::Unreadable { path, error }, Form::Human) => writeln!(out, "{path}: error: {error}"),
+            (Self::Unreadable { path, error }, Form::Human { .. }) => {
+                writeln!(out, "{}: error: {}", visible(path), visible(error))
+            }
             (Self::Labelled { path, top, .. }, Form::Csv) => {
                 let guesses = top.iter().flat_map(|g| [g.label.clone(), g.probability.to_string()]);
                 csv_line(out, std::iter::once(path.clone()).chain(guesses).chain([String::new()]))
@@ -130,8 +141,25 @@ impl Line {
 
 impl Guess {
     fn human(&self) -> String {
-        format!("{} {}", self.label, percent(f64::from(self.probability)))
+        format!("{} ({})", visible(&self.label), sureness(self.probability))
     }
+}
+
+/// A probability in whole percent, which is neither 0 nor 100 unless it is just that.
+fn sureness(probability: f32) -> String {
+    let percent = 100.0 * probability;
+    match percent.round() {
+        whole if whole >= 100.0 && percent < 100.0 => ">99 %".to_owned(),
+        whole if whole <= 0.0 && percent > 0.0 => "<1 %".to_owned(),
+        whole => format!("{whole:.0} %"),
+    }
+}
+
+/// Columns that paths take; a few that are longer than most do not push all labels aside.
+fn path_width(inputs: &[Input]) -> usize {
+    const WIDEST: usize = 60;
+    let widths = inputs.iter().map(|input| visible(&input.name()).chars().count());
+    widths.filter(|width| *width <= WIDEST).max().map_or(0, |width| width + 1)
 }
 
 /// `path,label,probability,label_2,probability_2,…,error`.
@@ -169,7 +197,25 @@ mod tests {
     #[test]
     fn guesses_come_likeliest_first_and_ties_in_class_order() {
         let line = Line::labelled("a.png".into(), &classes(), &[0.2, 0.6, 0.2], 3);
-        assert_eq!(written(&line, Form::Human, 3), "a.png: dog 60.00 %, cat 20.00 %, eel 20.00 %\n");
+        assert_eq!(
+            written(&line, Form::Human { width: 8 }, 3),
+            "a.png:   dog (60 %), cat (20 %), eel (20 %)\n"
+        );
+    }
+
+    #[test]
+    fn a_name_of_two_lines_stays_on_one() {
+        let labels = ["new\nline".to_owned(), "dog".to_owned()];
+        let line = Line::labelled("a\tb\n.png".into(), &labels, &[0.75, 0.25], 1);
+        assert_eq!(written(&line, Form::Human { width: 8 }, 1), "a\\tb\\n.png: new\\nline (75 %)\n");
+        let bad = Line::Unreadable { path: "x\ry".into(), error: "e".into() };
+        assert_eq!(written(&bad, Form::Human { width: 8 }, 1), "x\\ry: error: e\n");
+    }
+
+    #[test]
+    fn nothing_is_called_certain_that_is_not() {
+        let shown = [1.0, 0.9999, 0.69, 0.004, 0.0].map(sureness);
+        assert_eq!(shown, ["100 %", ">99 %", "69 %", "<1 %", "0 %"]);
     }
 
     #[test]

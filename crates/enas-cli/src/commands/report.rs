@@ -10,9 +10,9 @@ use enas_search::Model;
 use serde::Serialize;
 
 use super::{Context, shell_word, use_threads};
-use crate::args::Machine;
-use crate::device;
-use crate::failure::SUCCESS;
+use crate::args::{Machine, RunPlace};
+use crate::failure::{SUCCESS, usage};
+use crate::{device, locate};
 
 /// Write one HTML file about a run: result, drawings, curves, mistakes, and how to repeat it
 ///
@@ -21,14 +21,13 @@ use crate::failure::SUCCESS;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  enas report --run runs/digits-train-1
+  enas report runs/digits-train-1
   enas report --run runs/digits-search-1 --out search.html
 
 Classes, confusions, calibration and mistakes need the pictures of the run where they were.")]
 pub(crate) struct Args {
-    /// The directory of a search or a training
-    #[arg(long, value_name = "DIR")]
-    run: PathBuf,
+    #[command(flatten)]
+    place: RunPlace,
     /// The file to write [default: report.html in the run directory]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -48,7 +47,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     }
     use_threads(args.machine.threads)?;
     let gpu = device::open(args.machine.device)?;
-    let path = write(&args.run, args.out.as_deref(), None, gpu.as_ref())?;
+    let dir = args.place.path().ok_or_else(|| usage("no run given: enas report RUN, or --run DIR"))?;
+    let run = locate::reported(dir)?;
+    // An automatic run has its report on top, beside its model.
+    let on_top = (run != dir).then(|| dir.join(enas_report::FILE_NAME));
+    let path = write(&run, args.out.as_deref().or(on_top.as_deref()), None, gpu.as_ref())?;
     context.out.print(&Written { path: &path }, |out| writeln!(out, "{}", path.display()))?;
     Ok(SUCCESS)
 }

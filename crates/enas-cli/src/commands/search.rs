@@ -10,11 +10,14 @@ use enas_kernels::gpu::Gpu;
 use enas_search::{Candidate, Kind, MemoryPlan, Run, SearchConfig, SearchOutcome};
 use serde::Serialize;
 
+use super::subject::FinalNetwork;
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{counted, duration, grouped, path, percent};
+use crate::output::{cost, counted, duration, grouped, images, path, percent};
 use crate::progress::Watcher;
+use crate::standing::Standing;
+use crate::terminal::{command, paragraph, stdout_width, strong};
 use crate::{args, device};
 
 /// How many candidates the human ranking shows; JSON has them all.
@@ -35,11 +38,14 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     if let Some(gpu) = gpu {
         run.use_gpu(gpu)?;
     }
+    context.console.note(&images(&data));
     let mut watcher = Watcher::new(&context.console, &interrupt);
     match enas_search::search(&config, &data, &mut run, &mut watcher) {
         Ok(found) => {
             // Whoever reads the result may be gone by now; the report is written all the same.
-            let printed = print(context, &found, args.settings.preset.as_deref());
+            let preset = args.settings.preset.as_deref();
+            let printed =
+                print(context, &found, (preset, FinalNetwork::of(&config, preset, &found.arc, &data)), &data);
             report::at_the_end(&found.run, &data, None);
             printed.map(|()| SUCCESS)
         }
@@ -51,7 +57,7 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
 }
 
 fn started(args: &args::Search, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
-    let mut config = settings::search(&args.settings, args.data.as_deref(), Some(&args.extent))?;
+    let mut config = settings::search(&args.settings, args.images.path(), Some(&args.extent))?;
     settings::limit_memory(&mut config.run, args.memory);
     config.run.check_device(gpu)?;
     let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
@@ -65,7 +71,7 @@ fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(Search
     let mut run = Run::resume(dir)?;
     let own = run.record().layers::<SearchConfig>()?;
     let mut config: SearchConfig =
-        settings::beside(own, &args.settings, args.data.as_deref(), Some(&args.extent))?;
+        settings::beside(own, &args.settings, args.images.path(), Some(&args.extent))?;
     settings::limit_memory(&mut config.run, args.memory);
     run.accepts(&config)?;
     config.run.check_device(gpu)?;
@@ -92,13 +98,24 @@ struct Found<'a> {
     seconds: f64,
     params: usize,
     macs: u64,
+    /// What `enas train` would build of the architecture; none if it could not.
+    final_network: Option<FinalNetwork>,
     candidates: &'a [Candidate],
     random: &'a [Candidate],
+    #[serde(skip)]
+    standing: Standing,
 }
 
-fn print(context: &Context, found: &SearchOutcome, preset: Option<&str>) -> Result<()> {
+fn print(
+    context: &Context,
+    found: &SearchOutcome,
+    (preset, final_network): (Option<&str>, Option<FinalNetwork>),
+    data: &Dataset,
+) -> Result<()> {
     let random = &found.selection.random;
     let document = Found {
+        final_network,
+        standing: Standing::on(&data.valid, found.valid_accuracy),
         run: &found.run,
         arc: &found.arc,
         valid_accuracy: found.valid_accuracy,
@@ -117,27 +134,43 @@ fn print(context: &Context, found: &SearchOutcome, preset: Option<&str>) -> Resu
 
 impl Found<'_> {
     fn write(&self, out: &mut dyn Write, preset: Option<&str>) -> io::Result<()> {
-        writeln!(out, "best architecture of {} candidates:\n  {}\n", self.candidates.len(), self.arc)?;
-        writeln!(out, "{}", self.arc.readable())?;
-        let metric = if self.valid_macro_f1.is_some() { "macro-F1" } else { "accuracy" };
-        writeln!(out, "ranking (validation {metric} with the shared weights):")?;
-        for (place, candidate) in (1..).zip(self.candidates.iter().take(RANKED)) {
-            writeln!(out, "  {place}. {:>8}  {}", percent(candidate.score()), candidate.arc)?;
-        }
-        writeln!(out)?;
-        writeln!(out, "accuracy    {}", percent(self.valid_accuracy))?;
+        writeln!(out, "validation      {}", strong(&self.standing.line()))?;
+        writeln!(
+            out,
+            "                with the shared weights, the best of {} candidates",
+            self.candidates.len()
+        )?;
         if let Some(f1) = self.valid_macro_f1 {
-            writeln!(out, "macro-F1    {}", percent(f1))?;
+            writeln!(out, "macro-F1        {}", percent(f1))?;
         }
         if let Some(line) = self.beside_random() {
-            writeln!(out, "random      {line}")?;
+            writeln!(out, "{}", paragraph("random          ", &line, stdout_width()))?;
         }
-        writeln!(out, "weights     {} shared by all architectures", grouped(self.params as u64))?;
-        writeln!(out, "cost        {} multiply-adds per picture", grouped(self.macs))?;
-        writeln!(out, "time        {} for {}", duration(self.seconds), counted(self.epochs, "epoch"))?;
-        writeln!(out, "run         {}\n", self.run.display())?;
+        let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
+        writeln!(out, "search network  {params} parameters shared by all architectures;")?;
+        writeln!(out, "                {macs} multiply-adds per image with this one")?;
+        if let Some(FinalNetwork { params, macs }) = self.final_network {
+            writeln!(out, "final network   {}", cost(params, macs))?;
+        }
+        writeln!(out, "time            {} for {}", duration(self.seconds), counted(self.epochs, "epoch"))?;
+        writeln!(out, "run             {}\n", self.run.display())?;
+        self.write_ranking(out)?;
+        writeln!(out, "\nbest architecture:\n{}", self.arc.readable())?;
         let preset = preset.map_or(String::new(), |name| format!(" --preset {name}"));
-        writeln!(out, "next: enas train --run {}{preset}", shell_word(self.run))
+        let next = format!("enas train --run {}{preset}", shell_word(self.run));
+        writeln!(out, "next: {}", command(&next))
+    }
+
+    /// The best candidates, by their places alone: as integers they are in the report and in JSON.
+    fn write_ranking(&self, out: &mut dyn Write) -> io::Result<()> {
+        let metric = if self.valid_macro_f1.is_some() { "macro-F1" } else { "accuracy" };
+        writeln!(out, "ranking (validation {metric} with the shared weights; all of it in report.html):")?;
+        for (place, candidate) in (1..).zip(self.candidates.iter().take(RANKED)) {
+            let Candidate { macs, .. } = candidate;
+            let score = percent(candidate.score());
+            writeln!(out, "  {place}. {score:>8}  {:>12} multiply-adds", grouped(*macs))?;
+        }
+        Ok(())
     }
 
     /// The random architectures, and what they say about the search, favourable or not.
@@ -185,8 +218,10 @@ mod tests {
             seconds: 1.0,
             params: 1,
             macs: 1,
+            final_network: None,
             candidates: &[],
             random: &random,
+            standing: Standing::of(&enas_search::Evaluation::new(&[])),
         }
         .beside_random()
         .unwrap_or_default()

@@ -12,9 +12,11 @@ use serde::Serialize;
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
 use crate::failure::{SUCCESS, usage};
 use crate::interrupt::Interrupt;
-use crate::output::{counted, duration, grouped, path, percent};
+use crate::output::{cost, counted, duration, images, path, percent};
 use crate::progress::Watcher;
-use crate::{arcs, args, device};
+use crate::standing::Standing;
+use crate::terminal::{command, paragraph, stdout_width, strong, warned};
+use crate::{arcs, args, device, locate};
 
 /// Runs `enas train`.
 ///
@@ -34,11 +36,12 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     if let Some(gpu) = &gpu {
         run.use_gpu(gpu.clone())?;
     }
+    context.console.note(&images(&data));
     let mut watcher = Watcher::new(&context.console, &interrupt);
     match enas_search::train(&config, &arc, &data, &mut run, &mut watcher) {
         Ok(trained) => {
             // Whoever reads the result may be gone by now; the report is written all the same.
-            let printed = print(context, &trained);
+            let printed = print(context, &trained, &data);
             report::at_the_end(&trained.run, &data, gpu.as_ref());
             printed.map(|()| SUCCESS)
         }
@@ -51,8 +54,8 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
 
 fn started(args: &args::Train, config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Run> {
     let mut run = Run::for_training(args.out.as_deref(), config, arc, data)?;
-    if let Some(search) = &args.run {
-        run.set_search(search)?;
+    if let Some(dir) = &args.run {
+        run.set_search(&locate::search(dir))?;
     }
     Ok(run)
 }
@@ -72,14 +75,14 @@ impl Job {
             return Self::resumed(args, dir, on_gpu);
         }
         if let Some(dir) = &args.run {
-            return Self::after_search(args, dir, on_gpu);
+            return Self::after_search(args, &locate::search(dir), on_gpu);
         }
         let arc = match (&args.arc, &args.arc_file) {
-            (Some(text), _) => arcs::one_in_flag("--arc", text)?,
+            (Some(given), _) => arcs::one_given("--arc", given)?,
             (None, Some(file)) => arcs::one_in_file(file).context("--arc-file")?,
             (None, None) => return Err(usage("nothing to train: give --arc, --arc-file, --run or --resume")),
         };
-        let config = settings::train(&args.settings, args.data.as_deref(), Some(&args.extent))?;
+        let config = settings::train(&args.settings, args.images.path(), Some(&args.extent))?;
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
         let data = plan.load(&config.data, config.run.seed(), None)?;
         Ok(Self { config, arc, data, plan, run: None })
@@ -89,7 +92,7 @@ impl Job {
         let mut run = Run::resume(dir)?;
         let own = run.record().layers::<TrainConfig>()?;
         let config: TrainConfig =
-            settings::beside(own, &args.settings, args.data.as_deref(), Some(&args.extent))?;
+            settings::beside(own, &args.settings, args.images.path(), Some(&args.extent))?;
         let arc = run.arc().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
         let config = settled(args, config, &arc);
         run.accepts(&config)?;
@@ -100,15 +103,15 @@ impl Job {
         Ok(Self { config, arc, data, plan, run: Some(run) })
     }
 
-    /// The best arc of a search, on the pictures it was found with, in the same splits, unless `--data` names others.
+    /// The best arc of a search, on the pictures it was found with, in the same splits, unless DATA names others.
     fn after_search(args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
         let search = Record::open(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
         let arc = search.best_arc().context("--run")?;
         let config =
-            settings::train_after(&searched, &args.settings, args.data.as_deref(), Some(&args.extent))?;
+            settings::train_after(&searched, &args.settings, args.images.path(), Some(&args.extent))?;
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
-        let data = match args.data {
+        let data = match args.images.path() {
             Some(_) => plan.load(&config.data, config.run.seed(), None)?,
             None => search.load_planned(&config.data, config.run.seed(), &plan)?,
         };
@@ -149,15 +152,32 @@ struct Trained<'a> {
     valid_accuracy: f64,
     test_accuracy: f64,
     test_macro_f1: f64,
+    test_correct: u64,
+    test_total: u64,
+    /// The 95 % interval of the test accuracy.
+    test_interval: [f64; 2],
+    /// Whether the test accuracy is not measurably above naming the most frequent class.
+    chance_level: bool,
     epochs: u64,
     ended: Ended,
     seconds: f64,
     params: usize,
     macs: u64,
+    #[serde(skip)]
+    valid: Standing,
+    #[serde(skip)]
+    test: Standing,
 }
 
-fn print(context: &Context, trained: &TrainOutcome) -> Result<()> {
+fn print(context: &Context, trained: &TrainOutcome, data: &Dataset) -> Result<()> {
+    let test = Standing::on(&data.test, trained.test_accuracy);
     let document = Trained {
+        test_correct: test.correct,
+        test_total: test.total,
+        test_interval: test.interval(),
+        chance_level: test.is_at_chance(),
+        valid: Standing::on(&data.valid, trained.valid_accuracy),
+        test,
         run: &trained.run,
         model: &trained.model,
         arc: &trained.arc,
@@ -176,12 +196,14 @@ fn print(context: &Context, trained: &TrainOutcome) -> Result<()> {
 
 impl Trained<'_> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "test        {}", strong(&self.test.line()))?;
+        writeln!(out, "            macro-F1 {}", percent(self.test_macro_f1))?;
+        if let Some(warning) = self.test.warning() {
+            writeln!(out, "{}", warned(&paragraph("            ", &warning, stdout_width())))?;
+        }
+        writeln!(out, "validation  {}", self.valid.line())?;
         writeln!(out, "loss        {:.4} on the training split in the last epoch", self.train_loss)?;
-        writeln!(out, "validation  {}", percent(self.valid_accuracy))?;
-        let f1 = percent(self.test_macro_f1);
-        writeln!(out, "test        {}, macro-F1 {f1}", percent(self.test_accuracy))?;
-        let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
-        writeln!(out, "size        {params} parameters, {macs} multiply-adds per picture")?;
+        writeln!(out, "network     {}", cost(self.params, self.macs))?;
         let why = match self.ended {
             Ended::Epochs => "",
             Ended::Time => ", as many as there was time for",
@@ -190,7 +212,7 @@ impl Trained<'_> {
         writeln!(out, "time        {} for {}{why}", duration(self.seconds), counted(self.epochs, "epoch"))?;
         writeln!(out, "model       {}\n", self.model.display())?;
         let model = shell_word(self.model);
-        writeln!(out, "next: enas eval --model {model}")?;
-        writeln!(out, "      enas predict --model {model} PICTURE…")
+        writeln!(out, "next: {}", command(&format!("enas eval --model {model}")))?;
+        writeln!(out, "      {}", command(&format!("enas predict --model {model} IMAGE…")))
     }
 }

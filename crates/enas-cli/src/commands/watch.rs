@@ -1,6 +1,6 @@
 //! `enas watch`: runs in the browser while they run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc as SyncArc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::Context;
+use crate::args::RunPlace;
 use crate::failure::SUCCESS;
 
 /// Show runs in the browser while they run
@@ -21,13 +22,12 @@ use crate::failure::SUCCESS;
 #[command(after_help = "\
 Examples:
   enas watch                                   all runs under runs/, also those that begin later
-  enas watch runs/photos-search-1              one run
+  enas watch runs/photos-search-1              one run; a folder of runs works as well
   enas watch runs/photos-auto-1 --port 8080    the phases of an automatic run, at a port of your choice
   ssh -L 6007:127.0.0.1:6007 HOST              then http://localhost:6007/ shows the runs of enas watch on HOST")]
 pub(crate) struct Args {
-    /// A run, or a folder of runs [default: runs]
-    #[arg(value_name = "RUN")]
-    run: Option<PathBuf>,
+    #[command(flatten)]
+    place: RunPlace,
     /// The port to listen on; 0 takes any that is free [default: the first free one from 6007 on]
     #[arg(long, value_name = "N")]
     port: Option<u16>,
@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
         url: &'a str,
     }
     // Runs that do not exist yet will appear in the usual folder; one that was named should be there.
-    let (root, may_come) = args.run.as_deref().map_or((Path::new("runs"), true), |run| (run, false));
+    let (root, may_come) = args.place.path().map_or((Path::new("runs"), true), |run| (run, false));
     let stop = SyncArc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         flag::register(signal, SyncArc::clone(&stop)).context("cannot listen for Ctrl-C")?;

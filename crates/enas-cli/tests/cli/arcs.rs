@@ -55,7 +55,10 @@ fn a_wrong_line_of_many_is_named() {
 fn show_has_the_promised_keys_and_a_readable_form() {
     let folder = temp();
     let shown = json(folder.path(), &["arc", "show", ARC]);
-    assert_eq!(keys(&shown), ["arc", "aux_params", "loose", "macs", "normal", "params", "reduction"]);
+    assert_eq!(
+        keys(&shown),
+        ["arc", "aux_params", "classes", "input", "loose", "macs", "normal", "params", "reduction"]
+    );
     assert_eq!(shown["normal"].as_array().unwrap().len(), 20);
     assert_eq!(shown["reduction"][19], 1);
     assert_eq!(shown["loose"], json!({"normal": [3, 5, 6], "reduction": [5, 6]}));
@@ -63,7 +66,7 @@ fn show_has_the_promised_keys_and_a_readable_form() {
     let human = stdout(folder.path(), &["arc", "show", ARC]);
     assert!(human.contains("2 = sep-conv-5x5(0) + max-pool-3x3(0)"), "{human}");
     assert!(human.contains("loose ends: normal 3 5 6, reduction 5 6"), "{human}");
-    assert!(human.contains("16x16x1 pictures of 10 classes"), "{human}");
+    assert!(human.contains("final network on 16x16x1 images of 10 classes"), "{human}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// What makes the work of a command small; its meaning stays.
-fn smaller(command: &str) -> String {
+pub(crate) fn smaller(command: &str) -> String {
     let common = "--set child.filters=4 --set child.layers=1 --set data.image_size=16";
     let search = "--set child.nodes=2 --set controller.steps=1 --set controller.aggregate=2 --set select.samples=2 \
                   --set select.random=2";
@@ -49,7 +49,7 @@ fn commands(document: &str) -> Vec<String> {
 }
 
 /// Small pictures of three classes that differ in colour.
-fn pictures(dir: &Path) {
+pub(crate) fn pictures(dir: &Path) {
     for (class, name) in ["bolt", "nut", "washer"].into_iter().enumerate() {
         fs::create_dir_all(dir.join("photos").join(name)).unwrap();
         for i in 0..30u32 {
@@ -69,23 +69,24 @@ fn pictures(dir: &Path) {
 fn type_all(document: &str) {
     let dir = tempfile::tempdir().unwrap();
     pictures(dir.path());
-    let bin = assert_cmd::cargo::cargo_bin("enas");
-    let path = format!("{}:{}", bin.parent().unwrap().display(), std::env::var("PATH").unwrap());
     for command in commands(document) {
         if ELSEWHERE.iter().any(|(elsewhere, _)| *elsewhere == command) {
             continue;
         }
         assert!(command.starts_with("enas "), "nobody runs this command: {command}");
-        let typed = smaller(&command);
-        let output = Command::new("sh")
-            .args(["-c", &typed])
-            .current_dir(dir.path())
-            .env("PATH", &path)
-            .output()
-            .unwrap();
-        let (code, stderr) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(code, Some(0), "{command}\ntyped as: {typed}\n{stderr}");
+        type_one(dir.path(), &command, &smaller(&command));
     }
+}
+
+/// Types a command, which must succeed, into a shell that finds the program.
+pub(crate) fn type_one(dir: &Path, command: &str, typed: &str) {
+    let bin = assert_cmd::cargo::cargo_bin("enas");
+    let path = format!("{}:{}", bin.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", typed]).current_dir(dir).env("PATH", &path).env("HOME", dir);
+    let output = shell.output().unwrap();
+    let (code, stderr) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(code, Some(0), "{command}\ntyped as: {typed}\n{stderr}");
 }
 
 #[test]

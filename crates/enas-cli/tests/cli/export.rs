@@ -9,7 +9,8 @@ use crate::support::{TINY, TINY_ARC, json, keys, refused, run, stdout, temp, tex
 fn an_export_is_checked_on_the_models_own_pictures() {
     let folder = temp();
     let exported = json(folder.path(), &["export", "--model", &trained().model(), "--out", "m.onnx"]);
-    let wanted = ["bytes", "max_abs_difference", "opset", "path", "pictures", "synthetic_pictures"];
+    let wanted =
+        ["bytes", "max_abs_difference", "opset", "path", "pictures", "synthetic_pictures", "tolerance"];
     assert_eq!(keys(&exported), wanted);
     assert_eq!(exported["path"], "m.onnx");
     assert_eq!((&exported["pictures"], &exported["synthetic_pictures"]), (&144.into(), &0.into()));

@@ -138,12 +138,12 @@ fn training_needs_exactly_one_architecture() {
 fn flags_of_models_and_pictures_are_checked() {
     let folder = temp();
     let cases: [(&[&str], &str); 7] = [
-        (&["eval"], "--model <FILE>"),
+        (&["eval"], "no model given: --model <FILE> or --run <DIR>"),
         (&["eval", "--model", "m", "--split", "dev"], "invalid value 'dev' for '--split"),
         (&["predict", "--model", "m"], "<PATH>..."),
         (&["predict", "--model", "m", "--top", "0", "a.png"], "write a whole number from 1"),
         (&["predict", "--model", "m", "--csv", "--json", "a.png"], "cannot be used with"),
-        (&["augment"], "--out <FILE>"),
+        (&["augment", "--out", "."], "--out .: this is a folder"),
         (&["augment", "--out", "a.png", "--copies", "0"], "write a whole number from 1 to 100"),
     ];
     for (args, fragment) in cases {

@@ -29,7 +29,18 @@ fn eval_has_the_promised_keys_and_consistent_counts() {
     let measured = json(trained.folder(), &["eval", "--model", &trained.model()]);
     assert_eq!(
         keys(&measured),
-        ["accuracy", "balanced_accuracy", "confusion", "correct", "macro_f1", "per_class", "total"]
+        [
+            "accuracy",
+            "balanced_accuracy",
+            "chance_level",
+            "confusion",
+            "correct",
+            "interval",
+            "macro_f1",
+            "most_frequent",
+            "per_class",
+            "total"
+        ]
     );
     let first = &measured["per_class"][0];
     assert_eq!(keys(first), ["f1", "label", "precision", "recall", "support"]);
@@ -134,6 +145,26 @@ fn a_folder_without_pictures_is_a_bad_path() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stdout), ".: error: no pictures in this folder\n");
     assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn probabilities_are_calibrated_unless_raw_ones_are_asked_for() {
+    let folder = temp();
+    let path = write_digits(folder.path(), 1)[0].display().to_string();
+    let of = |more: &[&str]| {
+        let model = trained().model();
+        let args = [&["predict", "--model", &model, &path, "--top", "10"], more].concat();
+        let line = json(folder.path(), &args);
+        let guesses = line["top"].as_array().unwrap().clone();
+        guesses.iter().map(|guess| guess["probability"].as_f64().unwrap()).collect::<Vec<f64>>()
+    };
+    let (calibrated, raw) = (of(&[]), of(&["--raw"]));
+    assert!((calibrated.iter().sum::<f64>() - 1.0).abs() < 1e-4);
+    // The logarithms of all odds are divided by one number.
+    let odds = |row: &[f64], k: usize| (row[0] / row[k]).ln();
+    let temperatures: Vec<f64> = (1..10).map(|k| odds(&raw, k) / odds(&calibrated, k)).collect();
+    assert!((temperatures[0] - 1.0).abs() > 1e-3, "{temperatures:?}");
+    assert!(temperatures.iter().all(|t| (t / temperatures[0] - 1.0).abs() < 1e-2), "{temperatures:?}");
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn a_search_is_followed_by_training_what_it_found() {
         keys(&trained),
         [
             "arc",
+            "chance_level",
             "epochs",
             "macs",
             "model",
@@ -47,7 +48,10 @@ fn a_search_is_followed_by_training_what_it_found() {
             "run",
             "seconds",
             "test_accuracy",
+            "test_correct",
+            "test_interval",
             "test_macro_f1",
+            "test_total",
             "train_loss",
             "valid_accuracy"
         ]
@@ -98,13 +102,20 @@ fn people_are_told_what_was_found_and_what_to_type_next() {
     let folder = folder.path();
     let output = run(folder, &tiny_search(&["--out", "my run"]));
     let human = text(&output.stdout);
-    assert!(human.contains("normal:\n  2 = "), "{human}");
+    assert!(human.starts_with("validation      "), "{human}");
+    assert!(human.contains("search network  ") && human.contains("final network   "), "{human}");
+    let places =
+        ["validation ", "ranking (", "normal:\n  2 = ", "next: "].map(|part| human.find(part).unwrap());
+    assert!(places.is_sorted(), "the result, the ranking, the architecture: {human}");
     assert!(human.contains("of 3 random architectures"), "{human}");
     assert!(human.ends_with("next: enas train --run 'my run'\n"), "{human}");
-    assert!(text(&output.stderr).contains("epoch 1/1  loss "), "{}", text(&output.stderr));
+    let stderr = text(&output.stderr);
+    assert!(stderr.starts_with("digits: ") && stderr.contains(" images in 10 classes; "), "{stderr}");
+    assert!(stderr.contains("epoch 1/1  loss ") && !stderr.contains("memory: "), "{stderr}");
+    assert!(!stderr.contains('\u{1b}') && !human.contains('\u{1b}'), "no colours off a terminal");
 
     let human = stdout(folder, &[&["train", "--arc", TINY_ARC, "--epochs", "1"], &TINY[..]].concat());
-    assert!(human.contains("test        "), "{human}");
+    assert!(human.starts_with("test        ") && human.contains(" of 179), 95 % interval "), "{human}");
     assert!(human.contains("next: enas eval --model runs/digits-train-1/model.safetensors\n"), "{human}");
 }
 

@@ -8,11 +8,11 @@ use enas_rng::Seed;
 use prost::Message;
 use tempfile::TempDir;
 
-use crate::check::{Reference, compare, own_logits, picture_len};
+use crate::check::{Claim, Reference, allowance, compare, own_logits, picture_len, rounding};
 use crate::error::Result;
 use crate::pictures::synthesize;
 use crate::proto::Model;
-use crate::{TOLERANCE, file, lower};
+use crate::{file, lower};
 
 /// Every operation in both cells; only the two inputs are read, so all nodes are loose ends.
 pub(crate) const WIDE: &str = "0 0 1 1 0 2 1 3 0 4 1 0  1 0 0 1 1 2 0 3 1 4 0 4";
@@ -109,7 +109,7 @@ fn shake(child: &mut Child, normalization: &Normalization, pixels: &[u8]) {
 impl Subject {
     /// The exported file as a message.
     pub(crate) fn exported(&self) -> Model {
-        let graph = lower::lower(&self.child.outline().unwrap(), &self.normalization, "grey");
+        let graph = lower::lower(&self.child.outline().unwrap(), &self.normalization, 2.0, "grey");
         file(graph, String::new(), Vec::new())
     }
 
@@ -122,7 +122,8 @@ impl Subject {
         let (_folder, path) = written(bytes);
         let reference = Reference { child: &self.child, normalization: &self.normalization };
         let logits = own_logits(reference, &self.pixels).unwrap();
-        compare(&path, &self.child, &self.pixels, &logits, TOLERANCE)
+        let tolerance = allowance(&logits, rounding(reference, &self.pixels, &logits).unwrap());
+        compare(&path, Claim { child: &self.child, temperature: 2.0 }, &self.pixels, &logits, tolerance)
     }
 }
 

@@ -51,6 +51,23 @@ fn probabilities_are_a_distribution_in_the_order_of_the_logits() {
 }
 
 #[test]
+fn probabilities_are_calibrated_by_the_temperature_that_the_validation_split_gave() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&["run.epochs=2"]);
+    let (trained, _) = train(&config, dir.path(), NEVER);
+    let model = Model::load(&trained.model).unwrap();
+    let data = crate::common::digits(&config.data, config.run.seed());
+    let rows = model.split_probabilities(&data.valid).unwrap();
+    let fitted = enas_search::fit_temperature(&rows, data.valid.labels(), 10);
+    assert!((model.temperature() - fitted).abs() < 1e-9 && fitted != 1.0, "{fitted}");
+    let picture = data.test.normalized(0).unwrap();
+    let (raw, calibrated) =
+        (model.raw_probabilities(&picture).unwrap(), model.probabilities(&picture).unwrap());
+    let odds = |row: &[f32]| f64::from(row[0] / row[1]).ln();
+    assert!((odds(&raw) / fitted - odds(&calibrated)).abs() < 1e-3, "{raw:?} {calibrated:?} {fitted}");
+}
+
+#[test]
 fn probabilities_of_a_split_are_those_that_evaluation_counts() {
     let dir = tempfile::tempdir().unwrap();
     let config = train_config(&["run.epochs=2", "run.eval_batch=50"]);

@@ -1,0 +1,52 @@
+//! Where images, runs and models are: the same words for every command that needs one.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+/// The images to work on.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Images {
+    /// Images in class folders, or a zip of them [default: those of the run or model, else the built-in digits]
+    #[arg(value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// Another way to write DATA
+    #[arg(id = "data_flag", long = "data", value_name = "PATH", conflicts_with = "data")]
+    flag: Option<PathBuf>,
+}
+
+impl Images {
+    /// The place that was given, either way.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.data.as_deref().or(self.flag.as_deref())
+    }
+}
+
+/// The run to look at.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunPlace {
+    /// The directory of a search, a training or an `enas auto`
+    #[arg(value_name = "RUN")]
+    run: Option<PathBuf>,
+    /// Another way to write RUN
+    #[arg(id = "run_flag", long = "run", value_name = "DIR", conflicts_with = "run")]
+    flag: Option<PathBuf>,
+}
+
+impl RunPlace {
+    /// The directory that was given, either way.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.run.as_deref().or(self.flag.as_deref())
+    }
+}
+
+/// The model to use. What it stands for on the disk is for [`crate::locate`] to find.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ModelPlace {
+    /// A model.safetensors that `enas train` wrote, or the directory of its run
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    pub(crate) model: Option<PathBuf>,
+    /// A training or an `enas auto`, whose model is meant
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: Option<PathBuf>,
+}

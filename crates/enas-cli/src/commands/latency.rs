@@ -1,0 +1,124 @@
+//! `enas bench --model`: how long a model takes for one image, and how many it takes in a second.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use enas_rng::Seed;
+use enas_search::Model;
+use serde::Serialize;
+
+use super::bench::{peak_rss_mb, rounded};
+use super::{Context, use_threads};
+use crate::args::Bench;
+use crate::failure::{SUCCESS, usage};
+use crate::{device, locate};
+
+/// Images that go through together where throughput is measured.
+const BATCH: usize = 64;
+/// The least and the most repetitions of single images.
+const REPETITIONS: (usize, usize) = (20, 1000);
+/// Seconds that single images, and then batches, are repeated for, within the bounds.
+const SECONDS: f64 = 2.0;
+
+/// Runs `enas bench --model` and `enas bench --run`.
+///
+/// # Errors
+/// Usage where neither a model nor a mode is given; if the model cannot be read.
+pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
+    if args.place.model.is_none() && args.place.run.is_none() {
+        return Err(usage("nothing to time: --model <FILE>, --run <DIR>, or --mode <MODE> for single steps"));
+    }
+    use_threads(args.threads)?;
+    let path = locate::model(&args.place, None)?;
+    let mut model = Model::load(&path)?;
+    if let Some(gpu) = device::open(args.device)? {
+        model.use_gpu(&gpu)?;
+    }
+    let mut single = repeated(&model, 1, args)?;
+    single.sort_by(f64::total_cmp);
+    let mut batches = repeated(&model, BATCH, args)?;
+    batches.sort_by(f64::total_cmp);
+    let line = Line {
+        mode: "model",
+        model: path.display().to_string(),
+        p50_ms: rounded(quantile(&single, 0.5)),
+        p95_ms: rounded(quantile(&single, 0.95)),
+        median_ms: rounded(quantile(&single, 0.5)),
+        min_ms: rounded(single[0]),
+        images_per_second: rounded(1e3 * BATCH as f64 / quantile(&batches, 0.5)),
+        batch: BATCH,
+        threads: rayon::current_num_threads(),
+        params: model.child().n_params(),
+        macs: model.child().macs(model.arc())?,
+        peak_rss_mb: peak_rss_mb(),
+    };
+    context.console.note(&format!(
+        "{}: {} ms for one image, {} ms in 95 of 100 cases; {} images/s in batches of {BATCH}",
+        path.display(),
+        line.p50_ms,
+        line.p95_ms,
+        line.images_per_second.round()
+    ));
+    context.out.print_line(&line)?;
+    Ok(SUCCESS)
+}
+
+/// Milliseconds that `n` images take, again and again.
+fn repeated(model: &Model, n: usize, args: &Bench) -> Result<Vec<f64>> {
+    let input = model.input();
+    let mut stream = Seed::new(args.seed).stream("bench-images", &[]);
+    let len = n * input.channels * input.height * input.width;
+    let images: Vec<f32> = (0..len).map(|_| stream.normal()).collect();
+    for _ in 0..args.warmup.max(1) {
+        model.probabilities(&images)?;
+    }
+    let (began, mut ms) = (Instant::now(), Vec::new());
+    while ms.len() < REPETITIONS.0 || (ms.len() < REPETITIONS.1 && began.elapsed().as_secs_f64() < SECONDS) {
+        let start = Instant::now();
+        std::hint::black_box(model.probabilities(&images)?);
+        ms.push(1e3 * start.elapsed().as_secs_f64());
+    }
+    Ok(ms)
+}
+
+/// The smallest of the values, in rising order, that a share `q` of them does not exceed.
+fn quantile(rising: &[f64], q: f64) -> f64 {
+    let place = (q * rising.len() as f64).ceil() as usize;
+    rising[place.clamp(1, rising.len()) - 1]
+}
+
+/// The promised line.
+#[derive(Serialize)]
+struct Line {
+    mode: &'static str,
+    model: String,
+    /// Of one image alone.
+    p50_ms: f64,
+    p95_ms: f64,
+    /// As `p50_ms`, under the name that it has in other modes.
+    median_ms: f64,
+    min_ms: f64,
+    /// In batches of `batch`.
+    images_per_second: f64,
+    batch: usize,
+    threads: usize,
+    params: usize,
+    macs: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_rss_mb: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_one_of_the_values() {
+        let rising: Vec<f64> = (1..=20).map(f64::from).collect();
+        assert_eq!(
+            (quantile(&rising, 0.5), quantile(&rising, 0.95), quantile(&rising, 1.0)),
+            (10.0, 19.0, 20.0)
+        );
+        assert_eq!(quantile(&[3.0], 0.5), 3.0);
+    }
+}

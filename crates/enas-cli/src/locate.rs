@@ -1,0 +1,105 @@
+//! What a path stands for where a run or a model is meant: a run directory, the folder of an automatic run, a file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use enas_search::{AutoPhase, Kind, Record};
+
+use crate::args::ModelPlace;
+use crate::failure::usage;
+
+/// The model in a run directory, and in the folder of an automatic run.
+const MODEL: &str = "model.safetensors";
+/// What makes a folder that of an automatic run.
+const AUTO: &str = "auto.json";
+
+/// The run directory of the search that `dir` means: its own, or that in the folder of an automatic run.
+pub(crate) fn search(dir: &Path) -> PathBuf {
+    if is_auto(dir) { phase(dir, AutoPhase::Search) } else { dir.to_owned() }
+}
+
+/// The run directory whose architecture or report `dir` means: of an automatic run that of the training whose model
+/// lies on top, before there is one that of the search.
+///
+/// # Errors
+/// Usage for the folder of an automatic run that has no such run yet.
+pub(crate) fn reported(dir: &Path) -> Result<PathBuf> {
+    if !is_auto(dir) {
+        return Ok(dir.to_owned());
+    }
+    let on_top = fs::read(dir.join(MODEL)).ok();
+    let is_on_top = |run: &PathBuf| on_top.is_some() && fs::read(run.join(MODEL)).ok() == on_top;
+    let trained = [AutoPhase::Train, AutoPhase::First].map(|it| phase(dir, it)).into_iter().find(is_on_top);
+    let found = trained.or_else(|| Some(search(dir)).filter(|run| run.is_dir()));
+    found.ok_or_else(|| {
+        let shown = dir.display();
+        usage(format!("{shown}: this automatic run has no model yet; go on with: enas auto --resume {shown}"))
+    })
+}
+
+/// The model file that is meant. `mistaken` is a path that was given for something else, and may be the model.
+///
+/// # Errors
+/// Usage, naming the file that would do, where that is known.
+pub(crate) fn model(place: &ModelPlace, mistaken: Option<&Path>) -> Result<PathBuf> {
+    match (&place.model, &place.run) {
+        (Some(path), _) if path.is_dir() => in_directory("--model", path),
+        (Some(path), _) => in_file(path),
+        (None, Some(dir)) => in_directory("--run", dir),
+        (None, None) => Err(no_model(mistaken)),
+    }
+}
+
+fn in_file(path: &Path) -> Result<PathBuf> {
+    let is_exported = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
+    if !is_exported {
+        return Ok(path.to_owned());
+    }
+    let shown = path.display();
+    let own = [path.with_extension("safetensors"), path.with_file_name(MODEL)];
+    let remedy = match own.iter().find(|own| own.is_file()) {
+        Some(own) => format!("give the model it was written from: --model {}", own.display()),
+        None => "give the model.safetensors that it was written from".to_owned(),
+    };
+    Err(usage(format!("--model {shown}: this is an exported file, for other programs; {remedy}")))
+}
+
+fn in_directory(flag: &str, dir: &Path) -> Result<PathBuf> {
+    let file = dir.join(MODEL);
+    if file.is_file() {
+        return Ok(file);
+    }
+    let shown = dir.display();
+    let problem = if is_auto(dir) {
+        format!("this automatic run has no model yet; go on with: enas auto --resume {shown}")
+    } else {
+        match Record::open(dir).map(|run| run.manifest().kind) {
+            Ok(Kind::Search) => {
+                format!("this is a search, which has no model; make one with: enas train --run {shown}")
+            }
+            Ok(Kind::Train) => {
+                format!("this training has no model yet; go on with: enas train --resume {shown}")
+            }
+            Err(_) => format!("there is no {MODEL} in it, and it is not a run directory"),
+        }
+    };
+    Err(usage(format!("{flag} {shown}: {problem}")))
+}
+
+fn no_model(mistaken: Option<&Path>) -> anyhow::Error {
+    let is_model = |path: &Path| {
+        path.extension().is_some_and(|ending| ending == "safetensors") || path.join(MODEL).is_file()
+    };
+    let meant = mistaken.filter(|path| is_model(path));
+    let tip = meant.map_or(String::new(), |path| format!("; did you mean --model {}?", path.display()));
+    usage(format!("no model given: --model <FILE> or --run <DIR>{tip}"))
+}
+
+fn is_auto(dir: &Path) -> bool {
+    dir.join(AUTO).is_file()
+}
+
+fn phase(dir: &Path, phase: AutoPhase) -> PathBuf {
+    dir.join(phase.folder())
+}

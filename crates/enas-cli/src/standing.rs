@@ -1,0 +1,99 @@
+//! What an accuracy on some images is worth: how sure it is, and whether guessing would reach it.
+
+use enas_data::Split;
+use enas_search::{Evaluation, interval};
+
+use crate::output::percent;
+
+/// An accuracy on a split beside what naming the most frequent class would reach there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Standing {
+    pub(crate) correct: u64,
+    pub(crate) total: u64,
+    /// Images of the most frequent class.
+    most_frequent: u64,
+}
+
+impl Standing {
+    /// Of an accuracy from 0 to 1 that was measured on all of `split`.
+    pub(crate) fn on(split: &Split, accuracy: f64) -> Self {
+        let total = split.len() as u64;
+        let classes = split.labels().iter().max().map_or(0, |most| *most as usize + 1);
+        let mut counts = vec![0; classes];
+        split.labels().iter().for_each(|label| counts[*label as usize] += 1);
+        let most_frequent = counts.into_iter().max().unwrap_or(0);
+        Self { correct: (accuracy * total as f64).round() as u64, total, most_frequent }
+    }
+
+    /// Of counted predictions.
+    pub(crate) fn of(evaluation: &Evaluation) -> Self {
+        let support = evaluation.confusion.iter().map(|row| row.iter().sum());
+        let most_frequent = support.max().unwrap_or(0);
+        Self { correct: evaluation.correct(), total: evaluation.total(), most_frequent }
+    }
+
+    /// The 95 % interval of the accuracy.
+    pub(crate) fn interval(self) -> [f64; 2] {
+        interval(self.correct, self.total).into()
+    }
+
+    /// What always naming the most frequent class reaches, 0 to 1.
+    pub(crate) fn baseline(self) -> f64 {
+        self.most_frequent as f64 / self.total.max(1) as f64
+    }
+
+    /// Whether the accuracy is not measurably above that: its 95 % interval reaches down to it.
+    pub(crate) fn is_at_chance(self) -> bool {
+        self.interval()[0] <= self.baseline()
+    }
+
+    /// As in `98.88 % (177 of 179), 95 % interval 96.0 to 99.7`.
+    pub(crate) fn line(self) -> String {
+        let share = self.correct as f64 / self.total.max(1) as f64;
+        let share = if share == 1.0 { "100 %".to_owned() } else { percent(share) };
+        let [low, high] = self.interval().map(|bound| {
+            let digits = format!("{:.1}", 100.0 * bound);
+            digits.strip_suffix(".0").map_or(digits.clone(), str::to_owned)
+        });
+        format!("{share} ({} of {}), 95 % interval {low} to {high}", self.correct, self.total)
+    }
+
+    /// What to know and to do where the model is at chance level.
+    pub(crate) fn warning(self) -> Option<String> {
+        self.is_at_chance().then(|| {
+            format!(
+                "at chance level: not measurably above {}, which always naming the most frequent class reaches. \
+                 Train for longer (--epochs, --time) or on more images; enas data check DATA looks for trouble in them",
+                percent(self.baseline())
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(correct: u64, total: u64, most_frequent: u64) -> Standing {
+        Standing { correct, total, most_frequent }
+    }
+
+    #[test]
+    fn an_accuracy_says_of_how_many_and_how_sure_it_is() {
+        assert_eq!(standing(179, 179, 20).line(), "100 % (179 of 179), 95 % interval 97.9 to 100");
+        assert_eq!(standing(7, 8, 4).line(), "87.50 % (7 of 8), 95 % interval 52.9 to 97.8");
+    }
+
+    #[test]
+    fn chance_is_what_the_interval_cannot_tell_from_the_most_frequent_class() {
+        // 101 of 300 where a third is the most frequent class: guessing.
+        assert!(standing(101, 300, 100).is_at_chance());
+        assert!(standing(101, 300, 100).warning().unwrap().contains("33.33 %"));
+        assert!(!standing(117, 300, 80).is_at_chance());
+        // Above, but on too few images to tell.
+        assert!(standing(10, 18, 6).is_at_chance());
+        assert!(!standing(12, 18, 6).is_at_chance());
+        assert_eq!(standing(12, 18, 6).warning(), None);
+        assert!(standing(0, 0, 0).is_at_chance());
+    }
+}

@@ -1,0 +1,128 @@
+//! How wide the terminal is, and lines that suit it. Colours are `console`'s: none with `NO_COLOR`, nor off a terminal.
+
+use console::{Style, Term, measure_text_width};
+
+/// Columns of the terminal that stdout is, if it is one.
+pub(crate) fn stdout_width() -> Option<usize> {
+    width(&Term::stdout())
+}
+
+/// Columns of the terminal that stderr is, if it is one.
+pub(crate) fn stderr_width() -> Option<usize> {
+    width(&Term::stderr())
+}
+
+fn width(term: &Term) -> Option<usize> {
+    let (_, columns) = term.is_term().then(|| term.size_checked()).flatten()?;
+    Some(usize::from(columns)).filter(|columns| *columns > 0)
+}
+
+/// The result itself, on stdout.
+pub(crate) fn strong(text: &str) -> String {
+    Style::new().green().bold().apply_to(text).to_string()
+}
+
+/// What needs a look, on stdout.
+pub(crate) fn warned(text: &str) -> String {
+    Style::new().yellow().apply_to(text).to_string()
+}
+
+/// What to type next, on stdout.
+pub(crate) fn command(text: &str) -> String {
+    Style::new().cyan().apply_to(text).to_string()
+}
+
+/// The word before an error, on stderr.
+pub(crate) fn error_word() -> String {
+    Style::new().for_stderr().red().bold().apply_to("error:").to_string()
+}
+
+/// A part of a line, and how soon it is left out where there is no room for all: the highest number first, 0 never.
+#[derive(Clone, Debug)]
+pub(crate) struct Field {
+    pub(crate) spare: u8,
+    pub(crate) text: String,
+}
+
+/// A field of a line.
+pub(crate) fn field(spare: u8, text: impl Into<String>) -> Field {
+    Field { spare, text: text.into() }
+}
+
+/// The fields side by side, without those that a line of `width` columns has no room for. Empty ones are no fields.
+pub(crate) fn fitted(mut fields: Vec<Field>, width: Option<usize>) -> String {
+    fields.retain(|field| !field.text.is_empty());
+    let joined = |fields: &[Field]| fields.iter().map(|f| f.text.as_str()).collect::<Vec<_>>().join("  ");
+    let Some(width) = width else { return joined(&fields) };
+    loop {
+        let line = joined(&fields);
+        let most = fields.iter().map(|field| field.spare).max().unwrap_or(0);
+        if measure_text_width(&line) <= width || most == 0 {
+            return line;
+        }
+        fields.retain(|field| field.spare != most);
+    }
+}
+
+/// A label with words behind it, which go on below each other where a line of `width` columns ends.
+pub(crate) fn paragraph(label: &str, text: &str, width: Option<usize>) -> String {
+    let indent = measure_text_width(label);
+    let Some(room) = width.map(|width| width.saturating_sub(indent).max(20)) else {
+        return format!("{label}{text}");
+    };
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is a first line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if measure_text_width(line) + 1 + measure_text_width(word) <= room {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    format!("{label}{}", lines.join(&format!("\n{}", " ".repeat(indent))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch() -> Vec<Field> {
+        vec![
+            field(0, "epoch 12/30"),
+            field(3, "loss 0.4321"),
+            field(4, "train 91.20 %"),
+            field(0, "valid 88.33 %"),
+            field(2, "best 89.00 %"),
+            field(6, "entropy 58.2"),
+            field(5, ""),
+            field(1, "eta 1 min 05 s"),
+        ]
+    }
+
+    #[test]
+    fn a_line_never_exceeds_the_terminal() {
+        for width in [60, 80, 120] {
+            let line = fitted(epoch(), Some(width));
+            assert!(measure_text_width(&line) <= width, "{width}: {line}");
+            assert!(line.starts_with("epoch 12/30") && line.contains("valid 88.33 %"), "{width}: {line}");
+        }
+        assert_eq!(fitted(epoch(), Some(60)), "epoch 12/30  valid 88.33 %  best 89.00 %  eta 1 min 05 s");
+        assert!(fitted(epoch(), Some(120)).contains("entropy 58.2"));
+        // Off a terminal nothing is left out, and what must stay stays.
+        assert_eq!(fitted(epoch(), None), fitted(epoch(), Some(1000)));
+        assert_eq!(fitted(epoch(), Some(5)), "epoch 12/30  valid 88.33 %");
+    }
+
+    #[test]
+    fn words_go_on_below_each_other() {
+        let text = "one two three four five six seven eight";
+        assert_eq!(
+            paragraph("note  ", text, Some(26)),
+            "note  one two three four\n      five six seven eight"
+        );
+        assert_eq!(paragraph("note  ", text, None), format!("note  {text}"));
+    }
+}

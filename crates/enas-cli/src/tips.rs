@@ -1,0 +1,77 @@
+//! What was probably meant by a flag or a command that there is not.
+
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+/// Wrong spellings of flags, and what to type in their place.
+const FLAGS: &[(&[&str], &str)] = &[
+    (
+        &["--dataset", "--pictures", "--dir", "--folder", "--path"],
+        "write the folder or zip itself: enas COMMAND DATA",
+    ),
+    (
+        &["--arch", "--architecture", "--cell"],
+        "the architecture is given with --arc, as integers or as a file",
+    ),
+    (&["--arc", "--arc-file"], "the architecture is the argument itself; a run's is given with --run DIR"),
+    (&["--file"], "the architecture is given with --arc, as integers or as a file"),
+    (
+        &["--weights", "--checkpoint", "--model-file", "--model-path"],
+        "a model is given with --model FILE or --run DIR",
+    ),
+    (&["--model"], "a run is given with --run DIR, or --resume DIR to go on with it"),
+    (&["--output", "-o", "--save", "--dest"], "the place of the result is given with --out"),
+    (&["--batch", "--batch-size", "--bs"], "use --set run.batch_size=N"),
+    (&["--lr", "--learning-rate", "--lr0"], "use --set schedule.max_lr=X (see enas config show)"),
+    (&["--imgsz", "--img-size", "--image-size", "--size"], "use --set data.image_size=N"),
+    (&["--epochs", "--epoch"], "use --time T, or --set run.epochs=N"),
+    (&["--gpu", "--gpus", "--cuda"], "use --device cuda"),
+    (&["--cpu"], "use --device cpu"),
+    (&["--workers", "--jobs", "-j", "--cores"], "use --threads N"),
+    (
+        &["--duration", "--timeout", "--time-limit", "--max-time", "--budget"],
+        "use --time T, as in 90s, 30m or 2h",
+    ),
+    (&["--continue", "--restart"], "use --resume DIR"),
+    (&["--overwrite", "--yes", "-f"], "commands that can replace files have --force"),
+    (&["--random-seed", "--random-state"], "use --seed N"),
+    (&["--resume"], "only search, train and auto are resumed"),
+];
+
+/// Words for commands, and the command that does it.
+const COMMANDS: &[(&[&str], &str)] = &[
+    (&["fit", "learn", "retrain"], "train"),
+    (&["test", "evaluate", "measure", "val", "validate"], "eval"),
+    (&["classify", "infer", "inference", "label", "run"], "predict"),
+    (&["check", "doctor", "inspect"], "data check"),
+    (&["onnx", "convert", "save"], "export"),
+    (&["show", "draw", "plot"], "arc draw"),
+    (&["nas", "find"], "search"),
+    (&["automl", "automatic"], "auto"),
+    (&["dashboard", "serve", "monitor", "ui"], "watch"),
+    (&["settings", "presets"], "config presets"),
+    (&["benchmark", "time", "latency"], "bench"),
+    (&["sheet", "preview"], "augment"),
+];
+
+/// Adds to an error in the arguments what was probably meant, if that is known.
+pub(crate) fn explained(mut error: clap::Error) -> clap::Error {
+    let (kind, table) = match error.kind() {
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, FLAGS),
+        ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, COMMANDS),
+        _ => return error,
+    };
+    let Some(ContextValue::String(typed)) = error.get(kind) else { return error };
+    let word = typed.split(['=', ' ']).next().unwrap_or_default();
+    let known = table.iter().find(|(spellings, _)| spellings.contains(&word));
+    let Some((_, meant)) = known else { return error };
+    let tip = match kind {
+        ContextKind::InvalidSubcommand => format!("use enas {meant}"),
+        _ => (*meant).to_owned(),
+    };
+    // In place of what clap would guess: a flag of a similar spelling, or the flag as a file of that name.
+    error.remove(ContextKind::SuggestedArg);
+    error.remove(ContextKind::SuggestedSubcommand);
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
+    error
+}

@@ -1,0 +1,93 @@
+//! Temperature scaling: one number that logits are divided by, so that a network is right as often as it is sure.
+
+/// Where temperatures are looked for.
+///
+/// Where every prediction is right the fit goes to the lower bound: nothing says how sure is too sure. At the upper bound
+/// the probabilities say next to nothing about the labels.
+pub const TEMPERATURES: (f64, f64) = (0.05, 20.0);
+/// Each shortens the interval to 62 %; so many leave a millionth of it.
+const SECTIONS: usize = 30;
+/// Within this share of a bound a temperature counts as lying at it.
+const NEAR: f64 = 0.01;
+
+/// The temperature whose probabilities make the labels likeliest.
+///
+/// Shapes: `rows` is `[n, classes]`, probabilities of which each row sums to 1; `labels` is `[n]`.
+///
+/// The loss is convex in the inverse temperature, so it has one valley, which golden sections find wherever they
+/// start. Where every prediction is right it falls towards ever lower temperatures, and the bound is the answer.
+pub fn fit_temperature(rows: &[f32], labels: &[u32], n_classes: usize) -> f64 {
+    let loss = |log_t: f64| {
+        let t = log_t.exp();
+        let one = |(row, &label): (&[f32], &u32)| log_sum(row, t) - log_p(row[label as usize]) / t;
+        rows.chunks_exact(n_classes).zip(labels).map(one).sum::<f64>()
+    };
+    let ratio = (5f64.sqrt() - 1.0) / 2.0;
+    let (mut low, mut high) = (TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
+    let (mut a, mut b) = (high - ratio * (high - low), low + ratio * (high - low));
+    let (mut at_a, mut at_b) = (loss(a), loss(b));
+    for _ in 0..SECTIONS {
+        if at_a <= at_b {
+            (high, b, at_b) = (b, a, at_a);
+            a = high - ratio * (high - low);
+            at_a = loss(a);
+        } else {
+            (low, a, at_a) = (a, b, at_b);
+            b = low + ratio * (high - low);
+            at_b = loss(b);
+        }
+    }
+    ((low + high) / 2.0).exp()
+}
+
+/// The temperature that a model keeps: the fitted one, unless the split has too few mistakes to tell.
+pub(crate) fn kept(rows: &[f32], labels: &[u32], n_classes: usize) -> Option<f64> {
+    let fitted = fit_temperature(rows, labels, n_classes);
+    (!labels.is_empty() && !is_at_lower_bound(fitted)).then_some(fitted)
+}
+
+/// Whether a fitted temperature lies at the lower bound: the pictures have too few mistakes to tell.
+pub fn is_at_lower_bound(temperature: f64) -> bool {
+    temperature < TEMPERATURES.0 * (1.0 + NEAR)
+}
+
+/// Whether a fitted temperature lies at the upper bound: the probabilities say next to nothing about the labels.
+pub fn is_at_upper_bound(temperature: f64) -> bool {
+    temperature > TEMPERATURES.1 * (1.0 - NEAR)
+}
+
+/// A probability's logarithm. One that was rounded to 0 counts as the smallest that there is.
+fn log_p(p: f32) -> f64 {
+    f64::from(p.max(f32::MIN_POSITIVE)).ln()
+}
+
+/// The logarithm of the sum of `p^(1/t)`: what divides the probabilities at temperature `t`.
+fn log_sum(row: &[f32], t: f64) -> f64 {
+    let most = log_p(row.iter().copied().fold(0.0, f32::max)) / t;
+    most + row.iter().map(|&p| (log_p(p) / t - most).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten pictures of two classes, `right` of them of class 0, for which the network says `p` every time.
+    fn kept_of(p: f32, right: usize) -> Option<f64> {
+        let labels: Vec<u32> = (0..10).map(|i| u32::from(i >= right)).collect();
+        kept(&[p, 1.0 - p].repeat(10), &labels, 2)
+    }
+
+    #[test]
+    fn a_model_keeps_what_makes_confidence_equal_accuracy() {
+        // The logits differ by ln 99; after division they must differ by ln 4.
+        let t = kept_of(0.99, 8).unwrap();
+        assert!((t - 99f64.ln() / 4f64.ln()).abs() < 1e-4, "{t}");
+    }
+
+    #[test]
+    fn without_a_mistake_nothing_is_kept_and_with_nothing_known_the_upper_bound() {
+        assert_eq!(kept_of(0.9, 10), None);
+        assert!(is_at_upper_bound(kept_of(0.99, 5).unwrap()));
+        assert_eq!(kept(&[], &[], 2), None);
+    }
+}

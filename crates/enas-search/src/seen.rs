@@ -1,0 +1,76 @@
+//! The pictures that a model's training has seen, known by their content wherever they lie now.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use enas_data::{Part, PictureFile};
+
+use crate::pictures::PICTURES;
+use crate::run::{SPLIT, stored_split};
+
+/// What each picture was for, by the digest of its bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seen {
+    part_of: BTreeMap<String, Part>,
+}
+
+impl Seen {
+    /// Of the run that `folder` holds, if it does: a model file that was moved away from its run knows nothing.
+    pub(crate) fn of_run(folder: &Path) -> Option<Self> {
+        folder.join(SPLIT).is_file().then_some(())?;
+        let split = stored_split(folder).ok()?;
+        let text = fs::read_to_string(folder.join(PICTURES)).ok()?;
+        let digests: BTreeMap<String, String> = serde_json::from_str(&text).ok()?;
+        let mut part_of = BTreeMap::new();
+        // Training last: a picture that is in several parts was trained on.
+        for (part, names) in
+            [(Part::Test, &split.test), (Part::Valid, &split.valid), (Part::Train, &split.train)]
+        {
+            for digest in names.iter().filter_map(|name| digests.get(name)) {
+                part_of.insert(digest.clone(), part);
+            }
+        }
+        Some(Self { part_of })
+    }
+
+    /// Whether a picture of other data may be measured as `part`.
+    ///
+    /// What training knows is only what it was there. What it does not know is as good as a test picture; folders that
+    /// divide the data may call it something else.
+    pub(crate) fn admits(&self, part: Part, file: &PictureFile) -> bool {
+        match self.part_of.get(&file.digest) {
+            Some(known) => *known == part,
+            None => part == Part::Test || is_below_a_split_folder(&file.name),
+        }
+    }
+}
+
+/// Whether a name has a folder before that of its class.
+fn is_below_a_split_folder(name: &str) -> bool {
+    name.split('/').count() > 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, digest: &str) -> PictureFile {
+        PictureFile { name: name.into(), digest: digest.into() }
+    }
+
+    #[test]
+    fn a_training_picture_is_measured_as_nothing_else() {
+        let part_of = [("a", Part::Train), ("b", Part::Valid), ("c", Part::Test)];
+        let seen = Seen { part_of: part_of.map(|(digest, part)| (digest.to_owned(), part)).into() };
+        for (digest, own) in part_of {
+            for part in Part::ALL {
+                assert_eq!(seen.admits(part, &file("x/y.png", digest)), part == own, "{digest}");
+                assert_eq!(seen.admits(part, &file("test/x/y.png", digest)), part == own, "{digest}");
+            }
+        }
+        assert!(seen.admits(Part::Test, &file("x/y.png", "new")));
+        assert!(!seen.admits(Part::Valid, &file("x/y.png", "new")));
+        assert!(seen.admits(Part::Valid, &file("valid/x/y.png", "new")));
+    }
+}
