@@ -210,7 +210,7 @@ impl SeedsRun {
     /// Makes the files of a training those of the folder, so that it can be used like any run.
     fn deliver(&self, median: &TrainOutcome) -> Result<TrainOutcome> {
         for name in run::delivered() {
-            let (from, to) = (median.run.join(&name), self.dir.join(&name));
+            let (from, to) = (median.run.join(name), self.dir.join(name));
             let bytes = fs::read(&from).map_err(|source| run::io("cannot read", &from, source))?;
             atomic::write(&to, &[&bytes])?;
         }
