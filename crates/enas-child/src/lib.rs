@@ -65,6 +65,7 @@ pub use loss::Mix;
 pub use noise::{Noise, SeededNoise};
 pub use outline::{Convolution, Operation, Outline};
 pub use plan::{Plan, PlannedCell};
+pub use state::Adopted;
 pub use walk::Recompute;
 
 pub use enas_kernels::{Axis, Pool, PoolKind};

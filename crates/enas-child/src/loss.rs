@@ -35,14 +35,22 @@ impl Targets {
         Self { labels: labels.to_vec(), mix: None }
     }
 
-    /// First class, other class and share of an image.
-    fn of(&self, image: usize) -> (usize, usize, f32) {
+    fn of(&self, image: usize) -> Pair {
         let label = self.labels[image] as usize;
         match &self.mix {
-            None => (label, label, 1.0),
-            Some(mix) => (label, mix.others[image] as usize, mix.shares[image]),
+            None => Pair { label, other: label, share: 1.0 },
+            Some(mix) => Pair { label, other: mix.others[image] as usize, share: mix.shares[image] },
         }
     }
+}
+
+/// The classes of one image.
+#[derive(Clone, Copy)]
+struct Pair {
+    label: usize,
+    other: usize,
+    /// How much the first one counts.
+    share: f32,
 }
 
 /// Mean cross entropy, and how many images are right.
@@ -97,7 +105,8 @@ struct Target {
 }
 
 impl Target {
-    fn new((label, other, share): (usize, usize, f32), rule: LossRule<'_>, classes: usize) -> Self {
+    fn new(pair: Pair, rule: LossRule<'_>, classes: usize) -> Self {
+        let Pair { label, other, share } = pair;
         let of_class = |class: usize| rule.class_weights.map_or(1.0, |weights| weights[class]);
         let (first, second) = (share * of_class(label), (1.0 - share) * of_class(other));
         let weight = first + second;
@@ -151,7 +160,7 @@ mod tests {
             let log_sum = row.iter().map(|l| l.exp()).sum::<f64>().ln();
             let log_p: Vec<f64> = row.iter().map(|l| l - log_sum).collect();
             let even = log_p.iter().sum::<f64>() / CLASSES as f64;
-            let (label, other, share) = targets.of(i);
+            let Pair { label, other, share } = targets.of(i);
             for (class, share) in [(label, f64::from(share)), (other, 1.0 - f64::from(share))] {
                 total -= share * weights[class] * ((1.0 - smoothing) * log_p[class] + smoothing * even);
             }

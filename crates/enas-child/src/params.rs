@@ -298,6 +298,17 @@ impl Params {
         Ok(true)
     }
 
+    /// Takes over a weight if there is one of its name and shape; returns whether there is.
+    pub(crate) fn adopt(&mut self, tensor: &Named) -> bool {
+        let fits = |table: &&Table| table.name == tensor.name && table.shape == tensor.shape;
+        let Some(table) = self.tables.iter().find(fits) else { return false };
+        let fits = table.range.len() == tensor.data.len();
+        if fits {
+            self.values[table.range.clone()].copy_from_slice(&tensor.data);
+        }
+        fits
+    }
+
     /// The names of all tensors.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.tables.iter().map(|t| t.name.as_str())

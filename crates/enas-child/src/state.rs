@@ -38,6 +38,18 @@ impl Child {
     }
 }
 
+/// What a network took over from another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// Weight tensors taken over.
+    pub taken: usize,
+    /// Weight tensors of the network.
+    pub of: usize,
+}
+
+/// Updates after which moving statistics no longer show that they began at nothing.
+const SETTLED: u64 = 1000;
+
 /// A child's numbers.
 struct Numbers<'a> {
     params: Cow<'a, Params>,
@@ -101,6 +113,40 @@ impl Child {
             device.upload(&self.params, &self.running)?;
         }
         Ok(())
+    }
+
+    /// Begins with the weights and moving statistics of another network, as far as names and shapes agree; the others stay
+    /// as they are. For a network in the host's memory that has not been trained yet.
+    ///
+    /// # Errors
+    /// If the network is on a GPU already.
+    pub fn adopt(&mut self, tensors: &[Named]) -> Result<Adopted, Error> {
+        if self.device.is_some() {
+            return Err(Error::State("weights are taken over before a network moves to a GPU".to_owned()));
+        }
+        let taken = tensors.iter().filter(|tensor| self.params.adopt(tensor)).count();
+        for tensor in tensors {
+            self.adopt_running(tensor);
+        }
+        if !self.params.averages().is_empty() {
+            self.params.start_averages();
+        }
+        Ok(Adopted { taken, of: self.params.names().count() })
+    }
+
+    fn adopt_running(&mut self, tensor: &Named) {
+        let Some((scope, kind)) = tensor.name.rsplit_once('/') else { return };
+        let Some((_, running)) = self.running.iter_mut().find(|(name, _)| name == scope) else { return };
+        let RunningMoments { mean, variance, biased_mean, biased_variance, updates } = running;
+        let targets = match kind {
+            "moving_mean" => [mean, biased_mean],
+            "moving_variance" => [variance, biased_variance],
+            _ => return,
+        };
+        if targets[0].len() == tensor.data.len() {
+            targets.into_iter().for_each(|target| target.copy_from_slice(&tensor.data));
+            *updates = SETTLED;
+        }
     }
 
     fn import_running(&mut self, tensor: &Named) -> Result<bool, Error> {

@@ -399,3 +399,34 @@ fn statistics_of_batches_are_their_mean_and_make_both_norms_agree() {
     child.load(&before).expect("its own state");
     assert_eq!(child.state().expect("on the CPU"), before);
 }
+
+#[test]
+fn a_network_begins_with_what_fits_of_another_one() {
+    let mut old = fixed();
+    train(&mut old, 0..3);
+    let weights = old.weights().expect("on the CPU");
+    let mut same = fixed();
+    let adopted = same.adopt(&weights).expect("on the CPU");
+    assert_eq!(adopted.taken, adopted.of);
+    assert_eq!(same.weights().expect("on the CPU"), weights);
+    // Moving statistics go on from where they are instead of beginning anew with the next batch.
+    let moved = |child: &mut Child| {
+        train(child, 3..4);
+        named(&child.weights().expect("on the CPU"), "stem_conv/bn/moving_mean").to_vec()
+    };
+    let (before, after) = (named(&weights, "stem_conv/bn/moving_mean").to_vec(), moved(&mut same));
+    let batch = moved(&mut fixed());
+    for i in 0..before.len() {
+        let nearer = (after[i] - before[i]).abs() <= 0.2 * (batch[i] - before[i]).abs() + 1e-3;
+        assert!(nearer, "{} to {}, not {}", before[i], after[i], batch[i]);
+    }
+    // Other classes keep the body; another arc keeps what has the same name.
+    let mut classes = Child::fixed(&config(), &arc(), INPUT, 5, Seed::new(2)).expect("valid");
+    let of_old = classes.adopt(&weights).expect("on the CPU");
+    // The classifiers of the main and of the auxiliary head.
+    assert_eq!((of_old.taken, of_old.of), (adopted.of - 2, adopted.of));
+    let other = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 0".parse().expect("valid");
+    let mut other = Child::fixed(&config(), &other, INPUT, 3, Seed::new(2)).expect("valid");
+    let of_old = other.adopt(&weights).expect("on the CPU");
+    assert!(of_old.taken > 5 && of_old.taken < of_old.of, "{of_old:?}");
+}

@@ -75,9 +75,12 @@ pub(crate) fn fields(event: &impl Serialize) -> Map<String, Value> {
     }
 }
 
+/// The log in a run directory.
+pub(crate) const METRICS: &str = "metrics.jsonl";
+
 /// The path of the log in a run directory.
 pub(crate) fn path(dir: &Path) -> PathBuf {
-    dir.join("metrics.jsonl")
+    dir.join(METRICS)
 }
 
 #[cfg(test)]

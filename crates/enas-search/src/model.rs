@@ -70,6 +70,15 @@ pub(crate) struct About {
     pub(crate) temperature: Option<f64>,
 }
 
+/// How a network is asked for its answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    /// Most pictures per step.
+    pub(crate) eval_batch: usize,
+    /// The views of a picture that an answer is averaged over.
+    pub(crate) tta: Tta,
+}
+
 /// The format that this program writes, and the newest it reads.
 pub(crate) const FORMAT: u32 = 1;
 
@@ -142,6 +151,10 @@ impl Model {
         Ok(rows)
     }
 
+    fn asking(&self) -> Asking {
+        Asking { eval_batch: self.eval_batch, tta: self.about.tta }
+    }
+
     /// Predicts a whole split, such as [`Model::load_split`] gives.
     ///
     /// # Errors
@@ -149,7 +162,7 @@ impl Model {
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
         check(&self.child, self.classes(), split)?;
         let source = Source::new(split, &self.child)?;
-        Ok(evaluate(&self.child, self.classes(), &source, (self.eval_batch, self.about.tta))?.0)
+        Ok(evaluate(&self.child, self.classes(), &source, self.asking())?.0)
     }
 
     /// Raw class probabilities of every picture of a split in stored order, as [`Model::evaluate`] finds them. Each row
@@ -163,8 +176,7 @@ impl Model {
         check(&self.child, self.classes(), split)?;
         let mut rows = Vec::with_capacity(split.len() * self.classes().len());
         let source = Source::new(split, &self.child)?;
-        let how = (self.eval_batch, self.about.tta);
-        each_batch(&self.child, &source, how, |logits, _| rows.extend_from_slice(logits))?;
+        each_batch(&self.child, &source, self.asking(), |logits, _| rows.extend_from_slice(logits))?;
         rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
         Ok(rows)
     }
@@ -227,6 +239,14 @@ impl Model {
     /// If the network does not fit into its memory.
     pub fn use_gpu(&mut self, gpu: &Gpu) -> Result<()> {
         Ok(self.child.use_gpu(gpu, Precision::F32)?)
+    }
+
+    /// Writes the model to another file, complete or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn save_copy(&self, path: &Path) -> Result<()> {
+        save(path, &self.child, &self.about)
     }
 
     /// The network.
@@ -334,16 +354,16 @@ fn check(child: &Child, classes: &[String], split: &Split) -> Result<()> {
 }
 
 /// The predictions of a fixed network, normalised by its running statistics, on a whole split; and whether any class
-/// score was no finite number. `how` is the most pictures per step, and the views that answers are averaged over.
+/// score was no finite number.
 pub(crate) fn evaluate(
     child: &Child,
     classes: &[String],
     source: &Source,
-    how: (usize, Tta),
+    asking: Asking,
 ) -> Result<(Evaluation, Option<Symptom>)> {
     check(child, classes, source.split())?;
     let (mut evaluation, mut symptom) = (Evaluation::new(classes), None);
-    each_batch(child, source, how, |logits, labels| {
+    each_batch(child, source, asking, |logits, labels| {
         evaluation.count(logits, labels);
         symptom = symptom.take().or_else(|| Symptom::of_logits(logits));
     })?;
@@ -354,7 +374,7 @@ pub(crate) fn evaluate(
 fn each_batch(
     child: &Child,
     source: &Source,
-    (eval_batch, tta): (usize, Tta),
+    Asking { eval_batch, tta }: Asking,
     mut take: impl FnMut(&[f32], &[u32]),
 ) -> Result<()> {
     if tta != Tta::None {

@@ -89,6 +89,13 @@ pub enum Event<'a> {
         /// The place a resumed run goes on from.
         resumed: Option<Place>,
     },
+    /// A training begins with the weights of another network.
+    WarmStart {
+        /// Weight tensors that were taken over, as their names and shapes agree.
+        taken: usize,
+        /// Weight tensors of the network.
+        of: usize,
+    },
     /// One step of the child's optimiser.
     Step {
         /// Where.

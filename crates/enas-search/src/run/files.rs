@@ -10,11 +10,15 @@ use crate::atomic;
 use crate::bounded::{SMALL_FILE, read_plain_text, read_text};
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::metrics::METRICS;
+use crate::pictures::PICTURES;
 use crate::presets::split_comments;
 
 pub(crate) const CONFIG: &str = "config.toml";
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const MODEL: &str = "model.safetensors";
+/// The trained network whose weights a training begins with.
+pub(crate) const START: &str = "start.safetensors";
 pub(crate) const SPLIT: &str = "split.json";
 /// Most bytes of a stored split: a line for each of some million pictures.
 const MAX_SPLIT: u64 = 1 << 30;
@@ -28,6 +32,11 @@ pub(crate) fn stored_split(run: &Path) -> Result<SplitFile> {
         .map_err(|source| io("cannot read the stored split", &path, source))?;
     serde_json::from_str(&text)
         .map_err(|e| Error::File { path, problem: format!("not a stored split of this version ({e})") })
+}
+
+/// The files of a finished training that others use, its manifest last.
+pub(crate) fn delivered() -> [&'static str; 7] {
+    [CONFIG, SPLIT, PICTURES, METRICS, BEST_ARC, MODEL, MANIFEST]
 }
 
 /// The contents of `best.arc.json`.

@@ -12,6 +12,7 @@
 //!   checkpoints/       the newest two, and the newest that ends an epoch
 //!   best.arc.json      the arc found or trained
 //!   model.safetensors  the trained network (training only)
+//!   start.safetensors  the network whose weights a training began with, if it did
 //! ```
 
 mod files;
@@ -31,7 +32,8 @@ use serde::de::DeserializeOwned;
 
 pub use self::files::read_arc;
 pub(crate) use self::files::{
-    BEST_ARC, CONFIG, MANIFEST, MODEL, SPLIT, directory, io, stored_split, write_config, write_json,
+    BEST_ARC, CONFIG, MANIFEST, MODEL, SPLIT, START, delivered, directory, io, stored_split, write_config,
+    write_json,
 };
 use self::files::{CHECKPOINTS, write_arc};
 pub use self::manifest::{Kind, Manifest};
@@ -43,6 +45,7 @@ use crate::error::Result;
 use crate::lock::Lock;
 use crate::memory::MemoryPlan;
 use crate::metrics::{self, Metrics};
+use crate::model::Model;
 use crate::pace::Pace;
 use crate::pictures;
 use crate::record::Record;
@@ -394,6 +397,26 @@ impl Run {
         // The manifest is text; what is none is kept as it is shown.
         self.manifest.search = Some(search.to_string_lossy().into_owned().into());
         write_json(&self.dir.join(MANIFEST), &self.manifest)
+    }
+
+    /// Begins the training with the weights of a trained network, as far as they fit, rather than at random. A copy of the
+    /// model is kept in the directory, so that going on and going back do not depend on the original.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] when `model` is no model file, [`crate::Error::Io`] when it cannot be read or copied.
+    pub fn set_start(&mut self, model: &Path) -> Result<()> {
+        // Read before it is copied: what is no model is refused here.
+        let loaded = Model::load(model)?;
+        loaded.save_copy(&self.dir.join(START))
+    }
+
+    /// The weights that the training begins with, if they are given.
+    pub(crate) fn start(&self) -> Result<Option<Vec<Named>>> {
+        let path = self.dir.join(START);
+        if !path.exists() {
+            return Ok(None);
+        }
+        Ok(Some(Model::load(&path)?.child().weights()?))
     }
 
     /// Keeps to a plan of the memory. A run may go on with another one than it began with.

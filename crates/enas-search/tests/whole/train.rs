@@ -306,3 +306,45 @@ fn patience_ends_a_training_at_the_same_epoch_with_and_without_interruptions() {
     let (all, _) = train(&train_config(&["run.patience=5"]), tempfile::tempdir().unwrap().path(), NEVER);
     assert_eq!((all.epochs, all.ended), (2, Ended::Epochs));
 }
+
+#[test]
+fn a_warm_start_begins_where_another_training_ended_and_resumes_to_the_same_bytes() {
+    let first = tempfile::tempdir().unwrap();
+    let (before, _) = train(&train_config(&["run.epochs=3"]), first.path(), NEVER);
+    let config = train_config(&["run.epochs=1", "schedule.lr_max=0.001"]);
+    let data = crate::common::digits(&config.data, config.run.seed());
+    let warm = |patience: u64| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+        run.set_start(&before.model).unwrap();
+        loop {
+            let mut observer = crate::common::Impatient::new(patience);
+            match enas_search::train(&config, &arc(), &data, &mut run, &mut observer) {
+                Ok(trained) => return (trained.valid_accuracy, std::fs::read(trained.model).unwrap()),
+                Err(Error::Interrupted { .. }) => {}
+                Err(e) => panic!("{e}"),
+            }
+            drop(run);
+            run = Run::resume(dir.path()).unwrap();
+        }
+    };
+    let (calm, hasty) = (warm(NEVER), warm(4));
+    assert!(calm.0 > before.valid_accuracy - 0.1, "{} after {}", calm.0, before.valid_accuracy);
+    assert!(calm == hasty, "the models differ");
+    let (cold, _) = train(&config, tempfile::tempdir().unwrap().path(), NEVER);
+    assert!(cold.valid_accuracy < calm.0, "{} without a start, {} with one", cold.valid_accuracy, calm.0);
+}
+
+#[test]
+fn answers_averaged_over_flips_are_those_that_training_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let (trained, _) = train(&train_config(&["run.tta=flip"]), dir.path(), NEVER);
+    let model = Model::load(&trained.model).unwrap();
+    let (split, _) = model.load_split(std::path::Path::new("digits"), Part::Test).unwrap();
+    assert_eq!(model.evaluate(&split).unwrap().accuracy(), trained.test_accuracy);
+    let picture = split.normalized(0).unwrap();
+    let mut mirrored = picture.clone();
+    mirrored.chunks_exact_mut(8).for_each(<[f32]>::reverse);
+    let (a, b) = (model.probabilities(&picture).unwrap(), model.probabilities(&mirrored).unwrap());
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6), "{a:?} and {b:?}");
+}

@@ -1,68 +1,31 @@
 //! The training of one arc from scratch, and the model file that comes of it.
 
-use std::path::PathBuf;
+mod outcome;
+mod progress;
+
 use std::time::Duration;
 
 use enas_arc::Arc;
-use enas_child::{Child, InputShape, Named, Step};
+use enas_child::{Adopted, Child, InputShape, Named, Step};
 use enas_data::Dataset;
 use enas_rng::Seed;
-use serde::{Deserialize, Serialize};
 
+pub use self::outcome::{Ended, TrainOutcome};
+use self::progress::Progress;
+pub(crate) use self::progress::whole;
 use crate::annealing::{self, Position};
 use crate::concerns;
-use crate::config::{Keep, Metric, RunConfig, Settings as _, TrainConfig};
+use crate::config::{Keep, Settings as _, TrainConfig};
 use crate::divergence::{self, LOWERED, Symptom, explain, finite};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::feed::Source;
 use crate::memory::MemoryPlan;
-use crate::model::{self, About, Accuracies};
-use crate::observer::{EpochSummary, Event, Observer, Place};
+use crate::model::{self, About, Accuracies, Asking};
+use crate::observer::{EpochSummary, Event, Observer};
 use crate::refine::{self, Refinement};
 use crate::run::{Moment, Run, State};
-use crate::session::{Session, Tally, is_possible};
-
-/// What a training came to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainOutcome {
-    /// The run directory.
-    pub run: PathBuf,
-    /// The model file.
-    pub model: PathBuf,
-    /// The arc.
-    pub arc: Arc,
-    /// Mean training loss of the last epoch, in nats.
-    pub train_loss: f64,
-    /// Accuracy of the kept weights on the validation split, 0 to 1.
-    pub valid_accuracy: f64,
-    /// Accuracy of the kept weights on the test split, which nothing else looks at.
-    pub test_accuracy: f64,
-    /// Macro-F1 of the kept weights on the test split.
-    pub test_macro_f1: f64,
-    /// Epochs done.
-    pub epochs: u64,
-    /// Why there were no more.
-    pub ended: Ended,
-    /// Wall time, over all sessions of a resumed run.
-    pub seconds: f64,
-    /// Trained weights, without the auxiliary head.
-    pub params: usize,
-    /// Multiply-adds per picture.
-    pub macs: u64,
-}
-
-/// Why a training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Ended {
-    /// All epochs were done.
-    Epochs,
-    /// There was no time for more.
-    Time,
-    /// So many epochs as `run.patience` says were no better than one before.
-    Patience,
-}
+use crate::session::{Session, is_possible};
 
 /// Trains a network of its own for `arc`, and writes `model.safetensors`.
 ///
@@ -88,31 +51,6 @@ pub fn train(
     training.finish()
 }
 
-/// What `best.arc.json` says beside the arc. The same for equal seeds, so no times.
-#[derive(Serialize)]
-struct Facts {
-    train_loss: f64,
-    valid_accuracy: f64,
-    test_accuracy: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test_macro_f1: Option<f64>,
-    epochs: u64,
-    /// Where the training ran out of patience.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended: Option<Ended>,
-    params: usize,
-    macs: u64,
-}
-
-impl TrainOutcome {
-    fn facts(&self, metric: Metric) -> Facts {
-        let Self { train_loss, valid_accuracy, test_accuracy, epochs, params, macs, .. } = *self;
-        let test_macro_f1 = (metric == Metric::MacroF1).then_some(self.test_macro_f1);
-        let ended = Some(self.ended).filter(|why| *why == Ended::Patience);
-        Facts { train_loss, valid_accuracy, test_accuracy, test_macro_f1, epochs, ended, params, macs }
-    }
-}
-
 struct Training<'a> {
     config: &'a TrainConfig,
     arc: &'a Arc,
@@ -130,37 +68,6 @@ struct Training<'a> {
     waited: Duration,
 }
 
-/// Where a training stands.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Progress {
-    /// Epochs planned.
-    epochs: u64,
-    /// Epochs complete.
-    epoch: u64,
-    /// Steps complete in this epoch.
-    step: u64,
-    /// Wall time of the run when the epoch began, in seconds.
-    epoch_began: f64,
-    tally: Tally,
-    best_valid_accuracy: f64,
-    /// The best macro-F1 so far, where that decides which epoch is kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    best_macro_f1: Option<f64>,
-    /// Mean loss of the last complete epoch.
-    train_loss: f64,
-    /// Epochs since the best one.
-    #[serde(default)]
-    since_best: u64,
-    /// What the learning rate of the schedule is multiplied with: less than 1 once the run has gone back.
-    #[serde(default = "whole")]
-    lr_factor: f32,
-}
-
-/// The factor of runs that have not gone back.
-pub(crate) fn whole() -> f32 {
-    1.0
-}
-
 impl<'a> Training<'a> {
     fn start_or_resume(
         config: &'a TrainConfig,
@@ -176,6 +83,7 @@ impl<'a> Training<'a> {
         config.check()?;
         let seed = config.run.seed();
         let mut child = network(config, arc, data)?;
+        let adopted = session.run.start()?.map(|start| child.adopt(&start)).transpose()?;
         if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
             child.weigh_classes(&weights)?;
         }
@@ -194,6 +102,9 @@ impl<'a> Training<'a> {
         }
         let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));
         let waited = Duration::ZERO;
+        if let Some(Adopted { taken, of }) = adopted.filter(|_| !resumes) {
+            session.observer.event(&Event::WarmStart { taken, of });
+        }
         let training = Self { config, arc, data, seed, child, train, valid, refinement, at, session, waited };
         let resumed = resumes.then(|| training.at.place(training.steps()));
         training.session.observer.event(&Event::Started {
@@ -221,7 +132,9 @@ impl<'a> Training<'a> {
         let (mut at, tensors) = match checkpoint {
             Some(checkpoint) => (checkpoint.progress, checkpoint.tensors),
             None => {
-                (Progress::start(self.config.run.epochs), network(self.config, self.arc, self.data)?.state()?)
+                let mut child = network(self.config, self.arc, self.data)?;
+                self.session.run.start()?.map(|start| child.adopt(&start)).transpose()?;
+                (Progress::start(self.config.run.epochs), child.state()?)
             }
         };
         if at.epoch < self.at.epoch {
@@ -284,8 +197,8 @@ impl<'a> Training<'a> {
         let path = self.session.run.model_path();
         if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
             self.refine()?;
-            let (classes, how) = (&self.data.classes, (self.eval_batch(), self.config.run.tta));
-            let accuracy = model::evaluate(&self.child, classes, &self.valid, how)?.0.accuracy();
+            let (classes, asking) = (&self.data.classes, self.asking());
+            let accuracy = model::evaluate(&self.child, classes, &self.valid, asking)?.0.accuracy();
             model::save(&path, &self.child, &self.about(accuracy))?;
         }
         Err(stopped)
@@ -317,8 +230,8 @@ impl<'a> Training<'a> {
 
     /// Measures the network that is to be kept, keeps it if it is, and reports.
     fn measure(&mut self) -> Result<()> {
-        let (classes, how) = (&self.data.classes, (self.eval_batch(), self.config.run.tta));
-        let (seen, symptom) = model::evaluate(&self.child, classes, &self.valid, how)?;
+        let (classes, asking) = (&self.data.classes, self.asking());
+        let (seen, symptom) = model::evaluate(&self.child, classes, &self.valid, asking)?;
         if let Some(symptom) = symptom {
             return Err(symptom.at(self.at.epoch + 1, self.at.step).into());
         }
@@ -422,6 +335,10 @@ impl<'a> Training<'a> {
         MemoryPlan::infer_batch(self.session.run.memory(), self.config.run.eval_batch)
     }
 
+    fn asking(&self) -> Asking {
+        Asking { eval_batch: self.eval_batch(), tta: self.config.run.tta }
+    }
+
     fn steps(&self) -> u64 {
         steps_per_epoch(&self.data.train, self.config.run.batch_size)
     }
@@ -447,43 +364,7 @@ fn state(at: &Progress, child: &Child) -> Result<State<Progress>> {
 }
 
 /// The network with its random start.
-fn network(config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Child> {
+pub(crate) fn network(config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Child> {
     let input = InputShape { channels: data.channels, height: data.height, width: data.width };
     Ok(Child::fixed(&config.child, arc, input, data.classes.len(), config.run.seed())?)
-}
-
-impl Progress {
-    fn start(epochs: u64) -> Self {
-        Self {
-            epochs,
-            epoch: 0,
-            step: 0,
-            epoch_began: 0.0,
-            tally: Tally::default(),
-            best_valid_accuracy: 0.0,
-            best_macro_f1: None,
-            train_loss: 0.0,
-            since_best: 0,
-            lr_factor: whole(),
-        }
-    }
-
-    /// Why there are no more epochs.
-    fn ended(&self, config: &RunConfig) -> Ended {
-        match self.epoch >= config.epochs {
-            true => Ended::Epochs,
-            false if config.patience > 0 && self.since_best >= config.patience => Ended::Patience,
-            false => Ended::Time,
-        }
-    }
-
-    fn next_epoch(&mut self, epochs: u64, seconds: f64) {
-        (self.epochs, self.epoch, self.step, self.epoch_began) = (epochs, self.epoch + 1, 0, seconds);
-        self.tally = Tally::default();
-    }
-
-    /// The step just done, of `steps` in the epoch.
-    fn place(&self, steps: u64) -> Place {
-        Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
-    }
 }

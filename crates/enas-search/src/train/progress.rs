@@ -1,0 +1,75 @@
+//! Where a training stands, as a checkpoint keeps it.
+
+use serde::{Deserialize, Serialize};
+
+use super::Ended;
+use crate::config::RunConfig;
+use crate::observer::Place;
+use crate::session::Tally;
+
+/// Where a training stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Progress {
+    /// Epochs planned.
+    pub(super) epochs: u64,
+    /// Epochs complete.
+    pub(super) epoch: u64,
+    /// Steps complete in this epoch.
+    pub(super) step: u64,
+    /// Wall time of the run when the epoch began, in seconds.
+    pub(super) epoch_began: f64,
+    pub(super) tally: Tally,
+    pub(super) best_valid_accuracy: f64,
+    /// The best macro-F1 so far, where that decides which epoch is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) best_macro_f1: Option<f64>,
+    /// Mean loss of the last complete epoch.
+    pub(super) train_loss: f64,
+    /// Epochs since the best one.
+    #[serde(default)]
+    pub(super) since_best: u64,
+    /// What the learning rate of the schedule is multiplied with: less than 1 once the run has gone back.
+    #[serde(default = "whole")]
+    pub(super) lr_factor: f32,
+}
+
+/// The factor of runs that have not gone back.
+pub(crate) fn whole() -> f32 {
+    1.0
+}
+
+impl Progress {
+    pub(super) fn start(epochs: u64) -> Self {
+        Self {
+            epochs,
+            epoch: 0,
+            step: 0,
+            epoch_began: 0.0,
+            tally: Tally::default(),
+            best_valid_accuracy: 0.0,
+            best_macro_f1: None,
+            train_loss: 0.0,
+            since_best: 0,
+            lr_factor: whole(),
+        }
+    }
+
+    /// Why there are no more epochs.
+    pub(super) fn ended(&self, config: &RunConfig) -> Ended {
+        match self.epoch >= config.epochs {
+            true => Ended::Epochs,
+            false if config.patience > 0 && self.since_best >= config.patience => Ended::Patience,
+            false => Ended::Time,
+        }
+    }
+
+    pub(super) fn next_epoch(&mut self, epochs: u64, seconds: f64) {
+        (self.epochs, self.epoch, self.step, self.epoch_began) = (epochs, self.epoch + 1, 0, seconds);
+        self.tally = Tally::default();
+    }
+
+    /// The step just done, of `steps` in the epoch.
+    pub(super) fn place(&self, steps: u64) -> Place {
+        Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
+    }
+}
