@@ -13,6 +13,7 @@ pub(crate) mod export;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod search;
+mod seeds;
 mod settings;
 pub(crate) mod shell;
 pub(crate) mod train;

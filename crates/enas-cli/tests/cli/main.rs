@@ -16,6 +16,7 @@ mod imbalance;
 mod interrupt;
 mod memory;
 mod model;
+mod recipe;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;
