@@ -165,6 +165,9 @@ impl Observer for Watcher<'_> {
                 let epochs = counted(*epochs, "epoch");
                 self.console.note(&format!("the time limit leaves {epochs} in all"));
             }
+            Event::WarmStart { taken, of } => {
+                self.console.note(&format!("begins with {taken} of {of} weight tensors of the given model"));
+            }
             Event::RanOutOfPatience { epochs } => {
                 let epochs = counted(*epochs, "epoch");
                 self.console.note(&format!("no better epoch for {epochs}: the training ends here"));

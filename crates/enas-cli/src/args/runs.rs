@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::values::{patience, whole};
+use super::values::{cell, patience, whole};
 use super::{Extent, Images, Machine, Memory, ModelPlace, Settings};
 
 /// Find an architecture for a set of pictures
@@ -41,10 +41,15 @@ pub(crate) struct Search {
 /// Train one architecture from scratch and save it as a model
 #[derive(Debug, Args)]
 #[command(
-    group = clap::ArgGroup::new("which").args(["arc", "arc_file", "run", "resume"]).required(true),
+    group = clap::ArgGroup::new("which").args(["arc", "arc_file", "cell", "run", "resume"]),
+    group = clap::ArgGroup::new("subject").multiple(true).required(true)
+        .args(["arc", "arc_file", "cell", "run", "resume", "data", "data_flag"]),
     after_help = "\
 Examples:
   enas train --run runs/digits-search-1                the best architecture of a search, on its pictures
+  enas train photos --patience 20                      a ready cell, without a search
+  enas train photos --cell wide-light --seeds 5        five times, to see how much is chance
+  enas train photos --find-lr                          which learning rate to try
   enas train photos --arc \"0 1 0 3 …\" --epochs 50
   enas train photos.zip --arc my.arc --time 2h
   enas train --resume runs/photos-train-1              go on after Ctrl-C")]
@@ -55,9 +60,21 @@ pub(crate) struct Train {
     /// A file that holds the architecture
     #[arg(long, value_name = "FILE")]
     pub(crate) arc_file: Option<PathBuf>,
+    /// A ready cell in the place of a search [default where only DATA is given: wide]
+    #[arg(long, value_name = "NAME", value_parser = cell())]
+    pub(crate) cell: Option<String>,
     /// A finished search or `enas auto`: takes the best architecture found, and its images unless DATA is given
     #[arg(long, value_name = "DIR")]
     pub(crate) run: Option<PathBuf>,
+    /// Begin with the weights of this model, as far as they fit, rather than at random
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub(crate) warm_start: Option<PathBuf>,
+    /// Train so many times with seeds that follow each other; the median training is delivered
+    #[arg(long, value_name = "N", conflicts_with = "resume", allow_negative_numbers = true, value_parser = whole(1, 1000))]
+    pub(crate) seeds: Option<usize>,
+    /// Train nothing: raise the learning rate over at most 100 steps, print the losses and suggest a rate
+    #[arg(long, conflicts_with_all = ["resume", "seeds", "warm_start", "out"])]
+    pub(crate) find_lr: bool,
     #[command(flatten)]
     pub(crate) images: Images,
     /// The directory of this run; must not exist or be empty [default: runs/DATA-train-N]

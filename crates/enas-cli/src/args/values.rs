@@ -1,6 +1,7 @@
 //! Values of flags, and what is said of wrong ones.
 
-use enas_search::{Activations, MemoryLimit, TimeLimit};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use enas_search::{Activations, MemoryLimit, ReadyCell, TimeLimit, ready_cells};
 
 use super::Device;
 
@@ -13,6 +14,12 @@ pub(crate) fn whole(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, S
 
 pub(crate) fn epochs(text: &str) -> Result<u64, String> {
     whole(1, 1_000_000)(text).map(|n| n as u64)
+}
+
+/// The names of the ready cells, each with what it is.
+pub(crate) fn cell() -> PossibleValuesParser {
+    let value = |cell: ReadyCell| PossibleValue::new(cell.name).help(cell.about);
+    PossibleValuesParser::new(ready_cells().into_iter().map(value))
 }
 
 pub(crate) fn patience(text: &str) -> Result<u64, String> {

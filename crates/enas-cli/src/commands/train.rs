@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use enas_arc::Arc;
 use enas_data::Dataset;
-use enas_search::{Ended, Kind, MemoryPlan, Record, Run, SearchConfig, TrainConfig, TrainOutcome};
+use enas_kernels::gpu::Gpu;
+use enas_search::{
+    DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, Record, Run, SearchConfig, SeedsRun, TrainConfig,
+    TrainOutcome, ready_cells,
+};
 use serde::Serialize;
 
-use super::{Context, interrupted, report, settings, shell_word, use_threads};
-use crate::failure::{SUCCESS, usage};
+use super::{Context, interrupted, report, seeds, settings, shell_word, use_threads};
+use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{cost, counted, duration, images, path, percent};
 use crate::progress::Watcher;
@@ -26,8 +30,22 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
-    let Job { config, arc, data, plan, run } = Job::from_args(args, gpu.is_some())?;
-    config.run.check_device(gpu.as_ref())?;
+    if let Some(model) = &args.warm_start {
+        // Before anything is begun that could not go on.
+        Model::load(model).context("--warm-start")?;
+    }
+    if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeedsRun::is_at(dir)) {
+        return seeds::resume(context, args, dir, gpu.as_ref(), &interrupt);
+    }
+    let job = Job::from_args(args, gpu.is_some())?;
+    job.config.run.check_device(gpu.as_ref())?;
+    if args.find_lr {
+        return find_lr(context, &job, gpu.as_ref());
+    }
+    if let Some(n) = args.seeds {
+        return seeds::start(context, args, n as u64, job, gpu.as_ref(), &interrupt);
+    }
+    let Job { config, arc, data, plan, run } = job;
     let mut run = match run {
         Some(run) => run,
         None => started(args, &config, &arc, &data)?,
@@ -57,16 +75,40 @@ fn started(args: &args::Train, config: &TrainConfig, arc: &Arc, data: &Dataset) 
     if let Some(dir) = &args.run {
         run.set_search(&locate::search(dir))?;
     }
+    if let Some(model) = &args.warm_start {
+        run.set_start(model).context("--warm-start")?;
+    }
     Ok(run)
 }
 
+/// Prints how the loss changes while the learning rate rises, and which rate that suggests.
+fn find_lr(context: &Context, job: &Job, gpu: Option<&Gpu>) -> Result<u8> {
+    let Job { config, arc, data, .. } = job;
+    let found = enas_search::find_lr(config, arc, data, gpu)?;
+    context.out.print(&found, |out| {
+        writeln!(out, "{:>12}  {:>9}  {:>9}", "rate", "loss", "smoothed")?;
+        for point in &found.curve {
+            writeln!(out, "{:>12.3e}  {:>9.4}  {:>9.4}", point.lr, point.loss, point.smoothed_loss)?;
+        }
+        writeln!(out, "\ntry --set schedule.lr_max={:.1e}", found.suggested_lr)
+    })?;
+    Ok(SUCCESS)
+}
+
+/// The ready cell of this name, or the one for everything.
+fn ready_cell(name: Option<&str>) -> Result<Arc> {
+    let name = name.unwrap_or(DEFAULT_CELL);
+    let cell = ready_cells().into_iter().find(|cell| cell.name == name);
+    cell.map(|cell| cell.arc).with_context(|| format!("--cell {name}: there is no such cell"))
+}
+
 /// What is to be trained on what, with which settings, and the run to go on with.
-struct Job {
-    config: TrainConfig,
-    arc: Arc,
-    data: Dataset,
-    plan: MemoryPlan,
-    run: Option<Run>,
+pub(super) struct Job {
+    pub(super) config: TrainConfig,
+    pub(super) arc: Arc,
+    pub(super) data: Dataset,
+    pub(super) plan: MemoryPlan,
+    pub(super) run: Option<Run>,
 }
 
 impl Job {
@@ -80,7 +122,7 @@ impl Job {
         let arc = match (&args.arc, &args.arc_file) {
             (Some(given), _) => arcs::one_given("--arc", given)?,
             (None, Some(file)) => arcs::one_in_file(file).context("--arc-file")?,
-            (None, None) => return Err(usage("nothing to train: give --arc, --arc-file, --run or --resume")),
+            (None, None) => ready_cell(args.cell.as_deref())?,
         };
         let config = settings::train(&args.settings, args.images.path(), Some(&args.extent))?;
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
@@ -121,7 +163,7 @@ impl Job {
 
 /// Settings for this arc and with the memory that was asked for. Cells have as many nodes as the arc, whatever the
 /// preset says.
-fn settled(args: &args::Train, mut config: TrainConfig, arc: &Arc) -> TrainConfig {
+pub(super) fn settled(args: &args::Train, mut config: TrainConfig, arc: &Arc) -> TrainConfig {
     config.child.nodes = arc.n_nodes();
     config.run.patience = args.patience.unwrap_or(config.run.patience);
     settings::limit_memory(&mut config.run, args.memory);
@@ -142,7 +184,7 @@ fn planned(
 
 /// The promised document.
 #[derive(Serialize)]
-struct Trained<'a> {
+pub(super) struct Trained<'a> {
     #[serde(serialize_with = "path")]
     run: &'a PathBuf,
     #[serde(serialize_with = "path")]
@@ -170,32 +212,36 @@ struct Trained<'a> {
 }
 
 fn print(context: &Context, trained: &TrainOutcome, data: &Dataset) -> Result<()> {
-    let test = Standing::on(&data.test, trained.test_accuracy);
-    let document = Trained {
-        test_correct: test.correct,
-        test_total: test.total,
-        test_interval: test.interval(),
-        chance_level: test.is_at_chance(),
-        valid: Standing::on(&data.valid, trained.valid_accuracy),
-        test,
-        run: &trained.run,
-        model: &trained.model,
-        arc: &trained.arc,
-        train_loss: trained.train_loss,
-        valid_accuracy: trained.valid_accuracy,
-        test_accuracy: trained.test_accuracy,
-        test_macro_f1: trained.test_macro_f1,
-        epochs: trained.epochs,
-        ended: trained.ended,
-        seconds: trained.seconds,
-        params: trained.params,
-        macs: trained.macs,
-    };
+    let document = Trained::new(trained, data);
     context.out.print(&document, |out| document.write(out))
 }
 
-impl Trained<'_> {
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+impl<'a> Trained<'a> {
+    pub(super) fn new(trained: &'a TrainOutcome, data: &Dataset) -> Self {
+        let test = Standing::on(&data.test, trained.test_accuracy);
+        Self {
+            test_correct: test.correct,
+            test_total: test.total,
+            test_interval: test.interval(),
+            chance_level: test.is_at_chance(),
+            valid: Standing::on(&data.valid, trained.valid_accuracy),
+            test,
+            run: &trained.run,
+            model: &trained.model,
+            arc: &trained.arc,
+            train_loss: trained.train_loss,
+            valid_accuracy: trained.valid_accuracy,
+            test_accuracy: trained.test_accuracy,
+            test_macro_f1: trained.test_macro_f1,
+            epochs: trained.epochs,
+            ended: trained.ended,
+            seconds: trained.seconds,
+            params: trained.params,
+            macs: trained.macs,
+        }
+    }
+
+    pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "test        {}", strong(&self.test.line()))?;
         writeln!(out, "            macro-F1 {}", percent(self.test_macro_f1))?;
         if let Some(warning) = self.test.warning() {

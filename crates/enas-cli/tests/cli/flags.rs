@@ -116,7 +116,7 @@ fn training_needs_exactly_one_architecture() {
     let folder = folder.path();
     std::fs::write(folder.join("two.txt"), format!("{TINY_ARC}\n{TINY_ARC}\n")).unwrap();
     std::fs::write(folder.join("bad.txt"), "0 1 2\n").unwrap();
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 12] = [
         (&[], "required arguments were not provided"),
         (&["--arc", TINY_ARC, "--run", "x"], "cannot be used with"),
         (&["--arc", "0 1 2"], "--arc: 3 integers do not make an arc"),
@@ -127,6 +127,10 @@ fn training_needs_exactly_one_architecture() {
         (&["--arc-file", "none.txt"], "--arc-file: cannot read none.txt"),
         (&["--arc-file", "two.txt"], "two.txt: holds 2 architectures; exactly one is wanted"),
         (&["--arc-file", "bad.txt"], "bad.txt: 3 integers do not make an arc"),
+        (&["--cell", "narrow"], "[possible values: wide, wide-light, enas-cifar10]"),
+        (&["--cell", "wide", "--arc", TINY_ARC], "cannot be used with"),
+        (&["--cell", "wide", "--seeds", "0"], "write a whole number from 1 to 1000"),
+        (&["--cell", "wide", "--find-lr", "--out", "x"], "cannot be used with"),
         (&["--run", "nowhere"], "--run: nowhere: this is no run directory"),
     ];
     for (flags, fragment) in cases {

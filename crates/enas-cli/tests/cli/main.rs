@@ -19,6 +19,7 @@ mod interrupt;
 mod memory;
 mod model;
 mod places;
+mod recipe;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;

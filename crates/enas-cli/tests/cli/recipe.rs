@@ -1,0 +1,92 @@
+//! Trainings without a search: ready cells, several seeds, a warm start, a learning rate, and patience.
+
+use crate::support::{TINY, json, refused, run, stdout, temp, text};
+
+/// A tiny training on the digits.
+fn train<'a>(flags: &[&'a str]) -> Vec<&'a str> {
+    let tiny = TINY.iter().copied().chain(["--set", "data.image_size=8"]);
+    ["train", "--data", "digits"].into_iter().chain(flags.iter().copied()).chain(tiny).collect()
+}
+
+#[test]
+fn a_ready_cell_is_trained_where_only_data_are_given() {
+    let folder = temp();
+    let trained = json(folder.path(), &train(&["--epochs", "1"]));
+    assert_eq!(trained["run"], "runs/digits-train-1");
+    assert_eq!(trained["ended"], "epochs");
+    assert!(trained["arc"].as_str().unwrap().split_whitespace().count() == 40, "{trained}");
+    let help = stdout(folder.path(), &["train", "--help"]);
+    for cell in ["wide", "wide-light", "enas-cifar10", "Pham et al., 2018"] {
+        assert!(help.contains(cell), "no {cell} in: {help}");
+    }
+}
+
+#[test]
+fn several_seeds_give_a_mean_and_the_median_model() {
+    let folder = temp();
+    let args = train(&["--cell", "wide-light", "--seeds", "3", "--seed", "7", "--epochs", "1"]);
+    let trained = json(folder.path(), &args);
+    let seeds = trained["seeds"].as_array().unwrap();
+    let of = |key: &str| -> Vec<f64> { seeds.iter().map(|seed| seed[key].as_f64().unwrap()).collect() };
+    assert_eq!(of("seed"), [7.0, 8.0, 9.0]);
+    let (mut valid, test) = (of("valid_accuracy"), of("test_accuracy"));
+    let mean = test.iter().sum::<f64>() / 3.0;
+    assert!((trained["test_accuracy_mean"].as_f64().unwrap() - mean).abs() < 1e-12);
+    assert!(trained["test_accuracy_sd"].as_f64().unwrap() > 0.0);
+    valid.sort_by(f64::total_cmp);
+    assert_eq!(trained["valid_accuracy"].as_f64().unwrap(), valid[1]);
+    let dir = folder.path().join("runs/digits-train-1");
+    for file in ["model.safetensors", "report.html", "seed-8/model.safetensors", "manifest.json"] {
+        assert!(dir.join(file).exists(), "{file}");
+    }
+    let eval = json(folder.path(), &["eval", "--model", "runs/digits-train-1/model.safetensors"]);
+    assert_eq!(eval["accuracy"], trained["test_accuracy"]);
+    // Going on with a finished run gives the same again.
+    let mut again = json(folder.path(), &["train", "--resume", "runs/digits-train-1"]);
+    let mut first = trained.clone();
+    for document in [&mut again, &mut first] {
+        document["seconds"] = 0.into();
+    }
+    assert_eq!(again, first);
+}
+
+#[test]
+fn a_warm_start_says_how_much_it_took() {
+    let folder = temp();
+    let folder = folder.path();
+    stdout(folder, &train(&["--cell", "wide-light", "--epochs", "1"]));
+    let model = "runs/digits-train-1/model.safetensors";
+    let output = run(folder, &train(&["--cell", "wide-light", "--epochs", "1", "--warm-start", model]));
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let said =
+        stderr.lines().find(|line| line.contains("weight tensors")).unwrap_or_else(|| panic!("{stderr}"));
+    let numbers: Vec<&str> = said.split_whitespace().filter(|word| word.parse::<u32>().is_ok()).collect();
+    assert!(numbers.len() == 2 && numbers[0] == numbers[1], "all of them fit: {said}");
+    assert!(folder.join("runs/digits-train-2/start.safetensors").exists());
+    std::fs::write(folder.join("no.model"), "none").unwrap();
+    refused(folder, &train(&["--epochs", "1", "--warm-start", "no.model"]), 1, "--warm-start: no.model");
+}
+
+#[test]
+fn a_learning_rate_is_suggested_and_nothing_is_kept() {
+    let folder = temp();
+    let found = json(folder.path(), &train(&["--find-lr", "--set", "run.batch_size=32"]));
+    let curve = found["curve"].as_array().unwrap();
+    assert!(curve.len() > 10 && curve.len() <= 100, "{}", curve.len());
+    assert!(curve[0]["lr"].as_f64().unwrap() < curve[1]["lr"].as_f64().unwrap());
+    assert!(found["suggested_lr"].as_f64().unwrap() > 1e-5);
+    assert!(!folder.path().join("runs").exists());
+    let printed = stdout(folder.path(), &train(&["--find-lr", "--set", "run.batch_size=32"]));
+    assert!(printed.contains("try --set schedule.lr_max="), "{printed}");
+}
+
+#[test]
+fn patience_is_a_flag_and_the_result_says_why_it_ended() {
+    let folder = temp();
+    let still =
+        ["--epochs", "9", "--patience", "1", "--set", "schedule.lr_min=0", "--set", "schedule.lr_max=0"];
+    let still = [&still[..], &["--cell", "wide-light", "--set", "run.bn_reestimate=1"]].concat();
+    let trained = json(folder.path(), &train(&still));
+    assert_eq!((trained["epochs"].as_u64(), trained["ended"].as_str()), (Some(2), Some("patience")));
+}
