@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use enas_search::{AutoPhase, AutoPlan, EpochSummary, Event, Observer, Place};
+use enas_search::{AutoPhase, AutoPlan, EpochSummary, Event, Observer, Place, SearchWhen};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::interrupt::Interrupt;
@@ -216,11 +216,24 @@ fn epoch_line(summary: &EpochSummary, eta: &str, width: Option<usize>) -> String
 }
 
 fn planned(plan: &AutoPlan) -> String {
-    let AutoPlan { first, search, train, finish } = *plan;
-    let [first, search, train, finish] = [first, search, train, finish].map(duration);
+    let total = duration(plan.total());
+    let network = plan.network.map_or(String::new(), |network| {
+        format!(
+            " with child.filters={} and child.layers={}, what there is time for",
+            network.filters, network.layers
+        )
+    });
+    let [first, search, train, finish] = [plan.first, plan.search, plan.train, plan.finish].map(duration);
+    if !plan.searches {
+        return format!(
+            "plan: training of a ready cell {train}{network}, afterwards {finish}; in all about {total}. A search \
+             would need {} training images and time for {} steps; --search always does it anyway",
+            grouped(SearchWhen::IMAGES as u64),
+            grouped(SearchWhen::STEPS as u64),
+        );
+    }
     format!(
-        "plan: first model {first}, search {search}, training {train}, afterwards {finish}; in all about {}",
-        duration(plan.total())
+        "plan: first model {first}, search {search}, training {train}{network}, afterwards {finish}; in all about {total}"
     )
 }
 

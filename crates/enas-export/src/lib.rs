@@ -15,7 +15,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = Model::load(Path::new("model.safetensors"))?;
 //! let out = Path::new("model.onnx");
-//! let exported = export(&model, &Options { out, force: false, tolerance: None, samples: None })?;
+//! let exported = export(&model, &Options { out, force: false, tolerance: None, samples: None, images: None })?;
 //! println!("{} bytes, {:e} from the network", exported.bytes, exported.max_abs_difference);
 //! # Ok(())
 //! # }
@@ -64,6 +64,8 @@ pub struct Options<'a> {
     /// A folder for the pictures of the check and the network's logits: `pictures.npy` `[n, c, h, w]`, from 0 to 1,
     /// and `logits.npy` `[n, classes]`.
     pub samples: Option<&'a Path>,
+    /// Most images of the check, at least 8; none for 144. The other runtime takes its time for each.
+    pub images: Option<usize>,
 }
 
 /// An exported file that passed the check.
@@ -93,7 +95,7 @@ pub struct Exported {
 /// [`Error::Exists`] and [`Error::Target`] for a file that must not be written; [`Error::Io`] where it cannot be;
 /// [`Error::Unreadable`] and [`Error::Differs`] if the check fails. No file is left then.
 pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
-    let &Options { out, force, tolerance, samples } = options;
+    let &Options { out, force, tolerance, samples, images } = options;
     let sample_paths = samples.map(|folder| [folder.join("pictures.npy"), folder.join("logits.npy")]);
     std::iter::once(out)
         .chain(sample_paths.iter().flatten().map(PathBuf::as_path))
@@ -101,7 +103,7 @@ pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
     let bytes = encode(model)?;
     let unfinished = Unfinished::write(out, &bytes)?;
 
-    let pictures = Pictures::of(model);
+    let pictures = Pictures::of(model, images);
     let reference = Reference { child: model.child(), normalization: model.normalization() };
     let logits = check::own_logits(reference, &pictures.pixels)?;
     let tolerance = match tolerance {

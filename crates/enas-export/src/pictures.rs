@@ -6,8 +6,10 @@ use enas_search::Model;
 
 use crate::check::{BATCHES, picture_len};
 
-/// How many: every batch size twice.
+/// How many where time does not matter: every batch size twice.
 const WANTED: usize = 2 * (BATCHES[0] + BATCHES[1] + BATCHES[2]);
+/// How many at least: a batch of one and one of several.
+const LEAST: usize = BATCHES[0] + BATCHES[1];
 
 /// Pictures to check with.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,12 +25,13 @@ pub(crate) struct Pictures {
 }
 
 impl Pictures {
-    /// Of the model's test split, then of its validation split, then invented ones.
-    pub(crate) fn of(model: &Model) -> Self {
+    /// Of the model's test split, then of its validation split, then invented ones; `most` of them.
+    pub(crate) fn of(model: &Model, most: Option<usize>) -> Self {
+        let wanted = most.map_or(WANTED, |most| most.clamp(LEAST, WANTED));
         let len = picture_len(model.child());
         let (mut pixels, mut problem) = (Vec::new(), None);
         for part in [Part::Test, Part::Valid] {
-            let missing = WANTED - pixels.len() / len;
+            let missing = wanted - pixels.len() / len;
             if missing == 0 {
                 break;
             }
@@ -43,10 +46,10 @@ impl Pictures {
                 }
             }
         }
-        let synthetic = WANTED - pixels.len() / len;
+        let synthetic = wanted - pixels.len() / len;
         let input = model.input();
         pixels.extend(synthesize(synthetic, (input.height, input.width), model.normalization()));
-        Self { pixels, n: WANTED, synthetic, problem }
+        Self { pixels, n: wanted, synthetic, problem }
     }
 }
 

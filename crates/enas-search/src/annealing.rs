@@ -46,6 +46,19 @@ pub(crate) fn lr(schedule: &Schedule, fit: bool, at: Position) -> f32 {
     rate * warmup_factor(schedule.warmup_epochs(), epoch as f64 + at.part(), epochs)
 }
 
+/// The learning rate of the step that begins at a position of a run that ends when its time is over, `share` of which is
+/// past: one cycle over the whole time, so that the rate reaches its end however fast the machine is.
+///
+/// `None` for schedules that do not follow the steps.
+pub(crate) fn lr_by_time(schedule: &Schedule, share: f64, at: Position) -> Option<f32> {
+    let Schedule::Cosine(cosine @ Cosine { per_step: true, .. }) = schedule else { return None };
+    let done = at.epoch as f64 + at.part();
+    // A run that has all its epochs before the time is over ends with them.
+    let share = share.max(done / at.epochs.max(1) as f64).min(1.0);
+    let rate = Cosine { t_0: 1, t_mul: 1, ..*cosine }.lr_within(0, share as f32);
+    Some(rate * warmup_factor(schedule.warmup_epochs(), done, at.epochs))
+}
+
 /// First epoch and length of the cycle that `epoch` lies in.
 fn fitted_cycle(cosine: &Cosine, epoch: u64, epochs: u64) -> (u64, u64) {
     let (mut start, mut length) = (0u64, cosine.t_0);

@@ -74,9 +74,9 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Reports a change of plan, if it is one.
+    /// Reports a change of plan, if it is more than an epoch in ten.
     pub(crate) fn replan(&mut self, before: u64, epochs: u64) {
-        if epochs != before {
+        if 10 * epochs.abs_diff(before) > before {
             self.observer.event(&Event::Replanned { epochs });
         }
     }

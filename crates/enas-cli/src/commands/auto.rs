@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use enas_arc::Arc;
 use enas_data::{Dataset, doctor};
 use enas_kernels::gpu::Gpu;
-use enas_search::{AutoConfig, AutoOutcome, AutoPhase, AutoRun, Error, MemoryPlan, TimeLimit};
+use enas_search::{
+    AutoConfig, AutoOutcome, AutoPhase, AutoRun, Choice, Error, MemoryPlan, SearchWhen, TimeLimit, recommend,
+};
 use serde::Serialize;
 
 use super::{Context, report, settings, shell_word, use_threads};
@@ -50,6 +52,9 @@ pub(crate) struct Auto {
     /// Go on with an interrupted run, with its own settings; others are taken if no result depends on them
     #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
+    /// Search an architecture, or train a ready cell; auto: search if there are images and time enough
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
+    pub(crate) search: Search,
     #[command(flatten)]
     pub(crate) settings: Settings,
     #[command(flatten)]
@@ -58,8 +63,31 @@ pub(crate) struct Auto {
     pub(crate) memory: Memory,
 }
 
-/// Seconds kept for report and export, but at most a tenth of the time.
-const FINISH: f64 = 10.0;
+/// Whether to search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Search {
+    /// If there are images and time enough for a search to mean anything
+    Auto,
+    /// Whatever the data and the time
+    Always,
+    /// A ready cell is trained
+    Never,
+}
+
+impl From<Search> for SearchWhen {
+    fn from(search: Search) -> Self {
+        match search {
+            Search::Auto => Self::IfItPays,
+            Search::Always => Self::Always,
+            Search::Never => Self::Never,
+        }
+    }
+}
+
+/// Seconds kept for report and export: a twelfth of the time, within bounds.
+const FINISH: (f64, f64) = (2.5, 15.0);
+/// Images that the exported file is checked with where time is limited: the other runtime takes its time for each.
+const CHECKED: usize = 8;
 
 /// Runs `enas auto`.
 ///
@@ -83,10 +111,12 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     drop(watcher);
     match outcome {
         Ok(outcome) => {
-            report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
+            if outcome.search_accuracy.is_some() {
+                report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
+            }
             let training = run.phase_dir(outcome.from);
             let report = report::of_auto(&training, run.dir(), &data, gpu.as_ref());
-            let files = Files { onnx: onnx(&outcome.model), report };
+            let files = Files { onnx: onnx(&outcome.model, config.time.0.map(|_| CHECKED)), report };
             print(context, &run, (&outcome, &data), &files)?;
             Ok(SUCCESS)
         }
@@ -105,19 +135,29 @@ fn started(
     began: Instant,
 ) -> Result<(AutoConfig, Dataset, AutoRun)> {
     let data = args.images.path();
-    let (for_search, for_training) = divided(&args.settings);
+    let (mut for_search, mut for_training) = divided(&args.settings);
+    let read = settings::search(&for_search, data, None)?;
+    let report = doctor::check(&read.data, read.run.seed())?;
+    super::data::in_short(&report).iter().for_each(|line| context.console.note(line));
+    let named = args.settings.preset.is_some() || args.settings.config.is_some();
+    let follows = !named && !read.data.is_digits() && report.can_start;
+    if follows {
+        let choices = recommend(&report);
+        choose(context, &choices, &args.settings, &mut for_search, &mut for_training);
+    }
     let mut search = settings::search(&for_search, data, None)?;
     let mut train = settings::train_after(&search, &for_training, data, None)?;
     settings::limit_memory(&mut search.run, args.memory);
     train.run.memory = search.run.memory;
     train.child.nodes = search.child.nodes;
     let time = args.time.unwrap_or(TimeLimit(None));
-    let finish = time.0.map_or(FINISH, |limit| FINISH.min(0.1 * limit.as_secs_f64()));
-    let config = AutoConfig { search, train, time, finish };
+    let finish = time.0.map_or(FINISH.1, |limit| (limit.as_secs_f64() / 12.0).clamp(FINISH.0, FINISH.1));
+    let fits_network =
+        follows && !["child.filters", "child.layers"].iter().any(|key| sets(&args.settings, key));
+    let search_when = args.search.into();
+    let config = AutoConfig { search, train, time, finish, search_when, fits_network };
     config.search.run.check_device(gpu)?;
     let seed = config.search.run.seed();
-    let report = doctor::check(&config.search.data, seed)?;
-    super::data::in_short(&report).iter().for_each(|line| context.console.note(line));
     let plan = MemoryPlan::for_both(&config.search, &config.train, gpu.is_some())?;
     tracing::info!("{plan}");
     let mut data = plan.load(&config.search.data, seed, None)?;
@@ -130,7 +170,7 @@ fn started(
 
 fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
     let mut run = AutoRun::resume(dir, began)?;
-    let AutoConfig { time, finish, .. } = run.config()?;
+    let AutoConfig { time, finish, search_when, fits_network, .. } = run.config()?;
     let [search, train] = run.layers();
     let (for_search, for_training) = divided(&args.settings);
     let data = args.images.path();
@@ -139,6 +179,8 @@ fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(Aut
         train: settings::beside(train, &for_training, data, None)?,
         time: args.time.unwrap_or(time),
         finish,
+        search_when,
+        fits_network,
     };
     settings::limit_memory(&mut config.search.run, args.memory);
     config.train.run.memory = config.search.run.memory;
@@ -150,6 +192,29 @@ fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(Aut
     run.adopt(&config)?;
     run.set_memory(plan);
     Ok((config, data, run))
+}
+
+/// Whether a `--set` names the key.
+fn sets(settings: &Settings, key: &str) -> bool {
+    settings.set.iter().any(|assignment| assignment.split('=').next().is_some_and(|name| name.trim() == key))
+}
+
+/// Takes over what follows from the images, below what is set by hand, and says why.
+fn choose(
+    context: &Context,
+    choices: &[Choice],
+    own: &Settings,
+    for_search: &mut Settings,
+    for_training: &mut Settings,
+) {
+    let open = || choices.iter().filter(|choice| !sets(own, choice.key));
+    for Choice { key, value, reason, .. } in open() {
+        context.console.note(&format!("{key}={value}  ({reason})"));
+    }
+    let assignment = |choice: &Choice| format!("{}={}", choice.key, choice.value);
+    let of_both = open().filter(|choice| choice.for_search).map(assignment);
+    for_search.set = of_both.chain(for_search.set.iter().cloned()).collect();
+    for_training.set = open().map(assignment).chain(for_training.set.iter().cloned()).collect();
 }
 
 /// The settings of the search and of the trainings: some keys are only known to one of them.
@@ -180,8 +245,8 @@ fn write_interrupted(error: &Error, run: &AutoRun) -> io::Result<()> {
 
 /// The model for other programs, if it can be had. That it cannot is no reason to call the run failed.
 #[cfg(feature = "export")]
-fn onnx(model: &Path) -> Option<PathBuf> {
-    super::export::beside(model)
+fn onnx(model: &Path, images: Option<usize>) -> Option<PathBuf> {
+    super::export::beside(model, images)
         .inspect_err(|error| {
             let again = format!("enas export --model {}", shell_word(model));
             tracing::warn!("no ONNX file was written: {error}; mend that and run {again}");
@@ -190,7 +255,7 @@ fn onnx(model: &Path) -> Option<PathBuf> {
 }
 
 #[cfg(not(feature = "export"))]
-fn onnx(_: &Path) -> Option<PathBuf> {
+fn onnx(_: &Path, _: Option<usize>) -> Option<PathBuf> {
     None
 }
 
@@ -222,8 +287,8 @@ struct Document<'a> {
     valid: Standing,
     #[serde(skip)]
     test: Standing,
-    first_valid_accuracy: f64,
-    search_valid_accuracy: f64,
+    first_valid_accuracy: Option<f64>,
+    search_valid_accuracy: Option<f64>,
     random_valid_accuracy: Option<f64>,
     seconds: f64,
 }
@@ -265,20 +330,22 @@ impl Document<'_> {
             writeln!(out, "{}", warned(&paragraph("            ", &warning, stdout_width())))?;
         }
         writeln!(out, "validation  {}", self.valid.line())?;
-        if let Some(random) = self.random_valid_accuracy {
-            let (found, random) = (percent(self.search_valid_accuracy), percent(random));
+        if let (Some(found), Some(random)) = (self.search_valid_accuracy, self.random_valid_accuracy) {
+            let (found, random) = (percent(found), percent(random));
             writeln!(
                 out,
                 "search      {found} with shared weights, random architectures {random} on average"
             )?;
         }
-        let first = percent(self.first_valid_accuracy);
-        match self.from {
-            AutoPhase::First => writeln!(
+        match (self.from, self.first_valid_accuracy) {
+            (_, None) => writeln!(out, "network     a ready cell, without a search")?,
+            (AutoPhase::First, _) => writeln!(
                 out,
                 "note        the first model, of a random architecture, was not beaten and is kept; give it more time"
             )?,
-            _ => writeln!(out, "first model {first} (random architecture, short training)")?,
+            (_, Some(first)) => {
+                writeln!(out, "first model {} (random architecture, short training)", percent(first))?;
+            }
         }
         writeln!(out, "time        {}", duration(self.seconds))?;
         writeln!(out, "model       {}", self.model.display())?;

@@ -77,7 +77,7 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
         return Err(usage(format!("--out {} is the model itself; name another file", out.display())));
     }
     let &Export { force, tolerance, .. } = args;
-    let options = Options { out: &out, force, tolerance, samples: args.samples.as_deref() };
+    let options = Options { out: &out, force, tolerance, samples: args.samples.as_deref(), images: None };
     let exported = match enas_export::export(&model, &options) {
         Err(error) if error.is_usage() => Err(error).or_usage()?,
         result => result?,
@@ -104,13 +104,14 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-/// Exports a model as `model.onnx` beside it, in place of an earlier one; returns its path.
+/// Exports a model as `model.onnx` beside it, in place of an earlier one, and checks it with at most `images` images;
+/// returns its path.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn beside(model: &Path) -> Result<PathBuf> {
+pub(crate) fn beside(model: &Path, images: Option<usize>) -> Result<PathBuf> {
     let out = model.with_extension("onnx");
-    let options = Options { out: &out, force: true, tolerance: None, samples: None };
+    let options = Options { out: &out, force: true, tolerance: None, samples: None, images };
     enas_export::export(&Model::load(model)?, &options)?;
     Ok(out)
 }

@@ -22,6 +22,8 @@ pub(super) struct Looks {
     /// Upright, in pixels.
     pub(super) width: usize,
     pub(super) height: usize,
+    /// Whether it has colours, as far as it was looked at in colour.
+    pub(super) coloured: bool,
     pub(super) likeness: Likeness,
     pub(super) traits: Traits,
     /// Its largest samples of more than 8 bits.
@@ -95,8 +97,26 @@ impl Looks {
     fn of(planes: &[Plane], traits: Traits, peaks: Peaks) -> Self {
         let constant = planes.iter().all(|plane| plane.pixels.iter().all(|p| *p == plane.pixels[0]));
         let (width, height) = (planes[0].width, planes[0].height);
-        Self { width, height, likeness: Likeness::of(planes), traits: Traits { constant, ..traits }, peaks }
+        let coloured = has_colours(planes);
+        Self {
+            width,
+            height,
+            coloured,
+            likeness: Likeness::of(planes),
+            traits: Traits { constant, ..traits },
+            peaks,
+        }
     }
+}
+
+/// Whether a hundredth of the pixels is anything but grey: compression tints grey images a little.
+fn has_colours(planes: &[Plane]) -> bool {
+    /// Differences of channels up to this are not seen as a colour.
+    const TINT: u8 = 12;
+    let [red, green, blue] = planes else { return false };
+    let pixels = red.pixels.iter().zip(&green.pixels).zip(&blue.pixels);
+    let is_coloured = |((r, g), b): ((&u8, &u8), &u8)| r.max(g).max(b) - r.min(g).min(b) > TINT;
+    100 * pixels.filter(|pixel| is_coloured(*pixel)).count() > red.pixels.len()
 }
 
 /// GIF files are always decoded with an alpha channel, so only transparency counts there.

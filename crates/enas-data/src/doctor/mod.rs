@@ -80,6 +80,7 @@ pub fn check(config: &Config, seed: Seed) -> Result<Report, Error> {
         can_start: findings.iter().all(|finding| finding.severity != Severity::Error),
         files: patient.items.len() + patient.lost.len(),
         usable: patient.items.len(),
+        coloured: patient.looks.iter().filter(|looks| looks.coloured).count(),
         drawn: patient.drawn.to_vec(),
         classes: classes::counts(&patient.classes, &patient.items),
         sizes,

@@ -17,6 +17,9 @@ pub struct Report {
     pub files: usize,
     /// Those of them that can be read.
     pub usable: usize,
+    /// Usable images that have colours; none are told where images are looked at in grey (`data.channels = 1`).
+    #[serde(default)]
+    pub coloured: usize,
     /// Parts that the folders do not give, so that chance makes them from the seed.
     pub drawn: Vec<Part>,
     /// Usable pictures of every class, in label order.

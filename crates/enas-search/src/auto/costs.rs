@@ -22,6 +22,8 @@ pub(super) struct Work {
     pub(super) train: f64,
     /// To predict the validation and the test pictures once more.
     pub(super) predict: f64,
+    /// A step of the network that is trained at the end.
+    pub(super) step: f64,
 }
 
 /// Steps that are timed, after one that is not.
@@ -50,6 +52,7 @@ pub(super) fn measure(
         search: searching,
         train: training(train.run.epochs),
         predict: costs.forward * (data.valid.len() + data.test.len()) as f64,
+        step: costs.step,
     })
 }
 
@@ -64,22 +67,29 @@ fn of_search(config: &SearchConfig, costs: &Costs, data: &Dataset) -> f64 {
     config.run.epochs as f64 * epoch + contestants * score
 }
 
-fn of_training(config: &TrainConfig, epochs: u64, costs: &Costs, data: &Dataset) -> f64 {
+pub(super) fn of_training(config: &TrainConfig, epochs: u64, costs: &Costs, data: &Dataset) -> f64 {
     let steps = steps_per_epoch(&data.train, config.run.batch_size) as f64 * costs.step;
     let validation = costs.forward * data.valid.len() as f64;
     epochs as f64 * (steps + validation) + costs.forward * data.test.len() as f64
 }
 
 /// Seconds that a network takes.
-struct Costs {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Costs {
     /// For a training step.
-    step: f64,
+    pub(super) step: f64,
     /// For the class scores of one picture.
-    forward: f64,
+    pub(super) forward: f64,
 }
 
 impl Costs {
-    fn of(mut child: Child, arc: &Arc, run: &RunConfig, data: &Dataset, gpu: Option<&Gpu>) -> Result<Self> {
+    pub(super) fn of(
+        mut child: Child,
+        arc: &Arc,
+        run: &RunConfig,
+        data: &Dataset,
+        gpu: Option<&Gpu>,
+    ) -> Result<Self> {
         if let Some(gpu) = gpu {
             child.use_gpu(gpu, run.activations.into())?;
         }

@@ -24,7 +24,7 @@ use enas_kernels::gpu::Gpu;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AutoConfig, AutoPhase, AutoPlan};
+use super::{AutoConfig, AutoPhase, AutoPlan, SearchWhen};
 use crate::atomic;
 use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::changes;
@@ -63,6 +63,12 @@ struct About {
     time: TimeLimit,
     /// What the caller keeps for itself at the end, in seconds.
     finish: f64,
+    /// Whether the run searches. Runs of earlier versions always did.
+    #[serde(default)]
+    search_when: SearchWhen,
+    /// Whether the size of the network is chosen for the time there is.
+    #[serde(default)]
+    fits_network: bool,
     /// Wall time of earlier sessions.
     seconds: f64,
     plan: Option<AutoPlan>,
@@ -101,6 +107,8 @@ impl AutoRun {
             fingerprint: data.fingerprint.clone(),
             time: config.time,
             finish: config.finish,
+            search_when: config.search_when,
+            fits_network: config.fits_network,
             seconds: 0.0,
             plan: None,
             settings: Some(StoredSettings { search, train }),
@@ -131,7 +139,8 @@ impl AutoRun {
     pub fn config(&self) -> Result<AutoConfig> {
         let search: SearchConfig = Layers::file(self.dir.join(SEARCH)).load()?;
         let train: TrainConfig = Layers::file(self.dir.join(TRAIN)).load()?;
-        let config = AutoConfig { search, train, time: self.about.time, finish: self.about.finish };
+        let About { time, finish, search_when, fits_network, .. } = self.about;
+        let config = AutoConfig { search, train, time, finish, search_when, fits_network };
         self.accepts(&config)?;
         Ok(config)
     }

@@ -2,6 +2,7 @@
 
 mod costs;
 mod folder;
+mod network;
 mod plan;
 
 use std::path::PathBuf;
@@ -9,12 +10,15 @@ use std::time::Duration;
 
 use enas_arc::Arc;
 use enas_data::Dataset;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use self::costs::of_training;
 pub use self::folder::AutoRun;
+pub use self::network::FittedNetwork;
 pub use self::plan::{AutoPhase, AutoPlan};
 use crate::bounded::{SMALL_FILE, read_plain_text};
+use crate::cells::{DEFAULT_CELL, ready_cells};
 use crate::config::{SearchConfig, TimeLimit, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -34,6 +38,41 @@ pub struct AutoConfig {
     pub time: TimeLimit,
     /// What the caller will need of it afterwards, in seconds, beside predicting the validation and test pictures once.
     pub finish: f64,
+    /// Whether the run searches, or trains a ready cell.
+    pub search_when: SearchWhen,
+    /// Whether the size of the trained network, `child.filters` and `child.layers`, is chosen for the time there is rather
+    /// than taken from `train`.
+    pub fits_network: bool,
+}
+
+/// Whether an automatic run searches an architecture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SearchWhen {
+    /// Whatever the data and the time.
+    #[default]
+    Always,
+    /// A ready cell is trained.
+    Never,
+    /// If there are images and time enough for a search to mean anything.
+    IfItPays,
+}
+
+impl SearchWhen {
+    /// Training images below which the differences between architectures are smaller than chance.
+    pub const IMAGES: usize = 1000;
+    /// Training steps of the final network that a run must have time for. Below, the weights that architectures share
+    /// are trained too little to tell good architectures from bad ones.
+    pub const STEPS: f64 = 60_000.0;
+
+    /// Whether a run with so many training images and time for so many steps searches.
+    fn searches(self, images: usize, steps: f64) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::IfItPays => images >= Self::IMAGES && steps >= Self::STEPS,
+        }
+    }
 }
 
 impl AutoConfig {
@@ -56,12 +95,13 @@ pub struct AutoOutcome {
     pub valid_accuracy: f64,
     /// Its accuracy on the test split, 0 to 1.
     pub test_accuracy: f64,
-    /// Accuracy of the arc found, with the shared weights, on the validation split.
-    pub search_accuracy: f64,
+    /// Accuracy of the arc found, with the shared weights, on the validation split; `None` without a search.
+    pub search_accuracy: Option<f64>,
     /// The same of random arcs, on average; `None` when none were asked for.
     pub random_accuracy: Option<f64>,
-    /// Accuracy of the first model, a random arc's after a short training, on the validation split.
-    pub first_accuracy: f64,
+    /// Accuracy of the first model, a random arc's after a short training, on the validation split; `None` without a
+    /// search, where the only model is there from the first epoch on.
+    pub first_accuracy: Option<f64>,
     /// Wall time over all sessions.
     pub seconds: f64,
 }
@@ -110,10 +150,11 @@ struct Trained {
     valid_accuracy: f64,
 }
 
-/// All phases, finished.
+/// All phases but the training, finished.
+#[derive(Default)]
 struct Phases {
-    first: Trained,
-    searched: Searched,
+    first: Option<Trained>,
+    searched: Option<Searched>,
 }
 
 impl Auto<'_> {
@@ -121,6 +162,9 @@ impl Auto<'_> {
         let seed = self.config.search.run.seed();
         let random = Arc::random(self.config.search.child.nodes, &mut seed.stream("auto/first", &[]));
         let plan = self.plan(&random)?;
+        if !plan.searches {
+            return self.train_ready_cell(&plan);
+        }
         let epochs = self.config.first_epochs();
         let first = self.train(AutoPhase::First, &random, epochs, |_| plan.first)?;
         let searched = self.search(plan.search)?;
@@ -128,7 +172,15 @@ impl Auto<'_> {
         // The training gets what the others have left, however much that is.
         let rest = |auto: &Self| auto.left() - plan.finish;
         let _: Trained = self.train(AutoPhase::Train, &searched.arc, epochs, rest)?;
-        Ok(Phases { first, searched })
+        Ok(Phases { first: Some(first), searched: Some(searched) })
+    }
+
+    /// Trains the ready cell for all the time there is.
+    fn train_ready_cell(&mut self, plan: &AutoPlan) -> Result<Phases> {
+        let epochs = self.config.train.run.epochs;
+        let finish = plan.finish;
+        let _: Trained = self.train(AutoPhase::Train, &ready_cell(), epochs, |auto| auto.left() - finish)?;
+        Ok(Phases::default())
     }
 
     /// The plan of the first session, which later ones keep.
@@ -136,15 +188,37 @@ impl Auto<'_> {
         let plan = match self.run.plan() {
             Some(plan) => plan,
             None => {
-                let work = costs::measure(self.config, arc, self.data, (self.run.gpu(), self.run.memory()))?;
-                let limit = self.config.time.0.map(|limit| limit.as_secs_f64());
-                let plan = AutoPlan::divide(limit, self.run.seconds(), &work, self.config.finish);
+                let plan = self.new_plan(arc)?;
                 self.run.set_plan(plan)?;
                 plan
             }
         };
         self.observer.event(&Event::Planned(&plan));
         Ok(plan)
+    }
+
+    fn new_plan(&self, arc: &Arc) -> Result<AutoPlan> {
+        let AutoConfig { train, search_when, finish, .. } = self.config;
+        let limit = self.config.time.0.map(|limit| limit.as_secs_f64());
+        let device = (self.run.gpu(), self.run.memory());
+        let (images, mut network) = (self.data.train.len(), None);
+        if self.config.fits_network {
+            let seconds = self.left().min(UNLIMITED) - finish;
+            let (fitted, costs) = network::fit(train, &ready_cell(), self.data, device, seconds)?;
+            let predict = costs.forward * (self.data.valid.len() + self.data.test.len()) as f64;
+            network = Some(fitted);
+            if !search_when.searches(images, self.left() / costs.step) {
+                let work = of_training(train, train.run.epochs, &costs, self.data);
+                let (spent, finish) = (self.run.seconds(), finish + predict);
+                return Ok(AutoPlan { network, ..AutoPlan::without_search(limit, spent, work, finish) });
+            }
+        }
+        let work = costs::measure(self.config, arc, self.data, device)?;
+        if !search_when.searches(images, self.left() / work.step) {
+            let finish = finish + work.predict;
+            return Ok(AutoPlan::without_search(limit, self.run.seconds(), work.train, finish));
+        }
+        Ok(AutoPlan { network, ..AutoPlan::divide(limit, self.run.seconds(), &work, *finish) })
     }
 
     fn search(&mut self, seconds: f64) -> Result<Searched> {
@@ -170,6 +244,10 @@ impl Auto<'_> {
     ) -> Result<Trained> {
         self.begin(phase)?;
         let mut config = self.config.train.clone();
+        config.child.nodes = arc.n_nodes();
+        if let Some(network) = self.run.plan().and_then(|plan| plan.network) {
+            network.apply(&mut config, arc);
+        }
         config.run.epochs = epochs;
         config.run.time = self.limit(seconds(self));
         let data = self.data;
@@ -214,12 +292,21 @@ impl Phases {
             arc: model.arc().clone(),
             valid_accuracy: accuracy.valid,
             test_accuracy: accuracy.test.unwrap_or_default(),
-            search_accuracy: searched.valid_accuracy,
-            random_accuracy: searched.random_valid_accuracy,
-            first_accuracy: first.valid_accuracy,
+            search_accuracy: searched.as_ref().map(|searched| searched.valid_accuracy),
+            random_accuracy: searched.and_then(|searched| searched.random_valid_accuracy),
+            first_accuracy: first.map(|first| first.valid_accuracy),
             seconds: run.seconds(),
         })
     }
+}
+
+/// Seconds that a network is chosen for where there is no limit: half an hour.
+const UNLIMITED: f64 = 1800.0;
+
+/// The cell that is trained where there is no search.
+fn ready_cell() -> Arc {
+    let cell = ready_cells().into_iter().find(|cell| cell.name == DEFAULT_CELL);
+    cell.expect("the default is among the ready cells").arc
 }
 
 /// What the `best.arc.json` of a finished run says.

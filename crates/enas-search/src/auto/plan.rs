@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::FittedNetwork;
 use super::costs::Work;
 
 /// A phase of an automatic run, in the order they come.
@@ -39,6 +40,17 @@ pub struct AutoPlan {
     /// What the caller does with the model afterwards: predict the validation and test pictures once more, and what it
     /// asked for beyond that.
     pub finish: f64,
+    /// Whether there is a search; else a ready cell is trained, and the training is all there is.
+    #[serde(default = "always")]
+    pub searches: bool,
+    /// The size of the network that is trained, if it was chosen for the time there is.
+    #[serde(default)]
+    pub network: Option<FittedNetwork>,
+}
+
+/// Runs of earlier versions always searched.
+fn always() -> bool {
+    true
 }
 
 /// Share of the time that the first model may take at most.
@@ -51,13 +63,21 @@ impl AutoPlan {
     /// what its configuration asks for.
     pub(super) fn divide(limit: Option<f64>, spent: f64, work: &Work, finish: f64) -> Self {
         let finish = finish + work.predict;
-        let whole = Self { first: work.first, search: work.search, train: work.train, finish };
+        let (searches, network) = (true, None);
+        let whole =
+            Self { first: work.first, search: work.search, train: work.train, finish, searches, network };
         let Some(limit) = limit else { return whole };
         let left = (limit - spent - finish).max(0.0);
         let first = work.first.min(FIRST * left);
         let rest = left - first;
         let search = work.search.min((rest - work.train).max(SEARCH * rest));
-        Self { first, search, train: work.train.min(rest - search), finish }
+        Self { first, search, train: work.train.min(rest - search), finish, searches, network }
+    }
+
+    /// A training alone, which takes `train` seconds or what `limit` leaves after `spent` seconds.
+    pub(super) fn without_search(limit: Option<f64>, spent: f64, train: f64, finish: f64) -> Self {
+        let left = limit.map_or(f64::INFINITY, |limit| (limit - spent - finish).max(0.0));
+        Self { first: 0.0, search: 0.0, train: train.min(left), finish, searches: false, network: None }
     }
 
     /// All phases together, in seconds.
@@ -70,7 +90,7 @@ impl AutoPlan {
 mod tests {
     use super::*;
 
-    const WORK: Work = Work { first: 50.0, search: 1000.0, train: 1000.0, predict: 1.0 };
+    const WORK: Work = Work { first: 50.0, search: 1000.0, train: 1000.0, predict: 1.0, step: 0.1 };
 
     #[test]
     fn without_a_limit_every_phase_does_what_it_wants() {

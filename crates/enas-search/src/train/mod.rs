@@ -3,7 +3,7 @@
 mod outcome;
 mod progress;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use enas_arc::Arc;
 use enas_child::{Adopted, Child, InputShape, Named, Step};
@@ -66,6 +66,8 @@ struct Training<'a> {
     session: Session<'a>,
     /// Time spent waiting for pictures in this epoch.
     waited: Duration,
+    /// Seconds that it took to measure the network the last time.
+    measuring: Option<f64>,
 }
 
 impl<'a> Training<'a> {
@@ -105,7 +107,20 @@ impl<'a> Training<'a> {
         if let Some(Adopted { taken, of }) = adopted.filter(|_| !resumes) {
             session.observer.event(&Event::WarmStart { taken, of });
         }
-        let training = Self { config, arc, data, seed, child, train, valid, refinement, at, session, waited };
+        let training = Self {
+            config,
+            arc,
+            data,
+            seed,
+            child,
+            train,
+            valid,
+            refinement,
+            at,
+            session,
+            waited,
+            measuring: None,
+        };
         let resumed = resumes.then(|| training.at.place(training.steps()));
         training.session.observer.event(&Event::Started {
             run: training.session.run.dir(),
@@ -179,7 +194,7 @@ impl<'a> Training<'a> {
             let place = self.at.place(steps);
             self.session.child_step(place, lr, &stats)?;
             self.tick()?;
-            if self.session.budget.lacks(0.0, self.session.run.seconds()) {
+            if self.session.budget.lacks(self.reserve(), self.session.run.seconds()) {
                 tracing::warn!(
                     "the time limit ends the training in epoch {}, step {}",
                     place.epoch,
@@ -210,17 +225,36 @@ impl<'a> Training<'a> {
         refinement.apply(&mut self.child, self.arc, &self.train)
     }
 
+    /// Seconds that are needed after the last step: to measure the network on the validation split, and the kept one on
+    /// both splits.
+    fn reserve(&self) -> f64 {
+        let images = |split: &enas_data::Split| split.len() as f64;
+        let (valid, test) = (images(&self.data.valid), images(&self.data.test));
+        match self.measuring {
+            Some(seconds) => seconds * (2.0 + test / valid.max(1.0)),
+            // Until it was done once: a forward pass takes about a third of a training step.
+            None => {
+                let steps = (2.0 * valid + test) / self.config.run.batch_size as f64;
+                let spent = self.session.run.seconds() - self.at.epoch_began;
+                0.4 * steps * spent / self.at.step.max(1) as f64
+            }
+        }
+    }
+
     /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.
     fn end_epoch(&mut self) -> Result<()> {
         // First, so that nothing is kept or reported of weights that are not finite.
         let tensors = finite(self.child.state()?, self.at.epoch + 1, self.at.step)?;
+        let began = Instant::now();
         self.refine()?;
         self.measure()?;
+        self.measuring = Some(began.elapsed().as_secs_f64());
         if self.refinement.is_some() {
             self.child.load(&tensors)?;
         }
         let spent = self.session.run.seconds();
-        let planned = self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, 0.0);
+        let planned =
+            self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
         self.session.replan(self.at.epochs, planned);
         let planned = if self.out_of_patience() { self.at.epoch + 1 } else { planned };
         self.at.next_epoch(planned, spent);
@@ -326,7 +360,10 @@ impl<'a> Training<'a> {
     fn lr(&self, step: u64) -> f32 {
         let Progress { epoch, epochs, lr_factor, .. } = self.at;
         let at = Position { epoch, epochs, step, steps: self.steps() };
-        lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, at)
+        let (schedule, run) = (&self.config.schedule, &self.config.run);
+        let share = self.session.budget.share(self.session.run.seconds(), self.reserve());
+        let by_time = share.and_then(|share| annealing::lr_by_time(schedule, share, at));
+        lr_factor * by_time.unwrap_or_else(|| annealing::lr(schedule, run.fit_schedule, at))
     }
 
     /// Most pictures per evaluation step: what is asked for, or what there is memory for. Moving statistics make every
