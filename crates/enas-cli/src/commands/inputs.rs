@@ -101,11 +101,7 @@ fn walk(folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<Input>) -> io::
         let (name, path) = (entry.file_name(), entry.path());
         let name = name.to_string_lossy();
         match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => {
-                if !is_system_folder(&name) {
-                    walk(&path, above, found)?;
-                }
-            }
+            Ok(metadata) if metadata.is_dir() && !is_system_folder(&name) => walk(&path, above, found)?,
             // Neither a file nor a broken link is a pipe or a device, to read from which could take for ever.
             Ok(metadata) if !metadata.is_file() => {}
             _ if is_picture_name(&name) => found.push(Input::Picture(path)),

@@ -29,14 +29,14 @@ fn pack(root: &Path, files: &[std::path::PathBuf], to: &Path) {
 fn a_folder_that_is_called_digits_wins_over_the_built_in_ones() {
     let folder = temp();
     let folder = folder.path();
-    write_digits(&folder.join("digits"), 40);
+    write_digits(&folder.join("digits"), 100);
     let first = |args: &[&str]| stdout(folder, args).lines().next().unwrap().to_owned();
-    assert_eq!(first(&["data", "check", "digits"]), "./digits: 40 pictures, 40 usable, 10 classes");
-    assert!(first(&["data", "check", "--set", "data.path=digits"]).starts_with("./digits: 40 pictures"));
+    assert_eq!(first(&["data", "check", "digits"]), "./digits: 100 pictures, 100 usable, 10 classes");
+    assert!(first(&["data", "check", "--set", "data.path=digits"]).starts_with("./digits: 100 pictures"));
     // Without a word about data, nothing in a folder changes what is meant.
     assert!(first(&["data", "check"]).starts_with("digits: 1797 pictures"));
     let measured = json(folder, &["eval", "--model", &trained().model(), "--data", "digits"]);
-    assert_eq!(measured["total"], 40);
+    assert_eq!(measured["total"], 100);
     let help = stdout(folder, &["search", "--help"]);
     assert!(help.contains("./digits"), "{help}");
 }
@@ -109,7 +109,7 @@ fn predict_follows_links_as_a_search_does() {
     use std::os::unix::fs::symlink;
     let (folder, model) = (temp(), trained().model());
     let folder = folder.path();
-    write_digits(&folder.join("photos"), 30);
+    write_digits(&folder.join("photos"), 100);
     fs::create_dir_all(folder.join("farm")).unwrap();
     symlink("../photos/1", folder.join("farm/1")).unwrap();
     symlink("../photos/2", folder.join("farm/2")).unwrap();

@@ -80,7 +80,7 @@ pub(crate) fn spelled(name: &str) -> Option<(Part, String)> {
 pub(crate) fn find(source: &Source, top: &[&str]) -> Result<Option<Splits>, Error> {
     let holds_folders = |name: &str| !children(source, name).is_empty();
     let is_exact = |name: &&str| Part::from_name(name).is_some();
-    let has_exact = top.iter().any(|name| is_exact(&name) && holds_folders(name));
+    let has_exact = top.iter().any(|name| is_exact(name) && holds_folders(name));
     let candidate = |name: &&str| -> Option<(Part, String, String)> {
         let (part, rest) = spelled(name)?;
         let fits = has_exact && is_exact(name) || holds_folders(name) && !has_images_directly(source, name);

@@ -123,7 +123,7 @@ fn a_folder_deep_down_that_cannot_be_read_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let bundle = Bundle::new().with("cat", 10).with("dog", 10).folder("cat/a/b");
     let locked = bundle.root().join("cat/a/b");
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
     // Whoever may read everything is not stopped by that.
     let expected = fs::read_dir(&locked).is_err();
     let (data, log) = loaded(&bundle);
