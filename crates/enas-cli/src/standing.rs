@@ -91,7 +91,7 @@ mod tests {
         assert!(standing(101, 300, 100).warning().unwrap().contains("33.33 %"));
         assert!(!standing(117, 300, 80).is_at_chance());
         // Above, but on too few images to tell.
-        assert!(standing(10, 18, 6).is_at_chance());
+        assert!(standing(9, 18, 6).is_at_chance());
         assert!(!standing(12, 18, 6).is_at_chance());
         assert_eq!(standing(12, 18, 6).warning(), None);
         assert!(standing(0, 0, 0).is_at_chance());

@@ -244,5 +244,5 @@ fn a_model_is_timed_image_by_image_and_in_batches() {
     assert!(keys(&timed).contains(&"macs"));
     refused(temp().path(), &["bench"], 2, "nothing to time: --model <FILE>");
     let short = stdout(temp().path(), &["bench", "-h"]);
-    assert!(short.contains("--model") && !short.contains("--keep-prob"), "{short}");
+    assert!(short.contains("--model") && !short.contains("--drop-path-keep"), "{short}");
 }

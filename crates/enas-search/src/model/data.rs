@@ -8,12 +8,11 @@ use enas_rng::Seed;
 use super::{About, Model};
 use crate::error::{Error, Result};
 use crate::memory::MemoryPlan;
-use crate::record::Record;
 use crate::run::{MODEL, SPLIT, stored_split};
 use crate::seen::Seen;
 
-/// The run directories that may lie beside a model: its own, or those of an automatic run.
-const RUNS_BESIDE: [&str; 3] = [".", "train", "first"];
+/// Folders above a model in which its data are looked for.
+const ABOVE: usize = 3;
 
 impl Model {
     /// Loads pictures to evaluate: prepared as in training, with the model's labels.
@@ -89,18 +88,17 @@ impl Model {
         Ok(())
     }
 
-    /// Where the training's pictures are: at the path that was given then, or, seen from another folder, at the place
-    /// that the run beside the model remembers.
+    /// Where the training's pictures are: at the path that was given then or, seen from another folder, at that path from
+    /// a folder above the model.
     pub fn data_path(&self) -> PathBuf {
         let given = &self.about.data.path;
-        if self.about.data.is_digits() || given.exists() {
+        if self.about.data.is_digits() || given.exists() || given.is_absolute() {
             return given.clone();
         }
-        let remembered = RUNS_BESIDE.iter().find_map(|run| {
-            let record = Record::open(&self.folder.join(run)).ok()?;
-            record.manifest().data_path.clone().filter(|path| path.exists())
-        });
-        remembered.unwrap_or_else(|| given.clone())
+        let Ok(folder) = std::path::absolute(Path::new(".").join(&self.folder)) else { return given.clone() };
+        // A run lies in the folder that it was started in, or in its `runs`; phases lie one deeper.
+        let above = folder.ancestors().skip(1).take(ABOVE).map(|folder| folder.join(given));
+        above.into_iter().find(|path| path.exists()).unwrap_or_else(|| given.clone())
     }
 
     /// How pictures at another place are read.

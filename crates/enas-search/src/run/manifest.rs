@@ -1,7 +1,7 @@
 //! What reproduces a run: `manifest.json`.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use enas_arc::Arc;
 use enas_data::Dataset;
@@ -47,10 +47,6 @@ pub struct Manifest {
     /// Every setting, so that a change of `config.toml` is noticed. Runs of earlier versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<serde_json::Value>,
-    /// Where the pictures were when the run began, whatever the folder that it is looked at from. None for built-in data
-    /// and in runs of earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data_path: Option<PathBuf>,
     /// What the run may take and will take of the machine's memory, as planned when it was last begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryPlan>,
@@ -67,11 +63,6 @@ impl fmt::Display for Kind {
 
 impl Manifest {
     pub(super) fn new<C: Settings>(data: &Dataset, arc: Option<&Arc>, config: &C) -> Self {
-        let settings = changes::plain(config);
-        let given = settings.pointer("/data/path").and_then(serde_json::Value::as_str);
-        let data_path = given
-            .filter(|path| *path != enas_data::DIGITS)
-            .and_then(|path| Path::new(path).canonicalize().ok());
         Self {
             kind: C::KIND,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -82,8 +73,7 @@ impl Manifest {
             fingerprint: data.fingerprint.clone(),
             arc: arc.cloned(),
             search: None,
-            settings: Some(settings),
-            data_path,
+            settings: Some(changes::plain(config)),
             memory: None,
         }
     }
