@@ -155,4 +155,17 @@ mod tests {
             assert_eq!(warmed[7..], plain[7..]);
         }
     }
+
+    #[test]
+    fn by_time_the_rate_ends_with_the_time_or_with_the_epochs() {
+        let at = |epoch| Position { epoch, epochs: 10, step: 0, steps: 5 };
+        let of = |share, epoch| {
+            let cosine = Cosine { per_step: true, lr_min: 0.0, ..COSINE };
+            lr_by_time(&Schedule::Cosine(cosine), share, at(epoch)).unwrap()
+        };
+        assert_eq!(of(0.0, 0), 0.05);
+        assert!((of(0.5, 1) - 0.025).abs() < 1e-6 && of(1.0, 3) < 1e-6);
+        assert!((of(0.1, 5) - 0.025).abs() < 1e-6, "half of the epochs are done");
+        assert!(lr_by_time(&Schedule::Cosine(COSINE), 0.5, at(0)).is_none(), "a rate for each epoch");
+    }
 }

@@ -62,6 +62,15 @@ mod tests {
     }
 
     #[test]
+    fn the_share_of_the_time_leaves_out_what_is_kept_for_the_end() {
+        assert_eq!(minutes(1).share(25.0, 10.0), Some(0.5));
+        assert_eq!(
+            (minutes(1).share(55.0, 10.0), Budget::new(TimeLimit(None)).share(5.0, 0.0)),
+            (Some(1.0), None)
+        );
+    }
+
+    #[test]
     fn the_reserve_leaves_time_for_training() {
         assert_eq!(minutes(10).reserve(100.0), 100.0);
         assert_eq!(minutes(10).reserve(1e6), 180.0);

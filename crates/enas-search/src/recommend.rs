@@ -56,10 +56,12 @@ fn of_looks(report: &Report) -> Vec<Choice> {
     if let Some(sizes) = &report.sizes {
         let (width, height) = (sizes.widths[1], sizes.heights[1]);
         let side = width.max(height);
-        let (size, why) = match side {
-            0..=SMALL => (side.max(8), "small images are taken as they are"),
-            0..=MEDIUM_IMAGES => (MEDIUM, "larger ones are reduced"),
-            _ => (LARGE, "larger ones are reduced"),
+        let (size, why) = if side <= SMALL {
+            (side.max(8), "small images are taken as they are")
+        } else if side <= MEDIUM_IMAGES {
+            (MEDIUM, "larger ones are reduced")
+        } else {
+            (LARGE, "larger ones are reduced")
         };
         choices.push(choice("data.image_size", size, format!("the median is {width}x{height}; {why}")));
         // Where the size halves three times, 28 pixels would become 4.

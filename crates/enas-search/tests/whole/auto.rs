@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use enas_data::Dataset;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, Error, Event, Model, Observer, TimeLimit, auto,
+    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, Error, Event, Model, Observer, SearchWhen,
+    TimeLimit, auto,
 };
 
 use crate::common::{Impatient, digits, metrics, search_config, train_config};
@@ -15,7 +16,8 @@ fn config(assignments: &[&str], time: &str) -> (AutoConfig, Dataset) {
     let (search, train) = (search_config(assignments), train_config(assignments));
     let data = digits(&search.data, search.run.seed());
     let time: TimeLimit = time.parse().unwrap();
-    (AutoConfig { search, train, time, finish: 0.5 }, data)
+    let search_when = SearchWhen::Always;
+    (AutoConfig { search, train, time, finish: 0.5, search_when, fits_network: false }, data)
 }
 
 /// A run that is interrupted after every `patience` steps and resumed until it is done; also how often it was.
@@ -55,7 +57,7 @@ fn the_model_on_top_is_the_better_of_both_and_interruptions_change_nothing() {
     let (first, trained) = (of(AutoPhase::First), of(AutoPhase::Train));
     let from = if first > trained { AutoPhase::First } else { AutoPhase::Train };
     assert_eq!((expected.from, expected.valid_accuracy), (from, first.max(trained)));
-    assert_eq!(expected.first_accuracy, first);
+    assert_eq!(expected.first_accuracy, Some(first));
     let top = Model::load(&expected.model).unwrap();
     let (split, _) = top.load_split(&config.search.data.path, enas_data::Part::Test).unwrap();
     assert_eq!(top.evaluate(&split).unwrap().accuracy(), expected.test_accuracy);
@@ -108,4 +110,33 @@ fn other_folders_are_refused_with_a_remedy() {
     AutoRun::create(Some(dir.path()), &config, &data, Instant::now()).unwrap();
     let again = AutoRun::create(Some(dir.path()), &config, &data, Instant::now()).unwrap_err();
     assert!(again.is_usage() && again.to_string().contains("choose another --out"), "{again}");
+}
+
+#[test]
+fn few_images_train_a_ready_cell_as_large_as_there_is_time_for() {
+    let (mut config, data) = config(&["run.epochs=2"], "off");
+    (config.search_when, config.fits_network) = (SearchWhen::IfItPays, true);
+    assert!(data.train.len() < SearchWhen::IMAGES, "{}", data.train.len());
+    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run = AutoRun::create(Some(calm.path()), &config, &data, Instant::now()).unwrap();
+    let mut planner = Planner::default();
+    let outcome = auto(&config, &data, &mut run, &mut planner).unwrap();
+    let plan = planner.0.unwrap();
+    let network = plan.network.unwrap();
+    assert!(!plan.searches && plan.search == 0.0 && plan.train > 0.0, "{plan:?}");
+    assert_eq!(
+        (outcome.from, outcome.first_accuracy, outcome.search_accuracy),
+        (AutoPhase::Train, None, None)
+    );
+    assert!(!calm.path().join("search").exists() && !calm.path().join("first").exists());
+    let model = Model::load(&outcome.model).unwrap();
+    assert_eq!(
+        (model.child().config().filters, model.child().config().layers),
+        (network.filters, network.layers)
+    );
+    // Tiny images of two epochs: there is time for the largest network of all.
+    assert_eq!((network.filters, network.layers), (20, 4));
+    // The plan of the first session stands, whatever a later one would measure.
+    let (again, interruptions) = run_all(&config, &data, hasty.path(), 9);
+    assert!(interruptions > 0 && fs::read(&again.model).unwrap() == fs::read(&outcome.model).unwrap());
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 use crate::common::{
     Impatient, arc, digits, metrics, newest_weights, search, search_config, train, train_config,
 };
-use enas_search::{AutoConfig, AutoRun, Error, Event, Observer, Record, Run, SearchConfig, TrainConfig};
+use enas_search::{
+    AutoConfig, AutoRun, Error, Event, Observer, Record, Run, SearchConfig, SearchWhen, TrainConfig,
+};
 
 const NEVER: u64 = u64::MAX;
 
@@ -160,8 +162,14 @@ fn a_run_is_open_once_and_can_be_read_meanwhile() {
     Run::resume(dir.path()).unwrap();
 
     let auto = tempfile::tempdir().unwrap();
-    let config =
-        AutoConfig { search: search_config(&[]), train: config, time: "off".parse().unwrap(), finish: 0.0 };
+    let config = AutoConfig {
+        search: search_config(&[]),
+        train: config,
+        time: "off".parse().unwrap(),
+        finish: 0.0,
+        search_when: SearchWhen::Always,
+        fits_network: false,
+    };
     let now = std::time::Instant::now();
     let run = AutoRun::create(Some(auto.path()), &config, &data, now).unwrap();
     let error = AutoRun::resume(auto.path(), now).unwrap_err();
@@ -213,6 +221,8 @@ fn an_edited_configuration_of_an_automatic_run_is_noticed() {
         train: train_config(&["run.epochs=2"]),
         time: "off".parse().unwrap(),
         finish: 0.0,
+        search_when: SearchWhen::Always,
+        fits_network: false,
     };
     let data = digits(&config.search.data, config.search.run.seed());
     let dir = tempfile::tempdir().unwrap();
