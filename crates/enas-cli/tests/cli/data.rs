@@ -55,7 +55,7 @@ fn the_document_has_every_path_and_repeats_to_the_byte() {
     let report = json(folder, &check(&[]));
     assert_eq!(
         keys(&report),
-        ["can_start", "classes", "drawn", "files", "findings", "path", "sizes", "usable"]
+        ["can_start", "classes", "coloured", "drawn", "files", "findings", "path", "sizes", "usable"]
     );
     let findings = report["findings"].as_array().unwrap();
     let leakage = findings.iter().find(|finding| finding["kind"] == "leakage").unwrap();

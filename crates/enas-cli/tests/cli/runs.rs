@@ -41,6 +41,7 @@ fn a_search_is_followed_by_training_what_it_found() {
         [
             "arc",
             "chance_level",
+            "ended",
             "epochs",
             "macs",
             "model",
