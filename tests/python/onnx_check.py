@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+# For logits of up to 10; larger ones round to fewer digits after the point.
 TOLERANCE = 1e-4
 BATCHES = (1, 7, 64)
 
@@ -39,7 +40,8 @@ def check(folder):
             expected = softmax(logits[part] / float(about["temperature"]))
             assert np.allclose(probabilities, expected, atol=TOLERANCE), f"{path}: probabilities"
             done += len(ours)
-    assert largest <= TOLERANCE, f"{path}: logits differ by {largest}"
+    allowed = TOLERANCE * max(1.0, float(np.abs(logits).max()) / 10)
+    assert largest <= allowed, f"{path}: logits differ by {largest}, allowed are {allowed}"
     print(
         f"{folder.name}: ONNX Runtime {onnxruntime.__version__} differs by {largest:.1e} "
         f"on {done} pictures of {'x'.join(map(str, pictures.shape[1:]))}"
