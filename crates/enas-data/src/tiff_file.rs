@@ -118,7 +118,8 @@ impl Raster {
         }
         let pixels = width as usize * height as usize;
         let strides = if layout.planes > 1 { [pixels, 1] } else { [1, channels] };
-        let is_packed = bits < 8 && channels == 1 && layout.planes == 1;
+        let is_unsigned = matches!(samples, DecodingResult::U8(_));
+        let is_packed = (1..8).contains(&bits) && is_unsigned && channels == 1 && layout.planes == 1;
         if !(is_packed || matches!(bits, 8 | 16 | 32 | 64)) {
             return Err(PictureError::Decode(format!("TIFF samples of {bits} bits are not known")));
         }
@@ -259,5 +260,59 @@ fn explain(error: TiffError) -> PictureError {
     match error {
         TiffError::LimitsExceeded => PictureError::TooLarge("its TIFF data take too much memory".into()),
         other => PictureError::Decode(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of 4 x 2 pixels in one strip of zeros whose samples are of `format` (1 unsigned, 2 signed, 3 float).
+    fn file_of(bits: u16, format: u16, channels: u16) -> Vec<u8> {
+        const SHORT: u16 = 3;
+        const LONG: u16 = 4;
+        let strip = vec![0x55; (usize::from(bits) * usize::from(channels) * 4).div_ceil(8) * 2];
+        let photometric = if channels < 3 { 1 } else { 2 };
+        let entries: [(u16, u16, u32); 9] = [
+            (256, SHORT, 4),
+            (257, SHORT, 2),
+            (258, SHORT, bits.into()),
+            (259, SHORT, 1),
+            (262, SHORT, photometric),
+            (273, LONG, 8),
+            (277, SHORT, channels.into()),
+            (279, LONG, strip.len() as u32),
+            (339, SHORT, format.into()),
+        ];
+        let mut file = b"II*\0".to_vec();
+        file.extend((8 + strip.len() as u32).to_le_bytes());
+        file.extend(&strip);
+        file.extend((entries.len() as u16).to_le_bytes());
+        for (tag, kind, value) in entries {
+            file.extend(tag.to_le_bytes());
+            file.extend(kind.to_le_bytes());
+            file.extend(1u32.to_le_bytes());
+            file.extend(value.to_le_bytes());
+        }
+        file.extend(0u32.to_le_bytes());
+        file
+    }
+
+    #[test]
+    fn samples_of_every_width_and_sign_are_decoded_or_refused() {
+        let mut decoded = Vec::new();
+        for bits in 0..=65 {
+            for format in 0..=4 {
+                for channels in 1..=4 {
+                    if decode(&file_of(bits, format, channels), WhiteLevels::default()).is_ok() {
+                        decoded.push((bits, format, channels));
+                    }
+                }
+            }
+        }
+        for grey in [(1, 1, 1), (4, 1, 1), (8, 1, 1), (8, 2, 1), (16, 1, 1), (32, 1, 1), (32, 2, 1), (32, 3, 1)] {
+            assert!(decoded.contains(&grey), "{grey:?} is not among {decoded:?}");
+        }
+        assert!(!decoded.iter().any(|(bits, format, _)| *bits < 8 && *format != 1), "{decoded:?}");
     }
 }
