@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::args::Shown;
-use crate::progress::Console;
+use crate::messages::Console;
 
 /// Starts logging: warnings by default, errors alone with `--quiet`, more with `-v`; `RUST_LOG` refines.
 pub(crate) fn start(shown: Shown, console: &Console) {

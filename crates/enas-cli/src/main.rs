@@ -6,11 +6,13 @@
 mod arcs;
 mod args;
 mod commands;
+
 mod device;
 mod failure;
 mod interrupt;
 mod locate;
 mod logging;
+mod messages;
 mod output;
 mod progress;
 mod standing;
@@ -24,8 +26,8 @@ use clap::Parser;
 
 use args::{Cli, Command};
 use commands::Context;
+use messages::Console;
 use output::Output;
-use progress::Console;
 
 fn main() -> ExitCode {
     enas_kernels::tune_allocator();

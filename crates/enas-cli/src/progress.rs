@@ -1,72 +1,20 @@
-//! Progress on stderr: bars on a terminal, plain lines elsewhere, nothing with `--quiet`. Not results.
+//! A search or a training on stderr: bars on a terminal, plain lines elsewhere.
 
-use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use enas_search::{AutoPhase, AutoPlan, EpochSummary, Event, Observer, Place, SearchWhen};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::interrupt::Interrupt;
+use crate::messages::Console;
 use crate::output::{counted, duration, grouped, percent};
 use crate::terminal::{field, fitted, stderr_width};
-
-/// Columns from which on there is room for a long bar.
-const WIDE: usize = 100;
-/// Seconds between two plain lines about steps.
-const LINE_EVERY: Duration = Duration::from_secs(10);
-
-/// The user's terminal, or whatever stands in for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Console {
-    bars: MultiProgress,
-    terminal: bool,
-    quiet: bool,
-}
-
-impl Console {
-    /// Looks at stderr once.
-    pub(crate) fn new(quiet: bool) -> Self {
-        let terminal = io::stderr().is_terminal();
-        let target =
-            if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { bars: MultiProgress::with_draw_target(target), terminal, quiet }
-    }
-
-    /// Writes one line for the user, unless `--quiet`.
-    pub(crate) fn note(&self, line: &str) {
-        if !self.quiet {
-            // A closed stderr is no reason to stop the work.
-            let _ = self.above_bars(|| writeln!(io::stderr(), "{line}"));
-        }
-    }
-
-    /// Lets `write` write to stderr while no bar is drawn.
-    pub(crate) fn above_bars<R>(&self, write: impl FnOnce() -> R) -> R {
-        self.bars.suspend(write)
-    }
-
-    /// A bar over `total` steps; invisible where bars are off.
-    pub(crate) fn bar(&self, label: &str, total: u64) -> ProgressBar {
-        // The message is cut off where the terminal ends; a line that wrapped would be drawn below itself.
-        let wide = stderr_width().is_none_or(|width| width >= WIDE);
-        let template = if wide {
-            "{prefix:10} [{bar:24.cyan}] {pos}/{len} {wide_msg}"
-        } else {
-            "{prefix:10} [{bar:10.cyan}] {pos}/{len} {wide_msg}"
-        };
-        let style = ProgressStyle::with_template(template)
-            .expect("the template is well formed")
-            .progress_chars("=> ");
-        self.bars.add(ProgressBar::new(total).with_style(style).with_prefix(label.to_owned()))
-    }
-}
 
 /// Shows a search or a training while it runs, and passes on the wish to stop.
 pub(crate) struct Watcher<'a> {
     console: &'a Console,
     interrupt: &'a Interrupt,
     bar: Option<(&'static str, ProgressBar)>,
-    last_line: Instant,
     clock: Clock,
     /// Whether what runs is a phase of an automatic run.
     is_auto: bool,
@@ -75,22 +23,20 @@ pub(crate) struct Watcher<'a> {
 impl<'a> Watcher<'a> {
     /// A watcher of a run that starts now.
     pub(crate) fn new(console: &'a Console, interrupt: &'a Interrupt) -> Self {
-        let (last_line, clock) = (Instant::now(), Clock::default());
-        Self { console, interrupt, bar: None, last_line, clock, is_auto: false }
+        Self { console, interrupt, bar: None, clock: Clock::default(), is_auto: false }
     }
 
-    /// Moves the bar of this phase, or from time to time writes a plain line.
+    /// Moves the bar of this phase, or changes the plain line that is written from time to time.
     fn step(&mut self, label: &'static str, done: u64, total: u64, epoch: &str, message: &str) {
-        if self.console.quiet {
+        if self.console.is_quiet() {
             return;
         }
-        if self.console.terminal {
+        if self.console.is_terminal() {
             let bar = self.phase_bar(label, total);
             bar.set_position(done);
             bar.set_message(format!("{epoch}{message}"));
-        } else if self.last_line.elapsed() >= LINE_EVERY {
-            self.last_line = Instant::now();
-            self.console.note(&format!("{label} {epoch}step {done}/{total}  {message}"));
+        } else {
+            self.console.set_status(format!("{label} {epoch}step {done}/{total}  {message}"));
         }
     }
 
@@ -107,11 +53,11 @@ impl<'a> Watcher<'a> {
         if let Some((_, bar)) = self.bar.take() {
             bar.finish_and_clear();
         }
+        self.console.clear_status();
     }
 
     fn epoch(&mut self, summary: &EpochSummary) {
         self.clock.epoch_done(summary);
-        self.last_line = Instant::now();
         let eta = self.clock.eta_after_epoch(summary.epoch, summary.epochs);
         self.console.note(&epoch_line(summary, eta.trim_start(), stderr_width()));
     }
@@ -132,7 +78,9 @@ impl Observer for Watcher<'_> {
             }
             Event::Memory(_) if self.is_auto => {}
             Event::Memory(plan) => tracing::info!("{plan}"),
-            Event::Started { run, plan, params, macs, epochs, steps, resumed, .. } => {
+            Event::Started { run, plan, params, macs, epochs, steps, resumed, seconds_left, .. } => {
+                self.clock.end =
+                    seconds_left.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
                 let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
                 let size = grouped(*params as u64);
                 let run = run.display();
@@ -150,6 +98,9 @@ impl Observer for Watcher<'_> {
                     percent(f64::from(*accuracy))
                 );
                 self.step("weights", place.step, place.steps, &of_epochs(place), &message);
+                if place.step == place.steps && !self.console.is_terminal() {
+                    self.console.set_status(format!("{}validation", of_epochs(place)));
+                }
             }
             Event::ControllerStep { place, accuracy, baseline, entropy, .. } => {
                 let accuracy = percent(f64::from(*accuracy));
@@ -247,6 +198,8 @@ struct Clock {
     first_step: Option<Instant>,
     steps: u32,
     epoch_seconds: Option<f64>,
+    /// When the time limit is over.
+    end: Option<Instant>,
 }
 
 impl Clock {
@@ -267,16 +220,19 @@ impl Clock {
             let measured = self.steps.checked_sub(1).filter(|n| *n > 0)?;
             Some(self.first_step?.elapsed().as_secs_f64() / f64::from(measured) * place.steps as f64)
         });
-        epoch_seconds.map_or(String::new(), |s| format!("  eta {}", duration((left + in_epoch) * s)))
+        epoch_seconds.map_or(String::new(), |s| self.within_limit((left + in_epoch) * s))
     }
 
     fn eta_after_epoch(&self, epoch: u64, epochs: u64) -> String {
         match self.epoch_seconds {
-            Some(seconds) if epoch < epochs => {
-                format!("  eta {}", duration((epochs - epoch) as f64 * seconds))
-            }
+            Some(seconds) if epoch < epochs => self.within_limit((epochs - epoch) as f64 * seconds),
             _ => String::new(),
         }
+    }
+
+    fn within_limit(&self, seconds: f64) -> String {
+        let limit = self.end.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64());
+        format!("  eta {}", duration(limit.map_or(seconds, |limit| limit.min(seconds))))
     }
 }
 
@@ -290,6 +246,13 @@ mod tests {
         let place = Place { epoch: 2, epochs: 4, step: 5, steps: 10 };
         assert_eq!(clock.eta(&place), "  eta 25 s");
         assert_eq!(clock.eta_after_epoch(4, 4), "");
+    }
+
+    #[test]
+    fn the_end_is_never_after_the_time_limit() {
+        let end = Some(Instant::now() + Duration::from_millis(60_900));
+        let clock = Clock { epoch_seconds: Some(100.0), end, ..Clock::default() };
+        assert_eq!(clock.eta_after_epoch(1, 4), "  eta 1 min 01 s");
     }
 
     #[test]

@@ -23,6 +23,11 @@ impl Budget {
         self.limit.map(|limit| (spent / (limit - reserve).max(1e-3)).clamp(0.0, 1.0))
     }
 
+    /// Seconds until the limit after `spent` seconds.
+    pub(crate) fn left(&self, spent: f64) -> Option<f64> {
+        self.limit.map(|limit| (limit - spent).max(0.0))
+    }
+
     /// Epochs of a run that has done `done` (at least one) in `spent` seconds, wants `wanted` in all, and needs
     /// `reserve` seconds after them.
     pub(crate) fn epochs(&self, wanted: u64, done: u64, spent: f64, reserve: f64) -> u64 {

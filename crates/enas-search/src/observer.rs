@@ -88,6 +88,8 @@ pub enum Event<'a> {
         steps: u64,
         /// The place a resumed run goes on from.
         resumed: Option<Place>,
+        /// Seconds until the time limit, if there is one.
+        seconds_left: Option<f64>,
     },
     /// A training begins with the weights of another network.
     WarmStart {

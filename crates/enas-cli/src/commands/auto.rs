@@ -98,6 +98,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
+    let loading = context.console.activity("reading the images");
     let (config, data, mut run) = match &args.resume {
         Some(dir) => resumed(args, dir, gpu.is_some(), began)?,
         None => started(context, args, gpu.as_ref(), began)?,
@@ -105,6 +106,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     if let Some(gpu) = &gpu {
         run.use_gpu(gpu.clone());
     }
+    drop(loading);
     context.console.note(&format!("{}: {}", run.dir().display(), pictures(&data)));
     let mut watcher = Watcher::new(&context.console, &interrupt);
     let outcome = enas_search::auto(&config, &data, &mut run, &mut watcher);
@@ -115,8 +117,12 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
                 report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
             }
             let training = run.phase_dir(outcome.from);
+            let writing = context.console.activity("writing the report");
             let report = report::of_auto(&training, run.dir(), &data, gpu.as_ref());
+            drop(writing);
+            let checking = context.console.activity("writing and checking the ONNX file");
             let files = Files { onnx: onnx(&outcome.model, config.time.0.map(|_| CHECKED)), report };
+            drop(checking);
             print(context, &run, (&outcome, &data), &files)?;
             Ok(SUCCESS)
         }

@@ -30,8 +30,8 @@ use anyhow::Context as _;
 use enas_search::{Error, Kind};
 
 use crate::interrupt::Interrupt;
+use crate::messages::Console;
 use crate::output::Output;
-use crate::progress::Console;
 
 /// What every command needs.
 #[derive(Debug)]

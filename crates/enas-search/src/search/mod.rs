@@ -144,6 +144,7 @@ impl<'a> Search<'a> {
         let waited = Duration::ZERO;
         let search = Self { config, data, seed, child, train, valid, controller, at, session, waited };
         let resumed = resumes.then(|| search.resumed());
+        let seconds_left = search.session.budget.left(search.session.run.seconds());
         search.session.observer.event(&Event::Started {
             run: search.session.run.dir(),
             plan: search.child.plan().to_string(),
@@ -153,6 +154,7 @@ impl<'a> Search<'a> {
             epochs: search.at.epochs,
             steps: search.child_steps(),
             resumed,
+            seconds_left,
         });
         Ok(search)
     }

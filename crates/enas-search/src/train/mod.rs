@@ -122,6 +122,7 @@ impl<'a> Training<'a> {
             measuring: None,
         };
         let resumed = resumes.then(|| training.at.place(training.steps()));
+        let seconds_left = training.session.budget.left(training.session.run.seconds());
         training.session.observer.event(&Event::Started {
             run: training.session.run.dir(),
             plan: training.child.plan().to_string(),
@@ -131,6 +132,7 @@ impl<'a> Training<'a> {
             epochs: training.at.epochs,
             steps: training.steps(),
             resumed,
+            seconds_left,
         });
         Ok(training)
     }
