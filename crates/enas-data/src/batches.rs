@@ -47,11 +47,13 @@ pub enum Last {
     Drop,
 }
 
-/// One pass over a split.
+/// One pass over a split, or several that count as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochPlan {
-    /// Number of the pass: chooses order and variations.
+    /// Number of the epoch: chooses order and variations.
     pub epoch: u64,
+    /// Passes over the split, at least 1. Batches may reach from one pass into the next.
+    pub passes: usize,
     /// Pictures per batch.
     pub batch_size: usize,
     /// What becomes of the rest.
@@ -63,9 +65,9 @@ pub struct EpochPlan {
 }
 
 impl EpochPlan {
-    /// A whole pass that keeps the last short batch, prepared by one thread.
+    /// One whole pass that keeps the last short batch, prepared by one thread.
     pub fn new(epoch: u64, batch_size: usize) -> Self {
-        Self { epoch, batch_size, last: Last::Keep, skip: 0, workers: 1 }
+        Self { epoch, passes: 1, batch_size, last: Last::Keep, skip: 0, workers: 1 }
     }
 }
 
@@ -82,14 +84,14 @@ pub(crate) fn batches_at_once(is_decoded: bool) -> usize {
 }
 
 impl Split {
-    /// Batches of one epoch: every picture once, in an order of its own, varied as configured. With
+    /// Batches of one epoch: every picture once a pass, in an order of its own, varied as configured. With
     /// [`Sampling::Balanced`](crate::Sampling::Balanced) as many pictures, but every class equally often.
     ///
     /// # Errors
     /// [`Error::BatchSize`] if the batch size is zero, or no batch would be left.
     pub fn epoch(&self, plan: &EpochPlan) -> Result<Batches, Error> {
-        let n_batches = self.n_batches(plan.batch_size, plan.last)?;
-        let order = self.epoch_order(plan.epoch);
+        let n_batches = self.n_batches_of(self.len() * plan.passes, plan.batch_size, plan.last)?;
+        let order = self.plan_order(plan);
         // Counted from the start of the epoch, so that going on in its middle varies pictures alike.
         let visits = visits(&order, self.len());
         let chunks = visits.chunks(plan.batch_size).take(n_batches).enumerate().skip(plan.skip);
@@ -105,8 +107,8 @@ impl Split {
     /// # Errors
     /// As there.
     pub fn epoch_indices(&self, plan: &EpochPlan) -> Result<Vec<Vec<usize>>, Error> {
-        let n_batches = self.n_batches(plan.batch_size, plan.last)?;
-        let order = self.epoch_order(plan.epoch);
+        let n_batches = self.n_batches_of(self.len() * plan.passes, plan.batch_size, plan.last)?;
+        let order = self.plan_order(plan);
         let chunks = order.chunks(plan.batch_size).take(n_batches).skip(plan.skip);
         Ok(chunks.map(<[usize]>::to_vec).collect())
     }
@@ -166,20 +168,24 @@ impl Split {
         self.batch(&Chunk { visits, place: None })
     }
 
-    /// Number of batches of an epoch.
+    /// Number of batches of one pass.
     ///
     /// # Errors
     /// [`Error::BatchSize`] if the batch size is zero, or no batch would be left.
     pub fn n_batches(&self, batch_size: usize, last: Last) -> Result<usize, Error> {
-        let wrong =
-            |remedy| Error::BatchSize { batch_size, n: self.len(), split: self.part().name(), remedy };
+        self.n_batches_of(self.len(), batch_size, last)
+    }
+
+    /// Number of batches that `n` pictures make.
+    fn n_batches_of(&self, n: usize, batch_size: usize, last: Last) -> Result<usize, Error> {
+        let wrong = |remedy| Error::BatchSize { batch_size, n, split: self.part().name(), remedy };
         if batch_size == 0 {
             return Err(wrong("the batch size must be at least 1"));
         }
-        match (last, self.len() / batch_size) {
+        match (last, n / batch_size) {
             (Last::Drop, 0) => Err(wrong("lower the batch size or keep the last short batch")),
             (Last::Drop, n) => Ok(n),
-            (Last::Keep, _) => Ok(self.len().div_ceil(batch_size)),
+            (Last::Keep, _) => Ok(n.div_ceil(batch_size)),
         }
     }
 

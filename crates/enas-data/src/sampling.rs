@@ -2,11 +2,18 @@
 
 use enas_rng::{Seed, Stream};
 
+use crate::batches::EpochPlan;
 use crate::config::Sampling;
 use crate::dataset::Split;
 
 impl Split {
-    /// The pictures of an epoch, as many as the split has, in order. Depends on the seed and the epoch alone.
+    /// The pictures of all passes of an epoch, in order.
+    pub(crate) fn plan_order(&self, plan: &EpochPlan) -> Vec<usize> {
+        let passes = plan.passes as u64;
+        (0..passes).flat_map(|pass| self.epoch_order(plan.epoch * passes + pass)).collect()
+    }
+
+    /// The pictures of a pass, as many as the split has, in order. Depends on the seed and the number of the pass alone.
     pub(crate) fn epoch_order(&self, epoch: u64) -> Vec<usize> {
         match self.inner.sampling {
             Sampling::Shuffled => {

@@ -216,6 +216,6 @@ pub fn planned_steps(settings: &Settings, pictures: usize) -> u64 {
         Some("once") => settings.number("data.augment.n_aug").unwrap_or(1),
         _ => 1,
     };
-    let pictures = pictures as u64 * copies;
+    let pictures = pictures as u64 * copies * settings.number("run.passes").unwrap_or(1);
     settings.number("run.batch_size").map_or(0, |batch| pictures / batch.max(1))
 }

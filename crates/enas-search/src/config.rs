@@ -67,8 +67,12 @@ pub struct TrainConfig {
 pub struct RunConfig {
     /// Root of all randomness. The same seed gives the same arcs and weights to the byte.
     pub seed: u64,
-    /// Passes over the training split (`num_epochs`).
+    /// Epochs (`num_epochs`), each of `passes` passes over the training split.
     pub epochs: u64,
+    /// Passes over the training split in an epoch. More than one where there are few pictures, so that measuring and
+    /// saving at the end of every epoch take little of the time.
+    #[serde(default = "one_pass")]
+    pub passes: u64,
     /// Pictures per training step (`batch_size`).
     pub batch_size: usize,
     /// Most pictures per evaluation step (100 in the published code).
@@ -117,6 +121,11 @@ pub struct RunConfig {
     /// on it, but how fast they come may.
     #[serde(default)]
     pub memory: MemoryLimit,
+}
+
+/// Runs from before there was a choice.
+fn one_pass() -> u64 {
+    1
 }
 
 /// How activations and their gradients are kept in memory. Everything is computed in single precision either way.

@@ -62,10 +62,10 @@ pub fn find_lr(config: &TrainConfig, arc: &Arc, data: &Dataset, gpu: Option<&Gpu
         child.use_gpu(gpu, config.run.activations.into())?;
     }
     let source = Source::new(&data.train, &child)?;
-    let steps = steps_per_epoch(&data.train, config.run.batch_size);
+    let steps = steps_per_epoch(&data.train, &config.run);
     let mut ramp = Ramp::default();
     for epoch in 0..STEPS.div_ceil(steps) {
-        for batch in source.epoch(&epoch_plan(&data.train, epoch, config.run.batch_size, 0))? {
+        for batch in source.epoch(&epoch_plan(&data.train, epoch, &config.run, 0))? {
             let (global_step, lr) = (ramp.curve.len() as u64, ramp.lr());
             let step = Step { lr: lr as f32, global_step, total_steps: STEPS, seed: config.run.seed() };
             let stats = child.train_on(arc, batch?.examples(), &step, &mut || ())?;

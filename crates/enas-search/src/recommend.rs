@@ -28,6 +28,10 @@ const MEDIUM_IMAGES: usize = 80;
 const ENOUGH: usize = 50;
 /// Steps that an epoch should have at least.
 const STEPS: usize = 20;
+/// Steps that an epoch should have at least for measuring and saving at its end to take little of the time.
+const MEASURED: usize = 50;
+/// Steps over which the learning rate rises at the beginning.
+const WARMUP: usize = 280;
 /// Images that a training should see in all, each varied anew every time.
 const SEEN: usize = 200_000;
 
@@ -88,15 +92,21 @@ fn of_splits(report: &Report, smallest: usize) -> Vec<Choice> {
 
 fn of_number(train: usize) -> Vec<Choice> {
     let batch = [64, 32].into_iter().find(|batch| train / batch >= STEPS).unwrap_or(16);
-    let epochs = (SEEN / train.max(1)).clamp(30, 250);
-    vec![
-        choice("run.batch_size", batch, format!("{train} training images make {} steps", train / batch)),
-        for_training(
-            "run.epochs",
-            2 * epochs,
-            format!("{} steps, or as many as the time allows", 2 * epochs * (train / batch).max(1)),
-        ),
-    ]
+    let steps = (train / batch).max(1);
+    let passes = MEASURED.div_ceil(steps);
+    let epochs = (2 * (SEEN / train.max(1)).clamp(30, 250)).div_ceil(passes);
+    let warmup = (WARMUP as f64 / (passes * steps) as f64).clamp(0.5, 2.0);
+    let mut choices =
+        vec![choice("run.batch_size", batch, format!("{train} training images make {steps} steps"))];
+    if passes > 1 {
+        let reason = format!("measured after every {} steps", passes * steps);
+        choices.push(choice("run.passes", passes, reason));
+    }
+    let reason = format!("{} steps, or as many as the time allows", epochs * passes * steps);
+    choices.push(for_training("run.epochs", epochs, reason));
+    let reason = "no large steps from random weights";
+    choices.push(for_training("schedule.warmup_epochs", format!("{warmup:.1}"), reason));
+    choices
 }
 
 /// How images are varied and weights are fitted.
@@ -118,7 +128,6 @@ fn recipe(train: usize, coloured: bool) -> Vec<Choice> {
         for_training("run.ema_decay", decay, "averaged weights vary less from step to step"),
         for_training("run.bn_reestimate", 4, "statistics for the averaged weights"),
         for_training("schedule.per_step", true, "the rate reaches its end in runs of any length"),
-        for_training("schedule.warmup_epochs", 2, "no large steps from random weights"),
         for_training("child.drop_path_keep", 1, "for longer trainings only"),
         for_training("child.keep_prob", 0.9, "for longer trainings more"),
         for_training("keep", "last", "averaged weights at the end of the schedule, not the luckiest epoch"),
@@ -170,6 +179,7 @@ mod tests {
         assert_eq!((of("data.augment.flip"), of("run.batch_size")), ("false".into(), "64".into()));
         assert_eq!(of("child.reductions"), "two");
         assert_eq!(value(&choices, "data.valid_fraction"), None, "a tenth is enough");
+        assert_eq!(value(&choices, "run.passes"), None, "an epoch of one pass is long enough");
     }
 
     #[test]
@@ -178,6 +188,8 @@ mod tests {
         let of = |key| value(&choices, key).unwrap();
         assert_eq!((of("data.image_size"), of("data.channels")), ("64".into(), "3".into()));
         assert_eq!((of("run.batch_size"), of("data.test_fraction")), ("16".into(), "0.15".into()));
+        // 144 images make 9 steps.
+        assert_eq!((of("run.passes"), of("run.epochs")), ("6".into(), "84".into()));
         assert_eq!(of("data.augment.flip"), "true");
     }
 

@@ -60,15 +60,14 @@ fn of_search(config: &SearchConfig, costs: &Costs, data: &Dataset) -> f64 {
     let score = costs.forward * data.valid.len() as f64;
     let updates = config.controller.steps.div_ceil(config.controller.train_every);
     let rewards = updates as f64 * config.controller.aggregate as f64 * config.reward.batch_size as f64;
-    let epoch = steps_per_epoch(&data.train, config.run.batch_size) as f64 * costs.step
-        + rewards * costs.forward
-        + score;
+    let epoch =
+        steps_per_epoch(&data.train, &config.run) as f64 * costs.step + rewards * costs.forward + score;
     let contestants = (1 + config.select.samples + config.select.random) as f64;
     config.run.epochs as f64 * epoch + contestants * score
 }
 
 pub(super) fn of_training(config: &TrainConfig, epochs: u64, costs: &Costs, data: &Dataset) -> f64 {
-    let steps = steps_per_epoch(&data.train, config.run.batch_size) as f64 * costs.step;
+    let steps = steps_per_epoch(&data.train, &config.run) as f64 * costs.step;
     let validation = costs.forward * data.valid.len() as f64;
     epochs as f64 * (steps + validation) + costs.forward * data.test.len() as f64
 }
@@ -94,7 +93,7 @@ impl Costs {
             child.use_gpu(gpu, run.activations.into())?;
         }
         let source = Source::new(&data.train, &child)?;
-        let mut batches = source.epoch(&epoch_plan(&data.train, 0, run.batch_size, 0))?;
+        let mut batches = source.epoch(&epoch_plan(&data.train, 0, run, 0))?;
         let mut seconds = Vec::new();
         for global_step in 0..=TIMED {
             let Some(batch) = batches.next().transpose()? else { break };

@@ -414,6 +414,7 @@ impl Settings for TrainConfig {
 impl RunConfig {
     fn validate(&self) -> Result<(), Invalid> {
         within("run.epochs", self.epochs, 1, MOST)?;
+        within("run.passes", self.passes, 1, MOST)?;
         at_least("run.batch_size", self.batch_size as u64, 1)?;
         at_least("run.eval_batch", self.eval_batch as u64, 1)?;
         let key = "run.class_weights";

@@ -188,8 +188,8 @@ impl<'a> Search<'a> {
 
     /// The error of a child step that had this symptom and changed nothing.
     fn diverged(&self, symptom: Symptom, arc: &Arc, step: &Step) -> Error {
-        let (epoch, batch_size) = (self.at.epoch, self.config.run.batch_size);
-        let plan = epoch_plan(&self.data.train, epoch, batch_size, self.at.step);
+        let epoch = self.at.epoch;
+        let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
         let found = symptom.at(epoch + 1, self.at.step + 1);
         explain(found, (&self.child, arc), (&self.data.train, &plan), step).into()
     }
@@ -205,7 +205,7 @@ impl<'a> Search<'a> {
             return Ok(());
         }
         let (epoch, bounds, steps) = (self.at.epoch, self.bounds(), self.child_steps());
-        let plan = epoch_plan(&self.data.train, epoch, self.config.run.batch_size, self.at.step);
+        let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
         self.session.restart_clock();
         let mut batches = self.train.epoch(&plan)?;
         let mut next = batches.next();
@@ -447,7 +447,7 @@ impl<'a> Search<'a> {
 
     /// Steps of a whole child phase.
     fn child_steps(&self) -> u64 {
-        steps_per_epoch(&self.data.train, self.config.run.batch_size)
+        steps_per_epoch(&self.data.train, &self.config.run)
     }
 
     /// Seconds to keep for the choice at the end; as much as is allowed while nothing is known.

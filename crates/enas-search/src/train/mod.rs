@@ -167,8 +167,8 @@ impl<'a> Training<'a> {
 
     /// The error of a step that had this symptom and changed nothing.
     fn diverged(&self, symptom: Symptom, step: &Step) -> Error {
-        let (epoch, batch_size) = (self.at.epoch, self.config.run.batch_size);
-        let plan = epoch_plan(&self.data.train, epoch, batch_size, self.at.step);
+        let epoch = self.at.epoch;
+        let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
         let found = symptom.at(epoch + 1, self.at.step + 1);
         explain(found, (&self.child, self.arc), (&self.data.train, &plan), step).into()
     }
@@ -176,7 +176,7 @@ impl<'a> Training<'a> {
     /// One pass over the training split, or what is left of it.
     fn train_epoch(&mut self) -> Result<()> {
         let (epoch, steps) = (self.at.epoch, self.steps());
-        let plan = epoch_plan(&self.data.train, epoch, self.config.run.batch_size, self.at.step);
+        let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
         self.session.restart_clock();
         let mut batches = self.train.epoch(&plan)?;
         let mut next = batches.next();
@@ -379,7 +379,7 @@ impl<'a> Training<'a> {
     }
 
     fn steps(&self) -> u64 {
-        steps_per_epoch(&self.data.train, self.config.run.batch_size)
+        steps_per_epoch(&self.data.train, &self.config.run)
     }
 
     fn tick(&mut self) -> Result<()> {

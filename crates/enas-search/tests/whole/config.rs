@@ -181,6 +181,7 @@ fn files_of_earlier_versions_mean_what_they_meant() {
             "label_smoothing",
             "ema_decay",
             "bn_reestimate",
+            "passes",
             "patience",
             "tta",
             "per_step",
