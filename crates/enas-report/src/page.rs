@@ -3,13 +3,14 @@
 use std::borrow::Borrow;
 
 use askama::Template;
-use enas_search::{Kind, interval};
+use enas_search::{CheckedFinding, Kind, interval};
 
+use crate::auto::severity;
 use crate::chart;
 use crate::curves::{Figure, Random};
 use crate::predictions::Confusion;
 use crate::run::{Architecture, Facts, Network};
-use crate::text::{bytes, counted, duration, grouped, now, percent, short};
+use crate::text::{breakable, bytes, counted, duration, grouped, now, percent, short};
 use crate::{machine, text};
 
 /// The report.
@@ -58,9 +59,10 @@ fn fact(name: &'static str, value: impl Into<String>) -> Fact {
 
 impl<'a> Page<'a> {
     pub(crate) fn new(facts: &'a Facts) -> Self {
-        let verb = match facts.manifest.kind {
-            Kind::Search => "Search",
-            Kind::Train => "Training",
+        let verb = match (&facts.automatic, facts.manifest.kind) {
+            (Some(_), _) => "Automatic run",
+            (None, Kind::Search) => "Search",
+            (None, Kind::Train) => "Training",
         };
         Self {
             title: format!("{verb} on {}", facts.manifest.data),
@@ -101,9 +103,10 @@ impl<'a> Page<'a> {
 
 /// What was done on which data.
 fn done(facts: &Facts) -> String {
-    let verb = match facts.manifest.kind {
-        Kind::Search => "An architecture was searched",
-        Kind::Train => "A network was trained",
+    let verb = match (&facts.automatic, facts.manifest.kind) {
+        (Some(auto), Kind::Train) => auto.verb(),
+        (_, Kind::Search) => "An architecture was searched",
+        (None, Kind::Train) => "A network was trained",
     };
     let epochs = facts.number("epochs").map_or(String::new(), |n| {
         // While a run is not finished, only the last epoch says how many are planned.
@@ -159,7 +162,10 @@ fn headlines(facts: &Facts) -> Vec<Headline> {
         |label, value: Option<String>, remark: String| value.map(|value| Headline { label, value, remark });
     let share = |key: &str| facts.number(key).map(percent);
     let network = facts.architecture.as_ref().and_then(|a| a.network.as_ref());
-    let time = headline("wall time", facts.seconds.map(duration), String::new());
+    let time = match &facts.automatic {
+        Some(auto) => headline("time used", Some(duration(auto.seconds)), auto.of_limit()),
+        None => headline("wall time", facts.seconds.map(duration), String::new()),
+    };
     let mut all = match facts.manifest.kind {
         Kind::Search => vec![
             headline(
@@ -308,9 +314,28 @@ fn provenance(facts: &Facts) -> Vec<Fact> {
 }
 
 impl Page<'_> {
+    fn duration(&self, seconds: &f64) -> String {
+        duration(*seconds)
+    }
+
+    fn severity(&self, found: &CheckedFinding) -> &'static str {
+        severity(found.severity)
+    }
+
+    /// HTML of a file name or key that may be broken behind slashes, dots and the like, but not inside its ending.
+    fn breakable(&self, name: &str) -> String {
+        breakable(name)
+    }
+
+    fn search_curves(&self) -> &[Figure] {
+        self.facts.automatic.as_ref().map_or(&[], |auto| &auto.search_curves)
+    }
+
     /// A remark on how far repeating the run gives the same bytes.
     fn repeatable(&self) -> &'static str {
-        let limited = self.facts.settings.get("run.time").is_some_and(|time| time != "off");
+        let limit = self.facts.automatic.as_ref().and_then(|auto| auto.limit);
+        let limited =
+            limit.is_some() || self.facts.settings.get("run.time").is_some_and(|time| time != "off");
         if limited {
             "The run had a time limit: how far it comes depends on the speed of the machine, and so does its result."
         } else if self.facts.manifest.device == "cpu" {

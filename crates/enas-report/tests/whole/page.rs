@@ -133,7 +133,7 @@ fn pictures_that_are_loaded_already_make_no_difference() {
     let data = record.load_data(&config.data, config.run.seed()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("r.html");
-    enas_report::write(run, &Options { out: Some(&out), data: Some(&data), place: None }).unwrap();
+    enas_report::write(run, &Options { out: Some(&out), data: Some(&data), ..Options::default() }).unwrap();
     assert_eq!(lasting(&fs::read_to_string(out).unwrap()), lasting(&report(run)));
 }
 
