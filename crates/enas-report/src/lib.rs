@@ -22,6 +22,7 @@ mod curves;
 mod error;
 mod log;
 mod machine;
+mod occlusion;
 mod page;
 mod pictures;
 mod predictions;
@@ -64,6 +65,9 @@ pub struct Options<'a> {
     pub place: Option<Place<'a>>,
     /// Wall time that an automatic run has taken so far, in seconds; without it, what its folder says.
     pub seconds: Option<f64>,
+    /// Seconds that the whole report may take, if time is short. Maps of occlusion sensitivity are left out where they would
+    /// take too much of it.
+    pub left: Option<f64>,
 }
 
 impl fmt::Debug for Options<'_> {
@@ -71,7 +75,7 @@ impl fmt::Debug for Options<'_> {
         let (data, place) = (self.data.map(|data| &data.name), self.place.is_some());
         let mut options = f.debug_struct("Options");
         options.field("out", &self.out).field("data", &data).field("place", &place);
-        options.field("seconds", &self.seconds).finish()
+        options.field("seconds", &self.seconds).field("left", &self.left).finish()
     }
 }
 

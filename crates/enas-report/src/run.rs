@@ -212,7 +212,7 @@ fn looked_at(
         },
     };
     let placed = options.place.map_or(Ok(()), |place| place(&mut model));
-    let result = placed.and_then(|()| predicted(&model, data));
+    let result = placed.and_then(|()| predicted(&model, data, options.left));
     let found = noted(notes, "The model cannot predict the pictures of the run", result);
     let views = noted(notes, "The pictures of the run cannot be read any more", pictures::views(data));
     (found, views.unwrap_or_default())

@@ -126,7 +126,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
             if outcome.search_accuracy.is_some() {
                 report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
             }
-            let report = report::of_auto(&run, &data, gpu.as_ref());
+            let report = report::of_auto(&run, &data, config.time, gpu.as_ref());
             let files = Files { onnx: onnx(&outcome.model, config.time.0.map(|_| CHECKED)), report };
             print(context, &run, (&outcome, &data), &files)?;
             Ok(SUCCESS)

@@ -6,7 +6,7 @@ use anyhow::Result;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_report::Options;
-use enas_search::{AutoRun, Model};
+use enas_search::{AutoRun, Model, TimeLimit};
 use serde::Serialize;
 
 use super::{Context, shell_word, use_threads};
@@ -67,9 +67,12 @@ pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>) {
     }
 }
 
-/// Writes the report of an automatic run into its folder, as [`at_the_end`]; returns where it is.
-pub(crate) fn of_auto(run: &AutoRun, data: &Dataset, gpu: Option<&Gpu>) -> Option<PathBuf> {
-    let options = Options { data: Some(data), seconds: Some(run.seconds()), ..Options::default() };
+/// Writes the report of an automatic run into its folder, as [`at_the_end`]; returns where it is. Where time is limited,
+/// the report leaves out what there is no time for.
+pub(crate) fn of_auto(run: &AutoRun, data: &Dataset, time: TimeLimit, gpu: Option<&Gpu>) -> Option<PathBuf> {
+    let seconds = run.seconds();
+    let left = time.0.map(|limit| limit.as_secs_f64() - seconds);
+    let options = Options { data: Some(data), seconds: Some(seconds), left, ..Options::default() };
     write(run.dir(), options, gpu)
         .inspect_err(|error| {
             let again = format!("enas report --run {}", shell_word(run.dir()));

@@ -207,7 +207,8 @@ impl Auto<'_> {
         if self.config.fits_network {
             let seconds = self.left().min(UNLIMITED) - finish;
             let (fitted, costs) = network::fit(train, &ready_cell(), self.data, device, seconds)?;
-            let predict = costs.forward * (self.data.valid.len() + self.data.test.len()) as f64;
+            let predict =
+                costs.forward * (self.data.valid.len() + self.data.test.len() + costs::EXPLAINED) as f64;
             network = Some(fitted);
             if !search_when.searches(images, self.left() / costs.step) {
                 let work = of_training(train, train.run.epochs, &costs, self.data);
