@@ -19,8 +19,8 @@ pub use thin::thinned;
 /// What charts look like: colours for light and dark, lines, texts.
 pub const STYLE: &str = include_str!("chart.css");
 
-/// Width of a chart in its own units, which are pixels at its natural size. On a telephone a chart has about 330 of them
-/// and its texts, of 12 units, 10 pixels.
+/// Width of a chart in its own units, which are pixels at its natural size. On a telephone a chart has about 330
+/// pixels and its texts, of 12.5 units, 10 of them.
 const WIDTH: f64 = 400.0;
 
 /// Opens an SVG element with title and description. `id` must be unique in the page.
