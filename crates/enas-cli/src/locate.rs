@@ -1,18 +1,15 @@
 //! What a path stands for where a run or a model is meant: a run directory, the folder of an automatic run, a file.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use enas_search::{AutoPhase, Kind, Record};
+use enas_search::{AutoPhase, AutoRecord, Kind, Record};
 
 use crate::args::ModelPlace;
 use crate::failure::usage;
 
 /// The model in a run directory, and in the folder of an automatic run.
 const MODEL: &str = "model.safetensors";
-/// What makes a folder that of an automatic run.
-const AUTO: &str = "auto.json";
 
 /// The run directory of the search that `dir` means: its own, or that in the folder of an automatic run.
 pub(crate) fn search(dir: &Path) -> PathBuf {
@@ -28,9 +25,7 @@ pub(crate) fn reported(dir: &Path) -> Result<PathBuf> {
     if !is_auto(dir) {
         return Ok(dir.to_owned());
     }
-    let on_top = fs::read(dir.join(MODEL)).ok();
-    let is_on_top = |run: &PathBuf| on_top.is_some() && fs::read(run.join(MODEL)).ok() == on_top;
-    let trained = [AutoPhase::Train, AutoPhase::First].map(|it| phase(dir, it)).into_iter().find(is_on_top);
+    let trained = AutoRecord::open(dir)?.best().map(|it| phase(dir, it));
     let found = trained.or_else(|| Some(search(dir)).filter(|run| run.is_dir()));
     found.ok_or_else(|| {
         let shown = dir.display();
@@ -97,7 +92,7 @@ fn no_model(mistaken: Option<&Path>) -> anyhow::Error {
 }
 
 fn is_auto(dir: &Path) -> bool {
-    dir.join(AUTO).is_file()
+    AutoRecord::is_at(dir)
 }
 
 fn phase(dir: &Path, phase: AutoPhase) -> PathBuf {

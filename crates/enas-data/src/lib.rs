@@ -63,7 +63,7 @@ pub use normalize::Normalization;
 pub use packed::PictureZip;
 pub use prepare::{InputSpec, is_picture_name, prepare, prepare_file};
 pub use resize::{Filter, Resize};
-pub use sheet::{ContactSheet, contact_sheet};
+pub use sheet::{Tile, contact_tiles};
 pub use source::{is_system_folder, open_zip};
 pub use split::SplitFile;
 pub use survey::{Survey, survey};

@@ -1,4 +1,4 @@
-//! Pictures of architectures: cells and networks as SVG, PNG and DOT.
+//! Pictures of architectures: cells and networks as SVG, PNG and DOT. Also contact sheets of training images.
 //!
 //! A drawing is an [`Svg`], made by [`cell`], [`cells`] or [`network`], which can also become a PNG. It loads
 //! nothing, has no ids, and can stand any number of times in one page. Equal architectures give equal bytes.
@@ -22,6 +22,7 @@
 
 mod align;
 mod cell;
+mod contact;
 mod describe;
 mod dot;
 mod error;
@@ -37,6 +38,7 @@ mod svg;
 mod text;
 mod theme;
 
+pub use contact::{Bitmap, Group, Tile, contact_sheet};
 pub use describe::grouped;
 pub use dot::{cell_dot, cells_dot};
 pub use error::Error;

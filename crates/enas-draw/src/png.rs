@@ -7,7 +7,7 @@ use tiny_skia::{
 use ttf_parser::OutlineBuilder;
 
 use crate::Error;
-use crate::scene::{Curve, Item, Panel, Rect, Scene, Step, Stroke, Words};
+use crate::scene::{Anchor, Curve, Item, Panel, Rect, Scene, Step, Stroke, Words};
 use crate::text;
 use crate::theme::{Ink, Theme};
 
@@ -33,6 +33,24 @@ pub(crate) fn encode(scene: &Scene, scale: f32, theme: Theme) -> Result<Vec<u8>,
         Canvas { pixmap, scale: Transform::from_scale(scale, scale), dark: theme == Theme::Dark };
     scene.items.iter().for_each(|item| canvas.item(item));
     canvas.pixmap.encode_png().map_err(|e| Error::Png { problem: e.to_string() })
+}
+
+/// How much ink each pixel of a line of text has, 0 to 255, in a place of `(width, height)` pixels. The base line is `base`
+/// pixels below its top.
+pub(crate) fn shades(line: &str, size: f64, base: f64, (width, height): (usize, usize)) -> Vec<u8> {
+    let words = Words {
+        text: line.to_owned(),
+        at: (0.0, base),
+        size,
+        bold: false,
+        anchor: Anchor::Start,
+        ink: Ink::Text,
+    };
+    let pixmap = Pixmap::new(width as u32, height as u32);
+    let (Some(mut pixmap), Some(path)) = (pixmap, letters(&words)) else { return vec![0; width * height] };
+    let paint = Paint { anti_alias: true, ..Paint::default() };
+    pixmap.fill_path(&path, &paint, FillRule::Winding, Transform::identity(), None);
+    pixmap.pixels().iter().map(|pixel| pixel.alpha()).collect()
 }
 
 struct Canvas {

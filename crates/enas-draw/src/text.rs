@@ -38,6 +38,28 @@ pub(crate) fn glyphs(text: &str, size: f64, bold: bool) -> impl Iterator<Item = 
     })
 }
 
+/// A text whose every character the font has: others become their code, as in `\\u{82f9}`.
+pub(crate) fn writable(text: &str) -> String {
+    let known = |c: char| c == ' ' || font(false).glyph_index(c).is_some();
+    text.chars().map(|c| if known(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
+}
+
+/// As much of a text as fits into `room`, with `…` for what does not.
+pub(crate) fn shortened(text: &str, size: f64, room: f64) -> String {
+    if width(text, size, false) <= room {
+        return text.to_owned();
+    }
+    let left = room - width("…", size, false);
+    let mut used = 0.0;
+    let fits = |(_, advance): &(GlyphId, f64)| {
+        used += advance;
+        used <= left
+    };
+    let kept = glyphs(text, size, false).take_while(fits).count();
+    let kept: String = text.chars().take(kept).collect();
+    if left < 0.0 { String::new() } else { format!("{}…", kept.trim_end()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +70,24 @@ mod tests {
         for c in characters {
             assert!(font(false).glyph_index(c).is_some() && font(true).glyph_index(c).is_some(), "{c:?}");
         }
+    }
+
+    #[test]
+    fn names_of_many_languages_can_be_written_and_others_are_told_by_their_codes() {
+        for name in ["Äpfel grün", "œuvre façade", "Żółć", "яблоко", "μήλο", "quả táo", "cafe\u{301}"]
+        {
+            assert_eq!(writable(name), name);
+        }
+        assert_eq!(writable("a\n苹"), r"a\u{a}\u{82f9}");
+    }
+
+    #[test]
+    fn what_is_too_long_is_shortened_to_its_room() {
+        assert_eq!(shortened("apples", 12.0, 100.0), "apples");
+        let short = shortened("apples and pears", 12.0, 60.0);
+        assert!(short.starts_with("apples") && short.ends_with('…'), "{short}");
+        assert!(width(&short, 12.0, false) <= 60.0);
+        assert_eq!(shortened("apples", 12.0, 5.0), "");
     }
 
     #[test]

@@ -62,6 +62,20 @@ pub fn curves(log: &Log, steps: u64, n_nodes: Option<usize>) -> Vec<Figure> {
     all.into_iter().flatten().collect()
 }
 
+/// What an automatic run shows of its search beside the curves of its training: figures with ids of their own.
+pub(crate) fn of_search(log: &Log, n_nodes: Option<usize>) -> Vec<Figure> {
+    let updates = log.steps("controller");
+    let accuracies = accuracies_as("search-accuracy", "Accuracy during the search", log);
+    let all = [
+        accuracies,
+        reward(log, updates),
+        n_nodes.and_then(|n| entropy(log, updates, n)),
+        operations(log, 0),
+        operations(log, 1),
+    ];
+    all.into_iter().flatten().collect()
+}
+
 fn figure(id: &str, chart: Chart, caption: impl Into<String>) -> Option<Figure> {
     let chart =
         Chart { series: chart.series.into_iter().filter(|s| !s.points.is_empty()).collect(), ..chart };
@@ -106,6 +120,10 @@ fn loss(log: &Log, steps: u64) -> Option<Figure> {
 }
 
 fn accuracies(log: &Log) -> Option<Figure> {
+    accuracies_as("accuracy", "Accuracy", log)
+}
+
+fn accuracies_as(id: &str, title: &str, log: &Log) -> Option<Figure> {
     let searches = log.last("epoch").is_some_and(|event| event.get("policy").is_some());
     let (valid, caption) = if searches {
         (
@@ -117,7 +135,7 @@ fn accuracies(log: &Log) -> Option<Figure> {
         ("validation", "Training steps as they were seen, and the whole validation split after each epoch.")
     };
     let chart = Chart {
-        title: "Accuracy".into(),
+        title: title.into(),
         x: epochs(log),
         y: Axis::new("share recognised", Format::Percent),
         series: vec![
@@ -128,7 +146,7 @@ fn accuracies(log: &Log) -> Option<Figure> {
         ],
         ..Chart::default()
     };
-    figure("accuracy", chart, caption)
+    figure(id, chart, caption)
 }
 
 fn learning_rate(log: &Log, steps: u64) -> Option<Figure> {

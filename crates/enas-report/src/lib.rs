@@ -16,11 +16,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod auto;
 pub mod chart;
 mod curves;
 mod error;
+mod headlines;
 mod log;
 mod machine;
+mod occlusion;
 mod page;
 mod pictures;
 mod predictions;
@@ -35,7 +38,7 @@ use std::path::{Path, PathBuf};
 
 use askama::Template;
 use enas_data::Dataset;
-use enas_search::{Model, Record};
+use enas_search::{AutoPhase, AutoRecord, Model, Record};
 
 pub use curves::{Choice, Figure, Random, Ranked, choice, curves};
 pub use error::{Error, Result};
@@ -61,23 +64,45 @@ pub struct Options<'a> {
     pub data: Option<&'a Dataset>,
     /// Moves the network to another device than the CPU before it predicts.
     pub place: Option<Place<'a>>,
+    /// Wall time that an automatic run has taken so far, in seconds; without it, what its folder says.
+    pub seconds: Option<f64>,
+    /// Seconds that the whole report may take, if time is short. Maps of occlusion sensitivity are left out where they would
+    /// take too much of it.
+    pub left: Option<f64>,
 }
 
 impl fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (data, place) = (self.data.map(|data| &data.name), self.place.is_some());
-        f.debug_struct("Options").field("out", &self.out).field("data", &data).field("place", &place).finish()
+        let mut options = f.debug_struct("Options");
+        options.field("out", &self.out).field("data", &data).field("place", &place);
+        options.field("seconds", &self.seconds).field("left", &self.left).finish()
     }
 }
 
-/// Writes the report of a run, complete or not at all, and returns its path.
+/// Writes the report of a run, complete or not at all, and returns its path. `run` is a run directory or the folder of
+/// an automatic run, whose report tells of all its phases.
 ///
 /// # Errors
-/// If `run` is no run directory, or the file cannot be written.
+/// If `run` is neither, if an automatic run has nothing to report yet, or the file cannot be written.
 pub fn write(run: &Path, options: &Options<'_>) -> Result<PathBuf> {
-    let record = Record::open(run)?;
     let out = options.out.map_or_else(|| run.join(FILE_NAME), Path::to_owned);
-    let html = page::Page::new(&run::Facts::gather(&record, options, &out)).render()?;
+    let facts = if AutoRecord::is_at(run) {
+        let auto = AutoRecord::open(run)?;
+        let facts = run::Facts::gather(&delivered(&auto)?, options, &out);
+        facts.of(&auto, options.seconds)
+    } else {
+        run::Facts::gather(&Record::open(run)?, options, &out)
+    };
+    let html = page::Page::new(&facts).render()?;
     enas_search::write_file(&out, html.as_bytes())?;
     Ok(out)
+}
+
+/// The run whose network an automatic run delivers; before there is one, the last phase that has begun.
+fn delivered(auto: &AutoRecord) -> Result<Record> {
+    let phases = [AutoPhase::Train, AutoPhase::Search, AutoPhase::First];
+    let found = auto.best().into_iter().chain(phases).find_map(|phase| auto.phase(phase));
+    // The error of opening a run says what is missing.
+    found.map_or_else(|| Ok(Record::open(&auto.dir().join(AutoPhase::First.folder()))?), Ok)
 }

@@ -3,13 +3,15 @@
 use std::borrow::Borrow;
 
 use askama::Template;
-use enas_search::{Kind, interval};
+use enas_search::{CheckedFinding, Kind};
 
+use crate::auto::severity;
 use crate::chart;
-use crate::curves::{Figure, Random};
+use crate::curves::Figure;
+use crate::headlines::{Compared, Headline, comparison, headlines, time_of};
 use crate::predictions::Confusion;
-use crate::run::{Architecture, Facts, Network};
-use crate::text::{bytes, counted, duration, grouped, now, percent, short};
+use crate::run::{Architecture, Facts};
+use crate::text::{breakable, bytes, counted, duration, grouped, now, percent, short};
 use crate::{machine, text};
 
 /// The report.
@@ -30,22 +32,6 @@ pub(crate) struct Page<'a> {
     written: String,
 }
 
-/// A big number.
-struct Headline {
-    label: &'static str,
-    value: String,
-    remark: String,
-}
-
-/// A bar beside others of its kind.
-struct Compared {
-    label: String,
-    value: String,
-    /// Share of the full width, as a CSS number.
-    share: String,
-    own: bool,
-}
-
 /// A name with its value.
 struct Fact {
     name: &'static str,
@@ -58,9 +44,10 @@ fn fact(name: &'static str, value: impl Into<String>) -> Fact {
 
 impl<'a> Page<'a> {
     pub(crate) fn new(facts: &'a Facts) -> Self {
-        let verb = match facts.manifest.kind {
-            Kind::Search => "Search",
-            Kind::Train => "Training",
+        let verb = match (&facts.automatic, facts.manifest.kind) {
+            (Some(_), _) => "Automatic run",
+            (None, Kind::Search) => "Search",
+            (None, Kind::Train) => "Training",
         };
         Self {
             title: format!("{verb} on {}", facts.manifest.data),
@@ -101,9 +88,10 @@ impl<'a> Page<'a> {
 
 /// What was done on which data.
 fn done(facts: &Facts) -> String {
-    let verb = match facts.manifest.kind {
-        Kind::Search => "An architecture was searched",
-        Kind::Train => "A network was trained",
+    let verb = match (&facts.automatic, facts.manifest.kind) {
+        (Some(auto), Kind::Train) => auto.verb(),
+        (_, Kind::Search) => "An architecture was searched",
+        (None, Kind::Train) => "A network was trained",
     };
     let epochs = facts.number("epochs").map_or(String::new(), |n| {
         // While a run is not finished, only the last epoch says how many are planned.
@@ -150,111 +138,9 @@ fn trained(facts: &Facts) -> String {
     format!("The network recognises {test} of the test pictures, which nothing looked at before{beside}.")
 }
 
-fn chance(facts: &Facts) -> Option<f64> {
+/// What guessing would reach.
+pub(crate) fn chance(facts: &Facts) -> Option<f64> {
     facts.split.as_ref().map(|split| 1.0 / split.classes.len().max(1) as f64)
-}
-
-fn headlines(facts: &Facts) -> Vec<Headline> {
-    let headline =
-        |label, value: Option<String>, remark: String| value.map(|value| Headline { label, value, remark });
-    let share = |key: &str| facts.number(key).map(percent);
-    let network = facts.architecture.as_ref().and_then(|a| a.network.as_ref());
-    let time = headline("wall time", facts.seconds.map(duration), String::new());
-    let mut all = match facts.manifest.kind {
-        Kind::Search => vec![
-            headline(
-                "validation accuracy",
-                share("valid_accuracy"),
-                "of the best architecture, shared weights".into(),
-            ),
-            facts.choice.as_ref().and_then(|choice| choice.random).and_then(|random| {
-                let better = format!("{} of {}", random.count - random.as_good, random.count);
-                headline(
-                    "random architectures beaten",
-                    Some(better),
-                    format!("the best of them: {}", percent(random.best)),
-                )
-            }),
-            headline(
-                "shared weights",
-                facts.number("params").map(|n| short(n as u64)),
-                "of all architectures together".into(),
-            ),
-        ],
-        Kind::Train => vec![
-            headline("test accuracy", share("test_accuracy"), test_interval(facts)),
-            headline("validation accuracy", share("valid_accuracy"), "of the kept weights".into()),
-        ],
-    };
-    if facts.manifest.kind == Kind::Train {
-        all.push(network.and_then(|n| {
-            headline("parameters", Some(short(n.params)), format!("{} on disk", bytes(n.bytes)))
-        }));
-    }
-    // A search knows two networks; its own is the one that the ranking weighs.
-    all.push(match facts.manifest.kind {
-        Kind::Train => network.and_then(|n| headline("multiply-adds", Some(short(n.macs)), speed(n))),
-        Kind::Search => {
-            let macs = facts.number("macs").map(|n| short(n as u64));
-            headline("multiply-adds", macs, "per image, in the search network".into())
-        }
-    });
-    all.push(time);
-    all.into_iter().flatten().collect()
-}
-
-fn test_interval(facts: &Facts) -> String {
-    facts.predicted.as_ref().map_or(String::new(), |p| {
-        let (low, high) = interval(p.evaluation.correct(), p.evaluation.total());
-        format!("95\u{a0}% interval {:.1} to {:.1}\u{a0}%", 100.0 * low, 100.0 * high)
-    })
-}
-
-fn speed(network: &Network) -> String {
-    network.seconds_per_picture.map_or("per picture".into(), |s| format!("{} per picture", time_of(s)))
-}
-
-/// A short time in the unit that fits.
-fn time_of(seconds: f64) -> String {
-    match seconds {
-        s if s < 1e-3 => format!("{:.0}\u{a0}µs", s * 1e6),
-        s if s < 1.0 => format!("{:.2}\u{a0}ms", s * 1e3),
-        s => format!("{s:.2}\u{a0}s"),
-    }
-}
-
-/// The result beside what luck would have reached.
-fn comparison(facts: &Facts) -> Vec<Compared> {
-    let compared = |label: &str, share: f64, own| Compared {
-        label: label.into(),
-        value: percent(share),
-        share: format!("{:.4}", share.clamp(0.0, 1.0)),
-        own,
-    };
-    match facts.manifest.kind {
-        Kind::Search => {
-            let Some((found, choice)) = facts.number("valid_accuracy").zip(facts.choice.as_ref()) else {
-                return vec![];
-            };
-            let Some(Random { mean, best, .. }) = choice.random else { return vec![] };
-            vec![
-                compared("architecture found", found, true),
-                compared("best random architecture", best, false),
-                compared("mean random architecture", mean, false),
-            ]
-        }
-        Kind::Train => {
-            let Some(test) = facts.number("test_accuracy") else { return vec![] };
-            let other = match &facts.predicted {
-                Some(p) => compared("always the most frequent class", p.most_frequent, false),
-                None => match chance(facts) {
-                    Some(chance) => compared("guessing", chance, false),
-                    None => return vec![],
-                },
-            };
-            vec![compared("this network", test, true), other]
-        }
-    }
 }
 
 fn network_facts(facts: &Facts) -> Vec<Fact> {
@@ -308,9 +194,28 @@ fn provenance(facts: &Facts) -> Vec<Fact> {
 }
 
 impl Page<'_> {
+    fn duration(&self, seconds: &f64) -> String {
+        duration(*seconds)
+    }
+
+    fn severity(&self, found: &CheckedFinding) -> &'static str {
+        severity(found.severity)
+    }
+
+    /// HTML of a file name or key that may be broken behind slashes, dots and the like, but not inside its ending.
+    fn breakable(&self, name: &str) -> String {
+        breakable(name)
+    }
+
+    fn search_curves(&self) -> &[Figure] {
+        self.facts.automatic.as_ref().map_or(&[], |auto| &auto.search_curves)
+    }
+
     /// A remark on how far repeating the run gives the same bytes.
     fn repeatable(&self) -> &'static str {
-        let limited = self.facts.settings.get("run.time").is_some_and(|time| time != "off");
+        let limit = self.facts.automatic.as_ref().and_then(|auto| auto.limit);
+        let limited =
+            limit.is_some() || self.facts.settings.get("run.time").is_some_and(|time| time != "off");
         if limited {
             "The run had a time limit: how far it comes depends on the speed of the machine, and so does its result."
         } else if self.facts.manifest.device == "cpu" {

@@ -2,15 +2,17 @@
 
 use std::io::Cursor;
 
-use enas_data::{Dataset, Split, contact_sheet};
+use enas_data::{Dataset, Split, Tile, contact_tiles};
 use image::imageops::{FilterType, resize};
 use image::{ImageFormat, RgbImage};
 
 /// Longest side of a mistake's picture, in pixels.
 const THUMB: u32 = 96;
-/// Most bytes of the sheet of varied pictures.
+/// Most bytes of all varied pictures, unless they are reduced to the least that can be made out.
 const SHEET_BYTES: usize = 600_000;
-/// Pictures on that sheet, and variations of each.
+/// Longest side of a picture that is not reduced further.
+const LEAST: u32 = 32;
+/// Training pictures that are shown, and variations of each.
 const SHEET: (usize, usize) = (8, 5);
 
 /// A picture of the page.
@@ -41,32 +43,57 @@ pub(crate) fn thumbnail(
         image::Rgb([0, 1, 2].map(|c| pixels[c.min(channels - 1) * plane + offset]))
     };
     let picture = RgbImage::from_fn(width as u32, height as u32, at);
-    let longest = picture.width().max(picture.height());
-    if longest <= THUMB {
-        return Ok(embedded(&picture));
-    }
-    let fit = |side: u32| (side * THUMB / longest).max(1);
-    Ok(embedded(&resize(&picture, fit(picture.width()), fit(picture.height()), FilterType::Triangle)))
+    Ok(reduced(&picture, THUMB))
 }
 
-/// Training pictures beside their variations, and how many there are on the sheet.
+/// A training picture and its variations.
+#[derive(Clone, Debug)]
+pub(crate) struct Views {
+    /// The name of its class.
+    pub(crate) label: String,
+    pub(crate) original: Picture,
+    pub(crate) variations: Vec<Picture>,
+}
+
+/// Training pictures beside their variations.
 ///
 /// # Errors
 /// As for [`thumbnail`].
-pub(crate) fn sheet(data: &Dataset) -> enas_search::Result<(Picture, usize)> {
-    let sheet = contact_sheet(data, SHEET.0, SHEET.1)?;
-    let mut image = sheet.image;
-    let mut picture = embedded(&image);
-    while picture.source.len() > SHEET_BYTES {
-        image = resize(
-            &image,
-            (image.width() * 2 / 3).max(1),
-            (image.height() * 2 / 3).max(1),
-            FilterType::Triangle,
-        );
-        picture = embedded(&image);
+pub(crate) fn views(data: &Dataset) -> enas_search::Result<Vec<Views>> {
+    let groups = contact_tiles(data, SHEET.0, SHEET.1)?;
+    let mut longest = THUMB;
+    loop {
+        let views: Vec<Views> = groups.iter().filter_map(|tiles| seen(tiles, longest)).collect();
+        if longest <= LEAST || views.iter().map(Views::bytes).sum::<usize>() <= SHEET_BYTES {
+            return Ok(views);
+        }
+        longest = longest * 2 / 3;
     }
-    Ok((picture, sheet.images))
+}
+
+fn seen(tiles: &[Tile], longest: u32) -> Option<Views> {
+    let (original, variations) = tiles.split_first()?;
+    Some(Views {
+        label: original.label.clone(),
+        original: reduced(&original.image, longest),
+        variations: variations.iter().map(|tile| reduced(&tile.image, longest)).collect(),
+    })
+}
+
+impl Views {
+    fn bytes(&self) -> usize {
+        std::iter::once(&self.original).chain(&self.variations).map(|picture| picture.source.len()).sum()
+    }
+}
+
+/// A picture whose sides are at most `most` pixels.
+fn reduced(picture: &RgbImage, most: u32) -> Picture {
+    let longest = picture.width().max(picture.height());
+    if longest <= most {
+        return embedded(picture);
+    }
+    let fit = |side: u32| (side * most / longest).max(1);
+    embedded(&resize(picture, fit(picture.width()), fit(picture.height()), FilterType::Triangle))
 }
 
 fn embedded(image: &RgbImage) -> Picture {
@@ -107,7 +134,12 @@ mod tests {
         let data = enas_data::digits().unwrap();
         let picture = thumbnail(&data.test, 3, [1, 8, 8]).unwrap();
         assert_eq!((picture.width, picture.height), (8, 8));
-        let (sheet, images) = sheet(&data).unwrap();
-        assert!(sheet.source.len() < SHEET_BYTES && images == 8, "the digits are not varied by default");
+        let views = views(&data).unwrap();
+        assert_eq!(views.len(), 8);
+        assert!(
+            views.iter().all(|views| views.variations.is_empty()),
+            "the digits are not varied by default"
+        );
+        assert_eq!((views[3].label.as_str(), views[3].original.width), ("3", 8));
     }
 }

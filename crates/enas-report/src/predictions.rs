@@ -1,12 +1,15 @@
 //! The part of a report that looks at every picture: classes, confusions, calibration, mistakes.
 
+use std::time::Instant;
+
 use enas_data::{Dataset, Split};
 use enas_search::{ClassScore, Evaluation, Model, is_at_lower_bound, is_at_upper_bound};
 
 use crate::chart::{Axis, Chart, Format, Mark, Series};
 use crate::curves::Figure;
+use crate::occlusion::{self, GRID};
 use crate::pictures::{Picture, thumbnail};
-use crate::quality::{BINS, Calibration, Predictions};
+use crate::quality::{BINS, Calibration, Mistake, Predictions};
 use crate::text::percent;
 
 /// More classes than this make a matrix that nobody reads.
@@ -15,6 +18,10 @@ const WIDEST_MATRIX: usize = 20;
 const PAIRS: usize = 20;
 /// Mistakes shown.
 const MISTAKES: usize = 24;
+/// The worst of them, for which is shown where the network looked.
+const LOOKED_INTO: usize = 6;
+/// Share of the time left that looking into them may take.
+const SHARE: f64 = 0.2;
 
 /// What a network says about pictures it was not trained on.
 #[derive(Clone, Debug)]
@@ -24,6 +31,8 @@ pub(crate) struct Predicted {
     pub(crate) confusion: Confusion,
     pub(crate) trust: Trust,
     pub(crate) mistakes: Vec<Shown>,
+    /// Whether there was no time to look into the worst mistakes.
+    pub(crate) hurried: bool,
     /// Mistakes in all.
     pub(crate) wrong: u64,
     /// Share of the most frequent class: what naming it every time would reach.
@@ -80,13 +89,23 @@ pub(crate) struct Shown {
     pub(crate) predicted: String,
     pub(crate) probability: String,
     pub(crate) file: String,
+    /// What covering parts of the picture does.
+    pub(crate) map: Option<Map>,
 }
 
-/// Lets the model predict validation and test split.
+/// A map of occlusion sensitivity that lies on a picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Map {
+    pub(crate) svg: String,
+    pub(crate) description: String,
+}
+
+/// Lets the model predict validation and test split. `left` are the seconds that the report may take, if they are few.
 ///
 /// # Errors
 /// Those of [`Model::split_probabilities`].
-pub(crate) fn predicted(model: &Model, data: &Dataset) -> enas_search::Result<Predicted> {
+pub(crate) fn predicted(model: &Model, data: &Dataset, left: Option<f64>) -> enas_search::Result<Predicted> {
+    let began = Instant::now();
     let (valid, test) = (model.split_probabilities(&data.valid)?, model.split_probabilities(&data.test)?);
     let classes = model.classes();
     let n_classes = classes.len();
@@ -94,11 +113,14 @@ pub(crate) fn predicted(model: &Model, data: &Dataset) -> enas_search::Result<Pr
     let on_test = Predictions { rows: &test, labels: data.test.labels(), n_classes };
     let evaluation = on_test.evaluation(classes);
     let per_class = evaluation.per_class();
+    let images = (data.valid.len() + data.test.len()).max(1);
+    let looked_into = affordable(began.elapsed().as_secs_f64(), images, left);
     let most = per_class.iter().map(|class| class.support).max().unwrap_or(0);
     Ok(Predicted {
         confusion: Confusion::of(&evaluation),
         trust: Trust::of(on_valid, on_test),
-        mistakes: mistakes(on_test, &data.test, classes, [data.channels, data.height, data.width])?,
+        mistakes: mistakes(on_test, data, model, looked_into)?,
+        hurried: looked_into < LOOKED_INTO,
         wrong: evaluation.total() - evaluation.correct(),
         most_frequent: most as f64 / evaluation.total().max(1) as f64,
         evaluation,
@@ -106,22 +128,40 @@ pub(crate) fn predicted(model: &Model, data: &Dataset) -> enas_search::Result<Pr
     })
 }
 
+/// How many mistakes can be looked into where predicting so many images took `spent` of the seconds `left`.
+fn affordable(spent: f64, images: usize, left: Option<f64>) -> usize {
+    let Some(left) = left else { return LOOKED_INTO };
+    let each = spent / images as f64 * (GRID * GRID + 1) as f64;
+    let budget = SHARE * (left - spent).max(0.0);
+    ((budget / each.max(1e-9)) as usize).min(LOOKED_INTO)
+}
+
 fn mistakes(
     on: Predictions<'_>,
-    split: &Split,
-    classes: &[String],
-    shape: [usize; 3],
+    data: &Dataset,
+    model: &Model,
+    looked_into: usize,
 ) -> enas_search::Result<Vec<Shown>> {
-    let shown = |mistake: &crate::quality::Mistake| {
+    let shape = [data.channels, data.height, data.width];
+    let (split, classes): (&Split, _) = (&data.test, model.classes());
+    let shown = |(i, mistake): (usize, &Mistake)| {
+        let class = &classes[mistake.predicted];
+        let map = if i < looked_into {
+            let map = occlusion::sensitivity(model, split, mistake, shape)?;
+            Some(Map { svg: map.svg(), description: map.description(class) })
+        } else {
+            None
+        };
         Ok(Shown {
             picture: thumbnail(split, mistake.picture, shape)?,
             label: classes[mistake.label].clone(),
-            predicted: classes[mistake.predicted].clone(),
+            predicted: class.clone(),
             probability: percent(f64::from(mistake.probability)),
             file: split.path(mistake.picture).to_owned(),
+            map,
         })
     };
-    on.worst(MISTAKES).iter().map(shown).collect()
+    on.worst(MISTAKES).iter().enumerate().map(shown).collect()
 }
 
 impl Confusion {
@@ -241,4 +281,18 @@ fn row(i: usize, bin: &crate::quality::Bin) -> Vec<String> {
         percent(bin.confidence),
         percent(bin.accuracy),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_looked_into_as_far_as_there_is_time() {
+        assert_eq!(affordable(1e6, 10, None), LOOKED_INTO);
+        // 65 images for each mistake at 10 ms: 0.65 s, of a fifth of what is left.
+        assert_eq!(affordable(1.0, 100, Some(100.0)), LOOKED_INTO);
+        assert_eq!(affordable(1.0, 100, Some(8.0)), 2);
+        assert_eq!([affordable(1.0, 100, Some(2.0)), affordable(1.0, 100, Some(-5.0))], [0, 0]);
+    }
 }

@@ -16,9 +16,12 @@ pub(crate) fn command(record: &Record, settings: &Settings) -> String {
     let device = if manifest.device == "cpu" { "cpu" } else { "cuda" };
     let what = match (manifest.kind, &manifest.search, &manifest.arc) {
         (Kind::Search, ..) => "search".to_owned(),
-        (Kind::Train, Some(search), _) => after_search(record, search, settings),
-        (Kind::Train, None, Some(arc)) => format!("train --arc \"{arc}\""),
-        (Kind::Train, None, None) => "train".to_owned(),
+        // A training in an automatic run names a search that there may have been none of.
+        (Kind::Train, Some(search), arc) if arc.is_none() || Record::open(search).is_ok() => {
+            after_search(record, search, settings)
+        }
+        (Kind::Train, _, Some(arc)) => format!("train --arc \"{arc}\""),
+        (Kind::Train, _, None) => "train".to_owned(),
     };
     format!("enas {what} --config {config} --device {device}")
 }

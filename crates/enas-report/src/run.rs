@@ -8,14 +8,15 @@ use enas_child::{Child, InputShape};
 use enas_data::{Dataset, SplitFile};
 use enas_draw::Theme;
 use enas_rng::Seed;
-use enas_search::{Kind, Manifest, Model, Record};
+use enas_search::{AutoRecord, Kind, Manifest, Model, Record};
 use serde_json::Value;
 
 use crate::Options;
+use crate::auto::Automatic;
 use crate::curves::{self, Choice, Figure};
 use crate::log::Log;
 use crate::machine;
-use crate::pictures::{self, Picture};
+use crate::pictures::{self, Views};
 use crate::predictions::{Predicted, predicted};
 use crate::repeat::{self, Related};
 use crate::settings::Settings;
@@ -36,9 +37,12 @@ pub(crate) struct Facts {
     pub(crate) choice: Option<Choice>,
     pub(crate) architecture: Option<Architecture>,
     pub(crate) predicted: Option<Predicted>,
-    pub(crate) sheet: Option<(Picture, usize)>,
+    /// Training pictures and their variations.
+    pub(crate) views: Vec<Views>,
     pub(crate) related: Vec<Related>,
     pub(crate) command: String,
+    /// The automatic run that all this is part of, if it is told as a whole.
+    pub(crate) automatic: Option<Automatic>,
     /// What is missing, and why.
     pub(crate) notes: Vec<String>,
 }
@@ -49,6 +53,8 @@ pub(crate) struct Architecture {
     pub(crate) arc: Arc,
     pub(crate) normal: String,
     pub(crate) reduction: String,
+    /// Room that the wider one of both drawings needs, its border included, in pixels.
+    pub(crate) width: u64,
     pub(crate) network: Option<Network>,
 }
 
@@ -88,9 +94,9 @@ impl Facts {
             let child = model.as_ref().map(Model::child).or(child.as_ref());
             Architecture::new(&arc, child, &record.model_path())
         });
-        let (predicted, sheet) = match model {
+        let (predicted, views) = match model {
             Some(model) => looked_at(record, options, &settings, model, &mut notes),
-            None => (None, None),
+            None => (None, Vec::new()),
         };
         let nodes = architecture.as_ref().map(|a| a.arc.n_nodes());
         Self {
@@ -102,14 +108,24 @@ impl Facts {
             seconds: log.seconds(),
             related: repeat::related(record, out),
             command: repeat::command(record, &settings),
+            automatic: None,
             manifest,
             settings,
             split,
             architecture,
             predicted,
-            sheet,
+            views,
             notes,
         }
+    }
+
+    /// The same as part of an automatic run, which has taken `seconds` so far.
+    pub(crate) fn of(self, auto: &AutoRecord, seconds: Option<f64>) -> Self {
+        let mut automatic = Automatic::gather(auto, seconds);
+        let name = auto.dir().file_name().unwrap_or(auto.dir().as_os_str()).to_string_lossy().into_owned();
+        let command = automatic.command.clone();
+        let choice = automatic.choice.take().or(self.choice);
+        Self { name, command, choice, automatic: Some(automatic), ..self }
     }
 
     /// A number of the result, or of the last epoch while there is no result.
@@ -143,10 +159,13 @@ fn built(settings: &Settings, arc: &Arc, split: Option<&SplitFile>) -> Result<Ch
 
 impl Architecture {
     fn new(arc: &Arc, child: Option<&Child>, model: &Path) -> Self {
-        let cell = |cell, kind| enas_draw::cell(cell, kind, Theme::Auto).into_string();
+        let cell = |cell, kind| enas_draw::cell(cell, kind, Theme::Auto);
+        let normal = cell(arc.normal(), CellKind::Normal);
+        let reduction = cell(arc.reduction(), CellKind::Reduction);
         Self {
-            normal: cell(arc.normal(), CellKind::Normal),
-            reduction: cell(arc.reduction(), CellKind::Reduction),
+            width: normal.width().max(reduction.width()).ceil() as u64 + 2,
+            normal: normal.into_string(),
+            reduction: reduction.into_string(),
             network: child.and_then(|child| Network::new(arc, child, model)),
             arc: arc.clone(),
         }
@@ -174,7 +193,7 @@ fn looked_at(
     settings: &Settings,
     mut model: Model,
     notes: &mut Vec<String>,
-) -> (Option<Predicted>, Option<(Picture, usize)>) {
+) -> (Option<Predicted>, Vec<Views>) {
     let loaded;
     let data = match options.data {
         Some(data) => data,
@@ -188,15 +207,15 @@ fn looked_at(
                     "The pictures of the run cannot be loaded, so classes, confusions, calibration, mistakes and \
                      varied pictures are left out: {e}."
                 ));
-                return (None, None);
+                return (None, Vec::new());
             }
         },
     };
     let placed = options.place.map_or(Ok(()), |place| place(&mut model));
-    let result = placed.and_then(|()| predicted(&model, data));
+    let result = placed.and_then(|()| predicted(&model, data, options.left));
     let found = noted(notes, "The model cannot predict the pictures of the run", result);
-    let sheet = noted(notes, "The pictures of the run cannot be read any more", pictures::sheet(data));
-    (found, sheet)
+    let views = noted(notes, "The pictures of the run cannot be read any more", pictures::views(data));
+    (found, views.unwrap_or_default())
 }
 
 fn load(record: &Record, settings: &Settings) -> Result<Dataset, String> {

@@ -62,6 +62,34 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
+/// HTML of a file name or dotted key: it may be broken behind slashes, underscores, hyphens, spaces and dots, but its ending
+/// stays whole, with a few letters before it.
+pub fn breakable(name: &str) -> String {
+    let ending = name.rfind('.').filter(|at| (1..=6).contains(&(name.len() - at))).unwrap_or(name.len());
+    // Rather a short piece more on the last line than the ending alone.
+    let whole_from = name[..ending].char_indices().rev().nth(3).map_or(0, |(at, _)| at);
+    let mut html = String::with_capacity(2 * name.len());
+    let mut tail = false;
+    for (at, c) in name.char_indices() {
+        if at >= whole_from && !tail && ending < name.len() {
+            html.push_str("<span class=\"whole\">");
+            tail = true;
+        }
+        match c {
+            '&' => html.push_str("&#38;"),
+            '<' => html.push_str("&#60;"),
+            '>' => html.push_str("&#62;"),
+            '"' => html.push_str("&#34;"),
+            '\'' => html.push_str("&#39;"),
+            c => html.push(c),
+        }
+        if !tail && "/_-.".contains(c) {
+            html.push_str("<wbr>");
+        }
+    }
+    html + if tail { "</span>" } else { "" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +101,14 @@ mod tests {
         assert_eq!([bytes(458_304), bytes(13_000_000)], ["458.3\u{a0}kB", "13.00\u{a0}MB"]);
         assert_eq!(duration(185.0), "3\u{a0}min 05\u{a0}s");
         assert_eq!(counted(1, "class", "classes"), "1\u{a0}class");
+    }
+
+    #[test]
+    fn file_names_break_behind_separators_but_not_in_their_ending() {
+        assert_eq!(breakable("a/<b>_004.jpg"), "a/<wbr>&#60;b&#62;<span class=\"whole\">_004.jpg</span>");
+        assert_eq!(breakable("data.image_size"), "data.<wbr>image_<wbr>size");
+        assert_eq!(breakable("x.png"), "<span class=\"whole\">x.png</span>");
+        assert_eq!((breakable(""), breakable("äöü/.")), (String::new(), "äöü/<wbr>.<wbr>".to_owned()));
     }
 
     #[test]

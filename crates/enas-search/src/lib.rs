@@ -78,7 +78,10 @@ mod train;
 mod tta;
 
 pub use atomic::write_file;
-pub use auto::{AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, FittedNetwork, SearchWhen, auto};
+pub use auto::{
+    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRecord, AutoRun, CheckedData, CheckedFinding,
+    ChosenSetting, FittedNetwork, Preparation, SearchWhen, auto,
+};
 pub use bounded::{SMALL_FILE, read_plain_text, read_text};
 pub use calibration::{TEMPERATURES, fit_temperature, is_at_lower_bound, is_at_upper_bound};
 pub use cells::{DEFAULT_CELL, ReadyCell, ready_cells};

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use enas_data::contact_sheet;
+use enas_data::contact_tiles;
+use enas_draw::{Bitmap, Group, Tile};
+use image::RgbImage;
 use serde::Serialize;
 
 use super::{Context, settings};
@@ -24,14 +26,32 @@ pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
     let config = settings::train(&args.settings, args.images.path(), None)?;
     let out = target(args, &config.data.path)?;
     let data = enas_data::load(&config.data, config.run.seed())?;
-    let sheet = contact_sheet(&data, args.n_images, args.copies)?;
-    sheet.image.save(&out).with_context(|| format!("cannot write {}", out.display()))?;
-    let document = Written { path: &out, images: sheet.images };
-    if sheet.images == args.n_images {
+    let groups = contact_tiles(&data, args.n_images, args.copies)?;
+    drawn(&groups).save(&out).with_context(|| format!("cannot write {}", out.display()))?;
+    let images = groups.iter().map(Vec::len).sum();
+    let document = Written { path: &out, images };
+    if images == groups.len() {
         context.console.note("these settings do not vary pictures: see data.augment.mode");
     }
-    context.out.print(&document, |to| writeln!(to, "{}: {} images", out.display(), sheet.images))?;
+    context.out.print(&document, |to| writeln!(to, "{}: {images} images", out.display()))?;
     Ok(SUCCESS)
+}
+
+/// The sheet: originals have a blue frame, and each is followed by its variations.
+fn drawn(groups: &[Vec<enas_data::Tile>]) -> RgbImage {
+    let groups: Vec<Group<'_>> = groups.iter().filter_map(|tiles| group(tiles)).collect();
+    let Bitmap { width, height, rgb } = enas_draw::contact_sheet(&groups);
+    RgbImage::from_raw(width as u32, height as u32, rgb).expect("a bitmap has three bytes for each pixel")
+}
+
+fn group(tiles: &[enas_data::Tile]) -> Option<Group<'_>> {
+    Some(Group { label: &tiles.first()?.label, tiles: tiles.iter().map(tile).collect() })
+}
+
+fn tile(tile: &enas_data::Tile) -> Tile<'_> {
+    let (width, height) = tile.image.dimensions();
+    let (width, height) = (width as usize, height as usize);
+    Tile { rgb: tile.image.as_raw(), width, height, framed: tile.original }
 }
 
 /// Where the sheet goes: what `--out` says, else the first free name after the data. Neither a file that exists nor the

@@ -10,7 +10,8 @@ use enas_arc::Arc;
 use enas_data::{Dataset, doctor};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoRun, Choice, Error, MemoryPlan, SearchWhen, TimeLimit, recommend,
+    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Choice, ChosenSetting, Error, MemoryPlan,
+    Preparation, SearchWhen, TimeLimit, recommend,
 };
 use serde::Serialize;
 
@@ -74,6 +75,17 @@ pub(crate) enum Search {
     Never,
 }
 
+impl Search {
+    /// As it is typed.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }
+    }
+}
+
 impl From<Search> for SearchWhen {
     fn from(search: Search) -> Self {
         match search {
@@ -116,9 +128,8 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
             if outcome.search_accuracy.is_some() {
                 report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
             }
-            let training = run.phase_dir(outcome.from);
             let writing = context.console.activity("writing the report");
-            let report = report::of_auto(&training, run.dir(), &data, gpu.as_ref());
+            let report = report::of_auto(&run, &data, config.time, gpu.as_ref());
             drop(writing);
             let checking = context.console.activity("writing and checking the ONNX file");
             let files = Files { onnx: onnx(&outcome.model, config.time.0.map(|_| CHECKED)), report };
@@ -145,11 +156,13 @@ fn started(
     let read = settings::search(&for_search, data, None)?;
     let report = doctor::check(&read.data, read.run.seed())?;
     super::data::in_short(&report).iter().for_each(|line| context.console.note(line));
+    let mut preparation =
+        Preparation { command: asked(args), check: Some(CheckedData::new(&report)), choices: Vec::new() };
     let named = args.settings.preset.is_some() || args.settings.config.is_some();
     let follows = !named && !read.data.is_digits() && report.can_start;
     if follows {
         let choices = recommend(&report);
-        choose(context, &choices, &args.settings, &mut for_search, &mut for_training);
+        preparation.choices = choose(context, &choices, &args.settings, &mut for_search, &mut for_training);
     }
     let mut search = settings::search(&for_search, data, None)?;
     let mut train = settings::train_after(&search, &for_training, data, None)?;
@@ -171,7 +184,23 @@ fn started(
     data.concerns.clear();
     let mut run = AutoRun::create(args.out.as_deref(), &config, &data, began)?;
     run.set_memory(plan);
+    run.note_preparation(preparation)?;
     Ok((config, data, run))
+}
+
+/// The command that starts such a run, without what no result depends on.
+fn asked(args: &Auto) -> String {
+    let Auto { images, time, search, settings, .. } = args;
+    let word = |text: &str| shell_word(Path::new(text));
+    let mut words = vec!["enas auto".to_owned()];
+    words.extend(images.path().map(shell_word));
+    words.extend(time.map(|time| format!("--time {time}")));
+    words.extend((*search != Search::Auto).then(|| format!("--search {}", search.name())));
+    words.extend(settings.preset.iter().map(|preset| format!("--preset {}", word(preset))));
+    words.extend(settings.config.iter().map(|config| format!("--config {}", shell_word(config))));
+    words.extend(settings.set.iter().map(|set| format!("--set {}", word(set))));
+    words.extend(settings.seed.map(|seed| format!("--seed {seed}")));
+    words.join(" ")
 }
 
 fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
@@ -205,14 +234,14 @@ fn sets(settings: &Settings, key: &str) -> bool {
     settings.set.iter().any(|assignment| assignment.split('=').next().is_some_and(|name| name.trim() == key))
 }
 
-/// Takes over what follows from the images, below what is set by hand, and says why.
+/// Takes over what follows from the images, below what is set by hand, and says why. Returns what was taken over.
 fn choose(
     context: &Context,
     choices: &[Choice],
     own: &Settings,
     for_search: &mut Settings,
     for_training: &mut Settings,
-) {
+) -> Vec<ChosenSetting> {
     let open = || choices.iter().filter(|choice| !sets(own, choice.key));
     for Choice { key, value, reason, .. } in open() {
         context.console.note(&format!("{key}={value}  ({reason})"));
@@ -221,6 +250,7 @@ fn choose(
     let of_both = open().filter(|choice| choice.for_search).map(assignment);
     for_search.set = of_both.chain(for_search.set.iter().cloned()).collect();
     for_training.set = open().map(assignment).chain(for_training.set.iter().cloned()).collect();
+    open().map(ChosenSetting::from).collect()
 }
 
 /// The settings of the search and of the trainings: some keys are only known to one of them.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_report::Options;
-use enas_search::Model;
+use enas_search::{AutoRun, Model, TimeLimit};
 use serde::Serialize;
 
 use super::{Context, shell_word, use_threads};
@@ -16,13 +16,14 @@ use crate::{device, locate};
 
 /// Write one HTML file about a run: result, drawings, curves, mistakes, and how to repeat it
 ///
-/// The file needs no network and nothing beside it. Searches and trainings write it at their end; this command writes
-/// it again, also for runs that are not finished.
+/// The file needs no network and nothing beside it. Searches, trainings and automatic runs write it at their end; this
+/// command writes it again, also for runs that are not finished. That of an automatic run tells of all its phases.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   enas report runs/digits-train-1
   enas report --run runs/digits-search-1 --out search.html
+  enas report runs/photos-auto-1               all phases of an automatic run
 
 Classes, confusions, calibration and mistakes need the pictures of the run where they were.")]
 pub(crate) struct Args {
@@ -48,10 +49,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::open(args.machine.device)?;
     let dir = args.place.path().ok_or_else(|| usage("no run given: enas report RUN, or --run DIR"))?;
-    let run = locate::reported(dir)?;
-    // An automatic run has its report on top, beside its model.
-    let on_top = (run != dir).then(|| dir.join(enas_report::FILE_NAME));
-    let path = write(&run, args.out.as_deref().or(on_top.as_deref()), None, gpu.as_ref())?;
+    // Says what to do where an automatic run has nothing to report yet.
+    locate::reported(dir)?;
+    let path = write(dir, Options { out: args.out.as_deref(), ..Options::default() }, gpu.as_ref())?;
     context.out.print(&Written { path: &path }, |out| writeln!(out, "{}", path.display()))?;
     Ok(SUCCESS)
 }
@@ -59,7 +59,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
 /// Writes the report of a run that has just ended, whose result is printed already. That it could not be written is no
 /// reason to call the run failed.
 pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>) {
-    if let Err(error) = write(run, None, Some(data), gpu) {
+    if let Err(error) = write(run, Options { data: Some(data), ..Options::default() }, gpu) {
         tracing::warn!(
             "no report was written: {error}; mend that and run enas report --run {}",
             shell_word(run)
@@ -67,24 +67,21 @@ pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>) {
     }
 }
 
-/// Writes the report of the training that an automatic run's model is from into the folder of that run, as
-/// [`at_the_end`]; returns where it is.
-pub(crate) fn of_auto(training: &Path, dir: &Path, data: &Dataset, gpu: Option<&Gpu>) -> Option<PathBuf> {
-    let out = dir.join(enas_report::FILE_NAME);
-    write(training, Some(&out), Some(data), gpu)
+/// Writes the report of an automatic run into its folder, as [`at_the_end`]; returns where it is. Where time is limited,
+/// the report leaves out what there is no time for.
+pub(crate) fn of_auto(run: &AutoRun, data: &Dataset, time: TimeLimit, gpu: Option<&Gpu>) -> Option<PathBuf> {
+    let seconds = run.seconds();
+    let left = time.0.map(|limit| limit.as_secs_f64() - seconds);
+    let options = Options { data: Some(data), seconds: Some(seconds), left, ..Options::default() };
+    write(run.dir(), options, gpu)
         .inspect_err(|error| {
-            let again = format!("enas report --run {}", shell_word(training));
+            let again = format!("enas report --run {}", shell_word(run.dir()));
             tracing::warn!("no report was written: {error}; mend that and run {again}");
         })
         .ok()
 }
 
-fn write(
-    run: &Path,
-    out: Option<&Path>,
-    data: Option<&Dataset>,
-    gpu: Option<&Gpu>,
-) -> enas_report::Result<PathBuf> {
+fn write(run: &Path, options: Options<'_>, gpu: Option<&Gpu>) -> enas_report::Result<PathBuf> {
     let place = |model: &mut Model| gpu.map_or(Ok(()), |gpu| model.use_gpu(gpu));
-    enas_report::write(run, &Options { out, data, place: Some(&place) })
+    enas_report::write(run, &Options { place: Some(&place), ..options })
 }

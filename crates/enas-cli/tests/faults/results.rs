@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::support::text;
 
 /// Keys of what is measured, or depends on when it was saved, wherever they stand.
-const MEASURED: [&str; 12] = [
+const MEASURED: [&str; 13] = [
     "t",
     "seconds",
     "images_per_second",
@@ -21,6 +21,7 @@ const MEASURED: [&str; 12] = [
     "memory",
     // Of an automatic run: what the phases are expected to take.
     "plan",
+    "prepared_seconds",
     // How far the choice at the end of a search had come when it was last saved. Its outcome is in the metrics.
     "phase",
     "scores",
@@ -111,7 +112,9 @@ fn lines(bytes: &[u8], each: impl Fn(&str) -> String) -> Vec<u8> {
 
 /// Whether a line of a report tells a time, a speed or the number of threads.
 fn is_of_clock(line: &str) -> bool {
-    ["Written ", "µs", "\u{a0}ms", "wall time", "Time per picture", "thread"].iter().any(|w| line.contains(w))
+    ["Written ", "µs", "\u{a0}ms", "wall time", "time used", "class=\"clock\"", "Time per picture", "thread"]
+        .iter()
+        .any(|w| line.contains(w))
 }
 
 fn unmeasured(value: &Value) -> Value {

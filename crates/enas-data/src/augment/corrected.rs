@@ -2,9 +2,10 @@
 
 use enas_rng::Stream;
 use image::{ImageBuffer, Luma};
-use imageproc::geometric_transformations::{Border, Interpolation, Projection, warp_into};
+use imageproc::geometric_transformations::{Border as Outside, Interpolation, Projection, warp_into};
 
-use super::{Shape, mirror};
+use super::reflected::warp;
+use super::{Border, Config, Shape, mirror};
 
 /// Probability of each variation.
 const PROBABILITY: f32 = 0.5;
@@ -13,12 +14,15 @@ const ENLARGEMENT: f32 = 1.2;
 const NOISE: f32 = 12.75;
 
 /// Varies one picture `[c, h, w]` in place. Which variations apply is drawn first, then what each needs.
-pub(super) fn vary(shape: Shape, pixels: &mut [u8], may_flip: bool, stream: &mut Stream) {
+pub(super) fn vary(config: &Config, shape: Shape, pixels: &mut [u8], stream: &mut Stream) {
     let [enlarge, rotate, light, noise, flip] = std::array::from_fn(|_| stream.chance(PROBABILITY));
     let scale = if enlarge { ENLARGEMENT } else { 1.0 };
     let degrees = if rotate { stream.range(-20.0, 20.0) } else { 0.0 };
     if enlarge || rotate {
-        turn_and_scale(shape, pixels, degrees, scale);
+        match config.border {
+            Border::Black => turn_and_scale(shape, pixels, degrees, scale),
+            Border::Reflect => turn_and_scale_reflected(shape, pixels, degrees, scale),
+        }
     }
     if light {
         let (contrast, brightness) = (stream.range(0.7, 1.3), stream.range(6.0, 32.0));
@@ -28,7 +32,7 @@ pub(super) fn vary(shape: Shape, pixels: &mut [u8], may_flip: bool, stream: &mut
     if noise {
         pixels.iter_mut().for_each(|p| *p = (f32::from(*p) + NOISE * stream.normal()).round() as u8);
     }
-    if flip && may_flip {
+    if flip && config.flip {
         mirror(shape.width, pixels);
     }
 }
@@ -45,10 +49,19 @@ fn turn_and_scale(shape: Shape, pixels: &mut [u8], degrees: f32, scale: f32) {
         let source: ImageBuffer<Luma<u8>, Vec<u8>> = ImageBuffer::from_raw(width, height, plane.to_vec())
             .expect("a plane holds height * width pixels");
         let mut out = ImageBuffer::new(width, height);
-        let black = Border::Constant(Luma([0]));
+        let black = Outside::Constant(Luma([0]));
         warp_into(&source, projection, Interpolation::Bilinear, black, &mut out);
         plane.copy_from_slice(&out);
     }
+}
+
+/// The same where the picture goes on as its reflection.
+fn turn_and_scale_reflected(shape: Shape, pixels: &mut [u8], degrees: f32, scale: f32) {
+    let (cx, cy) = ((shape.width as f32 - 1.0) / 2.0, (shape.height as f32 - 1.0) / 2.0);
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    // From destination to source: turned back and reduced.
+    let (a, b) = (cos / scale, sin / scale);
+    warp(shape, pixels, [a, b, cx - a * cx - b * cy, -b, a, cy + b * cx - a * cy]);
 }
 
 #[cfg(test)]
@@ -58,6 +71,27 @@ mod tests {
     use super::*;
 
     const SHAPE: Shape = Shape { channels: 3, height: 9, width: 9 };
+
+    fn config(flip: bool) -> Config {
+        Config { flip, ..Config::default() }
+    }
+
+    #[test]
+    fn a_reflected_border_leaves_no_black_corner_and_the_inside_as_it_is() {
+        let start: Vec<u8> = (0..243).map(|i| 100 + (i % 9 * 6 + i / 9 % 9 * 4) as u8).collect();
+        let (mut black, mut reflected) = (start.clone(), start);
+        turn_and_scale(SHAPE, &mut black, 20.0, 1.0);
+        turn_and_scale_reflected(SHAPE, &mut reflected, 20.0, 1.0);
+        assert!(black.contains(&0) && reflected.iter().all(|p| *p >= 100), "{black:?} {reflected:?}");
+        // Both turn the same way: what comes from inside is the same.
+        for (y, x) in (2..7).flat_map(|y| (2..7).map(move |x| (y, x))) {
+            assert!(black[y * 9 + x].abs_diff(reflected[y * 9 + x]) <= 1, "{y} {x}");
+        }
+        let (mut black, mut reflected) = (vec![50; 243], vec![50; 243]);
+        turn_and_scale(SHAPE, &mut black, -20.0, 1.2);
+        turn_and_scale_reflected(SHAPE, &mut reflected, -20.0, 1.2);
+        assert_eq!((black[4 * 9 + 4], reflected), (50, vec![50; 243]));
+    }
 
     #[test]
     fn turning_by_nothing_keeps_every_pixel_and_a_half_turn_reverses_them() {
@@ -87,7 +121,7 @@ mod tests {
     fn middles(may_flip: bool) -> Vec<[u8; 3]> {
         let one = |i| {
             let mut pixels = vec![100; 243];
-            vary(SHAPE, &mut pixels, may_flip, &mut Seed::new(8).stream("augment", &[i]));
+            vary(&config(may_flip), SHAPE, &mut pixels, &mut Seed::new(8).stream("augment", &[i]));
             [pixels[40], pixels[81 + 40], pixels[162 + 40]]
         };
         (0..4000).map(one).collect()
@@ -122,7 +156,7 @@ mod tests {
         let mirrored = |may_flip| {
             let one = |i| {
                 let mut pixels: Vec<u8> = (0..243).map(|i| if i % 9 < 3 { 200 } else { 0 }).collect();
-                vary(SHAPE, &mut pixels, may_flip, &mut Seed::new(9).stream("augment", &[i]));
+                vary(&config(may_flip), SHAPE, &mut pixels, &mut Seed::new(9).stream("augment", &[i]));
                 pixels[40 + 4] > 100 && pixels[40 - 4] < 100
             };
             (0..200).filter(|&i| one(i)).count()

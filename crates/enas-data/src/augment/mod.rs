@@ -11,6 +11,7 @@ mod erase;
 mod mix;
 mod random;
 mod reference;
+mod reflected;
 mod warp;
 
 use enas_rng::Stream;
@@ -32,6 +33,9 @@ pub struct Config {
     /// Whether pictures may be mirrored; leave it off for digits and text. `reference` ignores it and mirrors
     /// colour pictures only.
     pub flip: bool,
+    /// `corrected`: what comes in from outside where a picture is turned. `rand-augment` always reflects; the other two
+    /// follow the code they are from.
+    pub border: Border,
     /// Pixels added on every side before a random part of the original size is taken: zeros for `crop-flip`, the
     /// picture reflected for `rand-augment`.
     pub pad: usize,
@@ -76,6 +80,17 @@ pub enum Mode {
     RandAugment,
 }
 
+/// What lies beyond the edges of a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Border {
+    /// Nothing: black.
+    #[default]
+    Black,
+    /// The picture reflected at its edges, so that turning leaves no corners that a network could learn.
+    Reflect,
+}
+
 /// When variations are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -105,6 +120,7 @@ impl Default for Config {
             when: When::EachEpoch,
             n_aug: 1,
             flip: false,
+            border: Border::Black,
             pad: 4,
             cutout: 0,
             cutout_anchor: CutoutAnchor::Centre,
@@ -178,7 +194,7 @@ impl Config {
     pub(crate) fn vary_pixels(&self, shape: Shape, pixels: &mut [u8], stream: &mut Stream) {
         match self.mode {
             Mode::Reference => reference::vary(shape, pixels, stream),
-            Mode::Corrected => corrected::vary(shape, pixels, self.flip, stream),
+            Mode::Corrected => corrected::vary(self, shape, pixels, stream),
             Mode::RandAugment => random::vary(self, shape, pixels, stream),
             Mode::None | Mode::CropFlip => {}
         }

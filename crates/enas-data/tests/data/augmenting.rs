@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use enas_data::augment::{self, Mode, When};
-use enas_data::{Config, Dataset, EpochPlan, contact_sheet, load};
+use enas_data::{Config, Dataset, EpochPlan, contact_tiles, load};
 use enas_rng::Seed;
 
 use crate::bundle::{Bundle, png};
@@ -74,23 +74,28 @@ fn equal_pictures_are_varied_differently_in_one_epoch() {
 #[test]
 fn the_contact_sheet_shows_originals_beside_their_variations() {
     let data = digits(1, mode(Mode::Corrected));
-    let sheet = contact_sheet(&data, 10, 5).unwrap();
-    assert_eq!(sheet.images, 60);
-    // Two groups of six tiles of 64 + 4 pixels in a row, five rows of 64 + 8 + 7.
-    assert_eq!(sheet.image.dimensions(), (12 * 68 + 4, 5 * 79 + 4));
-    // The first tile is the first zero, each pixel eight times as large.
+    let groups = contact_tiles(&data, 10, 5).unwrap();
+    assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [6; 10]);
+    // The first tile is the first zero.
     let zero = data.train.labels().iter().position(|&l| l == 0).unwrap();
-    let pixel = |x: u32, y: u32| sheet.image.get_pixel(4 + 8 * x + 1, 4 + 8 * y + 5)[0];
-    assert!((0..64).all(|i| pixel(i % 8, i / 8) == data.train.image(zero).unwrap()[i as usize]));
-    let ink = sheet.image.pixels().filter(|p| p.0 == [30, 30, 30]).count();
-    assert!(ink > 60 * 5, "labels are written: {ink} dots");
+    let tile = &groups[0][0];
+    assert_eq!((tile.image.dimensions(), tile.label.as_str(), tile.original), ((8, 8), "0", true));
+    let expected = data.train.image(zero).unwrap();
+    assert!(tile.image.pixels().zip(expected.iter()).all(|(pixel, value)| pixel.0 == [*value; 3]));
+    assert!(groups[0][1..].iter().all(|varied| !varied.original && varied.label == "0"));
+    assert!(groups[0][1..].iter().any(|varied| varied.image != tile.image));
+    let labels: Vec<&str> = groups.iter().map(|group| group[0].label.as_str()).collect();
+    assert_eq!(labels, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
 }
 
 #[test]
 fn the_contact_sheet_follows_what_the_trainer_gets() {
-    assert_eq!(contact_sheet(&digits(1, mode(Mode::None)), 30, 5).unwrap().images, 30);
+    let shown = |data: &Dataset, images, variations| {
+        contact_tiles(data, images, variations).unwrap().iter().map(Vec::len).sum::<usize>()
+    };
+    assert_eq!(shown(&digits(1, mode(Mode::None)), 30, 5), 30);
     let once = augment::Config { when: When::Once, n_aug: 3, ..mode(Mode::Reference) };
-    assert_eq!(contact_sheet(&digits(1, once), 10, 5).unwrap().images, 30);
-    assert_eq!(contact_sheet(&digits(3, mode(Mode::CropFlip)), 1, 2).unwrap().images, 3);
-    assert_eq!(contact_sheet(&digits(1, mode(Mode::None)), 0, 0).unwrap().images, 0);
+    assert_eq!(shown(&digits(1, once), 10, 5), 30);
+    assert_eq!(shown(&digits(3, mode(Mode::CropFlip)), 1, 2), 3);
+    assert_eq!(shown(&digits(1, mode(Mode::None)), 0, 0), 0);
 }

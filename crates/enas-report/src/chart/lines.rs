@@ -60,8 +60,8 @@ pub struct Rule {
 /// Most points drawn per series.
 const POINTS: usize = 320;
 
-const LEFT: f64 = 70.0;
-const PLOT_HEIGHT: f64 = 190.0;
+const LEFT: f64 = 66.0;
+const PLOT_HEIGHT: f64 = 165.0;
 const LEGEND_LINE: f64 = 18.0;
 const BELOW: f64 = 42.0;
 

@@ -19,8 +19,9 @@ pub use thin::thinned;
 /// What charts look like: colours for light and dark, lines, texts.
 pub const STYLE: &str = include_str!("chart.css");
 
-/// Width of a chart in its own units, which are pixels at its natural size.
-const WIDTH: f64 = 480.0;
+/// Width of a chart in its own units, which are pixels at its natural size. On a telephone a chart has about 330
+/// pixels and its texts, of 12.5 units, 10 of them.
+const WIDTH: f64 = 400.0;
 
 /// Opens an SVG element with title and description. `id` must be unique in the page.
 fn open(id: &str, height: f64, title: &str, description: &str) -> String {

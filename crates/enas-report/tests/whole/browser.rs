@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use enas_search::SearchWhen;
+
+use crate::auto::automatic;
 use crate::chromium::{FLAGS, browser};
 use crate::support::{report, runs};
 
@@ -41,5 +44,55 @@ fn a_browser_shows_reports_without_a_complaint_or_a_request() {
         let asking = html.replace("<main", "<img alt=\"\" src=\"http://localhost:9/x.png\"><main");
         fs::write(&page, asking).unwrap();
         assert!(!load(&browser, &page).1.is_empty());
+    }
+}
+
+/// Measures a page in a frame of `width`, as browsers do not make their own window so narrow: the width of all that it
+/// holds, the height of the smallest letters in charts, and what is cut at the right without a way to scroll to it.
+fn measured(browser: &Path, html: &str, width: u32) -> (u32, f64, Vec<String>) {
+    let quoted = html.replace('&', "&amp;").replace('"', "&quot;");
+    let outer = format!(
+        r#"<!DOCTYPE html><meta charset="utf-8"><iframe id="f" style="width:{width}px;height:900px;border:0" srcdoc="{quoted}"></iframe>
+<pre id="found"></pre><script>
+document.getElementById("f").addEventListener("load", event => {{
+  const inner = event.target.contentDocument, root = inner.documentElement;
+  const letters = [...inner.querySelectorAll(".chart text")].map(text => {{
+    const m = text.getScreenCTM(), size = parseFloat(inner.defaultView.getComputedStyle(text).fontSize);
+    return size * Math.hypot(m.a, m.b);
+  }});
+  const cut = [...inner.querySelectorAll("body *")].filter(e =>
+    e.getBoundingClientRect().right > {width} + 0.5 && !e.closest(".scroll, .unseen, .skip, svg"));
+  const found = [root.scrollWidth, Math.min(...letters), cut.map(e => e.tagName + "." + e.className).join(" ")];
+  document.getElementById("found").textContent = found.join("|");
+}});
+</script>"#
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("outer.html");
+    fs::write(&page, outer).unwrap();
+    let (document, console) = load(browser, &page);
+    assert_eq!(console, Vec::<String>::new());
+    let found = document.split("<pre id=\"found\">").nth(1).unwrap().split("</pre>").next().unwrap();
+    let parts: Vec<&str> = found.split('|').collect();
+    assert_eq!(parts.len(), 3, "the page was not measured: {found:?}");
+    let cut = parts[2].split_whitespace().map(str::to_owned).collect();
+    (parts[0].parse().unwrap(), parts[1].parse().unwrap(), cut)
+}
+
+#[test]
+fn a_telephone_shows_reports_without_cutting_them() {
+    let Some(browser) = browser() else { return };
+    let auto = automatic(SearchWhen::Always, "1h");
+    for run in [&runs().search, &runs().train, &auto.path().to_owned()] {
+        let html = report(run);
+        let (width, letters, cut) = measured(&browser, &html, 390);
+        assert!(width <= 390, "{}: {width} pixels wide", run.display());
+        assert!(letters >= 9.9, "{}: letters of {letters} pixels", run.display());
+        assert_eq!(cut, Vec::<String>::new(), "{}", run.display());
+
+        // A page with a wide element in it is found to be too wide: the check can fail.
+        let wide = html.replace("<main", "<div style=\"width:600px\">x</div><main");
+        let (width, _, cut) = measured(&browser, &wide, 390);
+        assert!(width >= 600 && !cut.is_empty(), "{width} {cut:?}");
     }
 }

@@ -133,8 +133,28 @@ fn pictures_that_are_loaded_already_make_no_difference() {
     let data = record.load_data(&config.data, config.run.seed()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("r.html");
-    enas_report::write(run, &Options { out: Some(&out), data: Some(&data), place: None }).unwrap();
+    enas_report::write(run, &Options { out: Some(&out), data: Some(&data), ..Options::default() }).unwrap();
     assert_eq!(lasting(&fs::read_to_string(out).unwrap()), lasting(&report(run)));
+}
+
+#[test]
+fn the_worst_mistakes_show_where_the_network_looks_if_there_is_time() {
+    let run = &runs().train;
+    let html = report(run);
+    let mistakes = html.matches("</b> taken for <b>").count();
+    assert!(mistakes > 0, "the network of the tests makes mistakes");
+    let maps =
+        html.matches("class=\"map\" role=\"img\" aria-label=\"Occlusion sensitivity: covering ").count();
+    assert_eq!(maps, mistakes.min(6));
+    assert!(html.contains("Zeiler and Fergus, 2014") && !html.contains("time was short"));
+
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("r.html");
+    let hurried = Options { out: Some(&out), left: Some(0.0), ..Options::default() };
+    enas_report::write(run, &hurried).unwrap();
+    let html = fs::read_to_string(out).unwrap();
+    assert!(html.contains("time was short") && !html.contains("Occlusion sensitivity"));
+    assert_eq!(html.matches("</b> taken for <b>").count(), mistakes);
 }
 
 #[test]

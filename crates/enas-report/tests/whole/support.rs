@@ -57,21 +57,37 @@ fn make() -> Runs {
         fs::create_dir_all(&dir).unwrap();
         (0..30).for_each(|i| picture(class as u32, i).save(dir.join(format!("a&b {i:02}.png"))).unwrap());
     }
-    let path = format!("data.path={}", pictures.display());
-    let small = |layers: Layers| {
-        let keys = [
-            "run.epochs=3",
-            "run.batch_size=16",
-            "run.log_every=1",
-            "data.image_size=12",
-            "child.filters=4",
-            "child.layers=1",
-            "child.nodes=2",
-        ];
-        keys.iter().fold(layers.set(&*path), |layers, key| layers.set(*key))
-    };
+    let config = small_search(&pictures);
+    let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+    let search = folder.path().join("a search");
+    let mut run = Run::for_search(Some(&search), &config, &data).unwrap();
+    let found = enas_search::search(&config, &data, &mut run, &mut ()).unwrap();
+    enas_report::write(&search, &Options::default()).unwrap();
 
-    let layers = small(Layers::preset("quick"));
+    let config = small_training(&pictures);
+    let train = folder.path().join("train");
+    let mut run = Run::for_training(Some(&train), &config, &found.arc, &data).unwrap();
+    run.set_search(&search).unwrap();
+    enas_search::train(&config, &found.arc, &data, &mut run, &mut ()).unwrap();
+    Runs { folder, search, train }
+}
+
+fn small(pictures: &Path) -> Layers {
+    let keys = [
+        "run.epochs=3",
+        "run.batch_size=16",
+        "run.log_every=1",
+        "data.image_size=12",
+        "child.filters=4",
+        "child.layers=1",
+        "child.nodes=2",
+    ];
+    let layers = Layers::preset("quick").set(format!("data.path={}", pictures.display()));
+    keys.iter().fold(layers, |layers, key| layers.set(*key))
+}
+
+/// Settings of a search that takes no time.
+pub(crate) fn small_search(pictures: &Path) -> SearchConfig {
     let more = [
         "controller.steps=3",
         "controller.aggregate=2",
@@ -79,19 +95,12 @@ fn make() -> Runs {
         "select.samples=6",
         "select.random=6",
     ];
-    let config: SearchConfig = more.iter().fold(layers, |layers, key| layers.set(*key)).load().unwrap();
-    let data = enas_data::load(&config.data, config.run.seed()).unwrap();
-    let search = folder.path().join("a search");
-    let mut run = Run::for_search(Some(&search), &config, &data).unwrap();
-    let found = enas_search::search(&config, &data, &mut run, &mut ()).unwrap();
-    enas_report::write(&search, &Options::default()).unwrap();
+    more.iter().fold(small(pictures), |layers, key| layers.set(*key)).load().unwrap()
+}
 
-    let config: TrainConfig = small(Layers::preset("quick")).load().unwrap();
-    let train = folder.path().join("train");
-    let mut run = Run::for_training(Some(&train), &config, &found.arc, &data).unwrap();
-    run.set_search(&search).unwrap();
-    enas_search::train(&config, &found.arc, &data, &mut run, &mut ()).unwrap();
-    Runs { folder, search, train }
+/// Settings of a training that takes no time.
+pub(crate) fn small_training(pictures: &Path) -> TrainConfig {
+    small(pictures).load().unwrap()
 }
 
 /// A bright square whose place says the class, with a pattern that says nothing.

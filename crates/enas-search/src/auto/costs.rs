@@ -20,12 +20,14 @@ pub(super) struct Work {
     pub(super) first: f64,
     pub(super) search: f64,
     pub(super) train: f64,
-    /// To predict the validation and the test pictures once more.
+    /// To predict the validation and the test pictures once more, and those of the report.
     pub(super) predict: f64,
     /// A step of the network that is trained at the end.
     pub(super) step: f64,
 }
 
+/// Images that the report predicts to show where the network looks: 64 parts of six images are covered in turn.
+pub(super) const EXPLAINED: usize = 6 * 65;
 /// Steps that are timed, after one that is not.
 const TIMED: u64 = 3;
 
@@ -51,7 +53,7 @@ pub(super) fn measure(
         first: training(config.first_epochs()),
         search: searching,
         train: training(train.run.epochs),
-        predict: costs.forward * (data.valid.len() + data.test.len()) as f64,
+        predict: costs.forward * (data.valid.len() + data.test.len() + EXPLAINED) as f64,
         step: costs.step,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! runs/<data>-auto-<n>/
-//!   auto.json          version, data, time limit and time used
+//!   auto.json          version, data, time limit and time used, what was checked and chosen
 //!   search.toml        every setting of the search
 //!   train.toml         every setting of both trainings
 //!   split.json         which file is in which split
@@ -24,7 +24,7 @@ use enas_kernels::gpu::Gpu;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AutoConfig, AutoPhase, AutoPlan, SearchWhen};
+use super::{AutoConfig, AutoPhase, AutoPlan, Preparation, SearchWhen};
 use crate::atomic;
 use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::changes;
@@ -37,10 +37,10 @@ use crate::model::Model;
 use crate::pictures::{self, Expected};
 use crate::run::{self, Run};
 
-const AUTO: &str = "auto.json";
+pub(super) const AUTO: &str = "auto.json";
 const SEARCH: &str = "search.toml";
 const TRAIN: &str = "train.toml";
-const MODEL: &str = "model.safetensors";
+pub(super) const MODEL: &str = "model.safetensors";
 
 /// An open folder of an automatic run. No other process can open it as long as this lives.
 #[derive(Debug)]
@@ -72,6 +72,12 @@ struct About {
     /// Wall time of earlier sessions.
     seconds: f64,
     plan: Option<AutoPlan>,
+    /// Wall time until the plan was made, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prepared_seconds: Option<f64>,
+    /// What was done before the first phase, for readers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preparation: Option<Preparation>,
     /// The settings, so that a change of either file is noticed. Runs of earlier versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settings: Option<StoredSettings>,
@@ -111,6 +117,8 @@ impl AutoRun {
             fits_network: config.fits_network,
             seconds: 0.0,
             plan: None,
+            prepared_seconds: None,
+            preparation: None,
             settings: Some(StoredSettings { search, train }),
         };
         let run = Self { dir, about, began, gpu: None, memory: None, _lock: lock };
@@ -253,6 +261,16 @@ impl AutoRun {
 
     pub(super) fn set_plan(&mut self, plan: AutoPlan) -> Result<()> {
         self.about.plan = Some(plan);
+        self.about.prepared_seconds = Some(self.seconds());
+        self.save()
+    }
+
+    /// Notes what was done before the first phase, for the report of the run.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn note_preparation(&mut self, preparation: Preparation) -> Result<()> {
+        self.about.preparation = Some(preparation);
         self.save()
     }
 

@@ -4,6 +4,7 @@ mod costs;
 mod folder;
 mod network;
 mod plan;
+mod record;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use self::costs::of_training;
 pub use self::folder::AutoRun;
 pub use self::network::FittedNetwork;
 pub use self::plan::{AutoPhase, AutoPlan};
+pub use self::record::{AutoRecord, CheckedData, CheckedFinding, ChosenSetting, Preparation};
 use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::cells::{DEFAULT_CELL, ready_cells};
 use crate::config::{SearchConfig, TimeLimit, TrainConfig};
@@ -205,20 +207,32 @@ impl Auto<'_> {
         if self.config.fits_network {
             let seconds = self.left().min(UNLIMITED) - finish;
             let (fitted, costs) = network::fit(train, &ready_cell(), self.data, device, seconds)?;
-            let predict = costs.forward * (self.data.valid.len() + self.data.test.len()) as f64;
+            let predict =
+                costs.forward * (self.data.valid.len() + self.data.test.len() + costs::EXPLAINED) as f64;
             network = Some(fitted);
             if !search_when.searches(images, self.left() / costs.step) {
                 let work = of_training(train, train.run.epochs, &costs, self.data);
                 let (spent, finish) = (self.run.seconds(), finish + predict);
-                return Ok(AutoPlan { network, ..AutoPlan::without_search(limit, spent, work, finish) });
+                let possible_steps = Some(self.left() / costs.step);
+                return Ok(AutoPlan {
+                    network,
+                    possible_steps,
+                    ..AutoPlan::without_search(limit, spent, work, finish)
+                });
             }
         }
         let work = costs::measure(self.config, arc, self.data, device)?;
+        let possible_steps = Some(self.left() / work.step);
         if !search_when.searches(images, self.left() / work.step) {
             let finish = finish + work.predict;
-            return Ok(AutoPlan::without_search(limit, self.run.seconds(), work.train, finish));
+            let plan = AutoPlan::without_search(limit, self.run.seconds(), work.train, finish);
+            return Ok(AutoPlan { possible_steps, ..plan });
         }
-        Ok(AutoPlan { network, ..AutoPlan::divide(limit, self.run.seconds(), &work, *finish) })
+        Ok(AutoPlan {
+            network,
+            possible_steps,
+            ..AutoPlan::divide(limit, self.run.seconds(), &work, *finish)
+        })
     }
 
     fn search(&mut self, seconds: f64) -> Result<Searched> {

@@ -46,6 +46,10 @@ pub struct AutoPlan {
     /// The size of the network that is trained, if it was chosen for the time there is.
     #[serde(default)]
     pub network: Option<FittedNetwork>,
+    /// Training steps of the final network that there was time for when the plan was made. Plans of earlier versions, and
+    /// those without a limit, do not say.
+    #[serde(default)]
+    pub possible_steps: Option<f64>,
 }
 
 /// Runs of earlier versions always searched.
@@ -63,21 +67,28 @@ impl AutoPlan {
     /// what its configuration asks for.
     pub(super) fn divide(limit: Option<f64>, spent: f64, work: &Work, finish: f64) -> Self {
         let finish = finish + work.predict;
-        let (searches, network) = (true, None);
-        let whole =
-            Self { first: work.first, search: work.search, train: work.train, finish, searches, network };
+        let whole = Self {
+            first: work.first,
+            search: work.search,
+            train: work.train,
+            finish,
+            searches: true,
+            network: None,
+            possible_steps: None,
+        };
         let Some(limit) = limit else { return whole };
         let left = (limit - spent - finish).max(0.0);
         let first = work.first.min(FIRST * left);
         let rest = left - first;
         let search = work.search.min((rest - work.train).max(SEARCH * rest));
-        Self { first, search, train: work.train.min(rest - search), finish, searches, network }
+        Self { first, search, train: work.train.min(rest - search), ..whole }
     }
 
     /// A training alone, which takes `train` seconds or what `limit` leaves after `spent` seconds.
     pub(super) fn without_search(limit: Option<f64>, spent: f64, train: f64, finish: f64) -> Self {
         let left = limit.map_or(f64::INFINITY, |limit| (limit - spent - finish).max(0.0));
-        Self { first: 0.0, search: 0.0, train: train.min(left), finish, searches: false, network: None }
+        let (searches, network, possible_steps) = (false, None, None);
+        Self { first: 0.0, search: 0.0, train: train.min(left), finish, searches, network, possible_steps }
     }
 
     /// All phases together, in seconds.

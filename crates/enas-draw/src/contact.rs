@@ -1,0 +1,200 @@
+//! A contact sheet: images in groups, each group under its label.
+
+use crate::png;
+use crate::text;
+
+/// An image on a contact sheet.
+#[derive(Clone, Copy, Debug)]
+pub struct Tile<'a> {
+    /// `[height, width, 3]`, red, green and blue.
+    pub rgb: &'a [u8],
+    /// Pixels from left to right.
+    pub width: usize,
+    /// Pixels from top to bottom.
+    pub height: usize,
+    /// Whether it has a blue frame.
+    pub framed: bool,
+}
+
+/// Images that belong together, all of one size.
+#[derive(Clone, Debug)]
+pub struct Group<'a> {
+    /// What they are called.
+    pub label: &'a str,
+    /// The images, from left to right.
+    pub tiles: Vec<Tile<'a>>,
+}
+
+/// Pixels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bitmap {
+    /// Pixels from left to right.
+    pub width: usize,
+    /// Pixels from top to bottom.
+    pub height: usize,
+    /// `[height, width, 3]`, red, green and blue.
+    pub rgb: Vec<u8>,
+}
+
+/// Tiles are enlarged by a whole factor to at least this many pixels.
+const LEAST_TILE: usize = 64;
+/// Space between tiles, and around a frame.
+const GAP: usize = 4;
+/// Space between groups, from left to right.
+const APART: usize = 14;
+/// Height of a label, the space around it included.
+const LABEL: usize = 20;
+/// Size of its letters.
+const LETTERS: f64 = 12.0;
+/// From the top of a label to its base line.
+const BASE: f64 = 15.0;
+/// Tiles side by side, unless one group needs more.
+const COLUMNS: usize = 12;
+/// Depth of a frame.
+const DEPTH: usize = 2;
+
+const PAPER: [u8; 3] = [0xf1, 0xf3, 0xf6];
+const INK: [u8; 3] = [0x17, 0x21, 0x2c];
+/// The frame that tells an original from its variations.
+const FRAME: [u8; 3] = [0, 114, 178];
+
+/// Draws groups of images, each with its label above it.
+///
+/// A label that is wider than its group is shortened and ends in `…`. Characters that the font lacks are written as their
+/// code, such as `\u{82f9}`: it has Latin, Greek and Cyrillic letters.
+pub fn contact_sheet(groups: &[Group<'_>]) -> Bitmap {
+    let tiles = || groups.iter().flat_map(|group| &group.tiles);
+    let side = |of: fn(&Tile<'_>) -> usize| tiles().map(of).max().unwrap_or(1).max(1);
+    let (width, height) = (side(|tile| tile.width), side(|tile| tile.height));
+    let per_group = groups.iter().map(|group| group.tiles.len()).max().unwrap_or(1).max(1);
+    let per_row = (COLUMNS / per_group).clamp(1, groups.len().max(1));
+    let rows = groups.len().div_ceil(per_row).max(1);
+    let scale = LEAST_TILE.div_ceil(width.max(height));
+    let layout = Layout { scale, tile: (width * scale, height * scale), per_group };
+    let mut sheet = Bitmap::paper(per_row * layout.group_width() + GAP, rows * layout.row_height() + GAP);
+    for (number, group) in groups.iter().enumerate() {
+        let (row, column) = (number / per_row, number % per_row);
+        let (left, top) = (GAP + column * layout.group_width(), row * layout.row_height());
+        let room = layout.group_width() - APART;
+        let label = text::shortened(&text::writable(group.label), LETTERS, room as f64);
+        sheet.write(&label, (left, top), room);
+        for (i, tile) in group.tiles.iter().enumerate() {
+            let at = (left + i * (layout.tile.0 + GAP), top + LABEL + DEPTH);
+            sheet.place(tile, layout.scale, at);
+        }
+    }
+    sheet
+}
+
+struct Layout {
+    scale: usize,
+    /// Width and height of an enlarged tile.
+    tile: (usize, usize),
+    per_group: usize,
+}
+
+impl Layout {
+    fn group_width(&self) -> usize {
+        self.per_group * (self.tile.0 + GAP) + APART - GAP
+    }
+
+    fn row_height(&self) -> usize {
+        LABEL + self.tile.1 + DEPTH + 2 * GAP
+    }
+}
+
+impl Bitmap {
+    fn paper(width: usize, height: usize) -> Self {
+        Self { width, height, rgb: PAPER.repeat(width * height) }
+    }
+
+    fn pixel(&mut self, x: usize, y: usize) -> &mut [u8] {
+        let at = 3 * (y * self.width + x);
+        &mut self.rgb[at..at + 3]
+    }
+
+    /// Draws an image, each pixel `scale` times as large.
+    fn place(&mut self, tile: &Tile<'_>, scale: usize, (left, top): (usize, usize)) {
+        let (width, height) = (tile.width * scale, tile.height * scale);
+        if tile.framed {
+            for y in top - DEPTH..top + height + DEPTH {
+                for x in left - DEPTH..left + width + DEPTH {
+                    self.pixel(x, y).copy_from_slice(&FRAME);
+                }
+            }
+        }
+        for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            let from = 3 * ((y / scale) * tile.width + x / scale);
+            self.pixel(left + x, top + y).copy_from_slice(&tile.rgb[from..from + 3]);
+        }
+    }
+
+    /// Writes a line into a place `width` pixels wide and as high as a label.
+    fn write(&mut self, line: &str, (left, top): (usize, usize), width: usize) {
+        let shades = png::shades(line, LETTERS, BASE, (width, LABEL));
+        for (i, shade) in shades.into_iter().enumerate() {
+            let pixel = self.pixel(left + i % width, top + i / width);
+            for (value, ink) in pixel.iter_mut().zip(INK) {
+                let (paper, ink, shade) = (u32::from(*value), u32::from(ink), u32::from(shade));
+                *value = ((paper * (255 - shade) + ink * shade + 127) / 255) as u8;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RED: [u8; 3] = [200, 10, 20];
+
+    fn sheet(labels: &[&str], tiles: usize) -> Bitmap {
+        let rgb = RED.repeat(64);
+        let tile = |i| Tile { rgb: &rgb, width: 8, height: 8, framed: i == 0 };
+        let group = |label| Group { label, tiles: (0..tiles).map(tile).collect() };
+        contact_sheet(&labels.iter().map(|label| group(label)).collect::<Vec<_>>())
+    }
+
+    /// How many pixels of the labels of the first group are dark.
+    fn inked(sheet: &Bitmap, width: usize) -> usize {
+        let dark = |x: usize, y: usize| sheet.rgb[3 * (y * sheet.width + x)] < 128;
+        (0..LABEL).map(|y| (0..width).filter(|x| dark(*x, y)).count()).sum()
+    }
+
+    #[test]
+    fn every_pixel_of_every_image_is_there_and_originals_are_framed() {
+        let sheet = sheet(&["a", "b", "c"], 6);
+        // Two groups of six tiles of 64 pixels in a row.
+        assert_eq!((sheet.width, sheet.height), (2 * (6 * 68 + 10) + 4, 2 * (20 + 64 + 2 + 8) + 4));
+        let count = |colour: [u8; 3]| sheet.rgb.chunks_exact(3).filter(|pixel| **pixel == colour).count();
+        assert_eq!(count(RED), 18 * 64 * 64);
+        assert_eq!(count(FRAME), 3 * (68 * 68 - 64 * 64));
+    }
+
+    #[test]
+    fn labels_are_written_within_their_group_whatever_they_are_called() {
+        let widest = 6 * 68 + 10;
+        let plain = sheet(&["Äpfel grün"], 6);
+        assert!(inked(&plain, widest) > 60);
+        assert_ne!(plain, sheet(&["Apfel grun"], 6), "marks are drawn");
+        let long =
+            "sehr lange Klassennamen, wie sie in Ordnern vorkommen, die jemand sorgfältig angelegt hat";
+        assert!(text::shortened(long, LETTERS, widest as f64 - APART as f64).ends_with('…'));
+        for label in [long, "苹果", "", "\n\t", "🍏"] {
+            let sheet = sheet(&[label, "b"], 6);
+            let beyond =
+                |y: usize| (widest - APART..widest).any(|x| sheet.rgb[3 * (y * sheet.width + x)] < 128);
+            assert!((0..LABEL).all(|y| !beyond(y)), "{label}");
+        }
+        assert_eq!(text::writable("苹果 a"), r"\u{82f9}\u{679c} a");
+    }
+
+    #[test]
+    fn no_images_make_an_empty_sheet() {
+        assert_eq!(
+            contact_sheet(&[]).rgb,
+            PAPER.repeat(contact_sheet(&[]).width * contact_sheet(&[]).height)
+        );
+        assert!(sheet(&["a"], 0).width > 0);
+    }
+}

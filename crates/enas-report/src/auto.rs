@@ -1,0 +1,242 @@
+//! The parts of a report that only an automatic run has: what was checked and chosen, its plan and its phases.
+
+use enas_data::doctor::Severity;
+use enas_search::{AutoPhase, AutoPlan, AutoRecord, CheckedFinding, ChosenSetting, Record, SearchWhen};
+use serde_json::Value;
+
+use crate::curves::{self, Figure};
+use crate::log::Log;
+use crate::text::{counted, duration, grouped, percent};
+
+/// What is known about an automatic run beside its final training.
+#[derive(Clone, Debug)]
+pub(crate) struct Automatic {
+    /// Wall time so far, in seconds.
+    pub(crate) seconds: f64,
+    /// The time that it may take, in seconds.
+    pub(crate) limit: Option<f64>,
+    pub(crate) phases: Vec<Phase>,
+    /// All phases together, as planned.
+    pub(crate) planned: Option<String>,
+    /// Whether there was a search, and why.
+    pub(crate) why: String,
+    /// How the size of the network was chosen.
+    pub(crate) size: Option<String>,
+    /// The training whose model is delivered.
+    pub(crate) from: Option<AutoPhase>,
+    /// What the check of the images found; `None` where the run did not write it down.
+    pub(crate) checked: Option<Checked>,
+    pub(crate) choices: Vec<ChosenSetting>,
+    /// The course of the search.
+    pub(crate) search_curves: Vec<Figure>,
+    /// The final choice of the search.
+    pub(crate) choice: Option<curves::Choice>,
+    pub(crate) command: String,
+}
+
+/// A phase, planned and done.
+#[derive(Clone, Debug)]
+pub(crate) struct Phase {
+    pub(crate) name: &'static str,
+    pub(crate) planned: String,
+    pub(crate) took: String,
+    pub(crate) result: String,
+}
+
+/// What the check of the images found.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    /// Images in numbers, a sentence.
+    pub(crate) images: String,
+    pub(crate) findings: Vec<CheckedFinding>,
+}
+
+const UNKNOWN: &str = "–";
+
+impl Automatic {
+    /// Reads what the folder says. `seconds` is the wall time so far if the caller knows better.
+    pub(crate) fn gather(auto: &AutoRecord, seconds: Option<f64>) -> Self {
+        let plan = auto.plan();
+        let seconds = seconds.unwrap_or_else(|| auto.seconds());
+        let preparation = auto.preparation();
+        let search = auto.phase(AutoPhase::Search);
+        let log = search.as_ref().map(|search| Log::read(&search.metrics_path()));
+        let nodes = search.as_ref().and_then(|search| search.best_arc().ok()).map(|arc| arc.n_nodes());
+        let split = any_split(auto);
+        let checked = preparation.check.map(|check| Checked {
+            images: images(check.files, check.usable, split),
+            findings: check.findings,
+        });
+        Self {
+            seconds,
+            limit: auto.limit().map(|limit| limit.as_secs_f64()),
+            phases: phases(auto, plan.as_ref(), seconds),
+            planned: plan.map(|plan| duration(plan.total() + auto.prepared_seconds().unwrap_or_default())),
+            why: why(plan.as_ref(), auto.search_when(), split),
+            size: plan.and_then(|plan| plan.network).map(|network| {
+                format!(
+                    "Its size was chosen for the time there was: child.filters={} and child.layers={}.",
+                    network.filters, network.layers
+                )
+            }),
+            from: auto.best(),
+            checked,
+            choices: preparation.choices,
+            search_curves: log.as_ref().map_or(Vec::new(), |log| curves::of_search(log, nodes)),
+            choice: log.as_ref().and_then(curves::choice),
+            command: match preparation.command {
+                command if command.is_empty() => "enas auto".into(),
+                command => command,
+            },
+        }
+    }
+
+    /// What the run did, without the epochs of its training.
+    pub(crate) fn verb(&self) -> &'static str {
+        match (self.from, self.search_curves.is_empty()) {
+            (Some(AutoPhase::First), _) => {
+                "A first model, of a random architecture, was trained and not beaten,"
+            }
+            (_, true) => "A ready cell was trained",
+            (_, false) => "An architecture was searched, then trained",
+        }
+    }
+
+    /// Wall time beside the limit.
+    pub(crate) fn of_limit(&self) -> String {
+        match self.limit {
+            Some(limit) => format!("of the {} that were allowed", duration(limit)),
+            None => "there was no time limit".into(),
+        }
+    }
+}
+
+/// Training, validation and test images.
+type Counts = [usize; 3];
+
+fn any_split(auto: &AutoRecord) -> Option<Counts> {
+    let phases = [AutoPhase::Train, AutoPhase::Search, AutoPhase::First];
+    let split = phases.into_iter().find_map(|phase| auto.phase(phase)?.split().ok())?;
+    Some([&split.train, &split.valid, &split.test].map(|part| part.len()))
+}
+
+fn images(files: usize, usable: usize, split: Option<Counts>) -> String {
+    let found = counted(files as u64, "image file", "image files");
+    let usable = match files - usable.min(files) {
+        0 if files == 1 => "It is usable".to_owned(),
+        0 => "All of them are usable".to_owned(),
+        left_out => format!("{} usable, {} left out", grouped(usable as u64), grouped(left_out as u64)),
+    };
+    let parts = split.map_or(String::new(), |parts| {
+        let [train, valid, test] = parts.map(|n| grouped(n as u64));
+        format!(": {train} to train on, {valid} to choose by, {test} to test with")
+    });
+    format!("{found}. {usable}{parts}.")
+}
+
+/// Whether there was a search, and for which reason.
+fn why(plan: Option<&AutoPlan>, when: SearchWhen, split: Option<Counts>) -> String {
+    let Some(plan) = plan else { return "There is no plan yet.".into() };
+    let steps = plan.possible_steps.filter(|steps| steps.is_finite());
+    let most = |n: u64, one, more| counted(n, one, more);
+    let (images, needed) = (SearchWhen::IMAGES as u64, SearchWhen::STEPS as u64);
+    match (plan.searches, when) {
+        (true, SearchWhen::IfItPays) => {
+            let steps = steps.map_or(String::new(), |steps| {
+                format!(" and time for about {} of the final network", most(steps as u64, "training step", "training steps"))
+            });
+            let train = split.map_or(String::new(), |[train, ..]| {
+                format!(", as there were {}{steps}", most(train as u64, "training image", "training images"))
+            });
+            format!("An architecture was searched{train}.")
+        }
+        (true, _) => "An architecture was searched, as asked for.".into(),
+        (false, SearchWhen::Never) => {
+            "No architecture was searched, as asked for (--search never): a ready cell was trained for the whole time."
+                .into()
+        }
+        (false, _) => {
+            let few_images = split.filter(|[train, ..]| (*train as u64) < images).map(|[train, ..]| {
+                format!(
+                    "There were {}; below {} the differences between architectures are smaller than chance.",
+                    most(train as u64, "training image", "training images"),
+                    grouped(images)
+                )
+            });
+            let few_steps = steps.filter(|steps| *steps < SearchWhen::STEPS).map(|steps| {
+                format!(
+                    "There was time for about {} of the final network; below {} the weights that architectures share \
+                     are trained too little to tell good ones from bad ones.",
+                    most(steps as u64, "training step", "training steps"),
+                    grouped(needed)
+                )
+            });
+            let reasons: Vec<String> = few_images.into_iter().chain(few_steps).collect();
+            let reasons = if reasons.is_empty() {
+                format!(
+                    "A search needs at least {} training images and time for {} training steps.",
+                    grouped(images),
+                    grouped(needed)
+                )
+            } else {
+                reasons.join(" ")
+            };
+            format!("No architecture was searched; a ready cell was trained for the whole time. {reasons}")
+        }
+    }
+}
+
+fn phases(auto: &AutoRecord, plan: Option<&AutoPlan>, seconds: f64) -> Vec<Phase> {
+    let time = |seconds: Option<f64>| seconds.map_or(UNKNOWN.to_owned(), duration);
+    let mut rows = vec![Phase {
+        name: "Check, load and plan",
+        planned: UNKNOWN.into(),
+        took: time(auto.prepared_seconds()),
+        result: String::new(),
+    }];
+    let mut known = auto.prepared_seconds();
+    let planned = |of: fn(&AutoPlan) -> f64| plan.map(of).filter(|seconds| *seconds > 0.0);
+    for (phase, name, planned) in [
+        (AutoPhase::First, "First model", planned(|plan| plan.first)),
+        (AutoPhase::Search, "Search", planned(|plan| plan.search)),
+        (AutoPhase::Train, "Training", planned(|plan| plan.train)),
+    ] {
+        let log = auto.phase(phase).map(|run| (Log::read(&run.metrics_path()), run));
+        if log.is_none() && planned.is_none() {
+            continue;
+        }
+        let took = log.as_ref().and_then(|(log, _)| log.seconds());
+        known = known.zip(Some(took.unwrap_or_default())).map(|(all, own)| all + own);
+        let result = log.map_or_else(|| "not begun".to_owned(), |(log, run)| result(&log, &run));
+        rows.push(Phase { name, planned: time(planned), took: time(took), result });
+    }
+    let rest = known.map(|known| seconds - known).filter(|rest| *rest > 0.05);
+    rows.push(Phase {
+        name: "Afterwards",
+        planned: time(planned(|plan| plan.finish)),
+        took: time(rest),
+        result: "until this report was begun; model file, report and ONNX file".into(),
+    });
+    rows
+}
+
+/// What a phase came to.
+fn result(log: &Log, run: &Record) -> String {
+    let Some(result) = log.last("result") else { return "not finished".into() };
+    let share = |key: &str| result.get(key).and_then(Value::as_f64).map(percent);
+    let epochs = result["epochs"].as_u64().map(|n| counted(n, "epoch", "epochs"));
+    let valid = share("valid_accuracy").map(|valid| match run.manifest().kind {
+        enas_search::Kind::Search => format!("{valid} of the validation images with shared weights"),
+        enas_search::Kind::Train => format!("{valid} of the validation images"),
+    });
+    [epochs, valid].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// A severity as it stands before a finding.
+pub(crate) fn severity(of: Severity) -> &'static str {
+    match of {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
+}

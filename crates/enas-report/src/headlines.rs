@@ -1,0 +1,131 @@
+//! The numbers that a report begins with, and what they are compared with.
+
+use enas_search::{Kind, interval};
+
+use crate::curves::Random;
+use crate::page::chance;
+use crate::run::{Facts, Network};
+use crate::text::{bytes, duration, percent, short};
+
+/// A big number.
+pub(crate) struct Headline {
+    pub(crate) label: &'static str,
+    pub(crate) value: String,
+    pub(crate) remark: String,
+}
+
+/// A bar beside others of its kind.
+pub(crate) struct Compared {
+    pub(crate) label: String,
+    pub(crate) value: String,
+    /// Share of the full width, as a CSS number.
+    pub(crate) share: String,
+    pub(crate) own: bool,
+}
+
+/// The big numbers of a run.
+pub(crate) fn headlines(facts: &Facts) -> Vec<Headline> {
+    let headline =
+        |label, value: Option<String>, remark: String| value.map(|value| Headline { label, value, remark });
+    let share = |key: &str| facts.number(key).map(percent);
+    let network = facts.architecture.as_ref().and_then(|a| a.network.as_ref());
+    let time = match &facts.automatic {
+        Some(auto) => headline("time used", Some(duration(auto.seconds)), auto.of_limit()),
+        None => headline("wall time", facts.seconds.map(duration), String::new()),
+    };
+    let mut all = match facts.manifest.kind {
+        Kind::Search => vec![
+            headline(
+                "validation accuracy",
+                share("valid_accuracy"),
+                "of the best architecture, shared weights".into(),
+            ),
+            facts.choice.as_ref().and_then(|choice| choice.random).and_then(|random| {
+                let better = format!("{} of {}", random.count - random.as_good, random.count);
+                headline(
+                    "random architectures beaten",
+                    Some(better),
+                    format!("the best of them: {}", percent(random.best)),
+                )
+            }),
+            headline(
+                "shared weights",
+                facts.number("params").map(|n| short(n as u64)),
+                "of all architectures together".into(),
+            ),
+        ],
+        Kind::Train => vec![
+            headline("test accuracy", share("test_accuracy"), test_interval(facts)),
+            headline("validation accuracy", share("valid_accuracy"), "of the kept weights".into()),
+        ],
+    };
+    if facts.manifest.kind == Kind::Train {
+        all.push(network.and_then(|n| {
+            headline("parameters", Some(short(n.params)), format!("{} on disk", bytes(n.bytes)))
+        }));
+    }
+    // A search knows two networks; its own is the one that the ranking weighs.
+    all.push(match facts.manifest.kind {
+        Kind::Train => network.and_then(|n| headline("multiply-adds", Some(short(n.macs)), speed(n))),
+        Kind::Search => {
+            let macs = facts.number("macs").map(|n| short(n as u64));
+            headline("multiply-adds", macs, "per image, in the search network".into())
+        }
+    });
+    all.push(time);
+    all.into_iter().flatten().collect()
+}
+
+fn test_interval(facts: &Facts) -> String {
+    facts.predicted.as_ref().map_or(String::new(), |p| {
+        let (low, high) = interval(p.evaluation.correct(), p.evaluation.total());
+        format!("95\u{a0}% interval {:.1} to {:.1}\u{a0}%", 100.0 * low, 100.0 * high)
+    })
+}
+
+fn speed(network: &Network) -> String {
+    network.seconds_per_picture.map_or("per picture".into(), |s| format!("{} per picture", time_of(s)))
+}
+
+/// A short time in the unit that fits.
+pub(crate) fn time_of(seconds: f64) -> String {
+    match seconds {
+        s if s < 1e-3 => format!("{:.0}\u{a0}µs", s * 1e6),
+        s if s < 1.0 => format!("{:.2}\u{a0}ms", s * 1e3),
+        s => format!("{s:.2}\u{a0}s"),
+    }
+}
+
+/// The result beside what luck would have reached.
+pub(crate) fn comparison(facts: &Facts) -> Vec<Compared> {
+    let compared = |label: &str, share: f64, own| Compared {
+        label: label.into(),
+        value: percent(share),
+        share: format!("{:.4}", share.clamp(0.0, 1.0)),
+        own,
+    };
+    match facts.manifest.kind {
+        Kind::Search => {
+            let Some((found, choice)) = facts.number("valid_accuracy").zip(facts.choice.as_ref()) else {
+                return vec![];
+            };
+            let Some(Random { mean, best, .. }) = choice.random else { return vec![] };
+            vec![
+                compared("architecture found", found, true),
+                compared("best random architecture", best, false),
+                compared("mean random architecture", mean, false),
+            ]
+        }
+        Kind::Train => {
+            let Some(test) = facts.number("test_accuracy") else { return vec![] };
+            let other = match &facts.predicted {
+                Some(p) => compared("always the most frequent class", p.most_frequent, false),
+                None => match chance(facts) {
+                    Some(chance) => compared("guessing", chance, false),
+                    None => return vec![],
+                },
+            };
+            vec![compared("this network", test, true), other]
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Occlusion sensitivity: where in a picture lies what the network decides by. A grey square is moved over the picture, and
+//! for each of its places the network says how sure it then is (Zeiler and Fergus, "Visualizing and understanding
+//! convolutional networks", 2014).
+
+use std::fmt::Write;
+
+use enas_data::{Normalization, Split};
+use enas_search::Model;
+
+use crate::quality::Mistake;
+use crate::text::percent;
+
+/// Places of the square along either side.
+pub(crate) const GRID: usize = 8;
+/// The side of the square as a share of the picture's.
+const SQUARE: f64 = 0.25;
+/// The middle of the range of pixels.
+const GREY: u8 = 128;
+/// The least change of a probability that is worth colour.
+const VISIBLE: f32 = 0.02;
+
+/// What covering parts of one picture does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sensitivity {
+    /// `[GRID, GRID]`: by how much the probability of the predicted class falls where that part is covered; negative where
+    /// it rises.
+    pub(crate) drops: Vec<f32>,
+    /// The probability with nothing covered.
+    pub(crate) whole: f32,
+}
+
+/// Covers the parts of a picture one after another and asks the model each time.
+///
+/// # Errors
+/// Those of reading the picture and of predicting.
+pub(crate) fn sensitivity(
+    model: &Model,
+    split: &Split,
+    mistake: &Mistake,
+    [channels, height, width]: [usize; 3],
+) -> enas_search::Result<Sensitivity> {
+    let pixels = split.image(mistake.picture)?;
+    let covered = (0..GRID * GRID).map(|place| {
+        let mut part = pixels.to_vec();
+        let (rows, columns) = (span(place / GRID, height), span(place % GRID, width));
+        for (channel, y) in (0..channels).flat_map(|channel| rows.clone().map(move |y| (channel, y))) {
+            let row = (channel * height + y) * width;
+            part[row + columns.start..row + columns.end].fill(GREY);
+        }
+        part
+    });
+    let pictures: Vec<Vec<u8>> = std::iter::once(pixels.to_vec()).chain(covered).collect();
+    let probabilities = probabilities(model, split.normalization(), &pictures, mistake.predicted)?;
+    let whole = probabilities[0];
+    Ok(Sensitivity { drops: probabilities[1..].iter().map(|covered| whole - covered).collect(), whole })
+}
+
+/// The probability of a class for each picture.
+fn probabilities(
+    model: &Model,
+    normalization: &Normalization,
+    pictures: &[Vec<u8>],
+    class: usize,
+) -> enas_search::Result<Vec<f32>> {
+    let mut all = Vec::with_capacity(pictures.len());
+    for batch in pictures.chunks(model.eval_batch().max(1)) {
+        let len = batch[0].len();
+        let mut values = vec![0.0; batch.len() * len];
+        batch
+            .iter()
+            .zip(values.chunks_exact_mut(len))
+            .for_each(|(pixels, out)| normalization.apply(pixels, out));
+        let rows = model.raw_probabilities(&values)?;
+        all.extend(rows.chunks_exact(model.classes().len()).map(|row| row[class]));
+    }
+    Ok(all)
+}
+
+/// The pixels that the square covers along one side: it is centred in its place, and clipped at the edges.
+fn span(place: usize, side: usize) -> std::ops::Range<usize> {
+    let middle = (place as f64 + 0.5) / GRID as f64 * side as f64;
+    let half = (SQUARE * side as f64 / 2.0).max(0.5);
+    let (from, to) = ((middle - half).round().max(0.0) as usize, (middle + half).round() as usize);
+    // A place of a tiny picture is at least one pixel.
+    let from = from.min(side - 1);
+    from..to.clamp(from + 1, side)
+}
+
+impl Sensitivity {
+    /// The place where covering lowers the probability most, and by how much.
+    fn most(&self) -> (usize, f32) {
+        let best =
+            (1..self.drops.len()).fold(0, |best, i| if self.drops[i] > self.drops[best] { i } else { best });
+        (best, self.drops[best])
+    }
+
+    /// What can be seen in the map, for those who cannot see it. `class` is the predicted one.
+    pub(crate) fn description(&self, class: &str) -> String {
+        let (place, drop) = self.most();
+        if drop < VISIBLE {
+            return format!(
+                "Occlusion sensitivity: covering no part lowers the probability of {class} noticeably."
+            );
+        }
+        let third = |at: usize, names: [&'static str; 3]| names[(3 * at / GRID).min(2)];
+        let rows = third(place / GRID, ["top", "middle", "bottom"]);
+        let columns = third(place % GRID, ["left", "centre", "right"]);
+        let [whole, covered] = [self.whole, self.whole - drop].map(|share| percent(f64::from(share)));
+        format!(
+            "Occlusion sensitivity: covering the {rows} {columns} lowers the probability of {class} most, from {whole} to \
+             {covered}."
+        )
+    }
+
+    /// The map as an SVG element that lies on the picture: orange where covering lowers the probability, blue where it
+    /// raises it, the stronger the more.
+    pub(crate) fn svg(&self) -> String {
+        let strongest = self.drops.iter().fold(VISIBLE, |most, drop| most.max(drop.abs()));
+        let mut svg =
+            format!("<svg viewBox=\"0 0 {GRID} {GRID}\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
+        for (place, drop) in self.drops.iter().enumerate().filter(|(_, drop)| drop.abs() >= VISIBLE) {
+            let (x, y) = (place % GRID, place / GRID);
+            let class = if *drop > 0.0 { "falls" } else { "rises" };
+            let opacity = 0.75 * drop.abs() / strongest;
+            write!(
+                svg,
+                "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"1\" height=\"1\" fill-opacity=\"{opacity:.2}\"/>"
+            )
+            .expect("a string grows");
+        }
+        svg + "</svg>"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_square_covers_a_quarter_of_a_side_and_every_pixel_in_turn() {
+        assert_eq!((span(0, 64), span(3, 64), span(7, 64)), (0..12, 20..36, 52..64));
+        for side in [1, 2, 5, 8, 28, 224] {
+            let covered: std::collections::BTreeSet<usize> =
+                (0..GRID).flat_map(|place| span(place, side)).collect();
+            assert_eq!(covered.len(), side, "{side}");
+            assert!((0..GRID).all(|place| !span(place, side).is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_map_shows_and_says_where_the_probability_falls() {
+        let mut drops = vec![0.0; GRID * GRID];
+        (drops[0], drops[GRID * GRID - 1], drops[9]) = (-0.1, 0.8, 0.001);
+        let map = Sensitivity { drops, whole: 0.9 };
+        let svg = map.svg();
+        assert!(
+            svg.contains("class=\"falls\" x=\"7\" y=\"7\" width=\"1\" height=\"1\" fill-opacity=\"0.75\""),
+            "{svg}"
+        );
+        assert!(
+            svg.contains("class=\"rises\" x=\"0\" y=\"0\"") && svg.matches("<rect").count() == 2,
+            "{svg}"
+        );
+        let text = map.description("cat");
+        assert!(text.contains(
+            "covering the bottom right lowers the probability of cat most, from 90.00\u{a0}% to 10.00"
+        ));
+        let flat = Sensitivity { drops: vec![0.0; GRID * GRID], whole: 0.9 };
+        assert!(flat.description("cat").contains("no part") && !flat.svg().contains("<rect"));
+    }
+}
