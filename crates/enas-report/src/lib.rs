@@ -81,3 +81,8 @@ pub fn write(run: &Path, options: &Options<'_>) -> Result<PathBuf> {
     enas_search::write_file(&out, html.as_bytes())?;
     Ok(out)
 }
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

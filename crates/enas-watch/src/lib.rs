@@ -67,3 +67,8 @@ impl Server {
         http::serve(self.listener, self.library, stop)
     }
 }
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;
