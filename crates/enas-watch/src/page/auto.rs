@@ -14,7 +14,7 @@ use crate::follow::State;
 /// How far an automatic run is.
 pub(crate) struct AutoStanding {
     pub(crate) standing: Standing,
-    /// Place of the phase that is at work, or was last.
+    /// Place of the last phase that has begun.
     pub(crate) current: usize,
 }
 
@@ -36,8 +36,8 @@ impl Phases<'_> {
 impl AutoStanding {
     /// Of the phases that have begun, in the order they come; `None` without any.
     pub(crate) fn of(dir: &Path, rows: &[Row]) -> Option<Self> {
-        let last = rows.len().checked_sub(1)?;
-        let current = rows.iter().position(|row| row.standing.state == State::Running).unwrap_or(last);
+        // A phase begins when the one before is complete.
+        let current = rows.len().checked_sub(1)?;
         let row = &rows[current];
         let all = planned(dir).max(rows.len());
         let is_last = row.name == "train";

@@ -92,7 +92,7 @@ fn a_browser_reads_values_out_and_sorts_what_is_listed() {
     browser.open(&format!("{own}compare"));
     browser.wait_for("document.querySelector('.board th button') !== null");
     let click = "(() => { document.querySelectorAll('.board th button')[1].click(); \
-                 return [...document.querySelectorAll('.board tbody tr')].map((row) => row.cells[1].innerText).join(); })()";
+                 return [...document.querySelectorAll('.board tbody tr')].map((row) => row.cells[1].dataset.v).join(); })()";
     assert_eq!(browser.value(click), json!("run-2,run-3,run-10"));
     assert_eq!(browser.value(click), json!("run-10,run-3,run-2"));
 
