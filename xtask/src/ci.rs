@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{deny, fuzz, python, repo, sanitize, smoke, tidy};
+use crate::{deny, fuzz, package, python, repo, sanitize, smoke, tidy};
 
 /// Run every check: format, clippy, tests, docs, house rules, a smoke run of the real program, and its exports.
 ///
@@ -32,7 +32,9 @@ enum Step {
     Doc,
     /// House rules
     Tidy,
-    /// Search, train, eval and predict on real files with the release binary
+    /// Whether the crates could be published: metadata and contents of their archives
+    Package,
+    /// Search, train, eval and predict on real files with the release binary, which must be small
     Smoke,
     /// Licences, sources and versions of all libraries
     Deny,
@@ -67,6 +69,7 @@ impl Step {
                 Some(("RUSTDOCFLAGS", "-D warnings")),
             ),
             Step::Tidy => tidy::run(&tidy::Args {}),
+            Step::Package => package::run(),
             Step::Smoke => smoke::run(),
             Step::Deny => deny::run(&deny::Args::of_ci()),
             Step::Sanitize => sanitize::run(&sanitize::Args::of_ci()),

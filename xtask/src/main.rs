@@ -9,10 +9,12 @@ mod cuda;
 mod deny;
 mod fetch;
 mod fuzz;
+mod package;
 mod python;
 mod repo;
 mod sanitize;
 mod smoke;
+mod static_build;
 mod tidy;
 
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ enum Task {
     Deny(deny::Args),
     Fuzz(fuzz::Args),
     Sanitize(sanitize::Args),
+    StaticBuild(static_build::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Deny(args) => deny::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Sanitize(args) => sanitize::run(&args),
+        Task::StaticBuild(args) => static_build::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -75,6 +75,8 @@ fn tests(folder: &str, args: &Args) -> Result<std::process::Command> {
     // With a target named, build scripts and macros are built without the flags.
     cargo.args(["--target", &fuzz::host()?, "--target-dir"]).arg(repo::target()?.join(folder));
     cargo.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
+    // What they find is shown with lines.
+    cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only").env("CARGO_PROFILE_RELEASE_STRIP", "none");
     cargo.args(args.filter.iter());
     Ok(cargo)
 }

@@ -14,9 +14,18 @@ use crate::{fetch, repo};
 /// Epochs of the search and of the training. Few, as nothing here depends on a good network.
 const EPOCHS: &str = "2";
 
+/// Most bytes of the program.
+const LARGEST: u64 = 25_000_000;
+
 /// Builds the program and takes it through search, train, eval and predict in a folder of its own.
 pub(crate) fn run() -> Result<()> {
     let enas = Program { path: repo::release_binary(&[])? };
+    let bytes = enas.path.metadata().with_context(|| format!("cannot read {}", enas.path.display()))?.len();
+    ensure!(
+        bytes <= LARGEST,
+        "{}: {bytes} bytes, over {LARGEST}; the profile in Cargo.toml keeps it small",
+        enas.path.display()
+    );
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let at = |name: &str| folder.path().join(name).display().to_string();
     let digits = fetch::digits(folder.path())?.display().to_string();

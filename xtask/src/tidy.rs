@@ -104,6 +104,9 @@ fn problems() -> Result<Vec<Problem>> {
     // A missing file names no crate, which is reported as such.
     let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap_or_default();
     problems.extend(named_crates(&architecture, &packages));
+    let [dockerfile, readme] =
+        ["Dockerfile", "README.md"].map(|name| fs::read_to_string(root.join(name)).unwrap_or_default());
+    problems.extend(container(&dockerfile, &readme));
     for path in files(&root)? {
         problems.extend(config_name(&path));
         // A file that was deleted but not yet committed is still listed.
@@ -191,6 +194,20 @@ fn named_crates(architecture: &str, packages: &[Package]) -> Vec<Problem> {
     let missing = existing.difference(&named).map(|name| problem(format!("does not name the crate {name}")));
     let unknown = named.difference(&existing).map(|name| problem(format!("names {name}, which is no crate")));
     missing.chain(unknown).collect()
+}
+
+/// The image must be built with the command that people are told to build with.
+fn container(dockerfile: &str, readme: &str) -> Option<Problem> {
+    let typed = readme.lines().filter_map(|line| line.strip_prefix("    "));
+    let typed: BTreeSet<&str> = typed.map(|line| line.split(" #").next().unwrap_or(line).trim()).collect();
+    let run = dockerfile.lines().filter_map(|line| line.strip_prefix("RUN "));
+    let builds: Vec<&str> = run.filter(|command| command.starts_with("cargo ")).collect();
+    let same = !builds.is_empty() && builds.iter().all(|command| typed.contains(command));
+    (!same).then(|| Problem {
+        place: "Dockerfile".into(),
+        what: format!("builds with {builds:?}, which README.md does not show"),
+        why: "a command that the tests of documents do not know may stop working unnoticed",
+    })
 }
 
 fn config_name(path: &str) -> Option<Problem> {
@@ -294,6 +311,14 @@ mod tests {
             whats(named_crates("enas-arc, xtask, enas-old.", &packages)),
             ["names enas-old, which is no crate"]
         );
+    }
+
+    #[test]
+    fn the_image_is_built_as_the_readme_says() {
+        let readme = "Text.\n\n    cargo install --path a          # puts it on the path\n";
+        assert_eq!(container("FROM x\nRUN cargo install --path a\nRUN true\n", readme), None);
+        assert!(container("RUN cargo install --path b\n", readme).is_some());
+        assert!(container("", readme).is_some());
     }
 
     #[test]

@@ -59,3 +59,8 @@ pub use cell::{Branch, Cell, CellKind, Node};
 pub use error::{ArcError, Field, Place, Position, Slot};
 pub use op::Op;
 pub use space::Space;
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

@@ -80,3 +80,8 @@ pub struct Named {
     /// Its numbers, row-major.
     pub data: Vec<f32>,
 }
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

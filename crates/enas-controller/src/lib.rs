@@ -55,3 +55,8 @@ pub use controller::{Controller, Decision, Sample};
 pub use error::Error;
 pub use reinforce::{Episode, EpisodeStats, UpdateStats};
 pub use state::NamedTensor;
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

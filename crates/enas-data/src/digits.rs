@@ -28,8 +28,8 @@ const CLASSES: usize = 10;
 const SPLIT_SEED: Seed = Seed::new(0);
 const SPLIT: Fractions = Fractions { valid: 0.1, test: 0.1 };
 
-static SHEET: &[u8] = include_bytes!("../../../data/uci-digits/digits.png");
-static LABELS: &str = include_str!("../../../data/uci-digits/labels.txt");
+static SHEET: &[u8] = include_bytes!("../digits/digits.png");
+static LABELS: &str = include_str!("../digits/labels.txt");
 
 static DIGITS: LazyLock<Digits> = LazyLock::new(Digits::unpack);
 

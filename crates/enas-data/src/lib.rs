@@ -78,3 +78,8 @@ use enas_rng::Seed;
 pub fn digits() -> Result<Dataset, Error> {
     load(&Config { image_size: digits::SIDE, ..Config::default() }, Seed::new(0))
 }
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

@@ -71,3 +71,8 @@ pub fn cells(arc: &Arc, theme: Theme) -> Svg {
 pub fn network(child: &Child, arc: &Arc, theme: Theme) -> Result<Svg, enas_child::Error> {
     Ok(Svg::new(sheet::on_paper(network::scene(child, arc)?), theme))
 }
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

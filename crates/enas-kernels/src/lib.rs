@@ -53,3 +53,8 @@ pub use rows::Rows;
 pub use shelves::BufferLedger;
 pub use simd::{LANES, Lane, Level, level};
 pub use unit::{Branch, Unit, UnitGradient};
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

@@ -30,6 +30,7 @@ mod predictions;
 mod quality;
 mod repeat;
 mod run;
+pub mod runs;
 mod settings;
 pub mod text;
 
@@ -106,3 +107,8 @@ fn delivered(auto: &AutoRecord) -> Result<Record> {
     // The error of opening a run says what is missing.
     found.map_or_else(|| Ok(Record::open(&auto.dir().join(AutoPhase::First.folder()))?), Ok)
 }
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

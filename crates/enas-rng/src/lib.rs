@@ -263,3 +263,8 @@ mod tests {
         assert_eq!(items, (0..50).collect::<Vec<_>>());
     }
 }
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

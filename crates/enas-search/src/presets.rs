@@ -31,8 +31,8 @@ macro_rules! preset {
         Preset {
             name: $name,
             about: $about,
-            search: include_str!(concat!("../../../configs/", $name, ".search.toml")),
-            train: include_str!(concat!("../../../configs/", $name, ".train.toml")),
+            search: include_str!(concat!("../configs/", $name, ".search.toml")),
+            train: include_str!(concat!("../configs/", $name, ".train.toml")),
         }
     };
 }
@@ -55,7 +55,7 @@ pub fn presets() -> &'static [Preset] {
 
 macro_rules! published {
     ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../../configs/arcs/", $name, ".txt")))),*]
+        &[$(($name, include_str!(concat!("../configs/arcs/", $name, ".txt")))),*]
     };
 }
 

@@ -17,7 +17,6 @@
 #![forbid(unsafe_code)]
 
 mod error;
-mod find;
 mod follow;
 mod http;
 mod library;
@@ -67,3 +66,8 @@ impl Server {
         http::serve(self.listener, self.library, stop)
     }
 }
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

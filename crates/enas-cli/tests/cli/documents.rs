@@ -15,6 +15,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo xtask ci", "this is what runs this test"),
     ("cargo install --path crates/enas-cli", "the build of this test"),
     ("cargo install --path crates/enas-cli --features cuda", "cargo xtask cuda-check"),
+    ("docker build -t enas .", "cargo xtask tidy compares its build command with the README's"),
+    (
+        r#"docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/work" enas auto photos --time 2h"#,
+        "the same command of the README, below",
+    ),
+    ("cargo build --release --target x86_64-unknown-linux-musl -p enas-cli", "cargo xtask static-build"),
     ("enas search --device cuda", "flags.rs: needs that build"),
     ("cargo xtask fetch-data fashion-mnist", "xtask's own tests, from archives on disk"),
     ("enas search --preset fashion-mnist", "enas-search's tests of presets: needs those data"),

@@ -5,7 +5,7 @@ use std::path::Path;
 use enas_search::{Error, Layers, SearchConfig, TrainConfig, presets, published_arcs, read_arc};
 
 fn configs() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("configs")
 }
 
 fn search_error(layers: &Layers) -> String {
