@@ -143,7 +143,8 @@ fn the_worst_mistakes_show_where_the_network_looks_if_there_is_time() {
     let html = report(run);
     let mistakes = html.matches("</b> taken for <b>").count();
     assert!(mistakes > 0, "the network of the tests makes mistakes");
-    let maps = html.matches("class=\"map\" role=\"img\" aria-label=\"Occlusion sensitivity: covering ").count();
+    let maps =
+        html.matches("class=\"map\" role=\"img\" aria-label=\"Occlusion sensitivity: covering ").count();
     assert_eq!(maps, mistakes.min(6));
     assert!(html.contains("Zeiler and Fergus, 2014") && !html.contains("time was short"));
 
