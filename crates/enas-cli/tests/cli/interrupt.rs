@@ -85,6 +85,16 @@ fn an_automatic_run_leaves_a_model_and_goes_on_later() {
     }
     assert_eq!(made["onnx"].is_string(), cfg!(feature = "export"), "{made}");
     assert_eq!(json(folder, &eval)["accuracy"], made["test_accuracy"]);
+    let report = fs::read_to_string(folder.join("runs/digits-auto-1/report.html")).unwrap();
+    for part in [
+        "Automatic run on digits",
+        "An architecture was searched, as there were 1\u{202f}439\u{a0}training images.",
+        "First model",
+        "1\u{202f}797\u{a0}image files. All of them are usable",
+        "enas auto --set run.log_every=1 --set run.epochs=2 --set ",
+    ] {
+        assert!(report.contains(part), "no {part:?}");
+    }
 }
 
 fn start_search(folder: &Path, epochs: &str) -> Child {

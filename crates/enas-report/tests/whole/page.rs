@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use enas_report::Options;
+use enas_search::SearchWhen;
 
+use crate::auto::automatic;
 use crate::support::{EVIL, copy, report, runs};
 
 /// The values of an attribute, in order.
@@ -12,8 +14,10 @@ fn attributes<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
     html.split(&format!(" {name}=\"")).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
-fn both() -> [String; 2] {
-    [report(&runs().search), report(&runs().train)]
+/// Reports of every kind.
+fn all() -> [String; 3] {
+    let auto = automatic(SearchWhen::Always, "off");
+    [report(&runs().search), report(&runs().train), report(auto.path())]
 }
 
 #[test]
@@ -70,7 +74,7 @@ fn names_from_outside_are_never_markup() {
 
 #[test]
 fn a_page_asks_for_nothing_and_stays_small() {
-    for html in both() {
+    for html in all() {
         assert!(html.len() < 3_000_000, "{} bytes", html.len());
         // The names of the two markup languages are no addresses that anybody opens.
         let html = html.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
@@ -90,7 +94,7 @@ fn a_page_asks_for_nothing_and_stays_small() {
 
 #[test]
 fn headings_are_in_order_and_names_lead_somewhere() {
-    for html in both() {
+    for html in all() {
         let levels: Vec<u8> = html
             .match_indices("<h")
             .filter_map(|(at, _)| {
