@@ -131,13 +131,9 @@ fn outcome(facts: &Facts) -> String {
 
 fn searched(facts: &Facts) -> String {
     let found = facts.number("valid_accuracy").map_or("–".into(), percent);
-    let random = facts.choice.as_ref().and_then(|choice| choice.random);
-    let mean = random.map(|random| random.mean).or_else(|| facts.number("random_valid_accuracy"));
-    let beside = mean
-        .map_or(String::new(), |mean| format!("; random architectures reach {} on average", percent(mean)));
     let verdict = facts.choice.as_ref().map_or(String::new(), |choice| format!(" {}", choice.verdict));
     format!(
-        "With the shared weights, the architecture found recognises {found} of the validation pictures{beside}.{verdict}"
+        "With the shared weights, the architecture found recognises {found} of the validation pictures.{verdict}"
     )
 }
 
@@ -168,11 +164,10 @@ fn headlines(facts: &Facts) -> Vec<Headline> {
                 "of the best architecture, shared weights".into(),
             ),
             facts.choice.as_ref().and_then(|choice| choice.random).and_then(|random| {
-                let better = format!("{} of {}", random.count - random.as_good, random.count);
                 headline(
-                    "random architectures beaten",
-                    Some(better),
-                    format!("the best of them: {}", percent(random.best)),
+                    "best random architecture",
+                    Some(percent(random.best)),
+                    format!("of {}, with the same shared weights", random.count),
                 )
             }),
             headline(
@@ -223,7 +218,7 @@ fn time_of(seconds: f64) -> String {
     }
 }
 
-/// The result beside what luck would have reached.
+/// The result beside random architectures or guessing.
 fn comparison(facts: &Facts) -> Vec<Compared> {
     let compared = |label: &str, share: f64, own| Compared {
         label: label.into(),

@@ -3,18 +3,38 @@
 //! Each is one [`Choice`]: a key, a value and the reason. A `--set` of the same key wins.
 
 use enas_data::doctor::Report;
+use serde::{Deserialize, Serialize};
+
+use crate::run::Kind;
 
 /// A setting that follows from the images.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// The dotted key, as for `--set`.
-    pub key: &'static str,
+    pub key: String,
     /// The value, as for `--set`.
     pub value: String,
     /// What it follows from.
     pub reason: String,
-    /// Whether it is for a search as well as for a training.
-    pub for_search: bool,
+    /// The command that it is for; `None` for both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Kind>,
+}
+
+impl Choice {
+    /// Whether it is for a command of this kind.
+    pub fn is_for(&self, kind: Kind) -> bool {
+        self.only.is_none_or(|only| only == kind)
+    }
+}
+
+/// Settings that are given, which others follow from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// `data.image_size`.
+    pub image_size: Option<usize>,
+    /// `run.batch_size`.
+    pub batch_size: Option<usize>,
 }
 
 /// Largest side, in pixels, of images that are taken as they are.
@@ -30,28 +50,40 @@ const ENOUGH: usize = 50;
 const STEPS: usize = 20;
 /// Images that a training should see in all, each varied anew every time.
 const SEEN: usize = 200_000;
+/// Training steps that a search should make at least: fewer leave the shared weights untrained.
+const SEARCH_STEPS: usize = 3000;
+/// Epochs of a search, within which the policy is updated once each at least.
+const SEARCH_EPOCHS: (usize, usize) = (30, 300);
+/// Rewards of one update of the policy, as `controller.aggregate` has them in every preset.
+const REWARDS: usize = 10;
+/// Updates of the policy in an epoch at most, as published.
+const UPDATES: usize = 30;
 
-/// The settings for the images of a report.
-pub fn recommend(report: &Report) -> Vec<Choice> {
+/// The settings for the images of a report, as far as they are not given.
+pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     let sum = |of: fn(&enas_data::doctor::ClassCount) -> usize| report.classes.iter().map(of).sum::<usize>();
     let (train, valid, test) = (sum(|c| c.train), sum(|c| c.valid), sum(|c| c.test));
-    let mut choices = of_looks(report);
+    let mut choices = of_looks(report, given.image_size);
     choices.extend(of_splits(report, valid.min(test)));
-    choices.extend(of_number(train));
+    choices.extend(of_number(train, given.batch_size));
     choices.extend(recipe(train, report.coloured > 0));
     choices
 }
 
-fn choice(key: &'static str, value: impl ToString, reason: impl Into<String>) -> Choice {
-    Choice { key, value: value.to_string(), reason: reason.into(), for_search: true }
+fn choice(key: &str, value: impl ToString, reason: impl Into<String>) -> Choice {
+    Choice { key: key.to_owned(), value: value.to_string(), reason: reason.into(), only: None }
 }
 
-fn for_training(key: &'static str, value: impl ToString, reason: impl Into<String>) -> Choice {
-    Choice { for_search: false, ..choice(key, value, reason) }
+fn for_training(key: &str, value: impl ToString, reason: impl Into<String>) -> Choice {
+    Choice { only: Some(Kind::Train), ..choice(key, value, reason) }
+}
+
+fn for_search(key: &str, value: impl ToString, reason: impl Into<String>) -> Choice {
+    Choice { only: Some(Kind::Search), ..choice(key, value, reason) }
 }
 
 /// Size and colour of the network's input.
-fn of_looks(report: &Report) -> Vec<Choice> {
+fn of_looks(report: &Report, given: Option<usize>) -> Vec<Choice> {
     let mut choices = Vec::new();
     if let Some(sizes) = &report.sizes {
         let (width, height) = (sizes.widths[1], sizes.heights[1]);
@@ -63,7 +95,10 @@ fn of_looks(report: &Report) -> Vec<Choice> {
         } else {
             (LARGE, "larger ones are reduced")
         };
-        choices.push(choice("data.image_size", size, format!("the median is {width}x{height}; {why}")));
+        if given.is_none() {
+            choices.push(choice("data.image_size", size, format!("the median is {width}x{height}; {why}")));
+        }
+        let size = given.unwrap_or(size);
         // Where the size halves three times, 28 pixels would become 4.
         let reductions = if size <= SMALL { "two" } else { "three" };
         let reason = format!("the size of the network's maps halves that often, from {size}");
@@ -86,17 +121,32 @@ fn of_splits(report: &Report, smallest: usize) -> Vec<Choice> {
     vec![choice("data.valid_fraction", 0.15, reason.clone()), choice("data.test_fraction", 0.15, reason)]
 }
 
-fn of_number(train: usize) -> Vec<Choice> {
-    let batch = [64, 32].into_iter().find(|batch| train / batch >= STEPS).unwrap_or(16);
+fn of_number(train: usize, given: Option<usize>) -> Vec<Choice> {
+    let fitting = || [64, 32].into_iter().find(|batch| train / batch >= STEPS).unwrap_or(16);
+    let batch = given.unwrap_or_else(fitting).max(1);
+    let steps = (train / batch).max(1);
     let epochs = (SEEN / train.max(1)).clamp(30, 250);
-    vec![
-        choice("run.batch_size", batch, format!("{train} training images make {} steps", train / batch)),
+    let of_search = (SEARCH_STEPS / steps).clamp(SEARCH_EPOCHS.0, SEARCH_EPOCHS.1);
+    let updates = steps.div_ceil(REWARDS).min(UPDATES);
+    let rewards = format!("{} rewards for the {steps} training steps of an epoch", REWARDS * updates);
+    let mut choices = Vec::new();
+    if given.is_none() {
+        choices.push(choice("run.batch_size", batch, format!("{train} training images make {steps} steps")));
+    }
+    choices.extend([
         for_training(
             "run.epochs",
             2 * epochs,
-            format!("{} steps, or as many as the time allows", 2 * epochs * (train / batch).max(1)),
+            format!("{} steps, or as many as the time allows", 2 * epochs * steps),
         ),
-    ]
+        for_search(
+            "run.epochs",
+            of_search,
+            format!("{} training steps, or as many as the time allows", of_search * steps),
+        ),
+        for_search("controller.steps", updates, rewards),
+    ]);
+    choices
 }
 
 /// How images are varied and weights are fitted.
@@ -164,7 +214,7 @@ mod tests {
 
     #[test]
     fn small_grey_images_are_taken_as_they_are() {
-        let choices = recommend(&report(5000, 28, false));
+        let choices = recommend(&report(5000, 28, false), &Given::default());
         let of = |key| value(&choices, key).unwrap();
         assert_eq!((of("data.image_size"), of("data.channels")), ("28".into(), "1".into()));
         assert_eq!((of("data.augment.flip"), of("run.batch_size")), ("false".into(), "64".into()));
@@ -174,7 +224,7 @@ mod tests {
 
     #[test]
     fn few_photos_get_small_batches_and_larger_splits() {
-        let choices = recommend(&report(90, 96, true));
+        let choices = recommend(&report(90, 96, true), &Given::default());
         let of = |key| value(&choices, key).unwrap();
         assert_eq!((of("data.image_size"), of("data.channels")), ("64".into(), "3".into()));
         assert_eq!((of("run.batch_size"), of("data.test_fraction")), ("16".into(), "0.15".into()));
@@ -182,14 +232,39 @@ mod tests {
     }
 
     #[test]
+    fn a_search_gets_rewards_in_proportion_to_its_steps() {
+        let of = |per_class, key: &str| {
+            let choices = recommend(&report(per_class, 28, false), &Given::default());
+            let mut found = choices.into_iter().filter(|c| c.is_for(Kind::Search) && c.key == key);
+            found.next().unwrap().value.parse::<usize>().unwrap()
+        };
+        // 144 training images in batches of 16: 9 steps, one update of 10 rewards.
+        assert_eq!((of(90, "controller.steps"), of(90, "run.epochs")), (1, 300));
+        // 8,000 in batches of 64: 125 steps.
+        assert_eq!((of(5000, "controller.steps"), of(5000, "run.epochs")), (13, 30));
+        assert_eq!(of(50_000, "controller.steps"), 30, "never more than published");
+    }
+
+    #[test]
+    fn choices_follow_from_what_is_given_and_do_not_repeat_it() {
+        let given = Given { image_size: Some(32), batch_size: Some(8) };
+        let choices = recommend(&report(90, 96, true), &given);
+        assert_eq!(value(&choices, "data.image_size"), None);
+        assert_eq!(value(&choices, "run.batch_size"), None);
+        assert_eq!(value(&choices, "child.reductions").unwrap(), "two", "32 pixels halve twice");
+        let rewards = choices.iter().find(|choice| choice.key == "controller.steps").unwrap();
+        assert!(rewards.reason.contains("the 18 training steps"), "{}", rewards.reason);
+    }
+
+    #[test]
     fn every_choice_is_a_setting_of_the_preset_for_folders() {
         use crate::{Layers, SearchConfig, TrainConfig};
-        for choices in [recommend(&report(5000, 28, false)), recommend(&report(40, 300, true))] {
+        for choices in [recommend(&report(5000, 28, false), &Given::default()), recommend(&report(40, 300, true), &Given::default())] {
             let set =
                 |layers: Layers, choice: &Choice| layers.set(format!("{}={}", choice.key, choice.value));
-            choices.iter().fold(Layers::preset("folder"), set).load::<TrainConfig>().unwrap();
-            let for_search = choices.iter().filter(|choice| choice.for_search);
-            for_search.fold(Layers::preset("folder"), set).load::<SearchConfig>().unwrap();
+            let of = |kind| choices.iter().filter(move |choice| choice.is_for(kind));
+            of(Kind::Train).fold(Layers::preset("folder"), set).load::<TrainConfig>().unwrap();
+            of(Kind::Search).fold(Layers::preset("folder"), set).load::<SearchConfig>().unwrap();
         }
     }
 }

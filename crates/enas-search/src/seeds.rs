@@ -30,6 +30,7 @@ use crate::lock::Lock;
 use crate::memory::MemoryPlan;
 use crate::model::Model;
 use crate::observer::Observer;
+use crate::recommend::Choice;
 use crate::run::{self, Run};
 use crate::train::{TrainOutcome, train};
 
@@ -55,6 +56,9 @@ struct About {
     /// The run directory of the search that found the arc, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     search: Option<PathBuf>,
+    /// The settings that were chosen for the images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    choices: Vec<Choice>,
 }
 
 /// What trainings with several seeds came to.
@@ -100,8 +104,8 @@ impl SeedsRun {
             None => claim_default(&data.name, "train")?,
         };
         let seeds = (0..n).map(|i| config.run.seed.wrapping_add(i)).collect();
-        let about =
-            About { version: env!("CARGO_PKG_VERSION").into(), arc: arc.clone(), seeds, search: None };
+        let version = env!("CARGO_PKG_VERSION").into();
+        let about = About { version, arc: arc.clone(), seeds, search: None, choices: Vec::new() };
         run::write_config(&dir.join(TRAIN), config)?;
         run::write_json(&dir.join(run::SPLIT), &data.split_file())?;
         // Last, as it makes the folder a run.
@@ -171,6 +175,15 @@ impl SeedsRun {
         run::write_json(&self.dir.join(SEEDS), &self.about)
     }
 
+    /// Notes which settings were chosen for the images; see [`Run::set_choices`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn set_choices(&mut self, choices: Vec<Choice>) -> Result<()> {
+        self.about.choices = choices;
+        run::write_json(&self.dir.join(SEEDS), &self.about)
+    }
+
     /// Computes on `gpu` instead of the CPU.
     pub fn use_gpu(&mut self, gpu: Gpu) {
         self.gpu = Some(gpu);
@@ -197,6 +210,9 @@ impl SeedsRun {
         }
         if let Some(search) = &self.about.search {
             run.set_search(search)?;
+        }
+        if !self.about.choices.is_empty() {
+            run.set_choices(&self.about.choices)?;
         }
         if let Some(plan) = &self.memory {
             run.set_memory(plan.clone())?;

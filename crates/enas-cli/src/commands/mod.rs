@@ -4,6 +4,7 @@ pub(crate) mod arc;
 pub(crate) mod augment;
 pub(crate) mod auto;
 pub(crate) mod bench;
+mod choices;
 pub(crate) mod config;
 pub(crate) mod data;
 pub(crate) mod draw;

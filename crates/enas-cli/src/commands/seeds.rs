@@ -30,6 +30,7 @@ pub(super) fn start(
     interrupt: &Interrupt,
 ) -> Result<u8> {
     let mut run = SeedsRun::create(args.out.as_deref(), &job.config, &job.arc, &job.data, n)?;
+    run.set_choices(job.choices.clone())?;
     if let Some(search) = &args.run {
         run.set_search(&locate::search(search))?;
     }
@@ -57,7 +58,7 @@ pub(super) fn resume(
     config.run.check_device(gpu)?;
     let plan = MemoryPlan::for_training(&config, &arc, gpu.is_some())?;
     let data = run.load(&config, &plan)?;
-    go(context, run, Job { config, arc, data, plan, run: None }, gpu, interrupt)
+    go(context, run, Job { config, arc, data, plan, choices: Vec::new(), run: None }, gpu, interrupt)
 }
 
 fn go(

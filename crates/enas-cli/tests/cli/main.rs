@@ -4,6 +4,7 @@
 
 mod arcs;
 mod bench;
+mod choices;
 mod config;
 mod data;
 mod documents;

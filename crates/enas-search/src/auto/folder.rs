@@ -35,6 +35,7 @@ use crate::lock::Lock;
 use crate::memory::MemoryPlan;
 use crate::model::Model;
 use crate::pictures::{self, Expected};
+use crate::recommend::Choice;
 use crate::run::{self, Run};
 
 const AUTO: &str = "auto.json";
@@ -72,6 +73,9 @@ struct About {
     /// Wall time of earlier sessions.
     seconds: f64,
     plan: Option<AutoPlan>,
+    /// The settings that were chosen for the images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    choices: Vec<Choice>,
     /// The settings, so that a change of either file is noticed. Runs of earlier versions do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settings: Option<StoredSettings>,
@@ -111,6 +115,7 @@ impl AutoRun {
             fits_network: config.fits_network,
             seconds: 0.0,
             plan: None,
+            choices: Vec::new(),
             settings: Some(StoredSettings { search, train }),
         };
         let run = Self { dir, about, began, gpu: None, memory: None, _lock: lock };
@@ -208,6 +213,15 @@ impl AutoRun {
         plan.load_by(|holding| expected.load(pictures, seed, holding))
     }
 
+    /// Notes which settings were chosen for the images, and why; here and in the manifests of the phases.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn set_choices(&mut self, choices: Vec<Choice>) -> Result<()> {
+        self.about.choices = choices;
+        self.save()
+    }
+
     /// Computes on `gpu` instead of the CPU.
     pub fn use_gpu(&mut self, gpu: Gpu) {
         self.gpu = Some(gpu);
@@ -264,6 +278,12 @@ impl AutoRun {
     ) -> Result<Run> {
         let dir = self.phase_dir(phase);
         let mut run = if Run::exists(&dir) { Run::resume(&dir)? } else { create(&dir)? };
+        if run.manifest().choices.is_empty() && !self.about.choices.is_empty() {
+            let kind = run.kind();
+            let of_kind: Vec<Choice> =
+                self.about.choices.iter().filter(|choice| choice.is_for(kind)).cloned().collect();
+            run.set_choices(&of_kind)?;
+        }
         if let Some(gpu) = &self.gpu {
             run.use_gpu(gpu.clone())?;
         }

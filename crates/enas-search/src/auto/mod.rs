@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use enas_arc::Arc;
 use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +22,10 @@ use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::cells::{DEFAULT_CELL, ready_cells};
 use crate::config::{SearchConfig, TimeLimit, TrainConfig};
 use crate::error::{Error, Result};
+use crate::memory::MemoryPlan;
 use crate::model::Model;
 use crate::observer::{Event, Observer};
+use crate::paired::PairedDifference;
 use crate::run::Run;
 use crate::search::search;
 use crate::train::train;
@@ -99,6 +102,8 @@ pub struct AutoOutcome {
     pub search_accuracy: Option<f64>,
     /// The same of random arcs, on average; `None` when none were asked for.
     pub random_accuracy: Option<f64>,
+    /// By how much the arc found is more accurate there than the best random one; `None` when none were asked for.
+    pub search_difference: Option<PairedDifference>,
     /// Accuracy of the first model, a random arc's after a short training, on the validation split; `None` without a
     /// search, where the only model is there from the first epoch on.
     pub first_accuracy: Option<f64>,
@@ -142,6 +147,8 @@ struct Searched {
     arc: Arc,
     valid_accuracy: f64,
     random_valid_accuracy: Option<f64>,
+    #[serde(default)]
+    difference: Option<PairedDifference>,
 }
 
 /// What `best.arc.json` of a finished training says.
@@ -293,11 +300,29 @@ impl Phases {
             valid_accuracy: accuracy.valid,
             test_accuracy: accuracy.test.unwrap_or_default(),
             search_accuracy: searched.as_ref().map(|searched| searched.valid_accuracy),
-            random_accuracy: searched.and_then(|searched| searched.random_valid_accuracy),
+            random_accuracy: searched.as_ref().and_then(|searched| searched.random_valid_accuracy),
+            search_difference: searched.and_then(|searched| searched.difference),
             first_accuracy: first.map(|first| first.valid_accuracy),
             seconds: run.seconds(),
         })
     }
+}
+
+/// Chooses the size of the network, `child.filters` and `child.layers`, that `seconds` are enough to train, by the measured
+/// time of a few steps on this machine. Sets it in `config`.
+///
+/// # Errors
+/// What the network, the images or the GPU report.
+pub fn fit_network(
+    config: &mut TrainConfig,
+    arc: &Arc,
+    data: &Dataset,
+    device: (Option<&Gpu>, Option<&MemoryPlan>),
+    seconds: f64,
+) -> Result<FittedNetwork> {
+    let (fitted, _) = network::fit(config, arc, data, device, seconds)?;
+    fitted.apply(config, arc);
+    Ok(fitted)
 }
 
 /// Seconds that a network is chosen for where there is no limit: half an hour.
