@@ -310,7 +310,9 @@ mod tests {
                 }
             }
         }
-        for grey in [(1, 1, 1), (4, 1, 1), (8, 1, 1), (8, 2, 1), (16, 1, 1), (32, 1, 1), (32, 2, 1), (32, 3, 1)] {
+        for grey in
+            [(1, 1, 1), (4, 1, 1), (8, 1, 1), (8, 2, 1), (16, 1, 1), (32, 1, 1), (32, 2, 1), (32, 3, 1)]
+        {
             assert!(decoded.contains(&grey), "{grey:?} is not among {decoded:?}");
         }
         assert!(!decoded.iter().any(|(bits, format, _)| *bits < 8 && *format != 1), "{decoded:?}");

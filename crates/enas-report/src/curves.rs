@@ -291,8 +291,7 @@ pub fn choice(log: &Log) -> Option<Choice> {
     };
     let random = Random::of(&random, best);
     let result = log.of("result").last();
-    let difference =
-        result.and_then(|event| serde_json::from_value(event["difference"].clone()).ok());
+    let difference = result.and_then(|event| serde_json::from_value(event["difference"].clone()).ok());
     let ranking =
         (1..).zip(policy.iter().take(RANKED)).map(|(place, event)| Ranked::of(place, event)).collect();
     Some(Choice { figure, verdict: verdict(random, difference), ranking, random })

@@ -259,7 +259,10 @@ mod tests {
     #[test]
     fn every_choice_is_a_setting_of_the_preset_for_folders() {
         use crate::{Layers, SearchConfig, TrainConfig};
-        for choices in [recommend(&report(5000, 28, false), &Given::default()), recommend(&report(40, 300, true), &Given::default())] {
+        for choices in [
+            recommend(&report(5000, 28, false), &Given::default()),
+            recommend(&report(40, 300, true), &Given::default()),
+        ] {
             let set =
                 |layers: Layers, choice: &Choice| layers.set(format!("{}={}", choice.key, choice.value));
             let of = |kind| choices.iter().filter(move |choice| choice.is_for(kind));

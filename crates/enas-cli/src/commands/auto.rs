@@ -271,6 +271,7 @@ struct Document<'a> {
     random_valid_accuracy: Option<f64>,
     #[serde(skip)]
     search_difference: Option<PairedDifference>,
+    warnings: &'a [String],
     seconds: f64,
 }
 
@@ -300,6 +301,7 @@ fn print(
         search_valid_accuracy: outcome.search_accuracy,
         random_valid_accuracy: outcome.random_accuracy,
         search_difference: outcome.search_difference,
+        warnings: &outcome.search_warnings,
         seconds: run.seconds(),
     };
     context.out.print(&document, |out| document.write(out))
@@ -317,12 +319,13 @@ impl Document<'_> {
             let line = format!(
                 "{found} of the validation images with shared weights, random architectures {random} on average{}; \
                  trained networks reach other accuracies",
-                self.search_difference.map_or(String::new(), |difference| format!(
-                    ", the best of them {}",
-                    beside(difference)
-                )),
+                self.search_difference
+                    .map_or(String::new(), |difference| format!(", the best of them {}", beside(difference))),
             );
             writeln!(out, "{}", paragraph("search      ", &line, stdout_width()))?;
+            for warning in self.warnings {
+                writeln!(out, "{}", warned(&paragraph("            ", warning, stdout_width())))?;
+            }
         }
         match (self.from, self.first_valid_accuracy) {
             (_, None) => writeln!(out, "network     a ready cell, without a search")?,

@@ -78,8 +78,8 @@ impl<'a> Asked<'a> {
 
     fn value(&self, key: &str) -> Option<&str> {
         let assignments = self.standing.iter().chain(&self.settings.set);
-        let parts = assignments.filter_map(|assignment| assignment.split_once('='));
-        parts.filter(|(name, _)| name.trim() == key).last().map(|(_, value)| value.trim())
+        let mut parts = assignments.filter_map(|assignment| assignment.split_once('='));
+        parts.rfind(|(name, _)| name.trim() == key).map(|(_, value)| value.trim())
     }
 }
 
@@ -91,7 +91,8 @@ pub(super) fn announce(context: &Context, choices: &[Choice]) {
     context.console.note("settings that follow from the images; another --set of the same key wins:");
     let width = choices.iter().map(|choice| choice.key.len() + choice.value.len()).max().unwrap_or(0);
     // Where both are to come, the same key may have a value for each.
-    let is_for_both = [Kind::Search, Kind::Train].iter().all(|kind| choices.iter().any(|c| c.only == Some(*kind)));
+    let is_for_both =
+        [Kind::Search, Kind::Train].iter().all(|kind| choices.iter().any(|c| c.only == Some(*kind)));
     for Choice { key, value, reason, only } in choices {
         let assignment = format!("{key}={value}");
         let whose = match only.filter(|_| is_for_both && key.starts_with("run.")) {

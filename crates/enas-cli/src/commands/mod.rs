@@ -16,7 +16,7 @@ mod latency;
 pub(crate) mod predict;
 pub(crate) mod report;
 pub(crate) mod search;
-mod seeds;
+mod series;
 mod settings;
 pub(crate) mod shell;
 mod subject;

@@ -126,8 +126,8 @@ fn over(base: Layers, settings: &args::Settings) -> Layers {
 
 /// The preset that is used when none is named: that of the images, given as DATA or as `data.path`.
 fn default_preset(data: Option<&Path>, settings: &args::Settings) -> &'static str {
-    let set = settings.set.iter().filter_map(|assignment| assignment.split_once('='));
-    let set = set.filter(|(key, _)| key.trim() == "data.path").last();
+    let mut set = settings.set.iter().filter_map(|assignment| assignment.split_once('='));
+    let set = set.rfind(|(key, _)| key.trim() == "data.path");
     let set = set.map(|(_, path)| enas_data::meant(Path::new(path.trim().trim_matches(['"', '\'']))));
     let digits = data.or(set.as_deref()).is_none_or(|path| path.as_os_str() == enas_data::DIGITS);
     if digits { QUICK } else { FOLDER }

@@ -9,13 +9,13 @@ use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, Record, Run, SearchConfig, SeedsRun, TrainConfig,
+    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, Record, Run, SearchConfig, SeriesRun, TrainConfig,
     TrainOutcome, fit_network, ready_cells,
 };
 use serde::Serialize;
 
 use super::choices::{self, Asked, Followed};
-use super::{Context, interrupted, report, seeds, settings, shell_word, use_threads};
+use super::{Context, interrupted, report, series, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{cost, counted, duration, images, path, percent};
@@ -37,16 +37,16 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
         // Before anything is begun that could not go on.
         Model::load(model).context("--warm-start")?;
     }
-    if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeedsRun::is_at(dir)) {
-        return seeds::resume(context, args, dir, gpu.as_ref(), &interrupt);
+    if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeriesRun::is_at(dir)) {
+        return series::resume(context, args, dir, gpu.as_ref(), &interrupt);
     }
     let job = Job::from_args(context, args, gpu.as_ref(), began)?;
     job.config.run.check_device(gpu.as_ref())?;
     if args.find_lr {
         return find_lr(context, &job, gpu.as_ref());
     }
-    if let Some(n) = args.seeds {
-        return seeds::start(context, args, n as u64, job, gpu.as_ref(), &interrupt);
+    if let Some(asked) = series::asked(args) {
+        return series::start(context, args, asked, job, gpu.as_ref(), &interrupt);
     }
     let Job { config, arc, data, plan, choices, run } = job;
     let mut run = match run {
@@ -122,12 +122,7 @@ pub(super) struct Job {
 }
 
 impl Job {
-    fn from_args(
-        context: &Context,
-        args: &args::Train,
-        gpu: Option<&Gpu>,
-        began: Instant,
-    ) -> Result<Self> {
+    fn from_args(context: &Context, args: &args::Train, gpu: Option<&Gpu>, began: Instant) -> Result<Self> {
         if let Some(dir) = &args.extent.resume {
             return Self::resumed(args, dir, gpu.is_some());
         }
@@ -168,8 +163,8 @@ impl Job {
         let Some(limit) = self.config.run.time.0.filter(|_| !self.choices.is_empty() && !is_set) else {
             return Ok(self);
         };
-        let trainings = args.seeds.unwrap_or(1) as f64;
-        let seconds = (limit.as_secs_f64() - began.elapsed().as_secs_f64()) / trainings;
+        let rounds = args.seeds.or(args.folds).unwrap_or(1).div_ceil(args.jobs) as f64;
+        let seconds = (limit.as_secs_f64() - began.elapsed().as_secs_f64()) / rounds;
         let device = (gpu, Some(&self.plan));
         let network = fit_network(&mut self.config, &self.arc, &self.data, device, seconds)?;
         let choice = |key: &str, value: usize| Choice {
@@ -269,7 +264,13 @@ pub(super) struct Trained<'a> {
     valid: Standing,
     #[serde(skip)]
     test: Standing,
+    /// Whether more could be tested on by dividing the images into folds.
+    #[serde(skip)]
+    pub(super) could_fold: bool,
 }
+
+/// Test images below which the interval of an accuracy is wider than 14 points.
+const FEW: u64 = 50;
 
 fn print(context: &Context, trained: &TrainOutcome, data: &Dataset) -> Result<()> {
     let document = Trained::new(trained, data);
@@ -293,6 +294,7 @@ impl<'a> Trained<'a> {
             valid_accuracy: trained.valid_accuracy,
             test_accuracy: trained.test_accuracy,
             test_macro_f1: trained.test_macro_f1,
+            could_fold: data.drawn.len() == 2,
             epochs: trained.epochs,
             ended: trained.ended,
             seconds: trained.seconds,
@@ -306,6 +308,11 @@ impl<'a> Trained<'a> {
         writeln!(out, "            macro-F1 {}", percent(self.test_macro_f1))?;
         if let Some(warning) = self.test.warning() {
             writeln!(out, "{}", warned(&paragraph("            ", &warning, stdout_width())))?;
+        }
+        if self.test.total < FEW && self.could_fold {
+            let advice =
+                "few images to test with: enas train DATA --folds 5 tests on all of them, one fold at a time";
+            writeln!(out, "{}", paragraph("            ", advice, stdout_width()))?;
         }
         writeln!(out, "validation  {}", self.valid.line())?;
         writeln!(out, "loss        {:.4} on the training split in the last epoch", self.train_loss)?;

@@ -104,6 +104,8 @@ pub struct AutoOutcome {
     pub random_accuracy: Option<f64>,
     /// By how much the arc found is more accurate there than the best random one; `None` when none were asked for.
     pub search_difference: Option<PairedDifference>,
+    /// What to know of the arc found and of the policy before trusting them.
+    pub search_warnings: Vec<String>,
     /// Accuracy of the first model, a random arc's after a short training, on the validation split; `None` without a
     /// search, where the only model is there from the first epoch on.
     pub first_accuracy: Option<f64>,
@@ -149,6 +151,8 @@ struct Searched {
     random_valid_accuracy: Option<f64>,
     #[serde(default)]
     difference: Option<PairedDifference>,
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 /// What `best.arc.json` of a finished training says.
@@ -301,7 +305,8 @@ impl Phases {
             test_accuracy: accuracy.test.unwrap_or_default(),
             search_accuracy: searched.as_ref().map(|searched| searched.valid_accuracy),
             random_accuracy: searched.as_ref().and_then(|searched| searched.random_valid_accuracy),
-            search_difference: searched.and_then(|searched| searched.difference),
+            search_difference: searched.as_ref().and_then(|searched| searched.difference),
+            search_warnings: searched.map(|searched| searched.warnings).unwrap_or_default(),
             first_accuracy: first.map(|first| first.valid_accuracy),
             seconds: run.seconds(),
         })
