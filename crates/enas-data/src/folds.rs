@@ -24,7 +24,7 @@ impl Dataset {
     /// class has fewer images than folds.
     pub fn folds(&self, k: usize, valid_fraction: f64, seed: Seed) -> Result<Vec<SplitFile>, Error> {
         let problem = |problem: String| Err(Error::Folds { folds: k, problem });
-        if self.drawn != [Part::Valid, Part::Test] {
+        if self.has_own_splits() {
             return problem(format!(
                 "{} has splits of its own, which folds would mix; give a folder DIR/<class>/*, or leave --folds off",
                 self.name
@@ -68,6 +68,11 @@ impl Dataset {
             [&mut fold.train, &mut fold.valid, &mut fold.test].into_iter().for_each(|part| part.sort());
         }
         Ok(folds)
+    }
+
+    /// Whether the folders say of some images which split they are in, rather than chance alone.
+    pub fn has_own_splits(&self) -> bool {
+        ![Part::Valid, Part::Test].iter().all(|part| self.drawn.contains(part))
     }
 
     /// The names of all images by class, in byte order.

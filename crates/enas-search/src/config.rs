@@ -275,6 +275,7 @@ mod tests {
         let folder: SearchConfig = Layers::preset("folder").load().unwrap();
         assert_eq!(folder.child, enas_child::Config::default());
         assert_eq!(folder.controller, enas_controller::Config::default());
-        assert_eq!(SearchConfig::default().data, TrainConfig::default().data);
+        let paths = [SearchConfig::default().data.path, TrainConfig::default().data.path];
+        assert_eq!(paths, ["digits", "digits"].map(std::path::PathBuf::from));
     }
 }

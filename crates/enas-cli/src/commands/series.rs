@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use enas_data::Dataset;
@@ -28,7 +29,7 @@ pub(super) fn asked(args: &args::Train) -> Option<Series> {
     seeds.or(args.folds.map(|k| Series::Folds(k as u64)))
 }
 
-/// Begins the trainings of a job.
+/// Begins the trainings of a job, whose time counts from a moment before them.
 ///
 /// # Errors
 /// Whatever data, network and disk report.
@@ -36,11 +37,12 @@ pub(super) fn start(
     context: &Context,
     args: &args::Train,
     series: Series,
-    job: Job,
+    (job, began): (Job, Instant),
     gpu: Option<&Gpu>,
     interrupt: &Interrupt,
 ) -> Result<u8> {
     let mut run = SeriesRun::create(args.out.as_deref(), &job.config, &job.arc, &job.data, series)?;
+    run.count_from(began);
     run.set_choices(job.choices.clone())?;
     if let Some(search) = &args.run {
         run.set_search(&locate::search(search))?;

@@ -46,7 +46,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
         return find_lr(context, &job, gpu.as_ref());
     }
     if let Some(asked) = series::asked(args) {
-        return series::start(context, args, asked, job, gpu.as_ref(), &interrupt);
+        return series::start(context, args, asked, (job, began), gpu.as_ref(), &interrupt);
     }
     let Job { config, arc, data, plan, choices, run } = job;
     let mut run = match run {
@@ -294,7 +294,7 @@ impl<'a> Trained<'a> {
             valid_accuracy: trained.valid_accuracy,
             test_accuracy: trained.test_accuracy,
             test_macro_f1: trained.test_macro_f1,
-            could_fold: data.drawn.len() == 2,
+            could_fold: !data.has_own_splits(),
             epochs: trained.epochs,
             ended: trained.ended,
             seconds: trained.seconds,

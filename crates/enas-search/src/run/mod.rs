@@ -243,7 +243,12 @@ impl Run {
 
     /// Lets a time limit count from `began` on, when the work that led to this run began: looking at images takes time.
     pub fn count_from(&mut self, began: Instant) {
-        self.before = began.elapsed();
+        self.count_before(began.elapsed());
+    }
+
+    /// The same for a time that is known.
+    pub(crate) fn count_before(&mut self, before: Duration) {
+        self.before = before;
     }
 
     /// Time that the limit counts although the run had not begun.

@@ -20,6 +20,7 @@ mod work;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use enas_arc::Arc;
 use enas_data::Dataset;
@@ -87,6 +88,8 @@ pub struct SeriesRun {
     about: About,
     gpu: Option<Gpu>,
     memory: Option<MemoryPlan>,
+    /// Time before the series that its limit counts.
+    before: Duration,
     _lock: Lock,
 }
 
@@ -142,7 +145,7 @@ impl SeriesRun {
         };
         run::write_config(&dir.join(TRAIN), config)?;
         run::write_json(&dir.join(run::SPLIT), &data.split_file())?;
-        let run = Self { dir, about, gpu: None, memory: None, _lock: lock };
+        let run = Self { dir, about, gpu: None, memory: None, before: Duration::ZERO, _lock: lock };
         // Last, as it makes the folder a run.
         run.save()?;
         Ok(run)
@@ -168,7 +171,7 @@ impl SeriesRun {
             );
             Error::File { path, problem }
         })?;
-        Ok(Self { dir: dir.to_owned(), about, gpu: None, memory: None, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), about, gpu: None, memory: None, before: Duration::ZERO, _lock: lock })
     }
 
     /// The settings, as a base for others.
@@ -226,6 +229,11 @@ impl SeriesRun {
     pub fn set_choices(&mut self, choices: Vec<Choice>) -> Result<()> {
         self.about.choices = choices;
         self.save()
+    }
+
+    /// Lets a time limit count from `began` on; see [`Run::count_from`].
+    pub fn count_from(&mut self, began: Instant) {
+        self.before = began.elapsed();
     }
 
     /// Computes on `gpu` instead of the CPU.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use enas_data::Dataset;
 
@@ -115,8 +115,10 @@ impl Work<'_> {
     /// One training, on the threads of `pool` or of the caller. It is set up on the caller's in either case, so that no
     /// file tells how many were at work.
     fn train(&self, member: Member, pool: Option<&rayon::ThreadPool>) -> Result<Trained> {
+        let began = Instant::now();
         let config = of_member(self.config, member, self.rounds);
         let (mut training, own) = self.run.of_member(member, &config, self.data)?;
+        training.count_before(self.run.before / self.rounds + began.elapsed());
         let arc = self.run.arc();
         let mut work = || {
             let mut observer = Stoppable { inner: self.observers.of(member), stop: &self.stop };
