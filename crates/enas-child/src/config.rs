@@ -39,6 +39,27 @@ pub struct Config {
     pub clip_norm: f32,
 }
 
+impl Default for Config {
+    /// What the preset `folder` has for a search: a small network for images of 64 pixels, without the quirks of the
+    /// published code.
+    fn default() -> Self {
+        Self {
+            filters: 16,
+            layers: 4,
+            nodes: 5,
+            reductions: Reductions::Three,
+            aux_head: AuxHead::Off,
+            aux_weight: 0.4,
+            shared_init: SharedInit::Kernel,
+            keep_prob: 0.9,
+            drop_path_keep: 1.0,
+            l2: 1e-4,
+            momentum: 0.9,
+            clip_norm: 5.0,
+        }
+    }
+}
+
 /// Where the reduction cells stand in a stack of `layers + 2` cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -4,13 +4,11 @@
 //! use. The operations are those of [`enas_kernels`].
 //!
 //! ```
-//! use enas_child::{AuxHead, Child, Config, InputShape, Norm, Reductions, SharedInit, Step};
-//! use enas_rng::Seed;
+//! use enas_child::{Child, Config, InputShape, Norm, Reductions, Seed, Step};
 //!
 //! let config = Config {
-//!     filters: 4, layers: 1, nodes: 2, reductions: Reductions::Two,
-//!     aux_head: AuxHead::Off, aux_weight: 0.4, shared_init: SharedInit::Kernel,
-//!     keep_prob: 1.0, drop_path_keep: 1.0, l2: 1e-4, momentum: 0.9, clip_norm: 0.0,
+//!     filters: 4, layers: 1, nodes: 2, reductions: Reductions::Two, keep_prob: 1.0, clip_norm: 0.0,
+//!     ..Config::default()
 //! };
 //! let input = InputShape { channels: 1, height: 8, width: 8 };
 //! let mut child = Child::shared(&config, input, 2, Seed::new(0))?;
@@ -68,7 +66,11 @@ pub use plan::{Plan, PlannedCell};
 pub use state::Adopted;
 pub use walk::Recompute;
 
+/// What this crate's functions take and give, from the crates below it.
+pub use enas_arc::Arc;
+pub use enas_kernels::gpu::Gpu;
 pub use enas_kernels::{Axis, Pool, PoolKind};
+pub use enas_rng::{Seed, Stream};
 
 /// A tensor with the name it has in the published code.
 #[derive(Clone, Debug, PartialEq)]

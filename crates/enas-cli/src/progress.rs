@@ -18,17 +18,33 @@ pub(crate) struct Watcher<'a> {
     clock: Clock,
     /// Whether what runs is a phase of an automatic run.
     is_auto: bool,
+    /// What every line begins with, where several runs are at work; then there are no bars.
+    name: Option<String>,
 }
 
 impl<'a> Watcher<'a> {
     /// A watcher of a run that starts now.
     pub(crate) fn new(console: &'a Console, interrupt: &'a Interrupt) -> Self {
-        Self { console, interrupt, bar: None, clock: Clock::default(), is_auto: false }
+        Self { console, interrupt, bar: None, clock: Clock::default(), is_auto: false, name: None }
+    }
+
+    /// The same for one of several runs that are at work at the same time.
+    pub(crate) fn named(mut self, name: String) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Writes one line.
+    fn note(&self, line: &str) {
+        match &self.name {
+            Some(name) => self.console.note(&format!("{name}: {line}")),
+            None => self.console.note(line),
+        }
     }
 
     /// Moves the bar of this phase, or changes the plain line that is written from time to time.
     fn step(&mut self, label: &'static str, done: u64, total: u64, epoch: &str, message: &str) {
-        if self.console.is_quiet() {
+        if self.console.is_quiet() || self.name.is_some() {
             return;
         }
         if self.console.is_terminal() {
@@ -59,7 +75,7 @@ impl<'a> Watcher<'a> {
     fn epoch(&mut self, summary: &EpochSummary) {
         self.clock.epoch_done(summary);
         let eta = self.clock.eta_after_epoch(summary.epoch, summary.epochs);
-        self.console.note(&epoch_line(summary, eta.trim_start(), stderr_width()));
+        self.note(&epoch_line(summary, eta.trim_start(), stderr_width()));
     }
 }
 
@@ -87,7 +103,7 @@ impl Observer for Watcher<'_> {
                 let (epochs, steps) = (counted(*epochs, "epoch"), counted(*steps, "step"));
                 let whose = if macs.is_some() { "" } else { " shared by all architectures" };
                 let size = format!("{size} parameters{whose}");
-                self.console.note(&format!("{run}: {epochs} of {steps}, {size}{from}; Ctrl-C saves"));
+                self.note(&format!("{run}: {epochs} of {steps}, {size}{from}; Ctrl-C saves"));
                 tracing::info!("the network:\n{plan}");
             }
             Event::Step { place, loss, accuracy, images_per_second, .. } => {
@@ -114,14 +130,14 @@ impl Observer for Watcher<'_> {
             }
             Event::Replanned { epochs } => {
                 let epochs = counted(*epochs, "epoch");
-                self.console.note(&format!("the time limit leaves {epochs} in all"));
+                self.note(&format!("the time limit leaves {epochs} in all"));
             }
             Event::WarmStart { taken, of } => {
-                self.console.note(&format!("begins with {taken} of {of} weight tensors of the given model"));
+                self.note(&format!("begins with {taken} of {of} weight tensors of the given model"));
             }
             Event::RanOutOfPatience { epochs } => {
                 let epochs = counted(*epochs, "epoch");
-                self.console.note(&format!("no better epoch for {epochs}: the training ends here"));
+                self.note(&format!("no better epoch for {epochs}: the training ends here"));
             }
             Event::Saved { path } => tracing::debug!("saved {}", path.display()),
             Event::Finished { .. } => self.clear(),

@@ -25,6 +25,11 @@ impl Standing {
         Self { correct: (accuracy * total as f64).round() as u64, total, most_frequent }
     }
 
+    /// Of counted answers, where no class counts more than another.
+    pub(crate) fn counted(correct: u64, total: u64) -> Self {
+        Self { correct, total, most_frequent: 0 }
+    }
+
     /// Of counted predictions.
     pub(crate) fn of(evaluation: &Evaluation) -> Self {
         let support = evaluation.confusion.iter().map(|row| row.iter().sum());

@@ -106,6 +106,13 @@ pub struct Bounds {
     pub temperature: Option<f64>,
 }
 
+impl Default for Config {
+    /// [`Config::improved`], as the presets that are not named after publications have it.
+    fn default() -> Self {
+        Self::improved()
+    }
+}
+
 impl Config {
     /// The published settings of the micro search.
     pub fn reference() -> Self {

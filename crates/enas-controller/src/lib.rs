@@ -11,8 +11,7 @@
 //! settings of it.
 //!
 //! ```
-//! use enas_controller::{Config, Controller, Episode};
-//! use enas_rng::Seed;
+//! use enas_controller::{Config, Controller, Episode, Seed};
 //!
 //! # fn main() -> Result<(), enas_controller::Error> {
 //! let seed = Seed::new(1);
@@ -55,6 +54,10 @@ pub use controller::{Controller, Decision, Sample};
 pub use error::Error;
 pub use reinforce::{Episode, EpisodeStats, UpdateStats};
 pub use state::NamedTensor;
+
+/// What this crate's functions take and give, from the crates below it.
+pub use enas_arc::Arc;
+pub use enas_rng::{Seed, Stream};
 
 /// The example of the read-me compiles and runs.
 #[cfg(doctest)]

@@ -36,6 +36,8 @@ pub struct Dataset {
     pub valid: Split,
     /// What the final accuracy is measured with.
     pub test: Split,
+    /// The parts that the folders do not give, so that they are drawn from the seed.
+    pub drawn: Vec<Part>,
     /// Files that could not be used, in the order of their names.
     pub skipped: Vec<Skipped>,
     /// What is doubtful about the pictures and was found while loading them: the same file in more than one split or

@@ -22,6 +22,14 @@ pub enum Error {
         /// What would be accepted.
         allowed: String,
     },
+    /// The images cannot be divided for a cross-validation.
+    #[error("{folds} folds: {problem}")]
+    Folds {
+        /// How many were asked for.
+        folds: usize,
+        /// What is the matter and what to do about it.
+        problem: String,
+    },
     /// There is nothing at the path.
     #[error("no data at {}: there is no such file or folder", path.display())]
     Missing {
@@ -160,7 +168,7 @@ impl Error {
 
     /// Whether the user's configuration rather than the data is at fault.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Config { .. } | Self::BatchSize { .. })
+        matches!(self, Self::Config { .. } | Self::BatchSize { .. } | Self::Folds { .. })
     }
 }
 

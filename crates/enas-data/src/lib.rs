@@ -9,8 +9,7 @@
 //! Knows images and labels; knows nothing of networks or architectures.
 //!
 //! ```
-//! use enas_data::{Config, EpochPlan};
-//! use enas_rng::Seed;
+//! use enas_data::{Config, EpochPlan, Seed};
 //!
 //! # fn main() -> Result<(), enas_data::Error> {
 //! let config = Config { image_size: 8, ..Config::default() };
@@ -33,6 +32,7 @@ mod decode;
 pub mod digits;
 pub mod doctor;
 mod error;
+mod folds;
 #[cfg(test)]
 mod golden;
 mod holding;
@@ -69,7 +69,8 @@ pub use split::SplitFile;
 pub use survey::{Survey, survey};
 pub use white::WhiteLevels;
 
-use enas_rng::Seed;
+/// The root of all randomness, which this crate's functions take.
+pub use enas_rng::Seed;
 
 /// The built-in digits at their own size of 8 x 8, grey, not augmented, normalised per channel.
 ///

@@ -63,7 +63,7 @@ pub fn load_held(
     let mut pictures = Pictures::read(&source, layout.items, &config.input(), config.strict, holding)?;
     pictures.find_white(&source)?;
     let input = pictures.input;
-    let classes = layout.classes;
+    let (classes, drawn) = (layout.classes, layout.drawn.to_vec());
     checks::classes_can_be_learnt(&source, &layout.splits, &classes, pictures.sorted())?;
     match stored {
         Some(stored) => pictures.restore(&source, &classes, stored)?,
@@ -94,6 +94,7 @@ pub fn load_held(
         train: assembly.split(train, Part::Train, normalization.clone()),
         valid: assembly.split(valid, Part::Valid, valid_moments),
         test: assembly.split(test, Part::Test, test_moments),
+        drawn,
         skipped: assembly.pictures.skipped,
         concerns,
         fingerprint: assembly.pictures.fingerprint,

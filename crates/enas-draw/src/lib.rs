@@ -46,8 +46,9 @@ pub use network::network_dot;
 pub use svg::Svg;
 pub use theme::Theme;
 
-use enas_arc::{Arc, Cell, CellKind};
-use enas_child::Child;
+/// What this crate draws, from the crates below it.
+pub use enas_arc::{Arc, Cell, CellKind};
+pub use enas_child::Child;
 
 /// A cell: its inputs, the operations and sums of its nodes, and the loose ends that make its output.
 pub fn cell(cell: &Cell, kind: CellKind, theme: Theme) -> Svg {

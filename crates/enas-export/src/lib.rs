@@ -37,7 +37,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use enas_search::Model;
+/// What this crate exports, from the crate below it.
+pub use enas_search::Model;
 use prost::Message;
 
 use crate::check::Reference;

@@ -1,7 +1,7 @@
 //! The parts of a report that only an automatic run has: what was checked and chosen, its plan and its phases.
 
 use enas_data::doctor::Severity;
-use enas_search::{AutoPhase, AutoPlan, AutoRecord, CheckedFinding, ChosenSetting, Record, SearchWhen};
+use enas_search::{AutoPhase, AutoPlan, AutoRecord, CheckedFinding, Choice, Record, SearchWhen};
 use serde_json::Value;
 
 use crate::curves::{self, Figure};
@@ -26,7 +26,7 @@ pub(crate) struct Automatic {
     pub(crate) from: Option<AutoPhase>,
     /// What the check of the images found; `None` where the run did not write it down.
     pub(crate) checked: Option<Checked>,
-    pub(crate) choices: Vec<ChosenSetting>,
+    pub(crate) choices: Vec<Choice>,
     /// The course of the search.
     pub(crate) search_curves: Vec<Figure>,
     /// The final choice of the search.

@@ -2,11 +2,13 @@
 
 use askama::Template;
 use enas_arc::{Op, Space};
+use enas_search::PairedDifference;
 use serde_json::Value;
 
 use crate::chart::{Axis, Chart, DotPlot, DotRow, Format, Mark, Rule, Series, Table};
 use crate::error::Result;
 use crate::log::Log;
+use crate::text::percent;
 
 /// A chart with what stands below it.
 #[derive(Clone, Debug)]
@@ -306,9 +308,11 @@ pub fn choice(log: &Log) -> Option<Choice> {
         table: plot.table(),
     };
     let random = Random::of(&random, best);
+    let result = log.of("result").last();
+    let difference = result.and_then(|event| serde_json::from_value(event["difference"].clone()).ok());
     let ranking =
         (1..).zip(policy.iter().take(RANKED)).map(|(place, event)| Ranked::of(place, event)).collect();
-    Some(Choice { figure, verdict: verdict(best, random), ranking, random })
+    Some(Choice { figure, verdict: verdict(random, difference), ranking, random })
 }
 
 impl Random {
@@ -323,17 +327,24 @@ impl Random {
     }
 }
 
-fn verdict(best: f64, random: Option<Random>) -> String {
-    match random {
-        None => "No random architectures were scored to compare with.".into(),
-        Some(Random { count, as_good: 0, .. }) => format!("It beats all {count} random architectures."),
-        Some(Random { count, mean, as_good, .. }) if best > mean => {
-            format!(
-                "It beats the mean of {count} random architectures, but {as_good} of them are as good or better."
-            )
-        }
-        Some(_) => "The search did not beat random choice; more epochs or more pictures may help.".into(),
-    }
+/// What the comparison with the best random architecture says. "Better" is a difference whose interval excludes zero.
+fn verdict(random: Option<Random>, difference: Option<PairedDifference>) -> String {
+    let Some(Random { count, mean, best, .. }) = random else {
+        return "No random architectures were scored to compare with.".into();
+    };
+    let figures = format!(
+        "Of {count} random architectures with the same weights, the mean is {} and the best {}.",
+        percent(mean),
+        percent(best)
+    );
+    let compared = difference.map_or(String::new(), |difference| {
+        let PairedDifference { points, low, high } = difference;
+        format!(
+            " Beside the best of them, on the same pictures: {points:+.1} points, 95\u{a0}% interval {low:+.1} to {high:+.1}: {}.",
+            difference.verdict().words()
+        )
+    });
+    format!("{figures}{compared} These are not accuracies of trained networks.")
 }
 
 impl Ranked {

@@ -41,11 +41,10 @@ pub(crate) fn headlines(facts: &Facts) -> Vec<Headline> {
                 "of the best architecture, shared weights".into(),
             ),
             facts.choice.as_ref().and_then(|choice| choice.random).and_then(|random| {
-                let better = format!("{} of {}", random.count - random.as_good, random.count);
                 headline(
-                    "random architectures beaten",
-                    Some(better),
-                    format!("the best of them: {}", percent(random.best)),
+                    "best random architecture",
+                    Some(percent(random.best)),
+                    format!("of {}, with the same shared weights", random.count),
                 )
             }),
             headline(

@@ -119,13 +119,9 @@ fn outcome(facts: &Facts) -> String {
 
 fn searched(facts: &Facts) -> String {
     let found = facts.number("valid_accuracy").map_or("–".into(), percent);
-    let random = facts.choice.as_ref().and_then(|choice| choice.random);
-    let mean = random.map(|random| random.mean).or_else(|| facts.number("random_valid_accuracy"));
-    let beside = mean
-        .map_or(String::new(), |mean| format!("; random architectures reach {} on average", percent(mean)));
     let verdict = facts.choice.as_ref().map_or(String::new(), |choice| format!(" {}", choice.verdict));
     format!(
-        "With the shared weights, the architecture found recognises {found} of the validation pictures{beside}.{verdict}"
+        "With the shared weights, the architecture found recognises {found} of the validation pictures.{verdict}"
     )
 }
 

@@ -1,5 +1,7 @@
 //! A wall-time limit, and what still fits into it.
 
+use std::time::Duration;
+
 use crate::config::TimeLimit;
 
 /// The time a run may take, in seconds over all its sessions.
@@ -11,6 +13,11 @@ pub(crate) struct Budget {
 impl Budget {
     pub(crate) fn new(limit: TimeLimit) -> Self {
         Self { limit: limit.0.map(|d| d.as_secs_f64()) }
+    }
+
+    /// The same with less time: `before` is over already.
+    pub(crate) fn less(self, before: Duration) -> Self {
+        Self { limit: self.limit.map(|limit| (limit - before.as_secs_f64()).max(0.0)) }
     }
 
     /// Whether `seconds` of work no longer fit after `spent` seconds.
@@ -56,6 +63,13 @@ mod tests {
         let none = Budget::new(TimeLimit(None));
         assert!(!none.lacks(1e9, 1e9));
         assert_eq!((none.epochs(7, 1, 1e9, 1e9), none.reserve(5.0)), (7, 0.0));
+    }
+
+    #[test]
+    fn what_is_over_before_the_run_is_not_left_to_it() {
+        let budget = minutes(10).less(Duration::from_secs(60));
+        assert!(budget.lacks(1.0, 540.0) && !budget.lacks(1.0, 538.0));
+        assert!(minutes(1).less(Duration::from_secs(61)).lacks(0.1, 0.0));
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub struct ReadyCell {
 /// The cell that is trained where none is named.
 pub const DEFAULT_CELL: &str = "wide";
 
+/// The cell for few images.
+pub(crate) const LIGHT_CELL: &str = "wide-light";
+
 /// Name, what it is, normal cell and reduction cell. Every node is `input operation input operation`.
 const CELLS: [(&str, &str, &str); 3] = [
     (

@@ -192,6 +192,20 @@ pub enum Keep {
 #[serde(into = "String", try_from = "String")]
 pub struct TimeLimit(pub Option<Duration>);
 
+impl Default for SearchConfig {
+    /// The preset `quick`: the built-in digits.
+    fn default() -> Self {
+        Layers::preset("quick").load().expect("a test loads every preset")
+    }
+}
+
+impl Default for TrainConfig {
+    /// The preset `quick`: the built-in digits.
+    fn default() -> Self {
+        Layers::preset("quick").load().expect("a test loads every preset")
+    }
+}
+
 impl RunConfig {
     /// The seed as the root of named streams.
     pub fn seed(&self) -> Seed {
@@ -258,5 +272,19 @@ impl FromStr for TimeLimit {
         }
         let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(bad)?;
         if seconds == 0 { Err(bad()) } else { Ok(Self(Some(Duration::from_secs(seconds)))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_presets() {
+        let folder: SearchConfig = Layers::preset("folder").load().unwrap();
+        assert_eq!(folder.child, enas_child::Config::default());
+        assert_eq!(folder.controller, enas_controller::Config::default());
+        let paths = [SearchConfig::default().data.path, TrainConfig::default().data.path];
+        assert_eq!(paths, ["digits", "digits"].map(std::path::PathBuf::from));
     }
 }

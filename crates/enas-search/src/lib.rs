@@ -18,7 +18,7 @@
 //! # Example
 //!
 //! ```no_run
-//! use enas_search::{Layers, Run, SearchConfig, TrainConfig};
+//! use enas_search::{Layers, Run, SearchConfig, TrainConfig, enas_data};
 //!
 //! # fn main() -> Result<(), enas_search::Error> {
 //! let config: SearchConfig = Layers::preset("quick").set("run.epochs=5").load()?;
@@ -33,6 +33,26 @@
 //! println!("{:?} on the test split", trained.test_accuracy);
 //! # Ok(())
 //! # }
+//! ```
+//!
+//! A training and a prediction, as small as can be; `examples/` has the same for folders:
+//!
+//! ```
+//! use enas_search::{Layers, Model, Run, TrainConfig, enas_data};
+//!
+//! let tiny = ["run.epochs=1", "child.filters=4", "child.layers=1", "child.nodes=2", "run.batch_size=256"];
+//! let config: TrainConfig = tiny.into_iter().fold(Layers::preset("quick"), Layers::set).load()?;
+//! let data = enas_data::load(&config.data, config.run.seed())?;
+//! let arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
+//! # let dir = tempfile::tempdir()?;
+//! # let folder = dir.path().join("run");
+//! let mut run = Run::for_training(Some(&folder), &config, &arc, &data)?;
+//! let trained = enas_search::train(&config, &arc, &data, &mut run, &mut ())?;
+//!
+//! let model = Model::load(&trained.model)?;
+//! let probabilities = model.probabilities(&data.test.normalized(0)?)?;
+//! assert_eq!(probabilities.len(), 10);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
 
@@ -60,6 +80,7 @@ mod metrics;
 mod model;
 mod observer;
 mod pace;
+mod paired;
 mod pictures;
 mod presets;
 mod recommend;
@@ -68,9 +89,9 @@ mod refine;
 mod run;
 mod seal;
 mod search;
-mod seeds;
 mod seen;
 mod select;
+mod series;
 mod session;
 mod tensorboard;
 mod tensors;
@@ -80,7 +101,7 @@ mod tta;
 pub use atomic::write_file;
 pub use auto::{
     AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRecord, AutoRun, CheckedData, CheckedFinding,
-    ChosenSetting, FittedNetwork, Preparation, SearchWhen, auto,
+    FittedNetwork, Preparation, SearchWhen, auto, fit_network,
 };
 pub use bounded::{SMALL_FILE, read_plain_text, read_text};
 pub use calibration::{TEMPERATURES, fit_temperature, is_at_lower_bound, is_at_upper_bound};
@@ -97,15 +118,25 @@ pub use find_lr::{LrCurve, LrPoint, find_lr};
 pub use memory::{MemoryLimit, MemoryParts, MemoryPlan};
 pub use model::{Accuracies, Model};
 pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
+pub use paired::{PairedDifference, Verdict};
 pub use presets::{Preset, PublishedArc, presets, published_arcs};
-pub use recommend::{Choice, recommend};
+pub use recommend::{Choice, Given, recommend};
 pub use record::Record;
 pub use run::{Kind, Manifest, Run, read_arc};
 pub use search::{SearchOutcome, search};
-pub use seeds::{SeedOutcome, SeedsOutcome, SeedsRun, train_seeds};
 pub use select::{Candidate, Origin, Selection};
+pub use series::{Member, MemberOutcome, Observers, Pooled, Series, SeriesOutcome, SeriesRun, train_series};
 pub use train::{Ended, TrainOutcome, train};
 pub use tta::Tta;
+
+/// The crates below this one, for what its functions take and give: images, networks, policies.
+pub use {enas_arc, enas_child, enas_controller, enas_data};
+
+/// The types of theirs that most callers need.
+pub use enas_arc::Arc;
+pub use enas_data::Dataset;
+pub use enas_kernels::gpu::Gpu;
+pub use enas_rng::Seed;
 
 /// The examples of the guide compile and run.
 #[cfg(doctest)]

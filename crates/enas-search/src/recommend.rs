@@ -3,18 +3,38 @@
 //! Each is one [`Choice`]: a key, a value and the reason. A `--set` of the same key wins.
 
 use enas_data::doctor::Report;
+use serde::{Deserialize, Serialize};
+
+use crate::run::Kind;
 
 /// A setting that follows from the images.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// The dotted key, as for `--set`.
-    pub key: &'static str,
+    pub key: String,
     /// The value, as for `--set`.
     pub value: String,
     /// What it follows from.
     pub reason: String,
-    /// Whether it is for a search as well as for a training.
-    pub for_search: bool,
+    /// The command that it is for; `None` for both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Kind>,
+}
+
+impl Choice {
+    /// Whether it is for a command of this kind.
+    pub fn is_for(&self, kind: Kind) -> bool {
+        self.only.is_none_or(|only| only == kind)
+    }
+}
+
+/// Settings that are given, which others follow from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// `data.image_size`.
+    pub image_size: Option<usize>,
+    /// `run.batch_size`.
+    pub batch_size: Option<usize>,
 }
 
 /// Largest side, in pixels, of images that are taken as they are.
@@ -22,11 +42,18 @@ const SMALL: usize = 40;
 /// Sides of the network input for larger images, in pixels.
 const MEDIUM: usize = 48;
 const LARGE: usize = 64;
+/// Training images below which a network does not learn what only [`LARGE`] shows, but learns for longer from [`MEDIUM`].
+const FEW: usize = 500;
 /// Longest side, in pixels, of images that [`MEDIUM`] is enough for.
 const MEDIUM_IMAGES: usize = 80;
 /// Images of a split from which on an accuracy says something: its 95 % interval is at most 14 points wide.
 const ENOUGH: usize = 50;
-/// Steps that an epoch should have at least.
+/// Images of a batch. Even the small one keeps two cores busy, as kernels work on sixteen images at a time.
+const LARGE_BATCH: usize = 64;
+const SMALL_BATCH: usize = 32;
+/// Largest learning rate for large batches; smaller ones get one in proportion.
+const LEARNING_RATE: f64 = 0.05;
+/// Steps of a pass that large batches should leave at least.
 const STEPS: usize = 20;
 /// Steps that an epoch should have at least for measuring and saving at its end to take little of the time.
 const MEASURED: usize = 50;
@@ -34,28 +61,40 @@ const MEASURED: usize = 50;
 const WARMUP: usize = 280;
 /// Images that a training should see in all, each varied anew every time.
 const SEEN: usize = 200_000;
+/// Training steps that a search should make at least: fewer leave the shared weights untrained.
+const SEARCH_STEPS: usize = 3000;
+/// Epochs of a search, within which the policy is updated once each at least.
+const SEARCH_EPOCHS: (usize, usize) = (30, 300);
+/// Rewards of one update of the policy, as `controller.aggregate` has them in every preset.
+const REWARDS: usize = 10;
+/// Updates of the policy in an epoch at most, as published.
+const UPDATES: usize = 30;
 
-/// The settings for the images of a report.
-pub fn recommend(report: &Report) -> Vec<Choice> {
+/// The settings for the images of a report, as far as they are not given.
+pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     let sum = |of: fn(&enas_data::doctor::ClassCount) -> usize| report.classes.iter().map(of).sum::<usize>();
     let (train, valid, test) = (sum(|c| c.train), sum(|c| c.valid), sum(|c| c.test));
-    let mut choices = of_looks(report);
+    let mut choices = of_looks(report, train, given.image_size);
     choices.extend(of_splits(report, valid.min(test)));
-    choices.extend(of_number(train));
+    choices.extend(of_number(train, given.batch_size));
     choices.extend(recipe(train, report.coloured > 0));
     choices
 }
 
-fn choice(key: &'static str, value: impl ToString, reason: impl Into<String>) -> Choice {
-    Choice { key, value: value.to_string(), reason: reason.into(), for_search: true }
+fn choice(key: &str, value: impl ToString, reason: impl Into<String>) -> Choice {
+    Choice { key: key.to_owned(), value: value.to_string(), reason: reason.into(), only: None }
 }
 
-fn for_training(key: &'static str, value: impl ToString, reason: impl Into<String>) -> Choice {
-    Choice { for_search: false, ..choice(key, value, reason) }
+fn for_training(key: &str, value: impl ToString, reason: impl Into<String>) -> Choice {
+    Choice { only: Some(Kind::Train), ..choice(key, value, reason) }
+}
+
+fn for_search(key: &str, value: impl ToString, reason: impl Into<String>) -> Choice {
+    Choice { only: Some(Kind::Search), ..choice(key, value, reason) }
 }
 
 /// Size and colour of the network's input.
-fn of_looks(report: &Report) -> Vec<Choice> {
+fn of_looks(report: &Report, train: usize, given: Option<usize>) -> Vec<Choice> {
     let mut choices = Vec::new();
     if let Some(sizes) = &report.sizes {
         let (width, height) = (sizes.widths[1], sizes.heights[1]);
@@ -64,10 +103,15 @@ fn of_looks(report: &Report) -> Vec<Choice> {
             (side.max(8), "small images are taken as they are")
         } else if side <= MEDIUM_IMAGES {
             (MEDIUM, "larger ones are reduced")
+        } else if train < FEW {
+            (MEDIUM, "few images are enough for no more")
         } else {
             (LARGE, "larger ones are reduced")
         };
-        choices.push(choice("data.image_size", size, format!("the median is {width}x{height}; {why}")));
+        if given.is_none() {
+            choices.push(choice("data.image_size", size, format!("the median is {width}x{height}; {why}")));
+        }
+        let size = given.unwrap_or(size);
         // Where the size halves three times, 28 pixels would become 4.
         let reductions = if size <= SMALL { "two" } else { "three" };
         let reason = format!("the size of the network's maps halves that often, from {size}");
@@ -90,23 +134,55 @@ fn of_splits(report: &Report, smallest: usize) -> Vec<Choice> {
     vec![choice("data.valid_fraction", 0.15, reason.clone()), choice("data.test_fraction", 0.15, reason)]
 }
 
-fn of_number(train: usize) -> Vec<Choice> {
-    let batch = [64, 32].into_iter().find(|batch| train / batch >= STEPS).unwrap_or(16);
+/// Batches, passes and epochs.
+fn of_number(train: usize, given: Option<usize>) -> Vec<Choice> {
+    let fitting = || if train / LARGE_BATCH >= STEPS { LARGE_BATCH } else { SMALL_BATCH };
+    let batch = given.unwrap_or_else(fitting).max(1);
     let steps = (train / batch).max(1);
     let passes = MEASURED.div_ceil(steps);
-    let epochs = (2 * (SEEN / train.max(1)).clamp(30, 250)).div_ceil(passes);
-    let warmup = (WARMUP as f64 / (passes * steps) as f64).clamp(0.5, 2.0);
-    let mut choices =
-        vec![choice("run.batch_size", batch, format!("{train} training images make {steps} steps"))];
+    let mut choices = Vec::new();
+    if given.is_none() {
+        choices.push(choice("run.batch_size", batch, format!("{train} training images make {steps} steps")));
+    }
     if passes > 1 {
-        let reason = format!("measured after every {} steps", passes * steps);
+        let reason = format!("an epoch of {} steps, before each measurement", passes * steps);
         choices.push(choice("run.passes", passes, reason));
     }
-    let reason = format!("{} steps, or as many as the time allows", epochs * passes * steps);
-    choices.push(for_training("run.epochs", epochs, reason));
-    let reason = "no large steps from random weights";
-    choices.push(for_training("schedule.warmup_epochs", format!("{warmup:.1}"), reason));
+    let steps = passes * steps;
+    let lr = LEARNING_RATE * (batch as f64 / LARGE_BATCH as f64).min(1.0);
+    choices.push(for_training("schedule.lr_max", lr, format!("for batches of {batch} images")));
+    choices.extend(length_of_training(train, passes, steps));
+    choices.extend(length_of_search(steps));
     choices
+}
+
+/// Epochs of a training, each of `passes` passes and `steps` steps.
+fn length_of_training(train: usize, passes: usize, steps: usize) -> [Choice; 2] {
+    let epochs = (2 * (SEEN / train.max(1)).clamp(30, 250)).div_ceil(passes);
+    let warmup = (WARMUP as f64 / steps as f64).clamp(0.5, 2.0);
+    [
+        for_training(
+            "run.epochs",
+            epochs,
+            format!("{} steps, or as many as the time allows", epochs * steps),
+        ),
+        for_training("schedule.warmup_epochs", format!("{warmup:.1}"), "no large steps from random weights"),
+    ]
+}
+
+/// Epochs of a search, each of `steps` steps.
+fn length_of_search(steps: usize) -> [Choice; 2] {
+    let epochs = (SEARCH_STEPS / steps).clamp(SEARCH_EPOCHS.0, SEARCH_EPOCHS.1);
+    let updates = steps.div_ceil(REWARDS).min(UPDATES);
+    let rewards = format!("{} rewards for the {steps} training steps of an epoch", REWARDS * updates);
+    [
+        for_search(
+            "run.epochs",
+            epochs,
+            format!("{} training steps, or as many as the time allows", epochs * steps),
+        ),
+        for_search("controller.steps", updates, rewards),
+    ]
 }
 
 /// How images are varied and weights are fitted.
@@ -173,7 +249,7 @@ mod tests {
 
     #[test]
     fn small_grey_images_are_taken_as_they_are() {
-        let choices = recommend(&report(5000, 28, false));
+        let choices = recommend(&report(5000, 28, false), &Given::default());
         let of = |key| value(&choices, key).unwrap();
         assert_eq!((of("data.image_size"), of("data.channels")), ("28".into(), "1".into()));
         assert_eq!((of("data.augment.flip"), of("run.batch_size")), ("false".into(), "64".into()));
@@ -184,24 +260,53 @@ mod tests {
 
     #[test]
     fn few_photos_get_small_batches_and_larger_splits() {
-        let choices = recommend(&report(90, 96, true));
+        let choices = recommend(&report(90, 96, true), &Given::default());
         let of = |key| value(&choices, key).unwrap();
-        assert_eq!((of("data.image_size"), of("data.channels")), ("64".into(), "3".into()));
-        assert_eq!((of("run.batch_size"), of("data.test_fraction")), ("16".into(), "0.15".into()));
-        // 144 images make 9 steps.
-        assert_eq!((of("run.passes"), of("run.epochs")), ("6".into(), "84".into()));
+        assert_eq!((of("data.image_size"), of("data.channels")), ("48".into(), "3".into()));
+        assert_eq!((of("run.batch_size"), of("data.test_fraction")), ("32".into(), "0.15".into()));
+        assert_eq!(of("schedule.lr_max"), "0.025");
+        // 144 images make 4 steps.
+        assert_eq!((of("run.passes"), of("run.epochs")), ("13".into(), "39".into()));
         assert_eq!(of("data.augment.flip"), "true");
+    }
+
+    #[test]
+    fn a_search_gets_rewards_in_proportion_to_its_steps() {
+        let of = |per_class, key: &str| {
+            let choices = recommend(&report(per_class, 28, false), &Given::default());
+            let mut found = choices.into_iter().filter(|c| c.is_for(Kind::Search) && c.key == key);
+            found.next().unwrap().value.parse::<usize>().unwrap()
+        };
+        // 144 training images in batches of 32: 4 steps in each of 13 passes, 6 updates of 10 rewards.
+        assert_eq!((of(90, "controller.steps"), of(90, "run.epochs")), (6, 57));
+        // 8,000 in batches of 64: 125 steps.
+        assert_eq!((of(5000, "controller.steps"), of(5000, "run.epochs")), (13, 30));
+        assert_eq!(of(50_000, "controller.steps"), 30, "never more than published");
+    }
+
+    #[test]
+    fn choices_follow_from_what_is_given_and_do_not_repeat_it() {
+        let given = Given { image_size: Some(32), batch_size: Some(8) };
+        let choices = recommend(&report(90, 96, true), &given);
+        assert_eq!(value(&choices, "data.image_size"), None);
+        assert_eq!(value(&choices, "run.batch_size"), None);
+        assert_eq!(value(&choices, "child.reductions").unwrap(), "two", "32 pixels halve twice");
+        let rewards = choices.iter().find(|choice| choice.key == "controller.steps").unwrap();
+        assert!(rewards.reason.contains("the 54 training steps"), "{}", rewards.reason);
     }
 
     #[test]
     fn every_choice_is_a_setting_of_the_preset_for_folders() {
         use crate::{Layers, SearchConfig, TrainConfig};
-        for choices in [recommend(&report(5000, 28, false)), recommend(&report(40, 300, true))] {
+        for choices in [
+            recommend(&report(5000, 28, false), &Given::default()),
+            recommend(&report(40, 300, true), &Given::default()),
+        ] {
             let set =
                 |layers: Layers, choice: &Choice| layers.set(format!("{}={}", choice.key, choice.value));
-            choices.iter().fold(Layers::preset("folder"), set).load::<TrainConfig>().unwrap();
-            let for_search = choices.iter().filter(|choice| choice.for_search);
-            for_search.fold(Layers::preset("folder"), set).load::<SearchConfig>().unwrap();
+            let of = |kind| choices.iter().filter(move |choice| choice.is_for(kind));
+            of(Kind::Train).fold(Layers::preset("folder"), set).load::<TrainConfig>().unwrap();
+            of(Kind::Search).fold(Layers::preset("folder"), set).load::<SearchConfig>().unwrap();
         }
     }
 }

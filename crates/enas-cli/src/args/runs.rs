@@ -49,6 +49,7 @@ Examples:
   enas train --run runs/digits-search-1                the best architecture of a search, on its pictures
   enas train photos --patience 20                      a ready cell, without a search
   enas train photos --cell wide-light --seeds 5        five times, to see how much is chance
+  enas train photos --folds 3                          every image is a test image once: for few images
   enas train photos --find-lr                          which learning rate to try
   enas train photos --arc \"0 1 0 3 …\" --epochs 50
   enas train photos.zip --arc my.arc --time 2h
@@ -72,8 +73,14 @@ pub(crate) struct Train {
     /// Train so many times with seeds that follow each other; the median training is delivered
     #[arg(long, value_name = "N", conflicts_with = "resume", allow_negative_numbers = true, value_parser = whole(1, 1000))]
     pub(crate) seeds: Option<usize>,
+    /// Cross-validate: train K times, each time testing on another K-th of the images; the median training is delivered
+    #[arg(long, value_name = "K", conflicts_with_all = ["resume", "seeds"], allow_negative_numbers = true, value_parser = whole(2, 100))]
+    pub(crate) folds: Option<usize>,
+    /// How many of the trainings of --seeds or --folds to do at a time, as far as memory allows; results stay the same
+    #[arg(long, value_name = "N", default_value = "1", allow_negative_numbers = true, value_parser = whole(1, 1024))]
+    pub(crate) jobs: usize,
     /// Train nothing: raise the learning rate over at most 100 steps, print the losses and suggest a rate
-    #[arg(long, conflicts_with_all = ["resume", "seeds", "warm_start", "out"])]
+    #[arg(long, conflicts_with_all = ["resume", "seeds", "folds", "warm_start", "out"])]
     pub(crate) find_lr: bool,
     #[command(flatten)]
     pub(crate) images: Images,

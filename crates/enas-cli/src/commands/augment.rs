@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use enas_data::contact_tiles;
 use enas_draw::{Bitmap, Group, Tile};
+use enas_search::Kind;
 use image::RgbImage;
 use serde::Serialize;
 
+use super::choices::Asked;
 use super::{Context, settings};
 use crate::args;
 use crate::failure::{SUCCESS, usage};
@@ -23,7 +25,10 @@ pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
         path: &'a Path,
         images: usize,
     }
-    let config = settings::train(&args.settings, args.images.path(), None)?;
+    let read = settings::train(&args.settings, args.images.path(), None)?;
+    let seed = read.run.seed();
+    let followed = Asked::of(&args.settings).follow(context, (&read.data, seed), Kind::Train);
+    let config = settings::train(&followed.settings, args.images.path(), None)?;
     let out = target(args, &config.data.path)?;
     let data = enas_data::load(&config.data, config.run.seed())?;
     let groups = contact_tiles(&data, args.n_images, args.copies)?;

@@ -10,11 +10,12 @@ use enas_arc::Arc;
 use enas_data::{Dataset, doctor};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Choice, ChosenSetting, Error, MemoryPlan,
-    Preparation, SearchWhen, TimeLimit, recommend,
+    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Kind, MemoryPlan, PairedDifference,
+    Preparation, SearchWhen, TimeLimit,
 };
 use serde::Serialize;
 
+use super::choices::{self, Asked};
 use super::{Context, report, settings, shell_word, use_threads};
 use crate::args::{Images, Machine, Memory, Settings};
 use crate::failure::SUCCESS;
@@ -156,14 +157,12 @@ fn started(
     let read = settings::search(&for_search, data, None)?;
     let report = doctor::check(&read.data, read.run.seed())?;
     super::data::in_short(&report).iter().for_each(|line| context.console.note(line));
-    let mut preparation =
-        Preparation { command: asked(args), check: Some(CheckedData::new(&report)), choices: Vec::new() };
-    let named = args.settings.preset.is_some() || args.settings.config.is_some();
-    let follows = !named && !read.data.is_digits() && report.can_start;
-    if follows {
-        let choices = recommend(&report);
-        preparation.choices = choose(context, &choices, &args.settings, &mut for_search, &mut for_training);
-    }
+    let asked = Asked::of(&args.settings);
+    let follows = asked.is_open(&read.data) && report.can_start;
+    let choices = if follows { asked.choose(&report) } else { Vec::new() };
+    choices::announce(context, &choices);
+    for_search = choices::below(&choices, Kind::Search, &for_search);
+    for_training = choices::below(&choices, Kind::Train, &for_training);
     let mut search = settings::search(&for_search, data, None)?;
     let mut train = settings::train_after(&search, &for_training, data, None)?;
     settings::limit_memory(&mut search.run, args.memory);
@@ -171,8 +170,7 @@ fn started(
     train.child.nodes = search.child.nodes;
     let time = args.time.unwrap_or(TimeLimit(None));
     let finish = time.0.map_or(FINISH.1, |limit| (limit.as_secs_f64() / 12.0).clamp(FINISH.0, FINISH.1));
-    let fits_network =
-        follows && !["child.filters", "child.layers"].iter().any(|key| sets(&args.settings, key));
+    let fits_network = follows && !["child.filters", "child.layers"].iter().any(|key| asked.sets(key));
     let search_when = args.search.into();
     let config = AutoConfig { search, train, time, finish, search_when, fits_network };
     config.search.run.check_device(gpu)?;
@@ -184,12 +182,13 @@ fn started(
     data.concerns.clear();
     let mut run = AutoRun::create(args.out.as_deref(), &config, &data, began)?;
     run.set_memory(plan);
-    run.note_preparation(preparation)?;
+    let check = Some(CheckedData::new(&report));
+    run.note_preparation(Preparation { command: asked_command(args), check, choices })?;
     Ok((config, data, run))
 }
 
 /// The command that starts such a run, without what no result depends on.
-fn asked(args: &Auto) -> String {
+fn asked_command(args: &Auto) -> String {
     let Auto { images, time, search, settings, .. } = args;
     let word = |text: &str| shell_word(Path::new(text));
     let mut words = vec!["enas auto".to_owned()];
@@ -227,30 +226,6 @@ fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(Aut
     run.adopt(&config)?;
     run.set_memory(plan);
     Ok((config, data, run))
-}
-
-/// Whether a `--set` names the key.
-fn sets(settings: &Settings, key: &str) -> bool {
-    settings.set.iter().any(|assignment| assignment.split('=').next().is_some_and(|name| name.trim() == key))
-}
-
-/// Takes over what follows from the images, below what is set by hand, and says why. Returns what was taken over.
-fn choose(
-    context: &Context,
-    choices: &[Choice],
-    own: &Settings,
-    for_search: &mut Settings,
-    for_training: &mut Settings,
-) -> Vec<ChosenSetting> {
-    let open = || choices.iter().filter(|choice| !sets(own, choice.key));
-    for Choice { key, value, reason, .. } in open() {
-        context.console.note(&format!("{key}={value}  ({reason})"));
-    }
-    let assignment = |choice: &Choice| format!("{}={}", choice.key, choice.value);
-    let of_both = open().filter(|choice| choice.for_search).map(assignment);
-    for_search.set = of_both.chain(for_search.set.iter().cloned()).collect();
-    for_training.set = open().map(assignment).chain(for_training.set.iter().cloned()).collect();
-    open().map(ChosenSetting::from).collect()
 }
 
 /// The settings of the search and of the trainings: some keys are only known to one of them.
@@ -326,6 +301,9 @@ struct Document<'a> {
     first_valid_accuracy: Option<f64>,
     search_valid_accuracy: Option<f64>,
     random_valid_accuracy: Option<f64>,
+    #[serde(skip)]
+    search_difference: Option<PairedDifference>,
+    warnings: &'a [String],
     seconds: f64,
 }
 
@@ -354,6 +332,8 @@ fn print(
         first_valid_accuracy: outcome.first_accuracy,
         search_valid_accuracy: outcome.search_accuracy,
         random_valid_accuracy: outcome.random_accuracy,
+        search_difference: outcome.search_difference,
+        warnings: &outcome.search_warnings,
         seconds: run.seconds(),
     };
     context.out.print(&document, |out| document.write(out))
@@ -368,16 +348,22 @@ impl Document<'_> {
         writeln!(out, "validation  {}", self.valid.line())?;
         if let (Some(found), Some(random)) = (self.search_valid_accuracy, self.random_valid_accuracy) {
             let (found, random) = (percent(found), percent(random));
-            writeln!(
-                out,
-                "search      {found} with shared weights, random architectures {random} on average"
-            )?;
+            let line = format!(
+                "{found} of the validation images with shared weights, random architectures {random} on average{}; \
+                 trained networks reach other accuracies",
+                self.search_difference
+                    .map_or(String::new(), |difference| format!(", the best of them {}", beside(difference))),
+            );
+            writeln!(out, "{}", paragraph("search      ", &line, stdout_width()))?;
+            for warning in self.warnings {
+                writeln!(out, "{}", warned(&paragraph("            ", warning, stdout_width())))?;
+            }
         }
         match (self.from, self.first_valid_accuracy) {
             (_, None) => writeln!(out, "network     a ready cell, without a search")?,
             (AutoPhase::First, _) => writeln!(
                 out,
-                "note        the first model, of a random architecture, was not beaten and is kept; give it more time"
+                "note        the first model, of a random architecture, has the highest validation accuracy and is kept"
             )?,
             (_, Some(first)) => {
                 writeln!(out, "first model {} (random architecture, short training)", percent(first))?;
@@ -394,6 +380,13 @@ impl Document<'_> {
         let next = format!("enas predict --model {} IMAGE…", shell_word(self.model));
         writeln!(out, "next: {}", command(&next))
     }
+}
+
+/// The best random architecture beside the one found.
+fn beside(difference: PairedDifference) -> String {
+    let PairedDifference { points, low, high } = difference;
+    let is = difference.verdict().words();
+    format!("{:+.1} points ({:+.1} to {:+.1}) from it: {is}", points, low, high)
 }
 
 #[cfg(test)]

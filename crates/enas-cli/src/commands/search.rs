@@ -1,15 +1,17 @@
-//! `enas search`: finds an architecture and prints it beside what luck would have found.
+//! `enas search`: finds an architecture and prints it beside random ones that were scored alike.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use enas_search::{Candidate, Kind, MemoryPlan, Run, SearchConfig, SearchOutcome};
+use enas_search::{Candidate, Kind, MemoryPlan, PairedDifference, Run, SearchConfig, SearchOutcome};
 use serde::Serialize;
 
+use super::choices::Asked;
 use super::subject::FinalNetwork;
 use super::{Context, interrupted, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
@@ -17,7 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::output::{cost, counted, duration, grouped, images, path, percent};
 use crate::progress::Watcher;
 use crate::standing::Standing;
-use crate::terminal::{command, paragraph, stdout_width, strong};
+use crate::terminal::{command, paragraph, stdout_width, strong, warned};
 use crate::{args, device};
 
 /// How many candidates the human ranking shows; JSON has them all.
@@ -28,12 +30,13 @@ const RANKED: usize = 5;
 /// # Errors
 /// Usage for bad settings; whatever data, network and disk report.
 pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
+    let began = Instant::now();
     use_threads(args.machine.threads)?;
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let (config, mut run, data) = match &args.extent.resume {
         Some(dir) => resumed(args, dir, gpu.as_ref())?,
-        None => started(args, gpu.as_ref())?,
+        None => started(context, args, gpu.as_ref(), began)?,
     };
     if let Some(gpu) = gpu {
         run.use_gpu(gpu)?;
@@ -56,13 +59,24 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     }
 }
 
-fn started(args: &args::Search, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
-    let mut config = settings::search(&args.settings, args.images.path(), Some(&args.extent))?;
+fn started(
+    context: &Context,
+    args: &args::Search,
+    gpu: Option<&Gpu>,
+    began: Instant,
+) -> Result<(SearchConfig, Run, Dataset)> {
+    let (images, extent) = (args.images.path(), Some(&args.extent));
+    let read = settings::search(&args.settings, images, extent)?;
+    let asked = Asked { extent, ..Asked::of(&args.settings) };
+    let followed = asked.follow(context, (&read.data, read.run.seed()), Kind::Search);
+    let mut config = settings::search(&followed.settings, images, extent)?;
     settings::limit_memory(&mut config.run, args.memory);
     config.run.check_device(gpu)?;
     let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
     let data = plan.load(&config.data, config.run.seed(), None)?;
     let mut run = Run::for_search(args.out.as_deref(), &config, &data)?;
+    run.set_choices(&followed.choices)?;
+    run.count_from(began);
     run.set_memory(plan)?;
     Ok((config, run, data))
 }
@@ -102,8 +116,13 @@ struct Found<'a> {
     final_network: Option<FinalNetwork>,
     candidates: &'a [Candidate],
     random: &'a [Candidate],
+    /// By how much the architecture found is more accurate than the best random one, in points.
+    difference: Option<PairedDifference>,
+    warnings: &'a [String],
     #[serde(skip)]
     standing: Standing,
+    #[serde(skip)]
+    random_best: Option<Standing>,
 }
 
 fn print(
@@ -113,6 +132,7 @@ fn print(
     data: &Dataset,
 ) -> Result<()> {
     let random = &found.selection.random;
+    let best = found.selection.best_random().map(|best| best.valid_accuracy);
     let document = Found {
         final_network,
         standing: Standing::on(&data.valid, found.valid_accuracy),
@@ -122,6 +142,9 @@ fn print(
         valid_macro_f1: found.valid_macro_f1,
         random_valid_accuracy: found.random_valid_accuracy,
         random_best_valid_accuracy: random.iter().map(|c| c.valid_accuracy).reduce(f64::max),
+        random_best: best.map(|accuracy| Standing::on(&data.valid, accuracy)),
+        difference: found.difference,
+        warnings: &found.warnings,
         epochs: found.epochs,
         seconds: found.seconds,
         params: found.params,
@@ -145,6 +168,10 @@ impl Found<'_> {
         }
         if let Some(line) = self.beside_random() {
             writeln!(out, "{}", paragraph("random          ", &line, stdout_width()))?;
+        }
+        writeln!(out, "{}", paragraph("note            ", NOT_TRAINED, stdout_width()))?;
+        for warning in self.warnings {
+            writeln!(out, "{}", warned(&paragraph("warning         ", warning, stdout_width())))?;
         }
         let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
         writeln!(out, "search network  {params} parameters shared by all architectures;")?;
@@ -173,73 +200,48 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// The random architectures, and what they say about the search, favourable or not.
+    /// The random architectures, and whether the one found differs from the best of them by more than chance.
     fn beside_random(&self) -> Option<String> {
-        let (mean, best) = (self.random_valid_accuracy?, self.random_best_valid_accuracy?);
+        let (mean, best) = (self.random_valid_accuracy?, self.random_best?);
         let n = self.random.len();
-        let as_good = self.random.iter().filter(|c| c.valid_accuracy >= self.valid_accuracy).count();
-        let verdict = if as_good == 0 {
-            "the search beats them all".to_owned()
-        } else if self.valid_accuracy > mean {
-            format!("the search beats their mean, but {as_good} of them are as good or better")
-        } else {
-            "the search did not beat random choice; try more epochs or more pictures".to_owned()
-        };
-        Some(format!("mean {}, best {} of {n} random architectures: {verdict}", percent(mean), percent(best)))
+        let difference = self.difference.map_or(String::new(), compared);
+        Some(format!(
+            "mean {} of {n} random architectures with the same weights; the best of them {}{difference}",
+            percent(mean),
+            best.line(),
+        ))
     }
 }
+
+/// A difference in words; better or worse only where its interval says so.
+fn compared(difference: PairedDifference) -> String {
+    let PairedDifference { points, low, high } = difference;
+    format!(
+        ". The architecture found and that one: {points:+.1} points on the same images, 95 % interval {low:+.1} to \
+         {high:+.1}, {}",
+        difference.verdict().words()
+    )
+}
+
+/// What accuracies with shared weights are not.
+const NOT_TRAINED: &str = "accuracies with shared weights only rank architectures, roughly; what a network reaches, its \
+                           training says";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use enas_search::Origin;
 
-    fn verdict(found: f64, random: &[f64]) -> String {
-        let arc: Arc = "0 4 1 4 1 3 1 4".parse().unwrap();
-        let candidate = |&valid_accuracy: &f64| Candidate {
-            arc: arc.clone(),
-            origin: Origin::Random,
-            valid_accuracy,
-            valid_macro_f1: None,
-            macs: 1,
-        };
-        let random: Vec<Candidate> = random.iter().map(candidate).collect();
-        let run = PathBuf::from("runs/x");
-        let mean = random.iter().map(|c| c.valid_accuracy).sum::<f64>() / random.len() as f64;
-        let best = random.iter().map(|c| c.valid_accuracy).reduce(f64::max);
-        Found {
-            run: &run,
-            arc: &arc,
-            valid_accuracy: found,
-            valid_macro_f1: None,
-            random_valid_accuracy: best.map(|_| mean),
-            random_best_valid_accuracy: best,
-            epochs: 1,
-            seconds: 1.0,
-            params: 1,
-            macs: 1,
-            final_network: None,
-            candidates: &[],
-            random: &random,
-            standing: Standing::of(&enas_search::Evaluation::new(&[])),
-        }
-        .beside_random()
-        .unwrap_or_default()
+    #[test]
+    fn a_difference_within_its_interval_is_not_called_better() {
+        let said = compared(PairedDifference { points: 1.1, low: -2.0, high: 4.2 });
+        assert!(said.ends_with("95 % interval -2.0 to +4.2, no measurable difference"), "{said}");
     }
 
     #[test]
-    fn a_search_that_wins_says_so() {
-        assert!(verdict(0.9, &[0.5, 0.8]).ends_with("the search beats them all"));
-    }
-
-    #[test]
-    fn a_search_that_luck_equals_says_so() {
-        assert!(verdict(0.8, &[0.5, 0.8]).contains("but 1 of them are as good or better"));
-        assert!(verdict(0.5, &[0.5, 0.8]).contains("did not beat random choice"));
-    }
-
-    #[test]
-    fn without_random_architectures_nothing_is_claimed() {
-        assert_eq!(verdict(0.8, &[]), "");
+    fn a_measurable_difference_is_called_what_it_is() {
+        let better = compared(PairedDifference { points: 5.0, low: 1.0, high: 9.0 });
+        assert!(better.contains("+5.0 points") && better.ends_with("measurably better"), "{better}");
+        let worse = compared(PairedDifference { points: -5.0, low: -9.0, high: -1.0 });
+        assert!(worse.ends_with("measurably worse"), "{worse}");
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn search(
 ) -> Result<SearchConfig> {
     let data = meant(data);
     let data = data.as_deref();
-    let mut config: SearchConfig = layers(settings, default_preset(data)).load().or_usage()?;
+    let mut config: SearchConfig = layers(settings, default_preset(data, settings)).load().or_usage()?;
     apply(&mut config.run, &mut config.data, settings, data, extent)?;
     Ok(config)
 }
@@ -47,7 +47,7 @@ fn meant(data: Option<&Path>) -> Option<PathBuf> {
 }
 
 fn train_on(settings: &args::Settings, data: Option<&Path>, extent: Option<&Extent>) -> Result<TrainConfig> {
-    let mut config: TrainConfig = layers(settings, default_preset(data)).load().or_usage()?;
+    let mut config: TrainConfig = layers(settings, default_preset(data, settings)).load().or_usage()?;
     apply(&mut config.run, &mut config.data, settings, data, extent)?;
     Ok(config)
 }
@@ -63,14 +63,22 @@ pub(crate) fn train_after(
     extent: Option<&Extent>,
 ) -> Result<TrainConfig> {
     let data = meant(data).unwrap_or_else(|| searched.data.path.clone());
-    let named = settings.preset.is_some() || settings.config.is_some();
-    let inherited = if named { Vec::new() } else { how_pictures_are_read(&searched.data)? };
+    let inherited = inherited(searched, settings)?;
     let settings = args::Settings {
         set: inherited.into_iter().chain(settings.set.iter().cloned()).collect(),
         seed: settings.seed.or(Some(searched.run.seed)),
         ..settings.clone()
     };
     train_on(&settings, Some(&data), extent)
+}
+
+/// Assignments that a training takes over from the search that it follows, unless a preset or a file is named.
+///
+/// # Errors
+/// None in practice: settings are plain data.
+pub(crate) fn inherited(searched: &SearchConfig, settings: &args::Settings) -> Result<Vec<String>> {
+    let named = settings.preset.is_some() || settings.config.is_some();
+    if named { Ok(Vec::new()) } else { how_pictures_are_read(&searched.data) }
 }
 
 /// The settings that a run is to go on with: its own, and what is asked for on top of them or, with a preset or a file,
@@ -116,9 +124,12 @@ fn over(base: Layers, settings: &args::Settings) -> Layers {
     settings.set.iter().fold(base, |layers, assignment| layers.set(assignment))
 }
 
-/// The preset that is used when none is named.
-fn default_preset(data: Option<&Path>) -> &'static str {
-    let digits = data.is_none_or(|path| path.as_os_str() == enas_data::DIGITS);
+/// The preset that is used when none is named: that of the images, given as DATA or as `data.path`.
+fn default_preset(data: Option<&Path>, settings: &args::Settings) -> &'static str {
+    let mut set = settings.set.iter().filter_map(|assignment| assignment.split_once('='));
+    let set = set.rfind(|(key, _)| key.trim() == "data.path");
+    let set = set.map(|(_, path)| enas_data::meant(Path::new(path.trim().trim_matches(['"', '\'']))));
+    let digits = data.or(set.as_deref()).is_none_or(|path| path.as_os_str() == enas_data::DIGITS);
     if digits { QUICK } else { FOLDER }
 }
 

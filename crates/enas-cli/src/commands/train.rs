@@ -2,18 +2,20 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, Record, Run, SearchConfig, SeedsRun, TrainConfig,
-    TrainOutcome, ready_cells,
+    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, Record, Run, SearchConfig, SeriesRun, TrainConfig,
+    TrainOutcome, fit_network, ready_cells,
 };
 use serde::Serialize;
 
-use super::{Context, interrupted, report, seeds, settings, shell_word, use_threads};
+use super::choices::{self, Asked, Followed};
+use super::{Context, interrupted, report, series, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{cost, counted, duration, images, path, percent};
@@ -27,6 +29,7 @@ use crate::{arcs, args, device, locate};
 /// # Errors
 /// Usage for bad settings or a bad arc; whatever data, network and disk report.
 pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
+    let began = Instant::now();
     use_threads(args.machine.threads)?;
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
@@ -34,21 +37,26 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
         // Before anything is begun that could not go on.
         Model::load(model).context("--warm-start")?;
     }
-    if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeedsRun::is_at(dir)) {
-        return seeds::resume(context, args, dir, gpu.as_ref(), &interrupt);
+    if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeriesRun::is_at(dir)) {
+        return series::resume(context, args, dir, gpu.as_ref(), &interrupt);
     }
-    let job = Job::from_args(args, gpu.is_some())?;
+    let job = Job::from_args(context, args, gpu.as_ref(), began)?;
     job.config.run.check_device(gpu.as_ref())?;
     if args.find_lr {
         return find_lr(context, &job, gpu.as_ref());
     }
-    if let Some(n) = args.seeds {
-        return seeds::start(context, args, n as u64, job, gpu.as_ref(), &interrupt);
+    if let Some(asked) = series::asked(args) {
+        return series::start(context, args, asked, (job, began), gpu.as_ref(), &interrupt);
     }
-    let Job { config, arc, data, plan, run } = job;
+    let Job { config, arc, data, plan, choices, run } = job;
     let mut run = match run {
         Some(run) => run,
-        None => started(args, &config, &arc, &data)?,
+        None => {
+            let mut run = started(args, &config, &arc, &data)?;
+            run.set_choices(&choices)?;
+            run.count_from(began);
+            run
+        }
     };
     run.set_memory(plan)?;
     if let Some(gpu) = &gpu {
@@ -108,26 +116,68 @@ pub(super) struct Job {
     pub(super) arc: Arc,
     pub(super) data: Dataset,
     pub(super) plan: MemoryPlan,
+    /// The settings that were chosen for the images.
+    pub(super) choices: Vec<Choice>,
     pub(super) run: Option<Run>,
 }
 
 impl Job {
-    fn from_args(args: &args::Train, on_gpu: bool) -> Result<Self> {
+    fn from_args(context: &Context, args: &args::Train, gpu: Option<&Gpu>, began: Instant) -> Result<Self> {
         if let Some(dir) = &args.extent.resume {
-            return Self::resumed(args, dir, on_gpu);
+            return Self::resumed(args, dir, gpu.is_some());
         }
-        if let Some(dir) = &args.run {
-            return Self::after_search(args, &locate::search(dir), on_gpu);
-        }
+        let job = match &args.run {
+            Some(dir) => Self::after_search(context, args, &locate::search(dir), gpu.is_some())?,
+            None => Self::without_search(context, args, gpu.is_some())?,
+        };
+        job.fitted(context, args, gpu, began)
+    }
+
+    fn without_search(context: &Context, args: &args::Train, on_gpu: bool) -> Result<Self> {
         let arc = match (&args.arc, &args.arc_file) {
             (Some(given), _) => arcs::one_given("--arc", given)?,
             (None, Some(file)) => arcs::one_in_file(file).context("--arc-file")?,
             (None, None) => ready_cell(args.cell.as_deref())?,
         };
-        let config = settings::train(&args.settings, args.images.path(), Some(&args.extent))?;
+        let (images, extent) = (args.images.path(), Some(&args.extent));
+        let read = settings::train(&args.settings, images, extent)?;
+        let asked = Asked { extent, ..Asked::of(&args.settings) };
+        let Followed { settings, choices } =
+            asked.follow(context, (&read.data, read.run.seed()), Kind::Train);
+        let config = settings::train(&settings, images, extent)?;
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
         let data = plan.load(&config.data, config.run.seed(), None)?;
-        Ok(Self { config, arc, data, plan, run: None })
+        Ok(Self { config, arc, data, plan, choices, run: None })
+    }
+
+    /// With the size of network that there is time for, where images and clock decide.
+    fn fitted(
+        mut self,
+        context: &Context,
+        args: &args::Train,
+        gpu: Option<&Gpu>,
+        began: Instant,
+    ) -> Result<Self> {
+        let asked = Asked::of(&args.settings);
+        let is_set = ["child.filters", "child.layers"].iter().any(|key| asked.sets(key));
+        let Some(limit) = self.config.run.time.0.filter(|_| !self.choices.is_empty() && !is_set) else {
+            return Ok(self);
+        };
+        let rounds = args.seeds.or(args.folds).unwrap_or(1).div_ceil(args.jobs) as f64;
+        let seconds = (limit.as_secs_f64() - began.elapsed().as_secs_f64()) / rounds;
+        let device = (gpu, Some(&self.plan));
+        let network = fit_network(&mut self.config, &self.arc, &self.data, device, seconds)?;
+        let choice = |key: &str, value: usize| Choice {
+            key: key.to_owned(),
+            value: value.to_string(),
+            reason: "the network that there is time to train, by the measured time of a few steps".to_owned(),
+            only: Some(Kind::Train),
+        };
+        let chosen = [choice("child.filters", network.filters), choice("child.layers", network.layers)];
+        choices::announce(context, &chosen);
+        self.choices.extend(chosen);
+        self.plan = MemoryPlan::for_training(&self.config, &self.arc, gpu.is_some())?;
+        Ok(self)
     }
 
     fn resumed(args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
@@ -142,22 +192,27 @@ impl Job {
         let plan = MemoryPlan::for_training(&config, &arc, on_gpu)?;
         let data = run.load_planned(&config.data, config.run.seed(), &plan)?;
         run.adopt(&config)?;
-        Ok(Self { config, arc, data, plan, run: Some(run) })
+        Ok(Self { config, arc, data, plan, choices: Vec::new(), run: Some(run) })
     }
 
     /// The best arc of a search, on the pictures it was found with, in the same splits, unless DATA names others.
-    fn after_search(args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
+    fn after_search(context: &Context, args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
         let search = Record::open(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
         let arc = search.best_arc().context("--run")?;
-        let config =
-            settings::train_after(&searched, &args.settings, args.images.path(), Some(&args.extent))?;
+        let (images, extent) = (args.images.path(), Some(&args.extent));
+        let read = settings::train_after(&searched, &args.settings, images, extent)?;
+        let standing = settings::inherited(&searched, &args.settings)?;
+        let asked = Asked { settings: &args.settings, extent, standing: &standing };
+        let Followed { settings, choices } =
+            asked.follow(context, (&read.data, read.run.seed()), Kind::Train);
+        let config = settings::train_after(&searched, &settings, images, extent)?;
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
-        let data = match args.images.path() {
+        let data = match images {
             Some(_) => plan.load(&config.data, config.run.seed(), None)?,
             None => search.load_planned(&config.data, config.run.seed(), &plan)?,
         };
-        Ok(Self { config, arc, data, plan, run: None })
+        Ok(Self { config, arc, data, plan, choices, run: None })
     }
 }
 
@@ -209,7 +264,13 @@ pub(super) struct Trained<'a> {
     valid: Standing,
     #[serde(skip)]
     test: Standing,
+    /// Whether more could be tested on by dividing the images into folds.
+    #[serde(skip)]
+    pub(super) could_fold: bool,
 }
+
+/// Test images below which the interval of an accuracy is wider than 14 points.
+const FEW: u64 = 50;
 
 fn print(context: &Context, trained: &TrainOutcome, data: &Dataset) -> Result<()> {
     let document = Trained::new(trained, data);
@@ -233,6 +294,7 @@ impl<'a> Trained<'a> {
             valid_accuracy: trained.valid_accuracy,
             test_accuracy: trained.test_accuracy,
             test_macro_f1: trained.test_macro_f1,
+            could_fold: !data.has_own_splits(),
             epochs: trained.epochs,
             ended: trained.ended,
             seconds: trained.seconds,
@@ -246,6 +308,11 @@ impl<'a> Trained<'a> {
         writeln!(out, "            macro-F1 {}", percent(self.test_macro_f1))?;
         if let Some(warning) = self.test.warning() {
             writeln!(out, "{}", warned(&paragraph("            ", &warning, stdout_width())))?;
+        }
+        if self.test.total < FEW && self.could_fold {
+            let advice =
+                "few images to test with: enas train DATA --folds 5 tests on all of them, one fold at a time";
+            writeln!(out, "{}", paragraph("            ", advice, stdout_width()))?;
         }
         writeln!(out, "validation  {}", self.valid.line())?;
         writeln!(out, "loss        {:.4} on the training split in the last epoch", self.train_loss)?;

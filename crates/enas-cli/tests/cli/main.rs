@@ -5,6 +5,7 @@
 mod arcs;
 mod bench;
 mod board;
+mod choices;
 mod config;
 mod data;
 mod documents;

@@ -57,7 +57,7 @@ fn inside_the_folder_of_pictures_one_command_follows_the_other() {
     let check = stdout(folder, &["data", "check", "."]);
     assert!(check.contains("179 usable, 10 classes") && check.contains("1 folder of runs"), "{check}");
     assert!(
-        json(folder, &["eval", "--model", fixed["model"].as_str().unwrap()])["total"].as_u64().unwrap() < 30
+        json(folder, &["eval", "--model", fixed["model"].as_str().unwrap()])["total"].as_u64().unwrap() < 40
     );
 }
 

@@ -1,6 +1,6 @@
 //! Trainings without a search: ready cells, several seeds, a warm start, a learning rate, and patience.
 
-use crate::support::{TINY, json, refused, run, stdout, temp, text};
+use crate::support::{TINY, json, refused, run, stdout, temp, text, write_digits};
 
 /// A tiny training on the digits.
 fn train<'a>(flags: &[&'a str]) -> Vec<&'a str> {
@@ -48,6 +48,66 @@ fn several_seeds_give_a_mean_and_the_median_model() {
         document["seconds"] = 0.into();
     }
     assert_eq!(again, first);
+}
+
+#[test]
+fn seeds_side_by_side_give_the_same_and_say_whose_line_it_is() {
+    let folder = temp();
+    let folder = folder.path();
+    let args = train(&["--cell", "wide-light", "--seeds", "3", "--epochs", "1", "--threads", "2"]);
+    let one_by_one = stdout(folder, &args);
+    let output = run(folder, &[&args[..], &["--jobs", "3"]].concat());
+    let stderr = text(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    for seed in 1..=3 {
+        assert!(stderr.contains(&format!("seed {seed}: epoch 1/1  loss ")), "{stderr}");
+    }
+    let results = |printed: &str| {
+        let lines = printed.lines().filter(|line| !line.starts_with("time ") && !line.contains("runs/"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(results(&text(&output.stdout)), results(&one_by_one));
+    for file in
+        ["model.safetensors", "seed-2/model.safetensors", "seed-3/best.arc.json", "seed-1/manifest.json"]
+    {
+        let read = |run: &str| std::fs::read(folder.join("runs").join(run).join(file)).unwrap();
+        assert!(read("digits-train-1") == read("digits-train-2"), "{file} differs");
+    }
+}
+
+#[test]
+fn folds_test_every_image_once() {
+    let folder = temp();
+    let folder = folder.path();
+    write_digits(&folder.join("photos"), 100);
+    let small =
+        ["--cell", "wide-light", "--epochs", "2", "--set", "child.filters=4", "--set", "child.layers=1"];
+    let args = [&["train", "photos", "--folds", "3"], &small[..]].concat();
+    let trained = json(folder, &args);
+    let folds = trained["folds"].as_array().unwrap();
+    let sum = |key: &str| folds.iter().map(|fold| fold[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((folds.len(), sum("test_total")), (3, 100));
+    assert_eq!(trained["pooled_correct"], sum("test_correct"));
+    assert_eq!(trained["pooled_total"], 100);
+    let accuracy = trained["pooled_accuracy"].as_f64().unwrap();
+    let interval: Vec<f64> =
+        trained["pooled_interval"].as_array().unwrap().iter().map(|it| it.as_f64().unwrap()).collect();
+    assert!(interval[0] < accuracy && accuracy < interval[1], "{interval:?}");
+    assert!(trained.get("seeds").is_none());
+    // The delivered model is that of one fold, and is measured on that fold's own images.
+    let eval = json(folder, &["eval", "--run", "runs/photos-train-1"]);
+    assert_eq!((&eval["accuracy"], &eval["total"]), (&trained["test_accuracy"], &trained["test_total"]));
+    let human = stdout(folder, &["train", "--resume", "runs/photos-train-1"]);
+    assert!(human.starts_with("all images  ") && human.contains(" of 100), 95 % interval "), "{human}");
+    assert!(human.contains("fold 3 ") && human.contains("whose model is delivered"), "{human}");
+    assert!(!human.contains("--folds 5"), "it is just being done: {human}");
+    assert!(folder.join("runs/photos-train-1/fold-2/split.json").is_file());
+
+    let advised = stdout(folder, &[&["train", "photos"], &small[..]].concat());
+    assert!(advised.contains("few images to test with") && advised.contains("--folds 5"), "{advised}");
+    refused(folder, &["train", "digits", "--folds", "3"], 2, "digits has splits of its own");
+    refused(folder, &["train", "photos", "--folds", "90"], 2, "take fewer folds, or add images");
+    refused(folder, &["train", "photos", "--folds", "3", "--seeds", "2"], 2, "cannot be used with");
 }
 
 #[test]

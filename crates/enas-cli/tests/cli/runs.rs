@@ -28,6 +28,12 @@ fn a_search_is_followed_by_training_what_it_found() {
         (&candidates[0]["arc"], &candidates[0]["valid_accuracy"]),
         (&found["arc"], &found["valid_accuracy"])
     );
+    let of_difference = |key: &str| found["difference"][key].as_f64().unwrap();
+    let points = 100.0
+        * (found["valid_accuracy"].as_f64().unwrap() - found["random_best_valid_accuracy"].as_f64().unwrap());
+    assert!((of_difference("points") - points).abs() < 1e-9, "{}", found["difference"]);
+    assert!(of_difference("low") <= points && points <= of_difference("high"));
+    assert!(found["warnings"].is_array());
 
     let best: Value =
         serde_json::from_str(&fs::read_to_string(folder.join("runs/digits-search-1/best.arc.json")).unwrap())
@@ -108,7 +114,8 @@ fn people_are_told_what_was_found_and_what_to_type_next() {
     let places =
         ["validation ", "ranking (", "normal:\n  2 = ", "next: "].map(|part| human.find(part).unwrap());
     assert!(places.is_sorted(), "the result, the ranking, the architecture: {human}");
-    assert!(human.contains("of 3 random architectures"), "{human}");
+    assert!(human.contains("of 3 random architectures") && !human.contains("beat"), "{human}");
+    assert!(human.contains("points on the") && human.contains("only rank architectures"), "{human}");
     assert!(human.ends_with("next: enas train --run 'my run'\n"), "{human}");
     let stderr = text(&output.stderr);
     assert!(stderr.starts_with("digits: ") && stderr.contains(" images in 10 classes; "), "{stderr}");

@@ -4,9 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use enas_report::Options;
-use enas_search::{
-    AutoConfig, AutoPhase, AutoRun, CheckedData, ChosenSetting, Preparation, SearchWhen, TimeLimit,
-};
+use enas_search::{AutoConfig, AutoPhase, AutoRun, CheckedData, Choice, Preparation, SearchWhen, TimeLimit};
 use tempfile::TempDir;
 
 use crate::support::{EVIL, report, runs, small_search, small_training};
@@ -21,10 +19,11 @@ pub(crate) fn automatic(search_when: SearchWhen, time: &str) -> TempDir {
     let config = AutoConfig { search, train, time, finish: 0.5, search_when, fits_network: false };
     let dir = tempfile::tempdir().unwrap();
     let mut run = AutoRun::create(Some(dir.path()), &config, &data, Instant::now()).unwrap();
-    let key = |key: &str, value: &str, reason: &str| ChosenSetting {
+    let key = |key: &str, value: &str, reason: &str| Choice {
         key: key.into(),
         value: value.into(),
         reason: reason.into(),
+        only: None,
     };
     run.note_preparation(Preparation {
         command: "enas auto my-photos --time 3m".into(),

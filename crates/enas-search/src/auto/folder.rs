@@ -35,6 +35,7 @@ use crate::lock::Lock;
 use crate::memory::MemoryPlan;
 use crate::model::Model;
 use crate::pictures::{self, Expected};
+use crate::recommend::Choice;
 use crate::run::{self, Run};
 
 pub(super) const AUTO: &str = "auto.json";
@@ -282,6 +283,11 @@ impl AutoRun {
     ) -> Result<Run> {
         let dir = self.phase_dir(phase);
         let mut run = if Run::exists(&dir) { Run::resume(&dir)? } else { create(&dir)? };
+        let choices = self.about.preparation.iter().flat_map(|preparation| &preparation.choices);
+        let of_kind: Vec<Choice> = choices.filter(|choice| choice.is_for(run.kind())).cloned().collect();
+        if run.manifest().choices.is_empty() && !of_kind.is_empty() {
+            run.set_choices(&of_kind)?;
+        }
         if let Some(gpu) = &self.gpu {
             run.use_gpu(gpu.clone())?;
         }

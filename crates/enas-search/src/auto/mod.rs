@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use enas_arc::Arc;
 use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -18,13 +19,15 @@ use self::costs::of_training;
 pub use self::folder::AutoRun;
 pub use self::network::FittedNetwork;
 pub use self::plan::{AutoPhase, AutoPlan};
-pub use self::record::{AutoRecord, CheckedData, CheckedFinding, ChosenSetting, Preparation};
+pub use self::record::{AutoRecord, CheckedData, CheckedFinding, Preparation};
 use crate::bounded::{SMALL_FILE, read_plain_text};
-use crate::cells::{DEFAULT_CELL, ready_cells};
+use crate::cells::{DEFAULT_CELL, LIGHT_CELL, ready_cells};
 use crate::config::{SearchConfig, TimeLimit, TrainConfig};
 use crate::error::{Error, Result};
+use crate::memory::MemoryPlan;
 use crate::model::Model;
 use crate::observer::{Event, Observer};
+use crate::paired::PairedDifference;
 use crate::run::Run;
 use crate::search::search;
 use crate::train::train;
@@ -101,6 +104,10 @@ pub struct AutoOutcome {
     pub search_accuracy: Option<f64>,
     /// The same of random arcs, on average; `None` when none were asked for.
     pub random_accuracy: Option<f64>,
+    /// By how much the arc found is more accurate there than the best random one; `None` when none were asked for.
+    pub search_difference: Option<PairedDifference>,
+    /// What to know of the arc found and of the policy before trusting them.
+    pub search_warnings: Vec<String>,
     /// Accuracy of the first model, a random arc's after a short training, on the validation split; `None` without a
     /// search, where the only model is there from the first epoch on.
     pub first_accuracy: Option<f64>,
@@ -144,6 +151,10 @@ struct Searched {
     arc: Arc,
     valid_accuracy: f64,
     random_valid_accuracy: Option<f64>,
+    #[serde(default)]
+    difference: Option<PairedDifference>,
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 /// What `best.arc.json` of a finished training says.
@@ -181,7 +192,10 @@ impl Auto<'_> {
     fn train_ready_cell(&mut self, plan: &AutoPlan) -> Result<Phases> {
         let epochs = self.config.train.run.epochs;
         let finish = plan.finish;
-        let _: Trained = self.train(AutoPhase::Train, &ready_cell(), epochs, |auto| auto.left() - finish)?;
+        let _: Trained =
+            self.train(AutoPhase::Train, &ready_cell(self.data.train.len()), epochs, |auto| {
+                auto.left() - finish
+            })?;
         Ok(Phases::default())
     }
 
@@ -206,7 +220,8 @@ impl Auto<'_> {
         let (images, mut network) = (self.data.train.len(), None);
         if self.config.fits_network {
             let seconds = self.left().min(UNLIMITED) - finish;
-            let (fitted, costs) = network::fit(train, &ready_cell(), self.data, device, seconds)?;
+            let (fitted, costs) =
+                network::fit(train, &ready_cell(self.data.train.len()), self.data, device, seconds)?;
             let predict =
                 costs.forward * (self.data.valid.len() + self.data.test.len() + costs::EXPLAINED) as f64;
             network = Some(fitted);
@@ -307,20 +322,42 @@ impl Phases {
             valid_accuracy: accuracy.valid,
             test_accuracy: accuracy.test.unwrap_or_default(),
             search_accuracy: searched.as_ref().map(|searched| searched.valid_accuracy),
-            random_accuracy: searched.and_then(|searched| searched.random_valid_accuracy),
+            random_accuracy: searched.as_ref().and_then(|searched| searched.random_valid_accuracy),
+            search_difference: searched.as_ref().and_then(|searched| searched.difference),
+            search_warnings: searched.map(|searched| searched.warnings).unwrap_or_default(),
             first_accuracy: first.map(|first| first.valid_accuracy),
             seconds: run.seconds(),
         })
     }
 }
 
+/// Chooses the size of the network, `child.filters` and `child.layers`, that `seconds` are enough to train, by the measured
+/// time of a few steps on this machine. Sets it in `config`.
+///
+/// # Errors
+/// What the network, the images or the GPU report.
+pub fn fit_network(
+    config: &mut TrainConfig,
+    arc: &Arc,
+    data: &Dataset,
+    device: (Option<&Gpu>, Option<&MemoryPlan>),
+    seconds: f64,
+) -> Result<FittedNetwork> {
+    let (fitted, _) = network::fit(config, arc, data, device, seconds)?;
+    fitted.apply(config, arc);
+    Ok(fitted)
+}
+
 /// Seconds that a network is chosen for where there is no limit: half an hour.
 const UNLIMITED: f64 = 1800.0;
 
-/// The cell that is trained where there is no search.
-fn ready_cell() -> Arc {
-    let cell = ready_cells().into_iter().find(|cell| cell.name == DEFAULT_CELL);
-    cell.expect("the default is among the ready cells").arc
+/// Training images below which [`LIGHT_CELL`] is trained: it learns them by heart all the same, and faster.
+const FEW: usize = 1000;
+
+/// The cell that is trained on so many images where there is no search.
+fn ready_cell(images: usize) -> Arc {
+    let name = if images < FEW { LIGHT_CELL } else { DEFAULT_CELL };
+    ready_cells().into_iter().find(|cell| cell.name == name).expect("both are among the ready cells").arc
 }
 
 /// What the `best.arc.json` of a finished run says.

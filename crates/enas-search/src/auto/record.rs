@@ -26,7 +26,7 @@ pub struct Preparation {
     /// What the check of the images found.
     pub check: Option<CheckedData>,
     /// The settings that follow from the images, without those that were set by hand.
-    pub choices: Vec<ChosenSetting>,
+    pub choices: Vec<Choice>,
 }
 
 /// What a check of images found, in short.
@@ -56,17 +56,6 @@ pub struct CheckedFinding {
     pub count: usize,
     /// The first of them, a line each.
     pub examples: Vec<String>,
-}
-
-/// A setting that follows from the images.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChosenSetting {
-    /// The dotted key, as for `--set`.
-    pub key: String,
-    /// The value, as for `--set`.
-    pub value: String,
-    /// What it follows from.
-    pub reason: String,
 }
 
 /// Cases of a finding that are kept.
@@ -100,12 +89,6 @@ fn line(Case { paths, detail }: &Case) -> String {
     match whole.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &whole[..end]),
         None => whole,
-    }
-}
-
-impl From<&Choice> for ChosenSetting {
-    fn from(choice: &Choice) -> Self {
-        Self { key: choice.key.into(), value: choice.value.clone(), reason: choice.reason.clone() }
     }
 }
 

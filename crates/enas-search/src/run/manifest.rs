@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::changes;
 use crate::config::Settings;
 use crate::memory::MemoryPlan;
+use crate::recommend::Choice;
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,9 @@ pub struct Manifest {
     /// What the run may take and will take of the machine's memory, as planned when it was last begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryPlan>,
+    /// The settings that were chosen for the images, with reasons; none where the user chose a preset or a file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Choice>,
 }
 
 impl fmt::Display for Kind {
@@ -75,6 +79,7 @@ impl Manifest {
             search: None,
             settings: Some(changes::plain(config)),
             memory: None,
+            choices: Vec::new(),
         }
     }
 }

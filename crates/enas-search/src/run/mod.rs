@@ -48,6 +48,7 @@ use crate::metrics::{self, Metrics};
 use crate::model::Model;
 use crate::pace::Pace;
 use crate::pictures;
+use crate::recommend::Choice;
 use crate::record::Record;
 use crate::tensorboard::{Events, Mark};
 
@@ -62,6 +63,8 @@ pub struct Run {
     opened: Instant,
     /// Wall time of earlier sessions, in seconds.
     earlier: f64,
+    /// Time before the run that its limit counts.
+    before: Duration,
     pace: Pace,
     /// The state at the end of the last epoch while writing it would cost too much. It is written before any later one,
     /// so that a run always finds the end of its last epoch, here or on the disk.
@@ -238,6 +241,21 @@ impl Run {
         self.record().best_arc()
     }
 
+    /// Lets a time limit count from `began` on, when the work that led to this run began: looking at images takes time.
+    pub fn count_from(&mut self, began: Instant) {
+        self.count_before(began.elapsed());
+    }
+
+    /// The same for a time that is known.
+    pub(crate) fn count_before(&mut self, before: Duration) {
+        self.before = before;
+    }
+
+    /// Time that the limit counts although the run had not begun.
+    pub(crate) fn before(&self) -> Duration {
+        self.before
+    }
+
     /// Wall time over all sessions, in seconds.
     pub fn seconds(&self) -> f64 {
         self.earlier + self.opened.elapsed().as_secs_f64()
@@ -374,8 +392,8 @@ impl Run {
     fn open(dir: PathBuf, manifest: Manifest, lock: Lock) -> Result<Self> {
         let metrics = Metrics::open(metrics::path(&dir))?;
         let (opened, pace) = (Instant::now(), Pace::new(Duration::MAX));
-        let (events, earlier, held, gpu) = (None, 0.0, None, None);
-        Ok(Self { dir, manifest, metrics, events, opened, earlier, pace, held, gpu, _lock: lock })
+        let (events, earlier, before, held, gpu) = (None, 0.0, Duration::ZERO, None, None);
+        Ok(Self { dir, manifest, metrics, events, opened, earlier, before, pace, held, gpu, _lock: lock })
     }
 
     /// Computes on `gpu` instead of the CPU. A run may go on on another device than it began on; from there on its
@@ -396,6 +414,15 @@ impl Run {
     pub fn set_search(&mut self, search: &Path) -> Result<()> {
         // The manifest is text; what is none is kept as it is shown.
         self.manifest.search = Some(search.to_string_lossy().into_owned().into());
+        write_json(&self.dir.join(MANIFEST), &self.manifest)
+    }
+
+    /// Notes in the manifest which settings were chosen for the images, and why.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] when the manifest cannot be written.
+    pub fn set_choices(&mut self, choices: &[Choice]) -> Result<()> {
+        self.manifest.choices = choices.to_vec();
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 

@@ -1,6 +1,7 @@
 //! The search: shared weights ω and a policy θ trained in turns (Pham et al., ICML 2018, section 2.2), then the
 //! choice of an arc.
 
+mod collapse;
 mod progress;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
 use crate::feed::Source;
 use crate::observer::{EpochSummary, Event, Observer, Phase, Place};
+use crate::paired::PairedDifference;
 use crate::run::{Moment, Run, State};
 use crate::select::{Candidate, Origin, Selection, better, contestants};
 use crate::session::Session;
@@ -41,6 +43,10 @@ pub struct SearchOutcome {
     pub valid_macro_f1: Option<f64>,
     /// Mean accuracy of the uniformly random arcs on the same pictures; `None` when none were asked for.
     pub random_valid_accuracy: Option<f64>,
+    /// By how much the arc is more accurate there than the best of the random ones; `None` when none were asked for.
+    pub difference: Option<PairedDifference>,
+    /// What to know of the arc and of the policy before trusting them.
+    pub warnings: Vec<String>,
     /// All scored arcs.
     pub selection: Selection,
     /// Epochs done.
@@ -82,6 +88,10 @@ struct Facts {
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_macro_f1: Option<f64>,
     random_valid_accuracy: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difference: Option<PairedDifference>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     epochs: u64,
     params: usize,
     macs: u64,
@@ -89,8 +99,19 @@ struct Facts {
 
 impl SearchOutcome {
     fn facts(&self) -> Facts {
-        let Self { valid_accuracy, valid_macro_f1, random_valid_accuracy, epochs, params, macs, .. } = *self;
-        Facts { valid_accuracy, valid_macro_f1, random_valid_accuracy, epochs, params, macs }
+        let Self { valid_accuracy, valid_macro_f1, random_valid_accuracy, difference, .. } = *self;
+        let Self { epochs, params, macs, .. } = *self;
+        let warnings = self.warnings.clone();
+        Facts {
+            valid_accuracy,
+            valid_macro_f1,
+            random_valid_accuracy,
+            difference,
+            warnings,
+            epochs,
+            params,
+            macs,
+        }
     }
 }
 
@@ -357,7 +378,7 @@ impl<'a> Search<'a> {
             scored.push(self.candidate(arc, *origin, score)?);
             self.report_candidate(&scored, arcs.len())?;
             self.tick()?;
-            if self.session.budget.lacks(self.at.scoring.unwrap_or(0.0), self.session.run.seconds()) {
+            if self.session.budget.lacks(3.0 * self.at.scoring.unwrap_or(0.0), self.session.run.seconds()) {
                 tracing::warn!(
                     "the time limit ends the selection after {} of {} arcs",
                     scored.len(),
@@ -384,7 +405,17 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
+    /// The arc found beside the best random one, image by image.
+    fn difference(&self, selection: &Selection) -> Result<Option<PairedDifference>> {
+        let Some(random) = selection.best_random() else { return Ok(None) };
+        let (found, random) = (self.right(&selection.best().arc)?, self.right(&random.arc)?);
+        Ok(Some(PairedDifference::of(&found, &random)))
+    }
+
     fn finish(self, selection: Selection) -> Result<SearchOutcome> {
+        let difference = self.difference(&selection)?;
+        let bounds = self.controller.config().bounds(1.0);
+        let warnings = collapse::warnings(&selection.best().arc, &self.controller, bounds, self.seed);
         let Self { child, at, session, .. } = self;
         let outcome = SearchOutcome {
             run: session.run.dir().to_owned(),
@@ -392,6 +423,8 @@ impl<'a> Search<'a> {
             valid_accuracy: selection.best().valid_accuracy,
             valid_macro_f1: selection.best().valid_macro_f1,
             random_valid_accuracy: selection.random_accuracy(),
+            difference,
+            warnings,
             epochs: at.epoch,
             seconds: session.run.seconds(),
             params: child.n_params(),
@@ -415,22 +448,40 @@ impl<'a> Search<'a> {
         Ok(score)
     }
 
-    /// How good an arc is with the shared weights on the whole validation split, the same for every caller: in the
-    /// same batches, which are mixed because their statistics normalise them, and without dropout. Also whether any class
-    /// score was no finite number.
+    /// How good an arc is with the shared weights on the whole validation split, and whether any class score was no finite
+    /// number.
     fn score(&self, arc: &Arc) -> Result<(Score, Option<Symptom>)> {
+        let (mut seen, mut symptom) = (Evaluation::new(&self.data.classes), None);
+        self.ask(arc, |logits, labels| {
+            seen.count(logits, labels);
+            symptom = symptom.take().or_else(|| Symptom::of_logits(logits));
+        })?;
+        let macro_f1 = self.config.select.metric.macro_f1(&seen);
+        Ok((Score { accuracy: seen.accuracy(), macro_f1 }, symptom))
+    }
+
+    /// Which validation images an arc gets right with the shared weights, in an order that is always the same.
+    fn right(&self, arc: &Arc) -> Result<Vec<bool>> {
+        let mut right = Vec::with_capacity(self.valid.split().len());
+        self.ask(arc, |logits, labels| {
+            let said = Child::classes(logits, self.data.classes.len());
+            right.extend(said.into_iter().zip(labels).map(|(said, label)| said == *label as usize));
+        })?;
+        Ok(right)
+    }
+
+    /// Hands the class scores of an arc on the whole validation split to `each`, with the labels: for every caller in the
+    /// same batches, which are mixed because their statistics normalise them, and without dropout.
+    fn ask(&self, arc: &Arc, mut each: impl FnMut(&[f32], &[u32])) -> Result<()> {
         let valid = self.valid.split();
         let mut order: Vec<usize> = (0..valid.len()).collect();
         self.seed.stream("search/valid-order", &[]).shuffle(&mut order);
-        let (mut seen, mut symptom) = (Evaluation::new(&self.data.classes), None);
         for indices in order.chunks(even_batch(valid.len(), self.config.run.eval_batch)) {
             let batch = self.valid.gather(indices.to_vec())?;
             let logits = self.child.logits_on(arc, batch.examples(), Norm::BatchStatistics, None)?;
-            seen.count(&logits, &batch.labels);
-            symptom = symptom.or_else(|| Symptom::of_logits(&logits));
+            each(&logits, &batch.labels);
         }
-        let macro_f1 = self.config.select.metric.macro_f1(&seen);
-        Ok((Score { accuracy: seen.accuracy(), macro_f1 }, symptom))
+        Ok(())
     }
 
     /// How peaked the policy may be in this epoch.
@@ -452,7 +503,8 @@ impl<'a> Search<'a> {
 
     /// Seconds to keep for the choice at the end; as much as is allowed while nothing is known.
     fn reserve(&self) -> f64 {
-        let arcs = 1 + self.config.select.samples + self.config.select.random;
+        // Two are compared once more, image by image.
+        let arcs = 3 + self.config.select.samples + self.config.select.random;
         self.session.budget.reserve(self.at.scoring.map_or(f64::INFINITY, |one| one * arcs as f64))
     }
 

@@ -1,0 +1,149 @@
+//! Settings that follow from the images, where the user chose neither a preset nor a file: one way for all commands that
+//! train on them.
+
+use enas_data::doctor::{self, Report};
+use enas_rng::Seed;
+use enas_search::{Choice, Given, Kind, recommend};
+
+use super::Context;
+use crate::args::{Extent, Settings};
+
+/// The images that settings are to follow from, and what stands already.
+pub(super) struct Asked<'a> {
+    /// What the user says.
+    pub(super) settings: &'a Settings,
+    /// What the user says of the length.
+    pub(super) extent: Option<&'a Extent>,
+    /// Assignments that stand whatever follows from the images: those of the search that a training comes after.
+    pub(super) standing: &'a [String],
+}
+
+/// Settings with what follows from the images below them.
+pub(super) struct Followed {
+    pub(super) settings: Settings,
+    /// What was chosen; none where the user chose.
+    pub(super) choices: Vec<Choice>,
+}
+
+impl<'a> Asked<'a> {
+    /// What the user says in `settings`, and no more.
+    pub(super) fn of(settings: &'a Settings) -> Self {
+        Self { settings, extent: None, standing: &[] }
+    }
+
+    /// Whether the images may decide: the user named neither a preset nor a file, and the images have no preset of their
+    /// own.
+    pub(super) fn is_open(&self, data: &enas_data::Config) -> bool {
+        self.settings.preset.is_none() && self.settings.config.is_none() && !data.is_digits()
+    }
+
+    /// Looks at the images that `data` describes, and chooses for a command of one kind what is left open. Says so.
+    pub(super) fn follow(
+        &self,
+        context: &Context,
+        (data, seed): (&enas_data::Config, Seed),
+        kind: Kind,
+    ) -> Followed {
+        let nothing = || Followed { settings: self.settings.clone(), choices: Vec::new() };
+        if !self.is_open(data) {
+            return nothing();
+        }
+        // What is wrong with the images, loading them says.
+        let Ok(report) = doctor::check(data, seed) else { return nothing() };
+        if !report.can_start {
+            return nothing();
+        }
+        let mut choices = self.choose(&report);
+        choices.retain(|choice| choice.is_for(kind));
+        announce(context, &choices);
+        Followed { settings: below(&choices, kind, self.settings), choices }
+    }
+
+    /// What follows from a report and is left open.
+    pub(super) fn choose(&self, report: &Report) -> Vec<Choice> {
+        let given = Given {
+            image_size: self.value("data.image_size").and_then(|value| value.parse().ok()),
+            batch_size: self.value("run.batch_size").and_then(|value| value.parse().ok()),
+        };
+        let mut choices = recommend(report, &given);
+        choices.retain(|choice| !self.sets(&choice.key));
+        choices
+    }
+
+    /// Whether the user or what stands says something of this key.
+    pub(super) fn sets(&self, key: &str) -> bool {
+        let by_flag = key == "run.epochs" && self.extent.is_some_and(|extent| extent.epochs.is_some());
+        by_flag || self.value(key).is_some()
+    }
+
+    fn value(&self, key: &str) -> Option<&str> {
+        let assignments = self.standing.iter().chain(&self.settings.set);
+        let mut parts = assignments.filter_map(|assignment| assignment.split_once('='));
+        parts.rfind(|(name, _)| name.trim() == key).map(|(_, value)| value.trim())
+    }
+}
+
+/// Says what was chosen and why: one line for each, as it would be typed to choose it by hand.
+pub(super) fn announce(context: &Context, choices: &[Choice]) {
+    if choices.is_empty() {
+        return;
+    }
+    context.console.note("settings that follow from the images; another --set of the same key wins:");
+    let width = choices.iter().map(|choice| choice.key.len() + choice.value.len()).max().unwrap_or(0);
+    // Where both are to come, the same key may have a value for each.
+    let is_for_both =
+        [Kind::Search, Kind::Train].iter().all(|kind| choices.iter().any(|c| c.only == Some(*kind)));
+    for Choice { key, value, reason, only } in choices {
+        let assignment = format!("{key}={value}");
+        let whose = match only.filter(|_| is_for_both && key.starts_with("run.")) {
+            Some(Kind::Search) => "the search: ",
+            Some(Kind::Train) => "the training: ",
+            None => "",
+        };
+        context.console.note(&format!("  --set {assignment:<w$}  {whose}{reason}", w = width + 1));
+    }
+}
+
+/// Settings for a command of one kind with choices below what is set by hand.
+pub(super) fn below(choices: &[Choice], kind: Kind, settings: &Settings) -> Settings {
+    let of_kind = choices.iter().filter(|choice| choice.is_for(kind));
+    let chosen = of_kind.map(|Choice { key, value, .. }| format!("{key}={value}"));
+    Settings { set: chosen.chain(settings.set.iter().cloned()).collect(), ..settings.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choice(key: &str, only: Option<Kind>) -> Choice {
+        Choice { key: key.into(), value: "1".into(), reason: "because".into(), only }
+    }
+
+    #[test]
+    fn what_is_set_by_hand_comes_last_and_wins() {
+        let own = Settings { set: vec!["child.filters=8".into()], ..Settings::default() };
+        let choices = [choice("keep", Some(Kind::Train)), choice("data.channels", None)];
+        assert_eq!(below(&choices, Kind::Search, &own).set, ["data.channels=1", "child.filters=8"]);
+        assert_eq!(below(&choices, Kind::Train, &own).set, ["keep=1", "data.channels=1", "child.filters=8"]);
+    }
+
+    #[test]
+    fn a_preset_or_a_file_leaves_nothing_open() {
+        let photos = enas_data::Config { path: "photos".into(), ..enas_data::Config::default() };
+        let open = Settings::default();
+        assert!(Asked::of(&open).is_open(&photos));
+        assert!(!Asked::of(&open).is_open(&enas_data::Config::default()), "the digits have a preset");
+        let preset = Settings { preset: Some("folder".into()), ..Settings::default() };
+        let file = Settings { config: Some("my.toml".into()), ..Settings::default() };
+        assert!(!Asked::of(&preset).is_open(&photos) && !Asked::of(&file).is_open(&photos));
+    }
+
+    #[test]
+    fn the_last_word_on_a_key_counts() {
+        let own = Settings { set: vec!["run.batch_size = 8".into()], ..Settings::default() };
+        let standing = ["run.batch_size=64".to_owned(), "data.image_size=28".to_owned()];
+        let asked = Asked { settings: &own, extent: None, standing: &standing };
+        assert_eq!((asked.value("run.batch_size"), asked.value("data.image_size")), (Some("8"), Some("28")));
+        assert!(asked.sets("data.image_size") && !asked.sets("run.epochs"));
+    }
+}

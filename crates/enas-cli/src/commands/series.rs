@@ -1,0 +1,230 @@
+//! `enas train --seeds N` and `--folds K`: the same training several times, and how much of its accuracy is chance.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
+use enas_search::{
+    Kind, Member, MemberOutcome, MemoryPlan, Observer, Observers, Pooled, Series, SeriesOutcome, SeriesRun,
+    TrainConfig, train_series,
+};
+use serde::Serialize;
+
+use super::train::{Job, Trained, settled};
+use super::{Context, interrupted, report, settings};
+use crate::failure::SUCCESS;
+use crate::interrupt::Interrupt;
+use crate::messages::Console;
+use crate::output::percent;
+use crate::progress::Watcher;
+use crate::standing::Standing;
+use crate::terminal::strong;
+use crate::{args, locate};
+
+/// The series that is asked for, if one is.
+pub(super) fn asked(args: &args::Train) -> Option<Series> {
+    let seeds = args.seeds.map(|n| Series::Seeds(n as u64));
+    seeds.or(args.folds.map(|k| Series::Folds(k as u64)))
+}
+
+/// Begins the trainings of a job, whose time counts from a moment before them.
+///
+/// # Errors
+/// Whatever data, network and disk report.
+pub(super) fn start(
+    context: &Context,
+    args: &args::Train,
+    series: Series,
+    (job, began): (Job, Instant),
+    gpu: Option<&Gpu>,
+    interrupt: &Interrupt,
+) -> Result<u8> {
+    let mut run = SeriesRun::create(args.out.as_deref(), &job.config, &job.arc, &job.data, series)?;
+    run.count_from(began);
+    run.set_choices(job.choices.clone())?;
+    if let Some(search) = &args.run {
+        run.set_search(&locate::search(search))?;
+    }
+    if let Some(model) = &args.warm_start {
+        run.set_start(model).context("--warm-start")?;
+    }
+    go(context, run, (job, args.jobs), gpu, interrupt)
+}
+
+/// Goes on with the trainings in a folder.
+///
+/// # Errors
+/// Usage for settings with which they could not go on; whatever data, network and disk report.
+pub(super) fn resume(
+    context: &Context,
+    args: &args::Train,
+    dir: &Path,
+    gpu: Option<&Gpu>,
+    interrupt: &Interrupt,
+) -> Result<u8> {
+    let run = SeriesRun::resume(dir)?;
+    let (arc, data) = (run.arc().clone(), args.images.path());
+    let config: TrainConfig = settings::beside(run.layers(), &args.settings, data, Some(&args.extent))?;
+    let config = settled(args, config, &arc);
+    config.run.check_device(gpu)?;
+    let plan = MemoryPlan::for_training(&config, &arc, gpu.is_some())?;
+    let data = run.load(&config, &plan)?;
+    let job = Job { config, arc, data, plan, choices: Vec::new(), run: None };
+    go(context, run, (job, args.jobs), gpu, interrupt)
+}
+
+fn go(
+    context: &Context,
+    mut run: SeriesRun,
+    (job, wanted): (Job, usize),
+    gpu: Option<&Gpu>,
+    interrupt: &Interrupt,
+) -> Result<u8> {
+    let Job { config, data, plan, .. } = job;
+    run.set_memory(plan);
+    if let Some(gpu) = gpu {
+        run.use_gpu(gpu.clone());
+    }
+    let jobs = run.jobs(wanted);
+    if jobs < wanted.min(run.members().len()) {
+        context.console.note(&format!("--jobs {wanted}: there is memory for {jobs} at a time"));
+    }
+    let watchers = Watchers { console: &context.console, interrupt, side_by_side: jobs > 1 };
+    match train_series(&config, &data, &run, &watchers, jobs) {
+        Ok(outcome) => {
+            // The images of a fold are divided in its own way.
+            let plan = MemoryPlan::for_training(&config, run.arc(), gpu.is_some())?;
+            let data = if outcome.pooled.is_some() { run.load(&config, &plan)? } else { data };
+            let document = Document::new(&outcome, &data);
+            let printed = context.out.print(&document, |out| document.write(out));
+            report::at_the_end(&outcome.median.run, &data, gpu);
+            printed.map(|()| SUCCESS)
+        }
+        Err(error) => interrupted(error, Kind::Train, interrupt),
+    }
+}
+
+/// A watcher for each training. Where several are at work, each line says whose it is, and there are no bars.
+struct Watchers<'a> {
+    console: &'a Console,
+    interrupt: &'a Interrupt,
+    side_by_side: bool,
+}
+
+impl Observers for Watchers<'_> {
+    fn of(&self, member: Member) -> Box<dyn Observer + '_> {
+        let watcher = Watcher::new(self.console, self.interrupt);
+        Box::new(if self.side_by_side { watcher.named(member.to_string()) } else { watcher })
+    }
+}
+
+/// The promised document: that of the median training, and what all came to.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    median: Trained<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    seeds: Vec<OfSeed>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    folds: Vec<OfFold>,
+    test_accuracy_mean: f64,
+    test_accuracy_sd: f64,
+    #[serde(flatten)]
+    pooled: Option<OfAll>,
+    #[serde(skip)]
+    delivered: Member,
+}
+
+#[derive(Serialize)]
+struct OfSeed {
+    seed: u64,
+    valid_accuracy: f64,
+    test_accuracy: f64,
+}
+
+#[derive(Serialize)]
+struct OfFold {
+    fold: u64,
+    valid_accuracy: f64,
+    test_accuracy: f64,
+    test_correct: u64,
+    test_total: u64,
+}
+
+/// All images, each labelled by the network that was not trained on it.
+#[derive(Serialize)]
+struct OfAll {
+    pooled_accuracy: f64,
+    pooled_correct: u64,
+    pooled_total: u64,
+    /// The 95 % interval.
+    pooled_interval: [f64; 2],
+}
+
+impl<'a> Document<'a> {
+    fn new(outcome: &'a SeriesOutcome, data: &Dataset) -> Self {
+        let SeriesOutcome { median, members, delivered, pooled, .. } = outcome;
+        let mut document = Self {
+            median: Trained::new(median, data),
+            seeds: Vec::new(),
+            folds: Vec::new(),
+            test_accuracy_mean: outcome.test_accuracy_mean,
+            test_accuracy_sd: outcome.test_accuracy_sd,
+            pooled: pooled.map(OfAll::new),
+            delivered: *delivered,
+        };
+        document.median.could_fold &= pooled.is_none();
+        for outcome in members {
+            let MemberOutcome { member, valid_accuracy, test_accuracy, test_total } = *outcome;
+            match member {
+                Member::Seed(seed) => document.seeds.push(OfSeed { seed, valid_accuracy, test_accuracy }),
+                Member::Fold(fold) => {
+                    let test_correct = outcome.test_correct();
+                    let of_fold = OfFold { fold, valid_accuracy, test_accuracy, test_correct, test_total };
+                    document.folds.push(of_fold);
+                }
+            }
+        }
+        document
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        if let Some(pooled) = &self.pooled {
+            writeln!(out, "all images  {}", strong(&pooled.line()))?;
+            writeln!(
+                out,
+                "            each labelled by the training whose fold it is in, which did not see it"
+            )?;
+        }
+        for OfSeed { seed, valid_accuracy, test_accuracy } in &self.seeds {
+            let (valid, test) = (percent(*valid_accuracy), percent(*test_accuracy));
+            writeln!(out, "seed {seed:<6} validation {valid}, test {test}")?;
+        }
+        for OfFold { fold, valid_accuracy, test_accuracy, test_correct, test_total } in &self.folds {
+            let (valid, test) = (percent(*valid_accuracy), percent(*test_accuracy));
+            writeln!(out, "fold {fold:<6} test {test} ({test_correct} of {test_total}), validation {valid}")?;
+        }
+        let (mean, sd) = (percent(self.test_accuracy_mean), percent(self.test_accuracy_sd));
+        writeln!(out, "mean        test {mean}, standard deviation {sd}")?;
+        writeln!(out, "\nthe median training, {}, whose model is delivered:", self.delivered)?;
+        self.median.write(out)
+    }
+}
+
+impl OfAll {
+    fn new(pooled: Pooled) -> Self {
+        Self {
+            pooled_accuracy: pooled.accuracy(),
+            pooled_correct: pooled.correct,
+            pooled_total: pooled.total,
+            pooled_interval: pooled.interval().into(),
+        }
+    }
+
+    fn line(&self) -> String {
+        Standing::counted(self.pooled_correct, self.pooled_total).line()
+    }
+}

@@ -1,0 +1,34 @@
+//! Loads a folder of images, says what is in it, and takes the first batches that a training would see. Needs
+//! `enas-data` alone.
+//!
+//!     cargo run --release -p enas-data --example load_folder -- photos
+//!
+//! Without an argument it loads the built-in digits.
+#![forbid(unsafe_code)]
+// An example for people at a terminal: printing is its job.
+#![allow(clippy::print_stdout)]
+
+use std::error::Error;
+
+use enas_data::{Config, EpochPlan, Seed, meant};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args_os().nth(1).unwrap_or_else(|| enas_data::DIGITS.into());
+    // A folder that exists wins over the built-in data of its name.
+    let config = Config { path: meant(path.as_ref()), image_size: 32, ..Config::default() };
+    let data = enas_data::load(&config, Seed::new(1))?;
+    println!("{}: {} classes, {} channels", data.name, data.classes.len(), data.channels);
+    for split in [&data.train, &data.valid, &data.test] {
+        println!("{:<5} {} images", split.part().name(), split.len());
+    }
+    for skipped in &data.skipped {
+        println!("left out {}: {}", skipped.path, skipped.reason);
+    }
+    for batch in data.train.epoch(&EpochPlan::new(0, 16))?.take(2) {
+        let batch = batch?;
+        let labels: Vec<&str> =
+            batch.labels.iter().map(|label| data.classes[*label as usize].as_str()).collect();
+        println!("a batch of {} numbers: {}", batch.images.len(), labels.join(" "));
+    }
+    Ok(())
+}

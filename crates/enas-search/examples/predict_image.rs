@@ -1,0 +1,28 @@
+//! Labels images with a model that a training wrote. Needs `enas-search` alone.
+//!
+//!     cargo run --release -p enas-search --example predict_image -- runs/digits-train-1/model.safetensors photo.png
+#![forbid(unsafe_code)]
+// An example for people at a terminal: printing is its job.
+#![allow(clippy::print_stdout)]
+
+use std::error::Error;
+use std::path::Path;
+
+use enas_search::{Model, enas_data};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args_os().skip(1);
+    let model = args.next().ok_or("usage: predict_image MODEL IMAGE…")?;
+    let model = Model::load(Path::new(&model))?;
+    for path in args {
+        // Exactly what was done to the images that the network was trained on.
+        let pixels = enas_data::prepare_file(Path::new(&path), &model.input_spec())?;
+        let mut input = vec![0.0; pixels.len()];
+        model.normalization().apply(&pixels, &mut input);
+        let probabilities = model.probabilities(&input)?;
+        let best = probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        let (label, probability) = best.ok_or("the model knows no class")?;
+        println!("{}: {} ({:.1} %)", path.display(), model.classes()[label], 100.0 * probability);
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! Trains a ready architecture on a folder of images and saves the model. Needs `enas-search` alone.
+//!
+//!     cargo run --release -p enas-search --example train_arc -- photos
+//!
+//! Without an argument it trains on the built-in digits, for one epoch of a small network.
+#![forbid(unsafe_code)]
+// An example for people at a terminal: printing is its job.
+#![allow(clippy::print_stdout)]
+
+use std::error::Error;
+use std::path::Path;
+
+use enas_search::enas_data::{self, doctor};
+use enas_search::{Event, Given, Kind, Layers, Observer, Run, TrainConfig, ready_cells, recommend};
+
+/// Prints a line for each epoch.
+struct Epochs;
+
+impl Observer for Epochs {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::Epoch(epoch) = event {
+            println!("epoch {}: loss {:.3}, validation {:.3}", epoch.epoch, epoch.loss, epoch.valid_accuracy);
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let config = match std::env::args_os().nth(1) {
+        Some(path) => of_folder(Path::new(&path))?,
+        None => {
+            Layers::preset("quick").set("run.epochs=1").set("child.filters=4").set("child.layers=1").load()?
+        }
+    };
+    let data = enas_data::load(&config.data, config.run.seed())?;
+    let cell = ready_cells().into_iter().next().ok_or("there are ready cells")?;
+    let config = TrainConfig {
+        child: enas_search::enas_child::Config { nodes: cell.arc.n_nodes(), ..config.child },
+        ..config
+    };
+    let mut run = Run::for_training(None, &config, &cell.arc, &data)?;
+    let trained = enas_search::train(&config, &cell.arc, &data, &mut run, &mut Epochs)?;
+    println!("{}: {:.3} of the test images", trained.model.display(), trained.test_accuracy);
+    Ok(())
+}
+
+/// The settings that follow from the images, on top of the preset for folders.
+fn of_folder(path: &Path) -> Result<TrainConfig, enas_search::Error> {
+    let base = Layers::preset("folder").set(format!("data.path={}", enas_data::meant(path).display()));
+    let read: TrainConfig = base.load()?;
+    let report = doctor::check(&read.data, read.run.seed())?;
+    let choices = recommend(&report, &Given::default());
+    let of_training = choices.iter().filter(|choice| choice.is_for(Kind::Train));
+    of_training.fold(base, |layers, choice| layers.set(format!("{}={}", choice.key, choice.value))).load()
+}

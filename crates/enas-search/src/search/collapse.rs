@@ -1,0 +1,88 @@
+//! Whether a policy settled on too little to be trusted: signs that are told beside the result of a search.
+
+use enas_arc::{Arc, Cell, Op};
+use enas_controller::{Bounds, Controller};
+use enas_rng::Seed;
+
+/// Arcs of the policy that are looked at.
+const ARCS: u64 = 100;
+/// Share of the choices of an operation above which the policy knows little else.
+const MOST: f64 = 0.6;
+
+/// What to know of the arc found and of the policy that it comes from.
+pub(super) fn warnings(found: &Arc, controller: &Controller, bounds: Bounds, seed: Seed) -> Vec<String> {
+    let sampled = |i| controller.sample(bounds, &mut seed.stream("select/collapse", &[i])).arc;
+    let arcs: Vec<Arc> = (0..ARCS).map(sampled).collect();
+    without_convolution(found).into_iter().chain(one_operation(&arcs)).collect()
+}
+
+/// Cells that learn nothing: pools and identities have no weights.
+fn without_convolution(arc: &Arc) -> Option<String> {
+    let convolves = |cell: &Cell| operations(cell).any(|op| matches!(op, Op::SepConv3x3 | Op::SepConv5x5));
+    let which = match (convolves(arc.normal()), convolves(arc.reduction())) {
+        (true, true) => return None,
+        (false, true) => "the normal cell found has no convolution",
+        (true, false) => "the reduction cell found has no convolution",
+        (false, false) => "the cells found have no convolution",
+    };
+    Some(format!(
+        "{which}: shared weights that were trained too little favour pools and identities; search for more epochs, \
+         or train a ready cell (enas train DATA)"
+    ))
+}
+
+/// An operation that the policy chooses nearly always.
+fn one_operation(arcs: &[Arc]) -> Option<String> {
+    let mut counts = [0usize; Op::ALL.len()];
+    let cells = arcs.iter().flat_map(|arc| [arc.normal(), arc.reduction()]);
+    cells.flat_map(operations).for_each(|op| counts[op.id()] += 1);
+    let all = counts.iter().sum::<usize>().max(1);
+    let (id, most) = counts.into_iter().enumerate().max_by_key(|(_, n)| *n)?;
+    let share = most as f64 / all as f64;
+    (share > MOST).then(|| {
+        format!(
+            "the policy collapsed: {:.0} % of its choices are {}; raise controller.entropy_weight, or search for more \
+             epochs",
+            100.0 * share,
+            Op::ALL[id].name()
+        )
+    })
+}
+
+fn operations(cell: &Cell) -> impl Iterator<Item = Op> + '_ {
+    cell.nodes().iter().flat_map(|node| [node.x.op, node.y.op])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use enas_controller::Config;
+
+    fn arc(text: &str) -> Arc {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn cells_without_a_convolution_are_named() {
+        assert_eq!(without_convolution(&arc("0 0 1 2  0 1 1 3")), None);
+        assert!(without_convolution(&arc("0 2 1 2  0 1 1 3")).unwrap().starts_with("the normal cell"));
+        assert!(without_convolution(&arc("0 0 1 2  0 4 1 3")).unwrap().starts_with("the reduction cell"));
+        assert!(without_convolution(&arc("0 2 1 2  0 4 1 3")).unwrap().starts_with("the cells"));
+    }
+
+    #[test]
+    fn an_operation_that_is_nearly_always_chosen_is_named() {
+        // Three of four choices.
+        let said = one_operation(&[arc("0 2 1 2  0 2 1 3")]).unwrap();
+        assert!(said.starts_with("the policy collapsed: 75 % of its choices are avg-pool-3x3"), "{said}");
+        assert_eq!(one_operation(&[arc("0 2 1 2  0 1 1 3")]), None, "half is not too much");
+    }
+
+    #[test]
+    fn a_policy_that_has_learnt_nothing_has_not_collapsed() {
+        let seed = Seed::new(1);
+        let controller = Controller::new(&Config::improved(), 5, seed).unwrap();
+        let found = arc("0 0 1 2  0 1 1 3");
+        assert_eq!(warnings(&found, &controller, controller.config().bounds(1.0), seed), [""; 0]);
+    }
+}

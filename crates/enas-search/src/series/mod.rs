@@ -1,0 +1,332 @@
+//! Several trainings of one arc in one folder, with different seeds or on different folds: how much of an accuracy is
+//! chance.
+//!
+//! ```text
+//! runs/<data>-train-<n>/
+//!   train.toml         the settings; their seed is the first one, or that of all folds
+//!   split.json         which file is in which split
+//!   seeds.json         the arc and the seeds; or
+//!   folds.json         the arc and the number of folds
+//!   run.lock           held by the process that works here
+//!   start.safetensors  the network that all begin with, if they do
+//!   seed-<s>/          the training with the seed s; or
+//!   fold-<i>/          the training that fold i tests, with its own split.json
+//!   model.safetensors, …  the files of the median training
+//! ```
+
+mod outcome;
+mod work;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use enas_arc::Arc;
+use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
+use serde::{Deserialize, Serialize};
+
+pub use self::outcome::{MemberOutcome, Pooled, SeriesOutcome};
+pub use self::work::{Observers, train_series};
+use crate::atomic;
+use crate::bounded::{SMALL_FILE, read_plain_text};
+use crate::claim::{claim, claim_default, clear_parts};
+use crate::config::{Layers, TrainConfig};
+use crate::error::{Error, Result};
+use crate::lock::Lock;
+use crate::memory::MemoryPlan;
+use crate::model::Model;
+use crate::recommend::Choice;
+use crate::run::{self, Run};
+use crate::train::TrainOutcome;
+
+const SEEDS: &str = "seeds.json";
+const FOLDS: &str = "folds.json";
+const TRAIN: &str = "train.toml";
+
+/// In what the trainings of a series differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Series {
+    /// So many seeds, which follow each other from `run.seed` on.
+    Seeds(u64),
+    /// So many folds of a cross-validation; see [`Dataset::folds`].
+    Folds(u64),
+}
+
+/// One training of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// With this seed.
+    Seed(u64),
+    /// Tested by this fold, counted from 1.
+    Fold(u64),
+}
+
+impl Member {
+    fn folder(self) -> String {
+        match self {
+            Self::Seed(seed) => format!("seed-{seed}"),
+            Self::Fold(fold) => format!("fold-{fold}"),
+        }
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seed(seed) => write!(f, "seed {seed}"),
+            Self::Fold(fold) => write!(f, "fold {fold}"),
+        }
+    }
+}
+
+/// An open folder of a series. No other process can open it as long as this lives.
+#[derive(Debug)]
+pub struct SeriesRun {
+    dir: PathBuf,
+    about: About,
+    gpu: Option<Gpu>,
+    memory: Option<MemoryPlan>,
+    /// Time before the series that its limit counts.
+    before: Duration,
+    _lock: Lock,
+}
+
+/// The contents of `seeds.json` or `folds.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct About {
+    version: String,
+    arc: Arc,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    seeds: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    folds: Option<u64>,
+    /// The run directory of the search that found the arc, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    search: Option<PathBuf>,
+    /// The settings that were chosen for the images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    choices: Vec<Choice>,
+}
+
+impl About {
+    fn file(&self) -> &'static str {
+        if self.folds.is_some() { FOLDS } else { SEEDS }
+    }
+}
+
+impl SeriesRun {
+    /// Creates the folder: `out`, which must not exist or be empty, or `runs/<data>-train-<n>`.
+    ///
+    /// # Errors
+    /// [`Error::RunDirectory`] when `out` holds something or another process works there, [`Error::Io`] when it cannot be
+    /// written, [`Error::Data`] when the images cannot be divided into folds.
+    pub fn create(
+        out: Option<&Path>,
+        config: &TrainConfig,
+        arc: &Arc,
+        data: &Dataset,
+        series: Series,
+    ) -> Result<Self> {
+        let (seeds, folds) = match series {
+            Series::Seeds(n) => ((0..n).map(|i| config.run.seed.wrapping_add(i)).collect(), None),
+            Series::Folds(k) => {
+                // What cannot be divided is refused before anything is written.
+                divide(config, data, k)?;
+                (Vec::new(), Some(k))
+            }
+        };
+        let version = env!("CARGO_PKG_VERSION").into();
+        let about = About { version, arc: arc.clone(), seeds, folds, search: None, choices: Vec::new() };
+        let (dir, lock) = match out {
+            Some(dir) => claim(dir, &[TRAIN, run::SPLIT, SEEDS, FOLDS])?,
+            None => claim_default(&data.name, "train")?,
+        };
+        run::write_config(&dir.join(TRAIN), config)?;
+        run::write_json(&dir.join(run::SPLIT), &data.split_file())?;
+        let run = Self { dir, about, gpu: None, memory: None, before: Duration::ZERO, _lock: lock };
+        // Last, as it makes the folder a run.
+        run.save()?;
+        Ok(run)
+    }
+
+    /// Whether a folder holds a series.
+    pub fn is_at(dir: &Path) -> bool {
+        description(dir).is_file()
+    }
+
+    /// Opens a folder to go on with it.
+    ///
+    /// # Errors
+    /// [`Error::File`] when its description does not read, [`Error::RunDirectory`] when another process works there.
+    pub fn resume(dir: &Path) -> Result<Self> {
+        let path = description(dir);
+        let text = read_plain_text(&path, SMALL_FILE).map_err(|e| run::io("cannot read", &path, e))?;
+        let lock = Lock::take(dir)?;
+        clear_parts(dir);
+        let about = serde_json::from_str(&text).map_err(|e| {
+            let problem = format!(
+                "not a series of trainings of this version ({e}); use the version that started the run"
+            );
+            Error::File { path, problem }
+        })?;
+        Ok(Self { dir: dir.to_owned(), about, gpu: None, memory: None, before: Duration::ZERO, _lock: lock })
+    }
+
+    /// The settings, as a base for others.
+    pub fn layers(&self) -> Layers {
+        Layers::file(self.dir.join(TRAIN))
+    }
+
+    /// The arc that is trained.
+    pub fn arc(&self) -> &Arc {
+        &self.about.arc
+    }
+
+    /// The trainings, in the order in which they are done.
+    pub fn members(&self) -> Vec<Member> {
+        match self.about.folds {
+            Some(k) => (1..=k).map(Member::Fold).collect(),
+            None => self.about.seeds.iter().copied().map(Member::Seed).collect(),
+        }
+    }
+
+    /// Loads the images in the splits of the folder, held as planned.
+    ///
+    /// # Errors
+    /// Those of [`enas_data`], and [`Error::Io`] when the stored split cannot be read.
+    pub fn load(&self, config: &TrainConfig, plan: &MemoryPlan) -> Result<Dataset> {
+        plan.load(&config.data, config.run.seed(), Some(&run::stored_split(&self.dir)?))
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Begins all trainings with the weights of a trained network; see [`Run::set_start`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_start(&mut self, model: &Path) -> Result<()> {
+        Model::load(model)?.save_copy(&self.dir.join(run::START))
+    }
+
+    /// Notes which search found the arc; see [`Run::set_search`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn set_search(&mut self, search: &Path) -> Result<()> {
+        self.about.search = Some(search.to_owned());
+        self.save()
+    }
+
+    /// Notes which settings were chosen for the images; see [`Run::set_choices`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be written.
+    pub fn set_choices(&mut self, choices: Vec<Choice>) -> Result<()> {
+        self.about.choices = choices;
+        self.save()
+    }
+
+    /// Lets a time limit count from `began` on; see [`Run::count_from`].
+    pub fn count_from(&mut self, began: Instant) {
+        self.before = began.elapsed();
+    }
+
+    /// Computes on `gpu` instead of the CPU.
+    pub fn use_gpu(&mut self, gpu: Gpu) {
+        self.gpu = Some(gpu);
+    }
+
+    /// Keeps to a plan of the memory, which is that of one training.
+    pub fn set_memory(&mut self, plan: MemoryPlan) {
+        self.memory = Some(plan);
+    }
+
+    /// How many of `wanted` trainings there is memory for at a time. Trainings on a GPU are done one by one.
+    pub fn jobs(&self, wanted: usize) -> usize {
+        let most = wanted.clamp(1, self.members().len().max(1));
+        let Some(plan) = &self.memory else { return most };
+        let fitting = match plan.limit {
+            _ if plan.is_tight() => 1,
+            Some(limit) => usize::try_from(limit / plan.parts.total().max(1)).unwrap_or(usize::MAX),
+            None => usize::MAX,
+        };
+        if self.gpu.is_some() { 1 } else { most.min(fitting).max(1) }
+    }
+
+    fn save(&self) -> Result<()> {
+        run::write_json(&self.dir.join(self.about.file()), &self.about)
+    }
+
+    /// One training, new or to go on with, and its images.
+    fn of_member(&self, member: Member, config: &TrainConfig, data: &Dataset) -> Result<(Run, Dataset)> {
+        let dir = self.dir.join(member.folder());
+        let plenty = MemoryPlan::plenty();
+        let plan = self.memory.as_ref().unwrap_or(&plenty);
+        let seed = config.run.seed();
+        let (mut run, own) = match (Run::exists(&dir), member) {
+            (true, _) => {
+                let run = Run::resume(&dir)?;
+                run.accepts(config)?;
+                let own = run.load_planned(&config.data, seed, plan)?;
+                (run, own)
+            }
+            (false, Member::Seed(_)) => {
+                let run = Run::for_training(Some(&dir), config, &self.about.arc, data)?;
+                // In the common splits, in an order and with variations of the seed's own.
+                let own = run.load_planned(&config.data, seed, plan)?;
+                (run, own)
+            }
+            (false, Member::Fold(fold)) => {
+                let folds = divide(config, data, self.about.folds.unwrap_or(fold))?;
+                let own = plan.load(&config.data, seed, Some(&folds[fold as usize - 1]))?;
+                (Run::for_training(Some(&dir), config, &self.about.arc, &own)?, own)
+            }
+        };
+        let start = self.dir.join(run::START);
+        if start.is_file() {
+            run.set_start(&start)?;
+        }
+        if let Some(search) = &self.about.search {
+            run.set_search(search)?;
+        }
+        if !self.about.choices.is_empty() {
+            run.set_choices(&self.about.choices)?;
+        }
+        if let Some(plan) = &self.memory {
+            run.set_memory(plan.clone())?;
+        }
+        if let Some(gpu) = &self.gpu {
+            run.use_gpu(gpu.clone())?;
+        }
+        Ok((run, own))
+    }
+
+    /// Makes the files of a training those of the folder, so that it can be used like any run.
+    fn deliver(&self, median: &TrainOutcome) -> Result<TrainOutcome> {
+        for name in run::delivered() {
+            let (from, to) = (median.run.join(name), self.dir.join(name));
+            let bytes = fs::read(&from).map_err(|source| run::io("cannot read", &from, source))?;
+            atomic::write(&to, &[&bytes])?;
+        }
+        Ok(TrainOutcome { run: self.dir.clone(), model: self.dir.join(run::MODEL), ..median.clone() })
+    }
+}
+
+/// The splits of a cross-validation with these settings.
+fn divide(config: &TrainConfig, data: &Dataset, k: u64) -> Result<Vec<enas_data::SplitFile>> {
+    Ok(data.folds(k as usize, config.data.valid_fraction, config.run.seed())?)
+}
+
+/// The file that makes a folder a series.
+fn description(dir: &Path) -> PathBuf {
+    let folds = dir.join(FOLDS);
+    if folds.is_file() { folds } else { dir.join(SEEDS) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! The trainings of a series, one by one or several at a time.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use enas_data::Dataset;
+
+use super::outcome::{MemberOutcome, SeriesOutcome, median};
+use super::{Member, SeriesRun};
+use crate::config::{TimeLimit, TrainConfig};
+use crate::error::{Error, Result};
+use crate::observer::{Event, Observer};
+use crate::train::{TrainOutcome, train};
+
+/// Who watches the trainings of a series: each has an observer of its own, made on the thread that trains.
+pub trait Observers: Sync {
+    /// The observer of one training.
+    fn of(&self, member: Member) -> Box<dyn Observer + '_>;
+}
+
+/// Nobody watches.
+impl Observers for () {
+    fn of(&self, _: Member) -> Box<dyn Observer + '_> {
+        Box::new(())
+    }
+}
+
+/// Trains the arc of `run` once for every seed or fold, and makes the median training that of the whole run.
+///
+/// `data` must be loaded with `config.run.seed()`; seeds use its splits, folds divide all of its images anew. A time limit
+/// is shared out equally. Of the trainings, `jobs` are done at a time, or as many as there is memory for
+/// ([`SeriesRun::jobs`]), which share the threads there are. Results and files are the same, to the byte, for any number.
+///
+/// # Errors
+/// Those of [`train()`]; [`Error::Interrupted`] names the folder of all. After an error the other trainings are stopped,
+/// and go on from there when the run is resumed.
+pub fn train_series(
+    config: &TrainConfig,
+    data: &Dataset,
+    run: &SeriesRun,
+    observers: &dyn Observers,
+    jobs: usize,
+) -> Result<SeriesOutcome> {
+    let members = run.members();
+    let jobs = run.jobs(jobs);
+    let rounds = members.len().div_ceil(jobs) as u32;
+    let work = Work { config, data, run, observers, rounds, stop: AtomicBool::new(false) };
+    let results = if jobs == 1 { work.one_by_one(&members) } else { work.side_by_side(&members, jobs)? };
+    let trained = gathered(results).map_err(|error| match error {
+        Error::Interrupted { .. } => Error::Interrupted { run: run.dir.clone() },
+        other => other,
+    })?;
+    let (members, outcomes): (Vec<MemberOutcome>, Vec<TrainOutcome>) = trained.into_iter().unzip();
+    let place = median(&members);
+    let delivered = run.deliver(&outcomes[place])?;
+    Ok(SeriesOutcome::new(members, place, delivered))
+}
+
+type Trained = (MemberOutcome, TrainOutcome);
+
+struct Work<'a> {
+    config: &'a TrainConfig,
+    data: &'a Dataset,
+    run: &'a SeriesRun,
+    observers: &'a dyn Observers,
+    /// Trainings that follow each other on one thread pool.
+    rounds: u32,
+    /// Whether a training failed, so that the others should not go on.
+    stop: AtomicBool,
+}
+
+impl Work<'_> {
+    fn one_by_one(&self, members: &[Member]) -> Vec<Option<Result<Trained>>> {
+        let mut results = Vec::new();
+        for member in members {
+            let result = self.train(*member, None);
+            let failed = result.is_err();
+            results.push(Some(result));
+            if failed {
+                break;
+            }
+        }
+        results
+    }
+
+    /// Each of `jobs` threads takes the next training that nobody has taken, until none is left.
+    fn side_by_side(&self, members: &[Member], jobs: usize) -> Result<Vec<Option<Result<Trained>>>> {
+        let threads = (rayon::current_num_threads() / jobs).max(1);
+        let pool = || rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pools = (0..jobs).map(|_| pool()).collect::<Result<Vec<_>, _>>();
+        let pools = pools.map_err(|error| Error::Mismatch(format!("cannot start {jobs} jobs: {error}")))?;
+        let next = AtomicUsize::new(0);
+        let results: Mutex<Vec<Option<Result<Trained>>>> = Mutex::new(members.iter().map(|_| None).collect());
+        let (next, shared) = (&next, &results);
+        thread::scope(|scope| {
+            for pool in &pools {
+                scope.spawn(move || {
+                    while !self.stop.load(Ordering::SeqCst) {
+                        let place = next.fetch_add(1, Ordering::SeqCst);
+                        let Some(member) = members.get(place) else { return };
+                        let result = self.train(*member, Some(pool));
+                        if result.is_err() {
+                            self.stop.store(true, Ordering::SeqCst);
+                        }
+                        shared.lock().unwrap_or_else(PoisonError::into_inner)[place] = Some(result);
+                    }
+                });
+            }
+        });
+        Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One training, on the threads of `pool` or of the caller. It is set up on the caller's in either case, so that no
+    /// file tells how many were at work.
+    fn train(&self, member: Member, pool: Option<&rayon::ThreadPool>) -> Result<Trained> {
+        let began = Instant::now();
+        let config = of_member(self.config, member, self.rounds);
+        let (mut training, own) = self.run.of_member(member, &config, self.data)?;
+        training.count_before(self.run.before / self.rounds + began.elapsed());
+        let arc = self.run.arc();
+        let mut work = || {
+            let mut observer = Stoppable { inner: self.observers.of(member), stop: &self.stop };
+            train(&config, arc, &own, &mut training, &mut observer)
+        };
+        let outcome = match pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }?;
+        let TrainOutcome { valid_accuracy, test_accuracy, .. } = outcome;
+        let test_total = own.test.len() as u64;
+        Ok((MemberOutcome { member, valid_accuracy, test_accuracy, test_total }, outcome))
+    }
+}
+
+/// All trainings, or the error that stopped them rather than one of an interruption that followed from it.
+fn gathered(results: Vec<Option<Result<Trained>>>) -> Result<Vec<Trained>> {
+    let (mut trained, mut interrupted) = (Vec::new(), None);
+    for result in results.into_iter().flatten() {
+        match result {
+            Ok(one) => trained.push(one),
+            Err(error @ Error::Interrupted { .. }) => interrupted = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    interrupted.map_or(Ok(trained), Err)
+}
+
+/// The settings of one training, `rounds` of which follow each other.
+fn of_member(config: &TrainConfig, member: Member, rounds: u32) -> TrainConfig {
+    let mut config = config.clone();
+    if let Member::Seed(seed) = member {
+        config.run.seed = seed;
+    }
+    let share = |limit: Duration| Duration::from_secs((limit / rounds).as_secs().max(1));
+    config.run.time = TimeLimit(config.run.time.0.map(share));
+    config
+}
+
+/// An observer that also stops when another training failed.
+struct Stoppable<'a> {
+    inner: Box<dyn Observer + 'a>,
+    stop: &'a AtomicBool,
+}
+
+impl Observer for Stoppable<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        self.inner.event(event);
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop.load(Ordering::SeqCst) || self.inner.should_stop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    #[test]
+    fn a_time_limit_is_shared_out() {
+        let config: TrainConfig = Layers::preset("quick").set("run.time=10s").load().unwrap();
+        let of_three = of_member(&config, Member::Seed(9), 3);
+        assert_eq!((of_three.run.seed, of_three.run.time.to_string()), (9, "3s".to_owned()));
+        assert_eq!(of_member(&config, Member::Fold(2), 3).run.seed, config.run.seed);
+    }
+
+    #[test]
+    fn the_error_that_stopped_all_is_told_and_not_the_interruption_of_another() {
+        let interrupted = || Some(Err(Error::Interrupted { run: "a".into() }));
+        let real = || Some(Err(Error::Mismatch("lost".into())));
+        assert!(matches!(gathered(vec![interrupted(), None, real()]), Err(Error::Mismatch(_))));
+        assert!(matches!(gathered(vec![None, interrupted()]), Err(Error::Interrupted { .. })));
+    }
+}
