@@ -62,6 +62,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Completions(args) => commands::shell::completions(&args),
         Command::Man(args) => commands::shell::man(&context, &args),
         Command::Report(args) => commands::report::run(&context, &args),
+        Command::Runs(args) => commands::runs::run(&context, &args),
         #[cfg(feature = "watch")]
         Command::Watch(args) => commands::watch::run(&context, &args),
     }

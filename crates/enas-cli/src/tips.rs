@@ -45,6 +45,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["classify", "infer", "inference", "label", "run"], "predict"),
     (&["check", "doctor", "inspect"], "data check"),
     (&["onnx", "convert", "save"], "export"),
+    (&["list", "ls", "leaderboard", "compare", "history"], "runs"),
     (&["show", "draw", "plot"], "arc draw"),
     (&["nas", "find"], "search"),
     (&["automl", "automatic"], "auto"),

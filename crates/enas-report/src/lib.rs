@@ -27,6 +27,7 @@ mod predictions;
 mod quality;
 mod repeat;
 mod run;
+pub mod runs;
 mod settings;
 pub mod text;
 

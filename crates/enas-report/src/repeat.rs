@@ -114,7 +114,7 @@ impl Related {
 }
 
 /// The address of `to` in a page at `from`; `None` where there is no relative one.
-fn relative(from: &Path, to: &Path) -> Option<String> {
+pub(crate) fn relative(from: &Path, to: &Path) -> Option<String> {
     let folder = std::path::absolute(from).ok()?.parent()?.canonicalize().ok()?;
     let to = to.canonicalize().ok()?;
     let (a, b): (Vec<_>, Vec<_>) = (folder.components().collect(), to.components().collect());

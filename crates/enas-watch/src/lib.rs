@@ -17,7 +17,6 @@
 #![forbid(unsafe_code)]
 
 mod error;
-mod find;
 mod follow;
 mod http;
 mod library;

@@ -7,13 +7,17 @@ use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use askama::Template;
+use enas_report::FILE_NAME;
+use enas_report::runs::{self as find, Found, MOST_RUNS as RUNS};
 use enas_search::Record;
 use tokio::sync::watch;
 
 use crate::error::{Error, Result};
-use crate::find::{self, Found, RUNS};
 use crate::follow::Followed;
-use crate::page::{List, Named, Overview, RunPage, overview_parts, run_parts};
+use crate::page::{
+    AutoStanding, List, Named, Outer, Overview, Phases, Row, RunPage, Shown, compared, overview_parts,
+    run_parts, title,
+};
 use crate::parts::Parts;
 
 /// How long one run may be read in one go, so that the others are not kept waiting.
@@ -31,6 +35,8 @@ pub(crate) struct Library {
     /// Whether `root` is itself a run.
     single: bool,
     runs: RwLock<BTreeMap<String, SyncArc<Entry>>>,
+    /// Automatic runs of which at least one phase was found.
+    autos: RwLock<BTreeMap<String, SyncArc<Automatic>>>,
     /// What the folder says that no run does.
     notes: Mutex<Vec<String>>,
     overview: watch::Sender<SyncArc<Parts>>,
@@ -41,9 +47,23 @@ pub(crate) struct Library {
 struct Entry {
     found: Found,
     slug: String,
-    automatic: Option<String>,
+    automatic: Option<SyncArc<Automatic>>,
     run: Mutex<Followed>,
     page: watch::Sender<SyncArc<Parts>>,
+}
+
+/// An automatic run, whose phases are runs.
+#[derive(Debug)]
+struct Automatic {
+    found: Found,
+    slug: String,
+    page: watch::Sender<SyncArc<Parts>>,
+}
+
+/// What an automatic run shows, and the title of its page.
+struct ShownAuto {
+    parts: SyncArc<Parts>,
+    title: String,
 }
 
 /// What a page shows, as it changes.
@@ -61,6 +81,7 @@ impl Library {
             single: find::is_run(&root),
             root,
             runs: RwLock::default(),
+            autos: RwLock::default(),
             notes: Mutex::default(),
             overview: watch::Sender::new(SyncArc::default()),
         };
@@ -79,6 +100,11 @@ impl Library {
             if entry.page.receiver_count() > 0 {
                 run.want();
                 entry.show(&run)?;
+            }
+        }
+        for auto in self.autos() {
+            if auto.page.receiver_count() > 0 {
+                self.show_auto(&auto, READING)?;
             }
         }
         if self.overview.receiver_count() > 0 {
@@ -103,17 +129,59 @@ impl Library {
 
     /// The page of a run, or `None` if there is none with this name.
     pub(crate) fn page(&self, slug: &str) -> Result<Option<String>> {
-        let Some(entry) = self.entry(slug) else { return Ok(None) };
+        let Some(entry) = self.entry(slug) else { return self.auto_page(slug) };
         let mut run = held(&entry.run);
         run.want();
         run.catch_up(FIRST_SIGHT);
-        let parts = entry.show(&run)?;
-        Ok(Some(RunPage::new(&run, &entry.found.name, &entry.slug, !self.single, &parts).render()?))
+        let parts = &entry.show(&run)?;
+        let outer = entry.automatic.as_ref().map(|auto| Outer { name: &auto.found.name, slug: &auto.slug });
+        let (name, slug, title, overview) = (&entry.found.name, &entry.slug, title(&run), !self.single);
+        // The name of a phase begins with that of the run around it, which stands before it already.
+        let name = outer.map_or(name.as_str(), |outer| name[outer.name.len()..].trim_start_matches('/'));
+        Ok(Some(RunPage { name, slug, title, overview, outer, phases: false, parts }.render()?))
+    }
+
+    fn auto_page(&self, slug: &str) -> Result<Option<String>> {
+        let Some(auto) = self.auto(slug) else { return Ok(None) };
+        let Some(ShownAuto { parts, title }) = self.show_auto(&auto, FIRST_SIGHT)? else { return Ok(None) };
+        let (name, slug, parts) = (&auto.found.name, &auto.slug, &parts);
+        Ok(Some(RunPage { name, slug, title, overview: true, outer: None, phases: true, parts }.render()?))
+    }
+
+    /// Brings the page of an automatic run up to date; `None` if all its phases are gone.
+    fn show_auto(&self, auto: &SyncArc<Automatic>, patience: Duration) -> Result<Option<ShownAuto>> {
+        let is_phase =
+            |entry: &SyncArc<Entry>| entry.automatic.as_ref().is_some_and(|it| it.slug == auto.slug);
+        let mut phases: Vec<SyncArc<Entry>> = self.entries().into_iter().filter(is_phase).collect();
+        phases.retain(|entry| !held(&entry.run).gone);
+        let mut rows: Vec<Row> =
+            phases.iter().map(|entry| Row::new(&entry.named(&held(&entry.run)))).collect();
+        let Some(AutoStanding { standing, current }) = AutoStanding::of(&auto.found.dir, &rows) else {
+            return Ok(None);
+        };
+        rows[current].shown = true;
+        let list = Phases { rows: &rows, shown: &rows[current].name }.html()?;
+        let mut run = held(&phases[current].run);
+        run.want();
+        run.catch_up(patience);
+        let report = auto.found.dir.join(FILE_NAME).is_file().then_some(auto.slug.as_str());
+        let shown = Shown { name: &auto.found.name, report, automatic: Some((standing, list)) };
+        publish(&auto.page, run_parts(&run, shown)?);
+        let title = format!("Automatic run on {}", run.record.manifest().data);
+        Ok(Some(ShownAuto { parts: SyncArc::clone(&auto.page.borrow()), title }))
+    }
+
+    /// The page that compares all runs.
+    pub(crate) fn comparison(&self) -> Result<String> {
+        compared(&self.root, |slug| self.entry(slug).is_some() || self.auto(slug).is_some())
     }
 
     /// The report of a run, or `None` if there is no such run or it has none.
     pub(crate) fn report(&self, slug: &str) -> Option<Vec<u8>> {
-        let path = held(&self.entry(slug)?.run).report_path();
+        let path = match self.entry(slug) {
+            Some(entry) => held(&entry.run).report_path(),
+            None => self.auto(slug)?.found.dir.join(FILE_NAME),
+        };
         let file = fs::metadata(&path).ok()?;
         (file.is_file() && file.len() <= LARGEST_REPORT).then(|| fs::read(path).ok())?
     }
@@ -126,7 +194,10 @@ impl Library {
     /// What a run's page shows from now on.
     pub(crate) fn feed(&self, slug: &str) -> Option<Feed> {
         // The next look at the runs sees that somebody waits; nothing here may wait for one that is being read.
-        Some(self.entry(slug)?.page.subscribe())
+        match self.entry(slug) {
+            Some(entry) => Some(entry.page.subscribe()),
+            None => Some(self.auto(slug)?.page.subscribe()),
+        }
     }
 
     fn overview_now(&self) -> Result<Parts> {
@@ -134,8 +205,7 @@ impl Library {
         for entry in self.entries() {
             let run = held(&entry.run);
             if !run.gone {
-                let Entry { found: Found { name, .. }, slug, automatic, .. } = &*entry;
-                list.add(&Named { name, slug, automatic: automatic.as_deref(), run: &run });
+                list.add(&entry.named(&run));
             }
         }
         overview_parts(list, held(&self.notes).clone())
@@ -147,6 +217,31 @@ impl Library {
 
     fn entries(&self) -> Vec<SyncArc<Entry>> {
         self.runs.read().unwrap_or_else(PoisonError::into_inner).values().map(SyncArc::clone).collect()
+    }
+
+    fn auto(&self, slug: &str) -> Option<SyncArc<Automatic>> {
+        self.autos.read().unwrap_or_else(PoisonError::into_inner).get(slug).map(SyncArc::clone)
+    }
+
+    fn autos(&self) -> Vec<SyncArc<Automatic>> {
+        self.autos.read().unwrap_or_else(PoisonError::into_inner).values().map(SyncArc::clone).collect()
+    }
+
+    /// The automatic run that a run is a phase of, if it is one.
+    fn automatic(&self, found: &Found) -> Option<SyncArc<Automatic>> {
+        let (name, _) = found.name.rsplit_once('/')?;
+        let dir = found.dir.parent().filter(|dir| find::is_automatic(dir))?;
+        let found = Found { name: name.to_owned(), dir: dir.to_owned() };
+        let slug = found.slug();
+        let mut autos = self.autos.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            SyncArc::new(Automatic {
+                found,
+                slug: slug.clone(),
+                page: watch::Sender::new(SyncArc::default()),
+            })
+        };
+        Some(SyncArc::clone(autos.entry(slug.clone()).or_insert_with(new)))
     }
 
     /// Takes in runs that are new and notes which are gone.
@@ -177,8 +272,7 @@ impl Library {
 
     fn take_in(&self, found: Found, run: Followed) {
         let slug = found.slug();
-        let outer = found.name.rsplit_once('/').map(|(outer, _)| outer.to_owned());
-        let automatic = outer.filter(|_| found.dir.parent().is_some_and(find::is_automatic));
+        let automatic = self.automatic(&found);
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = runs.get(&slug) {
             // Another run in the place of one that is gone: open pages go on with it.
@@ -190,6 +284,8 @@ impl Library {
         // Those that are gone give way when there are too many.
         if runs.len() > 2 * RUNS {
             runs.retain(|_, entry| !held(&entry.run).gone);
+            let mut autos = self.autos.write().unwrap_or_else(PoisonError::into_inner);
+            autos.retain(|_, auto| auto.found.dir.is_dir());
         }
     }
 }
@@ -197,8 +293,16 @@ impl Library {
 impl Entry {
     /// Brings the page up to date and returns what it shows.
     fn show(&self, run: &Followed) -> Result<SyncArc<Parts>> {
-        publish(&self.page, run_parts(run, &self.found.name, &self.slug)?);
+        let report = run.report_path().is_file().then_some(self.slug.as_str());
+        publish(&self.page, run_parts(run, Shown { name: &self.found.name, report, automatic: None })?);
         Ok(SyncArc::clone(&self.page.borrow()))
+    }
+
+    fn named<'a>(&'a self, run: &'a Followed) -> Named<'a> {
+        let Self { found: Found { name, .. }, slug, automatic, .. } = self;
+        let automatic =
+            automatic.as_ref().map(|it| (it.found.name.as_str(), it.slug.as_str(), it.found.dir.as_path()));
+        Named { name, slug, automatic, run }
     }
 }
 

@@ -42,6 +42,7 @@ Examples:
   enas search                                  find an architecture for the built-in digits
   enas train --run runs/digits-search-1        train the architecture that was found
   enas predict --run runs/digits-train-1 photo.png
+  enas runs                                    compare what all runs came to
 
 Results go to stdout, progress and messages to stderr.
 Exit codes: 0 done, 1 the work failed, 2 bad usage or configuration, 130 or 143 interrupted (state saved).";
@@ -81,6 +82,7 @@ pub(crate) enum Command {
     Completions(commands::shell::Completions),
     Man(commands::shell::Man),
     Report(crate::commands::report::Args),
+    Runs(crate::commands::runs::Args),
     #[cfg(feature = "watch")]
     Watch(crate::commands::watch::Args),
 }

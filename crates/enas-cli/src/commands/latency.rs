@@ -34,9 +34,10 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
     if let Some(gpu) = device::open(args.device)? {
         model.use_gpu(&gpu)?;
     }
-    let mut single = repeated(&model, 1, args)?;
+    let times = |n| repeated(&model, n, &Repeat { seed: args.seed, warmup: args.warmup, seconds: SECONDS });
+    let mut single = times(1)?;
     single.sort_by(f64::total_cmp);
-    let mut batches = repeated(&model, BATCH, args)?;
+    let mut batches = times(BATCH)?;
     batches.sort_by(f64::total_cmp);
     let line = Line {
         mode: "model",
@@ -63,17 +64,39 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
     Ok(SUCCESS)
 }
 
+/// Milliseconds that a model takes for one image, half of the time.
+///
+/// # Errors
+/// If the model cannot compute.
+pub(super) fn of_one_image(model: &Model) -> Result<f64> {
+    let mut ms = repeated(model, 1, &Repeat { seed: 1, warmup: 3, seconds: SECONDS / 4.0 })?;
+    ms.sort_by(f64::total_cmp);
+    Ok(rounded(quantile(&ms, 0.5)))
+}
+
+/// How often something is timed.
+struct Repeat {
+    /// Of the images, which are noise.
+    seed: u64,
+    /// Repetitions before the first that counts.
+    warmup: usize,
+    /// How long to go on, within the bounds.
+    seconds: f64,
+}
+
 /// Milliseconds that `n` images take, again and again.
-fn repeated(model: &Model, n: usize, args: &Bench) -> Result<Vec<f64>> {
+fn repeated(model: &Model, n: usize, repeat: &Repeat) -> Result<Vec<f64>> {
     let input = model.input();
-    let mut stream = Seed::new(args.seed).stream("bench-images", &[]);
+    let mut stream = Seed::new(repeat.seed).stream("bench-images", &[]);
     let len = n * input.channels * input.height * input.width;
     let images: Vec<f32> = (0..len).map(|_| stream.normal()).collect();
-    for _ in 0..args.warmup.max(1) {
+    for _ in 0..repeat.warmup.max(1) {
         model.probabilities(&images)?;
     }
     let (began, mut ms) = (Instant::now(), Vec::new());
-    while ms.len() < REPETITIONS.0 || (ms.len() < REPETITIONS.1 && began.elapsed().as_secs_f64() < SECONDS) {
+    while ms.len() < REPETITIONS.0
+        || (ms.len() < REPETITIONS.1 && began.elapsed().as_secs_f64() < repeat.seconds)
+    {
         let start = Instant::now();
         std::hint::black_box(model.probabilities(&images)?);
         ms.push(1e3 * start.elapsed().as_secs_f64());

@@ -14,6 +14,7 @@ mod inputs;
 mod latency;
 pub(crate) mod predict;
 pub(crate) mod report;
+pub(crate) mod runs;
 pub(crate) mod search;
 mod seeds;
 mod settings;

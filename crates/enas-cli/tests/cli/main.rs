@@ -4,6 +4,7 @@
 
 mod arcs;
 mod bench;
+mod board;
 mod config;
 mod data;
 mod documents;

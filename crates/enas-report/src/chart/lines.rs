@@ -102,12 +102,30 @@ impl Chart {
         };
         let mut svg = open(id, frame.bottom() + BELOW, &self.title, &self.description);
         svg.push_str(&legend);
+        svg.push_str(&self.measures(&frame));
         svg.push_str(&self.axes(&frame));
         self.rules.iter().for_each(|rule| svg.push_str(&rule.svg(&frame)));
         drawn.iter().for_each(|series| svg.push_str(&series.svg(&frame)));
         svg.push_str(&end_labels(ends, &frame));
         svg.push_str("</svg>");
         svg
+    }
+
+    /// From places to values, for a script that reads values out: the plot's left, top, right and bottom edge, and the
+    /// values there.
+    fn measures(&self, frame: &Frame) -> String {
+        let Frame { x, y, top, right } = frame;
+        let unit = if self.y.format == Format::Percent { "percent" } else { "number" };
+        format!(
+            "<g class=\"frame\" data-box=\"{LEFT} {top:.1} {right:.1} {:.1}\" data-across=\"{} {}\" data-up=\"{} {}\" \
+             data-unit=\"{unit}\" data-axis=\"{}\"/>",
+            frame.bottom(),
+            x.low,
+            x.high,
+            y.low,
+            y.high,
+            escaped(&self.x.label)
+        )
     }
 
     fn axes(&self, frame: &Frame) -> String {
@@ -240,7 +258,8 @@ impl Series {
                     let command = if i == 0 { 'M' } else { 'L' };
                     write!(d, "{command}{:.1} {:.1}", frame.x(x), frame.y(y)).expect("a string grows");
                 }
-                format!("<path class=\"{} c{colour}\" d=\"{d}\"/>", self.dashes())
+                let (class, name) = (self.dashes(), escaped(&self.name));
+                format!("<path class=\"{class} c{colour}\" data-name=\"{name}\" d=\"{d}\"/>")
             }
             Mark::Bars(width) => self.points.iter().map(|&p| bar(p, width, colour, frame)).collect(),
             // A line of one point is a dot.
@@ -323,6 +342,21 @@ mod tests {
         let svg = chart(vec![Series::line("a", 1, vec![[1.0, f64::NAN], [2.0, f64::INFINITY]])]).svg("a");
         assert!(!svg.contains("NaN") && !svg.contains("inf") && !svg.contains("class=\"line"), "{svg}");
         assert!(svg.ends_with("</svg>"));
+    }
+
+    #[test]
+    fn values_can_be_read_out_again() {
+        let svg = chart(vec![Series::line("a & b", 1, vec![[1.0, 0.0], [3.0, 1.0]])]).svg("a");
+        assert!(
+            svg.contains("data-across=\"1 3\" data-up=\"0 1\" data-unit=\"number\" data-axis=\"epoch\""),
+            "{svg}"
+        );
+        let edges = svg.split("data-box=\"").nth(1).unwrap().split('"').next().unwrap();
+        let edges: Vec<f64> = edges.split(' ').map(|edge| edge.parse().unwrap()).collect();
+        // The line goes from the lower left corner to the upper right one.
+        let [left, top, right, bottom] = edges[..] else { panic!("{edges:?}") };
+        let line = format!("data-name=\"a &amp; b\" d=\"M{left:.1} {bottom:.1}L{right:.1} {top:.1}\"");
+        assert!(svg.contains(&line), "no {line}: {svg}");
     }
 
     #[test]

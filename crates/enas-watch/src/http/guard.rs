@@ -18,7 +18,7 @@ pub(super) fn refusal<B>(request: &Request<B>, port: u16) -> Option<(StatusCode,
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return Some((
             StatusCode::METHOD_NOT_ALLOWED,
-            "This server only shows; nothing can be changed through it.",
+            "This server is read-only; nothing can be changed through it.",
         ));
     }
     None

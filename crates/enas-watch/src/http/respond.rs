@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::{events, guard};
 use crate::error::Result;
 use crate::library::Library;
-use crate::page;
+use crate::page as pages;
 
 pub(super) type Body = BoxBody<Bytes, events::Ended>;
 
@@ -68,8 +68,11 @@ async fn allowed(
     let path = request.uri().path();
     match path {
         "/" => return page(library, |library| Ok(Some(library.overview()?.map(Bytes::from)))).await,
-        "/style.css" => return whole(StatusCode::OK, "text/css; charset=utf-8", page::style()),
-        "/live.js" => return whole(StatusCode::OK, "text/javascript; charset=utf-8", page::SCRIPT),
+        "/compare" => {
+            return page(library, |library| Ok(Some(Ok(library.comparison()?.into())))).await;
+        }
+        "/style.css" => return whole(StatusCode::OK, "text/css; charset=utf-8", pages::style()),
+        "/live.js" => return whole(StatusCode::OK, "text/javascript; charset=utf-8", pages::SCRIPT),
         _ => {}
     }
     if let Some(slug) = path.strip_prefix("/run/") {
@@ -120,7 +123,10 @@ fn failed(why: &str) -> Response<Body> {
 }
 
 fn missing() -> Response<Body> {
-    whole(StatusCode::NOT_FOUND, TEXT, "There is no such page. All runs are listed at /.\n")
+    match pages::missing() {
+        Ok(html) => whole(StatusCode::NOT_FOUND, HTML, html),
+        Err(e) => failed(&e.to_string()),
+    }
 }
 
 fn whole(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Body> {

@@ -1,10 +1,16 @@
 //! From what is followed to pages: the parts that change, and the documents around them.
 
+mod auto;
+mod compare;
+mod missing;
 mod overview;
 mod run;
 
-pub(crate) use overview::{List, Named, Overview, overview_parts};
-pub(crate) use run::{RunPage, run_parts};
+pub(crate) use auto::{AutoStanding, Phases};
+pub(crate) use compare::compared;
+pub(crate) use missing::missing;
+pub(crate) use overview::{List, Named, Overview, Row, overview_parts};
+pub(crate) use run::{Outer, RunPage, Shown, run_parts, title};
 
 use enas_report::chart;
 use enas_report::text::{duration, percent};
@@ -14,14 +20,16 @@ use crate::follow::{Followed, Phase, State};
 
 /// What all pages look like.
 pub(crate) fn style() -> String {
-    format!("{}\n{}\n{}", chart::STYLE, enas_report::STYLE, include_str!("../../assets/watch.css"))
+    let own = include_str!("../../assets/watch.css");
+    format!("{}\n{}\n{}\n{own}", chart::STYLE, enas_report::STYLE, enas_report::runs::STYLE)
 }
 
 /// The script of all pages.
 pub(crate) const SCRIPT: &str = include_str!("../../assets/live.js");
 
 /// Where a run stands, in words.
-struct Standing {
+#[derive(Clone)]
+pub(crate) struct Standing {
     state: State,
     /// One word for the state, and what it means.
     badge: &'static str,
@@ -40,12 +48,7 @@ impl Standing {
         let (share, progress) = progress(run);
         Self {
             state,
-            badge: match state {
-                State::Running => "running",
-                State::Quiet => "quiet",
-                State::Finished => "finished",
-                State::Gone => "gone",
-            },
+            badge: badge(state),
             doing: doing(run, state),
             share: format!("{:.4}", share.clamp(0.0, 1.0)),
             progress,
@@ -55,6 +58,20 @@ impl Standing {
 
     fn is_open(&self) -> bool {
         self.state != State::Finished
+    }
+
+    /// Whether nothing new can come.
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Finished | State::Gone)
+    }
+}
+
+fn badge(state: State) -> &'static str {
+    match state {
+        State::Running => "running",
+        State::Quiet => "quiet",
+        State::Finished => "finished",
+        State::Gone => "gone",
     }
 }
 
@@ -122,17 +139,22 @@ fn remaining(run: &Followed, state: State) -> Option<String> {
     Some(duration(seconds))
 }
 
-/// Accuracy of a run as it is known now, and what it is.
+/// Accuracy of a run as it is known now, in words, and what it is.
 fn accuracy(run: &Followed) -> Option<(String, &'static str)> {
+    share(run).map(|(share, what)| (percent(share), what))
+}
+
+/// The same as a number from 0 to 1.
+fn share(run: &Followed) -> Option<(f64, &'static str)> {
     let digest = &run.digest;
     let of = |event: &Option<serde_json::Value>, key: &str| event.as_ref()?[key].as_f64();
     if let Some(test) = of(&digest.result, "test_accuracy") {
-        return Some((percent(test), "test accuracy"));
+        return Some((test, "test accuracy"));
     }
     let valid = of(&digest.result, "valid_accuracy")
         .or_else(|| of(&digest.best, "valid_accuracy"))
         .or_else(|| of(&digest.epoch, "valid_accuracy"))?;
-    Some((percent(valid), "validation accuracy"))
+    Some((valid, "validation accuracy"))
 }
 
 fn verb(run: &Followed) -> &'static str {

@@ -1,11 +1,12 @@
 //! The page of all runs.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use askama::Template;
 use enas_report::text::{counted, duration};
 
-use super::{Standing, accuracy, verb};
+use super::{AutoStanding, Standing, accuracy, share, verb};
 use crate::error::Result;
 use crate::follow::{Followed, State};
 use crate::parts::Parts;
@@ -22,80 +23,144 @@ pub(crate) struct Overview<'a> {
 #[derive(Template)]
 #[template(path = "runs.html")]
 struct Runs {
-    groups: Vec<Group>,
+    cards: Vec<Card>,
     notes: Vec<String>,
     summary: String,
 }
 
-/// Runs that belong together: the phases of an automatic run, or one run alone.
-struct Group {
-    /// Name of the automatic run.
-    heading: Option<String>,
-    runs: Vec<Row>,
-    changed: Option<SystemTime>,
-    running: bool,
-}
-
-struct Row {
+/// A run, or an automatic one with its phases.
+struct Card {
     name: String,
     slug: String,
     what: String,
     standing: Standing,
     accuracy: Option<(String, &'static str)>,
     time: String,
+    /// What the list can be sorted by, as numbers.
+    share: String,
+    seconds: f64,
+    changed: Option<SystemTime>,
+    phases: Vec<Row>,
+}
+
+/// A phase of an automatic run, or a run alone.
+#[derive(Clone)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) slug: String,
+    pub(crate) standing: Standing,
+    pub(crate) accuracy: Option<(String, &'static str)>,
+    pub(crate) time: String,
+    /// Whether its numbers stand below.
+    pub(crate) shown: bool,
+    share: Option<f64>,
+    data: String,
+    seconds: f64,
+    changed: Option<SystemTime>,
+    is_training: bool,
 }
 
 /// A run with its name, its name in addresses, and the automatic run around it.
 pub(crate) struct Named<'a> {
     pub(crate) name: &'a str,
     pub(crate) slug: &'a str,
-    pub(crate) automatic: Option<&'a str>,
+    /// Name, name in addresses and folder.
+    pub(crate) automatic: Option<(&'a str, &'a str, &'a Path)>,
     pub(crate) run: &'a Followed,
+}
+
+impl Row {
+    pub(crate) fn new(named: &Named<'_>) -> Self {
+        let Named { name, slug, automatic, run } = *named;
+        let name = automatic.map_or(name, |(outer, ..)| name[outer.len()..].trim_start_matches('/'));
+        Self {
+            name: name.to_owned(),
+            slug: slug.to_owned(),
+            standing: Standing::of(run),
+            accuracy: accuracy(run),
+            time: duration(run.digest.seconds),
+            shown: false,
+            share: share(run).map(|(share, _)| share),
+            data: run.record.manifest().data.clone(),
+            seconds: run.digest.seconds,
+            changed: run.changed(),
+            is_training: verb(run) == "Training",
+        }
+    }
 }
 
 /// Collects runs one at a time, so that no two must be held at once.
 #[derive(Default)]
 pub(crate) struct List {
-    groups: Vec<Group>,
+    cards: Vec<Card>,
 }
 
 impl List {
     /// Adds a run; those of an automatic one follow each other.
     pub(crate) fn add(&mut self, named: &Named<'_>) {
-        let Named { name, slug, automatic, run } = *named;
-        let row = Row {
-            name: automatic.map_or(name, |outer| name[outer.len()..].trim_start_matches('/')).to_owned(),
-            slug: slug.to_owned(),
-            what: format!("{} on {}", verb(run), run.record.manifest().data),
-            standing: Standing::of(run),
-            accuracy: accuracy(run),
-            time: duration(run.digest.seconds),
+        let row = Row::new(named);
+        let Some((name, slug, dir)) = named.automatic else {
+            let what = format!("{} on {}", verb(named.run), row.data);
+            self.cards.push(Card::of(what, row));
+            return;
         };
-        let running = row.standing.state == State::Running;
-        let heading = automatic.map(str::to_owned);
-        match self.groups.last_mut().filter(|group| heading.is_some() && group.heading == heading) {
-            Some(group) => {
-                group.runs.push(row);
-                group.changed = group.changed.max(run.changed());
-                group.running |= running;
-            }
-            None => self.groups.push(Group { heading, runs: vec![row], changed: run.changed(), running }),
+        let known = self.cards.last().is_some_and(|card| card.slug == slug);
+        let mut phases =
+            if known { self.cards.pop().map_or(Vec::new(), |card| card.phases) } else { Vec::new() };
+        phases.push(row);
+        self.cards.extend(Card::automatic(name, slug, dir, phases));
+    }
+}
+
+impl Card {
+    fn of(what: String, row: Row) -> Self {
+        Self {
+            name: row.name,
+            slug: row.slug,
+            what,
+            standing: row.standing,
+            accuracy: row.accuracy,
+            time: row.time,
+            share: row.share.map_or(String::new(), |share| share.to_string()),
+            seconds: row.seconds,
+            changed: row.changed,
+            phases: Vec::new(),
         }
+    }
+
+    /// An automatic run; its accuracy is that of its best training so far.
+    fn automatic(name: &str, slug: &str, dir: &Path, phases: Vec<Row>) -> Option<Self> {
+        let standing = AutoStanding::of(dir, &phases)?.standing;
+        let trained = phases.iter().filter(|row| row.is_training && row.share.is_some());
+        let best = trained.max_by(|a, b| a.share.partial_cmp(&b.share).unwrap_or(std::cmp::Ordering::Equal));
+        let seconds = phases.iter().map(|row| row.seconds).sum();
+        Some(Self {
+            name: name.to_owned(),
+            slug: slug.to_owned(),
+            what: format!("Automatic run on {}", phases[0].data),
+            standing,
+            accuracy: best.and_then(|row| row.accuracy.clone()),
+            time: duration(seconds),
+            share: best.and_then(|row| row.share).map_or(String::new(), |share| share.to_string()),
+            seconds,
+            changed: phases.iter().filter_map(|row| row.changed).max(),
+            phases,
+        })
     }
 }
 
 /// The parts of the overview: what runs first, then what was written last.
 pub(crate) fn overview_parts(list: List, notes: Vec<String>) -> Result<Parts> {
-    let mut groups = list.groups;
-    groups.sort_by_key(|group| (!group.running, std::cmp::Reverse(group.changed)));
-    let all = || groups.iter().flat_map(|group| &group.runs);
-    let running = all().filter(|row| row.standing.state == State::Running).count();
-    let summary = match all().count() {
+    let mut cards = list.cards;
+    let is_running = |card: &Card| card.standing.state == State::Running;
+    cards.sort_by_key(|card| (!is_running(card), std::cmp::Reverse(card.changed)));
+    let running = cards.iter().filter(|card| is_running(card)).count();
+    let summary = match cards.len() {
         0 => String::new(),
         n if running == 0 => format!("{}, none at work.", counted(n as u64, "run", "runs")),
         n => format!("{}, {running} at work.", counted(n as u64, "run", "runs")),
     };
     let mut parts = Parts::default();
-    parts.add("runs", Runs { groups, notes, summary }.render()?);
+    parts.add("runs", Runs { cards, notes, summary }.render()?);
     Ok(parts)
 }

@@ -5,7 +5,7 @@ use enas_arc::CellKind;
 use enas_draw::Theme;
 use enas_report::text::{counted, duration, grouped, percent};
 use enas_report::{Figure, choice, curves};
-use enas_search::Kind;
+use enas_search::{Kind, TimeLimit};
 use serde_json::Value;
 
 use super::{Standing, accuracy, verb};
@@ -22,26 +22,28 @@ pub(crate) struct RunPage<'a> {
     pub(crate) title: String,
     /// Whether there is a page of other runs.
     pub(crate) overview: bool,
+    /// The automatic run that this is a phase of.
+    pub(crate) outer: Option<Outer<'a>>,
+    /// Whether this is an automatic run, with phases.
+    pub(crate) phases: bool,
     pub(crate) parts: &'a Parts,
 }
 
-impl<'a> RunPage<'a> {
-    pub(crate) fn new(
-        run: &Followed,
-        name: &'a str,
-        slug: &'a str,
-        overview: bool,
-        parts: &'a Parts,
-    ) -> Self {
-        Self { name, slug, title: title(run), overview, parts }
-    }
+/// The run around another one.
+#[derive(Clone, Copy)]
+pub(crate) struct Outer<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) slug: &'a str,
+}
 
+impl RunPage<'_> {
     fn figures(&self) -> [&'static str; 8] {
         Figure::IDS
     }
 }
 
-fn title(run: &Followed) -> String {
+/// What the page of a run is about.
+pub(crate) fn title(run: &Followed) -> String {
     format!("{} on {}", verb(run), run.record.manifest().data)
 }
 
@@ -78,12 +80,24 @@ struct Architecture {
     arc: String,
 }
 
+/// What stands above the numbers of a run.
+pub(crate) struct Shown<'a> {
+    pub(crate) name: &'a str,
+    /// Name in addresses of the report, if there is one.
+    pub(crate) report: Option<&'a str>,
+    /// Where an automatic run stands, and its phases; without it the page is about the run itself.
+    pub(crate) automatic: Option<(Standing, String)>,
+}
+
 /// The parts of a run's page.
-pub(crate) fn run_parts(run: &Followed, name: &str, slug: &str) -> Result<Parts> {
-    let standing = Standing::of(run);
+pub(crate) fn run_parts(run: &Followed, shown: Shown<'_>) -> Result<Parts> {
+    let Shown { name, report, automatic } = shown;
+    let own = || (Standing::of(run), String::new());
+    let (standing, phases) = automatic.unwrap_or_else(own);
     let mut parts = Parts::default();
-    parts.add("status", status(run, &standing, name, slug).render()?);
+    parts.add("status", status(run, &standing, name, report).render()?);
     parts.add("spoken", spoken(run, &standing));
+    parts.add("phases", phases);
     parts.add("numbers", Numbers { all: numbers(run) }.render()?);
     parts.add("architecture", architecture(run).map_or(Ok(String::new()), |a| a.render())?);
     let figures = figures(run);
@@ -94,7 +108,7 @@ pub(crate) fn run_parts(run: &Followed, name: &str, slug: &str) -> Result<Parts>
     Ok(parts)
 }
 
-fn status<'a>(run: &Followed, standing: &'a Standing, name: &str, slug: &'a str) -> Status<'a> {
+fn status<'a>(run: &Followed, standing: &'a Standing, name: &str, report: Option<&'a str>) -> Status<'a> {
     let mut notes: Vec<String> = run.trouble.clone().into_iter().collect();
     if run.broken > 0 {
         let lines = counted(run.broken, "line", "lines");
@@ -103,7 +117,6 @@ fn status<'a>(run: &Followed, standing: &'a Standing, name: &str, slug: &'a str)
     if run.unread > 1 << 20 {
         notes.push(format!("The log is long: {} MB of it are still to be read.", run.unread >> 20));
     }
-    let report = run.report_path().is_file().then_some(slug);
     Status { tab: format!("{} · {name}", standing.progress), standing, notes, report }
 }
 
@@ -147,14 +160,20 @@ fn numbers(run: &Followed) -> Vec<Number> {
     let speed = of(&digest.step, "/images_per_second").filter(|speed| speed.is_finite());
     let device = run.record.manifest().device.clone();
     all.push(number(
-        "pictures per second",
+        "images per second",
         speed.map(|speed| grouped(speed.round() as u64)),
         format!("on {device}"),
     ));
     let limit = run.settings.get("run.time").filter(|time| time != "off");
-    let limit = limit.map_or(String::new(), |time| format!("of {time} allowed"));
+    let limit = limit.map_or(String::new(), |time| format!("of {} allowed", allowed(&time)));
     all.push(number("wall time", Some(duration(digest.seconds)), limit));
     all.into_iter().flatten().collect()
+}
+
+/// A time limit as times are written elsewhere on the page.
+fn allowed(limit: &str) -> String {
+    let seconds = limit.parse::<TimeLimit>().ok().and_then(|limit| limit.0);
+    seconds.map_or_else(|| limit.to_owned(), |time| duration(time.as_secs_f64()))
 }
 
 fn architecture(run: &Followed) -> Option<Architecture> {

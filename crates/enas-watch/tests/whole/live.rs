@@ -112,9 +112,30 @@ fn phases_of_an_automatic_run_stand_together_under_its_name() {
     files(&dir.path().join("x-search-1"), &epoch(3));
     let server = watch(dir.path());
     let page = get(server.port, "/").body;
-    assert!(page.contains("<h2>x-auto-1</h2>"), "{page}");
+    assert!(page.contains("<a href=\"/run/x-auto-1\">x-auto-1</a>"), "{page}");
     assert!(page.contains("<a href=\"/run/x-auto-1/search\">search</a>"), "{page}");
-    assert!(get(server.port, "/run/x-auto-1/search").body.contains("2 of 4 epochs complete"));
+    assert_eq!(page.matches("class=\"card\"").count(), 2, "{page}");
+    assert!(page.contains("Automatic run on digits, phase 2 of 3: search, 2 of 4 epochs complete"), "{page}");
+    let phase = get(server.port, "/run/x-auto-1/search").body;
+    assert!(phase.contains("2 of 4 epochs complete"));
+    assert!(phase.contains("<a href=\"/run/x-auto-1\">x-auto-1</a> / search</p>"), "{phase}");
+
+    // It has a page of its own, with all phases, the numbers of the one at work, and its report.
+    let own = get(server.port, "/run/x-auto-1").body;
+    assert!(
+        own.contains("<h1>Automatic run on digits</h1>") && own.contains("Below: the phase search."),
+        "{own}"
+    );
+    assert!(own.contains("/run/x-auto-1/first") && !own.contains("/report/"), "{own}");
+    let mut events = Events::open(server.port, "/events/x-auto-1");
+    events.wait_for("status", "phase 2 of 3: search");
+    files(&auto.join("train"), &(epoch(1) + "{\"kind\":\"result\",\"test_accuracy\":0.75,\"t\":5}\n"));
+    events.wait_for("phases", "Below: the phase train.");
+    assert!(get(server.port, "/").body.contains("75.00"));
+    fs::write(auto.join("report.html"), "<h1>All</h1>").unwrap();
+    assert!(get(server.port, "/run/x-auto-1").body.contains("<a href=\"/report/x-auto-1\">"));
+    assert_eq!(get(server.port, "/report/x-auto-1").body, "<h1>All</h1>");
+    assert_eq!(get(server.port, "/run/x-auto").status, 404);
 
     // The folder of an automatic run, or a run, can be watched alone.
     let server = watch(&auto);
@@ -123,6 +144,43 @@ fn phases_of_an_automatic_run_stand_together_under_its_name() {
     let answer = get(server.port, "/");
     assert_eq!((answer.status, answer.header("location")), (303, "/run/first"));
     assert!(!get(server.port, "/run/first").body.contains("all runs"));
+}
+
+#[test]
+fn runs_are_compared_in_one_table_and_one_chart() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = watch(dir.path());
+    assert!(get(server.port, "/compare").body.contains("There are no runs here yet"));
+    files(&dir.path().join("a"), &(1..=3).map(epoch).collect::<String>());
+    files(&dir.path().join("b"), &(1..=2).map(epoch).collect::<String>().replace("0.25", "0.75"));
+    fs::create_dir_all(dir.path().join("c")).unwrap();
+    fs::write(dir.path().join("c/manifest.json"), "{").unwrap();
+    get(server.port, "/");
+    let page = get(server.port, "/compare").body;
+    // The better one is the first; the one that cannot be read is listed without a page.
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text}: {page}"));
+    assert!(place("<a href=\"/run/b\">b</a>") < place("<a href=\"/run/a\">a</a>"), "{page}");
+    assert!(page.contains("Runs that cannot be read") && !page.contains("/run/c"), "{page}");
+    assert!(page.contains("data-name=\"run 1\"") && page.contains("data-name=\"run 2\""), "{page}");
+    assert!(page.contains("3\u{a0}runs, 0 finished."), "{page}");
+    assert!(!page.contains("data-events"), "nothing changes in it by itself");
+}
+
+#[test]
+fn a_finished_run_shows_no_sign_of_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("r");
+    files(&run, &epoch(4));
+    let server = watch(dir.path());
+    assert!(!get(server.port, "/run/r").body.contains("data-over"));
+    let result = "{\"kind\":\"result\",\"t\":9,\"valid_accuracy\":0.5}\n";
+    OpenOptions::new()
+        .append(true)
+        .open(run.join("metrics.jsonl"))
+        .unwrap()
+        .write_all(result.as_bytes())
+        .unwrap();
+    assert!(get(server.port, "/run/r").body.contains("data-over"));
 }
 
 /// The lines of a log, without what the clock says.

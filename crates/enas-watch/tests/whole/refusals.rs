@@ -55,6 +55,9 @@ fn no_address_leads_out_of_the_runs_that_were_found() {
         assert_eq!(answer.status, 404, "{path}");
         assert!(!answer.body.contains("outside"), "{path}: {}", answer.body);
     }
+    let missing = get(server.port, "/run/nothing");
+    assert!(missing.header("content-type").starts_with("text/html"), "{}", missing.header("content-type"));
+    assert!(missing.body.contains("There is no such page") && missing.body.contains("<a href=\"/\">"));
     // What is no address at all is refused before anybody looks at it.
     assert_eq!(get(server.port, "/run/\u{0}").status, 400);
 }
@@ -81,7 +84,7 @@ fn every_answer_forbids_what_it_does_not_need() {
     let dir = tempfile::tempdir().unwrap();
     files(&dir.path().join("r"), &epoch(1));
     let server = watch(dir.path());
-    for path in ["/", "/run/r", "/style.css", "/live.js", "/nothing", "/events/nothing"] {
+    for path in ["/", "/run/r", "/compare", "/style.css", "/live.js", "/nothing", "/events/nothing"] {
         let answer = get(server.port, path);
         assert!(
             answer.header("content-security-policy").starts_with("default-src 'none'; script-src 'self';")

@@ -7,20 +7,21 @@ use std::path::{Path, PathBuf};
 const DEPTH: usize = 4;
 /// Most directories looked into.
 const DIRECTORIES: usize = 20_000;
-/// Most runs shown.
-pub(crate) const RUNS: usize = 500;
+/// Most runs found.
+pub const MOST: usize = 500;
 
-/// A run directory.
+/// A run directory, or the folder of several that belong together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Found {
-    /// What it is called: its path below the folder that is watched.
-    pub(crate) name: String,
-    pub(crate) dir: PathBuf,
+pub struct Found {
+    /// What it is called: its path below the folder that was searched.
+    pub name: String,
+    /// Where it is.
+    pub dir: PathBuf,
 }
 
 impl Found {
     /// The name as it stands in an address.
-    pub(crate) fn slug(&self) -> String {
+    pub fn slug(&self) -> String {
         let mut slug = String::new();
         for &byte in self.name.as_bytes() {
             match byte {
@@ -35,43 +36,68 @@ impl Found {
 }
 
 /// Whether a directory is that of a run.
-pub(crate) fn is_run(dir: &Path) -> bool {
+pub fn is_run(dir: &Path) -> bool {
     dir.join("manifest.json").is_file()
 }
 
 /// Whether a directory is that of an automatic run, which holds others.
-pub(crate) fn is_automatic(dir: &Path) -> bool {
+pub fn is_automatic(dir: &Path) -> bool {
     dir.join("auto.json").is_file()
 }
 
-/// All runs at or below `root`, by name, and whether there are more than are shown.
-pub(crate) fn runs(root: &Path) -> (Vec<Found>, bool) {
+/// Whether a directory holds trainings that differ in their seed.
+pub(super) fn is_several_seeds(dir: &Path) -> bool {
+    dir.join("seeds.json").is_file()
+}
+
+/// Whether a directory was made for a run and says nothing about it: it has just begun, or its manifest is lost.
+fn is_remains(dir: &Path) -> bool {
+    dir.join("run.lock").is_file() && !children(dir).iter().any(|child| is_run(child))
+}
+
+/// All runs at or below `root`, by name, and whether there are more than are found. Phases of automatic runs are runs of
+/// their own.
+pub fn runs(root: &Path) -> (Vec<Found>, bool) {
+    search(root, is_run)
+}
+
+/// As [`runs`], but with automatic runs and trainings of several seeds whole, and with what remains of damaged runs.
+pub fn folders(root: &Path) -> (Vec<Found>, bool) {
+    search(root, |dir| is_automatic(dir) || is_several_seeds(dir) || is_run(dir) || is_remains(dir))
+}
+
+fn search(root: &Path, is_one: fn(&Path) -> bool) -> (Vec<Found>, bool) {
     let own = root.file_name().map(|name| name.to_string_lossy().into_owned());
     let own = own.unwrap_or_else(|| root.to_string_lossy().into_owned());
-    if is_run(root) {
+    if is_one(root) {
         return (vec![Found { name: own, dir: root.to_owned() }], false);
     }
-    let mut walk = Walk { found: Vec::new(), left: DIRECTORIES };
+    let mut walk = Walk { found: Vec::new(), left: DIRECTORIES, is_one };
     // An automatic run has the same names of phases as any other.
     walk.enter(root, if is_automatic(root) { &own } else { "" }, DEPTH);
-    let more = walk.found.len() > RUNS || walk.left == 0;
-    walk.found.truncate(RUNS);
+    let more = walk.found.len() > MOST || walk.left == 0;
+    walk.found.truncate(MOST);
     (walk.found, more)
+}
+
+/// The directories in a directory, by name.
+fn children(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut dirs: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    dirs.sort();
+    dirs
 }
 
 struct Walk {
     found: Vec<Found>,
     left: usize,
+    is_one: fn(&Path) -> bool,
 }
 
 impl Walk {
     fn enter(&mut self, dir: &Path, name: &str, depth: usize) {
-        let Ok(entries) = fs::read_dir(dir) else { return };
-        let mut dirs: Vec<PathBuf> =
-            entries.flatten().map(|entry| entry.path()).filter(|p| p.is_dir()).collect();
-        dirs.sort();
-        for dir in dirs {
-            if self.left == 0 || self.found.len() > RUNS {
+        for dir in children(dir) {
+            if self.left == 0 || self.found.len() > MOST {
                 return;
             }
             self.left -= 1;
@@ -80,7 +106,7 @@ impl Walk {
                 continue;
             }
             let name = if name.is_empty() { own.into_owned() } else { format!("{name}/{own}") };
-            if is_run(&dir) {
+            if (self.is_one)(&dir) {
                 self.found.push(Found { name, dir });
             } else if depth > 1 {
                 self.enter(&dir, &name, depth - 1);
@@ -122,6 +148,23 @@ mod tests {
     }
 
     #[test]
+    fn what_belongs_together_is_one_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path(), &["a-auto-1/train", "b-train-1/seed-1", "b-train-1/seed-2", "c-search-1"]);
+        let touch = |path: &str| {
+            fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+            fs::write(dir.path().join(path), "{}").unwrap();
+        };
+        ["a-auto-1/auto.json", "b-train-1/seeds.json", "d-train-1/run.lock", "e/f.txt"].map(touch);
+        let names: Vec<String> = folders(dir.path()).0.into_iter().map(|found| found.name).collect();
+        assert_eq!(names, ["a-auto-1", "b-train-1", "c-search-1", "d-train-1"]);
+        // The lock of an automatic run whose description is lost hides none of its phases.
+        fs::remove_file(dir.path().join("a-auto-1/auto.json")).unwrap();
+        touch("a-auto-1/run.lock");
+        assert_eq!(folders(dir.path()).0[0].name, "a-auto-1/train");
+    }
+
+    #[test]
     fn addresses_hold_nothing_that_a_browser_would_change() {
         let slug = |name: &str| Found { name: name.into(), dir: PathBuf::new() }.slug();
         assert_eq!(slug("a-auto-1/search"), "a-auto-1/search");
@@ -131,9 +174,9 @@ mod tests {
     #[test]
     fn more_runs_than_are_shown_are_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        let all: Vec<String> = (0..RUNS + 3).map(|i| format!("r{i:04}")).collect();
+        let all: Vec<String> = (0..MOST + 3).map(|i| format!("r{i:04}")).collect();
         make(dir.path(), &all.iter().map(String::as_str).collect::<Vec<_>>());
         let (found, more) = runs(dir.path());
-        assert_eq!((found.len(), more), (RUNS, true));
+        assert_eq!((found.len(), more), (MOST, true));
     }
 }

@@ -1,0 +1,184 @@
+//! Runs as tables in the terminal. Columns that there is no room for are left out, the least telling ones first.
+
+use std::fmt::Write as _;
+
+use console::measure_text_width;
+use enas_report::runs::{Accuracy, Board, EntryKind, Group, Row, State};
+
+use crate::output::{duration, grouped, percent, visible};
+use crate::terminal::{paragraph, strong, warned};
+
+/// Most differences in settings that are written for a run; the others are counted.
+const MOST_DIFFERENCES: usize = 8;
+
+/// A column: its heading, how soon it is left out (0 never), and whether its numbers stand to the right.
+struct Column {
+    heading: &'static str,
+    spare: u8,
+    right: bool,
+    value: fn(&Row) -> String,
+}
+
+const COLUMNS: [Column; 12] = [
+    Column { heading: "#", spare: 0, right: true, value: |row| row.rank.to_string() },
+    Column { heading: "run", spare: 0, right: false, value: name },
+    Column { heading: "accuracy", spare: 0, right: true, value: accuracy },
+    Column { heading: "95 % interval", spare: 1, right: false, value: interval },
+    Column { heading: "images", spare: 3, right: false, value: images },
+    Column { heading: "parameters", spare: 2, right: true, value: |row| whole(row.entry.params) },
+    Column { heading: "mult-adds", spare: 5, right: true, value: |row| whole(row.entry.macs) },
+    Column { heading: "one image", spare: 4, right: true, value: latency },
+    Column { heading: "wall time", spare: 4, right: true, value: time },
+    Column { heading: "epochs", spare: 7, right: true, value: |row| whole(row.entry.epochs) },
+    Column { heading: "kind", spare: 6, right: false, value: kind },
+    Column { heading: "chosen by", spare: 8, right: false, value: metric },
+];
+
+/// All tables, for a terminal of this width.
+pub(super) fn text(board: &Board, width: Option<usize>) -> String {
+    let mut text = String::new();
+    for (i, group) in board.groups.iter().enumerate() {
+        if i > 0 {
+            text.push('\n');
+        }
+        table(&mut text, group, width);
+    }
+    for note in notes(board) {
+        let _ = write!(text, "\n{}", paragraph("", note, width));
+    }
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+/// Words that are needed once, below everything.
+fn notes(board: &Board) -> Vec<&'static str> {
+    let any = |test: fn(&Row) -> bool| board.rows().any(test);
+    let mut notes = Vec::new();
+    if any(|row| row.entry.kind == Some(EntryKind::Search)) {
+        notes.push("A search measures with weights that all architectures share: its numbers are not those of a trained network.");
+    }
+    if any(|row| row.entry.seeds.is_some()) {
+        notes.push("Several seeds: the mean, and ± the standard deviation over the seeds.");
+    }
+    notes
+}
+
+fn table(text: &mut String, group: &Group, width: Option<usize>) {
+    let heading = match &group.data {
+        Some(data) => format!("{}: {} images", visible(&data.name), grouped(data.files)),
+        None => "Not readable".to_owned(),
+    };
+    let _ = writeln!(text, "{heading}");
+    let columns = columns(group, width);
+    let cells: Vec<String> =
+        columns.iter().map(|(column, n)| padded(column.heading, *n, column.right)).collect();
+    let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
+    for row in &group.rows {
+        let cells: Vec<String> = columns
+            .iter()
+            .map(|(column, n)| coloured(row, column, padded(&(column.value)(row), *n, column.right)))
+            .collect();
+        let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
+        remarks(text, row, columns[0].1 + 4, width);
+    }
+}
+
+/// The columns that there is room for and something to say in, with their widths.
+fn columns(group: &Group, width: Option<usize>) -> Vec<(&'static Column, usize)> {
+    let wide = |column: &Column| {
+        let cells = group.rows.iter().map(|row| measure_text_width(&(column.value)(row)));
+        cells.chain([measure_text_width(column.heading)]).max().unwrap_or(0)
+    };
+    let told = |column: &&Column| group.rows.iter().any(|row| (column.value)(row) != "–");
+    let mut columns: Vec<(&Column, usize)> =
+        COLUMNS.iter().filter(told).map(|column| (column, wide(column))).collect();
+    while let Some(width) = width {
+        let all: usize = columns.iter().map(|(_, n)| n + 2).sum();
+        let most = columns.iter().map(|(column, _)| column.spare).max().unwrap_or(0);
+        if all <= width || most == 0 {
+            break;
+        }
+        columns.retain(|(column, _)| column.spare != most);
+    }
+    columns
+}
+
+/// What stands below the line of a run.
+fn remarks(text: &mut String, row: &Row, indent: usize, width: Option<usize>) {
+    let indent = " ".repeat(indent);
+    if row.entry.state != State::Finished {
+        let note = row.entry.note.as_deref().unwrap_or_default();
+        let state = format!("{}: {}", row.entry.state.name(), visible(note));
+        let _ = writeln!(text, "{}", paragraph(&indent, &state, width));
+    }
+    let Some(other) = row.compared_with.filter(|_| !row.differences.is_empty()) else { return };
+    let words = row.differences.iter().take(MOST_DIFFERENCES).map(|difference| {
+        let (key, value) = difference.words();
+        format!("{key} {}", visible(&value))
+    });
+    let mut words: Vec<String> = words.collect();
+    if row.differences.len() > MOST_DIFFERENCES {
+        words.push(format!("and {} more", row.differences.len() - MOST_DIFFERENCES));
+    }
+    let _ = writeln!(text, "{}", paragraph(&format!("{indent}beside {other}: "), &words.join(", "), width));
+}
+
+fn padded(cell: &str, width: usize, right: bool) -> String {
+    let room = " ".repeat(width.saturating_sub(measure_text_width(cell)));
+    if right { room + cell } else { cell.to_owned() + &room }
+}
+
+fn coloured(row: &Row, column: &Column, cell: String) -> String {
+    match (column.heading, row.entry.state) {
+        ("accuracy", State::Finished) if row.rank == 1 => strong(&cell),
+        ("run", State::Damaged | State::Unfinished) => warned(&cell),
+        _ => cell,
+    }
+}
+
+fn name(row: &Row) -> String {
+    visible(&row.entry.dir.display().to_string()).into_owned()
+}
+
+fn accuracy(row: &Row) -> String {
+    let Some(accuracy) = row.entry.accuracy else { return nothing() };
+    let spread = row.entry.seeds.map_or(String::new(), |seeds| format!(" ± {:.2}", 100.0 * seeds.sd));
+    percent(accuracy.value) + &spread
+}
+
+fn interval(row: &Row) -> String {
+    row.entry.accuracy.and_then(Accuracy::bounds).unwrap_or_else(nothing)
+}
+
+fn images(row: &Row) -> String {
+    let Some(accuracy) = row.entry.accuracy else { return nothing() };
+    let n = accuracy.images.map_or(String::new(), |n| format!("{} ", grouped(n as u64)));
+    n + accuracy.split.name()
+}
+
+fn latency(row: &Row) -> String {
+    row.entry.latency_ms.map_or_else(nothing, |ms| format!("{ms:.2} ms"))
+}
+
+fn time(row: &Row) -> String {
+    row.entry.seconds.map_or_else(nothing, duration)
+}
+
+fn kind(row: &Row) -> String {
+    row.entry.kind.map_or_else(nothing, |kind| kind.name().to_owned())
+}
+
+fn metric(row: &Row) -> String {
+    row.entry.metric.as_deref().map_or_else(nothing, |metric| visible(metric).into_owned())
+}
+
+fn whole(n: Option<u64>) -> String {
+    n.map_or_else(nothing, grouped)
+}
+
+/// Stands where nothing is known.
+fn nothing() -> String {
+    "–".to_owned()
+}

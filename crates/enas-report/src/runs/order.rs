@@ -1,0 +1,121 @@
+//! Which run comes first, and in what the others differ from it.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Entry, EntryKind, Group, Images, Row, Split};
+use crate::settings::Settings;
+
+/// What runs are put in order by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// The highest accuracy first: those on test images, then those on validation images.
+    #[default]
+    Accuracy,
+    /// The fewest trained weights first.
+    Params,
+    /// The fewest multiply-adds first.
+    Macs,
+    /// The fastest answer first.
+    Latency,
+    /// The shortest wall time first.
+    Time,
+    /// By name.
+    Name,
+    /// The last written first.
+    Newest,
+}
+
+/// A setting in which two runs differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The setting, as in `child.filters`; `arc` for the architecture.
+    pub key: String,
+    /// What this run has; `None` where it does not say.
+    pub value: Option<String>,
+    /// What the other one has.
+    pub reference: Option<String>,
+}
+
+/// Settings on which no result depends, and the place of the images, whose fingerprints are compared instead.
+const WITHOUT_EFFECT: [&str; 5] =
+    ["data.path", "run.checkpoint_seconds", "run.eval_batch", "run.log_every", "run.memory"];
+
+/// Runs on the same images together.
+pub(super) fn grouped(entries: Vec<Entry>) -> Vec<Group> {
+    let mut groups: BTreeMap<(bool, Option<Images>), Vec<Row>> = BTreeMap::new();
+    for entry in entries {
+        let row = Row { rank: 0, differences: Vec::new(), compared_with: None, entry };
+        // What is not known comes last.
+        groups.entry((row.entry.data.is_none(), row.entry.data.clone())).or_default().push(row);
+    }
+    groups.into_iter().map(|((_, data), rows)| Group { data, rows }).collect()
+}
+
+impl Group {
+    pub(super) fn sort(&mut self, by: Sort) {
+        self.rows
+            .sort_by(|a, b| by.compare(&a.entry, &b.entry).then_with(|| a.entry.name.cmp(&b.entry.name)));
+        let mut first: [Option<usize>; 2] = [None; 2];
+        for i in 0..self.rows.len() {
+            let entry = &self.rows[i].entry;
+            let of_kind = |kind| *first[usize::from(kind == EntryKind::Search)].get_or_insert(i);
+            let reference = entry.kind.map(of_kind).filter(|reference| *reference != i);
+            let of = |reference: usize| differences(entry, &self.rows[reference].entry);
+            let differences = reference.map_or_else(Vec::new, of);
+            let row = &mut self.rows[i];
+            (row.rank, row.differences) = (i + 1, differences);
+            row.compared_with = reference.map(|reference| reference + 1);
+        }
+    }
+}
+
+impl Sort {
+    fn compare(self, a: &Entry, b: &Entry) -> Ordering {
+        // Runs without the number come last, whatever the order.
+        let smallest = |key: fn(&Entry) -> Option<f64>| {
+            let of = |entry| key(entry).filter(|value| value.is_finite()).unwrap_or(f64::INFINITY);
+            of(a).total_cmp(&of(b))
+        };
+        match self {
+            Self::Accuracy => {
+                let key = |entry: &Entry| entry.accuracy.map(|it| (it.split == Split::Test, it.value));
+                let (a, b) = (key(a), key(b));
+                let split = b.map(|it| it.0).cmp(&a.map(|it| it.0));
+                let value = |key: Option<(bool, f64)>| key.map_or(f64::NEG_INFINITY, |it| it.1);
+                split.then_with(|| value(b).total_cmp(&value(a)))
+            }
+            Self::Params => smallest(|entry| entry.params.map(|n| n as f64)),
+            Self::Macs => smallest(|entry| entry.macs.map(|n| n as f64)),
+            Self::Latency => smallest(|entry| entry.latency_ms),
+            Self::Time => smallest(|entry| entry.seconds),
+            Self::Name => a.name.cmp(&b.name),
+            Self::Newest => Reverse(a.changed).cmp(&Reverse(b.changed)),
+        }
+    }
+}
+
+/// In what a run differs from another.
+fn differences(entry: &Entry, reference: &Entry) -> Vec<Difference> {
+    let (ours, theirs) = (by_key(&entry.settings), by_key(&reference.settings));
+    // A run whose settings cannot be read differs in everything, which says nothing.
+    let comparable = !ours.is_empty() && !theirs.is_empty();
+    let keys: BTreeSet<&str> = ours.keys().chain(theirs.keys()).copied().collect();
+    let of = |settings: &BTreeMap<&str, &str>, key| settings.get(key).map(|value| (*value).to_owned());
+    let differ = keys.into_iter().filter(|_| comparable).filter_map(|key| {
+        let (value, reference) = (of(&ours, key), of(&theirs, key));
+        let differs = value != reference && !WITHOUT_EFFECT.contains(&key);
+        differs.then(|| Difference { key: key.to_owned(), value, reference })
+    });
+    let (value, reference) = (entry.arc.clone(), reference.arc.clone());
+    let arc = (value != reference && value.is_some() && reference.is_some()).then(|| Difference {
+        key: "arc".into(),
+        value,
+        reference,
+    });
+    arc.into_iter().chain(differ).collect()
+}
+
+fn by_key(settings: &Settings) -> BTreeMap<&str, &str> {
+    settings.all.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+}

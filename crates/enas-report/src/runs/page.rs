@@ -1,0 +1,251 @@
+//! The board as a table in a page, and as a page that needs nothing else.
+
+use std::path::Path;
+
+use askama::Template;
+
+use super::{Accuracy, Board, Entry, EntryKind, Group, Row, Split, State};
+use crate::error::Result;
+use crate::repeat::relative;
+use crate::text::{counted, duration, grouped, now, percent};
+use crate::{FILE_NAME, chart};
+
+/// What the tables look like, beside [`crate::STYLE`].
+pub const STYLE: &str = include_str!("../../templates/runs.css");
+
+/// Most differences that are shown for a run; the others are counted.
+const MOST_DIFFERENCES: usize = 12;
+
+/// The board as a document.
+#[derive(Template)]
+#[template(path = "runs.html")]
+struct Document {
+    style: String,
+    title: String,
+    summary: String,
+    table: String,
+    written: String,
+}
+
+/// The board as a page that needs nothing else. It is to be written to `out`, from which it links to the reports of the
+/// runs.
+///
+/// # Errors
+/// [`crate::Error::Page`] when it cannot be put together.
+pub fn page(board: &Board, title: &str, out: &Path) -> Result<String> {
+    let link = |entry: &Entry| {
+        let report = entry.dir.join(FILE_NAME);
+        report.is_file().then(|| relative(out, &report)).flatten()
+    };
+    let page = Document {
+        style: format!("{}\n{}\n{STYLE}", chart::STYLE, crate::STYLE),
+        title: title.to_owned(),
+        summary: summary(board),
+        table: table(board, &link)?,
+        written: now(),
+    };
+    Ok(page.render()?)
+}
+
+/// How many runs there are, in words.
+pub fn summary(board: &Board) -> String {
+    let finished = board.rows().filter(|row| row.entry.is_finished()).count();
+    let all = counted(board.rows().count() as u64, "run", "runs");
+    let more = if board.more { " There are more than are shown." } else { "" };
+    format!("{all}, {finished} finished.{more}")
+}
+
+/// Where a run leads to.
+type Link<'a> = &'a dyn Fn(&Entry) -> Option<String>;
+
+/// The board as tables, one for each data set. `link` is the address that a run's name leads to.
+///
+/// # Errors
+/// [`crate::Error::Page`] when they cannot be put together.
+pub fn table(board: &Board, link: Link<'_>) -> Result<String> {
+    let mut groups: Vec<Table> = board.groups.iter().map(|group| Table::new(group, link)).collect();
+    // Words that are needed once.
+    if let Some(last) = groups.last_mut() {
+        last.notes = notes(board);
+    }
+    Ok(Tables { groups }.render()?)
+}
+
+fn notes(board: &Board) -> Vec<&'static str> {
+    let any = |test: fn(&Entry) -> bool| board.rows().any(|row| test(&row.entry));
+    let mut notes = Vec::new();
+    if any(|entry| entry.accuracy.is_some_and(|it| it.interval.is_some())) {
+        notes.push(
+            "Bars are 95 % intervals: two runs whose bars overlap by much may be equally good. All of a table share one \
+             scale.",
+        );
+    }
+    if any(|entry| entry.kind == Some(EntryKind::Search)) {
+        notes.push(
+            "A search measures with weights that all architectures share; its accuracy and size are not those of a \
+             trained network.",
+        );
+    }
+    if any(|entry| entry.seeds.is_some()) {
+        notes
+            .push("Trainings with several seeds show the mean, and ± the standard deviation over the seeds.");
+    }
+    notes
+}
+
+#[derive(Template)]
+#[template(path = "runs-table.html")]
+struct Tables {
+    groups: Vec<Table>,
+}
+
+/// The runs on one data set.
+struct Table {
+    heading: String,
+    has_latency: bool,
+    rows: Vec<Line>,
+    notes: Vec<&'static str>,
+}
+
+/// A run as it stands in the table.
+struct Line {
+    rank: usize,
+    name: String,
+    link: Option<String>,
+    kind: &'static str,
+    state: &'static str,
+    note: String,
+    accuracy: Cell,
+    interval: String,
+    bar: Option<Bar>,
+    split: &'static str,
+    metric: String,
+    params: Cell,
+    macs: Cell,
+    latency: Cell,
+    epochs: Cell,
+    time: Cell,
+    differences: Vec<(String, String)>,
+    more: usize,
+    compared_with: Option<usize>,
+}
+
+/// What a cell shows, and the number that it is sorted by; the largest where there is none.
+struct Cell {
+    text: String,
+    sort: String,
+}
+
+/// An interval in hundredths of the table's scale.
+struct Bar {
+    low: String,
+    value: String,
+    width: String,
+}
+
+impl Cell {
+    fn new(value: Option<f64>, shown: impl FnOnce(f64) -> String) -> Self {
+        match value {
+            Some(value) => Self { text: shown(value), sort: value.to_string() },
+            None => Self { text: "–".into(), sort: String::new() },
+        }
+    }
+}
+
+impl Table {
+    fn new(group: &Group, link: Link<'_>) -> Self {
+        let heading = match &group.data {
+            Some(data) => format!("{}, {}", data.name, counted(data.files, "image", "images")),
+            None => "Runs that cannot be read".into(),
+        };
+        let scale = scale(group);
+        Self {
+            heading,
+            has_latency: group.rows.iter().any(|row| row.entry.latency_ms.is_some()),
+            rows: group.rows.iter().map(|row| Line::new(row, link, scale)).collect(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// The smallest range that holds all intervals of a group.
+fn scale(group: &Group) -> (f64, f64) {
+    let intervals = group.rows.iter().filter_map(|row| row.entry.accuracy?.interval);
+    intervals.fold((1.0, 0.0), |(low, high), (a, b)| (a.min(low), b.max(high)))
+}
+
+impl Line {
+    fn new(row: &Row, link: Link<'_>, scale: (f64, f64)) -> Self {
+        let entry = &row.entry;
+        let n = |value: Option<u64>| Cell::new(value.map(|n| n as f64), |n| grouped(n as u64));
+        let mut differences: Vec<(String, String)> = row.differences.iter().map(|it| it.words()).collect();
+        let more = differences.len().saturating_sub(MOST_DIFFERENCES);
+        differences.truncate(MOST_DIFFERENCES);
+        let spread = entry.seeds.map_or(String::new(), |seeds| format!(" ± {:.2}", 100.0 * seeds.sd));
+        Self {
+            rank: row.rank,
+            name: entry.name.clone(),
+            link: link(entry),
+            kind: entry.kind.map_or("unknown", EntryKind::name),
+            state: entry.state.name(),
+            note: if entry.state == State::Finished {
+                String::new()
+            } else {
+                entry.note.clone().unwrap_or_default()
+            },
+            accuracy: Cell::new(entry.accuracy.map(|it| it.value), |value| percent(value) + &spread),
+            interval: entry.accuracy.and_then(Accuracy::bounds).unwrap_or_default(),
+            bar: entry.accuracy.and_then(|it| Bar::new(it, scale)),
+            split: entry.accuracy.map_or("", |it| it.split.images()),
+            metric: entry.metric.clone().unwrap_or_default(),
+            params: n(entry.params),
+            macs: n(entry.macs),
+            latency: Cell::new(entry.latency_ms, |ms| format!("{ms:.2}\u{a0}ms")),
+            epochs: n(entry.epochs),
+            time: Cell::new(entry.seconds, duration),
+            differences,
+            more,
+            compared_with: row.compared_with,
+        }
+    }
+}
+
+impl Bar {
+    fn new(accuracy: Accuracy, (from, to): (f64, f64)) -> Option<Self> {
+        let (low, high) = accuracy.interval?;
+        let place = |value: f64| 100.0 * (value - from) / (to - from).max(f64::MIN_POSITIVE);
+        let css = |value: f64| format!("{:.2}", value.clamp(0.0, 100.0));
+        Some(Self {
+            low: css(place(low)),
+            value: css(place(accuracy.value)),
+            width: css(place(high) - place(low)),
+        })
+    }
+}
+
+impl Accuracy {
+    /// The 95 % interval as in `96.0 to 99.7`.
+    pub fn bounds(self) -> Option<String> {
+        self.interval.map(|(low, high)| format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high))
+    }
+}
+
+impl Split {
+    /// What was measured on, in a word.
+    pub fn images(self) -> &'static str {
+        match self {
+            Self::Valid => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl super::Difference {
+    /// The setting and what it is here, in words for a table.
+    pub fn words(&self) -> (String, String) {
+        let value =
+            if self.key == "arc" { "another one" } else { self.value.as_deref().unwrap_or("not set") };
+        let key = if self.key == "arc" { "architecture" } else { &self.key };
+        (key.to_owned(), value.to_owned())
+    }
+}

@@ -1,0 +1,133 @@
+//! One run directory: its manifest, settings, result and the end of its log.
+
+use std::path::Path;
+
+use enas_search::{Kind, Record, SMALL_FILE, read_plain_text};
+use serde_json::Value;
+
+use super::find::Found;
+use super::tail::Tail;
+use super::{Accuracy, Entry, EntryKind, Images, Split, State, auto, find, seeds};
+use crate::settings::Settings;
+
+impl Entry {
+    /// Reads a run. What is damaged is said in it.
+    pub fn read(found: &Found) -> Self {
+        if find::is_automatic(&found.dir) {
+            auto::read(found)
+        } else if find::is_several_seeds(&found.dir) {
+            seeds::read(found)
+        } else {
+            single(&found.name, &found.dir)
+        }
+    }
+
+    /// A run of which nothing can be said but why.
+    pub(super) fn damaged(name: &str, dir: &Path, why: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            dir: dir.to_owned(),
+            kind: None,
+            state: State::Damaged,
+            note: Some(why),
+            data: None,
+            accuracy: None,
+            valid_accuracy: None,
+            test_accuracy: None,
+            macro_f1: None,
+            seeds: None,
+            metric: None,
+            arc: None,
+            params: None,
+            macs: None,
+            latency_ms: None,
+            seconds: None,
+            epochs: None,
+            settings: Settings::default(),
+            log: None,
+            model: None,
+            changed: None,
+        }
+    }
+
+    /// Whether it has a result.
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Finished
+    }
+}
+
+/// A run directory without others inside.
+pub(super) fn single(name: &str, dir: &Path) -> Entry {
+    let record = match Record::open(dir) {
+        Ok(record) => record,
+        Err(e) => return Entry::damaged(name, dir, e.to_string()),
+    };
+    let manifest = record.manifest();
+    let settings = Settings::read(&record.config_path());
+    let tail = Tail::read(&record.metrics_path());
+    // Written last of all, it makes a run a finished one.
+    let text = read_plain_text(&record.best_arc_path(), SMALL_FILE);
+    let result: Value = text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let finished = result["arc"].is_string();
+    let epoch = tail.epoch.as_ref();
+    let of = |key: &str| result[key].as_f64().or_else(|| epoch?[key].as_f64());
+    let whole = |key: &str| result[key].as_u64();
+    let split = record.split().ok();
+    let test_accuracy = result["test_accuracy"].as_f64();
+    let valid_accuracy = of("valid_accuracy");
+    let (of_test, of_valid) =
+        split.as_ref().map_or((None, None), |split| (Some(split.test.len()), Some(split.valid.len())));
+    let accuracy = test_accuracy
+        .map(|value| Accuracy::new(value, Split::Test, of_test))
+        .or_else(|| valid_accuracy.map(|value| Accuracy::new(value, Split::Valid, of_valid)));
+    let epochs = whole("epochs").or_else(|| epoch?["epoch"].as_u64());
+    let kind = match manifest.kind {
+        Kind::Search => EntryKind::Search,
+        Kind::Train => EntryKind::Train,
+    };
+    let (state, note) = standing(finished, &tail, epochs, &settings);
+    Entry {
+        kind: Some(kind),
+        state,
+        note,
+        data: Some(Images {
+            name: manifest.data.clone(),
+            files: manifest.fingerprint.files as u64,
+            sha256: manifest.fingerprint.sha256.clone(),
+        }),
+        accuracy,
+        valid_accuracy,
+        test_accuracy,
+        macro_f1: result["test_macro_f1"].as_f64(),
+        metric: settings.get(if kind == EntryKind::Search { "select.metric" } else { "metric" }),
+        arc: result["arc"].as_str().map(str::to_owned).or_else(|| Some(manifest.arc.as_ref()?.to_string())),
+        params: whole("params"),
+        macs: whole("macs"),
+        latency_ms: result["latency_ms"].as_f64(),
+        seconds: tail.seconds,
+        epochs,
+        settings,
+        log: Some(record.metrics_path()),
+        model: Some(record.model_path()).filter(|path| path.is_file()),
+        changed: tail.changed,
+        ..Entry::damaged(name, dir, String::new())
+    }
+}
+
+/// How far a run is, and what to know of one that has no result.
+fn standing(
+    finished: bool,
+    tail: &Tail,
+    epochs: Option<u64>,
+    settings: &Settings,
+) -> (State, Option<String>) {
+    if finished {
+        return (State::Finished, None);
+    }
+    let all = settings.number("run.epochs").map_or(String::new(), |all| format!(" of {all}"));
+    let far = match epochs {
+        Some(epoch) => format!("after epoch {epoch}{all}"),
+        None => "before the end of its first epoch".to_owned(),
+    };
+    if tail.is_at_work() { (State::Running, Some(far)) } else { (State::Unfinished, Some(far)) }
+}
