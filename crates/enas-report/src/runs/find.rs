@@ -155,10 +155,9 @@ mod tests {
             fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
             fs::write(dir.path().join(path), "{}").unwrap();
         };
-        ["a-auto-1/auto.json", "b-train-1/seeds.json", "d-train-1/run.lock", "e/f.txt"]
-            .iter()
-            .copied()
-            .for_each(touch);
+        for path in ["a-auto-1/auto.json", "b-train-1/seeds.json", "d-train-1/run.lock", "e/f.txt"] {
+            touch(path);
+        }
         let names: Vec<String> = folders(dir.path()).0.into_iter().map(|found| found.name).collect();
         assert_eq!(names, ["a-auto-1", "b-train-1", "c-search-1", "d-train-1"]);
         // The lock of an automatic run whose description is lost hides none of its phases.
