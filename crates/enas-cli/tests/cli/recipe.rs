@@ -68,7 +68,7 @@ fn seeds_side_by_side_give_the_same_and_say_whose_line_it_is() {
     };
     assert_eq!(results(&text(&output.stdout)), results(&one_by_one));
     for file in
-        ["model.safetensors", "seed-2/model.safetensors", "seed-3/best.arc.json", "seed-1/manifest.json"]
+        ["model.safetensors", "seed-2/model.safetensors", "seed-3/best.arc.json", "seed-1/config.toml"]
     {
         let read = |run: &str| std::fs::read(folder.join("runs").join(run).join(file)).unwrap();
         assert!(read("digits-train-1") == read("digits-train-2"), "{file} differs");
