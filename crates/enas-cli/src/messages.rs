@@ -4,7 +4,7 @@
 //! that nobody wonders whether the program still works. `--quiet` switches all of it off.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ pub(crate) struct Console {
     bars: MultiProgress,
     terminal: bool,
     quiet: bool,
-    work: Arc<Mutex<Work>>,
+    work: SyncArc<Mutex<Work>>,
 }
 
 /// What goes on, for lines that break a silence.
@@ -50,9 +50,9 @@ impl Console {
         let target =
             if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
-        let work = Arc::new(Mutex::new(Work { line: None, last_written: Instant::now() }));
+        let work = SyncArc::new(Mutex::new(Work { line: None, last_written: Instant::now() }));
         if !terminal && !quiet {
-            let work = Arc::downgrade(&work);
+            let work = SyncArc::downgrade(&work);
             // Without the thread lines would be missing, nothing else.
             let _ = thread::Builder::new().name("console".into()).spawn(move || break_silence(&work));
         }
