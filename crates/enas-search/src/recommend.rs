@@ -2,7 +2,8 @@
 //!
 //! Each is one [`Choice`]: a key, a value and the reason. A `--set` of the same key wins.
 
-use enas_data::doctor::Report;
+use enas_data::Part;
+use enas_data::doctor::{ClassCount, Report};
 use serde::{Deserialize, Serialize};
 
 use crate::run::Kind;
@@ -55,6 +56,8 @@ const SMALL_BATCH: usize = 32;
 const LEARNING_RATE: f64 = 0.05;
 /// Steps of a pass that large batches should leave at least.
 const STEPS: usize = 20;
+/// The share of validation and of test images where a tenth is too small.
+const LARGER: f64 = 0.15;
 /// Steps that an epoch should have at least for measuring and saving at its end to take little of the time.
 const MEASURED: usize = 50;
 /// Steps over which the learning rate rises at the beginning.
@@ -72,10 +75,12 @@ const UPDATES: usize = 30;
 
 /// The settings for the images of a report, as far as they are not given.
 pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
-    let sum = |of: fn(&enas_data::doctor::ClassCount) -> usize| report.classes.iter().map(of).sum::<usize>();
+    let sum = |of: fn(&ClassCount) -> usize| report.classes.iter().map(of).sum::<usize>();
     let (train, valid, test) = (sum(|c| c.train), sum(|c| c.valid), sum(|c| c.test));
+    let larger_splits = of_splits(report, valid.min(test));
+    let train = if larger_splits.is_empty() { train } else { left_to_train(report, train + valid + test) };
     let mut choices = of_looks(report, train, given.image_size);
-    choices.extend(of_splits(report, valid.min(test)));
+    choices.extend(larger_splits);
     choices.extend(of_number(train, given.batch_size));
     choices.extend(recipe(train, report.coloured > 0));
     choices
@@ -131,7 +136,18 @@ fn of_splits(report: &Report, smallest: usize) -> Vec<Choice> {
         return Vec::new();
     }
     let reason = format!("a tenth would be {smallest} images, too few to measure anything");
-    vec![choice("data.valid_fraction", 0.15, reason.clone()), choice("data.test_fraction", 0.15, reason)]
+    ["data.valid_fraction", "data.test_fraction"].map(|key| choice(key, LARGER, reason.clone())).into()
+}
+
+/// Training images of `all` where splits that chance draws have the larger share.
+fn left_to_train(report: &Report, all: usize) -> usize {
+    let drawn = |part| report.drawn.contains(&part);
+    let given = |part, of: fn(&ClassCount) -> usize| match drawn(part) {
+        true => LARGER * all as f64,
+        false => report.classes.iter().map(of).sum::<usize>() as f64,
+    };
+    let held_out = given(Part::Valid, |class| class.valid) + given(Part::Test, |class| class.test);
+    (all as f64 - held_out).round().max(0.0) as usize
 }
 
 /// Batches, passes and epochs.
@@ -265,8 +281,8 @@ mod tests {
         assert_eq!((of("data.image_size"), of("data.channels")), ("48".into(), "3".into()));
         assert_eq!((of("run.batch_size"), of("data.test_fraction")), ("32".into(), "0.15".into()));
         assert_eq!(of("schedule.lr_max"), "0.025");
-        // 144 images make 4 steps.
-        assert_eq!((of("run.passes"), of("run.epochs")), ("13".into(), "39".into()));
+        // 126 of 180 images make 3 steps.
+        assert_eq!((of("run.passes"), of("run.epochs")), ("17".into(), "30".into()));
         assert_eq!(of("data.augment.flip"), "true");
     }
 
@@ -277,8 +293,8 @@ mod tests {
             let mut found = choices.into_iter().filter(|c| c.is_for(Kind::Search) && c.key == key);
             found.next().unwrap().value.parse::<usize>().unwrap()
         };
-        // 144 training images in batches of 32: 4 steps in each of 13 passes, 6 updates of 10 rewards.
-        assert_eq!((of(90, "controller.steps"), of(90, "run.epochs")), (6, 57));
+        // 126 training images in batches of 32: 3 steps in each of 17 passes, 6 updates of 10 rewards.
+        assert_eq!((of(90, "controller.steps"), of(90, "run.epochs")), (6, 58));
         // 8,000 in batches of 64: 125 steps.
         assert_eq!((of(5000, "controller.steps"), of(5000, "run.epochs")), (13, 30));
         assert_eq!(of(50_000, "controller.steps"), 30, "never more than published");
@@ -292,7 +308,7 @@ mod tests {
         assert_eq!(value(&choices, "run.batch_size"), None);
         assert_eq!(value(&choices, "child.reductions").unwrap(), "two", "32 pixels halve twice");
         let rewards = choices.iter().find(|choice| choice.key == "controller.steps").unwrap();
-        assert!(rewards.reason.contains("the 54 training steps"), "{}", rewards.reason);
+        assert!(rewards.reason.contains("the 60 training steps"), "{}", rewards.reason);
     }
 
     #[test]

@@ -44,11 +44,11 @@ fn a_search_takes_settings_from_the_images_and_says_why() {
     let folder = photos();
     let folder = folder.path();
     let said = search(folder, &[]);
-    let line = said.lines().find(|line| line.contains("--set run.batch_size=16 ")).unwrap_or(&said);
+    let line = said.lines().find(|line| line.contains("--set run.batch_size=32 ")).unwrap_or(&said);
     assert!(line.contains("training images make ") && line.ends_with(" steps"), "{said}");
     assert!(said.contains("--set data.channels=1 ") && said.contains("all images are grey"), "{said}");
     let taken = config(folder, "photos-search-1");
-    assert_eq!(taken["run"]["batch_size"].as_integer(), Some(16));
+    assert_eq!(taken["run"]["batch_size"].as_integer(), Some(32));
     assert_eq!(taken["data"]["image_size"].as_integer(), Some(8));
     assert_eq!(taken["data"]["test_fraction"].as_float(), Some(0.15));
     // What is set by hand wins, and is not said to follow from the images.
@@ -56,7 +56,7 @@ fn a_search_takes_settings_from_the_images_and_says_why() {
     assert!(!said.contains("controller.steps") && !said.contains("run.epochs"), "{said}");
     let kept = manifest(folder, "photos-search-1")["choices"].clone();
     let batch = kept.as_array().unwrap().iter().find(|choice| choice["key"] == "run.batch_size").unwrap();
-    assert!(batch["value"] == "16" && batch["reason"].as_str().unwrap().ends_with(" steps"), "{kept}");
+    assert!(batch["value"] == "32" && batch["reason"].as_str().unwrap().ends_with(" steps"), "{kept}");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_training_takes_them_too_and_goes_on_with_them() {
     // The path may be a setting as well.
     let by_setting = ["train", "--set", "data.path=photos", "--cell", "wide-light"];
     let said = succeed(folder, &[&by_setting, &SMALL[..]].concat());
-    assert!(said.contains("--set run.batch_size=16 "), "{said}");
+    assert!(said.contains("--set run.batch_size=32 "), "{said}");
     let sheet = succeed(folder, &["augment", "photos", "--set", "data.augment.magnitude=9"]);
     assert!(sheet.contains("data.augment.mode=rand-augment") && !sheet.contains("magnitude"), "{sheet}");
 }
