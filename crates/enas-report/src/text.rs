@@ -65,7 +65,7 @@ pub fn shell_word(text: &str) -> String {
 /// HTML of a file name or dotted key: it may be broken behind slashes, underscores, hyphens, spaces and dots, but its ending
 /// stays whole, with a few letters before it.
 pub fn breakable(name: &str) -> String {
-    let ending = name.rfind('.').filter(|at| (1..=6).contains(&(name.len() - at))).unwrap_or(name.len());
+    let ending = name.rfind('.').filter(|at| (2..=6).contains(&(name.len() - at))).unwrap_or(name.len());
     // Rather a short piece more on the last line than the ending alone.
     let whole_from = name[..ending].char_indices().rev().nth(3).map_or(0, |(at, _)| at);
     let mut html = String::with_capacity(2 * name.len());

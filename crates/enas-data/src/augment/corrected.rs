@@ -83,9 +83,9 @@ mod tests {
         turn_and_scale(SHAPE, &mut black, 20.0, 1.0);
         turn_and_scale_reflected(SHAPE, &mut reflected, 20.0, 1.0);
         assert!(black.contains(&0) && reflected.iter().all(|p| *p >= 100), "{black:?} {reflected:?}");
-        // Both turn the same way: what comes from inside is the same.
+        // Both turn the same way: what comes from inside is the same, but for `imageproc` cutting fractions off twice.
         for (y, x) in (2..7).flat_map(|y| (2..7).map(move |x| (y, x))) {
-            assert!(black[y * 9 + x].abs_diff(reflected[y * 9 + x]) <= 1, "{y} {x}");
+            assert!(black[y * 9 + x].abs_diff(reflected[y * 9 + x]) <= 2, "{y} {x}: {black:?} {reflected:?}");
         }
         let (mut black, mut reflected) = (vec![50; 243], vec![50; 243]);
         turn_and_scale(SHAPE, &mut black, -20.0, 1.2);
