@@ -24,10 +24,12 @@ def numbers(tag, value):
     elif isinstance(value, dict):
         for key, inner in value.items():
             yield from numbers(f"{tag}/{key}", inner)
-    else:
+    elif all(isinstance(item, list) for item in value):
         for cell, shares in zip(["normal", "reduction"], value, strict=True):
             for operation, share in zip(OPERATIONS, shares, strict=True):
                 yield f"{tag}/{cell}/{operation}", float(share)
+    elif not all(isinstance(item, str) for item in value):
+        sys.exit(f"{tag}: neither shares of operations nor words: {value}")
 
 
 def expected(run):

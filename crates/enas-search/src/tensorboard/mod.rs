@@ -119,7 +119,7 @@ fn collect(tag: &str, value: &Value, found: &mut Vec<(String, f64)>) {
     match value {
         Value::Number(number) => found.extend(number.as_f64().map(|x| (tag.to_owned(), x))),
         Value::Object(fields) => fields.iter().for_each(|(k, v)| collect(&format!("{tag}/{k}"), v, found)),
-        // The one kind of list in an event: a share for each operation of the normal and of the reduction cell.
+        // The one kind of list with numbers: a share for each operation of the normal and of the reduction cell.
         Value::Array(cells) => {
             for (cell, shares) in ["normal", "reduction"].iter().zip(cells) {
                 for (op, share) in Op::ALL.iter().zip(shares.as_array().into_iter().flatten()) {
