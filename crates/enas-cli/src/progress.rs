@@ -18,6 +18,10 @@ pub(crate) struct Watcher<'a> {
     clock: Clock,
     /// Whether what runs is a phase of an automatic run.
     is_auto: bool,
+    /// Whether an automatic run searches.
+    searches: bool,
+    /// Whether a change of the number of epochs was said.
+    replanned: bool,
     /// What every line begins with, where several runs are at work; then there are no bars.
     name: Option<String>,
 }
@@ -25,7 +29,16 @@ pub(crate) struct Watcher<'a> {
 impl<'a> Watcher<'a> {
     /// A watcher of a run that starts now.
     pub(crate) fn new(console: &'a Console, interrupt: &'a Interrupt) -> Self {
-        Self { console, interrupt, bar: None, clock: Clock::default(), is_auto: false, name: None }
+        Self {
+            console,
+            interrupt,
+            bar: None,
+            clock: Clock::default(),
+            is_auto: false,
+            searches: false,
+            replanned: false,
+            name: None,
+        }
     }
 
     /// The same for one of several runs that are at work at the same time.
@@ -82,14 +95,18 @@ impl<'a> Watcher<'a> {
 impl Observer for Watcher<'_> {
     fn event(&mut self, event: &Event<'_>) {
         match event {
-            Event::Planned(plan) => self.console.note(&planned(plan)),
+            Event::Planned(plan) => {
+                self.searches = plan.searches;
+                self.console.note(&planned(plan));
+            }
             Event::Phase(phase) => {
-                self.clock = Clock::default();
+                (self.clock, self.replanned) = (Clock::default(), false);
                 self.is_auto = true;
                 self.console.note(match phase {
                     AutoPhase::First => "first model: a random architecture, trained for a short time",
                     AutoPhase::Search => "search",
-                    AutoPhase::Train => "training of the architecture found",
+                    AutoPhase::Train if self.searches => "training of the architecture found",
+                    AutoPhase::Train => "training of the ready cell",
                 });
             }
             Event::Memory(_) if self.is_auto => {}
@@ -128,7 +145,10 @@ impl Observer for Watcher<'_> {
                 let message = format!("best {}", percent(best.valid_accuracy));
                 self.step("selection", *done as u64, *total as u64, "", &message);
             }
+            // Every line of an epoch says how many there will be.
+            Event::Replanned { .. } if self.replanned => {}
             Event::Replanned { epochs } => {
+                self.replanned = true;
                 let epochs = counted(*epochs, "epoch");
                 self.note(&format!("the time limit leaves {epochs} in all"));
             }
