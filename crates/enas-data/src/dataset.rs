@@ -8,7 +8,7 @@ use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::{self, Shape};
-use crate::config::Sampling;
+use crate::config::{Config, Sampling};
 use crate::doctor::Finding;
 use crate::error::Error;
 use crate::holding::Shelf;
@@ -97,6 +97,16 @@ impl Dataset {
             Part::Valid => &self.valid,
             Part::Test => &self.test,
         }
+    }
+
+    /// The same images in the same splits, varied, mixed and drawn as `config` says; `None` if they have to be loaded anew
+    /// for that, because either has copies that are made once.
+    ///
+    /// Nothing but `config.augment` and `config.sampling` is looked at.
+    #[must_use]
+    pub fn varied_as(&self, config: &Config) -> Option<Self> {
+        let train = self.train.varied_as(config)?;
+        Some(Self { train, ..self.clone() })
     }
 
     /// Which file went where, to be stored with a run.
@@ -207,6 +217,16 @@ impl Split {
     pub fn with_normalization(&self, normalization: Normalization) -> Self {
         let inner = Inner { normalization, ..Inner::clone(&self.inner) };
         Self { inner: SyncArc::new(inner) }
+    }
+
+    /// The same images varied, mixed and drawn otherwise; `None` where copies are made once.
+    fn varied_as(&self, config: &Config) -> Option<Self> {
+        let Config { augment, sampling, .. } = config;
+        let may_change = self.inner.copies == 1 && augment.copies() == 1;
+        may_change.then(|| {
+            let inner = Inner { augment: augment.clone(), sampling: *sampling, ..Inner::clone(&self.inner) };
+            Self { inner: SyncArc::new(inner) }
+        })
     }
 
     /// Picture `i` as it is, normalised: `[c, h, w]`.

@@ -215,7 +215,7 @@ fn recipe(train: usize, coloured: bool) -> Vec<Choice> {
         for_training("data.augment.mode", "rand-augment", "random variations, drawn anew every time"),
         for_training("data.augment.operations", 2, "two variations for each image"),
         for_training("data.augment.magnitude", magnitude, why),
-        for_training("data.augment.flip", coloured, mirror),
+        choice("data.augment.flip", coloured, mirror),
         for_training("run.label_smoothing", 0.05, "targets a little below certainty"),
         for_training("run.ema_decay", decay, "averaged weights vary less from step to step"),
         for_training("run.bn_reestimate", 4, "statistics for the averaged weights"),

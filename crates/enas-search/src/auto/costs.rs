@@ -31,11 +31,11 @@ pub(super) const EXPLAINED: usize = 6 * 65;
 /// Steps that are timed, after one that is not.
 const TIMED: u64 = 3;
 
-/// Measures a few steps of both networks.
+/// Measures a few steps of both networks, each on its images.
 pub(super) fn measure(
     config: &AutoConfig,
     first: &Arc,
-    data: &Dataset,
+    (data, images): (&Dataset, &Dataset),
     (gpu, memory): (Option<&Gpu>, Option<&MemoryPlan>),
 ) -> Result<Work> {
     let AutoConfig { search, train, .. } = config;
@@ -47,8 +47,8 @@ pub(super) fn measure(
     let searching = of_search(search, &Costs::of(shared, first, &search.run, data, gpu)?, data);
     let mut fixed = Child::fixed(&train.child, first, input, classes, seed)?;
     fixed.recompute(recompute);
-    let costs = Costs::of(fixed, first, &train.run, data, gpu)?;
-    let training = |epochs| of_training(train, epochs, &costs, data);
+    let costs = Costs::of(fixed, first, &train.run, images, gpu)?;
+    let training = |epochs| of_training(train, epochs, &costs, images);
     Ok(Work {
         first: training(config.first_epochs()),
         search: searching,

@@ -21,6 +21,7 @@ use std::time::Instant;
 
 use enas_data::{Dataset, Fingerprint};
 use enas_kernels::gpu::Gpu;
+use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -215,6 +216,12 @@ impl AutoRun {
         let expected = self.expected();
         let (pictures, seed) = (&config.search.data, config.search.run.seed());
         plan.load_by(|holding| expected.load(pictures, seed, holding))
+    }
+
+    /// Loads the images by other settings, in the splits that this run uses and held as planned.
+    pub(super) fn load(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
+        let plan = self.memory.clone().unwrap_or_else(MemoryPlan::plenty);
+        plan.load_by(|holding| self.expected().load(config, seed, holding))
     }
 
     /// Computes on `gpu` instead of the CPU.

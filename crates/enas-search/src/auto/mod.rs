@@ -129,7 +129,8 @@ pub fn auto(
     run: &mut AutoRun,
     observer: &mut dyn Observer,
 ) -> Result<AutoOutcome> {
-    let outcome = Auto { config, data, run, observer }.phases();
+    let outcome = images_for_training(config, data, run)
+        .and_then(|images| Auto { config, data, images, run, observer }.phases());
     match (outcome, run.settle()) {
         (Ok(phases), best) => phases.outcome(run, best?.unwrap_or(AutoPhase::Train)),
         (Err(Error::Interrupted { .. }), Ok(_)) => Err(Error::Interrupted { run: run.dir().to_owned() }),
@@ -140,9 +141,23 @@ pub fn auto(
 
 struct Auto<'a> {
     config: &'a AutoConfig,
+    /// The images as the search wants them varied.
     data: &'a Dataset,
+    /// The same as the trainings want them.
+    images: Dataset,
     run: &'a mut AutoRun,
     observer: &'a mut dyn Observer,
+}
+
+/// The images as the trainings want them varied: the search has settings of its own.
+fn images_for_training(config: &AutoConfig, data: &Dataset, run: &AutoRun) -> Result<Dataset> {
+    let AutoConfig { search, train, .. } = config;
+    let (augment, sampling) = (search.data.augment.clone(), search.data.sampling);
+    let are_the_same = enas_data::Config { augment, sampling, ..train.data.clone() } == search.data;
+    match data.varied_as(&train.data).filter(|_| are_the_same) {
+        Some(images) => Ok(images),
+        None => run.load(&train.data, train.run.seed()),
+    }
 }
 
 /// What `best.arc.json` of a finished search says.
@@ -220,13 +235,12 @@ impl Auto<'_> {
         let (images, mut network) = (self.data.train.len(), None);
         if self.config.fits_network {
             let seconds = self.left().min(UNLIMITED) - finish;
-            let (fitted, costs) =
-                network::fit(train, &ready_cell(self.data.train.len()), self.data, device, seconds)?;
+            let (fitted, costs) = network::fit(train, &ready_cell(images), &self.images, device, seconds)?;
             let predict =
                 costs.forward * (self.data.valid.len() + self.data.test.len() + costs::EXPLAINED) as f64;
             network = Some(fitted);
             if !search_when.searches(images, self.left() / costs.step) {
-                let work = of_training(train, train.run.epochs, &costs, self.data);
+                let work = of_training(train, train.run.epochs, &costs, &self.images);
                 let (spent, finish) = (self.run.seconds(), finish + predict);
                 let possible_steps = Some(self.left() / costs.step);
                 return Ok(AutoPlan {
@@ -236,7 +250,7 @@ impl Auto<'_> {
                 });
             }
         }
-        let work = costs::measure(self.config, arc, self.data, device)?;
+        let work = costs::measure(self.config, arc, (self.data, &self.images), device)?;
         let possible_steps = Some(self.left() / work.step);
         if !search_when.searches(images, self.left() / work.step) {
             let finish = finish + work.predict;
@@ -279,7 +293,7 @@ impl Auto<'_> {
         }
         config.run.epochs = epochs;
         config.run.time = self.limit(seconds(self));
-        let data = self.data;
+        let data = &self.images;
         let mut run = self.run.phase_run(phase, |dir| Run::for_training(Some(dir), &config, arc, data))?;
         if phase == AutoPhase::Train {
             run.set_search(&self.run.phase_dir(AutoPhase::Search))?;

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use enas_data::Dataset;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, Error, Event, Model, Observer, SearchWhen,
-    TimeLimit, auto,
+    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, Error, Event, Model, Observer, Run, SearchWhen,
+    TimeLimit, TrainConfig, auto,
 };
 
 use crate::common::{Impatient, digits, metrics, search_config, train_config};
@@ -138,4 +138,24 @@ fn without_a_search_a_ready_cell_is_trained_as_large_as_there_is_time_for() {
     // The plan of the first session stands, whatever a later one would measure.
     let (again, interruptions) = run_all(&config, &data, hasty.path(), 9);
     assert!(interruptions > 0 && fs::read(&again.model).unwrap() == fs::read(&outcome.model).unwrap());
+}
+
+#[test]
+fn the_training_of_an_automatic_run_is_the_training_that_the_same_settings_give() {
+    let (mut config, data) = config(&["run.epochs=2"], "off");
+    config.search_when = SearchWhen::Never;
+    // Only the search mirrors; only the training erases.
+    (config.search.data.augment.flip, config.train.data.augment.flip) = (true, false);
+    config.train.data.augment.mode = enas_data::augment::Mode::RandAugment;
+    config.train.data.augment.erasing = 0.3;
+    let (automatic, direct) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (outcome, _) = run_all(&config, &data, automatic.path(), u64::MAX);
+    let train = TrainConfig {
+        child: enas_child::Config { nodes: outcome.arc.n_nodes(), ..config.train.child.clone() },
+        ..config.train.clone()
+    };
+    let data = digits(&train.data, train.run.seed());
+    let mut run = Run::for_training(Some(direct.path()), &train, &outcome.arc, &data).unwrap();
+    enas_search::train(&train, &outcome.arc, &data, &mut run, &mut Impatient::new(u64::MAX)).unwrap();
+    assert_eq!(metrics(&automatic.path().join("train")), metrics(direct.path()));
 }
