@@ -63,12 +63,54 @@ impl Arc {
     }
 }
 
+impl Arc {
+    /// A *wide* arc, drawn uniformly from those in which every branch reads one of the cell's two inputs.
+    ///
+    /// Wide cells converge fast and are good more often than others (Shu et al., ICLR 2020), so they are the control
+    /// that a search has to be compared with. The numbers are drawn as by [`Arc::random`].
+    ///
+    /// # Panics
+    ///
+    /// If `n_nodes` is 0: there is no such arc.
+    pub fn random_wide(n_nodes: usize, rng: &mut impl RngCore) -> Arc {
+        assert!(n_nodes > 0, "a cell has at least one node");
+        let normal = draw_cell(n_nodes, |_| N_INPUTS, rng);
+        let reduction = draw_cell(n_nodes, |_| N_INPUTS, rng);
+        Arc::new(normal, reduction).expect("both cells were drawn with the same number of nodes")
+    }
+
+    /// Whether every branch reads one of the cell's two inputs.
+    pub fn is_wide(&self) -> bool {
+        let nodes = self.normal().nodes().iter().chain(self.reduction().nodes());
+        nodes.flat_map(|node| [node.x, node.y]).all(|branch| branch.input < N_INPUTS)
+    }
+
+    /// The arc with one branch changed: a branch, then its input or its operation, then another value for that, all
+    /// drawn uniformly. It is the mutation of regularised evolution (Real et al., AAAI 2019).
+    pub fn mutated(&self, rng: &mut impl RngCore) -> Arc {
+        let mut ints = self.to_ints();
+        let branch = below(ints.len() / 2, rng);
+        let (changes_op, per_cell) = (below(2, rng) == 1, ints.len() / 4);
+        let n_values = if changes_op { Op::ALL.len() } else { branch % per_cell / 2 + N_INPUTS };
+        let number = &mut ints[2 * branch + usize::from(changes_op)];
+        // One of the others: none may be drawn twice as often.
+        *number = (*number + 1 + below(n_values - 1, rng)) % n_values;
+        let ints: Vec<i64> = ints.into_iter().map(|number| number as i64).collect();
+        Arc::from_ints(&ints).expect("every number is one of those that its position allows")
+    }
+}
+
 fn random_cell(n_nodes: usize, rng: &mut impl RngCore) -> Cell {
+    draw_cell(n_nodes, |node| node + N_INPUTS, rng)
+}
+
+/// A cell whose node `i` reads one of the first `n_states(i)` states.
+fn draw_cell(n_nodes: usize, n_states: impl Fn(usize) -> usize, rng: &mut impl RngCore) -> Cell {
     let mut branch = |n_states| {
         let input = below(n_states, rng);
         Branch { input, op: Op::ALL[below(Op::ALL.len(), rng)] }
     };
-    let nodes = (0..n_nodes).map(|node| Node { x: branch(node + N_INPUTS), y: branch(node + N_INPUTS) });
+    let nodes = (0..n_nodes).map(|node| Node { x: branch(n_states(node)), y: branch(n_states(node)) });
     Cell::new(nodes.collect()).expect("every input was drawn from the states before its node")
 }
 
@@ -140,6 +182,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn wide_arcs_read_nothing_but_the_inputs() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        assert!((0..100).all(|_| Arc::random_wide(4, &mut rng).is_wide()));
+        assert!((0..100).filter(|_| Arc::random(4, &mut rng).is_wide()).count() < 10);
+    }
+
+    #[test]
+    fn a_mutant_differs_in_one_number_and_every_number_can_change_to_every_value() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let arc = Arc::random(3, &mut rng);
+        let ints = arc.to_ints();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..5000 {
+            let mutant = arc.mutated(&mut rng).to_ints();
+            let changed: Vec<usize> = (0..ints.len()).filter(|&i| mutant[i] != ints[i]).collect();
+            assert_eq!(changed.len(), 1);
+            seen.insert((changed[0], mutant[changed[0]]));
+        }
+        // Per cell: six operations with four other values each, and inputs with one, two and three others, twice.
+        assert_eq!(seen.len(), 2 * (6 * 4 + 2 * (1 + 2 + 3)));
     }
 
     #[test]
