@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-emulator", &["enas-kernels", "enas-rng"]),
     ("enas-data", &["enas-rng"]),
     ("enas-controller", &["enas-arc", "enas-rng"]),
+    ("enas-strategy", &["enas-arc", "enas-controller", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
@@ -44,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-report",
             "enas-rng",
             "enas-search",
+            "enas-strategy",
             "enas-watch",
         ],
     ),
@@ -51,8 +53,16 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that are free of tensors.
-const WITHOUT_CANDLE: &[&str] =
-    &["enas-arc", "enas-controller", "enas-data", "enas-draw", "enas-emulator", "enas-rng", "xtask"];
+const WITHOUT_CANDLE: &[&str] = &[
+    "enas-arc",
+    "enas-controller",
+    "enas-data",
+    "enas-draw",
+    "enas-emulator",
+    "enas-rng",
+    "enas-strategy",
+    "xtask",
+];
 
 /// The one crate whose library may hold unsafe code.
 const UNSAFE: &str = "enas-kernels";
