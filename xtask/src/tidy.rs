@@ -28,9 +28,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
+    ("enas-stats", &["enas-rng"]),
     ("enas-report", &["enas-arc", "enas-child", "enas-data", "enas-draw", "enas-rng", "enas-search"]),
     ("enas-export", &["enas-arc", "enas-child", "enas-data", "enas-rng", "enas-search"]),
     ("enas-watch", &["enas-arc", "enas-data", "enas-draw", "enas-report", "enas-search"]),
+    (
+        "enas-study",
+        &[
+            "enas-arc",
+            "enas-child",
+            "enas-data",
+            "enas-kernels",
+            "enas-report",
+            "enas-rng",
+            "enas-search",
+            "enas-stats",
+        ],
+    ),
     (
         "enas-cli",
         &[
@@ -44,6 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-report",
             "enas-rng",
             "enas-search",
+            "enas-study",
             "enas-watch",
         ],
     ),
@@ -51,8 +66,16 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that are free of tensors.
-const WITHOUT_CANDLE: &[&str] =
-    &["enas-arc", "enas-controller", "enas-data", "enas-draw", "enas-emulator", "enas-rng", "xtask"];
+const WITHOUT_CANDLE: &[&str] = &[
+    "enas-arc",
+    "enas-controller",
+    "enas-data",
+    "enas-draw",
+    "enas-emulator",
+    "enas-rng",
+    "enas-stats",
+    "xtask",
+];
 
 /// The one crate whose library may hold unsafe code.
 const UNSAFE: &str = "enas-kernels";

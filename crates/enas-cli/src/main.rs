@@ -65,6 +65,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Man(args) => commands::shell::man(&context, &args),
         Command::Report(args) => commands::report::run(&context, &args),
         Command::Runs(args) => commands::runs::run(&context, &args),
+        Command::Study(args) => commands::study::run(&context, &args),
         #[cfg(feature = "watch")]
         Command::Watch(args) => commands::watch::run(&context, &args),
     }

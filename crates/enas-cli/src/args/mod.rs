@@ -83,6 +83,7 @@ pub(crate) enum Command {
     Man(commands::shell::Man),
     Report(crate::commands::report::Args),
     Runs(crate::commands::runs::Args),
+    Study(crate::commands::study::Args),
     #[cfg(feature = "watch")]
     Watch(crate::commands::watch::Args),
 }

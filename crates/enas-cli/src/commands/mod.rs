@@ -20,6 +20,7 @@ pub(crate) mod search;
 mod series;
 mod settings;
 pub(crate) mod shell;
+pub(crate) mod study;
 mod subject;
 pub(crate) mod train;
 #[cfg(feature = "watch")]
