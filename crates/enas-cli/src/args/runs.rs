@@ -31,11 +31,76 @@ pub(crate) struct Search {
     #[command(flatten)]
     pub(crate) extent: Extent,
     #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
     pub(crate) settings: Settings,
     #[command(flatten)]
     pub(crate) machine: Machine,
     #[command(flatten)]
     pub(crate) memory: Memory,
+}
+
+impl Search {
+    /// The settings with the limits among them.
+    pub(crate) fn settings(&self) -> Settings {
+        self.limits.within(&self.settings)
+    }
+}
+
+/// What every architecture keeps to that a search proposes: of the network that its finals train
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Limits {
+    /// Most trained weights of a network
+    #[arg(long, value_name = "N")]
+    pub(crate) max_params: Option<std::num::NonZeroU64>,
+    /// Most multiply-adds per image
+    #[arg(long, value_name = "N")]
+    pub(crate) max_macs: Option<std::num::NonZeroU64>,
+    /// Most time for one image alone on this machine, such as 5ms
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    pub(crate) max_latency: Option<f64>,
+}
+
+impl Limits {
+    /// Settings with these limits, which win over assignments of the same keys.
+    pub(crate) fn within(&self, settings: &Settings) -> Settings {
+        let mut set = settings.set.clone();
+        set.extend(self.max_params.map(|n| format!("limits.params={n}")));
+        set.extend(self.max_macs.map(|n| format!("limits.macs={n}")));
+        set.extend(self.max_latency.map(|ms| format!("limits.latency_ms={ms:?}")));
+        Settings { set, ..settings.clone() }
+    }
+}
+
+/// A time for one image, in milliseconds: `5ms`, `0.8ms`, `5`.
+fn milliseconds(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("ms").unwrap_or(text).trim();
+    match number.parse::<f64>() {
+        Ok(ms) if ms > 0.0 && ms.is_finite() => Ok(ms),
+        _ => Err("write a number above 0 and its unit, such as 5ms or 0.8ms".into()),
+    }
+}
+
+/// One of the networks that a search offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Pick {
+    /// The best with at most half the multiply-adds of a usual random one
+    Small,
+    /// The cheapest of those that are measurably as good as the best
+    Balanced,
+    /// The best, whatever it costs
+    Accurate,
+}
+
+impl From<Pick> for enas_search::Pick {
+    fn from(pick: Pick) -> Self {
+        match pick {
+            Pick::Small => Self::Small,
+            Pick::Balanced => Self::Balanced,
+            Pick::Accurate => Self::Accurate,
+        }
+    }
 }
 
 /// Train one architecture from scratch and save it as a model
@@ -47,6 +112,7 @@ pub(crate) struct Search {
     after_help = "\
 Examples:
   enas train --run runs/digits-search-1                the best architecture of a search, on its pictures
+  enas train --run runs/photos-search-1 --pick small   the smallest of its good networks
   enas train photos --patience 20                      a ready cell, without a search
   enas train photos --cell wide-light --seeds 5        five times, to see how much is chance
   enas train photos --folds 3                          every image is a test image once: for few images
@@ -67,6 +133,9 @@ pub(crate) struct Train {
     /// A finished search or `enas auto`: takes the best architecture found, and its images unless DATA is given
     #[arg(long, value_name = "DIR")]
     pub(crate) run: Option<PathBuf>,
+    /// With --run: which of the networks that the search offers [default: balanced]
+    #[arg(long, value_enum, requires = "run")]
+    pub(crate) pick: Option<Pick>,
     /// Begin with the weights of this model, as far as they fit, rather than at random
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) warm_start: Option<PathBuf>,

@@ -76,15 +76,15 @@ pub(super) fn of_training(config: &TrainConfig, epochs: u64, costs: &Costs, data
 
 /// Seconds that a network takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Costs {
+pub(crate) struct Costs {
     /// For a training step.
-    pub(super) step: f64,
+    pub(crate) step: f64,
     /// For the class scores of one picture.
-    pub(super) forward: f64,
+    pub(crate) forward: f64,
 }
 
 impl Costs {
-    pub(super) fn of(
+    pub(crate) fn of(
         mut child: Child,
         arc: &Arc,
         run: &RunConfig,

@@ -15,6 +15,7 @@ use enas_kernels::gpu::Gpu;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::costs::Costs;
 use self::costs::of_training;
 pub use self::folder::AutoRun;
 pub use self::network::FittedNetwork;

@@ -388,7 +388,41 @@ impl Settings for SearchConfig {
         within("controller.steps", self.controller.steps as u64, 1, MOST)?;
         at_least("reward.batch_size", self.reward.batch_size as u64, 1)?;
         within("select.samples", self.select.samples as u64, 1, MOST_ARCS)?;
-        within("select.random", self.select.random as u64, 0, MOST_ARCS)
+        within("select.random", self.select.random as u64, 0, MOST_ARCS)?;
+        phases(self)
+    }
+}
+
+/// Warm-up, finals and limits.
+fn phases(config: &SearchConfig) -> Result<(), Invalid> {
+    let SearchConfig { warmup, finals, limits, .. } = config;
+    within("warmup.updates", warmup.updates, 0, MOST)?;
+    share("warmup.fair", warmup.fair)?;
+    share("warmup.collapse", warmup.collapse)?;
+    let counts = [
+        ("finals.policy", finals.policy),
+        ("finals.wide", finals.wide),
+        ("finals.random", finals.random),
+        ("finals.mutants", finals.mutants),
+        ("finals.controls", finals.controls),
+    ];
+    counts.into_iter().try_for_each(|(key, n)| within(key, n as u64, 0, MOST_ARCS))?;
+    within("finals.steps", finals.steps, 0, MOST)?;
+    let sizes = [("finals.filters", finals.filters), ("finals.layers", finals.layers)];
+    sizes.into_iter().try_for_each(|(key, n)| n.map_or(Ok(()), |n| within(key, n as u64, 1, MOST)))?;
+    let needs_finals = |key: &str| Invalid {
+        key: key.into(),
+        problem: format!(
+            "{key} needs finals: set finals.steps, and finals.wide or finals.random, to 1 or more"
+        ),
+    };
+    match limits.latency_ms {
+        Some(ms) if !(ms > 0.0 && ms.is_finite()) => {
+            let problem = format!("limits.latency_ms = {ms} is out of range; allowed: above 0");
+            Err(Invalid { key: "limits.latency_ms".into(), problem })
+        }
+        _ if !limits.is_empty() && !finals.are_wanted() => Err(needs_finals("limits")),
+        _ => Ok(()),
     }
 }
 
