@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 
 /// Epochs of a training unless others are asked for.
 const EPOCHS: u64 = 10;
+/// Batches that a network's statistics are made from before it is measured.
+const BN_BATCHES: u64 = 4;
+
+/// How far the seeds of searches are from those of trainings.
+const SEARCHES: u64 = 1_000_000;
 
 /// Everything that the results of a study depend on, beside its images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,9 +125,10 @@ impl StudyConfig {
         self.seed.wrapping_add(1).wrapping_add(repeat)
     }
 
-    /// The seed of a search.
+    /// The seed of a search. It is none of the trainings': what a search finds may be good by the luck of its own seed, and
+    /// must not have the same luck again.
     pub(crate) fn search_seed(&self, index: usize) -> u64 {
-        self.seed.wrapping_add(1).wrapping_add(index as u64)
+        self.seed.wrapping_add(SEARCHES).wrapping_add(index as u64)
     }
 
     /// Epochs at whose end a training counts as a short one, and how many of them are left out at its beginning: of ten,
@@ -138,6 +144,8 @@ impl StudyConfig {
 pub fn recipe(search: &SearchConfig) -> TrainConfig {
     let mut run = search.run.clone();
     (run.epochs, run.passes, run.fit_schedule, run.time) = (EPOCHS, 1, true, TimeLimit(None));
+    // Moving statistics of short trainings lag behind the weights.
+    run.bn_reestimate = BN_BATCHES;
     let plain = augment::Config::default();
     let data = enas_data::Config { augment: plain, ..search.data.clone() };
     let cosine = Cosine {

@@ -14,7 +14,7 @@
 //!
 //! // As small as can be. A study that says something takes hours.
 //! let tiny = ["run.epochs=1", "run.batch_size=512", "child.filters=4", "child.layers=1", "child.nodes=2"];
-//! let quick = ["controller.steps=1", "select.samples=1", "select.random=1"];
+//! let quick = ["controller.steps=1", "select.samples=1", "select.random=1", "finals.steps=0"];
 //! let search = tiny.iter().chain(&quick).fold(Layers::preset("quick"), |layers, set| layers.set(*set));
 //! let mut config = StudyConfig::new(search.load::<SearchConfig>()?, &["run.epochs=1".to_owned()])?;
 //! (config.counts.pool, config.counts.wide, config.counts.searches) = (3, 0, 1);
@@ -44,6 +44,7 @@ mod laboratory;
 mod observer;
 mod page;
 mod plan;
+mod proof;
 mod record;
 mod session;
 mod study;
@@ -55,6 +56,7 @@ pub use config::{Counts, StudyConfig, recipe};
 pub use images::ImageLaboratory;
 pub use laboratory::{Found, Laboratory};
 pub use observer::{StudyEvent, StudyObserver};
+pub use proof::{Claim, Effort, Proof};
 pub use record::{Group, Key, Line, Measured, Pick, Trial};
 pub use study::{Ended, Study, read_summary};
 pub use summary::{Choice, GroupSummary, Subject, Summary, Verdict, Verdicts};

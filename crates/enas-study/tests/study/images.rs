@@ -18,6 +18,12 @@ fn config() -> StudyConfig {
         "select.samples=2",
         "select.random=2",
         "reward.batch_size=40",
+        "finals.policy=1",
+        "finals.wide=1",
+        "finals.random=1",
+        "finals.mutants=0",
+        "finals.controls=1",
+        "finals.steps=2",
     ];
     let layers = tiny.iter().fold(Layers::preset("quick"), |layers, set| layers.set(*set));
     let search: SearchConfig = layers.load().unwrap();

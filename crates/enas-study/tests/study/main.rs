@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
 
 mod images;
+mod proof;
 
 use std::cell::Cell;
 use std::fs;
@@ -148,6 +149,7 @@ fn a_study_does_everything_once_with_the_seeds_of_its_repeats() {
     seeds.dedup();
     assert_eq!(seeds.len(), 3);
     assert_ne!(laboratory.searches[0].0, laboratory.searches[1].0);
+    assert!(laboratory.searches.iter().all(|(seed, _)| !seeds.contains(seed)), "a search's luck is its own");
     assert!(laboratory.searches[1].1.ends_with("search-2"));
     let summary = read_summary(&place.dir()).unwrap();
     assert_eq!((summary.done, summary.total), (TOTAL, TOTAL));
