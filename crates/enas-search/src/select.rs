@@ -168,7 +168,7 @@ mod tests {
         };
         let (a, b) = ("0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 1");
         let ranked = Selection::rank(vec![scored(a, 0.9, 0.4), scored(b, 0.8, 0.6)]);
-        assert_eq!(ranked.best().arc.to_string(), b);
+        assert_eq!(ranked.best().unwrap().arc.to_string(), b);
     }
 
     #[test]

@@ -184,7 +184,7 @@ mod tests {
         let config = StudyConfig::new(search.clone(), &[]).unwrap();
         assert_eq!(config.train.child, search.child);
         assert_eq!((config.train.run.epochs, config.train.keep), (10, Keep::Last));
-        assert!(!config.train.data.augment.varies() && !config.train.data.augment.mixes());
+        assert_eq!(config.train.data.augment, augment::Config::default());
         assert_eq!(config.early(), (3, 1));
 
         let set = ["run.epochs=4".to_owned(), "child.filters=16".to_owned()];

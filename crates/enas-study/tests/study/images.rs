@@ -1,6 +1,6 @@
 //! Studies of the built-in digits, as small as can be.
 
-use enas_search::{Arc, Layers, SearchConfig};
+use enas_search::{Arc, Event, Layers, SearchConfig};
 use enas_study::{
     Clock, Counts, Ended, ImageLaboratory, Laboratory, Study, StudyConfig, StudyEvent, StudyObserver,
 };
@@ -79,7 +79,7 @@ struct StopsInSearch(bool);
 
 impl StudyObserver for StopsInSearch {
     fn event(&mut self, event: &StudyEvent<'_>) {
-        self.0 |= matches!(event, StudyEvent::Search(enas_search::Event::Step { .. }));
+        self.0 |= matches!(event, StudyEvent::Search(Event::Step { .. } | Event::Trial { .. }));
     }
 
     fn should_stop(&self) -> bool {
