@@ -248,10 +248,16 @@ fn search_planned(plan: &SearchPlan) -> String {
         )
     } else {
         format!(
-            "plan: no shared weights, as {} steps are too few for them (they need {}); {} networks are trained alone, \
-             and the best go on",
-            grouped(steps),
-            grouped(2 * warmup_steps),
+            "plan: no shared weights ({}); {} networks are trained alone, and the best go on",
+            if steps < 2 * warmup_steps {
+                format!(
+                    "{} steps are too few for them, they need {}",
+                    grouped(steps),
+                    grouped(2 * warmup_steps)
+                )
+            } else {
+                "finals.policy is 0".to_owned()
+            },
             candidates
         )
     };

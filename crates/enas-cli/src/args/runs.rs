@@ -9,14 +9,16 @@ use super::{Extent, Images, Machine, Memory, ModelPlace, Settings};
 
 /// Find an architecture for a set of pictures
 ///
-/// Trains the shared weights of all architectures and a controller that proposes them, in turns; then scores
-/// proposals on the whole validation split beside as many random architectures and keeps the best.
-#[derive(Debug, Args)]
+/// Trains the shared weights of all architectures, then a policy that proposes architectures; trains the best proposals
+/// and random architectures alone for a short time, keeps the best, and says what searching brought.
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   enas search                                    the built-in digits, about a minute on two cores
   enas search photos                             your own images: photos/<class>/*.png
   enas search photos --time 30m --set child.filters=16
+  enas search photos --max-params 100000         no network has more trained weights
+  enas search photos --repeat 3                  three seeds: do the results agree?
   enas search --resume runs/photos-search-1      go on after Ctrl-C
   enas search photos --resume runs/photos-search-1    the same, where the images are now
 
@@ -30,6 +32,9 @@ pub(crate) struct Search {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) extent: Extent,
+    /// Search so many times with seeds that follow each other, and say whether the results agree
+    #[arg(long, value_name = "N", conflicts_with = "resume", allow_negative_numbers = true, value_parser = whole(2, 100))]
+    pub(crate) repeat: Option<usize>,
     #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]

@@ -76,7 +76,7 @@ fn of(control: &Control) -> String {
 }
 
 /// A gain; better or worse only where its interval says so.
-fn in_words(gain: Gain) -> String {
+pub(super) fn in_words(gain: Gain) -> String {
     let Gain { points, low, high } = gain;
     let verdict = if low > 0.0 {
         "measurably better than they are on average"

@@ -16,6 +16,7 @@ mod inputs;
 mod latency;
 pub(crate) mod predict;
 pub(crate) mod prove;
+mod repeat;
 pub(crate) mod report;
 pub(crate) mod runs;
 pub(crate) mod search;

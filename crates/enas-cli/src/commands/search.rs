@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::choices::Asked;
 use super::subject::FinalNetwork;
-use super::{Context, finals, interrupted, report, settings, shell_word, use_threads};
+use super::{Context, finals, interrupted, repeat, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{cost, counted, duration, grouped, images, path, percent};
@@ -36,6 +36,9 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
+    if let Some(times) = args.repeat {
+        return repeat::run(context, args, times, (gpu, &interrupt));
+    }
     let (config, mut run, data) = match &args.extent.resume {
         Some(dir) => resumed(args, dir, gpu.as_ref())?,
         None => started(context, args, gpu.as_ref(), began)?,
@@ -61,7 +64,7 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     }
 }
 
-fn started(
+pub(super) fn started(
     context: &Context,
     args: &args::Search,
     gpu: Option<&Gpu>,

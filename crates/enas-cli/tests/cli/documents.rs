@@ -30,7 +30,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
 pub(crate) fn smaller(command: &str) -> String {
     let common = "--set child.filters=4 --set child.layers=1 --set data.image_size=16";
     let search = "--set child.nodes=2 --set controller.steps=1 --set controller.aggregate=2 --set select.samples=2 \
-                  --set select.random=2";
+                  --set warmup.updates=0 --set finals.steps=2 --set finals.policy=1 --set finals.wide=1 \
+                  --set finals.random=2 --set finals.mutants=1 --set finals.controls=1";
     match command.split(' ').nth(1) {
         Some("auto") => format!("{command} {common} {search}").replace("--time 2h", "--time 20s"),
         Some("search") => format!("{command} --epochs 1 {common} {search}"),

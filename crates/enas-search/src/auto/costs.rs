@@ -12,6 +12,7 @@ use crate::config::{RunConfig, SearchConfig, TrainConfig};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::Result;
 use crate::feed::Source;
+use crate::finals;
 use crate::memory::MemoryPlan;
 
 /// What each phase would take if it did all that its configuration asks for, in seconds.
@@ -48,10 +49,11 @@ pub(super) fn measure(
     let mut fixed = Child::fixed(&train.child, first, input, classes, seed)?;
     fixed.recompute(recompute);
     let costs = Costs::of(fixed, first, &train.run, images, gpu)?;
+    let finals = finals::steps_of_all(&search.finals) as f64 * costs.step;
     let training = |epochs| of_training(train, epochs, &costs, images);
     Ok(Work {
         first: training(config.first_epochs()),
-        search: searching,
+        search: searching + finals,
         train: training(train.run.epochs),
         predict: costs.forward * (data.valid.len() + data.test.len() + EXPLAINED) as f64,
         step: costs.step,

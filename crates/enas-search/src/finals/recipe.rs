@@ -3,7 +3,7 @@
 use enas_child::schedule::{Schedule, Staircase};
 use enas_child::{AuxHead, Config as ChildConfig};
 
-use crate::config::{Keep, Metric, RunConfig, SearchConfig, TimeLimit, TrainConfig};
+use crate::config::{FinalsConfig, Keep, Metric, RunConfig, SearchConfig, TimeLimit, TrainConfig};
 
 /// Steps of a candidate in the three rounds, in all, as multiples of `finals.steps`.
 pub(crate) const ROUNDS: [u64; 3] = [1, 3, 10];
@@ -11,6 +11,19 @@ pub(crate) const ROUNDS: [u64; 3] = [1, 3, 10];
 const WARMUP: f64 = 0.1;
 /// Batches that statistics are made from before a network answers.
 const BN_BATCHES: u64 = 4;
+
+/// Steps of all networks of the finals together.
+pub(crate) fn steps_of_all(finals: &FinalsConfig) -> u64 {
+    if !finals.are_wanted() {
+        return 0;
+    }
+    let n = (finals.drawn() + finals.mutants) as u64;
+    let [first, second, third] = ROUNDS;
+    let to_compare = if finals.controls > 0 { finals.controls as u64 + 2 } else { 0 };
+    let times =
+        n * first + n.div_ceil(4) * (second - first) + n.div_ceil(16) * (third - second) + to_compare * third;
+    times * finals.steps
+}
 
 /// The settings of a trial, in an epoch of `steps_per_epoch` steps.
 pub(crate) fn recipe(config: &SearchConfig, steps_per_epoch: u64) -> TrainConfig {
