@@ -15,6 +15,7 @@ mod finals;
 mod inputs;
 mod latency;
 pub(crate) mod predict;
+pub(crate) mod prove;
 mod repeat;
 pub(crate) mod report;
 pub(crate) mod runs;
