@@ -44,7 +44,7 @@ impl Observer for OneStep {
     }
 }
 
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 13] = [
     "run.epochs=2",
     "run.batch_size=16",
     "data.image_size=4",
@@ -55,6 +55,9 @@ const SETTINGS: [&str; 10] = [
     "controller.aggregate=2",
     "select.samples=1",
     "select.random=1",
+    "warmup.updates=0",
+    "finals.steps=1",
+    "finals.policy=1",
 ];
 
 impl Subject {

@@ -11,6 +11,7 @@ mod fetch;
 mod fuzz;
 mod package;
 mod python;
+mod quality;
 mod repo;
 mod sanitize;
 mod smoke;
@@ -32,12 +33,14 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     FetchData(fetch::Args),
+    FashionSmall(fetch::fashion_small::Args),
     Ci(ci::Args),
     Tidy(tidy::Args),
     Bench(bench::Args),
     CudaCheck(cuda::Args),
     Deny(deny::Args),
     Fuzz(fuzz::Args),
+    Quality(quality::Args),
     Sanitize(sanitize::Args),
     StaticBuild(static_build::Args),
 }
@@ -45,12 +48,14 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::FetchData(args) => fetch::run(&args),
+        Task::FashionSmall(args) => fetch::fashion_small::run(&args),
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::CudaCheck(args) => cuda::run(&args),
         Task::Deny(args) => deny::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Quality(args) => quality::run(&args),
         Task::Sanitize(args) => sanitize::run(&args),
         Task::StaticBuild(args) => static_build::run(&args),
     };

@@ -51,8 +51,14 @@ pub(crate) fn run() -> Result<()> {
         export(&enas, network, settings)?;
     }
     let search = folder.path().join("search");
-    let small =
-        ["child.filters=4", "child.layers=1", "controller.steps=2", "select.samples=3", "select.random=3"];
+    let small = [
+        "child.filters=4",
+        "child.layers=1",
+        "controller.steps=2",
+        "select.samples=3",
+        "warmup.updates=0",
+        "finals.steps=5",
+    ];
     let mut searching = Command::new(&enas);
     searching.args(["search", "--quiet", "--epochs", "2", "--out"]).arg(&search);
     ci::check(with_settings(&mut searching, &small))?;

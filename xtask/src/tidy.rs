@@ -29,9 +29,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
+    ("enas-stats", &["enas-rng"]),
     ("enas-report", &["enas-arc", "enas-child", "enas-data", "enas-draw", "enas-rng", "enas-search"]),
     ("enas-export", &["enas-arc", "enas-child", "enas-data", "enas-rng", "enas-search"]),
     ("enas-watch", &["enas-arc", "enas-data", "enas-draw", "enas-report", "enas-search"]),
+    (
+        "enas-study",
+        &[
+            "enas-arc",
+            "enas-child",
+            "enas-data",
+            "enas-kernels",
+            "enas-report",
+            "enas-rng",
+            "enas-search",
+            "enas-stats",
+        ],
+    ),
     (
         "enas-cli",
         &[
@@ -46,6 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-rng",
             "enas-search",
             "enas-strategy",
+            "enas-study",
             "enas-watch",
         ],
     ),
@@ -61,6 +76,7 @@ const WITHOUT_CANDLE: &[&str] = &[
     "enas-emulator",
     "enas-rng",
     "enas-strategy",
+    "enas-stats",
     "xtask",
 ];
 

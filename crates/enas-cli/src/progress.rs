@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use enas_search::{AutoPhase, AutoPlan, EpochSummary, Event, Observer, Place, SearchWhen};
+use enas_search::{AutoPhase, AutoPlan, EpochSummary, Event, Observer, Place, SearchPlan, SearchWhen};
 use indicatif::ProgressBar;
 
 use crate::interrupt::Interrupt;
@@ -159,6 +159,16 @@ impl Observer for Watcher<'_> {
                 let epochs = counted(*epochs, "epoch");
                 self.note(&format!("no better epoch for {epochs}: the training ends here"));
             }
+            Event::SearchPlanned(plan) => self.note(&search_planned(plan)),
+            Event::PolicyCollapsed { what } => {
+                self.note(&format!(
+                    "the policy collapsed: {what}; it starts anew after an epoch of fair draws"
+                ));
+            }
+            Event::Trial { round, number, of, step, steps, loss } => {
+                let where_ = format!("round {round}/3  network {number}/{of}  ");
+                self.step("finals", *step, *steps, &where_, &format!("loss {loss:.4}"));
+            }
             Event::Saved { path } => tracing::debug!("saved {}", path.display()),
             Event::Finished { .. } => self.clear(),
             _ => {}
@@ -221,6 +231,39 @@ fn planned(plan: &AutoPlan) -> String {
     }
     format!(
         "plan: first model {first}, search {search}, training {train}{network}, afterwards {finish}; in all about {total}"
+    )
+}
+
+/// Which phases a search has and why, and what its images can show.
+fn search_planned(plan: &SearchPlan) -> String {
+    let SearchPlan { shares_weights, steps, warmup_steps, candidates, reporting } = *plan;
+    let finals = format!("then {candidates} networks are trained alone, and the best go on");
+    // Two networks that disagree on a tenth of the images.
+    let visible = 100.0 * 1.96 * (0.1 / reporting.max(1) as f64).sqrt();
+    let phases = if shares_weights {
+        format!(
+            "plan: {} steps of shared weights, the first {} before any reward; {finals}",
+            grouped(steps),
+            grouped(warmup_steps)
+        )
+    } else {
+        format!(
+            "plan: no shared weights ({}); {} networks are trained alone, and the best go on",
+            if steps < 2 * warmup_steps {
+                format!(
+                    "{} steps are too few for them, they need {}",
+                    grouped(steps),
+                    grouped(2 * warmup_steps)
+                )
+            } else {
+                "finals.policy is 0".to_owned()
+            },
+            candidates
+        )
+    };
+    format!(
+        "{phases}. {} validation images report the result: differences below about {visible:.1} points may be chance",
+        grouped(reporting as u64)
     )
 }
 

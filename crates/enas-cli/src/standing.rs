@@ -25,6 +25,14 @@ impl Standing {
         Self { correct: (accuracy * total as f64).round() as u64, total, most_frequent }
     }
 
+    /// Of an accuracy on `images` of a split, which have its classes in the same proportions.
+    pub(crate) fn on_part(images: usize, split: &Split, accuracy: f64) -> Self {
+        let whole = Self::on(split, accuracy);
+        let share = images as f64 / split.len().max(1) as f64;
+        let most_frequent = (whole.most_frequent as f64 * share).round() as u64;
+        Self { correct: (accuracy * images as f64).round() as u64, total: images as u64, most_frequent }
+    }
+
     /// Of counted answers, where no class counts more than another.
     pub(crate) fn counted(correct: u64, total: u64) -> Self {
         Self { correct, total, most_frequent: 0 }

@@ -5,6 +5,7 @@ use enas_search::{AutoPhase, AutoPlan, AutoRecord, CheckedFinding, Choice, Recor
 use serde_json::Value;
 
 use crate::curves::{self, Figure};
+use crate::finals::{Finals, finals};
 use crate::log::Log;
 use crate::text::{counted, duration, grouped, percent};
 
@@ -31,6 +32,8 @@ pub(crate) struct Automatic {
     pub(crate) search_curves: Vec<Figure>,
     /// The final choice of the search.
     pub(crate) choice: Option<curves::Choice>,
+    /// Its finals.
+    pub(crate) finals: Option<Finals>,
     pub(crate) command: String,
 }
 
@@ -84,6 +87,7 @@ impl Automatic {
             choices: preparation.choices,
             search_curves: log.as_ref().map_or(Vec::new(), |log| curves::of_search(log, nodes)),
             choice: log.as_ref().and_then(curves::choice),
+            finals: log.as_ref().and_then(finals),
             command: match preparation.command {
                 command if command.is_empty() => "enas auto".into(),
                 command => command,

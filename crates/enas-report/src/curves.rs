@@ -78,7 +78,7 @@ pub(crate) fn of_search(log: &Log, n_nodes: Option<usize>) -> Vec<Figure> {
     all.into_iter().flatten().collect()
 }
 
-fn figure(id: &str, chart: Chart, caption: impl Into<String>) -> Option<Figure> {
+pub(crate) fn figure(id: &str, chart: Chart, caption: impl Into<String>) -> Option<Figure> {
     let chart =
         Chart { series: chart.series.into_iter().filter(|s| !s.points.is_empty()).collect(), ..chart };
     let chart = Chart { description: described(&chart), ..chart };
@@ -246,8 +246,6 @@ pub struct Random {
     pub mean: f64,
     /// The highest accuracy.
     pub best: f64,
-    /// How many are as good as the chosen one, or better.
-    pub as_good: usize,
 }
 
 /// A line of the ranking.
@@ -307,7 +305,7 @@ pub fn choice(log: &Log) -> Option<Choice> {
         svg: plot.svg("candidates"),
         table: plot.table(),
     };
-    let random = Random::of(&random, best);
+    let random = Random::of(&random);
     let result = log.of("result").last();
     let difference = result.and_then(|event| serde_json::from_value(event["difference"].clone()).ok());
     let ranking =
@@ -316,13 +314,12 @@ pub fn choice(log: &Log) -> Option<Choice> {
 }
 
 impl Random {
-    fn of(accuracies: &[f64], best: f64) -> Option<Self> {
+    fn of(accuracies: &[f64]) -> Option<Self> {
         let count = accuracies.len();
         (count > 0).then(|| Self {
             count,
             mean: accuracies.iter().sum::<f64>() / count as f64,
             best: accuracies.iter().copied().fold(0.0, f64::max),
-            as_good: accuracies.iter().filter(|&&a| a >= best).count(),
         })
     }
 }

@@ -38,13 +38,18 @@ pub(crate) fn headlines(facts: &Facts) -> Vec<Headline> {
             headline(
                 "validation accuracy",
                 share("valid_accuracy"),
-                "of the best architecture, shared weights".into(),
+                match facts.finals {
+                    Some(_) => "of the network found, after a short training alone".into(),
+                    None => "of the best architecture, shared weights".into(),
+                },
             ),
-            facts.choice.as_ref().and_then(|choice| choice.random).and_then(|random| {
+            random(facts).and_then(|random| {
+                let how =
+                    if facts.finals.is_some() { "as long trained" } else { "with the same shared weights" };
                 headline(
                     "best random architecture",
                     Some(percent(random.best)),
-                    format!("of {}, with the same shared weights", random.count),
+                    format!("of {}, {how}", random.count),
                 )
             }),
             headline(
@@ -73,6 +78,14 @@ pub(crate) fn headlines(facts: &Facts) -> Vec<Headline> {
     });
     all.push(time);
     all.into_iter().flatten().collect()
+}
+
+/// The random architectures that the one found is compared with.
+fn random(facts: &Facts) -> Option<Random> {
+    match &facts.finals {
+        Some(finals) => finals.random,
+        None => facts.choice.as_ref().and_then(|choice| choice.random),
+    }
 }
 
 fn test_interval(facts: &Facts) -> String {
@@ -105,10 +118,10 @@ pub(crate) fn comparison(facts: &Facts) -> Vec<Compared> {
     };
     match facts.manifest.kind {
         Kind::Search => {
-            let Some((found, choice)) = facts.number("valid_accuracy").zip(facts.choice.as_ref()) else {
+            let Some((found, Random { mean, best, .. })) = facts.number("valid_accuracy").zip(random(facts))
+            else {
                 return vec![];
             };
-            let Some(Random { mean, best, .. }) = choice.random else { return vec![] };
             vec![
                 compared("architecture found", found, true),
                 compared("best random architecture", best, false),

@@ -20,6 +20,7 @@ mod auto;
 pub mod chart;
 mod curves;
 mod error;
+mod finals;
 mod headlines;
 mod log;
 mod machine;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::Options;
 use crate::auto::Automatic;
 use crate::curves::{self, Choice, Figure};
+use crate::finals::{Finals, finals};
 use crate::log::Log;
 use crate::machine;
 use crate::pictures::{self, Views};
@@ -35,6 +36,7 @@ pub(crate) struct Facts {
     pub(crate) seconds: Option<f64>,
     pub(crate) curves: Vec<Figure>,
     pub(crate) choice: Option<Choice>,
+    pub(crate) finals: Option<Finals>,
     pub(crate) architecture: Option<Architecture>,
     pub(crate) predicted: Option<Predicted>,
     /// Training pictures and their variations.
@@ -103,6 +105,7 @@ impl Facts {
             name: record.dir().file_name().unwrap_or(record.dir().as_os_str()).to_string_lossy().into_owned(),
             curves: curves::curves(&log, steps_per_epoch(&log, &settings, split.as_ref()), nodes),
             choice: curves::choice(&log),
+            finals: finals(&log),
             result: log.last("result").cloned(),
             last_epoch: log.last("epoch").cloned(),
             seconds: log.seconds(),
@@ -125,7 +128,8 @@ impl Facts {
         let name = auto.dir().file_name().unwrap_or(auto.dir().as_os_str()).to_string_lossy().into_owned();
         let command = automatic.command.clone();
         let choice = automatic.choice.take().or(self.choice);
-        Self { name, command, choice, automatic: Some(automatic), ..self }
+        let finals = automatic.finals.take().or(self.finals);
+        Self { name, command, choice, finals, automatic: Some(automatic), ..self }
     }
 
     /// A number of the result, or of the last epoch while there is no result.

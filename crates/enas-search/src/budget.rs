@@ -15,6 +15,11 @@ impl Budget {
         Self { limit: limit.0.map(|d| d.as_secs_f64()) }
     }
 
+    /// The whole of it, if there is a limit.
+    pub(crate) fn limit(&self) -> Option<f64> {
+        self.limit
+    }
+
     /// The same with less time: `before` is over already.
     pub(crate) fn less(self, before: Duration) -> Self {
         Self { limit: self.limit.map(|limit| (limit - before.as_secs_f64()).max(0.0)) }

@@ -2,6 +2,7 @@
 
 mod imbalance;
 mod layers;
+mod phases;
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,6 +19,7 @@ use crate::tta::Tta;
 
 pub use imbalance::{ClassWeights, Metric};
 pub use layers::{Layers, Settings};
+pub use phases::{FinalsConfig, Limits, RewardMetric, WarmupConfig};
 
 /// The most that may be asked for of anything that is counted, so that no product of two such numbers overflows.
 pub(crate) const MOST: u64 = 1_000_000_000;
@@ -38,8 +40,17 @@ pub struct SearchConfig {
     pub controller: enas_controller::Config,
     /// How a sampled arc is rewarded.
     pub reward: RewardConfig,
-    /// How the arc is chosen at the end.
+    /// How candidates of the policy are found at the end.
     pub select: SelectConfig,
+    /// What happens before the first reward. Runs of earlier versions had no warm-up.
+    #[serde(default)]
+    pub warmup: WarmupConfig,
+    /// How the arc is chosen at the end. Runs of earlier versions chose by the shared weights.
+    #[serde(default)]
+    pub finals: FinalsConfig,
+    /// What every proposal keeps to.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
 }
 
 /// All settings of a training from scratch. Mirrors `configs/*.train.toml`.
@@ -160,10 +171,14 @@ pub struct RewardConfig {
     pub dropout: bool,
     /// What is called good. Macro-F1 on a minibatch is over the classes that occur in it, so it is noisier.
     #[serde(default)]
-    pub metric: Metric,
+    pub metric: RewardMetric,
+    /// Whether all arcs of an update are measured on the same images, so that these cancel out of the comparison. In the
+    /// published code each has images of its own.
+    #[serde(default)]
+    pub same_images: bool,
 }
 
-/// How the arc is chosen at the end of a search: every candidate is scored with the shared weights on the whole
+/// How candidates of the policy are found at the end of a search: every candidate is scored with the shared weights on the whole
 /// validation split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -73,6 +73,7 @@ mod epoch;
 mod error;
 mod evaluate;
 mod feed;
+mod finals;
 mod find_lr;
 mod lock;
 mod memory;
@@ -96,7 +97,9 @@ mod session;
 mod tensorboard;
 mod tensors;
 mod train;
+mod trial;
 mod tta;
+mod workplace;
 
 pub use atomic::write_file;
 pub use auto::{
@@ -108,16 +111,19 @@ pub use calibration::{TEMPERATURES, fit_temperature, is_at_lower_bound, is_at_up
 pub use cells::{DEFAULT_CELL, ReadyCell, ready_cells};
 pub use changes::Change;
 pub use config::{
-    Activations, ClassWeights, Keep, Layers, Metric, RewardConfig, RunConfig, SearchConfig, SelectConfig,
-    Settings, TimeLimit, TrainConfig,
+    Activations, ClassWeights, FinalsConfig, Keep, Layers, Limits, Metric, RewardConfig, RewardMetric,
+    RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig, WarmupConfig,
 };
 pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};
 pub use evaluate::{ClassScore, Evaluation, interval};
+pub use finals::{
+    Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks, Source, train_as_finalist,
+};
 pub use find_lr::{LrCurve, LrPoint, find_lr};
 pub use memory::{MemoryLimit, MemoryParts, MemoryPlan};
 pub use model::{Accuracies, Model};
-pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary};
+pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary, SearchPlan};
 pub use paired::{PairedDifference, Verdict};
 pub use presets::{Preset, PublishedArc, presets, published_arcs};
 pub use recommend::{Choice, Given, recommend};
@@ -127,7 +133,9 @@ pub use search::{SearchOutcome, search};
 pub use select::{Candidate, Origin, Selection};
 pub use series::{Member, MemberOutcome, Observers, Pooled, Series, SeriesOutcome, SeriesRun, train_series};
 pub use train::{Ended, TrainOutcome, train};
+pub use trial::{Answer, Trial};
 pub use tta::Tta;
+pub use workplace::Workplace;
 
 /// The crates below this one, for what its functions take and give: images, networks, policies.
 pub use {enas_arc, enas_child, enas_controller, enas_data};

@@ -135,6 +135,28 @@ pub enum Event<'a> {
         /// The best so far among those from the policy.
         best: &'a Candidate,
     },
+    /// A search knows which phases it will have.
+    SearchPlanned(SearchPlan),
+    /// The policy settled on too little; it starts anew, and an epoch of fair draws follows.
+    PolicyCollapsed {
+        /// What was seen.
+        what: &'a str,
+    },
+    /// One step of a network that is trained alone in the finals.
+    Trial {
+        /// Counted from 1, of three.
+        round: u64,
+        /// The network of the round, counted from 1.
+        number: u64,
+        /// Networks of the round, or of this part of it.
+        of: u64,
+        /// Steps done, those of earlier rounds included.
+        step: u64,
+        /// Steps that the round leads to.
+        steps: u64,
+        /// Mean cross entropy over the minibatch, in nats.
+        loss: f32,
+    },
     /// A checkpoint is on the disk.
     Saved {
         /// The checkpoint file.
@@ -164,6 +186,21 @@ pub enum Event<'a> {
         /// Its accuracy on the validation split, 0 to 1.
         valid_accuracy: f64,
     },
+}
+
+/// Which phases a search will have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchPlan {
+    /// Whether there are steps enough for shared weights and a policy; otherwise the finals begin at once.
+    pub shares_weights: bool,
+    /// Training steps that there are for the shared weights.
+    pub steps: u64,
+    /// Steps of the warm-up.
+    pub warmup_steps: u64,
+    /// Networks that the finals begin with.
+    pub candidates: usize,
+    /// Validation images that no choice looks at, and that the result is reported with.
+    pub reporting: usize,
 }
 
 /// What an epoch came to.

@@ -64,8 +64,10 @@ const MEASURED: usize = 50;
 const WARMUP: usize = 280;
 /// Images that a training should see in all, each varied anew every time.
 const SEEN: usize = 200_000;
-/// Training steps that a search should make at least: fewer leave the shared weights untrained.
-const SEARCH_STEPS: usize = 3000;
+/// Training steps of the shared weights: two and a half warm-ups of cells with five nodes.
+const SEARCH_STEPS: usize = 9000;
+/// Training images below which shared weights and a policy are left out: short trainings alone tell more.
+const ENOUGH_TO_SHARE: usize = 2000;
 /// Epochs of a search, within which the policy is updated once each at least.
 const SEARCH_EPOCHS: (usize, usize) = (30, 300);
 /// Rewards of one update of the policy, as `controller.aggregate` has them in every preset.
@@ -168,7 +170,7 @@ fn of_number(train: usize, given: Option<usize>) -> Vec<Choice> {
     let lr = LEARNING_RATE * (batch as f64 / LARGE_BATCH as f64).min(1.0);
     choices.push(for_training("schedule.lr_max", lr, format!("for batches of {batch} images")));
     choices.extend(length_of_training(train, passes, steps));
-    choices.extend(length_of_search(steps));
+    choices.extend(length_of_search(train, steps));
     choices
 }
 
@@ -187,18 +189,24 @@ fn length_of_training(train: usize, passes: usize, steps: usize) -> [Choice; 2] 
 }
 
 /// Epochs of a search, each of `steps` steps.
-fn length_of_search(steps: usize) -> [Choice; 2] {
+fn length_of_search(train: usize, steps: usize) -> Vec<Choice> {
     let epochs = (SEARCH_STEPS / steps).clamp(SEARCH_EPOCHS.0, SEARCH_EPOCHS.1);
     let updates = steps.div_ceil(REWARDS).min(UPDATES);
     let rewards = format!("{} rewards for the {steps} training steps of an epoch", REWARDS * updates);
-    [
+    let mut choices = vec![
         for_search(
             "run.epochs",
             epochs,
             format!("{} training steps, or as many as the time allows", epochs * steps),
         ),
         for_search("controller.steps", updates, rewards),
-    ]
+    ];
+    if train < ENOUGH_TO_SHARE {
+        let reason =
+            format!("{train} training images: networks trained alone tell more than shared weights would");
+        choices.push(for_search("finals.policy", 0, reason));
+    }
+    choices
 }
 
 /// How images are varied and weights are fitted.
@@ -294,10 +302,12 @@ mod tests {
             found.next().unwrap().value.parse::<usize>().unwrap()
         };
         // 126 training images in batches of 32: 3 steps in each of 17 passes, 6 updates of 10 rewards.
-        assert_eq!((of(90, "controller.steps"), of(90, "run.epochs")), (6, 58));
+        assert_eq!((of(90, "controller.steps"), of(90, "run.epochs")), (6, 176));
         // 8,000 in batches of 64: 125 steps.
-        assert_eq!((of(5000, "controller.steps"), of(5000, "run.epochs")), (13, 30));
+        assert_eq!((of(5000, "controller.steps"), of(5000, "run.epochs")), (13, 72));
         assert_eq!(of(50_000, "controller.steps"), 30, "never more than published");
+        // A policy that was trained on so few images would propose nothing worth a training.
+        assert_eq!(of(90, "finals.policy"), 0);
     }
 
     #[test]

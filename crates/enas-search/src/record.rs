@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use enas_arc::Arc;
 use enas_data::{Dataset, SplitFile};
 use enas_rng::Seed;
+use serde::Deserialize;
 
 use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::config::{Layers, Settings};
 use crate::error::{Error, Result};
+use crate::finals::{FinalsOutcome, Pick, Picks};
 use crate::memory::MemoryPlan;
 use crate::metrics;
 use crate::pictures::Expected;
@@ -123,6 +125,42 @@ impl Record {
             return Err(directory(&self.dir, &problem));
         }
         read_arc(&self.best_arc_path())
+    }
+
+    /// One of the three networks that a search offers.
+    ///
+    /// # Errors
+    /// As [`best_arc`](Self::best_arc); [`Error::RunDirectory`] where the search had no finals to choose in, unless the
+    /// balanced one is wanted, which is then the arc found.
+    pub fn pick(&self, pick: Pick) -> Result<Arc> {
+        #[derive(Deserialize)]
+        struct Offered {
+            picks: Option<Picks>,
+        }
+        let best = self.best_arc()?;
+        let text = read_plain_text(&self.best_arc_path(), SMALL_FILE)
+            .map_err(|source| io("cannot read", &self.best_arc_path(), source))?;
+        match serde_json::from_str::<Offered>(&text).ok().and_then(|offered| offered.picks) {
+            Some(picks) => Ok(picks.of(pick).clone()),
+            None if pick == Pick::Balanced => Ok(best),
+            None => {
+                let problem =
+                    "this run offers one architecture only: its settings had no finals; leave --pick out";
+                Err(directory(&self.dir, problem))
+            }
+        }
+    }
+
+    /// What the finals of a finished search came to; `None` where its settings had none.
+    ///
+    /// # Errors
+    /// As [`best_arc`](Self::best_arc).
+    pub fn finals(&self) -> Result<Option<FinalsOutcome>> {
+        self.best_arc()?;
+        let text = read_plain_text(&self.best_arc_path(), SMALL_FILE)
+            .map_err(|source| io("cannot read", &self.best_arc_path(), source))?;
+        // What has no finals has other fields, or some of them.
+        Ok(serde_json::from_str(&text).ok())
     }
 
     /// Which file is in which split.

@@ -26,14 +26,18 @@ pub struct Candidate {
     /// Macro-F1 there, where candidates are ranked by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_macro_f1: Option<f64>,
+    /// Mean cross entropy there, in nats, where candidates are ranked by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_loss: Option<f64>,
     /// Multiply-adds per picture in the search network.
     pub macs: u64,
 }
 
 impl Candidate {
-    /// What candidates are ranked by: macro-F1 where it was measured, else accuracy.
+    /// What candidates are ranked by, the higher the better: macro-F1 or 1/(1 + loss) where it was measured, else accuracy.
     pub fn score(&self) -> f64 {
-        self.valid_macro_f1.unwrap_or(self.valid_accuracy)
+        let by_loss = self.valid_loss.map(|loss| 1.0 / (1.0 + loss));
+        self.valid_macro_f1.or(by_loss).unwrap_or(self.valid_accuracy)
     }
 }
 
@@ -59,7 +63,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Ranks scored arcs. At least one must come from the policy.
+    /// Ranks scored arcs.
     pub(crate) fn rank(scored: Vec<Candidate>) -> Self {
         let (random, mut candidates): (Vec<_>, Vec<_>) =
             scored.into_iter().partition(|c| c.origin == Origin::Random);
@@ -67,12 +71,9 @@ impl Selection {
         Self { candidates, random }
     }
 
-    /// The winner.
-    ///
-    /// # Panics
-    /// Never for a selection that [`crate::search()`] returned: it always scores the policy's likeliest arc.
-    pub fn best(&self) -> &Candidate {
-        self.candidates.first().expect("the greedy arc is always scored")
+    /// The best by the shared weights; `None` where the time was too short for them.
+    pub fn best(&self) -> Option<&Candidate> {
+        self.candidates.first()
     }
 
     /// The random arc that would have won; `None` when there are none.
@@ -149,7 +150,14 @@ mod tests {
     use crate::config::Metric;
 
     fn candidate(arc: &str, valid_accuracy: f64, macs: u64, origin: Origin) -> Candidate {
-        Candidate { arc: arc.parse().unwrap(), origin, valid_accuracy, valid_macro_f1: None, macs }
+        Candidate {
+            arc: arc.parse().unwrap(),
+            origin,
+            valid_accuracy,
+            valid_macro_f1: None,
+            valid_loss: None,
+            macs,
+        }
     }
 
     #[test]
@@ -160,7 +168,7 @@ mod tests {
         };
         let (a, b) = ("0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 1");
         let ranked = Selection::rank(vec![scored(a, 0.9, 0.4), scored(b, 0.8, 0.6)]);
-        assert_eq!(ranked.best().arc.to_string(), b);
+        assert_eq!(ranked.best().unwrap().arc.to_string(), b);
     }
 
     #[test]

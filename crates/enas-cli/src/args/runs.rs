@@ -9,19 +9,21 @@ use super::{Extent, Images, Machine, Memory, ModelPlace, Settings};
 
 /// Find an architecture for a set of pictures
 ///
-/// Trains the shared weights of all architectures and a controller that proposes them, in turns; then scores
-/// proposals on the whole validation split beside as many random architectures and keeps the best.
-#[derive(Debug, Args)]
+/// Trains the shared weights of all architectures, then a policy that proposes architectures; trains the best proposals
+/// and random architectures alone for a short time, keeps the best, and says what searching brought.
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   enas search                                    the built-in digits, about a minute on two cores
   enas search photos                             your own images: photos/<class>/*.png
   enas search photos --time 30m --set child.filters=16
+  enas search photos --max-params 100000         no network has more trained weights
+  enas search photos --repeat 3                  three seeds: do the results agree?
   enas search --resume runs/photos-search-1      go on after Ctrl-C
   enas search photos --resume runs/photos-search-1    the same, where the images are now
 
 DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip.
-A folder wins over the built-in data of its name, and ./digits is always a folder.")]
+digits and fashion-small are built in. A folder of that name wins, and ./digits is always a folder.")]
 pub(crate) struct Search {
     #[command(flatten)]
     pub(crate) images: Images,
@@ -30,12 +32,80 @@ pub(crate) struct Search {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) extent: Extent,
+    /// Search so many times with seeds that follow each other, and say whether the results agree
+    #[arg(long, value_name = "N", conflicts_with = "resume", allow_negative_numbers = true, value_parser = whole(2, 100))]
+    pub(crate) repeat: Option<usize>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
     #[command(flatten)]
     pub(crate) settings: Settings,
     #[command(flatten)]
     pub(crate) machine: Machine,
     #[command(flatten)]
     pub(crate) memory: Memory,
+}
+
+impl Search {
+    /// The settings with the limits among them.
+    pub(crate) fn settings(&self) -> Settings {
+        self.limits.within(&self.settings)
+    }
+}
+
+/// What every architecture keeps to that a search proposes: of the network that its finals train
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Limits {
+    /// Most trained weights of a network
+    #[arg(long, value_name = "N")]
+    pub(crate) max_params: Option<std::num::NonZeroU64>,
+    /// Most multiply-adds per image
+    #[arg(long, value_name = "N")]
+    pub(crate) max_macs: Option<std::num::NonZeroU64>,
+    /// Most time for one image alone on this machine, such as 5ms
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    pub(crate) max_latency: Option<f64>,
+}
+
+impl Limits {
+    /// Settings with these limits, which win over assignments of the same keys.
+    pub(crate) fn within(&self, settings: &Settings) -> Settings {
+        let mut set = settings.set.clone();
+        set.extend(self.max_params.map(|n| format!("limits.params={n}")));
+        set.extend(self.max_macs.map(|n| format!("limits.macs={n}")));
+        set.extend(self.max_latency.map(|ms| format!("limits.latency_ms={ms:?}")));
+        Settings { set, ..settings.clone() }
+    }
+}
+
+/// A time for one image, in milliseconds: `5ms`, `0.8ms`, `5`.
+fn milliseconds(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("ms").unwrap_or(text).trim();
+    match number.parse::<f64>() {
+        Ok(ms) if ms > 0.0 && ms.is_finite() => Ok(ms),
+        _ => Err("write a number above 0 and its unit, such as 5ms or 0.8ms".into()),
+    }
+}
+
+/// One of the networks that a search offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Pick {
+    /// The best with at most half the multiply-adds of a usual random one
+    Small,
+    /// The cheapest of those that are measurably as good as the best
+    Balanced,
+    /// The best, whatever it costs
+    Accurate,
+}
+
+impl From<Pick> for enas_search::Pick {
+    fn from(pick: Pick) -> Self {
+        match pick {
+            Pick::Small => Self::Small,
+            Pick::Balanced => Self::Balanced,
+            Pick::Accurate => Self::Accurate,
+        }
+    }
 }
 
 /// Train one architecture from scratch and save it as a model
@@ -47,6 +117,7 @@ pub(crate) struct Search {
     after_help = "\
 Examples:
   enas train --run runs/digits-search-1                the best architecture of a search, on its pictures
+  enas train --run runs/photos-search-1 --pick small   the smallest of its good networks
   enas train photos --patience 20                      a ready cell, without a search
   enas train photos --cell wide-light --seeds 5        five times, to see how much is chance
   enas train photos --folds 3                          every image is a test image once: for few images
@@ -67,6 +138,9 @@ pub(crate) struct Train {
     /// A finished search or `enas auto`: takes the best architecture found, and its images unless DATA is given
     #[arg(long, value_name = "DIR")]
     pub(crate) run: Option<PathBuf>,
+    /// With --run: which of the networks that the search offers [default: balanced]
+    #[arg(long, value_enum, requires = "run")]
+    pub(crate) pick: Option<Pick>,
     /// Begin with the weights of this model, as far as they fit, rather than at random
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) warm_start: Option<PathBuf>,

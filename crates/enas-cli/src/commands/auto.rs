@@ -10,13 +10,13 @@ use enas_arc::Arc;
 use enas_data::{Dataset, doctor};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Kind, MemoryPlan, PairedDifference,
-    Preparation, SearchWhen, TimeLimit,
+    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Gain, Kind, MemoryPlan,
+    PairedDifference, Preparation, SearchWhen, TimeLimit,
 };
 use serde::Serialize;
 
 use super::choices::{self, Asked};
-use super::{Context, report, settings, shell_word, use_threads};
+use super::{Context, finals, report, settings, shell_word, use_threads};
 use crate::args::{Images, Machine, Memory, Settings};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
@@ -40,8 +40,8 @@ Examples:
   enas auto --resume runs/photos-auto-1        go on after Ctrl-C
   enas predict --run runs/photos-auto-1 new/*.jpg
 
-DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip. A --set of
-controller, reward and select is for the search, one of keep and metric for the trainings, all others for both.")]
+DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip, or a built-in
+set: digits, fashion-small. A --set of controller, reward and select is for the search, one of keep and metric for the trainings, all others for both.")]
 pub(crate) struct Auto {
     #[command(flatten)]
     pub(crate) images: Images,
@@ -235,7 +235,7 @@ fn divided(settings: &Settings) -> (Settings, Settings) {
         let set = settings.set.iter().filter(|a| !tables.contains(&table(a).as_str())).cloned().collect();
         Settings { set, ..settings.clone() }
     };
-    (only(&["keep", "metric"]), only(&["controller", "reward", "select"]))
+    (only(&["keep", "metric"]), only(&["controller", "reward", "select", "warmup", "finals", "limits"]))
 }
 
 fn pictures(data: &Dataset) -> String {
@@ -303,6 +303,8 @@ struct Document<'a> {
     random_valid_accuracy: Option<f64>,
     #[serde(skip)]
     search_difference: Option<PairedDifference>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search_gain: Option<Gain>,
     warnings: &'a [String],
     seconds: f64,
 }
@@ -333,6 +335,7 @@ fn print(
         search_valid_accuracy: outcome.search_accuracy,
         random_valid_accuracy: outcome.random_accuracy,
         search_difference: outcome.search_difference,
+        search_gain: outcome.search_gain,
         warnings: &outcome.search_warnings,
         seconds: run.seconds(),
     };
@@ -348,12 +351,21 @@ impl Document<'_> {
         writeln!(out, "validation  {}", self.valid.line())?;
         if let (Some(found), Some(random)) = (self.search_valid_accuracy, self.random_valid_accuracy) {
             let (found, random) = (percent(found), percent(random));
-            let line = format!(
-                "{found} of the validation images with shared weights, random architectures {random} on average{}; \
-                 trained networks reach other accuracies",
-                self.search_difference
-                    .map_or(String::new(), |difference| format!(", the best of them {}", beside(difference))),
-            );
+            let line = match self.search_gain {
+                Some(gain) => format!(
+                    "{found} of the validation images that no choice looked at, after a short training alone; random \
+                     architectures with the same training {random} on average. {}",
+                    finals::in_words(gain)
+                ),
+                None => format!(
+                    "{found} of the validation images with shared weights, random architectures {random} on average{}; \
+                     trained networks reach other accuracies",
+                    self.search_difference.map_or(String::new(), |difference| format!(
+                        ", the best of them {}",
+                        beside(difference)
+                    )),
+                ),
+            };
             writeln!(out, "{}", paragraph("search      ", &line, stdout_width()))?;
             for warning in self.warnings {
                 writeln!(out, "{}", warned(&paragraph("            ", warning, stdout_width())))?;

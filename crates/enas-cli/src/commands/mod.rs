@@ -11,9 +11,12 @@ pub(crate) mod draw;
 pub(crate) mod eval;
 #[cfg(feature = "export")]
 pub(crate) mod export;
+mod finals;
 mod inputs;
 mod latency;
 pub(crate) mod predict;
+pub(crate) mod prove;
+mod repeat;
 pub(crate) mod report;
 pub(crate) mod runs;
 pub(crate) mod search;

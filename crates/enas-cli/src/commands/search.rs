@@ -8,12 +8,14 @@ use anyhow::Result;
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use enas_search::{Candidate, Kind, MemoryPlan, PairedDifference, Run, SearchConfig, SearchOutcome};
+use enas_search::{
+    Candidate, FinalsOutcome, Kind, MemoryPlan, PairedDifference, Run, SearchConfig, SearchOutcome,
+};
 use serde::Serialize;
 
 use super::choices::Asked;
 use super::subject::FinalNetwork;
-use super::{Context, interrupted, report, settings, shell_word, use_threads};
+use super::{Context, finals, interrupted, repeat, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{cost, counted, duration, grouped, images, path, percent};
@@ -34,6 +36,9 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::open(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
+    if let Some(times) = args.repeat {
+        return repeat::run(context, args, times, (gpu, &interrupt));
+    }
     let (config, mut run, data) = match &args.extent.resume {
         Some(dir) => resumed(args, dir, gpu.as_ref())?,
         None => started(context, args, gpu.as_ref(), began)?,
@@ -59,15 +64,16 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     }
 }
 
-fn started(
+pub(super) fn started(
     context: &Context,
     args: &args::Search,
     gpu: Option<&Gpu>,
     began: Instant,
 ) -> Result<(SearchConfig, Run, Dataset)> {
     let (images, extent) = (args.images.path(), Some(&args.extent));
-    let read = settings::search(&args.settings, images, extent)?;
-    let asked = Asked { extent, ..Asked::of(&args.settings) };
+    let given = args.settings();
+    let read = settings::search(&given, images, extent)?;
+    let asked = Asked { extent, ..Asked::of(&given) };
     let followed = asked.follow(context, (&read.data, read.run.seed()), Kind::Search);
     let mut config = settings::search(&followed.settings, images, extent)?;
     settings::limit_memory(&mut config.run, args.memory);
@@ -85,7 +91,7 @@ fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(Search
     let mut run = Run::resume(dir)?;
     let own = run.record().layers::<SearchConfig>()?;
     let mut config: SearchConfig =
-        settings::beside(own, &args.settings, args.images.path(), Some(&args.extent))?;
+        settings::beside(own, &args.settings(), args.images.path(), Some(&args.extent))?;
     settings::limit_memory(&mut config.run, args.memory);
     run.accepts(&config)?;
     config.run.check_device(gpu)?;
@@ -119,6 +125,8 @@ struct Found<'a> {
     /// By how much the architecture found is more accurate than the best random one, in points.
     difference: Option<PairedDifference>,
     warnings: &'a [String],
+    #[serde(flatten)]
+    finals: Option<&'a FinalsOutcome>,
     #[serde(skip)]
     standing: Standing,
     #[serde(skip)]
@@ -132,17 +140,23 @@ fn print(
     data: &Dataset,
 ) -> Result<()> {
     let random = &found.selection.random;
-    let best = found.selection.best_random().map(|best| best.valid_accuracy);
+    let of_finals = found.finals.as_ref();
+    let best = match of_finals {
+        Some(finals) => finals.control.as_ref().map(|control| control.best),
+        None => found.selection.best_random().map(|best| best.valid_accuracy),
+    };
+    let reporting = of_finals.map_or(data.valid.len(), |finals| finals.images[1]);
     let document = Found {
         final_network,
-        standing: Standing::on(&data.valid, found.valid_accuracy),
+        standing: Standing::on_part(reporting, &data.valid, found.valid_accuracy),
         run: &found.run,
         arc: &found.arc,
         valid_accuracy: found.valid_accuracy,
         valid_macro_f1: found.valid_macro_f1,
         random_valid_accuracy: found.random_valid_accuracy,
-        random_best_valid_accuracy: random.iter().map(|c| c.valid_accuracy).reduce(f64::max),
-        random_best: best.map(|accuracy| Standing::on(&data.valid, accuracy)),
+        random_best_valid_accuracy: best,
+        random_best: best.map(|accuracy| Standing::on_part(reporting, &data.valid, accuracy)),
+        finals: of_finals,
         difference: found.difference,
         warnings: &found.warnings,
         epochs: found.epochs,
@@ -157,6 +171,30 @@ fn print(
 
 impl Found<'_> {
     fn write(&self, out: &mut dyn Write, preset: Option<&str>) -> io::Result<()> {
+        match self.finals {
+            Some(finals) => finals::write_result(out, finals, &self.standing)?,
+            None => self.write_shared_result(out)?,
+        }
+        for warning in self.warnings {
+            writeln!(out, "{}", warned(&paragraph("warning         ", warning, stdout_width())))?;
+        }
+        if let Some(FinalNetwork { params, macs }) = self.final_network {
+            writeln!(out, "final network   {}", cost(params, macs))?;
+        }
+        writeln!(out, "time            {} for {}", duration(self.seconds), counted(self.epochs, "epoch"))?;
+        writeln!(out, "run             {}\n", self.run.display())?;
+        match self.finals {
+            Some(finals) => finals::write_networks(out, finals)?,
+            None => self.write_ranking(out)?,
+        }
+        writeln!(out, "\nbest architecture:\n{}", self.arc.readable())?;
+        let preset = preset.map_or(String::new(), |name| format!(" --preset {name}"));
+        let next = format!("enas train --run {}{preset}", shell_word(self.run));
+        writeln!(out, "next: {}", command(&next))
+    }
+
+    /// What the shared weights say, where nothing was trained alone.
+    fn write_shared_result(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "validation      {}", strong(&self.standing.line()))?;
         writeln!(
             out,
@@ -170,22 +208,9 @@ impl Found<'_> {
             writeln!(out, "{}", paragraph("random          ", &line, stdout_width()))?;
         }
         writeln!(out, "{}", paragraph("note            ", NOT_TRAINED, stdout_width()))?;
-        for warning in self.warnings {
-            writeln!(out, "{}", warned(&paragraph("warning         ", warning, stdout_width())))?;
-        }
         let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
         writeln!(out, "search network  {params} parameters shared by all architectures;")?;
-        writeln!(out, "                {macs} multiply-adds per image with this one")?;
-        if let Some(FinalNetwork { params, macs }) = self.final_network {
-            writeln!(out, "final network   {}", cost(params, macs))?;
-        }
-        writeln!(out, "time            {} for {}", duration(self.seconds), counted(self.epochs, "epoch"))?;
-        writeln!(out, "run             {}\n", self.run.display())?;
-        self.write_ranking(out)?;
-        writeln!(out, "\nbest architecture:\n{}", self.arc.readable())?;
-        let preset = preset.map_or(String::new(), |name| format!(" --preset {name}"));
-        let next = format!("enas train --run {}{preset}", shell_word(self.run));
-        writeln!(out, "next: {}", command(&next))
+        writeln!(out, "                {macs} multiply-adds per image with this one")
     }
 
     /// The best candidates, by their places alone: as integers they are in the report and in JSON.

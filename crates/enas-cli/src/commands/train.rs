@@ -199,7 +199,10 @@ impl Job {
     fn after_search(context: &Context, args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
         let search = Record::open(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
-        let arc = search.best_arc().context("--run")?;
+        let arc = match args.pick {
+            Some(pick) => search.pick(pick.into()).context("--run")?,
+            None => search.best_arc().context("--run")?,
+        };
         let (images, extent) = (args.images.path(), Some(&args.extent));
         let read = settings::train_after(&searched, &args.settings, images, extent)?;
         let standing = settings::inherited(&searched, &args.settings)?;

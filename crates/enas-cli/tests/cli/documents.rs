@@ -30,14 +30,35 @@ const ELSEWHERE: &[(&str, &str)] = &[
 pub(crate) fn smaller(command: &str) -> String {
     let common = "--set child.filters=4 --set child.layers=1 --set data.image_size=16";
     let search = "--set child.nodes=2 --set controller.steps=1 --set controller.aggregate=2 --set select.samples=2 \
-                  --set select.random=2";
+                  --set warmup.updates=0 --set finals.steps=2 --set finals.policy=1 --set finals.wide=1 \
+                  --set finals.random=2 --set finals.mutants=1 --set finals.controls=1";
     match command.split(' ').nth(1) {
         Some("auto") => format!("{command} {common} {search}").replace("--time 2h", "--time 20s"),
         Some("search") => format!("{command} --epochs 1 {common} {search}"),
         Some("train") => format!("{command} --epochs 1 {common}"),
+        Some("study") => smaller_study(command, common, search),
         Some("watch") => format!("timeout --preserve-status --signal INT 2 {command}"),
         _ => command.to_owned(),
     }
+}
+
+/// A study of a few architectures, each trained for an epoch.
+fn smaller_study(command: &str, common: &str, search: &str) -> String {
+    let mut words = command.split(' ');
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        if ["--pool", "--wide", "--searches", "--seeds"].contains(&word) {
+            words.next();
+        } else {
+            kept.push(word);
+        }
+    }
+    let kept = kept.join(" ");
+    if kept.contains("--resume") {
+        return format!("{kept} --pool 3");
+    }
+    let few = "--pool 2 --wide 1 --searches 1 --seeds 1 --set run.epochs=1 --set train.run.epochs=1";
+    format!("{kept} {few} {common} {search}")
 }
 
 /// The lines of a document that are typed into a shell, without comments: fenced as `sh`, or indented outside fences.

@@ -5,6 +5,7 @@
 mod arcs;
 mod bench;
 mod board;
+mod built_in;
 mod choices;
 mod config;
 mod data;
@@ -23,6 +24,7 @@ mod model;
 mod places;
 mod recipe;
 mod runs;
+mod study;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "watch")]

@@ -25,7 +25,7 @@ pub(crate) const TINY: [&str; 8] = [
 ];
 
 /// The same for a search, with cells of one node and few candidates.
-pub(crate) const TINY_SEARCH: [&str; 10] = [
+pub(crate) const TINY_SEARCH: [&str; 22] = [
     "--set",
     "child.nodes=1",
     "--set",
@@ -36,6 +36,18 @@ pub(crate) const TINY_SEARCH: [&str; 10] = [
     "controller.steps=2",
     "--set",
     "reward.batch_size=40",
+    "--set",
+    "warmup.updates=0",
+    "--set",
+    "finals.steps=2",
+    "--set",
+    "finals.policy=2",
+    "--set",
+    "finals.wide=1",
+    "--set",
+    "finals.mutants=1",
+    "--set",
+    "finals.controls=1",
 ];
 
 /// The program, in a folder of its own.

@@ -12,6 +12,7 @@ use crate::config::{RunConfig, SearchConfig, TrainConfig};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::Result;
 use crate::feed::Source;
+use crate::finals;
 use crate::memory::MemoryPlan;
 
 /// What each phase would take if it did all that its configuration asks for, in seconds.
@@ -48,10 +49,11 @@ pub(super) fn measure(
     let mut fixed = Child::fixed(&train.child, first, input, classes, seed)?;
     fixed.recompute(recompute);
     let costs = Costs::of(fixed, first, &train.run, images, gpu)?;
+    let finals = finals::steps_of_all(&search.finals) as f64 * costs.step;
     let training = |epochs| of_training(train, epochs, &costs, images);
     Ok(Work {
         first: training(config.first_epochs()),
-        search: searching,
+        search: searching + finals,
         train: training(train.run.epochs),
         predict: costs.forward * (data.valid.len() + data.test.len() + EXPLAINED) as f64,
         step: costs.step,
@@ -76,15 +78,15 @@ pub(super) fn of_training(config: &TrainConfig, epochs: u64, costs: &Costs, data
 
 /// Seconds that a network takes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Costs {
+pub(crate) struct Costs {
     /// For a training step.
-    pub(super) step: f64,
+    pub(crate) step: f64,
     /// For the class scores of one picture.
-    pub(super) forward: f64,
+    pub(crate) forward: f64,
 }
 
 impl Costs {
-    pub(super) fn of(
+    pub(crate) fn of(
         mut child: Child,
         arc: &Arc,
         run: &RunConfig,

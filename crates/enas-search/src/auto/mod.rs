@@ -15,6 +15,7 @@ use enas_kernels::gpu::Gpu;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::costs::Costs;
 use self::costs::of_training;
 pub use self::folder::AutoRun;
 pub use self::network::FittedNetwork;
@@ -24,6 +25,7 @@ use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::cells::{DEFAULT_CELL, LIGHT_CELL, ready_cells};
 use crate::config::{SearchConfig, TimeLimit, TrainConfig};
 use crate::error::{Error, Result};
+use crate::finals::Gain;
 use crate::memory::MemoryPlan;
 use crate::model::Model;
 use crate::observer::{Event, Observer};
@@ -100,12 +102,15 @@ pub struct AutoOutcome {
     pub valid_accuracy: f64,
     /// Its accuracy on the test split, 0 to 1.
     pub test_accuracy: f64,
-    /// Accuracy of the arc found, with the shared weights, on the validation split; `None` without a search.
+    /// What the search says of the arc found, as [`SearchOutcome::valid_accuracy`](crate::SearchOutcome::valid_accuracy);
+    /// `None` without a search.
     pub search_accuracy: Option<f64>,
     /// The same of random arcs, on average; `None` when none were asked for.
     pub random_accuracy: Option<f64>,
     /// By how much the arc found is more accurate there than the best random one; `None` when none were asked for.
     pub search_difference: Option<PairedDifference>,
+    /// By how much the network found is more accurate than random ones with the same training, where the search had finals.
+    pub search_gain: Option<Gain>,
     /// What to know of the arc found and of the policy before trusting them.
     pub search_warnings: Vec<String>,
     /// Accuracy of the first model, a random arc's after a short training, on the validation split; `None` without a
@@ -168,6 +173,8 @@ struct Searched {
     random_valid_accuracy: Option<f64>,
     #[serde(default)]
     difference: Option<PairedDifference>,
+    #[serde(default)]
+    gain: Option<Gain>,
     #[serde(default)]
     warnings: Vec<String>,
 }
@@ -267,6 +274,10 @@ impl Auto<'_> {
     fn search(&mut self, seconds: f64) -> Result<Searched> {
         self.begin(AutoPhase::Search)?;
         let mut config = self.config.search.clone();
+        if let Some(network) = self.run.plan().and_then(|plan| plan.network) {
+            // The networks that the finals compare are of the size of the one that is trained in the end.
+            (config.finals.filters, config.finals.layers) = (Some(network.filters), Some(network.layers));
+        }
         config.run.time = self.limit(seconds);
         let data = self.data;
         let mut run =
@@ -338,6 +349,7 @@ impl Phases {
             search_accuracy: searched.as_ref().map(|searched| searched.valid_accuracy),
             random_accuracy: searched.as_ref().and_then(|searched| searched.random_valid_accuracy),
             search_difference: searched.as_ref().and_then(|searched| searched.difference),
+            search_gain: searched.as_ref().and_then(|searched| searched.gain),
             search_warnings: searched.map(|searched| searched.warnings).unwrap_or_default(),
             first_accuracy: first.map(|first| first.valid_accuracy),
             seconds: run.seconds(),

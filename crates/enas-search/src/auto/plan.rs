@@ -61,6 +61,10 @@ fn always() -> bool {
 const FIRST: f64 = 0.06;
 /// Share of what the first model leaves that the search may take if the training could use the rest.
 const SEARCH: f64 = 0.45;
+/// The same where there is time for fewer than [`FEW_STEPS`] training steps: then the search has finals only.
+const FINALS: f64 = 0.25;
+/// Training steps below which shared weights learn too little.
+const FEW_STEPS: f64 = 15_000.0;
 
 impl AutoPlan {
     /// Divides what `limit` leaves after `spent` seconds. Without a limit, or where everything fits, every phase does
@@ -80,7 +84,8 @@ impl AutoPlan {
         let left = (limit - spent - finish).max(0.0);
         let first = work.first.min(FIRST * left);
         let rest = left - first;
-        let search = work.search.min((rest - work.train).max(SEARCH * rest));
+        let share = if left < FEW_STEPS * work.step { FINALS } else { SEARCH };
+        let search = work.search.min((rest - work.train).max(share * rest));
         Self { first, search, train: work.train.min(rest - search), ..whole }
     }
 

@@ -77,6 +77,7 @@ pub struct Layers {
 enum Base {
     Preset(String),
     File(PathBuf),
+    Text { name: String, text: String },
 }
 
 impl Layers {
@@ -88,6 +89,11 @@ impl Layers {
     /// Starts from a complete TOML file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { base: Base::File(path.into()), assignments: Vec::new() }
+    }
+
+    /// Starts from a complete TOML text; messages call it `name`.
+    pub fn text(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { base: Base::Text { name: name.into(), text: text.into() }, assignments: Vec::new() }
     }
 
     /// Adds an assignment `key.path=value`. The value is written as in TOML; what is no TOML value is a string.
@@ -126,6 +132,9 @@ impl Layers {
                 })
             }
             Base::File(path) => Source::read(path),
+            Base::Text { name, text } => {
+                Ok(Source { name: name.clone(), text: text.clone(), is_file: false })
+            }
         }
     }
 }
@@ -379,7 +388,41 @@ impl Settings for SearchConfig {
         within("controller.steps", self.controller.steps as u64, 1, MOST)?;
         at_least("reward.batch_size", self.reward.batch_size as u64, 1)?;
         within("select.samples", self.select.samples as u64, 1, MOST_ARCS)?;
-        within("select.random", self.select.random as u64, 0, MOST_ARCS)
+        within("select.random", self.select.random as u64, 0, MOST_ARCS)?;
+        phases(self)
+    }
+}
+
+/// Warm-up, finals and limits.
+fn phases(config: &SearchConfig) -> Result<(), Invalid> {
+    let SearchConfig { warmup, finals, limits, .. } = config;
+    within("warmup.updates", warmup.updates, 0, MOST)?;
+    share("warmup.fair", warmup.fair)?;
+    share("warmup.collapse", warmup.collapse)?;
+    let counts = [
+        ("finals.policy", finals.policy),
+        ("finals.wide", finals.wide),
+        ("finals.random", finals.random),
+        ("finals.mutants", finals.mutants),
+        ("finals.controls", finals.controls),
+    ];
+    counts.into_iter().try_for_each(|(key, n)| within(key, n as u64, 0, MOST_ARCS))?;
+    within("finals.steps", finals.steps, 0, MOST)?;
+    let sizes = [("finals.filters", finals.filters), ("finals.layers", finals.layers)];
+    sizes.into_iter().try_for_each(|(key, n)| n.map_or(Ok(()), |n| within(key, n as u64, 1, MOST)))?;
+    let needs_finals = |key: &str| Invalid {
+        key: key.into(),
+        problem: format!(
+            "{key} needs finals: set finals.steps, and finals.wide or finals.random, to 1 or more"
+        ),
+    };
+    match limits.latency_ms {
+        Some(ms) if !(ms > 0.0 && ms.is_finite()) => {
+            let problem = format!("limits.latency_ms = {ms} is out of range; allowed: above 0");
+            Err(Invalid { key: "limits.latency_ms".into(), problem })
+        }
+        _ if !limits.is_empty() && !finals.are_wanted() => Err(needs_finals("limits")),
+        _ => Ok(()),
     }
 }
 

@@ -4,16 +4,50 @@ use enas_arc::{Arc, Cell, Op};
 use enas_controller::{Bounds, Controller};
 use enas_rng::Seed;
 
+use super::progress::PolicyTally;
+
 /// Arcs of the policy that are looked at.
 const ARCS: u64 = 100;
 /// Share of the choices of an operation above which the policy knows little else.
 const MOST: f64 = 0.6;
 
 /// What to know of the arc found and of the policy that it comes from.
-pub(super) fn warnings(found: &Arc, controller: &Controller, bounds: Bounds, seed: Seed) -> Vec<String> {
-    let sampled = |i| controller.sample(bounds, &mut seed.stream("select/collapse", &[i])).arc;
-    let arcs: Vec<Arc> = (0..ARCS).map(sampled).collect();
-    without_convolution(found).into_iter().chain(one_operation(&arcs)).collect()
+pub(super) fn warnings(found: &Arc, policy: Option<(&Controller, Bounds)>, seed: Seed) -> Vec<String> {
+    let arcs = |(controller, bounds): (&Controller, Bounds)| -> Vec<Arc> {
+        let sampled = |i| controller.sample(bounds, &mut seed.stream("select/collapse", &[i])).arc;
+        (0..ARCS).map(sampled).collect()
+    };
+    let of_policy = policy.and_then(|policy| one_operation(&arcs(policy)));
+    without_convolution(found).into_iter().chain(of_policy).collect()
+}
+
+/// An operation that the policy chose too often in an epoch.
+pub(super) fn of_epoch(policy: &PolicyTally, most: f64) -> Option<String> {
+    let (op, share) = policy.commonest();
+    (share > most).then(|| format!("{:.0} % of the policy's choices are {}", 100.0 * share, op.name()))
+}
+
+/// A policy whose architectures are mostly smaller than nine tenths of uniformly random ones: small networks learn fast
+/// while weights are shared, and little afterwards.
+pub(super) fn of_size(
+    controller: &Controller,
+    bounds: Bounds,
+    seed: Seed,
+    macs: &dyn Fn(&Arc) -> Result<u64, enas_child::Error>,
+) -> Result<Option<String>, enas_child::Error> {
+    let sizes = |arcs: &mut dyn Iterator<Item = Arc>| -> Result<Vec<u64>, enas_child::Error> {
+        let mut sizes = arcs.map(|arc| macs(&arc)).collect::<Result<Vec<u64>, _>>()?;
+        sizes.sort_unstable();
+        Ok(sizes)
+    };
+    let nodes = controller.n_nodes();
+    let random = sizes(&mut (0..ARCS).map(|i| Arc::random(nodes, &mut seed.stream("search/sizes", &[i]))))?;
+    let sampled = |i| controller.sample(bounds, &mut seed.stream("search/policy-sizes", &[i])).arc;
+    let of_policy = sizes(&mut (0..ARCS).map(sampled))?;
+    let (tenth, median) = (random[random.len() / 10], of_policy[of_policy.len() / 2]);
+    Ok((median < tenth).then(|| {
+        format!("the policy's networks have {median} multiply-adds, fewer than nine tenths of random ones ({tenth})")
+    }))
 }
 
 /// Cells that learn nothing: pools and identities have no weights.
@@ -83,6 +117,6 @@ mod tests {
         let seed = Seed::new(1);
         let controller = Controller::new(&Config::improved(), 5, seed).unwrap();
         let found = arc("0 0 1 2  0 1 1 3");
-        assert_eq!(warnings(&found, &controller, controller.config().bounds(1.0), seed), [""; 0]);
+        assert_eq!(warnings(&found, Some((&controller, controller.config().bounds(1.0))), seed), [""; 0]);
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::Checkpoint;
 use crate::divergence::finite;
 use crate::error::Result;
+use crate::finals::FinalsProgress;
 use crate::observer::{Phase, Place, PolicySummary};
 use crate::run::State;
 use crate::session::{Tally, is_possible, mean};
@@ -39,6 +40,14 @@ pub(super) struct Progress {
     /// Their macro-F1, where that decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) macro_f1s: Vec<f64>,
+    /// Their losses, where these decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) losses: Vec<f64>,
+    /// Steps before which architectures are drawn fairly because the policy collapsed.
+    #[serde(default)]
+    pub(super) fair_until: u64,
+    #[serde(default)]
+    pub(super) finals: FinalsProgress,
     /// What all learning rates are multiplied with: less than 1 once the search has gone back.
     #[serde(default = "whole")]
     pub(super) lr_factor: f32,
@@ -58,6 +67,9 @@ impl Progress {
             scoring: None,
             scores: Vec::new(),
             macro_f1s: Vec::new(),
+            losses: Vec::new(),
+            fair_until: 0,
+            finals: FinalsProgress::default(),
             lr_factor: whole(),
         }
     }
@@ -90,9 +102,10 @@ pub(super) struct PolicyTally {
 }
 
 impl PolicyTally {
-    pub(super) fn add(&mut self, episodes: &[Episode], stats: &UpdateStats) {
+    /// `accuracy` is the mean of the arcs, whatever they are rewarded for.
+    pub(super) fn add(&mut self, episodes: &[Episode], accuracy: f32, stats: &UpdateStats) {
         self.steps += 1;
-        self.accuracy += f64::from(stats.mean_accuracy);
+        self.accuracy += f64::from(accuracy);
         self.reward += f64::from(stats.mean_reward);
         self.entropy += f64::from(stats.mean_entropy);
         for episode in episodes {
@@ -100,6 +113,18 @@ impl PolicyTally {
                 cell.nodes().iter().flat_map(|n| [n.x.op, n.y.op]).for_each(|op: Op| counts[op.id()] += 1);
             }
         }
+    }
+
+    /// Whether the policy was trained in this epoch.
+    pub(super) fn is_trained(&self) -> bool {
+        self.steps > 0
+    }
+
+    /// The operation that was sampled most in both cells, and its share.
+    pub(super) fn commonest(&self) -> (Op, f64) {
+        let counts: Vec<u64> = (0..5).map(|op| self.ops[0][op] + self.ops[1][op]).collect();
+        let (id, most) = counts.iter().copied().enumerate().max_by_key(|(_, n)| *n).unwrap_or_default();
+        (Op::ALL[id], mean(most as f64, counts.iter().sum()))
     }
 
     pub(super) fn summary(&self, baseline: f32, greedy: Arc) -> PolicySummary {

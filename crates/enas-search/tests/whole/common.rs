@@ -26,6 +26,9 @@ pub(crate) fn search_config(assignments: &[&str]) -> SearchConfig {
         "reward.batch_size=32",
         "select.samples=5",
         "select.random=5",
+        "reward.metric=accuracy",
+        "warmup.updates=0",
+        "finals.steps=0",
     ];
     with(tiny.iter().chain(assignments)).load().unwrap()
 }

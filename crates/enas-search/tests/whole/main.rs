@@ -7,6 +7,7 @@ mod common;
 mod config;
 mod divergence;
 mod durable;
+mod finals;
 mod gpu;
 mod search;
 mod train;

@@ -17,6 +17,8 @@ pub(crate) struct Digest {
     pub(crate) best: Option<Value>,
     /// Candidates scored.
     pub(crate) candidates: u64,
+    /// Networks that the finals trained alone, by round.
+    pub(crate) finalists: [u64; 3],
     pub(crate) phase: Phase,
     /// Wall time at the last event, in seconds.
     pub(crate) seconds: f64,
@@ -40,6 +42,8 @@ pub(crate) enum Phase {
     Between,
     /// Scores candidates.
     Choice,
+    /// Trains networks alone.
+    Finals,
     /// All is done.
     Finished,
 }
@@ -61,6 +65,11 @@ impl Digest {
             Some("controller") => (self.controller, self.phase) = (Some(event.clone()), Phase::Policy),
             Some("epoch") => (self.epoch, self.phase) = (Some(event.clone()), Phase::Between),
             Some("candidate") => self.candidate(event),
+            Some("finalist") => {
+                self.phase = Phase::Finals;
+                let round = event["round"].as_u64().unwrap_or(1).clamp(1, 3);
+                self.finalists[round as usize - 1] += 1;
+            }
             Some("result") => (self.result, self.phase) = (Some(event.clone()), Phase::Finished),
             // Of a later version.
             _ => {}
@@ -127,6 +136,7 @@ impl Digest {
             (Phase::Policy, _) => "training the policy",
             (Phase::Between, _) => "between two epochs",
             (Phase::Choice, _) => "choosing among candidates",
+            (Phase::Finals, _) => "training the best candidates alone",
             (Phase::Finished, _) => "finished",
         }
     }
@@ -142,6 +152,13 @@ mod tests {
         let mut digest = Digest::default();
         events.iter().for_each(|event| digest.add(event));
         digest
+    }
+
+    #[test]
+    fn networks_of_the_finals_are_counted_by_round() {
+        let finalist = |round: u64| json!({"kind": "finalist", "round": round});
+        let digest = digest(&[finalist(1), finalist(1), finalist(2)]);
+        assert_eq!((digest.finalists, digest.phase), ([2, 1, 0], Phase::Finals));
     }
 
     #[test]

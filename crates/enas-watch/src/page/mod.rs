@@ -118,6 +118,11 @@ fn progress(run: &Followed) -> (f64, String) {
             let (done, all) = (digest.candidates, run.candidates());
             (done as f64 / all as f64, format!("candidate {done} of {all}"))
         }
+        Phase::Finals => {
+            let round = digest.finalists.iter().rposition(|n| *n > 0).unwrap_or(0);
+            let words = format!("round {} of 3, {} networks trained", round + 1, digest.finalists[round]);
+            ((round + 1) as f64 / 4.0, words)
+        }
         Phase::Between => {
             let done = digest.epochs_done();
             (done as f64 / epochs.max(1) as f64, format!("{done} of {epochs} epochs complete"))

@@ -88,6 +88,8 @@ pub(crate) fn search(dir: &Path, observer: &mut dyn Observer) {
         "reward.batch_size=32",
         "select.samples=5",
         "select.random=5",
+        "warmup.updates=0",
+        "finals.steps=0",
     ];
     let layers = tiny.iter().fold(Layers::preset("quick"), |layers, assignment| layers.set(*assignment));
     let config: SearchConfig = layers.load().unwrap();

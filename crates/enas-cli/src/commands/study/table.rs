@@ -27,17 +27,19 @@ const MOST_REWARDS: usize = 1_000_000;
 #[command(next_help_heading = "Table")]
 pub(super) struct Args {
     /// A CSV or JSON file: one column per decision, then valid and test
-    #[arg(long, value_name = "FILE")]
-    table: PathBuf,
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "data_flag", "pool", "wide", "searches", "seeds",
+        "train_images", "valid_images", "time", "out", "resume", "preset", "config", "set"])]
+    pub(super) table: Option<PathBuf>,
     /// What proposes architectures
-    #[arg(long, value_name = "NAME", default_value = "reinforce")]
+    #[arg(long, value_name = "NAME", default_value = "reinforce", requires = "table")]
     strategy: Name,
     /// Scores that each search may ask for
-    #[arg(long, value_name = "N", default_value_t = 1000, allow_negative_numbers = true,
+    #[arg(long, value_name = "N", default_value_t = 1000, allow_negative_numbers = true, requires = "table",
         value_parser = whole(1, MOST_REWARDS))]
     rewards: usize,
     /// Searches, each with other random numbers
-    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, value_parser = whole(1, 10_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, requires = "table",
+        value_parser = whole(1, 10_000))]
     repeats: usize,
 }
 
@@ -115,10 +117,10 @@ struct Document<'a> {
 ///
 /// # Errors
 /// If the table cannot be read; usage if the strategy does not exist for it.
-pub(super) fn run(context: &Context, args: &Args, seed: u64) -> Result<u8> {
-    let table = Table::open(&args.table)?;
+pub(super) fn run(context: &Context, args: &Args, path: &Path, seed: u64) -> Result<u8> {
+    let table = Table::open(path)?;
     let wide = match args.strategy {
-        Name::Wide => wide_rows(&table, &args.table)?,
+        Name::Wide => wide_rows(&table, path)?,
         _ => vec![],
     };
     let repeat =
@@ -131,7 +133,7 @@ pub(super) fn run(context: &Context, args: &Args, seed: u64) -> Result<u8> {
     let (percentile, regret) = (summary(|r| r.percentile)?, summary(|r| r.regret)?);
     let known = |summary: Summary| summary.sd.is_finite().then_some(summary);
     let document = Document {
-        table: &args.table,
+        table: path,
         architectures: table.n_rows(),
         decisions: table.names().len(),
         best_test: table.best_test(),

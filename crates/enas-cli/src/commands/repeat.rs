@@ -1,0 +1,181 @@
+//! `enas search --repeat N`: the same search with several seeds, and whether the results agree.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Result;
+use enas_arc::Arc;
+use enas_kernels::gpu::Gpu;
+use enas_rng::Seed;
+use enas_search::{Gain, Kind, SearchOutcome};
+use serde::Serialize;
+
+use super::{Context, interrupted, report, search, shell_word};
+use crate::args;
+use crate::failure::SUCCESS;
+use crate::interrupt::Interrupt;
+use crate::output::{grouped, path, percent};
+use crate::progress::Watcher;
+use crate::terminal::command;
+
+/// Pairs of random architectures whose mean agreement is that of chance.
+const CHANCE_PAIRS: u64 = 1000;
+
+/// Searches `times` times, one after the other.
+///
+/// # Errors
+/// Those of a single search.
+pub(super) fn run(
+    context: &Context,
+    args: &args::Search,
+    times: usize,
+    (gpu, interrupt): (Option<Gpu>, &Interrupt),
+) -> Result<u8> {
+    let first_seed =
+        super::settings::search(&args.settings(), args.images.path(), Some(&args.extent))?.run.seed;
+    let mut members = Vec::with_capacity(times);
+    for number in 0..times {
+        let seed = first_seed.wrapping_add(number as u64);
+        context.console.note(&format!("search {} of {times}, seed {seed}", number + 1));
+        let one = args::Search {
+            repeat: None,
+            out: args.out.as_ref().map(|dir| dir.join(format!("seed-{seed}"))),
+            settings: args::Settings { seed: Some(seed), ..args.settings.clone() },
+            ..args.clone()
+        };
+        let (config, mut run, data) = search::started(context, &one, gpu.as_ref(), Instant::now())?;
+        if let Some(gpu) = &gpu {
+            run.use_gpu(gpu.clone())?;
+        }
+        let mut watcher = Watcher::new(&context.console, interrupt);
+        match enas_search::search(&config, &data, &mut run, &mut watcher) {
+            Ok(found) => {
+                drop(watcher);
+                report::at_the_end(&found.run, &data, None);
+                members.push(Member::of(seed, found));
+            }
+            Err(error) => {
+                drop(watcher);
+                return interrupted(error, Kind::Search, interrupt);
+            }
+        }
+    }
+    let document = Document::of(members);
+    context.out.print(&document, |out| document.write(out))?;
+    Ok(SUCCESS)
+}
+
+/// One of the searches.
+#[derive(Serialize)]
+struct Member {
+    seed: u64,
+    #[serde(serialize_with = "path")]
+    run: PathBuf,
+    arc: Arc,
+    valid_accuracy: f64,
+    macs: u64,
+    gain: Option<Gain>,
+}
+
+impl Member {
+    fn of(seed: u64, found: SearchOutcome) -> Self {
+        let finals = found.finals.as_ref();
+        Self {
+            seed,
+            macs: finals.map_or(found.macs, |finals| finals.balanced().macs),
+            gain: finals.and_then(|finals| finals.gain),
+            run: found.run,
+            arc: found.arc,
+            valid_accuracy: found.valid_accuracy,
+        }
+    }
+}
+
+/// All of them together.
+#[derive(Serialize)]
+struct Document {
+    runs: Vec<Member>,
+    valid_accuracy_mean: f64,
+    valid_accuracy_sd: f64,
+    /// Mean share of branches that two of the architectures have in common, 0 to 1.
+    agreement: f64,
+    /// The same of random architectures.
+    agreement_by_chance: f64,
+}
+
+impl Document {
+    fn of(runs: Vec<Member>) -> Self {
+        let n = runs.len() as f64;
+        let mean = runs.iter().map(|run| run.valid_accuracy).sum::<f64>() / n;
+        let squares: f64 = runs.iter().map(|run| (run.valid_accuracy - mean).powi(2)).sum();
+        let arcs: Vec<&Arc> = runs.iter().map(|run| &run.arc).collect();
+        let nodes = arcs[0].n_nodes();
+        let random = |i| Arc::random(nodes, &mut Seed::new(0).stream("repeat/chance", &[i]));
+        let by_chance = (0..CHANCE_PAIRS).map(|i| common(&random(2 * i), &random(2 * i + 1)));
+        Self {
+            valid_accuracy_mean: mean,
+            valid_accuracy_sd: (squares / (n - 1.0).max(1.0)).sqrt(),
+            agreement: agreement(&arcs),
+            agreement_by_chance: by_chance.sum::<f64>() / CHANCE_PAIRS as f64,
+            runs,
+        }
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        for run in &self.runs {
+            let gain = run.gain.map_or(String::new(), |gain| {
+                format!("  {:+.1} points beside random ({:+.1} to {:+.1})", gain.points, gain.low, gain.high)
+            });
+            writeln!(
+                out,
+                "seed {:<4} validation {:>8}  {:>12} multiply-adds{gain}  {}",
+                run.seed,
+                percent(run.valid_accuracy),
+                grouped(run.macs),
+                run.run.display()
+            )?;
+        }
+        writeln!(
+            out,
+            "\nmean {} ± {:.2} points (standard deviation over searches)",
+            percent(self.valid_accuracy_mean),
+            100.0 * self.valid_accuracy_sd
+        )?;
+        writeln!(
+            out,
+            "two of the architectures have {:.0} % of their branches in common; random ones {:.0} %",
+            100.0 * self.agreement,
+            100.0 * self.agreement_by_chance
+        )?;
+        let best = self.runs.iter().max_by(|a, b| a.valid_accuracy.total_cmp(&b.valid_accuracy));
+        let Some(best) = best else { return Ok(()) };
+        writeln!(out, "next: {}", command(&format!("enas train --run {}", shell_word(&best.run))))
+    }
+}
+
+/// Mean share of common branches over all pairs.
+fn agreement(arcs: &[&Arc]) -> f64 {
+    let pairs: Vec<f64> =
+        arcs.iter().enumerate().flat_map(|(i, a)| arcs[i + 1..].iter().map(move |b| common(a, b))).collect();
+    pairs.iter().sum::<f64>() / pairs.len().max(1) as f64
+}
+
+/// Share of the branches of two architectures that are alike, whichever side of their node they are on.
+fn common(a: &Arc, b: &Arc) -> f64 {
+    let (a, b) = (a.canonical().to_ints(), b.canonical().to_ints());
+    let alike = a.chunks(2).zip(b.chunks(2)).filter(|(x, y)| x == y).count();
+    2.0 * alike as f64 / a.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_architectures_have_everything_in_common() {
+        let (a, b): (Arc, Arc) = ("0 0 1 4  0 1 1 4".parse().unwrap(), "1 4 0 0  0 1 1 3".parse().unwrap());
+        assert_eq!((common(&a, &a), common(&a, &b)), (1.0, 0.75), "sides do not count");
+        assert_eq!(agreement(&[&a, &a, &b]), (1.0 + 0.75 + 0.75) / 3.0);
+    }
+}

@@ -1,0 +1,181 @@
+//! The finals of a search in its report: accuracy against cost of every network that was trained alone, and what the one
+//! found is worth beside random ones.
+
+use enas_search::{Finalist, FinalsOutcome, Pick, Source};
+
+use crate::chart::{Axis, Chart, Format, Mark, Series};
+use crate::curves::{Figure, Random, figure};
+use crate::log::Log;
+use crate::text::percent;
+
+/// What the finals came to, for a page.
+#[derive(Clone, Debug)]
+pub(crate) struct Finals {
+    /// Accuracy against multiply-adds.
+    pub(crate) figure: Option<Figure>,
+    /// What the comparison with random architectures says, favourable or not.
+    pub(crate) verdict: String,
+    /// Small, balanced and accurate.
+    pub(crate) picks: Vec<PickRow>,
+    /// The random architectures that were trained as long as the best.
+    pub(crate) random: Option<Random>,
+}
+
+/// One of the networks to choose from.
+#[derive(Clone, Debug)]
+pub(crate) struct PickRow {
+    /// Its name on the command line.
+    pub(crate) name: &'static str,
+    /// Its network.
+    pub(crate) network: Finalist,
+    /// Trained weights.
+    pub(crate) params: u64,
+    /// For one picture alone; empty where it was not measured.
+    pub(crate) milliseconds: String,
+}
+
+/// The finals in the log of a finished search; `None` where it had none.
+pub(crate) fn finals(log: &Log) -> Option<Finals> {
+    let result = log.of("result").last()?;
+    let outcome: FinalsOutcome = serde_json::from_value(result.clone()).ok()?;
+    let picks = [("small", Pick::Small), ("balanced", Pick::Balanced), ("accurate", Pick::Accurate)];
+    let row = |(name, pick)| {
+        outcome.finalist(outcome.picks.of(pick)).map(|network| PickRow {
+            name,
+            params: network.params as u64,
+            milliseconds: network.latency_ms.map_or(String::new(), |ms| format!("{ms:.2}")),
+            network: network.clone(),
+        })
+    };
+    let random = outcome.control.as_ref().map(|control| Random {
+        count: control.arcs,
+        mean: control.mean,
+        best: control.best,
+    });
+    Some(Finals {
+        random,
+        figure: front(&outcome),
+        verdict: verdict(&outcome),
+        picks: picks.into_iter().filter_map(row).collect(),
+    })
+}
+
+/// Networks that were trained equally long can be compared; so the chart has those of the last round in full and those of
+/// the first round behind them.
+fn front(outcome: &FinalsOutcome) -> Option<Figure> {
+    let last = outcome.finalists.iter().map(|finalist| finalist.steps).max().unwrap_or(0);
+    let points = |wanted: &dyn Fn(&Finalist) -> bool| {
+        let mut points: Vec<[f64; 2]> = outcome
+            .finalists
+            .iter()
+            .filter(|finalist| wanted(finalist))
+            .map(|finalist| [finalist.macs as f64 / 1e6, finalist.valid_report])
+            .collect();
+        points.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        points
+    };
+    let is_random = |finalist: &Finalist| matches!(finalist.origin, Source::Random);
+    let series = |name: &str, colour, points| Series::line(name, colour, points).with(Mark::Dots);
+    let chart = Chart {
+        title: "Accuracy and cost".into(),
+        description: "Each dot is a network that was trained alone.".into(),
+        x: Axis::new("million multiply-adds per picture", Format::Number),
+        y: Axis::new("accuracy on pictures that no choice looked at", Format::Percent),
+        series: vec![
+            series("trained shorter", 6, points(&|finalist| finalist.steps < last)),
+            series(
+                "random, trained as long",
+                2,
+                points(&|finalist| finalist.steps == last && is_random(finalist)),
+            ),
+            series("found", 1, points(&|finalist| finalist.steps == last && !is_random(finalist))),
+        ],
+        ..Chart::default()
+    };
+    figure("finals", chart, "Up and to the left is better. Networks that were trained shorter reach less.")
+}
+
+/// "Better" is a difference whose interval excludes zero.
+fn verdict(outcome: &FinalsOutcome) -> String {
+    let found = outcome.balanced();
+    let mut said = format!(
+        "After {} steps of training alone the network found reaches {} of the {} validation pictures that no choice looked at.",
+        found.steps,
+        percent(found.valid_report),
+        outcome.images[1]
+    );
+    if let (Some(control), Some(gain)) = (&outcome.control, outcome.gain) {
+        let what = match (gain.low > 0.0, gain.high < 0.0) {
+            (true, _) => "measurably better",
+            (_, true) => "measurably worse",
+            _ => "no measurable difference",
+        };
+        said += &format!(
+            " Beside {} random architectures with the same training, {} on average: {:+.1} points, 95\u{a0}% interval {:+.1} to {:+.1}: {what}.",
+            control.arcs,
+            percent(control.mean),
+            gain.points,
+            gain.low,
+            gain.high
+        );
+    }
+    if let Some(equal_size) = &outcome.equal_size {
+        said += &format!(
+            " Random ones of nearly its size reach {} on average ({}).",
+            percent(equal_size.mean),
+            equal_size.arcs
+        );
+    }
+    let first = &outcome.first_round;
+    if first.random > 0 {
+        said += &format!(
+            " After the first {} steps it was more accurate than {} of {} random ones.",
+            first.steps, first.beaten, first.random
+        );
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const A: &str = "0 0 1 4  0 1 1 4";
+    const B: &str = "0 0 1 4  0 1 1 3";
+
+    fn outcome(low: f64, high: f64) -> FinalsOutcome {
+        let finalist = |arc: &str, origin: &str, accuracy: f64| {
+            json!({"arc": arc, "origin": origin, "params": 10, "macs": 2_000_000, "latency_ms": 1.5, "steps": 30,
+                   "score": 0.5, "valid_choose": 0.9, "valid_report": accuracy})
+        };
+        serde_json::from_value(json!({
+            "finalists": [finalist(A, "wide", 0.95), finalist(B, "random", 0.9)],
+            "control": {"arcs": 1, "best": 0.9, "mean": 0.9},
+            "gain": {"points": 5.0, "low": low, "high": high},
+            "first_round": {"random": 2, "beaten": 1, "steps": 3},
+            "picks": {"small": A, "balanced": A, "accurate": A},
+            "usual_macs": 2_000_000, "images": [50, 51]
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_verdict_claims_no_more_than_the_interval() {
+        assert!(verdict(&outcome(0.5, 9.5)).contains("interval +0.5 to +9.5: measurably better."));
+        assert!(verdict(&outcome(-0.5, 10.5)).contains("no measurable difference"));
+        assert!(verdict(&outcome(-9.0, -1.0)).contains("measurably worse"));
+    }
+
+    #[test]
+    fn the_chart_has_a_dot_for_every_network() {
+        let figure = front(&outcome(0.5, 9.5)).unwrap();
+        assert!(
+            figure.svg.contains("found") && figure.svg.contains("random, trained as long"),
+            "{}",
+            figure.svg
+        );
+        assert_eq!(figure.table.rows.len(), 1, "both have the same multiply-adds");
+    }
+}

@@ -1,0 +1,252 @@
+//! Architectures that may win: from the policy, wide, uniformly random, and mutants of the best.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use enas_arc::Arc;
+use enas_child::{Child, InputShape, Norm};
+use enas_data::Dataset;
+use enas_rng::{Seed, Stream};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Limits, TrainConfig};
+use crate::error::{Error, Result};
+
+/// Where a candidate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// From the policy.
+    Policy,
+    /// Uniformly random among those whose every branch reads an input of the cell.
+    Wide,
+    /// Uniformly random.
+    Random,
+    /// One of the best, with one branch changed.
+    Mutant,
+}
+
+/// What the network of an architecture costs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cost {
+    /// Trained weights.
+    pub(crate) params: usize,
+    /// Multiply-adds per image.
+    pub(crate) macs: u64,
+    /// For one image alone, half of the time; only where it was limited or asked for.
+    pub(crate) latency_ms: Option<f64>,
+}
+
+/// An architecture that may win.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Candidate {
+    pub(crate) arc: Arc,
+    pub(crate) origin: Source,
+    pub(crate) cost: Cost,
+}
+
+/// Draws per wanted architecture before giving up on finding another one.
+const PATIENCE: u64 = 300;
+/// Wide architectures of which the smallest is taken, in every fourth draw: some candidates should be small.
+const SMALL_OF: u64 = 16;
+/// Uniformly random architectures whose mean says what is a usual size.
+const USUAL_OF: u64 = 32;
+
+/// Finds candidates that keep to the limits, no two of them alike.
+pub(crate) struct Proposals<'a> {
+    recipe: &'a TrainConfig,
+    data: &'a Dataset,
+    limits: Limits,
+    seed: Seed,
+    nodes: usize,
+    known: BTreeSet<Arc>,
+    /// The least costly architecture that did not keep to the limits.
+    smallest_refused: Option<Cost>,
+}
+
+impl<'a> Proposals<'a> {
+    /// For networks trained by `recipe`.
+    pub(crate) fn new(recipe: &'a TrainConfig, data: &'a Dataset, limits: Limits, seed: Seed) -> Self {
+        let nodes = recipe.child.nodes;
+        Self { recipe, data, limits, seed, nodes, known: BTreeSet::new(), smallest_refused: None }
+    }
+
+    /// The `number`-th candidate of its kind; `None` where none is found in so many draws.
+    pub(crate) fn draw(&mut self, origin: Source, number: u64) -> Result<Option<Candidate>> {
+        let nodes = self.nodes;
+        match origin {
+            Source::Wide if number % 4 == 3 => self.small_wide(number),
+            Source::Wide => self.find(origin, number, |stream| Arc::random_wide(nodes, stream)),
+            _ => self.find(Source::Random, number, |stream| Arc::random(nodes, stream)),
+        }
+    }
+
+    /// The `number`-th mutant of `parent`.
+    pub(crate) fn mutant(&mut self, parent: &Arc, number: u64) -> Result<Option<Candidate>> {
+        self.find(Source::Mutant, number, |stream| parent.mutated(stream))
+    }
+
+    /// A candidate that is given, if it keeps to the limits and is not there yet.
+    pub(crate) fn given(&mut self, arc: &Arc) -> Result<Option<Candidate>> {
+        self.admit(arc.clone(), Source::Policy)
+    }
+
+    fn find(
+        &mut self,
+        origin: Source,
+        number: u64,
+        mut draw: impl FnMut(&mut Stream) -> Arc,
+    ) -> Result<Option<Candidate>> {
+        for turn in 0..PATIENCE {
+            let mut stream = self.seed.stream("finals/candidate", &[origin as u64, number, turn]);
+            if let Some(candidate) = self.admit(draw(&mut stream), origin)? {
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The smallest of several wide architectures.
+    fn small_wide(&mut self, number: u64) -> Result<Option<Candidate>> {
+        let mut arcs = Vec::new();
+        for turn in 0..SMALL_OF {
+            let mut stream = self.seed.stream("finals/candidate", &[Source::Wide as u64, number, turn]);
+            let arc = Arc::random_wide(self.nodes, &mut stream);
+            arcs.push((self.child(&arc)?.macs(&arc)?, arc));
+        }
+        arcs.sort();
+        for (_, arc) in arcs {
+            if let Some(candidate) = self.admit(arc, Source::Wide)? {
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
+    }
+
+    fn admit(&mut self, arc: Arc, origin: Source) -> Result<Option<Candidate>> {
+        if self.known.contains(&arc.canonical()) {
+            return Ok(None);
+        }
+        let cost = self.cost(&arc)?;
+        if !is_within(&self.limits, &cost) {
+            if self.smallest_refused.is_none_or(|known| cost.macs < known.macs) {
+                self.smallest_refused = Some(cost);
+            }
+            return Ok(None);
+        }
+        self.known.insert(arc.canonical());
+        Ok(Some(Candidate { arc, origin, cost }))
+    }
+
+    fn cost(&self, arc: &Arc) -> Result<Cost> {
+        let child = self.child(arc)?;
+        let latency_ms = self.limits.latency_ms.map(|_| latency_ms(&child, arc)).transpose()?;
+        Ok(Cost { params: child.n_params(), macs: child.macs(arc)?, latency_ms })
+    }
+
+    /// The network of an architecture, not trained.
+    fn child(&self, arc: &Arc) -> Result<Child> {
+        let (data, recipe) = (self.data, self.recipe);
+        let input = InputShape { channels: data.channels, height: data.height, width: data.width };
+        Ok(Child::fixed(&recipe.child, arc, input, data.classes.len(), recipe.run.seed())?)
+    }
+
+    /// Multiply-adds of uniformly random architectures on average, whatever the limits.
+    pub(crate) fn usual_macs(&self) -> Result<u64> {
+        let mut sum = 0;
+        for number in 0..USUAL_OF {
+            let arc = Arc::random(self.nodes, &mut self.seed.stream("finals/usual", &[number]));
+            sum += self.child(&arc)?.macs(&arc)?;
+        }
+        Ok(sum / USUAL_OF)
+    }
+
+    /// The error of a search that found no architecture within its limits.
+    pub(crate) fn none_found(&self) -> Error {
+        let seen = self.smallest_refused.map_or(String::new(), |cost| {
+            let Cost { params, macs, latency_ms } = cost;
+            let latency = latency_ms.map_or(String::new(), |ms| format!(" and {ms:.2} ms"));
+            format!(": the smallest seen has {params} parameters, {macs} multiply-adds{latency}")
+        });
+        Error::Mismatch(format!(
+            "no architecture keeps to the limits{seen}; raise --max-params, --max-macs or --max-latency, or make the \
+             networks smaller with child.filters, child.layers or data.image_size"
+        ))
+    }
+}
+
+fn is_within(limits: &Limits, cost: &Cost) -> bool {
+    limits.params.is_none_or(|most| cost.params as u64 <= most.get())
+        && limits.macs.is_none_or(|most| cost.macs <= most.get())
+        && limits.latency_ms.is_none_or(|most| cost.latency_ms.is_some_and(|ms| ms <= most))
+}
+
+/// Milliseconds that a network takes for one image alone, half of the time, with batch norms folded into convolutions.
+pub(crate) fn latency_ms(child: &Child, arc: &Arc) -> Result<f64> {
+    const TIMED: usize = 15;
+    let folded = child.folded()?;
+    let InputShape { channels, height, width } = child.input();
+    let image = vec![0.5; channels * height * width];
+    let examples = enas_child::Examples::Host { images: &image, labels: &[0] };
+    let mut ms = Vec::with_capacity(TIMED);
+    for turn in 0..TIMED + 3 {
+        let began = Instant::now();
+        folded.logits_on(arc, examples, Norm::RunningStatistics, None)?;
+        if turn >= 3 {
+            ms.push(1e3 * began.elapsed().as_secs_f64());
+        }
+    }
+    ms.sort_by(f64::total_cmp);
+    Ok(ms[TIMED / 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+    use crate::config::Layers;
+
+    fn recipe() -> TrainConfig {
+        let tiny = ["child.filters=4", "child.layers=1", "child.nodes=3", "data.image_size=8"];
+        tiny.into_iter().fold(Layers::preset("quick"), Layers::set).load().unwrap()
+    }
+
+    #[test]
+    fn candidates_are_all_different_and_of_their_kind() {
+        let recipe = recipe();
+        let data = enas_data::load(&recipe.data, Seed::new(1)).unwrap();
+        let mut proposals = Proposals::new(&recipe, &data, Limits::default(), Seed::new(1));
+        let mut arcs = BTreeSet::new();
+        let usual = proposals.usual_macs().unwrap();
+        let mut small = 0;
+        for number in 0..12 {
+            let wide = proposals.draw(Source::Wide, number).unwrap().unwrap();
+            assert!(wide.arc.is_wide() && wide.origin == Source::Wide);
+            small += usize::from(2 * wide.cost.macs <= usual + usual / 4);
+            let random = proposals.draw(Source::Random, number).unwrap().unwrap();
+            let mutant = proposals.mutant(&random.arc, number).unwrap().unwrap();
+            arcs.extend([wide, random, mutant].map(|candidate| candidate.arc.canonical()));
+        }
+        assert_eq!(arcs.len(), 36);
+        assert!(small >= 1, "every fourth wide one is small");
+    }
+
+    #[test]
+    fn limits_are_kept_and_impossible_ones_are_explained() {
+        let recipe = recipe();
+        let data = enas_data::load(&recipe.data, Seed::new(1)).unwrap();
+        let all = Proposals::new(&recipe, &data, Limits::default(), Seed::new(1));
+        let most = all.usual_macs().unwrap();
+        let limits = Limits { macs: NonZeroU64::new(most), ..Limits::default() };
+        let mut proposals = Proposals::new(&recipe, &data, limits, Seed::new(1));
+        for number in 0..10 {
+            assert!(proposals.draw(Source::Random, number).unwrap().unwrap().cost.macs <= most);
+        }
+        let limits = Limits { params: NonZeroU64::new(10), ..Limits::default() };
+        let mut proposals = Proposals::new(&recipe, &data, limits, Seed::new(1));
+        assert_eq!(proposals.draw(Source::Random, 0).unwrap(), None);
+        let error = proposals.none_found().to_string();
+        assert!(error.contains("parameters") && error.contains("raise --max-params"), "{error}");
+    }
+}

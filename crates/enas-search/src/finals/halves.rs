@@ -1,0 +1,60 @@
+//! The validation split in two halves: one to choose by, and one that no choice looks at, to report with.
+
+use enas_data::Split;
+use enas_rng::Seed;
+
+/// Images of the validation split, by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Halves {
+    pub(crate) choose: Vec<usize>,
+    pub(crate) report: Vec<usize>,
+}
+
+impl Halves {
+    /// Each class is halved; of an odd number the larger part reports, as a small one can show less.
+    pub(crate) fn of(valid: &Split, seed: Seed) -> Self {
+        let classes = valid.labels().iter().max().map_or(0, |most| most + 1);
+        let (mut choose, mut report) = (Vec::new(), Vec::new());
+        for class in 0..classes {
+            let mut images: Vec<usize> = (0..valid.len()).filter(|&i| valid.labels()[i] == class).collect();
+            seed.stream("finals/halves", &[u64::from(class)]).shuffle(&mut images);
+            let rest = images.split_off(images.len() / 2);
+            choose.extend(images);
+            report.extend(rest);
+        }
+        if choose.is_empty() {
+            choose.clone_from(&report);
+        }
+        // Batches should hold images of all classes.
+        seed.stream("finals/choose-order", &[]).shuffle(&mut choose);
+        seed.stream("finals/report-order", &[]).shuffle(&mut report);
+        Self { choose, report }
+    }
+
+    /// The whole split for both.
+    pub(crate) fn whole(valid: &Split, seed: Seed) -> Self {
+        let mut order: Vec<usize> = (0..valid.len()).collect();
+        seed.stream("search/valid-order", &[]).shuffle(&mut order);
+        Self { report: order.clone(), choose: order }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_is_in_one_half_and_classes_are_halved() {
+        let data = enas_data::load(&enas_data::Config::default(), Seed::new(1)).unwrap();
+        let halves = Halves::of(&data.valid, Seed::new(5));
+        let mut all: Vec<usize> = halves.choose.iter().chain(&halves.report).copied().collect();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..data.valid.len()));
+        for class in 0..10 {
+            let of = |half: &[usize]| half.iter().filter(|&&i| data.valid.labels()[i] == class).count();
+            let (choose, report) = (of(&halves.choose), of(&halves.report));
+            assert!(report == choose || report == choose + 1, "{choose} {report}");
+        }
+        assert_ne!(Halves::of(&data.valid, Seed::new(6)), halves);
+    }
+}

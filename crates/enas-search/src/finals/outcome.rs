@@ -1,0 +1,221 @@
+//! What the finals came to: networks from small to accurate, and what they are worth beside random ones.
+
+use enas_arc::Arc;
+use serde::{Deserialize, Serialize};
+
+use super::candidates::Source;
+
+/// An architecture whose network was trained alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finalist {
+    /// The architecture.
+    pub arc: Arc,
+    /// Where it comes from.
+    pub origin: Source,
+    /// Trained weights of its network.
+    pub params: usize,
+    /// Multiply-adds per image.
+    pub macs: u64,
+    /// Milliseconds for one image alone on the machine of the search; of the last round only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+    /// Steps that it was trained for.
+    pub steps: u64,
+    /// Mean training loss of the last two thirds of them, in nats; lower is better among equally many steps. Absent for a
+    /// network that diverged.
+    pub score: Option<f64>,
+    /// Accuracy on the half of the validation split that choices are made by, 0 to 1.
+    pub valid_choose: f64,
+    /// Accuracy on the other half, 0 to 1.
+    pub valid_report: f64,
+}
+
+/// Uniformly random architectures that were trained as long as the best, on the half of validation that reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Control {
+    /// How many.
+    pub arcs: usize,
+    /// The highest accuracy, 0 to 1.
+    pub best: f64,
+    /// The mean accuracy, 0 to 1.
+    pub mean: f64,
+}
+
+/// Random architectures after the first round, in which all had the same training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FirstRound {
+    /// Uniformly random and wide ones.
+    pub random: usize,
+    /// How many of them had a lower accuracy than the one found, on the half of validation that reports.
+    pub beaten: usize,
+    /// Steps of the round.
+    pub steps: u64,
+}
+
+/// By how many percentage points the architecture found is more accurate than random ones with the same training, on the
+/// half of validation that reports, with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gain {
+    /// The difference.
+    pub points: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Three networks to choose from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Picks {
+    /// The best of those with at most half the multiply-adds of a usual random network; the smallest where there is none.
+    pub small: Arc,
+    /// The cheapest of those whose training loss is not measurably above the lowest.
+    pub balanced: Arc,
+    /// The lowest training loss.
+    pub accurate: Arc,
+}
+
+/// One of the three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pick {
+    /// The small one.
+    Small,
+    /// The balanced one.
+    #[default]
+    Balanced,
+    /// The accurate one.
+    Accurate,
+}
+
+impl Picks {
+    /// The architecture of that name.
+    pub fn of(&self, pick: Pick) -> &Arc {
+        match pick {
+            Pick::Small => &self.small,
+            Pick::Balanced => &self.balanced,
+            Pick::Accurate => &self.accurate,
+        }
+    }
+}
+
+/// What the finals came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FinalsOutcome {
+    /// All networks that were trained: the furthest trained first, among those the best first.
+    pub finalists: Vec<Finalist>,
+    /// Random architectures that were trained as long as the best; `None` where none were.
+    pub control: Option<Control>,
+    /// Of them those whose multiply-adds are nearest to the found one's; `None` where none were trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub equal_size: Option<Control>,
+    /// The balanced pick beside the control; `None` where there is none.
+    pub gain: Option<Gain>,
+    /// The balanced pick beside all random architectures of the first round.
+    pub first_round: FirstRound,
+    /// The choice.
+    pub picks: Picks,
+    /// Multiply-adds of a uniformly random network on average.
+    pub usual_macs: u64,
+    /// Images that chose, and images that report.
+    pub images: [usize; 2],
+}
+
+impl FinalsOutcome {
+    /// The finalist of the balanced pick.
+    pub fn balanced(&self) -> &Finalist {
+        self.finalist(&self.picks.balanced).expect("the picks are among the finalists")
+    }
+
+    /// What the finals know of an architecture.
+    pub fn finalist(&self, arc: &Arc) -> Option<&Finalist> {
+        self.finalists.iter().find(|finalist| finalist.arc == *arc)
+    }
+}
+
+impl Gain {
+    /// Of a network beside others, by which images of the same list each got right.
+    ///
+    /// Images and architectures are both drawn by chance: the variances of both means add up, and Student's t with
+    /// Welch's degrees of freedom makes the interval. One other architecture says nothing about how far such
+    /// architectures lie apart, so its interval is about the images alone.
+    pub(crate) fn of(found: &[bool], others: &[&[bool]]) -> Option<Self> {
+        let (n, k) = (found.len() as f64, others.len() as f64);
+        if found.is_empty() || others.is_empty() {
+            return None;
+        }
+        let share = |right: &[bool]| right.iter().filter(|right| **right).count() as f64 / n;
+        let difference = |i: usize| {
+            let by_others = others.iter().filter(|right| right[i]).count() as f64 / k;
+            f64::from(u8::from(found[i])) - by_others
+        };
+        let differences: Vec<f64> = (0..found.len()).map(difference).collect();
+        let (points, of_images) = mean_and_variance(&differences);
+        let accuracies: Vec<f64> = others.iter().map(|right| share(right)).collect();
+        let (mean, spread) = mean_and_variance(&accuracies);
+        // The architectures' accuracies differ by the images' chance as well, which is counted already.
+        let of_arcs = (spread - mean * (1.0 - mean) / n).max(0.0) / k;
+        let of_images = of_images / n;
+        let df = (of_images + of_arcs).powi(2)
+            / (of_images.powi(2) / (n - 1.0).max(1.0) + of_arcs.powi(2) / (k - 1.0).max(1.0)).max(1e-300);
+        // Where all agree, one image more or less is what chance could do.
+        let half = (student_t(df) * (of_images + of_arcs).sqrt()).max(1.0 / n);
+        Some(Self { points: 100.0 * points, low: 100.0 * (points - half), high: 100.0 * (points + half) })
+    }
+}
+
+/// Mean, and variance with n − 1; no variance of a single value.
+fn mean_and_variance(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, squares / (n - 1.0).max(1.0))
+}
+
+/// The 97.5 % quantile of Student's t, by the expansion of Cornish and Fisher around the normal one: within 1 % from three
+/// degrees of freedom on.
+fn student_t(df: f64) -> f64 {
+    const Z: f64 = 1.959_964;
+    let (nu, z2) = (df.max(1.0), Z * Z);
+    let first = Z * (z2 + 1.0) / 4.0;
+    let second = Z * ((5.0 * z2 + 16.0) * z2 + 3.0) / 96.0;
+    let third = Z * (((3.0 * z2 + 19.0) * z2 + 17.0) * z2 - 15.0) / 384.0;
+    Z + first / nu + second / nu.powi(2) + third / nu.powi(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_students_t_are_those_of_the_tables() {
+        for (df, expected) in [(3.0, 3.182), (5.0, 2.571), (10.0, 2.228), (30.0, 2.042), (1e6, 1.960)] {
+            assert!((student_t(df) / expected - 1.0).abs() < 0.01, "{df}: {}", student_t(df));
+        }
+    }
+
+    #[test]
+    fn a_gain_over_much_worse_networks_lies_above_zero_and_over_equals_it_does_not() {
+        let found: Vec<bool> = (0..400).map(|i| i % 10 != 0).collect();
+        let others: Vec<Vec<bool>> = (0..4).map(|k| (0..400).map(|i| (i + k) % 4 != 0).collect()).collect();
+        let others: Vec<&[bool]> = others.iter().map(Vec::as_slice).collect();
+        let gain = Gain::of(&found, &others).unwrap();
+        assert!((gain.points - 15.0).abs() < 1e-9 && gain.low > 0.0, "{gain:?}");
+        let equal = Gain::of(&found, &[&found, &found]).unwrap();
+        assert!(equal.points == 0.0 && equal.low < 0.0 && equal.high > 0.0, "{equal:?}");
+        assert_eq!(Gain::of(&found, &[]), None);
+    }
+
+    #[test]
+    fn architectures_that_lie_far_apart_widen_the_interval() {
+        let right = |n: usize| (0..400).map(|i| i < n).collect::<Vec<bool>>();
+        let (found, near, far) =
+            (right(300), [right(280), right(281), right(279)], [right(380), right(280), right(180)]);
+        let width = |others: &[Vec<bool>; 3]| {
+            let others: Vec<&[bool]> = others.iter().map(Vec::as_slice).collect();
+            let gain = Gain::of(&found, &others).unwrap();
+            gain.high - gain.low
+        };
+        assert!(width(&far) > 3.0 * width(&near));
+    }
+}

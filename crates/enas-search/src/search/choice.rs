@@ -1,0 +1,144 @@
+//! Which phases a search has, and what it chooses in the end.
+
+use super::scoring::Score;
+use super::{Search, SearchOutcome, collapse, state};
+use crate::auto::Costs;
+use crate::config::TrainConfig;
+use crate::error::Result;
+use crate::finals::{Finals, FinalsOutcome, FinalsProgress, Task, recipe};
+use crate::observer::{Event, SearchPlan};
+use crate::select::Selection;
+
+/// Share of a time limit that is kept for the finals.
+const FINALS: f64 = 0.45;
+/// Warm-ups that a search must have steps for: with less, a policy would have no time to learn.
+const WARMUPS: u64 = 2;
+
+impl<'a> Search<'a> {
+    /// Decides whether there are steps enough for shared weights and a policy, and says which plan this is.
+    pub(super) fn plan(&mut self) -> Result<()> {
+        if !self.has_finals() {
+            return Ok(());
+        }
+        let (warmup_steps, wanted) = (self.warmup_steps(), self.at.epochs * self.child_steps());
+        let steps = match self.session.budget.left(self.session.run.seconds()) {
+            None => wanted,
+            Some(seconds) => {
+                wanted.min(((1.0 - FINALS) * seconds / self.seconds_per_step()?.max(1e-9)) as u64)
+            }
+        };
+        let shares_weights = self.config.finals.policy > 0 && steps >= WARMUPS * warmup_steps;
+        if !shares_weights {
+            self.at.epochs = 0;
+        }
+        let finals = &self.config.finals;
+        let policy = if shares_weights { finals.policy } else { 0 };
+        let plan = SearchPlan {
+            shares_weights,
+            steps,
+            warmup_steps,
+            candidates: policy + finals.wide + finals.random + finals.mutants,
+            reporting: self.halves.report.len(),
+        };
+        self.session.observer.event(&Event::SearchPlanned(plan));
+        Ok(())
+    }
+
+    /// What a training step of the shared weights takes, measured with a network that is thrown away.
+    fn seconds_per_step(&self) -> Result<f64> {
+        let (child, _) = super::networks(self.config, self.data, 1.0)?;
+        let arc = enas_arc::Arc::random(self.config.child.nodes, &mut self.seed.stream("search/probe", &[0]));
+        let gpu = self.child.gpu();
+        Ok(Costs::of(child, &arc, &self.config.run, self.data, gpu)?.step)
+    }
+
+    pub(super) fn has_finals(&self) -> bool {
+        self.config.finals.are_wanted()
+    }
+
+    /// Seconds to keep for the finals.
+    pub(super) fn reserve_for_finals(&self) -> f64 {
+        if !self.has_finals() {
+            return 0.0;
+        }
+        self.session.budget.limit().map_or(0.0, |limit| FINALS * limit)
+    }
+
+    /// Trains candidates alone, and chooses by that.
+    pub(super) fn finals(&mut self, selection: &Selection) -> Result<Option<FinalsOutcome>> {
+        if !self.has_finals() {
+            return Ok(None);
+        }
+        let recipe: TrainConfig = recipe(self.config, self.child_steps());
+        if self.at.finals.proposed.is_empty() {
+            let best = selection.candidates.iter().take(self.config.finals.policy);
+            self.at.finals.proposed = best.map(|candidate| candidate.arc.clone()).collect();
+        }
+        let (gpu, memory) = (self.child.gpu().cloned(), self.session.run.memory().cloned());
+        let task = Task {
+            config: self.config,
+            recipe: &recipe,
+            data: self.data,
+            halves: &self.halves,
+            gpu: gpu.as_ref(),
+            memory: memory.as_ref(),
+        };
+        let (at, child, controller) = (&self.at, &self.child, &self.controller);
+        let state = |finals: &FinalsProgress| {
+            let progress = super::Progress { finals: finals.clone(), ..at.clone() };
+            state(&progress, child, controller)
+        };
+        let finals = Finals::new(task, &mut self.session, &state, self.at.finals.clone())?;
+        finals.run().map(Some)
+    }
+
+    pub(super) fn finish(self, selection: Selection, finals: Option<FinalsOutcome>) -> Result<SearchOutcome> {
+        let difference = if finals.is_some() { None } else { self.difference(&selection)? };
+        let (arc, Score { accuracy, macro_f1, .. }) = match (&finals, selection.best()) {
+            (Some(finals), _) => {
+                let accuracy = finals.balanced().valid_report;
+                (finals.picks.balanced.clone(), Score { accuracy, macro_f1: None, loss: None })
+            }
+            (None, best) => {
+                let best = best.expect("without finals the policy's likeliest arc is always scored");
+                let (accuracy, macro_f1) = (best.valid_accuracy, best.valid_macro_f1);
+                (best.arc.clone(), Score { accuracy, macro_f1, loss: None })
+            }
+        };
+        let random_valid_accuracy = match &finals {
+            Some(finals) => finals.control.as_ref().map(|control| control.mean),
+            None => selection.random_accuracy(),
+        };
+        let bounds = self.controller.config().bounds(1.0);
+        let warnings =
+            collapse::warnings(&arc, self.has_policy().then_some((&self.controller, bounds)), self.seed);
+        let Self { child, at, session, .. } = self;
+        let outcome = SearchOutcome {
+            run: session.run.dir().to_owned(),
+            valid_accuracy: accuracy,
+            valid_macro_f1: macro_f1,
+            random_valid_accuracy,
+            difference,
+            warnings,
+            epochs: at.epoch,
+            seconds: session.run.seconds(),
+            params: child.n_params(),
+            macs: child.macs(&arc)?,
+            arc,
+            selection,
+            finals,
+        };
+        session.run.log("result", outcome.epochs, &outcome.facts())?;
+        session.run.conclude()?;
+        // Last, as it makes the run a finished one.
+        session.run.write_best_arc(&outcome.arc, &outcome.facts())?;
+        let SearchOutcome { arc, valid_accuracy, .. } = &outcome;
+        session.observer.event(&Event::Finished { arc, valid_accuracy: *valid_accuracy });
+        Ok(outcome)
+    }
+
+    /// Whether a policy was trained at all.
+    fn has_policy(&self) -> bool {
+        self.controller.updates() > 0
+    }
+}

@@ -1,0 +1,164 @@
+//! How good arcs are with the shared weights, and which of them go on.
+
+use std::time::Instant;
+
+use enas_arc::Arc;
+use enas_child::{Child, Norm};
+
+use super::Search;
+use crate::config::SelectConfig;
+use crate::divergence::Symptom;
+use crate::error::Result;
+use crate::evaluate::{Evaluation, even_batch};
+use crate::observer::{Event, Phase};
+use crate::paired::PairedDifference;
+use crate::select::{Candidate, Origin, Selection, better, contestants};
+use crate::trial::answers_of;
+
+/// Random arcs whose accuracy shows how far the shared weights are.
+const PROBES: u64 = 3;
+
+/// How good an arc is with the shared weights on the validation images that choices are made by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Score {
+    pub(super) accuracy: f64,
+    /// Where that decides.
+    pub(super) macro_f1: Option<f64>,
+    /// Mean cross entropy, where candidates for finals are looked for.
+    pub(super) loss: Option<f64>,
+}
+
+impl Search<'_> {
+    /// Scores the contestants one after the other, as far as the time allows, and ranks them.
+    pub(super) fn select(&mut self) -> Result<Selection> {
+        self.at.phase = Phase::Select;
+        if self.at.epochs == 0 {
+            return Ok(Selection { candidates: Vec::new(), random: Vec::new() });
+        }
+        // Finals compare with random arcs that were trained; scores with shared weights say little about those.
+        let random = if self.has_finals() { 0 } else { self.config.select.random };
+        let arcs = contestants(
+            &SelectConfig { random, ..self.config.select.clone() },
+            &self.controller,
+            self.controller.config().bounds(1.0),
+            self.seed,
+        );
+        let of_place = |(i, &accuracy)| {
+            let (macro_f1, loss) = (self.at.macro_f1s.get(i).copied(), self.at.losses.get(i).copied());
+            Score { accuracy, macro_f1, loss }
+        };
+        let done: Vec<Score> = self.at.scores.iter().enumerate().map(of_place).collect();
+        let again = |((arc, origin), score): (&(Arc, Origin), Score)| self.candidate(arc, *origin, score);
+        let mut scored = arcs.iter().zip(done).map(again).collect::<Result<Vec<_>>>()?;
+        for (arc, origin) in &arcs[scored.len()..] {
+            // An arc that the shared weights cannot compute is a bad one, no more.
+            let (score, _) = self.timed_score(arc)?;
+            self.at.scores.push(score.accuracy);
+            self.at.macro_f1s.extend(score.macro_f1);
+            self.at.losses.extend(score.loss);
+            scored.push(self.candidate(arc, *origin, score)?);
+            self.report_candidate(&scored, arcs.len())?;
+            self.tick()?;
+            let needed = 3.0 * self.at.scoring.unwrap_or(0.0) + self.reserve_for_finals();
+            if self.session.budget.lacks(needed, self.session.run.seconds()) {
+                tracing::warn!(
+                    "the time limit ends the selection after {} of {} arcs",
+                    scored.len(),
+                    arcs.len()
+                );
+                break;
+            }
+        }
+        Ok(Selection::rank(scored))
+    }
+
+    fn candidate(&self, arc: &Arc, origin: Origin, score: Score) -> Result<Candidate> {
+        let (arc, macs) = (arc.clone(), self.child.macs(arc)?);
+        let Score { accuracy, macro_f1, loss } = score;
+        Ok(Candidate {
+            arc,
+            origin,
+            valid_accuracy: accuracy,
+            valid_macro_f1: macro_f1,
+            valid_loss: loss,
+            macs,
+        })
+    }
+
+    fn report_candidate(&mut self, scored: &[Candidate], total: usize) -> Result<()> {
+        let of_policy = scored.iter().filter(|c| c.origin != Origin::Random);
+        let best = of_policy.min_by(|a, b| better(a, b)).expect("the greedy arc is scored first");
+        let newest = scored.last().expect("one was just scored");
+        self.session.run.log("candidate", scored.len() as u64, newest)?;
+        self.session.observer.event(&Event::Selecting { done: scored.len(), total, best });
+        Ok(())
+    }
+
+    /// The arc found beside the best random one, image by image.
+    pub(super) fn difference(&self, selection: &Selection) -> Result<Option<PairedDifference>> {
+        let Some(random) = selection.best_random() else { return Ok(None) };
+        let Some(found) = selection.best() else { return Ok(None) };
+        let (found, random) = (self.right(&found.arc)?, self.right(&random.arc)?);
+        Ok(Some(PairedDifference::of(&found, &random)))
+    }
+
+    /// [`Self::score`], with a note of how long it took.
+    pub(super) fn timed_score(&mut self, arc: &Arc) -> Result<(Score, Option<Symptom>)> {
+        let began = Instant::now();
+        let score = self.score(arc)?;
+        self.at.scoring = Some(began.elapsed().as_secs_f64());
+        Ok(score)
+    }
+
+    /// How good an arc is with the shared weights on the images that choices are made by, and whether any class score was no
+    /// finite number.
+    fn score(&self, arc: &Arc) -> Result<(Score, Option<Symptom>)> {
+        let (mut seen, mut symptom) = (Evaluation::new(&self.data.classes), None);
+        let (mut loss, mut n) = (0.0, 0u64);
+        self.ask(arc, |logits, labels| {
+            seen.count(logits, labels);
+            symptom = symptom.take().or_else(|| Symptom::of_logits(logits));
+            answers_of(logits, labels).for_each(|answer| loss += f64::from(answer.loss));
+            n += labels.len() as u64;
+        })?;
+        let macro_f1 = self.config.select.metric.macro_f1(&seen);
+        // What is no number is the worst of all.
+        let loss = Some(loss / n.max(1) as f64).map(|loss| if loss.is_finite() { loss } else { f64::MAX });
+        Ok((Score { accuracy: seen.accuracy(), macro_f1, loss: loss.filter(|_| self.has_finals()) }, symptom))
+    }
+
+    /// Mean accuracy of a few random arcs, the same in every epoch: how far the shared weights are. The policy's likeliest
+    /// arc would show what is rewarded rather than what is learnt.
+    pub(super) fn probe(&mut self) -> Result<(Score, Option<Symptom>)> {
+        let (mut sum, mut symptom) = (0.0, None);
+        for number in 0..PROBES {
+            let mut stream = self.seed.stream("search/probe", &[number]);
+            let (score, found) = self.timed_score(&Arc::random(self.config.child.nodes, &mut stream))?;
+            sum += score.accuracy;
+            symptom = symptom.or(found);
+        }
+        Ok((Score { accuracy: sum / PROBES as f64, macro_f1: None, loss: None }, symptom))
+    }
+
+    /// Which validation images an arc gets right with the shared weights, in an order that is always the same.
+    fn right(&self, arc: &Arc) -> Result<Vec<bool>> {
+        let mut right = Vec::with_capacity(self.halves.choose.len());
+        self.ask(arc, |logits, labels| {
+            let said = Child::classes(logits, self.data.classes.len());
+            right.extend(said.into_iter().zip(labels).map(|(said, label)| said == *label as usize));
+        })?;
+        Ok(right)
+    }
+
+    /// Hands the class scores of an arc on the images that choices are made by to `each`, with the labels: for every caller in the
+    /// same batches, which are mixed because their statistics normalise them, and without dropout.
+    fn ask(&self, arc: &Arc, mut each: impl FnMut(&[f32], &[u32])) -> Result<()> {
+        let images = &self.halves.choose;
+        for indices in images.chunks(even_batch(images.len(), self.config.run.eval_batch)) {
+            let batch = self.valid.gather(indices.to_vec())?;
+            let logits = self.child.logits_on(arc, batch.examples(), Norm::BatchStatistics, None)?;
+            each(&logits, &batch.labels);
+        }
+        Ok(())
+    }
+}
