@@ -33,6 +33,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     FetchData(fetch::Args),
+    FashionSmall(fetch::fashion_small::Args),
     Ci(ci::Args),
     Tidy(tidy::Args),
     Bench(bench::Args),
@@ -47,6 +48,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::FetchData(args) => fetch::run(&args),
+        Task::FashionSmall(args) => fetch::fashion_small::run(&args),
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Bench(args) => bench::run(&args),

@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-emulator", &["enas-kernels", "enas-rng"]),
     ("enas-data", &["enas-rng"]),
     ("enas-controller", &["enas-arc", "enas-rng"]),
+    ("enas-strategy", &["enas-arc", "enas-controller", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
@@ -58,6 +59,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-report",
             "enas-rng",
             "enas-search",
+            "enas-strategy",
             "enas-study",
             "enas-watch",
         ],
@@ -73,6 +75,7 @@ const WITHOUT_CANDLE: &[&str] = &[
     "enas-draw",
     "enas-emulator",
     "enas-rng",
+    "enas-strategy",
     "enas-stats",
     "xtask",
 ];

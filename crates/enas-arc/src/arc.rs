@@ -139,12 +139,12 @@ fn from_list(
         return Err(ArcError::Length { len });
     }
     let number = |index| number(index, position(index, len));
-    let branch = |index| {
+    let branch = |index| -> Result<Branch, ArcError> {
         let (input, op) = (number(index)?, number(index + 1)?);
         Ok(Branch { input, op: Op::from_id(op).expect("the position allows only ids of operations") })
     };
     let cell = |start: usize| {
-        let node = |index| Ok(Node { x: branch(index)?, y: branch(index + 2)? });
+        let node = |index| Ok::<_, ArcError>(Node { x: branch(index)?, y: branch(index + 2)? });
         Cell::new((start..start + len / 2).step_by(4).map(node).collect::<Result<_, ArcError>>()?)
     };
     Arc::new(cell(0)?, cell(len / 2)?)
@@ -158,7 +158,7 @@ fn position(index: usize, len: usize) -> Position {
 }
 
 /// `text` without space around it and without the brackets or quotes that enclose the whole of it.
-fn unwrapped(text: &str) -> &str {
+pub(crate) fn unwrapped(text: &str) -> &str {
     let mut text = text.trim();
     for (open, close) in [('"', '"'), ('\'', '\''), ('[', ']'), ('(', ')')] {
         if let Some(inner) = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)) {

@@ -1,4 +1,4 @@
-//! What an ENAS micro architecture is: operations, cells, arcs, as plain data.
+//! What an ENAS architecture is: operations, cells, arcs, macro arcs, as plain data.
 //!
 //! A *state* is a feature map inside a cell. States 0 and 1 are the outputs of the layer before the previous one
 //! and of the previous one; every [`Node`] adds one more by applying an [`Op`] to each of two earlier states and
@@ -7,6 +7,9 @@
 //! layers of a network, and the [`Space`] is the set of all arcs with so many nodes (Pham et al., "Efficient Neural
 //! Architecture Search via Parameter Sharing", 2018, section 2.4). Everything here is checked when it is built and
 //! valid from then on. The crate knows no tensors, no weights and no files.
+//!
+//! A [`MacroArc`] belongs to the other search space of the paper (section 2.3): it says of every single layer of a
+//! network which [`MacroOp`] it applies and which earlier layers are added to it.
 //!
 //! An arc has two written forms. The integer form is the one of the authors' code: `input op input op` per node,
 //! the normal cell first. The readable form names the operations and is meant to be edited by hand.
@@ -48,15 +51,20 @@ mod cell;
 
 mod arc;
 
+mod macro_arc;
+
 mod readable;
 
 mod space;
 
 mod error;
 
+mod tokens;
+
 pub use arc::Arc;
 pub use cell::{Branch, Cell, CellKind, Node};
 pub use error::{ArcError, Field, Place, Position, Slot};
+pub use macro_arc::{MacroArc, MacroArcError, MacroField, MacroLayer, MacroOp, MacroSlot, MacroSpace};
 pub use op::Op;
 pub use space::Space;
 

@@ -14,8 +14,9 @@ use std::fmt::Write;
 
 use crate::arc::Arc;
 use crate::cell::{Branch, Cell, CellKind, N_INPUTS, Node};
-use crate::error::{ArcError, Field, Place, Position, Slot, is_integer, shorten};
+use crate::error::{ArcError, Field, Position, Slot, is_integer};
 use crate::op::Op;
+use crate::tokens::{Token, Tokens};
 
 /// Writes `arc`, one line per node.
 pub(crate) fn print(arc: &Arc) -> String {
@@ -35,28 +36,15 @@ pub(crate) fn parse(text: &str) -> Result<Arc, ArcError> {
     if text.trim().is_empty() {
         return Err(ArcError::Empty);
     }
-    let mut tokens = Tokens { all: tokens(text), next: 0 };
+    let mut tokens = Tokens::of(text);
     let normal = tokens.cell(CellKind::Normal, "`normal:`")?;
     let next = format!("node {} or `reduction:`", normal.n_nodes() + N_INPUTS);
     let reduction = tokens.cell(CellKind::Reduction, &next)?;
-    tokens.take("the end", |text| text.is_empty().then_some(()))?;
+    tokens.end()?;
     Arc::new(normal, reduction)
 }
 
-/// A word (name or number), or a single other character. The end is an empty token.
-#[derive(Clone, Copy)]
-struct Token<'a> {
-    text: &'a str,
-    place: Place,
-}
-
-struct Tokens<'a> {
-    // Invariant: the last token is the end, and `next` never passes it.
-    all: Vec<Token<'a>>,
-    next: usize,
-}
-
-impl<'a> Tokens<'a> {
+impl Tokens<'_> {
     fn cell(&mut self, kind: CellKind, expected: &str) -> Result<Cell, ArcError> {
         self.take(expected, |text| text.eq_ignore_ascii_case(kind.name()).then_some(()))?;
         self.symbol(":")?;
@@ -74,9 +62,7 @@ impl<'a> Tokens<'a> {
         let x = self.branch(slot(Field::FirstInput))?;
         self.symbol("+")?;
         let y = self.branch(slot(Field::SecondInput))?;
-        while self.peek().text == ";" {
-            self.symbol(";")?;
-        }
+        self.skip_semicolons();
         Ok(Node { x, y })
     }
 
@@ -84,57 +70,11 @@ impl<'a> Tokens<'a> {
         let names = Op::ALL.map(Op::name).join(", ");
         let op = self.take(&format!("an operation ({names})"), Op::from_name)?;
         self.symbol("(")?;
-        let Token { place, .. } = self.peek();
-        let digits =
-            self.take(&format!("a state, 0..={}", slot.max()), |text| is_integer(text).then_some(text))?;
-        let input = Position { place, slot }.check_text(digits)?;
+        let Token { text, place } = self.integer(&format!("a state, 0..={}", slot.max()))?;
+        let input = Position { place, slot }.check_text(text)?;
         self.symbol(")")?;
         Ok(Branch { input, op })
     }
-
-    fn symbol(&mut self, symbol: &str) -> Result<(), ArcError> {
-        self.take(&format!("`{symbol}`"), |text| (text == symbol).then_some(()))
-    }
-
-    /// Moves past the next token if `accept` takes its text; otherwise says that something else was expected.
-    fn take<T>(&mut self, expected: &str, accept: impl FnOnce(&'a str) -> Option<T>) -> Result<T, ArcError> {
-        let Token { text, place } = self.peek();
-        let Some(accepted) = accept(text) else {
-            let found = if text.is_empty() { "the end".to_owned() } else { format!("`{}`", shorten(text)) };
-            return Err(ArcError::Syntax { place, expected: expected.to_owned(), found });
-        };
-        self.next = (self.next + 1).min(self.all.len() - 1);
-        Ok(accepted)
-    }
-
-    fn peek(&self) -> Token<'a> {
-        self.all[self.next]
-    }
-}
-
-fn tokens(text: &str) -> Vec<Token<'_>> {
-    let mut tokens = Vec::new();
-    let mut end = Place::Text { line: 1, column: 1 };
-    for (line, mut rest) in (1..).zip(text.lines()) {
-        let mut column = 1;
-        while let Some(first) = rest.chars().next() {
-            let word_len = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-            let (text, tail) = rest.split_at(word_len.max(first.len_utf8()));
-            if !first.is_whitespace() {
-                tokens.push(Token { text, place: Place::Text { line, column } });
-            }
-            column += text.chars().count();
-            rest = tail;
-        }
-        end = Place::Text { line, column };
-    }
-    tokens.push(Token { text: "", place: end });
-    tokens
-}
-
-/// Whether `c` can be part of a name or of a number; names of operations have a `-` in them.
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '-' || c == '_'
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ fn draw_cell(n_nodes: usize, n_states: impl Fn(usize) -> usize, rng: &mut impl R
 }
 
 /// A number of `0..n`, all equally likely; `n` is not 0.
-fn below(n: usize, rng: &mut impl RngCore) -> usize {
+pub(crate) fn below(n: usize, rng: &mut impl RngCore) -> usize {
     let n = n as u64;
     // Values past the last whole multiple of n are drawn again: they would make small results likelier.
     let surplus = (u64::MAX % n + 1) % n;

@@ -40,6 +40,7 @@ mod examples;
 mod footprint;
 mod head;
 mod loss;
+mod macro_net;
 mod network;
 mod noise;
 mod outline;
@@ -60,6 +61,7 @@ pub use error::Error;
 pub use examples::{Examples, ResidentPictures, Staged};
 pub use footprint::{Footprint, Work, worst_arcs};
 pub use loss::Mix;
+pub use macro_net::{FixedOps, MacroChild, MacroConfig};
 pub use noise::{Noise, SeededNoise};
 pub use outline::{Convolution, Operation, Outline};
 pub use plan::{Plan, PlannedCell};
@@ -67,7 +69,7 @@ pub use state::Adopted;
 pub use walk::Recompute;
 
 /// What this crate's functions take and give, from the crates below it.
-pub use enas_arc::Arc;
+pub use enas_arc::{Arc, MacroArc, MacroOp};
 pub use enas_kernels::gpu::Gpu;
 pub use enas_kernels::{Axis, Pool, PoolKind};
 pub use enas_rng::{Seed, Stream};

@@ -48,6 +48,9 @@ impl<B: Backend> Clone for Var<B> {
 /// One side of a sum: a value, and a factor per image if drop-path is on.
 pub(crate) type Side<B> = (Var<B>, Option<<B as Backend>::Vector>);
 
+/// Propagates the gradient of a value to what it was made of, and hands those of parameters over.
+type Propagate<B> = Box<dyn FnOnce(&B, &<B as Backend>::Map, &mut Grads<B>, &mut <B as Backend>::Gradients)>;
+
 enum Node<B: Backend> {
     Unit { inputs: Vec<Var<B>>, block: ConvBlock, moments: B::Moments, out: Var<B> },
     Pool { pool: Pool, input: Var<B>, out: usize },
@@ -55,6 +58,7 @@ enum Node<B: Backend> {
     Concat { inputs: Vec<Var<B>>, out: usize },
     Mean { inputs: Vec<Var<B>>, slot: usize },
     Skipped(Skipped<B>),
+    Other { out: usize, propagate: Propagate<B> },
 }
 
 /// A forward pass in progress.
@@ -174,6 +178,23 @@ impl<'a, B: Backend> Tape<'a, B> {
         out
     }
 
+    /// A value that an operation made which the tape does not know. `propagate` adds its gradient to those of what it was
+    /// made of.
+    pub(crate) fn other(
+        &mut self,
+        value: B::Value,
+        propagate: impl FnOnce(&B, &B::Map, &mut Grads<B>, &mut B::Gradients) + 'static,
+    ) -> Var<B> {
+        let out = self.var(value);
+        self.record(|| Node::Other { out: out.id, propagate: Box::new(propagate) });
+        out
+    }
+
+    /// Which statistics batch norms use.
+    pub(crate) fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
     /// Means over pixels of the positive parts, `[n, Σ c]`. The tape's user brings the gradient of the `i`-th call
     /// to [`backward`](Self::backward).
     pub(crate) fn relu_mean(&mut self, inputs: &[Var<B>]) -> B::Vector {
@@ -250,6 +271,10 @@ impl<'a, B: Backend> Tape<'a, B> {
                     put_back(backend, grads, &inputs, targets);
                 }
                 Node::Skipped(skipped) => again(skipped, grads, into)?,
+                Node::Other { out, propagate } => {
+                    let Some(grad) = grads[out].take() else { continue };
+                    propagate(backend, &grad, grads, into);
+                }
             }
         }
         Ok(())

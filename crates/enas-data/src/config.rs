@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::augment;
+use crate::built_in::find;
 use crate::error::Error;
+use crate::layout::Part;
 use crate::prepare::InputSpec;
 use crate::resize::{Filter, Resize};
 use crate::white::WhiteLevels;
@@ -22,8 +24,8 @@ use crate::white::WhiteLevels;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// A folder or `.zip` of class folders, or the word `digits` for the built-in data set. A folder that
-    /// happens to be called digits is written `./digits`, which is what [`meant`] makes of a user's word.
+    /// A folder or `.zip` of class folders, or the word for a built-in data set: `digits` or `fashion-small`. A folder that
+    /// happens to be called so is written `./digits`, which is what [`meant`] makes of a user's word.
     pub path: PathBuf,
     /// 1 for grey input, 3 for colour. Pictures of the other kind are converted.
     pub channels: usize,
@@ -78,8 +80,10 @@ pub enum NormalizationMode {
     Reference,
 }
 
-/// The word that stands for the built-in data set in [`Config::path`].
+/// The word that stands for the built-in digits in [`Config::path`].
 pub const DIGITS: &str = "digits";
+/// The word that stands for the built-in part of Fashion-MNIST in [`Config::path`].
+pub const FASHION_SMALL: &str = "fashion-small";
 
 /// Larger inputs are a typing error more often than a wish, and would fill memory before training starts.
 const MAX_IMAGE_SIZE: usize = 4096;
@@ -160,19 +164,25 @@ impl Config {
 
     /// Whether the built-in digits are meant.
     pub fn is_digits(&self) -> bool {
-        is_digits(&self.path)
+        self.path.as_os_str() == DIGITS
+    }
+
+    /// Whether a built-in data set is meant, which needs no file.
+    pub fn is_built_in(&self) -> bool {
+        find(&self.path).is_some()
+    }
+
+    /// Whether the images of a part are the same whatever the seed and the fractions, because a built-in data set says
+    /// so.
+    pub fn is_fixed(&self, part: Part) -> bool {
+        find(&self.path).is_some_and(|set| set.fixed.contains(&part))
     }
 }
 
-/// What a path means that a user gave: a file or folder of that name wins over the built-in data set, and is written so
+/// What a path means that a user gave: a file or folder of that name wins over a built-in data set, and is written so
 /// that nothing else can be meant from now on.
 pub fn meant(path: &Path) -> PathBuf {
-    if is_digits(path) && path.exists() { Path::new(".").join(path) } else { path.to_owned() }
-}
-
-/// Whether a path is the word for the built-in digits.
-pub(crate) fn is_digits(path: &Path) -> bool {
-    path.as_os_str() == DIGITS
+    if find(path).is_some() && path.exists() { Path::new(".").join(path) } else { path.to_owned() }
 }
 
 #[cfg(test)]
@@ -183,9 +193,25 @@ mod tests {
     fn an_empty_table_is_the_default_and_every_key_survives_toml() {
         let empty: Config = toml::from_str("").unwrap();
         assert_eq!(empty, Config::default());
-        assert!(empty.is_digits());
+        assert!(empty.is_digits() && empty.is_built_in());
         let text = toml::to_string(&empty).unwrap();
         assert_eq!(toml::from_str::<Config>(&text).unwrap(), empty);
+    }
+
+    #[test]
+    fn built_in_data_are_known_by_their_word_alone() {
+        let of = |path: &str| Config { path: path.into(), ..Config::default() };
+        let fashion = of("fashion-small");
+        assert!(fashion.is_built_in() && !fashion.is_digits());
+        assert_eq!(Part::ALL.map(|part| of("digits").is_fixed(part)), [true; 3]);
+        assert_eq!(Part::ALL.map(|part| fashion.is_fixed(part)), [false, false, true]);
+        let folder = of("./fashion-small");
+        assert!(!folder.is_built_in() && !folder.is_fixed(Part::Test));
+        assert_eq!(
+            meant(Path::new("fashion-small")),
+            Path::new("fashion-small"),
+            "no folder is called so here"
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::white::WhiteLevels;
 /// Pictures with labels in three parts, ready to be served.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// A short name for run folders: the last part of the path without extension, or `digits`.
+    /// A short name for run folders: the last part of the path without extension, or the word for a built-in data set.
     pub name: String,
     /// Class names; a label is an index into this list. In byte order of the folder names.
     pub classes: Vec<String>,
@@ -69,7 +69,7 @@ pub struct Fingerprint {
     /// Picture files, unusable ones included.
     pub files: usize,
     /// SHA-256, in hexadecimal, over each file's name, a zero byte and the SHA-256 of its bytes, in byte order
-    /// of the names. The built-in digits count their 64 pixels as bytes.
+    /// of the names. Built-in images count their pixels as bytes.
     pub sha256: String,
 }
 

@@ -4,24 +4,32 @@
 //! 1998, <https://doi.org/10.24432/C50P49>, CC BY 4.0. Stored as one sheet of pictures and one text of labels;
 //! the original values 0 to 16 are stored as `round(value * 255 / 16)`.
 
-use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
 use enas_rng::Seed;
+use image::GrayImage;
 
+use crate::built_in::{BuiltIn, Images};
 use crate::error::Error;
 use crate::layout::{Item, Part};
-use crate::resize::Plane;
 use crate::split::{Fractions, stratify};
 
-/// The name of the data set.
-pub(crate) const NAME: &str = "digits";
+/// The data set.
+pub(crate) static SET: BuiltIn = BuiltIn {
+    name: crate::config::DIGITS,
+    side: SIDE,
+    classes: &CLASSES,
+    number_width: 4,
+    fixed: &Part::ALL,
+    images: &DIGITS,
+};
+
 /// Height and width of a picture.
 pub const SIDE: usize = 8;
 /// Pictures side by side in the stored sheet.
 const COLUMNS: usize = 40;
-const CLASSES: usize = 10;
+const CLASSES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /// The split is part of the data set and independent of any run, so that "accuracy on the test split of
 /// digits" always means the same 179 pictures.
@@ -31,58 +39,31 @@ const SPLIT: Fractions = Fractions { valid: 0.1, test: 0.1 };
 static SHEET: &[u8] = include_bytes!("../digits/digits.png");
 static LABELS: &str = include_str!("../digits/labels.txt");
 
-static DIGITS: LazyLock<Digits> = LazyLock::new(Digits::unpack);
+static DIGITS: LazyLock<Images> = LazyLock::new(unpack);
 
-struct Digits {
-    /// `[n, 8, 8]`
-    pixels: Vec<u8>,
-    labels: Vec<u8>,
-    parts: Vec<Part>,
+fn unpack() -> Images {
+    let sheet =
+        image::load_from_memory(SHEET).expect("the embedded sheet is a PNG, which a test decodes").to_luma8();
+    let labels: Vec<u8> = LABELS.bytes().filter(u8::is_ascii_digit).map(|b| b - b'0').collect();
+    let pixels = cut(&sheet, SIDE, COLUMNS, labels.len());
+    let item = |(file, &label): (usize, &u8)| Item { file, class: label.into(), part: None };
+    let mut items: Vec<Item> = labels.iter().enumerate().map(item).collect();
+    stratify(&mut items, CLASSES.len(), SPLIT, SPLIT_SEED);
+    let parts = items.iter().map(|i| i.part.expect("stratify gives every item a part")).collect();
+    Images { pixels, labels, parts }
 }
 
-impl Digits {
-    fn unpack() -> Self {
-        let sheet = image::load_from_memory(SHEET)
-            .expect("the embedded sheet is a PNG, which a test decodes")
-            .to_luma8();
-        let labels: Vec<u8> = LABELS.bytes().filter(u8::is_ascii_digit).map(|b| b - b'0').collect();
-        let pixel = |number: usize, y: usize, x: usize| {
-            let (row, column) = (number / COLUMNS, number % COLUMNS);
-            sheet.get_pixel((column * SIDE + x) as u32, (row * SIDE + y) as u32)[0]
-        };
-        let picture = |n| (0..SIDE).flat_map(move |y| (0..SIDE).map(move |x| (n, y, x)));
-        let pixels = (0..labels.len()).flat_map(picture).map(|(n, y, x)| pixel(n, y, x)).collect();
-        let item = |(file, &label): (usize, &u8)| Item { file, class: label.into(), part: None };
-        let mut items: Vec<Item> = labels.iter().enumerate().map(item).collect();
-        stratify(&mut items, CLASSES, SPLIT, SPLIT_SEED);
-        let parts = items.iter().map(|i| i.part.expect("stratify gives every item a part")).collect();
-        Self { pixels, labels, parts }
-    }
-}
-
-/// Names such as `train/3/0042.png` in byte order, each with the number of its picture.
-pub(crate) fn files() -> Vec<(String, usize)> {
-    let name = |n: usize| format!("{}/{}/{n:04}.png", DIGITS.parts[n].name(), DIGITS.labels[n]);
-    let mut files: Vec<_> = (0..DIGITS.labels.len()).map(|n| (name(n), n)).collect();
-    files.sort_unstable();
-    files
-}
-
-/// Names of all folders that [`files`] lie in, in byte order.
-pub(crate) fn folders() -> Vec<String> {
-    let mut folders: Vec<String> = Vec::new();
-    for part in Part::ALL {
-        folders.push(part.name().into());
-        folders.extend((0..CLASSES).map(|class| format!("{}/{class}", part.name())));
-    }
-    folders.sort_unstable();
-    folders
-}
-
-/// One picture.
-pub(crate) fn plane(number: usize) -> Plane {
-    let size = SIDE * SIDE;
-    Plane { width: SIDE, height: SIDE, pixels: DIGITS.pixels[number * size..][..size].to_vec() }
+/// The first `n` images of a sheet that has them side by side in rows of so many: `[n, side, side]`.
+fn cut(sheet: &GrayImage, side: usize, columns: usize, n: usize) -> Vec<u8> {
+    let row = |number: usize, y: usize| {
+        let start = (number / columns * side + y) * sheet.width() as usize + number % columns * side;
+        &sheet.as_raw()[start..][..side]
+    };
+    (0..n)
+        .flat_map(|number| (0..side).map(move |y| (number, y)))
+        .flat_map(|(n, y)| row(n, y))
+        .copied()
+        .collect()
 }
 
 /// Writes the digits as `dir/{train,valid,test}/<digit>/<number>.png`, which loads to the same data set.
@@ -92,19 +73,7 @@ pub(crate) fn plane(number: usize) -> Plane {
 /// # Errors
 /// [`Error::Write`] naming the file or folder that could not be made.
 pub fn write_png_tree(dir: &Path) -> Result<usize, Error> {
-    let write_error = |path: &Path, e: String| Error::Write { path: path.into(), reason: e };
-    for folder in folders() {
-        let path = dir.join(folder);
-        fs::create_dir_all(&path).map_err(|e| write_error(&path, e.to_string()))?;
-    }
-    let files = files();
-    for (name, number) in &files {
-        let path = dir.join(name);
-        let picture = image::GrayImage::from_raw(SIDE as u32, SIDE as u32, plane(*number).pixels)
-            .expect("a plane holds 64 pixels");
-        picture.save(&path).map_err(|e| write_error(&path, e.to_string()))?;
-    }
-    Ok(files.len())
+    SET.write_png_tree(dir)
 }
 
 #[cfg(test)]
@@ -120,6 +89,14 @@ mod tests {
         let bytes: Vec<u8> = values.chain(DIGITS.labels.iter().copied()).collect();
         let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(digest, "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826");
+    }
+
+    #[test]
+    fn images_are_cut_out_of_the_rows_of_a_sheet() {
+        // Three images of 2 × 2 pixels in rows of two.
+        let sheet =
+            GrayImage::from_raw(4, 4, vec![1, 2, 5, 6, 3, 4, 7, 8, 9, 10, 0, 0, 11, 12, 0, 0]).unwrap();
+        assert_eq!(cut(&sheet, 2, 2, 3), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Pictures to batches: folders, zips and the built-in digits, checked, augmented and prefetched.
+//! Pictures to batches: folders, zips and built-in data sets, checked, augmented and prefetched.
 //!
-//! [`load`] reads class folders (or a zip of them, or the embedded digits) into memory as a [`Dataset`] of three
+//! [`load`] reads class folders (or a zip of them, or an embedded data set) into memory as a [`Dataset`] of three
 //! [`Split`]s, and says what is wrong with them where something is; [`load_held`] does it for data that do not fit. A split hands out [`Batch`]es: shuffled and
 //! varied for training, in order for evaluation, or drawn by chance for a reward. [`prepare`] does to a single
 //! new picture exactly what loading did to the training pictures. [`doctor::check`] reports all that is noteworthy
@@ -25,6 +25,7 @@
 
 pub mod augment;
 mod batches;
+mod built_in;
 mod checks;
 mod config;
 mod dataset;
@@ -32,6 +33,7 @@ mod decode;
 pub mod digits;
 pub mod doctor;
 mod error;
+pub mod fashion_small;
 mod folds;
 #[cfg(test)]
 mod golden;
@@ -39,6 +41,7 @@ mod holding;
 mod layout;
 mod left_out;
 mod load;
+pub mod lossless;
 mod normalize;
 mod packed;
 mod prepare;
@@ -54,7 +57,8 @@ mod tiff_file;
 mod white;
 
 pub use batches::{Batch, Batches, EpochPlan, Last};
-pub use config::{Config, DIGITS, NormalizationMode, Sampling, meant};
+pub use built_in::BUILT_IN;
+pub use config::{Config, DIGITS, FASHION_SMALL, NormalizationMode, Sampling, meant};
 pub use dataset::{Dataset, Fingerprint, PictureFile, Skipped, Split};
 pub use error::{Error, PictureError};
 pub use holding::Holding;

@@ -8,8 +8,9 @@ use enas_rng::Seed;
 use rayon::prelude::*;
 
 use crate::augment::{self, Shape};
+use crate::built_in;
 use crate::checks;
-use crate::config::{Config, NormalizationMode, Sampling, is_digits};
+use crate::config::{Config, NormalizationMode, Sampling};
 use crate::dataset::{Dataset, Inner, PictureFile, Skipped, Split};
 use crate::doctor;
 use crate::error::Error;
@@ -206,9 +207,12 @@ pub fn load_chosen(
     Ok(Chosen { split: assembly.split(raw, part, normalization.clone()), skipped, left_out })
 }
 
-/// The pictures at a path, or the built-in ones. `classes` are those that are known beforehand.
+/// The pictures at a path, or those of a built-in data set. `classes` are those that are known beforehand.
 pub(crate) fn open(path: &Path, classes: &[String]) -> Result<Source, Error> {
-    if is_digits(path) { Ok(Source::digits()) } else { Source::open(path, classes) }
+    match built_in::find(path) {
+        Some(set) => Ok(Source::built_in(set)),
+        None => Source::open(path, classes),
+    }
 }
 
 /// Gives every picture the part that its folders or chance decide.

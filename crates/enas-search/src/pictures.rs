@@ -62,7 +62,7 @@ impl Expected<'_> {
     /// # Errors
     /// [`Error::Mismatch`] with what to do.
     pub(crate) fn find(&self, config: &enas_data::Config) -> Result<()> {
-        if config.is_digits() || config.path.exists() {
+        if config.is_built_in() || config.path.exists() {
             return Ok(());
         }
         Err(self.are_gone(&enas_data::Error::Missing { path: config.path.clone() }))

@@ -8,6 +8,7 @@ mod capped;
 mod cifar;
 mod digest;
 mod download;
+pub(crate) mod fashion_small;
 mod idx;
 mod install;
 mod local;
@@ -22,14 +23,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use enas_data::{DIGITS, FASHION_SMALL};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use install::Manifest;
 use pictures::Parts;
 use sources::{CIFAR10, DataSet, FASHION_MNIST, Format, MNIST, Original};
-
-/// Name of the built-in data set.
-const DIGITS: &str = "digits";
 
 /// Download a public data set, or take it from archives on disk, and unpack it to folders of PNG files.
 ///
@@ -57,6 +56,8 @@ enum Name {
     Mnist,
     /// 28×28 articles of clothing
     FashionMnist,
+    /// 6,000 of these that come with the program
+    FashionSmall,
     /// 32×32 colour pictures of ten kinds of things
     Cifar10,
 }
@@ -64,8 +65,13 @@ enum Name {
 /// Carries the command out and says what was done.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let message = match args.name {
-        Name::Digits if args.from.is_some() => bail!("digits are built in: leave --from out"),
+        Name::Digits | Name::FashionSmall if args.from.is_some() => {
+            bail!("these images are built in: leave --from out")
+        }
         Name::Digits => fetch_digits(&args.dest),
+        Name::FashionSmall => {
+            write_built_in(FASHION_SMALL, enas_data::fashion_small::write_png_tree, &args.dest)
+        }
         Name::Mnist => fetch(&MNIST, args.from.as_deref(), &args.dest),
         Name::FashionMnist => fetch(&FASHION_MNIST, args.from.as_deref(), &args.dest),
         Name::Cifar10 => fetch(&CIFAR10, args.from.as_deref(), &args.dest),
@@ -82,10 +88,19 @@ pub(crate) fn digits(dest: &Path) -> Result<PathBuf> {
 
 /// Makes sure that `dest` holds the built-in digits; what to tell the user.
 fn fetch_digits(dest: &Path) -> Result<String> {
-    provide(&dest.join(DIGITS), |staging| {
-        enas_data::digits::write_png_tree(staging)?;
+    write_built_in(DIGITS, enas_data::digits::write_png_tree, dest)
+}
+
+/// Makes sure that `dest` holds the built-in images that `write_png_tree` writes; what to tell the user.
+fn write_built_in(
+    name: &str,
+    write_png_tree: fn(&Path) -> Result<usize, enas_data::Error>,
+    dest: &Path,
+) -> Result<String> {
+    provide(&dest.join(name), |staging| {
+        write_png_tree(staging)?;
         let pictures = install::count(staging)?;
-        Ok(Manifest { data_set: DIGITS.into(), source: "built in".into(), published: true, pictures })
+        Ok(Manifest { data_set: name.into(), source: "built in".into(), published: true, pictures })
     })
 }
 

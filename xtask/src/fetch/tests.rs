@@ -193,6 +193,15 @@ fn the_built_in_digits_are_written_once() {
 }
 
 #[test]
+fn fashion_small_is_written_as_it_is_built_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let said =
+        write_built_in(FASHION_SMALL, enas_data::fashion_small::write_png_tree, folder.path()).unwrap();
+    assert!(said.contains("5000 training, 0 validation and 1000 test pictures"), "{said}");
+    assert_eq!(pictures(&folder.path().join(FASHION_SMALL)).len(), 6000);
+}
+
+#[test]
 fn zips_of_class_folders_are_taken_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     write_zip(&folder.path().join("train.zip"), &[("7/a.png", b"A"), ("8/b.png", b"B")]);

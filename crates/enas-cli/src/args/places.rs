@@ -7,7 +7,8 @@ use clap::Args;
 /// The images to work on.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Images {
-    /// Images in class folders, or a zip of them [default: those of the run or model, else the built-in digits]
+    /// Images in class folders, a zip of them, or a built-in set: digits, fashion-small [default: those of the run or
+    /// model, else digits]
     #[arg(value_name = "DATA")]
     data: Option<PathBuf>,
     /// Another way to write DATA

@@ -23,7 +23,7 @@ Examples:
   enas search photos --resume runs/photos-search-1    the same, where the images are now
 
 DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip.
-A folder wins over the built-in data of its name, and ./digits is always a folder.")]
+digits and fashion-small are built in. A folder of that name wins, and ./digits is always a folder.")]
 pub(crate) struct Search {
     #[command(flatten)]
     pub(crate) images: Images,

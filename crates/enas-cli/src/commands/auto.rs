@@ -40,8 +40,8 @@ Examples:
   enas auto --resume runs/photos-auto-1        go on after Ctrl-C
   enas predict --run runs/photos-auto-1 new/*.jpg
 
-DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip. A --set of
-controller, reward and select is for the search, one of keep and metric for the trainings, all others for both.")]
+DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip, or a built-in
+set: digits, fashion-small. A --set of controller, reward and select is for the search, one of keep and metric for the trainings, all others for both.")]
 pub(crate) struct Auto {
     #[command(flatten)]
     pub(crate) images: Images,

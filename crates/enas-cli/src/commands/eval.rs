@@ -30,7 +30,7 @@ pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
         model.use_gpu(gpu)?;
     }
     let path = args.images.path().map_or_else(|| model.data_path(), enas_data::meant);
-    if args.images.path().is_none() && !model.data_config().is_digits() && !path.exists() {
+    if args.images.path().is_none() && !model.data_config().is_built_in() && !path.exists() {
         bail!(
             "there are no images at {}, where the model's training found them; say where they are now: \
              enas eval DATA, or --data PATH",

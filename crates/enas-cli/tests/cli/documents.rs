@@ -88,9 +88,19 @@ pub(crate) fn pictures(dir: &Path) {
             picture.save(dir.join(format!("photos/{name}/{i}.png"))).unwrap();
         }
     }
+    fs::write(dir.join("table.csv"), table()).unwrap();
     fs::create_dir_all(dir.join("new")).unwrap();
     fs::copy(dir.join("photos/nut/0.png"), dir.join("new/a.png")).unwrap();
     image::open(dir.join("new/a.png")).unwrap().to_rgb8().save(dir.join("new/a.jpg")).unwrap();
+}
+
+/// A tabular benchmark of four decisions.
+fn table() -> String {
+    let rows = (0..256u32).map(|i| {
+        let [a, b, c, d] = [i / 64, i / 16 % 4, i / 4 % 4, i % 4];
+        format!("{a},{b},{c},{d},{},{}\n", a * b + 2 * c + d, a * b + 2 * c + d + i % 3)
+    });
+    format!("op1,op2,op3,op4,valid,test\n{}", rows.collect::<String>())
 }
 
 fn type_all(document: &str) {

@@ -5,6 +5,7 @@
 mod arcs;
 mod bench;
 mod board;
+mod built_in;
 mod choices;
 mod config;
 mod data;

@@ -1,4 +1,4 @@
-//! Where pictures come from: a folder, a zip archive or the built-in digits, seen alike.
+//! Where pictures come from: a folder, a zip archive or a built-in data set, seen alike.
 //!
 //! A source is a sorted list of picture names relative to the root, with `/` between folders, and a way to
 //! open each. What the folders mean is decided in [`crate::layout`].
@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::built_in::BuiltIn;
 use crate::decode::{decode, kind_name};
-use crate::digits;
 use crate::error::{Error, PictureError};
 use crate::left_out::{LeftOut, Note};
 use crate::prepare::read_limited;
@@ -50,8 +50,8 @@ pub(crate) struct Source {
 enum Content {
     Folder(Vec<PathBuf>),
     Zip(zip_file::Archive),
-    /// For every file the number of its digit.
-    Digits(Vec<usize>),
+    /// For every file the number of its image.
+    BuiltIn(&'static BuiltIn, Vec<usize>),
 }
 
 impl Source {
@@ -72,18 +72,17 @@ impl Source {
         zip_file::open_flat(path)
     }
 
-    /// The built-in digits as if they were a folder with splits.
-    pub(crate) fn digits() -> Self {
-        let (files, numbers) = digits::files().into_iter().unzip();
-        let folders = digits::folders();
+    /// A built-in data set as if it were a folder with splits.
+    pub(crate) fn built_in(set: &'static BuiltIn) -> Self {
+        let (files, numbers) = set.files().into_iter().unzip();
         Self {
-            path: digits::NAME.into(),
+            path: set.name.into(),
             files,
-            folders,
+            folders: set.folders(),
             others: Vec::new(),
             left_out: LeftOut::default(),
             notes: Vec::new(),
-            content: Content::Digits(numbers),
+            content: Content::BuiltIn(set, numbers),
         }
     }
 
@@ -92,7 +91,7 @@ impl Source {
         match &self.content {
             Content::Folder(paths) => read_limited(&paths[index]).map(Raw::Bytes),
             Content::Zip(archive) => archive.read(index).map(Raw::Bytes),
-            Content::Digits(numbers) => Ok(Raw::Pixels(digits::plane(numbers[index]))),
+            Content::BuiltIn(set, numbers) => Ok(Raw::Pixels(set.plane(numbers[index]))),
         }
     }
 
@@ -101,7 +100,7 @@ impl Source {
         match &self.content {
             Content::Folder(paths) => paths[index].metadata().map_or(0, |metadata| metadata.len()),
             Content::Zip(archive) => archive.size(index),
-            Content::Digits(_) => (digits::SIDE * digits::SIDE) as u64,
+            Content::BuiltIn(set, _) => (set.side * set.side) as u64,
         }
     }
 
@@ -118,7 +117,7 @@ impl Source {
         let _ = match &self.content {
             Content::Folder(paths) => File::open(&paths[at]).and_then(|f| f.take(n).read_to_end(&mut bytes)),
             Content::Zip(archive) => archive.read_beginning(at, n, &mut bytes),
-            Content::Digits(_) => Ok(0),
+            Content::BuiltIn(..) => Ok(0),
         };
         bytes
     }

@@ -94,6 +94,14 @@ fn the_built_in_digits_have_no_near_duplicates() {
 }
 
 #[test]
+fn the_built_in_clothes_leak_no_image_into_another_split() {
+    let path = "fashion-small".into();
+    let report = check(&Config { path, image_size: 28, ..Config::default() }, Seed::new(1)).unwrap();
+    assert_eq!((report.usable, report.can_start), (6000, true));
+    assert_eq!(report.findings, []);
+}
+
+#[test]
 fn unreadable_files_are_named_with_the_reason() {
     let bundle = sound();
     let whole = wave_png(900, 40, 40);

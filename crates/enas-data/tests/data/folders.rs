@@ -360,3 +360,32 @@ fn digits_are_one_fixed_data_set_and_their_png_tree_is_the_same() {
     let error = enas_data::digits::write_png_tree(&blocked).unwrap_err().to_string();
     assert!(error.contains("cannot write"), "{error}");
 }
+
+#[test]
+fn fashion_small_has_fixed_test_images_and_draws_its_validation_images() {
+    let config = Config { path: "fashion-small".into(), image_size: 28, ..Config::default() };
+    let data = load(&config, Seed::new(1)).unwrap();
+    assert_eq!((data.name.as_str(), data.classes.len()), ("fashion-small", 10));
+    assert_eq!(sizes(&data), [4500, 500, 1000]);
+    assert_eq!(data.drawn, [Part::Valid]);
+    let other = load(&Config { valid_fraction: 0.3, ..config.clone() }, Seed::new(2)).unwrap();
+    assert_eq!(sizes(&other), [3500, 1500, 1000]);
+    assert_eq!(
+        other.split_file().test,
+        data.split_file().test,
+        "no seed and no share changes the test split"
+    );
+    let another = load(&config, Seed::new(2)).unwrap();
+    assert_ne!(another.split_file().valid, data.split_file().valid);
+    for split in [&data.train, &data.valid, &data.test] {
+        let of_class = |class| split.labels().iter().filter(|&&label| label == class).count();
+        assert!((0..10).all(|class| of_class(class) == split.len() / 10));
+    }
+
+    let bundle = Bundle::new();
+    assert_eq!(enas_data::fashion_small::write_png_tree(bundle.root()).unwrap(), 6000);
+    let tree = load(&Config { path: bundle.root().into(), ..config }, Seed::new(1)).unwrap();
+    assert_eq!(tree.split_file(), data.split_file());
+    let (a, b) = (&data.test, &tree.test);
+    assert!((0..a.len()).all(|i| a.image(i).unwrap() == b.image(i).unwrap()));
+}

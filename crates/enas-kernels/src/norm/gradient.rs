@@ -1,6 +1,9 @@
 //! The gradient of a batch norm, evaluated where it is needed.
 
+use rayon::prelude::*;
+
 use super::{GradientSums, Moments};
+use crate::elementwise::add_backward;
 use crate::map::{Map, mask};
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 
@@ -84,6 +87,33 @@ impl Gradient {
         };
         // SAFETY: the three rows are slices of `pixels` lanes and `out` is borrowed mutably.
         unsafe { simd::run(kernel) }
+    }
+}
+
+impl Moments {
+    /// Propagates the gradient `gy` of a batch norm that stands alone: of the map `z` with these moments, normalised with
+    /// the scale `gamma`.
+    ///
+    /// Adds the gradient of `z` to `gradient`, which is created if it is `None`. Returns the gradients of scale and offset.
+    pub fn backward(
+        &self,
+        z: &Map,
+        gamma: &[f32],
+        gy: &Map,
+        gradient: &mut Option<Map>,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let norm = Gradient::new(z, self, gamma, gy);
+        let (n, c, h, w) = z.shape();
+        let plane = (h * w).max(1);
+        let mut gz = Map::uninit(n, c, h, w);
+        gz.par_blocks_mut().for_each(|(block, out)| {
+            let planes = z.block(block).chunks_exact(plane).zip(gy.block(block).chunks_exact(plane));
+            for (c, ((z, gy), out)) in planes.zip(out.chunks_exact_mut(plane)).enumerate() {
+                norm.evaluate(c, block, z, gy, out);
+            }
+        });
+        add_backward(&gz, None, gradient);
+        (norm.gamma, norm.beta)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Batch statistics, their application and their moving averages.
 
-use enas_kernels::{Map, Moments, RunningMoments, Value};
+use enas_kernels::{Branch, Map, Moments, Rows, RunningMoments, Unit, Value};
 use std::sync::Arc as SyncArc;
 
 use crate::reference::{self, Tensor, doubles};
@@ -54,6 +54,30 @@ fn normalising_equals_the_reference() {
             scale * (v.abs() + mean[c].abs()) + f64::from(beta[c]).abs()
         });
         assert_close(&format!("{shape:?}"), &value.to_nchw(), &expected.data, &terms.data);
+    }
+}
+
+/// A 1×1 convolution that changes nothing, with the batch norm behind it, has the same gradients.
+#[test]
+fn a_batch_norm_alone_propagates_as_one_behind_a_convolution() {
+    for shape in awkward_shapes() {
+        let rng = &mut stream("alone", shape);
+        let ((z, _), (gy, _), (before, _)) = (map(rng, shape), map(rng, shape), map(rng, shape));
+        let (c, gamma) = (shape.1, uniform(rng, shape.1));
+        let identity: Vec<f32> = (0..c * c).map(|i| if i / c == i % c { 1.0 } else { 0.0 }).collect();
+        let branch = Branch { rows: Rows::Pixels, weight: &identity, outputs: c };
+        let unit = Unit { inputs: &[Value::plain(z.clone())], relu: false, branches: &[branch] };
+        let (same, moments) = unit.forward(true);
+        let moments = moments.unwrap();
+        for start in [None, Some(before)] {
+            let mut expected = [start.clone()];
+            let of_unit = unit.backward(&same, &moments, &gamma, &gy, Some(&mut expected));
+            let mut got = start;
+            let (of_gamma, of_beta) = moments.backward(&z, &gamma, &gy, &mut got);
+            assert_eq!((of_gamma, of_beta), (of_unit.gamma, of_unit.beta), "{shape:?}");
+            let [expected, got] = [expected[0].as_ref(), got.as_ref()].map(|map| map.unwrap().to_nchw());
+            assert_close(&format!("{shape:?}"), &got, &reference::doubles(&expected), &vec![1.0; got.len()]);
+        }
     }
 }
 

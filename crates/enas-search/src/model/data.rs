@@ -92,7 +92,7 @@ impl Model {
     /// a folder above the model.
     pub fn data_path(&self) -> PathBuf {
         let given = &self.about.data.path;
-        if self.about.data.is_digits() || given.exists() || given.is_absolute() {
+        if self.about.data.is_built_in() || given.exists() || given.is_absolute() {
             return given.clone();
         }
         let Ok(folder) = std::path::absolute(Path::new(".").join(&self.folder)) else { return given.clone() };
@@ -114,7 +114,7 @@ impl Model {
         let seed = Seed::new(self.about.seed);
         // A run that took over the split of a search keeps it beside the model; its own seed would draw another.
         let stored = self.folder.join(SPLIT).is_file().then(|| stored_split(&self.folder)).transpose()?;
-        if stored.is_none() && !config.is_digits() {
+        if stored.is_none() && !config.is_fixed(part) {
             tracing::warn!(
                 "the files of the model's run are not beside {MODEL}: if {} has no split folders, its {} split is the one \
                  that the seed of the training draws, which is another if the training took over that of a search",

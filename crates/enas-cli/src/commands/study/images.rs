@@ -65,6 +65,13 @@ pub(super) struct Args {
     memory: args::Memory,
 }
 
+impl Args {
+    /// The number that all randomness of a table study starts from.
+    pub(super) fn seed(&self) -> u64 {
+        self.settings.seed.unwrap_or(0)
+    }
+}
+
 /// Runs a study of images, or goes on with one.
 ///
 /// # Errors

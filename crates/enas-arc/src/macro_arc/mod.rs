@@ -1,0 +1,218 @@
+//! The macro search space: an architecture that says of each layer of a network what it does and what is added to it.
+
+mod error;
+mod op;
+mod random;
+mod readable;
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+pub use error::{MacroArcError, MacroField, MacroSlot};
+pub use op::MacroOp;
+pub use random::MacroSpace;
+
+use crate::arc::unwrapped;
+use crate::error::{Place, is_integer, shorten};
+
+/// A whole network, layer by layer: what the authors' code calls an arc of the macro search.
+///
+/// Layers are counted from 1, and 0 is the stem. Layer `l` reads layer `l − 1` alone; the outputs of any earlier ones are
+/// added to what it makes of it (in the final network: joined to it). Prints as the authors' integer form (theirs of
+/// whole channels): per layer the number of its operation, then for each of the layers 0 to `l − 2` a 1 if it is added
+/// and a 0 if not. It serialises as that string, and deserialises from either written form and from a list of integers.
+///
+/// Every network has one integer form: no two of them differ in an order that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MacroArc {
+    // Invariant: not empty, and layer l, counted from 1, has l − 1 skips.
+    layers: Vec<MacroLayer>,
+}
+
+/// A layer of a [`MacroArc`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MacroLayer {
+    /// What is done to the layer before.
+    pub op: MacroOp,
+    /// Whether the output of each of the layers before that is added, the stem first.
+    pub skips: Vec<bool>,
+}
+
+impl MacroLayer {
+    /// The layers that are added, ascending; 0 is the stem.
+    pub fn added(&self) -> impl Iterator<Item = usize> {
+        (0..self.skips.len()).filter(|&layer| self.skips[layer])
+    }
+}
+
+impl MacroArc {
+    /// An arc of these layers.
+    ///
+    /// # Errors
+    ///
+    /// [`MacroArcError::Empty`] if there are none, [`MacroArcError::Skips`] if one has too few or too many skips.
+    pub fn new(layers: Vec<MacroLayer>) -> Result<MacroArc, MacroArcError> {
+        if layers.is_empty() {
+            return Err(MacroArcError::Empty);
+        }
+        match layers.iter().enumerate().find(|(before, layer)| layer.skips.len() != *before) {
+            Some((before, layer)) => {
+                Err(MacroArcError::Skips { layer: before + 1, found: layer.skips.len() })
+            }
+            None => Ok(MacroArc { layers }),
+        }
+    }
+
+    /// The layers in order; the first of them is layer 1.
+    pub fn layers(&self) -> &[MacroLayer] {
+        &self.layers
+    }
+
+    /// How many layers there are, at least one.
+    pub fn n_layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The share of all possible skips that are there, 0 to 1; 0 where there can be none.
+    pub fn skip_rate(&self) -> f64 {
+        let (added, possible) = self.layers.iter().fold((0, 0), |(added, possible), layer| {
+            (added + layer.added().count(), possible + layer.skips.len())
+        });
+        if possible == 0 { 0.0 } else { added as f64 / possible as f64 }
+    }
+
+    /// Reads the integer form; any number of layers.
+    ///
+    /// # Errors
+    ///
+    /// The first number that is not allowed where it stands, or a length that no number of layers has.
+    pub fn from_ints(ints: &[i64]) -> Result<MacroArc, MacroArcError> {
+        let words: Vec<String> = ints.iter().map(i64::to_string).collect();
+        from_words(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The integer form, `L + L(L−1)/2` numbers for `L` layers.
+    pub fn to_ints(&self) -> Vec<usize> {
+        let of_layer = |layer: &MacroLayer| {
+            [layer.op.id()].into_iter().chain(layer.skips.clone().into_iter().map(usize::from))
+        };
+        self.layers.iter().flat_map(of_layer).collect()
+    }
+
+    /// Reads either written form: the readable one if `text` has a `=`, otherwise the integers.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and where, in the form that was recognised.
+    pub fn parse_any(text: &str) -> Result<MacroArc, MacroArcError> {
+        if text.contains('=') { readable::parse(text) } else { text.parse() }
+    }
+
+    /// The readable form: one line per layer, with its operation by name, the layer that it reads in brackets, and the
+    /// layers that are added. The stem is 0.
+    ///
+    /// ```text
+    /// 1 = conv-3x3(0)
+    /// 2 = sep-conv-5x5(1) + 0
+    /// 3 = max-pool-3x3(2)
+    /// 4 = conv-3x3(3) + 0 + 2
+    /// ```
+    ///
+    /// When it is read back, case does not matter, space is free, and layers may be separated by `;` instead of line
+    /// breaks.
+    pub fn readable(&self) -> String {
+        readable::print(self)
+    }
+}
+
+/// Numbers of the integer form with so many layers.
+fn n_ints(layers: usize) -> usize {
+    layers * (layers + 1) / 2
+}
+
+/// The number of layers with so many numbers in the integer form, if there is one.
+fn n_layers(ints: usize) -> Option<usize> {
+    (1..=ints).take_while(|&layers| n_ints(layers) <= ints).last().filter(|&layers| n_ints(layers) == ints)
+}
+
+impl fmt::Display for MacroArc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<String> = self.to_ints().iter().map(usize::to_string).collect();
+        f.write_str(&words.join(" "))
+    }
+}
+
+/// Reads the integer form: numbers separated by space or commas, with or without brackets or quotes around them all.
+impl FromStr for MacroArc {
+    type Err = MacroArcError;
+
+    fn from_str(text: &str) -> Result<MacroArc, MacroArcError> {
+        let words = unwrapped(text).split(|c: char| c.is_whitespace() || c == ',');
+        from_words(&words.filter(|word| !word.is_empty()).collect::<Vec<_>>())
+    }
+}
+
+fn from_words(words: &[&str]) -> Result<MacroArc, MacroArcError> {
+    let layers = n_layers(words.len());
+    // A word tells more about what went wrong than the number of words, so it is reported first.
+    if let Some(index) = words.iter().position(|word| !is_integer(word)) {
+        return Err(MacroArcError::NotAnInteger {
+            place: Place::Index(index),
+            slot: layers.map(|_| MacroSlot::at(index)),
+            text: shorten(words[index]),
+        });
+    }
+    if words.is_empty() {
+        return Err(MacroArcError::Empty);
+    }
+    let Some(layers) = layers else { return Err(MacroArcError::Length { len: words.len() }) };
+    let number = |index: usize| MacroSlot::at(index).read(Place::Index(index), words[index]);
+    let layer = |before: usize| {
+        let start = n_ints(before);
+        let op = MacroOp::from_id(number(start)?).expect("the slot allows only ids of operations");
+        let added = |skip: usize| number(start + skip).map(|number| number == 1);
+        let skips = (1..=before).map(added).collect::<Result<_, _>>()?;
+        Ok(MacroLayer { op, skips })
+    };
+    MacroArc::new((0..layers).map(layer).collect::<Result<_, MacroArcError>>()?)
+}
+
+impl Serialize for MacroArc {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MacroArc {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<MacroArc, D::Error> {
+        deserializer.deserialize_any(MacroArcVisitor)
+    }
+}
+
+struct MacroArcVisitor;
+
+impl<'de> Visitor<'de> for MacroArcVisitor {
+    type Value = MacroArc;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a macro arc, as a string or as a list of integers")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<MacroArc, E> {
+        MacroArc::parse_any(text).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<MacroArc, A::Error> {
+        let mut ints = Vec::new();
+        while let Some(int) = seq.next_element()? {
+            ints.push(int);
+        }
+        MacroArc::from_ints(&ints).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! The macro space: how many arcs there are, and uniform draws from them.
+
+use rand_core::RngCore;
+
+use super::{MacroArc, MacroLayer, MacroOp};
+use crate::space::below;
+
+/// All macro arcs with `n_layers` layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MacroSpace {
+    /// Layers, the stem not counted; 12 in the published search, 24 in the published final network.
+    pub n_layers: usize,
+}
+
+impl MacroSpace {
+    /// How many arcs there are: `6^L · 2^(L(L−1)/2)`. Infinite beyond the range of `f64`.
+    pub fn size(self) -> f64 {
+        self.max_entropy().exp()
+    }
+
+    /// The entropy of the uniform distribution in nats, `ln size`: no policy has more.
+    pub fn max_entropy(self) -> f64 {
+        let layers = self.n_layers as f64;
+        layers * (MacroOp::ALL.len() as f64).ln() + layers * (layers - 1.0) / 2.0 * 2f64.ln()
+    }
+}
+
+impl MacroArc {
+    /// An arc drawn uniformly from the [`MacroSpace`] with `n_layers` layers.
+    ///
+    /// The numbers are drawn in the order of the integer form, each from one `next_u64`, or from more with a chance
+    /// below 10⁻¹⁷: the same generator gives the same arc in every version.
+    ///
+    /// # Panics
+    ///
+    /// If `n_layers` is 0: there is no such arc.
+    pub fn random(n_layers: usize, rng: &mut impl RngCore) -> MacroArc {
+        assert!(n_layers > 0, "a macro arc has at least one layer");
+        let mut layer = |before: usize| {
+            let op = MacroOp::ALL[below(MacroOp::ALL.len(), rng)];
+            MacroLayer { op, skips: (0..before).map(|_| below(2, rng) == 1).collect() }
+        };
+        let layers = (0..n_layers).map(&mut layer).collect();
+        MacroArc::new(layers).expect("each layer was drawn with as many skips as it has")
+    }
+
+    /// The arc with one number changed: a layer, then its operation or one of its skips, all drawn uniformly. The first
+    /// layer has an operation alone.
+    ///
+    /// Layers rather than numbers are drawn, so that not nearly all mutants differ in a skip of a late layer.
+    pub fn mutated(&self, rng: &mut impl RngCore) -> MacroArc {
+        let mut layers = self.layers.clone();
+        let chosen = below(layers.len(), rng);
+        let MacroLayer { op, skips } = &mut layers[chosen];
+        if skips.is_empty() || below(2, rng) == 0 {
+            // One of the others: none may be drawn twice as often.
+            let n_ops = MacroOp::ALL.len();
+            *op = MacroOp::ALL[(op.id() + 1 + below(n_ops - 1, rng)) % n_ops];
+        } else {
+            let skip = below(skips.len(), rng);
+            skips[skip] = !skips[skip];
+        }
+        MacroArc::new(layers).expect("no layer has gained or lost a skip")
+    }
+}

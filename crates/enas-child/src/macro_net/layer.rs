@@ -1,0 +1,179 @@
+//! A layer of the macro space: its operations, and how earlier layers join it.
+
+use enas_arc::MacroOp;
+use enas_kernels::{Affine, Moments, Pool, PoolKind, Value};
+
+use crate::backend::{ConvBlock, Cpu, Norm, Statistics};
+use crate::build::Builder;
+use crate::macro_net::config::FixedOps;
+use crate::tape::{Tape, Var};
+
+/// A value of a network on the CPU.
+pub(super) type CpuVar<'a> = Var<Cpu<'a>>;
+
+/// A layer with weights for every operation, or for one.
+#[derive(Debug)]
+pub(super) enum Layer {
+    /// Of a search: all operations; earlier layers are added, and the sum is normalised.
+    Shared {
+        branches: Vec<Branch>,
+        /// None in the first layer, which nothing can be added to.
+        norm: Option<Norm>,
+    },
+    /// Of one arc: earlier layers are joined by a 1×1 convolution.
+    Fixed {
+        branch: Branch,
+        /// None in the first layer.
+        join: Option<ConvBlock>,
+    },
+}
+
+/// A 1×1 convolution, then the operation.
+#[derive(Debug)]
+pub(super) struct Branch {
+    project: ConvBlock,
+    operation: Operation,
+}
+
+#[derive(Debug)]
+enum Operation {
+    Convolution(ConvBlock),
+    Pool(PoolKind),
+}
+
+/// Where a layer of a network stands.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Counted from 0.
+    pub(super) index: usize,
+    /// Channels of all layers that it can read.
+    pub(super) channels: usize,
+}
+
+impl Layer {
+    /// With weights for all operations.
+    pub(super) fn shared(builder: &mut Builder, Place { index, channels }: Place) -> Self {
+        let scope = format!("layer_{index}");
+        let branches = MacroOp::ALL.map(|op| {
+            let scope = format!("{scope}/branch_{}", op.id());
+            Branch::new(builder, &scope, (op, FixedOps::AsSearched), channels, false)
+        });
+        let norm = (index > 0).then(|| builder.norm(&format!("{scope}/skip"), channels));
+        Self::Shared { branches: branches.into(), norm }
+    }
+
+    /// With weights for the operation `op` and so many layers that are `added`.
+    pub(super) fn fixed(
+        builder: &mut Builder,
+        Place { index, channels }: Place,
+        op: (MacroOp, FixedOps),
+        added: usize,
+    ) -> Self {
+        let scope = format!("layer_{index}");
+        let branch = Branch::new(builder, &format!("{scope}/branch"), op, channels, true);
+        let join = (index > 0)
+            .then(|| builder.conv(&format!("{scope}/skip"), 1, (added + 1) * channels, channels, true));
+        Self::Fixed { branch, join }
+    }
+
+    /// The output of the layer, from that of the layer before and those of the layers that are added.
+    pub(super) fn forward<'a>(
+        &self,
+        tape: &mut Tape<'_, Cpu<'a>>,
+        op: MacroOp,
+        input: &CpuVar<'a>,
+        added: &[CpuVar<'a>],
+    ) -> CpuVar<'a> {
+        match self {
+            Self::Shared { branches, norm } => {
+                let branch = &branches[op.id()];
+                let made = branch.forward(tape, input);
+                // Pools leave nothing negative: they read what a ReLU let through.
+                let made = if branch.is_pool() { made } else { relu(tape, &made) };
+                let Some(norm) = norm else { return made };
+                let sum = added.iter().fold(made, |sum, added| tape.add((sum, None), (added.clone(), None)));
+                normalise(tape, &sum, *norm)
+            }
+            Self::Fixed { branch, join } => {
+                let made = branch.forward(tape, input);
+                let Some(join) = join else { return made };
+                let inputs: Vec<CpuVar<'a>> = added.iter().cloned().chain([made]).collect();
+                tape.unit(&inputs, join.clone())
+            }
+        }
+    }
+}
+
+impl Branch {
+    /// `relu` tells whether negative inputs count as zero.
+    fn new(
+        builder: &mut Builder,
+        scope: &str,
+        (op, fixed_ops): (MacroOp, FixedOps),
+        channels: usize,
+        relu: bool,
+    ) -> Self {
+        let project = builder.conv(&format!("{scope}/inp_conv_1"), 1, channels, channels, relu);
+        let full = |builder: &mut Builder, k: usize| {
+            builder.conv(&format!("{scope}/out_conv_{k}"), k, channels, channels, true)
+        };
+        let separable = |builder: &mut Builder, k: usize| match fixed_ops {
+            FixedOps::AsSearched => builder.separable(&format!("{scope}/out_conv_{k}"), k, 1, channels),
+            FixedOps::FullConvolutions => full(builder, k),
+        };
+        let operation = match op {
+            MacroOp::Conv3x3 => Operation::Convolution(full(builder, 3)),
+            MacroOp::SepConv3x3 => Operation::Convolution(separable(builder, 3)),
+            MacroOp::Conv5x5 => Operation::Convolution(full(builder, 5)),
+            MacroOp::SepConv5x5 => Operation::Convolution(separable(builder, 5)),
+            MacroOp::AvgPool3x3 => Operation::Pool(PoolKind::Average),
+            MacroOp::MaxPool3x3 => Operation::Pool(PoolKind::Max),
+        };
+        Self { project, operation }
+    }
+
+    fn is_pool(&self) -> bool {
+        matches!(self.operation, Operation::Pool(_))
+    }
+
+    fn forward<'a>(&self, tape: &mut Tape<'_, Cpu<'a>>, input: &CpuVar<'a>) -> CpuVar<'a> {
+        let projected = tape.unit(std::slice::from_ref(input), self.project.clone());
+        match &self.operation {
+            Operation::Convolution(block) => tape.unit(&[projected], block.clone()),
+            Operation::Pool(kind) => {
+                let (_, _, h, w) = tape.shape(&projected);
+                tape.pool(Pool::same(*kind, 3, 1, h, w).with_relu(), &projected)
+            }
+        }
+    }
+}
+
+/// `max(x, 0)`.
+fn relu<'a>(tape: &mut Tape<'_, Cpu<'a>>, input: &CpuVar<'a>) -> CpuVar<'a> {
+    let (_, _, h, w) = tape.shape(input);
+    tape.pool(Pool::same(PoolKind::Average, 1, 1, h, w).with_relu(), input)
+}
+
+/// A batch norm that no convolution stands before.
+fn normalise<'a>(tape: &mut Tape<'_, Cpu<'a>>, input: &CpuVar<'a>, norm: Norm) -> CpuVar<'a> {
+    let cpu = tape.backend;
+    let (scale, offset) = (cpu.params.get(norm.scale), cpu.params.get(norm.offset));
+    let index = norm.running.expect("the batch norms of layers keep moving statistics");
+    let map = input.value.map.clone();
+    let normalised = |affine: Affine| Value { map: map.clone(), affine: Some(affine.into()) };
+    if tape.statistics() == Statistics::Running {
+        let affine = cpu.running[index].affine(scale, offset);
+        return tape
+            .other(normalised(affine), |_, _, _, _| unreachable!("no training has moving statistics"));
+    }
+    let moments = Moments::of(&map);
+    let value = normalised(moments.affine(scale, offset));
+    tape.batch_moments.push((index, moments.clone()));
+    let from = input.id;
+    tape.other(value, move |cpu, grad, grads, into| {
+        let gamma = cpu.params.get(norm.scale);
+        let (of_scale, of_offset) = moments.backward(&map, gamma, grad, &mut grads[from]);
+        into.add(norm.scale, of_scale);
+        into.add(norm.offset, of_offset);
+    })
+}

@@ -1,0 +1,307 @@
+//! Networks of the macro search space: every layer is chosen, and which earlier ones are added to it (Pham et al., 2018,
+//! section 2.3).
+//!
+//! A layer of the search has six branches, each of which begins with a 1×1 convolution; the arc says which of them is
+//! used. In the published code each of the six computes the one that was built last, the maximum pool, because its
+//! closures share one loop variable: its search does not depend on the operations that it chooses. Here each branch is
+//! itself. Two more differences: batch norms add the `ε` of [`enas_kernels::EPSILON`] rather than 0.001, and moving
+//! statistics start without a bias towards zero, as everywhere in this crate.
+//!
+//! On the CPU only.
+
+mod config;
+mod layer;
+mod network;
+mod state;
+
+use enas_arc::MacroArc;
+use enas_kernels::{Map, Nesterov, RunningMoments};
+use enas_rng::Seed;
+
+pub use self::config::{FixedOps, MacroConfig};
+use self::network::MacroNetwork;
+use crate::backend::{Backend, Cpu, Statistics};
+use crate::build::Builder;
+use crate::child::{Norm, Step, StepStats, on_pool};
+use crate::config::InputShape;
+use crate::examples::{check_targets, count};
+use crate::loss::{Loss, LossRule, Targets};
+use crate::noise::{Noise, SeededNoise};
+use crate::params::{Gradients, Params, is_finite};
+use crate::tape::Tape;
+use crate::{Error, Named};
+
+/// A network of the macro space with its weights and the optimiser's momentum.
+///
+/// ```
+/// use enas_child::{InputShape, MacroArc, MacroChild, MacroConfig, Norm, Seed, Step};
+///
+/// let config = MacroConfig { layers: 3, filters: 4, keep_prob: 1.0, ..MacroConfig::default() };
+/// let input = InputShape { channels: 1, height: 8, width: 8 };
+/// let mut child = MacroChild::shared(&config, input, 2, Seed::new(0))?;
+///
+/// // Two bright and two dark images; a convolution, then a pool that the stem is added to, then a convolution.
+/// let arc = MacroArc::parse_any("1 = conv-3x3(0); 2 = max-pool-3x3(1) + 0; 3 = sep-conv-5x5(2)")?;
+/// let images: Vec<f32> = (0..4 * 64).map(|i| if i / 64 % 2 == 0 { 1.0 } else { -1.0 }).collect();
+/// let step = Step { lr: 0.05, global_step: 0, total_steps: 1, seed: Seed::new(0) };
+/// let before = child.train_step(&arc, &images, &[0, 1, 0, 1], &step)?.loss;
+/// let after = child.train_step(&arc, &images, &[0, 1, 0, 1], &step)?.loss;
+/// assert!(after < before);
+/// assert_eq!(child.logits(&arc, &images, Norm::BatchStatistics)?.len(), 4 * 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct MacroChild {
+    config: MacroConfig,
+    input: InputShape,
+    arc: Option<MacroArc>,
+    network: MacroNetwork,
+    params: Params,
+    /// Moving statistics by the name of their batch norm.
+    running: Vec<(String, RunningMoments)>,
+}
+
+/// Most weights of a network; see [`Child`](crate::Child).
+const MOST_WEIGHTS: usize = 1 << 30;
+
+/// A forward and backward pass.
+struct Pass {
+    loss: Loss,
+    gradients: Gradients,
+    moments: Vec<(usize, enas_kernels::Moments)>,
+}
+
+impl MacroChild {
+    /// A network with weights for every arc of `config.layers` layers.
+    ///
+    /// # Errors
+    /// If a setting is out of range or `n_classes` is below 2.
+    pub fn shared(
+        config: &MacroConfig,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+    ) -> Result<Self, Error> {
+        Self::new(config, None, input, n_classes, seed)
+    }
+
+    /// A network with weights for one arc.
+    ///
+    /// # Errors
+    /// As for [`shared`](Self::shared), if the arc has another number of layers than `config.layers`, and if it has a pool
+    /// where there are [`FixedOps::FullConvolutions`] alone.
+    pub fn fixed(
+        config: &MacroConfig,
+        arc: &MacroArc,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+    ) -> Result<Self, Error> {
+        check_layers(arc, config)?;
+        if config.fixed_ops == FixedOps::FullConvolutions
+            && let Some(index) = arc.layers().iter().position(|layer| layer.op.id() > 3)
+        {
+            let op = arc.layers()[index].op;
+            let problem = format!("layer {} is {op}, and there are full convolutions only", index + 1);
+            return Err(Error::Arc(format!("{problem} (macro.fixed_ops); as-searched takes pools as well")));
+        }
+        Self::new(config, Some(arc), input, n_classes, seed)
+    }
+
+    fn new(
+        config: &MacroConfig,
+        arc: Option<&MacroArc>,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+    ) -> Result<Self, Error> {
+        config.validate()?;
+        let sizes = [
+            ("number of classes", n_classes, 2),
+            ("number of channels", input.channels, 1),
+            ("image height", input.height, 1),
+            ("image width", input.width, 1),
+        ];
+        if let Some((key, value, least)) = sizes.into_iter().find(|(_, value, least)| value < least) {
+            return Err(Error::Config { key, value: value.to_string(), allowed: format!("{least} or more") });
+        }
+        // Once for the number of weights, before memory is taken.
+        let mut places = Builder::new(Params::places());
+        MacroNetwork::new(&mut places, config, arc, input, n_classes);
+        let weights = places.params.len();
+        if weights > MOST_WEIGHTS {
+            let value = format!("{} with {weights} weights in the whole network", config.filters);
+            return Err(Error::Config {
+                key: "macro.filters",
+                value,
+                allowed: format!("{MOST_WEIGHTS} weights"),
+            });
+        }
+        let mut builder = Builder::new(Params::new(seed, weights));
+        let network = MacroNetwork::new(&mut builder, config, arc, input, n_classes);
+        let Builder { params, running, .. } = builder;
+        Ok(Self { config: config.clone(), input, arc: arc.cloned(), network, params, running })
+    }
+
+    /// Number of weights, batch norms included.
+    pub fn n_params(&self) -> usize {
+        self.params.len()
+    }
+
+    /// Multiply-adds that one image costs at inference.
+    ///
+    /// # Errors
+    /// If the arc does not fit the network.
+    pub fn macs(&self, arc: &MacroArc) -> Result<u64, Error> {
+        self.check_arc(arc)?;
+        // A batch without images walks the same path and computes nothing.
+        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
+        let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+        let images = tape.input(self.map(&[], 0));
+        self.network.forward(&mut tape, arc, images);
+        Ok(tape.macs + self.network.classifier.macs())
+    }
+
+    /// Logits `[n, classes]` of images `[n, c, h, w]`, without dropout.
+    ///
+    /// Unlike shared cells, shared layers have moving statistics of their own, of all arcs that used them in training.
+    ///
+    /// # Errors
+    /// If the images or the arc do not fit.
+    pub fn logits(&self, arc: &MacroArc, images: &[f32], norm: Norm) -> Result<Vec<f32>, Error> {
+        self.check_arc(arc)?;
+        let n = count(images.len(), self.input)?;
+        let statistics = match norm {
+            Norm::BatchStatistics => Statistics::Batch,
+            Norm::RunningStatistics => Statistics::Running,
+        };
+        let running: Vec<RunningMoments> = self.running.iter().map(|(_, running)| running.clone()).collect();
+        Ok(on_pool(|| {
+            let cpu = Cpu { params: &self.params, running: &running, loss: LossRule::default() };
+            let mut tape = Tape::new(&cpu, statistics, false);
+            let images = tape.input(self.map(images, n));
+            let means = self.network.forward(&mut tape, arc, images);
+            cpu.classify(&self.network.classifier, &means.value.to_nchw())
+        }))
+    }
+
+    /// One training step: forward, backward, and the update of all weights and moving statistics.
+    ///
+    /// A step with a loss, a gradient or a statistic that is not finite changes nothing.
+    ///
+    /// Shapes: `images` `[n, c, h, w]`, `labels` `[n]`.
+    ///
+    /// # Errors
+    /// If the batch or the arc does not fit the network.
+    pub fn train_step(
+        &mut self,
+        arc: &MacroArc,
+        images: &[f32],
+        labels: &[u32],
+        step: &Step,
+    ) -> Result<StepStats, Error> {
+        let noise = SeededNoise { seed: step.seed, step: step.global_step };
+        let pass = self.pass(arc, images, labels, Some(&noise))?;
+        let Pass { loss, gradients, moments } = pass;
+        let mut stats = StepStats {
+            loss: loss.mean,
+            aux_loss: 0.0,
+            correct: loss.correct,
+            n: labels.len(),
+            grad_norm: f32::NAN,
+        };
+        let moments_are_finite = moments.iter().all(|(_, of)| is_finite(&of.mean) && is_finite(&of.variance));
+        if !(stats.loss.is_finite() && moments_are_finite && gradients.is_finite()) {
+            return Ok(stats);
+        }
+        for (index, moments) in &moments {
+            self.running[*index].1.update(moments);
+        }
+        let MacroConfig { momentum, l2, clip_norm, .. } = self.config;
+        let rule = Nesterov { lr: step.lr, momentum, l2, scale: 1.0 };
+        stats.grad_norm = on_pool(|| self.params.step(rule, clip_norm, &gradients));
+        Ok(stats)
+    }
+
+    /// The loss of a batch and its gradient for every weight, without dropout and without the L2 penalty; changes nothing.
+    ///
+    /// # Errors
+    /// As for [`train_step`](Self::train_step).
+    pub fn gradients(
+        &self,
+        arc: &MacroArc,
+        images: &[f32],
+        labels: &[u32],
+    ) -> Result<(f32, Vec<Named>), Error> {
+        let pass = self.pass(arc, images, labels, None)?;
+        Ok((pass.loss.mean, self.params.export_gradients(&pass.gradients, 0.0)))
+    }
+
+    /// A training pass; changes nothing. Features are dropped if there is noise.
+    fn pass(
+        &self,
+        arc: &MacroArc,
+        images: &[f32],
+        labels: &[u32],
+        noise: Option<&dyn Noise>,
+    ) -> Result<Pass, Error> {
+        self.check_arc(arc)?;
+        let n = count(images.len(), self.input)?;
+        let targets = Targets::plain(labels);
+        check_targets(&targets, n, self.network.classifier.classes)?;
+        on_pool(|| self.pass_here(arc, (images, n), &targets, noise))
+    }
+
+    fn pass_here(
+        &self,
+        arc: &MacroArc,
+        (images, n): (&[f32], usize),
+        targets: &Targets,
+        noise: Option<&dyn Noise>,
+    ) -> Result<Pass, Error> {
+        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
+        let mut tape = Tape::new(&cpu, Statistics::Batch, true);
+        let images = tape.input(self.map(images, n));
+        let means = self.network.forward(&mut tape, arc, images);
+        let (head, mut gradients) = (&self.network.classifier, cpu.gradients());
+        let keep = self.config.keep_prob;
+        let noise = noise.filter(|_| keep < 1.0);
+        let factors = noise.map(|noise| cpu.drop_factors(noise, "dropout", n * head.channels, keep));
+        let drop = |numbers: Vec<f32>| match &factors {
+            Some(factors) => cpu.scale(&numbers, factors),
+            None => numbers,
+        };
+        let features = drop(means.value.to_nchw());
+        let logits = cpu.classify(head, &features);
+        let (loss, grad) = cpu.cross_entropy(&logits, targets, head.classes, 1.0);
+        let grad = drop(cpu.classify_backward(head, &features, &grad, &mut gradients));
+        let moments = std::mem::take(&mut tape.batch_moments);
+        let mut grads = vec![None; means.id + 1];
+        grads[means.id] = Some(Map::from_nchw(&grad, n, head.channels, 1, 1));
+        tape.backward(&[], &mut grads, &mut gradients, &|_, _, _| unreachable!("no layer is skipped"))?;
+        Ok(Pass { loss, gradients, moments })
+    }
+
+    fn map(&self, images: &[f32], n: usize) -> Map {
+        let InputShape { channels, height, width } = self.input;
+        Map::from_nchw(images, n, channels, height, width)
+    }
+
+    fn check_arc(&self, arc: &MacroArc) -> Result<(), Error> {
+        check_layers(arc, &self.config)?;
+        match &self.arc {
+            Some(own) if own != arc => {
+                Err(Error::Arc(format!("the network was built for {own}, not for {arc}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_layers(arc: &MacroArc, config: &MacroConfig) -> Result<(), Error> {
+    if arc.n_layers() == config.layers {
+        return Ok(());
+    }
+    let (got, want) = (arc.n_layers(), config.layers);
+    Err(Error::Arc(format!("it has {got} layers, the network {want} (macro.layers)")))
+}

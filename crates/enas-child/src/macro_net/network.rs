@@ -1,0 +1,83 @@
+//! The stack of layers with its stem, reductions and classifier. Holds no weights, only where they are.
+
+use enas_arc::MacroArc;
+use enas_kernels::{Axis, Pool, PoolKind};
+
+use super::config::MacroConfig;
+use super::layer::{CpuVar, Layer, Place};
+use crate::backend::{ConvBlock, Cpu};
+use crate::build::Builder;
+use crate::config::InputShape;
+use crate::head::Classifier;
+use crate::tape::Tape;
+
+#[derive(Debug)]
+pub(super) struct MacroNetwork {
+    stem: ConvBlock,
+    layers: Vec<Layer>,
+    /// What follows each layer: nothing, or a reduction of the output of the stem and of every layer so far.
+    reductions: Vec<Option<Vec<ConvBlock>>>,
+    pub(super) classifier: Classifier,
+}
+
+impl MacroNetwork {
+    /// With weights for every arc, or for one `arc`.
+    pub(super) fn new(
+        builder: &mut Builder,
+        config: &MacroConfig,
+        arc: Option<&MacroArc>,
+        input: InputShape,
+        classes: usize,
+    ) -> Self {
+        let mut channels = config.filters;
+        let stem = builder.conv("stem_conv", 3, input.channels, channels, false);
+        let (mut layers, mut reductions) = (Vec::new(), Vec::new());
+        for index in 0..config.layers {
+            let place = Place { index, channels };
+            layers.push(match arc.map(|arc| &arc.layers()[index]) {
+                None => Layer::shared(builder, place),
+                Some(layer) => {
+                    Layer::fixed(builder, place, (layer.op, config.fixed_ops), layer.added().count())
+                }
+            });
+            if !config.reductions().contains(&index) {
+                reductions.push(None);
+                continue;
+            }
+            let reduced = if arc.is_some() { 2 * channels } else { channels };
+            let reduce = |from: usize| {
+                builder.reduction(&format!("pool_at_{index}/from_{from}"), channels, reduced, false)
+            };
+            reductions.push(Some((0..index + 2).map(reduce).collect()));
+            channels = reduced;
+        }
+        let classifier = Classifier::new(builder, "fc", channels, classes);
+        Self { stem, layers, reductions, classifier }
+    }
+
+    /// The means over pixels of the last layer, `[n, channels, 1, 1]`; negative values count.
+    pub(super) fn forward<'a>(
+        &self,
+        tape: &mut Tape<'_, Cpu<'a>>,
+        arc: &MacroArc,
+        images: CpuVar<'a>,
+    ) -> CpuVar<'a> {
+        // The outputs that a layer can read: first that of the stem, last that of the layer before.
+        let mut outputs = vec![tape.unit(&[images], self.stem.clone())];
+        for ((layer, of_arc), reductions) in self.layers.iter().zip(arc.layers()).zip(&self.reductions) {
+            let added: Vec<CpuVar<'a>> = of_arc.added().map(|from| outputs[from].clone()).collect();
+            let last = &outputs[outputs.len() - 1];
+            let output = layer.forward(tape, of_arc.op, last, &added);
+            outputs.push(output);
+            if let Some(reductions) = reductions {
+                let reduce = |(output, block): (CpuVar<'a>, &ConvBlock)| tape.unit(&[output], block.clone());
+                outputs = outputs.into_iter().zip(reductions).map(reduce).collect();
+            }
+        }
+        let last = &outputs[outputs.len() - 1];
+        let (_, _, h, w) = tape.shape(last);
+        let whole =
+            Pool { kind: PoolKind::Average, y: Axis::valid(h, h, 1), x: Axis::valid(w, w, 1), relu: false };
+        tape.pool(whole, last)
+    }
+}
