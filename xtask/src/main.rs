@@ -11,6 +11,7 @@ mod fetch;
 mod fuzz;
 mod package;
 mod python;
+mod quality;
 mod repo;
 mod sanitize;
 mod smoke;
@@ -39,6 +40,7 @@ enum Task {
     CudaCheck(cuda::Args),
     Deny(deny::Args),
     Fuzz(fuzz::Args),
+    Quality(quality::Args),
     Sanitize(sanitize::Args),
     StaticBuild(static_build::Args),
 }
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Task::CudaCheck(args) => cuda::run(&args),
         Task::Deny(args) => deny::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Quality(args) => quality::run(&args),
         Task::Sanitize(args) => sanitize::run(&args),
         Task::StaticBuild(args) => static_build::run(&args),
     };

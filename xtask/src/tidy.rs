@@ -25,12 +25,27 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-emulator", &["enas-kernels", "enas-rng"]),
     ("enas-data", &["enas-rng"]),
     ("enas-controller", &["enas-arc", "enas-rng"]),
+    ("enas-strategy", &["enas-arc", "enas-controller", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
     ("enas-search", &["enas-arc", "enas-child", "enas-controller", "enas-data", "enas-kernels", "enas-rng"]),
+    ("enas-stats", &["enas-rng"]),
     ("enas-report", &["enas-arc", "enas-child", "enas-data", "enas-draw", "enas-rng", "enas-search"]),
     ("enas-export", &["enas-arc", "enas-child", "enas-data", "enas-rng", "enas-search"]),
     ("enas-watch", &["enas-arc", "enas-data", "enas-draw", "enas-report", "enas-search"]),
+    (
+        "enas-study",
+        &[
+            "enas-arc",
+            "enas-child",
+            "enas-data",
+            "enas-kernels",
+            "enas-report",
+            "enas-rng",
+            "enas-search",
+            "enas-stats",
+        ],
+    ),
     (
         "enas-cli",
         &[
@@ -44,6 +59,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-report",
             "enas-rng",
             "enas-search",
+            "enas-strategy",
+            "enas-study",
             "enas-watch",
         ],
     ),
@@ -51,8 +68,17 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that are free of tensors.
-const WITHOUT_CANDLE: &[&str] =
-    &["enas-arc", "enas-controller", "enas-data", "enas-draw", "enas-emulator", "enas-rng", "xtask"];
+const WITHOUT_CANDLE: &[&str] = &[
+    "enas-arc",
+    "enas-controller",
+    "enas-data",
+    "enas-draw",
+    "enas-emulator",
+    "enas-rng",
+    "enas-strategy",
+    "enas-stats",
+    "xtask",
+];
 
 /// The one crate whose library may hold unsafe code.
 const UNSAFE: &str = "enas-kernels";

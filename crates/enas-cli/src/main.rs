@@ -63,8 +63,10 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Bench(args) => commands::bench::run(&context, &args),
         Command::Completions(args) => commands::shell::completions(&args),
         Command::Man(args) => commands::shell::man(&context, &args),
+        Command::Prove(args) => commands::prove::run(&context, &args),
         Command::Report(args) => commands::report::run(&context, &args),
         Command::Runs(args) => commands::runs::run(&context, &args),
+        Command::Study(args) => commands::study::run(&context, &args),
         #[cfg(feature = "watch")]
         Command::Watch(args) => commands::watch::run(&context, &args),
     }

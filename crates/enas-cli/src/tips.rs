@@ -35,7 +35,7 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["--continue", "--restart"], "use --resume DIR"),
     (&["--overwrite", "--yes", "-f"], "commands that can replace files have --force"),
     (&["--random-seed", "--random-state"], "use --seed N"),
-    (&["--resume"], "only search, train and auto are resumed"),
+    (&["--resume"], "only search, train, auto and study are resumed"),
 ];
 
 /// Words for commands, and the command that does it.

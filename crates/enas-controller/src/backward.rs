@@ -6,10 +6,10 @@
 use crate::heads::Heads;
 use crate::lstm;
 use crate::matrix::{OUTER_TERMS, Panels, add_outer_products, add_scaled, multiply_add, transpose};
-use crate::plan::{Moment, Shape, Step};
+use crate::plan::{Index, Moment, Operation, Shape};
 use crate::simd::{self, Simd, WithSimd, mul_add};
 use crate::walk::{Input, Tape};
-use crate::weights::{Layout, N_OPS, Weights};
+use crate::weights::{Layout, Weights};
 
 /// Space for the gradients that flow back, to be used again and again.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ pub(crate) struct Backward {
     /// Gradients of the LSTM outputs and cells, `[batch, h]` per layer.
     dh: Vec<Vec<f32>>,
     dc: Vec<Vec<f32>>,
-    /// Of the products with the fixed inputs, `[1 + N_OPS, 4h]`.
+    /// Of the products with the fixed inputs, `[1 + vocabulary, 4h]`.
     fixed: Vec<f32>,
     /// Of the products with the states, `[states, batch, 4h]`.
     projected: Vec<f32>,
@@ -37,13 +37,13 @@ pub(crate) struct Backward {
     keys: Vec<f32>,
     /// Of the queries, `[queries, batch, h]`.
     queries: Vec<f32>,
-    /// Of the operation weights, transposed `[N_OPS, h]`.
+    /// Of the operation weights, transposed `[vocabulary, h]`.
     op_weight: Vec<f32>,
 }
 
 impl Backward {
     pub(crate) fn new(shape: Shape) -> Self {
-        let Shape { hidden: h, batch: n, layers, .. } = shape;
+        let Shape { hidden: h, batch: n, layers, sizes } = shape;
         Self {
             to_input: vec![Panels::new(4 * h, h); layers],
             to_before: vec![Panels::new(4 * h, h); layers],
@@ -55,11 +55,11 @@ impl Backward {
             scores: vec![0.0; n * shape.width()],
             dh: vec![vec![0.0; n * h]; layers],
             dc: vec![vec![0.0; n * h]; layers],
-            fixed: vec![0.0; (1 + N_OPS) * 4 * h],
-            projected: vec![0.0; shape.states() * n * 4 * h],
-            keys: vec![0.0; shape.states() * n * h],
-            queries: vec![0.0; shape.queries() * n * h],
-            op_weight: vec![0.0; N_OPS * h],
+            fixed: vec![0.0; (1 + sizes.vocabulary) * 4 * h],
+            projected: vec![0.0; sizes.states * n * 4 * h],
+            keys: vec![0.0; sizes.states * n * h],
+            queries: vec![0.0; sizes.queries * n * h],
+            op_weight: vec![0.0; sizes.vocabulary * h],
         }
     }
 
@@ -76,21 +76,19 @@ impl Backward {
     ) {
         gradient.fill(0.0);
         self.begin(weights);
-        for at in (0..tape.moments.len()).rev() {
-            let Moment { cell, step } = tape.moments[at];
-            match step {
-                Step::Key { state } => self.state(tape.shape, cell, state),
-                Step::Index { node, side } => {
+        for at in (0..tape.plan.moments.len()).rev() {
+            match tape.plan.moments[at] {
+                Moment::Key { slot, feeds } => self.state(tape.shape, slot, feeds),
+                Moment::Index(index) => {
                     let d_score = &mut gradient[weights.layout.score()];
-                    self.index(weights, tape, (cell, node, side), coefficients, d_score);
+                    self.index(weights, tape, index, coefficients, d_score);
                 }
-                Step::Op { node, side } => {
-                    let decision = tape.shape.decision(cell, node, side) + 1;
-                    let d_bias = &mut gradient[weights.layout.op_bias()];
-                    self.op(heads, tape, at, decision, coefficients, d_bias);
+                Moment::Op(op) => {
+                    let d_bias = &mut gradient[weights.layout.op_bias()][op.range()];
+                    self.op(heads, tape, at, op, coefficients, d_bias);
                 }
             }
-            self.lstm(tape, at, cell);
+            self.lstm(tape, at);
         }
         self.collect(weights, tape, gradient);
     }
@@ -112,15 +110,12 @@ impl Backward {
     }
 
     /// A state's output gets back what its key and its uses as an input received; all of them are later steps.
-    fn state(&mut self, shape: Shape, cell: usize, state: usize) {
-        if !shape.is_readable(state) {
-            return;
-        }
+    fn state(&mut self, shape: Shape, slot: Option<usize>, feeds: bool) {
+        let Some(slot) = slot else { return };
         let Shape { hidden: h, batch: n, .. } = shape;
-        let slot = shape.state(cell, state);
         let dh = &mut self.dh[shape.layers - 1];
         multiply_add(&self.keys[slot * n * h..], &self.from_key, dh);
-        if state >= 2 {
+        if feeds {
             multiply_add(&self.projected[slot * n * 4 * h..], &self.to_input[0], dh);
         }
     }
@@ -130,25 +125,24 @@ impl Backward {
         &mut self,
         weights: &Weights,
         tape: &Tape,
-        (cell, node, side): (usize, usize, usize),
+        index: Index,
         coefficients: &[f32],
         d_score: &mut [f32],
     ) {
         let shape = tape.shape;
         let Shape { hidden: h, batch: n, .. } = shape;
-        let rows = shape.query(cell, node, side) * n * h;
-        let decision = shape.decision(cell, node, side);
-        self.decision(tape, decision, node + 2, coefficients);
-        for state in 0..node + 2 {
+        let rows = index.query * n * h;
+        self.decision(tape, index.decision, index.n_choices, coefficients);
+        for state in 0..index.n_choices {
             let attention = Attention {
                 hidden: h,
                 width: shape.width(),
                 d_scores: &self.scores[state..],
-                a: &tape.attention[(shape.pair(cell, node, side) + state) * n * h..][..n * h],
+                a: &tape.attention[(index.pair + state) * n * h..][..n * h],
                 v: weights.score(),
                 d_v: d_score,
                 d_query: &mut self.queries[rows..][..n * h],
-                d_key: &mut self.keys[shape.state(cell, state) * n * h..][..n * h],
+                d_key: &mut self.keys[(index.slot + state) * n * h..][..n * h],
             };
             simd::run(attention);
         }
@@ -184,12 +178,13 @@ impl Backward {
         heads: &Heads,
         tape: &Tape,
         at: usize,
-        decision: usize,
+        op: Operation,
         coefficients: &[f32],
         d_bias: &mut [f32],
     ) {
-        self.decision(tape, decision, N_OPS, coefficients);
+        self.decision(tape, op.decision, op.n_choices, coefficients);
         let shape = tape.shape;
+        let row = op.first * shape.hidden..(op.first + op.n_choices) * shape.hidden;
         let d = if heads.free_bias { &self.logits } else { &self.scores };
         for d in d.chunks_exact(shape.width()) {
             d_bias.iter_mut().zip(d).for_each(|(d_bias, d)| *d_bias += d);
@@ -199,15 +194,15 @@ impl Backward {
             width: shape.width(),
             d_scores: &self.scores,
             outputs: &tape.layers[shape.layers - 1].h[tape.outputs(at)],
-            weight: &tape.op_weight,
-            d_weight: &mut self.op_weight,
+            weight: &tape.op_weight[row.clone()],
+            d_weight: &mut self.op_weight[row],
             d_outputs: &mut self.dh[shape.layers - 1],
         };
         simd::run(operations);
     }
 
     /// Back through one LSTM step; leaves the gradients of the pre-activations in the tape.
-    fn lstm(&mut self, tape: &mut Tape, at: usize, cell: usize) {
+    fn lstm(&mut self, tape: &mut Tape, at: usize) {
         let shape = tape.shape;
         let Shape { hidden: h, batch: n, .. } = shape;
         for (l, layer) in tape.layers.iter_mut().enumerate().rev() {
@@ -232,7 +227,6 @@ impl Backward {
                 None => {
                     let inputs = Inputs {
                         shape,
-                        cell,
                         inputs: &tape.inputs[at * n..],
                         gates,
                         fixed: &mut self.fixed,
@@ -246,8 +240,8 @@ impl Backward {
 
     /// The collected outer products.
     fn collect(&mut self, weights: &Weights, tape: &Tape, gradient: &mut [f32]) {
-        let Shape { hidden: h, batch: n, nodes, .. } = tape.shape;
-        let rows = tape.moments.len() * n * h;
+        let Shape { hidden: h, batch: n, .. } = tape.shape;
+        let rows = tape.plan.moments.len() * n * h;
         let layout: &Layout = &weights.layout;
         for (l, layer) in tape.layers.iter().enumerate() {
             let (from_input, from_before) = gradient[layout.lstm(l)].split_at_mut(h * 4 * h);
@@ -258,9 +252,9 @@ impl Backward {
                 continue;
             }
             add_outer_products(weights.fixed_inputs(), &self.fixed, space, from_input);
-            for cell in 0..2 {
-                // The cell's two inputs fed zeros, so only nodes' states count; the last node's is not readable.
-                let (first, size) = (tape.shape.state(cell, 2) * n * h, (nodes - 1) * n * h);
+            // What does not feed gave zeros, so only the other states count.
+            for run in &tape.plan.fed {
+                let (first, size) = (run.start * n * h, run.len() * n * h);
                 let uses = &self.projected[4 * first..][..4 * size];
                 add_outer_products(&tape.states[first..][..size], uses, space, from_input);
             }
@@ -315,7 +309,7 @@ struct Operations<'a> {
     d_scores: &'a [f32],
     /// `[batch, h]`, as its gradient.
     outputs: &'a [f32],
-    /// `[N_OPS, h]`, as its gradient.
+    /// `[choices, h]`, as its gradient.
     weight: &'a [f32],
     d_weight: &'a mut [f32],
     d_outputs: &'a mut [f32],
@@ -341,7 +335,6 @@ impl WithSimd for Operations<'_> {
 /// Adds what one step's pre-activations received to the sum of the input that they read, for every arc.
 struct Inputs<'a> {
     shape: Shape,
-    cell: usize,
     inputs: &'a [Input],
     /// `[batch, 4h]`.
     gates: &'a [f32],
@@ -358,10 +351,7 @@ impl WithSimd for Inputs<'_> {
         for (e, (gates, &input)) in self.gates.chunks_exact(width).zip(self.inputs).enumerate() {
             let sum = match input {
                 Input::Fixed(row) => &mut self.fixed[row * width..],
-                Input::State(state) => {
-                    let row = self.shape.state(self.cell, state) * self.shape.batch + e;
-                    &mut self.projected[row * width..]
-                }
+                Input::State(slot) => &mut self.projected[(slot * self.shape.batch + e) * width..],
             };
             sum.iter_mut().zip(gates).for_each(|(sum, d)| *sum += d);
         }

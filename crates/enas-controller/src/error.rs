@@ -26,6 +26,41 @@ pub enum Error {
         /// Nodes per cell of the arc.
         got: usize,
     },
+    /// A plan that makes no sense.
+    #[error("impossible plan: {0}")]
+    Plan(String),
+    /// Not one choice per decision.
+    #[error("vector {position} has {got} choices, this policy takes {expected} decisions")]
+    Choices {
+        /// Position of the vector among those given.
+        position: usize,
+        /// Decisions of the plan.
+        expected: usize,
+        /// Choices given.
+        got: usize,
+    },
+    /// A choice that does not exist.
+    #[error(
+        "vector {position}, decision {decision}: choice {choice} does not exist; there are {n_choices}, from 0"
+    )]
+    Choice {
+        /// Position of the vector among those given.
+        position: usize,
+        /// The decision.
+        decision: usize,
+        /// The offending choice.
+        choice: usize,
+        /// How many there are.
+        n_choices: usize,
+    },
+    /// A reward that is not a number.
+    #[error("reward {position} is {value}; it must be finite")]
+    Reward {
+        /// Position of the reward among those given.
+        position: usize,
+        /// The offending value.
+        value: f32,
+    },
     /// An update needs at least one rewarded arc.
     #[error("an update needs at least {expected} rewarded arcs with advantage = \"{advantage}\", got {got}")]
     Episodes {

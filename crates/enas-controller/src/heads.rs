@@ -1,11 +1,7 @@
 //! From raw scores to probabilities: temperature, tanh bound, bias, softmax.
 
 use crate::simd::{self, Simd, WithSimd};
-use crate::weights::N_OPS;
 use crate::{Bounds, Config, OpBias, math};
-
-/// Added to the operation logits of the normal cell; a constant, after temperature and bound.
-pub(crate) const NORMAL_CELL_BIAS: [f32; N_OPS] = [0.25, 0.25, -0.25, -0.25, -0.25];
 
 /// How the scores of both kinds of decision become logits.
 #[derive(Clone, Copy, Debug)]

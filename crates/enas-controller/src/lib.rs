@@ -7,7 +7,7 @@
 //!
 //! [`Controller::sample`], [`Controller::score`] and [`Controller::most_likely`] are three readings of one walk over
 //! the decisions of an arc; only who chooses differs. [`Controller::reinforce`] turns rewarded arcs into one
-//! optimiser step. [`Config::reference`] reproduces the published algorithm; [`Config::improved`] changes four named
+//! optimiser step. Which decisions there are is data, a [`Plan`]: a [`Policy`] does the same for any of them. [`Config::reference`] reproduces the published algorithm; [`Config::improved`] changes four named
 //! settings of it.
 //!
 //! ```
@@ -43,6 +43,7 @@ mod lstm;
 mod math;
 mod matrix;
 mod plan;
+mod policy;
 mod reinforce;
 mod simd;
 mod state;
@@ -50,9 +51,11 @@ mod walk;
 mod weights;
 
 pub use config::{Advantage, Anneal, BaselineInit, Bounds, Config, OpBias};
-pub use controller::{Controller, Decision, Sample};
+pub use controller::{Controller, Sample};
 pub use error::Error;
-pub use reinforce::{Episode, EpisodeStats, UpdateStats};
+pub use plan::{Plan, Step};
+pub use policy::{Decision, Draw, Policy};
+pub use reinforce::{Episode, EpisodeStats, Rewarded, UpdateStats};
 pub use state::NamedTensor;
 
 /// What this crate's functions take and give, from the crates below it.

@@ -1,48 +1,371 @@
-//! The order in which the policy takes the decisions of an arc, the same for every arc of a size.
+//! The order in which the policy takes the decisions of an architecture, as data.
+
+use std::ops::Range;
+
+use enas_arc::Op;
+
+use crate::Error;
+
+/// Largest number of nodes per cell of [`Plan::micro`].
+const MOST_NODES: usize = 64;
+/// Most LSTM steps of a plan, and most entries of its vocabulary: what a walk writes down grows with both.
+const MOST: usize = 4096;
+/// Bias of the operations in the normal cell; a constant, after temperature and bound.
+const NORMAL_CELL_BIAS: [f32; Op::ALL.len()] = [0.25, 0.25, -0.25, -0.25, -0.25];
+/// The published starting bias of the operations.
+const FROZEN_BIAS: [f32; Op::ALL.len()] = [10.0, 10.0, 0.0, 0.0, 0.0];
 
 /// What the LSTM's output is used for at one of its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// It becomes the attention key of a state (0 and 1: the cell's inputs; i + 2: node i).
+pub enum Step {
+    /// It becomes the attention key of the next state: the first such step of a plan makes state 0.
     Key {
-        /// The state.
-        state: usize,
+        /// Whether reading the state feeds this output to the LSTM's next step. If not, zeros are fed, as for the
+        /// inputs of an ENAS cell.
+        feeds: bool,
     },
-    /// It chooses the state that one side of a node reads.
+    /// It chooses one of several neighbouring states, by attention; choice `c` reads state `first + c`.
     Index {
-        /// The node, from 0.
-        node: usize,
-        /// 0 or 1.
-        side: usize,
+        /// The decision, from 0.
+        decision: usize,
+        /// The first state to choose from.
+        first: usize,
+        /// How many there are.
+        n_choices: usize,
     },
-    /// It chooses the operation on one side of a node.
+    /// It chooses one of several neighbouring operations; choice `c` is operation `first + c` of the vocabulary.
     Op {
-        /// The node, from 0.
-        node: usize,
-        /// 0 or 1.
-        side: usize,
+        /// The decision, from 0.
+        decision: usize,
+        /// The first operation to choose from.
+        first: usize,
+        /// How many there are.
+        n_choices: usize,
     },
 }
 
-/// One LSTM step and the cell it belongs to (0 normal, 1 reduction).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
-    pub(crate) cell: usize,
-    pub(crate) step: Step,
+/// All LSTM steps of a policy, the same for every architecture of a space.
+///
+/// A plan has a *vocabulary* of operations, of which each decision offers a part. Decisions that offer the same part
+/// share what the policy learns about it. An architecture is a vector of choices, one per decision.
+///
+/// ```
+/// use enas_controller::{Plan, Step};
+///
+/// // Two columns of a table, of 3 and 5 values.
+/// assert_eq!(Plan::of_choices(&[3, 5])?.n_choices(), [3, 5]);
+///
+/// // A node that reads one of two inputs and applies one of four operations; the next node can read it too.
+/// let node = |decision, n_states| {
+///     [
+///         Step::Index { decision, first: 0, n_choices: n_states },
+///         Step::Op { decision: decision + 1, first: 0, n_choices: 4 },
+///         Step::Key { feeds: true },
+///     ]
+/// };
+/// let inputs = [Step::Key { feeds: false }; 2];
+/// let plan = Plan::new([&inputs[..], &node(0, 2), &node(2, 3)].concat())?;
+/// assert_eq!(plan.n_choices(), [2, 4, 3, 4]);
+/// # Ok::<(), enas_controller::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    steps: Vec<Step>,
+    /// Of each decision.
+    n_choices: Vec<usize>,
+    vocabulary: usize,
+    /// Added to the logits of operations, `[decisions, width]`.
+    constant_bias: Vec<f32>,
+    /// What the operation bias of [`OpBias::Frozen`](crate::OpBias::Frozen) starts from, `[vocabulary]`.
+    frozen_bias: Vec<f32>,
+    pub(crate) moments: Vec<Moment>,
+    sizes: Sizes,
+    /// Neighbouring states that feed the LSTM, as ranges of slots.
+    pub(crate) fed: Vec<Range<usize>>,
 }
 
-/// All LSTM steps of a walk: 2 + 5·`n_nodes` for each of the two cells.
-///
-/// Both states a node reads are chosen before both operations, although an arc lists them alternately.
-pub(crate) fn moments(n_nodes: usize) -> Vec<Moment> {
-    let mut steps = vec![Step::Key { state: 0 }, Step::Key { state: 1 }];
-    for node in 0..n_nodes {
-        steps.extend([0, 1].map(|side| Step::Index { node, side }));
-        steps.extend([0, 1].map(|side| Step::Op { node, side }));
-        steps.push(Step::Key { state: node + 2 });
+/// A [`Step`] with the positions of what it reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// `slot` is the state's position among those that some decision reads; the others have none.
+    Key {
+        slot: Option<usize>,
+        feeds: bool,
+    },
+    Index(Index),
+    Op(Operation),
+}
+
+/// An index decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) decision: usize,
+    pub(crate) n_choices: usize,
+    /// Its position among the index decisions.
+    pub(crate) query: usize,
+    /// The slot of its first state.
+    pub(crate) slot: usize,
+    /// The position of its pair with that state; the others follow.
+    pub(crate) pair: usize,
+}
+
+/// A decision for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Operation {
+    pub(crate) decision: usize,
+    pub(crate) n_choices: usize,
+    /// The first operation of the vocabulary that it offers.
+    pub(crate) first: usize,
+}
+
+impl Operation {
+    /// The operations that it offers.
+    pub(crate) fn range(self) -> Range<usize> {
+        self.first..self.first + self.n_choices
     }
-    let cell = |cell| steps.iter().map(move |&step| Moment { cell, step });
-    cell(0).chain(cell(1)).collect()
+}
+
+/// What a plan has of everything that a walk writes down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) steps: usize,
+    pub(crate) decisions: usize,
+    /// States that some decision reads.
+    pub(crate) states: usize,
+    /// Index decisions.
+    pub(crate) queries: usize,
+    /// Pairs of an index decision and a state it can choose.
+    pub(crate) pairs: usize,
+    /// Most choices that any decision has.
+    pub(crate) width: usize,
+    pub(crate) vocabulary: usize,
+}
+
+impl Plan {
+    /// A plan of these steps.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if the decisions are not numbered 0, 1, 2, … each once (in any order), one of them has no
+    /// choice or reads a state that no earlier step makes, there is none, or there are more than 4,096 steps or
+    /// operations.
+    pub fn new(steps: Vec<Step>) -> Result<Self, Error> {
+        let n_choices = check(&steps)?;
+        let vocabulary = steps.iter().map(|step| match *step {
+            Step::Op { first, n_choices, .. } => first + n_choices,
+            _ => 0,
+        });
+        let vocabulary = vocabulary.max().unwrap_or(0);
+        let width = n_choices.iter().copied().max().unwrap_or(0);
+        let (moments, mut sizes) = placed(&steps);
+        (sizes.width, sizes.vocabulary) = (width, vocabulary);
+        Ok(Self {
+            constant_bias: vec![0.0; n_choices.len() * width],
+            frozen_bias: vec![0.0; vocabulary],
+            fed: runs_of_fed(&moments),
+            steps,
+            n_choices,
+            vocabulary,
+            moments,
+            sizes,
+        })
+    }
+
+    /// One decision per entry, with so many choices; every decision has operations of its own.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if there is no entry, one of them is 0 or their sum is above 4,096.
+    pub fn of_choices(n_choices: &[usize]) -> Result<Self, Error> {
+        let mut first = 0;
+        let step = |(decision, &n_choices): (usize, &usize)| {
+            let step = Step::Op { decision, first, n_choices };
+            first += n_choices.min(MOST + 1);
+            step
+        };
+        Self::new(n_choices.iter().enumerate().map(step).collect())
+    }
+
+    /// The decisions of an ENAS micro arc, in the order of its integers: 2 + 5·`n_nodes` steps for each of the two
+    /// cells.
+    ///
+    /// Both states that a node reads are chosen before both operations, although an arc lists them alternately. The
+    /// normal cell adds a constant to the logits: 0.25 for separable convolutions, -0.25 for the rest.
+    ///
+    /// # Errors
+    /// [`Error::Nodes`] if `n_nodes` is not within 1 to 64.
+    pub fn micro(n_nodes: usize) -> Result<Self, Error> {
+        if !(1..=MOST_NODES).contains(&n_nodes) {
+            return Err(Error::Nodes(n_nodes));
+        }
+        let mut steps = vec![];
+        for cell in 0..2 {
+            let first = cell * (n_nodes + 2);
+            steps.extend([Step::Key { feeds: false }; 2]);
+            for node in 0..n_nodes {
+                let decision = 4 * (cell * n_nodes + node);
+                let index =
+                    |side: usize| Step::Index { decision: decision + 2 * side, first, n_choices: node + 2 };
+                let op = |side: usize| Step::Op {
+                    decision: decision + 2 * side + 1,
+                    first: 0,
+                    n_choices: Op::ALL.len(),
+                };
+                steps.extend([index(0), index(1), op(0), op(1), Step::Key { feeds: true }]);
+            }
+        }
+        let mut plan = Self::new(steps).expect("the steps were numbered in order");
+        let width = plan.sizes.width;
+        for decision in (0..4 * n_nodes).skip(1).step_by(2) {
+            plan.constant_bias[decision * width..][..Op::ALL.len()].copy_from_slice(&NORMAL_CELL_BIAS);
+        }
+        plan.frozen_bias.copy_from_slice(&FROZEN_BIAS);
+        Ok(plan)
+    }
+
+    /// The plan with constants added to the logits of one decision for an operation, after temperature and bound.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if `decision` is not one for an operation, or `bias` has not one finite number per choice.
+    pub fn with_bias(mut self, decision: usize, bias: &[f32]) -> Result<Self, Error> {
+        let is_op = |moment: &Moment| matches!(moment, Moment::Op(op) if op.decision == decision);
+        if !self.moments.iter().any(is_op) {
+            return Err(Error::Plan(format!(
+                "decision {decision} does not choose an operation, so it has no bias"
+            )));
+        }
+        let n_choices = self.n_choices[decision];
+        if bias.len() != n_choices || !bias.iter().all(|b| b.is_finite()) {
+            let problem =
+                format!("the bias of decision {decision} needs {n_choices} finite numbers, got {bias:?}");
+            return Err(Error::Plan(problem));
+        }
+        self.constant_bias[decision * self.sizes.width..][..n_choices].copy_from_slice(bias);
+        Ok(self)
+    }
+
+    /// The steps, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The number of choices of each decision.
+    pub fn n_choices(&self) -> &[usize] {
+        &self.n_choices
+    }
+
+    /// How many operations there are to choose from, over all decisions.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
+    /// The constants added to the logits of a decision for an operation.
+    pub(crate) fn constant_bias(&self, op: Operation) -> &[f32] {
+        &self.constant_bias[op.decision * self.sizes.width..][..op.n_choices]
+    }
+
+    pub(crate) fn frozen_bias(&self) -> &[f32] {
+        &self.frozen_bias
+    }
+
+    /// The sizes of a walk of `batch` architectures.
+    pub(crate) fn shape(&self, hidden: usize, layers: usize, batch: usize) -> Shape {
+        Shape { hidden, layers, batch, sizes: self.sizes }
+    }
+}
+
+/// The number of choices of each decision, if the steps make a plan.
+fn check(steps: &[Step]) -> Result<Vec<usize>, Error> {
+    if steps.len() > MOST {
+        return Err(Error::Plan(format!("{} steps are too many; there may be {MOST}", steps.len())));
+    }
+    let mut known = vec![0; steps.len()];
+    let mut states = 0;
+    for (position, step) in steps.iter().enumerate() {
+        let (decision, first, n_choices, most) = match *step {
+            Step::Key { .. } => {
+                states += 1;
+                continue;
+            }
+            Step::Index { decision, first, n_choices } => (decision, first, n_choices, states),
+            Step::Op { decision, first, n_choices } => (decision, first, n_choices, MOST),
+        };
+        if n_choices == 0 {
+            return Err(Error::Plan(format!("step {position} has nothing to choose from")));
+        }
+        if first.checked_add(n_choices).is_none_or(|end| end > most) {
+            let problem =
+                format!("step {position} chooses from {n_choices} entries after {first}; {most} exist");
+            return Err(Error::Plan(problem));
+        }
+        match known.get_mut(decision) {
+            Some(n @ 0) => *n = n_choices,
+            _ => {
+                return Err(Error::Plan(format!(
+                    "step {position}: decision {decision} is taken twice or skips one"
+                )));
+            }
+        }
+    }
+    let decisions = known.iter().position(|&n| n == 0).unwrap_or(known.len());
+    if decisions == 0 || known[decisions..].iter().any(|&n| n > 0) {
+        return Err(Error::Plan(format!(
+            "there is no decision number {decisions}; number them from 0 without gaps"
+        )));
+    }
+    known.truncate(decisions);
+    Ok(known)
+}
+
+/// Every step with its positions, and how many there are of each kind.
+fn placed(steps: &[Step]) -> (Vec<Moment>, Sizes) {
+    let slots = slots(steps);
+    let mut sizes = Sizes { steps: steps.len(), states: slots.iter().flatten().count(), ..Sizes::default() };
+    let mut state = 0;
+    let place = |step: &Step| match *step {
+        Step::Key { feeds } => {
+            state += 1;
+            Moment::Key { slot: slots[state - 1], feeds }
+        }
+        Step::Index { decision, first, n_choices } => {
+            let slot = slots[first].expect("a state that is read has a slot");
+            let index = Index { decision, n_choices, query: sizes.queries, slot, pair: sizes.pairs };
+            sizes.queries += 1;
+            sizes.pairs += n_choices;
+            sizes.decisions += 1;
+            Moment::Index(index)
+        }
+        Step::Op { decision, first, n_choices } => {
+            sizes.decisions += 1;
+            Moment::Op(Operation { decision, n_choices, first })
+        }
+    };
+    let moments = steps.iter().map(place).collect();
+    (moments, sizes)
+}
+
+/// Each state's position among those that some decision reads.
+fn slots(steps: &[Step]) -> Vec<Option<usize>> {
+    let states = steps.iter().filter(|step| matches!(step, Step::Key { .. })).count();
+    let mut read = vec![false; states];
+    for step in steps {
+        if let Step::Index { first, n_choices, .. } = *step {
+            read[first..first + n_choices].fill(true);
+        }
+    }
+    let mut slots = 0..;
+    read.into_iter().map(|read| read.then(|| slots.next()).flatten()).collect()
+}
+
+/// The longest ranges of slots whose states feed the LSTM.
+fn runs_of_fed(moments: &[Moment]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = vec![];
+    for moment in moments {
+        let Moment::Key { slot: Some(slot), feeds: true } = *moment else { continue };
+        match runs.last_mut() {
+            Some(run) if run.end == slot => run.end += 1,
+            _ => runs.push(slot..slot + 1),
+        }
+    }
+    runs
 }
 
 /// Sizes of everything that a walk writes down.
@@ -52,77 +375,22 @@ pub(crate) struct Shape {
     pub(crate) hidden: usize,
     /// Number of LSTM layers.
     pub(crate) layers: usize,
-    /// Nodes per cell.
-    pub(crate) nodes: usize,
-    /// Arcs that are walked in lockstep.
+    /// Architectures that are walked in lockstep.
     pub(crate) batch: usize,
+    /// Those of the plan.
+    pub(crate) sizes: Sizes,
 }
 
 impl Shape {
-    /// LSTM steps in a walk.
-    pub(crate) fn steps(self) -> usize {
-        2 * (2 + 5 * self.nodes)
-    }
-
-    /// States that a later node can read, in both cells; the last node's output is not among them.
-    pub(crate) fn states(self) -> usize {
-        2 * (self.nodes + 1)
-    }
-
-    /// Position of a readable state among [`states`](Self::states).
-    pub(crate) fn state(self, cell: usize, state: usize) -> usize {
-        cell * (self.nodes + 1) + state
-    }
-
-    /// Whether some node can read `state`.
-    pub(crate) fn is_readable(self, state: usize) -> bool {
-        state <= self.nodes
-    }
-
-    /// Index decisions in a walk.
-    pub(crate) fn queries(self) -> usize {
-        4 * self.nodes
-    }
-
-    /// Position of an index decision among [`queries`](Self::queries).
-    pub(crate) fn query(self, cell: usize, node: usize, side: usize) -> usize {
-        2 * (cell * self.nodes + node) + side
-    }
-
-    /// Pairs of an index decision and a state it can choose.
-    pub(crate) fn pairs(self) -> usize {
-        2 * self.pairs_per_cell()
-    }
-
-    /// Position of an index decision's pair with state 0; the others follow.
-    pub(crate) fn pair(self, cell: usize, node: usize, side: usize) -> usize {
-        // Node m has m + 2 choices on either side, so n(n + 3) pairs belong to the nodes before n.
-        cell * self.pairs_per_cell() + node * (node + 3) + side * (node + 2)
-    }
-
-    fn pairs_per_cell(self) -> usize {
-        self.nodes * (self.nodes + 3)
-    }
-
-    /// Decisions in a walk, which is also the number of integers in an arc.
-    pub(crate) fn decisions(self) -> usize {
-        8 * self.nodes
-    }
-
-    /// Position in an arc's integers of the state that a side of a node reads; its operation follows.
-    pub(crate) fn decision(self, cell: usize, node: usize, side: usize) -> usize {
-        4 * (cell * self.nodes + node) + 2 * side
+    /// Most choices that any decision has.
+    pub(crate) fn width(self) -> usize {
+        self.sizes.width
     }
 
     /// Where the numbers of a decision's choices lie, `[batch, width]`.
-    pub(crate) fn row(self, decision: usize) -> std::ops::Range<usize> {
+    pub(crate) fn row(self, decision: usize) -> Range<usize> {
         let size = self.batch * self.width();
         decision * size..(decision + 1) * size
-    }
-
-    /// Most choices that any decision has.
-    pub(crate) fn width(self) -> usize {
-        (self.nodes + 1).max(crate::weights::N_OPS)
     }
 }
 
@@ -132,35 +400,70 @@ mod tests {
 
     #[test]
     fn five_nodes_take_27_steps_per_cell() {
-        let moments = moments(5);
-        assert_eq!(moments.len(), 54);
-        assert_eq!(moments[2], Moment { cell: 0, step: Step::Index { node: 0, side: 0 } });
-        assert_eq!(moments[53], Moment { cell: 1, step: Step::Key { state: 6 } });
+        let plan = Plan::micro(5).unwrap();
+        assert_eq!(plan.steps.len(), 54);
+        assert_eq!(plan.steps[2], Step::Index { decision: 0, first: 0, n_choices: 2 });
+        assert_eq!(plan.steps[5], Step::Op { decision: 3, first: 0, n_choices: 5 });
+        assert_eq!(plan.moments[53], Moment::Key { slot: None, feeds: true });
+        assert_eq!((plan.vocabulary, plan.sizes.width), (5, 6));
     }
 
     #[test]
-    fn positions_fill_their_ranges_without_gaps() {
+    fn positions_of_the_micro_plan_are_those_of_its_cells() {
         for nodes in 1..7 {
-            let shape = Shape { hidden: 1, layers: 1, nodes, batch: 1 };
-            let (mut decisions, mut queries, mut pairs, mut states) = (vec![], vec![], vec![], vec![]);
-            for Moment { cell, step } in moments(nodes) {
-                match step {
-                    Step::Key { state } if shape.is_readable(state) => states.push(shape.state(cell, state)),
-                    Step::Key { .. } => {}
-                    Step::Index { node, side } => {
-                        decisions.push(shape.decision(cell, node, side));
-                        queries.push(shape.query(cell, node, side));
-                        pairs.extend((0..node + 2).map(|state| shape.pair(cell, node, side) + state));
-                    }
-                    Step::Op { node, side } => decisions.push(shape.decision(cell, node, side) + 1),
-                }
+            let plan = Plan::micro(nodes).unwrap();
+            let sizes = plan.sizes;
+            let counts = (sizes.steps, sizes.decisions, sizes.states, sizes.queries, sizes.pairs);
+            let pairs = 2 * nodes * (nodes + 3);
+            assert_eq!(counts, (2 * (2 + 5 * nodes), 8 * nodes, 2 * (nodes + 1), 4 * nodes, pairs));
+            let fed: Vec<_> = [2, nodes + 3].into_iter().map(|first| first..first + nodes - 1).collect();
+            assert_eq!(plan.fed, if nodes == 1 { vec![] } else { fed });
+            for moment in &plan.moments {
+                let Moment::Index(index) = moment else { continue };
+                // Which cell, node and side a position of an arc's integers belongs to.
+                let (cell, node) = (index.decision / 4 / nodes, index.decision / 4 % nodes);
+                let side = index.decision % 4 / 2;
+                assert_eq!(index.slot, cell * (nodes + 1));
+                assert_eq!(index.query, 2 * (cell * nodes + node) + side);
+                assert_eq!(index.pair, cell * nodes * (nodes + 3) + node * (node + 3) + side * (node + 2));
             }
-            decisions.sort_unstable();
-            assert_eq!(decisions, (0..shape.decisions()).collect::<Vec<_>>());
-            assert_eq!(queries, (0..shape.queries()).collect::<Vec<_>>());
-            assert_eq!(pairs, (0..shape.pairs()).collect::<Vec<_>>());
-            assert_eq!(states, (0..shape.states()).collect::<Vec<_>>());
-            assert_eq!(moments(nodes).len(), shape.steps());
+        }
+    }
+
+    #[test]
+    fn impossible_plans_are_refused_with_the_reason() {
+        let op = |decision, n_choices| Step::Op { decision, first: 0, n_choices };
+        let index = |first, n_choices| Step::Index { decision: 0, first, n_choices };
+        let key = Step::Key { feeds: true };
+        for (steps, reason) in [
+            (vec![], "no decision number 0"),
+            (vec![key], "no decision number 0"),
+            (vec![op(1, 2)], "decision 1 is taken twice or skips one"),
+            (vec![op(0, 2), key, op(2, 2)], "no decision number 1"),
+            (vec![op(0, 2), op(0, 2)], "step 1: decision 0 is taken twice"),
+            (vec![op(0, 0)], "step 0 has nothing to choose from"),
+            (vec![op(0, 5000)], "chooses from 5000 entries after 0; 4096 exist"),
+            (vec![key, index(0, 2), key], "chooses from 2 entries after 0; 1 exist"),
+            (vec![key, index(usize::MAX, 2)], "; 1 exist"),
+            (vec![key; 5000], "5000 steps are too many"),
+        ] {
+            let error = Plan::new(steps).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        for n_choices in [&[][..], &[3, 0], &[4000, 97], &[usize::MAX, usize::MAX]] {
+            assert!(matches!(Plan::of_choices(n_choices), Err(Error::Plan(_))), "{n_choices:?}");
+        }
+    }
+
+    #[test]
+    fn a_bias_belongs_to_a_decision_for_an_operation() {
+        let plan = Plan::micro(1).unwrap();
+        assert!(
+            plan.clone().with_bias(0, &[0.0, 0.0]).unwrap_err().to_string().contains("decision 0 does not")
+        );
+        for bias in [&[0.0; 4][..], &[0.0, 0.0, 0.0, 0.0, f32::NAN]] {
+            let error = plan.clone().with_bias(1, bias).unwrap_err().to_string();
+            assert!(error.contains("needs 5 finite numbers"), "{error}");
         }
     }
 }

@@ -3,8 +3,9 @@
 
 use enas_arc::Arc;
 
-use crate::controller::{Controller, Scratch};
+use crate::controller::Controller;
 use crate::heads::Heads;
+use crate::policy::{Policy, Scratch};
 use crate::{Advantage, BaselineInit, Bounds, Config, Error, adam};
 
 /// Rewards whose advantages spread less than this are taken as equal when advantages are normalised.
@@ -19,7 +20,16 @@ pub struct Episode {
     pub accuracy: f32,
 }
 
-/// What one update saw and did.
+/// Choices of a [`Policy`] and what they were worth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rewarded {
+    /// The choices that were drawn from the policy as it is now.
+    pub choices: Vec<usize>,
+    /// Any finite number; more is better.
+    pub value: f32,
+}
+
+/// What one update saw and did. For a [`Policy`] an "arc" is a vector of choices, and its accuracy the value given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpdateStats {
     /// Mean over the arcs of -ln π times advantage.
@@ -87,20 +97,55 @@ impl Controller {
     /// If there are too few episodes, an arc is of another size, or an accuracy is not a fraction. The controller is
     /// then unchanged.
     pub fn reinforce(&mut self, bounds: Bounds, episodes: &[Episode]) -> Result<UpdateStats, Error> {
-        self.check(episodes)?;
-        let choices = self.choices(episodes.iter().map(|e| &e.arc))?;
-        let n = episodes.len();
+        self.policy.check_number(episodes.len())?;
+        if let Some(position) = episodes.iter().position(|e| !(0.0..=1.0).contains(&e.accuracy)) {
+            return Err(Error::Accuracy { position, value: episodes[position].accuracy });
+        }
+        let rewarded = |(position, episode): (usize, &Episode)| {
+            Ok(Rewarded { choices: self.choices(position, &episode.arc)?, value: episode.accuracy })
+        };
+        let rewarded: Vec<_> = episodes.iter().enumerate().map(rewarded).collect::<Result<_, Error>>()?;
+        self.policy.reinforce(bounds, &rewarded)
+    }
+
+    /// The moving average of all rewards so far.
+    pub fn baseline(&self) -> f32 {
+        self.policy.baseline()
+    }
+
+    /// Updates made so far.
+    pub fn updates(&self) -> u64 {
+        self.policy.updates()
+    }
+}
+
+impl Policy {
+    /// One update of θ: `∇θ mean(-ln π(choices; θ) · (R - b))`, then one step of Adam; see
+    /// [`Controller::reinforce`]. The values may be any finite numbers.
+    ///
+    /// # Errors
+    /// If there are too few vectors of choices, one of them does not exist in the plan, or a value is not finite. The
+    /// policy is then unchanged.
+    pub fn reinforce(&mut self, bounds: Bounds, rewarded: &[Rewarded]) -> Result<UpdateStats, Error> {
+        let n = rewarded.len();
+        self.check_number(n)?;
+        for (position, Rewarded { choices, value }) in rewarded.iter().enumerate() {
+            self.check(position, choices)?;
+            if !value.is_finite() {
+                return Err(Error::Reward { position, value: *value });
+            }
+        }
         let heads = Heads::new(self.config(), bounds);
         let mut scratch = self.take_scratch(n);
-        if !scratch.holds(bounds, &choices) {
-            self.walk_on(bounds, &mut scratch, &mut |e, at, _| choices[e][at]);
+        if !scratch.holds(bounds, rewarded.iter().map(|r| &r.choices[..])) {
+            self.walk_on(bounds, &mut scratch, &mut |e, at, _| rewarded[e].choices[at]);
         }
         let Scratch { walked: known, tape, backward, gradient } = &mut scratch;
         // The gradient uses the tape up, and the step makes it that of other weights.
         *known = None;
 
         let walked: Vec<(f64, f64)> = (0..n).map(|e| tape.totals(e)).collect();
-        let stats = judge(self.config(), &mut RewardAverage::of(&self.training), episodes, &walked);
+        let stats = judge(self.config(), &mut RewardAverage::of(&self.training), rewarded, &walked);
         let coefficients: Vec<f32> = stats.iter().map(|e| e.advantage / n as f32).collect();
         backward.run(&self.weights, &heads, tape, &coefficients, gradient);
 
@@ -116,7 +161,7 @@ impl Controller {
             grad_norm,
             baseline: training.baseline,
             updates: training.updates,
-            mean_accuracy: mean(episodes.iter().map(|e| e.accuracy)),
+            mean_accuracy: mean(rewarded.iter().map(|r| r.value)),
             mean_reward: mean(stats.iter().map(|e| e.reward)),
             mean_entropy: mean(stats.iter().map(|e| e.entropy)),
             episodes: stats,
@@ -135,18 +180,13 @@ impl Controller {
         self.training.updates
     }
 
-    fn check(&self, episodes: &[Episode]) -> Result<(), Error> {
+    /// Whether an update can be made from so many rewards.
+    fn check_number(&self, got: usize) -> Result<(), Error> {
         let (advantage, expected) = match self.config().advantage {
             Advantage::Plain => ("plain", 1),
             Advantage::Normalized => ("normalized", 2),
         };
-        if episodes.len() < expected {
-            return Err(Error::Episodes { advantage, expected, got: episodes.len() });
-        }
-        match episodes.iter().position(|e| !(0.0..=1.0).contains(&e.accuracy)) {
-            Some(position) => Err(Error::Accuracy { position, value: episodes[position].accuracy }),
-            None => Ok(()),
-        }
+        if got < expected { Err(Error::Episodes { advantage, expected, got }) } else { Ok(()) }
     }
 }
 
@@ -172,13 +212,13 @@ impl RewardAverage {
 fn judge(
     config: &Config,
     baseline: &mut RewardAverage,
-    episodes: &[Episode],
+    rewarded: &[Rewarded],
     walked: &[(f64, f64)],
 ) -> Vec<EpisodeStats> {
-    let reward = |(episode, &(_, entropy)): (&Episode, &(f64, f64))| {
-        episode.accuracy + config.entropy_weight as f32 * entropy as f32
+    let reward = |(rewarded, &(_, entropy)): (&Rewarded, &(f64, f64))| {
+        rewarded.value + config.entropy_weight as f32 * entropy as f32
     };
-    let rewards: Vec<f32> = episodes.iter().zip(walked).map(reward).collect();
+    let rewards: Vec<f32> = rewarded.iter().zip(walked).map(reward).collect();
     if config.baseline_init == BaselineInit::FirstRewards && !baseline.started {
         baseline.value = mean(rewards.iter().copied());
     }
@@ -194,7 +234,7 @@ fn judge(
         let (reward, baseline, advantage) = (rewards[e], baselines[e], advantages[e]);
         EpisodeStats { log_prob: -nll, entropy, reward, baseline, advantage, loss: nll * advantage }
     };
-    (0..episodes.len()).map(stats).collect()
+    (0..rewarded.len()).map(stats).collect()
 }
 
 /// Shifts and scales to mean 0 and standard deviation 1; equal advantages become zeros.
@@ -288,9 +328,9 @@ mod tests {
         let coefficients: Vec<_> = stats.episodes.iter().map(|e| e.advantage / 3.0).collect();
         let gradient = controller.nll_gradient(bounds, &arcs, &coefficients).unwrap();
         let flat: Vec<f32> = gradient.into_iter().flat_map(|(_, _, values)| values).collect();
-        let mut expected = controller.weights.values.clone();
+        let mut expected = controller.policy.weights.values.clone();
         adam::step(&mut expected, &flat, &mut vec![0.0; flat.len()], 1, controller.config().lr);
-        assert_eq!(updated.weights.values, expected);
+        assert_eq!(updated.policy.weights.values, expected);
     }
 
     #[test]
@@ -316,7 +356,7 @@ mod tests {
             // The second time the same arcs meet other weights.
             for _ in 0..2 {
                 if forget {
-                    controller.space.clear();
+                    controller.policy.space.clear();
                 }
                 controller.reinforce(bounds[1], &episodes).unwrap();
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Error;
 use crate::controller::Controller;
+use crate::policy::Policy;
 
 /// A name, a shape and the values in row-major order.
 pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
@@ -23,6 +24,21 @@ const STARTED: &str = "baseline/started";
 const MOST_UPDATES: f32 = 16_777_216.0;
 
 impl Controller {
+    /// Everything that training changes; see [`Policy::state`].
+    pub fn state(&self) -> Vec<NamedTensor> {
+        self.policy.state()
+    }
+
+    /// Takes over what [`state`](Self::state) gave, in any order; training then goes on as if never interrupted.
+    ///
+    /// # Errors
+    /// As [`Policy::load_state`].
+    pub fn load_state(&mut self, tensors: impl IntoIterator<Item = NamedTensor>) -> Result<(), Error> {
+        self.policy.load_state(tensors)
+    }
+}
+
+impl Policy {
     /// Everything that training changes: each variable under the reference's name, its second moment under
     /// `adam/v/<name>`, and `adam/step`, `baseline`, `baseline/started`, each of shape `[1]`.
     pub fn state(&self) -> Vec<NamedTensor> {
@@ -39,7 +55,7 @@ impl Controller {
     /// Takes over what [`state`](Self::state) gave, in any order; training then goes on as if never interrupted.
     ///
     /// # Errors
-    /// If a tensor is missing, unknown, given twice, of another shape, or holds an impossible number. The controller is
+    /// If a tensor is missing, unknown, given twice, of another shape, or holds an impossible number. The policy is
     /// then unchanged.
     pub fn load_state(&mut self, tensors: impl IntoIterator<Item = NamedTensor>) -> Result<(), Error> {
         let mut given = BTreeMap::new();

@@ -4,15 +4,17 @@
 //! are walked in lockstep, which makes matrix products out of matrix-vector ones; each arc's numbers are the same to
 //! the bit as when it is walked alone. Gradients are in `backward.rs`.
 
-use crate::heads::{Decide, Heads, NORMAL_CELL_BIAS, Squash};
+use std::sync::Arc as Shared;
+
+use crate::heads::{Decide, Heads, Squash};
 use crate::matrix::{Panels, dots, multiply_add, transpose};
-use crate::plan::{Moment, Shape, Step, moments};
+use crate::plan::{Index, Moment, Operation, Plan, Shape};
 use crate::simd::{self, Simd, WithSimd};
-use crate::weights::{N_OPS, Weights};
+use crate::weights::Weights;
 use crate::{lstm, math};
 
-/// Chooses at a decision, given the arc's position in the batch, the decision's position among the arc's integers and
-/// the probabilities of the choices.
+/// Chooses at a decision, given the arc's position in the batch, the decision's position and the probabilities of the
+/// choices.
 pub(crate) type Chooser<'a> = &'a mut dyn FnMut(usize, usize, &[f32]) -> usize;
 
 /// What an LSTM step reads.
@@ -20,7 +22,7 @@ pub(crate) type Chooser<'a> = &'a mut dyn FnMut(usize, usize, &[f32]) -> usize;
 pub(crate) enum Input {
     /// A row of the fixed inputs: 0 the start symbol, 1 + k operation k.
     Fixed(usize),
-    /// The output of a state of the current cell; nothing but zeros for states 0 and 1.
+    /// The output of the state with this slot; nothing but zeros for states that do not feed.
     State(usize),
 }
 
@@ -30,18 +32,18 @@ const START: Input = Input::Fixed(0);
 #[derive(Clone)]
 pub(crate) struct Tape {
     pub(crate) shape: Shape,
-    pub(crate) moments: Vec<Moment>,
+    pub(crate) plan: Shared<Plan>,
     pub(crate) layers: Vec<LayerTape>,
     /// What each step reads, `[steps + 1, batch]`.
     pub(crate) inputs: Vec<Input>,
     /// Key and query matrices `[h, h]`, ready for products.
     to_key: Panels,
     to_query: Panels,
-    /// Products of the fixed inputs with the first layer's weights, `[1 + N_OPS, 4h]`.
+    /// Products of the fixed inputs with the first layer's weights, `[1 + vocabulary, 4h]`.
     fixed: Vec<f32>,
     /// Output of every readable state, `[states, batch, h]`.
     pub(crate) states: Vec<f32>,
-    /// Products of the states with the first layer's weights, `[states, batch, 4h]`; zeros for the cells' inputs.
+    /// Products of the states with the first layer's weights, `[states, batch, 4h]`; zeros for those that do not feed.
     projected: Vec<f32>,
     /// Attention keys, `[states, batch, h]`.
     keys: Vec<f32>,
@@ -49,11 +51,13 @@ pub(crate) struct Tape {
     pub(crate) queries: Vec<f32>,
     /// tanh(key + query) of every state an index decision can choose, `[pairs, batch, h]`.
     pub(crate) attention: Vec<f32>,
-    /// Operation weights, transposed to `[N_OPS, h]`.
+    /// Operation weights, transposed to `[vocabulary, h]`.
     pub(crate) op_weight: Vec<f32>,
     pub(crate) decisions: Decisions,
     /// Scratch for the queries of one step, `[batch, h]`.
     query: Vec<f32>,
+    /// Scratch for what is added to the logits of one decision, `[width]`.
+    added: Vec<f32>,
 }
 
 /// One LSTM layer at every step. States start at step 0, so step s reads `[s]` and writes `[s + 1]`.
@@ -90,40 +94,31 @@ pub(crate) struct Decisions {
 /// Walks through all decisions, asking `choose` at each.
 pub(crate) fn walk(weights: &Weights, heads: &Heads, tape: &mut Tape, choose: Chooser) {
     tape.begin(weights);
-    for at in 0..tape.moments.len() {
-        let Moment { cell, step } = tape.moments[at];
-        tape.lstm(at, cell);
-        match step {
-            Step::Key { state } => tape.remember(at, cell, state),
-            Step::Index { node, side } => {
-                tape.score_states(weights, at, cell, node, side);
-                let decision = tape.shape.decision(cell, node, side);
-                tape.decide(at, decision, node + 2, heads.index, &[], choose, Input::State);
+    for at in 0..tape.plan.moments.len() {
+        tape.lstm(at);
+        match tape.plan.moments[at] {
+            Moment::Key { slot, feeds } => tape.remember(at, slot, feeds),
+            Moment::Index(index) => {
+                tape.score_states(weights, at, index);
+                let state = |choice| Input::State(index.slot + choice);
+                tape.decide(at, index.decision, index.n_choices, heads.index, 0, choose, state);
             }
-            Step::Op { node, side } => {
-                let decision = tape.shape.decision(cell, node, side) + 1;
-                let added = added_to_op_logits(weights, heads, cell);
-                tape.score_ops(weights, heads, at, decision);
-                tape.decide(at, decision, N_OPS, heads.op, &added, choose, |op| Input::Fixed(1 + op));
+            Moment::Op(op) => {
+                tape.add_to_logits(weights, heads, op);
+                tape.score_ops(weights, heads, at, op);
+                let operation = |choice| Input::Fixed(1 + op.first + choice);
+                tape.decide(at, op.decision, op.n_choices, heads.op, op.n_choices, choose, operation);
             }
         }
     }
 }
 
-fn added_to_op_logits(weights: &Weights, heads: &Heads, cell: usize) -> [f32; N_OPS] {
-    let mut added = if cell == 0 { NORMAL_CELL_BIAS } else { [0.0; N_OPS] };
-    if heads.free_bias {
-        added.iter_mut().zip(weights.op_bias()).for_each(|(added, bias)| *added += bias);
-    }
-    added
-}
-
 impl Tape {
     /// Space for a walk; the only allocation it needs.
-    pub(crate) fn new(shape: Shape) -> Self {
-        let Shape { hidden: h, batch: n, .. } = shape;
+    pub(crate) fn new(plan: &Shared<Plan>, shape: Shape) -> Self {
+        let Shape { hidden: h, batch: n, sizes, .. } = shape;
         let zeros = |rows: usize, width: usize| vec![0.0; rows * n * width];
-        let steps = shape.steps();
+        let steps = sizes.steps;
         let layer = || LayerTape {
             from_input: Panels::new(h, 4 * h),
             from_before: Panels::new(h, 4 * h),
@@ -132,21 +127,21 @@ impl Tape {
             tanh_c: zeros(steps, h),
             h: zeros(steps + 1, h),
         };
-        let (decisions, width) = (shape.decisions(), shape.width());
+        let (decisions, width) = (sizes.decisions, sizes.width);
         Self {
             shape,
-            moments: moments(shape.nodes),
+            plan: Shared::clone(plan),
             layers: (0..shape.layers).map(|_| layer()).collect(),
             inputs: vec![START; (steps + 1) * n],
             to_key: Panels::new(h, h),
             to_query: Panels::new(h, h),
-            fixed: vec![0.0; (1 + N_OPS) * 4 * h],
-            states: zeros(shape.states(), h),
-            projected: zeros(shape.states(), 4 * h),
-            keys: zeros(shape.states(), h),
-            queries: zeros(shape.queries(), h),
-            attention: zeros(shape.pairs(), h),
-            op_weight: vec![0.0; N_OPS * h],
+            fixed: vec![0.0; (1 + sizes.vocabulary) * 4 * h],
+            states: zeros(sizes.states, h),
+            projected: zeros(sizes.states, 4 * h),
+            keys: zeros(sizes.states, h),
+            queries: zeros(sizes.queries, h),
+            attention: zeros(sizes.pairs, h),
+            op_weight: vec![0.0; sizes.vocabulary * h],
             decisions: Decisions {
                 scores: zeros(decisions, width),
                 logits: zeros(decisions, width),
@@ -157,6 +152,7 @@ impl Tape {
                 entropy: zeros(decisions, 1),
             },
             query: zeros(1, h),
+            added: vec![0.0; width],
         }
     }
 
@@ -172,11 +168,13 @@ impl Tape {
         self.to_query.set(weights.query());
         self.fixed.fill(0.0);
         multiply_add(weights.fixed_inputs(), &self.layers[0].from_input, &mut self.fixed);
-        transpose(weights.op_weight(), N_OPS, &mut self.op_weight);
+        if self.shape.sizes.vocabulary > 0 {
+            transpose(weights.op_weight(), self.shape.sizes.vocabulary, &mut self.op_weight);
+        }
     }
 
     /// One LSTM step of every arc, through all layers.
-    fn lstm(&mut self, at: usize, cell: usize) {
+    fn lstm(&mut self, at: usize) {
         let Shape { hidden: h, batch: n, .. } = self.shape;
         for l in 0..self.layers.len() {
             let (below, here) = self.layers.split_at_mut(l);
@@ -189,9 +187,7 @@ impl Tape {
                     {
                         z.copy_from_slice(match input {
                             Input::Fixed(row) => &self.fixed[row * 4 * h..][..4 * h],
-                            Input::State(state) => {
-                                &self.projected[(self.shape.state(cell, state) * n + e) * 4 * h..][..4 * h]
-                            }
+                            Input::State(slot) => &self.projected[(slot * n + e) * 4 * h..][..4 * h],
                         });
                     }
                 }
@@ -222,59 +218,68 @@ impl Tape {
     }
 
     /// Keeps a state's output and prepares what later steps need of it.
-    fn remember(&mut self, at: usize, cell: usize, state: usize) {
+    fn remember(&mut self, at: usize, slot: Option<usize>, feeds: bool) {
         let Shape { hidden: h, batch: n, .. } = self.shape;
         let outputs = self.outputs(at);
         self.inputs[(at + 1) * n..][..n].fill(START);
-        if !self.shape.is_readable(state) {
-            return;
-        }
-        let slot = self.shape.state(cell, state);
+        let Some(slot) = slot else { return };
         let rows = slot * n * h..(slot + 1) * n * h;
         let output = &self.layers[self.shape.layers - 1].h[outputs];
         self.states[rows.clone()].copy_from_slice(output);
         let keys = &mut self.keys[rows.clone()];
         keys.fill(0.0);
         multiply_add(output, &self.to_key, keys);
-        // Reading one of the cell's inputs feeds zeros to the LSTM, although their keys are real.
-        if state >= 2 {
+        // Reading an input of an ENAS cell feeds zeros to the LSTM, although its key is real.
+        if feeds {
             let projected = &mut self.projected[4 * rows.start..4 * rows.end];
             projected.fill(0.0);
             multiply_add(output, &self.layers[0].from_input, projected);
         }
     }
 
-    /// Scores of the states a node can read: `tanh(key + query) · v`.
-    fn score_states(&mut self, weights: &Weights, at: usize, cell: usize, node: usize, side: usize) {
+    /// Scores of the states that can be chosen: `tanh(key + query) · v`.
+    fn score_states(&mut self, weights: &Weights, at: usize, index: Index) {
         let shape = self.shape;
         let Shape { hidden: h, batch: n, .. } = shape;
-        let rows = shape.query(cell, node, side) * n * h;
+        let rows = index.query * n * h;
         let outputs = self.outputs(at);
         let outputs = &self.layers[shape.layers - 1].h[outputs];
         self.queries[rows..][..n * h].copy_from_slice(outputs);
         self.query.fill(0.0);
         multiply_add(outputs, &self.to_query, &mut self.query);
-        let scores = &mut self.decisions.scores[shape.row(shape.decision(cell, node, side))];
-        for state in 0..node + 2 {
-            let keys = &self.keys[shape.state(cell, state) * n * h..][..n * h];
-            let pair = shape.pair(cell, node, side) + state;
-            let attention = &mut self.attention[pair * n * h..][..n * h];
+        let scores = &mut self.decisions.scores[shape.row(index.decision)];
+        for state in 0..index.n_choices {
+            let keys = &self.keys[(index.slot + state) * n * h..][..n * h];
+            let attention = &mut self.attention[(index.pair + state) * n * h..][..n * h];
             simd::run(TanhOfSum { a: keys, b: &self.query, out: attention });
             dots(attention, weights.score(), h, &mut scores[state..], shape.width());
         }
     }
 
     /// Scores of the operations: `h · w`, and the bias where it belongs inside.
-    fn score_ops(&mut self, weights: &Weights, heads: &Heads, at: usize, decision: usize) {
+    fn score_ops(&mut self, weights: &Weights, heads: &Heads, at: usize, op: Operation) {
         let shape = self.shape;
         let outputs = self.outputs(at);
-        let scores = &mut self.decisions.scores[shape.row(decision)];
+        let scores = &mut self.decisions.scores[shape.row(op.decision)];
         let outputs = &self.layers[shape.layers - 1].h[outputs];
-        dots(outputs, &self.op_weight, shape.hidden, scores, shape.width());
+        let op_weight = &self.op_weight[op.first * shape.hidden..][..op.n_choices * shape.hidden];
+        dots(outputs, op_weight, shape.hidden, scores, shape.width());
         if !heads.free_bias {
             for scores in scores.chunks_exact_mut(shape.width()) {
-                scores.iter_mut().zip(weights.op_bias()).for_each(|(score, bias)| *score += bias);
+                scores
+                    .iter_mut()
+                    .zip(&weights.op_bias()[op.range()])
+                    .for_each(|(score, bias)| *score += bias);
             }
+        }
+    }
+
+    /// What the logits of the operations get after bound and temperature.
+    fn add_to_logits(&mut self, weights: &Weights, heads: &Heads, op: Operation) {
+        let added = &mut self.added[..op.n_choices];
+        added.copy_from_slice(self.plan.constant_bias(op));
+        if heads.free_bias {
+            added.iter_mut().zip(&weights.op_bias()[op.range()]).for_each(|(added, bias)| *added += bias);
         }
     }
 
@@ -286,7 +291,7 @@ impl Tape {
         decision: usize,
         n_choices: usize,
         squash: Squash,
-        added: &[f32],
+        n_added: usize,
         choose: Chooser,
         next: impl Fn(usize) -> Input,
     ) {
@@ -297,7 +302,7 @@ impl Tape {
         let nll = &mut nll[arcs.clone()];
         let decide = Decide {
             squash,
-            added,
+            added: &self.added[..n_added],
             n_choices,
             width,
             scores: &scores[rows.clone()],

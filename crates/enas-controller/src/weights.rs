@@ -2,13 +2,10 @@
 
 use std::ops::Range;
 
-use enas_arc::Op;
 use enas_rng::Seed;
 
 use crate::OpBias;
 
-/// Number of operations to choose from.
-pub(crate) const N_OPS: usize = Op::ALL.len();
 /// Variables start uniformly within this distance of zero.
 const INIT: f32 = 0.1;
 
@@ -29,14 +26,14 @@ pub(crate) struct Variable {
 }
 
 impl Layout {
-    pub(crate) fn new(hidden: usize, layers: usize) -> Self {
+    pub(crate) fn new(hidden: usize, layers: usize, vocabulary: usize) -> Self {
         let lstm = (0..layers).map(|l| (format!("lstm/layer_{l}/w"), vec![2 * hidden, 4 * hidden]));
         // g_emb and emb/w are neighbours, so that together they are the table of all fixed inputs.
         let rest = [
             ("g_emb", vec![1, hidden]),
-            ("emb/w", vec![N_OPS, hidden]),
-            ("softmax/w", vec![hidden, N_OPS]),
-            ("softmax/b", vec![1, N_OPS]),
+            ("emb/w", vec![vocabulary, hidden]),
+            ("softmax/w", vec![hidden, vocabulary]),
+            ("softmax/b", vec![1, vocabulary]),
             ("attention/w_1", vec![hidden, hidden]),
             ("attention/w_2", vec![hidden, hidden]),
             ("attention/v", vec![hidden, 1]),
@@ -61,17 +58,17 @@ impl Layout {
         self.variables[layer].range.clone()
     }
 
-    /// The inputs that are variables `[1 + N_OPS, h]`: the start symbol, then one row per operation.
+    /// The inputs that are variables `[1 + vocabulary, h]`: the start symbol, then one row per operation.
     pub(crate) fn fixed_inputs(&self) -> Range<usize> {
         self.after_lstm(0).start..self.after_lstm(1).end
     }
 
-    /// From the LSTM's output to operation scores, `[h, N_OPS]`.
+    /// From the LSTM's output to operation scores, `[h, vocabulary]`.
     pub(crate) fn op_weight(&self) -> Range<usize> {
         self.after_lstm(2)
     }
 
-    /// Bias of the operation scores, `[N_OPS]`.
+    /// Bias of the operation scores, `[vocabulary]`.
     pub(crate) fn op_bias(&self) -> Range<usize> {
         self.after_lstm(3)
     }
@@ -105,17 +102,17 @@ pub(crate) struct Weights {
 
 impl Weights {
     /// Starting values: a variable's depend on the seed and its name alone.
-    pub(crate) fn new(layout: Layout, op_bias: OpBias, seed: Seed) -> Self {
+    pub(crate) fn new(layout: Layout, op_bias: OpBias, frozen_bias: &[f32], seed: Seed) -> Self {
         let mut values = vec![0.0; layout.len()];
         for variable in &layout.variables {
             let mut stream = seed.stream(&format!("controller/{}", variable.name), &[]);
             values[variable.range.clone()].fill_with(|| stream.range(-INIT, INIT));
         }
-        let bias = match op_bias {
-            OpBias::Frozen => [10.0, 10.0, 0.0, 0.0, 0.0],
-            OpBias::Zero | OpBias::Free => [0.0; N_OPS],
-        };
-        values[layout.op_bias()].copy_from_slice(&bias);
+        let bias = &mut values[layout.op_bias()];
+        match op_bias {
+            OpBias::Frozen => bias.copy_from_slice(frozen_bias),
+            OpBias::Zero | OpBias::Free => bias.fill(0.0),
+        }
         Self { layout, values }
     }
 
@@ -154,12 +151,12 @@ mod tests {
 
     #[test]
     fn the_published_controller_has_41_733_parameters() {
-        assert_eq!(Layout::new(64, 1).len(), 41_733);
+        assert_eq!(Layout::new(64, 1, 5).len(), 41_733);
     }
 
     #[test]
     fn names_and_shapes_are_the_references() {
-        let layout = Layout::new(24, 2);
+        let layout = Layout::new(24, 2, 5);
         let got: Vec<_> = layout.variables.iter().map(|v| (v.name.as_str(), v.shape.clone())).collect();
         let expected = [
             ("lstm/layer_0/w", vec![48, 96]),
@@ -177,7 +174,8 @@ mod tests {
 
     #[test]
     fn starting_values_fill_the_range_evenly_and_differ_between_variables() {
-        let weights = Weights::new(Layout::new(64, 1), OpBias::Frozen, Seed::new(3));
+        let weights =
+            Weights::new(Layout::new(64, 1, 5), OpBias::Frozen, &[10.0, 10.0, 0.0, 0.0, 0.0], Seed::new(3));
         let lstm = weights.lstm(0);
         assert!(lstm.iter().all(|w| w.abs() <= INIT));
         let mean = lstm.iter().sum::<f32>() / lstm.len() as f32;

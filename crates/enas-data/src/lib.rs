@@ -51,6 +51,7 @@ mod sampling;
 mod sheet;
 mod source;
 mod split;
+mod subsets;
 mod survey;
 mod tiff_file;
 mod white;

@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn no_image_is_no_trouble() {
-        assert!(decode(&encode(&[], 4), 0, 4).is_empty());
+        assert_eq!(decode(&encode(&[], 4), 0, 4), Vec::<u8>::new());
         assert_eq!(decode(&[], 1, 1).len(), 1);
     }
 

@@ -92,6 +92,11 @@ impl Stream {
         words(self.0.get_seed())
     }
 
+    /// A seed for a part of the work that takes streams of its own, such as one of several repeats.
+    pub fn seed(&mut self) -> Seed {
+        Seed(self.0.next_u64())
+    }
+
     /// A uniform number in `[0, 1)` with 24 random bits, the resolution of `f32`.
     pub fn uniform(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 * (1.0 / (1u32 << 24) as f32)

@@ -99,6 +99,7 @@ mod tensors;
 mod train;
 mod trial;
 mod tta;
+mod workplace;
 
 pub use atomic::write_file;
 pub use auto::{
@@ -116,7 +117,9 @@ pub use config::{
 pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};
 pub use evaluate::{ClassScore, Evaluation, interval};
-pub use finals::{Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks, Source};
+pub use finals::{
+    Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks, Source, train_as_finalist,
+};
 pub use find_lr::{LrCurve, LrPoint, find_lr};
 pub use memory::{MemoryLimit, MemoryParts, MemoryPlan};
 pub use model::{Accuracies, Model};
@@ -132,6 +135,7 @@ pub use series::{Member, MemberOutcome, Observers, Pooled, Series, SeriesOutcome
 pub use train::{Ended, TrainOutcome, train};
 pub use trial::{Answer, Trial};
 pub use tta::Tta;
+pub use workplace::Workplace;
 
 /// The crates below this one, for what its functions take and give: images, networks, policies.
 pub use {enas_arc, enas_child, enas_controller, enas_data};

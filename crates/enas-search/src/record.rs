@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::config::{Layers, Settings};
 use crate::error::{Error, Result};
-use crate::finals::{Pick, Picks};
+use crate::finals::{FinalsOutcome, Pick, Picks};
 use crate::memory::MemoryPlan;
 use crate::metrics;
 use crate::pictures::Expected;
@@ -149,6 +149,18 @@ impl Record {
                 Err(directory(&self.dir, problem))
             }
         }
+    }
+
+    /// What the finals of a finished search came to; `None` where its settings had none.
+    ///
+    /// # Errors
+    /// As [`best_arc`](Self::best_arc).
+    pub fn finals(&self) -> Result<Option<FinalsOutcome>> {
+        self.best_arc()?;
+        let text = read_plain_text(&self.best_arc_path(), SMALL_FILE)
+            .map_err(|source| io("cannot read", &self.best_arc_path(), source))?;
+        // What has no finals has other fields, or some of them.
+        Ok(serde_json::from_str(&text).ok())
     }
 
     /// Which file is in which split.

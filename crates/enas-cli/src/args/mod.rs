@@ -81,8 +81,10 @@ pub(crate) enum Command {
     Bench(Bench),
     Completions(commands::shell::Completions),
     Man(commands::shell::Man),
+    Prove(crate::commands::prove::Args),
     Report(crate::commands::report::Args),
     Runs(crate::commands::runs::Args),
+    Study(crate::commands::study::Args),
     #[cfg(feature = "watch")]
     Watch(crate::commands::watch::Args),
 }

@@ -15,6 +15,7 @@ mod finals;
 mod inputs;
 mod latency;
 pub(crate) mod predict;
+pub(crate) mod prove;
 mod repeat;
 pub(crate) mod report;
 pub(crate) mod runs;
@@ -22,6 +23,7 @@ pub(crate) mod search;
 mod series;
 mod settings;
 pub(crate) mod shell;
+pub(crate) mod study;
 mod subject;
 pub(crate) mod train;
 #[cfg(feature = "watch")]

@@ -36,9 +36,29 @@ pub(crate) fn smaller(command: &str) -> String {
         Some("auto") => format!("{command} {common} {search}").replace("--time 2h", "--time 20s"),
         Some("search") => format!("{command} --epochs 1 {common} {search}"),
         Some("train") => format!("{command} --epochs 1 {common}"),
+        Some("study") => smaller_study(command, common, search),
         Some("watch") => format!("timeout --preserve-status --signal INT 2 {command}"),
         _ => command.to_owned(),
     }
+}
+
+/// A study of a few architectures, each trained for an epoch.
+fn smaller_study(command: &str, common: &str, search: &str) -> String {
+    let mut words = command.split(' ');
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        if ["--pool", "--wide", "--searches", "--seeds"].contains(&word) {
+            words.next();
+        } else {
+            kept.push(word);
+        }
+    }
+    let kept = kept.join(" ");
+    if kept.contains("--resume") {
+        return format!("{kept} --pool 3");
+    }
+    let few = "--pool 2 --wide 1 --searches 1 --seeds 1 --set run.epochs=1 --set train.run.epochs=1";
+    format!("{kept} {few} {common} {search}")
 }
 
 /// The lines of a document that are typed into a shell, without comments: fenced as `sh`, or indented outside fences.
@@ -68,9 +88,19 @@ pub(crate) fn pictures(dir: &Path) {
             picture.save(dir.join(format!("photos/{name}/{i}.png"))).unwrap();
         }
     }
+    fs::write(dir.join("table.csv"), table()).unwrap();
     fs::create_dir_all(dir.join("new")).unwrap();
     fs::copy(dir.join("photos/nut/0.png"), dir.join("new/a.png")).unwrap();
     image::open(dir.join("new/a.png")).unwrap().to_rgb8().save(dir.join("new/a.jpg")).unwrap();
+}
+
+/// A tabular benchmark of four decisions.
+fn table() -> String {
+    let rows = (0..256u32).map(|i| {
+        let [a, b, c, d] = [i / 64, i / 16 % 4, i / 4 % 4, i % 4];
+        format!("{a},{b},{c},{d},{},{}\n", a * b + 2 * c + d, a * b + 2 * c + d + i % 3)
+    });
+    format!("op1,op2,op3,op4,valid,test\n{}", rows.collect::<String>())
 }
 
 fn type_all(document: &str) {

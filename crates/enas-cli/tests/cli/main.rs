@@ -24,6 +24,7 @@ mod model;
 mod places;
 mod recipe;
 mod runs;
+mod study;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "watch")]

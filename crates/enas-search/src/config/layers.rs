@@ -77,6 +77,7 @@ pub struct Layers {
 enum Base {
     Preset(String),
     File(PathBuf),
+    Text { name: String, text: String },
 }
 
 impl Layers {
@@ -88,6 +89,11 @@ impl Layers {
     /// Starts from a complete TOML file.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { base: Base::File(path.into()), assignments: Vec::new() }
+    }
+
+    /// Starts from a complete TOML text; messages call it `name`.
+    pub fn text(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { base: Base::Text { name: name.into(), text: text.into() }, assignments: Vec::new() }
     }
 
     /// Adds an assignment `key.path=value`. The value is written as in TOML; what is no TOML value is a string.
@@ -126,6 +132,9 @@ impl Layers {
                 })
             }
             Base::File(path) => Source::read(path),
+            Base::Text { name, text } => {
+                Ok(Source { name: name.clone(), text: text.clone(), is_file: false })
+            }
         }
     }
 }

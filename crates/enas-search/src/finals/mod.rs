@@ -10,6 +10,7 @@
 //! is far less noisy than an accuracy after a short training, and all networks see the same images in the same order.
 //! Validation is halved: one half may veto a winner that learns by heart, the other is looked at by no choice and reports.
 
+mod again;
 mod candidates;
 mod halves;
 mod outcome;
@@ -17,6 +18,7 @@ mod picks;
 mod recipe;
 mod rounds;
 
+pub use self::again::train_as_finalist;
 pub use self::candidates::Source;
 pub(crate) use self::halves::Halves;
 pub use self::outcome::{Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks};

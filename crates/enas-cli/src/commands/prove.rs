@@ -1,0 +1,138 @@
+//! `enas prove`: repeats what a search claims of itself, with other seeds.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use enas_search::{MemoryPlan, Record, SearchConfig};
+use enas_study::{Claim, Effort, Proof};
+use serde::Serialize;
+
+use super::{Context, settings, use_threads};
+use crate::args::{Machine, Memory, RunPlace, whole};
+use crate::failure::{FAILED, SUCCESS, usage};
+use crate::interrupt::Interrupt;
+use crate::output::{counted, grouped, path, percent};
+use crate::terminal::{paragraph, stdout_width, strong};
+use crate::{device, locate};
+
+/// Repeat the claim of a search with other seeds; exit code 1 if it does not hold
+///
+/// A search claims that what it found is better than random architectures with the same training. This trains what was found
+/// again with other seeds, and random architectures beside it as long and by the same settings: those of the search, and
+/// others by lot. The claim holds if the 95 % interval of the difference on the test images, which the search never saw,
+/// lies above zero. A search that found no measurable difference claims nothing, and there is nothing to prove.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  enas prove runs/digits-search-1
+  enas prove --run runs/photos-search-1 --seeds 5 --random 12
+
+Exit codes: 0 the claim holds, or nothing is claimed; 1 it does not hold.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    place: RunPlace,
+    /// Where the images of the run are now
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Trainings of the architecture found, each with another seed
+    #[arg(long, value_name = "N", default_value_t = 4, allow_negative_numbers = true, value_parser = whole(2, 1000))]
+    seeds: usize,
+    /// Random architectures, each trained once
+    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true, value_parser = whole(2, 1000))]
+    random: usize,
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    memory: Memory,
+}
+
+/// Runs `enas prove`.
+///
+/// # Errors
+/// Usage for what is not a finished search; whatever images and network report.
+pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
+    use_threads(args.machine.threads)?;
+    let gpu = device::open(args.machine.device)?;
+    let dir = args.place.path().ok_or_else(|| usage("no run given: enas prove RUN, or --run DIR"))?;
+    let record = Record::open(&locate::search(dir))?;
+    let mut config: SearchConfig = record.config()?;
+    settings::limit_memory(&mut config.run, args.memory);
+    if let Some(path) = &args.data {
+        config.data.path = enas_data::meant(path);
+    }
+    let Some(claim) = Claim::of(&record)? else {
+        return nothing(context, dir);
+    };
+    let interrupt = Interrupt::listen()?;
+    let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
+    record.find_pictures(&config.data)?;
+    let data =
+        record.load_planned(&config.data, config.run.seed(), &plan).context("the images of the run")?;
+    let effort = Effort { seeds: args.seeds as u64, random: args.random };
+    let steps = grouped(claim.steps);
+    let mut goes_on = |done: usize, total: usize, share: f64| {
+        let percent = 100.0 * share;
+        context
+            .console
+            .set_status(format!("training {} of {total} ({steps} steps): {percent:.0} %", done + 1));
+        !interrupt.asked()
+    };
+    let proof = claim.prove(&config, &data, (gpu.as_ref(), Some(&plan)), effort, &mut goes_on)?;
+    context.console.clear_status();
+    let Some(proof) = proof else {
+        let _ = writeln!(io::stderr(), "interrupted; a proof is not kept in parts, begin it again");
+        return Ok(interrupt.code());
+    };
+    let document = Document { run: dir, claims: true, proof: Some(&proof) };
+    context.out.print(&document, |out| write_proof(out, &proof))?;
+    Ok(if proof.holds { SUCCESS } else { FAILED })
+}
+
+/// The promised document.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(serialize_with = "path")]
+    run: &'a Path,
+    claims: bool,
+    #[serde(flatten)]
+    proof: Option<&'a Proof>,
+}
+
+fn nothing(context: &Context, dir: &Path) -> Result<u8> {
+    let document = Document { run: dir, claims: false, proof: None };
+    context.out.print(&document, |out| {
+        let text = format!(
+            "{} claims nothing: its search compared with no random architectures, or found no measurable difference to \
+             them. `enas study` measures whether such searches find anything.",
+            dir.display()
+        );
+        writeln!(out, "{}", paragraph("", &text, stdout_width()))
+    })?;
+    Ok(SUCCESS)
+}
+
+fn write_proof(out: &mut dyn Write, proof: &Proof) -> io::Result<()> {
+    let said = if proof.holds { "The claim holds." } else { "The claim does not hold." };
+    writeln!(out, "{}\n", strong(said))?;
+    let line = |points: f64, low: f64, high: f64| {
+        format!("{points:+.2} points over random architectures, 95 % interval {low:+.2} to {high:+.2}")
+    };
+    let claimed = line(proof.claim.gain.points, proof.claim.gain.low, proof.claim.gain.high);
+    let gain = proof.gain_points;
+    let again = format!("{}: {}", line(gain.mean, gain.low, gain.high), proof.verdict);
+    let mean = |values: &[f64]| percent(values.iter().sum::<f64>() / values.len().max(1) as f64);
+    let accuracies = format!(
+        "mean {} of what was found ({}), {} of {}; {} steps each, on {} test images",
+        mean(&proof.found),
+        counted(proof.found.len() as u64, "seed"),
+        mean(&proof.random),
+        counted(proof.random.len() as u64, "random architecture"),
+        grouped(proof.claim.steps),
+        grouped(proof.images as u64)
+    );
+    for (label, text) in [("claimed", &claimed), ("again", &again), ("accuracy", &accuracies)] {
+        writeln!(out, "{}", paragraph(&format!("{label:<16}"), text, stdout_width()))?;
+    }
+    Ok(())
+}

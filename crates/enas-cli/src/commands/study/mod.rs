@@ -1,0 +1,56 @@
+//! `enas study`: whether a search finds anything better than chance, on images, and how good a strategy is, on a table.
+
+mod images;
+mod table;
+mod watcher;
+
+use anyhow::Result;
+
+use super::Context;
+
+/// Measure whether a search finds anything better than chance
+///
+/// Searches several times, trains what was found alone, and beside it random architectures, random wide ones and random
+/// ones of the same size and cost, all by one recipe. Tells by how many points the search is above each of them, with 95 %
+/// intervals, and whether a short training ranks architectures as a whole one does. "better" is said only where the
+/// interval excludes zero. Every finished training is kept: a study that was stopped goes on where it was.
+///
+/// With --table it judges a strategy without any image, on a table with one row per architecture: one small integer per
+/// decision, and what its training came to on validation and test images.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  enas study                                        the built-in digits: 40 + 12 random architectures, 5 searches
+  enas study photos --time 8h                       over night; says what is missing, if anything is
+  enas study photos --pool 20 --wide 6 --searches 3 --seeds 2
+  enas study photos --set train.run.epochs=5        a shorter recipe for every training
+  enas study --resume runs/photos-study-1 --time 8h the next night
+  enas study --resume runs/photos-study-1 --pool 60 more of them
+  enas study --table table.csv --strategy reinforce --rewards 1000 --repeats 10
+  enas study --table table.csv --strategy evolution --rewards 150 --json
+
+Settings are those of `enas search`; train.KEY is a setting of the recipe. The recipe trains the network of the search for
+10 epochs, without variations of the images, with a learning rate that falls to 0, and takes the last weights.
+Accuracies are those of the test images, at which nothing else looks; take a data set with a thousand of them or more. The
+directory has trials.jsonl (every training), study.json, study.md and study.html.
+
+A table is CSV with a header, as in `op1,op2,op3,valid,test`, or a JSON array of objects with these keys. The strategy sees
+the validation value of what it asks for; the best it has seen is compared with all rows by test value: 50 is the percentile
+of a random architecture, 100 of the best. An architecture without a row is never proposed.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    images: images::Args,
+    #[command(flatten)]
+    table: table::Args,
+}
+
+/// Runs `enas study`.
+///
+/// # Errors
+/// Usage if what was asked for cannot be; if the work fails.
+pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
+    match &args.table.table {
+        Some(path) => table::run(context, &args.table, path, args.images.seed()),
+        None => images::run(context, &args.images),
+    }
+}

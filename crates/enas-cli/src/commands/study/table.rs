@@ -1,0 +1,200 @@
+//! `enas study --table`: a strategy on a tabular benchmark.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use enas_rng::Seed;
+use enas_strategy::{
+    Among, Budget, Evolution, EvolutionSettings, Outcome, Reinforce, ReinforceSettings, Row, Strategy,
+    Summary, Table, TableSpace, Uniform, search,
+};
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::Map;
+
+use crate::args::whole;
+use crate::commands::Context;
+use crate::failure::{SUCCESS, usage};
+use crate::output::{counted, grouped};
+
+/// Most scores of one search.
+const MOST_REWARDS: usize = 1_000_000;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Table")]
+pub(super) struct Args {
+    /// A CSV or JSON file: one column per decision, then valid and test
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "data_flag", "pool", "wide", "searches", "seeds",
+        "train_images", "valid_images", "time", "out", "resume", "preset", "config", "set"])]
+    pub(super) table: Option<PathBuf>,
+    /// What proposes architectures
+    #[arg(long, value_name = "NAME", default_value = "reinforce", requires = "table")]
+    strategy: Name,
+    /// Scores that each search may ask for
+    #[arg(long, value_name = "N", default_value_t = 1000, allow_negative_numbers = true, requires = "table",
+        value_parser = whole(1, MOST_REWARDS))]
+    rewards: usize,
+    /// Searches, each with other random numbers
+    #[arg(long, value_name = "N", default_value_t = 10, allow_negative_numbers = true, requires = "table",
+        value_parser = whole(1, 10_000))]
+    repeats: usize,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Name {
+    /// Draws any row: the control
+    Uniform,
+    /// An LSTM policy that learns from rewards, as in ENAS
+    Reinforce,
+    /// Regularised evolution: mutants of the best, the oldest dies
+    Evolution,
+    /// Draws among cells that read only their inputs; for tables of ENAS arcs
+    Wide,
+}
+
+impl Name {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Reinforce => "reinforce",
+            Self::Evolution => "evolution",
+            Self::Wide => "wide",
+        }
+    }
+
+    fn strategy<'a>(
+        self,
+        table: &'a Table,
+        wide: &[Row],
+        seed: Seed,
+    ) -> Result<Box<dyn Strategy<TableSpace<'a>> + 'a>> {
+        let space = TableSpace(table);
+        Ok(match self {
+            Self::Uniform => Box::new(Uniform(space)),
+            Self::Reinforce => Box::new(Reinforce::new(space, &ReinforceSettings::default(), seed)?),
+            Self::Evolution => Box::new(Evolution::new(space, EvolutionSettings::default())),
+            Self::Wide => Box::new(Among(wide.to_vec())),
+        })
+    }
+}
+
+/// One search.
+#[derive(Debug, Serialize)]
+struct Repeat {
+    percentile: f64,
+    regret: f64,
+    valid: f64,
+    test: f64,
+    /// Different architectures among those that were scored.
+    distinct: usize,
+    arch: Map<String, serde_json::Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    #[serde(serialize_with = "crate::output::path")]
+    table: &'a Path,
+    architectures: usize,
+    decisions: usize,
+    best_test: f64,
+    mean_test: f64,
+    strategy: &'static str,
+    rewards: usize,
+    seed: u64,
+    percentile: f64,
+    percentile_sd: Option<f64>,
+    percentile_interval: Option<[f64; 2]>,
+    regret: f64,
+    regret_sd: Option<f64>,
+    regret_interval: Option<[f64; 2]>,
+    repeats: &'a [Repeat],
+}
+
+/// Runs the searches, side by side.
+///
+/// # Errors
+/// If the table cannot be read; usage if the strategy does not exist for it.
+pub(super) fn run(context: &Context, args: &Args, path: &Path, seed: u64) -> Result<u8> {
+    let table = Table::open(path)?;
+    let wide = match args.strategy {
+        Name::Wide => wide_rows(&table, path)?,
+        _ => vec![],
+    };
+    let repeat =
+        |number: u64| repeat(&table, args, &wide, Seed::new(seed).stream("study/repeat", &[number]).seed());
+    let repeats: Vec<Repeat> = (0..args.repeats as u64).into_par_iter().map(repeat).collect::<Result<_>>()?;
+    let summary = |value: fn(&Repeat) -> f64| {
+        let values: Vec<f64> = repeats.iter().map(value).collect();
+        Summary::of(&values).context("there is at least one repeat")
+    };
+    let (percentile, regret) = (summary(|r| r.percentile)?, summary(|r| r.regret)?);
+    let known = |summary: Summary| summary.sd.is_finite().then_some(summary);
+    let document = Document {
+        table: path,
+        architectures: table.n_rows(),
+        decisions: table.names().len(),
+        best_test: table.best_test(),
+        mean_test: table.mean_test(),
+        strategy: args.strategy.text(),
+        rewards: args.rewards,
+        seed,
+        percentile: percentile.mean,
+        percentile_sd: known(percentile).map(|s| s.sd),
+        percentile_interval: known(percentile).map(|s| [s.low, s.high]),
+        regret: regret.mean,
+        regret_sd: known(regret).map(|s| s.sd),
+        regret_interval: known(regret).map(|s| [s.low, s.high]),
+        repeats: &repeats,
+    };
+    context.out.print(&document, |out| print(out, &document))?;
+    Ok(SUCCESS)
+}
+
+/// The rows that are wide arcs.
+fn wide_rows(table: &Table, path: &Path) -> Result<Vec<Row>> {
+    let rows = table.wide_rows().unwrap_or_default();
+    if rows.is_empty() {
+        return Err(usage(format!(
+            "--strategy wide: {} is not a table of ENAS arcs (8 columns for each node of a cell, in the order of an \
+             arc's integers) with wide ones among them; take uniform, reinforce or evolution",
+            path.display()
+        )));
+    }
+    Ok(rows)
+}
+
+fn repeat(table: &Table, args: &Args, wide: &[Row], seed: Seed) -> Result<Repeat> {
+    let mut strategy = args.strategy.strategy(table, wide, seed)?;
+    let Ok(Outcome { best, scored }) =
+        search(&TableSpace(table), &mut *strategy, &mut &*table, Budget::new(args.rewards), seed);
+    let (row, valid) = best.context("a search has at least one reward")?;
+    let distinct = scored.iter().map(|(row, _)| row).collect::<BTreeSet<_>>().len();
+    let values = table.decisions(row).into_iter().map(Into::into);
+    let arch = table.names().iter().cloned().zip(values).collect();
+    let (percentile, regret) = (table.percentile(row), table.regret(row));
+    Ok(Repeat { percentile, regret, valid, test: table.test(row), distinct, arch })
+}
+
+fn print(out: &mut dyn Write, document: &Document) -> io::Result<()> {
+    let [rows, rewards] = [document.architectures, document.rewards].map(|n| grouped(n as u64));
+    let decisions = counted(document.decisions as u64, "decision");
+    writeln!(out, "{}: {rows} architectures of {decisions}", document.table.display())?;
+    let searches = match document.repeats.len() {
+        1 => "1 search".to_owned(),
+        n => format!("{} searches", grouped(n as u64)),
+    };
+    writeln!(out, "{}: {searches} with {rewards} rewards each", document.strategy)?;
+    let interval = |interval: Option<[f64; 2]>, digits: usize| match interval {
+        Some([low, high]) => format!("  [95 %: {low:.digits$} to {high:.digits$}]"),
+        None => String::new(),
+    };
+    writeln!(out, "  percentile {:.2}{}", document.percentile, interval(document.percentile_interval, 2))?;
+    writeln!(out, "  regret     {:.4}{}", document.regret, interval(document.regret_interval, 4))?;
+    writeln!(
+        out,
+        "50 is the percentile of a random architecture, 100 of the best; regret is what the best has more."
+    )
+}

@@ -1,0 +1,103 @@
+//! A study on stderr: what is at work, and what each training came to.
+
+use std::time::Instant;
+
+use enas_search::Observer;
+use enas_study::{StudyEvent, StudyObserver};
+use indicatif::ProgressBar;
+
+use crate::interrupt::Interrupt;
+use crate::messages::Console;
+use crate::output::{duration, percent};
+use crate::progress::Watcher;
+
+/// Steps that a bar of a training has.
+const STEPS: u64 = 1000;
+
+/// Shows a study while it runs, and passes on the wish to stop.
+pub(super) struct StudyWatcher<'a> {
+    console: &'a Console,
+    interrupt: &'a Interrupt,
+    search: Watcher<'a>,
+    bar: Option<ProgressBar>,
+    began: Instant,
+    /// What was done before this session.
+    earlier: Option<usize>,
+}
+
+impl<'a> StudyWatcher<'a> {
+    /// A watcher of a session that begins now.
+    pub(super) fn new(console: &'a Console, interrupt: &'a Interrupt) -> Self {
+        let search = Watcher::new(console, interrupt);
+        Self { console, interrupt, search, bar: None, began: Instant::now(), earlier: None }
+    }
+
+    /// Moves the bar of a training, or changes the plain line that is written from time to time.
+    fn training(&mut self, name: &str, share: f64) {
+        if self.console.is_quiet() {
+            return;
+        }
+        if !self.console.is_terminal() {
+            self.console.set_status(format!("{name}: {:.0} %", 100.0 * share));
+            return;
+        }
+        let console = self.console;
+        let bar = self.bar.get_or_insert_with(|| console.bar("training", STEPS));
+        bar.set_position((share * STEPS as f64) as u64);
+        bar.set_message(name.to_owned());
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.console.clear_status();
+    }
+
+    /// How far the study is, and how long the rest takes if it goes on like this.
+    fn at(&mut self, done: usize, total: usize) -> (String, String) {
+        let earlier = *self.earlier.get_or_insert(done.saturating_sub(1));
+        let each = self.began.elapsed().as_secs_f64() / (done - earlier).max(1) as f64;
+        let left = total.saturating_sub(done);
+        let eta = if left > 0 { format!("  eta {}", duration(each * left as f64)) } else { String::new() };
+        (format!("[{done}/{total}]"), eta)
+    }
+}
+
+impl StudyObserver for StudyWatcher<'_> {
+    fn event(&mut self, event: &StudyEvent<'_>) {
+        match event {
+            StudyEvent::Training { name, share } => self.training(name, *share),
+            StudyEvent::Trained { trial, done, total } => {
+                self.clear();
+                let (at, eta) = self.at(*done, *total);
+                let (group, number, seed) =
+                    (trial.key.group.words(), trial.key.index + 1, trial.key.repeat + 1);
+                let accuracy = percent(trial.measured.test_accuracy);
+                let seconds = duration(trial.seconds);
+                self.console.note(&format!("{at} {group} {number}, seed {seed}: {accuracy}  {seconds}{eta}"));
+            }
+            StudyEvent::Searching { number, searches } => {
+                self.clear();
+                self.console.note(&format!("search {number} of {searches}"));
+            }
+            StudyEvent::Search(event) => self.search.event(event),
+            StudyEvent::Found { pick, done, total } => {
+                let (at, eta) = self.at(*done, *total);
+                let seconds = duration(pick.seconds);
+                self.console.note(&format!("{at} search {}: {}  {seconds}{eta}", pick.index + 1, pick.arc));
+            }
+            _ => {}
+        }
+    }
+
+    fn should_stop(&self) -> bool {
+        self.interrupt.asked()
+    }
+}
+
+impl Drop for StudyWatcher<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

@@ -1,0 +1,329 @@
+//! The policy: a distribution over vectors of choices, for any plan, and what its training remembers.
+
+use std::fmt;
+use std::sync::{Arc as Shared, Mutex, PoisonError};
+
+use enas_rng::{Seed, Stream};
+
+use crate::backward::Backward;
+use crate::heads::Heads;
+use crate::plan::{Plan, Shape};
+use crate::reinforce::Training;
+use crate::state::NamedTensor;
+use crate::walk::{Chooser, Tape, walk};
+use crate::weights::{Layout, Weights};
+use crate::{Bounds, Config, Error};
+
+/// An LSTM policy over the vectors of choices of a [`Plan`], with the state of its training.
+///
+/// It is what a [`Controller`](crate::Controller) is made of, for spaces other than the cells of the ENAS micro
+/// search. Every method that reads the policy takes the [`Bounds`] it shall obey; get them from [`Config::bounds`]. A
+/// policy is a value: cloning it copies weights and optimiser.
+///
+/// ```
+/// use enas_controller::{Config, Plan, Policy, Rewarded, Seed};
+///
+/// let seed = Seed::new(1);
+/// let mut policy = Policy::new(&Config::improved(), Plan::of_choices(&[3, 5])?, seed)?;
+/// let bounds = policy.config().bounds(0.0);
+/// let draws = policy.sample_many(bounds, &mut [seed.stream("draw", &[0]), seed.stream("draw", &[1])]);
+///
+/// // The reward here is the first choice; any finite number will do.
+/// let rewarded: Vec<_> = draws
+///     .into_iter()
+///     .map(|draw| Rewarded { value: draw.choices[0] as f32, choices: draw.choices })
+///     .collect();
+/// policy.reinforce(bounds, &rewarded)?;
+/// # Ok::<(), enas_controller::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Policy {
+    config: Config,
+    plan: Shared<Plan>,
+    pub(crate) weights: Weights,
+    pub(crate) training: Training,
+    pub(crate) space: Space,
+}
+
+/// A draw from a policy, or a vector of choices seen by it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draw {
+    /// One choice per decision of the plan.
+    pub choices: Vec<usize>,
+    /// ln π(choices; θ), never positive.
+    pub log_prob: f32,
+    /// Sum of the entropies of all decisions on the way, in nats.
+    pub entropy: f32,
+}
+
+/// One of the decisions that make an architecture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// One logit per choice, as given to the softmax.
+    pub logits: Vec<f32>,
+    /// One probability per choice.
+    pub probabilities: Vec<f32>,
+    /// The choice taken: a state to read or an operation.
+    pub choice: usize,
+    /// -ln of the probability of the choice.
+    pub nll: f32,
+    /// Entropy of the choices, in nats.
+    pub entropy: f32,
+}
+
+/// Space for walks of several arcs and for updates, kept from one to the next.
+///
+/// It also spares an update the walk of the arcs that were drawn just before it: their tape is the one that walking
+/// them again would write. Whoever changes the weights must forget the walk.
+#[derive(Default)]
+pub(crate) struct Space(Mutex<Option<Scratch>>);
+
+pub(crate) struct Scratch {
+    /// The bounds under which the tape's arcs were walked with the present weights; `None` if it is used up.
+    pub(crate) walked: Option<Bounds>,
+    pub(crate) tape: Tape,
+    pub(crate) backward: Backward,
+    pub(crate) gradient: Vec<f32>,
+}
+
+impl Policy {
+    /// An untrained policy for this plan.
+    ///
+    /// # Errors
+    /// If a setting makes no sense ([`Config::validate`]).
+    pub fn new(config: &Config, plan: Plan, seed: Seed) -> Result<Self, Error> {
+        config.validate()?;
+        let layout = Layout::new(config.hidden_size, config.lstm_layers, plan.vocabulary());
+        let training = Training::new(layout.len());
+        let weights = Weights::new(layout, config.op_bias, plan.frozen_bias(), seed);
+        let plan = Shared::new(plan);
+        Ok(Self { config: config.clone(), plan, weights, training, space: Space::default() })
+    }
+
+    /// Draws a vector of choices with its probability.
+    pub fn sample(&self, bounds: Bounds, rng: &mut Stream) -> Draw {
+        draw_of(&self.walk(bounds, 1, &mut |_, _, probabilities| categorical(probabilities, rng)), 0)
+    }
+
+    /// One draw from each stream; the same as drawing them one by one, in less time.
+    pub fn sample_many(&self, bounds: Bounds, rngs: &mut [Stream]) -> Vec<Draw> {
+        let n = rngs.len();
+        if n == 0 {
+            return vec![];
+        }
+        let mut scratch = self.take_scratch(n);
+        self.walk_on(bounds, &mut scratch, &mut |e, _, probabilities| {
+            categorical(probabilities, &mut rngs[e])
+        });
+        let draws = (0..n).map(|e| draw_of(&scratch.tape, e)).collect();
+        self.space.keep(scratch);
+        draws
+    }
+
+    /// The probability of given choices.
+    ///
+    /// # Errors
+    /// If they are not one per decision, or one of them does not exist.
+    pub fn score(&self, bounds: Bounds, choices: &[usize]) -> Result<Draw, Error> {
+        Ok(draw_of(&self.follow(bounds, choices)?, 0))
+    }
+
+    /// The likeliest choice at every decision, the first of equals.
+    pub fn most_likely(&self, bounds: Bounds) -> Draw {
+        draw_of(&self.walk(bounds, 1, &mut |_, _, probabilities| argmax(probabilities)), 0)
+    }
+
+    /// The decisions that make `choices`, to see what the policy thinks of each.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    pub fn decisions(&self, bounds: Bounds, choices: &[usize]) -> Result<Vec<Decision>, Error> {
+        let tape = self.follow(bounds, choices)?;
+        Ok(self.plan.n_choices().iter().enumerate().map(|(d, &n)| decision_of(&tape, d, n)).collect())
+    }
+
+    /// The gradient of `Σ coefficients[i] · -ln π(choices[i]; θ)`: one tensor per variable, under its name.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score), and if there are not as many coefficients as vectors of choices.
+    pub fn nll_gradient(
+        &self,
+        bounds: Bounds,
+        choices: &[Vec<usize>],
+        coefficients: &[f32],
+    ) -> Result<Vec<NamedTensor>, Error> {
+        if choices.len() != coefficients.len() {
+            return Err(Error::Coefficients { arcs: choices.len(), coefficients: coefficients.len() });
+        }
+        choices.iter().enumerate().try_for_each(|(position, choices)| self.check(position, choices))?;
+        if choices.is_empty() {
+            return Ok(self.name_variables("", &vec![0.0; self.weights.layout.len()]));
+        }
+        let mut scratch = self.new_scratch(choices.len());
+        let heads = Heads::new(&self.config, bounds);
+        walk(&self.weights, &heads, &mut scratch.tape, &mut |e, at, _| choices[e][at]);
+        let Scratch { tape, backward, gradient, .. } = &mut scratch;
+        backward.run(&self.weights, &heads, tape, coefficients, gradient);
+        Ok(self.name_variables("", gradient))
+    }
+
+    /// The settings this policy was made with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The plan this policy was made for.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Number of trainable numbers.
+    pub fn n_params(&self) -> usize {
+        self.weights.layout.len()
+    }
+
+    fn walk(&self, bounds: Bounds, batch: usize, choose: Chooser) -> Tape {
+        let mut tape = Tape::new(&self.plan, self.shape(batch));
+        walk(&self.weights, &Heads::new(&self.config, bounds), &mut tape, choose);
+        tape
+    }
+
+    fn follow(&self, bounds: Bounds, choices: &[usize]) -> Result<Tape, Error> {
+        self.check(0, choices)?;
+        Ok(self.walk(bounds, 1, &mut |_, at, _| choices[at]))
+    }
+
+    /// Whether the vector of choices at this position is one of the plan's.
+    pub(crate) fn check(&self, position: usize, choices: &[usize]) -> Result<(), Error> {
+        let n_choices = self.plan.n_choices();
+        if choices.len() != n_choices.len() {
+            return Err(Error::Choices { position, expected: n_choices.len(), got: choices.len() });
+        }
+        match choices.iter().zip(n_choices).position(|(choice, n)| choice >= n) {
+            Some(decision) => Err(Error::Choice {
+                position,
+                decision,
+                choice: choices[decision],
+                n_choices: n_choices[decision],
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The kept space if it fits; give it back with [`Space::keep`].
+    pub(crate) fn take_scratch(&self, batch: usize) -> Scratch {
+        let shape = self.shape(batch);
+        match self.space.take() {
+            Some(scratch) if scratch.tape.shape == shape => scratch,
+            _ => self.new_scratch(batch),
+        }
+    }
+
+    fn new_scratch(&self, batch: usize) -> Scratch {
+        let shape = self.shape(batch);
+        let gradient = vec![0.0; self.weights.layout.len()];
+        Scratch { walked: None, tape: Tape::new(&self.plan, shape), backward: Backward::new(shape), gradient }
+    }
+
+    /// Walks on the scratch's tape and notes it.
+    pub(crate) fn walk_on(&self, bounds: Bounds, scratch: &mut Scratch, choose: Chooser) {
+        walk(&self.weights, &Heads::new(&self.config, bounds), &mut scratch.tape, choose);
+        scratch.walked = Some(bounds);
+    }
+
+    fn shape(&self, batch: usize) -> Shape {
+        self.plan.shape(self.config.hidden_size, self.config.lstm_layers, batch)
+    }
+}
+
+impl Scratch {
+    /// Whether the tape is that of these choices under `bounds`.
+    pub(crate) fn holds<'a>(&self, bounds: Bounds, choices: impl IntoIterator<Item = &'a [usize]>) -> bool {
+        let same = |(e, choices): (usize, &[usize])| self.tape.choices(e).eq(choices.iter().copied());
+        self.walked == Some(bounds) && choices.into_iter().enumerate().all(same)
+    }
+}
+
+impl Space {
+    /// What is kept, if nobody else has taken it.
+    fn take(&self) -> Option<Scratch> {
+        // A panic elsewhere cannot have left a scratch half written: it is out of the lock while in use.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn keep(&self, scratch: Scratch) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(scratch);
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// A copy of a policy needs its own space and gets it when it walks.
+impl Clone for Space {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("config", &self.config)
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
+}
+
+fn draw_of(tape: &Tape, episode: usize) -> Draw {
+    let (nll, entropy) = tape.totals(episode);
+    Draw { choices: tape.choices(episode).collect(), log_prob: -nll as f32, entropy: entropy as f32 }
+}
+
+fn decision_of(tape: &Tape, d: usize, n_choices: usize) -> Decision {
+    let row = d * tape.shape.width()..d * tape.shape.width() + n_choices;
+    Decision {
+        logits: tape.decisions.logits[row.clone()].to_vec(),
+        probabilities: tape.decisions.probabilities[row].to_vec(),
+        choice: tape.decisions.choices[d],
+        nll: tape.decisions.nll[d],
+        entropy: tape.decisions.entropy[d],
+    }
+}
+
+/// Draws a choice with its probability.
+fn categorical(probabilities: &[f32], rng: &mut Stream) -> usize {
+    let mut left = rng.uniform();
+    for (choice, &p) in probabilities.iter().enumerate() {
+        left -= p;
+        if left < 0.0 {
+            return choice;
+        }
+    }
+    // Rounding can leave a sliver beyond the last probability.
+    probabilities.len() - 1
+}
+
+fn argmax(probabilities: &[f32]) -> usize {
+    let better =
+        |best: usize, choice: usize| if probabilities[choice] > probabilities[best] { choice } else { best };
+    (0..probabilities.len()).fold(0, better)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_drawn_with_their_probabilities() {
+        let mut rng = Seed::new(1).stream("draws", &[]);
+        let probabilities = [0.1, 0.0, 0.6, 0.3];
+        let mut counts = [0; 4];
+        (0..20_000).for_each(|_| counts[categorical(&probabilities, &mut rng)] += 1);
+        for (count, p) in counts.iter().zip(probabilities) {
+            assert!((f64::from(*count) / 20_000.0 - f64::from(p)).abs() < 0.015, "{counts:?}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Directories of work that is not a single run, such as a comparison of many.
+
+use std::path::{Path, PathBuf};
+
+use crate::claim::{claim, claim_default, clear_parts};
+use crate::error::Result;
+use crate::lock::Lock;
+
+/// A directory that no other process can take as long as this lives.
+#[derive(Debug)]
+pub struct Workplace {
+    dir: PathBuf,
+    _lock: Lock,
+}
+
+impl Workplace {
+    /// Makes the directory: `out`, which must not exist or be empty, or `runs/<data>-<kind>-<n>` with the first free `n`.
+    ///
+    /// `own` are the files that the work begins by writing, the last of which makes the directory one of this kind. A
+    /// start that was cut short leaves some of them, and counts as empty.
+    ///
+    /// # Errors
+    /// [`crate::Error::RunDirectory`] when `out` holds something or another process works there, [`crate::Error::Io`] when it
+    /// cannot be written.
+    pub fn create(out: Option<&Path>, data: &str, kind: &str, own: &[&str]) -> Result<Self> {
+        let (dir, lock) = match out {
+            Some(dir) => claim(dir, own)?,
+            None => claim_default(data, kind)?,
+        };
+        Ok(Self { dir, _lock: lock })
+    }
+
+    /// Takes a directory to go on with what it holds. What an interrupted write left beside its files is removed.
+    ///
+    /// # Errors
+    /// [`crate::Error::RunDirectory`] when another process works there, [`crate::Error::Io`] when it cannot be locked.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let lock = Lock::take(dir)?;
+        clear_parts(dir);
+        Ok(Self { dir: dir.to_owned(), _lock: lock })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time_works_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("work");
+        let first = Workplace::create(Some(&out), "photos", "study", &["about.json"]).unwrap();
+        let error = Workplace::open(&out).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("in use by process"), "{error}");
+        std::fs::write(out.join("about.json"), "{}").unwrap();
+        drop(first);
+        let error = Workplace::create(Some(&out), "photos", "study", &["about.json"]).unwrap_err();
+        assert!(error.to_string().contains("--resume"), "{error}");
+        assert_eq!(Workplace::open(&out).unwrap().dir(), out);
+    }
+}

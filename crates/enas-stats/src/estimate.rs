@@ -1,0 +1,70 @@
+//! A value with its interval.
+
+use serde::Serialize;
+
+/// A value with its 95 % interval. Where nothing bounds it, the interval is infinite, which JSON shows as null.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The value itself.
+    pub mean: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Estimate {
+    /// A value of which no more is known.
+    pub fn unbounded(mean: f64) -> Self {
+        Self { mean, low: f64::NEG_INFINITY, high: f64::INFINITY }
+    }
+
+    /// Whether both ends of the interval are known.
+    pub fn is_bounded(self) -> bool {
+        self.low.is_finite() && self.high.is_finite()
+    }
+
+    /// The same value and interval, each `factor` times as large; `factor` is not negative.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { mean: factor * self.mean, low: factor * self.low, high: factor * self.high }
+    }
+}
+
+/// The mean; NaN for no values.
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The standard deviation of a sample (divided by `n - 1`); NaN for fewer than two values.
+pub fn sd(values: &[f64]) -> f64 {
+    variance(values).sqrt()
+}
+
+/// The variance of a sample; NaN for fewer than two values.
+pub(crate) fn variance(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return f64::NAN;
+    }
+    let mean = mean(values);
+    values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviations_are_those_of_samples() {
+        assert_eq!(mean(&[1.0, 2.0, 6.0]), 3.0);
+        assert_eq!(variance(&[1.0, 2.0, 6.0]), 7.0);
+        assert!(sd(&[1.0]).is_nan() && mean(&[]).is_nan());
+    }
+
+    #[test]
+    fn what_is_not_known_has_no_bounds() {
+        let one = Estimate::unbounded(0.5);
+        assert!(!one.is_bounded() && one.low < 0.0 && one.high > 0.0);
+        assert_eq!(Estimate { mean: 1.0, low: 0.5, high: 2.0 }.scaled(2.0).high, 4.0);
+    }
+}

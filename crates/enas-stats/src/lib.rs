@@ -1,0 +1,42 @@
+//! Statistics for comparing architectures that were trained several times each. Numbers in, numbers out.
+//!
+//! An architecture is a *unit*; its trainings with several seeds are *repeats*. Seeds of one architecture say nothing of
+//! other architectures, so intervals draw units first and repeats within them ([`Bootstrap`]). Over few units the
+//! bootstrap is too sure of itself; there [`t_interval`] and [`welch_interval`] are right.
+//!
+//! ```
+//! use enas_stats::{Components, percentile, t_interval};
+//!
+//! let pool = [vec![0.80, 0.82], vec![0.84, 0.84], vec![0.78, 0.77]];
+//! let spread = Components::of(&pool).expect("there are two units at least");
+//! assert!(spread.between > spread.within.expect("there are repeats"));
+//!
+//! let gains = [0.02, 0.03, 0.01];
+//! assert!(t_interval(&gains).low < 0.0, "three searches are too few to be sure of two points");
+//! assert_eq!(percentile(0.83, &[0.81, 0.84, 0.775]), 100.0 * 2.0 / 3.0);
+//! ```
+#![forbid(unsafe_code)]
+
+mod bootstrap;
+mod estimate;
+mod front;
+mod pool;
+mod rank;
+mod student;
+mod variance;
+
+pub use bootstrap::{Bootstrap, RESAMPLES, quantile, resample};
+pub use estimate::{Estimate, mean, sd};
+pub use front::{Point, hypervolume, pareto_front};
+pub use pool::{expected_best, expected_choice, percentile, regret};
+pub use rank::{disattenuated, kendall_tau_b, precision_at_top};
+pub use student::{t_cdf, t_interval, t_quantile, welch_interval};
+pub use variance::Components;
+
+/// What random draws start from.
+pub use enas_rng::{Seed, Stream};
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

@@ -1,0 +1,56 @@
+//! Search spaces, strategies and oracles: the three parts of a neural architecture search, which do not know each
+//! other.
+//!
+//! A [`Space`] has architectures, each made by a fixed number of decisions. A [`Strategy`] proposes some and observes
+//! what they are worth: [`Uniform`] and [`Wide`] are controls that learn nothing, [`Evolution`] mutates the best, and
+//! [`Reinforce`] trains the LSTM policy of ENAS. An [`Oracle`] gives scores. [`search()`] is the loop.
+//!
+//! A [`Table`] is a tabular benchmark: an oracle that has looked everything up. It judges a strategy in milliseconds,
+//! by the [percentile](Table::percentile) and the [regret](Table::regret) of what was picked. An architecture without
+//! a row is not part of its space: no strategy proposes it, so it costs no reward.
+//!
+//! ```
+//! use enas_strategy::{Budget, Reinforce, ReinforceSettings, Seed, Table, TableSpace, search};
+//!
+//! // Three decisions with three choices each; the third decision does nothing.
+//! let rows = (0..27).map(|i| (i / 9, i / 3 % 3, i % 3));
+//! let lines = rows.map(|(a, b, c)| format!("{a},{b},{c},{},{}\n", 3 * a + b, 3 * a + b));
+//! let table = Table::from_csv(format!("a,b,c,valid,test\n{}", lines.collect::<String>()).as_bytes())?;
+//!
+//! let space = TableSpace(&table);
+//! let mut strategy = Reinforce::new(space, &ReinforceSettings::default(), Seed::new(1))?;
+//! let Ok(outcome) = search(&space, &mut strategy, &mut &table, Budget::new(27), Seed::new(1));
+//! let (picked, _) = outcome.best.expect("there were rewards");
+//! assert_eq!(table.regret(picked), 0.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod error;
+mod evolution;
+mod oracle;
+mod read;
+mod reinforce;
+mod search;
+mod space;
+mod strategy;
+mod summary;
+mod table;
+
+pub use error::{Place, TableError};
+pub use evolution::{Evolution, EvolutionSettings};
+pub use oracle::{FadingBias, Oracle};
+pub use reinforce::{Reinforce, ReinforceSettings};
+pub use search::{Budget, Outcome, search};
+pub use space::{MicroSpace, Space};
+pub use strategy::{Among, PartlyUniform, Strategy, Uniform, Wide};
+pub use summary::Summary;
+pub use table::{Entry, Row, Table, TableSpace};
+
+/// What this crate's functions take, from the crates below it.
+pub use enas_rng::{Seed, Stream};
+
+/// The example of the read-me compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

@@ -1,0 +1,327 @@
+//! Tables in files: CSV, or JSON of the same. Nothing but one line and the table itself is held in memory.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use serde::Deserializer as _;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+
+use crate::error::{Place, TableError};
+use crate::table::{Entry, Rows, Table};
+
+/// Longest line of a CSV file, in bytes.
+const MOST_BYTES: usize = 64 * 1024;
+/// Longest text of a field that is shown in a message, in characters.
+const SHOWN: usize = 30;
+const VALID: &str = "valid";
+const TEST: &str = "test";
+
+impl Table {
+    /// Reads a table from a file: JSON if its first character is `[`, otherwise CSV.
+    ///
+    /// # Errors
+    /// [`TableError::File`] with what is wrong, and where.
+    pub fn open(path: &Path) -> Result<Self, TableError> {
+        let read = || {
+            let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+            let start = file.fill_buf()?;
+            let start = start.strip_prefix("\u{feff}".as_bytes()).unwrap_or(start);
+            match start.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                Some(b'[') => Self::from_json(file),
+                _ => Self::from_csv(file),
+            }
+        };
+        read().map_err(|error| TableError::File { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// Reads CSV: a header, then one line per architecture. `valid` and `test` are found by their names, and every
+    /// other column is a decision. Space around values and quotes are taken off, empty lines passed over.
+    ///
+    /// ```
+    /// use enas_strategy::Table;
+    ///
+    /// let table = Table::from_csv("op1,op2,valid,test\n0,0,0.81,0.80\n0,1,0.92,0.90\n".as_bytes())?;
+    /// assert_eq!((table.n_rows(), table.best_test()), (2, 0.90));
+    ///
+    /// let error = Table::from_csv("op1,valid,test\n0,81 %,0.8\n".as_bytes()).unwrap_err();
+    /// assert_eq!(error.to_string(), "line 2, column valid: `81 %` is not a number");
+    /// # Ok::<(), enas_strategy::TableError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first line that cannot be used, or that of [`Table::new`].
+    pub fn from_csv(mut text: impl BufRead) -> Result<Self, TableError> {
+        let mut line = String::new();
+        let mut number = 0;
+        let mut table: Option<Csv> = None;
+        while read_line(&mut text, &mut line, &mut number)? {
+            let text = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(&line).trim();
+            match &mut table {
+                _ if text.is_empty() => {}
+                None => table = Some(Csv::new(text)?),
+                Some(table) => table.push(text, Place::Line(number))?,
+            }
+        }
+        table.ok_or_else(|| TableError::Header("the file is empty".into()))?.rows.finish()
+    }
+
+    /// Reads JSON: an array of objects with the same keys.
+    ///
+    /// ```
+    /// use enas_strategy::Table;
+    ///
+    /// let json = r#"[{"op1": 0, "op2": 3, "valid": 0.81, "test": 0.80}, {"op1": 1, "op2": 3, "valid": 0.92, "test": 0.90}]"#;
+    /// assert_eq!(Table::from_json(json.as_bytes())?.names(), ["op1", "op2"]);
+    /// # Ok::<(), enas_strategy::TableError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first object that cannot be used, or that of [`Table::new`].
+    pub fn from_json(mut text: impl BufRead) -> Result<Self, TableError> {
+        if text.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
+            text.consume("\u{feff}".len());
+        }
+        let mut objects = Objects { rows: None, error: None };
+        let mut json = serde_json::Deserializer::from_reader(text);
+        let read = json.deserialize_seq(&mut objects).and_then(|()| json.end());
+        match (read, objects) {
+            (_, Objects { error: Some(error), .. }) => Err(error),
+            (Err(error), _) => Err(TableError::Json(error)),
+            (Ok(()), Objects { rows: Some(rows), .. }) => rows.finish(),
+            (Ok(()), _) => Err(TableError::Empty),
+        }
+    }
+}
+
+/// Reads the next line; `false` at the end.
+fn read_line(text: &mut impl BufRead, line: &mut String, number: &mut u32) -> Result<bool, TableError> {
+    line.clear();
+    *number = number.saturating_add(1);
+    let length = text.by_ref().take(MOST_BYTES as u64 + 1).read_line(line)?;
+    if length > MOST_BYTES {
+        return Err(TableError::LongLine { place: Place::Line(*number), most: MOST_BYTES });
+    }
+    Ok(length > 0)
+}
+
+/// What a column is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Decision,
+    Valid,
+    Test,
+}
+
+impl Column {
+    fn of(name: &str) -> Self {
+        match name {
+            _ if name.eq_ignore_ascii_case(VALID) => Self::Valid,
+            _ if name.eq_ignore_ascii_case(TEST) => Self::Test,
+            _ => Self::Decision,
+        }
+    }
+}
+
+/// A CSV table that is being read.
+struct Csv {
+    columns: Vec<Column>,
+    rows: Rows,
+}
+
+impl Csv {
+    fn new(header: &str) -> Result<Self, TableError> {
+        let names: Vec<&str> = header.split(',').map(bare).collect();
+        if names.iter().any(|name| name.parse::<f64>().is_ok()) {
+            return Err(TableError::Header("there is no header".into()));
+        }
+        let columns: Vec<Column> = names.iter().map(|name| Column::of(name)).collect();
+        for (column, name) in [(Column::Valid, VALID), (Column::Test, TEST)] {
+            let n = columns.iter().filter(|&&c| c == column).count();
+            if n != 1 {
+                return Err(TableError::Header(format!("there are {n} columns named {name}, not one")));
+            }
+        }
+        let decisions = names.iter().zip(&columns).filter(|(_, column)| **column == Column::Decision);
+        let decisions: Vec<String> = decisions.map(|(name, _)| (*name).to_owned()).collect();
+        check_names(&decisions).map_err(TableError::Header)?;
+        Ok(Self { columns, rows: Rows::new(decisions)? })
+    }
+
+    fn push(&mut self, text: &str, place: Place) -> Result<(), TableError> {
+        let mut entry = Entry { place, decisions: Vec::new(), valid: 0.0, test: 0.0 };
+        let fields = text.split(',');
+        let got = fields.clone().count();
+        if got != self.columns.len() {
+            return Err(TableError::Fields { place, expected: self.columns.len(), got });
+        }
+        for (column, field) in self.columns.iter().zip(fields.map(bare)) {
+            let wrong = |name: &str, expected| {
+                let (name, text) = (name.to_owned(), shortened(field));
+                TableError::Field { place, name, text, expected }
+            };
+            match column {
+                Column::Decision => {
+                    let name = &self.rows.names()[entry.decisions.len()];
+                    let value = integer(field).ok_or_else(|| wrong(name, "an integer"))?;
+                    entry.decisions.push(value);
+                }
+                Column::Valid => entry.valid = field.parse().map_err(|_| wrong(VALID, "a number"))?,
+                Column::Test => entry.test = field.parse().map_err(|_| wrong(TEST, "a number"))?,
+            }
+        }
+        self.rows.push(&entry)
+    }
+}
+
+/// A field without the space and the quotes around it.
+fn bare(field: &str) -> &str {
+    let field = field.trim();
+    field.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(field).trim()
+}
+
+/// An integer; programs that know missing values write `3.0`.
+fn integer(text: &str) -> Option<i64> {
+    text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
+}
+
+fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
+}
+
+fn shortened(text: &str) -> String {
+    let mut shown: String = text.chars().take(SHOWN).collect::<String>().escape_debug().to_string();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn check_names(names: &[String]) -> Result<(), String> {
+    let mut sorted: Vec<&String> = names.iter().collect();
+    sorted.sort();
+    if sorted.first().is_some_and(|name| name.is_empty()) {
+        return Err("a column has no name".into());
+    }
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("two columns are named {}", pair[0])),
+        None => Ok(()),
+    }
+}
+
+/// A JSON table that is being read.
+struct Objects {
+    rows: Option<Rows>,
+    /// What is wrong with the rows, if anything is.
+    error: Option<TableError>,
+}
+
+impl<'de> Visitor<'de> for &mut Objects {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut objects: A) -> Result<(), A::Error> {
+        let mut number = 0;
+        loop {
+            number += 1;
+            let (expected, place) = (self.rows.as_ref().map(Rows::names), Place::Object(number));
+            let Some(object) = objects.next_element_seed(Object { expected, place })? else { return Ok(()) };
+            if let Err(error) = self.push(object) {
+                self.error = Some(error);
+                return Err(A::Error::custom("unusable row"));
+            }
+        }
+    }
+}
+
+impl Objects {
+    fn push(&mut self, object: (Vec<String>, Entry)) -> Result<(), TableError> {
+        let (names, entry) = object;
+        let rows = match &mut self.rows {
+            Some(rows) => rows,
+            none => none.insert(Rows::new(names)?),
+        };
+        rows.push(&entry)
+    }
+}
+
+/// Reads one object; the first one's keys, in their order, are the columns.
+struct Object<'a> {
+    expected: Option<&'a [String]>,
+    place: Place,
+}
+
+impl<'de> DeserializeSeed<'de> for Object<'_> {
+    type Value = (Vec<String>, Entry);
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, object: D) -> Result<Self::Value, D::Error> {
+        object.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Object<'_> {
+    type Value = (Vec<String>, Entry);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with one number per column")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let row = self.place;
+        let mut names = vec![];
+        let mut found: Vec<Option<i64>> = vec![None; self.expected.map_or(0, <[String]>::len)];
+        let (mut valid, mut test) = (None, None);
+        while let Some(name) = map.next_key::<String>()? {
+            let number: f64 = map.next_value()?;
+            let slot = match Column::of(&name) {
+                Column::Valid => &mut valid,
+                Column::Test => &mut test,
+                Column::Decision => {
+                    let Some(value) = whole(number) else {
+                        return Err(A::Error::custom(format!("{row}: {name} = {number} is not an integer")));
+                    };
+                    self.place(&mut names, &mut found, name, value).map_err(A::Error::custom)?;
+                    continue;
+                }
+            };
+            if slot.replace(number).is_some() {
+                return Err(A::Error::custom(format!("{row} has {name} twice")));
+            }
+        }
+        let missing = |name: &str| A::Error::custom(format!("{row} has no {name}"));
+        let decision = |(slot, name): (&Option<i64>, &String)| slot.ok_or_else(|| missing(name));
+        let known = self.expected.unwrap_or(&names);
+        let decisions = found.iter().zip(known).map(decision).collect::<Result<_, _>>()?;
+        let valid = valid.ok_or_else(|| missing(VALID))?;
+        let test = test.ok_or_else(|| missing(TEST))?;
+        Ok((names, Entry { place: row, decisions, valid, test }))
+    }
+}
+
+impl Object<'_> {
+    /// Puts a decision where its name stands among the columns; the first object's make the columns.
+    fn place(
+        &self,
+        names: &mut Vec<String>,
+        found: &mut Vec<Option<i64>>,
+        name: String,
+        value: i64,
+    ) -> Result<(), String> {
+        let row = self.place;
+        match self.expected.map(|expected| expected.iter().position(|n| *n == name)) {
+            Some(Some(position)) if found[position].is_none() => found[position] = Some(value),
+            Some(None) => return Err(format!("{row} has a key that the first has not: {name}")),
+            None if !names.contains(&name) && names.len() <= Table::MOST_COLUMNS => {
+                names.push(name);
+                found.push(Some(value));
+            }
+            None if names.len() > Table::MOST_COLUMNS => return Err(format!("{row} has too many keys")),
+            _ => return Err(format!("{row} has {name} twice")),
+        }
+        Ok(())
+    }
+}

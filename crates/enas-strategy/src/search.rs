@@ -1,0 +1,161 @@
+//! The loop: propose, score, observe.
+
+use enas_rng::Seed;
+
+use crate::oracle::Oracle;
+use crate::space::Space;
+use crate::strategy::{Strategy, Uniform};
+
+/// How much is scored, and how much of it is learned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Scores in all; scoring an architecture again counts again.
+    pub rewards: usize,
+    /// The first of them, for uniformly drawn architectures, that nobody learns from: time for an oracle that gets
+    /// better while it is used.
+    pub warmup: usize,
+    /// Architectures that are proposed and scored together.
+    pub batch: usize,
+}
+
+impl Budget {
+    /// So many scores, ten at a time, without warm-up.
+    pub fn new(rewards: usize) -> Self {
+        Self { rewards, warmup: 0, batch: 10 }
+    }
+}
+
+/// What a search found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome<A> {
+    /// The architecture of the best score after the warm-up, the first of equals; `None` if there was no score.
+    pub best: Option<(A, f64)>,
+    /// All scores in their order, the warm-up's too.
+    pub scored: Vec<(A, f64)>,
+}
+
+/// Searches `space` with `strategy` until the budget is used up. The same seed gives the same outcome.
+///
+/// # Errors
+/// What the oracle could not do.
+pub fn search<S: Space, O: Oracle<S>>(
+    space: &S,
+    strategy: &mut dyn Strategy<S>,
+    oracle: &mut O,
+    budget: Budget,
+    seed: Seed,
+) -> Result<Outcome<S::Arch>, O::Error> {
+    let mut outcome = Outcome { best: None, scored: Vec::new() };
+    let mut uniform = Uniform(space);
+    for batch in 0.. {
+        let done = outcome.scored.len();
+        let warm = done < budget.warmup.min(budget.rewards);
+        let end = if warm { budget.warmup } else { budget.rewards }.min(budget.rewards);
+        let n = budget.batch.max(1).min(end - done);
+        if n == 0 {
+            break;
+        }
+        let mut stream = seed.stream("strategy/propose", &[batch]);
+        let archs = if warm {
+            Strategy::<&S>::propose(&mut uniform, n, &mut stream)
+        } else {
+            strategy.propose(n, &mut stream)
+        };
+        if archs.is_empty() {
+            break;
+        }
+        let scores = oracle.scores(&archs)?;
+        outcome.scored.extend(archs.into_iter().zip(scores));
+        if warm {
+            continue;
+        }
+        let scored = &outcome.scored[done..];
+        strategy.observe(scored);
+        for (arch, score) in scored {
+            if outcome.best.as_ref().is_none_or(|(_, best)| score > best) {
+                outcome.best = Some((arch.clone(), *score));
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::MicroSpace;
+    use enas_arc::Arc;
+    use enas_rng::Stream;
+
+    /// Counts what it is asked, and fails from a certain question on.
+    struct Counting {
+        asked: Vec<usize>,
+        fails_at: usize,
+    }
+
+    impl Oracle<MicroSpace> for Counting {
+        type Error = String;
+
+        fn scores(&mut self, archs: &[Arc]) -> Result<Vec<f64>, String> {
+            self.asked.push(archs.len());
+            if self.asked.len() > self.fails_at {
+                return Err("the device is gone".into());
+            }
+            Ok(archs.iter().map(|arc| arc.to_ints().iter().sum::<usize>() as f64).collect())
+        }
+    }
+
+    /// Draws wide arcs and remembers what it was shown.
+    struct Watching(MicroSpace, Vec<(Arc, f64)>);
+
+    impl Strategy<MicroSpace> for Watching {
+        fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<Arc> {
+            (0..n).map(|_| Arc::random_wide(self.0.n_nodes(), stream)).collect()
+        }
+
+        fn observe(&mut self, scored: &[(Arc, f64)]) {
+            self.1.extend_from_slice(scored);
+        }
+    }
+
+    fn searched(budget: Budget, fails_at: usize) -> (Result<Outcome<Arc>, String>, Counting, Watching) {
+        let space = MicroSpace::new(4).unwrap();
+        let mut watching = Watching(space.clone(), vec![]);
+        let mut counting = Counting { asked: vec![], fails_at };
+        let outcome = search(&space, &mut watching, &mut counting, budget, Seed::new(1));
+        (outcome, counting, watching)
+    }
+
+    #[test]
+    fn exactly_the_budget_is_scored_and_the_best_remembered() {
+        let (outcome, counting, watching) = searched(Budget::new(25), 99);
+        let outcome = outcome.unwrap();
+        assert_eq!((counting.asked, outcome.scored.len()), (vec![10, 10, 5], 25));
+        assert_eq!(watching.1, outcome.scored);
+        let (best, score) = outcome.best.unwrap();
+        assert!(
+            outcome.scored.contains(&(best, score))
+                && outcome.scored.iter().all(|(_, other)| *other <= score)
+        );
+    }
+
+    #[test]
+    fn a_warm_up_is_scored_but_neither_shown_nor_picked() {
+        let budget = Budget { warmup: 15, ..Budget::new(40) };
+        let (outcome, counting, watching) = searched(budget, 99);
+        let outcome = outcome.unwrap();
+        assert_eq!(counting.asked, [10, 5, 10, 10, 5]);
+        assert_eq!(watching.1, outcome.scored[15..]);
+        assert!(outcome.scored[..15].iter().any(|(arc, _)| !arc.is_wide()));
+        assert!(outcome.best.unwrap().0.is_wide());
+    }
+
+    #[test]
+    fn budgets_without_rewards_find_nothing_and_errors_are_passed_on() {
+        let (outcome, ..) = searched(Budget::new(0), 99);
+        assert_eq!(outcome.unwrap(), Outcome { best: None, scored: vec![] });
+        let (outcome, ..) = searched(Budget { warmup: 50, ..Budget::new(20) }, 99);
+        assert!(outcome.unwrap().best.is_none());
+        assert_eq!(searched(Budget::new(30), 2).0.unwrap_err(), "the device is gone");
+    }
+}

@@ -1,0 +1,170 @@
+//! The laboratory of a study of images: trains in this process, searches in run directories.
+
+use std::path::Path;
+
+use enas_arc::Arc;
+use enas_child::{Child, InputShape};
+use enas_data::{Dataset, Seed, Split};
+use enas_kernels::gpu::Gpu;
+use enas_search::{Answer, MemoryPlan, Observer, Result, Run, SearchOutcome, Trial, search};
+
+use crate::arcs::Size;
+use crate::config::StudyConfig;
+use crate::laboratory::{Found, Laboratory};
+use crate::record::Measured;
+
+/// Makes a directory one of a run.
+const MANIFEST: &str = "manifest.json";
+
+/// Trains architectures on images, and searches for them.
+#[derive(Debug)]
+pub struct ImageLaboratory {
+    config: StudyConfig,
+    /// The images as searches vary them.
+    data: Dataset,
+    /// The images as trainings see them.
+    plain: Dataset,
+    /// The validation images that choices are made by, and the others.
+    halves: (Vec<usize>, Vec<usize>),
+    memory: MemoryPlan,
+    gpu: Option<Gpu>,
+}
+
+impl ImageLaboratory {
+    /// Loads the images of a study, in the splits that its seed and its numbers of images lead to. Computes on `gpu`, or on the
+    /// CPU.
+    ///
+    /// # Errors
+    /// Whatever the images report, and [`enas_search::Error::Config`] if more memory is needed than there may be.
+    pub fn load(config: &StudyConfig, gpu: Option<Gpu>) -> Result<Self> {
+        config.check()?;
+        config.search.run.check_device(gpu.as_ref())?;
+        let memory = MemoryPlan::for_both(&config.search, &config.train, gpu.is_some())?;
+        let seed = Seed::new(config.seed);
+        let mut data = memory.load(&config.search.data, seed, None)?;
+        if config.train_images.is_some() || config.valid_images.is_some() {
+            let split = data.reduced(config.train_images, config.valid_images, seed)?;
+            data = memory.load(&config.search.data, seed, Some(&split))?;
+        }
+        let plain = match data.varied_as(&config.train.data) {
+            Some(plain) => plain,
+            None => memory.load(&config.train.data, seed, Some(&data.split_file()))?,
+        };
+        let halves = data.valid.halves(seed);
+        Ok(Self { config: config.clone(), data, plain, halves, memory, gpu })
+    }
+
+    /// The images.
+    pub fn data(&self) -> &Dataset {
+        &self.data
+    }
+
+    /// The same images in the order of another seed.
+    fn reseeded(&self, data: &Dataset, config: &enas_data::Config, seed: u64) -> Result<Dataset> {
+        let seed = Seed::new(seed);
+        match data.reseeded(seed) {
+            Some(data) => Ok(data),
+            None => self.memory.load(config, seed, Some(&data.split_file())),
+        }
+    }
+
+    /// The part of a split that is right, and its mean loss in nats.
+    fn measure(trial: &mut Trial<'_>, split: &Split, images: &[usize]) -> Result<(f64, f64)> {
+        let answers = trial.answers(split, images)?;
+        let mean =
+            |value: fn(&Answer) -> f64| answers.iter().map(value).sum::<f64>() / answers.len().max(1) as f64;
+        Ok((
+            mean(|answer| f64::from(u8::from(answer.is_right))),
+            finite(mean(|answer| f64::from(answer.loss))),
+        ))
+    }
+
+    fn measured(&self, trial: &mut Trial<'_>, data: &Dataset) -> Result<Measured> {
+        let steps = trial.steps_per_epoch() as usize;
+        let (epochs, skipped) = self.config.early();
+        let losses: Vec<f64> = trial.losses().chunks(steps).map(mean).collect();
+        let early = trial.losses().get(skipped * steps..epochs * steps).map_or(f64::MAX, mean);
+        let Size { params, macs } = size(trial.child(), trial.arc())?;
+        let late_loss = finite(trial.late_loss());
+        let (choose, report) = &self.halves;
+        let all: Vec<usize> = (0..data.test.len()).collect();
+        let (choose_accuracy, _) = Self::measure(trial, &data.valid, choose)?;
+        let (report_accuracy, _) = Self::measure(trial, &data.valid, report)?;
+        let (test_accuracy, test_loss) = Self::measure(trial, &data.test, &all)?;
+        Ok(Measured {
+            params,
+            macs,
+            losses,
+            early_loss: finite(early),
+            late_loss,
+            choose_accuracy,
+            report_accuracy,
+            test_accuracy,
+            test_loss,
+        })
+    }
+}
+
+impl Laboratory for ImageLaboratory {
+    fn size(&self, arc: &Arc) -> Result<Size> {
+        let Dataset { channels, height, width, .. } = self.plain;
+        let input = InputShape { channels, height, width };
+        let child =
+            Child::fixed(&self.config.train.child, arc, input, self.plain.classes.len(), Seed::new(0))?;
+        size(&child, arc)
+    }
+
+    fn train(
+        &mut self,
+        arc: &Arc,
+        seed: u64,
+        goes_on: &mut dyn FnMut(f64) -> bool,
+    ) -> Result<Option<Measured>> {
+        let mut config = self.config.train.clone();
+        config.run.seed = seed;
+        let data = self.reseeded(&self.plain, &config.data, seed)?;
+        let mut trial = Trial::new(&config, arc, &data, (self.gpu.as_ref(), Some(&self.memory)))?;
+        let steps = config.run.epochs * trial.steps_per_epoch();
+        let mut is_wanted = true;
+        trial.train_to(steps, &mut |done, _| {
+            is_wanted = goes_on(done as f64 / steps as f64);
+            is_wanted
+        })?;
+        if !is_wanted {
+            return Ok(None);
+        }
+        self.measured(&mut trial, &data).map(Some)
+    }
+
+    fn search(&mut self, seed: u64, dir: &Path, observer: &mut dyn Observer) -> Result<Found> {
+        let mut config = self.config.search.clone();
+        config.run.seed = seed;
+        let data = self.reseeded(&self.data, &config.data, seed)?;
+        let mut run = if dir.join(MANIFEST).exists() {
+            Run::resume(dir)?
+        } else {
+            Run::for_search(Some(dir), &config, &data)?
+        };
+        run.accepts(&config)?;
+        if let Some(gpu) = &self.gpu {
+            run.use_gpu(gpu.clone())?;
+        }
+        run.set_memory(self.memory.clone())?;
+        let SearchOutcome { arc, valid_accuracy, random_valid_accuracy, seconds, .. } =
+            search(&config, &data, &mut run, observer)?;
+        Ok(Found { arc, valid_accuracy, random_valid_accuracy, seconds })
+    }
+}
+
+fn size(child: &Child, arc: &Arc) -> Result<Size> {
+    Ok(Size { params: child.n_params(), macs: child.macs(arc)? })
+}
+
+fn mean(losses: &[f32]) -> f64 {
+    losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / losses.len().max(1) as f64
+}
+
+/// A number that JSON can hold: a loss beyond all measure is the largest there is.
+fn finite(loss: f64) -> f64 {
+    if loss.is_finite() { loss } else { f64::MAX }
+}

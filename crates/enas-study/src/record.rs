@@ -1,0 +1,156 @@
+//! What a study writes down of each training and of each search: one line of `trials.jsonl`.
+
+use enas_arc::Arc;
+use serde::{Deserialize, Serialize};
+
+/// Which architectures a training belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    /// Drawn uniformly from all.
+    Pool,
+    /// Drawn uniformly from the wide ones, whose branches all read a cell's inputs.
+    Wide,
+    /// Found by a search.
+    Pick,
+    /// Drawn at random, of the size and cost of a pick.
+    Control,
+}
+
+impl Group {
+    /// All of them, in the order of tables.
+    pub const ALL: [Self; 4] = [Self::Pool, Self::Wide, Self::Control, Self::Pick];
+
+    /// What its architectures are, for tables and legends.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Pool => "random",
+            Self::Wide => "random, wide cells",
+            Self::Pick => "found by search",
+            Self::Control => "random, size of those found",
+        }
+    }
+}
+
+/// Which training of a study is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    /// Whose architectures.
+    pub group: Group,
+    /// Which of them, from 0. Picks are numbered as their searches; the controls of pick `i` are numbered from `i` times
+    /// their number on.
+    pub index: usize,
+    /// Which training of it, from 0. Equal repeats of all groups have the same seed.
+    pub repeat: u64,
+}
+
+/// A network that was trained alone and measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Which training.
+    #[serde(flatten)]
+    pub key: Key,
+    /// Its seed: of the weights' start and of the order of the images.
+    pub seed: u64,
+    /// The architecture.
+    pub arc: Arc,
+    /// What it came to.
+    #[serde(flatten)]
+    pub measured: Measured,
+    /// For controls, whether size and cost are within the tolerances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fits: Option<bool>,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// What a training came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Trained weights.
+    pub params: usize,
+    /// Multiply-adds per image.
+    pub macs: u64,
+    /// Mean loss of every epoch on the training images, in nats.
+    pub losses: Vec<f64>,
+    /// Mean loss of the end of a short training: of the second and third of ten epochs, say.
+    pub early_loss: f64,
+    /// Mean loss of the end of the whole training.
+    pub late_loss: f64,
+    /// Accuracy on the half of the validation images that choices are made by, 0 to 1.
+    pub choose_accuracy: f64,
+    /// Accuracy on the other half.
+    pub report_accuracy: f64,
+    /// Accuracy on the test images.
+    pub test_accuracy: f64,
+    /// Mean cross entropy on the test images, in nats.
+    pub test_loss: f64,
+}
+
+/// What a search found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pick {
+    /// Which search, from 0.
+    pub index: usize,
+    /// Its seed.
+    pub seed: u64,
+    /// The architecture found.
+    pub arc: Arc,
+    /// Its accuracy on the validation images as the search measured it, 0 to 1.
+    pub valid_accuracy: f64,
+    /// The mean of the random architectures that the search measured alike.
+    pub random_valid_accuracy: Option<f64>,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// A line of `trials.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Line {
+    /// A training.
+    Training(Trial),
+    /// A search.
+    Search(Pick),
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A training with this accuracy, which every loss goes along with.
+    pub(crate) fn trial(key: Key, arc: &Arc, accuracy: f64, (params, macs): (usize, u64)) -> Trial {
+        let loss = 2.0 - accuracy;
+        let measured = Measured {
+            params,
+            macs,
+            losses: vec![loss + 0.3, loss + 0.1, loss],
+            early_loss: loss + 0.2,
+            late_loss: loss,
+            choose_accuracy: accuracy,
+            report_accuracy: accuracy,
+            test_accuracy: accuracy,
+            test_loss: loss,
+        };
+        Trial { key, seed: 8 + key.repeat, arc: arc.clone(), measured, fits: None, seconds: 1.5 }
+    }
+
+    #[test]
+    fn lines_come_back_to_the_last_bit() {
+        let arc: Arc = "0 0 1 4 2 2 0 3 0 1 1 4 2 2 1 3".parse().unwrap();
+        let key = Key { group: Group::Control, index: 3, repeat: 1 };
+        let mut one = trial(key, &arc, 0.1 + 0.2, (640, 12_345));
+        one.fits = Some(false);
+        let line = Line::Training(one);
+        let text = serde_json::to_string(&line).unwrap();
+        assert!(
+            text.starts_with(r#"{"kind":"training","group":"control","index":3,"repeat":1,"seed":9,"#),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
+        let pick =
+            Pick { index: 0, seed: 2, arc, valid_accuracy: 0.7, random_valid_accuracy: None, seconds: 2.0 };
+        let text = serde_json::to_string(&Line::Search(pick.clone())).unwrap();
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), Line::Search(pick));
+    }
+}

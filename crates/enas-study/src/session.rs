@@ -1,0 +1,73 @@
+//! What one session of a study knows, and what it hands from step to step.
+
+use std::collections::BTreeMap;
+
+use enas_arc::Arc;
+use enas_search::Observer;
+
+use crate::arcs::Control;
+use crate::clock::Clock;
+use crate::config::StudyConfig;
+use crate::observer::{StudyEvent, StudyObserver};
+
+/// The architectures that were drawn beforehand.
+pub(crate) struct Random {
+    pub(crate) pool: Vec<Arc>,
+    pub(crate) wide: Vec<Arc>,
+}
+
+/// What a training trains.
+#[derive(Clone)]
+pub(crate) struct Training {
+    pub(crate) arc: Arc,
+    /// For controls, whether size and cost are within the tolerances.
+    pub(crate) fits: Option<bool>,
+}
+
+pub(crate) enum Next {
+    Train(Training),
+    /// There is no such architecture.
+    Nothing,
+    /// There was no time to draw it.
+    Stop,
+}
+
+/// Why a piece of work has no result.
+pub(crate) enum Stopped {
+    Time,
+    Asked,
+}
+
+/// What a session knows beside the study.
+pub(crate) struct Session<'a> {
+    pub(crate) config: StudyConfig,
+    pub(crate) clock: Clock,
+    pub(crate) observer: &'a mut dyn StudyObserver,
+    /// The controls of a pick, once they were drawn.
+    pub(crate) controls: BTreeMap<usize, Vec<Control>>,
+    pub(crate) total: usize,
+}
+
+impl Session<'_> {
+    pub(crate) fn must_stop(&self) -> bool {
+        self.observer.should_stop() || !self.clock.has(0.0)
+    }
+
+    /// Why something has no result: if nobody asked to stop, there was no time.
+    pub(crate) fn why(&self) -> Stopped {
+        if self.observer.should_stop() { Stopped::Asked } else { Stopped::Time }
+    }
+}
+
+/// Shows the events of a search to the observer of the study.
+pub(crate) struct PassedOn<'a, 'b>(pub(crate) &'a mut Session<'b>);
+
+impl Observer for PassedOn<'_, '_> {
+    fn event(&mut self, event: &enas_search::Event<'_>) {
+        self.0.observer.event(&StudyEvent::Search(event));
+    }
+
+    fn should_stop(&self) -> bool {
+        self.0.must_stop()
+    }
+}

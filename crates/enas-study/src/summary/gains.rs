@@ -1,0 +1,233 @@
+//! By how much architectures that were found are above others.
+
+use std::fmt;
+
+use enas_rng::Stream;
+use enas_stats::{Bootstrap, Estimate, Point, hypervolume, mean, t_interval, welch_interval};
+use serde::Serialize;
+
+use super::units::Units;
+
+/// Fewer searches than this have an interval by Student's t; the bootstrap over so few is too sure of itself.
+const FEW: usize = 8;
+/// Sets of random architectures whose fronts are compared with.
+const SETS: usize = 400;
+/// Such sets in each resample.
+const SETS_AGAIN: usize = 4;
+
+/// What a difference says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The interval lies above zero.
+    Better,
+    /// The interval lies below zero.
+    Worse,
+    /// The interval holds zero.
+    NoMeasurableDifference,
+    /// There is no interval.
+    CannotBeSaid,
+}
+
+impl Verdict {
+    /// What an estimated difference says.
+    pub fn of(difference: Estimate) -> Self {
+        if !difference.is_bounded() {
+            Self::CannotBeSaid
+        } else if difference.low > 0.0 {
+            Self::Better
+        } else if difference.high < 0.0 {
+            Self::Worse
+        } else {
+            Self::NoMeasurableDifference
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::NoMeasurableDifference => "no measurable difference",
+            Self::CannotBeSaid => "too few to say",
+        })
+    }
+}
+
+/// The gain over a group, in points; `None` if there are no trainings of either.
+pub(super) fn over(found: &Units<'_>, others: &Units<'_>, bootstrap: &Bootstrap) -> Option<Estimate> {
+    if found.of.is_empty() || others.of.is_empty() {
+        return None;
+    }
+    let difference = if found.of.len() < FEW || others.of.len() < FEW {
+        welch_interval(&found.means(), &others.means())
+    } else {
+        bootstrap.difference(&found.accuracies(), &others.accuracies())
+    };
+    Some(difference.scaled(100.0))
+}
+
+/// The gain of each architecture over random ones of its own size, in points; `None` if there are no such.
+pub(super) fn over_own_controls(
+    found: &Units<'_>,
+    controls: &Units<'_>,
+    per_pick: usize,
+    bootstrap: &Bootstrap,
+) -> Option<Estimate> {
+    let accuracies = |units: &Units<'_>, wanted: &dyn Fn(usize) -> bool| {
+        let members = units.of.iter().filter(|(index, _)| wanted(**index));
+        members
+            .flat_map(|(_, repeats)| repeats.values().map(|trial| trial.measured.test_accuracy))
+            .collect::<Vec<f64>>()
+    };
+    let gains: Vec<f64> = found
+        .of
+        .keys()
+        .filter_map(|&pick| {
+            let own = accuracies(controls, &|index| index / per_pick.max(1) == pick);
+            let is = accuracies(found, &|index| index == pick);
+            (!own.is_empty()).then(|| mean(&is) - mean(&own))
+        })
+        .collect();
+    let difference = match gains.len() {
+        0 => return None,
+        n if n < FEW => t_interval(&gains),
+        _ => bootstrap.mean(&gains.iter().map(|gain| vec![*gain]).collect::<Vec<_>>()),
+    };
+    Some(difference.scaled(100.0))
+}
+
+/// The area that accuracy and multiply-adds of those found cover, over that of as many random ones, both beside a point
+/// that is a tenth of the range worse than all of them. `None` where there is nothing to compare.
+pub(super) fn hypervolume_ratio(
+    found: &Units<'_>,
+    pool: &Units<'_>,
+    bootstrap: &Bootstrap,
+) -> Option<Estimate> {
+    let points = |units: &Units<'_>| {
+        let costs = units.sizes().map(|size| size.macs as f64);
+        units
+            .means()
+            .into_iter()
+            .zip(costs)
+            .map(|(quality, cost)| Point { quality, cost })
+            .collect::<Vec<_>>()
+    };
+    let (found, pool) = (points(found), points(pool));
+    if found.is_empty() || pool.len() < found.len() {
+        return None;
+    }
+    let reference = worse_than_all(found.iter().chain(&pool));
+    let draw = |from: &[Point], stream: &mut Stream| {
+        (0..found.len()).map(|_| from[stream.below(from.len())]).collect::<Vec<Point>>()
+    };
+    let sets = {
+        let mut stream = bootstrap.stream("study/fronts");
+        let mut set = || {
+            let mut all = pool.clone();
+            stream.shuffle(&mut all);
+            hypervolume(&all[..found.len()], reference)
+        };
+        (0..SETS).map(|_| set()).sum::<f64>() / SETS as f64
+    };
+    if sets <= 0.0 {
+        return None;
+    }
+    let ratio = hypervolume(&found, reference) / sets;
+    if found.len() < 2 {
+        return Some(Estimate::unbounded(ratio));
+    }
+    let again = |stream: &mut Stream| {
+        let area = hypervolume(&draw(&found, stream), reference);
+        let random = (0..SETS_AGAIN).map(|_| hypervolume(&draw(&pool, stream), reference)).sum::<f64>();
+        Some(area * SETS_AGAIN as f64 / random)
+    };
+    let interval = bootstrap.interval("study/fronts-again", again);
+    Some(interval.map_or(Estimate::unbounded(ratio), |(low, high)| Estimate { mean: ratio, low, high }))
+}
+
+/// A point that is worse than all of these, by a tenth of their range.
+fn worse_than_all<'a>(points: impl Iterator<Item = &'a Point> + Clone) -> Point {
+    let range = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
+    };
+    let (lowest, highest) = range(&mut points.clone().map(|point| point.quality));
+    let (cheapest, dearest) = range(&mut points.map(|point| point.cost));
+    Point {
+        quality: lowest - 0.1 * (highest - lowest).max(1e-3),
+        cost: dearest + 0.1 * (dearest - cheapest).max(1.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use enas_rng::Seed;
+
+    use super::super::tests::study;
+    use super::*;
+    use crate::record::{Group, Trial};
+
+    fn bootstrap() -> Bootstrap {
+        Bootstrap::new(Seed::new(1)).with_resamples(500)
+    }
+
+    #[test]
+    fn words_follow_from_the_interval() {
+        let of = |low, high| Verdict::of(Estimate { mean: 0.0, low, high });
+        assert_eq!(of(0.1, 2.0), Verdict::Better);
+        assert_eq!(of(-2.0, -0.1), Verdict::Worse);
+        assert_eq!(of(-1.0, 1.0), Verdict::NoMeasurableDifference);
+        assert_eq!(Verdict::of(Estimate::unbounded(9.0)), Verdict::CannotBeSaid);
+    }
+
+    #[test]
+    fn a_single_search_is_never_called_better() {
+        let trials: Vec<Trial> = study(0.05, 0.0)
+            .0
+            .into_iter()
+            .filter(|trial| trial.key.group == Group::Pool || trial.key.index == 0)
+            .collect();
+        let [pool, found] = [Group::Pool, Group::Pick].map(|group| Units::of(group, &trials));
+        let gain = over(&found, &pool, &bootstrap()).unwrap();
+        assert!((gain.mean - 5.0).abs() < 0.5);
+        assert_eq!(Verdict::of(gain), Verdict::CannotBeSaid);
+        let ratio = hypervolume_ratio(&found, &pool, &bootstrap()).unwrap();
+        assert!(!ratio.is_bounded() && ratio.mean > 1.0, "{ratio:?}");
+    }
+
+    #[test]
+    fn each_is_compared_with_random_ones_of_its_own_size() {
+        let (mut trials, _) = study(0.0, 0.0);
+        for trial in &mut trials {
+            // Each pick is one point above its own two controls; the picks differ by tens of points.
+            let level = match trial.key.group {
+                Group::Pick => 0.1 * trial.key.index as f64 + 0.01,
+                Group::Control => 0.1 * (trial.key.index / 2) as f64,
+                _ => continue,
+            };
+            trial.measured.test_accuracy = 0.5 + level;
+        }
+        let [controls, found] = [Group::Control, Group::Pick].map(|group| Units::of(group, &trials));
+        let gain = over_own_controls(&found, &controls, 2, &bootstrap()).unwrap();
+        assert!((gain.mean - 1.0).abs() < 1e-9 && gain.low > 0.99 && gain.high < 1.01, "{gain:?}");
+    }
+
+    #[test]
+    fn random_ones_cover_as_much_as_random_ones() {
+        let trials: Vec<Trial> = study(0.0, 0.0)
+            .0
+            .into_iter()
+            .filter(|trial| trial.key.group == Group::Pool)
+            .map(|mut trial| {
+                trial.measured.macs = 4000 + 100 * ((7 * trial.key.index) % 12) as u64;
+                trial
+            })
+            .collect();
+        let mut picks: Vec<Trial> = trials.iter().filter(|trial| trial.key.index % 2 == 0).cloned().collect();
+        picks.iter_mut().for_each(|trial| trial.key.group = Group::Pick);
+        let [pool, found] = [(Group::Pool, &trials), (Group::Pick, &picks)].map(|(g, t)| Units::of(g, t));
+        let ratio = hypervolume_ratio(&found, &pool, &bootstrap()).unwrap();
+        assert!(ratio.low < 1.0 && ratio.high > 1.0, "{ratio:?}");
+    }
+}

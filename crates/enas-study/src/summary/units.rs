@@ -1,0 +1,65 @@
+//! The trainings of a group by architecture.
+
+use std::collections::BTreeMap;
+
+use enas_stats::{Bootstrap, Components, mean};
+
+use super::GroupSummary;
+use crate::record::{Group, Measured, Trial};
+
+/// The trainings of a group by architecture, each in the order of its seeds.
+#[derive(Debug)]
+pub(super) struct Units<'a> {
+    group: Group,
+    /// By the number of the architecture; none is empty.
+    pub(super) of: BTreeMap<usize, BTreeMap<u64, &'a Trial>>,
+}
+
+impl<'a> Units<'a> {
+    pub(super) fn of(group: Group, trials: &'a [Trial]) -> Self {
+        let mut of: BTreeMap<usize, BTreeMap<u64, &Trial>> = BTreeMap::new();
+        for trial in trials.iter().filter(|trial| trial.key.group == group) {
+            of.entry(trial.key.index).or_default().insert(trial.key.repeat, trial);
+        }
+        Self { group, of }
+    }
+
+    /// The test accuracies of every architecture, seed by seed.
+    pub(super) fn accuracies(&self) -> Vec<Vec<f64>> {
+        self.of.values().map(|repeats| repeats.values().map(|t| t.measured.test_accuracy).collect()).collect()
+    }
+
+    /// The mean test accuracy of every architecture.
+    pub(super) fn means(&self) -> Vec<f64> {
+        self.accuracies().iter().map(|repeats| mean(repeats)).collect()
+    }
+
+    /// One of each architecture's measurements, for what does not depend on the seed.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = &'a Measured> {
+        self.of.values().map(|repeats| &repeats.values().next().expect("none is empty").measured)
+    }
+
+    /// `None` for a group without trainings.
+    pub(super) fn summary(&self, bootstrap: &Bootstrap) -> Option<GroupSummary> {
+        let (accuracies, means) = (self.accuracies(), self.means());
+        let (low, high) = (means.iter().copied().reduce(f64::min)?, means.iter().copied().reduce(f64::max)?);
+        let spread = Components::of(&accuracies);
+        let trainings = accuracies.iter().map(Vec::len).sum::<usize>();
+        let unfit = self.of.values().flat_map(|repeats| repeats.values()).filter(|t| t.fits == Some(false));
+        let average = |value: fn(&Measured) -> f64| mean(&self.sizes().map(value).collect::<Vec<f64>>());
+        Some(GroupSummary {
+            group: self.group,
+            arcs: accuracies.len(),
+            trainings,
+            test_accuracy: bootstrap.mean(&accuracies),
+            range: [low, high],
+            sd_points: spread.map(|spread| 100.0 * spread.between),
+            seed_sd_points: spread.and_then(|spread| spread.within).map(|sd| 100.0 * sd),
+            reliability: spread
+                .and_then(|spread| spread.reliability(trainings as f64 / accuracies.len() as f64)),
+            params: average(|measured| measured.params as f64),
+            macs: average(|measured| measured.macs as f64),
+            not_fitting: (self.group == Group::Control).then(|| unfit.count()),
+        })
+    }
+}
