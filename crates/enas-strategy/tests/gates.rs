@@ -13,9 +13,9 @@ use flate2::read::GzDecoder;
 /// Searches per strategy and table.
 const REPEATS: usize = 24;
 
-/// NAS-Bench-Graph on ogbn-arxiv; see `data/README.md`.
+/// NAS-Bench-Graph on CiteSeer; see `data/README.md`.
 fn graph() -> Table {
-    let bytes = include_bytes!("data/nas-bench-graph-arxiv.csv.gz");
+    let bytes = include_bytes!("data/nas-bench-graph-citeseer.csv.gz");
     let table = Table::from_csv(BufReader::new(GzDecoder::new(&bytes[..]))).unwrap();
     assert_eq!((table.n_rows(), table.names().len()), (26_206, 5));
     table
