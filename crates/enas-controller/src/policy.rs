@@ -1,7 +1,7 @@
 //! The policy: a distribution over vectors of choices, for any plan, and what its training remembers.
 
 use std::fmt;
-use std::sync::{Arc as Shared, Mutex, PoisonError};
+use std::sync::{Arc as SyncArc, Mutex, PoisonError};
 
 use enas_rng::{Seed, Stream};
 
@@ -39,7 +39,7 @@ use crate::{Bounds, Config, Error};
 #[derive(Clone)]
 pub struct Policy {
     config: Config,
-    plan: Shared<Plan>,
+    plan: SyncArc<Plan>,
     pub(crate) weights: Weights,
     pub(crate) training: Training,
     pub(crate) space: Space,
@@ -96,7 +96,7 @@ impl Policy {
         let layout = Layout::new(config.hidden_size, config.lstm_layers, plan.vocabulary());
         let training = Training::new(layout.len());
         let weights = Weights::new(layout, config.op_bias, plan.frozen_bias(), seed);
-        let plan = Shared::new(plan);
+        let plan = SyncArc::new(plan);
         Ok(Self { config: config.clone(), plan, weights, training, space: Space::default() })
     }
 

@@ -4,7 +4,7 @@
 //! are walked in lockstep, which makes matrix products out of matrix-vector ones; each arc's numbers are the same to
 //! the bit as when it is walked alone. Gradients are in `backward.rs`.
 
-use std::sync::Arc as Shared;
+use std::sync::Arc as SyncArc;
 
 use crate::heads::{Decide, Heads, Squash};
 use crate::matrix::{Panels, dots, multiply_add, transpose};
@@ -32,7 +32,7 @@ const START: Input = Input::Fixed(0);
 #[derive(Clone)]
 pub(crate) struct Tape {
     pub(crate) shape: Shape,
-    pub(crate) plan: Shared<Plan>,
+    pub(crate) plan: SyncArc<Plan>,
     pub(crate) layers: Vec<LayerTape>,
     /// What each step reads, `[steps + 1, batch]`.
     pub(crate) inputs: Vec<Input>,
@@ -115,7 +115,7 @@ pub(crate) fn walk(weights: &Weights, heads: &Heads, tape: &mut Tape, choose: Ch
 
 impl Tape {
     /// Space for a walk; the only allocation it needs.
-    pub(crate) fn new(plan: &Shared<Plan>, shape: Shape) -> Self {
+    pub(crate) fn new(plan: &SyncArc<Plan>, shape: Shape) -> Self {
         let Shape { hidden: h, batch: n, sizes, .. } = shape;
         let zeros = |rows: usize, width: usize| vec![0.0; rows * n * width];
         let steps = sizes.steps;
@@ -130,7 +130,7 @@ impl Tape {
         let (decisions, width) = (sizes.decisions, sizes.width);
         Self {
             shape,
-            plan: Shared::clone(plan),
+            plan: SyncArc::clone(plan),
             layers: (0..shape.layers).map(|_| layer()).collect(),
             inputs: vec![START; (steps + 1) * n],
             to_key: Panels::new(h, h),
