@@ -30,8 +30,6 @@ pub(crate) struct PickRow {
     pub(crate) network: Finalist,
     /// Trained weights.
     pub(crate) params: u64,
-    /// For one picture alone; empty where it was not measured.
-    pub(crate) milliseconds: String,
 }
 
 /// The finals in the log of a finished search; `None` where it had none.
@@ -43,7 +41,6 @@ pub(crate) fn finals(log: &Log) -> Option<Finals> {
         outcome.finalist(outcome.picks.of(pick)).map(|network| PickRow {
             name,
             params: network.params as u64,
-            milliseconds: network.latency_ms.map_or(String::new(), |ms| format!("{ms:.2}")),
             network: network.clone(),
         })
     };

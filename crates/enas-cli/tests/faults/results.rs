@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::support::text;
 
 /// Keys of what is measured, or depends on when it was saved, wherever they stand.
-const MEASURED: [&str; 13] = [
+const MEASURED: [&str; 16] = [
     "t",
     "seconds",
     "images_per_second",
@@ -24,6 +24,9 @@ const MEASURED: [&str; 13] = [
     "prepared_seconds",
     // How far the choice at the end of a search had come when it was last saved. Its outcome is in the metrics.
     "phase",
+    "losses",
+    "finals",
+    "latency_ms",
     "scores",
     "macro_f1s",
 ];

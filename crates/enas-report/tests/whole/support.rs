@@ -94,6 +94,8 @@ pub(crate) fn small_search(pictures: &Path) -> SearchConfig {
         "reward.batch_size=9",
         "select.samples=6",
         "select.random=6",
+        "reward.metric=accuracy",
+        "reward.same_images=false",
         "warmup.updates=0",
         "finals.steps=0",
     ];

@@ -291,7 +291,9 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             #[serde(flatten)]
             finalist: Finalist,
         }
-        let line = Line { round: round + 1, finalist: self.finalist(entry) };
+        // Logs of equal seeds are equal, so they have no times but those that every line has.
+        let finalist = Finalist { latency_ms: None, ..self.finalist(entry) };
+        let line = Line { round: round + 1, finalist };
         let place = self.progress.rounds.iter().map(Vec::len).sum::<usize>() as u64 + 1;
         self.session.run.log("finalist", place, &line)
     }

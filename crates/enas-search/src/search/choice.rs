@@ -128,10 +128,11 @@ impl<'a> Search<'a> {
             selection,
             finals,
         };
-        session.run.log("result", outcome.epochs, &outcome.facts())?;
+        let facts = outcome.facts().without_times();
+        session.run.log("result", outcome.epochs, &facts)?;
         session.run.conclude()?;
         // Last, as it makes the run a finished one.
-        session.run.write_best_arc(&outcome.arc, &outcome.facts().without_times())?;
+        session.run.write_best_arc(&outcome.arc, &facts)?;
         let SearchOutcome { arc, valid_accuracy, .. } = &outcome;
         session.observer.event(&Event::Finished { arc, valid_accuracy: *valid_accuracy });
         Ok(outcome)
