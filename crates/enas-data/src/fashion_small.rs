@@ -45,7 +45,7 @@ const CLASSES: [&str; 10] = [
 ];
 
 /// The images as they are stored, in the code of [`lossless`].
-pub static STORED: &[u8] = include_bytes!("../fashion-small/fashion-small.bin");
+pub static STORED: &[u8] = include_bytes!("../zalando-fashion/fashion-small.bin");
 
 static IMAGES: LazyLock<Images> = LazyLock::new(unpack);
 

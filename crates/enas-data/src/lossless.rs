@@ -178,7 +178,7 @@ fn narrow(
     is_yes: impl FnOnce(u32) -> bool,
     mut known: impl FnMut(u8),
 ) -> bool {
-    let end = *low + (u64::from(*high - *low) * u64::from(*p) >> 16) as u32;
+    let end = *low + ((u64::from(*high - *low) * u64::from(*p)) >> 16) as u32;
     let yes = is_yes(end);
     if yes {
         *high = end;

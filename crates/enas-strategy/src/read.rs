@@ -167,8 +167,8 @@ impl Csv {
                     let value = integer(field).ok_or_else(|| wrong(name, "an integer"))?;
                     entry.decisions.push(value);
                 }
-                Column::Valid => entry.valid = field.parse().map_err(|_| wrong(VALID, "a number"))?,
-                Column::Test => entry.test = field.parse().map_err(|_| wrong(TEST, "a number"))?,
+                Column::Valid => entry.valid = field.parse().ok().ok_or_else(|| wrong(VALID, "a number"))?,
+                Column::Test => entry.test = field.parse().ok().ok_or_else(|| wrong(TEST, "a number"))?,
             }
         }
         self.rows.push(&entry)

@@ -88,7 +88,6 @@ fn reinforce_is_as_good_as_evolution_and_both_beat_uniform_draws() {
         let [by_reward, by_evolution, by_chance] =
             [reinforce, evolution, uniform].map(|make| picked(&table, make, 1000));
         let shown = format!("{name}: {by_reward:?} {by_evolution:?} {by_chance:?}");
-        println!("{shown}");
         assert!(by_reward.mean >= by_evolution.mean - by_evolution.standard_error(REPEATS), "{shown}");
         assert!(by_chance.mean < by_evolution.mean && by_chance.mean < by_reward.mean, "{shown}");
     }
@@ -98,7 +97,6 @@ fn reinforce_is_as_good_as_evolution_and_both_beat_uniform_draws() {
 fn few_rewards_are_enough_to_be_better_than_uniform_draws() {
     for (name, table) in tables() {
         let [by_reward, by_chance] = [reinforce, uniform].map(|make| picked(&table, make, 300));
-        println!("{name}: {by_reward:?} {by_chance:?}");
         assert!(by_reward.mean > by_chance.mean, "{name}: {by_reward:?} {by_chance:?}");
     }
 }

@@ -9,7 +9,8 @@ use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    Candidate, FinalsOutcome, Kind, MemoryPlan, PairedDifference, Run, SearchConfig, SearchOutcome,
+    Candidate, Finalist, FinalsOutcome, Kind, MemoryPlan, PairedDifference, Run, SearchConfig, SearchOutcome,
+    Selection, Source,
 };
 use serde::Serialize;
 
@@ -120,8 +121,9 @@ struct Found<'a> {
     macs: u64,
     /// What `enas train` would build of the architecture; none if it could not.
     final_network: Option<FinalNetwork>,
-    candidates: &'a [Candidate],
-    random: &'a [Candidate],
+    /// The one found first: by their short trainings, without finals by the shared weights.
+    candidates: Vec<Listed<'a>>,
+    random: Vec<Listed<'a>>,
     /// By how much the architecture found is more accurate than the best random one, in points.
     difference: Option<PairedDifference>,
     warnings: &'a [String],
@@ -139,7 +141,6 @@ fn print(
     (preset, final_network): (Option<&str>, Option<FinalNetwork>),
     data: &Dataset,
 ) -> Result<()> {
-    let random = &found.selection.random;
     let of_finals = found.finals.as_ref();
     let best = match of_finals {
         Some(finals) => finals.control.as_ref().map(|control| control.best),
@@ -163,10 +164,47 @@ fn print(
         seconds: found.seconds,
         params: found.params,
         macs: found.macs,
-        candidates: &found.selection.candidates,
-        random,
+        candidates: listed(found, false),
+        random: listed(found, true),
     };
     context.out.print(&document, |out| document.write(out, preset))
+}
+
+/// An architecture that was measured.
+#[derive(Serialize)]
+struct Listed<'a> {
+    arc: &'a Arc,
+    valid_accuracy: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_macro_f1: Option<f64>,
+    macs: u64,
+}
+
+impl<'a> Listed<'a> {
+    fn of(candidate: &'a Candidate) -> Self {
+        let Candidate { arc, valid_accuracy, valid_macro_f1, macs, .. } = candidate;
+        Self { arc, valid_accuracy: *valid_accuracy, valid_macro_f1: *valid_macro_f1, macs: *macs }
+    }
+}
+
+/// All architectures that were measured on the same images: the random ones, or the others with the one found first.
+fn listed(found: &SearchOutcome, random: bool) -> Vec<Listed<'_>> {
+    let Some(finals) = &found.finals else {
+        let Selection { candidates, random: of_chance } = &found.selection;
+        let all = if random { of_chance } else { candidates };
+        return all.iter().map(Listed::of).collect();
+    };
+    let is_wanted =
+        |finalist: &&Finalist| finalist.arc != found.arc && (finalist.origin == Source::Random) == random;
+    let first = finals.finalist(&found.arc).filter(|_| !random);
+    let all = first.into_iter().chain(finals.finalists.iter().filter(is_wanted));
+    all.map(|finalist| Listed {
+        arc: &finalist.arc,
+        valid_accuracy: finalist.valid_report,
+        valid_macro_f1: None,
+        macs: finalist.macs,
+    })
+    .collect()
 }
 
 impl Found<'_> {
@@ -218,9 +256,8 @@ impl Found<'_> {
         let metric = if self.valid_macro_f1.is_some() { "macro-F1" } else { "accuracy" };
         writeln!(out, "ranking (validation {metric} with the shared weights; all of it in report.html):")?;
         for (place, candidate) in (1..).zip(self.candidates.iter().take(RANKED)) {
-            let Candidate { macs, .. } = candidate;
-            let score = percent(candidate.score());
-            writeln!(out, "  {place}. {score:>8}  {:>12} multiply-adds", grouped(*macs))?;
+            let score = percent(candidate.valid_macro_f1.unwrap_or(candidate.valid_accuracy));
+            writeln!(out, "  {place}. {score:>8}  {:>12} multiply-adds", grouped(candidate.macs))?;
         }
         Ok(())
     }

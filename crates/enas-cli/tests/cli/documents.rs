@@ -36,7 +36,7 @@ pub(crate) fn smaller(command: &str) -> String {
         Some("auto") => format!("{command} {common} {search}").replace("--time 2h", "--time 20s"),
         Some("search") => format!("{command} --epochs 1 {common} {search}"),
         Some("train") => format!("{command} --epochs 1 {common}"),
-        Some("study") => smaller_study(command, common, search),
+        Some("study") if !command.contains("--table") => smaller_study(command, common, search),
         Some("watch") => format!("timeout --preserve-status --signal INT 2 {command}"),
         _ => command.to_owned(),
     }

@@ -145,8 +145,15 @@ fn less_memory_changes_no_byte_of_a_training_and_is_kept_to() {
 fn the_estimate_is_within_a_fifth_of_what_is_measured() {
     let folder = pictures(150, 32, "png");
     // Long enough to meet arcs of all kinds: what a search may take is what all arcs in a row would.
-    let settings =
-        ["child.nodes=3", "select.samples=8", "select.random=30", "controller.steps=5", "run.batch_size=48"];
+    let settings = [
+        "child.nodes=3",
+        "select.samples=8",
+        "select.random=30",
+        "controller.steps=5",
+        "run.batch_size=48",
+        "warmup.updates=0",
+        "finals.steps=0",
+    ];
     let settings = settings.into_iter().flat_map(|setting| ["--set", setting]);
     let start = ["search", "--preset", "quick", "--epochs", "2", "--data", "data", "--quiet"];
     let search: Vec<&str> = start.into_iter().chain(settings).collect();

@@ -28,11 +28,19 @@ fn a_search_is_followed_by_training_what_it_found() {
         (&candidates[0]["arc"], &candidates[0]["valid_accuracy"]),
         (&found["arc"], &found["valid_accuracy"])
     );
-    let of_difference = |key: &str| found["difference"][key].as_f64().unwrap();
+    let of_gain = |key: &str| found["gain"][key].as_f64().unwrap();
     let points = 100.0
-        * (found["valid_accuracy"].as_f64().unwrap() - found["random_best_valid_accuracy"].as_f64().unwrap());
-    assert!((of_difference("points") - points).abs() < 1e-9, "{}", found["difference"]);
-    assert!(of_difference("low") <= points && points <= of_difference("high"));
+        * (found["valid_accuracy"].as_f64().unwrap() - found["random_valid_accuracy"].as_f64().unwrap());
+    assert!((of_gain("points") - points).abs() < 1e-9, "{}", found["gain"]);
+    assert!(of_gain("low") <= points && points <= of_gain("high"));
+    assert_eq!(found["control"]["mean"], found["random_valid_accuracy"]);
+    assert_eq!(found["picks"]["balanced"], found["arc"]);
+    let finalist = &found["finalists"][0];
+    for key in
+        ["arc", "origin", "params", "macs", "latency_ms", "steps", "score", "valid_choose", "valid_report"]
+    {
+        assert!(!finalist[key].is_null(), "{key} is missing: {finalist}");
+    }
     assert!(found["warnings"].is_array());
 
     let best: Value =
@@ -110,12 +118,15 @@ fn people_are_told_what_was_found_and_what_to_type_next() {
     let output = run(folder, &tiny_search(&["--out", "my run"]));
     let human = text(&output.stdout);
     assert!(human.starts_with("validation      "), "{human}");
-    assert!(human.contains("search network  ") && human.contains("final network   "), "{human}");
-    let places =
-        ["validation ", "ranking (", "normal:\n  2 = ", "next: "].map(|part| human.find(part).unwrap());
-    assert!(places.is_sorted(), "the result, the ranking, the architecture: {human}");
-    assert!(human.contains("of 3 random architectures") && !human.contains("beat"), "{human}");
-    assert!(human.contains("points on the") && human.contains("only rank architectures"), "{human}");
+    assert!(human.contains("final network   "), "{human}");
+    let places = ["validation ", "networks to train", "normal:\n  2 = ", "next: "]
+        .map(|part| human.find(part).unwrap());
+    assert!(places.is_sorted(), "the result, the networks, the architecture: {human}");
+    assert!(
+        human.contains("random architecture with the same training") && !human.contains("beat"),
+        "{human}"
+    );
+    assert!(human.contains("points, 95 % interval") && human.contains("that no choice looked at"), "{human}");
     assert!(human.ends_with("next: enas train --run 'my run'\n"), "{human}");
     let stderr = text(&output.stderr);
     assert!(stderr.starts_with("digits: ") && stderr.contains(" images in 10 classes; "), "{stderr}");
@@ -156,6 +167,9 @@ fn the_same_seed_gives_the_same_result_with_one_thread_and_with_two() {
         let changing = found.as_object_mut().unwrap();
         changing.remove("seconds");
         changing.remove("run");
+        for finalist in changing["finalists"].as_array_mut().unwrap() {
+            finalist.as_object_mut().unwrap().remove("latency_ms");
+        }
         found
     };
     assert_eq!(result("1"), result("2"));

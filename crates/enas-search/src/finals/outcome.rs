@@ -17,7 +17,7 @@ pub struct Finalist {
     /// Multiply-adds per image.
     pub macs: u64,
     /// Milliseconds for one image alone on the machine of the search; of the last round only.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
     /// Steps that it was trained for.
     pub steps: u64,
@@ -125,6 +125,13 @@ impl FinalsOutcome {
     /// The finalist of the balanced pick.
     pub fn balanced(&self) -> &Finalist {
         self.finalist(&self.picks.balanced).expect("the picks are among the finalists")
+    }
+
+    /// The same without what depends on the machine: equal seeds give equal files.
+    pub(crate) fn without_times(&self) -> Self {
+        let mut outcome = self.clone();
+        outcome.finalists.iter_mut().for_each(|finalist| finalist.latency_ms = None);
+        outcome
     }
 
     /// What the finals know of an architecture.

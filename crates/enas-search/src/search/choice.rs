@@ -131,7 +131,7 @@ impl<'a> Search<'a> {
         session.run.log("result", outcome.epochs, &outcome.facts())?;
         session.run.conclude()?;
         // Last, as it makes the run a finished one.
-        session.run.write_best_arc(&outcome.arc, &outcome.facts())?;
+        session.run.write_best_arc(&outcome.arc, &outcome.facts().without_times())?;
         let SearchOutcome { arc, valid_accuracy, .. } = &outcome;
         session.observer.event(&Event::Finished { arc, valid_accuracy: *valid_accuracy });
         Ok(outcome)

@@ -43,7 +43,7 @@ pub struct SearchOutcome {
     pub macs: u64,
 }
 
-/// What `best.arc.json` says beside the arc. The same for equal seeds, so no times.
+/// What a finished search says beside the arc.
 #[derive(Serialize)]
 pub(super) struct Facts {
     valid_accuracy: f64,
@@ -59,6 +59,13 @@ pub(super) struct Facts {
     macs: u64,
     #[serde(flatten)]
     finals: Option<FinalsOutcome>,
+}
+
+impl Facts {
+    /// The same without what depends on the machine.
+    pub(super) fn without_times(self) -> Self {
+        Self { finals: self.finals.map(|finals| finals.without_times()), ..self }
+    }
 }
 
 impl SearchOutcome {

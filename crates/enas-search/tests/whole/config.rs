@@ -199,7 +199,7 @@ fn files_of_earlier_versions_mean_what_they_meant() {
         match name {
             "search" => assert_eq!(
                 Layers::file(&path).load::<SearchConfig>().unwrap(),
-                Layers::preset("quick").load().unwrap()
+                Layers::preset("quick").set("reward.metric=accuracy").load().unwrap()
             ),
             _ => assert_eq!(
                 Layers::file(&path).load::<TrainConfig>().unwrap(),

@@ -20,12 +20,12 @@ use super::Context;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  enas study                                        the built-in digits: 40 + 12 random architectures, 5 searches
-  enas study photos --time 8h                       over night; says what is missing, if anything is
-  enas study photos --pool 20 --wide 6 --searches 3 --seeds 2
-  enas study photos --set train.run.epochs=5        a shorter recipe for every training
-  enas study --resume runs/photos-study-1 --time 8h the next night
-  enas study --resume runs/photos-study-1 --pool 60 more of them
+  enas study                                          the built-in digits: takes hours
+  enas study photos --time 8h                         over night; says what is missing
+  enas study photos --pool 20 --wide 6 --searches 3   fewer of each
+  enas study photos --set train.run.epochs=5          a shorter recipe for every training
+  enas study --resume runs/photos-study-1 --time 8h   the next night
+  enas study --resume runs/photos-study-1 --pool 60   more of them
   enas study --table table.csv --strategy reinforce --rewards 1000 --repeats 10
   enas study --table table.csv --strategy evolution --rewards 150 --json
 
