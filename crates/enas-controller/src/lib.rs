@@ -37,6 +37,7 @@ pub mod adam;
 mod backward;
 mod config;
 mod controller;
+mod episodes;
 mod error;
 mod heads;
 mod lstm;
@@ -52,10 +53,10 @@ mod weights;
 
 pub use config::{Advantage, Anneal, BaselineInit, Bounds, Config, OpBias};
 pub use controller::{Controller, Sample};
+pub use episodes::{Episode, EpisodeStats, Rewarded, UpdateStats};
 pub use error::Error;
 pub use plan::{Plan, Step};
 pub use policy::{Decision, Draw, Policy};
-pub use reinforce::{Episode, EpisodeStats, Rewarded, UpdateStats};
 pub use state::NamedTensor;
 
 /// What this crate's functions take and give, from the crates below it.

@@ -27,5 +27,6 @@ mod runs;
 mod study;
 #[path = "../support/mod.rs"]
 mod support;
+mod tables;
 #[cfg(feature = "watch")]
 mod watch;

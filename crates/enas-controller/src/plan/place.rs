@@ -1,0 +1,141 @@
+//! Where everything that a walk writes down lies: the steps of a plan with their positions.
+
+use std::ops::Range;
+
+use super::Step;
+
+/// A [`Step`] with the positions of what it reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// `slot` is the state's position among those that some decision reads; the others have none.
+    Key {
+        slot: Option<usize>,
+        feeds: bool,
+    },
+    Index(Index),
+    Op(Operation),
+}
+
+/// An index decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub(crate) decision: usize,
+    pub(crate) n_choices: usize,
+    /// Its position among the index decisions.
+    pub(crate) query: usize,
+    /// The slot of its first state.
+    pub(crate) slot: usize,
+    /// The position of its pair with that state; the others follow.
+    pub(crate) pair: usize,
+}
+
+/// A decision for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Operation {
+    pub(crate) decision: usize,
+    pub(crate) n_choices: usize,
+    /// The first operation of the vocabulary that it offers.
+    pub(crate) first: usize,
+}
+
+impl Operation {
+    /// The operations that it offers.
+    pub(crate) fn range(self) -> Range<usize> {
+        self.first..self.first + self.n_choices
+    }
+}
+
+/// What a plan has of everything that a walk writes down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) steps: usize,
+    pub(crate) decisions: usize,
+    /// States that some decision reads.
+    pub(crate) states: usize,
+    /// Index decisions.
+    pub(crate) queries: usize,
+    /// Pairs of an index decision and a state it can choose.
+    pub(crate) pairs: usize,
+    /// Most choices that any decision has.
+    pub(crate) width: usize,
+    pub(crate) vocabulary: usize,
+}
+
+/// Every step with its positions, and how many there are of each kind.
+pub(super) fn placed(steps: &[Step]) -> (Vec<Moment>, Sizes) {
+    let slots = slots(steps);
+    let mut sizes = Sizes { steps: steps.len(), states: slots.iter().flatten().count(), ..Sizes::default() };
+    let mut state = 0;
+    let place = |step: &Step| match *step {
+        Step::Key { feeds } => {
+            state += 1;
+            Moment::Key { slot: slots[state - 1], feeds }
+        }
+        Step::Index { decision, first, n_choices } => {
+            let slot = slots[first].expect("a state that is read has a slot");
+            let index = Index { decision, n_choices, query: sizes.queries, slot, pair: sizes.pairs };
+            sizes.queries += 1;
+            sizes.pairs += n_choices;
+            sizes.decisions += 1;
+            Moment::Index(index)
+        }
+        Step::Op { decision, first, n_choices } => {
+            sizes.decisions += 1;
+            Moment::Op(Operation { decision, n_choices, first })
+        }
+    };
+    let moments = steps.iter().map(place).collect();
+    (moments, sizes)
+}
+
+/// Each state's position among those that some decision reads.
+fn slots(steps: &[Step]) -> Vec<Option<usize>> {
+    let states = steps.iter().filter(|step| matches!(step, Step::Key { .. })).count();
+    let mut read = vec![false; states];
+    for step in steps {
+        if let Step::Index { first, n_choices, .. } = *step {
+            read[first..first + n_choices].fill(true);
+        }
+    }
+    let mut slots = 0..;
+    read.into_iter().map(|read| read.then(|| slots.next()).flatten()).collect()
+}
+
+/// The longest ranges of slots whose states feed the LSTM.
+pub(super) fn runs_of_fed(moments: &[Moment]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = vec![];
+    for moment in moments {
+        let Moment::Key { slot: Some(slot), feeds: true } = *moment else { continue };
+        match runs.last_mut() {
+            Some(run) if run.end == slot => run.end += 1,
+            _ => runs.push(slot..slot + 1),
+        }
+    }
+    runs
+}
+
+/// Sizes of everything that a walk writes down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Width of the LSTM state.
+    pub(crate) hidden: usize,
+    /// Number of LSTM layers.
+    pub(crate) layers: usize,
+    /// Architectures that are walked in lockstep.
+    pub(crate) batch: usize,
+    /// Those of the plan.
+    pub(crate) sizes: Sizes,
+}
+
+impl Shape {
+    /// Most choices that any decision has.
+    pub(crate) fn width(self) -> usize {
+        self.sizes.width
+    }
+
+    /// Where the numbers of a decision's choices lie, `[batch, width]`.
+    pub(crate) fn row(self, decision: usize) -> Range<usize> {
+        let size = self.batch * self.width();
+        decision * size..(decision + 1) * size
+    }
+}
