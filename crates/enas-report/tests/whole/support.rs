@@ -97,6 +97,8 @@ pub(crate) fn small_search(pictures: &Path) -> SearchConfig {
         "reward.metric=accuracy",
         "reward.same_images=false",
         "warmup.updates=0",
+        "warmup.fair=0",
+        "warmup.collapse=0",
         "finals.steps=0",
     ];
     more.iter().fold(small(pictures), |layers, key| layers.set(*key)).load().unwrap()

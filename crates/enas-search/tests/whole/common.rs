@@ -28,6 +28,8 @@ pub(crate) fn search_config(assignments: &[&str]) -> SearchConfig {
         "select.random=5",
         "reward.metric=accuracy",
         "warmup.updates=0",
+        "warmup.fair=0",
+        "warmup.collapse=0",
         "finals.steps=0",
     ];
     with(tiny.iter().chain(assignments)).load().unwrap()

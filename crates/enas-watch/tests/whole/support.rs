@@ -89,6 +89,8 @@ pub(crate) fn search(dir: &Path, observer: &mut dyn Observer) {
         "select.samples=5",
         "select.random=5",
         "warmup.updates=0",
+        "warmup.fair=0",
+        "warmup.collapse=0",
         "finals.steps=0",
     ];
     let layers = tiny.iter().fold(Layers::preset("quick"), |layers, assignment| layers.set(*assignment));
