@@ -28,6 +28,12 @@ const PARENTS: usize = 8;
 const FEWEST: usize = 4;
 /// Random architectures of nearly the best one's size that are trained as long as it.
 const EQUAL_SIZE: usize = 2;
+/// Candidates and controls that there is time for at least before rounds are made shorter.
+const SHORT: (u64, usize) = (12, 2);
+/// Steps of the first round at least, however little time there is.
+const LEAST: u64 = 4;
+/// Steps that are timed before the first round.
+const TIMED: u64 = 3;
 /// Shares of the time for the finals at which a part of them ends: candidates that are drawn, mutants, second round.
 const ENDS: [f64; 3] = [0.42, 0.56, 0.7];
 
@@ -50,6 +56,9 @@ pub(crate) struct FinalsProgress {
     pub(crate) proposed: Vec<Arc>,
     /// Seconds that were left at the beginning, if there is a limit.
     seconds: Option<f64>,
+    /// Steps of the first round: those of the settings, or fewer where the time is short.
+    #[serde(default)]
+    steps: u64,
     /// What each network came to, by round.
     rounds: [Vec<Entry>; 3],
 }
@@ -95,6 +104,8 @@ pub(crate) struct Finals<'a, 's, 'r, P> {
     usual_macs: u64,
     /// Steps of this session, and the seconds that they took.
     pace: (u64, f64),
+    /// Whether the time was over in the middle of a training.
+    is_over: bool,
 }
 
 impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
@@ -111,8 +122,19 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             progress.seconds = session.budget.left(session.run.seconds());
         }
         let usual_macs = proposals.usual_macs()?;
-        let (candidates, trials, pace) = (Vec::new(), BTreeMap::new(), (0, 0.0));
-        Ok(Self { task, session, state, proposals, candidates, trials, progress, usual_macs, pace })
+        let (candidates, trials) = (Vec::new(), BTreeMap::new());
+        Ok(Self {
+            task,
+            session,
+            state,
+            proposals,
+            candidates,
+            trials,
+            progress,
+            usual_macs,
+            pace: (0, 0.0),
+            is_over: false,
+        })
     }
 
     /// All three rounds.
@@ -125,6 +147,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         if self.candidates.is_empty() {
             return Err(self.proposals.none_found());
         }
+        self.fit_to_time()?;
         let drawn: Vec<usize> = (0..self.candidates.len()).collect();
         self.first_round(&drawn, ENDS[0])?;
         let mutants = self.draw_mutants(finals.mutants)?;
@@ -133,14 +156,47 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         let n = self.progress.rounds[0].len();
         let second = self.survivors(0, n.div_ceil(4).max(FEWEST));
         self.later_round(1, &second, ENDS[2])?;
-        let third = self.survivors(1, n.div_ceil(16).max(FEWEST - 1));
-        let (controls, equal_size) = (self.controls(finals.controls), self.equal_size(&third));
+        let third = match self.progress.rounds[1].is_empty() {
+            // The time was over before.
+            true => second,
+            false => self.survivors(1, n.div_ceil(16).max(FEWEST - 1)),
+        };
+        let is_short = self.progress.steps < finals.steps;
+        let controls = self.controls(if is_short { finals.controls.min(SHORT.1) } else { finals.controls });
+        let equal_size = if is_short { Vec::new() } else { self.equal_size(&third) };
         let mut last = third.clone();
         last.extend(controls.iter().chain(&equal_size));
         last.sort_unstable();
         last.dedup();
         self.later_round(2, &last, 1.0)?;
         self.outcome(&third, &controls, &equal_size)
+    }
+
+    /// Makes the rounds shorter where the time is too short for a few candidates.
+    fn fit_to_time(&mut self) -> Result<()> {
+        let wanted = self.task.config.finals.steps;
+        let Some(seconds) = self.progress.seconds.filter(|_| self.progress.steps == 0) else {
+            self.progress.steps = if self.progress.steps == 0 { wanted } else { self.progress.steps };
+            return Ok(());
+        };
+        let Task { recipe, data, gpu, memory, .. } = self.task;
+        let mut trial = Trial::new(recipe, &self.candidates[0].arc, data, (gpu, memory))?;
+        // The first step pays for what is done only once.
+        trial.train_to(1, &mut |_, _| true)?;
+        let began = Instant::now();
+        trial.train_to(1 + TIMED, &mut |_, _| true)?;
+        let one = began.elapsed().as_secs_f64() / TIMED as f64;
+        let (n, controls) = SHORT;
+        let times = ROUNDS[0] * n
+            + (ROUNDS[1] - ROUNDS[0]) * FEWEST as u64
+            + (ROUNDS[2] - ROUNDS[1]) * (FEWEST as u64 - 1)
+            + ROUNDS[2] * controls as u64;
+        let affordable = (0.8 * seconds / one.max(1e-9)) as u64 / times;
+        self.progress.steps = affordable.clamp(LEAST.min(wanted), wanted);
+        if self.progress.steps < wanted {
+            tracing::info!("the time limit leaves {} steps for the first round", self.progress.steps);
+        }
+        Ok(())
     }
 
     /// The policy's, wide and random ones in turns, so that a run whose time is up has tried about equally many of each.
@@ -180,13 +236,13 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
 
     /// Trains candidates until `end`, a share of the time, is reached.
     fn first_round(&mut self, ids: &[usize], end: f64) -> Result<()> {
-        let steps = ROUNDS[0] * self.task.config.finals.steps;
+        let steps = ROUNDS[0] * self.progress.steps;
         for (number, &id) in (1..).zip(ids) {
             if self.entry(0, id).is_some() {
                 continue;
             }
             let enough = self.progress.rounds[0].len() >= FEWEST.min(self.candidates.len());
-            if enough && self.is_past(end, steps) {
+            if self.is_over || enough && self.is_past(end, steps) {
                 tracing::info!("the time limit leaves {} candidates", self.progress.rounds[0].len());
                 break;
             }
@@ -198,8 +254,8 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
 
     /// Trains those that are left, as far as there is time for.
     fn later_round(&mut self, round: usize, ids: &[usize], end: f64) -> Result<()> {
-        let per_trial = ROUNDS.map(|times| times * self.task.config.finals.steps);
-        let (before, wanted) = (per_trial[round - 1], per_trial[round]);
+        let wanted = ROUNDS[round] * self.progress.steps;
+        let before = self.progress.rounds[round - 1].first().map_or(0, |entry| entry.steps).min(wanted);
         let missing = ids.iter().filter(|&&id| self.entry(round, id).is_none());
         // Networks that are not in memory begin anew.
         let done: u64 = missing.clone().map(|id| self.trials.get(id).map_or(0, Trial::steps)).sum();
@@ -213,6 +269,9 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         };
         let annealing = (round == 2).then_some((before, steps));
         for (number, &id) in (1..).zip(ids) {
+            if self.is_over || self.seconds_until(1.0).is_some_and(|seconds| seconds <= 0.0) {
+                break;
+            }
             if self.entry(round, id).is_none() {
                 self.train((round, id), (steps, annealing), (number, ids.len()))?;
             }
@@ -239,20 +298,25 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             trial.anneal(from, to);
         }
         let (began, before) = (Instant::now(), trial.steps());
-        let observer = &mut *self.session.observer;
+        let Session { observer, run, budget, .. } = &mut *self.session;
+        let (is_first, mut is_over) = (self.progress.rounds[0].is_empty(), false);
         trial.train_to(steps, &mut |done, loss| {
             let (round, number) = (round as u64 + 1, number as u64);
             observer.event(&Event::Trial { round, number, of: of as u64, step: done, steps, loss });
-            !observer.should_stop()
+            is_over = budget.lacks(0.0, run.seconds());
+            !observer.should_stop() && !is_over
         })?;
-        self.pace.0 += trial.steps() - before;
-        self.pace.1 += began.elapsed().as_secs_f64();
-        if trial.steps() < steps && !trial.has_diverged() {
-            // Saves, and ends the run.
+        self.is_over |= is_over;
+        // Without any network there would be no result.
+        let is_wanted = is_over && is_first;
+        if trial.steps() < steps && !trial.has_diverged() && !is_wanted {
+            // Saves, and ends the run if that was asked for.
             return self.tick();
         }
         let all: Vec<usize> = halves.choose.iter().chain(&halves.report).copied().collect();
         let answers = trial.answers(&data.valid, &all)?;
+        self.pace.0 += trial.steps() - before;
+        self.pace.1 += began.elapsed().as_secs_f64();
         let entry = self.entry_of((id, round), &trial, answers.split_at(halves.choose.len()))?;
         self.log(round, &entry)?;
         self.progress.rounds[round].push(entry);
@@ -395,8 +459,10 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
 
     /// What the rounds came to. `best` went into the last round because they were good, the others whatever they were.
     fn outcome(&self, best: &[usize], controls: &[usize], equal_size: &[usize]) -> Result<FinalsOutcome> {
+        let is_reached = |round: &usize| best.iter().any(|&id| self.entry(*round, id).is_some());
+        let round = (0..ROUNDS.len()).rev().find(is_reached).unwrap_or(0);
         let last =
-            |ids: &[usize]| -> Vec<&Entry> { ids.iter().filter_map(|&id| self.entry(2, id)).collect() };
+            |ids: &[usize]| -> Vec<&Entry> { ids.iter().filter_map(|&id| self.entry(round, id)).collect() };
         let ranked = self.ranked(last(best).into_iter());
         let macs = |entry: &Entry| self.candidates[entry.candidate].cost.macs;
         let arc = |entry: &Entry| self.candidates[entry.candidate].arc.clone();
@@ -444,7 +510,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         super::FirstRound {
             random: random.len(),
             beaten: random.iter().filter(|entry| entry.valid[1] < accuracy).count(),
-            steps: ROUNDS[0] * self.task.config.finals.steps,
+            steps: ROUNDS[0] * self.progress.steps,
         }
     }
 }
