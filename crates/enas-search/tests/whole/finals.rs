@@ -130,3 +130,14 @@ fn without_finals_only_the_balanced_pick_is_there() {
     assert!(error.contains("leave --pick out"), "{error}");
     assert!(fs::read_to_string(dir.path().join("best.arc.json")).unwrap().contains("random_valid_accuracy"));
 }
+
+#[test]
+fn a_short_time_makes_the_rounds_shorter_and_is_kept() {
+    let config = config(&["run.time=4s", "finals.steps=100000", "warmup.updates=100"]);
+    let dir = tempfile::tempdir().unwrap();
+    let (found, _) = search(&config, dir.path(), u64::MAX);
+    let finals = found.finals.unwrap();
+    assert!(finals.first_round.steps < 100_000, "{}", finals.first_round.steps);
+    // A loose bound: the machine may be busy. What matters is that the rounds did not run in full.
+    assert!(found.seconds < 60.0, "{}", found.seconds);
+}
