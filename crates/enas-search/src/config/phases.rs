@@ -34,7 +34,7 @@ pub struct FinalsConfig {
     pub random: usize,
     /// Candidates that differ in one branch from one of the best so far.
     pub mutants: usize,
-    /// Steps of each in the first round; 0, as published: no finals, the shared weights choose. A quarter goes on to three times as many, and a quarter of those to ten times.
+    /// Steps of each in the first round, at most an epoch; 0, as published: no finals, the shared weights choose. A quarter goes on to three times as many, and a quarter of those to ten times.
     pub steps: u64,
     /// Uniformly random architectures that are trained as long as the best, to compare with.
     pub controls: usize,

@@ -32,6 +32,8 @@ const EQUAL_SIZE: usize = 2;
 const SHORT: (u64, usize) = (12, 2);
 /// Steps of the first round at least, however little time there is.
 const LEAST: u64 = 4;
+/// Steps of the first round that even the fewest images bear.
+const FEW: u64 = 50;
 /// Steps that are timed before the first round.
 const TIMED: u64 = 3;
 /// Shares of the time for the finals at which a part of them ends: candidates that are drawn, mutants, second round.
@@ -161,7 +163,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             true => second,
             false => self.survivors(1, n.div_ceil(16).max(FEWEST - 1)),
         };
-        let is_short = self.progress.steps < finals.steps;
+        let is_short = self.progress.steps < self.wanted_steps();
         let controls = self.controls(if is_short { finals.controls.min(SHORT.1) } else { finals.controls });
         let equal_size = if is_short { Vec::new() } else { self.equal_size(&third) };
         let mut last = third.clone();
@@ -172,9 +174,17 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         self.outcome(&third, &controls, &equal_size)
     }
 
+    /// Steps of the first round if there is time for them: those of the settings, but no more than an epoch. A network that
+    /// sees few images again and again learns them by heart, and its training loss then says how large it is.
+    fn wanted_steps(&self) -> u64 {
+        let Task { config, data, .. } = self.task;
+        let epoch = (data.train.len() / config.run.batch_size) as u64;
+        config.finals.steps.min(epoch.max(FEW))
+    }
+
     /// Makes the rounds shorter where the time is too short for a few candidates.
     fn fit_to_time(&mut self) -> Result<()> {
-        let wanted = self.task.config.finals.steps;
+        let wanted = self.wanted_steps();
         let Some(seconds) = self.progress.seconds.filter(|_| self.progress.steps == 0) else {
             self.progress.steps = if self.progress.steps == 0 { wanted } else { self.progress.steps };
             return Ok(());
