@@ -28,7 +28,8 @@ pub fn train_as_finalist(
     let per_epoch = crate::epoch::steps_per_epoch(&data.train, &config.run);
     let recipe = recipe(config, per_epoch);
     let mut trial = Trial::new(&recipe, arc, data, (gpu, memory))?;
-    trial.anneal((ROUNDS[1] * config.finals.steps).min(steps), steps);
+    // As in the last round, which begins where the second ended.
+    trial.anneal(steps * ROUNDS[1] / ROUNDS[2], steps);
     let mut is_wanted = true;
     trial.train_to(steps, &mut |done, _| {
         is_wanted = goes_on(done);
