@@ -9,8 +9,8 @@ use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    Candidate, Finalist, FinalsOutcome, Kind, MemoryPlan, PairedDifference, Run, SearchConfig, SearchOutcome,
-    Selection, Source,
+    Candidate, Finalist, FinalsOutcome, Kind, MemoryPlan, Origin, PairedDifference, Run, SearchConfig,
+    SearchOutcome, Selection, Source,
 };
 use serde::Serialize;
 
@@ -170,10 +170,19 @@ fn print(
     context.out.print(&document, |out| document.write(out, preset))
 }
 
+/// Where an architecture comes from, in the words of the phase that measured it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Provenance {
+    SharedWeights(Origin),
+    Finals(Source),
+}
+
 /// An architecture that was measured.
 #[derive(Serialize)]
 struct Listed<'a> {
     arc: &'a Arc,
+    origin: Provenance,
     valid_accuracy: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_macro_f1: Option<f64>,
@@ -182,8 +191,13 @@ struct Listed<'a> {
 
 impl<'a> Listed<'a> {
     fn of(candidate: &'a Candidate) -> Self {
-        let Candidate { arc, valid_accuracy, valid_macro_f1, macs, .. } = candidate;
-        Self { arc, valid_accuracy: *valid_accuracy, valid_macro_f1: *valid_macro_f1, macs: *macs }
+        Self {
+            arc: &candidate.arc,
+            origin: Provenance::SharedWeights(candidate.origin),
+            valid_accuracy: candidate.valid_accuracy,
+            valid_macro_f1: candidate.valid_macro_f1,
+            macs: candidate.macs,
+        }
     }
 }
 
@@ -200,6 +214,7 @@ fn listed(found: &SearchOutcome, random: bool) -> Vec<Listed<'_>> {
     let all = first.into_iter().chain(finals.finalists.iter().filter(is_wanted));
     all.map(|finalist| Listed {
         arc: &finalist.arc,
+        origin: Provenance::Finals(finalist.origin),
         valid_accuracy: finalist.valid_report,
         valid_macro_f1: None,
         macs: finalist.macs,
