@@ -23,7 +23,7 @@ fn a_search_is_followed_by_training_what_it_found() {
     }
     assert_eq!(found["run"], "runs/digits-search-1");
     let candidates = found["candidates"].as_array().unwrap();
-    assert!(candidates.len() > 1);
+    assert!(candidates.len() > 1 && candidates.iter().all(|candidate| candidate["origin"].is_string()));
     assert_eq!(
         (&candidates[0]["arc"], &candidates[0]["valid_accuracy"]),
         (&found["arc"], &found["valid_accuracy"])
