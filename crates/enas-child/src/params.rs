@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use enas_kernels::candle::{Guards, NesterovConfig, NesterovSgd, write};
 use enas_kernels::profile;
@@ -284,6 +284,31 @@ impl Params {
     /// The trained tensors.
     pub(crate) fn trained(&self) -> impl Iterator<Item = &Tensor> {
         self.tensors.iter().zip(&self.tables).filter(|(_, table)| table.trained).map(|(tensor, _)| tensor)
+    }
+
+    /// Gradients as tensors, one per table; none for tables of which no row was visited.
+    pub(crate) fn gradient_tensors(
+        &self,
+        mut gradients: Gradients,
+    ) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let of_table = |table: &Table| {
+            let dense = match table.rows {
+                1 => gradients.take(table.first_row),
+                rows => {
+                    let (mut all, mut visited) = (vec![0.0; table.range.len()], false);
+                    for (row, place) in all.chunks_exact_mut(table.row_len().max(1)).zip(table.first_row..) {
+                        if let Some(gradient) = gradients.row(place) {
+                            row.copy_from_slice(gradient);
+                            visited = true;
+                        }
+                    }
+                    debug_assert!(rows > 1);
+                    visited.then_some(all)
+                }
+            };
+            dense.map(|all| Tensor::from_vec(all, table.shape.as_slice(), &Device::Cpu)).transpose()
+        };
+        self.tables.iter().map(of_table).collect()
     }
 
     /// An optimiser of the trained tensors, with no momentum yet.

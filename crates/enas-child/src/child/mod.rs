@@ -2,7 +2,9 @@
 
 mod infer;
 mod inspect;
+mod op;
 mod refine;
+mod tensors;
 mod train;
 
 use std::sync::Arc as SyncArc;
@@ -10,12 +12,13 @@ use std::sync::Arc as SyncArc;
 use candle_core::Var;
 use candle_nn::VarBuilder;
 use enas_arc::Arc;
+use enas_kernels::Map;
 use enas_kernels::candle::{NesterovConfig, NesterovSgd};
-use enas_kernels::{Map, profile};
 
 pub use self::infer::Norm;
 pub use self::inspect::Inspection;
 pub use self::refine::BatchStatistics;
+pub use self::tensors::{Along, FixedNet, Mode, Outputs};
 pub use self::train::{Step, StepStats};
 use crate::Error;
 use crate::backend::{Cpu, Statistics};
@@ -190,11 +193,7 @@ impl Child {
 
     /// How cells are evaluated for a batch of `n` images.
     fn walk<'a>(&self, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
-        match self.recompute {
-            Recompute::Nothing => Box::new(Kept),
-            Recompute::Cells => Box::new(CellByCell),
-            Recompute::Groups(groups) => Box::new(InParts::new(n, groups)),
-        }
+        walk_of(self.recompute, n)
     }
 
     /// The weight of each class in the loss.
@@ -210,11 +209,6 @@ impl Child {
     /// Share of the target that is spread evenly over all classes.
     pub(crate) fn smoothing(&self) -> f32 {
         self.smoothing
-    }
-
-    fn image_len(&self) -> usize {
-        let InputShape { channels, height, width } = self.network.plan.input;
-        channels * height * width
     }
 
     /// The trained variables, in the network's order.
@@ -251,7 +245,7 @@ impl Child {
         self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-            let input = tape.input(self.map(&[], 0));
+            let input = tape.input(self.map(&[]));
             self.network.forward(&mut tape, arc, input, None, (&Kept, false))?;
             Ok(tape.macs + self.network.classifier.macs())
         })
@@ -282,12 +276,8 @@ impl Child {
         self.arc.as_ref()
     }
 
-    pub(crate) fn map(&self, images: &[f32], n: usize) -> Map {
-        let InputShape { channels, height, width } = self.network.plan.input;
-        let start = profile::start();
-        let map = Map::from_nchw(images, n, channels, height, width);
-        profile::stop(start, ("pictures", "in"), 0.0, (8 * images.len()) as f64);
-        map
+    pub(crate) fn map(&self, images: &[f32]) -> Map {
+        self.network.map(images)
     }
 
     /// Checks a batch for the device.
@@ -317,6 +307,15 @@ impl Child {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// How cells are evaluated for a batch of `n` images.
+fn walk_of<'a>(recompute: Recompute, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
+    match recompute {
+        Recompute::Nothing => Box::new(Kept),
+        Recompute::Cells => Box::new(CellByCell),
+        Recompute::Groups(groups) => Box::new(InParts::new(n, groups)),
     }
 }
 
