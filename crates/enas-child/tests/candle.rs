@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use candle_nn::{ModuleT, Optimizer, VarBuilder, VarMap};
 use enas_child::{
-    Arc, AuxHead, Child, Config, FixedNet, InputShape, Mode, Norm, Recompute, Reductions, Seed, SeededNoise,
-    Step, seeded,
+    Arc, AuxHead, Child, Config, Examples, FixedNet, InputShape, Mode, Norm, Recompute, Reductions, Seed,
+    SeededNoise, Step, seeded,
 };
 
 const INPUT: InputShape = InputShape { channels: 2, height: 10, width: 9 };
@@ -125,8 +125,9 @@ fn twenty_steps_of_either_way_give_the_same_weights() {
         let mut optimizer = candles.optimizer(0.0).unwrap();
         for i in 0..20 {
             let arc = &arcs[i as usize % arcs.len()];
-            let ((images, labels), (image_tensor, label_tensor)) = (batch(i), tensors(i));
-            let stats = own.train_step(arc, &images, &labels, &step(i)).unwrap();
+            let (image_tensor, label_tensor) = tensors(i);
+            let train = |examples: Examples<'_>| own.train_on(arc, examples, &step(i), &mut || ());
+            let stats = Examples::with(&image_tensor, &label_tensor, train).unwrap();
             let loss = candles.loss(arc, &image_tensor, &label_tensor, &step(i)).unwrap();
             optimizer.set_learning_rate(f64::from(step(i).lr));
             optimizer.backward_step(&loss).unwrap();

@@ -9,11 +9,10 @@ mod train;
 
 use std::sync::Arc as SyncArc;
 
-use candle_core::Var;
 use candle_nn::VarBuilder;
 use enas_arc::Arc;
 use enas_kernels::Map;
-use enas_kernels::candle::{NesterovConfig, NesterovSgd};
+use enas_kernels::candle::NesterovConfig;
 
 pub use self::infer::Norm;
 pub use self::inspect::Inspection;
@@ -209,20 +208,6 @@ impl Child {
     /// Share of the target that is spread evenly over all classes.
     pub(crate) fn smoothing(&self) -> f32 {
         self.smoothing
-    }
-
-    /// The trained variables, in the network's order.
-    pub fn vars(&self) -> Vec<Var> {
-        self.params.trained().filter_map(|tensor| Var::from_tensor(tensor).ok()).collect()
-    }
-
-    /// An optimiser of the trained variables that makes the steps of [`train_step`](Self::train_step): Nesterov momentum,
-    /// penalty and clipping as the network's settings have them.
-    ///
-    /// # Errors
-    /// Those of candle.
-    pub fn optimizer(&self, lr: f64) -> Result<NesterovSgd, Error> {
-        self.params.new_optimizer(self.network.config.optimizer(lr))
     }
 
     /// Trained weights, batch norms included, without the auxiliary head: the number the published code prints.

@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::ModuleT;
 use enas_arc::Arc;
-use enas_kernels::candle::{Tied, tie};
+use enas_kernels::candle::{NesterovSgd, Tied, tie};
 
 use super::op::{Evaluation, Output, Parts};
 use super::{Child, Norm, Step};
@@ -58,6 +58,20 @@ impl Child {
     /// Where the tensors are.
     pub fn device(&self) -> &Device {
         self.params.tensors().next().map_or(&Device::Cpu, |(_, tensor)| tensor.device())
+    }
+
+    /// The trained variables, in the network's order.
+    pub fn vars(&self) -> Vec<Var> {
+        self.params.trained().filter_map(|tensor| Var::from_tensor(tensor).ok()).collect()
+    }
+
+    /// An optimiser of the trained variables that makes the steps of [`train_step`](Self::train_step): Nesterov momentum,
+    /// penalty and clipping as the network's settings have them.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn optimizer(&self, lr: f64) -> Result<NesterovSgd, Error> {
+        self.params.new_optimizer(self.network.config.optimizer(lr))
     }
 
     /// Channels of [`features`](Self::features).
