@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-emulator", &["enas-kernels", "enas-rng"]),
     ("enas-data", &["enas-rng"]),
     ("enas-datasets", &["enas-data"]),
-    ("enas-controller", &["enas-arc", "enas-rng"]),
+    ("enas-controller", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-strategy", &["enas-arc", "enas-controller", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
@@ -69,11 +69,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xtask", &["enas-data", "enas-datasets", "enas-rng"]), // the latter by its tests only
 ];
 
+/// Crates whose networks, policies and runs are made of candle's tensors. Whoever uses one of them with candle relies on it.
+const WITH_CANDLE: &[&str] = &["enas-kernels", "enas-child", "enas-controller", "enas-search"];
+
+/// Crates of [`WITH_CANDLE`] that do not depend on candle yet.
+const NOT_YET: &[&str] = &["enas-controller", "enas-search"];
+
 /// Crates that are free of tensors.
 const WITHOUT_CANDLE: &[&str] = &[
     "enas-arc",
-    "enas-controller",
-    "enas-data",
     "enas-datasets",
     "enas-draw",
     "enas-emulator",
@@ -193,9 +197,14 @@ fn layering(package: &Package) -> Vec<Problem> {
             let what = format!("depends on {dependency}");
             problems.push(problem(
                 what,
-                "arcs, policies and pictures are plain data, usable without a tensor library",
+                "arcs, drawings and statistics are plain data, usable without a tensor library",
             ));
         }
+    }
+    let has_candle = package.dependencies.iter().any(|dependency| dependency.starts_with("candle"));
+    if WITH_CANDLE.contains(&&*package.name) && !NOT_YET.contains(&&*package.name) && !has_candle {
+        let why = "what candle's users get and what the program computes with are the same tensors";
+        problems.push(problem("does not depend on candle-core".into(), why));
     }
     problems
 }
@@ -305,10 +314,17 @@ mod tests {
     }
 
     #[test]
+    fn the_network_stands_on_candle() {
+        let problems = whats(layering(&package("enas-child", &["enas-arc"])));
+        assert_eq!(problems, ["does not depend on candle-core"]);
+        assert_eq!(layering(&package("enas-kernels", &["candle-core", "rayon"])), []);
+    }
+
+    #[test]
     fn child_and_controller_must_not_know_each_other() {
-        let problems = whats(layering(&package("enas-child", &["enas-controller"])));
+        let problems = whats(layering(&package("enas-child", &["enas-controller", "candle-core"])));
         assert!(problems[0].starts_with("depends on enas-controller; it may know only"), "{problems:?}");
-        assert_eq!(layering(&package("enas-controller", &["enas-child"])).len(), 1);
+        assert_eq!(layering(&package("enas-controller", &["enas-child", "candle-core"])).len(), 1);
     }
 
     #[test]

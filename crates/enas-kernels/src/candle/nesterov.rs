@@ -1,0 +1,183 @@
+//! Stochastic gradient descent with Nesterov momentum, an L2 penalty and clipping by the global norm.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Result, Tensor, Var, bail};
+use candle_nn::Optimizer;
+use rayon::prelude::*;
+
+use super::access::read;
+use super::slots::Slots;
+use crate::optim::Nesterov;
+
+/// The settings of [`NesterovSgd`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NesterovConfig {
+    /// Learning rate.
+    pub lr: f64,
+    /// Momentum `μ`.
+    pub momentum: f32,
+    /// Weight `λ` of a penalty `λ·Σ w²`.
+    pub l2: f32,
+    /// Largest norm of the whole gradient, penalty included; larger ones are scaled down to it. 0 for no limit.
+    pub clip_norm: f32,
+}
+
+impl Default for NesterovConfig {
+    fn default() -> Self {
+        Self { lr: 0.01, momentum: 0.9, l2: 0.0, clip_norm: 0.0 }
+    }
+}
+
+/// [`Nesterov`]'s rule for candle's variables: one pass over weights and momentum, in place, on all threads.
+///
+/// A variable without a gradient still decays and coasts, as a gradient of zeros would have it.
+#[derive(Debug)]
+pub struct NesterovSgd {
+    slots: Slots,
+    /// First row of each variable, and the number of all rows.
+    first_rows: Vec<usize>,
+    config: NesterovConfig,
+    norm: f32,
+    /// `Σ g²` of each row, kept between steps for its memory alone.
+    squares: Vec<f64>,
+}
+
+impl Optimizer for NesterovSgd {
+    type Config = NesterovConfig;
+
+    fn new(vars: Vec<Var>, config: NesterovConfig) -> Result<Self> {
+        Self::named(Slots::numbered(vars).into_iter().map(|(name, var)| (name, var, 1)).collect(), config)
+    }
+
+    fn step(&mut self, grads: &GradStore) -> Result<()> {
+        let Self { slots, first_rows, config, squares, .. } = self;
+        self.norm = slots.with_gradients(grads, |gradients| {
+            let row = |var: usize, row: usize| {
+                let rows = first_rows[var + 1] - first_rows[var];
+                gradients[var].map(|all| &all[all.len() / rows * row..][..all.len() / rows])
+            };
+            update(slots, first_rows, *config, squares, row)
+        })?;
+        Ok(())
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.config.lr
+    }
+
+    fn set_learning_rate(&mut self, lr: f64) {
+        self.config.lr = lr;
+    }
+}
+
+impl NesterovSgd {
+    /// For variables with names, under which their momentum is exported, and with a number of rows each, whose gradients
+    /// [`step_rows`](Self::step_rows) takes apart. No rounding depends on names; the norm's does on rows.
+    ///
+    /// # Errors
+    /// If a variable is not f32, contiguous and on the CPU, shares its numbers with another one, or does not have so many
+    /// equal rows.
+    pub fn named(vars: Vec<(String, Var, usize)>, config: NesterovConfig) -> Result<Self> {
+        let (mut first_rows, mut named) = (vec![0], Vec::with_capacity(vars.len()));
+        for (name, var, rows) in vars {
+            if rows == 0 || !var.elem_count().is_multiple_of(rows) {
+                bail!("{name} {:?} does not have {rows} equal rows", var.shape());
+            }
+            first_rows.push(first_rows[named.len()] + rows);
+            named.push((name, var));
+        }
+        Ok(Self { slots: Slots::new(named)?, first_rows, config, norm: 0.0, squares: Vec::new() })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> NesterovConfig {
+        self.config
+    }
+
+    /// The norm of the last step's whole gradient, penalty included, before clipping.
+    pub fn gradient_norm(&self) -> f32 {
+        self.norm
+    }
+
+    /// One step with gradients that lie row by row; `gradient(i, r)` is that of row `r` of variable `i`, and `None` counts
+    /// as zeros. Nothing is allocated per variable, and nothing is copied.
+    ///
+    /// # Errors
+    /// What candle reports when it lends the variables. Some of them may be updated then.
+    pub fn step_rows<'g>(
+        &mut self,
+        gradient: impl Fn(usize, usize) -> Option<&'g [f32]> + Sync,
+    ) -> Result<f32> {
+        let Self { slots, first_rows, config, squares, .. } = self;
+        self.norm = update(slots, first_rows, *config, squares, gradient)?;
+        Ok(self.norm)
+    }
+
+    /// The momentum as tensors named `momentum/<name>`, in the order of the variables. They change with every step.
+    pub fn state(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        self.slots.state(MOMENTUM)
+    }
+
+    /// Takes over the tensor `name` of a [`state`](Self::state); returns whether it is one of these.
+    ///
+    /// # Errors
+    /// If it has another number of elements.
+    pub fn load(&self, name: &str, numbers: &[f32]) -> Result<bool> {
+        name.strip_prefix(MOMENTUM).map_or(Ok(false), |name| self.slots.load(name, numbers))
+    }
+}
+
+/// Before the name of a variable whose momentum it is.
+const MOMENTUM: &str = "momentum/";
+
+fn update<'g>(
+    slots: &Slots,
+    first_rows: &[usize],
+    config: NesterovConfig,
+    squares: &mut Vec<f64>,
+    gradient: impl Fn(usize, usize) -> Option<&'g [f32]> + Sync,
+) -> Result<f32> {
+    squares.clear();
+    squares.resize(first_rows[slots.all.len()], 0.0);
+    let NesterovConfig { lr, momentum, l2, clip_norm } = config;
+    let mut rule = Nesterov { lr: lr as f32, momentum, l2, scale: 1.0 };
+    if clip_norm > 0.0 {
+        for_each_var(slots, first_rows, squares, |i, squares| {
+            read(&slots.all[i].var, |weights| {
+                let rows = weights.chunks_exact((weights.len() / squares.len()).max(1));
+                for (r, (weights, squares)) in rows.zip(squares).enumerate() {
+                    *squares = rule.norm_squared(weights, gradient(i, r));
+                }
+            })
+        })?;
+        let norm = squares.iter().sum::<f64>().sqrt() as f32;
+        rule.scale = clip_norm / norm.max(clip_norm);
+    }
+    for_each_var(slots, first_rows, squares, |i, squares| {
+        slots.all[i].update(|weights, momentum| {
+            let row = (weights.len() / squares.len()).max(1);
+            let rows = weights.chunks_exact_mut(row).zip(momentum.chunks_exact_mut(row));
+            for (r, ((weights, momentum), squares)) in rows.zip(squares).enumerate() {
+                *squares = rule.step(weights, momentum, gradient(i, r));
+            }
+        })
+    })?;
+    Ok(squares.iter().sum::<f64>().sqrt() as f32)
+}
+
+/// Calls `body` for every variable with the places of its rows' squares, on all threads.
+fn for_each_var(
+    slots: &Slots,
+    first_rows: &[usize],
+    squares: &mut [f64],
+    body: impl Fn(usize, &mut [f64]) -> Result<()> + Sync,
+) -> Result<()> {
+    let mut rest = squares;
+    let mut jobs = Vec::with_capacity(slots.all.len());
+    for (i, rows) in first_rows.windows(2).enumerate() {
+        let (of_var, after) = rest.split_at_mut(rows[1] - rows[0]);
+        rest = after;
+        jobs.push((i, of_var));
+    }
+    jobs.into_par_iter().try_for_each(|(i, squares)| body(i, squares))
+}
