@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use candle_core::{Tensor, Var};
+use candle_nn::VarBuilder;
 use enas_arc::Arc;
 use enas_rng::{Seed, Stream};
 
@@ -11,8 +13,10 @@ use crate::{Bounds, Config, Error, Plan};
 
 /// An LSTM policy π(m; θ) over arcs, with the state of its training.
 ///
-/// Every method that reads the policy takes the [`Bounds`] it shall obey; get them from [`Config::bounds`]. A
-/// controller is a value: cloning it copies weights and optimiser.
+/// Every method that reads the policy takes the [`Bounds`] it shall obey; get them from [`Config::bounds`].
+///
+/// Its weights are candle variables, which others may train as well. A controller is a value nevertheless: a clone has
+/// variables and an optimiser of its own.
 #[derive(Clone)]
 pub struct Controller {
     pub(crate) policy: Policy,
@@ -31,13 +35,34 @@ pub struct Sample {
 }
 
 impl Controller {
-    /// An untrained controller for arcs of `n_nodes` nodes per cell.
+    /// A controller for arcs of `n_nodes` nodes per cell, with the variables of `vb`: those that it has, and new ones.
+    /// [`seeded()`](crate::seeded()) makes a builder whose new variables start as the published ones do.
+    ///
+    /// # Errors
+    /// If a setting makes no sense ([`Config::validate`]), `n_nodes` is not within 1 to 64, or a variable has another
+    /// shape or is not on the CPU.
+    pub fn new(config: &Config, n_nodes: usize, vb: VarBuilder) -> Result<Self, Error> {
+        config.validate()?;
+        Ok(Self { policy: Policy::new(config, Plan::micro(n_nodes)?, vb)?, n_nodes })
+    }
+
+    /// An untrained controller for arcs of `n_nodes` nodes per cell that nobody else has variables of.
     ///
     /// # Errors
     /// If a setting makes no sense ([`Config::validate`]) or `n_nodes` is not within 1 to 64.
-    pub fn new(config: &Config, n_nodes: usize, seed: Seed) -> Result<Self, Error> {
+    pub fn seeded(config: &Config, n_nodes: usize, seed: Seed) -> Result<Self, Error> {
         config.validate()?;
-        Ok(Self { policy: Policy::new(config, Plan::micro(n_nodes)?, seed)?, n_nodes })
+        Ok(Self { policy: Policy::seeded(config, Plan::micro(n_nodes)?, seed)?, n_nodes })
+    }
+
+    /// The variables' names and tensors, in a fixed order. They are the controller's own and change with it.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.policy.tensors()
+    }
+
+    /// The variables, for an optimiser of candle's, in a fixed order. Tensors that are no variables are left out.
+    pub fn vars(&self) -> Vec<Var> {
+        self.policy.vars()
     }
 
     /// Draws an arc, m ~ π(m; θ).
@@ -131,7 +156,7 @@ mod tests {
 
     fn controller(n_nodes: usize, layers: usize) -> Controller {
         let config = Config { hidden_size: 24, lstm_layers: layers, ..Config::improved() };
-        Controller::new(&config, n_nodes, Seed::new(5)).unwrap()
+        Controller::seeded(&config, n_nodes, Seed::new(5)).unwrap()
     }
 
     fn streams(n: u64) -> Vec<Stream> {
@@ -165,7 +190,7 @@ mod tests {
     #[test]
     fn probabilities_of_all_arcs_of_one_node_sum_to_one() {
         let config = Config { hidden_size: 4, ..Config::improved() };
-        let controller = Controller::new(&config, 1, Seed::new(5)).unwrap();
+        let controller = Controller::seeded(&config, 1, Seed::new(5)).unwrap();
         let bounds = config.bounds(0.0);
         let cells: Vec<[i64; 4]> = (0..100).map(|i| [i / 50, i / 10 % 5, i / 5 % 2, i % 5]).collect();
         let mut sum = 0.0;
@@ -195,7 +220,7 @@ mod tests {
     fn tighter_bounds_and_higher_temperature_flatten_the_policy() {
         // The published bias gives even an untrained policy something to be bounded.
         let config = Config { hidden_size: 24, ..Config::reference() };
-        let controller = Controller::new(&config, 4, Seed::new(5)).unwrap();
+        let controller = Controller::seeded(&config, 4, Seed::new(5)).unwrap();
         let arc = controller.most_likely(config.bounds(0.0)).arc;
         let entropy = |tanh_constant, temperature| {
             controller.score(Bounds { tanh_constant, temperature }, &arc).unwrap().entropy
@@ -213,7 +238,8 @@ mod tests {
         assert_eq!(error, Error::ArcNodes { position: 0, expected: 5, got: 4 });
         assert!(error.to_string().contains("4 nodes"), "{error}");
         for n in [0, 65] {
-            assert_eq!(Controller::new(&Config::reference(), n, Seed::new(0)).unwrap_err(), Error::Nodes(n));
+            let error = Controller::seeded(&Config::reference(), n, Seed::new(0)).unwrap_err();
+            assert_eq!(error, Error::Nodes(n));
         }
     }
 }

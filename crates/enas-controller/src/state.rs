@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use enas_kernels::candle::{Guards, write};
+
 use crate::Error;
 use crate::controller::Controller;
 use crate::policy::Policy;
+use crate::reinforce::Training;
 
 /// A name, a shape and the values in row-major order.
 pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
@@ -44,9 +47,11 @@ impl Policy {
     pub fn state(&self) -> Vec<NamedTensor> {
         let training = &self.training;
         let scalar = |name: &str, value: f32| (name.to_string(), vec![1], vec![value]);
-        let mut tensors = self.name_variables("", &self.weights.values);
-        tensors.extend(self.name_variables(MOMENT, &training.second_moment));
-        tensors.push(scalar(UPDATES, (training.updates as f32).min(MOST_UPDATES)));
+        let mut tensors = self.weights.read(|weights| self.name_slices("", &weights.slices));
+        let moments = Guards::new(training.adam.state().map(|(_, moment)| moment));
+        let moments = moments.slices().expect("moments are on the CPU as their variables are");
+        tensors.extend(self.name_slices(MOMENT, &moments));
+        tensors.push(scalar(UPDATES, (training.adam.steps() as f32).min(MOST_UPDATES)));
         tensors.push(scalar(BASELINE, training.baseline));
         tensors.push(scalar(STARTED, if training.started { 1.0 } else { 0.0 }));
         tensors
@@ -55,9 +60,12 @@ impl Policy {
     /// Takes over what [`state`](Self::state) gave, in any order; training then goes on as if never interrupted.
     ///
     /// # Errors
-    /// If a tensor is missing, unknown, given twice, of another shape, or holds an impossible number. The policy is
-    /// then unchanged.
+    /// If a tensor is missing, unknown, given twice, of another shape, or holds an impossible number, or if the policy's
+    /// own tensors are no variables. The policy is then unchanged.
     pub fn load_state(&mut self, tensors: impl IntoIterator<Item = NamedTensor>) -> Result<(), Error> {
+        if let Some(name) = self.weights.frozen() {
+            return Err(Error::Frozen(name.to_owned()));
+        }
         let mut given = BTreeMap::new();
         for (name, shape, values) in tensors {
             if given.contains_key(&name) {
@@ -65,33 +73,41 @@ impl Policy {
             }
             given.insert(name, (shape, values));
         }
-        let mut weights = self.weights.values.clone();
-        let mut training = self.training.clone();
+        // Everything is looked at before anything is written.
+        let mut loaded = vec![];
         for variable in &self.weights.layout.variables {
-            let target = &mut weights[variable.range.clone()];
-            target.copy_from_slice(&take(&mut given, variable.name.clone(), &variable.shape, FINITE)?);
-            let target = &mut training.second_moment[variable.range.clone()];
-            let name = format!("{MOMENT}{}", variable.name);
-            target.copy_from_slice(&take(&mut given, name, &variable.shape, NOT_NEGATIVE)?);
+            let weights = take(&mut given, variable.name.clone(), &variable.shape, FINITE)?;
+            let moment = format!("{MOMENT}{}", variable.name);
+            let moments = take(&mut given, moment.clone(), &variable.shape, NOT_NEGATIVE)?;
+            loaded.push((weights, moment, moments));
         }
-        training.updates = take(&mut given, UPDATES.into(), &[1], COUNT)?[0] as u64;
-        training.baseline = take(&mut given, BASELINE.into(), &[1], FINITE)?[0];
-        training.started = take(&mut given, STARTED.into(), &[1], FLAG)?[0] == 1.0;
+        let updates = take(&mut given, UPDATES.into(), &[1], COUNT)?[0] as u64;
+        let baseline = take(&mut given, BASELINE.into(), &[1], FINITE)?[0];
+        let started = take(&mut given, STARTED.into(), &[1], FLAG)?[0] == 1.0;
         if let Some(name) = given.into_keys().next() {
             return Err(Error::UnexpectedTensor(name));
         }
-        self.weights.values = weights;
-        self.training = training;
         self.space.clear();
+        let Training { adam, .. } = &mut self.training;
+        for (tensor, (weights, moment, moments)) in self.weights.tensors.iter().zip(loaded) {
+            write(tensor, |target| target.copy_from_slice(&weights))?;
+            assert!(adam.load(&moment, &moments)?, "{moment} is the moment of a variable");
+        }
+        adam.set_steps(updates);
+        (self.training.baseline, self.training.started) = (baseline, started);
         Ok(())
     }
 
-    /// Cuts values that are laid out like the weights into one tensor per variable.
+    /// Cuts values that are laid out like a gradient into one tensor per variable.
     pub(crate) fn name_variables(&self, prefix: &str, values: &[f32]) -> Vec<NamedTensor> {
-        let tensor = |v: &crate::weights::Variable| {
-            (format!("{prefix}{}", v.name), v.shape.clone(), values[v.range.clone()].to_vec())
-        };
-        self.weights.layout.variables.iter().map(tensor).collect()
+        let slices = self.weights.layout.variables.iter().map(|variable| &values[variable.range.clone()]);
+        self.name_slices(prefix, &slices.collect::<Vec<_>>())
+    }
+
+    /// One named copy per variable.
+    fn name_slices(&self, prefix: &str, slices: &[&[f32]]) -> Vec<NamedTensor> {
+        let named = self.weights.layout.variables.iter().zip(slices);
+        named.map(|(v, values)| (format!("{prefix}{}", v.name), v.shape.clone(), values.to_vec())).collect()
     }
 }
 
@@ -131,7 +147,7 @@ mod tests {
 
     fn controller(seed: u64) -> Controller {
         let config = Config { hidden_size: 16, lstm_layers: 2, ..Config::improved() };
-        Controller::new(&config, 3, Seed::new(seed)).unwrap()
+        Controller::seeded(&config, 3, Seed::new(seed)).unwrap()
     }
 
     fn train(controller: &mut Controller, updates: std::ops::Range<u64>) {

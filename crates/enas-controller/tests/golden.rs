@@ -8,8 +8,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use candle_core::{Device, Var};
 use enas_arc::Arc;
-use enas_controller::{Advantage, BaselineInit, Bounds, Config, Controller, Decision, Episode, OpBias, adam};
+use enas_controller::{Advantage, BaselineInit, Bounds, Config, Controller, Decision, Episode, OpBias};
+use enas_kernels::candle::{TfAdam, TfAdamConfig};
 use enas_rng::Seed;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -131,7 +133,7 @@ impl Set {
             baseline_init: BaselineInit::Zero,
             ..Config::reference()
         };
-        let mut controller = Controller::new(&config, size("num_cells"), Seed::new(0)).unwrap();
+        let mut controller = Controller::seeded(&config, size("num_cells"), Seed::new(0)).unwrap();
         let mut state = controller.state();
         for (name, shape, values) in &mut state {
             if let Some(dump) = self.tensors.get(&format!("w/{name}")) {
@@ -337,7 +339,7 @@ impl Check<'_> {
         let (mut weights, mut moment) =
             (value(&mut old, "emb/w").clone(), value(&mut old, "adam/v/emb/w").clone());
         let effective = &self.set.tensor(&format!("sync_emb/effective_grad{update}")).values;
-        adam::step(&mut weights, effective, &mut moment, update, controller.config().lr);
+        adam_step(&mut weights, effective, &mut moment, update, controller.config().lr);
         *value(&mut state, "emb/w") = weights;
         *value(&mut state, "adam/v/emb/w") = moment;
         controller.load_state(state).unwrap();
@@ -345,6 +347,18 @@ impl Check<'_> {
             self.compare_with(&format!("sync_update{update}/{name}"), &weights, ARITHMETIC);
         }
     }
+}
+
+/// Step number `step`, counted from 1, of one variable.
+fn adam_step(weights: &mut Vec<f32>, gradient: &[f32], moment: &mut Vec<f32>, step: u64, lr: f64) {
+    let var = Var::from_slice(weights, weights.len(), &Device::Cpu).unwrap();
+    let config = TfAdamConfig { lr, ..TfAdamConfig::default() };
+    let mut adam = TfAdam::named(vec![("w".into(), var.clone())], config).unwrap();
+    assert!(adam.load("adam/v/w", moment).unwrap());
+    adam.set_steps(step - 1);
+    adam.step_slices(|_| Some(gradient)).unwrap();
+    *weights = var.to_vec1().unwrap();
+    *moment = adam.state().next().unwrap().1.to_vec1().unwrap();
 }
 
 fn bounds(controller: &Controller) -> Bounds {

@@ -29,7 +29,7 @@ fn mixed() -> Plan {
 }
 
 fn policy(plan: Plan, config: &Config) -> Policy {
-    Policy::new(&Config { hidden_size: 12, ..config.clone() }, plan, Seed::new(5)).unwrap()
+    Policy::seeded(&Config { hidden_size: 12, ..config.clone() }, plan, Seed::new(5)).unwrap()
 }
 
 fn streams(n: u64) -> Vec<Stream> {
@@ -136,8 +136,8 @@ fn a_rewarded_combination_is_learned() {
 #[test]
 fn the_micro_plan_is_the_controllers() {
     let config = Config { hidden_size: 16, ..Config::improved() };
-    let controller = Controller::new(&config, 3, Seed::new(2)).unwrap();
-    let policy = Policy::new(&config, Plan::micro(3).unwrap(), Seed::new(2)).unwrap();
+    let controller = Controller::seeded(&config, 3, Seed::new(2)).unwrap();
+    let policy = Policy::seeded(&config, Plan::micro(3).unwrap(), Seed::new(2)).unwrap();
     assert_eq!(controller.state(), policy.state());
     let bounds = config.bounds(0.0);
     let (arcs, draws) =
