@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-kernels", &["enas-rng"]), // by its tests only
     ("enas-emulator", &["enas-kernels", "enas-rng"]),
     ("enas-data", &["enas-rng"]),
-    ("enas-controller", &["enas-arc", "enas-rng"]),
+    ("enas-controller", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-strategy", &["enas-arc", "enas-controller", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
@@ -67,18 +67,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xtask", &["enas-data", "enas-rng"]), // the latter by its tests only
 ];
 
+/// Crates whose networks, policies and runs are made of candle's tensors. Whoever uses one of them with candle relies on it.
+const WITH_CANDLE: &[&str] = &["enas-kernels", "enas-child", "enas-controller", "enas-search"];
+
+/// Crates of [`WITH_CANDLE`] that do not depend on candle yet.
+const NOT_YET: &[&str] = &["enas-controller", "enas-search"];
+
 /// Crates that are free of tensors.
-const WITHOUT_CANDLE: &[&str] = &[
-    "enas-arc",
-    "enas-controller",
-    "enas-data",
-    "enas-draw",
-    "enas-emulator",
-    "enas-rng",
-    "enas-strategy",
-    "enas-stats",
-    "xtask",
-];
+const WITHOUT_CANDLE: &[&str] =
+    &["enas-arc", "enas-draw", "enas-emulator", "enas-rng", "enas-strategy", "enas-stats", "xtask"];
 
 /// The one crate whose library may hold unsafe code.
 const UNSAFE: &str = "enas-kernels";
@@ -190,9 +187,14 @@ fn layering(package: &Package) -> Vec<Problem> {
             let what = format!("depends on {dependency}");
             problems.push(problem(
                 what,
-                "arcs, policies and pictures are plain data, usable without a tensor library",
+                "arcs, drawings and statistics are plain data, usable without a tensor library",
             ));
         }
+    }
+    let has_candle = package.dependencies.iter().any(|dependency| dependency.starts_with("candle"));
+    if WITH_CANDLE.contains(&&*package.name) && !NOT_YET.contains(&&*package.name) && !has_candle {
+        let why = "what candle's users get and what the program computes with are the same tensors";
+        problems.push(problem("does not depend on candle-core".into(), why));
     }
     problems
 }
@@ -302,10 +304,17 @@ mod tests {
     }
 
     #[test]
+    fn the_network_stands_on_candle() {
+        let problems = whats(layering(&package("enas-child", &["enas-arc"])));
+        assert_eq!(problems, ["does not depend on candle-core"]);
+        assert_eq!(layering(&package("enas-kernels", &["candle-core", "rayon"])), []);
+    }
+
+    #[test]
     fn child_and_controller_must_not_know_each_other() {
-        let problems = whats(layering(&package("enas-child", &["enas-controller"])));
+        let problems = whats(layering(&package("enas-child", &["enas-controller", "candle-core"])));
         assert!(problems[0].starts_with("depends on enas-controller; it may know only"), "{problems:?}");
-        assert_eq!(layering(&package("enas-controller", &["enas-child"])).len(), 1);
+        assert_eq!(layering(&package("enas-controller", &["enas-child", "candle-core"])).len(), 1);
     }
 
     #[test]

@@ -20,11 +20,10 @@
 
 mod allocator;
 mod buffer;
-#[cfg(feature = "candle")]
+pub mod candle;
 pub mod custom_ops;
 mod depthwise;
 mod elementwise;
-#[cfg(feature = "candle")]
 mod filter;
 mod gemm;
 mod geometry;

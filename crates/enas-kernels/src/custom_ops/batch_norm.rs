@@ -76,7 +76,7 @@ impl CustomOp3 for BatchNorm {
         let Some(moments) = self.moments() else { bail!("{OP}: backward before forward") };
         let z = tensors::value(OP, "x", x)?.map;
         let gy = tensors::value(OP, "gradient", grad)?.map;
-        let scale = tensors::with(OP, "gamma", gamma, |g| g.numbers_of(&[z.c()]))?;
+        let scale = tensors::with(OP, "gamma", gamma, |g| Ok(g.numbers_of(&[z.c()])?.into_owned()))?;
         let norm = norm::Gradient::new(&z, moments, &scale, &gy);
         let gx = x.track_op().then(|| input_gradient(&norm, &z, &gy));
         Ok((

@@ -1,10 +1,9 @@
 //! Optimiser updates of candle variables, in place.
 
-use std::cell::RefCell;
-
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
 use super::tensors;
+use crate::candle::{distinct, write};
 use crate::optim::{Nesterov, TfAdam};
 
 /// Updates `weights` and their `momentum` in place, both contiguous and of one shape; no gradient means zero.
@@ -45,8 +44,7 @@ pub fn tf_adam_step(
     })
 }
 
-/// Lets `step` change copies of the weights and the state itself, then writes the weights back: candle lends one
-/// tensor at a time for writing.
+/// Lets `step` change the weights and the state where they are.
 fn update(
     op: &'static str,
     (weights, state, state_name): (&Tensor, &Tensor, &'static str),
@@ -57,37 +55,17 @@ fn update(
         if !tensor.is_contiguous() {
             bail!("{op}: {name} {:?} is not contiguous, so it cannot be updated in place", tensor.shape());
         }
+        tensors::with(op, name, tensor, |tensor| tensor.numbers_of(weights.dims()).map(drop))?;
     }
-    let dims = weights.dims();
-    let mut updated = tensors::with(op, "weights", weights, |w| w.numbers_of(dims))?;
-    tensors::with(op, state_name, state, |s| s.numbers_of(dims))?;
-    let gradient = gradient.map(|g| tensors::with(op, "gradient", g, |g| g.numbers_of(dims))).transpose()?;
-    write(op, state, |state| step(&mut updated, state, gradient.as_deref()))?;
-    write(op, weights, |weights| weights.copy_from_slice(&updated))
-}
-
-/// Lends `body` the numbers of a contiguous tensor for writing.
-fn write(op: &'static str, tensor: &Tensor, body: impl FnOnce(&mut [f32])) -> Result<()> {
-    tensor.inplace_op1(&Write { op, body: RefCell::new(Some(body)) })
-}
-
-struct Write<F> {
-    op: &'static str,
-    body: RefCell<Option<F>>,
-}
-
-impl<F: FnOnce(&mut [f32])> InplaceOp1 for Write<F> {
-    fn name(&self) -> &'static str {
-        self.op
-    }
-
-    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let (CpuStorage::F32(data), Some((from, to))) = (storage, layout.contiguous_offsets()) else {
-            bail!("{}: {:?} is not a contiguous F32 tensor", self.op, layout.shape());
-        };
-        if let Some(body) = self.body.borrow_mut().take() {
-            body(&mut data[from..to]);
-        }
-        Ok(())
+    let lent: Vec<&Tensor> = [weights, state].into_iter().chain(gradient).collect();
+    distinct(&lent)?;
+    let write_both = |gradient: Option<&[f32]>| {
+        write(weights, |weights| write(state, |state| step(weights, state, gradient)))?
+    };
+    match gradient {
+        Some(gradient) => tensors::with(op, "gradient", gradient, |gradient| {
+            write_both(Some(&gradient.numbers_of(weights.dims())?))
+        }),
+        None => write_both(None),
     }
 }

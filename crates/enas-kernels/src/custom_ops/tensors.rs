@@ -1,5 +1,7 @@
 //! Between candle's tensors and slices, with the checks that every operation makes.
 
+use std::borrow::Cow;
+
 use candle_core::{CpuStorage, Layout, Result, Shape, Storage, Tensor, bail};
 
 use crate::map::{Map, Value};
@@ -13,16 +15,16 @@ pub(super) struct Argument<'a> {
     pub(super) layout: &'a Layout,
 }
 
-impl Argument<'_> {
-    /// The numbers in logical order, whatever the strides.
-    pub(super) fn numbers(&self) -> Result<Vec<f32>> {
+impl<'a> Argument<'a> {
+    /// The numbers in logical order, whatever the strides; copied only where they do not lie in that order.
+    pub(super) fn numbers(&self) -> Result<Cow<'a, [f32]>> {
         let CpuStorage::F32(data) = self.storage else {
             let dtype = candle_core::backend::BackendStorage::dtype(self.storage);
             bail!("{}: {} is {dtype:?} {:?}, expected F32", self.op, self.name, self.layout.shape());
         };
         Ok(match self.layout.contiguous_offsets() {
-            Some((from, to)) => data[from..to].to_vec(),
-            None => offsets(self.layout).into_iter().map(|i| data[i]).collect(),
+            Some((from, to)) => Cow::Borrowed(&data[from..to]),
+            None => Cow::Owned(offsets(self.layout).into_iter().map(|i| data[i]).collect()),
         })
     }
 
@@ -46,7 +48,7 @@ impl Argument<'_> {
     }
 
     /// The numbers of a tensor that must have exactly the dimensions `expected`.
-    pub(super) fn numbers_of(&self, expected: &[usize]) -> Result<Vec<f32>> {
+    pub(super) fn numbers_of(&self, expected: &[usize]) -> Result<Cow<'a, [f32]>> {
         if self.layout.dims() != expected {
             bail!("{}: {} is {:?}, expected {expected:?}", self.op, self.name, self.layout.shape());
         }

@@ -1,0 +1,271 @@
+//! The numbers of tensors as slices, for reading and for writing, without copies.
+
+use std::cell::{Cell, RefCell};
+
+use candle_core::{CpuStorage, Error, InplaceOp1, Layout, Result, Storage, StorageRef, Tensor, bail};
+
+thread_local! {
+    /// The tensors whose numbers are lent on this thread. Candle's locks are not recursive: a second look at one of them
+    /// would wait for ever.
+    static LENT: RefCell<Vec<(Tensor, Access)>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Access {
+    Read,
+    Write,
+}
+
+/// Takes a tensor off the list again, also when the body panics.
+struct Lent;
+
+impl Lent {
+    fn new(tensor: &Tensor, access: Access) -> Result<Self> {
+        LENT.with_borrow_mut(|lent| {
+            for (other, held) in lent.iter() {
+                if (access, *held) != (Access::Read, Access::Read) && share_numbers(tensor, other)? {
+                    bail!(
+                        "a tensor {:?} is lent for {} and asked for again for {}: two tensors share their numbers",
+                        other.shape(),
+                        held.name(),
+                        access.name()
+                    );
+                }
+            }
+            lent.push((tensor.clone(), access));
+            Ok(Self)
+        })
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        LENT.with_borrow_mut(Vec::pop);
+    }
+}
+
+impl Access {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "reading",
+            Self::Write => "writing",
+        }
+    }
+}
+
+/// Whether two contiguous tensors have one storage, without taking its lock: it may be held by this very thread.
+fn share_numbers(a: &Tensor, b: &Tensor) -> Result<bool> {
+    if a.id() == b.id() {
+        return Ok(true);
+    }
+    // Candle compares storages before it compares numbers of axes, and looks at no number before both. Of different kinds are
+    // the errors, and an unknown one counts as shared.
+    let (a, b) = (a.detach().flatten_all()?, b.detach().flatten_all()?.unsqueeze(0)?);
+    Ok(!a.slice_set(&b, 0, 0).is_err_and(|error| is_about_axes(&error)))
+}
+
+fn is_about_axes(error: &Error) -> bool {
+    match error {
+        Error::UnexpectedNumberOfDims { .. } => true,
+        Error::WithBacktrace { inner, .. } => is_about_axes(inner),
+        _ => false,
+    }
+}
+
+/// Calls `body` with the numbers of a contiguous f32 tensor on the CPU. May be nested.
+///
+/// # Errors
+/// If the tensor is another one, or is being written on this thread.
+pub fn read<R>(tensor: &Tensor, body: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    check(tensor)?;
+    let _lent = Lent::new(tensor, Access::Read)?;
+    let guards = Guards::new([tensor]);
+    Ok(body(guards.slices()?[0]))
+}
+
+/// Calls `body` with the numbers of a contiguous f32 tensor on the CPU, for writing, as an in-place op of candle. May be
+/// nested: candle lends the tensors one by one.
+///
+/// Values that were computed from the tensor before keep a graph that knows nothing of the change, as with every in-place
+/// op. Threads that write the same tensors must do so in the same order.
+///
+/// # Errors
+/// If the tensor is another one, or shares numbers with one that is lent on this thread.
+pub fn write<R>(tensor: &Tensor, body: impl FnOnce(&mut [f32]) -> R) -> Result<R> {
+    check(tensor)?;
+    let _lent = Lent::new(tensor, Access::Write)?;
+    write_distinct(tensor, body)
+}
+
+/// [`write()`] of a tensor that is known to share its numbers with none that is lent; see [`distinct`].
+pub(super) fn write_distinct<R>(tensor: &Tensor, body: impl FnOnce(&mut [f32]) -> R) -> Result<R> {
+    let op = Write { body: Cell::new(Some(body)), result: Cell::new(None) };
+    tensor.inplace_op1(&op)?;
+    match op.result.into_inner() {
+        Some(result) => Ok(result),
+        None => bail!("write: {:?} was not written", tensor.shape()),
+    }
+}
+
+struct Write<F, R> {
+    body: Cell<Option<F>>,
+    result: Cell<Option<R>>,
+}
+
+impl<R, F: FnOnce(&mut [f32]) -> R> InplaceOp1 for Write<F, R> {
+    fn name(&self) -> &'static str {
+        "write"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (CpuStorage::F32(data), Some((from, to))) = (storage, layout.contiguous_offsets()) else {
+            bail!("write: {:?} is not a contiguous F32 tensor", layout.shape());
+        };
+        self.result.set(self.body.take().map(|body| body(&mut data[from..to])));
+        Ok(())
+    }
+}
+
+fn check(tensor: &Tensor) -> Result<()> {
+    if tensor.dtype() != candle_core::DType::F32 || !tensor.is_contiguous() || !tensor.device().is_cpu() {
+        let (shape, dtype, device) = (tensor.shape(), tensor.dtype(), tensor.device());
+        bail!("{shape:?} of {dtype:?} on {device:?} is not a contiguous F32 tensor on the CPU");
+    }
+    Ok(())
+}
+
+/// Looks at many tensors at once: locks are taken once and held until this is dropped. Nothing of them may be written
+/// meanwhile.
+pub struct Guards<'a> {
+    held: Vec<(StorageRef<'a>, &'a Layout)>,
+}
+
+impl<'a> Guards<'a> {
+    /// Takes the locks of tensors.
+    pub fn new(tensors: impl IntoIterator<Item = &'a Tensor>) -> Self {
+        Self { held: tensors.into_iter().map(Tensor::storage_and_layout).collect() }
+    }
+
+    /// The numbers of all tensors, in their order.
+    ///
+    /// # Errors
+    /// If one is not a contiguous f32 tensor on the CPU.
+    pub fn slices(&self) -> Result<Vec<&[f32]>> {
+        self.held.iter().map(|(storage, layout)| slice(storage, layout)).collect()
+    }
+
+    /// What identifies the storage of each tensor.
+    pub(super) fn keys(&self) -> impl Iterator<Item = usize> {
+        self.held.iter().map(|(storage, _)| std::ptr::from_ref::<Storage>(storage).addr())
+    }
+}
+
+fn slice<'s>(storage: &'s Storage, layout: &Layout) -> Result<&'s [f32]> {
+    match (storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(data)), Some((from, to))) => Ok(&data[from..to]),
+        _ => bail!("{:?} is not a contiguous F32 tensor on the CPU", layout.shape()),
+    }
+}
+
+/// Refuses tensors that share their numbers, such as a variable and a view of it.
+///
+/// # Errors
+/// Names the shape of one that shares with another.
+pub fn distinct(tensors: &[&Tensor]) -> Result<()> {
+    keys(tensors).map(|_| ())
+}
+
+/// What identifies the storages of tensors, sorted.
+pub(super) fn keys(tensors: &[&Tensor]) -> Result<Vec<usize>> {
+    let mut keys: Vec<(usize, usize)> = (0..tensors.len())
+        .flat_map(|i| {
+            Guards::new([tensors[i]]).keys().collect::<Vec<_>>().into_iter().map(move |key| (key, i))
+        })
+        .collect();
+    keys.sort_unstable();
+    if let Some(pair) = keys.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let [a, b] = [tensors[pair[0].1].shape(), tensors[pair[1].1].shape()];
+        bail!(
+            "tensors {a:?} and {b:?} share their numbers, so neither can be updated in place beside the other"
+        );
+    }
+    Ok(keys.into_iter().map(|(key, _)| key).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Var};
+
+    use super::*;
+
+    fn tensor(numbers: &[f32]) -> Tensor {
+        Tensor::new(numbers, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn writes_nest_and_copy_nothing() {
+        let (w, m, g) = (tensor(&[1.0, 2.0]), tensor(&[10.0, 20.0]), tensor(&[0.5, 0.25]));
+        let place = read(&w, |w| w.as_ptr().addr()).unwrap();
+        let sum = write(&w, |w| {
+            write(&m, |m| {
+                read(&g, |g| {
+                    for i in 0..2 {
+                        m[i] += g[i];
+                        w[i] -= m[i];
+                    }
+                    w[0] + w[1]
+                })
+            })
+        });
+        assert_eq!(sum.unwrap().unwrap().unwrap(), 1.0 - 10.5 + 2.0 - 20.25);
+        assert_eq!(w.to_vec1::<f32>().unwrap(), [-9.5, -18.25]);
+        assert_eq!(m.to_vec1::<f32>().unwrap(), [10.5, 20.25]);
+        assert_eq!(read(&w, |w| w.as_ptr().addr()).unwrap(), place);
+    }
+
+    #[test]
+    fn a_view_is_written_where_it_is() {
+        let all = tensor(&[0.0; 6]).reshape((3, 2)).unwrap();
+        write(&all.narrow(0, 1, 1).unwrap(), |row| row.fill(1.0)).unwrap();
+        assert_eq!(all.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+    }
+
+    /// Without the refusal each of these would wait for itself for ever.
+    #[test]
+    fn aliases_are_refused() {
+        let var = Var::new(&[1.0f32, 2.0], &Device::Cpu).unwrap();
+        let (same, detached) = (var.as_tensor().clone(), var.as_detached_tensor());
+        let part = var.narrow(0, 1, 1).unwrap();
+        for alias in [&same, &detached, &part] {
+            let tries = [
+                write(&var, |_| write(alias, |_| ())).unwrap(),
+                write(&var, |_| read(alias, |_| ())).unwrap(),
+                read(&var, |_| write(alias, |_| ())).unwrap(),
+            ];
+            for (i, tried) in tries.into_iter().enumerate() {
+                let error = tried.unwrap_err().to_string();
+                assert!(error.contains("share their numbers"), "{i}: {error}");
+            }
+            read(&var, |_| read(alias, |_| ())).unwrap().unwrap();
+            assert!(distinct(&[&var, alias]).unwrap_err().to_string().contains("share their numbers"));
+        }
+        // Nothing stays lent.
+        write(&var, |v| v[0] = 3.0).unwrap();
+        distinct(&[&var, &tensor(&[1.0])]).unwrap();
+    }
+
+    #[test]
+    fn other_tensors_are_refused_by_name() {
+        let doubles = Tensor::zeros(3, DType::F64, &Device::Cpu).unwrap();
+        let turned = Tensor::zeros((3, 2), DType::F32, &Device::Cpu).unwrap().t().unwrap();
+        for (tensor, word) in [(&doubles, "F64"), (&turned, "[2, 3]")] {
+            for error in [read(tensor, |_| ()).unwrap_err(), write(tensor, |_| ()).unwrap_err()] {
+                let error = error.to_string();
+                assert!(
+                    error.contains(word) && error.contains("contiguous F32 tensor on the CPU"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}

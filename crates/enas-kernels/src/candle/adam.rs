@@ -1,0 +1,218 @@
+//! Adam without a first moment, in TensorFlow's form.
+
+use candle_core::backprop::GradStore;
+use candle_core::{Result, Tensor, Var};
+use candle_nn::Optimizer;
+
+use super::slots::Slots;
+use crate::simd::{self, Kernel, Simd};
+
+/// The settings of [`TfAdam`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TfAdamConfig {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay `β₂` of the second moment.
+    pub beta2: f64,
+    /// What is added to the root of the second moment.
+    pub epsilon: f32,
+}
+
+impl Default for TfAdamConfig {
+    fn default() -> Self {
+        Self { lr: 1e-3, beta2: 0.999, epsilon: 1e-3 }
+    }
+}
+
+/// `v ← β₂·v + (1 − β₂)·g²`, `w ← w − η·√(1 − β₂ᵗ)·g/(√v + ε)`, in place.
+///
+/// The bias correction stands outside the root, so `ε` is not corrected. A variable without a gradient stays as it is.
+#[derive(Debug)]
+pub struct TfAdam {
+    slots: Slots,
+    config: TfAdamConfig,
+    steps: u64,
+}
+
+impl Optimizer for TfAdam {
+    type Config = TfAdamConfig;
+
+    fn new(vars: Vec<Var>, config: TfAdamConfig) -> Result<Self> {
+        Self::named(Slots::numbered(vars), config)
+    }
+
+    fn step(&mut self, grads: &GradStore) -> Result<()> {
+        let steps = self.steps + 1;
+        self.slots
+            .with_gradients(grads, |gradients| update(&self.slots, self.config, steps, |i| gradients[i]))?;
+        self.steps = steps;
+        Ok(())
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.config.lr
+    }
+
+    fn set_learning_rate(&mut self, lr: f64) {
+        self.config.lr = lr;
+    }
+}
+
+impl TfAdam {
+    /// For variables with names, under which their moments are exported.
+    ///
+    /// # Errors
+    /// If a variable is not f32, contiguous and on the CPU, or shares its numbers with another one.
+    pub fn named(vars: Vec<(String, Var)>, config: TfAdamConfig) -> Result<Self> {
+        Ok(Self { slots: Slots::new(vars)?, config, steps: 0 })
+    }
+
+    /// Steps done.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Goes on as after so many steps.
+    pub fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+
+    /// One step with gradients that are slices; `gradient(i)` is that of variable `i`. Nothing is allocated or copied.
+    ///
+    /// # Errors
+    /// What candle reports when it lends the variables. Some of them may be updated then.
+    ///
+    /// # Panics
+    /// If a gradient has another length than its variable.
+    pub fn step_slices<'g>(&mut self, gradient: impl Fn(usize) -> Option<&'g [f32]>) -> Result<()> {
+        update(&self.slots, self.config, self.steps + 1, gradient)?;
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// The second moments as tensors named `adam/v/<name>`, in the order of the variables. They change with every step.
+    pub fn state(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        self.slots.state(MOMENT)
+    }
+
+    /// Takes over the tensor `name` of a [`state`](Self::state); returns whether it is one of these.
+    ///
+    /// # Errors
+    /// If it has another number of elements.
+    pub fn load(&self, name: &str, numbers: &[f32]) -> Result<bool> {
+        name.strip_prefix(MOMENT).map_or(Ok(false), |name| self.slots.load(name, numbers))
+    }
+}
+
+/// Before the name of a variable whose second moment it is.
+const MOMENT: &str = "adam/v/";
+
+/// Step number `step`, counted from 1.
+fn update<'g>(
+    slots: &Slots,
+    config: TfAdamConfig,
+    step: u64,
+    gradient: impl Fn(usize) -> Option<&'g [f32]>,
+) -> Result<()> {
+    let TfAdamConfig { lr, beta2, epsilon } = config;
+    // In double precision because 1 − β₂ᵗ cancels; powf because t outgrows an i32.
+    let rate = (lr * (1.0 - beta2.powf(step as f64)).sqrt()) as f32;
+    let (keep, take) = (beta2 as f32, (1.0 - beta2) as f32);
+    for (i, slot) in slots.all.iter().enumerate() {
+        let Some(gradient) = gradient(i) else { continue };
+        slot.update(|weights, moment| {
+            assert_eq!(weights.len(), gradient.len(), "one gradient per weight");
+            // SAFETY: nothing but slices, whose bounds are checked.
+            unsafe { simd::run(Adam { weights, moment, gradient, rate, keep, take, epsilon }) }
+        })?;
+    }
+    Ok(())
+}
+
+struct Adam<'a> {
+    weights: &'a mut [f32],
+    moment: &'a mut [f32],
+    gradient: &'a [f32],
+    rate: f32,
+    keep: f32,
+    take: f32,
+    epsilon: f32,
+}
+
+impl Kernel for Adam<'_> {
+    type Output = ();
+
+    // Plain scalar code: the compiler vectorises it with the instructions it is inlined into.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let Self { weights, moment, gradient, rate, keep, take, epsilon } = self;
+        for ((w, v), g) in weights.iter_mut().zip(moment).zip(gradient) {
+            *v = keep * *v + take * g * g;
+            *w -= rate * g / (v.sqrt() + epsilon);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn flat(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn steps_equal_the_rule_on_slices_and_that_of_candles_gradients() {
+        let start: Vec<f32> = (0..37).map(|i| (i as f32 * 0.7).sin()).collect();
+        let config = TfAdamConfig { lr: 0.0035, ..TfAdamConfig::default() };
+        let [a, b] = [(); 2].map(|()| Var::from_vec(start.clone(), 37, &Device::Cpu).unwrap());
+        let mut slices = TfAdam::named(vec![("a".into(), a.clone())], config).unwrap();
+        let mut tensors = TfAdam::new(vec![b.clone()], config).unwrap();
+        let (mut w, mut v) = (start, vec![0.0f32; 37]);
+        for t in 1..=4u64 {
+            let g: Vec<f32> = (0..37).map(|i| (i as f32 * 1.3 + t as f32).cos()).collect();
+            let rate = (0.0035 * (1.0 - 0.999f64.powf(t as f64)).sqrt()) as f32;
+            for i in 0..37 {
+                v[i] = 0.999f64 as f32 * v[i] + (1.0 - 0.999f64) as f32 * g[i] * g[i];
+                w[i] -= rate * g[i] / (v[i].sqrt() + 1e-3);
+            }
+            slices.step_slices(|_| Some(&g)).unwrap();
+            let mut grads = GradStore::default();
+            grads.insert(&b, Tensor::new(g.as_slice(), &Device::Cpu).unwrap());
+            tensors.step(&grads).unwrap();
+            assert_eq!((flat(&a), flat(&b)), (w.clone(), w.clone()));
+        }
+        assert_eq!((slices.steps(), tensors.steps()), (4, 4));
+        let state: Vec<_> = slices.state().map(|(name, t)| (name, flat(t))).collect();
+        assert_eq!(state, [("adam/v/a".to_owned(), v)]);
+    }
+
+    #[test]
+    fn training_that_is_taken_up_goes_on_the_same() {
+        let make = |numbers: Vec<f32>| Var::from_vec(numbers, 3, &Device::Cpu).unwrap();
+        let config = TfAdamConfig::default();
+        let var = make(vec![1.0, 2.0, 3.0]);
+        let mut whole = TfAdam::named(vec![("v".into(), var.clone())], config).unwrap();
+        whole.step_slices(|_| Some(&[0.5, -0.5, 0.25])).unwrap();
+        let copy = make(flat(&var));
+        let mut second = TfAdam::named(vec![("v".into(), copy.clone())], config).unwrap();
+        for (name, tensor) in whole.state() {
+            assert!(second.load(&name, &flat(tensor)).unwrap());
+        }
+        second.set_steps(whole.steps());
+        for optimizer in [&mut whole, &mut second] {
+            optimizer.step_slices(|_| Some(&[0.1, 0.2, 0.3])).unwrap();
+        }
+        assert_eq!(flat(&var), flat(&copy));
+    }
+
+    #[test]
+    fn a_variable_without_gradient_stays() {
+        let var = Var::new(&[1.5f32], &Device::Cpu).unwrap();
+        let mut adam = TfAdam::new(vec![var.clone()], TfAdamConfig::default()).unwrap();
+        adam.step(&GradStore::default()).unwrap();
+        assert_eq!(flat(&var), [1.5]);
+    }
+}

@@ -1,0 +1,28 @@
+//! What networks that are written with candle need beside its own operations: numbers without copies, many tensors as one
+//! input of a custom op, and optimisers that update variables in place.
+//!
+//! ```
+//! use candle_core::{Device, Tensor, Var};
+//! use candle_nn::Optimizer;
+//! use enas_kernels::candle::{NesterovConfig, NesterovSgd};
+//!
+//! # fn main() -> candle_core::Result<()> {
+//! let weight = Var::new(&[1.0f32, -2.0], &Device::Cpu)?;
+//! let config = NesterovConfig { lr: 0.1, ..NesterovConfig::default() };
+//! let mut optimizer = NesterovSgd::new(vec![weight.clone()], config)?;
+//! optimizer.backward_step(&weight.sqr()?.sum_all()?)?;
+//! assert!(weight.to_vec1::<f32>()?[0] < 1.0);
+//! # Ok(())
+//! # }
+//! ```
+
+mod access;
+mod adam;
+mod nesterov;
+mod slots;
+mod tie;
+
+pub use access::{Guards, distinct, read, write};
+pub use adam::{TfAdam, TfAdamConfig};
+pub use nesterov::{NesterovConfig, NesterovSgd};
+pub use tie::{Gradients, Tied, tie};
