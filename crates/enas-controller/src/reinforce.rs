@@ -33,7 +33,8 @@ impl Training {
 
     /// The same state for other variables of the same layout.
     pub(crate) fn copy(&self, weights: &Weights) -> Self {
-        let mut copy = Self::new(weights, self.adam.learning_rate()).expect("these variables have an optimiser");
+        let mut copy =
+            Self::new(weights, self.adam.learning_rate()).expect("these variables have an optimiser");
         for (name, moment) in self.adam.state() {
             let copied = read(moment, |moment| copy.adam.load(&name, moment)).and_then(|loaded| loaded);
             assert!(copied.expect("moments can be copied"), "{name} is a moment of the same layout");
@@ -289,9 +290,8 @@ mod tests {
         let gradient = controller.nll_gradient(bounds, &arcs, &coefficients).unwrap();
         let mut expected = controller.clone();
         expected.policy.training.adam.step_slices(|i| Some(&gradient[i].2)).unwrap();
-        let weights = |controller: &Controller| {
-            controller.policy.weights.read(|weights| weights.slices.concat())
-        };
+        let weights =
+            |controller: &Controller| controller.policy.weights.read(|weights| weights.slices.concat());
         assert_ne!(weights(&controller), weights(&expected));
         assert_eq!(weights(&updated), weights(&expected));
     }

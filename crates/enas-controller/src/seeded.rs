@@ -60,7 +60,9 @@ fn start(shape: &Shape, init: Init, stream: &mut Stream) -> Vec<f32> {
     match init {
         Init::Const(value) => numbers.fill(value as f32),
         Init::Uniform { lo, up } => uniform(lo, up),
-        Init::Randn { mean, stdev } => numbers.fill_with(|| (mean + stdev * f64::from(stream.normal())) as f32),
+        Init::Randn { mean, stdev } => {
+            numbers.fill_with(|| (mean + stdev * f64::from(stream.normal())) as f32)
+        }
         Init::Kaiming { dist, fan, non_linearity } => {
             let deviation = non_linearity.gain() / (fan.for_shape(shape) as f64).sqrt();
             match dist {

@@ -149,9 +149,8 @@ impl Weights {
 
     /// The variables, in order. Tensors that are none are copied.
     pub(crate) fn vars(&self) -> candle_core::Result<Vec<(String, Var)>> {
-        let var = |(variable, tensor): (&Variable, &Tensor)| {
-            Ok((variable.name.clone(), Var::from_tensor(tensor)?))
-        };
+        let var =
+            |(variable, tensor): (&Variable, &Tensor)| Ok((variable.name.clone(), Var::from_tensor(tensor)?));
         self.layout.variables.iter().zip(&self.tensors).map(var).collect()
     }
 

@@ -183,7 +183,8 @@ fn a_saved_map_gives_the_same_policy_which_cannot_be_trained_from_a_file() {
     };
     let given = episodes(&controller);
     controller.reinforce(bounds, &given).unwrap();
-    let file = std::env::temp_dir().join(format!("enas-controller-candle-{}.safetensors", std::process::id()));
+    let file =
+        std::env::temp_dir().join(format!("enas-controller-candle-{}.safetensors", std::process::id()));
     varmap.save(&file).unwrap();
 
     let (again, mut map) = shared(&config, 3);
