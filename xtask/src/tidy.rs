@@ -70,9 +70,6 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Crates whose networks, policies and runs are made of candle's tensors. Whoever uses one of them with candle relies on it.
 const WITH_CANDLE: &[&str] = &["enas-kernels", "enas-child", "enas-controller", "enas-search"];
 
-/// Crates of [`WITH_CANDLE`] that do not depend on candle yet.
-const NOT_YET: &[&str] = &["enas-search"];
-
 /// Crates that are free of tensors, unless a feature asks for them.
 const WITHOUT_CANDLE: &[&str] =
     &["enas-arc", "enas-draw", "enas-emulator", "enas-rng", "enas-strategy", "enas-stats", "xtask"];
@@ -198,7 +195,7 @@ fn layering(package: &Package) -> Vec<Problem> {
         }
     }
     let has_candle = package.dependencies.iter().any(|dependency| dependency.starts_with("candle"));
-    if WITH_CANDLE.contains(&&*package.name) && !NOT_YET.contains(&&*package.name) && !has_candle {
+    if WITH_CANDLE.contains(&&*package.name) && !has_candle {
         let why = "what candle's users get and what the program computes with are the same tensors";
         problems.push(problem("does not depend on candle-core".into(), why));
     }

@@ -117,6 +117,14 @@ pub enum Error {
         /// Shape found; of a wrong number of values, the number found.
         got: Vec<usize>,
     },
+    /// A saved tensor holds other numbers than `f32`.
+    #[error("saved tensor \"{name}\" is {got:?}, this controller needs F32")]
+    DType {
+        /// Name of the tensor.
+        name: String,
+        /// What it holds.
+        got: candle_core::DType,
+    },
     /// A saved number that no run can have produced.
     #[error("saved tensor \"{name}\" holds {value} at position {position}: {expected}")]
     Value {

@@ -11,6 +11,9 @@ use enas_controller::{Bounds, Config, Controller, Episode, Error, OpBias, Plan, 
 use enas_kernels::candle::{TfAdam, TfAdamConfig};
 use enas_rng::Seed;
 
+mod support;
+use support::{flat, numbers};
+
 const SEED: Seed = Seed::new(7);
 
 fn small(config: Config) -> Config {
@@ -27,10 +30,6 @@ fn arcs(controller: &Controller, bounds: Bounds, n: u64, round: u64) -> Vec<Arc>
     controller.sample_many(bounds, &mut rngs).into_iter().map(|sample| sample.arc).collect()
 }
 
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
-
 fn weights(controller: &Controller) -> Vec<u32> {
     controller.tensors().flat_map(|(_, tensor)| flat(tensor)).map(f32::to_bits).collect()
 }
@@ -40,10 +39,10 @@ fn variables_have_the_published_names_and_start_as_without_a_map() {
     for config in [small(Config::reference()), small(Config::improved())] {
         let (controller, varmap) = shared(&config, 3);
         let own = Controller::seeded(&config, 3, SEED).unwrap();
-        assert_eq!(controller.state(), own.state());
+        assert_eq!(numbers(controller.state()), numbers(own.state()));
         let data = varmap.data().lock().unwrap();
         assert_eq!(data.len(), 9);
-        for (name, shape, values) in own.state().into_iter().take(9) {
+        for (name, shape, values) in numbers(own.state()).into_iter().take(9) {
             assert_eq!((data[&name].dims(), flat(&data[&name])), (&shape[..], values), "{name}");
         }
         let ids: Vec<_> = controller.vars().iter().map(|var| var.id()).collect();
@@ -64,7 +63,7 @@ fn nll_is_minus_the_log_probability_and_has_the_gradient_of_the_slices_to_the_bi
 
         let coefficients = [0.5f32, -0.25, 0.0, 1.0, 2.0];
         let loss = (&nll * Tensor::new(&coefficients, &Device::Cpu).unwrap()).unwrap().sum_all().unwrap();
-        let expected = controller.nll_gradient(bounds, &arcs, &coefficients).unwrap();
+        let expected = numbers(controller.nll_gradient(bounds, &arcs, &coefficients).unwrap());
         // The second way back finds the walk used up.
         for _ in 0..2 {
             let gradients = loss.backward().unwrap();
@@ -140,14 +139,14 @@ fn adamw_of_candle_lowers_the_loss() {
     let (controller, varmap) = shared(&config, 3);
     let bounds = config.bounds(0.0);
     let arcs = arcs(&controller, bounds, 6, 0);
-    let mut optimizer = AdamW::new_lr(varmap.all_vars(), 3e-3).unwrap();
+    let mut optimizer = AdamW::new_lr(varmap.all_vars(), 0.03).unwrap();
     let mut losses = vec![];
     for _ in 0..20 {
         let loss = controller.nll(bounds, &arcs).unwrap().mean_all().unwrap();
         losses.push(loss.to_scalar::<f32>().unwrap());
         optimizer.backward_step(&loss).unwrap();
     }
-    assert!(losses[19] < losses[0] - 0.5, "{losses:?}");
+    assert!(losses[19] < losses[0] - 1.0, "{losses:?}");
 }
 
 /// Whoever has the variables may change them after arcs were drawn: the update is that of the weights as they are.
@@ -216,12 +215,12 @@ fn a_clone_has_variables_of_its_own() {
     let episodes: Vec<_> = arcs.into_iter().map(|arc| Episode { arc, accuracy: 0.5 }).collect();
     controller.reinforce(bounds, &episodes).unwrap();
     let mut clone = controller.clone();
-    assert_eq!(clone.state(), controller.state());
+    assert_eq!(numbers(clone.state()), numbers(controller.state()));
     let before = weights(&controller);
     clone.reinforce(bounds, &episodes).unwrap();
     assert_eq!(weights(&controller), before);
     controller.reinforce(bounds, &episodes).unwrap();
-    assert_eq!(clone.state(), controller.state());
+    assert_eq!(numbers(clone.state()), numbers(controller.state()));
     assert_eq!(varmap.all_vars().len(), 9);
 }
 
@@ -234,7 +233,7 @@ fn policies_of_other_plans_have_variables_too() {
         let choices = vec![vec![0; policy.plan().n_choices().len()]];
         let nll = policy.nll(bounds, &choices).unwrap();
         let gradients = nll.sum_all().unwrap().backward().unwrap();
-        let expected = policy.nll_gradient(bounds, &choices, &[1.0]).unwrap();
+        let expected = numbers(policy.nll_gradient(bounds, &choices, &[1.0]).unwrap());
         for (var, (name, _, values)) in policy.vars().iter().zip(expected) {
             assert_eq!(flat(gradients.get(var).unwrap()), values, "{name}");
         }
