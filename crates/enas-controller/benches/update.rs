@@ -12,8 +12,7 @@ fn streams(n: u64) -> Vec<Stream> {
 
 fn main() {
     let mut bench = Criterion::default().configure_from_args();
-    let mut controller =
-        Controller::seeded(&Config::reference(), 5, Seed::new(0)).expect("the preset is valid");
+    let mut controller = Controller::new(&Config::reference(), 5, Seed::new(0)).expect("the preset is valid");
     let bounds = controller.config().bounds(0.0);
     let (mut one, mut ten) = (streams(1), streams(10));
     bench.bench_function("sample", |b| b.iter(|| controller.sample(bounds, &mut one[0])));

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use candle_core::{Tensor, Var};
-use candle_nn::VarBuilder;
 use enas_arc::Arc;
-use enas_rng::{Seed, Stream};
+use enas_rng::Stream;
 
+#[cfg(doc)]
+use crate::Seed;
 use crate::policy::{Decision, Draw, Policy};
 use crate::state::NamedTensor;
-use crate::{Bounds, Config, Error, Plan};
+use crate::{Bounds, Config, Error, Plan, Start};
 
 /// An LSTM policy π(m; θ) over arcs, with the state of its training.
 ///
@@ -35,24 +36,15 @@ pub struct Sample {
 }
 
 impl Controller {
-    /// A controller for arcs of `n_nodes` nodes per cell, with the variables of `vb`: those that it has, and new ones.
-    /// [`seeded()`](crate::seeded()) makes a builder whose new variables start as the published ones do.
+    /// A controller for arcs of `n_nodes` nodes per cell. It starts from a [`Seed`], untrained, or with the variables of a
+    /// [`VarBuilder`](candle_nn::VarBuilder): those that are there, and new ones; see [`seeded()`](crate::seeded()).
     ///
     /// # Errors
     /// If a setting makes no sense ([`Config::validate`]), `n_nodes` is not within 1 to 64, or a variable has another
     /// shape or is not on the CPU.
-    pub fn new(config: &Config, n_nodes: usize, vb: VarBuilder) -> Result<Self, Error> {
+    pub fn new<'v>(config: &Config, n_nodes: usize, start: impl Into<Start<'v>>) -> Result<Self, Error> {
         config.validate()?;
-        Ok(Self { policy: Policy::new(config, Plan::micro(n_nodes)?, vb)?, n_nodes })
-    }
-
-    /// An untrained controller for arcs of `n_nodes` nodes per cell that nobody else has variables of.
-    ///
-    /// # Errors
-    /// If a setting makes no sense ([`Config::validate`]) or `n_nodes` is not within 1 to 64.
-    pub fn seeded(config: &Config, n_nodes: usize, seed: Seed) -> Result<Self, Error> {
-        config.validate()?;
-        Ok(Self { policy: Policy::seeded(config, Plan::micro(n_nodes)?, seed)?, n_nodes })
+        Ok(Self { policy: Policy::new(config, Plan::micro(n_nodes)?, start)?, n_nodes })
     }
 
     /// The variables' names and tensors, in a fixed order. They are the controller's own and change with it.
@@ -152,11 +144,13 @@ fn sample_of(draw: &Draw) -> Sample {
 
 #[cfg(test)]
 mod tests {
+    use enas_rng::Seed;
+
     use super::*;
 
     fn controller(n_nodes: usize, layers: usize) -> Controller {
         let config = Config { hidden_size: 24, lstm_layers: layers, ..Config::improved() };
-        Controller::seeded(&config, n_nodes, Seed::new(5)).unwrap()
+        Controller::new(&config, n_nodes, Seed::new(5)).unwrap()
     }
 
     fn streams(n: u64) -> Vec<Stream> {
@@ -190,7 +184,7 @@ mod tests {
     #[test]
     fn probabilities_of_all_arcs_of_one_node_sum_to_one() {
         let config = Config { hidden_size: 4, ..Config::improved() };
-        let controller = Controller::seeded(&config, 1, Seed::new(5)).unwrap();
+        let controller = Controller::new(&config, 1, Seed::new(5)).unwrap();
         let bounds = config.bounds(0.0);
         let cells: Vec<[i64; 4]> = (0..100).map(|i| [i / 50, i / 10 % 5, i / 5 % 2, i % 5]).collect();
         let mut sum = 0.0;
@@ -220,7 +214,7 @@ mod tests {
     fn tighter_bounds_and_higher_temperature_flatten_the_policy() {
         // The published bias gives even an untrained policy something to be bounded.
         let config = Config { hidden_size: 24, ..Config::reference() };
-        let controller = Controller::seeded(&config, 4, Seed::new(5)).unwrap();
+        let controller = Controller::new(&config, 4, Seed::new(5)).unwrap();
         let arc = controller.most_likely(config.bounds(0.0)).arc;
         let entropy = |tanh_constant, temperature| {
             controller.score(Bounds { tanh_constant, temperature }, &arc).unwrap().entropy
@@ -238,7 +232,7 @@ mod tests {
         assert_eq!(error, Error::ArcNodes { position: 0, expected: 5, got: 4 });
         assert!(error.to_string().contains("4 nodes"), "{error}");
         for n in [0, 65] {
-            let error = Controller::seeded(&Config::reference(), n, Seed::new(0)).unwrap_err();
+            let error = Controller::new(&Config::reference(), n, Seed::new(0)).unwrap_err();
             assert_eq!(error, Error::Nodes(n));
         }
     }

@@ -17,7 +17,7 @@
 //!
 //! # fn main() -> Result<(), enas_controller::Error> {
 //! let seed = Seed::new(1);
-//! let mut controller = Controller::seeded(&Config::improved(), 5, seed)?;
+//! let mut controller = Controller::new(&Config::improved(), 5, seed)?;
 //! let bounds = controller.config().bounds(0.0); // how peaked the policy may be at the start of training
 //!
 //! let sample = controller.sample(bounds, &mut seed.stream("arc", &[0]));
@@ -48,8 +48,8 @@ mod nll;
 mod plan;
 mod policy;
 mod reinforce;
-mod seeded;
 mod simd;
+mod start;
 mod state;
 mod walk;
 mod weights;
@@ -60,7 +60,7 @@ pub use episodes::{Episode, EpisodeStats, Rewarded, UpdateStats};
 pub use error::Error;
 pub use plan::{Plan, Step};
 pub use policy::{Decision, Draw, Policy};
-pub use seeded::seeded;
+pub use start::{Start, seeded};
 pub use state::NamedTensor;
 
 /// What this crate's functions take and give, from the crates below it.

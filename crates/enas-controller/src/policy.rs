@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc as SyncArc, Mutex, PoisonError};
 
 use candle_core::{Tensor, Var};
-use candle_nn::{VarBuilder, VarMap};
-use enas_rng::{Seed, Stream};
+use enas_rng::Stream;
 
+#[cfg(doc)]
+use crate::Seed;
 use crate::backward::Backward;
 use crate::heads::Heads;
 use crate::plan::{Plan, Shape};
@@ -15,7 +16,7 @@ use crate::reinforce::Training;
 use crate::state::NamedTensor;
 use crate::walk::{Chooser, Tape, walk};
 use crate::weights::{Layout, Weights};
-use crate::{Bounds, Config, Error, seeded};
+use crate::{Bounds, Config, Error, Start};
 
 /// An LSTM policy over the vectors of choices of a [`Plan`], with the state of its training.
 ///
@@ -29,7 +30,7 @@ use crate::{Bounds, Config, Error, seeded};
 /// use enas_controller::{Config, Plan, Policy, Rewarded, Seed};
 ///
 /// let seed = Seed::new(1);
-/// let mut policy = Policy::seeded(&Config::improved(), Plan::of_choices(&[3, 5])?, seed)?;
+/// let mut policy = Policy::new(&Config::improved(), Plan::of_choices(&[3, 5])?, seed)?;
 /// let bounds = policy.config().bounds(0.0);
 /// let draws = policy.sample_many(bounds, &mut [seed.stream("draw", &[0]), seed.stream("draw", &[1])]);
 ///
@@ -93,33 +94,21 @@ pub(crate) struct Scratch {
 }
 
 impl Policy {
-    /// A policy for this plan, with the variables of `vb`: those that it has, and new ones. [`seeded()`] makes a builder
-    /// whose new variables start as the published ones do.
+    /// A policy for this plan. It starts from a [`Seed`], untrained, or with the variables of a
+    /// [`VarBuilder`](candle_nn::VarBuilder): those that are there, and new ones; see [`seeded()`](crate::seeded()).
     ///
     /// # Errors
     /// If a setting makes no sense ([`Config::validate`]), or a variable has another shape or is not on the CPU.
-    pub fn new(config: &Config, plan: Plan, vb: VarBuilder) -> Result<Self, Error> {
+    pub fn new<'v>(config: &Config, plan: Plan, start: impl Into<Start<'v>>) -> Result<Self, Error> {
         config.validate()?;
+        let start = start.into();
+        let is_shared = AtomicBool::new(start.is_shared());
         let layout = Layout::new(config.hidden_size, config.lstm_layers, plan.vocabulary());
+        let vb = start.into_builder();
         let weights = Weights::new(layout, config.op_bias, plan.frozen_bias(), &vb)?;
         let training = Training::new(&weights, config.lr)?;
-        Ok(Self {
-            config: config.clone(),
-            plan: SyncArc::new(plan),
-            weights,
-            training,
-            space: Space::default(),
-            is_shared: AtomicBool::new(true),
-        })
-    }
-
-    /// An untrained policy for this plan that nobody else has variables of.
-    ///
-    /// # Errors
-    /// If a setting makes no sense ([`Config::validate`]).
-    pub fn seeded(config: &Config, plan: Plan, seed: Seed) -> Result<Self, Error> {
-        let policy = Self::new(config, plan, seeded(&VarMap::new(), seed))?;
-        Ok(Self { is_shared: AtomicBool::new(false), ..policy })
+        let (plan, space) = (SyncArc::new(plan), Space::default());
+        Ok(Self { config: config.clone(), plan, weights, training, space, is_shared })
     }
 
     /// The variables' names and tensors, in a fixed order. They are the policy's own and change with it.
@@ -369,6 +358,8 @@ fn argmax(probabilities: &[f32]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use enas_rng::Seed;
+
     use super::*;
 
     #[test]

@@ -229,7 +229,7 @@ mod tests {
 
     fn small(config: Config) -> Controller {
         let config = Config { hidden_size: 16, ..config };
-        Controller::seeded(&config, 3, Seed::new(2)).unwrap()
+        Controller::new(&config, 3, Seed::new(2)).unwrap()
     }
 
     fn flat(tensor: &candle_core::Tensor) -> Vec<f32> {

@@ -154,7 +154,7 @@ mod tests {
 
     fn controller(seed: u64) -> Controller {
         let config = Config { hidden_size: 16, lstm_layers: 2, ..Config::improved() };
-        Controller::seeded(&config, 3, Seed::new(seed)).unwrap()
+        Controller::new(&config, 3, Seed::new(seed)).unwrap()
     }
 
     fn numbers(controller: &Controller) -> Vec<(String, Vec<usize>, Vec<f32>)> {

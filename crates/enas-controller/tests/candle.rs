@@ -38,7 +38,7 @@ fn weights(controller: &Controller) -> Vec<u32> {
 fn variables_have_the_published_names_and_start_as_without_a_map() {
     for config in [small(Config::reference()), small(Config::improved())] {
         let (controller, varmap) = shared(&config, 3);
-        let own = Controller::seeded(&config, 3, SEED).unwrap();
+        let own = Controller::new(&config, 3, SEED).unwrap();
         assert_eq!(numbers(controller.state()), numbers(own.state()));
         let data = varmap.data().lock().unwrap();
         assert_eq!(data.len(), 9);
@@ -111,7 +111,7 @@ fn the_gradient_of_nll_is_its_slope() {
 #[test]
 fn the_update_written_in_candle_gives_the_weights_of_reinforce_to_the_bit() {
     for config in [small(Config::reference()), small(Config::improved())] {
-        let mut ours = Controller::seeded(&config, 4, SEED).unwrap();
+        let mut ours = Controller::new(&config, 4, SEED).unwrap();
         let (theirs, _) = shared(&config, 4);
         let adam = TfAdamConfig { lr: config.lr, ..TfAdamConfig::default() };
         let mut optimizer = TfAdam::new(theirs.vars(), adam).unwrap();
@@ -129,7 +129,7 @@ fn the_update_written_in_candle_gives_the_weights_of_reinforce_to_the_bit() {
             optimizer.backward_step(&loss).unwrap();
             assert_eq!(weights(&ours), weights(&theirs), "update {update}");
         }
-        assert_ne!(weights(&ours), weights(&Controller::seeded(&config, 4, SEED).unwrap()));
+        assert_ne!(weights(&ours), weights(&Controller::new(&config, 4, SEED).unwrap()));
     }
 }
 
@@ -156,7 +156,7 @@ fn an_update_sees_variables_that_others_changed() {
     let bounds = config.bounds(0.0);
     let updated = |draw: bool| {
         let (mut controller, varmap) = shared(&config, 3);
-        let drawn = arcs(&Controller::seeded(&config, 3, SEED).unwrap(), bounds, 3, 0);
+        let drawn = arcs(&Controller::new(&config, 3, SEED).unwrap(), bounds, 3, 0);
         if draw {
             assert_eq!(arcs(&controller, bounds, 3, 0), drawn);
         }

@@ -136,7 +136,7 @@ impl Set {
             baseline_init: BaselineInit::Zero,
             ..Config::reference()
         };
-        let mut controller = Controller::seeded(&config, size("num_cells"), Seed::new(0)).unwrap();
+        let mut controller = Controller::new(&config, size("num_cells"), Seed::new(0)).unwrap();
         let mut state = numbers(controller.state());
         for (name, shape, values) in &mut state {
             if let Some(dump) = self.tensors.get(&format!("w/{name}")) {

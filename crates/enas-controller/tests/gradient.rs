@@ -32,7 +32,7 @@ fn value(
 /// Compares slopes along the gradient itself and along two random directions.
 fn check(config: &Config, n_nodes: usize, bounds: Bounds, init_scale: f32) {
     let seed = Seed::new(11);
-    let mut controller = Controller::seeded(config, n_nodes, seed).unwrap();
+    let mut controller = Controller::new(config, n_nodes, seed).unwrap();
     let mut state = numbers(controller.state());
     for (_, _, weights) in state.iter_mut().filter(|(name, ..)| !name.contains("adam") && name != "softmax/b")
     {

@@ -19,7 +19,7 @@ fn results() -> Vec<f32> {
     let seed = Seed::new(3);
     let mut out = vec![];
     for config in [Config::reference(), Config { hidden_size: 20, lstm_layers: 2, ..Config::improved() }] {
-        let mut controller = Controller::seeded(&config, 4, seed).unwrap();
+        let mut controller = Controller::new(&config, 4, seed).unwrap();
         let bounds = config.bounds(0.5);
         let arcs: Vec<Arc> = (0..11).map(|i| Arc::random(4, &mut seed.stream("arc", &[i]))).collect();
         for arc in &arcs {

@@ -10,7 +10,7 @@ mod support;
 use support::numbers;
 
 fn published(seed: u64) -> Controller {
-    Controller::seeded(&Config::reference(), 5, Seed::new(seed)).unwrap()
+    Controller::new(&Config::reference(), 5, Seed::new(seed)).unwrap()
 }
 
 /// Separable convolutions of a cell, both sides of every node.
@@ -67,7 +67,7 @@ fn the_published_bias_of_convolutions_can_never_learn() {
 
 #[test]
 fn without_bias_and_bounds_near_zero_all_arcs_are_equally_likely() {
-    let controller = Controller::seeded(&Config::improved(), 5, Seed::new(0)).unwrap();
+    let controller = Controller::new(&Config::improved(), 5, Seed::new(0)).unwrap();
     let bounds = enas_controller::Bounds { tanh_constant: Some(1e-6), temperature: None };
     // What is left is the constant bias of the normal cell.
     let normal_ops = 10.0 * {
@@ -85,7 +85,7 @@ fn share_of(ops: &[Op], config: &Config, updates: u64) -> (f32, f32) {
     let seed = Seed::new(7);
     // A few times the published rate, to keep the test short.
     let config = Config { hidden_size: 16, lr: 0.02, ..config.clone() };
-    let mut controller = Controller::seeded(&config, 3, seed).unwrap();
+    let mut controller = Controller::new(&config, 3, seed).unwrap();
     let mut shares = vec![];
     for update in 0..updates {
         let bounds = config.bounds(update as f64 / updates as f64);

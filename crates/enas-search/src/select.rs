@@ -193,7 +193,7 @@ mod tests {
 
     fn draw(n_nodes: usize, samples: usize, random: usize) -> Vec<(Arc, Origin)> {
         let seed = Seed::new(3);
-        let controller = Controller::seeded(&Config::improved(), n_nodes, seed).unwrap();
+        let controller = Controller::new(&Config::improved(), n_nodes, seed).unwrap();
         let config = SelectConfig { samples, random, metric: Metric::Accuracy };
         contestants(&config, &controller, controller.config().bounds(1.0), seed)
     }

@@ -68,7 +68,7 @@ impl<S: Space> Reinforce<S> {
     /// If a setting of the policy makes no sense.
     pub fn new(space: S, settings: &ReinforceSettings, seed: Seed) -> Result<Self, Error> {
         Ok(Self {
-            policy: Policy::seeded(&settings.policy, space.plan().clone(), seed)?,
+            policy: Policy::new(&settings.policy, space.plan().clone(), seed)?,
             settings: settings.clone(),
             space,
             known: BTreeSet::new(),

@@ -128,7 +128,7 @@ fn reward_step(args: &Bench) -> Result<BoxedStep> {
 fn controller_step(args: &Bench) -> Result<BoxedStep> {
     let aggregate = args.aggregate;
     let config = enas_controller::Config { aggregate, ..enas_controller::Config::reference() };
-    let mut controller = Controller::seeded(&config, args.cells, seed(args)).or_usage()?;
+    let mut controller = Controller::new(&config, args.cells, seed(args)).or_usage()?;
     let bounds = config.bounds(0.0);
     let seed = seed(args);
     Ok(Box::new(move |i| {
@@ -224,7 +224,7 @@ fn arcs_of(args: &Bench) -> Result<Vec<Arc>> {
 
 fn sampled_arcs(args: &Bench) -> Result<Vec<Arc>> {
     let config = enas_controller::Config::reference();
-    let controller = Controller::seeded(&config, args.cells, seed(args)).or_usage()?;
+    let controller = Controller::new(&config, args.cells, seed(args)).or_usage()?;
     let draw = |i| controller.sample(config.bounds(0.0), &mut seed(args).stream("bench-sample", &[i])).arc;
     Ok((0..SAMPLED_ARCS).map(draw).collect())
 }

@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_policy_that_has_learnt_nothing_has_not_collapsed() {
         let seed = Seed::new(1);
-        let controller = Controller::seeded(&Config::improved(), 5, seed).unwrap();
+        let controller = Controller::new(&Config::improved(), 5, seed).unwrap();
         let found = arc("0 0 1 2  0 1 1 3");
         assert_eq!(warnings(&found, Some((&controller, controller.config().bounds(1.0))), seed), [""; 0]);
     }

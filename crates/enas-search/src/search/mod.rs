@@ -295,5 +295,5 @@ fn networks(config: &SearchConfig, data: &Dataset, lr_factor: f32) -> Result<(Ch
     let child = Child::shared(&config.child, input, data.classes.len(), seed)?;
     let lr = config.controller.lr * f64::from(lr_factor);
     let policy = enas_controller::Config { lr, ..config.controller.clone() };
-    Ok((child, Controller::seeded(&policy, config.child.nodes, seed)?))
+    Ok((child, Controller::new(&policy, config.child.nodes, seed)?))
 }

@@ -1,10 +1,47 @@
-//! Variables whose starting values follow from a seed and their names alone.
+//! Where a policy's variables come from.
 
-use candle_core::{DType, Device, Result, Shape, Tensor, Var};
+use std::sync::PoisonError;
+
+use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 use candle_nn::init::NormalOrUniform;
 use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder, VarMap};
 use enas_rng::{Seed, Stream};
+
+/// Where a policy's variables come from: a seed, or a builder of candle's, which may be [`seeded()`], read a file, or make
+/// variables as candle does.
+pub struct Start<'a>(Kind<'a>);
+
+enum Kind<'a> {
+    Seed(Seed),
+    Builder(VarBuilder<'a>),
+}
+
+impl From<Seed> for Start<'_> {
+    fn from(seed: Seed) -> Self {
+        Self(Kind::Seed(seed))
+    }
+}
+
+impl<'a> From<VarBuilder<'a>> for Start<'a> {
+    fn from(builder: VarBuilder<'a>) -> Self {
+        Self(Kind::Builder(builder))
+    }
+}
+
+impl<'a> Start<'a> {
+    /// Whether others may have the variables.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.0, Kind::Builder(_))
+    }
+
+    pub(crate) fn into_builder(self) -> VarBuilder<'a> {
+        match self.0 {
+            Kind::Seed(seed) => seeded(&VarMap::new(), seed),
+            Kind::Builder(builder) => builder,
+        }
+    }
+}
 
 /// A builder of variables for policies, on the CPU. What `varmap` lacks starts as the published policies do, each variable
 /// from a random stream of its own, named after it; so it depends on nothing but its name and the seed. candle's generator,
@@ -34,14 +71,21 @@ struct Seeded {
 
 impl SimpleBackend for Seeded {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
-        if !self.contains_tensor(name) {
-            let mut stream = self.seed.stream(&format!("controller/{name}"), &[]);
-            let numbers = start(&shape, init, &mut stream);
-            let var = Var::from_tensor(&Tensor::from_vec(numbers, shape.clone(), device)?.to_dtype(dtype)?)?;
-            self.varmap.data().lock().expect("no holder panics").insert(name.to_owned(), var);
+        let mut all = self.varmap.data().lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(var) = all.get(name) {
+            if *var.shape() != shape {
+                bail!("shape mismatch: {name} is {:?}, expected {shape:?}", var.shape());
+            }
+            return Ok(var.as_tensor().clone());
         }
-        // Now that it is there, its shape is checked as for any other.
-        SimpleBackend::get(&self.varmap, shape, name, init, dtype, device)
+        if dtype != DType::F32 {
+            bail!("{name} was asked for as {dtype:?}; policies compute in F32");
+        }
+        let mut stream = self.seed.stream(&format!("controller/{name}"), &[]);
+        let var = Var::from_vec(start(&shape, init, &mut stream), shape, device)?;
+        let tensor = var.as_tensor().clone();
+        all.insert(name.to_owned(), var);
+        Ok(tensor)
     }
 
     fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> Result<Tensor> {
