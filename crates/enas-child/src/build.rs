@@ -1,22 +1,26 @@
 //! Makes the parameters of a network's parts under their published names.
 
-use enas_kernels::RunningMoments;
+use candle_nn::VarBuilder;
 
 use crate::backend::{Conv, ConvBlock, Gather, Norm};
 use crate::config::SharedInit;
-use crate::params::{Init, ParamId, Params};
+use crate::params::{Init, ParamId, ParamsBuilder};
+use crate::running::Moving;
 
 /// Collects parameters and moving statistics while a network is built.
-pub(crate) struct Builder {
-    pub(crate) params: Params,
-    pub(crate) running: Vec<(String, RunningMoments)>,
+pub(crate) struct Builder<'v> {
+    pub(crate) params: ParamsBuilder<'v>,
+    pub(crate) running: Vec<Moving>,
+    /// How many batch norms keep moving statistics, or would.
+    norms: usize,
     /// Whether what is made from now on is trained.
     pub(crate) trained: bool,
 }
 
-impl Builder {
-    pub(crate) fn new(params: Params) -> Self {
-        Self { params, running: Vec::new(), trained: true }
+impl<'v> Builder<'v> {
+    /// With the tensors of a builder; without one, for places alone.
+    pub(crate) fn new(builder: Option<VarBuilder<'v>>) -> Self {
+        Self { params: ParamsBuilder::new(builder), running: Vec::new(), norms: 0, trained: true }
     }
 
     /// A weight tensor initialised for `fan_in` inputs.
@@ -30,9 +34,13 @@ impl Builder {
             self.params.tensor(format!("{scope}/bn/{name}"), &[channels], Init::Constant(value), self.trained)
         };
         let (offset, scale) = (tensor("offset", 0.0), tensor("scale", 1.0));
-        let kept = if self.params.is_real() { channels } else { 0 };
-        self.running.push((format!("{scope}/bn"), RunningMoments::new(kept)));
-        Norm { scale, offset, running: Some(self.running.len() - 1) }
+        let mut moving =
+            |name, value| self.params.get(&format!("{scope}/bn/{name}"), &[channels], Init::Constant(value));
+        if let (Some(mean), Some(variance)) = (moving("moving_mean", 0.0), moving("moving_variance", 1.0)) {
+            self.running.push(Moving::new(format!("{scope}/bn"), mean, variance));
+        }
+        self.norms += 1;
+        Norm { scale, offset, running: Some(self.norms - 1) }
     }
 
     /// A k×k convolution, SAME padding, stride 1: `<scope>/w` of shape `[k, k, inputs, outputs]`.

@@ -4,6 +4,7 @@ use enas_arc::Arc;
 
 use crate::backend::{Cpu, Statistics};
 use crate::loss::LossRule;
+use crate::params::Weights;
 use crate::tape::Tape;
 use crate::walk::Kept;
 use crate::{Child, Error};
@@ -44,7 +45,11 @@ impl Child {
     pub fn costs(&self, arc: &Arc) -> Result<Costs, Error> {
         self.check_arc(arc)?;
         // A batch without images walks the same path and computes nothing.
-        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
+        self.params.read(|weights| self.costs_of(arc, weights))
+    }
+
+    fn costs_of(&self, arc: &Arc, weights: Weights<'_>) -> Result<Costs, Error> {
+        let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
         let mut tape = Tape::new(&cpu, Statistics::Batch, false);
         let input = tape.input(self.map(&[], 0));
         let features = self.network.forward(&mut tape, arc, input, None, (&Kept, true))?;

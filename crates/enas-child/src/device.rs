@@ -11,6 +11,7 @@ use crate::examples::Batch;
 use crate::network::{Network, Training};
 use crate::params::{Gradients, Params};
 use crate::pass::Pass;
+use crate::running::Running;
 use crate::tape::Tape;
 use crate::walk::Kept;
 use crate::{Child, Error, StepStats};
@@ -94,21 +95,18 @@ impl OnDevice {
     }
 
     /// Takes over weights, momentum and moving statistics.
-    pub(crate) fn upload(
-        &mut self,
-        params: &Params,
-        running: &[(String, RunningMoments)],
-    ) -> Result<(), Error> {
-        let (values, momentum) = params.flat();
-        self.values = self.gpu.upload(values);
-        self.momentum = self.gpu.upload(momentum);
-        self.averages = Some(params.averages()).filter(|a| !a.is_empty()).map(|a| self.gpu.upload(a));
+    pub(crate) fn upload(&mut self, params: &Params, running: &Running) -> Result<(), Error> {
+        let [values, momentum, averages] = params.flat()?;
+        self.values = self.gpu.upload(&values);
+        self.momentum = self.gpu.upload(&momentum);
+        self.averages = Some(averages).filter(|a| !a.is_empty()).map(|a| self.gpu.upload(&a));
         self.upload_running(running)
     }
 
     /// Takes over moving statistics.
-    pub(crate) fn upload_running(&mut self, running: &[(String, RunningMoments)]) -> Result<(), Error> {
-        self.running = running.iter().map(|(_, r)| GpuRunningMoments::upload(&self.gpu, r)).collect();
+    pub(crate) fn upload_running(&mut self, running: &Running) -> Result<(), Error> {
+        let moments = running.current()?;
+        self.running = moments.iter().map(|r| GpuRunningMoments::upload(&self.gpu, r)).collect();
         Ok(self.gpu.finish()?)
     }
 
@@ -119,27 +117,20 @@ impl OnDevice {
         }
     }
 
-    /// The numbers as they are now, in the form of `params` and `running`.
-    pub(crate) fn download(
-        &self,
-        params: &Params,
-        running: &[(String, RunningMoments)],
-    ) -> Result<(Params, Vec<(String, RunningMoments)>), Error> {
-        let len = params.flat().0.len();
+    /// Writes the numbers as they are now into `params` and `running`.
+    pub(crate) fn download(&self, params: &Params, running: &Running) -> Result<(), Error> {
+        let len = params.len();
         let averages = self.averages.as_ref().map(|averages| averages.download(0, len)).transpose()?;
         let (values, momentum) = (self.values.download(0, len)?, self.momentum.download(0, len)?);
-        let params = params.with_flat(values, momentum, averages.unwrap_or_default());
-        Ok((params, self.download_running(running)?))
+        params.set_flat(&[values, momentum, averages.unwrap_or_default()])?;
+        self.download_running(running)
     }
 
-    /// The moving statistics as they are now, in the form of `running`.
-    pub(crate) fn download_running(
-        &self,
-        running: &[(String, RunningMoments)],
-    ) -> Result<Vec<(String, RunningMoments)>, Error> {
-        let names = running.iter().map(|(name, _)| name.clone());
-        let moved = self.running.iter().map(GpuRunningMoments::download).collect::<Result<Vec<_>, _>>()?;
-        Ok(names.zip(moved).collect())
+    /// Writes the moving statistics as they are now into `running`.
+    pub(crate) fn download_running(&self, running: &Running) -> Result<(), Error> {
+        let moved: Result<Vec<RunningMoments>, _> =
+            self.running.iter().map(GpuRunningMoments::download).collect();
+        running.set(moved?)
     }
 
     /// The statistics of a batch at every batch norm that keeps moving ones, by its index, in a pass without dropout and
@@ -276,7 +267,7 @@ impl OnDevice {
         let fetch = |value: &GpuValue| Ok(Part { shape: value.map.shape(), data: value.to_nchw()? });
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
         let cells = cells.collect::<Result<_, gpu::Error>>()?;
-        let len = params.flat().0.len();
+        let len = params.len();
         let gradients = Gradients::of_flat(params, &pass.gradients.download(0, len)?);
         let stats = stats.download(0, STATS)?;
         let logits = pass.logits.data.download(0, pass.logits.len)?;

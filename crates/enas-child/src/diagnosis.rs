@@ -3,7 +3,6 @@
 //! A pass that went wrong is computed again on the CPU by a backend that looks at the output of every operation. It
 //! changes nothing, and it is asked for only once something is wrong, so it may take its time.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -17,7 +16,7 @@ use crate::head::Classifier;
 use crate::loss::{LossRule, Targets};
 use crate::network::Training;
 use crate::noise::{Noise, SeededNoise};
-use crate::params::{Gradients, Params, is_finite};
+use crate::params::{Gradients, Params, Weights, is_finite};
 use crate::walk::Kept;
 use crate::{Error, InputShape};
 
@@ -81,16 +80,14 @@ impl Child {
         check_labels((labels.len(), last_class(labels)), n, self.n_classes())?;
         let noise = SeededNoise { seed: step.seed, step: step.global_step };
         let training = Training { noise: &noise, step: step.global_step, total_steps: step.total_steps };
-        let params = match &self.device {
-            Some(device) => Cow::Owned(device.download(&self.params, &self.running)?.0),
-            None => Cow::Borrowed(&self.params),
-        };
+        self.fetch()?;
         let targets = Targets::plain(labels);
         let (fault, logits) = on_pool(|| {
-            let watched = Watched::new(&params, self.loss_rule());
-            let pass =
-                self.network.pass(&watched, arc, self.map(images, n), &targets, training, (&Kept, false))?;
-            Ok::<_, Error>((watched.fault.into_inner(), pass.logits))
+            self.params.read(|weights| {
+                let (watched, images) = (Watched::new(weights, self.loss_rule()), self.map(images, n));
+                let pass = self.network.pass(&watched, arc, images, &targets, training, (&Kept, false))?;
+                Ok((watched.fault.into_inner(), pass.logits))
+            })
         })?;
         let InputShape { channels, height, width } = self.input();
         Ok(Diagnosis { fault, suspects: suspects(images, channels * height * width, &logits, n) })
@@ -123,9 +120,9 @@ struct Watched<'a> {
 }
 
 impl<'a> Watched<'a> {
-    fn new(params: &'a Params, loss: LossRule<'a>) -> Self {
-        let fault = params.first_not_finite().map(|name| Fault::new(name, Numbers::Weights));
-        let cpu = Cpu { params, running: &[], loss };
+    fn new(weights: Weights<'a>, loss: LossRule<'a>) -> Self {
+        let fault = weights.first_not_finite().map(|name| Fault::new(name, Numbers::Weights));
+        let cpu = Cpu { weights, running: &[], loss };
         Self { cpu, fault: RefCell::new(fault) }
     }
 
@@ -138,7 +135,7 @@ impl<'a> Watched<'a> {
     }
 
     fn name(&self, block: &ConvBlock) -> &str {
-        self.cpu.params.name(block.norm.scale)
+        self.cpu.params().name(block.norm.scale)
     }
 }
 
@@ -243,7 +240,7 @@ impl<'a> Backend for Watched<'a> {
 
     fn classify(&self, classifier: &Classifier, features: &Vec<f32>) -> Vec<f32> {
         let logits = self.cpu.classify(classifier, features);
-        let name = self.cpu.params.name(classifier.weight);
+        let name = self.cpu.params().name(classifier.weight);
         self.note(name, Numbers::Activations, || is_finite(&logits));
         logits
     }
@@ -256,7 +253,7 @@ impl<'a> Backend for Watched<'a> {
         into: &mut Gradients,
     ) -> Vec<f32> {
         let back = self.cpu.classify_backward(classifier, features, grad, into);
-        let name = self.cpu.params.name(classifier.weight);
+        let name = self.cpu.params().name(classifier.weight);
         self.note(name, Numbers::Gradients, || is_finite(&back) && into.is_finite_at(classifier.weight));
         back
     }

@@ -35,6 +35,9 @@ pub enum Error {
         /// The largest batch that would fit, if any.
         fits: Option<usize>,
     },
+    /// Candle refused, or has no tensor of this name and shape.
+    #[error("tensors: {0}")]
+    Candle(#[from] candle_core::Error),
     /// The GPU refused.
     #[error(transparent)]
     Gpu(#[from] enas_kernels::gpu::Error),

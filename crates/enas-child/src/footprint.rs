@@ -100,10 +100,10 @@ impl Footprint {
         threads: usize,
     ) -> Result<Self, Error> {
         check_shape(config, arc, input, n_classes)?;
-        let mut builder = Builder::new(Params::places());
+        let mut builder = Builder::new(None);
         let network = Network::new(&mut builder, config, Plan::new(config, input), arc, n_classes);
         let arcs = arc.map_or_else(|| worst_arcs(config.nodes), |arc| vec![arc.clone()]);
-        Ok(Self { network, params: builder.params, arcs, threads, is_fixed: arc.is_some() })
+        Ok(Self { network, params: builder.params.places(), arcs, threads, is_fixed: arc.is_some() })
     }
 
     /// The same for given arcs of a shared network, one after another.

@@ -95,12 +95,14 @@ impl Child {
             return Err(Error::Arc("shared weights have no moving statistics to fold".to_owned()));
         };
         let folded = self.folded()?;
-        let recorder = Recorder::new(&folded.params);
-        let mut tape = Tape::new(&recorder, Statistics::Running, false);
-        let input = tape.input(recorder.pictures(self.input()));
-        let features = folded.network.forward(&mut tape, arc, input, None, (&Kept, false))?.main;
-        recorder.classify(&folded.network.classifier, &features);
-        let operations = recorder.into_operations();
+        let operations = folded.params.read(|weights| {
+            let recorder = Recorder::new(weights);
+            let mut tape = Tape::new(&recorder, Statistics::Running, false);
+            let input = tape.input(recorder.pictures(self.input()));
+            let features = folded.network.forward(&mut tape, arc, input, None, (&Kept, false))?.main;
+            recorder.classify(&folded.network.classifier, &features);
+            Ok(recorder.into_operations())
+        })?;
         Ok(Outline { input: self.input(), classes: self.n_classes(), operations })
     }
 }

@@ -1,10 +1,8 @@
 //! A child's numbers as named tensors: to save, to restore, to inspect.
 
-use std::borrow::Cow;
+use candle_core::Tensor;
 
-use enas_kernels::RunningMoments;
-
-use crate::params::{AVERAGE, Params};
+use crate::params::AVERAGE;
 use crate::{Child, Error, Named};
 
 impl Child {
@@ -13,7 +11,10 @@ impl Child {
     /// # Errors
     /// If they are on a device and cannot be had back.
     pub fn weights(&self) -> Result<Vec<Named>, Error> {
-        Ok(self.here()?.weights())
+        self.fetch()?;
+        let mut tensors = self.params.export()?;
+        tensors.extend(self.running.export()?);
+        Ok(tensors)
     }
 
     /// [`weights`](Self::weights) and everything else that continuing a training needs.
@@ -21,20 +22,23 @@ impl Child {
     /// # Errors
     /// As there.
     pub fn state(&self) -> Result<Vec<Named>, Error> {
-        Ok(self.here()?.state())
+        let mut tensors = self.weights()?;
+        tensors.extend(self.params.export_momentum()?);
+        tensors.extend(self.params.export_averages()?);
+        tensors.extend(self.running.export_sums()?);
+        Ok(tensors)
     }
 
-    /// The numbers in the host's memory.
-    fn here(&self) -> Result<Numbers<'_>, Error> {
-        match &self.device {
-            None => {
-                Ok(Numbers { params: Cow::Borrowed(&self.params), running: Cow::Borrowed(&self.running) })
-            }
-            Some(device) => {
-                let (params, running) = device.download(&self.params, &self.running)?;
-                Ok(Numbers { params: Cow::Owned(params), running: Cow::Owned(running) })
-            }
-        }
+    /// The tensors of [`weights`](Self::weights) themselves, not copies: who writes them changes the network. Those of a
+    /// network on a GPU are as they were when they were last fetched.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let of_weights = self.params.tensors().map(|(name, tensor)| (name.to_owned(), tensor.clone()));
+        of_weights.chain(self.running.tensors()).collect()
+    }
+
+    /// Brings the numbers in the host's memory up to date.
+    pub(crate) fn fetch(&self) -> Result<(), Error> {
+        self.device.as_ref().map_or(Ok(()), |device| device.download(&self.params, &self.running))
     }
 }
 
@@ -47,48 +51,6 @@ pub struct Adopted {
     pub of: usize,
 }
 
-/// Updates after which moving statistics no longer show that they began at nothing.
-const SETTLED: u64 = 1000;
-
-/// A child's numbers.
-struct Numbers<'a> {
-    params: Cow<'a, Params>,
-    running: Cow<'a, [(String, RunningMoments)]>,
-}
-
-impl Numbers<'_> {
-    fn weights(&self) -> Vec<Named> {
-        let mut tensors = self.params.export();
-        for (name, running) in self.running.iter() {
-            let channels = vec![running.mean.len()];
-            let mut push = |kind: &str, data: Vec<f32>, shape| {
-                tensors.push(Named { name: format!("{name}/{kind}"), shape, data });
-            };
-            push("moving_mean", running.mean.clone(), channels.clone());
-            push("moving_variance", running.variance.clone(), channels);
-        }
-        tensors
-    }
-
-    fn state(&self) -> Vec<Named> {
-        let mut tensors = self.weights();
-        tensors.extend(self.params.export_momentum());
-        tensors.extend(self.params.export_averages());
-        for (name, running) in self.running.iter() {
-            let channels = vec![running.mean.len()];
-            let mut push = |kind: &str, data: Vec<f32>, shape| {
-                tensors.push(Named { name: format!("{name}/{kind}"), shape, data });
-            };
-            push("biased_mean", running.biased_mean.clone(), channels.clone());
-            push("biased_variance", running.biased_variance.clone(), channels);
-            // Two 24-bit halves: a single f32 would lose counts above 2²⁴.
-            let (high, low) = (running.updates >> 24, running.updates & 0xFF_FFFF);
-            push("updates", vec![high as f32, low as f32], vec![2]);
-        }
-        tensors
-    }
-}
-
 impl Child {
     /// Takes over [`weights`](Self::weights) or a [`state`](Self::state). A child that keeps an average of its weights
     /// starts it anew where the state has none.
@@ -97,14 +59,14 @@ impl Child {
     /// If a tensor has another shape, is unknown, or a weight is missing. The network is unusable after an error.
     pub fn load(&mut self, tensors: &[Named]) -> Result<(), Error> {
         for tensor in tensors {
-            if !self.params.import(tensor)? && !self.import_running(tensor)? {
+            if !self.params.import(tensor)? && !self.running.import(tensor)? {
                 let name = &tensor.name;
                 return Err(Error::State(format!("the network has no tensor named {name}")));
             }
         }
         let given: std::collections::BTreeSet<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
-        if !self.params.averages().is_empty() && !given.iter().any(|name| name.starts_with(AVERAGE)) {
-            self.params.start_averages();
+        if self.params.has_averages() && !given.iter().any(|name| name.starts_with(AVERAGE)) {
+            self.params.start_averages()?;
         }
         if let Some(missing) = self.params.names().find(|name| !given.contains(name)) {
             return Err(Error::State(format!("{missing} is missing")));
@@ -124,58 +86,14 @@ impl Child {
         if self.device.is_some() {
             return Err(Error::State("weights are taken over before a network moves to a GPU".to_owned()));
         }
-        let taken = tensors.iter().filter(|tensor| self.params.adopt(tensor)).count();
+        let mut taken = 0;
         for tensor in tensors {
-            self.adopt_running(tensor);
+            taken += usize::from(self.params.adopt(tensor)?);
+            self.running.adopt(tensor)?;
         }
-        if !self.params.averages().is_empty() {
-            self.params.start_averages();
+        if self.params.has_averages() {
+            self.params.start_averages()?;
         }
         Ok(Adopted { taken, of: self.params.names().count() })
-    }
-
-    fn adopt_running(&mut self, tensor: &Named) {
-        let Some((scope, kind)) = tensor.name.rsplit_once('/') else { return };
-        let Some((_, running)) = self.running.iter_mut().find(|(name, _)| name == scope) else { return };
-        let RunningMoments { mean, variance, biased_mean, biased_variance, updates } = running;
-        let targets = match kind {
-            "moving_mean" => [mean, biased_mean],
-            "moving_variance" => [variance, biased_variance],
-            _ => return,
-        };
-        if targets[0].len() == tensor.data.len() {
-            targets.into_iter().for_each(|target| target.copy_from_slice(&tensor.data));
-            *updates = SETTLED;
-        }
-    }
-
-    fn import_running(&mut self, tensor: &Named) -> Result<bool, Error> {
-        let Some((scope, kind)) = tensor.name.rsplit_once('/') else { return Ok(false) };
-        let Some((_, running)) = self.running.iter_mut().find(|(name, _)| name == scope) else {
-            return Ok(false);
-        };
-        let target = match kind {
-            "moving_mean" => &mut running.mean,
-            "moving_variance" => &mut running.variance,
-            "biased_mean" => &mut running.biased_mean,
-            "biased_variance" => &mut running.biased_variance,
-            "updates" => {
-                let [high, low] = tensor.data.as_slice() else {
-                    return Err(Error::State(format!("{} does not hold two numbers", tensor.name)));
-                };
-                running.updates = ((*high as u64) << 24) | *low as u64;
-                return Ok(true);
-            }
-            _ => return Ok(false),
-        };
-        if target.len() != tensor.data.len() {
-            let (got, want) = (tensor.data.len(), target.len());
-            return Err(Error::State(format!(
-                "{} holds {got} numbers, the network needs {want}",
-                tensor.name
-            )));
-        }
-        target.copy_from_slice(&tensor.data);
-        Ok(true)
     }
 }

@@ -328,7 +328,7 @@ fn an_average_follows_the_weights_by_its_decay_and_moves_with_the_state() {
     let mut expected = start;
     for i in 0..3 {
         train(&mut child, i..i + 1);
-        child.update_average(0.75);
+        child.update_average(0.75).expect("on the CPU");
         let weights = child.weights().expect("on the CPU");
         let follow = |(e, w): (&mut f32, &f32)| *e += 0.25 * (w - *e);
         expected.iter_mut().zip(named(&weights, name)).for_each(follow);
@@ -343,7 +343,7 @@ fn an_average_follows_the_weights_by_its_decay_and_moves_with_the_state() {
     other.load(&state).expect("the state fits");
     for child in [&mut child, &mut other] {
         train(child, 3..4);
-        child.update_average(0.5);
+        child.update_average(0.5).expect("it can be written");
     }
     assert_eq!(child.state().expect("on the CPU"), other.state().expect("on the CPU"));
     // What is saved is the average; the state before leads back.

@@ -255,7 +255,7 @@ fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
                         _ => Examples::Mixed { images: &images, labels: &labels, mix: &mix },
                     };
                     let stats = child.train_on(&arc(), examples, &step, &mut || ()).expect("it trains");
-                    child.update_average(0.5);
+                    child.update_average(0.5).expect("it can be written");
                     stats
                 })
                 .collect();

@@ -58,7 +58,7 @@ fn moved(tensors: &[Named], name: &str, direction: &[f32], by: f32) -> Vec<Named
 fn gradients_are_those_of_finite_differences() {
     let (images, labels) = batch(21);
     for mut child in both_kinds() {
-        let weights = child.weights();
+        let weights = child.weights().expect("on the CPU");
         let (_, gradients) = child.gradients(&arc(), &images, &labels).unwrap();
         let mut compared = 0;
         for Named { name, data, .. } in &gradients {
@@ -165,7 +165,7 @@ fn both_kinds_learn_and_train_alike_on_any_number_of_threads() {
                     })
                     .collect();
                 let logits = child.logits(&arc(), &images, Norm::RunningStatistics).unwrap();
-                (losses, logits, child.weights())
+                (losses, logits, child.weights().expect("on the CPU"))
             })
         };
         let (losses, logits, weights) = train(1);
@@ -219,7 +219,7 @@ fn what_does_not_fit_is_named() {
     assert!(error.contains("number of classes = 1"), "{error}");
     let error = said(fixed.gradients(&arc(), &[0.0; 5], &[0]).unwrap_err());
     assert!(error.contains("bad batch"), "{error}");
-    let mut weights = fixed.weights();
+    let mut weights = fixed.weights().expect("on the CPU");
     weights.pop();
     assert!(said(fixed.load(&weights).unwrap_err()).contains("is missing"));
 }

@@ -103,7 +103,7 @@ impl<'a> Trial<'a> {
                     break;
                 }
                 if self.config.run.ema_decay > 0.0 {
-                    self.child.update_average(refine::decay(self.config.run.ema_decay, step.global_step));
+                    self.child.update_average(refine::decay(self.config.run.ema_decay, step.global_step))?;
                 }
                 self.losses.push(stats.loss);
                 is_wanted = goes_on(self.steps(), stats.loss);

@@ -10,11 +10,11 @@ use super::{Backend, Conv, ConvBlock, Gather, Norm, Statistics, Term};
 use crate::head::Classifier;
 use crate::loss::{Loss, LossRule, Targets};
 use crate::noise::Noise;
-use crate::params::{Gradients, ParamId, Params};
+use crate::params::{Gradients, ParamId, Params, Weights};
 
 /// The CPU with the weights and moving statistics of one network.
 pub(crate) struct Cpu<'a> {
-    pub(crate) params: &'a Params,
+    pub(crate) weights: Weights<'a>,
     pub(crate) running: &'a [RunningMoments],
     pub(crate) loss: LossRule<'a>,
 }
@@ -29,7 +29,7 @@ impl Backend for Cpu<'_> {
     type Loss = Loss;
 
     fn params(&self) -> &Params {
-        self.params
+        self.weights.params
     }
 
     fn plain(&self, map: Map) -> Value {
@@ -41,10 +41,10 @@ impl Backend for Cpu<'_> {
     }
 
     fn unit(&self, block: &ConvBlock, inputs: &[Value], statistics: Statistics) -> (Value, Option<Moments>) {
-        let (params, norm) = (self.params, block.norm);
+        let (weights, norm) = (self.weights, block.norm);
         let (z, moments) =
             self.with_unit(block, inputs, |unit| unit.forward(statistics == Statistics::Batch));
-        let (scale, offset) = (params.get(norm.scale), params.get(norm.offset));
+        let (scale, offset) = (weights.get(norm.scale), weights.get(norm.offset));
         let affine = match (&moments, norm.running) {
             (Some(moments), _) => moments.affine(scale, offset),
             (None, Some(running)) => self.running[running].affine(scale, offset),
@@ -65,7 +65,7 @@ impl Backend for Cpu<'_> {
         targets: Option<&mut [Option<Map>]>,
         into: &mut Gradients,
     ) {
-        let gamma = self.params.get(block.norm.scale);
+        let gamma = self.weights.get(block.norm.scale);
         let gradient =
             self.with_unit(block, inputs, |unit| unit.backward(&out.map, moments, gamma, grad, targets));
         self.collect(&block.convs, block.norm, gradient, into);
@@ -82,7 +82,7 @@ impl Backend for Cpu<'_> {
         target: &mut Option<Map>,
         into: &mut Gradients,
     ) {
-        let gamma = self.params.get(block.norm.scale);
+        let gamma = self.weights.get(block.norm.scale);
         let gradient = self.with_unit(block, std::slice::from_ref(input), |unit| {
             unit.backward_onto(before, &out.map, moments, gamma, grad, target)
         });
@@ -133,7 +133,7 @@ impl Backend for Cpu<'_> {
     fn classify(&self, classifier: &Classifier, features: &Vec<f32>) -> Vec<f32> {
         let start = profile::start();
         let &Classifier { weight, channels, classes } = classifier;
-        let weight = self.params.get(weight);
+        let weight = self.weights.get(weight);
         let mut logits = vec![0.0; features.len() / channels * classes];
         for (features, logits) in features.chunks_exact(channels).zip(logits.chunks_exact_mut(classes)) {
             for (x, row) in features.iter().zip(weight.chunks_exact(classes)) {
@@ -154,7 +154,7 @@ impl Backend for Cpu<'_> {
     ) -> Vec<f32> {
         let start = profile::start();
         let &Classifier { weight: id, channels, classes } = classifier;
-        let weight = self.params.get(id);
+        let weight = self.weights.get(id);
         let mut weight_grad = vec![0.0; weight.len()];
         let mut feature_grad = vec![0.0; features.len()];
         let images = features.chunks_exact(channels).zip(feature_grad.chunks_exact_mut(channels));
@@ -165,7 +165,7 @@ impl Backend for Cpu<'_> {
                 row_grad.iter_mut().zip(grad).for_each(|(r, g)| *r += x * g);
             }
         }
-        if self.params.is_trained(id) {
+        if self.weights.params.is_trained(id) {
             into.add(id, weight_grad);
         }
         let products = (features.len() * classes) as f64;
@@ -186,7 +186,7 @@ impl Backend for Cpu<'_> {
     }
 
     fn gradients(&self) -> Gradients {
-        self.params.gradients()
+        self.weights.params.gradients()
     }
 }
 
@@ -197,8 +197,8 @@ impl Cpu<'_> {
         inputs: &[Value],
         body: impl FnOnce(&Unit<'_>) -> R,
     ) -> R {
-        let params = self.params;
-        let weights: Vec<Cow<'_, [f32]>> = block.convs.iter().map(|conv| assemble(params, conv)).collect();
+        let lent = self.weights;
+        let weights: Vec<Cow<'_, [f32]>> = block.convs.iter().map(|conv| assemble(lent, conv)).collect();
         let branches: Vec<Branch<'_>> = block
             .convs
             .iter()
@@ -209,7 +209,7 @@ impl Cpu<'_> {
                     Gather::EverySecond { offset } => Rows::EverySecond { offset },
                     Gather::Patches { k } => Rows::Patches { k },
                     Gather::Depthwise { filter, k, stride } => {
-                        Rows::Depthwise { filter: params.get(filter), k, stride }
+                        Rows::Depthwise { filter: lent.get(filter), k, stride }
                     }
                 };
                 Branch { rows, weight, outputs: conv.outputs }
@@ -221,7 +221,7 @@ impl Cpu<'_> {
     /// Hands a unit's parameter gradients to their owners.
     pub(super) fn collect(&self, convs: &[Conv], norm: Norm, gradient: UnitGradient, into: &mut Gradients) {
         let mut add = |id: ParamId, values: Vec<f32>| {
-            if self.params.is_trained(id) {
+            if self.weights.params.is_trained(id) {
                 into.add(id, values);
             }
         };
@@ -233,7 +233,7 @@ impl Cpu<'_> {
             }
             let mut rest = weight.as_slice();
             for id in &conv.weight {
-                let (piece, after) = rest.split_at(self.params.get(*id).len());
+                let (piece, after) = rest.split_at(self.weights.get(*id).len());
                 add(*id, piece.to_vec());
                 rest = after;
             }
@@ -242,10 +242,10 @@ impl Cpu<'_> {
 }
 
 /// The matrix of a convolution, joined from its pieces.
-fn assemble<'p>(params: &'p Params, conv: &Conv) -> Cow<'p, [f32]> {
+fn assemble<'p>(weights: Weights<'p>, conv: &Conv) -> Cow<'p, [f32]> {
     match conv.weight.as_slice() {
-        [one] => Cow::Borrowed(params.get(*one)),
-        many => Cow::Owned(many.iter().flat_map(|id| params.get(*id)).copied().collect()),
+        [one] => Cow::Borrowed(weights.get(*one)),
+        many => Cow::Owned(many.iter().flat_map(|id| weights.get(*id)).copied().collect()),
     }
 }
 

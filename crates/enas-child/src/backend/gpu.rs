@@ -218,7 +218,7 @@ impl Backend for OnGpu<'_> {
     }
 
     fn gradients(&self) -> Buffer {
-        self.gpu.zeros(self.params.flat().0.len())
+        self.gpu.zeros(self.params.len())
     }
 }
 

@@ -115,7 +115,7 @@ impl Grouped for Cpu<'_> {
 
     fn unit_given(&self, block: &ConvBlock, inputs: &[Value], moments: &Moments) -> Value {
         let (map, _) = self.with_unit(block, inputs, |unit| unit.forward(false));
-        let (scale, offset) = (self.params.get(block.norm.scale), self.params.get(block.norm.offset));
+        let (scale, offset) = (self.weights.get(block.norm.scale), self.weights.get(block.norm.offset));
         Value { map, affine: Some(moments.affine(scale, offset).into()) }
     }
 
@@ -138,7 +138,7 @@ impl Grouped for Cpu<'_> {
         targets: Option<&mut [Option<Map>]>,
         total: &mut UnitGradient,
     ) {
-        let gamma = self.params.get(block.norm.scale);
+        let gamma = self.weights.get(block.norm.scale);
         self.with_unit(block, inputs, |unit| {
             unit.backward_part(&out.map, moments, gamma, grad, sums, targets, total);
         });

@@ -10,11 +10,11 @@ use crate::config::InputShape;
 use crate::head::Classifier;
 use crate::noise::Noise;
 use crate::outline::{Convolution, Operation};
-use crate::params::{ParamId, Params};
+use crate::params::{ParamId, Params, Weights};
 
 /// Records the forward pass of a network whose batch norms are folded.
 pub(crate) struct Recorder<'a> {
-    params: &'a Params,
+    weights: Weights<'a>,
     operations: RefCell<Vec<Operation>>,
 }
 
@@ -32,8 +32,8 @@ pub(crate) struct Recorded {
 pub(crate) enum Never {}
 
 impl<'a> Recorder<'a> {
-    pub(crate) fn new(params: &'a Params) -> Self {
-        Self { params, operations: RefCell::default() }
+    pub(crate) fn new(weights: Weights<'a>) -> Self {
+        Self { weights, operations: RefCell::default() }
     }
 
     /// Value 0.
@@ -76,13 +76,13 @@ impl<'a> Recorder<'a> {
 
     /// Weights, joined from their pieces, under the name of the first.
     fn tensor(&self, pieces: &[ParamId], shape: &[usize]) -> Named {
-        let data: Vec<f32> = pieces.iter().flat_map(|id| self.params.get(*id)).copied().collect();
+        let data: Vec<f32> = pieces.iter().flat_map(|id| self.weights.get(*id)).copied().collect();
         assert_eq!(
             data.len(),
             shape.iter().product::<usize>(),
             "the network built its weights for these inputs"
         );
-        Named { name: self.params.name(pieces[0]).to_owned(), shape: shape.to_vec(), data }
+        Named { name: self.weights.params.name(pieces[0]).to_owned(), shape: shape.to_vec(), data }
     }
 }
 
@@ -96,7 +96,7 @@ impl Backend for Recorder<'_> {
     type Loss = Never;
 
     fn params(&self) -> &Params {
-        self.params
+        self.weights.params
     }
 
     fn plain(&self, map: Recorded) -> Recorded {

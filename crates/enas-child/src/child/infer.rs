@@ -1,5 +1,7 @@
 //! Class scores of pictures.
 
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
 use enas_arc::Arc;
 use enas_kernels::RunningMoments;
 use enas_rng::Stream;
@@ -7,9 +9,10 @@ use rayon::prelude::*;
 
 use super::{Child, MOST_WEIGHTS, images_on_host, on_pool};
 use crate::Error;
-use crate::backend::{Backend, Cpu, Statistics, argmax};
+use crate::backend::{Backend, ConvBlock, Cpu, Statistics, argmax};
 use crate::examples::Examples;
 use crate::loss::LossRule;
+use crate::params::Weights;
 use crate::tape::Tape;
 use crate::walk::{Kept, Walk};
 
@@ -68,14 +71,18 @@ impl Child {
         let images = images_on_host(examples)?;
         self.check_batch(arc, images)?;
         let mut features = match statistics {
-            Statistics::Batch => on_pool(|| self.features(arc, images, statistics, &[]))?,
+            Statistics::Batch => on_pool(|| {
+                self.params.read(|weights| self.features(arc, images, statistics, (weights, &[])))
+            })?,
             Statistics::Running => self.features_in_groups(arc, images)?,
         };
         if let Some(stream) = dropout {
             features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
         }
-        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
-        Ok(cpu.classify(&self.network.classifier, &features))
+        self.params.read(|weights| {
+            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+            Ok(cpu.classify(&self.network.classifier, &features))
+        })
     }
 
     /// The features `[n, channels]` of images `[n, c, h, w]`, at inference.
@@ -84,9 +91,9 @@ impl Child {
         arc: &Arc,
         images: &[f32],
         statistics: Statistics,
-        running: &[RunningMoments],
+        (weights, running): (Weights<'_>, &[RunningMoments]),
     ) -> Result<Vec<f32>, Error> {
-        let cpu = Cpu { params: &self.params, running, loss: LossRule::default() };
+        let cpu = Cpu { weights, running, loss: LossRule::default() };
         let mut tape = Tape::new(&cpu, statistics, false);
         let n = images.len() / self.image_len();
         let input = tape.input(self.map(images, n));
@@ -100,12 +107,14 @@ impl Child {
     /// The same with moving statistics: nothing joins the images of a batch, so a few at a time go through the
     /// whole network, each group on one thread and out of its cache.
     fn features_in_groups(&self, arc: &Arc, images: &[f32]) -> Result<Vec<f32>, Error> {
-        let running: Vec<RunningMoments> = self.running.iter().map(|(_, r)| r.clone()).collect();
+        let running = self.running.current()?;
         let groups = images.par_chunks(enas_kernels::LANES * self.image_len());
-        let features: Vec<Vec<f32>> = groups
-            .map(|group| self.features(arc, group, Statistics::Running, &running))
-            .collect::<Result<_, _>>()?;
-        Ok(features.concat())
+        self.params.read(|weights| {
+            let features: Vec<Vec<f32>> = groups
+                .map(|group| self.features(arc, group, Statistics::Running, (weights, &running)))
+                .collect::<Result<_, _>>()?;
+            Ok(features.concat())
+        })
     }
 
     /// The most likely class of each image; the first of equals.
@@ -121,34 +130,41 @@ impl Child {
         let Some(arc) = &self.arc else {
             return Err(Error::Arc("shared weights have no moving statistics to fold".to_owned()));
         };
-        let mut folded = Self::new(
-            &self.network.config,
-            Some(arc),
-            self.network.plan.input,
-            self.n_classes,
-            self.params.seed(),
-            MOST_WEIGHTS,
-        )?;
+        let zeros = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        let config = &self.network.config;
+        let (input, classes) = (self.network.plan.input, self.n_classes);
+        let mut folded = Self::new(config, Some(arc), input, classes, zeros.into(), MOST_WEIGHTS)?;
         folded.load(&self.weights()?)?;
+        let (running, mut result) = (folded.running.current()?, Ok(()));
         folded.network.for_each_block(&mut |block| {
-            let norm = block.norm;
-            let Some(running) = norm.running.map(|index| &mut folded.running[index].1) else { return };
-            let affine = running.affine(folded.params.get(norm.scale), folded.params.get(norm.offset));
-            let mut first = 0;
-            for conv in &block.convs {
-                let scale = &affine.scale[first..first + conv.outputs];
-                for id in &conv.weight {
-                    let rows = folded.params.get_mut(*id).chunks_exact_mut(conv.outputs);
-                    rows.for_each(|row| row.iter_mut().zip(scale).for_each(|(w, s)| *w *= s));
-                }
-                first += conv.outputs;
+            if result.is_ok() {
+                result = folded.fold(block, &running);
             }
-            // What is left of the batch norm: no scale, no mean, a unit deviation, and the shift as its offset.
-            folded.params.get_mut(norm.scale).fill(1.0);
-            folded.params.get_mut(norm.offset).copy_from_slice(&affine.shift);
-            running.mean.fill(0.0);
-            running.variance.fill(1.0 - enas_kernels::EPSILON);
         });
-        Ok(folded)
+        result.map(|()| folded)
+    }
+
+    /// Folds the batch norm of one convolution.
+    fn fold(&self, block: &ConvBlock, running: &[RunningMoments]) -> Result<(), Error> {
+        let (params, norm) = (&self.params, block.norm);
+        let Some(index) = norm.running else { return Ok(()) };
+        let affine = params
+            .read(|weights| Ok(running[index].affine(weights.get(norm.scale), weights.get(norm.offset))))?;
+        let mut first = 0;
+        for conv in &block.convs {
+            let scale = &affine.scale[first..first + conv.outputs];
+            for id in &conv.weight {
+                params.write(*id, |matrix| {
+                    let rows = matrix.chunks_exact_mut(conv.outputs);
+                    rows.for_each(|row| row.iter_mut().zip(scale).for_each(|(w, s)| *w *= s));
+                })?;
+            }
+            first += conv.outputs;
+        }
+        // What is left of the batch norm: no scale, no mean, a unit deviation, and the shift as its offset.
+        params.write(norm.scale, |scale| scale.fill(1.0))?;
+        params.write(norm.offset, |offset| offset.copy_from_slice(&affine.shift))?;
+        let channels = affine.shift.len();
+        self.running.replace(index, vec![0.0; channels], vec![1.0 - enas_kernels::EPSILON; channels])
     }
 }

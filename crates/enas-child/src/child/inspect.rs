@@ -1,7 +1,5 @@
 //! A training pass with all that it computes, for tests and for curiosity.
 
-use std::borrow::Cow;
-
 use enas_arc::Arc;
 use enas_kernels::Value;
 
@@ -12,6 +10,7 @@ use crate::examples::Examples;
 use crate::loss::Targets;
 use crate::network::Training;
 use crate::noise::Noise;
+use crate::params::Weights;
 use crate::{Error, Named};
 
 /// Everything a training pass computes, for inspection; see [`Child::inspect`].
@@ -49,17 +48,19 @@ impl Child {
         (step, total_steps): (u64, u64),
     ) -> Result<Inspection, Error> {
         let training = Training { noise, step, total_steps };
-        let (parts, params) = match &self.device {
+        let parts = match &self.device {
             Some(device) => {
                 let batch = self.labelled_batch(arc, Examples::Host { images, labels })?;
-                let parts = device.inspect((&self.network, &self.params), arc, &batch, training)?;
-                (parts, Cow::Owned(device.download(&self.params, &self.running)?.0))
+                device.inspect((&self.network, &self.params), arc, &batch, training)?
             }
-            None => (self.inspect_here(arc, images, labels, training)?, Cow::Borrowed(&self.params)),
+            None => self.params.read(|weights| self.inspect_here(arc, images, labels, training, weights))?,
         };
+        self.fetch()?;
         let Config { l2, aux_weight, .. } = self.network.config;
-        let penalty = f64::from(l2) * params.squares();
-        let gradients = params.export_gradients(&parts.gradients, l2);
+        let (squares, gradients) = self
+            .params
+            .read(|weights| Ok((weights.squares(), weights.export_gradients(&parts.gradients, l2))))?;
+        let penalty = f64::from(l2) * squares;
         let squares: f64 = gradients.iter().flat_map(|g| &g.data).map(|g| f64::from(*g).powi(2)).sum();
         Ok(Inspection {
             total_loss: (f64::from(parts.loss + aux_weight * parts.aux_loss) + penalty) as f32,
@@ -79,8 +80,10 @@ impl Child {
         images: &[f32],
         labels: &[u32],
         training: Training<'_>,
+        weights: Weights<'_>,
     ) -> Result<Inspected, Error> {
-        let pass = self.pass(arc, images, &Targets::plain(labels), training, true)?;
+        let targets = Targets::plain(labels);
+        let pass = self.pass(arc, images, &targets, training, (weights, true))?;
         let fetch = |value: &Value| Part { shape: value.map.shape(), data: value.to_nchw() };
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
         Ok(Inspected {

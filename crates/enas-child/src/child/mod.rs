@@ -5,9 +5,13 @@ mod inspect;
 mod refine;
 mod train;
 
+use std::sync::Arc as SyncArc;
+
+use candle_core::Var;
+use candle_nn::VarBuilder;
 use enas_arc::Arc;
-use enas_kernels::{Map, RunningMoments, profile};
-use enas_rng::Seed;
+use enas_kernels::candle::{NesterovConfig, NesterovSgd};
+use enas_kernels::{Map, profile};
 
 pub use self::infer::Norm;
 pub use self::inspect::Inspection;
@@ -23,6 +27,8 @@ use crate::loss::{LossRule, Targets};
 use crate::network::Network;
 use crate::params::Params;
 use crate::plan::Plan;
+use crate::running::Running;
+use crate::start::Start;
 use crate::tape::Tape;
 use crate::walk::{CellByCell, InParts, Kept, Recompute, Walk};
 
@@ -34,10 +40,9 @@ use crate::walk::{CellByCell, InParts, Kept, Recompute, Walk};
 pub struct Child {
     n_classes: usize,
     arc: Option<Arc>,
-    pub(crate) network: Network,
-    pub(crate) params: Params,
-    /// Moving statistics by the name of their batch norm.
-    pub(crate) running: Vec<(String, RunningMoments)>,
+    pub(crate) network: SyncArc<Network>,
+    pub(crate) params: SyncArc<Params>,
+    pub(crate) running: SyncArc<Running>,
     /// What the loss of an image counts for, by class; all count one if there are none.
     class_weights: Option<Vec<f32>>,
     /// Share of the target that is spread evenly over all classes.
@@ -59,22 +64,27 @@ impl Child {
     ///
     /// # Errors
     /// If a setting is out of range or `n_classes` is below 2.
-    pub fn shared(config: &Config, input: InputShape, n_classes: usize, seed: Seed) -> Result<Self, Error> {
-        Self::new(config, None, input, n_classes, seed, MOST_WEIGHTS)
+    pub fn shared<'v>(
+        config: &Config,
+        input: InputShape,
+        n_classes: usize,
+        start: impl Into<Start<'v>>,
+    ) -> Result<Self, Error> {
+        Self::new(config, None, input, n_classes, start.into(), MOST_WEIGHTS)
     }
 
     /// A child with private weights for one arc.
     ///
     /// # Errors
     /// As for [`shared`](Self::shared), and if the arc has another number of nodes than `config.nodes`.
-    pub fn fixed(
+    pub fn fixed<'v>(
         config: &Config,
         arc: &Arc,
         input: InputShape,
         n_classes: usize,
-        seed: Seed,
+        start: impl Into<Start<'v>>,
     ) -> Result<Self, Error> {
-        Self::fixed_within(config, arc, input, n_classes, seed, MOST_WEIGHTS)
+        Self::fixed_within(config, arc, input, n_classes, start, MOST_WEIGHTS)
     }
 
     /// [`fixed`](Self::fixed), if the network has no more than `most_weights`: for a description that others wrote.
@@ -83,16 +93,16 @@ impl Child {
     ///
     /// # Errors
     /// As for [`fixed`](Self::fixed), and if it has more.
-    pub fn fixed_within(
+    pub fn fixed_within<'v>(
         config: &Config,
         arc: &Arc,
         input: InputShape,
         n_classes: usize,
-        seed: Seed,
+        start: impl Into<Start<'v>>,
         most_weights: usize,
     ) -> Result<Self, Error> {
         check_nodes(arc, config)?;
-        Self::new(config, Some(arc), input, n_classes, seed, most_weights.min(MOST_WEIGHTS))
+        Self::new(config, Some(arc), input, n_classes, start.into(), most_weights.min(MOST_WEIGHTS))
     }
 
     fn new(
@@ -100,7 +110,7 @@ impl Child {
         arc: Option<&Arc>,
         input: InputShape,
         n_classes: usize,
-        seed: Seed,
+        start: Start<'_>,
         most_weights: usize,
     ) -> Result<Self, Error> {
         check_shape(config, arc, input, n_classes)?;
@@ -116,7 +126,7 @@ impl Child {
         }
         // Once for the number of weights: settings that are fine one by one can make a network that no machine can hold,
         // and memory that grows with the weights would leave its smaller predecessors behind.
-        let mut places = Builder::new(Params::places());
+        let mut places = Builder::new(None);
         Network::new(&mut places, config, plan.clone(), arc, n_classes);
         let weights = places.params.len();
         if weights > most_weights {
@@ -124,9 +134,11 @@ impl Child {
             let allowed = format!("{most_weights} weights");
             return Err(Error::Config { key: "child.filters", value, allowed });
         }
-        let mut builder = Builder::new(Params::new(seed, weights));
-        let network = Network::new(&mut builder, config, plan, arc, n_classes);
+        let mut builder = Builder::new(Some(on_the_host(start)?));
+        let network = Network::new(&mut builder, config, plan, arc, n_classes).into();
         let Builder { params, running, .. } = builder;
+        let params = params.build(config.optimizer(0.0))?.into();
+        let running = Running::new(running).into();
         let (arc, recompute) = (arc.cloned(), Recompute::Nothing);
         let (class_weights, smoothing, device) = (None, 0.0, None);
         Ok(Self { n_classes, arc, network, params, running, class_weights, smoothing, recompute, device })
@@ -205,6 +217,20 @@ impl Child {
         channels * height * width
     }
 
+    /// The trained variables, in the network's order.
+    pub fn vars(&self) -> Vec<Var> {
+        self.params.trained().filter_map(|tensor| Var::from_tensor(tensor).ok()).collect()
+    }
+
+    /// An optimiser of the trained variables that makes the steps of [`train_step`](Self::train_step): Nesterov momentum,
+    /// penalty and clipping as the network's settings have them.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn optimizer(&self, lr: f64) -> Result<NesterovSgd, Error> {
+        self.params.new_optimizer(self.network.config.optimizer(lr))
+    }
+
     /// Trained weights, batch norms included, without the auxiliary head: the number the published code prints.
     pub fn n_params(&self) -> usize {
         self.params.count(|name| !name.starts_with("aux_head"))
@@ -222,11 +248,13 @@ impl Child {
     pub fn macs(&self, arc: &Arc) -> Result<u64, Error> {
         self.check_arc(arc)?;
         // A batch without images walks the same path and computes nothing.
-        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
-        let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-        let input = tape.input(self.map(&[], 0));
-        self.network.forward(&mut tape, arc, input, None, (&Kept, false))?;
-        Ok(tape.macs + self.network.classifier.macs())
+        self.params.read(|weights| {
+            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+            let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+            let input = tape.input(self.map(&[], 0));
+            self.network.forward(&mut tape, arc, input, None, (&Kept, false))?;
+            Ok(tape.macs + self.network.classifier.macs())
+        })
     }
 
     /// The layout of the network.
@@ -292,6 +320,16 @@ impl Child {
     }
 }
 
+/// The builder of a network that begins in the host's memory.
+pub(crate) fn on_the_host(start: Start<'_>) -> Result<VarBuilder<'_>, Error> {
+    let builder = start.into_builder();
+    if builder.device().is_cpu() {
+        return Ok(builder);
+    }
+    let device = builder.device();
+    Err(Error::State(format!("tensors on {device:?}; build the network on the CPU, then call use_gpu")))
+}
+
 /// Images for a network in the host's memory.
 fn images_on_host(examples: Examples<'_>) -> Result<&[f32], Error> {
     match examples {
@@ -349,6 +387,11 @@ fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {
 }
 
 impl Config {
+    /// The settings of the optimiser that the network's steps are made with.
+    pub fn optimizer(&self, lr: f64) -> NesterovConfig {
+        NesterovConfig { lr, momentum: self.momentum, l2: self.l2, clip_norm: self.clip_norm }
+    }
+
     /// Whether the auxiliary head is built.
     pub fn has_aux_head(&self) -> bool {
         self.aux_head != AuxHead::Off

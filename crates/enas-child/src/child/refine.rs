@@ -83,12 +83,14 @@ impl Child {
     }
 
     fn moments_here(&self, arc: &Arc, images: &[f32], n: usize) -> Result<Vec<(usize, Moments)>, Error> {
-        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
-        let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-        let input = tape.input(self.map(images, n));
-        let walk = self.walk(n);
-        self.network.forward(&mut tape, arc, input, None, (&*walk, false))?;
-        Ok(std::mem::take(&mut tape.batch_moments))
+        self.params.read(|weights| {
+            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+            let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+            let input = tape.input(self.map(images, n));
+            let walk = self.walk(n);
+            self.network.forward(&mut tape, arc, input, None, (&*walk, false))?;
+            Ok(std::mem::take(&mut tape.batch_moments))
+        })
     }
 
     /// Takes averages over batches for the moving statistics: of the batches' means `m_i` and unbiased variances
@@ -99,11 +101,10 @@ impl Child {
     /// What the GPU reports. Without any batch nothing is changed.
     pub fn set_statistics(&mut self, seen: &BatchStatistics) -> Result<(), Error> {
         if let Some(device) = &self.device {
-            self.running = device.download_running(&self.running)?;
+            device.download_running(&self.running)?;
         }
         for (index, sums) in &seen.sums {
-            let running = &mut self.running[*index].1;
-            (running.mean, running.variance) = (seen.mean(&sums.means), seen.mean(&sums.variances));
+            self.running.replace(*index, seen.mean(&sums.means), seen.mean(&sums.variances))?;
         }
         match &mut self.device {
             Some(device) => device.upload_running(&self.running),
@@ -117,10 +118,8 @@ impl Child {
     /// # Errors
     /// What the GPU reports.
     pub fn keep_average(&mut self) -> Result<(), Error> {
-        if let Some(device) = &self.device {
-            (self.params, self.running) = device.download(&self.params, &self.running)?;
-        }
-        self.params.start_averages();
+        self.fetch()?;
+        self.params.start_averages()?;
         match &mut self.device {
             Some(device) => device.upload(&self.params, &self.running),
             None => Ok(()),
@@ -129,11 +128,15 @@ impl Child {
 
     /// Takes the present weights into the average, which keeps the share `decay` of what it was. Does nothing where no
     /// average is kept.
-    pub fn update_average(&mut self, decay: f32) {
+    ///
+    /// # Errors
+    /// What candle reports when it lends the tensors.
+    pub fn update_average(&mut self, decay: f32) -> Result<(), Error> {
         match &self.device {
             Some(device) => device.move_averages(self.params.len(), 1.0 - decay),
-            None => self.params.move_averages(1.0 - decay),
+            None => self.params.move_averages(1.0 - decay)?,
         }
+        Ok(())
     }
 
     /// Takes the average for weights. Nothing else changes; [`load`](Self::load) a state before further training steps.
@@ -141,13 +144,11 @@ impl Child {
     /// # Errors
     /// What the GPU reports, and if no average is kept.
     pub fn use_average(&mut self) -> Result<(), Error> {
-        if self.params.averages().is_empty() {
+        if !self.params.has_averages() {
             return Err(Error::State("no average of the weights is kept".to_owned()));
         }
-        if let Some(device) = &self.device {
-            (self.params, self.running) = device.download(&self.params, &self.running)?;
-        }
-        self.params.use_averages();
+        self.fetch()?;
+        self.params.use_averages()?;
         match &mut self.device {
             Some(device) => device.upload(&self.params, &self.running),
             None => Ok(()),

@@ -1,18 +1,16 @@
 //! Training steps.
 
 use enas_arc::Arc;
-use enas_kernels::Nesterov;
 use enas_rng::Seed;
 
 use super::{Child, on_host, on_pool};
 use crate::Error;
 use crate::backend::Cpu;
-use crate::config::Config;
 use crate::examples::{Examples, check_targets};
 use crate::loss::Targets;
 use crate::network::Training;
 use crate::noise::{Noise, SeededNoise};
-use crate::params::is_finite;
+use crate::params::{Weights, is_finite};
 use crate::pass::Pass;
 
 /// Where a training step stands in its run.
@@ -109,7 +107,7 @@ impl Child {
         let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
         let batch = self.device.is_some().then(|| self.labelled_batch(arc, examples)).transpose()?;
         if let (Some(device), Some(batch)) = (&mut self.device, &batch) {
-            let network = (&self.network, &self.params);
+            let network = (&*self.network, &*self.params);
             return device.train_step(network, arc, batch, (training, step.lr), meanwhile);
         }
         let (images, targets) = on_host(examples)?;
@@ -125,8 +123,11 @@ impl Child {
         training: Training<'_>,
         lr: f32,
     ) -> Result<StepStats, Error> {
-        let Pass { loss, aux, gradients, moments, .. } = self.pass(arc, images, targets, training, false)?;
-        let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
+        let (loss, aux_loss, gradients, moments) = self.params.read(|weights| {
+            let pass = self.pass(arc, images, targets, training, (weights, false))?;
+            let aux_loss = pass.aux.map_or(0.0, |(_, loss)| loss.mean);
+            Ok((pass.loss, aux_loss, pass.gradients, pass.moments))
+        })?;
         let mut stats = StepStats {
             loss: loss.mean,
             aux_loss,
@@ -138,27 +139,23 @@ impl Child {
         if !(stats.loss.is_finite() && aux_loss.is_finite() && moments_are_finite && gradients.is_finite()) {
             return Ok(stats);
         }
-        for (index, moments) in &moments {
-            self.running[*index].1.update(moments);
-        }
-        let Config { momentum, l2, clip_norm, .. } = self.network.config;
-        let rule = Nesterov { lr, momentum, l2, scale: 1.0 };
-        stats.grad_norm = self.params.step(rule, clip_norm, &gradients);
+        self.running.update(&moments)?;
+        stats.grad_norm = self.params.step(lr, &gradients)?;
         Ok(stats)
     }
 
     /// A training pass on the CPU; changes nothing.
-    pub(super) fn pass(
-        &self,
+    pub(super) fn pass<'a>(
+        &'a self,
         arc: &Arc,
         images: &[f32],
         targets: &Targets,
         training: Training<'_>,
-        keep_cells: bool,
-    ) -> Result<Pass<Cpu<'_>>, Error> {
+        (weights, keep_cells): (Weights<'a>, bool),
+    ) -> Result<Pass<Cpu<'a>>, Error> {
         let n = self.check_batch(arc, images)?;
         check_targets(targets, n, self.n_classes)?;
-        let cpu = Cpu { params: &self.params, running: &[], loss: self.loss_rule() };
+        let cpu = Cpu { weights, running: &[], loss: self.loss_rule() };
         let walk = self.walk(n);
         self.network.pass(&cpu, arc, self.map(images, n), targets, training, (&*walk, keep_cells))
     }

@@ -157,7 +157,7 @@ fn relu<'a>(tape: &mut Tape<'_, Cpu<'a>>, input: &CpuVar<'a>) -> CpuVar<'a> {
 /// A batch norm that no convolution stands before.
 fn normalise<'a>(tape: &mut Tape<'_, Cpu<'a>>, input: &CpuVar<'a>, norm: Norm) -> CpuVar<'a> {
     let cpu = tape.backend;
-    let (scale, offset) = (cpu.params.get(norm.scale), cpu.params.get(norm.offset));
+    let (scale, offset) = (cpu.weights.get(norm.scale), cpu.weights.get(norm.offset));
     let index = norm.running.expect("the batch norms of layers keep moving statistics");
     let map = input.value.map.clone();
     let normalised = |affine: Affine| Value { map: map.clone(), affine: Some(affine.into()) };
@@ -171,7 +171,7 @@ fn normalise<'a>(tape: &mut Tape<'_, Cpu<'a>>, input: &CpuVar<'a>, norm: Norm) -
     tape.batch_moments.push((index, moments.clone()));
     let from = input.id;
     tape.other(value, move |cpu, grad, grads, into| {
-        let gamma = cpu.params.get(norm.scale);
+        let gamma = cpu.weights.get(norm.scale);
         let (of_scale, of_offset) = moments.backward(&map, gamma, grad, &mut grads[from]);
         into.add(norm.scale, of_scale);
         into.add(norm.offset, of_offset);

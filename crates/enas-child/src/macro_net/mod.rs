@@ -15,19 +15,21 @@ mod network;
 mod state;
 
 use enas_arc::MacroArc;
-use enas_kernels::{Map, Nesterov, RunningMoments};
-use enas_rng::Seed;
+use enas_kernels::Map;
+use enas_kernels::candle::NesterovConfig;
 
 pub use self::config::{FixedOps, MacroConfig};
 use self::network::MacroNetwork;
 use crate::backend::{Backend, Cpu, Statistics};
 use crate::build::Builder;
-use crate::child::{Norm, Step, StepStats, on_pool};
+use crate::child::{Norm, Step, StepStats, on_pool, on_the_host};
 use crate::config::InputShape;
 use crate::examples::{check_targets, count};
 use crate::loss::{Loss, LossRule, Targets};
 use crate::noise::{Noise, SeededNoise};
-use crate::params::{Gradients, Params, is_finite};
+use crate::params::{Gradients, Params, Weights, is_finite};
+use crate::running::Running;
+use crate::start::Start;
 use crate::tape::Tape;
 use crate::{Error, Named};
 
@@ -57,8 +59,7 @@ pub struct MacroChild {
     arc: Option<MacroArc>,
     network: MacroNetwork,
     params: Params,
-    /// Moving statistics by the name of their batch norm.
-    running: Vec<(String, RunningMoments)>,
+    running: Running,
 }
 
 /// Most weights of a network; see [`Child`](crate::Child).
@@ -76,13 +77,13 @@ impl MacroChild {
     ///
     /// # Errors
     /// If a setting is out of range or `n_classes` is below 2.
-    pub fn shared(
+    pub fn shared<'v>(
         config: &MacroConfig,
         input: InputShape,
         n_classes: usize,
-        seed: Seed,
+        start: impl Into<Start<'v>>,
     ) -> Result<Self, Error> {
-        Self::new(config, None, input, n_classes, seed)
+        Self::new(config, None, input, n_classes, start.into())
     }
 
     /// A network with weights for one arc.
@@ -90,12 +91,12 @@ impl MacroChild {
     /// # Errors
     /// As for [`shared`](Self::shared), if the arc has another number of layers than `config.layers`, and if it has a pool
     /// where there are [`FixedOps::FullConvolutions`] alone.
-    pub fn fixed(
+    pub fn fixed<'v>(
         config: &MacroConfig,
         arc: &MacroArc,
         input: InputShape,
         n_classes: usize,
-        seed: Seed,
+        start: impl Into<Start<'v>>,
     ) -> Result<Self, Error> {
         check_layers(arc, config)?;
         if config.fixed_ops == FixedOps::FullConvolutions
@@ -105,7 +106,7 @@ impl MacroChild {
             let problem = format!("layer {} is {op}, and there are full convolutions only", index + 1);
             return Err(Error::Arc(format!("{problem} (macro.fixed_ops); as-searched takes pools as well")));
         }
-        Self::new(config, Some(arc), input, n_classes, seed)
+        Self::new(config, Some(arc), input, n_classes, start.into())
     }
 
     fn new(
@@ -113,7 +114,7 @@ impl MacroChild {
         arc: Option<&MacroArc>,
         input: InputShape,
         n_classes: usize,
-        seed: Seed,
+        start: Start<'_>,
     ) -> Result<Self, Error> {
         config.validate()?;
         let sizes = [
@@ -126,7 +127,7 @@ impl MacroChild {
             return Err(Error::Config { key, value: value.to_string(), allowed: format!("{least} or more") });
         }
         // Once for the number of weights, before memory is taken.
-        let mut places = Builder::new(Params::places());
+        let mut places = Builder::new(None);
         MacroNetwork::new(&mut places, config, arc, input, n_classes);
         let weights = places.params.len();
         if weights > MOST_WEIGHTS {
@@ -137,9 +138,12 @@ impl MacroChild {
                 allowed: format!("{MOST_WEIGHTS} weights"),
             });
         }
-        let mut builder = Builder::new(Params::new(seed, weights));
+        let mut builder = Builder::new(Some(on_the_host(start)?));
         let network = MacroNetwork::new(&mut builder, config, arc, input, n_classes);
         let Builder { params, running, .. } = builder;
+        let MacroConfig { momentum, l2, clip_norm, .. } = *config;
+        let params = params.build(NesterovConfig { lr: 0.0, momentum, l2, clip_norm })?;
+        let running = Running::new(running);
         Ok(Self { config: config.clone(), input, arc: arc.cloned(), network, params, running })
     }
 
@@ -155,11 +159,13 @@ impl MacroChild {
     pub fn macs(&self, arc: &MacroArc) -> Result<u64, Error> {
         self.check_arc(arc)?;
         // A batch without images walks the same path and computes nothing.
-        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
-        let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-        let images = tape.input(self.map(&[], 0));
-        self.network.forward(&mut tape, arc, images);
-        Ok(tape.macs + self.network.classifier.macs())
+        self.params.read(|weights| {
+            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+            let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+            let images = tape.input(self.map(&[], 0));
+            self.network.forward(&mut tape, arc, images);
+            Ok(tape.macs + self.network.classifier.macs())
+        })
     }
 
     /// Logits `[n, classes]` of images `[n, c, h, w]`, without dropout.
@@ -175,14 +181,16 @@ impl MacroChild {
             Norm::BatchStatistics => Statistics::Batch,
             Norm::RunningStatistics => Statistics::Running,
         };
-        let running: Vec<RunningMoments> = self.running.iter().map(|(_, running)| running.clone()).collect();
-        Ok(on_pool(|| {
-            let cpu = Cpu { params: &self.params, running: &running, loss: LossRule::default() };
-            let mut tape = Tape::new(&cpu, statistics, false);
-            let images = tape.input(self.map(images, n));
-            let means = self.network.forward(&mut tape, arc, images);
-            cpu.classify(&self.network.classifier, &means.value.to_nchw())
-        }))
+        let running = self.running.current()?;
+        on_pool(|| {
+            self.params.read(|weights| {
+                let cpu = Cpu { weights, running: &running, loss: LossRule::default() };
+                let mut tape = Tape::new(&cpu, statistics, false);
+                let images = tape.input(self.map(images, n));
+                let means = self.network.forward(&mut tape, arc, images);
+                Ok(cpu.classify(&self.network.classifier, &means.value.to_nchw()))
+            })
+        })
     }
 
     /// One training step: forward, backward, and the update of all weights and moving statistics.
@@ -214,12 +222,8 @@ impl MacroChild {
         if !(stats.loss.is_finite() && moments_are_finite && gradients.is_finite()) {
             return Ok(stats);
         }
-        for (index, moments) in &moments {
-            self.running[*index].1.update(moments);
-        }
-        let MacroConfig { momentum, l2, clip_norm, .. } = self.config;
-        let rule = Nesterov { lr: step.lr, momentum, l2, scale: 1.0 };
-        stats.grad_norm = on_pool(|| self.params.step(rule, clip_norm, &gradients));
+        self.running.update(&moments)?;
+        stats.grad_norm = on_pool(|| self.params.step(step.lr, &gradients))?;
         Ok(stats)
     }
 
@@ -234,7 +238,8 @@ impl MacroChild {
         labels: &[u32],
     ) -> Result<(f32, Vec<Named>), Error> {
         let pass = self.pass(arc, images, labels, None)?;
-        Ok((pass.loss.mean, self.params.export_gradients(&pass.gradients, 0.0)))
+        let gradients = self.params.read(|weights| Ok(weights.export_gradients(&pass.gradients, 0.0)))?;
+        Ok((pass.loss.mean, gradients))
     }
 
     /// A training pass; changes nothing. Features are dropped if there is noise.
@@ -249,7 +254,7 @@ impl MacroChild {
         let n = count(images.len(), self.input)?;
         let targets = Targets::plain(labels);
         check_targets(&targets, n, self.network.classifier.classes)?;
-        on_pool(|| self.pass_here(arc, (images, n), &targets, noise))
+        on_pool(|| self.params.read(|weights| self.pass_here(arc, (images, n), &targets, noise, weights)))
     }
 
     fn pass_here(
@@ -258,8 +263,9 @@ impl MacroChild {
         (images, n): (&[f32], usize),
         targets: &Targets,
         noise: Option<&dyn Noise>,
+        weights: Weights<'_>,
     ) -> Result<Pass, Error> {
-        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
+        let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
         let mut tape = Tape::new(&cpu, Statistics::Batch, true);
         let images = tape.input(self.map(images, n));
         let means = self.network.forward(&mut tape, arc, images);

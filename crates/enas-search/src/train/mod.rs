@@ -190,7 +190,7 @@ impl<'a> Training<'a> {
                 return Err(self.diverged(symptom, &step));
             }
             if self.config.run.ema_decay > 0.0 {
-                self.child.update_average(refine::decay(self.config.run.ema_decay, global_step));
+                self.child.update_average(refine::decay(self.config.run.ema_decay, global_step))?;
             }
             self.at.step += 1;
             self.at.tally.add(&stats);

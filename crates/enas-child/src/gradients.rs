@@ -1,0 +1,54 @@
+//! The gradients of one pass, row by row.
+
+use rayon::prelude::*;
+
+use crate::params::{ParamId, Params};
+
+/// The gradients of one pass; rows that were not visited have none.
+#[derive(Clone, Debug)]
+pub(crate) struct Gradients {
+    rows: Vec<Option<Vec<f32>>>,
+}
+
+impl Gradients {
+    /// None yet.
+    pub(crate) fn new(rows: usize) -> Self {
+        Self { rows: vec![None; rows] }
+    }
+
+    /// From the gradients of all weights, row after row.
+    pub(crate) fn of_flat(params: &Params, flat: &[f32]) -> Self {
+        let row =
+            |(id, row): (ParamId, &crate::params::Row)| row.trained.then(|| flat[params.range(id)].to_vec());
+        Self { rows: params.rows().map(row).collect() }
+    }
+
+    /// The gradient of the row in this place.
+    pub(crate) fn row(&self, place: usize) -> Option<&[f32]> {
+        self.rows[place].as_deref()
+    }
+
+    /// Whether every gradient is finite.
+    pub(crate) fn is_finite(&self) -> bool {
+        self.rows.par_iter().flatten().all(|row| is_finite(row))
+    }
+
+    /// Whether the gradient of one row is finite, if there is one.
+    pub(crate) fn is_finite_at(&self, id: ParamId) -> bool {
+        self.row(id.0).is_none_or(is_finite)
+    }
+
+    /// Adds to the gradient of one row.
+    pub(crate) fn add(&mut self, id: ParamId, gradient: Vec<f32>) {
+        match &mut self.rows[id.0] {
+            Some(total) => total.iter_mut().zip(gradient).for_each(|(t, g)| *t += g),
+            empty => *empty = Some(gradient),
+        }
+    }
+}
+
+/// Whether all numbers are finite. Looks at all of them whatever it finds, which compiles to vector instructions.
+pub(crate) fn is_finite(values: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    !values.iter().fold(false, |found, x| found | (x.to_bits() & EXPONENT == EXPONENT))
+}
