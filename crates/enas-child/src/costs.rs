@@ -51,7 +51,7 @@ impl Child {
     fn costs_of(&self, arc: &Arc, weights: Weights<'_>) -> Result<Costs, Error> {
         let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
         let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-        let input = tape.input(self.map(&[], 0));
+        let input = tape.input(self.map(&[]));
         let features = self.network.forward(&mut tape, arc, input, None, (&Kept, true))?;
 
         let params_in = |scope: &str| {

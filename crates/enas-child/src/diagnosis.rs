@@ -79,12 +79,13 @@ impl Child {
         let n = count(images.len(), self.input())?;
         check_labels((labels.len(), last_class(labels)), n, self.n_classes())?;
         let noise = SeededNoise { seed: step.seed, step: step.global_step };
-        let training = Training { noise: &noise, step: step.global_step, total_steps: step.total_steps };
+        let training =
+            Training { noise: &noise, step: step.global_step, total_steps: step.total_steps, with_aux: true };
         self.fetch()?;
         let targets = Targets::plain(labels);
         let (fault, logits) = on_pool(|| {
             self.params.read(|weights| {
-                let (watched, images) = (Watched::new(weights, self.loss_rule()), self.map(images, n));
+                let (watched, images) = (Watched::new(weights, self.loss_rule()), self.map(images));
                 let pass = self.network.pass(&watched, arc, images, &targets, training, (&Kept, false))?;
                 Ok((watched.fault.into_inner(), pass.logits))
             })

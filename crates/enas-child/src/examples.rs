@@ -1,5 +1,7 @@
 //! Labelled pictures wherever they are: with the host, copied to a GPU ahead of time, or there as a whole data set.
 
+use candle_core::{DType, Tensor};
+use enas_kernels::candle::read;
 use enas_kernels::gpu::{self, Buffer, Chosen, Gpu, GpuMap, GpuPictures, GpuTargets, Precision};
 
 use crate::loss::{Mix, Targets};
@@ -36,6 +38,23 @@ pub enum Examples<'a> {
         /// Positions in the set, `[n]`.
         indices: &'a [usize],
     },
+}
+
+impl Examples<'_> {
+    /// Calls `body` with a batch that lies in tensors of candle on the CPU; images are not copied if they are contiguous.
+    ///
+    /// Shapes: `images` `[n, c, h, w]` of F32, `labels` `[n]`, whole numbers.
+    ///
+    /// # Errors
+    /// If a tensor is another one, and those of `body`.
+    pub fn with<R>(
+        images: &Tensor,
+        labels: &Tensor,
+        body: impl FnOnce(Examples<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let (images, labels) = (images.contiguous()?, labels.to_dtype(DType::U32)?.to_vec1::<u32>()?);
+        read(&images, |images| body(Examples::Host { images, labels: &labels }))?
+    }
 }
 
 /// A batch on its way to a GPU, or there: the copy takes its turn among the device's work while the host goes on.

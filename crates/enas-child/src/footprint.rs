@@ -165,7 +165,7 @@ impl Footprint {
         let dry = Dry::new(&self.params, ledger);
         let walk = walk(recompute, n);
         let images = dry.map(self.shape(n));
-        let training = Training { noise: &Silence, step: 0, total_steps: 1 };
+        let training = Training { noise: &Silence, step: 0, total_steps: 1, with_aux: true };
         self.network.pass(&dry, arc, images, &(), training, (&*walk, false)).map(drop)
     }
 

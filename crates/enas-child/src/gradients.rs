@@ -28,6 +28,11 @@ impl Gradients {
         self.rows[place].as_deref()
     }
 
+    /// Takes the gradient of the row in this place away.
+    pub(crate) fn take(&mut self, place: usize) -> Option<Vec<f32>> {
+        self.rows[place].take()
+    }
+
     /// Whether every gradient is finite.
     pub(crate) fn is_finite(&self) -> bool {
         self.rows.par_iter().flatten().all(|row| is_finite(row))

@@ -56,7 +56,7 @@ mod state;
 mod tape;
 mod walk;
 
-pub use child::{BatchStatistics, Child, Inspection, Norm, Step, StepStats};
+pub use child::{Along, BatchStatistics, Child, FixedNet, Inspection, Mode, Norm, Outputs, Step, StepStats};
 pub use config::{AuxHead, Config, InputShape, Reductions, SharedInit};
 pub use costs::{Costs, LayerCost};
 pub use diagnosis::{Diagnosis, Fault, Numbers};

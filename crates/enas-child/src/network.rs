@@ -1,12 +1,13 @@
 //! The stack: stem, cells, heads. Holds no weights, only where they are.
 
 use enas_arc::{Arc, Cell};
+use enas_kernels::{Map, profile};
 
 use crate::Error;
 use crate::backend::{Backend, ConvBlock};
 use crate::build::Builder;
 use crate::cell::{CellBlock, Extent, Site};
-use crate::config::{AuxHead as AuxMode, Config};
+use crate::config::{AuxHead as AuxMode, Config, InputShape};
 use crate::head::{AuxHead, Classifier};
 use crate::noise::{DropPath, Noise};
 use crate::plan::Plan;
@@ -29,6 +30,8 @@ pub(crate) struct Training<'a> {
     pub(crate) noise: &'a dyn Noise,
     pub(crate) step: u64,
     pub(crate) total_steps: u64,
+    /// Whether the auxiliary head is evaluated, if there is one.
+    pub(crate) with_aux: bool,
 }
 
 /// What a forward pass yields.
@@ -83,7 +86,7 @@ impl Network {
     }
 
     /// Runs the network for `arc`, its cells evaluated as `walk` does it. With `training`, drop-path is on and the
-    /// auxiliary head is evaluated.
+    /// auxiliary head is evaluated if asked for.
     pub(crate) fn forward<B: Backend>(
         &self,
         tape: &mut Tape<'_, B>,
@@ -103,7 +106,8 @@ impl Network {
             if keep_cells {
                 outputs.push(pair.1.clone());
             }
-            if let (Some(head), Some(_), true) = (&self.aux, training, self.plan.aux_after == Some(index)) {
+            let with_aux = training.is_some_and(|training| training.with_aux);
+            if let (Some(head), true, true) = (&self.aux, with_aux, self.plan.aux_after == Some(index)) {
                 aux = Some(head.forward(tape, &pair.1));
             }
         }
@@ -130,6 +134,16 @@ impl Network {
     pub(crate) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
         body(&self.stem);
         self.cells.iter().for_each(|cell| cell.for_each_block(body));
+    }
+
+    /// Images `[n, c, h, w]` as the network takes them.
+    pub(crate) fn map(&self, images: &[f32]) -> Map {
+        let InputShape { channels, height, width } = self.plan.input;
+        let n = images.len() / (channels * height * width);
+        let start = profile::start();
+        let map = Map::from_nchw(images, n, channels, height, width);
+        profile::stop(start, ("pictures", "in"), 0.0, (8 * images.len()) as f64);
+        map
     }
 
     /// Only networks that own their weights drop paths.

@@ -1,10 +1,10 @@
-//! One training pass: forward through the network, its loss, and back.
+//! Passes through the network and its heads: forward, and back from the gradients of the logits.
 
 use enas_arc::Arc;
 
 use crate::Error;
 use crate::backend::{Backend, Statistics};
-use crate::network::{Network, Training};
+use crate::network::{Features, Network, Training};
 use crate::tape::{State, Tape};
 use crate::walk::Walk;
 
@@ -20,6 +20,19 @@ pub(crate) struct Pass<B: Backend> {
     /// The output of every cell, if asked for.
     pub(crate) cells: Vec<State<B>>,
 }
+
+/// What the heads made of the features, and what their way back needs: numbers of a kind of backends.
+pub(crate) struct Heads<V> {
+    pub(crate) logits: V,
+    /// Features and logits of the auxiliary head.
+    pub(crate) aux: Option<(V, V)>,
+    features: V,
+    /// What the features were multiplied with.
+    dropout: Option<V>,
+}
+
+/// The gradients of the logits of the classifier and of the auxiliary one.
+pub(crate) type LogitGradients<V> = (V, Option<V>);
 
 impl Network {
     /// The loss `ce + aux_weight·ce_aux` of a batch and its gradients, without the L2 penalty; updates nothing. `walk`
@@ -37,34 +50,92 @@ impl Network {
         let input = tape.input(images);
         let (n, ..) = tape.shape(&input);
         let features = self.forward(&mut tape, arc, input, Some(training), (walk, keep_cells))?;
-        let mut gradients = backend.gradients();
-
-        let (config, head) = (&self.config, &self.classifier);
-        let dropout = (config.keep_prob < 1.0)
-            .then(|| backend.drop_factors(training.noise, "dropout", n * head.channels, config.keep_prob));
-        let drop = |numbers| match &dropout {
-            Some(factors) => backend.scale(&numbers, factors),
-            None => numbers,
-        };
-        let dropped = drop(features.main);
-        let logits = backend.classify(head, &dropped);
-        let (loss, grad) = backend.cross_entropy(&logits, labels, head.classes, 1.0);
-        let grad = backend.classify_backward(head, &dropped, &grad, &mut gradients);
-        let mut means = vec![drop(grad)];
-
-        let mut aux = None;
-        if let (Some(head), Some(features)) = (&self.aux, &features.aux) {
-            let head = head.classifier();
-            let logits = backend.classify(head, features);
-            let (loss, grad) = backend.cross_entropy(&logits, labels, head.classes, config.aux_weight);
-            // The auxiliary head's mean was taken before the main one's.
-            means.insert(0, backend.classify_backward(head, features, &grad, &mut gradients));
-            aux = Some((logits, loss));
-        }
+        let Features { main, aux, cells, .. } = features;
+        let heads = self.heads(backend, (main, aux), n, Some(training));
+        let (loss, aux_loss, grads) = self.losses(backend, &heads, labels);
         let moments = std::mem::take(&mut tape.batch_moments);
-        tape.backward(&means, &mut Vec::new(), &mut gradients, &|skipped, grads, into| {
-            walk.backward(backend, &self.step(arc, skipped.cell, Some(training)), skipped, grads, into)
+        let gradients = self.propagate(tape, arc, &heads, grads, (Some(training), walk))?;
+        let aux = heads.aux.zip(aux_loss).map(|((_, logits), loss)| (logits, loss));
+        Ok(Pass { logits: heads.logits, loss, aux, gradients, moments, cells })
+    }
+
+    /// Logits of the features of `n` images, with dropout in training.
+    pub(crate) fn heads<B: Backend>(
+        &self,
+        backend: &B,
+        (features, aux): (B::Vector, Option<B::Vector>),
+        n: usize,
+        training: Option<Training<'_>>,
+    ) -> Heads<B::Vector> {
+        let (head, keep) = (&self.classifier, self.config.keep_prob);
+        let dropout = training
+            .filter(|_| keep < 1.0)
+            .map(|training| backend.drop_factors(training.noise, "dropout", n * head.channels, keep));
+        let features = dropped(backend, features, dropout.as_ref());
+        let logits = backend.classify(head, &features);
+        let aux = self.aux.as_ref().zip(aux).map(|(head, features)| {
+            let logits = backend.classify(head.classifier(), &features);
+            (features, logits)
+        });
+        Heads { logits, aux, features, dropout }
+    }
+
+    /// The losses of both heads, and the gradients of their weighted sum.
+    pub(crate) fn losses<B: Backend>(
+        &self,
+        backend: &B,
+        heads: &Heads<B::Vector>,
+        labels: &B::Labels,
+    ) -> (B::Loss, Option<B::Loss>, LogitGradients<B::Vector>) {
+        let classes = self.classifier.classes;
+        let (loss, grad) = backend.cross_entropy(&heads.logits, labels, classes, 1.0);
+        let weight = self.config.aux_weight;
+        let aux =
+            heads.aux.as_ref().map(|(_, logits)| backend.cross_entropy(logits, labels, classes, weight));
+        let (aux_loss, aux_grad) = aux.unzip();
+        (loss, aux_loss, (grad, aux_grad))
+    }
+
+    /// The gradients of all parameters, given those of the logits.
+    pub(crate) fn propagate<B: Backend>(
+        &self,
+        tape: Tape<'_, B>,
+        arc: &Arc,
+        heads: &Heads<B::Vector>,
+        (grad, aux_grad): LogitGradients<B::Vector>,
+        (training, walk): (Option<Training<'_>>, &dyn Walk<B>),
+    ) -> Result<B::Gradients, Error> {
+        let backend = tape.backend;
+        let mut gradients = backend.gradients();
+        let grad = backend.classify_backward(&self.classifier, &heads.features, &grad, &mut gradients);
+        let mut means = vec![dropped(backend, grad, heads.dropout.as_ref())];
+        if let (Some(head), Some((features, _)), Some(grad)) = (&self.aux, &heads.aux, aux_grad) {
+            // The auxiliary head's mean was taken before the main one's.
+            means.insert(0, backend.classify_backward(head.classifier(), features, &grad, &mut gradients));
+        }
+        self.propagate_means(tape, arc, &means, gradients, (training, walk))
+    }
+
+    /// Adds the gradients of all parameters of the trunk to those in `gradients`, given those of its features.
+    pub(crate) fn propagate_means<B: Backend>(
+        &self,
+        tape: Tape<'_, B>,
+        arc: &Arc,
+        means: &[B::Vector],
+        mut gradients: B::Gradients,
+        (training, walk): (Option<Training<'_>>, &dyn Walk<B>),
+    ) -> Result<B::Gradients, Error> {
+        let backend = tape.backend;
+        tape.backward(means, &mut Vec::new(), &mut gradients, &|skipped, grads, into| {
+            walk.backward(backend, &self.step(arc, skipped.cell, training), skipped, grads, into)
         })?;
-        Ok(Pass { logits, loss, aux, gradients, moments, cells: features.cells })
+        Ok(gradients)
+    }
+}
+
+fn dropped<B: Backend>(backend: &B, numbers: B::Vector, factors: Option<&B::Vector>) -> B::Vector {
+    match factors {
+        Some(factors) => backend.scale(&numbers, factors),
+        None => numbers,
     }
 }

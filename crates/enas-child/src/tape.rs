@@ -49,7 +49,8 @@ impl<B: Backend> Clone for Var<B> {
 pub(crate) type Side<B> = (Var<B>, Option<<B as Backend>::Vector>);
 
 /// Propagates the gradient of a value to what it was made of, and hands those of parameters over.
-type Propagate<B> = Box<dyn FnOnce(&B, &<B as Backend>::Map, &mut Grads<B>, &mut <B as Backend>::Gradients)>;
+type Propagate<B> =
+    Box<dyn FnOnce(&B, &<B as Backend>::Map, &mut Grads<B>, &mut <B as Backend>::Gradients) + Send>;
 
 enum Node<B: Backend> {
     Unit { inputs: Vec<Var<B>>, block: ConvBlock, moments: B::Moments, out: Var<B> },
@@ -183,7 +184,7 @@ impl<'a, B: Backend> Tape<'a, B> {
     pub(crate) fn other(
         &mut self,
         value: B::Value,
-        propagate: impl FnOnce(&B, &B::Map, &mut Grads<B>, &mut B::Gradients) + 'static,
+        propagate: impl FnOnce(&B, &B::Map, &mut Grads<B>, &mut B::Gradients) + Send + 'static,
     ) -> Var<B> {
         let out = self.var(value);
         self.record(|| Node::Other { out: out.id, propagate: Box::new(propagate) });
@@ -208,6 +209,14 @@ impl<'a, B: Backend> Tape<'a, B> {
         if let Some(nodes) = &mut self.nodes {
             nodes.push(node());
         }
+    }
+
+    /// What was recorded, for a backend of the same kind to go on with.
+    pub(crate) fn into_recorded<C>(self) -> Recorded<C>
+    where
+        C: Backend<Map = B::Map, Value = B::Value, Moments = B::Moments, Vector = B::Vector>,
+    {
+        Recorded { nodes: self.nodes.unwrap_or_default().into_iter().map(of_kind).collect(), next: self.next }
     }
 
     /// Propagates the gradients of the [`relu_mean`](Self::relu_mean)s, and those in `grads`, back through everything
@@ -278,6 +287,46 @@ impl<'a, B: Backend> Tape<'a, B> {
             }
         }
         Ok(())
+    }
+}
+
+/// What a pass recorded, without the backend that computed it: it can wait until its gradients are asked for.
+pub(crate) struct Recorded<B: Backend> {
+    nodes: Vec<Node<B>>,
+    next: usize,
+}
+
+impl<B: Backend> Recorded<B> {
+    /// Goes on with a backend of the same kind that has the same parameters.
+    pub(crate) fn resume<C>(self, backend: &C) -> Tape<'_, C>
+    where
+        C: Backend<Map = B::Map, Value = B::Value, Moments = B::Moments, Vector = B::Vector>,
+    {
+        let nodes = Some(self.nodes.into_iter().map(of_kind).collect());
+        Tape { nodes, next: self.next, ..Tape::new(backend, Statistics::Batch, false) }
+    }
+}
+
+/// The same record for another backend of one kind: none of what it holds is the backend's own.
+fn of_kind<B, C>(node: Node<B>) -> Node<C>
+where
+    B: Backend,
+    C: Backend<Map = B::Map, Value = B::Value, Moments = B::Moments, Vector = B::Vector>,
+{
+    let var = |Var { id, value }: Var<B>| Var { id, value };
+    let state = |vars: Vec<Var<B>>| vars.into_iter().map(var).collect::<Vec<Var<C>>>();
+    match node {
+        Node::Unit { inputs, block, moments, out } => {
+            Node::Unit { inputs: state(inputs), block, moments, out: var(out) }
+        }
+        Node::Pool { pool, input, out } => Node::Pool { pool, input: var(input), out },
+        Node::Add { a, b, out } => Node::Add { a: (var(a.0), a.1), b: (var(b.0), b.1), out },
+        Node::Concat { inputs, out } => Node::Concat { inputs: state(inputs), out },
+        Node::Mean { inputs, slot } => Node::Mean { inputs: state(inputs), slot },
+        Node::Skipped(Skipped { cell, first, inputs: (before, last) }) => {
+            Node::Skipped(Skipped { cell, first, inputs: (state(before), state(last)) })
+        }
+        Node::Other { .. } => unreachable!("the cells of a network are made of known operations"),
     }
 }
 

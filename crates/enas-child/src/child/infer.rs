@@ -5,16 +5,12 @@ use candle_nn::VarBuilder;
 use enas_arc::Arc;
 use enas_kernels::RunningMoments;
 use enas_rng::Stream;
-use rayon::prelude::*;
 
-use super::{Child, MOST_WEIGHTS, images_on_host, on_pool};
+use super::{Child, MOST_WEIGHTS, images_on_host};
 use crate::Error;
 use crate::backend::{Backend, ConvBlock, Cpu, Statistics, argmax};
 use crate::examples::Examples;
 use crate::loss::LossRule;
-use crate::params::Weights;
-use crate::tape::Tape;
-use crate::walk::{Kept, Walk};
 
 /// Which statistics batch norms use outside training steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +49,7 @@ impl Child {
         norm: Norm,
         dropout: Option<&mut Stream>,
     ) -> Result<Vec<f32>, Error> {
-        let statistics = match norm {
-            Norm::BatchStatistics => Statistics::Batch,
-            Norm::RunningStatistics if self.arc.is_some() => Statistics::Running,
-            Norm::RunningStatistics => {
-                let why = "shared weights have no moving statistics; use those of the batch";
-                return Err(Error::Arc(why.to_owned()));
-            }
-        };
+        let statistics = self.statistics(norm)?;
         let keep = self.network.config.keep_prob;
         if let Some(device) = &self.device {
             let batch = self.batch(arc, examples)?;
@@ -70,12 +59,7 @@ impl Child {
         }
         let images = images_on_host(examples)?;
         self.check_batch(arc, images)?;
-        let mut features = match statistics {
-            Statistics::Batch => on_pool(|| {
-                self.params.read(|weights| self.features(arc, images, statistics, (weights, &[])))
-            })?,
-            Statistics::Running => self.features_in_groups(arc, images)?,
-        };
+        let mut features = self.host_features(arc, images, statistics)?;
         if let Some(stream) = dropout {
             features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
         }
@@ -85,36 +69,16 @@ impl Child {
         })
     }
 
-    /// The features `[n, channels]` of images `[n, c, h, w]`, at inference.
-    fn features(
-        &self,
-        arc: &Arc,
-        images: &[f32],
-        statistics: Statistics,
-        (weights, running): (Weights<'_>, &[RunningMoments]),
-    ) -> Result<Vec<f32>, Error> {
-        let cpu = Cpu { weights, running, loss: LossRule::default() };
-        let mut tape = Tape::new(&cpu, statistics, false);
-        let n = images.len() / self.image_len();
-        let input = tape.input(self.map(images, n));
-        let walk: Box<dyn Walk<Cpu<'_>> + '_> = match statistics {
-            Statistics::Batch => self.walk(n),
-            Statistics::Running => Box::new(Kept),
-        };
-        Ok(self.network.forward(&mut tape, arc, input, None, (&*walk, false))?.main)
-    }
-
-    /// The same with moving statistics: nothing joins the images of a batch, so a few at a time go through the
-    /// whole network, each group on one thread and out of its cache.
-    fn features_in_groups(&self, arc: &Arc, images: &[f32]) -> Result<Vec<f32>, Error> {
-        let running = self.running.current()?;
-        let groups = images.par_chunks(enas_kernels::LANES * self.image_len());
-        self.params.read(|weights| {
-            let features: Vec<Vec<f32>> = groups
-                .map(|group| self.features(arc, group, Statistics::Running, (weights, &running)))
-                .collect::<Result<_, _>>()?;
-            Ok(features.concat())
-        })
+    /// What batch norms use, if they have it.
+    pub(super) fn statistics(&self, norm: Norm) -> Result<Statistics, Error> {
+        match norm {
+            Norm::BatchStatistics => Ok(Statistics::Batch),
+            Norm::RunningStatistics if self.arc.is_some() => Ok(Statistics::Running),
+            Norm::RunningStatistics => {
+                let why = "shared weights have no moving statistics; use those of the batch";
+                Err(Error::Arc(why.to_owned()))
+            }
+        }
     }
 
     /// The most likely class of each image; the first of equals.

@@ -47,7 +47,7 @@ impl Child {
         noise: &dyn Noise,
         (step, total_steps): (u64, u64),
     ) -> Result<Inspection, Error> {
-        let training = Training { noise, step, total_steps };
+        let training = Training { noise, step, total_steps, with_aux: true };
         let parts = match &self.device {
             Some(device) => {
                 let batch = self.labelled_batch(arc, Examples::Host { images, labels })?;

@@ -2,20 +2,22 @@
 
 mod infer;
 mod inspect;
+mod op;
 mod refine;
+mod tensors;
 mod train;
 
 use std::sync::Arc as SyncArc;
 
-use candle_core::Var;
 use candle_nn::VarBuilder;
 use enas_arc::Arc;
-use enas_kernels::candle::{NesterovConfig, NesterovSgd};
-use enas_kernels::{Map, profile};
+use enas_kernels::Map;
+use enas_kernels::candle::NesterovConfig;
 
 pub use self::infer::Norm;
 pub use self::inspect::Inspection;
 pub use self::refine::BatchStatistics;
+pub use self::tensors::{Along, FixedNet, Mode, Outputs};
 pub use self::train::{Step, StepStats};
 use crate::Error;
 use crate::backend::{Cpu, Statistics};
@@ -190,11 +192,7 @@ impl Child {
 
     /// How cells are evaluated for a batch of `n` images.
     fn walk<'a>(&self, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
-        match self.recompute {
-            Recompute::Nothing => Box::new(Kept),
-            Recompute::Cells => Box::new(CellByCell),
-            Recompute::Groups(groups) => Box::new(InParts::new(n, groups)),
-        }
+        walk_of(self.recompute, n)
     }
 
     /// The weight of each class in the loss.
@@ -210,25 +208,6 @@ impl Child {
     /// Share of the target that is spread evenly over all classes.
     pub(crate) fn smoothing(&self) -> f32 {
         self.smoothing
-    }
-
-    fn image_len(&self) -> usize {
-        let InputShape { channels, height, width } = self.network.plan.input;
-        channels * height * width
-    }
-
-    /// The trained variables, in the network's order.
-    pub fn vars(&self) -> Vec<Var> {
-        self.params.trained().filter_map(|tensor| Var::from_tensor(tensor).ok()).collect()
-    }
-
-    /// An optimiser of the trained variables that makes the steps of [`train_step`](Self::train_step): Nesterov momentum,
-    /// penalty and clipping as the network's settings have them.
-    ///
-    /// # Errors
-    /// Those of candle.
-    pub fn optimizer(&self, lr: f64) -> Result<NesterovSgd, Error> {
-        self.params.new_optimizer(self.network.config.optimizer(lr))
     }
 
     /// Trained weights, batch norms included, without the auxiliary head: the number the published code prints.
@@ -251,7 +230,7 @@ impl Child {
         self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-            let input = tape.input(self.map(&[], 0));
+            let input = tape.input(self.map(&[]));
             self.network.forward(&mut tape, arc, input, None, (&Kept, false))?;
             Ok(tape.macs + self.network.classifier.macs())
         })
@@ -282,12 +261,8 @@ impl Child {
         self.arc.as_ref()
     }
 
-    pub(crate) fn map(&self, images: &[f32], n: usize) -> Map {
-        let InputShape { channels, height, width } = self.network.plan.input;
-        let start = profile::start();
-        let map = Map::from_nchw(images, n, channels, height, width);
-        profile::stop(start, ("pictures", "in"), 0.0, (8 * images.len()) as f64);
-        map
+    pub(crate) fn map(&self, images: &[f32]) -> Map {
+        self.network.map(images)
     }
 
     /// Checks a batch for the device.
@@ -317,6 +292,15 @@ impl Child {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// How cells are evaluated for a batch of `n` images.
+fn walk_of<'a>(recompute: Recompute, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
+    match recompute {
+        Recompute::Nothing => Box::new(Kept),
+        Recompute::Cells => Box::new(CellByCell),
+        Recompute::Groups(groups) => Box::new(InParts::new(n, groups)),
     }
 }
 

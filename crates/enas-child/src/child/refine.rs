@@ -86,7 +86,7 @@ impl Child {
         self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-            let input = tape.input(self.map(images, n));
+            let input = tape.input(self.map(images));
             let walk = self.walk(n);
             self.network.forward(&mut tape, arc, input, None, (&*walk, false))?;
             Ok(std::mem::take(&mut tape.batch_moments))

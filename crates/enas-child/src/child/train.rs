@@ -104,7 +104,8 @@ impl Child {
         noise: &dyn Noise,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
-        let training = Training { noise, step: step.global_step, total_steps: step.total_steps };
+        let training =
+            Training { noise, step: step.global_step, total_steps: step.total_steps, with_aux: true };
         let batch = self.device.is_some().then(|| self.labelled_batch(arc, examples)).transpose()?;
         if let (Some(device), Some(batch)) = (&mut self.device, &batch) {
             let network = (&*self.network, &*self.params);
@@ -157,6 +158,6 @@ impl Child {
         check_targets(targets, n, self.n_classes)?;
         let cpu = Cpu { weights, running: &[], loss: self.loss_rule() };
         let walk = self.walk(n);
-        self.network.pass(&cpu, arc, self.map(images, n), targets, training, (&*walk, keep_cells))
+        self.network.pass(&cpu, arc, self.map(images), targets, training, (&*walk, keep_cells))
     }
 }

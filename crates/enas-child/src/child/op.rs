@@ -1,0 +1,298 @@
+//! The network as one operation of candle.
+//!
+//! Its inputs are the images and a token that stands for all weights. Inside, activations are in lanes and their gradients are
+//! added into place, as in training steps. What candle sees are features, logits or a loss, and one gradient per tensor.
+
+use std::sync::{Arc as SyncArc, Mutex, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, bail};
+use enas_arc::Arc;
+use enas_kernels::candle::{Gradients as Slot, Tied};
+use enas_kernels::{LANES, Map, RunningMoments};
+use rayon::prelude::*;
+
+use super::{on_pool, walk_of};
+use crate::backend::{Backend, Cpu, Statistics};
+use crate::config::InputShape;
+use crate::examples::count;
+use crate::loss::{LossRule, Targets};
+use crate::network::{Features, Network, Training};
+use crate::noise::SeededNoise;
+use crate::params::{Params, Weights};
+use crate::pass::{Heads, LogitGradients};
+use crate::running::Running;
+use crate::tape::{Recorded, Tape};
+use crate::walk::{CellByCell, Kept, Recompute, Walk};
+use crate::{Error, Step};
+
+/// A network as its operations hold it.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) network: SyncArc<Network>,
+    pub(super) params: SyncArc<Params>,
+    pub(super) running: SyncArc<Running>,
+    pub(super) arc: Arc,
+    pub(super) recompute: Recompute,
+}
+
+/// What the operation gives.
+pub(super) enum Output {
+    /// `[n, channels]`, before dropout.
+    Features,
+    /// `[n, classes]`, or `[n, 2·classes]` where there is an auxiliary head as well.
+    Logits,
+    /// A scalar.
+    Loss { targets: Targets, class_weights: Option<Vec<f32>>, smoothing: f32 },
+}
+
+/// One evaluation of a network.
+pub(super) struct Evaluation<'a> {
+    pub(super) parts: Parts,
+    pub(super) output: Output,
+    pub(super) statistics: Statistics,
+    /// With dropout and drop-path.
+    pub(super) step: Option<Step>,
+    /// Whether the auxiliary head is evaluated.
+    pub(super) with_aux: bool,
+    /// Where the images are, if they are not the first input.
+    pub(super) images: Option<&'a [f32]>,
+    /// Where gradients are left for the weights; none if nobody will ask for them.
+    pub(super) gradients: Option<Slot>,
+    pub(super) recorded: Mutex<Option<Record>>,
+}
+
+/// What waits for the way back.
+pub(super) struct Record {
+    tape: Recorded<Cpu<'static>>,
+    /// None where features were asked for.
+    heads: Option<Heads<Vec<f32>>>,
+    /// The gradients of the logits, of a loss.
+    of_loss: Option<LogitGradients<Vec<f32>>>,
+}
+
+impl CustomOp2 for Evaluation<'_> {
+    fn name(&self) -> &'static str {
+        "network"
+    }
+
+    fn cpu_fwd(
+        &self,
+        images: &CpuStorage,
+        layout: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let images = match (self.images, images, layout.contiguous_offsets()) {
+            (Some(images), ..) => images,
+            (None, CpuStorage::F32(images), Some((from, to))) => &images[from..to],
+            _ => bail!("images {:?} are not contiguous F32 numbers", layout.shape()),
+        };
+        let (numbers, shape) = on_pool(|| self.forward(images)).map_err(candle_core::Error::wrap)?;
+        Ok((CpuStorage::F32(numbers), shape))
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        token: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let record = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(record), Some(slot)) = (record, &self.gradients) else {
+            bail!("what the network recorded is used up; evaluate it again before another backward pass");
+        };
+        let grad = grad.flatten_all()?.to_vec1::<f32>()?;
+        let backward = || self.parts.params.read(|weights| self.backward(weights, record, grad));
+        let gradients = on_pool(backward).map_err(candle_core::Error::wrap)?;
+        slot.put(self.parts.params.gradient_tensors(gradients)?);
+        Ok((None, Some(Tied::token_gradient(token)?)))
+    }
+}
+
+impl Evaluation<'_> {
+    fn forward(&self, images: &[f32]) -> Result<(Vec<f32>, Shape), Error> {
+        let Parts { network, params, running, .. } = &self.parts;
+        let n = count(images.len(), network.plan.input)?;
+        if self.statistics == Statistics::Batch {
+            let (made, moments) = params.read(|weights| self.evaluate(weights, images, n))?;
+            if self.step.is_some() {
+                running.update(&moments)?;
+            }
+            return Ok(made);
+        }
+        let (moments, groups) = (running.current()?, images.par_chunks(LANES * self.image_len()));
+        params.read(|weights| {
+            // Nothing joins the images of a batch: a few at a time go through the whole network, each group on one thread
+            // and out of its cache.
+            let groups = groups.map(|group| self.features(weights, &moments, group));
+            let features = groups.collect::<Result<Vec<Vec<f32>>, _>>()?.concat();
+            let cpu = Cpu { weights, running: &moments, loss: LossRule::default() };
+            Ok(match self.output {
+                Output::Features => self.of_features(features),
+                _ => self.of_logits(&network.heads(&cpu, (features, None), n, None)),
+            })
+        })
+    }
+
+    /// The features of images with moving statistics.
+    fn features(
+        &self,
+        weights: Weights<'_>,
+        running: &[RunningMoments],
+        images: &[f32],
+    ) -> Result<Vec<f32>, Error> {
+        let Parts { network, arc, .. } = &self.parts;
+        let cpu = Cpu { weights, running, loss: LossRule::default() };
+        let mut tape = Tape::new(&cpu, Statistics::Running, false);
+        let input = tape.input(self.map(images));
+        Ok(network.forward(&mut tape, arc, input, None, (&Kept, false))?.main)
+    }
+
+    /// A pass with the statistics of the batch, and these statistics.
+    #[expect(clippy::type_complexity, reason = "what it made, with its shape, and what it saw")]
+    fn evaluate(
+        &self,
+        weights: Weights<'_>,
+        images: &[f32],
+        n: usize,
+    ) -> Result<((Vec<f32>, Shape), Vec<(usize, enas_kernels::Moments)>), Error> {
+        let Parts { network, arc, recompute, .. } = &self.parts;
+        let cpu = Cpu { weights, running: &[], loss: self.loss_rule() };
+        let mut tape = Tape::new(&cpu, Statistics::Batch, self.gradients.is_some());
+        let input = tape.input(self.map(images));
+        let noise = self.noise();
+        let training = self.training(noise.as_ref());
+        let walk = match self.gradients {
+            None => walk_of(*recompute, n),
+            Some(_) => recording_walk(*recompute),
+        };
+        let Features { main, aux, .. } = network.forward(&mut tape, arc, input, training, (&*walk, false))?;
+        let moments = std::mem::take(&mut tape.batch_moments);
+        let Output::Loss { targets, .. } = &self.output else {
+            if matches!(self.output, Output::Features) {
+                self.keep(tape, None, None);
+                return Ok((self.of_features(main), moments));
+            }
+            let heads = network.heads(&cpu, (main, aux), n, training);
+            let made = self.of_logits(&heads);
+            self.keep(tape, Some(heads), None);
+            return Ok((made, moments));
+        };
+        let heads = network.heads(&cpu, (main, aux), n, training);
+        let (loss, aux_loss, grads) = network.losses(&cpu, &heads, targets);
+        let total = loss.mean + network.config.aux_weight * aux_loss.map_or(0.0, |loss| loss.mean);
+        self.keep(tape, Some(heads), Some(grads));
+        Ok(((vec![total], Shape::from(())), moments))
+    }
+
+    fn keep(
+        &self,
+        tape: Tape<'_, Cpu<'_>>,
+        heads: Option<Heads<Vec<f32>>>,
+        of_loss: Option<LogitGradients<Vec<f32>>>,
+    ) {
+        if self.gradients.is_some() {
+            let record = Record { tape: tape.into_recorded(), heads, of_loss };
+            *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
+        }
+    }
+
+    fn backward(
+        &self,
+        weights: Weights<'_>,
+        Record { tape, heads, of_loss }: Record,
+        grad: Vec<f32>,
+    ) -> Result<crate::params::Gradients, Error> {
+        let Parts { network, arc, recompute, .. } = &self.parts;
+        let cpu = Cpu { weights, running: &[], loss: self.loss_rule() };
+        let noise = self.noise();
+        let training = self.training(noise.as_ref());
+        let (tape, walk) = (tape.resume(&cpu), recording_walk(*recompute));
+        let way = (training, &*walk);
+        let Some(heads) = heads else {
+            return network.propagate_means(tape, arc, &[grad], cpu.gradients(), way);
+        };
+        let grads = match of_loss {
+            Some((main, aux)) => (times(main, grad[0]), aux.map(|aux| times(aux, grad[0]))),
+            None => self.split(grad, heads.aux.is_some()),
+        };
+        network.propagate(tape, arc, &heads, grads, way)
+    }
+
+    /// Logits of both heads, row by row.
+    fn of_logits(&self, heads: &Heads<Vec<f32>>) -> (Vec<f32>, Shape) {
+        let classes = self.parts.network.classifier.classes;
+        let n = heads.logits.len() / classes;
+        match &heads.aux {
+            None => (heads.logits.clone(), Shape::from((n, classes))),
+            Some((_, aux)) => {
+                let rows = heads.logits.chunks_exact(classes).zip(aux.chunks_exact(classes));
+                let both = rows.flat_map(|(main, aux)| main.iter().chain(aux)).copied().collect();
+                (both, Shape::from((n, 2 * classes)))
+            }
+        }
+    }
+
+    /// The other direction.
+    fn split(&self, grad: Vec<f32>, has_aux: bool) -> LogitGradients<Vec<f32>> {
+        if !has_aux {
+            return (grad, None);
+        }
+        let classes = self.parts.network.classifier.classes;
+        let half = |first: usize| {
+            grad.chunks_exact(2 * classes).flat_map(|row| &row[first..first + classes]).copied().collect()
+        };
+        (half(0), Some(half(classes)))
+    }
+
+    fn of_features(&self, features: Vec<f32>) -> (Vec<f32>, Shape) {
+        let channels = self.parts.network.classifier.channels;
+        let n = features.len() / channels;
+        (features, Shape::from((n, channels)))
+    }
+
+    fn loss_rule(&self) -> LossRule<'_> {
+        match &self.output {
+            Output::Loss { class_weights, smoothing, .. } => {
+                LossRule { class_weights: class_weights.as_deref(), smoothing: *smoothing }
+            }
+            _ => LossRule::default(),
+        }
+    }
+
+    fn noise(&self) -> Option<(SeededNoise, Step)> {
+        self.step.map(|step| (SeededNoise { seed: step.seed, step: step.global_step }, step))
+    }
+
+    fn training<'n>(&self, noise: Option<&'n (SeededNoise, Step)>) -> Option<Training<'n>> {
+        noise.map(|(noise, step)| Training {
+            noise,
+            step: step.global_step,
+            total_steps: step.total_steps,
+            with_aux: self.with_aux,
+        })
+    }
+
+    fn image_len(&self) -> usize {
+        let InputShape { channels, height, width } = self.parts.network.plan.input;
+        channels * height * width
+    }
+
+    fn map(&self, images: &[f32]) -> Map {
+        self.parts.network.map(images)
+    }
+}
+
+/// How cells are evaluated where their gradients are asked for later.
+fn recording_walk<'a>(recompute: Recompute) -> Box<dyn Walk<Cpu<'a>> + 'a> {
+    match recompute {
+        Recompute::Nothing => Box::new(Kept),
+        Recompute::Cells | Recompute::Groups(_) => Box::new(CellByCell),
+    }
+}
+
+fn times(mut numbers: Vec<f32>, factor: f32) -> Vec<f32> {
+    numbers.iter_mut().for_each(|x| *x *= factor);
+    numbers
+}

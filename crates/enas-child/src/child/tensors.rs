@@ -1,0 +1,256 @@
+//! The network among candle's: tensors in and out, gradients through candle's autograd.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::{D, DType, Device, Tensor, Var};
+use candle_nn::ModuleT;
+use enas_arc::Arc;
+use enas_kernels::candle::{NesterovSgd, Tied, tie};
+
+use super::op::{Evaluation, Output, Parts};
+use super::{Child, Norm, Step};
+use crate::Error;
+use crate::backend::Statistics;
+use crate::config::InputShape;
+use crate::examples::{check_targets, count};
+use crate::loss::Targets;
+
+/// How a network is evaluated. Random numbers are arguments, so no evaluation depends on those before it.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode<'a> {
+    /// With moving statistics, for networks of one arc. Nothing is tracked.
+    Eval,
+    /// With the statistics of the batch: the only ones that mean anything for shared weights.
+    BatchStatistics,
+    /// With the statistics of the batch, which the moving ones take in, dropout and drop-path. The learning rate of the step
+    /// is not looked at.
+    Train(&'a Step),
+}
+
+/// What [`Child::forward`] gives.
+#[derive(Clone, Debug)]
+pub struct Outputs {
+    /// `[n, classes]`.
+    pub logits: Tensor,
+    /// `[n, classes]` of the auxiliary head, in training of networks that have one.
+    pub aux_logits: Option<Tensor>,
+}
+
+/// A network along one arc, as a module of candle.
+#[derive(Clone, Copy, Debug)]
+pub struct Along<'a> {
+    child: &'a Child,
+    arc: &'a Arc,
+    mode: Mode<'a>,
+}
+
+/// A network of one arc that owns its weights, as a module of candle: images `[n, c, h, w]` to logits `[n, classes]`.
+#[derive(Debug)]
+pub struct FixedNet {
+    child: Child,
+    arc: Arc,
+    step: Step,
+    trained: AtomicU64,
+}
+
+impl Child {
+    /// Where the tensors are.
+    pub fn device(&self) -> &Device {
+        self.params.tensors().next().map_or(&Device::Cpu, |(_, tensor)| tensor.device())
+    }
+
+    /// The trained variables, in the network's order.
+    pub fn vars(&self) -> Vec<Var> {
+        self.params.trained().filter_map(|tensor| Var::from_tensor(tensor).ok()).collect()
+    }
+
+    /// An optimiser of the trained variables that makes the steps of [`train_step`](Self::train_step): Nesterov momentum,
+    /// penalty and clipping as the network's settings have them.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn optimizer(&self, lr: f64) -> Result<NesterovSgd, Error> {
+        self.params.new_optimizer(self.network.config.optimizer(lr))
+    }
+
+    /// Channels of [`features`](Self::features).
+    pub fn channels(&self) -> usize {
+        self.network.classifier.channels
+    }
+
+    /// Logits of images `[n, c, h, w]`.
+    ///
+    /// # Errors
+    /// If the images or the arc do not fit, a shared network is asked for moving statistics, a gradient of the images is asked
+    /// for, or the network has moved to a GPU.
+    pub fn forward(&self, arc: &Arc, images: &Tensor, mode: Mode<'_>) -> Result<Outputs, Error> {
+        let has_aux = matches!(mode, Mode::Train(_)) && self.network.aux.is_some();
+        let made = self.evaluate(arc, images, mode, (Output::Logits, has_aux))?;
+        if !has_aux {
+            return Ok(Outputs { logits: made, aux_logits: None });
+        }
+        let half = |first| made.narrow(D::Minus1, first, self.n_classes());
+        Ok(Outputs { logits: half(0)?, aux_logits: Some(half(self.n_classes())?) })
+    }
+
+    /// What the classifier looks at: means over all pixels of the last cell, `[n, channels]`, without dropout.
+    ///
+    /// # Errors
+    /// As for [`forward`](Self::forward).
+    pub fn features(&self, arc: &Arc, images: &Tensor, mode: Mode<'_>) -> Result<Tensor, Error> {
+        self.evaluate(arc, images, mode, (Output::Features, false))
+    }
+
+    /// The loss of a training step, that of the auxiliary head included, as a scalar. The penalty on weights is not: it is
+    /// the optimiser's.
+    ///
+    /// Shapes: `images` `[n, c, h, w]`, `labels` `[n]`, whole numbers.
+    ///
+    /// # Errors
+    /// As for [`forward`](Self::forward), and if the labels do not fit.
+    pub fn loss(&self, arc: &Arc, images: &Tensor, labels: &Tensor, step: &Step) -> Result<Tensor, Error> {
+        let labels = labels.to_dtype(DType::U32)?.to_vec1::<u32>()?;
+        let targets = Targets::plain(&labels);
+        check_targets(&targets, images.dims().first().copied().unwrap_or(0), self.n_classes())?;
+        let rule = self.loss_rule();
+        let class_weights = rule.class_weights.map(<[f32]>::to_vec);
+        let output = Output::Loss { targets, class_weights, smoothing: rule.smoothing };
+        self.evaluate(arc, images, Mode::Train(step), (output, self.network.aux.is_some()))
+    }
+
+    /// The network along an arc, as a module of candle that gives logits.
+    pub fn along<'a>(&'a self, arc: &'a Arc, mode: Mode<'a>) -> Along<'a> {
+        Along { child: self, arc, mode }
+    }
+
+    fn evaluate(
+        &self,
+        arc: &Arc,
+        images: &Tensor,
+        mode: Mode<'_>,
+        (output, with_aux): (Output, bool),
+    ) -> Result<Tensor, Error> {
+        let (statistics, step) = match mode {
+            Mode::Eval => (self.statistics(Norm::RunningStatistics)?, None),
+            Mode::BatchStatistics => (Statistics::Batch, None),
+            Mode::Train(step) => (Statistics::Batch, Some(*step)),
+        };
+        self.check_images(arc, images)?;
+        let images = images.contiguous()?;
+        let mut evaluation = Evaluation {
+            parts: self.parts(arc),
+            output,
+            statistics,
+            step,
+            with_aux,
+            images: None,
+            gradients: None,
+            recorded: Mutex::default(),
+        };
+        if statistics == Statistics::Running {
+            return Ok(images.apply_op2_no_bwd(&images, &evaluation)?);
+        }
+        let Tied { token, gradients } = tie(self.params.tensors().map(|(_, tensor)| tensor))?;
+        if !token.track_op() {
+            return Ok(images.apply_op2_no_bwd(&token, &evaluation)?);
+        }
+        evaluation.gradients = Some(gradients);
+        Ok(images.apply_op2(&token, evaluation)?)
+    }
+
+    /// Features of images on the host, through the operation that candle's users go through.
+    pub(super) fn host_features(
+        &self,
+        arc: &Arc,
+        images: &[f32],
+        statistics: Statistics,
+    ) -> Result<Vec<f32>, Error> {
+        let evaluation = Evaluation {
+            parts: self.parts(arc),
+            output: Output::Features,
+            statistics,
+            step: None,
+            with_aux: false,
+            images: Some(images),
+            gradients: None,
+            recorded: Mutex::default(),
+        };
+        let token = Tensor::zeros((), DType::F32, &Device::Cpu)?;
+        let features = token.apply_op2_no_bwd(&token, &evaluation)?;
+        Ok(features.flatten_all()?.to_vec1()?)
+    }
+
+    fn parts(&self, arc: &Arc) -> Parts {
+        Parts {
+            network: self.network.clone(),
+            params: self.params.clone(),
+            running: self.running.clone(),
+            arc: arc.clone(),
+            recompute: self.recompute,
+        }
+    }
+
+    fn check_images(&self, arc: &Arc, images: &Tensor) -> Result<(), Error> {
+        self.check_arc(arc)?;
+        let refuse = |why: String| Err(Error::Batch(why));
+        let input = self.input();
+        let shape = [input.channels, input.height, input.width];
+        if images.rank() != 4 || images.dims()[1..] != shape || images.dtype() != DType::F32 {
+            let (got, dtype, InputShape { channels, height, width }) = (images.dims(), images.dtype(), input);
+            let wanted = format!("[n, {channels}, {height}, {width}] of F32");
+            return refuse(format!("images are {got:?} of {dtype:?}, the network takes {wanted}"));
+        }
+        if images.track_op() {
+            return refuse("the network has no gradient for its images; detach them".to_owned());
+        }
+        if self.gpu().is_some() || !images.device().is_cpu() {
+            return refuse("tensors of candle are taken on the CPU alone".to_owned());
+        }
+        count(images.elem_count(), input).map(drop)
+    }
+}
+
+impl ModuleT for Along<'_> {
+    /// In training the given mode; otherwise moving statistics, or those of the batch where weights are shared.
+    fn forward_t(&self, images: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        let mode = match (train, self.child.arc()) {
+            (true, _) => self.mode,
+            (false, Some(_)) => Mode::Eval,
+            (false, None) => Mode::BatchStatistics,
+        };
+        let outputs = self.child.forward(self.arc, images, mode).map_err(candle_core::Error::wrap)?;
+        Ok(outputs.logits)
+    }
+}
+
+impl FixedNet {
+    /// The first pass in training is that of `step`, and each further one that of the step after it.
+    ///
+    /// # Errors
+    /// If the child shares weights: it is many networks.
+    pub fn new(child: Child, step: Step) -> Result<Self, Error> {
+        match child.arc().cloned() {
+            Some(arc) => Ok(Self { child, arc, step, trained: AtomicU64::new(0) }),
+            None => Err(Error::Arc("shared weights are many networks; take Child::along one arc".to_owned())),
+        }
+    }
+
+    /// The network.
+    pub fn child(&self) -> &Child {
+        &self.child
+    }
+
+    /// Its arc.
+    pub fn arc(&self) -> &Arc {
+        &self.arc
+    }
+}
+
+impl ModuleT for FixedNet {
+    fn forward_t(&self, images: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        let done = if train { self.trained.fetch_add(1, Ordering::Relaxed) } else { 0 };
+        let step = Step { global_step: self.step.global_step + done, ..self.step };
+        self.child.along(&self.arc, Mode::Train(&step)).forward_t(images, train)
+    }
+}

@@ -1,0 +1,123 @@
+//! Makes weights, or their places alone.
+
+use std::sync::Mutex;
+
+use candle_core::{Tensor, Var};
+use candle_nn::VarBuilder;
+use enas_kernels::candle::{NesterovConfig, NesterovSgd};
+
+use super::{ParamId, Params, Row, Table};
+use crate::Error;
+
+/// How a table starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Init {
+    /// Truncated normal numbers of variance `2/fan_in`, redrawn outside two deviations (He et al., 2015).
+    He { fan_in: usize },
+    /// One number everywhere.
+    Constant(f32),
+}
+
+impl From<Init> for candle_nn::Init {
+    fn from(init: Init) -> Self {
+        match init {
+            Init::He { fan_in } => Self::Randn { mean: 0.0, stdev: f64::from((2.0 / fan_in as f32).sqrt()) },
+            Init::Constant(value) => Self::Const(f64::from(value)),
+        }
+    }
+}
+
+/// Makes [`Params`].
+pub(crate) struct ParamsBuilder<'v> {
+    builder: Option<VarBuilder<'v>>,
+    params: Layout,
+    /// What went wrong first: a tensor that is missing, or one of another shape.
+    failure: Option<candle_core::Error>,
+}
+
+#[derive(Default)]
+struct Layout {
+    len: usize,
+    tensors: Vec<Tensor>,
+    tables: Vec<Table>,
+    rows: Vec<Row>,
+}
+
+impl<'v> ParamsBuilder<'v> {
+    /// With the tensors of a builder. Without one, for names, shapes and places alone: there will be no numbers, and nobody
+    /// may ask for any.
+    pub(crate) fn new(builder: Option<VarBuilder<'v>>) -> Self {
+        Self { builder, params: Layout::default(), failure: None }
+    }
+
+    /// How many numbers there are, or would be.
+    pub(crate) fn len(&self) -> usize {
+        self.params.len
+    }
+
+    /// Adds a tensor.
+    pub(crate) fn tensor(&mut self, name: String, shape: &[usize], init: Init, trained: bool) -> ParamId {
+        self.table(name, shape, 1, init, trained)[0]
+    }
+
+    /// Adds a tensor whose first axis has `rows` independently addressed entries.
+    pub(crate) fn table(
+        &mut self,
+        name: String,
+        shape: &[usize],
+        rows: usize,
+        init: Init,
+        trained: bool,
+    ) -> Vec<ParamId> {
+        let len: usize = shape.iter().product();
+        let tensor = self.get(&name, shape, init);
+        let params = &mut self.params;
+        let trained = trained && tensor.as_ref().is_none_or(Tensor::is_variable);
+        let (start, first_row, table) = (params.len, params.rows.len(), params.tables.len());
+        params.len += len;
+        params.tensors.extend(tensor);
+        let (shape, range) = (shape.to_vec(), start..start + len);
+        params.tables.push(Table { name, shape, range, first_row, rows, trained });
+        let row = len / rows;
+        params.rows.extend((0..rows).map(|r| Row { table, range: r * row..(r + 1) * row, trained }));
+        (first_row..first_row + rows).map(ParamId).collect()
+    }
+
+    /// A tensor of the builder, if there is one. After a failure there are none.
+    pub(crate) fn get(&mut self, name: &str, shape: &[usize], init: Init) -> Option<Tensor> {
+        let builder = self.builder.as_ref().filter(|_| self.failure.is_none())?;
+        match builder.get_with_hints(shape, name, init.into()).and_then(|tensor| tensor.contiguous()) {
+            Ok(tensor) => Some(tensor),
+            Err(error) => {
+                self.failure = Some(error);
+                None
+            }
+        }
+    }
+
+    /// The weights, with an optimiser that has not done anything yet.
+    pub(crate) fn build(self, config: NesterovConfig) -> Result<Params, Error> {
+        if let Some(failure) = self.failure {
+            return Err(failure.into());
+        }
+        let Layout { len, tensors, tables, rows } = self.params;
+        let optimizer = Mutex::new(optimizer(&tensors, &tables, config)?);
+        Ok(Params { len, tensors, tables, rows, optimizer, averages: Mutex::default() })
+    }
+
+    /// Names, shapes and places.
+    pub(crate) fn places(self) -> Params {
+        self.build(NesterovConfig::default()).expect("nothing was asked of a builder")
+    }
+}
+
+/// For the trained tables, whose rows have gradients of their own.
+pub(super) fn optimizer(
+    tensors: &[Tensor],
+    tables: &[Table],
+    config: NesterovConfig,
+) -> Result<NesterovSgd, Error> {
+    let trained = tensors.iter().zip(tables).filter(|(_, table)| table.trained);
+    let vars = trained.map(|(tensor, table)| Ok((table.name.clone(), Var::from_tensor(tensor)?, table.rows)));
+    Ok(NesterovSgd::named(vars.collect::<Result<_, Error>>()?, config)?)
+}
