@@ -72,10 +72,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Crates whose networks, policies and runs are made of candle's tensors. Whoever uses one of them with candle relies on it.
 const WITH_CANDLE: &[&str] = &["enas-kernels", "enas-child", "enas-controller", "enas-search"];
 
-/// Crates of [`WITH_CANDLE`] that do not depend on candle yet.
-const NOT_YET: &[&str] = &["enas-controller", "enas-search"];
-
-/// Crates that are free of tensors.
+/// Crates that are free of tensors, unless a feature asks for them.
 const WITHOUT_CANDLE: &[&str] = &[
     "enas-arc",
     "enas-datasets",
@@ -153,6 +150,8 @@ fn problems() -> Result<Vec<Problem>> {
 struct Package {
     name: String,
     dependencies: Vec<String>,
+    /// Those that only a feature asks for.
+    optional: Vec<String>,
     /// Root files of all that is compiled: library, binaries, build script, tests, benchmarks, examples.
     roots: Vec<String>,
 }
@@ -163,9 +162,12 @@ fn packages(metadata: &Value) -> Result<Vec<Package>> {
     };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let package = |package: &Value| {
+        let dependencies = list(package, "dependencies")?;
+        let optional = dependencies.iter().filter(|dependency| dependency["optional"] == true);
         Ok(Package {
             name: text(&package["name"]),
-            dependencies: list(package, "dependencies")?
+            optional: optional.map(|dependency| text(&dependency["name"])).collect(),
+            dependencies: dependencies
                 .iter()
                 .filter(|dependency| !is_test_device(dependency))
                 .map(|dependency| text(&dependency["name"]))
@@ -193,7 +195,8 @@ fn layering(package: &Package) -> Vec<Problem> {
             let what = format!("depends on {dependency}; it may know only {allowed:?}");
             problems.push(problem(what, "layers keep each crate readable and testable alone; child and controller meet in enas-search"));
         }
-        if dependency.starts_with("candle") && WITHOUT_CANDLE.contains(&&*package.name) {
+        let is_tensors = dependency.starts_with("candle") && !package.optional.contains(dependency);
+        if is_tensors && WITHOUT_CANDLE.contains(&&*package.name) {
             let what = format!("depends on {dependency}");
             problems.push(problem(
                 what,
@@ -202,7 +205,7 @@ fn layering(package: &Package) -> Vec<Problem> {
         }
     }
     let has_candle = package.dependencies.iter().any(|dependency| dependency.starts_with("candle"));
-    if WITH_CANDLE.contains(&&*package.name) && !NOT_YET.contains(&&*package.name) && !has_candle {
+    if WITH_CANDLE.contains(&&*package.name) && !has_candle {
         let why = "what candle's users get and what the program computes with are the same tensors";
         problems.push(problem("does not depend on candle-core".into(), why));
     }
@@ -300,6 +303,7 @@ mod tests {
         Package {
             name: name.into(),
             dependencies: dependencies.iter().map(|&d| d.into()).collect(),
+            optional: vec![],
             roots: vec![],
         }
     }
@@ -329,7 +333,11 @@ mod tests {
 
     #[test]
     fn arcs_depend_on_no_crate_of_ours_and_not_on_candle() {
-        assert_eq!(layering(&package("enas-arc", &["enas-rng", "candle-core", "rand_core"])).len(), 2);
+        let dependencies = ["enas-rng", "candle-core", "rand_core"];
+        assert_eq!(layering(&package("enas-arc", &dependencies)).len(), 2);
+        let with_a_feature =
+            Package { optional: vec!["candle-core".into()], ..package("enas-arc", &dependencies[1..]) };
+        assert_eq!(layering(&with_a_feature), []);
     }
 
     #[test]

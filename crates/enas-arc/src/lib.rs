@@ -6,7 +6,8 @@
 //! make up its output. An [`Arc`] is one cell for the normal layers and one of equal length for the reduction
 //! layers of a network, and the [`Space`] is the set of all arcs with so many nodes (Pham et al., "Efficient Neural
 //! Architecture Search via Parameter Sharing", 2018, section 2.4). Everything here is checked when it is built and
-//! valid from then on. The crate knows no tensors, no weights and no files.
+//! valid from then on. The crate knows no weights and no files, and tensors only with its feature `candle`: then arcs
+//! become tensors of integers and come back (`Arc::to_tensor`, `Arc::from_tensor`).
 //!
 //! A [`MacroArc`] belongs to the other search space of the paper (section 2.3): it says of every single layer of a
 //! network which [`MacroOp`] it applies and which earlier layers are added to it.
@@ -59,6 +60,9 @@ mod space;
 
 mod error;
 
+#[cfg(feature = "candle")]
+mod tensors;
+
 mod tokens;
 
 pub use arc::Arc;
@@ -67,6 +71,8 @@ pub use error::{ArcError, Field, Place, Position, Slot};
 pub use macro_arc::{MacroArc, MacroArcError, MacroField, MacroLayer, MacroOp, MacroSlot, MacroSpace};
 pub use op::Op;
 pub use space::Space;
+#[cfg(feature = "candle")]
+pub use tensors::TensorError;
 
 /// The example of the read-me compiles and runs.
 #[cfg(doctest)]

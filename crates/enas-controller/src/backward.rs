@@ -9,7 +9,7 @@ use crate::matrix::{OUTER_TERMS, Panels, add_outer_products, add_scaled, multipl
 use crate::plan::{Index, Moment, Operation, Shape};
 use crate::simd::{self, Simd, WithSimd, mul_add};
 use crate::walk::{Input, Tape};
-use crate::weights::{Layout, Weights};
+use crate::weights::{Layout, Values};
 
 /// Space for the gradients that flow back, to be used again and again.
 #[derive(Clone)]
@@ -68,7 +68,7 @@ impl Backward {
     /// Uses the tape up: its gates are overwritten.
     pub(crate) fn run(
         &mut self,
-        weights: &Weights,
+        weights: &Values,
         heads: &Heads,
         tape: &mut Tape,
         coefficients: &[f32],
@@ -93,7 +93,7 @@ impl Backward {
         self.collect(weights, tape, gradient);
     }
 
-    fn begin(&mut self, weights: &Weights) {
+    fn begin(&mut self, weights: &Values) {
         let h = weights.layout.hidden;
         for (l, (to_input, to_before)) in self.to_input.iter_mut().zip(&mut self.to_before).enumerate() {
             let (input, before) = weights.lstm(l).split_at(h * 4 * h);
@@ -123,7 +123,7 @@ impl Backward {
     /// Back through the attention of an index decision.
     fn index(
         &mut self,
-        weights: &Weights,
+        weights: &Values,
         tape: &Tape,
         index: Index,
         coefficients: &[f32],
@@ -239,10 +239,10 @@ impl Backward {
     }
 
     /// The collected outer products.
-    fn collect(&mut self, weights: &Weights, tape: &Tape, gradient: &mut [f32]) {
+    fn collect(&mut self, weights: &Values, tape: &Tape, gradient: &mut [f32]) {
         let Shape { hidden: h, batch: n, .. } = tape.shape;
         let rows = tape.plan.moments.len() * n * h;
-        let layout: &Layout = &weights.layout;
+        let layout: &Layout = weights.layout;
         for (l, layer) in tape.layers.iter().enumerate() {
             let (from_input, from_before) = gradient[layout.lstm(l)].split_at_mut(h * 4 * h);
             let space = &mut self.outer_gates;
@@ -251,7 +251,7 @@ impl Backward {
                 add_outer_products(&tape.layers[l - 1].h[n * h..], &layer.gates, space, from_input);
                 continue;
             }
-            add_outer_products(weights.fixed_inputs(), &self.fixed, space, from_input);
+            add_outer_products(&tape.fixed_inputs, &self.fixed, space, from_input);
             // What does not feed gave zeros, so only the other states count.
             for run in &tape.plan.fed {
                 let (first, size) = (run.start * n * h, run.len() * n * h);

@@ -2,17 +2,22 @@
 
 use std::fmt;
 
+use candle_core::{Tensor, Var};
 use enas_arc::Arc;
-use enas_rng::{Seed, Stream};
+use enas_rng::Stream;
 
+#[cfg(doc)]
+use crate::Seed;
 use crate::policy::{Decision, Draw, Policy};
 use crate::state::NamedTensor;
-use crate::{Bounds, Config, Error, Plan};
+use crate::{Bounds, Config, Error, Plan, Start};
 
 /// An LSTM policy π(m; θ) over arcs, with the state of its training.
 ///
-/// Every method that reads the policy takes the [`Bounds`] it shall obey; get them from [`Config::bounds`]. A
-/// controller is a value: cloning it copies weights and optimiser.
+/// Every method that reads the policy takes the [`Bounds`] it shall obey; get them from [`Config::bounds`].
+///
+/// Its weights are candle variables, which others may train as well. A controller is a value nevertheless: a clone has
+/// variables and an optimiser of its own.
 #[derive(Clone)]
 pub struct Controller {
     pub(crate) policy: Policy,
@@ -31,13 +36,25 @@ pub struct Sample {
 }
 
 impl Controller {
-    /// An untrained controller for arcs of `n_nodes` nodes per cell.
+    /// A controller for arcs of `n_nodes` nodes per cell. It starts from a [`Seed`], untrained, or with the variables of a
+    /// [`VarBuilder`](candle_nn::VarBuilder): those that are there, and new ones; see [`seeded()`](crate::seeded()).
     ///
     /// # Errors
-    /// If a setting makes no sense ([`Config::validate`]) or `n_nodes` is not within 1 to 64.
-    pub fn new(config: &Config, n_nodes: usize, seed: Seed) -> Result<Self, Error> {
+    /// If a setting makes no sense ([`Config::validate`]), `n_nodes` is not within 1 to 64, or a variable has another
+    /// shape or is not on the CPU.
+    pub fn new<'v>(config: &Config, n_nodes: usize, start: impl Into<Start<'v>>) -> Result<Self, Error> {
         config.validate()?;
-        Ok(Self { policy: Policy::new(config, Plan::micro(n_nodes)?, seed)?, n_nodes })
+        Ok(Self { policy: Policy::new(config, Plan::micro(n_nodes)?, start)?, n_nodes })
+    }
+
+    /// The variables' names and tensors, in a fixed order. They are the controller's own and change with it.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.policy.tensors()
+    }
+
+    /// The variables, for an optimiser of candle's, in a fixed order. Tensors that are no variables are left out.
+    pub fn vars(&self) -> Vec<Var> {
+        self.policy.vars()
     }
 
     /// Draws an arc, m ~ π(m; θ).
@@ -127,6 +144,8 @@ fn sample_of(draw: &Draw) -> Sample {
 
 #[cfg(test)]
 mod tests {
+    use enas_rng::Seed;
+
     use super::*;
 
     fn controller(n_nodes: usize, layers: usize) -> Controller {
@@ -213,7 +232,8 @@ mod tests {
         assert_eq!(error, Error::ArcNodes { position: 0, expected: 5, got: 4 });
         assert!(error.to_string().contains("4 nodes"), "{error}");
         for n in [0, 65] {
-            assert_eq!(Controller::new(&Config::reference(), n, Seed::new(0)).unwrap_err(), Error::Nodes(n));
+            let error = Controller::new(&Config::reference(), n, Seed::new(0)).unwrap_err();
+            assert_eq!(error, Error::Nodes(n));
         }
     }
 }

@@ -79,6 +79,20 @@ pub enum Error {
         /// The offending value.
         value: f32,
     },
+    /// There is nothing to compute -ln π of.
+    #[error("no arcs; give at least one")]
+    NoArcs,
+    /// A tensor of the policy was read from somewhere and is not a variable.
+    #[error(
+        "tensor \"{0}\" is not a variable, so this policy cannot be trained; make it with a VarMap to train it"
+    )]
+    Frozen(String),
+    /// Policies are computed on the CPU alone.
+    #[error("a policy's variables must be on the CPU: an update is too small to gain from another device")]
+    Device,
+    /// candle refused an operation, such as a variable of another shape.
+    #[error("candle: {0}")]
+    Candle(String),
     /// As many weights as arcs are needed.
     #[error("{arcs} arcs but {coefficients} coefficients; give one coefficient per arc")]
     Coefficients {
@@ -103,6 +117,14 @@ pub enum Error {
         /// Shape found; of a wrong number of values, the number found.
         got: Vec<usize>,
     },
+    /// A saved tensor holds other numbers than `f32`.
+    #[error("saved tensor \"{name}\" is {got:?}, this controller needs F32")]
+    DType {
+        /// Name of the tensor.
+        name: String,
+        /// What it holds.
+        got: candle_core::DType,
+    },
     /// A saved number that no run can have produced.
     #[error("saved tensor \"{name}\" holds {value} at position {position}: {expected}")]
     Value {
@@ -115,4 +137,10 @@ pub enum Error {
         /// What is allowed instead.
         expected: &'static str,
     },
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Candle(error.to_string())
+    }
 }

@@ -1,14 +1,16 @@
 //! The ENAS controller: an LSTM policy π(m; θ) over arcs, trained with REINFORCE (Pham et al., ICML 2018,
 //! sections 2.1 to 2.3, for the cells of section 2.4).
 //!
-//! It knows arcs and random numbers and nothing else: no child network, no images, no tensor library. Everything is
-//! plain `f32` slices with a hand-written backward pass, because the policy is small (41,733 parameters at the
+//! It knows arcs and random numbers, and no child network and no images. The weights are named candle variables, made
+//! through a `VarBuilder`; [`Controller::nll`] is a tensor that candle's autograd goes back through. The walk itself is
+//! one operation of candle's with a hand-written backward pass, because the policy is small (41,733 parameters at the
 //! published size) and one allocation per LSTM step would cost more than its arithmetic.
 //!
 //! [`Controller::sample`], [`Controller::score`] and [`Controller::most_likely`] are three readings of one walk over
 //! the decisions of an arc; only who chooses differs. [`Controller::reinforce`] turns rewarded arcs into one
-//! optimiser step. Which decisions there are is data, a [`Plan`]: a [`Policy`] does the same for any of them. [`Config::reference`] reproduces the published algorithm; [`Config::improved`] changes four named
-//! settings of it.
+//! optimiser step, in place; an optimiser of candle's on [`Controller::vars`] does the same with more freedom. Which
+//! decisions there are is data, a [`Plan`]: a [`Policy`] does the same for any of them. [`Config::reference`] reproduces
+//! the published algorithm; [`Config::improved`] changes four named settings of it.
 //!
 //! ```
 //! use enas_controller::{Config, Controller, Episode, Seed};
@@ -33,7 +35,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-pub mod adam;
 mod backward;
 mod config;
 mod controller;
@@ -43,10 +44,12 @@ mod heads;
 mod lstm;
 mod math;
 mod matrix;
+mod nll;
 mod plan;
 mod policy;
 mod reinforce;
 mod simd;
+mod start;
 mod state;
 mod walk;
 mod weights;
@@ -57,6 +60,7 @@ pub use episodes::{Episode, EpisodeStats, Rewarded, UpdateStats};
 pub use error::Error;
 pub use plan::{Plan, Step};
 pub use policy::{Decision, Draw, Policy};
+pub use start::{Start, seeded};
 pub use state::NamedTensor;
 
 /// What this crate's functions take and give, from the crates below it.

@@ -1,10 +1,14 @@
 //! The policy: a distribution over vectors of choices, for any plan, and what its training remembers.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc as SyncArc, Mutex, PoisonError};
 
-use enas_rng::{Seed, Stream};
+use candle_core::{Tensor, Var};
+use enas_rng::Stream;
 
+#[cfg(doc)]
+use crate::Seed;
 use crate::backward::Backward;
 use crate::heads::Heads;
 use crate::plan::{Plan, Shape};
@@ -12,13 +16,15 @@ use crate::reinforce::Training;
 use crate::state::NamedTensor;
 use crate::walk::{Chooser, Tape, walk};
 use crate::weights::{Layout, Weights};
-use crate::{Bounds, Config, Error};
+use crate::{Bounds, Config, Error, Start};
 
 /// An LSTM policy over the vectors of choices of a [`Plan`], with the state of its training.
 ///
 /// It is what a [`Controller`](crate::Controller) is made of, for spaces other than the cells of the ENAS micro
-/// search. Every method that reads the policy takes the [`Bounds`] it shall obey; get them from [`Config::bounds`]. A
-/// policy is a value: cloning it copies weights and optimiser.
+/// search. Every method that reads the policy takes the [`Bounds`] it shall obey; get them from [`Config::bounds`].
+///
+/// Its weights are candle variables, which others may train as well. A policy is a value nevertheless: a clone has
+/// variables and an optimiser of its own.
 ///
 /// ```
 /// use enas_controller::{Config, Plan, Policy, Rewarded, Seed};
@@ -36,13 +42,14 @@ use crate::{Bounds, Config, Error};
 /// policy.reinforce(bounds, &rewarded)?;
 /// # Ok::<(), enas_controller::Error>(())
 /// ```
-#[derive(Clone)]
 pub struct Policy {
     config: Config,
     plan: SyncArc<Plan>,
     pub(crate) weights: Weights,
     pub(crate) training: Training,
     pub(crate) space: Space,
+    /// Whether others have the variables, and may change them at any time.
+    is_shared: AtomicBool,
 }
 
 /// A draw from a policy, or a vector of choices seen by it.
@@ -87,17 +94,34 @@ pub(crate) struct Scratch {
 }
 
 impl Policy {
-    /// An untrained policy for this plan.
+    /// A policy for this plan. It starts from a [`Seed`], untrained, or with the variables of a
+    /// [`VarBuilder`](candle_nn::VarBuilder): those that are there, and new ones; see [`seeded()`](crate::seeded()).
     ///
     /// # Errors
-    /// If a setting makes no sense ([`Config::validate`]).
-    pub fn new(config: &Config, plan: Plan, seed: Seed) -> Result<Self, Error> {
+    /// If a setting makes no sense ([`Config::validate`]), or a variable has another shape or is not on the CPU.
+    pub fn new<'v>(config: &Config, plan: Plan, start: impl Into<Start<'v>>) -> Result<Self, Error> {
         config.validate()?;
+        let start = start.into();
+        let is_shared = AtomicBool::new(start.is_shared());
         let layout = Layout::new(config.hidden_size, config.lstm_layers, plan.vocabulary());
-        let training = Training::new(layout.len());
-        let weights = Weights::new(layout, config.op_bias, plan.frozen_bias(), seed);
-        let plan = SyncArc::new(plan);
-        Ok(Self { config: config.clone(), plan, weights, training, space: Space::default() })
+        let vb = start.into_builder();
+        let weights = Weights::new(layout, config.op_bias, plan.frozen_bias(), &vb)?;
+        let training = Training::new(&weights, config.lr)?;
+        let (plan, space) = (SyncArc::new(plan), Space::default());
+        Ok(Self { config: config.clone(), plan, weights, training, space, is_shared })
+    }
+
+    /// The variables' names and tensors, in a fixed order. They are the policy's own and change with it.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.is_shared.store(true, Ordering::Relaxed);
+        let names = self.weights.layout.variables.iter().map(|variable| &*variable.name);
+        names.zip(&self.weights.tensors)
+    }
+
+    /// The variables, for an optimiser of candle's, in a fixed order. Tensors that are no variables are left out.
+    pub fn vars(&self) -> Vec<Var> {
+        let variables = self.tensors().filter(|(_, tensor)| tensor.is_variable());
+        variables.filter_map(|(_, tensor)| Var::from_tensor(tensor).ok()).collect()
     }
 
     /// Draws a vector of choices with its probability.
@@ -159,12 +183,13 @@ impl Policy {
         if choices.is_empty() {
             return Ok(self.name_variables("", &vec![0.0; self.weights.layout.len()]));
         }
-        let mut scratch = self.new_scratch(choices.len());
         let heads = Heads::new(&self.config, bounds);
-        walk(&self.weights, &heads, &mut scratch.tape, &mut |e, at, _| choices[e][at]);
-        let Scratch { tape, backward, gradient, .. } = &mut scratch;
-        backward.run(&self.weights, &heads, tape, coefficients, gradient);
-        Ok(self.name_variables("", gradient))
+        let Scratch { mut tape, mut backward, mut gradient, .. } = self.new_scratch(choices.len());
+        self.weights.read(|weights| {
+            walk(weights, &heads, &mut tape, &mut |e, at, _| choices[e][at]);
+            backward.run(weights, &heads, &mut tape, coefficients, &mut gradient);
+        });
+        Ok(self.name_variables("", &gradient))
     }
 
     /// The settings this policy was made with.
@@ -184,7 +209,7 @@ impl Policy {
 
     fn walk(&self, bounds: Bounds, batch: usize, choose: Chooser) -> Tape {
         let mut tape = Tape::new(&self.plan, self.shape(batch));
-        walk(&self.weights, &Heads::new(&self.config, bounds), &mut tape, choose);
+        self.weights.read(|weights| walk(weights, &Heads::new(&self.config, bounds), &mut tape, choose));
         tape
     }
 
@@ -227,11 +252,21 @@ impl Policy {
 
     /// Walks on the scratch's tape and notes it.
     pub(crate) fn walk_on(&self, bounds: Bounds, scratch: &mut Scratch, choose: Chooser) {
-        walk(&self.weights, &Heads::new(&self.config, bounds), &mut scratch.tape, choose);
+        let heads = Heads::new(&self.config, bounds);
+        self.weights.read(|weights| walk(weights, &heads, &mut scratch.tape, choose));
         scratch.walked = Some(bounds);
     }
 
-    fn shape(&self, batch: usize) -> Shape {
+    /// Whether others have the variables, and may change them between a walk and its use.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn shared_plan(&self) -> SyncArc<Plan> {
+        SyncArc::clone(&self.plan)
+    }
+
+    pub(crate) fn shape(&self, batch: usize) -> Shape {
         self.plan.shape(self.config.hidden_size, self.config.lstm_layers, batch)
     }
 }
@@ -261,10 +296,19 @@ impl Space {
     }
 }
 
-/// A copy of a policy needs its own space and gets it when it walks.
-impl Clone for Space {
+impl Clone for Policy {
     fn clone(&self) -> Self {
-        Self::default()
+        let weights = self.weights.copy().expect("what is on the CPU can be copied");
+        let training = self.training.copy(&weights);
+        Self {
+            config: self.config.clone(),
+            plan: SyncArc::clone(&self.plan),
+            weights,
+            training,
+            // A copy needs its own space and gets it when it walks.
+            space: Space::default(),
+            is_shared: AtomicBool::new(false),
+        }
     }
 }
 
@@ -314,6 +358,8 @@ fn argmax(probabilities: &[f32]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use enas_rng::Seed;
+
     use super::*;
 
     #[test]

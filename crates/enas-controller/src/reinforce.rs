@@ -1,22 +1,23 @@
 //! REINFORCE with a moving-average baseline (Williams, 1992; Pham et al., section 2.2): rewarded arcs in, one
 //! optimiser step out.
 
+use candle_nn::Optimizer;
+use enas_kernels::candle::{TfAdam, TfAdamConfig, read};
+
 use crate::controller::Controller;
 use crate::episodes::{Episode, EpisodeStats, Rewarded, UpdateStats};
 use crate::heads::Heads;
 use crate::policy::{Policy, Scratch};
-use crate::{Advantage, BaselineInit, Bounds, Config, Error, adam};
+use crate::weights::Weights;
+use crate::{Advantage, BaselineInit, Bounds, Config, Error};
 
 /// Rewards whose advantages spread less than this are taken as equal when advantages are normalised.
 const EQUAL: f32 = 1e-6;
 
 /// What training remembers besides the weights.
-#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Training {
-    /// Adam's second moment of every weight.
-    pub(crate) second_moment: Vec<f32>,
-    /// Updates made.
-    pub(crate) updates: u64,
+    /// Has the second moment of every variable, and counts the updates.
+    pub(crate) adam: TfAdam,
     /// Moving average of the rewards.
     pub(crate) baseline: f32,
     /// Whether any reward has been seen.
@@ -24,8 +25,23 @@ pub(crate) struct Training {
 }
 
 impl Training {
-    pub(crate) fn new(n_params: usize) -> Self {
-        Self { second_moment: vec![0.0; n_params], updates: 0, baseline: 0.0, started: false }
+    pub(crate) fn new(weights: &Weights, lr: f64) -> Result<Self, Error> {
+        let config = TfAdamConfig { lr, ..TfAdamConfig::default() };
+        let adam = TfAdam::named(weights.vars()?, config)?;
+        Ok(Self { adam, baseline: 0.0, started: false })
+    }
+
+    /// The same state for other variables of the same layout.
+    pub(crate) fn copy(&self, weights: &Weights) -> Self {
+        let mut copy =
+            Self::new(weights, self.adam.learning_rate()).expect("these variables have an optimiser");
+        for (name, moment) in self.adam.state() {
+            let copied = read(moment, |moment| copy.adam.load(&name, moment)).and_then(|loaded| loaded);
+            assert!(copied.expect("moments can be copied"), "{name} is a moment of the same layout");
+        }
+        copy.adam.set_steps(self.adam.steps());
+        (copy.baseline, copy.started) = (self.baseline, self.started);
+        copy
     }
 }
 
@@ -37,8 +53,8 @@ impl Controller {
     /// caller's choice, normally [`Config::aggregate`]; `bounds` must be those the arcs were drawn with.
     ///
     /// # Errors
-    /// If there are too few episodes, an arc is of another size, or an accuracy is not a fraction. The controller is
-    /// then unchanged.
+    /// If there are too few episodes, an arc is of another size, an accuracy is not a fraction, or the tensors are no
+    /// variables. The controller is then unchanged.
     pub fn reinforce(&mut self, bounds: Bounds, episodes: &[Episode]) -> Result<UpdateStats, Error> {
         self.policy.check_number(episodes.len())?;
         if let Some(position) = episodes.iter().position(|e| !(0.0..=1.0).contains(&e.accuracy)) {
@@ -67,8 +83,8 @@ impl Policy {
     /// [`Controller::reinforce`]. The values may be any finite numbers.
     ///
     /// # Errors
-    /// If there are too few vectors of choices, one of them does not exist in the plan, or a value is not finite. The
-    /// policy is then unchanged.
+    /// If there are too few vectors of choices, one of them does not exist in the plan, a value is not finite, or the
+    /// tensors are no variables. The policy is then unchanged.
     pub fn reinforce(&mut self, bounds: Bounds, rewarded: &[Rewarded]) -> Result<UpdateStats, Error> {
         let n = rewarded.len();
         self.check_number(n)?;
@@ -78,9 +94,12 @@ impl Policy {
                 return Err(Error::Reward { position, value: *value });
             }
         }
+        if let Some(name) = self.weights.frozen() {
+            return Err(Error::Frozen(name.to_owned()));
+        }
         let heads = Heads::new(self.config(), bounds);
         let mut scratch = self.take_scratch(n);
-        if !scratch.holds(bounds, rewarded.iter().map(|r| &r.choices[..])) {
+        if self.is_shared() || !scratch.holds(bounds, rewarded.iter().map(|r| &r.choices[..])) {
             self.walk_on(bounds, &mut scratch, &mut |e, at, _| rewarded[e].choices[at]);
         }
         let Scratch { walked: known, tape, backward, gradient } = &mut scratch;
@@ -90,20 +109,18 @@ impl Policy {
         let walked: Vec<(f64, f64)> = (0..n).map(|e| tape.totals(e)).collect();
         let stats = judge(self.config(), &mut RewardAverage::of(&self.training), rewarded, &walked);
         let coefficients: Vec<f32> = stats.iter().map(|e| e.advantage / n as f32).collect();
-        backward.run(&self.weights, &heads, tape, &coefficients, gradient);
+        self.weights.read(|weights| backward.run(weights, &heads, tape, &coefficients, gradient));
 
         let grad_norm = norm(gradient);
-        let lr = self.config().lr;
-        let training = &mut self.training;
-        training.updates += 1;
+        let (training, variables) = (&mut self.training, &self.weights.layout.variables);
+        training.adam.step_slices(|i| Some(&gradient[variables[i].range.clone()]))?;
         training.started = true;
         training.baseline = stats[n - 1].baseline;
-        adam::step(&mut self.weights.values, gradient, &mut training.second_moment, training.updates, lr);
         let summary = UpdateStats {
             loss: mean(stats.iter().map(|e| e.loss)),
             grad_norm,
             baseline: training.baseline,
-            updates: training.updates,
+            updates: training.adam.steps(),
             mean_accuracy: mean(rewarded.iter().map(|r| r.value)),
             mean_reward: mean(stats.iter().map(|e| e.reward)),
             mean_entropy: mean(stats.iter().map(|e| e.entropy)),
@@ -120,7 +137,7 @@ impl Policy {
 
     /// Updates made so far.
     pub fn updates(&self) -> u64 {
-        self.training.updates
+        self.training.adam.steps()
     }
 
     /// Whether an update can be made from so many rewards.
@@ -215,6 +232,14 @@ mod tests {
         Controller::new(&config, 3, Seed::new(2)).unwrap()
     }
 
+    fn flat(tensor: &candle_core::Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn numbers(controller: &Controller) -> Vec<f32> {
+        controller.state().iter().flat_map(|(_, tensor)| flat(tensor)).collect()
+    }
+
     fn episodes(controller: &Controller, accuracies: &[f32]) -> Vec<Episode> {
         let bounds = controller.config().bounds(0.0);
         let draw = |(i, &accuracy): (usize, &f32)| {
@@ -271,10 +296,13 @@ mod tests {
         let arcs: Vec<_> = episodes.iter().map(|e| e.arc.clone()).collect();
         let coefficients: Vec<_> = stats.episodes.iter().map(|e| e.advantage / 3.0).collect();
         let gradient = controller.nll_gradient(bounds, &arcs, &coefficients).unwrap();
-        let flat: Vec<f32> = gradient.into_iter().flat_map(|(_, _, values)| values).collect();
-        let mut expected = controller.policy.weights.values.clone();
-        adam::step(&mut expected, &flat, &mut vec![0.0; flat.len()], 1, controller.config().lr);
-        assert_eq!(updated.policy.weights.values, expected);
+        let mut expected = controller.clone();
+        let gradient: Vec<_> = gradient.iter().map(|(_, tensor)| flat(tensor)).collect();
+        expected.policy.training.adam.step_slices(|i| Some(&gradient[i])).unwrap();
+        let weights =
+            |controller: &Controller| controller.policy.weights.read(|weights| weights.slices.concat());
+        assert_ne!(weights(&controller), weights(&expected));
+        assert_eq!(weights(&updated), weights(&expected));
     }
 
     #[test]
@@ -305,7 +333,7 @@ mod tests {
                 controller.reinforce(bounds[1], &episodes).unwrap();
             }
         }
-        controller.state().into_iter().flat_map(|(_, _, values)| values).collect()
+        numbers(&controller)
     }
 
     #[test]
@@ -335,7 +363,7 @@ mod tests {
     #[test]
     fn unusable_episodes_are_refused_and_change_nothing() {
         let mut controller = small(Config::improved());
-        let before = controller.state();
+        let before = numbers(&controller);
         let bounds = controller.config().bounds(0.0);
         let good = episodes(&controller, &[0.5, 0.6]);
         let none = controller.reinforce(bounds, &[]).unwrap_err();
@@ -351,6 +379,6 @@ mod tests {
         bad[1].arc = Arc::from_ints(&[0; 8]).unwrap();
         let error = controller.reinforce(bounds, &bad).unwrap_err();
         assert_eq!(error, Error::ArcNodes { position: 1, expected: 3, got: 1 });
-        assert_eq!(controller.state(), before);
+        assert_eq!(numbers(&controller), before);
     }
 }

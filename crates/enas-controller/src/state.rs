@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::{DType, Device, Tensor};
+use enas_kernels::candle::{Guards, write};
+
 use crate::Error;
 use crate::controller::Controller;
 use crate::policy::Policy;
+use crate::reinforce::Training;
 
-/// A name, a shape and the values in row-major order.
-pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
+/// A tensor and its name.
+pub type NamedTensor = (String, Tensor);
 
 /// Name of Adam's second moment of a variable.
 const MOMENT: &str = "adam/v/";
@@ -39,14 +43,17 @@ impl Controller {
 }
 
 impl Policy {
-    /// Everything that training changes: each variable under the reference's name, its second moment under
-    /// `adam/v/<name>`, and `adam/step`, `baseline`, `baseline/started`, each of shape `[1]`.
+    /// Everything that training changes, as it is now: each variable under the reference's name, its second moment under
+    /// `adam/v/<name>`, and `adam/step`, `baseline`, `baseline/started`, each of shape `[1]`. The tensors are copies, which
+    /// further training does not change.
     pub fn state(&self) -> Vec<NamedTensor> {
         let training = &self.training;
-        let scalar = |name: &str, value: f32| (name.to_string(), vec![1], vec![value]);
-        let mut tensors = self.name_variables("", &self.weights.values);
-        tensors.extend(self.name_variables(MOMENT, &training.second_moment));
-        tensors.push(scalar(UPDATES, (training.updates as f32).min(MOST_UPDATES)));
+        let scalar = |name: &str, value: f32| named(name.to_string(), &[1], &[value]);
+        let mut tensors = self.weights.read(|weights| self.name_slices("", &weights.slices));
+        let moments = Guards::new(training.adam.state().map(|(_, moment)| moment));
+        let moments = moments.slices().expect("moments are on the CPU as their variables are");
+        tensors.extend(self.name_slices(MOMENT, &moments));
+        tensors.push(scalar(UPDATES, (training.adam.steps() as f32).min(MOST_UPDATES)));
         tensors.push(scalar(BASELINE, training.baseline));
         tensors.push(scalar(STARTED, if training.started { 1.0 } else { 0.0 }));
         tensors
@@ -55,44 +62,59 @@ impl Policy {
     /// Takes over what [`state`](Self::state) gave, in any order; training then goes on as if never interrupted.
     ///
     /// # Errors
-    /// If a tensor is missing, unknown, given twice, of another shape, or holds an impossible number. The policy is
-    /// then unchanged.
+    /// If a tensor is missing, unknown, given twice, of another shape, or holds an impossible number, or if the policy's
+    /// own tensors are no variables. The policy is then unchanged.
     pub fn load_state(&mut self, tensors: impl IntoIterator<Item = NamedTensor>) -> Result<(), Error> {
+        if let Some(name) = self.weights.frozen() {
+            return Err(Error::Frozen(name.to_owned()));
+        }
         let mut given = BTreeMap::new();
-        for (name, shape, values) in tensors {
+        for (name, tensor) in tensors {
             if given.contains_key(&name) {
                 return Err(Error::UnexpectedTensor(name));
             }
-            given.insert(name, (shape, values));
+            given.insert(name, tensor);
         }
-        let mut weights = self.weights.values.clone();
-        let mut training = self.training.clone();
+        // Everything is looked at before anything is written.
+        let mut loaded = vec![];
         for variable in &self.weights.layout.variables {
-            let target = &mut weights[variable.range.clone()];
-            target.copy_from_slice(&take(&mut given, variable.name.clone(), &variable.shape, FINITE)?);
-            let target = &mut training.second_moment[variable.range.clone()];
-            let name = format!("{MOMENT}{}", variable.name);
-            target.copy_from_slice(&take(&mut given, name, &variable.shape, NOT_NEGATIVE)?);
+            let weights = take(&mut given, variable.name.clone(), &variable.shape, FINITE)?;
+            let moment = format!("{MOMENT}{}", variable.name);
+            let moments = take(&mut given, moment.clone(), &variable.shape, NOT_NEGATIVE)?;
+            loaded.push((weights, moment, moments));
         }
-        training.updates = take(&mut given, UPDATES.into(), &[1], COUNT)?[0] as u64;
-        training.baseline = take(&mut given, BASELINE.into(), &[1], FINITE)?[0];
-        training.started = take(&mut given, STARTED.into(), &[1], FLAG)?[0] == 1.0;
+        let updates = take(&mut given, UPDATES.into(), &[1], COUNT)?[0] as u64;
+        let baseline = take(&mut given, BASELINE.into(), &[1], FINITE)?[0];
+        let started = take(&mut given, STARTED.into(), &[1], FLAG)?[0] == 1.0;
         if let Some(name) = given.into_keys().next() {
             return Err(Error::UnexpectedTensor(name));
         }
-        self.weights.values = weights;
-        self.training = training;
         self.space.clear();
+        let Training { adam, .. } = &mut self.training;
+        for (tensor, (weights, moment, moments)) in self.weights.tensors.iter().zip(loaded) {
+            write(tensor, |target| target.copy_from_slice(&weights))?;
+            assert!(adam.load(&moment, &moments)?, "{moment} is the moment of a variable");
+        }
+        adam.set_steps(updates);
+        (self.training.baseline, self.training.started) = (baseline, started);
         Ok(())
     }
 
-    /// Cuts values that are laid out like the weights into one tensor per variable.
+    /// Cuts values that are laid out like a gradient into one tensor per variable.
     pub(crate) fn name_variables(&self, prefix: &str, values: &[f32]) -> Vec<NamedTensor> {
-        let tensor = |v: &crate::weights::Variable| {
-            (format!("{prefix}{}", v.name), v.shape.clone(), values[v.range.clone()].to_vec())
-        };
-        self.weights.layout.variables.iter().map(tensor).collect()
+        let slices = self.weights.layout.variables.iter().map(|variable| &values[variable.range.clone()]);
+        self.name_slices(prefix, &slices.collect::<Vec<_>>())
     }
+
+    /// One named copy per variable.
+    fn name_slices(&self, prefix: &str, slices: &[&[f32]]) -> Vec<NamedTensor> {
+        let slices = self.weights.layout.variables.iter().zip(slices);
+        slices.map(|(v, values)| named(format!("{prefix}{}", v.name), &v.shape, values)).collect()
+    }
+}
+
+fn named(name: String, shape: &[usize], values: &[f32]) -> NamedTensor {
+    (name, Tensor::from_slice(values, shape, &Device::Cpu).expect("as many numbers as the shape has"))
 }
 
 /// A condition on each number of a tensor, and how to say it.
@@ -105,18 +127,19 @@ const COUNT: Condition =
 const FLAG: Condition = (|x| x == 0.0 || x == 1.0, "must be 0 or 1");
 
 fn take(
-    given: &mut BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    given: &mut BTreeMap<String, Tensor>,
     name: String,
     expected: &[usize],
     (holds, condition): Condition,
 ) -> Result<Vec<f32>, Error> {
-    let Some((shape, values)) = given.remove(&name) else { return Err(Error::MissingTensor(name)) };
-    if shape != expected {
-        return Err(Error::Shape { name, expected: expected.to_vec(), got: shape });
+    let Some(tensor) = given.remove(&name) else { return Err(Error::MissingTensor(name)) };
+    if tensor.dims() != expected {
+        return Err(Error::Shape { name, expected: expected.to_vec(), got: tensor.dims().to_vec() });
     }
-    if values.len() != expected.iter().product::<usize>() {
-        return Err(Error::Shape { name, expected: expected.to_vec(), got: vec![values.len()] });
+    if tensor.dtype() != DType::F32 {
+        return Err(Error::DType { name, got: tensor.dtype() });
     }
+    let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
     match values.iter().position(|&value| !holds(value)) {
         Some(position) => Err(Error::Value { name, position, value: values[position], expected: condition }),
         None => Ok(values),
@@ -132,6 +155,17 @@ mod tests {
     fn controller(seed: u64) -> Controller {
         let config = Config { hidden_size: 16, lstm_layers: 2, ..Config::improved() };
         Controller::new(&config, 3, Seed::new(seed)).unwrap()
+    }
+
+    fn numbers(controller: &Controller) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+        let numbers = |(name, tensor): (String, Tensor)| {
+            (name, tensor.dims().to_vec(), tensor.flatten_all().unwrap().to_vec1().unwrap())
+        };
+        controller.state().into_iter().map(numbers).collect()
+    }
+
+    fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
+        Tensor::from_slice(values, shape, &Device::Cpu).unwrap()
     }
 
     fn train(controller: &mut Controller, updates: std::ops::Range<u64>) {
@@ -155,9 +189,15 @@ mod tests {
         let mut second = controller(99);
         let mut saved = first.state();
         saved.reverse();
-        second.load_state(saved).unwrap();
+        second.load_state(saved.clone()).unwrap();
         train(&mut second, 2..4);
-        assert_eq!(whole.state(), second.state());
+        assert_eq!(numbers(&whole), numbers(&second));
+        // What was saved stays as it was.
+        let mut third = controller(98);
+        third.load_state(saved).unwrap();
+        assert_eq!(third.updates(), 2);
+        train(&mut third, 2..4);
+        assert_eq!(numbers(&whole), numbers(&third));
         assert_eq!(second.updates(), 4);
     }
 
@@ -167,24 +207,39 @@ mod tests {
         let damages: [(Damage, &str); 8] = [
             (|s| drop(s.remove(0)), "no tensor \"lstm/layer_0/w\""),
             (|s| s.push(s[0].clone()), "repeated tensor \"lstm/layer_0/w\""),
-            (|s| s.push(("bogus".into(), vec![1], vec![0.0])), "unexpected or repeated tensor \"bogus\""),
-            (|s| s[2].1 = vec![16], "\"g_emb\" has shape [16], this controller needs [1, 16]"),
-            (|s| s[2].2.truncate(15), "\"g_emb\" has shape [15], this controller needs [1, 16]"),
-            (|s| s[2].2[3] = f32::NAN, "\"g_emb\" holds NaN at position 3"),
-            (|s| s.iter_mut().find(|t| t.0 == "adam/step").unwrap().2[0] = 0.5, "\"adam/step\" holds 0.5"),
+            (|s| s.push(("bogus".into(), tensor(&[0.0], &[1]))), "unexpected or repeated tensor \"bogus\""),
             (
-                |s| s.iter_mut().find(|t| t.0 == "adam/v/g_emb").unwrap().2[0] = -1.0,
+                |s| s[2].1 = tensor(&[0.0; 16], &[16]),
+                "\"g_emb\" has shape [16], this controller needs [1, 16]",
+            ),
+            (
+                |s| s[2].1 = s[2].1.to_dtype(DType::F64).unwrap(),
+                "\"g_emb\" is F64, this controller needs F32",
+            ),
+            (
+                |s| {
+                    let values: [f32; 16] = std::array::from_fn(|i| if i == 3 { f32::NAN } else { 0.0 });
+                    s[2].1 = tensor(&values, &[1, 16]);
+                },
+                "\"g_emb\" holds NaN at position 3",
+            ),
+            (
+                |s| s.iter_mut().find(|t| t.0 == "adam/step").unwrap().1 = tensor(&[0.5], &[1]),
+                "\"adam/step\" holds 0.5",
+            ),
+            (
+                |s| s.iter_mut().find(|t| t.0 == "adam/v/g_emb").unwrap().1 = tensor(&[-1.0; 16], &[1, 16]),
                 "\"adam/v/g_emb\" holds -1",
             ),
         ];
         let mut target = controller(3);
-        let before = target.state();
+        let before = numbers(&target);
         for (damage, message) in damages {
-            let mut saved = before.clone();
+            let mut saved = target.state();
             damage(&mut saved);
             let error = target.load_state(saved).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
-            assert_eq!(target.state(), before);
+            assert_eq!(numbers(&target), before);
         }
     }
 }

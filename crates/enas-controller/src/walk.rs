@@ -10,7 +10,7 @@ use crate::heads::{Decide, Heads, Squash};
 use crate::matrix::{Panels, dots, multiply_add, transpose};
 use crate::plan::{Index, Moment, Operation, Plan, Shape};
 use crate::simd::{self, Simd, WithSimd};
-use crate::weights::Weights;
+use crate::weights::Values;
 use crate::{lstm, math};
 
 /// Chooses at a decision, given the arc's position in the batch, the decision's position and the probabilities of the
@@ -39,6 +39,8 @@ pub(crate) struct Tape {
     /// Key and query matrices `[h, h]`, ready for products.
     to_key: Panels,
     to_query: Panels,
+    /// The inputs that are variables `[1 + vocabulary, h]`: the start symbol, then one row per operation.
+    pub(crate) fixed_inputs: Vec<f32>,
     /// Products of the fixed inputs with the first layer's weights, `[1 + vocabulary, 4h]`.
     fixed: Vec<f32>,
     /// Output of every readable state, `[states, batch, h]`.
@@ -92,7 +94,7 @@ pub(crate) struct Decisions {
 }
 
 /// Walks through all decisions, asking `choose` at each.
-pub(crate) fn walk(weights: &Weights, heads: &Heads, tape: &mut Tape, choose: Chooser) {
+pub(crate) fn walk(weights: &Values, heads: &Heads, tape: &mut Tape, choose: Chooser) {
     tape.begin(weights);
     for at in 0..tape.plan.moments.len() {
         tape.lstm(at);
@@ -135,6 +137,7 @@ impl Tape {
             inputs: vec![START; (steps + 1) * n],
             to_key: Panels::new(h, h),
             to_query: Panels::new(h, h),
+            fixed_inputs: vec![0.0; (1 + sizes.vocabulary) * h],
             fixed: vec![0.0; (1 + sizes.vocabulary) * 4 * h],
             states: zeros(sizes.states, h),
             projected: zeros(sizes.states, 4 * h),
@@ -157,7 +160,7 @@ impl Tape {
     }
 
     /// What depends on the weights alone.
-    fn begin(&mut self, weights: &Weights) {
+    fn begin(&mut self, weights: &Values) {
         let h = self.shape.hidden;
         for (l, layer) in self.layers.iter_mut().enumerate() {
             let (from_input, from_before) = weights.lstm(l).split_at(h * 4 * h);
@@ -166,8 +169,11 @@ impl Tape {
         }
         self.to_key.set(weights.key());
         self.to_query.set(weights.query());
+        let (start, ops) = self.fixed_inputs.split_at_mut(h);
+        start.copy_from_slice(weights.start());
+        ops.copy_from_slice(weights.ops());
         self.fixed.fill(0.0);
-        multiply_add(weights.fixed_inputs(), &self.layers[0].from_input, &mut self.fixed);
+        multiply_add(&self.fixed_inputs, &self.layers[0].from_input, &mut self.fixed);
         if self.shape.sizes.vocabulary > 0 {
             transpose(weights.op_weight(), self.shape.sizes.vocabulary, &mut self.op_weight);
         }
@@ -238,7 +244,7 @@ impl Tape {
     }
 
     /// Scores of the states that can be chosen: `tanh(key + query) · v`.
-    fn score_states(&mut self, weights: &Weights, at: usize, index: Index) {
+    fn score_states(&mut self, weights: &Values, at: usize, index: Index) {
         let shape = self.shape;
         let Shape { hidden: h, batch: n, .. } = shape;
         let rows = index.query * n * h;
@@ -257,7 +263,7 @@ impl Tape {
     }
 
     /// Scores of the operations: `h · w`, and the bias where it belongs inside.
-    fn score_ops(&mut self, weights: &Weights, heads: &Heads, at: usize, op: Operation) {
+    fn score_ops(&mut self, weights: &Values, heads: &Heads, at: usize, op: Operation) {
         let shape = self.shape;
         let outputs = self.outputs(at);
         let scores = &mut self.decisions.scores[shape.row(op.decision)];
@@ -275,7 +281,7 @@ impl Tape {
     }
 
     /// What the logits of the operations get after bound and temperature.
-    fn add_to_logits(&mut self, weights: &Weights, heads: &Heads, op: Operation) {
+    fn add_to_logits(&mut self, weights: &Values, heads: &Heads, op: Operation) {
         let added = &mut self.added[..op.n_choices];
         added.copy_from_slice(self.plan.constant_bias(op));
         if heads.free_bias {

@@ -1,15 +1,22 @@
-//! The trainable variables: one flat vector, with the reference's names, shapes and starting values.
+//! The trainable variables, with the reference's names, shapes and starting values.
 
 use std::ops::Range;
+use std::sync::Arc as SyncArc;
 
-use enas_rng::Seed;
+use candle_core::{DType, Tensor, Var};
+use candle_nn::{Init, VarBuilder};
+use enas_kernels::candle::{Guards, write};
 
-use crate::OpBias;
+use crate::{Error, OpBias};
 
 /// Variables start uniformly within this distance of zero.
 const INIT: f32 = 0.1;
+const UNIFORM: Init = Init::Uniform { lo: -(INIT as f64), up: INIT as f64 };
 
-/// Where each variable lies in the flat vector.
+/// Name of the bias of the operation scores, which starts otherwise.
+const OP_BIAS: &str = "softmax/b";
+
+/// The variables, and where each lies in their gradient, which is one flat vector.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Layout {
     pub(crate) hidden: usize,
@@ -33,7 +40,7 @@ impl Layout {
             ("g_emb", vec![1, hidden]),
             ("emb/w", vec![vocabulary, hidden]),
             ("softmax/w", vec![hidden, vocabulary]),
-            ("softmax/b", vec![1, vocabulary]),
+            (OP_BIAS, vec![1, vocabulary]),
             ("attention/w_1", vec![hidden, hidden]),
             ("attention/w_2", vec![hidden, hidden]),
             ("attention/v", vec![hidden, 1]),
@@ -93,61 +100,130 @@ impl Layout {
     }
 }
 
-/// The variables' values.
-#[derive(Clone, Debug, PartialEq)]
+/// The variables: candle tensors under the reference's names, in the order of the layout. Clones are the same variables.
+#[derive(Clone)]
 pub(crate) struct Weights {
-    pub(crate) layout: Layout,
-    pub(crate) values: Vec<f32>,
+    pub(crate) layout: SyncArc<Layout>,
+    pub(crate) tensors: Vec<Tensor>,
 }
 
 impl Weights {
-    /// Starting values: a variable's depend on the seed and its name alone.
-    pub(crate) fn new(layout: Layout, op_bias: OpBias, frozen_bias: &[f32], seed: Seed) -> Self {
-        let mut values = vec![0.0; layout.len()];
-        for variable in &layout.variables {
-            let mut stream = seed.stream(&format!("controller/{}", variable.name), &[]);
-            values[variable.range.clone()].fill_with(|| stream.range(-INIT, INIT));
+    /// Takes every variable from `vb`, and gives those that are not there yet their starting values.
+    pub(crate) fn new(
+        layout: Layout,
+        op_bias: OpBias,
+        frozen_bias: &[f32],
+        vb: &VarBuilder,
+    ) -> Result<Self, Error> {
+        if !vb.device().is_cpu() {
+            return Err(Error::Device);
         }
-        let bias = &mut values[layout.op_bias()];
-        match op_bias {
-            OpBias::Frozen => bias.copy_from_slice(frozen_bias),
-            OpBias::Zero | OpBias::Free => bias.fill(0.0),
-        }
-        Self { layout, values }
+        let tensor = |Variable { name, shape, .. }: &Variable| {
+            let is_bias = name == OP_BIAS;
+            let is_new = !vb.contains_tensor(name);
+            let start = if is_bias { Init::Const(0.0) } else { UNIFORM };
+            let tensor = vb.get_with_hints_dtype(shape.as_slice(), name, start, DType::F32)?.contiguous()?;
+            if is_bias && is_new && op_bias == OpBias::Frozen {
+                write(&tensor, |bias| bias.copy_from_slice(frozen_bias))?;
+            }
+            // Whether the numbers can be lent as slices is asked here once, not at every walk.
+            Guards::new([&tensor]).slices()?;
+            Ok(tensor)
+        };
+        let tensors = layout.variables.iter().map(tensor).collect::<Result<_, Error>>()?;
+        Ok(Self { layout: SyncArc::new(layout), tensors })
     }
 
-    pub(crate) fn lstm(&self, layer: usize) -> &[f32] {
-        &self.values[self.layout.lstm(layer)]
+    /// Calls `body` with the numbers of all variables; they may not be written meanwhile.
+    pub(crate) fn read<R>(&self, body: impl FnOnce(&Values) -> R) -> R {
+        let guards = Guards::new(&self.tensors);
+        let slices = guards.slices().expect("variables are on the CPU, as was asked when they were made");
+        body(&Values { layout: &self.layout, slices })
     }
 
-    pub(crate) fn fixed_inputs(&self) -> &[f32] {
-        &self.values[self.layout.fixed_inputs()]
+    /// The first tensor that is not a variable, so that it cannot be trained.
+    pub(crate) fn frozen(&self) -> Option<&str> {
+        let named = self.layout.variables.iter().zip(&self.tensors);
+        named.filter(|(_, tensor)| !tensor.is_variable()).map(|(variable, _)| &*variable.name).next()
     }
 
-    pub(crate) fn op_weight(&self) -> &[f32] {
-        &self.values[self.layout.op_weight()]
+    /// The variables, in order. Tensors that are none are copied.
+    pub(crate) fn vars(&self) -> candle_core::Result<Vec<(String, Var)>> {
+        let var =
+            |(variable, tensor): (&Variable, &Tensor)| Ok((variable.name.clone(), Var::from_tensor(tensor)?));
+        self.layout.variables.iter().zip(&self.tensors).map(var).collect()
     }
 
-    pub(crate) fn op_bias(&self) -> &[f32] {
-        &self.values[self.layout.op_bias()]
+    /// Variables of their own with the same numbers. Tensors that are no variables never change, so they stay the same.
+    pub(crate) fn copy(&self) -> candle_core::Result<Self> {
+        let copy = |tensor: &Tensor| match tensor.is_variable() {
+            true => Ok(Var::from_tensor(&tensor.detach())?.into_inner()),
+            false => Ok(tensor.clone()),
+        };
+        let tensors = self.tensors.iter().map(copy).collect::<candle_core::Result<_>>()?;
+        Ok(Self { layout: SyncArc::clone(&self.layout), tensors })
+    }
+}
+
+/// The numbers of all variables.
+pub(crate) struct Values<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) slices: Vec<&'a [f32]>,
+}
+
+impl<'a> Values<'a> {
+    /// An LSTM layer's matrix `[2h, 4h]`: rows for the input, then for the previous output; columns i, f, o, g.
+    pub(crate) fn lstm(&self, layer: usize) -> &'a [f32] {
+        self.slices[layer]
     }
 
-    pub(crate) fn key(&self) -> &[f32] {
-        &self.values[self.layout.key()]
+    /// The start symbol `[h]`, which the LSTM reads first.
+    pub(crate) fn start(&self) -> &'a [f32] {
+        self.after_lstm(0)
     }
 
-    pub(crate) fn query(&self) -> &[f32] {
-        &self.values[self.layout.query()]
+    /// What the LSTM reads after an operation, `[vocabulary, h]`.
+    pub(crate) fn ops(&self) -> &'a [f32] {
+        self.after_lstm(1)
     }
 
-    pub(crate) fn score(&self) -> &[f32] {
-        &self.values[self.layout.score()]
+    /// From the LSTM's output to operation scores, `[h, vocabulary]`.
+    pub(crate) fn op_weight(&self) -> &'a [f32] {
+        self.after_lstm(2)
+    }
+
+    /// Bias of the operation scores, `[vocabulary]`.
+    pub(crate) fn op_bias(&self) -> &'a [f32] {
+        self.after_lstm(3)
+    }
+
+    /// From the LSTM's output to an attention key, `[h, h]`.
+    pub(crate) fn key(&self) -> &'a [f32] {
+        self.after_lstm(4)
+    }
+
+    /// From the LSTM's output to an attention query, `[h, h]`.
+    pub(crate) fn query(&self) -> &'a [f32] {
+        self.after_lstm(5)
+    }
+
+    /// From a key meeting a query to a score, `[h]`.
+    pub(crate) fn score(&self) -> &'a [f32] {
+        self.after_lstm(6)
+    }
+
+    fn after_lstm(&self, position: usize) -> &'a [f32] {
+        self.slices[self.layout.layers + position]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_nn::VarMap;
+    use enas_rng::Seed;
+
     use super::*;
+    use crate::seeded;
 
     #[test]
     fn the_published_controller_has_41_733_parameters() {
@@ -174,14 +250,17 @@ mod tests {
 
     #[test]
     fn starting_values_fill_the_range_evenly_and_differ_between_variables() {
-        let weights =
-            Weights::new(Layout::new(64, 1, 5), OpBias::Frozen, &[10.0, 10.0, 0.0, 0.0, 0.0], Seed::new(3));
-        let lstm = weights.lstm(0);
-        assert!(lstm.iter().all(|w| w.abs() <= INIT));
-        let mean = lstm.iter().sum::<f32>() / lstm.len() as f32;
-        let square = lstm.iter().map(|w| w * w).sum::<f32>() / lstm.len() as f32;
-        assert!(mean.abs() < 1e-3 && (square - INIT * INIT / 3.0).abs() < 1e-4, "{mean} {square}");
-        assert_ne!(weights.key()[..8], weights.query()[..8]);
-        assert_eq!(weights.op_bias(), [10.0, 10.0, 0.0, 0.0, 0.0]);
+        let vb = seeded(&VarMap::new(), Seed::new(3));
+        let frozen = [10.0, 10.0, 0.0, 0.0, 0.0];
+        let weights = Weights::new(Layout::new(64, 1, 5), OpBias::Frozen, &frozen, &vb).unwrap();
+        weights.read(|weights| {
+            let lstm = weights.lstm(0);
+            assert!(lstm.iter().all(|w| w.abs() <= INIT));
+            let mean = lstm.iter().sum::<f32>() / lstm.len() as f32;
+            let square = lstm.iter().map(|w| w * w).sum::<f32>() / lstm.len() as f32;
+            assert!(mean.abs() < 1e-3 && (square - INIT * INIT / 3.0).abs() < 1e-4, "{mean} {square}");
+            assert_ne!(weights.key()[..8], weights.query()[..8]);
+            assert_eq!(weights.op_bias(), frozen);
+        });
     }
 }

@@ -8,11 +8,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use candle_core::{Device, Var};
 use enas_arc::Arc;
-use enas_controller::{Advantage, BaselineInit, Bounds, Config, Controller, Decision, Episode, OpBias, adam};
+use enas_controller::{Advantage, BaselineInit, Bounds, Config, Controller, Decision, Episode, OpBias};
+use enas_kernels::candle::{TfAdam, TfAdamConfig};
 use enas_rng::Seed;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
+
+mod support;
+use support::{Numbers, numbers, tensors};
 
 /// Largest difference of a value, relative to its tensor's largest entry or, where that is below 1, absolute.
 const VALUE: f64 = 1e-5;
@@ -132,7 +137,7 @@ impl Set {
             ..Config::reference()
         };
         let mut controller = Controller::new(&config, size("num_cells"), Seed::new(0)).unwrap();
-        let mut state = controller.state();
+        let mut state = numbers(controller.state());
         for (name, shape, values) in &mut state {
             if let Some(dump) = self.tensors.get(&format!("w/{name}")) {
                 (*shape, *values) = (dump.shape.clone(), dump.values.clone());
@@ -142,7 +147,7 @@ impl Set {
         let variables =
             state.iter().filter(|(name, ..)| self.tensors.contains_key(&format!("w/{name}"))).count();
         assert_eq!(weights, variables, "every dumped weight has a variable of its name");
-        controller.load_state(state).unwrap();
+        controller.load_state(tensors(state)).unwrap();
         controller
     }
 
@@ -242,9 +247,9 @@ impl Check<'_> {
                 );
             }
             // Back to the dumped weights with the new baseline.
-            let mut state = self.set.controller().state();
+            let mut state = numbers(self.set.controller().state());
             *value(&mut state, "baseline") = vec![e.baseline];
-            controller.load_state(state).unwrap();
+            controller.load_state(tensors(state)).unwrap();
         }
     }
 
@@ -261,7 +266,7 @@ impl Check<'_> {
         self.compare("loss", &[stats.loss], &number("loss"), VALUE);
         self.compare("gradient norm", &[stats.grad_norm], &number("true_grad_norm"), VALUE);
         let advantage = stats.episodes[0].advantage;
-        for (name, _, gradient) in untrained.nll_gradient(bounds, &[arc], &[advantage]).unwrap() {
+        for (name, _, gradient) in numbers(untrained.nll_gradient(bounds, &[arc], &[advantage]).unwrap()) {
             self.compare_with(&format!("grad/{name}"), &gradient, VALUE);
         }
     }
@@ -307,9 +312,9 @@ impl Check<'_> {
         let mut dropped = controller.clone();
         let stats = dropped.reinforce(bounds(&controller), &calls[10..11]).unwrap();
         self.compare("baseline of call 11", &[stats.baseline], &baselines[10..11], ARITHMETIC);
-        let mut state = controller.state();
+        let mut state = numbers(controller.state());
         *value(&mut state, "baseline") = vec![stats.baseline];
-        controller.load_state(state).unwrap();
+        controller.load_state(tensors(state)).unwrap();
         self.aggregated_update(&mut controller, 2, &calls[11..], &baselines[11..]);
     }
 
@@ -329,31 +334,43 @@ impl Check<'_> {
         let arcs: Vec<Arc> = calls.iter().map(|call| call.arc.clone()).collect();
         let coefficients: Vec<f32> =
             stats.episodes.iter().map(|e| e.advantage / calls.len() as f32).collect();
-        let gradients = before.nll_gradient(bounds, &arcs, &coefficients).unwrap();
+        let gradients = numbers(before.nll_gradient(bounds, &arcs, &coefficients).unwrap());
         let (_, _, emb) = gradients.into_iter().find(|(name, ..)| name == "emb/w").unwrap();
         self.compare_with(&format!("sync_emb/mean_grad{update}"), &emb, VALUE);
 
-        let (mut old, mut state) = (before.state(), controller.state());
+        let (mut old, mut state) = (numbers(before.state()), numbers(controller.state()));
         let (mut weights, mut moment) =
             (value(&mut old, "emb/w").clone(), value(&mut old, "adam/v/emb/w").clone());
         let effective = &self.set.tensor(&format!("sync_emb/effective_grad{update}")).values;
-        adam::step(&mut weights, effective, &mut moment, update, controller.config().lr);
+        adam_step(&mut weights, effective, &mut moment, update, controller.config().lr);
         *value(&mut state, "emb/w") = weights;
         *value(&mut state, "adam/v/emb/w") = moment;
-        controller.load_state(state).unwrap();
+        controller.load_state(tensors(state)).unwrap();
         for (name, _, weights) in variables(controller) {
             self.compare_with(&format!("sync_update{update}/{name}"), &weights, ARITHMETIC);
         }
     }
 }
 
+/// Step number `step`, counted from 1, of one variable.
+fn adam_step(weights: &mut Vec<f32>, gradient: &[f32], moment: &mut Vec<f32>, step: u64, lr: f64) {
+    let var = Var::from_slice(weights, weights.len(), &Device::Cpu).unwrap();
+    let config = TfAdamConfig { lr, ..TfAdamConfig::default() };
+    let mut adam = TfAdam::named(vec![("w".into(), var.clone())], config).unwrap();
+    assert!(adam.load("adam/v/w", moment).unwrap());
+    adam.set_steps(step - 1);
+    adam.step_slices(|_| Some(gradient)).unwrap();
+    *weights = var.to_vec1().unwrap();
+    *moment = adam.state().next().unwrap().1.to_vec1().unwrap();
+}
+
 fn bounds(controller: &Controller) -> Bounds {
     controller.config().bounds(0.0)
 }
 
-fn variables(controller: &Controller) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+fn variables(controller: &Controller) -> Vec<Numbers> {
     let is_variable = |name: &str| !name.starts_with("adam/") && !name.starts_with("baseline");
-    controller.state().into_iter().filter(|(name, ..)| is_variable(name)).collect()
+    numbers(controller.state()).into_iter().filter(|(name, ..)| is_variable(name)).collect()
 }
 
 fn value<'a>(state: &'a mut [(String, Vec<usize>, Vec<f32>)], name: &str) -> &'a mut Vec<f32> {

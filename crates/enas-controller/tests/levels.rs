@@ -8,6 +8,9 @@ use enas_arc::Arc;
 use enas_controller::{Config, Controller, Episode};
 use enas_rng::Seed;
 
+mod support;
+use support::flat;
+
 /// Where a child process leaves its results.
 const RESULTS: &str = "ENAS_CONTROLLER_TEST_RESULTS";
 
@@ -24,14 +27,14 @@ fn results() -> Vec<f32> {
             out.extend([sample.log_prob, sample.entropy]);
         }
         let gradient = controller.nll_gradient(bounds, &arcs, &[0.5; 11]).unwrap();
-        out.extend(gradient.into_iter().flat_map(|(_, _, values)| values));
+        out.extend(gradient.iter().flat_map(|(_, tensor)| flat(tensor)));
         let episode = |(i, arc): (usize, &Arc)| Episode { arc: arc.clone(), accuracy: i as f32 / 11.0 };
         let episodes: Vec<_> = arcs.iter().enumerate().map(episode).collect();
         for _ in 0..2 {
             let stats = controller.reinforce(bounds, &episodes).unwrap();
             out.extend([stats.loss, stats.grad_norm]);
         }
-        out.extend(controller.state().into_iter().flat_map(|(_, _, values)| values));
+        out.extend(controller.state().iter().flat_map(|(_, tensor)| flat(tensor)));
     }
     out
 }

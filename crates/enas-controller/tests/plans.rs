@@ -5,6 +5,9 @@
 use enas_controller::{Bounds, Config, Controller, Error, OpBias, Plan, Policy, Rewarded, Step};
 use enas_rng::{Seed, Stream};
 
+mod support;
+use support::{numbers, tensors};
+
 fn op(decision: usize, first: usize, n_choices: usize) -> Step {
     Step::Op { decision, first, n_choices }
 }
@@ -80,16 +83,16 @@ fn gradients_equal_finite_differences_for_every_variable() {
         (Plan::of_choices(&[3, 2, 4]).unwrap(), zero),
     ] {
         let mut policy = policy(plan, &config);
-        let mut state = policy.state();
+        let mut state = numbers(policy.state());
         for (name, _, weights) in &mut state {
             let scale = if name.contains("adam") { 1.0 } else { 4.0 };
             weights.iter_mut().for_each(|w| *w *= scale);
         }
-        policy.load_state(state).unwrap();
+        policy.load_state(tensors(state)).unwrap();
         let bounds = Bounds { tanh_constant: config.tanh_constant, temperature: Some(0.9) };
         let vectors: Vec<Vec<usize>> = all(policy.plan()).into_iter().step_by(11).take(3).collect();
         let coefficients = [1.0, -0.5, 0.25];
-        for (name, _, gradient) in policy.nll_gradient(bounds, &vectors, &coefficients).unwrap() {
+        for (name, _, gradient) in numbers(policy.nll_gradient(bounds, &vectors, &coefficients).unwrap()) {
             let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
             if norm == 0.0 {
                 // What a plan without index decisions does not use.
@@ -98,13 +101,13 @@ fn gradients_equal_finite_differences_for_every_variable() {
             }
             let at = |distance: f64| {
                 let mut moved = policy.clone();
-                let mut state = moved.state();
+                let mut state = numbers(moved.state());
                 let weights = &mut state.iter_mut().find(|(n, ..)| *n == name).unwrap().2;
                 weights
                     .iter_mut()
                     .zip(&gradient)
                     .for_each(|(w, g)| *w += (distance * f64::from(*g) / norm) as f32);
-                moved.load_state(state).unwrap();
+                moved.load_state(tensors(state)).unwrap();
                 let nll = |v: &Vec<usize>| -f64::from(moved.score(bounds, v).unwrap().log_prob);
                 vectors.iter().zip(coefficients).map(|(v, c)| f64::from(c) * nll(v)).sum::<f64>()
             };
@@ -138,7 +141,7 @@ fn the_micro_plan_is_the_controllers() {
     let config = Config { hidden_size: 16, ..Config::improved() };
     let controller = Controller::new(&config, 3, Seed::new(2)).unwrap();
     let policy = Policy::new(&config, Plan::micro(3).unwrap(), Seed::new(2)).unwrap();
-    assert_eq!(controller.state(), policy.state());
+    assert_eq!(numbers(controller.state()), numbers(policy.state()));
     let bounds = config.bounds(0.0);
     let (arcs, draws) =
         (controller.sample_many(bounds, &mut streams(5)), policy.sample_many(bounds, &mut streams(5)));
@@ -154,7 +157,7 @@ fn choices_and_rewards_that_do_not_exist_are_refused_and_change_nothing() {
     assert_eq!(policy.score(bounds, &[1]), Err(Error::Choices { position: 0, expected: 2, got: 1 }));
     let error = policy.score(bounds, &[1, 2]).unwrap_err();
     assert_eq!(error, Error::Choice { position: 0, decision: 1, choice: 2, n_choices: 2 });
-    let before = policy.state();
+    let before = numbers(policy.state());
     let rewarded = |value, choice| Rewarded { choices: vec![choice, 0], value };
     for (second, place) in [(rewarded(f32::NAN, 0), "reward 1"), (rewarded(0.5, 3), "vector 1, decision 0")] {
         let error = policy.reinforce(bounds, &[rewarded(0.1, 1), second]).unwrap_err().to_string();
@@ -162,5 +165,5 @@ fn choices_and_rewards_that_do_not_exist_are_refused_and_change_nothing() {
     }
     assert!(matches!(policy.reinforce(bounds, &[rewarded(0.1, 1)]), Err(Error::Episodes { got: 1, .. })));
     assert!(matches!(policy.nll_gradient(bounds, &[vec![9, 9]], &[1.0]), Err(Error::Choice { .. })));
-    assert_eq!(policy.state(), before);
+    assert_eq!(numbers(policy.state()), before);
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::augment::Mix;
+use crate::augment::{Mix, Shape};
 use crate::dataset::Split;
 use crate::error::Error;
 use crate::holding::Shelf;
@@ -17,6 +17,8 @@ use crate::holding::Shelf;
 pub struct Batch {
     /// `[n, c, h, w]`, normalised.
     pub images: Vec<f32>,
+    /// Channels, height and width of every image.
+    pub shape: [usize; 3],
     /// `[n]`
     pub labels: Vec<u32>,
     /// Positions in the split, `[n]`.
@@ -204,7 +206,8 @@ impl Split {
             let mut stream = self.inner.seed.stream("mix", &[epoch, step]);
             self.inner.augment.mix(self.inner.shape, &mut images, &labels, &mut stream)
         });
-        Ok(Batch { images, labels, indices, mix })
+        let Shape { channels, height, width } = self.inner.shape;
+        Ok(Batch { images, shape: [channels, height, width], labels, indices, mix })
     }
 
     /// Threads that prepare batches beside the caller: `workers`, and more where pictures have to be decoded first.

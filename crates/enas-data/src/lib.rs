@@ -53,6 +53,8 @@ mod source;
 mod split;
 mod subsets;
 mod survey;
+#[cfg(feature = "candle")]
+mod tensors;
 mod tiff_file;
 mod white;
 

@@ -6,7 +6,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use enas_child::Named;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::run::io;
 use crate::seal::Seal;
 use crate::tensorboard::Mark;
-use crate::tensors;
+use crate::tensors::{self, NamedTensor};
 
 /// Counts changes of the meaning of what is stored.
 const FORMAT: u32 = 2;
@@ -39,7 +38,7 @@ pub(crate) struct Checkpoint<P> {
     /// Wall time spent so far, in seconds.
     pub(crate) seconds: f64,
     /// Weights and optimiser states.
-    pub(crate) tensors: Vec<Named>,
+    pub(crate) tensors: Vec<NamedTensor>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,7 +66,7 @@ struct Preamble {
 #[derive(Debug)]
 pub(crate) struct Encoded {
     header: String,
-    tensors: Vec<Named>,
+    tensors: Vec<NamedTensor>,
     ends_epoch: bool,
 }
 
@@ -95,7 +94,7 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
         Self::new(header, encoded.tensors)
     }
 
-    fn new(header: Header<P>, tensors: Vec<Named>) -> Self {
+    fn new(header: Header<P>, tensors: Vec<NamedTensor>) -> Self {
         let Header { progress, metrics_bytes, events, seconds, .. } = header;
         Self { progress, metrics_bytes, events, seconds, tensors }
     }
@@ -256,10 +255,12 @@ fn nothing_left(dir: &Path, newest: &Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{Device, Tensor};
+
     use super::*;
 
     fn encoded(progress: u64, ends_epoch: bool) -> Encoded {
-        let tensors = vec![Named { name: "w".into(), shape: vec![1], data: vec![progress as f32] }];
+        let tensors = vec![("w".into(), Tensor::new(&[progress as f32], &Device::Cpu).unwrap())];
         let (events, seconds) = (Some(Mark::START), 0.1 + 0.2);
         Checkpoint { progress, metrics_bytes: 7, events, seconds, tensors }.encode(ends_epoch)
     }
@@ -293,7 +294,7 @@ mod tests {
         assert_eq!(names(dir.path()).len(), 2);
         let newest = Checkpoint::<u64>::newest(dir.path()).unwrap().unwrap();
         assert_eq!((newest.progress, newest.metrics_bytes, newest.seconds), (4, 7, 0.1 + 0.2));
-        assert_eq!(newest.tensors[0].data, [4.0]);
+        assert_eq!(newest.tensors[0].1.to_vec1::<f32>().unwrap(), [4.0]);
     }
 
     #[test]
@@ -381,6 +382,6 @@ mod tests {
     fn a_held_one_comes_back_as_it_was() {
         let back = Checkpoint::<u64>::decode(encoded(9, true));
         assert_eq!((back.progress, back.metrics_bytes, back.seconds), (9, 7, 0.1 + 0.2));
-        assert_eq!(back.tensors[0].data, [9.0]);
+        assert_eq!(back.tensors[0].1.to_vec1::<f32>().unwrap(), [9.0]);
     }
 }

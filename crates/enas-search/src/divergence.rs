@@ -7,11 +7,13 @@
 use std::fmt;
 
 use enas_arc::Arc;
-use enas_child::{Child, Named, Step, StepStats};
+use enas_child::{Child, Step, StepStats};
 use enas_controller::UpdateStats;
 use enas_data::{EpochPlan, Split};
+use enas_kernels::candle::Guards;
 
 use crate::error::{Error, Result};
+use crate::tensors::NamedTensor;
 
 /// What all learning rates are multiplied with once a run has gone back.
 pub const LOWERED: f32 = 0.1;
@@ -98,10 +100,17 @@ impl Symptom {
     }
 
     /// In what is about to be saved.
-    pub(crate) fn of_tensors(tensors: &[Named]) -> Option<Self> {
-        let bad = |t: &Named| Some((t.name.clone(), *t.data.iter().find(|x| !x.is_finite())?));
-        let (name, value) = tensors.iter().find_map(bad)?;
-        Some(Self { what: "a weight or a number of its optimiser".to_owned(), value, layer: Some(name) })
+    ///
+    /// # Errors
+    /// If a tensor is not a contiguous one of `f32` on the CPU.
+    pub(crate) fn of_tensors(tensors: &[NamedTensor]) -> Result<Option<Self>> {
+        let guards = Guards::new(tensors.iter().map(|(_, tensor)| tensor));
+        let bad = |((name, _), numbers): (&NamedTensor, &[f32])| {
+            Some((name.clone(), *numbers.iter().find(|x| !x.is_finite())?))
+        };
+        let found = tensors.iter().zip(guards.slices()?).find_map(bad);
+        let what = || "a weight or a number of its optimiser".to_owned();
+        Ok(found.map(|(name, value)| Self { what: what(), value, layer: Some(name) }))
     }
 
     fn among(numbers: &[(&str, f32)]) -> Option<Self> {
@@ -120,8 +129,8 @@ impl Symptom {
 ///
 /// # Errors
 /// [`Error::Diverged`] at the place given.
-pub(crate) fn finite(tensors: Vec<Named>, epoch: u64, step: u64) -> Result<Vec<Named>> {
-    match Symptom::of_tensors(&tensors) {
+pub(crate) fn finite(tensors: Vec<NamedTensor>, epoch: u64, step: u64) -> Result<Vec<NamedTensor>> {
+    match Symptom::of_tensors(&tensors)? {
         None => Ok(tensors),
         Some(symptom) => Err(symptom.at(epoch, step).into()),
     }
@@ -197,7 +206,9 @@ mod tests {
 
     #[test]
     fn a_tensor_that_is_not_finite_is_named() {
-        let named = |name: &str, x: f32| Named { name: name.into(), shape: vec![2], data: vec![1.0, x] };
+        let named = |name: &str, x: f32| {
+            (name.into(), candle_core::Tensor::new(&[1.0, x], &candle_core::Device::Cpu).unwrap())
+        };
         assert_eq!(finite(vec![named("a/w", 2.0)], 1, 1).unwrap().len(), 1);
         let error = finite(vec![named("a/w", 2.0), named("b/w", f32::NEG_INFINITY)], 3, 4).unwrap_err();
         let text = error.to_string();

@@ -67,6 +67,9 @@ pub enum Error {
     /// The controller.
     #[error(transparent)]
     Controller(#[from] enas_controller::Error),
+    /// candle refused an operation on tensors.
+    #[error("tensors: {0}")]
+    Tensors(#[from] candle_core::Error),
     /// The pictures.
     #[error(transparent)]
     Data(#[from] enas_data::Error),

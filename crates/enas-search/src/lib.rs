@@ -151,6 +151,11 @@ pub use enas_rng::Seed;
 #[doc = include_str!("../guide.md")]
 struct Guide;
 
+/// And those of the page about candle.
+#[cfg(doctest)]
+#[doc = include_str!("../candle.md")]
+struct EnasFromCandle;
+
 /// The example of the read-me compiles and runs.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -107,7 +107,7 @@ impl Model {
             return Err(damaged());
         }
         child
-            .load(&contents.tensors)
+            .load(&tensors::for_child(&contents.tensors)?)
             .map_err(|e| broken(format!("{e}; the file is damaged, train again")))?;
         let eval_batch = about.eval_batch;
         Ok(Self { child, about, eval_batch, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
@@ -313,7 +313,7 @@ impl About {
 /// # Errors
 /// [`Error::Io`] when it cannot be written.
 pub(crate) fn save(path: &Path, child: &Child, about: &About) -> Result<()> {
-    tensors::write(path, &about.metadata(), &child.weights()?)
+    tensors::write(path, &about.metadata(), &tensors::of_child(child.weights()?)?)
 }
 
 /// Adds the temperature and the test accuracy, measured on `gpu` if there is one, `eval_batch` pictures at a time, to a

@@ -9,7 +9,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use candle_core::{Device, Tensor};
 use enas_child::Named;
+use enas_kernels::candle::Guards;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
@@ -17,31 +19,37 @@ use crate::atomic;
 use crate::error::{Error, Result};
 use crate::seal::{self, Seal};
 
+/// A tensor and its name.
+pub(crate) type NamedTensor = (String, Tensor);
+
 /// What a file holds.
 #[derive(Debug)]
 pub(crate) struct Contents {
     /// The lines of text by their names, without the checksum.
     pub(crate) metadata: BTreeMap<String, String>,
     /// The tensors in the order they were written.
-    pub(crate) tensors: Vec<Named>,
+    pub(crate) tensors: Vec<NamedTensor>,
     /// What the checksum says. The caller decides what follows: a newer format is to be called that, not damage.
     pub(crate) seal: Seal,
 }
 
-/// Writes a file with a checksum over all of it, complete or not at all.
+/// Writes a file with a checksum over all of it, complete or not at all. The tensors are contiguous ones of `f32` on the
+/// CPU.
 ///
 /// # Errors
 /// [`Error::Io`] with the path.
-pub(crate) fn write(path: &Path, metadata: &BTreeMap<String, String>, tensors: &[Named]) -> Result<()> {
+pub(crate) fn write(path: &Path, metadata: &BTreeMap<String, String>, tensors: &[NamedTensor]) -> Result<()> {
     let mut metadata = metadata.clone();
     metadata.insert(seal::KEY.to_owned(), seal::BLANK.to_owned());
     let mut header = header(&metadata, tensors);
     let length = (header.len() as u64).to_le_bytes();
-    let numbers = tensors.iter().map(|t| t.data.len()).sum::<usize>();
-    let mut data = Vec::with_capacity(4 * numbers);
-    for x in tensors.iter().flat_map(|t| &t.data) {
+    let guards = Guards::new(tensors.iter().map(|(_, tensor)| tensor));
+    let slices = guards.slices()?;
+    let mut data = Vec::with_capacity(slices.iter().map(|numbers| size_of_val(*numbers)).sum());
+    for x in slices.into_iter().flatten() {
         data.extend_from_slice(&x.to_le_bytes());
     }
+    drop(guards);
     let sum = seal::of(&[&length, header.as_bytes(), &data]);
     let place = seal::place(header.as_bytes()).expect("its line was just written");
     header.replace_range(place, &sum);
@@ -49,14 +57,14 @@ pub(crate) fn write(path: &Path, metadata: &BTreeMap<String, String>, tensors: &
 }
 
 /// The JSON header, padded with spaces to a multiple of 8 bytes so that the data are aligned.
-fn header(metadata: &BTreeMap<String, String>, tensors: &[Named]) -> String {
+fn header(metadata: &BTreeMap<String, String>, tensors: &[NamedTensor]) -> String {
     let quote = |text: &str| serde_json::Value::from(text).to_string();
     let text: Vec<String> = metadata.iter().map(|(k, v)| format!("{}:{}", quote(k), quote(v))).collect();
     let mut header = format!("{{\"__metadata__\":{{{}}}", text.join(","));
     let mut start = 0;
-    for tensor in tensors {
-        let end = start + 4 * tensor.data.len();
-        let (name, shape) = (quote(&tensor.name), &tensor.shape);
+    for (name, tensor) in tensors {
+        let end = start + 4 * tensor.elem_count();
+        let (name, shape) = (quote(name), tensor.dims());
         write!(header, ",{name}:{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}")
             .expect("a string grows");
         start = end;
@@ -177,37 +185,62 @@ impl Opened {
             // A file that was cut since it was opened is as good as one that was cut before.
             self.file.read_exact(&mut bytes).map_err(|e| damaged(&self.path, &e.to_string()))?;
             self.seal.add(&bytes);
-            let data = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-            tensors.push(Named { name, shape: info.shape.clone(), data });
+            let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+            let data: Vec<f32> = bytes.chunks_exact(4).map(number).collect();
+            let tensor = Tensor::from_vec(data, info.shape.as_slice(), &Device::Cpu);
+            tensors.push((name, tensor.map_err(|e| damaged(&self.path, &e.to_string()))?));
         }
         Ok(Contents { metadata: self.metadata, tensors, seal: self.seal.end() })
     }
 }
 
 /// Gives every name a prefix, so that several owners can share a file.
-pub(crate) fn prefixed(prefix: &str, tensors: Vec<Named>) -> impl Iterator<Item = Named> {
-    tensors.into_iter().map(move |t| Named { name: format!("{prefix}{}", t.name), ..t })
+pub(crate) fn prefixed(prefix: &str, tensors: Vec<NamedTensor>) -> impl Iterator<Item = NamedTensor> {
+    tensors.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
 }
 
 /// The tensors of one owner, with their own names again.
-pub(crate) fn of_prefix(prefix: &str, tensors: &[Named]) -> Vec<Named> {
-    let own = |t: &Named| Some(Named { name: t.name.strip_prefix(prefix)?.to_owned(), ..t.clone() });
+pub(crate) fn of_prefix(prefix: &str, tensors: &[NamedTensor]) -> Vec<NamedTensor> {
+    let own = |(name, tensor): &NamedTensor| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
     tensors.iter().filter_map(own).collect()
+}
+
+/// A network's state as tensors; its numbers are moved.
+///
+/// # Errors
+/// None in practice: a state has as many numbers as its shape says.
+pub(crate) fn of_child(state: Vec<Named>) -> Result<Vec<NamedTensor>> {
+    let tensor = |Named { name, shape, data }| Ok((name, Tensor::from_vec(data, shape, &Device::Cpu)?));
+    state.into_iter().map(tensor).collect()
+}
+
+/// Tensors as a network takes them over.
+///
+/// # Errors
+/// None in practice: what files hold is `f32`.
+pub(crate) fn for_child(tensors: &[NamedTensor]) -> Result<Vec<Named>> {
+    let named = |(name, tensor): &NamedTensor| {
+        let (name, shape) = (name.clone(), tensor.dims().to_vec());
+        Ok(Named { name, shape, data: tensor.flatten_all()?.to_vec1()? })
+    };
+    tensors.iter().map(named).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sample() -> (BTreeMap<String, String>, Vec<Named>) {
+    fn sample() -> (BTreeMap<String, String>, Vec<NamedTensor>) {
         let metadata = [("b", "two\n\"quoted\""), ("a", "ä")].map(|(k, v)| (k.into(), v.into())).into();
-        let named = |name: &str, shape: &[usize], data: &[f32]| Named {
-            name: name.into(),
-            shape: shape.into(),
-            data: data.into(),
+        let named = |name: &str, shape: &[usize], data: &[f32]| {
+            (name.into(), Tensor::from_slice(data, shape, &Device::Cpu).unwrap())
         };
         let tensors = vec![named("z", &[2, 1], &[1.5, -0.0]), named("a/x", &[], &[f32::MIN_POSITIVE])];
         (metadata, tensors)
+    }
+
+    fn flat(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten_all().unwrap().to_vec1().unwrap()
     }
 
     #[test]
@@ -218,12 +251,9 @@ mod tests {
         write(&path, &metadata, &tensors).unwrap();
         let back = read(&path).unwrap();
         assert_eq!(back.metadata, metadata);
-        let all = |ts: &[Named]| -> Vec<_> {
-            ts.iter()
-                .map(|t| {
-                    (t.name.clone(), t.shape.clone(), t.data.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
-                })
-                .collect()
+        let bits = |t: &Tensor| -> Vec<u32> { flat(t).into_iter().map(f32::to_bits).collect() };
+        let all = |ts: &[NamedTensor]| -> Vec<_> {
+            ts.iter().map(|(name, t)| (name.clone(), t.dims().to_vec(), bits(t))).collect()
         };
         assert_eq!(all(&back.tensors), all(&tensors));
     }
@@ -305,7 +335,7 @@ mod tests {
         let path = dir.path().join("t.safetensors");
         let (metadata, tensors) = sample();
         let header = header(&metadata, &tensors);
-        let data: Vec<u8> = tensors.iter().flat_map(|t| &t.data).flat_map(|x| x.to_le_bytes()).collect();
+        let data: Vec<u8> = tensors.iter().flat_map(|(_, t)| flat(t)).flat_map(|x| x.to_le_bytes()).collect();
         let length = (header.len() as u64).to_le_bytes();
         std::fs::write(&path, [&length, header.as_bytes(), &data].concat()).unwrap();
         let back = read(&path).unwrap();
@@ -315,8 +345,22 @@ mod tests {
     #[test]
     fn prefixes_keep_owners_apart() {
         let (_, tensors) = sample();
-        let both: Vec<Named> = prefixed("p/", tensors.clone()).chain(prefixed("q/", tensors)).collect();
-        let names: Vec<String> = of_prefix("q/", &both).into_iter().map(|t| t.name).collect();
+        let both: Vec<NamedTensor> = prefixed("p/", tensors.clone()).chain(prefixed("q/", tensors)).collect();
+        let names: Vec<String> = of_prefix("q/", &both).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["z", "a/x"]);
+    }
+
+    /// Whoever reads a model with candle finds what was written.
+    #[test]
+    fn candle_reads_what_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.safetensors");
+        let (metadata, tensors) = sample();
+        write(&path, &metadata, &tensors).unwrap();
+        let read = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+        assert_eq!(read.len(), 2);
+        for (name, tensor) in tensors {
+            assert_eq!((read[&name].dims(), flat(&read[&name])), (tensor.dims(), flat(&tensor)), "{name}");
+        }
     }
 }

@@ -51,6 +51,7 @@ use crate::pictures;
 use crate::recommend::Choice;
 use crate::record::Record;
 use crate::tensorboard::{Events, Mark};
+use crate::tensors::NamedTensor;
 
 /// An open run directory. No other process can open it as long as this lives.
 #[derive(Debug)]
@@ -494,7 +495,7 @@ pub(crate) struct State<P> {
     /// Where the loop stands.
     pub(crate) progress: P,
     /// Weights and optimiser states.
-    pub(crate) tensors: Vec<Named>,
+    pub(crate) tensors: Vec<NamedTensor>,
 }
 
 /// Where in a run a checkpoint is asked for.
@@ -510,6 +511,8 @@ pub(crate) enum Moment {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{Device, Tensor};
+
     use super::*;
     use crate::config::Layers;
 
@@ -525,7 +528,7 @@ mod tests {
         run.expect_weights(1 << 37);
         let state = |progress: u64| State {
             progress,
-            tensors: vec![Named { name: "w".into(), shape: vec![1], data: vec![progress as f32] }],
+            tensors: vec![("w".into(), Tensor::new(&[progress as f32], &Device::Cpu).unwrap())],
         };
         let files = || fs::read_dir(dir.path().join(CHECKPOINTS)).unwrap().count();
         assert!(run.save(state(1), Moment::EndOfEpoch, Instant::now()).unwrap().is_none());
@@ -535,7 +538,7 @@ mod tests {
         assert_eq!(files(), 2);
         assert_eq!(run.restore::<u64>().unwrap().unwrap().progress, 2);
         let end = run.end_of_last_epoch::<u64>(1).unwrap().unwrap();
-        assert_eq!((end.progress, end.tensors[0].data[0]), (1, 1.0));
+        assert_eq!((end.progress, end.tensors[0].1.to_vec1::<f32>().unwrap()), (1, vec![1.0]));
         assert!(run.end_of_last_epoch::<u64>(0).unwrap().is_none(), "no epoch is complete");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use enas_arc::{Arc, Op};
-use enas_child::{Child, Named};
+use enas_child::Child;
 use enas_controller::{Controller, Episode, UpdateStats};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::finals::FinalsProgress;
 use crate::observer::{Phase, Place, PolicySummary};
 use crate::run::State;
 use crate::session::{Tally, is_possible, mean};
-use crate::tensors::{of_prefix, prefixed};
+use crate::tensors::{for_child, of_child, of_prefix, prefixed};
 use crate::train::whole;
 
 /// Where a search stands. Together with the weights, all that resuming needs: every random stream is named by its
@@ -149,15 +149,13 @@ pub(super) fn load(
 ) -> Result<Progress> {
     let Progress { epoch, epochs, step, .. } = checkpoint.progress;
     is_possible(dir, epoch, epochs, step)?;
-    child.load(&of_prefix("child/", &checkpoint.tensors))?;
-    let of_controller = of_prefix("controller/", &checkpoint.tensors);
-    controller.load_state(of_controller.into_iter().map(|t| (t.name, t.shape, t.data)))?;
+    child.load(&for_child(&of_prefix("child/", &checkpoint.tensors))?)?;
+    controller.load_state(of_prefix("controller/", &checkpoint.tensors))?;
     Ok(checkpoint.progress)
 }
 
 pub(super) fn state(at: &Progress, child: &Child, controller: &Controller) -> Result<State<Progress>> {
-    let named = |(name, shape, data)| Named { name, shape, data };
-    let controller = controller.state().into_iter().map(named).collect();
-    let tensors = prefixed("child/", child.state()?).chain(prefixed("controller/", controller)).collect();
+    let (child, controller) = (of_child(child.state()?)?, controller.state());
+    let tensors = prefixed("child/", child).chain(prefixed("controller/", controller)).collect();
     Ok(State { progress: at.clone(), tensors: finite(tensors, at.epoch + 1, at.step)? })
 }

@@ -6,7 +6,7 @@ mod progress;
 use std::time::{Duration, Instant};
 
 use enas_arc::Arc;
-use enas_child::{Adopted, Child, InputShape, Named, Step};
+use enas_child::{Adopted, Child, InputShape, Step};
 use enas_data::Dataset;
 use enas_rng::Seed;
 
@@ -26,6 +26,7 @@ use crate::observer::{EpochSummary, Event, Observer};
 use crate::refine::{self, Refinement};
 use crate::run::{Moment, Run, State};
 use crate::session::{Session, is_possible};
+use crate::tensors::{for_child, of_child};
 
 /// Trains a network of its own for `arc`, and writes `model.safetensors`.
 ///
@@ -151,7 +152,7 @@ impl<'a> Training<'a> {
             None => {
                 let mut child = network(self.config, self.arc, self.data)?;
                 self.session.run.start()?.map(|start| child.adopt(&start)).transpose()?;
-                (Progress::start(self.config.run.epochs), child.state()?)
+                (Progress::start(self.config.run.epochs), of_child(child.state()?)?)
             }
         };
         if at.epoch < self.at.epoch {
@@ -160,7 +161,7 @@ impl<'a> Training<'a> {
         }
         at.lr_factor = LOWERED;
         at.epoch_began = self.session.run.seconds();
-        self.child.load(&tensors)?;
+        self.child.load(&for_child(&tensors)?)?;
         self.at = at;
         self.session.save(State { progress: self.at.clone(), tensors }, Moment::Landmark)
     }
@@ -246,13 +247,13 @@ impl<'a> Training<'a> {
     /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.
     fn end_epoch(&mut self) -> Result<()> {
         // First, so that nothing is kept or reported of weights that are not finite.
-        let tensors = finite(self.child.state()?, self.at.epoch + 1, self.at.step)?;
+        let tensors = finite(of_child(self.child.state()?)?, self.at.epoch + 1, self.at.step)?;
         let began = Instant::now();
         self.refine()?;
         self.measure()?;
         self.measuring = Some(began.elapsed().as_secs_f64());
         if self.refinement.is_some() {
-            self.child.load(&tensors)?;
+            self.child.load(&for_child(&tensors)?)?;
         }
         let spent = self.session.run.seconds();
         let planned =
@@ -393,12 +394,12 @@ fn restore(session: &mut Session<'_>, child: &mut Child) -> Result<Option<Progre
     let Some(checkpoint) = session.run.restore::<Progress>()? else { return Ok(None) };
     let Progress { epoch, epochs, step, .. } = checkpoint.progress;
     is_possible(session.run.dir(), epoch, epochs, step)?;
-    child.load(&checkpoint.tensors)?;
+    child.load(&for_child(&checkpoint.tensors)?)?;
     Ok(Some(checkpoint.progress))
 }
 
 fn state(at: &Progress, child: &Child) -> Result<State<Progress>> {
-    let tensors: Vec<Named> = finite(child.state()?, at.epoch + 1, at.step)?;
+    let tensors = finite(of_child(child.state()?)?, at.epoch + 1, at.step)?;
     Ok(State { progress: at.clone(), tensors })
 }
 

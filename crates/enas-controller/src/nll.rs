@@ -1,0 +1,131 @@
+//! -ln π as a candle tensor, whose gradients candle's autograd asks for.
+
+use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result as CandleResult, Shape, Tensor};
+use enas_arc::Arc;
+use enas_kernels::candle::{Gradients, Tied, tie};
+
+use crate::backward::Backward;
+use crate::controller::Controller;
+use crate::heads::Heads;
+use crate::plan::{self, Plan};
+use crate::policy::Policy;
+use crate::walk::{Tape, walk};
+use crate::weights::Weights;
+use crate::{Bounds, Error};
+
+impl Controller {
+    /// -ln π of each arc, `f32 [n]`, as a candle tensor: `backward` of what is computed from it gives every variable its
+    /// gradient.
+    ///
+    /// ```
+    /// use candle_core::{Device, Tensor};
+    /// use candle_nn::{AdamW, Optimizer, VarMap};
+    /// use enas_controller::{Config, Controller, Seed, seeded};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (seed, varmap) = (Seed::new(1), VarMap::new());
+    /// let controller = Controller::new(&Config::improved(), 5, seeded(&varmap, seed))?;
+    /// let bounds = controller.config().bounds(0.0);
+    /// let arcs: Vec<_> =
+    ///     (0..2).map(|i| controller.sample(bounds, &mut seed.stream("arc", &[i])).arc).collect();
+    ///
+    /// // The first arc was better than expected, the second one worse.
+    /// let advantages = Tensor::new(&[0.3f32, -0.3], &Device::Cpu)?;
+    /// let mut optimizer = AdamW::new_lr(varmap.all_vars(), 1e-3)?;
+    /// let before = controller.nll(bounds, &arcs)?;
+    /// optimizer.backward_step(&(&before * &advantages)?.mean_all()?)?;
+    ///
+    /// let (before, after) = (before.to_vec1::<f32>()?, controller.nll(bounds, &arcs)?.to_vec1::<f32>()?);
+    /// assert!(after[0] < before[0] && after[1] > before[1]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If there are no arcs, or one is of another size.
+    pub fn nll(&self, bounds: Bounds, arcs: &[Arc]) -> Result<Tensor, Error> {
+        let choices = arcs.iter().enumerate().map(|(position, arc)| self.choices(position, arc));
+        self.policy.nll(bounds, &choices.collect::<Result<Vec<_>, _>>()?)
+    }
+}
+
+impl Policy {
+    /// -ln π of each vector of choices, `f32 [n]`, as a candle tensor; see [`Controller::nll`]. Of a policy whose tensors
+    /// are no variables it is untracked.
+    ///
+    /// # Errors
+    /// If there are no vectors, or one of them does not exist in the plan.
+    pub fn nll(&self, bounds: Bounds, choices: &[Vec<usize>]) -> Result<Tensor, Error> {
+        choices.iter().enumerate().try_for_each(|(position, choices)| self.check(position, choices))?;
+        if choices.is_empty() {
+            return Err(Error::NoArcs);
+        }
+        let Tied { token, gradients } = tie(&self.weights.tensors)?;
+        let op = Nll {
+            weights: self.weights.clone(),
+            heads: Heads::new(self.config(), bounds),
+            plan: self.shared_plan(),
+            shape: self.shape(choices.len()),
+            choices: choices.to_vec(),
+            gradients,
+            walked: Mutex::default(),
+        };
+        Ok(token.apply_op1(op)?)
+    }
+}
+
+/// From the policy's variables, tied to a token, to -ln π of some vectors of choices.
+struct Nll {
+    weights: Weights,
+    heads: Heads,
+    plan: SyncArc<Plan>,
+    shape: plan::Shape,
+    choices: Vec<Vec<usize>>,
+    gradients: Gradients,
+    /// The walk forward, until the way back uses it up.
+    walked: Mutex<Option<Tape>>,
+}
+
+impl Nll {
+    fn walk(&self) -> Tape {
+        let mut tape = Tape::new(&self.plan, self.shape);
+        self.weights.read(|w| walk(w, &self.heads, &mut tape, &mut |e, at, _| self.choices[e][at]));
+        tape
+    }
+
+    fn walked(&self) -> MutexGuard<'_, Option<Tape>> {
+        self.walked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CustomOp1 for Nll {
+    fn name(&self) -> &'static str {
+        "policy-nll"
+    }
+
+    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> CandleResult<(CpuStorage, Shape)> {
+        let tape = self.walk();
+        let nll: Vec<f32> = (0..self.choices.len()).map(|e| tape.totals(e).0 as f32).collect();
+        *self.walked() = Some(tape);
+        Ok((CpuStorage::F32(nll), Shape::from(self.choices.len())))
+    }
+
+    fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> CandleResult<Option<Tensor>> {
+        let coefficients: Vec<f32> = grad.to_vec1()?;
+        // Going back a second time is allowed, as through any op, and walks again.
+        let taken = self.walked().take();
+        let mut tape = taken.unwrap_or_else(|| self.walk());
+        let layout = &self.weights.layout;
+        let mut gradient = vec![0.0; layout.len()];
+        let mut backward = Backward::new(self.shape);
+        self.weights.read(|w| backward.run(w, &self.heads, &mut tape, &coefficients, &mut gradient));
+        let of = |variable: &crate::weights::Variable| {
+            Tensor::from_slice(&gradient[variable.range.clone()], variable.shape.as_slice(), token.device())
+                .map(Some)
+        };
+        self.gradients.put(layout.variables.iter().map(of).collect::<CandleResult<_>>()?);
+        Tied::token_gradient(token).map(Some)
+    }
+}
