@@ -4,13 +4,13 @@
 //! scalar, the token. The op that reads all of them takes the token for its input. On its way back it leaves their
 //! gradients in a slot which it shares with the chain, and every link hands on those of its own two.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc as SyncArc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
 
 /// The gradients that an op computes for tied tensors, on their way to them. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Gradients(Arc<Mutex<Vec<Option<Tensor>>>>);
+pub struct Gradients(SyncArc<Mutex<Vec<Option<Tensor>>>>);
 
 impl Gradients {
     /// Leaves gradients for all tied tensors, in the order in which they were tied; `None` for those without one. What has
