@@ -8,7 +8,6 @@ mod arcs;
 mod checkpoints;
 mod cifar;
 mod config;
-mod fetch;
 mod http;
 mod idx;
 mod logs;

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use enas_data::{Config, doctor};
+use enas_datasets::formats::unpack_zips;
 use enas_rng::Seed;
-use indicatif::ProgressBar;
 
-use crate::{fetch, place};
+use crate::place;
 
 /// An archive as a data set to train on, and as `train.zip` of one to unpack, which must leave nothing but plain files
 /// where it may.
@@ -21,7 +21,7 @@ pub fn zips(data: &[u8]) {
 
     let out = place::folder().join("box/out");
     let archives = [archive, PathBuf::from("/nowhere/valid.zip"), PathBuf::from("/nowhere/test.zip")];
-    let _ = fetch::zips::unpack(&archives, &out, &ProgressBar::hidden());
+    let _ = unpack_zips(&archives, &out, &());
     for (path, is_plain) in place::listing(place::folder()) {
         let may = path.as_os_str() == "box/train.zip" || path.starts_with("box/out/train");
         assert!(is_plain && may, "{}", path.display());

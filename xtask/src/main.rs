@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod cuda;
 mod deny;
+mod fashion_small;
 mod fetch;
 mod fuzz;
 mod package;
@@ -33,7 +34,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Task {
     FetchData(fetch::Args),
-    FashionSmall(fetch::fashion_small::Args),
+    FashionSmall(fashion_small::Args),
     Ci(ci::Args),
     Tidy(tidy::Args),
     Bench(bench::Args),
@@ -48,7 +49,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::FetchData(args) => fetch::run(&args),
-        Task::FashionSmall(args) => fetch::fashion_small::run(&args),
+        Task::FashionSmall(args) => fashion_small::run(&args),
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Bench(args) => bench::run(&args),

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-kernels", &["enas-rng"]), // by its tests only
     ("enas-emulator", &["enas-kernels", "enas-rng"]),
     ("enas-data", &["enas-rng"]),
+    ("enas-datasets", &["enas-data"]),
     ("enas-controller", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-strategy", &["enas-arc", "enas-controller", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
@@ -53,6 +54,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-child",
             "enas-controller",
             "enas-data",
+            "enas-datasets",
             "enas-draw",
             "enas-export",
             "enas-kernels",
@@ -64,7 +66,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-watch",
         ],
     ),
-    ("xtask", &["enas-data", "enas-rng"]), // the latter by its tests only
+    ("xtask", &["enas-data", "enas-datasets", "enas-rng"]), // the latter by its tests only
 ];
 
 /// Crates whose networks, policies and runs are made of candle's tensors. Whoever uses one of them with candle relies on it.
@@ -74,8 +76,16 @@ const WITH_CANDLE: &[&str] = &["enas-kernels", "enas-child", "enas-controller", 
 const NOT_YET: &[&str] = &["enas-controller", "enas-search"];
 
 /// Crates that are free of tensors.
-const WITHOUT_CANDLE: &[&str] =
-    &["enas-arc", "enas-draw", "enas-emulator", "enas-rng", "enas-strategy", "enas-stats", "xtask"];
+const WITHOUT_CANDLE: &[&str] = &[
+    "enas-arc",
+    "enas-datasets",
+    "enas-draw",
+    "enas-emulator",
+    "enas-rng",
+    "enas-strategy",
+    "enas-stats",
+    "xtask",
+];
 
 /// The one crate whose library may hold unsafe code.
 const UNSAFE: &str = "enas-kernels";

@@ -1,9 +1,13 @@
 //! Log lines of all crates to stderr, without tearing the progress bars. Not results, not the final error.
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::Shown;
 use crate::messages::Console;
@@ -11,21 +15,21 @@ use crate::messages::Console;
 /// Starts logging: warnings by default, errors alone with `--quiet`, more with `-v`; `RUST_LOG` refines.
 pub(crate) fn start(shown: Shown, console: &Console) {
     let level = match (shown.quiet, shown.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
-        (false, _) => "debug",
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::WARN,
+        (false, 1) => LevelFilter::INFO,
+        (false, _) => LevelFilter::DEBUG,
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let refined = env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .without_time()
         // What cannot be written to stderr cannot be reported there either; trying to would end the program.
         .log_internal_errors(false)
-        .with_writer(AboveBars(console.clone()))
-        .init();
+        .with_writer(AboveBars(console.clone()));
+    let filter = refined.unwrap_or_else(|| Targets::new().with_default(level));
+    tracing_subscriber::registry().with(filter).with(lines).init();
 }
 
 /// Writes each log line above the bars.

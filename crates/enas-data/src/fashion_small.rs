@@ -30,7 +30,7 @@ pub const PER_CLASS: usize = 600;
 /// The first images of each class lie in the folder `train`, of which the validation split is drawn; the others, 1,000 in
 /// all, are the test split.
 const TRAINED_PER_CLASS: usize = 500;
-/// The names that `cargo xtask fetch-data fashion-mnist` gives the folders, so that a model fits both.
+/// The names that `enas data fetch fashion-mnist` gives the folders, so that a model fits both.
 const CLASSES: [&str; 10] = [
     "0-t-shirt-top",
     "1-trouser",

@@ -39,9 +39,9 @@ macro_rules! preset {
 
 const PRESETS: &[Preset] = &[
     preset!("quick", "the built-in digits, a search and a training of minutes on two cores"),
-    preset!("mnist", "MNIST as fetched by `cargo xtask fetch-data mnist`"),
-    preset!("fashion-mnist", "Fashion-MNIST as fetched by `cargo xtask fetch-data fashion-mnist`"),
-    preset!("cifar10", "CIFAR-10 as fetched by `cargo xtask fetch-data cifar10`"),
+    preset!("mnist", "MNIST as fetched by `enas data fetch mnist`"),
+    preset!("fashion-mnist", "Fashion-MNIST as fetched by `enas data fetch fashion-mnist`"),
+    preset!("cifar10", "CIFAR-10 as fetched by `enas data fetch cifar10`"),
     preset!("folder", "your own pictures in class folders"),
     preset!("reference-mnist", "MNIST with the published values and every quirk of the published code"),
     preset!("reference-cifar10", "CIFAR-10 with the published values and every quirk of the published code"),

@@ -1,4 +1,4 @@
-//! `enas data check`: what is noteworthy about a data set, before anything is trained on it.
+//! `enas data`: public data sets, and what is noteworthy about one before anything is trained on it.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,18 +8,21 @@ use clap::{Args, Subcommand};
 use enas_data::Part;
 use enas_data::doctor::{self, Case, ClassCount, Finding, Report, Severity, Sizes};
 
+use super::fetch::{self, Fetch};
 use super::{Context, settings, shell_word, use_threads};
 use crate::args::{Images, Settings, whole};
 use crate::failure::{FAILED, SUCCESS};
 
-/// Look at pictures before anything is trained on them
+/// Get public images, and look at images before anything is trained on them
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
   enas data check photos
-  enas data check photos.zip --json")]
+  enas data check photos.zip --json
+  enas data fetch fashion-mnist")]
 pub(crate) enum Data {
     Check(Check),
+    Fetch(Fetch),
 }
 
 /// Report everything noteworthy about a data set, and what the program will do about it
@@ -54,7 +57,13 @@ pub(crate) struct Check {
 /// # Errors
 /// Usage for bad settings; if there are no data to look at.
 pub(crate) fn run(context: &Context, command: &Data) -> Result<u8> {
-    let Data::Check(args) = command;
+    match command {
+        Data::Check(args) => check(context, args),
+        Data::Fetch(args) => fetch::run(context, args),
+    }
+}
+
+fn check(context: &Context, args: &Check) -> Result<u8> {
     use_threads(args.threads)?;
     let config = settings::train(&args.settings, args.images.path(), None)?;
     let report = doctor::check(&config.data, config.run.seed())?;

@@ -11,6 +11,7 @@ pub(crate) mod draw;
 pub(crate) mod eval;
 #[cfg(feature = "export")]
 pub(crate) mod export;
+mod fetch;
 mod finals;
 mod inputs;
 mod latency;

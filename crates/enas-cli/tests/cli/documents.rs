@@ -22,7 +22,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("cargo build --release --target x86_64-unknown-linux-musl -p enas-cli", "cargo xtask static-build"),
     ("enas search --device cuda", "flags.rs: needs that build"),
-    ("cargo xtask fetch-data fashion-mnist", "xtask's own tests, from archives on disk"),
+    ("enas data fetch fashion-mnist", "fetch.rs, from archives on disk"),
     ("enas search --preset fashion-mnist", "enas-search's tests of presets: needs those data"),
 ];
 

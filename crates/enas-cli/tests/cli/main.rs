@@ -14,6 +14,7 @@ mod draw;
 mod durable;
 mod examples;
 mod export;
+mod fetch;
 mod flags;
 mod grammar;
 mod hostile;

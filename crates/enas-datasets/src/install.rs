@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 /// The file that marks a folder as complete and made by this program.
 const MANIFEST: &str = ".fetch-data.json";
 
-/// Pictures in each split.
+/// Images in each split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// To learn from.
-    pub(crate) train: usize,
+    pub train: usize,
     /// To choose by.
-    pub(crate) valid: usize,
+    pub valid: usize,
     /// To report.
-    pub(crate) test: usize,
+    pub test: usize,
 }
 
 /// What is known about a complete data set.
@@ -26,12 +26,13 @@ pub(crate) struct Counts {
 pub(crate) struct Manifest {
     /// Its name.
     pub(crate) data_set: String,
-    /// Where the pictures came from.
+    /// Where the images came from.
     pub(crate) source: String,
     /// Whether they are the published ones, by checksum.
     pub(crate) published: bool,
     /// How many there are.
-    pub(crate) pictures: Counts,
+    #[serde(rename = "pictures")]
+    pub(crate) images: Counts,
 }
 
 /// Keeps two runs from making the same data set at once; released when dropped.
@@ -54,13 +55,14 @@ pub(crate) fn installed(target: &Path) -> Result<Option<Manifest>> {
         return Ok(None);
     }
     let remedy = "choose another --dest, or move it away and run the same command again";
-    let manifest = fs::read(target.join(MANIFEST))
-        .with_context(|| format!("{} exists, but was not made by fetch-data; {remedy}", target.display()))?;
+    let manifest = fs::read(target.join(MANIFEST)).with_context(|| {
+        format!("{} exists, but was not made by enas data fetch; {remedy}", target.display())
+    })?;
     let manifest: Manifest = serde_json::from_slice(&manifest)
         .with_context(|| format!("{} has a damaged {MANIFEST}; {remedy}", target.display()))?;
     let found = count(target)?;
-    if found != manifest.pictures {
-        bail!("{} should hold {:?}, but holds {found:?}; {remedy}", target.display(), manifest.pictures);
+    if found != manifest.images {
+        bail!("{} should hold {:?}, but holds {found:?}; {remedy}", target.display(), manifest.images);
     }
     Ok(Some(manifest))
 }
@@ -117,13 +119,13 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let pictures = Counts { train: 1, valid: 0, test: 0 };
-        Manifest { data_set: "some".into(), source: "here".into(), published: false, pictures }
+        let images = Counts { train: 1, valid: 0, test: 0 };
+        Manifest { data_set: "some".into(), source: "here".into(), published: false, images }
     }
 
     fn fill(folder: &Path) -> Result<Manifest> {
         fs::create_dir_all(folder.join("train/a"))?;
-        fs::write(folder.join("train/a/00000.png"), "picture")?;
+        fs::write(folder.join("train/a/00000.png"), "image")?;
         Ok(manifest())
     }
 
@@ -162,11 +164,14 @@ mod tests {
     fn a_folder_of_the_users_own_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let error = installed(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("was not made by fetch-data; choose another --dest"), "{error}");
+        assert!(
+            error.to_string().contains("was not made by enas data fetch; choose another --dest"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn a_data_set_that_lost_pictures_is_not_complete() {
+    fn a_data_set_that_lost_images_is_not_complete() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("some");
         install(&target, fill).unwrap();

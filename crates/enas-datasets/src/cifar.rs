@@ -9,12 +9,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
-use super::capped::Capped;
-use super::pickle::{self, Value};
-use super::pictures::{Parts, Pictures};
+use crate::capped::Capped;
+use crate::images::{Images, Parts};
+use crate::pickle::{self, Value};
 
-/// Bytes of one picture: three planes of 32×32.
-const PICTURE: usize = 3 * 32 * 32;
+/// Bytes of one image: three planes of 32×32.
+const IMAGE: usize = 3 * 32 * 32;
 
 /// Largest batch that is believed; the published ones have 31 MB.
 const MAX_BATCH: u64 = 64 << 20;
@@ -27,7 +27,7 @@ const TRAIN_BATCHES: usize = 5;
 
 /// Either form of the archive.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Form {
+pub enum Form {
     /// `data_batch_1.bin` …: a label and 3,072 pixels per record.
     Binary,
     /// `data_batch_1` …: pickled dictionaries.
@@ -41,7 +41,7 @@ pub(crate) fn read_archive(path: &Path, form: Form) -> Result<Parts> {
 
 fn read_parts(path: &Path, form: Form) -> Result<Parts> {
     let mut archive = open(path)?;
-    let mut batches: [Option<Pictures>; TRAIN_BATCHES + 1] = Default::default();
+    let mut batches: [Option<Images>; TRAIN_BATCHES + 1] = Default::default();
     // Raw, because the reader would take any amount of memory for the long name that a member claims to have.
     for entry in archive.entries()?.raw(true) {
         let entry = entry.context("cannot read the archive; it is cut short or damaged")?;
@@ -107,7 +107,7 @@ fn batch_name(slot: usize, form: Form) -> String {
     if form == Form::Binary { stem + ".bin" } else { stem }
 }
 
-fn read_batch(mut entry: tar::Entry<'_, impl Read>, form: Form) -> Result<Pictures> {
+fn read_batch(mut entry: tar::Entry<'_, impl Read>, form: Form) -> Result<Images> {
     let size = entry.size();
     ensure!(size <= MAX_BATCH, "{size} bytes, expected at most {MAX_BATCH}");
     let mut bytes = Vec::new();
@@ -119,9 +119,9 @@ fn read_batch(mut entry: tar::Entry<'_, impl Read>, form: Form) -> Result<Pictur
     }
 }
 
-/// Records of one label and one picture each.
-fn parse_binary(bytes: &[u8]) -> Result<Pictures> {
-    const RECORD: usize = 1 + PICTURE;
+/// Records of one label and one image each.
+fn parse_binary(bytes: &[u8]) -> Result<Images> {
+    const RECORD: usize = 1 + IMAGE;
     let whole = bytes.len() / RECORD * RECORD;
     ensure!(whole > 0, "{} bytes, expected records of {RECORD} bytes", bytes.len());
     ensure!(
@@ -129,17 +129,17 @@ fn parse_binary(bytes: &[u8]) -> Result<Pictures> {
         "byte {whole}: the last record has {} of {RECORD} bytes",
         bytes.len() - whole
     );
-    let mut pictures = empty(bytes.len());
+    let mut images = empty(bytes.len());
     for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
         ensure!(record[0] <= 9, "byte {}: label {}, expected 0 to 9", i * RECORD, record[0]);
-        pictures.labels.push(record[0]);
-        pictures.pixels.extend(&record[1..]);
+        images.labels.push(record[0]);
+        images.pixels.extend(&record[1..]);
     }
-    Ok(pictures)
+    Ok(images)
 }
 
 /// A dictionary with `labels`, a list of numbers, and `data`, an array of `[n, 3072]` bytes.
-fn parse_python(bytes: &[u8]) -> Result<Pictures> {
+fn parse_python(bytes: &[u8]) -> Result<Images> {
     let batch = pickle::load(bytes)?;
     let Some(Value::List(labels)) = batch.get("labels") else { bail!("no list under \"labels\"") };
     let Some(Value::Array { shape, data }) = batch.get("data") else {
@@ -147,29 +147,29 @@ fn parse_python(bytes: &[u8]) -> Result<Pictures> {
     };
     ensure!(shape.len() == 2, "\"data\" has {} dimensions, expected 2", shape.len());
     ensure!(
-        shape[..] == [labels.len(), PICTURE] && !labels.is_empty(),
-        "\"data\" has shape {shape:?}, expected [{}, {PICTURE}] for {} labels",
+        shape[..] == [labels.len(), IMAGE] && !labels.is_empty(),
+        "\"data\" has shape {shape:?}, expected [{}, {IMAGE}] for {} labels",
         labels.len(),
         labels.len()
     );
-    let mut pictures = empty(0);
-    pictures.pixels = data.to_vec();
+    let mut images = empty(0);
+    images.pixels = data.to_vec();
     for (i, label) in labels.iter().enumerate() {
         match label {
-            Value::Int(label @ 0..=9) => pictures.labels.push(*label as u8),
+            Value::Int(label @ 0..=9) => images.labels.push(*label as u8),
             Value::Int(label) => bail!("label {i} is {label}, expected a number from 0 to 9"),
             _ => bail!("label {i} is no number"),
         }
     }
-    Ok(pictures)
+    Ok(images)
 }
 
-fn empty(capacity: usize) -> Pictures {
-    Pictures { channels: 3, height: 32, width: 32, pixels: Vec::with_capacity(capacity), labels: vec![] }
+fn empty(capacity: usize) -> Images {
+    Images { channels: 3, height: 32, width: 32, pixels: Vec::with_capacity(capacity), labels: vec![] }
 }
 
 /// All training batches, one after the other, and the test batch.
-fn join(batches: [Option<Pictures>; TRAIN_BATCHES + 1], form: Form) -> Result<Parts> {
+fn join(batches: [Option<Images>; TRAIN_BATCHES + 1], form: Form) -> Result<Parts> {
     let missing: Vec<_> = (0..=TRAIN_BATCHES)
         .filter(|&slot| batches[slot].is_none())
         .map(|slot| batch_name(slot, form))
@@ -195,19 +195,19 @@ pub(crate) mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    use super::super::idx::tests::gzip;
-    use super::super::pickle::tests::{python2, python3};
     use super::*;
+    use crate::idx::tests::gzip;
+    use crate::pickle::tests::{python2, python3};
 
     /// Twelve records whose labels start at `first` and whose pixels tell where they stand.
     pub(crate) fn records(first: u8) -> (Vec<u8>, Vec<u8>) {
         let labels: Vec<u8> = (0..12).map(|i| (first + i) % 10).collect();
-        let pixels = (0..12 * PICTURE).map(|i| (i / 1024 * 7) as u8 ^ first).collect();
+        let pixels = (0..12 * IMAGE).map(|i| (i / 1024 * 7) as u8 ^ first).collect();
         (labels, pixels)
     }
 
     fn binary(labels: &[u8], pixels: &[u8]) -> Vec<u8> {
-        labels.iter().zip(pixels.chunks(PICTURE)).flat_map(|(&l, p)| [&[l], p].concat()).collect()
+        labels.iter().zip(pixels.chunks(IMAGE)).flat_map(|(&l, p)| [&[l], p].concat()).collect()
     }
 
     /// A gzipped tar of the named members.
@@ -222,7 +222,7 @@ pub(crate) mod tests {
         gzip(&builder.into_inner().unwrap())
     }
 
-    /// A whole archive of 60 training pictures and 12 test pictures.
+    /// A whole archive of 60 training images and 12 test images.
     pub(crate) fn small_archive(form: Form) -> Vec<u8> {
         archive(&members(form).iter().map(|(n, b)| (&**n, b.clone())).collect::<Vec<_>>())
     }
@@ -232,8 +232,8 @@ pub(crate) mod tests {
             let (labels, pixels) = records(slot as u8);
             let bytes = match form {
                 Form::Binary => binary(&labels, &pixels),
-                Form::Python if slot.is_multiple_of(2) => python2(&labels, &pixels, (12, PICTURE as u16)),
-                Form::Python => python3(&labels, &pixels, (12, PICTURE as u16)),
+                Form::Python if slot.is_multiple_of(2) => python2(&labels, &pixels, (12, IMAGE as u16)),
+                Form::Python => python3(&labels, &pixels, (12, IMAGE as u16)),
             };
             (format!("cifar-10-batches/{}", batch_name(slot, form)), bytes)
         };
@@ -260,7 +260,7 @@ pub(crate) mod tests {
         assert_eq!(parts.train.labels.len(), 60);
         let (labels, pixels) = records(2);
         assert_eq!(parts.train.labels[24..36], labels);
-        assert_eq!(parts.train.pixels[24 * PICTURE..36 * PICTURE], pixels);
+        assert_eq!(parts.train.pixels[24 * IMAGE..36 * IMAGE], pixels);
         assert_eq!(parts.test.labels, records(5).0);
     }
 
@@ -289,7 +289,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_python_batch_with_too_few_labels_is_refused() {
-        let error = parse_python(&python2(&[1], &[0; 2 * PICTURE], (2, PICTURE as u16))).unwrap_err();
+        let error = parse_python(&python2(&[1], &[0; 2 * IMAGE], (2, IMAGE as u16))).unwrap_err();
         assert!(error.to_string().contains("shape [2, 3072], expected [1, 3072]"), "{error}");
     }
 

@@ -1,5 +1,5 @@
 //! `train.zip`, `valid.zip` and `test.zip`, whose top level is the class folders, as they are: names and
-//! bytes of the pictures stay. What lies elsewhere in an archive, or tries to leave it, is refused.
+//! bytes of the images stay. What lies elsewhere in an archive, or tries to leave it, is refused.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use enas_data::{is_picture_name, open_zip};
-use indicatif::ProgressBar;
 use unicode_normalization::UnicodeNormalization;
 use zip::ZipArchive;
 
-use super::install::Counts;
+use crate::install::Counts;
+use crate::progress::Progress;
 
-/// Largest picture file that is believed: no larger ones are read as pictures.
+/// Largest image file that is believed: no larger ones are read as images.
 const MAX_FILE: u64 = 64 << 20;
 
 /// The archives in `folder`: training, validation (may be missing) and test; `None` without the first.
@@ -24,30 +24,30 @@ pub(crate) fn find(folder: &Path) -> Option<[PathBuf; 3]> {
 }
 
 /// Unpacks the archives that [`find`] found below `to`.
-pub(crate) fn unpack(archives: &[PathBuf; 3], to: &Path, bar: &ProgressBar) -> Result<Counts> {
+pub(crate) fn unpack(archives: &[PathBuf; 3], to: &Path, progress: &dyn Progress) -> Result<Counts> {
     let [train, valid, test] = archives;
-    let valid = if valid.exists() { unpack_split(valid, &to.join("valid"), bar)? } else { 0 };
+    let valid = if valid.exists() { unpack_split(valid, &to.join("valid"), progress)? } else { 0 };
     Ok(Counts {
-        train: unpack_split(train, &to.join("train"), bar)?,
+        train: unpack_split(train, &to.join("train"), progress)?,
         valid,
-        test: unpack_split(test, &to.join("test"), bar)?,
+        test: unpack_split(test, &to.join("test"), progress)?,
     })
 }
 
-/// Unpacks one archive; the number of its pictures.
-fn unpack_split(path: &Path, to: &Path, bar: &ProgressBar) -> Result<usize> {
+/// Unpacks one archive; the number of its images.
+fn unpack_split(path: &Path, to: &Path, progress: &dyn Progress) -> Result<usize> {
     let archive = open_zip(path)?;
-    unpack_archive(archive, path, to, bar).with_context(|| path.display().to_string())
+    unpack_archive(archive, path, to, progress).with_context(|| path.display().to_string())
 }
 
 fn unpack_archive(
     mut archive: ZipArchive<BufReader<File>>,
     path: &Path,
     to: &Path,
-    bar: &ProgressBar,
+    progress: &dyn Progress,
 ) -> Result<usize> {
-    bar.set_length(archive.len() as u64);
-    bar.set_position(0);
+    progress.set_length(archive.len() as u64);
+    progress.set_position(0);
     let (mut written, mut others) = (BTreeSet::new(), 0);
     for i in 0..archive.len() {
         let entry = archive.by_index(i).with_context(|| format!("cannot read entry {i}"))?;
@@ -65,11 +65,11 @@ fn unpack_archive(
             None if entry.is_dir() => {}
             None => others += 1,
         }
-        bar.inc(1);
+        progress.inc(1);
     }
-    ensure!(!written.is_empty(), "no pictures in it; expected <class>/<picture>.png and the like");
+    ensure!(!written.is_empty(), "no images in it; expected <class>/<image>.png and the like");
     if others > 0 {
-        eprintln!("{}: {others} files that are no pictures are left out", path.display());
+        progress.warn(&format!("{}: {others} files that are not images are left out", path.display()));
     }
     Ok(written.len())
 }
@@ -79,7 +79,7 @@ fn spelling(name: &str) -> String {
     name.nfc().collect::<String>().to_lowercase()
 }
 
-/// Class folder and file name of a picture; `None` for what is skipped.
+/// Class folder and file name of an image; `None` for what is skipped.
 fn place(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &str)>> {
     ensure!(!is_symlink, "a link, which a data set has no use for");
     // Some archivers write this before every name.
@@ -97,13 +97,13 @@ fn place(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &st
     match parts[..] {
         [class, file] if is_picture_name(file) => Ok(Some((class, file))),
         _ if !is_picture_name(name) => Ok(None),
-        _ => bail!("expected <class>/<picture> at the top level of the archive"),
+        _ => bail!("expected <class>/<image> at the top level of the archive"),
     }
 }
 
 /// Writes an entry that says to have `size` bytes.
 fn write(entry: impl Read, size: u64, folder: &Path, name: &str) -> Result<()> {
-    ensure!(size <= MAX_FILE, "{size} bytes, at most {MAX_FILE} are read as a picture");
+    ensure!(size <= MAX_FILE, "{size} bytes, at most {MAX_FILE} are read as an image");
     let mut bytes = Vec::new();
     entry.take(size + 1).read_to_end(&mut bytes).context("damaged")?;
     ensure!(bytes.len() as u64 == size, "damaged: it does not have the {size} bytes that it says");
@@ -135,12 +135,12 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.zip");
         write_zip(&path, members);
-        let result = unpack_split(&path, &folder.path().join("out/train"), &ProgressBar::hidden());
+        let result = unpack_split(&path, &folder.path().join("out/train"), &());
         (result, folder)
     }
 
     #[test]
-    fn pictures_keep_their_names_and_bytes() {
+    fn images_keep_their_names_and_bytes() {
         let (result, folder) =
             unpack_one(&[("cat/a.png", b"A"), ("dog/b.JPG", b"B"), ("dog/Thumbs.db", b"-")]);
         assert_eq!(result.unwrap(), 2);
@@ -190,14 +190,14 @@ pub(crate) mod tests {
             let directory = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
             bytes[directory + 24..directory + 28].copy_from_slice(&size.to_le_bytes());
             fs::write(&path, bytes).unwrap();
-            let error = unpack_split(&path, &folder.path().join("out"), &ProgressBar::hidden()).unwrap_err();
+            let error = unpack_split(&path, &folder.path().join("out"), &()).unwrap_err();
             assert!(format!("{error:#}").contains("\"cat/a.png\": damaged"), "{size}: {error:#}");
             assert!(!folder.path().join("out").exists());
         }
     }
 
     #[test]
-    fn a_file_that_no_picture_is_as_large_as_is_refused() {
+    fn a_file_that_no_image_is_as_large_as_is_refused() {
         let zeros = vec![0; (MAX_FILE + 1) as usize];
         let text = format!("{:#}", unpack_one(&[("cat/a.png", &zeros)]).0.unwrap_err());
         assert!(text.contains("67108865 bytes, at most 67108864 are read"), "{text}");
@@ -210,7 +210,7 @@ pub(crate) mod tests {
         let mut zip = ZipWriter::new(File::create(&path).unwrap());
         zip.add_symlink("cat/a.png", "/etc/passwd", SimpleFileOptions::default()).unwrap();
         zip.finish().unwrap();
-        let error = unpack_split(&path, &folder.path().join("out"), &ProgressBar::hidden()).unwrap_err();
+        let error = unpack_split(&path, &folder.path().join("out"), &()).unwrap_err();
         assert!(format!("{error:#}").contains("a link"));
     }
 
@@ -222,17 +222,17 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn pictures_outside_class_folders_are_refused() {
+    fn images_outside_class_folders_are_refused() {
         for name in ["a.png", "train/cat/a.png"] {
             let text = format!("{:#}", unpack_one(&[(name, b"X")]).0.unwrap_err());
-            assert!(text.contains("expected <class>/<picture> at the top level"), "{name}: {text}");
+            assert!(text.contains("expected <class>/<image> at the top level"), "{name}: {text}");
         }
     }
 
     #[test]
-    fn an_archive_without_pictures_is_refused() {
+    fn an_archive_without_images_is_refused() {
         let text = format!("{:#}", unpack_one(&[("README", b"X")]).0.unwrap_err());
-        assert!(text.contains("no pictures in it"), "{text}");
+        assert!(text.contains("no images in it"), "{text}");
     }
 
     #[test]
@@ -240,7 +240,7 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("train.zip");
         fs::write(&path, "no zip").unwrap();
-        let error = unpack_split(&path, &folder.path().join("out"), &ProgressBar::hidden()).unwrap_err();
+        let error = unpack_split(&path, &folder.path().join("out"), &()).unwrap_err();
         assert!(format!("{error:#}").contains("train.zip is not a readable zip archive"));
     }
 }

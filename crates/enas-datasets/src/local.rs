@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::sources::{DataSet, Format, Original};
-use super::{Files, cifar, zips};
+use crate::fetch::Files;
+use crate::sources::{Format, Original, PublishedSet};
+use crate::{cifar, zips};
 
 /// Folders below the given one that are looked into, one in the other: `MNIST/raw`, or a folder for every file.
 const MAX_DEPTH: usize = 2;
@@ -15,7 +16,7 @@ const MAX_DEPTH: usize = 2;
 ///
 /// # Errors
 /// Says which files are missing, or why an archive cannot be used.
-pub(super) fn find(set: &DataSet, from: &Path) -> Result<Files> {
+pub(crate) fn find(set: &PublishedSet, from: &Path) -> Result<Files> {
     let found = match set.format {
         Format::Idx(originals) => find_idx_files(from, &originals),
         Format::Cifar10 { binary, python } => find_cifar(from, [binary, python]),

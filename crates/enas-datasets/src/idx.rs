@@ -10,10 +10,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
-use super::digest::Hashed;
-use super::pictures::Pictures;
+use crate::digest::Hashed;
+use crate::images::Images;
 
-/// Largest height or width of a picture that is believed.
+/// Largest height or width of an image that is believed.
 const MAX_SIDE: usize = 1024;
 
 /// Most bytes of content that are read; the published files have 47 MB.
@@ -24,13 +24,13 @@ const MAX_GZIP_RATIO: u64 = 1032;
 
 /// The content of one IDX file.
 #[derive(Debug)]
-pub(crate) struct Idx {
+pub struct Idx {
     /// Size along each dimension, outermost first.
-    pub(crate) dims: Vec<usize>,
+    pub dims: Vec<usize>,
     /// Row-major.
-    pub(crate) data: Vec<u8>,
+    pub data: Vec<u8>,
     /// Of the decompressed file.
-    pub(crate) sha256: String,
+    pub sha256: String,
 }
 
 /// Reads the IDX file at `path`, gzipped or not, that has `rank` dimensions.
@@ -39,19 +39,19 @@ pub(crate) fn read_file(path: &Path, rank: u8) -> Result<Idx> {
 }
 
 /// Pairs `images` (`[n, h, w]`) with `labels` (`[n]`); the names are for messages.
-pub(crate) fn pair(images: Idx, labels: Idx, images_name: &str, labels_name: &str) -> Result<Pictures> {
+pub(crate) fn pair(images: Idx, labels: Idx, images_name: &str, labels_name: &str) -> Result<Images> {
     let [n, height, width] = images.dims[..] else { bail!("{images_name}: expected 3 dimensions") };
     if labels.data.len() != n {
-        bail!("{images_name} holds {n} pictures, but {labels_name} holds {} labels", labels.data.len());
+        bail!("{images_name} holds {n} images, but {labels_name} holds {} labels", labels.data.len());
     }
-    ensure!(n > 0, "{images_name}: holds no picture");
+    ensure!(n > 0, "{images_name}: holds no image");
     for side in [height, width] {
-        ensure!((1..=MAX_SIDE).contains(&side), "{images_name}: pictures of {height}×{width} pixels");
+        ensure!((1..=MAX_SIDE).contains(&side), "{images_name}: images of {height}×{width} pixels");
     }
     if let Some(at) = labels.data.iter().position(|&label| label > 9) {
         bail!("{labels_name}: byte {}: label {}, expected 0 to 9", 8 + at, labels.data[at]);
     }
-    Ok(Pictures { channels: 1, height, width, pixels: images.data, labels: labels.data })
+    Ok(Images { channels: 1, height, width, pixels: images.data, labels: labels.data })
 }
 
 /// A reader of the decompressed content, and how many bytes it should give.
@@ -125,8 +125,8 @@ pub(crate) mod tests {
     use flate2::write::GzEncoder;
     use proptest::prelude::*;
 
-    use super::super::digest;
     use super::*;
+    use crate::digest;
 
     pub(crate) fn idx(dims: &[u32], data: &[u8]) -> Vec<u8> {
         let mut file = vec![0, 0, 8, dims.len() as u8];
@@ -228,9 +228,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn pictures_and_labels_must_agree_in_number() {
+    fn images_and_labels_must_agree_in_number() {
         let error = pair(some(vec![2, 1, 1], vec![0, 0]), some(vec![1], vec![0]), "images", "labels");
-        assert_eq!(error.unwrap_err().to_string(), "images holds 2 pictures, but labels holds 1 labels");
+        assert_eq!(error.unwrap_err().to_string(), "images holds 2 images, but labels holds 1 labels");
     }
 
     #[test]

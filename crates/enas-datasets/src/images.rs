@@ -1,46 +1,51 @@
-//! Labelled pictures of one size in memory: what every format reader makes and the unpacker writes.
+//! Labelled images of one size in memory: what every format reader makes and the unpacker writes.
 
-use anyhow::{Context, Result};
+use anyhow::Context;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-/// Labelled pictures of one size.
+use crate::error::Error;
+
+/// Labelled images of one size.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Pictures {
+pub struct Images {
     /// 1 (grey) or 3 (red, green, blue).
-    pub(crate) channels: usize,
+    pub channels: usize,
     /// In pixels.
-    pub(crate) height: usize,
+    pub height: usize,
     /// In pixels.
-    pub(crate) width: usize,
+    pub width: usize,
     /// `[n, channels, height, width]`.
-    pub(crate) pixels: Vec<u8>,
+    pub pixels: Vec<u8>,
     /// `[n]`, each 0 to 9.
-    pub(crate) labels: Vec<u8>,
+    pub labels: Vec<u8>,
 }
 
 /// A training and a test part, as the authors of a data set divided it.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Parts {
+pub struct Parts {
     /// Divided further into `train` and `valid`.
-    pub(crate) train: Pictures,
+    pub train: Images,
     /// Becomes `test`.
-    pub(crate) test: Pictures,
+    pub test: Images,
 }
 
-impl Pictures {
-    /// Picture `index` as a PNG file: 8 bits a channel, no metadata, the same bytes for the same pixels.
-    pub(crate) fn png(&self, index: usize) -> Result<Vec<u8>> {
+impl Images {
+    /// Image `index` as a PNG file: 8 bits a channel, no metadata, the same bytes for the same pixels.
+    ///
+    /// # Errors
+    /// If the encoder fails.
+    pub fn png(&self, index: usize) -> Result<Vec<u8>, Error> {
         let color = if self.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
         let mut file = Vec::new();
         // Fast compression: sixty thousand tiny files gain nothing from minutes of searching.
         PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Sub)
             .write_image(&self.interleaved(index), self.width as u32, self.height as u32, color)
-            .with_context(|| format!("cannot encode picture {index}"))?;
+            .with_context(|| format!("cannot encode image {index}"))?;
         Ok(file)
     }
 
-    /// Pixels of picture `index`, `[height, width, channels]` as PNG stores them.
+    /// Pixels of image `index`, `[height, width, channels]` as PNG stores them.
     fn interleaved(&self, index: usize) -> Vec<u8> {
         let plane = self.height * self.width;
         let size = self.channels * plane;
@@ -54,13 +59,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_colour_picture_comes_back_from_png_with_its_channels_in_place() {
+    fn a_colour_image_comes_back_from_png_with_its_channels_in_place() {
         let pixels: Vec<u8> = (0..2 * 3 * 2 * 2).map(|i| i * 10).collect();
-        let pictures = Pictures { channels: 3, height: 2, width: 2, pixels, labels: vec![0, 1] };
+        let images = Images { channels: 3, height: 2, width: 2, pixels, labels: vec![0, 1] };
 
-        let decoded = image::load_from_memory(&pictures.png(1).unwrap()).unwrap().to_rgb8();
+        let decoded = image::load_from_memory(&images.png(1).unwrap()).unwrap().to_rgb8();
 
-        // The second picture's planes start at 120 (red), 160 (green) and 200 (blue).
+        // The second image's planes start at 120 (red), 160 (green) and 200 (blue).
         assert_eq!(decoded.get_pixel(0, 0).0, [120, 160, 200]);
         assert_eq!(decoded.get_pixel(1, 1).0, [150, 190, 230]);
     }

@@ -1,46 +1,42 @@
-//! Pictures to a tree of PNG files, `{train,valid,test}/<class>/NNNNN.png`.
+//! Images to a tree of PNG files, `{train,valid,test}/<class>/NNNNN.png`.
 //!
-//! `NNNNN` is the picture's place in the original file, so that a wrong label can be traced back to it.
+//! `NNNNN` is the image's place in the original file, so that a wrong label can be traced back to it.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use indicatif::ProgressBar;
 use rayon::prelude::*;
 
-use super::install::Counts;
-use super::pictures::{Parts, Pictures};
+use crate::images::{Images, Parts};
+use crate::install::Counts;
+use crate::progress::Progress;
 
 /// Writes `parts` below `folder`, on all cores.
 ///
-/// The last `n / train_per_valid` training pictures of each class become `valid` (at least one, at most half of
+/// The last `n / train_per_valid` training images of each class become `valid` (at least one, at most half of
 /// the class), always the same ones.
 pub(crate) fn write_tree(
     parts: &Parts,
     classes: &[&str],
     train_per_valid: usize,
     folder: &Path,
-    bar: &ProgressBar,
+    progress: &dyn Progress,
 ) -> Result<Counts> {
     let (train, valid) = divide(&parts.train.labels, train_per_valid);
     let test: Vec<usize> = (0..parts.test.labels.len()).collect();
     let counts = Counts { train: train.len(), valid: valid.len(), test: test.len() };
-    ensure!(
-        counts.valid > 0,
-        "{} training pictures are too few to set some aside for validation",
-        train.len()
-    );
-    bar.set_length((train.len() + valid.len() + test.len()) as u64);
+    ensure!(counts.valid > 0, "{} training images are too few to set some aside for validation", train.len());
+    progress.set_length((train.len() + valid.len() + test.len()) as u64);
     let splits =
         [("train", &parts.train, train), ("valid", &parts.train, valid), ("test", &parts.test, test)];
-    for (split, pictures, indices) in splits {
-        write_split(pictures, &indices, classes, &folder.join(split), bar)?;
+    for (split, images, indices) in splits {
+        write_split(images, &indices, classes, &folder.join(split), progress)?;
     }
     Ok(counts)
 }
 
-/// Indices of the pictures to train on and of those to validate on, both ascending.
+/// Indices of the images to train on and of those to validate on, both ascending.
 fn divide(labels: &[u8], train_per_valid: usize) -> (Vec<usize>, Vec<usize>) {
     let wanted = (labels.len() / train_per_valid).max(1);
     let mut valid = Vec::new();
@@ -55,13 +51,13 @@ fn divide(labels: &[u8], train_per_valid: usize) -> (Vec<usize>, Vec<usize>) {
 }
 
 fn write_split(
-    pictures: &Pictures,
+    images: &Images,
     indices: &[usize],
     classes: &[&str],
     folder: &Path,
-    bar: &ProgressBar,
+    progress: &dyn Progress,
 ) -> Result<()> {
-    let class_of = |i: usize| usize::from(pictures.labels[i]);
+    let class_of = |i: usize| usize::from(images.labels[i]);
     for (class, name) in classes.iter().enumerate() {
         if indices.iter().any(|&i| class_of(i) == class) {
             let folder = folder.join(name);
@@ -70,8 +66,8 @@ fn write_split(
     }
     indices.par_iter().try_for_each(|&i| {
         let path = folder.join(classes[class_of(i)]).join(format!("{i:05}.png"));
-        fs::write(&path, pictures.png(i)?).with_context(|| format!("cannot write {}", path.display()))?;
-        bar.inc(1);
+        fs::write(&path, images.png(i)?).with_context(|| format!("cannot write {}", path.display()))?;
+        progress.inc(1);
         Ok(())
     })
 }
@@ -81,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_pictures_of_each_class_are_set_aside() {
+    fn the_last_images_of_each_class_are_set_aside() {
         let labels = [0, 1, 0, 1, 0, 1, 1, 1];
         let (train, valid) = divide(&labels, 4);
         assert_eq!(valid, [4, 6, 7], "of three zeros one at most, of five ones two");
@@ -97,17 +93,17 @@ mod tests {
 
     #[test]
     fn every_pixel_comes_back_from_the_files() {
-        let pictures = |n: usize| Pictures {
+        let images = |n: usize| Images {
             channels: 1,
             height: 2,
             width: 3,
             pixels: (0..n * 6).map(|i| (i * 37 % 256) as u8).collect(),
             labels: (0..n).map(|i| (i % 2) as u8).collect(),
         };
-        let parts = Parts { train: pictures(8), test: pictures(3) };
+        let parts = Parts { train: images(8), test: images(3) };
         let folder = tempfile::tempdir().unwrap();
 
-        let counts = write_tree(&parts, &["a", "b"], 8, folder.path(), &ProgressBar::hidden()).unwrap();
+        let counts = write_tree(&parts, &["a", "b"], 8, folder.path(), &()).unwrap();
 
         assert_eq!(counts, Counts { train: 6, valid: 2, test: 3 });
         for (place, i, of) in [

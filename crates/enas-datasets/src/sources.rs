@@ -5,7 +5,7 @@
 //! of the decompressed file, so that a copy which was compressed anew is still recognised.
 
 /// One of the public data sets.
-pub(crate) struct DataSet {
+pub(crate) struct PublishedSet {
     /// Name on the command line and of the folder.
     pub(crate) name: &'static str,
     /// Folder names by label; their byte order is the order of the labels.
@@ -14,7 +14,7 @@ pub(crate) struct DataSet {
     pub(crate) format: Format,
     /// Addresses that end in `/`; a file is asked for under each in turn.
     pub(crate) mirrors: &'static [&'static str],
-    /// One `valid` picture per class for so many pictures of the training file: 60,000 / 120 = 500.
+    /// One `valid` image per class for so many images of the training file: 60,000 / 120 = 500.
     pub(crate) train_per_valid: usize,
     /// A folder where an operating system's package puts the original files.
     pub(crate) installed: Option<&'static str>,
@@ -47,8 +47,8 @@ pub(crate) struct Original {
 
 const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
-/// MNIST (LeCun, Cortes, Burges): 60,000 and 10,000 grey pictures, 28×28.
-pub(crate) const MNIST: DataSet = DataSet {
+/// MNIST (LeCun, Cortes, Burges): 60,000 and 10,000 grey images, 28×28.
+pub(crate) const MNIST: PublishedSet = PublishedSet {
     name: "mnist",
     classes: DIGITS,
     format: Format::Idx([
@@ -82,7 +82,7 @@ pub(crate) const MNIST: DataSet = DataSet {
 };
 
 /// Fashion-MNIST (Zalando Research): as MNIST, with articles of clothing.
-pub(crate) const FASHION_MNIST: DataSet = DataSet {
+pub(crate) const FASHION_MNIST: PublishedSet = PublishedSet {
     name: "fashion-mnist",
     classes: [
         "0-t-shirt-top",
@@ -123,12 +123,12 @@ pub(crate) const FASHION_MNIST: DataSet = DataSet {
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ],
     train_per_valid: 120,
-    // The Debian package dataset-fashion-mnist; it holds the original pictures, compressed anew.
+    // The Debian package dataset-fashion-mnist; it holds the original images, compressed anew.
     installed: Some("/usr/share/datasets/fashion-mnist"),
 };
 
-/// CIFAR-10 (Krizhevsky): 50,000 and 10,000 colour pictures, 32×32.
-pub(crate) const CIFAR10: DataSet = DataSet {
+/// CIFAR-10 (Krizhevsky): 50,000 and 10,000 colour images, 32×32.
+pub(crate) const CIFAR10: PublishedSet = PublishedSet {
     name: "cifar10",
     classes: [
         "0-airplane",

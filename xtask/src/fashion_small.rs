@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail, ensure};
 use enas_data::Seed;
 use enas_data::fashion_small::{self, PER_CLASS, SIDE, STORED};
 use enas_data::lossless;
+use enas_datasets::formats::Images;
+use enas_datasets::{DataSet, read_originals};
 
-use super::pictures::Pictures;
-use super::sources::FASHION_MNIST;
-use super::{Files, download, find_local, read};
+use crate::fetch::Bars;
 use crate::repo;
 
 /// Draw the built-in data set fashion-small from the published files of Fashion-MNIST, and compare.
@@ -31,14 +31,7 @@ const PLACE: &str = "data/zalando-fashion/fashion-small.bin";
 
 /// Draws the images and compares them with the built-in ones, or replaces those.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
-    let (files, source) = match find_local(&FASHION_MNIST, args.from.as_deref())? {
-        Some(local) => local,
-        None => (download(&FASHION_MNIST, folder.path())?, FASHION_MNIST.mirrors[0].to_owned()),
-    };
-    ensure!(matches!(files, Files::Idx(_)), "{source}: the four original files are needed, these are others");
-    let (parts, published) = read(&FASHION_MNIST, &files)?;
-    ensure!(published, "{source}: not the published files of Fashion-MNIST by their SHA-256");
+    let parts = read_originals(DataSet::FashionMnist, args.from.as_deref(), &Bars::default())?;
     let pixels = pixels(&parts.train)?;
     let bytes = lossless::encode(&pixels, SIDE);
     if args.write {
@@ -48,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     compare(&pixels, &bytes)?;
-    println!("fashion-small: {PLACE} is what {source} gives, byte by byte");
+    println!("fashion-small: {PLACE} is what the published files give, byte by byte");
     Ok(())
 }
 
@@ -76,7 +69,7 @@ fn draw(labels: &[u8]) -> Result<Vec<usize>> {
 }
 
 /// The pixels of the drawn images.
-fn pixels(images: &Pictures) -> Result<Vec<u8>> {
+fn pixels(images: &Images) -> Result<Vec<u8>> {
     ensure!((images.height, images.width) == (SIDE, SIDE), "the images have {} rows", images.height);
     let size = SIDE * SIDE;
     let of = |image: usize| &images.pixels[image * size..][..size];
@@ -107,7 +100,7 @@ mod tests {
     fn the_drawn_images_are_stored_in_their_order_and_differences_are_told_apart() {
         let mut all: Vec<u8> = (0..6000 * SIDE * SIDE).map(|i| (i / (SIDE * SIDE) % 251) as u8).collect();
         let labels: Vec<u8> = (0..6000).map(|i| (i % 10) as u8).collect();
-        let images = Pictures { channels: 1, height: SIDE, width: SIDE, pixels: all.clone(), labels };
+        let images = Images { channels: 1, height: SIDE, width: SIDE, pixels: all.clone(), labels };
         let drawn = draw(&images.labels).unwrap();
         let pixels = pixels(&images).unwrap();
         assert!((0..6000).all(|i| usize::from(pixels[i * SIDE * SIDE]) == drawn[i] % 251));

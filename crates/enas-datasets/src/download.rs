@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
-use indicatif::ProgressBar;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 
-use super::digest;
+use crate::digest;
+use crate::progress::Progress;
 
 /// Connections that are tried for one file before giving up.
 const ATTEMPTS: usize = 4;
@@ -42,7 +42,7 @@ pub(crate) fn from_mirrors(
     name: &str,
     sha256: &str,
     folder: &Path,
-    bar: &ProgressBar,
+    progress: &dyn Progress,
 ) -> Result<PathBuf> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let path = folder.join(name);
@@ -51,7 +51,7 @@ pub(crate) fn from_mirrors(
     }
     let mut errors = Vec::new();
     for mirror in mirrors {
-        match fetch(&format!("{mirror}{name}"), &path, sha256, bar) {
+        match fetch(&format!("{mirror}{name}"), &path, sha256, progress) {
             Ok(()) => return Ok(path),
             Err(error) => errors.push(format!("{error:#}")),
         }
@@ -60,11 +60,11 @@ pub(crate) fn from_mirrors(
 }
 
 /// Downloads `url` to `path`.
-fn fetch(url: &str, path: &Path, sha256: &str, bar: &ProgressBar) -> Result<()> {
+fn fetch(url: &str, path: &Path, sha256: &str, progress: &dyn Progress) -> Result<()> {
     let part = part_of(path);
     let agent = agent();
     let mut attempt = 1;
-    while let Err(failure) = transfer(&agent, url, &part, bar) {
+    while let Err(failure) = transfer(&agent, url, &part, progress) {
         match failure {
             Failure::Cut(_) if attempt < ATTEMPTS => {
                 attempt += 1;
@@ -101,7 +101,7 @@ fn agent() -> Agent {
 }
 
 /// One connection: asks for what `part` lacks and appends it.
-fn transfer(agent: &Agent, url: &str, part: &Path, bar: &ProgressBar) -> Result<(), Failure> {
+fn transfer(agent: &Agent, url: &str, part: &Path, progress: &dyn Progress) -> Result<(), Failure> {
     let have = size_of(part);
     let mut request = agent.get(url).header(header::ACCEPT_ENCODING, "identity");
     if have > 0 {
@@ -120,10 +120,10 @@ fn transfer(agent: &Agent, url: &str, part: &Path, bar: &ProgressBar) -> Result<
         status => return Err(Failure::Final(anyhow!("the server answered {status}"))),
     };
     let length = response.body().content_length();
-    bar.set_length(length.map_or(0, |length| start + length));
-    bar.set_position(start);
+    progress.set_length(length.map_or(0, |length| start + length));
+    progress.set_position(start);
     let output = open_at(part, start).map_err(Failure::Final)?;
-    let received = copy(response.into_body().into_reader(), output, start, bar)?;
+    let received = copy(response.into_body().into_reader(), output, start, progress)?;
     match length {
         Some(length) if received != length => {
             Err(Failure::Cut(anyhow!("the connection ended after {received} of {length} bytes")))
@@ -157,7 +157,7 @@ fn open_at(part: &Path, start: u64) -> Result<File> {
 }
 
 /// Copies what comes, so that a cut connection leaves all that arrived before it; the number of bytes.
-fn copy(mut input: impl Read, mut output: File, start: u64, bar: &ProgressBar) -> Result<u64, Failure> {
+fn copy(mut input: impl Read, mut output: File, start: u64, progress: &dyn Progress) -> Result<u64, Failure> {
     let mut buffer = vec![0; 64 << 10];
     let mut received = 0;
     loop {
@@ -172,7 +172,7 @@ fn copy(mut input: impl Read, mut output: File, start: u64, bar: &ProgressBar) -
             return Err(Failure::Final(anyhow!("the server sends more than {MAX_BYTES} bytes")));
         }
         output.write_all(&buffer[..n]).map_err(|error| Failure::Final(error.into()))?;
-        bar.inc(n as u64);
+        progress.inc(n as u64);
     }
 }
 
@@ -310,7 +310,7 @@ pub(crate) mod tests {
         }
         let url = format!("{}file", server.url);
         let sha256 = digest::of_bytes(&content());
-        let result = fetch(&url, &folder.path().join("file"), &sha256, &ProgressBar::hidden());
+        let result = fetch(&url, &folder.path().join("file"), &sha256, &());
         Outcome { result, requests: server.requests(), folder }
     }
 
@@ -403,7 +403,7 @@ pub(crate) mod tests {
         let url = format!("http://{}/file", listener.local_addr().unwrap());
         drop(listener);
         let folder = tempfile::tempdir().unwrap();
-        let error = fetch(&url, &folder.path().join("file"), "", &ProgressBar::hidden()).unwrap_err();
+        let error = fetch(&url, &folder.path().join("file"), "", &()).unwrap_err();
         assert!(
             format!("{error:#}")
                 .starts_with(&format!("{url}: the connection failed 4 times; 0 bytes are kept"))
@@ -417,11 +417,11 @@ pub(crate) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sha256 = digest::of_bytes(b"content");
         let mirrors = [&*empty.url, &full.url];
-        let path = from_mirrors(&mirrors, "file", &sha256, folder.path(), &ProgressBar::hidden()).unwrap();
+        let path = from_mirrors(&mirrors, "file", &sha256, folder.path(), &()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"content");
 
         // A file that is there already costs no request.
-        from_mirrors(&mirrors, "file", &sha256, folder.path(), &ProgressBar::hidden()).unwrap();
+        from_mirrors(&mirrors, "file", &sha256, folder.path(), &()).unwrap();
         assert_eq!(full.requests().len(), 1);
     }
 }

@@ -1,0 +1,254 @@
+//! Where a data set comes from: from what is built in, from archives on disk, from an operating system's package, or from
+//! the network.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::data_set::DataSet;
+use crate::error::Error;
+use crate::images::Parts;
+use crate::install::{Counts, Manifest};
+use crate::progress::{Progress, Unit};
+use crate::sources::{Format, Original, PublishedSet};
+use crate::{cifar, digest, download, idx, install, local, unpack, zips};
+
+/// A data set that is wanted as a folder.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    data_set: DataSet,
+    dest: PathBuf,
+    from: Option<PathBuf>,
+}
+
+/// A data set that is complete on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fetched {
+    /// Its folder, `DEST/NAME`.
+    pub folder: PathBuf,
+    /// Images in each split.
+    pub images: Counts,
+    /// Whether they are the published ones, by checksum.
+    pub published: bool,
+    /// Whether it was there before.
+    pub was_there: bool,
+}
+
+impl Fetch {
+    /// `data_set` as a folder of its name in `dest`.
+    pub fn new(data_set: DataSet, dest: impl Into<PathBuf>) -> Self {
+        Self { data_set, dest: dest.into(), from: None }
+    }
+
+    /// Takes the archives from this folder, or this archive, rather than from the network.
+    #[must_use]
+    pub fn from(mut self, from: Option<PathBuf>) -> Self {
+        self.from = from;
+        self
+    }
+
+    /// Makes sure that the folder is there and complete; what was complete before is left alone.
+    ///
+    /// Archives are looked for where [`from`](Self::from) says, else where an operating system's package puts them, else
+    /// they are downloaded; a download that was interrupted goes on where it stopped.
+    ///
+    /// # Errors
+    /// If `from` is given for images that are built in or lacks archives; if archives are damaged, a download fails, or the
+    /// folder cannot be written or holds something else. Then the folder is absent, or as it was.
+    pub fn run(&self, progress: &dyn Progress) -> Result<Fetched, Error> {
+        let from = self.from.as_deref();
+        let fetched = match self.data_set.published() {
+            Some(set) => fetch(set, from, &self.dest, progress),
+            None if from.is_some() => bail_built_in(),
+            None => write_built_in(self.data_set, &self.dest),
+        };
+        Ok(fetched?)
+    }
+}
+
+impl fmt::Display for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let already = if self.was_there { " already" } else { "" };
+        let Counts { train, valid, test } = self.images;
+        let origin = if self.published { "the published data set" } else { "from your own files" };
+        write!(
+            f,
+            "{} is{already} complete: {train} training, {valid} validation and {test} test images, {origin}",
+            self.folder.display()
+        )
+    }
+}
+
+/// The original images of a data set in memory, in the order of the original files.
+///
+/// The files are those in `from`, else of an operating system's package, else they are downloaded to a folder that is deleted
+/// afterwards.
+///
+/// # Errors
+/// If the data set is built in, or the files are not the published ones by their SHA-256 or cannot be had.
+pub fn read_originals(
+    data_set: DataSet,
+    from: Option<&Path>,
+    progress: &dyn Progress,
+) -> Result<Parts, Error> {
+    let set = data_set.published().with_context(|| format!("{} is built in", data_set.name()))?;
+    Ok(read_published(set, from, progress)?)
+}
+
+fn read_published(set: &PublishedSet, from: Option<&Path>, progress: &dyn Progress) -> Result<Parts> {
+    let downloads = tempfile::tempdir().context("cannot create a temporary folder")?;
+    let (files, source) = match find_local(set, from)? {
+        Some(local) => local,
+        None => (download(set, downloads.path(), progress)?, set.mirrors[0].to_owned()),
+    };
+    if matches!(files, Files::Zips(_)) {
+        bail!("{source}: the original files are needed, these are others");
+    }
+    let (parts, published) = read(set, &files)?;
+    if !published {
+        bail!("{source}: not the published files of {} by their SHA-256", set.name);
+    }
+    Ok(parts)
+}
+
+fn bail_built_in<T>() -> Result<T> {
+    bail!("these images are built in: leave --from out")
+}
+
+/// Makes sure that `dest` holds the built-in images.
+fn write_built_in(data_set: DataSet, dest: &Path) -> Result<Fetched> {
+    let write_png_tree = match data_set {
+        DataSet::FashionSmall => enas_data::fashion_small::write_png_tree,
+        _ => enas_data::digits::write_png_tree,
+    };
+    provide(&dest.join(data_set.name()), |staging| {
+        write_png_tree(staging)?;
+        let images = install::count(staging)?;
+        let (data_set, source) = (data_set.name().into(), "built in".into());
+        Ok(Manifest { data_set, source, published: true, images })
+    })
+}
+
+/// Makes sure that `dest` holds `set`.
+fn fetch(set: &PublishedSet, from: Option<&Path>, dest: &Path, progress: &dyn Progress) -> Result<Fetched> {
+    let downloads = dest.join(".downloads").join(set.name);
+    let fetched = provide(&dest.join(set.name), |staging| {
+        let (files, source) = match find_local(set, from)? {
+            Some(local) => local,
+            None => (download(set, &downloads, progress)?, set.mirrors[0].to_owned()),
+        };
+        unpack(set, &files, &source, staging, progress)
+    })?;
+    if downloads.exists() {
+        fs::remove_dir_all(&downloads).with_context(|| format!("cannot delete {}", downloads.display()))?;
+    }
+    Ok(fetched)
+}
+
+/// Makes sure that `target` is a complete data set, by `fill` if it is not there.
+fn provide(target: &Path, fill: impl FnOnce(&Path) -> Result<Manifest>) -> Result<Fetched> {
+    let _lock = install::lock(target)?;
+    let installed = install::installed(target)?;
+    let was_there = installed.is_some();
+    let manifest = match installed {
+        Some(manifest) => manifest,
+        None => install::install(target, fill)?,
+    };
+    let Manifest { images, published, .. } = manifest;
+    Ok(Fetched { folder: target.to_owned(), images, published, was_there })
+}
+
+/// The files that a data set is made of, on disk.
+pub(crate) enum Files {
+    /// In the order of [`Format::Idx`].
+    Idx([PathBuf; 4]),
+    /// One archive.
+    Cifar(PathBuf, cifar::Form),
+    /// Class folders in zip archives.
+    Zips([PathBuf; 3]),
+}
+
+/// The files of `set` on disk and where they are: in the folder that the user names, else in a package's.
+fn find_local(set: &PublishedSet, from: Option<&Path>) -> Result<Option<(Files, String)>> {
+    let found = |files, folder: &Path| (files, folder.display().to_string());
+    if let Some(folder) = from {
+        return Ok(Some(found(local::find(set, folder)?, folder)));
+    }
+    let installed = set.installed.map(Path::new);
+    Ok(installed.and_then(|folder| Some(found(local::find(set, folder).ok()?, folder))))
+}
+
+/// Downloads what `set` is made of to `folder`.
+fn download(set: &PublishedSet, folder: &Path, progress: &dyn Progress) -> Result<Files> {
+    let get = |original: Original| {
+        progress.begin(original.name, Unit::Bytes);
+        let path = download::from_mirrors(set.mirrors, original.name, original.sha256, folder, progress);
+        progress.end();
+        path
+    };
+    match set.format {
+        Format::Idx([a, b, c, d]) => Ok(Files::Idx([get(a)?, get(b)?, get(c)?, get(d)?])),
+        Format::Cifar10 { binary, .. } => Ok(Files::Cifar(get(binary)?, cifar::Form::Binary)),
+    }
+}
+
+/// Makes the folders of `set` below `staging`.
+fn unpack(
+    set: &PublishedSet,
+    files: &Files,
+    source: &str,
+    staging: &Path,
+    progress: &dyn Progress,
+) -> Result<Manifest> {
+    progress.begin(set.name, Unit::Images);
+    let (images, published) = match files {
+        Files::Zips(archives) => (zips::unpack(archives, staging, progress)?, false),
+        _ => {
+            let (parts, published) = read(set, files)?;
+            (unpack::write_tree(&parts, &set.classes, set.train_per_valid, staging, progress)?, published)
+        }
+    };
+    progress.end();
+    if !published {
+        progress.warn(&format!(
+            "{source}: not the published files of {} by their SHA-256; taken as they are",
+            set.name
+        ));
+    }
+    Ok(Manifest { data_set: set.name.into(), source: source.into(), published, images })
+}
+
+/// The images in `files`, and whether they are the published ones.
+fn read(set: &PublishedSet, files: &Files) -> Result<(Parts, bool)> {
+    match (files, set.format) {
+        (Files::Idx(paths), Format::Idx(originals)) => read_idx(paths, &originals),
+        (Files::Cifar(path, form), Format::Cifar10 { binary, python }) => {
+            let original = if *form == cifar::Form::Binary { binary } else { python };
+            let published = digest::of_file(path)? == original.sha256;
+            Ok((cifar::read_archive(path, *form)?, published))
+        }
+        _ => unreachable!("local::find and download give files of the set's own format"),
+    }
+}
+
+fn read_idx(paths: &[PathBuf; 4], originals: &[Original; 4]) -> Result<(Parts, bool)> {
+    let mut published = true;
+    let mut part = |images: usize| {
+        let (pixels, labels) = (idx::read_file(&paths[images], 3)?, idx::read_file(&paths[images + 1], 1)?);
+        published &= originals[images].payload_sha256 == Some(&*pixels.sha256)
+            && originals[images + 1].payload_sha256 == Some(&*labels.sha256);
+        let name = |i: usize| paths[i].display().to_string();
+        idx::pair(pixels, labels, &name(images), &name(images + 1))
+    };
+    let parts = Parts { train: part(0)?, test: part(2)? };
+    if (parts.train.height, parts.train.width) != (parts.test.height, parts.test.width) {
+        bail!("{} and {} hold images of different sizes", paths[0].display(), paths[2].display());
+    }
+    Ok((parts, published))
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
