@@ -3,6 +3,7 @@
 mod imbalance;
 mod layers;
 mod phases;
+mod strategy;
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +21,7 @@ use crate::tta::Tta;
 pub use imbalance::{ClassWeights, Metric};
 pub use layers::{Layers, Settings};
 pub use phases::{FinalsConfig, Limits, RewardMetric, WarmupConfig};
+pub use strategy::{EvolutionConfig, StrategyConfig};
 
 /// The most that may be asked for of anything that is counted, so that no product of two such numbers overflows.
 pub(crate) const MOST: u64 = 1_000_000_000;
@@ -36,7 +38,10 @@ pub struct SearchConfig {
     pub child: enas_child::Config,
     /// Learning rate of the child.
     pub schedule: Schedule,
-    /// The policy and its optimiser.
+    /// What proposes architectures. Runs of earlier versions had a policy.
+    #[serde(default)]
+    pub strategy: StrategyConfig,
+    /// The policy and its optimiser, and how often a strategy of any kind is asked.
     pub controller: enas_controller::Config,
     /// How a sampled arc is rewarded.
     pub reward: RewardConfig,

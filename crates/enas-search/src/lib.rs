@@ -111,8 +111,9 @@ pub use calibration::{TEMPERATURES, fit_temperature, is_at_lower_bound, is_at_up
 pub use cells::{DEFAULT_CELL, ReadyCell, ready_cells};
 pub use changes::Change;
 pub use config::{
-    Activations, ClassWeights, FinalsConfig, Keep, Layers, Limits, Metric, RewardConfig, RewardMetric,
-    RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig, WarmupConfig,
+    Activations, ClassWeights, EvolutionConfig, FinalsConfig, Keep, Layers, Limits, Metric, RewardConfig,
+    RewardMetric, RunConfig, SearchConfig, SelectConfig, Settings, StrategyConfig, TimeLimit, TrainConfig,
+    WarmupConfig,
 };
 pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};

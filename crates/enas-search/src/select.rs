@@ -8,8 +8,7 @@
 use std::collections::BTreeSet;
 
 use enas_arc::Arc;
-use enas_controller::{Bounds, Controller};
-use enas_rng::Seed;
+use enas_rng::{Seed, Stream};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SelectConfig;
@@ -45,9 +44,9 @@ impl Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// The policy's likeliest arc.
+    /// The one that the strategy thinks best: the policy's likeliest arc, or the best of a population.
     Greedy,
-    /// Drawn from the policy.
+    /// Proposed by the strategy: drawn from the policy, or a mutant of the best of a population.
     Sampled,
     /// Drawn uniformly, for comparison.
     Random,
@@ -56,7 +55,7 @@ pub enum Origin {
 /// All scored arcs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
-    /// Candidates of the policy, best first: higher score, then fewer multiply-adds, then arc order.
+    /// Candidates of the strategy, best first: higher score, then fewer multiply-adds, then arc order.
     pub candidates: Vec<Candidate>,
     /// Uniformly random arcs in the order they were drawn.
     pub random: Vec<Candidate>,
@@ -94,36 +93,34 @@ pub(crate) fn better(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
     by_score.then(a.macs.cmp(&b.macs)).then_with(|| a.arc.cmp(&b.arc))
 }
 
-/// Draws of the policy per wanted arc before giving up on finding another one.
+/// Proposals of the strategy per wanted arc before giving up on finding another one.
 const PATIENCE: u64 = 50;
 
-/// The arcs to score, in that order: the greedy one, then sampled and random ones in turns, so that a run whose
+/// The arcs to score, in that order: the `greedy` one, if there is one, then sampled and random ones in turns, so that a run whose
 /// time is up has scored about equally many of both.
 ///
 /// Sampled arcs are pairwise different even when the two inputs of any node are swapped, and so are random ones.
-/// A small space or a nearly certain policy may have fewer than asked for.
+/// A small space or a nearly certain strategy may have fewer than asked for.
 pub(crate) fn contestants(
     config: &SelectConfig,
-    controller: &Controller,
-    bounds: Bounds,
+    greedy: Option<Arc>,
+    propose: &mut dyn FnMut(&mut Stream) -> Arc,
+    n_nodes: usize,
     seed: Seed,
 ) -> Vec<(Arc, Origin)> {
-    let greedy = controller.most_likely(bounds).arc;
-    let n_nodes = controller.n_nodes();
-    let sampled = distinct(config.samples, Some(&greedy), |i| {
-        controller.sample(bounds, &mut seed.stream("select/sampled", &[i])).arc
-    });
+    let sampled =
+        distinct(config.samples, greedy.as_ref(), |i| propose(&mut seed.stream("select/sampled", &[i])));
     let random =
         distinct(config.random, None, |i| Arc::random(n_nodes, &mut seed.stream("select/random", &[i])));
     if sampled.len() < config.samples {
         tracing::warn!(
-            "the policy gave {} distinct arcs instead of {} in {} draws",
+            "the strategy gave {} distinct arcs instead of {} in {} draws",
             sampled.len(),
             config.samples,
             PATIENCE * config.samples as u64
         );
     }
-    let mut all = vec![(greedy, Origin::Greedy)];
+    let mut all: Vec<_> = greedy.map(|arc| (arc, Origin::Greedy)).into_iter().collect();
     let (mut sampled, mut random) = (sampled.into_iter(), random.into_iter());
     loop {
         let pair = (sampled.next(), random.next());
@@ -144,7 +141,7 @@ fn distinct(n: usize, known: Option<&Arc>, draw: impl FnMut(u64) -> Arc) -> Vec<
 
 #[cfg(test)]
 mod tests {
-    use enas_controller::Config;
+    use enas_controller::{Config, Controller};
 
     use super::*;
     use crate::config::Metric;
@@ -195,7 +192,10 @@ mod tests {
         let seed = Seed::new(3);
         let controller = Controller::new(&Config::improved(), n_nodes, seed).unwrap();
         let config = SelectConfig { samples, random, metric: Metric::Accuracy };
-        contestants(&config, &controller, controller.config().bounds(1.0), seed)
+        let bounds = controller.config().bounds(1.0);
+        let greedy = controller.most_likely(bounds).arc;
+        let mut propose = |stream: &mut Stream| controller.sample(bounds, stream).arc;
+        contestants(&config, Some(greedy), &mut propose, n_nodes, seed)
     }
 
     #[test]

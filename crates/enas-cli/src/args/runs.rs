@@ -18,6 +18,7 @@ Examples:
   enas search photos                             your own images: photos/<class>/*.png
   enas search photos --time 30m --set child.filters=16
   enas search photos --max-params 100000         no network has more trained weights
+  enas search photos --strategy evolution        a population instead of a policy
   enas search photos --repeat 3                  three seeds: do the results agree?
   enas search --resume runs/photos-search-1      go on after Ctrl-C
   enas search photos --resume runs/photos-search-1    the same, where the images are now
@@ -35,6 +36,9 @@ pub(crate) struct Search {
     /// Search so many times with seeds that follow each other, and say whether the results agree
     #[arg(long, value_name = "N", conflicts_with = "resume", allow_negative_numbers = true, value_parser = whole(2, 100))]
     pub(crate) repeat: Option<usize>,
+    /// What proposes architectures [default: reinforce, unless --config or --set strategy.kind says otherwise]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) strategy: Option<Strategy>,
     #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]
@@ -45,10 +49,29 @@ pub(crate) struct Search {
     pub(crate) memory: Memory,
 }
 
+/// What proposes the architectures of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    /// An LSTM policy that learns from rewards, as published
+    Reinforce,
+    /// Regularised evolution: mutants of the best, the oldest dies
+    Evolution,
+    /// Draws uniformly: random search with shared weights
+    Uniform,
+    /// Draws among cells that read only their inputs
+    Wide,
+}
+
 impl Search {
-    /// The settings with the limits among them.
+    /// The settings with strategy and limits among them.
     pub(crate) fn settings(&self) -> Settings {
-        self.limits.within(&self.settings)
+        let settings = self.limits.within(&self.settings);
+        let Some(strategy) = self.strategy else { return settings };
+        let name = strategy.to_possible_value().expect("no strategy is hidden");
+        // Ahead of the keys of that strategy: another kind drops those of the one before.
+        let kind = format!("strategy.kind={}", name.get_name());
+        let others = settings.set.into_iter().filter(|set| !set.starts_with("strategy.kind="));
+        Settings { set: std::iter::once(kind).chain(others).collect(), ..settings }
     }
 }
 

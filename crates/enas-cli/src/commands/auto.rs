@@ -235,7 +235,10 @@ fn divided(settings: &Settings) -> (Settings, Settings) {
         let set = settings.set.iter().filter(|a| !tables.contains(&table(a).as_str())).cloned().collect();
         Settings { set, ..settings.clone() }
     };
-    (only(&["keep", "metric"]), only(&["controller", "reward", "select", "warmup", "finals", "limits"]))
+    (
+        only(&["keep", "metric"]),
+        only(&["strategy", "controller", "reward", "select", "warmup", "finals", "limits"]),
+    )
 }
 
 fn pictures(data: &Dataset) -> String {

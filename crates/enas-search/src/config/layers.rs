@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{ClassWeights, MOST, RunConfig, SearchConfig, TrainConfig};
+use super::{ClassWeights, EvolutionConfig, MOST, RunConfig, SearchConfig, StrategyConfig, TrainConfig};
 use crate::bounded::{SMALL_FILE, read_text};
 use crate::error::{ConfigError, Error, Result};
 use crate::presets::{Preset, presets};
@@ -386,11 +386,19 @@ impl Settings for SearchConfig {
         schedule(&self.schedule)?;
         controller(&self.controller)?;
         within("controller.steps", self.controller.steps as u64, 1, MOST)?;
+        strategy(&self.strategy)?;
         at_least("reward.batch_size", self.reward.batch_size as u64, 1)?;
         within("select.samples", self.select.samples as u64, 1, MOST_ARCS)?;
         within("select.random", self.select.random as u64, 0, MOST_ARCS)?;
         phases(self)
     }
+}
+
+/// What proposes architectures.
+fn strategy(config: &StrategyConfig) -> Result<(), Invalid> {
+    let StrategyConfig::Evolution(EvolutionConfig { population, sample }) = *config else { return Ok(()) };
+    within("strategy.population", population as u64, 1, MOST_ARCS)?;
+    within("strategy.sample", sample as u64, 1, MOST_ARCS)
 }
 
 /// Warm-up, finals and limits.

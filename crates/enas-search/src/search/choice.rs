@@ -46,7 +46,7 @@ impl<'a> Search<'a> {
 
     /// What a training step of the shared weights takes, measured with a network that is thrown away.
     fn seconds_per_step(&self) -> Result<f64> {
-        let (child, _) = super::networks(self.config, self.data, 1.0)?;
+        let child = super::shared(self.config, self.data)?;
         let arc = enas_arc::Arc::random(self.config.child.nodes, &mut self.seed.stream("search/probe", &[0]));
         let gpu = self.child.gpu();
         Ok(Costs::of(child, &arc, &self.config.run, self.data, gpu)?.step)
@@ -83,16 +83,20 @@ impl<'a> Search<'a> {
             gpu: gpu.as_ref(),
             memory: memory.as_ref(),
         };
-        let (at, child, controller) = (&self.at, &self.child, &self.controller);
+        let (at, child, strategy) = (&self.at, &self.child, &self.strategy);
         let state = |finals: &FinalsProgress| {
             let progress = super::Progress { finals: finals.clone(), ..at.clone() };
-            state(&progress, child, controller)
+            state(&progress, child, strategy)
         };
         let finals = Finals::new(task, &mut self.session, &state, self.at.finals.clone())?;
         finals.run().map(Some)
     }
 
-    pub(super) fn finish(self, selection: Selection, finals: Option<FinalsOutcome>) -> Result<SearchOutcome> {
+    pub(super) fn finish(
+        mut self,
+        selection: Selection,
+        finals: Option<FinalsOutcome>,
+    ) -> Result<SearchOutcome> {
         let difference = if finals.is_some() { None } else { self.difference(&selection)? };
         let (arc, Score { accuracy, macro_f1, .. }) = match (&finals, selection.best()) {
             (Some(finals), _) => {
@@ -100,7 +104,7 @@ impl<'a> Search<'a> {
                 (finals.picks.balanced.clone(), Score { accuracy, macro_f1: None, loss: None })
             }
             (None, best) => {
-                let best = best.expect("without finals the policy's likeliest arc is always scored");
+                let best = best.expect("without finals at least one architecture is always scored");
                 let (accuracy, macro_f1) = (best.valid_accuracy, best.valid_macro_f1);
                 (best.arc.clone(), Score { accuracy, macro_f1, loss: None })
             }
@@ -109,9 +113,9 @@ impl<'a> Search<'a> {
             Some(finals) => finals.control.as_ref().map(|control| control.mean),
             None => selection.random_accuracy(),
         };
-        let bounds = self.controller.config().bounds(1.0);
-        let warnings =
-            collapse::warnings(&arc, self.has_policy().then_some((&self.controller, bounds)), self.seed);
+        self.strategy.set_progress(1.0);
+        let learned = self.strategy.has_learned().then_some(&mut self.strategy);
+        let warnings = collapse::warnings(&arc, learned, self.seed);
         let Self { child, at, session, .. } = self;
         let outcome = SearchOutcome {
             run: session.run.dir().to_owned(),
@@ -136,10 +140,5 @@ impl<'a> Search<'a> {
         let SearchOutcome { arc, valid_accuracy, .. } = &outcome;
         session.observer.event(&Event::Finished { arc, valid_accuracy: *valid_accuracy });
         Ok(outcome)
-    }
-
-    /// Whether a policy was trained at all.
-    fn has_policy(&self) -> bool {
-        self.controller.updates() > 0
     }
 }

@@ -1,15 +1,16 @@
-//! Where a search stands, and how that and both networks are kept in a checkpoint.
+//! Where a search stands, and how that, the network and the strategy are kept in a checkpoint.
 
 use std::path::Path;
 
 use enas_arc::{Arc, Op};
-use enas_child::{Child, Named};
-use enas_controller::{Controller, Episode, UpdateStats};
+use enas_child::Child;
 use serde::{Deserialize, Serialize};
 
+use super::learning::OfStep;
+use super::strategy::{Member, MicroProposer};
 use crate::checkpoint::Checkpoint;
 use crate::divergence::finite;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::finals::FinalsProgress;
 use crate::observer::{Phase, Place, PolicySummary};
 use crate::run::State;
@@ -48,6 +49,9 @@ pub(super) struct Progress {
     pub(super) fair_until: u64,
     #[serde(default)]
     pub(super) finals: FinalsProgress,
+    /// What evolution knows, in a checkpoint only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) population: Vec<Member>,
     /// What all learning rates are multiplied with: less than 1 once the search has gone back.
     #[serde(default = "whole")]
     pub(super) lr_factor: f32,
@@ -70,6 +74,7 @@ impl Progress {
             losses: Vec::new(),
             fair_until: 0,
             finals: FinalsProgress::default(),
+            population: Vec::new(),
             lr_factor: whole(),
         }
     }
@@ -90,7 +95,7 @@ impl Progress {
     }
 }
 
-/// Sums over the controller steps of an epoch.
+/// Sums over the steps of the strategy in an epoch.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct PolicyTally {
     steps: u64,
@@ -102,20 +107,19 @@ pub(super) struct PolicyTally {
 }
 
 impl PolicyTally {
-    /// `accuracy` is the mean of the arcs, whatever they are rewarded for.
-    pub(super) fn add(&mut self, episodes: &[Episode], accuracy: f32, stats: &UpdateStats) {
+    pub(super) fn add(&mut self, scored: &[(Arc, f64)], seen: &OfStep) {
         self.steps += 1;
-        self.accuracy += f64::from(accuracy);
-        self.reward += f64::from(stats.mean_reward);
-        self.entropy += f64::from(stats.mean_entropy);
-        for episode in episodes {
-            for (counts, cell) in self.ops.iter_mut().zip([episode.arc.normal(), episode.arc.reduction()]) {
+        self.accuracy += f64::from(seen.accuracy);
+        self.reward += f64::from(seen.reward);
+        self.entropy += f64::from(seen.entropy.unwrap_or_default());
+        for (arc, _) in scored {
+            for (counts, cell) in self.ops.iter_mut().zip([arc.normal(), arc.reduction()]) {
                 cell.nodes().iter().flat_map(|n| [n.x.op, n.y.op]).for_each(|op: Op| counts[op.id()] += 1);
             }
         }
     }
 
-    /// Whether the policy was trained in this epoch.
+    /// Whether the strategy was shown any score in this epoch.
     pub(super) fn is_trained(&self) -> bool {
         self.steps > 0
     }
@@ -127,13 +131,14 @@ impl PolicyTally {
         (Op::ALL[id], mean(most as f64, counts.iter().sum()))
     }
 
-    pub(super) fn summary(&self, baseline: f32, greedy: Arc) -> PolicySummary {
+    /// With a baseline and an entropy where there is a policy, and the architecture thought best where there is one.
+    pub(super) fn summary(&self, baseline: Option<f32>, greedy: Option<Arc>) -> PolicySummary {
         let shares = |counts: [u64; 5]| counts.map(|n| mean(n as f64, counts.iter().sum()));
         PolicySummary {
             accuracy: mean(self.accuracy, self.steps),
             reward: mean(self.reward, self.steps),
-            baseline: f64::from(baseline),
-            entropy: mean(self.entropy, self.steps),
+            baseline: baseline.map(f64::from),
+            entropy: baseline.map(|_| mean(self.entropy, self.steps)),
             op_frequencies: self.ops.map(shares),
             greedy,
         }
@@ -143,21 +148,26 @@ impl PolicyTally {
 /// Takes over a checkpoint of the run in `dir`; returns where it stands.
 pub(super) fn load(
     dir: &Path,
-    checkpoint: Checkpoint<Progress>,
+    mut checkpoint: Checkpoint<Progress>,
     child: &mut Child,
-    controller: &mut Controller,
+    strategy: &mut MicroProposer,
 ) -> Result<Progress> {
     let Progress { epoch, epochs, step, .. } = checkpoint.progress;
     is_possible(dir, epoch, epochs, step)?;
     child.load(&of_prefix("child/", &checkpoint.tensors))?;
-    let of_controller = of_prefix("controller/", &checkpoint.tensors);
-    controller.load_state(of_controller.into_iter().map(|t| (t.name, t.shape, t.data)))?;
+    let population = std::mem::take(&mut checkpoint.progress.population);
+    strategy.load(of_prefix("controller/", &checkpoint.tensors), &population)?;
+    if strategy.population() != population {
+        let problem =
+            "the newest checkpoint has a population that is not one of this search; remove the checkpoint";
+        return Err(Error::RunDirectory { path: dir.to_owned(), problem: problem.into() });
+    }
     Ok(checkpoint.progress)
 }
 
-pub(super) fn state(at: &Progress, child: &Child, controller: &Controller) -> Result<State<Progress>> {
-    let named = |(name, shape, data)| Named { name, shape, data };
-    let controller = controller.state().into_iter().map(named).collect();
-    let tensors = prefixed("child/", child.state()?).chain(prefixed("controller/", controller)).collect();
-    Ok(State { progress: at.clone(), tensors: finite(tensors, at.epoch + 1, at.step)? })
+pub(super) fn state(at: &Progress, child: &Child, strategy: &MicroProposer) -> Result<State<Progress>> {
+    let of_strategy = prefixed("controller/", strategy.tensors());
+    let tensors = prefixed("child/", child.state()?).chain(of_strategy).collect();
+    let progress = Progress { population: strategy.population(), ..at.clone() };
+    Ok(State { progress, tensors: finite(tensors, at.epoch + 1, at.step)? })
 }

@@ -32,6 +32,7 @@ impl Search<'_> {
     /// Scores the contestants one after the other, as far as the time allows, and ranks them.
     pub(super) fn select(&mut self) -> Result<Selection> {
         self.at.phase = Phase::Select;
+        self.strategy.set_progress(1.0);
         if self.at.epochs == 0 {
             return Ok(Selection { candidates: Vec::new(), random: Vec::new() });
         }
@@ -39,8 +40,9 @@ impl Search<'_> {
         let random = if self.has_finals() { 0 } else { self.config.select.random };
         let arcs = contestants(
             &SelectConfig { random, ..self.config.select.clone() },
-            &self.controller,
-            self.controller.config().bounds(1.0),
+            self.strategy.favourite(),
+            &mut |stream| self.strategy.propose_one(stream),
+            self.config.child.nodes,
             self.seed,
         );
         let of_place = |(i, &accuracy)| {
@@ -87,7 +89,7 @@ impl Search<'_> {
 
     fn report_candidate(&mut self, scored: &[Candidate], total: usize) -> Result<()> {
         let of_policy = scored.iter().filter(|c| c.origin != Origin::Random);
-        let best = of_policy.min_by(|a, b| better(a, b)).expect("the greedy arc is scored first");
+        let best = of_policy.min_by(|a, b| better(a, b)).expect("the first is not a random one");
         let newest = scored.last().expect("one was just scored");
         self.session.run.log("candidate", scored.len() as u64, newest)?;
         self.session.observer.event(&Event::Selecting { done: scored.len(), total, best });

@@ -10,4 +10,5 @@ mod durable;
 mod finals;
 mod gpu;
 mod search;
+mod strategies;
 mod train;
