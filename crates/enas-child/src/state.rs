@@ -51,13 +51,13 @@ pub struct Adopted {
 const SETTLED: u64 = 1000;
 
 /// A child's numbers.
-struct Numbers<'a> {
-    params: Cow<'a, Params>,
-    running: Cow<'a, [(String, RunningMoments)]>,
+pub(crate) struct Numbers<'a> {
+    pub(crate) params: Cow<'a, Params>,
+    pub(crate) running: Cow<'a, [(String, RunningMoments)]>,
 }
 
 impl Numbers<'_> {
-    fn weights(&self) -> Vec<Named> {
+    pub(crate) fn weights(&self) -> Vec<Named> {
         let mut tensors = self.params.export();
         for (name, running) in self.running.iter() {
             let channels = vec![running.mean.len()];
@@ -70,7 +70,7 @@ impl Numbers<'_> {
         tensors
     }
 
-    fn state(&self) -> Vec<Named> {
+    pub(crate) fn state(&self) -> Vec<Named> {
         let mut tensors = self.weights();
         tensors.extend(self.params.export_momentum());
         tensors.extend(self.params.export_averages());
@@ -97,7 +97,7 @@ impl Child {
     /// If a tensor has another shape, is unknown, or a weight is missing. The network is unusable after an error.
     pub fn load(&mut self, tensors: &[Named]) -> Result<(), Error> {
         for tensor in tensors {
-            if !self.params.import(tensor)? && !self.import_running(tensor)? {
+            if !self.params.import(tensor)? && !import_running(&mut self.running, tensor)? {
                 let name = &tensor.name;
                 return Err(Error::State(format!("the network has no tensor named {name}")));
             }
@@ -148,34 +148,35 @@ impl Child {
             *updates = SETTLED;
         }
     }
+}
 
-    fn import_running(&mut self, tensor: &Named) -> Result<bool, Error> {
-        let Some((scope, kind)) = tensor.name.rsplit_once('/') else { return Ok(false) };
-        let Some((_, running)) = self.running.iter_mut().find(|(name, _)| name == scope) else {
-            return Ok(false);
-        };
-        let target = match kind {
-            "moving_mean" => &mut running.mean,
-            "moving_variance" => &mut running.variance,
-            "biased_mean" => &mut running.biased_mean,
-            "biased_variance" => &mut running.biased_variance,
-            "updates" => {
-                let [high, low] = tensor.data.as_slice() else {
-                    return Err(Error::State(format!("{} does not hold two numbers", tensor.name)));
-                };
-                running.updates = ((*high as u64) << 24) | *low as u64;
-                return Ok(true);
-            }
-            _ => return Ok(false),
-        };
-        if target.len() != tensor.data.len() {
-            let (got, want) = (tensor.data.len(), target.len());
-            return Err(Error::State(format!(
-                "{} holds {got} numbers, the network needs {want}",
-                tensor.name
-            )));
+/// Takes over a tensor of the moving statistics by name. Returns whether the name is one of theirs.
+pub(crate) fn import_running(
+    running: &mut [(String, RunningMoments)],
+    tensor: &Named,
+) -> Result<bool, Error> {
+    let Some((scope, kind)) = tensor.name.rsplit_once('/') else { return Ok(false) };
+    let Some((_, running)) = running.iter_mut().find(|(name, _)| name == scope) else {
+        return Ok(false);
+    };
+    let target = match kind {
+        "moving_mean" => &mut running.mean,
+        "moving_variance" => &mut running.variance,
+        "biased_mean" => &mut running.biased_mean,
+        "biased_variance" => &mut running.biased_variance,
+        "updates" => {
+            let [high, low] = tensor.data.as_slice() else {
+                return Err(Error::State(format!("{} does not hold two numbers", tensor.name)));
+            };
+            running.updates = ((*high as u64) << 24) | *low as u64;
+            return Ok(true);
         }
-        target.copy_from_slice(&tensor.data);
-        Ok(true)
+        _ => return Ok(false),
+    };
+    if target.len() != tensor.data.len() {
+        let (got, want) = (tensor.data.len(), target.len());
+        return Err(Error::State(format!("{} holds {got} numbers, the network needs {want}", tensor.name)));
     }
+    target.copy_from_slice(&tensor.data);
+    Ok(true)
 }

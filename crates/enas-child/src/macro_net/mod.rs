@@ -12,11 +12,12 @@
 mod config;
 mod layer;
 mod network;
+mod session;
 mod state;
 
 use enas_arc::MacroArc;
 use enas_kernels::{Map, Nesterov, RunningMoments};
-use enas_rng::Seed;
+use enas_rng::{Seed, Stream};
 
 pub use self::config::{FixedOps, MacroConfig};
 use self::network::MacroNetwork;
@@ -59,6 +60,10 @@ pub struct MacroChild {
     params: Params,
     /// Moving statistics by the name of their batch norm.
     running: Vec<(String, RunningMoments)>,
+    /// What the loss of an image counts for in training, by class.
+    class_weights: Option<Vec<f32>>,
+    /// Share of the target that is spread over all classes in training.
+    smoothing: f32,
 }
 
 /// Most weights of a network; see [`Child`](crate::Child).
@@ -82,7 +87,7 @@ impl MacroChild {
         n_classes: usize,
         seed: Seed,
     ) -> Result<Self, Error> {
-        Self::new(config, None, input, n_classes, seed)
+        Self::new(config, None, input, (n_classes, MOST_WEIGHTS), seed)
     }
 
     /// A network with weights for one arc.
@@ -97,6 +102,21 @@ impl MacroChild {
         n_classes: usize,
         seed: Seed,
     ) -> Result<Self, Error> {
+        Self::fixed_within(config, arc, input, n_classes, seed, MOST_WEIGHTS)
+    }
+
+    /// [`fixed`](Self::fixed) with at most so many weights: for descriptions that may be anybody's.
+    ///
+    /// # Errors
+    /// As there, and if the network would have more.
+    pub fn fixed_within(
+        config: &MacroConfig,
+        arc: &MacroArc,
+        input: InputShape,
+        n_classes: usize,
+        seed: Seed,
+        most: usize,
+    ) -> Result<Self, Error> {
         check_layers(arc, config)?;
         if config.fixed_ops == FixedOps::FullConvolutions
             && let Some(index) = arc.layers().iter().position(|layer| layer.op.id() > 3)
@@ -105,14 +125,14 @@ impl MacroChild {
             let problem = format!("layer {} is {op}, and there are full convolutions only", index + 1);
             return Err(Error::Arc(format!("{problem} (macro.fixed_ops); as-searched takes pools as well")));
         }
-        Self::new(config, Some(arc), input, n_classes, seed)
+        Self::new(config, Some(arc), input, (n_classes, most.min(MOST_WEIGHTS)), seed)
     }
 
     fn new(
         config: &MacroConfig,
         arc: Option<&MacroArc>,
         input: InputShape,
-        n_classes: usize,
+        (n_classes, most): (usize, usize),
         seed: Seed,
     ) -> Result<Self, Error> {
         config.validate()?;
@@ -129,18 +149,15 @@ impl MacroChild {
         let mut places = Builder::new(Params::places());
         MacroNetwork::new(&mut places, config, arc, input, n_classes);
         let weights = places.params.len();
-        if weights > MOST_WEIGHTS {
+        if weights > most {
             let value = format!("{} with {weights} weights in the whole network", config.filters);
-            return Err(Error::Config {
-                key: "macro.filters",
-                value,
-                allowed: format!("{MOST_WEIGHTS} weights"),
-            });
+            return Err(Error::Config { key: "macro.filters", value, allowed: format!("{most} weights") });
         }
         let mut builder = Builder::new(Params::new(seed, weights));
         let network = MacroNetwork::new(&mut builder, config, arc, input, n_classes);
         let Builder { params, running, .. } = builder;
-        Ok(Self { config: config.clone(), input, arc: arc.cloned(), network, params, running })
+        let (config, arc) = (config.clone(), arc.cloned());
+        Ok(Self { config, input, arc, network, params, running, class_weights: None, smoothing: 0.0 })
     }
 
     /// Number of weights, batch norms included.
@@ -169,6 +186,16 @@ impl MacroChild {
     /// # Errors
     /// If the images or the arc do not fit.
     pub fn logits(&self, arc: &MacroArc, images: &[f32], norm: Norm) -> Result<Vec<f32>, Error> {
+        self.logits_with(arc, images, norm, None)
+    }
+
+    fn logits_with(
+        &self,
+        arc: &MacroArc,
+        images: &[f32],
+        norm: Norm,
+        dropout: Option<&mut Stream>,
+    ) -> Result<Vec<f32>, Error> {
         self.check_arc(arc)?;
         let n = count(images.len(), self.input)?;
         let statistics = match norm {
@@ -181,7 +208,12 @@ impl MacroChild {
             let mut tape = Tape::new(&cpu, statistics, false);
             let images = tape.input(self.map(images, n));
             let means = self.network.forward(&mut tape, arc, images);
-            cpu.classify(&self.network.classifier, &means.value.to_nchw())
+            let mut features = means.value.to_nchw();
+            if let Some(stream) = dropout {
+                let keep = self.config.keep_prob;
+                features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
+            }
+            cpu.classify(&self.network.classifier, &features)
         }))
     }
 
@@ -200,14 +232,24 @@ impl MacroChild {
         labels: &[u32],
         step: &Step,
     ) -> Result<StepStats, Error> {
+        self.step(arc, images, &Targets::plain(labels), step)
+    }
+
+    fn step(
+        &mut self,
+        arc: &MacroArc,
+        images: &[f32],
+        targets: &Targets,
+        step: &Step,
+    ) -> Result<StepStats, Error> {
         let noise = SeededNoise { seed: step.seed, step: step.global_step };
-        let pass = self.pass(arc, images, labels, Some(&noise))?;
+        let pass = self.pass(arc, images, targets, Some(&noise))?;
         let Pass { loss, gradients, moments } = pass;
         let mut stats = StepStats {
             loss: loss.mean,
             aux_loss: 0.0,
             correct: loss.correct,
-            n: labels.len(),
+            n: targets.labels.len(),
             grad_norm: f32::NAN,
         };
         let moments_are_finite = moments.iter().all(|(_, of)| is_finite(&of.mean) && is_finite(&of.variance));
@@ -233,7 +275,7 @@ impl MacroChild {
         images: &[f32],
         labels: &[u32],
     ) -> Result<(f32, Vec<Named>), Error> {
-        let pass = self.pass(arc, images, labels, None)?;
+        let pass = self.pass(arc, images, &Targets::plain(labels), None)?;
         Ok((pass.loss.mean, self.params.export_gradients(&pass.gradients, 0.0)))
     }
 
@@ -242,14 +284,13 @@ impl MacroChild {
         &self,
         arc: &MacroArc,
         images: &[f32],
-        labels: &[u32],
+        targets: &Targets,
         noise: Option<&dyn Noise>,
     ) -> Result<Pass, Error> {
         self.check_arc(arc)?;
         let n = count(images.len(), self.input)?;
-        let targets = Targets::plain(labels);
-        check_targets(&targets, n, self.network.classifier.classes)?;
-        on_pool(|| self.pass_here(arc, (images, n), &targets, noise))
+        check_targets(targets, n, self.network.classifier.classes)?;
+        on_pool(|| self.pass_here(arc, (images, n), targets, noise))
     }
 
     fn pass_here(
@@ -259,7 +300,7 @@ impl MacroChild {
         targets: &Targets,
         noise: Option<&dyn Noise>,
     ) -> Result<Pass, Error> {
-        let cpu = Cpu { params: &self.params, running: &[], loss: LossRule::default() };
+        let cpu = Cpu { params: &self.params, running: &[], loss: self.loss_rule() };
         let mut tape = Tape::new(&cpu, Statistics::Batch, true);
         let images = tape.input(self.map(images, n));
         let means = self.network.forward(&mut tape, arc, images);
