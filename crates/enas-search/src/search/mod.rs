@@ -210,7 +210,7 @@ impl<'a> Search<'a> {
     fn end_epoch(&mut self) -> Result<()> {
         self.leave_a_collapsed_policy()?;
         // First, so that nothing is reported of weights that are not finite.
-        let tensors = self.state()?.tensors;
+        let State { progress: Progress { population, .. }, tensors } = self.state()?;
         let greedy = self.strategy.favourite();
         let (score, symptom) = match &greedy {
             Some(greedy) if !self.has_finals() => self.timed_score(greedy)?,
@@ -227,7 +227,8 @@ impl<'a> Search<'a> {
         self.session.replan(self.at.epochs, planned);
         self.at.next_epoch(planned, spent);
         let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
-        self.session.save(State { progress: self.at.clone(), tensors }, moment)
+        let progress = Progress { population, ..self.at.clone() };
+        self.session.save(State { progress, tensors }, moment)
     }
 
     fn summary(&self, greedy: Option<Arc>, score: Score) -> EpochSummary {

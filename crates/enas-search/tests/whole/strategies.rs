@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use enas_search::{Error, Record, Run, SearchConfig, SearchOutcome, Source};
+use enas_search::{Error, Event, Observer, Record, Run, SearchConfig, SearchOutcome, Source};
 use serde_json::Value;
 
 use crate::common::{digits, metrics, newest_weights, search, search_config};
@@ -83,6 +83,34 @@ fn evolution_keeps_its_population_in_the_checkpoint_and_mutates_it() {
     // Its best member is scored first at the end.
     assert!(found.selection.candidates.iter().any(|c| c.origin == enas_search::Origin::Greedy));
     assert!(lines(dir.path(), "epoch").iter().all(|line| line["policy"]["greedy"].is_string()));
+}
+
+/// Ends the work without any farewell at the first step of the second epoch.
+struct Crash;
+
+impl Observer for Crash {
+    fn event(&mut self, event: &Event<'_>) {
+        if matches!(event, Event::Step { place, .. } if place.epoch == 2) {
+            std::panic::resume_unwind(Box::new("crash"));
+        }
+    }
+}
+
+#[test]
+fn a_population_survives_the_end_of_an_epoch() {
+    let (calm, torn) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let config = evolution(&[]);
+    let (expected, _) = search(&config, calm.path(), NEVER);
+    let data = digits(&config.data, config.run.seed());
+    let mut run = Run::for_search(Some(torn.path()), &config, &data).unwrap();
+    let work = || enas_search::search(&config, &data, &mut run, &mut Crash);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_err();
+    drop(run);
+    assert_eq!(newest_progress(torn.path())["population"].as_array().unwrap().len(), 8);
+    let mut run = Run::resume(torn.path()).unwrap();
+    let found = enas_search::search(&config, &data, &mut run, &mut ()).unwrap();
+    assert_eq!(found.selection, expected.selection);
+    assert!(newest_weights(torn.path()) == newest_weights(calm.path()), "weights differ");
 }
 
 #[test]
