@@ -3,10 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, Deserialize, Deserializer};
-use serde::ser::{Serialize, Serializer};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Arc, ArcError, MacroArc, MacroArcError};
+
+/// Layers below which integers are not taken for a macro arc.
+const LEAST_LAYERS: usize = 3;
 
 /// An architecture of the micro space (two cells) or of the macro space (a whole network).
 ///
@@ -21,7 +24,8 @@ pub enum Arch {
 }
 
 /// A search space.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SpaceKind {
     /// Cells, of which a network is stacked.
     #[default]
@@ -94,26 +98,36 @@ impl Arch {
         }
     }
 
-    /// Reads any written form. The readable forms differ; integers are those of a micro arc where they can be.
+    /// Reads any written form. The readable forms differ; integers are those of a micro arc where they can be, and of a
+    /// macro arc only if they are at least three layers: fewer are rather a slip.
     ///
     /// # Errors
     ///
     /// What is wrong with the text, in the space that it comes closest to.
     pub fn parse_any(text: &str) -> Result<Arch, ArchError> {
-        if is_readable_macro(text) {
+        if Self::is_readable_macro(text) {
             return MacroArc::parse_any(text).map(Arch::Macro).map_err(ArchError::Macro);
         }
         let micro = match Arc::parse_any(text) {
             Ok(arc) => return Ok(Arch::Micro(arc)),
             Err(error) => error,
         };
-        text.parse().map(Arch::Macro).map_err(|_: MacroArcError| ArchError::Micro(micro))
+        let layers = text.parse::<MacroArc>().ok().filter(|arc| arc.n_layers() >= LEAST_LAYERS);
+        layers.map(Arch::Macro).ok_or(ArchError::Micro(micro))
     }
-}
 
-/// Whether a text is in the readable form of macro arcs, whose every line begins with a number.
-fn is_readable_macro(text: &str) -> bool {
-    text.contains('=') && text.trim_start().starts_with(|first: char| first.is_ascii_digit())
+    /// Whether a text can only be in the readable form of macro arcs, whose every line begins with a number.
+    pub fn is_readable_macro(text: &str) -> bool {
+        text.contains('=') && text.trim_start().starts_with(|first: char| first.is_ascii_digit())
+    }
+
+    fn from_ints(ints: &[i64]) -> Result<Arch, ArchError> {
+        let micro = match Arc::from_ints(ints) {
+            Ok(arc) => return Ok(Arch::Micro(arc)),
+            Err(error) => error,
+        };
+        MacroArc::from_ints(ints).ok().map(Arch::Macro).ok_or(ArchError::Micro(micro))
+    }
 }
 
 impl From<Arc> for Arch {
@@ -171,8 +185,29 @@ impl Serialize for Arch {
 
 impl<'de> Deserialize<'de> for Arch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Arch, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Arch::parse_any(&text).map_err(de::Error::custom)
+        deserializer.deserialize_any(ArchVisitor)
+    }
+}
+
+struct ArchVisitor;
+
+impl<'de> Visitor<'de> for ArchVisitor {
+    type Value = Arch;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an architecture, as a string or as a list of integers")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Arch, E> {
+        Arch::parse_any(text).map_err(E::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Arch, A::Error> {
+        let mut ints = Vec::new();
+        while let Some(int) = seq.next_element()? {
+            ints.push(int);
+        }
+        Arch::from_ints(&ints).map_err(de::Error::custom)
     }
 }
 
@@ -207,6 +242,7 @@ mod tests {
             assert_eq!(&serde_json::from_str::<Arch>(&stored).unwrap(), arch, "{stored}");
         }
         assert_eq!(serde_json::to_string(&cells).unwrap(), format!("\"{zeros}\""));
+        assert_eq!(serde_json::from_str::<Arch>("[0, 1, 0]").unwrap().space(), SpaceKind::Macro);
     }
 
     #[test]

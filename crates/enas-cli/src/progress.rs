@@ -148,7 +148,7 @@ impl Observer for Watcher<'_> {
             }
             Event::Epoch(summary) => self.epoch(summary),
             Event::Selecting { done, total, best } => {
-                let message = format!("best {}", percent(best.valid_accuracy));
+                let message = format!("best {}", percent(*best));
                 self.step("selection", *done as u64, *total as u64, "", &message);
             }
             // Every line of an epoch says how many there will be.

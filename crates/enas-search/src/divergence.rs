@@ -6,12 +6,13 @@
 
 use std::fmt;
 
-use enas_arc::Arc;
+use enas_arc::{Arc, Arch};
 use enas_child::{Child, Named, Step, StepStats};
 use enas_controller::UpdateStats;
 use enas_data::{EpochPlan, Split};
 
 use crate::error::{Error, Result};
+use crate::network::Network;
 
 /// What all learning rates are multiplied with once a run has gone back.
 pub const LOWERED: f32 = 0.1;
@@ -140,10 +141,12 @@ pub(crate) fn first(error: Error, went_back: bool) -> Result<Divergence> {
 /// the step; the network is as it was before it.
 pub(crate) fn explain(
     mut found: Divergence,
-    (child, arc): (&Child, &Arc),
+    (network, arch): (&Network, &Arch),
     (train, plan): (&Split, &EpochPlan),
     step: &Step,
 ) -> Divergence {
+    // Networks of the macro space do not say where it began.
+    let (Network::Micro(child), Arch::Micro(arc)) = (network, arch) else { return found };
     match evidence((child, arc), (train, plan), step) {
         Ok((layer, pictures)) => (found.layer, found.pictures) = (layer, pictures),
         // What it was to explain is worth more than why it could not.

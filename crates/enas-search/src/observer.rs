@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use enas_arc::Arc;
+use enas_arc::Arch;
 use serde::{Deserialize, Serialize};
 
 use crate::auto::{AutoPhase, AutoPlan};
 use crate::divergence::Divergence;
 use crate::memory::MemoryPlan;
-use crate::select::Candidate;
 
 /// Someone who watches a run: a progress bar, a test, nobody (`()`).
 ///
@@ -132,8 +131,8 @@ pub enum Event<'a> {
         done: usize,
         /// Arcs to score.
         total: usize,
-        /// The best so far among those from the policy.
-        best: &'a Candidate,
+        /// Accuracy of the best so far among those from the strategy, 0 to 1.
+        best: f64,
     },
     /// A search knows which phases it will have.
     SearchPlanned(SearchPlan),
@@ -183,8 +182,6 @@ pub enum Event<'a> {
     },
     /// The run is complete and all its files are written.
     Finished {
-        /// The arc found or trained.
-        arc: &'a Arc,
         /// Its accuracy on the validation split, 0 to 1.
         valid_accuracy: f64,
     },
@@ -249,11 +246,11 @@ pub struct PolicySummary {
     /// Mean entropy, in nats; none without a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entropy: Option<f64>,
-    /// How often each operation was sampled in normal and in reduction cells; each sums to 1. Indexed by
-    /// [`enas_arc::Op::id`].
-    pub op_frequencies: [[f64; 5]; 2],
+    /// How often each operation was sampled, in normal and in reduction cells where there are cells; each sums to 1. Indexed
+    /// by [`enas_arc::Op::id`] or [`enas_arc::MacroOp::id`].
+    pub op_frequencies: Vec<Vec<f64>>,
     /// The arc that the strategy thinks best at the end of the epoch, the policy's likeliest; strategies that learn
     /// nothing have none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub greedy: Option<Arc>,
+    pub greedy: Option<Arch>,
 }

@@ -1,10 +1,13 @@
 //! Whether a strategy settled on too little to be trusted: signs that are told beside the result of a search.
 
-use enas_arc::{Arc, Cell, Op};
+use enas_arc::{Arc, Arch, Cell, Op};
 use enas_rng::Seed;
+use enas_strategy::Space as _;
 
 use super::progress::PolicyTally;
-use super::strategy::MicroProposer;
+use super::space::{ImageSpace, operations as numbers_of_operations};
+use super::strategy::Proposer;
+use crate::error::Result;
 
 /// Arcs of the strategy that are looked at.
 const ARCS: u64 = 100;
@@ -12,35 +15,47 @@ const ARCS: u64 = 100;
 const MOST: f64 = 0.6;
 
 /// What to know of the arc found and of the strategy that learned to propose it, if one did.
-pub(super) fn warnings(found: &Arc, learned: Option<&mut MicroProposer>, seed: Seed) -> Vec<String> {
+pub(super) fn warnings(
+    found: &Arch,
+    space: &ImageSpace,
+    learned: Option<&mut Proposer>,
+    seed: Seed,
+) -> Vec<String> {
     let of_strategy = learned.and_then(|strategy| {
         let sampled = |i| strategy.propose_one(&mut seed.stream("select/collapse", &[i]));
-        let arcs: Vec<Arc> = (0..ARCS).map(sampled).collect();
-        one_operation(&arcs, strategy.noun())
+        let arcs: Vec<Arch> = (0..ARCS).map(sampled).collect();
+        one_operation(&arcs, space, strategy.noun())
     });
-    without_convolution(found).into_iter().chain(of_strategy).collect()
+    let without_convolution = match found {
+        Arch::Micro(arc) => without_convolution(arc),
+        Arch::Macro(arc) => arc.layers().iter().all(|layer| layer.op.id() > 3).then(|| {
+            "the network found has no convolution: search for more epochs, or with more of controller.entropy_weight".to_owned()
+        }),
+    };
+    without_convolution.into_iter().chain(of_strategy).collect()
 }
 
 /// An operation that the strategy, which is a `noun`, chose too often in an epoch.
-pub(super) fn of_epoch(tally: &PolicyTally, most: f64, noun: &str) -> Option<String> {
+pub(super) fn of_epoch(tally: &PolicyTally, most: f64, space: &ImageSpace, noun: &str) -> Option<String> {
     let (op, share) = tally.commonest();
-    (share > most).then(|| format!("{:.0} % of the {noun}'s choices are {}", 100.0 * share, op.name()))
+    let name = || space.op_name(op);
+    (share > most).then(|| format!("{:.0} % of the {noun}'s choices are {}", 100.0 * share, name()))
 }
 
 /// A strategy whose architectures are mostly smaller than nine tenths of uniformly random ones: small networks learn fast
 /// while weights are shared, and little afterwards.
 pub(super) fn of_size(
-    strategy: &mut MicroProposer,
-    nodes: usize,
+    strategy: &mut Proposer,
+    space: &ImageSpace,
     seed: Seed,
-    macs: &dyn Fn(&Arc) -> Result<u64, enas_child::Error>,
-) -> Result<Option<String>, enas_child::Error> {
-    let sizes = |arcs: &mut dyn Iterator<Item = Arc>| -> Result<Vec<u64>, enas_child::Error> {
+    macs: &dyn Fn(&Arch) -> Result<u64>,
+) -> Result<Option<String>> {
+    let sizes = |arcs: &mut dyn Iterator<Item = Arch>| -> Result<Vec<u64>> {
         let mut sizes = arcs.map(|arc| macs(&arc)).collect::<Result<Vec<u64>, _>>()?;
         sizes.sort_unstable();
         Ok(sizes)
     };
-    let random = sizes(&mut (0..ARCS).map(|i| Arc::random(nodes, &mut seed.stream("search/sizes", &[i]))))?;
+    let random = sizes(&mut (0..ARCS).map(|i| space.random(&mut seed.stream("search/sizes", &[i]))))?;
     let noun = strategy.noun();
     let sampled = |i| strategy.propose_one(&mut seed.stream("search/policy-sizes", &[i]));
     let proposed = sizes(&mut (0..ARCS).map(sampled))?;
@@ -66,10 +81,9 @@ fn without_convolution(arc: &Arc) -> Option<String> {
 }
 
 /// An operation that the strategy, which is a `noun`, chooses nearly always.
-fn one_operation(arcs: &[Arc], noun: &str) -> Option<String> {
-    let mut counts = [0usize; Op::ALL.len()];
-    let cells = arcs.iter().flat_map(|arc| [arc.normal(), arc.reduction()]);
-    cells.flat_map(operations).for_each(|op| counts[op.id()] += 1);
+fn one_operation(arcs: &[Arch], space: &ImageSpace, noun: &str) -> Option<String> {
+    let mut counts = vec![0usize; space.no_counts().first().map_or(0, Vec::len)];
+    arcs.iter().flat_map(numbers_of_operations).flatten().for_each(|op| counts[op] += 1);
     let all = counts.iter().sum::<usize>().max(1);
     let (id, most) = counts.into_iter().enumerate().max_by_key(|(_, n)| *n)?;
     let share = most as f64 / all as f64;
@@ -78,7 +92,7 @@ fn one_operation(arcs: &[Arc], noun: &str) -> Option<String> {
         format!(
             "the {noun} collapsed: {:.0} % of its choices are {}; {remedy}search for more epochs",
             100.0 * share,
-            Op::ALL[id].name()
+            space.op_name(id)
         )
     })
 }
@@ -96,6 +110,10 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn space() -> ImageSpace {
+        ImageSpace::of(&SearchConfig::default()).unwrap()
+    }
+
     #[test]
     fn cells_without_a_convolution_are_named() {
         assert_eq!(without_convolution(&arc("0 0 1 2  0 1 1 3")), None);
@@ -107,15 +125,19 @@ mod tests {
     #[test]
     fn an_operation_that_is_nearly_always_chosen_is_named() {
         // Three of four choices.
-        let said = one_operation(&[arc("0 2 1 2  0 2 1 3")], "policy").unwrap();
+        let said = one_operation(&[arc("0 2 1 2  0 2 1 3").into()], &space(), "policy").unwrap();
         assert!(said.starts_with("the policy collapsed: 75 % of its choices are avg-pool-3x3"), "{said}");
-        assert_eq!(one_operation(&[arc("0 2 1 2  0 1 1 3")], "policy"), None, "half is not too much");
+        assert_eq!(
+            one_operation(&[arc("0 2 1 2  0 1 1 3").into()], &space(), "policy"),
+            None,
+            "half is not too much"
+        );
     }
 
     #[test]
     fn a_policy_that_has_learnt_nothing_has_not_collapsed() {
-        let mut strategy = MicroProposer::of(&SearchConfig::default(), 1.0).unwrap();
+        let mut strategy = Proposer::of(&SearchConfig::default(), 1.0).unwrap();
         let found = arc("0 0 1 2  0 1 1 3");
-        assert_eq!(warnings(&found, Some(&mut strategy), Seed::new(1)), [""; 0]);
+        assert_eq!(warnings(&found.into(), &space(), Some(&mut strategy), Seed::new(1)), [""; 0]);
     }
 }

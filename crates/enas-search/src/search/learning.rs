@@ -1,12 +1,12 @@
 //! Phase 2: the strategy learns, once the shared weights can tell architectures apart.
 
-use enas_arc::Arc;
+use enas_arc::Arch;
 use enas_controller::UpdateStats;
 use enas_strategy::{Oracle, Strategy};
 use serde::Serialize;
 
 use super::oracle::SharedWeights;
-use super::strategy::MicroProposer;
+use super::strategy::Proposer;
 use super::{Search, collapse, warmup};
 use crate::divergence::Symptom;
 use crate::error::Result;
@@ -22,7 +22,7 @@ impl Search<'_> {
         while is_due && self.at.step < steps && !self.time_is_up() {
             let arcs = self.propose();
             let (scores, accuracies) = self.score_with_shared_weights(&arcs)?;
-            let scored: Vec<(Arc, f64)> = arcs.into_iter().zip(scores).collect();
+            let scored: Vec<(Arch, f64)> = arcs.into_iter().zip(scores).collect();
             self.strategy.observe(&scored); // ∇_θ E[R(m; ω)]
             let stats = self.strategy.take_update()?;
             let symptom = stats.as_ref().and_then(Symptom::of_update);
@@ -37,7 +37,7 @@ impl Search<'_> {
     }
 
     /// The architectures of a step, m ~ π(m; θ).
-    fn propose(&mut self) -> Vec<Arc> {
+    fn propose(&mut self) -> Vec<Arch> {
         let n = self.config.controller.aggregate as u64;
         let (seed, epoch, step) = (self.seed, self.at.epoch, self.at.step);
         let strategy = &mut self.strategy;
@@ -46,7 +46,7 @@ impl Search<'_> {
     }
 
     /// Their scores, and what is shown of them.
-    fn score_with_shared_weights(&self, arcs: &[Arc]) -> Result<(Vec<f64>, Vec<f32>)> {
+    fn score_with_shared_weights(&self, arcs: &[Arch]) -> Result<(Vec<f64>, Vec<f32>)> {
         let of_half = self.config.reward.same_images || self.has_finals();
         let mut oracle = SharedWeights {
             child: &self.child,
@@ -101,11 +101,11 @@ impl Search<'_> {
     }
 
     /// The arc of a training step: drawn fairly in the warm-up and in some steps after it, else from the strategy.
-    pub(super) fn arc_of_step(&mut self, step: u64) -> Arc {
-        let (config, nodes) = (&self.config.warmup, self.config.child.nodes);
+    pub(super) fn arc_of_step(&mut self, step: u64) -> Arch {
+        let config = &self.config.warmup;
         let fair_until = self.warmup_steps().max(self.at.fair_until);
         if step < fair_until || warmup::is_fair_turn(config, self.seed, step) {
-            return warmup::fair_arc(nodes, self.seed, step);
+            return self.space.fair(self.seed, step);
         }
         let position = [self.at.epoch, self.at.step];
         self.strategy.propose_one(&mut self.seed.stream("search/arc", &position))
@@ -118,7 +118,7 @@ impl Search<'_> {
     }
 
     pub(super) fn warmup_steps(&self) -> u64 {
-        warmup::steps(&self.config.warmup, self.config.child.nodes)
+        warmup::steps(&self.config.warmup, &self.space)
     }
 
     /// Starts the strategy anew if it settled on one operation, or on networks smaller than nearly all others; an epoch
@@ -129,13 +129,12 @@ impl Search<'_> {
             return Ok(());
         }
         let child = &self.child;
-        let macs = |arc: &Arc| child.macs(arc);
-        let by_operation = collapse::of_epoch(&self.at.policy, most, self.strategy.noun());
-        let nodes = self.config.child.nodes;
-        let by_size = collapse::of_size(&mut self.strategy, nodes, self.seed, &macs)?;
+        let macs = |arc: &Arch| child.macs(arc);
+        let by_operation = collapse::of_epoch(&self.at.policy, most, &self.space, self.strategy.noun());
+        let by_size = collapse::of_size(&mut self.strategy, &self.space, self.seed, &macs)?;
         let Some(what) = by_operation.or(by_size) else { return Ok(()) };
         let noun = self.strategy.noun();
-        self.strategy = MicroProposer::of(self.config, self.at.lr_factor)?;
+        self.strategy = Proposer::of(self.config, self.at.lr_factor)?;
         self.strategy.set_progress(self.progress());
         self.at.fair_until = (self.at.epoch + 2) * self.child_steps();
         #[derive(Serialize)]
@@ -161,7 +160,7 @@ pub(super) struct OfStep {
 }
 
 impl OfStep {
-    fn new(scored: &[(Arc, f64)], accuracies: &[f32], stats: Option<&UpdateStats>) -> Self {
+    fn new(scored: &[(Arch, f64)], accuracies: &[f32], stats: Option<&UpdateStats>) -> Self {
         let mean_score = || scored.iter().map(|(_, score)| *score as f32).sum::<f32>() / scored.len() as f32;
         Self {
             accuracy: accuracies.iter().sum::<f32>() / accuracies.len() as f32,

@@ -16,21 +16,24 @@ mod oracle;
 mod outcome;
 mod progress;
 mod scoring;
+mod space;
 mod strategy;
 mod warmup;
 
 use std::time::Duration;
 
-use enas_arc::Arc;
-use enas_child::{Child, InputShape, Step};
+use enas_arc::{Arch, SpaceKind};
+use enas_child::Step;
 use enas_data::Dataset;
 use enas_rng::Seed;
 
 pub use self::outcome::SearchOutcome;
+pub(crate) use self::space::canonical;
 
 use self::progress::{Progress, load, state};
 use self::scoring::Score;
-use self::strategy::MicroProposer;
+use self::space::ImageSpace;
+use self::strategy::Proposer;
 use crate::annealing::{self, Position};
 use crate::concerns;
 use crate::config::{SearchConfig, Settings as _};
@@ -39,6 +42,7 @@ use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::feed::Source;
 use crate::finals::Halves;
+use crate::network::Network;
 use crate::observer::{EpochSummary, Event, Observer, Phase, Place};
 use crate::run::{Moment, Run, State};
 use crate::session::Session;
@@ -58,6 +62,26 @@ pub fn search(
     run: &mut Run,
     observer: &mut dyn Observer,
 ) -> Result<SearchOutcome> {
+    if config.space() != SpaceKind::Micro {
+        return Err(Error::CellsOnly("this command"));
+    }
+    let outcome = search_any(config, data, run, observer)?;
+    Ok(outcome.map(|arch| match arch {
+        Arch::Micro(arc) => arc,
+        Arch::Macro(_) => unreachable!("a search of the micro space has cells only"),
+    }))
+}
+
+/// [`search`] in the space of the settings, whichever it is.
+///
+/// # Errors
+/// As there.
+pub fn search_any(
+    config: &SearchConfig,
+    data: &Dataset,
+    run: &mut Run,
+    observer: &mut dyn Observer,
+) -> Result<SearchOutcome<Arch>> {
     let mut search = Search::start_or_resume(config, data, Session::new(&config.run, run, observer))?;
     while search.at.epoch < search.at.epochs {
         search.epoch().or_else(|error| search.go_back(error))?;
@@ -71,15 +95,16 @@ struct Search<'a> {
     config: &'a SearchConfig,
     data: &'a Dataset,
     seed: Seed,
+    space: ImageSpace,
     /// The shared weights ω.
-    child: Child,
+    child: Network,
     /// The pictures of the two phases, where the child reads them.
     train: Source,
     valid: Source,
     /// The validation images that choices are made by, and those that report.
     halves: Halves,
     /// What proposes architectures: with the published settings a policy π(m; θ).
-    strategy: MicroProposer,
+    strategy: Proposer,
     at: Progress,
     session: Session<'a>,
     /// Time spent waiting for pictures in this epoch.
@@ -93,7 +118,7 @@ impl<'a> Search<'a> {
         let seed = config.run.seed();
         let checkpoint = session.run.restore::<Progress>()?;
         let lr_factor = checkpoint.as_ref().map_or_else(whole, |c| c.progress.lr_factor);
-        let (mut child, mut strategy) = (shared(config, data)?, MicroProposer::of(config, lr_factor)?);
+        let (mut child, mut strategy) = (Network::shared(config, data)?, Proposer::of(config, lr_factor)?);
         if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
             child.weigh_classes(&weights)?;
         }
@@ -102,17 +127,18 @@ impl<'a> Search<'a> {
             checkpoint.map(|c| load(session.run.dir(), c, &mut child, &mut strategy)).transpose()?;
         session.run.place(&mut child, &config.run)?;
         session.run.expect_weights(child.n_params() + child.n_aux_params());
-        let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
+        let (train, valid) = (Source::of(&data.train, &child)?, Source::of(&data.valid, &child)?);
         let resumes = restored.is_some();
         if !resumes {
             concerns::warn_of(data, &config.data, &config.run);
         }
-        let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));
+        let space = ImageSpace::of(config)?;
+        let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs, &space));
         let finals = config.finals.are_wanted();
         let halves = if finals { Halves::of(&data.valid, seed) } else { Halves::whole(&data.valid, seed) };
         let waited = Duration::ZERO;
         let mut search =
-            Self { config, data, seed, child, train, valid, halves, strategy, at, session, waited };
+            Self { config, data, seed, space, child, train, valid, halves, strategy, at, session, waited };
         if !resumes {
             search.plan()?;
         }
@@ -120,7 +146,7 @@ impl<'a> Search<'a> {
         let seconds_left = search.session.budget.left(search.session.run.seconds());
         search.session.observer.event(&Event::Started {
             run: search.session.run.dir(),
-            plan: search.child.plan().to_string(),
+            plan: search.child.plan(),
             params: search.child.n_params(),
             aux_params: search.child.n_aux_params(),
             macs: None,
@@ -145,12 +171,12 @@ impl<'a> Search<'a> {
         let found = divergence::first(error, self.at.lr_factor < whole())?;
         let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
         // Always a strategy of its own: its learning rate is part of it.
-        let mut strategy = MicroProposer::of(self.config, LOWERED)?;
+        let mut strategy = Proposer::of(self.config, LOWERED)?;
         self.at = match checkpoint {
             Some(checkpoint) => load(self.session.run.dir(), checkpoint, &mut self.child, &mut strategy)?,
             None => {
-                self.child.load(&shared(self.config, self.data)?.state()?)?;
-                Progress::start(self.config.run.epochs)
+                self.child.load(&Network::shared(self.config, self.data)?.state()?)?;
+                Progress::start(self.config.run.epochs, &self.space)
             }
         };
         self.strategy = strategy;
@@ -161,7 +187,7 @@ impl<'a> Search<'a> {
     }
 
     /// The error of a child step that had this symptom and changed nothing.
-    fn diverged(&self, symptom: Symptom, arc: &Arc, step: &Step) -> Error {
+    fn diverged(&self, symptom: Symptom, arc: &Arch, step: &Step) -> Error {
         let epoch = self.at.epoch;
         let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
         let found = symptom.at(epoch + 1, self.at.step + 1);
@@ -225,13 +251,13 @@ impl<'a> Search<'a> {
         let planned =
             self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
         self.session.replan(self.at.epochs, planned);
-        self.at.next_epoch(planned, spent);
+        self.at.next_epoch(planned, spent, &self.space);
         let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
         let progress = Progress { population, ..self.at.clone() };
         self.session.save(State { progress, tensors }, moment)
     }
 
-    fn summary(&self, greedy: Option<Arc>, score: Score) -> EpochSummary {
+    fn summary(&self, greedy: Option<Arch>, score: Score) -> EpochSummary {
         let Progress { epoch, epochs, .. } = self.at;
         EpochSummary {
             epoch: epoch + 1,
@@ -301,10 +327,4 @@ impl<'a> Search<'a> {
         };
         self.at.place(steps)
     }
-}
-
-/// The network with shared weights, with its random start.
-fn shared(config: &SearchConfig, data: &Dataset) -> Result<Child> {
-    let input = InputShape { channels: data.channels, height: data.height, width: data.width };
-    Ok(Child::shared(&config.child, input, data.classes.len(), config.run.seed())?)
 }

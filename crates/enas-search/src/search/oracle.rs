@@ -1,22 +1,23 @@
 //! What architectures are worth: the shared weights on validation images.
 
-use enas_arc::Arc;
-use enas_child::{Child, Norm};
+use enas_arc::Arch;
 use enas_data::Dataset;
 use enas_rng::Seed;
-use enas_strategy::{MicroSpace, Oracle};
+use enas_strategy::Oracle;
 
+use super::space::ImageSpace;
 use crate::config::{RewardConfig, RewardMetric};
 use crate::divergence::Symptom;
 use crate::error::{Error, Result};
 use crate::evaluate::Evaluation;
 use crate::feed::{Minibatch, Source};
+use crate::network::Network;
 use crate::trial::answers_of;
 
-/// Scores architectures with the shared weights ω: each on a minibatch of validation images, normalised by the
-/// statistics of that minibatch.
+/// Scores architectures with the shared weights ω: each on a minibatch of validation images. Shared cells are
+/// normalised by the statistics of that minibatch.
 pub(super) struct SharedWeights<'s> {
-    pub(super) child: &'s Child,
+    pub(super) child: &'s Network,
     pub(super) data: &'s Dataset,
     pub(super) valid: &'s Source,
     /// The validation images to draw from, where that is not the whole split.
@@ -29,23 +30,23 @@ pub(super) struct SharedWeights<'s> {
     pub(super) accuracies: Vec<f32>,
 }
 
-impl Oracle<MicroSpace> for SharedWeights<'_> {
+impl Oracle<ImageSpace> for SharedWeights<'_> {
     type Error = Error;
 
-    fn scores(&mut self, arcs: &[Arc]) -> Result<Vec<f64>> {
+    fn scores(&mut self, arcs: &[Arch]) -> Result<Vec<f64>> {
         (0..).zip(arcs).map(|(k, arc)| self.score(arc, k)).collect()
     }
 }
 
 impl SharedWeights<'_> {
     /// The score of the `k`-th architecture of a step.
-    fn score(&mut self, arc: &Arc, k: u64) -> Result<f64> {
+    fn score(&mut self, arc: &Arch, k: u64) -> Result<f64> {
         let [epoch, step] = self.at;
         let position = [epoch, step, k];
         let batch = self.images(&position)?;
         let mut dropout = self.seed.stream("search/reward-dropout", &position);
         let dropout = self.reward.dropout.then_some(&mut dropout);
-        let logits = self.child.logits_on(arc, batch.examples(), Norm::BatchStatistics, dropout)?;
+        let logits = self.child.logits_on(arc, batch.examples(), self.child.norm_of_scores(), dropout)?;
         if let Some(symptom) = Symptom::of_logits(&logits) {
             return Err(symptom.at(epoch + 1, step + 1).into());
         }

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use enas_arc::{Arc, Op};
-use enas_child::Child;
+use enas_arc::Arch;
 use serde::{Deserialize, Serialize};
 
 use super::learning::OfStep;
-use super::strategy::{Member, MicroProposer};
+use super::space::{ImageSpace, operations};
+use super::strategy::{Member, Proposer};
 use crate::checkpoint::Checkpoint;
 use crate::divergence::finite;
 use crate::error::{Error, Result};
 use crate::finals::FinalsProgress;
+use crate::network::Network;
 use crate::observer::{Phase, Place, PolicySummary};
 use crate::run::State;
 use crate::session::{Tally, is_possible, mean};
@@ -58,7 +59,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn start(epochs: u64) -> Self {
+    pub(super) fn start(epochs: u64, space: &ImageSpace) -> Self {
         Self {
             epochs,
             epoch: 0,
@@ -66,7 +67,7 @@ impl Progress {
             step: 0,
             epoch_began: 0.0,
             child: Tally::default(),
-            policy: PolicyTally::default(),
+            policy: PolicyTally::of(space),
             best_valid_accuracy: 0.0,
             scoring: None,
             scores: Vec::new(),
@@ -83,10 +84,10 @@ impl Progress {
         (self.phase, self.step) = (phase, 0);
     }
 
-    pub(super) fn next_epoch(&mut self, epochs: u64, seconds: f64) {
+    pub(super) fn next_epoch(&mut self, epochs: u64, seconds: f64, space: &ImageSpace) {
         self.enter(Phase::Child);
         (self.epochs, self.epoch, self.epoch_began) = (epochs, self.epoch + 1, seconds);
-        (self.child, self.policy) = (Tally::default(), PolicyTally::default());
+        (self.child, self.policy) = (Tally::default(), PolicyTally::of(space));
     }
 
     /// The step just done, for humans, of `steps` in its phase.
@@ -96,25 +97,29 @@ impl Progress {
 }
 
 /// Sums over the steps of the strategy in an epoch.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PolicyTally {
     steps: u64,
     accuracy: f64,
     reward: f64,
     entropy: f64,
-    /// Sampled operations by cell (normal, reduction) and [`Op::id`].
-    ops: [[u64; 5]; 2],
+    /// Sampled operations by number; of cells, by their kind (normal, reduction) first.
+    ops: Vec<Vec<u64>>,
 }
 
 impl PolicyTally {
-    pub(super) fn add(&mut self, scored: &[(Arc, f64)], seen: &OfStep) {
+    fn of(space: &ImageSpace) -> Self {
+        Self { steps: 0, accuracy: 0.0, reward: 0.0, entropy: 0.0, ops: space.no_counts() }
+    }
+
+    pub(super) fn add(&mut self, scored: &[(Arch, f64)], seen: &OfStep) {
         self.steps += 1;
         self.accuracy += f64::from(seen.accuracy);
         self.reward += f64::from(seen.reward);
         self.entropy += f64::from(seen.entropy.unwrap_or_default());
         for (arc, _) in scored {
-            for (counts, cell) in self.ops.iter_mut().zip([arc.normal(), arc.reduction()]) {
-                cell.nodes().iter().flat_map(|n| [n.x.op, n.y.op]).for_each(|op: Op| counts[op.id()] += 1);
+            for (counts, ops) in self.ops.iter_mut().zip(operations(arc)) {
+                ops.into_iter().for_each(|op| counts[op] += 1);
             }
         }
     }
@@ -124,22 +129,26 @@ impl PolicyTally {
         self.steps > 0
     }
 
-    /// The operation that was sampled most in both cells, and its share.
-    pub(super) fn commonest(&self) -> (Op, f64) {
-        let counts: Vec<u64> = (0..5).map(|op| self.ops[0][op] + self.ops[1][op]).collect();
+    /// The number of the operation that was sampled most, of all cells together, and its share.
+    pub(super) fn commonest(&self) -> (usize, f64) {
+        let n_ops = self.ops.first().map_or(0, Vec::len);
+        let counts: Vec<u64> =
+            (0..n_ops).map(|op| self.ops.iter().map(|of_kind| of_kind[op]).sum()).collect();
         let (id, most) = counts.iter().copied().enumerate().max_by_key(|(_, n)| *n).unwrap_or_default();
-        (Op::ALL[id], mean(most as f64, counts.iter().sum()))
+        (id, mean(most as f64, counts.iter().sum()))
     }
 
     /// With a baseline and an entropy where there is a policy, and the architecture thought best where there is one.
-    pub(super) fn summary(&self, baseline: Option<f32>, greedy: Option<Arc>) -> PolicySummary {
-        let shares = |counts: [u64; 5]| counts.map(|n| mean(n as f64, counts.iter().sum()));
+    pub(super) fn summary(&self, baseline: Option<f32>, greedy: Option<Arch>) -> PolicySummary {
+        let shares = |counts: &Vec<u64>| -> Vec<f64> {
+            counts.iter().map(|&n| mean(n as f64, counts.iter().sum())).collect()
+        };
         PolicySummary {
             accuracy: mean(self.accuracy, self.steps),
             reward: mean(self.reward, self.steps),
             baseline: baseline.map(f64::from),
             entropy: baseline.map(|_| mean(self.entropy, self.steps)),
-            op_frequencies: self.ops.map(shares),
+            op_frequencies: self.ops.iter().map(shares).collect(),
             greedy,
         }
     }
@@ -149,8 +158,8 @@ impl PolicyTally {
 pub(super) fn load(
     dir: &Path,
     mut checkpoint: Checkpoint<Progress>,
-    child: &mut Child,
-    strategy: &mut MicroProposer,
+    child: &mut Network,
+    strategy: &mut Proposer,
 ) -> Result<Progress> {
     let Progress { epoch, epochs, step, .. } = checkpoint.progress;
     is_possible(dir, epoch, epochs, step)?;
@@ -165,7 +174,7 @@ pub(super) fn load(
     Ok(checkpoint.progress)
 }
 
-pub(super) fn state(at: &Progress, child: &Child, strategy: &MicroProposer) -> Result<State<Progress>> {
+pub(super) fn state(at: &Progress, child: &Network, strategy: &Proposer) -> Result<State<Progress>> {
     let of_strategy = prefixed("controller/", strategy.tensors());
     let tensors = prefixed("child/", child.state()?).chain(of_strategy).collect();
     let progress = Progress { population: strategy.population(), ..at.clone() };

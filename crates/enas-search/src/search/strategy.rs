@@ -1,25 +1,25 @@
 //! What proposes architectures, and learns from their scores: the strategy that the settings name.
 
+use enas_arc::Arch;
 use enas_child::Named;
-use enas_controller::{Bounds, Policy, Rewarded, Stream, UpdateStats};
-use enas_rng::Seed;
-use enas_strategy::{Evolution, MicroSpace, Space, Strategy, Uniform, Wide};
+use enas_controller::{Bounds, Draw, MacroPolicy, Policy, Rewarded, UpdateStats};
+use enas_rng::{Seed, Stream};
+use enas_strategy::{Evolution, Space, Strategy, Uniform};
 use serde::{Deserialize, Serialize};
 
+use super::space::{ImageSpace, WideCells};
 use crate::config::{SearchConfig, StrategyConfig};
 use crate::error::Result;
 
-/// The strategy of a search over the cells of the micro space.
-pub(super) type MicroProposer = Proposer<MicroSpace>;
-
 /// The strategy of a search, one of those that the settings may name.
-pub(super) enum Proposer<S: Space> {
+#[allow(clippy::large_enum_variant, reason = "a search has one of them")]
+pub(super) enum Proposer {
     /// An LSTM policy, trained by REINFORCE.
-    Policy(Box<PolicyGradient<S>>),
+    Policy(Box<PolicyGradient>),
     /// A population whose best get mutants.
-    Evolution(Evolution<S>),
+    Evolution(Evolution<ImageSpace>),
     /// Draws that learn nothing.
-    Draws(Box<dyn Strategy<S>>),
+    Draws(Box<dyn Strategy<ImageSpace>>),
 }
 
 /// A member of a population, as a checkpoint keeps it: its choices and its score.
@@ -29,10 +29,10 @@ pub(super) struct Member {
     score: f64,
 }
 
-impl MicroProposer {
+impl Proposer {
     /// The strategy of these settings, which has learned nothing; `lr_factor` is for its learning rate, if it has one.
     pub(super) fn of(config: &SearchConfig, lr_factor: f32) -> Result<Self> {
-        let space = MicroSpace::new(config.child.nodes)?;
+        let space = ImageSpace::of(config)?;
         Ok(match config.strategy {
             StrategyConfig::Reinforce {} => {
                 let lr = config.controller.lr * f64::from(lr_factor);
@@ -41,27 +41,25 @@ impl MicroProposer {
             }
             StrategyConfig::Evolution(sizes) => Self::Evolution(Evolution::new(space, sizes.into())),
             StrategyConfig::Uniform {} => Self::Draws(Box::new(Uniform(space))),
-            StrategyConfig::Wide {} => Self::Draws(Box::new(Wide(space))),
+            StrategyConfig::Wide {} => Self::Draws(Box::new(WideCells { nodes: config.child.nodes })),
         })
     }
-}
 
-impl<S: Space> Proposer<S> {
     /// One architecture; every random number comes from `stream`.
-    pub(super) fn propose_one(&mut self, stream: &mut Stream) -> S::Arch {
+    pub(super) fn propose_one(&mut self, stream: &mut Stream) -> Arch {
         self.propose(1, stream).pop().expect("one was asked for")
     }
 
     /// Says how far the search is, from 0 to 1: a policy may become surer of itself on the way.
     pub(super) fn set_progress(&mut self, progress: f64) {
         if let Self::Policy(policy) = self {
-            policy.bounds = policy.policy.config().bounds(progress);
+            policy.bounds = policy.net.config().bounds(progress);
         }
     }
 
     /// The architecture that is thought best: the policy's likeliest, or the best of the population, the youngest of
     /// equals. Strategies that learn nothing have none.
-    pub(super) fn favourite(&self) -> Option<S::Arch> {
+    pub(super) fn favourite(&self) -> Option<Arch> {
         match self {
             Self::Policy(policy) => Some(policy.most_likely()),
             Self::Evolution(evolution) => {
@@ -75,7 +73,7 @@ impl<S: Space> Proposer<S> {
     /// Whether anything was learned, so that it may be the wrong thing.
     pub(super) fn has_learned(&self) -> bool {
         match self {
-            Self::Policy(policy) => policy.policy.updates() > 0,
+            Self::Policy(policy) => policy.net.updates() > 0,
             Self::Evolution(evolution) => evolution.population().len() > 0,
             Self::Draws(_) => false,
         }
@@ -83,7 +81,7 @@ impl<S: Space> Proposer<S> {
 
     /// The moving average of the rewards, where there is a policy.
     pub(super) fn baseline(&self) -> Option<f32> {
-        if let Self::Policy(policy) = self { Some(policy.policy.baseline()) } else { None }
+        if let Self::Policy(policy) = self { Some(policy.net.baseline()) } else { None }
     }
 
     /// What to call it in messages.
@@ -104,16 +102,14 @@ impl<S: Space> Proposer<S> {
     pub(super) fn tensors(&self) -> Vec<Named> {
         let Self::Policy(policy) = self else { return Vec::new() };
         let named = |(name, shape, data)| Named { name, shape, data };
-        policy.policy.state().into_iter().map(named).collect()
+        policy.net.state().into_iter().map(named).collect()
     }
 
     /// What was learned, as far as it is architectures with scores, the oldest first.
     pub(super) fn population(&self) -> Vec<Member> {
         let Self::Evolution(evolution) = self else { return Vec::new() };
-        let member = |(arch, score): &(S::Arch, f64)| Member {
-            choices: evolution.space().encode(arch),
-            score: *score,
-        };
+        let member =
+            |(arch, score): &(Arch, f64)| Member { choices: evolution.space().encode(arch), score: *score };
         evolution.population().map(member).collect()
     }
 
@@ -124,8 +120,7 @@ impl<S: Space> Proposer<S> {
     pub(super) fn load(&mut self, tensors: Vec<Named>, population: &[Member]) -> Result<()> {
         match self {
             Self::Policy(policy) => {
-                let tensors = tensors.into_iter().map(|t| (t.name, t.shape, t.data));
-                policy.policy.load_state(tensors)?;
+                policy.net.load_state(tensors)?;
             }
             Self::Evolution(evolution) => {
                 let space = evolution.space();
@@ -139,8 +134,8 @@ impl<S: Space> Proposer<S> {
     }
 }
 
-impl<S: Space> Strategy<S> for Proposer<S> {
-    fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<S::Arch> {
+impl Strategy<ImageSpace> for Proposer {
+    fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<Arch> {
         match self {
             Self::Policy(policy) => policy.propose(n, stream),
             Self::Evolution(evolution) => evolution.propose(n, stream),
@@ -148,7 +143,7 @@ impl<S: Space> Strategy<S> for Proposer<S> {
         }
     }
 
-    fn observe(&mut self, scored: &[(S::Arch, f64)]) {
+    fn observe(&mut self, scored: &[(Arch, f64)]) {
         match self {
             Self::Policy(policy) => policy.observe(scored),
             Self::Evolution(evolution) => evolution.observe(scored),
@@ -161,40 +156,123 @@ impl<S: Space> Strategy<S> for Proposer<S> {
 ///
 /// Unlike [`enas_strategy::Reinforce`] it takes scores as they are, proposes what it has proposed before, and obeys
 /// bounds that move while it learns: scores change as the shared weights learn.
-pub(super) struct PolicyGradient<S: Space> {
-    space: S,
-    policy: Policy,
+pub(super) struct PolicyGradient {
+    space: ImageSpace,
+    net: PolicyNet,
     bounds: Bounds,
     /// What the last observation came to, until it is asked for.
     last: Option<Result<UpdateStats, enas_controller::Error>>,
 }
 
-impl<S: Space> PolicyGradient<S> {
-    fn new(space: S, config: &enas_controller::Config, seed: Seed) -> Result<Self, enas_controller::Error> {
-        let policy = Policy::new(config, space.plan().clone(), seed)?;
-        Ok(Self { bounds: config.bounds(0.0), space, policy, last: None })
+/// The published policy of a space.
+#[allow(clippy::large_enum_variant, reason = "a search has one of them")]
+enum PolicyNet {
+    Micro(Policy),
+    Macro(MacroPolicy),
+}
+
+impl PolicyNet {
+    fn new(
+        space: &ImageSpace,
+        config: &enas_controller::Config,
+        seed: Seed,
+    ) -> Result<Self, enas_controller::Error> {
+        Ok(match space {
+            ImageSpace::Micro(space) => Self::Micro(Policy::new(config, space.plan().clone(), seed)?),
+            ImageSpace::Macro(space) => Self::Macro(MacroPolicy::new(config, space.n_layers(), seed)?),
+        })
     }
 
-    fn most_likely(&self) -> S::Arch {
-        self.arch(&self.policy.most_likely(self.bounds).choices)
+    fn config(&self) -> &enas_controller::Config {
+        match self {
+            Self::Micro(policy) => policy.config(),
+            Self::Macro(policy) => policy.config(),
+        }
     }
 
-    fn arch(&self, choices: &[usize]) -> S::Arch {
+    fn sample(&self, bounds: Bounds, stream: &mut Stream) -> Draw {
+        match self {
+            Self::Micro(policy) => policy.sample(bounds, stream),
+            Self::Macro(policy) => policy.sample(bounds, stream),
+        }
+    }
+
+    fn most_likely(&self, bounds: Bounds) -> Draw {
+        match self {
+            Self::Micro(policy) => policy.most_likely(bounds),
+            Self::Macro(policy) => policy.most_likely(bounds),
+        }
+    }
+
+    fn reinforce(
+        &mut self,
+        bounds: Bounds,
+        rewarded: &[Rewarded],
+    ) -> Result<UpdateStats, enas_controller::Error> {
+        match self {
+            Self::Micro(policy) => policy.reinforce(bounds, rewarded),
+            Self::Macro(policy) => policy.reinforce(bounds, rewarded),
+        }
+    }
+
+    fn baseline(&self) -> f32 {
+        match self {
+            Self::Micro(policy) => policy.baseline(),
+            Self::Macro(policy) => policy.baseline(),
+        }
+    }
+
+    fn updates(&self) -> u64 {
+        match self {
+            Self::Micro(policy) => policy.updates(),
+            Self::Macro(policy) => policy.updates(),
+        }
+    }
+
+    fn state(&self) -> Vec<enas_controller::NamedTensor> {
+        match self {
+            Self::Micro(policy) => policy.state(),
+            Self::Macro(policy) => policy.state(),
+        }
+    }
+
+    fn load_state(&mut self, tensors: Vec<Named>) -> Result<(), enas_controller::Error> {
+        let tensors = tensors.into_iter().map(|t| (t.name, t.shape, t.data));
+        match self {
+            Self::Micro(policy) => policy.load_state(tensors),
+            Self::Macro(policy) => policy.load_state(tensors),
+        }
+    }
+}
+
+impl PolicyGradient {
+    fn new(
+        space: ImageSpace,
+        config: &enas_controller::Config,
+        seed: Seed,
+    ) -> Result<Self, enas_controller::Error> {
+        let net = PolicyNet::new(&space, config, seed)?;
+        Ok(Self { bounds: config.bounds(0.0), space, net, last: None })
+    }
+
+    fn most_likely(&self) -> Arch {
+        self.arch(&self.net.most_likely(self.bounds).choices)
+    }
+
+    fn arch(&self, choices: &[usize]) -> Arch {
         self.space.decode(choices).expect("every decision offers only what the space has")
     }
 }
 
-impl<S: Space> Strategy<S> for PolicyGradient<S> {
-    fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<S::Arch> {
-        (0..n).map(|_| self.arch(&self.policy.sample(self.bounds, stream).choices)).collect() // m ~ π(m; θ)
+impl Strategy<ImageSpace> for PolicyGradient {
+    fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<Arch> {
+        (0..n).map(|_| self.arch(&self.net.sample(self.bounds, stream).choices)).collect() // m ~ π(m; θ)
     }
 
-    fn observe(&mut self, scored: &[(S::Arch, f64)]) {
-        let rewarded = |(arch, score): &(S::Arch, f64)| Rewarded {
-            choices: self.space.encode(arch),
-            value: *score as f32,
-        };
+    fn observe(&mut self, scored: &[(Arch, f64)]) {
+        let rewarded =
+            |(arch, score): &(Arch, f64)| Rewarded { choices: self.space.encode(arch), value: *score as f32 };
         let rewarded: Vec<Rewarded> = scored.iter().map(rewarded).collect();
-        self.last = Some(self.policy.reinforce(self.bounds, &rewarded));
+        self.last = Some(self.net.reinforce(self.bounds, &rewarded));
     }
 }
