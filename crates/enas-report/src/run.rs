@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use enas_arc::{Arc, CellKind};
+use enas_arc::{Arc, Arch, CellKind};
 use enas_child::{Child, InputShape};
 use enas_data::{Dataset, SplitFile};
 use enas_draw::Theme;
@@ -80,7 +80,18 @@ impl Facts {
         let log = Log::read(&record.metrics_path());
         let mut notes = Vec::new();
         let split = noted(&mut notes, "The split of the pictures cannot be read", record.split());
-        let arc = record.best_arc().ok().or_else(|| manifest.arc.clone()).or_else(|| likeliest(&log));
+        let arch = record.best_arch().ok().or_else(|| manifest.arc.clone()).or_else(|| likeliest(&log));
+        let arc = match arch {
+            Some(Arch::Micro(arc)) => Some(arc),
+            Some(Arch::Macro(arc)) => {
+                notes.push(format!(
+                    "The architecture is of the macro space, which has no drawings here: {}.",
+                    arc.readable().trim_end().replace('\n', "; ")
+                ));
+                None
+            }
+            None => None,
+        };
         let model = (manifest.kind == Kind::Train)
             .then(|| noted(&mut notes, "The model cannot be read", Model::load(&record.model_path())))
             .flatten();
@@ -93,7 +104,7 @@ impl Facts {
                     built(&settings, &arc, split.as_ref()),
                 ),
             };
-            let child = model.as_ref().map(Model::child).or(child.as_ref());
+            let child = model.as_ref().and_then(|model| model.child().ok()).or(child.as_ref());
             Architecture::new(&arc, child, &record.model_path())
         });
         let (predicted, views) = match model {
@@ -145,7 +156,7 @@ fn noted<T, E: std::fmt::Display>(notes: &mut Vec<String>, what: &str, result: R
 }
 
 /// The policy's likeliest arc so far, while a search has not chosen yet.
-fn likeliest(log: &Log) -> Option<Arc> {
+fn likeliest(log: &Log) -> Option<Arch> {
     log.last("epoch")?.pointer("/policy/greedy")?.as_str()?.parse().ok()
 }
 
