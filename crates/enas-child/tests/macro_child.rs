@@ -235,10 +235,10 @@ fn a_restored_network_goes_on_as_if_never_interrupted() {
         for step in 0..2 {
             train(&mut first, step);
         }
-        second.load(&first.state()).unwrap();
+        second.load(&first.state().unwrap()).unwrap();
         assert_eq!(train(&mut first, 2), train(&mut second, 2));
-        assert_eq!(first.state(), second.state());
-        let mut missing = first.weights();
+        assert_eq!(first.state().unwrap(), second.state().unwrap());
+        let mut missing = first.weights().unwrap();
         missing.pop();
         assert!(second.load(&missing).is_err());
     }

@@ -1,9 +1,7 @@
 //! A network of either space, as the loops and the model file use it.
 
 use enas_arc::{Arc, Arch, SpaceKind};
-use enas_child::{
-    Adopted, Child, Examples, InputShape, MacroChild, MacroConfig, Norm, Step, StepStats,
-};
+use enas_child::{Adopted, Child, Examples, InputShape, MacroChild, MacroConfig, Norm, Step, StepStats};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_rng::Stream;
