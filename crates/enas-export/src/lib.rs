@@ -28,6 +28,7 @@ mod error;
 mod graph;
 mod lower;
 mod npy;
+mod operators;
 mod pictures;
 mod proto;
 #[cfg(test)]

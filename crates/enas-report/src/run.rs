@@ -78,7 +78,7 @@ impl Facts {
         let manifest = record.manifest().clone();
         let settings = Settings::read(&record.config_path());
         let log = Log::read(&record.metrics_path());
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = log.of("collapse").filter_map(collapse).collect();
         let split = noted(&mut notes, "The split of the pictures cannot be read", record.split());
         let arch = record.best_arch().ok().or_else(|| manifest.arc.clone()).or_else(|| likeliest(&log));
         let arc = match arch {
@@ -148,6 +148,14 @@ impl Facts {
         let of = |event: &Option<Value>| event.as_ref()?[key].as_f64();
         of(&self.result).or_else(|| of(&self.last_epoch))
     }
+}
+
+/// What the search said when it started its policy anew.
+fn collapse(event: &Value) -> Option<String> {
+    let (epoch, what) = (event["epoch"].as_u64()?, event["what"].as_str()?);
+    Some(format!(
+        "Epoch {epoch}: {what}. What proposes architectures started anew, after an epoch of fair draws."
+    ))
 }
 
 /// The value of a result; an error becomes a note.
@@ -252,4 +260,18 @@ pub fn planned_steps(settings: &Settings, pictures: usize) -> u64 {
     };
     let pictures = pictures as u64 * copies * settings.number("run.passes").unwrap_or(1);
     settings.number("run.batch_size").map_or(0, |batch| pictures / batch.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collapse_is_told_in_the_words_of_the_search() {
+        let event =
+            serde_json::json!({"kind": "collapse", "epoch": 3, "what": "the policy chose max-pool-3x3 only"});
+        let told = collapse(&event).unwrap();
+        assert!(told.starts_with("Epoch 3: the policy chose max-pool-3x3 only. "), "{told}");
+        assert_eq!(collapse(&serde_json::json!({"kind": "collapse"})), None);
+    }
 }
