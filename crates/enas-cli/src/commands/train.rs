@@ -42,6 +42,10 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     }
     let job = Job::from_args(context, args, gpu.as_ref(), began)?;
     job.config.run.check_device(gpu.as_ref())?;
+    if args.warm_start.is_some() {
+        // Before a directory is made.
+        job.cells("--warm-start")?;
+    }
     if args.find_lr {
         return find_lr(context, &job, gpu.as_ref());
     }
