@@ -63,15 +63,7 @@ fn valgrind(level: &str, args: &Args) -> Result<()> {
 /// The command that builds the kernels' tests in a folder of their own and runs them.
 fn tests(folder: &str, args: &Args) -> Result<std::process::Command> {
     let mut cargo = repo::cargo();
-    cargo.args([
-        "test",
-        "--release",
-        "--package",
-        "enas-kernels",
-        "--no-default-features",
-        "--lib",
-        "--tests",
-    ]);
+    cargo.args(["test", "--release", "--package", "enas-kernels", "--lib", "--tests"]);
     // With a target named, build scripts and macros are built without the flags.
     cargo.args(["--target", &fuzz::host()?, "--target-dir"]).arg(repo::target()?.join(folder));
     cargo.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");

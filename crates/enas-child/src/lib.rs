@@ -3,6 +3,10 @@
 //! Knows networks, not data sets or loops: it is told which arc to be, what to look at and which learning rate to
 //! use. The operations are those of [`enas_kernels`].
 //!
+//! Weights are variables of candle, one for each published name, and the network is one operation of candle: [`seeded`] makes
+//! the variables in a `VarMap`, [`Child::features`], [`Child::forward`] and [`Child::loss`] are tensors whose `backward` reaches
+//! all of them, and [`FixedNet`] is a module. [`Child::train_step`] makes the same steps, to the bit, from plain numbers.
+//!
 //! ```
 //! use enas_child::{Child, Config, InputShape, Norm, Reductions, Seed, Step};
 //!

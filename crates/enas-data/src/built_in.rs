@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use image::GrayImage;
+use image::codecs::png::PngEncoder;
 
 use crate::config::{DIGITS, FASHION_SMALL};
 use crate::error::Error;
@@ -93,7 +94,9 @@ impl BuiltIn {
             let side = self.side as u32;
             let image = GrayImage::from_raw(side, side, self.plane(*number).pixels)
                 .expect("a plane holds side × side pixels");
-            image.save(&path).map_err(|e| write_error(&path, e.to_string()))?;
+            let mut png = Vec::new();
+            image.write_with_encoder(PngEncoder::new(&mut png)).expect("memory can be written");
+            fs::write(&path, png).map_err(|e| write_error(&path, e.to_string()))?;
         }
         Ok(files.len())
     }

@@ -1,10 +1,10 @@
 //! Pictures inside the page: PNG files as `data:` addresses, small enough for a page of a few megabytes.
 
-use std::io::Cursor;
 
 use enas_data::{Dataset, Split, Tile, contact_tiles};
+use image::RgbImage;
+use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
-use image::{ImageFormat, RgbImage};
 
 /// Longest side of a mistake's picture, in pixels.
 const THUMB: u32 = 96;
@@ -97,9 +97,11 @@ fn reduced(picture: &RgbImage, most: u32) -> Picture {
 }
 
 fn embedded(image: &RgbImage) -> Picture {
-    let mut png = Cursor::new(Vec::new());
-    image.write_to(&mut png, ImageFormat::Png).expect("memory can be written, and PNG holds any RGB picture");
-    let source = format!("data:image/png;base64,{}", base64(png.get_ref()));
+    let mut png = Vec::new();
+    image
+        .write_with_encoder(PngEncoder::new(&mut png))
+        .expect("memory can be written, and PNG holds any RGB picture");
+    let source = format!("data:image/png;base64,{}", base64(&png));
     Picture { source, width: image.width(), height: image.height() }
 }
 

@@ -62,10 +62,11 @@ const MOST_WEIGHTS: usize = 1 << 30;
 const MOST_NUMBERS: usize = 1 << 27;
 
 impl Child {
-    /// A child with shared weights for every arc of `config.nodes` nodes.
+    /// A child with shared weights for every arc of `config.nodes` nodes. They start from a seed, or come from a builder of
+    /// candle on the CPU.
     ///
     /// # Errors
-    /// If a setting is out of range or `n_classes` is below 2.
+    /// If a setting is out of range, `n_classes` is below 2, or the builder does not have a tensor.
     pub fn shared<'v>(
         config: &Config,
         input: InputShape,

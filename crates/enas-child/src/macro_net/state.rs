@@ -22,7 +22,8 @@ impl MacroChild {
     /// If a tensor has another shape, is unknown, or is missing. The network is unusable after an error.
     pub fn load(&mut self, tensors: &[Named]) -> Result<(), Error> {
         for tensor in tensors {
-            if !self.params.import(tensor)? && !(is_moving(tensor) && self.running.import(tensor)?) {
+            let known = self.params.import(tensor)? || is_moving(tensor) && self.running.import(tensor)?;
+            if !known {
                 return Err(Error::State(format!("the network has no tensor {} of this shape", tensor.name)));
             }
         }
