@@ -1,6 +1,5 @@
 //! Pictures inside the page: PNG files as `data:` addresses, small enough for a page of a few megabytes.
 
-
 use enas_data::{Dataset, Split, Tile, contact_tiles};
 use image::RgbImage;
 use image::codecs::png::PngEncoder;
