@@ -18,7 +18,7 @@ pub fn models(data: &[u8]) {
     let Ok(model) = Model::load(&path) else { return };
     let input = model.input();
     let size = input.channels * input.height * input.width;
-    if size > 1 << 12 || model.child().macs(model.arc()).expect("it is the network's own") > QUICK {
+    if size > 1 << 12 || model.macs().expect("it is the network's own") > QUICK {
         return;
     }
     let mut images = vec![0.0; size];

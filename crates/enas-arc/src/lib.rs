@@ -52,6 +52,8 @@ mod cell;
 
 mod arc;
 
+mod arch;
+
 mod macro_arc;
 
 mod readable;
@@ -66,6 +68,7 @@ mod tensors;
 mod tokens;
 
 pub use arc::Arc;
+pub use arch::{Arch, ArchError, SpaceKind};
 pub use cell::{Branch, Cell, CellKind, Node};
 pub use error::{ArcError, Field, Place, Position, Slot};
 pub use macro_arc::{MacroArc, MacroArcError, MacroField, MacroLayer, MacroOp, MacroSlot, MacroSpace};

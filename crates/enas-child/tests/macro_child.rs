@@ -223,3 +223,39 @@ fn what_does_not_fit_is_named() {
     weights.pop();
     assert!(said(fixed.load(&weights).unwrap_err()).contains("is missing"));
 }
+
+#[test]
+fn a_restored_network_goes_on_as_if_never_interrupted() {
+    let (images, labels) = batch(6);
+    let train = |child: &mut MacroChild, global_step: u64| {
+        let step = Step { lr: 0.05, global_step, total_steps: 4, seed: Seed::new(2) };
+        child.train_step(&arc(), &images, &labels, &step).unwrap()
+    };
+    for (mut first, mut second) in both_kinds().into_iter().zip(both_kinds()) {
+        for step in 0..2 {
+            train(&mut first, step);
+        }
+        second.load(&first.state().unwrap()).unwrap();
+        assert_eq!(train(&mut first, 2), train(&mut second, 2));
+        assert_eq!(first.state().unwrap(), second.state().unwrap());
+        let mut missing = first.weights().unwrap();
+        missing.pop();
+        assert!(second.load(&missing).is_err());
+    }
+}
+
+#[test]
+fn weights_of_classes_and_smoothing_change_the_loss_and_bad_ones_are_refused() {
+    let (images, labels) = batch(6);
+    let step = Step { lr: 0.05, global_step: 0, total_steps: 1, seed: Seed::new(2) };
+    let loss = |change: fn(&mut MacroChild)| {
+        let [mut child, _] = both_kinds();
+        change(&mut child);
+        child.train_step(&arc(), &images, &labels, &step).unwrap().loss
+    };
+    let plain = loss(|_| ());
+    assert_ne!(loss(|child| child.weigh_classes(&[1.0, 2.0, 3.0]).unwrap()), plain);
+    assert_ne!(loss(|child| child.smooth_labels(0.1).unwrap()), plain);
+    let [mut child, _] = both_kinds();
+    assert!(child.weigh_classes(&[1.0]).is_err() && child.smooth_labels(1.0).is_err());
+}

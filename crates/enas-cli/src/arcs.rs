@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
 use anyhow::Context;
-use enas_arc::Arc;
+use enas_arc::{Arc, Arch};
 use enas_search::{Record, read_text};
 use serde::Deserialize;
 
@@ -28,8 +28,8 @@ pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arc>, Arc
     let words: Vec<&str> = input.arc.iter().map(String::as_str).collect();
     if let Some(dir) = &input.run {
         let run = Record::open(&locate::reported(dir)?).context("--run")?;
-        let arc = run.manifest().arc.clone().map_or_else(|| run.best_arc(), Ok).context("--run")?;
-        return Ok((vec![arc], ArcForm::Ints));
+        let arch = run.manifest().arc.clone().map_or_else(|| run.best_arch(), Ok).context("--run")?;
+        return Ok((vec![cells(arch)?], ArcForm::Ints));
     }
     let (source, text) = match (input.path(), words.as_slice()) {
         (Some(file), _) => (file.display().to_string(), text_of(&file)?),
@@ -41,7 +41,7 @@ pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arc>, Arc
     };
     let text = without_comments(&text);
     let form = if !is_json(&text) && is_readable(&text) { ArcForm::Readable } else { ArcForm::Ints };
-    Ok((in_text(&text).context(source)?, form))
+    Ok((in_text(&text, of_cells).and_then(all_cells).context(source)?, form))
 }
 
 /// The architectures of a file; at least one.
@@ -49,7 +49,11 @@ pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arc>, Arc
 /// # Errors
 /// Usage, naming the file, the place and what is allowed there.
 pub(crate) fn in_file(file: &Path) -> anyhow::Result<Vec<Arc>> {
-    in_text(&text_of(file)?).with_context(|| file.display().to_string())
+    in_text(&text_of(file)?, of_cells).and_then(all_cells).with_context(|| file.display().to_string())
+}
+
+fn all_cells(arches: Vec<Arch>) -> anyhow::Result<Vec<Arc>> {
+    arches.into_iter().map(cells).collect()
 }
 
 /// Most bytes of a list of architectures: some hundred thousand.
@@ -63,15 +67,39 @@ fn text_of(file: &Path) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// Usage, also if the file holds several.
-pub(crate) fn one_in_file(file: &Path) -> anyhow::Result<Arc> {
-    only(in_file(file)?).with_context(|| file.display().to_string())
+pub(crate) fn one_in_file(file: &Path) -> anyhow::Result<Arch> {
+    in_text(&text_of(file)?, either).and_then(only).with_context(|| file.display().to_string())
+}
+
+/// Reads an architecture of either space.
+fn either(text: &str) -> anyhow::Result<Arch> {
+    Arch::parse_any(text).or_usage()
+}
+
+/// Reads cells.
+fn of_cells(text: &str) -> anyhow::Result<Arch> {
+    if Arch::is_readable_macro(text) {
+        return either(text).and_then(cells).map(Arch::Micro);
+    }
+    Arc::parse_any(text).map(Arch::Micro).or_usage()
+}
+
+/// The cells of an architecture, for what works with them alone.
+///
+/// # Errors
+/// Usage for an architecture of the macro space.
+fn cells(arch: Arch) -> anyhow::Result<Arc> {
+    match arch {
+        Arch::Micro(arc) => Ok(arc),
+        Arch::Macro(_) => Err(enas_search::Error::CellsOnly("this command").into()),
+    }
 }
 
 /// The one architecture of a flag's value, which is the architecture itself or a file that holds it.
 ///
 /// # Errors
 /// Usage, naming the flag.
-pub(crate) fn one_given(flag: &str, given: &str) -> anyhow::Result<Arc> {
+pub(crate) fn one_given(flag: &str, given: &str) -> anyhow::Result<Arch> {
     let file = Path::new(given);
     if file.is_dir() {
         let problem = "is a folder; name a file in it, or give the run with --run";
@@ -80,7 +108,15 @@ pub(crate) fn one_given(flag: &str, given: &str) -> anyhow::Result<Arc> {
     if file.is_file() || looks_like_a_path(given) {
         return one_in_file(file).with_context(|| flag.to_owned());
     }
-    in_text(given).and_then(only).with_context(|| flag.to_owned())
+    in_text(given, either).and_then(only).with_context(|| flag.to_owned())
+}
+
+/// As [`one_given`], for what works with cells alone.
+///
+/// # Errors
+/// As there, and usage for an architecture of the macro space.
+pub(crate) fn cells_given(flag: &str, given: &str) -> anyhow::Result<Arc> {
+    one_given(flag, given).and_then(cells)
 }
 
 /// Whether a word can only be the name of a file: no architecture has these endings, nor slashes.
@@ -90,7 +126,7 @@ fn looks_like_a_path(word: &str) -> bool {
     is_one_word && (word.contains('/') || ending.is_some_and(|e| e.chars().all(char::is_alphabetic)))
 }
 
-fn only(mut arcs: Vec<Arc>) -> anyhow::Result<Arc> {
+fn only(mut arcs: Vec<Arch>) -> anyhow::Result<Arch> {
     match (arcs.pop(), arcs.len()) {
         (Some(arc), 0) => Ok(arc),
         (_, others) => Err(usage(format!("holds {} architectures; exactly one is wanted here", others + 1))),
@@ -106,8 +142,8 @@ fn stdin() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// All architectures of a text: JSON with a key `arc`, readable forms, or lines of integers; `#` begins a comment.
-fn in_text(text: &str) -> anyhow::Result<Vec<Arc>> {
+/// All architectures of a text, each read by `parse`: JSON with a key `arc`, readable forms, or lines of integers; `#` begins a comment.
+fn in_text(text: &str, parse: fn(&str) -> anyhow::Result<Arch>) -> anyhow::Result<Vec<Arch>> {
     let text = &without_comments(text);
     if is_json(text) {
         return in_json(text);
@@ -116,12 +152,8 @@ fn in_text(text: &str) -> anyhow::Result<Vec<Arc>> {
     parts
         .iter()
         .map(|(line, part)| {
-            let arc = Arc::parse_any(part);
-            if parts.len() == 1 {
-                arc.or_usage()
-            } else {
-                arc.or_usage().with_context(|| format!("line {line}"))
-            }
+            let arc = parse(part);
+            if parts.len() == 1 { arc } else { arc.with_context(|| format!("line {line}")) }
         })
         .collect()
 }
@@ -141,10 +173,10 @@ fn is_readable(text: &str) -> bool {
 }
 
 /// One JSON document or several in a row.
-fn in_json(text: &str) -> anyhow::Result<Vec<Arc>> {
+fn in_json(text: &str) -> anyhow::Result<Vec<Arch>> {
     #[derive(Deserialize)]
     struct Holder {
-        arc: Arc,
+        arc: Arch,
     }
     let holders = serde_json::Deserializer::from_str(text).into_iter::<Holder>();
     holders.map(|holder| Ok(holder.or_usage()?.arc)).collect()
@@ -181,11 +213,11 @@ mod tests {
     const ONE: &str = "0 4 1 4 1 3 1 4";
 
     fn arcs(text: &str) -> Vec<String> {
-        in_text(text).unwrap().iter().map(Arc::to_string).collect()
+        in_text(text, of_cells).unwrap().iter().map(Arch::to_string).collect()
     }
 
     fn message(text: &str) -> String {
-        format!("{:#}", in_text(text).unwrap_err())
+        format!("{:#}", in_text(text, of_cells).unwrap_err())
     }
 
     #[test]

@@ -135,14 +135,20 @@ impl Observer for Watcher<'_> {
                     self.console.set_status(format!("{}validation", of_epochs(place)));
                 }
             }
-            Event::ControllerStep { place, accuracy, baseline, entropy, .. } => {
+            Event::ControllerStep { place, accuracy, reward, baseline, entropy } => {
                 let accuracy = percent(f64::from(*accuracy));
-                let message = format!("accuracy {accuracy}  baseline {baseline:.3}  entropy {entropy:.1}");
-                self.step("controller", place.step, place.steps, &of_epochs(place), &message);
+                let (name, rest) = match (baseline, entropy) {
+                    (Some(baseline), Some(entropy)) => {
+                        ("controller", format!("baseline {baseline:.3}  entropy {entropy:.1}"))
+                    }
+                    _ => ("strategy", format!("score {reward:.3}")),
+                };
+                let message = format!("accuracy {accuracy}  {rest}");
+                self.step(name, place.step, place.steps, &of_epochs(place), &message);
             }
             Event::Epoch(summary) => self.epoch(summary),
             Event::Selecting { done, total, best } => {
-                let message = format!("best {}", percent(best.valid_accuracy));
+                let message = format!("best {}", percent(*best));
                 self.step("selection", *done as u64, *total as u64, "", &message);
             }
             // Every line of an epoch says how many there will be.
@@ -160,9 +166,9 @@ impl Observer for Watcher<'_> {
                 self.note(&format!("no better epoch for {epochs}: the training ends here"));
             }
             Event::SearchPlanned(plan) => self.note(&search_planned(plan)),
-            Event::PolicyCollapsed { what } => {
+            Event::PolicyCollapsed { noun, what } => {
                 self.note(&format!(
-                    "the policy collapsed: {what}; it starts anew after an epoch of fair draws"
+                    "the {noun} collapsed: {what}; it starts anew after an epoch of fair draws"
                 ));
             }
             Event::Trial { round, number, of, step, steps, loss } => {
@@ -197,7 +203,10 @@ fn epoch_line(summary: &EpochSummary, eta: &str, width: Option<usize>) -> String
         field(0, format!("valid {}", percent(summary.valid_accuracy))),
         field(2, format!("best {}", percent(summary.best_valid_accuracy))),
         field(6, policy.map_or(String::new(), |policy| format!("sampled {}", percent(policy.accuracy)))),
-        field(7, policy.map_or(String::new(), |policy| format!("entropy {:.1}", policy.entropy))),
+        field(
+            7,
+            policy.and_then(|policy| policy.entropy).map_or(String::new(), |e| format!("entropy {e:.1}")),
+        ),
         field(5, duration(summary.seconds)),
         field(
             8,

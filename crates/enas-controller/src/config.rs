@@ -46,6 +46,19 @@ pub struct Config {
     pub advantage: Advantage,
     /// Where the baseline starts (reference: `zero`; improved: `first-rewards`).
     pub baseline_init: BaselineInit,
+    /// What draws the share of skips of a macro arc towards a target. Absent: nothing does; cells have no skips.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<Skip>,
+}
+
+/// A penalty on the skips of macro arcs: `weight` times the divergence of each skip's probability from `target`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skip {
+    /// Weight in the loss (published: 0.8).
+    pub weight: f64,
+    /// The share of skips aimed at, above 0 and below 1 (published: 0.4).
+    pub target: f64,
 }
 
 /// The trainable bias of the five operation logits.
@@ -132,6 +145,7 @@ impl Config {
             anneal: None,
             advantage: Advantage::Plain,
             baseline_init: BaselineInit::Zero,
+            skip: None,
         }
     }
 
@@ -203,6 +217,11 @@ impl Config {
         )?;
         let decay = self.baseline_decay;
         check("baseline_decay", decay, (0.0..1.0).contains(&decay), "must be at least 0 and below 1")?;
+        if let Some(Skip { weight, target }) = self.skip {
+            let good = weight >= 0.0 && weight.is_finite();
+            check("skip.weight", weight, good, "must be 0 or a number above 0")?;
+            check("skip.target", target, target > 0.0 && target < 1.0, "must be above 0 and below 1")?;
+        }
         let opens = self.anneal.and_then(|a| a.tanh_constant_end);
         if let (Some(end), None) = (opens, self.tanh_constant) {
             check("anneal.tanh_constant_end", end, false, "needs a tanh_constant to start from")?;

@@ -118,9 +118,9 @@ impl Policy {
 }
 
 /// The baseline on its way through one update's rewards.
-struct RewardAverage {
-    value: f32,
-    started: bool,
+pub(crate) struct RewardAverage {
+    pub(crate) value: f32,
+    pub(crate) started: bool,
 }
 
 impl RewardAverage {
@@ -136,7 +136,7 @@ impl RewardAverage {
 }
 
 /// Rewards, baselines and advantages of one update's arcs, whose (-ln π, entropy) are `walked`.
-fn judge(
+pub(crate) fn judge(
     config: &Config,
     baseline: &mut RewardAverage,
     rewarded: &[Rewarded],
@@ -173,7 +173,7 @@ fn normalize(advantages: &mut [f32]) {
 }
 
 /// The Euclidean norm, from sixteen partial sums of squares so that no addition waits for the one before.
-fn norm(values: &[f32]) -> f32 {
+pub(crate) fn norm(values: &[f32]) -> f32 {
     let mut sums = [0.0f64; 16];
     for values in values.chunks(sums.len()) {
         for (sum, &x) in sums.iter_mut().zip(values) {
@@ -183,7 +183,7 @@ fn norm(values: &[f32]) -> f32 {
     sums.iter().sum::<f64>().sqrt() as f32
 }
 
-fn mean(values: impl ExactSizeIterator<Item = f32>) -> f32 {
+pub(crate) fn mean(values: impl ExactSizeIterator<Item = f32>) -> f32 {
     let n = values.len() as f64;
     (values.map(f64::from).sum::<f64>() / n) as f32
 }

@@ -14,18 +14,18 @@ use crate::training::Training;
 pub type NamedTensor = (String, Tensor);
 
 /// Name of Adam's second moment of a variable.
-const MOMENT: &str = "adam/v/";
+pub(crate) const MOMENT: &str = "adam/v/";
 /// Number of updates made.
-const UPDATES: &str = "adam/step";
+pub(crate) const UPDATES: &str = "adam/step";
 /// Moving average of the rewards.
-const BASELINE: &str = "baseline";
+pub(crate) const BASELINE: &str = "baseline";
 /// 1 once a reward has been seen, before that 0.
-const STARTED: &str = "baseline/started";
+pub(crate) const STARTED: &str = "baseline/started";
 
 /// Largest number of updates that a saved state can tell from the next: counts are stored as `f32`.
 ///
 /// Adam's bias correction has long become 1 by then, so a longer run loses nothing.
-const MOST_UPDATES: f32 = 16_777_216.0;
+pub(crate) const MOST_UPDATES: f32 = 16_777_216.0;
 
 impl Controller {
     /// Everything that training changes; see [`Policy::state`].
@@ -113,20 +113,20 @@ impl Policy {
     }
 }
 
-fn named(name: String, shape: &[usize], values: &[f32]) -> NamedTensor {
+pub(crate) fn named(name: String, shape: &[usize], values: &[f32]) -> NamedTensor {
     (name, Tensor::from_slice(values, shape, &Device::Cpu).expect("as many numbers as the shape has"))
 }
 
 /// A condition on each number of a tensor, and how to say it.
-type Condition = (fn(f32) -> bool, &'static str);
+pub(crate) type Condition = (fn(f32) -> bool, &'static str);
 
-const FINITE: Condition = (f32::is_finite, "must be finite");
-const NOT_NEGATIVE: Condition = (|x| x.is_finite() && x >= 0.0, "must be finite and not negative");
-const COUNT: Condition =
+pub(crate) const FINITE: Condition = (f32::is_finite, "must be finite");
+pub(crate) const NOT_NEGATIVE: Condition = (|x| x.is_finite() && x >= 0.0, "must be finite and not negative");
+pub(crate) const COUNT: Condition =
     (|x| (0.0..=MOST_UPDATES).contains(&x) && x.fract() == 0.0, "must be a whole number");
-const FLAG: Condition = (|x| x == 0.0 || x == 1.0, "must be 0 or 1");
+pub(crate) const FLAG: Condition = (|x| x == 0.0 || x == 1.0, "must be 0 or 1");
 
-fn take(
+pub(crate) fn take(
     given: &mut BTreeMap<String, Tensor>,
     name: String,
     expected: &[usize],

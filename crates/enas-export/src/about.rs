@@ -32,7 +32,7 @@ pub(crate) fn metadata(model: &Model) -> Vec<Entry> {
     // Words stand without the quotation marks that JSON would put around them.
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let entries = [
-        ("arc", model.arc().to_string()),
+        ("arc", model.arch().to_string()),
         ("background", "white".to_owned()),
         ("channel_order", channel_order(model).to_owned()),
         ("classes", text(&json!(model.classes()))),

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use enas_child::{Child, Norm};
 use enas_data::Normalization;
+use tract_onnx::Onnx;
 use tract_onnx::prelude::{Framework, InferenceModelExt, IntoTValue, Tensor, TractResult, tvec};
 
 use crate::TOLERANCE;
 use crate::error::{Error, Result};
 use crate::lower::{LOGITS, PROBABILITIES};
+use crate::operators;
 
 /// Batch sizes that take turns: the smallest, an odd one, a large one.
 pub(crate) const BATCHES: [usize; 3] = [1, 7, 64];
@@ -113,7 +115,8 @@ pub(crate) fn compare(
 
 /// Logits and probabilities of all pictures, as the other runtime computes them.
 fn run(path: &Path, child: &Child, pictures: &[u8]) -> TractResult<[Vec<f32>; 2]> {
-    let model = tract_onnx::onnx().model_for_path(path)?.into_optimized()?.into_runnable()?;
+    let runtime = Onnx { op_register: operators::register(), ..Onnx::default() };
+    let model = runtime.model_for_path(path)?.into_optimized()?.into_runnable()?;
     let input = child.input();
     let shape = [input.channels, input.height, input.width];
     let mut outputs = [Vec::new(), Vec::new()];

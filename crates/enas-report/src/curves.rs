@@ -207,6 +207,10 @@ fn entropy(log: &Log, updates: u64, n_nodes: usize) -> Option<Figure> {
 }
 
 fn operations(log: &Log, cell: usize) -> Option<Figure> {
+    // Networks of the macro space have no cells.
+    if log.curve("epoch", "/policy/op_frequencies/1/0", 1).is_empty() {
+        return None;
+    }
     let name = ["normal", "reduction"][cell];
     let line = |op: &Op| {
         let pointer = format!("/policy/op_frequencies/{cell}/{}", op.id());

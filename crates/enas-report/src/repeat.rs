@@ -93,7 +93,7 @@ fn belong_together(a: &Record, b: &Record) -> bool {
     let Manifest { fingerprint, arc, .. } = training.manifest();
     search.manifest().fingerprint == *fingerprint
         && arc.is_some()
-        && search.best_arc().ok().as_ref() == arc.as_ref()
+        && search.best_arch().ok().as_ref() == arc.as_ref()
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {

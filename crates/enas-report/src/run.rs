@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use enas_arc::{Arc, CellKind};
+use enas_arc::{Arc, Arch, CellKind};
 use enas_child::{Child, InputShape};
 use enas_data::{Dataset, SplitFile};
 use enas_draw::Theme;
@@ -78,9 +78,20 @@ impl Facts {
         let manifest = record.manifest().clone();
         let settings = Settings::read(&record.config_path());
         let log = Log::read(&record.metrics_path());
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = log.of("collapse").filter_map(collapse).collect();
         let split = noted(&mut notes, "The split of the pictures cannot be read", record.split());
-        let arc = record.best_arc().ok().or_else(|| manifest.arc.clone()).or_else(|| likeliest(&log));
+        let arch = record.best_arch().ok().or_else(|| manifest.arc.clone()).or_else(|| likeliest(&log));
+        let arc = match arch {
+            Some(Arch::Micro(arc)) => Some(arc),
+            Some(Arch::Macro(arc)) => {
+                notes.push(format!(
+                    "The architecture is of the macro space, which has no drawings here: {}.",
+                    arc.readable().trim_end().replace('\n', "; ")
+                ));
+                None
+            }
+            None => None,
+        };
         let model = (manifest.kind == Kind::Train)
             .then(|| noted(&mut notes, "The model cannot be read", Model::load(&record.model_path())))
             .flatten();
@@ -93,7 +104,7 @@ impl Facts {
                     built(&settings, &arc, split.as_ref()),
                 ),
             };
-            let child = model.as_ref().map(Model::child).or(child.as_ref());
+            let child = model.as_ref().and_then(|model| model.child().ok()).or(child.as_ref());
             Architecture::new(&arc, child, &record.model_path())
         });
         let (predicted, views) = match model {
@@ -139,13 +150,21 @@ impl Facts {
     }
 }
 
+/// What the search said when it started its policy anew.
+fn collapse(event: &Value) -> Option<String> {
+    let (epoch, what) = (event["epoch"].as_u64()?, event["what"].as_str()?);
+    Some(format!(
+        "Epoch {epoch}: {what}. What proposes architectures started anew, after an epoch of fair draws."
+    ))
+}
+
 /// The value of a result; an error becomes a note.
 fn noted<T, E: std::fmt::Display>(notes: &mut Vec<String>, what: &str, result: Result<T, E>) -> Option<T> {
     result.map_err(|e| notes.push(format!("{what}: {e}."))).ok()
 }
 
 /// The policy's likeliest arc so far, while a search has not chosen yet.
-fn likeliest(log: &Log) -> Option<Arc> {
+fn likeliest(log: &Log) -> Option<Arch> {
     log.last("epoch")?.pointer("/policy/greedy")?.as_str()?.parse().ok()
 }
 
@@ -241,4 +260,18 @@ pub fn planned_steps(settings: &Settings, pictures: usize) -> u64 {
     };
     let pictures = pictures as u64 * copies * settings.number("run.passes").unwrap_or(1);
     settings.number("run.batch_size").map_or(0, |batch| pictures / batch.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collapse_is_told_in_the_words_of_the_search() {
+        let event =
+            serde_json::json!({"kind": "collapse", "epoch": 3, "what": "the policy chose max-pool-3x3 only"});
+        let told = collapse(&event).unwrap();
+        assert!(told.starts_with("Epoch 3: the policy chose max-pool-3x3 only. "), "{told}");
+        assert_eq!(collapse(&serde_json::json!({"kind": "collapse"})), None);
+    }
 }

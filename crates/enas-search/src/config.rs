@@ -3,11 +3,14 @@
 mod imbalance;
 mod layers;
 mod phases;
+mod strategy;
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use enas_arc::SpaceKind;
+use enas_child::MacroConfig;
 use enas_child::schedule::Schedule;
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
@@ -20,6 +23,7 @@ use crate::tta::Tta;
 pub use imbalance::{ClassWeights, Metric};
 pub use layers::{Layers, Settings};
 pub use phases::{FinalsConfig, Limits, RewardMetric, WarmupConfig};
+pub use strategy::{EvolutionConfig, StrategyConfig};
 
 /// The most that may be asked for of anything that is counted, so that no product of two such numbers overflows.
 pub(crate) const MOST: u64 = 1_000_000_000;
@@ -28,15 +32,24 @@ pub(crate) const MOST: u64 = 1_000_000_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
+    /// What is searched: cells, or whole networks layer by layer. Runs of earlier versions searched cells.
+    #[serde(default)]
+    pub space: SpaceKind,
     /// Length, batches, seed and checkpoints.
     pub run: RunConfig,
     /// The pictures.
     pub data: enas_data::Config,
     /// The network with shared weights.
     pub child: enas_child::Config,
+    /// The network with shared weights in the macro space.
+    #[serde(default, rename = "macro", skip_serializing_if = "Option::is_none")]
+    pub macro_net: Option<MacroConfig>,
     /// Learning rate of the child.
     pub schedule: Schedule,
-    /// The policy and its optimiser.
+    /// What proposes architectures. Runs of earlier versions had a policy.
+    #[serde(default)]
+    pub strategy: StrategyConfig,
+    /// The policy and its optimiser, and how often a strategy of any kind is asked.
     pub controller: enas_controller::Config,
     /// How a sampled arc is rewarded.
     pub reward: RewardConfig,
@@ -68,6 +81,9 @@ pub struct TrainConfig {
     pub data: enas_data::Config,
     /// The network.
     pub child: enas_child::Config,
+    /// The network of an architecture of the macro space. It has as many layers as that.
+    #[serde(default, rename = "macro", skip_serializing_if = "Option::is_none")]
+    pub macro_net: Option<MacroConfig>,
     /// Learning rate.
     pub schedule: Schedule,
 }
@@ -218,6 +234,26 @@ impl Default for TrainConfig {
     /// The preset `quick`: the built-in digits.
     fn default() -> Self {
         Layers::preset("quick").load().expect("a test loads every preset")
+    }
+}
+
+impl SearchConfig {
+    /// What is searched.
+    pub fn space(&self) -> SpaceKind {
+        self.space
+    }
+
+    /// Refuses the macro space for `what`, which works with cells only.
+    ///
+    /// # Errors
+    /// [`Error::CellsOnly`].
+    pub fn must_be_of_cells(&self, what: &'static str) -> Result<(), Error> {
+        if self.space == SpaceKind::Micro { Ok(()) } else { Err(Error::CellsOnly(what)) }
+    }
+
+    /// The settings of the network in the macro space: those given, or the published ones.
+    pub fn macro_network(&self) -> MacroConfig {
+        self.macro_net.clone().unwrap_or_default()
     }
 }
 

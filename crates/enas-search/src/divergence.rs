@@ -6,13 +6,14 @@
 
 use std::fmt;
 
-use enas_arc::Arc;
+use enas_arc::{Arc, Arch};
 use enas_child::{Child, Step, StepStats};
 use enas_controller::UpdateStats;
 use enas_data::{EpochPlan, Split};
 use enas_kernels::candle::Guards;
 
 use crate::error::{Error, Result};
+use crate::network::Network;
 use crate::tensors::NamedTensor;
 
 /// What all learning rates are multiplied with once a run has gone back.
@@ -149,10 +150,12 @@ pub(crate) fn first(error: Error, went_back: bool) -> Result<Divergence> {
 /// the step; the network is as it was before it.
 pub(crate) fn explain(
     mut found: Divergence,
-    (child, arc): (&Child, &Arc),
+    (network, arch): (&Network, &Arch),
     (train, plan): (&Split, &EpochPlan),
     step: &Step,
 ) -> Divergence {
+    // Networks of the macro space do not say where it began.
+    let (Network::Micro(child), Arch::Micro(arc)) = (network, arch) else { return found };
     match evidence((child, arc), (train, plan), step) {
         Ok((layer, pictures)) => (found.layer, found.pictures) = (layer, pictures),
         // What it was to explain is worth more than why it could not.

@@ -44,6 +44,12 @@ pub enum Error {
     /// The data do not suit what was asked, such as pictures of another size than the model's.
     #[error("{0}")]
     Mismatch(String),
+    /// What works with cells alone was asked of an architecture of the macro space. Bad usage.
+    #[error(
+        "{0} works with cells only, and this architecture is of the macro space; it can be searched for, trained, \
+         measured (enas eval) and used (enas predict), on the CPU"
+    )]
+    CellsOnly(&'static str),
     /// Numbers of the run are no longer finite.
     #[error("{0}")]
     Diverged(Box<Divergence>),
@@ -91,6 +97,9 @@ pub struct ConfigError {
 impl Error {
     /// Whether the mistake lies in what was asked (configuration, flags, directories) and not in the work itself.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::RunDirectory { .. } | Self::SettingsChanged { .. })
+        matches!(
+            self,
+            Self::Config(_) | Self::RunDirectory { .. } | Self::SettingsChanged { .. } | Self::CellsOnly(_)
+        )
     }
 }

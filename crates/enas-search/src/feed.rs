@@ -9,6 +9,7 @@ use enas_data::{Batch, Batches, EpochPlan, Split};
 use enas_kernels::gpu::Gpu;
 
 use crate::error::{Error, Result};
+use crate::network::Network;
 
 /// A split as a network reads it. Cloning shares the pictures.
 #[derive(Clone, Debug)]
@@ -44,6 +45,14 @@ impl Source {
             _ => None,
         };
         Ok(Self { split: split.clone(), resident, gpu })
+    }
+
+    /// The same for a network of either space.
+    pub(crate) fn of(split: &Split, network: &Network) -> Result<Self> {
+        match network {
+            Network::Micro(child) => Self::new(split, child),
+            Network::Macro(_) => Ok(Self { split: split.clone(), resident: None, gpu: None }),
+        }
     }
 
     /// The split.

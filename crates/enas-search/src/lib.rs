@@ -79,6 +79,7 @@ mod lock;
 mod memory;
 mod metrics;
 mod model;
+mod network;
 mod observer;
 mod pace;
 mod paired;
@@ -111,8 +112,9 @@ pub use calibration::{TEMPERATURES, fit_temperature, is_at_lower_bound, is_at_up
 pub use cells::{DEFAULT_CELL, ReadyCell, ready_cells};
 pub use changes::Change;
 pub use config::{
-    Activations, ClassWeights, FinalsConfig, Keep, Layers, Limits, Metric, RewardConfig, RewardMetric,
-    RunConfig, SearchConfig, SelectConfig, Settings, TimeLimit, TrainConfig, WarmupConfig,
+    Activations, ClassWeights, EvolutionConfig, FinalsConfig, Keep, Layers, Limits, Metric, RewardConfig,
+    RewardMetric, RunConfig, SearchConfig, SelectConfig, Settings, StrategyConfig, TimeLimit, TrainConfig,
+    WarmupConfig,
 };
 pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};
@@ -128,11 +130,11 @@ pub use paired::{PairedDifference, Verdict};
 pub use presets::{Preset, PublishedArc, presets, published_arcs};
 pub use recommend::{Choice, Given, recommend};
 pub use record::Record;
-pub use run::{Kind, Manifest, Run, read_arc};
-pub use search::{SearchOutcome, search};
+pub use run::{Kind, Manifest, Run, read_arc, read_arch};
+pub use search::{SearchOutcome, search, search_any};
 pub use select::{Candidate, Origin, Selection};
 pub use series::{Member, MemberOutcome, Observers, Pooled, Series, SeriesOutcome, SeriesRun, train_series};
-pub use train::{Ended, TrainOutcome, train};
+pub use train::{Ended, TrainOutcome, train, train_any};
 pub use trial::{Answer, Trial};
 pub use tta::Tta;
 pub use workplace::Workplace;
@@ -141,7 +143,7 @@ pub use workplace::Workplace;
 pub use {enas_arc, enas_child, enas_controller, enas_data};
 
 /// The types of theirs that most callers need.
-pub use enas_arc::Arc;
+pub use enas_arc::{Arc, Arch, SpaceKind};
 pub use enas_data::Dataset;
 pub use enas_kernels::gpu::Gpu;
 pub use enas_rng::Seed;

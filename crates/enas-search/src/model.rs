@@ -5,8 +5,8 @@ mod data;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use enas_arc::Arc;
-use enas_child::{Child, InputShape, Norm};
+use enas_arc::{Arc, Arch};
+use enas_child::{Child, InputShape, MacroChild, MacroConfig, Norm};
 use enas_data::{Dataset, InputSpec, Normalization, Split};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
@@ -17,6 +17,7 @@ use crate::divergence::Symptom;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
 use crate::feed::Source;
+use crate::network::{GPU, Network, cells, of_arc};
 use crate::seal::Seal;
 use crate::tensors;
 use crate::tta::{Tta, softmax};
@@ -28,7 +29,7 @@ use crate::tta::{Tta, softmax};
 /// `temperature`.
 #[derive(Debug)]
 pub struct Model {
-    child: Child,
+    network: Network,
     about: About,
     /// Most pictures per evaluation step.
     eval_batch: usize,
@@ -52,9 +53,12 @@ pub(crate) struct About {
     pub(crate) enas_model: u32,
     /// Version of the program that wrote it.
     pub(crate) version: String,
-    pub(crate) arc: Arc,
+    pub(crate) arc: Arch,
     pub(crate) classes: Vec<String>,
     pub(crate) child: enas_child::Config,
+    /// The settings of a network of the macro space.
+    #[serde(default, rename = "macro", skip_serializing_if = "Option::is_none")]
+    pub(crate) macro_net: Option<MacroConfig>,
     pub(crate) data: enas_data::Config,
     /// Seed of the training, which decided about splits that the data did not have.
     pub(crate) seed: u64,
@@ -79,6 +83,9 @@ pub(crate) struct Asking {
     pub(crate) tta: Tta,
 }
 
+/// What is called so where a model of the macro space is refused.
+const THIS: &str = "this";
+
 /// The format that this program writes, and the newest it reads.
 pub(crate) const FORMAT: u32 = 1;
 
@@ -97,8 +104,8 @@ impl Model {
                 "the file is damaged: its checksum is not that of its content; restore it or train again";
             broken(problem.into())
         };
-        let mut child = match about.check().and_then(|()| about.child(file.numbers())) {
-            Ok(child) => child,
+        let mut network = match about.check().and_then(|()| about.network(file.numbers())) {
+            Ok(network) => network,
             Err(_) if file.seal()? == Seal::Broken => return Err(damaged()),
             Err(e) => return Err(broken(format!("the stored network is impossible: {e}"))),
         };
@@ -106,11 +113,11 @@ impl Model {
         if contents.seal == Seal::Broken {
             return Err(damaged());
         }
-        child
-            .load(&tensors::for_child(&contents.tensors)?)
+        network
+            .load(&contents.tensors)
             .map_err(|e| broken(format!("{e}; the file is damaged, train again")))?;
         let eval_batch = about.eval_batch;
-        Ok(Self { child, about, eval_batch, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
+        Ok(Self { network, about, eval_batch, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
     }
 
     /// Class scores of pictures that were prepared like the training's validation pictures. Where the model averages
@@ -121,7 +128,7 @@ impl Model {
     /// # Errors
     /// [`Error::Child`] when `images` is no whole number of pictures.
     pub fn logits(&self, images: &[f32]) -> Result<Vec<f32>> {
-        self.about.tta.logits(&self.child, self.arc(), images)
+        self.about.tta.logits(&self.network, self.arch(), images)
     }
 
     /// Calibrated class probabilities: the softmax of [`Model::logits`] divided by [`Model::temperature`]. Each row
@@ -160,9 +167,9 @@ impl Model {
     /// # Errors
     /// [`Error::Mismatch`] when the split's pictures have another size or more classes.
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
-        check(&self.child, self.classes(), split)?;
-        let source = Source::new(split, &self.child)?;
-        Ok(evaluate(&self.child, self.classes(), &source, self.asking())?.0)
+        check(&self.network, self.classes(), split)?;
+        let source = Source::of(split, &self.network)?;
+        Ok(evaluate((&self.network, self.arch()), self.classes(), &source, self.asking())?.0)
     }
 
     /// Raw class probabilities of every picture of a split in stored order, as [`Model::evaluate`] finds them. Each row
@@ -173,10 +180,12 @@ impl Model {
     /// # Errors
     /// As [`Model::evaluate`].
     pub fn split_probabilities(&self, split: &Split) -> Result<Vec<f32>> {
-        check(&self.child, self.classes(), split)?;
+        check(&self.network, self.classes(), split)?;
         let mut rows = Vec::with_capacity(split.len() * self.classes().len());
-        let source = Source::new(split, &self.child)?;
-        each_batch(&self.child, &source, self.asking(), |logits, _| rows.extend_from_slice(logits))?;
+        let source = Source::of(split, &self.network)?;
+        each_batch((&self.network, self.arch()), &source, self.asking(), |logits, _| {
+            rows.extend_from_slice(logits)
+        })?;
         rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
         Ok(rows)
     }
@@ -186,9 +195,17 @@ impl Model {
         self.eval_batch
     }
 
-    /// The architecture.
-    pub fn arc(&self) -> &Arc {
+    /// The architecture, of either space.
+    pub fn arch(&self) -> &Arch {
         &self.about.arc
+    }
+
+    /// The architecture of a network of cells.
+    ///
+    /// # Errors
+    /// [`Error::CellsOnly`] for a network of the macro space.
+    pub fn arc(&self) -> Result<&Arc> {
+        cells(&self.about.arc, THIS)
     }
 
     /// Class names in the order of the label numbers.
@@ -198,7 +215,7 @@ impl Model {
 
     /// Channels, height and width of the pictures it takes.
     pub fn input(&self) -> InputShape {
-        self.child.input()
+        self.network.input()
     }
 
     /// How a picture file becomes input: for [`enas_data::prepare_file`], to be followed by
@@ -238,7 +255,10 @@ impl Model {
     /// # Errors
     /// If the network does not fit into its memory.
     pub fn use_gpu(&mut self, gpu: &Gpu) -> Result<()> {
-        Ok(self.child.use_gpu(gpu, Precision::F32)?)
+        match &mut self.network {
+            Network::Micro(child) => Ok(child.use_gpu(gpu, Precision::F32)?),
+            Network::Macro(_) => Err(Error::CellsOnly(GPU)),
+        }
     }
 
     /// Writes the model to another file, complete or not at all.
@@ -246,21 +266,51 @@ impl Model {
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
     pub fn save_copy(&self, path: &Path) -> Result<()> {
-        save(path, &self.child, &self.about)
+        save(path, &self.network, &self.about)
     }
 
-    /// The network.
-    pub fn child(&self) -> &Child {
-        &self.child
+    /// The network, if it is one of cells.
+    ///
+    /// # Errors
+    /// [`Error::CellsOnly`] for a network of the macro space.
+    pub fn child(&self) -> Result<&Child> {
+        self.network.micro().ok_or(Error::CellsOnly(THIS))
+    }
+
+    /// The network's numbers.
+    pub(crate) fn weights(&self) -> Result<Vec<tensors::NamedTensor>> {
+        self.network.weights()
+    }
+
+    /// Trained weights, without the auxiliary head.
+    pub fn n_params(&self) -> usize {
+        self.network.n_params()
+    }
+
+    /// Multiply-adds of an image.
+    ///
+    /// # Errors
+    /// None for a model that was loaded.
+    pub fn macs(&self) -> Result<u64> {
+        self.network.macs(self.arch())
     }
 }
 
 impl About {
     /// A network of this description, with its random start, if it has no more than `most` weights.
-    fn child(&self, most: usize) -> Result<Child> {
+    fn network(&self, most: usize) -> Result<Network> {
         let InputSpec { channels, height, width, .. } = self.data.input();
         let (input, seed) = (InputShape { channels, height, width }, Seed::new(self.seed));
-        Ok(Child::fixed_within(&self.child, &self.arc, input, self.classes.len(), seed, most)?)
+        let classes = self.classes.len();
+        Ok(match &self.arc {
+            Arch::Micro(arc) => {
+                Network::Micro(Child::fixed_within(&self.child, arc, input, classes, seed, most)?)
+            }
+            Arch::Macro(arc) => {
+                let config = of_arc(self.macro_net.as_ref(), arc.n_layers());
+                Network::Macro(MacroChild::fixed_within(&config, arc, input, classes, seed, most)?)
+            }
+        })
     }
 
     /// Refuses what no training wrote and no prediction could use.
@@ -312,8 +362,8 @@ impl About {
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be written.
-pub(crate) fn save(path: &Path, child: &Child, about: &About) -> Result<()> {
-    tensors::write(path, &about.metadata(), &tensors::of_child(child.weights()?)?)
+pub(crate) fn save(path: &Path, network: &Network, about: &About) -> Result<()> {
+    tensors::write(path, &about.metadata(), &network.weights()?)
 }
 
 /// Adds the temperature and the test accuracy, measured on `gpu` if there is one, `eval_batch` pictures at a time, to a
@@ -332,13 +382,13 @@ pub(crate) fn conclude(
     model.about.temperature = calibration::kept(&valid, data.valid.labels(), data.classes.len());
     let tested = model.evaluate(&data.test)?;
     model.about.accuracy.test = Some(tested.accuracy());
-    save(path, &model.child, &model.about)?;
+    save(path, &model.network, &model.about)?;
     Ok((model.about.accuracy.valid, tested))
 }
 
 /// Checks that a split has the pictures and classes of a network.
-fn check(child: &Child, classes: &[String], split: &Split) -> Result<()> {
-    let InputShape { channels, height, width } = child.input();
+fn check(network: &Network, classes: &[String], split: &Split) -> Result<()> {
+    let InputShape { channels, height, width } = network.input();
     if split.picture_len() != channels * height * width {
         return Err(Error::Mismatch(format!(
             "the network takes pictures of {channels}x{height}x{width}; these differ"
@@ -356,14 +406,14 @@ fn check(child: &Child, classes: &[String], split: &Split) -> Result<()> {
 /// The predictions of a fixed network, normalised by its running statistics, on a whole split; and whether any class
 /// score was no finite number.
 pub(crate) fn evaluate(
-    child: &Child,
+    (network, arch): (&Network, &Arch),
     classes: &[String],
     source: &Source,
     asking: Asking,
 ) -> Result<(Evaluation, Option<Symptom>)> {
-    check(child, classes, source.split())?;
+    check(network, classes, source.split())?;
     let (mut evaluation, mut symptom) = (Evaluation::new(classes), None);
-    each_batch(child, source, asking, |logits, labels| {
+    each_batch((network, arch), source, asking, |logits, labels| {
         evaluation.count(logits, labels);
         symptom = symptom.take().or_else(|| Symptom::of_logits(logits));
     })?;
@@ -372,7 +422,7 @@ pub(crate) fn evaluate(
 
 /// Hands over the logits and labels of a whole split, batch by batch in stored order.
 fn each_batch(
-    child: &Child,
+    (network, arch): (&Network, &Arch),
     source: &Source,
     Asking { eval_batch, tta }: Asking,
     mut take: impl FnMut(&[f32], &[u32]),
@@ -381,18 +431,14 @@ fn each_batch(
         // Views are made by the host, wherever the pictures are.
         for batch in source.split().ordered(even_batch(source.split().len(), eval_batch))? {
             let batch = batch?;
-            take(&tta.logits(child, own_arc(child), &batch.images)?, &batch.labels);
+            take(&tta.logits(network, arch, &batch.images)?, &batch.labels);
         }
         return Ok(());
     }
     for batch in source.ordered(even_batch(source.split().len(), eval_batch))? {
         let batch = batch?;
-        let logits = child.logits_on(own_arc(child), batch.examples(), Norm::RunningStatistics, None)?;
+        let logits = network.logits_on(arch, batch.examples(), Norm::RunningStatistics, None)?;
         take(&logits, &batch.labels);
     }
     Ok(())
-}
-
-fn own_arc(child: &Child) -> &Arc {
-    child.arc().expect("a trained network has one arc")
 }

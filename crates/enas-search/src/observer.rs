@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use enas_arc::Arc;
+use enas_arc::Arch;
 use serde::{Deserialize, Serialize};
 
 use crate::auto::{AutoPhase, AutoPlan};
 use crate::divergence::Divergence;
 use crate::memory::MemoryPlan;
-use crate::select::Candidate;
 
 /// Someone who watches a run: a progress bar, a test, nobody (`()`).
 ///
@@ -111,7 +110,7 @@ pub enum Event<'a> {
         /// Training pictures per second over this step, loading included.
         images_per_second: f64,
     },
-    /// One step of the controller's optimiser.
+    /// One step of the strategy: with a policy, of its optimiser.
     ControllerStep {
         /// Where.
         place: Place,
@@ -119,10 +118,10 @@ pub enum Event<'a> {
         accuracy: f32,
         /// Mean reward: accuracy and entropy bonus.
         reward: f32,
-        /// The moving-average baseline after the step.
-        baseline: f32,
-        /// Mean entropy of the policy over the step's arcs, in nats.
-        entropy: f32,
+        /// The moving-average baseline after the step; none without a policy.
+        baseline: Option<f32>,
+        /// Mean entropy of the policy over the step's arcs, in nats; none without a policy.
+        entropy: Option<f32>,
     },
     /// An epoch is complete.
     Epoch(&'a EpochSummary),
@@ -132,13 +131,15 @@ pub enum Event<'a> {
         done: usize,
         /// Arcs to score.
         total: usize,
-        /// The best so far among those from the policy.
-        best: &'a Candidate,
+        /// Accuracy of the best so far among those from the strategy, 0 to 1.
+        best: f64,
     },
     /// A search knows which phases it will have.
     SearchPlanned(SearchPlan),
-    /// The policy settled on too little; it starts anew, and an epoch of fair draws follows.
+    /// The policy or population settled on too little; it starts anew, and an epoch of fair draws follows.
     PolicyCollapsed {
+        /// What collapsed: `policy` or `population`.
+        noun: &'static str,
         /// What was seen.
         what: &'a str,
     },
@@ -181,8 +182,6 @@ pub enum Event<'a> {
     },
     /// The run is complete and all its files are written.
     Finished {
-        /// The arc found or trained.
-        arc: &'a Arc,
         /// Its accuracy on the validation split, 0 to 1.
         valid_accuracy: f64,
     },
@@ -224,7 +223,7 @@ pub struct EpochSummary {
     /// Macro-F1 where `valid_accuracy` was measured, if that is what counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_macro_f1: Option<f64>,
-    /// What the controller did (search only).
+    /// What the strategy did (search only).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicySummary>,
     /// Wall time of the epoch.
@@ -233,7 +232,7 @@ pub struct EpochSummary {
     pub waited_seconds: f64,
 }
 
-/// What the controller did in an epoch.
+/// What the strategy did in an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PolicySummary {
@@ -241,13 +240,17 @@ pub struct PolicySummary {
     pub accuracy: f64,
     /// Mean reward.
     pub reward: f64,
-    /// Baseline at the end of the epoch.
-    pub baseline: f64,
-    /// Mean entropy, in nats.
-    pub entropy: f64,
-    /// How often each operation was sampled in normal and in reduction cells; each sums to 1. Indexed by
-    /// [`enas_arc::Op::id`].
-    pub op_frequencies: [[f64; 5]; 2],
-    /// The likeliest arc at the end of the epoch.
-    pub greedy: Arc,
+    /// Baseline at the end of the epoch; none without a policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<f64>,
+    /// Mean entropy, in nats; none without a policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entropy: Option<f64>,
+    /// How often each operation was sampled, in normal and in reduction cells where there are cells; each sums to 1. Indexed
+    /// by [`enas_arc::Op::id`] or [`enas_arc::MacroOp::id`].
+    pub op_frequencies: Vec<Vec<f64>>,
+    /// The arc that the strategy thinks best at the end of the epoch, the policy's likeliest; strategies that learn
+    /// nothing have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub greedy: Option<Arch>,
 }

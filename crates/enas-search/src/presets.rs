@@ -46,6 +46,11 @@ const PRESETS: &[Preset] = &[
     preset!("reference-mnist", "MNIST with the published values and every quirk of the published code"),
     preset!("reference-cifar10", "CIFAR-10 with the published values and every quirk of the published code"),
     preset!("reference-welding", "two classes of 64x64 pictures with the published values and quirks"),
+    preset!("reference-macro", "CIFAR-10: the published macro search, whole networks instead of cells"),
+    preset!(
+        "reference-macro-final",
+        "CIFAR-10: the published final network of the macro space, for an --arc of 24 layers"
+    ),
 ];
 
 /// All presets, `quick` first.

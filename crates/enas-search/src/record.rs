@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use enas_arc::Arc;
+use enas_arc::{Arc, Arch};
 use enas_data::{Dataset, SplitFile};
 use enas_rng::Seed;
 use serde::Deserialize;
@@ -15,7 +15,9 @@ use crate::finals::{FinalsOutcome, Pick, Picks};
 use crate::memory::MemoryPlan;
 use crate::metrics;
 use crate::pictures::Expected;
-use crate::run::{BEST_ARC, CONFIG, MANIFEST, MODEL, Manifest, directory, io, read_arc, stored_split};
+use crate::run::{
+    BEST_ARC, CONFIG, MANIFEST, MODEL, Manifest, directory, io, read_arc, read_arch, stored_split,
+};
 
 /// A run, finished or not, that is only read.
 #[derive(Clone, Debug)]
@@ -119,12 +121,26 @@ impl Record {
     ///
     /// # Errors
     /// Says how to finish the run when the file is not there yet.
+    pub fn best_arch(&self) -> Result<Arch> {
+        self.must_have_best_arc()?;
+        read_arch(&self.best_arc_path())
+    }
+
+    /// The cells found or trained.
+    ///
+    /// # Errors
+    /// As [`best_arch`](Self::best_arch); [`Error::CellsOnly`] for an architecture of the macro space.
     pub fn best_arc(&self) -> Result<Arc> {
+        self.must_have_best_arc()?;
+        read_arc(&self.best_arc_path())
+    }
+
+    fn must_have_best_arc(&self) -> Result<()> {
         if !self.best_arc_path().is_file() {
             let problem = format!("the run has no {BEST_ARC} yet; finish it with --resume");
             return Err(directory(&self.dir, &problem));
         }
-        read_arc(&self.best_arc_path())
+        Ok(())
     }
 
     /// One of the three networks that a search offers.

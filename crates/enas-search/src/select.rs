@@ -7,18 +7,18 @@
 
 use std::collections::BTreeSet;
 
-use enas_arc::Arc;
-use enas_controller::{Bounds, Controller};
-use enas_rng::Seed;
+use enas_arc::{Arc, Arch};
+use enas_rng::{Seed, Stream};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SelectConfig;
+use crate::search::canonical;
 
 /// An arc with its score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Candidate {
+pub struct Candidate<A = Arc> {
     /// The arc.
-    pub arc: Arc,
+    pub arc: A,
     /// Where it comes from.
     pub origin: Origin,
     /// Accuracy with the shared weights on the whole validation split, 0 to 1.
@@ -33,7 +33,7 @@ pub struct Candidate {
     pub macs: u64,
 }
 
-impl Candidate {
+impl<A> Candidate<A> {
     /// What candidates are ranked by, the higher the better: macro-F1 or 1/(1 + loss) where it was measured, else accuracy.
     pub fn score(&self) -> f64 {
         let by_loss = self.valid_loss.map(|loss| 1.0 / (1.0 + loss));
@@ -45,26 +45,34 @@ impl Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// The policy's likeliest arc.
+    /// The one that the strategy thinks best: the policy's likeliest arc, or the best of a population.
     Greedy,
-    /// Drawn from the policy.
+    /// Proposed by the strategy: drawn from the policy, or a mutant of the best of a population.
     Sampled,
     /// Drawn uniformly, for comparison.
     Random,
 }
 
-/// All scored arcs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Selection {
-    /// Candidates of the policy, best first: higher score, then fewer multiply-adds, then arc order.
-    pub candidates: Vec<Candidate>,
-    /// Uniformly random arcs in the order they were drawn.
-    pub random: Vec<Candidate>,
+impl<A> Candidate<A> {
+    /// The same of the architecture in another form.
+    pub(crate) fn map<B>(self, form: &mut impl FnMut(A) -> B) -> Candidate<B> {
+        let Self { arc, origin, valid_accuracy, valid_macro_f1, valid_loss, macs } = self;
+        Candidate { arc: form(arc), origin, valid_accuracy, valid_macro_f1, valid_loss, macs }
+    }
 }
 
-impl Selection {
+/// All scored arcs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection<A = Arc> {
+    /// Candidates of the strategy, best first: higher score, then fewer multiply-adds, then arc order.
+    pub candidates: Vec<Candidate<A>>,
+    /// Uniformly random arcs in the order they were drawn.
+    pub random: Vec<Candidate<A>>,
+}
+
+impl<A: Ord> Selection<A> {
     /// Ranks scored arcs.
-    pub(crate) fn rank(scored: Vec<Candidate>) -> Self {
+    pub(crate) fn rank(scored: Vec<Candidate<A>>) -> Self {
         let (random, mut candidates): (Vec<_>, Vec<_>) =
             scored.into_iter().partition(|c| c.origin == Origin::Random);
         candidates.sort_by(better);
@@ -72,12 +80,12 @@ impl Selection {
     }
 
     /// The best by the shared weights; `None` where the time was too short for them.
-    pub fn best(&self) -> Option<&Candidate> {
+    pub fn best(&self) -> Option<&Candidate<A>> {
         self.candidates.first()
     }
 
     /// The random arc that would have won; `None` when there are none.
-    pub fn best_random(&self) -> Option<&Candidate> {
+    pub fn best_random(&self) -> Option<&Candidate<A>> {
         self.random.iter().min_by(|a, b| better(a, b))
     }
 
@@ -89,41 +97,38 @@ impl Selection {
 }
 
 /// Orders candidates best first, without ties between different arcs.
-pub(crate) fn better(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+pub(crate) fn better<A: Ord>(a: &Candidate<A>, b: &Candidate<A>) -> std::cmp::Ordering {
     let by_score = b.score().total_cmp(&a.score());
     by_score.then(a.macs.cmp(&b.macs)).then_with(|| a.arc.cmp(&b.arc))
 }
 
-/// Draws of the policy per wanted arc before giving up on finding another one.
+/// Proposals of the strategy per wanted arc before giving up on finding another one.
 const PATIENCE: u64 = 50;
 
-/// The arcs to score, in that order: the greedy one, then sampled and random ones in turns, so that a run whose
+/// The arcs to score, in that order: the `greedy` one, if there is one, then sampled and random ones in turns, so that a run whose
 /// time is up has scored about equally many of both.
 ///
 /// Sampled arcs are pairwise different even when the two inputs of any node are swapped, and so are random ones.
-/// A small space or a nearly certain policy may have fewer than asked for.
+/// A small space or a nearly certain strategy may have fewer than asked for.
 pub(crate) fn contestants(
     config: &SelectConfig,
-    controller: &Controller,
-    bounds: Bounds,
+    greedy: Option<Arch>,
+    propose: &mut dyn FnMut(&mut Stream) -> Arch,
+    random: &dyn Fn(&mut Stream) -> Arch,
     seed: Seed,
-) -> Vec<(Arc, Origin)> {
-    let greedy = controller.most_likely(bounds).arc;
-    let n_nodes = controller.n_nodes();
-    let sampled = distinct(config.samples, Some(&greedy), |i| {
-        controller.sample(bounds, &mut seed.stream("select/sampled", &[i])).arc
-    });
-    let random =
-        distinct(config.random, None, |i| Arc::random(n_nodes, &mut seed.stream("select/random", &[i])));
+) -> Vec<(Arch, Origin)> {
+    let sampled =
+        distinct(config.samples, greedy.as_ref(), |i| propose(&mut seed.stream("select/sampled", &[i])));
+    let random = distinct(config.random, None, |i| random(&mut seed.stream("select/random", &[i])));
     if sampled.len() < config.samples {
         tracing::warn!(
-            "the policy gave {} distinct arcs instead of {} in {} draws",
+            "the strategy gave {} distinct arcs instead of {} in {} draws",
             sampled.len(),
             config.samples,
             PATIENCE * config.samples as u64
         );
     }
-    let mut all = vec![(greedy, Origin::Greedy)];
+    let mut all: Vec<_> = greedy.map(|arc| (arc, Origin::Greedy)).into_iter().collect();
     let (mut sampled, mut random) = (sampled.into_iter(), random.into_iter());
     loop {
         let pair = (sampled.next(), random.next());
@@ -136,15 +141,15 @@ pub(crate) fn contestants(
 }
 
 /// The first `n` draws that differ from each other and from `known` in canonical form.
-fn distinct(n: usize, known: Option<&Arc>, draw: impl FnMut(u64) -> Arc) -> Vec<Arc> {
-    let mut seen: BTreeSet<Arc> = known.map(Arc::canonical).into_iter().collect();
+fn distinct(n: usize, known: Option<&Arch>, draw: impl FnMut(u64) -> Arch) -> Vec<Arch> {
+    let mut seen: BTreeSet<Arch> = known.map(canonical).into_iter().collect();
     let draws = (0..PATIENCE * n as u64).map(draw);
-    draws.filter(|arc| seen.insert(arc.canonical())).take(n).collect()
+    draws.filter(|arc| seen.insert(canonical(arc))).take(n).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use enas_controller::Config;
+    use enas_controller::{Config, Controller};
 
     use super::*;
     use crate::config::Metric;
@@ -191,11 +196,15 @@ mod tests {
         assert_eq!(ranked.best_random().unwrap().valid_accuracy, 1.0);
     }
 
-    fn draw(n_nodes: usize, samples: usize, random: usize) -> Vec<(Arc, Origin)> {
+    fn draw(n_nodes: usize, samples: usize, random: usize) -> Vec<(Arch, Origin)> {
         let seed = Seed::new(3);
         let controller = Controller::new(&Config::improved(), n_nodes, seed).unwrap();
         let config = SelectConfig { samples, random, metric: Metric::Accuracy };
-        contestants(&config, &controller, controller.config().bounds(1.0), seed)
+        let bounds = controller.config().bounds(1.0);
+        let greedy = controller.most_likely(bounds).arc;
+        let mut propose = |stream: &mut Stream| Arch::Micro(controller.sample(bounds, stream).arc);
+        let random = |stream: &mut Stream| Arch::Micro(Arc::random(n_nodes, stream));
+        contestants(&config, Some(greedy.into()), &mut propose, &random, seed)
     }
 
     #[test]
@@ -204,8 +213,8 @@ mod tests {
         assert_eq!(all.len(), 201);
         assert_eq!(all[0].1, Origin::Greedy);
         assert!(all[1..].chunks(2).all(|pair| pair[0].1 == Origin::Sampled && pair[1].1 == Origin::Random));
-        let of_policy: BTreeSet<Arc> =
-            all.iter().filter(|(_, o)| *o != Origin::Random).map(|(arc, _)| arc.canonical()).collect();
+        let of_policy: BTreeSet<Arch> =
+            all.iter().filter(|(_, o)| *o != Origin::Random).map(|(arc, _)| canonical(arc)).collect();
         assert_eq!(of_policy.len(), 101);
         assert_eq!(all, draw(5, 100, 100));
     }
@@ -214,7 +223,7 @@ mod tests {
     fn a_space_smaller_than_the_wish_gives_what_it_has() {
         // One node per cell: (2·5)² raw cells, 55 canonical ones, 3025 arcs.
         let seed = Seed::new(5);
-        let arcs = distinct(4000, None, |i| Arc::random(1, &mut seed.stream("test", &[i])));
+        let arcs = distinct(4000, None, |i| Arc::random(1, &mut seed.stream("test", &[i])).into());
         assert_eq!(arcs.len(), 3025);
     }
 

@@ -1,10 +1,11 @@
 //! Answers averaged over several views of a picture (test-time augmentation).
 
-use enas_arc::Arc;
-use enas_child::{Child, Norm};
+use enas_arc::Arch;
+use enas_child::{Examples, Norm};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::network::Network;
 
 /// The views of a picture that an answer is averaged over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,17 +25,21 @@ impl Tta {
 
     /// Class scores `[n, classes]` of images `[n, c, h, w]` in the host's memory: those of the network, or the logarithms
     /// of its probabilities averaged over the views.
-    pub(crate) fn logits(self, child: &Child, arc: &Arc, images: &[f32]) -> Result<Vec<f32>> {
-        let plain = child.logits(arc, images, Norm::RunningStatistics, None)?;
+    pub(crate) fn logits(self, network: &Network, arch: &Arch, images: &[f32]) -> Result<Vec<f32>> {
+        let of = |images: &[f32]| {
+            let examples = Examples::Host { images, labels: &[] };
+            network.logits_on(arch, examples, Norm::RunningStatistics, None)
+        };
+        let plain = of(images)?;
         if self.is_none() {
             return Ok(plain);
         }
         let mut mirrored = images.to_vec();
-        mirrored.chunks_exact_mut(child.input().width).for_each(<[f32]>::reverse);
-        let mut other = child.logits(arc, &mirrored, Norm::RunningStatistics, None)?;
+        mirrored.chunks_exact_mut(network.input().width).for_each(<[f32]>::reverse);
+        let mut other = of(&mirrored)?;
         let mut scores = plain;
         for rows in [&mut scores, &mut other] {
-            rows.chunks_exact_mut(child.n_classes()).for_each(softmax);
+            rows.chunks_exact_mut(network.n_classes()).for_each(softmax);
         }
         // A probability of nothing would have a score that looks like a fault.
         let mean = |(a, b): (&mut f32, &f32)| *a = f32::midpoint(*a, *b).max(f32::MIN_POSITIVE).ln();
@@ -63,9 +68,10 @@ mod tests {
         let small = ["child.filters=4", "child.layers=1", "child.nodes=2"];
         let layers = small.iter().fold(Layers::preset("quick"), |layers, a| layers.set(*a));
         let config: TrainConfig = layers.load().unwrap();
-        let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap();
+        let arc: enas_arc::Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap();
         let input = enas_child::InputShape { channels: 2, height: 6, width: 5 };
-        let child = Child::fixed(&config.child, &arc, input, 3, Seed::new(1)).unwrap();
+        let child = enas_child::Child::fixed(&config.child, &arc, input, 3, Seed::new(1)).unwrap();
+        let (child, arc) = (Network::Micro(child), Arch::Micro(arc));
         let mut stream = Seed::new(2).stream("pictures", &[]);
         let images: Vec<f32> = (0..4 * 60).map(|_| stream.normal()).collect();
         let mut mirrored = images.clone();

@@ -42,6 +42,28 @@ impl<S: Space> Evolution<S> {
         Self { space, settings, population: VecDeque::new() }
     }
 
+    /// The space whose architectures it proposes.
+    pub fn space(&self) -> &S {
+        &self.space
+    }
+
+    /// The members with their scores, the oldest first: with the settings, all that it knows.
+    pub fn population(&self) -> impl ExactSizeIterator<Item = &(S::Arch, f64)> {
+        self.population.iter()
+    }
+
+    /// Goes on with the members of a [`population`](Self::population) in the place of its own; the oldest of too many
+    /// are left out.
+    pub fn restore(&mut self, population: impl IntoIterator<Item = (S::Arch, f64)>) {
+        self.population = population.into_iter().collect();
+        self.drop_the_oldest();
+    }
+
+    fn drop_the_oldest(&mut self) {
+        let surplus = self.population.len().saturating_sub(self.settings.population);
+        self.population.drain(..surplus);
+    }
+
     fn parent(&self, stream: &mut Stream) -> &S::Arch {
         let draws = (0..self.settings.sample).map(|_| &self.population[stream.below(self.population.len())]);
         let better = |best, member| if worth(member) > worth(best) { member } else { best };
@@ -66,8 +88,7 @@ impl<S: Space> Strategy<S> for Evolution<S> {
 
     fn observe(&mut self, scored: &[(S::Arch, f64)]) {
         self.population.extend(scored.iter().cloned());
-        let surplus = self.population.len().saturating_sub(self.settings.population);
-        self.population.drain(..surplus);
+        self.drop_the_oldest();
     }
 }
 
@@ -108,6 +129,18 @@ mod tests {
         assert_eq!(evolution.population.len(), 20);
         let expected: Vec<&Arc> = first[15..].iter().chain(&children).collect();
         assert_eq!(evolution.population.iter().map(|(arch, _)| arch).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_restored_population_has_the_same_children() {
+        let settings = EvolutionSettings { population: 4, sample: 2 };
+        let new = || Evolution::new(MicroSpace::new(3).unwrap(), settings);
+        let (mut first, mut second) = (new(), new());
+        observed(&mut first, 7, &mut Seed::new(1).stream("test", &[]), |arc| arc.to_ints()[0] as f64);
+        second.restore(first.population().cloned());
+        assert_eq!(second.population().len(), 4);
+        let children = |of: &mut Evolution<MicroSpace>| of.propose(5, &mut Seed::new(2).stream("test", &[]));
+        assert_eq!(children(&mut first), children(&mut second));
     }
 
     #[test]

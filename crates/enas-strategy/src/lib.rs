@@ -28,6 +28,7 @@
 
 mod error;
 mod evolution;
+mod macro_space;
 mod oracle;
 mod read;
 mod reinforce;
@@ -39,6 +40,7 @@ mod table;
 
 pub use error::{Place, TableError};
 pub use evolution::{Evolution, EvolutionSettings};
+pub use macro_space::MacroSpace;
 pub use oracle::{FadingBias, Oracle};
 pub use reinforce::{Reinforce, ReinforceSettings};
 pub use search::{Budget, Outcome, search};

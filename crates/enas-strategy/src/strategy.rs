@@ -7,7 +7,8 @@ use crate::space::{MicroSpace, Space};
 /// Decides which architectures are worth a score.
 ///
 /// Proposals and observations alternate: after each [`propose`](Strategy::propose) the caller may
-/// [`observe`](Strategy::observe) the scores of exactly these architectures, in their order, or pass them over.
+/// [`observe`](Strategy::observe) the scores of exactly these architectures, in their order, or pass them over. Where
+/// every architecture has a stream of its own, several proposals of one may be observed together.
 pub trait Strategy<S: Space> {
     /// `n` architectures to be scored; every random number comes from `stream`.
     fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<S::Arch>;

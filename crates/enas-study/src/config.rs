@@ -163,6 +163,7 @@ pub fn recipe(search: &SearchConfig) -> TrainConfig {
         run,
         data,
         child: search.child.clone(),
+        macro_net: None,
         schedule,
     }
 }

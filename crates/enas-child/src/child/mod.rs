@@ -153,14 +153,7 @@ impl Child {
     /// # Errors
     /// If there is not one weight per class, or one is no positive number.
     pub fn weigh_classes(&mut self, weights: &[f32]) -> Result<(), Error> {
-        let refuse = |value: String, allowed: String| Error::Config { key: "class weights", value, allowed };
-        if weights.len() != self.n_classes {
-            let allowed = format!("as many as there are classes: {}", self.n_classes);
-            return Err(refuse(format!("{} numbers", weights.len()), allowed));
-        }
-        if let Some(wrong) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
-            return Err(refuse(wrong.to_string(), "numbers above 0".to_owned()));
-        }
+        check_class_weights(weights, self.n_classes)?;
         if let Some(device) = &mut self.device {
             device.weigh_classes(weights);
         }
@@ -174,10 +167,7 @@ impl Child {
     /// # Errors
     /// If it is not 0 or more and below 1.
     pub fn smooth_labels(&mut self, smoothing: f32) -> Result<(), Error> {
-        if !(0.0..1.0).contains(&smoothing) {
-            let (value, allowed) = (smoothing.to_string(), "0 or more and below 1".to_owned());
-            return Err(Error::Config { key: "label smoothing", value, allowed });
-        }
+        check_smoothing(smoothing)?;
         self.smoothing = smoothing;
         if let Some(device) = &mut self.device {
             device.smooth_labels(smoothing);
@@ -316,7 +306,7 @@ pub(crate) fn on_the_host(start: Start<'_>) -> Result<VarBuilder<'_>, Error> {
 }
 
 /// Images for a network in the host's memory.
-fn images_on_host(examples: Examples<'_>) -> Result<&[f32], Error> {
+pub(crate) fn images_on_host(examples: Examples<'_>) -> Result<&[f32], Error> {
     match examples {
         Examples::Host { images, .. } | Examples::Mixed { images, .. } => Ok(images),
         Examples::Staged(_) | Examples::Resident { .. } => {
@@ -326,7 +316,7 @@ fn images_on_host(examples: Examples<'_>) -> Result<&[f32], Error> {
 }
 
 /// Images and what they are compared with, for a network in the host's memory.
-fn on_host(examples: Examples<'_>) -> Result<(&[f32], Targets), Error> {
+pub(crate) fn on_host(examples: Examples<'_>) -> Result<(&[f32], Targets), Error> {
     let images = images_on_host(examples)?;
     let targets = match examples {
         Examples::Host { labels, .. } => Targets::plain(labels),
@@ -340,6 +330,28 @@ fn on_host(examples: Examples<'_>) -> Result<(&[f32], Targets), Error> {
 /// handed over and waited for, which costs more than a small operation itself.
 pub(crate) fn on_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| body())
+}
+
+/// Refuses class weights that no loss can be weighed with.
+pub(crate) fn check_class_weights(weights: &[f32], n_classes: usize) -> Result<(), Error> {
+    let refuse = |value: String, allowed: String| Error::Config { key: "class weights", value, allowed };
+    if weights.len() != n_classes {
+        let allowed = format!("as many as there are classes: {n_classes}");
+        return Err(refuse(format!("{} numbers", weights.len()), allowed));
+    }
+    match weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
+        Some(wrong) => Err(refuse(wrong.to_string(), "numbers above 0".to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a share of smoothing that is not one.
+pub(crate) fn check_smoothing(smoothing: f32) -> Result<(), Error> {
+    if (0.0..1.0).contains(&smoothing) {
+        return Ok(());
+    }
+    let (value, allowed) = (smoothing.to_string(), "0 or more and below 1".to_owned());
+    Err(Error::Config { key: "label smoothing", value, allowed })
 }
 
 /// Refuses a network that cannot be.

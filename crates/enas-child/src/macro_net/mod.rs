@@ -12,11 +12,13 @@
 mod config;
 mod layer;
 mod network;
+mod session;
 mod state;
 
 use enas_arc::MacroArc;
 use enas_kernels::Map;
 use enas_kernels::candle::NesterovConfig;
+use enas_rng::Stream;
 
 pub use self::config::{FixedOps, MacroConfig};
 use self::network::MacroNetwork;
@@ -60,6 +62,10 @@ pub struct MacroChild {
     network: MacroNetwork,
     params: Params,
     running: Running,
+    /// What the loss of an image counts for in training, by class.
+    class_weights: Option<Vec<f32>>,
+    /// Share of the target that is spread over all classes in training.
+    smoothing: f32,
 }
 
 /// Most weights of a network; see [`Child`](crate::Child).
@@ -83,7 +89,7 @@ impl MacroChild {
         n_classes: usize,
         start: impl Into<Start<'v>>,
     ) -> Result<Self, Error> {
-        Self::new(config, None, input, n_classes, start.into())
+        Self::new(config, None, input, (n_classes, MOST_WEIGHTS), start.into())
     }
 
     /// A network with weights for one arc.
@@ -98,6 +104,21 @@ impl MacroChild {
         n_classes: usize,
         start: impl Into<Start<'v>>,
     ) -> Result<Self, Error> {
+        Self::fixed_within(config, arc, input, n_classes, start, MOST_WEIGHTS)
+    }
+
+    /// [`fixed`](Self::fixed) with at most so many weights: for descriptions that may be anybody's.
+    ///
+    /// # Errors
+    /// As there, and if the network would have more.
+    pub fn fixed_within<'v>(
+        config: &MacroConfig,
+        arc: &MacroArc,
+        input: InputShape,
+        n_classes: usize,
+        start: impl Into<Start<'v>>,
+        most: usize,
+    ) -> Result<Self, Error> {
         check_layers(arc, config)?;
         if config.fixed_ops == FixedOps::FullConvolutions
             && let Some(index) = arc.layers().iter().position(|layer| layer.op.id() > 3)
@@ -106,14 +127,14 @@ impl MacroChild {
             let problem = format!("layer {} is {op}, and there are full convolutions only", index + 1);
             return Err(Error::Arc(format!("{problem} (macro.fixed_ops); as-searched takes pools as well")));
         }
-        Self::new(config, Some(arc), input, n_classes, start.into())
+        Self::new(config, Some(arc), input, (n_classes, most.min(MOST_WEIGHTS)), start.into())
     }
 
     fn new(
         config: &MacroConfig,
         arc: Option<&MacroArc>,
         input: InputShape,
-        n_classes: usize,
+        (n_classes, most): (usize, usize),
         start: Start<'_>,
     ) -> Result<Self, Error> {
         config.validate()?;
@@ -130,13 +151,9 @@ impl MacroChild {
         let mut places = Builder::new(None);
         MacroNetwork::new(&mut places, config, arc, input, n_classes);
         let weights = places.params.len();
-        if weights > MOST_WEIGHTS {
+        if weights > most {
             let value = format!("{} with {weights} weights in the whole network", config.filters);
-            return Err(Error::Config {
-                key: "macro.filters",
-                value,
-                allowed: format!("{MOST_WEIGHTS} weights"),
-            });
+            return Err(Error::Config { key: "macro.filters", value, allowed: format!("{most} weights") });
         }
         let mut builder = Builder::new(Some(on_the_host(start)?));
         let network = MacroNetwork::new(&mut builder, config, arc, input, n_classes);
@@ -144,7 +161,8 @@ impl MacroChild {
         let MacroConfig { momentum, l2, clip_norm, .. } = *config;
         let params = params.build(NesterovConfig { lr: 0.0, momentum, l2, clip_norm })?;
         let running = Running::new(running);
-        Ok(Self { config: config.clone(), input, arc: arc.cloned(), network, params, running })
+        let (config, arc) = (config.clone(), arc.cloned());
+        Ok(Self { config, input, arc, network, params, running, class_weights: None, smoothing: 0.0 })
     }
 
     /// Number of weights, batch norms included.
@@ -175,6 +193,16 @@ impl MacroChild {
     /// # Errors
     /// If the images or the arc do not fit.
     pub fn logits(&self, arc: &MacroArc, images: &[f32], norm: Norm) -> Result<Vec<f32>, Error> {
+        self.logits_with(arc, images, norm, None)
+    }
+
+    fn logits_with(
+        &self,
+        arc: &MacroArc,
+        images: &[f32],
+        norm: Norm,
+        dropout: Option<&mut Stream>,
+    ) -> Result<Vec<f32>, Error> {
         self.check_arc(arc)?;
         let n = count(images.len(), self.input)?;
         let statistics = match norm {
@@ -188,7 +216,12 @@ impl MacroChild {
                 let mut tape = Tape::new(&cpu, statistics, false);
                 let images = tape.input(self.map(images, n));
                 let means = self.network.forward(&mut tape, arc, images);
-                Ok(cpu.classify(&self.network.classifier, &means.value.to_nchw()))
+                let mut features = means.value.to_nchw();
+                if let Some(stream) = dropout {
+                    let keep = self.config.keep_prob;
+                    features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
+                }
+                Ok(cpu.classify(&self.network.classifier, &features))
             })
         })
     }
@@ -208,14 +241,24 @@ impl MacroChild {
         labels: &[u32],
         step: &Step,
     ) -> Result<StepStats, Error> {
+        self.step(arc, images, &Targets::plain(labels), step)
+    }
+
+    fn step(
+        &mut self,
+        arc: &MacroArc,
+        images: &[f32],
+        targets: &Targets,
+        step: &Step,
+    ) -> Result<StepStats, Error> {
         let noise = SeededNoise { seed: step.seed, step: step.global_step };
-        let pass = self.pass(arc, images, labels, Some(&noise))?;
+        let pass = self.pass(arc, images, targets, Some(&noise))?;
         let Pass { loss, gradients, moments } = pass;
         let mut stats = StepStats {
             loss: loss.mean,
             aux_loss: 0.0,
             correct: loss.correct,
-            n: labels.len(),
+            n: targets.labels.len(),
             grad_norm: f32::NAN,
         };
         let moments_are_finite = moments.iter().all(|(_, of)| is_finite(&of.mean) && is_finite(&of.variance));
@@ -237,7 +280,7 @@ impl MacroChild {
         images: &[f32],
         labels: &[u32],
     ) -> Result<(f32, Vec<Named>), Error> {
-        let pass = self.pass(arc, images, labels, None)?;
+        let pass = self.pass(arc, images, &Targets::plain(labels), None)?;
         let gradients = self.params.read(|weights| Ok(weights.export_gradients(&pass.gradients, 0.0)))?;
         Ok((pass.loss.mean, gradients))
     }
@@ -247,14 +290,13 @@ impl MacroChild {
         &self,
         arc: &MacroArc,
         images: &[f32],
-        labels: &[u32],
+        targets: &Targets,
         noise: Option<&dyn Noise>,
     ) -> Result<Pass, Error> {
         self.check_arc(arc)?;
         let n = count(images.len(), self.input)?;
-        let targets = Targets::plain(labels);
-        check_targets(&targets, n, self.network.classifier.classes)?;
-        on_pool(|| self.params.read(|weights| self.pass_here(arc, (images, n), &targets, noise, weights)))
+        check_targets(targets, n, self.network.classifier.classes)?;
+        on_pool(|| self.params.read(|weights| self.pass_here(arc, (images, n), targets, noise, weights)))
     }
 
     fn pass_here(
@@ -265,7 +307,7 @@ impl MacroChild {
         noise: Option<&dyn Noise>,
         weights: Weights<'_>,
     ) -> Result<Pass, Error> {
-        let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+        let cpu = Cpu { weights, running: &[], loss: self.loss_rule() };
         let mut tape = Tape::new(&cpu, Statistics::Batch, true);
         let images = tape.input(self.map(images, n));
         let means = self.network.forward(&mut tape, arc, images);

@@ -16,15 +16,27 @@ impl MacroChild {
         Ok(tensors)
     }
 
-    /// Takes over [`weights`](Self::weights).
+    /// [`weights`](Self::weights) and everything else that continuing a training needs.
     ///
     /// # Errors
-    /// If a tensor has another shape, is unknown, or is missing. The network is unusable after an error.
+    /// As there.
+    pub fn state(&self) -> Result<Vec<Named>, Error> {
+        let mut tensors = self.weights()?;
+        tensors.extend(self.params.export_momentum()?);
+        tensors.extend(self.params.export_averages()?);
+        tensors.extend(self.running.export_sums()?);
+        Ok(tensors)
+    }
+
+    /// Takes over [`weights`](Self::weights) or a [`state`](Self::state).
+    ///
+    /// # Errors
+    /// If a tensor has another shape, is unknown, or a weight or moving statistic is missing. The network is unusable after
+    /// an error.
     pub fn load(&mut self, tensors: &[Named]) -> Result<(), Error> {
         for tensor in tensors {
-            let known = self.params.import(tensor)? || is_moving(tensor) && self.running.import(tensor)?;
-            if !known {
-                return Err(Error::State(format!("the network has no tensor {} of this shape", tensor.name)));
+            if !self.params.import(tensor)? && !self.running.import(tensor)? {
+                return Err(Error::State(format!("the network has no tensor named {}", tensor.name)));
             }
         }
         let given: BTreeSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -34,8 +46,4 @@ impl MacroChild {
             None => Ok(()),
         }
     }
-}
-
-fn is_moving(tensor: &Named) -> bool {
-    tensor.name.ends_with("/moving_mean") || tensor.name.ends_with("/moving_variance")
 }

@@ -18,6 +18,8 @@ Examples:
   enas search photos                             your own images: photos/<class>/*.png
   enas search photos --time 30m --set child.filters=16
   enas search photos --max-params 100000         no network has more trained weights
+  enas search photos --strategy evolution        a population instead of a policy
+  enas search photos --space macro               whole networks, layer by layer, instead of cells
   enas search photos --repeat 3                  three seeds: do the results agree?
   enas search --resume runs/photos-search-1      go on after Ctrl-C
   enas search photos --resume runs/photos-search-1    the same, where the images are now
@@ -35,6 +37,12 @@ pub(crate) struct Search {
     /// Search so many times with seeds that follow each other, and say whether the results agree
     #[arg(long, value_name = "N", conflicts_with = "resume", allow_negative_numbers = true, value_parser = whole(2, 100))]
     pub(crate) repeat: Option<usize>,
+    /// What is searched [default: micro, unless --config or --set space says otherwise]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) space: Option<Space>,
+    /// What proposes architectures [default: reinforce, unless --config or --set strategy.kind says otherwise]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) strategy: Option<Strategy>,
     #[command(flatten)]
     pub(crate) limits: Limits,
     #[command(flatten)]
@@ -45,10 +53,59 @@ pub(crate) struct Search {
     pub(crate) memory: Memory,
 }
 
+/// What a search looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Space {
+    /// Two cells, of which networks are stacked
+    Micro,
+    /// Whole networks, layer by layer, on the CPU and without finals: the authors' macro search
+    Macro,
+}
+
+/// What a search of the macro space has unless something else is said: no finals, and the published penalty on skips.
+const MACRO: [&str; 4] =
+    ["space=macro", "finals.steps=0", "controller.skip.weight=0.8", "controller.skip.target=0.4"];
+
+/// What proposes the architectures of a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    /// An LSTM policy that learns from rewards, as published
+    Reinforce,
+    /// Regularised evolution: mutants of the best, the oldest dies
+    Evolution,
+    /// Draws uniformly: random search with shared weights
+    Uniform,
+    /// Draws among cells that read only their inputs
+    Wide,
+}
+
 impl Search {
-    /// The settings with the limits among them.
+    fn names_settings(&self) -> bool {
+        let of_macro = |name: &String| name.starts_with("reference-macro");
+        self.settings.config.is_some() || self.settings.preset.as_ref().is_some_and(of_macro)
+    }
+
+    /// The settings with strategy and limits among them.
     pub(crate) fn settings(&self) -> Settings {
-        self.limits.within(&self.settings)
+        let mut settings = self.limits.within(&self.settings);
+        let of_space: &[&str] = match self.space {
+            None => &[],
+            Some(Space::Micro) => &["space=micro"],
+            // What a file or a preset of that space says of the rest stands.
+            Some(Space::Macro) if self.names_settings() => &MACRO[..1],
+            Some(Space::Macro) => &MACRO,
+        };
+        if !of_space.is_empty() {
+            settings.set.retain(|set| !set.starts_with("space="));
+            // Below what is set by hand.
+            settings.set.splice(..0, of_space.iter().map(|&set| set.to_owned()));
+        }
+        let Some(strategy) = self.strategy else { return settings };
+        let name = strategy.to_possible_value().expect("no strategy is hidden");
+        // Ahead of the keys of that strategy: another kind drops those of the one before.
+        let kind = format!("strategy.kind={}", name.get_name());
+        let others = settings.set.into_iter().filter(|set| !set.starts_with("strategy.kind="));
+        Settings { set: std::iter::once(kind).chain(others).collect(), ..settings }
     }
 }
 

@@ -164,6 +164,7 @@ fn started(
     for_search = choices::below(&choices, Kind::Search, &for_search);
     for_training = choices::below(&choices, Kind::Train, &for_training);
     let mut search = settings::search(&for_search, data, None)?;
+    search.must_be_of_cells("enas auto")?;
     let mut train = settings::train_after(&search, &for_training, data, None)?;
     settings::limit_memory(&mut search.run, args.memory);
     train.run.memory = search.run.memory;
@@ -235,7 +236,10 @@ fn divided(settings: &Settings) -> (Settings, Settings) {
         let set = settings.set.iter().filter(|a| !tables.contains(&table(a).as_str())).cloned().collect();
         Settings { set, ..settings.clone() }
     };
-    (only(&["keep", "metric"]), only(&["controller", "reward", "select", "warmup", "finals", "limits"]))
+    (
+        only(&["keep", "metric"]),
+        only(&["space", "macro", "strategy", "controller", "reward", "select", "warmup", "finals", "limits"]),
+    )
 }
 
 fn pictures(data: &Dataset) -> String {

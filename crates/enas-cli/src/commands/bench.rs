@@ -231,7 +231,7 @@ fn sampled_arcs(args: &Bench) -> Result<Vec<Arc>> {
 
 fn fixed_arc(args: &Bench) -> Result<Arc> {
     let text = args.arc.as_deref().ok_or_else(|| usage("this mode needs --arc"))?;
-    let arc = arcs::one_given("--arc", text)?;
+    let arc = arcs::cells_given("--arc", text)?;
     fits(&arc, args, "--arc")?;
     Ok(arc)
 }

@@ -55,7 +55,7 @@ fn checked(context: &Context, args: &args::ConfigCheck, job: Job, config: &impl 
 fn job_of(file: &std::path::Path) -> Result<Job> {
     let text =
         read_text(file, SMALL_FILE).with_context(|| format!("cannot read {}", file.display())).or_usage()?;
-    let search_only = ["controller", "reward", "select"];
+    let search_only = ["strategy", "controller", "reward", "select"];
     let table = text.parse::<toml::Table>().unwrap_or_default();
     let is_train = !table.is_empty() && !search_only.iter().any(|key| table.contains_key(*key));
     Ok(if is_train { Job::Train } else { Job::Search })

@@ -49,8 +49,8 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
         images_per_second: rounded(1e3 * BATCH as f64 / quantile(&batches, 0.5)),
         batch: BATCH,
         threads: rayon::current_num_threads(),
-        params: model.child().n_params(),
-        macs: model.child().macs(model.arc())?,
+        params: model.n_params(),
+        macs: model.macs()?,
         peak_rss_mb: peak_rss_mb(),
     };
     context.console.note(&format!(

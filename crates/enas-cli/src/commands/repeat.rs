@@ -32,8 +32,9 @@ pub(super) fn run(
     times: usize,
     (gpu, interrupt): (Option<Gpu>, &Interrupt),
 ) -> Result<u8> {
-    let first_seed =
-        super::settings::search(&args.settings(), args.images.path(), Some(&args.extent))?.run.seed;
+    let config = super::settings::search(&args.settings(), args.images.path(), Some(&args.extent))?;
+    config.must_be_of_cells("--repeat")?;
+    let first_seed = config.run.seed;
     let mut members = Vec::with_capacity(times);
     for number in 0..times {
         let seed = first_seed.wrapping_add(number as u64);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
-use enas_arc::Arc;
+use enas_arc::Arch;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     }
     context.console.note(&images(&data));
     let mut watcher = Watcher::new(&context.console, &interrupt);
-    match enas_search::search(&config, &data, &mut run, &mut watcher) {
+    match enas_search::search_any(&config, &data, &mut run, &mut watcher) {
         Ok(found) => {
             // Whoever reads the result may be gone by now; the report is written all the same.
             let preset = args.settings.preset.as_deref();
@@ -109,7 +109,7 @@ fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(Search
 struct Found<'a> {
     #[serde(serialize_with = "path")]
     run: &'a PathBuf,
-    arc: &'a Arc,
+    arc: &'a Arch,
     valid_accuracy: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_macro_f1: Option<f64>,
@@ -122,8 +122,8 @@ struct Found<'a> {
     /// What `enas train` would build of the architecture; none if it could not.
     final_network: Option<FinalNetwork>,
     /// The one found first: by their short trainings, without finals by the shared weights.
-    candidates: Vec<Listed<'a>>,
-    random: Vec<Listed<'a>>,
+    candidates: Vec<Listed>,
+    random: Vec<Listed>,
     /// By how much the architecture found is more accurate than the best random one, in points.
     difference: Option<PairedDifference>,
     warnings: &'a [String],
@@ -137,7 +137,7 @@ struct Found<'a> {
 
 fn print(
     context: &Context,
-    found: &SearchOutcome,
+    found: &SearchOutcome<Arch>,
     (preset, final_network): (Option<&str>, Option<FinalNetwork>),
     data: &Dataset,
 ) -> Result<()> {
@@ -180,8 +180,8 @@ enum Provenance {
 
 /// An architecture that was measured.
 #[derive(Serialize)]
-struct Listed<'a> {
-    arc: &'a Arc,
+struct Listed {
+    arc: Arch,
     origin: Provenance,
     valid_accuracy: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,10 +189,10 @@ struct Listed<'a> {
     macs: u64,
 }
 
-impl<'a> Listed<'a> {
-    fn of(candidate: &'a Candidate) -> Self {
+impl Listed {
+    fn of(candidate: &Candidate<Arch>) -> Self {
         Self {
-            arc: &candidate.arc,
+            arc: candidate.arc.clone(),
             origin: Provenance::SharedWeights(candidate.origin),
             valid_accuracy: candidate.valid_accuracy,
             valid_macro_f1: candidate.valid_macro_f1,
@@ -202,18 +202,19 @@ impl<'a> Listed<'a> {
 }
 
 /// All architectures that were measured on the same images: the random ones, or the others with the one found first.
-fn listed(found: &SearchOutcome, random: bool) -> Vec<Listed<'_>> {
+fn listed(found: &SearchOutcome<Arch>, random: bool) -> Vec<Listed> {
     let Some(finals) = &found.finals else {
         let Selection { candidates, random: of_chance } = &found.selection;
         let all = if random { of_chance } else { candidates };
         return all.iter().map(Listed::of).collect();
     };
+    let own = found.arc.micro();
     let is_wanted =
-        |finalist: &&Finalist| finalist.arc != found.arc && (finalist.origin == Source::Random) == random;
-    let first = finals.finalist(&found.arc).filter(|_| !random);
+        |finalist: &&Finalist| Some(&finalist.arc) != own && (finalist.origin == Source::Random) == random;
+    let first = own.and_then(|arc| finals.finalist(arc)).filter(|_| !random);
     let all = first.into_iter().chain(finals.finalists.iter().filter(is_wanted));
     all.map(|finalist| Listed {
-        arc: &finalist.arc,
+        arc: Arch::from(&finalist.arc),
         origin: Provenance::Finals(finalist.origin),
         valid_accuracy: finalist.valid_report,
         valid_macro_f1: None,

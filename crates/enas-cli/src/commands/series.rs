@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use enas_arc::Arch;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
@@ -42,7 +43,13 @@ pub(super) fn start(
     gpu: Option<&Gpu>,
     interrupt: &Interrupt,
 ) -> Result<u8> {
-    let mut run = SeriesRun::create(args.out.as_deref(), &job.config, &job.arc, &job.data, series)?;
+    let mut run = SeriesRun::create(
+        args.out.as_deref(),
+        &job.config,
+        job.cells("--seeds and --folds")?,
+        &job.data,
+        series,
+    )?;
     run.count_from(began);
     run.set_choices(job.choices.clone())?;
     if let Some(search) = &args.run {
@@ -68,11 +75,11 @@ pub(super) fn resume(
     let run = SeriesRun::resume(dir)?;
     let (arc, data) = (run.arc().clone(), args.images.path());
     let config: TrainConfig = settings::beside(run.layers(), &args.settings, data, Some(&args.extent))?;
-    let config = settled(args, config, &arc);
+    let config = settled(args, config, &Arch::from(&arc));
     config.run.check_device(gpu)?;
     let plan = MemoryPlan::for_training(&config, &arc, gpu.is_some())?;
     let data = run.load(&config, &plan)?;
-    let job = Job { config, arc, data, plan, choices: Vec::new(), run: None };
+    let job = Job { config, arc: arc.into(), data, plan, choices: Vec::new(), run: None };
     go(context, run, (job, args.jobs), gpu, interrupt)
 }
 

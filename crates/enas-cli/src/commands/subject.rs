@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use enas_arc::Arc;
-use enas_child::{Child, InputShape};
+use enas_arc::{Arc, Arch};
+use enas_child::{Child, InputShape, MacroChild, MacroConfig};
 use enas_data::Dataset;
 use enas_rng::Seed;
 use enas_search::{Kind, Record, SearchConfig, TrainConfig};
@@ -91,11 +91,22 @@ impl FinalNetwork {
     pub(crate) fn of(
         searched: &SearchConfig,
         preset: Option<&str>,
-        arc: &Arc,
+        arch: &Arch,
         data: &Dataset,
     ) -> Option<Self> {
         let settings = Settings { preset: preset.map(str::to_owned), ..Settings::default() };
         let config = settings::train_after(searched, &settings, None, None).ok()?;
+        let arc = match arch {
+            Arch::Micro(arc) => arc,
+            Arch::Macro(arc) => {
+                let network = config.macro_net.or_else(|| searched.macro_net.clone()).unwrap_or_default();
+                let network = MacroConfig { layers: arc.n_layers(), ..network };
+                let input = InputShape { channels: data.channels, height: data.height, width: data.width };
+                let seed = Seed::new(0);
+                let child = MacroChild::fixed(&network, arc, input, data.classes.len(), seed).ok()?;
+                return Some(Self { params: child.n_params(), macs: child.macs(arc).ok()? });
+            }
+        };
         let subject = Subject { arcs: Vec::new(), config, classes: data.classes.len() };
         let child = subject.child(arc).ok()?;
         Some(Self { params: child.n_params(), macs: child.macs(arc).ok()? })
@@ -103,8 +114,9 @@ impl FinalNetwork {
 }
 
 fn arc_of(run: &Record) -> Result<Arc> {
-    match &run.manifest().arc {
+    match run.manifest().arc.as_ref().and_then(Arch::micro) {
         Some(arc) => Ok(arc.clone()),
+        // Says so where it is of the macro space.
         None => Ok(run.best_arc()?),
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use enas_arc::Arc;
+use enas_arc::{Arc, Arch};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
@@ -42,6 +42,10 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     }
     let job = Job::from_args(context, args, gpu.as_ref(), began)?;
     job.config.run.check_device(gpu.as_ref())?;
+    if args.warm_start.is_some() {
+        // Before a directory is made.
+        job.cells("--warm-start")?;
+    }
     if args.find_lr {
         return find_lr(context, &job, gpu.as_ref());
     }
@@ -64,7 +68,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     }
     context.console.note(&images(&data));
     let mut watcher = Watcher::new(&context.console, &interrupt);
-    match enas_search::train(&config, &arc, &data, &mut run, &mut watcher) {
+    match enas_search::train_any(&config, &arc, &data, &mut run, &mut watcher) {
         Ok(trained) => {
             // Whoever reads the result may be gone by now; the report is written all the same.
             let printed = print(context, &trained, &data);
@@ -78,7 +82,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     }
 }
 
-fn started(args: &args::Train, config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Run> {
+fn started(args: &args::Train, config: &TrainConfig, arc: &Arch, data: &Dataset) -> Result<Run> {
     let mut run = Run::for_training(args.out.as_deref(), config, arc, data)?;
     if let Some(dir) = &args.run {
         run.set_search(&locate::search(dir))?;
@@ -91,8 +95,8 @@ fn started(args: &args::Train, config: &TrainConfig, arc: &Arc, data: &Dataset) 
 
 /// Prints how the loss changes while the learning rate rises, and which rate that suggests.
 fn find_lr(context: &Context, job: &Job, gpu: Option<&Gpu>) -> Result<u8> {
-    let Job { config, arc, data, .. } = job;
-    let found = enas_search::find_lr(config, arc, data, gpu)?;
+    let Job { config, data, .. } = job;
+    let found = enas_search::find_lr(config, job.cells("--find-lr")?, data, gpu)?;
     context.out.print(&found, |out| {
         writeln!(out, "{:>12}  {:>9}  {:>9}", "rate", "loss", "smoothed")?;
         for point in &found.curve {
@@ -113,7 +117,7 @@ fn ready_cell(name: Option<&str>) -> Result<Arc> {
 /// What is to be trained on what, with which settings, and the run to go on with.
 pub(super) struct Job {
     pub(super) config: TrainConfig,
-    pub(super) arc: Arc,
+    pub(super) arc: Arch,
     pub(super) data: Dataset,
     pub(super) plan: MemoryPlan,
     /// The settings that were chosen for the images.
@@ -122,6 +126,14 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// The cells to be trained, for what trains cells only.
+    ///
+    /// # Errors
+    /// Usage for an architecture of the macro space.
+    pub(super) fn cells(&self, what: &'static str) -> Result<&Arc> {
+        Ok(self.arc.micro().ok_or(enas_search::Error::CellsOnly(what))?)
+    }
+
     fn from_args(context: &Context, args: &args::Train, gpu: Option<&Gpu>, began: Instant) -> Result<Self> {
         if let Some(dir) = &args.extent.resume {
             return Self::resumed(args, dir, gpu.is_some());
@@ -137,11 +149,12 @@ impl Job {
         let arc = match (&args.arc, &args.arc_file) {
             (Some(given), _) => arcs::one_given("--arc", given)?,
             (None, Some(file)) => arcs::one_in_file(file).context("--arc-file")?,
-            (None, None) => ready_cell(args.cell.as_deref())?,
+            (None, None) => ready_cell(args.cell.as_deref())?.into(),
         };
         let (images, extent) = (args.images.path(), Some(&args.extent));
         let read = settings::train(&args.settings, images, extent)?;
-        let asked = Asked { extent, ..Asked::of(&args.settings) };
+        let standing = standing_for(&arc);
+        let asked = Asked { extent, standing: &standing, ..Asked::of(&args.settings) };
         let Followed { settings, choices } =
             asked.follow(context, (&read.data, read.run.seed()), Kind::Train);
         let config = settings::train(&settings, images, extent)?;
@@ -159,6 +172,7 @@ impl Job {
         began: Instant,
     ) -> Result<Self> {
         let asked = Asked::of(&args.settings);
+        let Arch::Micro(arc) = &self.arc else { return Ok(self) };
         let is_set = ["child.filters", "child.layers"].iter().any(|key| asked.sets(key));
         let Some(limit) = self.config.run.time.0.filter(|_| !self.choices.is_empty() && !is_set) else {
             return Ok(self);
@@ -166,7 +180,7 @@ impl Job {
         let rounds = args.seeds.or(args.folds).unwrap_or(1).div_ceil(args.jobs) as f64;
         let seconds = (limit.as_secs_f64() - began.elapsed().as_secs_f64()) / rounds;
         let device = (gpu, Some(&self.plan));
-        let network = fit_network(&mut self.config, &self.arc, &self.data, device, seconds)?;
+        let network = fit_network(&mut self.config, arc, &self.data, device, seconds)?;
         let choice = |key: &str, value: usize| Choice {
             key: key.to_owned(),
             value: value.to_string(),
@@ -185,7 +199,7 @@ impl Job {
         let own = run.record().layers::<TrainConfig>()?;
         let config: TrainConfig =
             settings::beside(own, &args.settings, args.images.path(), Some(&args.extent))?;
-        let arc = run.arc().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
+        let arc = run.arch().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
         let config = settled(args, config, &arc);
         run.accepts(&config)?;
         run.find_pictures(&config.data)?;
@@ -200,16 +214,21 @@ impl Job {
         let search = Record::open(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
         let arc = match args.pick {
-            Some(pick) => search.pick(pick.into()).context("--run")?,
-            None => search.best_arc().context("--run")?,
+            Some(pick) => search.pick(pick.into()).context("--run")?.into(),
+            None => search.best_arch().context("--run")?,
         };
         let (images, extent) = (args.images.path(), Some(&args.extent));
         let read = settings::train_after(&searched, &args.settings, images, extent)?;
-        let standing = settings::inherited(&searched, &args.settings)?;
+        let mut standing = settings::inherited(&searched, &args.settings)?;
+        standing.extend(standing_for(&arc));
         let asked = Asked { settings: &args.settings, extent, standing: &standing };
         let Followed { settings, choices } =
             asked.follow(context, (&read.data, read.run.seed()), Kind::Train);
-        let config = settings::train_after(&searched, &settings, images, extent)?;
+        let mut config = settings::train_after(&searched, &settings, images, extent)?;
+        if arc.micro().is_none() {
+            // As wide as in the search, where nothing else is said.
+            config.macro_net = config.macro_net.or_else(|| searched.macro_net.clone());
+        }
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
         let data = match images {
             Some(_) => plan.load(&config.data, config.run.seed(), None)?,
@@ -219,10 +238,21 @@ impl Job {
     }
 }
 
+/// What no choice may set for this architecture: networks of the macro space have no averages of their weights.
+fn standing_for(arch: &Arch) -> Vec<String> {
+    match arch {
+        Arch::Micro(_) => Vec::new(),
+        Arch::Macro(_) => vec!["run.ema_decay=0".to_owned(), "run.bn_reestimate=0".to_owned()],
+    }
+}
+
 /// Settings for this arc and with the memory that was asked for. Cells have as many nodes as the arc, whatever the
 /// preset says.
-pub(super) fn settled(args: &args::Train, mut config: TrainConfig, arc: &Arc) -> TrainConfig {
-    config.child.nodes = arc.n_nodes();
+pub(super) fn settled(args: &args::Train, mut config: TrainConfig, arch: &Arch) -> TrainConfig {
+    match arch {
+        Arch::Micro(arc) => config.child.nodes = arc.n_nodes(),
+        Arch::Macro(arc) => config.macro_net.get_or_insert_default().layers = arc.n_layers(),
+    }
     config.run.patience = args.patience.unwrap_or(config.run.patience);
     settings::limit_memory(&mut config.run, args.memory);
     config
@@ -232,7 +262,7 @@ pub(super) fn settled(args: &args::Train, mut config: TrainConfig, arc: &Arc) ->
 fn planned(
     args: &args::Train,
     config: TrainConfig,
-    arc: &Arc,
+    arc: &Arch,
     on_gpu: bool,
 ) -> Result<(TrainConfig, MemoryPlan)> {
     let config = settled(args, config, arc);
@@ -242,12 +272,12 @@ fn planned(
 
 /// The promised document.
 #[derive(Serialize)]
-pub(super) struct Trained<'a> {
+pub(super) struct Trained<'a, A = Arc> {
     #[serde(serialize_with = "path")]
     run: &'a PathBuf,
     #[serde(serialize_with = "path")]
     model: &'a PathBuf,
-    arc: &'a Arc,
+    arc: &'a A,
     train_loss: f64,
     valid_accuracy: f64,
     test_accuracy: f64,
@@ -275,13 +305,13 @@ pub(super) struct Trained<'a> {
 /// Test images below which the interval of an accuracy is wider than 14 points.
 const FEW: u64 = 50;
 
-fn print(context: &Context, trained: &TrainOutcome, data: &Dataset) -> Result<()> {
+fn print(context: &Context, trained: &TrainOutcome<Arch>, data: &Dataset) -> Result<()> {
     let document = Trained::new(trained, data);
     context.out.print(&document, |out| document.write(out))
 }
 
-impl<'a> Trained<'a> {
-    pub(super) fn new(trained: &'a TrainOutcome, data: &Dataset) -> Self {
+impl<'a, A> Trained<'a, A> {
+    pub(super) fn new(trained: &'a TrainOutcome<A>, data: &Dataset) -> Self {
         let test = Standing::on(&data.test, trained.test_accuracy);
         Self {
             test_correct: test.correct,

@@ -34,6 +34,11 @@ pub(crate) fn smaller(command: &str) -> String {
                   --set finals.random=2 --set finals.mutants=1 --set finals.controls=1";
     match command.split(' ').nth(1) {
         Some("auto") => format!("{command} {common} {search}").replace("--time 2h", "--time 20s"),
+        Some("search") if command.contains("--space macro") => {
+            let layers = "--set macro.layers=3 --set macro.filters=4 --set data.image_size=16";
+            let (without_finals, _) = search.split_once("--set finals").unwrap();
+            format!("{command} --epochs 1 {layers} {without_finals}")
+        }
         Some("search") => format!("{command} --epochs 1 {common} {search}"),
         Some("train") => format!("{command} --epochs 1 {common}"),
         Some("study") if !command.contains("--table") => smaller_study(command, common, search),

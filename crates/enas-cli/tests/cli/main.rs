@@ -20,6 +20,7 @@ mod grammar;
 mod hostile;
 mod imbalance;
 mod interrupt;
+mod macro_space;
 mod memory;
 mod model;
 mod places;

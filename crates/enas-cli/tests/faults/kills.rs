@@ -22,6 +22,12 @@ fn searches_killed_again_and_again_end_alike() {
 }
 
 #[test]
+fn searches_by_evolution_killed_again_and_again_end_alike() {
+    let job = Job::search().with(&["--strategy", "evolution", "--set", "strategy.population=4"]);
+    again_and_again("searches by evolution killed again and again", &job, 6);
+}
+
+#[test]
 fn trainings_killed_again_and_again_end_alike() {
     again_and_again("trainings killed again and again", &Job::train(), 8);
 }

@@ -343,7 +343,7 @@ impl Phases {
         Ok(AutoOutcome {
             model: run.model_path(),
             from,
-            arc: model.arc().clone(),
+            arc: model.arc()?.clone(),
             valid_accuracy: accuracy.valid,
             test_accuracy: accuracy.test.unwrap_or_default(),
             search_accuracy: searched.as_ref().map(|searched| searched.valid_accuracy),

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use enas_arc::SpaceKind;
+use enas_child::MacroConfig;
 use enas_child::schedule::Schedule;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{ClassWeights, MOST, RunConfig, SearchConfig, TrainConfig};
+use super::{ClassWeights, EvolutionConfig, MOST, RunConfig, SearchConfig, StrategyConfig, TrainConfig};
 use crate::bounded::{SMALL_FILE, read_text};
 use crate::error::{ConfigError, Error, Result};
 use crate::presets::{Preset, presets};
@@ -386,11 +388,40 @@ impl Settings for SearchConfig {
         schedule(&self.schedule)?;
         controller(&self.controller)?;
         within("controller.steps", self.controller.steps as u64, 1, MOST)?;
+        strategy(&self.strategy)?;
         at_least("reward.batch_size", self.reward.batch_size as u64, 1)?;
         within("select.samples", self.select.samples as u64, 1, MOST_ARCS)?;
         within("select.random", self.select.random as u64, 0, MOST_ARCS)?;
+        macro_net(self.macro_net.as_ref())?;
+        space(self)?;
         phases(self)
     }
+}
+
+/// What only searches for cells have.
+fn space(config: &SearchConfig) -> Result<(), Invalid> {
+    if config.space == SpaceKind::Micro {
+        return Ok(());
+    }
+    let wide = matches!(config.strategy, StrategyConfig::Wide {});
+    let refused = [
+        ("finals.steps", config.finals.are_wanted(), "finals train cells only; set finals.steps=0"),
+        ("limits", !config.limits.is_empty(), "limits are kept by finals, which train cells only"),
+        ("strategy.kind", wide, "\"wide\" is a kind of cells; choose reinforce, evolution or uniform"),
+    ];
+    match refused.into_iter().find(|(_, is_set, _)| *is_set) {
+        Some((key, _, why)) => {
+            Err(Invalid { key: key.into(), problem: format!("{key} with space = \"macro\": {why}") })
+        }
+        None => Ok(()),
+    }
+}
+
+/// What proposes architectures.
+fn strategy(config: &StrategyConfig) -> Result<(), Invalid> {
+    let StrategyConfig::Evolution(EvolutionConfig { population, sample }) = *config else { return Ok(()) };
+    within("strategy.population", population as u64, 1, MOST_ARCS)?;
+    within("strategy.sample", sample as u64, 1, MOST_ARCS)
 }
 
 /// Warm-up, finals and limits.
@@ -450,6 +481,7 @@ impl Settings for TrainConfig {
         data(&self.data)?;
         once(&self.run, &self.data)?;
         child(&self.child)?;
+        macro_net(self.macro_net.as_ref())?;
         schedule(&self.schedule)
     }
 }
@@ -556,6 +588,10 @@ fn controller(config: &enas_controller::Config) -> Result<(), Invalid> {
 
 fn child(config: &enas_child::Config) -> Result<(), Invalid> {
     config.validate().map_err(of_child)
+}
+
+fn macro_net(config: Option<&MacroConfig>) -> Result<(), Invalid> {
+    config.map_or(Ok(()), |config| config.validate().map_err(of_child))
 }
 
 fn schedule(schedule: &Schedule) -> Result<(), Invalid> {

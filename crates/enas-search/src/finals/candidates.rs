@@ -9,14 +9,14 @@ use enas_data::Dataset;
 use enas_rng::{Seed, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Limits, TrainConfig};
+use crate::config::{Limits, StrategyConfig, TrainConfig};
 use crate::error::{Error, Result};
 
 /// Where a candidate comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// From the policy.
+    /// From the policy: the one that learned, or one that draws uniformly or among wide arcs.
     Policy,
     /// Uniformly random among those whose every branch reads an input of the cell.
     Wide,
@@ -24,6 +24,20 @@ pub enum Source {
     Random,
     /// One of the best, with one branch changed.
     Mutant,
+    /// From a population.
+    Evolution,
+}
+
+impl Source {
+    /// Where the proposals of a strategy come from.
+    pub(crate) fn of(strategy: &StrategyConfig) -> Self {
+        match strategy {
+            StrategyConfig::Evolution(_) => Self::Evolution,
+            StrategyConfig::Reinforce {} | StrategyConfig::Uniform {} | StrategyConfig::Wide {} => {
+                Self::Policy
+            }
+        }
+    }
 }
 
 /// What the network of an architecture costs.
@@ -87,8 +101,8 @@ impl<'a> Proposals<'a> {
     }
 
     /// A candidate that is given, if it keeps to the limits and is not there yet.
-    pub(crate) fn given(&mut self, arc: &Arc) -> Result<Option<Candidate>> {
-        self.admit(arc.clone(), Source::Policy)
+    pub(crate) fn given(&mut self, arc: &Arc, origin: Source) -> Result<Option<Candidate>> {
+        self.admit(arc.clone(), origin)
     }
 
     fn find(

@@ -56,6 +56,8 @@ pub(crate) fn recipe(config: &SearchConfig, steps_per_epoch: u64) -> TrainConfig
             drop_path_keep: 1.0,
             ..child.clone()
         },
+        // Finals train cells only.
+        macro_net: None,
         schedule: Schedule::Staircase(steady),
     }
 }

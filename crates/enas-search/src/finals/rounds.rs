@@ -54,7 +54,7 @@ pub(crate) struct Task<'a> {
 /// bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FinalsProgress {
-    /// Architectures that the policy proposed.
+    /// Architectures that the strategy proposed.
     pub(crate) proposed: Vec<Arc>,
     /// Seconds that were left at the beginning, if there is a limit.
     seconds: Option<f64>,
@@ -209,13 +209,14 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         Ok(())
     }
 
-    /// The policy's, wide and random ones in turns, so that a run whose time is up has tried about equally many of each.
+    /// The strategy's, wide and random ones in turns, so that a run whose time is up has tried about equally many of each.
     fn draw_candidates(&mut self, finals: &FinalsConfig) -> Result<()> {
         let proposed = self.progress.proposed.clone();
         let most = finals.policy.max(finals.wide).max(finals.random);
         for number in 0..most {
             let of_policy = proposed.get(number).filter(|_| number < finals.policy);
-            let mut found = of_policy.map(|arc| self.proposals.given(arc)).transpose()?.flatten();
+            let origin = Source::of(&self.task.config.strategy);
+            let mut found = of_policy.map(|arc| self.proposals.given(arc, origin)).transpose()?.flatten();
             self.candidates.extend(found.take());
             for (origin, wanted) in [(Source::Wide, finals.wide), (Source::Random, finals.random)] {
                 if number < wanted {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use enas_arc::Arc;
+use enas_arc::{Arch, SpaceKind};
 use enas_child::{Footprint, Recompute};
 use enas_data::{Dataset, Holding, SplitFile, Survey};
 use enas_rng::Seed;
@@ -67,7 +67,7 @@ impl MemoryPlan {
     /// files reports.
     pub fn for_search(config: &SearchConfig, on_gpu: bool) -> Result<Self> {
         let job = Job::new(enas_data::survey(&config.data)?);
-        let job = if on_gpu { job } else { job.searching(config)? };
+        let job = if on_gpu || config.space() == SpaceKind::Macro { job } else { job.searching(config)? };
         Self::choose(config.run.memory, job)
     }
 
@@ -75,9 +75,13 @@ impl MemoryPlan {
     ///
     /// # Errors
     /// As there.
-    pub fn for_training(config: &TrainConfig, arc: &Arc, on_gpu: bool) -> Result<Self> {
+    pub fn for_training(config: &TrainConfig, arc: impl Into<Arch>, on_gpu: bool) -> Result<Self> {
         let job = Job::new(enas_data::survey(&config.data)?);
-        let job = if on_gpu { job } else { job.training(config, Some(arc))? };
+        let job = match arc.into() {
+            Arch::Micro(arc) if !on_gpu => job.training(config, Some(&arc))?,
+            // What networks of the macro space take is not known beforehand.
+            _ => job,
+        };
         Self::choose(config.run.memory, job)
     }
 
@@ -99,11 +103,15 @@ impl MemoryPlan {
         // What cannot be looked at is for loading to complain about, which knows what is to be measured.
         let Ok(survey) = enas_data::survey(&model.data_at(path)) else { return Ok(Self::plenty()) };
         let job = Job::new(survey);
-        let child = model.child();
-        let threads = rayon::current_num_threads();
-        let footprint =
-            Footprint::fixed(child.config(), model.arc(), child.input(), child.n_classes(), threads)?;
-        let job = if on_gpu { job } else { job.evaluating(footprint, model.eval_batch()) };
+        let job = match (model.child(), model.arc()) {
+            (Ok(child), Ok(arc)) if !on_gpu => {
+                let threads = rayon::current_num_threads();
+                let (input, classes) = (child.input(), child.n_classes());
+                let footprint = Footprint::fixed(child.config(), arc, input, classes, threads)?;
+                job.evaluating(footprint, model.eval_batch())
+            }
+            _ => job,
+        };
         Self::choose(memory, job)
     }
 

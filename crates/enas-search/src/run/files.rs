@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use enas_arc::{Arc, Cell};
+use enas_arc::{Arc, Arch, Cell, SpaceKind};
 use enas_data::SplitFile;
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +49,23 @@ struct ArcFile<'a, T> {
     fields: &'a T,
 }
 
-/// Writes an arc with what is to be known of it.
-pub(super) fn write_arc(path: &Path, arc: &Arc, fields: &impl Serialize) -> Result<()> {
+/// The contents of `best.arc.json` in the macro space.
+#[derive(Serialize)]
+struct MacroArcFile<'a, T> {
+    space: SpaceKind,
+    arc: &'a Arch,
+    /// The integer form.
+    integers: String,
+    #[serde(flatten)]
+    fields: &'a T,
+}
+
+/// Writes an architecture with what is to be known of it.
+pub(super) fn write_arc(path: &Path, arch: &Arch, fields: &impl Serialize) -> Result<()> {
+    let Arch::Micro(arc) = arch else {
+        let (space, integers) = (arch.space(), arch.to_string());
+        return write_json(path, &MacroArcFile { space, arc: arch, integers, fields });
+    };
     let (normal, reduction) = (ints(arc.normal()), ints(arc.reduction()));
     write_json(path, &ArcFile { arc, normal, reduction, fields })
 }
@@ -60,11 +75,22 @@ fn ints(cell: &Cell) -> Vec<usize> {
     cell.nodes().iter().flat_map(|n| [n.x.input, n.x.op.id(), n.y.input, n.y.op.id()]).collect()
 }
 
-/// Reads an arc from a file: a `best.arc.json`, or text in either form of an arc with `#` comments.
+/// Reads the cells of a file, as [`read_arch`].
 ///
 /// # Errors
-/// [`Error::File`] names the file and what is wrong with the arc in it.
+/// As there, and [`Error::CellsOnly`] for an architecture of the macro space.
 pub fn read_arc(path: &Path) -> Result<Arc> {
+    match read_arch(path)? {
+        Arch::Micro(arc) => Ok(arc),
+        Arch::Macro(_) => Err(Error::CellsOnly("this")),
+    }
+}
+
+/// Reads an architecture from a file: a `best.arc.json`, or text in any form of one with `#` comments.
+///
+/// # Errors
+/// [`Error::File`] names the file and what is wrong with the architecture in it.
+pub fn read_arch(path: &Path) -> Result<Arch> {
     #[derive(Deserialize)]
     struct OnlyArc {
         arc: String,
@@ -76,7 +102,7 @@ pub fn read_arc(path: &Path) -> Result<Arc> {
     } else {
         split_comments(&text).1
     };
-    Arc::parse_any(&arc).map_err(|e| broken(e.to_string()))
+    Arch::parse_any(&arc).map_err(|e| broken(e.to_string()))
 }
 
 pub(crate) fn write_config<C: Settings>(path: &Path, config: &C) -> Result<()> {

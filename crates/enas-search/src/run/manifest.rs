@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use enas_arc::Arc;
+use enas_arc::Arch;
 use enas_data::Dataset;
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,7 @@ pub struct Manifest {
     /// Number and hash of the picture files.
     pub fingerprint: enas_data::Fingerprint,
     /// The arc that is trained (training only).
-    pub arc: Option<Arc>,
+    pub arc: Option<Arch>,
     /// The run directory of the search that found the arc (training only), if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<PathBuf>,
@@ -66,7 +66,7 @@ impl fmt::Display for Kind {
 }
 
 impl Manifest {
-    pub(super) fn new<C: Settings>(data: &Dataset, arc: Option<&Arc>, config: &C) -> Self {
+    pub(super) fn new<C: Settings>(data: &Dataset, arc: Option<Arch>, config: &C) -> Self {
         Self {
             kind: C::KIND,
             version: env!("CARGO_PKG_VERSION").into(),
@@ -75,7 +75,7 @@ impl Manifest {
             threads: rayon::current_num_threads(),
             data: data.name.clone(),
             fingerprint: data.fingerprint.clone(),
-            arc: arc.cloned(),
+            arc,
             search: None,
             settings: Some(changes::plain(config)),
             memory: None,

@@ -22,30 +22,30 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use enas_arc::Arc;
-use enas_child::{Child, Named};
+use enas_arc::{Arc, Arch};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::files::read_arc;
 pub(crate) use self::files::{
     BEST_ARC, CONFIG, MANIFEST, MODEL, SPLIT, START, delivered, directory, io, stored_split, write_config,
     write_json,
 };
 use self::files::{CHECKPOINTS, write_arc};
+pub use self::files::{read_arc, read_arch};
 pub use self::manifest::{Kind, Manifest};
 use crate::changes;
 use crate::checkpoint::{Checkpoint, Encoded};
 use crate::claim::{claim, claim_default, clear_parts};
 use crate::config::{RunConfig, SearchConfig, Settings, TrainConfig};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::memory::MemoryPlan;
 use crate::metrics::{self, Metrics};
 use crate::model::Model;
+use crate::network::{GPU, Network};
 use crate::pace::Pace;
 use crate::pictures;
 use crate::recommend::Choice;
@@ -93,9 +93,14 @@ impl Run {
     ///
     /// # Errors
     /// As [`Run::for_search`].
-    pub fn for_training(out: Option<&Path>, config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Self> {
+    pub fn for_training(
+        out: Option<&Path>,
+        config: &TrainConfig,
+        arc: impl Into<Arch>,
+        data: &Dataset,
+    ) -> Result<Self> {
         config.run.class_weights.of(data.train.labels(), &data.classes)?;
-        Self::create(out, config, Manifest::new(data, Some(arc), config), data)
+        Self::create(out, config, Manifest::new(data, Some(arc.into()), config), data)
     }
 
     /// Opens a run to go on with it: give it to [`crate::search()`] or [`crate::train()`] with its own
@@ -219,9 +224,14 @@ impl Run {
         &self.manifest
     }
 
-    /// The arc that this training trains; `None` for a search.
-    pub fn arc(&self) -> Option<&Arc> {
+    /// The architecture that this training trains; `None` for a search.
+    pub fn arch(&self) -> Option<&Arch> {
         self.manifest.arc.as_ref()
+    }
+
+    /// The cells that this training trains; `None` for a search and for an architecture of the macro space.
+    pub fn arc(&self) -> Option<&Arc> {
+        self.arch().and_then(Arch::micro)
     }
 
     /// Where the arc found or trained is, or will be.
@@ -283,7 +293,7 @@ impl Run {
     }
 
     /// Writes `best.arc.json`: the arc in both forms, and `fields`.
-    pub(crate) fn write_best_arc(&self, arc: &Arc, fields: &impl Serialize) -> Result<()> {
+    pub(crate) fn write_best_arc(&self, arc: &Arch, fields: &impl Serialize) -> Result<()> {
         write_arc(&self.best_arc_path(), arc, fields)
     }
 
@@ -439,12 +449,12 @@ impl Run {
     }
 
     /// The weights that the training begins with, if they are given.
-    pub(crate) fn start(&self) -> Result<Option<Vec<Named>>> {
+    pub(crate) fn start(&self) -> Result<Option<Vec<NamedTensor>>> {
         let path = self.dir.join(START);
         if !path.exists() {
             return Ok(None);
         }
-        Ok(Some(Model::load(&path)?.child().weights()?))
+        Ok(Some(Model::load(&path)?.weights()?))
     }
 
     /// Keeps to a plan of the memory. A run may go on with another one than it began with.
@@ -466,8 +476,11 @@ impl Run {
     ///
     /// # Errors
     /// [`crate::Error::Config`] where there is no GPU for what needs one; what the GPU reports.
-    pub(crate) fn place(&self, child: &mut Child, config: &RunConfig) -> Result<()> {
+    pub(crate) fn place(&self, network: &mut Network, config: &RunConfig) -> Result<()> {
         config.check_device(self.gpu.as_ref())?;
+        let Network::Micro(child) = network else {
+            return if self.gpu.is_some() { Err(Error::CellsOnly(GPU)) } else { Ok(()) };
+        };
         child.recompute(self.memory().map(|plan| plan.recompute).unwrap_or_default());
         match &self.gpu {
             Some(gpu) => Ok(child.use_gpu(gpu, config.activations.into())?),

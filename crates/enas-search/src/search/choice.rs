@@ -1,16 +1,21 @@
 //! Which phases a search has, and what it chooses in the end.
 
+use enas_arc::Arch;
+
 use super::scoring::Score;
 use super::{Search, SearchOutcome, collapse, state};
 use crate::auto::Costs;
 use crate::config::TrainConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::finals::{Finals, FinalsOutcome, FinalsProgress, Task, recipe};
+use crate::network::{Network, cells};
 use crate::observer::{Event, SearchPlan};
 use crate::select::Selection;
 
 /// Share of a time limit that is kept for the finals.
 const FINALS: f64 = 0.45;
+/// What finals are called where they are refused.
+const FINALS_OF_CELLS: &str = "a search with finals";
 /// Warm-ups that a search must have steps for: with less, a policy would have no time to learn.
 const WARMUPS: u64 = 2;
 
@@ -46,7 +51,9 @@ impl<'a> Search<'a> {
 
     /// What a training step of the shared weights takes, measured with a network that is thrown away.
     fn seconds_per_step(&self) -> Result<f64> {
-        let (child, _) = super::networks(self.config, self.data, 1.0)?;
+        let Network::Micro(child) = Network::shared(self.config, self.data)? else {
+            return Err(Error::CellsOnly(FINALS_OF_CELLS));
+        };
         let arc = enas_arc::Arc::random(self.config.child.nodes, &mut self.seed.stream("search/probe", &[0]));
         let gpu = self.child.gpu();
         Ok(Costs::of(child, &arc, &self.config.run, self.data, gpu)?.step)
@@ -65,14 +72,15 @@ impl<'a> Search<'a> {
     }
 
     /// Trains candidates alone, and chooses by that.
-    pub(super) fn finals(&mut self, selection: &Selection) -> Result<Option<FinalsOutcome>> {
+    pub(super) fn finals(&mut self, selection: &Selection<Arch>) -> Result<Option<FinalsOutcome>> {
         if !self.has_finals() {
             return Ok(None);
         }
         let recipe: TrainConfig = recipe(self.config, self.child_steps());
         if self.at.finals.proposed.is_empty() {
             let best = selection.candidates.iter().take(self.config.finals.policy);
-            self.at.finals.proposed = best.map(|candidate| candidate.arc.clone()).collect();
+            let best = best.map(|candidate| cells(&candidate.arc, FINALS_OF_CELLS).cloned());
+            self.at.finals.proposed = best.collect::<Result<_>>()?;
         }
         let (gpu, memory) = (self.child.gpu().cloned(), self.session.run.memory().cloned());
         let task = Task {
@@ -83,24 +91,28 @@ impl<'a> Search<'a> {
             gpu: gpu.as_ref(),
             memory: memory.as_ref(),
         };
-        let (at, child, controller) = (&self.at, &self.child, &self.controller);
+        let (at, child, strategy) = (&self.at, &self.child, &self.strategy);
         let state = |finals: &FinalsProgress| {
             let progress = super::Progress { finals: finals.clone(), ..at.clone() };
-            state(&progress, child, controller)
+            state(&progress, child, strategy)
         };
         let finals = Finals::new(task, &mut self.session, &state, self.at.finals.clone())?;
         finals.run().map(Some)
     }
 
-    pub(super) fn finish(self, selection: Selection, finals: Option<FinalsOutcome>) -> Result<SearchOutcome> {
+    pub(super) fn finish(
+        mut self,
+        selection: Selection<Arch>,
+        finals: Option<FinalsOutcome>,
+    ) -> Result<SearchOutcome<Arch>> {
         let difference = if finals.is_some() { None } else { self.difference(&selection)? };
         let (arc, Score { accuracy, macro_f1, .. }) = match (&finals, selection.best()) {
             (Some(finals), _) => {
                 let accuracy = finals.balanced().valid_report;
-                (finals.picks.balanced.clone(), Score { accuracy, macro_f1: None, loss: None })
+                (finals.picks.balanced.clone().into(), Score { accuracy, macro_f1: None, loss: None })
             }
             (None, best) => {
-                let best = best.expect("without finals the policy's likeliest arc is always scored");
+                let best = best.expect("without finals at least one architecture is always scored");
                 let (accuracy, macro_f1) = (best.valid_accuracy, best.valid_macro_f1);
                 (best.arc.clone(), Score { accuracy, macro_f1, loss: None })
             }
@@ -109,9 +121,9 @@ impl<'a> Search<'a> {
             Some(finals) => finals.control.as_ref().map(|control| control.mean),
             None => selection.random_accuracy(),
         };
-        let bounds = self.controller.config().bounds(1.0);
-        let warnings =
-            collapse::warnings(&arc, self.has_policy().then_some((&self.controller, bounds)), self.seed);
+        self.strategy.set_progress(1.0);
+        let learned = self.strategy.has_learned().then_some(&mut self.strategy);
+        let warnings = collapse::warnings(&arc, &self.space, learned, self.seed);
         let Self { child, at, session, .. } = self;
         let outcome = SearchOutcome {
             run: session.run.dir().to_owned(),
@@ -133,13 +145,8 @@ impl<'a> Search<'a> {
         session.run.conclude()?;
         // Last, as it makes the run a finished one.
         session.run.write_best_arc(&outcome.arc, &facts)?;
-        let SearchOutcome { arc, valid_accuracy, .. } = &outcome;
-        session.observer.event(&Event::Finished { arc, valid_accuracy: *valid_accuracy });
+        let SearchOutcome { valid_accuracy, .. } = &outcome;
+        session.observer.event(&Event::Finished { valid_accuracy: *valid_accuracy });
         Ok(outcome)
-    }
-
-    /// Whether a policy was trained at all.
-    fn has_policy(&self) -> bool {
-        self.controller.updates() > 0
     }
 }

@@ -1,52 +1,67 @@
-//! Whether a policy settled on too little to be trusted: signs that are told beside the result of a search.
+//! Whether a strategy settled on too little to be trusted: signs that are told beside the result of a search.
 
-use enas_arc::{Arc, Cell, Op};
-use enas_controller::{Bounds, Controller};
+use enas_arc::{Arc, Arch, Cell, Op};
 use enas_rng::Seed;
+use enas_strategy::Space as _;
 
 use super::progress::PolicyTally;
+use super::space::{ImageSpace, operations as numbers_of_operations};
+use super::strategy::Proposer;
+use crate::error::Result;
 
-/// Arcs of the policy that are looked at.
+/// Arcs of the strategy that are looked at.
 const ARCS: u64 = 100;
-/// Share of the choices of an operation above which the policy knows little else.
+/// Share of the choices of an operation above which the strategy knows little else.
 const MOST: f64 = 0.6;
 
-/// What to know of the arc found and of the policy that it comes from.
-pub(super) fn warnings(found: &Arc, policy: Option<(&Controller, Bounds)>, seed: Seed) -> Vec<String> {
-    let arcs = |(controller, bounds): (&Controller, Bounds)| -> Vec<Arc> {
-        let sampled = |i| controller.sample(bounds, &mut seed.stream("select/collapse", &[i])).arc;
-        (0..ARCS).map(sampled).collect()
+/// What to know of the arc found and of the strategy that learned to propose it, if one did.
+pub(super) fn warnings(
+    found: &Arch,
+    space: &ImageSpace,
+    learned: Option<&mut Proposer>,
+    seed: Seed,
+) -> Vec<String> {
+    let of_strategy = learned.and_then(|strategy| {
+        let sampled = |i| strategy.propose_one(&mut seed.stream("select/collapse", &[i]));
+        let arcs: Vec<Arch> = (0..ARCS).map(sampled).collect();
+        one_operation(&arcs, space, strategy.noun())
+    });
+    let without_convolution = match found {
+        Arch::Micro(arc) => without_convolution(arc),
+        Arch::Macro(arc) => arc.layers().iter().all(|layer| layer.op.id() > 3).then(|| {
+            "the network found has no convolution: search for more epochs, or with more of controller.entropy_weight".to_owned()
+        }),
     };
-    let of_policy = policy.and_then(|policy| one_operation(&arcs(policy)));
-    without_convolution(found).into_iter().chain(of_policy).collect()
+    without_convolution.into_iter().chain(of_strategy).collect()
 }
 
-/// An operation that the policy chose too often in an epoch.
-pub(super) fn of_epoch(policy: &PolicyTally, most: f64) -> Option<String> {
-    let (op, share) = policy.commonest();
-    (share > most).then(|| format!("{:.0} % of the policy's choices are {}", 100.0 * share, op.name()))
+/// An operation that the strategy, which is a `noun`, chose too often in an epoch.
+pub(super) fn of_epoch(tally: &PolicyTally, most: f64, space: &ImageSpace, noun: &str) -> Option<String> {
+    let (op, share) = tally.commonest();
+    let name = || space.op_name(op);
+    (share > most).then(|| format!("{:.0} % of the {noun}'s choices are {}", 100.0 * share, name()))
 }
 
-/// A policy whose architectures are mostly smaller than nine tenths of uniformly random ones: small networks learn fast
+/// A strategy whose architectures are mostly smaller than nine tenths of uniformly random ones: small networks learn fast
 /// while weights are shared, and little afterwards.
 pub(super) fn of_size(
-    controller: &Controller,
-    bounds: Bounds,
+    strategy: &mut Proposer,
+    space: &ImageSpace,
     seed: Seed,
-    macs: &dyn Fn(&Arc) -> Result<u64, enas_child::Error>,
-) -> Result<Option<String>, enas_child::Error> {
-    let sizes = |arcs: &mut dyn Iterator<Item = Arc>| -> Result<Vec<u64>, enas_child::Error> {
+    macs: &dyn Fn(&Arch) -> Result<u64>,
+) -> Result<Option<String>> {
+    let sizes = |arcs: &mut dyn Iterator<Item = Arch>| -> Result<Vec<u64>> {
         let mut sizes = arcs.map(|arc| macs(&arc)).collect::<Result<Vec<u64>, _>>()?;
         sizes.sort_unstable();
         Ok(sizes)
     };
-    let nodes = controller.n_nodes();
-    let random = sizes(&mut (0..ARCS).map(|i| Arc::random(nodes, &mut seed.stream("search/sizes", &[i]))))?;
-    let sampled = |i| controller.sample(bounds, &mut seed.stream("search/policy-sizes", &[i])).arc;
-    let of_policy = sizes(&mut (0..ARCS).map(sampled))?;
-    let (tenth, median) = (random[random.len() / 10], of_policy[of_policy.len() / 2]);
+    let random = sizes(&mut (0..ARCS).map(|i| space.random(&mut seed.stream("search/sizes", &[i]))))?;
+    let noun = strategy.noun();
+    let sampled = |i| strategy.propose_one(&mut seed.stream("search/policy-sizes", &[i]));
+    let proposed = sizes(&mut (0..ARCS).map(sampled))?;
+    let (tenth, median) = (random[random.len() / 10], proposed[proposed.len() / 2]);
     Ok((median < tenth).then(|| {
-        format!("the policy's networks have {median} multiply-adds, fewer than nine tenths of random ones ({tenth})")
+        format!("the {noun}'s networks have {median} multiply-adds, fewer than nine tenths of random ones ({tenth})")
     }))
 }
 
@@ -65,20 +80,19 @@ fn without_convolution(arc: &Arc) -> Option<String> {
     ))
 }
 
-/// An operation that the policy chooses nearly always.
-fn one_operation(arcs: &[Arc]) -> Option<String> {
-    let mut counts = [0usize; Op::ALL.len()];
-    let cells = arcs.iter().flat_map(|arc| [arc.normal(), arc.reduction()]);
-    cells.flat_map(operations).for_each(|op| counts[op.id()] += 1);
+/// An operation that the strategy, which is a `noun`, chooses nearly always.
+fn one_operation(arcs: &[Arch], space: &ImageSpace, noun: &str) -> Option<String> {
+    let mut counts = vec![0usize; space.no_counts().first().map_or(0, Vec::len)];
+    arcs.iter().flat_map(numbers_of_operations).flatten().for_each(|op| counts[op] += 1);
     let all = counts.iter().sum::<usize>().max(1);
     let (id, most) = counts.into_iter().enumerate().max_by_key(|(_, n)| *n)?;
     let share = most as f64 / all as f64;
+    let remedy = if noun == "policy" { "raise controller.entropy_weight, or " } else { "" };
     (share > MOST).then(|| {
         format!(
-            "the policy collapsed: {:.0} % of its choices are {}; raise controller.entropy_weight, or search for more \
-             epochs",
+            "the {noun} collapsed: {:.0} % of its choices are {}; {remedy}search for more epochs",
             100.0 * share,
-            Op::ALL[id].name()
+            space.op_name(id)
         )
     })
 }
@@ -90,10 +104,14 @@ fn operations(cell: &Cell) -> impl Iterator<Item = Op> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use enas_controller::Config;
+    use crate::config::SearchConfig;
 
     fn arc(text: &str) -> Arc {
         text.parse().unwrap()
+    }
+
+    fn space() -> ImageSpace {
+        ImageSpace::of(&SearchConfig::default()).unwrap()
     }
 
     #[test]
@@ -107,16 +125,19 @@ mod tests {
     #[test]
     fn an_operation_that_is_nearly_always_chosen_is_named() {
         // Three of four choices.
-        let said = one_operation(&[arc("0 2 1 2  0 2 1 3")]).unwrap();
+        let said = one_operation(&[arc("0 2 1 2  0 2 1 3").into()], &space(), "policy").unwrap();
         assert!(said.starts_with("the policy collapsed: 75 % of its choices are avg-pool-3x3"), "{said}");
-        assert_eq!(one_operation(&[arc("0 2 1 2  0 1 1 3")]), None, "half is not too much");
+        assert_eq!(
+            one_operation(&[arc("0 2 1 2  0 1 1 3").into()], &space(), "policy"),
+            None,
+            "half is not too much"
+        );
     }
 
     #[test]
     fn a_policy_that_has_learnt_nothing_has_not_collapsed() {
-        let seed = Seed::new(1);
-        let controller = Controller::new(&Config::improved(), 5, seed).unwrap();
+        let mut strategy = Proposer::of(&SearchConfig::default(), 1.0).unwrap();
         let found = arc("0 0 1 2  0 1 1 3");
-        assert_eq!(warnings(&found, Some((&controller, controller.config().bounds(1.0))), seed), [""; 0]);
+        assert_eq!(warnings(&found.into(), &space(), Some(&mut strategy), Seed::new(1)), [""; 0]);
     }
 }

@@ -1,26 +1,39 @@
-//! The search: shared weights ω and a policy θ trained in turns (Pham et al., ICML 2018, section 2.2), then the
-//! choice of an arc.
+//! The search: shared weights ω and a strategy trained in turns, then the choice of an arc. With the published strategy,
+//! a policy θ, this is the algorithm of Pham et al. (ICML 2018, section 2.2).
+//!
+//! ```text
+//! warm ω             training steps with fairly drawn architectures, then with those that the strategy proposes
+//! propose            the strategy: a policy, a population, or draws
+//! score              the oracle: the shared weights on validation images
+//! observe            the strategy learns from the scores
+//! finals             the best proposals are trained alone beside others, and the best network is chosen
+//! ```
 
 mod choice;
 mod collapse;
+mod learning;
+mod oracle;
 mod outcome;
-mod policy;
 mod progress;
 mod scoring;
+mod space;
+mod strategy;
 mod warmup;
 
 use std::time::Duration;
 
-use enas_arc::Arc;
-use enas_child::{Child, InputShape, Step};
-use enas_controller::{Bounds, Controller};
+use enas_arc::{Arch, SpaceKind};
+use enas_child::Step;
 use enas_data::Dataset;
 use enas_rng::Seed;
 
 pub use self::outcome::SearchOutcome;
+pub(crate) use self::space::canonical;
 
 use self::progress::{Progress, load, state};
 use self::scoring::Score;
+use self::space::ImageSpace;
+use self::strategy::Proposer;
 use crate::annealing::{self, Position};
 use crate::concerns;
 use crate::config::{SearchConfig, Settings as _};
@@ -29,12 +42,13 @@ use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::feed::Source;
 use crate::finals::Halves;
+use crate::network::Network;
 use crate::observer::{EpochSummary, Event, Observer, Phase, Place};
 use crate::run::{Moment, Run, State};
 use crate::session::Session;
 use crate::train::whole;
 
-/// Searches for an arc: trains shared weights ω and a policy θ in turns, then chooses.
+/// Searches for an arc: trains shared weights ω and a strategy in turns, then chooses.
 ///
 /// Goes on from the newest checkpoint where `run` has one. `data` must be loaded with `config.run.seed()`, or by
 /// [`Run::load_data`].
@@ -48,6 +62,26 @@ pub fn search(
     run: &mut Run,
     observer: &mut dyn Observer,
 ) -> Result<SearchOutcome> {
+    if config.space() != SpaceKind::Micro {
+        return Err(Error::CellsOnly("this command"));
+    }
+    let outcome = search_any(config, data, run, observer)?;
+    Ok(outcome.map(|arch| match arch {
+        Arch::Micro(arc) => arc,
+        Arch::Macro(_) => unreachable!("a search of the micro space has cells only"),
+    }))
+}
+
+/// [`search`] in the space of the settings, whichever it is.
+///
+/// # Errors
+/// As there.
+pub fn search_any(
+    config: &SearchConfig,
+    data: &Dataset,
+    run: &mut Run,
+    observer: &mut dyn Observer,
+) -> Result<SearchOutcome<Arch>> {
     let mut search = Search::start_or_resume(config, data, Session::new(&config.run, run, observer))?;
     while search.at.epoch < search.at.epochs {
         search.epoch().or_else(|error| search.go_back(error))?;
@@ -61,15 +95,16 @@ struct Search<'a> {
     config: &'a SearchConfig,
     data: &'a Dataset,
     seed: Seed,
+    space: ImageSpace,
     /// The shared weights ω.
-    child: Child,
+    child: Network,
     /// The pictures of the two phases, where the child reads them.
     train: Source,
     valid: Source,
     /// The validation images that choices are made by, and those that report.
     halves: Halves,
-    /// The policy π(m; θ).
-    controller: Controller,
+    /// What proposes architectures: with the published settings a policy π(m; θ).
+    strategy: Proposer,
     at: Progress,
     session: Session<'a>,
     /// Time spent waiting for pictures in this epoch.
@@ -83,26 +118,27 @@ impl<'a> Search<'a> {
         let seed = config.run.seed();
         let checkpoint = session.run.restore::<Progress>()?;
         let lr_factor = checkpoint.as_ref().map_or_else(whole, |c| c.progress.lr_factor);
-        let (mut child, mut controller) = networks(config, data, lr_factor)?;
+        let (mut child, mut strategy) = (Network::shared(config, data)?, Proposer::of(config, lr_factor)?);
         if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
             child.weigh_classes(&weights)?;
         }
         child.smooth_labels(config.run.label_smoothing)?;
         let restored =
-            checkpoint.map(|c| load(session.run.dir(), c, &mut child, &mut controller)).transpose()?;
+            checkpoint.map(|c| load(session.run.dir(), c, &mut child, &mut strategy)).transpose()?;
         session.run.place(&mut child, &config.run)?;
         session.run.expect_weights(child.n_params() + child.n_aux_params());
-        let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
+        let (train, valid) = (Source::of(&data.train, &child)?, Source::of(&data.valid, &child)?);
         let resumes = restored.is_some();
         if !resumes {
             concerns::warn_of(data, &config.data, &config.run);
         }
-        let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));
+        let space = ImageSpace::of(config)?;
+        let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs, &space));
         let finals = config.finals.are_wanted();
         let halves = if finals { Halves::of(&data.valid, seed) } else { Halves::whole(&data.valid, seed) };
         let waited = Duration::ZERO;
         let mut search =
-            Self { config, data, seed, child, train, valid, halves, controller, at, session, waited };
+            Self { config, data, seed, space, child, train, valid, halves, strategy, at, session, waited };
         if !resumes {
             search.plan()?;
         }
@@ -110,7 +146,7 @@ impl<'a> Search<'a> {
         let seconds_left = search.session.budget.left(search.session.run.seconds());
         search.session.observer.event(&Event::Started {
             run: search.session.run.dir(),
-            plan: search.child.plan().to_string(),
+            plan: search.child.plan(),
             params: search.child.n_params(),
             aux_params: search.child.n_aux_params(),
             macs: None,
@@ -122,10 +158,11 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Trains ω, then θ, then looks at what came of it.
+    /// Trains ω, then the strategy, then looks at what came of it.
     fn epoch(&mut self) -> Result<()> {
+        self.strategy.set_progress(self.progress());
         self.train_child()?;
-        self.train_controller()?;
+        self.train_strategy()?;
         self.end_epoch()
     }
 
@@ -133,16 +170,16 @@ impl<'a> Search<'a> {
     fn go_back(&mut self, error: Error) -> Result<()> {
         let found = divergence::first(error, self.at.lr_factor < whole())?;
         let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
-        // Always a controller of its own: its learning rate is part of it.
-        let (child, mut controller) = networks(self.config, self.data, LOWERED)?;
+        // Always a strategy of its own: its learning rate is part of it.
+        let mut strategy = Proposer::of(self.config, LOWERED)?;
         self.at = match checkpoint {
-            Some(checkpoint) => load(self.session.run.dir(), checkpoint, &mut self.child, &mut controller)?,
+            Some(checkpoint) => load(self.session.run.dir(), checkpoint, &mut self.child, &mut strategy)?,
             None => {
-                self.child.load(&child.state()?)?;
-                Progress::start(self.config.run.epochs)
+                self.child.load(&Network::shared(self.config, self.data)?.state()?)?;
+                Progress::start(self.config.run.epochs, &self.space)
             }
         };
-        self.controller = controller;
+        self.strategy = strategy;
         self.at.lr_factor = LOWERED;
         self.at.epoch_began = self.session.run.seconds();
         let state = self.state()?;
@@ -150,7 +187,7 @@ impl<'a> Search<'a> {
     }
 
     /// The error of a child step that had this symptom and changed nothing.
-    fn diverged(&self, symptom: Symptom, arc: &Arc, step: &Step) -> Error {
+    fn diverged(&self, symptom: Symptom, arc: &Arch, step: &Step) -> Error {
         let epoch = self.at.epoch;
         let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
         let found = symptom.at(epoch + 1, self.at.step + 1);
@@ -162,19 +199,19 @@ impl<'a> Search<'a> {
         symptom.map_or(Ok(result), |symptom| Err(symptom.at(self.at.epoch + 1, step).into()))
     }
 
-    /// Phase 1. Trains ω on the training split with θ fixed; every minibatch has an arc of its own.
+    /// Phase 1. Trains ω on the training split with the strategy fixed; every minibatch has an arc of its own.
     fn train_child(&mut self) -> Result<()> {
         if self.at.phase != Phase::Child {
             return Ok(());
         }
-        let (epoch, bounds, steps) = (self.at.epoch, self.bounds(), self.child_steps());
+        let (epoch, steps) = (self.at.epoch, self.child_steps());
         let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
         self.session.restart_clock();
         let mut batches = self.train.epoch(&plan)?;
         let mut next = batches.next();
         while let Some(batch) = next.take().transpose()? {
             let (global_step, lr) = (epoch * steps + self.at.step, self.lr(self.at.step));
-            let arc = self.arc_of_step(global_step, bounds); // m ~ π(m; θ)
+            let arc = self.arc_of_step(global_step); // m ~ π(m; θ)
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
             let meanwhile = &mut || next = batches.next();
             let stats = self.child.train_on(&arc, batch.examples(), &step, meanwhile)?; // a step along -∇_ω L(m; ω)
@@ -199,9 +236,12 @@ impl<'a> Search<'a> {
     fn end_epoch(&mut self) -> Result<()> {
         self.leave_a_collapsed_policy()?;
         // First, so that nothing is reported of weights that are not finite.
-        let tensors = self.state()?.tensors;
-        let greedy = self.controller.most_likely(self.bounds()).arc;
-        let (score, symptom) = if self.has_finals() { self.probe()? } else { self.timed_score(&greedy)? };
+        let State { progress: Progress { population, .. }, tensors } = self.state()?;
+        let greedy = self.strategy.favourite();
+        let (score, symptom) = match &greedy {
+            Some(greedy) if !self.has_finals() => self.timed_score(greedy)?,
+            _ => self.probe()?,
+        };
         let score = self.healthy(symptom, score, self.at.step)?;
         self.at.best_valid_accuracy = self.at.best_valid_accuracy.max(score.accuracy);
         let summary = self.summary(greedy, score);
@@ -211,12 +251,13 @@ impl<'a> Search<'a> {
         let planned =
             self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
         self.session.replan(self.at.epochs, planned);
-        self.at.next_epoch(planned, spent);
+        self.at.next_epoch(planned, spent, &self.space);
         let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
-        self.session.save(State { progress: self.at.clone(), tensors }, moment)
+        let progress = Progress { population, ..self.at.clone() };
+        self.session.save(State { progress, tensors }, moment)
     }
 
-    fn summary(&self, greedy: Arc, score: Score) -> EpochSummary {
+    fn summary(&self, greedy: Option<Arch>, score: Score) -> EpochSummary {
         let Progress { epoch, epochs, .. } = self.at;
         EpochSummary {
             epoch: epoch + 1,
@@ -228,17 +269,17 @@ impl<'a> Search<'a> {
             best_valid_accuracy: self.at.best_valid_accuracy,
             valid_macro_f1: score.macro_f1,
             policy: (self.at.policy.is_trained() || !self.has_finals())
-                .then(|| self.at.policy.summary(self.controller.baseline(), greedy)),
+                .then(|| self.at.policy.summary(self.strategy.baseline(), greedy)),
             seconds: self.session.run.seconds() - self.at.epoch_began,
             waited_seconds: self.waited.as_secs_f64(),
         }
     }
 
-    /// How peaked the policy may be in this epoch: its time begins when the warm-up is over.
-    fn bounds(&self) -> Bounds {
+    /// How far the strategy is in this epoch, from 0 to 1: its time begins when the warm-up is over.
+    fn progress(&self) -> f64 {
         let warmup = self.warmup_steps() / self.child_steps();
         let (done, all) = (self.at.epoch.saturating_sub(warmup), self.at.epochs.saturating_sub(warmup));
-        self.controller.config().bounds(done as f64 / all.max(1) as f64)
+        done as f64 / all.max(1) as f64
     }
 
     /// The child's learning rate of the step after so many of this epoch.
@@ -269,12 +310,12 @@ impl<'a> Search<'a> {
     }
 
     fn tick(&mut self) -> Result<()> {
-        let (at, child, controller) = (&self.at, &self.child, &self.controller);
-        self.session.tick(|| state(at, child, controller))
+        let (at, child, strategy) = (&self.at, &self.child, &self.strategy);
+        self.session.tick(|| state(at, child, strategy))
     }
 
     fn state(&self) -> Result<State<Progress>> {
-        state(&self.at, &self.child, &self.controller)
+        state(&self.at, &self.child, &self.strategy)
     }
 
     /// Where the checkpoint stood that the search goes on from.
@@ -286,14 +327,4 @@ impl<'a> Search<'a> {
         };
         self.at.place(steps)
     }
-}
-
-/// Both networks with their random start.
-fn networks(config: &SearchConfig, data: &Dataset, lr_factor: f32) -> Result<(Child, Controller)> {
-    let input = InputShape { channels: data.channels, height: data.height, width: data.width };
-    let seed = config.run.seed();
-    let child = Child::shared(&config.child, input, data.classes.len(), seed)?;
-    let lr = config.controller.lr * f64::from(lr_factor);
-    let policy = enas_controller::Config { lr, ..config.controller.clone() };
-    Ok((child, Controller::new(&policy, config.child.nodes, seed)?))
 }

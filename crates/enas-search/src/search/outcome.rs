@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::finals::FinalsOutcome;
 use crate::paired::PairedDifference;
-use crate::select::Selection;
+use crate::select::{Candidate, Selection};
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SearchOutcome {
+pub struct SearchOutcome<A = Arc> {
     /// The run directory.
     pub run: PathBuf,
     /// The arc found: the balanced one of the finals, or without finals the best candidate of the policy.
-    pub arc: Arc,
+    pub arc: A,
     /// Accuracy of its network after the finals on the half of validation that reports; without finals, its accuracy with
     /// the shared weights on the whole validation split. 0 to 1.
     pub valid_accuracy: f64,
@@ -30,7 +30,7 @@ pub struct SearchOutcome {
     /// What to know of the arc and of the policy before trusting them.
     pub warnings: Vec<String>,
     /// All arcs that were scored with the shared weights.
-    pub selection: Selection,
+    pub selection: Selection<A>,
     /// What the finals came to; `None` where the settings have none.
     pub finals: Option<FinalsOutcome>,
     /// Epochs done.
@@ -68,7 +68,31 @@ impl Facts {
     }
 }
 
-impl SearchOutcome {
+impl<A> SearchOutcome<A> {
+    /// The same with its architectures in another form.
+    pub(super) fn map<B>(self, mut form: impl FnMut(A) -> B) -> SearchOutcome<B> {
+        let Self { run, arc, valid_accuracy, valid_macro_f1, random_valid_accuracy, difference, .. } = self;
+        let Self { warnings, selection, finals, epochs, seconds, params, macs, .. } = self;
+        let Selection { candidates, random } = selection;
+        let mut all = |of: Vec<Candidate<A>>| of.into_iter().map(|one| one.map(&mut form)).collect();
+        let selection = Selection { candidates: all(candidates), random: all(random) };
+        SearchOutcome {
+            run,
+            arc: form(arc),
+            valid_accuracy,
+            valid_macro_f1,
+            random_valid_accuracy,
+            difference,
+            warnings,
+            selection,
+            finals,
+            epochs,
+            seconds,
+            params,
+            macs,
+        }
+    }
+
     pub(super) fn facts(&self) -> Facts {
         let Self { valid_accuracy, valid_macro_f1, random_valid_accuracy, difference, .. } = *self;
         let Self { epochs, params, macs, .. } = *self;

@@ -1,20 +1,22 @@
-//! Where a search stands, and how that and both networks are kept in a checkpoint.
+//! Where a search stands, and how that, the network and the strategy are kept in a checkpoint.
 
 use std::path::Path;
 
-use enas_arc::{Arc, Op};
-use enas_child::Child;
-use enas_controller::{Controller, Episode, UpdateStats};
+use enas_arc::Arch;
 use serde::{Deserialize, Serialize};
 
+use super::learning::OfStep;
+use super::space::{ImageSpace, operations};
+use super::strategy::{Member, Proposer};
 use crate::checkpoint::Checkpoint;
 use crate::divergence::finite;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::finals::FinalsProgress;
+use crate::network::Network;
 use crate::observer::{Phase, Place, PolicySummary};
 use crate::run::State;
 use crate::session::{Tally, is_possible, mean};
-use crate::tensors::{for_child, of_child, of_prefix, prefixed};
+use crate::tensors::{of_prefix, prefixed};
 use crate::train::whole;
 
 /// Where a search stands. Together with the weights, all that resuming needs: every random stream is named by its
@@ -48,13 +50,16 @@ pub(super) struct Progress {
     pub(super) fair_until: u64,
     #[serde(default)]
     pub(super) finals: FinalsProgress,
+    /// What evolution knows, in a checkpoint only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) population: Vec<Member>,
     /// What all learning rates are multiplied with: less than 1 once the search has gone back.
     #[serde(default = "whole")]
     pub(super) lr_factor: f32,
 }
 
 impl Progress {
-    pub(super) fn start(epochs: u64) -> Self {
+    pub(super) fn start(epochs: u64, space: &ImageSpace) -> Self {
         Self {
             epochs,
             epoch: 0,
@@ -62,7 +67,7 @@ impl Progress {
             step: 0,
             epoch_began: 0.0,
             child: Tally::default(),
-            policy: PolicyTally::default(),
+            policy: PolicyTally::of(space),
             best_valid_accuracy: 0.0,
             scoring: None,
             scores: Vec::new(),
@@ -70,6 +75,7 @@ impl Progress {
             losses: Vec::new(),
             fair_until: 0,
             finals: FinalsProgress::default(),
+            population: Vec::new(),
             lr_factor: whole(),
         }
     }
@@ -78,10 +84,10 @@ impl Progress {
         (self.phase, self.step) = (phase, 0);
     }
 
-    pub(super) fn next_epoch(&mut self, epochs: u64, seconds: f64) {
+    pub(super) fn next_epoch(&mut self, epochs: u64, seconds: f64, space: &ImageSpace) {
         self.enter(Phase::Child);
         (self.epochs, self.epoch, self.epoch_began) = (epochs, self.epoch + 1, seconds);
-        (self.child, self.policy) = (Tally::default(), PolicyTally::default());
+        (self.child, self.policy) = (Tally::default(), PolicyTally::of(space));
     }
 
     /// The step just done, for humans, of `steps` in its phase.
@@ -90,51 +96,59 @@ impl Progress {
     }
 }
 
-/// Sums over the controller steps of an epoch.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Sums over the steps of the strategy in an epoch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PolicyTally {
     steps: u64,
     accuracy: f64,
     reward: f64,
     entropy: f64,
-    /// Sampled operations by cell (normal, reduction) and [`Op::id`].
-    ops: [[u64; 5]; 2],
+    /// Sampled operations by number; of cells, by their kind (normal, reduction) first.
+    ops: Vec<Vec<u64>>,
 }
 
 impl PolicyTally {
-    /// `accuracy` is the mean of the arcs, whatever they are rewarded for.
-    pub(super) fn add(&mut self, episodes: &[Episode], accuracy: f32, stats: &UpdateStats) {
+    fn of(space: &ImageSpace) -> Self {
+        Self { steps: 0, accuracy: 0.0, reward: 0.0, entropy: 0.0, ops: space.no_counts() }
+    }
+
+    pub(super) fn add(&mut self, scored: &[(Arch, f64)], seen: &OfStep) {
         self.steps += 1;
-        self.accuracy += f64::from(accuracy);
-        self.reward += f64::from(stats.mean_reward);
-        self.entropy += f64::from(stats.mean_entropy);
-        for episode in episodes {
-            for (counts, cell) in self.ops.iter_mut().zip([episode.arc.normal(), episode.arc.reduction()]) {
-                cell.nodes().iter().flat_map(|n| [n.x.op, n.y.op]).for_each(|op: Op| counts[op.id()] += 1);
+        self.accuracy += f64::from(seen.accuracy);
+        self.reward += f64::from(seen.reward);
+        self.entropy += f64::from(seen.entropy.unwrap_or_default());
+        for (arc, _) in scored {
+            for (counts, ops) in self.ops.iter_mut().zip(operations(arc)) {
+                ops.into_iter().for_each(|op| counts[op] += 1);
             }
         }
     }
 
-    /// Whether the policy was trained in this epoch.
+    /// Whether the strategy was shown any score in this epoch.
     pub(super) fn is_trained(&self) -> bool {
         self.steps > 0
     }
 
-    /// The operation that was sampled most in both cells, and its share.
-    pub(super) fn commonest(&self) -> (Op, f64) {
-        let counts: Vec<u64> = (0..5).map(|op| self.ops[0][op] + self.ops[1][op]).collect();
+    /// The number of the operation that was sampled most, of all cells together, and its share.
+    pub(super) fn commonest(&self) -> (usize, f64) {
+        let n_ops = self.ops.first().map_or(0, Vec::len);
+        let counts: Vec<u64> =
+            (0..n_ops).map(|op| self.ops.iter().map(|of_kind| of_kind[op]).sum()).collect();
         let (id, most) = counts.iter().copied().enumerate().max_by_key(|(_, n)| *n).unwrap_or_default();
-        (Op::ALL[id], mean(most as f64, counts.iter().sum()))
+        (id, mean(most as f64, counts.iter().sum()))
     }
 
-    pub(super) fn summary(&self, baseline: f32, greedy: Arc) -> PolicySummary {
-        let shares = |counts: [u64; 5]| counts.map(|n| mean(n as f64, counts.iter().sum()));
+    /// With a baseline and an entropy where there is a policy, and the architecture thought best where there is one.
+    pub(super) fn summary(&self, baseline: Option<f32>, greedy: Option<Arch>) -> PolicySummary {
+        let shares = |counts: &Vec<u64>| -> Vec<f64> {
+            counts.iter().map(|&n| mean(n as f64, counts.iter().sum())).collect()
+        };
         PolicySummary {
             accuracy: mean(self.accuracy, self.steps),
             reward: mean(self.reward, self.steps),
-            baseline: f64::from(baseline),
-            entropy: mean(self.entropy, self.steps),
-            op_frequencies: self.ops.map(shares),
+            baseline: baseline.map(f64::from),
+            entropy: baseline.map(|_| mean(self.entropy, self.steps)),
+            op_frequencies: self.ops.iter().map(shares).collect(),
             greedy,
         }
     }
@@ -143,19 +157,26 @@ impl PolicyTally {
 /// Takes over a checkpoint of the run in `dir`; returns where it stands.
 pub(super) fn load(
     dir: &Path,
-    checkpoint: Checkpoint<Progress>,
-    child: &mut Child,
-    controller: &mut Controller,
+    mut checkpoint: Checkpoint<Progress>,
+    child: &mut Network,
+    strategy: &mut Proposer,
 ) -> Result<Progress> {
     let Progress { epoch, epochs, step, .. } = checkpoint.progress;
     is_possible(dir, epoch, epochs, step)?;
-    child.load(&for_child(&of_prefix("child/", &checkpoint.tensors))?)?;
-    controller.load_state(of_prefix("controller/", &checkpoint.tensors))?;
+    child.load(&of_prefix("child/", &checkpoint.tensors))?;
+    let population = std::mem::take(&mut checkpoint.progress.population);
+    strategy.load(of_prefix("controller/", &checkpoint.tensors), &population)?;
+    if strategy.population() != population {
+        let problem =
+            "the newest checkpoint has a population that is not one of this search; remove the checkpoint";
+        return Err(Error::RunDirectory { path: dir.to_owned(), problem: problem.into() });
+    }
     Ok(checkpoint.progress)
 }
 
-pub(super) fn state(at: &Progress, child: &Child, controller: &Controller) -> Result<State<Progress>> {
-    let (child, controller) = (of_child(child.state()?)?, controller.state());
-    let tensors = prefixed("child/", child).chain(prefixed("controller/", controller)).collect();
-    Ok(State { progress: at.clone(), tensors: finite(tensors, at.epoch + 1, at.step)? })
+pub(super) fn state(at: &Progress, child: &Network, strategy: &Proposer) -> Result<State<Progress>> {
+    let of_strategy = prefixed("controller/", strategy.tensors());
+    let tensors = prefixed("child/", child.state()?).chain(of_strategy).collect();
+    let progress = Progress { population: strategy.population(), ..at.clone() };
+    Ok(State { progress, tensors: finite(tensors, at.epoch + 1, at.step)? })
 }

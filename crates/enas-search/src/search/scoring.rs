@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use enas_arc::Arc;
-use enas_child::{Child, Norm};
+use enas_arc::Arch;
+use enas_child::Child;
+use enas_strategy::Space as _;
 
 use super::Search;
 use crate::config::SelectConfig;
@@ -30,8 +31,9 @@ pub(super) struct Score {
 
 impl Search<'_> {
     /// Scores the contestants one after the other, as far as the time allows, and ranks them.
-    pub(super) fn select(&mut self) -> Result<Selection> {
+    pub(super) fn select(&mut self) -> Result<Selection<Arch>> {
         self.at.phase = Phase::Select;
+        self.strategy.set_progress(1.0);
         if self.at.epochs == 0 {
             return Ok(Selection { candidates: Vec::new(), random: Vec::new() });
         }
@@ -39,8 +41,9 @@ impl Search<'_> {
         let random = if self.has_finals() { 0 } else { self.config.select.random };
         let arcs = contestants(
             &SelectConfig { random, ..self.config.select.clone() },
-            &self.controller,
-            self.controller.config().bounds(1.0),
+            self.strategy.favourite(),
+            &mut |stream| self.strategy.propose_one(stream),
+            &|stream| self.space.random(stream),
             self.seed,
         );
         let of_place = |(i, &accuracy)| {
@@ -48,7 +51,7 @@ impl Search<'_> {
             Score { accuracy, macro_f1, loss }
         };
         let done: Vec<Score> = self.at.scores.iter().enumerate().map(of_place).collect();
-        let again = |((arc, origin), score): (&(Arc, Origin), Score)| self.candidate(arc, *origin, score);
+        let again = |((arc, origin), score): (&(Arch, Origin), Score)| self.candidate(arc, *origin, score);
         let mut scored = arcs.iter().zip(done).map(again).collect::<Result<Vec<_>>>()?;
         for (arc, origin) in &arcs[scored.len()..] {
             // An arc that the shared weights cannot compute is a bad one, no more.
@@ -72,7 +75,7 @@ impl Search<'_> {
         Ok(Selection::rank(scored))
     }
 
-    fn candidate(&self, arc: &Arc, origin: Origin, score: Score) -> Result<Candidate> {
+    fn candidate(&self, arc: &Arch, origin: Origin, score: Score) -> Result<Candidate<Arch>> {
         let (arc, macs) = (arc.clone(), self.child.macs(arc)?);
         let Score { accuracy, macro_f1, loss } = score;
         Ok(Candidate {
@@ -85,17 +88,21 @@ impl Search<'_> {
         })
     }
 
-    fn report_candidate(&mut self, scored: &[Candidate], total: usize) -> Result<()> {
+    fn report_candidate(&mut self, scored: &[Candidate<Arch>], total: usize) -> Result<()> {
         let of_policy = scored.iter().filter(|c| c.origin != Origin::Random);
-        let best = of_policy.min_by(|a, b| better(a, b)).expect("the greedy arc is scored first");
+        let best = of_policy.min_by(|a, b| better(a, b)).expect("the first is not a random one");
         let newest = scored.last().expect("one was just scored");
         self.session.run.log("candidate", scored.len() as u64, newest)?;
-        self.session.observer.event(&Event::Selecting { done: scored.len(), total, best });
+        self.session.observer.event(&Event::Selecting {
+            done: scored.len(),
+            total,
+            best: best.valid_accuracy,
+        });
         Ok(())
     }
 
     /// The arc found beside the best random one, image by image.
-    pub(super) fn difference(&self, selection: &Selection) -> Result<Option<PairedDifference>> {
+    pub(super) fn difference(&self, selection: &Selection<Arch>) -> Result<Option<PairedDifference>> {
         let Some(random) = selection.best_random() else { return Ok(None) };
         let Some(found) = selection.best() else { return Ok(None) };
         let (found, random) = (self.right(&found.arc)?, self.right(&random.arc)?);
@@ -103,7 +110,7 @@ impl Search<'_> {
     }
 
     /// [`Self::score`], with a note of how long it took.
-    pub(super) fn timed_score(&mut self, arc: &Arc) -> Result<(Score, Option<Symptom>)> {
+    pub(super) fn timed_score(&mut self, arc: &Arch) -> Result<(Score, Option<Symptom>)> {
         let began = Instant::now();
         let score = self.score(arc)?;
         self.at.scoring = Some(began.elapsed().as_secs_f64());
@@ -112,7 +119,7 @@ impl Search<'_> {
 
     /// How good an arc is with the shared weights on the images that choices are made by, and whether any class score was no
     /// finite number.
-    fn score(&self, arc: &Arc) -> Result<(Score, Option<Symptom>)> {
+    fn score(&self, arc: &Arch) -> Result<(Score, Option<Symptom>)> {
         let (mut seen, mut symptom) = (Evaluation::new(&self.data.classes), None);
         let (mut loss, mut n) = (0.0, 0u64);
         self.ask(arc, |logits, labels| {
@@ -133,7 +140,7 @@ impl Search<'_> {
         let (mut sum, mut symptom) = (0.0, None);
         for number in 0..PROBES {
             let mut stream = self.seed.stream("search/probe", &[number]);
-            let (score, found) = self.timed_score(&Arc::random(self.config.child.nodes, &mut stream))?;
+            let (score, found) = self.timed_score(&self.space.random(&mut stream))?;
             sum += score.accuracy;
             symptom = symptom.or(found);
         }
@@ -141,7 +148,7 @@ impl Search<'_> {
     }
 
     /// Which validation images an arc gets right with the shared weights, in an order that is always the same.
-    fn right(&self, arc: &Arc) -> Result<Vec<bool>> {
+    fn right(&self, arc: &Arch) -> Result<Vec<bool>> {
         let mut right = Vec::with_capacity(self.halves.choose.len());
         self.ask(arc, |logits, labels| {
             let said = Child::classes(logits, self.data.classes.len());
@@ -152,11 +159,11 @@ impl Search<'_> {
 
     /// Hands the class scores of an arc on the images that choices are made by to `each`, with the labels: for every caller in the
     /// same batches, which are mixed because their statistics normalise them, and without dropout.
-    fn ask(&self, arc: &Arc, mut each: impl FnMut(&[f32], &[u32])) -> Result<()> {
+    fn ask(&self, arc: &Arch, mut each: impl FnMut(&[f32], &[u32])) -> Result<()> {
         let images = &self.halves.choose;
         for indices in images.chunks(even_batch(images.len(), self.config.run.eval_batch)) {
             let batch = self.valid.gather(indices.to_vec())?;
-            let logits = self.child.logits_on(arc, batch.examples(), Norm::BatchStatistics, None)?;
+            let logits = self.child.logits_on(arc, batch.examples(), self.child.norm_of_scores(), None)?;
             each(&logits, &batch.labels);
         }
         Ok(())

@@ -4,33 +4,14 @@
 //! an input is hit by one step in 5·(nodes + 1), while pools and identities need no training at all. Rewards from the
 //! first step on therefore favour architectures without convolutions, which are then trained even less.
 
-use enas_arc::{Arc, Op};
 use enas_rng::Seed;
 
+use super::space::ImageSpace;
 use crate::config::WarmupConfig;
 
 /// Steps of the warm-up: as many as the least sampled row needs to be expected to have had all its updates.
-pub(super) fn steps(config: &WarmupConfig, nodes: usize) -> u64 {
-    (Op::ALL.len() as u64 * (nodes as u64 + 1)).saturating_mul(config.updates)
-}
-
-/// The architecture of a step, drawn fairly: inputs uniformly, and operations so that any five steps in a row, counted from
-/// a multiple of five, use each operation of each branch once (strict fairness; Chu et al., ICCV 2021).
-pub(super) fn fair_arc(nodes: usize, seed: Seed, step: u64) -> Arc {
-    let n_ops = Op::ALL.len();
-    let (group, turn) = (step / n_ops as u64, (step % n_ops as u64) as usize);
-    let mut inputs = seed.stream("search/fair-inputs", &[step]);
-    let mut operations = seed.stream("search/fair-operations", &[group]);
-    let mut numbers = Vec::with_capacity(8 * nodes);
-    for node in (0..nodes).chain(0..nodes) {
-        for _side in 0..2 {
-            let mut order: Vec<i64> = (0..n_ops as i64).collect();
-            operations.shuffle(&mut order);
-            numbers.push(inputs.below(node + 2) as i64);
-            numbers.push(order[turn]);
-        }
-    }
-    Arc::from_ints(&numbers).expect("every number is one of those that its position allows")
+pub(super) fn steps(config: &WarmupConfig, space: &ImageSpace) -> u64 {
+    space.sharers().saturating_mul(config.updates)
 }
 
 /// Whether the architecture of a step after the warm-up is drawn fairly all the same.
@@ -40,13 +21,39 @@ pub(super) fn is_fair_turn(config: &WarmupConfig, seed: Seed, step: u64) -> bool
 
 #[cfg(test)]
 mod tests {
+    use enas_arc::Arch;
+    use enas_strategy::{MacroSpace, MicroSpace};
+
     use super::*;
+
+    fn cells(nodes: usize) -> ImageSpace {
+        ImageSpace::Micro(MicroSpace::new(nodes).unwrap())
+    }
+
+    fn fair_ints(space: &ImageSpace, seed: Seed, step: u64) -> Vec<usize> {
+        match space.fair(seed, step) {
+            Arch::Micro(arc) => arc.to_ints(),
+            Arch::Macro(arc) => arc.to_ints(),
+        }
+    }
+
+    #[test]
+    fn six_steps_use_every_operation_of_every_layer_once() {
+        let space = ImageSpace::Macro(MacroSpace::new(4).unwrap());
+        let arcs: Vec<Vec<usize>> = (6..12).map(|step| fair_ints(&space, Seed::new(3), step)).collect();
+        for place in [0, 1, 3, 6] {
+            let mut ops: Vec<usize> = arcs.iter().map(|ints| ints[place]).collect();
+            ops.sort_unstable();
+            assert_eq!(ops, [0, 1, 2, 3, 4, 5]);
+        }
+        assert_eq!(steps(&WarmupConfig { updates: 7, ..WarmupConfig::default() }, &space), 42);
+    }
 
     #[test]
     fn five_steps_use_every_operation_of_every_branch_once() {
         for group in 0..20 {
             let arcs: Vec<Vec<usize>> =
-                (0..5).map(|turn| fair_arc(5, Seed::new(3), 5 * group + turn).to_ints()).collect();
+                (0..5).map(|turn| fair_ints(&cells(5), Seed::new(3), 5 * group + turn)).collect();
             for branch in 0..20 {
                 let mut ops: Vec<usize> = arcs.iter().map(|ints| ints[2 * branch + 1]).collect();
                 ops.sort_unstable();
@@ -58,12 +65,12 @@ mod tests {
     #[test]
     fn every_row_has_had_its_updates_after_the_warm_up() {
         let config = WarmupConfig { updates: 40, ..WarmupConfig::default() };
-        let steps = steps(&config, 3);
+        let steps = steps(&config, &cells(3));
         assert_eq!(steps, 5 * 4 * 40);
         // The rows of the last node: input and operation of each of its two sides.
         let mut counts = [[0u64; 5]; 4];
         for step in 0..steps {
-            let ints = fair_arc(3, Seed::new(1), step).to_ints();
+            let ints = fair_ints(&cells(3), Seed::new(1), step);
             counts[ints[8]][ints[9]] += 1;
         }
         let least = counts.iter().flatten().min().unwrap();

@@ -159,7 +159,7 @@ fn as_many_are_trained_at_a_time_as_there_is_memory_for() {
     let mut run =
         SeriesRun::create(Some(&dir.path().join("run")), &config, &arc(), &data, Series::Seeds(4)).unwrap();
     assert_eq!((run.jobs(9), run.jobs(2), run.jobs(0)), (4, 2, 1));
-    let mut plan = MemoryPlan::for_training(&config, &arc(), false).unwrap();
+    let mut plan = MemoryPlan::for_training(&config, arc(), false).unwrap();
     plan.limit = Some(3 * plan.parts.total() + 1);
     run.set_memory(plan.clone());
     assert_eq!(run.jobs(4), 3);

@@ -11,7 +11,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use enas_arc::Op;
+use enas_arc::{MacroOp, Op};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -119,7 +119,12 @@ fn collect(tag: &str, value: &Value, found: &mut Vec<(String, f64)>) {
     match value {
         Value::Number(number) => found.extend(number.as_f64().map(|x| (tag.to_owned(), x))),
         Value::Object(fields) => fields.iter().for_each(|(k, v)| collect(&format!("{tag}/{k}"), v, found)),
-        // The one kind of list with numbers: a share for each operation of the normal and of the reduction cell.
+        // The one kind of list with numbers: a share for each operation, of layers or of the normal and of the reduction cell.
+        Value::Array(layers) if layers.len() == 1 => {
+            for (op, share) in MacroOp::ALL.iter().zip(layers[0].as_array().into_iter().flatten()) {
+                collect(&format!("{tag}/{op}"), share, found);
+            }
+        }
         Value::Array(cells) => {
             for (cell, shares) in ["normal", "reduction"].iter().zip(cells) {
                 for (op, share) in Op::ALL.iter().zip(shares.as_array().into_iter().flatten()) {

@@ -5,8 +5,8 @@ mod progress;
 
 use std::time::{Duration, Instant};
 
-use enas_arc::Arc;
-use enas_child::{Adopted, Child, InputShape, Step};
+use enas_arc::{Arc, Arch};
+use enas_child::{Adopted, Child, MacroConfig, Step};
 use enas_data::Dataset;
 use enas_rng::Seed;
 
@@ -22,11 +22,11 @@ use crate::error::{Error, Result};
 use crate::feed::Source;
 use crate::memory::MemoryPlan;
 use crate::model::{self, About, Accuracies, Asking};
+use crate::network::{Network, cells, input_of};
 use crate::observer::{EpochSummary, Event, Observer};
 use crate::refine::{self, Refinement};
 use crate::run::{Moment, Run, State};
 use crate::session::{Session, is_possible};
-use crate::tensors::{for_child, of_child};
 
 /// Trains a network of its own for `arc`, and writes `model.safetensors`.
 ///
@@ -44,8 +44,23 @@ pub fn train(
     run: &mut Run,
     observer: &mut dyn Observer,
 ) -> Result<TrainOutcome> {
+    let outcome = train_any(config, &Arch::from(arc), data, run, observer)?;
+    Ok(outcome.map(|_| arc.clone()))
+}
+
+/// [`train`] for an architecture of either space.
+///
+/// # Errors
+/// As there; [`Error::CellsOnly`] where the settings or the run ask for what networks of the macro space do not have.
+pub fn train_any(
+    config: &TrainConfig,
+    arch: &Arch,
+    data: &Dataset,
+    run: &mut Run,
+    observer: &mut dyn Observer,
+) -> Result<TrainOutcome<Arch>> {
     let mut training =
-        Training::start_or_resume(config, arc, data, Session::new(&config.run, run, observer))?;
+        Training::start_or_resume(config, arch, data, Session::new(&config.run, run, observer))?;
     while training.at.epoch < training.at.epochs {
         training.epoch().or_else(|error| training.go_back(error))?;
     }
@@ -54,10 +69,10 @@ pub fn train(
 
 struct Training<'a> {
     config: &'a TrainConfig,
-    arc: &'a Arc,
+    arc: &'a Arch,
     data: &'a Dataset,
     seed: Seed,
-    child: Child,
+    child: Network,
     /// The pictures, where the child reads them.
     train: Source,
     valid: Source,
@@ -74,31 +89,34 @@ struct Training<'a> {
 impl<'a> Training<'a> {
     fn start_or_resume(
         config: &'a TrainConfig,
-        arc: &'a Arc,
+        arc: &'a Arch,
         data: &'a Dataset,
         mut session: Session<'a>,
     ) -> Result<Self> {
         session.run.check_data(data)?;
-        if session.run.arc().is_some_and(|of_run| of_run != arc) {
+        if session.run.arch().is_some_and(|of_run| of_run != arc) {
             let (path, problem) = (session.run.dir().to_owned(), "this run trains another arc".to_owned());
             return Err(Error::RunDirectory { path, problem });
         }
         config.check()?;
         let seed = config.run.seed();
-        let mut child = network(config, arc, data)?;
+        let mut child = Network::fixed(config, arc, data)?;
         let adopted = session.run.start()?.map(|start| child.adopt(&start)).transpose()?;
         if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
             child.weigh_classes(&weights)?;
         }
         child.smooth_labels(config.run.label_smoothing)?;
         if config.run.ema_decay > 0.0 {
-            child.keep_average()?;
+            child.cells("run.ema_decay")?.keep_average()?;
         }
         let refinement = Refinement::new(&config.run, &data.train)?;
+        if refinement.is_some() {
+            child.cells("run.bn_reestimate")?;
+        }
         let restored = restore(&mut session, &mut child)?;
         session.run.place(&mut child, &config.run)?;
         session.run.expect_weights(child.n_params() + child.n_aux_params());
-        let (train, valid) = (Source::new(&data.train, &child)?, Source::new(&data.valid, &child)?);
+        let (train, valid) = (Source::of(&data.train, &child)?, Source::of(&data.valid, &child)?);
         let resumes = restored.is_some();
         if !resumes {
             concerns::warn_of(data, &config.data, &config.run);
@@ -126,7 +144,7 @@ impl<'a> Training<'a> {
         let seconds_left = training.session.budget.left(training.session.run.seconds());
         training.session.observer.event(&Event::Started {
             run: training.session.run.dir(),
-            plan: training.child.plan().to_string(),
+            plan: training.child.plan(),
             params: training.child.n_params(),
             aux_params: training.child.n_aux_params(),
             macs: Some(training.child.macs(arc)?),
@@ -150,9 +168,9 @@ impl<'a> Training<'a> {
         let (mut at, tensors) = match checkpoint {
             Some(checkpoint) => (checkpoint.progress, checkpoint.tensors),
             None => {
-                let mut child = network(self.config, self.arc, self.data)?;
+                let mut child = Network::fixed(self.config, self.arc, self.data)?;
                 self.session.run.start()?.map(|start| child.adopt(&start)).transpose()?;
-                (Progress::start(self.config.run.epochs), of_child(child.state()?)?)
+                (Progress::start(self.config.run.epochs), child.state()?)
             }
         };
         if at.epoch < self.at.epoch {
@@ -161,7 +179,7 @@ impl<'a> Training<'a> {
         }
         at.lr_factor = LOWERED;
         at.epoch_began = self.session.run.seconds();
-        self.child.load(&for_child(&tensors)?)?;
+        self.child.load(&tensors)?;
         self.at = at;
         self.session.save(State { progress: self.at.clone(), tensors }, Moment::Landmark)
     }
@@ -190,7 +208,8 @@ impl<'a> Training<'a> {
                 return Err(self.diverged(symptom, &step));
             }
             if self.config.run.ema_decay > 0.0 {
-                self.child.update_average(refine::decay(self.config.run.ema_decay, global_step))?;
+                let share = refine::decay(self.config.run.ema_decay, global_step);
+                self.child.cells("run.ema_decay")?.update_average(share)?;
             }
             self.at.step += 1;
             self.at.tally.add(&stats);
@@ -216,7 +235,8 @@ impl<'a> Training<'a> {
         if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
             self.refine()?;
             let (classes, asking) = (&self.data.classes, self.asking());
-            let accuracy = model::evaluate(&self.child, classes, &self.valid, asking)?.0.accuracy();
+            let accuracy =
+                model::evaluate((&self.child, self.arc), classes, &self.valid, asking)?.0.accuracy();
             model::save(&path, &self.child, &self.about(accuracy))?;
         }
         Err(stopped)
@@ -225,7 +245,8 @@ impl<'a> Training<'a> {
     /// Makes the network the one that is measured and kept. [`Child::load`] leads back.
     fn refine(&mut self) -> Result<()> {
         let Some(refinement) = &self.refinement else { return Ok(()) };
-        refinement.apply(&mut self.child, self.arc, &self.train)
+        let what = "run.bn_reestimate";
+        refinement.apply(self.child.cells(what)?, cells(self.arc, what)?, &self.train)
     }
 
     /// Seconds that are needed after the last step: to measure the network on the validation split, and the kept one on
@@ -247,13 +268,13 @@ impl<'a> Training<'a> {
     /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.
     fn end_epoch(&mut self) -> Result<()> {
         // First, so that nothing is kept or reported of weights that are not finite.
-        let tensors = finite(of_child(self.child.state()?)?, self.at.epoch + 1, self.at.step)?;
+        let tensors = finite(self.child.state()?, self.at.epoch + 1, self.at.step)?;
         let began = Instant::now();
         self.refine()?;
         self.measure()?;
         self.measuring = Some(began.elapsed().as_secs_f64());
         if self.refinement.is_some() {
-            self.child.load(&for_child(&tensors)?)?;
+            self.child.load(&tensors)?;
         }
         let spent = self.session.run.seconds();
         let planned =
@@ -268,7 +289,7 @@ impl<'a> Training<'a> {
     /// Measures the network that is to be kept, keeps it if it is, and reports.
     fn measure(&mut self) -> Result<()> {
         let (classes, asking) = (&self.data.classes, self.asking());
-        let (seen, symptom) = model::evaluate(&self.child, classes, &self.valid, asking)?;
+        let (seen, symptom) = model::evaluate((&self.child, self.arc), classes, &self.valid, asking)?;
         if let Some(symptom) = symptom {
             return Err(symptom.at(self.at.epoch + 1, self.at.step).into());
         }
@@ -315,7 +336,7 @@ impl<'a> Training<'a> {
     }
 
     /// Measures the kept model on the test split, the only time anything looks at it.
-    fn finish(self) -> Result<TrainOutcome> {
+    fn finish(self) -> Result<TrainOutcome<Arch>> {
         let eval_batch = self.eval_batch();
         let Self { config, arc, data, child, at, session, .. } = self;
         let model = session.run.model_path();
@@ -338,7 +359,7 @@ impl<'a> Training<'a> {
         session.run.conclude()?;
         // Last, as it makes the run a finished one.
         session.run.write_best_arc(arc, &outcome.facts(config.metric))?;
-        session.observer.event(&Event::Finished { arc, valid_accuracy });
+        session.observer.event(&Event::Finished { valid_accuracy });
         Ok(outcome)
     }
 
@@ -349,6 +370,7 @@ impl<'a> Training<'a> {
             arc: self.arc.clone(),
             classes: self.data.classes.clone(),
             child: self.config.child.clone(),
+            macro_net: self.macro_net(),
             data: self.config.data.clone().with_white(self.data.white),
             seed: self.config.run.seed,
             normalization: self.data.normalization.clone(),
@@ -356,6 +378,14 @@ impl<'a> Training<'a> {
             tta: self.config.run.tta,
             accuracy: Accuracies { valid, test: None },
             temperature: None,
+        }
+    }
+
+    /// The settings of the network, if it is of the macro space.
+    fn macro_net(&self) -> Option<MacroConfig> {
+        match &self.child {
+            Network::Micro(_) => None,
+            Network::Macro(child) => Some(child.config().clone()),
         }
     }
 
@@ -390,21 +420,20 @@ impl<'a> Training<'a> {
 }
 
 /// Takes over the newest checkpoint, if there is one; returns where it stands.
-fn restore(session: &mut Session<'_>, child: &mut Child) -> Result<Option<Progress>> {
+fn restore(session: &mut Session<'_>, child: &mut Network) -> Result<Option<Progress>> {
     let Some(checkpoint) = session.run.restore::<Progress>()? else { return Ok(None) };
     let Progress { epoch, epochs, step, .. } = checkpoint.progress;
     is_possible(session.run.dir(), epoch, epochs, step)?;
-    child.load(&for_child(&checkpoint.tensors)?)?;
+    child.load(&checkpoint.tensors)?;
     Ok(Some(checkpoint.progress))
 }
 
-fn state(at: &Progress, child: &Child) -> Result<State<Progress>> {
-    let tensors = finite(of_child(child.state()?)?, at.epoch + 1, at.step)?;
+fn state(at: &Progress, child: &Network) -> Result<State<Progress>> {
+    let tensors = finite(child.state()?, at.epoch + 1, at.step)?;
     Ok(State { progress: at.clone(), tensors })
 }
 
-/// The network with its random start.
+/// The network of cells with its random start.
 pub(crate) fn network(config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Child> {
-    let input = InputShape { channels: data.channels, height: data.height, width: data.width };
-    Ok(Child::fixed(&config.child, arc, input, data.classes.len(), config.run.seed())?)
+    Ok(Child::fixed(&config.child, arc, input_of(data), data.classes.len(), config.run.seed())?)
 }

@@ -9,13 +9,13 @@ use crate::config::Metric;
 
 /// What a training came to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TrainOutcome {
+pub struct TrainOutcome<A = Arc> {
     /// The run directory.
     pub run: PathBuf,
     /// The model file.
     pub model: PathBuf,
     /// The arc.
-    pub arc: Arc,
+    pub arc: A,
     /// Mean training loss of the last epoch, in nats.
     pub train_loss: f64,
     /// Accuracy of the kept weights on the validation split, 0 to 1.
@@ -64,7 +64,28 @@ pub(super) struct Facts {
     macs: u64,
 }
 
-impl TrainOutcome {
+impl<A> TrainOutcome<A> {
+    /// The same with its architecture in another form.
+    pub(super) fn map<B>(self, form: impl FnOnce(A) -> B) -> TrainOutcome<B> {
+        let Self { run, model, arc, train_loss, valid_accuracy, test_accuracy, test_macro_f1, .. } = self;
+        let Self { epochs, ended, seconds, params, macs, .. } = self;
+        let arc = form(arc);
+        TrainOutcome {
+            run,
+            model,
+            arc,
+            train_loss,
+            valid_accuracy,
+            test_accuracy,
+            test_macro_f1,
+            epochs,
+            ended,
+            seconds,
+            params,
+            macs,
+        }
+    }
+
     pub(super) fn facts(&self, metric: Metric) -> Facts {
         let Self { train_loss, valid_accuracy, test_accuracy, epochs, params, macs, .. } = *self;
         let test_macro_f1 = (metric == Metric::MacroF1).then_some(self.test_macro_f1);

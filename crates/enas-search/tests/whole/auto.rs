@@ -130,7 +130,7 @@ fn without_a_search_a_ready_cell_is_trained_as_large_as_there_is_time_for() {
     assert!(!calm.path().join("search").exists() && !calm.path().join("first").exists());
     let model = Model::load(&outcome.model).unwrap();
     assert_eq!(
-        (model.child().config().filters, model.child().config().layers),
+        (model.child().unwrap().config().filters, model.child().unwrap().config().layers),
         (network.filters, network.layers)
     );
     // Tiny images of two epochs: there is time for the largest network of all.

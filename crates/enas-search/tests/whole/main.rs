@@ -9,5 +9,7 @@ mod divergence;
 mod durable;
 mod finals;
 mod gpu;
+mod macro_space;
 mod search;
+mod strategies;
 mod train;

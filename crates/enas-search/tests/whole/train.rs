@@ -24,7 +24,7 @@ fn the_saved_model_evaluates_to_exactly_what_training_reported() {
     assert_eq!(accuracy(Part::Valid), trained.valid_accuracy);
     assert_eq!(model.accuracy().valid, trained.valid_accuracy);
     assert_eq!(model.accuracy().test, Some(trained.test_accuracy));
-    assert_eq!((model.arc(), model.classes().len()), (&arc(), 10));
+    assert_eq!((model.arc().unwrap(), model.classes().len()), (&arc(), 10));
 
     let run = Run::resume(dir.path()).unwrap();
     assert_eq!(run.config::<TrainConfig>().unwrap(), config);

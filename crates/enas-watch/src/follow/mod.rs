@@ -6,7 +6,7 @@ mod tail;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use enas_arc::Arc;
+use enas_arc::{Arc, Arch};
 use enas_report::{Log, Settings};
 use enas_search::{Kind, Record};
 use serde_json::Value;
@@ -189,7 +189,7 @@ impl Followed {
     pub(crate) fn arc(&self) -> Option<(Arc, String)> {
         let parsed = |text: &str| text.parse::<Arc>().ok();
         let of = |event: &Option<Value>, pointer: &str| parsed(event.as_ref()?.pointer(pointer)?.as_str()?);
-        if let Some(arc) = &self.record.manifest().arc {
+        if let Some(arc) = self.record.manifest().arc.as_ref().and_then(Arch::micro) {
             return Some((arc.clone(), "The architecture that is trained".into()));
         }
         if let Some(arc) = of(&self.digest.result, "/arc").or_else(|| self.record.best_arc().ok()) {

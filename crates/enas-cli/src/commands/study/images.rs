@@ -142,6 +142,7 @@ fn asked(context: &Context, args: &Args) -> Result<StudyConfig> {
     let read = settings::search(&given, args.images.path(), None)?;
     let followed = Asked::of(&given).follow(context, (&read.data, read.run.seed()), Kind::Search);
     let mut search: SearchConfig = settings::search(&followed.settings, args.images.path(), None)?;
+    search.must_be_of_cells("enas study")?;
     settings::limit_memory(&mut search.run, args.memory);
     let of_recipe: Vec<String> = of_recipe.iter().map(|set| set[OF_RECIPE.len()..].to_owned()).collect();
     if let Some(set) = of_recipe.iter().find(|set| set.starts_with("data.path")) {

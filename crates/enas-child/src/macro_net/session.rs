@@ -1,0 +1,104 @@
+//! What loops ask of a macro network, as of a network of cells.
+
+use enas_arc::MacroArc;
+use enas_rng::Stream;
+
+use super::{MacroChild, MacroConfig};
+use crate::Error;
+use crate::child::{Norm, Step, StepStats, check_class_weights, check_smoothing, images_on_host, on_host};
+use crate::config::InputShape;
+use crate::examples::Examples;
+use crate::loss::LossRule;
+
+impl MacroChild {
+    /// [`train_step`](Self::train_step) on examples, which must be in the host's memory. `meanwhile` is called once after
+    /// the step.
+    ///
+    /// # Errors
+    /// As for [`train_step`](Self::train_step), and if the images are on a GPU.
+    pub fn train_on(
+        &mut self,
+        arc: &MacroArc,
+        examples: Examples<'_>,
+        step: &Step,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<StepStats, Error> {
+        let (images, targets) = on_host(examples)?;
+        let stats = self.step(arc, images, &targets, step)?;
+        meanwhile();
+        Ok(stats)
+    }
+
+    /// [`logits`](Self::logits) of examples, which must be in the host's memory, with dropout if there are random numbers
+    /// for it.
+    ///
+    /// # Errors
+    /// As for [`logits`](Self::logits), and if the images are on a GPU.
+    pub fn logits_on(
+        &self,
+        arc: &MacroArc,
+        examples: Examples<'_>,
+        norm: Norm,
+        dropout: Option<&mut Stream>,
+    ) -> Result<Vec<f32>, Error> {
+        self.logits_with(arc, images_on_host(examples)?, norm, dropout)
+    }
+
+    /// As [`Child::weigh_classes`](crate::Child::weigh_classes).
+    ///
+    /// # Errors
+    /// If there is not one weight per class, or one is not a positive number.
+    pub fn weigh_classes(&mut self, weights: &[f32]) -> Result<(), Error> {
+        check_class_weights(weights, self.n_classes())?;
+        self.class_weights = Some(weights.to_vec());
+        Ok(())
+    }
+
+    /// As [`Child::smooth_labels`](crate::Child::smooth_labels).
+    ///
+    /// # Errors
+    /// If it is not 0 or more and below 1.
+    pub fn smooth_labels(&mut self, smoothing: f32) -> Result<(), Error> {
+        check_smoothing(smoothing)?;
+        self.smoothing = smoothing;
+        Ok(())
+    }
+
+    /// How the loss of an image is counted in training.
+    pub(super) fn loss_rule(&self) -> LossRule<'_> {
+        LossRule { class_weights: self.class_weights.as_deref(), smoothing: self.smoothing }
+    }
+
+    /// The settings the network was built with.
+    pub fn config(&self) -> &MacroConfig {
+        &self.config
+    }
+
+    /// The images the network takes.
+    pub fn input(&self) -> InputShape {
+        self.input
+    }
+
+    /// Number of classes.
+    pub fn n_classes(&self) -> usize {
+        self.network.classifier.classes
+    }
+
+    /// The arc of a network that has one.
+    pub fn arc(&self) -> Option<&MacroArc> {
+        self.arc.as_ref()
+    }
+
+    /// The layout in words.
+    pub fn plan(&self) -> String {
+        let InputShape { channels, height, width } = self.input;
+        let MacroConfig { layers, filters, .. } = &self.config;
+        let after: Vec<String> =
+            self.config.reductions().iter().map(|layer| (layer + 1).to_string()).collect();
+        let halved = match after.is_empty() {
+            true => String::new(),
+            false => format!(", height and width halved after layers {}", after.join(" and ")),
+        };
+        format!("{channels}x{height}x{width}, a stem and {layers} layers of {filters} channels{halved}")
+    }
+}

@@ -1,0 +1,235 @@
+//! A network of either space, as the loops and the model file use it.
+
+use enas_arc::{Arc, Arch, SpaceKind};
+use enas_child::{Adopted, Child, Examples, InputShape, MacroChild, MacroConfig, Norm, Step, StepStats};
+use enas_data::Dataset;
+use enas_kernels::gpu::Gpu;
+use enas_rng::Stream;
+
+use crate::config::{SearchConfig, TrainConfig};
+use crate::error::{Error, Result};
+use crate::tensors::{NamedTensor, for_child, of_child};
+
+/// A network with its weights: stacked cells, or layers of the macro space.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a run has one or two of them")]
+pub(crate) enum Network {
+    Micro(Child),
+    /// On the CPU only.
+    Macro(MacroChild),
+}
+
+/// What a GPU is called where it is refused.
+pub(crate) const GPU: &str = "a GPU (--device cpu goes without)";
+
+/// The images of a data set as a network takes them.
+pub(crate) fn input_of(data: &Dataset) -> InputShape {
+    InputShape { channels: data.channels, height: data.height, width: data.width }
+}
+
+/// The settings of the macro network of one arc: as many layers as it has, whatever the settings say.
+pub(crate) fn of_arc(config: Option<&MacroConfig>, layers: usize) -> MacroConfig {
+    MacroConfig { layers, ..config.cloned().unwrap_or_default() }
+}
+
+impl Network {
+    /// With weights for every architecture of the search's space, at their random start.
+    pub(crate) fn shared(config: &SearchConfig, data: &Dataset) -> Result<Self> {
+        let (input, classes, seed) = (input_of(data), data.classes.len(), config.run.seed());
+        Ok(match config.space() {
+            SpaceKind::Micro => Self::Micro(Child::shared(&config.child, input, classes, seed)?),
+            SpaceKind::Macro => {
+                Self::Macro(MacroChild::shared(&config.macro_network(), input, classes, seed)?)
+            }
+        })
+    }
+
+    /// With weights for one architecture, at their random start.
+    pub(crate) fn fixed(config: &TrainConfig, arch: &Arch, data: &Dataset) -> Result<Self> {
+        let (input, classes, seed) = (input_of(data), data.classes.len(), config.run.seed());
+        Ok(match arch {
+            Arch::Micro(arc) => Self::Micro(Child::fixed(&config.child, arc, input, classes, seed)?),
+            Arch::Macro(arc) => {
+                let network = of_arc(config.macro_net.as_ref(), arc.n_layers());
+                Self::Macro(MacroChild::fixed(&network, arc, input, classes, seed)?)
+            }
+        })
+    }
+
+    /// The network of cells, if it is one.
+    pub(crate) fn micro(&self) -> Option<&Child> {
+        match self {
+            Self::Micro(child) => Some(child),
+            Self::Macro(_) => None,
+        }
+    }
+
+    /// The network of cells for what only they can.
+    ///
+    /// # Errors
+    /// [`Error::CellsOnly`] for a network of the macro space.
+    pub(crate) fn cells(&mut self, what: &'static str) -> Result<&mut Child> {
+        match self {
+            Self::Micro(child) => Ok(child),
+            Self::Macro(_) => Err(Error::CellsOnly(what)),
+        }
+    }
+
+    /// One training step; see [`Child::train_on`].
+    pub(crate) fn train_on(
+        &mut self,
+        arch: &Arch,
+        examples: Examples<'_>,
+        step: &Step,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<StepStats> {
+        Ok(match (self, arch) {
+            (Self::Micro(child), Arch::Micro(arc)) => child.train_on(arc, examples, step, meanwhile)?,
+            (Self::Macro(child), Arch::Macro(arc)) => child.train_on(arc, examples, step, meanwhile)?,
+            _ => return Err(of_another_space(arch)),
+        })
+    }
+
+    /// Class scores; see [`Child::logits_on`].
+    pub(crate) fn logits_on(
+        &self,
+        arch: &Arch,
+        examples: Examples<'_>,
+        norm: Norm,
+        dropout: Option<&mut Stream>,
+    ) -> Result<Vec<f32>> {
+        Ok(match (self, arch) {
+            (Self::Micro(child), Arch::Micro(arc)) => child.logits_on(arc, examples, norm, dropout)?,
+            (Self::Macro(child), Arch::Macro(arc)) => child.logits_on(arc, examples, norm, dropout)?,
+            _ => return Err(of_another_space(arch)),
+        })
+    }
+
+    /// Multiply-adds of an image at inference.
+    pub(crate) fn macs(&self, arch: &Arch) -> Result<u64> {
+        Ok(match (self, arch) {
+            (Self::Micro(child), Arch::Micro(arc)) => child.macs(arc)?,
+            (Self::Macro(child), Arch::Macro(arc)) => child.macs(arc)?,
+            _ => return Err(of_another_space(arch)),
+        })
+    }
+
+    /// The statistics that normalise scores with shared weights. Shared cells have none but those of the batch; shared layers
+    /// have moving ones, which the published code uses for rewards.
+    pub(crate) fn norm_of_scores(&self) -> Norm {
+        match self {
+            Self::Micro(_) => Norm::BatchStatistics,
+            Self::Macro(_) => Norm::RunningStatistics,
+        }
+    }
+
+    /// Trained weights, without the auxiliary head.
+    pub(crate) fn n_params(&self) -> usize {
+        match self {
+            Self::Micro(child) => child.n_params(),
+            Self::Macro(child) => child.n_params(),
+        }
+    }
+
+    /// Weights of the auxiliary head.
+    pub(crate) fn n_aux_params(&self) -> usize {
+        self.micro().map_or(0, Child::n_aux_params)
+    }
+
+    /// The layout in words.
+    pub(crate) fn plan(&self) -> String {
+        match self {
+            Self::Micro(child) => child.plan().to_string(),
+            Self::Macro(child) => child.plan(),
+        }
+    }
+
+    /// What a saved model needs.
+    pub(crate) fn weights(&self) -> Result<Vec<NamedTensor>> {
+        of_child(match self {
+            Self::Micro(child) => child.weights()?,
+            Self::Macro(child) => child.weights()?,
+        })
+    }
+
+    /// What continuing a training needs.
+    pub(crate) fn state(&self) -> Result<Vec<NamedTensor>> {
+        of_child(match self {
+            Self::Micro(child) => child.state()?,
+            Self::Macro(child) => child.state()?,
+        })
+    }
+
+    /// Takes over weights or a state.
+    pub(crate) fn load(&mut self, tensors: &[NamedTensor]) -> Result<()> {
+        let tensors = for_child(tensors)?;
+        match self {
+            Self::Micro(child) => child.load(&tensors)?,
+            Self::Macro(child) => child.load(&tensors)?,
+        }
+        Ok(())
+    }
+
+    /// Begins with the weights of another network, as far as they fit.
+    pub(crate) fn adopt(&mut self, tensors: &[NamedTensor]) -> Result<Adopted> {
+        Ok(self.cells("--warm-start")?.adopt(&for_child(tensors)?)?)
+    }
+
+    /// Weighs the loss by class; see [`Child::weigh_classes`].
+    pub(crate) fn weigh_classes(&mut self, weights: &[f32]) -> Result<()> {
+        match self {
+            Self::Micro(child) => child.weigh_classes(weights)?,
+            Self::Macro(child) => child.weigh_classes(weights)?,
+        }
+        Ok(())
+    }
+
+    /// Smooths the labels; see [`Child::smooth_labels`].
+    pub(crate) fn smooth_labels(&mut self, smoothing: f32) -> Result<()> {
+        match self {
+            Self::Micro(child) => child.smooth_labels(smoothing)?,
+            Self::Macro(child) => child.smooth_labels(smoothing)?,
+        }
+        Ok(())
+    }
+
+    /// Where it computes, if not on the CPU.
+    pub(crate) fn gpu(&self) -> Option<&Gpu> {
+        self.micro().and_then(Child::gpu)
+    }
+
+    /// The images that it takes.
+    pub(crate) fn input(&self) -> InputShape {
+        match self {
+            Self::Micro(child) => child.input(),
+            Self::Macro(child) => child.input(),
+        }
+    }
+
+    /// Number of classes.
+    pub(crate) fn n_classes(&self) -> usize {
+        match self {
+            Self::Micro(child) => child.n_classes(),
+            Self::Macro(child) => child.n_classes(),
+        }
+    }
+}
+
+impl From<Child> for Network {
+    fn from(child: Child) -> Self {
+        Self::Micro(child)
+    }
+}
+
+/// The cells of an architecture, for what works with them alone.
+///
+/// # Errors
+/// [`Error::CellsOnly`] for an architecture of the macro space.
+pub(crate) fn cells<'a>(arch: &'a Arch, what: &'static str) -> Result<&'a Arc> {
+    arch.micro().ok_or(Error::CellsOnly(what))
+}
+
+fn of_another_space(arch: &Arch) -> Error {
+    let space = arch.space();
+    Error::Mismatch(format!("the architecture is of the {space} space, the network is not"))
+}

@@ -1,0 +1,276 @@
+//! What proposes architectures, and learns from their scores: the strategy that the settings name.
+
+use enas_arc::Arch;
+use enas_controller::{Bounds, Draw, MacroPolicy, Policy, Rewarded, UpdateStats};
+use enas_rng::{Seed, Stream};
+use enas_strategy::{Evolution, Space, Strategy, Uniform};
+use serde::{Deserialize, Serialize};
+
+use super::space::{ImageSpace, WideCells};
+use crate::config::{SearchConfig, StrategyConfig};
+use crate::error::Result;
+use crate::tensors::NamedTensor;
+
+/// The strategy of a search, one of those that the settings may name.
+#[allow(clippy::large_enum_variant, reason = "a search has one of them")]
+pub(super) enum Proposer {
+    /// An LSTM policy, trained by REINFORCE.
+    Policy(Box<PolicyGradient>),
+    /// A population whose best get mutants.
+    Evolution(Evolution<ImageSpace>),
+    /// Draws that learn nothing.
+    Draws(Box<dyn Strategy<ImageSpace>>),
+}
+
+/// A member of a population, as a checkpoint keeps it: its choices and its score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Member {
+    choices: Vec<usize>,
+    score: f64,
+}
+
+impl Proposer {
+    /// The strategy of these settings, which has learned nothing; `lr_factor` is for its learning rate, if it has one.
+    pub(super) fn of(config: &SearchConfig, lr_factor: f32) -> Result<Self> {
+        let space = ImageSpace::of(config)?;
+        Ok(match config.strategy {
+            StrategyConfig::Reinforce {} => {
+                let lr = config.controller.lr * f64::from(lr_factor);
+                let policy = enas_controller::Config { lr, ..config.controller.clone() };
+                Self::Policy(Box::new(PolicyGradient::new(space, &policy, config.run.seed())?))
+            }
+            StrategyConfig::Evolution(sizes) => Self::Evolution(Evolution::new(space, sizes.into())),
+            StrategyConfig::Uniform {} => Self::Draws(Box::new(Uniform(space))),
+            StrategyConfig::Wide {} => Self::Draws(Box::new(WideCells { nodes: config.child.nodes })),
+        })
+    }
+
+    /// One architecture; every random number comes from `stream`.
+    pub(super) fn propose_one(&mut self, stream: &mut Stream) -> Arch {
+        self.propose(1, stream).pop().expect("one was asked for")
+    }
+
+    /// Says how far the search is, from 0 to 1: a policy may become surer of itself on the way.
+    pub(super) fn set_progress(&mut self, progress: f64) {
+        if let Self::Policy(policy) = self {
+            policy.bounds = policy.net.config().bounds(progress);
+        }
+    }
+
+    /// The architecture that is thought best: the policy's likeliest, or the best of the population, the youngest of
+    /// equals. Strategies that learn nothing have none.
+    pub(super) fn favourite(&self) -> Option<Arch> {
+        match self {
+            Self::Policy(policy) => Some(policy.most_likely()),
+            Self::Evolution(evolution) => {
+                let best = evolution.population().max_by(|(_, a), (_, b)| a.total_cmp(b));
+                best.map(|(arch, _)| arch.clone())
+            }
+            Self::Draws(_) => None,
+        }
+    }
+
+    /// Whether anything was learned, so that it may be the wrong thing.
+    pub(super) fn has_learned(&self) -> bool {
+        match self {
+            Self::Policy(policy) => policy.net.updates() > 0,
+            Self::Evolution(evolution) => evolution.population().len() > 0,
+            Self::Draws(_) => false,
+        }
+    }
+
+    /// The moving average of the rewards, where there is a policy.
+    pub(super) fn baseline(&self) -> Option<f32> {
+        if let Self::Policy(policy) = self { Some(policy.net.baseline()) } else { None }
+    }
+
+    /// What to call it in messages.
+    pub(super) fn noun(&self) -> &'static str {
+        if matches!(self, Self::Evolution(_)) { "population" } else { "policy" }
+    }
+
+    /// The numbers of the last observation's update; `None` where there is no policy to update.
+    ///
+    /// # Errors
+    /// If the policy refused the scores.
+    pub(super) fn take_update(&mut self) -> Result<Option<UpdateStats>> {
+        let Self::Policy(policy) = self else { return Ok(None) };
+        Ok(policy.last.take().transpose()?)
+    }
+
+    /// What was learned, as far as it is tensors.
+    pub(super) fn tensors(&self) -> Vec<NamedTensor> {
+        let Self::Policy(policy) = self else { return Vec::new() };
+        policy.net.state()
+    }
+
+    /// What was learned, as far as it is architectures with scores, the oldest first.
+    pub(super) fn population(&self) -> Vec<Member> {
+        let Self::Evolution(evolution) = self else { return Vec::new() };
+        let member =
+            |(arch, score): &(Arch, f64)| Member { choices: evolution.space().encode(arch), score: *score };
+        evolution.population().map(member).collect()
+    }
+
+    /// Takes over what [`Self::tensors`] and [`Self::population`] gave; goes on as if never interrupted.
+    ///
+    /// # Errors
+    /// If the tensors are not those of this policy.
+    pub(super) fn load(&mut self, tensors: Vec<NamedTensor>, population: &[Member]) -> Result<()> {
+        match self {
+            Self::Policy(policy) => {
+                policy.net.load_state(tensors)?;
+            }
+            Self::Evolution(evolution) => {
+                let space = evolution.space();
+                let member = |member: &Member| Some((space.decode(&member.choices)?, member.score));
+                let members: Vec<_> = population.iter().filter_map(member).collect();
+                evolution.restore(members);
+            }
+            Self::Draws(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Strategy<ImageSpace> for Proposer {
+    fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<Arch> {
+        match self {
+            Self::Policy(policy) => policy.propose(n, stream),
+            Self::Evolution(evolution) => evolution.propose(n, stream),
+            Self::Draws(draws) => draws.propose(n, stream),
+        }
+    }
+
+    fn observe(&mut self, scored: &[(Arch, f64)]) {
+        match self {
+            Self::Policy(policy) => policy.observe(scored),
+            Self::Evolution(evolution) => evolution.observe(scored),
+            Self::Draws(draws) => draws.observe(scored),
+        }
+    }
+}
+
+/// The policy π(m; θ) of ENAS: draws from it, and a step along ∇_θ E[R(m; ω)] for every observation.
+///
+/// Unlike [`enas_strategy::Reinforce`] it takes scores as they are, proposes what it has proposed before, and obeys
+/// bounds that move while it learns: scores change as the shared weights learn.
+pub(super) struct PolicyGradient {
+    space: ImageSpace,
+    net: PolicyNet,
+    bounds: Bounds,
+    /// What the last observation came to, until it is asked for.
+    last: Option<Result<UpdateStats, enas_controller::Error>>,
+}
+
+/// The published policy of a space.
+#[allow(clippy::large_enum_variant, reason = "a search has one of them")]
+enum PolicyNet {
+    Micro(Policy),
+    Macro(MacroPolicy),
+}
+
+impl PolicyNet {
+    fn new(
+        space: &ImageSpace,
+        config: &enas_controller::Config,
+        seed: Seed,
+    ) -> Result<Self, enas_controller::Error> {
+        Ok(match space {
+            ImageSpace::Micro(space) => Self::Micro(Policy::new(config, space.plan().clone(), seed)?),
+            ImageSpace::Macro(space) => Self::Macro(MacroPolicy::new(config, space.n_layers(), seed)?),
+        })
+    }
+
+    fn config(&self) -> &enas_controller::Config {
+        match self {
+            Self::Micro(policy) => policy.config(),
+            Self::Macro(policy) => policy.config(),
+        }
+    }
+
+    fn sample(&self, bounds: Bounds, stream: &mut Stream) -> Draw {
+        match self {
+            Self::Micro(policy) => policy.sample(bounds, stream),
+            Self::Macro(policy) => policy.sample(bounds, stream),
+        }
+    }
+
+    fn most_likely(&self, bounds: Bounds) -> Draw {
+        match self {
+            Self::Micro(policy) => policy.most_likely(bounds),
+            Self::Macro(policy) => policy.most_likely(bounds),
+        }
+    }
+
+    fn reinforce(
+        &mut self,
+        bounds: Bounds,
+        rewarded: &[Rewarded],
+    ) -> Result<UpdateStats, enas_controller::Error> {
+        match self {
+            Self::Micro(policy) => policy.reinforce(bounds, rewarded),
+            Self::Macro(policy) => policy.reinforce(bounds, rewarded),
+        }
+    }
+
+    fn baseline(&self) -> f32 {
+        match self {
+            Self::Micro(policy) => policy.baseline(),
+            Self::Macro(policy) => policy.baseline(),
+        }
+    }
+
+    fn updates(&self) -> u64 {
+        match self {
+            Self::Micro(policy) => policy.updates(),
+            Self::Macro(policy) => policy.updates(),
+        }
+    }
+
+    fn state(&self) -> Vec<NamedTensor> {
+        match self {
+            Self::Micro(policy) => policy.state(),
+            Self::Macro(policy) => policy.state(),
+        }
+    }
+
+    fn load_state(&mut self, tensors: Vec<NamedTensor>) -> Result<(), enas_controller::Error> {
+        match self {
+            Self::Micro(policy) => policy.load_state(tensors),
+            Self::Macro(policy) => policy.load_state(tensors),
+        }
+    }
+}
+
+impl PolicyGradient {
+    fn new(
+        space: ImageSpace,
+        config: &enas_controller::Config,
+        seed: Seed,
+    ) -> Result<Self, enas_controller::Error> {
+        let net = PolicyNet::new(&space, config, seed)?;
+        Ok(Self { bounds: config.bounds(0.0), space, net, last: None })
+    }
+
+    fn most_likely(&self) -> Arch {
+        self.arch(&self.net.most_likely(self.bounds).choices)
+    }
+
+    fn arch(&self, choices: &[usize]) -> Arch {
+        self.space.decode(choices).expect("every decision offers only what the space has")
+    }
+}
+
+impl Strategy<ImageSpace> for PolicyGradient {
+    fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<Arch> {
+        (0..n).map(|_| self.arch(&self.net.sample(self.bounds, stream).choices)).collect() // m ~ π(m; θ)
+    }
+
+    fn observe(&mut self, scored: &[(Arch, f64)]) {
+        let rewarded =
+            |(arch, score): &(Arch, f64)| Rewarded { choices: self.space.encode(arch), value: *score as f32 };
+        let rewarded: Vec<Rewarded> = scored.iter().map(rewarded).collect();
+        self.last = Some(self.net.reinforce(self.bounds, &rewarded));
+    }
+}
