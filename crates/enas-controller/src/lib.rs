@@ -49,9 +49,11 @@ mod nll;
 mod plan;
 mod policy;
 mod reinforce;
+mod scratch;
 mod simd;
 mod start;
 mod state;
+mod training;
 mod walk;
 mod weights;
 

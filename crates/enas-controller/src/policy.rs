@@ -1,8 +1,8 @@
 //! The policy: a distribution over vectors of choices, for any plan, and what its training remembers.
 
 use std::fmt;
+use std::sync::Arc as SyncArc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc as SyncArc, Mutex, PoisonError};
 
 use candle_core::{Tensor, Var};
 use enas_rng::Stream;
@@ -12,8 +12,9 @@ use crate::Seed;
 use crate::backward::Backward;
 use crate::heads::Heads;
 use crate::plan::{Plan, Shape};
-use crate::reinforce::Training;
+use crate::scratch::{Scratch, Space};
 use crate::state::NamedTensor;
+use crate::training::Training;
 use crate::walk::{Chooser, Tape, walk};
 use crate::weights::{Layout, Weights};
 use crate::{Bounds, Config, Error, Start};
@@ -76,21 +77,6 @@ pub struct Decision {
     pub nll: f32,
     /// Entropy of the choices, in nats.
     pub entropy: f32,
-}
-
-/// Space for walks of several arcs and for updates, kept from one to the next.
-///
-/// It also spares an update the walk of the arcs that were drawn just before it: their tape is the one that walking
-/// them again would write. Whoever changes the weights must forget the walk.
-#[derive(Default)]
-pub(crate) struct Space(Mutex<Option<Scratch>>);
-
-pub(crate) struct Scratch {
-    /// The bounds under which the tape's arcs were walked with the present weights; `None` if it is used up.
-    pub(crate) walked: Option<Bounds>,
-    pub(crate) tape: Tape,
-    pub(crate) backward: Backward,
-    pub(crate) gradient: Vec<f32>,
 }
 
 impl Policy {
@@ -268,31 +254,6 @@ impl Policy {
 
     pub(crate) fn shape(&self, batch: usize) -> Shape {
         self.plan.shape(self.config.hidden_size, self.config.lstm_layers, batch)
-    }
-}
-
-impl Scratch {
-    /// Whether the tape is that of these choices under `bounds`.
-    pub(crate) fn holds<'a>(&self, bounds: Bounds, choices: impl IntoIterator<Item = &'a [usize]>) -> bool {
-        let same = |(e, choices): (usize, &[usize])| self.tape.choices(e).eq(choices.iter().copied());
-        self.walked == Some(bounds) && choices.into_iter().enumerate().all(same)
-    }
-}
-
-impl Space {
-    /// What is kept, if nobody else has taken it.
-    fn take(&self) -> Option<Scratch> {
-        // A panic elsewhere cannot have left a scratch half written: it is out of the lock while in use.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    pub(crate) fn keep(&self, scratch: Scratch) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(scratch);
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
     }
 }
 

@@ -8,7 +8,7 @@ use enas_kernels::candle::{Guards, write};
 use crate::Error;
 use crate::controller::Controller;
 use crate::policy::Policy;
-use crate::reinforce::Training;
+use crate::training::Training;
 
 /// A tensor and its name.
 pub type NamedTensor = (String, Tensor);
