@@ -13,7 +13,12 @@ use crate::support::{stdout, temp};
 const ARC: &str = "0 1 0 3 2 3 0 1 1 4 0 0 4 1 2 0 1 1 1 2 1 1 0 3 0 3 0 0 2 1 1 1 4 1 3 1 1 2 1 1";
 
 /// Examples that cannot be typed here, with why.
-const ELSEWHERE: &[(&str, &str)] = &[("ssh ", "needs another machine")];
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("ssh ", "needs another machine"),
+    ("enas data fetch fashion-mnist", "needs the network; fetch.rs does it from archives on disk"),
+    ("enas data fetch cifar10", "needs archives of 160 MB; enas-datasets has a test with small ones"),
+    ("enas search --preset fashion-mnist", "needs those images"),
+];
 
 /// Programs that an example pipes into, and that need not be there: what comes before them is typed.
 const OTHERS: [&str; 2] = [" | jq ", " && dot "];

@@ -29,13 +29,13 @@ fn built_in_images_become_a_folder_that_can_be_searched() {
     let folder = folder.path();
     let said = stdout(folder, &["data", "fetch", "digits"]);
     assert!(
-        said.starts_with("data/digits is complete: 1618 training, 0 validation and 179 test images"),
+        said.starts_with("data/digits is complete: 1439 training, 179 validation and 179 test images"),
         "{said}"
     );
     assert!(said.ends_with("\nnext: enas search data/digits\n"), "{said}");
     assert!(folder.join("data/digits/train/7").is_dir());
 
-    let again = json(folder, &["data", "fetch", "digits", "--json"]);
+    let again = json(folder, &["data", "fetch", "digits"]);
     assert_eq!(keys(&again), ["folder", "name", "published", "test", "train", "valid", "was_there"]);
     assert_eq!(again["was_there"], true);
 }
@@ -45,7 +45,7 @@ fn archives_on_disk_are_unpacked_and_can_be_trained_on() {
     let folder = temp();
     let folder = folder.path();
     write_archives(&folder.join("archives"));
-    let fetch = ["data", "fetch", "mnist", "--from", "archives", "--dest", "sets", "--json"];
+    let fetch = ["data", "fetch", "mnist", "--from", "archives", "--dest", "sets"];
     let document = json(folder, &fetch);
     assert_eq!((&document["train"], &document["valid"]), (&30.into(), &10.into()));
     assert_eq!(document["published"], false);
