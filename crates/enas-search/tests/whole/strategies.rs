@@ -85,14 +85,17 @@ fn evolution_keeps_its_population_in_the_checkpoint_and_mutates_it() {
     assert!(lines(dir.path(), "epoch").iter().all(|line| line["policy"]["greedy"].is_string()));
 }
 
-/// Ends the work without any farewell at the first step of the second epoch.
-struct Crash;
+/// Stops in the second epoch.
+#[derive(Default)]
+struct StopsInTheSecondEpoch(bool);
 
-impl Observer for Crash {
+impl Observer for StopsInTheSecondEpoch {
     fn event(&mut self, event: &Event<'_>) {
-        if matches!(event, Event::Step { place, .. } if place.epoch == 2) {
-            std::panic::resume_unwind(Box::new("crash"));
-        }
+        self.0 |= matches!(event, Event::Step { place, .. } if place.epoch == 2);
+    }
+
+    fn should_stop(&self) -> bool {
+        self.0
     }
 }
 
@@ -103,10 +106,16 @@ fn a_population_survives_the_end_of_an_epoch() {
     let (expected, _) = search(&config, calm.path(), NEVER);
     let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_search(Some(torn.path()), &config, &data).unwrap();
-    let work = || enas_search::search(&config, &data, &mut run, &mut Crash);
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_err();
+    let stopped = enas_search::search(&config, &data, &mut run, &mut StopsInTheSecondEpoch::default());
+    assert!(matches!(stopped, Err(Error::Interrupted { .. })));
     drop(run);
-    assert_eq!(newest_progress(torn.path())["population"].as_array().unwrap().len(), 8);
+    // Without the newest checkpoint there is that of the end of the first epoch.
+    let checkpoints = std::fs::read_dir(torn.path().join("checkpoints")).unwrap();
+    let newest = checkpoints.map(|entry| entry.unwrap().path()).max().unwrap();
+    std::fs::remove_file(newest).unwrap();
+    let progress = newest_progress(torn.path());
+    assert_eq!((&progress["epoch"], &progress["step"]), (&1.into(), &0.into()));
+    assert_eq!(progress["population"].as_array().unwrap().len(), 8);
     let mut run = Run::resume(torn.path()).unwrap();
     let found = enas_search::search(&config, &data, &mut run, &mut ()).unwrap();
     assert_eq!(found.selection, expected.selection);
