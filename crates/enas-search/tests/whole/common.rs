@@ -134,7 +134,7 @@ pub(crate) fn train_on(
         // An emulated GPU is slow, and one set of pictures is as good a test split as another.
         data.test = data.valid.clone();
     }
-    let mut run = Run::for_training(Some(dir), config, &arc(), &data).unwrap();
+    let mut run = Run::for_training(Some(dir), config, arc(), &data).unwrap();
     let mut interruptions = 0;
     loop {
         if let Some(open) = gpu {

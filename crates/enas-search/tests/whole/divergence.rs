@@ -61,7 +61,7 @@ fn a_training_that_diverges_goes_back_once_and_then_ends_well() {
     let config = train_config(&[&["run.epochs=4"], &TRAIN_ONCE[..]].concat());
     let dir = tempfile::tempdir().unwrap();
     let data = digits(&config.data, config.run.seed());
-    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     let mut listener = Listener::default();
     let trained = enas_search::train(&config, &arc(), &data, &mut run, &mut listener).unwrap();
 
@@ -112,7 +112,7 @@ fn a_second_divergence_ends_the_training_with_a_diagnosis_and_nothing_bad_saved(
     let config = train_config(&[&["run.epochs=3", "run.log_every=1"], &TWICE[..]].concat());
     let dir = tempfile::tempdir().unwrap();
     let data = digits(&config.data, config.run.seed());
-    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     let error = enas_search::train(&config, &arc(), &data, &mut run, &mut ()).unwrap_err();
     let text = error.to_string();
     let found = diverged(error);

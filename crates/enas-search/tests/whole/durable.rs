@@ -30,7 +30,7 @@ fn train_until(config: &TrainConfig, dir: &Path, at: impl FnMut(&Event<'_>) -> b
     let data = digits(&config.data, config.run.seed());
     let mut run = match Run::resume(dir) {
         Ok(run) => run,
-        Err(_) => Run::for_training(Some(dir), config, &arc(), &data).unwrap(),
+        Err(_) => Run::for_training(Some(dir), config, arc(), &data).unwrap(),
     };
     let crashed = catch_unwind(AssertUnwindSafe(|| {
         enas_search::train(config, &arc(), &data, &mut run, &mut Crash(at)).unwrap();
@@ -152,7 +152,7 @@ fn a_run_is_open_once_and_can_be_read_meanwhile() {
     let config = train_config(&[]);
     let data = digits(&config.data, config.run.seed());
     let dir = tempfile::tempdir().unwrap();
-    let run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     let error = Run::resume(dir.path()).unwrap_err();
     assert!(error.is_usage(), "{error}");
     let expected = format!("in use by process {} on ", std::process::id());
@@ -289,7 +289,7 @@ fn impossible_counts_are_refused_before_anything_is_computed() {
     ];
     for (key, spoil) in spoil {
         let (dir, mut config) = (tempfile::tempdir().unwrap(), train_config(&[]));
-        let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+        let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
         spoil(&mut config);
         let error = enas_search::train(&config, &arc(), &data, &mut run, &mut ()).unwrap_err();
         assert!(error.is_usage() && error.to_string().starts_with(key), "{key}: {error}");

@@ -109,7 +109,7 @@ fn activations_in_bfloat16_need_a_gpu() {
     let config = train_config(&[&SMALL[..], &["run.activations=bf16"]].concat());
     let dir = tempfile::tempdir().unwrap();
     let data = digits(&config.data, config.run.seed());
-    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     let error = enas_search::train(&config, &arc(), &data, &mut run, &mut ()).unwrap_err();
     assert!(error.is_usage() && error.to_string().starts_with("run.activations"), "{error}");
 }

@@ -152,7 +152,7 @@ fn what_only_cells_have_is_refused_by_its_key() {
         let config = train_config(&setting);
         let data = digits(&config.data, config.run.seed());
         let dir = tempfile::tempdir().unwrap();
-        let mut run = Run::for_training(Some(dir.path()), &config, &arch(), &data).unwrap();
+        let mut run = Run::for_training(Some(dir.path()), &config, arch(), &data).unwrap();
         let error = train_any(&config, &arch(), &data, &mut run, &mut ()).unwrap_err();
         assert!(error.is_usage() && error.to_string().contains(said), "{error}");
     }

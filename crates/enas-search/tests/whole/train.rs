@@ -118,7 +118,7 @@ fn an_interruption_in_the_first_epoch_leaves_a_model() {
     let dir = tempfile::tempdir().unwrap();
     let config = train_config(&[]);
     let data = crate::common::digits(&config.data, config.run.seed());
-    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut crate::common::Impatient::new(3));
     assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
     let model = Model::load(&run.model_path()).unwrap();
@@ -193,7 +193,7 @@ fn a_training_run_cannot_be_resumed_as_a_search_or_with_another_arc() {
     let dir = tempfile::tempdir().unwrap();
     let config = train_config(&[]);
     let data = crate::common::digits(&config.data, config.run.seed());
-    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     let error = run.config::<enas_search::SearchConfig>().unwrap_err();
     assert!(error.to_string().contains("the run of a train, not of a search"), "{error}");
     let other = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 4".parse().unwrap();
@@ -315,7 +315,7 @@ fn a_warm_start_begins_where_another_training_ended_and_resumes_to_the_same_byte
     let data = crate::common::digits(&config.data, config.run.seed());
     let warm = |patience: u64| {
         let dir = tempfile::tempdir().unwrap();
-        let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+        let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
         run.set_start(&before.model).unwrap();
         loop {
             let mut observer = crate::common::Impatient::new(patience);
