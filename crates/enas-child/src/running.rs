@@ -8,8 +8,8 @@ use enas_kernels::{Moments, RunningMoments};
 
 use crate::{Error, Named};
 
-/// The moving statistics of one batch norm. The tensors are what counts: whoever writes them, as candle's `VarMap::load` does,
-/// gives the network other statistics.
+/// The moving statistics of one batch norm. The network uses what the tensors hold, also after
+/// others wrote to them, as candle's `VarMap::load` does.
 #[derive(Debug)]
 pub(crate) struct Moving {
     /// The name of the batch norm.
@@ -33,7 +33,7 @@ impl Moving {
         Self { name, mean, variance, moments }
     }
 
-    /// Takes over what somebody wrote into the tensors.
+    /// Takes over what was written to the tensors from outside.
     fn refresh(&mut self) -> Result<(), Error> {
         let RunningMoments { mean, variance, biased_mean, biased_variance, updates } = &mut self.moments;
         let mut written = false;

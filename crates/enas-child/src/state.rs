@@ -29,7 +29,7 @@ impl Child {
         Ok(tensors)
     }
 
-    /// The tensors of [`weights`](Self::weights) themselves, not copies: who writes them changes the network. Those of a
+    /// The tensors of [`weights`](Self::weights) themselves, not copies: writing to them changes the network. Those of a
     /// network on a GPU are as they were when they were last fetched.
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let of_weights = self.params.tensors().map(|(name, tensor)| (name.to_owned(), tensor.clone()));

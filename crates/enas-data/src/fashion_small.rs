@@ -31,7 +31,7 @@ pub const PER_CLASS: usize = 600;
 /// all, are the test split.
 const TRAINED_PER_CLASS: usize = 500;
 /// The names that `enas data fetch fashion-mnist` gives the folders, so that a model fits both.
-const CLASSES: [&str; 10] = [
+pub const CLASSES: [&str; 10] = [
     "0-t-shirt-top",
     "1-trouser",
     "2-pullover",

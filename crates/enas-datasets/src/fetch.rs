@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::data_set::DataSet;
 use crate::error::Error;
@@ -61,7 +61,7 @@ impl Fetch {
         let from = self.from.as_deref();
         let fetched = match self.data_set.published() {
             Some(set) => fetch(set, from, &self.dest, progress),
-            None if from.is_some() => bail_built_in(),
+            None if from.is_some() => Err(anyhow!("these images are built in: leave --from out")),
             None => write_built_in(self.data_set, &self.dest),
         };
         Ok(fetched?)
@@ -111,10 +111,6 @@ fn read_published(set: &PublishedSet, from: Option<&Path>, progress: &dyn Progre
         bail!("{source}: not the published files of {} by their SHA-256", set.name);
     }
     Ok(parts)
-}
-
-fn bail_built_in<T>() -> Result<T> {
-    bail!("these images are built in: leave --from out")
 }
 
 /// Makes sure that `dest` holds the built-in images.

@@ -84,18 +84,7 @@ pub(crate) const MNIST: PublishedSet = PublishedSet {
 /// Fashion-MNIST (Zalando Research): as MNIST, with articles of clothing.
 pub(crate) const FASHION_MNIST: PublishedSet = PublishedSet {
     name: "fashion-mnist",
-    classes: [
-        "0-t-shirt-top",
-        "1-trouser",
-        "2-pullover",
-        "3-dress",
-        "4-coat",
-        "5-sandal",
-        "6-shirt",
-        "7-sneaker",
-        "8-bag",
-        "9-ankle-boot",
-    ],
+    classes: enas_data::fashion_small::CLASSES,
     format: Format::Idx([
         Original {
             name: "train-images-idx3-ubyte.gz",

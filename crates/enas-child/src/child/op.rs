@@ -56,7 +56,7 @@ pub(super) struct Evaluation<'a> {
     pub(super) with_aux: bool,
     /// Where the images are, if they are not the first input.
     pub(super) images: Option<&'a [f32]>,
-    /// Where gradients are left for the weights; none if nobody will ask for them.
+    /// Where gradients are left for the weights; `None` if they are not wanted.
     pub(super) gradients: Option<Slot>,
     pub(super) recorded: Mutex<Option<Record>>,
 }

@@ -107,7 +107,7 @@ impl MacroChild {
         Self::fixed_within(config, arc, input, n_classes, start, MOST_WEIGHTS)
     }
 
-    /// [`fixed`](Self::fixed) with at most so many weights: for descriptions that may be anybody's.
+    /// [`fixed`](Self::fixed) with at most so many weights: for descriptions from files that are not trusted.
     ///
     /// # Errors
     /// As there, and if the network would have more.

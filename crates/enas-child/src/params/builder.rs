@@ -44,8 +44,8 @@ struct Layout {
 }
 
 impl<'v> ParamsBuilder<'v> {
-    /// With the tensors of a builder. Without one, for names, shapes and places alone: there will be no numbers, and nobody
-    /// may ask for any.
+    /// With the tensors of a builder. Without one, for names, shapes and places alone: there are no numbers then, and they must
+    /// not be asked for.
     pub(crate) fn new(builder: Option<VarBuilder<'v>>) -> Self {
         Self { builder, params: Layout::default(), failure: None }
     }
