@@ -165,6 +165,12 @@ impl Observer for Watcher<'_> {
                 let epochs = counted(*epochs, "epoch");
                 self.note(&format!("no better epoch for {epochs}: the training ends here"));
             }
+            Event::Refit { images, epochs } => {
+                let (images, epochs) = (grouped(*images as u64), counted(*epochs, "epoch"));
+                self.note(&format!(
+                    "the network is measured; {epochs} follow with all {images} images that it may now learn from"
+                ));
+            }
             Event::SearchPlanned(plan) => self.note(&search_planned(plan)),
             Event::PolicyCollapsed { noun, what } => {
                 self.note(&format!(
@@ -196,12 +202,13 @@ impl Drop for Watcher<'_> {
 fn epoch_line(summary: &EpochSummary, eta: &str, width: Option<usize>) -> String {
     let policy = summary.policy.as_ref();
     let waited = summary.waited_seconds > 0.02 * summary.seconds;
+    let best = summary.best_valid_accuracy;
     let fields = vec![
         field(0, format!("epoch {}/{}", summary.epoch, summary.epochs)),
         field(3, format!("loss {:.4}", summary.loss)),
         field(4, format!("train {}", percent(summary.train_accuracy))),
-        field(0, format!("valid {}", percent(summary.valid_accuracy))),
-        field(2, format!("best {}", percent(summary.best_valid_accuracy))),
+        field(0, summary.valid_accuracy.map_or(String::new(), |valid| format!("valid {}", percent(valid)))),
+        field(2, summary.valid_accuracy.map_or(String::new(), |_| format!("best {}", percent(best)))),
         field(6, policy.map_or(String::new(), |policy| format!("sampled {}", percent(policy.accuracy)))),
         field(
             7,

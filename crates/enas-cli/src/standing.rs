@@ -1,9 +1,9 @@
 //! What an accuracy on some images is worth: how sure it is, and whether guessing would reach it.
 
 use enas_data::Split;
-use enas_search::{Evaluation, interval};
+use enas_search::{Evaluation, RefitImages, Refitted, interval};
 
-use crate::output::percent;
+use crate::output::{grouped, percent};
 
 /// An accuracy on a split beside what naming the most frequent class would reach there.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,6 +12,22 @@ pub(crate) struct Standing {
     pub(crate) total: u64,
     /// Images of the most frequent class.
     most_frequent: u64,
+}
+
+/// What accuracies say of a network that learned from more images once it had been measured.
+pub(crate) fn after_refit(refit: &Refitted) -> String {
+    let all = grouped(refit.fitted as u64);
+    match refit.images {
+        RefitImages::None => String::new(),
+        RefitImages::Validation => format!(
+            "the model then learned from the validation images as well, {all} in all; test is its accuracy, validation that \
+             of the network before"
+        ),
+        RefitImages::All => format!(
+            "the model then learned from the validation and test images as well, {all} in all; both accuracies are those of \
+             the network before (measured.safetensors)"
+        ),
+    }
 }
 
 impl Standing {

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use crate::augment::{Mix, Shape};
 use crate::dataset::Split;
 use crate::error::Error;
-use crate::holding::Shelf;
 
 /// Pictures that go through the network together.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,10 +211,7 @@ impl Split {
 
     /// Threads that prepare batches beside the caller: `workers`, and more where pictures have to be decoded first.
     fn n_workers(&self, workers: usize) -> usize {
-        match self.inner.shelf {
-            Shelf::Decoded { .. } => workers,
-            Shelf::Files(_) => workers.max(DECODERS),
-        }
+        if self.inner.shelf.is_decoded() { workers } else { workers.max(DECODERS) }
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) enum Shelf {
     Decoded { pixels: SyncArc<Vec<u8>>, places: Vec<u32> },
     /// To be decoded when asked for.
     Files(Files),
+    /// Several, one after the other, each with the number of its pictures.
+    Joined(Vec<(usize, Shelf)>),
 }
 
 /// Pictures that are decoded when asked for.
@@ -90,6 +92,10 @@ impl Shelf {
         match self {
             Self::Decoded { .. } => Ok(Cow::Borrowed(self.decoded(i, shape).expect("these are decoded"))),
             Self::Files(files) => files.image(i, shape).map(Cow::Owned),
+            Self::Joined(parts) => {
+                let (part, i) = part_of(parts, i);
+                part.image(i, shape)
+            }
         }
     }
 
@@ -100,8 +106,35 @@ impl Shelf {
                 Some(&pixels[places[i] as usize * shape.len()..][..shape.len()])
             }
             Self::Files(_) => None,
+            Self::Joined(parts) => {
+                let (part, i) = part_of(parts, i);
+                part.decoded(i, shape)
+            }
         }
     }
+
+    /// Whether all pictures are decoded.
+    pub(crate) fn is_decoded(&self) -> bool {
+        match self {
+            Self::Decoded { .. } => true,
+            Self::Files(_) => false,
+            Self::Joined(parts) => parts.iter().all(|(_, part)| part.is_decoded()),
+        }
+    }
+}
+
+/// The part that holds picture `i` of all, and the picture's number there.
+///
+/// # Panics
+/// If there is no picture `i`.
+fn part_of(parts: &[(usize, Shelf)], mut i: usize) -> (&Shelf, usize) {
+    for (len, part) in parts {
+        if i < *len {
+            return (part, i);
+        }
+        i -= len;
+    }
+    panic!("there is no such picture");
 }
 
 impl Files {

@@ -38,6 +38,7 @@ mod folds;
 #[cfg(test)]
 mod golden;
 mod holding;
+mod joined;
 mod layout;
 mod left_out;
 mod load;

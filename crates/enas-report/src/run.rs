@@ -93,8 +93,9 @@ impl Facts {
             None => None,
         };
         let model = (manifest.kind == Kind::Train)
-            .then(|| noted(&mut notes, "The model cannot be read", Model::load(&record.model_path())))
+            .then(|| noted(&mut notes, "The model cannot be read", Model::load(&record.measured_path())))
             .flatten();
+        notes.extend(refit_note(&log));
         let architecture = arc.map(|arc| {
             let child = match &model {
                 Some(_) => None,
@@ -155,6 +156,16 @@ fn collapse(event: &Value) -> Option<String> {
     let (epoch, what) = (event["epoch"].as_u64()?, event["what"].as_str()?);
     Some(format!(
         "Epoch {epoch}: {what}. What proposes architectures started anew, after an epoch of fair draws."
+    ))
+}
+
+/// Which network the page is about, if the training went on once it was measured.
+fn refit_note(log: &Log) -> Option<String> {
+    let refit = log.last("result")?.get("refit")?;
+    let (fitted, epochs) = (refit["fitted"].as_u64()?, refit["epochs"].as_u64()?);
+    Some(format!(
+        "Once it was measured, the network learned for {epochs} more epochs from {fitted} images in all. Accuracies, \
+         confusions and mistakes on this page are those of the network before."
     ))
 }
 

@@ -25,6 +25,11 @@ impl Budget {
         Self { limit: self.limit.map(|limit| (limit - before.as_secs_f64()).max(0.0)) }
     }
 
+    /// A share of the time.
+    pub(crate) fn part(self, share: f64) -> Self {
+        Self { limit: self.limit.map(|limit| limit * share) }
+    }
+
     /// Whether `seconds` of work no longer fit after `spent` seconds.
     pub(crate) fn lacks(&self, seconds: f64, spent: f64) -> bool {
         self.limit.is_some_and(|limit| spent + seconds > limit)

@@ -3,6 +3,7 @@
 mod imbalance;
 mod layers;
 mod phases;
+mod refit;
 mod strategy;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::tta::Tta;
 pub use imbalance::{ClassWeights, Metric};
 pub use layers::{Layers, Settings};
 pub use phases::{FinalsConfig, Limits, RewardMetric, WarmupConfig};
+pub use refit::{RefitConfig, RefitImages};
 pub use strategy::{EvolutionConfig, StrategyConfig};
 
 /// The most that may be asked for of anything that is counted, so that no product of two such numbers overflows.
@@ -75,6 +77,9 @@ pub struct TrainConfig {
     /// What makes an epoch the best one. Runs of earlier versions, which do not name it, went by accuracy.
     #[serde(default)]
     pub metric: Metric,
+    /// Whether the training goes on with held-out images once the network was measured.
+    #[serde(default)]
+    pub refit: RefitConfig,
     /// Length, batches, seed and checkpoints.
     pub run: RunConfig,
     /// The pictures.

@@ -112,8 +112,8 @@ pub use calibration::{TEMPERATURES, fit_temperature, is_at_lower_bound, is_at_up
 pub use cells::{DEFAULT_CELL, ReadyCell, ready_cells};
 pub use changes::Change;
 pub use config::{
-    Activations, ClassWeights, EvolutionConfig, FinalsConfig, Keep, Layers, Limits, Metric, RewardConfig,
-    RewardMetric, RunConfig, SearchConfig, SelectConfig, Settings, StrategyConfig, TimeLimit, TrainConfig,
+    Activations, ClassWeights, EvolutionConfig, FinalsConfig, Keep, Layers, Limits, Metric, RefitConfig,
+    RefitImages, RewardConfig, RewardMetric, RunConfig, SearchConfig, SelectConfig, Settings, StrategyConfig, TimeLimit, TrainConfig,
     WarmupConfig,
 };
 pub use divergence::{Divergence, LOWERED};
@@ -124,7 +124,7 @@ pub use finals::{
 };
 pub use find_lr::{LrCurve, LrPoint, find_lr};
 pub use memory::{MemoryLimit, MemoryParts, MemoryPlan};
-pub use model::{Accuracies, Model};
+pub use model::{Accuracies, Model, Refitted};
 pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary, SearchPlan};
 pub use paired::{PairedDifference, Verdict};
 pub use presets::{Preset, PublishedArc, presets, published_arcs};
@@ -134,7 +134,7 @@ pub use run::{Kind, Manifest, Run, read_arc, read_arch};
 pub use search::{SearchOutcome, search, search_any};
 pub use select::{Candidate, Origin, Selection};
 pub use series::{Member, MemberOutcome, Observers, Pooled, Series, SeriesOutcome, SeriesRun, train_series};
-pub use train::{Ended, TrainOutcome, train, train_any};
+pub use train::{Ended, Refit, TrainOutcome, train, train_any};
 pub use trial::{Answer, Trial};
 pub use tta::Tta;
 pub use workplace::Workplace;

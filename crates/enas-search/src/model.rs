@@ -13,6 +13,7 @@ use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::calibration;
+use crate::config::RefitImages;
 use crate::divergence::Symptom;
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, even_batch};
@@ -72,6 +73,27 @@ pub(crate) struct About {
     /// What logits are divided by for calibrated probabilities; none if the validation split could not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) temperature: Option<f64>,
+    /// The images that the network learned from once it had been measured, if it went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refit: Option<Refitted>,
+}
+
+/// Images that a network learned from once it had been measured on them. The accuracies are those of before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refitted {
+    /// Which images joined the training images.
+    pub images: RefitImages,
+    /// All images that it learned from.
+    pub fitted: usize,
+}
+
+/// What a network at the end of its training is measured on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// The validation split, which gives the temperature, and the test split.
+    Both,
+    /// The test split: it learned from the other.
+    Test,
 }
 
 /// How a network is asked for its answers.
@@ -234,6 +256,16 @@ impl Model {
         &self.about.data
     }
 
+    /// What its logits are divided by, if the validation split could tell.
+    pub(crate) fn calibration(&self) -> Option<f64> {
+        self.about.temperature
+    }
+
+    /// The images that it learned from once it had been measured, if it did.
+    pub fn refit(&self) -> Option<Refitted> {
+        self.about.refit
+    }
+
     /// The accuracies that training reported.
     pub fn accuracy(&self) -> Accuracies {
         self.about.accuracy
@@ -372,14 +404,17 @@ pub(crate) fn conclude(
     path: &Path,
     data: &Dataset,
     (gpu, eval_batch): (Option<&Gpu>, usize),
+    measure: Measure,
 ) -> Result<(f64, Evaluation)> {
     let mut model = Model::load(path)?;
     model.eval_batch = eval_batch;
     if let Some(gpu) = gpu {
         model.use_gpu(gpu)?;
     }
-    let valid = model.split_probabilities(&data.valid)?;
-    model.about.temperature = calibration::kept(&valid, data.valid.labels(), data.classes.len());
+    if measure == Measure::Both {
+        let valid = model.split_probabilities(&data.valid)?;
+        model.about.temperature = calibration::kept(&valid, data.valid.labels(), data.classes.len());
+    }
     let tested = model.evaluate(&data.test)?;
     model.about.accuracy.test = Some(tested.accuracy());
     save(path, &model.network, &model.about)?;

@@ -170,6 +170,13 @@ pub enum Event<'a> {
         /// Epochs that are complete.
         epoch: u64,
     },
+    /// The network was measured; from here on it learns from the images that were held out as well.
+    Refit {
+        /// Training images from here on.
+        images: usize,
+        /// Epochs that follow.
+        epochs: u64,
+    },
     /// The time limit changed the number of epochs.
     Replanned {
         /// Epochs the run will have in all.
@@ -216,8 +223,10 @@ pub struct EpochSummary {
     pub loss: f64,
     /// Accuracy on the training minibatches as they were seen.
     pub train_accuracy: f64,
-    /// Accuracy on the whole validation split: of the policy's likeliest arc (search) or of the network (train).
-    pub valid_accuracy: f64,
+    /// Accuracy on the whole validation split: of the policy's likeliest arc (search) or of the network (train). None once
+    /// the network learns from these images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_accuracy: Option<f64>,
     /// The best `valid_accuracy` so far.
     pub best_valid_accuracy: f64,
     /// Macro-F1 where `valid_accuracy` was measured, if that is what counts.

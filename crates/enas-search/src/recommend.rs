@@ -85,6 +85,7 @@ pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     choices.extend(larger_splits);
     choices.extend(of_number(train, given.batch_size));
     choices.extend(recipe(train, report.coloured > 0));
+    choices.push(refit(report, (train, valid, test)));
     choices
 }
 
@@ -207,6 +208,18 @@ fn length_of_search(train: usize, steps: usize) -> Vec<Choice> {
         choices.push(for_search("finals.policy", 0, reason));
     }
     choices
+}
+
+/// Which images the network learns from once it has been measured on them. Test images that the user chose stay unseen.
+fn refit(report: &Report, (train, valid, test): (usize, usize, usize)) -> Choice {
+    if report.drawn.contains(&Part::Test) {
+        let all = report.classes.iter().map(|class| class.train + class.valid + class.test).sum::<usize>();
+        let reason = format!("once it is measured, the network goes on with all {all} images");
+        return for_training("refit.images", "all", reason);
+    }
+    let both = train + valid;
+    let reason = format!("once it is measured, the network goes on with {both} images; the {test} to test with stay unseen");
+    for_training("refit.images", "validation", reason)
 }
 
 /// How images are varied and weights are fitted.

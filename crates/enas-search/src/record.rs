@@ -16,7 +16,7 @@ use crate::memory::MemoryPlan;
 use crate::metrics;
 use crate::pictures::Expected;
 use crate::run::{
-    BEST_ARC, CONFIG, MANIFEST, MODEL, Manifest, directory, io, read_arc, read_arch, stored_split,
+    BEST_ARC, CONFIG, MANIFEST, MEASURED, MODEL, Manifest, directory, io, read_arc, read_arch, stored_split,
 };
 
 /// A run, finished or not, that is only read.
@@ -110,6 +110,12 @@ impl Record {
     /// Where the trained network is, or will be.
     pub fn model_path(&self) -> PathBuf {
         self.dir.join(MODEL)
+    }
+
+    /// Where the network is that was measured: the trained one, or what it was before it learned from more images.
+    pub fn measured_path(&self) -> PathBuf {
+        let before = self.dir.join(MEASURED);
+        if before.is_file() { before } else { self.model_path() }
     }
 
     /// Where the arc found or trained is, or will be.

@@ -34,6 +34,12 @@ impl Seen {
         Some(Self { part_of })
     }
 
+    /// The same for a network that learned from whole parts once it had been measured on them.
+    pub(crate) fn with_learned(mut self, parts: &[Part]) -> Self {
+        self.part_of.values_mut().filter(|part| parts.contains(part)).for_each(|part| *part = Part::Train);
+        self
+    }
+
     /// Whether a picture of other data may be measured as `part`.
     ///
     /// What training knows is only what it was there. What it does not know is as good as a test picture; folders that
@@ -72,5 +78,7 @@ mod tests {
         assert!(seen.admits(Part::Test, &file("x/y.png", "new")));
         assert!(!seen.admits(Part::Valid, &file("x/y.png", "new")));
         assert!(seen.admits(Part::Valid, &file("valid/x/y.png", "new")));
+        let after = seen.with_learned(&[Part::Valid, Part::Test]);
+        assert!(!after.admits(Part::Test, &file("x/y.png", "c")) && after.admits(Part::Train, &file("x/y.png", "c")));
     }
 }

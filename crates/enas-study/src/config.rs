@@ -3,7 +3,7 @@
 use enas_child::schedule::{Cosine, Schedule};
 use enas_data::augment;
 use enas_search::{
-    ConfigError, Keep, Layers, Metric, Result, SearchConfig, Settings as _, TimeLimit, TrainConfig,
+    ConfigError, Keep, Layers, Metric, RefitConfig, Result, SearchConfig, Settings as _, TimeLimit, TrainConfig,
 };
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +160,7 @@ pub fn recipe(search: &SearchConfig) -> TrainConfig {
     TrainConfig {
         keep: Keep::Last,
         metric: Metric::Accuracy,
+        refit: RefitConfig::default(),
         run,
         data,
         child: search.child.clone(),

@@ -11,7 +11,7 @@ use enas_data::{Dataset, doctor};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
     AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Gain, Kind, MemoryPlan,
-    PairedDifference, Preparation, SearchWhen, TimeLimit,
+    PairedDifference, Preparation, Refitted, SearchWhen, TimeLimit,
 };
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{duration, path, path_if_any, percent};
 use crate::progress::Watcher;
-use crate::standing::Standing;
+use crate::standing::{self, Standing};
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
 use crate::{args, device};
 
@@ -41,7 +41,7 @@ Examples:
   enas predict --run runs/photos-auto-1 new/*.jpg
 
 DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip, or a built-in
-set: digits, fashion-small. A --set of controller, reward and select is for the search, one of keep and metric for the trainings, all others for both.")]
+set: digits, fashion-small. A --set of controller, reward and select is for the search, one of keep, metric and refit for the trainings, all others for both.")]
 pub(crate) struct Auto {
     #[command(flatten)]
     pub(crate) images: Images,
@@ -237,7 +237,7 @@ fn divided(settings: &Settings) -> (Settings, Settings) {
         Settings { set, ..settings.clone() }
     };
     (
-        only(&["keep", "metric"]),
+        only(&["keep", "metric", "refit"]),
         only(&["space", "macro", "strategy", "controller", "reward", "select", "warmup", "finals", "limits"]),
     )
 }
@@ -310,6 +310,8 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     search_gain: Option<Gain>,
     warnings: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refit: Option<Refitted>,
     seconds: f64,
 }
 
@@ -341,6 +343,7 @@ fn print(
         search_difference: outcome.search_difference,
         search_gain: outcome.search_gain,
         warnings: &outcome.search_warnings,
+        refit: outcome.refit,
         seconds: run.seconds(),
     };
     context.out.print(&document, |out| document.write(out))
@@ -353,6 +356,9 @@ impl Document<'_> {
             writeln!(out, "{}", warned(&paragraph("            ", &warning, stdout_width())))?;
         }
         writeln!(out, "validation  {}", self.valid.line())?;
+        if let Some(refit) = &self.refit {
+            writeln!(out, "{}", paragraph("refit       ", &standing::after_refit(refit), stdout_width()))?;
+        }
         if let (Some(found), Some(random)) = (self.search_valid_accuracy, self.random_valid_accuracy) {
             let (found, random) = (percent(found), percent(random));
             let line = match self.search_gain {

@@ -24,11 +24,8 @@ const WIDEST_MATRIX: usize = 20;
 /// If model or data cannot be read, or do not fit each other.
 pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     use_threads(args.machine.threads)?;
-    let mut model = Model::load(&locate::model(&args.place, args.images.path())?)?;
+    let model = Model::load(&locate::model(&args.place, args.images.path())?)?;
     let gpu = device::open(args.machine.device)?;
-    if let Some(gpu) = &gpu {
-        model.use_gpu(gpu)?;
-    }
     let path = args.images.path().map_or_else(|| model.data_path(), enas_data::meant);
     if args.images.path().is_none() && !model.data_config().is_built_in() && !path.exists() {
         bail!(
@@ -42,6 +39,14 @@ pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
         Split::Valid => Part::Valid,
         Split::Test => Part::Test,
     };
+    let learned_more = model.refit().is_some();
+    let mut model = model.as_measured(&path, part)?;
+    if learned_more && model.refit().is_none() {
+        context.console.note("the model learned from these images once it had been measured: this is the network of before");
+    }
+    if let Some(gpu) = &gpu {
+        model.use_gpu(gpu)?;
+    }
     let memory = args.memory.memory.unwrap_or_default();
     let plan = MemoryPlan::for_evaluation(&model, &path, memory, gpu.is_some())?;
     tracing::info!("{plan}");

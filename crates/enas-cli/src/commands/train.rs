@@ -8,10 +8,7 @@ use anyhow::{Context as _, Result};
 use enas_arc::{Arc, Arch};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use enas_search::{
-    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, Record, Run, SearchConfig, SeriesRun, TrainConfig,
-    TrainOutcome, fit_network, ready_cells,
-};
+use enas_search::{Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, Record, Refit, Refitted, Run, SearchConfig, SeriesRun, TrainConfig, TrainOutcome, fit_network, ready_cells};
 use serde::Serialize;
 
 use super::choices::{self, Asked, Followed};
@@ -20,7 +17,7 @@ use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{cost, counted, duration, images, path, percent};
 use crate::progress::Watcher;
-use crate::standing::Standing;
+use crate::standing::{self, Standing};
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
 use crate::{arcs, args, device, locate};
 
@@ -290,6 +287,9 @@ pub(super) struct Trained<'a, A = Arc> {
     chance_level: bool,
     epochs: u64,
     ended: Ended,
+    /// What came after the measurement, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refit: Option<Refit>,
     seconds: f64,
     params: usize,
     macs: u64,
@@ -330,6 +330,7 @@ impl<'a, A> Trained<'a, A> {
             could_fold: !data.has_own_splits(),
             epochs: trained.epochs,
             ended: trained.ended,
+            refit: trained.refit,
             seconds: trained.seconds,
             params: trained.params,
             macs: trained.macs,
@@ -348,6 +349,10 @@ impl<'a, A> Trained<'a, A> {
             writeln!(out, "{}", paragraph("            ", advice, stdout_width()))?;
         }
         writeln!(out, "validation  {}", self.valid.line())?;
+        if let Some(Refit { images, fitted, .. }) = self.refit {
+            let refit = standing::after_refit(&Refitted { images, fitted });
+            writeln!(out, "{}", paragraph("refit       ", &refit, stdout_width()))?;
+        }
         writeln!(out, "loss        {:.4} on the training split in the last epoch", self.train_loss)?;
         writeln!(out, "network     {}", cost(self.params, self.macs))?;
         let why = match self.ended {

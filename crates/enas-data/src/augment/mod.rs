@@ -186,7 +186,7 @@ impl Config {
     }
 
     /// Copies of each picture in the training split, the original included.
-    pub(crate) fn copies(&self) -> usize {
+    pub fn copies(&self) -> usize {
         if self.when == When::Once { self.n_aug } else { 1 }
     }
 

@@ -316,9 +316,12 @@ impl AutoRun {
                 }
             }
         }
-        if let Some((_, path, _)) = &best {
-            let bytes = fs::read(path).map_err(|source| run::io("cannot read", path, source))?;
-            atomic::write(&self.model_path(), &[&bytes])?;
+        if let Some((phase, path, _)) = &best {
+            deliver(path, &self.model_path())?;
+            let measured = self.phase_dir(*phase).join(run::MEASURED);
+            if measured.exists() {
+                deliver(&measured, &self.dir.join(run::MEASURED))?;
+            }
         }
         self.about.seconds = self.seconds();
         self.began = Instant::now();
@@ -329,6 +332,12 @@ impl AutoRun {
     fn save(&self) -> Result<()> {
         run::write_json(&self.dir.join(AUTO), &self.about)
     }
+}
+
+/// Copies a model file, complete or not at all.
+fn deliver(from: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(from).map_err(|source| run::io("cannot read", from, source))?;
+    atomic::write(to, &[&bytes])
 }
 
 /// The contents of `auto.json` in `dir`.

@@ -23,11 +23,11 @@ pub use self::plan::{AutoPhase, AutoPlan};
 pub use self::record::{AutoRecord, CheckedData, CheckedFinding, Preparation};
 use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::cells::{DEFAULT_CELL, LIGHT_CELL, ready_cells};
-use crate::config::{SearchConfig, TimeLimit, TrainConfig};
+use crate::config::{RefitConfig, SearchConfig, TimeLimit, TrainConfig};
 use crate::error::{Error, Result};
 use crate::finals::Gain;
 use crate::memory::MemoryPlan;
-use crate::model::Model;
+use crate::model::{Model, Refitted};
 use crate::observer::{Event, Observer};
 use crate::paired::PairedDifference;
 use crate::run::Run;
@@ -116,6 +116,8 @@ pub struct AutoOutcome {
     /// Accuracy of the first model, a random arc's after a short training, on the validation split; `None` without a
     /// search, where the only model is there from the first epoch on.
     pub first_accuracy: Option<f64>,
+    /// The images that the model learned from once it had been measured, if it went on.
+    pub refit: Option<Refitted>,
     /// Wall time over all sessions.
     pub seconds: f64,
 }
@@ -303,6 +305,9 @@ impl Auto<'_> {
             network.apply(&mut config, arc);
         }
         config.run.epochs = epochs;
+        if phase == AutoPhase::First {
+            config.refit = RefitConfig::default();
+        }
         config.run.time = self.limit(seconds(self));
         let data = &self.images;
         let mut run = self.run.phase_run(phase, |dir| Run::for_training(Some(dir), &config, arc, data))?;
@@ -352,6 +357,7 @@ impl Phases {
             search_gain: searched.as_ref().and_then(|searched| searched.gain),
             search_warnings: searched.map(|searched| searched.warnings).unwrap_or_default(),
             first_accuracy: first.map(|first| first.valid_accuracy),
+            refit: model.refit(),
             seconds: run.seconds(),
         })
     }

@@ -482,6 +482,7 @@ impl Settings for TrainConfig {
         once(&self.run, &self.data)?;
         child(&self.child)?;
         macro_net(self.macro_net.as_ref())?;
+        self.refit.check(self)?;
         schedule(&self.schedule)
     }
 }

@@ -3,7 +3,7 @@
 use enas_child::schedule::{Schedule, Staircase};
 use enas_child::{AuxHead, Config as ChildConfig};
 
-use crate::config::{FinalsConfig, Keep, Metric, RunConfig, SearchConfig, TimeLimit, TrainConfig};
+use crate::config::{FinalsConfig, Keep, Metric, RefitConfig, RunConfig, SearchConfig, TimeLimit, TrainConfig};
 
 /// Steps of a candidate in the three rounds, in all, as multiples of `finals.steps`.
 pub(crate) const ROUNDS: [u64; 3] = [1, 3, 10];
@@ -42,6 +42,7 @@ pub(crate) fn recipe(config: &SearchConfig, steps_per_epoch: u64) -> TrainConfig
     TrainConfig {
         keep: Keep::Last,
         metric: Metric::Accuracy,
+        refit: RefitConfig::default(),
         run: RunConfig {
             epochs: (ROUNDS[2] * finals.steps).div_ceil(epoch).max(2),
             time: TimeLimit(None),

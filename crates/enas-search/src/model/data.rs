@@ -8,7 +8,7 @@ use enas_rng::Seed;
 use super::{About, Model};
 use crate::error::{Error, Result};
 use crate::memory::MemoryPlan;
-use crate::run::{MODEL, SPLIT, stored_split};
+use crate::run::{MEASURED, MODEL, SPLIT, stored_split};
 use crate::seen::Seen;
 
 /// Folders above a model in which its data are looked for.
@@ -43,12 +43,35 @@ impl Model {
         self.load_held(path, part, plan.holding)
     }
 
+    /// The network to measure on a part of the images at `path`: this one, or what it was before it learned from these
+    /// images, which lies beside it.
+    ///
+    /// # Errors
+    /// Those of [`Model::load`].
+    pub fn as_measured(self, path: &Path, part: Part) -> Result<Self> {
+        let learned = self.about.refit.is_some_and(|refit| refit.images.parts().contains(&part));
+        if !learned || !same_place(path, &self.data_path()) {
+            return Ok(self);
+        }
+        let before = self.folder.join(MEASURED);
+        if before.is_file() {
+            return Self::load(&before);
+        }
+        tracing::warn!(
+            "the model learned from the {} images once it had been measured, and {MEASURED}, the network of before, is not \
+             beside it: this accuracy says nothing about other images",
+            part.name()
+        );
+        Ok(self)
+    }
+
     fn load_held(&self, path: &Path, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
         let About { classes, data, normalization, .. } = &self.about;
         if same_place(path, &data.path) {
             return self.load_own(part, holding);
         }
-        let seen = Seen::of_run(&self.folder);
+        let learned = self.about.refit.map_or(&[][..], |refit| refit.images.parts());
+        let seen = Seen::of_run(&self.folder).map(|seen| seen.with_learned(learned));
         let wanted = |file: &PictureFile| seen.as_ref().is_none_or(|seen| seen.admits(part, file));
         let choice = Choice { strict: data.strict, holding, wanted: &wanted };
         let Chosen { split, skipped, left_out } =

@@ -17,6 +17,8 @@ use crate::presets::split_comments;
 pub(crate) const CONFIG: &str = "config.toml";
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const MODEL: &str = "model.safetensors";
+/// The network as it was measured, where it learned from more images afterwards.
+pub(crate) const MEASURED: &str = "measured.safetensors";
 /// The trained network whose weights a training begins with.
 pub(crate) const START: &str = "start.safetensors";
 pub(crate) const SPLIT: &str = "split.json";

@@ -30,7 +30,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::files::{
-    BEST_ARC, CONFIG, MANIFEST, MODEL, SPLIT, START, delivered, directory, io, stored_split, write_config,
+    BEST_ARC, CONFIG, MANIFEST, MEASURED, MODEL, SPLIT, START, delivered, directory, io, stored_split, write_config,
     write_json,
 };
 use self::files::{CHECKPOINTS, write_arc};
@@ -242,6 +242,11 @@ impl Run {
     /// Where the trained network is, or will be.
     pub fn model_path(&self) -> PathBuf {
         self.dir.join(MODEL)
+    }
+
+    /// Where the network is as it was measured, if it learned from more images afterwards.
+    pub fn measured_path(&self) -> PathBuf {
+        self.dir.join(MEASURED)
     }
 
     /// The arc in `best.arc.json`: the result of a finished search or training.

@@ -265,7 +265,7 @@ impl<'a> Search<'a> {
             lr: self.lr(self.child_steps()),
             loss: self.at.child.loss(),
             train_accuracy: self.at.child.accuracy(),
-            valid_accuracy: score.accuracy,
+            valid_accuracy: Some(score.accuracy),
             best_valid_accuracy: self.at.best_valid_accuracy,
             valid_macro_f1: score.macro_f1,
             policy: (self.at.policy.is_trained() || !self.has_finals())

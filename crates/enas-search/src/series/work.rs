@@ -9,7 +9,7 @@ use enas_data::Dataset;
 
 use super::outcome::{MemberOutcome, SeriesOutcome, median};
 use super::{Member, SeriesRun};
-use crate::config::{TimeLimit, TrainConfig};
+use crate::config::{RefitConfig, TimeLimit, TrainConfig};
 use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::train::{TrainOutcome, train};
@@ -150,8 +150,10 @@ fn gathered(results: Vec<Option<Result<Trained>>>) -> Result<Vec<Trained>> {
 /// The settings of one training, `rounds` of which follow each other.
 fn of_member(config: &TrainConfig, member: Member, rounds: u32) -> TrainConfig {
     let mut config = config.clone();
-    if let Member::Seed(seed) = member {
-        config.run.seed = seed;
+    match member {
+        Member::Seed(seed) => config.run.seed = seed,
+        // Cross-validation measures a recipe; its networks are not for use.
+        Member::Fold(_) => config.refit = RefitConfig::default(),
     }
     let share = |limit: Duration| Duration::from_secs((limit / rounds).as_secs().max(1));
     config.run.time = TimeLimit(config.run.time.0.map(share));

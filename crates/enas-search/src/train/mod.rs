@@ -2,6 +2,7 @@
 
 mod outcome;
 mod progress;
+mod refit;
 
 use std::time::{Duration, Instant};
 
@@ -10,18 +11,19 @@ use enas_child::{Adopted, Child, MacroConfig, Step};
 use enas_data::Dataset;
 use enas_rng::Seed;
 
-pub use self::outcome::{Ended, TrainOutcome};
+pub use self::outcome::{Ended, Refit, TrainOutcome};
 use self::progress::Progress;
 pub(crate) use self::progress::whole;
+use self::refit::{Measured, fitted_images};
 use crate::annealing::{self, Position};
 use crate::concerns;
-use crate::config::{Keep, Settings as _, TrainConfig};
+use crate::config::{Keep, RefitImages, Settings as _, TrainConfig};
 use crate::divergence::{self, LOWERED, Symptom, explain, finite};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::{Error, Result};
 use crate::feed::Source;
 use crate::memory::MemoryPlan;
-use crate::model::{self, About, Accuracies, Asking};
+use crate::model::{self, About, Accuracies, Asking, Measure};
 use crate::network::{Network, cells, input_of};
 use crate::observer::{EpochSummary, Event, Observer};
 use crate::refine::{self, Refinement};
@@ -116,12 +118,13 @@ impl<'a> Training<'a> {
         let restored = restore(&mut session, &mut child)?;
         session.run.place(&mut child, &config.run)?;
         session.run.expect_weights(child.n_params() + child.n_aux_params());
-        let (train, valid) = (Source::of(&data.train, &child)?, Source::of(&data.valid, &child)?);
         let resumes = restored.is_some();
+        let at = restored.unwrap_or_else(|| Progress::start(config));
+        let fitted = fitted_images(data, config.refit.images, at.measured.is_some())?;
+        let (train, valid) = (Source::of(&fitted, &child)?, Source::of(&data.valid, &child)?);
         if !resumes {
             concerns::warn_of(data, &config.data, &config.run);
         }
-        let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs));
         let waited = Duration::ZERO;
         if let Some(Adopted { taken, of }) = adopted.filter(|_| !resumes) {
             session.observer.event(&Event::WarmStart { taken, of });
@@ -170,7 +173,7 @@ impl<'a> Training<'a> {
             None => {
                 let mut child = Network::fixed(self.config, self.arc, self.data)?;
                 self.session.run.start()?.map(|start| child.adopt(&start)).transpose()?;
-                (Progress::start(self.config.run.epochs), child.state()?)
+                (Progress::start(self.config), child.state()?)
             }
         };
         if at.epoch < self.at.epoch {
@@ -181,27 +184,30 @@ impl<'a> Training<'a> {
         at.epoch_began = self.session.run.seconds();
         self.child.load(&tensors)?;
         self.at = at;
+        let fitted = fitted_images(self.data, self.config.refit.images, self.at.measured.is_some())?;
+        self.train = Source::of(&fitted, &self.child)?;
         self.session.save(State { progress: self.at.clone(), tensors }, Moment::Landmark)
     }
 
     /// The error of a step that had this symptom and changed nothing.
     fn diverged(&self, symptom: Symptom, step: &Step) -> Error {
         let epoch = self.at.epoch;
-        let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
+        let train = self.train.split();
+        let plan = epoch_plan(train, epoch, &self.config.run, self.at.step);
         let found = symptom.at(epoch + 1, self.at.step + 1);
-        explain(found, (&self.child, self.arc), (&self.data.train, &plan), step).into()
+        explain(found, (&self.child, self.arc), (train, &plan), step).into()
     }
 
     /// One pass over the training split, or what is left of it.
     fn train_epoch(&mut self) -> Result<()> {
         let (epoch, steps) = (self.at.epoch, self.steps());
-        let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
+        let plan = epoch_plan(self.train.split(), epoch, &self.config.run, self.at.step);
         self.session.restart_clock();
         let mut batches = self.train.epoch(&plan)?;
         let mut next = batches.next();
         while let Some(batch) = next.take().transpose()? {
-            let (global_step, lr) = (epoch * steps + self.at.step, self.lr(self.at.step));
-            let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
+            let ((global_step, total_steps), lr) = (self.global_step(), self.lr(self.at.step));
+            let step = Step { lr, global_step, total_steps, seed: self.seed };
             let meanwhile = &mut || next = batches.next();
             let stats = self.child.train_on(self.arc, batch.examples(), &step, meanwhile)?;
             if let Some(symptom) = Symptom::of_step(&stats) {
@@ -216,9 +222,11 @@ impl<'a> Training<'a> {
             let place = self.at.place(steps);
             self.session.child_step(place, lr, &stats)?;
             self.tick()?;
-            if self.session.budget.lacks(self.reserve(), self.session.run.seconds()) {
+            let (budget, spent) = self.clock();
+            if budget.lacks(self.reserve(), spent) {
                 tracing::warn!(
-                    "the time limit ends the training in epoch {}, step {}",
+                    "the time limit ends {} in epoch {}, step {}",
+                    if self.config.refit.is_wanted() { "this part of the training" } else { "the training" },
                     place.epoch,
                     place.step
                 );
@@ -271,18 +279,25 @@ impl<'a> Training<'a> {
         let tensors = finite(self.child.state()?, self.at.epoch + 1, self.at.step)?;
         let began = Instant::now();
         self.refine()?;
-        self.measure()?;
-        self.measuring = Some(began.elapsed().as_secs_f64());
+        match self.at.measured {
+            None => {
+                self.measure()?;
+                self.measuring = Some(began.elapsed().as_secs_f64());
+            }
+            Some(measured) => {
+                self.keep_refitted(&measured)?;
+                self.report(None, None)?;
+            }
+        }
         if self.refinement.is_some() {
             self.child.load(&tensors)?;
         }
-        let spent = self.session.run.seconds();
-        let planned =
-            self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
-        self.session.replan(self.at.epochs, planned);
-        let planned = if self.out_of_patience() { self.at.epoch + 1 } else { planned };
-        self.at.next_epoch(planned, spent);
-        let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
+        self.plan_the_rest();
+        let mut moment = if self.at.epoch < self.at.epochs { Moment::EndOfEpoch } else { Moment::Landmark };
+        if self.is_to_be_refitted() {
+            self.turn_to_refit()?;
+            moment = Moment::Landmark;
+        }
         self.session.save(State { progress: self.at.clone(), tensors }, moment)
     }
 
@@ -304,22 +319,47 @@ impl<'a> Training<'a> {
         self.at.since_best = if found > best { 0 } else { self.at.since_best + 1 };
         self.at.best_valid_accuracy = self.at.best_valid_accuracy.max(valid_accuracy);
         self.at.best_macro_f1 = [macro_f1, self.at.best_macro_f1].into_iter().flatten().reduce(f64::max);
+        self.report(Some(valid_accuracy), macro_f1)
+    }
+
+    /// Reports the epoch, whose network may have been measured.
+    fn report(&mut self, valid_accuracy: Option<f64>, macro_f1: Option<f64>) -> Result<()> {
         self.at.train_loss = self.at.tally.loss();
         let summary = self.summary(valid_accuracy, macro_f1);
         self.session.epoch(&summary)
     }
 
+    /// Turns to the next epoch, and plans how many there will be.
+    fn plan_the_rest(&mut self) {
+        let (before, (budget, spent)) = (self.epochs_before(), self.clock());
+        let refit = &self.config.refit;
+        let first = refit.epochs_before(self.config.run.epochs);
+        let wanted = if self.at.measured.is_some() { refit.epochs_after(before) } else { first };
+        let planned = budget.epochs(wanted, self.at.epoch + 1 - before, spent, self.reserve());
+        let planned = before + planned;
+        let after = |planned| if self.at.measured.is_some() { 0 } else { refit.epochs_after(planned) };
+        self.session.replan(self.at.epochs, planned + after(planned));
+        let planned = if self.out_of_patience() { self.at.epoch + 1 } else { planned };
+        let after = if self.at.measured.is_some() { 0 } else { self.config.refit.epochs_after(planned) };
+        self.at.refit_epochs = after;
+        let seconds = self.session.run.seconds();
+        self.at.next_epoch(planned + after, seconds);
+    }
+
     /// Whether the epochs since the best one are too many; says so where it ends the training.
     fn out_of_patience(&mut self) -> bool {
         let (patience, epochs) = (self.config.run.patience, self.at.since_best);
-        let is_over = patience > 0 && epochs >= patience && self.at.epoch + 1 < self.at.epochs;
+        let is_over = self.at.measured.is_none()
+            && patience > 0
+            && epochs >= patience
+            && self.at.epoch + 1 < self.end_of_part();
         if is_over {
             self.session.observer.event(&Event::RanOutOfPatience { epochs });
         }
         is_over
     }
 
-    fn summary(&self, valid_accuracy: f64, valid_macro_f1: Option<f64>) -> EpochSummary {
+    fn summary(&self, valid_accuracy: Option<f64>, valid_macro_f1: Option<f64>) -> EpochSummary {
         EpochSummary {
             epoch: self.at.epoch + 1,
             epochs: self.at.epochs,
@@ -338,17 +378,36 @@ impl<'a> Training<'a> {
     /// Measures the kept model on the test split, the only time anything looks at it.
     fn finish(self) -> Result<TrainOutcome<Arch>> {
         let eval_batch = self.eval_batch();
+        let fitted = self.train.split().len();
         let Self { config, arc, data, child, at, session, .. } = self;
         let model = session.run.model_path();
-        let (valid_accuracy, tested) = model::conclude(&model, data, (child.gpu(), eval_batch))?;
+        let images = config.refit.images;
+        let (valid_accuracy, test_accuracy, test_macro_f1) = match (&at.measured, images) {
+            (Some(measured), RefitImages::All) => {
+                let Measured { accuracy, test_macro_f1, .. } = measured;
+                (accuracy.valid, accuracy.test.unwrap_or_default(), *test_macro_f1)
+            }
+            (measured, _) => {
+                let splits = if measured.is_some() { Measure::Test } else { Measure::Both };
+                let (valid, tested) = model::conclude(&model, data, (child.gpu(), eval_batch), splits)?;
+                (valid, tested.accuracy(), tested.macro_f1())
+            }
+        };
+        let refit = at.measured.map(|measured| Refit {
+            images,
+            fitted,
+            epochs: at.epoch - measured.epochs,
+            measured_test_accuracy: measured.accuracy.test.unwrap_or_default(),
+        });
         let outcome = TrainOutcome {
             run: session.run.dir().to_owned(),
             model,
             arc: arc.clone(),
             train_loss: at.train_loss,
             valid_accuracy,
-            test_accuracy: tested.accuracy(),
-            test_macro_f1: tested.macro_f1(),
+            test_accuracy,
+            test_macro_f1,
+            refit,
             epochs: at.epoch,
             ended: at.ended(&config.run),
             seconds: session.run.seconds(),
@@ -378,6 +437,7 @@ impl<'a> Training<'a> {
             tta: self.config.run.tta,
             accuracy: Accuracies { valid, test: None },
             temperature: None,
+            refit: None,
         }
     }
 
@@ -391,12 +451,14 @@ impl<'a> Training<'a> {
 
     /// The learning rate of the step after so many of this epoch.
     fn lr(&self, step: u64) -> f32 {
-        let Progress { epoch, epochs, lr_factor, .. } = self.at;
+        let before = self.epochs_before();
+        let (epoch, epochs) = (self.at.epoch - before, self.end_of_part() - before);
         let at = Position { epoch, epochs, step, steps: self.steps() };
-        let (schedule, run) = (&self.config.schedule, &self.config.run);
-        let share = self.session.budget.share(self.session.run.seconds(), self.reserve());
-        let by_time = share.and_then(|share| annealing::lr_by_time(schedule, share, at));
-        lr_factor * by_time.unwrap_or_else(|| annealing::lr(schedule, run.fit_schedule, at))
+        let (schedule, (budget, spent)) = (self.schedule(), self.clock());
+        let share = budget.share(spent, self.reserve());
+        let by_time = share.and_then(|share| annealing::lr_by_time(&schedule, share, at));
+        let fit = self.config.run.fit_schedule;
+        self.at.lr_factor * by_time.unwrap_or_else(|| annealing::lr(&schedule, fit, at))
     }
 
     /// Most pictures per evaluation step: what is asked for, or what there is memory for. Moving statistics make every
@@ -410,7 +472,7 @@ impl<'a> Training<'a> {
     }
 
     fn steps(&self) -> u64 {
-        steps_per_epoch(&self.data.train, &self.config.run)
+        steps_per_epoch(self.train.split(), &self.config.run)
     }
 
     fn tick(&mut self) -> Result<()> {

@@ -3,15 +3,22 @@
 use serde::{Deserialize, Serialize};
 
 use super::Ended;
-use crate::config::RunConfig;
+use super::refit::Measured;
+use crate::config::{RunConfig, TrainConfig};
 use crate::observer::Place;
 use crate::session::Tally;
 
 /// Where a training stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// Epochs planned.
+    /// Epochs planned, those after the measurement included.
     pub(super) epochs: u64,
+    /// How many of them come after the measurement that is still to be made.
+    #[serde(default)]
+    pub(super) refit_epochs: u64,
+    /// The measured network, once the training goes on with the images that were held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) measured: Option<Measured>,
     /// Epochs complete.
     pub(super) epoch: u64,
     /// Steps complete in this epoch.
@@ -39,9 +46,13 @@ pub(crate) fn whole() -> f32 {
 }
 
 impl Progress {
-    pub(super) fn start(epochs: u64) -> Self {
+    pub(super) fn start(config: &TrainConfig) -> Self {
+        let measured = config.refit.epochs_before(config.run.epochs);
+        let refit_epochs = config.refit.epochs_after(measured);
         Self {
-            epochs,
+            epochs: measured + refit_epochs,
+            refit_epochs,
+            measured: None,
             epoch: 0,
             step: 0,
             epoch_began: 0.0,

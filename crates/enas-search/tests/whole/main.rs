@@ -10,6 +10,7 @@ mod durable;
 mod finals;
 mod gpu;
 mod macro_space;
+mod refit;
 mod search;
 mod strategies;
 mod train;

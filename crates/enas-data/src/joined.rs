@@ -1,0 +1,75 @@
+//! Parts of a data set together: what a network is fitted to once it has been measured.
+
+use std::sync::Arc as SyncArc;
+
+use crate::dataset::{Dataset, Inner, Split};
+use crate::holding::Shelf;
+use crate::layout::Part;
+
+impl Dataset {
+    /// The training images followed by those of `others`, varied and mixed as training images are; `None` where copies of
+    /// images were made once, which the other parts do not have.
+    ///
+    /// Training images keep their positions. The images are shared, not copied.
+    #[must_use]
+    pub fn train_with(&self, others: &[Part]) -> Option<Split> {
+        let parts = others.iter().map(|part| self.split(*part));
+        let parts: Vec<&Split> = std::iter::once(&self.train).chain(parts).collect();
+        if parts.iter().any(|split| split.copies() != 1) {
+            return None;
+        }
+        let shelves = parts.iter().map(|split| (split.len(), split.inner.shelf.clone())).collect();
+        let inner = Inner {
+            shelf: Shelf::Joined(shelves),
+            labels: parts.iter().flat_map(|split| split.labels().to_vec()).collect(),
+            paths: parts.iter().flat_map(|split| split.inner.paths.clone()).collect(),
+            ..Inner::clone(&self.train.inner)
+        };
+        Some(Split { inner: SyncArc::new(inner) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, EpochPlan};
+
+    #[test]
+    fn parts_together_have_all_their_images_the_training_images_first() {
+        let data = crate::digits().unwrap();
+        let joined = data.train_with(&[Part::Valid, Part::Test]).unwrap();
+        let [train, valid, test] = [&data.train, &data.valid, &data.test].map(Split::len);
+        assert_eq!(joined.len(), train + valid + test);
+        for (i, split, of) in [(0, &data.train, 0), (train, &data.valid, 0), (train + valid + 3, &data.test, 3)] {
+            assert_eq!(joined.image(i).unwrap(), split.image(of).unwrap());
+            assert_eq!((joined.labels()[i], joined.path(i)), (split.labels()[of], split.path(of)));
+        }
+        assert_eq!(joined.decoded(train).unwrap(), data.valid.decoded(0).unwrap());
+    }
+
+    #[test]
+    fn all_of_them_are_varied_as_training_images_are() {
+        let varied = config("augment.mode = 'rand-augment'");
+        let data = crate::digits().unwrap().varied_as(&varied).unwrap();
+        let joined = data.train_with(&[Part::Valid]).unwrap();
+        let last = joined.len() - 1;
+        assert_ne!(joined.augmented(last, 0).unwrap(), joined.normalized(last).unwrap());
+        assert_eq!(joined.augmented(5, 2).unwrap(), data.train.augmented(5, 2).unwrap(), "as before");
+        let mut seen = vec![0; joined.len()];
+        for batch in joined.epoch(&EpochPlan::new(3, 64)).unwrap() {
+            batch.unwrap().indices.iter().for_each(|&i| seen[i] += 1);
+        }
+        assert!(seen.iter().all(|times| *times == 1), "each once");
+    }
+
+    #[test]
+    fn copies_that_were_made_once_are_not_joined_with_images_that_have_none() {
+        let config = config("augment = { mode = 'basic', when = 'once', n_aug = 2 }");
+        let data = crate::load(&config, enas_rng::Seed::new(1)).unwrap();
+        assert!(data.train_with(&[Part::Valid]).is_none());
+    }
+
+    fn config(text: &str) -> Config {
+        toml::from_str(text).unwrap()
+    }
+}

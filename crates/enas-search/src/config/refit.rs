@@ -1,0 +1,137 @@
+//! Going on with the images that were held out, once a training has been measured on them.
+
+use enas_data::Part;
+use serde::{Deserialize, Serialize};
+
+use super::layers::Invalid;
+use super::{Keep, TrainConfig};
+
+/// How a training goes on after its network was measured: with the images that it was measured on as well.
+///
+/// The kept network has then learned from more images than the measured one. The accuracies that a run reports are always
+/// those of a network that had not seen the images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefitConfig {
+    /// Which images join the training images.
+    #[serde(default)]
+    pub images: RefitImages,
+    /// Share of all epochs, or of the time, that comes after the measurement, in (0, 1).
+    #[serde(default = "half")]
+    pub share: f64,
+    /// What the largest learning rate of these epochs is, as a factor of the schedule's, in (0, 1].
+    #[serde(default = "half")]
+    pub lr: f64,
+}
+
+/// Images that join the training images once the network has been measured on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefitImages {
+    /// None: the training ends with the measurement.
+    #[default]
+    None,
+    /// The validation images. The test images stay unseen, so that the kept network is measured on them.
+    Validation,
+    /// Validation and test images. The accuracies are those of the network before.
+    All,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+impl Default for RefitConfig {
+    fn default() -> Self {
+        Self { images: RefitImages::None, share: half(), lr: half() }
+    }
+}
+
+impl RefitConfig {
+    /// Whether there are epochs after the measurement.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.images != RefitImages::None
+    }
+
+    /// Epochs after the measurement where `measured` come before it.
+    pub(crate) fn epochs_after(&self, measured: u64) -> u64 {
+        let per_epoch = self.share / (1.0 - self.share);
+        if self.is_wanted() { ((measured as f64 * per_epoch).round() as u64).max(1) } else { 0 }
+    }
+
+    /// Epochs before the measurement where there are `all` in all; at least one.
+    pub(crate) fn epochs_before(&self, all: u64) -> u64 {
+        if self.is_wanted() { ((all as f64 * (1.0 - self.share)).round() as u64).clamp(1, all.max(1)) } else { all }
+    }
+
+    /// Refuses values out of range, and settings of the training that this cannot follow.
+    pub(super) fn check(&self, training: &TrainConfig) -> Result<(), Invalid> {
+        let wrong = |key: &str, problem: &str| {
+            let key = format!("refit.{key}");
+            Err(Invalid { problem: format!("{key} {problem}"), key })
+        };
+        if !(self.share > 0.0 && self.share < 1.0) {
+            return wrong("share", &format!("= {}: between 0 and 1, such as 0.5", self.share));
+        }
+        if !(self.lr > 0.0 && self.lr <= 1.0) {
+            return wrong("lr", &format!("= {}: above 0 and at most 1, such as 0.5", self.lr));
+        }
+        if self.is_wanted() && training.keep != Keep::Last {
+            return wrong("images", "goes on from the last epoch: set keep = \"last\", or refit.images = \"none\"");
+        }
+        if self.is_wanted() && training.data.augment.copies() > 1 {
+            return wrong(
+                "images",
+                "needs images that are varied anew: set data.augment.when = \"each-epoch\", or refit.images = \"none\"",
+            );
+        }
+        Ok(())
+    }
+}
+
+impl RefitImages {
+    /// The parts of a data set that join its training images.
+    pub(crate) fn parts(self) -> &'static [Part] {
+        match self {
+            Self::None => &[],
+            Self::Validation => &[Part::Valid],
+            Self::All => &[Part::Valid, Part::Test],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    #[test]
+    fn epochs_are_divided_by_the_share() {
+        let with = |share| RefitConfig { images: RefitImages::Validation, share, ..RefitConfig::default() };
+        assert_eq!((with(0.5).epochs_before(81), with(0.5).epochs_after(41)), (41, 41));
+        assert_eq!((with(0.25).epochs_before(100), with(0.25).epochs_after(75)), (75, 25));
+        assert_eq!((with(0.9).epochs_before(1), with(0.1).epochs_after(1)), (1, 1), "at least one each");
+        let none = RefitConfig::default();
+        assert_eq!((none.epochs_before(7), none.epochs_after(7)), (7, 0));
+    }
+
+    #[test]
+    fn values_out_of_range_and_settings_that_do_not_fit_are_refused() {
+        let problem = |assignments: &[&str]| {
+            let layers = assignments.iter().fold(Layers::preset("quick"), |layers, set| layers.set(*set));
+            layers.load::<TrainConfig>().map(|_| ()).map_err(|error| error.to_string())
+        };
+        problem(&["refit.images=all", "keep=last", "refit.share=0.3"]).unwrap();
+        problem(&["keep=best"]).unwrap();
+        for (set, key) in [
+            ("refit.share=0.0", "refit.share = 0"),
+            ("refit.share=1.0", "refit.share = 1"),
+            ("refit.lr=0.0", "refit.lr = 0"),
+            ("refit.lr=1.1", "refit.lr = 1.1"),
+            ("refit.images=validation", "keep = \"last\""),
+        ] {
+            let said = problem(&["keep=best", set]).unwrap_err();
+            assert!(said.contains(key), "{set}: {said}");
+        }
+    }
+}

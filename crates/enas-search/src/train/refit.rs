@@ -1,0 +1,126 @@
+//! The second part of a training: once the network was measured, it goes on with the images that it was measured on.
+
+use std::time::Duration;
+
+use enas_child::schedule::{Cosine, Schedule, Staircase};
+use enas_data::Split;
+use serde::{Deserialize, Serialize};
+
+use super::Training;
+use crate::atomic;
+use crate::budget::Budget;
+use crate::config::RefitImages;
+use crate::error::{Error, Result};
+use crate::feed::Source;
+use crate::model::{self, Accuracies, Measure, Refitted};
+use crate::observer::Event;
+use crate::run;
+
+/// The network at the end of the first part, as it was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Measured {
+    /// Epochs of the first part.
+    pub(super) epochs: u64,
+    /// Steps of the first part.
+    pub(super) steps: u64,
+    /// Wall time of the run at its end, in seconds.
+    pub(super) seconds: f64,
+    pub(super) accuracy: Accuracies,
+    /// Macro-F1 on the test split.
+    pub(super) test_macro_f1: f64,
+    /// What logits are divided by for calibrated probabilities.
+    pub(super) temperature: Option<f64>,
+}
+
+impl Training<'_> {
+    /// The last epoch of the part that the training is in.
+    pub(super) fn end_of_part(&self) -> u64 {
+        if self.at.measured.is_some() { self.at.epochs } else { self.at.epochs - self.at.refit_epochs }
+    }
+
+    /// Epochs before this part.
+    pub(super) fn epochs_before(&self) -> u64 {
+        self.at.measured.map_or(0, |measured| measured.epochs)
+    }
+
+    /// The time limit of this part, and how much of it is spent.
+    pub(super) fn clock(&self) -> (Budget, f64) {
+        let (budget, seconds) = (self.session.budget, self.session.run.seconds());
+        match self.at.measured {
+            Some(Measured { seconds: before, .. }) => {
+                (budget.less(Duration::from_secs_f64(before.max(0.0))), seconds - before)
+            }
+            None if self.config.refit.is_wanted() => (budget.part(1.0 - self.config.refit.share), seconds),
+            None => (budget, seconds),
+        }
+    }
+
+    /// The schedule of this part.
+    pub(super) fn schedule(&self) -> Schedule {
+        let factor = self.config.refit.lr;
+        match (&self.config.schedule, self.at.measured) {
+            (schedule, None) => schedule.clone(),
+            (Schedule::Cosine(cosine), Some(_)) => {
+                Schedule::Cosine(Cosine { lr_max: cosine.lr_max * factor, ..*cosine })
+            }
+            (Schedule::Staircase(stairs), Some(_)) => {
+                Schedule::Staircase(Staircase { lr: stairs.lr * factor, ..*stairs })
+            }
+        }
+    }
+
+    /// The number of a step in the whole training, and the number of all steps.
+    pub(super) fn global_step(&self) -> (u64, u64) {
+        let (before, epochs) = self.at.measured.map_or((0, 0), |m| (m.steps, m.epochs));
+        let steps = self.steps();
+        (before + (self.at.epoch - epochs) * steps + self.at.step, before + (self.at.epochs - epochs) * steps)
+    }
+
+    /// Whether the first part ended and a second one is to follow.
+    pub(super) fn is_to_be_refitted(&self) -> bool {
+        self.config.refit.is_wanted() && self.at.measured.is_none() && self.at.epoch >= self.end_of_part()
+    }
+
+    /// Measures the kept network, keeps it beside the one that will be refitted, and turns to the second part.
+    pub(super) fn turn_to_refit(&mut self) -> Result<()> {
+        let path = self.session.run.model_path();
+        let (_, tested) = model::conclude(&path, self.data, (self.child.gpu(), self.eval_batch()), Measure::Both)?;
+        let kept = model::Model::load(&path)?;
+        let bytes = std::fs::read(&path).map_err(|source| run::io("cannot read", &path, source))?;
+        atomic::write(&self.session.run.measured_path(), &[&bytes])?;
+        let steps = self.at.epoch * self.steps();
+        self.at.measured = Some(Measured {
+            epochs: self.at.epoch,
+            steps,
+            seconds: self.session.run.seconds(),
+            accuracy: kept.accuracy(),
+            test_macro_f1: tested.macro_f1(),
+            temperature: kept.calibration(),
+        });
+        self.train = Source::of(&fitted_images(self.data, self.config.refit.images, true)?, &self.child)?;
+        self.session.observer.event(&Event::Refit {
+            images: self.train.split().len(),
+            epochs: self.at.epochs - self.at.epoch,
+        });
+        Ok(())
+    }
+
+    /// Writes the network as it is after an epoch of the second part, with the accuracies of the measured one.
+    pub(super) fn keep_refitted(&self, measured: &Measured) -> Result<()> {
+        let mut about = self.about(measured.accuracy.valid);
+        about.temperature = measured.temperature;
+        about.accuracy.test = (self.config.refit.images == RefitImages::All).then_some(measured.accuracy.test).flatten();
+        about.refit = Some(Refitted { images: self.config.refit.images, fitted: self.train.split().len() });
+        model::save(&self.session.run.model_path(), &self.child, &about)
+    }
+}
+
+/// The images that a part of a training fits weights to.
+pub(super) fn fitted_images(data: &enas_data::Dataset, images: RefitImages, is_measured: bool) -> Result<Split> {
+    if !is_measured {
+        return Ok(data.train.clone());
+    }
+    data.train_with(images.parts()).ok_or_else(|| {
+        Error::Mismatch("copies of images that were made once are not joined with others: set refit.images = \"none\"".into())
+    })
+}
