@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{deny, fuzz, package, python, repo, sanitize, smoke, tidy};
+use crate::{deny, fuzz, package, python, repo, sanitize, smoke, static_build, tidy};
 
 /// Run every check: format, clippy, tests, docs, house rules, a smoke run of the real program, and its exports.
 ///
@@ -36,6 +36,8 @@ enum Step {
     Package,
     /// Search, train, eval and predict on real files with the release binary, which must be small
     Smoke,
+    /// Whether the program links without any library of the system, and runs
+    Static,
     /// Licences, sources and versions of all libraries
     Deny,
     /// The kernels' tests under AddressSanitizer
@@ -71,6 +73,7 @@ impl Step {
             Step::Tidy => tidy::run(&tidy::Args {}),
             Step::Package => package::run(),
             Step::Smoke => smoke::run(),
+            Step::Static => static_build::run(&static_build::Args::of_ci()),
             Step::Deny => deny::run(&deny::Args::of_ci()),
             Step::Sanitize => sanitize::run(&sanitize::Args::of_ci()),
             Step::Fuzz => fuzz::run(&fuzz::Args::of_ci()),

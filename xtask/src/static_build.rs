@@ -15,11 +15,21 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 /// With the musl target installed (rustup target add x86_64-unknown-linux-musl) that is built, else the host's own
 /// target with its C library linked in. Either has a build folder of its own, so the first time builds everything.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Optimise little: enough to see that the program links and runs
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Args {
+    pub(crate) fn of_ci() -> Self {
+        Self { quick: true }
+    }
+}
 
 /// Builds the program, asks what it links to, and lets it work.
-pub(crate) fn run(_: &Args) -> Result<()> {
-    let program = build()?;
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let program = build(if args.quick { "quick" } else { "release" })?;
     let needs = Command::new("ldd").arg(&program).output().context("cannot start ldd")?;
     let said = [needs.stdout, needs.stderr].concat();
     let said = String::from_utf8_lossy(&said);
@@ -34,12 +44,12 @@ fn is_static(said: &str) -> bool {
     said.contains("statically linked") || said.contains("not a dynamic executable")
 }
 
-fn build() -> Result<PathBuf> {
+fn build(profile: &str) -> Result<PathBuf> {
     let musl = is_installed(MUSL)?;
     let target = if musl { MUSL.to_owned() } else { fuzz::host()? };
     let folder = repo::target()?.join("static");
     let mut cargo = repo::cargo();
-    cargo.args(["build", "--release", "--package", "enas-cli", "--target", &target, "--target-dir"]);
+    cargo.args(["build", "--profile", profile, "--package", "enas-cli", "--target", &target, "--target-dir"]);
     cargo.arg(&folder);
     if !musl {
         // With a target named, build scripts and macros are built without the flag.
@@ -47,7 +57,7 @@ fn build() -> Result<PathBuf> {
     }
     eprintln!("for {target}");
     ci::check(&mut cargo)?;
-    Ok(folder.join(target).join("release/enas"))
+    Ok(folder.join(target).join(profile).join("enas"))
 }
 
 /// Whether the standard library for a target is there.

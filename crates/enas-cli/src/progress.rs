@@ -168,7 +168,7 @@ impl Observer for Watcher<'_> {
             Event::Refit { images, epochs } => {
                 let (images, epochs) = (grouped(*images as u64), counted(*epochs, "epoch"));
                 self.note(&format!(
-                    "the network is measured; {epochs} follow with all {images} images that it may now learn from"
+                    "the network is measured, and goes on for {epochs} with all {images} images that it may learn from now"
                 ));
             }
             Event::SearchPlanned(plan) => self.note(&search_planned(plan)),

@@ -36,6 +36,8 @@ pub struct Given {
     pub image_size: Option<usize>,
     /// `run.batch_size`.
     pub batch_size: Option<usize>,
+    /// Whether the network may learn from the images that it was measured on, as its training is over then.
+    pub refits: bool,
 }
 
 /// Largest side, in pixels, of images that are taken as they are.
@@ -85,7 +87,9 @@ pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     choices.extend(larger_splits);
     choices.extend(of_number(train, given.batch_size));
     choices.extend(recipe(train, report.coloured > 0));
-    choices.push(refit(report, (train, valid, test)));
+    if given.refits {
+        choices.push(refit(report, (train, valid, test)));
+    }
     choices
 }
 
@@ -308,6 +312,19 @@ mod tests {
     }
 
     #[test]
+    fn images_that_measured_are_learned_from_unless_the_user_chose_them_for_testing() {
+        let refit = |drawn: &[enas_data::Part], refits| {
+            let report = Report { drawn: drawn.to_vec(), ..report(90, 96, true) };
+            value(&recommend(&report, &Given { refits, ..Given::default() }), "refit.images")
+        };
+        let (valid, test) = (enas_data::Part::Valid, enas_data::Part::Test);
+        assert_eq!(refit(&[valid, test], true), Some("all".into()));
+        assert_eq!(refit(&[valid], true), Some("validation".into()));
+        assert_eq!(refit(&[], true), Some("validation".into()));
+        assert_eq!(refit(&[valid, test], false), None, "a training that is asked for ends with its measurement");
+    }
+
+    #[test]
     fn a_search_gets_rewards_in_proportion_to_its_steps() {
         let of = |per_class, key: &str| {
             let choices = recommend(&report(per_class, 28, false), &Given::default());
@@ -325,7 +342,7 @@ mod tests {
 
     #[test]
     fn choices_follow_from_what_is_given_and_do_not_repeat_it() {
-        let given = Given { image_size: Some(32), batch_size: Some(8) };
+        let given = Given { image_size: Some(32), batch_size: Some(8), ..Given::default() };
         let choices = recommend(&report(90, 96, true), &given);
         assert_eq!(value(&choices, "data.image_size"), None);
         assert_eq!(value(&choices, "run.batch_size"), None);

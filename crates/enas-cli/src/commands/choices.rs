@@ -14,6 +14,8 @@ pub(super) struct Asked<'a> {
     pub(super) settings: &'a Settings,
     /// What the user says of the length.
     pub(super) extent: Option<&'a Extent>,
+    /// Whether a training may go on with the images that it was measured on.
+    pub(super) refits: bool,
     /// Assignments that stand whatever follows from the images: those of the search that a training comes after.
     pub(super) standing: &'a [String],
 }
@@ -28,7 +30,7 @@ pub(super) struct Followed {
 impl<'a> Asked<'a> {
     /// What the user says in `settings`, and no more.
     pub(super) fn of(settings: &'a Settings) -> Self {
-        Self { settings, extent: None, standing: &[] }
+        Self { settings, extent: None, refits: false, standing: &[] }
     }
 
     /// Whether the images may decide: the user named neither a preset nor a file, and the images have no preset of their
@@ -64,10 +66,17 @@ impl<'a> Asked<'a> {
         let given = Given {
             image_size: self.value("data.image_size").and_then(|value| value.parse().ok()),
             batch_size: self.value("run.batch_size").and_then(|value| value.parse().ok()),
+            refits: self.refits && self.may_refit(),
         };
         let mut choices = recommend(report, &given);
         choices.retain(|choice| !self.sets(&choice.key));
         choices
+    }
+
+    /// Whether nothing that the user says rules a refit out: it goes on from the last epoch, with images varied anew.
+    fn may_refit(&self) -> bool {
+        let is = |key, wanted| self.value(key).is_none_or(|value| value.trim_matches('"') == wanted);
+        is("keep", "last") && is("data.augment.when", "each-epoch")
     }
 
     /// Whether the user or what stands says something of this key.
@@ -139,10 +148,20 @@ mod tests {
     }
 
     #[test]
+    fn what_the_user_says_may_rule_a_refit_out() {
+        let may = |set: &[&str]| {
+            let own = Settings { set: set.iter().map(|s| (*s).to_owned()).collect(), ..Settings::default() };
+            Asked::of(&own).may_refit()
+        };
+        assert!(may(&[]) && may(&["keep=last", "data.augment.when=\"each-epoch\""]));
+        assert!(!may(&["keep=best"]) && !may(&["data.augment.when=once"]));
+    }
+
+    #[test]
     fn the_last_word_on_a_key_counts() {
         let own = Settings { set: vec!["run.batch_size = 8".into()], ..Settings::default() };
         let standing = ["run.batch_size=64".to_owned(), "data.image_size=28".to_owned()];
-        let asked = Asked { settings: &own, extent: None, standing: &standing };
+        let asked = Asked { settings: &own, extent: None, refits: false, standing: &standing };
         assert_eq!((asked.value("run.batch_size"), asked.value("data.image_size")), (Some("8"), Some("28")));
         assert!(asked.sets("data.image_size") && !asked.sets("run.epochs"));
     }

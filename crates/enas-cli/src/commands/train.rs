@@ -218,7 +218,7 @@ impl Job {
         let read = settings::train_after(&searched, &args.settings, images, extent)?;
         let mut standing = settings::inherited(&searched, &args.settings)?;
         standing.extend(standing_for(&arc));
-        let asked = Asked { settings: &args.settings, extent, standing: &standing };
+        let asked = Asked { extent, standing: &standing, ..Asked::of(&args.settings) };
         let Followed { settings, choices } =
             asked.follow(context, (&read.data, read.run.seed()), Kind::Train);
         let mut config = settings::train_after(&searched, &settings, images, extent)?;

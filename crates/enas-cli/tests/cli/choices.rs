@@ -126,3 +126,36 @@ fn the_digits_keep_their_preset() {
     let said = succeed(folder.path(), &args);
     assert!(!said.contains("follow from the images"), "{said}");
 }
+
+#[test]
+fn the_automatic_run_learns_from_all_images_in_the_end_and_reports_what_it_measured_before() {
+    let folder = photos();
+    let folder = folder.path();
+    let args = ["auto", "photos", "--search", "never", "--set", "run.epochs=2", "--set", "child.filters=4"];
+    let args = [&args[..], &["--set", "child.layers=1", "--json"]].concat();
+    let output = run(folder, &args);
+    let said = text(&output.stderr);
+    assert!(output.status.success() && said.contains("--set refit.images=all "), "{said}");
+    assert!(said.contains("goes on for 1 epoch with all 150 images"), "{said}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["refit"]["images"], &told["refit"]["fitted"]), (&"all".into(), &150.into()));
+    let measured = |args: &[&str]| -> (f64, String) {
+        let output = run(folder, &[args, &["--json"]].concat());
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (document["accuracy"].as_f64().unwrap(), text(&output.stderr))
+    };
+    // The images of the test split are measured with the network that had not seen them.
+    let (accuracy, said) = measured(&["eval", "--run", "runs/photos-auto-1"]);
+    assert_eq!(accuracy, told["test_accuracy"].as_f64().unwrap());
+    assert!(said.contains("this is the network of before"), "{said}");
+    let (accuracy, _) = measured(&["eval", "photos", "--run", "runs/photos-auto-1", "--split", "valid"]);
+    assert_eq!(accuracy, told["valid_accuracy"].as_f64().unwrap());
+    // Without that network, nobody is left in the belief that the model is so good.
+    fs::remove_file(folder.join("runs/photos-auto-1/measured.safetensors")).unwrap();
+    let (_, said) = measured(&["eval", "--run", "runs/photos-auto-1"]);
+    assert!(said.contains("says nothing about other images"), "{said}");
+
+    let by_hand = [&args[..], &["--set", "keep=best"]].concat();
+    let said = succeed(folder, &by_hand);
+    assert!(!said.contains("refit.images"), "{said}");
+}

@@ -73,11 +73,11 @@ fn of_search(config: &SearchConfig, costs: &Costs, data: &Dataset) -> f64 {
 pub(super) fn of_training(config: &TrainConfig, epochs: u64, costs: &Costs, data: &Dataset) -> f64 {
     let steps = steps_per_epoch(&data.train, &config.run) as f64 * costs.step;
     let validation = costs.forward * data.valid.len() as f64;
-    let measured = config.refit.epochs_before(epochs);
+    let (before, after) = config.refit.divide(epochs);
     let joining: usize = config.refit.images.parts().iter().map(|part| data.split(*part).len()).sum();
     let growth = 1.0 + joining as f64 / data.train.len().max(1) as f64;
-    measured as f64 * (steps + validation)
-        + config.refit.epochs_after(measured) as f64 * growth * steps
+    before as f64 * (steps + validation)
+        + after as f64 * growth * steps
         + costs.forward * data.test.len() as f64
 }
 

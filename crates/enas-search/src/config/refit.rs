@@ -53,15 +53,18 @@ impl RefitConfig {
         self.images != RefitImages::None
     }
 
-    /// Epochs after the measurement where `measured` come before it.
-    pub(crate) fn epochs_after(&self, measured: u64) -> u64 {
-        let per_epoch = self.share / (1.0 - self.share);
-        if self.is_wanted() { ((measured as f64 * per_epoch).round() as u64).max(1) } else { 0 }
+    /// Epochs before and after the measurement where there are `all` in all. A single epoch is not divided.
+    pub(crate) fn divide(&self, all: u64) -> (u64, u64) {
+        if !self.is_wanted() || all < 2 {
+            return (all, 0);
+        }
+        let before = ((all as f64 * (1.0 - self.share)).round() as u64).clamp(1, all - 1);
+        (before, all - before)
     }
 
-    /// Epochs before the measurement where there are `all` in all; at least one.
-    pub(crate) fn epochs_before(&self, all: u64) -> u64 {
-        if self.is_wanted() { ((all as f64 * (1.0 - self.share)).round() as u64).clamp(1, all.max(1)) } else { all }
+    /// Epochs after the measurement where so many came before it; at least one.
+    pub(crate) fn epochs_after(&self, before: u64) -> u64 {
+        ((before as f64 * self.share / (1.0 - self.share)).round() as u64).max(1)
     }
 
     /// Refuses values out of range, and settings of the training that this cannot follow.
@@ -108,11 +111,11 @@ mod tests {
     #[test]
     fn epochs_are_divided_by_the_share() {
         let with = |share| RefitConfig { images: RefitImages::Validation, share, ..RefitConfig::default() };
-        assert_eq!((with(0.5).epochs_before(81), with(0.5).epochs_after(41)), (41, 41));
-        assert_eq!((with(0.25).epochs_before(100), with(0.25).epochs_after(75)), (75, 25));
-        assert_eq!((with(0.9).epochs_before(1), with(0.1).epochs_after(1)), (1, 1), "at least one each");
-        let none = RefitConfig::default();
-        assert_eq!((none.epochs_before(7), none.epochs_after(7)), (7, 0));
+        assert_eq!((with(0.5).divide(81), with(0.5).epochs_after(41)), ((41, 40), 41));
+        assert_eq!((with(0.25).divide(100), with(0.25).epochs_after(75)), ((75, 25), 25));
+        assert_eq!((with(0.9).divide(2), with(0.1).epochs_after(1)), ((1, 1), 1), "at least one each");
+        assert_eq!(with(0.5).divide(1), (1, 0), "one epoch is one epoch");
+        assert_eq!(RefitConfig::default().divide(7), (7, 0));
     }
 
     #[test]

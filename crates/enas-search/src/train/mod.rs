@@ -226,7 +226,7 @@ impl<'a> Training<'a> {
             if budget.lacks(self.reserve(), spent) {
                 tracing::warn!(
                     "the time limit ends {} in epoch {}, step {}",
-                    if self.config.refit.is_wanted() { "this part of the training" } else { "the training" },
+                    if self.at.refit_epochs > 0 { "this part of the training" } else { "the training" },
                     place.epoch,
                     place.step
                 );
@@ -331,19 +331,12 @@ impl<'a> Training<'a> {
 
     /// Turns to the next epoch, and plans how many there will be.
     fn plan_the_rest(&mut self) {
-        let (before, (budget, spent)) = (self.epochs_before(), self.clock());
-        let refit = &self.config.refit;
-        let first = refit.epochs_before(self.config.run.epochs);
-        let wanted = if self.at.measured.is_some() { refit.epochs_after(before) } else { first };
-        let planned = budget.epochs(wanted, self.at.epoch + 1 - before, spent, self.reserve());
-        let planned = before + planned;
-        let after = |planned| if self.at.measured.is_some() { 0 } else { refit.epochs_after(planned) };
-        self.session.replan(self.at.epochs, planned + after(planned));
-        let planned = if self.out_of_patience() { self.at.epoch + 1 } else { planned };
-        let after = if self.at.measured.is_some() { 0 } else { self.config.refit.epochs_after(planned) };
-        self.at.refit_epochs = after;
-        let seconds = self.session.run.seconds();
-        self.at.next_epoch(planned + after, seconds);
+        let (done, seconds) = (self.at.epoch + 1, self.session.run.seconds());
+        let planned = self.epochs_in_part();
+        self.session.replan(self.at.epochs, planned + self.epochs_after_part(planned));
+        let planned = if self.out_of_patience() { done } else { planned };
+        self.at.refit_epochs = self.epochs_after_part(planned);
+        self.at.next_epoch(planned + self.at.refit_epochs, seconds);
     }
 
     /// Whether the epochs since the best one are too many; says so where it ends the training.

@@ -47,10 +47,10 @@ pub(crate) fn whole() -> f32 {
 
 impl Progress {
     pub(super) fn start(config: &TrainConfig) -> Self {
-        let measured = config.refit.epochs_before(config.run.epochs);
-        let refit_epochs = config.refit.epochs_after(measured);
+        let epochs = config.run.epochs;
+        let (_, refit_epochs) = config.refit.divide(epochs);
         Self {
-            epochs: measured + refit_epochs,
+            epochs,
             refit_epochs,
             measured: None,
             epoch: 0,

@@ -50,9 +50,26 @@ impl Training<'_> {
             Some(Measured { seconds: before, .. }) => {
                 (budget.less(Duration::from_secs_f64(before.max(0.0))), seconds - before)
             }
-            None if self.config.refit.is_wanted() => (budget.part(1.0 - self.config.refit.share), seconds),
+            None if self.at.refit_epochs > 0 => (budget.part(1.0 - self.config.refit.share), seconds),
             None => (budget, seconds),
         }
+    }
+
+    /// The epoch that this part ends with, as far as time allows.
+    pub(super) fn epochs_in_part(&self) -> u64 {
+        let (before, (budget, spent)) = (self.epochs_before(), self.clock());
+        let refit = &self.config.refit;
+        let wanted = match self.at.measured {
+            Some(measured) => refit.epochs_after(measured.epochs).min(self.config.run.epochs - before),
+            None => refit.divide(self.config.run.epochs).0,
+        };
+        before + budget.epochs(wanted, self.at.epoch + 1 - before, spent, self.reserve())
+    }
+
+    /// Epochs that follow a part which ends with epoch `end`.
+    pub(super) fn epochs_after_part(&self, end: u64) -> u64 {
+        let left = self.config.run.epochs.saturating_sub(end);
+        if self.at.refit_epochs > 0 { self.config.refit.epochs_after(end).min(left) } else { 0 }
     }
 
     /// The schedule of this part.
@@ -78,7 +95,7 @@ impl Training<'_> {
 
     /// Whether the first part ended and a second one is to follow.
     pub(super) fn is_to_be_refitted(&self) -> bool {
-        self.config.refit.is_wanted() && self.at.measured.is_none() && self.at.epoch >= self.end_of_part()
+        self.at.refit_epochs > 0 && self.at.measured.is_none() && self.at.epoch >= self.end_of_part()
     }
 
     /// Measures the kept network, keeps it beside the one that will be refitted, and turns to the second part.
@@ -97,6 +114,7 @@ impl Training<'_> {
             test_macro_f1: tested.macro_f1(),
             temperature: kept.calibration(),
         });
+        self.at.refit_epochs = 0;
         self.train = Source::of(&fitted_images(self.data, self.config.refit.images, true)?, &self.child)?;
         self.session.observer.event(&Event::Refit {
             images: self.train.split().len(),
