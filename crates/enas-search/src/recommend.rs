@@ -30,12 +30,14 @@ impl Choice {
 }
 
 /// Settings that are given, which others follow from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Given {
     /// `data.image_size`.
     pub image_size: Option<usize>,
     /// `run.batch_size`.
     pub batch_size: Option<usize>,
+    /// Seconds that everything may take, if there is a limit.
+    pub seconds: Option<f64>,
     /// Whether the network may learn from the images that it was measured on, as its training is over then.
     pub refits: bool,
 }
@@ -45,17 +47,17 @@ const SMALL: usize = 40;
 /// Sides of the network input for larger images, in pixels.
 const MEDIUM: usize = 48;
 const LARGE: usize = 64;
-/// Training images below which a network does not learn what only [`LARGE`] shows, but learns for longer from [`MEDIUM`].
-const FEW: usize = 500;
+/// Seconds below which a network learns more from more steps with [`MEDIUM`] than from fewer with [`LARGE`].
+const HURRY: f64 = 40.0;
 /// Longest side, in pixels, of images that [`MEDIUM`] is enough for.
-const MEDIUM_IMAGES: usize = 80;
+const MEDIUM_IMAGES: usize = 56;
 /// Images of a split from which on an accuracy says something: its 95 % interval is at most 14 points wide.
 const ENOUGH: usize = 50;
 /// Images of a batch. Even the small one keeps two cores busy, as kernels work on sixteen images at a time.
 const LARGE_BATCH: usize = 64;
 const SMALL_BATCH: usize = 32;
-/// Largest learning rate for large batches; smaller ones get one in proportion.
-const LEARNING_RATE: f64 = 0.05;
+/// Largest learning rate for large batches; smaller ones get less, by the root of their size.
+const LEARNING_RATE: f64 = 0.2;
 /// Steps of a pass that large batches should leave at least.
 const STEPS: usize = 20;
 /// The share of validation and of test images where a tenth is too small.
@@ -83,7 +85,7 @@ pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     let (train, valid, test) = (sum(|c| c.train), sum(|c| c.valid), sum(|c| c.test));
     let larger_splits = of_splits(report, valid.min(test));
     let train = if larger_splits.is_empty() { train } else { left_to_train(report, train + valid + test) };
-    let mut choices = of_looks(report, train, given.image_size);
+    let mut choices = of_looks(report, given);
     choices.extend(larger_splits);
     choices.extend(of_number(train, given.batch_size));
     choices.extend(recipe(train, report.coloured > 0));
@@ -106,7 +108,7 @@ fn for_search(key: &str, value: impl ToString, reason: impl Into<String>) -> Cho
 }
 
 /// Size and colour of the network's input.
-fn of_looks(report: &Report, train: usize, given: Option<usize>) -> Vec<Choice> {
+fn of_looks(report: &Report, given: &Given) -> Vec<Choice> {
     let mut choices = Vec::new();
     if let Some(sizes) = &report.sizes {
         let (width, height) = (sizes.widths[1], sizes.heights[1]);
@@ -115,15 +117,15 @@ fn of_looks(report: &Report, train: usize, given: Option<usize>) -> Vec<Choice> 
             (side.max(8), "small images are taken as they are")
         } else if side <= MEDIUM_IMAGES {
             (MEDIUM, "larger ones are reduced")
-        } else if train < FEW {
-            (MEDIUM, "few images are enough for no more")
+        } else if given.seconds.is_some_and(|seconds| seconds < HURRY) {
+            (MEDIUM, "so little time is not enough for more")
         } else {
             (LARGE, "larger ones are reduced")
         };
-        if given.is_none() {
+        if given.image_size.is_none() {
             choices.push(choice("data.image_size", size, format!("the median is {width}x{height}; {why}")));
         }
-        let size = given.unwrap_or(size);
+        let size = given.image_size.unwrap_or(size);
         // Where the size halves three times, 28 pixels would become 4.
         let reductions = if size <= SMALL { "two" } else { "three" };
         let reason = format!("the size of the network's maps halves that often, from {size}");
@@ -172,7 +174,8 @@ fn of_number(train: usize, given: Option<usize>) -> Vec<Choice> {
         choices.push(choice("run.passes", passes, reason));
     }
     let steps = passes * steps;
-    let lr = LEARNING_RATE * (batch as f64 / LARGE_BATCH as f64).min(1.0);
+    let lr = LEARNING_RATE * (batch as f64 / LARGE_BATCH as f64).min(1.0).sqrt();
+    let lr = (100.0 * lr).round() / 100.0;
     choices.push(for_training("schedule.lr_max", lr, format!("for batches of {batch} images")));
     choices.extend(length_of_training(train, passes, steps));
     choices.extend(length_of_search(train, steps));
@@ -303,12 +306,21 @@ mod tests {
     fn few_photos_get_small_batches_and_larger_splits() {
         let choices = recommend(&report(90, 96, true), &Given::default());
         let of = |key| value(&choices, key).unwrap();
-        assert_eq!((of("data.image_size"), of("data.channels")), ("48".into(), "3".into()));
+        assert_eq!((of("data.image_size"), of("data.channels")), ("64".into(), "3".into()));
         assert_eq!((of("run.batch_size"), of("data.test_fraction")), ("32".into(), "0.15".into()));
-        assert_eq!(of("schedule.lr_max"), "0.025");
+        assert_eq!(of("schedule.lr_max"), "0.14");
         // 126 of 180 images make 3 steps.
         assert_eq!((of("run.passes"), of("run.epochs")), ("17".into(), "30".into()));
         assert_eq!(of("data.augment.flip"), "true");
+    }
+
+    #[test]
+    fn little_time_is_for_small_images() {
+        let size = |seconds| {
+            let given = Given { seconds, ..Given::default() };
+            value(&recommend(&report(90, 96, true), &given), "data.image_size").unwrap()
+        };
+        assert_eq!([size(None), size(Some(20.0)), size(Some(60.0))], ["64", "48", "64"]);
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn started(
     let read = settings::search(&for_search, data, None)?;
     let report = doctor::check(&read.data, read.run.seed())?;
     super::data::in_short(&report).iter().for_each(|line| context.console.note(line));
-    let asked = Asked { refits: true, ..Asked::of(&args.settings) };
+    let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
     let follows = asked.is_open(&read.data) && report.can_start;
     let choices = if follows { asked.choose(&report) } else { Vec::new() };
     choices::announce(context, &choices);

@@ -1,9 +1,11 @@
 //! Settings that follow from the images, where the user chose neither a preset nor a file: one way for all commands that
 //! train on them.
 
+use std::time::Duration;
+
 use enas_data::doctor::{self, Report};
 use enas_rng::Seed;
-use enas_search::{Choice, Given, Kind, recommend};
+use enas_search::{Choice, Given, Kind, TimeLimit, recommend};
 
 use super::Context;
 use crate::args::{Extent, Settings};
@@ -14,6 +16,8 @@ pub(super) struct Asked<'a> {
     pub(super) settings: &'a Settings,
     /// What the user says of the length.
     pub(super) extent: Option<&'a Extent>,
+    /// What the user says of the time, if not in `extent`.
+    pub(super) time: Option<TimeLimit>,
     /// Whether a training may go on with the images that it was measured on.
     pub(super) refits: bool,
     /// Assignments that stand whatever follows from the images: those of the search that a training comes after.
@@ -30,7 +34,7 @@ pub(super) struct Followed {
 impl<'a> Asked<'a> {
     /// What the user says in `settings`, and no more.
     pub(super) fn of(settings: &'a Settings) -> Self {
-        Self { settings, extent: None, refits: false, standing: &[] }
+        Self { settings, extent: None, time: None, refits: false, standing: &[] }
     }
 
     /// Whether the images may decide: the user named neither a preset nor a file, and the images have no preset of their
@@ -66,11 +70,17 @@ impl<'a> Asked<'a> {
         let given = Given {
             image_size: self.value("data.image_size").and_then(|value| value.parse().ok()),
             batch_size: self.value("run.batch_size").and_then(|value| value.parse().ok()),
+            seconds: self.time().map(|limit| limit.as_secs_f64()),
             refits: self.refits && self.may_refit(),
         };
         let mut choices = recommend(report, &given);
         choices.retain(|choice| !self.sets(&choice.key));
         choices
+    }
+
+    /// How long everything may take.
+    fn time(&self) -> Option<Duration> {
+        self.time.or(self.extent.and_then(|extent| extent.time)).and_then(|limit| limit.0)
     }
 
     /// Whether nothing that the user says rules a refit out: it goes on from the last epoch, with images varied anew.
@@ -161,7 +171,7 @@ mod tests {
     fn the_last_word_on_a_key_counts() {
         let own = Settings { set: vec!["run.batch_size = 8".into()], ..Settings::default() };
         let standing = ["run.batch_size=64".to_owned(), "data.image_size=28".to_owned()];
-        let asked = Asked { settings: &own, extent: None, refits: false, standing: &standing };
+        let asked = Asked { standing: &standing, ..Asked::of(&own) };
         assert_eq!((asked.value("run.batch_size"), asked.value("data.image_size")), (Some("8"), Some("28")));
         assert!(asked.sets("data.image_size") && !asked.sets("run.epochs"));
     }
