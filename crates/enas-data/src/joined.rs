@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn copies_that_were_made_once_are_not_joined_with_images_that_have_none() {
-        let config = config("augment = { mode = 'basic', when = 'once', n_aug = 2 }");
+        let config = config("augment = { mode = 'corrected', when = 'once', n_aug = 2 }");
         let data = crate::load(&config, enas_rng::Seed::new(1)).unwrap();
         assert!(data.train_with(&[Part::Valid]).is_none());
     }
