@@ -50,8 +50,8 @@
 //! let trained = enas_search::train(&config, &arc, &data, &mut run, &mut ())?;
 //!
 //! let model = Model::load(&trained.model)?;
-//! let probabilities = model.probabilities(&data.test.normalized(0)?)?;
-//! assert_eq!(probabilities.len(), 10);
+//! let probabilities = model.probabilities(&model.images(&[data.test.image(0)?])?)?;
+//! assert_eq!(probabilities.dims(), [1, 10]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
