@@ -21,10 +21,9 @@ pub fn models(data: &[u8]) {
     if size > 1 << 12 || model.macs().expect("it is the network's own") > QUICK {
         return;
     }
-    let mut images = vec![0.0; size];
-    model.normalization().apply(&vec![100; size], &mut images);
+    let images = model.images(&[vec![100; size]]).expect("it is one picture of the right size");
     let scores = model.probabilities(&images).expect("it is one picture of the right size");
-    assert_eq!(scores.len(), model.classes().len());
+    assert_eq!(scores.elem_count(), model.classes().len());
 }
 
 /// The header behind its length, and before as many numbers as it claims, within reason.

@@ -145,7 +145,7 @@ impl OnDevice {
         let backend = self.backend(params, &stats);
         let mut tape = Tape::new(&backend, Statistics::Batch, false);
         // As evaluations will use them.
-        let input = tape.input(batch.map(&self.gpu, Precision::F32));
+        let input = tape.input(batch.map(&self.gpu, Precision::F32)?);
         network.forward(&mut tape, arc, input, None, (&Kept, false))?;
         let moments = std::mem::take(&mut tape.batch_moments);
         moments.iter().map(|(index, moments)| Ok((*index, moments.download()?))).collect()
@@ -182,7 +182,7 @@ impl OnDevice {
     ) -> Result<StepStats, Error> {
         let stats = self.gpu.zeros(STATS);
         let backend = self.backend(params, &stats);
-        let (images, labels) = (batch.map(&self.gpu, self.activations), batch.targets(&self.gpu));
+        let (images, labels) = (batch.map(&self.gpu, self.activations)?, batch.targets(&self.gpu));
         let Pass { gradients, moments, .. } =
             network.pass(&backend, arc, images, &labels, training, (&Kept, false))?;
         let config = &network.config;
@@ -211,11 +211,12 @@ impl OnDevice {
         training: Training<'_>,
     ) -> Option<usize> {
         let fits = |n: usize| {
-            let few = batch.first(n);
+            let Ok(few) = batch.first(n) else { return false };
             self.gpu.release_idle();
             let stats = self.gpu.zeros(STATS);
             let backend = self.backend(params, &stats);
-            let (images, labels) = (few.map(&self.gpu, self.activations), few.targets(&self.gpu));
+            let Ok(images) = few.map(&self.gpu, self.activations) else { return false };
+            let labels = few.targets(&self.gpu);
             let passed = network.pass(&backend, arc, images, &labels, training, (&Kept, false)).is_ok();
             self.gpu.finish().is_ok() && passed
         };
@@ -243,7 +244,7 @@ impl OnDevice {
             Statistics::Batch => self.activations,
             Statistics::Running => Precision::F32,
         };
-        let input = tape.input(batch.map(&self.gpu, activations));
+        let input = tape.input(batch.map(&self.gpu, activations)?);
         let mut features = network.forward(&mut tape, arc, input, None, (&Kept, false))?.main;
         if let Some(factors) = factors {
             features.data = gpu::scale_features(&features.data, &self.gpu.upload(&factors), features.len);
@@ -262,7 +263,7 @@ impl OnDevice {
     ) -> Result<Inspected, Error> {
         let stats = self.gpu.zeros(STATS);
         let backend = self.backend(params, &stats);
-        let (images, labels) = (batch.map(&self.gpu, self.activations), batch.targets(&self.gpu));
+        let (images, labels) = (batch.map(&self.gpu, self.activations)?, batch.targets(&self.gpu));
         let pass = network.pass(&backend, arc, images, &labels, training, (&Kept, true))?;
         let fetch = |value: &GpuValue| Ok(Part { shape: value.map.shape(), data: value.to_nchw()? });
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());

@@ -6,13 +6,15 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use candle_core::Tensor;
 use enas_arc::Arc;
+use enas_kernels::candle::read;
 use enas_kernels::{Map, Moments, Pool, Value};
 
 use crate::backend::{Backend, ConvBlock, Cpu, Statistics, Term};
 use crate::child::{Child, Step, on_pool};
-use crate::examples::{check_labels, count, last_class};
 use crate::head::Classifier;
+use crate::images::{check_targets, targets};
 use crate::loss::{LossRule, Targets};
 use crate::network::Training;
 use crate::noise::{Noise, SeededNoise};
@@ -64,34 +66,36 @@ impl fmt::Display for Fault {
 impl Child {
     /// Computes a training step again without changing anything, and says what in it is not finite.
     ///
-    /// Shapes: `images` `[n, c, h, w]`, `labels` `[n]`.
+    /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers.
     ///
     /// # Errors
     /// As for [`train_step`](Self::train_step).
     pub fn diagnose(
         &self,
         arc: &Arc,
-        images: &[f32],
-        labels: &[u32],
+        images: &Tensor,
+        labels: &Tensor,
         step: &Step,
     ) -> Result<Diagnosis, Error> {
-        self.check_arc(arc)?;
-        let n = count(images.len(), self.input())?;
-        check_labels((labels.len(), last_class(labels)), n, self.n_classes())?;
+        let (n, targets) = (self.check_batch(arc, images)?, targets(labels, None)?);
+        check_targets(&targets, n, self.n_classes())?;
         let noise = SeededNoise { seed: step.seed, step: step.global_step };
         let training =
             Training { noise: &noise, step: step.global_step, total_steps: step.total_steps, with_aux: true };
         self.fetch()?;
-        let targets = Targets::plain(labels);
+        let images = images.contiguous()?;
         let (fault, logits) = on_pool(|| {
             self.params.read(|weights| {
-                let (watched, images) = (Watched::new(weights, self.loss_rule()), self.map(images));
+                let watched = Watched::new(weights, self.loss_rule());
+                let images = self.network.map_of(&images)?;
                 let pass = self.network.pass(&watched, arc, images, &targets, training, (&Kept, false))?;
                 Ok((watched.fault.into_inner(), pass.logits))
             })
         })?;
         let InputShape { channels, height, width } = self.input();
-        Ok(Diagnosis { fault, suspects: suspects(images, channels * height * width, &logits, n) })
+        let size = channels * height * width;
+        let suspects = read(&images, |images| suspects(images, size, &logits, n))?;
+        Ok(Diagnosis { fault, suspects })
     }
 }
 
@@ -276,10 +280,11 @@ impl<'a> Backend for Watched<'a> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
     use enas_rng::Seed;
 
     use super::*;
-    use crate::{AuxHead, Config, Named, Reductions, SharedInit};
+    use crate::{AuxHead, Config, NamedTensor, Reductions, SharedInit};
 
     const INPUT: InputShape = InputShape { channels: 1, height: 8, width: 8 };
 
@@ -309,21 +314,22 @@ mod tests {
         Child::fixed(&config, &arc(), INPUT, 3, Seed::new(0)).unwrap()
     }
 
-    fn pictures() -> (Vec<f32>, Vec<u32>) {
-        ((0..5 * 64).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect(), vec![0, 1, 2, 0, 1])
+    fn pictures() -> (Tensor, Tensor) {
+        let images: Vec<f32> = (0..5 * 64).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect();
+        let images = Tensor::from_vec(images, (5, 1, 8, 8), &Device::Cpu).unwrap();
+        (images, Tensor::new(&[0u32, 1, 2, 0, 1], &Device::Cpu).unwrap())
     }
 
     /// Multiplies a tensor whose name ends like this, and gives its whole name.
     fn enlarge(child: &mut Child, end: &str, by: f32) -> String {
-        let mut state: Vec<Named> = child.state().unwrap();
-        let is_it = |t: &&mut Named| {
-            t.name.ends_with(end) && !t.name.starts_with("momentum") && !t.name.starts_with("aux")
+        let state = child.state().unwrap();
+        let is_it = |(name, _): &&NamedTensor| {
+            name.ends_with(end) && !name.starts_with("momentum") && !name.starts_with("aux")
         };
-        let tensor = state.iter_mut().find(is_it).unwrap();
-        tensor.data.iter_mut().for_each(|x| *x *= by);
-        let name = tensor.name.clone();
+        let (name, tensor) = state.iter().find(is_it).unwrap();
+        enas_kernels::candle::write(tensor, |data| data.iter_mut().for_each(|x| *x *= by)).unwrap();
         child.load(&state).unwrap();
-        name
+        name.clone()
     }
 
     #[test]
@@ -352,8 +358,9 @@ mod tests {
             let before = child.state().unwrap();
             let stats = child.train_step(&arc(), &images, &labels, &step()).unwrap();
             assert!(!stats.loss.is_finite() || !stats.grad_norm.is_finite(), "{end}: {stats:?}");
-            let bits = |state: Vec<Named>| -> Vec<u32> {
-                state.iter().flat_map(|t| &t.data).map(|x| x.to_bits()).collect()
+            let bits = |state: Vec<NamedTensor>| -> Vec<u32> {
+                let flat = |(_, t): &NamedTensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                state.iter().flat_map(flat).map(f32::to_bits).collect()
             };
             assert_eq!(bits(child.state().unwrap()), bits(before), "{end}: the step changed something");
         }
@@ -370,8 +377,8 @@ mod tests {
 
     #[test]
     fn a_picture_that_is_not_finite_is_the_first_suspect_and_a_large_one_the_next() {
-        let ((mut images, labels), child) = (pictures(), child());
-        images[3 * 64 + 5] = f32::NAN;
+        let ((images, labels), child) = (pictures(), child());
+        enas_kernels::candle::write(&images, |images| images[3 * 64 + 5] = f32::NAN).unwrap();
         let found = child.diagnose(&arc(), &images, &labels, &step()).unwrap();
         assert_eq!(found.suspects[0], 3);
         assert_eq!(found.fault.unwrap().layer, "stem_conv");

@@ -4,66 +4,21 @@ use candle_core::{DType, Tensor};
 use enas_kernels::candle::read;
 use enas_kernels::gpu::{self, Buffer, Chosen, Gpu, GpuMap, GpuPictures, GpuTargets, Precision};
 
-use crate::loss::{Mix, Targets};
-use crate::{Error, InputShape};
+use crate::images::{check_images, check_labels, check_shape, check_targets, last_class, targets};
+use crate::loss::{Second, Targets};
+use crate::{Error, Examples, Images, InputShape, Mix};
 
 /// One picture in so many parts of the memory that is free is what a resident data set may take: activations need most.
 const SHARE: usize = 4;
-
-/// The pictures of a batch with their labels.
-#[derive(Clone, Copy, Debug)]
-pub enum Examples<'a> {
-    /// In the host's memory. On a GPU a step begins by copying them there.
-    Host {
-        /// `[n, c, h, w]`, normalised.
-        images: &'a [f32],
-        /// `[n]`; only training looks at them.
-        labels: &'a [u32],
-    },
-    /// In the host's memory, each picture mixed from two, for training.
-    Mixed {
-        /// `[n, c, h, w]`, normalised.
-        images: &'a [f32],
-        /// The first class of each, `[n]`.
-        labels: &'a [u32],
-        /// The other class, and how much the first one counts.
-        mix: &'a Mix,
-    },
-    /// Copied to the network's GPU ahead of time.
-    Staged(&'a Staged),
-    /// Some of the pictures that stay on the network's GPU.
-    Resident {
-        /// All of them.
-        set: &'a ResidentPictures,
-        /// Positions in the set, `[n]`.
-        indices: &'a [usize],
-    },
-}
-
-impl Examples<'_> {
-    /// Calls `body` with a batch that lies in tensors of candle on the CPU; images are not copied if they are contiguous.
-    ///
-    /// Shapes: `images` `[n, c, h, w]` of F32, `labels` `[n]`, whole numbers.
-    ///
-    /// # Errors
-    /// If a tensor is another one, and those of `body`.
-    pub fn with<R>(
-        images: &Tensor,
-        labels: &Tensor,
-        body: impl FnOnce(Examples<'_>) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        let (images, labels) = (images.contiguous()?, labels.to_dtype(DType::U32)?.to_vec1::<u32>()?);
-        read(&images, |images| body(Examples::Host { images, labels: &labels }))?
-    }
-}
 
 /// A batch on its way to a GPU, or there: the copy takes its turn among the device's work while the host goes on.
 #[derive(Clone, Debug)]
 pub struct Staged {
     images: Buffer,
+    /// Of the images, with the kind of their numbers.
+    shape: (Vec<usize>, DType),
     labels: Buffer,
-    /// Length of the images.
-    numbers: usize,
+    /// Number of labels.
     n: usize,
     last_class: u32,
     mix: Option<StagedMix>,
@@ -80,8 +35,7 @@ struct StagedMix {
 }
 
 impl StagedMix {
-    fn new(gpu: &Gpu, mix: &Mix) -> Self {
-        let Mix { others, shares } = mix;
+    fn new(gpu: &Gpu, Second { others, shares }: &Second) -> Self {
         Self {
             others: gpu.upload_u32(others),
             shares: gpu.upload(shares),
@@ -92,22 +46,32 @@ impl StagedMix {
 }
 
 impl Staged {
-    /// Begins to copy `images` `[n, c, h, w]` and `labels` `[n]`. What goes wrong is reported by the step that is under
-    /// way, or the next.
-    pub fn new(gpu: &Gpu, images: &[f32], labels: &[u32]) -> Self {
-        Self {
-            images: gpu.upload(images),
-            labels: gpu.upload_u32(labels),
-            numbers: images.len(),
-            n: labels.len(),
-            last_class: last_class(labels),
-            mix: None,
-        }
+    /// Begins to copy `images` `[n, c, h, w]` of F32 and `labels` `[n]`, whole numbers. What goes wrong on the GPU is
+    /// reported by the step that is under way, or the next.
+    ///
+    /// # Errors
+    /// If they are not such tensors on the CPU.
+    pub fn new(gpu: &Gpu, images: &Tensor, labels: &Tensor) -> Result<Self, Error> {
+        Self::send(gpu, images, &targets(labels, None)?)
     }
 
     /// As [`new`](Self::new) for pictures that are mixed from two.
-    pub fn mixed(gpu: &Gpu, images: &[f32], labels: &[u32], mix: &Mix) -> Self {
-        Self { mix: Some(StagedMix::new(gpu, mix)), ..Self::new(gpu, images, labels) }
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mixed(gpu: &Gpu, images: &Tensor, labels: &Tensor, mix: &Mix) -> Result<Self, Error> {
+        Self::send(gpu, images, &targets(labels, Some(mix))?)
+    }
+
+    fn send(gpu: &Gpu, images: &Tensor, Targets { labels, mix }: &Targets) -> Result<Self, Error> {
+        Ok(Self {
+            images: read(&images.contiguous()?, |numbers| gpu.upload(numbers))?,
+            shape: (images.dims().to_vec(), images.dtype()),
+            labels: gpu.upload_u32(labels),
+            n: labels.len(),
+            last_class: last_class(labels),
+            mix: mix.as_ref().map(|mix| StagedMix::new(gpu, mix)),
+        })
     }
 }
 
@@ -178,7 +142,8 @@ pub(crate) struct Batch<'a> {
 
 #[derive(Clone, Debug)]
 enum Source<'a> {
-    Host(&'a [f32], &'a [u32], Option<&'a Mix>),
+    /// Contiguous images, and what they are compared with: nothing where that is not asked for.
+    Host(Tensor, Targets),
     Staged(&'a Staged),
     /// With the largest label of the set they are chosen from.
     Chosen(Chosen<'a>, u32),
@@ -186,24 +151,22 @@ enum Source<'a> {
 
 impl<'a> Batch<'a> {
     /// Checks pictures for a network on `gpu` that takes `input`.
-    pub(crate) fn on(gpu: &Gpu, input: InputShape, examples: Examples<'a>) -> Result<Self, Error> {
+    pub(crate) fn on(gpu: &Gpu, input: InputShape, images: Images<'a>) -> Result<Self, Error> {
         let InputShape { channels: c, height: h, width: w } = input;
         let here = |other: &Gpu| match other.is(gpu) {
             true => Ok(()),
             false => Err(Error::Batch("the pictures are on another GPU than the network".to_owned())),
         };
-        let (source, n) = match examples {
-            Examples::Host { images, labels } => {
-                (Source::Host(images, labels, None), count(images.len(), input)?)
+        let (source, n) = match images {
+            Images::Tensor(images) => {
+                let n = check_images(images, input)?;
+                (Source::Host(images.contiguous()?, Targets::default()), n)
             }
-            Examples::Mixed { images, labels, mix } => {
-                (Source::Host(images, labels, Some(mix)), count(images.len(), input)?)
-            }
-            Examples::Staged(staged) => {
+            Images::Staged(staged) => {
                 here(staged.images.gpu())?;
-                (Source::Staged(staged), count(staged.numbers, input)?)
+                (Source::Staged(staged), check_shape(&staged.shape.0, staged.shape.1, input)?)
             }
-            Examples::Resident { set, indices } => {
+            Images::Resident { set, indices } => {
                 here(set.set.gpu())?;
                 if set.set.shape() != (c, h, w) {
                     let (channels, height, width) = set.set.shape();
@@ -216,21 +179,28 @@ impl<'a> Batch<'a> {
         Ok(Self { source, shape: (n, c, h, w) })
     }
 
-    /// Checks the labels, which only training needs.
-    pub(crate) fn check_labels(&self, classes: usize) -> Result<(), Error> {
-        let (n, last) = match &self.source {
-            Source::Host(_, labels, _) => (labels.len(), last_class(labels)),
-            Source::Staged(staged) => (staged.n, staged.last_class),
-            Source::Chosen(_, last_class) => (self.len(), *last_class),
-        };
-        check_labels((n, last), self.len(), classes)?;
-        match &self.source {
-            Source::Host(_, _, Some(mix)) => check_mix(mix, self.len(), classes),
-            Source::Staged(Staged { mix: Some(mix), .. }) => {
-                check_labels((mix.n, mix.last_class), self.len(), classes)
+    /// As [`on`](Self::on), with labels for a network of so many classes.
+    pub(crate) fn labelled(
+        gpu: &Gpu,
+        input: InputShape,
+        examples: Examples<'a>,
+        classes: usize,
+    ) -> Result<Self, Error> {
+        let mut batch = Self::on(gpu, input, examples.into())?;
+        let n = batch.len();
+        match &mut batch.source {
+            Source::Host(_, targets) => {
+                *targets = examples.targets()?;
+                check_targets(targets, n, classes)?;
             }
-            _ => Ok(()),
+            Source::Staged(staged) => {
+                check_labels((staged.n, staged.last_class), n, classes)?;
+                let mix = staged.mix.as_ref();
+                mix.map_or(Ok(()), |mix| check_labels((mix.n, mix.last_class), n, classes))?;
+            }
+            Source::Chosen(_, last_class) => check_labels((n, *last_class), n, classes)?,
         }
+        Ok(batch)
     }
 
     /// Number of pictures.
@@ -239,76 +209,43 @@ impl<'a> Batch<'a> {
     }
 
     /// The first `n` of them.
-    pub(crate) fn first(&self, n: usize) -> Self {
+    pub(crate) fn first(&self, n: usize) -> Result<Self, Error> {
         let (all, c, h, w) = self.shape;
         let n = n.min(all);
         let source = match &self.source {
-            Source::Host(images, labels, mix) => Source::Host(&images[..n * c * h * w], &labels[..n], *mix),
+            Source::Host(images, Targets { labels, mix }) => {
+                let targets = Targets { labels: labels[..n.min(labels.len())].to_vec(), mix: mix.clone() };
+                Source::Host(images.narrow(0, 0, n)?, targets)
+            }
             Source::Staged(staged) => Source::Staged(staged),
             Source::Chosen(chosen, last) => Source::Chosen(chosen.first(n), *last),
         };
-        Self { source, shape: (n, c, h, w) }
+        Ok(Self { source, shape: (n, c, h, w) })
     }
 
     /// The pictures in lane layout; everything computed from them has this precision.
-    pub(crate) fn map(&self, gpu: &Gpu, precision: Precision) -> GpuMap {
-        match &self.source {
-            Source::Host(images, ..) => GpuMap::from_pictures(&gpu.upload(images), precision, self.shape),
+    pub(crate) fn map(&self, gpu: &Gpu, precision: Precision) -> Result<GpuMap, Error> {
+        Ok(match &self.source {
+            Source::Host(images, _) => {
+                let images = read(images, |numbers| gpu.upload(numbers))?;
+                GpuMap::from_pictures(&images, precision, self.shape)
+            }
             Source::Staged(staged) => GpuMap::from_pictures(&staged.images, precision, self.shape),
             Source::Chosen(chosen, _) => chosen.map(precision),
-        }
+        })
     }
 
     /// The classes, perhaps followed by others.
     pub(crate) fn targets(&self, gpu: &Gpu) -> GpuTargets {
         let (labels, mix) = match &self.source {
-            Source::Host(_, labels, mix) => (gpu.upload_u32(labels), mix.map(|mix| StagedMix::new(gpu, mix))),
+            Source::Host(_, Targets { labels, mix }) => {
+                (gpu.upload_u32(labels), mix.as_ref().map(|mix| StagedMix::new(gpu, mix)))
+            }
             Source::Staged(staged) => (staged.labels.clone(), staged.mix.clone()),
             Source::Chosen(chosen, _) => (chosen.labels(), None),
         };
         GpuTargets { labels, mix: mix.map(|mix| (mix.others, mix.shares)) }
     }
-}
-
-/// Number of pictures in so many numbers.
-pub(crate) fn count(numbers: usize, input: InputShape) -> Result<usize, Error> {
-    let InputShape { channels, height, width } = input;
-    let size = channels * height * width;
-    if numbers == 0 || !numbers.is_multiple_of(size) {
-        return Err(Error::Batch(format!("{numbers} numbers are not images of {channels}x{height}x{width}")));
-    }
-    Ok(numbers / size)
-}
-
-/// Checks `labels`, whose number and largest are given, for `n` pictures.
-pub(crate) fn check_labels(labels: (usize, u32), n: usize, classes: usize) -> Result<(), Error> {
-    match labels {
-        (got, _) if got != n => Err(Error::Batch(format!("{got} labels for {n} images"))),
-        (_, last) if last as usize >= classes => {
-            Err(Error::Batch(format!("label {last}, but there are {classes} classes")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Checks what a batch of `n` pictures on the host is compared with.
-pub(crate) fn check_targets(targets: &Targets, n: usize, classes: usize) -> Result<(), Error> {
-    check_labels((targets.labels.len(), last_class(&targets.labels)), n, classes)?;
-    targets.mix.as_ref().map_or(Ok(()), |mix| check_mix(mix, n, classes))
-}
-
-fn check_mix(mix: &Mix, n: usize, classes: usize) -> Result<(), Error> {
-    let found = mix.others.len().min(mix.shares.len());
-    check_labels((found, last_class(&mix.others)), n, classes)?;
-    match mix.shares.iter().find(|share| !(0.0..=1.0).contains(*share)) {
-        Some(share) => Err(Error::Batch(format!("the share {share} of a class is not within 0 to 1"))),
-        None => Ok(()),
-    }
-}
-
-/// The largest label.
-pub(crate) fn last_class(labels: &[u32]) -> u32 {
-    labels.iter().copied().max().unwrap_or(0)
 }
 
 fn choose<'a>(set: &'a ResidentPictures, indices: &[usize]) -> Result<Chosen<'a>, Error> {

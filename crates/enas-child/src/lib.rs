@@ -5,9 +5,10 @@
 //!
 //! Weights are variables of candle, one for each published name, and the network is one operation of candle: [`seeded`] makes
 //! the variables in a `VarMap`, [`Child::features`], [`Child::forward`] and [`Child::loss`] are tensors whose `backward` reaches
-//! all of them, and [`FixedNet`] is a module. [`Child::train_step`] makes the same steps, to the bit, from plain numbers.
+//! all of them, and [`FixedNet`] is a module. [`Child::train_step`] makes the same steps, to the bit, without a graph.
 //!
 //! ```
+//! use candle_core::{Device, Tensor};
 //! use enas_child::{Child, Config, InputShape, Norm, Reductions, Seed, Step};
 //!
 //! let config = Config {
@@ -19,14 +20,16 @@
 //!
 //! // Two bright and two dark pictures, and one arc out of many.
 //! let arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
-//! let images: Vec<f32> = (0..4 * 64).map(|i| if i / 64 % 2 == 0 { 1.0 } else { -1.0 }).collect();
+//! let bright = Tensor::new(&[1.0f32, -1.0, 1.0, -1.0], &Device::Cpu)?;
+//! let images = bright.reshape((4, 1, 1, 1))?.repeat((1, 1, 8, 8))?;
+//! let labels = Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu)?;
 //! let step = Step { lr: 0.05, global_step: 0, total_steps: 1, seed: Seed::new(0) };
-//! let before = child.train_step(&arc, &images, &[0, 1, 0, 1], &step)?.loss;
-//! let after = child.train_step(&arc, &images, &[0, 1, 0, 1], &step)?.loss;
+//! let before = child.train_step(&arc, &images, &labels, &step)?.loss;
+//! let after = child.train_step(&arc, &images, &labels, &step)?.loss;
 //! assert!(after < before);
 //!
 //! let logits = child.logits(&arc, &images, Norm::BatchStatistics, None)?;
-//! assert_eq!(logits.len(), 4 * 2);
+//! assert_eq!(logits.dims(), [4, 2]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -44,6 +47,7 @@ mod examples;
 mod footprint;
 mod gradients;
 mod head;
+mod images;
 mod loss;
 mod macro_net;
 mod network;
@@ -65,9 +69,9 @@ pub use config::{AuxHead, Config, InputShape, Reductions, SharedInit};
 pub use costs::{Costs, LayerCost};
 pub use diagnosis::{Diagnosis, Fault, Numbers};
 pub use error::Error;
-pub use examples::{Examples, ResidentPictures, Staged};
+pub use examples::{ResidentPictures, Staged};
 pub use footprint::{Footprint, Work, worst_arcs};
-pub use loss::Mix;
+pub use images::{Examples, Images, Mix};
 pub use macro_net::{FixedOps, MacroChild, MacroConfig};
 pub use noise::{Noise, SeededNoise};
 pub use outline::{Convolution, Operation, Outline};
@@ -82,16 +86,8 @@ pub use enas_kernels::gpu::Gpu;
 pub use enas_kernels::{Axis, Pool, PoolKind};
 pub use enas_rng::{Seed, Stream};
 
-/// A tensor with the name it has in the published code.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Named {
-    /// Path of the tensor, such as `layer_0/cell_1/x/conv_3x3/stack_0/w_depth`.
-    pub name: String,
-    /// Sizes of its axes.
-    pub shape: Vec<usize>,
-    /// Its numbers, row-major.
-    pub data: Vec<f32>,
-}
+/// A tensor with the name it has in the published code, such as `layer_0/cell_1/x/conv_3x3/stack_0/w_depth`.
+pub type NamedTensor = (String, candle_core::Tensor);
 
 /// The example of the read-me compiles and runs.
 #[cfg(doctest)]

@@ -17,24 +17,19 @@ pub(crate) struct Targets {
     /// The class of every image, `[n]`.
     pub(crate) labels: Vec<u32>,
     /// A second class of every image.
-    pub(crate) mix: Option<Mix>,
+    pub(crate) mix: Option<Second>,
 }
 
 /// The second class of every image of a batch, where images are mixed from two (mixup, cutmix).
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mix {
+pub(crate) struct Second {
     /// The other class, `[n]`.
-    pub others: Vec<u32>,
+    pub(crate) others: Vec<u32>,
     /// How much the first class counts, 0 to 1, `[n]`; the other one counts for the rest.
-    pub shares: Vec<f32>,
+    pub(crate) shares: Vec<f32>,
 }
 
 impl Targets {
-    /// Of images with one class each.
-    pub(crate) fn plain(labels: &[u32]) -> Self {
-        Self { labels: labels.to_vec(), mix: None }
-    }
-
     fn of(&self, image: usize) -> Pair {
         let label = self.labels[image] as usize;
         match &self.mix {
@@ -144,12 +139,16 @@ mod tests {
     const CLASSES: usize = 3;
     const LABELS: [u32; 4] = [2, 0, 1, 2];
 
+    fn plain(labels: &[u32]) -> Targets {
+        Targets { labels: labels.to_vec(), mix: None }
+    }
+
     fn logits() -> Vec<f32> {
         (0..LABELS.len() * CLASSES).map(|i| ((i * 7 % 11) as f32 - 5.0) / 3.0).collect()
     }
 
     fn mixed() -> Targets {
-        let mix = Mix { others: vec![0, 0, 2, 1], shares: vec![0.7, 0.4, 1.0, 0.0] };
+        let mix = Second { others: vec![0, 0, 2, 1], shares: vec![0.7, 0.4, 1.0, 0.0] };
         Targets { labels: LABELS.to_vec(), mix: Some(mix) }
     }
 
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn losses_and_their_gradients_are_those_of_finite_differences() {
-        for targets in [Targets::plain(&LABELS), mixed()] {
+        for targets in [plain(&LABELS), mixed()] {
             for smoothing in [0.0, 0.1, 0.5] {
                 compare(&targets, [0.3, 2.5, 0.9], smoothing);
                 compare(&targets, [1.0; 3], smoothing);
@@ -198,19 +197,19 @@ mod tests {
 
     #[test]
     fn weights_of_one_and_shares_of_one_change_no_bit() {
-        let plain = Targets::plain(&LABELS);
-        let expected = Loss::of(&logits(), &plain, LossRule::default(), CLASSES);
+        let one = plain(&LABELS);
+        let expected = Loss::of(&logits(), &one, LossRule::default(), CLASSES);
         let ones = LossRule { class_weights: Some(&[1.0; CLASSES]), smoothing: 0.0 };
-        assert_eq!(Loss::of(&logits(), &plain, ones, CLASSES), expected);
-        let mix = Mix { others: vec![1, 1, 0, 0], shares: vec![1.0; 4] };
-        let whole = Targets { mix: Some(mix), ..plain };
+        assert_eq!(Loss::of(&logits(), &one, ones, CLASSES), expected);
+        let mix = Second { others: vec![1, 1, 0, 0], shares: vec![1.0; 4] };
+        let whole = Targets { mix: Some(mix), ..one };
         assert_eq!(Loss::of(&logits(), &whole, LossRule::default(), CLASSES), expected);
     }
 
     #[test]
     fn smoothing_leaves_a_loss_that_certainty_cannot_remove() {
         let rule = LossRule { smoothing: 0.1, ..LossRule::default() };
-        let (loss, gradient) = Loss::of(&[50.0, 0.0, 0.0], &Targets::plain(&[0]), rule, CLASSES);
+        let (loss, gradient) = Loss::of(&[50.0, 0.0, 0.0], &plain(&[0]), rule, CLASSES);
         assert!(loss.mean > 3.0 && gradient[0] > 0.0, "{loss:?}, {gradient:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! The stack: stem, cells, heads. Holds no weights, only where they are.
 
+use candle_core::Tensor;
 use enas_arc::{Arc, Cell};
+use enas_kernels::candle::Guards;
 use enas_kernels::{Map, profile};
 
 use crate::Error;
@@ -144,6 +146,13 @@ impl Network {
         let map = Map::from_nchw(images, n, channels, height, width);
         profile::stop(start, ("pictures", "in"), 0.0, (8 * images.len()) as f64);
         map
+    }
+
+    /// The same of a tensor, which is copied before only if it is not contiguous.
+    pub(crate) fn map_of(&self, images: &Tensor) -> Result<Map, Error> {
+        let images = images.contiguous()?;
+        let guards = Guards::new([&images]);
+        Ok(self.map(guards.slices()?[0]))
     }
 
     /// Only networks that own their weights drop paths.

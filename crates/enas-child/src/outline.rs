@@ -5,14 +5,14 @@ use enas_kernels::{Axis, Pool};
 use crate::backend::{Backend, Recorder, Statistics};
 use crate::tape::Tape;
 use crate::walk::Kept;
-use crate::{Child, Error, InputShape, Named};
+use crate::{Child, Error, InputShape, NamedTensor};
 
 /// A fixed network at inference: operations in an order in which they can be computed.
 ///
 /// Value 0 is a batch of normalised pictures `[n, c, h, w]`, value `i + 1` what operation `i` computes; the last
 /// value is the logits. Batch norms are folded into the convolutions, dropout and drop-path do nothing at inference,
 /// and the auxiliary head is not part of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Outline {
     /// The pictures.
     pub input: InputShape,
@@ -23,7 +23,7 @@ pub struct Outline {
 }
 
 /// One operation of an [`Outline`]. Its operands are numbers of earlier values.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum Operation {
     /// Convolutions that read the same values and whose outputs follow each other, plus a bias per channel.
     Convolve {
@@ -34,7 +34,7 @@ pub enum Operation {
         /// At least one.
         convolutions: Vec<Convolution>,
         /// One number per output channel, `[Σ outputs]`.
-        bias: Named,
+        bias: NamedTensor,
     },
     /// Pooling; averages are over the real pixels of a window, and padding never wins a maximum.
     Pool {
@@ -63,12 +63,12 @@ pub enum Operation {
         /// The features `[n, channels]`.
         input: usize,
         /// `[channels, classes]`.
-        matrix: Named,
+        matrix: NamedTensor,
     },
 }
 
 /// One convolution: windows of zero-padded pixels times a matrix, perhaps after a filter per channel.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Convolution {
     /// Windows from top to bottom.
     pub y: Axis,
@@ -79,9 +79,9 @@ pub struct Convolution {
     pub offset: usize,
     /// The first step of a separable convolution: one filter per channel, `[k, k, c]`. The matrix then applies to
     /// single filtered pixels.
-    pub filter: Option<Named>,
+    pub filter: Option<NamedTensor>,
     /// `[k, k, c, outputs]`; of a separable convolution `[1, 1, c, outputs]`.
-    pub matrix: Named,
+    pub matrix: NamedTensor,
 }
 
 impl Child {

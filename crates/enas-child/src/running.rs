@@ -2,11 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use enas_kernels::candle::{read, write};
 use enas_kernels::{Moments, RunningMoments};
 
-use crate::{Error, Named};
+use crate::params::copied;
+use crate::{Error, NamedTensor};
 
 /// The moving statistics of one batch norm. The network uses what the tensors hold, also after
 /// others wrote to them, as candle's `VarMap::load` does.
@@ -119,35 +120,31 @@ impl Running {
             .collect()
     }
 
-    /// The published tensors.
-    pub(crate) fn export(&self) -> Result<Vec<Named>, Error> {
-        let named = |(name, tensor): (String, Tensor)| {
-            Ok(Named { name, shape: tensor.dims().to_vec(), data: read(&tensor, <[f32]>::to_vec)? })
-        };
-        self.tensors().into_iter().map(named).collect()
+    /// Copies of the published tensors.
+    pub(crate) fn export(&self) -> Result<Vec<NamedTensor>, Error> {
+        self.tensors().into_iter().map(|(name, tensor)| copied(name, &tensor)).collect()
     }
 
     /// What updates go on from.
-    pub(crate) fn export_sums(&self) -> Result<Vec<Named>, Error> {
+    pub(crate) fn export_sums(&self) -> Result<Vec<NamedTensor>, Error> {
         let (mut tensors, mut all) = (Vec::new(), self.all());
         for moving in all.iter_mut() {
             moving.refresh()?;
-            let mut push = |kind: &str, data: Vec<f32>| {
-                let shape = vec![data.len()];
-                tensors.push(Named { name: format!("{}/{kind}", moving.name), shape, data });
-            };
             let RunningMoments { biased_mean, biased_variance, updates, .. } = &moving.moments;
-            push("biased_mean", biased_mean.clone());
-            push("biased_variance", biased_variance.clone());
             // Two 24-bit halves: a single f32 would lose counts above 2²⁴.
-            push("updates", vec![(updates >> 24) as f32, (updates & 0xFF_FFFF) as f32]);
+            let updates = [(updates >> 24) as f32, (updates & 0xFF_FFFF) as f32];
+            let sums: [(&str, &[f32]); 3] =
+                [("biased_mean", biased_mean), ("biased_variance", biased_variance), ("updates", &updates)];
+            for (kind, numbers) in sums {
+                tensors.push((format!("{}/{kind}", moving.name), Tensor::new(numbers, &Device::Cpu)?));
+            }
         }
         Ok(tensors)
     }
 
     /// Takes over a tensor by name. Returns whether the name is one of these.
-    pub(crate) fn import(&self, tensor: &Named) -> Result<bool, Error> {
-        let Some((scope, kind)) = tensor.name.rsplit_once('/') else { return Ok(false) };
+    pub(crate) fn import(&self, (name, tensor): &NamedTensor) -> Result<bool, Error> {
+        let Some((scope, kind)) = name.rsplit_once('/') else { return Ok(false) };
         let mut all = self.all();
         let Some(moving) = all.iter_mut().find(|moving| moving.name == scope) else { return Ok(false) };
         let RunningMoments { mean, variance, biased_mean, biased_variance, updates } = &mut moving.moments;
@@ -157,27 +154,26 @@ impl Running {
             "biased_mean" => biased_mean,
             "biased_variance" => biased_variance,
             "updates" => {
-                let [high, low] = tensor.data.as_slice() else {
-                    return Err(Error::State(format!("{} does not hold two numbers", tensor.name)));
+                let [high, low] = read(tensor, <[f32]>::to_vec)?[..] else {
+                    return Err(Error::State(format!("{name} does not hold two numbers")));
                 };
-                *updates = ((*high as u64) << 24) | *low as u64;
+                *updates = ((high as u64) << 24) | low as u64;
                 return Ok(true);
             }
             _ => return Ok(false),
         };
-        if target.len() != tensor.data.len() {
-            let (got, want) = (tensor.data.len(), target.len());
-            let name = &tensor.name;
+        if target.len() != tensor.elem_count() {
+            let (got, want) = (tensor.elem_count(), target.len());
             return Err(Error::State(format!("{name} holds {got} numbers, the network needs {want}")));
         }
-        target.copy_from_slice(&tensor.data);
+        read(tensor, |numbers| target.copy_from_slice(numbers))?;
         moving.publish()?;
         Ok(true)
     }
 
     /// Takes over the moving statistics of another network, where one of these has their name and size.
-    pub(crate) fn adopt(&self, tensor: &Named) -> Result<(), Error> {
-        let Some((scope, kind)) = tensor.name.rsplit_once('/') else { return Ok(()) };
+    pub(crate) fn adopt(&self, (name, tensor): &NamedTensor) -> Result<(), Error> {
+        let Some((scope, kind)) = name.rsplit_once('/') else { return Ok(()) };
         let mut all = self.all();
         let Some(moving) = all.iter_mut().find(|moving| moving.name == scope) else { return Ok(()) };
         let RunningMoments { mean, variance, biased_mean, biased_variance, updates } = &mut moving.moments;
@@ -186,8 +182,8 @@ impl Running {
             "moving_variance" => [variance, biased_variance],
             _ => return Ok(()),
         };
-        if targets[0].len() == tensor.data.len() {
-            targets.into_iter().for_each(|target| target.copy_from_slice(&tensor.data));
+        if targets[0].len() == tensor.elem_count() {
+            read(tensor, |numbers| targets.into_iter().for_each(|target| target.copy_from_slice(numbers)))?;
             *updates = SETTLED;
             moving.publish()?;
         }

@@ -1,16 +1,14 @@
 //! A child's numbers as named tensors: to save, to restore, to inspect.
 
-use candle_core::Tensor;
-
 use crate::params::AVERAGE;
-use crate::{Child, Error, Named};
+use crate::{Child, Error, NamedTensor};
 
 impl Child {
-    /// All weights and moving statistics: what a saved model needs.
+    /// Copies of all weights and moving statistics: what a saved model needs.
     ///
     /// # Errors
     /// If they are on a device and cannot be had back.
-    pub fn weights(&self) -> Result<Vec<Named>, Error> {
+    pub fn weights(&self) -> Result<Vec<NamedTensor>, Error> {
         self.fetch()?;
         let mut tensors = self.params.export()?;
         tensors.extend(self.running.export()?);
@@ -21,7 +19,7 @@ impl Child {
     ///
     /// # Errors
     /// As there.
-    pub fn state(&self) -> Result<Vec<Named>, Error> {
+    pub fn state(&self) -> Result<Vec<NamedTensor>, Error> {
         let mut tensors = self.weights()?;
         tensors.extend(self.params.export_momentum()?);
         tensors.extend(self.params.export_averages()?);
@@ -31,7 +29,7 @@ impl Child {
 
     /// The tensors of [`weights`](Self::weights) themselves, not copies: writing to them changes the network. Those of a
     /// network on a GPU are as they were when they were last fetched.
-    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+    pub fn tensors(&self) -> Vec<NamedTensor> {
         let of_weights = self.params.tensors().map(|(name, tensor)| (name.to_owned(), tensor.clone()));
         of_weights.chain(self.running.tensors()).collect()
     }
@@ -57,14 +55,14 @@ impl Child {
     ///
     /// # Errors
     /// If a tensor has another shape, is unknown, or a weight is missing. The network is unusable after an error.
-    pub fn load(&mut self, tensors: &[Named]) -> Result<(), Error> {
+    pub fn load(&mut self, tensors: &[NamedTensor]) -> Result<(), Error> {
         for tensor in tensors {
             if !self.params.import(tensor)? && !self.running.import(tensor)? {
-                let name = &tensor.name;
+                let (name, _) = tensor;
                 return Err(Error::State(format!("the network has no tensor named {name}")));
             }
         }
-        let given: std::collections::BTreeSet<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
+        let given: std::collections::BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
         if self.params.has_averages() && !given.iter().any(|name| name.starts_with(AVERAGE)) {
             self.params.start_averages()?;
         }
@@ -82,7 +80,7 @@ impl Child {
     ///
     /// # Errors
     /// If the network is on a GPU already.
-    pub fn adopt(&mut self, tensors: &[Named]) -> Result<Adopted, Error> {
+    pub fn adopt(&mut self, tensors: &[NamedTensor]) -> Result<Adopted, Error> {
         if self.device.is_some() {
             return Err(Error::State("weights are taken over before a network moves to a GPU".to_owned()));
         }

@@ -2,14 +2,17 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use candle_nn::{ModuleT, Optimizer, VarBuilder, VarMap};
 use enas_child::{
-    Arc, AuxHead, Child, Config, Examples, FixedNet, InputShape, Mode, Norm, Recompute, Reductions, Seed,
-    SeededNoise, Step, seeded,
+    Arc, AuxHead, Child, Config, FixedNet, InputShape, Mode, Norm, Recompute, Reductions, Seed, SeededNoise,
+    Step, seeded,
 };
+use support::{flat, numbers};
 
 const INPUT: InputShape = InputShape { channels: 2, height: 10, width: 9 };
 const CLASSES: usize = 3;
@@ -36,18 +39,12 @@ fn arcs() -> [Arc; 2] {
     ["0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3", "1 1 0 0 1 3 2 1  1 0 1 2 0 4 1 0"].map(|arc| arc.parse().unwrap())
 }
 
-fn batch(step: u64) -> (Vec<f32>, Vec<u32>) {
+fn batch(step: u64) -> (Tensor, Tensor) {
     let mut stream = Seed::new(9).stream("images", &[step]);
     let len = N * INPUT.channels * INPUT.height * INPUT.width;
     let images = (0..len).map(|_| 2.0 * stream.uniform() - 1.0).collect();
-    (images, (0..N as u32).map(|i| (i + step as u32) % CLASSES as u32).collect())
-}
-
-/// The same as tensors.
-fn tensors(step: u64) -> (Tensor, Tensor) {
-    let (images, labels) = batch(step);
-    let shape = (N, INPUT.channels, INPUT.height, INPUT.width);
-    (Tensor::from_vec(images, shape, &Device::Cpu).unwrap(), Tensor::new(labels, &Device::Cpu).unwrap())
+    let labels: Vec<u32> = (0..N as u32).map(|i| (i + step as u32) % CLASSES as u32).collect();
+    (support::images(images, INPUT), support::labels(&labels))
 }
 
 fn step(global_step: u64) -> Step {
@@ -67,17 +64,13 @@ fn networks(l2: f32) -> [(&'static str, Child, Vec<Arc>); 2] {
     ]
 }
 
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
-
 fn bits(numbers: &[f32]) -> Vec<u32> {
     // A sum with a zero of either sign is the same number.
     numbers.iter().map(|x| (x + 0.0).to_bits()).collect()
 }
 
 fn weights(child: &Child) -> BTreeMap<String, Vec<u32>> {
-    child.weights().unwrap().into_iter().map(|t| (t.name, bits(&t.data))).collect()
+    numbers(child.weights().unwrap()).into_iter().map(|t| (t.name, bits(&t.data))).collect()
 }
 
 /// The variables by name.
@@ -91,14 +84,14 @@ fn gradients_of_the_loss_are_those_of_a_training_pass() {
     for (kind, mut child, arcs) in networks(0.0) {
         for recompute in [Recompute::Nothing, Recompute::Cells, Recompute::Groups(1)] {
             child.recompute(recompute);
-            let ((images, labels), (image_tensor, label_tensor)) = (batch(0), tensors(0));
+            let (images, labels) = batch(0);
             let noise = SeededNoise { seed: step(7).seed, step: 7 };
             let seen = child.inspect(&arcs[0], &images, &labels, &noise, (7, 20)).unwrap();
-            let loss = child.loss(&arcs[0], &image_tensor, &label_tensor, &step(7)).unwrap();
+            let loss = child.loss(&arcs[0], &images, &labels, &step(7)).unwrap();
             assert_eq!(loss.to_scalar::<f32>().unwrap(), seen.total_loss, "{kind}");
             let gradients = loss.backward().unwrap();
             let (vars, mut compared) = (vars(&child), 0);
-            for expected in &seen.gradients {
+            for expected in &numbers(seen.gradients) {
                 match gradients.get(&vars[&expected.name]) {
                     Some(gradient) => {
                         assert_eq!(gradient.dims(), expected.shape);
@@ -125,10 +118,9 @@ fn twenty_steps_of_either_way_give_the_same_weights() {
         let mut optimizer = candles.optimizer(0.0).unwrap();
         for i in 0..20 {
             let arc = &arcs[i as usize % arcs.len()];
-            let (image_tensor, label_tensor) = tensors(i);
-            let train = |examples: Examples<'_>| own.train_on(arc, examples, &step(i), &mut || ());
-            let stats = Examples::with(&image_tensor, &label_tensor, train).unwrap();
-            let loss = candles.loss(arc, &image_tensor, &label_tensor, &step(i)).unwrap();
+            let (images, labels) = batch(i);
+            let stats = own.train_step(arc, &images, &labels, &step(i)).unwrap();
+            let loss = candles.loss(arc, &images, &labels, &step(i)).unwrap();
             optimizer.set_learning_rate(f64::from(step(i).lr));
             optimizer.backward_step(&loss).unwrap();
             assert_eq!(optimizer.gradient_norm(), stats.grad_norm, "{kind}, step {i}");
@@ -136,7 +128,7 @@ fn twenty_steps_of_either_way_give_the_same_weights() {
         assert_eq!(weights(&own), weights(&candles), "{kind}");
         let momentum: BTreeMap<String, Vec<u32>> =
             optimizer.state().map(|(name, momentum)| (name, bits(&flat(momentum)))).collect();
-        let state = own.state().unwrap().into_iter().filter(|t| t.name.starts_with("momentum/"));
+        let state = numbers(own.state().unwrap()).into_iter().filter(|t| t.name.starts_with("momentum/"));
         assert_eq!(state.map(|t| (t.name, bits(&t.data))).collect::<BTreeMap<_, _>>(), momentum);
     }
 }
@@ -147,7 +139,7 @@ fn candles_own_loss_reaches_every_weight() {
     let config = Config { keep_prob: 1.0, drop_path_keep: 1.0, ..config(0.0) };
     let [arc, _] = arcs();
     let child = Child::fixed(&config, &arc, INPUT, CLASSES, Seed::new(1)).unwrap();
-    let (images, labels) = tensors(0);
+    let (images, labels) = batch(0);
     let step = step(0);
     let loss = || {
         let outputs = child.forward(&arc, &images, Mode::Train(&step)).unwrap();
@@ -169,8 +161,11 @@ fn candles_own_loss_reaches_every_weight() {
     assert!(error.sqrt() < 1e-4 * size.sqrt(), "{} of {}", error.sqrt(), size.sqrt());
 
     let features = || child.features(&arc, &images, Mode::BatchStatistics).unwrap();
-    let pull =
-        Tensor::from_vec(batch(5).0[..N * child.channels()].to_vec(), (N, child.channels()), &Device::Cpu);
+    let pull = Tensor::from_vec(
+        flat(&batch(5).0)[..N * child.channels()].to_vec(),
+        (N, child.channels()),
+        &Device::Cpu,
+    );
     let pull = pull.unwrap();
     let dot = || (features() * &pull).unwrap().sum_all().unwrap();
     let gradients = dot().backward().unwrap();
@@ -214,9 +209,9 @@ fn a_model_goes_through_candles_files() {
         let (images, labels) = batch(i);
         child.train_step(&arc, &images, &labels, &step(i)).unwrap();
     }
-    let (images, image_tensor) = (batch(9).0, tensors(9).0);
-    let expected = child.logits(&arc, &images, Norm::RunningStatistics, None).unwrap();
-    let eval = |child: &Child| flat(&child.forward(&arc, &image_tensor, Mode::Eval).unwrap().logits);
+    let (images, _) = batch(9);
+    let expected = flat(&child.logits(&arc, &images, Norm::RunningStatistics, None).unwrap());
+    let eval = |child: &Child| flat(&child.forward(&arc, &images, Mode::Eval).unwrap().logits);
     assert_eq!(eval(&child), expected);
 
     let folder = std::env::temp_dir().join(format!("enas-child-candle-{}", std::process::id()));
@@ -246,11 +241,11 @@ fn a_model_goes_through_candles_files() {
     assert_eq!(eval(&frozen), expected);
     assert!(frozen.vars().is_empty());
     let train = step(0);
-    assert!(!frozen.features(&arc, &image_tensor, Mode::Train(&train)).unwrap().track_op());
+    assert!(!frozen.features(&arc, &images, Mode::Train(&train)).unwrap().track_op());
 
     let net = FixedNet::new(loaded, step(0)).unwrap();
-    assert_eq!(flat(&net.forward_t(&image_tensor, false).unwrap()), expected);
-    let [first, second] = [(); 2].map(|()| flat(&net.forward_t(&image_tensor, true).unwrap()));
+    assert_eq!(flat(&net.forward_t(&images, false).unwrap()), expected);
+    let [first, second] = [(); 2].map(|()| flat(&net.forward_t(&images, true).unwrap()));
     assert_ne!(first, second, "further noise");
     std::fs::remove_dir_all(&folder).unwrap();
 }
@@ -273,7 +268,7 @@ fn statistics_that_were_loaded_are_those_that_training_goes_on_from() {
 fn what_does_not_fit_is_refused_by_name() {
     let [arc, _] = arcs();
     let child = Child::shared(&config(0.0), INPUT, CLASSES, Seed::new(1)).unwrap();
-    let (images, labels) = tensors(0);
+    let (images, labels) = batch(0);
     let refused =
         |images: &Tensor, mode: Mode<'_>| child.forward(&arc, images, mode).unwrap_err().to_string();
     assert!(refused(&images, Mode::Eval).contains("moving statistics"));
@@ -298,7 +293,7 @@ fn what_does_not_fit_is_refused_by_name() {
 fn views_of_images_are_images() {
     let [arc, _] = arcs();
     let child = Child::fixed(&config(0.0), &arc, INPUT, CLASSES, Seed::new(1)).unwrap();
-    let (images, _) = tensors(0);
+    let (images, _) = batch(0);
     let turned = images.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap().permute((0, 3, 1, 2)).unwrap();
     assert!(!turned.is_contiguous());
     let logits = |images: &Tensor| flat(&child.along(&arc, Mode::Eval).forward_t(images, false).unwrap());

@@ -5,27 +5,32 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
+mod support;
+
+use candle_core::Tensor;
 use enas_child::{
-    Arc, AuxHead, Child, Config, InputShape, MacroArc, MacroChild, MacroConfig, Named, Reductions, Seed, Step,
+    Arc, AuxHead, Child, Config, InputShape, MacroArc, MacroChild, MacroConfig, NamedTensor, Reductions,
+    Seed, Step,
 };
 use enas_kernels::Level;
+use support::flat;
 
 const INPUT: InputShape = InputShape { channels: 2, height: 10, width: 9 };
 const CLASSES: usize = 3;
 const N: usize = 19;
 
 /// FNV-1a over names, shapes and bits.
-fn digest(tensors: &[Named]) -> u64 {
+fn digest(tensors: &[NamedTensor]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     let mut eat = |bytes: &[u8]| {
         for byte in bytes {
             hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     };
-    for tensor in tensors {
-        eat(tensor.name.as_bytes());
-        tensor.shape.iter().for_each(|axis| eat(&axis.to_le_bytes()));
-        tensor.data.iter().for_each(|x| eat(&x.to_bits().to_le_bytes()));
+    for (name, tensor) in tensors {
+        eat(name.as_bytes());
+        tensor.dims().iter().for_each(|axis| eat(&axis.to_le_bytes()));
+        flat(tensor).iter().for_each(|x| eat(&x.to_bits().to_le_bytes()));
     }
     hash
 }
@@ -51,11 +56,12 @@ fn arcs() -> [Arc; 2] {
     ["0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3", "1 1 0 0 1 3 2 1  1 0 1 2 0 4 1 0"].map(|arc| arc.parse().unwrap())
 }
 
-fn batch(step: u64) -> (Vec<f32>, Vec<u32>) {
+fn batch(step: u64) -> (Tensor, Tensor) {
     let mut stream = Seed::new(9).stream("images", &[step]);
     let len = N * INPUT.channels * INPUT.height * INPUT.width;
     let images = (0..len).map(|_| 2.0 * stream.uniform() - 1.0).collect();
-    (images, (0..N as u32).map(|i| (i + step as u32) % CLASSES as u32).collect())
+    let labels: Vec<u32> = (0..N as u32).map(|i| (i + step as u32) % CLASSES as u32).collect();
+    (support::images(images, INPUT), support::labels(&labels))
 }
 
 fn step(global_step: u64) -> Step {

@@ -2,14 +2,17 @@
 #![forbid(unsafe_code)]
 
 mod devices;
+mod support;
 
+use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
-    AuxHead, Child, Config, Error, Examples, InputShape, Norm, Reductions, ResidentPictures, SharedInit,
-    Staged, Step, StepStats,
+    AuxHead, Child, Config, Error, Examples, Images, InputShape, Norm, Reductions, ResidentPictures,
+    SharedInit, Staged, Step, StepStats,
 };
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
+use support::{flat, images, labels};
 
 /// Pictures of 45 bytes, which are no whole words.
 const INPUT: InputShape = InputShape { channels: 1, height: 5, width: 9 };
@@ -66,10 +69,10 @@ impl Set {
         placed.expect("the GPU does not fail").expect("it fits")
     }
 
-    fn host(&self, indices: &[usize]) -> (Vec<f32>, Vec<u32>) {
+    fn host(&self, indices: &[usize]) -> (Tensor, Tensor) {
         let pixels = indices.iter().flat_map(|&i| &self.pixels[i * 45..][..45]);
-        let images = pixels.map(|&p| self.tables[0][usize::from(p)]).collect();
-        (images, indices.iter().map(|&i| self.labels[i]).collect())
+        let data = pixels.map(|&p| self.tables[0][usize::from(p)]).collect();
+        (images(data, INPUT), labels(&indices.iter().map(|&i| self.labels[i]).collect::<Vec<u32>>()))
     }
 }
 
@@ -96,7 +99,7 @@ fn train(
     };
     let stats = (0..3).map(&mut one).collect();
     let state = child.state().expect("it can be fetched");
-    (stats, state.iter().flat_map(|t| &t.data).map(|x| x.to_bits()).collect())
+    (stats, state.iter().flat_map(|(_, tensor)| flat(tensor)).map(f32::to_bits).collect())
 }
 
 #[test]
@@ -106,11 +109,11 @@ fn training_does_not_depend_on_where_pictures_wait() {
         let resident = set.resident(&gpu);
         let want = train(&gpu, |run, indices| {
             let (images, labels) = set.host(indices);
-            run(Examples::Host { images: &images, labels: &labels })
+            run(Examples::Tensors { images: &images, labels: &labels, mix: None })
         });
         let staged = train(&gpu, |run, indices| {
             let (images, labels) = set.host(indices);
-            run(Examples::Staged(&Staged::new(&gpu, &images, &labels)))
+            run(Examples::Staged(&Staged::new(&gpu, &images, &labels).expect("they fit")))
         });
         let chosen = train(&gpu, |run, indices| run(Examples::Resident { set: &resident, indices }));
         assert_eq!((&staged.0, &chosen.0), (&want.0, &want.0));
@@ -124,12 +127,13 @@ fn logits_do_not_depend_on_where_pictures_wait() {
     for gpu in devices::all() {
         let (child, resident, indices) = (on(&gpu), set.resident(&gpu), indices(0));
         let (images, labels) = set.host(&indices);
-        let staged = Staged::new(&gpu, &images, &labels);
-        let logits =
-            |examples| child.logits_on(&arc(), examples, Norm::RunningStatistics, None).expect("it runs");
-        let want = child.logits(&arc(), &images, Norm::RunningStatistics, None).expect("it runs");
-        assert_eq!(logits(Examples::Staged(&staged)), want);
-        assert_eq!(logits(Examples::Resident { set: &resident, indices: &indices }), want);
+        let staged = Staged::new(&gpu, &images, &labels).expect("they fit");
+        let logits = |images: Images<'_>| {
+            flat(&child.logits(&arc(), images, Norm::RunningStatistics, None).expect("it runs"))
+        };
+        let want = logits((&images).into());
+        assert_eq!(logits(Images::Staged(&staged)), want);
+        assert_eq!(logits(Images::Resident { set: &resident, indices: &indices }), want);
     }
 }
 
@@ -141,7 +145,9 @@ fn a_batch_sent_ahead_leaves_the_step_under_way_alone() {
     for gpu in devices::all() {
         let run = |ahead: bool| {
             let mut child = on(&gpu);
-            let send = |s: usize| batches.get(s).map(|(images, labels)| Staged::new(&gpu, images, labels));
+            let staged =
+                |(images, labels): &(Tensor, Tensor)| Staged::new(&gpu, images, labels).expect("they fit");
+            let send = |s: usize| batches.get(s).map(staged);
             let mut next = send(0);
             let mut losses = Vec::new();
             while let Some(batch) = next.take() {
@@ -172,14 +178,24 @@ fn batches_that_do_not_fit_are_refused_with_a_reason() {
     let set = Set::new();
     let gpu = devices::all().remove(0);
     let (mut child, resident) = (on(&gpu), set.resident(&gpu));
-    let (images, labels) = set.host(&[0, 1]);
+    let (pixels, classes) = set.host(&[0, 1]);
+    let (few, wrong) = (labels(&[0]), labels(&[0, 3]));
+    let staged =
+        |images: &Tensor, labels: &Tensor| Staged::new(&gpu, images, labels).expect("the GPU does not fail");
     let mut run = |examples: Examples<'_>| child.train_on(&arc(), examples, &step(0), &mut || ());
     refused(run(Examples::Resident { set: &resident, indices: &[3, 30] }), "no picture 30 among the 30");
     refused(run(Examples::Resident { set: &resident, indices: &[] }), "no pictures");
-    refused(run(Examples::Staged(&Staged::new(&gpu, &images, &labels[..1]))), "1 labels for 2");
-    refused(run(Examples::Staged(&Staged::new(&gpu, &images[1..], &labels))), "are not images");
-    refused(run(Examples::Staged(&Staged::new(&gpu, &images, &[0, 3]))), "label 3");
-    refused(run(Examples::Host { images: &images, labels: &[0, 3] }), "label 3");
+    refused(run(Examples::Staged(&staged(&pixels, &few))), "1 labels for 2");
+    let flat = pixels.flatten_all().expect("contiguous");
+    refused(
+        run(Examples::Staged(&staged(&flat, &classes))),
+        "images are [90] of F32, the network takes [n, 1, 5, 9]",
+    );
+    refused(run(Examples::Staged(&staged(&pixels, &wrong))), "label 3");
+    refused(run(Examples::Tensors { images: &pixels, labels: &wrong, mix: None }), "label 3");
+    let shares = labels(&[0, 1]).to_dtype(candle_core::DType::F32).expect("numbers");
+    let examples = Examples::Tensors { images: &pixels, labels: &shares, mix: None };
+    refused(run(examples), "labels are [2] of F32, the network takes [n] of U32");
 
     let odd = Set { labels: vec![5; 30], ..Set::new() };
     refused(run(Examples::Resident { set: &odd.resident(&gpu), indices: &[1] }), "label 5");

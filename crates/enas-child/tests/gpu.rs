@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod devices;
+mod support;
 
+use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
     AuxHead, BatchStatistics, Child, Config, Examples, InputShape, Mix, Norm, Reductions, SharedInit, Staged,
@@ -12,6 +14,7 @@ use enas_child::{
 use enas_emulator::EmulatedGpu;
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
+use support::{flat, images, numbers, vector};
 
 const INPUT: InputShape = InputShape { channels: 2, height: 9, width: 8 };
 const CLASSES: usize = 3;
@@ -56,12 +59,12 @@ fn with(activations: Precision, gpu: &Gpu, mut child: Child) -> Child {
     child
 }
 
-fn pictures() -> (Vec<f32>, Vec<u32>) {
+fn pictures() -> (Tensor, Tensor) {
     let mut stream = Seed::new(9).stream("pictures", &[]);
     let size = INPUT.channels * INPUT.height * INPUT.width;
     let labels: Vec<u32> = (0..BATCH).map(|i| (i % CLASSES) as u32).collect();
-    let images = (0..BATCH * size).map(|i| stream.normal() + labels[i / size] as f32).collect();
-    (images, labels)
+    let data = (0..BATCH * size).map(|i| stream.normal() + labels[i / size] as f32).collect();
+    (images(data, INPUT), support::labels(&labels))
 }
 
 fn train(child: &mut Child, steps: u64) -> Vec<StepStats> {
@@ -76,7 +79,7 @@ fn train(child: &mut Child, steps: u64) -> Vec<StepStats> {
 /// The bits of every weight, momentum and moving statistic.
 fn state(child: &Child) -> Vec<u32> {
     let tensors = child.state().expect("it can be fetched");
-    tensors.iter().flat_map(|t| &t.data).map(|x| x.to_bits()).collect()
+    tensors.iter().flat_map(|(_, tensor)| flat(tensor)).map(f32::to_bits).collect()
 }
 
 #[track_caller]
@@ -98,7 +101,7 @@ fn training_on_a_gpu_equals_training_on_the_cpu_but_for_rounding() {
                 close(&[got.loss, got.grad_norm], &[want.loss, want.grad_norm], 1e-3);
                 assert_eq!((got.correct, got.n), (want.correct, want.n));
             }
-            let weights = |child: &Child| child.weights().expect("it can be fetched");
+            let weights = |child: &Child| numbers(child.weights().expect("it can be fetched"));
             for (got, want) in weights(&there).iter().zip(weights(&here)) {
                 assert_eq!((&got.name, &got.shape), (&want.name, &want.shape));
                 close(&got.data, &want.data, 1e-3);
@@ -119,7 +122,7 @@ fn distance(got: &[f32], want: &[f32]) -> f64 {
 /// What one step changes in the weights that are trained, all of them one after another.
 fn change(mut child: Child) -> (StepStats, Vec<f32>) {
     let weights = |child: &Child| -> Vec<f32> {
-        let tensors = child.weights().expect("it can be fetched").into_iter();
+        let tensors = numbers(child.weights().expect("it can be fetched")).into_iter();
         tensors.filter(|t| !t.name.contains("moving")).flat_map(|t| t.data).collect()
     };
     let before = weights(&child);
@@ -184,7 +187,7 @@ fn a_state_moves_between_devices() {
         let [fresh, _] = children();
         let mut there = on(&gpu, fresh);
         there.load(&want).expect("the state fits");
-        assert_eq!(there.state().expect("it can be fetched"), want);
+        assert_eq!(numbers(there.state().expect("it can be fetched")), numbers(want));
     }
 }
 
@@ -203,7 +206,7 @@ fn logits_on_a_gpu_equal_those_on_the_cpu() {
             let logits = |child: &Child| {
                 let mut stream = Seed::new(3).stream("dropout", &[]);
                 [None, Some(&mut stream)]
-                    .map(|dropout| child.logits(&arc(), &images, norm, dropout).expect("it runs"))
+                    .map(|dropout| flat(&child.logits(&arc(), &images, norm, dropout).expect("it runs")))
             };
             let want = logits(&child);
             let got = logits(&on(&gpu, child));
@@ -215,7 +218,7 @@ fn logits_on_a_gpu_equal_those_on_the_cpu() {
 /// Classes that weigh differently do so on every device, whether they are weighed before or after the move.
 #[test]
 fn weighed_classes_train_alike_on_a_gpu_and_on_the_cpu() {
-    let weights = [0.2, 2.5, 0.3];
+    let weights = vector(&[0.2, 2.5, 0.3]);
     for gpu in devices::all() {
         let [_, mut here] = children();
         here.weigh_classes(&weights).expect("one per class");
@@ -240,8 +243,9 @@ fn weighed_classes_train_alike_on_a_gpu_and_on_the_cpu() {
 #[test]
 fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
     let (images, labels) = pictures();
-    let others = labels.iter().map(|label| (label + 1) % CLASSES as u32).collect();
-    let mix = Mix { others, shares: (0..BATCH).map(|i| (i % 5) as f32 / 4.0).collect() };
+    let others: Vec<u32> = (0..BATCH).map(|i| ((i + 1) % CLASSES) as u32).collect();
+    let shares: Vec<f32> = (0..BATCH).map(|i| (i % 5) as f32 / 4.0).collect();
+    let mix = Mix { others: support::labels(&others), shares: vector(&shares) };
     for gpu in devices::all() {
         let run = |mut child: Child| {
             child.smooth_labels(0.1).expect("within range");
@@ -249,10 +253,11 @@ fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
             let stats: Vec<StepStats> = (0..2)
                 .map(|i| {
                     let step = Step { lr: 0.05, global_step: i, total_steps: 10, seed: Seed::new(4) };
-                    let staged = child.gpu().map(|gpu| Staged::mixed(gpu, &images, &labels, &mix));
+                    let staged =
+                        child.gpu().map(|gpu| Staged::mixed(gpu, &images, &labels, &mix).expect("they fit"));
                     let examples = match &staged {
                         Some(staged) if i == 1 => Examples::Staged(staged),
-                        _ => Examples::Mixed { images: &images, labels: &labels, mix: &mix },
+                        _ => Examples::Tensors { images: &images, labels: &labels, mix: Some(&mix) },
                     };
                     let stats = child.train_on(&arc(), examples, &step, &mut || ()).expect("it trains");
                     child.update_average(0.5).expect("it can be written");
@@ -260,7 +265,7 @@ fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
                 })
                 .collect();
             child.use_average().expect("one is kept");
-            (stats, child.weights().expect("it can be fetched"))
+            (stats, numbers(child.weights().expect("it can be fetched")))
         };
         let [_, here] = children();
         let [_, there] = children();
@@ -283,12 +288,11 @@ fn statistics_of_batches_on_a_gpu_are_those_of_the_cpu() {
             train(&mut child, 1);
             let before = state(&child);
             let mut seen = BatchStatistics::default();
-            let examples = Examples::Host { images: &images, labels: &[] };
-            child.gather_statistics(&arc(), examples, &mut seen).expect("it runs");
+            child.gather_statistics(&arc(), &images, &mut seen).expect("it runs");
             assert!(state(&child) == before, "gathering changes nothing");
             child.set_statistics(&seen).expect("it fits");
             assert!(state(&child) != before, "setting does");
-            child.weights().expect("it can be fetched")
+            numbers(child.weights().expect("it can be fetched"))
         };
         let [_, here] = children();
         let [_, there] = children();

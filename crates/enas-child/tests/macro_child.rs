@@ -2,7 +2,11 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
 
-use enas_child::{FixedOps, InputShape, MacroArc, MacroChild, MacroConfig, MacroOp, Named, Norm, Seed, Step};
+mod support;
+
+use candle_core::Tensor;
+use enas_child::{FixedOps, InputShape, MacroArc, MacroChild, MacroConfig, MacroOp, Norm, Seed, Step};
+use support::{Numbers, flat, images, tensors, vector};
 
 const INPUT: InputShape = InputShape { channels: 2, height: 7, width: 6 };
 const CLASSES: usize = 3;
@@ -29,9 +33,10 @@ fn numbers(name: &str, len: usize) -> Vec<f32> {
     (0..len).map(|_| 2.0 * stream.uniform() - 1.0).collect()
 }
 
-fn batch(n: usize) -> (Vec<f32>, Vec<u32>) {
-    let images = numbers("images", n * INPUT.channels * INPUT.height * INPUT.width);
-    (images, (0..n).map(|i| (i * 2 % CLASSES) as u32).collect())
+fn batch(n: usize) -> (Tensor, Tensor) {
+    let data = numbers("images", n * INPUT.channels * INPUT.height * INPUT.width);
+    let labels: Vec<u32> = (0..n).map(|i| (i * 2 % CLASSES) as u32).collect();
+    (images(data, INPUT), support::labels(&labels))
 }
 
 fn both_kinds() -> [MacroChild; 2] {
@@ -47,7 +52,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// The same tensors, one of them moved along a direction.
-fn moved(tensors: &[Named], name: &str, direction: &[f32], by: f32) -> Vec<Named> {
+fn moved(tensors: &[Numbers], name: &str, direction: &[f32], by: f32) -> Vec<Numbers> {
     let mut tensors = tensors.to_vec();
     let tensor = tensors.iter_mut().find(|tensor| tensor.name == name).unwrap();
     tensor.data.iter_mut().zip(direction).for_each(|(value, d)| *value += by * d);
@@ -58,14 +63,14 @@ fn moved(tensors: &[Named], name: &str, direction: &[f32], by: f32) -> Vec<Named
 fn gradients_are_those_of_finite_differences() {
     let (images, labels) = batch(21);
     for mut child in both_kinds() {
-        let weights = child.weights().expect("on the CPU");
+        let weights = support::numbers(child.weights().expect("on the CPU"));
         let (_, gradients) = child.gradients(&arc(), &images, &labels).unwrap();
         let mut compared = 0;
-        for Named { name, data, .. } in &gradients {
+        for Numbers { name, data, .. } in &support::numbers(gradients) {
             let direction = numbers(name, data.len());
             let exact = dot(data, &direction);
             let mut loss = |by: f32| {
-                child.load(&moved(&weights, name, &direction, by)).unwrap();
+                child.load(&tensors(&moved(&weights, name, &direction, by))).unwrap();
                 f64::from(child.gradients(&arc(), &images, &labels).unwrap().0)
             };
             // Long steps cross the kinks of ReLUs and of maxima, short ones show how single precision rounds.
@@ -86,9 +91,9 @@ fn only_the_branches_of_the_arc_have_gradients() {
     for (layer, of_arc) in arc().layers().iter().enumerate() {
         for op in MacroOp::ALL {
             let scope = format!("layer_{layer}/branch_{}/", op.id());
-            let mut of_branch = gradients.iter().filter(|tensor| tensor.name.starts_with(&scope)).peekable();
+            let mut of_branch = gradients.iter().filter(|(name, _)| name.starts_with(&scope)).peekable();
             assert!(of_branch.peek().is_some(), "{scope}");
-            let is_used = of_branch.any(|tensor| tensor.data.iter().any(|g| *g != 0.0));
+            let is_used = of_branch.any(|(_, tensor)| flat(tensor).iter().any(|g| *g != 0.0));
             assert_eq!(is_used, op == of_arc.op, "{scope}");
         }
     }
@@ -101,7 +106,7 @@ fn each_operation_makes_another_network() {
     let child = MacroChild::shared(&config(1), INPUT, CLASSES, Seed::new(1)).unwrap();
     let logits = MacroOp::ALL.map(|op| {
         let arc = MacroArc::from_ints(&[op.id() as i64]).unwrap();
-        child.logits(&arc, &images, Norm::BatchStatistics).unwrap()
+        flat(&child.logits(&arc, &images, Norm::BatchStatistics, None).unwrap())
     });
     for (i, a) in logits.iter().enumerate() {
         assert!(logits[i + 1..].iter().all(|b| a != b), "operation {i}");
@@ -164,8 +169,8 @@ fn both_kinds_learn_and_train_alike_on_any_number_of_threads() {
                         child.train_step(&arc(), &images, &labels, &step).unwrap().loss
                     })
                     .collect();
-                let logits = child.logits(&arc(), &images, Norm::RunningStatistics).unwrap();
-                (losses, logits, child.weights().expect("on the CPU"))
+                let logits = flat(&child.logits(&arc(), &images, Norm::RunningStatistics, None).unwrap());
+                (losses, logits, support::numbers(child.weights().expect("on the CPU")))
             })
         };
         let (losses, logits, weights) = train(1);
@@ -181,10 +186,11 @@ fn moving_statistics_do_not_join_the_images_of_a_batch() {
     for mut child in both_kinds() {
         let step = Step { lr: 0.05, global_step: 0, total_steps: 1, seed: Seed::new(5) };
         child.train_step(&arc(), &images, &labels, &step).unwrap();
-        let all = child.logits(&arc(), &images, Norm::RunningStatistics).unwrap();
-        let one = child.logits(&arc(), &images[..images.len() / 20], Norm::RunningStatistics).unwrap();
+        let logits = |images: &Tensor, norm| flat(&child.logits(&arc(), images, norm, None).unwrap());
+        let all = logits(&images, Norm::RunningStatistics);
+        let one = logits(&images.narrow(0, 0, 1).unwrap(), Norm::RunningStatistics);
         assert_eq!(all[..CLASSES], one[..]);
-        let batch = child.logits(&arc(), &images, Norm::BatchStatistics).unwrap();
+        let batch = logits(&images, Norm::BatchStatistics);
         assert_ne!(all, batch);
     }
 }
@@ -194,9 +200,10 @@ fn maps_of_any_size_go_through() {
     for (height, width) in [(1, 1), (2, 5), (3, 3), (12, 12)] {
         let input = InputShape { channels: 1, height, width };
         let mut child = MacroChild::shared(&config(6), input, CLASSES, Seed::new(0)).unwrap();
-        let images = numbers("any size", 5 * height * width);
+        let images = images(numbers("any size", 5 * height * width), input);
+        let labels = support::labels(&[0, 1, 2, 0, 1]);
         let step = Step { lr: 0.01, global_step: 0, total_steps: 1, seed: Seed::new(5) };
-        let stats = child.train_step(&arc(), &images, &[0, 1, 2, 0, 1], &step).unwrap();
+        let stats = child.train_step(&arc(), &images, &labels, &step).unwrap();
         assert!(stats.loss.is_finite() && stats.grad_norm.is_finite(), "{height}x{width}: {stats:?}");
     }
 }
@@ -217,8 +224,9 @@ fn what_does_not_fit_is_named() {
     assert!(error.contains("macro.filters = 5 is out of range; allowed: even numbers"), "{error}");
     let error = said(MacroChild::shared(&config(6), INPUT, 1, Seed::new(0)).unwrap_err());
     assert!(error.contains("number of classes = 1"), "{error}");
-    let error = said(fixed.gradients(&arc(), &[0.0; 5], &[0]).unwrap_err());
-    assert!(error.contains("bad batch"), "{error}");
+    let error = said(fixed.gradients(&arc(), &vector(&[0.0; 5]), &support::labels(&[0])).unwrap_err());
+    let both = "bad batch: images are [5] of F32, the network takes [n, 2, 7, 6] of F32";
+    assert!(error.starts_with(both), "{error}");
     let mut weights = fixed.weights().expect("on the CPU");
     weights.pop();
     assert!(said(fixed.load(&weights).unwrap_err()).contains("is missing"));
@@ -237,7 +245,7 @@ fn a_restored_network_goes_on_as_if_never_interrupted() {
         }
         second.load(&first.state().unwrap()).unwrap();
         assert_eq!(train(&mut first, 2), train(&mut second, 2));
-        assert_eq!(first.state().unwrap(), second.state().unwrap());
+        assert_eq!(support::numbers(first.state().unwrap()), support::numbers(second.state().unwrap()));
         let mut missing = first.weights().unwrap();
         missing.pop();
         assert!(second.load(&missing).is_err());
@@ -254,8 +262,8 @@ fn weights_of_classes_and_smoothing_change_the_loss_and_bad_ones_are_refused() {
         child.train_step(&arc(), &images, &labels, &step).unwrap().loss
     };
     let plain = loss(|_| ());
-    assert_ne!(loss(|child| child.weigh_classes(&[1.0, 2.0, 3.0]).unwrap()), plain);
+    assert_ne!(loss(|child| child.weigh_classes(&vector(&[1.0, 2.0, 3.0])).unwrap()), plain);
     assert_ne!(loss(|child| child.smooth_labels(0.1).unwrap()), plain);
     let [mut child, _] = both_kinds();
-    assert!(child.weigh_classes(&[1.0]).is_err() && child.smooth_labels(1.0).is_err());
+    assert!(child.weigh_classes(&vector(&[1.0])).is_err() && child.smooth_labels(1.0).is_err());
 }

@@ -1,12 +1,16 @@
 //! What a step keeps and what it computes again changes no bit, and what it takes is known beforehand.
 #![forbid(unsafe_code)]
 
+mod support;
+
+use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
-    AuxHead, Child, Config, Footprint, InputShape, Named, Norm, Recompute, Reductions, SharedInit, Step,
-    StepStats, Work, worst_arcs,
+    AuxHead, Child, Config, Footprint, InputShape, Norm, Recompute, Reductions, SharedInit, Step, StepStats,
+    Work, worst_arcs,
 };
 use enas_rng::Seed;
+use support::{Numbers, flat, images, numbers};
 
 /// Sizes that halve to odd ones and to one pixel, and colour.
 const INPUT: InputShape = InputShape { channels: 3, height: 9, width: 6 };
@@ -40,16 +44,16 @@ fn arcs() -> Vec<Arc> {
     .into()
 }
 
-fn pictures(n: usize) -> (Vec<f32>, Vec<u32>) {
+fn pictures(n: usize) -> (Tensor, Tensor) {
     let mut stream = Seed::new(9).stream("pictures", &[]);
     let size = INPUT.channels * INPUT.height * INPUT.width;
     let labels: Vec<u32> = (0..n).map(|i| (i % CLASSES) as u32).collect();
-    let images = (0..n * size).map(|i| stream.normal() + labels[i / size] as f32).collect();
-    (images, labels)
+    let data = (0..n * size).map(|i| stream.normal() + labels[i / size] as f32).collect();
+    (images(data, INPUT), support::labels(&labels))
 }
 
 /// What a few steps and an evaluation come to, to the bit.
-type Trace = (Vec<StepStats>, Vec<Named>, Vec<u32>);
+type Trace = (Vec<StepStats>, Vec<Numbers>, Vec<u32>);
 
 fn trace(mut child: Child, arc: &Arc, n: usize, what: Recompute) -> Trace {
     child.recompute(what);
@@ -59,7 +63,7 @@ fn trace(mut child: Child, arc: &Arc, n: usize, what: Recompute) -> Trace {
         .map(|s| child.train_step(arc, &images, &labels, &step(s)).expect("it trains"))
         .collect::<Vec<_>>();
     let logits = child.logits(arc, &images, Norm::BatchStatistics, None).expect("it answers");
-    (stats, child.state().expect("on the CPU"), logits.iter().map(|x| x.to_bits()).collect())
+    (stats, numbers(child.state().expect("on the CPU")), flat(&logits).iter().map(|x| x.to_bits()).collect())
 }
 
 fn same(make: &dyn Fn(&Config, &Arc) -> Child) {

@@ -36,11 +36,13 @@ fn macs(operation: &Operation) -> usize {
     match operation {
         Operation::Convolve { convolutions, .. } => {
             let weights = |c: &enas_child::Convolution| {
-                (c.matrix.data.len() + c.filter.as_ref().map_or(0, |f| f.data.len())) * c.y.out * c.x.out
+                (c.matrix.1.elem_count() + c.filter.as_ref().map_or(0, |(_, f)| f.elem_count()))
+                    * c.y.out
+                    * c.x.out
             };
             convolutions.iter().map(weights).sum()
         }
-        Operation::Classify { matrix, .. } => matrix.data.len(),
+        Operation::Classify { matrix: (_, matrix), .. } => matrix.elem_count(),
         _ => 0,
     }
 }
@@ -69,7 +71,7 @@ fn operands_are_earlier_values_and_the_last_value_is_the_logits() {
     }
     let last = outline.operations.last().expect("there are operations");
     assert!(
-        matches!(last, Operation::Classify { matrix, .. } if matrix.shape.last() == Some(&5)),
+        matches!(last, Operation::Classify { matrix: (_, matrix), .. } if matrix.dims().last() == Some(&5)),
         "{last:?}"
     );
 }

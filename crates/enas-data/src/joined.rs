@@ -40,7 +40,9 @@ mod tests {
         let joined = data.train_with(&[Part::Valid, Part::Test]).unwrap();
         let [train, valid, test] = [&data.train, &data.valid, &data.test].map(Split::len);
         assert_eq!(joined.len(), train + valid + test);
-        for (i, split, of) in [(0, &data.train, 0), (train, &data.valid, 0), (train + valid + 3, &data.test, 3)] {
+        for (i, split, of) in
+            [(0, &data.train, 0), (train, &data.valid, 0), (train + valid + 3, &data.test, 3)]
+        {
             assert_eq!(joined.image(i).unwrap(), split.image(of).unwrap());
             assert_eq!((joined.labels()[i], joined.path(i)), (split.labels()[of], split.path(of)));
         }

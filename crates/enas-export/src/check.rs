@@ -30,17 +30,29 @@ pub(crate) fn own_logits(
     Reference { child, normalization }: Reference<'_>,
     pictures: &[u8],
 ) -> Result<Vec<f32>> {
-    let mut images = vec![0.0; pictures.len()];
-    let len = picture_len(child);
-    for (pixels, image) in pictures.chunks_exact(len).zip(images.chunks_exact_mut(len)) {
-        normalization.apply(pixels, image);
-    }
+    let images = normalized(child, normalization, pictures)?;
     let arc = child.arc().expect("only fixed networks are exported");
     let logits = child.logits(arc, &images, Norm::RunningStatistics, None)?;
+    let logits = logits.flatten_all()?.to_vec1::<f32>()?;
     match logits.iter().position(|logit| !logit.is_finite()) {
         Some(at) => Err(Error::NotFinite { value: logits[at], picture: at / child.n_classes() }),
         None => Ok(logits),
     }
+}
+
+/// Pictures `[n, c, h, w]` as the network takes them.
+pub(crate) fn normalized(
+    child: &Child,
+    normalization: &Normalization,
+    pictures: &[u8],
+) -> Result<candle_core::Tensor> {
+    let (input, len) = (child.input(), picture_len(child));
+    let mut images = vec![0.0; pictures.len()];
+    for (pixels, image) in pictures.chunks_exact(len).zip(images.chunks_exact_mut(len)) {
+        normalization.apply(pixels, image);
+    }
+    let shape = (pictures.len() / len, input.channels, input.height, input.width);
+    Ok(candle_core::Tensor::from_vec(images, shape, &candle_core::Device::Cpu)?)
 }
 
 /// What an exported file is said to compute.

@@ -78,6 +78,9 @@ pub enum Error {
     /// The network.
     #[error(transparent)]
     Child(#[from] enas_child::Error),
+    /// candle refused an operation on tensors.
+    #[error("tensors: {0}")]
+    Tensors(#[from] candle_core::Error),
 }
 
 impl Error {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use enas_child::Named;
+use candle_core::Result;
 
 use crate::proto::{Attribute, Dimension, Graph, Node, Shape, Tensor, TensorType, Type, ValueInfo};
 
@@ -62,11 +62,15 @@ impl Builder {
     }
 
     /// Adds constant numbers and gives their name.
-    pub(crate) fn floats(&mut self, tensor: &Named) -> String {
-        let name = self.unique(&tensor.name);
-        let bytes = tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect();
-        self.constants.push(constant(&name, Tensor::FLOAT, &tensor.shape, bytes));
-        name
+    ///
+    /// # Errors
+    /// If they are no `f32`.
+    pub(crate) fn floats(&mut self, name: &str, numbers: &candle_core::Tensor) -> Result<String> {
+        let name = self.unique(name);
+        let flat = numbers.flatten_all()?.to_vec1::<f32>()?;
+        let bytes = flat.into_iter().flat_map(f32::to_le_bytes).collect();
+        self.constants.push(constant(&name, Tensor::FLOAT, numbers.dims(), bytes));
+        Ok(name)
     }
 
     /// Adds constant whole numbers and gives their name.

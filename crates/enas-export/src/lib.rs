@@ -134,7 +134,7 @@ pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
 fn encode(model: &Model) -> Result<Vec<u8>> {
     let outline = model.child().ok().ok_or(Error::CellsOnly)?.outline()?;
     let order = about::channel_order(model);
-    let graph = lower::lower(&outline, model.normalization(), model.temperature(), order);
+    let graph = lower::lower(&outline, model.normalization(), model.temperature(), order)?;
     Ok(file(graph, about::doc(model), about::metadata(model)).encode_to_vec())
 }
 

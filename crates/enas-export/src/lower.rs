@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use enas_child::{Axis, Convolution, Named, Operation, Outline, Pool, PoolKind};
+use candle_core::{Device, Result, Tensor};
+use enas_child::{Axis, Convolution, NamedTensor, Operation, Outline, Pool, PoolKind};
 use enas_data::Normalization;
 
 use crate::graph::{Builder, value};
@@ -22,26 +23,29 @@ pub(crate) const PROBABILITIES: &str = "probabilities";
 /// `[batch, classes]`.
 ///
 /// Probabilities are those of logits that are divided by `temperature`.
+///
+/// # Errors
+/// None in practice: the tensors of an outline have the shapes that it describes.
 pub(crate) fn lower(
     outline: &Outline,
     normalization: &Normalization,
     temperature: f64,
     order: &str,
-) -> Graph {
+) -> Result<Graph> {
     let mut graph = Builder::default();
     let pictures = graph.reserve(PICTURES);
-    let first = normalize(&mut graph, &pictures, normalization);
+    let first = normalize(&mut graph, &pictures, normalization)?;
     let mut lowering = Lowering { graph, values: vec![first], derived: BTreeMap::new() };
     for operation in &outline.operations {
-        let value = lowering.operation(operation);
+        let value = lowering.operation(operation)?;
         lowering.values.push(value);
     }
     let Lowering { mut graph, .. } = lowering;
     let scores = if temperature == 1.0 {
         LOGITS.to_owned()
     } else {
-        let scale = vec![(1.0 / temperature) as f32];
-        let scale = graph.floats(&Named { name: "calibrate/scale".to_owned(), shape: vec![1], data: scale });
+        let scale = Tensor::new(&[(1.0 / temperature) as f32], &Device::Cpu)?;
+        let scale = graph.floats("calibrate/scale", &scale)?;
         graph.node("calibrate/scaled", "Mul", &[LOGITS, &scale])
     };
     graph.node(PROBABILITIES, "Softmax", &[&scores]);
@@ -53,23 +57,27 @@ pub(crate) fn lower(
         value(LOGITS, &[outline.classes], "class scores before the softmax"),
         value(PROBABILITIES, &[outline.classes], "calibrated class probabilities; each row sums to 1"),
     ];
-    graph.finish("enas", inputs, outputs)
+    Ok(graph.finish("enas", inputs, outputs))
 }
 
 /// `(x − mean)/std` of values that are 255 times smaller than the bytes that the moments are about.
 ///
 /// It cannot be folded into the first convolution: that pads with zeros, which are no zeros before normalisation.
-fn normalize(graph: &mut Builder, pictures: &str, Normalization { mean, std }: &Normalization) -> String {
+fn normalize(
+    graph: &mut Builder,
+    pictures: &str,
+    Normalization { mean, std }: &Normalization,
+) -> Result<String> {
     let mut constant = |name: &str, numbers: Vec<f32>| {
-        let shape = vec![numbers.len(), 1, 1];
-        graph.floats(&Named { name: name.to_owned(), shape, data: numbers })
+        let shape = (numbers.len(), 1, 1);
+        graph.floats(name, &Tensor::from_vec(numbers, shape, &Device::Cpu)?)
     };
     let means = mean.iter().map(|m| (f64::from(*m) / 255.0) as f32).collect();
-    let means = constant("normalize/mean", means);
+    let means = constant("normalize/mean", means)?;
     let scales = std.iter().map(|s| (255.0 / f64::from(*s)) as f32).collect();
-    let scales = constant("normalize/scale", scales);
+    let scales = constant("normalize/scale", scales)?;
     let centred = graph.node("normalize/centred", "Sub", &[pictures, &means]);
-    graph.node("normalize/scaled", "Mul", &[&centred, &scales])
+    Ok(graph.node("normalize/scaled", "Mul", &[&centred, &scales]))
 }
 
 /// A graph in the making.
@@ -82,11 +90,11 @@ struct Lowering {
 }
 
 impl Lowering {
-    fn operation(&mut self, operation: &Operation) -> String {
-        match operation {
+    fn operation(&mut self, operation: &Operation) -> Result<String> {
+        Ok(match operation {
             Operation::Convolve { inputs, relu, convolutions, bias } => {
                 let source = self.source(inputs, *relu);
-                self.convolve(&source, convolutions, bias)
+                self.convolve(&source, convolutions, bias)?
             }
             Operation::Pool { input, pool } => {
                 let source = self.source(&[*input], pool.relu);
@@ -103,11 +111,11 @@ impl Lowering {
                 self.graph.set("axis", 1);
                 features
             }
-            Operation::Classify { input, matrix } => {
-                let matrix = self.graph.floats(matrix);
+            Operation::Classify { input, matrix: (name, matrix) } => {
+                let matrix = self.graph.floats(name, matrix)?;
                 self.graph.node(LOGITS, "MatMul", &[&self.values[*input], &matrix])
             }
-        }
+        })
     }
 
     /// Several values as one, their negative parts cut off if `relu`.
@@ -143,52 +151,61 @@ impl Lowering {
     }
 
     /// Convolutions side by side, each with its share of the bias.
-    fn convolve(&mut self, source: &str, convolutions: &[Convolution], bias: &Named) -> String {
+    fn convolve(
+        &mut self,
+        source: &str,
+        convolutions: &[Convolution],
+        (name, bias): &NamedTensor,
+    ) -> Result<String> {
+        let name = name.replace("/bn/offset", "/bias");
         let mut first = 0;
         let mut parts = Vec::with_capacity(convolutions.len());
         for convolution in convolutions {
-            let outputs = outputs(convolution);
-            let share = Named {
-                name: bias.name.replace("/bn/offset", "/bias"),
-                shape: vec![outputs],
-                data: bias.data[first..first + outputs].to_vec(),
-            };
+            let outputs = convolution.matrix.1.dim(3)?;
+            let share = bias.narrow(0, first, outputs)?;
             first += outputs;
-            parts.push(self.convolution(source, convolution, &share));
+            parts.push(self.convolution(source, convolution, (&name, &share))?);
         }
-        match <[String; 1]>::try_from(parts) {
+        Ok(match <[String; 1]>::try_from(parts) {
             Ok([one]) => one,
             Err(parts) => self.derive("Concat", parts),
-        }
+        })
     }
 
-    fn convolution(&mut self, source: &str, convolution: &Convolution, bias: &Named) -> String {
-        let Convolution { y, x, offset, filter, matrix } = convolution;
-        let scope = matrix.name.rsplit_once('/').map_or(matrix.name.as_str(), |(scope, _)| scope);
-        let bias = self.graph.floats(bias);
-        if let Some(filter) = filter {
-            let weight = self.graph.floats(&depthwise_weight(filter));
-            let filtered = self.graph.node(&format!("{scope}/depthwise"), "Conv", &[source, &weight]);
+    fn convolution(
+        &mut self,
+        source: &str,
+        convolution: &Convolution,
+        (bias_name, bias): (&str, &Tensor),
+    ) -> Result<String> {
+        let Convolution { y, x, offset, filter, matrix: (name, matrix) } = convolution;
+        let scope = name.rsplit_once('/').map_or(name.as_str(), |(scope, _)| scope);
+        let bias = self.graph.floats(bias_name, bias)?;
+        // `[k, k, c, outputs]` as `[outputs, c, k, k]`.
+        let mut weight = matrix.permute((3, 2, 0, 1))?;
+        if let Some((of_filter, filter)) = filter {
+            // `[k, k, c]` as `[c, 1, k, k]`.
+            let depthwise = self.graph.floats(of_filter, &filter.permute((2, 0, 1))?.unsqueeze(1)?)?;
+            let filtered = self.graph.node(&format!("{scope}/depthwise"), "Conv", &[source, &depthwise]);
             self.window((*y, *x), 0);
-            self.graph.set("group", filter.shape[2] as i64);
-            let weight = self.graph.floats(&dense_weight(matrix));
+            self.graph.set("group", filter.dim(2)? as i64);
+            let weight = self.graph.floats(name, &weight)?;
             let output = self.graph.node(&format!("{scope}/pointwise"), "Conv", &[&filtered, &weight, &bias]);
             self.window((Axis::same(y.out, 1, 1), Axis::same(x.out, 1, 1)), 0);
-            return output;
+            return Ok(output);
         }
-        let mut weight = dense_weight(matrix);
         let (mut source, mut skipped) = (source.to_owned(), 0);
         if *offset > 0 && y.size > *offset && x.size > *offset {
             source = self.skip(&source, *offset, [y.size, x.size]);
             skipped = *offset;
         } else if *offset > 0 {
             // Nothing is left after skipping; a runtime that is shown an empty tensor may well refuse.
-            weight.data.fill(0.0);
+            weight = weight.zeros_like()?;
         }
-        let weight = self.graph.floats(&weight);
+        let weight = self.graph.floats(name, &weight)?;
         let output = self.graph.node(scope, "Conv", &[&source, &weight, &bias]);
         self.window((*y, *x), skipped);
-        output
+        Ok(output)
     }
 
     /// A value of that height and width without its first `n` rows and columns.
@@ -228,26 +245,4 @@ impl Lowering {
         };
         self.graph.set_all("pads", &[y.before, x.before, after(y), after(x)]);
     }
-}
-
-fn outputs(convolution: &Convolution) -> usize {
-    *convolution.matrix.shape.last().expect("a matrix has columns")
-}
-
-/// `[k, k, c, outputs]` as `[outputs, c, k, k]`.
-fn dense_weight(matrix: &Named) -> Named {
-    let [ky, kx, c, outputs] = matrix.shape[..] else { unreachable!("matrices are [k, k, c, outputs]") };
-    let at = |o: usize, i: usize, tap: usize| matrix.data[(tap * c + i) * outputs + o];
-    let data = (0..outputs)
-        .flat_map(|o| (0..c).flat_map(move |i| (0..ky * kx).map(move |tap| at(o, i, tap))))
-        .collect();
-    Named { name: matrix.name.clone(), shape: vec![outputs, c, ky, kx], data }
-}
-
-/// `[k, k, c]` as `[c, 1, k, k]`.
-fn depthwise_weight(filter: &Named) -> Named {
-    let [ky, kx, c] = filter.shape[..] else { unreachable!("filters are [k, k, c]") };
-    let data =
-        (0..c).flat_map(|i| (0..ky * kx).map(move |tap| (i, tap))).map(|(i, tap)| filter.data[tap * c + i]);
-    Named { name: filter.name.clone(), shape: vec![c, 1, ky, kx], data: data.collect() }
 }

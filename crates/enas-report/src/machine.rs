@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use candle_core::{Device, Tensor};
 use enas_child::{Child, InputShape, Norm};
 
 /// Pictures per measured step.
@@ -21,7 +22,7 @@ pub(crate) fn seconds_per_picture(child: &Child) -> Option<f64> {
     if largest_map(child) > LARGEST_MAP || BATCH * channels * height * width > LARGEST_MAP {
         return None;
     }
-    let images = vec![0.5; BATCH * channels * height * width];
+    let images = Tensor::full(0.5f32, (BATCH, channels, height, width), &Device::Cpu).ok()?;
     let step = || child.logits(arc, &images, Norm::RunningStatistics, None).ok();
     // The first step takes its memory from the system.
     step()?;

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use enas_data::{Normalization, Split};
+use enas_data::Split;
 use enas_search::Model;
 
 use crate::quality::Mistake;
@@ -50,28 +50,17 @@ pub(crate) fn sensitivity(
         part
     });
     let pictures: Vec<Vec<u8>> = std::iter::once(pixels.to_vec()).chain(covered).collect();
-    let probabilities = probabilities(model, split.normalization(), &pictures, mistake.predicted)?;
+    let probabilities = probabilities(model, &pictures, mistake.predicted)?;
     let whole = probabilities[0];
     Ok(Sensitivity { drops: probabilities[1..].iter().map(|covered| whole - covered).collect(), whole })
 }
 
 /// The probability of a class for each picture.
-fn probabilities(
-    model: &Model,
-    normalization: &Normalization,
-    pictures: &[Vec<u8>],
-    class: usize,
-) -> enas_search::Result<Vec<f32>> {
+fn probabilities(model: &Model, pictures: &[Vec<u8>], class: usize) -> enas_search::Result<Vec<f32>> {
     let mut all = Vec::with_capacity(pictures.len());
     for batch in pictures.chunks(model.eval_batch().max(1)) {
-        let len = batch[0].len();
-        let mut values = vec![0.0; batch.len() * len];
-        batch
-            .iter()
-            .zip(values.chunks_exact_mut(len))
-            .for_each(|(pixels, out)| normalization.apply(pixels, out));
-        let rows = model.raw_probabilities(&values)?;
-        all.extend(rows.chunks_exact(model.classes().len()).map(|row| row[class]));
+        let rows = model.raw_probabilities(&model.images(batch)?)?.to_vec2::<f32>()?;
+        all.extend(rows.iter().map(|row| row[class]));
     }
     Ok(all)
 }

@@ -106,7 +106,10 @@ pub(crate) struct Map {
 /// Those of [`Model::split_probabilities`].
 pub(crate) fn predicted(model: &Model, data: &Dataset, left: Option<f64>) -> enas_search::Result<Predicted> {
     let began = Instant::now();
-    let (valid, test) = (model.split_probabilities(&data.valid)?, model.split_probabilities(&data.test)?);
+    let rows = |split: &Split| -> enas_search::Result<Vec<f32>> {
+        Ok(model.split_probabilities(split)?.flatten_all()?.to_vec1()?)
+    };
+    let (valid, test) = (rows(&data.valid)?, rows(&data.test)?);
     let classes = model.classes();
     let n_classes = classes.len();
     let on_valid = Predictions { rows: &valid, labels: data.valid.labels(), n_classes };
@@ -118,7 +121,7 @@ pub(crate) fn predicted(model: &Model, data: &Dataset, left: Option<f64>) -> ena
     let most = per_class.iter().map(|class| class.support).max().unwrap_or(0);
     Ok(Predicted {
         confusion: Confusion::of(&evaluation),
-        trust: Trust::of(on_valid, on_test),
+        trust: Trust::of(on_valid, on_test)?,
         mistakes: mistakes(on_test, data, model, looked_into)?,
         hurried: looked_into < LOOKED_INTO,
         wrong: evaluation.total() - evaluation.correct(),
@@ -202,10 +205,10 @@ fn pairs(evaluation: &Evaluation) -> Vec<Pair> {
 }
 
 impl Trust {
-    fn of(on_valid: Predictions<'_>, on_test: Predictions<'_>) -> Self {
-        let temperature = on_valid.temperature();
+    fn of(on_valid: Predictions<'_>, on_test: Predictions<'_>) -> enas_search::Result<Self> {
+        let temperature = on_valid.temperature()?;
         let (before, after) = (on_test.calibration(1.0), on_test.calibration(temperature));
-        Self { figure: reliability(&before, &after), temperature, before, after }
+        Ok(Self { figure: reliability(&before, &after), temperature, before, after })
     }
 
     /// What the temperature says, and whether it helped.

@@ -1,6 +1,7 @@
 //! How good probabilities are: what is confused with what, whether 90 % sure means right nine times in ten, and which
 //! mistakes are the worst. Numbers only; how they look is the page's business.
 
+use candle_core::{Device, Tensor};
 use enas_search::{Evaluation, fit_temperature};
 
 /// Probabilities of a split beside its labels.
@@ -105,8 +106,13 @@ impl Predictions<'_> {
     }
 
     /// The temperature whose probabilities make the labels likeliest.
-    pub(crate) fn temperature(&self) -> f64 {
-        fit_temperature(self.rows, self.labels, self.n_classes)
+    ///
+    /// # Errors
+    /// If there is not a row for each label.
+    pub(crate) fn temperature(&self) -> enas_search::Result<f64> {
+        let shape = (self.labels.len(), self.n_classes);
+        let rows = Tensor::from_slice(self.rows, shape, &Device::Cpu)?;
+        fit_temperature(&rows, &Tensor::new(self.labels, &Device::Cpu)?)
     }
 }
 
@@ -147,7 +153,7 @@ mod tests {
     #[test]
     fn the_fitted_temperature_makes_confidence_equal_accuracy() {
         let boaster = ten(0.99, 8);
-        let t = predictions(&boaster).temperature();
+        let t = predictions(&boaster).temperature().unwrap();
         // The logits differ by ln 99; after division by t they must differ by ln 4.
         assert!((t - 99f64.ln() / 4f64.ln()).abs() < 1e-4, "{t}");
         let after = predictions(&boaster).calibration(t);
@@ -156,10 +162,10 @@ mod tests {
 
     #[test]
     fn all_right_goes_to_the_lower_bound_and_certain_mistakes_to_no_infinity() {
-        let t = predictions(&ten(0.9, 10)).temperature();
+        let t = predictions(&ten(0.9, 10)).temperature().unwrap();
         assert!((t - TEMPERATURES.0).abs() < 1e-3, "{t}");
         let certain = ten(1.0, 5);
-        let t = predictions(&certain).temperature();
+        let t = predictions(&certain).temperature().unwrap();
         assert!(t.is_finite() && predictions(&certain).calibration(t).nll.is_finite(), "{t}");
     }
 

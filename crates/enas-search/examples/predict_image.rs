@@ -17,9 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for path in args {
         // Exactly what was done to the images that the network was trained on.
         let pixels = enas_data::prepare_file(Path::new(&path), &model.input_spec())?;
-        let mut input = vec![0.0; pixels.len()];
-        model.normalization().apply(&pixels, &mut input);
-        let probabilities = model.probabilities(&input)?;
+        let probabilities =
+            model.probabilities(&model.images(&[pixels])?)?.flatten_all()?.to_vec1::<f32>()?;
         let best = probabilities.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
         let (label, probability) = best.ok_or("the model knows no class")?;
         println!("{}: {} ({:.1} %)", path.display(), model.classes()[label], 100.0 * probability);

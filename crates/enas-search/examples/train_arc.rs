@@ -19,7 +19,9 @@ struct Epochs;
 impl Observer for Epochs {
     fn event(&mut self, event: &Event<'_>) {
         if let Event::Epoch(epoch) = event {
-            println!("epoch {}: loss {:.3}, validation {:.3}", epoch.epoch, epoch.loss, epoch.valid_accuracy);
+            let valid =
+                epoch.valid_accuracy.map_or(String::new(), |valid| format!(", validation {valid:.3}"));
+            println!("epoch {}: loss {:.3}{valid}", epoch.epoch, epoch.loss);
         }
     }
 }

@@ -1,5 +1,10 @@
 //! Temperature scaling: one number that logits are divided by, so that a network is right as often as it is sure.
 
+use candle_core::Tensor;
+use enas_kernels::candle::read;
+
+use crate::error::Result;
+
 /// Where temperatures are looked for.
 ///
 /// Where every prediction is right the fit goes to the lower bound: nothing says how sure is too sure. At the upper bound
@@ -12,11 +17,19 @@ const NEAR: f64 = 0.01;
 
 /// The temperature whose probabilities make the labels likeliest.
 ///
-/// Shapes: `rows` is `[n, classes]`, probabilities of which each row sums to 1; `labels` is `[n]`.
+/// Shapes: `probabilities` is `[n, classes]` of F32, each row sums to 1; `labels` is `[n]` of U32.
 ///
 /// The loss is convex in the inverse temperature, so it has one valley, which golden sections find wherever they
 /// start. Where every prediction is right it falls towards ever lower temperatures, and the bound is the answer.
-pub fn fit_temperature(rows: &[f32], labels: &[u32], n_classes: usize) -> f64 {
+///
+/// # Errors
+/// If they are not such tensors on the CPU.
+pub fn fit_temperature(probabilities: &Tensor, labels: &Tensor) -> Result<f64> {
+    let ((_, classes), labels) = (probabilities.dims2()?, labels.to_vec1::<u32>()?);
+    Ok(read(probabilities, |rows| fitted(rows, &labels, classes))?)
+}
+
+fn fitted(rows: &[f32], labels: &[u32], n_classes: usize) -> f64 {
     let loss = |log_t: f64| {
         let t = log_t.exp();
         let one = |(row, &label): (&[f32], &u32)| log_sum(row, t) - log_p(row[label as usize]) / t;
@@ -41,9 +54,9 @@ pub fn fit_temperature(rows: &[f32], labels: &[u32], n_classes: usize) -> f64 {
 }
 
 /// The temperature that a model keeps: the fitted one, unless the split has too few mistakes to tell.
-pub(crate) fn kept(rows: &[f32], labels: &[u32], n_classes: usize) -> Option<f64> {
-    let fitted = fit_temperature(rows, labels, n_classes);
-    (!labels.is_empty() && !is_at_lower_bound(fitted)).then_some(fitted)
+pub(crate) fn kept(probabilities: &Tensor, labels: &Tensor) -> Result<Option<f64>> {
+    let fitted = fit_temperature(probabilities, labels)?;
+    Ok((labels.elem_count() > 0 && !is_at_lower_bound(fitted)).then_some(fitted))
 }
 
 /// Whether a fitted temperature lies at the lower bound: the pictures have too few mistakes to tell.
@@ -69,12 +82,15 @@ fn log_sum(row: &[f32], t: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     /// Ten pictures of two classes, `right` of them of class 0, for which the network says `p` every time.
     fn kept_of(p: f32, right: usize) -> Option<f64> {
         let labels: Vec<u32> = (0..10).map(|i| u32::from(i >= right)).collect();
-        kept(&[p, 1.0 - p].repeat(10), &labels, 2)
+        let rows = Tensor::from_vec([p, 1.0 - p].repeat(10), (10, 2), &Device::Cpu).unwrap();
+        kept(&rows, &Tensor::new(labels, &Device::Cpu).unwrap()).unwrap()
     }
 
     #[test]
@@ -88,6 +104,8 @@ mod tests {
     fn without_a_mistake_nothing_is_kept_and_with_nothing_known_the_upper_bound() {
         assert_eq!(kept_of(0.9, 10), None);
         assert!(is_at_upper_bound(kept_of(0.99, 5).unwrap()));
-        assert_eq!(kept(&[], &[], 2), None);
+        let none = |dtype| Tensor::zeros(0, dtype, &Device::Cpu).unwrap();
+        let rows = none(candle_core::DType::F32).reshape((0, 2)).unwrap();
+        assert_eq!(kept(&rows, &none(candle_core::DType::U32)).unwrap(), None);
     }
 }

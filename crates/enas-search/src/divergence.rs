@@ -6,11 +6,12 @@
 
 use std::fmt;
 
+use candle_core::{Device, Tensor};
 use enas_arc::{Arc, Arch};
 use enas_child::{Child, Step, StepStats};
 use enas_controller::UpdateStats;
 use enas_data::{EpochPlan, Split};
-use enas_kernels::candle::Guards;
+use enas_kernels::candle::{Guards, read};
 
 use crate::error::{Error, Result};
 use crate::network::Network;
@@ -95,9 +96,13 @@ impl Symptom {
     }
 
     /// In class scores.
-    pub(crate) fn of_logits(logits: &[f32]) -> Option<Self> {
-        let value = *logits.iter().find(|x| !x.is_finite())?;
-        Some(Self { what: "a class score on validation pictures".to_owned(), value, layer: None })
+    ///
+    /// # Errors
+    /// If they are not a contiguous tensor of `f32` on the CPU.
+    pub(crate) fn of_logits(logits: &Tensor) -> Result<Option<Self>> {
+        let value = read(logits, |logits| logits.iter().copied().find(|x| !x.is_finite()))?;
+        let what = || "a class score on validation pictures".to_owned();
+        Ok(value.map(|value| Self { what: what(), value, layer: None }))
     }
 
     /// In what is about to be saved.
@@ -170,10 +175,12 @@ fn evidence(
     step: &Step,
 ) -> Result<(Option<String>, Vec<String>)> {
     let Some(batch) = train.epoch(plan)?.next().transpose()? else { return Ok((None, Vec::new())) };
-    let diagnosis = child.diagnose(arc, &batch.images, &batch.labels, step)?;
+    let indices = batch.indices.clone();
+    let (images, labels) = batch.into_tensors(&Device::Cpu)?;
+    let diagnosis = child.diagnose(arc, &images, &labels, step)?;
     let mut pictures: Vec<String> = Vec::new();
     for suspect in diagnosis.suspects {
-        let name = train.path(batch.indices[suspect]);
+        let name = train.path(indices[suspect]);
         // Copies of a picture have its name.
         if pictures.len() < PICTURES && !pictures.iter().any(|known| known == name) {
             pictures.push(name.to_owned());
@@ -209,9 +216,7 @@ mod tests {
 
     #[test]
     fn a_tensor_that_is_not_finite_is_named() {
-        let named = |name: &str, x: f32| {
-            (name.into(), candle_core::Tensor::new(&[1.0, x], &candle_core::Device::Cpu).unwrap())
-        };
+        let named = |name: &str, x: f32| (name.into(), Tensor::new(&[1.0, x], &Device::Cpu).unwrap());
         assert_eq!(finite(vec![named("a/w", 2.0)], 1, 1).unwrap().len(), 1);
         let error = finite(vec![named("a/w", 2.0), named("b/w", f32::NEG_INFINITY)], 3, 4).unwrap_err();
         let text = error.to_string();

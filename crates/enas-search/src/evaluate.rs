@@ -1,7 +1,10 @@
 //! How good a network is on a split: accuracy, what is confused with what, and each class on its own.
 
+use candle_core::Tensor;
 use enas_child::Child;
 use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
 
 /// The predictions of a network on a whole split, as counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,11 +38,16 @@ impl Evaluation {
 
     /// Counts the predictions of a batch.
     ///
-    /// Shapes: `logits` is `[n, classes]`, `labels` is `[n]`.
-    pub(crate) fn count(&mut self, logits: &[f32], labels: &[u32]) {
-        for (predicted, &label) in Child::classes(logits, self.classes.len()).into_iter().zip(labels) {
-            self.confusion[label as usize][predicted] += 1;
+    /// Shapes: `logits` is `[n, classes]`, `labels` is `[n]` of U32.
+    ///
+    /// # Errors
+    /// If they are not such tensors.
+    pub(crate) fn count(&mut self, logits: &Tensor, labels: &Tensor) -> Result<()> {
+        let (predicted, labels) = (Child::classes(logits)?.to_vec1::<u32>()?, labels.to_vec1::<u32>()?);
+        for (predicted, label) in predicted.into_iter().zip(labels) {
+            self.confusion[label as usize][predicted as usize] += 1;
         }
+        Ok(())
     }
 
     /// Pictures with the right label.
@@ -163,7 +171,9 @@ mod tests {
     #[test]
     fn counting_puts_the_true_label_on_the_row() {
         let mut e = Evaluation::new(&["x".into(), "y".into()]);
-        e.count(&[0.1, 0.9, 0.8, 0.2], &[0, 0]);
+        let logits = Tensor::new(&[[0.1f32, 0.9], [0.8, 0.2]], &candle_core::Device::Cpu).unwrap();
+        let labels = Tensor::new(&[0u32, 0], &candle_core::Device::Cpu).unwrap();
+        e.count(&logits, &labels).unwrap();
         assert_eq!(e.confusion, [[1, 1], [0, 0]]);
     }
 

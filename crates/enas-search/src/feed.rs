@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use enas_child::{Child, Examples, Mix, ResidentPictures, Staged};
+use candle_core::{Device, Tensor};
+use enas_child::{Child, Examples, Images, Mix, ResidentPictures, Staged};
 use enas_data::{Batch, Batches, EpochPlan, Split};
 use enas_kernels::gpu::Gpu;
 
@@ -26,14 +27,22 @@ pub(crate) struct Source {
 #[derive(Debug)]
 pub(crate) struct Minibatch {
     pictures: Pictures,
-    pub(crate) labels: Vec<u32>,
+    /// `[n]` of U32.
+    pub(crate) labels: Tensor,
 }
 
 #[derive(Debug)]
 enum Pictures {
-    Host { images: Vec<f32>, mix: Option<Mix> },
+    /// `[n, c, h, w]` of F32.
+    Host {
+        images: Tensor,
+        mix: Option<Mix>,
+    },
     Staged(Staged),
-    Resident { set: ResidentPictures, indices: Vec<usize> },
+    Resident {
+        set: ResidentPictures,
+        indices: Vec<usize>,
+    },
 }
 
 impl Source {
@@ -91,26 +100,25 @@ impl Source {
     pub(crate) fn gather(&self, indices: Vec<usize>) -> Result<Minibatch> {
         Ok(match &self.resident {
             Some(set) => {
-                let labels = indices.iter().map(|&i| self.split.labels()[i]).collect();
+                let labels: Vec<u32> = indices.iter().map(|&i| self.split.labels()[i]).collect();
+                let labels = Tensor::from_vec(labels, indices.len(), &Device::Cpu)?;
                 Minibatch { pictures: Pictures::Resident { set: set.clone(), indices }, labels }
             }
-            None => Minibatch::of_host(self.split.gather(indices)?),
+            None => Minibatch::of_host(self.split.gather(indices)?)?,
         })
     }
 
     /// A batch that the host prepared. Where there is a GPU it is on its way there from now on.
-    fn send(&self, batch: Batch) -> Minibatch {
-        match &self.gpu {
-            Some(gpu) => {
-                let (images, labels) = (&batch.images, &batch.labels);
-                let staged = match batch.mix.map(mix) {
-                    Some(mix) => Staged::mixed(gpu, images, labels, &mix),
-                    None => Staged::new(gpu, images, labels),
-                };
-                Minibatch { pictures: Pictures::Staged(staged), labels: batch.labels }
-            }
-            None => Minibatch::of_host(batch),
-        }
+    fn send(&self, batch: Batch) -> Result<Minibatch> {
+        let batch = Minibatch::of_host(batch)?;
+        let (Some(gpu), Pictures::Host { images, mix }) = (&self.gpu, &batch.pictures) else {
+            return Ok(batch);
+        };
+        let staged = match mix {
+            Some(mix) => Staged::mixed(gpu, images, &batch.labels, mix)?,
+            None => Staged::new(gpu, images, &batch.labels)?,
+        };
+        Ok(Minibatch { pictures: Pictures::Staged(staged), labels: batch.labels })
     }
 }
 
@@ -125,27 +133,36 @@ fn place(gpu: &Gpu, split: &Split, child: &Child) -> Result<Option<ResidentPictu
 }
 
 /// Second labels as networks take them.
-fn mix(enas_data::augment::Mix { others, shares }: enas_data::augment::Mix) -> Mix {
-    Mix { others, shares }
+fn mix(enas_data::augment::Mix { others, shares }: enas_data::augment::Mix) -> Result<Mix> {
+    let n = others.len();
+    let others = Tensor::from_vec(others, n, &Device::Cpu)?;
+    let n = shares.len();
+    Ok(Mix { others, shares: Tensor::from_vec(shares, n, &Device::Cpu)? })
 }
 
 impl Minibatch {
-    fn of_host(batch: Batch) -> Self {
-        let Batch { images, labels, mix: second, .. } = batch;
-        Self { pictures: Pictures::Host { images, mix: second.map(mix) }, labels }
+    /// The numbers are moved, not copied.
+    fn of_host(mut batch: Batch) -> Result<Self> {
+        let mix = batch.mix.take().map(mix).transpose()?;
+        let (images, labels) = batch.into_tensors(&Device::Cpu)?;
+        Ok(Self { pictures: Pictures::Host { images, mix }, labels })
     }
 
     /// Number of pictures.
     pub(crate) fn len(&self) -> usize {
-        self.labels.len()
+        self.labels.elem_count()
     }
 
-    /// The batch as networks take it.
+    /// The batch as networks answer it.
+    pub(crate) fn images(&self) -> Images<'_> {
+        self.examples().into()
+    }
+
+    /// The batch as networks are trained with it.
     pub(crate) fn examples(&self) -> Examples<'_> {
         match &self.pictures {
-            Pictures::Host { images, mix: None } => Examples::Host { images, labels: &self.labels },
-            Pictures::Host { images, mix: Some(mix) } => {
-                Examples::Mixed { images, labels: &self.labels, mix }
+            Pictures::Host { images, mix } => {
+                Examples::Tensors { images, labels: &self.labels, mix: mix.as_ref() }
             }
             Pictures::Staged(staged) => Examples::Staged(staged),
             Pictures::Resident { set, indices } => Examples::Resident { set, indices },
@@ -181,9 +198,9 @@ impl Iterator for Epoch {
 
     fn next(&mut self) -> Option<Result<Minibatch>> {
         match &mut self.batches {
-            Prepared::Host(batches) => {
-                batches.next().map(|batch| batch.map(|batch| self.source.send(batch)).map_err(Error::from))
-            }
+            Prepared::Host(batches) => batches
+                .next()
+                .map(|batch| batch.map_err(Error::from).and_then(|batch| self.source.send(batch))),
             Prepared::Resident(chunks) => chunks.next().map(|indices| self.source.gather(indices)),
         }
     }

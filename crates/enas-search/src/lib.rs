@@ -50,8 +50,8 @@
 //! let trained = enas_search::train(&config, &arc, &data, &mut run, &mut ())?;
 //!
 //! let model = Model::load(&trained.model)?;
-//! let probabilities = model.probabilities(&data.test.normalized(0)?)?;
-//! assert_eq!(probabilities.len(), 10);
+//! let probabilities = model.probabilities(&model.images(&[data.test.image(0)?])?)?;
+//! assert_eq!(probabilities.dims(), [1, 10]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -113,8 +113,8 @@ pub use cells::{DEFAULT_CELL, ReadyCell, ready_cells};
 pub use changes::Change;
 pub use config::{
     Activations, ClassWeights, EvolutionConfig, FinalsConfig, Keep, Layers, Limits, Metric, RefitConfig,
-    RefitImages, RewardConfig, RewardMetric, RunConfig, SearchConfig, SelectConfig, Settings, StrategyConfig, TimeLimit, TrainConfig,
-    WarmupConfig,
+    RefitImages, RewardConfig, RewardMetric, RunConfig, SearchConfig, SelectConfig, Settings, StrategyConfig,
+    TimeLimit, TrainConfig, WarmupConfig,
 };
 pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};

@@ -5,9 +5,11 @@ mod data;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use candle_core::{Device, Tensor};
 use enas_arc::{Arc, Arch};
 use enas_child::{Child, InputShape, MacroChild, MacroConfig, Norm};
 use enas_data::{Dataset, InputSpec, Normalization, Split};
+use enas_kernels::candle::{read, write};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,7 @@ use crate::feed::Source;
 use crate::network::{GPU, Network, cells, of_arc};
 use crate::seal::Seal;
 use crate::tensors;
-use crate::tta::{Tta, softmax};
+use crate::tta::{Tta, to_probabilities};
 
 /// A trained network that predicts with no configuration beside it.
 ///
@@ -145,39 +147,62 @@ impl Model {
     /// Class scores of pictures that were prepared like the training's validation pictures. Where the model averages
     /// its answer over several views of a picture, they are the logarithms of the mean probabilities.
     ///
-    /// Shapes: `images` is `[n, c, h, w]`, normalised; the result `[n, classes]`.
+    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result `[n, classes]`.
     ///
     /// # Errors
-    /// [`Error::Child`] when `images` is no whole number of pictures.
-    pub fn logits(&self, images: &[f32]) -> Result<Vec<f32>> {
+    /// [`Error::Child`] when `images` has another shape.
+    pub fn logits(&self, images: &Tensor) -> Result<Tensor> {
         self.about.tta.logits(&self.network, self.arch(), images)
     }
 
     /// Calibrated class probabilities: the softmax of [`Model::logits`] divided by [`Model::temperature`]. Each row
     /// sums to 1.
     ///
-    /// Shapes: `images` is `[n, c, h, w]`, normalised; the result `[n, classes]`.
+    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result `[n, classes]`.
     ///
     /// # Errors
     /// As [`Model::logits`].
-    pub fn probabilities(&self, images: &[f32]) -> Result<Vec<f32>> {
-        let mut rows = self.logits(images)?;
+    pub fn probabilities(&self, images: &Tensor) -> Result<Tensor> {
+        let rows = self.logits(images)?;
         let scale = (1.0 / self.temperature()) as f32;
-        rows.iter_mut().for_each(|logit| *logit *= scale);
-        rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
+        write(&rows, |rows| rows.iter_mut().for_each(|logit| *logit *= scale))?;
+        to_probabilities(&rows)?;
         Ok(rows)
     }
 
     /// Class probabilities as the network was trained to give them: the softmax of [`Model::logits`]. Each row sums to 1.
     ///
-    /// Shapes: `images` is `[n, c, h, w]`, normalised; the result `[n, classes]`.
+    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result `[n, classes]`.
     ///
     /// # Errors
     /// As [`Model::logits`].
-    pub fn raw_probabilities(&self, images: &[f32]) -> Result<Vec<f32>> {
-        let mut rows = self.logits(images)?;
-        rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
+    pub fn raw_probabilities(&self, images: &Tensor) -> Result<Tensor> {
+        let rows = self.logits(images)?;
+        to_probabilities(&rows)?;
         Ok(rows)
+    }
+
+    /// Pictures that were prepared by [`Model::input_spec`], normalised: what [`Model::logits`] takes.
+    ///
+    /// Shapes: each picture is `[c, h, w]`, a byte per number; the result `[n, c, h, w]` of F32.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when a picture has another size.
+    pub fn images<P: AsRef<[u8]>>(&self, pictures: &[P]) -> Result<Tensor> {
+        let InputShape { channels, height, width } = self.input();
+        let len = channels * height * width;
+        let mut images = vec![0.0; pictures.len() * len];
+        for (picture, image) in pictures.iter().zip(images.chunks_exact_mut(len)) {
+            let picture = picture.as_ref();
+            if picture.len() != len {
+                let got = picture.len();
+                return Err(Error::Mismatch(format!(
+                    "a picture has {got} bytes, the network takes {channels}x{height}x{width}"
+                )));
+            }
+            self.normalization().apply(picture, image);
+        }
+        Ok(Tensor::from_vec(images, (pictures.len(), channels, height, width), &Device::Cpu)?)
     }
 
     fn asking(&self) -> Asking {
@@ -201,14 +226,16 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::evaluate`].
-    pub fn split_probabilities(&self, split: &Split) -> Result<Vec<f32>> {
+    pub fn split_probabilities(&self, split: &Split) -> Result<Tensor> {
         check(&self.network, self.classes(), split)?;
-        let mut rows = Vec::with_capacity(split.len() * self.classes().len());
+        let shape = (split.len(), self.classes().len());
+        let mut rows: Vec<f32> = Vec::with_capacity(shape.0 * shape.1);
         let source = Source::of(split, &self.network)?;
         each_batch((&self.network, self.arch()), &source, self.asking(), |logits, _| {
-            rows.extend_from_slice(logits)
+            Ok(read(logits, |logits| rows.extend_from_slice(logits))?)
         })?;
-        rows.chunks_exact_mut(self.classes().len()).for_each(softmax);
+        let rows = Tensor::from_vec(rows, shape, &Device::Cpu)?;
+        to_probabilities(&rows)?;
         Ok(rows)
     }
 
@@ -413,7 +440,8 @@ pub(crate) fn conclude(
     }
     if measure == Measure::Both {
         let valid = model.split_probabilities(&data.valid)?;
-        model.about.temperature = calibration::kept(&valid, data.valid.labels(), data.classes.len());
+        model.about.temperature =
+            calibration::kept(&valid, &Tensor::new(data.valid.labels(), &Device::Cpu)?)?;
     }
     let tested = model.evaluate(&data.test)?;
     model.about.accuracy.test = Some(tested.accuracy());
@@ -449,8 +477,9 @@ pub(crate) fn evaluate(
     check(network, classes, source.split())?;
     let (mut evaluation, mut symptom) = (Evaluation::new(classes), None);
     each_batch((network, arch), source, asking, |logits, labels| {
-        evaluation.count(logits, labels);
-        symptom = symptom.take().or_else(|| Symptom::of_logits(logits));
+        let found = Symptom::of_logits(logits)?;
+        symptom = symptom.take().or(found);
+        evaluation.count(logits, labels)
     })?;
     Ok((evaluation, symptom))
 }
@@ -460,20 +489,20 @@ fn each_batch(
     (network, arch): (&Network, &Arch),
     source: &Source,
     Asking { eval_batch, tta }: Asking,
-    mut take: impl FnMut(&[f32], &[u32]),
+    mut take: impl FnMut(&Tensor, &Tensor) -> Result<()>,
 ) -> Result<()> {
     if tta != Tta::None {
         // Views are made by the host, wherever the pictures are.
         for batch in source.split().ordered(even_batch(source.split().len(), eval_batch))? {
-            let batch = batch?;
-            take(&tta.logits(network, arch, &batch.images)?, &batch.labels);
+            let (images, labels) = batch?.into_tensors(&Device::Cpu)?;
+            take(&tta.logits(network, arch, &images)?, &labels)?;
         }
         return Ok(());
     }
     for batch in source.ordered(even_batch(source.split().len(), eval_batch))? {
         let batch = batch?;
-        let logits = network.logits_on(arch, batch.examples(), Norm::RunningStatistics, None)?;
-        take(&logits, &batch.labels);
+        let logits = network.logits(arch, batch.images(), Norm::RunningStatistics, None)?;
+        take(&logits, &batch.labels)?;
     }
     Ok(())
 }

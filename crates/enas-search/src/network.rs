@@ -1,14 +1,17 @@
 //! A network of either space, as the loops and the model file use it.
 
+use candle_core::Tensor;
 use enas_arc::{Arc, Arch, SpaceKind};
-use enas_child::{Adopted, Child, Examples, InputShape, MacroChild, MacroConfig, Norm, Step, StepStats};
+use enas_child::{
+    Adopted, Child, Examples, Images, InputShape, MacroChild, MacroConfig, Norm, Step, StepStats,
+};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_rng::Stream;
 
 use crate::config::{SearchConfig, TrainConfig};
 use crate::error::{Error, Result};
-use crate::tensors::{NamedTensor, for_child, of_child};
+use crate::tensors::NamedTensor;
 
 /// A network with its weights: stacked cells, or layers of the macro space.
 #[derive(Debug)]
@@ -90,17 +93,17 @@ impl Network {
         })
     }
 
-    /// Class scores; see [`Child::logits_on`].
-    pub(crate) fn logits_on(
+    /// Class scores `[n, classes]`; see [`Child::logits`].
+    pub(crate) fn logits<'i>(
         &self,
         arch: &Arch,
-        examples: Examples<'_>,
+        images: impl Into<Images<'i>>,
         norm: Norm,
         dropout: Option<&mut Stream>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Tensor> {
         Ok(match (self, arch) {
-            (Self::Micro(child), Arch::Micro(arc)) => child.logits_on(arc, examples, norm, dropout)?,
-            (Self::Macro(child), Arch::Macro(arc)) => child.logits_on(arc, examples, norm, dropout)?,
+            (Self::Micro(child), Arch::Micro(arc)) => child.logits(arc, images, norm, dropout)?,
+            (Self::Macro(child), Arch::Macro(arc)) => child.logits(arc, images, norm, dropout)?,
             _ => return Err(of_another_space(arch)),
         })
     }
@@ -146,7 +149,7 @@ impl Network {
 
     /// What a saved model needs.
     pub(crate) fn weights(&self) -> Result<Vec<NamedTensor>> {
-        of_child(match self {
+        Ok(match self {
             Self::Micro(child) => child.weights()?,
             Self::Macro(child) => child.weights()?,
         })
@@ -154,7 +157,7 @@ impl Network {
 
     /// What continuing a training needs.
     pub(crate) fn state(&self) -> Result<Vec<NamedTensor>> {
-        of_child(match self {
+        Ok(match self {
             Self::Micro(child) => child.state()?,
             Self::Macro(child) => child.state()?,
         })
@@ -162,21 +165,20 @@ impl Network {
 
     /// Takes over weights or a state.
     pub(crate) fn load(&mut self, tensors: &[NamedTensor]) -> Result<()> {
-        let tensors = for_child(tensors)?;
         match self {
-            Self::Micro(child) => child.load(&tensors)?,
-            Self::Macro(child) => child.load(&tensors)?,
+            Self::Micro(child) => child.load(tensors)?,
+            Self::Macro(child) => child.load(tensors)?,
         }
         Ok(())
     }
 
     /// Begins with the weights of another network, as far as they fit.
     pub(crate) fn adopt(&mut self, tensors: &[NamedTensor]) -> Result<Adopted> {
-        Ok(self.cells("--warm-start")?.adopt(&for_child(tensors)?)?)
+        Ok(self.cells("--warm-start")?.adopt(tensors)?)
     }
 
     /// Weighs the loss by class; see [`Child::weigh_classes`].
-    pub(crate) fn weigh_classes(&mut self, weights: &[f32]) -> Result<()> {
+    pub(crate) fn weigh_classes(&mut self, weights: &Tensor) -> Result<()> {
         match self {
             Self::Micro(child) => child.weigh_classes(weights)?,
             Self::Macro(child) => child.weigh_classes(weights)?,
@@ -203,14 +205,6 @@ impl Network {
         match self {
             Self::Micro(child) => child.input(),
             Self::Macro(child) => child.input(),
-        }
-    }
-
-    /// Number of classes.
-    pub(crate) fn n_classes(&self) -> usize {
-        match self {
-            Self::Micro(child) => child.n_classes(),
-            Self::Macro(child) => child.n_classes(),
         }
     }
 }

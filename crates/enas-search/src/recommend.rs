@@ -225,7 +225,9 @@ fn refit(report: &Report, (train, valid, test): (usize, usize, usize)) -> Choice
         return for_training("refit.images", "all", reason);
     }
     let both = train + valid;
-    let reason = format!("once it is measured, the network goes on with {both} images; the {test} to test with stay unseen");
+    let reason = format!(
+        "once it is measured, the network goes on with {both} images; the {test} to test with stay unseen"
+    );
     for_training("refit.images", "validation", reason)
 }
 
@@ -333,7 +335,11 @@ mod tests {
         assert_eq!(refit(&[valid, test], true), Some("all".into()));
         assert_eq!(refit(&[valid], true), Some("validation".into()));
         assert_eq!(refit(&[], true), Some("validation".into()));
-        assert_eq!(refit(&[valid, test], false), None, "a training that is asked for ends with its measurement");
+        assert_eq!(
+            refit(&[valid, test], false),
+            None,
+            "a training that is asked for ends with its measurement"
+        );
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Refinement {
         }
         let mut seen = BatchStatistics::default();
         for batch in &self.batches {
-            child.gather_statistics(arc, train.gather(batch.clone())?.examples(), &mut seen)?;
+            child.gather_statistics(arc, train.gather(batch.clone())?.images(), &mut seen)?;
         }
         Ok(child.set_statistics(&seen)?)
     }

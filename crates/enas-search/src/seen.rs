@@ -79,6 +79,9 @@ mod tests {
         assert!(!seen.admits(Part::Valid, &file("x/y.png", "new")));
         assert!(seen.admits(Part::Valid, &file("valid/x/y.png", "new")));
         let after = seen.with_learned(&[Part::Valid, Part::Test]);
-        assert!(!after.admits(Part::Test, &file("x/y.png", "c")) && after.admits(Part::Train, &file("x/y.png", "c")));
+        assert!(
+            !after.admits(Part::Test, &file("x/y.png", "c"))
+                && after.admits(Part::Train, &file("x/y.png", "c"))
+        );
     }
 }

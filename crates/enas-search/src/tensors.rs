@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use enas_child::Named;
+pub(crate) use enas_child::NamedTensor;
 use enas_kernels::candle::Guards;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
@@ -18,9 +18,6 @@ use safetensors::tensor::Metadata;
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::seal::{self, Seal};
-
-/// A tensor and its name.
-pub(crate) type NamedTensor = (String, Tensor);
 
 /// What a file holds.
 #[derive(Debug)]
@@ -203,27 +200,6 @@ pub(crate) fn prefixed(prefix: &str, tensors: Vec<NamedTensor>) -> impl Iterator
 pub(crate) fn of_prefix(prefix: &str, tensors: &[NamedTensor]) -> Vec<NamedTensor> {
     let own = |(name, tensor): &NamedTensor| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
     tensors.iter().filter_map(own).collect()
-}
-
-/// A network's state as tensors; its numbers are moved.
-///
-/// # Errors
-/// None in practice: a state has as many numbers as its shape says.
-pub(crate) fn of_child(state: Vec<Named>) -> Result<Vec<NamedTensor>> {
-    let tensor = |Named { name, shape, data }| Ok((name, Tensor::from_vec(data, shape, &Device::Cpu)?));
-    state.into_iter().map(tensor).collect()
-}
-
-/// Tensors as a network takes them over.
-///
-/// # Errors
-/// None in practice: what files hold is `f32`.
-pub(crate) fn for_child(tensors: &[NamedTensor]) -> Result<Vec<Named>> {
-    let named = |(name, tensor): &NamedTensor| {
-        let (name, shape) = (name.clone(), tensor.dims().to_vec());
-        Ok(Named { name, shape, data: tensor.flatten_all()?.to_vec1()? })
-    };
-    tensors.iter().map(named).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The training of one architecture alone, in memory: what architectures are compared by.
 
+use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{Child, Norm, Step};
 use enas_data::{Dataset, Split};
+use enas_kernels::candle::read;
 use enas_kernels::gpu::Gpu;
 
 use crate::annealing::{self, Position};
@@ -153,8 +155,8 @@ impl<'a> Trial<'a> {
         let mut answers = Vec::with_capacity(indices.len());
         for batch in indices.chunks(even_batch(indices.len(), self.config.run.eval_batch)) {
             let batch = source.gather(batch.to_vec())?;
-            let logits = self.child.logits_on(&self.arc, batch.examples(), Norm::RunningStatistics, None)?;
-            answers.extend(answers_of(&logits, &batch.labels));
+            let logits = self.child.logits(&self.arc, batch.images(), Norm::RunningStatistics, None)?;
+            answers.extend(answers_of(&logits, &batch.labels)?);
         }
         Ok(answers)
     }
@@ -211,21 +213,26 @@ pub(crate) fn late(losses: &[f32]) -> &[f32] {
     &losses[losses.len() / 3..]
 }
 
-/// What class scores `[n, classes]` say of images with these labels.
-pub(crate) fn answers_of<'a>(logits: &'a [f32], labels: &'a [u32]) -> impl Iterator<Item = Answer> + 'a {
-    let classes = logits.len() / labels.len().max(1);
-    labels.iter().enumerate().map(move |(i, &label)| {
-        let scores = &logits[i * classes..][..classes];
+/// What class scores `[n, classes]` say of images with the labels `[n]` of U32.
+///
+/// # Errors
+/// If they are not such tensors.
+pub(crate) fn answers_of(logits: &Tensor, labels: &Tensor) -> Result<Vec<Answer>> {
+    let ((_, classes), labels) = (logits.dims2()?, labels.to_vec1::<u32>()?);
+    let answer = |(scores, label): (&[f32], u32)| {
         let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f32 = scores.iter().map(|score| (score - most).exp()).sum();
         let own = scores[label as usize];
         let first = scores.iter().position(|&score| score == most);
         Answer { loss: sum.ln() + most - own, is_right: first == Some(label as usize) }
-    })
+    };
+    Ok(read(logits, |logits| logits.chunks_exact(classes.max(1)).zip(labels).map(answer).collect())?)
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
     use crate::config::Layers;
 
@@ -279,7 +286,8 @@ mod tests {
 
     #[test]
     fn answers_are_cross_entropies() {
-        let answers: Vec<Answer> = answers_of(&[0.0, 0.0, 1000.0, 0.0], &[1, 0]).collect();
+        let logits = Tensor::new(&[[0.0f32, 0.0], [1000.0, 0.0]], &Device::Cpu).unwrap();
+        let answers = answers_of(&logits, &Tensor::new(&[1u32, 0], &Device::Cpu).unwrap()).unwrap();
         assert!((answers[0].loss - 2f32.ln()).abs() < 1e-6 && !answers[0].is_right);
         assert_eq!(answers[1], Answer { loss: 0.0, is_right: true });
     }

@@ -1,7 +1,9 @@
 //! Answers averaged over several views of a picture (test-time augmentation).
 
+use candle_core::Tensor;
 use enas_arc::Arch;
-use enas_child::{Examples, Norm};
+use enas_child::Norm;
+use enas_kernels::candle::{read, write};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
@@ -25,31 +27,33 @@ impl Tta {
 
     /// Class scores `[n, classes]` of images `[n, c, h, w]` in the host's memory: those of the network, or the logarithms
     /// of its probabilities averaged over the views.
-    pub(crate) fn logits(self, network: &Network, arch: &Arch, images: &[f32]) -> Result<Vec<f32>> {
-        let of = |images: &[f32]| {
-            let examples = Examples::Host { images, labels: &[] };
-            network.logits_on(arch, examples, Norm::RunningStatistics, None)
-        };
-        let plain = of(images)?;
+    pub(crate) fn logits(self, network: &Network, arch: &Arch, images: &Tensor) -> Result<Tensor> {
+        let of = |images: &Tensor| network.logits(arch, images, Norm::RunningStatistics, None);
+        let scores = of(images)?;
         if self.is_none() {
-            return Ok(plain);
+            return Ok(scores);
         }
-        let mut mirrored = images.to_vec();
-        mirrored.chunks_exact_mut(network.input().width).for_each(<[f32]>::reverse);
-        let mut other = of(&mirrored)?;
-        let mut scores = plain;
-        for rows in [&mut scores, &mut other] {
-            rows.chunks_exact_mut(network.n_classes()).for_each(softmax);
-        }
+        let mirrored = images.contiguous()?.copy()?;
+        let width = network.input().width;
+        write(&mirrored, |images| images.chunks_exact_mut(width).for_each(<[f32]>::reverse))?;
+        let other = of(&mirrored)?;
+        to_probabilities(&scores)?;
+        to_probabilities(&other)?;
         // A probability of nothing would have a score that looks like a fault.
         let mean = |(a, b): (&mut f32, &f32)| *a = f32::midpoint(*a, *b).max(f32::MIN_POSITIVE).ln();
-        scores.iter_mut().zip(&other).for_each(mean);
+        read(&other, |other| write(&scores, |scores| scores.iter_mut().zip(other).for_each(mean)))??;
         Ok(scores)
     }
 }
 
+/// Scores `[n, classes]` to probabilities, in place: nobody else may have the tensor.
+pub(crate) fn to_probabilities(scores: &Tensor) -> Result<()> {
+    let (_, classes) = scores.dims2()?;
+    Ok(write(scores, |scores| scores.chunks_exact_mut(classes.max(1)).for_each(softmax))?)
+}
+
 /// Scores of one picture to probabilities.
-pub(crate) fn softmax(row: &mut [f32]) {
+fn softmax(row: &mut [f32]) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x = (*x - max).exp());
     let sum: f32 = row.iter().sum();
@@ -58,6 +62,7 @@ pub(crate) fn softmax(row: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
     use enas_rng::Seed;
 
     use super::*;
@@ -76,10 +81,11 @@ mod tests {
         let images: Vec<f32> = (0..4 * 60).map(|_| stream.normal()).collect();
         let mut mirrored = images.clone();
         mirrored.chunks_exact_mut(5).for_each(<[f32]>::reverse);
-        let of = |tta: Tta, images: &[f32]| {
-            let mut rows = tta.logits(&child, &arc, images).unwrap();
-            rows.chunks_exact_mut(3).for_each(softmax);
-            rows
+        let of = |tta: Tta, images: &[f32]| -> Vec<f32> {
+            let images = Tensor::from_slice(images, (4, 2, 6, 5), &Device::Cpu).unwrap();
+            let rows = tta.logits(&child, &arc, &images).unwrap();
+            to_probabilities(&rows).unwrap();
+            rows.flatten_all().unwrap().to_vec1().unwrap()
         };
         let (flip, back) = (of(Tta::Flip, &images), of(Tta::Flip, &mirrored));
         let (a, b) = (of(Tta::None, &images), of(Tta::None, &mirrored));

@@ -3,7 +3,8 @@
 use enas_child::schedule::{Cosine, Schedule};
 use enas_data::augment;
 use enas_search::{
-    ConfigError, Keep, Layers, Metric, RefitConfig, Result, SearchConfig, Settings as _, TimeLimit, TrainConfig,
+    ConfigError, Keep, Layers, Metric, RefitConfig, Result, SearchConfig, Settings as _, TimeLimit,
+    TrainConfig,
 };
 use serde::{Deserialize, Serialize};
 

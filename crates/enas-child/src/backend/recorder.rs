@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 
+use candle_core::{Device, Tensor};
 use enas_kernels::{Axis, Pool};
 
 use super::{Backend, Conv, ConvBlock, Gather, Statistics, Term};
-use crate::Named;
+use crate::NamedTensor;
 use crate::config::InputShape;
 use crate::head::Classifier;
 use crate::noise::Noise;
@@ -75,14 +76,11 @@ impl<'a> Recorder<'a> {
     }
 
     /// Weights, joined from their pieces, under the name of the first.
-    fn tensor(&self, pieces: &[ParamId], shape: &[usize]) -> Named {
+    fn tensor(&self, pieces: &[ParamId], shape: &[usize]) -> NamedTensor {
         let data: Vec<f32> = pieces.iter().flat_map(|id| self.weights.get(*id)).copied().collect();
-        assert_eq!(
-            data.len(),
-            shape.iter().product::<usize>(),
-            "the network built its weights for these inputs"
-        );
-        Named { name: self.weights.params.name(pieces[0]).to_owned(), shape: shape.to_vec(), data }
+        let tensor = Tensor::from_vec(data, shape, &Device::Cpu);
+        let tensor = tensor.expect("the network built its weights for these inputs");
+        (self.weights.params.name(pieces[0]).to_owned(), tensor)
     }
 }
 

@@ -1,16 +1,17 @@
 //! Class scores of pictures.
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use enas_arc::Arc;
 use enas_kernels::RunningMoments;
+use enas_kernels::candle::read;
 use enas_rng::Stream;
 
-use super::{Child, MOST_WEIGHTS, images_on_host};
-use crate::Error;
+use super::op::Output;
+use super::{Child, MOST_WEIGHTS};
 use crate::backend::{Backend, ConvBlock, Cpu, Statistics, argmax};
-use crate::examples::Examples;
 use crate::loss::LossRule;
+use crate::{Error, Images};
 
 /// Which statistics batch norms use outside training steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,51 +23,54 @@ pub enum Norm {
 }
 
 impl Child {
-    /// Logits `[n, classes]` of images `[n, c, h, w]`.
+    /// Logits `[n, classes]` of images `[n, c, h, w]`, which may be on the network's GPU already. Nothing is tracked.
     ///
     /// `dropout` switches dropout on, as the published search does even when it measures rewards.
     ///
     /// # Errors
-    /// If the images or the arc do not fit, or a shared network is asked for moving statistics.
-    pub fn logits(
+    /// If the images or the arc do not fit, a shared network is asked for moving statistics, or the images are on another
+    /// device than the network.
+    pub fn logits<'i>(
         &self,
         arc: &Arc,
-        images: &[f32],
+        images: impl Into<Images<'i>>,
         norm: Norm,
         dropout: Option<&mut Stream>,
-    ) -> Result<Vec<f32>, Error> {
-        self.logits_on(arc, Examples::Host { images, labels: &[] }, norm, dropout)
-    }
-
-    /// [`logits`](Self::logits) of pictures that may be on the network's GPU already; labels are not looked at.
-    ///
-    /// # Errors
-    /// As for [`logits`](Self::logits), and if the pictures are on another device than the network.
-    pub fn logits_on(
-        &self,
-        arc: &Arc,
-        examples: Examples<'_>,
-        norm: Norm,
-        dropout: Option<&mut Stream>,
-    ) -> Result<Vec<f32>, Error> {
-        let statistics = self.statistics(norm)?;
-        let keep = self.network.config.keep_prob;
+    ) -> Result<Tensor, Error> {
+        let (images, statistics) = (images.into(), self.statistics(norm)?);
         if let Some(device) = &self.device {
-            let batch = self.batch(arc, examples)?;
-            let len = batch.len() * self.network.classifier.channels;
-            let factors = dropout.map(|s| (0..len).map(|_| (keep + s.uniform()).floor() / keep).collect());
-            return device.logits((&self.network, &self.params), arc, &batch, statistics, factors);
+            let batch = self.batch(arc, images)?;
+            let factors = dropout.map(|stream| self.dropout(stream, batch.len()).collect());
+            return self.rows(device.logits(
+                (&self.network, &self.params),
+                arc,
+                &batch,
+                statistics,
+                factors,
+            )?);
         }
-        let images = images_on_host(examples)?;
-        self.check_batch(arc, images)?;
-        let mut features = self.host_features(arc, images, statistics)?;
-        if let Some(stream) = dropout {
-            features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
-        }
-        self.params.read(|weights| {
+        let images = images.on_host()?;
+        let n = self.check_batch(arc, images)?;
+        let Some(stream) = dropout else { return self.answer(arc, images, statistics, Output::Logits) };
+        let features = self.answer(arc, images, statistics, Output::Features)?.flatten_all()?;
+        let mut features = features.to_vec1::<f32>()?;
+        features.iter_mut().zip(self.dropout(stream, n)).for_each(|(x, factor)| *x *= factor);
+        self.rows(self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             Ok(cpu.classify(&self.network.classifier, &features))
-        })
+        })?)
+    }
+
+    /// What the features of `n` images are multiplied with.
+    fn dropout<'s>(&self, stream: &'s mut Stream, n: usize) -> impl Iterator<Item = f32> + use<'s> {
+        let keep = self.network.config.keep_prob;
+        (0..n * self.network.classifier.channels).map(move |_| (keep + stream.uniform()).floor() / keep)
+    }
+
+    /// Class scores, one row for each image.
+    fn rows(&self, logits: Vec<f32>) -> Result<Tensor, Error> {
+        let n = logits.len() / self.n_classes;
+        Ok(Tensor::from_vec(logits, (n, self.n_classes), &Device::Cpu)?)
     }
 
     /// What batch norms use, if they have it.
@@ -81,9 +85,16 @@ impl Child {
         }
     }
 
-    /// The most likely class of each image; the first of equals.
-    pub fn classes(logits: &[f32], n_classes: usize) -> Vec<usize> {
-        logits.chunks_exact(n_classes).map(argmax).collect()
+    /// The most likely class of each image, `[n]` of U32; the first of equals.
+    ///
+    /// # Errors
+    /// If `logits` is not `[n, classes]` of F32 on the CPU.
+    pub fn classes(logits: &Tensor) -> Result<Tensor, Error> {
+        let (n, classes) = logits.dims2()?;
+        let classes: Vec<u32> = read(&logits.contiguous()?, |logits| {
+            logits.chunks_exact(classes.max(1)).map(|row| argmax(row) as u32).collect()
+        })?;
+        Ok(Tensor::from_vec(classes, n, &Device::Cpu)?)
     }
 
     /// The same network for inference with every batch norm folded into the convolution before it.

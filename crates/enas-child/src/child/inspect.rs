@@ -1,25 +1,25 @@
 //! A training pass with all that it computes, for tests and for curiosity.
 
+use candle_core::{Device, Tensor};
 use enas_arc::Arc;
 use enas_kernels::Value;
+use enas_kernels::candle::Guards;
 
 use super::Child;
 use crate::config::Config;
 use crate::device::{Inspected, Part};
-use crate::examples::Examples;
-use crate::loss::Targets;
 use crate::network::Training;
 use crate::noise::Noise;
 use crate::params::Weights;
-use crate::{Error, Named};
+use crate::{Error, Examples, NamedTensor};
 
 /// Everything a training pass computes, for inspection; see [`Child::inspect`].
 #[derive(Clone, Debug)]
 pub struct Inspection {
     /// Logits `[n, classes]`.
-    pub logits: Vec<f32>,
-    /// Logits of the auxiliary head, if there is one.
-    pub aux_logits: Option<Vec<f32>>,
+    pub logits: Tensor,
+    /// Logits of the auxiliary head `[n, classes]`, if there is one.
+    pub aux_logits: Option<Tensor>,
     /// Mean cross entropy.
     pub loss: f32,
     /// Mean cross entropy of the auxiliary head; 0 without one.
@@ -27,9 +27,9 @@ pub struct Inspection {
     /// `loss + aux_weight·aux_loss + l2·Σ w²`.
     pub total_loss: f32,
     /// The output of every cell, `[n, c, h, w]`.
-    pub cells: Vec<Named>,
+    pub cells: Vec<NamedTensor>,
     /// The gradient of `total_loss` with respect to every trained tensor.
-    pub gradients: Vec<Named>,
+    pub gradients: Vec<NamedTensor>,
     /// Norm of all gradients together.
     pub grad_norm: f32,
 }
@@ -42,31 +42,40 @@ impl Child {
     pub fn inspect(
         &self,
         arc: &Arc,
-        images: &[f32],
-        labels: &[u32],
+        images: &Tensor,
+        labels: &Tensor,
         noise: &dyn Noise,
         (step, total_steps): (u64, u64),
     ) -> Result<Inspection, Error> {
         let training = Training { noise, step, total_steps, with_aux: true };
+        let examples = Examples::Tensors { images, labels, mix: None };
         let parts = match &self.device {
             Some(device) => {
-                let batch = self.labelled_batch(arc, Examples::Host { images, labels })?;
+                let batch = self.labelled_batch(arc, examples)?;
                 device.inspect((&self.network, &self.params), arc, &batch, training)?
             }
-            None => self.params.read(|weights| self.inspect_here(arc, images, labels, training, weights))?,
+            None => self.params.read(|weights| self.inspect_here(arc, examples, training, weights))?,
         };
         self.fetch()?;
         let Config { l2, aux_weight, .. } = self.network.config;
         let (squares, gradients) = self
             .params
-            .read(|weights| Ok((weights.squares(), weights.export_gradients(&parts.gradients, l2))))?;
+            .read(|weights| Ok((weights.squares(), weights.export_gradients(&parts.gradients, l2)?)))?;
         let penalty = f64::from(l2) * squares;
-        let squares: f64 = gradients.iter().flat_map(|g| &g.data).map(|g| f64::from(*g).powi(2)).sum();
+        let guards = Guards::new(gradients.iter().map(|(_, gradient)| gradient));
+        let squares: f64 = guards.slices()?.into_iter().flatten().map(|g| f64::from(*g).powi(2)).sum();
+        drop(guards);
+        let classes = self.n_classes();
+        let rows = |logits: Vec<f32>| {
+            let n = logits.len() / classes;
+            Tensor::from_vec(logits, (n, classes), &Device::Cpu)
+        };
+        let cells = parts.cells.iter().enumerate().map(|(i, cell)| named_cell(i, cell));
         Ok(Inspection {
             total_loss: (f64::from(parts.loss + aux_weight * parts.aux_loss) + penalty) as f32,
-            cells: parts.cells.iter().enumerate().map(|(i, cell)| named_cell(i, cell)).collect(),
-            logits: parts.logits,
-            aux_logits: parts.aux_logits,
+            cells: cells.collect::<Result<_, _>>()?,
+            logits: rows(parts.logits)?,
+            aux_logits: parts.aux_logits.map(rows).transpose()?,
             loss: parts.loss,
             aux_loss: parts.aux_loss,
             gradients,
@@ -77,12 +86,11 @@ impl Child {
     fn inspect_here(
         &self,
         arc: &Arc,
-        images: &[f32],
-        labels: &[u32],
+        examples: Examples<'_>,
         training: Training<'_>,
         weights: Weights<'_>,
     ) -> Result<Inspected, Error> {
-        let targets = Targets::plain(labels);
+        let (images, targets) = examples.on_host()?;
         let pass = self.pass(arc, images, &targets, training, (weights, true))?;
         let fetch = |value: &Value| Part { shape: value.map.shape(), data: value.to_nchw() };
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
@@ -98,15 +106,15 @@ impl Child {
 }
 
 /// The output of cell `i`, given in parts, as one tensor `[n, c, h, w]`.
-fn named_cell(i: usize, parts: &[Part]) -> Named {
+fn named_cell(i: usize, parts: &[Part]) -> Result<NamedTensor, Error> {
     let (n, _, h, w) = parts[0].shape;
-    let channels = parts.iter().map(|part| part.shape.1).sum();
+    let channels: usize = parts.iter().map(|part| part.shape.1).sum();
     let of_image = |image: usize| {
         parts.iter().flat_map(move |part| {
             let size = part.shape.1 * h * w;
             &part.data[image * size..][..size]
         })
     };
-    let data = (0..n).flat_map(of_image).copied().collect();
-    Named { name: format!("layer_{i}"), shape: vec![n, channels, h, w], data }
+    let data: Vec<f32> = (0..n).flat_map(of_image).copied().collect();
+    Ok((format!("layer_{i}"), Tensor::from_vec(data, (n, channels, h, w), &Device::Cpu)?))
 }

@@ -9,6 +9,7 @@ mod train;
 
 use std::sync::Arc as SyncArc;
 
+use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use enas_arc::Arc;
 use enas_kernels::Map;
@@ -19,13 +20,13 @@ pub use self::inspect::Inspection;
 pub use self::refine::BatchStatistics;
 pub use self::tensors::{Along, FixedNet, Mode, Outputs};
 pub use self::train::{Step, StepStats};
-use crate::Error;
 use crate::backend::{Cpu, Statistics};
 use crate::build::Builder;
 use crate::config::{AuxHead, Config, InputShape};
 use crate::device::OnDevice;
-use crate::examples::{Batch, Examples, count};
-use crate::loss::{LossRule, Targets};
+use crate::examples::Batch;
+use crate::images::check_images;
+use crate::loss::LossRule;
 use crate::network::Network;
 use crate::params::Params;
 use crate::plan::Plan;
@@ -33,6 +34,7 @@ use crate::running::Running;
 use crate::start::Start;
 use crate::tape::Tape;
 use crate::walk::{CellByCell, InParts, Kept, Recompute, Walk};
+use crate::{Error, Examples, Images};
 
 /// A child network with its weights and the optimiser's momentum.
 ///
@@ -150,14 +152,16 @@ impl Child {
     /// Weighs the loss: that of an image of class `k` counts `weights[k]` times, for the main and for the auxiliary
     /// classifier. The mean is still taken over the number of images. Weights are no part of the state.
     ///
+    /// Shapes: `weights` `[classes]` of F32.
+    ///
     /// # Errors
     /// If there is not one weight per class, or one is no positive number.
-    pub fn weigh_classes(&mut self, weights: &[f32]) -> Result<(), Error> {
-        check_class_weights(weights, self.n_classes)?;
+    pub fn weigh_classes(&mut self, weights: &Tensor) -> Result<(), Error> {
+        let weights = class_weights(weights, self.n_classes)?;
         if let Some(device) = &mut self.device {
-            device.weigh_classes(weights);
+            device.weigh_classes(&weights);
         }
-        self.class_weights = Some(weights.to_vec());
+        self.class_weights = Some(weights);
         Ok(())
     }
 
@@ -257,22 +261,23 @@ impl Child {
     }
 
     /// Checks a batch for the device.
-    fn batch<'a>(&self, arc: &Arc, examples: Examples<'a>) -> Result<Batch<'a>, Error> {
+    fn batch<'a>(&self, arc: &Arc, images: Images<'a>) -> Result<Batch<'a>, Error> {
         self.check_arc(arc)?;
         let gpu = self.gpu().expect("asked for children on a device alone");
-        Batch::on(gpu, self.network.plan.input, examples)
+        Batch::on(gpu, self.network.plan.input, images)
     }
 
     /// Checks a batch with its labels for the device.
     fn labelled_batch<'a>(&self, arc: &Arc, examples: Examples<'a>) -> Result<Batch<'a>, Error> {
-        let batch = self.batch(arc, examples)?;
-        batch.check_labels(self.n_classes)?;
-        Ok(batch)
+        self.check_arc(arc)?;
+        let gpu = self.gpu().expect("asked for children on a device alone");
+        Batch::labelled(gpu, self.network.plan.input, examples, self.n_classes)
     }
 
-    fn check_batch(&self, arc: &Arc, images: &[f32]) -> Result<usize, Error> {
+    /// Checks images on the host; gives how many there are.
+    pub(crate) fn check_batch(&self, arc: &Arc, images: &Tensor) -> Result<usize, Error> {
         self.check_arc(arc)?;
-        count(images.len(), self.network.plan.input)
+        check_images(images, self.network.plan.input)
     }
 
     pub(crate) fn check_arc(&self, arc: &Arc) -> Result<(), Error> {
@@ -305,43 +310,23 @@ pub(crate) fn on_the_host(start: Start<'_>) -> Result<VarBuilder<'_>, Error> {
     Err(Error::State(format!("tensors on {device:?}; build the network on the CPU, then call use_gpu")))
 }
 
-/// Images for a network in the host's memory.
-pub(crate) fn images_on_host(examples: Examples<'_>) -> Result<&[f32], Error> {
-    match examples {
-        Examples::Host { images, .. } | Examples::Mixed { images, .. } => Ok(images),
-        Examples::Staged(_) | Examples::Resident { .. } => {
-            Err(Error::Batch("the pictures are on a GPU, the network is not".to_owned()))
-        }
-    }
-}
-
-/// Images and what they are compared with, for a network in the host's memory.
-pub(crate) fn on_host(examples: Examples<'_>) -> Result<(&[f32], Targets), Error> {
-    let images = images_on_host(examples)?;
-    let targets = match examples {
-        Examples::Host { labels, .. } => Targets::plain(labels),
-        Examples::Mixed { labels, mix, .. } => Targets { labels: labels.to_vec(), mix: Some(mix.clone()) },
-        Examples::Staged(_) | Examples::Resident { .. } => unreachable!("they have no images on the host"),
-    };
-    Ok((images, targets))
-}
-
 /// Runs `body` on a thread of the pool, once for all the operations inside it. From elsewhere each of them would be
 /// handed over and waited for, which costs more than a small operation itself.
 pub(crate) fn on_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| body())
 }
 
-/// Refuses class weights that no loss can be weighed with.
-pub(crate) fn check_class_weights(weights: &[f32], n_classes: usize) -> Result<(), Error> {
+/// Class weights that a loss can be weighed with.
+pub(crate) fn class_weights(weights: &Tensor, n_classes: usize) -> Result<Vec<f32>, Error> {
     let refuse = |value: String, allowed: String| Error::Config { key: "class weights", value, allowed };
-    if weights.len() != n_classes {
+    if weights.dims() != [n_classes] {
         let allowed = format!("as many as there are classes: {n_classes}");
-        return Err(refuse(format!("{} numbers", weights.len()), allowed));
+        return Err(refuse(format!("{} numbers", weights.elem_count()), allowed));
     }
+    let weights = weights.to_vec1::<f32>()?;
     match weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
         Some(wrong) => Err(refuse(wrong.to_string(), "numbers above 0".to_owned())),
-        None => Ok(()),
+        None => Ok(weights),
     }
 }
 

@@ -14,7 +14,6 @@ use rayon::prelude::*;
 use super::{on_pool, walk_of};
 use crate::backend::{Backend, Cpu, Statistics};
 use crate::config::InputShape;
-use crate::examples::count;
 use crate::loss::{LossRule, Targets};
 use crate::network::{Features, Network, Training};
 use crate::noise::SeededNoise;
@@ -46,7 +45,7 @@ pub(super) enum Output {
 }
 
 /// One evaluation of a network.
-pub(super) struct Evaluation<'a> {
+pub(super) struct Evaluation {
     pub(super) parts: Parts,
     pub(super) output: Output,
     pub(super) statistics: Statistics,
@@ -54,8 +53,6 @@ pub(super) struct Evaluation<'a> {
     pub(super) step: Option<Step>,
     /// Whether the auxiliary head is evaluated.
     pub(super) with_aux: bool,
-    /// Where the images are, if they are not the first input.
-    pub(super) images: Option<&'a [f32]>,
     /// Where gradients are left for the weights; `None` if they are not wanted.
     pub(super) gradients: Option<Slot>,
     pub(super) recorded: Mutex<Option<Record>>,
@@ -70,7 +67,7 @@ pub(super) struct Record {
     of_loss: Option<LogitGradients<Vec<f32>>>,
 }
 
-impl CustomOp2 for Evaluation<'_> {
+impl CustomOp2 for Evaluation {
     fn name(&self) -> &'static str {
         "network"
     }
@@ -82,11 +79,10 @@ impl CustomOp2 for Evaluation<'_> {
         _: &CpuStorage,
         _: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let images = match (self.images, images, layout.contiguous_offsets()) {
-            (Some(images), ..) => images,
-            (None, CpuStorage::F32(images), Some((from, to))) => &images[from..to],
-            _ => bail!("images {:?} are not contiguous F32 numbers", layout.shape()),
+        let (CpuStorage::F32(images), Some((from, to))) = (images, layout.contiguous_offsets()) else {
+            bail!("images {:?} are not contiguous F32 numbers", layout.shape());
         };
+        let images = &images[from..to];
         let (numbers, shape) = on_pool(|| self.forward(images)).map_err(candle_core::Error::wrap)?;
         Ok((CpuStorage::F32(numbers), shape))
     }
@@ -110,10 +106,10 @@ impl CustomOp2 for Evaluation<'_> {
     }
 }
 
-impl Evaluation<'_> {
+impl Evaluation {
     fn forward(&self, images: &[f32]) -> Result<(Vec<f32>, Shape), Error> {
         let Parts { network, params, running, .. } = &self.parts;
-        let n = count(images.len(), network.plan.input)?;
+        let n = images.len() / self.image_len();
         if self.statistics == Statistics::Batch {
             let (made, moments) = params.read(|weights| self.evaluate(weights, images, n))?;
             if self.step.is_some() {

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_kernels::Moments;
 
-use super::{Child, images_on_host, on_pool};
-use crate::Error;
+use super::{Child, on_pool};
 use crate::backend::{Cpu, Statistics};
-use crate::examples::Examples;
 use crate::loss::LossRule;
 use crate::tape::Tape;
+use crate::{Error, Images};
 
 /// Statistics of batches at every batch norm of a network, to be averaged.
 #[derive(Clone, Debug, Default)]
@@ -57,23 +57,23 @@ impl Child {
     /// Adds the statistics of a batch at every batch norm to `into`; changes nothing of the network.
     ///
     /// The pass is that of an evaluation, without dropout, drop-path and auxiliary head, but every batch norm normalises
-    /// with the statistics of the batch. Labels are not looked at.
+    /// with the statistics of the batch.
     ///
     /// # Errors
-    /// As for [`logits_on`](Self::logits_on).
-    pub fn gather_statistics(
+    /// As for [`logits`](Self::logits).
+    pub fn gather_statistics<'i>(
         &self,
         arc: &Arc,
-        examples: Examples<'_>,
+        images: impl Into<Images<'i>>,
         into: &mut BatchStatistics,
     ) -> Result<(), Error> {
         let moments = match &self.device {
             Some(device) => {
-                let batch = self.batch(arc, examples)?;
+                let batch = self.batch(arc, images.into())?;
                 device.moments((&self.network, &self.params), arc, &batch)?
             }
             None => {
-                let images = images_on_host(examples)?;
+                let images = images.into().on_host()?;
                 let n = self.check_batch(arc, images)?;
                 on_pool(|| self.moments_here(arc, images, n))?
             }
@@ -82,11 +82,11 @@ impl Child {
         Ok(())
     }
 
-    fn moments_here(&self, arc: &Arc, images: &[f32], n: usize) -> Result<Vec<(usize, Moments)>, Error> {
+    fn moments_here(&self, arc: &Arc, images: &Tensor, n: usize) -> Result<Vec<(usize, Moments)>, Error> {
         self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-            let input = tape.input(self.map(images));
+            let input = tape.input(self.network.map_of(images)?);
             let walk = self.walk(n);
             self.network.forward(&mut tape, arc, input, None, (&*walk, false))?;
             Ok(std::mem::take(&mut tape.batch_moments))

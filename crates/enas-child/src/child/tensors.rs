@@ -12,9 +12,7 @@ use super::op::{Evaluation, Output, Parts};
 use super::{Child, Norm, Step};
 use crate::Error;
 use crate::backend::Statistics;
-use crate::config::InputShape;
-use crate::examples::{check_targets, count};
-use crate::loss::Targets;
+use crate::images::{check_targets, targets};
 
 /// How a network is evaluated. Random numbers are arguments, so no evaluation depends on those before it.
 #[derive(Clone, Copy, Debug)]
@@ -110,8 +108,7 @@ impl Child {
     /// # Errors
     /// As for [`forward`](Self::forward), and if the labels do not fit.
     pub fn loss(&self, arc: &Arc, images: &Tensor, labels: &Tensor, step: &Step) -> Result<Tensor, Error> {
-        let labels = labels.to_dtype(DType::U32)?.to_vec1::<u32>()?;
-        let targets = Targets::plain(&labels);
+        let targets = targets(labels, None)?;
         check_targets(&targets, images.dims().first().copied().unwrap_or(0), self.n_classes())?;
         let rule = self.loss_rule();
         let class_weights = rule.class_weights.map(<[f32]>::to_vec);
@@ -136,20 +133,11 @@ impl Child {
             Mode::BatchStatistics => (Statistics::Batch, None),
             Mode::Train(step) => (Statistics::Batch, Some(*step)),
         };
-        self.check_images(arc, images)?;
+        self.check_tracked(arc, images)?;
         let images = images.contiguous()?;
-        let mut evaluation = Evaluation {
-            parts: self.parts(arc),
-            output,
-            statistics,
-            step,
-            with_aux,
-            images: None,
-            gradients: None,
-            recorded: Mutex::default(),
-        };
+        let mut evaluation = Evaluation { step, with_aux, ..self.evaluation(arc, statistics, output) };
         if statistics == Statistics::Running {
-            return Ok(images.apply_op2_no_bwd(&images, &evaluation)?);
+            return Ok(images.apply_op2_no_bwd(&untracked()?, &evaluation)?);
         }
         let Tied { token, gradients } = tie(self.params.tensors().map(|(_, tensor)| tensor))?;
         if !token.track_op() {
@@ -159,26 +147,28 @@ impl Child {
         Ok(images.apply_op2(&token, evaluation)?)
     }
 
-    /// Features of images on the host, through the operation that candle's users go through.
-    pub(super) fn host_features(
+    /// What the network makes of images outside training, untracked: the operation that candle's users go through.
+    pub(super) fn answer(
         &self,
         arc: &Arc,
-        images: &[f32],
+        images: &Tensor,
         statistics: Statistics,
-    ) -> Result<Vec<f32>, Error> {
-        let evaluation = Evaluation {
+        output: Output,
+    ) -> Result<Tensor, Error> {
+        let evaluation = self.evaluation(arc, statistics, output);
+        Ok(images.contiguous()?.apply_op2_no_bwd(&untracked()?, &evaluation)?)
+    }
+
+    fn evaluation(&self, arc: &Arc, statistics: Statistics, output: Output) -> Evaluation {
+        Evaluation {
             parts: self.parts(arc),
-            output: Output::Features,
+            output,
             statistics,
             step: None,
             with_aux: false,
-            images: Some(images),
             gradients: None,
             recorded: Mutex::default(),
-        };
-        let token = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-        let features = token.apply_op2_no_bwd(&token, &evaluation)?;
-        Ok(features.flatten_all()?.to_vec1()?)
+        }
     }
 
     fn parts(&self, arc: &Arc) -> Parts {
@@ -191,24 +181,23 @@ impl Child {
         }
     }
 
-    fn check_images(&self, arc: &Arc, images: &Tensor) -> Result<(), Error> {
-        self.check_arc(arc)?;
-        let refuse = |why: String| Err(Error::Batch(why));
-        let input = self.input();
-        let shape = [input.channels, input.height, input.width];
-        if images.rank() != 4 || images.dims()[1..] != shape || images.dtype() != DType::F32 {
-            let (got, dtype, InputShape { channels, height, width }) = (images.dims(), images.dtype(), input);
-            let wanted = format!("[n, {channels}, {height}, {width}] of F32");
-            return refuse(format!("images are {got:?} of {dtype:?}, the network takes {wanted}"));
-        }
+    /// Checks images of a pass that may be tracked.
+    fn check_tracked(&self, arc: &Arc, images: &Tensor) -> Result<(), Error> {
+        self.check_batch(arc, images)?;
+        let refuse = |why: &str| Err(Error::Batch(why.to_owned()));
         if images.track_op() {
-            return refuse("the network has no gradient for its images; detach them".to_owned());
+            return refuse("the network has no gradient for its images; detach them");
         }
-        if self.gpu().is_some() || !images.device().is_cpu() {
-            return refuse("tensors of candle are taken on the CPU alone".to_owned());
+        if self.gpu().is_some() {
+            return refuse("tensors of candle are taken on the CPU alone");
         }
-        count(images.elem_count(), input).map(drop)
+        Ok(())
     }
+}
+
+/// The second input of an operation that gives no gradients.
+fn untracked() -> Result<Tensor, Error> {
+    Ok(Tensor::zeros((), DType::F32, &Device::Cpu)?)
 }
 
 impl ModuleT for Along<'_> {

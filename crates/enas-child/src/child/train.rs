@@ -1,17 +1,18 @@
 //! Training steps.
 
+use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_rng::Seed;
 
-use super::{Child, on_host, on_pool};
-use crate::Error;
+use super::{Child, on_pool};
 use crate::backend::Cpu;
-use crate::examples::{Examples, check_targets};
+use crate::images::check_targets;
 use crate::loss::Targets;
 use crate::network::Training;
 use crate::noise::{Noise, SeededNoise};
 use crate::params::{Weights, is_finite};
 use crate::pass::Pass;
+use crate::{Error, Examples};
 
 /// Where a training step stands in its run.
 #[derive(Clone, Copy, Debug)]
@@ -48,15 +49,15 @@ impl Child {
     /// A step with a loss, a gradient or a statistic that is not finite changes nothing: its numbers say what happened, and
     /// [`diagnose`](Self::diagnose) where.
     ///
-    /// Shapes: `images` `[n, c, h, w]`, `labels` `[n]`.
+    /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers.
     ///
     /// # Errors
     /// If the batch or the arc does not fit the network.
     pub fn train_step(
         &mut self,
         arc: &Arc,
-        images: &[f32],
-        labels: &[u32],
+        images: &Tensor,
+        labels: &Tensor,
         step: &Step,
     ) -> Result<StepStats, Error> {
         let noise = SeededNoise { seed: step.seed, step: step.global_step };
@@ -88,12 +89,12 @@ impl Child {
     pub fn train_step_with(
         &mut self,
         arc: &Arc,
-        images: &[f32],
-        labels: &[u32],
+        images: &Tensor,
+        labels: &Tensor,
         step: &Step,
         noise: &dyn Noise,
     ) -> Result<StepStats, Error> {
-        self.train(arc, Examples::Host { images, labels }, step, noise, &mut || ())
+        self.train(arc, Examples::Tensors { images, labels, mix: None }, step, noise, &mut || ())
     }
 
     fn train(
@@ -111,7 +112,7 @@ impl Child {
             let network = (&*self.network, &*self.params);
             return device.train_step(network, arc, batch, (training, step.lr), meanwhile);
         }
-        let (images, targets) = on_host(examples)?;
+        let (images, targets) = examples.on_host()?;
         let stats = on_pool(|| self.train_here(arc, (images, &targets), training, step.lr))?;
         meanwhile();
         Ok(stats)
@@ -120,7 +121,7 @@ impl Child {
     fn train_here(
         &mut self,
         arc: &Arc,
-        (images, targets): (&[f32], &Targets),
+        (images, targets): (&Tensor, &Targets),
         training: Training<'_>,
         lr: f32,
     ) -> Result<StepStats, Error> {
@@ -149,7 +150,7 @@ impl Child {
     pub(super) fn pass<'a>(
         &'a self,
         arc: &Arc,
-        images: &[f32],
+        images: &Tensor,
         targets: &Targets,
         training: Training<'_>,
         (weights, keep_cells): (Weights<'a>, bool),
@@ -158,6 +159,6 @@ impl Child {
         check_targets(targets, n, self.n_classes)?;
         let cpu = Cpu { weights, running: &[], loss: self.loss_rule() };
         let walk = self.walk(n);
-        self.network.pass(&cpu, arc, self.map(images), targets, training, (&*walk, keep_cells))
+        self.network.pass(&cpu, arc, self.network.map_of(images)?, targets, training, (&*walk, keep_cells))
     }
 }

@@ -12,32 +12,36 @@
 mod config;
 mod layer;
 mod network;
+mod op;
 mod session;
 mod state;
 
+use candle_core::{Device, Tensor};
 use enas_arc::MacroArc;
 use enas_kernels::Map;
-use enas_kernels::candle::NesterovConfig;
+use enas_kernels::candle::{Guards, NesterovConfig};
 use enas_rng::Stream;
 
 pub use self::config::{FixedOps, MacroConfig};
 use self::network::MacroNetwork;
+use self::op::Evaluation;
 use crate::backend::{Backend, Cpu, Statistics};
 use crate::build::Builder;
 use crate::child::{Norm, Step, StepStats, on_pool, on_the_host};
 use crate::config::InputShape;
-use crate::examples::{check_targets, count};
+use crate::images::{check_images, check_targets, targets};
 use crate::loss::{Loss, LossRule, Targets};
 use crate::noise::{Noise, SeededNoise};
 use crate::params::{Gradients, Params, Weights, is_finite};
 use crate::running::Running;
 use crate::start::Start;
 use crate::tape::Tape;
-use crate::{Error, Named};
+use crate::{Error, Images, NamedTensor};
 
 /// A network of the macro space with its weights and the optimiser's momentum.
 ///
 /// ```
+/// use candle_core::{Device, Tensor};
 /// use enas_child::{InputShape, MacroArc, MacroChild, MacroConfig, Norm, Seed, Step};
 ///
 /// let config = MacroConfig { layers: 3, filters: 4, keep_prob: 1.0, ..MacroConfig::default() };
@@ -46,12 +50,14 @@ use crate::{Error, Named};
 ///
 /// // Two bright and two dark images; a convolution, then a pool that the stem is added to, then a convolution.
 /// let arc = MacroArc::parse_any("1 = conv-3x3(0); 2 = max-pool-3x3(1) + 0; 3 = sep-conv-5x5(2)")?;
-/// let images: Vec<f32> = (0..4 * 64).map(|i| if i / 64 % 2 == 0 { 1.0 } else { -1.0 }).collect();
+/// let bright = Tensor::new(&[1.0f32, -1.0, 1.0, -1.0], &Device::Cpu)?;
+/// let images = bright.reshape((4, 1, 1, 1))?.repeat((1, 1, 8, 8))?;
+/// let labels = Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu)?;
 /// let step = Step { lr: 0.05, global_step: 0, total_steps: 1, seed: Seed::new(0) };
-/// let before = child.train_step(&arc, &images, &[0, 1, 0, 1], &step)?.loss;
-/// let after = child.train_step(&arc, &images, &[0, 1, 0, 1], &step)?.loss;
+/// let before = child.train_step(&arc, &images, &labels, &step)?.loss;
+/// let after = child.train_step(&arc, &images, &labels, &step)?.loss;
 /// assert!(after < before);
-/// assert_eq!(child.logits(&arc, &images, Norm::BatchStatistics)?.len(), 4 * 2);
+/// assert_eq!(child.logits(&arc, &images, Norm::BatchStatistics, None)?.dims(), [4, 2]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -186,68 +192,62 @@ impl MacroChild {
         })
     }
 
-    /// Logits `[n, classes]` of images `[n, c, h, w]`, without dropout.
+    /// Logits `[n, classes]` of images `[n, c, h, w]`, with dropout if there are random numbers for it. Nothing is tracked.
     ///
     /// Unlike shared cells, shared layers have moving statistics of their own, of all arcs that used them in training.
     ///
     /// # Errors
-    /// If the images or the arc do not fit.
-    pub fn logits(&self, arc: &MacroArc, images: &[f32], norm: Norm) -> Result<Vec<f32>, Error> {
-        self.logits_with(arc, images, norm, None)
-    }
-
-    fn logits_with(
+    /// If the images or the arc do not fit, or the images are on a GPU.
+    pub fn logits<'i>(
         &self,
         arc: &MacroArc,
-        images: &[f32],
+        images: impl Into<Images<'i>>,
         norm: Norm,
         dropout: Option<&mut Stream>,
-    ) -> Result<Vec<f32>, Error> {
+    ) -> Result<Tensor, Error> {
         self.check_arc(arc)?;
-        let n = count(images.len(), self.input)?;
+        let images = images.into().on_host()?;
+        let n = check_images(images, self.input)?;
         let statistics = match norm {
             Norm::BatchStatistics => Statistics::Batch,
             Norm::RunningStatistics => Statistics::Running,
         };
-        let running = self.running.current()?;
-        on_pool(|| {
-            self.params.read(|weights| {
-                let cpu = Cpu { weights, running: &running, loss: LossRule::default() };
-                let mut tape = Tape::new(&cpu, statistics, false);
-                let images = tape.input(self.map(images, n));
-                let means = self.network.forward(&mut tape, arc, images);
-                let mut features = means.value.to_nchw();
-                if let Some(stream) = dropout {
-                    let keep = self.config.keep_prob;
-                    features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
-                }
-                Ok(cpu.classify(&self.network.classifier, &features))
-            })
-        })
+        let evaluation = Evaluation { child: self, arc, statistics };
+        let features = images.contiguous()?.apply_op1_no_bwd(&evaluation)?;
+        let mut features = features.flatten_all()?.to_vec1::<f32>()?;
+        if let Some(stream) = dropout {
+            let keep = self.config.keep_prob;
+            features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
+        }
+        let logits = self.params.read(|weights| {
+            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+            Ok(cpu.classify(&self.network.classifier, &features))
+        })?;
+        Ok(Tensor::from_vec(logits, (n, self.n_classes()), &Device::Cpu)?)
     }
 
     /// One training step: forward, backward, and the update of all weights and moving statistics.
     ///
     /// A step with a loss, a gradient or a statistic that is not finite changes nothing.
     ///
-    /// Shapes: `images` `[n, c, h, w]`, `labels` `[n]`.
+    /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers.
     ///
     /// # Errors
     /// If the batch or the arc does not fit the network.
     pub fn train_step(
         &mut self,
         arc: &MacroArc,
-        images: &[f32],
-        labels: &[u32],
+        images: &Tensor,
+        labels: &Tensor,
         step: &Step,
     ) -> Result<StepStats, Error> {
-        self.step(arc, images, &Targets::plain(labels), step)
+        self.step(arc, images, &targets(labels, None)?, step)
     }
 
     fn step(
         &mut self,
         arc: &MacroArc,
-        images: &[f32],
+        images: &Tensor,
         targets: &Targets,
         step: &Step,
     ) -> Result<StepStats, Error> {
@@ -277,11 +277,11 @@ impl MacroChild {
     pub fn gradients(
         &self,
         arc: &MacroArc,
-        images: &[f32],
-        labels: &[u32],
-    ) -> Result<(f32, Vec<Named>), Error> {
-        let pass = self.pass(arc, images, &Targets::plain(labels), None)?;
-        let gradients = self.params.read(|weights| Ok(weights.export_gradients(&pass.gradients, 0.0)))?;
+        images: &Tensor,
+        labels: &Tensor,
+    ) -> Result<(f32, Vec<NamedTensor>), Error> {
+        let pass = self.pass(arc, images, &targets(labels, None)?, None)?;
+        let gradients = self.params.read(|weights| weights.export_gradients(&pass.gradients, 0.0))?;
         Ok((pass.loss.mean, gradients))
     }
 
@@ -289,12 +289,12 @@ impl MacroChild {
     fn pass(
         &self,
         arc: &MacroArc,
-        images: &[f32],
+        images: &Tensor,
         targets: &Targets,
         noise: Option<&dyn Noise>,
     ) -> Result<Pass, Error> {
         self.check_arc(arc)?;
-        let n = count(images.len(), self.input)?;
+        let n = check_images(images, self.input)?;
         check_targets(targets, n, self.network.classifier.classes)?;
         on_pool(|| self.params.read(|weights| self.pass_here(arc, (images, n), targets, noise, weights)))
     }
@@ -302,14 +302,18 @@ impl MacroChild {
     fn pass_here(
         &self,
         arc: &MacroArc,
-        (images, n): (&[f32], usize),
+        (images, n): (&Tensor, usize),
         targets: &Targets,
         noise: Option<&dyn Noise>,
         weights: Weights<'_>,
     ) -> Result<Pass, Error> {
         let cpu = Cpu { weights, running: &[], loss: self.loss_rule() };
         let mut tape = Tape::new(&cpu, Statistics::Batch, true);
-        let images = tape.input(self.map(images, n));
+        let images = images.contiguous()?;
+        let guards = Guards::new([&images]);
+        let map = self.map(guards.slices()?[0], n);
+        drop(guards);
+        let images = tape.input(map);
         let means = self.network.forward(&mut tape, arc, images);
         let (head, mut gradients) = (&self.network.classifier, cpu.gradients());
         let keep = self.config.keep_prob;

@@ -1,14 +1,13 @@
 //! What loops ask of a macro network, as of a network of cells.
 
+use candle_core::Tensor;
 use enas_arc::MacroArc;
-use enas_rng::Stream;
 
 use super::{MacroChild, MacroConfig};
-use crate::Error;
-use crate::child::{Norm, Step, StepStats, check_class_weights, check_smoothing, images_on_host, on_host};
+use crate::child::{Step, StepStats, check_smoothing, class_weights};
 use crate::config::InputShape;
-use crate::examples::Examples;
 use crate::loss::LossRule;
+use crate::{Error, Examples};
 
 impl MacroChild {
     /// [`train_step`](Self::train_step) on examples, which must be in the host's memory. `meanwhile` is called once after
@@ -23,34 +22,18 @@ impl MacroChild {
         step: &Step,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
-        let (images, targets) = on_host(examples)?;
+        let (images, targets) = examples.on_host()?;
         let stats = self.step(arc, images, &targets, step)?;
         meanwhile();
         Ok(stats)
-    }
-
-    /// [`logits`](Self::logits) of examples, which must be in the host's memory, with dropout if there are random numbers
-    /// for it.
-    ///
-    /// # Errors
-    /// As for [`logits`](Self::logits), and if the images are on a GPU.
-    pub fn logits_on(
-        &self,
-        arc: &MacroArc,
-        examples: Examples<'_>,
-        norm: Norm,
-        dropout: Option<&mut Stream>,
-    ) -> Result<Vec<f32>, Error> {
-        self.logits_with(arc, images_on_host(examples)?, norm, dropout)
     }
 
     /// As [`Child::weigh_classes`](crate::Child::weigh_classes).
     ///
     /// # Errors
     /// If there is not one weight per class, or one is not a positive number.
-    pub fn weigh_classes(&mut self, weights: &[f32]) -> Result<(), Error> {
-        check_class_weights(weights, self.n_classes())?;
-        self.class_weights = Some(weights.to_vec());
+    pub fn weigh_classes(&mut self, weights: &Tensor) -> Result<(), Error> {
+        self.class_weights = Some(class_weights(weights, self.n_classes())?);
         Ok(())
     }
 

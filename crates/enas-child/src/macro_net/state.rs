@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::MacroChild;
-use crate::{Error, Named};
+use crate::{Error, NamedTensor};
 
 impl MacroChild {
-    /// All weights and moving statistics.
+    /// Copies of all weights and moving statistics.
     ///
     /// # Errors
     /// What candle reports when it lends the tensors.
-    pub fn weights(&self) -> Result<Vec<Named>, Error> {
+    pub fn weights(&self) -> Result<Vec<NamedTensor>, Error> {
         let mut tensors = self.params.export()?;
         tensors.extend(self.running.export()?);
         Ok(tensors)
@@ -20,7 +20,7 @@ impl MacroChild {
     ///
     /// # Errors
     /// As there.
-    pub fn state(&self) -> Result<Vec<Named>, Error> {
+    pub fn state(&self) -> Result<Vec<NamedTensor>, Error> {
         let mut tensors = self.weights()?;
         tensors.extend(self.params.export_momentum()?);
         tensors.extend(self.params.export_averages()?);
@@ -28,21 +28,27 @@ impl MacroChild {
         Ok(tensors)
     }
 
+    /// The tensors of [`weights`](Self::weights) themselves, not copies: writing to them changes the network.
+    pub fn tensors(&self) -> Vec<NamedTensor> {
+        let of_weights = self.params.tensors().map(|(name, tensor)| (name.to_owned(), tensor.clone()));
+        of_weights.chain(self.running.tensors()).collect()
+    }
+
     /// Takes over [`weights`](Self::weights) or a [`state`](Self::state).
     ///
     /// # Errors
     /// If a tensor has another shape, is unknown, or a weight or moving statistic is missing. The network is unusable after
     /// an error.
-    pub fn load(&mut self, tensors: &[Named]) -> Result<(), Error> {
+    pub fn load(&mut self, tensors: &[NamedTensor]) -> Result<(), Error> {
         for tensor in tensors {
             if !self.params.import(tensor)? && !self.running.import(tensor)? {
-                return Err(Error::State(format!("the network has no tensor named {}", tensor.name)));
+                return Err(Error::State(format!("the network has no tensor named {}", tensor.0)));
             }
         }
-        let given: BTreeSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-        let wanted = self.weights()?;
-        match wanted.iter().find(|tensor| !given.contains(tensor.name.as_str())) {
-            Some(missing) => Err(Error::State(format!("{} is missing", missing.name))),
+        let given: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+        let wanted = self.tensors();
+        match wanted.iter().find(|(name, _)| !given.contains(name.as_str())) {
+            Some((missing, _)) => Err(Error::State(format!("{missing} is missing"))),
             None => Ok(()),
         }
     }

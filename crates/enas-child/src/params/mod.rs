@@ -15,9 +15,9 @@ use enas_kernels::candle::{Guards, NesterovConfig, NesterovSgd, write};
 use enas_kernels::profile;
 
 pub(crate) use self::builder::{Init, ParamsBuilder};
-pub(crate) use self::state::AVERAGE;
+pub(crate) use self::state::{AVERAGE, copied};
 pub(crate) use crate::gradients::{Gradients, is_finite};
-use crate::{Error, Named};
+use crate::{Error, NamedTensor};
 
 /// One row of a table: the unit of reading weights and of gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +91,7 @@ impl<'a> Weights<'a> {
     }
 
     /// The gradient of the loss with its L2 penalty `λ·Σ w²`, for every trained tensor.
-    pub(crate) fn export_gradients(&self, gradients: &Gradients, l2: f32) -> Vec<Named> {
+    pub(crate) fn export_gradients(&self, gradients: &Gradients, l2: f32) -> Result<Vec<NamedTensor>, Error> {
         let tables = self.params.tables.iter().zip(self.slices).filter(|(t, _)| t.trained);
         let export = |(table, weights): (&Table, &&[f32])| {
             let mut data: Vec<f32> = weights.iter().map(|w| 2.0 * l2 * w).collect();
@@ -100,7 +100,7 @@ impl<'a> Weights<'a> {
                     row.iter_mut().zip(gradient).for_each(|(f, g)| *f += g);
                 }
             }
-            Named { name: table.name.clone(), shape: table.shape.clone(), data }
+            Ok((table.name.clone(), Tensor::from_vec(data, table.shape.as_slice(), &Device::Cpu)?))
         };
         tables.map(export).collect()
     }

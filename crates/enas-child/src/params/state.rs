@@ -1,11 +1,11 @@
 //! Weights, momentum and averages as named tensors, and in one piece each.
 
 use candle_core::Tensor;
-use enas_kernels::candle::{Guards, write};
+use enas_kernels::candle::{Guards, read, write};
 use rayon::prelude::*;
 
 use super::{Params, Table};
-use crate::{Error, Named};
+use crate::{Error, NamedTensor};
 
 const MOMENTUM: &str = "momentum/";
 pub(crate) const AVERAGE: &str = "average/";
@@ -47,22 +47,21 @@ impl Params {
         Ok(())
     }
 
-    /// The weights as named tensors.
-    pub(crate) fn export(&self) -> Result<Vec<Named>, Error> {
-        self.tables.iter().zip(&self.tensors).map(|(t, tensor)| t.named(&t.name, tensor)).collect()
+    /// Copies of the weights with their names.
+    pub(crate) fn export(&self) -> Result<Vec<NamedTensor>, Error> {
+        self.tensors().map(|(name, tensor)| copied(name.to_owned(), tensor)).collect()
     }
 
-    /// The optimiser's state as named tensors: `momentum/<name>`.
-    pub(crate) fn export_momentum(&self) -> Result<Vec<Named>, Error> {
-        let (optimizer, trained) = (self.optimizer(), self.tables.iter().filter(|t| t.trained));
-        optimizer.state().zip(trained).map(|((name, momentum), table)| table.named(&name, momentum)).collect()
+    /// Copies of the optimiser's state: `momentum/<name>`.
+    pub(crate) fn export_momentum(&self) -> Result<Vec<NamedTensor>, Error> {
+        self.optimizer().state().map(|(name, momentum)| copied(name, momentum)).collect()
     }
 
-    /// The moving averages as named tensors: `average/<name>`.
-    pub(crate) fn export_averages(&self) -> Result<Vec<Named>, Error> {
+    /// Copies of the moving averages: `average/<name>`.
+    pub(crate) fn export_averages(&self) -> Result<Vec<NamedTensor>, Error> {
         let averages = self.averages();
-        let tables = self.tables.iter().zip(averages.iter());
-        tables.map(|(t, average)| t.named(&format!("{AVERAGE}{}", t.name), average)).collect()
+        let named = self.names().zip(averages.iter());
+        named.map(|(name, average)| copied(format!("{AVERAGE}{name}"), average)).collect()
     }
 
     /// Values, momentum and averages, each in one piece, table after table: how a GPU has them. Untrained tables have a
@@ -96,43 +95,44 @@ impl Params {
     }
 
     /// Takes over a tensor by name, weights, momentum or averages. Returns whether the name is one of ours.
-    pub(crate) fn import(&self, tensor: &Named) -> Result<bool, Error> {
-        let of = |prefix: &str| tensor.name.strip_prefix(prefix);
+    pub(crate) fn import(&self, (given, tensor): &NamedTensor) -> Result<bool, Error> {
+        let of = |prefix: &str| given.strip_prefix(prefix);
         let averages = self.averages();
         let (name, target) = match (of(MOMENTUM), of(AVERAGE)) {
             (Some(name), _) => (name, None),
             (_, Some(_)) if averages.is_empty() => return Ok(false),
             (_, Some(name)) => (name, Some(&*averages)),
-            _ => (tensor.name.as_str(), Some(&self.tensors)),
+            _ => (given.as_str(), Some(&self.tensors)),
         };
         let Some(index) = self.tables.iter().position(|t| t.name == name) else { return Ok(false) };
-        let table = &self.tables[index];
-        if table.shape != tensor.shape || tensor.data.len() != table.range.len() {
-            let (name, got, want) = (&tensor.name, &tensor.shape, &table.shape);
-            return Err(Error::State(format!("{name} has shape {got:?}, the network needs {want:?}")));
+        let want = &self.tables[index].shape;
+        if want.as_slice() != tensor.dims() {
+            let got = tensor.dims();
+            return Err(Error::State(format!("{given} has shape {got:?}, the network needs {want:?}")));
         }
         match target {
-            Some(target) => write(&target[index], |numbers| numbers.copy_from_slice(&tensor.data))?,
+            Some(target) => overwrite(&target[index], tensor)?,
             // Momentum of what is not trained means nothing.
-            None => self.optimizer().load(&tensor.name, &tensor.data).map(drop)?,
+            None => read(tensor, |numbers| self.optimizer().load(given, numbers).map(drop))??,
         }
         Ok(true)
     }
 
     /// Takes over a weight if there is one of its name and shape; returns whether there is.
-    pub(crate) fn adopt(&self, tensor: &Named) -> Result<bool, Error> {
-        let fits = |table: &Table| {
-            table.name == tensor.name && table.shape == tensor.shape && table.range.len() == tensor.data.len()
-        };
+    pub(crate) fn adopt(&self, (name, tensor): &NamedTensor) -> Result<bool, Error> {
+        let fits = |table: &Table| table.name == *name && table.shape == tensor.dims();
         let Some(index) = self.tables.iter().position(fits) else { return Ok(false) };
-        write(&self.tensors[index], |numbers| numbers.copy_from_slice(&tensor.data))?;
+        overwrite(&self.tensors[index], tensor)?;
         Ok(true)
     }
 }
 
-impl Table {
-    fn named(&self, name: &str, tensor: &Tensor) -> Result<Named, Error> {
-        let data = enas_kernels::candle::read(tensor, <[f32]>::to_vec)?;
-        Ok(Named { name: name.to_owned(), shape: self.shape.clone(), data })
-    }
+/// A copy of a tensor's numbers, of which nothing is tracked.
+pub(crate) fn copied(name: String, tensor: &Tensor) -> Result<NamedTensor, Error> {
+    Ok((name, tensor.detach().copy()?))
+}
+
+/// Writes the numbers of one tensor into another of its shape.
+fn overwrite(target: &Tensor, tensor: &Tensor) -> Result<(), Error> {
+    Ok(read(tensor, |numbers| write(target, |target| target.copy_from_slice(numbers)))??)
 }

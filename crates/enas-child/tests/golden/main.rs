@@ -8,15 +8,19 @@
 mod devices;
 mod reference;
 mod set;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::collections::BTreeMap;
 
+use candle_core::Tensor;
 use enas_child::{AuxHead, Child, Config, InputShape, Noise, Norm, Reductions, SharedInit, Step};
 use enas_kernels::Nesterov;
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use reference::{Explanation, Gradients, Reference, Tie, norm};
 use set::GoldenSet;
+use support::{Numbers, flat, numbers, tensors};
 
 /// Largest difference of logits, losses and statistics, relative to the tensor's largest entry.
 const FORWARD: f64 = 2e-4;
@@ -150,15 +154,24 @@ impl Check<'_> {
             Child::fixed(&self.config, &self.set.arc(0), input, classes, Seed::new(0))
         }
         .expect("the golden configuration is valid");
-        let mut tensors = self.set.with_prefix("w/");
+        let mut weights = self.set.with_prefix("w/");
         if !extra.is_empty() {
-            tensors.extend(self.set.with_prefix(extra));
+            weights.extend(self.set.with_prefix(extra));
         }
-        child.load(&tensors).expect("the golden weights fit");
+        child.load(&tensors(&weights)).expect("the golden weights fit");
         if let Some(gpu) = self.gpu {
             child.use_gpu(gpu, Precision::F32).expect("the weights fit into its memory");
         }
         child
+    }
+
+    fn images(&self, name: &str) -> Tensor {
+        let [height, width, channels] = self.set.image_hwc();
+        support::images(self.set.images(name), InputShape { channels, height, width })
+    }
+
+    fn labels(&self, name: &str) -> Tensor {
+        support::labels(&self.set.labels(name))
     }
 
     fn step(&self) -> (u64, u64) {
@@ -169,19 +182,19 @@ impl Check<'_> {
 
     fn training_pass(&mut self, k: usize) {
         let child = self.child("");
-        let (images, labels) = (self.set.images("in/x1"), self.set.labels("in/y1"));
+        let (images, labels) = (self.images("in/x1"), self.labels("in/y1"));
         let seen = child
             .inspect(&self.set.arc(k), &images, &labels, &Given(self.set), self.step())
             .expect("it runs");
         let p = format!("arc{k}/");
-        self.compare(&format!("{p}train_logits"), &seen.logits, FORWARD);
+        self.compare(&format!("{p}train_logits"), &flat(&seen.logits), FORWARD);
         self.compare(&format!("{p}ce_loss"), &[seen.loss], FORWARD);
         self.compare(&format!("{p}total_loss"), &[seen.total_loss], FORWARD);
         if let Some(logits) = &seen.aux_logits {
-            self.compare(&format!("{p}aux_logits"), logits, FORWARD);
+            self.compare(&format!("{p}aux_logits"), &flat(logits), FORWARD);
             self.compare(&format!("{p}aux_loss"), &[seen.aux_loss], FORWARD);
         }
-        for cell in &seen.cells {
+        for cell in &numbers(seen.cells) {
             let stats = layer_stats(&cell.shape, &cell.data);
             self.compare(&format!("{p}layer_stats/{}", cell.name), &stats, FORWARD);
         }
@@ -193,13 +206,13 @@ impl Check<'_> {
         let (global_step, total_steps) = self.step();
         let step = Step { lr: 0.0, global_step, total_steps, seed: Seed::new(0) };
         let train = |child: &mut Child, x: &str, y: &str| {
-            let (x, y) = (self.set.images(x), self.set.labels(y));
+            let (x, y) = (self.images(x), self.labels(y));
             child.train_step_with(&self.set.arc(k), &x, &y, &step, &Given(self.set)).expect("it runs");
         };
         train(&mut child, "in/x1", "in/y1");
-        let first = child.weights().expect("they can be fetched");
+        let first = numbers(child.weights().expect("they can be fetched"));
         train(&mut child, "in/x2", "in/y2");
-        let second = child.weights().expect("they can be fetched");
+        let second = numbers(child.weights().expect("they can be fetched"));
         let before = self.failures.len();
         self.compare_moving(&format!("arc{k}/bn_after_x1/"), &first);
         if k == 0 {
@@ -207,13 +220,12 @@ impl Check<'_> {
             self.compare_moving(prefix, &second);
         }
         if !self.set.is_search() && k == 0 && before == self.failures.len() {
-            let logits =
-                child.logits(&self.set.arc(0), &self.set.images("in/xt"), Norm::RunningStatistics, None);
-            self.compare("eval_logits_xt", &logits.expect("it runs"), FORWARD);
+            let logits = child.logits(&self.set.arc(0), &self.images("in/xt"), Norm::RunningStatistics, None);
+            self.compare("eval_logits_xt", &flat(&logits.expect("it runs")), FORWARD);
         }
     }
 
-    fn compare_moving(&mut self, prefix: &str, weights: &[enas_child::Named]) {
+    fn compare_moving(&mut self, prefix: &str, weights: &[Numbers]) {
         let ours: BTreeMap<&str, &[f32]> =
             weights.iter().map(|t| (t.name.as_str(), t.data.as_slice())).collect();
         let names: Vec<String> = self.set.names(prefix).map(str::to_owned).collect();
@@ -229,24 +241,24 @@ impl Check<'_> {
 
     fn search_evaluation(&mut self, k: usize) {
         let logits =
-            self.child("").logits(&self.set.arc(k), &self.set.images("in/xt"), Norm::BatchStatistics, None);
-        self.compare(&format!("arc{k}/eval_logits_xt"), &logits.expect("it runs"), FORWARD);
+            self.child("").logits(&self.set.arc(k), &self.images("in/xt"), Norm::BatchStatistics, None);
+        self.compare(&format!("arc{k}/eval_logits_xt"), &flat(&logits.expect("it runs")), FORWARD);
     }
 
     fn fixed_evaluation(&mut self) {
         let child = self.child("state0/");
-        let logits = child.logits(&self.set.arc(0), &self.set.images("in/xt"), Norm::RunningStatistics, None);
-        self.compare("eval_logits_xt_state0", &logits.expect("it runs"), FORWARD);
+        let logits = child.logits(&self.set.arc(0), &self.images("in/xt"), Norm::RunningStatistics, None);
+        self.compare("eval_logits_xt_state0", &flat(&logits.expect("it runs")), FORWARD);
     }
 
     /// The child and the published code, each against double precision with its own decisions at ties.
     fn gradients(&mut self) {
         let child = self.child("");
-        let (images, labels) = (self.set.images("in/x1"), self.set.labels("in/y1"));
+        let (images, labels) = (self.images("in/x1"), self.labels("in/y1"));
         let seen = child
             .inspect(&self.set.arc(0), &images, &labels, &Given(self.set), self.step())
             .expect("it runs");
-        let ours: Gradients = seen.gradients.iter().map(|g| (g.name.clone(), wide(&g.data))).collect();
+        let ours: Gradients = numbers(seen.gradients).into_iter().map(|g| (g.name, wide(&g.data))).collect();
         let published: Gradients =
             ours.keys().map(|name| (name.clone(), self.published_gradient(name))).collect();
         let weights = self.set.with_prefix("w/").into_iter().map(|w| (w.name, wide(&w.data))).collect();

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use enas_arc::Arc;
-use enas_child::Named;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
+
+use super::support::Numbers;
 
 /// One set: a `.json` and the tensors of its files.
 pub(crate) struct GoldenSet {
@@ -96,12 +97,12 @@ impl GoldenSet {
     }
 
     /// Tensors under a prefix, which is taken off.
-    pub(crate) fn with_prefix(&self, prefix: &str) -> Vec<Named> {
+    pub(crate) fn with_prefix(&self, prefix: &str) -> Vec<Numbers> {
         let under = self.floats.iter().filter_map(|(n, t)| n.strip_prefix(prefix).map(|n| (n, t)));
         under
             // Sets without an auxiliary head may still carry its weights.
             .filter(|(name, _)| self.meta["config"]["use_aux_heads"] == true || !name.starts_with("aux_head"))
-            .map(|(name, (shape, data))| Named {
+            .map(|(name, (shape, data))| Numbers {
                 name: name.to_owned(),
                 shape: shape.clone(),
                 data: data.clone(),

@@ -1,6 +1,7 @@
 //! The published sizes of networks, as `xtask/src/bench/configurations.rs` times them, on a GPU that computes
 //! nothing.
 
+use candle_core::{DType, Device, Tensor};
 use enas_arc::Arc;
 use enas_child::{AuxHead, Child, Config, Error, InputShape, Reductions, SharedInit, Step, StepStats};
 use enas_kernels::gpu::{Dry, Gpu, Precision};
@@ -76,7 +77,9 @@ impl Size {
     pub(crate) fn step(&self, child: &mut Child, n: usize) -> Result<StepStats, Error> {
         let InputShape { channels, height, width } = self.input;
         let step = Step { lr: 0.05, global_step: 0, total_steps: 1_000_000, seed: Seed::new(1) };
-        child.train_step(&self.arc(), &vec![0.0; n * channels * height * width], &vec![0; n], &step)
+        let images = Tensor::zeros((n, channels, height, width), DType::F32, &Device::Cpu)?;
+        let labels = Tensor::zeros(n, DType::U32, &Device::Cpu)?;
+        child.train_step(&self.arc(), &images, &labels, &step)
     }
 
     fn arc(&self) -> Arc {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use candle_core::{Device, Tensor};
 use enas_arc::Arc;
 use enas_child::{AuxHead, Child, InputShape, Norm, Reductions, SharedInit, Step};
 use enas_controller::{Controller, Episode, Sample};
@@ -103,7 +104,7 @@ fn step(args: &Bench, mode: Mode) -> Result<BoxedStep> {
 }
 
 fn search_step(args: &Bench) -> Result<BoxedStep> {
-    let (arcs, batch) = (arcs_of(args)?, Batch::random(args));
+    let (arcs, batch) = (arcs_of(args)?, Batch::random(args)?);
     let mut child = placed(shared(args)?, args)?;
     let seed = seed(args);
     Ok(Box::new(move |i| {
@@ -114,7 +115,7 @@ fn search_step(args: &Bench) -> Result<BoxedStep> {
 
 /// Dropout stays on, as in the published code.
 fn reward_step(args: &Bench) -> Result<BoxedStep> {
-    let (arcs, batch) = (arcs_of(args)?, Batch::random(args));
+    let (arcs, batch) = (arcs_of(args)?, Batch::random(args)?);
     let child = placed(shared(args)?, args)?;
     let seed = seed(args);
     Ok(Box::new(move |i| {
@@ -144,14 +145,14 @@ fn controller_step(args: &Bench) -> Result<BoxedStep> {
 }
 
 fn fixed_step(args: &Bench) -> Result<BoxedStep> {
-    let (arc, batch) = (fixed_arc(args)?, Batch::random(args));
+    let (arc, batch) = (fixed_arc(args)?, Batch::random(args)?);
     let mut child = placed(fixed(args, &arc)?, args)?;
     let seed = seed(args);
     Ok(Box::new(move |i| train(&mut child, &arc, &batch, i, seed)))
 }
 
 fn fixed_infer(args: &Bench) -> Result<BoxedStep> {
-    let (arc, batch) = (fixed_arc(args)?, Batch::random(args));
+    let (arc, batch) = (fixed_arc(args)?, Batch::random(args)?);
     let mut child = fixed(args, &arc)?;
     if args.fold {
         child = child.folded()?;
@@ -249,29 +250,29 @@ fn fits(arc: &Arc, args: &Bench, flag: &str) -> Result<()> {
 /// Random pictures with random labels.
 struct Batch {
     /// `[n, c, h, w]`, standard normal.
-    images: Vec<f32>,
-    labels: Vec<u32>,
+    images: Tensor,
+    /// `[n]`
+    labels: Tensor,
 }
 
 impl Batch {
-    fn random(args: &Bench) -> Self {
+    fn random(args: &Bench) -> Result<Self> {
         let mut stream = seed(args).stream("bench-images", &[]);
         let values = args.batch * args.channels * args.size * args.size;
-        let images = (0..values).map(|_| stream.normal()).collect();
-        let labels = (0..args.batch).map(|_| stream.below(CLASSES) as u32).collect();
-        Self { images, labels }
+        let images: Vec<f32> = (0..values).map(|_| stream.normal()).collect();
+        let labels: Vec<u32> = (0..args.batch).map(|_| stream.below(CLASSES) as u32).collect();
+        let shape = (args.batch, args.channels, args.size, args.size);
+        let images = Tensor::from_vec(images, shape, &Device::Cpu)?;
+        Ok(Self { images, labels: Tensor::from_vec(labels, args.batch, &Device::Cpu)? })
     }
 
     /// Counts the hits, as a reward does, and makes sure that there was something to count.
-    fn check(&self, logits: &[f32]) -> Result<()> {
-        ensure!(
-            logits.len() == self.labels.len() * CLASSES,
-            "{} logits for {} pictures",
-            logits.len(),
-            self.labels.len()
-        );
-        let hit = |(row, label): &(&[f32], &u32)| row.iter().all(|x| *x <= row[**label as usize]);
-        let hits = logits.chunks_exact(CLASSES).zip(&self.labels).filter(hit).count();
+    fn check(&self, logits: &Tensor) -> Result<()> {
+        let n = self.labels.elem_count();
+        ensure!(logits.dims() == [n, CLASSES], "logits {:?} for {n} pictures", logits.dims());
+        let said = Child::classes(logits)?.to_vec1::<u32>()?;
+        let hits =
+            said.iter().zip(self.labels.to_vec1::<u32>()?).filter(|(said, label)| *said == label).count();
         std::hint::black_box(hits);
         Ok(())
     }

@@ -42,7 +42,9 @@ pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     let learned_more = model.refit().is_some();
     let mut model = model.as_measured(&path, part)?;
     if learned_more && model.refit().is_none() {
-        context.console.note("the model learned from these images once it had been measured: this is the network of before");
+        context.console.note(
+            "the model learned from these images once it had been measured: this is the network of before",
+        );
     }
     if let Some(gpu) = &gpu {
         model.use_gpu(gpu)?;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use candle_core::{Device, Tensor};
 use enas_rng::Seed;
 use enas_search::Model;
 use serde::Serialize;
@@ -90,6 +91,7 @@ fn repeated(model: &Model, n: usize, repeat: &Repeat) -> Result<Vec<f64>> {
     let mut stream = Seed::new(repeat.seed).stream("bench-images", &[]);
     let len = n * input.channels * input.height * input.width;
     let images: Vec<f32> = (0..len).map(|_| stream.normal()).collect();
+    let images = Tensor::from_vec(images, (n, input.channels, input.height, input.width), &Device::Cpu)?;
     for _ in 0..repeat.warmup.max(1) {
         model.probabilities(&images)?;
     }

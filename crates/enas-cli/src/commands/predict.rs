@@ -4,7 +4,6 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use enas_data::InputSpec;
 use enas_search::Model;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -75,33 +74,26 @@ struct Guess {
 /// Decodes in parallel, labels in one go what could be decoded, and keeps the order.
 fn label(model: &Model, batch: &[Input], (top, raw): (usize, bool)) -> Result<Vec<Line>> {
     let spec = model.input_spec();
-    let decoded: Vec<Result<Vec<f32>, String>> =
-        batch.par_iter().map(|input| decode(model, input, &spec)).collect();
-    let images: Vec<f32> = decoded.iter().flatten().flatten().copied().collect();
-    let probabilities = match (images.is_empty(), raw) {
+    let decoded: Vec<Result<Vec<u8>, String>> = batch.par_iter().map(|input| input.pixels(&spec)).collect();
+    let pictures: Vec<&Vec<u8>> = decoded.iter().flatten().collect();
+    let images = model.images(&pictures)?;
+    let probabilities = match (pictures.is_empty(), raw) {
         (true, _) => Vec::new(),
-        (false, true) => model.raw_probabilities(&images)?,
-        (false, false) => model.probabilities(&images)?,
+        (false, true) => model.raw_probabilities(&images)?.to_vec2::<f32>()?,
+        (false, false) => model.probabilities(&images)?.to_vec2::<f32>()?,
     };
-    let mut rows = probabilities.chunks_exact(model.classes().len());
-    let mut line = |(input, decoded): (&Input, Result<Vec<f32>, String>)| {
+    let mut rows = probabilities.iter();
+    let mut line = |(input, decoded): (&Input, &Result<Vec<u8>, String>)| {
         let path = input.name();
         match decoded {
             Ok(_) => {
                 let row = rows.next().context("the model gave fewer answers than it was shown pictures")?;
                 Ok(Line::labelled(path, model.classes(), row, top))
             }
-            Err(error) => Ok(Line::Unreadable { path, error }),
+            Err(error) => Ok(Line::Unreadable { path, error: error.clone() }),
         }
     };
-    batch.iter().zip(decoded).map(&mut line).collect()
-}
-
-fn decode(model: &Model, input: &Input, spec: &InputSpec) -> Result<Vec<f32>, String> {
-    let pixels = input.pixels(spec)?;
-    let mut values = vec![0.0; pixels.len()];
-    model.normalization().apply(&pixels, &mut values);
-    Ok(values)
+    batch.iter().zip(&decoded).map(&mut line).collect()
 }
 
 impl Line {

@@ -8,7 +8,10 @@ use anyhow::{Context as _, Result};
 use enas_arc::{Arc, Arch};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use enas_search::{Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, Record, Refit, Refitted, Run, SearchConfig, SeriesRun, TrainConfig, TrainOutcome, fit_network, ready_cells};
+use enas_search::{
+    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, Record, Refit, Refitted, Run, SearchConfig,
+    SeriesRun, TrainConfig, TrainOutcome, fit_network, ready_cells,
+};
 use serde::Serialize;
 
 use super::choices::{self, Asked, Followed};

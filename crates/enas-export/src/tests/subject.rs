@@ -8,7 +8,7 @@ use enas_rng::Seed;
 use prost::Message;
 use tempfile::TempDir;
 
-use crate::check::{Claim, Reference, allowance, compare, own_logits, picture_len, rounding};
+use crate::check::{Claim, Reference, allowance, compare, normalized, own_logits, rounding};
 use crate::error::Result;
 use crate::pictures::synthesize;
 use crate::proto::Model;
@@ -76,40 +76,38 @@ impl Shape {
 /// Gives the network statistics that fit its activations about, and then moves every number by chance: what is left out
 /// or taken for a neighbour must show.
 fn shake(child: &mut Child, normalization: &Normalization, pixels: &[u8]) {
-    let mut images = vec![0.0; pixels.len()];
-    let len = picture_len(child);
-    for (pixels, image) in pixels.chunks_exact(len).zip(images.chunks_exact_mut(len)) {
-        normalization.apply(pixels, image);
-    }
-    let labels: Vec<u32> = (0..pixels.len() / len).map(|i| (i % 5) as u32).collect();
+    let images = normalized(child, normalization, pixels).unwrap();
+    let labels: Vec<u32> = (0..images.dim(0).unwrap()).map(|i| (i % 5) as u32).collect();
+    let labels = candle_core::Tensor::new(labels, images.device()).unwrap();
     let arc = child.arc().unwrap().clone();
     let step = Step { lr: 0.01, global_step: 0, total_steps: 1, seed: Seed::new(2) };
     child.train_step(&arc, &images, &labels, &step).unwrap();
     let mut stream = Seed::new(3).stream("shake", &[]);
     let mut weights = child.weights().unwrap();
-    for tensor in &mut weights {
-        let kind = tensor.name.rsplit('/').next().unwrap();
-        for x in &mut tensor.data {
-            match kind {
-                "moving_variance" | "scale" => *x *= 0.6 + 0.8 * stream.uniform(),
-                "moving_mean" | "offset" => *x += 0.2 * stream.normal(),
-                _ => {}
-            }
-        }
+    for (name, tensor) in &mut weights {
+        let kind = name.rsplit('/').next().unwrap();
+        let mut change = |x: f32| match kind {
+            "moving_variance" | "scale" => x * (0.6 + 0.8 * stream.uniform()),
+            "moving_mean" | "offset" => x + 0.2 * stream.normal(),
+            _ => x,
+        };
+        let changed: Vec<f32> =
+            tensor.flatten_all().unwrap().to_vec1().unwrap().into_iter().map(&mut change).collect();
+        *tensor = candle_core::Tensor::from_vec(changed, tensor.shape(), tensor.device()).unwrap();
     }
     child.load(&weights).unwrap();
     // Trained networks have logits of a few units. Rounding is measured beside them, so these must not be larger.
     let reference = Reference { child, normalization };
     let largest = own_logits(reference, pixels).unwrap().into_iter().fold(0.0, |m: f32, x| m.max(x.abs()));
-    let classifier = weights.iter_mut().find(|tensor| tensor.name == "fc/w").unwrap();
-    classifier.data.iter_mut().for_each(|x| *x *= 4.0 / largest);
+    let (_, classifier) = weights.iter_mut().find(|(name, _)| name == "fc/w").unwrap();
+    *classifier = (&*classifier * f64::from(4.0 / largest)).unwrap();
     child.load(&weights).unwrap();
 }
 
 impl Subject {
     /// The exported file as a message.
     pub(crate) fn exported(&self) -> Model {
-        let graph = lower::lower(&self.child.outline().unwrap(), &self.normalization, 2.0, "grey");
+        let graph = lower::lower(&self.child.outline().unwrap(), &self.normalization, 2.0, "grey").unwrap();
         file(graph, String::new(), Vec::new())
     }
 

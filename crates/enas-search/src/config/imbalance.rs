@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use candle_core::{Device, Tensor};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -53,7 +54,7 @@ impl ClassWeights {
     ///
     /// # Errors
     /// [`crate::Error::Config`] if the number of given weights is not that of the classes.
-    pub fn of(&self, labels: &[u32], classes: &[String]) -> Result<Option<Vec<f32>>> {
+    pub fn of(&self, labels: &[u32], classes: &[String]) -> Result<Option<Tensor>> {
         let mut counts = vec![0u64; classes.len()];
         labels.iter().for_each(|&label| counts[label as usize] += 1);
         let weights: Vec<f64> = match self {
@@ -64,7 +65,8 @@ impl ClassWeights {
         };
         let sum: f64 = weights.iter().zip(&counts).map(|(w, &n)| w * n as f64).sum();
         let mean = sum / labels.len().max(1) as f64;
-        Ok(Some(weights.iter().map(|w| (w / mean) as f32).collect()))
+        let weights: Vec<f32> = weights.iter().map(|w| (w / mean) as f32).collect();
+        Ok(Some(Tensor::from_vec(weights, classes.len(), &Device::Cpu)?))
     }
 
     /// Refuses weights that mean nothing.
@@ -203,14 +205,15 @@ mod tests {
         let labels = [0, 0, 0, 0, 0, 0, 1, 1, 2, 2];
         let weights = ClassWeights::Balanced.of(&labels, &classes(3)).unwrap().unwrap();
         let expected = [10.0 / 18.0, 10.0 / 6.0, 10.0 / 6.0];
+        let weights = weights.to_vec1::<f32>().unwrap();
         assert!(weights.iter().zip(expected).all(|(w, e)| (w - e).abs() < 1e-6), "{weights:?}");
     }
 
     #[test]
     fn given_weights_have_mean_one_over_the_training_pictures() {
         let weights = ClassWeights::Given(vec![2.0, 6.0]).of(&[0, 0, 0, 1], &classes(2)).unwrap().unwrap();
-        assert_eq!(weights, [2.0 / 3.0, 2.0]);
-        assert_eq!(ClassWeights::None.of(&[0, 1], &classes(2)).unwrap(), None);
+        assert_eq!(weights.to_vec1::<f32>().unwrap(), [2.0 / 3.0, 2.0]);
+        assert!(ClassWeights::None.of(&[0, 1], &classes(2)).unwrap().is_none());
     }
 
     #[test]

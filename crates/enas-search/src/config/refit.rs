@@ -80,7 +80,10 @@ impl RefitConfig {
             return wrong("lr", &format!("= {}: above 0 and at most 1, such as 0.5", self.lr));
         }
         if self.is_wanted() && training.keep != Keep::Last {
-            return wrong("images", "goes on from the last epoch: set keep = \"last\", or refit.images = \"none\"");
+            return wrong(
+                "images",
+                "goes on from the last epoch: set keep = \"last\", or refit.images = \"none\"",
+            );
         }
         if self.is_wanted() && training.data.augment.copies() > 1 {
             return wrong(

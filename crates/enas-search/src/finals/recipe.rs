@@ -3,7 +3,9 @@
 use enas_child::schedule::{Schedule, Staircase};
 use enas_child::{AuxHead, Config as ChildConfig};
 
-use crate::config::{FinalsConfig, Keep, Metric, RefitConfig, RunConfig, SearchConfig, TimeLimit, TrainConfig};
+use crate::config::{
+    FinalsConfig, Keep, Metric, RefitConfig, RunConfig, SearchConfig, TimeLimit, TrainConfig,
+};
 
 /// Steps of a candidate in the three rounds, in all, as multiples of `finals.steps`.
 pub(crate) const ROUNDS: [u64; 3] = [1, 3, 10];

@@ -30,8 +30,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::files::{
-    BEST_ARC, CONFIG, MANIFEST, MEASURED, MODEL, SPLIT, START, delivered, directory, io, stored_split, write_config,
-    write_json,
+    BEST_ARC, CONFIG, MANIFEST, MEASURED, MODEL, SPLIT, START, delivered, directory, io, stored_split,
+    write_config, write_json,
 };
 use self::files::{CHECKPOINTS, write_arc};
 pub use self::files::{read_arc, read_arch};

@@ -46,18 +46,18 @@ impl SharedWeights<'_> {
         let batch = self.images(&position)?;
         let mut dropout = self.seed.stream("search/reward-dropout", &position);
         let dropout = self.reward.dropout.then_some(&mut dropout);
-        let logits = self.child.logits_on(arc, batch.examples(), self.child.norm_of_scores(), dropout)?;
-        if let Some(symptom) = Symptom::of_logits(&logits) {
+        let logits = self.child.logits(arc, batch.images(), self.child.norm_of_scores(), dropout)?;
+        if let Some(symptom) = Symptom::of_logits(&logits)? {
             return Err(symptom.at(epoch + 1, step + 1).into());
         }
         let mut seen = Evaluation::new(&self.data.classes);
-        seen.count(&logits, &batch.labels);
+        seen.count(&logits, &batch.labels)?;
         let accuracy = seen.correct() as f32 / batch.len() as f32;
         let score = match self.reward.metric {
             RewardMetric::Accuracy => accuracy,
             RewardMetric::MacroF1 => seen.macro_f1() as f32,
             RewardMetric::Loss => {
-                let losses: f32 = answers_of(&logits, &batch.labels).map(|answer| answer.loss).sum();
+                let losses: f32 = answers_of(&logits, &batch.labels)?.iter().map(|answer| answer.loss).sum();
                 1.0 / (1.0 + losses / batch.len() as f32)
             }
         };

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use candle_core::Tensor;
 use enas_arc::Arch;
 use enas_child::Child;
 use enas_strategy::Space as _;
@@ -123,10 +124,12 @@ impl Search<'_> {
         let (mut seen, mut symptom) = (Evaluation::new(&self.data.classes), None);
         let (mut loss, mut n) = (0.0, 0u64);
         self.ask(arc, |logits, labels| {
-            seen.count(logits, labels);
-            symptom = symptom.take().or_else(|| Symptom::of_logits(logits));
-            answers_of(logits, labels).for_each(|answer| loss += f64::from(answer.loss));
-            n += labels.len() as u64;
+            seen.count(logits, labels)?;
+            let found = Symptom::of_logits(logits)?;
+            symptom = symptom.take().or(found);
+            answers_of(logits, labels)?.iter().for_each(|answer| loss += f64::from(answer.loss));
+            n += labels.elem_count() as u64;
+            Ok(())
         })?;
         let macro_f1 = self.config.select.metric.macro_f1(&seen);
         // What is no number is the worst of all.
@@ -151,20 +154,21 @@ impl Search<'_> {
     fn right(&self, arc: &Arch) -> Result<Vec<bool>> {
         let mut right = Vec::with_capacity(self.halves.choose.len());
         self.ask(arc, |logits, labels| {
-            let said = Child::classes(logits, self.data.classes.len());
-            right.extend(said.into_iter().zip(labels).map(|(said, label)| said == *label as usize));
+            let (said, labels) = (Child::classes(logits)?.to_vec1::<u32>()?, labels.to_vec1::<u32>()?);
+            right.extend(said.into_iter().zip(labels).map(|(said, label)| said == label));
+            Ok(())
         })?;
         Ok(right)
     }
 
     /// Hands the class scores of an arc on the images that choices are made by to `each`, with the labels: for every caller in the
     /// same batches, which are mixed because their statistics normalise them, and without dropout.
-    fn ask(&self, arc: &Arch, mut each: impl FnMut(&[f32], &[u32])) -> Result<()> {
+    fn ask(&self, arc: &Arch, mut each: impl FnMut(&Tensor, &Tensor) -> Result<()>) -> Result<()> {
         let images = &self.halves.choose;
         for indices in images.chunks(even_batch(images.len(), self.config.run.eval_batch)) {
             let batch = self.valid.gather(indices.to_vec())?;
-            let logits = self.child.logits_on(arc, batch.examples(), self.child.norm_of_scores(), None)?;
-            each(&logits, &batch.labels);
+            let logits = self.child.logits(arc, batch.images(), self.child.norm_of_scores(), None)?;
+            each(&logits, &batch.labels)?;
         }
         Ok(())
     }

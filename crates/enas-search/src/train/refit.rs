@@ -101,7 +101,8 @@ impl Training<'_> {
     /// Measures the kept network, keeps it beside the one that will be refitted, and turns to the second part.
     pub(super) fn turn_to_refit(&mut self) -> Result<()> {
         let path = self.session.run.model_path();
-        let (_, tested) = model::conclude(&path, self.data, (self.child.gpu(), self.eval_batch()), Measure::Both)?;
+        let (_, tested) =
+            model::conclude(&path, self.data, (self.child.gpu(), self.eval_batch()), Measure::Both)?;
         let kept = model::Model::load(&path)?;
         let bytes = std::fs::read(&path).map_err(|source| run::io("cannot read", &path, source))?;
         atomic::write(&self.session.run.measured_path(), &[&bytes])?;
@@ -127,18 +128,26 @@ impl Training<'_> {
     pub(super) fn keep_refitted(&self, measured: &Measured) -> Result<()> {
         let mut about = self.about(measured.accuracy.valid);
         about.temperature = measured.temperature;
-        about.accuracy.test = (self.config.refit.images == RefitImages::All).then_some(measured.accuracy.test).flatten();
+        about.accuracy.test =
+            (self.config.refit.images == RefitImages::All).then_some(measured.accuracy.test).flatten();
         about.refit = Some(Refitted { images: self.config.refit.images, fitted: self.train.split().len() });
         model::save(&self.session.run.model_path(), &self.child, &about)
     }
 }
 
 /// The images that a part of a training fits weights to.
-pub(super) fn fitted_images(data: &enas_data::Dataset, images: RefitImages, is_measured: bool) -> Result<Split> {
+pub(super) fn fitted_images(
+    data: &enas_data::Dataset,
+    images: RefitImages,
+    is_measured: bool,
+) -> Result<Split> {
     if !is_measured {
         return Ok(data.train.clone());
     }
     data.train_with(images.parts()).ok_or_else(|| {
-        Error::Mismatch("copies of images that were made once are not joined with others: set refit.images = \"none\"".into())
+        Error::Mismatch(
+            "copies of images that were made once are not joined with others: set refit.images = \"none\""
+                .into(),
+        )
     })
 }

@@ -112,8 +112,8 @@ fn a_training_goes_on_to_the_same_bytes_and_its_model_predicts() {
         let model = Model::load(&expected.model).unwrap();
         assert_eq!((model.arch(), model.n_params()), (&arch, expected.params));
         assert_eq!(model.evaluate(&data.test).unwrap().accuracy(), expected.test_accuracy);
-        let images = data.test.normalized(0).unwrap();
-        let sum: f32 = model.probabilities(&images).unwrap().iter().sum();
+        let images = model.images(&[data.test.image(0).unwrap()]).unwrap();
+        let sum: f32 = model.probabilities(&images).unwrap().to_vec2::<f32>().unwrap()[0].iter().sum();
         assert!((sum - 1.0).abs() < 1e-5, "{sum}");
         assert!(matches!(model.child(), Err(Error::CellsOnly(_))));
         assert!(model.arc().unwrap_err().is_usage());

@@ -67,7 +67,8 @@ fn the_epochs_after_the_measurement_have_no_validation_accuracy_and_a_rate_of_th
     let has_accuracy: Vec<bool> = epochs.iter().map(|epoch| epoch["valid_accuracy"].is_f64()).collect();
     assert_eq!(has_accuracy, [true, true, false, false]);
     let highest = |epoch: u64| {
-        let steps = metrics(dir.path()).into_iter().filter(|line| line["kind"] == "step" && line["epoch"] == epoch);
+        let steps =
+            metrics(dir.path()).into_iter().filter(|line| line["kind"] == "step" && line["epoch"] == epoch);
         steps.map(|step| step["lr"].as_f64().unwrap()).fold(0.0, f64::max)
     };
     assert!((highest(3) / highest(1) - 0.5).abs() < 1e-6, "{} {}", highest(1), highest(3));

@@ -33,14 +33,20 @@ fn the_saved_model_evaluates_to_exactly_what_training_reported() {
     assert_eq!(["step", "epoch", "result"].map(count), [44, 4, 1]);
 }
 
+fn flat(tensor: candle_core::Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
 #[test]
 fn probabilities_are_a_distribution_in_the_order_of_the_logits() {
     let dir = tempfile::tempdir().unwrap();
     let config = train_config(&["run.epochs=1"]);
     let (trained, _) = train(&config, dir.path(), NEVER);
     let model = Model::load(&trained.model).unwrap();
-    let picture = crate::common::digits(&config.data, config.run.seed()).test.normalized(0).unwrap();
-    let (logits, probabilities) = (model.logits(&picture).unwrap(), model.probabilities(&picture).unwrap());
+    let test = crate::common::digits(&config.data, config.run.seed()).test;
+    let picture = model.images(&[test.image(0).unwrap()]).unwrap();
+    let (logits, probabilities) =
+        (flat(model.logits(&picture).unwrap()), flat(model.probabilities(&picture).unwrap()));
     assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
     let order = |row: &[f32]| {
         let mut order: Vec<usize> = (0..row.len()).collect();
@@ -58,11 +64,12 @@ fn probabilities_are_calibrated_by_the_temperature_that_the_validation_split_gav
     let model = Model::load(&trained.model).unwrap();
     let data = crate::common::digits(&config.data, config.run.seed());
     let rows = model.split_probabilities(&data.valid).unwrap();
-    let fitted = enas_search::fit_temperature(&rows, data.valid.labels(), 10);
+    let labels = candle_core::Tensor::new(data.valid.labels(), &candle_core::Device::Cpu).unwrap();
+    let fitted = enas_search::fit_temperature(&rows, &labels).unwrap();
     assert!((model.temperature() - fitted).abs() < 1e-9 && fitted != 1.0, "{fitted}");
-    let picture = data.test.normalized(0).unwrap();
+    let picture = model.images(&[data.test.image(0).unwrap()]).unwrap();
     let (raw, calibrated) =
-        (model.raw_probabilities(&picture).unwrap(), model.probabilities(&picture).unwrap());
+        (flat(model.raw_probabilities(&picture).unwrap()), flat(model.probabilities(&picture).unwrap()));
     let odds = |row: &[f32]| f64::from(row[0] / row[1]).ln();
     assert!((odds(&raw) / fitted - odds(&calibrated)).abs() < 1e-3, "{raw:?} {calibrated:?} {fitted}");
 }
@@ -74,7 +81,7 @@ fn probabilities_of_a_split_are_those_that_evaluation_counts() {
     let (trained, _) = train(&config, dir.path(), NEVER);
     let model = Model::load(&trained.model).unwrap();
     let test = crate::common::digits(&config.data, config.run.seed()).test;
-    let rows = model.split_probabilities(&test).unwrap();
+    let rows = flat(model.split_probabilities(&test).unwrap());
     assert_eq!(rows.len(), test.len() * 10);
     let mut confusion = vec![vec![0; 10]; 10];
     for (row, &label) in rows.chunks(10).zip(test.labels()) {
@@ -342,9 +349,10 @@ fn answers_averaged_over_flips_are_those_that_training_reported() {
     let model = Model::load(&trained.model).unwrap();
     let (split, _) = model.load_split(std::path::Path::new("digits"), Part::Test).unwrap();
     assert_eq!(model.evaluate(&split).unwrap().accuracy(), trained.test_accuracy);
-    let picture = split.normalized(0).unwrap();
+    let picture = split.image(0).unwrap().to_vec();
     let mut mirrored = picture.clone();
-    mirrored.chunks_exact_mut(8).for_each(<[f32]>::reverse);
-    let (a, b) = (model.probabilities(&picture).unwrap(), model.probabilities(&mirrored).unwrap());
+    mirrored.chunks_exact_mut(8).for_each(<[u8]>::reverse);
+    let of = |picture: Vec<u8>| flat(model.probabilities(&model.images(&[picture]).unwrap()).unwrap());
+    let (a, b) = (of(picture), of(mirrored));
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6), "{a:?} and {b:?}");
 }
