@@ -14,7 +14,7 @@ pub(super) struct Progress {
     /// Epochs planned, those after the measurement included.
     pub(super) epochs: u64,
     /// How many of them come after the measurement that is still to be made.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) refit_epochs: u64,
     /// The measured network, once the training goes on with the images that were held out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,6 +38,10 @@ pub(super) struct Progress {
     /// What the learning rate of the schedule is multiplied with: less than 1 once the run has gone back.
     #[serde(default = "whole")]
     pub(super) lr_factor: f32,
+}
+
+fn is_zero(epochs: &u64) -> bool {
+    *epochs == 0
 }
 
 /// The factor of runs that have not gone back.
