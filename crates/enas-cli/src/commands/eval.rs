@@ -25,7 +25,7 @@ const WIDEST_MATRIX: usize = 20;
 pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let mut model = Model::load(&locate::model(&args.place, args.images.path())?)?;
-    let gpu = device::open(args.machine.device)?;
+    let gpu = device::gpu(args.machine.device)?;
     if let Some(gpu) = &gpu {
         model.use_gpu(gpu)?;
     }

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
+use super::candle::{Loan, Native};
 use super::cost::{Cost, KernelCost, Totals};
 use super::device::{Arg, Device, Error, Handle, Launch};
 use super::map::GpuMap;
@@ -24,6 +26,8 @@ pub struct Gpu(SyncArc<Shared>);
 #[derive(Debug)]
 struct Shared {
     device: Box<dyn Device>,
+    /// The same device as candle has it, if it does.
+    native: Option<Native>,
     state: Mutex<State>,
 }
 
@@ -41,7 +45,19 @@ struct State {
 impl Gpu {
     /// Operations on `device`.
     pub fn new(device: Box<dyn Device>) -> Self {
-        Self(SyncArc::new(Shared { device, state: Mutex::default() }))
+        Self(SyncArc::new(Shared { device, native: None, state: Mutex::default() }))
+    }
+
+    /// Operations on a device of candle.
+    #[cfg(feature = "cuda")]
+    pub(super) fn of_candle(native: Native) -> Self {
+        let device = Box::new(native.clone());
+        Self(SyncArc::new(Shared { device, native: Some(native), state: Mutex::default() }))
+    }
+
+    /// The device as candle has it, if it does.
+    pub(super) fn native(&self) -> Option<&Native> {
+        self.0.native.as_ref()
     }
 
     /// What the device is, for people.
@@ -89,7 +105,7 @@ impl Gpu {
     pub fn buffer(&self, len: usize) -> Buffer {
         let len = len.next_multiple_of(GRAIN).max(GRAIN);
         let memory = self.take(len);
-        Buffer(SyncArc::new(Owned { gpu: self.clone(), memory, len }))
+        Buffer::new(self, memory, len, None)
     }
 
     /// `len` zeros.
@@ -218,10 +234,19 @@ pub(crate) enum Param<'a> {
 }
 
 impl Param<'_> {
+    /// The same once more. It is not `Copy`, lest `Vec::extend` could not tell what an array of them holds.
+    pub(super) fn again(&self) -> Self {
+        match *self {
+            Self::Buffer(buffer, first) => Self::Buffer(buffer, first),
+            Self::Map(map, first) => Self::Map(map, first),
+            Self::Int(value) => Self::Int(value),
+            Self::Real(value) => Self::Real(value),
+        }
+    }
+
     /// As the device takes it; `None` if there was no memory for it.
     fn arg(&self) -> Option<Arg> {
-        let memory =
-            |buffer: &Buffer, offset: usize| Some(Arg::Memory(*buffer.0.memory.as_ref().ok()?, offset));
+        let memory = |buffer: &Buffer, offset: usize| Some(Arg::Memory(buffer.memory().ok()?, offset));
         match self {
             Self::Buffer(buffer, first) => memory(buffer, first * WORD),
             Self::Map(map, first) => {
@@ -288,9 +313,60 @@ struct Owned {
     /// Missing if it could not be had; the device handle remembers why.
     memory: Result<Handle, Error>,
     len: usize,
+    /// Whose memory it is, if not the device handle's.
+    loan: Option<Loan>,
+    /// Whether the loan is over while there are owners left.
+    revoked: AtomicBool,
 }
 
 impl Buffer {
+    fn new(gpu: &Gpu, memory: Result<Handle, Error>, len: usize, loan: Option<Loan>) -> Self {
+        let revoked = AtomicBool::new(false);
+        Self(SyncArc::new(Owned { gpu: gpu.clone(), memory, len, loan, revoked }))
+    }
+
+    /// Memory of somebody else.
+    #[cfg(feature = "cuda")]
+    pub(super) fn lent(gpu: &Gpu, memory: Handle, len: usize, loan: Loan) -> Self {
+        Self::new(gpu, Ok(memory), len, Some(loan))
+    }
+
+    /// Ends a loan: owners that are left have no numbers any more.
+    pub(super) fn revoke(&self) {
+        self.0.revoked.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the memory out, if it is the device handle's and has no other owner.
+    #[cfg(feature = "cuda")]
+    pub(super) fn into_memory(self) -> Result<Result<Handle, Error>, Self> {
+        if self.0.loan.is_some() {
+            return Err(self);
+        }
+        let mut owned = SyncArc::try_unwrap(self.0).map_err(Self)?;
+        owned.gpu.state().held -= owned.len * WORD;
+        Ok(std::mem::replace(&mut owned.memory, Err(handed_out())))
+    }
+
+    fn memory(&self) -> Result<Handle, Error> {
+        if self.0.revoked.load(Ordering::Relaxed) {
+            let error =
+                Error::Failed("numbers that were lent for one operation are used after it".to_owned());
+            self.gpu().state().failure.get_or_insert(error.clone());
+            return Err(error);
+        }
+        self.0.memory.clone()
+    }
+
+    /// Numbers there are; buffers of a device's own are a little longer than what was asked for.
+    pub fn len(&self) -> usize {
+        self.0.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.len == 0
+    }
+
     /// The device it lives on.
     pub fn gpu(&self) -> &Gpu {
         &self.0.gpu
@@ -310,7 +386,7 @@ impl Buffer {
     /// Sets every number to zero.
     pub fn clear(&self) {
         let cost = ("clear", Cost::new(self.0.len, 0));
-        self.gpu().attempt_counted(cost, |device| device.clear(self.0.memory.clone()?, 0, self.0.len * WORD));
+        self.gpu().attempt_counted(cost, |device| device.clear(self.memory()?, 0, self.0.len * WORD));
     }
 
     /// Copies `values` to element `first` and after.
@@ -324,7 +400,7 @@ impl Buffer {
 
     /// Copies bytes to element `first` and after. Those that do not fit are the device's to refuse.
     pub(super) fn upload_bytes(&self, first: usize, bytes: &[u8]) {
-        self.gpu().attempt(|device| device.upload(self.0.memory.clone()?, first * WORD, bytes));
+        self.gpu().attempt(|device| device.upload(self.memory()?, first * WORD, bytes));
     }
 
     /// The `len` numbers from element `first` on, once everything before is done.
@@ -337,7 +413,7 @@ impl Buffer {
     pub fn download(&self, first: usize, len: usize) -> Result<Vec<f32>, Error> {
         assert!(first + len <= self.0.len, "the buffer holds what is asked for");
         let mut bytes = vec![0; len * WORD];
-        self.gpu().attempt(|device| device.download(self.0.memory.clone()?, first * WORD, &mut bytes));
+        self.gpu().attempt(|device| device.download(self.memory()?, first * WORD, &mut bytes));
         self.gpu().finish()?;
         Ok(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
     }
@@ -369,10 +445,16 @@ impl<'a> From<Span<'a>> for Param<'a> {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        if let Ok(memory) = self.memory {
-            self.gpu.state().idle.entry(self.len).or_default().push(memory);
+        if let (Ok(memory), None) = (&self.memory, &self.loan) {
+            self.gpu.state().idle.entry(self.len).or_default().push(*memory);
         }
     }
+}
+
+/// Why memory is missing that candle has now.
+#[cfg(feature = "cuda")]
+fn handed_out() -> Error {
+    Error::Failed("the memory was handed out".to_owned())
 }
 
 impl Drop for Shared {

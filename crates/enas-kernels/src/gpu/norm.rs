@@ -24,6 +24,22 @@ pub(super) struct Gradient<'a> {
     pub(super) gy: &'a GpuMap,
 }
 
+/// The gradient of a map that was normalised with `moments` and scaled by `gamma`, and those of γ and β, `[c]` each.
+///
+/// # Panics
+/// If shapes do not fit.
+pub(crate) fn batch_norm_backward(
+    z: &GpuMap,
+    moments: &GpuMoments,
+    gamma: Span<'_>,
+    gy: &GpuMap,
+) -> (GpuMap, Buffer, Buffer) {
+    let [gamma_grad, beta_grad] = [(); 2].map(|()| z.gpu().zeros(z.c()));
+    let (to_gamma, to_beta) = (gamma_grad.span(0, z.c()), beta_grad.span(0, z.c()));
+    let gz = Gradient { z, moments, gamma, gy }.propagate(Some(to_gamma), Some(to_beta));
+    (gz, gamma_grad, beta_grad)
+}
+
 impl Gradient<'_> {
     /// The gradient of the raw map: zero where there is no image. Adds the gradients of γ and β to the spans, where
     /// there are any.
