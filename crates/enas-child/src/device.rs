@@ -1,6 +1,7 @@
 //! A child on a GPU: its numbers live there, and so do its passes.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
 use enas_arc::Arc;
@@ -33,6 +34,8 @@ pub(crate) struct OnDevice {
     running: SyncArc<Mutex<Vec<GpuRunningMoments>>>,
     class_weights: Buffer,
     smoothing: f32,
+    /// Whether copies of weights have gone on from what the tensors have.
+    ahead: SyncArc<AtomicBool>,
 }
 
 /// The weights, of which every table lies apart: the memory of its tensor, if that is on the GPU, else a copy.
@@ -77,7 +80,7 @@ impl Child {
     /// gradients in memory. Passes with moving statistics keep them in single precision, so that a trained network
     /// answers the same wherever it is asked.
     ///
-    /// A child whose tensors are on the CPU has copies there; its tensors are as they were when they were last fetched. One
+    /// A child whose tensors are on the CPU has copies there; training steps change these alone, until they are fetched. One
     /// that was built with tensors on a GPU is there already, and computes in them.
     ///
     /// # Errors
@@ -97,6 +100,7 @@ impl Child {
             running: SyncArc::default(),
             class_weights: gpu.upload(&self.class_weights_or_ones()),
             smoothing: self.smoothing(),
+            ahead: SyncArc::default(),
         };
         device.upload_running(&self.running)?;
         self.device = Some(device);
@@ -123,6 +127,7 @@ impl OnDevice {
     /// Takes over weights, momentum and moving statistics.
     pub(crate) fn upload(&mut self, params: &Params, running: &Running) -> Result<(), Error> {
         self.weights = OfTables::new(&self.gpu, params)?.into();
+        self.ahead.store(false, Ordering::Relaxed);
         self.momentum = params.momentum_on(&self.gpu)?;
         self.averages = params.averages_on(&self.gpu)?;
         self.upload_running(running)
@@ -144,12 +149,30 @@ impl OnDevice {
 
     /// Writes the numbers as they are now into `params` and `running`.
     pub(crate) fn download(&self, params: &Params, running: &Running) -> Result<(), Error> {
-        if !params.are_on_gpu() {
-            params.set_values(&self.weights.values)?;
-        }
+        self.publish(params)?;
         params.set_momentum(&self.momentum)?;
         self.averages.as_ref().map_or(Ok(()), |averages| params.set_averages(averages))?;
         self.download_running(running)
+    }
+
+    /// Writes the weights into their tensors, if these are elsewhere and behind.
+    fn publish(&self, params: &Params) -> Result<(), Error> {
+        if self.ahead.swap(false, Ordering::Relaxed) && !params.are_on_gpu() {
+            params.set_values(&self.weights.values)?;
+        }
+        Ok(())
+    }
+
+    /// Lets tensors and copies of weights agree, for a pass that candle's users ask for. Whichever has gone on is taken:
+    /// the copies, by training steps, else the tensors, by an optimiser of candle's.
+    pub(crate) fn follow(&self, params: &Params) -> Result<(), Error> {
+        if params.are_on_gpu() {
+            return Ok(());
+        }
+        if self.ahead.load(Ordering::Relaxed) {
+            return self.publish(params);
+        }
+        params.write_values(&self.weights.values)
     }
 
     /// Writes the moving statistics as they are now into `running`.
@@ -217,6 +240,7 @@ impl OnDevice {
         // What follows changes weights: everything before must have gone well.
         self.gpu.failure()?;
         rule.step_gpu(&self.weights.trained, &self.momentum, &gradients, config.clip_norm, norm);
+        self.ahead.store(true, Ordering::Relaxed);
         for (index, moments) in &moments {
             running[*index].update(moments);
         }

@@ -83,8 +83,7 @@ impl Child {
     ///
     /// # Errors
     /// If the images or the arc do not fit or are on another device than the network's tensors, a shared network is asked for
-    /// moving statistics, or a gradient of the images is asked for. If gradients could be asked for of a network that moved to
-    /// a GPU, where it computes with copies of its tensors.
+    /// moving statistics, or a gradient of the images is asked for.
     pub fn forward(&self, arc: &Arc, images: &Tensor, mode: Mode<'_>) -> Result<Outputs, Error> {
         let has_aux = matches!(mode, Mode::Train(_)) && self.network.aux.is_some();
         let made = self.evaluate(arc, images, mode, (Output::Logits, has_aux))?;
@@ -138,23 +137,7 @@ impl Child {
             Mode::Train(step) => (Statistics::Batch, Some(*step)),
         };
         self.check_images(arc, images)?;
-        let tracked = matches!(mode, Mode::Train(_) | Mode::BatchStatistics) && !self.vars().is_empty();
-        if tracked && self.device.is_some() && !self.params.are_on_gpu() {
-            let why =
-                "a network that moved to a GPU has no gradients for candle; build it with tensors there";
-            return Err(Error::State(why.to_owned()));
-        }
-        self.evaluate_there(arc, images, (statistics, step), (output, with_aux))
-    }
-
-    /// Wherever the network is computed, what candle sees of it are tensors on the device of its own.
-    fn evaluate_there(
-        &self,
-        arc: &Arc,
-        images: &Tensor,
-        (statistics, step): (Statistics, Option<Step>),
-        (output, with_aux): (Output, bool),
-    ) -> Result<Tensor, Error> {
+        self.device.as_ref().map_or(Ok(()), |device| device.follow(&self.params))?;
         let images = images.contiguous()?;
         let mut evaluation = Evaluation {
             parts: self.parts(arc),

@@ -21,6 +21,14 @@ impl Params {
         self.read(|weights| Ok(weights.slices.iter().map(|numbers| gpu.upload(numbers)).collect()))
     }
 
+    /// Writes the values of every table to copies on a GPU.
+    pub(crate) fn write_values(&self, copies: &[Buffer]) -> Result<(), Error> {
+        self.read(|weights| {
+            copies.iter().zip(weights.slices).for_each(|(copy, numbers)| copy.upload(0, numbers));
+            Ok(())
+        })
+    }
+
     /// Writes values that were copied to a GPU back into the tensors.
     pub(crate) fn set_values(&self, values: &[Buffer]) -> Result<(), Error> {
         for ((table, tensor), values) in self.tables.iter().zip(&self.tensors).zip(values) {

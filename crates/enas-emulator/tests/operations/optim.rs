@@ -118,7 +118,8 @@ impl Scattered {
     /// What the CPU makes of it.
     fn wanted(&self, mut rule: Nesterov, clip_norm: f32) -> Stepped {
         let place = |(place, weights): &(usize, Vec<f32>)| *place..place + weights.len();
-        let squares = |array| rule.norm_squared(&array.1, Some(&self.gradient[place(array)]));
+        let squares =
+            |array: &(usize, Vec<f32>)| rule.norm_squared(&array.1, Some(&self.gradient[place(array)]));
         let norm = self.arrays.iter().map(squares).sum::<f64>().sqrt() as f32;
         if clip_norm > 0.0 {
             rule.scale = clip_norm / norm.max(clip_norm);

@@ -1,8 +1,10 @@
 //! Arrays that lie apart, for kernels that go over many of them in one launch.
 
+use super::buffer::Buffer;
 use super::cost::Cost;
 use super::lanes::THREADS;
-use super::memory::{Buffer, Gpu, Param};
+use super::memory::Gpu;
+use super::param::Param;
 
 /// Arrays of one launch: the kernels have a parameter for each.
 const ARRAYS: usize = 32;

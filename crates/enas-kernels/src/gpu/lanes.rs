@@ -1,9 +1,10 @@
 //! Pictures to maps and back.
 
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::device::Error;
 use super::map::{GpuMap, GpuValue};
-use super::memory::{Buffer, Param, Span};
+use super::param::Param;
 use super::pictures::Chosen;
 use super::precision::Precision;
 use crate::simd::LANES;

@@ -4,6 +4,7 @@
 //! reduce in two fixed stages and never with floating-point atomics, so a run repeats to the bit.
 
 mod apart;
+mod buffer;
 mod candle;
 mod cost;
 mod device;
@@ -17,6 +18,7 @@ mod moments;
 mod noise;
 mod norm;
 mod optim;
+mod param;
 mod pictures;
 mod pool;
 mod precision;
@@ -26,6 +28,7 @@ mod unit;
 mod weight_gradient;
 
 pub use apart::Apart;
+pub use buffer::{Buffer, Span};
 pub use candle::{lend, on, open};
 pub use cost::{Cost, KernelCost};
 pub use device::{Arg, Device, Error, Handle, Launch};
@@ -36,7 +39,7 @@ pub use head::{
 };
 pub use lanes::{add_numbers, copy_numbers, transpose_numbers};
 pub use map::{GpuMap, GpuValue};
-pub use memory::{Buffer, Gpu, Span};
+pub use memory::Gpu;
 pub use moments::{GpuMoments, GpuRunningMoments};
 pub use noise::drop_factors;
 pub(crate) use norm::batch_norm_backward;

@@ -1,9 +1,11 @@
 //! Batch statistics, the normalisation they mean, and moving ones.
 
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::device::Error;
 use super::map::{GpuMap, GpuValue};
-use super::memory::{Buffer, Gpu, Param, Span};
+use super::memory::Gpu;
+use super::param::Param;
 use super::product::tiles;
 use super::rows::GpuRows;
 use super::unit::{GpuBranch, GpuUnit};

@@ -1,9 +1,10 @@
 //! The gradient of a batch normalisation.
 
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::map::GpuMap;
-use super::memory::{Buffer, Param, Span};
 use super::moments::GpuMoments;
+use super::param::Param;
 use crate::norm::EPSILON;
 
 /// Threads of the kernel with a block per channel, and of those over maps: those of `norm.cu`.

@@ -1,9 +1,10 @@
 //! Optimiser updates: the launches.
 
 use super::apart::Apart;
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::lanes::THREADS;
-use super::memory::{Buffer, Param, Span};
+use super::param::Param;
 use crate::optim::{Nesterov, TfAdam};
 
 /// Numbers that a thread treats at once.

@@ -4,8 +4,8 @@
 //! reads the input. Statistics are taken from the registers of the product. The backward direction gathers again
 //! rather than keep what it gathered.
 
+use super::buffer::Span;
 use super::map::{GpuMap, GpuValue};
-use super::memory::Span;
 use super::moments::{GpuMoments, Partials};
 use super::norm::Gradient;
 use super::product::{Channels, Matrix, Operand, multiply};

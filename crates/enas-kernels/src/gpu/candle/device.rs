@@ -7,9 +7,10 @@ use candle_core::cuda_backend::{CudaStorageSlice, DeviceId};
 use candle_core::{CudaDevice, CudaStorage, Device, Layout, Storage, Tensor};
 
 use super::cuda::Cuda;
+use crate::gpu::buffer::Buffer;
 use crate::gpu::device::{Error, Handle};
 use crate::gpu::lanes::copy_numbers;
-use crate::gpu::memory::{Buffer, Gpu};
+use crate::gpu::memory::Gpu;
 
 /// What a [`Gpu`] has of candle's.
 pub(in crate::gpu) type Native = Cuda;

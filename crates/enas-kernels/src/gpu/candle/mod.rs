@@ -19,8 +19,9 @@ use candle_core::{CudaStorage, Device, Layout, Shape, Storage, Tensor};
 use self::device as native;
 #[cfg(not(feature = "cuda"))]
 use self::without as native;
+use super::buffer::Buffer;
 use super::device::Error;
-use super::memory::{Buffer, Gpu};
+use super::memory::Gpu;
 
 pub(super) use self::native::{Loan, Native};
 

@@ -2,8 +2,9 @@
 
 use candle_core::{CudaDevice, CudaStorage, Device, Layout, Tensor};
 
+use crate::gpu::buffer::Buffer;
 use crate::gpu::device::Error;
-use crate::gpu::memory::{Buffer, Gpu};
+use crate::gpu::memory::Gpu;
 
 /// What a [`Gpu`] has of candle's: nothing.
 #[derive(Clone, Debug)]
