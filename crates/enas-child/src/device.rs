@@ -34,8 +34,17 @@ pub(crate) struct OnDevice {
     running: SyncArc<Mutex<Vec<GpuRunningMoments>>>,
     class_weights: Buffer,
     smoothing: f32,
-    /// Whether copies of weights have gone on from what the tensors have.
-    ahead: SyncArc<AtomicBool>,
+    /// Which of weights and their copies have gone on from the others.
+    ahead: SyncArc<Ahead>,
+}
+
+/// Tensors on the CPU and their copies on the device, either of which may have gone on.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// By training steps of the network.
+    copies: AtomicBool,
+    /// Perhaps: what candle's users do with a tensor is not seen.
+    tensors: AtomicBool,
 }
 
 /// The weights, of which every table lies apart: the memory of its tensor, if that is on the GPU, else a copy.
@@ -127,7 +136,7 @@ impl OnDevice {
     /// Takes over weights, momentum and moving statistics.
     pub(crate) fn upload(&mut self, params: &Params, running: &Running) -> Result<(), Error> {
         self.weights = OfTables::new(&self.gpu, params)?.into();
-        self.ahead.store(false, Ordering::Relaxed);
+        self.ahead = SyncArc::default();
         self.momentum = params.momentum_on(&self.gpu)?;
         self.averages = params.averages_on(&self.gpu)?;
         self.upload_running(running)
@@ -141,10 +150,12 @@ impl OnDevice {
     }
 
     /// Moves every average towards its weight by this share of the way, once the steps before are done.
-    pub(crate) fn move_averages(&self, share: f32) {
+    pub(crate) fn move_averages(&self, params: &Params, share: f32) -> Result<(), Error> {
         if let Some(averages) = &self.averages {
+            self.catch_up(params)?;
             gpu::move_averages(averages, &self.weights.all, share);
         }
+        Ok(())
     }
 
     /// Writes the numbers as they are now into `params` and `running`.
@@ -157,22 +168,28 @@ impl OnDevice {
 
     /// Writes the weights into their tensors, if these are elsewhere and behind.
     fn publish(&self, params: &Params) -> Result<(), Error> {
-        if self.ahead.swap(false, Ordering::Relaxed) && !params.are_on_gpu() {
+        if self.ahead.copies.swap(false, Ordering::Relaxed) && !params.are_on_gpu() {
             params.set_values(&self.weights.values)?;
         }
         Ok(())
     }
 
-    /// Lets tensors and copies of weights agree, for a pass that candle's users ask for. Whichever has gone on is taken:
-    /// the copies, by training steps, else the tensors, by an optimiser of candle's.
+    /// Lets tensors and copies of weights agree, for a pass that candle's users ask for.
     pub(crate) fn follow(&self, params: &Params) -> Result<(), Error> {
         if params.are_on_gpu() {
             return Ok(());
         }
-        if self.ahead.load(Ordering::Relaxed) {
-            return self.publish(params);
+        self.publish(params)?;
+        self.ahead.tensors.store(true, Ordering::Relaxed);
+        self.catch_up(params)
+    }
+
+    /// Takes over what candle's users may have written to tensors since they asked for a pass.
+    fn catch_up(&self, params: &Params) -> Result<(), Error> {
+        if self.ahead.tensors.load(Ordering::Relaxed) {
+            params.write_values(&self.weights.values)?;
         }
-        params.write_values(&self.weights.values)
+        Ok(())
     }
 
     /// Writes the moving statistics as they are now into `running`.
@@ -190,6 +207,7 @@ impl OnDevice {
         arc: &Arc,
         batch: &Batch<'_>,
     ) -> Result<Vec<(usize, Moments)>, Error> {
+        self.catch_up(params)?;
         let (stats, running) = (self.gpu.buffer(STATS), self.running());
         let backend = self.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, Statistics::Batch, false);
@@ -229,6 +247,7 @@ impl OnDevice {
         (training, lr): (Training<'_>, f32),
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
+        self.catch_up(params)?;
         let (stats, mut running) = (self.gpu.zeros(STATS), self.running());
         let backend = self.backend(params, &stats, &running);
         let (images, labels) = (batch.map(&self.gpu, self.activations), batch.targets(&self.gpu));
@@ -240,7 +259,8 @@ impl OnDevice {
         // What follows changes weights: everything before must have gone well.
         self.gpu.failure()?;
         rule.step_gpu(&self.weights.trained, &self.momentum, &gradients, config.clip_norm, norm);
-        self.ahead.store(true, Ordering::Relaxed);
+        self.ahead.copies.store(true, Ordering::Relaxed);
+        self.ahead.tensors.store(false, Ordering::Relaxed);
         for (index, moments) in &moments {
             running[*index].update(moments);
         }
@@ -286,6 +306,7 @@ impl OnDevice {
         statistics: Statistics,
         factors: Option<Vec<f32>>,
     ) -> Result<Vec<f32>, Error> {
+        self.catch_up(params)?;
         let (stats, running) = (self.gpu.buffer(STATS), self.running());
         let backend = self.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, statistics, false);
@@ -306,6 +327,7 @@ impl OnDevice {
         batch: &Batch<'_>,
         training: Training<'_>,
     ) -> Result<Inspected, Error> {
+        self.catch_up(params)?;
         let (stats, running) = (self.gpu.zeros(STATS), self.running());
         let backend = self.backend(params, &stats, &running);
         let (images, labels) = (batch.map(&self.gpu, self.activations), batch.targets(&self.gpu));
