@@ -1,9 +1,11 @@
 //! A child on a GPU: its numbers live there, and so do its passes.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
 use enas_arc::Arc;
-use enas_kernels::gpu::{self, Buffer, Gpu, GpuLossRule, GpuRunningMoments, GpuValue, Precision};
+use enas_kernels::gpu::{self, Apart, Buffer, Gpu, GpuLossRule, GpuRunningMoments, GpuValue, Precision};
 use enas_kernels::{LANES, Moments, Nesterov, RunningMoments};
 
 use crate::backend::{Backend, OnGpu, Statistics};
@@ -17,21 +19,49 @@ use crate::walk::Kept;
 use crate::{Child, Error, StepStats};
 
 /// Numbers that a step leaves for the host: loss and number right of either classifier, and the gradient's norm.
-const STATS: usize = 5;
+pub(crate) const STATS: usize = 5;
 
-/// The numbers of a child that lives on a GPU.
-#[derive(Debug)]
+/// The numbers of a child that lives on a GPU. Cloning shares them.
+#[derive(Clone, Debug)]
 pub(crate) struct OnDevice {
-    gpu: Gpu,
+    pub(crate) gpu: Gpu,
     /// Of the maps of passes that take statistics of their batch: all in training, and rewards.
-    activations: Precision,
-    values: Buffer,
+    pub(crate) activations: Precision,
+    weights: SyncArc<OfTables>,
     momentum: Buffer,
     /// Moving averages of the values, if they are kept.
     averages: Option<Buffer>,
-    running: Vec<GpuRunningMoments>,
+    running: SyncArc<Mutex<Vec<GpuRunningMoments>>>,
     class_weights: Buffer,
     smoothing: f32,
+    /// Which of weights and their copies have gone on from the others.
+    ahead: SyncArc<Ahead>,
+}
+
+/// Tensors on the CPU and their copies on the device, either of which may have gone on.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// By training steps of the network.
+    copies: AtomicBool,
+    /// Perhaps: what candle's users do with a tensor is not seen.
+    tensors: AtomicBool,
+}
+
+/// The weights, of which every table lies apart: the memory of its tensor, if that is on the GPU, else a copy.
+#[derive(Debug)]
+struct OfTables {
+    values: Vec<Buffer>,
+    /// All of them, and those that are trained, for updates.
+    all: Apart,
+    trained: Apart,
+}
+
+impl OfTables {
+    fn new(gpu: &Gpu, params: &Params) -> Result<Self, Error> {
+        let values = params.values_on(gpu)?;
+        let [all, trained] = [false, true].map(|trained| params.apart(gpu, &values, trained));
+        Ok(Self { values, all, trained })
+    }
 }
 
 /// What a pass on the device computed, in the host's memory.
@@ -59,20 +89,29 @@ impl Child {
     /// gradients in memory. Passes with moving statistics keep them in single precision, so that a trained network
     /// answers the same wherever it is asked.
     ///
+    /// A child whose tensors are on the CPU has copies there; training steps change these alone, until they are fetched. One
+    /// that was built with tensors on a GPU is there already, and computes in them.
+    ///
     /// # Errors
-    /// If the weights and their momentum do not fit into its memory.
+    /// If the weights and their momentum do not fit into its memory, or the child's tensors are on another GPU.
     pub fn use_gpu(&mut self, gpu: &Gpu, activations: Precision) -> Result<(), Error> {
-        let mut device = OnDevice {
+        let others = |own: &Gpu| !own.is(gpu);
+        if self.params.are_on_gpu() && gpu::on(self.device())?.as_ref().is_none_or(others) {
+            let (device, name) = (self.device(), gpu.name());
+            return Err(Error::State(format!("the network's tensors are on {device:?}, not on {name}")));
+        }
+        let device = OnDevice {
             gpu: gpu.clone(),
             activations,
-            values: gpu.buffer(0),
-            momentum: gpu.buffer(0),
-            averages: None,
-            running: Vec::new(),
+            weights: OfTables::new(gpu, &self.params)?.into(),
+            momentum: self.params.momentum_on(gpu)?,
+            averages: self.params.averages_on(gpu)?,
+            running: SyncArc::default(),
             class_weights: gpu.upload(&self.class_weights_or_ones()),
             smoothing: self.smoothing(),
+            ahead: SyncArc::default(),
         };
-        device.upload(&self.params, &self.running)?;
+        device.upload_running(&self.running)?;
         self.device = Some(device);
         Ok(())
     }
@@ -96,40 +135,67 @@ impl OnDevice {
 
     /// Takes over weights, momentum and moving statistics.
     pub(crate) fn upload(&mut self, params: &Params, running: &Running) -> Result<(), Error> {
-        let [values, momentum, averages] = params.flat()?;
-        self.values = self.gpu.upload(&values);
-        self.momentum = self.gpu.upload(&momentum);
-        self.averages = Some(averages).filter(|a| !a.is_empty()).map(|a| self.gpu.upload(&a));
+        self.weights = OfTables::new(&self.gpu, params)?.into();
+        self.ahead = SyncArc::default();
+        self.momentum = params.momentum_on(&self.gpu)?;
+        self.averages = params.averages_on(&self.gpu)?;
         self.upload_running(running)
     }
 
     /// Takes over moving statistics.
-    pub(crate) fn upload_running(&mut self, running: &Running) -> Result<(), Error> {
+    pub(crate) fn upload_running(&self, running: &Running) -> Result<(), Error> {
         let moments = running.current()?;
-        self.running = moments.iter().map(|r| GpuRunningMoments::upload(&self.gpu, r)).collect();
+        *self.running() = moments.iter().map(|r| GpuRunningMoments::upload(&self.gpu, r)).collect();
         Ok(self.gpu.finish()?)
     }
 
     /// Moves every average towards its weight by this share of the way, once the steps before are done.
-    pub(crate) fn move_averages(&self, len: usize, share: f32) {
+    pub(crate) fn move_averages(&self, params: &Params, share: f32) -> Result<(), Error> {
         if let Some(averages) = &self.averages {
-            gpu::move_averages(averages, &self.values, len, share);
+            self.catch_up(params)?;
+            gpu::move_averages(averages, &self.weights.all, share);
         }
+        Ok(())
     }
 
     /// Writes the numbers as they are now into `params` and `running`.
     pub(crate) fn download(&self, params: &Params, running: &Running) -> Result<(), Error> {
-        let len = params.len();
-        let averages = self.averages.as_ref().map(|averages| averages.download(0, len)).transpose()?;
-        let (values, momentum) = (self.values.download(0, len)?, self.momentum.download(0, len)?);
-        params.set_flat(&[values, momentum, averages.unwrap_or_default()])?;
+        self.publish(params)?;
+        params.set_momentum(&self.momentum)?;
+        self.averages.as_ref().map_or(Ok(()), |averages| params.set_averages(averages))?;
         self.download_running(running)
+    }
+
+    /// Writes the weights into their tensors, if these are elsewhere and behind.
+    fn publish(&self, params: &Params) -> Result<(), Error> {
+        if self.ahead.copies.swap(false, Ordering::Relaxed) && !params.are_on_gpu() {
+            params.set_values(&self.weights.values)?;
+        }
+        Ok(())
+    }
+
+    /// Lets tensors and copies of weights agree, for a pass that candle's users ask for.
+    pub(crate) fn follow(&self, params: &Params) -> Result<(), Error> {
+        if params.are_on_gpu() {
+            return Ok(());
+        }
+        self.publish(params)?;
+        self.ahead.tensors.store(true, Ordering::Relaxed);
+        self.catch_up(params)
+    }
+
+    /// Takes over what candle's users may have written to tensors since they asked for a pass.
+    fn catch_up(&self, params: &Params) -> Result<(), Error> {
+        if self.ahead.tensors.load(Ordering::Relaxed) {
+            params.write_values(&self.weights.values)?;
+        }
+        Ok(())
     }
 
     /// Writes the moving statistics as they are now into `running`.
     pub(crate) fn download_running(&self, running: &Running) -> Result<(), Error> {
         let moved: Result<Vec<RunningMoments>, _> =
-            self.running.iter().map(GpuRunningMoments::download).collect();
+            self.running().iter().map(GpuRunningMoments::download).collect();
         running.set(moved?)
     }
 
@@ -141,8 +207,9 @@ impl OnDevice {
         arc: &Arc,
         batch: &Batch<'_>,
     ) -> Result<Vec<(usize, Moments)>, Error> {
-        let stats = self.gpu.buffer(STATS);
-        let backend = self.backend(params, &stats);
+        self.catch_up(params)?;
+        let (stats, running) = (self.gpu.buffer(STATS), self.running());
+        let backend = self.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, Statistics::Batch, false);
         // As evaluations will use them.
         let input = tape.input(batch.map(&self.gpu, Precision::F32)?);
@@ -180,19 +247,21 @@ impl OnDevice {
         (training, lr): (Training<'_>, f32),
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
-        let stats = self.gpu.zeros(STATS);
-        let backend = self.backend(params, &stats);
+        let (stats, mut running) = (self.gpu.zeros(STATS), self.running());
+        let backend = self.backend(params, &stats, &running);
         let (images, labels) = (batch.map(&self.gpu, self.activations)?, batch.targets(&self.gpu));
         let Pass { gradients, moments, .. } =
             network.pass(&backend, arc, images, &labels, training, (&Kept, false))?;
         let config = &network.config;
         let rule = Nesterov { lr, momentum: config.momentum, l2: config.l2, scale: 1.0 };
-        let (runs, norm) = (params.trained_runs(), stats.span(4, 1));
+        let norm = stats.span(4, 1);
         // What follows changes weights: everything before must have gone well.
         self.gpu.failure()?;
-        rule.step_gpu(&self.values, &self.momentum, &gradients, &runs, config.clip_norm, norm);
+        rule.step_gpu(&self.weights.trained, &self.momentum, &gradients, config.clip_norm, norm);
+        self.ahead.copies.store(true, Ordering::Relaxed);
+        self.ahead.tensors.store(false, Ordering::Relaxed);
         for (index, moments) in &moments {
-            self.running[*index].update(moments);
+            running[*index].update(moments);
         }
         meanwhile();
         let [loss, correct, aux_loss, _, grad_norm] = stats.download(0, STATS)?[..] else {
@@ -213,8 +282,8 @@ impl OnDevice {
         let fits = |n: usize| {
             let Ok(few) = batch.first(n) else { return false };
             self.gpu.release_idle();
-            let stats = self.gpu.zeros(STATS);
-            let backend = self.backend(params, &stats);
+            let (stats, running) = (self.gpu.zeros(STATS), self.running());
+            let backend = self.backend(params, &stats, &running);
             let Ok(images) = few.map(&self.gpu, self.activations) else { return false };
             let labels = few.targets(&self.gpu);
             let passed = network.pass(&backend, arc, images, &labels, training, (&Kept, false)).is_ok();
@@ -237,14 +306,11 @@ impl OnDevice {
         statistics: Statistics,
         factors: Option<Vec<f32>>,
     ) -> Result<Vec<f32>, Error> {
-        let stats = self.gpu.buffer(STATS);
-        let backend = self.backend(params, &stats);
+        self.catch_up(params)?;
+        let (stats, running) = (self.gpu.buffer(STATS), self.running());
+        let backend = self.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, statistics, false);
-        let activations = match statistics {
-            Statistics::Batch => self.activations,
-            Statistics::Running => Precision::F32,
-        };
-        let input = tape.input(batch.map(&self.gpu, activations)?);
+        let input = tape.input(batch.map(&self.gpu, self.precision(statistics))?);
         let mut features = network.forward(&mut tape, arc, input, None, (&Kept, false))?.main;
         if let Some(factors) = factors {
             features.data = gpu::scale_features(&features.data, &self.gpu.upload(&factors), features.len);
@@ -261,31 +327,50 @@ impl OnDevice {
         batch: &Batch<'_>,
         training: Training<'_>,
     ) -> Result<Inspected, Error> {
-        let stats = self.gpu.zeros(STATS);
-        let backend = self.backend(params, &stats);
+        let (stats, running) = (self.gpu.zeros(STATS), self.running());
+        let backend = self.backend(params, &stats, &running);
         let (images, labels) = (batch.map(&self.gpu, self.activations)?, batch.targets(&self.gpu));
         let pass = network.pass(&backend, arc, images, &labels, training, (&Kept, true))?;
         let fetch = |value: &GpuValue| Ok(Part { shape: value.map.shape(), data: value.to_nchw()? });
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
         let cells = cells.collect::<Result<_, gpu::Error>>()?;
-        let len = params.len();
-        let gradients = Gradients::of_flat(params, &pass.gradients.download(0, len)?);
+        let gradients = Gradients::of_flat(params, &pass.gradients.download(0, params.device_len())?);
         let stats = stats.download(0, STATS)?;
         let logits = pass.logits.data.download(0, pass.logits.len)?;
         let aux = pass.aux.map(|(logits, _)| logits.data.download(0, logits.len)).transpose()?;
         Ok(Inspected { logits, aux_logits: aux, loss: stats[0], aux_loss: stats[2], cells, gradients })
     }
 
-    fn backend<'a>(&'a self, params: &'a Params, stats: &'a Buffer) -> OnGpu<'a> {
+    /// That of the maps of a pass.
+    pub(crate) fn precision(&self, statistics: Statistics) -> Precision {
+        match statistics {
+            Statistics::Batch => self.activations,
+            Statistics::Running => Precision::F32,
+        }
+    }
+
+    /// Moving statistics. A pass holds them from its beginning to its end.
+    pub(crate) fn running(&self) -> MutexGuard<'_, Vec<GpuRunningMoments>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a pass computes with.
+    pub(crate) fn backend<'a>(
+        &'a self,
+        params: &'a Params,
+        stats: &'a Buffer,
+        running: &'a [GpuRunningMoments],
+    ) -> OnGpu<'a> {
         OnGpu {
             gpu: &self.gpu,
             params,
-            values: &self.values,
-            running: &self.running,
+            values: &self.weights.values,
+            running,
             loss: GpuLossRule { class_weights: &self.class_weights, smoothing: self.smoothing },
             stats,
             losses: Cell::new(0),
             joined: RefCell::default(),
+            visited: None,
         }
     }
 }

@@ -16,10 +16,11 @@ impl Gradients {
         Self { rows: vec![None; rows] }
     }
 
-    /// From the gradients of all weights, row after row.
+    /// From the gradients of all weights as a GPU has them.
     pub(crate) fn of_flat(params: &Params, flat: &[f32]) -> Self {
-        let row =
-            |(id, row): (ParamId, &crate::params::Row)| row.trained.then(|| flat[params.range(id)].to_vec());
+        let row = |(id, row): (ParamId, &crate::params::Row)| {
+            row.trained.then(|| flat[params.device_range(id)].to_vec())
+        };
         Self { rows: params.rows().map(row).collect() }
     }
 

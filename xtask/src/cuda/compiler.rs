@@ -42,6 +42,13 @@ impl Compiler {
         let version = version.lines().find(|line| line.contains("release")).unwrap_or("unknown version");
         Ok(Self { version: version.to_owned(), known: answer("--list-gpu-code")?, nvcc })
     }
+
+    /// The version as cudarc's build script wants it: 13000 for 13.0.
+    pub(crate) fn cudarc_version(&self) -> Option<String> {
+        let release = self.version.split("release ").nth(1)?.split([',', ' ']).next()?;
+        let (major, minor) = release.split_once('.')?;
+        Some(format!("{major}0{minor}0"))
+    }
 }
 
 /// The compiler that the environment names, one on the path, or one installed in `folder`; none if there is none.
@@ -73,6 +80,18 @@ mod tests {
         assert_eq!(named(nvcc.clone(), home.clone()), nvcc);
         assert_eq!(named(None, home), Some("/cuda/bin/nvcc".into()));
         assert_eq!(named(None, None), None);
+    }
+
+    #[test]
+    fn releases_are_numbers_for_cudarc() {
+        let of = |version: &str| {
+            let compiler =
+                Compiler { nvcc: "nvcc".into(), version: version.to_owned(), known: String::new() };
+            compiler.cudarc_version()
+        };
+        assert_eq!(of("Cuda compilation tools, release 13.0, V13.0.88").as_deref(), Some("13000"));
+        assert_eq!(of("Cuda compilation tools, release 12.9, V12.9.1").as_deref(), Some("12090"));
+        assert_eq!(of("unknown version"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod compiler;
 mod install;
 mod ptxas;
 mod rust;
+mod stand_in;
 mod table;
 
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use compiler::Compiler;
 Examples:
   cargo xtask cuda-check                               with the CUDA toolkit of this machine
   cargo xtask cuda-check --install                     gets a compiler from Python packages first (300 MB)
-  cargo xtask cuda-check --only lint --only emulate    without any CUDA compiler")]
+  cargo xtask cuda-check --only lint --only link       without anything of NVIDIA's")]
 pub(crate) struct Args {
     /// Run only this part (may be repeated)
     #[arg(long, value_name = "PART")]
@@ -41,6 +42,8 @@ enum Part {
     Compile,
     /// clippy with the feature `cuda`; warnings are errors
     Lint,
+    /// A program with candle's CUDA and ours links; without a GPU its tests say so
+    Link,
     /// The program with CUDA built in: a clear message without a GPU, the tests on the GPU where there is one
     Cli,
     /// The kernels' sources on the emulated GPU
@@ -60,6 +63,7 @@ impl Part {
     fn run(self, compiler: Option<&Compiler>) -> Result<String> {
         match (self, compiler) {
             (Part::Lint, compiler) => rust::lint(compiler),
+            (Part::Link, _) => rust::link(),
             (Part::Emulate, _) => rust::emulate(),
             (Part::Compile, Some(compiler)) => compile::run(compiler),
             (Part::Cli, Some(compiler)) => rust::program(compiler),
@@ -102,7 +106,7 @@ fn compiler(args: &Args, needed: bool) -> Result<Option<Compiler>> {
     match &found {
         Some(compiler) => eprintln!("{}: {}", compiler.nvcc.display(), compiler.version),
         None if needed => bail!(
-            "no CUDA compiler: set NVCC to nvcc or CUDA_HOME to the folder of the CUDA toolkit, or let `cargo xtask cuda-check --install` get one from Python packages; `--only lint --only emulate` need none"
+            "no CUDA compiler: set NVCC to nvcc or CUDA_HOME to the folder of the CUDA toolkit, or let `cargo xtask cuda-check --install` get one from Python packages; `--only lint --only link --only emulate` need none"
         ),
         None => eprintln!("no CUDA compiler: the kernels are left out"),
     }

@@ -1,5 +1,6 @@
 //! The Rust side of the GPU build: clippy, the program, the tests.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -8,26 +9,21 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::compiler::Compiler;
+use super::stand_in;
 use crate::{ci, repo};
 
 /// A search step that takes milliseconds.
 const TINY_STEP: &str = "bench --mode search-step --batch 4 --size 8 --filters 4 --layers 1 --cells 2 --pools 2 --aux 0 --warmup 0 --iters 1";
 
 /// How the program ends where there is no such GPU; the beginnings of messages.
-const NO_GPU: [&str; 3] = [
-    "error: no NVIDIA driver was found",
-    "error: no device cuda:",
-    "error: the NVIDIA driver does not start",
-];
+const NO_GPU: [&str; 2] = ["error: no device cuda:", "error: the NVIDIA driver does not start"];
 
-/// Lints the crates that know the feature.
+/// Lints the workspace with the feature.
 pub(crate) fn lint(compiler: Option<&Compiler>) -> Result<String> {
     let crates = crates_with_feature(&repo::metadata()?);
     ensure!(!crates.is_empty(), "no crate has the feature `cuda`");
-    let mut arguments = vec!["clippy", "--release", "--all-targets", "--features", "cuda"];
-    crates.iter().for_each(|name| arguments.extend(["--package", name]));
-    arguments.extend(["--", "-D", "warnings"]);
-    cargo(&arguments, compiler)?;
+    let arguments = ["clippy", "--release", "--workspace", "--all-targets", "--features", "cuda"];
+    cargo(&[&arguments[..], &["--", "-D", "warnings"]].concat(), &environment(compiler)?)?;
     let kernels = if compiler.is_some() { "" } else { ", kernels left out" };
     Ok(format!("no warnings in {}{kernels}", crates.join(", ")))
 }
@@ -44,22 +40,36 @@ fn crates_with_feature(metadata: &Value) -> Vec<String> {
 
 /// The tests that run kernels, on the emulated GPU.
 pub(crate) fn emulate() -> Result<String> {
-    cargo(&["test", "--release", "--package", "enas-emulator"], None)?;
+    cargo(&["test", "--release", "--package", "enas-emulator"], &[])?;
     Ok("the kernels' sources pass their tests on the emulated GPU".to_owned())
+}
+
+/// Links a program that uses candle's CUDA and ours, with libraries whose functions all fail, and runs it: what is on the CPU
+/// works, and nothing looks for a GPU.
+pub(crate) fn link() -> Result<String> {
+    let environment = [environment(None)?, stand_in_libraries()?].concat();
+    let program = ["--package", "enas-kernels", "--test", "candle", "--features", "cuda"];
+    cargo(&[&["test", "--release"], &program[..]].concat(), &environment)?;
+    Ok("candle's CUDA and ours are in one program, which works on the CPU".to_owned())
 }
 
 /// Builds the program with its kernels. With a GPU the tests run on it; without one the program must say so.
 pub(crate) fn program(compiler: &Compiler) -> Result<String> {
+    let mut environment = environment(Some(compiler))?;
+    if !has_gpu() {
+        environment.extend(stand_in_libraries()?);
+    }
     cargo(
         &["build", "--release", "--package", "enas-cli", "--bin", "enas", "--features", "cuda"],
-        Some(compiler),
+        &environment,
     )?;
     let enas = repo::target()?.join("release/enas").with_extension(env::consts::EXE_EXTENSION);
+    let enas = Program { path: enas, environment: &environment };
     runs_on_the_cpu(&enas)?;
     if end(&enas, &format!("{TINY_STEP} --device cuda"))?.code == Some(0) {
         eprintln!("there is a GPU: the tests run on it");
         let crates = ["--package", "enas-kernels", "--package", "enas-emulator", "--package", "enas-child"];
-        cargo(&[&["test", "--release", "--features", "cuda"], &crates[..]].concat(), Some(compiler))?;
+        cargo(&[&["test", "--release", "--features", "cuda"], &crates[..]].concat(), &environment)?;
         return Ok("all tests pass on the GPU of this machine".to_owned());
     }
     let message = refuses(&enas, "cuda")?;
@@ -70,7 +80,7 @@ pub(crate) fn program(compiler: &Compiler) -> Result<String> {
 }
 
 /// One step on the CPU, by a program that has CUDA built in.
-fn runs_on_the_cpu(enas: &Path) -> Result<()> {
+fn runs_on_the_cpu(enas: &Program<'_>) -> Result<()> {
     let arguments = format!("{TINY_STEP} --device cpu");
     let end = end(enas, &arguments)?;
     ensure!(end.code == Some(0), "enas {arguments} failed: {}", end.message);
@@ -78,7 +88,7 @@ fn runs_on_the_cpu(enas: &Path) -> Result<()> {
 }
 
 /// A search on a device that there is not must end at once, with a clear message and without a trace; the message.
-fn refuses(enas: &Path, device: &str) -> Result<String> {
+fn refuses(enas: &Program<'_>, device: &str) -> Result<String> {
     let arguments = format!("search --device {device}");
     let End { code, message, left } = end(enas, &arguments)?;
     ensure!(code == Some(1), "enas {arguments} ended with {code:?} instead of 1: {message}");
@@ -92,6 +102,12 @@ fn is_clear(message: &str) -> bool {
     message.lines().count() == 1 && NO_GPU.iter().any(|beginning| message.starts_with(beginning))
 }
 
+/// A program and the variables it runs with.
+struct Program<'a> {
+    path: PathBuf,
+    environment: &'a [(&'static str, OsString)],
+}
+
 /// How a run of the program ended.
 struct End {
     code: Option<i32>,
@@ -102,14 +118,15 @@ struct End {
 }
 
 /// Runs the program in an empty folder.
-fn end(enas: &Path, arguments: &str) -> Result<End> {
+fn end(enas: &Program<'_>, arguments: &str) -> Result<End> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     eprintln!("enas {arguments}");
-    let output = Command::new(enas)
+    let output = Command::new(&enas.path)
         .current_dir(folder.path())
         .args(arguments.split(' '))
+        .envs(enas.environment.iter().map(|(name, value)| (name, value)))
         .output()
-        .with_context(|| format!("cannot start {}", enas.display()))?;
+        .with_context(|| format!("cannot start {}", enas.path.display()))?;
     let left = fs::read_dir(folder.path()).context("cannot read the temporary folder")?;
     Ok(End {
         code: output.status.code(),
@@ -118,16 +135,65 @@ fn end(enas: &Path, arguments: &str) -> Result<End> {
     })
 }
 
-/// cargo with the compiler of this check; without one the kernels are left empty.
-fn cargo(arguments: &[&str], compiler: Option<&Compiler>) -> Result<()> {
+/// cargo with these variables.
+fn cargo(arguments: &[&str], environment: &[(&str, OsString)]) -> Result<()> {
     let mut command = repo::cargo();
-    command.args(arguments);
-    match compiler {
-        Some(compiler) => command.env("NVCC", &compiler.nvcc).env_remove("ENAS_CUDA_STUB"),
-        None => command.env("ENAS_CUDA_STUB", "1"),
-    };
+    command.args(arguments).env_remove("ENAS_CUDA_STUB");
+    environment.iter().for_each(|(name, value)| _ = command.env(name, value));
     eprintln!("cargo {}", arguments.join(" "));
     ci::check(&mut command)
+}
+
+/// What the build scripts of candle, of cudarc and of our kernels ask for: the compiler of this check, or one that leaves
+/// everything empty. What is set already stays, but for the compiler.
+fn environment(compiler: Option<&Compiler>) -> Result<Vec<(&'static str, OsString)>> {
+    let mut variables = match compiler {
+        Some(compiler) => vec![("NVCC", compiler.nvcc.clone().into_os_string())],
+        None => {
+            let home = stand_in::home()?;
+            let nvcc = home.join("bin/nvcc").into_os_string();
+            let version = stand_in::VERSION.into();
+            vec![
+                ("NVCC", nvcc),
+                ("CUDA_HOME", home.into_os_string()),
+                ("CUDARC_CUDA_VERSION", version),
+                ("ENAS_CUDA_STUB", "1".into()),
+            ]
+        }
+    };
+    if let Some(compiler) = compiler {
+        let toolkit = compiler.nvcc.parent().and_then(Path::parent).filter(|home| home.is_dir());
+        let version = compiler.cudarc_version();
+        let found = [
+            ("CUDA_HOME", toolkit.map(|home| home.as_os_str().to_owned())),
+            ("CUDARC_CUDA_VERSION", version.map(OsString::from)),
+        ];
+        let unset = |(name, _): &(&str, _)| env::var_os(name).is_none();
+        variables.extend(found.into_iter().filter(unset).filter_map(|(name, value)| Some((name, value?))));
+    }
+    // Candle asks a GPU for its architecture otherwise, and there may be none.
+    if env::var_os("CUDA_COMPUTE_CAP").is_none() && !(compiler.is_some() && has_gpu()) {
+        variables.push(("CUDA_COMPUTE_CAP", "80".into()));
+    }
+    Ok(variables)
+}
+
+/// Whether the machine has a GPU with a driver.
+fn has_gpu() -> bool {
+    Path::new("/dev/nvidia0").exists()
+}
+
+/// Lets linkers and programs find libraries whose functions all fail. Linkers look into a toolkit's own folders first.
+fn stand_in_libraries() -> Result<Vec<(&'static str, OsString)>> {
+    let libraries = stand_in::libraries()?;
+    Ok(["LIBRARY_PATH", "LD_LIBRARY_PATH"].map(|name| (name, before(&libraries, name))).into())
+}
+
+/// A folder before those that a variable lists.
+fn before(folder: &Path, variable: &str) -> OsString {
+    let listed = env::var_os(variable).unwrap_or_default();
+    let all = std::iter::once(folder.to_path_buf()).chain(env::split_paths(&listed));
+    env::join_paths(all.filter(|path| !path.as_os_str().is_empty())).unwrap_or_else(|_| folder.into())
 }
 
 #[cfg(all(test, unix))]
@@ -139,11 +205,11 @@ mod tests {
     use super::*;
 
     /// A program of a few shell commands.
-    fn script(folder: &Path, commands: &str) -> PathBuf {
+    fn script(folder: &Path, commands: &str) -> Program<'static> {
         let path = folder.join("enas");
         fs::write(&path, format!("#!/bin/sh\n{commands}\n")).expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
-        path
+        Program { path, environment: &[] }
     }
 
     #[test]
@@ -152,8 +218,8 @@ mod tests {
         let refusal = |commands: &str| {
             refuses(&script(folder.path(), commands), "cuda").map_err(|error| error.to_string())
         };
-        let say = "echo 'error: no NVIDIA driver was found (x)' >&2";
-        assert_eq!(refusal(&format!("{say}; exit 1")).unwrap(), "error: no NVIDIA driver was found (x)");
+        let say = "echo 'error: the NVIDIA driver does not start: x' >&2";
+        assert_eq!(refusal(&format!("{say}; exit 1")).unwrap(), "error: the NVIDIA driver does not start: x");
         assert!(refusal(&format!("{say}; exit 2")).unwrap_err().contains("ended with Some(2) instead of 1"));
         assert!(refusal(&format!("{say}; {say}; exit 1")).unwrap_err().contains("unexpected message"));
         assert!(refusal("echo panicked >&2; exit 1").unwrap_err().contains("unexpected message: panicked"));

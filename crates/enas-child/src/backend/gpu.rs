@@ -17,9 +17,9 @@ use crate::params::{ParamId, Params};
 /// A GPU with the weights and moving statistics of one network.
 pub(crate) struct OnGpu<'a> {
     pub(crate) gpu: &'a Gpu,
-    /// Where each parameter is; the numbers are in `values`.
+    /// Where each parameter is; the numbers are in `values`, a buffer for every table.
     pub(crate) params: &'a Params,
-    pub(crate) values: &'a Buffer,
+    pub(crate) values: &'a [Buffer],
     pub(crate) running: &'a [GpuRunningMoments],
     pub(crate) loss: GpuLossRule<'a>,
     /// Receives the mean and the number right of every [`cross_entropy`](Backend::cross_entropy) in turn.
@@ -28,6 +28,8 @@ pub(crate) struct OnGpu<'a> {
     pub(crate) losses: Cell<usize>,
     /// Matrices that were joined from several parameters: a pass reads them in either direction.
     pub(crate) joined: RefCell<BTreeMap<Vec<ParamId>, Buffer>>,
+    /// Which tables have gradients, if somebody asks.
+    pub(crate) visited: Option<RefCell<Vec<bool>>>,
 }
 
 /// Numbers per image on the device.
@@ -218,18 +220,22 @@ impl Backend for OnGpu<'_> {
     }
 
     fn gradients(&self) -> Buffer {
-        self.gpu.zeros(self.params.len())
+        self.gpu.zeros(self.params.device_len())
     }
 }
 
 impl OnGpu<'_> {
     fn get(&self, id: ParamId) -> Span<'_> {
-        self.place(self.values, id)
+        let (table, range) = self.params.in_table(id);
+        self.values[table].span(range.start, range.len())
     }
 
-    /// Where a parameter stands in a buffer of all of them.
+    /// Where the gradient of a parameter stands among all of them.
     fn place<'b>(&self, all: &'b Buffer, id: ParamId) -> Span<'b> {
-        let range = self.params.range(id);
+        if let Some(visited) = &self.visited {
+            visited.borrow_mut()[self.params.in_table(id).0] = true;
+        }
+        let range = self.params.device_range(id);
         all.span(range.start, range.len())
     }
 

@@ -15,7 +15,7 @@ use enas_kernels::{Axis, Pool};
 
 pub(crate) use self::cpu::{Cpu, argmax};
 pub(crate) use self::dry::{Dry, Ledger};
-pub(crate) use self::gpu::OnGpu;
+pub(crate) use self::gpu::{Numbers, OnGpu};
 pub(crate) use self::grouped::Grouped;
 pub(crate) use self::recorder::Recorder;
 pub(crate) use self::waves::{Known, Part, Waves};

@@ -3,6 +3,7 @@
 mod infer;
 mod inspect;
 mod op;
+mod op_on_gpu;
 mod refine;
 mod tensors;
 mod train;
@@ -14,6 +15,7 @@ use candle_nn::VarBuilder;
 use enas_arc::Arc;
 use enas_kernels::Map;
 use enas_kernels::candle::NesterovConfig;
+use enas_kernels::gpu::{self, Precision};
 
 pub use self::infer::Norm;
 pub use self::inspect::Inspection;
@@ -64,11 +66,12 @@ const MOST_WEIGHTS: usize = 1 << 30;
 const MOST_NUMBERS: usize = 1 << 27;
 
 impl Child {
-    /// A child with shared weights for every arc of `config.nodes` nodes. They start from a seed, or come from a builder of
-    /// candle on the CPU.
+    /// A child with shared weights for every arc of `config.nodes` nodes. They start from a seed, on the CPU, or come from a
+    /// builder of candle. With tensors on an NVIDIA GPU all passes are computed there.
     ///
     /// # Errors
-    /// If a setting is out of range, `n_classes` is below 2, or the builder does not have a tensor.
+    /// If a setting is out of range, `n_classes` is below 2, the builder does not have a tensor, or its device cannot run
+    /// the kernels.
     pub fn shared<'v>(
         config: &Config,
         input: InputShape,
@@ -139,14 +142,19 @@ impl Child {
             let allowed = format!("{most_weights} weights");
             return Err(Error::Config { key: "child.filters", value, allowed });
         }
-        let mut builder = Builder::new(Some(on_the_host(start)?));
+        let start = start.into_builder();
+        let gpu = gpu::on(start.device())?;
+        let mut builder = Builder::new(Some(start));
         let network = Network::new(&mut builder, config, plan, arc, n_classes).into();
         let Builder { params, running, .. } = builder;
         let params = params.build(config.optimizer(0.0))?.into();
         let running = Running::new(running).into();
         let (arc, recompute) = (arc.cloned(), Recompute::Nothing);
         let (class_weights, smoothing, device) = (None, 0.0, None);
-        Ok(Self { n_classes, arc, network, params, running, class_weights, smoothing, recompute, device })
+        let mut child =
+            Self { n_classes, arc, network, params, running, class_weights, smoothing, recompute, device };
+        gpu.map_or(Ok(()), |gpu| child.use_gpu(&gpu, Precision::F32))?;
+        Ok(child)
     }
 
     /// Weighs the loss: that of an image of class `k` counts `weights[k]` times, for the main and for the auxiliary
@@ -300,14 +308,14 @@ fn walk_of<'a>(recompute: Recompute, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
     }
 }
 
-/// The builder of a network that begins in the host's memory.
+/// The builder of a network that stays in the host's memory.
 pub(crate) fn on_the_host(start: Start<'_>) -> Result<VarBuilder<'_>, Error> {
     let builder = start.into_builder();
     if builder.device().is_cpu() {
         return Ok(builder);
     }
     let device = builder.device();
-    Err(Error::State(format!("tensors on {device:?}; build the network on the CPU, then call use_gpu")))
+    Err(Error::State(format!("tensors on {device:?}; this network is computed on the CPU alone")))
 }
 
 /// Runs `body` on a thread of the pool, once for all the operations inside it. From elsewhere each of them would be

@@ -5,15 +5,18 @@
 
 use std::sync::{Arc as SyncArc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Shape, Tensor, bail};
 use enas_arc::Arc;
 use enas_kernels::candle::{Gradients as Slot, Tied};
+use enas_kernels::gpu;
 use enas_kernels::{LANES, Map, RunningMoments};
 use rayon::prelude::*;
 
+use super::op_on_gpu::RecordOnGpu;
 use super::{on_pool, walk_of};
 use crate::backend::{Backend, Cpu, Statistics};
 use crate::config::InputShape;
+use crate::device::OnDevice;
 use crate::loss::{LossRule, Targets};
 use crate::network::{Features, Network, Training};
 use crate::noise::SeededNoise;
@@ -32,6 +35,8 @@ pub(super) struct Parts {
     pub(super) running: SyncArc<Running>,
     pub(super) arc: Arc,
     pub(super) recompute: Recompute,
+    /// Where passes are computed, if not here.
+    pub(super) device: Option<OnDevice>,
 }
 
 /// What the operation gives.
@@ -59,7 +64,13 @@ pub(super) struct Evaluation {
 }
 
 /// What waits for the way back.
-pub(super) struct Record {
+pub(super) enum Record {
+    Here(RecordHere),
+    OnGpu(RecordOnGpu),
+}
+
+/// The same of a pass on the CPU.
+pub(super) struct RecordHere {
     tape: Recorded<Cpu<'static>>,
     /// None where features were asked for.
     heads: Option<Heads<Vec<f32>>>,
@@ -83,8 +94,27 @@ impl CustomOp2 for Evaluation {
             bail!("images {:?} are not contiguous F32 numbers", layout.shape());
         };
         let images = &images[from..to];
-        let (numbers, shape) = on_pool(|| self.forward(images)).map_err(candle_core::Error::wrap)?;
+        let made = match &self.parts.device {
+            None => on_pool(|| self.forward(images)),
+            Some(device) => self.forward_on(device, &device.gpu.upload(images), images.len()),
+        };
+        let (numbers, shape) = made.map_err(candle_core::Error::wrap)?;
         Ok((CpuStorage::F32(numbers), shape))
+    }
+
+    fn cuda_fwd(
+        &self,
+        images: &CudaStorage,
+        layout: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> candle_core::Result<(CudaStorage, Shape)> {
+        let Some(device) = &self.parts.device else { bail!("the images are on a GPU, the network is not") };
+        let len = layout.shape().elem_count();
+        let (numbers, shape) = gpu::lend(&[(images, layout)], |images| {
+            self.forward_on(device, &images[0], len).map_err(candle_core::Error::wrap)
+        })?;
+        device.gpu.upload(&numbers).into_storage(shape)
     }
 
     fn bwd(
@@ -98,10 +128,17 @@ impl CustomOp2 for Evaluation {
         let (Some(record), Some(slot)) = (record, &self.gradients) else {
             bail!("what the network recorded is used up; evaluate it again before another backward pass");
         };
-        let grad = grad.flatten_all()?.to_vec1::<f32>()?;
-        let backward = || self.parts.params.read(|weights| self.backward(weights, record, grad));
-        let gradients = on_pool(backward).map_err(candle_core::Error::wrap)?;
-        slot.put(self.parts.params.gradient_tensors(gradients)?);
+        let (params, grad) = (&self.parts.params, grad.flatten_all()?.to_vec1::<f32>()?);
+        slot.put(match (record, &self.parts.device) {
+            (Record::OnGpu(record), Some(device)) => {
+                self.backward_on(device, record, grad).map_err(candle_core::Error::wrap)?
+            }
+            (Record::Here(record), _) => {
+                let backward = || params.read(|weights| self.backward(weights, record, grad));
+                params.gradient_tensors(on_pool(backward).map_err(candle_core::Error::wrap)?)?
+            }
+            (Record::OnGpu(_), None) => bail!("the network has left its GPU"),
+        });
         Ok((None, Some(Tied::token_gradient(token)?)))
     }
 }
@@ -126,7 +163,10 @@ impl Evaluation {
             let cpu = Cpu { weights, running: &moments, loss: LossRule::default() };
             Ok(match self.output {
                 Output::Features => self.of_features(features),
-                _ => self.of_logits(&network.heads(&cpu, (features, None), n, None)),
+                _ => {
+                    let heads = network.heads(&cpu, (features, None), n, None);
+                    self.of_logits(&heads.logits, None)
+                }
             })
         })
     }
@@ -171,7 +211,7 @@ impl Evaluation {
                 return Ok((self.of_features(main), moments));
             }
             let heads = network.heads(&cpu, (main, aux), n, training);
-            let made = self.of_logits(&heads);
+            let made = self.of_logits(&heads.logits, heads.aux.as_ref().map(|(_, logits)| &logits[..]));
             self.keep(tape, Some(heads), None);
             return Ok((made, moments));
         };
@@ -189,7 +229,7 @@ impl Evaluation {
         of_loss: Option<LogitGradients<Vec<f32>>>,
     ) {
         if self.gradients.is_some() {
-            let record = Record { tape: tape.into_recorded(), heads, of_loss };
+            let record = Record::Here(RecordHere { tape: tape.into_recorded(), heads, of_loss });
             *self.recorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(record);
         }
     }
@@ -197,7 +237,7 @@ impl Evaluation {
     fn backward(
         &self,
         weights: Weights<'_>,
-        Record { tape, heads, of_loss }: Record,
+        RecordHere { tape, heads, of_loss }: RecordHere,
         grad: Vec<f32>,
     ) -> Result<crate::params::Gradients, Error> {
         let Parts { network, arc, recompute, .. } = &self.parts;
@@ -217,13 +257,13 @@ impl Evaluation {
     }
 
     /// Logits of both heads, row by row.
-    fn of_logits(&self, heads: &Heads<Vec<f32>>) -> (Vec<f32>, Shape) {
+    pub(super) fn of_logits(&self, logits: &[f32], aux: Option<&[f32]>) -> (Vec<f32>, Shape) {
         let classes = self.parts.network.classifier.classes;
-        let n = heads.logits.len() / classes;
-        match &heads.aux {
-            None => (heads.logits.clone(), Shape::from((n, classes))),
-            Some((_, aux)) => {
-                let rows = heads.logits.chunks_exact(classes).zip(aux.chunks_exact(classes));
+        let n = logits.len() / classes;
+        match aux {
+            None => (logits.to_vec(), Shape::from((n, classes))),
+            Some(aux) => {
+                let rows = logits.chunks_exact(classes).zip(aux.chunks_exact(classes));
                 let both = rows.flat_map(|(main, aux)| main.iter().chain(aux)).copied().collect();
                 (both, Shape::from((n, 2 * classes)))
             }
@@ -231,7 +271,7 @@ impl Evaluation {
     }
 
     /// The other direction.
-    fn split(&self, grad: Vec<f32>, has_aux: bool) -> LogitGradients<Vec<f32>> {
+    pub(super) fn split(&self, grad: Vec<f32>, has_aux: bool) -> LogitGradients<Vec<f32>> {
         if !has_aux {
             return (grad, None);
         }
@@ -242,7 +282,7 @@ impl Evaluation {
         (half(0), Some(half(classes)))
     }
 
-    fn of_features(&self, features: Vec<f32>) -> (Vec<f32>, Shape) {
+    pub(super) fn of_features(&self, features: Vec<f32>) -> (Vec<f32>, Shape) {
         let channels = self.parts.network.classifier.channels;
         let n = features.len() / channels;
         (features, Shape::from((n, channels)))
@@ -257,11 +297,11 @@ impl Evaluation {
         }
     }
 
-    fn noise(&self) -> Option<(SeededNoise, Step)> {
+    pub(super) fn noise(&self) -> Option<(SeededNoise, Step)> {
         self.step.map(|step| (SeededNoise { seed: step.seed, step: step.global_step }, step))
     }
 
-    fn training<'n>(&self, noise: Option<&'n (SeededNoise, Step)>) -> Option<Training<'n>> {
+    pub(super) fn training<'n>(&self, noise: Option<&'n (SeededNoise, Step)>) -> Option<Training<'n>> {
         noise.map(|(noise, step)| Training {
             noise,
             step: step.global_step,
@@ -270,7 +310,7 @@ impl Evaluation {
         })
     }
 
-    fn image_len(&self) -> usize {
+    pub(super) fn image_len(&self) -> usize {
         let InputShape { channels, height, width } = self.parts.network.plan.input;
         channels * height * width
     }

@@ -133,7 +133,7 @@ impl Child {
     /// What candle reports when it lends the tensors.
     pub fn update_average(&mut self, decay: f32) -> Result<(), Error> {
         match &self.device {
-            Some(device) => device.move_averages(self.params.len(), 1.0 - decay),
+            Some(device) => device.move_averages(&self.params, 1.0 - decay)?,
             None => self.params.move_averages(1.0 - decay)?,
         }
         Ok(())

@@ -80,8 +80,8 @@ impl Child {
     /// Logits of images `[n, c, h, w]`.
     ///
     /// # Errors
-    /// If the images or the arc do not fit, a shared network is asked for moving statistics, a gradient of the images is asked
-    /// for, or the network has moved to a GPU.
+    /// If the images or the arc do not fit or are on another device than the network's tensors, a shared network is asked for
+    /// moving statistics, or a gradient of the images is asked for.
     pub fn forward(&self, arc: &Arc, images: &Tensor, mode: Mode<'_>) -> Result<Outputs, Error> {
         let has_aux = matches!(mode, Mode::Train(_)) && self.network.aux.is_some();
         let made = self.evaluate(arc, images, mode, (Output::Logits, has_aux))?;
@@ -134,6 +134,7 @@ impl Child {
             Mode::Train(step) => (Statistics::Batch, Some(*step)),
         };
         self.check_tracked(arc, images)?;
+        self.device.as_ref().map_or(Ok(()), |device| device.follow(&self.params))?;
         let images = images.contiguous()?;
         let mut evaluation = Evaluation { step, with_aux, ..self.evaluation(arc, statistics, output) };
         if statistics == Statistics::Running {
@@ -178,6 +179,7 @@ impl Child {
             running: self.running.clone(),
             arc: arc.clone(),
             recompute: self.recompute,
+            device: self.device.clone(),
         }
     }
 
@@ -188,8 +190,9 @@ impl Child {
         if images.track_op() {
             return refuse("the network has no gradient for its images; detach them");
         }
-        if self.gpu().is_some() {
-            return refuse("tensors of candle are taken on the CPU alone");
+        if !images.device().same_device(self.device()) {
+            let (images, own) = (images.device(), self.device());
+            return refuse(&format!("the images are on {images:?}, the network's tensors on {own:?}"));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use candle_core::{Tensor, Var};
 use candle_nn::VarBuilder;
 use enas_kernels::candle::{NesterovConfig, NesterovSgd};
+use enas_kernels::gpu::Apart;
 
 use super::{ParamId, Params, Row, Table};
 use crate::Error;
@@ -38,6 +39,7 @@ pub(crate) struct ParamsBuilder<'v> {
 #[derive(Default)]
 struct Layout {
     len: usize,
+    device_len: usize,
     tensors: Vec<Tensor>,
     tables: Vec<Table>,
     rows: Vec<Row>,
@@ -74,10 +76,12 @@ impl<'v> ParamsBuilder<'v> {
         let params = &mut self.params;
         let trained = trained && tensor.as_ref().is_none_or(Tensor::is_variable);
         let (start, first_row, table) = (params.len, params.rows.len(), params.tables.len());
+        let place = params.device_len.next_multiple_of(Apart::ALIGNMENT);
         params.len += len;
+        params.device_len = place + len;
         params.tensors.extend(tensor);
         let (shape, range) = (shape.to_vec(), start..start + len);
-        params.tables.push(Table { name, shape, range, first_row, rows, trained });
+        params.tables.push(Table { name, shape, range, place, first_row, rows, trained });
         let row = len / rows;
         params.rows.extend((0..rows).map(|r| Row { table, range: r * row..(r + 1) * row, trained }));
         (first_row..first_row + rows).map(ParamId).collect()
@@ -100,9 +104,9 @@ impl<'v> ParamsBuilder<'v> {
         if let Some(failure) = self.failure {
             return Err(failure.into());
         }
-        let Layout { len, tensors, tables, rows } = self.params;
+        let Layout { len, device_len, tensors, tables, rows } = self.params;
         let optimizer = Mutex::new(optimizer(&tensors, &tables, config)?);
-        Ok(Params { len, tensors, tables, rows, optimizer, averages: Mutex::default() })
+        Ok(Params { len, device_len, tensors, tables, rows, optimizer, averages: Mutex::default() })
     }
 
     /// Names, shapes and places.

@@ -5,6 +5,7 @@
 //! tensor that is a variable of candle is trained; one from a file, say, is not.
 
 mod builder;
+mod on_gpu;
 mod state;
 
 use std::ops::Range;
@@ -29,6 +30,8 @@ struct Table {
     shape: Vec<usize>,
     /// Of all numbers, as they would lie one table after another.
     range: Range<usize>,
+    /// Where it begins in buffers of a GPU that have a number for every weight.
+    place: usize,
     /// Its first row, and how many there are.
     first_row: usize,
     rows: usize,
@@ -48,6 +51,8 @@ pub(crate) struct Row {
 pub(crate) struct Params {
     /// How many numbers there are, or would be.
     len: usize,
+    /// How many a buffer of a GPU has for all of them.
+    device_len: usize,
     /// One per table; none where there are only places.
     tensors: Vec<Tensor>,
     tables: Vec<Table>,
@@ -137,22 +142,27 @@ impl Params {
         start + range.start..start + range.end
     }
 
+    /// The table that a row belongs to, by its number, and where the row is in it.
+    pub(crate) fn in_table(&self, id: ParamId) -> (usize, Range<usize>) {
+        let Row { table, range, .. } = &self.rows[id.0];
+        (*table, range.clone())
+    }
+
+    /// How many numbers buffers of a GPU have for all weights. Tables begin where kernels for arrays that lie apart want it.
+    pub(crate) fn device_len(&self) -> usize {
+        self.device_len
+    }
+
+    /// Where the values of one row are in such a buffer.
+    pub(crate) fn device_range(&self, id: ParamId) -> Range<usize> {
+        let (table, range) = self.in_table(id);
+        let place = self.tables[table].place;
+        place + range.start..place + range.end
+    }
+
     /// All rows in order.
     pub(crate) fn rows(&self) -> impl Iterator<Item = (ParamId, &Row)> {
         self.rows.iter().enumerate().map(|(i, row)| (ParamId(i), row))
-    }
-
-    /// The runs of trained weights, `(first, length)`.
-    pub(crate) fn trained_runs(&self) -> Vec<(usize, usize)> {
-        let mut runs: Vec<(usize, usize)> = Vec::new();
-        for table in self.tables.iter().filter(|t| t.trained) {
-            let Range { start, end } = table.range;
-            match runs.last_mut() {
-                Some((first, len)) if *first + *len == start => *len += end - start,
-                _ => runs.push((start, end - start)),
-            }
-        }
-        runs
     }
 
     /// Whether the optimiser updates the row.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Params, Table};
 use crate::{Error, NamedTensor};
 
-const MOMENTUM: &str = "momentum/";
+pub(super) const MOMENTUM: &str = "momentum/";
 pub(crate) const AVERAGE: &str = "average/";
 
 impl Params {
@@ -62,36 +62,6 @@ impl Params {
         let averages = self.averages();
         let named = self.names().zip(averages.iter());
         named.map(|(name, average)| copied(format!("{AVERAGE}{name}"), average)).collect()
-    }
-
-    /// Values, momentum and averages, each in one piece, table after table: how a GPU has them. Untrained tables have a
-    /// momentum of zeros; there may be no averages.
-    pub(crate) fn flat(&self) -> Result<[Vec<f32>; 3], Error> {
-        let joined = |tensors: &mut dyn Iterator<Item = &Tensor>| -> Result<Vec<f32>, Error> {
-            Ok(Guards::new(tensors).slices()?.concat())
-        };
-        let optimizer = self.optimizer();
-        let mut momentum = vec![0.0; self.len];
-        for ((_, state), table) in optimizer.state().zip(self.tables.iter().filter(|t| t.trained)) {
-            let guards = Guards::new([state]);
-            momentum[table.range.clone()].copy_from_slice(guards.slices()?[0]);
-        }
-        Ok([joined(&mut self.tensors.iter())?, momentum, joined(&mut self.averages().iter())?])
-    }
-
-    /// Takes over what [`flat`](Self::flat) gives.
-    pub(crate) fn set_flat(&self, [values, momentum, averages]: &[Vec<f32>; 3]) -> Result<(), Error> {
-        let optimizer = self.optimizer();
-        for (table, tensor) in self.tables.iter().zip(&self.tensors) {
-            write(tensor, |numbers| numbers.copy_from_slice(&values[table.range.clone()]))?;
-            if table.trained {
-                optimizer.load(&format!("{MOMENTUM}{}", table.name), &momentum[table.range.clone()])?;
-            }
-        }
-        for (table, average) in self.tables.iter().zip(self.averages().iter()) {
-            write(average, |numbers| numbers.copy_from_slice(&averages[table.range.clone()]))?;
-        }
-        Ok(())
     }
 
     /// Takes over a tensor by name, weights, momentum or averages. Returns whether the name is one of ours.

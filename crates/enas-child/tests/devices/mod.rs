@@ -12,8 +12,8 @@ pub(crate) fn all() -> Vec<Gpu> {
 
 #[cfg(feature = "cuda")]
 fn real() -> Option<Gpu> {
-    match enas_kernels::gpu::Cuda::open(0) {
-        Ok(device) => Some(Gpu::new(Box::new(device))),
+    match enas_kernels::gpu::open(0).and_then(|device| enas_kernels::gpu::on(&device)) {
+        Ok(gpu) => gpu,
         Err(why) => {
             say_skipped(&why);
             None

@@ -109,7 +109,7 @@ const CHECKED: usize = 8;
 pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     let began = Instant::now();
     use_threads(args.machine.threads)?;
-    let gpu = device::open(args.machine.device)?;
+    let gpu = device::gpu(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let loading = context.console.activity("reading the images");
     let (config, data, mut run) = match &args.resume {

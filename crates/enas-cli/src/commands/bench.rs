@@ -171,7 +171,7 @@ fn fixed(args: &Bench, arc: &Arc) -> Result<Child> {
 
 /// The network where the flags want it.
 fn placed(mut child: Child, args: &Bench) -> Result<Child> {
-    match device::open(args.device)? {
+    match device::gpu(args.device)? {
         Some(gpu) => child.use_gpu(&gpu, args.activations.into())?,
         None if args.activations == Activations::Bf16 => {
             return Err(usage("--activations bf16 is for GPUs: add --device cuda, or time f32 on the CPU"));

@@ -25,7 +25,7 @@ const WIDEST_MATRIX: usize = 20;
 pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let model = Model::load(&locate::model(&args.place, args.images.path())?)?;
-    let gpu = device::open(args.machine.device)?;
+    let gpu = device::gpu(args.machine.device)?;
     let path = args.images.path().map_or_else(|| model.data_path(), enas_data::meant);
     if args.images.path().is_none() && !model.data_config().is_built_in() && !path.exists() {
         bail!(

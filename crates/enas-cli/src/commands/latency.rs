@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
     use_threads(args.threads)?;
     let path = locate::model(&args.place, None)?;
     let mut model = Model::load(&path)?;
-    if let Some(gpu) = device::open(args.device)? {
+    if let Some(gpu) = device::gpu(args.device)? {
         model.use_gpu(&gpu)?;
     }
     let times = |n| repeated(&model, n, &Repeat { seed: args.seed, warmup: args.warmup, seconds: SECONDS });

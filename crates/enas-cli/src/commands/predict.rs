@@ -24,7 +24,7 @@ const BATCH: usize = 64;
 pub(crate) fn run(context: &Context, args: &args::Predict) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let mut model = Model::load(&locate::model(&args.place, args.paths.first().map(PathBuf::as_path))?)?;
-    if let Some(gpu) = device::open(args.machine.device)? {
+    if let Some(gpu) = device::gpu(args.machine.device)? {
         model.use_gpu(&gpu)?;
     }
     let top = args.top.min(model.classes().len());

@@ -53,7 +53,7 @@ pub(crate) struct Args {
 /// Usage for what is not a finished search; whatever images and network report.
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     use_threads(args.machine.threads)?;
-    let gpu = device::open(args.machine.device)?;
+    let gpu = device::gpu(args.machine.device)?;
     let dir = args.place.path().ok_or_else(|| usage("no run given: enas prove RUN, or --run DIR"))?;
     let record = Record::open(&locate::search(dir))?;
     let mut config: SearchConfig = record.config()?;

@@ -47,7 +47,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
         path: &'a Path,
     }
     use_threads(args.machine.threads)?;
-    let gpu = device::open(args.machine.device)?;
+    let gpu = device::gpu(args.machine.device)?;
     let dir = args.place.path().ok_or_else(|| usage("no run given: enas report RUN, or --run DIR"))?;
     // Says what to do where an automatic run has nothing to report yet.
     locate::reported(dir)?;

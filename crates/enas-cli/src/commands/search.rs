@@ -35,7 +35,7 @@ const RANKED: usize = 5;
 pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     let began = Instant::now();
     use_threads(args.machine.threads)?;
-    let gpu = device::open(args.machine.device)?;
+    let gpu = device::gpu(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     if let Some(times) = args.repeat {
         return repeat::run(context, args, times, (gpu, &interrupt));

@@ -31,7 +31,7 @@ use crate::{arcs, args, device, locate};
 pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     let began = Instant::now();
     use_threads(args.machine.threads)?;
-    let gpu = device::open(args.machine.device)?;
+    let gpu = device::gpu(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     if let Some(model) = &args.warm_start {
         // Before anything is begun that could not go on.

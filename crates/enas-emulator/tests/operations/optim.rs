@@ -1,6 +1,6 @@
 //! Optimiser updates against those of the CPU.
 
-use enas_kernels::gpu::{Gpu, move_averages};
+use enas_kernels::gpu::{Apart, Buffer, Gpu, move_averages};
 use enas_kernels::{Nesterov, TfAdam};
 
 use crate::{assert_close, in_all_orders, numbers};
@@ -32,7 +32,7 @@ impl Case {
     }
 
     /// The same on a GPU, where `step` knows the runs.
-    fn gpu(&self, gpu: &Gpu, step: impl Fn([&enas_kernels::gpu::Buffer; 3])) -> [Vec<f32>; 2] {
+    fn gpu(&self, gpu: &Gpu, step: impl Fn([&Buffer; 3])) -> [Vec<f32>; 2] {
         let (weights, states) = (gpu.upload(&self.weights), gpu.upload(&self.states));
         step([&weights, &states, &gpu.upload(&self.gradient)]);
         [weights, states].map(|buffer| buffer.download(0, self.weights.len()).expect("the kernels run"))
@@ -50,45 +50,6 @@ impl Case {
 /// Runs that begin and end within quads, one of a single weight, one of none.
 const RANGES: &[(usize, usize)] = &[(0, 5), (6, 1), (9, 2), (13, 1501), (1600, 0), (1700, 300)];
 
-fn check_nesterov(case: &Case, clip_norm: f32) {
-    let mut rule = Nesterov { lr: 0.05, momentum: 0.9, l2: 1e-2, scale: 0.5 };
-    let what = format!("{} weights, clipped at {clip_norm}", case.weights.len());
-    let squares: f64 = case.ranges.iter().fold(0.0, |sum, &(first, len)| {
-        let run = first..first + len;
-        sum + rule.norm_squared(&case.weights[run.clone()], Some(&case.gradient[run]))
-    });
-    let norm = squares.sqrt() as f32;
-    let got = in_all_orders(&what, |gpu| {
-        let stats = gpu.zeros(3);
-        let step = |[weights, momentum, gradient]: [&enas_kernels::gpu::Buffer; 3]| {
-            rule.step_gpu(weights, momentum, gradient, case.ranges, clip_norm, stats.span(1, 1));
-        };
-        let [weights, momentum] = case.gpu(gpu, step);
-        vec![weights, momentum, stats.download(0, 3).expect("the kernels run")]
-    });
-    if clip_norm > 0.0 {
-        rule.scale = clip_norm / norm.max(clip_norm);
-    }
-    let (weights, momentum) = case.cpu(|w, m, g| _ = rule.step(w, m, Some(g)));
-    assert_close(&format!("{what}: weights"), &got[0], &weights);
-    assert_close(&format!("{what}: momentum"), &got[1], &momentum);
-    assert_close(&format!("{what}: norm"), &got[2], &[0.0, norm, 0.0]);
-    case.assert_frozen(&got);
-}
-
-#[test]
-fn nesterov_updates_are_those_of_the_cpu() {
-    // Without clipping, with clipping that has no effect, and with some that has.
-    for clip_norm in [0.0, 1e6, 2.0] {
-        check_nesterov(&Case::new(2000, RANGES), clip_norm);
-    }
-}
-
-#[test]
-fn norms_take_more_weights_than_there_are_threads() {
-    check_nesterov(&Case::new(700_003, &[(1, 700_001)]), 5.0);
-}
-
 #[test]
 fn adam_updates_are_those_of_the_cpu() {
     let rule = TfAdam { lr: 0.01, beta2: 0.999, epsilon: 1e-3 };
@@ -104,37 +65,144 @@ fn adam_updates_are_those_of_the_cpu() {
     }
 }
 
+/// Weights that lie apart, with a place each in momentum and gradient.
+struct Scattered {
+    /// Place and weights of each array.
+    arrays: Vec<(usize, Vec<f32>)>,
+    momentum: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+/// What a step leaves on a GPU.
+struct Stepped {
+    /// All weights, one array after another.
+    weights: Vec<f32>,
+    momentum: Vec<f32>,
+    norm: f32,
+}
+
+impl Scattered {
+    /// Arrays of these lengths. Between their places lies what must not change.
+    fn new(lens: &[usize]) -> Self {
+        let (mut arrays, mut end) = (Vec::new(), 0);
+        for (i, len) in lens.iter().enumerate() {
+            arrays.push((end, numbers(i as u64, *len)));
+            end = (end + len + i % 3).next_multiple_of(Apart::ALIGNMENT);
+        }
+        Self { arrays, momentum: numbers(1000, end), gradient: numbers(1001, end) }
+    }
+
+    fn on(&self, gpu: &Gpu) -> (Vec<Buffer>, Apart) {
+        let buffers: Vec<Buffer> = self.arrays.iter().map(|(_, weights)| gpu.upload(weights)).collect();
+        let arrays = buffers.iter().zip(&self.arrays);
+        let apart = Apart::new(gpu, arrays.map(|(b, (place, weights))| (b.clone(), *place, weights.len())));
+        (buffers, apart)
+    }
+
+    fn download(&self, buffers: &[Buffer]) -> Vec<f32> {
+        let arrays = buffers.iter().zip(&self.arrays);
+        arrays.flat_map(|(b, (_, weights))| b.download(0, weights.len()).expect("the kernels run")).collect()
+    }
+
+    fn step(&self, gpu: &Gpu, rule: &Nesterov, clip_norm: f32) -> Stepped {
+        let ((buffers, weights), norm) = (self.on(gpu), gpu.zeros(1));
+        let (momentum, gradient) = (gpu.upload(&self.momentum), gpu.upload(&self.gradient));
+        rule.step_gpu(&weights, &momentum, &gradient, clip_norm, norm.span(0, 1));
+        Stepped {
+            weights: self.download(&buffers),
+            momentum: momentum.download(0, self.momentum.len()).expect("the kernels run"),
+            norm: norm.download(0, 1).expect("the kernels run")[0],
+        }
+    }
+
+    /// What the CPU makes of it.
+    fn wanted(&self, mut rule: Nesterov, clip_norm: f32) -> Stepped {
+        let place = |(place, weights): &(usize, Vec<f32>)| *place..place + weights.len();
+        let squares =
+            |array: &(usize, Vec<f32>)| rule.norm_squared(&array.1, Some(&self.gradient[place(array)]));
+        let norm = self.arrays.iter().map(squares).sum::<f64>().sqrt() as f32;
+        if clip_norm > 0.0 {
+            rule.scale = clip_norm / norm.max(clip_norm);
+        }
+        let (mut all, mut momentum) = (Vec::new(), self.momentum.clone());
+        for array in &self.arrays {
+            let mut weights = array.1.clone();
+            rule.step(&mut weights, &mut momentum[place(array)], Some(&self.gradient[place(array)]));
+            all.extend(weights);
+        }
+        Stepped { weights: all, momentum, norm }
+    }
+}
+
+fn check_nesterov(case: &Scattered, clip_norm: f32) {
+    let rule = Nesterov { lr: 0.05, momentum: 0.9, l2: 1e-2, scale: 0.5 };
+    let what = format!("{} arrays, clipped at {clip_norm}", case.arrays.len());
+    let got = in_all_orders(&what, |gpu| {
+        let Stepped { weights, momentum, norm } = case.step(gpu, &rule, clip_norm);
+        vec![weights, momentum, vec![norm]]
+    });
+    let Stepped { weights, momentum, norm } = case.wanted(rule, clip_norm);
+    assert_close(&format!("{what}: weights"), &got[0], &weights);
+    assert_close(&format!("{what}: momentum"), &got[1], &momentum);
+    assert_close(&format!("{what}: norm"), &got[2], &[norm]);
+    let lies_between =
+        |i: &usize| !case.arrays.iter().any(|(place, weights)| (*place..place + weights.len()).contains(i));
+    for i in (0..case.momentum.len()).filter(lies_between) {
+        assert_eq!(got[1][i], case.momentum[i], "{what}: number {i} is nobody's");
+    }
+}
+
+/// More than a launch takes: some shorter than a quad, one of none, one of several blocks.
+fn lens() -> Vec<usize> {
+    (0..70).map(|i| [5, 1, 2, 36, 0, 300, 4, 1024, 1501, 2600][i * 7 % 10]).collect()
+}
+
+#[test]
+fn nesterov_updates_are_those_of_the_cpu() {
+    // Without clipping, with clipping that has no effect, and with some that has.
+    for clip_norm in [0.0, 1e6, 2.0] {
+        check_nesterov(&Scattered::new(&lens()), clip_norm);
+    }
+    for arrays in [1, 31, 32, 33, 64] {
+        check_nesterov(&Scattered::new(&lens()[..arrays]), 2.0);
+    }
+}
+
+#[test]
+fn arrays_may_have_more_weights_than_there_are_threads() {
+    check_nesterov(&Scattered::new(&[3, 700_001, 5]), 5.0);
+}
+
 #[test]
 fn a_gradient_that_is_not_finite_changes_no_weight() {
     let rule = Nesterov { lr: 0.05, momentum: 0.9, l2: 1e-2, scale: 1.0 };
     for (clip_norm, bad) in [(0.0, f32::NAN), (2.0, f32::NAN), (0.0, f32::INFINITY), (2.0, f32::NEG_INFINITY)]
     {
-        let mut case = Case::new(2000, RANGES);
-        case.gradient[700] = bad;
+        let mut case = Scattered::new(&lens());
+        let place = case.arrays[45].0;
+        case.gradient[place] = bad;
         let got = in_all_orders("a gradient that is not finite", |gpu| {
-            let norm = gpu.zeros(1);
-            let step = |[weights, momentum, gradient]: [&enas_kernels::gpu::Buffer; 3]| {
-                rule.step_gpu(weights, momentum, gradient, case.ranges, clip_norm, norm.span(0, 1));
-            };
-            let [weights, momentum] = case.gpu(gpu, step);
+            let Stepped { weights, momentum, norm } = case.step(gpu, &rule, clip_norm);
             // What is compared between orders must equal itself.
-            let norm = norm.download(0, 1).expect("the kernels run")[0];
             vec![weights, momentum, vec![f32::from(u8::from(norm.is_finite()))]]
         });
-        assert_eq!((&got[0], &got[1]), (&case.weights, &case.states), "{bad}, clipped at {clip_norm}");
+        let weights: Vec<f32> = case.arrays.iter().flat_map(|(_, weights)| weights).copied().collect();
+        assert_eq!((&got[0], &got[1]), (&weights, &case.momentum), "{bad}, clipped at {clip_norm}");
         assert_eq!(got[2], [0.0], "the norm says so");
     }
 }
 
 #[test]
 fn averages_move_by_their_share_of_the_way() {
-    let (averages, weights) = (numbers(1, 1501), numbers(2, 1501));
+    let case = Scattered::new(&lens());
     let got = in_all_orders("averages", |gpu| {
-        let buffer = gpu.upload(&averages);
-        move_averages(&buffer, &gpu.upload(&weights), 1500, 0.25);
-        vec![buffer.download(0, 1501).expect("the kernel runs")]
+        let (averages, (_, weights)) = (gpu.upload(&case.momentum), case.on(gpu));
+        move_averages(&averages, &weights, 0.25);
+        vec![averages.download(0, case.momentum.len()).expect("the kernel runs")]
     });
-    let mut want: Vec<f32> = averages.iter().zip(&weights).map(|(a, w)| 0.75 * a + 0.25 * w).collect();
-    want[1500] = averages[1500];
+    let mut want = case.momentum.clone();
+    for (place, weights) in &case.arrays {
+        want[*place..].iter_mut().zip(weights).for_each(|(a, w)| *a = 0.75 * *a + 0.25 * w);
+    }
     assert_close("averages", &got[0], &want);
 }

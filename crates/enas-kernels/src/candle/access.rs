@@ -1,8 +1,15 @@
-//! The numbers of tensors as slices, for reading and for writing, without copies.
+//! The numbers of tensors as slices, for reading and for writing: on the CPU without copies, on a GPU as copies that are
+//! written back.
 
 use std::cell::{Cell, RefCell};
+use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, Error, InplaceOp1, Layout, Result, Storage, StorageRef, Tensor, bail};
+use candle_core::{
+    CpuStorage, CudaStorage, DType, Device, Error, InplaceOp1, Layout, Result, Storage, StorageRef, Tensor,
+    bail,
+};
+
+use crate::gpu;
 
 thread_local! {
     /// The tensors whose numbers are lent on this thread. Candle's locks are not recursive: a second look at one of them
@@ -72,10 +79,10 @@ fn is_about_axes(error: &Error) -> bool {
     }
 }
 
-/// Calls `body` with the numbers of a contiguous f32 tensor on the CPU. May be nested.
+/// Calls `body` with the numbers of a contiguous f32 tensor, or with a copy if they are on a GPU. May be nested.
 ///
 /// # Errors
-/// If the tensor is another one, or is being written on this thread.
+/// If the tensor is another one, or is being written on this thread; what the GPU reports.
 pub fn read<R>(tensor: &Tensor, body: impl FnOnce(&[f32]) -> R) -> Result<R> {
     check(tensor)?;
     let _lent = Lent::new(tensor, Access::Read)?;
@@ -83,8 +90,8 @@ pub fn read<R>(tensor: &Tensor, body: impl FnOnce(&[f32]) -> R) -> Result<R> {
     Ok(body(guards.slices()?[0]))
 }
 
-/// Calls `body` with the numbers of a contiguous f32 tensor on the CPU, for writing, as an in-place op of candle. May be
-/// nested: candle lends the tensors one by one.
+/// Calls `body` with the numbers of a contiguous f32 tensor, for writing, as an in-place op of candle. May be nested: candle
+/// lends the tensors one by one. Numbers on a GPU are copied to the host and back.
 ///
 /// Values that were computed from the tensor before keep a graph that knows nothing of the change, as with every in-place
 /// op. Threads that write the same tensors must do so in the same order.
@@ -124,12 +131,24 @@ impl<R, F: FnOnce(&mut [f32]) -> R> InplaceOp1 for Write<F, R> {
         self.result.set(self.body.take().map(|body| body(&mut data[from..to])));
         Ok(())
     }
+
+    fn cuda_fwd(&self, storage: &mut CudaStorage, layout: &Layout) -> Result<()> {
+        gpu::lend(&[(storage, layout)], |buffers| {
+            let buffer = &buffers[0];
+            let mut numbers = buffer.download(0, layout.shape().elem_count())?;
+            self.result.set(self.body.take().map(|body| body(&mut numbers)));
+            buffer.upload(0, &numbers);
+            Ok(buffer.gpu().finish()?)
+        })
+    }
 }
 
 fn check(tensor: &Tensor) -> Result<()> {
-    if tensor.dtype() != candle_core::DType::F32 || !tensor.is_contiguous() || !tensor.device().is_cpu() {
-        let (shape, dtype, device) = (tensor.shape(), tensor.dtype(), tensor.device());
-        bail!("{shape:?} of {dtype:?} on {device:?} is not a contiguous F32 tensor on the CPU");
+    let (shape, dtype, device) = (tensor.shape(), tensor.dtype(), tensor.device());
+    if dtype != DType::F32 || !tensor.is_contiguous() || matches!(device, Device::Metal(_)) {
+        bail!(
+            "{shape:?} of {dtype:?} on {device:?} is not a contiguous F32 tensor on the CPU or an NVIDIA GPU"
+        );
     }
     Ok(())
 }
@@ -138,25 +157,55 @@ fn check(tensor: &Tensor) -> Result<()> {
 /// meanwhile.
 pub struct Guards<'a> {
     held: Vec<(StorageRef<'a>, &'a Layout)>,
+    /// Of tensors on a GPU, once somebody asks for the numbers; empty for those on the CPU.
+    copies: OnceLock<Vec<Vec<f32>>>,
 }
 
 impl<'a> Guards<'a> {
     /// Takes the locks of tensors.
     pub fn new(tensors: impl IntoIterator<Item = &'a Tensor>) -> Self {
-        Self { held: tensors.into_iter().map(Tensor::storage_and_layout).collect() }
+        let held = tensors.into_iter().map(Tensor::storage_and_layout).collect();
+        Self { held, copies: OnceLock::new() }
     }
 
     /// The numbers of all tensors, in their order.
     ///
     /// # Errors
-    /// If one is not a contiguous f32 tensor on the CPU.
+    /// If one is not a contiguous f32 tensor; what a GPU reports.
     pub fn slices(&self) -> Result<Vec<&[f32]>> {
-        self.held.iter().map(|(storage, layout)| slice(storage, layout)).collect()
+        if self.held.iter().all(|(storage, _)| matches!(**storage, Storage::Cpu(_))) {
+            return self.held.iter().map(|(storage, layout)| slice(storage, layout)).collect();
+        }
+        let copies = match self.copies.get() {
+            Some(copies) => copies,
+            None => {
+                let copies = self.held.iter().map(|(storage, layout)| copy(storage, layout));
+                let copies = copies.collect::<Result<_>>()?;
+                self.copies.get_or_init(|| copies)
+            }
+        };
+        let both = self.held.iter().zip(copies);
+        both.map(|((storage, layout), copy)| match &**storage {
+            Storage::Cpu(_) => slice(storage, layout),
+            _ => Ok(copy.as_slice()),
+        })
+        .collect()
     }
 
     /// What identifies the storage of each tensor.
     pub(super) fn keys(&self) -> impl Iterator<Item = usize> {
         self.held.iter().map(|(storage, _)| std::ptr::from_ref::<Storage>(storage).addr())
+    }
+}
+
+/// A copy of numbers on a GPU; nothing for those on the CPU.
+fn copy(storage: &Storage, layout: &Layout) -> Result<Vec<f32>> {
+    match storage {
+        Storage::Cuda(storage) => {
+            let len = layout.shape().elem_count();
+            gpu::lend(&[(storage, layout)], |buffers| Ok(buffers[0].download(0, len)?))
+        }
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -19,6 +19,7 @@
 mod access;
 mod adam;
 mod nesterov;
+mod on_gpu;
 mod slots;
 mod tie;
 

@@ -6,6 +6,7 @@ use candle_nn::Optimizer;
 use rayon::prelude::*;
 
 use super::access::read;
+use super::on_gpu::OnGpu;
 use super::slots::Slots;
 use crate::optim::Nesterov;
 
@@ -31,6 +32,9 @@ impl Default for NesterovConfig {
 /// [`Nesterov`]'s rule for candle's variables: one pass over weights and momentum, in place, on all threads.
 ///
 /// A variable without a gradient still decays and coasts, as a gradient of zeros would have it.
+///
+/// Variables on an NVIDIA GPU are updated there, thirty-two by a launch. A gradient whose norm is not finite changes none of
+/// them.
 #[derive(Debug)]
 pub struct NesterovSgd {
     slots: Slots,
@@ -40,6 +44,8 @@ pub struct NesterovSgd {
     norm: f32,
     /// `Σ g²` of each row, kept between steps for its memory alone.
     squares: Vec<f64>,
+    /// Where the variables are, if not on the CPU.
+    gpu: Option<OnGpu>,
 }
 
 impl Optimizer for NesterovSgd {
@@ -50,6 +56,10 @@ impl Optimizer for NesterovSgd {
     }
 
     fn step(&mut self, grads: &GradStore) -> Result<()> {
+        if let Some(gpu) = &self.gpu {
+            self.norm = gpu.step(self.config, &self.slots.gradients(grads)?)?;
+            return Ok(());
+        }
         let Self { slots, first_rows, config, squares, .. } = self;
         self.norm = slots.with_gradients(grads, |gradients| {
             let row = |var: usize, row: usize| {
@@ -75,8 +85,8 @@ impl NesterovSgd {
     /// [`step_rows`](Self::step_rows) takes apart. No rounding depends on names; the norm's does on rows.
     ///
     /// # Errors
-    /// If a variable is not f32, contiguous and on the CPU, shares its numbers with another one, or does not have so many
-    /// equal rows.
+    /// If a variable is not f32 and contiguous, is on another device than the others, shares its numbers with another one, or
+    /// does not have so many equal rows.
     pub fn named(vars: Vec<(String, Var, usize)>, config: NesterovConfig) -> Result<Self> {
         let (mut first_rows, mut named) = (vec![0], Vec::with_capacity(vars.len()));
         for (name, var, rows) in vars {
@@ -86,7 +96,11 @@ impl NesterovSgd {
             first_rows.push(first_rows[named.len()] + rows);
             named.push((name, var));
         }
-        Ok(Self { slots: Slots::new(named)?, first_rows, config, norm: 0.0, squares: Vec::new() })
+        let (slots, gpu) = match OnGpu::of(&named.iter().map(|(_, var)| var).collect::<Vec<_>>())? {
+            Some((gpu, states)) => (Slots::on_gpu(named, states)?, Some(gpu)),
+            None => (Slots::new(named)?, None),
+        };
+        Ok(Self { slots, first_rows, config, norm: 0.0, squares: Vec::new(), gpu })
     }
 
     /// The settings.
@@ -103,12 +117,16 @@ impl NesterovSgd {
     /// as zeros. Nothing is allocated per variable, and nothing is copied.
     ///
     /// # Errors
-    /// What candle reports when it lends the variables. Some of them may be updated then.
+    /// What candle reports when it lends the variables. Some of them may be updated then. If they are on a GPU, where
+    /// gradients are tensors.
     pub fn step_rows<'g>(
         &mut self,
         gradient: impl Fn(usize, usize) -> Option<&'g [f32]> + Sync,
     ) -> Result<f32> {
-        let Self { slots, first_rows, config, squares, .. } = self;
+        let Self { slots, first_rows, config, squares, gpu, .. } = self;
+        if gpu.is_some() {
+            bail!("gradients row by row are for variables on the CPU; take a step with tensors");
+        }
         self.norm = update(slots, first_rows, *config, squares, gradient)?;
         Ok(self.norm)
     }

@@ -1,5 +1,6 @@
 //! Variables with one tensor of state each, as all optimisers here have them.
 
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Result, Tensor, Var, bail};
 
 use super::access::{Guards, keys, write_distinct};
@@ -25,12 +26,7 @@ impl Slots {
     pub(super) fn new(vars: Vec<(String, Var)>) -> Result<Self> {
         let mut all = Vec::with_capacity(vars.len());
         for (name, var) in vars {
-            if var.dtype() != DType::F32 || !var.is_contiguous() || !var.device().is_cpu() {
-                let (shape, dtype, device) = (var.shape(), var.dtype(), var.device());
-                bail!(
-                    "{name} {shape:?} of {dtype:?} on {device:?} is not a contiguous F32 variable on the CPU"
-                );
-            }
+            check(&name, &var, var.device().is_cpu(), "on the CPU")?;
             let state = Tensor::zeros(var.shape(), DType::F32, var.device())?;
             all.push(Slot { name, var, state });
         }
@@ -39,17 +35,23 @@ impl Slots {
         Ok(Self { all, keys })
     }
 
+    /// With states that are parts of one tensor on the variables' GPU.
+    pub(super) fn on_gpu(vars: Vec<(String, Var)>, states: Vec<Tensor>) -> Result<Self> {
+        for (name, var) in &vars {
+            check(name, var, var.device().is_cuda(), "on an NVIDIA GPU")?;
+        }
+        let keys = keys(&vars.iter().map(|(_, var)| var.as_tensor()).collect::<Vec<_>>())?;
+        let slots = vars.into_iter().zip(states).map(|((name, var), state)| Slot { name, var, state });
+        Ok(Self { all: slots.collect(), keys })
+    }
+
     /// Names for variables that have none.
     pub(super) fn numbered(vars: Vec<Var>) -> Vec<(String, Var)> {
         vars.into_iter().enumerate().map(|(i, var)| (i.to_string(), var)).collect()
     }
 
-    /// Calls `body` with the contiguous gradients, one per variable.
-    pub(super) fn with_gradients<R>(
-        &self,
-        grads: &candle_core::backprop::GradStore,
-        body: impl FnOnce(&[Option<&[f32]>]) -> Result<R>,
-    ) -> Result<R> {
+    /// The contiguous gradients, one per variable.
+    pub(super) fn gradients(&self, grads: &GradStore) -> Result<Vec<Option<Tensor>>> {
         let mut found = Vec::with_capacity(self.all.len());
         for slot in &self.all {
             let gradient = grads.get(&slot.var).map(Tensor::contiguous).transpose()?;
@@ -59,6 +61,16 @@ impl Slots {
             }
             found.push(gradient);
         }
+        Ok(found)
+    }
+
+    /// Calls `body` with the numbers of the gradients, one per variable.
+    pub(super) fn with_gradients<R>(
+        &self,
+        grads: &GradStore,
+        body: impl FnOnce(&[Option<&[f32]>]) -> Result<R>,
+    ) -> Result<R> {
+        let found = self.gradients(grads)?;
         let guards = Guards::new(found.iter().flatten());
         if guards.keys().any(|key| self.keys.binary_search(&key).is_ok()) {
             bail!(
@@ -85,6 +97,15 @@ impl Slots {
         write_distinct(&slot.state, |state| state.copy_from_slice(numbers))?;
         Ok(true)
     }
+}
+
+/// Refuses what cannot be updated in place there.
+fn check(name: &str, var: &Var, is_there: bool, place: &str) -> Result<()> {
+    if var.dtype() == DType::F32 && var.is_contiguous() && is_there {
+        return Ok(());
+    }
+    let (shape, dtype, device) = (var.shape(), var.dtype(), var.device());
+    bail!("{name} {shape:?} of {dtype:?} on {device:?} is not a contiguous F32 variable {place}")
 }
 
 impl Slot {

@@ -6,7 +6,10 @@
 
 use std::sync::{Arc as SyncArc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
+use candle_core::backend::{BackendDevice, BackendStorage};
+use candle_core::{
+    CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor,
+};
 
 /// The gradients that an op computes for tied tensors, on their way to them. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +30,7 @@ impl Gradients {
 /// What [`tie`] makes.
 #[derive(Clone, Debug)]
 pub struct Tied {
-    /// A scalar that depends on all tied tensors, on the CPU. The op that reads them takes it for an input, and returns
+    /// A scalar that depends on all tied tensors, on their device. The op that reads them takes it for an input, and returns
     /// [`token_gradient`](Self::token_gradient) for it on its way back.
     pub token: Tensor,
     /// Where that op leaves the tensors' gradients before.
@@ -51,8 +54,10 @@ impl Tied {
 /// Those of candle.
 pub fn tie<'t>(tensors: impl IntoIterator<Item = &'t Tensor>) -> Result<Tied> {
     let gradients = Gradients::default();
-    let mut token = Tensor::zeros((), DType::F32, &Device::Cpu)?;
-    let mut tracked = tensors.into_iter().enumerate().filter(|(_, tensor)| tensor.track_op());
+    let mut tensors = tensors.into_iter().peekable();
+    let device = tensors.peek().map_or(Device::Cpu, |tensor| tensor.device().clone());
+    let mut token = Tensor::zeros((), DType::F32, &device)?;
+    let mut tracked = tensors.enumerate().filter(|(_, tensor)| tensor.track_op());
     while let Some((first, a)) = tracked.next() {
         token = match tracked.next() {
             Some((second, b)) => {
@@ -77,6 +82,11 @@ impl Link {
         (CpuStorage::F32(vec![0.0]), Shape::from(()))
     }
 
+    fn scalar_on(token: &CudaStorage) -> Result<(CudaStorage, Shape)> {
+        let shape = Shape::from(());
+        Ok((token.device().zeros_impl(&shape, DType::F32)?, shape))
+    }
+
     fn on_to_the_next(token: &Tensor, grad: &Tensor) -> Option<Tensor> {
         token.track_op().then(|| grad.clone())
     }
@@ -89,6 +99,16 @@ impl CustomOp2 for Link {
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         Ok(Self::scalar())
+    }
+
+    fn cuda_fwd(
+        &self,
+        token: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Self::scalar_on(token)
     }
 
     fn bwd(
@@ -117,6 +137,18 @@ impl CustomOp3 for Link {
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         Ok(Self::scalar())
+    }
+
+    fn cuda_fwd(
+        &self,
+        token: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        Self::scalar_on(token)
     }
 
     fn bwd(

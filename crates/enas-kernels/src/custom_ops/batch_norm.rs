@@ -2,10 +2,12 @@
 
 use std::sync::{Arc as SyncArc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::on_gpu::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
+use crate::gpu::{Buffer, GpuMoments, GpuValue, batch_norm_backward};
 use crate::map::{Map, Value};
 use crate::norm::{self, Moments};
 
@@ -37,6 +39,13 @@ impl BatchNorm {
     pub fn moments(&self) -> Option<&Moments> {
         self.moments.get()
     }
+
+    fn keep(&self, moments: Moments) -> Result<()> {
+        if self.moments.set(moments).is_err() {
+            bail!("{OP}: this object has already normalised a tensor; make one per call");
+        }
+        Ok(())
+    }
 }
 
 impl CustomOp3 for BatchNorm {
@@ -59,10 +68,20 @@ impl CustomOp3 for BatchNorm {
         let moments = Moments::of(&x);
         let shape = Shape::from(x.shape());
         let value = Value { affine: Some(SyncArc::new(moments.affine(&gamma, &beta))), map: x };
-        if self.moments.set(moments).is_err() {
-            bail!("{OP}: this object has already normalised a tensor; make one per call");
-        }
+        self.keep(moments)?;
         Ok((CpuStorage::F32(value.to_nchw()), shape))
+    }
+
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+        s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        on_gpu::forward(self, &[(s1, l1), (s2, l2), (s3, l3)])
     }
 
     fn bwd(
@@ -73,6 +92,9 @@ impl CustomOp3 for BatchNorm {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        if let Some(gradients) = on_gpu::backward(self, &[x, gamma, beta], grad)? {
+            return on_gpu::triple(gradients);
+        }
         let Some(moments) = self.moments() else { bail!("{OP}: backward before forward") };
         let z = tensors::value(OP, "x", x)?.map;
         let gy = tensors::value(OP, "gradient", grad)?.map;
@@ -96,4 +118,29 @@ fn input_gradient(norm: &norm::Gradient, z: &Map, gy: &Map) -> Map {
         norm.evaluate(channel, block, &z.block(block)[at.clone()], &gy.block(block)[at], out);
     });
     out
+}
+
+impl GpuOp for BatchNorm {
+    fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
+        let (z, moments) = GpuMoments::of(args[0].map(OP, "x")?);
+        let (c, shape) = (z.c(), Shape::from(z.shape()));
+        let [gamma, beta] = [args[1].vector(OP, "gamma", c)?, args[2].vector(OP, "beta", c)?];
+        let value = GpuValue { affine: Some(moments.affine(gamma, beta)), map: z };
+        self.keep(moments.download()?)?;
+        Ok((value.to_pictures(), shape))
+    }
+
+    fn backward_gpu(
+        &self,
+        args: &[GpuArgument<'_>],
+        grad: GpuArgument<'_>,
+        wants_first: bool,
+    ) -> Result<Vec<Option<Buffer>>> {
+        let Some(moments) = self.moments() else { bail!("{OP}: backward before forward") };
+        let (z, gy) = (args[0].map(OP, "x")?, grad.map(OP, "gradient")?);
+        let moments = GpuMoments::upload(z.gpu(), moments);
+        let gamma = args[1].vector(OP, "gamma", z.c())?;
+        let (gx, gamma, beta) = batch_norm_backward(&z, &moments, gamma, &gy);
+        Ok(vec![wants_first.then(|| on_gpu::pictures(gx).0), Some(gamma), Some(beta)])
+    }
 }

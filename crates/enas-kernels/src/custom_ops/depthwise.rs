@@ -1,9 +1,11 @@
 //! Depthwise convolution: one k×k filter per channel.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
+use super::on_gpu::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::filter;
+use crate::gpu::{Buffer, GpuMap, GpuRows, GpuValue, transpose_numbers};
 use crate::map::Value;
 
 const OP: &str = "depthwise convolution";
@@ -43,6 +45,16 @@ impl CustomOp2 for DepthwiseConv2d {
         Ok(tensors::output(&filter::forward(&input, &filters, k, self.stride)))
     }
 
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        on_gpu::forward(self, &[(s1, l1), (s2, l2)])
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -50,6 +62,9 @@ impl CustomOp2 for DepthwiseConv2d {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        if let Some(gradients) = on_gpu::backward(self, &[x, w], grad)? {
+            return on_gpu::pair(gradients);
+        }
         let input = tensors::value(OP, "x", x)?;
         let (k, filters) = tensors::with(OP, "filter", w, |w| w.filter(input.map.c()))?;
         let grad = tensors::value(OP, "gradient", grad)?.map;
@@ -63,4 +78,44 @@ pub(super) fn check_stride(op: &str, stride: usize) -> Result<()> {
         bail!("{op}: stride {stride}, expected 1 or 2");
     }
     Ok(())
+}
+
+impl DepthwiseConv2d {
+    /// Calls `body` with x and how it is filtered, and the length of the filters.
+    fn on_gpu<R>(
+        &self,
+        args: &[GpuArgument<'_>],
+        body: impl FnOnce(&GpuValue, GpuRows<'_>, usize) -> Result<R>,
+    ) -> Result<R> {
+        check_stride(OP, self.stride)?;
+        let x = args[0].value(OP, "x")?;
+        let (k, filter) = args[1].filter(OP, "filter", x.map.c())?;
+        let len = k * k * x.map.c();
+        body(&x, GpuRows::Depthwise { filter: filter.span(0, len), k, stride: self.stride }, len)
+    }
+}
+
+impl GpuOp for DepthwiseConv2d {
+    fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
+        self.on_gpu(args, |x, rows, _| Ok(on_gpu::pictures(rows.gather(std::slice::from_ref(x), false))))
+    }
+
+    fn backward_gpu(
+        &self,
+        args: &[GpuArgument<'_>],
+        grad: GpuArgument<'_>,
+        wants_first: bool,
+    ) -> Result<Vec<Option<Buffer>>> {
+        let grad = grad.map(OP, "gradient")?;
+        self.on_gpu(args, |x, rows, len| {
+            let (inputs, filters) = (std::slice::from_ref(x), grad.gpu().zeros(len));
+            rows.filter_gradient(inputs, false, &grad, filters.span(0, len));
+            let mut gx = [None];
+            if wants_first {
+                rows.scatter(inputs, false, &grad, &mut gx);
+            }
+            let [gx] = gx.map(|gx: Option<GpuMap>| gx.map(|gx| on_gpu::pictures(gx).0));
+            Ok(vec![gx, Some(transpose_numbers(filters.span(0, len), len / x.map.c()))])
+        })
+    }
 }

@@ -3,7 +3,7 @@
 //! For networks that are written with candle. Each call converts its tensors to the lane layout and back: passes
 //! over memory that a network saves by keeping [`Map`](crate::Map)s between operations.
 //!
-//! Tensors are `f32` on the CPU, `[n, c, h, w]`, of any strides; whatever else is refused with the shapes named.
+//! Tensors are `f32` on the CPU or, with the feature `cuda`, on an NVIDIA GPU, `[n, c, h, w]`, of any strides; whatever else is refused with the shapes named.
 //! Convolution weights have candle's layout, `[outputs, inputs, k, k]`. Padding is TensorFlow's SAME.
 //!
 //! ```
@@ -23,6 +23,7 @@
 
 mod batch_norm;
 mod depthwise;
+mod on_gpu;
 mod optim;
 mod pointwise;
 mod pool;
@@ -32,6 +33,7 @@ mod tensors;
 
 pub use batch_norm::{BatchNorm, batch_norm};
 pub use depthwise::{DepthwiseConv2d, depthwise_conv2d};
+pub use on_gpu::{GpuArgument, GpuOp};
 pub use optim::{nesterov_step, tf_adam_step};
 pub use pointwise::{PointwiseConv2d, pointwise_conv2d};
 pub use pool::{Padding, Pool2d, pool2d};

@@ -17,6 +17,9 @@ pub fn nesterov_step(
     momentum: &Tensor,
     gradient: Option<&Tensor>,
 ) -> Result<f64> {
+    if weights.device().is_cuda() {
+        return on_gpu::nesterov(rule, weights, momentum, gradient);
+    }
     let mut squares = 0.0;
     update("nesterov", (weights, momentum, "momentum"), gradient, |weights, momentum, gradient| {
         squares = rule.step(weights, momentum, gradient);
@@ -38,6 +41,9 @@ pub fn tf_adam_step(
 ) -> Result<()> {
     if t == 0 {
         bail!("adam: update 0; updates are counted from 1");
+    }
+    if weights.device().is_cuda() {
+        return on_gpu::adam(rule, weights, moment, gradient, t);
     }
     update("adam", (weights, moment, "moment"), Some(gradient), |weights, moment, gradient| {
         rule.step(weights, moment, gradient.unwrap_or_default(), t);
@@ -67,5 +73,60 @@ fn update(
             write_both(Some(&gradient.numbers_of(weights.dims())?))
         }),
         None => write_both(None),
+    }
+}
+
+/// The same for tensors on a GPU.
+mod on_gpu {
+    use candle_core::{Result, Tensor, bail};
+
+    use crate::gpu::{Apart, Buffer, Gpu};
+    use crate::optim::{Nesterov, TfAdam};
+
+    pub(super) fn nesterov(
+        rule: &Nesterov,
+        weights: &Tensor,
+        momentum: &Tensor,
+        gradient: Option<&Tensor>,
+    ) -> Result<f64> {
+        let (weights, momentum, gradient) = lent("nesterov", weights, momentum, gradient)?;
+        let (gpu, len) = (weights.gpu().clone(), weights.len());
+        let norm = gpu.buffer(1);
+        let weights = Apart::new(&gpu, [(weights, 0, len)]);
+        rule.step_gpu(&weights, &momentum, &gradient, 0.0, norm.span(0, 1));
+        Ok(f64::from(norm.download(0, 1)?[0]).powi(2))
+    }
+
+    pub(super) fn adam(
+        rule: &TfAdam,
+        weights: &Tensor,
+        moment: &Tensor,
+        gradient: &Tensor,
+        t: u64,
+    ) -> Result<()> {
+        let (weights, moment, gradient) = lent("adam", weights, moment, Some(gradient))?;
+        rule.step_gpu(&weights, &moment, &gradient, &[(0, weights.len())], t);
+        Ok(weights.gpu().finish()?)
+    }
+
+    /// Weights, state and gradient, zeros if there is none.
+    fn lent(
+        op: &str,
+        weights: &Tensor,
+        state: &Tensor,
+        gradient: Option<&Tensor>,
+    ) -> Result<(Buffer, Buffer, Buffer)> {
+        for other in [Some(state), gradient].into_iter().flatten() {
+            if other.shape() != weights.shape() {
+                bail!("{op}: {:?} beside weights {:?}", other.shape(), weights.shape());
+            }
+        }
+        let (weights, state) = (Buffer::of(weights)?, Buffer::of(state)?);
+        let zeros = |gpu: &Gpu| Ok(gpu.zeros(weights.len()));
+        let gradient = match gradient {
+            Some(gradient) => Buffer::of(&gradient.contiguous()?),
+            None => zeros(weights.gpu()),
+        };
+        Ok((weights, state, gradient?))
     }
 }

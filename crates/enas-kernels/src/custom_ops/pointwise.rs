@@ -1,8 +1,10 @@
 //! 1×1 convolution.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
+use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
+use crate::gpu::Buffer;
 use crate::map::Value;
 use crate::rows::Rows;
 use crate::unit::{Branch, Unit};
@@ -41,6 +43,16 @@ impl CustomOp2 for PointwiseConv2d {
         Ok(tensors::output(&unit.forward(false).0))
     }
 
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        on_gpu::forward(self, &[(s1, l1), (s2, l2)])
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -48,6 +60,9 @@ impl CustomOp2 for PointwiseConv2d {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        if let Some(gradients) = on_gpu::backward(self, &[x, w], grad)? {
+            return on_gpu::pair(gradients);
+        }
         let inputs = [tensors::value(OP, "x", x)?];
         let channels = inputs[0].map.c();
         let (outputs, weight) = tensors::with(OP, "weight", w, |w| w.matrix(channels))?;
@@ -59,5 +74,28 @@ impl CustomOp2 for PointwiseConv2d {
         let [gx] = gradients;
         let gw = tensors::transpose(&got.weights[0], channels);
         Ok((tensors::map_gradient(gx, x)?, tensors::gradient(gw, w)?))
+    }
+}
+
+impl PointwiseConv2d {
+    fn on_gpu(&self, args: &[GpuArgument<'_>]) -> Result<Convolution> {
+        let x = args[0].value(OP, "x")?;
+        let products = vec![args[1].matrix(OP, "weight", x.map.c())?];
+        Ok(Convolution { x, relu: false, gather: Gather::Pixels, products })
+    }
+}
+
+impl GpuOp for PointwiseConv2d {
+    fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
+        Ok(self.on_gpu(args)?.forward())
+    }
+
+    fn backward_gpu(
+        &self,
+        args: &[GpuArgument<'_>],
+        grad: GpuArgument<'_>,
+        wants_first: bool,
+    ) -> Result<Vec<Option<Buffer>>> {
+        Ok(self.on_gpu(args)?.backward(&grad.map(OP, "gradient")?, wants_first))
     }
 }

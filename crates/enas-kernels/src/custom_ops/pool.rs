@@ -1,8 +1,10 @@
 //! Average and maximum pools.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
+use super::on_gpu::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
+use crate::gpu::Buffer;
 use crate::map::Value;
 use crate::pool::{Pool, PoolKind};
 
@@ -41,8 +43,8 @@ pub struct Pool2d {
 }
 
 impl Pool2d {
-    fn on(&self, input: &Value) -> Result<Pool> {
-        let (n, c, h, w) = input.map.shape();
+    /// For an input `[n, c, h, w]`.
+    fn on(&self, (n, c, h, w): (usize, usize, usize, usize)) -> Result<Pool> {
         if self.k == 0 || !(1..=self.k).contains(&self.stride) {
             bail!("{OP}: windows of {} pixels, {} apart; expected 1 ≤ stride ≤ k", self.k, self.stride);
         }
@@ -64,14 +66,42 @@ impl CustomOp1 for Pool2d {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let input = Value::plain(Argument { op: OP, name: "x", storage, layout }.map()?);
-        Ok(tensors::output(&self.on(&input)?.forward(&input)))
+        Ok(tensors::output(&self.on(input.map.shape())?.forward(&input)))
+    }
+
+    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        on_gpu::forward(self, &[(storage, layout)])
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        if let Some(gradients) = on_gpu::backward(self, &[x], grad)? {
+            return Ok(gradients.into_iter().next().flatten());
+        }
         let input = tensors::value(OP, "x", x)?;
         let grad = tensors::value(OP, "gradient", grad)?.map;
         let mut gradient = None;
-        self.on(&input)?.backward(&input, &grad, &mut gradient);
+        self.on(input.map.shape())?.backward(&input, &grad, &mut gradient);
         tensors::map_gradient(gradient, x)
+    }
+}
+
+impl GpuOp for Pool2d {
+    fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
+        let x = args[0].value(OP, "x")?;
+        Ok(on_gpu::pictures(self.on(x.map.shape())?.forward_gpu(&x)))
+    }
+
+    fn backward_gpu(
+        &self,
+        args: &[GpuArgument<'_>],
+        grad: GpuArgument<'_>,
+        wants_first: bool,
+    ) -> Result<Vec<Option<Buffer>>> {
+        let (x, grad) = (args[0].value(OP, "x")?, grad.map(OP, "gradient")?);
+        let mut gradient = None;
+        if wants_first {
+            self.on(x.map.shape())?.backward_gpu(&x, &grad, &mut gradient);
+        }
+        Ok(vec![gradient.map(|gradient| on_gpu::pictures(gradient).0)])
     }
 }

@@ -1,8 +1,10 @@
 //! Factorised reduction: half the size without throwing away the odd pixels.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
+use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
+use crate::gpu::Buffer;
 use crate::map::Value;
 use crate::rows::Rows;
 use crate::unit::{Branch, Unit};
@@ -54,6 +56,18 @@ impl CustomOp3 for FactorizedReduction {
         Ok(tensors::output(&unit.forward(false).0))
     }
 
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+        s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        on_gpu::forward(self, &[(s1, l1), (s2, l2), (s3, l3)])
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -62,6 +76,9 @@ impl CustomOp3 for FactorizedReduction {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        if let Some(gradients) = on_gpu::backward(self, &[x, even, odd], grad)? {
+            return on_gpu::triple(gradients);
+        }
         let inputs = [tensors::value(OP, "x", x)?];
         let channels = inputs[0].map.c();
         let even_matrix = tensors::with(OP, "even", even, |w| w.matrix(channels))?;
@@ -73,5 +90,29 @@ impl CustomOp3 for FactorizedReduction {
         let [gx] = gradients;
         let weight = |i: usize, like| tensors::gradient(tensors::transpose(&got.weights[i], channels), like);
         Ok((tensors::map_gradient(gx, x)?, weight(0, even)?, weight(1, odd)?))
+    }
+}
+
+impl FactorizedReduction {
+    fn on_gpu(&self, args: &[GpuArgument<'_>]) -> Result<Convolution> {
+        let x = args[0].value(OP, "x")?;
+        let channels = x.map.c();
+        let products = vec![args[1].matrix(OP, "even", channels)?, args[2].matrix(OP, "odd", channels)?];
+        Ok(Convolution { x, relu: false, gather: Gather::EverySecond, products })
+    }
+}
+
+impl GpuOp for FactorizedReduction {
+    fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
+        Ok(self.on_gpu(args)?.forward())
+    }
+
+    fn backward_gpu(
+        &self,
+        args: &[GpuArgument<'_>],
+        grad: GpuArgument<'_>,
+        wants_first: bool,
+    ) -> Result<Vec<Option<Buffer>>> {
+        Ok(self.on_gpu(args)?.backward(&grad.map(OP, "gradient")?, wants_first))
     }
 }

@@ -1,9 +1,11 @@
 //! Separable convolution of a rectified input: ReLU, one filter per channel, then a 1×1 convolution.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::depthwise::check_stride;
+use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
+use crate::gpu::Buffer;
 use crate::map::Value;
 use crate::rows::Rows;
 use crate::unit::{Branch, Unit};
@@ -51,6 +53,18 @@ impl CustomOp3 for SeparableConv2d {
         Ok(tensors::output(&Unit { inputs: &inputs, relu: true, branches: &branches }.forward(false).0))
     }
 
+    fn cuda_fwd(
+        &self,
+        s1: &CudaStorage,
+        l1: &Layout,
+        s2: &CudaStorage,
+        l2: &Layout,
+        s3: &CudaStorage,
+        l3: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        on_gpu::forward(self, &[(s1, l1), (s2, l2), (s3, l3)])
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -59,6 +73,9 @@ impl CustomOp3 for SeparableConv2d {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        if let Some(gradients) = on_gpu::backward(self, &[x, depthwise, pointwise], grad)? {
+            return on_gpu::triple(gradients);
+        }
         let inputs = [tensors::value(OP, "x", x)?];
         let channels = inputs[0].map.c();
         let (k, filter) = tensors::with(OP, "depthwise", depthwise, |w| w.filter(channels))?;
@@ -77,5 +94,30 @@ impl CustomOp3 for SeparableConv2d {
             tensors::gradient(gd, depthwise)?,
             tensors::gradient(gp, pointwise)?,
         ))
+    }
+}
+
+impl SeparableConv2d {
+    fn on_gpu(&self, args: &[GpuArgument<'_>]) -> Result<Convolution> {
+        check_stride(OP, self.stride)?;
+        let x = args[0].value(OP, "x")?;
+        let (k, filter) = args[1].filter(OP, "depthwise", x.map.c())?;
+        let products = vec![args[2].matrix(OP, "pointwise", x.map.c())?];
+        Ok(Convolution { x, relu: true, gather: Gather::Depthwise(filter, k, self.stride), products })
+    }
+}
+
+impl GpuOp for SeparableConv2d {
+    fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
+        Ok(self.on_gpu(args)?.forward())
+    }
+
+    fn backward_gpu(
+        &self,
+        args: &[GpuArgument<'_>],
+        grad: GpuArgument<'_>,
+        wants_first: bool,
+    ) -> Result<Vec<Option<Buffer>>> {
+        Ok(self.on_gpu(args)?.backward(&grad.map(OP, "gradient")?, wants_first))
     }
 }

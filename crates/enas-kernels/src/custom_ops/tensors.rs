@@ -30,15 +30,7 @@ impl<'a> Argument<'a> {
 
     /// `(n, c, h, w)`, none of them zero.
     pub(super) fn image_dims(&self) -> Result<(usize, usize, usize, usize)> {
-        match *self.layout.dims() {
-            [n, c, h, w] if n * c * h * w > 0 => Ok((n, c, h, w)),
-            _ => bail!(
-                "{}: {} is {:?}, expected [n, c, h, w], none empty",
-                self.op,
-                self.name,
-                self.layout.shape()
-            ),
-        }
+        image_dims(self.op, self.name, self.layout.dims())
     }
 
     /// The images in the lane layout.
@@ -57,32 +49,38 @@ impl<'a> Argument<'a> {
 
     /// The outputs of a 1×1 weight `[outputs, inputs, 1, 1]` and its matrix, `[inputs, outputs]`.
     pub(super) fn matrix(&self, inputs: usize) -> Result<(usize, Vec<f32>)> {
-        match *self.layout.dims() {
-            [outputs, i, 1, 1] if i == inputs && outputs > 0 => {
-                Ok((outputs, transpose(&self.numbers()?, outputs)))
-            }
-            _ => bail!(
-                "{}: {} is {:?}, expected [outputs, {inputs}, 1, 1]",
-                self.op,
-                self.name,
-                self.layout.shape()
-            ),
-        }
+        let outputs = matrix_dims(self.op, self.name, self.layout.dims(), inputs)?;
+        Ok((outputs, transpose(&self.numbers()?, outputs)))
     }
 
     /// The size of depthwise filters `[channels, 1, k, k]` and their numbers as `[k, k, channels]`.
     pub(super) fn filter(&self, channels: usize) -> Result<(usize, Vec<f32>)> {
-        match *self.layout.dims() {
-            [c, 1, k @ (3 | 5), other] if c == channels && other == k => {
-                Ok((k, transpose(&self.numbers()?, c)))
-            }
-            _ => bail!(
-                "{}: {} is {:?}, expected [{channels}, 1, k, k] with k 3 or 5",
-                self.op,
-                self.name,
-                self.layout.shape()
-            ),
-        }
+        let k = filter_dims(self.op, self.name, self.layout.dims(), channels)?;
+        Ok((k, transpose(&self.numbers()?, channels)))
+    }
+}
+
+/// `(n, c, h, w)`, none of them zero.
+pub(super) fn image_dims(op: &str, name: &str, dims: &[usize]) -> Result<(usize, usize, usize, usize)> {
+    match *dims {
+        [n, c, h, w] if n * c * h * w > 0 => Ok((n, c, h, w)),
+        _ => bail!("{op}: {name} is {dims:?}, expected [n, c, h, w], none empty"),
+    }
+}
+
+/// The outputs of a 1×1 weight.
+pub(super) fn matrix_dims(op: &str, name: &str, dims: &[usize], inputs: usize) -> Result<usize> {
+    match *dims {
+        [outputs, i, 1, 1] if i == inputs && outputs > 0 => Ok(outputs),
+        _ => bail!("{op}: {name} is {dims:?}, expected [outputs, {inputs}, 1, 1]"),
+    }
+}
+
+/// The size of depthwise filters.
+pub(super) fn filter_dims(op: &str, name: &str, dims: &[usize], channels: usize) -> Result<usize> {
+    match *dims {
+        [c, 1, k @ (3 | 5), other] if c == channels && other == k => Ok(k),
+        _ => bail!("{op}: {name} is {dims:?}, expected [{channels}, 1, k, k] with k 3 or 5"),
     }
 }
 

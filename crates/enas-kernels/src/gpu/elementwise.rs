@@ -1,9 +1,10 @@
 //! Sums, concatenations and means over pixels: the launches.
 
+use super::buffer::Buffer;
 use super::cost::Cost;
 use super::lanes::THREADS;
 use super::map::{GpuMap, GpuValue};
-use super::memory::{Buffer, Param};
+use super::param::Param;
 use super::pool::quads;
 
 /// Threads of a block that takes the mean of a channel.

@@ -1,8 +1,10 @@
 //! The classifier and its loss: the launches. Matrices here are row by row, one row per image.
 
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::lanes::THREADS;
-use super::memory::{Buffer, Gpu, Param, Span};
+use super::memory::Gpu;
+use super::param::Param;
 
 /// Rows and columns of the tile of a product that one block computes.
 const TILE: usize = 64;

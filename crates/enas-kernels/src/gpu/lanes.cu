@@ -51,6 +51,12 @@ extern "C" __global__ void copy_numbers(In<float> from, Out<float> to, unsigned 
     if (i < len) to[i] = from[i];
 }
 
+// [rows, columns] to [columns, rows]; one thread per number of the result.
+extern "C" __global__ void transpose_numbers(In<float> from, Out<float> to, unsigned rows, unsigned columns) {
+    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < rows * columns) to[i] = from[i % rows * columns + i / rows];
+}
+
 extern "C" __global__ void add_numbers(In<float> from, InOut<float> to, unsigned len) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < len) to[i] = to[i] + from[i];

@@ -1,9 +1,10 @@
 //! Pictures to maps and back.
 
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::device::Error;
 use super::map::{GpuMap, GpuValue};
-use super::memory::{Buffer, Param, Span};
+use super::param::Param;
 use super::pictures::Chosen;
 use super::precision::Precision;
 use crate::simd::LANES;
@@ -25,6 +26,20 @@ pub fn copy_numbers(from: Span<'_>, to: Span<'_>) {
 /// If the spans differ in length.
 pub fn add_numbers(from: Span<'_>, to: Span<'_>) {
     number_by_number("add_numbers", from, to, Cost::new(3 * to.len, to.len));
+}
+
+/// Numbers `[rows, columns]` as `[columns, rows]`. Reads and writes them once.
+///
+/// # Panics
+/// If the length is no multiple of the rows.
+pub fn transpose_numbers(from: Span<'_>, rows: usize) -> Buffer {
+    assert!(rows > 0 && from.len.is_multiple_of(rows), "{} numbers in {rows} rows", from.len);
+    let (gpu, columns) = (from.buffer.gpu(), from.len / rows);
+    let to = gpu.buffer(from.len);
+    let args = [from.into(), (&to).into(), rows.into(), columns.into()];
+    let grid = [from.len.div_ceil(THREADS), 1, 1];
+    gpu.launch("transpose_numbers", grid, [THREADS, 1, 1], &args, Cost::new(2 * from.len, 0));
+    to
 }
 
 fn number_by_number(kernel: &'static str, from: Span<'_>, to: Span<'_>, cost: Cost) {
@@ -88,6 +103,12 @@ impl GpuValue {
     /// The first thing that went wrong on the device.
     pub fn to_nchw(&self) -> Result<Vec<f32>, Error> {
         let (n, c, h, w) = self.map.shape();
+        self.to_pictures().download(0, n * c * h * w)
+    }
+
+    /// The same where they are.
+    pub fn to_pictures(&self) -> Buffer {
+        let (n, c, h, w) = self.map.shape();
         let (gpu, plane) = (self.map.gpu(), h * w);
         let pictures = gpu.buffer(n * c * plane);
         let [map, affine, has_affine] = self.params();
@@ -95,6 +116,6 @@ impl GpuValue {
         let args = [map, affine, has_affine, (&pictures).into(), c.into(), plane.into()];
         let cost = self.cost() + Cost::new(n * c * plane, 0);
         gpu.launch("lanes_to_pictures", grid, [THREADS, 1, 1], &args, cost);
-        pictures.download(0, n * c * plane)
+        pictures
     }
 }

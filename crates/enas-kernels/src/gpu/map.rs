@@ -1,8 +1,10 @@
 //! Feature maps on a device, in the same lane layout as [`crate::Map`].
 
+use super::buffer::Buffer;
 use super::cost::Cost;
 use super::lanes::copy_numbers;
-use super::memory::{Buffer, Gpu, Param};
+use super::memory::Gpu;
+use super::param::Param;
 use super::precision::Precision;
 use crate::simd::LANES;
 

@@ -1,16 +1,14 @@
-//! A device with its idle memory, and the buffers that live on it.
+//! A device with its idle memory.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
+use super::buffer::{Buffer, WORD};
+use super::candle::Native;
 use super::cost::{Cost, KernelCost, Totals};
 use super::device::{Arg, Device, Error, Handle, Launch};
-use super::map::GpuMap;
-use super::precision::Precision;
+use super::param::{Param, precision_of};
 
-/// Bytes of a number on the device.
-const WORD: usize = size_of::<f32>();
 /// Buffers are this many numbers long or a multiple, so that few sizes are kept apart.
 const GRAIN: usize = 64;
 
@@ -24,24 +22,38 @@ pub struct Gpu(SyncArc<Shared>);
 #[derive(Debug)]
 struct Shared {
     device: Box<dyn Device>,
+    /// The same device as candle has it, if it does.
+    native: Option<Native>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// Idle memory by its length in numbers.
-    idle: HashMap<usize, Vec<Handle>>,
+    pub(super) idle: HashMap<usize, Vec<Handle>>,
     /// Bytes held, in use or idle.
-    held: usize,
+    pub(super) held: usize,
     /// What was launched so far.
     totals: Totals,
-    failure: Option<Error>,
+    pub(super) failure: Option<Error>,
 }
 
 impl Gpu {
     /// Operations on `device`.
     pub fn new(device: Box<dyn Device>) -> Self {
-        Self(SyncArc::new(Shared { device, state: Mutex::default() }))
+        Self(SyncArc::new(Shared { device, native: None, state: Mutex::default() }))
+    }
+
+    /// Operations on a device of candle.
+    #[cfg(feature = "cuda")]
+    pub(super) fn of_candle(native: Native) -> Self {
+        let device = Box::new(native.clone());
+        Self(SyncArc::new(Shared { device, native: Some(native), state: Mutex::default() }))
+    }
+
+    /// The device as candle has it, if it does.
+    pub(super) fn native(&self) -> Option<&Native> {
+        self.0.native.as_ref()
     }
 
     /// What the device is, for people.
@@ -89,7 +101,7 @@ impl Gpu {
     pub fn buffer(&self, len: usize) -> Buffer {
         let len = len.next_multiple_of(GRAIN).max(GRAIN);
         let memory = self.take(len);
-        Buffer(SyncArc::new(Owned { gpu: self.clone(), memory, len }))
+        Buffer::new(self, memory, len, None)
     }
 
     /// `len` zeros.
@@ -182,7 +194,7 @@ impl Gpu {
     }
 
     /// Does something on the device, unless something went wrong before; remembers what goes wrong.
-    fn attempt(&self, what: impl FnOnce(&dyn Device) -> Result<(), Error>) {
+    pub(super) fn attempt(&self, what: impl FnOnce(&dyn Device) -> Result<(), Error>) {
         if self.state().failure.is_some() {
             return;
         }
@@ -192,7 +204,7 @@ impl Gpu {
     }
 
     /// The same, counted among the launches.
-    fn attempt_counted(
+    pub(super) fn attempt_counted(
         &self,
         (kernel, cost): (&'static str, Cost),
         what: impl FnOnce(&dyn Device) -> Result<(), Error>,
@@ -203,175 +215,9 @@ impl Gpu {
         });
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // Every statement leaves the state consistent.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An argument of a launch: numbers of a buffer or of a map from some element on, a whole number, or a real one.
-pub(crate) enum Param<'a> {
-    Buffer(&'a Buffer, usize),
-    Map(&'a GpuMap, usize),
-    Int(usize),
-    Real(f32),
-}
-
-impl Param<'_> {
-    /// As the device takes it; `None` if there was no memory for it.
-    fn arg(&self) -> Option<Arg> {
-        let memory =
-            |buffer: &Buffer, offset: usize| Some(Arg::Memory(*buffer.0.memory.as_ref().ok()?, offset));
-        match self {
-            Self::Buffer(buffer, first) => memory(buffer, first * WORD),
-            Self::Map(map, first) => {
-                let (buffer, offset) = map.place(*first);
-                memory(buffer, offset)
-            }
-            Self::Int(value) => {
-                Some(Arg::U32(u32::try_from(*value).expect("shapes were checked to fit 32 bits")))
-            }
-            Self::Real(value) => Some(Arg::F32(*value)),
-        }
-    }
-}
-
-/// That of the maps among the arguments of a launch; single precision if there are none.
-fn precision_of(kernel: &str, args: &[Param<'_>]) -> Precision {
-    let mut maps = args.iter().filter_map(|arg| match arg {
-        Param::Map(map, _) => Some(map.precision()),
-        _ => None,
-    });
-    let first = maps.next().unwrap_or_default();
-    assert!(maps.all(|other| other == first), "{kernel}: the maps of one operation have one precision");
-    first
-}
-
-impl<'a> From<&'a GpuMap> for Param<'a> {
-    fn from(map: &'a GpuMap) -> Self {
-        Self::Map(map, 0)
-    }
-}
-
-impl<'a> From<&'a Buffer> for Param<'a> {
-    fn from(buffer: &'a Buffer) -> Self {
-        Self::Buffer(buffer, 0)
-    }
-}
-
-impl From<usize> for Param<'_> {
-    fn from(value: usize) -> Self {
-        Self::Int(value)
-    }
-}
-
-impl From<bool> for Param<'_> {
-    fn from(value: bool) -> Self {
-        Self::Int(usize::from(value))
-    }
-}
-
-impl From<f32> for Param<'_> {
-    fn from(value: f32) -> Self {
-        Self::Real(value)
-    }
-}
-
-/// Numbers on a device. Cloning shares them; the last owner returns the memory for reuse, which is sound because a
-/// device does everything in order.
-#[derive(Clone, Debug)]
-pub struct Buffer(SyncArc<Owned>);
-
-#[derive(Debug)]
-struct Owned {
-    gpu: Gpu,
-    /// Missing if it could not be had; the device handle remembers why.
-    memory: Result<Handle, Error>,
-    len: usize,
-}
-
-impl Buffer {
-    /// The device it lives on.
-    pub fn gpu(&self) -> &Gpu {
-        &self.0.gpu
-    }
-
-    /// Whether no other owner shares the numbers.
-    pub(crate) fn is_unique(&self) -> bool {
-        SyncArc::strong_count(&self.0) == 1
-    }
-
-    /// Part of the numbers.
-    pub fn span(&self, first: usize, len: usize) -> Span<'_> {
-        assert!(first + len <= self.0.len, "the span lies inside the buffer");
-        Span { buffer: self, first, len }
-    }
-
-    /// Sets every number to zero.
-    pub fn clear(&self) {
-        let cost = ("clear", Cost::new(self.0.len, 0));
-        self.gpu().attempt_counted(cost, |device| device.clear(self.0.memory.clone()?, 0, self.0.len * WORD));
-    }
-
-    /// Copies `values` to element `first` and after.
-    ///
-    /// # Panics
-    /// If they do not fit.
-    pub fn upload(&self, first: usize, values: &[f32]) {
-        assert!(first + values.len() <= self.0.len, "the values fit into the buffer");
-        self.upload_bytes(first, &bytes_of(values));
-    }
-
-    /// Copies bytes to element `first` and after. Those that do not fit are the device's to refuse.
-    pub(super) fn upload_bytes(&self, first: usize, bytes: &[u8]) {
-        self.gpu().attempt(|device| device.upload(self.0.memory.clone()?, first * WORD, bytes));
-    }
-
-    /// The `len` numbers from element `first` on, once everything before is done.
-    ///
-    /// # Errors
-    /// The first thing that went wrong on the device.
-    ///
-    /// # Panics
-    /// If there are fewer.
-    pub fn download(&self, first: usize, len: usize) -> Result<Vec<f32>, Error> {
-        assert!(first + len <= self.0.len, "the buffer holds what is asked for");
-        let mut bytes = vec![0; len * WORD];
-        self.gpu().attempt(|device| device.download(self.0.memory.clone()?, first * WORD, &mut bytes));
-        self.gpu().finish()?;
-        Ok(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
-    }
-}
-
-/// The bytes of numbers as devices keep them, the lowest first; batches are large, so not a copy where the host keeps
-/// them alike.
-fn bytes_of(values: &[f32]) -> Cow<'_, [u8]> {
-    if cfg!(target_endian = "big") {
-        return values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    }
-    // SAFETY: a number is four bytes, none of them padding, and bytes may lie anywhere; the numbers stay borrowed.
-    Cow::Borrowed(unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) })
-}
-
-/// Some numbers of a buffer: a parameter among all parameters.
-#[derive(Clone, Copy, Debug)]
-pub struct Span<'a> {
-    pub(crate) buffer: &'a Buffer,
-    pub(crate) first: usize,
-    pub(crate) len: usize,
-}
-
-impl<'a> From<Span<'a>> for Param<'a> {
-    fn from(span: Span<'a>) -> Self {
-        Self::Buffer(span.buffer, span.first)
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        if let Ok(memory) = self.memory {
-            self.gpu.state().idle.entry(self.len).or_default().push(memory);
-        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! Batch statistics, the normalisation they mean, and moving ones.
 
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::device::Error;
-use super::map::GpuMap;
-use super::memory::{Buffer, Gpu, Param, Span};
+use super::map::{GpuMap, GpuValue};
+use super::memory::Gpu;
+use super::param::Param;
 use super::product::tiles;
+use super::rows::GpuRows;
+use super::unit::{GpuBranch, GpuUnit};
 use crate::norm::{EPSILON, Moments, RunningMoments};
 
 /// Threads of a block.
@@ -55,6 +59,23 @@ pub struct GpuMoments {
 }
 
 impl GpuMoments {
+    /// A map of the same numbers with its statistics. Reads the map once, multiplies it by the matrix that changes nothing.
+    pub(crate) fn of(map: GpuMap) -> (GpuMap, Self) {
+        let c = map.c();
+        let identity: Vec<f32> = (0..c * c).map(|i| f32::from(u8::from(i / c == i % c))).collect();
+        let (matrix, input) = (map.gpu().upload(&identity), GpuValue::plain(map));
+        let branch = GpuBranch { rows: GpuRows::Pixels, weight: matrix.span(0, c * c), outputs: c };
+        let unit = GpuUnit { inputs: &[input], relu: false, branches: &[branch] };
+        let (z, moments) = unit.forward(true);
+        (z, moments.expect("they were asked for"))
+    }
+
+    /// A copy of `moments` on the device.
+    pub(crate) fn upload(gpu: &Gpu, moments: &Moments) -> Self {
+        let data = gpu.upload(&[&moments.mean[..], &moments.variance].concat());
+        Self { data, c: moments.mean.len(), count: moments.count }
+    }
+
     /// The normalisation with these statistics, scale `gamma` and offset `beta`: factors then summands, `[2, c]`.
     ///
     /// Moves a few numbers per channel.

@@ -1,7 +1,9 @@
 //! Random factors for dropout and drop-path: the launch.
 
+use super::buffer::Buffer;
 use super::cost::Cost;
-use super::memory::{Buffer, Gpu, Param};
+use super::memory::Gpu;
+use super::param::Param;
 
 /// Threads of a block, each of which computes [`WORDS`] factors.
 const THREADS: usize = 128;

@@ -1,9 +1,10 @@
 //! The gradient of a batch normalisation.
 
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::map::GpuMap;
-use super::memory::{Buffer, Param, Span};
 use super::moments::GpuMoments;
+use super::param::Param;
 use crate::norm::EPSILON;
 
 /// Threads of the kernel with a block per channel, and of those over maps: those of `norm.cu`.
@@ -22,6 +23,22 @@ pub(super) struct Gradient<'a> {
     pub(super) gamma: Span<'a>,
     /// The gradient of the normalised map.
     pub(super) gy: &'a GpuMap,
+}
+
+/// The gradient of a map that was normalised with `moments` and scaled by `gamma`, and those of γ and β, `[c]` each.
+///
+/// # Panics
+/// If shapes do not fit.
+pub(crate) fn batch_norm_backward(
+    z: &GpuMap,
+    moments: &GpuMoments,
+    gamma: Span<'_>,
+    gy: &GpuMap,
+) -> (GpuMap, Buffer, Buffer) {
+    let [gamma_grad, beta_grad] = [(); 2].map(|()| z.gpu().zeros(z.c()));
+    let (to_gamma, to_beta) = (gamma_grad.span(0, z.c()), beta_grad.span(0, z.c()));
+    let gz = Gradient { z, moments, gamma, gy }.propagate(Some(to_gamma), Some(to_beta));
+    (gz, gamma_grad, beta_grad)
 }
 
 impl Gradient<'_> {

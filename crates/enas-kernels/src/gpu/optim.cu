@@ -1,7 +1,6 @@
-// Optimiser updates of trained weights: elements first to first + len − 1 of buffers that hold one number per weight.
-//
-// Threads work on aligned quads of the buffers, so that a run may begin and end anywhere; the first and the last quad
-// of a run are treated number by number.
+// Optimiser updates of trained weights. Weights lie apart, each tensor in an array of its own; momentum, gradients and
+// averages lie in one buffer each, where every array has a place, a multiple of four. A block works on one array; arrays
+// have as many blocks as their length decides, so sums are taken in a fixed order.
 #include "reduce.cuh"
 
 namespace {
@@ -27,6 +26,14 @@ struct Adam {
 };
 
 template <class Rule>
+__device__ __forceinline__ void update4(const Rule& rule, float4& weights, float4& states, float4 gradients) {
+    rule.update(weights.x, states.x, gradients.x);
+    rule.update(weights.y, states.y, gradients.y);
+    rule.update(weights.z, states.z, gradients.z);
+    rule.update(weights.w, states.w, gradients.w);
+}
+
+template <class Rule>
 __device__ __forceinline__ void step(Rule rule, InOut<float> weights, InOut<float> states, In<float> gradients,
                                      unsigned first, unsigned len) {
     const unsigned at = (first / 4 + blockIdx.x * blockDim.x + threadIdx.x) * 4, end = first + len;
@@ -34,10 +41,7 @@ __device__ __forceinline__ void step(Rule rule, InOut<float> weights, InOut<floa
     if (at >= first && end - at >= 4) {
         float4 w = load4(weights, at), s = load4(states, at);
         const float4 g = load4(gradients, at);
-        rule.update(w.x, s.x, g.x);
-        rule.update(w.y, s.y, g.y);
-        rule.update(w.z, s.z, g.z);
-        rule.update(w.w, s.w, g.w);
+        update4(rule, w, s, g);
         store4(weights, at, w);
         store4(states, at, s);
         return;
@@ -50,34 +54,74 @@ __device__ __forceinline__ void step(Rule rule, InOut<float> weights, InOut<floa
     }
 }
 
+// What a block has to do with arrays that lie apart: numbers begin, begin + 1, …, begin + 3, then the same `stride`
+// further on, of one array of `len` numbers; the first has the place `place` in buffers of all.
+struct Part {
+    unsigned array, place, len, begin, stride;
+};
+
+// `places` holds place, length and first block of each array, and the end of the last one's blocks. A launch works on
+// `count` arrays from `first` on, whose first block is `first_block`.
+__device__ __forceinline__ Part part_of(In<unsigned> places, unsigned first, unsigned count, unsigned first_block) {
+    const unsigned block = first_block + blockIdx.x;
+    unsigned low = 0, high = count;
+    while (high - low > 1) {
+        const unsigned middle = (low + high) / 2;
+        if (places[3 * (first + middle) + 2] <= block) low = middle;
+        else high = middle;
+    }
+    const unsigned at = 3 * (first + low), begins = places[at + 2], blocks = places[at + 5] - begins;
+    return {low, places[at], places[at + 1], ((block - begins) * 256 + threadIdx.x) * 4, blocks * 256 * 4};
+}
+
+// Thirty-two arrays as parameters, and the one with a number: a table of addresses in memory would be a load more for
+// every thread, and could not be checked.
+#define ENAS_ARRAYS(Mode)                                                                                          \
+    Mode<float> w0, Mode<float> w1, Mode<float> w2, Mode<float> w3, Mode<float> w4, Mode<float> w5,                \
+        Mode<float> w6, Mode<float> w7, Mode<float> w8, Mode<float> w9, Mode<float> w10, Mode<float> w11,          \
+        Mode<float> w12, Mode<float> w13, Mode<float> w14, Mode<float> w15, Mode<float> w16, Mode<float> w17,      \
+        Mode<float> w18, Mode<float> w19, Mode<float> w20, Mode<float> w21, Mode<float> w22, Mode<float> w23,      \
+        Mode<float> w24, Mode<float> w25, Mode<float> w26, Mode<float> w27, Mode<float> w28, Mode<float> w29,      \
+        Mode<float> w30, Mode<float> w31
+#define ENAS_PICK(number)                                                                                          \
+    pick(number, w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15, w16, w17, w18, w19, w20,    \
+         w21, w22, w23, w24, w25, w26, w27, w28, w29, w30, w31)
+
+template <class P> __device__ __forceinline__ P pick(unsigned, P last) { return last; }
+
+template <class P, class... More>
+__device__ __forceinline__ P pick(unsigned number, P first, More... more) {
+    return number == 0 ? first : pick(number - 1, more...);
+}
+
 }  // namespace
 
-// partials[block] = Σ (gradient + penalty·weight)² over the quads of a block, which are gridDim.x·256 apart. Reads
-// weights and gradients once.
+// partials[block] = Σ (gradient + penalty·weight)² over the numbers of a block. Reads weights and gradients once.
 extern "C" __global__ void __launch_bounds__(256)
-    optim_squares(In<float> weights, In<float> gradients, Out<float> partials, unsigned first, unsigned len,
-                  float penalty) {
+    optim_squares(ENAS_ARRAYS(In), In<float> gradients, Out<float> partials, In<unsigned> places, unsigned first,
+                  unsigned count, unsigned first_block, float penalty) {
     SHARED(float, sums, 256);
-    const unsigned end = first + len;
+    const Part part = part_of(places, first, count, first_block);
+    const In<float> weights = ENAS_PICK(part.array);
     float sum = 0.0f;
     const auto square = [&](float gradient, float weight) {
         const float g = fmaf(penalty, weight, gradient);
         sum = fmaf(g, g, sum);
     };
-    for (unsigned quad = first / 4 + blockIdx.x * 256 + threadIdx.x; quad < (end + 3) / 4; quad += gridDim.x * 256) {
-        const unsigned at = quad * 4;
-        if (at >= first && end - at >= 4) {
-            const float4 w = load4(weights, at), g = load4(gradients, at);
+    for (unsigned at = part.begin; at < part.len; at += part.stride) {
+        const unsigned to = part.place + at;
+        if (part.len - at >= 4) {
+            const float4 w = load4(weights, at), g = load4(gradients, to);
             square(g.x, w.x);
             square(g.y, w.y);
             square(g.z, w.z);
             square(g.w, w.w);
         } else {
-            for (unsigned i = max(at, first); i < min(at + 4, end); ++i) square(gradients[i], weights[i]);
+            for (unsigned i = 0; i < part.len - at; ++i) square(gradients[to + i], weights[at + i]);
         }
     }
     const float total = block_sum(sums, sum);
-    if (threadIdx.x == 0) partials[blockIdx.x] = total;
+    if (threadIdx.x == 0) partials[first_block + blockIdx.x] = total;
 }
 
 // norm = √Σ partials, in double precision; one block.
@@ -93,23 +137,50 @@ extern "C" __global__ void __launch_bounds__(256) optim_norm(In<float> partials,
 // the norm is not finite: the host is to find the weights as they were before the step. Reads weights, momentum and
 // gradients once, writes weights and momentum.
 extern "C" __global__ void __launch_bounds__(256)
-    optim_nesterov(InOut<float> weights, InOut<float> momentum, In<float> gradients, In<float> norm, unsigned first,
-                   unsigned len, float lr, float mu, float penalty, float scale, float clip) {
+    optim_nesterov(ENAS_ARRAYS(InOut), InOut<float> momentum, In<float> gradients, In<float> norm,
+                   In<unsigned> places, unsigned first, unsigned count, unsigned first_block, float lr, float mu,
+                   float penalty, float scale, float clip) {
     if (!(norm[0] <= 3.402823466e38f)) return;
+    const Part part = part_of(places, first, count, first_block);
+    const InOut<float> weights = ENAS_PICK(part.array);
     const Nesterov rule = {lr, mu, penalty, clip > 0.0f ? clip / fmaxf(norm[0], clip) : scale};
-    step(rule, weights, momentum, gradients, first, len);
+    for (unsigned at = part.begin; at < part.len; at += part.stride) {
+        const unsigned to = part.place + at;
+        if (part.len - at >= 4) {
+            float4 w = load4(weights, at), m = load4(momentum, to);
+            update4(rule, w, m, load4(gradients, to));
+            store4(weights, at, w);
+            store4(momentum, to, m);
+            continue;
+        }
+        for (unsigned i = 0; i < part.len - at; ++i) {
+            float w = weights[at + i], m = momentum[to + i];
+            rule.update(w, m, gradients[to + i]);
+            weights[at + i] = w;
+            momentum[to + i] = m;
+        }
+    }
 }
 
-// Adam without a first moment; `lr` holds the bias correction. Traffic as above.
+// Adam without a first moment, of elements first to first + len − 1 of buffers that hold one number per weight. Threads
+// work on aligned quads, so that a run may begin and end anywhere; its first and last quad are treated number by number.
+// `lr` holds the bias correction. Traffic as above.
 extern "C" __global__ void __launch_bounds__(256)
     optim_adam(InOut<float> weights, InOut<float> moments, In<float> gradients, unsigned first, unsigned len, float lr,
                float beta2, float epsilon) {
     step(Adam{lr, beta2, epsilon}, weights, moments, gradients, first, len);
 }
 
-// averages += share·(weights − averages); one thread per number. Reads both once, writes the averages.
+// averages += share·(weights − averages). Reads both once, writes the averages.
 extern "C" __global__ void __launch_bounds__(256)
-    optim_average(InOut<float> averages, In<float> weights, unsigned len, float share) {
-    const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < len) averages[i] = fmaf(share, weights[i] - averages[i], averages[i]);
+    optim_average(ENAS_ARRAYS(In), InOut<float> averages, In<unsigned> places, unsigned first, unsigned count,
+                  unsigned first_block, float share) {
+    const Part part = part_of(places, first, count, first_block);
+    const In<float> weights = ENAS_PICK(part.array);
+    for (unsigned at = part.begin; at < part.len; at += part.stride) {
+        for (unsigned i = at; i < min(at + 4, part.len); ++i) {
+            const unsigned to = part.place + i;
+            averages[to] = fmaf(share, weights[i] - averages[to], averages[to]);
+        }
+    }
 }

@@ -1,60 +1,46 @@
 //! Optimiser updates: the launches.
 
+use super::apart::Apart;
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::lanes::THREADS;
-use super::memory::{Buffer, Span};
+use super::param::Param;
 use crate::optim::{Nesterov, TfAdam};
 
 /// Numbers that a thread treats at once.
 const QUAD: usize = 4;
-/// Most blocks that add up the squares of one run of weights.
-const NORM_BLOCKS: usize = 512;
 
 impl Nesterov {
-    /// One update of the weights in `ranges` (first, length) on a GPU; the twin of [`step`](Self::step).
+    /// One update of weights that lie apart, on a GPU; the twin of [`step`](Self::step). `momentum` and `gradient` have the
+    /// weights' places.
     ///
     /// `norm` receives the norm of the whole gradient before scaling, penalty included. With `clip_norm` above 0 the
     /// gradient is scaled to at most this norm; otherwise by [`scale`](Self::scale). Where the norm is not finite nothing
     /// else is written. Reads weights and gradient twice and the momentum once, writes weights and momentum once.
     ///
     /// # Panics
-    /// If a range leaves a buffer, or `norm` is not one number.
+    /// If a place leaves a buffer, or `norm` is not one number.
     pub fn step_gpu(
         &self,
-        weights: &Buffer,
+        weights: &Apart,
         momentum: &Buffer,
         gradient: &Buffer,
-        ranges: &[(usize, usize)],
         clip_norm: f32,
         norm: Span<'_>,
     ) {
         assert_eq!(norm.len, 1, "a norm is one number");
-        check(&[weights, momentum, gradient], ranges);
-        self.norm(weights, gradient, ranges, norm);
-        for &(first, len) in ranges {
-            let mut args = vec![weights.into(), momentum.into(), gradient.into(), norm.into()];
-            args.extend([first.into(), len.into(), self.lr.into(), self.momentum.into()]);
-            args.extend([(2.0 * self.l2).into(), self.scale.into(), clip_norm.into()]);
-            let cost = Cost::new(5 * len, 9 * len);
-            weights.gpu().launch("optim_nesterov", blocks(first, len), [THREADS, 1, 1], &args, cost);
-        }
+        weights.check(&[momentum, gradient]);
+        self.norm(weights, gradient, norm);
+        let tail = [self.lr, self.momentum, 2.0 * self.l2, self.scale, clip_norm].map(Param::from);
+        weights.launch("optim_nesterov", &[momentum.into(), gradient.into(), norm.into()], &tail, (5, 9));
     }
 
     /// Writes the norm of the gradient with its penalty to `norm`.
-    fn norm(&self, weights: &Buffer, gradient: &Buffer, ranges: &[(usize, usize)], norm: Span<'_>) {
-        let gpu = weights.gpu();
-        let parts = |&(first, len): &(usize, usize)| blocks(first, len)[0].min(NORM_BLOCKS);
-        let total: usize = ranges.iter().map(parts).sum();
+    fn norm(&self, weights: &Apart, gradient: &Buffer, norm: Span<'_>) {
+        let (gpu, total) = (gradient.gpu(), weights.blocks());
         let partials = gpu.buffer(total);
-        let mut at = 0;
-        for range in ranges {
-            let (count, (first, len)) = (parts(range), *range);
-            let mut args = vec![weights.into(), gradient.into(), partials.span(at, count).into()];
-            args.extend([first.into(), len.into(), (2.0 * self.l2).into()]);
-            let cost = Cost::new(2 * len + count, 4 * len);
-            gpu.launch("optim_squares", [count, 1, 1], [THREADS, 1, 1], &args, cost);
-            at += count;
-        }
+        let (flat, tail) = ([gradient.into(), (&partials).into()], [(2.0 * self.l2).into()]);
+        weights.launch("optim_squares", &flat, &tail, (2, 4));
         let args = [(&partials).into(), norm.into(), total.into()];
         gpu.launch("optim_norm", [1, 1, 1], [THREADS, 1, 1], &args, Cost::new(total + 1, total));
     }
@@ -86,15 +72,14 @@ impl TfAdam {
     }
 }
 
-/// Moves `len` averages towards their weights by this share of the way. Reads both once, writes the averages.
+/// Moves averages towards weights that lie apart by this share of the way. Reads both once, writes the averages, which have
+/// the weights' places.
 ///
 /// # Panics
-/// If either buffer is shorter.
-pub fn move_averages(averages: &Buffer, weights: &Buffer, len: usize, share: f32) {
-    check(&[averages, weights], &[(0, len)]);
-    let args = [averages.into(), weights.into(), len.into(), share.into()];
-    let grid = [len.div_ceil(THREADS), 1, 1];
-    averages.gpu().launch("optim_average", grid, [THREADS, 1, 1], &args, Cost::new(3 * len, 3 * len));
+/// If a place leaves the buffer.
+pub fn move_averages(averages: &Buffer, weights: &Apart, share: f32) {
+    weights.check(&[averages]);
+    weights.launch("optim_average", &[averages.into()], &[share.into()], (3, 3));
 }
 
 /// Kernels do not look at lengths: every range must lie inside every buffer.

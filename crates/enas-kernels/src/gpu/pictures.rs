@@ -1,7 +1,8 @@
 //! A data set that stays on the device: bytes and labels, from which kernels make batches.
 
+use super::buffer::Buffer;
 use super::device::Error;
-use super::memory::{Buffer, Gpu};
+use super::memory::Gpu;
 
 /// Bytes of a word of pictures.
 const WORD: usize = 4;

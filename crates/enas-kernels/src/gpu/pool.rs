@@ -3,7 +3,7 @@
 use super::cost::Cost;
 use super::lanes::THREADS;
 use super::map::{GpuMap, GpuValue};
-use super::memory::Param;
+use super::param::Param;
 use crate::pool::{Pool, PoolKind};
 use crate::simd::LANES;
 

@@ -1,9 +1,10 @@
 //! Matrix products over the channels of maps.
 
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::map::GpuMap;
-use super::memory::{Buffer, Param, Span};
 use super::moments::{PARTIAL, Partials};
+use super::param::Param;
 
 /// Threads of a block, and the positions it computes: those of `product.cu`.
 const THREADS: usize = 256;

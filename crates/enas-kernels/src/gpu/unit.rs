@@ -4,8 +4,8 @@
 //! reads the input. Statistics are taken from the registers of the product. The backward direction gathers again
 //! rather than keep what it gathered.
 
+use super::buffer::Span;
 use super::map::{GpuMap, GpuValue};
-use super::memory::Span;
 use super::moments::{GpuMoments, Partials};
 use super::norm::Gradient;
 use super::product::{Channels, Matrix, Operand, multiply};
@@ -91,14 +91,27 @@ impl GpuUnit<'_> {
         moments: &GpuMoments,
         gamma: Span<'_>,
         gy: &GpuMap,
-        mut inputs: Option<&mut [Option<GpuMap>]>,
+        inputs: Option<&mut [Option<GpuMap>]>,
         into: &GpuUnitGradient<'_>,
     ) {
         assert_eq!(into.branches.len(), self.branches.len(), "gradients of every branch");
         let gz = Gradient { z, moments, gamma, gy }.propagate(into.gamma, into.beta);
+        self.backward_raw(&gz, inputs, &into.branches);
+    }
+
+    /// The same for a unit without a batch norm: `gz` is the gradient of its raw output, zero where there is no image.
+    ///
+    /// # Panics
+    /// If shapes do not fit.
+    pub(crate) fn backward_raw(
+        &self,
+        gz: &GpuMap,
+        mut inputs: Option<&mut [Option<GpuMap>]>,
+        into: &[(Span<'_>, Option<Span<'_>>)],
+    ) {
         let mut first = 0;
-        for (branch, (weight, filters)) in self.branches.iter().zip(&into.branches) {
-            let gz = Channels { map: &gz, first, count: branch.outputs };
+        for (branch, (weight, filters)) in self.branches.iter().zip(into) {
+            let gz = Channels { map: gz, first, count: branch.outputs };
             self.propagate(branch, gz, inputs.as_deref_mut(), *weight, *filters);
             first += branch.outputs;
         }

@@ -1,7 +1,7 @@
 //! Gradients of the matrices of products.
 
+use super::buffer::{Buffer, Span};
 use super::cost::Cost;
-use super::memory::{Buffer, Span};
 use super::product::{Channels, Operand};
 
 /// Threads of a block, and the positions it stages at once: those of `weight_gradient.cu`.

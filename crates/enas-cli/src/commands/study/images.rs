@@ -79,7 +79,7 @@ impl Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
     let began = Instant::now();
     use_threads(args.machine.threads)?;
-    let gpu = device::open(args.machine.device)?;
+    let gpu = device::gpu(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     let (mut study, mut laboratory) = match &args.resume {
         Some(dir) => resumed(args, dir, gpu)?,

@@ -5,7 +5,7 @@ use crate::geometry::Axis;
 use crate::gpu::cost::Cost;
 use crate::gpu::lanes::THREADS;
 use crate::gpu::map::{GpuMap, GpuValue};
-use crate::gpu::memory::Param;
+use crate::gpu::param::Param;
 use crate::simd::LANES;
 
 /// Lanes that a thread takes at once.

@@ -2,9 +2,10 @@
 
 use super::Product;
 use crate::geometry::Axis;
+use crate::gpu::buffer::Span;
 use crate::gpu::cost::Cost;
 use crate::gpu::map::{GpuMap, GpuValue};
-use crate::gpu::memory::{Param, Span};
+use crate::gpu::param::Param;
 use crate::simd::LANES;
 
 /// Threads of a block. This and the next two are also written in `filtered.cu`.

@@ -5,8 +5,8 @@ mod filtered;
 
 use self::copied::Copy;
 use self::filtered::Filter;
+use super::buffer::Span;
 use super::map::{GpuMap, GpuValue};
-use super::memory::Span;
 
 /// How the rows of a product are gathered: [`crate::Rows`] with the filter on the device.
 #[derive(Clone, Copy, Debug)]

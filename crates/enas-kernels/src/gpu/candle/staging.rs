@@ -1,6 +1,8 @@
 //! Pinned memory of the host on the way to an NVIDIA GPU.
 
-use cudarc::driver::{CudaContext, CudaEvent, CudaStream, DriverError, result, sys};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaContext, CudaEvent, CudaStream, DriverError, result, sys,
+};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::Arc as SyncArc;

@@ -1,21 +1,22 @@
-//! NVIDIA GPUs, through the CUDA driver.
+//! The kernels on a CUDA device of candle.
 //!
-//! The driver's library is looked for when a device is opened, not when the program starts: a program built with
-//! CUDA runs on machines without. Everything goes through one stream, so it happens in the order it was asked for.
+//! Context, stream and memory are candle's. Everything goes through the device's one stream, so it happens in the order it
+//! was asked for, candle's own work included.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc as SyncArc, Mutex, PoisonError};
+use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
-use cudarc::driver::{
-    CudaContext, CudaFunction, CudaModule, CudaStream, DriverError, LaunchConfig, PushKernelArg, result, sys,
+use candle_core::CudaDevice;
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DevicePtr, DriverError, LaunchConfig,
+    PushKernelArg, result, sys,
 };
-use cudarc::nvrtc::Ptx;
+use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 
-use super::device::{Arg, Device, Error, Handle, Launch};
-use super::precision::Precision;
 use super::staging::{self, Staging};
+use crate::gpu::device::{Arg, Device, Error, Handle, Launch};
+use crate::gpu::precision::Precision;
 
 // FATBINS: name and machine code of every `.cu` file, of those that treat maps for either precision of maps; KERNELS:
 // every kernel's name, whether it is for maps in bfloat16, and the index of its file.
@@ -24,90 +25,133 @@ include!(concat!(env!("OUT_DIR"), "/fatbins.rs"));
 /// Kernels by name and precision of maps.
 type Functions = HashMap<(&'static str, Precision), CudaFunction>;
 
-/// One NVIDIA GPU.
-pub struct Cuda {
+/// Bytes of a number.
+const WORD: usize = size_of::<f32>();
+
+/// One NVIDIA GPU. Cloning gives another handle to it.
+#[derive(Clone)]
+pub(in crate::gpu) struct Cuda(SyncArc<Inner>);
+
+struct Inner {
     name: String,
-    context: SyncArc<CudaContext>,
+    device: CudaDevice,
     stream: SyncArc<CudaStream>,
     functions: Functions,
-    /// Length of every piece of memory.
-    lengths: Mutex<HashMap<Handle, usize>>,
-    held: AtomicUsize,
+    /// By its address.
+    memory: Mutex<HashMap<Handle, Memory>>,
     staging: Mutex<Staging>,
 }
 
+/// Memory that launches may use.
+enum Memory {
+    Own(CudaSlice<f32>),
+    /// That of tensors: how many bytes, and how often it is lent.
+    Lent {
+        bytes: usize,
+        times: usize,
+    },
+}
+
+impl Memory {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Own(slice) => slice.num_bytes(),
+            Self::Lent { bytes, .. } => *bytes,
+        }
+    }
+}
+
 impl Cuda {
-    /// Opens the GPU with this number, counted from 0.
+    /// Loads the kernels into the context of a device.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if there is no driver or no such device, or the device is too old for the kernels.
-    pub fn open(ordinal: usize) -> Result<Self, Error> {
-        let count = Self::count()?;
-        if ordinal >= count {
-            let have = match count {
-                0 => "the driver sees no GPU".to_owned(),
-                1 => "there is only cuda:0".to_owned(),
-                n => format!("there are cuda:0 to cuda:{}", n - 1),
-            };
-            return Err(Error::Unavailable(format!("no device cuda:{ordinal}: {have}")));
-        }
+    /// [`Error::Unavailable`] if the device is too old for the kernels, or there are none in this program.
+    pub(super) fn on(device: &CudaDevice) -> Result<Self, Error> {
         if FATBINS.iter().any(|(_, code)| code.is_empty()) {
             let why = "this program was built for checking, without the CUDA kernels (ENAS_CUDA_STUB was set): build it again with nvcc";
             return Err(Error::Unavailable(why.to_owned()));
         }
-        let context = CudaContext::new(ordinal).map_err(|e| unavailable(ordinal, &e))?;
-        // SAFETY: all work is on one stream, so there is nothing between streams for events to order.
-        unsafe { context.disable_event_tracking() };
-        let stream = context.new_stream().map_err(|e| unavailable(ordinal, &e))?;
-        let functions = load_kernels(&context, ordinal)?;
+        let stream = device.cuda_stream();
+        let context = stream.context();
+        let ordinal = context.ordinal();
+        let functions = load_kernels(context, ordinal)?;
         let name = context.name().unwrap_or_else(|_| "NVIDIA GPU".to_owned());
-        Ok(Self {
+        Ok(Self(SyncArc::new(Inner {
             name: format!("{name} (cuda:{ordinal})"),
-            context,
+            device: device.clone(),
             stream,
             functions,
-            lengths: Mutex::default(),
-            held: AtomicUsize::new(0),
+            memory: Mutex::default(),
             staging: Mutex::new(Staging::new()),
-        })
+        })))
     }
 
     /// How many GPUs the driver sees.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if there is no driver.
-    pub fn count() -> Result<usize, Error> {
-        // SAFETY: looks for the driver's shared library and opens it; running its initialiser is what a user of
-        // CUDA asks for.
-        if !unsafe { sys::is_culib_present() } {
-            let why = "no NVIDIA driver was found (libcuda.so.1): install one, or use --device cpu";
-            return Err(Error::Unavailable(why.to_owned()));
-        }
+    /// [`Error::Unavailable`] if the driver does not start.
+    pub(super) fn count() -> Result<usize, Error> {
         match CudaContext::device_count() {
             Ok(count) => Ok(usize::try_from(count).unwrap_or(0)),
             Err(error) if error.0 == sys::CUresult::CUDA_ERROR_NO_DEVICE => Ok(0),
             Err(error) => {
-                Err(Error::Unavailable(format!("the NVIDIA driver does not start: {}", words(&error))))
+                let remedy = "install one of version 580 or newer, or use --device cpu";
+                let words = words(&error);
+                Err(Error::Unavailable(format!("the NVIDIA driver does not start: {words}; {remedy}")))
             }
         }
     }
 
+    pub(super) fn device(&self) -> &CudaDevice {
+        &self.0.device
+    }
+
+    /// Part of a tensor's memory, for launches until it is [given back](Self::give_back) as often as it was lent.
+    pub(super) fn borrow<T>(&self, slice: &CudaSlice<T>, from: usize, to: usize) -> Handle {
+        // The guard makes other streams wait, where candle watches them: what was launched so far comes before.
+        let (address, _guard) = slice.device_ptr(&self.0.stream);
+        let handle = Handle(address + (from * size_of::<T>()) as u64);
+        let bytes = (to - from) * size_of::<T>();
+        match self.memory().entry(handle).or_insert(Memory::Lent { bytes, times: 0 }) {
+            Memory::Lent { bytes: most, times } => (*most, *times) = (bytes.max(*most), *times + 1),
+            Memory::Own(_) => {}
+        }
+        handle
+    }
+
+    /// The end of a [loan](Self::borrow).
+    pub(super) fn give_back(&self, handle: Handle) {
+        let mut memory = self.memory();
+        let Some(Memory::Lent { times, .. }) = memory.get_mut(&handle) else { return };
+        *times -= 1;
+        if *times == 0 {
+            memory.remove(&handle);
+        }
+    }
+
+    /// Hands own memory out, to become candle's.
+    ///
+    /// # Errors
+    /// If it is not the device's own.
+    pub(super) fn take(&self, handle: Handle) -> Result<CudaSlice<f32>, Error> {
+        match self.memory().remove(&handle) {
+            Some(Memory::Own(slice)) => Ok(slice),
+            _ => Err(Error::Failed("memory of a tensor cannot be handed out once more".to_owned())),
+        }
+    }
+
     fn bind(&self) -> Result<(), Error> {
-        self.context.bind_to_thread().map_err(|e| failed("making the GPU current", &e))
+        self.0.stream.context().bind_to_thread().map_err(|e| failed("making the GPU current", &e))
     }
 
-    fn length(&self, memory: Handle) -> usize {
-        self.lengths().get(&memory).copied().unwrap_or(0)
-    }
-
-    fn lengths(&self) -> std::sync::MutexGuard<'_, HashMap<Handle, usize>> {
+    fn memory(&self) -> MutexGuard<'_, HashMap<Handle, Memory>> {
         // Every statement leaves the table consistent.
-        self.lengths.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Checks that `len` bytes from `offset` on lie inside `memory`.
     fn check(&self, memory: Handle, offset: usize, len: usize) -> Result<(), Error> {
-        let whole = self.length(memory);
+        let whole = self.memory().get(&memory).map_or(0, Memory::bytes);
         if offset + len <= whole {
             return Ok(());
         }
@@ -135,39 +179,32 @@ fn load_kernels(context: &SyncArc<CudaContext>, ordinal: usize) -> Result<Functi
 
 impl Device for Cuda {
     fn name(&self) -> String {
-        self.name.clone()
+        self.0.name.clone()
     }
 
     fn allocate(&self, bytes: usize) -> Result<Handle, Error> {
-        self.bind()?;
-        // SAFETY: the context is current; the address is given back by `release` or with the context.
-        match unsafe { result::malloc_sync(bytes) } {
-            Ok(address) => {
-                let handle = Handle(address);
-                self.lengths().insert(handle, bytes);
-                self.held.fetch_add(bytes, Ordering::Relaxed);
+        // SAFETY: numbers of any bits are numbers; nothing reads them before a launch or a copy has written them.
+        match unsafe { self.0.stream.alloc::<f32>(bytes.div_ceil(WORD)) } {
+            Ok(slice) => {
+                let handle = Handle(slice.device_ptr(&self.0.stream).0);
+                self.memory().insert(handle, Memory::Own(slice));
                 Ok(handle)
             }
             Err(error) if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-                Err(Error::OutOfMemory { asked: bytes, held: self.held.load(Ordering::Relaxed) })
+                let held = self.memory().values().map(Memory::bytes).sum();
+                Err(Error::OutOfMemory { asked: bytes, held })
             }
             Err(error) => Err(failed("allocating GPU memory", &error)),
         }
     }
 
     fn free_bytes(&self) -> Option<usize> {
-        self.bind().ok()?;
-        result::mem_get_info().ok().map(|(free, _)| free)
+        self.0.stream.context().mem_get_info().ok().map(|(free, _)| free)
     }
 
     fn release(&self, memory: Handle) {
-        let Some(bytes) = self.lengths().remove(&memory) else { return };
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
-        if self.bind().is_ok() {
-            // SAFETY: `allocate` made this address and it was just taken out of the table, so it is freed once.
-            // The driver waits for launches that still use it. A failure has nobody left to hear of it.
-            let _ = unsafe { result::free_sync(memory.0) };
-        }
+        // Candle frees it in the order of the stream: after the launches that still use it.
+        drop(self.memory().remove(&memory));
     }
 
     fn upload(&self, memory: Handle, offset: usize, bytes: &[u8]) -> Result<(), Error> {
@@ -176,13 +213,13 @@ impl Device for Cuda {
         let to = memory.0 + offset as u64;
         if bytes.len() >= staging::LEAST {
             // A failure leaves pieces whose copies have ended or will be waited for.
-            let mut staging = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut staging = self.0.staging.lock().unwrap_or_else(PoisonError::into_inner);
             // SAFETY: the destination was just checked.
-            unsafe { staging.upload(&self.stream, to, bytes) }
+            unsafe { staging.upload(&self.0.stream, to, bytes) }
         } else {
             // SAFETY: the destination was just checked. From pageable memory the driver has read the slice when it
             // returns, although it may not have written the device yet.
-            unsafe { result::memcpy_htod_async(to, bytes, self.stream.cu_stream()) }
+            unsafe { result::memcpy_htod_async(to, bytes, self.0.stream.cu_stream()) }
         }
         .map_err(|e| failed("copying to the GPU", &e))
     }
@@ -191,8 +228,8 @@ impl Device for Cuda {
         self.check(memory, offset, bytes.len())?;
         self.bind()?;
         // SAFETY: the source was just checked, and the stream is waited for before the slice is used.
-        unsafe { result::memcpy_dtoh_async(bytes, memory.0 + offset as u64, self.stream.cu_stream()) }
-            .and_then(|()| self.stream.synchronize())
+        unsafe { result::memcpy_dtoh_async(bytes, memory.0 + offset as u64, self.0.stream.cu_stream()) }
+            .and_then(|()| self.0.stream.synchronize())
             .map_err(|e| failed("copying from the GPU", &e))
     }
 
@@ -200,12 +237,12 @@ impl Device for Cuda {
         self.check(memory, offset, bytes)?;
         self.bind()?;
         // SAFETY: the extent was just checked.
-        unsafe { result::memset_d8_async(memory.0 + offset as u64, 0, bytes, self.stream.cu_stream()) }
+        unsafe { result::memset_d8_async(memory.0 + offset as u64, 0, bytes, self.0.stream.cu_stream()) }
             .map_err(|e| failed("clearing GPU memory", &e))
     }
 
     fn launch(&self, launch: &Launch, args: &[Arg]) -> Result<(), Error> {
-        let Some(function) = self.functions.get(&(launch.kernel, launch.maps)) else {
+        let Some(function) = self.0.functions.get(&(launch.kernel, launch.maps)) else {
             let name = launch.maps.variant(launch.kernel);
             return Err(Error::Failed(format!("there is no CUDA kernel `{name}`")));
         };
@@ -216,7 +253,7 @@ impl Device for Cuda {
                 _ => 0,
             })
             .collect();
-        let mut builder = self.stream.launch_builder(function);
+        let mut builder = self.0.stream.launch_builder(function);
         for (arg, address) in args.iter().zip(&addresses) {
             match arg {
                 Arg::Memory(..) => builder.arg(address),
@@ -235,19 +272,8 @@ impl Device for Cuda {
 
 impl fmt::Debug for Cuda {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cuda({})", self.name)
+        write!(f, "Cuda({})", self.0.name)
     }
-}
-
-impl Drop for Cuda {
-    fn drop(&mut self) {
-        let left: Vec<Handle> = self.lengths().keys().copied().collect();
-        left.into_iter().for_each(|memory| self.release(memory));
-    }
-}
-
-fn unavailable(ordinal: usize, error: &DriverError) -> Error {
-    Error::Unavailable(format!("cuda:{ordinal} cannot be used: {}", words(error)))
 }
 
 fn failed(what: &str, error: &DriverError) -> Error {

@@ -1,0 +1,116 @@
+//! Weights on a GPU, and what lies there in one piece for all of them: momentum, averages, gradients.
+
+use candle_core::Tensor;
+use enas_kernels::candle::{Guards, write};
+use enas_kernels::gpu::{self, Apart, Buffer, Gpu};
+
+use super::{Params, Table};
+use crate::Error;
+
+impl Params {
+    /// Whether the tensors are on a GPU themselves, so that there is nothing to copy.
+    pub(crate) fn are_on_gpu(&self) -> bool {
+        self.tensors.first().is_some_and(|tensor| tensor.device().is_cuda())
+    }
+
+    /// The values of every table on a GPU: the tensors' own memory if they are there, else copies.
+    pub(crate) fn values_on(&self, gpu: &Gpu) -> Result<Vec<Buffer>, Error> {
+        if self.are_on_gpu() {
+            return Ok(self.tensors.iter().map(Buffer::of).collect::<Result<_, _>>()?);
+        }
+        self.read(|weights| Ok(weights.slices.iter().map(|numbers| gpu.upload(numbers)).collect()))
+    }
+
+    /// Writes the values of every table to copies on a GPU.
+    pub(crate) fn write_values(&self, copies: &[Buffer]) -> Result<(), Error> {
+        self.read(|weights| {
+            copies.iter().zip(weights.slices).for_each(|(copy, numbers)| copy.upload(0, numbers));
+            Ok(())
+        })
+    }
+
+    /// Writes values that were copied to a GPU back into the tensors.
+    pub(crate) fn set_values(&self, values: &[Buffer]) -> Result<(), Error> {
+        for ((table, tensor), values) in self.tables.iter().zip(&self.tensors).zip(values) {
+            let values = values.download(0, table.range.len())?;
+            write(tensor, |numbers| numbers.copy_from_slice(&values))?;
+        }
+        Ok(())
+    }
+
+    /// All tables, or the trained ones, for kernels that update them.
+    pub(crate) fn apart(&self, gpu: &Gpu, values: &[Buffer], trained: bool) -> Apart {
+        let tables = self.tables.iter().zip(values).filter(|(table, _)| table.trained || !trained);
+        Apart::new(gpu, tables.map(|(table, values)| (values.clone(), table.place, table.range.len())))
+    }
+
+    /// A copy of the momentum on a GPU. Untrained tables have zeros.
+    pub(crate) fn momentum_on(&self, gpu: &Gpu) -> Result<Buffer, Error> {
+        let optimizer = self.optimizer();
+        let mut momentum = vec![0.0; self.device_len];
+        for ((_, state), table) in optimizer.state().zip(self.tables.iter().filter(|t| t.trained)) {
+            table.put(&mut momentum, state)?;
+        }
+        Ok(gpu.upload(&momentum))
+    }
+
+    /// Takes over momentum that was copied to a GPU.
+    pub(crate) fn set_momentum(&self, momentum: &Buffer) -> Result<(), Error> {
+        let (optimizer, momentum) = (self.optimizer(), momentum.download(0, self.device_len)?);
+        for table in self.tables.iter().filter(|table| table.trained) {
+            optimizer.load(&format!("{}{}", super::state::MOMENTUM, table.name), table.of(&momentum))?;
+        }
+        Ok(())
+    }
+
+    /// A copy of the moving averages on a GPU, if they are kept.
+    pub(crate) fn averages_on(&self, gpu: &Gpu) -> Result<Option<Buffer>, Error> {
+        let averages = self.averages();
+        let mut numbers = vec![0.0; self.device_len];
+        for (average, table) in averages.iter().zip(&self.tables) {
+            table.put(&mut numbers, average)?;
+        }
+        Ok((!averages.is_empty()).then(|| gpu.upload(&numbers)))
+    }
+
+    /// Takes such a copy over.
+    pub(crate) fn set_averages(&self, copy: &Buffer) -> Result<(), Error> {
+        let (averages, numbers) = (self.averages(), copy.download(0, self.device_len)?);
+        for (average, table) in averages.iter().zip(&self.tables) {
+            write(average, |average| average.copy_from_slice(table.of(&numbers)))?;
+        }
+        Ok(())
+    }
+
+    /// Gradients on a GPU as tensors, one per table; none for tables of which no row was visited.
+    pub(crate) fn gradient_tensors_on(
+        &self,
+        all: &Buffer,
+        visited: &[bool],
+    ) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let of_table = |(table, visited): (&Table, &bool)| {
+            let gradient = |table: &Table| {
+                let len = table.range.len();
+                let own = all.gpu().buffer(len);
+                gpu::copy_numbers(all.span(table.place, len), own.span(0, len));
+                own.into_tensor(table.shape.as_slice())
+            };
+            (*visited && table.trained).then(|| gradient(table)).transpose()
+        };
+        self.tables.iter().zip(visited).map(of_table).collect()
+    }
+}
+
+impl Table {
+    /// Its part of a buffer of a GPU.
+    fn of<'n>(&self, all: &'n [f32]) -> &'n [f32] {
+        &all[self.place..][..self.range.len()]
+    }
+
+    /// Writes the numbers of a tensor to its part.
+    fn put(&self, all: &mut [f32], tensor: &Tensor) -> Result<(), Error> {
+        let guards = Guards::new([tensor]);
+        all[self.place..][..self.range.len()].copy_from_slice(guards.slices()?[0]);
+        Ok(())
+    }
+}

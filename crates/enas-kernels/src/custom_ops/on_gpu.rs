@@ -1,0 +1,200 @@
+//! The operations on a GPU: what `cuda_fwd` and the backward passes of custom ops have in common.
+
+use candle_core::{CudaStorage, Layout, Result, Shape, Tensor, bail};
+
+use super::tensors::{filter_dims, image_dims, matrix_dims};
+use crate::gpu::{
+    self, Buffer, Gpu, GpuBranch, GpuMap, GpuRows, GpuUnit, GpuValue, Precision, Span, transpose_numbers,
+};
+
+/// An argument on a GPU.
+#[derive(Clone, Copy, Debug)]
+pub struct GpuArgument<'a> {
+    /// Its numbers, in logical order.
+    pub numbers: &'a Buffer,
+    /// Its dimensions.
+    pub dims: &'a [usize],
+}
+
+/// An operation of this module on a GPU. For candle's tensors on NVIDIA GPUs its custom op calls this; it also serves
+/// devices that candle does not know.
+pub trait GpuOp {
+    /// The result with its dimensions.
+    ///
+    /// # Errors
+    /// If an argument has other dimensions than the operation takes.
+    fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)>;
+
+    /// The gradients of the arguments, given that of the result. That of the first argument is left out unless
+    /// `wants_first`.
+    ///
+    /// # Errors
+    /// If an argument has other dimensions than the operation takes.
+    fn backward_gpu(
+        &self,
+        args: &[GpuArgument<'_>],
+        grad: GpuArgument<'_>,
+        wants_first: bool,
+    ) -> Result<Vec<Option<Buffer>>>;
+}
+
+/// What a custom op computes of candle's numbers on a GPU.
+pub(super) fn forward(op: &impl GpuOp, args: &[(&CudaStorage, &Layout)]) -> Result<(CudaStorage, Shape)> {
+    let (result, shape) = gpu::lend(args, |numbers| {
+        let args = numbers.iter().zip(args);
+        let args: Vec<GpuArgument<'_>> =
+            args.map(|(numbers, (_, layout))| GpuArgument { numbers, dims: layout.dims() }).collect();
+        op.forward_gpu(&args)
+    })?;
+    result.into_storage(shape)
+}
+
+/// The gradients of tensors on a GPU; `None` if they are on the CPU.
+pub(super) fn backward(
+    op: &impl GpuOp,
+    args: &[&Tensor],
+    grad: &Tensor,
+) -> Result<Option<Vec<Option<Tensor>>>> {
+    if !grad.device().is_cuda() {
+        return Ok(None);
+    }
+    let there = |tensor: &Tensor| Ok(Buffer::of(&tensor.detach().contiguous()?)?);
+    let (numbers, result) = (args.iter().map(|arg| there(arg)).collect::<Result<Vec<_>>>()?, there(grad)?);
+    let on_gpu: Vec<GpuArgument<'_>> =
+        numbers.iter().zip(args).map(|(numbers, arg)| GpuArgument { numbers, dims: arg.dims() }).collect();
+    let grad = GpuArgument { numbers: &result, dims: grad.dims() };
+    let gradients = op.backward_gpu(&on_gpu, grad, args[0].track_op())?;
+    let tensor = |(gradient, arg): (Option<Buffer>, &&Tensor)| {
+        gradient.map(|gradient| gradient.into_tensor(arg.shape())).transpose()
+    };
+    gradients.into_iter().zip(args).map(tensor).collect::<Result<_>>().map(Some)
+}
+
+impl GpuArgument<'_> {
+    /// Images as a value without pending normalisation.
+    pub(super) fn value(&self, op: &str, name: &str) -> Result<GpuValue> {
+        Ok(GpuValue::plain(self.map(op, name)?))
+    }
+
+    /// Images in the lane layout.
+    pub(super) fn map(&self, op: &str, name: &str) -> Result<GpuMap> {
+        Ok(GpuMap::from_pictures(self.numbers, Precision::F32, image_dims(op, name, self.dims)?))
+    }
+
+    /// The outputs of a 1×1 weight `[outputs, inputs, 1, 1]` and its matrix, `[inputs, outputs]`.
+    pub(super) fn matrix(&self, op: &str, name: &str, inputs: usize) -> Result<(usize, Buffer)> {
+        let outputs = matrix_dims(op, name, self.dims, inputs)?;
+        Ok((outputs, transpose_numbers(self.numbers.span(0, inputs * outputs), outputs)))
+    }
+
+    /// The size of depthwise filters `[channels, 1, k, k]` and their numbers as `[k, k, channels]`.
+    pub(super) fn filter(&self, op: &str, name: &str, channels: usize) -> Result<(usize, Buffer)> {
+        let k = filter_dims(op, name, self.dims, channels)?;
+        Ok((k, transpose_numbers(self.numbers.span(0, channels * k * k), channels)))
+    }
+
+    /// A vector `[len]`.
+    pub(super) fn vector(&self, op: &str, name: &str, len: usize) -> Result<Span<'_>> {
+        if self.dims != [len] {
+            bail!("{op}: {name} is {:?}, expected [{len}]", self.dims);
+        }
+        Ok(self.numbers.span(0, len))
+    }
+}
+
+/// The gradients of two arguments.
+pub(super) fn pair(gradients: Vec<Option<Tensor>>) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    match <[_; 2]>::try_from(gradients) {
+        Ok([a, b]) => Ok((a, b)),
+        Err(other) => bail!("{} gradients of two arguments", other.len()),
+    }
+}
+
+/// The gradients of three arguments.
+pub(super) fn triple(
+    gradients: Vec<Option<Tensor>>,
+) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    match <[_; 3]>::try_from(gradients) {
+        Ok([a, b, c]) => Ok((a, b, c)),
+        Err(other) => bail!("{} gradients of three arguments", other.len()),
+    }
+}
+
+/// A map as the result of an operation.
+pub(super) fn pictures(map: GpuMap) -> (Buffer, Shape) {
+    let shape = Shape::from(map.shape());
+    (GpuValue::plain(map).to_pictures(), shape)
+}
+
+/// How the rows of a convolution's products are gathered.
+pub(super) enum Gather {
+    Pixels,
+    EverySecond,
+    /// Filters `[k, k, channels]`, their size and stride.
+    Depthwise(Buffer, usize, usize),
+}
+
+/// A convolution without a batch norm: one product, or one for each offset of its pixels.
+pub(super) struct Convolution {
+    pub(super) x: GpuValue,
+    pub(super) relu: bool,
+    pub(super) gather: Gather,
+    /// Outputs and matrix of each product.
+    pub(super) products: Vec<(usize, Buffer)>,
+}
+
+impl Convolution {
+    pub(super) fn forward(&self) -> (Buffer, Shape) {
+        pictures(self.with_unit(|unit| unit.forward(false).0))
+    }
+
+    /// The gradient of x, if it is wanted, those of the filters if there are any, and those of the matrices, all in the order
+    /// that candle has.
+    pub(super) fn backward(&self, grad: &GpuMap, wants_x: bool) -> Vec<Option<Buffer>> {
+        let (gpu, channels) = (grad.gpu(), self.x.map.c());
+        let matrices: Vec<Buffer> =
+            self.products.iter().map(|(outputs, _)| gpu.zeros(channels * outputs)).collect();
+        let filters = self.filters(gpu, channels);
+        let spans = self.products.iter().zip(&matrices).map(|((outputs, _), matrix)| {
+            (matrix.span(0, channels * outputs), filters.as_ref().map(|(all, len, _)| all.span(0, *len)))
+        });
+        let (spans, mut gx) = (spans.collect::<Vec<_>>(), [None]);
+        self.with_unit(|unit| unit.backward_raw(grad, wants_x.then_some(&mut gx[..]), &spans));
+        let [gx] = gx;
+        let filters = filters.map(|(all, len, taps)| transpose_numbers(all.span(0, len), taps));
+        let matrices = self.products.iter().zip(&matrices);
+        let transposed = matrices
+            .map(|((outputs, _), matrix)| transpose_numbers(matrix.span(0, channels * outputs), channels));
+        let x = gx.map(|gx| GpuValue::plain(gx).to_pictures());
+        std::iter::once(x).chain(filters.map(Some)).chain(transposed.map(Some)).collect()
+    }
+
+    /// Zeros for the gradient of the filters, their number and that of their taps.
+    fn filters(&self, gpu: &Gpu, channels: usize) -> Option<(Buffer, usize, usize)> {
+        match self.gather {
+            Gather::Depthwise(_, k, _) => Some((gpu.zeros(channels * k * k), channels * k * k, k * k)),
+            _ => None,
+        }
+    }
+
+    fn with_unit<R>(&self, body: impl FnOnce(&GpuUnit<'_>) -> R) -> R {
+        let channels = self.x.map.c();
+        let rows = |offset| match &self.gather {
+            Gather::Pixels => GpuRows::Pixels,
+            Gather::EverySecond => GpuRows::EverySecond { offset },
+            Gather::Depthwise(filter, k, stride) => {
+                let filter = filter.span(0, channels * k * k);
+                GpuRows::Depthwise { filter, k: *k, stride: *stride }
+            }
+        };
+        let parts = self.products.iter().enumerate();
+        let branches: Vec<GpuBranch<'_>> = parts
+            .map(|(offset, (outputs, matrix))| {
+                let (outputs, weight) = (*outputs, matrix.span(0, channels * outputs));
+                GpuBranch { rows: rows(offset), weight, outputs }
+            })
+            .collect();
+        let inputs = std::slice::from_ref(&self.x);
+        body(&GpuUnit { inputs, relu: self.relu, branches: &branches })
+    }
+}

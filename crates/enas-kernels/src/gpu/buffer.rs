@@ -1,0 +1,169 @@
+//! Numbers on a device, of its own or of tensors.
+
+use std::borrow::Cow;
+use std::sync::Arc as SyncArc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::candle::Loan;
+use super::cost::Cost;
+use super::device::{Error, Handle};
+use super::memory::Gpu;
+use super::param::Param;
+
+/// Bytes of a number on the device.
+pub(super) const WORD: usize = size_of::<f32>();
+
+/// Numbers on a device. Cloning shares them; the last owner returns the memory for reuse, which is sound because a
+/// device does everything in order.
+#[derive(Clone, Debug)]
+pub struct Buffer(SyncArc<Owned>);
+
+#[derive(Debug)]
+struct Owned {
+    gpu: Gpu,
+    /// Missing if it could not be had; the device handle remembers why.
+    memory: Result<Handle, Error>,
+    len: usize,
+    /// Whose memory it is, if not the device handle's.
+    loan: Option<Loan>,
+    /// Whether the loan is over while there are owners left.
+    revoked: AtomicBool,
+}
+
+impl Buffer {
+    pub(super) fn new(gpu: &Gpu, memory: Result<Handle, Error>, len: usize, loan: Option<Loan>) -> Self {
+        let revoked = AtomicBool::new(false);
+        Self(SyncArc::new(Owned { gpu: gpu.clone(), memory, len, loan, revoked }))
+    }
+
+    /// Memory of somebody else.
+    #[cfg(feature = "cuda")]
+    pub(super) fn lent(gpu: &Gpu, memory: Handle, len: usize, loan: Loan) -> Self {
+        Self::new(gpu, Ok(memory), len, Some(loan))
+    }
+
+    /// Ends a loan: owners that are left have no numbers any more.
+    pub(super) fn revoke(&self) {
+        self.0.revoked.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the memory out, if it is the device handle's and has no other owner.
+    #[cfg(feature = "cuda")]
+    pub(super) fn into_memory(self) -> Result<Result<Handle, Error>, Self> {
+        if self.0.loan.is_some() {
+            return Err(self);
+        }
+        let mut owned = SyncArc::try_unwrap(self.0).map_err(Self)?;
+        owned.gpu.state().held -= owned.len * WORD;
+        Ok(std::mem::replace(&mut owned.memory, Err(handed_out())))
+    }
+
+    pub(super) fn memory(&self) -> Result<Handle, Error> {
+        if self.0.revoked.load(Ordering::Relaxed) {
+            let error =
+                Error::Failed("numbers that were lent for one operation are used after it".to_owned());
+            self.gpu().state().failure.get_or_insert(error.clone());
+            return Err(error);
+        }
+        self.0.memory.clone()
+    }
+
+    /// Numbers there are; buffers of a device's own are a little longer than what was asked for.
+    pub fn len(&self) -> usize {
+        self.0.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.len == 0
+    }
+
+    /// The device it lives on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.0.gpu
+    }
+
+    /// Whether no other owner shares the numbers.
+    pub(crate) fn is_unique(&self) -> bool {
+        SyncArc::strong_count(&self.0) == 1
+    }
+
+    /// Part of the numbers.
+    pub fn span(&self, first: usize, len: usize) -> Span<'_> {
+        assert!(first + len <= self.0.len, "the span lies inside the buffer");
+        Span { buffer: self, first, len }
+    }
+
+    /// Sets every number to zero.
+    pub fn clear(&self) {
+        let cost = ("clear", Cost::new(self.0.len, 0));
+        self.gpu().attempt_counted(cost, |device| device.clear(self.memory()?, 0, self.0.len * WORD));
+    }
+
+    /// Copies `values` to element `first` and after.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn upload(&self, first: usize, values: &[f32]) {
+        assert!(first + values.len() <= self.0.len, "the values fit into the buffer");
+        self.upload_bytes(first, &bytes_of(values));
+    }
+
+    /// Copies bytes to element `first` and after. Those that do not fit are the device's to refuse.
+    pub(super) fn upload_bytes(&self, first: usize, bytes: &[u8]) {
+        self.gpu().attempt(|device| device.upload(self.memory()?, first * WORD, bytes));
+    }
+
+    /// The `len` numbers from element `first` on, once everything before is done.
+    ///
+    /// # Errors
+    /// The first thing that went wrong on the device.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn download(&self, first: usize, len: usize) -> Result<Vec<f32>, Error> {
+        assert!(first + len <= self.0.len, "the buffer holds what is asked for");
+        let mut bytes = vec![0; len * WORD];
+        self.gpu().attempt(|device| device.download(self.memory()?, first * WORD, &mut bytes));
+        self.gpu().finish()?;
+        Ok(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+}
+
+/// The bytes of numbers as devices keep them, the lowest first; batches are large, so not a copy where the host keeps
+/// them alike.
+fn bytes_of(values: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "big") {
+        return values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    }
+    // SAFETY: a number is four bytes, none of them padding, and bytes may lie anywhere; the numbers stay borrowed.
+    Cow::Borrowed(unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) })
+}
+
+/// Some numbers of a buffer: a parameter among all parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Span<'a> {
+    pub(crate) buffer: &'a Buffer,
+    pub(crate) first: usize,
+    pub(crate) len: usize,
+}
+
+impl<'a> From<Span<'a>> for Param<'a> {
+    fn from(span: Span<'a>) -> Self {
+        Self::Buffer(span.buffer, span.first)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let (Ok(memory), None) = (&self.memory, &self.loan) {
+            self.gpu.state().idle.entry(self.len).or_default().push(*memory);
+        }
+    }
+}
+
+/// Why memory is missing that candle has now.
+#[cfg(feature = "cuda")]
+fn handed_out() -> Error {
+    Error::Failed("the memory was handed out".to_owned())
+}
