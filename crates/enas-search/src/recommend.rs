@@ -47,6 +47,8 @@ const SMALL: usize = 40;
 /// Sides of the network input for larger images, in pixels.
 const MEDIUM: usize = 48;
 const LARGE: usize = 64;
+/// Training images below which those that are held out make much of a difference.
+const FEW: usize = 1000;
 /// Seconds below which a network learns more from more steps with [`MEDIUM`] than from fewer with [`LARGE`].
 const HURRY: f64 = 40.0;
 /// Longest side, in pixels, of images that [`MEDIUM`] is enough for.
@@ -91,6 +93,7 @@ pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     choices.extend(recipe(train, report.coloured > 0));
     if given.refits {
         choices.push(refit(report, (train, valid, test)));
+        choices.extend(of_few_images(train));
     }
     choices
 }
@@ -231,6 +234,15 @@ fn refit(report: &Report, (train, valid, test): (usize, usize, usize)) -> Choice
     for_training("refit.images", "validation", reason)
 }
 
+/// How few images are learned from once the network is measured: nearly anew, as they are many more than before.
+fn of_few_images(train: usize) -> Vec<Choice> {
+    if train >= FEW {
+        return Vec::new();
+    }
+    let share = "few images: most of the time is for learning from all of them";
+    vec![for_training("refit.share", 0.8, share), for_training("refit.lr", 1, "as fast as from the start")]
+}
+
 /// How images are varied and weights are fitted.
 fn recipe(train: usize, coloured: bool) -> Vec<Choice> {
     let (magnitude, why) = if coloured {
@@ -333,6 +345,10 @@ mod tests {
         };
         let (valid, test) = (enas_data::Part::Valid, enas_data::Part::Test);
         assert_eq!(refit(&[valid, test], true), Some("all".into()));
+        let few = recommend(&report(90, 96, true), &Given { refits: true, ..Given::default() });
+        assert_eq!(value(&few, "refit.share"), Some("0.8".into()));
+        let many = recommend(&report(5000, 28, false), &Given { refits: true, ..Given::default() });
+        assert_eq!(value(&many, "refit.share"), None);
         assert_eq!(refit(&[valid], true), Some("validation".into()));
         assert_eq!(refit(&[], true), Some("validation".into()));
         assert_eq!(

@@ -76,7 +76,7 @@ impl Training<'_> {
     pub(super) fn schedule(&self) -> Schedule {
         let factor = self.config.refit.lr;
         match (&self.config.schedule, self.at.measured) {
-            (schedule, None) => schedule.clone(),
+            (schedule, None) => *schedule,
             (Schedule::Cosine(cosine), Some(_)) => {
                 Schedule::Cosine(Cosine { lr_max: cosine.lr_max * factor, ..*cosine })
             }
