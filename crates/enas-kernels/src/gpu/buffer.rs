@@ -167,3 +167,23 @@ impl Drop for Owned {
 fn handed_out() -> Error {
     Error::Failed("the memory was handed out".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::gpu::{Dry, Gpu, copy_numbers};
+
+    #[test]
+    fn a_buffer_that_outlives_its_loan_is_refused() {
+        let gpu = Gpu::new(Box::new(Dry::new()));
+        let (lent, other) = (gpu.zeros(8), gpu.zeros(8));
+        let kept = lent.clone();
+        copy_numbers(kept.span(0, 8), other.span(0, 8));
+        assert_eq!(gpu.finish(), Ok(()));
+        lent.revoke();
+        copy_numbers(kept.span(0, 8), other.span(0, 8));
+        let error = gpu.finish().expect_err("the loan is over").to_string();
+        assert!(error.contains("used after it"), "{error}");
+        assert!(kept.download(0, 8).is_err());
+        assert_eq!(other.download(0, 8).map(|numbers| numbers.len()), Ok(8));
+    }
+}

@@ -110,13 +110,16 @@ pub(super) fn into_storage(native: &Native, buffer: Buffer, len: usize) -> Resul
     if len > buffer.len() {
         return Err(Error::Failed(format!("{len} numbers of a buffer of {}", buffer.len())));
     }
+    let gpu = buffer.gpu().clone();
     let memory = match buffer.into_memory() {
         Ok(memory) => memory,
         Err(shared) => {
             let copy = shared.gpu().buffer(len);
             copy_numbers(shared.span(0, len), copy.span(0, len));
-            copy.into_memory().map_err(|_| Error::Failed("a fresh buffer is shared".to_owned()))?
+            copy.into_memory().unwrap_or_else(|_| Err(Error::Failed("a fresh buffer is shared".to_owned())))
         }
     };
+    // Candle is told now; later nobody would ask.
+    gpu.finish()?;
     Ok(CudaStorage::wrap_cuda_slice(native.take(memory?)?, native.device().clone()))
 }
