@@ -247,6 +247,7 @@ impl OnDevice {
         (training, lr): (Training<'_>, f32),
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
+        self.catch_up(params)?;
         let (stats, mut running) = (self.gpu.zeros(STATS), self.running());
         let backend = self.backend(params, &stats, &running);
         let (images, labels) = (batch.map(&self.gpu, self.activations)?, batch.targets(&self.gpu));
@@ -327,6 +328,7 @@ impl OnDevice {
         batch: &Batch<'_>,
         training: Training<'_>,
     ) -> Result<Inspected, Error> {
+        self.catch_up(params)?;
         let (stats, running) = (self.gpu.zeros(STATS), self.running());
         let backend = self.backend(params, &stats, &running);
         let (images, labels) = (batch.map(&self.gpu, self.activations)?, batch.targets(&self.gpu));
