@@ -138,7 +138,7 @@ impl Child {
         let images = images.contiguous()?;
         let mut evaluation = Evaluation { step, with_aux, ..self.evaluation(arc, statistics, output) };
         if statistics == Statistics::Running {
-            return Ok(images.apply_op2_no_bwd(&untracked()?, &evaluation)?);
+            return Ok(images.apply_op2_no_bwd(&untracked(images.device())?, &evaluation)?);
         }
         let Tied { token, gradients } = tie(self.params.tensors().map(|(_, tensor)| tensor))?;
         if !token.track_op() {
@@ -157,7 +157,7 @@ impl Child {
         output: Output,
     ) -> Result<Tensor, Error> {
         let evaluation = self.evaluation(arc, statistics, output);
-        Ok(images.contiguous()?.apply_op2_no_bwd(&untracked()?, &evaluation)?)
+        Ok(images.contiguous()?.apply_op2_no_bwd(&untracked(images.device())?, &evaluation)?)
     }
 
     fn evaluation(&self, arc: &Arc, statistics: Statistics, output: Output) -> Evaluation {
@@ -198,9 +198,9 @@ impl Child {
     }
 }
 
-/// The second input of an operation that gives no gradients.
-fn untracked() -> Result<Tensor, Error> {
-    Ok(Tensor::zeros((), DType::F32, &Device::Cpu)?)
+/// The second input of an operation that gives no gradients, where its images are.
+fn untracked(device: &Device) -> Result<Tensor, Error> {
+    Ok(Tensor::zeros((), DType::F32, device)?)
 }
 
 impl ModuleT for Along<'_> {
