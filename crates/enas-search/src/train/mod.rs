@@ -29,6 +29,7 @@ use crate::observer::{EpochSummary, Event, Observer};
 use crate::refine::{self, Refinement};
 use crate::run::{Moment, Run, State};
 use crate::session::{Session, is_possible};
+use crate::tensors::NamedTensor;
 
 /// Trains a network of its own for `arc`, and writes `model.safetensors`.
 ///
@@ -277,28 +278,35 @@ impl<'a> Training<'a> {
     fn end_epoch(&mut self) -> Result<()> {
         // First, so that nothing is kept or reported of weights that are not finite.
         let tensors = finite(self.child.state()?, self.at.epoch + 1, self.at.step)?;
-        let began = Instant::now();
-        self.refine()?;
         match self.at.measured {
             None => {
-                self.measure()?;
+                let began = Instant::now();
+                self.refined(&tensors, Self::measure)?;
                 self.measuring = Some(began.elapsed().as_secs_f64());
             }
-            Some(measured) => {
-                self.keep_refitted(&measured)?;
-                self.report(None, None)?;
-            }
-        }
-        if self.refinement.is_some() {
-            self.child.load(&tensors)?;
+            Some(_) => self.report(None, None)?,
         }
         self.plan_the_rest();
-        let mut moment = if self.at.epoch < self.at.epochs { Moment::EndOfEpoch } else { Moment::Landmark };
-        if self.is_to_be_refitted() {
-            self.turn_to_refit()?;
-            moment = Moment::Landmark;
+        let is_over = self.at.epoch >= self.at.epochs;
+        if let Some(measured) = self.at.measured.filter(|_| is_over) {
+            self.refined(&tensors, |training| training.keep_refitted(&measured))?;
         }
+        let turns = self.is_to_be_refitted();
+        if turns {
+            self.turn_to_refit()?;
+        }
+        let moment = if is_over || turns { Moment::Landmark } else { Moment::EndOfEpoch };
         self.session.save(State { progress: self.at.clone(), tensors }, moment)
+    }
+
+    /// Lets `work` see the network that is measured and kept, whose state in training is `tensors`.
+    fn refined(&mut self, tensors: &[NamedTensor], work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.refine()?;
+        work(self)?;
+        if self.refinement.is_some() {
+            self.child.load(tensors)?;
+        }
+        Ok(())
     }
 
     /// Measures the network that is to be kept, keeps it if it is, and reports.

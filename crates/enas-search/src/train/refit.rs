@@ -124,7 +124,8 @@ impl Training<'_> {
         Ok(())
     }
 
-    /// Writes the network as it is after an epoch of the second part, with the accuracies of the measured one.
+    /// Writes the network at the end of the second part, with the accuracies of the measured one. Until then the measured one
+    /// is the model, as a network in the middle of its schedule would be worse.
     pub(super) fn keep_refitted(&self, measured: &Measured) -> Result<()> {
         let mut about = self.about(measured.accuracy.valid);
         about.temperature = measured.temperature;

@@ -1,10 +1,10 @@
 //! Trainings that go on with the held-out images once their network was measured.
 
 use enas_data::Part;
-use enas_search::{Model, RefitImages, TrainConfig};
+use enas_search::{Error, Model, RefitImages, Run, TrainConfig};
 use serde_json::Value;
 
-use crate::common::{digits, metrics, newest_weights, train, train_config};
+use crate::common::{Impatient, arc, digits, metrics, newest_weights, train, train_config};
 
 const NEVER: u64 = u64::MAX;
 
@@ -73,6 +73,20 @@ fn the_epochs_after_the_measurement_have_no_validation_accuracy_and_a_rate_of_th
     };
     assert!((highest(3) / highest(1) - 0.5).abs() < 1e-6, "{} {}", highest(1), highest(3));
     assert!(highest(2) < highest(1) && highest(4) < highest(3), "both parts anneal");
+}
+
+#[test]
+fn the_measured_network_is_the_model_until_the_other_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config("validation");
+    let data = digits(&config.data, config.run.seed());
+    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    // Eleven steps an epoch, two epochs in the first part: this is in the fourth.
+    let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut Impatient::new(39));
+    assert!(matches!(stopped, Err(Error::Interrupted { .. })));
+    assert_eq!(epochs(dir.path()).len(), 3);
+    let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert!(read("model.safetensors") == read("measured.safetensors"));
 }
 
 #[test]
