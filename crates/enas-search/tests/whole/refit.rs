@@ -80,7 +80,7 @@ fn the_measured_network_is_the_model_until_the_other_is_done() {
     let dir = tempfile::tempdir().unwrap();
     let config = config("validation");
     let data = digits(&config.data, config.run.seed());
-    let mut run = Run::for_training(Some(dir.path()), &config, &arc(), &data).unwrap();
+    let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     // Eleven steps an epoch, two epochs in the first part: this is in the fourth.
     let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut Impatient::new(39));
     assert!(matches!(stopped, Err(Error::Interrupted { .. })));
