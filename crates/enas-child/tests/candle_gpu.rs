@@ -131,7 +131,7 @@ fn logits_with_moving_statistics_are_those_of_the_cpu() {
     }
 }
 
-/// Whoever changes the weights, the other one goes on from there.
+/// A change of the weights on either side is where the other side goes on from.
 #[test]
 fn steps_of_candle_and_of_the_network_may_alternate() {
     let (images, labels) = batch();

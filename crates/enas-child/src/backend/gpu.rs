@@ -28,7 +28,7 @@ pub(crate) struct OnGpu<'a> {
     pub(crate) losses: Cell<usize>,
     /// Matrices that were joined from several parameters: a pass reads them in either direction.
     pub(crate) joined: RefCell<BTreeMap<Vec<ParamId>, Buffer>>,
-    /// Which tables have gradients, if somebody asks.
+    /// Which tables have gradients; `None` where that is not needed.
     pub(crate) visited: Option<RefCell<Vec<bool>>>,
 }
 
