@@ -157,7 +157,7 @@ fn check(tensor: &Tensor) -> Result<()> {
 /// meanwhile.
 pub struct Guards<'a> {
     held: Vec<(StorageRef<'a>, &'a Layout)>,
-    /// Of tensors on a GPU, once somebody asks for the numbers; empty for those on the CPU.
+    /// Of tensors on a GPU, once the numbers are needed; empty for those on the CPU.
     copies: OnceLock<Vec<Vec<f32>>>,
 }
 
