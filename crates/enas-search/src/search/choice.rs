@@ -1,4 +1,4 @@
-//! Which phases a search has, and what it chooses in the end.
+//! The plan of a search with finals, and its final choice.
 
 use enas_arc::Arch;
 
@@ -12,15 +12,16 @@ use crate::network::{Network, cells};
 use crate::observer::{Event, SearchPlan};
 use crate::select::Selection;
 
-/// Share of a time limit that is kept for the finals.
+/// Share of the time limit that is reserved for the finals.
 const FINALS: f64 = 0.45;
-/// What finals are called where they are refused.
+/// Name of the finals in the error that refuses them for the macro space.
 const FINALS_OF_CELLS: &str = "a search with finals";
-/// Warm-ups that a search must have steps for: with less, a policy would have no time to learn.
+/// A search needs at least this many times the warm-up's steps; otherwise the policy has no time to learn.
 const WARMUPS: u64 = 2;
 
 impl<'a> Search<'a> {
-    /// Decides whether there are steps enough for shared weights and a policy, and says which plan this is.
+    /// Decides whether there are enough steps for shared weights and a policy, and reports the plan. Without enough
+    /// steps the search consists of the finals alone.
     pub(super) fn plan(&mut self) -> Result<()> {
         if !self.has_finals() {
             return Ok(());
@@ -49,7 +50,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// What a training step of the shared weights takes, measured with a network that is thrown away.
+    /// Seconds per training step of the shared weights, measured with a network that is then dropped.
     fn seconds_per_step(&self) -> Result<f64> {
         let Network::Micro(child) = Network::shared(self.config, self.data)? else {
             return Err(Error::CellsOnly(FINALS_OF_CELLS));
@@ -63,7 +64,7 @@ impl<'a> Search<'a> {
         self.config.finals.are_wanted()
     }
 
-    /// Seconds to keep for the finals.
+    /// Seconds to reserve for the finals.
     pub(super) fn reserve_for_finals(&self) -> f64 {
         if !self.has_finals() {
             return 0.0;
@@ -71,7 +72,8 @@ impl<'a> Search<'a> {
         self.session.budget.limit().map_or(0.0, |limit| FINALS * limit)
     }
 
-    /// Trains candidates alone, and chooses by that.
+    /// Runs the finals: trains candidates alone and chooses among the trained networks. `None` if there are no
+    /// finals.
     pub(super) fn finals(&mut self, selection: &Selection<Arch>) -> Result<Option<FinalsOutcome>> {
         if !self.has_finals() {
             return Ok(None);
@@ -143,7 +145,7 @@ impl<'a> Search<'a> {
         let facts = outcome.facts().without_times();
         session.run.log("result", outcome.epochs, &facts)?;
         session.run.conclude()?;
-        // Last, as it makes the run a finished one.
+        // Written last: this file marks the run as finished.
         session.run.write_best_arc(&outcome.arc, &facts)?;
         let SearchOutcome { valid_accuracy, .. } = &outcome;
         session.observer.event(&Event::Finished { valid_accuracy: *valid_accuracy });

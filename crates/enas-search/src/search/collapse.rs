@@ -1,4 +1,4 @@
-//! Whether a strategy settled on too little to be trusted: signs that are told beside the result of a search.
+//! Detection of a collapsed strategy, and the warnings that a search reports with its result.
 
 use enas_arc::{Arc, Arch, Cell, Op};
 use enas_rng::Seed;
@@ -9,12 +9,12 @@ use super::space::{ImageSpace, operations as numbers_of_operations};
 use super::strategy::Proposer;
 use crate::error::Result;
 
-/// Arcs of the strategy that are looked at.
+/// Number of proposals that are examined.
 const ARCS: u64 = 100;
-/// Share of the choices of an operation above which the strategy knows little else.
+/// Share of one operation in the choices above which the strategy counts as collapsed.
 const MOST: f64 = 0.6;
 
-/// What to know of the arc found and of the strategy that learned to propose it, if one did.
+/// Warnings about the arc found and about the strategy that proposed it. `learned` is `None` if nothing was learned.
 pub(super) fn warnings(
     found: &Arch,
     space: &ImageSpace,
@@ -35,15 +35,17 @@ pub(super) fn warnings(
     without_convolution.into_iter().chain(of_strategy).collect()
 }
 
-/// An operation that the strategy, which is a `noun`, chose too often in an epoch.
+/// Describes the operation whose share in an epoch exceeds `most`; `noun` names the strategy.
 pub(super) fn of_epoch(tally: &PolicyTally, most: f64, space: &ImageSpace, noun: &str) -> Option<String> {
     let (op, share) = tally.commonest();
     let name = || space.op_name(op);
     (share > most).then(|| format!("{:.0} % of the {noun}'s choices are {}", 100.0 * share, name()))
 }
 
-/// A strategy whose architectures are mostly smaller than nine tenths of uniformly random ones: small networks learn fast
-/// while weights are shared, and little afterwards.
+/// Describes a strategy whose median proposal has fewer multiply-adds than the smallest tenth of random
+/// architectures.
+///
+/// Small networks learn fast under weight sharing but reach less when trained alone.
 pub(super) fn of_size(
     strategy: &mut Proposer,
     space: &ImageSpace,
@@ -65,7 +67,7 @@ pub(super) fn of_size(
     }))
 }
 
-/// Cells that learn nothing: pools and identities have no weights.
+/// Describes cells without a convolution: pools and identities have no weights.
 fn without_convolution(arc: &Arc) -> Option<String> {
     let convolves = |cell: &Cell| operations(cell).any(|op| matches!(op, Op::SepConv3x3 | Op::SepConv5x5));
     let which = match (convolves(arc.normal()), convolves(arc.reduction())) {
@@ -80,7 +82,7 @@ fn without_convolution(arc: &Arc) -> Option<String> {
     ))
 }
 
-/// An operation that the strategy, which is a `noun`, chooses nearly always.
+/// Describes the operation whose share of the choices exceeds [`MOST`]; `noun` names the strategy.
 fn one_operation(arcs: &[Arch], space: &ImageSpace, noun: &str) -> Option<String> {
     let mut counts = vec![0usize; space.no_counts().first().map_or(0, Vec::len)];
     arcs.iter().flat_map(numbers_of_operations).flatten().for_each(|op| counts[op] += 1);

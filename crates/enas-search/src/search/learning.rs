@@ -1,4 +1,5 @@
-//! Phase 2: the strategy learns, once the shared weights can tell architectures apart.
+//! Phase 2 of an epoch: the strategy learns from scores of the shared weights. Also the warm-up and the restart of a
+//! collapsed strategy.
 
 use enas_arc::Arch;
 use enas_controller::UpdateStats;
@@ -13,8 +14,11 @@ use crate::error::Result;
 use crate::observer::Event;
 
 impl Search<'_> {
-    /// Phase 2. Lets the strategy propose architectures, scores them on the validation split with ω fixed, and shows it
-    /// the scores; a policy is trained by REINFORCE.
+    /// Phase 2: trains the strategy on the validation split while ω stays fixed.
+    ///
+    /// Every step draws `controller.aggregate` architectures m_i ~ π(m; θ), scores each with ω, and shows the
+    /// scores to the strategy. A policy makes one REINFORCE update with the mean gradient of its m_i (authors' code:
+    /// `micro_controller.py:231-248` for the loss, `main.py:279-291` for the loop).
     pub(super) fn train_strategy(&mut self) -> Result<()> {
         let config = &self.config.controller;
         let steps = config.steps as u64;
@@ -23,7 +27,7 @@ impl Search<'_> {
             let arcs = self.propose();
             let (scores, accuracies) = self.score_with_shared_weights(&arcs)?;
             let scored: Vec<(Arch, f64)> = arcs.into_iter().zip(scores).collect();
-            self.strategy.observe(&scored); // ∇_θ E[R(m; ω)]
+            self.strategy.observe(&scored); // θ moves along ∇_θ E[R(m, ω)]
             let stats = self.strategy.take_update()?;
             let symptom = stats.as_ref().and_then(Symptom::of_update);
             let stats = self.healthy(symptom, stats, self.at.step + 1)?;
@@ -36,7 +40,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The architectures of a step, m ~ π(m; θ).
+    /// Draws the architectures of one step, m_i ~ π(m; θ). Each has its own random stream, so resuming repeats
+    /// them.
     fn propose(&mut self) -> Vec<Arch> {
         let n = self.config.controller.aggregate as u64;
         let (seed, epoch, step) = (self.seed, self.at.epoch, self.at.step);
@@ -45,7 +50,7 @@ impl Search<'_> {
         (0..n).map(one).collect()
     }
 
-    /// Their scores, and what is shown of them.
+    /// Rewards R(m_i, ω) of the architectures, and the accuracies to display.
     fn score_with_shared_weights(&self, arcs: &[Arch]) -> Result<(Vec<f64>, Vec<f32>)> {
         let of_half = self.config.reward.same_images || self.has_finals();
         let mut oracle = SharedWeights {
@@ -86,7 +91,7 @@ impl Search<'_> {
         let line = Line {
             epoch: place.epoch,
             step: place.step,
-            // Lines of the published strategy are what they were before there was a choice.
+            // Absent for the published strategy, so that its log lines stay those of earlier versions.
             strategy: (!strategy.is_reinforce()).then(|| strategy.kind()),
             accuracy,
             reward,
@@ -100,7 +105,8 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The arc of a training step: drawn fairly in the warm-up and in some steps after it, else from the strategy.
+    /// The architecture for a training step of ω: a fair draw in the warm-up and in some steps after it, otherwise a
+    /// proposal of the strategy.
     pub(super) fn arc_of_step(&mut self, step: u64) -> Arch {
         let config = &self.config.warmup;
         let fair_until = self.warmup_steps().max(self.at.fair_until);
@@ -111,7 +117,7 @@ impl Search<'_> {
         self.strategy.propose_one(&mut self.seed.stream("search/arc", &position))
     }
 
-    /// Whether the shared weights were trained enough at the end of this epoch for scores to mean anything.
+    /// Whether the warm-up is complete at the end of this epoch, so that scores compare architectures.
     fn is_warm(&self) -> bool {
         let done = (self.at.epoch + 1) * self.child_steps();
         done >= self.warmup_steps() && done > self.at.fair_until
@@ -121,8 +127,10 @@ impl Search<'_> {
         warmup::steps(&self.config.warmup, &self.space)
     }
 
-    /// Starts the strategy anew if it settled on one operation, or on networks smaller than nearly all others; an epoch
-    /// of fair draws follows.
+    /// Replaces a collapsed strategy by a new one; one epoch of fair draws follows.
+    ///
+    /// Collapsed means that one operation takes too large a share of the choices, or that the proposed networks are
+    /// smaller than 90 % of random ones.
     pub(super) fn leave_a_collapsed_policy(&mut self) -> Result<()> {
         let most = f64::from(self.config.warmup.collapse);
         if most == 0.0 || !self.at.policy.is_trained() || !self.strategy.has_learned() {
@@ -149,13 +157,13 @@ impl Search<'_> {
     }
 }
 
-/// What a step of the strategy came to.
+/// Means over the architectures of one strategy step.
 pub(super) struct OfStep {
-    /// Mean accuracy of the architectures, whatever they are scored by.
+    /// Mean accuracy (0 to 1), or mean macro-F1 if that is the reward.
     pub(super) accuracy: f32,
-    /// Mean reward: the score, and with a policy the bonus for its entropy.
+    /// Mean reward: the score, plus the entropy bonus if the strategy is a policy.
     pub(super) reward: f32,
-    /// Mean entropy of the policy, in nats, if there is one.
+    /// Mean entropy of the policy in nats; `None` without a policy.
     pub(super) entropy: Option<f32>,
 }
 

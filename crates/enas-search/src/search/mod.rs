@@ -1,13 +1,19 @@
-//! The search: shared weights ω and a strategy trained in turns, then the choice of an arc. With the published strategy,
-//! a policy θ, this is the algorithm of Pham et al. (ICML 2018, section 2.2).
+//! The search loop: trains shared weights ω and a strategy in turns, then chooses an architecture.
+//!
+//! With the published strategy, an LSTM policy π(m; θ), this is the algorithm of Pham et al. (ICML 2018,
+//! arXiv:1802.03268, section 2.2). Each epoch has its two phases, as in the authors' code (`src/cifar10/main.py`):
 //!
 //! ```text
-//! warm ω             training steps with fairly drawn architectures, then with those that the strategy proposes
-//! propose            the strategy: a policy, a population, or draws
-//! score              the oracle: the shared weights on validation images
-//! observe            the strategy learns from the scores
-//! finals             the best proposals are trained alone beside others, and the best network is chosen
+//! phase 1   train ω on the training split, θ fixed       every minibatch has its own m ~ π(m; θ)   main.py:246-253
+//! phase 2   train θ on the validation split, ω fixed     REINFORCE on the rewards R(m, ω)          main.py:275-307
 //! ```
+//!
+//! Four steps are additions, and each can be switched off:
+//!
+//! - warm-up: before the first reward, ω is trained with architectures that are drawn fairly ([`warmup`]);
+//! - other strategies: evolution or random draws can replace the policy ([`strategy`]);
+//! - collapse: a policy that always proposes the same is started anew ([`collapse`]);
+//! - finals: the best candidates are trained alone, without shared weights ([`crate::finals`]).
 
 mod choice;
 mod collapse;
@@ -48,14 +54,16 @@ use crate::run::{Moment, Run, State};
 use crate::session::Session;
 use crate::train::whole;
 
-/// Searches for an arc: trains shared weights ω and a strategy in turns, then chooses.
+/// Searches the micro space for an arc: trains shared weights ω and a strategy in turns, then chooses.
 ///
-/// Goes on from the newest checkpoint where `run` has one. `data` must be loaded with `config.run.seed()`, or by
+/// Resumes from the newest checkpoint if `run` has one. Load `data` with `config.run.seed()`, or by
 /// [`Run::load_data`].
 ///
 /// # Errors
-/// [`Error::Interrupted`] when the observer asked to stop; [`Error::Diverged`] when the numbers stopped being finite after
-/// the run had gone back once; whatever data, network, controller and disk report.
+/// - [`Error::CellsOnly`] if the settings name the macro space.
+/// - [`Error::Interrupted`] if the observer asked to stop. A checkpoint was written.
+/// - [`Error::Diverged`] if numbers stopped being finite although the run had gone back once.
+/// - Errors of data, network, controller and disk.
 pub fn search(
     config: &SearchConfig,
     data: &Dataset,
@@ -72,10 +80,10 @@ pub fn search(
     }))
 }
 
-/// [`search`] in the space of the settings, whichever it is.
+/// [`search`] in the space that the settings name.
 ///
 /// # Errors
-/// As there.
+/// As [`search`], but the macro space is allowed.
 pub fn search_any(
     config: &SearchConfig,
     data: &Dataset,
@@ -96,18 +104,18 @@ struct Search<'a> {
     data: &'a Dataset,
     seed: Seed,
     space: ImageSpace,
-    /// The shared weights ω.
+    /// The network with the shared weights ω.
     child: Network,
-    /// The pictures of the two phases, where the child reads them.
+    /// The images of both phases: in host memory, or resident on the GPU.
     train: Source,
     valid: Source,
-    /// The validation images that choices are made by, and those that report.
+    /// Indices of validation images: those that choices are made by, and those that only report.
     halves: Halves,
-    /// What proposes architectures: with the published settings a policy π(m; θ).
+    /// Proposes architectures; by the published settings the policy π(m; θ).
     strategy: Proposer,
     at: Progress,
     session: Session<'a>,
-    /// Time spent waiting for pictures in this epoch.
+    /// Time spent waiting for batches in this epoch.
     waited: Duration,
 }
 
@@ -158,7 +166,7 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Trains ω, then the strategy, then looks at what came of it.
+    /// One epoch: phase 1 (train ω), phase 2 (train the strategy), then measure, log and save.
     fn epoch(&mut self) -> Result<()> {
         self.strategy.set_progress(self.progress());
         self.train_child()?;
@@ -166,11 +174,12 @@ impl<'a> Search<'a> {
         self.end_epoch()
     }
 
-    /// Passes an error on, unless it is the first divergence: then goes back to the end of the last epoch.
+    /// Handles the first divergence: restores the end of the last epoch and lowers the learning rates. Returns every
+    /// other error, and a second divergence.
     fn go_back(&mut self, error: Error) -> Result<()> {
         let found = divergence::first(error, self.at.lr_factor < whole())?;
         let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
-        // Always a strategy of its own: its learning rate is part of it.
+        // The strategy is built anew, because its optimiser takes the learning rate at construction.
         let mut strategy = Proposer::of(self.config, LOWERED)?;
         self.at = match checkpoint {
             Some(checkpoint) => load(self.session.run.dir(), checkpoint, &mut self.child, &mut strategy)?,
@@ -186,7 +195,7 @@ impl<'a> Search<'a> {
         self.session.save(state, Moment::Landmark)
     }
 
-    /// The error of a child step that had this symptom and changed nothing.
+    /// The error for a child step with this symptom. The step changed no weights.
     fn diverged(&self, symptom: Symptom, arc: &Arch, step: &Step) -> Error {
         let epoch = self.at.epoch;
         let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
@@ -194,12 +203,15 @@ impl<'a> Search<'a> {
         explain(found, (&self.child, arc), (&self.data.train, &plan), step).into()
     }
 
-    /// Passes on a result of the present epoch, unless it shows a symptom.
+    /// Returns `result`, or the divergence at this step if there is a symptom.
     fn healthy<T>(&self, symptom: Option<Symptom>, result: T, step: u64) -> Result<T> {
         symptom.map_or(Ok(result), |symptom| Err(symptom.at(self.at.epoch + 1, step).into()))
     }
 
-    /// Phase 1. Trains ω on the training split with the strategy fixed; every minibatch has an arc of its own.
+    /// Phase 1: trains ω on the training split while the strategy stays fixed (Pham et al., section 2.2).
+    ///
+    /// The gradient ∇_ω E[L(m; ω)] over m ~ π(m; θ) is estimated with one architecture per minibatch (M = 1 in
+    /// the paper).
     fn train_child(&mut self) -> Result<()> {
         if self.at.phase != Phase::Child {
             return Ok(());
@@ -213,8 +225,9 @@ impl<'a> Search<'a> {
             let (global_step, lr) = (epoch * steps + self.at.step, self.lr(self.at.step));
             let arc = self.arc_of_step(global_step); // m ~ π(m; θ)
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
+            // Prefetch: the next batch is prepared while a GPU computes this step.
             let meanwhile = &mut || next = batches.next();
-            let stats = self.child.train_on(&arc, batch.examples(), &step, meanwhile)?; // a step along -∇_ω L(m; ω)
+            let stats = self.child.train_on(&arc, batch.examples(), &step, meanwhile)?; // ω ← ω - lr·∇_ω L(m; ω), with momentum
             if let Some(symptom) = Symptom::of_step(&stats) {
                 return Err(self.diverged(symptom, &arc, &step));
             }
@@ -232,13 +245,14 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Looks at the shared weights, reports, plans the rest of the time, and saves.
+    /// Ends an epoch: measures the shared weights, reports, plans the remaining time and saves.
     fn end_epoch(&mut self) -> Result<()> {
         self.leave_a_collapsed_policy()?;
-        // First, so that nothing is reported of weights that are not finite.
+        // Collecting the state checks that it is finite, so nothing is reported of broken weights.
         let State { progress: Progress { population, .. }, tensors } = self.state()?;
         let greedy = self.strategy.favourite();
         let (score, symptom) = match &greedy {
+            // With finals the shared weights are judged by random arcs; without, by the strategy's favourite.
             Some(greedy) if !self.has_finals() => self.timed_score(greedy)?,
             _ => self.probe()?,
         };
@@ -275,30 +289,30 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// How far the strategy is in this epoch, from 0 to 1: its time begins when the warm-up is over.
+    /// Progress of the strategy's training in this epoch, from 0 to 1. It starts when the warm-up is over.
     fn progress(&self) -> f64 {
         let warmup = self.warmup_steps() / self.child_steps();
         let (done, all) = (self.at.epoch.saturating_sub(warmup), self.at.epochs.saturating_sub(warmup));
         done as f64 / all.max(1) as f64
     }
 
-    /// The child's learning rate of the step after so many of this epoch.
+    /// The child's learning rate at step `step` of this epoch.
     fn lr(&self, step: u64) -> f32 {
         let Progress { epoch, epochs, lr_factor, .. } = self.at;
         let at = Position { epoch, epochs, step, steps: self.child_steps() };
         lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, at)
     }
 
-    /// Steps of a whole child phase.
+    /// Steps of a complete phase 1.
     fn child_steps(&self) -> u64 {
         steps_per_epoch(&self.data.train, &self.config.run)
     }
 
-    /// Seconds to keep for the choice at the end; as much as is allowed while nothing is known.
+    /// Seconds to reserve for the choice at the end. Until scoring was timed once, the largest reserve allowed.
     fn reserve(&self) -> f64 {
         let select = &self.config.select;
         let random = if self.has_finals() { 0 } else { select.random };
-        // Two are compared once more, image by image.
+        // Three more: the greedy arc, and two that are compared once more, image by image.
         let arcs = 3 + select.samples + random;
         let scoring =
             self.session.budget.reserve(self.at.scoring.map_or(f64::INFINITY, |one| one * arcs as f64));
@@ -318,7 +332,7 @@ impl<'a> Search<'a> {
         state(&self.at, &self.child, &self.strategy)
     }
 
-    /// Where the checkpoint stood that the search goes on from.
+    /// The position of the checkpoint that the search resumes from.
     fn resumed(&self) -> Place {
         let steps = match self.at.phase {
             Phase::Child => self.child_steps(),

@@ -1,4 +1,4 @@
-//! What architectures are worth: the shared weights on validation images.
+//! The oracle of phase 2: rewards R(m, ω) from the shared weights on validation images.
 
 use enas_arc::Arch;
 use enas_data::Dataset;
@@ -14,19 +14,21 @@ use crate::feed::{Minibatch, Source};
 use crate::network::Network;
 use crate::trial::answers_of;
 
-/// Scores architectures with the shared weights ω: each on a minibatch of validation images. Shared cells are
-/// normalised by the statistics of that minibatch.
+/// Scores each architecture with the shared weights ω on a minibatch of validation images.
+///
+/// Shared cells have no moving statistics: their batch norms use the statistics of that minibatch, as in the authors'
+/// code (`micro_child.py:804`, `is_training=True`).
 pub(super) struct SharedWeights<'s> {
     pub(super) child: &'s Network,
     pub(super) data: &'s Dataset,
     pub(super) valid: &'s Source,
-    /// The validation images to draw from, where that is not the whole split.
+    /// Indices of the validation images to draw from; `None` for the whole split.
     pub(super) images: Option<&'s [usize]>,
     pub(super) reward: &'s RewardConfig,
     pub(super) seed: Seed,
-    /// Epoch and step, counted from 0: they name the random numbers of the next scores.
+    /// Epoch and step, counted from 0. They name the random streams of the next scores.
     pub(super) at: [u64; 2],
-    /// What is shown of the architectures scored: the accuracy where scores are made from the loss, else the score.
+    /// Values to display, one per architecture: the accuracy if the score is made from the loss, otherwise the score.
     pub(super) accuracies: Vec<f32>,
 }
 
@@ -65,7 +67,7 @@ impl SharedWeights<'_> {
         Ok(f64::from(score))
     }
 
-    /// The minibatch of a score: of its own, or the same for all architectures of a step.
+    /// The minibatch for one score: a separate draw for each architecture, or one draw for all of a step.
     fn images(&self, position: &[u64; 3]) -> Result<Minibatch> {
         let RewardConfig { batch_size, same_images, .. } = *self.reward;
         let Some(images) = self.images else {

@@ -1,4 +1,4 @@
-//! What a search found.
+//! The result of a search.
 
 use std::path::PathBuf;
 
@@ -9,41 +9,41 @@ use crate::finals::FinalsOutcome;
 use crate::paired::PairedDifference;
 use crate::select::{Candidate, Selection};
 
-/// What a search found.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SearchOutcome<A = Arc> {
     /// The run directory.
     pub run: PathBuf,
-    /// The arc found: the balanced one of the finals, or without finals the best candidate of the policy.
+    /// The arc found: the balanced pick of the finals; without finals, the strategy's best candidate.
     pub arc: A,
-    /// Accuracy of its network after the finals on the half of validation that reports; without finals, its accuracy with
-    /// the shared weights on the whole validation split. 0 to 1.
+    /// Accuracy of the arc's network, 0 to 1. With finals: the trained network on the reporting half of the
+    /// validation split. Without: the shared weights on the whole validation split.
     pub valid_accuracy: f64,
-    /// Its macro-F1 there, where that decides.
+    /// Macro-F1 on the same images, if candidates are ranked by it.
     pub valid_macro_f1: Option<f64>,
-    /// Mean accuracy of uniformly random arcs on the same images, as long trained or with the same shared weights; `None` when
-    /// none were asked for.
+    /// Mean accuracy of uniformly random arcs on the same images, with the same training or the same shared weights.
+    /// `None` if no random arcs were asked for.
     pub random_valid_accuracy: Option<f64>,
-    /// By how much the arc is more accurate there than the best of the random ones; `None` when none were asked for, or where
-    /// finals compared trained networks.
+    /// Difference in accuracy between the arc and the best random one, image by image. `None` without random arcs, or
+    /// if finals compared trained networks.
     pub difference: Option<PairedDifference>,
-    /// What to know of the arc and of the policy before trusting them.
+    /// Signs that the arc or the policy should not be trusted, for the user.
     pub warnings: Vec<String>,
     /// All arcs that were scored with the shared weights.
     pub selection: Selection<A>,
-    /// What the finals came to; `None` where the settings have none.
+    /// The result of the finals; `None` if the settings have none.
     pub finals: Option<FinalsOutcome>,
-    /// Epochs done.
+    /// Epochs completed.
     pub epochs: u64,
-    /// Wall time, over all sessions of a resumed run.
+    /// Wall time in seconds, over all sessions of a resumed run.
     pub seconds: f64,
-    /// Trained weights of the search network, without the auxiliary head.
+    /// Trained weights of the shared network, without the auxiliary head.
     pub params: usize,
-    /// Multiply-adds per picture of the arc in the search network.
+    /// Multiply-adds per image of the arc in the shared network.
     pub macs: u64,
 }
 
-/// What a finished search says beside the arc.
+/// What `best.arc.json` and the log say about a finished search, in addition to the arc.
 #[derive(Serialize)]
 pub(super) struct Facts {
     valid_accuracy: f64,
@@ -62,14 +62,14 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// The same without what depends on the machine.
+    /// The same without times, so that equal seeds give equal files.
     pub(super) fn without_times(self) -> Self {
         Self { finals: self.finals.map(|finals| finals.without_times()), ..self }
     }
 }
 
 impl<A> SearchOutcome<A> {
-    /// The same with its architectures in another form.
+    /// The same outcome with every architecture converted by `form`.
     pub(super) fn map<B>(self, mut form: impl FnMut(A) -> B) -> SearchOutcome<B> {
         let Self { run, arc, valid_accuracy, valid_macro_f1, random_valid_accuracy, difference, .. } = self;
         let Self { warnings, selection, finals, epochs, seconds, params, macs, .. } = self;

@@ -1,4 +1,4 @@
-//! Where a search stands, and how that, the network and the strategy are kept in a checkpoint.
+//! Position and tallies of a search, and how they are stored in a checkpoint with the network and the strategy.
 
 use std::path::Path;
 
@@ -19,16 +19,16 @@ use crate::session::{Tally, is_possible, mean};
 use crate::tensors::{of_prefix, prefixed};
 use crate::train::whole;
 
-/// Where a search stands. Together with the weights, all that resuming needs: every random stream is named by its
-/// position.
+/// Position of a search. Together with the weights this is all that resuming needs, because every random stream is
+/// named by its position.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Progress {
     /// Epochs planned.
     pub(super) epochs: u64,
-    /// Epochs complete.
+    /// Epochs completed.
     pub(super) epoch: u64,
     pub(super) phase: Phase,
-    /// Steps complete in this phase of this epoch.
+    /// Steps completed in this phase of this epoch.
     pub(super) step: u64,
     /// Wall time of the run when the epoch began, in seconds.
     pub(super) epoch_began: f64,
@@ -37,23 +37,23 @@ pub(super) struct Progress {
     pub(super) best_valid_accuracy: f64,
     /// Wall time of scoring one arc on the validation split, in seconds, as last measured.
     pub(super) scoring: Option<f64>,
-    /// Accuracies so far of the contestants of the selection.
+    /// Accuracies of the contestants that were scored so far, in their order.
     pub(super) scores: Vec<f64>,
-    /// Their macro-F1, where that decides.
+    /// Macro-F1 of the same contestants, if candidates are ranked by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) macro_f1s: Vec<f64>,
-    /// Their losses, where these decide.
+    /// Mean cross entropies of the same contestants, in nats, if candidates are ranked by them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) losses: Vec<f64>,
-    /// Steps before which architectures are drawn fairly because the policy collapsed.
+    /// Steps before this one train with fair draws, because the policy collapsed.
     #[serde(default)]
     pub(super) fair_until: u64,
     #[serde(default)]
     pub(super) finals: FinalsProgress,
-    /// What evolution knows, in a checkpoint only.
+    /// The population of evolution, oldest first; only in a checkpoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) population: Vec<Member>,
-    /// What all learning rates are multiplied with: less than 1 once the search has gone back.
+    /// Factor on all learning rates: 1, or [`LOWERED`](crate::divergence::LOWERED) after the search went back.
     #[serde(default = "whole")]
     pub(super) lr_factor: f32,
 }
@@ -90,20 +90,21 @@ impl Progress {
         (self.child, self.policy) = (Tally::default(), PolicyTally::of(space));
     }
 
-    /// The step just done, for humans, of `steps` in its phase.
+    /// The step just completed, counted for display; `steps` is the length of its phase.
     pub(super) fn place(&self, steps: u64) -> Place {
         Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
     }
 }
 
-/// Sums over the steps of the strategy in an epoch.
+/// Sums over the strategy's steps in one epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PolicyTally {
     steps: u64,
     accuracy: f64,
     reward: f64,
     entropy: f64,
-    /// Sampled operations by number; of cells, by their kind (normal, reduction) first.
+    /// Counts of sampled operations, `[kinds][operations]`: normal and reduction cells in the micro space, one kind
+    /// in the macro space.
     ops: Vec<Vec<u64>>,
 }
 
@@ -124,12 +125,12 @@ impl PolicyTally {
         }
     }
 
-    /// Whether the strategy was shown any score in this epoch.
+    /// Whether the strategy received any score in this epoch.
     pub(super) fn is_trained(&self) -> bool {
         self.steps > 0
     }
 
-    /// The number of the operation that was sampled most, of all cells together, and its share.
+    /// The operation sampled most often, over all kinds together, and its share.
     pub(super) fn commonest(&self) -> (usize, f64) {
         let n_ops = self.ops.first().map_or(0, Vec::len);
         let counts: Vec<u64> =
@@ -138,7 +139,7 @@ impl PolicyTally {
         (id, mean(most as f64, counts.iter().sum()))
     }
 
-    /// With a baseline and an entropy where there is a policy, and the architecture thought best where there is one.
+    /// Means over the epoch. `baseline` is `Some` if there is a policy, `greedy` if the strategy has a favourite.
     pub(super) fn summary(&self, baseline: Option<f32>, greedy: Option<Arch>) -> PolicySummary {
         let shares = |counts: &Vec<u64>| -> Vec<f64> {
             counts.iter().map(|&n| mean(n as f64, counts.iter().sum())).collect()
@@ -154,7 +155,10 @@ impl PolicyTally {
     }
 }
 
-/// Takes over a checkpoint of the run in `dir`; returns where it stands.
+/// Restores network and strategy from a checkpoint of the run in `dir`; returns the position.
+///
+/// # Errors
+/// [`Error::RunDirectory`] if the position or the population cannot be one of this search; errors of the tensors.
 pub(super) fn load(
     dir: &Path,
     mut checkpoint: Checkpoint<Progress>,

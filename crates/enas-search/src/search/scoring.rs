@@ -1,4 +1,4 @@
-//! How good arcs are with the shared weights, and which of them go on.
+//! Scores of arcs with the shared weights, and the selection of candidates at the end of a search.
 
 use std::time::Instant;
 
@@ -17,28 +17,29 @@ use crate::paired::PairedDifference;
 use crate::select::{Candidate, Origin, Selection, better, contestants};
 use crate::trial::answers_of;
 
-/// Random arcs whose accuracy shows how far the shared weights are.
+/// Number of random arcs whose mean accuracy tells how far the shared weights are trained.
 const PROBES: u64 = 3;
 
-/// How good an arc is with the shared weights on the validation images that choices are made by.
+/// Quality of an arc with the shared weights, on the validation images that choices are made by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Score {
     pub(super) accuracy: f64,
-    /// Where that decides.
+    /// If candidates are ranked by it.
     pub(super) macro_f1: Option<f64>,
-    /// Mean cross entropy, where candidates for finals are looked for.
+    /// Mean cross entropy in nats, if candidates for finals are ranked by it.
     pub(super) loss: Option<f64>,
 }
 
 impl Search<'_> {
-    /// Scores the contestants one after the other, as far as the time allows, and ranks them.
+    /// Scores the contestants one after the other until the time is up, and ranks them.
     pub(super) fn select(&mut self) -> Result<Selection<Arch>> {
         self.at.phase = Phase::Select;
         self.strategy.set_progress(1.0);
         if self.at.epochs == 0 {
             return Ok(Selection { candidates: Vec::new(), random: Vec::new() });
         }
-        // Finals compare with random arcs that were trained; scores with shared weights say little about those.
+        // Finals compare with trained random arcs instead: scores of shared weights say little about trained
+        // networks.
         let random = if self.has_finals() { 0 } else { self.config.select.random };
         let arcs = contestants(
             &SelectConfig { random, ..self.config.select.clone() },
@@ -55,7 +56,7 @@ impl Search<'_> {
         let again = |((arc, origin), score): (&(Arch, Origin), Score)| self.candidate(arc, *origin, score);
         let mut scored = arcs.iter().zip(done).map(again).collect::<Result<Vec<_>>>()?;
         for (arc, origin) in &arcs[scored.len()..] {
-            // An arc that the shared weights cannot compute is a bad one, no more.
+            // Non-finite scores of a single arc do not end the run: that arc just ranks last.
             let (score, _) = self.timed_score(arc)?;
             self.at.scores.push(score.accuracy);
             self.at.macro_f1s.extend(score.macro_f1);
@@ -102,7 +103,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The arc found beside the best random one, image by image.
+    /// Difference between the best arc and the best random one, image by image.
     pub(super) fn difference(&self, selection: &Selection<Arch>) -> Result<Option<PairedDifference>> {
         let Some(random) = selection.best_random() else { return Ok(None) };
         let Some(found) = selection.best() else { return Ok(None) };
@@ -110,7 +111,7 @@ impl Search<'_> {
         Ok(Some(PairedDifference::of(&found, &random)))
     }
 
-    /// [`Self::score`], with a note of how long it took.
+    /// [`Self::score`]; records the time it took for the planning of the rest.
     pub(super) fn timed_score(&mut self, arc: &Arch) -> Result<(Score, Option<Symptom>)> {
         let began = Instant::now();
         let score = self.score(arc)?;
@@ -118,8 +119,7 @@ impl Search<'_> {
         Ok(score)
     }
 
-    /// How good an arc is with the shared weights on the images that choices are made by, and whether any class score was no
-    /// finite number.
+    /// Score of an arc on the images that choices are made by, and a symptom if any class score was not finite.
     fn score(&self, arc: &Arch) -> Result<(Score, Option<Symptom>)> {
         let (mut seen, mut symptom) = (Evaluation::new(&self.data.classes), None);
         let (mut loss, mut n) = (0.0, 0u64);
@@ -132,13 +132,13 @@ impl Search<'_> {
             Ok(())
         })?;
         let macro_f1 = self.config.select.metric.macro_f1(&seen);
-        // What is no number is the worst of all.
+        // A loss that is not finite ranks last.
         let loss = Some(loss / n.max(1) as f64).map(|loss| if loss.is_finite() { loss } else { f64::MAX });
         Ok((Score { accuracy: seen.accuracy(), macro_f1, loss: loss.filter(|_| self.has_finals()) }, symptom))
     }
 
-    /// Mean accuracy of a few random arcs, the same in every epoch: how far the shared weights are. The policy's likeliest
-    /// arc would show what is rewarded rather than what is learnt.
+    /// Mean accuracy of [`PROBES`] random arcs, the same in every epoch: a measure of the shared weights alone. The
+    /// policy's most likely arc would measure the policy as well.
     pub(super) fn probe(&mut self) -> Result<(Score, Option<Symptom>)> {
         let (mut sum, mut symptom) = (0.0, None);
         for number in 0..PROBES {
@@ -150,7 +150,7 @@ impl Search<'_> {
         Ok((Score { accuracy: sum / PROBES as f64, macro_f1: None, loss: None }, symptom))
     }
 
-    /// Which validation images an arc gets right with the shared weights, in an order that is always the same.
+    /// Whether the shared weights classify each validation image correctly with this arc, in a fixed order.
     fn right(&self, arc: &Arch) -> Result<Vec<bool>> {
         let mut right = Vec::with_capacity(self.halves.choose.len());
         self.ask(arc, |logits, labels| {
@@ -161,8 +161,11 @@ impl Search<'_> {
         Ok(right)
     }
 
-    /// Hands the class scores of an arc on the images that choices are made by to `each`, with the labels: for every caller in the
-    /// same batches, which are mixed because their statistics normalise them, and without dropout.
+    /// Calls `each` with logits `[n, classes]` and labels `[n]` (U32) for batches of the images that choices are made
+    /// by.
+    ///
+    /// All callers get the same batches, without dropout. The images are shuffled, because the statistics of a batch
+    /// normalise it.
     fn ask(&self, arc: &Arch, mut each: impl FnMut(&Tensor, &Tensor) -> Result<()>) -> Result<()> {
         let images = &self.halves.choose;
         for indices in images.chunks(even_batch(images.len(), self.config.run.eval_batch)) {

@@ -1,4 +1,4 @@
-//! The space that a search looks in.
+//! The search space of images: cells (micro) or whole networks layer by layer (macro).
 
 use enas_arc::{Arch, MacroOp, Op, SpaceKind};
 use enas_controller::Plan;
@@ -8,7 +8,7 @@ use enas_strategy::{MacroSpace, MicroSpace, Space, Strategy};
 use crate::config::SearchConfig;
 use crate::error::Result;
 
-/// Cells, or whole networks layer by layer.
+/// The search space that the settings name.
 #[derive(Clone, Debug)]
 pub(super) enum ImageSpace {
     Micro(MicroSpace),
@@ -23,7 +23,7 @@ impl ImageSpace {
         })
     }
 
-    /// Numbers of operations that one of is chosen at a branch or layer.
+    /// Number of operations that a branch (micro) or layer (macro) chooses from.
     fn n_ops(&self) -> usize {
         match self {
             Self::Micro(_) => Op::ALL.len(),
@@ -31,8 +31,10 @@ impl ImageSpace {
         }
     }
 
-    /// How many weights the least trained ones share their turns with: the row of a late node belongs to one operation and
-    /// one input, the branch of a layer to one operation.
+    /// Number of shared weights that compete for one training step, for the weights trained least often.
+    ///
+    /// In the micro space a weight row belongs to one operation and one input of a branch, and the last node has
+    /// `nodes + 1` inputs. In the macro space a branch belongs to one operation.
     pub(super) fn sharers(&self) -> u64 {
         let inputs = match self {
             Self::Micro(space) => space.n_nodes() + 1,
@@ -41,13 +43,14 @@ impl ImageSpace {
         (self.n_ops() * inputs) as u64
     }
 
-    /// Zeros to count operations with, by kind of cell where there are cells.
+    /// Zeros for counting operations, `[kinds][operations]`; two kinds of cell in the micro space, one in the macro
+    /// space.
     pub(super) fn no_counts(&self) -> Vec<Vec<u64>> {
         let kinds = if matches!(self, Self::Micro(_)) { 2 } else { 1 };
         vec![vec![0; self.n_ops()]; kinds]
     }
 
-    /// The name of an operation by its number.
+    /// The name of the operation with this number.
     pub(super) fn op_name(&self, id: usize) -> &'static str {
         match self {
             Self::Micro(_) => Op::ALL[id].name(),
@@ -55,9 +58,10 @@ impl ImageSpace {
         }
     }
 
-    /// The architecture of a step, drawn fairly: inputs or skips uniformly, and operations so that as many steps in a row as
-    /// there are operations, counted from a multiple of that, use each of them at each place once (strict fairness; Chu et al.,
-    /// ICCV 2021).
+    /// A fair draw for a training step (strict fairness, FairNAS; Chu et al., ICCV 2021).
+    ///
+    /// Inputs and skips are uniform. Operations are drawn without replacement: within `n_ops` consecutive steps,
+    /// counted from a multiple of `n_ops`, every branch uses each operation exactly once.
     pub(super) fn fair(&self, seed: Seed, step: u64) -> Arch {
         let n_ops = self.n_ops();
         let (group, turn) = (step / n_ops as u64, (step % n_ops as u64) as usize);
@@ -90,7 +94,7 @@ impl ImageSpace {
     }
 }
 
-/// The operations of an architecture by their numbers: by kind of cell where there are cells.
+/// Operation numbers of an architecture: one list per kind of cell, or a single list in the macro space.
 pub(super) fn operations(arch: &Arch) -> Vec<Vec<usize>> {
     match arch {
         Arch::Micro(arc) => [arc.normal(), arc.reduction()]
@@ -143,7 +147,7 @@ impl Space for ImageSpace {
     }
 }
 
-/// The form that stands for all architectures that compute the same.
+/// The representative of all architectures that compute the same function. Macro architectures have no symmetries.
 pub(crate) fn canonical(arch: &Arch) -> Arch {
     match arch {
         Arch::Micro(arc) => Arch::Micro(arc.canonical()),
@@ -151,7 +155,7 @@ pub(crate) fn canonical(arch: &Arch) -> Arch {
     }
 }
 
-/// Draws among the cells that read only their inputs.
+/// A strategy that draws uniformly among cells whose branches read only the two cell inputs.
 pub(super) struct WideCells {
     pub(super) nodes: usize,
 }

@@ -1,4 +1,4 @@
-//! What proposes architectures, and learns from their scores: the strategy that the settings name.
+//! The strategies of a search: what proposes architectures and learns from their scores.
 
 use enas_arc::Arch;
 use enas_controller::{Bounds, Draw, MacroPolicy, Policy, Rewarded, UpdateStats};
@@ -11,18 +11,18 @@ use crate::config::{SearchConfig, StrategyConfig};
 use crate::error::Result;
 use crate::tensors::NamedTensor;
 
-/// The strategy of a search, one of those that the settings may name.
+/// The strategy that the settings name.
 #[allow(clippy::large_enum_variant, reason = "a search has one of them")]
 pub(super) enum Proposer {
-    /// An LSTM policy, trained by REINFORCE.
+    /// An LSTM policy π(m; θ), trained by REINFORCE.
     Policy(Box<PolicyGradient>),
-    /// A population whose best get mutants.
+    /// Regularised evolution: mutants of the best of a population (Real et al., AAAI 2019).
     Evolution(Evolution<ImageSpace>),
-    /// Draws that learn nothing.
+    /// Random draws; nothing is learned.
     Draws(Box<dyn Strategy<ImageSpace>>),
 }
 
-/// A member of a population, as a checkpoint keeps it: its choices and its score.
+/// A member of a population as a checkpoint stores it: its decisions and its score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Member {
     choices: Vec<usize>,
@@ -30,7 +30,10 @@ pub(super) struct Member {
 }
 
 impl Proposer {
-    /// The strategy of these settings, which has learned nothing; `lr_factor` is for its learning rate, if it has one.
+    /// A new strategy by the settings. `lr_factor` multiplies the learning rate of a policy.
+    ///
+    /// # Errors
+    /// Invalid sizes of the space or settings of the policy.
     pub(super) fn of(config: &SearchConfig, lr_factor: f32) -> Result<Self> {
         let space = ImageSpace::of(config)?;
         Ok(match config.strategy {
@@ -45,20 +48,20 @@ impl Proposer {
         })
     }
 
-    /// One architecture; every random number comes from `stream`.
+    /// Proposes one architecture; all random numbers come from `stream`.
     pub(super) fn propose_one(&mut self, stream: &mut Stream) -> Arch {
         self.propose(1, stream).pop().expect("one was asked for")
     }
 
-    /// Says how far the search is, from 0 to 1: a policy may become surer of itself on the way.
+    /// Sets the progress of the search, from 0 to 1. The bounds on the policy's logits may move with it.
     pub(super) fn set_progress(&mut self, progress: f64) {
         if let Self::Policy(policy) = self {
             policy.bounds = policy.net.config().bounds(progress);
         }
     }
 
-    /// The architecture that is thought best: the policy's likeliest, or the best of the population, the youngest of
-    /// equals. Strategies that learn nothing have none.
+    /// The best architecture by the strategy itself: the most likely one of a policy, or the best of a population
+    /// (the youngest on a tie). `None` for random draws.
     pub(super) fn favourite(&self) -> Option<Arch> {
         match self {
             Self::Policy(policy) => Some(policy.most_likely()),
@@ -70,7 +73,7 @@ impl Proposer {
         }
     }
 
-    /// Whether anything was learned, so that it may be the wrong thing.
+    /// Whether the strategy has learned from any score.
     pub(super) fn has_learned(&self) -> bool {
         match self {
             Self::Policy(policy) => policy.net.updates() > 0,
@@ -79,32 +82,32 @@ impl Proposer {
         }
     }
 
-    /// The moving average of the rewards, where there is a policy.
+    /// The moving average of the rewards (REINFORCE baseline); `None` without a policy.
     pub(super) fn baseline(&self) -> Option<f32> {
         if let Self::Policy(policy) = self { Some(policy.net.baseline()) } else { None }
     }
 
-    /// What to call it in messages.
+    /// The word for this strategy in messages.
     pub(super) fn noun(&self) -> &'static str {
         if matches!(self, Self::Evolution(_)) { "population" } else { "policy" }
     }
 
-    /// The numbers of the last observation's update; `None` where there is no policy to update.
+    /// Statistics of the update made by the last observation; `None` without a policy.
     ///
     /// # Errors
-    /// If the policy refused the scores.
+    /// The policy's error, if it refused the scores.
     pub(super) fn take_update(&mut self) -> Result<Option<UpdateStats>> {
         let Self::Policy(policy) = self else { return Ok(None) };
         Ok(policy.last.take().transpose()?)
     }
 
-    /// What was learned, as far as it is tensors.
+    /// The learned tensors: weights and optimiser state of a policy, otherwise none.
     pub(super) fn tensors(&self) -> Vec<NamedTensor> {
         let Self::Policy(policy) = self else { return Vec::new() };
         policy.net.state()
     }
 
-    /// What was learned, as far as it is architectures with scores, the oldest first.
+    /// The population of evolution, oldest first; empty for other strategies.
     pub(super) fn population(&self) -> Vec<Member> {
         let Self::Evolution(evolution) = self else { return Vec::new() };
         let member =
@@ -112,10 +115,10 @@ impl Proposer {
         evolution.population().map(member).collect()
     }
 
-    /// Takes over what [`Self::tensors`] and [`Self::population`] gave; goes on as if never interrupted.
+    /// Restores what [`Self::tensors`] and [`Self::population`] returned, so that the search continues exactly.
     ///
     /// # Errors
-    /// If the tensors are not those of this policy.
+    /// If the tensors do not belong to this policy.
     pub(super) fn load(&mut self, tensors: Vec<NamedTensor>, population: &[Member]) -> Result<()> {
         match self {
             Self::Policy(policy) => {
@@ -151,19 +154,20 @@ impl Strategy<ImageSpace> for Proposer {
     }
 }
 
-/// The policy π(m; θ) of ENAS: draws from it, and a step along ∇_θ E[R(m; ω)] for every observation.
+/// REINFORCE on the policy π(m; θ) of ENAS: proposes m ~ π(m; θ) and makes one step along ∇_θ E[R(m, ω)] per
+/// observation.
 ///
-/// Unlike [`enas_strategy::Reinforce`] it takes scores as they are, proposes what it has proposed before, and obeys
-/// bounds that move while it learns: scores change as the shared weights learn.
+/// Unlike [`enas_strategy::Reinforce`] it uses scores without scaling, may propose an architecture again, and follows
+/// bounds that move with the progress. A repeated proposal is useful here because its score changes as ω learns.
 pub(super) struct PolicyGradient {
     space: ImageSpace,
     net: PolicyNet,
     bounds: Bounds,
-    /// What the last observation came to, until it is asked for.
+    /// Result of the last update, until [`Proposer::take_update`] collects it.
     last: Option<Result<UpdateStats, enas_controller::Error>>,
 }
 
-/// The published policy of a space.
+/// The LSTM policy of either space.
 #[allow(clippy::large_enum_variant, reason = "a search has one of them")]
 enum PolicyNet {
     Micro(Policy),

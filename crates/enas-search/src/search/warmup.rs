@@ -1,20 +1,23 @@
-//! Which architectures the shared weights are trained with before, and beside, those of the policy.
+//! The warm-up: training steps of the shared weights with fairly drawn architectures, before and between those of the
+//! policy.
 //!
-//! A reward compares architectures by weights that were trained unequally often: the row of a late node, an operation and
-//! an input is hit by one step in 5·(nodes + 1), while pools and identities need no training at all. Rewards from the
-//! first step on therefore favour architectures without convolutions, which are then trained even less.
+//! Shared weights are trained unequally often. In the micro space a weight row of the last node belongs to one
+//! operation and one input, so one step in 5·(nodes + 1) trains it; pools and identities need no training at all.
+//! Rewards from the first step on therefore favour architectures without convolutions, and the policy then trains
+//! convolutions even less.
 
 use enas_rng::Seed;
 
 use super::space::ImageSpace;
 use crate::config::WarmupConfig;
 
-/// Steps of the warm-up: as many as the least sampled row needs to be expected to have had all its updates.
+/// Steps of the warm-up: the expected number after which the least sampled weight row has had `config.updates`
+/// updates.
 pub(super) fn steps(config: &WarmupConfig, space: &ImageSpace) -> u64 {
     space.sharers().saturating_mul(config.updates)
 }
 
-/// Whether the architecture of a step after the warm-up is drawn fairly all the same.
+/// Whether this step after the warm-up uses a fair draw instead of a proposal of the strategy.
 pub(super) fn is_fair_turn(config: &WarmupConfig, seed: Seed, step: u64) -> bool {
     config.fair > 0.0 && seed.stream("search/fair-turn", &[step]).uniform() < config.fair
 }
@@ -67,7 +70,7 @@ mod tests {
         let config = WarmupConfig { updates: 40, ..WarmupConfig::default() };
         let steps = steps(&config, &cells(3));
         assert_eq!(steps, 5 * 4 * 40);
-        // The rows of the last node: input and operation of each of its two sides.
+        // The weight rows of the last node: input and operation of its first branch.
         let mut counts = [[0u64; 5]; 4];
         for step in 0..steps {
             let ints = fair_ints(&cells(3), Seed::new(1), step);
