@@ -1,4 +1,4 @@
-//! Trainings of the last round of the finals, done again: what a claim of a search is checked by.
+//! Repeats a training of the last round of the finals, to check a claim of a search.
 
 use enas_arc::Arc;
 use enas_data::Dataset;
@@ -10,14 +10,14 @@ use crate::error::Result;
 use crate::memory::MemoryPlan;
 use crate::trial::{Answer, Trial};
 
-/// Trains the network of `arc` as the last round of a search's finals does, to `steps` steps in all, and returns what it
-/// says of the test images. `None` if `goes_on`, which is called with the steps done, says no.
+/// Trains the network of `arc` to `steps` steps in all, as the last round of the finals does, and returns its answers
+/// on the test images.
 ///
-/// `config.run.seed` and the order of `data` decide the outcome, so both are to be another seed's where a training is
-/// repeated.
+/// `goes_on` receives the number of steps done; if it returns `false`, the result is `None`. `config.run.seed` and
+/// the order of `data` determine the result. For an independent repetition, load both with another seed.
 ///
 /// # Errors
-/// Settings out of range; what images and device report.
+/// Settings out of range; errors of images and device.
 pub fn train_as_finalist(
     config: &SearchConfig,
     (arc, steps): (&Arc, u64),
@@ -28,7 +28,7 @@ pub fn train_as_finalist(
     let per_epoch = crate::epoch::steps_per_epoch(&data.train, &config.run);
     let recipe = recipe(config, per_epoch);
     let mut trial = Trial::new(&recipe, arc, data, (gpu, memory))?;
-    // As in the last round, which begins where the second ended.
+    // The learning rate falls as in the last round, which starts where the second ended.
     trial.anneal(steps * ROUNDS[1] / ROUNDS[2], steps);
     let mut is_wanted = true;
     trial.train_to(steps, &mut |done, _| {

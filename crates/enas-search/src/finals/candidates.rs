@@ -1,4 +1,4 @@
-//! Architectures that may win: from the policy, wide, uniformly random, and mutants of the best.
+//! Candidates of the finals: from the strategy, wide, uniformly random, and mutants of the best.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -13,24 +13,24 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Limits, StrategyConfig, TrainConfig};
 use crate::error::{Error, Result};
 
-/// Where a candidate comes from.
+/// Origin of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// From the policy: the one that learned, or one that draws uniformly or among wide arcs.
+    /// Proposed by the strategy: by a policy, or by a strategy that draws uniformly or among wide arcs.
     Policy,
-    /// Uniformly random among those whose every branch reads an input of the cell.
+    /// Uniformly random among wide arcs: every branch reads an input of the cell.
     Wide,
     /// Uniformly random.
     Random,
-    /// One of the best, with one branch changed.
+    /// One of the best with one branch changed.
     Mutant,
-    /// From a population.
+    /// From the population of evolution.
     Evolution,
 }
 
 impl Source {
-    /// Where the proposals of a strategy come from.
+    /// The origin of the proposals of a strategy.
     pub(crate) fn of(strategy: &StrategyConfig) -> Self {
         match strategy {
             StrategyConfig::Evolution(_) => Self::Evolution,
@@ -41,18 +41,18 @@ impl Source {
     }
 }
 
-/// What the network of an architecture costs.
+/// Cost of an architecture's network.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cost {
     /// Trained weights.
     pub(crate) params: usize,
     /// Multiply-adds per image.
     pub(crate) macs: u64,
-    /// For one image alone, half of the time; only where it was limited or asked for.
+    /// Median time for one image in milliseconds; only if a limit or the caller asks for it.
     pub(crate) latency_ms: Option<f64>,
 }
 
-/// An architecture that may win.
+/// An architecture that takes part in the finals.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Candidate {
     pub(crate) arc: Arc,
@@ -60,14 +60,14 @@ pub(crate) struct Candidate {
     pub(crate) cost: Cost,
 }
 
-/// Draws per wanted architecture before giving up on finding another one.
+/// Draws per wanted architecture before the search for a new one is given up.
 const PATIENCE: u64 = 300;
-/// Wide architectures of which the smallest is taken, in every fourth draw: some candidates should be small.
+/// Every fourth wide candidate is the smallest of this many draws, so that some candidates are small.
 const SMALL_OF: u64 = 16;
-/// Uniformly random architectures whose mean says what is a usual size.
+/// Number of uniformly random architectures whose mean cost defines the usual size.
 const USUAL_OF: u64 = 32;
 
-/// Finds candidates that keep to the limits, no two of them alike.
+/// Finds candidates within the limits; no two are equal in canonical form.
 pub(crate) struct Proposals<'a> {
     recipe: &'a TrainConfig,
     data: &'a Dataset,
@@ -75,18 +75,21 @@ pub(crate) struct Proposals<'a> {
     seed: Seed,
     nodes: usize,
     known: BTreeSet<Arc>,
-    /// The least costly architecture that did not keep to the limits.
+    /// The cheapest architecture that exceeded the limits, for the error message.
     smallest_refused: Option<Cost>,
 }
 
 impl<'a> Proposals<'a> {
-    /// For networks trained by `recipe`.
+    /// For networks that are trained by `recipe`.
     pub(crate) fn new(recipe: &'a TrainConfig, data: &'a Dataset, limits: Limits, seed: Seed) -> Self {
         let nodes = recipe.child.nodes;
         Self { recipe, data, limits, seed, nodes, known: BTreeSet::new(), smallest_refused: None }
     }
 
-    /// The `number`-th candidate of its kind; `None` where none is found in so many draws.
+    /// The `number`-th candidate of an origin; `None` if [`PATIENCE`] draws found none.
+    ///
+    /// # Errors
+    /// Errors of the network, such as images that are too small for it.
     pub(crate) fn draw(&mut self, origin: Source, number: u64) -> Result<Option<Candidate>> {
         let nodes = self.nodes;
         match origin {
@@ -96,12 +99,12 @@ impl<'a> Proposals<'a> {
         }
     }
 
-    /// The `number`-th mutant of `parent`.
+    /// The `number`-th mutant of `parent`; `None` if [`PATIENCE`] draws found none.
     pub(crate) fn mutant(&mut self, parent: &Arc, number: u64) -> Result<Option<Candidate>> {
         self.find(Source::Mutant, number, |stream| parent.mutated(stream))
     }
 
-    /// A candidate that is given, if it keeps to the limits and is not there yet.
+    /// Admits a given arc if it is within the limits and new.
     pub(crate) fn given(&mut self, arc: &Arc, origin: Source) -> Result<Option<Candidate>> {
         self.admit(arc.clone(), origin)
     }
@@ -121,7 +124,7 @@ impl<'a> Proposals<'a> {
         Ok(None)
     }
 
-    /// The smallest of several wide architectures.
+    /// The smallest admissible one of [`SMALL_OF`] wide architectures.
     fn small_wide(&mut self, number: u64) -> Result<Option<Candidate>> {
         let mut arcs = Vec::new();
         for turn in 0..SMALL_OF {
@@ -159,14 +162,14 @@ impl<'a> Proposals<'a> {
         Ok(Cost { params: child.n_params(), macs: child.macs(arc)?, latency_ms })
     }
 
-    /// The network of an architecture, not trained.
+    /// The untrained network of an architecture.
     fn child(&self, arc: &Arc) -> Result<Child> {
         let (data, recipe) = (self.data, self.recipe);
         let input = InputShape { channels: data.channels, height: data.height, width: data.width };
         Ok(Child::fixed(&recipe.child, arc, input, data.classes.len(), recipe.run.seed())?)
     }
 
-    /// Multiply-adds of uniformly random architectures on average, whatever the limits.
+    /// Mean multiply-adds of uniformly random architectures, regardless of the limits.
     pub(crate) fn usual_macs(&self) -> Result<u64> {
         let mut sum = 0;
         for number in 0..USUAL_OF {
@@ -176,7 +179,7 @@ impl<'a> Proposals<'a> {
         Ok(sum / USUAL_OF)
     }
 
-    /// The error of a search that found no architecture within its limits.
+    /// The error for limits that no architecture meets.
     pub(crate) fn none_found(&self) -> Error {
         let seen = self.smallest_refused.map_or(String::new(), |cost| {
             let Cost { params, macs, latency_ms } = cost;
@@ -196,7 +199,11 @@ fn is_within(limits: &Limits, cost: &Cost) -> bool {
         && limits.latency_ms.is_none_or(|most| cost.latency_ms.is_some_and(|ms| ms <= most))
 }
 
-/// Milliseconds that a network takes for one image alone, half of the time, with batch norms folded into convolutions.
+/// Median time in milliseconds that a network needs for one image on the CPU, with batch norms folded into
+/// convolutions.
+///
+/// # Errors
+/// Errors of the network.
 pub(crate) fn latency_ms(child: &Child, arc: &Arc) -> Result<f64> {
     const TIMED: usize = 15;
     let folded = child.folded()?;

@@ -1,9 +1,9 @@
-//! The validation split in two halves: one to choose by, and one that no choice looks at, to report with.
+//! The validation split in two halves: one to choose by, and one to report with, which no choice uses.
 
 use enas_data::Split;
 use enas_rng::Seed;
 
-/// Images of the validation split, by number.
+/// Indices of images in the validation split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Halves {
     pub(crate) choose: Vec<usize>,
@@ -11,7 +11,8 @@ pub(crate) struct Halves {
 }
 
 impl Halves {
-    /// Each class is halved; of an odd number the larger part reports, as a small one can show less.
+    /// Halves each class at random (stratified). The extra image of an odd class goes to the reporting half, where a
+    /// small sample limits what the interval can show.
     pub(crate) fn of(valid: &Split, seed: Seed) -> Self {
         let classes = valid.labels().iter().max().map_or(0, |most| most + 1);
         let (mut choose, mut report) = (Vec::new(), Vec::new());
@@ -25,13 +26,13 @@ impl Halves {
         if choose.is_empty() {
             choose.clone_from(&report);
         }
-        // Batches should hold images of all classes.
+        // Shuffled, so that batches hold images of all classes.
         seed.stream("finals/choose-order", &[]).shuffle(&mut choose);
         seed.stream("finals/report-order", &[]).shuffle(&mut report);
         Self { choose, report }
     }
 
-    /// The whole split for both.
+    /// The whole split for both purposes.
     pub(crate) fn whole(valid: &Split, seed: Seed) -> Self {
         let mut order: Vec<usize> = (0..valid.len()).collect();
         seed.stream("search/valid-order", &[]).shuffle(&mut order);

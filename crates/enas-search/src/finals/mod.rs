@@ -1,14 +1,18 @@
-//! The finals of a search: networks of candidates are trained alone, in three rounds, and the best go on.
+//! The finals of a search: candidates are trained alone, in three rounds of successive halving.
+//!
+//! The scheme is that of Jamieson and Talwalkar (AISTATS 2016), with a quarter of the networks kept after each round:
 //!
 //! ```text
-//! round 1   all candidates, finals.steps each; then mutants of the best eight
-//! round 2   the best quarter, three times as many steps
-//! round 3   a quarter of those, ten times as many; random controls beside them
+//! round 1   all candidates, finals.steps steps each; then mutants of the best eight
+//! round 2   the best quarter, to 3 × finals.steps
+//! round 3   a quarter of those, to 10 × finals.steps; random architectures are trained as long, as controls
 //! ```
 //!
-//! What decides is the mean training loss of the last two thirds of a network's steps. It is measured at every step, so it
-//! is far less noisy than an accuracy after a short training, and all networks see the same images in the same order.
-//! Validation is halved: one half may veto a winner that learns by heart, the other is looked at by no choice and reports.
+//! Networks are ranked by the mean training loss over the last two thirds of their steps. Every step contributes to
+//! it, so it is less noisy than an accuracy after a short training. All networks see the same images in the same
+//! order.
+//!
+//! The validation split is halved. One half can veto a winner that overfits; no choice uses the other, which reports.
 
 mod again;
 mod candidates;

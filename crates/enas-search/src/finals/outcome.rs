@@ -1,4 +1,4 @@
-//! What the finals came to: networks from small to accurate, and what they are worth beside random ones.
+//! The result of the finals: three networks from small to accurate, compared with random architectures.
 
 use enas_arc::Arc;
 use serde::{Deserialize, Serialize};
@@ -10,19 +10,19 @@ use super::candidates::Source;
 pub struct Finalist {
     /// The architecture.
     pub arc: Arc,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: Source,
     /// Trained weights of its network.
     pub params: usize,
     /// Multiply-adds per image.
     pub macs: u64,
-    /// Milliseconds for one image alone on the machine of the search; of the last round only.
+    /// Median time for one image in milliseconds, on the machine of the search; only in the last round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
-    /// Steps that it was trained for.
+    /// Steps of its training.
     pub steps: u64,
-    /// Mean training loss of the last two thirds of them, in nats; lower is better among equally many steps. Absent for a
-    /// network that diverged.
+    /// Mean training loss of the last two thirds of the steps, in nats; lower is better at equal `steps`. `None` for
+    /// a network that diverged.
     pub score: Option<f64>,
     /// Accuracy on the half of the validation split that choices are made by, 0 to 1.
     pub valid_choose: f64,
@@ -30,10 +30,10 @@ pub struct Finalist {
     pub valid_report: f64,
 }
 
-/// Uniformly random architectures that were trained as long as the best, on the half of validation that reports.
+/// Uniformly random architectures trained as long as the best, measured on the reporting half of validation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Control {
-    /// How many.
+    /// Number of architectures.
     pub arcs: usize,
     /// The highest accuracy, 0 to 1.
     pub best: f64,
@@ -41,19 +41,19 @@ pub struct Control {
     pub mean: f64,
 }
 
-/// Random architectures after the first round, in which all had the same training.
+/// Comparison with the random architectures of the first round, where all had the same training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FirstRound {
-    /// Uniformly random and wide ones.
+    /// Number of uniformly random and wide architectures.
     pub random: usize,
-    /// How many of them had a lower accuracy than the one found, on the half of validation that reports.
+    /// How many of them were less accurate than the one found, on the reporting half of validation.
     pub beaten: usize,
     /// Steps of the round.
     pub steps: u64,
 }
 
-/// By how many percentage points the architecture found is more accurate than random ones with the same training, on the
-/// half of validation that reports, with its 95 % interval.
+/// Difference in accuracy between the found and random architectures with the same training, in percentage points,
+/// with a 95 % confidence interval. Measured on the reporting half of validation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gain {
     /// The difference.
@@ -64,18 +64,18 @@ pub struct Gain {
     pub high: f64,
 }
 
-/// Three networks to choose from.
+/// The three networks to choose from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Picks {
-    /// The best of those with at most half the multiply-adds of a usual random network; the smallest where there is none.
+    /// The best network with at most half the usual multiply-adds; the smallest one if there is none.
     pub small: Arc,
-    /// The cheapest of those whose training loss is not measurably above the lowest.
+    /// The cheapest network whose training loss is not significantly above the lowest.
     pub balanced: Arc,
-    /// The lowest training loss.
+    /// The network with the lowest training loss.
     pub accurate: Arc,
 }
 
-/// One of the three.
+/// The name of one of the three picks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pick {
@@ -89,7 +89,7 @@ pub enum Pick {
 }
 
 impl Picks {
-    /// The architecture of that name.
+    /// The architecture of a pick.
     pub fn of(&self, pick: Pick) -> &Arc {
         match pick {
             Pick::Small => &self.small,
@@ -99,25 +99,25 @@ impl Picks {
     }
 }
 
-/// What the finals came to.
+/// The result of the finals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinalsOutcome {
-    /// All networks that were trained: the furthest trained first, among those the best first.
+    /// All trained networks: those with the longest training first, and by rank among equals.
     pub finalists: Vec<Finalist>,
-    /// Random architectures that were trained as long as the best; `None` where none were.
+    /// The random controls, trained as long as the best; `None` if there were none.
     pub control: Option<Control>,
-    /// Of them those whose multiply-adds are nearest to the found one's; `None` where none were trained.
+    /// Other random architectures whose multiply-adds are nearest to the found one's; `None` if none were trained.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equal_size: Option<Control>,
-    /// The balanced pick beside the control; `None` where there is none.
+    /// The balanced pick compared with the controls; `None` if there were none.
     pub gain: Option<Gain>,
-    /// The balanced pick beside all random architectures of the first round.
+    /// The balanced pick compared with all random architectures of the first round.
     pub first_round: FirstRound,
-    /// The choice.
+    /// The three picks.
     pub picks: Picks,
-    /// Multiply-adds of a uniformly random network on average.
+    /// Mean multiply-adds of a uniformly random network.
     pub usual_macs: u64,
-    /// Images that chose, and images that report.
+    /// Number of images in the choosing half and in the reporting half.
     pub images: [usize; 2],
 }
 
@@ -127,25 +127,25 @@ impl FinalsOutcome {
         self.finalist(&self.picks.balanced).expect("the picks are among the finalists")
     }
 
-    /// The same without what depends on the machine: equal seeds give equal files.
+    /// The same without times, so that equal seeds give equal files.
     pub(crate) fn without_times(&self) -> Self {
         let mut outcome = self.clone();
         outcome.finalists.iter_mut().for_each(|finalist| finalist.latency_ms = None);
         outcome
     }
 
-    /// What the finals know of an architecture.
+    /// The finalist with this architecture.
     pub fn finalist(&self, arc: &Arc) -> Option<&Finalist> {
         self.finalists.iter().find(|finalist| finalist.arc == *arc)
     }
 }
 
 impl Gain {
-    /// Of a network beside others, by which images of the same list each got right.
+    /// Compares a network with others, given which images of one list each classifies correctly.
     ///
-    /// Images and architectures are both drawn by chance: the variances of both means add up, and Student's t with
-    /// Welch's degrees of freedom makes the interval. One other architecture says nothing about how far such
-    /// architectures lie apart, so its interval is about the images alone.
+    /// Images and architectures are both random samples, so the variances of both means add up. The interval uses
+    /// Student's t with the degrees of freedom of Welch and Satterthwaite. With a single other architecture the
+    /// spread among architectures is unknown, and the interval covers the images alone.
     pub(crate) fn of(found: &[bool], others: &[&[bool]]) -> Option<Self> {
         let (n, k) = (found.len() as f64, others.len() as f64);
         if found.is_empty() || others.is_empty() {
@@ -160,18 +160,19 @@ impl Gain {
         let (points, of_images) = mean_and_variance(&differences);
         let accuracies: Vec<f64> = others.iter().map(|right| share(right)).collect();
         let (mean, spread) = mean_and_variance(&accuracies);
-        // The architectures' accuracies differ by the images' chance as well, which is counted already.
+        // The sampling of images also spreads the architectures' accuracies. That part, p(1 - p)/n, is counted
+        // already.
         let of_arcs = (spread - mean * (1.0 - mean) / n).max(0.0) / k;
         let of_images = of_images / n;
         let df = (of_images + of_arcs).powi(2)
             / (of_images.powi(2) / (n - 1.0).max(1.0) + of_arcs.powi(2) / (k - 1.0).max(1.0)).max(1e-300);
-        // Where all agree, one image more or less is what chance could do.
+        // If all answers agree the variance is 0. The interval then allows for one image more or less.
         let half = (student_t(df) * (of_images + of_arcs).sqrt()).max(1.0 / n);
         Some(Self { points: 100.0 * points, low: 100.0 * (points - half), high: 100.0 * (points + half) })
     }
 }
 
-/// Mean, and variance with n − 1; no variance of a single value.
+/// Mean, and variance with n - 1; the variance of a single value is 0.
 fn mean_and_variance(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
@@ -179,8 +180,8 @@ fn mean_and_variance(values: &[f64]) -> (f64, f64) {
     (mean, squares / (n - 1.0).max(1.0))
 }
 
-/// The 97.5 % quantile of Student's t, by the expansion of Cornish and Fisher around the normal one: within 1 % from three
-/// degrees of freedom on.
+/// The 97.5 % quantile of Student's t, by the Cornish–Fisher expansion around the normal quantile. The error is
+/// below 1 % from three degrees of freedom on.
 fn student_t(df: f64) -> f64 {
     const Z: f64 = 1.959_964;
     let (nu, z2) = (df.max(1.0), Z * Z);

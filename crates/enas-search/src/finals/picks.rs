@@ -1,24 +1,27 @@
-//! The choice among the networks of the last round: small, balanced, accurate; and what it is worth.
+//! The choice among the networks of the last round (small, balanced, accurate), and comparisons with random ones.
 
 use super::outcome::{Control, Gain};
 use super::rounds::Entry;
 
-/// Standard errors beyond which a difference is more than chance.
+/// A mean difference of more than this many standard errors is significant (95 %, two-sided).
 const MEASURABLE: f64 = 1.96;
 
-/// Entries that were chosen.
+/// The three chosen entries.
 pub(super) struct Chosen<'e> {
     pub(super) small: &'e Entry,
     pub(super) balanced: &'e Entry,
     pub(super) accurate: &'e Entry,
 }
 
-/// Whether a network is small beside uniformly random ones with so many multiply-adds on average.
+/// Whether a network has at most half the multiply-adds of a usual random one.
 pub(super) fn is_small(macs: u64, usual: u64) -> bool {
     2 * macs <= usual
 }
 
-/// Chooses among `ranked`, the best first; `None` where none is finite.
+/// Chooses among `ranked` (best first); `None` if every network diverged.
+///
+/// A network is vetoed as overfitting if another one has a significantly lower loss on the choosing half of
+/// validation.
 pub(super) fn choose<'e>(
     ranked: &[&'e Entry],
     macs: impl Fn(&Entry) -> u64,
@@ -39,7 +42,7 @@ pub(super) fn choose<'e>(
     Some(Chosen { small, balanced, accurate })
 }
 
-/// Whether the losses of an entry are measurably above those of another, pair by pair.
+/// Paired test: whether the losses of `entry` are significantly above those of `other`, on the same steps or images.
 fn is_above(entry: &Entry, other: &Entry, losses: impl Fn(&super::rounds::Details) -> &Vec<f32>) -> bool {
     let (Some(of_entry), Some(of_other)) = (&entry.details, &other.details) else { return false };
     let pairs = losses(of_entry).iter().zip(losses(of_other));
@@ -53,14 +56,14 @@ fn is_above(entry: &Entry, other: &Entry, losses: impl Fn(&super::rounds::Detail
     mean > MEASURABLE * (variance / n).sqrt()
 }
 
-/// What random architectures reached; `None` where there are none.
+/// Accuracies of random architectures on the reporting half; `None` if there are none.
 pub(super) fn control(entries: &[&Entry]) -> Option<Control> {
     let accuracies: Vec<f64> = entries.iter().map(|entry| entry.valid[1]).collect();
     let best = accuracies.iter().copied().reduce(f64::max)?;
     Some(Control { arcs: entries.len(), best, mean: accuracies.iter().sum::<f64>() / entries.len() as f64 })
 }
 
-/// The one found beside random ones with the same training.
+/// The found network compared with random ones that had the same training.
 pub(super) fn gain(found: &Entry, others: &[&Entry]) -> Option<Gain> {
     let right = |entry: &Entry| entry.details.as_ref().map(|details| details.right.clone());
     let others: Vec<Vec<bool>> = others.iter().filter_map(|entry| right(entry)).collect();

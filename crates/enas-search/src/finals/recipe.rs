@@ -1,4 +1,5 @@
-//! How the finals train: the search's own settings, at the highest rate of its schedule, which falls in the last round only.
+//! Training settings of the finals: those of the search at the highest rate of its schedule. The rate falls only in
+//! the last round.
 
 use enas_child::schedule::{Schedule, Staircase};
 use enas_child::{AuxHead, Config as ChildConfig};
@@ -7,14 +8,14 @@ use crate::config::{
     FinalsConfig, Keep, Metric, RefitConfig, RunConfig, SearchConfig, TimeLimit, TrainConfig,
 };
 
-/// Steps of a candidate in the three rounds, in all, as multiples of `finals.steps`.
+/// Cumulative steps per candidate after each round, as multiples of `finals.steps`.
 pub(crate) const ROUNDS: [u64; 3] = [1, 3, 10];
-/// Share of the first round in which the learning rate rises.
+/// Share of the first round with a rising learning rate (linear warm-up).
 const WARMUP: f64 = 0.1;
-/// Batches that statistics are made from before a network answers.
+/// Batches for BN statistics re-estimation before a network is evaluated.
 const BN_BATCHES: u64 = 4;
 
-/// Steps of all networks of the finals together.
+/// Total steps of all networks of the finals.
 pub(crate) fn steps_of_all(finals: &FinalsConfig) -> u64 {
     if !finals.are_wanted() {
         return 0;
@@ -27,7 +28,7 @@ pub(crate) fn steps_of_all(finals: &FinalsConfig) -> u64 {
     times * finals.steps
 }
 
-/// The settings of a trial, in an epoch of `steps_per_epoch` steps.
+/// The training settings of a candidate; an epoch has `steps_per_epoch` steps.
 pub(crate) fn recipe(config: &SearchConfig, steps_per_epoch: u64) -> TrainConfig {
     let SearchConfig { run, data, child, schedule, finals, .. } = config;
     let highest = match schedule {
@@ -59,7 +60,7 @@ pub(crate) fn recipe(config: &SearchConfig, steps_per_epoch: u64) -> TrainConfig
             drop_path_keep: 1.0,
             ..child.clone()
         },
-        // Finals train cells only.
+        // The finals train cells only.
         macro_net: None,
         schedule: Schedule::Staircase(steady),
     }

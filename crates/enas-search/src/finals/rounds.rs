@@ -1,4 +1,4 @@
-//! The three rounds, inside a time limit, interruptible between any two networks.
+//! The three rounds of the finals, within a time limit and interruptible between any two networks.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -22,24 +22,24 @@ use crate::run::State;
 use crate::session::Session;
 use crate::trial::{Answer, Trial, late};
 
-/// Architectures of the first round that mutants are made of.
+/// The best architectures of the first round, from which mutants are made.
 const PARENTS: usize = 8;
-/// Candidates that the first round has at least, however little time there is.
+/// Minimum number of candidates in the first round, whatever the time limit.
 const FEWEST: usize = 4;
-/// Random architectures of nearly the best one's size that are trained as long as it.
+/// Number of random architectures of nearly the best one's size that are trained as long as it.
 const EQUAL_SIZE: usize = 2;
-/// Candidates and controls that there is time for at least before rounds are made shorter.
+/// Candidates and controls that must fit into the time; if they do not, the rounds are made shorter.
 const SHORT: (u64, usize) = (12, 2);
-/// Steps of the first round at least, however little time there is.
+/// Minimum steps of the first round, whatever the time limit.
 const LEAST: u64 = 4;
-/// Steps of the first round that even the fewest images bear.
+/// Steps of the first round that are allowed even if an epoch is shorter.
 const FEW: u64 = 50;
-/// Steps that are timed before the first round.
+/// Number of steps that are timed before the first round.
 const TIMED: u64 = 3;
-/// Shares of the time for the finals at which a part of them ends: candidates that are drawn, mutants, second round.
+/// Shares of the finals' time at which three parts end: drawn candidates, mutants, second round.
 const ENDS: [f64; 3] = [0.42, 0.56, 0.7];
 
-/// What is trained and measured by the finals.
+/// What the finals train and measure.
 #[derive(Clone, Copy)]
 pub(crate) struct Task<'a> {
     pub(crate) config: &'a SearchConfig,
@@ -50,68 +50,71 @@ pub(crate) struct Task<'a> {
     pub(crate) memory: Option<&'a MemoryPlan>,
 }
 
-/// Where the finals stand. Networks are not kept: those that go on are trained again after an interruption, to the same
-/// bytes.
+/// Position of the finals. Networks are not stored: after an interruption, those that go on are trained again and
+/// give the same bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FinalsProgress {
     /// Architectures that the strategy proposed.
     pub(crate) proposed: Vec<Arc>,
-    /// Seconds that were left at the beginning, if there is a limit.
+    /// Seconds left when the finals began; `None` without a time limit.
     seconds: Option<f64>,
-    /// Steps of the first round: those of the settings, or fewer where the time is short.
+    /// Steps of the first round: the setting, or fewer if the time is short.
     #[serde(default)]
     steps: u64,
-    /// What each network came to, by round.
+    /// Results of the networks, per round.
     rounds: [Vec<Entry>; 3],
 }
 
-/// What a network came to in a round.
+/// Result of a network in one round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// The number of its candidate.
+    /// The index of its candidate.
     pub(super) candidate: usize,
     pub(super) steps: u64,
-    /// Absent for a network that diverged.
+    /// Mean late training loss in nats; `None` for a network that diverged.
     pub(super) score: Option<f64>,
-    /// Accuracy on the half that chooses, and on the half that reports.
+    /// Accuracy on the choosing and on the reporting half of validation, 0 to 1.
     pub(super) valid: [f64; 2],
-    /// Of the last round only.
+    /// Only in the last round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) details: Option<Details>,
 }
 
-/// What networks of the last round are compared by, image by image and step by step.
+/// Values for paired comparisons of networks in the last round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Details {
-    /// Training losses of the late steps.
+    /// Training losses of the late steps, in nats.
     pub(super) late: Vec<f32>,
-    /// Losses of the images that choose.
+    /// Losses of the images in the choosing half, in nats.
     pub(super) choose_losses: Vec<f32>,
-    /// Which images that report were right.
+    /// Whether each image of the reporting half was classified correctly.
     pub(super) right: Vec<bool>,
     pub(super) latency_ms: f64,
 }
 
-/// The finals at work.
+/// The finals while they run.
 pub(crate) struct Finals<'a, 's, 'r, P> {
     task: Task<'a>,
     session: &'s mut Session<'r>,
-    /// The state of the run with this progress.
+    /// Makes the state of the run that holds this progress.
     state: &'s dyn Fn(&FinalsProgress) -> Result<State<P>>,
     proposals: Proposals<'a>,
     candidates: Vec<Candidate>,
-    /// Networks that may go on.
+    /// Networks that may go on to the next round, by candidate.
     trials: BTreeMap<usize, Trial<'a>>,
     progress: FinalsProgress,
     usual_macs: u64,
-    /// Steps of this session, and the seconds that they took.
+    /// Steps trained in this session, and the seconds they took.
     pace: (u64, f64),
-    /// Whether the time was over in the middle of a training.
+    /// Whether the time limit was reached during a training.
     is_over: bool,
 }
 
 impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
-    /// Begins the finals, or goes on where `progress` stands.
+    /// Starts the finals, or resumes them at `progress`.
+    ///
+    /// # Errors
+    /// Errors of the network, such as images that are too small for it.
     pub(crate) fn new(
         task: Task<'a>,
         session: &'s mut Session<'r>,
@@ -139,10 +142,11 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         })
     }
 
-    /// All three rounds.
+    /// Runs the three rounds.
     ///
     /// # Errors
-    /// [`Error::Interrupted`]; limits that nothing keeps to; what images, device and disk report.
+    /// [`Error::Interrupted`]; [`Error::Mismatch`] if no architecture is within the limits or all networks diverged;
+    /// errors of images, device and disk.
     pub(crate) fn run(mut self) -> Result<FinalsOutcome> {
         let finals = self.task.config.finals.clone();
         self.draw_candidates(&finals)?;
@@ -159,7 +163,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         let second = self.survivors(0, n.div_ceil(4).max(FEWEST));
         self.later_round(1, &second, ENDS[2])?;
         let third = match self.progress.rounds[1].is_empty() {
-            // The time was over before.
+            // The time was up before the second round.
             true => second,
             false => self.survivors(1, n.div_ceil(16).max(FEWEST - 1)),
         };
@@ -174,15 +178,15 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         self.outcome(&third, &controls, &equal_size)
     }
 
-    /// Steps of the first round if there is time for them: those of the settings, but no more than an epoch. A network that
-    /// sees few images again and again learns them by heart, and its training loss then says how large it is.
+    /// Steps of the first round without a time limit: the setting, but at most an epoch. On few images that repeat, a
+    /// network overfits, and its training loss then only measures its size.
     fn wanted_steps(&self) -> u64 {
         let Task { config, data, .. } = self.task;
         let epoch = (data.train.len() / config.run.batch_size) as u64;
         config.finals.steps.min(epoch.max(FEW))
     }
 
-    /// Makes the rounds shorter where the time is too short for a few candidates.
+    /// Shortens the rounds if the time is too short for [`SHORT`] candidates.
     fn fit_to_time(&mut self) -> Result<()> {
         let wanted = self.wanted_steps();
         let Some(seconds) = self.progress.seconds.filter(|_| self.progress.steps == 0) else {
@@ -191,7 +195,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         };
         let Task { recipe, data, gpu, memory, .. } = self.task;
         let mut trial = Trial::new(recipe, &self.candidates[0].arc, data, (gpu, memory))?;
-        // The first step pays for what is done only once.
+        // The first step includes one-time costs, so it is not timed.
         trial.train_to(1, &mut |_, _| true)?;
         let began = Instant::now();
         trial.train_to(1 + TIMED, &mut |_, _| true)?;
@@ -209,7 +213,8 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         Ok(())
     }
 
-    /// The strategy's, wide and random ones in turns, so that a run whose time is up has tried about equally many of each.
+    /// Adds candidates of the strategy, wide ones and random ones in turns. If the time runs out, about equally many
+    /// of each kind were tried.
     fn draw_candidates(&mut self, finals: &FinalsConfig) -> Result<()> {
         let proposed = self.progress.proposed.clone();
         let most = finals.policy.max(finals.wide).max(finals.random);
@@ -227,7 +232,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         Ok(())
     }
 
-    /// Mutants of the best of the first round so far, as new candidates.
+    /// Adds mutants of the best of the first round so far, and returns the indices of the new candidates.
     fn draw_mutants(&mut self, wanted: usize) -> Result<Vec<usize>> {
         let n_drawn = self.candidates.len();
         let of_drawn = self.progress.rounds[0].iter().filter(|entry| entry.candidate < n_drawn);
@@ -245,7 +250,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         Ok((n_drawn..self.candidates.len()).collect())
     }
 
-    /// Trains candidates until `end`, a share of the time, is reached.
+    /// Trains candidates until all are done or the share `end` of the time is over.
     fn first_round(&mut self, ids: &[usize], end: f64) -> Result<()> {
         let steps = ROUNDS[0] * self.progress.steps;
         for (number, &id) in (1..).zip(ids) {
@@ -263,12 +268,12 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         Ok(())
     }
 
-    /// Trains those that are left, as far as there is time for.
+    /// Trains the remaining candidates of a later round; the number of steps adapts to the time left.
     fn later_round(&mut self, round: usize, ids: &[usize], end: f64) -> Result<()> {
         let wanted = ROUNDS[round] * self.progress.steps;
         let before = self.progress.rounds[round - 1].first().map_or(0, |entry| entry.steps).min(wanted);
         let missing = ids.iter().filter(|&&id| self.entry(round, id).is_none());
-        // Networks that are not in memory begin anew.
+        // Networks that are not in memory are trained again from step 0.
         let done: u64 = missing.clone().map(|id| self.trials.get(id).map_or(0, Trial::steps)).sum();
         let steps = match (self.seconds_until(end), self.progress.rounds[round].first()) {
             (_, Some(entry)) => entry.steps,
@@ -293,7 +298,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         Ok(())
     }
 
-    /// Trains a candidate's network to so many steps in all, and notes what it came to.
+    /// Trains a candidate's network to `steps` steps in all, and records the result.
     fn train(
         &mut self,
         (round, id): (usize, usize),
@@ -318,10 +323,10 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             !observer.should_stop() && !is_over
         })?;
         self.is_over |= is_over;
-        // Without any network there would be no result.
+        // The first network is recorded even if the time is over: without any there would be no result.
         let is_wanted = is_over && is_first;
         if trial.steps() < steps && !trial.has_diverged() && !is_wanted {
-            // Saves, and ends the run if that was asked for.
+            // Saves; ends the run if the observer asked for it.
             return self.tick();
         }
         let all: Vec<usize> = halves.choose.iter().chain(&halves.report).copied().collect();
@@ -366,7 +371,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             #[serde(flatten)]
             finalist: Finalist,
         }
-        // Logs of equal seeds are equal, so they have no times but those that every line has.
+        // The log of equal seeds must be equal, so the measured latency is left out.
         let finalist = Finalist { latency_ms: None, ..self.finalist(entry) };
         let line = Line { round: round + 1, finalist };
         let place = self.progress.rounds.iter().map(Vec::len).sum::<usize>() as u64 + 1;
@@ -382,7 +387,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         self.progress.rounds[round].iter().find(|entry| entry.candidate == id)
     }
 
-    /// Entries, the best first: lower late loss, then fewer multiply-adds, then arc order.
+    /// Entries ranked best first: lower late loss, then fewer multiply-adds, then arc order.
     fn ranked<'e>(&self, entries: impl Iterator<Item = &'e Entry>) -> Vec<&'e Entry> {
         let mut entries: Vec<&Entry> = entries.collect();
         let key = |entry: &Entry| {
@@ -396,7 +401,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         entries
     }
 
-    /// The best `n` of a round, the last of which gives way to the best small one if there is none among them.
+    /// The best `n` of a round. If none of them is small, the last place goes to the best small network.
     fn survivors(&self, round: usize, n: usize) -> Vec<usize> {
         let ranked: Vec<usize> =
             self.ranked(self.progress.rounds[round].iter()).iter().map(|entry| entry.candidate).collect();
@@ -409,7 +414,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         best
     }
 
-    /// The first random candidates of the first round, whatever they came to.
+    /// The first `n` random candidates of the first round, regardless of their results.
     fn controls(&self, n: usize) -> Vec<usize> {
         self.random_ids().into_iter().take(n).collect()
     }
@@ -433,20 +438,20 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         ids
     }
 
-    /// Keeps in memory only networks that can still go on.
+    /// Drops networks that can no longer reach the next round, to save memory.
     fn forget_all_but_the_best(&mut self) {
         let all = self.task.config.finals.drawn() + self.task.config.finals.mutants;
         let best = self.survivors(0, all.div_ceil(4).max(FEWEST));
         self.trials.retain(|id, _| best.contains(id));
     }
 
-    /// Whether so many steps more would end after a share of the time.
+    /// Whether `steps` more steps would end after the share `end` of the time.
     fn is_past(&self, end: f64, steps: u64) -> bool {
         let one = steps as f64 * self.pace.1 / self.pace.0.max(1) as f64;
         self.seconds_until(end).is_some_and(|seconds| seconds < one)
     }
 
-    /// Seconds until a share of the time is over, if there is a limit.
+    /// Seconds until the share `end` of the time is over; `None` without a time limit.
     fn seconds_until(&self, end: f64) -> Option<f64> {
         let left = self.session.budget.left(self.session.run.seconds())?;
         Some(left - (1.0 - end) * self.progress.seconds.unwrap_or(left))
@@ -468,7 +473,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         }
     }
 
-    /// What the rounds came to. `best` went into the last round because they were good, the others whatever they were.
+    /// Assembles the result. `best` reached the last round by rank, the others regardless of their results.
     fn outcome(&self, best: &[usize], controls: &[usize], equal_size: &[usize]) -> Result<FinalsOutcome> {
         let is_reached = |round: &usize| best.iter().any(|&id| self.entry(*round, id).is_some());
         let round = (0..ROUNDS.len()).rev().find(is_reached).unwrap_or(0);
@@ -482,7 +487,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             return Err(Error::Mismatch(what));
         };
         let found = chosen.balanced;
-        // One that is compared with itself would say nothing.
+        // The found network may itself be a control; it is not compared with itself.
         let others = |ids: &[usize]| -> Vec<&Entry> {
             last(ids).into_iter().filter(|entry| entry.candidate != found.candidate).collect()
         };
@@ -503,14 +508,14 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         })
     }
 
-    /// What became of every candidate in its last round, the furthest first.
+    /// Every candidate's entry in its last round, those with the longest training first.
     fn furthest_first(&self) -> Vec<&Entry> {
         let mut seen = std::collections::BTreeSet::new();
         let rounds = self.progress.rounds.iter().rev().flat_map(|round| self.ranked(round.iter()));
         rounds.filter(|entry| seen.insert(entry.candidate)).collect()
     }
 
-    /// The one found beside the random ones, after the training that all of them had.
+    /// The found network compared with the random ones after the first round, where all had the same training.
     fn first_round_beside(&self, found: usize) -> super::FirstRound {
         let accuracy = self.entry(0, found).map_or(0.0, |entry| entry.valid[1]);
         let is_random = |entry: &&Entry| {

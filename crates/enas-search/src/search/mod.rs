@@ -227,7 +227,7 @@ impl<'a> Search<'a> {
             let step = Step { lr, global_step, total_steps: self.at.epochs * steps, seed: self.seed };
             // Prefetch: the next batch is prepared while a GPU computes this step.
             let meanwhile = &mut || next = batches.next();
-            let stats = self.child.train_on(&arc, batch.examples(), &step, meanwhile)?; // ω ← ω - lr·∇_ω L(m; ω), with momentum
+            let stats = self.child.train_on(&arc, batch.examples(), &step, meanwhile)?; // ω moves along -∇_ω L(m; ω)
             if let Some(symptom) = Symptom::of_step(&stats) {
                 return Err(self.diverged(symptom, &arc, &step));
             }

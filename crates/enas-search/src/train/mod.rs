@@ -1,4 +1,4 @@
-//! The training of one arc from scratch, and the model file that comes of it.
+//! The training of one architecture from scratch, and the model file it produces.
 
 mod outcome;
 mod progress;
@@ -31,15 +31,16 @@ use crate::run::{Moment, Run, State};
 use crate::session::{Session, is_possible};
 use crate::tensors::NamedTensor;
 
-/// Trains a network of its own for `arc`, and writes `model.safetensors`.
+/// Trains a network with weights of its own for `arc` and writes `model.safetensors`.
 ///
-/// The model file is there from the end of the first epoch on, and an interruption before that leaves the model of that
-/// moment. Goes on from the newest checkpoint where `run` has one. `data` must be loaded with `config.run.seed()`, or by
+/// The model file exists from the end of the first epoch on; an interruption before that writes the network of that
+/// moment. Resumes from the newest checkpoint if `run` has one. Load `data` with `config.run.seed()`, or by
 /// [`Run::load_data`].
 ///
 /// # Errors
-/// [`Error::Interrupted`] when the observer asked to stop; [`Error::Diverged`] when the numbers stopped being finite after
-/// the run had gone back once; whatever data, network and disk report.
+/// - [`Error::Interrupted`] if the observer asked to stop. A checkpoint was written.
+/// - [`Error::Diverged`] if numbers stopped being finite although the run had gone back once.
+/// - Errors of data, network and disk.
 pub fn train(
     config: &TrainConfig,
     arc: &Arc,
@@ -54,7 +55,7 @@ pub fn train(
 /// [`train`] for an architecture of either space.
 ///
 /// # Errors
-/// As there; [`Error::CellsOnly`] where the settings or the run ask for what networks of the macro space do not have.
+/// As [`train`], and [`Error::CellsOnly`] if the settings or the run ask for what the macro space does not support.
 pub fn train_any(
     config: &TrainConfig,
     arch: &Arch,
@@ -76,16 +77,17 @@ struct Training<'a> {
     data: &'a Dataset,
     seed: Seed,
     child: Network,
-    /// The pictures, where the child reads them.
+    /// The images to train on and to validate with: in host memory, or resident on the GPU.
     train: Source,
     valid: Source,
-    /// How the network becomes the one that is measured and kept, if that is another one.
+    /// Turns the network in training into the one that is measured and kept (EMA weights, BN statistics
+    /// re-estimation); `None` if they are the same.
     refinement: Option<Refinement>,
     at: Progress,
     session: Session<'a>,
-    /// Time spent waiting for pictures in this epoch.
+    /// Time spent waiting for batches in this epoch.
     waited: Duration,
-    /// Seconds that it took to measure the network the last time.
+    /// Seconds that the last measurement of the network took.
     measuring: Option<f64>,
 }
 
@@ -165,7 +167,8 @@ impl<'a> Training<'a> {
         self.end_epoch()
     }
 
-    /// Passes an error on, unless it is the first divergence: then goes back to the end of the last epoch.
+    /// Handles the first divergence: restores the end of the last epoch and lowers the learning rate. Returns every
+    /// other error, and a second divergence.
     fn go_back(&mut self, error: Error) -> Result<()> {
         let found = divergence::first(error, self.at.lr_factor < whole())?;
         let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
@@ -178,7 +181,8 @@ impl<'a> Training<'a> {
             }
         };
         if at.epoch < self.at.epoch {
-            // The end of the last epoch was damaged. What the model file holds may not come about again.
+            // An older checkpoint was restored. The model file may hold an epoch that will not be reached again, so
+            // its values must not stop a new model from being kept.
             (at.best_valid_accuracy, at.best_macro_f1) = (0.0, None);
         }
         at.lr_factor = LOWERED;
@@ -190,7 +194,7 @@ impl<'a> Training<'a> {
         self.session.save(State { progress: self.at.clone(), tensors }, Moment::Landmark)
     }
 
-    /// The error of a step that had this symptom and changed nothing.
+    /// The error for a step with this symptom. The step changed no weights.
     fn diverged(&self, symptom: Symptom, step: &Step) -> Error {
         let epoch = self.at.epoch;
         let train = self.train.split();
@@ -199,7 +203,7 @@ impl<'a> Training<'a> {
         explain(found, (&self.child, self.arc), (train, &plan), step).into()
     }
 
-    /// One pass over the training split, or what is left of it.
+    /// One epoch over the training split, or the rest of it after a resume.
     fn train_epoch(&mut self) -> Result<()> {
         let (epoch, steps) = (self.at.epoch, self.steps());
         let plan = epoch_plan(self.train.split(), epoch, &self.config.run, self.at.step);
@@ -209,6 +213,7 @@ impl<'a> Training<'a> {
         while let Some(batch) = next.take().transpose()? {
             let ((global_step, total_steps), lr) = (self.global_step(), self.lr(self.at.step));
             let step = Step { lr, global_step, total_steps, seed: self.seed };
+            // Prefetch: the next batch is prepared while a GPU computes this step.
             let meanwhile = &mut || next = batches.next();
             let stats = self.child.train_on(self.arc, batch.examples(), &step, meanwhile)?;
             if let Some(symptom) = Symptom::of_step(&stats) {
@@ -238,7 +243,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Passes an error on; an interruption before there is any model writes the present one first.
+    /// Returns the error. An interruption before any model was written writes the present network first.
     fn leave_a_model(&mut self, stopped: Error) -> Result<()> {
         let path = self.session.run.model_path();
         if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
@@ -251,21 +256,21 @@ impl<'a> Training<'a> {
         Err(stopped)
     }
 
-    /// Makes the network the one that is measured and kept. [`Child::load`] leads back.
+    /// Replaces the weights in training by the refined ones. [`Child::load`] restores the former.
     fn refine(&mut self) -> Result<()> {
         let Some(refinement) = &self.refinement else { return Ok(()) };
         let what = "run.bn_reestimate";
         refinement.apply(self.child.cells(what)?, cells(self.arc, what)?, &self.train)
     }
 
-    /// Seconds that are needed after the last step: to measure the network on the validation split, and the kept one on
-    /// both splits.
+    /// Seconds to reserve for the work after the last step: measure the network on the validation split, and the kept
+    /// model on validation and test split.
     fn reserve(&self) -> f64 {
         let images = |split: &enas_data::Split| split.len() as f64;
         let (valid, test) = (images(&self.data.valid), images(&self.data.test));
         match self.measuring {
             Some(seconds) => seconds * (2.0 + test / valid.max(1.0)),
-            // Until it was done once: a forward pass takes about a third of a training step.
+            // Before the first measurement: a forward pass is estimated as a third of a training step, with a margin.
             None => {
                 let steps = (2.0 * valid + test) / self.config.run.batch_size as f64;
                 let spent = self.session.run.seconds() - self.at.epoch_began;
@@ -274,9 +279,9 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Measures, keeps the model if it is to be kept, reports, plans the rest of the time, and saves.
+    /// Ends an epoch: measures the network, keeps the model if it is to be kept, reports, plans the rest and saves.
     fn end_epoch(&mut self) -> Result<()> {
-        // First, so that nothing is kept or reported of weights that are not finite.
+        // Checked first, so that weights that are not finite are neither kept nor reported.
         let tensors = finite(self.child.state()?, self.at.epoch + 1, self.at.step)?;
         match self.at.measured {
             None => {
@@ -299,7 +304,7 @@ impl<'a> Training<'a> {
         self.session.save(State { progress: self.at.clone(), tensors }, moment)
     }
 
-    /// Lets `work` see the network that is measured and kept, whose state in training is `tensors`.
+    /// Runs `work` on the refined network, then restores `tensors`, the state in training.
     fn refined(&mut self, tensors: &[NamedTensor], work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         self.refine()?;
         work(self)?;
@@ -309,7 +314,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Measures the network that is to be kept, keeps it if it is, and reports.
+    /// Measures the network on the validation split, writes the model file if this epoch is kept, and reports.
     fn measure(&mut self) -> Result<()> {
         let (classes, asking) = (&self.data.classes, self.asking());
         let (seen, symptom) = model::evaluate((&self.child, self.arc), classes, &self.valid, asking)?;
@@ -330,14 +335,14 @@ impl<'a> Training<'a> {
         self.report(Some(valid_accuracy), macro_f1)
     }
 
-    /// Reports the epoch, whose network may have been measured.
+    /// Reports the epoch; accuracies are `None` if the network was not measured.
     fn report(&mut self, valid_accuracy: Option<f64>, macro_f1: Option<f64>) -> Result<()> {
         self.at.train_loss = self.at.tally.loss();
         let summary = self.summary(valid_accuracy, macro_f1);
         self.session.epoch(&summary)
     }
 
-    /// Turns to the next epoch, and plans how many there will be.
+    /// Advances to the next epoch and plans how many there will be.
     fn plan_the_rest(&mut self) {
         let (done, seconds) = (self.at.epoch + 1, self.session.run.seconds());
         let planned = self.epochs_in_part();
@@ -347,7 +352,8 @@ impl<'a> Training<'a> {
         self.at.next_epoch(planned + self.at.refit_epochs, seconds);
     }
 
-    /// Whether the epochs since the best one are too many; says so where it ends the training.
+    /// Early stopping: whether `run.patience` epochs passed without a better one. Reports it if that ends the
+    /// training.
     fn out_of_patience(&mut self) -> bool {
         let (patience, epochs) = (self.config.run.patience, self.at.since_best);
         let is_over = self.at.measured.is_none()
@@ -376,7 +382,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// Measures the kept model on the test split, the only time anything looks at it.
+    /// Measures the kept model on the test split. Nothing else uses that split.
     fn finish(self) -> Result<TrainOutcome<Arch>> {
         let eval_batch = self.eval_batch();
         let fitted = self.train.split().len();
@@ -417,7 +423,7 @@ impl<'a> Training<'a> {
         };
         session.run.log("result", outcome.epochs, &outcome.facts(config.metric))?;
         session.run.conclude()?;
-        // Last, as it makes the run a finished one.
+        // Written last: this file marks the run as finished.
         session.run.write_best_arc(arc, &outcome.facts(config.metric))?;
         session.observer.event(&Event::Finished { valid_accuracy });
         Ok(outcome)
@@ -442,7 +448,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// The settings of the network, if it is of the macro space.
+    /// Settings of the macro network; `None` for a network of cells.
     fn macro_net(&self) -> Option<MacroConfig> {
         match &self.child {
             Network::Micro(_) => None,
@@ -450,7 +456,7 @@ impl<'a> Training<'a> {
         }
     }
 
-    /// The learning rate of the step after so many of this epoch.
+    /// The learning rate at step `step` of this epoch.
     fn lr(&self, step: u64) -> f32 {
         let before = self.epochs_before();
         let (epoch, epochs) = (self.at.epoch - before, self.end_of_part() - before);
@@ -462,8 +468,8 @@ impl<'a> Training<'a> {
         self.at.lr_factor * by_time.unwrap_or_else(|| annealing::lr(&schedule, fit, at))
     }
 
-    /// Most pictures per evaluation step: what is asked for, or what there is memory for. Moving statistics make every
-    /// picture one of its own.
+    /// Images per evaluation step: the setting, or less if memory is short. The size does not change results, because
+    /// evaluation uses the moving statistics.
     fn eval_batch(&self) -> usize {
         MemoryPlan::infer_batch(self.session.run.memory(), self.config.run.eval_batch)
     }
@@ -482,7 +488,7 @@ impl<'a> Training<'a> {
     }
 }
 
-/// Takes over the newest checkpoint, if there is one; returns where it stands.
+/// Restores the newest checkpoint, if there is one; returns its position.
 fn restore(session: &mut Session<'_>, child: &mut Network) -> Result<Option<Progress>> {
     let Some(checkpoint) = session.run.restore::<Progress>()? else { return Ok(None) };
     let Progress { epoch, epochs, step, .. } = checkpoint.progress;
@@ -496,7 +502,7 @@ fn state(at: &Progress, child: &Network) -> Result<State<Progress>> {
     Ok(State { progress: at.clone(), tensors })
 }
 
-/// The network of cells with its random start.
+/// A network of cells at its random initialisation.
 pub(crate) fn network(config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Child> {
     Ok(Child::fixed(&config.child, arc, input_of(data), data.classes.len(), config.run.seed())?)
 }

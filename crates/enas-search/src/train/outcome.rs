@@ -1,4 +1,4 @@
-//! What a training came to, for its caller and for `best.arc.json`.
+//! The result of a training, for its caller and for `best.arc.json`.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::config::{Metric, RefitImages};
 
-/// What a training came to.
+/// The result of a training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainOutcome<A = Arc> {
     /// The run directory.
@@ -18,38 +18,38 @@ pub struct TrainOutcome<A = Arc> {
     pub arc: A,
     /// Mean training loss of the last epoch, in nats.
     pub train_loss: f64,
-    /// Accuracy of the kept weights on the validation split, 0 to 1; of the weights before the refit, if there was one.
+    /// Accuracy of the kept weights on the validation split, 0 to 1. After a refit: of the weights before it.
     pub valid_accuracy: f64,
-    /// Accuracy of the kept weights on the test split, which nothing else looks at; of the weights before the refit, if
-    /// test images joined it.
+    /// Accuracy of the kept weights on the test split, 0 to 1; no choice uses that split. If test images joined a
+    /// refit: of the weights before it.
     pub test_accuracy: f64,
     /// Macro-F1 of the same weights on the test split.
     pub test_macro_f1: f64,
-    /// What came after the measurement, if anything did.
+    /// How the training went on after the measurement; `None` without a refit.
     pub refit: Option<Refit>,
-    /// Epochs done.
+    /// Epochs completed.
     pub epochs: u64,
-    /// Why there were no more.
+    /// Why the training ended.
     pub ended: Ended,
-    /// Wall time, over all sessions of a resumed run.
+    /// Wall time in seconds, over all sessions of a resumed run.
     pub seconds: f64,
     /// Trained weights, without the auxiliary head.
     pub params: usize,
-    /// Multiply-adds per picture.
+    /// Multiply-adds per image.
     pub macs: u64,
 }
 
-/// How a training went on once its network was measured.
+/// The refit: further training, after the measurement, on images that had been held out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Refit {
     /// The images that joined the training images.
     pub images: RefitImages,
-    /// Training images together with these.
+    /// Number of images in the refit: the training images and those that joined them.
     pub fitted: usize,
-    /// Epochs with all of them.
+    /// Epochs of the refit.
     pub epochs: u64,
-    /// Accuracy of the network before, on the test split.
+    /// Accuracy on the test split of the network before the refit, 0 to 1.
     pub measured_test_accuracy: f64,
 }
 
@@ -57,15 +57,15 @@ pub struct Refit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ended {
-    /// All epochs were done.
+    /// All epochs were completed.
     Epochs,
-    /// There was no time for more.
+    /// The time limit was reached.
     Time,
-    /// So many epochs as `run.patience` says were no better than one before.
+    /// Early stopping: `run.patience` epochs in a row were not better than the best one.
     Patience,
 }
 
-/// What `best.arc.json` says beside the arc. The same for equal seeds, so no times.
+/// What `best.arc.json` says in addition to the arc. It contains no times, so that equal seeds give equal files.
 #[derive(Serialize)]
 pub(super) struct Facts {
     train_loss: f64,
@@ -76,7 +76,7 @@ pub(super) struct Facts {
     epochs: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refit: Option<Refit>,
-    /// Where the training ran out of patience.
+    /// Present only if early stopping ended the training.
     #[serde(skip_serializing_if = "Option::is_none")]
     ended: Option<Ended>,
     params: usize,
@@ -84,7 +84,7 @@ pub(super) struct Facts {
 }
 
 impl<A> TrainOutcome<A> {
-    /// The same with its architecture in another form.
+    /// The same outcome with its architecture converted by `form`.
     pub(super) fn map<B>(self, form: impl FnOnce(A) -> B) -> TrainOutcome<B> {
         let Self { run, model, arc, train_loss, valid_accuracy, test_accuracy, test_macro_f1, .. } = self;
         let Self { refit, epochs, ended, seconds, params, macs, .. } = self;

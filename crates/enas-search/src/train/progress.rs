@@ -1,4 +1,4 @@
-//! Where a training stands, as a checkpoint keeps it.
+//! Position of a training, as a checkpoint stores it.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,34 +8,34 @@ use crate::config::{RunConfig, TrainConfig};
 use crate::observer::Place;
 use crate::session::Tally;
 
-/// Where a training stands.
+/// Position of a training.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// Epochs planned, those after the measurement included.
+    /// Epochs planned, including those of the refit.
     pub(super) epochs: u64,
-    /// How many of them come after the measurement that is still to be made.
+    /// Epochs of a refit that is still to come.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) refit_epochs: u64,
-    /// The measured network, once the training goes on with the images that were held out.
+    /// The network measured before the refit; `Some` once the refit has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) measured: Option<Measured>,
-    /// Epochs complete.
+    /// Epochs completed.
     pub(super) epoch: u64,
-    /// Steps complete in this epoch.
+    /// Steps completed in this epoch.
     pub(super) step: u64,
     /// Wall time of the run when the epoch began, in seconds.
     pub(super) epoch_began: f64,
     pub(super) tally: Tally,
     pub(super) best_valid_accuracy: f64,
-    /// The best macro-F1 so far, where that decides which epoch is kept.
+    /// The best macro-F1 so far, if it decides which epoch is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) best_macro_f1: Option<f64>,
-    /// Mean loss of the last complete epoch.
+    /// Mean loss of the last complete epoch, in nats.
     pub(super) train_loss: f64,
     /// Epochs since the best one.
     #[serde(default)]
     pub(super) since_best: u64,
-    /// What the learning rate of the schedule is multiplied with: less than 1 once the run has gone back.
+    /// Factor on the learning rate: 1, or [`LOWERED`](crate::divergence::LOWERED) after the run went back.
     #[serde(default = "whole")]
     pub(super) lr_factor: f32,
 }
@@ -44,7 +44,7 @@ fn is_zero(epochs: &u64) -> bool {
     *epochs == 0
 }
 
-/// The factor of runs that have not gone back.
+/// The learning-rate factor of runs that have not gone back.
 pub(crate) fn whole() -> f32 {
     1.0
 }
@@ -69,7 +69,7 @@ impl Progress {
         }
     }
 
-    /// Why there are no more epochs.
+    /// Why the training has no more epochs.
     pub(super) fn ended(&self, config: &RunConfig) -> Ended {
         match self.epoch >= config.epochs {
             true => Ended::Epochs,
@@ -83,7 +83,7 @@ impl Progress {
         self.tally = Tally::default();
     }
 
-    /// The step just done, of `steps` in the epoch.
+    /// The step just completed, counted for display; `steps` is the length of the epoch.
     pub(super) fn place(&self, steps: u64) -> Place {
         Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
     }

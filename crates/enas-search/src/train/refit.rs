@@ -1,4 +1,4 @@
-//! The second part of a training: once the network was measured, it goes on with the images that it was measured on.
+//! The refit, the second part of a training: it continues with the images that the network was measured on.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::model::{self, Accuracies, Measure, Refitted};
 use crate::observer::Event;
 use crate::run;
 
-/// The network at the end of the first part, as it was measured.
+/// The measured network at the end of the first part.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Measured {
     /// Epochs of the first part.
@@ -28,22 +28,22 @@ pub(super) struct Measured {
     pub(super) accuracy: Accuracies,
     /// Macro-F1 on the test split.
     pub(super) test_macro_f1: f64,
-    /// What logits are divided by for calibrated probabilities.
+    /// Temperature for calibrated probabilities: logits are divided by it (Guo et al., ICML 2017).
     pub(super) temperature: Option<f64>,
 }
 
 impl Training<'_> {
-    /// The last epoch of the part that the training is in.
+    /// The epoch at which the present part ends.
     pub(super) fn end_of_part(&self) -> u64 {
         if self.at.measured.is_some() { self.at.epochs } else { self.at.epochs - self.at.refit_epochs }
     }
 
-    /// Epochs before this part.
+    /// Epochs before the present part.
     pub(super) fn epochs_before(&self) -> u64 {
         self.at.measured.map_or(0, |measured| measured.epochs)
     }
 
-    /// The time limit of this part, and how much of it is spent.
+    /// The time limit of the present part, and the seconds of it that are spent.
     pub(super) fn clock(&self) -> (Budget, f64) {
         let (budget, seconds) = (self.session.budget, self.session.run.seconds());
         match self.at.measured {
@@ -55,7 +55,7 @@ impl Training<'_> {
         }
     }
 
-    /// The epoch that this part ends with, as far as time allows.
+    /// The epoch at which the present part will end, as far as the time allows.
     pub(super) fn epochs_in_part(&self) -> u64 {
         let (before, (budget, spent)) = (self.epochs_before(), self.clock());
         let refit = &self.config.refit;
@@ -66,13 +66,13 @@ impl Training<'_> {
         before + budget.epochs(wanted, self.at.epoch + 1 - before, spent, self.reserve())
     }
 
-    /// Epochs that follow a part which ends with epoch `end`.
+    /// Epochs of the refit if the first part ends at epoch `end`.
     pub(super) fn epochs_after_part(&self, end: u64) -> u64 {
         let left = self.config.run.epochs.saturating_sub(end);
         if self.at.refit_epochs > 0 { self.config.refit.epochs_after(end).min(left) } else { 0 }
     }
 
-    /// The schedule of this part.
+    /// The learning-rate schedule of the present part. The refit scales the largest rate by `refit.lr`.
     pub(super) fn schedule(&self) -> Schedule {
         let factor = self.config.refit.lr;
         match (&self.config.schedule, self.at.measured) {
@@ -86,19 +86,22 @@ impl Training<'_> {
         }
     }
 
-    /// The number of a step in the whole training, and the number of all steps.
+    /// Number of the present step within the whole training, and the total number of steps.
     pub(super) fn global_step(&self) -> (u64, u64) {
         let (before, epochs) = self.at.measured.map_or((0, 0), |m| (m.steps, m.epochs));
         let steps = self.steps();
         (before + (self.at.epoch - epochs) * steps + self.at.step, before + (self.at.epochs - epochs) * steps)
     }
 
-    /// Whether the first part ended and a second one is to follow.
+    /// Whether the first part has just ended and a refit follows.
     pub(super) fn is_to_be_refitted(&self) -> bool {
         self.at.refit_epochs > 0 && self.at.measured.is_none() && self.at.epoch >= self.end_of_part()
     }
 
-    /// Measures the kept network, keeps it beside the one that will be refitted, and turns to the second part.
+    /// Measures the kept network, stores it as the measured model, and starts the refit.
+    ///
+    /// # Errors
+    /// Errors of the model file and of the images.
     pub(super) fn turn_to_refit(&mut self) -> Result<()> {
         let path = self.session.run.model_path();
         let (_, tested) =
@@ -124,8 +127,8 @@ impl Training<'_> {
         Ok(())
     }
 
-    /// Writes the network at the end of the second part, with the accuracies of the measured one. Until then the measured one
-    /// is the model, as a network in the middle of its schedule would be worse.
+    /// Writes the network at the end of the refit, with the accuracies of the measured one. Until then the measured
+    /// network stays in the model file, because a network in the middle of its schedule would be worse.
     pub(super) fn keep_refitted(&self, measured: &Measured) -> Result<()> {
         let mut about = self.about(measured.accuracy.valid);
         about.temperature = measured.temperature;
@@ -136,7 +139,10 @@ impl Training<'_> {
     }
 }
 
-/// The images that a part of a training fits weights to.
+/// The images that the weights are fitted to: the training split, joined by others after the measurement.
+///
+/// # Errors
+/// [`Error::Mismatch`] if the images cannot be joined because their augmented copies were made in advance.
 pub(super) fn fitted_images(
     data: &enas_data::Dataset,
     images: RefitImages,
