@@ -1,4 +1,4 @@
-//! What may be set for a search and for a training. Plain values; reading them from files is in [`layers`].
+//! The settings of a search and of a training. These are plain values; [`layers`] reads them from files.
 
 mod imbalance;
 mod layers;
@@ -27,19 +27,20 @@ pub use phases::{FinalsConfig, Limits, RewardMetric, WarmupConfig};
 pub use refit::{RefitConfig, RefitImages};
 pub use strategy::{EvolutionConfig, StrategyConfig};
 
-/// The most that may be asked for of anything that is counted, so that no product of two such numbers overflows.
+/// Upper limit of every count in the settings, so that the product of two of them does not overflow.
 pub(crate) const MOST: u64 = 1_000_000_000;
 
 /// All settings of a search. Mirrors `configs/*.search.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
-    /// What is searched: cells, or whole networks layer by layer. Runs of earlier versions searched cells.
+    /// The search space: cells, or whole networks layer by layer. Absent in runs of early versions, which searched
+    /// cells.
     #[serde(default)]
     pub space: SpaceKind,
     /// Length, batches, seed and checkpoints.
     pub run: RunConfig,
-    /// The pictures.
+    /// The images.
     pub data: enas_data::Config,
     /// The network with shared weights.
     pub child: enas_child::Config,
@@ -48,22 +49,23 @@ pub struct SearchConfig {
     pub macro_net: Option<MacroConfig>,
     /// Learning rate of the child.
     pub schedule: Schedule,
-    /// What proposes architectures. Runs of earlier versions had a policy.
+    /// What proposes architectures. Absent in runs of early versions, which used a policy.
     #[serde(default)]
     pub strategy: StrategyConfig,
-    /// The policy and its optimiser, and how often a strategy of any kind is asked.
+    /// The policy and its optimiser. `steps`, `aggregate` and `train_every` apply to every strategy.
     pub controller: enas_controller::Config,
-    /// How a sampled arc is rewarded.
+    /// The reward R(m, ω) of a sampled arc.
     pub reward: RewardConfig,
-    /// How candidates of the policy are found at the end.
+    /// How candidates are ranked with the shared weights at the end.
     pub select: SelectConfig,
-    /// What happens before the first reward. Runs of earlier versions had no warm-up.
+    /// Training of the shared weights before the first reward. Absent in runs of early versions, which had no
+    /// warm-up.
     #[serde(default)]
     pub warmup: WarmupConfig,
-    /// How the arc is chosen at the end. Runs of earlier versions chose by the shared weights.
+    /// The finals, which choose the arc. Absent in runs of early versions, which chose by the shared weights.
     #[serde(default)]
     pub finals: FinalsConfig,
-    /// What every proposal keeps to.
+    /// Limits that every candidate must meet.
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
 }
@@ -72,21 +74,21 @@ pub struct SearchConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Which epoch's weights the model file holds.
+    /// The epoch whose weights the model file holds.
     pub keep: Keep,
-    /// What makes an epoch the best one. Runs of earlier versions, which do not name it, went by accuracy.
+    /// The metric that makes an epoch the best one. Absent in runs of early versions, which used accuracy.
     #[serde(default)]
     pub metric: Metric,
-    /// Whether the training goes on with held-out images once the network was measured.
+    /// Whether the training continues on held-out images after the measurement.
     #[serde(default)]
     pub refit: RefitConfig,
     /// Length, batches, seed and checkpoints.
     pub run: RunConfig,
-    /// The pictures.
+    /// The images.
     pub data: enas_data::Config,
     /// The network.
     pub child: enas_child::Config,
-    /// The network of an architecture of the macro space. It has as many layers as that.
+    /// The network of an architecture of the macro space. Its number of layers is that of the architecture.
     #[serde(default, rename = "macro", skip_serializing_if = "Option::is_none")]
     pub macro_net: Option<MacroConfig>,
     /// Learning rate.
@@ -97,77 +99,77 @@ pub struct TrainConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// Root of all randomness. The same seed gives the same arcs and weights to the byte.
+    /// Seed of all random streams. The same seed gives the same arcs and weights, byte for byte.
     pub seed: u64,
-    /// Epochs (`num_epochs`), each of `passes` passes over the training split.
+    /// Number of epochs (`num_epochs`), each with `passes` passes over the training split.
     pub epochs: u64,
-    /// Passes over the training split in an epoch. More than one where there are few pictures, so that measuring and
-    /// saving at the end of every epoch take little of the time.
+    /// Passes over the training split per epoch. Use more than one for small data sets, where measuring and saving at
+    /// the end of every epoch would take much of the time.
     #[serde(default = "one_pass")]
     pub passes: u64,
-    /// Pictures per training step (`batch_size`).
+    /// Images per training step (`batch_size`).
     pub batch_size: usize,
-    /// Most pictures per evaluation step (100 in the published code).
+    /// Maximum number of images per evaluation step (`eval_batch_size`; 100 in the authors' code, `models.py:24`).
     pub eval_batch: usize,
-    /// What the loss of a training picture counts for, by its class.
+    /// Weights of the classes in the training loss.
     #[serde(default)]
     pub class_weights: ClassWeights,
-    /// Share of the target that is spread evenly over all classes in the loss of training pictures (label smoothing);
-    /// 0 for none.
+    /// Label smoothing: share of the target that is spread evenly over all classes in the training loss; 0 turns it
+    /// off (Szegedy et al., 2016).
     #[serde(default)]
     pub label_smoothing: f32,
-    /// Training only: share that a moving average of the weights keeps at every step, which is then what is measured and
-    /// saved; 0 for none. Step `t`, counted from 0, keeps at most `(1 + t)/(10 + t)`, so that short runs have an average of
-    /// their own as well.
+    /// Training only: decay of the exponential moving average (EMA) of the weights, which is then measured and saved;
+    /// 0 turns it off. At step `t`, counted from 0, the decay is at most `(1 + t)/(10 + t)`, the rule of TensorFlow's
+    /// `ExponentialMovingAverage`, so that short runs have a useful average too.
     #[serde(default)]
     pub ema_decay: f32,
-    /// Training only: batches of unvaried training pictures that the statistics of batch norms are made from anew before
-    /// the network is measured or saved; 0 keeps the moving ones of the training steps.
+    /// Training only: number of batches of unaugmented training images for BN statistics re-estimation before the
+    /// network is measured or saved; 0 keeps the moving statistics of the training steps.
     #[serde(default)]
     pub bn_reestimate: u64,
-    /// Training only: epochs without a better one, by the metric on the validation split, after which a training ends;
-    /// 0 for all epochs.
+    /// Training only: early stopping after this many epochs without a better one, by the metric on the validation
+    /// split; 0 turns it off.
     #[serde(default)]
     pub patience: u64,
-    /// Training only: views of a picture that the model's answers are averaged over, when it is measured and when it is
-    /// used. Pictures whose mirror image means something else, such as digits and text, must not be flipped.
+    /// Training only: test-time augmentation, when the model is measured and when it is used. Do not use flips for
+    /// images whose mirror image means something else, such as digits and text.
     #[serde(default)]
     pub tta: Tta,
-    /// Whether the last cycle of a cosine schedule is cut or stretched to end with the run. `false` in the published
-    /// code: a run of another length than the schedule's ends at a high learning rate.
+    /// Whether the last cycle of a cosine schedule is cut or stretched to end with the run. `false` is the published
+    /// behaviour: a run of another length than the schedule's ends at a high learning rate.
     pub fit_schedule: bool,
-    /// Wall time after which the run should have ended, such as `"30m"`; `"off"` for none. The number of
-    /// epochs is planned anew after each one; a search also keeps time for the choice at its end. A run with a limit
-    /// is not reproducible to the byte, as what fits depends on the machine.
+    /// Wall-time limit, such as `"30m"`, or `"off"`. The number of epochs is planned anew after each one; a search
+    /// reserves time for the choice at its end. A run with a limit is not reproducible byte for byte, because the
+    /// number of steps depends on the machine.
     pub time: TimeLimit,
-    /// Seconds between checkpoints within an epoch; one is written at the end of every epoch as well. More where writing
-    /// one takes so long that checkpoints would take over 2 % of the time.
+    /// Seconds between checkpoints within an epoch; the end of every epoch is saved as well. The interval grows if
+    /// checkpoints would otherwise take more than 2 % of the time.
     pub checkpoint_seconds: u64,
     /// Steps between two `step` lines in `metrics.jsonl` (`log_every`).
     pub log_every: u64,
-    /// How activations and their gradients are kept in memory while training and while rewards are measured. Results
-    /// depend on it. Runs from before there was a choice have single precision.
+    /// Storage format of activations and their gradients, in training and for rewards. Results depend on it. Absent
+    /// in runs of early versions, which used single precision.
     #[serde(default)]
     pub activations: Activations,
-    /// Memory that the run may take, such as `"4G"`; `"auto"` for four fifths of what the machine has. No result depends
-    /// on it, but how fast they come may.
+    /// Memory limit of the run, such as `"4G"`; `"auto"` is four fifths of the machine's memory. It affects speed,
+    /// but not results.
     #[serde(default)]
     pub memory: MemoryLimit,
 }
 
-/// Runs from before there was a choice.
+/// The value of runs of early versions, which had no such setting.
 fn one_pass() -> u64 {
     1
 }
 
-/// How activations and their gradients are kept in memory. Everything is computed in single precision either way.
+/// Storage format of activations and their gradients. All arithmetic is in single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activations {
-    /// In single precision.
+    /// Single precision.
     #[default]
     F32,
-    /// In bfloat16, half as large; on GPUs only, where moving them takes most of the time.
+    /// bfloat16, half the size; on GPUs only.
     Bf16,
 }
 
@@ -180,98 +182,96 @@ impl From<Activations> for Precision {
     }
 }
 
-/// How a sampled arc is rewarded: by how good it is on one random validation minibatch, normalised by the statistics
-/// of that minibatch.
+/// The reward R(m, ω) of an arc: its quality on one random validation minibatch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardConfig {
-    /// Pictures per reward. The published code uses `batch_size`; more pictures give a less noisy reward.
+    /// Images per reward. The published code uses `batch_size`; more images give a less noisy reward.
     pub batch_size: usize,
-    /// Whether dropout stays on while rewards are measured, as in the published code. It makes every reward
-    /// lower and noisier.
+    /// Whether dropout is active for rewards, as in the published code. Dropout makes rewards lower and noisier.
     pub dropout: bool,
-    /// What is called good. Macro-F1 on a minibatch is over the classes that occur in it, so it is noisier.
+    /// The metric of the reward. Macro-F1 covers only the classes that occur in the minibatch, so it is noisier.
     #[serde(default)]
     pub metric: RewardMetric,
-    /// Whether all arcs of an update are measured on the same images, so that these cancel out of the comparison. In the
-    /// published code each has images of its own.
+    /// Whether all arcs of an update are measured on the same images, which removes the images' influence from their
+    /// comparison. In the published code every arc has its own images.
     #[serde(default)]
     pub same_images: bool,
 }
 
-/// How candidates of the policy are found at the end of a search: every candidate is scored with the shared weights on the whole
-/// validation split.
+/// How candidates are ranked at the end of a search: each is scored with the shared weights on the whole validation
+/// split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelectConfig {
-    /// Distinct arcs drawn from the final policy, beside its likeliest one.
+    /// Distinct arcs drawn from the final strategy, in addition to its favourite.
     pub samples: usize,
-    /// Uniformly random arcs scored for comparison.
+    /// Uniformly random arcs that are scored for comparison.
     pub random: usize,
-    /// What makes a candidate better than another.
+    /// The metric that ranks candidates.
     #[serde(default)]
     pub metric: Metric,
 }
 
-/// Which epoch's weights a model file holds.
+/// The epoch whose weights a model file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
-    /// Those with the highest metric on the validation split; the later epoch on a tie.
+    /// The epoch with the highest metric on the validation split; the later one on a tie.
     Best,
-    /// Those of the last epoch.
+    /// The last epoch.
     Last,
 }
 
-/// A wall-time limit: `"off"`, or a number followed by `s`, `m` or `h`.
+/// A wall-time limit: `"off"`, or a whole number followed by `s`, `m` or `h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct TimeLimit(pub Option<Duration>);
 
 impl Default for SearchConfig {
-    /// The preset `quick`: the built-in digits.
+    /// The preset `quick`, which uses the built-in digits.
     fn default() -> Self {
         Layers::preset("quick").load().expect("a test loads every preset")
     }
 }
 
 impl Default for TrainConfig {
-    /// The preset `quick`: the built-in digits.
+    /// The preset `quick`, which uses the built-in digits.
     fn default() -> Self {
         Layers::preset("quick").load().expect("a test loads every preset")
     }
 }
 
 impl SearchConfig {
-    /// What is searched.
+    /// The search space.
     pub fn space(&self) -> SpaceKind {
         self.space
     }
 
-    /// Refuses the macro space for `what`, which works with cells only.
+    /// Refuses the macro space for `what`, which supports cells only.
     ///
     /// # Errors
-    /// [`Error::CellsOnly`].
+    /// [`Error::CellsOnly`] in the macro space.
     pub fn must_be_of_cells(&self, what: &'static str) -> Result<(), Error> {
         if self.space == SpaceKind::Micro { Ok(()) } else { Err(Error::CellsOnly(what)) }
     }
 
-    /// The settings of the network in the macro space: those given, or the published ones.
+    /// Settings of the macro network: those given, or the published ones.
     pub fn macro_network(&self) -> MacroConfig {
         self.macro_net.clone().unwrap_or_default()
     }
 }
 
 impl RunConfig {
-    /// The seed as the root of named streams.
+    /// The seed as the root of named random streams.
     pub fn seed(&self) -> Seed {
         Seed::new(self.seed)
     }
 
-    /// Refuses settings that need a GPU where the run has none.
+    /// Refuses settings that need a GPU if there is none.
     ///
     /// # Errors
-    /// [`Error::Config`], which names the key.
+    /// [`Error::Config`] with the key.
     pub fn check_device(&self, gpu: Option<&Gpu>) -> Result<(), Error> {
         if gpu.is_some() || self.activations == Activations::F32 {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What the phases of an automatic run would cost, from a few steps that are thrown away.
+//! Time estimates for the phases of an automatic run, from a few steps of networks that are then dropped.
 
 use std::time::Instant;
 
@@ -15,24 +15,25 @@ use crate::feed::Source;
 use crate::finals;
 use crate::memory::MemoryPlan;
 
-/// What each phase would take if it did all that its configuration asks for, in seconds.
+/// Time in seconds that each phase would take if it did everything its configuration asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Work {
     pub(super) first: f64,
     pub(super) search: f64,
     pub(super) train: f64,
-    /// To predict the validation and the test pictures once more, and those of the report.
+    /// Predicting the validation and test images once more, and those that the report explains.
     pub(super) predict: f64,
-    /// A step of the network that is trained at the end.
+    /// One training step of the network that is trained at the end.
     pub(super) step: f64,
 }
 
-/// Images that the report predicts to show where the network looks: 64 parts of six images are covered in turn.
+/// Forward passes of the report's occlusion maps: six images, each once as it is and once for each of 64 covered
+/// parts.
 pub(super) const EXPLAINED: usize = 6 * 65;
-/// Steps that are timed, after one that is not.
+/// Number of steps that are timed, after one that is not.
 const TIMED: u64 = 3;
 
-/// Measures a few steps of both networks, each on its images.
+/// Times a few steps of the shared and of the fixed network, each on its images.
 pub(super) fn measure(
     config: &AutoConfig,
     first: &Arc,
@@ -81,12 +82,12 @@ pub(super) fn of_training(config: &TrainConfig, epochs: u64, costs: &Costs, data
         + costs.forward * data.test.len() as f64
 }
 
-/// Seconds that a network takes.
+/// Time in seconds that a network takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Costs {
-    /// For a training step.
+    /// Per training step.
     pub(crate) step: f64,
-    /// For the class scores of one picture.
+    /// Per image of a forward pass.
     pub(crate) forward: f64,
 }
 
@@ -113,7 +114,7 @@ impl Costs {
         }
         let pictures = run.eval_batch.min(data.valid.len());
         let batch = Source::new(&data.valid, &child)?.gather((0..pictures).collect())?;
-        // Shared weights have no statistics of their own.
+        // Shared cells have no moving statistics.
         let norm = if child.arc().is_some() { Norm::RunningStatistics } else { Norm::BatchStatistics };
         let mut forward = f64::INFINITY;
         for _ in 0..2 {
@@ -125,7 +126,7 @@ impl Costs {
     }
 }
 
-/// The mean without the first value, which pays for what is done only once; the first itself if it is alone.
+/// The mean without the first value, which includes one-time costs; a single value stands for itself.
 fn typical(seconds: &[f64]) -> f64 {
     match seconds {
         [] => 0.0,

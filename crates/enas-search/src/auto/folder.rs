@@ -1,17 +1,17 @@
-//! The folder of an automatic run: one run directory per phase, and the best model so far on top.
+//! The folder of an automatic run: one run directory per phase, and the best model so far.
 //!
 //! ```text
 //! runs/<data>-auto-<n>/
 //!   auto.json          version, data, time limit and time used, what was checked and chosen
 //!   search.toml        every setting of the search
 //!   train.toml         every setting of both trainings
-//!   split.json         which file is in which split
-//!   pictures.json      a digest of every picture file
-//!   run.lock           held by the process that works here
+//!   split.json         the split that each file belongs to
+//!   pictures.json      a digest of every image file
+//!   run.lock           advisory file lock of the process that works here
 //!   first/             training of a random arc
 //!   search/            the search
 //!   train/             training of the arc found
-//!   model.safetensors  the best of both models by validation accuracy
+//!   model.safetensors  the better of the two models by validation accuracy
 //! ```
 
 use std::fs;
@@ -44,12 +44,12 @@ const SEARCH: &str = "search.toml";
 const TRAIN: &str = "train.toml";
 pub(super) const MODEL: &str = "model.safetensors";
 
-/// An open folder of an automatic run. No other process can open it as long as this lives.
+/// An open folder of an automatic run. It is locked: no other process can open it while this value lives.
 #[derive(Debug)]
 pub struct AutoRun {
     dir: PathBuf,
     about: About,
-    /// The moment from which this session's time counts.
+    /// Start of this session's time.
     began: Instant,
     gpu: Option<Gpu>,
     _lock: Lock,
@@ -63,24 +63,24 @@ struct About {
     data: String,
     fingerprint: Fingerprint,
     time: TimeLimit,
-    /// What the caller keeps for itself at the end, in seconds.
+    /// Seconds that the caller reserves for its own work at the end.
     finish: f64,
-    /// Whether the run searches. Runs of earlier versions always did.
+    /// When the run searches. Absent in runs of early versions, which always did.
     #[serde(default)]
     search_when: SearchWhen,
-    /// Whether the size of the network is chosen for the time there is.
+    /// Whether the size of the network is fitted to the time limit.
     #[serde(default)]
     fits_network: bool,
-    /// Wall time of earlier sessions.
+    /// Wall time of earlier sessions, in seconds.
     seconds: f64,
     plan: Option<AutoPlan>,
     /// Wall time until the plan was made, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     prepared_seconds: Option<f64>,
-    /// What was done before the first phase, for readers.
+    /// What was done before the first phase, for readers of the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     preparation: Option<Preparation>,
-    /// The settings, so that a change of either file is noticed. Runs of earlier versions do not say.
+    /// All settings, for the detection of changes of either file. Absent in runs of early versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settings: Option<StoredSettings>,
 }
@@ -92,11 +92,11 @@ struct StoredSettings {
 }
 
 impl AutoRun {
-    /// Creates the folder: `out`, which must not exist or be empty, or `runs/<data>-auto-<n>`. The run's time counts
-    /// from `began` on.
+    /// Creates the folder: `out`, which must not exist or must be empty, or `runs/<data>-auto-<n>`. The run's time
+    /// counts from `began`.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `out` holds something or another process works there, [`Error::Io`] when it cannot be
+    /// [`Error::RunDirectory`] if `out` is not empty or another process works there; [`Error::Io`] if it cannot be
     /// written.
     pub fn create(out: Option<&Path>, config: &AutoConfig, data: &Dataset, began: Instant) -> Result<Self> {
         let own = [SEARCH, TRAIN, run::SPLIT, pictures::PICTURES, AUTO];
@@ -124,28 +124,28 @@ impl AutoRun {
             settings: Some(StoredSettings { search, train }),
         };
         let run = Self { dir, about, began, gpu: None, memory: None, _lock: lock };
-        // Last, as it makes the folder an automatic run.
+        // Written last: this file marks the folder as an automatic run.
         run.save()?;
         Ok(run)
     }
 
-    /// Opens a folder to go on with it. This session's time counts from `began` on.
+    /// Opens a folder to continue its run. This session's time counts from `began`.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `dir` is not the folder of an automatic run, or another process works there.
+    /// [`Error::RunDirectory`] if `dir` is not the folder of an automatic run or another process works there.
     pub fn resume(dir: &Path, began: Instant) -> Result<Self> {
-        // Looked at before it is locked: what is no run gets no lock file.
+        // Checked before locking: a directory that is not a run gets no lock file.
         read(dir)?;
         let lock = Lock::take(dir)?;
         clear_parts(dir);
         Ok(Self { dir: dir.to_owned(), about: read(dir)?, began, gpu: None, memory: None, _lock: lock })
     }
 
-    /// What the run was started with.
+    /// The configuration that the run was started with.
     ///
     /// # Errors
-    /// [`Error::Config`] when a file was edited into something invalid, [`Error::SettingsChanged`] when it was edited into
-    /// what gives other results.
+    /// [`Error::Config`] if a file was edited and is now invalid; [`Error::SettingsChanged`] if it was edited so that
+    /// the results would change.
     pub fn config(&self) -> Result<AutoConfig> {
         let search: SearchConfig = Layers::file(self.dir.join(SEARCH)).load()?;
         let train: TrainConfig = Layers::file(self.dir.join(TRAIN)).load()?;
@@ -155,15 +155,15 @@ impl AutoRun {
         Ok(config)
     }
 
-    /// The settings of the search and of the trainings, as bases for others.
+    /// The settings of the search and of the trainings, as bases for other configurations.
     pub fn layers(&self) -> [Layers; 2] {
         [SEARCH, TRAIN].map(|file| Layers::file(self.dir.join(file)))
     }
 
-    /// Refuses settings with which this run could not go on. How long it may take is nothing that is refused.
+    /// Refuses settings with which this run could not continue. The time limit may change.
     ///
     /// # Errors
-    /// [`Error::SettingsChanged`] with everything that differs and matters.
+    /// [`Error::SettingsChanged`] with every difference that affects results.
     pub fn accepts(&self, asked: &AutoConfig) -> Result<()> {
         let Some(stored) = &self.about.settings else { return Ok(()) };
         let of_search = changes::completed::<SearchConfig>(&stored.search);
@@ -173,7 +173,7 @@ impl AutoRun {
         Ok(())
     }
 
-    /// Refuses a place where no pictures are.
+    /// Checks that the images are still at their place.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with what to do.
@@ -186,10 +186,10 @@ impl AutoRun {
         Expected { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" }
     }
 
-    /// Goes on with the settings `asked`. Phases that have begun keep those they began with.
+    /// Continues with the settings `asked`. Phases that have begun keep the settings they began with.
     ///
     /// # Errors
-    /// As [`AutoRun::accepts`], and [`Error::Io`] when they cannot be written.
+    /// As [`AutoRun::accepts`], and [`Error::Io`] if they cannot be written.
     pub fn adopt(&mut self, asked: &AutoConfig) -> Result<()> {
         self.accepts(asked)?;
         run::write_config(&self.dir.join(SEARCH), &asked.search)?;
@@ -200,25 +200,25 @@ impl AutoRun {
         self.save()
     }
 
-    /// Loads the pictures in the splits that this run uses.
+    /// Loads the images in the splits of this run.
     ///
     /// # Errors
-    /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
+    /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] if the images have changed since.
     pub fn load_data(&self, config: &AutoConfig) -> Result<Dataset> {
         self.load_planned(config, &MemoryPlan::plenty())
     }
 
-    /// The same, with the pictures held as planned.
+    /// [`Self::load_data`] with images stored as the memory plan says.
     ///
     /// # Errors
-    /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] when the pictures have changed since.
+    /// As [`Self::load_data`].
     pub fn load_planned(&self, config: &AutoConfig, plan: &MemoryPlan) -> Result<Dataset> {
         let expected = self.expected();
         let (pictures, seed) = (&config.search.data, config.search.run.seed());
         plan.load_by(|holding| expected.load(pictures, seed, holding))
     }
 
-    /// Loads the images by other settings, in the splits that this run uses and held as planned.
+    /// Loads the images with other settings, in the splits of this run and stored as planned.
     pub(super) fn load(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
         let plan = self.memory.clone().unwrap_or_else(MemoryPlan::plenty);
         plan.load_by(|holding| self.expected().load(config, seed, holding))
@@ -229,12 +229,12 @@ impl AutoRun {
         self.gpu = Some(gpu);
     }
 
-    /// Lets all phases keep to a plan of the memory.
+    /// Sets the memory plan of all phases.
     pub fn set_memory(&mut self, plan: MemoryPlan) {
         self.memory = Some(plan);
     }
 
-    /// The plan of the memory, if there is one.
+    /// The memory plan, if there is one.
     pub(super) fn memory(&self) -> Option<&MemoryPlan> {
         self.memory.as_ref()
     }
@@ -244,12 +244,12 @@ impl AutoRun {
         &self.dir
     }
 
-    /// The run directory of a phase, which is there from its beginning on.
+    /// The run directory of a phase; it exists once the phase has begun.
     pub fn phase_dir(&self, phase: AutoPhase) -> PathBuf {
         self.dir.join(phase.folder())
     }
 
-    /// Where the best model is, from the end of the first phase on.
+    /// Path of the best model; the file exists from the end of the first phase.
     pub fn model_path(&self) -> PathBuf {
         self.dir.join(MODEL)
     }
@@ -273,16 +273,16 @@ impl AutoRun {
         self.save()
     }
 
-    /// Notes what was done before the first phase, for the report of the run.
+    /// Records what was done before the first phase, for the report of the run.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written.
+    /// [`Error::Io`] if `auto.json` cannot be written.
     pub fn note_preparation(&mut self, preparation: Preparation) -> Result<()> {
         self.about.preparation = Some(preparation);
         self.save()
     }
 
-    /// The run of a phase: a new one from `create`, or the one there is.
+    /// Opens the run of a phase, or creates it by `create`.
     pub(super) fn phase_run(
         &self,
         phase: AutoPhase,
@@ -304,7 +304,8 @@ impl AutoRun {
         Ok(run)
     }
 
-    /// Puts the better of the two models on top, the later one on a tie, and notes the time. Returns whose it is.
+    /// Copies the better of the two models (the later one on a tie) into the folder, and saves the time used. Returns
+    /// the phase of that model.
     pub(super) fn settle(&mut self) -> Result<Option<AutoPhase>> {
         let mut best: Option<(AutoPhase, PathBuf, f64)> = None;
         for phase in [AutoPhase::First, AutoPhase::Train] {
@@ -334,13 +335,13 @@ impl AutoRun {
     }
 }
 
-/// Copies a model file, complete or not at all.
+/// Copies a model file atomically.
 fn deliver(from: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(from).map_err(|source| run::io("cannot read", from, source))?;
     atomic::write(to, &[&bytes])
 }
 
-/// The contents of `auto.json` in `dir`.
+/// Reads `auto.json` in `dir`.
 fn read(dir: &Path) -> Result<About> {
     let path = dir.join(AUTO);
     let text = match read_plain_text(&path, SMALL_FILE) {

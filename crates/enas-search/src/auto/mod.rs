@@ -1,4 +1,4 @@
-//! From pictures to a model without further questions: a first model, a search, a training, inside a time limit.
+//! The automatic run: from images to a model, by a first model, a search and a training, within a time limit.
 
 mod costs;
 mod folder;
@@ -37,42 +37,42 @@ use crate::train::train;
 /// All settings of an automatic run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoConfig {
-    /// Of the search. Its `run.time` is set by the plan.
+    /// Settings of the search. The plan sets `run.time`.
     pub search: SearchConfig,
-    /// Of both trainings. Its `run.time` is set by the plan.
+    /// Settings of both trainings. The plan sets `run.time`.
     pub train: TrainConfig,
-    /// Wall time after which everything should be done, sessions before an interruption included.
+    /// Wall-time limit of everything, including sessions before an interruption.
     pub time: TimeLimit,
-    /// What the caller will need of it afterwards, in seconds, beside predicting the validation and test pictures once.
+    /// Seconds that the caller needs afterwards, in addition to one prediction of the validation and test images.
     pub finish: f64,
     /// Whether the run searches, or trains a ready cell.
     pub search_when: SearchWhen,
-    /// Whether the size of the trained network, `child.filters` and `child.layers`, is chosen for the time there is rather
-    /// than taken from `train`.
+    /// Whether the size of the trained network (`child.filters`, `child.layers`) is fitted to the time limit instead
+    /// of taken from `train`.
     pub fits_network: bool,
 }
 
-/// Whether an automatic run searches an architecture.
+/// Whether an automatic run searches for an architecture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SearchWhen {
-    /// Whatever the data and the time.
+    /// Always.
     #[default]
     Always,
-    /// A ready cell is trained.
+    /// Never: a ready cell is trained.
     Never,
-    /// If there are images and time enough for a search to mean anything.
+    /// Only with enough images and time for a meaningful search.
     IfItPays,
 }
 
 impl SearchWhen {
-    /// Training images below which the differences between architectures are smaller than chance.
+    /// Minimum number of training images. With fewer, differences between architectures are smaller than chance.
     pub const IMAGES: usize = 1000;
-    /// Training steps of the final network that a run must have time for. Below, the weights that architectures share
-    /// are trained too little to tell good architectures from bad ones.
+    /// Minimum number of training steps of the final network that the time allows. With fewer, the shared weights are
+    /// trained too little to rank architectures.
     pub const STEPS: f64 = 60_000.0;
 
-    /// Whether a run with so many training images and time for so many steps searches.
+    /// Whether a run with this many training images, and time for this many steps, searches.
     fn searches(self, images: usize, steps: f64) -> bool {
         match self {
             Self::Always => true,
@@ -89,12 +89,12 @@ impl AutoConfig {
     }
 }
 
-/// What an automatic run came to.
+/// The result of an automatic run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoOutcome {
-    /// The best model by validation accuracy, `model.safetensors` in the folder of the run.
+    /// The best model by validation accuracy: `model.safetensors` in the folder of the run.
     pub model: PathBuf,
-    /// The training it is from.
+    /// The phase that trained it.
     pub from: AutoPhase,
     /// Its arc.
     pub arc: Arc,
@@ -102,33 +102,33 @@ pub struct AutoOutcome {
     pub valid_accuracy: f64,
     /// Its accuracy on the test split, 0 to 1.
     pub test_accuracy: f64,
-    /// What the search says of the arc found, as [`SearchOutcome::valid_accuracy`](crate::SearchOutcome::valid_accuracy);
-    /// `None` without a search.
+    /// Accuracy that the search reports for its arc; see
+    /// [`SearchOutcome::valid_accuracy`](crate::SearchOutcome::valid_accuracy). `None` without a search.
     pub search_accuracy: Option<f64>,
-    /// The same of random arcs, on average; `None` when none were asked for.
+    /// Mean accuracy of random arcs in the search; `None` if there were none.
     pub random_accuracy: Option<f64>,
-    /// By how much the arc found is more accurate there than the best random one; `None` when none were asked for.
+    /// Difference in accuracy between the arc found and the best random one; `None` if there was none.
     pub search_difference: Option<PairedDifference>,
-    /// By how much the network found is more accurate than random ones with the same training, where the search had finals.
+    /// Gain of the arc's network over random ones with the same training, if the search had finals.
     pub search_gain: Option<Gain>,
-    /// What to know of the arc found and of the policy before trusting them.
+    /// Signs that the arc or the policy should not be trusted.
     pub search_warnings: Vec<String>,
-    /// Accuracy of the first model, a random arc's after a short training, on the validation split; `None` without a
-    /// search, where the only model is there from the first epoch on.
+    /// Validation accuracy of the first model, a random arc after a short training; `None` without a search, where
+    /// there is only one training.
     pub first_accuracy: Option<f64>,
-    /// The images that the model learned from once it had been measured, if it went on.
+    /// The images of the refit, if there was one.
     pub refit: Option<Refitted>,
-    /// Wall time over all sessions.
+    /// Wall time in seconds, over all sessions.
     pub seconds: f64,
 }
 
-/// Trains a first model, searches, and trains what was found; goes on where an earlier session stopped.
+/// Trains a first model, searches, and trains the arc found; resumes where an earlier session stopped.
 ///
-/// `data` must be loaded with the search's configuration and seed, or by [`AutoRun::load_data`]. Whatever ends the run
-/// early, [`AutoRun::model_path`] then holds the best model so far, from the first steps of training on.
+/// Load `data` with the search's configuration and seed, or by [`AutoRun::load_data`]. Even if the run ends early,
+/// [`AutoRun::model_path`] holds the best model so far, from the first training steps on.
 ///
 /// # Errors
-/// [`Error::Interrupted`] with the run's folder when the observer asked to stop; otherwise those of [`search`] and
+/// [`Error::Interrupted`] with the run's folder if the observer asked to stop; otherwise the errors of [`search`] and
 /// [`train`].
 pub fn auto(
     config: &AutoConfig,
@@ -141,22 +141,22 @@ pub fn auto(
     match (outcome, run.settle()) {
         (Ok(phases), best) => phases.outcome(run, best?.unwrap_or(AutoPhase::Train)),
         (Err(Error::Interrupted { .. }), Ok(_)) => Err(Error::Interrupted { run: run.dir().to_owned() }),
-        // The first error is the one worth reporting.
+        // The first error is reported, not one that follows from it.
         (Err(error), _) => Err(error),
     }
 }
 
 struct Auto<'a> {
     config: &'a AutoConfig,
-    /// The images as the search wants them varied.
+    /// The images with the search's augmentation.
     data: &'a Dataset,
-    /// The same as the trainings want them.
+    /// The images with the trainings' augmentation.
     images: Dataset,
     run: &'a mut AutoRun,
     observer: &'a mut dyn Observer,
 }
 
-/// The images as the trainings want them varied: the search has settings of its own.
+/// The images with the augmentation of the trainings, which may differ from the search's.
 fn images_for_training(config: &AutoConfig, data: &Dataset, run: &AutoRun) -> Result<Dataset> {
     let AutoConfig { search, train, .. } = config;
     let (augment, sampling) = (search.data.augment.clone(), search.data.sampling);
@@ -167,7 +167,7 @@ fn images_for_training(config: &AutoConfig, data: &Dataset, run: &AutoRun) -> Re
     }
 }
 
-/// What `best.arc.json` of a finished search says.
+/// The part of `best.arc.json` of a finished search that is used here.
 #[derive(Deserialize)]
 struct Searched {
     arc: Arc,
@@ -181,13 +181,13 @@ struct Searched {
     warnings: Vec<String>,
 }
 
-/// What `best.arc.json` of a finished training says.
+/// The part of `best.arc.json` of a finished training that is used here.
 #[derive(Deserialize)]
 struct Trained {
     valid_accuracy: f64,
 }
 
-/// All phases but the training, finished.
+/// Results of the finished phases before the final training.
 #[derive(Default)]
 struct Phases {
     first: Option<Trained>,
@@ -206,13 +206,13 @@ impl Auto<'_> {
         let first = self.train(AutoPhase::First, &random, epochs, |_| plan.first)?;
         let searched = self.search(plan.search)?;
         let epochs = self.config.train.run.epochs;
-        // The training gets what the others have left, however much that is.
+        // The training gets all the time that the other phases have left.
         let rest = |auto: &Self| auto.left() - plan.finish;
         let _: Trained = self.train(AutoPhase::Train, &searched.arc, epochs, rest)?;
         Ok(Phases { first: Some(first), searched: Some(searched) })
     }
 
-    /// Trains the ready cell for all the time there is.
+    /// Trains the ready cell for the whole time.
     fn train_ready_cell(&mut self, plan: &AutoPlan) -> Result<Phases> {
         let epochs = self.config.train.run.epochs;
         let finish = plan.finish;
@@ -223,7 +223,7 @@ impl Auto<'_> {
         Ok(Phases::default())
     }
 
-    /// The plan of the first session, which later ones keep.
+    /// The plan: made in the first session, kept in later ones.
     fn plan(&mut self, arc: &Arc) -> Result<AutoPlan> {
         let plan = match self.run.plan() {
             Some(plan) => plan,
@@ -277,7 +277,7 @@ impl Auto<'_> {
         self.begin(AutoPhase::Search)?;
         let mut config = self.config.search.clone();
         if let Some(network) = self.run.plan().and_then(|plan| plan.network) {
-            // The networks that the finals compare are of the size of the one that is trained in the end.
+            // The finals train networks of the same size as the final training.
             (config.finals.filters, config.finals.layers) = (Some(network.filters), Some(network.layers));
         }
         config.run.time = self.limit(seconds);
@@ -290,7 +290,7 @@ impl Auto<'_> {
         finished(&run)
     }
 
-    /// Trains `arc` for `epochs`, or for as many of the seconds that `seconds` gives as measuring leaves.
+    /// Trains `arc` for `epochs`, or for as many as fit into `seconds`, which is evaluated when the phase begins.
     fn train(
         &mut self,
         phase: AutoPhase,
@@ -329,12 +329,13 @@ impl Auto<'_> {
         Ok(())
     }
 
-    /// Seconds until the time limit.
+    /// Seconds until the time limit; infinite without one.
     fn left(&self) -> f64 {
         self.config.time.0.map_or(f64::INFINITY, |limit| limit.as_secs_f64() - self.run.seconds())
     }
 
-    /// A phase's own limit; none where the run has none. Even the least is enough for one step and a model.
+    /// The time limit of a phase; none if the run has none. One second is the minimum, enough for one step and a
+    /// model.
     fn limit(&self, seconds: f64) -> TimeLimit {
         TimeLimit(self.config.time.0.map(|_| Duration::from_secs(seconds.max(1.0) as u64)))
     }
@@ -363,11 +364,11 @@ impl Phases {
     }
 }
 
-/// Chooses the size of the network, `child.filters` and `child.layers`, that `seconds` are enough to train, by the measured
-/// time of a few steps on this machine. Sets it in `config`.
+/// Fits the size of the network (`child.filters`, `child.layers`) to `seconds` of training, and sets it in `config`.
+/// The time of a few steps is measured on this machine.
 ///
 /// # Errors
-/// What the network, the images or the GPU report.
+/// Errors of the network, the images or the GPU.
 pub fn fit_network(
     config: &mut TrainConfig,
     arc: &Arc,
@@ -380,19 +381,19 @@ pub fn fit_network(
     Ok(fitted)
 }
 
-/// Seconds that a network is chosen for where there is no limit: half an hour.
+/// Seconds that the size of the network is fitted to if there is no limit: half an hour.
 const UNLIMITED: f64 = 1800.0;
 
-/// Training images below which [`LIGHT_CELL`] is trained: it learns them by heart all the same, and faster.
+/// With fewer training images, [`LIGHT_CELL`] is trained: it overfits such data as well, at a lower cost.
 const FEW: usize = 1000;
 
-/// The cell that is trained on so many images where there is no search.
+/// The ready cell for this number of training images.
 fn ready_cell(images: usize) -> Arc {
     let name = if images < FEW { LIGHT_CELL } else { DEFAULT_CELL };
     ready_cells().into_iter().find(|cell| cell.name == name).expect("both are among the ready cells").arc
 }
 
-/// What the `best.arc.json` of a finished run says.
+/// Reads `best.arc.json` of a finished run.
 fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {
     let path = run.best_arc_path();
     let text =

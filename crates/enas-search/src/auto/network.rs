@@ -1,4 +1,4 @@
-//! How large a network the time allows to train, measured on the machine that trains it.
+//! The largest network that the time allows to train, measured on this machine.
 
 use enas_arc::Arc;
 use enas_child::{Child, InputShape};
@@ -11,16 +11,16 @@ use crate::config::TrainConfig;
 use crate::error::Result;
 use crate::memory::MemoryPlan;
 
-/// The size of a network that was chosen for the time there is.
+/// The size of a network that was fitted to the time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FittedNetwork {
-    /// Channels of the first cells, as `child.filters`.
+    /// Channels of the first cells (`child.filters`).
     pub filters: usize,
-    /// Normal cells, as `child.layers`.
+    /// Number of normal cells (`child.layers`).
     pub layers: usize,
 }
 
-/// Sizes to choose from, each costing about twice as much as the one before.
+/// Sizes to choose from; each costs about twice as much as the one before.
 const SIZES: [FittedNetwork; 5] = [
     FittedNetwork { filters: 8, layers: 2 },
     FittedNetwork { filters: 12, layers: 2 },
@@ -29,10 +29,10 @@ const SIZES: [FittedNetwork; 5] = [
     FittedNetwork { filters: 20, layers: 4 },
 ];
 
-/// Share of the wanted epochs that a larger network must have time for: a smaller one gains more by more of them.
+/// Share of the wanted epochs that must fit into the time. A smaller network gains more from more epochs.
 const ENOUGH: f64 = 0.5;
 
-/// The largest network that `seconds` are enough for, and what training it costs.
+/// The largest network that fits into `seconds`, and its measured costs.
 pub(super) fn fit(
     config: &TrainConfig,
     arc: &Arc,
@@ -50,7 +50,7 @@ pub(super) fn fit(
         let costs = Costs::of(child, arc, &sized.run, data, gpu)?;
         let wanted = of_training(&sized, config.run.epochs, &costs, data);
         let fits = ENOUGH * wanted <= seconds;
-        // Measuring the next one would take time that this one needs.
+        // Timing the next size would take time away from this one.
         if fits || best.is_none() {
             best = Some((size, costs));
         }
@@ -62,7 +62,7 @@ pub(super) fn fit(
 }
 
 impl FittedNetwork {
-    /// Sets the size of the network for an arc.
+    /// Sets this size, and the number of nodes of `arc`, in the configuration.
     pub(super) fn apply(self, config: &mut TrainConfig, arc: &Arc) {
         let child = &mut config.child;
         (child.filters, child.layers, child.nodes) = (self.filters, self.layers, arc.n_nodes());

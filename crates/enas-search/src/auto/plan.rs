@@ -1,15 +1,15 @@
-//! How the time of an automatic run is divided among its phases.
+//! The division of an automatic run's time among its phases.
 
 use serde::{Deserialize, Serialize};
 
 use super::FittedNetwork;
 use super::costs::Work;
 
-/// A phase of an automatic run, in the order they come.
+/// The phases of an automatic run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AutoPhase {
-    /// A short training of a random arc, so that there is a model from the first minutes on.
+    /// A short training of a random arc, so that there is a model early on.
     First,
     /// The search.
     Search,
@@ -18,7 +18,7 @@ pub enum AutoPhase {
 }
 
 impl AutoPhase {
-    /// The phase's folder in that of the run.
+    /// Name of the phase's folder within that of the run.
     pub fn folder(self) -> &'static str {
         match self {
             Self::First => "first",
@@ -28,47 +28,47 @@ impl AutoPhase {
     }
 }
 
-/// What each phase is expected to take, in seconds.
+/// Expected time of each phase, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AutoPlan {
     /// [`AutoPhase::First`].
     pub first: f64,
-    /// [`AutoPhase::Search`], the choice at its end included.
+    /// [`AutoPhase::Search`], including the choice at its end.
     pub search: f64,
-    /// [`AutoPhase::Train`], measurement on the test split included.
+    /// [`AutoPhase::Train`], including the measurement on the test split.
     pub train: f64,
-    /// What the caller does with the model afterwards: predict the validation and test pictures once more, and what it
-    /// asked for beyond that.
+    /// The caller's work with the model: one more prediction of the validation and test images, and what it asked for
+    /// in addition.
     pub finish: f64,
-    /// Whether there is a search; else a ready cell is trained, and the training is all there is.
+    /// Whether there is a search. If not, a ready cell is trained and there are no other phases.
     #[serde(default = "always")]
     pub searches: bool,
-    /// The size of the network that is trained, if it was chosen for the time there is.
+    /// The size of the trained network, if it was fitted to the time limit.
     #[serde(default)]
     pub network: Option<FittedNetwork>,
-    /// Training steps of the final network that there was time for when the plan was made. Plans of earlier versions, and
-    /// those without a limit, do not say.
+    /// Training steps of the final network that fitted into the time when the plan was made. Absent in plans of early
+    /// versions and without a limit.
     #[serde(default)]
     pub possible_steps: Option<f64>,
 }
 
-/// Runs of earlier versions always searched.
+/// The value of early versions, which always searched.
 fn always() -> bool {
     true
 }
 
-/// Share of the time that the first model may take at most.
+/// Maximum share of the time for the first model.
 const FIRST: f64 = 0.06;
-/// Share of what the first model leaves that the search may take if the training could use the rest.
+/// Share of the remaining time that the search may take even if the training could use it.
 const SEARCH: f64 = 0.45;
-/// The same where there is time for fewer than [`FEW_STEPS`] training steps: then the search has finals only.
+/// The same share if there is time for fewer than [`FEW_STEPS`] training steps; the search then has finals only.
 const FINALS: f64 = 0.25;
-/// Training steps below which shared weights learn too little.
+/// Number of training steps below which shared weights learn too little.
 const FEW_STEPS: f64 = 15_000.0;
 
 impl AutoPlan {
-    /// Divides what `limit` leaves after `spent` seconds. Without a limit, or where everything fits, every phase does
-    /// what its configuration asks for.
+    /// Divides what `limit` leaves after `spent` seconds. Without a limit, or if everything fits, every phase gets
+    /// the time that its configuration asks for.
     pub(super) fn divide(limit: Option<f64>, spent: f64, work: &Work, finish: f64) -> Self {
         let finish = finish + work.predict;
         let whole = Self {
@@ -89,14 +89,14 @@ impl AutoPlan {
         Self { first, search, train: work.train.min(rest - search), ..whole }
     }
 
-    /// A training alone, which takes `train` seconds or what `limit` leaves after `spent` seconds.
+    /// A plan with a training only: `train` seconds, or what `limit` leaves after `spent` seconds.
     pub(super) fn without_search(limit: Option<f64>, spent: f64, train: f64, finish: f64) -> Self {
         let left = limit.map_or(f64::INFINITY, |limit| (limit - spent - finish).max(0.0));
         let (searches, network, possible_steps) = (false, None, None);
         Self { first: 0.0, search: 0.0, train: train.min(left), finish, searches, network, possible_steps }
     }
 
-    /// All phases together, in seconds.
+    /// Total of all phases, in seconds.
     pub fn total(&self) -> f64 {
         self.first + self.search + self.train + self.finish
     }

@@ -1,4 +1,4 @@
-//! The folder of an automatic run as readers see it, finished or not, whichever version wrote it.
+//! Read access to the folder of an automatic run, finished or not, of any version.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,50 +21,50 @@ use crate::record::Record;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Preparation {
-    /// The command that starts such a run, to be typed where this one was started.
+    /// The command that starts such a run, from the directory where this one was started.
     pub command: String,
-    /// What the check of the images found.
+    /// Result of the check of the images.
     pub check: Option<CheckedData>,
-    /// The settings that follow from the images, without those that were set by hand.
+    /// Settings chosen for the images, without those that the user set.
     pub choices: Vec<Choice>,
 }
 
-/// What a check of images found, in short.
+/// Summary of the check of a data set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CheckedData {
-    /// The folder or zip that was looked at.
+    /// The folder or zip that was checked.
     pub path: String,
-    /// Files that are called like images and lie in a class folder.
+    /// Files with the name of an image that lie in a class folder.
     pub files: usize,
-    /// Those of them that can be read.
+    /// Number of those files that can be read.
     pub usable: usize,
-    /// What was found, the most serious first.
+    /// Findings, the most serious first.
     pub findings: Vec<CheckedFinding>,
 }
 
-/// One kind of thing that is noteworthy.
+/// A finding: one kind of problem with its cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckedFinding {
-    /// How serious it is.
+    /// Its severity.
     pub severity: Severity,
-    /// What was found: half a sentence.
+    /// What was found, as half a sentence.
     pub summary: String,
-    /// What the program does about it: one sentence.
+    /// What the program does about it, as one sentence.
     pub consequence: String,
-    /// How many cases there are.
+    /// Number of cases.
     pub count: usize,
-    /// The first of them, a line each.
+    /// The first cases, one line each.
     pub examples: Vec<String>,
 }
 
-/// Cases of a finding that are kept.
+/// Number of cases that are kept per finding.
 const EXAMPLES: usize = 3;
-/// Longest line of such a case, in characters.
+/// Maximum length of such a line, in characters.
 const LONGEST: usize = 200;
 
 impl CheckedData {
-    /// The essence of a report: every finding, and the first cases of each.
+    /// The summary of a report: every finding with its first cases.
     pub fn new(report: &Report) -> Self {
         let finding = |found: &enas_data::doctor::Finding| CheckedFinding {
             severity: found.severity,
@@ -92,7 +92,7 @@ fn line(Case { paths, detail }: &Case) -> String {
     }
 }
 
-/// The folder of an automatic run, to be read. Needs no lock, and reads what a running one has written so far.
+/// The folder of an automatic run, for reading. It needs no lock and shows what a running process has written so far.
 #[derive(Clone, Debug)]
 pub struct AutoRecord {
     dir: PathBuf,
@@ -100,7 +100,7 @@ pub struct AutoRecord {
 }
 
 impl AutoRecord {
-    /// Whether a folder is that of an automatic run.
+    /// Whether `dir` is the folder of an automatic run.
     pub fn is_at(dir: &Path) -> bool {
         dir.join(AUTO).is_file()
     }
@@ -108,7 +108,7 @@ impl AutoRecord {
     /// Opens the folder of an automatic run.
     ///
     /// # Errors
-    /// [`Error::File`] where its `auto.json` cannot be read or is not JSON.
+    /// [`Error::File`] if `auto.json` is not JSON, [`Error::Io`] if it cannot be read.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(AUTO);
         let text = read_plain_text(&path, SMALL_FILE);
@@ -123,22 +123,22 @@ impl AutoRecord {
         &self.dir
     }
 
-    /// The value of a key; `None` where this version does not understand it or it is missing.
+    /// The value of a key; `None` if it is missing or of another version.
     fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         T::deserialize(self.about.get(key)?).ok()
     }
 
-    /// The plan, once there is one.
+    /// The plan, once it was made.
     pub fn plan(&self) -> Option<AutoPlan> {
         self.get("plan")
     }
 
-    /// The time that the run may take, if it is limited.
+    /// The time limit; `None` without one.
     pub fn limit(&self) -> Option<Duration> {
         self.get::<TimeLimit>("time")?.0
     }
 
-    /// Wall time over all sessions at the end of the last phase that was finished, in seconds.
+    /// Wall time in seconds over all sessions, as of the end of the last finished phase.
     pub fn seconds(&self) -> f64 {
         self.get("seconds").unwrap_or_default()
     }
@@ -148,12 +148,12 @@ impl AutoRecord {
         self.get("prepared_seconds")
     }
 
-    /// When the run was to search.
+    /// Whether the run was to search.
     pub fn search_when(&self) -> SearchWhen {
         self.get("search_when").unwrap_or_default()
     }
 
-    /// What was done before the first phase; empty where earlier versions did not say.
+    /// What was done before the first phase; empty for runs of early versions.
     pub fn preparation(&self) -> Preparation {
         self.get("preparation").unwrap_or_default()
     }
@@ -163,7 +163,7 @@ impl AutoRecord {
         Record::open(&self.dir.join(phase.folder())).ok()
     }
 
-    /// The training whose model lies on top, once there is one.
+    /// The phase whose model is the best one in the folder, once there is one.
     pub fn best(&self) -> Option<AutoPhase> {
         let on_top = fs::read(self.dir.join(MODEL)).ok()?;
         let is_on_top = |phase: &AutoPhase| {

@@ -1,4 +1,4 @@
-//! What may be set about classes of very different sizes: weights in the loss, and what is called good.
+//! Settings for classes of very different sizes: class weights in the loss, and the metric.
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::{ConfigError, Result};
 use crate::evaluate::Evaluation;
 
-/// How good a network is, as one number from 0 to 1.
+/// The quality of a network as one number from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {
-    /// The share of pictures that are recognised: large classes count most.
+    /// Accuracy: the share of images classified correctly. Large classes dominate it.
     #[default]
     Accuracy,
-    /// The mean F1 over classes, all of which count alike.
+    /// Macro-F1: the mean F1 over the classes, all with equal weight.
     MacroF1,
 }
 
 impl Metric {
-    /// This metric of some predictions.
+    /// The value of this metric.
     pub fn of(self, evaluation: &Evaluation) -> f64 {
         match self {
             Self::Accuracy => evaluation.accuracy(),
@@ -29,31 +29,32 @@ impl Metric {
         }
     }
 
-    /// Macro-F1, if that is what counts.
+    /// Macro-F1, if it is the metric.
     pub(crate) fn macro_f1(self, evaluation: &Evaluation) -> Option<f64> {
         (self == Self::MacroF1).then(|| evaluation.macro_f1())
     }
 }
 
-/// What the loss of a training picture counts for, by its class: `"none"`, `"balanced"`, or one number per class in
-/// the order of their names.
+/// Weights of the classes in the training loss: `"none"`, `"balanced"`, or one number per class in the order of their
+/// names.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum ClassWeights {
-    /// All pictures count alike.
+    /// Every image has the same weight.
     #[default]
     None,
-    /// Classes count alike: `n / (k · n_c)` for class `c` with `n_c` of the `n` training pictures of `k` classes.
+    /// Every class has the same weight: `n / (k · n_c)` for class `c` with `n_c` of the `n` training images of `k`
+    /// classes (`class_weight="balanced"` of scikit-learn).
     Balanced,
-    /// As given, scaled so that their mean over the training pictures is 1.
+    /// The given weights, scaled so that their mean over the training images is 1.
     Given(Vec<f64>),
 }
 
 impl ClassWeights {
-    /// One weight per class, with mean 1 over the training pictures whose `labels` are given; `None` where all pictures
-    /// count alike.
+    /// One weight per class, `[classes]`, with mean 1 over the training images that have these `labels`; `None` if
+    /// all images have the same weight.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] if the number of given weights is not that of the classes.
+    /// [`crate::Error::Config`] if the number of given weights is not the number of classes.
     pub fn of(&self, labels: &[u32], classes: &[String]) -> Result<Option<Tensor>> {
         let mut counts = vec![0u64; classes.len()];
         labels.iter().for_each(|&label| counts[label as usize] += 1);
@@ -69,7 +70,7 @@ impl ClassWeights {
         Ok(Some(Tensor::from_vec(weights, classes.len(), &Device::Cpu)?))
     }
 
-    /// Refuses weights that mean nothing.
+    /// Refuses weights that are not finite or not positive.
     pub(super) fn check(&self) -> Result<(), String> {
         let Self::Given(weights) = self else { return Ok(()) };
         if weights.len() < 2 {
@@ -119,7 +120,7 @@ impl<'de> Visitor<'de> for Reader {
         f.write_str("\"none\", \"balanced\" or a list of one number per class")
     }
 
-    /// A list may also be written as text, which is what `--set` makes of what replaces a word.
+    /// A list may also be written as text: that is how `--set` passes a value that replaces a string.
     fn visit_str<E: de::Error>(self, text: &str) -> Result<ClassWeights, E> {
         let unknown = || E::invalid_value(de::Unexpected::Str(text), &self);
         match text {

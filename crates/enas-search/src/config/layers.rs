@@ -1,4 +1,4 @@
-//! From a preset or a file, over `--set` assignments, to a checked configuration.
+//! Builds a configuration: a preset or a file, then `--set` assignments, then validation.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::tta::Tta;
 
 /// The settings of one command: [`SearchConfig`] or [`TrainConfig`].
 pub trait Settings: Serialize + DeserializeOwned + Clone {
-    /// The command.
+    /// The command that these settings belong to.
     const KIND: Kind;
 
     /// The text of a preset for this command.
@@ -27,22 +27,22 @@ pub trait Settings: Serialize + DeserializeOwned + Clone {
     /// Length, batches, seed and checkpoints.
     fn run(&self) -> &RunConfig;
 
-    /// The pictures.
+    /// The images.
     fn data(&self) -> &enas_data::Config;
 
-    /// Both of them, to be changed.
+    /// The run and data settings, for changes.
     fn parts_mut(&mut self) -> (&mut RunConfig, &mut enas_data::Config);
 
     /// Refuses values outside their range.
     ///
     /// # Errors
-    /// Names the key, its value and what is allowed.
+    /// The first invalid key, with its value and what is allowed.
     fn validate(&self) -> Result<(), Invalid>;
 
-    /// As [`Self::validate`], for settings that do not come from [`Layers`].
+    /// [`Self::validate`] for settings that were not built by [`Layers`].
     ///
     /// # Errors
-    /// [`Error::Config`], which names the key.
+    /// [`Error::Config`] with the key.
     fn check(&self) -> Result<()> {
         self.validate().map_err(|Invalid { key, problem }| ConfigError { place: key, problem }.into())
     }
@@ -53,11 +53,11 @@ pub trait Settings: Serialize + DeserializeOwned + Clone {
 pub struct Invalid {
     /// The dotted key.
     pub key: String,
-    /// What is wrong, key included.
+    /// What is wrong, including the key.
     pub problem: String,
 }
 
-/// Where a configuration comes from: one complete base, then assignments that win over it, the last one most.
+/// A configuration builder: one complete base, then assignments. Later assignments override earlier ones.
 ///
 /// ```
 /// use enas_search::{Layers, SearchConfig};
@@ -93,26 +93,27 @@ impl Layers {
         Self { base: Base::File(path.into()), assignments: Vec::new() }
     }
 
-    /// Starts from a complete TOML text; messages call it `name`.
+    /// Starts from a complete TOML text; error messages call it `name`.
     pub fn text(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self { base: Base::Text { name: name.into(), text: text.into() }, assignments: Vec::new() }
     }
 
-    /// Adds an assignment `key.path=value`. The value is written as in TOML; what is no TOML value is a string.
+    /// Adds an assignment `key.path=value`. The value is TOML; text that is not valid TOML is taken as a string.
     ///
-    /// Assigning another `kind` to a table with variants (`schedule.kind=staircase`) drops the other keys of that
-    /// table, which belong to the old kind. An empty value (`controller.temperature=`) takes an optional key out.
+    /// Assigning another `kind` to a table with variants (`schedule.kind=staircase`) removes the other keys of that
+    /// table, because they belong to the old kind. An empty value (`controller.temperature=`) removes an optional
+    /// key.
     #[must_use]
     pub fn set(mut self, assignment: impl Into<String>) -> Self {
         self.assignments.push(assignment.into());
         self
     }
 
-    /// Reads, assigns and checks.
+    /// Reads the base, applies the assignments and validates the result.
     ///
     /// # Errors
-    /// [`Error::Config`] names the file and line, the preset or the assignment, the key, and what is allowed;
-    /// [`Error::Io`] when the file cannot be read.
+    /// [`Error::Config`] with the place (file and line, preset or assignment), the key and what is allowed;
+    /// [`Error::Io`] if the file cannot be read.
     pub fn load<C: Settings>(&self) -> Result<C> {
         let source = self.source::<C>()?;
         let base: C = source.parse()?;
@@ -142,10 +143,10 @@ impl Layers {
 }
 
 impl Preset {
-    /// The preset of this name.
+    /// The preset with this name.
     ///
     /// # Errors
-    /// [`Error::Config`] lists the names that exist.
+    /// [`Error::Config`] with the names that exist.
     pub fn named(name: &str) -> Result<&'static Self> {
         presets().iter().find(|p| p.name == name).ok_or_else(|| {
             let names: Vec<&str> = presets().iter().map(|p| p.name).collect();
@@ -155,7 +156,7 @@ impl Preset {
     }
 }
 
-/// The text of a configuration and what to call it in messages.
+/// A configuration text and its name in messages.
 struct Source {
     name: String,
     text: String,
@@ -183,7 +184,7 @@ impl Source {
         })
     }
 
-    /// The place of a value that parsed but is out of range.
+    /// The error for a value that parsed but is out of range, with its place.
     fn locate(&self, invalid: Invalid, assignments: &[Assignment]) -> Error {
         let assigned = assignments.iter().rev().find(|a| a.key == invalid.key);
         let place = match assigned {
@@ -193,14 +194,14 @@ impl Source {
         ConfigError { place, problem: invalid.problem }.into()
     }
 
-    /// Names a line, given its index from 0.
+    /// The place of a line, whose index counts from 0.
     fn line(&self, index: usize) -> String {
         let separator = if self.is_file { ":" } else { ", line " };
         format!("{}{separator}{}", self.name, index + 1)
     }
 }
 
-/// The index of the line that sets a dotted key, in a file that writes tables as `[table]` headers.
+/// The index of the line that sets a dotted key, in a text that writes tables as `[table]` headers.
 fn line_of(text: &str, key: &str) -> Option<usize> {
     let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
     let mut current = "";
@@ -215,7 +216,7 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
     None
 }
 
-/// One `key.path=value`.
+/// One assignment `key.path=value`.
 struct Assignment {
     key: String,
     value: String,
@@ -241,12 +242,12 @@ impl Assignment {
         ConfigError { place: self.place(), problem }
     }
 
-    /// Puts the value into the table, or takes the key out of it if the value is empty.
+    /// Sets the value in the table, or removes the key if the value is empty.
     fn apply(&self, root: &mut Table) -> Result<(), ConfigError> {
         let (path, name) = self.key.rsplit_once('.').unwrap_or(("", &self.key));
         let mut table = root;
         for part in path.split('.').filter(|p| !p.is_empty()) {
-            // An optional table may be absent; a wrong name is found when the whole is read.
+            // An optional table may be absent. A misspelt table is reported when the whole configuration is read.
             table = match table.entry(part).or_insert_with(|| Value::Table(Table::new())) {
                 Value::Table(inner) => inner,
                 _ => return Err(self.error(format!("{part} is a value and has no keys"))),
@@ -268,7 +269,7 @@ impl Assignment {
         Ok(())
     }
 
-    /// The value as TOML reads it, except that what replaces a string stays one: a folder may be called `7`.
+    /// The value as TOML, except that a string is replaced by a string: a folder may be called `7`.
     fn typed(&self, old: Option<&Value>) -> Value {
         let parsed = toml::from_str::<Table>(&format!("v = {}", self.value)).ok();
         let parsed = parsed.filter(|t| t.len() == 1).and_then(|mut t| t.remove("v"));
@@ -293,15 +294,17 @@ fn assign<C: Settings>(base: &C, assignments: &[Assignment]) -> Result<C> {
         .map_err(|e: toml::de::Error| blame::<C>(&table, &known, assignments, e.message()).into())
 }
 
-/// Says which of several assignments is at fault. An optional key that is not set in the base is not among the
-/// known ones, so unknown keys are found only when the whole does not read.
+/// Finds the assignment that makes the configuration invalid, by applying each of them alone.
+///
+/// A key that is unknown among those of the base may still be a valid optional key. Unknown keys are therefore
+/// reported only after reading has failed.
 fn blame<C: Settings>(
     base: &Table,
     known: &[String],
     assignments: &[Assignment],
     message: &str,
 ) -> ConfigError {
-    // What belongs to a table of another kind reads only together with the rest of that table.
+    // Keys of a table whose `kind` changes are valid only together, so they are not tested alone.
     let kinds: Vec<&str> = assignments.iter().filter_map(|a| a.key.strip_suffix(".kind")).collect();
     let retyped = |a: &Assignment| kinds.iter().any(|table| a.key.starts_with(&format!("{table}.")));
     for assignment in assignments {
@@ -318,7 +321,7 @@ fn blame<C: Settings>(
     ConfigError { place: places.join(" "), problem: message.to_owned() }
 }
 
-/// Adds the nearest known key to an error about an unknown one.
+/// Adds the nearest known key to an error about an unknown key.
 fn with_suggestion(mut error: ConfigError, assignment: &Assignment, known: &[String]) -> ConfigError {
     if known.contains(&assignment.key) || !error.problem.starts_with("unknown") {
         return error;
@@ -344,7 +347,10 @@ fn keys(table: &Table, prefix: &str) -> Vec<String> {
     all
 }
 
-/// Edits (insert, delete, replace) that lead from one word to another (Levenshtein, 1966).
+/// The Levenshtein distance: the least number of insertions, deletions and replacements of characters that turns one
+/// word into the other.
+///
+/// The dynamic-programming table is kept as one row, updated in place: O(|a|·|b|) time, O(|b|) memory.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -398,7 +404,7 @@ impl Settings for SearchConfig {
     }
 }
 
-/// What only searches for cells have.
+/// Refuses settings that only searches for cells support.
 fn space(config: &SearchConfig) -> Result<(), Invalid> {
     if config.space == SpaceKind::Micro {
         return Ok(());
@@ -417,14 +423,14 @@ fn space(config: &SearchConfig) -> Result<(), Invalid> {
     }
 }
 
-/// What proposes architectures.
+/// Validates the sizes of evolution.
 fn strategy(config: &StrategyConfig) -> Result<(), Invalid> {
     let StrategyConfig::Evolution(EvolutionConfig { population, sample }) = *config else { return Ok(()) };
     within("strategy.population", population as u64, 1, MOST_ARCS)?;
     within("strategy.sample", sample as u64, 1, MOST_ARCS)
 }
 
-/// Warm-up, finals and limits.
+/// Validates warm-up, finals and limits.
 fn phases(config: &SearchConfig) -> Result<(), Invalid> {
     let SearchConfig { warmup, finals, limits, .. } = config;
     within("warmup.updates", warmup.updates, 0, MOST)?;
@@ -511,7 +517,7 @@ impl RunConfig {
     }
 }
 
-/// Refuses what a search would not look at.
+/// Refuses settings of trainings that a search would ignore.
 fn trainings_alone(run: &RunConfig) -> Result<(), Invalid> {
     let settings = [
         ("run.ema_decay", run.ema_decay.to_string(), run.ema_decay != 0.0),
@@ -528,7 +534,7 @@ fn trainings_alone(run: &RunConfig) -> Result<(), Invalid> {
     }
 }
 
-/// A number of at least 0 and below 1.
+/// Requires a number in [0, 1).
 fn share(key: &str, value: f32) -> Result<(), Invalid> {
     if (0.0..1.0).contains(&value) {
         return Ok(());
@@ -537,7 +543,7 @@ fn share(key: &str, value: f32) -> Result<(), Invalid> {
     Err(Invalid { key: key.to_owned(), problem })
 }
 
-/// Classes are balanced once, not twice.
+/// Refuses balancing by class weights and by sampling at the same time.
 fn once(run: &RunConfig, data: &enas_data::Config) -> Result<(), Invalid> {
     if run.class_weights != ClassWeights::Balanced || data.sampling != enas_data::Sampling::Balanced {
         return Ok(());
@@ -547,7 +553,7 @@ fn once(run: &RunConfig, data: &enas_data::Config) -> Result<(), Invalid> {
     Err(Invalid { key: "run.class_weights".into(), problem: problem.into() })
 }
 
-/// Arcs that may be scored at the end of a search.
+/// Maximum number of arcs that are scored at the end of a search.
 const MOST_ARCS: u64 = 1_000_000;
 
 fn within(key: &str, value: u64, low: u64, high: u64) -> Result<(), Invalid> {

@@ -1,4 +1,4 @@
-//! Going on with the images that were held out, once a training has been measured on them.
+//! Settings of the refit: further training on held-out images after the measurement.
 
 use enas_data::Part;
 use serde::{Deserialize, Serialize};
@@ -6,34 +6,34 @@ use serde::{Deserialize, Serialize};
 use super::layers::Invalid;
 use super::{Keep, TrainConfig};
 
-/// How a training goes on after its network was measured: with the images that it was measured on as well.
+/// The refit: after the measurement, training continues on the images that the network was measured on as well.
 ///
-/// The kept network has then learned from more images than the measured one. The accuracies that a run reports are always
-/// those of a network that had not seen the images.
+/// The kept network then has learned from more images than the measured one. Every reported accuracy is that of a
+/// network that had not seen the images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefitConfig {
-    /// Which images join the training images.
+    /// The images that join the training images.
     #[serde(default)]
     pub images: RefitImages,
-    /// Share of all epochs, or of the time, that comes after the measurement, in (0, 1).
+    /// Share of all epochs, or of the time limit, that is left for the refit, in (0, 1).
     #[serde(default = "half")]
     pub share: f64,
-    /// What the largest learning rate of these epochs is, as a factor of the schedule's, in (0, 1].
+    /// Factor on the largest learning rate of the schedule during the refit, in (0, 1].
     #[serde(default = "half")]
     pub lr: f64,
 }
 
-/// Images that join the training images once the network has been measured on them.
+/// The images that join the training images in the refit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefitImages {
-    /// None: the training ends with the measurement.
+    /// None: there is no refit.
     #[default]
     None,
-    /// The validation images. The test images stay unseen, so that the kept network is measured on them.
+    /// The validation images. The kept network is measured on the test images, which stay unseen.
     Validation,
-    /// Validation and test images. The accuracies are those of the network before.
+    /// Validation and test images. The reported accuracies are those of the network before the refit.
     All,
 }
 
@@ -48,12 +48,12 @@ impl Default for RefitConfig {
 }
 
 impl RefitConfig {
-    /// Whether there are epochs after the measurement.
+    /// Whether there is a refit.
     pub(crate) fn is_wanted(&self) -> bool {
         self.images != RefitImages::None
     }
 
-    /// Epochs before and after the measurement where there are `all` in all. A single epoch is not divided.
+    /// Splits `all` epochs into those before the refit and those of the refit. A single epoch is not split.
     pub(crate) fn divide(&self, all: u64) -> (u64, u64) {
         if !self.is_wanted() || all < 2 {
             return (all, 0);
@@ -62,12 +62,12 @@ impl RefitConfig {
         (before, all - before)
     }
 
-    /// Epochs after the measurement where so many came before it; at least one.
+    /// Epochs of the refit after `before` epochs; at least one.
     pub(crate) fn epochs_after(&self, before: u64) -> u64 {
         ((before as f64 * self.share / (1.0 - self.share)).round() as u64).max(1)
     }
 
-    /// Refuses values out of range, and settings of the training that this cannot follow.
+    /// Refuses values out of range and combinations that the refit does not support.
     pub(super) fn check(&self, training: &TrainConfig) -> Result<(), Invalid> {
         let wrong = |key: &str, problem: &str| {
             let key = format!("refit.{key}");

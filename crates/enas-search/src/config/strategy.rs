@@ -1,38 +1,39 @@
-//! What proposes the architectures of a search.
+//! The setting that names the strategy of a search.
 
 use std::fmt;
 
 use enas_strategy::EvolutionSettings;
 use serde::{Deserialize, Serialize};
 
-/// What proposes the architectures of a search, and learns from their scores.
+/// The strategy: it proposes architectures and learns from their scores.
 ///
-/// Every strategy is asked as often: `controller.steps` times in an epoch for `controller.aggregate` architectures.
+/// Every strategy is used in the same way: `controller.steps` times per trained epoch it proposes
+/// `controller.aggregate` architectures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum StrategyConfig {
-    /// An LSTM policy trained by REINFORCE, as published; the table `controller` says how.
+    /// An LSTM policy trained by REINFORCE, as published; set by the table `controller`.
     Reinforce {},
     /// Regularised evolution (Real et al., AAAI 2019).
     Evolution(EvolutionConfig),
-    /// Draws uniformly and learns nothing: random search with shared weights.
+    /// Uniform draws without learning: random search with weight sharing.
     Uniform {},
-    /// Draws among the architectures whose every branch reads an input of the cell, and learns nothing.
+    /// Uniform draws among wide architectures, whose branches all read an input of the cell, without learning.
     Wide {},
 }
 
-/// Sizes of the population. The best of a sample gets a mutant, the oldest member dies.
+/// Sizes for regularised evolution: the best of a sample gets a mutant, and the oldest member is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EvolutionConfig {
-    /// Members at the same time; so many are drawn uniformly first.
+    /// Members of the population. Initially as many are drawn uniformly.
     pub population: usize,
-    /// Members, drawn with replacement, of which the best becomes a parent.
+    /// Members drawn with replacement; the best of them becomes the parent.
     pub sample: usize,
 }
 
 impl Default for StrategyConfig {
-    /// Runs from before there was a choice.
+    /// The strategy of runs of early versions, which had no such setting.
     fn default() -> Self {
         Self::Reinforce {}
     }
@@ -62,7 +63,7 @@ impl StrategyConfig {
         }
     }
 
-    /// Whether it is the published one.
+    /// Whether it is the published strategy.
     pub fn is_reinforce(&self) -> bool {
         matches!(self, Self::Reinforce {})
     }

@@ -1,4 +1,4 @@
-//! The files of a run: their names, and the small ones among them.
+//! File names of a run directory, and reading and writing of its small files.
 
 use std::path::Path;
 
@@ -17,17 +17,17 @@ use crate::presets::split_comments;
 pub(crate) const CONFIG: &str = "config.toml";
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const MODEL: &str = "model.safetensors";
-/// The network as it was measured, where it learned from more images afterwards.
+/// The measured network, if a refit followed.
 pub(crate) const MEASURED: &str = "measured.safetensors";
-/// The trained network whose weights a training begins with.
+/// The trained network whose weights a training starts from.
 pub(crate) const START: &str = "start.safetensors";
 pub(crate) const SPLIT: &str = "split.json";
-/// Most bytes of a stored split: a line for each of some million pictures.
+/// Size limit of a stored split in bytes: enough for some millions of images, one line each.
 const MAX_SPLIT: u64 = 1 << 30;
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(crate) const BEST_ARC: &str = "best.arc.json";
 
-/// The split that a run directory holds.
+/// Reads the split stored in a run directory.
 pub(crate) fn stored_split(run: &Path) -> Result<SplitFile> {
     let path = run.join(SPLIT);
     let text = read_plain_text(&path, MAX_SPLIT)
@@ -36,7 +36,7 @@ pub(crate) fn stored_split(run: &Path) -> Result<SplitFile> {
         .map_err(|e| Error::File { path, problem: format!("not a stored split of this version ({e})") })
 }
 
-/// The files of a finished training that others use, its manifest last.
+/// The files of a finished training that other programs use; the manifest, which marks a run, comes last.
 pub(crate) fn delivered() -> [&'static str; 7] {
     [CONFIG, SPLIT, PICTURES, METRICS, BEST_ARC, MODEL, MANIFEST]
 }
@@ -56,13 +56,13 @@ struct ArcFile<'a, T> {
 struct MacroArcFile<'a, T> {
     space: SpaceKind,
     arc: &'a Arch,
-    /// The integer form.
+    /// The integer form of the architecture.
     integers: String,
     #[serde(flatten)]
     fields: &'a T,
 }
 
-/// Writes an architecture with what is to be known of it.
+/// Writes an architecture with further fields.
 pub(super) fn write_arc(path: &Path, arch: &Arch, fields: &impl Serialize) -> Result<()> {
     let Arch::Micro(arc) = arch else {
         let (space, integers) = (arch.space(), arch.to_string());
@@ -72,15 +72,15 @@ pub(super) fn write_arc(path: &Path, arch: &Arch, fields: &impl Serialize) -> Re
     write_json(path, &ArcFile { arc, normal, reduction, fields })
 }
 
-/// The numbers of one cell, as in the integer form of an arc.
+/// The integers of one cell, as in the integer form of an arc.
 fn ints(cell: &Cell) -> Vec<usize> {
     cell.nodes().iter().flat_map(|n| [n.x.input, n.x.op.id(), n.y.input, n.y.op.id()]).collect()
 }
 
-/// Reads the cells of a file, as [`read_arch`].
+/// Reads the cells of a file; see [`read_arch`].
 ///
 /// # Errors
-/// As there, and [`Error::CellsOnly`] for an architecture of the macro space.
+/// As [`read_arch`], and [`Error::CellsOnly`] for an architecture of the macro space.
 pub fn read_arc(path: &Path) -> Result<Arc> {
     match read_arch(path)? {
         Arch::Micro(arc) => Ok(arc),
@@ -88,10 +88,10 @@ pub fn read_arc(path: &Path) -> Result<Arc> {
     }
 }
 
-/// Reads an architecture from a file: a `best.arc.json`, or text in any form of one with `#` comments.
+/// Reads an architecture from a file: a `best.arc.json`, or text in any form of an architecture with `#` comments.
 ///
 /// # Errors
-/// [`Error::File`] names the file and what is wrong with the architecture in it.
+/// [`Error::File`] with the file and what is wrong in it; [`Error::Io`] if it cannot be read.
 pub fn read_arch(path: &Path) -> Result<Arch> {
     #[derive(Deserialize)]
     struct OnlyArc {

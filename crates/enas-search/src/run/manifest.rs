@@ -1,4 +1,4 @@
-//! What reproduces a run: `manifest.json`.
+//! The manifest of a run, `manifest.json`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::memory::MemoryPlan;
 use crate::recommend::Choice;
 
-/// What a run does.
+/// The kind of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -22,7 +22,7 @@ pub enum Kind {
     Train,
 }
 
-/// What reproduces a run beside its configuration, and what it ran on: `manifest.json`.
+/// What reproduces a run in addition to its configuration, and the machine it ran on: `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Manifest {
@@ -32,26 +32,26 @@ pub struct Manifest {
     pub version: String,
     /// Git revision of the program, or `unknown`.
     pub revision: String,
-    /// What computed: `cpu`.
+    /// The device that computed: `cpu` or the name of a GPU.
     pub device: String,
-    /// Threads of the pool at the start.
+    /// Threads of the CPU thread pool at the start.
     pub threads: usize,
     /// Name of the data set.
     pub data: String,
-    /// Number and hash of the picture files.
+    /// Number and hash of the image files.
     pub fingerprint: enas_data::Fingerprint,
     /// The arc that is trained (training only).
     pub arc: Option<Arch>,
     /// The run directory of the search that found the arc (training only), if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<PathBuf>,
-    /// Every setting, so that a change of `config.toml` is noticed. Runs of earlier versions do not say.
+    /// All settings, for the detection of changes of `config.toml`. Absent in runs of early versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<serde_json::Value>,
-    /// What the run may take and will take of the machine's memory, as planned when it was last begun.
+    /// The plan of the run's memory, as of its last session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryPlan>,
-    /// The settings that were chosen for the images, with reasons; none where the user chose a preset or a file.
+    /// The settings chosen for the images, with reasons; empty if the user chose a preset or a file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
 }

@@ -2,17 +2,17 @@
 //!
 //! ```text
 //! runs/<data>-search-<n>/
-//!   config.toml        every setting, with the version that wrote it
-//!   split.json         which file is in which split
-//!   pictures.json      a digest of every picture file
-//!   manifest.json      version, revision, device, threads, data fingerprint, the settings again
-//!   run.lock           held by the process that works here
+//!   config.toml        every setting, and the version that wrote it
+//!   split.json         the split that each file belongs to
+//!   pictures.json      a digest of every image file
+//!   manifest.json      version, revision, device, threads, data fingerprint, a copy of the settings
+//!   run.lock           advisory file lock of the process that works here
 //!   metrics.jsonl      one JSON object per event
-//!   events.out.tfevents.*  the same scalars for TensorBoard, a file per session
+//!   events.out.tfevents.*  the same scalars for TensorBoard, one file per session
 //!   checkpoints/       the newest two, and the newest that ends an epoch
 //!   best.arc.json      the arc found or trained
 //!   model.safetensors  the trained network (training only)
-//!   start.safetensors  the network whose weights a training began with, if it did
+//!   start.safetensors  the network whose weights a training started from (training only, optional)
 //! ```
 
 mod files;
@@ -53,22 +53,22 @@ use crate::record::Record;
 use crate::tensorboard::{Events, Mark};
 use crate::tensors::NamedTensor;
 
-/// An open run directory. No other process can open it as long as this lives.
+/// An open run directory. It is locked: no other process can open it while this value lives.
 #[derive(Debug)]
 pub struct Run {
     dir: PathBuf,
     manifest: Manifest,
     metrics: Metrics,
-    /// Begun when one of the loops begins or goes on.
+    /// The TensorBoard log; opened when a loop starts or resumes.
     events: Option<Events>,
     opened: Instant,
     /// Wall time of earlier sessions, in seconds.
     earlier: f64,
-    /// Time before the run that its limit counts.
+    /// Time before the run began that its limit includes.
     before: Duration,
     pace: Pace,
-    /// The state at the end of the last epoch while writing it would cost too much. It is written before any later one,
-    /// so that a run always finds the end of its last epoch, here or on the disk.
+    /// The checkpoint of the last epoch's end, held in memory while writing it would cost too much. It is written
+    /// before any later checkpoint, so the end of the last epoch is always available, in memory or on disk.
     held: Option<Encoded>,
     gpu: Option<Gpu>,
     _lock: Lock,
@@ -77,14 +77,15 @@ pub struct Run {
 impl Run {
     /// Creates the directory of a new search.
     ///
-    /// `out` is the directory, which must not exist or be empty; without it, `runs/<data>-search-<n>` with the
-    /// first free `n`.
+    /// `out` must not exist or must be empty; without `out` the directory is `runs/<data>-search-<n>` with the first
+    /// free `n`.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when `out` holds something or another process works there, [`crate::Error::Io`]
-    /// when it cannot be written, [`crate::Error::Config`] for class weights that are not those of the classes.
+    /// - [`crate::Error::RunDirectory`] if `out` is not empty or another process works there.
+    /// - [`crate::Error::Io`] if it cannot be written.
+    /// - [`crate::Error::Config`] if the class weights do not match the classes.
     pub fn for_search(out: Option<&Path>, config: &SearchConfig, data: &Dataset) -> Result<Self> {
-        // What the data do not suit is refused before anything is written.
+        // Refused before anything is written.
         config.run.class_weights.of(data.train.labels(), &data.classes)?;
         Self::create(out, config, Manifest::new(data, None, config), data)
     }
@@ -103,13 +104,13 @@ impl Run {
         Self::create(out, config, Manifest::new(data, Some(arc.into()), config), data)
     }
 
-    /// Opens a run to go on with it: give it to [`crate::search()`] or [`crate::train()`] with its own
-    /// [`Run::config`] (and [`Run::arc`]) and the same data.
+    /// Opens a run to continue it. Pass it to [`crate::search()`] or [`crate::train()`] with its own [`Run::config`]
+    /// (and [`Run::arc`]) and the same data.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when `dir` is no run directory or another process works there.
+    /// [`crate::Error::RunDirectory`] if `dir` is not a run directory or another process works there.
     pub fn resume(dir: &Path) -> Result<Self> {
-        // Looked at before it is locked: what is no run gets no lock file.
+        // Checked before locking: a directory that is not a run gets no lock file.
         Record::open(dir)?;
         let lock = Lock::take(dir)?;
         let (dir, manifest) = Record::open(dir)?.into_parts();
@@ -118,7 +119,7 @@ impl Run {
         Self::open(dir, manifest, lock)
     }
 
-    /// The same directory, to read from.
+    /// The same directory, opened for reading.
     pub fn record(&self) -> Record {
         Record::new(self.dir.clone(), self.manifest.clone())
     }
@@ -128,19 +129,19 @@ impl Run {
         dir.join(MANIFEST).exists()
     }
 
-    /// The configuration the run was started with.
+    /// The configuration that the run was started with.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when the run is of the other kind, [`crate::Error::Config`] when the file was
-    /// edited into something invalid, [`crate::Error::SettingsChanged`] when it was edited into what gives other
-    /// results.
+    /// - [`crate::Error::RunDirectory`] if the run is of the other kind.
+    /// - [`crate::Error::Config`] if the file was edited and is now invalid.
+    /// - [`crate::Error::SettingsChanged`] if it was edited so that the results would change.
     pub fn config<C: Settings>(&self) -> Result<C> {
         let config = self.record().config()?;
         self.changes(&config)?;
         Ok(config)
     }
 
-    /// Refuses settings with which this run could not go on.
+    /// Refuses settings with which this run could not continue.
     ///
     /// # Errors
     /// As [`Run::adopt`].
@@ -148,7 +149,7 @@ impl Run {
         self.changes(asked).map(drop)
     }
 
-    /// Refuses a place where no pictures are.
+    /// Checks that the images are still at their place.
     ///
     /// # Errors
     /// [`crate::Error::Mismatch`] with what to do.
@@ -156,10 +157,11 @@ impl Run {
         self.record().find_pictures(config)
     }
 
-    /// Goes on with the settings `asked` from now on: those of the run, but for what no result depends on.
+    /// Continues with the settings `asked`. They may differ from those of the run only where results do not depend on
+    /// them.
     ///
     /// # Errors
-    /// [`crate::Error::SettingsChanged`] with everything else that differs; as [`Run::config`].
+    /// [`crate::Error::SettingsChanged`] with every other difference; errors of [`Run::config`].
     pub fn adopt<C: Settings>(&mut self, asked: &C) -> Result<()> {
         let changes = self.changes(asked)?;
         for changes::Change { key, of_run, asked } in &changes {
@@ -168,13 +170,13 @@ impl Run {
         if changes.is_empty() && self.manifest.settings.is_some() {
             return Ok(());
         }
-        // In this order, so that a crash in between leaves a harmless difference.
+        // In this order, so that a crash in between leaves a difference without effect.
         write_config(&self.dir.join(CONFIG), asked)?;
         self.manifest.settings = Some(changes::plain(asked));
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 
-    /// What differs from the settings of the run and does not matter.
+    /// The permitted differences from the settings of the run.
     fn changes<C: Settings>(&self, asked: &C) -> Result<Vec<changes::Change>> {
         let of_run = match &self.manifest.settings {
             Some(settings) if C::KIND == self.manifest.kind => changes::completed::<C>(settings),
@@ -183,20 +185,19 @@ impl Run {
         changes::accept(&self.dir, &of_run, &changes::plain(asked))
     }
 
-    /// Loads the pictures in the splits that this run uses, whatever the seed.
-    ///
-    /// For going on with the run, and for training what a search found on the pictures it was found with.
+    /// Loads the images in the splits of this run, whatever the seed. Use it to continue the run, or to train what a
+    /// search found on the same splits.
     ///
     /// # Errors
-    /// As [`enas_data::load_with_split`], and [`crate::Error::RunDirectory`] when the pictures have changed since.
+    /// As [`enas_data::load_with_split`], and [`crate::Error::RunDirectory`] if the images have changed since.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
         self.record().load_data(config, seed)
     }
 
-    /// [`load_data`](Self::load_data) with the pictures held as planned.
+    /// [`load_data`](Self::load_data) with images stored as the memory plan says.
     ///
     /// # Errors
-    /// As there.
+    /// As [`load_data`](Self::load_data).
     pub fn load_planned(&self, config: &enas_data::Config, seed: Seed, plan: &MemoryPlan) -> Result<Dataset> {
         self.record().load_planned(config, seed, plan)
     }
@@ -211,10 +212,10 @@ impl Run {
         self.manifest.kind
     }
 
-    /// The names of the classes that this run tells apart, in label order.
+    /// Class names in label order.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] or [`crate::Error::File`] when the stored split cannot be read.
+    /// [`crate::Error::Io`] or [`crate::Error::File`] if the stored split cannot be read.
     pub fn classes(&self) -> Result<Vec<String>> {
         Ok(stored_split(&self.dir)?.classes)
     }
@@ -234,17 +235,17 @@ impl Run {
         self.arch().and_then(Arch::micro)
     }
 
-    /// Where the arc found or trained is, or will be.
+    /// Path of the arc found or trained; the file exists once the run has finished.
     pub fn best_arc_path(&self) -> PathBuf {
         self.dir.join(BEST_ARC)
     }
 
-    /// Where the trained network is, or will be.
+    /// Path of the trained network; the file exists once there is a model.
     pub fn model_path(&self) -> PathBuf {
         self.dir.join(MODEL)
     }
 
-    /// Where the network is as it was measured, if it learned from more images afterwards.
+    /// Path of the measured network; the file exists if a refit followed.
     pub fn measured_path(&self) -> PathBuf {
         self.dir.join(MEASURED)
     }
@@ -252,22 +253,22 @@ impl Run {
     /// The arc in `best.arc.json`: the result of a finished search or training.
     ///
     /// # Errors
-    /// Says how to finish the run when the file is not there yet.
+    /// If the file does not exist yet; the error says how to finish the run.
     pub fn best_arc(&self) -> Result<Arc> {
         self.record().best_arc()
     }
 
-    /// Lets a time limit count from `began` on, when the work that led to this run began: looking at images takes time.
+    /// Sets when the time limit began to count: the work that led to this run, such as reading images, is included.
     pub fn count_from(&mut self, began: Instant) {
         self.count_before(began.elapsed());
     }
 
-    /// The same for a time that is known.
+    /// [`Self::count_from`] for a known duration.
     pub(crate) fn count_before(&mut self, before: Duration) {
         self.before = before;
     }
 
-    /// Time that the limit counts although the run had not begun.
+    /// Time before the run began that its limit includes.
     pub(crate) fn before(&self) -> Duration {
         self.before
     }
@@ -277,19 +278,20 @@ impl Run {
         self.earlier + self.opened.elapsed().as_secs_f64()
     }
 
-    /// Appends an event to `metrics.jsonl`, and its numbers to the events file, at `step` of all events of this kind.
+    /// Appends an event to `metrics.jsonl` and its numbers to the TensorBoard log. `step` counts the events of this
+    /// kind.
     pub(crate) fn log(&mut self, kind: &str, step: u64, event: &impl Serialize) -> Result<()> {
         let fields = metrics::fields(event);
         self.metrics.append(self.seconds(), kind, &fields)?;
         self.events.as_mut().map_or(Ok(()), |events| events.add(kind, step, &fields))
     }
 
-    /// Lets TensorBoard see what was logged so far.
+    /// Flushes the TensorBoard log.
     pub(crate) fn flush_events(&mut self) -> Result<Option<Mark>> {
         self.events.as_mut().map(Events::flush).transpose()
     }
 
-    /// Makes the logs of a finished run safe, and says what its checkpoints took.
+    /// Flushes the logs of a finished run to the disk, and logs the share of time spent on checkpoints.
     pub(crate) fn conclude(&mut self) -> Result<()> {
         self.flush_events()?;
         self.metrics.sync()?;
@@ -302,7 +304,8 @@ impl Run {
         write_arc(&self.best_arc_path(), arc, fields)
     }
 
-    /// The state to go on from; `None` at the start of a run. What the log says about later moments is forgotten.
+    /// Loads the newest checkpoint; `None` at the start of a run. Removes log entries that are later than the
+    /// checkpoint.
     pub(crate) fn restore<P: Serialize + DeserializeOwned>(&mut self) -> Result<Option<Checkpoint<P>>> {
         let checkpoint = Checkpoint::newest(&self.checkpoints())?;
         self.earlier = checkpoint.as_ref().map_or(0.0, |c| c.seconds);
@@ -314,8 +317,8 @@ impl Run {
         Ok(checkpoint)
     }
 
-    /// Writes a checkpoint and returns its path. The end of an epoch is only held in memory while the checkpoint before
-    /// it is too young for another one to be worth its cost. `began` is when the caller began to collect the state.
+    /// Writes a checkpoint and returns its path. The end of an epoch is only held in memory if the last checkpoint is
+    /// too recent to justify the cost of another one. `began` is when the caller started to collect the state.
     pub(crate) fn save<P: Serialize + DeserializeOwned>(
         &mut self,
         state: State<P>,
@@ -331,7 +334,7 @@ impl Run {
             self.held = Some(encoded);
             return Ok(None);
         }
-        // What the checkpoint says is in the log must be there after a power cut, too.
+        // The checkpoint refers to a position in the log, so the log must survive a power failure first.
         self.metrics.sync()?;
         let before = self.held.take().filter(|_| moment == Moment::WithinEpoch);
         if let Some(end_of_epoch) = before {
@@ -342,7 +345,7 @@ impl Run {
         Ok(Some(path))
     }
 
-    /// The state at the end of the last epoch, of which `complete` are; `None` before the first is.
+    /// The checkpoint at the end of the last of `complete` epochs; `None` if no epoch is complete.
     pub(crate) fn end_of_last_epoch<P: Serialize + DeserializeOwned>(
         &mut self,
         complete: u64,
@@ -355,21 +358,21 @@ impl Run {
         }
         match Checkpoint::newest_end_of_epoch(&self.checkpoints()) {
             Ok(Some(checkpoint)) => Ok(Some(checkpoint)),
-            // Early versions did not mark them; and whatever is whole is better than the start.
+            // Early versions did not mark the end of an epoch. Any intact checkpoint is better than a new start.
             Ok(None) | Err(_) => Checkpoint::newest(&self.checkpoints()),
         }
     }
 
-    /// Takes out of the events files what came after `known`. The log in `metrics.jsonl` keeps everything.
+    /// Removes events after `known` from the TensorBoard log. `metrics.jsonl` keeps everything.
     pub(crate) fn forget_events(&mut self, known: Option<Mark>) -> Result<()> {
         self.flush_events()?;
-        // Closed first: not every system removes files that are open.
+        // Closed first, because some systems cannot remove open files.
         self.events = None;
         self.events = Some(Events::begin(&self.dir, known)?);
         Ok(())
     }
 
-    /// Whether the last checkpoint is old enough for another one.
+    /// Whether it is time for another checkpoint.
     pub(crate) fn checkpoint_is_due(&self) -> bool {
         self.pace.is_due()
     }
@@ -379,7 +382,7 @@ impl Run {
         self.pace.share()
     }
 
-    /// Refuses a data set that is not the one the run was started with.
+    /// Refuses a data set other than the one the run was started with.
     pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
         self.record().check_data(data)
     }
@@ -400,7 +403,8 @@ impl Run {
         pictures::keep(&dir, data)?;
         let checkpoints = dir.join(CHECKPOINTS);
         fs::create_dir_all(&checkpoints).map_err(|source| io("cannot create", &checkpoints, source))?;
-        // Last, as it makes the directory a run: one that is cut short before is none yet and can be started again.
+        // Written last: the manifest marks the directory as a run. After a crash before this line, the run can be
+        // created again.
         write_json(&dir.join(MANIFEST), &manifest)?;
         Self::open(dir, manifest, lock)
     }
@@ -412,48 +416,48 @@ impl Run {
         Ok(Self { dir, manifest, metrics, events, opened, earlier, before, pace, held, gpu, _lock: lock })
     }
 
-    /// Computes on `gpu` instead of the CPU. A run may go on on another device than it began on; from there on its
-    /// numbers differ in rounding.
+    /// Computes on `gpu` instead of the CPU. A run may continue on another device; from there on its results differ
+    /// by rounding.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] when the manifest, which names the device, cannot be written.
+    /// [`crate::Error::Io`] if the manifest, which names the device, cannot be written.
     pub fn use_gpu(&mut self, gpu: Gpu) -> Result<()> {
         self.manifest.device = gpu.name();
         self.gpu = Some(gpu);
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 
-    /// Notes in the manifest which search found the arc that this run trains.
+    /// Records in the manifest which search found the arc of this training.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] when the manifest cannot be written.
+    /// [`crate::Error::Io`] if the manifest cannot be written.
     pub fn set_search(&mut self, search: &Path) -> Result<()> {
-        // The manifest is text; what is none is kept as it is shown.
+        // The manifest is UTF-8; other bytes of the path are replaced (lossy conversion).
         self.manifest.search = Some(search.to_string_lossy().into_owned().into());
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 
-    /// Notes in the manifest which settings were chosen for the images, and why.
+    /// Records in the manifest the settings that were chosen for the images, with reasons.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] when the manifest cannot be written.
+    /// [`crate::Error::Io`] if the manifest cannot be written.
     pub fn set_choices(&mut self, choices: &[Choice]) -> Result<()> {
         self.manifest.choices = choices.to_vec();
         write_json(&self.dir.join(MANIFEST), &self.manifest)
     }
 
-    /// Begins the training with the weights of a trained network, as far as they fit, rather than at random. A copy of the
-    /// model is kept in the directory, so that going on and going back do not depend on the original.
+    /// Warm start: the training begins with those weights of a trained network that fit, instead of random ones. A
+    /// copy of the model is kept in the directory, so that the run does not depend on the original.
     ///
     /// # Errors
-    /// [`crate::Error::File`] when `model` is no model file, [`crate::Error::Io`] when it cannot be read or copied.
+    /// [`crate::Error::File`] if `model` is not a model file; [`crate::Error::Io`] if it cannot be read or copied.
     pub fn set_start(&mut self, model: &Path) -> Result<()> {
-        // Read before it is copied: what is no model is refused here.
+        // Loaded before it is copied, so that a file that is not a model is refused.
         let loaded = Model::load(model)?;
         loaded.save_copy(&self.dir.join(START))
     }
 
-    /// The weights that the training begins with, if they are given.
+    /// The weights for a warm start; `None` without one.
     pub(crate) fn start(&self) -> Result<Option<Vec<NamedTensor>>> {
         let path = self.dir.join(START);
         if !path.exists() {
@@ -462,10 +466,10 @@ impl Run {
         Ok(Some(Model::load(&path)?.weights()?))
     }
 
-    /// Keeps to a plan of the memory. A run may go on with another one than it began with.
+    /// Sets the plan of the memory. A run may continue with another plan than it began with.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] when the manifest, which holds the plan, cannot be written.
+    /// [`crate::Error::Io`] if the manifest, which holds the plan, cannot be written.
     pub fn set_memory(&mut self, plan: MemoryPlan) -> Result<()> {
         plan.begin();
         self.manifest.memory = Some(plan);
@@ -477,10 +481,11 @@ impl Run {
         self.manifest.memory.as_ref()
     }
 
-    /// Moves a network to where the run computes, with activations as its configuration and its memory have them.
+    /// Moves a network to the run's device, and sets the format of activations and the activation checkpointing.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] where there is no GPU for what needs one; what the GPU reports.
+    /// [`crate::Error::Config`] if a setting needs a GPU and there is none; [`crate::Error::CellsOnly`] for a macro
+    /// network on a GPU; errors of the GPU.
     pub(crate) fn place(&self, network: &mut Network, config: &RunConfig) -> Result<()> {
         config.check_device(self.gpu.as_ref())?;
         let Network::Micro(child) = network else {
@@ -493,12 +498,12 @@ impl Run {
         }
     }
 
-    /// Sets the age at which a checkpoint is due to be followed by another.
+    /// Sets the interval between checkpoints.
     pub(crate) fn checkpoint_every(&mut self, seconds: u64) {
         self.pace.set_every(Duration::from_secs(seconds));
     }
 
-    /// Says how many weights there are, each of which a checkpoint keeps with its momentum.
+    /// Sets the number of weights; a checkpoint stores each with its momentum.
     pub(crate) fn expect_weights(&mut self, n: usize) {
         self.pace.expect(n * 2 * size_of::<f32>());
     }
@@ -508,22 +513,22 @@ impl Run {
     }
 }
 
-/// What a checkpoint is made of.
+/// The content of a checkpoint.
 pub(crate) struct State<P> {
-    /// Where the loop stands.
+    /// Position of the loop.
     pub(crate) progress: P,
     /// Weights and optimiser states.
     pub(crate) tensors: Vec<NamedTensor>,
 }
 
-/// Where in a run a checkpoint is asked for.
+/// Why a checkpoint is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
     /// Between two steps.
     WithinEpoch,
     /// After the last step of an epoch.
     EndOfEpoch,
-    /// The same where it must be written whatever it costs: after the last epoch, and after going back.
+    /// As `EndOfEpoch`, but always written: after the last epoch, and after going back.
     Landmark,
 }
 
@@ -542,7 +547,7 @@ mod tests {
         let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap();
         let mut run = Run::for_training(Some(dir.path()), &config, &arc, &data).unwrap();
         assert!(run.restore::<u64>().unwrap().is_none());
-        // A terabyte would keep the disk busy for hours.
+        // Writing a terabyte would take hours.
         run.expect_weights(1 << 37);
         let state = |progress: u64| State {
             progress,
