@@ -1,4 +1,4 @@
-//! Files that are complete or absent: written aside, flushed to the disk, then renamed.
+//! Atomic file writes: write to a temporary file, flush it to disk, then rename it over the target.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// How the name of a file ends while it is being written.
+/// Suffix of a temporary file.
 pub(crate) const PART: &str = ".part";
 
-/// Writes a whole file so that a crash at any moment leaves the old content or the new one.
+/// Writes a file atomically: after a crash at any moment it holds the old content or the new one.
 ///
 /// # Errors
 /// [`Error::Io`] with the path.
@@ -17,7 +17,7 @@ pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     write(path, &[content])
 }
 
-/// Writes a file so that a crash at any moment leaves the old content or the new one.
+/// [`write_file`] for content in several parts.
 ///
 /// # Errors
 /// [`Error::Io`] with the path.
@@ -27,7 +27,7 @@ pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> Result<()> {
     let aside = Path::new(&aside);
     let written = write_aside(aside, parts).and_then(|()| fs::rename(aside, path));
     if let Err(source) = written {
-        // What is left is of no use, and the first error is the one worth reporting.
+        // The temporary file is useless now, and the first error is the one to report.
         let _ = fs::remove_file(aside);
         return Err(Error::Io { action: "cannot write", path: path.to_owned(), source });
     }
@@ -41,7 +41,8 @@ fn write_aside(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes the rename itself durable. Not every system can open a directory, and the content is safe without.
+/// Flushes the directory, which makes the rename durable. Errors are ignored: some systems cannot open directories,
+/// and the file stays consistent either way.
 fn sync_directory(path: &Path) {
     if let Some(directory) = path.parent().and_then(|p| File::open(p).ok()) {
         let _ = directory.sync_all();

@@ -1,16 +1,16 @@
-//! Text files that others may have written, read no further than files of their kind go.
+//! Reading of text files from other sources, with a size limit.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
-/// Most bytes of a file that people write or that describes one run: settings, manifests, an arc.
+/// Size limit in bytes for files that people write or that describe a single run: settings, manifests, an arc.
 pub const SMALL_FILE: u64 = 4 << 20;
 
-/// Reads a whole text of at most `most` bytes.
+/// Reads a text file of at most `most` bytes.
 ///
 /// # Errors
-/// What the system says, and [`ErrorKind::InvalidData`] for a file that is longer or no UTF-8.
+/// Errors of the system; [`ErrorKind::InvalidData`] if the file is longer or not UTF-8.
 pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
@@ -22,11 +22,11 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
         .map_err(|e| io::Error::new(ErrorKind::InvalidData, format!("it is no text: {e}")))
 }
 
-/// [`read_text`] for a file of a run. What stands in its place and is no file is not even opened, as a pipe would never
-/// end.
+/// [`read_text`] for a file of a run. Refuses anything but a regular file before opening it: reading a pipe could
+/// block forever.
 ///
 /// # Errors
-/// As [`read_text`].
+/// As [`read_text`]; [`ErrorKind::InvalidInput`] if it is not a regular file.
 pub fn read_plain_text(path: &Path, most: u64) -> io::Result<String> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is no file"));

@@ -1,29 +1,31 @@
-//! Temperature scaling: one number that logits are divided by, so that a network is right as often as it is sure.
+//! Temperature scaling (Guo et al., ICML 2017): logits are divided by one number, fitted so that confidence matches
+//! accuracy.
 
 use candle_core::Tensor;
 use enas_kernels::candle::read;
 
 use crate::error::Result;
 
-/// Where temperatures are looked for.
+/// Lower and upper bound of the search.
 ///
-/// Where every prediction is right the fit goes to the lower bound: nothing says how sure is too sure. At the upper bound
-/// the probabilities say next to nothing about the labels.
+/// If every prediction is right, the fit reaches the lower bound, and overconfidence cannot be estimated. At the
+/// upper bound the probabilities are nearly uniform: they say next to nothing about the labels.
 pub const TEMPERATURES: (f64, f64) = (0.05, 20.0);
-/// Each shortens the interval to 62 %; so many leave a millionth of it.
+/// Steps of the golden-section search. Each shortens the interval to 62 %; thirty leave less than a millionth.
 const SECTIONS: usize = 30;
-/// Within this share of a bound a temperature counts as lying at it.
+/// A temperature within this relative distance of a bound counts as lying at it.
 const NEAR: f64 = 0.01;
 
-/// The temperature whose probabilities make the labels likeliest.
+/// Fits the temperature that minimises the cross entropy of the labels.
 ///
 /// Shapes: `probabilities` is `[n, classes]` of F32, each row sums to 1; `labels` is `[n]` of U32.
 ///
-/// The loss is convex in the inverse temperature, so it has one valley, which golden sections find wherever they
-/// start. Where every prediction is right it falls towards ever lower temperatures, and the bound is the answer.
+/// The loss is convex in the inverse temperature, so it has one minimum. A golden-section search over the logarithm
+/// of the temperature finds it. If every prediction is right the loss falls towards 0, and the result is the lower
+/// bound.
 ///
 /// # Errors
-/// If they are not such tensors on the CPU.
+/// If the tensors have other shapes or types or are not on the CPU.
 pub fn fit_temperature(probabilities: &Tensor, labels: &Tensor) -> Result<f64> {
     let ((_, classes), labels) = (probabilities.dims2()?, labels.to_vec1::<u32>()?);
     Ok(read(probabilities, |rows| fitted(rows, &labels, classes))?)
@@ -53,13 +55,16 @@ fn fitted(rows: &[f32], labels: &[u32], n_classes: usize) -> f64 {
     ((low + high) / 2.0).exp()
 }
 
-/// The temperature that a model keeps: the fitted one, unless the split has too few mistakes to tell.
+/// The fitted temperature, for a model file; `None` if the split has too few mistakes to fit it.
+///
+/// # Errors
+/// As [`fit_temperature`].
 pub(crate) fn kept(probabilities: &Tensor, labels: &Tensor) -> Result<Option<f64>> {
     let fitted = fit_temperature(probabilities, labels)?;
     Ok((labels.elem_count() > 0 && !is_at_lower_bound(fitted)).then_some(fitted))
 }
 
-/// Whether a fitted temperature lies at the lower bound: the pictures have too few mistakes to tell.
+/// Whether a fitted temperature lies at the lower bound: there were too few mistakes to fit it.
 pub fn is_at_lower_bound(temperature: f64) -> bool {
     temperature < TEMPERATURES.0 * (1.0 + NEAR)
 }
@@ -69,12 +74,12 @@ pub fn is_at_upper_bound(temperature: f64) -> bool {
     temperature > TEMPERATURES.1 * (1.0 - NEAR)
 }
 
-/// A probability's logarithm. One that was rounded to 0 counts as the smallest that there is.
+/// The logarithm of a probability. A probability that was rounded to 0 counts as the smallest normal number.
 fn log_p(p: f32) -> f64 {
     f64::from(p.max(f32::MIN_POSITIVE)).ln()
 }
 
-/// The logarithm of the sum of `p^(1/t)`: what divides the probabilities at temperature `t`.
+/// ln Σ p^(1/t), computed as log-sum-exp with the maximum factored out: the normaliser at temperature `t`.
 fn log_sum(row: &[f32], t: f64) -> f64 {
     let most = log_p(row.iter().copied().fold(0.0, f32::max)) / t;
     most + row.iter().map(|&p| (log_p(p) / t - most).exp()).sum::<f64>().ln()
@@ -86,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// Ten pictures of two classes, `right` of them of class 0, for which the network says `p` every time.
+    /// Ten images of two classes, `right` of them of class 0; the network always predicts `p` for class 0.
     fn kept_of(p: f32, right: usize) -> Option<f64> {
         let labels: Vec<u32> = (0..10).map(|i| u32::from(i >= right)).collect();
         let rows = Tensor::from_vec([p, 1.0 - p].repeat(10), (10, 2), &Device::Cpu).unwrap();

@@ -1,5 +1,5 @@
-//! Checkpoints: all that a run needs to go on as if it had never stopped. The newest two are kept, and the newest of
-//! those that stand at the end of an epoch.
+//! Checkpoints: everything that a run needs to continue exactly. A directory keeps the newest two, and the newest
+//! that marks the end of an epoch.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,25 +15,25 @@ use crate::seal::Seal;
 use crate::tensorboard::Mark;
 use crate::tensors::{self, NamedTensor};
 
-/// Counts changes of the meaning of what is stored.
+/// Version of the file format; raised when the meaning of the content changes.
 const FORMAT: u32 = 2;
-/// The oldest that is read. It had no checksum.
+/// The oldest version that can be read. It had no checksum.
 const OLDEST: u32 = 1;
-/// How many are kept: the newest may be damaged by a full disk or a power cut.
+/// Number of checkpoints kept: the newest may be damaged by a full disk or a power failure.
 const KEPT: usize = 2;
-/// The one line of text in the file.
+/// Key of the JSON text in the file's metadata.
 const KEY: &str = "checkpoint";
-/// What follows the number in the names of those that stand at the end of an epoch.
+/// Suffix, after the number, in the names of checkpoints at the end of an epoch.
 const AT_END: &str = "-epoch";
 
-/// A state of a run. `P` is where the run stands, in the words of its loop.
+/// The state of a run. `P` is the position type of its loop.
 #[derive(Debug)]
 pub(crate) struct Checkpoint<P> {
-    /// Where the run stands.
+    /// Position of the run.
     pub(crate) progress: P,
-    /// Bytes of `metrics.jsonl` that belong to it.
+    /// Length of `metrics.jsonl` at this checkpoint, in bytes.
     pub(crate) metrics_bytes: u64,
-    /// How much of the events files belongs to it; unknown in those of early versions.
+    /// Position in the TensorBoard log; `None` in checkpoints of early versions.
     pub(crate) events: Option<Mark>,
     /// Wall time spent so far, in seconds.
     pub(crate) seconds: f64,
@@ -44,7 +44,7 @@ pub(crate) struct Checkpoint<P> {
 #[derive(Serialize, Deserialize)]
 struct Header<P> {
     format: u32,
-    /// Of the program that wrote it; unknown in those of early versions.
+    /// Version of the program that wrote it; empty in checkpoints of early versions.
     #[serde(default)]
     version: String,
     metrics_bytes: u64,
@@ -54,11 +54,11 @@ struct Header<P> {
     progress: P,
 }
 
-/// What every format says about itself.
+/// The fields that every format version has.
 #[derive(Deserialize)]
 struct Preamble {
     format: u32,
-    /// Of the program that wrote it.
+    /// Version of the program that wrote it.
     version: Option<String>,
 }
 
@@ -72,14 +72,14 @@ pub(crate) struct Encoded {
 
 /// Why a checkpoint cannot be used.
 enum Unusable {
-    /// Not what was written: the one before it may be.
+    /// The content is not what was written. The checkpoint before it may be intact.
     Damaged(Error),
-    /// Whole, but not for this program: going on from the one before it would lose what was done since.
+    /// Intact, but not for this program. Using the checkpoint before it would lose work.
     Foreign(Error),
 }
 
 impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
-    /// The form in which it is written. `ends_epoch` marks the states that a run may be told to go back to.
+    /// Encodes the checkpoint. `ends_epoch` marks a state that a diverged run may go back to.
     pub(crate) fn encode(self, ends_epoch: bool) -> Encoded {
         let Self { progress, metrics_bytes, events, seconds, tensors } = self;
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -88,7 +88,7 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
         Encoded { header, tensors, ends_epoch }
     }
 
-    /// Takes an [`Encoded`] one apart again.
+    /// Decodes an [`Encoded`] checkpoint.
     pub(crate) fn decode(encoded: Encoded) -> Self {
         let header = serde_json::from_str(&encoded.header).expect("it was written by `encode`");
         Self::new(header, encoded.tensors)
@@ -99,16 +99,17 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
         Self { progress, metrics_bytes, events, seconds, tensors }
     }
 
-    /// The newest that is whole; `None` when there is none at all. Damaged ones that are newer are removed, so that
-    /// they do not count among those kept.
+    /// The newest intact checkpoint; `None` if there are none at all. Newer damaged ones are removed, so that they do
+    /// not count among those kept.
     ///
     /// # Errors
-    /// That of the newest when none is whole; [`Error::File`] for one of another version or kind of run.
+    /// The error of the newest one if none is intact; [`Error::File`] for a checkpoint of another version or kind of
+    /// run.
     pub(crate) fn newest(dir: &Path) -> Result<Option<Self>> {
         Self::newest_of(dir, numbered(dir)?)
     }
 
-    /// The newest whole one that stands at the end of an epoch.
+    /// The newest intact checkpoint at the end of an epoch.
     ///
     /// # Errors
     /// As [`Self::newest`].
@@ -121,7 +122,7 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
         for Numbered { path, .. } in files.into_iter().rev() {
             match Self::read(&path) {
                 Ok(checkpoint) => {
-                    // What could not be read at all may be whole.
+                    // A file that could not be read may still be intact, so it stays.
                     let torn = damaged.iter().filter(|(_, e)| !matches!(e, Error::Io { .. }));
                     torn.for_each(|(path, _)| remove_damaged(path));
                     return Ok(Some(checkpoint));
@@ -179,10 +180,10 @@ impl Preamble {
 }
 
 impl Encoded {
-    /// Writes it into `dir` as the newest, and removes what need not be kept.
+    /// Writes the checkpoint into `dir` as the newest, and removes those that are no longer kept.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written; those there were before are then all still there.
+    /// [`Error::Io`] if it cannot be written; all earlier checkpoints then still exist.
     pub(crate) fn write(&self, dir: &Path) -> Result<PathBuf> {
         fs::create_dir_all(dir).map_err(|source| io("cannot create", dir, source))?;
         let older = numbered(dir)?;
@@ -206,7 +207,7 @@ struct Numbered {
     path: PathBuf,
 }
 
-/// The checkpoints in a directory, oldest first; none where there is no directory.
+/// The checkpoints in a directory, oldest first; empty if the directory does not exist.
 fn numbered(dir: &Path) -> Result<Vec<Numbered>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -216,7 +217,7 @@ fn numbered(dir: &Path) -> Result<Vec<Numbered>> {
     let parse = |path: PathBuf| {
         let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
         let (number, ends_epoch) = name.strip_suffix(AT_END).map_or((name, false), |number| (number, true));
-        // The next number must exist too.
+        // The next number must be representable too.
         let number = number.parse().ok().filter(|n| *n < u64::MAX)?;
         Some(Numbered { number, ends_epoch, path })
     };
@@ -225,7 +226,7 @@ fn numbered(dir: &Path) -> Result<Vec<Numbered>> {
     Ok(found)
 }
 
-/// Those of the `older` files, oldest first, that a new one makes superfluous.
+/// The `older` files (oldest first) that need not be kept once a new one exists.
 fn not_kept(older: Vec<Numbered>, new_ends_epoch: bool) -> Vec<PathBuf> {
     let mut needs_end = !new_ends_epoch;
     let mut superfluous = Vec::new();
@@ -246,7 +247,7 @@ fn remove_damaged(path: &Path) {
     }
 }
 
-/// What to say when no checkpoint is whole, given what was wrong with the newest.
+/// The error if no checkpoint is intact; `newest` is the error of the newest one.
 fn nothing_left(dir: &Path, newest: &Error) -> Error {
     let problem =
         format!("no checkpoint is whole: {newest}; remove this folder to begin the run again from its start");
@@ -280,7 +281,7 @@ mod tests {
         Checkpoint::<u64>::newest(dir).unwrap().map(|checkpoint| checkpoint.progress)
     }
 
-    /// Writes a file with another header and a checksum that is right.
+    /// Writes a file with another header and a valid checksum.
     fn forge(path: &Path, header: &str) {
         let tensors = encoded(1, false).tensors;
         tensors::write(path, &BTreeMap::from([(KEY.to_owned(), header.to_owned())]), &tensors).unwrap();

@@ -1,4 +1,4 @@
-//! Directories for new runs. None that holds anything else is ever taken.
+//! Creation of directories for new runs. A directory with other content is never used.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,19 +9,19 @@ use crate::error::Result;
 use crate::lock::{LOCK, Lock};
 use crate::run::{directory, io};
 
-/// Makes `dir`, or takes it if it is empty; `own` are the names of the files a run begins by writing, of which the last
-/// makes it a run.
+/// Creates and locks `dir`, which may exist if it is empty. `own` names the files that a run writes first; the last
+/// one marks the directory as a run.
 ///
-/// A start that was cut short leaves some of those files and no run. Such a directory counts as empty.
+/// An interrupted start leaves some of these files without the last one. Such a directory counts as empty.
 ///
 /// # Errors
-/// [`crate::Error::RunDirectory`] when it holds a run or anything else, or when another process works there.
+/// [`crate::Error::RunDirectory`] if it holds a run or anything else, or if another process works there.
 pub(crate) fn claim(dir: &Path, own: &[&str]) -> Result<(PathBuf, Lock)> {
     fs::create_dir_all(dir).map_err(|source| io("cannot create", dir, source))?;
-    // Before anything is written: a lock on what is somebody else's would be a file too many.
+    // Checked before locking, so that no lock file is created in a directory of other content.
     refuse_occupied(dir, own)?;
     let lock = Lock::take(dir)?;
-    // Again, as another process may have begun and ended a run meanwhile.
+    // Checked again: another process may have finished a run here in the meantime.
     refuse_occupied(dir, own)?;
     Ok((dir.to_owned(), lock))
 }
@@ -29,7 +29,7 @@ pub(crate) fn claim(dir: &Path, own: &[&str]) -> Result<(PathBuf, Lock)> {
 /// Creates the first of `runs/<data>-<kind>-1`, `-2`, … that does not exist.
 ///
 /// # Errors
-/// [`crate::Error::Io`] when there can be none.
+/// [`crate::Error::Io`] if a directory cannot be created.
 pub(crate) fn claim_default(data: &str, kind: &str) -> Result<(PathBuf, Lock)> {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let data: String = data.chars().map(plain).collect();
@@ -37,7 +37,7 @@ pub(crate) fn claim_default(data: &str, kind: &str) -> Result<(PathBuf, Lock)> {
     fs::create_dir_all(root).map_err(|source| io("cannot create", root, source))?;
     for n in 1u64.. {
         let dir = root.join(format!("{data}-{kind}-{n}"));
-        // Creating is the test, so that two runs that start together do not share a directory.
+        // `create_dir` fails if the directory exists, so two runs that start together never share one.
         match fs::create_dir(&dir) {
             Ok(()) => return Lock::take(&dir).map(|lock| (dir, lock)),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
@@ -69,12 +69,12 @@ fn refuse_occupied(dir: &Path, own: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Removes what an interrupted write left beside the files of a run: nobody will ever finish it.
+/// Removes temporary files of interrupted writes.
 pub(crate) fn clear_parts(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.to_string_lossy().ends_with(PART) && path.is_file() {
-            // A file in the way of nobody; it is tried again next time.
+            // Leftovers do no harm. Removal is tried again the next time.
             let _ = fs::remove_file(&path);
         }
     }

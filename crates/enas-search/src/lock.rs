@@ -1,7 +1,7 @@
-//! One process at a time works on a run.
+//! An advisory file lock, so that only one process at a time works on a run.
 //!
-//! The lock is the operating system's, on a file in the directory of the run. It ends with the process that holds it,
-//! however that ends, so nothing has to be cleared away after a crash. Reading a run needs no lock.
+//! The operating system holds the lock on a file in the run directory. It releases the lock when the process ends for
+//! any reason, so a crash leaves nothing to clean up. Reading a run needs no lock.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
@@ -12,22 +12,22 @@ use time::OffsetDateTime;
 use crate::error::Result;
 use crate::run::{directory, io};
 
-/// The file that is locked. Who holds it is written in it, for whoever is turned away.
+/// The file that is locked. It contains a description of the holder, for the error message of other processes.
 pub(crate) const LOCK: &str = "run.lock";
 
-/// The right to write into a directory, until it is dropped.
+/// The exclusive right to write into a directory, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    /// Open and locked for as long as this lives.
+    /// Open, and therefore locked, while this value lives.
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock of the directory `dir`.
+    /// Locks the directory `dir`.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when another process works there, with its number, its machine and since when;
-    /// [`crate::Error::Io`] when the file cannot be written.
+    /// [`crate::Error::RunDirectory`] if another process holds the lock, with its process id, its machine and the
+    /// time; [`crate::Error::Io`] if the lock file cannot be opened.
     pub(crate) fn take(dir: &Path) -> Result<Self> {
         let path = dir.join(LOCK);
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -40,7 +40,7 @@ impl Lock {
             }
             Err(TryLockError::Error(source)) => return Err(io("cannot lock", &path, source)),
         }
-        // Only a help for others: a disk that is full says so elsewhere.
+        // The description only helps other processes, so an error here is ignored.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", holder()));
         Ok(Self { _file: file })
     }
@@ -52,12 +52,12 @@ fn in_use(path: &Path) -> String {
     format!("in use by {by}; wait until it ends or stop it, or work in another directory (--out)")
 }
 
-/// This process, as others should know it.
+/// Description of this process for others.
 fn holder() -> String {
     format!("process {} on {} since {}", std::process::id(), host(), utc(OffsetDateTime::now_utc()))
 }
 
-/// The name of this machine, as far as it can be known.
+/// The name of this machine, if it is known.
 fn host() -> String {
     let of_system = fs::read_to_string("/proc/sys/kernel/hostname").ok();
     let names = [of_system, std::env::var("HOSTNAME").ok(), std::env::var("COMPUTERNAME").ok()];
@@ -65,7 +65,7 @@ fn host() -> String {
     known.unwrap_or_else(|| "this machine".to_owned())
 }
 
-/// A moment as `2026-01-31 09:30:05 UTC`.
+/// A time as `2026-01-31 09:30:05 UTC`.
 fn utc(at: OffsetDateTime) -> String {
     format!("{} {:02}:{:02}:{:02} UTC", at.date(), at.hour(), at.minute(), at.second())
 }

@@ -1,4 +1,4 @@
-//! The model file: a trained network with all that predicting needs.
+//! The model file: a trained network with everything that prediction needs.
 
 mod data;
 
@@ -25,22 +25,21 @@ use crate::seal::Seal;
 use crate::tensors;
 use crate::tta::{Tta, to_probabilities};
 
-/// A trained network that predicts with no configuration beside it.
+/// A trained network that predicts without further configuration.
 ///
-/// The file is in the safetensors format. Its metadata are the fields of this model, each as JSON: `arc`,
-/// `classes`, `data` (size, channels, resize rule, …), `normalization`, `child`, `accuracy`,
-/// `temperature`.
+/// The file is in the safetensors format. Its metadata hold the fields of this model, each as JSON: `arc`, `classes`,
+/// `data` (size, channels, resize rule, …), `normalization`, `child`, `accuracy`, `temperature`.
 #[derive(Debug)]
 pub struct Model {
     network: Network,
     about: About,
-    /// Most pictures per evaluation step.
+    /// Maximum number of images per evaluation step.
     eval_batch: usize,
-    /// Where the file lies: in a run directory, if nobody moved it.
+    /// The folder of the file: a run directory, unless the file was moved.
     folder: PathBuf,
 }
 
-/// The accuracies that training reported, 0 to 1.
+/// The accuracies reported by the training, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accuracies {
     /// On the validation split.
@@ -52,77 +51,78 @@ pub struct Accuracies {
 /// The metadata of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct About {
-    /// Format of the file; raised when older programs could no longer read it.
+    /// Format version of the file; raised when older programs can no longer read it.
     pub(crate) enas_model: u32,
     /// Version of the program that wrote it.
     pub(crate) version: String,
     pub(crate) arc: Arch,
     pub(crate) classes: Vec<String>,
     pub(crate) child: enas_child::Config,
-    /// The settings of a network of the macro space.
+    /// The settings of a macro network.
     #[serde(default, rename = "macro", skip_serializing_if = "Option::is_none")]
     pub(crate) macro_net: Option<MacroConfig>,
     pub(crate) data: enas_data::Config,
-    /// Seed of the training, which decided about splits that the data did not have.
+    /// Seed of the training, from which splits are drawn if the data set has none.
     pub(crate) seed: u64,
     pub(crate) normalization: Normalization,
-    /// Most pictures per evaluation step in training.
+    /// Maximum number of images per evaluation step in training.
     pub(crate) eval_batch: usize,
-    /// The views of a picture that an answer is averaged over.
+    /// The views of test-time augmentation.
     #[serde(default, skip_serializing_if = "Tta::is_none")]
     pub(crate) tta: Tta,
     pub(crate) accuracy: Accuracies,
-    /// What logits are divided by for calibrated probabilities; none if the validation split could not tell.
+    /// Temperature that logits are divided by; `None` if the validation split has too few mistakes to fit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) temperature: Option<f64>,
-    /// The images that the network learned from once it had been measured, if it went on.
+    /// The images of a refit, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refit: Option<Refitted>,
 }
 
-/// Images that a network learned from once it had been measured on them. The accuracies are those of before.
+/// The images of a refit. The reported accuracies are those of the network before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refitted {
     /// Which images joined the training images.
     pub images: RefitImages,
-    /// All images that it learned from.
+    /// Total number of training images in the refit.
     pub fitted: usize,
 }
 
-/// What a network at the end of its training is measured on.
+/// The splits that a network is measured on at the end of its training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Measure {
-    /// The validation split, which gives the temperature, and the test split.
+    /// The validation split, for the temperature, and the test split.
     Both,
-    /// The test split: it learned from the other.
+    /// The test split only, because the network has learned from the validation split.
     Test,
 }
 
-/// How a network is asked for its answers.
+/// How a network is evaluated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asking {
-    /// Most pictures per step.
+    /// Maximum number of images per step.
     pub(crate) eval_batch: usize,
-    /// The views of a picture that an answer is averaged over.
+    /// The views of test-time augmentation.
     pub(crate) tta: Tta,
 }
 
-/// What is called so where a model of the macro space is refused.
+/// Word used in the error that refuses a macro model.
 const THIS: &str = "this";
 
-/// The format that this program writes, and the newest it reads.
+/// The format version that this program writes, and the newest it reads.
 pub(crate) const FORMAT: u32 = 1;
 
 impl Model {
     /// Reads a model file.
     ///
     /// # Errors
-    /// [`Error::File`] for a damaged, foreign or newer file, with the remedy.
+    /// [`Error::File`] for a damaged file, another kind of file or a newer format, with the remedy; [`Error::Io`] if
+    /// it cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
         let file = tensors::open(path)?;
         let broken = |problem: String| Error::File { path: path.to_owned(), problem };
         let about = About::parse(&file.metadata).map_err(&broken)?;
-        // No network is built that the file does not hold the weights of.
+        // Before building the network, its size is compared with the number of values in the file.
         let damaged = || {
             let problem =
                 "the file is damaged: its checksum is not that of its content; restore it or train again";
@@ -144,13 +144,13 @@ impl Model {
         Ok(Self { network, about, eval_batch, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
     }
 
-    /// Class scores of pictures that were prepared like the training's validation pictures. Where the model averages
-    /// its answer over several views of a picture, they are the logarithms of the mean probabilities.
+    /// Class scores (logits) of images that were prepared like the training's validation images. With test-time
+    /// augmentation they are logarithms of the mean probabilities over the views.
     ///
-    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result `[n, classes]`.
+    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result is `[n, classes]`.
     ///
     /// # Errors
-    /// [`Error::Child`] when `images` has another shape.
+    /// [`Error::Child`] if `images` has another shape.
     pub fn logits(&self, images: &Tensor) -> Result<Tensor> {
         self.about.tta.logits(&self.network, self.arch(), images)
     }
@@ -158,7 +158,7 @@ impl Model {
     /// Calibrated class probabilities: the softmax of [`Model::logits`] divided by [`Model::temperature`]. Each row
     /// sums to 1.
     ///
-    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result `[n, classes]`.
+    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result is `[n, classes]`.
     ///
     /// # Errors
     /// As [`Model::logits`].
@@ -170,9 +170,9 @@ impl Model {
         Ok(rows)
     }
 
-    /// Class probabilities as the network was trained to give them: the softmax of [`Model::logits`]. Each row sums to 1.
+    /// Uncalibrated class probabilities: the softmax of [`Model::logits`]. Each row sums to 1.
     ///
-    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result `[n, classes]`.
+    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result is `[n, classes]`.
     ///
     /// # Errors
     /// As [`Model::logits`].
@@ -182,12 +182,12 @@ impl Model {
         Ok(rows)
     }
 
-    /// Pictures that were prepared by [`Model::input_spec`], normalised: what [`Model::logits`] takes.
+    /// Normalises images that were prepared by [`Model::input_spec`], for [`Model::logits`].
     ///
-    /// Shapes: each picture is `[c, h, w]`, a byte per number; the result `[n, c, h, w]` of F32.
+    /// Shapes: each image is `[c, h, w]`, one byte per value; the result is `[n, c, h, w]` of F32.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] when a picture has another size.
+    /// [`Error::Mismatch`] if an image has another size.
     pub fn images<P: AsRef<[u8]>>(&self, pictures: &[P]) -> Result<Tensor> {
         let InputShape { channels, height, width } = self.input();
         let len = channels * height * width;
@@ -209,18 +209,17 @@ impl Model {
         Asking { eval_batch: self.eval_batch, tta: self.about.tta }
     }
 
-    /// Predicts a whole split, such as [`Model::load_split`] gives.
+    /// Predicts a whole split, such as one from [`Model::load_split`].
     ///
     /// # Errors
-    /// [`Error::Mismatch`] when the split's pictures have another size or more classes.
+    /// [`Error::Mismatch`] if the images have another size or the split has more classes.
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
         check(&self.network, self.classes(), split)?;
         let source = Source::of(split, &self.network)?;
         Ok(evaluate((&self.network, self.arch()), self.classes(), &source, self.asking())?.0)
     }
 
-    /// Raw class probabilities of every picture of a split in stored order, as [`Model::evaluate`] finds them. Each row
-    /// sums to 1.
+    /// Uncalibrated class probabilities of every image of a split in stored order. Each row sums to 1.
     ///
     /// Shapes: the result is `[n, classes]`.
     ///
@@ -239,7 +238,7 @@ impl Model {
         Ok(rows)
     }
 
-    /// Most pictures per evaluation step.
+    /// Maximum number of images per evaluation step.
     pub fn eval_batch(&self) -> usize {
         self.eval_batch
     }
@@ -262,44 +261,45 @@ impl Model {
         &self.about.classes
     }
 
-    /// Channels, height and width of the pictures it takes.
+    /// Channels, height and width of the input.
     pub fn input(&self) -> InputShape {
         self.network.input()
     }
 
-    /// How a picture file becomes input: for [`enas_data::prepare_file`], to be followed by
-    /// [`Model::normalization`].
+    /// How an image file is converted to input, for [`enas_data::prepare_file`]. Apply [`Model::normalization`]
+    /// afterwards.
     pub fn input_spec(&self) -> InputSpec {
         self.about.data.input()
     }
 
-    /// The normalisation that its pictures need.
+    /// The normalisation of the input.
     pub fn normalization(&self) -> &Normalization {
         &self.about.normalization
     }
 
-    /// How the training's pictures were read.
+    /// How the training's images were read.
     pub fn data_config(&self) -> &enas_data::Config {
         &self.about.data
     }
 
-    /// What its logits are divided by, if the validation split could tell.
+    /// The fitted temperature; `None` if the validation split had too few mistakes.
     pub(crate) fn calibration(&self) -> Option<f64> {
         self.about.temperature
     }
 
-    /// The images that it learned from once it had been measured, if it did.
+    /// The images of the refit, if there was one.
     pub fn refit(&self) -> Option<Refitted> {
         self.about.refit
     }
 
-    /// The accuracies that training reported.
+    /// The accuracies reported by the training.
     pub fn accuracy(&self) -> Accuracies {
         self.about.accuracy
     }
 
-    /// What logits are divided by, so that the probabilities are right as often as they say: fitted on the validation
-    /// split at the end of the training. 1 where that could not be told, and in models of earlier versions.
+    /// The temperature that logits are divided by for calibrated probabilities (Guo et al., ICML 2017). It is fitted
+    /// on the validation split at the end of the training. 1 if that split had too few mistakes, and in models of
+    /// early versions.
     pub fn temperature(&self) -> f64 {
         self.about.temperature.unwrap_or(1.0)
     }
@@ -312,7 +312,7 @@ impl Model {
     /// Computes on `gpu` instead of the CPU, in single precision.
     ///
     /// # Errors
-    /// If the network does not fit into its memory.
+    /// If the network does not fit into the GPU's memory; [`Error::CellsOnly`] for a macro network.
     pub fn use_gpu(&mut self, gpu: &Gpu) -> Result<()> {
         match &mut self.network {
             Network::Micro(child) => Ok(child.use_gpu(gpu, Precision::F32)?),
@@ -320,15 +320,15 @@ impl Model {
         }
     }
 
-    /// Writes the model to another file, complete or not at all.
+    /// Writes the model to another file, atomically.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written.
+    /// [`Error::Io`] if it cannot be written.
     pub fn save_copy(&self, path: &Path) -> Result<()> {
         save(path, &self.network, &self.about)
     }
 
-    /// The network, if it is one of cells.
+    /// The network of cells.
     ///
     /// # Errors
     /// [`Error::CellsOnly`] for a network of the macro space.
@@ -336,27 +336,30 @@ impl Model {
         self.network.micro().ok_or(Error::CellsOnly(THIS))
     }
 
-    /// The network's numbers.
+    /// All tensors of the network.
     pub(crate) fn weights(&self) -> Result<Vec<tensors::NamedTensor>> {
         self.network.weights()
     }
 
-    /// Trained weights, without the auxiliary head.
+    /// Number of trained weights, without the auxiliary head.
     pub fn n_params(&self) -> usize {
         self.network.n_params()
     }
 
-    /// Multiply-adds of an image.
+    /// Multiply-adds per image.
     ///
     /// # Errors
-    /// None for a model that was loaded.
+    /// None for a loaded model.
     pub fn macs(&self) -> Result<u64> {
         self.network.macs(self.arch())
     }
 }
 
 impl About {
-    /// A network of this description, with its random start, if it has no more than `most` weights.
+    /// A network of this description at its random initialisation.
+    ///
+    /// # Errors
+    /// If it needs more than `most` weights, or the description is invalid.
     fn network(&self, most: usize) -> Result<Network> {
         let InputSpec { channels, height, width, .. } = self.data.input();
         let (input, seed) = (InputShape { channels, height, width }, Seed::new(self.seed));
@@ -372,7 +375,7 @@ impl About {
         })
     }
 
-    /// Refuses what no training wrote and no prediction could use.
+    /// Refuses values that no training writes and no prediction can use.
     fn check(&self) -> Result<()> {
         self.data.check()?;
         let Normalization { mean, std } = &self.normalization;
@@ -391,7 +394,7 @@ impl About {
         Ok(())
     }
 
-    /// Takes the metadata of a file apart.
+    /// Parses the metadata of a file.
     fn parse(metadata: &BTreeMap<String, String>) -> Result<Self, String> {
         let Some(format) = metadata.get("enas_model") else {
             return Err(
@@ -417,16 +420,16 @@ impl About {
     }
 }
 
-/// Writes the model file of a network, complete or not at all.
+/// Writes the model file of a network atomically.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be written.
+/// [`Error::Io`] if it cannot be written.
 pub(crate) fn save(path: &Path, network: &Network, about: &About) -> Result<()> {
     tensors::write(path, &about.metadata(), &network.weights()?)
 }
 
-/// Adds the temperature and the test accuracy, measured on `gpu` if there is one, `eval_batch` pictures at a time, to a
-/// model file; returns its accuracy on the validation split and its predictions on the test split.
+/// Completes a model file with the temperature and the test accuracy. Returns the accuracy on the validation split
+/// and the predictions on the test split. Computes on `gpu` if there is one, `eval_batch` images at a time.
 pub(crate) fn conclude(
     path: &Path,
     data: &Dataset,
@@ -449,7 +452,7 @@ pub(crate) fn conclude(
     Ok((model.about.accuracy.valid, tested))
 }
 
-/// Checks that a split has the pictures and classes of a network.
+/// Checks that a split has the image size and the classes of a network.
 fn check(network: &Network, classes: &[String], split: &Split) -> Result<()> {
     let InputShape { channels, height, width } = network.input();
     if split.picture_len() != channels * height * width {
@@ -466,8 +469,7 @@ fn check(network: &Network, classes: &[String], split: &Split) -> Result<()> {
     Ok(())
 }
 
-/// The predictions of a fixed network, normalised by its running statistics, on a whole split; and whether any class
-/// score was no finite number.
+/// Predictions on a whole split with moving statistics, and a symptom if any class score was not finite.
 pub(crate) fn evaluate(
     (network, arch): (&Network, &Arch),
     classes: &[String],
@@ -484,7 +486,7 @@ pub(crate) fn evaluate(
     Ok((evaluation, symptom))
 }
 
-/// Hands over the logits and labels of a whole split, batch by batch in stored order.
+/// Calls `take` with logits `[n, classes]` and labels `[n]` of a whole split, batch by batch in stored order.
 fn each_batch(
     (network, arch): (&Network, &Arch),
     source: &Source,
@@ -492,7 +494,7 @@ fn each_batch(
     mut take: impl FnMut(&Tensor, &Tensor) -> Result<()>,
 ) -> Result<()> {
     if tta != Tta::None {
-        // Views are made by the host, wherever the pictures are.
+        // The host computes the views, even if the images are on the GPU.
         for batch in source.split().ordered(even_batch(source.split().len(), eval_batch))? {
             let (images, labels) = batch?.into_tensors(&Device::Cpu)?;
             take(&tta.logits(network, arch, &images)?, &labels)?;

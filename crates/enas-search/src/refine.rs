@@ -1,4 +1,8 @@
-//! What of a network in training is measured and kept: averaged weights, and statistics that are made for them.
+//! Refinement of a network in training before it is measured or kept: EMA weights, and BN statistics re-estimation
+//! for them.
+//!
+//! Moving statistics belong to the weights of past steps. Statistics are therefore computed anew from a few batches
+//! of training images (precise BN; Wu and Johnson, 2021).
 
 use enas_arc::Arc;
 use enas_child::{BatchStatistics, Child};
@@ -9,23 +13,23 @@ use crate::error::Result;
 use crate::evaluate::even_batch;
 use crate::feed::Source;
 
-/// The position of the pictures that statistics are made from, the same in every epoch: epochs are compared.
+/// Stream position of the images for the statistics. It is the same in every epoch, so that epochs stay comparable.
 const POSITION: [u64; 1] = [0];
 
 /// How a network in training becomes the one that is measured and kept.
 #[derive(Debug)]
 pub(crate) struct Refinement {
-    /// Whether it has averaged weights.
+    /// Whether the EMA weights replace the weights.
     averaged: bool,
-    /// Training pictures that its statistics are made from, batch by batch.
+    /// Indices of the training images for the statistics, batch by batch.
     batches: Vec<Vec<usize>>,
 }
 
 impl Refinement {
-    /// As the settings want it; `None` if they want the network as it is.
+    /// The refinement by the settings; `None` if they ask for the network as it is.
     ///
     /// # Errors
-    /// Those of [`Split::draw_indices`].
+    /// As [`Split::draw_indices`].
     pub(crate) fn new(config: &RunConfig, train: &Split) -> Result<Option<Self>> {
         if config.bn_reestimate == 0 {
             return Ok(None);
@@ -33,7 +37,7 @@ impl Refinement {
         let wanted = (config.batch_size as u64).saturating_mul(config.bn_reestimate);
         let pictures = usize::try_from(wanted).unwrap_or(usize::MAX).min(train.len());
         let chosen = train.draw_indices(&POSITION, pictures)?;
-        // A nearly empty last batch would count as much as the others.
+        // Batches of equal size, because every batch has the same weight in the statistics.
         let batches = chosen.chunks(even_batch(pictures, config.batch_size)).map(<[usize]>::to_vec).collect();
         Ok(Some(Self { averaged: config.ema_decay > 0.0, batches }))
     }
@@ -41,7 +45,7 @@ impl Refinement {
     /// Replaces weights and statistics by those that are measured and kept.
     ///
     /// # Errors
-    /// What pictures and device report.
+    /// Errors of images and device.
     pub(crate) fn apply(&self, child: &mut Child, arc: &Arc, train: &Source) -> Result<()> {
         if self.averaged {
             child.use_average()?;
@@ -54,8 +58,8 @@ impl Refinement {
     }
 }
 
-/// What the average of the weights keeps at a step, counted from 0: less at first, when the weights are far from where
-/// they will end.
+/// The decay of the EMA at a step, counted from 0: min(`wanted`, (1 + t)/(10 + t)), the rule of TensorFlow's
+/// `ExponentialMovingAverage`. The early weights, which are far from the final ones, are forgotten sooner.
 pub(crate) fn decay(wanted: f32, step: u64) -> f32 {
     let step = step as f32;
     wanted.min((1.0 + step) / (10.0 + step))

@@ -1,26 +1,28 @@
-//! A checksum over all of a safetensors file, kept among the file's own lines of text.
+//! A SHA-256 checksum over a whole safetensors file, stored in the file's own metadata.
+//!
+//! The checksum is computed with a placeholder of equal length in its place.
 
 use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
-/// The name of the line that holds the checksum.
+/// The metadata key of the checksum.
 pub(crate) const KEY: &str = "sha256";
-/// What stands there while the checksum is computed. As long as the checksum.
+/// The placeholder; as long as the checksum in hexadecimal.
 pub(crate) const BLANK: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// What a file's checksum says about it.
+/// Result of the checksum test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seal {
-    /// There is none: an earlier version wrote the file, or another program.
+    /// There is no checksum: an early version or another program wrote the file.
     Missing,
-    /// It is not that of the content: the file is damaged.
+    /// The checksum does not match: the file is damaged.
     Broken,
-    /// Every byte is as it was written.
+    /// The checksum matches: every byte is as it was written.
     Intact,
 }
 
-/// The checksum, in hexadecimal, of a file whose header has [`BLANK`] in its place.
+/// The checksum, in hexadecimal, of a file whose header contains [`BLANK`].
 pub(crate) fn of(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     parts.iter().for_each(|part| hash.update(part));
@@ -31,25 +33,25 @@ fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Where the checksum stands in a header.
+/// Position of the checksum in a header.
 pub(crate) fn place(header: &[u8]) -> Option<Range<usize>> {
-    // No text in the header holds this: quotes inside a text are escaped.
+    // This pattern cannot occur inside a JSON string, where quotes are escaped.
     let before = format!("\"{KEY}\":\"");
     let start = header.windows(before.len()).position(|w| w == before.as_bytes())? + before.len();
     let range = start..start + BLANK.len();
     (header.get(range.end) == Some(&b'"')).then_some(range)
 }
 
-/// The check of a file that is read piece by piece.
+/// Incremental test of a file that is read piece by piece.
 #[derive(Debug)]
 pub(crate) struct Check {
     hash: Sha256,
-    /// The checksum that stands in the file, if one does.
+    /// The checksum stored in the file, if there is one.
     stands: Option<Vec<u8>>,
 }
 
 impl Check {
-    /// After the number that says how long the header is, and the header.
+    /// Starts with the length of the header and the header itself.
     pub(crate) fn begin(length: u64, header: &[u8]) -> Self {
         let mut hash = Sha256::new();
         hash.update(length.to_le_bytes());
@@ -60,14 +62,14 @@ impl Check {
         Self { hash, stands: Some(header[place].to_vec()) }
     }
 
-    /// The next bytes of the file.
+    /// Adds the next bytes of the file.
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         if self.stands.is_some() {
             self.hash.update(bytes);
         }
     }
 
-    /// After the last byte.
+    /// The result after the last byte.
     pub(crate) fn end(self) -> Seal {
         match self.stands {
             None => Seal::Missing,

@@ -1,7 +1,7 @@
 //! Named tensors and a few lines of text in one file, in the safetensors format.
 //!
-//! Reading a header is the `safetensors` crate's. Writing is done here because that crate keeps the text in a hash map, in
-//! whose random order it would be written: the same model would not give the same bytes twice.
+//! The `safetensors` crate parses headers. Files are written here, because that crate stores the metadata in a hash
+//! map: its random order would give different bytes for the same model.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,18 +19,18 @@ use crate::atomic;
 use crate::error::{Error, Result};
 use crate::seal::{self, Seal};
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug)]
 pub(crate) struct Contents {
-    /// The lines of text by their names, without the checksum.
+    /// The metadata by key, without the checksum.
     pub(crate) metadata: BTreeMap<String, String>,
-    /// The tensors in the order they were written.
+    /// The tensors in stored order.
     pub(crate) tensors: Vec<NamedTensor>,
-    /// What the checksum says. The caller decides what follows: a newer format is to be called that, not damage.
+    /// Result of the checksum test. The caller decides what it means, because a newer format is not damage.
     pub(crate) seal: Seal,
 }
 
-/// Writes a file with a checksum over all of it, complete or not at all. The tensors are contiguous ones of `f32` on the
+/// Writes a file atomically, with a SHA-256 checksum over all of it. The tensors must be contiguous, of F32, on the
 /// CPU.
 ///
 /// # Errors
@@ -73,31 +73,31 @@ fn header(metadata: &BTreeMap<String, String>, tensors: &[NamedTensor]) -> Strin
     header
 }
 
-/// Longest header that is read: a hundred thousand tensors' worth.
+/// Size limit of a header in bytes, enough for about a hundred thousand tensors.
 const MAX_HEADER: u64 = 32 << 20;
 
-/// A file whose header is read and fits its length; the numbers are still on the disk.
+/// A file whose header has been read and fits its length. The tensors are still on disk.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// The lines of text by their names, without the checksum.
+    /// The metadata by key, without the checksum.
     pub(crate) metadata: BTreeMap<String, String>,
     path: PathBuf,
     file: File,
     header: Metadata,
-    /// Of what was read so far.
+    /// Checksum of the bytes read so far.
     seal: seal::Check,
 }
 
-/// Reads a file that [`write`] made.
+/// Reads a file made by [`write`].
 ///
 /// # Errors
-/// [`Error::File`] when it is truncated, or of another format, or holds other numbers than `f32`.
+/// [`Error::File`] if it is truncated, of another format, or has tensors of another type than F32.
 pub(crate) fn read(path: &Path) -> Result<Contents> {
     open(path)?.read()
 }
 
-/// Reads the header of a file that [`write`] made. What it claims is compared with the length of the file before
-/// memory is taken for it.
+/// Reads the header of a file made by [`write`]. Compares its claims with the length of the file before allocating
+/// memory.
 ///
 /// # Errors
 /// As [`read`].
@@ -107,7 +107,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened> {
     let mut file = File::open(path).map_err(io)?;
     let about = file.metadata().map_err(io)?;
     let mut length = [0; 8];
-    // What is no plain file has no length that could be compared.
+    // Pipes and devices have no length to compare with.
     if !about.is_file() || about.len() < 8 {
         return Err(refuse("no header".into()));
     }
@@ -119,7 +119,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened> {
     let mut text = vec![0; length as usize];
     file.read_exact(&mut text).map_err(io)?;
     let header: Metadata = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
-    // That the tensors lie one after the other, as long as their shapes say, is checked where they are parsed.
+    // The `safetensors` parser checks that the tensors are contiguous and as long as their shapes say.
     if about.len() - 8 - length != header.data_len() as u64 {
         return Err(refuse(format!(
             "{} bytes of numbers, the header says {}",
@@ -149,15 +149,15 @@ fn damaged(path: &Path, problem: &str) -> Error {
 }
 
 impl Opened {
-    /// How many numbers the file holds.
+    /// Number of F32 values in the file.
     pub(crate) fn numbers(&self) -> usize {
         self.header.data_len() / 4
     }
 
-    /// What the checksum says, without keeping any of the numbers.
+    /// Tests the checksum without keeping the values.
     ///
     /// # Errors
-    /// [`Error::Io`] when the file cannot be read.
+    /// [`Error::Io`] if the file cannot be read.
     pub(crate) fn seal(mut self) -> Result<Seal> {
         let mut bytes = vec![0; 1 << 20];
         loop {
@@ -169,7 +169,7 @@ impl Opened {
         }
     }
 
-    /// Reads the tensors, one after the other.
+    /// Reads the tensors one after the other.
     ///
     /// # Errors
     /// As [`read`].
@@ -179,7 +179,7 @@ impl Opened {
         for name in self.header.offset_keys() {
             let info = self.header.info(&name).expect("the name comes from the header");
             bytes.resize(info.data_offsets.1 - info.data_offsets.0, 0);
-            // A file that was cut since it was opened is as good as one that was cut before.
+            // A file that was truncated after opening is reported as a damaged one.
             self.file.read_exact(&mut bytes).map_err(|e| damaged(&self.path, &e.to_string()))?;
             self.seal.add(&bytes);
             let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
@@ -191,12 +191,12 @@ impl Opened {
     }
 }
 
-/// Gives every name a prefix, so that several owners can share a file.
+/// Adds a prefix to every name, so that several owners can share a file.
 pub(crate) fn prefixed(prefix: &str, tensors: Vec<NamedTensor>) -> impl Iterator<Item = NamedTensor> {
     tensors.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
 }
 
-/// The tensors of one owner, with their own names again.
+/// The tensors with this prefix, which is removed from their names.
 pub(crate) fn of_prefix(prefix: &str, tensors: &[NamedTensor]) -> Vec<NamedTensor> {
     let own = |(name, tensor): &NamedTensor| Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()));
     tensors.iter().filter_map(own).collect()
@@ -248,7 +248,7 @@ mod tests {
         }
     }
 
-    /// A file with this header, whose length is `length`, and four bytes of numbers.
+    /// A file with this header, which is declared to be `length` bytes long, and four bytes of data.
     fn made(length: u64, header: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.safetensors");
@@ -300,7 +300,7 @@ mod tests {
             flipped[at] ^= mask;
             std::fs::write(&path, &flipped).unwrap();
             let seal = read(&path).map_or(Seal::Broken, |contents| contents.seal);
-            // Where the checksum's own name is what changed, whoever asks for one finds none.
+            // If the damage hits the checksum's own key, the checksum counts as missing.
             assert_ne!(seal, Seal::Intact, "byte {at} changed by {mask:#x}");
         }
     }
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(names, ["z", "a/x"]);
     }
 
-    /// Whoever reads a model with candle finds what was written.
+    /// Other programs that use candle read the same tensors.
     #[test]
     fn candle_reads_what_is_written() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Answers averaged over several views of a picture (test-time augmentation).
+//! Test-time augmentation: the prediction is averaged over several views of an image.
 
 use candle_core::Tensor;
 use enas_arc::Arch;
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::network::Network;
 
-/// The views of a picture that an answer is averaged over.
+/// The views of test-time augmentation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tta {
-    /// The picture alone.
+    /// The image alone.
     #[default]
     None,
-    /// The picture and its mirror image.
+    /// The image and its mirror image.
     Flip,
 }
 
@@ -25,8 +25,11 @@ impl Tta {
         *self == Self::None
     }
 
-    /// Class scores `[n, classes]` of images `[n, c, h, w]` in the host's memory: those of the network, or the logarithms
-    /// of its probabilities averaged over the views.
+    /// Class scores `[n, classes]` of images `[n, c, h, w]` in host memory: the logits, or the logarithms of the
+    /// probabilities averaged over the views.
+    ///
+    /// # Errors
+    /// As [`Network::logits`].
     pub(crate) fn logits(self, network: &Network, arch: &Arch, images: &Tensor) -> Result<Tensor> {
         let of = |images: &Tensor| network.logits(arch, images, Norm::RunningStatistics, None);
         let scores = of(images)?;
@@ -39,20 +42,20 @@ impl Tta {
         let other = of(&mirrored)?;
         to_probabilities(&scores)?;
         to_probabilities(&other)?;
-        // A probability of nothing would have a score that looks like a fault.
+        // A floor for the logarithm: a score of -∞ would be reported as a divergence.
         let mean = |(a, b): (&mut f32, &f32)| *a = f32::midpoint(*a, *b).max(f32::MIN_POSITIVE).ln();
         read(&other, |other| write(&scores, |scores| scores.iter_mut().zip(other).for_each(mean)))??;
         Ok(scores)
     }
 }
 
-/// Scores `[n, classes]` to probabilities, in place: nobody else may have the tensor.
+/// Softmax of the rows of `[n, classes]`, in place; no one else may use the tensor.
 pub(crate) fn to_probabilities(scores: &Tensor) -> Result<()> {
     let (_, classes) = scores.dims2()?;
     Ok(write(scores, |scores| scores.chunks_exact_mut(classes.max(1)).for_each(softmax))?)
 }
 
-/// Scores of one picture to probabilities.
+/// Softmax of one row. The maximum is subtracted first against overflow.
 fn softmax(row: &mut [f32]) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x = (*x - max).exp());

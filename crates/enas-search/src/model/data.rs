@@ -1,4 +1,4 @@
-//! The pictures that a model is measured on: those of its training wherever they lie now, and others.
+//! The images that a model is measured on: those of its training, wherever they are now, and others.
 
 use std::path::{Path, PathBuf};
 
@@ -11,27 +11,28 @@ use crate::memory::MemoryPlan;
 use crate::run::{MEASURED, MODEL, SPLIT, stored_split};
 use crate::seen::Seen;
 
-/// Folders above a model in which its data are looked for.
+/// Number of parent folders of a model in which its data are searched for.
 const ABOVE: usize = 3;
 
 impl Model {
-    /// Loads pictures to evaluate: prepared as in training, with the model's labels.
+    /// Loads images for evaluation: prepared as in training, with the model's labels.
     ///
-    /// Where `path` is the data the model was trained on, `part` is exactly what training called so. Elsewhere it is
-    /// the split folder of that name, or all pictures where there are no split folders; but what training knows, by its
-    /// content, is only what it was there, wherever it lies. Also returns the files that could not be used.
+    /// If `path` is the data the model was trained on, `part` is exactly that part of the training's split. Elsewhere
+    /// it is the split folder of that name, or all images if there are no split folders. Images that the training
+    /// knows by their content count only as the part they had there. Also returns the files that could not be used.
     ///
     /// # Errors
-    /// Those of [`enas_data`], and [`Error::Mismatch`] for other classes than the model's, or if nothing is left.
+    /// Errors of [`enas_data`]; [`Error::Mismatch`] if the classes differ from the model's or no image is left.
     pub fn load_split(&self, path: &Path, part: Part) -> Result<(Split, Vec<Skipped>)> {
         let holding = MemoryPlan::holding(&self.data_at(path));
         self.load_held(path, part, holding)
     }
 
-    /// [`load_split`](Self::load_split) with the pictures held as planned. From now on evaluations keep to the plan.
+    /// [`load_split`](Self::load_split) with images stored as the memory plan says. Later evaluations follow the plan
+    /// too.
     ///
     /// # Errors
-    /// As there.
+    /// As [`load_split`](Self::load_split).
     pub fn load_planned(
         &mut self,
         path: &Path,
@@ -43,11 +44,11 @@ impl Model {
         self.load_held(path, part, plan.holding)
     }
 
-    /// The network to measure on a part of the images at `path`: this one, or what it was before it learned from these
-    /// images, which lies beside it.
+    /// The network to measure on a part of the images at `path`. If this one learned from that part in a refit, it is
+    /// the network before the refit, stored in the same folder.
     ///
     /// # Errors
-    /// Those of [`Model::load`].
+    /// As [`Model::load`].
     pub fn as_measured(self, path: &Path, part: Part) -> Result<Self> {
         let learned = self.about.refit.is_some_and(|refit| refit.images.parts().contains(&part));
         if !learned || !same_place(path, &self.data_path()) {
@@ -80,10 +81,10 @@ impl Model {
         Ok((split, skipped))
     }
 
-    /// Says which of the pictures at another place than the training's are measured.
+    /// Reports which images at another place than the training's are measured.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where none of them is of that part.
+    /// [`Error::Mismatch`] if none of them belongs to that part.
     fn tell_what_was_chosen(
         &self,
         path: &Path,
@@ -111,22 +112,21 @@ impl Model {
         Ok(())
     }
 
-    /// Where the training's pictures are: at the path that was given then or, seen from another folder, at that path from
-    /// a folder above the model.
+    /// Place of the training's images: the path given then, or that path relative to a parent folder of the model.
     pub fn data_path(&self) -> PathBuf {
         let given = &self.about.data.path;
         if self.about.data.is_built_in() || given.exists() || given.is_absolute() {
             return given.clone();
         }
         let Ok(folder) = std::path::absolute(Path::new(".").join(&self.folder)) else { return given.clone() };
-        // A run lies in the folder that it was started in, or in its `runs`; phases lie one deeper.
+        // A run is stored in the folder it was started from, or in its `runs`; a phase is one level deeper.
         let above = folder.ancestors().skip(1).take(ABOVE).map(|folder| folder.join(given));
         above.into_iter().find(|path| path.exists()).unwrap_or_else(|| given.clone())
     }
 
-    /// How pictures at another place are read.
+    /// Settings for reading images at another place.
     pub fn data_at(&self, path: &Path) -> enas_data::Config {
-        // Varied copies of training pictures are not what anyone wants to be measured on.
+        // Augmented copies of training images are not used for measurements.
         let augment = enas_data::augment::Config::default();
         enas_data::Config { augment, path: path.to_owned(), ..self.about.data.clone() }
     }
@@ -135,7 +135,8 @@ impl Model {
     fn load_own(&self, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
         let config = self.data_at(&self.about.data.path);
         let seed = Seed::new(self.about.seed);
-        // A run that took over the split of a search keeps it beside the model; its own seed would draw another.
+        // A run that reuses the split of a search stores it in its folder. The seed of the run would draw another
+        // split.
         let stored = self.folder.join(SPLIT).is_file().then(|| stored_split(&self.folder)).transpose()?;
         if stored.is_none() && !config.is_fixed(part) {
             tracing::warn!(
@@ -155,7 +156,7 @@ impl Model {
             )));
         }
         let split = data.split(part);
-        // In reference mode each part has moments of its own, of which a model file holds only training's.
+        // In reference mode every part has its own mean and deviation; a model file holds only the training's.
         let split = match config.normalization {
             NormalizationMode::PerChannel => split.with_normalization(self.about.normalization.clone()),
             NormalizationMode::Reference => split.clone(),
@@ -164,7 +165,7 @@ impl Model {
     }
 }
 
-/// Whether two paths are written alike or lead to the same place.
+/// Whether two paths are equal or lead to the same place.
 fn same_place(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
