@@ -1,8 +1,8 @@
-//! Labels images with a model that a training wrote. Needs `enas-search` alone.
+//! Classifies images with a trained model. Depends on `enas-search` only.
 //!
 //!     cargo run --release -p enas-search --example predict_image -- runs/digits-train-1/model.safetensors photo.png
 #![forbid(unsafe_code)]
-// An example for people at a terminal: printing is its job.
+// A terminal example: printing is its purpose.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = args.next().ok_or("usage: predict_image MODEL IMAGE…")?;
     let model = Model::load(Path::new(&model))?;
     for path in args {
-        // Exactly what was done to the images that the network was trained on.
+        // Exactly the preparation that the training images had.
         let pixels = enas_data::prepare_file(Path::new(&path), &model.input_spec())?;
         let probabilities =
             model.probabilities(&model.images(&[pixels])?)?.flatten_all()?.to_vec1::<f32>()?;

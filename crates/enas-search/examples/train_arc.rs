@@ -1,10 +1,10 @@
-//! Trains a ready architecture on a folder of images and saves the model. Needs `enas-search` alone.
+//! Trains a ready architecture on a folder of images and saves the model. Depends on `enas-search` only.
 //!
 //!     cargo run --release -p enas-search --example train_arc -- photos
 //!
 //! Without an argument it trains on the built-in digits, for one epoch of a small network.
 #![forbid(unsafe_code)]
-// An example for people at a terminal: printing is its job.
+// A terminal example: printing is its purpose.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The settings that follow from the images, on top of the preset for folders.
+/// The settings chosen for the images, on top of the preset for folders.
 fn of_folder(path: &Path) -> Result<TrainConfig, enas_search::Error> {
     let base = Layers::preset("folder").set(format!("data.path={}", enas_data::meant(path).display()));
     let read: TrainConfig = base.load()?;

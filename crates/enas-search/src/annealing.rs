@@ -1,32 +1,32 @@
-//! The learning rate of a step: a schedule that ends with the run, whatever its length became, and a warm-up.
+//! The learning rate of a step: the schedule, fitted to the length of the run, and the warm-up.
 
 use enas_child::schedule::{Cosine, Schedule, warmup_factor};
 
-/// A position in a run: what is complete, and how much there will be.
+/// A position in a run, and the run's length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position {
-    /// Epochs complete.
+    /// Epochs completed.
     pub(crate) epoch: u64,
     /// Epochs planned.
     pub(crate) epochs: u64,
-    /// Steps complete in this epoch.
+    /// Steps completed in this epoch.
     pub(crate) step: u64,
-    /// Steps of an epoch.
+    /// Number of steps in an epoch.
     pub(crate) steps: u64,
 }
 
 impl Position {
-    /// Share of the epoch that is complete, less than 1.
+    /// Completed share of the epoch, below 1.
     fn part(&self) -> f64 {
         self.step.min(self.steps.saturating_sub(1)) as f64 / self.steps.max(1) as f64
     }
 }
 
-/// The learning rate of the step that begins at a position.
+/// The learning rate of the step at a position.
 ///
-/// With `fit`, the last cycle of a cosine schedule is cut, or stretched if less than half of another one would
-/// follow it, to end with the run: otherwise a run of another length than the schedule was made for would end at
-/// a high learning rate, with accuracies to match.
+/// With `fit`, the last cycle of a cosine schedule (SGDR; Loshchilov and Hutter, 2017) is cut or stretched to end
+/// with the run. It is stretched if less than half of another cycle would follow. Otherwise a run of another length
+/// than the schedule's would end at a high learning rate.
 pub(crate) fn lr(schedule: &Schedule, fit: bool, at: Position) -> f32 {
     let Position { epoch, epochs, .. } = at;
     let rate = match schedule {
@@ -46,27 +46,27 @@ pub(crate) fn lr(schedule: &Schedule, fit: bool, at: Position) -> f32 {
     rate * warmup_factor(schedule.warmup_epochs(), epoch as f64 + at.part(), epochs)
 }
 
-/// The learning rate of the step that begins at a position of a run that ends when its time is over, `share` of which is
-/// past: one cycle over the whole time, so that the rate reaches its end however fast the machine is.
+/// The learning rate of a run with a time limit, at a position where `share` of the time is over.
 ///
-/// `None` for schedules that do not follow the steps.
+/// One cosine cycle spans the whole time, so that the rate reaches its end on any machine. `None` for schedules that
+/// do not change per step.
 pub(crate) fn lr_by_time(schedule: &Schedule, share: f64, at: Position) -> Option<f32> {
     let Schedule::Cosine(cosine @ Cosine { per_step: true, .. }) = schedule else { return None };
     let done = at.epoch as f64 + at.part();
-    // A run that has all its epochs before the time is over ends with them.
+    // If all epochs finish before the time is over, the schedule ends with them.
     let share = share.max(done / at.epochs.max(1) as f64).min(1.0);
     let rate = Cosine { t_0: 1, t_mul: 1, ..*cosine }.lr_within(0, share as f32);
     Some(rate * warmup_factor(schedule.warmup_epochs(), done, at.epochs))
 }
 
-/// First epoch and length of the cycle that `epoch` lies in.
+/// First epoch and length of the cycle that contains `epoch`.
 fn fitted_cycle(cosine: &Cosine, epoch: u64, epochs: u64) -> (u64, u64) {
     let (mut start, mut length) = (0u64, cosine.t_0);
     loop {
-        // Cycles may be as long as numbers can say.
+        // Cycle lengths can be large enough to overflow.
         let end = start.saturating_add(length);
         let next = length.saturating_mul(cosine.t_mul);
-        // What would remain for the next cycle is too little to be worth a restart.
+        // Too few epochs remain for another cycle, so this one takes them.
         if end.saturating_add(next.div_ceil(2)) > epochs {
             return (start, epochs.max(epoch + 1) - start);
         }
@@ -129,7 +129,7 @@ mod tests {
         assert!(rates[9] < 0.03 && rates.is_sorted_by(|a, b| a > b), "{rates:?}");
     }
 
-    /// The rates of all steps of a run of `epochs` of five steps.
+    /// The rates of all steps of a run of `epochs` epochs of five steps.
     fn steps(schedule: &Schedule, epochs: u64) -> Vec<f32> {
         let at = |i: u64| Position { epoch: i / 5, epochs, step: i % 5, steps: 5 };
         (0..5 * epochs).map(|i| super::lr(schedule, true, at(i))).collect()

@@ -1,10 +1,10 @@
-//! A wall-time limit, and what still fits into it.
+//! A wall-time limit, and the work that still fits into it.
 
 use std::time::Duration;
 
 use crate::config::TimeLimit;
 
-/// The time a run may take, in seconds over all its sessions.
+/// The time limit of a run in seconds, over all its sessions; `None` for no limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
     limit: Option<f64>,
@@ -15,27 +15,27 @@ impl Budget {
         Self { limit: limit.0.map(|d| d.as_secs_f64()) }
     }
 
-    /// The whole of it, if there is a limit.
+    /// The limit in seconds.
     pub(crate) fn limit(&self) -> Option<f64> {
         self.limit
     }
 
-    /// The same with less time: `before` is over already.
+    /// The limit reduced by `before`, which is spent already.
     pub(crate) fn less(self, before: Duration) -> Self {
         Self { limit: self.limit.map(|limit| (limit - before.as_secs_f64()).max(0.0)) }
     }
 
-    /// A share of the time.
+    /// A share of the limit.
     pub(crate) fn part(self, share: f64) -> Self {
         Self { limit: self.limit.map(|limit| limit * share) }
     }
 
-    /// Whether `seconds` of work no longer fit after `spent` seconds.
+    /// Whether `seconds` of work no longer fit in after `spent` seconds.
     pub(crate) fn lacks(&self, seconds: f64, spent: f64) -> bool {
         self.limit.is_some_and(|limit| spent + seconds > limit)
     }
 
-    /// The share of the limit that is over after `spent` seconds, `reserve` seconds being kept for its end.
+    /// The share of the usable time that is over after `spent` seconds; `reserve` seconds at the end are not usable.
     pub(crate) fn share(&self, spent: f64, reserve: f64) -> Option<f64> {
         self.limit.map(|limit| (spent / (limit - reserve).max(1e-3)).clamp(0.0, 1.0))
     }
@@ -45,8 +45,8 @@ impl Budget {
         self.limit.map(|limit| (limit - spent).max(0.0))
     }
 
-    /// Epochs of a run that has done `done` (at least one) in `spent` seconds, wants `wanted` in all, and needs
-    /// `reserve` seconds after them.
+    /// The number of epochs that fit in. The run has completed `done` (at least one) in `spent` seconds, wants
+    /// `wanted` in all, and needs `reserve` seconds after them.
     pub(crate) fn epochs(&self, wanted: u64, done: u64, spent: f64, reserve: f64) -> u64 {
         let Some(limit) = self.limit else { return wanted };
         let per_epoch = spent / done as f64;
@@ -54,7 +54,7 @@ impl Budget {
         wanted.min(done.saturating_add(more))
     }
 
-    /// A reserve of at most 30 % of the limit: a search that only selects learns nothing.
+    /// Limits a reserve to 30 % of the time: a search that spends its time on the selection does not learn.
     pub(crate) fn reserve(&self, seconds: f64) -> f64 {
         self.limit.map_or(0.0, |limit| seconds.min(0.3 * limit))
     }

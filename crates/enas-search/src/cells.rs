@@ -1,4 +1,4 @@
-//! Cells to train without a search: a good start on images of any kind, and what a search has to beat.
+//! Ready cells, which can be trained without a search: a starting point for any images, and a baseline for a search.
 
 use enas_arc::Arc;
 
@@ -13,13 +13,13 @@ pub struct ReadyCell {
     pub arc: Arc,
 }
 
-/// The cell that is trained where none is named.
+/// The cell that is trained by default.
 pub const DEFAULT_CELL: &str = "wide";
 
-/// The cell for few images.
+/// The default cell for few images.
 pub(crate) const LIGHT_CELL: &str = "wide-light";
 
-/// Name, what it is, normal cell and reduction cell. Every node is `input operation input operation`.
+/// Name, description, normal cell and reduction cell. Every node is `input operation input operation`.
 const CELLS: [(&str, &str, &str); 3] = [
     (
         "wide",

@@ -1,4 +1,4 @@
-//! Which settings differ from those a run was started with, and whether that can matter.
+//! The settings that differ from those a run was started with, and whether the differences affect results.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,12 +9,12 @@ use serde_json::Value;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 
-/// Settings that no result depends on: how often something is written, what the run may take of time and memory, and
-/// where the pictures are, which are compared by their content.
+/// Settings that do not affect results: write intervals, limits of time and memory, and the place of the images
+/// (their content is compared).
 pub(crate) const HARMLESS: [&str; 5] =
     ["data.path", "run.checkpoint_seconds", "run.log_every", "run.memory", "run.time"];
 
-/// Differences that are listed.
+/// Maximum number of differences in a message.
 const LISTED: usize = 20;
 
 /// A setting that differs from that of a run.
@@ -25,24 +25,24 @@ pub struct Change {
     pub key: String,
     /// Its value in the run.
     pub of_run: String,
-    /// The value asked for.
+    /// The requested value.
     pub asked: String,
 }
 
-/// Settings as plain data, to be kept and compared.
+/// Settings as plain data, for storing and comparing.
 pub(crate) fn plain(settings: &impl Serialize) -> Value {
     serde_json::to_value(settings).expect("a configuration is plain data")
 }
 
-/// Stored settings with what this version adds to them, so that a new key is no difference.
+/// Stored settings, completed by the defaults of this version, so that a new key is not a difference.
 pub(crate) fn completed<C: Settings>(stored: &Value) -> Value {
     serde_json::from_value::<C>(stored.clone()).map_or_else(|_| stored.clone(), |settings| plain(&settings))
 }
 
-/// Compares settings with those of the run in `dir`. Returns the differences, none of which matters.
+/// Compares settings with those of the run in `dir`. Returns the differences that do not affect results.
 ///
 /// # Errors
-/// [`Error::SettingsChanged`] with the differences that do matter.
+/// [`Error::SettingsChanged`] with the differences that affect results.
 pub(crate) fn accept(dir: &Path, of_run: &Value, asked: &Value) -> Result<Vec<Change>> {
     let (harmless, harmful): (Vec<_>, Vec<_>) =
         between(of_run, asked).into_iter().partition(|change| HARMLESS.contains(&change.key.as_str()));
@@ -52,7 +52,7 @@ pub(crate) fn accept(dir: &Path, of_run: &Value, asked: &Value) -> Result<Vec<Ch
     Err(Error::SettingsChanged { run: dir.to_owned(), changes: harmful })
 }
 
-/// What to say about changes that are refused.
+/// The message about refused changes.
 pub(crate) fn refusal(changes: &[Change]) -> String {
     let mut text =
         "a result depends on these settings, which differ from those the run was started with:".to_owned();
@@ -66,7 +66,7 @@ pub(crate) fn refusal(changes: &[Change]) -> String {
     text + &format!("\ngo on without them (only {harmless} may change), or start a new run")
 }
 
-/// All settings that differ, in the order of their keys.
+/// All settings that differ, sorted by key.
 fn between(of_run: &Value, asked: &Value) -> Vec<Change> {
     let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
     collect("", of_run, &mut old);
@@ -78,7 +78,7 @@ fn between(of_run: &Value, asked: &Value) -> Vec<Change> {
     keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).map(change).collect()
 }
 
-/// The values of all keys. One that is not set counts as absent.
+/// The values of all keys; null counts as absent.
 fn collect<'a>(key: &str, value: &'a Value, found: &mut BTreeMap<String, &'a Value>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, value)| {

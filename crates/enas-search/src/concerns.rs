@@ -1,11 +1,11 @@
-//! What a user should know about the pictures before a run begins, as warnings.
+//! Warnings about the images before a run begins.
 
 use enas_data::doctor::Kind;
 use enas_data::{Dataset, Sampling};
 
 use crate::config::{ClassWeights, RunConfig};
 
-/// Warns of what was found in passing while the pictures were loaded, one line for each kind of concern.
+/// Logs a warning for each kind of problem that was found while the images were loaded.
 pub(crate) fn warn_of(data: &Dataset, pictures: &enas_data::Config, run: &RunConfig) {
     let is_balanced = pictures.sampling == Sampling::Balanced || run.class_weights != ClassWeights::None;
     for concern in &data.concerns {

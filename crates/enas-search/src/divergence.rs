@@ -1,8 +1,9 @@
-//! Numbers that are no longer finite: noticed at the step where it happens, explained, and left behind once.
+//! Divergence: detects numbers that are not finite at the step where they appear, locates the cause, and recovers
+//! once.
 //!
-//! A run that diverges goes back to the end of its last complete epoch, or to its start, and goes on from there with all
-//! learning rates times [`LOWERED`]. It does so once. Where it goes back to depends on the epoch alone, not on which
-//! checkpoints happened to be written, so an interrupted run goes back to the same place as one that was not.
+//! A diverged run goes back to the end of its last complete epoch, or to its start, and continues with all learning
+//! rates multiplied by [`LOWERED`]. It does so once. The epoch alone determines the place, not which checkpoints were
+//! written. An interrupted run therefore goes back to the same place as an uninterrupted one.
 
 use std::fmt;
 
@@ -17,30 +18,30 @@ use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::tensors::NamedTensor;
 
-/// What all learning rates are multiplied with once a run has gone back.
+/// Factor on all learning rates after a run went back.
 pub const LOWERED: f32 = 0.1;
 
-/// Pictures that an explanation names.
+/// Maximum number of images that an explanation names.
 const PICTURES: usize = 8;
 
-/// Where the numbers of a run stopped being finite.
+/// Where and why the numbers of a run stopped being finite.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Divergence {
-    /// What was no finite number, such as `the training loss`.
+    /// Which quantity was not finite, such as `the training loss`.
     pub what: String,
-    /// What it was instead.
+    /// Its value.
     pub value: f32,
-    /// Counted from 1.
+    /// The epoch, counted from 1.
     pub epoch: u64,
-    /// Counted from 1 within the epoch and phase.
+    /// The step within the epoch and phase, counted from 1.
     pub step: u64,
-    /// The first layer of the network whose numbers are not finite, and which numbers, such as
-    /// `activations of layer_3/layer_base`; `None` where no training step is to blame, or none was found.
+    /// The first layer with values that are not finite, and their kind, such as `activations of layer_3/layer_base`.
+    /// `None` if it did not happen in a training step, or no such layer was found.
     pub layer: Option<String>,
-    /// Names of pictures of the step, the most suspicious first.
+    /// Names of images in the step, the most suspicious first.
     pub pictures: Vec<String>,
-    /// Whether the run had gone back before.
+    /// Whether the run had gone back once already.
     pub again: bool,
 }
 
@@ -65,7 +66,7 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// Something that is not finite.
+/// A quantity that is not finite.
 #[derive(Clone, Debug)]
 pub(crate) struct Symptom {
     what: String,
@@ -74,7 +75,7 @@ pub(crate) struct Symptom {
 }
 
 impl Symptom {
-    /// In a training step.
+    /// Tests the statistics of a training step.
     pub(crate) fn of_step(stats: &StepStats) -> Option<Self> {
         let StepStats { loss, aux_loss, grad_norm, .. } = *stats;
         Self::among(&[
@@ -84,7 +85,7 @@ impl Symptom {
         ])
     }
 
-    /// In an update of the policy.
+    /// Tests the statistics of a policy update.
     pub(crate) fn of_update(stats: &UpdateStats) -> Option<Self> {
         Self::among(&[
             ("the loss of the policy", stats.loss),
@@ -95,20 +96,20 @@ impl Symptom {
         ])
     }
 
-    /// In class scores.
+    /// Tests class scores.
     ///
     /// # Errors
-    /// If they are not a contiguous tensor of `f32` on the CPU.
+    /// If they are not a contiguous F32 tensor on the CPU.
     pub(crate) fn of_logits(logits: &Tensor) -> Result<Option<Self>> {
         let value = read(logits, |logits| logits.iter().copied().find(|x| !x.is_finite()))?;
         let what = || "a class score on validation pictures".to_owned();
         Ok(value.map(|value| Self { what: what(), value, layer: None }))
     }
 
-    /// In what is about to be saved.
+    /// Tests the tensors of a checkpoint.
     ///
     /// # Errors
-    /// If a tensor is not a contiguous one of `f32` on the CPU.
+    /// If a tensor is not a contiguous F32 tensor on the CPU.
     pub(crate) fn of_tensors(tensors: &[NamedTensor]) -> Result<Option<Self>> {
         let guards = Guards::new(tensors.iter().map(|(_, tensor)| tensor));
         let bad = |((name, _), numbers): (&NamedTensor, &[f32])| {
@@ -124,17 +125,17 @@ impl Symptom {
         Some(Self { what: what.to_owned(), value, layer: None })
     }
 
-    /// The symptom at a place, both counted from 1.
+    /// The divergence at this epoch and step, both counted from 1.
     pub(crate) fn at(self, epoch: u64, step: u64) -> Divergence {
         let Self { what, value, layer } = self;
         Divergence { what, value, epoch, step, layer, pictures: Vec::new(), again: false }
     }
 }
 
-/// The tensors, all of which are finite.
+/// Returns the tensors if all values are finite.
 ///
 /// # Errors
-/// [`Error::Diverged`] at the place given.
+/// [`Error::Diverged`] at this epoch and step.
 pub(crate) fn finite(tensors: Vec<NamedTensor>, epoch: u64, step: u64) -> Result<Vec<NamedTensor>> {
     match Symptom::of_tensors(&tensors)? {
         None => Ok(tensors),
@@ -142,7 +143,10 @@ pub(crate) fn finite(tensors: Vec<NamedTensor>, epoch: u64, step: u64) -> Result
     }
 }
 
-/// The divergence that an error is, if the run has not gone back before; otherwise the error to end with.
+/// The divergence to recover from, if `error` is the first one of the run.
+///
+/// # Errors
+/// Every other error, and a second divergence.
 pub(crate) fn first(error: Error, went_back: bool) -> Result<Divergence> {
     match error {
         Error::Diverged(found) if went_back => Err(Divergence { again: true, ..*found }.into()),
@@ -151,19 +155,19 @@ pub(crate) fn first(error: Error, went_back: bool) -> Result<Divergence> {
     }
 }
 
-/// Adds to a divergence in a training step which layer and which pictures it began with. `plan` begins with the batch of
-/// the step; the network is as it was before it.
+/// Adds the layer and the images that a divergence in a training step started with. `plan` must begin with the batch
+/// of the step, and the network must be in the state before it.
 pub(crate) fn explain(
     mut found: Divergence,
     (network, arch): (&Network, &Arch),
     (train, plan): (&Split, &EpochPlan),
     step: &Step,
 ) -> Divergence {
-    // Networks of the macro space do not say where it began.
+    // Networks of the macro space cannot locate the cause.
     let (Network::Micro(child), Arch::Micro(arc)) = (network, arch) else { return found };
     match evidence((child, arc), (train, plan), step) {
         Ok((layer, pictures)) => (found.layer, found.pictures) = (layer, pictures),
-        // What it was to explain is worth more than why it could not.
+        // The divergence is the error to report, even if it cannot be explained.
         Err(error) => tracing::warn!("the step cannot be computed again to be explained: {error}"),
     }
     found
@@ -181,7 +185,7 @@ fn evidence(
     let mut pictures: Vec<String> = Vec::new();
     for suspect in diagnosis.suspects {
         let name = train.path(indices[suspect]);
-        // Copies of a picture have its name.
+        // Copies of an image have its name.
         if pictures.len() < PICTURES && !pictures.iter().any(|known| known == name) {
             pictures.push(name.to_owned());
         }

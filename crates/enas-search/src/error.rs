@@ -1,101 +1,101 @@
-//! What can go wrong in a run. Every message names the file, the value and the remedy.
+//! Errors of a run. Every message names the file, the value and the remedy.
 
 use std::path::PathBuf;
 
 use crate::changes::{Change, refusal};
 use crate::divergence::Divergence;
 
-/// A result of this crate.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of this crate.
+/// The error type of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration that is not valid: syntax, an unknown key, a value outside its range. Bad usage (exit 2).
+    /// An invalid configuration: syntax, an unknown key, or a value out of range. A usage error (exit code 2).
     #[error("{0}")]
     Config(#[from] ConfigError),
-    /// The run directory cannot be used as asked: it exists, it is missing, or it holds something else. Bad usage.
+    /// The run directory cannot be used as asked: it exists, is missing, or holds something else. A usage error.
     #[error("{path}: {problem}", path = .path.display())]
     RunDirectory {
         /// The directory.
         path: PathBuf,
-        /// What is the matter and what to do about it.
+        /// What is wrong and what to do.
         problem: String,
     },
-    /// A file that this crate wrote, or should have, does not read as one.
+    /// A file of this program is damaged or of another kind.
     #[error("{path}: {problem}", path = .path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is the matter and what to do about it.
+        /// What is wrong and what to do.
         problem: String,
     },
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("{action} {path}: {source}", path = .path.display())]
     Io {
-        /// What was being done, such as `cannot write`.
+        /// The failed action, such as `cannot write`.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The data do not suit what was asked, such as pictures of another size than the model's.
+    /// The data do not match the request, such as images of another size than the model's.
     #[error("{0}")]
     Mismatch(String),
-    /// What works with cells alone was asked of an architecture of the macro space. Bad usage.
+    /// A function for cells was used with an architecture of the macro space. A usage error.
     #[error(
         "{0} works with cells only, and this architecture is of the macro space; it can be searched for, trained, \
          measured (enas eval) and used (enas predict), on the CPU"
     )]
     CellsOnly(&'static str),
-    /// Numbers of the run are no longer finite.
+    /// Numbers of the run stopped being finite.
     #[error("{0}")]
     Diverged(Box<Divergence>),
-    /// Settings that results depend on are not those the run was started with. Bad usage.
+    /// Settings that affect results differ from those the run was started with. A usage error.
     #[error("{run}: {}", refusal(.changes), run = .run.display())]
     SettingsChanged {
         /// The run directory, or the file of settings in it.
         run: PathBuf,
-        /// All settings that differ and matter.
+        /// All differences that affect results.
         changes: Vec<Change>,
     },
-    /// The observer asked to stop. The state is saved; the run can be resumed (exit 130).
+    /// The observer asked to stop. A checkpoint was written and the run can be resumed (exit code 130).
     #[error("interrupted; the state is saved in {run}", run = .run.display())]
     Interrupted {
         /// The run directory to resume.
         run: PathBuf,
     },
-    /// The network.
+    /// An error of the child network.
     #[error(transparent)]
     Child(#[from] enas_child::Error),
-    /// The controller.
+    /// An error of the controller.
     #[error(transparent)]
     Controller(#[from] enas_controller::Error),
-    /// candle refused an operation on tensors.
+    /// candle refused a tensor operation.
     #[error("tensors: {0}")]
     Tensors(#[from] candle_core::Error),
-    /// The pictures.
+    /// An error of the images.
     #[error(transparent)]
     Data(#[from] enas_data::Error),
-    /// The architecture.
+    /// An error of the architecture.
     #[error(transparent)]
     Arc(#[from] enas_arc::ArcError),
 }
 
-/// A configuration that is not valid.
+/// An invalid configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub struct ConfigError {
-    /// Where: `FILE:LINE`, `FILE`, `preset quick` or `--set run.epochs=x`.
+    /// The place: `FILE:LINE`, `FILE`, `preset quick` or `--set run.epochs=x`.
     pub place: String,
-    /// What is wrong: the key, the value found, what is allowed.
+    /// The problem: the key, the value found and what is allowed.
     pub problem: String,
 }
 
 impl Error {
-    /// Whether the mistake lies in what was asked (configuration, flags, directories) and not in the work itself.
+    /// Whether the request is at fault (configuration, flags, directories) rather than the work itself.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,

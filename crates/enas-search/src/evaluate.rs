@@ -1,4 +1,4 @@
-//! How good a network is on a split: accuracy, what is confused with what, and each class on its own.
+//! Evaluation of a network on a split: accuracy, confusion matrix and scores per class.
 
 use candle_core::Tensor;
 use enas_child::Child;
@@ -6,42 +6,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// The predictions of a network on a whole split, as counts.
+/// The predictions of a network on a whole split, as a confusion matrix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Class names, in the order of the label numbers.
     pub classes: Vec<String>,
-    /// Pictures by true label (row) and predicted label (column).
+    /// Number of images, `[true label][predicted label]`.
     pub confusion: Vec<Vec<u64>>,
 }
 
-/// How one class is recognised.
+/// Scores of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassScore {
     /// Name of the class.
     pub label: String,
-    /// Share of the pictures given this label that have it; 0 when none was given it.
+    /// Share of the images with this predicted label that have it; 0 if there are none.
     pub precision: f64,
-    /// Share of the pictures of this class that were given its label; 0 when there are none.
+    /// Share of the images of this class that have this predicted label; 0 if there are none.
     pub recall: f64,
-    /// Harmonic mean of precision and recall; 0 when both are.
+    /// Harmonic mean of precision and recall; 0 if both are 0.
     pub f1: f64,
-    /// Pictures of this class.
+    /// Number of images of this class.
     pub support: u64,
 }
 
 impl Evaluation {
-    /// Nothing predicted yet.
+    /// An evaluation without predictions.
     pub fn new(classes: &[String]) -> Self {
         Self { classes: classes.to_vec(), confusion: vec![vec![0; classes.len()]; classes.len()] }
     }
 
-    /// Counts the predictions of a batch.
+    /// Adds the predictions of a batch.
     ///
     /// Shapes: `logits` is `[n, classes]`, `labels` is `[n]` of U32.
     ///
     /// # Errors
-    /// If they are not such tensors.
+    /// If the tensors have other shapes or types.
     pub(crate) fn count(&mut self, logits: &Tensor, labels: &Tensor) -> Result<()> {
         let (predicted, labels) = (Child::classes(logits)?.to_vec1::<u32>()?, labels.to_vec1::<u32>()?);
         for (predicted, label) in predicted.into_iter().zip(labels) {
@@ -50,30 +50,30 @@ impl Evaluation {
         Ok(())
     }
 
-    /// Pictures with the right label.
+    /// Number of images classified correctly.
     pub fn correct(&self) -> u64 {
         (0..self.classes.len()).map(|k| self.confusion[k][k]).sum()
     }
 
-    /// Pictures in all.
+    /// Number of images.
     pub fn total(&self) -> u64 {
         self.confusion.iter().flatten().sum()
     }
 
-    /// Share of pictures with the right label, 0 to 1; 0 for an empty split.
+    /// Share of images classified correctly, 0 to 1; 0 for an empty split.
     pub fn accuracy(&self) -> f64 {
         ratio(self.correct(), self.total())
     }
 
-    /// Mean F1 over the classes that occur among the labels or the predictions, 0 to 1: each class counts alike, however
-    /// many pictures it has. 0 for an empty split.
+    /// Mean F1 over the classes that occur among the labels or the predictions, 0 to 1. Every class has the same
+    /// weight. 0 for an empty split.
     pub fn macro_f1(&self) -> f64 {
         let is_given = |k: usize| self.confusion.iter().any(|row| row[k] > 0);
         let scores = self.per_class().into_iter().enumerate();
         mean(scores.filter(|(k, class)| class.support > 0 || is_given(*k)).map(|(_, class)| class.f1))
     }
 
-    /// Mean recall over the classes that have pictures, 0 to 1; 0 for an empty split.
+    /// Mean recall over the classes that have images, 0 to 1; 0 for an empty split.
     pub fn balanced_accuracy(&self) -> f64 {
         mean(self.per_class().iter().filter(|class| class.support > 0).map(|class| class.recall))
     }
@@ -84,7 +84,7 @@ impl Evaluation {
             let hits = self.confusion[k][k];
             let support = self.confusion[k].iter().sum();
             let given: u64 = self.confusion.iter().map(|row| row[k]).sum();
-            // F1 = 2pr/(p + r), written so that it is defined whenever either count is.
+            // F1 = 2TP/(support + predicted), equal to 2pr/(p + r) but defined if either count is positive.
             let f1 = ratio(2 * hits, support + given);
             ClassScore {
                 label: label.clone(),
@@ -98,7 +98,8 @@ impl Evaluation {
     }
 }
 
-/// The 95 % interval of a share of `right` in `total` (Wilson's), which keeps its sense near 0 and 1.
+/// The 95 % Wilson score interval of the proportion `right`/`total`. Unlike the normal approximation it is usable
+/// near 0 and 1.
 pub fn interval(right: u64, total: u64) -> (f64, f64) {
     const Z: f64 = 1.96;
     let (n, p) = (total.max(1) as f64, right as f64 / total.max(1) as f64);
@@ -108,14 +109,14 @@ pub fn interval(right: u64, total: u64) -> (f64, f64) {
     (((centre - half) / scale).max(0.0), ((centre + half) / scale).min(1.0))
 }
 
-/// A mean that is 0 where there is nothing to average.
+/// The mean; 0 if there are no values.
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, n) = values.fold((0.0, 0), |(sum, n), value| (sum + value, n + 1));
     if n == 0 { 0.0 } else { sum / f64::from(n) }
 }
 
-/// A batch size of at most `most` that cuts `n` pictures into batches as equal as can be: batch statistics of a
-/// nearly empty last batch would be noise.
+/// A batch size of at most `most` that divides `n` images into batches of nearly equal size. A nearly empty last
+/// batch would have noisy batch statistics.
 pub(crate) fn even_batch(n: usize, most: usize) -> usize {
     if n == 0 { most } else { n.div_ceil(n.div_ceil(most)) }
 }

@@ -1,6 +1,6 @@
-//! Where the loops' pictures come from: from the GPU itself where a split fits, else from the host, batch by batch.
+//! The images of the loops: resident on the GPU if a split fits there, otherwise sent by the host batch by batch.
 //!
-//! Which pictures a batch holds is the split's business in either case, and so are their numbers, to the bit.
+//! The split determines the images of a batch in both cases, and their values are equal to the bit.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use enas_kernels::gpu::Gpu;
 use crate::error::{Error, Result};
 use crate::network::Network;
 
-/// A split as a network reads it. Cloning shares the pictures.
+/// A split as a network reads it. Clones share the images.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     split: Split,
-    /// All pictures on the network's GPU, where that is possible: training pictures that the host varies anew in every
-    /// epoch must come from there, and large splits leave too little memory.
+    /// All images on the network's GPU; `None` if that is impossible: the host augments training images anew in every
+    /// epoch, and large splits do not fit.
     resident: Option<ResidentPictures>,
-    /// Where the network is, if not on the CPU.
+    /// The network's GPU; `None` on the CPU.
     gpu: Option<Gpu>,
 }
 
-/// Pictures that go through the network together.
+/// A batch of images that pass through the network together.
 #[derive(Debug)]
 pub(crate) struct Minibatch {
     pictures: Pictures,
@@ -46,7 +46,7 @@ enum Pictures {
 }
 
 impl Source {
-    /// The pictures of `split` for `child`, whose place must be decided; their sizes must agree.
+    /// The images of `split` for `child`, which must be on its final device. Image sizes must agree.
     pub(crate) fn new(split: &Split, child: &Child) -> Result<Self> {
         let gpu = child.gpu().cloned();
         let resident = match &gpu {
@@ -56,7 +56,7 @@ impl Source {
         Ok(Self { split: split.clone(), resident, gpu })
     }
 
-    /// The same for a network of either space.
+    /// [`Self::new`] for a network of either space.
     pub(crate) fn of(split: &Split, network: &Network) -> Result<Self> {
         match network {
             Network::Micro(child) => Self::new(split, child),
@@ -69,7 +69,7 @@ impl Source {
         &self.split
     }
 
-    /// Batches of an epoch, as by [`Split::epoch`].
+    /// Batches of an epoch; see [`Split::epoch`].
     pub(crate) fn epoch(&self, plan: &EpochPlan) -> Result<Epoch> {
         let batches = match self.resident {
             Some(_) => Prepared::Resident(self.split.epoch_indices(plan)?.into_iter()),
@@ -78,7 +78,7 @@ impl Source {
         Ok(Epoch { source: self.clone(), batches })
     }
 
-    /// Batches of all pictures in stored order, as by [`Split::ordered`].
+    /// Batches of all images in stored order; see [`Split::ordered`].
     pub(crate) fn ordered(&self, batch_size: usize) -> Result<Epoch> {
         let batches = match self.resident {
             Some(_) => {
@@ -91,12 +91,12 @@ impl Source {
         Ok(Epoch { source: self.clone(), batches })
     }
 
-    /// A batch drawn by chance, as by [`Split::draw`].
+    /// A randomly drawn batch; see [`Split::draw`].
     pub(crate) fn draw(&self, position: &[u64], batch_size: usize) -> Result<Minibatch> {
         self.gather(self.split.draw_indices(position, batch_size)?)
     }
 
-    /// A batch of the given pictures, as by [`Split::gather`].
+    /// A batch of the given images; see [`Split::gather`].
     pub(crate) fn gather(&self, indices: Vec<usize>) -> Result<Minibatch> {
         Ok(match &self.resident {
             Some(set) => {
@@ -108,7 +108,7 @@ impl Source {
         })
     }
 
-    /// A batch that the host prepared. Where there is a GPU it is on its way there from now on.
+    /// A batch prepared by the host. With a GPU, its transfer starts here.
     fn send(&self, batch: Batch) -> Result<Minibatch> {
         let batch = Minibatch::of_host(batch)?;
         let (Some(gpu), Pictures::Host { images, mix }) = (&self.gpu, &batch.pictures) else {
@@ -132,7 +132,7 @@ fn place(gpu: &Gpu, split: &Split, child: &Child) -> Result<Option<ResidentPictu
     Ok(resident)
 }
 
-/// Second labels as networks take them.
+/// The second labels of mixed images, as tensors for the network.
 fn mix(enas_data::augment::Mix { others, shares }: enas_data::augment::Mix) -> Result<Mix> {
     let n = others.len();
     let others = Tensor::from_vec(others, n, &Device::Cpu)?;
@@ -141,24 +141,24 @@ fn mix(enas_data::augment::Mix { others, shares }: enas_data::augment::Mix) -> R
 }
 
 impl Minibatch {
-    /// The numbers are moved, not copied.
+    /// Takes a batch of the host; its values are moved, not copied.
     fn of_host(mut batch: Batch) -> Result<Self> {
         let mix = batch.mix.take().map(mix).transpose()?;
         let (images, labels) = batch.into_tensors(&Device::Cpu)?;
         Ok(Self { pictures: Pictures::Host { images, mix }, labels })
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub(crate) fn len(&self) -> usize {
         self.labels.elem_count()
     }
 
-    /// The batch as networks answer it.
+    /// The batch as input for a forward pass.
     pub(crate) fn images(&self) -> Images<'_> {
         self.examples().into()
     }
 
-    /// The batch as networks are trained with it.
+    /// The batch as input for a training step.
     pub(crate) fn examples(&self) -> Examples<'_> {
         match &self.pictures {
             Pictures::Host { images, mix } => {
@@ -170,7 +170,7 @@ impl Minibatch {
     }
 }
 
-/// Batches in order. Asking for the next one while a step is under way sends it to the GPU meanwhile.
+/// Batches in order. Asking for the next one during a step overlaps its transfer to the GPU with the computation.
 #[derive(Debug)]
 pub(crate) struct Epoch {
     source: Source,
@@ -184,7 +184,7 @@ enum Prepared {
 }
 
 impl Epoch {
-    /// How long the caller has waited for pictures so far.
+    /// How long the caller has waited for batches so far.
     pub(crate) fn waited(&self) -> Duration {
         match &self.batches {
             Prepared::Host(batches) => batches.waited(),

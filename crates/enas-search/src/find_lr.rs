@@ -1,4 +1,5 @@
-//! A first guess at the learning rate: a few steps with a rate that rises, whose weights are thrown away (Smith, 2017).
+//! A learning-rate range test (Smith, WACV 2017): a few steps with a rising rate, with a network that is then
+//! dropped.
 
 use enas_arc::Arc;
 use enas_child::Step;
@@ -13,43 +14,43 @@ use crate::error::Result;
 use crate::feed::Source;
 use crate::train::network;
 
-/// Steps at most.
+/// Maximum number of steps.
 const STEPS: u64 = 100;
 /// The first and the last rate.
 const RATES: (f64, f64) = (1e-5, 10.0);
-/// What the smoothed loss keeps of itself at every step.
+/// Decay of the exponential moving average of the loss.
 const KEEPS: f64 = 0.9;
-/// The ramp ends where the smoothed loss is so many times the lowest one.
+/// The test ends when the smoothed loss exceeds its minimum by this factor.
 const TOO_HIGH: f64 = 4.0;
-/// The rate with the lowest loss is at the edge of what the network bears; the suggestion is so many times lower.
+/// The rate with the lowest loss is close to instability. The suggestion is lower by this factor.
 const MARGIN: f64 = 10.0;
 
-/// The loss of a network while the learning rate rises.
+/// The loss of a network for a rising learning rate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LrCurve {
-    /// One point for every step, up to where the loss is far above its lowest.
+    /// One point per step, until the loss is far above its minimum.
     pub curve: Vec<LrPoint>,
     /// A tenth of the rate with the lowest smoothed loss.
     pub suggested_lr: f64,
 }
 
-/// A step of the ramp.
+/// A step of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LrPoint {
     /// Learning rate.
     pub lr: f64,
     /// Mean training loss of the step's batch, in nats.
     pub loss: f64,
-    /// The same, smoothed over the steps before.
+    /// The exponential moving average of the loss (bias-corrected), in nats.
     pub smoothed_loss: f64,
 }
 
-/// Trains a network of `arc` for at most a hundred steps, from 1e-5 to 10 in equal factors, and forgets it.
+/// Trains a network of `arc` for at most a hundred steps while the rate rises from 1e-5 to 10 in equal factors.
 ///
-/// The configuration's own learning rate takes no part. `data` must be loaded with `config.run.seed()`.
+/// The learning rate of the configuration is not used. Load `data` with `config.run.seed()`.
 ///
 /// # Errors
-/// Whatever data, network and device report.
+/// Errors of settings, data, network and device.
 pub fn find_lr(config: &TrainConfig, arc: &Arc, data: &Dataset, gpu: Option<&Gpu>) -> Result<LrCurve> {
     config.check()?;
     config.run.check_device(gpu)?;
@@ -82,7 +83,7 @@ pub fn find_lr(config: &TrainConfig, arc: &Arc, data: &Dataset, gpu: Option<&Gpu
 #[derive(Default)]
 struct Ramp {
     curve: Vec<LrPoint>,
-    /// The moving average of the loss, which began at nothing.
+    /// The moving average of the loss, which started at 0.
     average: f64,
 }
 
@@ -93,7 +94,7 @@ impl Ramp {
         first * (last / first).powf(self.curve.len() as f64 / (STEPS - 1) as f64)
     }
 
-    /// Takes in a step; whether there should be another one.
+    /// Adds a step; returns whether another one should follow.
     fn goes_on(&mut self, lr: f64, loss: f64) -> bool {
         self.average = KEEPS * self.average + (1.0 - KEEPS) * loss;
         let steps = self.curve.len() as i32 + 1;
@@ -118,13 +119,13 @@ mod tests {
     #[test]
     fn the_ramp_rises_by_equal_factors_and_ends_where_the_loss_explodes() {
         let mut ramp = Ramp::default();
-        // A valley about 0.1.
+        // A minimum at about 0.1.
         let loss = |lr: f64| 1.0 + (lr.log10() + 1.0).powi(2);
         while ramp.goes_on(ramp.lr(), loss(ramp.lr())) {}
         let curve = ramp.finish();
         assert_eq!((curve.curve[0].lr, curve.curve.len() as u64), (1e-5, STEPS));
         assert!((curve.curve[99].lr - 10.0).abs() < 1e-9);
-        // Smoothing lags behind, towards higher rates.
+        // Smoothing shifts the minimum towards higher rates.
         assert!((0.01..0.06).contains(&curve.suggested_lr), "{}", curve.suggested_lr);
         let mut ramp = Ramp::default();
         (0..30).for_each(|_| assert!(ramp.goes_on(ramp.lr(), 1.0)));

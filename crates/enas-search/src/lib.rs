@@ -1,18 +1,20 @@
-//! The two ENAS loops, `search` and `train`, as readable algorithms with a durable run directory.
+//! ENAS as readable loops, [`search()`] and [`train()`], with a durable run directory.
 //!
-//! This crate brings the child network, the controller and the data together. It owns what happens in which
-//! order ([`search()`], [`train()`]), how good something is ([`Evaluation`], [`Selection`]), what is kept
-//! ([`Run`], [`Model`]) and what may be set ([`SearchConfig`], [`TrainConfig`]). It prints nothing: progress goes
-//! to an [`Observer`], warnings to `tracing`.
+//! This crate combines the child network, the controller and the data. It owns the loops, the metrics
+//! ([`Evaluation`], [`Selection`]), the files ([`Run`], [`Model`]) and the settings ([`SearchConfig`],
+//! [`TrainConfig`]). It prints nothing: progress goes to an [`Observer`], warnings to `tracing`.
+//!
+//! The search follows Pham et al. (ICML 2018, arXiv:1802.03268, section 2.2): phase 1 trains the shared weights ω,
+//! phase 2 the parameters θ of the policy.
 //!
 //! # Reproducibility
 //!
-//! Every random choice is drawn from a stream named by its purpose and position, so a run depends on its
-//! configuration and its data alone: not on the number of threads, and not on interruptions. A run that was
-//! stopped and resumed writes the same arcs and the same weights, byte for byte, as one that was not. The one
-//! exception are runs with a time limit (`run.time`): how much they do depends on the speed of the machine.
+//! Every random number comes from a stream that is named by its purpose and position. A run therefore depends only on
+//! its configuration and its data, not on the number of threads or on interruptions. A run that was stopped and
+//! resumed writes the same arcs and the same weights, byte for byte. Runs with a time limit (`run.time`) are the
+//! exception: how many steps they make depends on the machine.
 //!
-//! A run whose numbers stop being finite goes back to the end of its last epoch, once, and goes on with [`LOWERED`]
+//! If numbers stop being finite, the run goes back to the end of its last epoch, once, and continues with [`LOWERED`]
 //! times the learning rate; see [`Divergence`].
 //!
 //! # Example
@@ -35,7 +37,7 @@
 //! # }
 //! ```
 //!
-//! A training and a prediction, as small as can be; `examples/` has the same for folders:
+//! A minimal training and prediction; `examples/` has the same for folders of images:
 //!
 //! ```
 //! use enas_search::{Layers, Model, Run, TrainConfig, enas_data};
@@ -139,7 +141,7 @@ pub use trial::{Answer, Trial};
 pub use tta::Tta;
 pub use workplace::Workplace;
 
-/// The crates below this one, for what its functions take and give: images, networks, policies.
+/// The crates below this one: their types are arguments and results here.
 pub use {enas_arc, enas_child, enas_controller, enas_data};
 
 /// The types of theirs that most callers need.
@@ -153,12 +155,12 @@ pub use enas_rng::Seed;
 #[doc = include_str!("../guide.md")]
 struct Guide;
 
-/// And those of the page about candle.
+/// The examples of the page about candle compile and run.
 #[cfg(doctest)]
 #[doc = include_str!("../candle.md")]
 struct EnasFromCandle;
 
-/// The example of the read-me compiles and runs.
+/// The example of the README compiles and runs.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

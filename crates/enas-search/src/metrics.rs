@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one JSON object per event, only ever appended to.
+//! The event log `metrics.jsonl`: append-only, one JSON object per event.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -35,17 +35,17 @@ impl Metrics {
         self.file.write_all(text.as_bytes()).map_err(|source| self.error(source))
     }
 
-    /// Bytes so far.
+    /// Length of the log in bytes.
     pub(crate) fn len(&mut self) -> Result<u64> {
         self.file.seek(SeekFrom::End(0)).map_err(|source| self.error(source))
     }
 
-    /// Waits until everything is on the disk.
+    /// Flushes the log to the disk.
     pub(crate) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|source| self.error(source))
     }
 
-    /// Forgets what came after a checkpoint, because it is about to happen again.
+    /// Removes everything after a checkpoint, because it is about to be computed again.
     pub(crate) fn rewind(&mut self, length: u64) -> Result<()> {
         let length = if self.len()? < length {
             tracing::warn!("{} is shorter than when the checkpoint was written", self.path.display());
@@ -56,7 +56,7 @@ impl Metrics {
         self.file.set_len(length).map_err(|source| self.error(source))
     }
 
-    /// Bytes up to the end of the last whole line.
+    /// Length up to the end of the last complete line, in bytes.
     fn whole_lines(&self) -> Result<u64> {
         let bytes = std::fs::read(&self.path).map_err(|source| self.error(source))?;
         Ok(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last as u64 + 1))
@@ -67,7 +67,7 @@ impl Metrics {
     }
 }
 
-/// An event as JSON. A number that JSON cannot hold becomes null.
+/// An event as JSON. A number that JSON cannot represent becomes null.
 pub(crate) fn fields(event: &impl Serialize) -> Map<String, Value> {
     match serde_json::to_value(event).expect("events are plain data") {
         Value::Object(fields) => fields,

@@ -13,7 +13,7 @@ use crate::config::{SearchConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::tensors::NamedTensor;
 
-/// A network with its weights: stacked cells, or layers of the macro space.
+/// A network with its weights: cells (micro space), or layers (macro space).
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a run has one or two of them")]
 pub(crate) enum Network {
@@ -22,21 +22,21 @@ pub(crate) enum Network {
     Macro(MacroChild),
 }
 
-/// What a GPU is called where it is refused.
+/// Word for a GPU in the error that refuses it.
 pub(crate) const GPU: &str = "a GPU (--device cpu goes without)";
 
-/// The images of a data set as a network takes them.
+/// The shape of a data set's images as network input.
 pub(crate) fn input_of(data: &Dataset) -> InputShape {
     InputShape { channels: data.channels, height: data.height, width: data.width }
 }
 
-/// The settings of the macro network of one arc: as many layers as it has, whatever the settings say.
+/// Settings of the macro network of one arc; the number of layers is that of the arc.
 pub(crate) fn of_arc(config: Option<&MacroConfig>, layers: usize) -> MacroConfig {
     MacroConfig { layers, ..config.cloned().unwrap_or_default() }
 }
 
 impl Network {
-    /// With weights for every architecture of the search's space, at their random start.
+    /// A network with shared weights for every architecture of the search space, at its random initialisation.
     pub(crate) fn shared(config: &SearchConfig, data: &Dataset) -> Result<Self> {
         let (input, classes, seed) = (input_of(data), data.classes.len(), config.run.seed());
         Ok(match config.space() {
@@ -47,7 +47,7 @@ impl Network {
         })
     }
 
-    /// With weights for one architecture, at their random start.
+    /// A network with weights for one architecture, at its random initialisation.
     pub(crate) fn fixed(config: &TrainConfig, arch: &Arch, data: &Dataset) -> Result<Self> {
         let (input, classes, seed) = (input_of(data), data.classes.len(), config.run.seed());
         Ok(match arch {
@@ -59,7 +59,7 @@ impl Network {
         })
     }
 
-    /// The network of cells, if it is one.
+    /// The network of cells; `None` in the macro space.
     pub(crate) fn micro(&self) -> Option<&Child> {
         match self {
             Self::Micro(child) => Some(child),
@@ -67,7 +67,7 @@ impl Network {
         }
     }
 
-    /// The network of cells for what only they can.
+    /// The network of cells; `what` names the function that needs it.
     ///
     /// # Errors
     /// [`Error::CellsOnly`] for a network of the macro space.
@@ -93,7 +93,7 @@ impl Network {
         })
     }
 
-    /// Class scores `[n, classes]`; see [`Child::logits`].
+    /// Class scores (logits) `[n, classes]` of images `[n, c, h, w]`; see [`Child::logits`].
     pub(crate) fn logits<'i>(
         &self,
         arch: &Arch,
@@ -108,7 +108,7 @@ impl Network {
         })
     }
 
-    /// Multiply-adds of an image at inference.
+    /// Multiply-adds per image at inference.
     pub(crate) fn macs(&self, arch: &Arch) -> Result<u64> {
         Ok(match (self, arch) {
             (Self::Micro(child), Arch::Micro(arc)) => child.macs(arc)?,
@@ -117,8 +117,8 @@ impl Network {
         })
     }
 
-    /// The statistics that normalise scores with shared weights. Shared cells have none but those of the batch; shared layers
-    /// have moving ones, which the published code uses for rewards.
+    /// The statistics that normalise scores with shared weights. Shared cells have only those of the batch; shared
+    /// layers have moving statistics, which the authors' macro code uses for rewards.
     pub(crate) fn norm_of_scores(&self) -> Norm {
         match self {
             Self::Micro(_) => Norm::BatchStatistics,
@@ -139,7 +139,7 @@ impl Network {
         self.micro().map_or(0, Child::n_aux_params)
     }
 
-    /// The layout in words.
+    /// The layout of the network in words.
     pub(crate) fn plan(&self) -> String {
         match self {
             Self::Micro(child) => child.plan().to_string(),
@@ -147,7 +147,7 @@ impl Network {
         }
     }
 
-    /// What a saved model needs.
+    /// All tensors that a saved model needs.
     pub(crate) fn weights(&self) -> Result<Vec<NamedTensor>> {
         Ok(match self {
             Self::Micro(child) => child.weights()?,
@@ -155,7 +155,7 @@ impl Network {
         })
     }
 
-    /// What continuing a training needs.
+    /// All tensors that continuing a training needs.
     pub(crate) fn state(&self) -> Result<Vec<NamedTensor>> {
         Ok(match self {
             Self::Micro(child) => child.state()?,
@@ -163,7 +163,7 @@ impl Network {
         })
     }
 
-    /// Takes over weights or a state.
+    /// Loads weights or a state.
     pub(crate) fn load(&mut self, tensors: &[NamedTensor]) -> Result<()> {
         match self {
             Self::Micro(child) => child.load(tensors)?,
@@ -172,12 +172,12 @@ impl Network {
         Ok(())
     }
 
-    /// Begins with the weights of another network, as far as they fit.
+    /// Warm start: takes those weights of another network that fit.
     pub(crate) fn adopt(&mut self, tensors: &[NamedTensor]) -> Result<Adopted> {
         Ok(self.cells("--warm-start")?.adopt(tensors)?)
     }
 
-    /// Weighs the loss by class; see [`Child::weigh_classes`].
+    /// Sets class weights of the loss, `[classes]`; see [`Child::weigh_classes`].
     pub(crate) fn weigh_classes(&mut self, weights: &Tensor) -> Result<()> {
         match self {
             Self::Micro(child) => child.weigh_classes(weights)?,
@@ -186,7 +186,7 @@ impl Network {
         Ok(())
     }
 
-    /// Smooths the labels; see [`Child::smooth_labels`].
+    /// Sets label smoothing; see [`Child::smooth_labels`].
     pub(crate) fn smooth_labels(&mut self, smoothing: f32) -> Result<()> {
         match self {
             Self::Micro(child) => child.smooth_labels(smoothing)?,
@@ -195,12 +195,12 @@ impl Network {
         Ok(())
     }
 
-    /// Where it computes, if not on the CPU.
+    /// The GPU that computes; `None` on the CPU.
     pub(crate) fn gpu(&self) -> Option<&Gpu> {
         self.micro().and_then(Child::gpu)
     }
 
-    /// The images that it takes.
+    /// The shape of the input.
     pub(crate) fn input(&self) -> InputShape {
         match self {
             Self::Micro(child) => child.input(),
@@ -215,7 +215,7 @@ impl From<Child> for Network {
     }
 }
 
-/// The cells of an architecture, for what works with them alone.
+/// The cells of an architecture; `what` names the function that needs them.
 ///
 /// # Errors
 /// [`Error::CellsOnly`] for an architecture of the macro space.

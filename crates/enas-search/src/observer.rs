@@ -1,4 +1,4 @@
-//! How a run is watched and stopped from outside. Nothing here prints.
+//! Observation of a run from outside, and stopping it. Nothing here prints.
 
 use std::path::Path;
 
@@ -9,42 +9,42 @@ use crate::auto::{AutoPhase, AutoPlan};
 use crate::divergence::Divergence;
 use crate::memory::MemoryPlan;
 
-/// Someone who watches a run: a progress bar, a test, nobody (`()`).
+/// An observer of a run, such as a progress bar or a test; `()` observes nothing.
 ///
-/// An observer can never change a number, only end the run early.
+/// An observer cannot change results. It can only end the run early.
 pub trait Observer {
-    /// Called for everything that happens, from the thread that runs the loop.
+    /// Called for every event, on the thread that runs the loop.
     fn event(&mut self, event: &Event<'_>);
 
-    /// Asked after every step. `true` saves the state and ends the run with [`crate::Error::Interrupted`].
+    /// Called after every step. `true` writes a checkpoint and ends the run with [`crate::Error::Interrupted`].
     fn should_stop(&self) -> bool {
         false
     }
 }
 
-/// Nobody watches.
+/// Observes nothing.
 impl Observer for () {
     fn event(&mut self, _: &Event<'_>) {}
 }
 
-/// The part of a run that is at work.
+/// The phase that a run is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Trains the child's weights ω.
+    /// Phase 1: trains the weights ω of the child.
     Child,
-    /// Trains the controller's policy θ (search only).
+    /// Phase 2: trains the policy's parameters θ (search only).
     Controller,
-    /// Scores arcs with the shared weights (search only).
+    /// Scores arcs with the shared weights at the end (search only).
     Select,
 }
 
-/// A place in a run. Counts of what has been done so far, so the first step of a run is `epoch: 1, step: 1`.
+/// A position in a run, counted from 1 for display: after the first step it is `epoch: 1, step: 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The current epoch, counted from 1.
     pub epoch: u64,
-    /// Epochs planned. A time limit can lower it while the run goes on.
+    /// Epochs planned. A time limit can change it during the run.
     pub epochs: u64,
     /// The step within the epoch and phase, counted from 1.
     pub step: u64,
@@ -59,17 +59,17 @@ impl Place {
     }
 }
 
-/// Something that happened in a run.
+/// An event of a run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// An automatic run knows what its phases will take.
+    /// An automatic run has planned its phases.
     Planned(&'a AutoPlan),
-    /// An automatic run enters a phase, or passes one that an earlier session has done.
+    /// An automatic run enters a phase, or skips one that an earlier session finished.
     Phase(AutoPhase),
-    /// How much memory a run may take and will take, and what follows from it.
+    /// The memory plan of the run.
     Memory(&'a MemoryPlan),
-    /// The run is set up; nothing is computed yet.
+    /// The run is set up; no step has been computed.
     Started {
         /// The run directory.
         run: &'a Path,
@@ -79,27 +79,27 @@ pub enum Event<'a> {
         params: usize,
         /// Weights of the auxiliary head.
         aux_params: usize,
-        /// Multiply-adds per picture; of the fixed arc only, as a shared child has as many as arcs.
+        /// Multiply-adds per image of the fixed arc; `None` for shared weights, where every arc has its own number.
         macs: Option<u64>,
         /// Epochs planned.
         epochs: u64,
         /// Child steps per epoch.
         steps: u64,
-        /// The place a resumed run goes on from.
+        /// The position that a resumed run continues from.
         resumed: Option<Place>,
         /// Seconds until the time limit, if there is one.
         seconds_left: Option<f64>,
     },
-    /// A training begins with the weights of another network.
+    /// A warm start: the training begins with weights of another network.
     WarmStart {
-        /// Weight tensors that were taken over, as their names and shapes agree.
+        /// Number of weight tensors taken over, because their names and shapes agree.
         taken: usize,
-        /// Weight tensors of the network.
+        /// Number of weight tensors of the network.
         of: usize,
     },
     /// One step of the child's optimiser.
     Step {
-        /// Where.
+        /// The position.
         place: Place,
         /// Mean cross entropy of the main classifier over the minibatch, in nats.
         loss: f32,
@@ -107,109 +107,110 @@ pub enum Event<'a> {
         accuracy: f32,
         /// Learning rate.
         lr: f32,
-        /// Training pictures per second over this step, loading included.
+        /// Training images per second over this step, including loading.
         images_per_second: f64,
     },
-    /// One step of the strategy: with a policy, of its optimiser.
+    /// One step of the strategy; for a policy, one optimiser step on θ.
     ControllerStep {
-        /// Where.
+        /// The position.
         place: Place,
-        /// Mean accuracy, or whatever `reward.metric` names, of the step's arcs, each on its own validation minibatch.
+        /// Mean accuracy of the step's arcs on validation minibatches, or mean macro-F1 if that is the reward.
         accuracy: f32,
-        /// Mean reward: accuracy and entropy bonus.
+        /// Mean reward, including the entropy bonus.
         reward: f32,
-        /// The moving-average baseline after the step; none without a policy.
+        /// The moving-average baseline after the step; `None` without a policy.
         baseline: Option<f32>,
-        /// Mean entropy of the policy over the step's arcs, in nats; none without a policy.
+        /// Mean entropy of the policy over the step's arcs, in nats; `None` without a policy.
         entropy: Option<f32>,
     },
     /// An epoch is complete.
     Epoch(&'a EpochSummary),
-    /// One more arc has been scored on the whole validation split.
+    /// Another arc was scored on the whole validation split.
     Selecting {
         /// Arcs scored.
         done: usize,
         /// Arcs to score.
         total: usize,
-        /// Accuracy of the best so far among those from the strategy, 0 to 1.
+        /// Accuracy of the strategy's best arc so far, 0 to 1.
         best: f64,
     },
-    /// A search knows which phases it will have.
+    /// A search has decided on its phases.
     SearchPlanned(SearchPlan),
-    /// The policy or population settled on too little; it starts anew, and an epoch of fair draws follows.
+    /// The policy or population collapsed. It starts anew, and one epoch of fair draws follows.
     PolicyCollapsed {
         /// What collapsed: `policy` or `population`.
         noun: &'static str,
-        /// What was seen.
+        /// The observation, in words.
         what: &'a str,
     },
-    /// One step of a network that is trained alone in the finals.
+    /// One step of a candidate's network in the finals.
     Trial {
-        /// Counted from 1, of three.
+        /// The round, counted from 1, of three.
         round: u64,
-        /// The network of the round, counted from 1.
+        /// The network within the round, counted from 1.
         number: u64,
-        /// Networks of the round, or of this part of it.
+        /// Number of networks in the round, or in this part of it.
         of: u64,
-        /// Steps done, those of earlier rounds included.
+        /// Steps completed, including earlier rounds.
         step: u64,
-        /// Steps that the round leads to.
+        /// Steps at the end of the round.
         steps: u64,
         /// Mean cross entropy over the minibatch, in nats.
         loss: f32,
     },
-    /// A checkpoint is on the disk.
+    /// A checkpoint was written.
     Saved {
         /// The checkpoint file.
         path: &'a Path,
     },
-    /// The run diverged and goes on from where it stood after so many complete epochs, with lower learning rates.
+    /// The run diverged. It continues from the end of epoch `epoch` with lower learning rates.
     WentBack {
-        /// What happened.
+        /// The cause.
         divergence: &'a Divergence,
         /// Epochs that are complete.
         epoch: u64,
     },
-    /// The network was measured; from here on it learns from the images that were held out as well.
+    /// The network was measured and a refit begins.
     Refit {
-        /// Training images from here on.
+        /// Number of training images in the refit.
         images: usize,
-        /// Epochs that follow.
+        /// Epochs of the refit.
         epochs: u64,
     },
     /// The time limit changed the number of epochs.
     Replanned {
-        /// Epochs the run will have in all.
+        /// The new total number of epochs.
         epochs: u64,
     },
-    /// A training ends before its last epoch, as so many epochs in a row were no better than one before.
+    /// Early stopping: `run.patience` epochs in a row were not better than the best one.
     RanOutOfPatience {
-        /// Epochs without a better one.
+        /// Epochs since the best one.
         epochs: u64,
     },
     /// The run is complete and all its files are written.
     Finished {
-        /// Its accuracy on the validation split, 0 to 1.
+        /// Accuracy of the result on the validation split, 0 to 1.
         valid_accuracy: f64,
     },
 }
 
-/// Which phases a search will have.
+/// The phases of a search with finals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SearchPlan {
-    /// Whether there are steps enough for shared weights and a policy; otherwise the finals begin at once.
+    /// Whether there are enough steps for shared weights and a policy. If not, the search consists of the finals
+    /// alone.
     pub shares_weights: bool,
-    /// Training steps that there are for the shared weights.
+    /// Training steps available for the shared weights.
     pub steps: u64,
     /// Steps of the warm-up.
     pub warmup_steps: u64,
-    /// Networks that the finals begin with.
+    /// Number of candidates in the finals.
     pub candidates: usize,
-    /// Validation images that no choice looks at, and that the result is reported with.
+    /// Number of validation images that no choice uses and that the result is reported on.
     pub reporting: usize,
 }
 
-/// What an epoch came to.
+/// Summary of an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EpochSummary {
@@ -221,45 +222,46 @@ pub struct EpochSummary {
     pub lr: f32,
     /// Mean training loss, in nats.
     pub loss: f64,
-    /// Accuracy on the training minibatches as they were seen.
+    /// Accuracy on the training minibatches at the time of their steps, 0 to 1.
     pub train_accuracy: f64,
-    /// Accuracy on the whole validation split: of the policy's likeliest arc (search) or of the network (train). None once
-    /// the network learns from these images.
+    /// Accuracy on the whole validation split, 0 to 1: of the policy's most likely arc (search) or of the network
+    /// (train). `None` in a refit, which trains on these images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_accuracy: Option<f64>,
     /// The best `valid_accuracy` so far.
     pub best_valid_accuracy: f64,
-    /// Macro-F1 where `valid_accuracy` was measured, if that is what counts.
+    /// Macro-F1 on the same images, if that is the metric.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_macro_f1: Option<f64>,
-    /// What the strategy did (search only).
+    /// Summary of the strategy's steps (search only).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicySummary>,
-    /// Wall time of the epoch.
+    /// Wall time of the epoch in seconds.
     pub seconds: f64,
-    /// How much of it training waited for pictures, since the run was last started.
+    /// Seconds of it that training waited for batches, in the present session.
     pub waited_seconds: f64,
 }
 
-/// What the strategy did in an epoch.
+/// Summary of the strategy's steps in an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PolicySummary {
-    /// Mean accuracy, or whatever `reward.metric` names, of the sampled arcs on their validation minibatches.
+    /// Mean accuracy of the sampled arcs on validation minibatches, or mean macro-F1 if that is the reward.
     pub accuracy: f64,
     /// Mean reward.
     pub reward: f64,
-    /// Baseline at the end of the epoch; none without a policy.
+    /// Baseline at the end of the epoch; `None` without a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline: Option<f64>,
-    /// Mean entropy, in nats; none without a policy.
+    /// Mean entropy, in nats; `None` without a policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entropy: Option<f64>,
-    /// How often each operation was sampled, in normal and in reduction cells where there are cells; each sums to 1. Indexed
-    /// by [`enas_arc::Op::id`] or [`enas_arc::MacroOp::id`].
+    /// Shares of the operations among the sampled choices, `[kinds][operations]`: normal and reduction cells, or a
+    /// single list in the macro space. Each list sums to 1 and is indexed by [`enas_arc::Op::id`] or
+    /// [`enas_arc::MacroOp::id`].
     pub op_frequencies: Vec<Vec<f64>>,
-    /// The arc that the strategy thinks best at the end of the epoch, the policy's likeliest; strategies that learn
-    /// nothing have none.
+    /// The strategy's favourite at the end of the epoch, such as the policy's most likely arc; `None` for strategies
+    /// without learning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub greedy: Option<Arch>,
 }

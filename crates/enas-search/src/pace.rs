@@ -1,56 +1,56 @@
-//! How often checkpoints are written, and what they cost.
+//! The interval between checkpoints, adapted to their cost.
 
 use std::time::{Duration, Instant};
 
-/// Checkpoints take at most one part in so many of the time. Half of the 2 % that are promised: the one at the end of a
-/// run is written whatever it costs.
+/// Checkpoints may take 1/`PARTS` of the wall time. That is half of the promised 2 %, because the one at the end of a
+/// run is written regardless of its cost.
 const PARTS: u32 = 100;
-/// Bytes that are written in a second, as long as nothing is measured.
+/// Assumed write speed in bytes per second, until one was measured.
 const RATE: f64 = 100e6;
 
-/// The rhythm of a run's checkpoints. Only the clock of this process counts, which never goes back.
+/// The schedule of a run's checkpoints. It uses this process's monotonic clock.
 #[derive(Debug)]
 pub(crate) struct Pace {
     every: Duration,
     began: Instant,
-    /// The end of the last one, or the beginning.
+    /// The end of the last checkpoint, or the start.
     last: Instant,
-    /// What the last one took.
+    /// Time that the last checkpoint took.
     cost: Duration,
-    /// What all of them took.
+    /// Time that all checkpoints took.
     spent: Duration,
 }
 
 impl Pace {
-    /// A rhythm that begins now.
+    /// A schedule that starts now.
     pub(crate) fn new(every: Duration) -> Self {
         let now = Instant::now();
         Self { every, began: now, last: now, cost: Duration::ZERO, spent: Duration::ZERO }
     }
 
-    /// Sets the age at which a checkpoint is due to be followed by another.
+    /// Sets the interval between checkpoints.
     pub(crate) fn set_every(&mut self, every: Duration) {
         self.every = every;
     }
 
-    /// Says how large checkpoints will be, for as long as none was written.
+    /// Sets the expected size of a checkpoint, until one was written.
     pub(crate) fn expect(&mut self, bytes: usize) {
         if self.spent.is_zero() {
             self.cost = Duration::from_secs_f64(bytes as f64 / RATE);
         }
     }
 
-    /// Whether the last checkpoint is old enough for another one.
+    /// Whether it is time for another checkpoint.
     pub(crate) fn is_due(&self) -> bool {
         self.last.elapsed() >= interval(self.every, self.cost)
     }
 
-    /// Whether one that the clock does not ask for would cost too much by now.
+    /// Whether a checkpoint outside the interval would exceed the cost limit.
     pub(crate) fn is_too_soon(&self) -> bool {
         self.last.elapsed() < interval(Duration::ZERO, self.cost)
     }
 
-    /// Notes that one was written, and what that took.
+    /// Records a checkpoint and the time it took.
     pub(crate) fn saved(&mut self, cost: Duration) {
         (self.last, self.cost) = (Instant::now(), cost);
         self.spent += cost;
@@ -62,7 +62,7 @@ impl Pace {
     }
 }
 
-/// The time between two checkpoints that are to come `every` so often and took `cost` last time.
+/// The interval for a setting of `every`, if the last checkpoint took `cost`.
 fn interval(every: Duration, cost: Duration) -> Duration {
     every.max(cost.saturating_mul(PARTS - 1))
 }

@@ -1,12 +1,12 @@
-//! Whether one network is measurably better than another on the same images.
+//! Paired comparison of two networks on the same images.
 
 use serde::{Deserialize, Serialize};
 
-/// The difference of two accuracies on the same images, in percentage points, with its 95 % interval.
+/// The difference of two accuracies on the same images, in percentage points, with a 95 % confidence interval.
 ///
-/// Images that both get right, or both wrong, say nothing about which is better; the interval is made from the others
-/// (Agresti and Min, *Simple improved confidence intervals for comparing matched proportions*, 2005). Where both were
-/// chosen by their accuracy on these images, both are too high by what was luck, and the interval does not know of it.
+/// Only images on which the networks disagree say which is better (Agresti and Min, *Simple improved confidence
+/// intervals for comparing matched proportions*, 2005). If both networks were chosen by their accuracy on these
+/// images, both accuracies are too high (selection bias), and the interval does not account for it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedDifference {
     /// The first accuracy minus the second.
@@ -17,19 +17,19 @@ pub struct PairedDifference {
     pub high: f64,
 }
 
-/// What a difference says.
+/// The conclusion from a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The interval lies above zero.
     Better,
     /// The interval lies below zero.
     Worse,
-    /// The interval holds zero.
+    /// The interval contains zero.
     NoMeasurableDifference,
 }
 
 impl Verdict {
-    /// In words that follow `is` or a colon.
+    /// In words, to follow `is` or a colon.
     pub fn words(self) -> &'static str {
         match self {
             Self::Better => "measurably better",
@@ -40,17 +40,18 @@ impl Verdict {
 }
 
 impl PairedDifference {
-    /// Of two networks that say of each image whether it was right.
+    /// The difference between two networks, given whether each classifies each image correctly.
     ///
     /// # Panics
-    /// If they are not about equally many images.
+    /// If the slices have different lengths.
     pub fn of(first: &[bool], second: &[bool]) -> Self {
         assert_eq!(first.len(), second.len(), "both saw the same images");
         let count = |wanted: (bool, bool)| {
             first.iter().zip(second).filter(|(a, b)| (**a, **b) == wanted).count() as f64
         };
         let (only_first, only_second, n) = (count((true, false)), count((false, true)), first.len() as f64);
-        // Half an image more in each of the four cells keeps the interval's sense where the networks hardly differ.
+        // Half an image is added to each of the four cells of the table, which keeps the interval sensible for few
+        // disagreements.
         let (b, c, m) = (only_first + 0.5, only_second + 0.5, n + 2.0);
         let centre = (b - c) / m;
         let half = 1.96 * ((b + c - (b - c).powi(2) / m) / (m * m)).sqrt();
@@ -58,7 +59,7 @@ impl PairedDifference {
         Self { points, low: 100.0 * (centre - half), high: 100.0 * (centre + half) }
     }
 
-    /// What it says.
+    /// The conclusion.
     pub fn verdict(self) -> Verdict {
         if self.low > 0.0 {
             Verdict::Better
@@ -74,7 +75,7 @@ impl PairedDifference {
 mod tests {
     use super::*;
 
-    /// Networks that alone get `b` and `c` of `n` images right.
+    /// Two networks that alone classify `b` and `c` of `n` images correctly.
     fn difference(b: usize, c: usize, n: usize) -> PairedDifference {
         let first: Vec<bool> = (0..n).map(|i| i < b || i >= b + c).collect();
         let second: Vec<bool> = (0..n).map(|i| i >= b).collect();

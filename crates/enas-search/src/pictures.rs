@@ -1,7 +1,7 @@
-//! Whether the pictures of a run are still those it was started with, and if not, what differs.
+//! Test whether the images of a run are those it was started with, and the list of differences.
 //!
-//! The fingerprint in the manifest decides. Which files it was made of is kept beside it, in `pictures.json`, so that
-//! a difference can be named.
+//! The fingerprint in the manifest decides. `pictures.json` stores the digest of every file, so that an error can
+//! name the differences.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,12 +14,12 @@ use enas_rng::Seed;
 use crate::error::{Error, Result};
 use crate::run::{directory, stored_split, write_json};
 
-/// The digest of every picture file by its name.
+/// File with the digest of every image file by name.
 pub(crate) const PICTURES: &str = "pictures.json";
-/// Differences that are named.
+/// Maximum number of differences that are named.
 const NAMED: usize = 10;
 
-/// The pictures that a run was started with.
+/// The images that a run was started with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected<'a> {
     /// The directory of the run.
@@ -27,29 +27,29 @@ pub(crate) struct Expected<'a> {
     /// The name of the data set.
     pub(crate) name: &'a str,
     pub(crate) fingerprint: &'a Fingerprint,
-    /// What to do when they are gone, beside bringing them back.
+    /// What to do if they are missing, besides restoring them.
     pub(crate) or_else: &'static str,
 }
 
-/// Keeps what the fingerprint of `data` was made of.
+/// Stores the digests that the fingerprint of `data` was made from.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be written.
+/// [`Error::Io`] if they cannot be written.
 pub(crate) fn keep(dir: &Path, data: &Dataset) -> Result<()> {
     write_json(&dir.join(PICTURES), &by_name(&data.files))
 }
 
 impl Expected<'_> {
-    /// Loads them in the splits that the run uses, held as `holding` says.
+    /// Loads the images in the splits of the run, stored as `holding` says.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] with what differs when they have changed; [`Error::Mismatch`] when they are not there;
-    /// as [`enas_data::load_held`] otherwise.
+    /// [`Error::RunDirectory`] with the differences if they have changed; [`Error::Mismatch`] if they are missing;
+    /// otherwise as [`enas_data::load_held`].
     pub(crate) fn load(&self, config: &enas_data::Config, seed: Seed, holding: Holding) -> Result<Dataset> {
         match enas_data::load_held(config, seed, Some(&stored_split(self.dir)?), holding) {
             Ok(data) => self.check(&data).map(|()| data),
             Err(error @ enas_data::Error::Missing { .. }) => Err(self.are_gone(&error)),
-            // Files that went or came can have any effect; say which, if that is what happened.
+            // Added or removed files can cause any error. If files differ, that is the error to report.
             Err(error) => match enas_data::picture_files(&config.path) {
                 Ok(files) if !self.differences(&files).is_empty() => Err(self.have_changed(&files)),
                 _ => Err(error.into()),
@@ -57,7 +57,7 @@ impl Expected<'_> {
         }
     }
 
-    /// Refuses a place where nothing is.
+    /// Checks that there is something at the place of the images.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with what to do.
@@ -68,10 +68,10 @@ impl Expected<'_> {
         Err(self.are_gone(&enas_data::Error::Missing { path: config.path.clone() }))
     }
 
-    /// Refuses others.
+    /// Refuses other images.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] with what differs.
+    /// [`Error::RunDirectory`] with the differences.
     pub(crate) fn check(&self, data: &Dataset) -> Result<()> {
         if data.fingerprint == *self.fingerprint { Ok(()) } else { Err(self.have_changed(&data.files)) }
     }
@@ -101,7 +101,7 @@ impl Expected<'_> {
         directory(self.dir, &format!("{problem}{separator}restore them, or start a new run"))
     }
 
-    /// What differs from the files there were at the start, by name; nothing where those are not known.
+    /// Differences from the files at the start, sorted by name; empty if those are unknown.
     fn differences(&self, now: &[PictureFile]) -> Vec<Difference> {
         let text = fs::read_to_string(self.dir.join(PICTURES)).unwrap_or_default();
         let Ok(then) = serde_json::from_str::<BTreeMap<String, String>>(&text) else { return Vec::new() };
@@ -127,7 +127,7 @@ fn by_name(files: &[PictureFile]) -> BTreeMap<&str, &str> {
     files.iter().map(|file| (file.name.as_str(), file.digest.as_str())).collect()
 }
 
-/// A file that is not as it was.
+/// A file that differs.
 struct Difference {
     kind: Kind,
     name: String,

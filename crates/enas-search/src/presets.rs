@@ -1,4 +1,4 @@
-//! The configurations and architectures that come with the program. Their texts are in `configs/`.
+//! The embedded configurations and architectures. Their texts are in `configs/`.
 
 use enas_arc::Arc;
 
@@ -7,7 +7,7 @@ use enas_arc::Arc;
 pub struct Preset {
     /// The name on the command line.
     pub name: &'static str,
-    /// One line on what it is for.
+    /// Its purpose, in one line.
     pub about: &'static str,
     /// The text of `configs/<name>.search.toml`.
     pub search: &'static str,
@@ -18,7 +18,7 @@ pub struct Preset {
 /// A published architecture.
 #[derive(Clone, Debug)]
 pub struct PublishedArc {
-    /// A short name, that of the file in `configs/arcs/`.
+    /// A short name: the file name in `configs/arcs/`.
     pub name: &'static str,
     /// Where it was published.
     pub source: String,
@@ -86,7 +86,7 @@ pub fn published_arcs() -> Vec<PublishedArc> {
     ARCS.iter().map(read).collect()
 }
 
-/// Takes a text file apart into its `#` comments and the rest.
+/// Splits a text into its `#` comments and the rest.
 pub(crate) fn split_comments(text: &str) -> (String, String) {
     let (comments, rest): (Vec<&str>, Vec<&str>) =
         text.lines().partition(|l| l.trim_start().starts_with('#'));

@@ -1,6 +1,6 @@
-//! Settings that follow from the images: what a run takes where nobody says otherwise.
+//! Settings derived from the images, for everything that the user does not set.
 //!
-//! Each is one [`Choice`]: a key, a value and the reason. A `--set` of the same key wins.
+//! Each is one [`Choice`] of key, value and reason. A `--set` of the same key overrides it.
 
 use enas_data::Part;
 use enas_data::doctor::{ClassCount, Report};
@@ -8,80 +8,80 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::Kind;
 
-/// A setting that follows from the images.
+/// A setting derived from the images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     /// The dotted key, as for `--set`.
     pub key: String,
     /// The value, as for `--set`.
     pub value: String,
-    /// What it follows from.
+    /// The reason.
     pub reason: String,
-    /// The command that it is for; `None` for both.
+    /// The command that it applies to; `None` for both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Kind>,
 }
 
 impl Choice {
-    /// Whether it is for a command of this kind.
+    /// Whether it applies to a command of this kind.
     pub fn is_for(&self, kind: Kind) -> bool {
         self.only.is_none_or(|only| only == kind)
     }
 }
 
-/// Settings that are given, which others follow from.
+/// Settings given by the user, which affect the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Given {
     /// `data.image_size`.
     pub image_size: Option<usize>,
     /// `run.batch_size`.
     pub batch_size: Option<usize>,
-    /// Seconds that everything may take, if there is a limit.
+    /// Time limit of everything in seconds, if there is one.
     pub seconds: Option<f64>,
-    /// Whether the network may learn from the images that it was measured on, as its training is over then.
+    /// Whether a refit may follow the measurement.
     pub refits: bool,
 }
 
-/// Largest side, in pixels, of images that are taken as they are.
+/// Images up to this side, in pixels, keep their size.
 const SMALL: usize = 40;
 /// Sides of the network input for larger images, in pixels.
 const MEDIUM: usize = 48;
 const LARGE: usize = 64;
-/// Training images below which those that are held out make much of a difference.
+/// With fewer training images, the held-out images are a large addition in a refit.
 const FEW: usize = 1000;
-/// Seconds below which a network learns more from more steps with [`MEDIUM`] than from fewer with [`LARGE`].
+/// Time limit in seconds below which [`MEDIUM`] is used instead of [`LARGE`], so that more steps fit in.
 const HURRY: f64 = 40.0;
-/// Longest side, in pixels, of images that [`MEDIUM`] is enough for.
+/// Images up to this longest side, in pixels, are reduced to [`MEDIUM`].
 const MEDIUM_IMAGES: usize = 56;
-/// Images of a split from which on an accuracy says something: its 95 % interval is at most 14 points wide.
+/// Minimum size of a split for a useful accuracy: its 95 % interval is at most 14 points wide.
 const ENOUGH: usize = 50;
-/// Images of a batch. Even the small one keeps two cores busy, as kernels work on sixteen images at a time.
+/// Batch sizes. The smaller one still occupies two cores, because kernels process groups of sixteen images.
 const LARGE_BATCH: usize = 64;
 const SMALL_BATCH: usize = 32;
-/// Largest learning rate for large batches; smaller ones get less, by the root of their size.
+/// Largest learning rate, for large batches. Smaller batches use the square-root scaling rule.
 const LEARNING_RATE: f64 = 0.2;
-/// Steps of a pass that large batches should leave at least.
+/// Minimum number of steps per pass for large batches.
 const STEPS: usize = 20;
-/// The share of validation and of test images where a tenth is too small.
+/// Share of validation and of test images if a tenth is too few.
 const LARGER: f64 = 0.15;
-/// Steps that an epoch should have at least for measuring and saving at its end to take little of the time.
+/// Minimum number of steps per epoch, so that measuring and saving take little of the time.
 const MEASURED: usize = 50;
-/// Steps over which the learning rate rises at the beginning.
+/// Number of steps of the learning-rate warm-up.
 const WARMUP: usize = 280;
-/// Images that a training should see in all, each varied anew every time.
+/// Number of augmented images that a training should see in total.
 const SEEN: usize = 200_000;
-/// Training steps of the shared weights: two and a half warm-ups of cells with five nodes.
+/// Training steps of the shared weights: two and a half warm-ups for cells with five nodes.
 const SEARCH_STEPS: usize = 9000;
-/// Training images below which shared weights and a policy are left out: short trainings alone tell more.
+/// With fewer training images, the search has no shared weights and no policy: short trainings alone tell more.
 const ENOUGH_TO_SHARE: usize = 2000;
-/// Epochs of a search, within which the policy is updated once each at least.
+/// Minimum and maximum number of epochs of a search; the policy is updated at least once per epoch.
 const SEARCH_EPOCHS: (usize, usize) = (30, 300);
-/// Rewards of one update of the policy, as `controller.aggregate` has them in every preset.
+/// Rewards per update of the policy: `controller.aggregate` in every preset.
 const REWARDS: usize = 10;
-/// Updates of the policy in an epoch at most, as published.
+/// Maximum number of policy updates per epoch, as published (`controller_train_steps` of the authors' search script).
 const UPDATES: usize = 30;
 
-/// The settings for the images of a report, as far as they are not given.
+/// Recommends the settings for the images of a report that are not given.
 pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     let sum = |of: fn(&ClassCount) -> usize| report.classes.iter().map(of).sum::<usize>();
     let (train, valid, test) = (sum(|c| c.train), sum(|c| c.valid), sum(|c| c.test));
@@ -110,7 +110,7 @@ fn for_search(key: &str, value: impl ToString, reason: impl Into<String>) -> Cho
     Choice { only: Some(Kind::Search), ..choice(key, value, reason) }
 }
 
-/// Size and colour of the network's input.
+/// Settings for the size and the channels of the input.
 fn of_looks(report: &Report, given: &Given) -> Vec<Choice> {
     let mut choices = Vec::new();
     if let Some(sizes) = &report.sizes {
@@ -129,7 +129,7 @@ fn of_looks(report: &Report, given: &Given) -> Vec<Choice> {
             choices.push(choice("data.image_size", size, format!("the median is {width}x{height}; {why}")));
         }
         let size = given.image_size.unwrap_or(size);
-        // Where the size halves three times, 28 pixels would become 4.
+        // 28 pixels halved three times would leave 4.
         let reductions = if size <= SMALL { "two" } else { "three" };
         let reason = format!("the size of the network's maps halves that often, from {size}");
         choices.push(choice("child.reductions", reductions, reason));
@@ -142,7 +142,7 @@ fn of_looks(report: &Report, given: &Given) -> Vec<Choice> {
     choices
 }
 
-/// Larger shares for splits that chance draws from few images.
+/// Larger shares for randomly drawn splits of small data sets.
 fn of_splits(report: &Report, smallest: usize) -> Vec<Choice> {
     if report.drawn.is_empty() || smallest >= ENOUGH {
         return Vec::new();
@@ -151,7 +151,7 @@ fn of_splits(report: &Report, smallest: usize) -> Vec<Choice> {
     ["data.valid_fraction", "data.test_fraction"].map(|key| choice(key, LARGER, reason.clone())).into()
 }
 
-/// Training images of `all` where splits that chance draws have the larger share.
+/// Number of training images, of `all`, that are left if the randomly drawn splits take the larger share.
 fn left_to_train(report: &Report, all: usize) -> usize {
     let drawn = |part| report.drawn.contains(&part);
     let given = |part, of: fn(&ClassCount) -> usize| match drawn(part) {
@@ -162,7 +162,7 @@ fn left_to_train(report: &Report, all: usize) -> usize {
     (all as f64 - held_out).round().max(0.0) as usize
 }
 
-/// Batches, passes and epochs.
+/// Settings for batches, passes and epochs.
 fn of_number(train: usize, given: Option<usize>) -> Vec<Choice> {
     let fitting = || if train / LARGE_BATCH >= STEPS { LARGE_BATCH } else { SMALL_BATCH };
     let batch = given.unwrap_or_else(fitting).max(1);
@@ -185,7 +185,7 @@ fn of_number(train: usize, given: Option<usize>) -> Vec<Choice> {
     choices
 }
 
-/// Epochs of a training, each of `passes` passes and `steps` steps.
+/// Settings for the epochs of a training, each of `passes` passes and `steps` steps.
 fn length_of_training(train: usize, passes: usize, steps: usize) -> [Choice; 2] {
     let epochs = (2 * (SEEN / train.max(1)).clamp(30, 250)).div_ceil(passes);
     let warmup = (WARMUP as f64 / steps as f64).clamp(0.5, 2.0);
@@ -199,7 +199,7 @@ fn length_of_training(train: usize, passes: usize, steps: usize) -> [Choice; 2] 
     ]
 }
 
-/// Epochs of a search, each of `steps` steps.
+/// Settings for the epochs of a search, each of `steps` steps.
 fn length_of_search(train: usize, steps: usize) -> Vec<Choice> {
     let epochs = (SEARCH_STEPS / steps).clamp(SEARCH_EPOCHS.0, SEARCH_EPOCHS.1);
     let updates = steps.div_ceil(REWARDS).min(UPDATES);
@@ -220,7 +220,7 @@ fn length_of_search(train: usize, steps: usize) -> Vec<Choice> {
     choices
 }
 
-/// Which images the network learns from once it has been measured on them. Test images that the user chose stay unseen.
+/// The setting for the images of a refit. Test images that the user provides are never used for it.
 fn refit(report: &Report, (train, valid, test): (usize, usize, usize)) -> Choice {
     if report.drawn.contains(&Part::Test) {
         let all = report.classes.iter().map(|class| class.train + class.valid + class.test).sum::<usize>();
@@ -234,7 +234,8 @@ fn refit(report: &Report, (train, valid, test): (usize, usize, usize)) -> Choice
     for_training("refit.images", "validation", reason)
 }
 
-/// How few images are learned from once the network is measured: nearly anew, as they are many more than before.
+/// Settings for the refit of a small data set: nearly a new training, because the held-out images are a large
+/// addition.
 fn of_few_images(train: usize) -> Vec<Choice> {
     if train >= FEW {
         return Vec::new();
@@ -243,7 +244,7 @@ fn of_few_images(train: usize) -> Vec<Choice> {
     vec![for_training("refit.share", 0.8, share), for_training("refit.lr", 1, "as fast as from the start")]
 }
 
-/// How images are varied and weights are fitted.
+/// Settings for augmentation, regularisation and averaging.
 fn recipe(train: usize, coloured: bool) -> Vec<Choice> {
     let (magnitude, why) = if coloured {
         (4, "photos bear strong variations")
@@ -370,7 +371,7 @@ mod tests {
         // 8,000 in batches of 64: 125 steps.
         assert_eq!((of(5000, "controller.steps"), of(5000, "run.epochs")), (13, 72));
         assert_eq!(of(50_000, "controller.steps"), 30, "never more than published");
-        // A policy that was trained on so few images would propose nothing worth a training.
+        // With this few images a search has no policy.
         assert_eq!(of(90, "finals.policy"), 0);
     }
 

@@ -1,4 +1,4 @@
-//! A run directory as a reader sees it: reports and views look at runs through this. Nothing in it is changed.
+//! Read-only access to a run directory, for reports and views.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::run::{
     BEST_ARC, CONFIG, MANIFEST, MEASURED, MODEL, Manifest, directory, io, read_arc, read_arch, stored_split,
 };
 
-/// A run, finished or not, that is only read.
+/// A run, finished or not, opened for reading.
 #[derive(Clone, Debug)]
 pub struct Record {
     dir: PathBuf,
@@ -30,7 +30,7 @@ impl Record {
     /// Reads the manifest of a run.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `dir` is no run directory, [`Error::File`] when its manifest does not read.
+    /// [`Error::RunDirectory`] if `dir` is not a run directory; [`Error::File`] if its manifest cannot be parsed.
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join(MANIFEST);
         let text = match read_plain_text(&path, SMALL_FILE) {
@@ -68,24 +68,24 @@ impl Record {
         &self.dir
     }
 
-    /// What the run is and what it ran on.
+    /// The manifest: what the run is and the machine it ran on.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The settings the run was started with.
+    /// The settings that the run was started with.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when the run is of the other kind, [`Error::Config`] when the file is not one of this
+    /// [`Error::RunDirectory`] if the run is of the other kind; [`Error::Config`] if the file is invalid in this
     /// version.
     pub fn config<C: Settings>(&self) -> Result<C> {
         self.layers::<C>()?.load()
     }
 
-    /// The settings the run was started with, as a base for others.
+    /// The settings that the run was started with, as a base for other configurations.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when the run is of the other kind.
+    /// [`Error::RunDirectory`] if the run is of the other kind.
     pub fn layers<C: Settings>(&self) -> Result<Layers> {
         if C::KIND != self.manifest.kind {
             let problem = format!("this is the run of a {}, not of a {}", self.manifest.kind, C::KIND);
@@ -97,36 +97,36 @@ impl Record {
         Ok(Layers::file(self.config_path()))
     }
 
-    /// Where the settings are.
+    /// Path of the settings.
     pub fn config_path(&self) -> PathBuf {
         self.dir.join(CONFIG)
     }
 
-    /// Where the event log is, one JSON object a line.
+    /// Path of the event log, one JSON object per line.
     pub fn metrics_path(&self) -> PathBuf {
         metrics::path(&self.dir)
     }
 
-    /// Where the trained network is, or will be.
+    /// Path of the trained network; the file exists once there is a model.
     pub fn model_path(&self) -> PathBuf {
         self.dir.join(MODEL)
     }
 
-    /// Where the network is that was measured: the trained one, or what it was before it learned from more images.
+    /// Path of the measured network: the one before the refit if there was one, otherwise the trained network.
     pub fn measured_path(&self) -> PathBuf {
         let before = self.dir.join(MEASURED);
         if before.is_file() { before } else { self.model_path() }
     }
 
-    /// Where the arc found or trained is, or will be.
+    /// Path of the arc found or trained; the file exists once the run has finished.
     pub fn best_arc_path(&self) -> PathBuf {
         self.dir.join(BEST_ARC)
     }
 
-    /// The arc found or trained.
+    /// The architecture found or trained.
     ///
     /// # Errors
-    /// Says how to finish the run when the file is not there yet.
+    /// If the file does not exist yet; the error says how to finish the run.
     pub fn best_arch(&self) -> Result<Arch> {
         self.must_have_best_arc()?;
         read_arch(&self.best_arc_path())
@@ -149,11 +149,11 @@ impl Record {
         Ok(())
     }
 
-    /// One of the three networks that a search offers.
+    /// One of the three picks of a search.
     ///
     /// # Errors
-    /// As [`best_arc`](Self::best_arc); [`Error::RunDirectory`] where the search had no finals to choose in, unless the
-    /// balanced one is wanted, which is then the arc found.
+    /// As [`best_arc`](Self::best_arc); [`Error::RunDirectory`] if the search had no finals. Without finals, the
+    /// balanced pick is the arc found.
     pub fn pick(&self, pick: Pick) -> Result<Arc> {
         #[derive(Deserialize)]
         struct Offered {
@@ -173,7 +173,7 @@ impl Record {
         }
     }
 
-    /// What the finals of a finished search came to; `None` where its settings had none.
+    /// The result of the finals of a finished search; `None` if its settings had none.
     ///
     /// # Errors
     /// As [`best_arc`](Self::best_arc).
@@ -181,36 +181,36 @@ impl Record {
         self.best_arc()?;
         let text = read_plain_text(&self.best_arc_path(), SMALL_FILE)
             .map_err(|source| io("cannot read", &self.best_arc_path(), source))?;
-        // What has no finals has other fields, or some of them.
+        // Without finals some of the fields are missing, and parsing fails.
         Ok(serde_json::from_str(&text).ok())
     }
 
-    /// Which file is in which split.
+    /// The stored split.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::File`] when it cannot be read.
+    /// [`Error::Io`] or [`Error::File`] if it cannot be read.
     pub fn split(&self) -> Result<SplitFile> {
         stored_split(&self.dir)
     }
 
-    /// Loads the pictures in the splits that this run uses, whatever the seed.
+    /// Loads the images in the splits of this run, whatever the seed.
     ///
     /// # Errors
-    /// As [`enas_data::load_with_split`]; [`Error::RunDirectory`] when the pictures have changed since, with the files that
-    /// differ; [`Error::Mismatch`] when they are gone.
+    /// As [`enas_data::load_with_split`]; [`Error::RunDirectory`] with the differing files if the images have
+    /// changed; [`Error::Mismatch`] if they are missing.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
         self.expected().load(config, seed, MemoryPlan::holding(config))
     }
 
-    /// [`load_data`](Self::load_data) with the pictures held as planned.
+    /// [`load_data`](Self::load_data) with images stored as the memory plan says.
     ///
     /// # Errors
-    /// As there.
+    /// As [`load_data`](Self::load_data).
     pub fn load_planned(&self, config: &enas_data::Config, seed: Seed, plan: &MemoryPlan) -> Result<Dataset> {
         plan.load_by(|holding| self.expected().load(config, seed, holding))
     }
 
-    /// Refuses a place where no pictures are.
+    /// Checks that the images are still at their place.
     ///
     /// # Errors
     /// [`Error::Mismatch`] with what to do.
@@ -218,7 +218,7 @@ impl Record {
         self.expected().find(config)
     }
 
-    /// Refuses a data set that is not the one the run was started with.
+    /// Refuses a data set other than the one the run was started with.
     pub(crate) fn check_data(&self, data: &Dataset) -> Result<()> {
         self.expected().check(data)
     }

@@ -1,4 +1,4 @@
-//! The pictures that a model's training has seen, known by their content wherever they lie now.
+//! The images that a model's training used, recognised by their content at any place.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,21 +9,21 @@ use enas_data::{Part, PictureFile};
 use crate::pictures::PICTURES;
 use crate::run::{SPLIT, stored_split};
 
-/// What each picture was for, by the digest of its bytes.
+/// The part that each image belonged to, by the digest of its bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Seen {
     part_of: BTreeMap<String, Part>,
 }
 
 impl Seen {
-    /// Of the run that `folder` holds, if it does: a model file that was moved away from its run knows nothing.
+    /// The images of the run in `folder`; `None` if the model file was moved away from its run.
     pub(crate) fn of_run(folder: &Path) -> Option<Self> {
         folder.join(SPLIT).is_file().then_some(())?;
         let split = stored_split(folder).ok()?;
         let text = fs::read_to_string(folder.join(PICTURES)).ok()?;
         let digests: BTreeMap<String, String> = serde_json::from_str(&text).ok()?;
         let mut part_of = BTreeMap::new();
-        // Training last: a picture that is in several parts was trained on.
+        // Training is inserted last: an image that is in several parts counts as a training image.
         for (part, names) in
             [(Part::Test, &split.test), (Part::Valid, &split.valid), (Part::Train, &split.train)]
         {
@@ -34,16 +34,16 @@ impl Seen {
         Some(Self { part_of })
     }
 
-    /// The same for a network that learned from whole parts once it had been measured on them.
+    /// Marks whole parts as training images, because a refit learned from them.
     pub(crate) fn with_learned(mut self, parts: &[Part]) -> Self {
         self.part_of.values_mut().filter(|part| parts.contains(part)).for_each(|part| *part = Part::Train);
         self
     }
 
-    /// Whether a picture of other data may be measured as `part`.
+    /// Whether an image of other data may be measured as `part`.
     ///
-    /// What training knows is only what it was there. What it does not know is as good as a test picture; folders that
-    /// divide the data may call it something else.
+    /// An image that the training knows counts only as the part it had there. An unknown image is as good as a test
+    /// image; split folders of the data may assign it to another part.
     pub(crate) fn admits(&self, part: Part, file: &PictureFile) -> bool {
         match self.part_of.get(&file.digest) {
             Some(known) => *known == part,
@@ -52,7 +52,7 @@ impl Seen {
     }
 }
 
-/// Whether a name has a folder before that of its class.
+/// Whether a name has a folder above that of its class.
 fn is_below_a_split_folder(name: &str) -> bool {
     name.split('/').count() > 2
 }

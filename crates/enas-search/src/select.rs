@@ -1,9 +1,9 @@
-//! The choice of an arc at the end of a search: every candidate on the whole validation split.
+//! Selection of an arc at the end of a search: every candidate is scored on the whole validation split.
 //!
-//! The published code leaves the choice to the reader of its log, where the best of hundreds of single-minibatch
-//! accuracies is mostly the luckiest. Here every candidate meets the same pictures in the same batches, and as many
-//! uniformly random arcs beside them. None of these accuracies is that of a trained network: shared weights rank arcs
-//! roughly, and the best of many is partly luck among both.
+//! The authors' code does not select. It logs single-minibatch accuracies of sampled arcs, and the best of hundreds
+//! of noisy values is mostly noise (selection bias). Here all candidates are scored on the same images in the same
+//! batches, and as many uniformly random arcs are scored for comparison. These are not accuracies of trained
+//! networks: shared weights rank arcs only roughly, and the best of many benefits from chance in both groups.
 
 use std::collections::BTreeSet;
 
@@ -19,42 +19,42 @@ use crate::search::canonical;
 pub struct Candidate<A = Arc> {
     /// The arc.
     pub arc: A,
-    /// Where it comes from.
+    /// Its origin.
     pub origin: Origin,
     /// Accuracy with the shared weights on the whole validation split, 0 to 1.
     pub valid_accuracy: f64,
-    /// Macro-F1 there, where candidates are ranked by it.
+    /// Macro-F1 on the same images, if candidates are ranked by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_macro_f1: Option<f64>,
-    /// Mean cross entropy there, in nats, where candidates are ranked by it.
+    /// Mean cross entropy on the same images in nats, if candidates are ranked by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_loss: Option<f64>,
-    /// Multiply-adds per picture in the search network.
+    /// Multiply-adds per image in the shared network.
     pub macs: u64,
 }
 
 impl<A> Candidate<A> {
-    /// What candidates are ranked by, the higher the better: macro-F1 or 1/(1 + loss) where it was measured, else accuracy.
+    /// The value that ranks candidates, higher is better: macro-F1 or 1/(1 + loss) if measured, otherwise accuracy.
     pub fn score(&self) -> f64 {
         let by_loss = self.valid_loss.map(|loss| 1.0 / (1.0 + loss));
         self.valid_macro_f1.or(by_loss).unwrap_or(self.valid_accuracy)
     }
 }
 
-/// Where a candidate comes from.
+/// The origin of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// The one that the strategy thinks best: the policy's likeliest arc, or the best of a population.
+    /// The strategy's favourite: the policy's most likely arc, or the best of a population.
     Greedy,
-    /// Proposed by the strategy: drawn from the policy, or a mutant of the best of a population.
+    /// Proposed by the strategy: drawn from the policy, or a mutant in evolution.
     Sampled,
     /// Drawn uniformly, for comparison.
     Random,
 }
 
 impl<A> Candidate<A> {
-    /// The same of the architecture in another form.
+    /// The same candidate with its architecture converted by `form`.
     pub(crate) fn map<B>(self, form: &mut impl FnMut(A) -> B) -> Candidate<B> {
         let Self { arc, origin, valid_accuracy, valid_macro_f1, valid_loss, macs } = self;
         Candidate { arc: form(arc), origin, valid_accuracy, valid_macro_f1, valid_loss, macs }
@@ -79,37 +79,37 @@ impl<A: Ord> Selection<A> {
         Self { candidates, random }
     }
 
-    /// The best by the shared weights; `None` where the time was too short for them.
+    /// The best candidate; `None` if the time was too short to score any.
     pub fn best(&self) -> Option<&Candidate<A>> {
         self.candidates.first()
     }
 
-    /// The random arc that would have won; `None` when there are none.
+    /// The best random arc; `None` if there are none.
     pub fn best_random(&self) -> Option<&Candidate<A>> {
         self.random.iter().min_by(|a, b| better(a, b))
     }
 
-    /// Mean accuracy of the random arcs; `None` when there are none.
+    /// Mean accuracy of the random arcs; `None` if there are none.
     pub fn random_accuracy(&self) -> Option<f64> {
         let sum: f64 = self.random.iter().map(|c| c.valid_accuracy).sum();
         (!self.random.is_empty()).then(|| sum / self.random.len() as f64)
     }
 }
 
-/// Orders candidates best first, without ties between different arcs.
+/// Orders candidates best first. Different arcs never compare as equal.
 pub(crate) fn better<A: Ord>(a: &Candidate<A>, b: &Candidate<A>) -> std::cmp::Ordering {
     let by_score = b.score().total_cmp(&a.score());
     by_score.then(a.macs.cmp(&b.macs)).then_with(|| a.arc.cmp(&b.arc))
 }
 
-/// Proposals of the strategy per wanted arc before giving up on finding another one.
+/// Proposals of the strategy per wanted arc before the search for a new one is given up.
 const PATIENCE: u64 = 50;
 
-/// The arcs to score, in that order: the `greedy` one, if there is one, then sampled and random ones in turns, so that a run whose
-/// time is up has scored about equally many of both.
+/// The arcs to score, in order: `greedy` if there is one, then sampled and random ones in turns. If the time runs
+/// out, about equally many of both were scored.
 ///
-/// Sampled arcs are pairwise different even when the two inputs of any node are swapped, and so are random ones.
-/// A small space or a nearly certain strategy may have fewer than asked for.
+/// All sampled arcs differ in canonical form, which ignores the order of a node's two inputs, and so do the random
+/// ones. A small space or a nearly deterministic strategy may give fewer arcs than asked for.
 pub(crate) fn contestants(
     config: &SelectConfig,
     greedy: Option<Arch>,

@@ -1,4 +1,4 @@
-//! What both loops do around their steps: report, save, stop, watch the clock.
+//! What both loops do around their steps: reporting, checkpoints, stopping and time limits.
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,13 +16,13 @@ use crate::observer::{EpochSummary, Event, Observer, Place};
 use crate::run::{Moment, Run, State};
 use crate::tensorboard::Mark;
 
-/// A run while one of the loops works on it.
+/// A run while a loop works on it.
 pub(crate) struct Session<'a> {
     pub(crate) run: &'a mut Run,
     pub(crate) observer: &'a mut dyn Observer,
     pub(crate) budget: Budget,
     log_every: u64,
-    /// The end of the step before.
+    /// The end of the previous step.
     step_began: Instant,
 }
 
@@ -36,12 +36,12 @@ impl<'a> Session<'a> {
         Self { run, observer, budget, log_every, step_began: Instant::now() }
     }
 
-    /// Forgets the time since the last step, in which something else was done.
+    /// Restarts the measurement of a step, after other work.
     pub(crate) fn restart_clock(&mut self) {
         self.step_began = Instant::now();
     }
 
-    /// Reports a step of the child, whose numbers are finite.
+    /// Reports a step of the child. Its numbers must be finite.
     pub(crate) fn child_step(&mut self, place: Place, lr: f32, stats: &StepStats) -> Result<()> {
         #[derive(Serialize)]
         struct Line {
@@ -74,14 +74,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Reports a change of plan, if it is more than an epoch in ten.
+    /// Reports a new number of epochs, if it differs by more than 10 %.
     pub(crate) fn replan(&mut self, before: u64, epochs: u64) {
         if 10 * epochs.abs_diff(before) > before {
             self.observer.event(&Event::Replanned { epochs });
         }
     }
 
-    /// Writes a checkpoint, or holds it back; see [`Run::save`].
+    /// Writes a checkpoint, or holds it in memory; see [`Run::save`].
     pub(crate) fn save<P: Serialize + DeserializeOwned>(
         &mut self,
         state: State<P>,
@@ -102,8 +102,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Reports a divergence and finds the state that the run goes on from, after fewer or as many epochs as `complete`;
-    /// `None` stands for the start. Everything stays in the log; TensorBoard is spared the curves that led astray.
+    /// Reports a divergence and finds the state to continue from, after at most `complete` epochs; `None` for the
+    /// start of the run. `metrics.jsonl` keeps everything; the TensorBoard log loses the events after that state.
     pub(crate) fn go_back<P: Serialize + DeserializeOwned>(
         &mut self,
         found: &Divergence,
@@ -131,11 +131,11 @@ impl<'a> Session<'a> {
         Ok(checkpoint)
     }
 
-    /// Called after every step: writes a checkpoint when one is due, or when the observer asks to stop, which then
-    /// ends the run.
+    /// Called after every step. Writes a checkpoint if one is due or the observer asks to stop; stopping ends the
+    /// run.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] after the observer asked to stop; whatever `state` reports.
+    /// [`Error::Interrupted`] after the observer asked to stop; errors of `state`.
     pub(crate) fn tick<P: Serialize + DeserializeOwned>(
         &mut self,
         state: impl FnOnce() -> Result<State<P>>,
@@ -150,7 +150,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Refuses a place that the run in `dir` cannot have come to: counting on from there could overflow.
+/// Refuses a position that no run in `dir` can have reached. Continuing from it could overflow.
 pub(crate) fn is_possible(dir: &Path, epoch: u64, epochs: u64, step: u64) -> Result<()> {
     if epoch <= epochs && epochs <= MOST && step <= MOST {
         return Ok(());
@@ -162,7 +162,7 @@ pub(crate) fn is_possible(dir: &Path, epoch: u64, epochs: u64, step: u64) -> Res
     Err(Error::RunDirectory { path: dir.to_owned(), problem })
 }
 
-/// Sums over the child steps of an epoch.
+/// Sums over the child's steps in an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tally {
     steps: u64,
@@ -184,13 +184,13 @@ impl Tally {
         mean(self.loss, self.steps)
     }
 
-    /// Share of the pictures that were recognised.
+    /// Share of the images classified correctly, 0 to 1.
     pub(crate) fn accuracy(&self) -> f64 {
         mean(self.correct as f64, self.pictures)
     }
 }
 
-/// A mean that is 0 where there is nothing to average.
+/// A mean; 0 if `n` is 0.
 pub(crate) fn mean(sum: f64, n: u64) -> f64 {
     sum / n.max(1) as f64
 }

@@ -1,4 +1,4 @@
-//! The training of one architecture alone, in memory: what architectures are compared by.
+//! A trial: the training of one architecture alone, in memory, for comparing architectures.
 
 use candle_core::Tensor;
 use enas_arc::Arc;
@@ -18,10 +18,10 @@ use crate::memory::MemoryPlan;
 use crate::refine::{self, Refinement};
 use crate::train::network;
 
-/// The training of one architecture alone, which leaves nothing on the disk and can always go on.
+/// A trial: the training of one architecture alone. It writes no files and can be continued at any time.
 ///
-/// It makes the same steps as [`train`](crate::train()) with the same settings, without its time limit. Trials with equal
-/// settings see the same images in the same order, so that their losses can be compared step by step.
+/// It makes the same steps as [`train`](crate::train()) with the same settings, but without a time limit. Trials with
+/// equal settings see the same images in the same order, so their losses can be compared step by step.
 #[derive(Debug)]
 pub struct Trial<'a> {
     config: &'a TrainConfig,
@@ -30,28 +30,28 @@ pub struct Trial<'a> {
     child: Child,
     train: Source,
     refinement: Option<Refinement>,
-    /// Steps within which the learning rate falls to 0 along half a cosine, in place of the schedule.
+    /// First and last step of a cosine decay of the learning rate to 0, which multiplies the schedule.
     annealing: Option<(u64, u64)>,
     /// The training loss of every step so far, in nats.
     losses: Vec<f32>,
-    /// Whether a loss or gradient was not finite; no step is made after that.
+    /// Whether a loss or gradient was not finite. No further step is made then.
     diverged: bool,
 }
 
-/// What a network says of one image.
+/// The prediction of a network for one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Answer {
     /// Cross entropy, in nats.
     pub loss: f32,
-    /// Whether the likeliest class is the right one.
+    /// Whether the most likely class is the right one.
     pub is_right: bool,
 }
 
 impl<'a> Trial<'a> {
-    /// A network for `arc` with its random start; all settings but those of the disk and the time are followed.
+    /// A network for `arc` at its random initialisation. All settings apply, except those about files and time.
     ///
     /// # Errors
-    /// Settings out of range; a network that the images are too small for; what the GPU reports.
+    /// Settings out of range; images that are too small for the network; errors of the GPU.
     pub fn new(
         config: &'a TrainConfig,
         arc: &Arc,
@@ -78,16 +78,16 @@ impl<'a> Trial<'a> {
         Ok(Self { config, arc, data, child, train, refinement, annealing: None, losses, diverged: false })
     }
 
-    /// Lets the learning rate fall from that of the schedule at step `from` to 0 at step `to`, along half a cosine.
+    /// Multiplies the learning rate by half a cosine that falls from 1 at step `from` to 0 at step `to`.
     pub fn anneal(&mut self, from: u64, to: u64) {
         self.annealing = Some((from, to));
     }
 
-    /// Trains until `steps` steps are done in all or the numbers are no longer finite. Calls `goes_on` after every step with
-    /// the steps done and the last loss; ends where it says no.
+    /// Trains to `steps` steps in all, or until numbers are not finite. After every step it calls `goes_on` with the
+    /// number of steps and the last loss, and stops if that returns `false`.
     ///
     /// # Errors
-    /// What images and device report.
+    /// Errors of images and device.
     pub fn train_to(&mut self, steps: u64, goes_on: &mut dyn FnMut(u64, f32) -> bool) -> Result<()> {
         let per_epoch = self.steps_per_epoch();
         let mut is_wanted = true;
@@ -124,20 +124,20 @@ impl<'a> Trial<'a> {
         Step { lr, global_step: self.steps(), total_steps: epochs * steps, seed: self.config.run.seed() }
     }
 
-    /// Share of the learning rate that the annealing leaves.
+    /// The factor of the cosine decay on the learning rate.
     fn annealed(&self) -> f32 {
         let Some((from, to)) = self.annealing.filter(|(from, _)| self.steps() > *from) else { return 1.0 };
         let done = (self.steps() - from) as f64 / (to - from).max(1) as f64;
         (0.5 + 0.5 * (std::f64::consts::PI * done.min(1.0)).cos()) as f32
     }
 
-    /// What the network says of the images `indices` of a split, in that order.
+    /// Predictions for the images `indices` of a split, in that order.
     ///
-    /// Averaged weights and their statistics answer where the settings want them; training goes on as if it had not been
-    /// asked.
+    /// EMA weights with re-estimated BN statistics are used if the settings ask for them. Training then continues
+    /// unaffected.
     ///
     /// # Errors
-    /// What images and device report.
+    /// Errors of images and device.
     pub fn answers(&mut self, split: &Split, indices: &[usize]) -> Result<Vec<Answer>> {
         let before = self.refinement.is_some().then(|| self.child.state()).transpose()?;
         if let Some(refinement) = &self.refinement {
@@ -161,12 +161,12 @@ impl<'a> Trial<'a> {
         Ok(answers)
     }
 
-    /// Steps done.
+    /// Number of completed steps.
     pub fn steps(&self) -> u64 {
         self.losses.len() as u64
     }
 
-    /// Steps of an epoch.
+    /// Number of steps in an epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         steps_per_epoch(&self.data.train, &self.config.run)
     }
@@ -176,14 +176,15 @@ impl<'a> Trial<'a> {
         &self.losses
     }
 
-    /// The mean training loss of the last two thirds of the steps, in nats: the score of an architecture after a short
-    /// training (training speed estimation, Ru et al., NeurIPS 2021, without the beginning). Infinite for a network that
-    /// diverged or made no step.
+    /// Mean training loss of the last two thirds of the steps, in nats: the score of an architecture after a short
+    /// training. Infinite for a network that diverged or made no step.
+    ///
+    /// This is training speed estimation (Ru et al., NeurIPS 2021) without the first steps.
     pub fn late_loss(&self) -> f64 {
         if self.diverged { f64::INFINITY } else { late_loss(&self.losses) }
     }
 
-    /// Whether the numbers stopped being finite.
+    /// Whether numbers stopped being finite.
     pub fn has_diverged(&self) -> bool {
         self.diverged
     }
@@ -199,7 +200,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// The mean of the last two thirds of the losses.
+/// The mean of the last two thirds of the losses; infinite if there are none.
 pub(crate) fn late_loss(losses: &[f32]) -> f64 {
     let late = late(losses);
     if late.is_empty() {
@@ -213,10 +214,10 @@ pub(crate) fn late(losses: &[f32]) -> &[f32] {
     &losses[losses.len() / 3..]
 }
 
-/// What class scores `[n, classes]` say of images with the labels `[n]` of U32.
+/// Loss and correctness per image, from logits `[n, classes]` of F32 and labels `[n]` of U32.
 ///
 /// # Errors
-/// If they are not such tensors.
+/// If the tensors have other shapes or types.
 pub(crate) fn answers_of(logits: &Tensor, labels: &Tensor) -> Result<Vec<Answer>> {
     let ((_, classes), labels) = (logits.dims2()?, labels.to_vec1::<u32>()?);
     let answer = |(scores, label): (&[f32], u32)| {

@@ -6,7 +6,7 @@ use crate::claim::{claim, claim_default, clear_parts};
 use crate::error::Result;
 use crate::lock::Lock;
 
-/// A directory that no other process can take as long as this lives.
+/// A locked directory: no other process can take it while this value lives.
 #[derive(Debug)]
 pub struct Workplace {
     dir: PathBuf,
@@ -14,14 +14,15 @@ pub struct Workplace {
 }
 
 impl Workplace {
-    /// Makes the directory: `out`, which must not exist or be empty, or `runs/<data>-<kind>-<n>` with the first free `n`.
+    /// Creates the directory: `out`, which must not exist or must be empty, or `runs/<data>-<kind>-<n>` with the
+    /// first free `n`.
     ///
-    /// `own` are the files that the work begins by writing, the last of which makes the directory one of this kind. A
-    /// start that was cut short leaves some of them, and counts as empty.
+    /// `own` names the files that the work writes first; the last one marks the directory as one of this kind. A
+    /// directory with some of them but not the last comes from an interrupted start and counts as empty.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when `out` holds something or another process works there, [`crate::Error::Io`] when it
-    /// cannot be written.
+    /// [`crate::Error::RunDirectory`] if `out` is not empty or another process works there; [`crate::Error::Io`] if
+    /// it cannot be written.
     pub fn create(out: Option<&Path>, data: &str, kind: &str, own: &[&str]) -> Result<Self> {
         let (dir, lock) = match out {
             Some(dir) => claim(dir, own)?,
@@ -30,10 +31,10 @@ impl Workplace {
         Ok(Self { dir, _lock: lock })
     }
 
-    /// Takes a directory to go on with what it holds. What an interrupted write left beside its files is removed.
+    /// Opens a directory to continue the work. Removes temporary files of interrupted writes.
     ///
     /// # Errors
-    /// [`crate::Error::RunDirectory`] when another process works there, [`crate::Error::Io`] when it cannot be locked.
+    /// [`crate::Error::RunDirectory`] if another process works there; [`crate::Error::Io`] if it cannot be locked.
     pub fn open(dir: &Path) -> Result<Self> {
         let lock = Lock::take(dir)?;
         clear_parts(dir);

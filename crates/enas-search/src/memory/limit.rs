@@ -1,4 +1,4 @@
-//! A limit as it is written: `"auto"`, or a size such as `"512M"`, `"1.5G"`.
+//! A memory limit as text: `"auto"`, or a size such as `"512M"`, `"1.5G"`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,21 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use super::machine;
 
-/// How much memory a run may take: `"auto"`, or a number of bytes followed by `K`, `M`, `G` or `T`, each 1024 times
-/// the one before.
+/// The memory limit of a run in bytes: `"auto"`, or a number followed by `K`, `M`, `G` or `T` (powers of 1024).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct MemoryLimit(pub Option<u64>);
 
-/// Units from the largest down.
+/// Units and their powers of two, largest first.
 const UNITS: [(char, u32); 4] = [('T', 40), ('G', 30), ('M', 20), ('K', 10)];
 
-/// The least that is worth writing: no process of this program is smaller.
+/// The smallest limit that is accepted; every process of this program is larger.
 const LEAST: u64 = 1 << 20;
 
 impl MemoryLimit {
-    /// Bytes: those that were asked for, or four fifths of what the machine has for this process. `None` where neither is
-    /// known.
+    /// The limit in bytes: the given one, or four fifths of the memory available to this process. `None` if neither
+    /// is known.
     pub fn bytes(self) -> Option<u64> {
         self.0.or_else(|| machine::memory().map(|bytes| bytes / 5 * 4))
     }
@@ -67,7 +66,7 @@ impl FromStr for MemoryLimit {
         };
         let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         let number: f64 = number.parse().ok().filter(|_| is_plain).ok_or_else(bad)?;
-        // Sizes beyond 2⁵³ bytes are no memory of any machine, so the product is exact enough.
+        // The largest accepted size is 2⁵³ bytes, so the product is exact enough.
         let bytes = (number * (1u64 << shift) as f64).round() as u64;
         if !(LEAST..=1 << 53).contains(&bytes) {
             return Err(format!("{text:?} is not allowed: a limit is from 1M to 8192T"));

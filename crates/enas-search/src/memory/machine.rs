@@ -1,10 +1,10 @@
-//! How much memory the machine has for this process, and how much of it the process takes.
+//! Memory available to this process, and memory in use by it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Bytes of memory that this process can have: those of the machine, or of the control group it runs in if that has
-/// fewer. `None` where the system does not say.
+/// Bytes available to this process: the machine's memory, or the limit of its control group (cgroup) if that is
+/// lower. `None` if the system does not say.
 pub(super) fn memory() -> Option<u64> {
     let physical = field(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
     let group = fs::read_to_string("/proc/self/cgroup").ok();
@@ -12,18 +12,19 @@ pub(super) fn memory() -> Option<u64> {
     Some(group.map_or(physical, |group| group.min(physical)))
 }
 
-/// Bytes of memory that this process takes at the moment.
+/// Bytes of memory that this process uses now (resident set size).
 pub(super) fn resident() -> Option<u64> {
     field(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 
-/// The bytes of a line such as `MemTotal:  1024 kB`.
+/// The bytes in a line such as `MemTotal: 1024 kB`.
 fn field(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The least limit of a control group and of those around it, given `/proc/self/cgroup` and where groups are mounted.
+/// The lowest limit among the process's control group and its parents. `text` is `/proc/self/cgroup`, `root` the
+/// mount point of the groups.
 fn of_group(text: &str, root: &Path) -> Option<u64> {
     let limits = text.lines().flat_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
@@ -39,8 +40,8 @@ fn of_group(text: &str, root: &Path) -> Option<u64> {
     limits.min()
 }
 
-/// The limits that stand in files called `name` from `path` below `root` up to `root`. In a container the path may lie
-/// outside of what is mounted; the root then is the container's own group.
+/// The limits in files called `name`, from the folder `path` below `root` up to `root`. In a container the path may
+/// be outside the mount; the group at the root then is the container's own.
 fn limits(root: &Path, path: &str, name: &str) -> Vec<u64> {
     let folder: PathBuf = root.join(path.trim_start_matches('/'));
     let folders = folder.ancestors().take_while(|folder| folder.starts_with(root));

@@ -1,6 +1,6 @@
-//! How much memory a run may take, and what follows from it: how pictures are held and what a step keeps.
+//! Planning of a run's memory: how images are stored, and how much activation checkpointing a training step uses.
 //!
-//! No result depends on any of this, to the bit.
+//! Results do not depend on the plan, not even in the last bit.
 
 mod limit;
 mod machine;

@@ -1,4 +1,4 @@
-//! The choice: the fastest way to do a job that fits.
+//! The choice of a memory plan: the fastest way to run a job within the limit.
 
 use std::fmt;
 use std::path::Path;
@@ -15,44 +15,44 @@ use crate::config::{SearchConfig, TrainConfig};
 use crate::error::{ConfigError, Result};
 use crate::model::Model;
 
-/// What a run may take, what it will take, and how.
+/// A plan of a run's memory: the limit, the choices and the estimate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MemoryPlan {
-    /// Bytes that the process may take; `None` where nobody knows of a limit.
+    /// Limit of the process in bytes; `None` if none is known.
     pub limit: Option<u64>,
-    /// How the pictures are held.
+    /// How images are stored.
     pub holding: Holding,
-    /// What training steps compute again.
+    /// Activation checkpointing: what training steps recompute in the backward pass.
     pub recompute: Recompute,
-    /// Most pictures per batch of evaluations with moving statistics.
+    /// Maximum number of images per evaluation batch with moving statistics.
     pub infer_batch: usize,
-    /// Bytes that maps may take, idle ones included; `None` for the program's own rule.
+    /// Limit of the buffer pool in bytes, including idle buffers; `None` for the default rule.
     pub buffers: Option<usize>,
-    /// What the estimate is made of.
+    /// The parts of the estimate.
     pub parts: MemoryParts,
 }
 
-/// Bytes by what they are for.
+/// Estimated bytes by purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MemoryParts {
     /// The program itself.
     pub base: u64,
-    /// The pictures and what is known of them.
+    /// The images and their metadata.
     pub pictures: u64,
-    /// Reading the pictures, before anything else is there.
+    /// Temporary memory for reading the images, before the network exists.
     pub reading: u64,
-    /// Batches that are ready or being made.
+    /// Batches that are ready or in preparation.
     pub loading: u64,
     /// Weights and momentum.
     pub weights: u64,
-    /// Activations, gradients, what evaluations and checkpoints take: the most at one moment.
+    /// Peak of activations, gradients, evaluations and checkpoint writing.
     pub work: u64,
 }
 
 impl MemoryParts {
-    /// The most that is taken at one moment.
+    /// The estimated peak.
     pub fn total(&self) -> u64 {
         let Self { base, pictures, reading, loading, weights, work } = *self;
         base + pictures + reading.max(loading + weights + work)
@@ -60,47 +60,47 @@ impl MemoryParts {
 }
 
 impl MemoryPlan {
-    /// For a search on the CPU, or on a GPU, where only the pictures are planned for.
+    /// A plan for a search. On a GPU it covers the images only.
     ///
     /// # Errors
-    /// [`Config`](crate::Error::Config) when even the least that the search can do with is more than `run.memory`; what looking at the
-    /// files reports.
+    /// [`Config`](crate::Error::Config) if even the smallest plan exceeds `run.memory`; errors of reading the image
+    /// files.
     pub fn for_search(config: &SearchConfig, on_gpu: bool) -> Result<Self> {
         let job = Job::new(enas_data::survey(&config.data)?);
         let job = if on_gpu || config.space() == SpaceKind::Macro { job } else { job.searching(config)? };
         Self::choose(config.run.memory, job)
     }
 
-    /// For a training of `arc`, as [`for_search`](Self::for_search).
+    /// A plan for a training of `arc`; see [`for_search`](Self::for_search).
     ///
     /// # Errors
-    /// As there.
+    /// As [`for_search`](Self::for_search).
     pub fn for_training(config: &TrainConfig, arc: impl Into<Arch>, on_gpu: bool) -> Result<Self> {
         let job = Job::new(enas_data::survey(&config.data)?);
         let job = match arc.into() {
             Arch::Micro(arc) if !on_gpu => job.training(config, Some(&arc))?,
-            // What networks of the macro space take is not known beforehand.
+            // The memory of macro networks is not estimated.
             _ => job,
         };
         Self::choose(config.run.memory, job)
     }
 
-    /// For a search and trainings of whatever arcs come, on the same pictures, as [`for_search`](Self::for_search).
+    /// A plan for a search and for trainings of any arcs, on the same images; see [`for_search`](Self::for_search).
     ///
     /// # Errors
-    /// As there.
+    /// As [`for_search`](Self::for_search).
     pub fn for_both(search: &SearchConfig, train: &TrainConfig, on_gpu: bool) -> Result<Self> {
         let job = Job::new(enas_data::survey(&search.data)?);
         let job = if on_gpu { job } else { job.searching(search)?.training(train, None)? };
         Self::choose(search.run.memory, job)
     }
 
-    /// For measuring a model on the pictures at `path`.
+    /// A plan for measuring a model on the images at `path`.
     ///
     /// # Errors
-    /// As for [`for_search`](Self::for_search).
+    /// As [`for_search`](Self::for_search).
     pub fn for_evaluation(model: &Model, path: &Path, memory: MemoryLimit, on_gpu: bool) -> Result<Self> {
-        // What cannot be looked at is for loading to complain about, which knows what is to be measured.
+        // Unreadable images are reported by loading, which knows what they are needed for.
         let Ok(survey) = enas_data::survey(&model.data_at(path)) else { return Ok(Self::plenty()) };
         let job = Job::new(survey);
         let job = match (model.child(), model.arc()) {
@@ -115,16 +115,16 @@ impl MemoryPlan {
         Self::choose(memory, job)
     }
 
-    /// For whoever has memory enough for everything.
+    /// A plan without a limit.
     pub fn plenty() -> Self {
         let way = Way { holding: Holding::Decoded, recompute: Recompute::Nothing, infer: usize::MAX };
         Self::new(None, way, None, MemoryParts::default())
     }
 
-    /// How to hold a data set that is looked at once, where nothing else is known.
+    /// How to store a data set that is read once, without further knowledge of the job.
     pub(crate) fn holding(data: &enas_data::Config) -> Holding {
         let Ok(survey) = enas_data::survey(data) else { return Holding::Decoded };
-        // Half of the memory is for whatever is done with the pictures.
+        // The other half is for the work with the images.
         let room = MemoryLimit::default().bytes().map_or(u64::MAX, |bytes| bytes / 2);
         smallest(&survey, room)
     }
@@ -134,7 +134,7 @@ impl MemoryPlan {
         let most = limit.unwrap_or(u64::MAX);
         let mut least = u64::MAX;
         for way in ways(&job) {
-            // First as if there were room for everything; then with as many idle buffers as there is room for, or none.
+            // First with unlimited idle buffers; then with as many as fit, down to none.
             let free = job.parts(way, usize::MAX);
             if free.total() <= most {
                 return Ok(Self::new(limit, way, None, free));
@@ -164,12 +164,12 @@ impl MemoryPlan {
         Self { limit, holding, recompute, infer_batch, buffers, parts }
     }
 
-    /// Whether memory is short: then what is not needed goes back to the system at once, although that takes time.
+    /// Whether memory is short. Freed memory then returns to the system at once, which costs time.
     pub fn is_tight(&self) -> bool {
         self.buffers.is_some() || self.recompute != Recompute::Nothing || self.holding != Holding::Decoded
     }
 
-    /// Loads the pictures as planned: in the split of an earlier run if there is one.
+    /// Loads the images as planned, in the split of an earlier run if there is one.
     ///
     /// # Errors
     /// As [`enas_data::load_held`].
@@ -177,16 +177,16 @@ impl MemoryPlan {
         self.load_by(|holding| Ok(enas_data::load_held(data, seed, stored, holding)?))
     }
 
-    /// Loads by `load`, which is told how to hold the pictures.
+    /// Loads with `load`, which receives how to store the images.
     pub(crate) fn load_by(&self, load: impl FnOnce(Holding) -> Result<Dataset>) -> Result<Dataset> {
         self.begin();
         let loaded = load(self.holding)?;
-        // Decoding left memory behind that nothing else may find a use for.
+        // Decoding leaves free memory behind that later allocations may not reuse.
         enas_kernels::trim_allocator();
         Ok(loaded)
     }
 
-    /// Lets the process keep to the plan.
+    /// Applies the plan to the process.
     pub(crate) fn begin(&self) {
         enas_kernels::limit_buffers(self.buffers.unwrap_or(usize::MAX));
         if self.is_tight() {
@@ -194,13 +194,14 @@ impl MemoryPlan {
         }
     }
 
-    /// At most so many pictures at a time where moving statistics make every picture one of its own.
+    /// The evaluation batch under a plan. Moving statistics make images independent, so the size does not change
+    /// results.
     pub(crate) fn infer_batch(plan: Option<&Self>, eval_batch: usize) -> usize {
         plan.map_or(eval_batch, |plan| plan.infer_batch.clamp(1, eval_batch))
     }
 }
 
-/// All ways to do a job, the fastest first.
+/// All ways to run a job, fastest first.
 fn ways(job: &Job) -> Vec<Way> {
     let mut recomputes = vec![Recompute::Nothing, Recompute::Cells];
     let mut groups = job.groups() / 2;
@@ -217,16 +218,16 @@ fn ways(job: &Job) -> Vec<Way> {
     recomputes.iter().flat_map(|&recompute| holdings.map(|holding| way(recompute, holding))).collect()
 }
 
-/// Pictures that are evaluated together where memory is short: groups enough for the threads of most machines.
+/// Images per evaluation batch if memory is short: enough groups of images to occupy the threads of most machines.
 const SMALL: usize = 64;
 
-/// The first way of holding pictures that takes no more than `room` bytes; else that which takes least.
+/// The first way of storing images that fits into `room` bytes, or else the smallest.
 fn smallest(survey: &Survey, room: u64) -> Holding {
     let ways = [Holding::Decoded, Holding::Compressed];
     ways.into_iter().find(|way| survey.held(*way) <= room).unwrap_or(Holding::Streamed)
 }
 
-/// A number of bytes as people read it.
+/// A number of bytes for display.
 struct Bytes(u64);
 
 impl fmt::Display for Bytes {

@@ -1,4 +1,4 @@
-//! What a job needs: from settings and a look at the files to bytes.
+//! Estimates of the memory of a job in bytes, from its settings and a survey of the files.
 
 use std::collections::BTreeMap;
 
@@ -11,57 +11,57 @@ use super::plan::MemoryParts;
 use crate::config::{SearchConfig, TrainConfig};
 use crate::error::Result;
 
-/// Bytes that the program takes for itself where the system does not say.
+/// Estimate of the program's own memory if the system does not say.
 const PROGRAM: u64 = 16 << 20;
-/// Code and tables of the program that it has not touched by the time a plan is made, and the stacks of its threads.
+/// Code, tables and thread stacks that the program has not yet used when the plan is made.
 const UNTOUCHED: u64 = 6 << 20;
-/// Something that is to be done with a data set.
+/// A job with a data set.
 #[derive(Debug)]
 pub(super) struct Job {
     survey: Survey,
     nets: Vec<Net>,
     threads: usize,
-    /// What the process took before.
+    /// Bytes in use by the process before the job.
     base: u64,
 }
 
-/// A network that works on the CPU.
+/// A network that is computed on the CPU.
 #[derive(Debug)]
 struct Net {
-    /// One, or some of which one needs the most.
+    /// Footprints of the possible architectures; the largest peak counts.
     footprints: Vec<Footprint>,
     works: Vec<Work>,
-    /// Pictures of the batches that a loader prepares for training; none if nothing is trained.
+    /// Images per training batch that the loader prepares; 0 without training.
     batch: usize,
-    /// Pictures of the largest batch that is put together when it is needed.
+    /// Images in the largest batch that is gathered on demand.
     gathered: usize,
-    /// Pictures per batch of evaluations with moving statistics, which may be made smaller.
+    /// Images per evaluation batch with moving statistics; the plan may reduce it.
     infer: usize,
-    /// Numbers in memory for each weight at most: itself, its momentum, and more where that is asked for.
+    /// Values stored per weight: the weight, its momentum, and possibly its EMA and copies.
     copies: u64,
-    /// Whether its weights are in memory already.
+    /// Whether the weights are in memory already.
     is_there: bool,
-    /// Most bytes taken, by what is computed again and the limit of idle buffers.
+    /// Known peaks in bytes, by activation checkpointing and limit of the buffer pool.
     known: BTreeMap<(String, usize), u64>,
 }
 
-/// A way to do a job.
+/// A way to run a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Way {
     pub(super) holding: Holding,
     pub(super) recompute: Recompute,
-    /// Most pictures per batch of evaluations with moving statistics.
+    /// Maximum number of images per evaluation batch with moving statistics.
     pub(super) infer: usize,
 }
 
 impl Job {
-    /// Nothing but loading the data.
+    /// A job that only loads the data.
     pub(super) fn new(survey: Survey) -> Self {
         let base = machine::resident().unwrap_or(PROGRAM) + UNTOUCHED;
         Self { survey, nets: Vec::new(), threads: rayon::current_num_threads(), base }
     }
 
-    /// With a search.
+    /// Adds a search.
     pub(super) fn searching(mut self, config: &SearchConfig) -> Result<Self> {
         let (input, classes) = (self.input(&config.data), self.survey.classes.max(2));
         let footprint = Footprint::shared(&config.child, input, classes, self.threads)?;
@@ -74,7 +74,7 @@ impl Job {
         Ok(self)
     }
 
-    /// With a training of `arc`, or of whichever arc will be found.
+    /// Adds a training of `arc`, or of any arc if it is `None`.
     pub(super) fn training(mut self, config: &TrainConfig, arc: Option<&Arc>) -> Result<Self> {
         let (input, classes) = (self.input(&config.data), self.survey.classes.max(2));
         let footprints = match arc {
@@ -90,7 +90,7 @@ impl Job {
         Ok(self)
     }
 
-    /// With an evaluation, its network being there already.
+    /// Adds an evaluation with a network that is already in memory.
     pub(super) fn evaluating(mut self, footprint: Footprint, eval_batch: usize) -> Self {
         let infer = eval_batch.min(self.survey.pictures);
         let net = Net::new(vec![footprint], vec![Work::Infer(infer)], 0, (0, infer));
@@ -98,17 +98,17 @@ impl Job {
         self
     }
 
-    /// Groups of sixteen images in the largest batch that has statistics of its own.
+    /// Groups of sixteen images in the largest batch that is normalised by its own statistics.
     pub(super) fn groups(&self) -> usize {
         self.nets.iter().map(|net| net.batch.max(net.gathered)).max().unwrap_or(0).div_ceil(16)
     }
 
-    /// Most pictures per batch of evaluations with moving statistics.
+    /// Maximum number of images per evaluation batch with moving statistics.
     pub(super) fn infer(&self) -> usize {
         self.nets.iter().map(|net| net.infer).max().unwrap_or(0)
     }
 
-    /// The bytes that each part takes, the network's those of whichever needs the most.
+    /// The estimate by purpose. The network with the largest total counts.
     pub(super) fn parts(&mut self, way: Way, buffers: usize) -> MemoryParts {
         let held = self.survey.held(way.holding);
         let reading = self.survey.reading(way.holding, self.threads);
@@ -162,14 +162,14 @@ impl Net {
     }
 }
 
-/// Numbers that a training holds for each weight: itself, its momentum and its average; and while the network is another
-/// one to be measured, a copy of all of them.
+/// Values stored per weight in training: the weight, its momentum and its EMA. A refinement for measuring also keeps
+/// a copy of all of them.
 fn copies(config: &TrainConfig) -> u64 {
     let state = if config.run.ema_decay > 0.0 { 3 } else { 2 };
     if config.run.bn_reestimate > 0 { 2 * state } else { state }
 }
 
-/// What is done in a round, and the beginning of the next: what one work leaves idle, another may find in its way.
+/// The works of a round, followed by the first one again: idle buffers of one work can add to the peak of the next.
 fn again(mut works: Vec<Work>) -> Vec<Work> {
     let first = works[0];
     works.push(first);

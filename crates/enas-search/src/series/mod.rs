@@ -1,15 +1,15 @@
-//! Several trainings of one arc in one folder, with different seeds or on different folds: how much of an accuracy is
-//! chance.
+//! Repeated trainings of one arc in one folder, with several seeds or as a cross-validation: how far accuracies vary
+//! by chance.
 //!
 //! ```text
 //! runs/<data>-train-<n>/
-//!   train.toml         the settings; their seed is the first one, or that of all folds
-//!   split.json         which file is in which split
+//!   train.toml         the settings; their seed is the first seed, or the common seed of all folds
+//!   split.json         the split that each file belongs to
 //!   seeds.json         the arc and the seeds; or
 //!   folds.json         the arc and the number of folds
-//!   run.lock           held by the process that works here
-//!   start.safetensors  the network that all begin with, if they do
-//!   seed-<s>/          the training with the seed s; or
+//!   run.lock           advisory file lock of the process that works here
+//!   start.safetensors  the network that all trainings start from (optional)
+//!   seed-<s>/          the training with seed s; or
 //!   fold-<i>/          the training that fold i tests, with its own split.json
 //!   model.safetensors, …  the files of the median training
 //! ```
@@ -45,21 +45,21 @@ const SEEDS: &str = "seeds.json";
 const FOLDS: &str = "folds.json";
 const TRAIN: &str = "train.toml";
 
-/// In what the trainings of a series differ.
+/// How the trainings of a series differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Series {
-    /// So many seeds, which follow each other from `run.seed` on.
+    /// This many consecutive seeds, starting at `run.seed`.
     Seeds(u64),
-    /// So many folds of a cross-validation; see [`Dataset::folds`].
+    /// This many folds of a cross-validation; see [`Dataset::folds`].
     Folds(u64),
 }
 
 /// One training of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Member {
-    /// With this seed.
+    /// The training with this seed.
     Seed(u64),
-    /// Tested by this fold, counted from 1.
+    /// The training that this fold tests, counted from 1.
     Fold(u64),
 }
 
@@ -81,14 +81,14 @@ impl fmt::Display for Member {
     }
 }
 
-/// An open folder of a series. No other process can open it as long as this lives.
+/// An open folder of a series. It is locked: no other process can open it while this value lives.
 #[derive(Debug)]
 pub struct SeriesRun {
     dir: PathBuf,
     about: About,
     gpu: Option<Gpu>,
     memory: Option<MemoryPlan>,
-    /// Time before the series that its limit counts.
+    /// Time before the series began that its limit includes.
     before: Duration,
     _lock: Lock,
 }
@@ -102,10 +102,10 @@ struct About {
     seeds: Vec<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     folds: Option<u64>,
-    /// The run directory of the search that found the arc, if one did.
+    /// The run directory of the search that found the arc, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     search: Option<PathBuf>,
-    /// The settings that were chosen for the images.
+    /// The settings chosen for the images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     choices: Vec<Choice>,
 }
@@ -117,11 +117,12 @@ impl About {
 }
 
 impl SeriesRun {
-    /// Creates the folder: `out`, which must not exist or be empty, or `runs/<data>-train-<n>`.
+    /// Creates the folder: `out`, which must not exist or must be empty, or `runs/<data>-train-<n>`.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `out` holds something or another process works there, [`Error::Io`] when it cannot be
-    /// written, [`Error::Data`] when the images cannot be divided into folds.
+    /// - [`Error::RunDirectory`] if `out` is not empty or another process works there.
+    /// - [`Error::Io`] if it cannot be written.
+    /// - [`Error::Data`] if the images cannot be divided into folds.
     pub fn create(
         out: Option<&Path>,
         config: &TrainConfig,
@@ -132,7 +133,7 @@ impl SeriesRun {
         let (seeds, folds) = match series {
             Series::Seeds(n) => ((0..n).map(|i| config.run.seed.wrapping_add(i)).collect(), None),
             Series::Folds(k) => {
-                // What cannot be divided is refused before anything is written.
+                // Refused before anything is written.
                 divide(config, data, k)?;
                 (Vec::new(), Some(k))
             }
@@ -146,20 +147,20 @@ impl SeriesRun {
         run::write_config(&dir.join(TRAIN), config)?;
         run::write_json(&dir.join(run::SPLIT), &data.split_file())?;
         let run = Self { dir, about, gpu: None, memory: None, before: Duration::ZERO, _lock: lock };
-        // Last, as it makes the folder a run.
+        // Written last: this file marks the folder as a series.
         run.save()?;
         Ok(run)
     }
 
-    /// Whether a folder holds a series.
+    /// Whether `dir` is the folder of a series.
     pub fn is_at(dir: &Path) -> bool {
         description(dir).is_file()
     }
 
-    /// Opens a folder to go on with it.
+    /// Opens a folder to continue its series.
     ///
     /// # Errors
-    /// [`Error::File`] when its description does not read, [`Error::RunDirectory`] when another process works there.
+    /// [`Error::File`] if its description cannot be parsed; [`Error::RunDirectory`] if another process works there.
     pub fn resume(dir: &Path) -> Result<Self> {
         let path = description(dir);
         let text = read_plain_text(&path, SMALL_FILE).map_err(|e| run::io("cannot read", &path, e))?;
@@ -174,7 +175,7 @@ impl SeriesRun {
         Ok(Self { dir: dir.to_owned(), about, gpu: None, memory: None, before: Duration::ZERO, _lock: lock })
     }
 
-    /// The settings, as a base for others.
+    /// The settings, as a base for other configurations.
     pub fn layers(&self) -> Layers {
         Layers::file(self.dir.join(TRAIN))
     }
@@ -184,7 +185,7 @@ impl SeriesRun {
         &self.about.arc
     }
 
-    /// The trainings, in the order in which they are done.
+    /// The trainings, in execution order.
     pub fn members(&self) -> Vec<Member> {
         match self.about.folds {
             Some(k) => (1..=k).map(Member::Fold).collect(),
@@ -192,10 +193,10 @@ impl SeriesRun {
         }
     }
 
-    /// Loads the images in the splits of the folder, held as planned.
+    /// Loads the images in the splits of the folder, stored as the memory plan says.
     ///
     /// # Errors
-    /// Those of [`enas_data`], and [`Error::Io`] when the stored split cannot be read.
+    /// Errors of [`enas_data`]; [`Error::Io`] if the stored split cannot be read.
     pub fn load(&self, config: &TrainConfig, plan: &MemoryPlan) -> Result<Dataset> {
         plan.load(&config.data, config.run.seed(), Some(&run::stored_split(&self.dir)?))
     }
@@ -205,33 +206,33 @@ impl SeriesRun {
         &self.dir
     }
 
-    /// Begins all trainings with the weights of a trained network; see [`Run::set_start`].
+    /// Warm start of all trainings from a trained network; see [`Run::set_start`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Run::set_start`].
     pub fn set_start(&mut self, model: &Path) -> Result<()> {
         Model::load(model)?.save_copy(&self.dir.join(run::START))
     }
 
-    /// Notes which search found the arc; see [`Run::set_search`].
+    /// Records which search found the arc; see [`Run::set_search`].
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written.
+    /// [`Error::Io`] if it cannot be written.
     pub fn set_search(&mut self, search: &Path) -> Result<()> {
         self.about.search = Some(search.to_owned());
         self.save()
     }
 
-    /// Notes which settings were chosen for the images; see [`Run::set_choices`].
+    /// Records which settings were chosen for the images; see [`Run::set_choices`].
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be written.
+    /// [`Error::Io`] if it cannot be written.
     pub fn set_choices(&mut self, choices: Vec<Choice>) -> Result<()> {
         self.about.choices = choices;
         self.save()
     }
 
-    /// Lets a time limit count from `began` on; see [`Run::count_from`].
+    /// Sets when the time limit began to count; see [`Run::count_from`].
     pub fn count_from(&mut self, began: Instant) {
         self.before = began.elapsed();
     }
@@ -241,12 +242,12 @@ impl SeriesRun {
         self.gpu = Some(gpu);
     }
 
-    /// Keeps to a plan of the memory, which is that of one training.
+    /// Sets the memory plan of each training.
     pub fn set_memory(&mut self, plan: MemoryPlan) {
         self.memory = Some(plan);
     }
 
-    /// How many of `wanted` trainings there is memory for at a time. Trainings on a GPU are done one by one.
+    /// Number of parallel trainings: at most `wanted`, as far as memory allows. Trainings on a GPU run one by one.
     pub fn jobs(&self, wanted: usize) -> usize {
         let most = wanted.clamp(1, self.members().len().max(1));
         let Some(plan) = &self.memory else { return most };
@@ -262,7 +263,7 @@ impl SeriesRun {
         run::write_json(&self.dir.join(self.about.file()), &self.about)
     }
 
-    /// One training, new or to go on with, and its images.
+    /// The run of one training, new or resumed, and its images.
     fn of_member(&self, member: Member, config: &TrainConfig, data: &Dataset) -> Result<(Run, Dataset)> {
         let dir = self.dir.join(member.folder());
         let plenty = MemoryPlan::plenty();
@@ -277,7 +278,7 @@ impl SeriesRun {
             }
             (false, Member::Seed(_)) => {
                 let run = Run::for_training(Some(&dir), config, &self.about.arc, data)?;
-                // In the common splits, in an order and with variations of the seed's own.
+                // Seeds share the splits, but each has its own order and augmentation.
                 let own = run.load_planned(&config.data, seed, plan)?;
                 (run, own)
             }
@@ -306,7 +307,7 @@ impl SeriesRun {
         Ok((run, own))
     }
 
-    /// Makes the files of a training those of the folder, so that it can be used like any run.
+    /// Copies the files of a training into the folder, so that the folder can be used like any run.
     fn deliver(&self, median: &TrainOutcome) -> Result<TrainOutcome> {
         for name in run::delivered() {
             let (from, to) = (median.run.join(name), self.dir.join(name));
@@ -322,7 +323,7 @@ fn divide(config: &TrainConfig, data: &Dataset, k: u64) -> Result<Vec<enas_data:
     Ok(data.folds(k as usize, config.data.valid_fraction, config.run.seed())?)
 }
 
-/// The file that makes a folder a series.
+/// The file that marks a folder as a series.
 fn description(dir: &Path) -> PathBuf {
     let folds = dir.join(FOLDS);
     if folds.is_file() { folds } else { dir.join(SEEDS) }

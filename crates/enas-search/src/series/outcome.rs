@@ -1,69 +1,69 @@
-//! What a series of trainings came to.
+//! The result of a series of trainings.
 
 use crate::evaluate::interval;
 use crate::series::Member;
 use crate::train::TrainOutcome;
 
-/// What a series of trainings came to.
+/// The result of a series of trainings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesOutcome {
-    /// The training of the median validation accuracy, the lower one of two; its files are those of the whole run.
+    /// The training with the median validation accuracy (the lower one of two). Its files are those of the folder.
     pub median: TrainOutcome,
-    /// Which one that is.
+    /// The member of that training.
     pub delivered: Member,
-    /// Every training, in order.
+    /// The result of every training, in order.
     pub members: Vec<MemberOutcome>,
     /// Mean accuracy on the test split, 0 to 1.
     pub test_accuracy_mean: f64,
-    /// Its standard deviation over the trainings (of a sample, with n − 1); 0 for one training.
+    /// Sample standard deviation (n - 1) of the test accuracies; 0 for one training.
     pub test_accuracy_sd: f64,
     /// All folds together; `None` for seeds, which all test the same images.
     pub pooled: Option<Pooled>,
 }
 
-/// What one training of a series came to.
+/// The result of one training of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MemberOutcome {
-    /// Which one.
+    /// The training.
     pub member: Member,
     /// Accuracy of the kept weights on the validation split, 0 to 1.
     pub valid_accuracy: f64,
-    /// The same on the test split.
+    /// Accuracy of the kept weights on the test split, 0 to 1.
     pub test_accuracy: f64,
-    /// Images of the test split.
+    /// Number of images in the test split.
     pub test_total: u64,
 }
 
 impl MemberOutcome {
-    /// Test images with the right label.
+    /// Number of test images classified correctly.
     pub fn test_correct(&self) -> u64 {
         (self.test_accuracy * self.test_total as f64).round() as u64
     }
 }
 
-/// The answers on all images, each by the network that was not trained on it.
+/// Predictions for all images, each by the network that was not trained on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pooled {
-    /// Images with the right label.
+    /// Number of images classified correctly.
     pub correct: u64,
-    /// All images.
+    /// Number of all images.
     pub total: u64,
 }
 
 impl Pooled {
-    /// Share of the images with the right label, 0 to 1.
+    /// Share of images classified correctly, 0 to 1.
     pub fn accuracy(self) -> f64 {
         self.correct as f64 / self.total.max(1) as f64
     }
 
-    /// Its 95 % interval.
+    /// The 95 % confidence interval of the accuracy (Wilson).
     pub fn interval(self) -> (f64, f64) {
         interval(self.correct, self.total)
     }
 }
 
 impl SeriesOutcome {
-    /// Of all trainings in order, the one at `median` being delivered as `delivered`.
+    /// The outcome of all trainings in order; the one at index `median` is delivered as `delivered`.
     pub(super) fn new(members: Vec<MemberOutcome>, median: usize, delivered: TrainOutcome) -> Self {
         let tested: Vec<f64> = members.iter().map(|member| member.test_accuracy).collect();
         let (test_accuracy_mean, test_accuracy_sd) = mean_and_deviation(&tested);
@@ -78,7 +78,7 @@ impl SeriesOutcome {
     }
 }
 
-/// The place of the median validation accuracy, of the lower one of two.
+/// The index of the median validation accuracy (the lower one of two).
 pub(super) fn median(members: &[MemberOutcome]) -> usize {
     let mut order: Vec<usize> = (0..members.len()).collect();
     order.sort_by(|&a, &b| members[a].valid_accuracy.total_cmp(&members[b].valid_accuracy));

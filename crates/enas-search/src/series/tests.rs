@@ -1,4 +1,4 @@
-//! Whole series of tiny trainings.
+//! Complete series of tiny trainings.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use super::*;
 use crate::config::Layers;
 use crate::observer::{Event, Observer};
 
-/// Stops whenever it has been asked so many times, whatever training asks.
+/// An observer that stops once it has been asked `patience` times, counted over all trainings.
 struct Impatient {
     patience: u64,
     asked: AtomicU64,
@@ -62,7 +62,7 @@ fn photos(dir: &Path) {
     }
 }
 
-/// The files of a finished series by name that are the same in every repetition.
+/// The files of a finished series, by name, that must be equal in every repetition.
 fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
@@ -82,7 +82,7 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// Does a whole series, with interruptions, and gives the outcome and the files.
+/// Runs a series to its end, with interruptions; returns the outcome and the files.
 fn whole(
     config: &TrainConfig,
     series: Series,

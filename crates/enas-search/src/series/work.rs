@@ -1,4 +1,4 @@
-//! The trainings of a series, one by one or several at a time.
+//! The trainings of a series, one by one or in parallel.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,28 +14,28 @@ use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::train::{TrainOutcome, train};
 
-/// Who watches the trainings of a series: each has an observer of its own, made on the thread that trains.
+/// Observers for the trainings of a series: one for each, made on the thread that trains.
 pub trait Observers: Sync {
     /// The observer of one training.
     fn of(&self, member: Member) -> Box<dyn Observer + '_>;
 }
 
-/// Nobody watches.
+/// No observer.
 impl Observers for () {
     fn of(&self, _: Member) -> Box<dyn Observer + '_> {
         Box::new(())
     }
 }
 
-/// Trains the arc of `run` once for every seed or fold, and makes the median training that of the whole run.
+/// Trains the arc of `run` once per seed or fold, and copies the files of the median training into the folder.
 ///
-/// `data` must be loaded with `config.run.seed()`; seeds use its splits, folds divide all of its images anew. A time limit
-/// is shared out equally. Of the trainings, `jobs` are done at a time, or as many as there is memory for
-/// ([`SeriesRun::jobs`]), which share the threads there are. Results and files are the same, to the byte, for any number.
+/// Load `data` with `config.run.seed()`; seeds use its splits, folds divide all of its images anew. The time limit is
+/// shared equally. `jobs` trainings run in parallel, or as many as fit into memory ([`SeriesRun::jobs`]); they share
+/// the threads. Results and files do not depend on the number of jobs, byte for byte.
 ///
 /// # Errors
-/// Those of [`train()`]; [`Error::Interrupted`] names the folder of all. After an error the other trainings are stopped,
-/// and go on from there when the run is resumed.
+/// Errors of [`train()`]; [`Error::Interrupted`] names the folder of the series. An error stops the other trainings;
+/// they continue when the series is resumed.
 pub fn train_series(
     config: &TrainConfig,
     data: &Dataset,
@@ -65,9 +65,9 @@ struct Work<'a> {
     data: &'a Dataset,
     run: &'a SeriesRun,
     observers: &'a dyn Observers,
-    /// Trainings that follow each other on one thread pool.
+    /// Number of trainings that one thread pool runs after each other.
     rounds: u32,
-    /// Whether a training failed, so that the others should not go on.
+    /// Set once a training failed: the others should stop.
     stop: AtomicBool,
 }
 
@@ -85,7 +85,7 @@ impl Work<'_> {
         results
     }
 
-    /// Each of `jobs` threads takes the next training that nobody has taken, until none is left.
+    /// Each of `jobs` threads repeatedly takes the next training, until none is left.
     fn side_by_side(&self, members: &[Member], jobs: usize) -> Result<Vec<Option<Result<Trained>>>> {
         let threads = (rayon::current_num_threads() / jobs).max(1);
         let pool = || rayon::ThreadPoolBuilder::new().num_threads(threads).build();
@@ -112,8 +112,8 @@ impl Work<'_> {
         Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One training, on the threads of `pool` or of the caller. It is set up on the caller's in either case, so that no
-    /// file tells how many were at work.
+    /// Runs one training, on the threads of `pool` or of the caller. The caller's pool prepares it in both cases, so
+    /// that the manifest does not depend on the number of jobs.
     fn train(&self, member: Member, pool: Option<&rayon::ThreadPool>) -> Result<Trained> {
         let began = Instant::now();
         let config = of_member(self.config, member, self.rounds);
@@ -134,7 +134,7 @@ impl Work<'_> {
     }
 }
 
-/// All trainings, or the error that stopped them rather than one of an interruption that followed from it.
+/// All trainings; or the error that caused the stop, rather than an interruption that followed from it.
 fn gathered(results: Vec<Option<Result<Trained>>>) -> Result<Vec<Trained>> {
     let (mut trained, mut interrupted) = (Vec::new(), None);
     for result in results.into_iter().flatten() {
@@ -147,12 +147,12 @@ fn gathered(results: Vec<Option<Result<Trained>>>) -> Result<Vec<Trained>> {
     interrupted.map_or(Ok(trained), Err)
 }
 
-/// The settings of one training, `rounds` of which follow each other.
+/// The settings of one training. The time limit is divided by `rounds`.
 fn of_member(config: &TrainConfig, member: Member, rounds: u32) -> TrainConfig {
     let mut config = config.clone();
     match member {
         Member::Seed(seed) => config.run.seed = seed,
-        // Cross-validation measures a recipe; its networks are not for use.
+        // Cross-validation measures a training recipe; its networks are not kept for use, so a refit is pointless.
         Member::Fold(_) => config.refit = RefitConfig::default(),
     }
     let share = |limit: Duration| Duration::from_secs((limit / rounds).as_secs().max(1));
@@ -160,7 +160,7 @@ fn of_member(config: &TrainConfig, member: Member, rounds: u32) -> TrainConfig {
     config
 }
 
-/// An observer that also stops when another training failed.
+/// An observer that also stops once another training has failed.
 struct Stoppable<'a> {
     inner: Box<dyn Observer + 'a>,
     stop: &'a AtomicBool,

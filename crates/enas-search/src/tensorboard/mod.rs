@@ -1,8 +1,7 @@
-//! `events.out.tfevents.*`: the scalars of `metrics.jsonl` again, for TensorBoard.
+//! The TensorBoard log `events.out.tfevents.*`: the scalars of `metrics.jsonl`.
 //!
-//! Every session of a run (its start, each resumption) begins a file of its own, numbered so that readers take them
-//! in order. What a checkpoint does not know about happens again after it and is cut off the old files, so that no
-//! curve goes back on itself.
+//! Every session of a run writes a new file, numbered so that readers take them in order. Events after the checkpoint
+//! that a session resumes from are removed from the older files, so that no curve runs backwards.
 
 mod record;
 
@@ -17,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// A place in the events of a run: all files before `file`, and so many bytes of it.
+/// A position in the events of a run: all files before `file`, and `bytes` bytes of `file`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mark {
     file: u64,
@@ -25,7 +24,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    /// Before everything.
+    /// The start of the log.
     pub(crate) const START: Self = Self { file: 0, bytes: 0 };
 }
 
@@ -39,7 +38,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Begins the next file in `dir`. What came after `known` is forgotten; without it, nothing is.
+    /// Starts the next file in `dir`. Removes events after `known`; if it is `None`, removes nothing.
     pub(crate) fn begin(dir: &Path, known: Option<Mark>) -> Result<Self> {
         let mut number = 1;
         for (older, path) in numbered(dir)? {
@@ -60,7 +59,7 @@ impl Events {
         Ok(events)
     }
 
-    /// Adds every number among `fields`, at `step` of its own kind of event.
+    /// Adds every number in `fields`; `step` counts the events of this kind.
     pub(crate) fn add(&mut self, kind: &str, step: u64, fields: &Map<String, Value>) -> Result<()> {
         let time = now();
         for (tag, value) in scalars(kind, fields) {
@@ -69,7 +68,7 @@ impl Events {
         Ok(())
     }
 
-    /// Hands everything to the operating system and says where the file ends.
+    /// Flushes to the operating system; returns the position of the end.
     pub(crate) fn flush(&mut self) -> Result<Mark> {
         self.file.flush().map_err(|e| io("cannot write", &self.path, e))?;
         Ok(Mark { file: self.number, bytes: self.bytes })
@@ -84,7 +83,7 @@ impl Events {
 const PREFIX: &str = "events.out.tfevents.";
 const SUFFIX: &str = ".enas";
 
-/// Our events files in a directory, in order.
+/// The events files of this program in a directory, in order.
 fn numbered(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let entries = fs::read_dir(dir).map_err(|e| io("cannot read", dir, e))?;
     let number = |path: PathBuf| {
@@ -101,9 +100,9 @@ fn shorten(path: &Path, bytes: u64) -> Result<()> {
     File::options().write(true).open(path).and_then(cut).map_err(|e| io("cannot shorten", path, e))
 }
 
-/// The numbers of an event by their tags: `epoch/valid_accuracy`, `epoch/policy/entropy`, …
+/// The numbers of an event by tag: `epoch/valid_accuracy`, `epoch/policy/entropy`, …
 fn scalars(kind: &str, fields: &Map<String, Value>) -> Vec<(String, f64)> {
-    // Candidates of the policy and random ones are curves of their own.
+    // Candidates of the strategy and random ones form separate curves.
     let group = match fields.get("origin").and_then(Value::as_str) {
         Some(origin) => format!("{kind}/{origin}"),
         None => kind.to_owned(),
@@ -119,7 +118,7 @@ fn collect(tag: &str, value: &Value, found: &mut Vec<(String, f64)>) {
     match value {
         Value::Number(number) => found.extend(number.as_f64().map(|x| (tag.to_owned(), x))),
         Value::Object(fields) => fields.iter().for_each(|(k, v)| collect(&format!("{tag}/{k}"), v, found)),
-        // The one kind of list with numbers: a share for each operation, of layers or of the normal and of the reduction cell.
+        // The only arrays are shares of operations: one list for layers, or two for normal and reduction cells.
         Value::Array(layers) if layers.len() == 1 => {
             for (op, share) in MacroOp::ALL.iter().zip(layers[0].as_array().into_iter().flatten()) {
                 collect(&format!("{tag}/{op}"), share, found);
@@ -136,7 +135,7 @@ fn collect(tag: &str, value: &Value, found: &mut Vec<(String, f64)>) {
     }
 }
 
-/// Seconds since 1970: TensorBoard's other axis.
+/// Seconds since 1970, the wall-time axis of TensorBoard.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
@@ -159,7 +158,7 @@ mod tests {
         events.add("step", step, &fields(json!({"epoch": 1, "step": step, "loss": loss}))).unwrap();
     }
 
-    /// Step and value of everything in the files of `dir`, in the order a reader takes them.
+    /// Step and value of everything in the files of `dir`, in reading order.
     fn read_all(dir: &Path) -> Vec<(u64, f32)> {
         let files = numbered(dir).unwrap();
         let scalars = files.iter().flat_map(|(_, path)| record::read::scalars(&fs::read(path).unwrap()));
@@ -191,7 +190,7 @@ mod tests {
         let mark = first.flush().unwrap();
         add(&mut first, 2, 0.25);
         first.flush().unwrap();
-        // A session that never came to a checkpoint of its own.
+        // A session that never reached a checkpoint of its own.
         add(&mut Events::begin(dir.path(), None).unwrap(), 3, 7.0);
 
         let mut second = Events::begin(dir.path(), Some(mark)).unwrap();

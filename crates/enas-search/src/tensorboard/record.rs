@@ -1,10 +1,10 @@
-//! The bytes of an events file: records with checksums, each an `Event` message with one scalar. Nothing else of
-//! TensorBoard's format is needed.
+//! The bytes of an events file: TFRecords, each with an `Event` message of one scalar. Nothing else of TensorBoard's
+//! format is needed.
 //!
 //! A record is the length of the message (u64), its checksum (u32), the message and its checksum, all little-endian.
-//! The messages are protocol buffers, of which four kinds of field suffice.
+//! The messages are protocol buffers; four wire types suffice.
 
-/// The message every events file begins with.
+/// The message at the start of every events file.
 pub(super) fn version(wall_time: f64) -> Vec<u8> {
     let mut event = double(1, wall_time);
     event.extend(bytes(3, b"brain.Event:2"));
@@ -30,12 +30,12 @@ fn framed(message: &[u8]) -> Vec<u8> {
     record
 }
 
-/// The CRC-32C of `bytes`, rotated and shifted: a checksum over data that hold checksums themselves would be weak.
+/// The masked CRC-32C of TFRecord. The mask avoids a CRC over data that contain their own CRC, which would be weak.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-// The kinds of field of a protocol buffer, by the number in the lower three bits of a field's key.
+// Wire types of protocol buffers: the lower three bits of a field's key.
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
 const LENGTH_DELIMITED: u64 = 2;
@@ -71,12 +71,12 @@ fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
     [key(field, LENGTH_DELIMITED), varint(value.len() as u64), value.to_vec()].concat()
 }
 
-/// Takes events files apart again, for tests.
+/// A parser of events files, for tests.
 #[cfg(test)]
 pub(super) mod read {
     use super::*;
 
-    /// The scalars of a file as `(step, tag, value)`. Panics where a checksum is wrong or the file is torn.
+    /// The scalars of a file as `(step, tag, value)`. Panics on a wrong checksum or a truncated file.
     pub(crate) fn scalars(mut file: &[u8]) -> Vec<(u64, String, f32)> {
         let mut all = Vec::new();
         while !file.is_empty() {
