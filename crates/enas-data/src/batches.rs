@@ -1,7 +1,7 @@
-//! Minibatches from a split: in a fresh order every epoch, in stored order, or drawn by chance.
+//! Minibatches of a split: shuffled anew every epoch, in stored order, or drawn at random.
 //!
-//! Which pictures a batch holds and how they are varied follows from the seed and the position alone, so the
-//! threads that prepare batches ahead of time can neither reorder nor change them.
+//! The seed and the position alone determine the images of a batch and their augmentation. Worker threads prepare
+//! batches in advance and cannot reorder or change them.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -11,89 +11,89 @@ use crate::augment::{Mix, Shape};
 use crate::dataset::Split;
 use crate::error::Error;
 
-/// Pictures that go through the network together.
+/// A batch of images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// `[n, c, h, w]`, normalised.
+    /// Normalised images, `[n, c, h, w]`.
     pub images: Vec<f32>,
     /// Channels, height and width of every image.
     pub shape: [usize; 3],
-    /// `[n]`
+    /// Labels, `[n]`.
     pub labels: Vec<u32>,
-    /// Positions in the split, `[n]`.
+    /// Indices in the split, `[n]`.
     pub indices: Vec<usize>,
-    /// Second labels, where the pictures are mixed in pairs.
+    /// Second labels, if the images are mixed in pairs.
     pub mix: Option<Mix>,
 }
 
 impl Batch {
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there are no pictures; no method of [`Split`] makes such a batch.
+    /// Whether there are no images; no method of [`Split`] makes such a batch.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 }
 
-/// What becomes of the pictures that do not fill a last batch.
+/// What happens to the images that do not fill the last batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Last {
     /// They form a shorter batch.
     #[default]
     Keep,
-    /// They are left out in this epoch; another epoch leaves out others.
+    /// They are left out of this epoch; other epochs leave out other images.
     Drop,
 }
 
-/// One pass over a split, or several that count as one.
+/// One pass over a split, or several passes that count as one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochPlan {
-    /// Number of the epoch: chooses order and variations.
+    /// Number of the epoch; it determines the order and the augmentation.
     pub epoch: u64,
-    /// Passes over the split, at least 1. Batches may reach from one pass into the next.
+    /// Passes over the split, at least 1. A batch may span two passes.
     pub passes: usize,
-    /// Pictures per batch.
+    /// Images per batch.
     pub batch_size: usize,
-    /// What becomes of the rest.
+    /// What happens to the images that do not fill the last batch.
     pub last: Last,
-    /// Batches to leave out at the beginning, for going on in the middle of an epoch.
+    /// Batches to skip at the beginning, to resume in the middle of an epoch.
     pub skip: usize,
-    /// Threads that prepare batches; no result depends on it.
+    /// Number of worker threads; results do not depend on it.
     pub workers: usize,
 }
 
 impl EpochPlan {
-    /// One whole pass that keeps the last short batch, prepared by one thread.
+    /// One full pass that keeps the last short batch, prepared by one thread.
     pub fn new(epoch: u64, batch_size: usize) -> Self {
         Self { epoch, passes: 1, batch_size, last: Last::Keep, skip: 0, workers: 1 }
     }
 }
 
-/// Batches that each worker may have waiting: enough to cover a hiccup, little memory.
+/// Queue length per worker: enough to bridge short delays at little memory.
 const AHEAD: usize = 2;
 
-/// Least number of threads that prepare batches whose pictures have to be decoded.
+/// Minimum number of workers if images have to be decoded for each batch.
 pub(crate) const DECODERS: usize = 2;
 
-/// Batches in memory at once: those waiting, the one that each thread is making, and the one in use. `is_decoded` tells
-/// how the pictures are held.
+/// Maximum number of batches in memory: queued ones, one in preparation per worker, and the one in use. `is_decoded`
+/// tells whether images are stored decoded.
 pub(crate) fn batches_at_once(is_decoded: bool) -> usize {
     (AHEAD + 1) * if is_decoded { 1 } else { DECODERS } + 1
 }
 
 impl Split {
-    /// Batches of one epoch: every picture once a pass, in an order of its own, varied as configured. With
-    /// [`Sampling::Balanced`](crate::Sampling::Balanced) as many pictures, but every class equally often.
+    /// Batches of one epoch: every image once per pass, shuffled, augmented by the settings. With
+    /// [`Sampling::Balanced`](crate::Sampling::Balanced) as many images, but every class equally often.
     ///
     /// # Errors
-    /// [`Error::BatchSize`] if the batch size is zero, or no batch would be left.
+    /// [`Error::BatchSize`] if the batch size is zero or no batch would be left.
     pub fn epoch(&self, plan: &EpochPlan) -> Result<Batches, Error> {
         let n_batches = self.n_batches_of(self.len() * plan.passes, plan.batch_size, plan.last)?;
         let order = self.plan_order(plan);
-        // Counted from the start of the epoch, so that going on in its middle varies pictures alike.
+        // Counted from the start of the epoch, so that augmentation does not depend on `skip`.
         let visits = visits(&order, self.len());
         let chunks = visits.chunks(plan.batch_size).take(n_batches).enumerate().skip(plan.skip);
         let chunk = |(step, visits): (usize, &[Visit])| Chunk {
@@ -103,10 +103,11 @@ impl Split {
         Ok(Batches::start(self, chunks.map(chunk).collect(), plan.workers))
     }
 
-    /// Which pictures the batches of [`epoch`](Self::epoch) hold, for whoever has the pictures elsewhere.
+    /// The indices of the images in the batches of [`epoch`](Self::epoch), for callers that store the images
+    /// elsewhere.
     ///
     /// # Errors
-    /// As there.
+    /// As [`epoch`](Self::epoch).
     pub fn epoch_indices(&self, plan: &EpochPlan) -> Result<Vec<Vec<usize>>, Error> {
         let n_batches = self.n_batches_of(self.len() * plan.passes, plan.batch_size, plan.last)?;
         let order = self.plan_order(plan);
@@ -114,7 +115,7 @@ impl Split {
         Ok(chunks.map(<[usize]>::to_vec).collect())
     }
 
-    /// All pictures in stored order, as they are, for evaluation; the last batch may be short.
+    /// All images in stored order without augmentation, for evaluation; the last batch may be short.
     ///
     /// # Errors
     /// [`Error::BatchSize`] if the batch size is zero.
@@ -126,21 +127,21 @@ impl Split {
         Ok(Batches::start(self, visits.chunks(batch_size).map(chunk).collect(), 1))
     }
 
-    /// A full batch of pictures drawn by chance, as they are: the minibatch a reward is measured on.
+    /// A full batch of random images without augmentation: the minibatch for a reward.
     ///
-    /// No picture comes twice unless the split has fewer than `batch_size`; then each comes equally often,
-    /// give or take one. The draw depends on the seed and `position` (epoch, step, …) alone.
+    /// Images are drawn without replacement. If the split has fewer than `batch_size` images, their counts differ by
+    /// at most one. The draw depends only on the seed and `position` (epoch, step, …).
     ///
     /// # Errors
-    /// [`Error::BatchSize`] if the batch size is zero; as for [`image`](Self::image).
+    /// [`Error::BatchSize`] if the batch size is zero; errors of [`image`](Self::image).
     pub fn draw(&self, position: &[u64], batch_size: usize) -> Result<Batch, Error> {
         self.gather(self.draw_indices(position, batch_size)?)
     }
 
-    /// Which pictures [`draw`](Self::draw) draws, for whoever has the pictures elsewhere.
+    /// The indices of the images that [`draw`](Self::draw) draws, for callers that store the images elsewhere.
     ///
     /// # Errors
-    /// As there.
+    /// As [`draw`](Self::draw).
     pub fn draw_indices(&self, position: &[u64], batch_size: usize) -> Result<Vec<usize>, Error> {
         self.n_batches(batch_size, Last::Keep)?;
         let mut stream = self.inner.seed.stream("draw", position);
@@ -148,7 +149,7 @@ impl Split {
         while chosen.len() < batch_size {
             let mut order: Vec<usize> = (0..self.len()).collect();
             let wanted = self.len().min(batch_size - chosen.len());
-            // Only as much of a shuffle as is needed.
+            // A partial Fisher–Yates shuffle: only the first `wanted` places are drawn.
             for i in 0..wanted {
                 order.swap(i, i + stream.below(self.len() - i));
             }
@@ -157,27 +158,27 @@ impl Split {
         Ok(chosen)
     }
 
-    /// A batch of the given pictures, as they are.
+    /// A batch of the given images without augmentation.
     ///
     /// # Errors
-    /// As for [`image`](Self::image).
+    /// As [`image`](Self::image).
     ///
     /// # Panics
-    /// If there is no such picture.
+    /// If an index is out of range.
     pub fn gather(&self, indices: Vec<usize>) -> Result<Batch, Error> {
         let visits: Vec<Visit> = indices.into_iter().map(|picture| Visit { picture, again: 0 }).collect();
         self.batch(&Chunk { visits, place: None })
     }
 
-    /// Number of batches of one pass.
+    /// Number of batches in one pass.
     ///
     /// # Errors
-    /// [`Error::BatchSize`] if the batch size is zero, or no batch would be left.
+    /// [`Error::BatchSize`] if the batch size is zero or no batch would be left.
     pub fn n_batches(&self, batch_size: usize, last: Last) -> Result<usize, Error> {
         self.n_batches_of(self.len(), batch_size, last)
     }
 
-    /// Number of batches that `n` pictures make.
+    /// Number of batches of `n` images.
     fn n_batches_of(&self, n: usize, batch_size: usize, last: Last) -> Result<usize, Error> {
         let wrong = |remedy| Error::BatchSize { batch_size, n, split: self.part().name(), remedy };
         if batch_size == 0 {
@@ -209,37 +210,37 @@ impl Split {
         Ok(Batch { images, shape: [channels, height, width], labels, indices, mix })
     }
 
-    /// Threads that prepare batches beside the caller: `workers`, and more where pictures have to be decoded first.
+    /// Number of worker threads: `workers`, but at least [`DECODERS`] if images have to be decoded.
     fn n_workers(&self, workers: usize) -> usize {
         if self.inner.shelf.is_decoded() { workers } else { workers.max(DECODERS) }
     }
 }
 
-/// What a batch is made of.
+/// The images of a batch.
 #[derive(Clone, Debug)]
 struct Chunk {
     visits: Vec<Visit>,
-    /// Where it comes in training; `None` for pictures as they are.
+    /// Position in training; `None` without augmentation.
     place: Option<Place>,
 }
 
-/// Where a batch comes in training.
+/// Position of a batch in training.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     epoch: u64,
-    /// Batches of the epoch before it.
+    /// Number of batches before it in the epoch.
     step: u64,
 }
 
-/// One time that a picture comes in an epoch.
+/// One occurrence of an image in an epoch.
 #[derive(Clone, Copy, Debug)]
 struct Visit {
     picture: usize,
-    /// Times it came before.
+    /// Number of earlier occurrences.
     again: u64,
 }
 
-/// Counts how often each of `n` pictures came before.
+/// Counts the earlier occurrences of each of `n` images.
 fn visits(order: &[usize], n: usize) -> Vec<Visit> {
     let mut seen = vec![0; n];
     let visit = |&picture: &usize| {
@@ -249,12 +250,12 @@ fn visits(order: &[usize], n: usize) -> Vec<Visit> {
     order.iter().map(visit).collect()
 }
 
-/// Batches prepared ahead of time on other threads, handed out in order.
+/// Batches prepared in advance by worker threads, in order.
 ///
 /// Dropping it early stops the threads and waits for them.
 #[derive(Debug)]
 pub struct Batches {
-    /// Worker `k` of `n` makes batches `k, k + n, k + 2n, …`.
+    /// Worker `k` of `n` makes the batches `k, k + n, k + 2n, …`.
     workers: Vec<Worker>,
     next: usize,
     end: usize,
@@ -282,13 +283,13 @@ impl Batches {
         Self { workers, next: 0, end, waited: Duration::ZERO }
     }
 
-    /// How long the caller has waited for batches so far: next to nothing if preparing them keeps up.
+    /// How long the caller has waited for batches so far: close to zero if the workers keep up.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 }
 
-/// Makes batches until all are made, one cannot be made, or nobody wants them any more.
+/// Makes batches until all are made, one fails, or the receiver is dropped.
 fn prepare(split: &Split, chunks: Vec<Chunk>, sender: &SyncSender<Result<Batch, Error>>) {
     for chunk in chunks {
         let batch = split.batch(&chunk);
@@ -302,7 +303,7 @@ fn prepare(split: &Split, chunks: Vec<Chunk>, sender: &SyncSender<Result<Batch, 
 impl Iterator for Batches {
     type Item = Result<Batch, Error>;
 
-    /// The next batch. After an error there are no more.
+    /// The next batch; `None` after the last one and after an error.
     fn next(&mut self) -> Option<Result<Batch, Error>> {
         if self.next == self.end {
             return None;
@@ -316,7 +317,8 @@ impl Iterator for Batches {
                 self.next = if batch.is_ok() { self.next + 1 } else { self.end };
                 Some(batch)
             }
-            // The worker ended before its last batch, so it panicked; ending quietly would shorten the epoch.
+            // The channel closed before the last batch, so the worker panicked. Ending here would silently shorten
+            // the epoch.
             Err(_) => match self.workers.swap_remove(turn).thread.join() {
                 Err(panic) => std::panic::resume_unwind(panic),
                 Ok(()) => unreachable!("a worker sends all of its batches before it ends"),
@@ -334,9 +336,9 @@ impl ExactSizeIterator for Batches {}
 impl Drop for Batches {
     fn drop(&mut self) {
         for worker in self.workers.drain(..) {
-            // A sender that is waiting for room fails once its receiver is gone.
+            // Dropping the receiver makes a blocked `send` fail, which ends the worker.
             drop(worker.batches);
-            // A panic of the worker has been passed on already, or concerns batches that nobody asked for.
+            // A panic of the worker has been passed on already, or concerns batches that are not needed.
             drop(worker.thread.join());
         }
     }

@@ -1,4 +1,4 @@
-//! What the data sets that come with the program have in common: grey images of one size, seen as folders.
+//! What the built-in data sets have in common: grey images of one size, presented as folders.
 
 use std::fs;
 use std::path::Path;
@@ -13,45 +13,45 @@ use crate::layout::Part;
 use crate::resize::Plane;
 use crate::{digits, fashion_small};
 
-/// All data sets that come with the program.
+/// All built-in data sets.
 static ALL: [&BuiltIn; 2] = [&digits::SET, &fashion_small::SET];
 
-/// Their names, each of which stands for the data set where a path is expected.
+/// Their names, which can be used in place of a path.
 pub const BUILT_IN: [&str; 2] = [DIGITS, FASHION_SMALL];
 
-/// A data set that comes with the program.
+/// A built-in data set.
 pub(crate) struct BuiltIn {
-    /// The word for it.
+    /// Its name.
     pub(crate) name: &'static str,
-    /// Height and width of an image.
+    /// Height and width of an image in pixels.
     pub(crate) side: usize,
     /// Folder names by label, in byte order.
     pub(crate) classes: &'static [&'static str],
-    /// Digits of the number of an image in the name of its file.
+    /// Number of digits in the file name of an image.
     pub(crate) number_width: usize,
-    /// The parts whose images no seed and no setting changes.
+    /// Parts that are independent of seed and settings.
     pub(crate) fixed: &'static [Part],
-    /// The images, unpacked when they are first asked for.
+    /// The images, unpacked on first use.
     pub(crate) images: &'static LazyLock<Images>,
 }
 
-/// Unpacked images, each with its class and its folder.
+/// Unpacked images with their classes and parts.
 pub(crate) struct Images {
-    /// `[n, side, side]`
+    /// Grey pixels, `[n, side, side]`.
     pub(crate) pixels: Vec<u8>,
-    /// `[n]`
+    /// Labels, `[n]`.
     pub(crate) labels: Vec<u8>,
-    /// `[n]`: the folder of splits that an image lies in.
+    /// The split folder of each image, `[n]`.
     pub(crate) parts: Vec<Part>,
 }
 
-/// The data set that a path is the word for.
+/// The data set with this name.
 pub(crate) fn find(path: &Path) -> Option<&'static BuiltIn> {
     ALL.into_iter().find(|set| path.as_os_str() == set.name)
 }
 
 impl BuiltIn {
-    /// Names such as `train/3/0042.png` in byte order, each with the number of its image.
+    /// Names such as `train/3/0042.png` in byte order, each with the index of its image.
     pub(crate) fn files(&self) -> Vec<(String, usize)> {
         let Images { labels, parts, .. } = &**self.images;
         let name = |n: usize| {
@@ -63,7 +63,7 @@ impl BuiltIn {
         files
     }
 
-    /// Names of all folders that [`files`](Self::files) lie in, in byte order.
+    /// Names of all folders of [`files`](Self::files), in byte order.
     pub(crate) fn folders(&self) -> Vec<String> {
         let mut folders: Vec<String> = Vec::new();
         for part in Part::ALL.into_iter().filter(|part| self.images.parts.contains(part)) {
@@ -81,7 +81,7 @@ impl BuiltIn {
         Plane { width: self.side, height: self.side, pixels }
     }
 
-    /// Writes the images as `dir/<part>/<class>/<number>.png`; their number.
+    /// Writes the images as `dir/<part>/<class>/<number>.png`; returns their number.
     pub(crate) fn write_png_tree(&self, dir: &Path) -> Result<usize, Error> {
         let write_error = |path: &Path, e: String| Error::Write { path: path.into(), reason: e };
         for folder in self.folders() {

@@ -1,21 +1,21 @@
-//! Whether the pictures of a source make a data set that can be learnt from. No pixels.
+//! Checks that the images of a source form a usable data set. No pixels.
 
 use crate::dataset::Skipped;
 use crate::error::Error;
 use crate::layout::{Item, Layout, Part, Splits, labels_beside};
 use crate::source::Source;
 
-/// The pictures of a source, with their class and part.
+/// The images of a source, with class and part.
 #[derive(Clone, Copy)]
 pub(crate) struct Sorted<'a> {
-    /// Usable ones.
+    /// Usable images.
     pub(crate) items: &'a [Item],
-    /// The others, and what became of each.
+    /// Unusable images; `skipped` has the reason for each.
     pub(crate) lost: &'a [Item],
     pub(crate) skipped: &'a [Skipped],
 }
 
-/// Two classes at least.
+/// Requires at least two classes.
 pub(crate) fn class_count(source: &Source, layout: &Layout) -> Result<(), Error> {
     match &layout.classes[..] {
         [_, _, ..] => Ok(()),
@@ -30,7 +30,7 @@ pub(crate) fn class_count(source: &Source, layout: &Layout) -> Result<(), Error>
     }
 }
 
-/// Every class needs a picture that may become training data.
+/// Requires an image that may become training data in every class.
 pub(crate) fn classes_can_be_learnt(
     source: &Source,
     splits: &Splits,
@@ -59,14 +59,14 @@ pub(crate) fn classes_can_be_learnt(
 /// The first skipped file of a class, with the reason.
 fn first_lost(pictures: Sorted<'_>, class: usize) -> String {
     let position = pictures.lost.iter().position(|i| i.class == class);
-    // `lost` and `skipped` grow together.
+    // `lost` and `skipped` have equal indices.
     position.map_or_else(String::new, |at| {
         let Skipped { path, reason } = &pictures.skipped[at];
         format!("{path} ({reason})")
     })
 }
 
-/// No part may be empty.
+/// Requires images in every part.
 pub(crate) fn parts(
     source: &Source,
     splits: &Splits,
@@ -93,7 +93,7 @@ pub(crate) fn parts(
     Ok(())
 }
 
-/// The classes that each part has no picture of; parts that have them all are left out.
+/// For each part, the classes without images; parts with all classes are left out.
 pub(crate) fn lacking<'a>(classes: &'a [String], items: &[Item]) -> Vec<(Part, Vec<&'a str>)> {
     let lacks = |part: Part, class: usize| !items.iter().any(|i| i.part == Some(part) && i.class == class);
     let of_part = |part| {

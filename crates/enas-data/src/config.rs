@@ -1,4 +1,4 @@
-//! What a user may say about pictures, as one serialisable value. Nothing here touches a file.
+//! The settings of a data set, as one serialisable value. Nothing here accesses files.
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,9 @@ use crate::prepare::InputSpec;
 use crate::resize::{Filter, Resize};
 use crate::white::WhiteLevels;
 
-/// Where the pictures are and how they become network input.
+/// Where the images are and how they become network input.
 ///
-/// Every key has a default, so that an empty table means the built-in digits.
+/// Every key has a default; an empty table means the built-in digits.
 ///
 /// ```
 /// let config: enas_data::Config = toml::from_str("path = 'photos'\nchannels = 3\nresize = 'crop'").unwrap();
@@ -24,68 +24,69 @@ use crate::white::WhiteLevels;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// A folder or `.zip` of class folders, or the word for a built-in data set: `digits` or `fashion-small`. A folder that
-    /// happens to be called so is written `./digits`, which is what [`meant`] makes of a user's word.
+    /// A folder or `.zip` of class folders, or the name of a built-in data set: `digits` or `fashion-small`. A folder
+    /// of such a name is written `./digits`; [`meant`] converts a user's path to that form.
     pub path: PathBuf,
-    /// 1 for grey input, 3 for colour. Pictures of the other kind are converted.
+    /// 1 for grey input, 3 for colour. Images of the other kind are converted.
     pub channels: usize,
     /// Height and width of the network input in pixels.
     pub image_size: usize,
-    /// How a picture of another aspect ratio becomes square.
+    /// How an image of another aspect ratio becomes square.
     pub resize: Resize,
-    /// How pixels are interpolated when the size changes.
+    /// The interpolation for size changes.
     pub resize_filter: Filter,
-    /// The sample that is white in pictures of whole numbers of more than 8 bits. By default the data say it: 4095 if no
-    /// sample of them is above that, 65535 if all 16 bits are used.
+    /// The sample value of white in integer images of more than 8 bits. By default it is estimated from the data:
+    /// 4095 if no sample is larger, 65535 if all 16 bits are used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub white_level: Option<u32>,
-    /// The same for pictures of floating-point samples. By default the data say it: 1 if no sample is above that.
+    /// The sample value of white in floating-point images. By default it is estimated from the data: 1 if no sample
+    /// is larger.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub float_white_level: Option<u32>,
-    /// Whether one unreadable file stops the run (`true`) or is skipped with a warning (`false`).
+    /// Whether an unreadable file is an error (`true`) or is skipped with a warning (`false`).
     pub strict: bool,
-    /// Where the mean and deviation that the pixels are normalised with come from.
+    /// The source of the mean and deviation that normalise the pixels.
     pub normalization: NormalizationMode,
-    /// Share of every class that becomes the validation split where the data has none, in (0, 1).
+    /// Share of every class for the validation split if the data set has none, in (0, 1).
     pub valid_fraction: f64,
-    /// Share of every class that becomes the test split where the data has no splits at all, in (0, 1).
+    /// Share of every class for the test split if the data set has no splits, in (0, 1).
     pub test_fraction: f64,
-    /// How often the pictures of each class come in an epoch of training.
+    /// How often the images of each class occur in a training epoch.
     pub sampling: Sampling,
-    /// How training pictures are varied.
+    /// Augmentation of training images.
     pub augment: augment::Config,
 }
 
-/// Which training pictures an epoch is made of. Other splits are always taken as they are.
+/// The images of a training epoch. Other splits are always used as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sampling {
-    /// Every picture once, in an order of its own.
+    /// Every image once, in random order.
     #[default]
     Shuffled,
-    /// As many pictures in all, but every class equally often: some pictures of large classes are left out, others in
-    /// each epoch, and pictures of small classes come several times, varied each time.
+    /// As many images in total, but every class equally often. Every epoch leaves out other images of large classes
+    /// and repeats images of small classes, with new augmentation.
     Balanced,
 }
 
-/// Where normalisation statistics come from.
+/// The source of the normalisation statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NormalizationMode {
-    /// Mean and population deviation of each channel over the training split, used for every split.
+    /// Mean and population standard deviation of each channel over the training split, used for every split.
     #[default]
     PerChannel,
-    /// As the TensorFlow reference does: every split by its own two numbers, the mean over pictures of the
-    /// picture's mean and the mean over pictures of the picture's population deviation, all channels together.
+    /// As in the TensorFlow reference (MINGUKKANG/ENAS-Tensorflow): each split has two numbers for all channels
+    /// together, the mean of the images' means and the mean of the images' population deviations.
     Reference,
 }
 
-/// The word that stands for the built-in digits in [`Config::path`].
+/// The name of the built-in digits in [`Config::path`].
 pub const DIGITS: &str = "digits";
-/// The word that stands for the built-in part of Fashion-MNIST in [`Config::path`].
+/// The name of the built-in part of Fashion-MNIST in [`Config::path`].
 pub const FASHION_SMALL: &str = "fashion-small";
 
-/// Larger inputs are a typing error more often than a wish, and would fill memory before training starts.
+/// Upper limit of the input side. Larger values are usually typing errors and would exhaust memory.
 const MAX_IMAGE_SIZE: usize = 4096;
 
 impl Default for Config {
@@ -109,10 +110,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether the values make sense together.
+    /// Validates the values.
     ///
     /// # Errors
-    /// [`Error::Config`] naming the key, the value and what is allowed.
+    /// [`Error::Config`] with the key, the value and what is allowed.
     pub fn check(&self) -> Result<(), Error> {
         let fraction = |f: f64| f > 0.0 && f < 1.0;
         if !matches!(self.channels, 1 | 3) {
@@ -144,7 +145,7 @@ impl Config {
         self.augment.check(self.image_size)
     }
 
-    /// What one picture is turned into.
+    /// The network input that an image is converted to.
     pub fn input(&self) -> InputSpec {
         InputSpec {
             channels: self.channels,
@@ -156,31 +157,30 @@ impl Config {
         }
     }
 
-    /// The same with the white levels that a data set was read with, as a model keeps them.
+    /// The same settings with the white levels that a data set was read with, for a model file.
     #[must_use]
     pub fn with_white(self, white: WhiteLevels) -> Self {
         Self { white_level: white.integer, float_white_level: white.float, ..self }
     }
 
-    /// Whether the built-in digits are meant.
+    /// Whether the path is that of the built-in digits.
     pub fn is_digits(&self) -> bool {
         self.path.as_os_str() == DIGITS
     }
 
-    /// Whether a built-in data set is meant, which needs no file.
+    /// Whether the path is that of a built-in data set, which needs no files.
     pub fn is_built_in(&self) -> bool {
         find(&self.path).is_some()
     }
 
-    /// Whether the images of a part are the same whatever the seed and the fractions, because a built-in data set says
-    /// so.
+    /// Whether the images of a part are fixed by a built-in data set, independently of the seed and the fractions.
     pub fn is_fixed(&self, part: Part) -> bool {
         find(&self.path).is_some_and(|set| set.fixed.contains(&part))
     }
 }
 
-/// What a path means that a user gave: a file or folder of that name wins over a built-in data set, and is written so
-/// that nothing else can be meant from now on.
+/// The path meant by a user. A file or folder wins over a built-in data set of the same name and becomes `./NAME`,
+/// which is unambiguous.
 pub fn meant(path: &Path) -> PathBuf {
     if find(path).is_some() && path.exists() { Path::new(".").join(path) } else { path.to_owned() }
 }

@@ -1,5 +1,4 @@
-//! A loaded data set. How it came about is in `load`, how its pictures are held in `holding`, how batches are made in
-//! `batches`.
+//! A loaded data set. The module `load` makes it, `holding` stores its images, and `batches` makes batches.
 
 use std::borrow::Cow;
 use std::sync::Arc as SyncArc;
@@ -17,68 +16,68 @@ use crate::normalize::Normalization;
 use crate::split::SplitFile;
 use crate::white::WhiteLevels;
 
-/// Pictures with labels in three parts, ready to be served.
+/// Labelled images in three splits.
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    /// A short name for run folders: the last part of the path without extension, or the word for a built-in data set.
+    /// A short name for run folders: the last part of the path without extension, or the name of a built-in data set.
     pub name: String,
-    /// Class names; a label is an index into this list. In byte order of the folder names.
+    /// Class names in byte order; a label is an index into this list.
     pub classes: Vec<String>,
-    /// 1 (grey) or 3 (red, green, blue).
+    /// Number of channels: 1 (grey) or 3 (red, green, blue).
     pub channels: usize,
-    /// Rows of every picture.
+    /// Height of every image in pixels.
     pub height: usize,
-    /// Columns of every picture.
+    /// Width of every image in pixels.
     pub width: usize,
-    /// What weights are fitted to, augmented copies included.
+    /// Images that weights are fitted to, including augmented copies.
     pub train: Split,
-    /// What choices are made by.
+    /// Images that choices are made by.
     pub valid: Split,
-    /// What the final accuracy is measured with.
+    /// Images for the final accuracy.
     pub test: Split,
-    /// The parts that the folders do not give, so that they are drawn from the seed.
+    /// The parts that are drawn with the seed, because the folders do not give them.
     pub drawn: Vec<Part>,
-    /// Files that could not be used, in the order of their names.
+    /// Files that could not be used, by name.
     pub skipped: Vec<Skipped>,
-    /// What is doubtful about the pictures and was found while loading them: the same file in more than one split or
-    /// under different labels, and classes that others outnumber. [`crate::doctor::check`] finds much more.
+    /// Problems found during loading: the same file in several splits or under several labels, and class imbalance.
+    /// [`crate::doctor::check`] finds more.
     pub concerns: Vec<Finding>,
-    /// What identifies the files, for the manifest of a run.
+    /// Identity of the files, for the manifest of a run.
     pub fingerprint: Fingerprint,
-    /// The files that the fingerprint is of, in byte order of their names, so that what differs can be named.
+    /// The files in the fingerprint, in byte order of their names, so that differences can be named.
     pub files: SyncArc<[PictureFile]>,
-    /// The moments of the training split: what a model file stores and new pictures are normalised with.
+    /// Normalisation statistics of the training split. A model file stores them for new images.
     pub normalization: Normalization,
-    /// Which samples are white in pictures of more than 8 bits; a model keeps it.
+    /// Sample values of white in images of more than 8 bits; a model file stores them.
     pub white: WhiteLevels,
 }
 
 /// A file that was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
-    /// Name below the root of the data.
+    /// Name relative to the root of the data.
     pub path: String,
     /// Why it could not be used.
     pub reason: String,
 }
 
-/// Identifies the picture files of a data set, whatever folder or archive they are read from.
+/// Identity of a data set's image files, independent of the folder or archive that holds them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {
-    /// Picture files, unusable ones included.
+    /// Number of image files, including unusable ones.
     pub files: usize,
-    /// SHA-256, in hexadecimal, over each file's name, a zero byte and the SHA-256 of its bytes, in byte order
-    /// of the names. Built-in images count their pixels as bytes.
+    /// SHA-256, in hexadecimal, over each file's name, a zero byte and the SHA-256 of its bytes, in byte order of the
+    /// names. For built-in images the pixels count as bytes.
     pub sha256: String,
 }
 
-/// A picture file as it was when it was read.
+/// An image file at the time it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PictureFile {
-    /// Name below the root of the data.
+    /// Name relative to the root of the data.
     pub name: String,
-    /// The first 64 bits of the SHA-256 of its bytes, in hexadecimal: enough to notice a change.
+    /// The first 64 bits of the SHA-256 of its bytes, in hexadecimal; enough to detect changes.
     pub digest: String,
 }
 
@@ -90,7 +89,7 @@ impl PictureFile {
 }
 
 impl Dataset {
-    /// The part of that name.
+    /// The split of a part.
     pub fn split(&self, part: Part) -> &Split {
         match part {
             Part::Train => &self.train,
@@ -99,17 +98,17 @@ impl Dataset {
         }
     }
 
-    /// The same images in the same splits, varied, mixed and drawn as `config` says; `None` if they have to be loaded anew
-    /// for that, because either has copies that are made once.
+    /// The same images and splits with the augmentation, mixing and sampling of `config`. `None` if the images have
+    /// to be loaded again, because copies are made in advance.
     ///
-    /// Nothing but `config.augment` and `config.sampling` is looked at.
+    /// Only `config.augment` and `config.sampling` are used.
     #[must_use]
     pub fn varied_as(&self, config: &Config) -> Option<Self> {
         let train = self.train.varied_as(config)?;
         Some(Self { train, ..self.clone() })
     }
 
-    /// Which file went where, to be stored with a run.
+    /// The assignment of files to splits, for storing with a run.
     pub fn split_file(&self) -> SplitFile {
         let names = |split: &Split| split.inner.paths.clone();
         SplitFile {
@@ -121,7 +120,7 @@ impl Dataset {
     }
 }
 
-/// One part of a data set. Cloning is cheap: the pictures are shared.
+/// One split of a data set. Clones share the images.
 #[derive(Clone, Debug)]
 pub struct Split {
     pub(crate) inner: SyncArc<Inner>,
@@ -133,9 +132,9 @@ pub(crate) struct Inner {
     pub(crate) shape: Shape,
     pub(crate) shelf: Shelf,
     pub(crate) labels: Vec<u32>,
-    /// One name per file; `copies` consecutive pictures belong to each.
+    /// One name per file; each belongs to `copies` consecutive images.
     pub(crate) paths: Vec<String>,
-    /// Pictures per file: augmented copies, then the original.
+    /// Images per file: augmented copies, then the original.
     pub(crate) copies: usize,
     pub(crate) normalization: Normalization,
     pub(crate) sampling: Sampling,
@@ -144,82 +143,81 @@ pub(crate) struct Inner {
 }
 
 impl Split {
-    /// Number of pictures, augmented copies included.
+    /// Number of images, including augmented copies.
     pub fn len(&self) -> usize {
         self.inner.labels.len()
     }
 
-    /// Whether there are no pictures; never the case for a loaded data set.
+    /// Whether there are no images; never true for a loaded data set.
     pub fn is_empty(&self) -> bool {
         self.inner.labels.is_empty()
     }
 
-    /// Which part of the data set this is.
+    /// The part of the data set.
     pub fn part(&self) -> Part {
         self.inner.part
     }
 
-    /// The label of every picture.
+    /// Labels of all images, `[n]`.
     pub fn labels(&self) -> &[u32] {
         &self.inner.labels
     }
 
-    /// The pixels of picture `i`: `[c, h, w]`, 0 to 255.
+    /// Pixels of image `i`, `[c, h, w]`, 0 to 255.
     ///
     /// # Errors
-    /// [`Error::Lost`] if the picture is read from its file and that is no longer what it was.
+    /// [`Error::Lost`] if the image is read from its file and the file has changed.
     ///
     /// # Panics
-    /// If there is no picture `i`.
+    /// If `i` is out of range.
     pub fn image(&self, i: usize) -> Result<Cow<'_, [u8]>, Error> {
         self.inner.shelf.image(i, self.inner.shape)
     }
 
-    /// The pixels of picture `i` if they are in memory, as those of a split [held](crate::Holding) decoded.
+    /// Pixels of image `i`, `[c, h, w]`, if they are in memory (see [`Holding`](crate::Holding)).
     ///
     /// # Panics
-    /// If there is no picture `i`.
+    /// If `i` is out of range.
     pub fn decoded(&self, i: usize) -> Option<&[u8]> {
         self.inner.shelf.decoded(i, self.inner.shape)
     }
 
-    /// Numbers of a picture, `c·h·w`.
+    /// Values per image, `c·h·w`.
     pub fn picture_len(&self) -> usize {
         self.inner.shape.len()
     }
 
-    /// The name, below the root of the data, of the file that picture `i` was made from.
+    /// Name, relative to the root of the data, of the file of image `i`.
     ///
     /// # Panics
-    /// If there is no picture `i`.
+    /// If `i` is out of range.
     pub fn path(&self, i: usize) -> &str {
         &self.inner.paths[i / self.inner.copies]
     }
 
-    /// Pictures per file: 1, or `augment.n_aug` where copies were made once. The last of each group is the
-    /// original.
+    /// Images per file: 1, or `augment.n_aug` if copies were made in advance. The last of each group is the original.
     pub fn copies(&self) -> usize {
         self.inner.copies
     }
 
-    /// Whether epochs show other pictures than [`Self::normalized`]: they are varied anew every epoch, or mixed.
+    /// Whether epochs differ from [`Self::normalized`], because images are augmented anew every epoch or mixed.
     pub fn is_varied(&self) -> bool {
         self.inner.augment.varies() || self.inner.augment.mixes()
     }
 
-    /// What the pixels of this part are normalised with.
+    /// The normalisation of this split.
     pub fn normalization(&self) -> &Normalization {
         &self.inner.normalization
     }
 
-    /// The same pictures normalised otherwise: by the moments in a model file, say.
+    /// The same images with another normalisation, such as that of a model file.
     #[must_use]
     pub fn with_normalization(&self, normalization: Normalization) -> Self {
         let inner = Inner { normalization, ..Inner::clone(&self.inner) };
         Self { inner: SyncArc::new(inner) }
     }
 
-    /// The same images varied, mixed and drawn otherwise; `None` where copies are made once.
+    /// The same images with other augmentation and sampling; `None` if copies were made in advance.
     fn varied_as(&self, config: &Config) -> Option<Self> {
         let Config { augment, sampling, .. } = config;
         let may_change = self.inner.copies == 1 && augment.copies() == 1;
@@ -229,26 +227,26 @@ impl Split {
         })
     }
 
-    /// Picture `i` as it is, normalised: `[c, h, w]`.
+    /// Image `i` without augmentation, normalised, `[c, h, w]`.
     ///
     /// # Errors
-    /// As for [`image`](Self::image).
+    /// As [`image`](Self::image).
     ///
     /// # Panics
-    /// If there is no picture `i`.
+    /// If `i` is out of range.
     pub fn normalized(&self, i: usize) -> Result<Vec<f32>, Error> {
         let mut out = vec![0.0; self.inner.shape.len()];
         self.plain_into(i, &mut out)?;
         Ok(out)
     }
 
-    /// Picture `i` as the trainer sees it in `epoch`: varied if that is asked for, and normalised, `[c, h, w]`.
+    /// Image `i` as training sees it in `epoch`: augmented by the settings and normalised, `[c, h, w]`.
     ///
     /// # Errors
-    /// As for [`image`](Self::image).
+    /// As [`image`](Self::image).
     ///
     /// # Panics
-    /// If there is no picture `i`.
+    /// If `i` is out of range.
     pub fn augmented(&self, i: usize, epoch: u64) -> Result<Vec<f32>, Error> {
         let mut out = vec![0.0; self.inner.shape.len()];
         self.augmented_into(i, epoch, 0, &mut out)?;
@@ -260,7 +258,7 @@ impl Split {
         Ok(())
     }
 
-    /// `again` counts the times that the picture came before in this epoch.
+    /// Writes [`Self::augmented`] into `out`; `again` is the number of earlier occurrences in this epoch.
     pub(crate) fn augmented_into(
         &self,
         i: usize,
@@ -273,7 +271,7 @@ impl Split {
         }
         let Inner { augment, shape, normalization, seed, .. } = &*self.inner;
         let position = [epoch, i as u64, again];
-        // The stream of the first time is that of a picture that comes but once.
+        // The first occurrence has the same stream as an image that occurs once.
         let mut stream = seed.stream("augment", if again == 0 { &position[..2] } else { &position });
         let mut pixels = self.image(i)?.into_owned();
         augment.vary_pixels(*shape, &mut pixels, &mut stream);

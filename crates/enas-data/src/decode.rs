@@ -1,4 +1,4 @@
-//! The bytes of a file to upright 8-bit pixels. No resizing.
+//! Decoding: from the bytes of a file to upright 8-bit pixels, without resizing.
 
 use std::io::Cursor;
 use std::panic::{self, AssertUnwindSafe};
@@ -15,25 +15,27 @@ use crate::resize::Plane;
 use crate::tiff_file;
 use crate::white::{Peaks, WHITE_16, WhiteLevels, integer_to_8_bits, level_of_floats, to_8_bits};
 
-/// The largest file that is read as a picture. Larger ones are rarely pictures, and reading one costs memory
-/// for every decoding thread.
+/// Size limit of an image file in bytes. Larger files are rarely images, and every decoding thread would need that
+/// memory.
 pub(crate) const MAX_FILE_BYTES: u64 = 64 << 20;
 
-/// The most that a picture may claim to be: its longest side, its pixels, and the bytes that decoding it takes. A file
-/// of a few hundred bytes can claim anything, so all three are looked at before memory is taken.
+/// Limits of an image's claims: longest side, number of pixels, and memory for decoding. A tiny file can claim any
+/// size, so they are checked before memory is allocated.
 const MAX_SIDE: u32 = 32_768;
 pub(crate) const MAX_PIXELS: u64 = 64 << 20;
 pub(crate) const MAX_DECODED_BYTES: u64 = 256 << 20;
 
-/// Pixels of a picture that become planes at a time: large pictures never exist twice.
+/// Pixels that are converted to planes at a time, so that a large image never exists twice.
 const STRIP_PIXELS: u32 = 1 << 20;
 
-/// Decodes a picture into `channels` planes, upright, 8 bits deep.
+/// Decodes an image into `channels` planes, upright, 8 bits per sample.
 ///
-/// The kind of picture is taken from the content, whatever the file is called. Of an animation the first
-/// frame is used. EXIF orientation is applied, samples of more than 8 bits are scaled to 8 bits by the white level of
-/// their kind, transparent pixels are laid over white, and colour becomes grey (or grey three equal planes) as `channels`
-/// asks.
+/// The format is detected from the content, not the file name. Only the first frame of an animation is used. The EXIF
+/// orientation is applied, samples of more than 8 bits are scaled by their white level, transparent pixels are
+/// composited over white, and colour is converted to grey or grey to three equal planes.
+///
+/// # Errors
+/// [`PictureError`] if the bytes are not a usable image.
 pub(crate) fn decode(
     bytes: &[u8],
     channels: usize,
@@ -43,22 +45,22 @@ pub(crate) fn decode(
     Ok((planes(upright.picture, channels), upright.peaks))
 }
 
-/// A decoded picture, and what was true of its file.
+/// A decoded image and properties of its file.
 pub(crate) struct Upright {
     pub(crate) picture: DynamicImage,
     pub(crate) format: ImageFormat,
-    /// Whether its EXIF orientation turned or mirrored it.
+    /// Whether the EXIF orientation rotated or mirrored it.
     pub(crate) turned: bool,
     /// The largest samples of more than 8 bits.
     pub(crate) peaks: Peaks,
 }
 
-/// The first half of [`decode`]: the picture in the colours of its file.
+/// The first half of [`decode`]: the image in the colours of its file.
 pub(crate) fn decode_upright(bytes: &[u8], white: WhiteLevels) -> Result<Upright, PictureError> {
     if bytes.is_empty() {
         return Err(PictureError::Empty);
     }
-    // A decoder that panics on a damaged file is a bug in that decoder, but must not end the user's run.
+    // A decoder that panics on a damaged file has a bug, but must not end the user's run.
     panic::catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes, white)))
         .unwrap_or_else(|_| Err(PictureError::Decode("the decoder failed unexpectedly".into())))
 }
@@ -83,7 +85,7 @@ fn decode_guarded(bytes: &[u8], white: WhiteLevels) -> Result<Upright, PictureEr
     if width == 0 || height == 0 {
         return Err(PictureError::Decode(format!("it has {width} x {height} pixels")));
     }
-    // What the pixels take is no longer there for the decoder itself.
+    // The memory of the pixels is not available to the decoder itself.
     let mut rest = limits();
     rest.reserve(decoder.total_bytes()).and_then(|()| decoder.set_limits(rest)).map_err(explain)?;
     // A damaged EXIF block does not make the pixels unusable.
@@ -93,7 +95,7 @@ fn decode_guarded(bytes: &[u8], white: WhiteLevels) -> Result<Upright, PictureEr
     Ok(Upright::of(picture, format, orientation, peaks))
 }
 
-/// A TIFF file of a kind that the general decoder refuses.
+/// Decodes a TIFF file of a kind that the `image` crate refuses.
 fn unusual_tiff(bytes: &[u8], white: WhiteLevels) -> Result<Upright, PictureError> {
     let tiff_file::Decoded { picture, peaks, orientation } = tiff_file::decode(bytes, white)?;
     let orientation = Orientation::from_exif(orientation).unwrap_or(Orientation::NoTransforms);
@@ -107,7 +109,7 @@ impl Upright {
     }
 }
 
-/// Scales samples of more than 8 bits by their white level, unless that is the largest sample there can be.
+/// Scales samples of more than 8 bits by their white level, unless that is the maximum of the type.
 fn to_white(picture: DynamicImage, white: WhiteLevels) -> (DynamicImage, Peaks) {
     let channels = usize::from(picture.color().channel_count());
     let (bytes, peaks) = match &picture {
@@ -124,13 +126,13 @@ fn to_white(picture: DynamicImage, white: WhiteLevels) -> (DynamicImage, Peaks) 
     (scaled.unwrap_or(picture), peaks)
 }
 
-/// Samples of 16 bits as 8, unless white is the largest of 16; the largest sample.
+/// Scales 16-bit samples to 8 bits, unless white is the maximum of 16 bits. Also returns the largest sample.
 fn integers(samples: &[u16], channels: usize, white: WhiteLevels) -> (Option<Vec<u8>>, Peaks) {
     let numbered = || samples.iter().enumerate();
     let colours = numbered().filter(|(i, _)| is_colour(*i, channels));
     let peak = colours.map(|(_, s)| u32::from(*s)).max().unwrap_or(0);
     let level = white.integer.unwrap_or(WHITE_16);
-    // Opacity uses all bits whatever the colours do.
+    // The alpha channel always uses the full range.
     let byte = |(i, s): (usize, &u16)| {
         integer_to_8_bits((*s).into(), if is_colour(i, channels) { level } else { WHITE_16 })
     };
@@ -138,7 +140,7 @@ fn integers(samples: &[u16], channels: usize, white: WhiteLevels) -> (Option<Vec
     (bytes, Peaks::of_integers(peak, level))
 }
 
-/// The same for floating-point samples, unless white is 1.
+/// Scales floating-point samples to 8 bits, unless white is 1. Also returns the largest sample.
 fn floats(samples: &[f32], channels: usize, white: WhiteLevels) -> (Option<Vec<u8>>, Peaks) {
     let numbered = || samples.iter().enumerate();
     let colours = numbered().filter(|(i, s)| is_colour(*i, channels) && s.is_finite());
@@ -149,12 +151,12 @@ fn floats(samples: &[f32], channels: usize, white: WhiteLevels) -> (Option<Vec<u
     (bytes, Peaks::of_floats(peak, level))
 }
 
-/// Whether a sample is one of colour and not of opacity, which comes last where there are two or four.
+/// Whether a sample is a colour rather than alpha, which is the last of two or four channels.
 pub(crate) fn is_colour(sample: usize, channels: usize) -> bool {
     !channels.is_multiple_of(2) || sample % channels != channels - 1
 }
 
-/// A picture of 8 bits from the samples of its pixels; `None` if there are too few.
+/// An 8-bit image from its samples; `None` if there are too few.
 pub(crate) fn of_bytes(bytes: Vec<u8>, channels: usize, width: u32, height: u32) -> Option<DynamicImage> {
     match channels {
         1 => GrayImage::from_raw(width, height, bytes).map(DynamicImage::from),
@@ -182,7 +184,7 @@ fn explain(error: ImageError) -> PictureError {
     }
 }
 
-/// Splits a picture into one grey or three colour planes.
+/// Splits an image into one grey or three colour planes.
 pub(crate) fn planes(picture: DynamicImage, channels: usize) -> Vec<Plane> {
     let (width, height) = (picture.width(), picture.height());
     let rows = (STRIP_PIXELS / width.max(1)).max(1);
@@ -213,7 +215,7 @@ fn extend(planes: &mut [Plane], rows: &RgbaImage) {
     }
 }
 
-/// Lays a sample of the given opacity over white, the paper most pictures with transparency were made for.
+/// Composites a sample with this alpha over white, the usual background of images with transparency.
 fn over_white(value: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u32::from(value), u32::from(alpha));
     ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
@@ -224,7 +226,7 @@ fn grey(r: u8, g: u8, b: u8) -> u8 {
     ((4899 * u32::from(r) + 9617 * u32::from(g) + 1868 * u32::from(b) + (1 << 13)) >> 14) as u8
 }
 
-/// What people call a kind of picture; `None` if it is one that is not read.
+/// The usual name of an image format; `None` if it is not supported.
 pub(crate) fn kind_name(format: ImageFormat) -> Option<&'static str> {
     match format {
         ImageFormat::Png => Some("PNG"),
@@ -272,7 +274,7 @@ mod tests {
         }
     }
 
-    /// The beginning of a PNG in colour, with a valid checksum and nothing behind it.
+    /// The beginning of a colour PNG, with a valid checksum and no data after it.
     fn png_header(width: u32, height: u32) -> Vec<u8> {
         let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
         png.extend(width.to_be_bytes());
@@ -295,7 +297,7 @@ mod tests {
             assert!(matches!(error, PictureError::TooLarge(_)), "{width} x {height}: {error}");
             assert!(error.to_string().contains(expected), "{width} x {height}: {error}");
         }
-        // Just allowed, and then found to be cut off.
+        // Just allowed; decoding then finds that the file is truncated.
         assert!(matches!(
             decode(&png_header(64, 64), 3, WhiteLevels::default()),
             Err(PictureError::Decode(_))

@@ -1,8 +1,8 @@
-//! The built-in data set: the UCI optical digits, 1,797 grey pictures of 8 x 8 pixels.
+//! The built-in data set `digits`: the UCI optical digits, 1,797 grey images of 8×8 pixels.
 //!
-//! E. Alpaydin and C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI Machine Learning Repository,
-//! 1998, <https://doi.org/10.24432/C50P49>, CC BY 4.0. Stored as one sheet of pictures and one text of labels;
-//! the original values 0 to 16 are stored as `round(value * 255 / 16)`.
+//! E. Alpaydin and C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI Machine Learning Repository, 1998,
+//! <https://doi.org/10.24432/C50P49>, CC BY 4.0. The images are stored as one sheet and the labels as one text. The
+//! original values 0 to 16 are stored as `round(value * 255 / 16)`.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -25,14 +25,14 @@ pub(crate) static SET: BuiltIn = BuiltIn {
     images: &DIGITS,
 };
 
-/// Height and width of a picture.
+/// Height and width of an image in pixels.
 pub const SIDE: usize = 8;
-/// Pictures side by side in the stored sheet.
+/// Images per row of the stored sheet.
 const COLUMNS: usize = 40;
 const CLASSES: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
-/// The split is part of the data set and independent of any run, so that "accuracy on the test split of
-/// digits" always means the same 179 pictures.
+/// Seed of the split. The split belongs to the data set and does not depend on a run, so that "accuracy on the test
+/// split of digits" always refers to the same 179 images.
 const SPLIT_SEED: Seed = Seed::new(0);
 const SPLIT: Fractions = Fractions { valid: 0.1, test: 0.1 };
 
@@ -53,7 +53,7 @@ fn unpack() -> Images {
     Images { pixels, labels, parts }
 }
 
-/// The first `n` images of a sheet that has them side by side in rows of so many: `[n, side, side]`.
+/// The first `n` images of a sheet with `columns` images per row, `[n, side, side]`.
 fn cut(sheet: &GrayImage, side: usize, columns: usize, n: usize) -> Vec<u8> {
     let row = |number: usize, y: usize| {
         let start = (number / columns * side + y) * sheet.width() as usize + number % columns * side;
@@ -68,10 +68,10 @@ fn cut(sheet: &GrayImage, side: usize, columns: usize, n: usize) -> Vec<u8> {
 
 /// Writes the digits as `dir/{train,valid,test}/<digit>/<number>.png`, which loads to the same data set.
 ///
-/// Existing files of these names are replaced. Returns the number of pictures.
+/// Replaces existing files of these names. Returns the number of images.
 ///
 /// # Errors
-/// [`Error::Write`] naming the file or folder that could not be made.
+/// [`Error::Write`] with the file or folder that could not be written.
 pub fn write_png_tree(dir: &Path) -> Result<usize, Error> {
     SET.write_png_tree(dir)
 }
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn the_stored_pictures_are_the_published_ones() {
         assert_eq!(DIGITS.pixels.len(), 1797 * 64);
-        // Back to values of 0 to 16, then the labels: the digest was taken from the published numbers.
+        // The digest is that of the published numbers: values of 0 to 16, then the labels.
         let values = DIGITS.pixels.iter().map(|&p| ((u32::from(p) * 16 + 127) / 255) as u8);
         let bytes: Vec<u8> = values.chain(DIGITS.labels.iter().copied()).collect();
         let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn images_are_cut_out_of_the_rows_of_a_sheet() {
-        // Three images of 2 × 2 pixels in rows of two.
+        // Three images of 2×2 pixels, two per row.
         let sheet =
             GrayImage::from_raw(4, 4, vec![1, 2, 5, 6, 3, 4, 7, 8, 9, 10, 0, 0, 11, 12, 0, 0]).unwrap();
         assert_eq!(cut(&sheet, 2, 2, 3), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);

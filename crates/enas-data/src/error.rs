@@ -1,4 +1,4 @@
-//! Everything that can be wrong with data, said so that the reader can act on it.
+//! Errors of data. Every message says what to do.
 
 use std::fmt::Display;
 use std::io;
@@ -12,28 +12,28 @@ use crate::source::kind_of_other;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration value is not allowed.
+    /// A setting is out of range.
     #[error("data.{key} = {value} is not allowed: it must be {allowed}")]
     Config {
         /// The key below `data`.
         key: String,
-        /// The value that was given.
+        /// The value given.
         value: String,
-        /// What would be accepted.
+        /// What is allowed.
         allowed: String,
     },
     /// The images cannot be divided for a cross-validation.
     #[error("{folds} folds: {problem}")]
     Folds {
-        /// How many were asked for.
+        /// The number of folds asked for.
         folds: usize,
-        /// What is the matter and what to do about it.
+        /// What is wrong and what to do.
         problem: String,
     },
     /// There is nothing at the path.
     #[error("no data at {}: there is no such file or folder", path.display())]
     Missing {
-        /// Where data was looked for.
+        /// The path.
         path: PathBuf,
     },
     /// The path is a file that is not a zip archive.
@@ -45,9 +45,9 @@ pub enum Error {
     /// The operating system refused to read something.
     #[error("cannot read {}: {source}", path.display())]
     Io {
-        /// What was being read.
+        /// The path.
         path: PathBuf,
-        /// The operating system's reason.
+        /// The cause.
         source: io::Error,
     },
     /// A zip archive is damaged.
@@ -55,10 +55,10 @@ pub enum Error {
     Zip {
         /// The archive.
         path: PathBuf,
-        /// The zip reader's reason.
+        /// The error of the zip reader.
         source: zip::result::ZipError,
     },
-    /// A zip archive is whole but must not or cannot be used.
+    /// A zip archive is intact but unsafe or unsupported.
     #[error("zip archive {} is refused: {reason}", path.display())]
     ZipRefused {
         /// The archive.
@@ -66,7 +66,7 @@ pub enum Error {
         /// What is wrong, with the name of the entry.
         reason: String,
     },
-    /// The folders are not arranged as promised.
+    /// The folders do not have a supported layout.
     #[error("{} is not laid out as a data set: {problem}", path.display())]
     Layout {
         /// The root of the data.
@@ -74,58 +74,58 @@ pub enum Error {
         /// What was found and what is expected.
         problem: String,
     },
-    /// A class has no picture to train on.
+    /// A class has no training image.
     #[error("class {class:?} has no usable picture in {location}{detail}")]
     EmptyClass {
         /// The class.
         class: String,
-        /// Where pictures were looked for.
+        /// Where images were searched for.
         location: String,
-        /// How many files were found and skipped there, as a half sentence; may be empty.
+        /// How many files were found and skipped there, as half a sentence; may be empty.
         detail: String,
     },
-    /// A split has no picture.
+    /// A split has no image.
     #[error("the {split} split of {} has no picture: {detail}", path.display())]
     EmptySplit {
         /// `train`, `valid` or `test`.
         split: &'static str,
         /// The root of the data.
         path: PathBuf,
-        /// How that came about.
+        /// The cause.
         detail: String,
     },
-    /// valid or test holds classes that train lacks, so that nothing could ever learn them.
+    /// The validation or test split has classes that the training split lacks, so they cannot be learnt.
     #[error("{split} of {} has classes that {reference} lacks: {}", path.display(), classes.join(", "))]
     UnknownClasses {
-        /// The split with the surplus.
+        /// The split with the additional classes.
         split: String,
         /// What the classes were compared with.
         reference: &'static str,
         /// The root of the data.
         path: PathBuf,
-        /// The names of the surplus classes.
+        /// Names of the additional classes.
         classes: Vec<String>,
     },
-    /// A picture is unreadable and `strict` forbids to skip it.
+    /// An image is unreadable, and `strict` forbids skipping it.
     #[error("cannot use {path}: {reason} (data.strict = false would skip such files with a warning)")]
     Strict {
-        /// The picture.
+        /// The image.
         path: String,
         /// Why it cannot be used.
         reason: String,
     },
-    /// A picture that is read again for each batch is no longer what it was.
+    /// An image that is read again for each batch has changed.
     #[error(
         "cannot use {} any more: {reason}; put the picture back, or give the run so much --memory that it need not read it again",
         path.display()
     )]
     Lost {
-        /// The picture.
+        /// The image.
         path: PathBuf,
-        /// What became of it.
+        /// What has changed.
         reason: String,
     },
-    /// A stored split does not fit the files that are there now.
+    /// A stored split does not match the present files.
     #[error("the stored split does not fit {}: {problem}", path.display())]
     StoredSplit {
         /// The root of the data.
@@ -136,27 +136,27 @@ pub enum Error {
     /// A batch of the requested size cannot be made.
     #[error("cannot make batches of {batch_size} from the {n} pictures of the {split} split: {remedy}")]
     BatchSize {
-        /// The size asked for.
+        /// The batch size asked for.
         batch_size: usize,
-        /// The pictures there are.
+        /// The number of images.
         n: usize,
         /// `train`, `valid` or `test`.
         split: &'static str,
         /// What to do.
         remedy: &'static str,
     },
-    /// Writing a picture failed.
+    /// An image could not be written.
     #[error("cannot write {}: {reason}", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         reason: String,
     },
 }
 
 impl Error {
-    /// A refused configuration value.
+    /// An invalid setting.
     pub(crate) fn config(key: &str, value: impl Display, allowed: &str) -> Self {
         Self::Config { key: key.into(), value: value.to_string(), allowed: allowed.into() }
     }
@@ -166,13 +166,13 @@ impl Error {
         Self::Io { path: path.into(), source }
     }
 
-    /// Whether the user's configuration rather than the data is at fault.
+    /// Whether the configuration, rather than the data, is at fault.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Config { .. } | Self::BatchSize { .. } | Self::Folds { .. })
     }
 }
 
-/// What to do where a file is given that is not a data set, as the end of a sentence.
+/// Advice for a file that is not a data set, as the end of a sentence.
 fn instead_of(path: &Path) -> &'static str {
     let name = path.to_string_lossy();
     match kind_of_other(&name) {
@@ -182,23 +182,23 @@ fn instead_of(path: &Path) -> &'static str {
     }
 }
 
-/// Why one picture could not be used.
+/// Why an image could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PictureError {
     /// The bytes could not be read.
     #[error("cannot be read: {0}")]
     Read(String),
-    /// The file has no bytes.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
-    /// The bytes are no picture of a known kind.
+    /// The format is not supported.
     #[error("not a PNG, JPEG, BMP, GIF, WebP or TIFF picture")]
     UnknownFormat,
-    /// The picture would need more memory than one picture should.
+    /// The image would need too much memory.
     #[error("too large: {0}")]
     TooLarge(String),
-    /// The picture is damaged or uses something the decoder does not know.
+    /// The image is damaged or uses an unsupported feature.
     #[error("cannot be decoded: {0}")]
     Decode(String),
 }

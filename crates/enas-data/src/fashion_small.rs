@@ -1,9 +1,9 @@
-//! The built-in data set `fashion-small`: 6,000 images of Fashion-MNIST, grey, 28 x 28 pixels, 600 of each class.
+//! The built-in data set `fashion-small`: 6,000 images of Fashion-MNIST, grey, 28×28 pixels, 600 of each class.
 //!
 //! H. Xiao, K. Rasul and R. Vollgraf, *Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
-//! Algorithms*, 2017, <https://github.com/zalandoresearch/fashion-mnist>, MIT License, © 2017 Zalando SE. The images are a
-//! part of the published training images, unchanged, so that the published test images stay unseen; `cargo xtask
-//! fashion-small` draws them again and compares.
+//! Algorithms*, 2017, <https://github.com/zalandoresearch/fashion-mnist>, MIT License, © 2017 Zalando SE. The images
+//! are an unchanged part of the published training images, so that the published test images stay unseen. `cargo
+//! xtask fashion-small` draws them again and compares.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -23,14 +23,14 @@ pub(crate) static SET: BuiltIn = BuiltIn {
     images: &IMAGES,
 };
 
-/// Height and width of an image.
+/// Height and width of an image in pixels.
 pub const SIDE: usize = 28;
-/// Images of each class, which follow each other where they are stored.
+/// Images of each class; they are stored class by class.
 pub const PER_CLASS: usize = 600;
-/// The first images of each class lie in the folder `train`, of which the validation split is drawn; the others, 1,000 in
-/// all, are the test split.
+/// The first images of each class are in the folder `train`, from which the validation split is drawn. The others,
+/// 1,000 in all, are the test split.
 const TRAINED_PER_CLASS: usize = 500;
-/// The names that `enas data fetch fashion-mnist` gives the folders, so that a model fits both.
+/// The folder names of `enas data fetch fashion-mnist`, so that a model fits both data sets.
 pub const CLASSES: [&str; 10] = [
     "0-t-shirt-top",
     "1-trouser",
@@ -44,7 +44,7 @@ pub const CLASSES: [&str; 10] = [
     "9-ankle-boot",
 ];
 
-/// The images as they are stored, in the code of [`lossless`].
+/// The stored images, compressed by [`lossless`].
 pub static STORED: &[u8] = include_bytes!("../zalando-fashion/fashion-small.bin");
 
 static IMAGES: LazyLock<Images> = LazyLock::new(unpack);
@@ -59,17 +59,17 @@ fn unpack() -> Images {
     }
 }
 
-/// The images, `[6000, 28, 28]`.
+/// Grey pixels, `[6000, 28, 28]`.
 pub fn pixels() -> &'static [u8] {
     &IMAGES.pixels
 }
 
 /// Writes the images as `dir/{train,test}/<class>/<number>.png`, which loads to the same data set.
 ///
-/// Existing files of these names are replaced. Returns the number of images.
+/// Replaces existing files of these names. Returns the number of images.
 ///
 /// # Errors
-/// [`Error::Write`] naming the file or folder that could not be made.
+/// [`Error::Write`] with the file or folder that could not be written.
 pub fn write_png_tree(dir: &Path) -> Result<usize, Error> {
     SET.write_png_tree(dir)
 }

@@ -1,4 +1,4 @@
-//! Cross-validation: all images of a data set in so many folds, each of which is the test split once.
+//! Stratified k-fold cross-validation: every fold of the images is the test split once.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use crate::error::Error;
 use crate::layout::Part;
 use crate::split::SplitFile;
 
-/// Fewest images of a class per fold on average: one to train on, one to choose by and one to test with.
+/// Minimum number of images per class in a fold, on average: one each for training, validation and test.
 const FEWEST: usize = 3;
 
 impl Dataset {
-    /// The splits of a cross-validation with `k` folds: in split `i` the test images are fold `i`, a share
-    /// `valid_fraction` of each class of the others is for validation, and the rest is for training.
+    /// The splits of a cross-validation with `k` folds. In split `i`, fold `i` is for testing, a share
+    /// `valid_fraction` of each class of the rest is for validation, and the remaining images are for training.
     ///
-    /// Every image is a test image exactly once. Each fold has the classes in the same proportions. The folds depend on
-    /// the names of the images, the seed and `k` alone, not on the splits that the data set has now.
+    /// Every image is a test image exactly once. All folds have the same class proportions (stratified). The folds
+    /// depend only on the names of the images, the seed and `k`, not on the present splits.
     ///
     /// # Errors
-    /// [`Error::Folds`] when the folders give splits of their own, which folds would mix, when `k` is below 2, or when a
-    /// class has fewer images than folds.
+    /// [`Error::Folds`] if the folders give splits, which folds would mix; if `k` is below 2; or if a class has fewer
+    /// images than folds.
     pub fn folds(&self, k: usize, valid_fraction: f64, seed: Seed) -> Result<Vec<SplitFile>, Error> {
         let problem = |problem: String| Err(Error::Folds { folds: k, problem });
         if self.has_own_splits() {
@@ -52,7 +52,7 @@ impl Dataset {
         for (class, mut names) in by_class.into_iter().enumerate() {
             seed.stream("folds", &[class as u64]).shuffle(&mut names);
             for (i, fold) in folds.iter_mut().enumerate() {
-                // Classes begin with another fold each, so that what is left over does not all go to the first ones.
+                // Each class starts with another fold, so that the remainders spread over all folds.
                 let is_test = |rank: usize| (rank + class) % k == i;
                 let (test, mut rest): (Vec<_>, Vec<_>) =
                     names.iter().enumerate().partition(|(rank, _)| is_test(*rank));
@@ -70,7 +70,7 @@ impl Dataset {
         Ok(folds)
     }
 
-    /// Whether the folders say of some images which split they are in, rather than chance alone.
+    /// Whether the folders assign images to splits.
     pub fn has_own_splits(&self) -> bool {
         ![Part::Valid, Part::Test].iter().all(|part| self.drawn.contains(part))
     }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::{Config, load};
 
-    /// Images of three classes, as many of each as said.
+    /// Images of three classes, with these numbers of images.
     fn photos(dir: &Path, sizes: [usize; 3]) -> Config {
         for (class, n) in ["a", "b", "c"].into_iter().zip(sizes) {
             fs::create_dir_all(dir.join(class)).unwrap();

@@ -1,6 +1,6 @@
-//! How the pictures of a data set are held while they are in use: decoded, as the bytes of their files, or not at all.
+//! Storage of a data set's images: decoded, as the bytes of their files, or on disk only.
 //!
-//! Batches are the same to the bit. What differs is memory, and what has to be done again whenever a picture comes.
+//! Batches are equal to the bit. The choice trades memory against repeated decoding.
 
 use std::borrow::Cow;
 use std::sync::Arc as SyncArc;
@@ -13,26 +13,25 @@ use crate::error::Error;
 use crate::prepare::{InputSpec, conform, prepare};
 use crate::source::Source;
 
-/// How pictures are held in memory.
+/// How images are stored in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Holding {
-    /// Decoded and scaled to the size of the network's input: ready to be used.
+    /// Decoded, at the size of the network's input.
     #[default]
     Decoded,
-    /// As the bytes of their files, decoded for each batch. Less than decoded ones where files are small for their
-    /// size in pixels.
+    /// As the bytes of their files, decoded for each batch. Smaller than decoded images if files are well compressed.
     Compressed,
-    /// Names and labels only; files are read and decoded for each batch, and must stay as they are.
+    /// On disk only: memory holds names and labels. Files are read and decoded for each batch, and must not change.
     Streamed,
 }
 
-/// Where files come from, and what they were when the data set was loaded.
+/// The files of a data set and their hashes at loading time.
 pub(crate) struct Library {
     pub(crate) source: Source,
-    /// The bytes of every file by its number, where they are kept; none for unusable ones.
+    /// The bytes of every file by index, if they are stored; empty for unusable files.
     pub(crate) bytes: Option<Vec<Box<[u8]>>>,
-    /// SHA-256 of every file by its number.
+    /// SHA-256 of every file by index.
     pub(crate) hashes: Vec<[u8; 32]>,
 }
 
@@ -43,7 +42,10 @@ impl std::fmt::Debug for Library {
 }
 
 impl Library {
-    /// The pixels of a file, `[c, h, w]`, exactly as they were when it was loaded.
+    /// Pixels of a file, `[c, h, w]`, exactly as at loading time.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if the file has changed.
     fn pixels(&self, file: usize, input: &InputSpec) -> Result<Vec<u8>, Error> {
         let kept = self.bytes.as_ref().map(|all| &all[file]).filter(|bytes| !bytes.is_empty());
         let pixels = match kept {
@@ -63,22 +65,22 @@ impl Library {
     }
 }
 
-/// The pixels of a split's pictures.
+/// The image store of a split.
 #[derive(Clone, Debug)]
 pub(crate) enum Shelf {
-    /// Decoded: picture `i` is number `places[i]` of those in `pixels`, `[n, c, h, w]`.
+    /// Decoded: image `i` is number `places[i]` in `pixels`, `[n, c, h, w]`.
     Decoded { pixels: SyncArc<Vec<u8>>, places: Vec<u32> },
-    /// To be decoded when asked for.
+    /// Decoded on demand.
     Files(Files),
-    /// Several, one after the other, each with the number of its pictures.
+    /// Several stores in sequence, each with its number of images.
     Joined(Vec<(usize, Shelf)>),
 }
 
-/// Pictures that are decoded when asked for.
+/// Images that are decoded on demand.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     pub(crate) library: SyncArc<Library>,
-    /// The number of each picture's file; `copies` consecutive pictures belong to each.
+    /// The file of each group of `copies` consecutive images.
     pub(crate) files: Vec<u32>,
     pub(crate) copies: usize,
     pub(crate) input: InputSpec,
@@ -87,7 +89,7 @@ pub(crate) struct Files {
 }
 
 impl Shelf {
-    /// The pixels of picture `i`, `[c, h, w]`.
+    /// Pixels of image `i`, `[c, h, w]`.
     pub(crate) fn image(&self, i: usize, shape: Shape) -> Result<Cow<'_, [u8]>, Error> {
         match self {
             Self::Decoded { .. } => Ok(Cow::Borrowed(self.decoded(i, shape).expect("these are decoded"))),
@@ -99,7 +101,7 @@ impl Shelf {
         }
     }
 
-    /// The same, if it is there already.
+    /// Pixels of image `i`, if they are in memory.
     pub(crate) fn decoded(&self, i: usize, shape: Shape) -> Option<&[u8]> {
         match self {
             Self::Decoded { pixels, places } => {
@@ -113,7 +115,7 @@ impl Shelf {
         }
     }
 
-    /// Whether all pictures are decoded.
+    /// Whether all images are decoded.
     pub(crate) fn is_decoded(&self) -> bool {
         match self {
             Self::Decoded { .. } => true,
@@ -123,10 +125,10 @@ impl Shelf {
     }
 }
 
-/// The part that holds picture `i` of all, and the picture's number there.
+/// The store that holds image `i` of all, and the image's index there.
 ///
 /// # Panics
-/// If there is no picture `i`.
+/// If `i` is out of range.
 fn part_of(parts: &[(usize, Shelf)], mut i: usize) -> (&Shelf, usize) {
     for (len, part) in parts {
         if i < *len {
@@ -148,7 +150,7 @@ impl Files {
     }
 }
 
-/// Makes variation `copy`, from 1, of the picture with this number in its split.
+/// Makes augmented copy `copy` (from 1) of the image with this index in its split.
 pub(crate) fn vary(
     augment: &augment::Config,
     shape: Shape,

@@ -1,4 +1,4 @@
-//! Parts of a data set together: what a network is fitted to once it has been measured.
+//! Joined splits: the images of a refit.
 
 use std::sync::Arc as SyncArc;
 
@@ -7,10 +7,10 @@ use crate::holding::Shelf;
 use crate::layout::Part;
 
 impl Dataset {
-    /// The training images followed by those of `others`, varied and mixed as training images are; `None` where copies of
-    /// images were made once, which the other parts do not have.
+    /// The training images followed by those of `others`, augmented and mixed like training images. `None` if
+    /// augmented copies were made in advance, because the other parts have none.
     ///
-    /// Training images keep their positions. The images are shared, not copied.
+    /// Training images keep their indices. The images are shared, not copied.
     #[must_use]
     pub fn train_with(&self, others: &[Part]) -> Option<Split> {
         let parts = others.iter().map(|part| self.split(*part));

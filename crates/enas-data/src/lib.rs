@@ -1,12 +1,12 @@
-//! Pictures to batches: folders, zips and built-in data sets, checked, augmented and prefetched.
+//! From image files to batches: folders, zip archives and built-in data sets, checked, augmented and prefetched.
 //!
-//! [`load`] reads class folders (or a zip of them, or an embedded data set) into memory as a [`Dataset`] of three
-//! [`Split`]s, and says what is wrong with them where something is; [`load_held`] does it for data that do not fit. A split hands out [`Batch`]es: shuffled and
-//! varied for training, in order for evaluation, or drawn by chance for a reward. [`prepare`] does to a single
-//! new picture exactly what loading did to the training pictures. [`doctor::check`] reports all that is noteworthy
-//! about a data set before anything is trained on it.
+//! [`load`] reads class folders (or a zip of them, or an embedded data set) into a [`Dataset`] of three [`Split`]s
+//! and reports what is wrong with them; [`load_held`] is for data that do not fit into memory. A split gives
+//! [`Batch`]es: augmented for training, in stored order for evaluation, or drawn at random for a reward. [`prepare`]
+//! converts one new image exactly as loading converted the training images. [`doctor::check`] checks a data set
+//! before training.
 //!
-//! Knows images and labels; knows nothing of networks or architectures.
+//! The crate knows images and labels, but no networks or architectures.
 //!
 //! ```
 //! use enas_data::{Config, EpochPlan, Seed};
@@ -77,10 +77,10 @@ pub use split::SplitFile;
 pub use survey::{Survey, survey};
 pub use white::WhiteLevels;
 
-/// The root of all randomness, which this crate's functions take.
+/// The seed of all random streams, an argument of this crate's functions.
 pub use enas_rng::Seed;
 
-/// The built-in digits at their own size of 8 x 8, grey, not augmented, normalised per channel.
+/// The built-in digits at their own size of 8×8, grey, not augmented, normalised per channel.
 ///
 /// # Errors
 /// None in practice; the signature is that of [`load`].
@@ -88,7 +88,7 @@ pub fn digits() -> Result<Dataset, Error> {
     load(&Config { image_size: digits::SIDE, ..Config::default() }, Seed::new(0))
 }
 
-/// The example of the read-me compiles and runs.
+/// The example of the README compiles and runs.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

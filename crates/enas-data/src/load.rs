@@ -1,4 +1,4 @@
-//! From a path to a [`Dataset`]: the steps, in order, and the checks between them.
+//! Loading: from a path to a [`Dataset`], with the checks between the steps.
 
 use std::fmt;
 use std::path::Path;
@@ -25,30 +25,29 @@ use crate::split::{Fractions, SplitFile, stratify};
 
 /// Loads, checks and splits the data that `config` describes.
 ///
-/// Splits that the folders leave open are drawn from `seed`; so are augmented copies and, later, the order of
-/// batches.
+/// `seed` determines the splits that the folders do not give, augmented copies, and later the order of batches.
 ///
 /// # Errors
-/// [`Error`], whose message says what was found where and what to do.
+/// An [`Error`] whose message says what was found where, and what to do.
 pub fn load(config: &Config, seed: Seed) -> Result<Dataset, Error> {
     load_held(config, seed, None, Holding::Decoded)
 }
 
-/// [`load`] with the split of an earlier run, whatever the seed and the fractions are now.
+/// [`load`] with the split of an earlier run, independently of the seed and the fractions.
 ///
-/// Pictures that the stored split does not know are left out with a warning.
+/// Images that the stored split does not contain are left out with a warning.
 ///
 /// # Errors
-/// As [`load`], and [`Error::StoredSplit`] if classes differ or pictures of the split are gone.
+/// As [`load`], and [`Error::StoredSplit`] if classes differ or images of the split are missing.
 pub fn load_with_split(config: &Config, seed: Seed, stored: &SplitFile) -> Result<Dataset, Error> {
     load_held(config, seed, Some(stored), Holding::Decoded)
 }
 
-/// [`load`], or [`load_with_split`] if there is a split, with the pictures held as asked. All batches are the same, to the
-/// bit.
+/// [`load`], or [`load_with_split`] if there is a split, with a choice of how images are stored. The batches are
+/// equal to the bit for every choice.
 ///
 /// # Errors
-/// As there.
+/// As [`load`] and [`load_with_split`].
 pub fn load_held(
     config: &Config,
     seed: Seed,
@@ -105,14 +104,14 @@ pub fn load_held(
     })
 }
 
-/// The picture files at `path` as they are now, none of them decoded: to be compared with the
-/// [`files`](Dataset::files) of a data set that was loaded from there.
+/// The image files at `path` as they are now, without decoding them; for comparison with the
+/// [`files`](Dataset::files) of a loaded data set.
 ///
 /// # Errors
-/// If nothing is there, or the folder or archive cannot be read.
+/// If there is nothing, or the folder or archive cannot be read.
 pub fn picture_files(path: &Path) -> Result<Vec<PictureFile>, Error> {
     let source = open(path, &[])?;
-    // What is not laid out as a data set any more still has files.
+    // Files are listed even if they no longer form a data set.
     let numbers: Vec<usize> = match layout::read(&source) {
         Ok(layout) => layout.items.iter().map(|item| item.file).collect(),
         Err(_) => (0..source.files.len()).collect(),
@@ -121,14 +120,14 @@ pub fn picture_files(path: &Path) -> Result<Vec<PictureFile>, Error> {
     Ok(numbers.into_par_iter().map(file).collect())
 }
 
-/// Loads the pictures that a finished model is measured on: those of `part` where the data has split folders
-/// (the others need not be there), all of them where it has none.
+/// Loads images for the measurement of a trained model: those of `part` if the data set has split folders (the others
+/// may be absent), otherwise all.
 ///
-/// `classes` are those of the model and give the labels; the data may lack some of them but have no others. How the
-/// pictures are held changes nothing but memory.
+/// `classes` are the model's and give the labels. The data set may lack some of them but must not have others.
+/// `Holding` affects memory only.
 ///
 /// # Errors
-/// As [`load`], and [`Error::UnknownClasses`] for folders with pictures that are none of `classes`.
+/// As [`load`], and [`Error::UnknownClasses`] for folders of images that are not among `classes`.
 pub fn load_labelled(
     path: &Path,
     part: Part,
@@ -142,13 +141,13 @@ pub fn load_labelled(
     Ok((chosen.split, chosen.skipped))
 }
 
-/// Which images [`load_chosen`] takes, and how.
+/// Which images [`load_chosen`] takes, and how it stores them.
 pub struct Choice<'a> {
     /// Whether an unreadable file is an error.
     pub strict: bool,
-    /// How the images are held.
+    /// How images are stored.
     pub holding: Holding,
-    /// Says of each usable file whether it is taken.
+    /// Whether a usable file is wanted.
     pub wanted: &'a dyn Fn(&PictureFile) -> bool,
 }
 
@@ -159,21 +158,21 @@ impl fmt::Debug for Choice<'_> {
     }
 }
 
-/// The images that [`load_chosen`] found.
+/// The result of [`load_chosen`].
 #[derive(Debug)]
 pub struct Chosen {
-    /// Those that were wanted.
+    /// The wanted images.
     pub split: Split,
     /// Files that could not be used.
     pub skipped: Vec<Skipped>,
-    /// Usable images that were not wanted.
+    /// Number of usable images that were not wanted.
     pub left_out: usize,
 }
 
-/// [`load_labelled`] of those images alone that are chosen.
+/// [`load_labelled`] for the wanted images only.
 ///
 /// # Errors
-/// As there. Having left out all images is not an error: the split is empty then.
+/// As [`load_labelled`]. If no image is wanted the split is empty, which is not an error.
 pub fn load_chosen(
     path: &Path,
     part: Part,
@@ -207,7 +206,7 @@ pub fn load_chosen(
     Ok(Chosen { split: assembly.split(raw, part, normalization.clone()), skipped, left_out })
 }
 
-/// The pictures at a path, or those of a built-in data set. `classes` are those that are known beforehand.
+/// Opens the source at a path, or a built-in data set. `classes` are those known in advance.
 pub(crate) fn open(path: &Path, classes: &[String]) -> Result<Source, Error> {
     match built_in::find(path) {
         Some(set) => Ok(Source::built_in(set)),
@@ -215,13 +214,13 @@ pub(crate) fn open(path: &Path, classes: &[String]) -> Result<Source, Error> {
     }
 }
 
-/// Gives every picture the part that its folders or chance decide.
+/// Assigns a part to every image, by its folders or at random.
 pub(crate) fn divide(items: &mut [Item], n_classes: usize, drawn: &[Part], config: &Config, seed: Seed) {
     let share = |part, fraction| if drawn.contains(&part) { fraction } else { 0.0 };
     let valid = share(Part::Valid, config.valid_fraction);
     let fractions = Fractions { valid, test: share(Part::Test, config.test_fraction) };
     if valid > 0.0 || fractions.test > 0.0 {
-        // Where a part has to be taken out of the training pictures, the split decides about those.
+        // A part that has to be taken out of the training images is drawn among all of those.
         items.iter_mut().filter(|i| i.part == Some(Part::Train)).for_each(|i| i.part = None);
     }
     stratify(items, n_classes, fractions, seed);
@@ -237,20 +236,20 @@ fn shape(input: &InputSpec) -> Shape {
     Shape { channels: input.channels, height: input.height, width: input.width }
 }
 
-/// Pictures whose copies are made together.
+/// Number of images whose copies are made together.
 const COPIED_AT_A_TIME: usize = 512;
 
-/// Turns what was read into splits.
+/// Assembles splits from the images that were read.
 struct Assembly<'a> {
     config: Making<'a>,
     pictures: Pictures,
-    /// The pixels of all usable pictures, if they are kept.
+    /// The pixels of all usable images, if they are stored decoded.
     pixels: SyncArc<Vec<u8>>,
     library: SyncArc<Library>,
     holding: Holding,
 }
 
-/// How pictures become batches.
+/// How images become batches.
 #[derive(Clone, Copy)]
 struct Making<'a> {
     input: &'a InputSpec,
@@ -259,10 +258,10 @@ struct Making<'a> {
     seed: Seed,
 }
 
-/// The pictures of one part, not yet normalised.
+/// The images of one part before normalisation.
 struct Raw {
     shelf: Shelf,
-    /// By the place of each file's picture.
+    /// Index of each file's pixels in the store.
     places: Vec<u32>,
     labels: Vec<u32>,
     paths: Vec<String>,
@@ -276,7 +275,7 @@ impl<'a> Assembly<'a> {
         Self { config, pictures, pixels, library, holding }
     }
 
-    /// The pictures of a part, with their augmented copies before them.
+    /// The images of a part; augmented copies precede each original.
     fn collect(&self, part: Part) -> Raw {
         let copies = if part == Part::Train { self.config.augment.copies() } else { 1 };
         let members: Vec<&Item> = self.pictures.items.iter().filter(|i| i.part == Some(part)).collect();
@@ -303,7 +302,7 @@ impl<'a> Assembly<'a> {
         Raw { shelf, places, labels, paths, copies }
     }
 
-    /// Every picture behind its `copies - 1` variations.
+    /// Every image, preceded by its `copies - 1` augmented copies.
     fn copied(&self, places: &[u32], copies: usize) -> Shelf {
         let shape = shape(self.config.input);
         let mut pixels = Vec::with_capacity(places.len() * copies * shape.len());
@@ -318,7 +317,7 @@ impl<'a> Assembly<'a> {
             group.extend(original);
             group
         };
-        // Some at a time, on all threads, so that the copies never exist twice.
+        // In chunks, in parallel: the copies of a chunk are the only ones that exist twice.
         let numbered: Vec<(usize, &u32)> = places.iter().enumerate().collect();
         for chunk in numbered.chunks(COPIED_AT_A_TIME) {
             let copies: Vec<Vec<u8>> = chunk.par_iter().map(|one| group(*one)).collect();
@@ -328,8 +327,10 @@ impl<'a> Assembly<'a> {
         Shelf::Decoded { pixels: SyncArc::new(pixels), places }
     }
 
+    /// Normalisation statistics of a part.
+    ///
     /// # Errors
-    /// [`Error::Lost`] if a file that is read again is no longer what it was.
+    /// [`Error::Lost`] if a file that is read again has changed.
     fn moments(&self, raw: &Raw, mode: NormalizationMode) -> Result<Normalization, Error> {
         let shape = shape(self.config.input);
         let sums: Vec<Sums> = if raw.copies == 1 {
@@ -348,7 +349,7 @@ impl<'a> Assembly<'a> {
 
     fn split(&self, raw: Raw, part: Part, normalization: Normalization) -> Split {
         let Making { input, seed, .. } = self.config;
-        // Only training pictures are ever varied or chosen.
+        // Only training images are augmented and sampled.
         let (sampling, augment) = match part {
             Part::Train => (self.config.sampling, self.config.augment.clone()),
             Part::Valid | Part::Test => (Sampling::default(), augment::Config::default()),
