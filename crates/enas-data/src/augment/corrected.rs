@@ -1,4 +1,4 @@
-//! The reference's variations as they were probably meant.
+//! The augmentation of the TensorFlow reference without its slips.
 
 use enas_rng::Stream;
 use image::{ImageBuffer, Luma};
@@ -7,13 +7,13 @@ use imageproc::geometric_transformations::{Border as Outside, Interpolation, Pro
 use super::reflected::warp;
 use super::{Border, Config, Shape, mirror};
 
-/// Probability of each variation.
+/// Probability of each operation.
 const PROBABILITY: f32 = 0.5;
 const ENLARGEMENT: f32 = 1.2;
-/// Standard deviation of the noise, in pixel values: 5 % of the range.
+/// Standard deviation of the noise in pixel values: 5 % of the range.
 const NOISE: f32 = 12.75;
 
-/// Varies one picture `[c, h, w]` in place. Which variations apply is drawn first, then what each needs.
+/// Augments one image `[c, h, w]` in place. The choice of operations is drawn first, then their parameters.
 pub(super) fn vary(config: &Config, shape: Shape, pixels: &mut [u8], stream: &mut Stream) {
     let [enlarge, rotate, light, noise, flip] = std::array::from_fn(|_| stream.chance(PROBABILITY));
     let scale = if enlarge { ENLARGEMENT } else { 1.0 };
@@ -37,7 +37,7 @@ pub(super) fn vary(config: &Config, shape: Shape, pixels: &mut [u8], stream: &mu
     }
 }
 
-/// Rotates and magnifies about the exact middle in one interpolation, so that nothing is blurred twice.
+/// Rotates and magnifies about the exact centre in a single interpolation, which avoids blurring twice.
 fn turn_and_scale(shape: Shape, pixels: &mut [u8], degrees: f32, scale: f32) {
     let (width, height) = (shape.width as u32, shape.height as u32);
     let (cx, cy) = ((shape.width as f32 - 1.0) / 2.0, (shape.height as f32 - 1.0) / 2.0);
@@ -55,11 +55,11 @@ fn turn_and_scale(shape: Shape, pixels: &mut [u8], degrees: f32, scale: f32) {
     }
 }
 
-/// The same where the picture goes on as its reflection.
+/// The same with reflected borders.
 fn turn_and_scale_reflected(shape: Shape, pixels: &mut [u8], degrees: f32, scale: f32) {
     let (cx, cy) = ((shape.width as f32 - 1.0) / 2.0, (shape.height as f32 - 1.0) / 2.0);
     let (sin, cos) = degrees.to_radians().sin_cos();
-    // From destination to source: turned back and reduced.
+    // The inverse map, from destination to source.
     let (a, b) = (cos / scale, sin / scale);
     warp(shape, pixels, [a, b, cx - a * cx - b * cy, -b, a, cy + b * cx - a * cy]);
 }
@@ -83,7 +83,8 @@ mod tests {
         turn_and_scale(SHAPE, &mut black, 20.0, 1.0);
         turn_and_scale_reflected(SHAPE, &mut reflected, 20.0, 1.0);
         assert!(black.contains(&0) && reflected.iter().all(|p| *p >= 100), "{black:?} {reflected:?}");
-        // Both turn the same way: what comes from inside is the same, but for `imageproc` cutting fractions off twice.
+        // Both rotate in the same direction. Pixels from inside agree, except that `imageproc` truncates fractions
+        // twice.
         for (y, x) in (2..7).flat_map(|y| (2..7).map(move |x| (y, x))) {
             assert!(black[y * 9 + x].abs_diff(reflected[y * 9 + x]) <= 2, "{y} {x}: {black:?} {reflected:?}");
         }
@@ -117,7 +118,7 @@ mod tests {
         assert!(pixels[39] == pixels[41] && pixels[31] == pixels[49] && pixels[39] > 0);
     }
 
-    /// Many draws for a flat picture; rotation and enlargement leave its middle alone.
+    /// Many draws for a constant image; rotation and magnification leave its centre unchanged.
     fn middles(may_flip: bool) -> Vec<[u8; 3]> {
         let one = |i| {
             let mut pixels = vec![100; 243];
@@ -131,7 +132,7 @@ mod tests {
     fn light_changes_all_channels_alike_and_over_the_whole_range() {
         let even: Vec<u8> =
             middles(true).into_iter().filter(|m| m[0] == m[1] && m[1] == m[2]).map(|m| m[0]).collect();
-        // A quarter has neither light nor noise, a quarter has light only.
+        // A quarter of the draws has neither light nor noise, a quarter has light only.
         let untouched = even.iter().filter(|&&v| v == 100).count();
         assert!((900..1150).contains(&untouched), "{untouched}");
         let (low, high) = (even.iter().min().unwrap(), even.iter().max().unwrap());

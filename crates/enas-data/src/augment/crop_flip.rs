@@ -1,17 +1,18 @@
-//! The ENAS authors' variations on normalised values, where zero is the mean of the training pictures.
+//! The ENAS authors' augmentation of normalised values, where zero is the mean of the training images (authors' code,
+//! `src/cifar10/models.py` lines 87-104).
 
 use enas_rng::Stream;
 
 use super::{Config, CutoutAnchor, Shape, mirror};
 
-/// Probability of mirroring.
+/// Probability of a horizontal flip.
 const FLIP: f32 = 0.5;
 
-/// Varies one picture `[c, h, w]` in place: crop, mirror, cutout.
+/// Augments one image `[c, h, w]` in place: crop, flip, cutout.
 pub(super) fn vary(config: &Config, shape: Shape, values: &mut [f32], stream: &mut Stream) {
     let offsets = (stream.below(2 * config.pad + 1), stream.below(2 * config.pad + 1));
     crop(shape, values, config.pad, offsets);
-    // Drawn even when unused, so that the flag alone does not change the other draws.
+    // Drawn even if unused, so that the setting alone does not change later draws.
     if stream.chance(FLIP) && config.flip {
         mirror(shape.width, values);
     }
@@ -21,7 +22,7 @@ pub(super) fn vary(config: &Config, shape: Shape, values: &mut [f32], stream: &m
     }
 }
 
-/// The window at `offsets` (row, column) of the picture with `pad` zeros on every side.
+/// The window at `offsets` (row, column) of the image padded with `pad` zeros on every side.
 fn crop(shape: Shape, values: &mut [f32], pad: usize, offsets: (usize, usize)) {
     let source = values.to_vec();
     values.fill(0.0);
@@ -39,13 +40,13 @@ fn crop(shape: Shape, values: &mut [f32], pad: usize, offsets: (usize, usize)) {
     }
 }
 
-/// The destination positions whose source `position + offset - pad` lies within `0..n`.
+/// The destination positions whose source `position + offset - pad` is within `0..n`.
 fn overlap(n: usize, pad: usize, offset: usize) -> std::ops::Range<usize> {
-    // Both ends are clipped, as a window of a wide border may lie in the border alone.
+    // Both ends are clipped, because a window of a wide border may contain only padding.
     pad.saturating_sub(offset).min(n)..(n + pad).saturating_sub(offset).min(n)
 }
 
-/// Sets a square of `side` to zero, clipped at the edges.
+/// Sets a square of `side` pixels to zero, clipped at the edges.
 fn blank(shape: Shape, values: &mut [f32], side: usize, anchor: CutoutAnchor, point: (usize, usize)) {
     let before = match anchor {
         CutoutAnchor::Centre => side / 2,

@@ -1,17 +1,17 @@
-//! Random erasing (Zhong et al., AAAI 2020) on normalised values, where noise of deviation 1 looks like any picture.
+//! Random erasing (Zhong et al., AAAI 2020) on normalised values, with standard normal noise.
 
 use enas_rng::Stream;
 
 use super::Shape;
 
-/// Least and largest share of the picture that is erased.
+/// Minimum and maximum share of the image that is erased.
 const AREA: (f32, f32) = (0.02, 0.33);
-/// Largest ratio of the sides.
+/// Maximum aspect ratio of the rectangle.
 const RATIO: f32 = 3.3;
-/// Rectangles that are drawn until one fits.
+/// Number of rectangles that are drawn until one fits.
 const ATTEMPTS: usize = 10;
 
-/// Replaces a rectangle of one picture `[c, h, w]` by normal noise, with this probability.
+/// With this probability, replaces a rectangle of one image `[c, h, w]` by normal noise.
 pub(super) fn vary(probability: f32, shape: Shape, values: &mut [f32], stream: &mut Stream) {
     if !stream.chance(probability) {
         return;

@@ -1,15 +1,15 @@
-//! Pictures of a batch mixed in pairs: mixup (Zhang et al., 2018) and cutmix (Yun et al., 2019).
+//! Mixing of images in pairs: mixup (Zhang et al., ICLR 2018) and CutMix (Yun et al., ICCV 2019).
 
 use enas_rng::Stream;
 
 use super::{Config, Shape};
 
-/// A second label for every picture of a batch.
+/// Second labels of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mix {
-    /// The label of the picture that was mixed in, `[n]`.
+    /// Label of the image that was mixed in, `[n]`.
     pub others: Vec<u32>,
-    /// The share of the picture's own label, 0 to 1, `[n]`; the other one has the rest.
+    /// Weight of the image's own label, 0 to 1, `[n]`; the other label has the rest.
     pub shares: Vec<f32>,
 }
 
@@ -19,15 +19,15 @@ impl Config {
         self.mixup > 0.0 || self.cutmix > 0.0
     }
 
-    /// Mixes every picture of a batch `[n, c, h, w]` with another one of it, all alike: either blends the two, or puts a
-    /// rectangle of the one into the other. Where both are asked for, each is done in half of the batches.
+    /// Mixes every image of a batch `[n, c, h, w]` with a random partner: blends them (mixup) or copies a rectangle
+    /// (CutMix). All pairs of a batch share one draw. If both are enabled, each is used in half of the batches.
     ///
-    /// The shares follow `Beta(α, α)`, with `mixup` or `cutmix` for `α`.
+    /// The share follows `Beta(α, α)`, with `α` = `mixup` or `cutmix`.
     pub(crate) fn mix(&self, shape: Shape, images: &mut [f32], labels: &[u32], stream: &mut Stream) -> Mix {
         let n = labels.len();
         let mut partners: Vec<usize> = (0..n).collect();
         stream.shuffle(&mut partners);
-        // Drawn even when unused, so that one setting alone does not change the other's draws.
+        // Drawn even if unused, so that one setting alone does not change the draws of the other.
         let cuts = stream.chance(0.5);
         let sources = images.to_vec();
         let source = |i: usize| &sources[partners[i] * shape.len()..][..shape.len()];
@@ -46,7 +46,7 @@ impl Config {
     }
 }
 
-/// A part of a picture.
+/// A rectangle of an image.
 struct Rectangle {
     top: usize,
     left: usize,
@@ -55,7 +55,7 @@ struct Rectangle {
 }
 
 impl Rectangle {
-    /// With the proportions of the picture, about a point anywhere in it, clipped at the edges.
+    /// A random rectangle with the aspect ratio of the image, around a uniform centre, clipped at the edges.
     fn draw(shape: Shape, area: f32, stream: &mut Stream) -> Self {
         let mut side = |n: usize| {
             let length = (area.sqrt() * n as f32).round() as usize;
@@ -76,14 +76,14 @@ impl Rectangle {
     }
 }
 
-/// A number that follows `Beta(alpha, alpha)`.
+/// A sample of `Beta(alpha, alpha)`, as a ratio of two gamma samples.
 fn beta(alpha: f32, stream: &mut Stream) -> f32 {
     let (a, b) = (gamma(f64::from(alpha), stream), gamma(f64::from(alpha), stream));
-    // Tiny `alpha` can make both vanish; then one of the ends, as its limit does.
+    // For tiny `alpha` both can underflow to 0. The limit of the distribution then is one of the ends.
     if a + b > 0.0 { (a / (a + b)) as f32 } else { f32::from(u8::from(stream.chance(0.5))) }
 }
 
-/// A number that follows `Gamma(alpha, 1)` (Marsaglia and Tsang, 2000).
+/// A sample of `Gamma(alpha, 1)` (Marsaglia and Tsang, 2000).
 fn gamma(alpha: f64, stream: &mut Stream) -> f64 {
     if alpha < 1.0 {
         let u = f64::from(1.0 - stream.uniform());
@@ -111,7 +111,7 @@ mod tests {
 
     fn mixed(mixup: f32, cutmix: f32, i: u64) -> (Vec<f32>, Mix) {
         let config = Config { mixup, cutmix, ..Config::default() };
-        // The value of every pixel is the label of its picture.
+        // The value of every pixel is the label of its image.
         let labels: Vec<u32> = (0..5).collect();
         let mut images: Vec<f32> = labels.iter().flat_map(|l| vec![*l as f32; SHAPE.len()]).collect();
         let mix = config.mix(SHAPE, &mut images, &labels, &mut Seed::new(2).stream("mix", &[i]));

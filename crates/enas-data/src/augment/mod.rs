@@ -1,9 +1,9 @@
-//! Variations of training pictures: what may be asked for, and who does it.
+//! Augmentation of training images: the settings and the choice of the implementation.
 //!
-//! Four families, none of which knows about files or batches: [`Mode::Reference`] (the published TensorFlow code
-//! to the letter), [`Mode::Corrected`] (the same ideas without its slips), [`Mode::CropFlip`] (the ENAS
-//! authors' zero-padded crop, mirror and cutout on normalised values) and [`Mode::RandAugment`] (some of a list of
-//! operations). Erasing comes after any of them; mixing is done with whole batches.
+//! There are four modes: [`Mode::Reference`] (the published TensorFlow code exactly), [`Mode::Corrected`] (the same
+//! ideas without its slips), [`Mode::CropFlip`] (the ENAS authors' zero-padded crop, flip and cutout on normalised
+//! values) and [`Mode::RandAugment`] (random operations from a list). Random erasing follows any of them; mixing
+//! works on whole batches. The modes know nothing of files or batches.
 
 mod corrected;
 mod crop_flip;
@@ -20,96 +20,97 @@ use serde::{Deserialize, Serialize};
 pub use self::mix::Mix;
 use crate::error::Error;
 
-/// How training pictures are varied. Validation and test pictures never are.
+/// Settings of the augmentation of training images. Validation and test images are never augmented.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Which variations.
+    /// The mode.
     pub mode: Mode,
-    /// Whether copies are made once and kept, or every epoch sees fresh variations.
+    /// Whether copies are made once in advance, or every epoch draws anew.
     pub when: When,
-    /// With `when = "once"`: pictures per original, the original included; 1 makes no copies.
+    /// With `when = "once"`: images per original, including the original; 1 makes no copies.
     pub n_aug: usize,
-    /// Whether pictures may be mirrored; leave it off for digits and text. `reference` ignores it and mirrors
-    /// colour pictures only.
+    /// Whether images may be flipped horizontally; turn it off for digits and text. `reference` ignores it and flips
+    /// colour images only.
     pub flip: bool,
-    /// `corrected`: what comes in from outside where a picture is turned. `rand-augment` always reflects; the other two
+    /// `corrected`: what lies beyond the edges of a rotated image. `rand-augment` always reflects; the other two
     /// follow the code they are from.
     pub border: Border,
-    /// Pixels added on every side before a random part of the original size is taken: zeros for `crop-flip`, the
-    /// picture reflected for `rand-augment`.
+    /// Padding on every side before a random crop of the original size: zeros for `crop-flip`, reflection for
+    /// `rand-augment`.
     pub pad: usize,
-    /// `crop-flip`: side of the square that is blanked out, in pixels; 0 for none.
+    /// `crop-flip`: side of the cutout square in pixels; 0 for none.
     pub cutout: usize,
-    /// `crop-flip`: which point of the square is drawn.
+    /// `crop-flip`: the point of the square that is drawn.
     pub cutout_anchor: CutoutAnchor,
-    /// `rand-augment`: operations per picture, drawn with replacement.
+    /// `rand-augment`: operations per image, drawn with replacement.
     pub operations: usize,
-    /// `rand-augment`: their strength, 0 to 10: of 10 are rotations by 30°, shifts by 0.3 of the side, shears by 0.3,
-    /// factors on the size of 1.4, on brightness, contrast, colour and sharpness of 0.1 or 1.9, 4 bits less per channel,
-    /// and solarising of every value.
+    /// `rand-augment`: magnitude, 0 to 10. The maxima at 10: rotation 30°, shift 0.3 of the side, shear 0.3, scale
+    /// factor 1.4, factor 0.1 or 1.9 for brightness, contrast, colour and sharpness, 4 bits less per channel,
+    /// solarising of every value.
     pub magnitude: f32,
-    /// Probability that a rectangle of a picture is replaced by noise, after all other variations; 0 for none.
+    /// Probability of random erasing, after all other operations; 0 for none.
     pub erasing: f32,
-    /// Pictures of a batch are blended in pairs with shares that follow `Beta(mixup, mixup)`; 0 for none.
+    /// `α` of mixup: images of a batch are blended in pairs with a share from `Beta(mixup, mixup)`; 0 for none.
     pub mixup: f32,
-    /// Pictures of a batch get a rectangle of another one, whose share follows `Beta(cutmix, cutmix)`; 0 for none.
-    /// Together with `mixup` each is done in half of the batches.
+    /// `α` of CutMix: a rectangle of another image, whose share follows `Beta(cutmix, cutmix)`; 0 for none. Together
+    /// with `mixup`, each is used in half of the batches.
     pub cutmix: f32,
 }
 
-/// The families of variations.
+/// The augmentation modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Pictures as they are.
+    /// No augmentation.
     #[default]
     None,
-    /// Enlarge, rotate, brightness, pixel dropout and (colour only) mirror, each with probability ½, as the
-    /// TensorFlow reference does them: contrast is 0.7 two times out of three, brightness changes channel 0
-    /// only, and what it calls Gaussian noise blackens a tenth of the pixels.
+    /// Magnify, rotate, brightness, pixel dropout and (colour only) flip, each with probability ½, exactly as the
+    /// TensorFlow reference. Its contrast is 0.7 two times out of three, its brightness changes channel 0 only, and
+    /// its "Gaussian noise" blackens a tenth of the pixels.
     Reference,
-    /// The same five without the slips: contrast U(0.7, 1.3), brightness on all channels, real Gaussian noise,
-    /// true centre, mirror by the `flip` key.
+    /// The same five without the slips: contrast U(0.7, 1.3), brightness on all channels, Gaussian noise, exact
+    /// centre, flip only if `flip` is set.
     Corrected,
-    /// On normalised values: zero-pad, random crop, mirror with probability ½, cutout.
+    /// On normalised values: zero padding, random crop, flip with probability ½, cutout.
     CropFlip,
-    /// Reflect at the edges, random crop, mirror with probability ½, then `operations` of: nothing, shift along either
-    /// axis, rotate, scale, shear along either axis; for colour pictures also brightness, contrast, sharpness,
-    /// posterize, solarize, equalize, colour.
+    /// Reflect padding, random crop, flip with probability ½, then `operations` of: identity, shift along either
+    /// axis, rotate, scale, shear along either axis; for colour images also brightness, contrast, sharpness,
+    /// posterize, solarize, equalize, colour (RandAugment; Cubuk et al., 2020).
     RandAugment,
 }
 
-/// What lies beyond the edges of a picture.
+/// What lies beyond the edges of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Border {
-    /// Nothing: black.
+    /// Black.
     #[default]
     Black,
-    /// The picture reflected at its edges, so that turning leaves no corners that a network could learn.
+    /// The image reflected at its edges, so that rotation leaves no black corners.
     Reflect,
 }
 
-/// When variations are drawn.
+/// When the augmentation is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum When {
-    /// Before training: `n_aug - 1` copies of every picture join the training split for good.
+    /// Once, before training: `n_aug - 1` copies of every image are added to the training split.
     Once,
-    /// Every picture anew in every epoch.
+    /// Anew in every epoch.
     #[default]
     EachEpoch,
 }
 
-/// Where the random point of a cutout lies in its square.
+/// The position of the random point in a cutout square.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CutoutAnchor {
-    /// The middle, as in DeVries and Taylor (2017): the square may stick out on every side.
+    /// The centre, as in DeVries and Taylor (2017): the square may extend beyond every edge.
     #[default]
     Centre,
-    /// The top left corner, as in the ENAS authors' code: it sticks out at the bottom and right only.
+    /// The top left corner, as in the ENAS authors' code (`models.py:92-100`): it may extend beyond bottom and right
+    /// only.
     Corner,
 }
 
@@ -134,7 +135,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether the keys make sense together, for inputs of `image_size` pixels.
+    /// Validates the settings for inputs of `image_size` pixels.
     pub(crate) fn check(&self, image_size: usize) -> Result<(), Error> {
         if self.n_aug == 0 {
             return Err(Error::config("augment.n_aug", 0, "at least 1: the original counts"));
@@ -180,17 +181,17 @@ impl Config {
         Ok(())
     }
 
-    /// Whether every picture is varied anew in every epoch.
+    /// Whether images are augmented anew in every epoch.
     pub(crate) fn varies(&self) -> bool {
         (self.mode != Mode::None && self.when == When::EachEpoch) || self.erasing > 0.0
     }
 
-    /// Copies of each picture in the training split, the original included.
+    /// Images per original in the training split, including the original.
     pub fn copies(&self) -> usize {
         if self.when == When::Once { self.n_aug } else { 1 }
     }
 
-    /// Varies pixels in place, for the modes that work on pixels.
+    /// Augments pixels `[c, h, w]` in place, for the modes that work on pixels.
     pub(crate) fn vary_pixels(&self, shape: Shape, pixels: &mut [u8], stream: &mut Stream) {
         match self.mode {
             Mode::Reference => reference::vary(shape, pixels, stream),
@@ -200,7 +201,7 @@ impl Config {
         }
     }
 
-    /// Varies normalised values in place, for the mode that works on them, and erases.
+    /// Augments normalised values `[c, h, w]` in place, for the mode that works on them, and erases.
     pub(crate) fn vary_values(&self, shape: Shape, values: &mut [f32], stream: &mut Stream) {
         if self.mode == Mode::CropFlip {
             crop_flip::vary(self, shape, values, stream);
@@ -211,12 +212,12 @@ impl Config {
     }
 }
 
-/// Largest parameter of the distributions of shares: from here on all are about one half.
+/// Maximum `α` of mixup and CutMix; with it nearly all shares are close to one half.
 const MOST_EVEN: f32 = 100.0;
-/// Most operations per picture.
+/// Maximum number of operations per image.
 const MOST_OPERATIONS: usize = 100;
 
-/// Channels, rows and columns of a picture `[c, h, w]`.
+/// Channels, height and width of an image `[c, h, w]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) channels: usize,
@@ -234,7 +235,7 @@ impl Shape {
     }
 }
 
-/// Mirrors every row.
+/// Flips every row (horizontal flip).
 fn mirror<T>(width: usize, values: &mut [T]) {
     values.chunks_exact_mut(width).for_each(<[T]>::reverse);
 }

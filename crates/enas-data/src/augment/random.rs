@@ -1,7 +1,7 @@
-//! Some operations of one strength, drawn anew for every picture (RandAugment; Cubuk et al., 2020).
+//! RandAugment (Cubuk et al., 2020): random operations of equal magnitude, drawn anew for every image.
 //!
-//! Before them the picture is moved by up to `pad` pixels and mirrored if that is allowed. What comes in from outside is
-//! the picture reflected at its edge, never black.
+//! Before them the image is shifted by up to `pad` pixels and flipped if that is allowed. Pixels beyond the edges are
+//! reflected, never black.
 
 use enas_rng::Stream;
 use image::{GrayImage, ImageBuffer};
@@ -9,23 +9,23 @@ use image::{GrayImage, ImageBuffer};
 use super::reflected::{reflect, warp};
 use super::{Config, Shape, mirror};
 
-/// The largest magnitude.
+/// The maximum magnitude.
 pub(super) const STRONGEST: f32 = 10.0;
 
-/// Largest shift, as a share of the side.
+/// Maximum shift, as a share of the side.
 const SHIFT: f32 = 0.3;
-/// Largest rotation, in degrees.
+/// Maximum rotation, in degrees.
 const DEGREES: f32 = 30.0;
-/// Largest shear, in pixels per pixel.
+/// Maximum shear, in pixels per pixel.
 const SHEAR: f32 = 0.3;
-/// Largest change of size: factors are 1/1.4 to 1.4.
+/// Maximum scale factor; factors are 1/1.4 to 1.4.
 const SCALE: f32 = 1.4;
-/// Largest change of a factor on brightness, contrast, colour and sharpness.
+/// Maximum deviation from 1 of the factors for brightness, contrast, colour and sharpness.
 const FACTOR: f32 = 0.9;
-/// Most bits that posterising takes away.
+/// Maximum number of bits that posterising removes.
 const BITS: f32 = 4.0;
 
-/// What may be done with a picture.
+/// An operation on an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Nothing,
@@ -44,7 +44,7 @@ enum Operation {
     Colour,
 }
 
-/// Those that move pixels come first. They alone are for grey pictures, whose grey values tell classes apart.
+/// Geometric operations come first. Grey images use only these, because grey values may distinguish classes.
 const OPERATIONS: [Operation; 14] = {
     use Operation::*;
     [
@@ -52,16 +52,16 @@ const OPERATIONS: [Operation; 14] = {
         Solarize, Equalize, Colour,
     ]
 };
-/// How many of them move pixels, or nothing.
+/// Number of geometric operations, including the identity.
 const GEOMETRIC: usize = 7;
 
-/// Varies one picture `[c, h, w]` in place: moved, mirrored, then the operations in the order they are drawn.
+/// Augments one image `[c, h, w]` in place: shift, flip, then the operations in the order drawn.
 pub(super) fn vary(config: &Config, shape: Shape, pixels: &mut [u8], stream: &mut Stream) {
     let [dx, dy] = [(); 2].map(|()| stream.below(2 * config.pad + 1) as f32 - config.pad as f32);
     if (dx, dy) != (0.0, 0.0) {
         warp(shape, pixels, [1.0, 0.0, dx, 0.0, 1.0, dy]);
     }
-    // Drawn even when unused, so that the flag alone does not change the other draws.
+    // Drawn even if unused, so that the setting alone does not change later draws.
     if stream.chance(0.5) && config.flip {
         mirror(shape.width, pixels);
     }
@@ -74,11 +74,11 @@ pub(super) fn vary(config: &Config, shape: Shape, pixels: &mut [u8], stream: &mu
 }
 
 impl Operation {
-    /// With a `strength` from 0 to 1 in the direction `sign`.
+    /// Applies the operation with a `strength` from 0 to 1 in the direction `sign`.
     fn apply(self, shape: Shape, pixels: &mut [u8], strength: f32, sign: f32) {
         let signed = strength * sign;
         let (cx, cy) = ((shape.width as f32 - 1.0) / 2.0, (shape.height as f32 - 1.0) / 2.0);
-        // A linear map about the middle, destination to source.
+        // A linear map about the centre, from destination to source.
         let about_middle = |[a, b, c, d]: [f32; 4]| [a, b, cx - a * cx - b * cy, c, d, cy - c * cx - d * cy];
         let factor = 1.0 + FACTOR * signed;
         match self {
@@ -125,7 +125,8 @@ impl Operation {
     }
 }
 
-/// `plain + factor·(pixel − plain)`: towards `plain` or away from it.
+/// `plain + factor·(pixel − plain)`: interpolates towards `plain`, or extrapolates away from it for factors above
+/// 1.
 fn blend(pixels: &mut [u8], plain: impl Fn(usize) -> f32, factor: f32) {
     for (i, pixel) in pixels.iter_mut().enumerate() {
         let plain = plain(i);
@@ -134,7 +135,7 @@ fn blend(pixels: &mut [u8], plain: impl Fn(usize) -> f32, factor: f32) {
     }
 }
 
-/// The luminance of every pixel (ITU-R 601).
+/// The luma of every pixel (ITU-R BT.601).
 fn greys(shape: Shape, pixels: &[u8]) -> Vec<f32> {
     let at = |channel: usize, i: usize| f32::from(pixels[channel * shape.plane() + i]);
     let grey = |i| match shape.channels {
@@ -144,7 +145,7 @@ fn greys(shape: Shape, pixels: &[u8]) -> Vec<f32> {
     (0..shape.plane()).map(grey).collect()
 }
 
-/// Every pixel blended with its neighbours: weight 5 for itself, 1 for each of eight.
+/// A 3×3 smoothing filter with weight 5 for the centre and 1 for each of its eight neighbours (`SMOOTH` of Pillow).
 fn smoothed(shape: Shape, pixels: &[u8]) -> Vec<f32> {
     let mut out = Vec::with_capacity(pixels.len());
     for plane in pixels.chunks_exact(shape.plane()) {
@@ -223,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_half_turn_is_two_quarters_of_the_largest_rotation_and_more() {
-        // Rotating there and back loses no more than interpolation blurs.
+        // Rotating there and back changes pixels only by the blur of the interpolation.
         let smooth: Vec<u8> = (0..SHAPE.len()).map(|i| (100 + i % 9 * 3 + i / 9 % 7 * 2) as u8).collect();
         let mut pixels = smooth.clone();
         Operation::Rotate.apply(SHAPE, &mut pixels, 0.3, 1.0);
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn grey_pictures_are_only_moved_and_mirroring_obeys_its_switch() {
         let shape = Shape { channels: 1, height: 1, width: 8 };
-        // Moved pixels of two values stay between them; a change of light would leave that range.
+        // Geometric operations keep pixels between the two values; a change of light would leave that range.
         for i in 0..300 {
             let mut pixels = vec![100, 100, 100, 100, 120, 120, 120, 120];
             let config = Config { operations: 3, magnitude: 10.0, flip: true, ..config() };

@@ -1,22 +1,22 @@
-//! The variations of the TensorFlow reference, with its slips, for runs that reproduce its numbers.
+//! The augmentation of the TensorFlow reference including its slips, for runs that reproduce its numbers.
 //!
-//! The reference keeps OpenCV's blue-green-red order and we keep red-green-blue, so "channel 0" is another
-//! colour here; to a network trained from scratch the order means nothing.
+//! The reference stores channels as blue, green, red (OpenCV), this program as red, green, blue. "Channel 0" is
+//! therefore another colour here, which makes no difference to a network trained from scratch.
 
 use enas_rng::Stream;
 
 use super::warp::{rotation_and_scale, warp};
 use super::{Shape, mirror};
 
-/// Probability of each variation, magnification of the first, and share of pixels that the fourth blackens.
+/// Probability of each operation, factor of the first one, and share of pixels that the fourth one blackens.
 const PROBABILITY: f32 = 0.5;
 const ENLARGEMENT: f64 = 1.2;
 const DROPOUT: f32 = 0.1;
 
-/// Varies one picture `[c, h, w]` in place. Which variations apply is drawn first, then what each needs.
+/// Augments one image `[c, h, w]` in place. The choice of operations is drawn first, then their parameters.
 pub(super) fn vary(shape: Shape, pixels: &mut [u8], stream: &mut Stream) {
     let [enlarge, rotate, brighten, drop, flip] = std::array::from_fn(|i| {
-        // The fifth, mirroring, exists for colour pictures only and draws nothing for grey ones.
+        // The fifth operation, flipping, exists for colour images only; grey ones make no draw for it.
         (i < 4 || shape.channels == 3) && stream.uniform() > PROBABILITY
     });
     let centre = (shape.width / 2) as f64;
@@ -40,7 +40,7 @@ pub(super) fn vary(shape: Shape, pixels: &mut [u8], stream: &mut Stream) {
     }
 }
 
-/// Scales all channels, then brightens channel 0 only: what OpenCV 3 makes of adding a bare number.
+/// Scales all channels, then brightens channel 0 only: OpenCV 3 adds a scalar to the first channel only.
 fn change_light(shape: Shape, pixels: &mut [u8], contrast: f32, brightness: f32) {
     for pixel in pixels.iter_mut() {
         *pixel = (contrast * f32::from(*pixel)).round_ties_even() as u8;
@@ -88,7 +88,7 @@ mod tests {
         assert!(pixels[..10_000] == pixels[10_000..20_000] && pixels[..10_000] == pixels[20_000..]);
     }
 
-    /// What becomes of a picture with one bright column at the right, over many draws.
+    /// Results for an image with one bright column at the right, over many draws.
     fn outcomes(shape: Shape) -> Vec<Vec<u8>> {
         let start: Vec<u8> = (0..shape.len()).map(|i| if i % 8 == 7 { 200 } else { 10 }).collect();
         let vary_one = |i| {
@@ -112,13 +112,13 @@ mod tests {
     fn only_colour_pictures_are_mirrored() {
         let bright_left = |o: &Vec<u8>| (0..8).filter(|y| o[y * 8] > 100).count() >= 4;
         assert_eq!(outcomes(GREY).iter().filter(|o| bright_left(o)).count(), 0);
-        // Half are mirrored, and of those half are not enlarged, which pushes the column out of sight.
+        // Half are flipped, and half of those are not magnified, which would push the column out of the image.
         assert!(outcomes(COLOUR).iter().filter(|o| bright_left(o)).count() > 300);
     }
 
     #[test]
     fn two_thirds_of_the_contrasts_are_exactly_the_lower_bound() {
-        // A middle pixel that only contrast and brightness change: 200 -> 140 at 0.7, channel 1 of colour.
+        // A pixel in the middle that only contrast and brightness change: 200 -> 140 at 0.7, channel 1 of colour.
         let mut stream = Seed::new(5).stream("augment", &[]);
         let clamped = (0..3000).filter(|_| stream.range(0.1, 1.0).clamp(0.7, 1.3) == 0.7).count();
         assert!((1880..2120).contains(&clamped), "{clamped}");
@@ -128,7 +128,7 @@ mod tests {
             pixels[64 + 27]
         };
         let lowest = (0..3000).filter(|&i| flat(i) == 140).count();
-        // Half change light, of those two thirds by 0.7, of those some lose the pixel: 0.5 * 0.67 * 0.95.
+        // Half change the light, two thirds of those by 0.7, and some of those lose the pixel: 0.5 * 0.67 * 0.95.
         assert!((850..1050).contains(&lowest), "{lowest}");
     }
 }

@@ -1,10 +1,11 @@
-//! Moving the pixels of a picture that goes on beyond its edges as its own reflection.
+//! Affine maps of images with reflected borders.
 
 use super::Shape;
 
-/// Moves pixels: destination `(x, y)` comes from `(a·x + b·y + c, d·x + e·y + f)`, bilinear, reflected at the edges.
+/// Maps pixels: destination `(x, y)` comes from `(a·x + b·y + c, d·x + e·y + f)`, bilinear, with reflected
+/// borders.
 ///
-/// Own code because `imageproc` has no reflected borders.
+/// Implemented here because `imageproc` has no reflected borders.
 pub(super) fn warp(shape: Shape, pixels: &mut [u8], [a, b, c, d, e, f]: [f32; 6]) {
     let source = pixels.to_vec();
     let (width, height) = (shape.width, shape.height);
@@ -27,7 +28,7 @@ pub(super) fn warp(shape: Shape, pixels: &mut [u8], [a, b, c, d, e, f]: [f32; 6]
     }
 }
 
-/// The position within `0..n` that a position is reflected to; the edge itself is not repeated.
+/// The position within `0..n` after reflection without repeating the edge (`BORDER_REFLECT_101` of OpenCV).
 pub(super) fn reflect(at: i64, n: usize) -> usize {
     let last = n as i64 - 1;
     if last == 0 {

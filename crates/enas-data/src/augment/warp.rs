@@ -1,15 +1,16 @@
 //! OpenCV's 8-bit `warpAffine`, bilinear, border 0, bit for bit.
 //!
-//! Own code because parity needs it: OpenCV rounds source positions to 1/32 pixel and blends in 15-bit fixed
-//! point, which no Rust crate does. The corrected mode uses `imageproc` instead.
+//! Method: for every destination pixel, map to the source position in fixed point, round it to 1/32 pixel, and blend
+//! the four neighbours with integer weights. No Rust crate rounds in this way. The corrected mode uses `imageproc`
+//! instead.
 
 use super::Shape;
 
 /// A forward map: `[a, b, c, d, e, f]` sends `(x, y)` to `(a x + b y + c, d x + e y + f)`.
 pub(super) type Affine = [f64; 6];
 
-/// Rotation by `degrees` counter-clockwise and magnification by `scale` about `(cx, cy)`, as
-/// `getRotationMatrix2D` builds it.
+/// Rotation by `degrees` counter-clockwise and magnification by `scale` about `(cx, cy)`, as OpenCV's
+/// `getRotationMatrix2D`.
 pub(super) fn rotation_and_scale(cx: f64, cy: f64, degrees: f64, scale: f64) -> Affine {
     let (sin, cos) = degrees.to_radians().sin_cos();
     let (a, b) = (cos * scale, sin * scale);
@@ -24,7 +25,7 @@ fn invert([a, b, c, d, e, f]: Affine) -> Affine {
     [ia, ib, -ia * c - ib * f, id, ie, -id * c - ie * f]
 }
 
-/// Fractional bits of a source position while it is computed, and of those that are kept.
+/// Fractional bits of a source position during the computation, and of the rounded position.
 const POSITION_BITS: u32 = 10;
 const KEPT_BITS: u32 = 5;
 const STEPS: i32 = 1 << KEPT_BITS;
@@ -44,7 +45,7 @@ pub(super) fn warp(shape: Shape, pixels: &mut [u8], forward: Affine) {
     }
 }
 
-/// Where a destination pixel comes from, in 1/32 pixel.
+/// The source position of a destination pixel, in units of 1/32 pixel.
 fn source_position(m: Affine, x: usize, y: usize) -> (i32, i32) {
     let one = f64::from(1 << POSITION_BITS);
     let half_step = 1 << (POSITION_BITS - KEPT_BITS - 1);
@@ -56,7 +57,7 @@ fn source_position(m: Affine, x: usize, y: usize) -> (i32, i32) {
     (axis(m[0], m[1], m[2]), axis(m[3], m[4], m[5]))
 }
 
-/// Weighted mean of the four pixels around a position; those outside count as 0.
+/// Weighted mean of the four pixels around a position; pixels outside count as 0.
 fn blend(shape: Shape, plane: &[u8], fx: i32, fy: i32) -> u8 {
     let pixel = |x: i32, y: i32| {
         let inside = x >= 0 && y >= 0 && (x as usize) < shape.width && (y as usize) < shape.height;
@@ -64,7 +65,7 @@ fn blend(shape: Shape, plane: &[u8], fx: i32, fy: i32) -> u8 {
     };
     let (x, y) = (fx >> KEPT_BITS, fy >> KEPT_BITS);
     let (wx, wy) = (fx & (STEPS - 1), fy & (STEPS - 1));
-    // The 15-bit weights of OpenCV's table are these products times 32, exactly.
+    // OpenCV's table has 15-bit weights; they are exactly these products times 32.
     let sum = (STEPS - wy) * ((STEPS - wx) * pixel(x, y) + wx * pixel(x + 1, y))
         + wy * ((STEPS - wx) * pixel(x, y + 1) + wx * pixel(x + 1, y + 1));
     ((sum + STEPS * STEPS / 2) >> (2 * KEPT_BITS)) as u8
@@ -91,7 +92,7 @@ mod tests {
     fn positive_angles_turn_counter_clockwise() {
         let shape = Shape { channels: 1, height: 5, width: 5 };
         let mut pixels = vec![0; 25];
-        pixels[2 * 5 + 4] = 100; // right of the middle
+        pixels[2 * 5 + 4] = 100; // right of the centre
         warp(shape, &mut pixels, rotation_and_scale(2.0, 2.0, 90.0, 1.0));
         assert_eq!(pixels[2], 100, "above the middle: {pixels:?}");
     }

@@ -1,15 +1,15 @@
-//! Whether there are enough pictures of every class, and about as many of each.
+//! Findings about the number of images per class.
 
 use super::report::{Case, ClassCount, Finding, Kind, Severity, count};
 use crate::checks::lacking;
 use crate::layout::{Item, Part};
 
-/// Fewer training pictures than this teach a network little about a class.
+/// Minimum number of training images per class; with fewer a network learns little about it.
 const TINY: usize = 10;
-/// A class with this many times the pictures of another drowns it out.
+/// Ratio of class sizes from which the imbalance is reported.
 const IMBALANCED: usize = 10;
 
-/// Pictures of every class in every part.
+/// Number of images of every class in every part.
 pub(super) fn counts(classes: &[String], items: &[Item]) -> Vec<ClassCount> {
     let empty = |class: &String| ClassCount { class: class.clone(), train: 0, valid: 0, test: 0 };
     let mut counts: Vec<ClassCount> = classes.iter().map(empty).collect();
@@ -25,7 +25,7 @@ pub(super) fn counts(classes: &[String], items: &[Item]) -> Vec<ClassCount> {
     counts
 }
 
-/// How unequal the training pictures are, if that is worth a warning.
+/// The finding of imbalance, if there is one.
 pub(super) fn imbalance(counts: &[ClassCount]) -> Option<Finding> {
     let usual = counts.iter().filter(|c| c.train > 0);
     let (least, most) = (usual.clone().min_by_key(|c| c.train)?, usual.max_by_key(|c| c.train)?);
@@ -53,7 +53,7 @@ pub(super) fn imbalance(counts: &[ClassCount]) -> Option<Finding> {
     })
 }
 
-/// Tiny classes, and classes that a split lacks.
+/// Findings about classes with few training images, and classes that a split lacks.
 pub(super) fn scarcity(classes: &[String], items: &[Item], counts: &[ClassCount]) -> Vec<Finding> {
     let tiny = counts.iter().filter(|c| (1..TINY).contains(&c.train));
     let tiny: Vec<Case> = tiny

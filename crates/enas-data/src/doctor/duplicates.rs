@@ -1,4 +1,12 @@
-//! Which pictures are the same, to the byte or nearly, and what that means for labels and splits.
+//! Exact and near duplicates, and what they mean for labels and splits.
+//!
+//! Exact duplicates have equal SHA-256 digests. Near duplicates are found by SimHash ([`super::likeness`]) with
+//! sorting by bands, a form of locality-sensitive hashing (LSH; Charikar, 2002; Manku et al., WWW 2007):
+//!
+//! 1. Cut the 64-bit hash into [`PIECES`] bands.
+//! 2. Hashes that differ in at most [`MAX_BITS`] bits agree in at least `PIECES - MAX_BITS` bands (pigeonhole).
+//! 3. For every choice of that many bands, sort by their bits. Candidates then are neighbours in the order.
+//! 4. Compare candidates by their pixels; pairs form groups by union–find.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +16,17 @@ use super::likeness::{Likeness, MAX_BITS};
 use super::report::{Case, Finding, Kind, Severity, count};
 use crate::layout::{Item, Part};
 
-/// Pieces that a hash is cut into. Two hashes that differ in at most [`MAX_BITS`] bits agree in all but so many pieces,
-/// so sorting by every choice of the others brings them together.
+/// Number of bands. With six bands and three bits there are 20 choices of three bands, and so 20 sorts.
 const PIECES: usize = 6;
 
-/// Among those that agree in one choice of pieces, in the order of their contrast, which near duplicates share, a picture
-/// is compared with so many that follow it. The bound keeps the search from becoming quadratic where thousands look alike.
+/// Each image is compared with at most this many successors that agree in the chosen bands. Ties are sorted by
+/// contrast, which near duplicates share. The limit avoids quadratic time if thousands of images are alike.
 const WINDOW: usize = 64;
 
-/// Numbers of pictures that belong together, each group and the groups in ascending order.
+/// Indices of images that belong together; each group and the groups are in ascending order.
 pub(super) type Groups = Vec<Vec<usize>>;
 
-/// Pictures with the same SHA-256.
+/// Groups of images with the same SHA-256.
 pub(super) fn exact(hashes: impl Iterator<Item = [u8; 32]>) -> Groups {
     let mut by_hash: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
     hashes.enumerate().for_each(|(i, hash)| by_hash.entry(hash).or_default().push(i));
@@ -28,7 +35,7 @@ pub(super) fn exact(hashes: impl Iterator<Item = [u8; 32]>) -> Groups {
     groups
 }
 
-/// Pictures that are nearly the same but not of one group of `exact`: chains of pairs that are near.
+/// Groups of images that are nearly the same: connected components of near pairs. Copies of `exact` count once.
 pub(super) fn near(pictures: &[&Likeness], exact: &Groups) -> Groups {
     let mut copies = vec![false; pictures.len()];
     exact.iter().flat_map(|group| &group[1..]).for_each(|&i| copies[i] = true);
@@ -39,7 +46,7 @@ pub(super) fn near(pictures: &[&Likeness], exact: &Groups) -> Groups {
     pairs.sort_unstable();
     pairs.dedup();
     let mut groups = joined(pictures.len(), &pairs);
-    // A picture stands for its exact copies.
+    // Each group also gets the exact copies of its members.
     let of_first: BTreeMap<usize, &Vec<usize>> = exact.iter().map(|group| (group[0], group)).collect();
     for group in &mut groups {
         let rest: Vec<usize> =
@@ -50,7 +57,7 @@ pub(super) fn near(pictures: &[&Likeness], exact: &Groups) -> Groups {
     groups
 }
 
-/// The bits of every choice of `PIECES - MAX_BITS` pieces.
+/// The bit masks of every choice of `PIECES - MAX_BITS` bands.
 fn masks() -> Vec<u64> {
     let bits = |piece: usize| {
         let edge = |k: usize| (k * 64 / PIECES) as u32;
@@ -79,7 +86,7 @@ fn near_pairs(pictures: &[&Likeness], candidates: &[usize], mask: u64) -> Vec<(u
     pairs
 }
 
-/// The connected components of at least two of `n` pictures.
+/// The connected components with at least two of `n` images, by union–find.
 fn joined(n: usize, pairs: &[(usize, usize)]) -> Groups {
     let mut parent: Vec<usize> = (0..n).collect();
     for &(a, b) in pairs {
@@ -99,7 +106,7 @@ fn root(parent: &mut [usize], mut i: usize) -> usize {
     i
 }
 
-/// Names to go with the numbers of pictures.
+/// Names for indices of images.
 #[derive(Clone, Copy)]
 pub(super) struct Names<'a> {
     pub(super) files: &'a [String],
@@ -107,7 +114,7 @@ pub(super) struct Names<'a> {
     pub(super) items: &'a [Item],
 }
 
-/// What groups of the same pictures mean; `exact` says whether they are the same to the byte.
+/// Findings about groups of equal images; `exact` tells whether they are equal byte for byte.
 pub(super) fn findings(names: Names<'_>, groups: &Groups, exact: bool) -> Vec<Finding> {
     let (mut conflicts, mut leaks, mut copies) = (Vec::new(), Vec::new(), Vec::new());
     for group in groups {

@@ -1,18 +1,18 @@
-//! What the bytes of a picture file say about it that decoded pixels do not. Nothing is decoded here, and nothing
-//! is promised for damaged files but that they are read without a panic.
+//! Properties of an image file that decoded pixels do not show, read from its bytes without decoding. For damaged
+//! files the result is arbitrary, but reading never panics.
 
 use image::ImageFormat;
 
 /// Properties of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
-    /// Colours are entries of a palette. GIF has nothing else, so it does not count there.
+    /// Colours are palette entries. Not set for GIF, which always has a palette.
     pub(super) palette: bool,
     /// Cyan, magenta, yellow and black.
     pub(super) cmyk: bool,
     /// More than one frame or page.
     pub(super) animated: bool,
-    /// The file ends before the picture does, which decoders of JPEG forgive.
+    /// The file ends before the image does; JPEG decoders accept that.
     pub(super) cut_off: bool,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn read(format: ImageFormat, bytes: &[u8]) -> Header {
     header.unwrap_or_default()
 }
 
-/// Chunks up to the pixels: `acTL` there announces an animation.
+/// Reads chunks up to the pixels; an `acTL` chunk there announces an animation.
 fn png(bytes: &[u8]) -> Option<Header> {
     let palette = *bytes.get(25)? == 3;
     let mut at = 8;
@@ -45,7 +45,7 @@ fn png(bytes: &[u8]) -> Option<Header> {
     Some(Header { palette, animated, ..Header::default() })
 }
 
-/// Segments up to the first scan, which holds all samples; in it, an end marker is one wherever it stands.
+/// Reads segments up to the first scan. The file is truncated if no end marker follows.
 fn jpeg(bytes: &[u8]) -> Option<Header> {
     let mut header = Header::default();
     let mut at = 2;
@@ -76,7 +76,7 @@ fn bmp(bytes: &[u8]) -> Option<Header> {
     Some(Header { palette: (1..=8).contains(&bits), ..Header::default() })
 }
 
-/// Blocks until a second image begins.
+/// Reads blocks until a second image begins.
 fn gif(bytes: &[u8]) -> Option<Header> {
     let colours = |packed: u8| if packed & 0x80 == 0 { 0 } else { 3 << ((packed & 7) + 1) };
     let sub_blocks = |mut at: usize| loop {
@@ -100,13 +100,13 @@ fn gif(bytes: &[u8]) -> Option<Header> {
     Some(Header { animated: images > 1, ..Header::default() })
 }
 
-/// The flags of an extended file.
+/// Reads the flags of the extended format.
 fn webp(bytes: &[u8]) -> Option<Header> {
     let animated = bytes.get(12..16)? == b"VP8X" && bytes.get(20)? & 2 != 0;
     Some(Header { animated, ..Header::default() })
 }
 
-/// The first directory, and whether there is another.
+/// Reads the first directory, and whether there is another one.
 fn tiff(bytes: &[u8]) -> Option<Header> {
     let little = bytes.starts_with(b"II");
     let word = |at| {
@@ -180,7 +180,7 @@ mod tests {
     fn a_jpeg_without_its_end_is_cut_off() {
         let bytes = file("colour.jpg");
         assert!(header(&bytes[..bytes.len() - 20]).cut_off);
-        // What some cameras append is no harm.
+        // Some cameras append bytes, which does no harm.
         assert!(!header(&[&bytes[..], &[0; 64]].concat()).cut_off);
     }
 

@@ -1,4 +1,5 @@
-//! One look at one file: all that is kept of it for the findings. The only place where the doctor decodes.
+//! Inspection of a single file: everything that the findings need to know of it. Only this module decodes for the
+//! check.
 
 use image::{DynamicImage, ImageFormat};
 
@@ -10,52 +11,52 @@ use crate::resize::Plane;
 use crate::source::{Raw, Source};
 use crate::white::{Peaks, WhiteLevels};
 
-/// What became of one file.
+/// The result for one file.
 pub(super) struct Inspected {
-    /// SHA-256 of its bytes; of nothing when they could not be read.
+    /// SHA-256 of its bytes; of the empty text if they could not be read.
     pub(super) sha256: [u8; 32],
     pub(super) looks: Result<Looks, PictureError>,
 }
 
-/// What a readable picture is like.
+/// Properties of a readable image.
 pub(super) struct Looks {
-    /// Upright, in pixels.
+    /// Size of the upright image, in pixels.
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Whether it has colours, as far as it was looked at in colour.
+    /// Whether it has colours. Always `false` if images are read in grey.
     pub(super) coloured: bool,
     pub(super) likeness: Likeness,
     pub(super) traits: Traits,
-    /// Its largest samples of more than 8 bits.
+    /// The largest samples of more than 8 bits.
     pub(super) peaks: Peaks,
 }
 
-/// What sets a file apart from a plain 8-bit picture.
+/// Properties that a plain 8-bit image does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Traits {
-    /// The kind of picture it is, if its name says another.
+    /// The format of the content, if the file name claims another one.
     pub(super) misnamed: Option<&'static str>,
     pub(super) cut_off: bool,
     pub(super) deep: bool,
     pub(super) cmyk: bool,
-    /// Whether there is transparency, and if not, whether there could be.
+    /// The alpha channel, if there is one.
     pub(super) alpha: Option<Alpha>,
     pub(super) palette: bool,
     pub(super) turned: bool,
     pub(super) animated: bool,
-    /// All pixels are alike.
+    /// All pixels are equal.
     pub(super) constant: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Alpha {
-    /// Some pixel lets something through.
+    /// Some pixel is not opaque.
     Transparent,
-    /// There is an alpha channel, in which every pixel is opaque.
+    /// There is an alpha channel, but every pixel is opaque.
     Opaque,
 }
 
-/// Reads and decodes picture `index` of a source, as network input of `channels`.
+/// Reads and decodes image `index` of a source, as network input of `channels`.
 pub(super) fn inspect(source: &Source, index: usize, channels: usize, white: WhiteLevels) -> Inspected {
     match source.raw(index) {
         Ok(raw) => {
@@ -75,7 +76,7 @@ fn look(raw: Raw, name: &str, channels: usize, white: WhiteLevels) -> Result<Loo
     let mut upright = decode_upright(&bytes, white)?;
     let peaks = upright.peaks;
     if !peaks.is_none() && white != white.resolved(peaks) {
-        // For a look at one picture, its own levels show the most.
+        // The image's own white levels show the most of it.
         upright = decode_upright(&bytes, white.resolved(peaks))?;
     }
     let header = header::read(upright.format, &bytes);
@@ -109,9 +110,10 @@ impl Looks {
     }
 }
 
-/// Whether a hundredth of the pixels is anything but grey: compression tints grey images a little.
+/// Whether more than a hundredth of the pixels is coloured. The threshold ignores the slight tint that compression
+/// gives grey images.
 fn has_colours(planes: &[Plane]) -> bool {
-    /// Differences of channels up to this are not seen as a colour.
+    /// Differences between channels up to this value do not count as colour.
     const TINT: u8 = 12;
     let [red, green, blue] = planes else { return false };
     let pixels = red.pixels.iter().zip(&green.pixels).zip(&blue.pixels);
@@ -119,7 +121,7 @@ fn has_colours(planes: &[Plane]) -> bool {
     100 * pixels.filter(|pixel| is_coloured(*pixel)).count() > red.pixels.len()
 }
 
-/// GIF files are always decoded with an alpha channel, so only transparency counts there.
+/// The alpha channel. GIF is always decoded with one, so only transparency counts there.
 fn alpha(picture: &DynamicImage, format: ImageFormat) -> Option<Alpha> {
     let transparent = match picture {
         DynamicImage::ImageLumaA8(p) => p.pixels().any(|p| p.0[1] < u8::MAX),

@@ -1,8 +1,8 @@
-//! How alike two pictures are: a small copy of each, and a hash that finds candidates quickly.
+//! Similarity of two images: a 64-bit SimHash to find candidates, and a small copy of each image to compare them.
 //!
-//! Each of the 64 bits of the hash says on which side of a random plane the small copy lies, its mean taken out
-//! (Charikar, 2002). A bit differs between two copies with the angle between them, so saving a picture again, in another
-//! format or size, changes few bits. Candidates are then compared by their pixels.
+//! The SimHash (Charikar, STOC 2002) has one bit per random hyperplane: the side on which the small, mean-free copy
+//! lies. A bit differs between two copies with a probability proportional to their angle. Saving an image in another
+//! format or size therefore changes few bits.
 
 use std::sync::LazyLock;
 
@@ -10,34 +10,37 @@ use enas_rng::Seed;
 
 use crate::resize::{Filter, Plane, Resize, fit};
 
-/// Side of the small copy.
+/// Side of the small copy in pixels.
 const SIDE: usize = 16;
 const PLANE: usize = SIDE * SIDE;
 
-/// Pictures of the same hash but for so many bits are candidates. Of pairs that differ by half of what
-/// [`MAX_DIFFERENCE`] allows, 99 of 100 are; of those that differ by all of it, 96.
+/// Images whose hashes differ in at most this many bits are candidates. That finds 99 % of the pairs at half of
+/// [`MAX_DIFFERENCE`], and 96 % of those at all of it.
 pub(super) const MAX_BITS: u32 = 3;
 
-/// Root mean square difference of near duplicates, as a share of their own deviation from grey: [`Likeness::is_near`].
-/// No two of the built-in digits are this close, and 35 groups of the 70,000 pictures of Fashion-MNIST; at 0.10 it would
-/// be 323. A picture that was saved again as a JPEG of quality 60 or in half its size is.
+/// Maximum difference of near duplicates: the root mean square difference relative to their contrast, see
+/// [`Likeness::is_near`].
+///
+/// No two of the built-in digits are this close. Of the 70,000 images of Fashion-MNIST, 35 groups are; at 0.10 there
+/// would be
+/// 323. Copies saved as JPEG of quality 60 or at half the size are detected.
 const MAX_DIFFERENCE: f64 = 0.06;
 
-/// Deviation, in pixel values, below which a small copy shows too little to be compared.
+/// Minimum standard deviation of a small copy, in pixel values; below it there is too little to compare.
 const MIN_DEVIATION: f64 = 4.0;
 
-/// What is kept of a picture to compare it with others: some hundred bytes.
+/// The data kept of an image for comparisons: some hundred bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Likeness {
     pub(super) hash: u64,
-    /// `[c, 16, 16]`
+    /// Pixels of the small copy, `[c, 16, 16]`.
     small: Vec<u8>,
-    /// Sum of squared differences from the mean of each channel.
+    /// Sum of squared deviations from the mean of each channel.
     pub(super) spread: u64,
 }
 
 impl Likeness {
-    /// Of a picture of one or three channels.
+    /// The data of an image with one or three channels.
     pub(super) fn of(planes: &[Plane]) -> Self {
         let mut small = Vec::with_capacity(planes.len() * PLANE);
         planes.iter().for_each(|plane| fit(plane, SIDE, SIDE, Resize::Stretch, Filter::Smooth, &mut small));
@@ -45,17 +48,17 @@ impl Likeness {
         Self { hash: hash(&small), small, spread }
     }
 
-    /// Whether there is enough to see to compare it with others.
+    /// Whether the image has enough contrast for comparisons.
     pub(super) fn is_telling(&self) -> bool {
         self.spread as f64 >= MIN_DEVIATION * MIN_DEVIATION * self.small.len() as f64
     }
 
-    /// Whether the other is nearly the same picture, judged by pixels alone.
+    /// Whether the other image is nearly the same, by its pixels.
     pub(super) fn is_near(&self, other: &Self) -> bool {
         self.difference(other) <= MAX_DIFFERENCE
     }
 
-    /// Root mean square difference as a share of the deviation: 0 for equal pictures, about 1.4 for unrelated ones.
+    /// Root mean square difference relative to the contrast: 0 for equal images, about 1.4 for unrelated ones.
     fn difference(&self, other: &Self) -> f64 {
         let pairs = self.small.iter().zip(&other.small);
         let squares: u64 = pairs.map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
@@ -69,7 +72,7 @@ fn spread(pixels: &[u8]) -> u64 {
     squares - sum * sum / pixels.len() as u64
 }
 
-/// The normals of the random planes: 64 times three channels of 1 or -1.
+/// Normals of the 64 random hyperplanes, with components of 1 or -1 for three channels.
 static NORMALS: LazyLock<Vec<[i32; 3 * PLANE]>> = LazyLock::new(|| {
     let normal = |bit: u64| {
         let mut stream = Seed::new(0).stream("likeness", &[bit]);
@@ -78,9 +81,9 @@ static NORMALS: LazyLock<Vec<[i32; 3 * PLANE]>> = LazyLock::new(|| {
     (0..64).map(normal).collect()
 });
 
-/// In whole numbers, so that every machine hashes alike.
+/// The SimHash, in integers, so that every machine computes the same.
 fn hash(small: &[u8]) -> u64 {
-    // As many times too large as a channel has pixels.
+    // The deviations from the mean, multiplied by the number of pixels to stay integers.
     let centred: Vec<i32> = small
         .chunks_exact(PLANE)
         .flat_map(|channel| {
@@ -96,7 +99,7 @@ fn hash(small: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Soft blobs at places that depend on `seed`.
+    /// Soft blobs at positions that depend on `seed`.
     fn picture(seed: usize, side: usize) -> Plane {
         let centre =
             |i: usize| [(seed * 37 + i * 53) % 100, (seed * 71 + i * 29) % 100].map(|c| c as f32 / 100.0);

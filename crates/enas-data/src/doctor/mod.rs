@@ -1,9 +1,9 @@
-//! The data doctor: looks at every file of a data set before anything is trained on it, and says what is noteworthy
-//! and what the program will do about it.
+//! The data check: examines every file of a data set before training, and reports problems and what the program will
+//! do about them.
 //!
-//! [`check`] reads and decodes every picture once, on all threads, and keeps some hundred bytes of each: a hash of
-//! the file, a small copy and a perceptual hash. What a run itself finds in passing, from the hashes that loading
-//! takes anyway, is in [`crate::Dataset::concerns`].
+//! [`check`] decodes every image once, in parallel, and keeps some hundred bytes of each: a SHA-256 digest, a small
+//! copy and a SimHash. Problems that loading itself notices, from digests it computes anyway, are in
+//! [`crate::Dataset::concerns`].
 
 mod classes;
 mod duplicates;
@@ -32,12 +32,12 @@ use duplicates::Names;
 use inspect::{Inspected, Looks, inspect};
 use likeness::Likeness;
 
-/// Looks at the data set that `config` describes, as a run with this seed would divide it.
+/// Checks the data set that `config` describes, with the splits of a run with this seed.
 ///
-/// What is wrong with the data is in the report, even where no run could start with them.
+/// Problems of the data are in the report, even if no run could start.
 ///
 /// # Errors
-/// [`Error`] where there is nothing to look at: no such path, no zip archive, a setting that is not allowed.
+/// [`Error`] if there is nothing to check: the path does not exist, is not a zip archive, or a setting is invalid.
 ///
 /// ```
 /// use enas_data::{Config, doctor};
@@ -57,14 +57,14 @@ pub fn check(config: &Config, seed: Seed) -> Result<Report, Error> {
         findings.push(refusal(&error));
         Layout::default()
     });
-    // One error is enough: an unknown layout leaves no classes either.
+    // One error is enough: an unknown layout has no classes either.
     if findings.is_empty() {
         findings.extend(checks::class_count(&source, &layout).err().map(|e| refusal(&e)));
     }
     findings.extend(names::findings(&source, &layout));
     let mut patient = Patient::examine(&source, layout, config);
     let stopping = patient.divide(config, seed);
-    // What stops a run first says why; the rest follows from it.
+    // Only the first error is reported; the others are its consequences.
     if findings.iter().all(|finding| finding.severity != Severity::Error) {
         findings.extend(stopping);
     }
@@ -88,7 +88,7 @@ pub fn check(config: &Config, seed: Seed) -> Result<Report, Error> {
     })
 }
 
-/// What is found in passing while pictures are loaded: `hashes` are the SHA-256 of every file by its number.
+/// Problems that loading notices; `hashes` are the SHA-256 digests of all files by index.
 pub(crate) fn concerns(
     files: &[String],
     classes: &[String],
@@ -102,7 +102,7 @@ pub(crate) fn concerns(
     findings
 }
 
-/// A reason why no run can start.
+/// The finding for a reason why no run can start.
 fn refusal(error: &Error) -> Finding {
     Finding {
         severity: Severity::Error,
@@ -113,23 +113,23 @@ fn refusal(error: &Error) -> Finding {
     }
 }
 
-/// The pictures of a data set, examined.
+/// The examined images of a data set.
 struct Patient<'a> {
     source: &'a Source,
     classes: Vec<String>,
     drawn: &'static [Part],
     splits: Splits,
-    /// Usable pictures in the order of their names, with what is known of each.
+    /// Usable images by name, with their properties.
     items: Vec<Item>,
     hashes: Vec<[u8; 32]>,
     looks: Vec<Looks>,
-    /// The others, with the reason.
+    /// Unusable images, with the reasons.
     lost: Vec<Item>,
     skipped: Vec<Skipped>,
 }
 
 impl<'a> Patient<'a> {
-    /// Examines all files on all threads; the result is in the order of the names.
+    /// Examines all files in parallel; the result is in the order of the names.
     fn examine(source: &'a Source, layout: Layout, config: &Config) -> Self {
         let Layout { classes, items, drawn, splits, .. } = layout;
         let examined: Vec<Inspected> = items
@@ -164,7 +164,7 @@ impl<'a> Patient<'a> {
         patient
     }
 
-    /// Divides the pictures as a run would; says what would stop the run.
+    /// Splits the images as a run would; returns the findings that would stop a run.
     fn divide(&mut self, config: &Config, seed: Seed) -> Vec<Finding> {
         if self.classes.is_empty() {
             return Vec::new();
@@ -181,7 +181,7 @@ impl<'a> Patient<'a> {
         Sorted { items: &self.items, lost: &self.lost, skipped: &self.skipped }
     }
 
-    /// Name and looks of every usable picture.
+    /// Name and properties of every usable image.
     fn named(&self) -> impl Iterator<Item = (&str, &Looks)> {
         self.items.iter().map(|item| self.source.files[item.file].as_str()).zip(&self.looks)
     }

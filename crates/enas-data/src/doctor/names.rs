@@ -1,4 +1,4 @@
-//! What names alone say: files and folders that are left out, and names that are too alike.
+//! Findings from names alone: files and folders that are not used, and names that are too similar.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ fn unlabelled(source: &Source, layout: &Layout, left_out: &LeftOut) -> Finding {
     }
 }
 
-/// What is left out for reasons that have no finding of their own.
+/// Findings for files and folders that are left out for other reasons.
 fn set_apart(left_out: &LeftOut) -> impl Iterator<Item = Finding> {
     left_out.by_reason().filter_map(|(reason, names)| {
         let (severity, kind) = match reason {
@@ -59,13 +59,13 @@ fn set_apart(left_out: &LeftOut) -> impl Iterator<Item = Finding> {
     })
 }
 
-/// What was decided about the folders.
+/// The finding for a decision about the folders.
 fn decided(Note { found, done }: &Note) -> Finding {
     let (summary, consequence) = (found.clone(), done.clone());
     Finding { severity: Severity::Note, kind: Kind::Layout, summary, consequence, cases: Vec::new() }
 }
 
-/// Folders without a picture or a folder in them.
+/// The finding for empty folders.
 fn empty(source: &Source) -> Finding {
     let parent = |name: &str| name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
     let filled: BTreeSet<String> =
@@ -81,7 +81,7 @@ fn empty(source: &Source) -> Finding {
     }
 }
 
-/// Two such names become one on file systems that do not tell case apart.
+/// The finding for names that become equal on file systems without upper and lower case.
 fn alike(source: &Source) -> Finding {
     let mut by_lower: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for name in source.folders.iter().chain(&source.files) {

@@ -1,148 +1,148 @@
-//! What the doctor found, as plain data: to be printed, stored or embedded.
+//! The report of the data check, as plain data for printing, storing or embedding.
 
 use serde::{Deserialize, Serialize};
 
 use super::sizes::Sizes;
 use crate::layout::Part;
 
-/// Everything found in one data set. Equal data and settings give equal reports.
+/// The report of one data set. Equal data and settings give equal reports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// The folder or zip that was looked at.
+    /// The folder or zip that was checked.
     pub path: String,
-    /// Whether a run could start with these data: no finding is an error.
+    /// Whether a run could start: no finding is an error.
     pub can_start: bool,
-    /// Files that are called like pictures and lie in a class folder.
+    /// Number of files with the name of an image in a class folder.
     pub files: usize,
-    /// Those of them that can be read.
+    /// Number of those files that can be read.
     pub usable: usize,
-    /// Usable images that have colours; none are told where images are looked at in grey (`data.channels = 1`).
+    /// Number of usable images with colours; 0 if images are read in grey (`data.channels = 1`).
     #[serde(default)]
     pub coloured: usize,
-    /// Parts that the folders do not give, so that chance makes them from the seed.
+    /// Parts that are drawn with the seed, because the folders do not give them.
     pub drawn: Vec<Part>,
-    /// Usable pictures of every class, in label order.
+    /// Number of usable images per class, in label order.
     pub classes: Vec<ClassCount>,
-    /// Sizes and proportions of the usable pictures; `None` without one.
+    /// Sizes of the usable images; `None` if there are none.
     pub sizes: Option<Sizes>,
-    /// What was found, the most serious first.
+    /// Findings, the most serious first.
     pub findings: Vec<Finding>,
 }
 
-/// Usable pictures of one class.
+/// Number of usable images of one class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassCount {
     /// Name of the class.
     pub class: String,
-    /// Pictures that weights are fitted to.
+    /// Images in the training split.
     pub train: usize,
-    /// Pictures that choices are made by.
+    /// Images in the validation split.
     pub valid: usize,
-    /// Pictures that the final accuracy is measured with.
+    /// Images in the test split.
     pub test: usize,
 }
 
-/// One kind of thing that is noteworthy, with every case of it.
+/// A finding: one kind of problem or property, with all cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
-    /// How serious it is.
+    /// Its severity.
     pub severity: Severity,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// What was found, with numbers: half a sentence.
+    /// What was found, with numbers, as half a sentence.
     pub summary: String,
-    /// What the program does about it, or what it means for a run: one sentence.
+    /// What the program does about it, or what it means for a run, as one sentence.
     pub consequence: String,
-    /// The cases, in the order of their first path.
+    /// The cases, sorted by their first path.
     pub cases: Vec<Case>,
 }
 
-/// One case of a finding.
+/// A case of a finding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// The files or folders concerned, below the root of the data, in byte order: several where they belong
-    /// together. None where the data set as a whole is concerned.
+    /// The affected files or folders, relative to the root of the data, in byte order. Several if they belong
+    /// together; none if the whole data set is affected.
     pub paths: Vec<String>,
-    /// What is particular about this case; may be empty.
+    /// Details of this case; may be empty.
     pub detail: String,
 }
 
-/// How serious a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// No run can start.
     Error,
-    /// Results will be worse, or not mean what they seem to.
+    /// Results will be worse or misleading.
     Warning,
-    /// Good to know; nothing needs to be done.
+    /// For information; nothing needs to be done.
     Note,
 }
 
-/// What a finding is about. In the order in which findings of one severity are listed.
+/// The kind of a finding, in the order of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Kind {
-    /// Folders, classes or splits are not as a run needs them.
+    /// Folders, classes or splits do not form a usable data set.
     Layout,
-    /// Files that cannot be read as pictures.
+    /// Files that cannot be read as images.
     Unreadable,
-    /// JPEG files that end before their picture does.
+    /// Truncated JPEG files.
     CutOff,
     /// The same file under different labels.
     ConflictingLabels,
-    /// Nearly the same picture under different labels.
+    /// Nearly the same image under different labels.
     NearConflictingLabels,
-    /// The same file in more than one split.
+    /// The same file in more than one split (leakage).
     Leakage,
-    /// Nearly the same picture in more than one split.
+    /// Nearly the same image in more than one split.
     NearLeakage,
-    /// A class that has many times the pictures of another.
+    /// Class imbalance: a class has many times the images of another.
     Imbalance,
-    /// Classes of very few training pictures.
+    /// Classes with very few training images.
     TinyClass,
-    /// Classes that valid or test lack.
+    /// Classes that the validation or test split lacks.
     MissingClass,
-    /// The same file more than once in one split.
+    /// The same file more than once in a split.
     Duplicate,
-    /// Nearly the same picture more than once in one split.
+    /// Nearly the same image more than once in a split.
     NearDuplicate,
-    /// Pictures of one colour throughout.
+    /// Images of a single colour.
     Constant,
-    /// Pictures outside the class folders.
+    /// Images outside the class folders.
     Unlabelled,
-    /// Folders too deep to be looked into.
+    /// Folders that are nested too deeply to be read.
     TooDeep,
-    /// Folders and files that are not used for another reason: of systems, of runs, of masks.
+    /// Folders and files that are not used for other reasons: of systems, of runs, masks.
     LeftOut,
-    /// Class folders without a picture.
+    /// Class folders without an image.
     EmptyFolder,
     /// Names that differ only in upper and lower case.
     SameButForCase,
-    /// Files that are not called like pictures.
+    /// Files without the name of an image.
     NotAPicture,
-    /// Pictures whose content is of another kind than their name says.
+    /// Images with a wrong file extension.
     WrongExtension,
-    /// Pictures much smaller than the input of the network.
+    /// Images much smaller than the network input.
     Small,
-    /// Pictures much larger than the input of the network.
+    /// Images much larger than the network input.
     Large,
-    /// Pictures of different sizes.
+    /// Images of different sizes.
     MixedSizes,
-    /// Pictures of different proportions.
+    /// Images of different aspect ratios.
     MixedProportions,
     /// Samples of more than 8 bits.
     Deep,
-    /// Printing colours.
+    /// CMYK colours.
     Cmyk,
     /// An alpha channel or transparent pixels.
     Alpha,
-    /// Colours from a palette.
+    /// Palette colours.
     Palette,
     /// An EXIF orientation.
     Rotated,
@@ -189,7 +189,7 @@ impl Kind {
 }
 
 impl Finding {
-    /// As one line: what was found, an example, what it means.
+    /// One line with the finding, an example and the consequence.
     pub fn line(&self) -> String {
         let example = match self.cases.first() {
             Some(Case { paths, .. }) if paths.iter().any(|path| !self.summary.contains(path)) => {

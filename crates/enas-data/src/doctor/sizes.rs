@@ -1,4 +1,4 @@
-//! Sizes and proportions of pictures, beside the size that the network takes.
+//! Findings about sizes and aspect ratios of images, compared with the network input.
 
 use std::collections::BTreeMap;
 
@@ -8,52 +8,51 @@ use super::report::{Case, Finding, Kind, Severity, count};
 use crate::config::Config;
 use crate::resize::Resize;
 
-/// Sizes that are listed in a report.
+/// Number of sizes listed in a report.
 const LISTED: usize = 5;
-/// A picture is small if both its sides are so many times shorter than the input, and large if both are so many times
-/// longer.
+/// An image is small if both sides are shorter than the input by this factor, and large if both are longer by it.
 const SMALL: usize = 2;
 const LARGE: usize = 16;
-/// Proportions that differ by less than this factor are alike: rounding alone makes a difference.
+/// Aspect ratios that differ by less than this factor count as equal, because rounding changes them.
 const ALIKE: f64 = 1.05;
 
-/// How large the usable pictures are, upright.
+/// Sizes of the usable images in upright orientation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sizes {
-    /// Different sizes.
+    /// Number of different sizes.
     pub distinct: usize,
-    /// The most frequent ones, most frequent first.
+    /// The most frequent sizes, most frequent first.
     pub common: Vec<SizeCount>,
-    /// Shortest, median and longest width, in pixels.
+    /// Minimum, median and maximum width in pixels.
     pub widths: [usize; 3],
-    /// Shortest, median and longest height, in pixels.
+    /// Minimum, median and maximum height in pixels.
     pub heights: [usize; 3],
-    /// Least, median and largest width over height.
+    /// Minimum, median and maximum aspect ratio (width over height).
     pub proportions: [f64; 3],
 }
 
-/// Pictures of one size.
+/// Number of images of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SizeCount {
-    /// In pixels.
+    /// Width in pixels.
     pub width: usize,
-    /// In pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// Pictures.
+    /// Number of images.
     pub count: usize,
 }
 
 impl Sizes {
-    /// Of the width and height of every picture; `None` of no pictures.
+    /// The sizes, from width and height of every image; `None` without images.
     pub(super) fn of(sizes: &[(usize, usize)]) -> Option<Self> {
         let mut counted: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         sizes.iter().for_each(|size| *counted.entry(*size).or_default() += 1);
         let as_count =
             |(&(width, height), &count): (&(usize, usize), &usize)| SizeCount { width, height, count };
         let mut common: Vec<SizeCount> = counted.iter().map(as_count).collect();
-        // Stable, so equally frequent sizes stay in ascending order.
+        // The sort is stable, so equally frequent sizes stay in ascending order.
         common.sort_by_key(|size| std::cmp::Reverse(size.count));
         common.truncate(LISTED);
         let proportions = sizes.iter().map(|&(w, h)| w as f64 / h as f64);
@@ -67,13 +66,13 @@ impl Sizes {
     }
 }
 
-/// The first, the middle and the last in order.
+/// Minimum, median and maximum.
 fn three<T: Copy>(mut all: Vec<T>, order: impl FnMut(&T, &T) -> std::cmp::Ordering) -> Option<[T; 3]> {
     all.sort_by(order);
     Some([*all.first()?, all[all.len() / 2], *all.last()?])
 }
 
-/// What the sizes mean for a network's input. `pictures` are names with width and height.
+/// Findings about the sizes. `pictures` holds name, width and height of every image.
 pub(super) fn findings(config: &Config, sizes: &Sizes, pictures: &[(&str, usize, usize)]) -> Vec<Finding> {
     let input = config.image_size;
     let cases = |wanted: &dyn Fn(usize, usize) -> bool| -> Vec<Case> {
@@ -136,7 +135,7 @@ pub(super) fn findings(config: &Config, sizes: &Sizes, pictures: &[(&str, usize,
     findings
 }
 
-/// How many pictures are upright, square and lying.
+/// The number of upright, square and wide images.
 fn proportions(pictures: &[(&str, usize, usize)]) -> Vec<Case> {
     let ratio = |w: usize, h: usize| w as f64 / h as f64;
     let counted = |name: &str, wanted: &dyn Fn(f64) -> bool| {

@@ -1,4 +1,4 @@
-//! Pictures that are not plain 8-bit ones, and what becomes of them.
+//! Findings about images that are not plain 8-bit ones, and how they are converted.
 
 use super::inspect::{Alpha, Traits};
 use super::report::{Case, Finding, Kind, Severity, count};
@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::dataset::Skipped;
 use crate::white::WhiteLevels;
 
-/// Files that cannot be used at all.
+/// The finding for files that cannot be used.
 pub(super) fn unreadable(config: &Config, skipped: &[Skipped]) -> Option<Finding> {
     let case = |s: &Skipped| Case { paths: vec![s.path.clone()], detail: s.reason.clone() };
     let (severity, consequence) = match config.strict {
@@ -22,7 +22,7 @@ pub(super) fn unreadable(config: &Config, skipped: &[Skipped]) -> Option<Finding
     })
 }
 
-/// One finding for each trait that any of the pictures has.
+/// One finding for each property that any image has.
 pub(super) fn findings(config: &Config, pictures: &[(&str, Traits)], white: WhiteLevels) -> Vec<Finding> {
     let finding =
         |severity, kind, what: [&str; 2], consequence: &str, detail: &dyn Fn(&Traits) -> Option<String>| {
@@ -112,7 +112,7 @@ pub(super) fn findings(config: &Config, pictures: &[(&str, Traits)], white: Whit
     all.into_iter().flatten().collect()
 }
 
-/// Which samples are white, and what sets it.
+/// The white levels, and the settings that change them.
 fn of_white(WhiteLevels { integer, float }: WhiteLevels) -> String {
     let levels = [("white_level", integer), ("float_white_level", float)];
     let said = levels.into_iter().filter_map(|(key, level)| Some(format!("{} (data.{key})", level?)));
