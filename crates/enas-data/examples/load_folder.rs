@@ -1,11 +1,11 @@
-//! Loads a folder of images, says what is in it, and takes the first batches that a training would see. Needs
-//! `enas-data` alone.
+//! Loads a folder of images, prints a summary, and takes the first batches of a training. Depends on `enas-data`
+//! only.
 //!
 //!     cargo run --release -p enas-data --example load_folder -- photos
 //!
 //! Without an argument it loads the built-in digits.
 #![forbid(unsafe_code)]
-// An example for people at a terminal: printing is its job.
+// A terminal example: printing is its purpose.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
@@ -14,7 +14,7 @@ use enas_data::{Config, EpochPlan, Seed, meant};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1).unwrap_or_else(|| enas_data::DIGITS.into());
-    // A folder that exists wins over the built-in data of its name.
+    // An existing folder wins over the built-in data set of the same name.
     let config = Config { path: meant(path.as_ref()), image_size: 32, ..Config::default() };
     let data = enas_data::load(&config, Seed::new(1))?;
     println!("{}: {} classes, {} channels", data.name, data.classes.len(), data.channels);

@@ -1,4 +1,4 @@
-//! What lies among the images and no run uses, by reason, so that nothing is lost without a word.
+//! Files and folders that no run uses, by reason, so that nothing is ignored silently.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,13 +11,13 @@ use crate::source::{Source, kind_of_other};
 pub(crate) enum Reason {
     /// An image outside the class folders.
     Beside,
-    /// A folder beside the split folders.
+    /// A folder next to the split folders.
     OtherFolder,
     /// A folder of masks, thumbnails and the like inside a class folder.
     Companion,
-    /// A file whose content is an image that is read, but not its name.
+    /// A file that contains a supported image but does not have the name of one.
     Misnamed,
-    /// An image or film of a kind that is not read.
+    /// An image or film of an unsupported format.
     OtherKind,
     /// An archive inside the data.
     Archive,
@@ -25,22 +25,22 @@ pub(crate) enum Reason {
     Hidden,
     /// A run directory, or a folder of them.
     Runs,
-    /// A folder or file that systems and programs keep for themselves.
+    /// A folder or file of the system or of another program.
     System,
-    /// A link that leads back to a folder above it.
+    /// A link to a folder above it.
     Circle,
-    /// A folder that is too far down.
+    /// A folder that is nested too deeply.
     TooDeep,
     /// A folder that cannot be read.
     Unreadable,
     /// A pipe, a socket or a device.
     Special,
-    /// Any other file that is not called like an image.
+    /// Any other file without the name of an image.
     NotAnImage,
 }
 
 impl Reason {
-    /// One such thing, several of them, and what can be done about it.
+    /// The words for one case, for several, and the remedy.
     fn words(self) -> [&'static str; 3] {
         match self {
             Self::Beside => [
@@ -92,14 +92,14 @@ impl Reason {
         }
     }
 
-    /// What was found, as half a sentence, and the remedy; the remedy may be empty.
+    /// What was found, as half a sentence, and the remedy, which may be empty.
     pub(crate) fn describe(self, n: usize) -> (String, &'static str) {
         let [one, many, remedy] = self.words();
         (format!("{n} {}", if n == 1 { one } else { many }), remedy)
     }
 }
 
-/// Files and folders that are not used, below the root of the data.
+/// Unused files and folders, relative to the root of the data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LeftOut(BTreeMap<Reason, BTreeSet<String>>);
 
@@ -108,8 +108,8 @@ impl LeftOut {
         self.0.entry(reason).or_default().insert(name.into());
     }
 
-    /// Everything that a data set leaves out. Files that are not called like images are looked into where their names do
-    /// not tell what they are.
+    /// Everything that a data set leaves out. Files without the name of an image are opened if their names do not
+    /// tell what they are.
     pub(crate) fn of(source: &Source, layout: &Layout) -> Self {
         let mut all = source.left_out.clone();
         all.extend(&layout.left_out);
@@ -123,19 +123,19 @@ impl LeftOut {
         all
     }
 
-    /// Everything of `other` as well.
+    /// Adds everything of `other`.
     pub(crate) fn extend(&mut self, other: &Self) {
         for (reason, names) in &other.0 {
             self.0.entry(*reason).or_default().extend(names.iter().cloned());
         }
     }
 
-    /// Reasons with the names, each list in byte order.
+    /// The reasons with their names, in byte order.
     pub(crate) fn by_reason(&self) -> impl Iterator<Item = (Reason, Vec<&str>)> {
         self.0.iter().map(|(reason, names)| (*reason, names.iter().map(String::as_str).collect()))
     }
 
-    /// Names that were left out for `reason`, in byte order.
+    /// The names for one reason, in byte order.
     pub(crate) fn of_reason(&self, reason: Reason) -> Vec<&str> {
         self.0.get(&reason).into_iter().flatten().map(String::as_str).collect()
     }
@@ -147,7 +147,7 @@ impl LeftOut {
         }
     }
 
-    /// One line for each reason: how many, which first, what can be done.
+    /// One line per reason: the number, the first names, the remedy.
     pub(crate) fn lines(&self, root: &Path) -> Vec<String> {
         let line = |(reason, names): (Reason, Vec<&str>)| {
             let (what, remedy) = reason.describe(names.len());
@@ -158,7 +158,7 @@ impl LeftOut {
     }
 }
 
-/// Something that was decided where folders leave it open.
+/// A decision about ambiguous folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Note {
     /// What was found, as half a sentence.
@@ -173,7 +173,7 @@ impl Note {
     }
 }
 
-/// Says in a run what is left out of it, and what was decided about its folders.
+/// Logs what a run leaves out, and the decisions about its folders.
 pub(crate) fn warn_of(source: &Source, layout: &Layout) {
     for Note { found, done } in source.notes.iter().chain(&layout.notes) {
         tracing::warn!("{}: {found}: {done}", source.path.display());
@@ -181,7 +181,7 @@ pub(crate) fn warn_of(source: &Source, layout: &Layout) {
     LeftOut::of(source, layout).lines(&source.path).iter().for_each(|line| tracing::warn!("{line}"));
 }
 
-/// The first few of many names.
+/// The first few names.
 pub(crate) fn some(names: &[&str]) -> String {
     const SHOWN: usize = 3;
     let more = if names.len() > SHOWN { ", …" } else { "" };

@@ -1,28 +1,33 @@
-//! A lossless code for many small grey images of one size: a fifth smaller than as a PNG file.
+//! Lossless compression of many small grey images of one size; a fifth smaller than PNG files.
 //!
-//! Pixels are coded in the order of rows, each by two kinds of yes-or-no decisions: whether it is 0, as backgrounds are, and
-//! if not, the bits of its difference from a prediction (the median edge detector of LOCO-I; Weinberger, Seroussi and
-//! Sapiro, 2000). Every decision has a probability that is learnt on the way, in the context of the pixels around, and goes
-//! into a binary arithmetic code. All arithmetic is of whole numbers, so the same bytes give the same pixels everywhere.
+//! Method, for every pixel in row order:
+//!
+//! 1. Code whether the pixel is 0 (background), with its neighbours and its place as context.
+//! 2. If not, predict it by the median edge detector of LOCO-I (Weinberger, Seroussi and Sapiro, 2000), zigzag-code
+//!    the difference, and code its bits one by one, with the roughness of the neighbourhood as context.
+//! 3. Every binary decision goes to an adaptive binary arithmetic coder (carry-less range coder) with its context's
+//!    probability.
+//!
+//! All arithmetic is in integers, so the same bytes give the same pixels on every machine.
 
-/// The probability of a yes, in 65536ths.
+/// The probability of a yes, in units of 1/65536.
 type Probability = u16;
 
-/// How fast probabilities follow what they see: by the share `2^-SPEED` of the way.
+/// Adaptation rate: a decision moves a probability by the share `2^-SPEED` towards it.
 const SPEED: u32 = 6;
-/// Steps of roughness that contexts tell apart, each twice: with and without a background pixel beside.
+/// Number of roughness levels. Each has two contexts: with and without an adjacent background pixel.
 const ROUGHNESS: usize = 16;
 
-/// Codes images `[n, side, side]`.
+/// Compresses images `[n, side, side]`.
 pub fn encode(images: &[u8], side: usize) -> Vec<u8> {
     let mut encoder = Encoder { low: 0, high: u32::MAX, bytes: Vec::new() };
-    // Pixels are written back as they are.
+    // The encoder writes the pixels back unchanged.
     code(&mut encoder, &mut images.to_vec(), side);
     encoder.bytes.extend(encoder.low.to_be_bytes());
     encoder.bytes
 }
 
-/// The images `[n, side, side]` of what [`encode`] made. From other bytes come other images.
+/// Decompresses the output of [`encode`] to images `[n, side, side]`. Other bytes give arbitrary images.
 pub(crate) fn decode(bytes: &[u8], n: usize, side: usize) -> Vec<u8> {
     let mut decoder = Decoder { low: 0, high: u32::MAX, at: 0, bytes: bytes.iter() };
     (0..4).for_each(|_| decoder.take_byte());
@@ -31,18 +36,18 @@ pub(crate) fn decode(bytes: &[u8], n: usize, side: usize) -> Vec<u8> {
     images
 }
 
-/// One direction of the code.
+/// One direction of the coder.
 trait Coder {
-    /// Codes a decision, and moves its probability towards what it is. The decoder does not look at `yes`.
+    /// Codes a decision and adapts its probability. The decoder ignores `yes` and returns the decoded decision.
     fn decide(&mut self, p: &mut Probability, yes: bool) -> bool;
 }
 
 /// Both directions: the encoder reads the images, the decoder writes them.
 fn code(coder: &mut impl Coder, images: &mut [u8], side: usize) {
     const EVEN: Probability = 1 << 15;
-    // By what is around, column and row.
+    // Indexed by the pattern of background neighbours and by the place.
     let mut is_zero = vec![EVEN; 1 << 12];
-    // By roughness and by the bits before, behind a leading 1.
+    // Indexed by roughness, then by the bits coded before, with a leading 1 (a binary tree).
     let mut bits = vec![[EVEN; 256]; 2 * ROUGHNESS];
     for image in images.chunks_exact_mut((side * side).max(1)) {
         for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
@@ -63,7 +68,7 @@ fn code(coder: &mut impl Coder, images: &mut [u8], side: usize) {
     }
 }
 
-/// The pixels beside one that come before it; 0 outside the image.
+/// The neighbours of a pixel that precede it; 0 outside the image.
 struct Around {
     left: i32,
     left2: i32,
@@ -90,7 +95,7 @@ impl Around {
         }
     }
 
-    /// The context of whether the pixel is background: which of those around are, and the place, left or right alike.
+    /// The context of the background decision: which neighbours are background, and the place (mirror-symmetric).
     fn of_background(&self, side: usize, (y, x): (usize, usize)) -> usize {
         let Self { left, left2, above, above2, above_left, above_right } = *self;
         let zeros =
@@ -100,13 +105,13 @@ impl Around {
         pattern + place * 64
     }
 
-    /// The median of the pixels left and above and of the plane through the three.
+    /// The median of left, above and left + above - above-left: the LOCO-I predictor.
     fn prediction(&self) -> u8 {
         let (low, high) = (self.left.min(self.above), self.left.max(self.above));
         (self.left + self.above - self.above_left).clamp(low, high) as u8
     }
 
-    /// The context of a difference: how much the pixels around differ, on a scale of powers, and if one is background.
+    /// The context of a difference: the neighbours' gradients on a logarithmic scale, and whether one is background.
     fn roughness(&self) -> usize {
         let Self { left, left2, above, above_left, above_right, .. } = *self;
         let mut sum = (left - above_left).abs()
@@ -122,7 +127,7 @@ impl Around {
     }
 }
 
-/// A difference modulo 256 with small ones of either sign first: 0, 255, 1, 254, …
+/// Zigzag code of a difference modulo 256: 0, 255, 1, 254, … become 0, 1, 2, 3, …
 fn folded(difference: u8) -> u8 {
     if difference < 128 { 2 * difference } else { 2 * (255 - difference) + 1 }
 }
@@ -131,7 +136,7 @@ fn unfolded(folded: u8) -> u8 {
     if folded.is_multiple_of(2) { folded / 2 } else { 255 - folded / 2 }
 }
 
-/// Writes the code of an interval that each decision narrows.
+/// The arithmetic encoder: every decision narrows the interval `low..=high`.
 struct Encoder {
     low: u32,
     high: u32,
@@ -141,13 +146,13 @@ struct Encoder {
 struct Decoder<'a> {
     low: u32,
     high: u32,
-    /// The number in the interval that the bytes say.
+    /// The 32 bits of code that are compared with the interval.
     at: u32,
     bytes: std::slice::Iter<'a, u8>,
 }
 
 impl Decoder<'_> {
-    /// Past the end come zeros.
+    /// Shifts in the next byte; zeros after the end.
     fn take_byte(&mut self) {
         self.at = self.at << 8 | u32::from(self.bytes.next().copied().unwrap_or(0));
     }
@@ -169,8 +174,8 @@ impl Coder for Decoder<'_> {
     }
 }
 
-/// Narrows `low..=high` to the part of a yes, which `is_yes` decides by where that part ends, or to that of a no. Hands
-/// over the leading bytes that are known then.
+/// Splits `low..=high` in proportion to `p`, keeps the part of the decision, and adapts `p`. `is_yes` gets the end of
+/// the part for a yes. `known` gets each leading byte once both ends agree on it.
 fn narrow(
     low: &mut u32,
     high: &mut u32,

@@ -1,24 +1,24 @@
-//! Pixels of 0 to 255 to numbers around zero, and where the two moments come from.
+//! Normalisation of pixels from 0 to 255 to values around zero, and its statistics.
 
 use serde::{Deserialize, Serialize};
 
-/// Per-channel moments: `x = (pixel - mean) / std`, for pixels of 0 to 255.
+/// Mean and standard deviation per channel: `x = (pixel - mean) / std`, for pixels from 0 to 255.
 ///
-/// A model file stores the value of the training split and applies it to new pictures.
+/// A model file stores the values of the training split and applies them to new images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
-    /// One mean per channel, in pixel values.
+    /// Mean per channel, in pixel values.
     pub mean: Vec<f32>,
-    /// One deviation per channel, in pixel values, above zero.
+    /// Standard deviation per channel, in pixel values, above zero.
     pub std: Vec<f32>,
 }
 
 impl Normalization {
-    /// Normalises one picture `[c, h, w]` into `out` of the same shape.
+    /// Normalises one image `[c, h, w]` into `out` of the same shape.
     ///
     /// # Panics
-    /// If the two lengths differ, or are no multiple of the number of channels.
+    /// If the lengths differ or are not a multiple of the number of channels.
     pub fn apply(&self, pixels: &[u8], out: &mut [f32]) {
         let channels = self.mean.len();
         assert!(
@@ -34,21 +34,21 @@ impl Normalization {
         }
     }
 
-    /// What each of the 256 pixel values becomes, channel by channel: all that a device needs to normalise alike.
+    /// The normalised value of each of the 256 pixel values, one table per channel, for devices.
     pub fn tables(&self) -> impl Iterator<Item = [f32; 256]> {
-        // Division and not multiplication by the inverse, so that every route gives the same bits.
+        // A division, not a multiplication by the inverse, so that every device gives the same bits.
         let table = |(mean, std): (&f32, &f32)| std::array::from_fn(|v| (v as f32 - mean) / std);
         self.mean.iter().zip(&self.std).map(table)
     }
 
-    /// The pixels that normalise to `values` `[c, h, w]`, rounded and clamped to 0 to 255.
+    /// The pixels, 0 to 255, that normalise to `values` `[c, h, w]`, rounded and clamped.
     pub fn undo(&self, values: &[f32]) -> Vec<u8> {
         let plane = (values.len() / self.mean.len()).max(1);
         let pixel = |(i, &x): (usize, &f32)| (x * self.std[i / plane] + self.mean[i / plane]).round() as u8;
         values.iter().enumerate().map(pixel).collect()
     }
 
-    /// Mean and population deviation of every channel over pictures with planes of `plane` pixels.
+    /// Mean and population standard deviation of every channel, over images with `plane` pixels per channel.
     pub(crate) fn per_channel(pictures: &[Sums], plane: usize) -> Self {
         let channels = pictures.first().map_or(0, |sums| sums.0.len());
         let moments = |channel: usize| {
@@ -60,8 +60,8 @@ impl Normalization {
         Self { mean, std }
     }
 
-    /// The reference's two numbers for a split, the same for every channel: the mean over pictures of the
-    /// picture's mean, and the mean over pictures of the picture's population deviation.
+    /// The two numbers of the TensorFlow reference, equal for all channels: the mean of the images' means, and the
+    /// mean of the images' population deviations.
     pub(crate) fn reference(pictures: &[Sums], plane: usize) -> Self {
         let channels = pictures.first().map_or(0, |sums| sums.0.len());
         let n = pictures.len() as f64;
@@ -76,30 +76,30 @@ impl Normalization {
     }
 }
 
-/// The exact sum of a picture's values and of their squares, for each channel.
+/// Exact sums of an image's values and of their squares, per channel.
 #[derive(Clone, Debug)]
 pub(crate) struct Sums(Vec<(u64, u64)>);
 
 impl Sums {
-    /// Of a picture `[channels, h, w]`.
+    /// The sums of an image `[channels, h, w]`.
     pub(crate) fn of(pixels: &[u8], channels: usize) -> Self {
         Self(pixels.chunks_exact((pixels.len() / channels).max(1)).map(sums).collect())
     }
 }
 
-/// Exact sums of values and of their squares.
+/// Exact sums of the values and of their squares.
 fn sums(pixels: &[u8]) -> (u64, u64) {
     pixels.iter().fold((0, 0), |(s, q), &p| (s + u64::from(p), q + u64::from(p) * u64::from(p)))
 }
 
-/// Mean and population deviation; the difference of large numbers is taken in integers, so nothing cancels.
+/// Mean and population deviation. The difference of large numbers is an integer subtraction, so nothing cancels.
 fn mean_and_std(sum: u64, squares: u64, n: u64) -> (f64, f64) {
     let (s, q, n) = (u128::from(sum), u128::from(squares), u128::from(n));
     let n_squared_variance = (n * q - s * s) as f64;
     (s as f64 / n as f64, n_squared_variance.sqrt() / n as f64)
 }
 
-/// A channel that never varies is left unscaled rather than divided by zero.
+/// Replaces a zero deviation by 1, so that a constant channel is not divided by zero.
 fn positive(std: f32) -> f32 {
     if std > 0.0 { std } else { 1.0 }
 }
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn per_channel_moments_are_those_of_all_pixels_of_the_channel() {
-        // Two pictures of two channels and two pixels. Channel 0: 0, 2, 4, 6; channel 1: always 9.
+        // Two images of two channels and two pixels. Channel 0: 0, 2, 4, 6; channel 1: always 9.
         let n = Normalization::per_channel(&sums_of(&[0, 2, 9, 9, 4, 6, 9, 9], 2, 2), 2);
         assert_eq!(n.mean, [3.0, 9.0]);
         assert_eq!(n.std, [5f32.sqrt(), 1.0]);

@@ -1,4 +1,4 @@
-//! The pictures in a zip archive one by one, whatever its folders mean: for labelling them with a model.
+//! The images in a zip archive one by one, regardless of its folders, for classification with a model.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,13 +8,13 @@ use crate::error::{Error, PictureError};
 use crate::prepare::{InputSpec, conform, is_picture_name};
 use crate::source::Source;
 
-/// A zip archive of pictures.
+/// A zip archive of images.
 pub struct PictureZip {
     source: Source,
 }
 
 impl PictureZip {
-    /// Whether the file is a zip archive, by its name or its beginning. A file that is called like a picture is none.
+    /// Whether the file is a zip archive, by its name or its first bytes. A file with the name of an image never is.
     pub fn is_zip(path: &Path) -> bool {
         let name = path.to_string_lossy();
         let begins_so = || {
@@ -33,18 +33,18 @@ impl PictureZip {
         Ok(Self { source: Source::open_packed(path)? })
     }
 
-    /// The names of all pictures in it, in byte order.
+    /// The names of all images in the archive, in byte order.
     pub fn names(&self) -> &[String] {
         &self.source.files
     }
 
-    /// [`crate::prepare`] for picture `index` of [`names`](Self::names).
+    /// [`crate::prepare`] for image `index` of [`names`](Self::names).
     ///
     /// # Errors
-    /// [`PictureError`] when it cannot be read or is not a readable picture.
+    /// [`PictureError`] if it cannot be read or is not a usable image.
     ///
     /// # Panics
-    /// If there is no picture `index`.
+    /// If `index` is out of range.
     pub fn prepare(&self, index: usize, spec: &InputSpec) -> Result<Vec<u8>, PictureError> {
         let (planes, _) = self.source.raw(index)?.planes(spec.channels, spec.white)?;
         Ok(conform(&planes, spec))

@@ -1,7 +1,6 @@
-//! One picture to network input, for training and for prediction alike.
+//! Conversion of one image to network input, in training and prediction alike.
 //!
-//! Both routes call [`prepare`], so a picture gives the same pixels whether it was part of the data set or is
-//! shown to a finished model.
+//! Both use [`prepare`], so an image gives the same pixels as part of a data set and for a trained model.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,41 +13,41 @@ use crate::error::PictureError;
 use crate::resize::{Filter, Plane, Resize, fit};
 use crate::white::WhiteLevels;
 
-/// The input a network expects: all that [`prepare`] needs to know. Stored in model files.
+/// The network input: everything that [`prepare`] needs. Stored in model files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
-    /// 1 for grey, 3 for red, green, blue.
+    /// Number of channels: 1 (grey) or 3 (red, green, blue).
     pub channels: usize,
-    /// Rows of pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// Pixels in a row.
+    /// Width in pixels.
     pub width: usize,
-    /// How another aspect ratio fits.
+    /// How an image of another aspect ratio is fitted.
     pub resize: Resize,
-    /// How pixels are interpolated.
+    /// The interpolation for size changes.
     pub filter: Filter,
-    /// Which sample is white in pictures of more than 8 bits per sample.
+    /// Sample values of white in images of more than 8 bits per sample.
     #[serde(default)]
     pub white: WhiteLevels,
 }
 
 impl InputSpec {
-    /// Values of one prepared picture.
+    /// Values of one prepared image, `channels·height·width`.
     pub fn len(&self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// Whether the input has no values at all.
+    /// Whether the input has no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Decodes a picture and makes it fit the input: `[channels, height, width]`, 0 to 255.
+/// Decodes an image and converts it to the input size: `[channels, height, width]`, 0 to 255.
 ///
 /// # Errors
-/// [`PictureError`] when the bytes are no readable picture.
+/// [`PictureError`] if the bytes are not a usable image.
 pub fn prepare(bytes: &[u8], spec: &InputSpec) -> Result<Vec<u8>, PictureError> {
     Ok(conform(&decode(bytes, spec.channels, spec.white)?.0, spec))
 }
@@ -56,13 +55,13 @@ pub fn prepare(bytes: &[u8], spec: &InputSpec) -> Result<Vec<u8>, PictureError> 
 /// [`prepare`] for a file.
 ///
 /// # Errors
-/// [`PictureError`] when the file cannot be read or is no readable picture.
+/// [`PictureError`] if the file cannot be read or is not a usable image.
 pub fn prepare_file(path: &Path, spec: &InputSpec) -> Result<Vec<u8>, PictureError> {
     prepare(&read_limited(path)?, spec)
 }
 
-/// Whether the name ends like that of a picture (png, jpg, jpeg, bmp, gif, webp, tif, tiff, in any case) and
-/// does not start with a dot.
+/// Whether the name is that of an image: the extension is png, jpg, jpeg, bmp, gif, webp, tif or tiff (in any case),
+/// and it does not start with a dot.
 pub fn is_picture_name(name: &str) -> bool {
     const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "gif", "webp", "tif", "tiff"];
     let file = name.rsplit('/').next().unwrap_or(name);
@@ -70,7 +69,7 @@ pub fn is_picture_name(name: &str) -> bool {
     !file.starts_with('.') && extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str()))
 }
 
-/// Scales planes to the input size and joins them.
+/// Scales planes to the input size and joins them: `[channels, height, width]`.
 pub(crate) fn conform(planes: &[Plane], spec: &InputSpec) -> Vec<u8> {
     let mut out = Vec::with_capacity(spec.len());
     for plane in planes {
@@ -79,13 +78,13 @@ pub(crate) fn conform(planes: &[Plane], spec: &InputSpec) -> Vec<u8> {
     out
 }
 
-/// All bytes of a file that is not absurdly large.
+/// Reads a file of limited size.
 pub(crate) fn read_limited(path: &Path) -> Result<Vec<u8>, PictureError> {
     let file = File::open(path).map_err(|e| PictureError::Read(e.to_string()))?;
     read_at_most(file)
 }
 
-/// Reads to the end, or refuses once more than [`MAX_FILE_BYTES`] have come.
+/// Reads to the end; an error for more than [`MAX_FILE_BYTES`] bytes.
 pub(crate) fn read_at_most(source: impl Read) -> Result<Vec<u8>, PictureError> {
     let mut bytes = Vec::new();
     let read = source.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes);

@@ -1,5 +1,4 @@
-//! Every file of a source, looked at once: which pictures there are, their hashes, their sums, and their pixels if those
-//! are to be kept.
+//! Reading of every file of a source, once: usable images, hashes, sums, and pixels if they are stored.
 
 use std::sync::Arc as SyncArc;
 
@@ -17,34 +16,34 @@ use crate::source::{Raw, Source};
 use crate::split::{SplitFile, restore};
 use crate::white::{Peaks, WHITE_16, WhiteLevels, is_scaled_by};
 
-/// Files that are read together, on all threads. What is not kept of them is gone before the next ones come.
+/// Number of files that are read together, in parallel. Data that are not stored are freed before the next ones.
 pub(crate) const AT_A_TIME: usize = 256;
 
 /// Everything that was read, in the order of the file names.
 pub(crate) struct Pictures {
-    /// Usable pictures.
+    /// Usable images.
     pub(crate) items: Vec<Item>,
-    /// Where the usable pictures of [`Self::items`] lie among [`Self::pixels`], by the number of their file.
+    /// Index of each file's image in [`Self::pixels`] and [`Self::sums`], by the index of the file.
     pub(crate) places: Vec<u32>,
-    /// `[n, c, h, w]`, if pixels are kept.
+    /// Pixels `[n, c, h, w]`, if they are stored decoded.
     pub(crate) pixels: Vec<u8>,
-    /// Sums of each usable picture, by its place.
+    /// Sums of each usable image.
     pub(crate) sums: Vec<Sums>,
-    /// The bytes of every file by its number, if those are kept.
+    /// The bytes of every file by index, if they are stored.
     bytes: Option<Vec<Box<[u8]>>>,
-    /// SHA-256 of every file by its number.
+    /// SHA-256 of every file by index.
     pub(crate) hashes: Vec<[u8; 32]>,
-    /// Classes of unusable pictures, with what their folders said about the part.
+    /// Unusable images, with class and part as far as known.
     lost: Vec<Item>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) fingerprint: Fingerprint,
-    /// What the fingerprint is of.
+    /// The files in the fingerprint.
     pub(crate) files: Vec<PictureFile>,
-    /// What the pictures were turned into, white levels included.
+    /// The network input, including the white levels found.
     pub(crate) input: InputSpec,
-    /// Usable pictures of more than 8 bits per sample, by the number of their file, with the levels they were scaled by.
+    /// Usable images of more than 8 bits per sample: index of the file, and the levels it was scaled by.
     deep: Vec<(usize, WhiteLevels)>,
-    /// The largest samples of these.
+    /// The largest samples of those images.
     peaks: Peaks,
 }
 
@@ -52,12 +51,15 @@ pub(crate) struct Pictures {
 struct Read {
     sha256: [u8; 32],
     pixels: Result<(Vec<u8>, Peaks), PictureError>,
-    /// If they are to be kept.
+    /// The bytes, if they are to be stored.
     bytes: Box<[u8]>,
 }
 
 impl Pictures {
-    /// Reads and decodes all pictures on all threads; the result is in the order of the names, whoever was first.
+    /// Reads and decodes all images in parallel. The result is in the order of the names.
+    ///
+    /// # Errors
+    /// [`Error::Strict`] for an unreadable image, if `strict` is set.
     pub(crate) fn read(
         source: &Source,
         items: Vec<Item>,
@@ -136,10 +138,10 @@ impl Pictures {
         Ok(())
     }
 
-    /// Finds out which samples are white, where neither the settings say it nor a model does, and reads the pictures
-    /// again that this concerns.
+    /// Finds the white levels that neither the settings nor a model give, and reads the affected images again.
     ///
     /// # Errors
+    /// [`Error::Lost`] if an image has changed.
     /// [`Error::Lost`] if a picture is no longer what it was.
     pub(crate) fn find_white(&mut self, source: &Source) -> Result<(), Error> {
         let assumed = self.input.white;
@@ -168,7 +170,7 @@ impl Pictures {
         Ok(())
     }
 
-    /// What to say about white levels that were found, if they change anything.
+    /// The message about white levels that were found, if they have an effect.
     fn say_white(&self, assumed: WhiteLevels) -> Option<String> {
         let WhiteLevels { integer, float } = self.input.white;
         let integer = integer.filter(|level| assumed.integer.is_none() && *level != WHITE_16);
@@ -187,7 +189,7 @@ impl Pictures {
         })
     }
 
-    /// Puts other pixels in the place of a picture's.
+    /// Replaces the pixels of a file's image.
     fn replace(&mut self, file: usize, pixels: &[u8]) {
         let place = self.places[file] as usize;
         self.sums[place] = Sums::of(pixels, self.input.channels);
@@ -200,7 +202,7 @@ impl Pictures {
         Sorted { items: &self.items, lost: &self.lost, skipped: &self.skipped }
     }
 
-    /// How many files that should be pictures are none.
+    /// Number of unusable image files.
     pub(crate) fn n_lost(&self) -> usize {
         self.lost.len()
     }
@@ -221,7 +223,7 @@ impl Pictures {
         Ok(())
     }
 
-    /// The files, to be read again when their pictures are asked for.
+    /// Moves the files into a library, for reading their images again.
     pub(crate) fn library(&mut self, source: Source) -> SyncArc<Library> {
         let (bytes, hashes) = (self.bytes.take(), std::mem::take(&mut self.hashes));
         SyncArc::new(Library { source, bytes, hashes })
@@ -238,7 +240,7 @@ fn read(source: &Source, file: usize, input: &InputSpec, holding: Holding) -> Re
     let sha256 = raw.sha256();
     let bytes = match &raw {
         Raw::Bytes(bytes) if holding == Holding::Compressed => bytes.as_slice().into(),
-        // Built-in pictures are there anyway.
+        // Built-in images are in memory anyway.
         Raw::Bytes(_) | Raw::Pixels(_) => Box::default(),
     };
     let planes = raw.planes(input.channels, input.white);
@@ -246,7 +248,7 @@ fn read(source: &Source, file: usize, input: &InputSpec, holding: Holding) -> Re
     Read { sha256, pixels, bytes }
 }
 
-/// Names the skipped files, but not thousands of them.
+/// Logs the skipped files, but only the first of many.
 fn warn_of(source: &Source, skipped: &[Skipped]) {
     const SHOWN: usize = 10;
     for Skipped { path, reason } in skipped.iter().take(SHOWN) {

@@ -1,35 +1,36 @@
-//! Pictures of any size to the size of the network input. No decoding, no colour.
+//! Resizing of images to the size of the network input. No decoding, no colour.
 
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Luma};
 use serde::{Deserialize, Serialize};
 
-/// How a picture of another aspect ratio fits the input.
+/// How an image of another aspect ratio is fitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resize {
-    /// The whole picture, its sides scaled independently.
+    /// The whole image; the sides are scaled independently.
     #[default]
     Stretch,
-    /// The whole picture in its own proportions, centred between black bars.
+    /// The whole image in its own aspect ratio, centred between black bars.
     Pad,
-    /// The largest centred part that has the proportions of the input.
+    /// The largest centred part with the aspect ratio of the input.
     Crop,
 }
 
-/// How pixels are interpolated.
+/// The interpolation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
-    /// Bilinear, widened over all covered pixels when shrinking, so that fine structure does not alias.
+    /// Bilinear with antialiasing: when shrinking, the triangle filter covers all source pixels.
     #[default]
     Smooth,
-    /// Bit-exact with OpenCV's 8-bit `INTER_LINEAR`, which reads four pixels however much it shrinks.
+    /// Bit-exact with OpenCV's 8-bit `INTER_LINEAR`, which always reads four pixels and therefore aliases when
+    /// shrinking.
     #[serde(rename = "opencv")]
     OpenCv,
 }
 
-/// One channel of a picture, row by row.
+/// One channel of an image, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Plane {
     pub(crate) width: usize,
@@ -38,7 +39,7 @@ pub(crate) struct Plane {
     pub(crate) pixels: Vec<u8>,
 }
 
-/// Fits one channel into `height` by `width` pixels and appends them to `out`.
+/// Fits one channel into `height` × `width` pixels and appends them to `out`.
 pub(crate) fn fit(
     plane: &Plane,
     height: usize,
@@ -54,7 +55,7 @@ pub(crate) fn fit(
     }
 }
 
-/// Both sides of the largest `height : width` rectangle inside `outer`, at least one pixel each.
+/// Height and width of the largest `height : width` rectangle inside `outer`, at least one pixel each.
 fn inscribed((height, width): (usize, usize), outer: (usize, usize)) -> (usize, usize) {
     // Compares outer.0 / outer.1 with height / width without dividing.
     let rounded = |a: usize, b: usize, c: usize| ((2 * a * b + c) / (2 * c)).max(1);
@@ -65,7 +66,7 @@ fn inscribed((height, width): (usize, usize), outer: (usize, usize)) -> (usize, 
     }
 }
 
-/// The largest centred part of `plane` with the proportions `height : width`.
+/// The largest centred part of `plane` with the aspect ratio `height : width`.
 fn centre_crop(plane: &Plane, height: usize, width: usize) -> Plane {
     let (h, w) = inscribed((height, width), (plane.height, plane.width));
     let (top, left) = ((plane.height - h) / 2, (plane.width - w) / 2);
@@ -73,7 +74,7 @@ fn centre_crop(plane: &Plane, height: usize, width: usize) -> Plane {
     Plane { width: w, height: h, pixels: (0..h).flat_map(row).copied().collect() }
 }
 
-/// The whole plane in its own proportions, centred on black.
+/// The whole plane in its own aspect ratio, centred on black.
 fn pad(plane: &Plane, height: usize, width: usize, filter: Filter) -> Vec<u8> {
     let (h, w) = inscribed((plane.height, plane.width), (height, width));
     let inner = scale(plane, h, w, filter);
@@ -100,7 +101,7 @@ fn scale(plane: &Plane, height: usize, width: usize, filter: Filter) -> Vec<u8> 
     }
 }
 
-/// Two neighbouring source positions and their weights, which sum to about 2048.
+/// Two adjacent source positions and their weights, which sum to about 2048.
 struct Tap {
     first: usize,
     second: usize,
@@ -109,13 +110,13 @@ struct Tap {
 
 /// The taps of every destination position along one axis.
 ///
-/// Beyond the first and the last source pixel, OpenCV moves a column onto that pixel, but for a row keeps both
-/// weights and reads the same row twice. The value is the same, the truncation is not.
+/// Outside the first and last source pixel, OpenCV moves a column onto that pixel. For a row it keeps both weights
+/// and reads the same row twice. The value is the same, the truncation is not.
 fn taps(source: usize, destination: usize, axis: Axis) -> Vec<Tap> {
     let scale = source as f64 / destination as f64;
     let last = source as isize - 1;
     let tap = |d: usize| {
-        // OpenCV computes the position in double and keeps it as a float.
+        // OpenCV computes the position in double precision and stores it as a float.
         let position = ((d as f64 + 0.5) * scale - 0.5) as f32;
         let floor = position.floor();
         let first = floor as isize;
@@ -138,8 +139,10 @@ enum Axis {
     Rows,
 }
 
-/// OpenCV's fixed-point bilinear resize of 8-bit pixels: 11-bit weights, the vertical pass on values shifted
-/// right by four, each product shifted by sixteen on its own, then rounded by two bits.
+/// OpenCV's fixed-point bilinear resize of 8-bit pixels, separable.
+///
+/// Horizontal pass: 11-bit weights. Vertical pass: shift the values right by four, multiply by 11-bit weights, shift
+/// each product by sixteen, add, and round off the last two bits. The order of these truncations determines the bits.
 fn opencv_bilinear(plane: &Plane, height: usize, width: usize) -> Vec<u8> {
     let columns = taps(plane.width, width, Axis::Columns);
     let horizontal = |y: usize| -> Vec<i32> {
@@ -174,8 +177,8 @@ mod tests {
         out
     }
 
-    /// By hand: scale 1/2, positions -0.25, 0.25, 0.75, 1.25; weights of the middle two 1536:512 and 512:1536.
-    /// Row [0, 100]: 0, 51200/2048 = 25, 153600/2048 = 75, 100; every row is the same.
+    /// By hand: scale 1/2, positions -0.25, 0.25, 0.75, 1.25; weights of the middle two 1536:512 and 512:1536. Row
+    /// [0, 100]: 0, 51200/2048 = 25, 153600/2048 = 75, 100; every row is the same.
     #[test]
     fn opencv_doubling_two_pixels_follows_the_recipe() {
         let out = fitted(&plane(1, 2, &[0, 100]), (1, 4), Resize::Stretch, Filter::OpenCv);
@@ -184,9 +187,9 @@ mod tests {
         assert_eq!(out, [0, 25, 75, 100]);
     }
 
-    /// By hand, the truncations: row t = [10*1536 + 21*512] = 26112, t >> 4 = 1632; below t = [200*1536 +
-    /// 3*512] = 308736, >> 4 = 19296. First row of the middle: 1536*1632 >> 16 = 38, 512*19296 >> 16 = 150,
-    /// (38 + 150 + 2) >> 2 = 47, where exact arithmetic gives 47.25.
+    /// By hand, the truncations: row t = [10*1536 + 21*512] = 26112, t >> 4 = 1632; below t = [200*1536 + 3*512] =
+    /// 308736, >> 4 = 19296. First row of the middle: 1536*1632 >> 16 = 38, 512*19296 >> 16 = 150, (38 + 150 + 2) >>
+    /// 2 = 47. Exact arithmetic gives 47.25.
     #[test]
     fn opencv_two_by_two_to_four_by_four_truncates_as_the_recipe_does() {
         let out = fitted(&plane(2, 2, &[10, 21, 200, 3]), (4, 4), Resize::Stretch, Filter::OpenCv);
@@ -194,8 +197,8 @@ mod tests {
         assert_eq!((out[0], out[3], out[12], out[15]), (10, 21, 200, 3));
     }
 
-    /// By hand: three pixels to two, scale 1.5, positions 0.25 and 1.75: 0.75*40 + 0.25*80 = 50 and
-    /// 0.25*80 + 0.75*240 = 200.
+    /// By hand: three pixels to two, scale 1.5, positions 0.25 and 1.75: 0.75*40 + 0.25*80 = 50 and 0.25*80 +
+    /// 0.75*240 = 200.
     #[test]
     fn opencv_shrinking_reads_two_neighbours() {
         let out = fitted(&plane(1, 3, &[40, 80, 240]), (1, 2), Resize::Stretch, Filter::OpenCv);
@@ -250,7 +253,7 @@ mod tests {
             for resize in [Resize::Stretch, Resize::Pad, Resize::Crop] {
                 let out = fitted(&flat, (oh, ow), resize, filter);
                 prop_assert_eq!(out.len(), oh * ow);
-                // The truncations of the OpenCV recipe may lose one step.
+                // The truncations of OpenCV may lose one step.
                 let near = |v: u8| v.abs_diff(value) <= 1;
                 prop_assert!(out.iter().all(|&v| near(v) || (resize == Resize::Pad && v == 0)));
             }

@@ -1,4 +1,4 @@
-//! The order of an epoch's pictures: all of them once, or every class equally often. No pixels.
+//! The order of images in an epoch: all of them once, or every class equally often. No pixels.
 
 use enas_rng::{Seed, Stream};
 
@@ -7,13 +7,14 @@ use crate::config::Sampling;
 use crate::dataset::Split;
 
 impl Split {
-    /// The pictures of all passes of an epoch, in order.
+    /// The images of all passes of an epoch, in order.
     pub(crate) fn plan_order(&self, plan: &EpochPlan) -> Vec<usize> {
         let passes = plan.passes as u64;
         (0..passes).flat_map(|pass| self.epoch_order(plan.epoch * passes + pass)).collect()
     }
 
-    /// The pictures of a pass, as many as the split has, in order. Depends on the seed and the number of the pass alone.
+    /// The images of one pass, in order, as many as the split has. Depends only on the seed and the number of the
+    /// pass.
     pub(crate) fn epoch_order(&self, epoch: u64) -> Vec<usize> {
         match self.inner.sampling {
             Sampling::Shuffled => {
@@ -26,9 +27,9 @@ impl Split {
     }
 }
 
-/// As many pictures as there are, every class that occurs equally often, give or take one.
+/// Class-balanced sampling: as many images as there are; the counts of occurring classes differ by at most one.
 ///
-/// Within a class no picture comes once more than another; where some must be left out, chance decides which.
+/// Within a class the counts of images differ by at most one, too; which images get one more is random.
 fn balanced(labels: &[u32], seed: Seed, epoch: u64) -> Vec<usize> {
     let n_classes = labels.iter().max().map_or(0, |last| *last as usize + 1);
     let mut by_class = vec![Vec::new(); n_classes];
@@ -36,7 +37,7 @@ fn balanced(labels: &[u32], seed: Seed, epoch: u64) -> Vec<usize> {
     by_class.retain(|members| !members.is_empty());
 
     let mut stream = seed.stream("balanced-order", &[epoch]);
-    // Who gets the pictures that do not divide evenly is drawn anew each time.
+    // The classes that get one image more are drawn anew each time.
     stream.shuffle(&mut by_class);
     let (share, rest) = (labels.len() / by_class.len().max(1), labels.len() % by_class.len().max(1));
     let mut order = Vec::with_capacity(labels.len());
@@ -47,7 +48,7 @@ fn balanced(labels: &[u32], seed: Seed, epoch: u64) -> Vec<usize> {
     order
 }
 
-/// Appends `n` of `members`: each as often as the others, give or take one.
+/// Appends `n` of `members`; their counts differ by at most one.
 fn repeat(members: &[usize], n: usize, stream: &mut Stream, order: &mut Vec<usize>) {
     for _ in 0..n / members.len() {
         order.extend_from_slice(members);

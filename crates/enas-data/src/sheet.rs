@@ -1,4 +1,4 @@
-//! What a contact sheet shows: training images beside their variations, each with its label. How it is drawn is left to
+//! The content of a contact sheet: training images, each with augmented versions and its label. Drawing is left to
 //! others.
 
 use image::{Rgb, RgbImage};
@@ -6,30 +6,30 @@ use image::{Rgb, RgbImage};
 use crate::dataset::{Dataset, Split};
 use crate::error::Error;
 
-/// A training image, or a variation of one, as it is shown: before normalisation.
+/// A training image or an augmented version, before normalisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tile {
-    /// The image at the size of the network's input. A grey one has three equal channels.
+    /// The image at the size of the network input. A grey image has three equal channels.
     pub image: RgbImage,
     /// The name of its class.
     pub label: String,
-    /// Whether it is as it was loaded, not varied.
+    /// Whether it is the original.
     pub original: bool,
 }
 
-/// `images` training images, class by class in turn, each followed by up to `variations` variations as the trainer would
-/// see them.
+/// `images` training images, one class after another, each followed by up to `variations` augmented versions as
+/// training would use them.
 ///
-/// Where variations are made once there are `augment.n_aug - 1` of them; where images are not varied, none.
+/// If copies are made in advance there are `augment.n_aug - 1` versions; without augmentation there are none.
 ///
 /// # Errors
-/// [`Error::Lost`] if an image is read from its file and that is no longer what it was.
+/// [`Error::Lost`] if an image is read from its file and the file has changed.
 pub fn contact_tiles(data: &Dataset, images: usize, variations: usize) -> Result<Vec<Vec<Tile>>, Error> {
     let chosen = one_class_after_another(&data.train, data.classes.len(), images);
     chosen.into_iter().map(|file| group(data, file, variations)).collect()
 }
 
-/// Numbers of files: the first of every class, then the second of every class, and so on.
+/// Indices of files: the first of every class, then the second of every class, and so on.
 fn one_class_after_another(split: &Split, classes: usize, wanted: usize) -> Vec<usize> {
     let label = |file: usize| split.labels()[file * split.copies()] as usize;
     let mut seen = vec![0; classes];
@@ -43,7 +43,7 @@ fn one_class_after_another(split: &Split, classes: usize, wanted: usize) -> Vec<
     ranked.into_iter().take(wanted).map(|(_, _, file)| file).collect()
 }
 
-/// An image and its variations.
+/// An image and its augmented versions.
 fn group(data: &Dataset, file: usize, variations: usize) -> Result<Vec<Tile>, Error> {
     let split = &data.train;
     let copies = split.copies();
@@ -68,7 +68,7 @@ fn shown(data: &Dataset, pixels: &[u8]) -> RgbImage {
     let plane = data.height * data.width;
     RgbImage::from_fn(data.width as u32, data.height as u32, |x, y| {
         let at = y as usize * data.width + x as usize;
-        // Grey has one channel, which then serves all three colours.
+        // Grey images use their single channel for all three colours.
         Rgb([0, 1, 2].map(|c: usize| pixels[c.min(data.channels - 1) * plane + at]))
     })
 }

@@ -1,4 +1,4 @@
-//! Which picture belongs to which part, by seed, and how to keep that decision. No pixels.
+//! Random, stratified assignment of images to splits, and its storage. No pixels.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::layout::{Item, Part};
 
-/// Which files went where, to be stored with a run and given to [`crate::load_with_split`] later.
+/// The assignment of files to splits. It is stored with a run; see [`crate::load_with_split`].
 ///
 /// Names are relative to the root of the data, with `/` between folders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,11 +17,11 @@ use crate::layout::{Item, Part};
 pub struct SplitFile {
     /// Class names in label order.
     pub classes: Vec<String>,
-    /// Pictures of the training split.
+    /// Images of the training split.
     pub train: Vec<String>,
-    /// Pictures of the validation split.
+    /// Images of the validation split.
     pub valid: Vec<String>,
-    /// Pictures of the test split.
+    /// Images of the test split.
     pub test: Vec<String>,
 }
 
@@ -31,18 +31,17 @@ impl SplitFile {
     }
 }
 
-/// Shares of a class that go to valid and test.
+/// Shares of a class for the validation and the test split.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fractions {
     pub(crate) valid: f64,
     pub(crate) test: f64,
 }
 
-/// Gives a part to every item that has none, class by class, so that each part has the classes in the same
-/// proportions.
+/// Stratified split: assigns a part to every item without one, with the same class proportions in every part.
 ///
-/// A class of three or more has at least one picture in every part that is asked for; a class of fewer is used
-/// for training only. The choice within a class depends on the seed, the class's position and its pictures.
+/// A class of three or more images has at least one in every requested part; a smaller class is used for training
+/// only. The choice within a class depends on the seed, the index of the class and its images.
 pub(crate) fn stratify(items: &mut [Item], n_classes: usize, fractions: Fractions, seed: Seed) {
     let mut by_class = vec![Vec::new(); n_classes];
     for (i, item) in items.iter().enumerate().filter(|(_, item)| item.part.is_none()) {
@@ -61,7 +60,7 @@ pub(crate) fn stratify(items: &mut [Item], n_classes: usize, fractions: Fraction
     }
 }
 
-/// How many of `n` pictures go to valid and to test.
+/// Numbers of images, of `n`, for validation and test.
 fn counts(n: usize, fractions: Fractions) -> (usize, usize) {
     let wanted = |fraction: f64| match fraction {
         0.0 => 0,
@@ -72,16 +71,16 @@ fn counts(n: usize, fractions: Fractions) -> (usize, usize) {
     if n < parts {
         return (0, 0);
     }
-    // Rounding up both may leave nothing to train on.
+    // Rounding up both could leave no training image.
     while valid + test >= n {
         *if valid >= test { &mut valid } else { &mut test } -= 1;
     }
     (valid, test)
 }
 
-/// Gives every item the part that `stored` says, and drops the items it does not know.
+/// Assigns the parts of `stored` and drops items that it does not contain.
 ///
-/// Returns the number of dropped items: pictures that came after the split was made.
+/// Returns the number of dropped items: images that were added after the split was made.
 pub(crate) fn restore(
     items: &mut Vec<Item>,
     files: &[String],

@@ -1,4 +1,4 @@
-//! Parts of a data set, and the same data set in another order: what comparisons of many trainings need.
+//! Subsets of a data set, and the same data set in another order, for comparisons of many trainings.
 
 use std::collections::BTreeMap;
 use std::sync::Arc as SyncArc;
@@ -11,8 +11,8 @@ use crate::layout::Part;
 use crate::split::SplitFile;
 
 impl Dataset {
-    /// The same images in the same splits with another order of batches, other variations and other draws; `None` if they
-    /// have to be loaded anew for that, because copies were made once.
+    /// The same images and splits with another order of batches, other augmentation and other draws. `None` if the
+    /// images have to be loaded again, because copies were made in advance.
     #[must_use]
     pub fn reseeded(&self, seed: Seed) -> Option<Self> {
         let again = |split: &Split| {
@@ -25,11 +25,11 @@ impl Dataset {
         Some(Self { train, valid, test, ..self.clone() })
     }
 
-    /// The splits with only so many training and validation images, of all classes in proportion; which ones follows from
-    /// `seed` alone. The test images stay. [`crate::load_with_split`] loads them.
+    /// The splits reduced to a number of training and validation images, with the same class proportions. `seed`
+    /// determines the choice. The test images stay. Load the result with [`crate::load_with_split`].
     ///
     /// # Errors
-    /// [`Error::Config`] if more are asked for than there are, or so few that a class would have none.
+    /// [`Error::Config`] if there are not enough images, or if a class would have none.
     pub fn reduced(
         &self,
         train: Option<usize>,
@@ -46,8 +46,8 @@ impl Dataset {
 }
 
 impl Split {
-    /// Two parts of this split without an image in common, with the classes in the same proportions. Which image is in
-    /// which part follows from `seed` alone; of an odd number of images of a class, the first part has one more.
+    /// Two disjoint halves of this split with the same class proportions, as indices. `seed` determines the choice.
+    /// If a class has an odd number of images, the first half gets one more.
     #[must_use]
     pub fn halves(&self, seed: Seed) -> (Vec<usize>, Vec<usize>) {
         let (mut first, mut second) = (Vec::new(), Vec::new());
@@ -86,7 +86,7 @@ impl SplitFile {
     }
 }
 
-/// `n` of the names, of every class as many as is its share, by lot.
+/// `n` of the names, drawn at random in proportion to the classes.
 fn proportional(
     names: &[String],
     n: usize,
@@ -102,7 +102,7 @@ fn proportional(
     let (mut chosen, mut seen) = (Vec::with_capacity(n), 0);
     for (class, members) in &mut by_class {
         seed.stream("reduced", &[part as u64, u64::from(*class)]).shuffle(members);
-        // By the running total, so that all classes together are exactly n.
+        // Running totals, so that the counts of all classes sum to exactly n.
         let upto = |seen: usize| (seen * n + names.len() / 2) / names.len();
         let take = upto(seen + members.len()) - upto(seen);
         if take == 0 {

@@ -1,4 +1,4 @@
-//! What a data set will take in memory, from the names and sizes of its files, before any is decoded.
+//! Estimate of a data set's memory from the names and sizes of its files, before any is decoded.
 
 use std::io::Cursor;
 
@@ -14,39 +14,40 @@ use crate::load::open;
 use crate::reading::AT_A_TIME;
 use crate::source::{Raw, Source};
 
-/// How many of the largest files are asked for their size in pixels.
+/// Number of the largest files whose size in pixels is read.
 const LOOKED_INTO: usize = 8;
-/// Bytes that decoding takes per pixel: its samples, four channels of them, and the planes made from those.
+/// Bytes per pixel while decoding: the samples, four channels of them, and the planes.
 const DECODING: u64 = 8;
-/// Bytes that are kept of every file beside its name: label, place, hash, sums, and what strings and lists add.
+/// Bytes stored per file in addition to its name: label, index, hash, sums, and overhead of strings and lists.
 const PER_FILE: u64 = 380;
-/// Times that a file's name is kept: in the listing, with its digest, as a path, in its split and in the split that a run
+/// Number of copies of a file's name: in the listing, with its digest, as a path, in its split, and in the stored
+/// split.
 /// stores.
 const NAMES: u64 = 5;
 
-/// What is known of a data set before its pictures are decoded.
+/// Sizes of a data set before its images are decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
-    /// Classes.
+    /// Number of classes.
     pub classes: usize,
-    /// Files that should be pictures.
+    /// Number of image files.
     pub pictures: usize,
-    /// Bytes of one decoded picture, `c·h·w`.
+    /// Bytes of one decoded image, `c·h·w`.
     pub picture: u64,
-    /// Bytes of all files.
+    /// Total size of the files in bytes.
     pub files: u64,
-    /// Bytes of names and of what else is kept of each file whatever is done with its pixels.
+    /// Bytes of names and other data that are stored per file for every `Holding`.
     names: u64,
-    /// Bytes that one thread takes to read and decode the largest picture.
+    /// Bytes that one thread needs to read and decode the largest image.
     largest: u64,
-    /// Pictures that augmented copies add to each picture, made once and for all.
+    /// Number of augmented copies per image that are made in advance.
     copies: u64,
 }
 
-/// Looks at the files that `config` describes.
+/// Surveys the files that `config` describes.
 ///
 /// # Errors
-/// As [`crate::load`], where it finds something wrong without decoding pictures.
+/// As [`crate::load`], for problems that are visible without decoding.
 pub fn survey(config: &Config) -> Result<Survey, Error> {
     config.check()?;
     let source = open(&config.path, &[])?;
@@ -67,11 +68,11 @@ pub fn survey(config: &Config) -> Result<Survey, Error> {
 }
 
 impl Survey {
-    /// Bytes that the pictures and what is known of them take for as long as they are used.
+    /// Bytes that the images and their metadata occupy permanently.
     pub fn held(&self, holding: Holding) -> u64 {
         self.names
             + match holding {
-                // Copies lie beside the originals.
+                // Copies are stored in addition to the originals.
                 Holding::Decoded if self.copies > 0 => {
                     self.pictures as u64 * self.picture * (self.copies + 2)
                 }
@@ -81,31 +82,31 @@ impl Survey {
             }
     }
 
-    /// Bytes that reading them takes beyond that on `threads` threads.
+    /// Additional bytes while reading them with `threads` threads.
     pub fn reading(&self, holding: Holding, threads: usize) -> u64 {
         let bytes = if holding == Holding::Compressed { self.files / self.pictures.max(1) as u64 } else { 0 };
         AT_A_TIME.min(self.pictures) as u64 * (bytes + self.picture) + self.decoding(threads)
     }
 
-    /// Bytes that preparing batches of at most `batch` pictures ahead takes.
+    /// Additional bytes for preparing batches of at most `batch` images in advance.
     pub fn loading(&self, holding: Holding, batch: usize) -> u64 {
         let is_decoded = holding == Holding::Decoded;
         let decoding = if is_decoded { 0 } else { self.decoding(DECODERS) };
         (batches_at_once(is_decoded) * batch) as u64 * self.numbers() + decoding
     }
 
-    /// Bytes of a picture as the numbers that networks read.
+    /// Bytes of an image as F32 values.
     pub fn numbers(&self) -> u64 {
         size_of::<f32>() as u64 * self.picture
     }
 
-    /// Bytes that decoding takes on `threads` threads.
+    /// Bytes for decoding with `threads` threads.
     fn decoding(&self, threads: usize) -> u64 {
         threads as u64 * (self.largest + self.picture)
     }
 }
 
-/// What it takes to read and decode the largest picture. Large files may be small pictures, so some are looked into.
+/// Bytes for reading and decoding the largest image. A large file may be a small image, so several files are read.
 fn largest(source: &Source, mut files: Vec<(usize, u64)>) -> u64 {
     files.sort_unstable_by_key(|(file, size)| (std::cmp::Reverse(*size), *file));
     let need = |(file, size): &(usize, u64)| {
@@ -118,7 +119,7 @@ fn largest(source: &Source, mut files: Vec<(usize, u64)>) -> u64 {
     files.iter().take(LOOKED_INTO).map(need).max().unwrap_or(0)
 }
 
-/// Pixels of a picture as its header has them; none if it is no picture.
+/// Number of pixels by the header of an image; 0 if it is not an image.
 fn dimensions(bytes: &[u8]) -> u64 {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let size = reader.ok().and_then(|reader| reader.into_dimensions().ok());

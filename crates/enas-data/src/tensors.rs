@@ -5,10 +5,10 @@ use candle_core::{Device, Result, Tensor};
 use crate::Batch;
 
 impl Batch {
-    /// Images `f32 [n, c, h, w]` and labels `u32 [n]`.
+    /// Images `[n, c, h, w]` of F32 and labels `[n]` of U32.
     ///
-    /// On the CPU the numbers are moved, not copied. Take [`mix`](Self::mix) out first where images are mixed in
-    /// pairs: the labels are those of the first images alone.
+    /// On the CPU the values are moved, not copied. If images are mixed in pairs, take [`mix`](Self::mix) out first:
+    /// the labels here are those of the first images only.
     ///
     /// ```
     /// use candle_core::Device;

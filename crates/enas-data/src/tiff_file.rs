@@ -1,5 +1,5 @@
-//! TIFF files of kinds that the general decoder refuses: palettes, floating-point samples, whole numbers of 32 bits or
-//! with a sign, and few bits per sample.
+//! TIFF files that the `image` crate refuses: palettes, floating-point samples, integers of 32 bits or with a sign,
+//! and few bits per sample.
 
 use std::io::Cursor;
 
@@ -12,7 +12,7 @@ use crate::decode::{MAX_DECODED_BYTES, MAX_PIXELS, is_colour, of_bytes};
 use crate::error::PictureError;
 use crate::white::{Peaks, WhiteLevels, integer_to_8_bits, level_of_floats, level_of_integers, to_8_bits};
 
-/// A decoded file, its samples as 8 bits.
+/// A decoded file with 8-bit samples.
 pub(crate) struct Decoded {
     pub(crate) picture: DynamicImage,
     pub(crate) peaks: Peaks,
@@ -21,12 +21,15 @@ pub(crate) struct Decoded {
 }
 
 /// Decodes a TIFF file with these white levels.
+///
+/// # Errors
+/// [`PictureError`] if the file is damaged or of an unsupported kind.
 pub(crate) fn decode(bytes: &[u8], white: WhiteLevels) -> Result<Decoded, PictureError> {
     let palette = palette_entry(bytes);
     let mut patched = Vec::new();
     let bytes = match palette {
         None => bytes,
-        // A palette's indices are read as if they were grey.
+        // The decoder reads palette indices as if they were grey values.
         Some(Photometric { at, black_is_zero }) => {
             patched.extend_from_slice(bytes);
             patched[at..at + 2].copy_from_slice(&black_is_zero);
@@ -54,7 +57,7 @@ pub(crate) fn decode(bytes: &[u8], white: WhiteLevels) -> Result<Decoded, Pictur
     Ok(Decoded { picture, peaks, orientation })
 }
 
-/// Where the photometric interpretation stands in the first directory of a palette image.
+/// The photometric interpretation in the first directory of a palette image.
 #[derive(Clone, Copy)]
 struct Photometric {
     at: usize,
@@ -62,7 +65,7 @@ struct Photometric {
     black_is_zero: [u8; 2],
 }
 
-/// The entry that says that colours are from a palette.
+/// The directory entry that declares a palette image.
 fn palette_entry(bytes: &[u8]) -> Option<Photometric> {
     const PHOTOMETRIC: u16 = 262;
     const PALETTE: u16 = 3;
@@ -94,7 +97,7 @@ struct Raster {
     channels: usize,
     bits: u8,
     samples: DecodingResult,
-    /// Samples from one channel of a pixel to the next, and from one pixel to the next.
+    /// Distance in samples from one channel of a pixel to the next, and from one pixel to the next.
     strides: [usize; 2],
 }
 
@@ -147,18 +150,18 @@ impl Raster {
         }
     }
 
-    /// Bytes of a row of packed samples.
+    /// Bytes per row of packed samples.
     fn packed_row(&self) -> usize {
         (self.width as usize * usize::from(self.bits)).div_ceil(8)
     }
 
-    /// Number of a sample in the order of pixels with all their channels.
+    /// Index in the storage of sample `i` in pixel order (interleaved channels).
     fn place(&self, i: usize) -> usize {
         let (pixel, channel) = (i / self.channels, i % self.channels);
         channel * self.strides[0] + pixel * self.strides[1]
     }
 
-    /// Sample `i` as a whole number; those below 0 are 0, those above 32 bits are the largest. `None` for floats.
+    /// Sample `i` as an integer, clamped to 32 unsigned bits; `None` for floats.
     fn integer(&self, i: usize) -> Option<u32> {
         let large = |v: u64| u32::try_from(v).unwrap_or(u32::MAX);
         let signed = |v: i64| large(u64::try_from(v).unwrap_or(0));
@@ -177,7 +180,7 @@ impl Raster {
         })
     }
 
-    /// Sample `i` of several in a byte, the first in the highest bits.
+    /// Sample `i` of several per byte; the first is in the highest bits.
     fn packed(&self, bytes: &[u8], i: usize) -> u8 {
         let (y, x) = (i / self.width as usize, i % self.width as usize);
         let bit = x * usize::from(self.bits);
@@ -197,10 +200,10 @@ impl Raster {
         }
     }
 
-    /// The picture with all samples as 8 bits, and the largest samples there were.
+    /// The image with 8-bit samples, and the largest samples found.
     fn scaled(&self, white: WhiteLevels) -> Result<(DynamicImage, Peaks), PictureError> {
         let n = self.width as usize * self.height as usize * self.channels;
-        // Opacity has a range of its own, that of its type.
+        // The alpha channel has the full range of its type.
         let is_colour = |i: &usize| is_colour(*i, self.channels);
         if self.integer(0).is_none() {
             let peak = (0..n).filter(is_colour).map(|i| self.float(i)).filter(|v| v.is_finite());
@@ -214,7 +217,7 @@ impl Raster {
         let peak = (0..n).filter(is_colour).map(sample).max().unwrap_or(0);
         let level = match most {
             0..=255 => most,
-            // Nothing fills 32 bits.
+            // No real image uses all 32 bits.
             _ => white.integer.unwrap_or_else(|| if self.bits > 16 { level_of_integers(peak) } else { most }),
         };
         let byte = |i| integer_to_8_bits(sample(i), if is_colour(&i) { level } else { most });
@@ -222,7 +225,7 @@ impl Raster {
         Ok((self.picture((0..n).map(byte).collect())?, peaks))
     }
 
-    /// The largest whole number that a sample can be.
+    /// The maximum of the integer type.
     fn most(&self) -> u32 {
         let is_signed = matches!(
             self.samples,
@@ -238,10 +241,10 @@ impl Raster {
     }
 }
 
-/// Indices as the colours that a palette has for them: all reds, all greens, all blues, 16 bits each.
+/// Colours of palette indices. The palette holds all reds, all greens, then all blues, 16 bits each.
 fn coloured(raster: &Raster, colours: &[u16]) -> Result<DynamicImage, PictureError> {
     let n = colours.len() / 3;
-    // Some programs write 8 bits into the 16.
+    // Some programs write 8-bit values into the 16 bits.
     let is_narrow = colours.iter().all(|value| *value < 256);
     let byte = |value: u16| if is_narrow { value as u8 } else { (value >> 8) as u8 };
     let mut bytes = Vec::with_capacity(3 * raster.width as usize * raster.height as usize);
@@ -267,7 +270,7 @@ fn explain(error: TiffError) -> PictureError {
 mod tests {
     use super::*;
 
-    /// A file of 4 x 2 pixels in one strip of zeros whose samples are of `format` (1 unsigned, 2 signed, 3 float).
+    /// A file of 4×2 pixels in one strip of zeros, with samples of `format` (1 unsigned, 2 signed, 3 float).
     fn file_of(bits: u16, format: u16, channels: u16) -> Vec<u8> {
         const SHORT: u16 = 3;
         const LONG: u16 = 4;

@@ -1,56 +1,56 @@
-//! Which sample value is white in images of more than 8 bits per sample: the same for all images of a data set, and for
-//! those that a model trained on them is shown later.
+//! White levels: the sample value of white in images of more than 8 bits per sample. It is the same for all images of
+//! a data set and for those that a model sees later.
 
 use serde::{Deserialize, Serialize};
 
-/// Bits that cameras and scanners use of a sample, in ascending order.
+/// Numbers of bits that cameras and scanners use, in ascending order.
 const DEPTHS: [u32; 7] = [8, 10, 12, 14, 16, 24, 32];
 
-/// The largest sample of 16 bits: white where nothing is known.
+/// The maximum of 16 bits: the default white level.
 pub(crate) const WHITE_16: u32 = 65_535;
 
-/// The sample values that are white; the default leaves them open.
+/// The sample values of white; `None` by default.
 ///
-/// 12 bits are often stored as 16, so that no sample is above 4095. Taken for 16 bits, 16 levels of grey would be left of
-/// them.
+/// Samples of 12 bits are often stored in 16, so that none exceeds 4095. Read as 16 bits, such an image would keep
+/// only 16 levels of grey.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WhiteLevels {
-    /// For whole numbers of more than 8 bits. If open, the largest of up to 16 bits; more bits are never all used, so an
-    /// image of them has its own level.
+    /// For integers of more than 8 bits. If `None`, the maximum of the type up to 16 bits. Larger types are never
+    /// used fully, so each image has its own level.
     pub integer: Option<u32>,
-    /// For floating-point samples. If open, each image has its own: 1 for one of numbers up to 1, else as for whole numbers.
+    /// For floats. If `None`, each image has its own level: 1 if no sample is larger, otherwise as for integers.
     pub float: Option<u32>,
 }
 
-/// The largest samples that were seen of each kind; `None` without a sample of it.
+/// The largest samples of each kind; `None` without samples of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Peaks {
     pub(crate) integer: Option<u32>,
     pub(crate) float: Option<f32>,
-    /// The levels that the samples of one image were scaled by, where there are such samples.
+    /// The levels that one image was scaled by.
     pub(crate) used: WhiteLevels,
 }
 
 impl Peaks {
-    /// Of an image with whole numbers up to `peak`, scaled by `level`.
+    /// The peaks of an image with integers up to `peak`, scaled by `level`.
     pub(crate) fn of_integers(peak: u32, level: u32) -> Self {
         let used = WhiteLevels { integer: Some(level), float: None };
         Self { integer: Some(peak), float: None, used }
     }
 
-    /// Of an image with floating-point samples up to `peak`, scaled by `level`.
+    /// The peaks of an image with floats up to `peak`, scaled by `level`.
     pub(crate) fn of_floats(peak: f32, level: u32) -> Self {
         let used = WhiteLevels { integer: None, float: Some(level) };
         Self { integer: None, float: Some(peak), used }
     }
 
-    /// Whether there is no sample of more than 8 bits.
+    /// Whether there are no samples of more than 8 bits.
     pub(crate) fn is_none(self) -> bool {
         self.integer.is_none() && self.float.is_none()
     }
 
-    /// The larger of each kind.
+    /// The larger peak of each kind.
     #[must_use]
     pub(crate) fn with(self, other: Self) -> Self {
         let float = [self.float, other.float].into_iter().flatten().reduce(f32::max);
@@ -59,7 +59,7 @@ impl Peaks {
 }
 
 impl WhiteLevels {
-    /// These, where they are given, and for samples that occur what their largest needs.
+    /// The given levels; where they are `None`, the levels that the peaks need.
     #[must_use]
     pub(crate) fn resolved(self, peaks: Peaks) -> Self {
         Self {
@@ -69,30 +69,30 @@ impl WhiteLevels {
     }
 }
 
-/// Whether an image that was scaled by `used` is as these levels want it.
+/// Whether an image that was scaled by `used` agrees with these levels.
 pub(crate) fn is_scaled_by(white: WhiteLevels, used: WhiteLevels) -> bool {
     let agrees = |white: Option<u32>, used: Option<u32>| used.is_none() || used == white;
     agrees(white.integer, used.integer) && agrees(white.float, used.float)
 }
 
-/// The least level that `peak` does not exceed and that a number of bits in use gives.
+/// The smallest level of a usual number of bits that is at least `peak`.
 pub(crate) fn level_of_integers(peak: u32) -> u32 {
     let levels = DEPTHS.map(|bits| u32::MAX >> (32 - bits));
     levels.into_iter().find(|level| *level >= peak).unwrap_or(u32::MAX)
 }
 
-/// The same for floating-point samples, many of which go from 0 to 1.
+/// The same for floats, which often range from 0 to 1.
 pub(crate) fn level_of_floats(peak: f32) -> u32 {
     if peak <= 1.0 { 1 } else { level_of_integers(peak.ceil() as u32) }
 }
 
-/// A sample as one of 8 bits, `white` and above as 255.
+/// A sample as 8 bits; `white` and above become 255.
 pub(crate) fn to_8_bits(sample: f32, white: u32) -> u8 {
-    // What is no number is black: the conversion of it gives 0.
+    // NaN becomes 0 (black) in the cast.
     (sample.max(0.0) / white as f32 * 255.0).round() as u8
 }
 
-/// The same for whole numbers, exactly.
+/// The same for integers, exactly.
 pub(crate) fn integer_to_8_bits(sample: u32, white: u32) -> u8 {
     let (sample, white) = (u64::from(sample.min(white)), u64::from(white));
     ((sample * 255 + white / 2) / white) as u8

@@ -1,4 +1,4 @@
-//! What the folders of a source mean: classes, and perhaps splits. No pixels, no randomness.
+//! The meaning of a source's folders: classes, and possibly splits. No pixels, no random numbers.
 
 mod sorting;
 mod splits;
@@ -14,15 +14,15 @@ use sorting::{Place, Sorting};
 pub(crate) use splits::Splits;
 use splits::spelled;
 
-/// One of the three parts of a data set.
+/// One of the three splits of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
-    /// Pictures that weights are fitted to.
+    /// Training: images that weights are fitted to.
     Train,
-    /// Pictures that choices are made by.
+    /// Validation: images that choices are made by.
     Valid,
-    /// Pictures that only the final accuracy is measured with.
+    /// Test: images for the final accuracy only.
     Test,
 }
 
@@ -30,7 +30,7 @@ impl Part {
     /// All parts in the usual order.
     pub const ALL: [Part; 3] = [Part::Train, Part::Valid, Part::Test];
 
-    /// `train`, `valid` or `test`: also the name of the folder.
+    /// `train`, `valid` or `test`, which is also the name of the folder.
     pub fn name(self) -> &'static str {
         match self {
             Part::Train => "train",
@@ -44,7 +44,7 @@ impl Part {
     }
 }
 
-/// A picture with its class and, where the folders say so, its part.
+/// An image with its class and, if the folders give it, its part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Item {
     /// Index into [`Source::files`].
@@ -54,32 +54,35 @@ pub(crate) struct Item {
     pub(crate) part: Option<Part>,
 }
 
-/// The classes of a source and every picture that belongs to one.
+/// The classes of a source and the images of each.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
     /// Class names in byte order.
     pub(crate) classes: Vec<String>,
-    /// In the byte order of the file names.
+    /// Images in byte order of the file names.
     pub(crate) items: Vec<Item>,
-    /// Parts that the folders do not give, so that chance has to.
+    /// Parts that the folders do not give; they are drawn at random.
     pub(crate) drawn: &'static [Part],
-    /// The folders of the parts; none where there are no splits.
+    /// The split folders, if there are any.
     pub(crate) splits: Splits,
-    /// Images and folders that belong to no class.
+    /// Images and folders without a class.
     pub(crate) left_out: LeftOut,
-    /// What was decided where folders leave it open, to be said in a run.
+    /// Decisions about ambiguous folders, for the log of a run.
     pub(crate) notes: Vec<Note>,
 }
 
-/// Whether a folder of this name is taken for a split.
+/// Whether a folder of this name counts as a split.
 pub(crate) fn is_split_name(name: &str) -> bool {
     Part::from_name(name).is_some()
 }
 
-/// Recognises one of the promised layouts.
+/// Recognises a supported layout.
 ///
-/// Folders called `train`, `valid` or `test`, or nearly so, that hold further folders make a layout with splits;
-/// otherwise every top-level folder is a class. Images in folders inside a class folder belong to the class.
+/// Folders called `train`, `valid` or `test`, or similar, that contain further folders form a layout with splits.
+/// Otherwise every top-level folder is a class. Images in subfolders of a class folder belong to the class.
+///
+/// # Errors
+/// [`Error::Layout`] if the folders have no supported layout.
 pub(crate) fn read(source: &Source) -> Result<Layout, Error> {
     let top = children(source, "");
     if top.is_empty() {
@@ -101,7 +104,10 @@ pub(crate) fn read(source: &Source) -> Result<Layout, Error> {
     without_splits(source, &top)
 }
 
-/// The pictures of one part, or all where there are no splits, for classes that are already known: a model's.
+/// The images of one part, or all if there are no splits, for given classes: those of a model.
+///
+/// # Errors
+/// [`Error::Layout`] if there are splits but not this one; [`Error::UnknownClasses`] for classes that are not given.
 pub(crate) fn read_known_classes(source: &Source, part: Part, classes: &[String]) -> Result<Layout, Error> {
     let top = children(source, "");
     let splits = splits::find(source, &top)?;
@@ -138,7 +144,7 @@ fn problem(source: &Source, problem: String) -> Error {
     Error::Layout { path: source.path.clone(), problem }
 }
 
-/// What there is instead of class folders, and what to do.
+/// Describes what was found instead of class folders, and what to do.
 fn loose_pictures(source: &Source) -> String {
     let archives: Vec<&str> = of_kind(source, Reason::Archive);
     let others: Vec<&str> = of_kind(source, Reason::OtherKind);
@@ -162,7 +168,7 @@ fn of_kind(source: &Source, reason: Reason) -> Vec<&str> {
     others.filter(|name| kind_of_other(name) == Some(reason)).collect()
 }
 
-/// A hint at a table of labels, which is not read.
+/// A hint about a table of labels, which is not supported.
 pub(crate) fn labels_beside(source: &Source) -> String {
     let is_table =
         |name: &&String| name.to_lowercase().ends_with(".csv") || name.to_lowercase().ends_with(".tsv");
@@ -183,7 +189,7 @@ fn children<'a>(source: &'a Source, parent: &str) -> Vec<&'a str> {
     source.folders.iter().filter_map(depth_one).collect()
 }
 
-/// Whether images lie in a folder without another between.
+/// Whether the folder directly contains images.
 fn has_images_directly(source: &Source, folder: &str) -> bool {
     let below = |file: &&String| {
         file.strip_prefix(folder).and_then(|f| f.strip_prefix('/')).is_some_and(|f| !f.contains('/'))
@@ -217,7 +223,8 @@ fn without_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
     })
 }
 
-/// Gives every image its part if the folders inside all class folders are splits: `cat/train`, `cat/test`, `dog/train`.
+/// Assigns a part to every image if the subfolders of all class folders are splits: `cat/train`, `cat/test`,
+/// `dog/train`.
 fn splits_inside(sorting: &mut Sorting<'_>) -> Option<Splits> {
     let part_of = |place: &Place<'_>| {
         let (part, rest) = spelled(place.below.split('/').next()?)?;
@@ -233,7 +240,7 @@ fn splits_inside(sorting: &mut Sorting<'_>) -> Option<Splits> {
     Some(splits)
 }
 
-/// What to say about parts that are taken out of the training images although there are splits.
+/// The note about parts that are drawn from the training images although there are split folders.
 fn note_of_drawn(splits: &Splits) -> Option<Note> {
     let (found, drawn) = match splits.drawn() {
         [Part::Test] => ("there is no test folder with classes", "the test split is drawn from train"),
@@ -295,7 +302,7 @@ fn with_splits(source: &Source, top: &[&str], splits: Splits) -> Result<Layout, 
     })
 }
 
-/// Names the folders beside the splits even if no image is in them.
+/// Adds the folders next to the split folders, even if they contain no image.
 fn with_other_folders(mut left_out: LeftOut, top: &[&str], splits: &Splits) -> LeftOut {
     for folder in top.iter().filter(|folder| spelled(folder).is_none_or(|(_, rest)| !rest.is_empty())) {
         let is_split = |part| splits.folder(part).is_some_and(|f| f.split('/').next() == Some(*folder));

@@ -1,4 +1,4 @@
-//! Which class and split each image belongs to, by the folders it lies in, and what belongs to none.
+//! The class and split of each image, from the folders that contain it, and images without a class.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use super::splits::{Splits, spelled};
 use crate::left_out::{LeftOut, Note, Reason, some};
 use crate::source::Source;
 
-/// Where an image belongs.
+/// Class and part of an image.
 pub(super) struct Place<'a> {
     /// Index into [`Source::files`].
     pub(super) file: usize,
     pub(super) class: &'a str,
     pub(super) part: Option<Part>,
-    /// The folder inside the class folder that it lies in; empty if in none.
+    /// The subfolder of the class folder that contains it; empty if there is none.
     pub(super) below: &'a str,
 }
 
-/// All images of a source, sorted into classes by their names.
+/// All images of a source with their classes.
 pub(super) struct Sorting<'a> {
     pub(super) places: Vec<Place<'a>>,
     pub(super) left_out: LeftOut,
@@ -49,7 +49,7 @@ impl<'a> Sorting<'a> {
         sorting
     }
 
-    /// An image outside of all split folders.
+    /// Leaves out an image outside all split folders.
     fn leave_out(&mut self, name: &str) {
         match name.split_once('/') {
             Some((folder, _)) if spelled(folder).is_none() => self.left_out.add(Reason::OtherFolder, folder),
@@ -57,7 +57,7 @@ impl<'a> Sorting<'a> {
         }
     }
 
-    /// Takes away what lies beside a class's images and only describes them: masks, thumbnails and the like.
+    /// Leaves out companions of a class's images: folders of masks, thumbnails and similar.
     fn leave_out_companions(&mut self, source: &Source) {
         const COMPANIONS: [&str; 11] = [
             "mask",
@@ -91,7 +91,7 @@ impl<'a> Sorting<'a> {
         });
     }
 
-    /// What to say about images that lie in folders inside the class folders.
+    /// The note about images in subfolders of class folders.
     pub(super) fn note_of_deep(&self, source: &Source) -> Option<Note> {
         let deep: Vec<&Place<'_>> = self.places.iter().filter(|place| !place.below.is_empty()).collect();
         let folders: BTreeSet<String> = deep

@@ -1,10 +1,10 @@
-//! Which folders are splits: `train`, `valid` and `test`, and what else people call them.
+//! The split folders: `train`, `valid`, `test`, and common other names.
 
 use super::{Part, children, has_images_directly, problem};
 use crate::error::Error;
 use crate::source::Source;
 
-/// Words for each part, in lower case.
+/// Names of each part, in lower case.
 const WORDS: [(Part, &[&str]); 3] = [
     (Part::Train, &["train", "training", "trn", "trainset", "trainingset", "traindata"]),
     (
@@ -14,13 +14,13 @@ const WORDS: [(Part, &[&str]); 3] = [
     (Part::Test, &["test", "testing", "tst", "testset", "testingset", "testdata"]),
 ];
 
-/// Words beside them that change nothing.
+/// Additional words that do not change the meaning.
 const FILLERS: [&str; 13] = [
     "set", "sets", "data", "dataset", "split", "folder", "dir", "image", "images", "img", "imgs", "pictures",
     "photos",
 ];
 
-/// The split folders of a source, by part; a folder may lie in another.
+/// The split folders of a source, by part; a folder may contain another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Splits([Option<String>; 3]);
 
@@ -30,7 +30,7 @@ impl Splits {
         self.0[part as usize].as_deref()
     }
 
-    /// The part whose folder a file lies in, and its name below that.
+    /// The part whose folder contains a file, and the name relative to that folder.
     pub(crate) fn place<'a>(&self, name: &'a str) -> Option<(Part, &'a str)> {
         Part::ALL.into_iter().find_map(|part| {
             let below = name.strip_prefix(self.folder(part)?)?.strip_prefix('/')?;
@@ -38,7 +38,7 @@ impl Splits {
         })
     }
 
-    /// The parts that chance makes out of the training images.
+    /// The parts that are drawn from the training images.
     pub(crate) fn drawn(&self) -> &'static [Part] {
         match (self.folder(Part::Valid), self.folder(Part::Test)) {
             (Some(_), Some(_)) => &[],
@@ -53,7 +53,7 @@ impl Splits {
     }
 }
 
-/// The part that a folder's name stands for, and what else the name says: `seg_train` is the train of `seg`.
+/// The part that a folder's name means, and the rest of the name: `seg_train` is the training part of `seg`.
 pub(crate) fn spelled(name: &str) -> Option<(Part, String)> {
     let lower = name.to_lowercase();
     let mut part = None;
@@ -70,13 +70,14 @@ pub(crate) fn spelled(name: &str) -> Option<(Part, String)> {
     Some((part?, rest.join("-")))
 }
 
-/// The split folders among the top-level folders `top`; `None` if those are something else.
+/// The split folders among the top-level folders `top`; `None` if there are no splits.
 ///
-/// A folder called `train`, `valid` or `test` that holds further folders makes a layout with splits. Other spellings
-/// count beside one of these, or if there are at least two, and always only for folders without images directly in them.
+/// A folder called `train`, `valid` or `test` that contains further folders makes a layout with splits. Other
+/// spellings count only next to one of these, or if there are at least two of them. They never count for folders that
+/// directly contain images.
 ///
 /// # Errors
-/// [`Error::Layout`] if two folders are the same part.
+/// [`Error::Layout`] if two folders mean the same part.
 pub(crate) fn find(source: &Source, top: &[&str]) -> Result<Option<Splits>, Error> {
     let holds_folders = |name: &str| !children(source, name).is_empty();
     let is_exact = |name: &&str| Part::from_name(name).is_some();
@@ -120,7 +121,8 @@ pub(crate) fn find(source: &Source, top: &[&str]) -> Result<Option<Splits>, Erro
     for part in Part::ALL {
         let Some(folder) = splits.folder(part) else { continue };
         let inner = inner(source, part, folder);
-        // Images without classes are nothing to measure or choose by. An empty folder is a mistake that is left to be found.
+        // Images without classes cannot be used for validation or testing. An empty folder is a mistake that later
+        // checks report.
         let is_unlabelled = children(source, &inner).is_empty() && has_images_directly(source, &inner);
         match part != Part::Train && is_unlabelled {
             true => splits.0[part as usize] = None,
@@ -130,13 +132,14 @@ pub(crate) fn find(source: &Source, top: &[&str]) -> Result<Option<Splits>, Erro
     Ok(Some(splits))
 }
 
-/// Whether all images lie in this one of the top-level folders.
+/// Whether all images are in this top-level folder.
 fn only_with_images(source: &Source, top: &[&str], name: &str) -> bool {
     let holds = |folder: &str| source.files.iter().any(|file| file.split('/').next() == Some(folder));
     top.iter().all(|other| *other == name || !holds(other))
 }
 
-/// The folder in a split folder that holds the classes, if there is one around them: `train/train`, `train/images`.
+/// The folder that contains the classes, if there is one more level inside a split folder: `train/train`,
+/// `train/images`.
 fn inner(source: &Source, part: Part, folder: &str) -> String {
     let mut folder = folder.to_owned();
     loop {

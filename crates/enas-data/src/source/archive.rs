@@ -1,4 +1,4 @@
-//! Opens zip archives, and refuses those that no honest program makes, before anything in them is read.
+//! Opening of zip archives. Malicious archives are refused before any content is read.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,27 +10,27 @@ use zip::result::ZipError;
 
 use crate::error::Error;
 
-/// The entries that an archive may list. Each takes some hundred bytes of memory while the archive is open.
+/// Maximum number of entries. Each takes some hundred bytes of memory while the archive is open.
 const MAX_ENTRIES: usize = 4_000_000;
 
-/// Deflate cannot shrink data more than about 1032 times, so an archive that promises more has entries that
-/// share their bytes: a bomb.
+/// Maximum compression ratio. Deflate reaches at most about 1032, so a higher ratio means entries that share their
+/// bytes: a zip bomb.
 const MAX_RATIO: u64 = 1040;
 
-/// Pictures hardly shrink, so beyond [`LARGE`] even a ratio that deflate can reach is that of a bomb.
+/// Maximum compression ratio of archives above [`LARGE`]. Images hardly compress, so a higher ratio means a zip bomb.
 const MAX_LARGE_RATIO: u64 = 100;
 const LARGE: u64 = 1 << 30;
 
-/// Opens the zip archive at `path` if it is safe to read: not too many entries, no name twice, none that leads out of
-/// the folder it would be unpacked to, none encrypted, and no more content than its bytes can hold.
+/// Opens the zip archive at `path` if it is safe: limited number of entries, unique names, no path traversal, no
+/// encryption, and a plausible compression ratio.
 ///
 /// # Errors
-/// [`Error::ZipRefused`] with the entry and the reason, [`Error::Zip`] for a damaged archive, [`Error::Io`].
+/// [`Error::ZipRefused`] with the entry and the reason; [`Error::Zip`] for a damaged archive; [`Error::Io`].
 pub fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>, Error> {
     open(path, Use::Unpack)
 }
 
-/// [`open_zip`] for an archive that is only read from, so that its names may begin with a slash, if all of them do.
+/// [`open_zip`] for reading only: names may begin with a slash, if all of them do.
 pub(super) fn open_zip_to_read(path: &Path) -> Result<ZipArchive<BufReader<File>>, Error> {
     open(path, Use::Read)
 }
@@ -70,7 +70,7 @@ fn open(path: &Path, purpose: Use) -> Result<ZipArchive<BufReader<File>>, Error>
     Ok(zip)
 }
 
-/// Checks every entry; the bytes of all together, unpacked and packed.
+/// Checks every entry; returns the total sizes in bytes, unpacked and packed.
 fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>, purpose: Use) -> Result<(u64, u64), Error> {
     let refused = |reason: String| Err(Error::ZipRefused { path: path.into(), reason });
     let (mut unpacked, mut packed) = (0u64, 0u64);
@@ -90,13 +90,13 @@ fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>, purpose: Use) -> R
         }
         unpacked = unpacked.saturating_add(entry.size());
         packed = packed.saturating_add(entry.compressed_size());
-        // Two spellings of a name, or a folder that is a file as well.
+        // A name in two spellings, or both a file and a folder.
         let plain = plain_name(&name);
         if !plain.is_empty() && !names.insert(plain) {
             return refused(format!("the entry {name:?} occurs twice; pack it anew"));
         }
     }
-    // Some archivers write all names so; a single one is meant for another place.
+    // Some archivers write all names with a slash. A single one would point outside the root.
     match absolute {
         (n, Some(name)) if n < zip.len() => {
             refused(format!("the entry {name:?} points outside of the archive"))
@@ -105,22 +105,22 @@ fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>, purpose: Use) -> R
     }
 }
 
-/// A name of an entry as it would be on this system, below the root: some archivers write backslashes, `./` before
-/// every name, or a slash. A folder's has no slash at the end.
+/// The name of an entry on this system, relative to the root. Some archivers write backslashes, a leading `./`, or a
+/// leading slash. Folders have no slash at the end.
 pub(super) fn plain_name(name: &str) -> String {
     let name = name.replace('\\', "/");
     let parts: Vec<&str> = name.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     parts.join("/")
 }
 
-/// Whether the name stays below the root wherever it were unpacked. Nothing is unpacked of an archive that is read.
+/// Whether the unpacked name would stay below the root. Nothing is unpacked from an archive that is only read.
 fn is_inside(name: &str, purpose: Use) -> bool {
     let drive = name.get(1..2) == Some(":");
     let absolute = purpose == Use::Unpack && name.starts_with('/');
     !absolute && !drive && !name.contains('\0') && name.split('/').all(|part| part != "..")
 }
 
-/// The error of an archive that does not read.
+/// The error for an archive that cannot be read.
 pub(super) fn broken(path: &Path, source: ZipError) -> Error {
     match source {
         ZipError::Io(e) if e.kind() != ErrorKind::UnexpectedEof => Error::io(path, e),

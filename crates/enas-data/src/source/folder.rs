@@ -9,10 +9,10 @@ use super::{Content, Source};
 use crate::error::Error;
 use crate::left_out::{Note, Reason};
 
-/// Folders below the root whose content is looked at, one in the other.
+/// Maximum nesting depth of folders that are read.
 const MAX_DEPTH: usize = 16;
 
-/// Folders that are a split or a class: one of these that cannot be read stops a run.
+/// Depth of split and class folders. One of these that cannot be read stops a run.
 const VITAL_DEPTH: usize = 2;
 
 pub(super) fn open(root: &Path, classes: &[String]) -> Result<Source, Error> {
@@ -33,7 +33,7 @@ pub(super) fn open(root: &Path, classes: &[String]) -> Result<Source, Error> {
     Ok(Source { path, files, folders, others, left_out, notes, content: Content::Folder(places) })
 }
 
-/// Refuses names that are no text and shown alike: they would be taken for one class or one picture.
+/// Refuses names that are not UTF-8 and look the same when shown: they would be taken for one class or one image.
 fn refuse_twins(root: &Path, files: &[String]) -> Result<(), Error> {
     match files.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
@@ -46,8 +46,8 @@ fn twin(root: &Path, name: &str) -> Error {
     Error::Layout { path: root.into(), problem }
 }
 
-/// Follows links, so that a data set may be a farm of them. `above` are the real paths of the folders that this one lies
-/// in, itself the last: a link to one of them would lead in circles.
+/// Reads a folder recursively and follows links. `above` holds the real paths of the folders around this one, the
+/// last being its own; a link to one of them would be a cycle.
 fn walk(
     folder: &Path,
     name: &str,
@@ -63,10 +63,10 @@ fn walk(
             Ok(metadata) if metadata.is_dir() => {
                 descend(&entry, &path, &name, above, listing)?;
             }
-            // A broken link is listed too: reading it later names it among the skipped files.
+            // A broken link is listed too; reading it later reports it as a skipped file.
             Ok(metadata) if metadata.is_file() => listing.add_file(name, &own, path),
             Err(_) => listing.add_file(name, &own, path),
-            // To open one of these could wait for ever.
+            // Opening a pipe or device could block forever.
             Ok(_) => listing.left_out.add(Reason::Special, name),
         }
     }
@@ -108,7 +108,7 @@ fn descend(
     }
 }
 
-/// The path of a folder without links.
+/// The real path of a folder, with links resolved.
 fn real_path(entry: &fs::DirEntry, path: &Path, above: &[PathBuf]) -> io::Result<PathBuf> {
     let is_link = entry.file_type()?.is_symlink();
     match above.last() {

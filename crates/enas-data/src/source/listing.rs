@@ -1,5 +1,4 @@
-//! The names in a folder or an archive, and what is taken away from them before anybody asks what they mean: run
-//! directories, and folders around everything.
+//! The names in a folder or an archive, without run directories and without folders around everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +7,13 @@ use crate::layout::is_split_name;
 use crate::left_out::{LeftOut, Reason};
 use crate::prepare::is_picture_name;
 
-/// Files with the settings of a run, and files that one writes.
+/// Settings files of a run, and files that a run writes.
 const SETTINGS: [&str; 2] = ["config.toml", "search.toml"];
 const WRITTEN: [&str; 5] = ["manifest.json", "metrics.jsonl", "split.json", "pictures.json", "auto.json"];
 
-/// Names with `/` between folders, and where each file is.
+/// Names with `/` between folders, and the place of each file.
 pub(super) struct Listing<T> {
-    /// Files that are called like images.
+    /// Files with the name of an image.
     pub(super) files: Vec<(String, T)>,
     /// Other files.
     pub(super) others: Vec<(String, T)>,
@@ -30,7 +29,7 @@ impl<T> Default for Listing<T> {
 }
 
 impl<T> Listing<T> {
-    /// Takes a file in. `own` is the last part of its name.
+    /// Adds a file; `own` is the last part of its name.
     pub(super) fn add_file(&mut self, name: String, own: &str, place: T) {
         match unlisted(own) {
             Some(reason) => reason.into_iter().for_each(|reason| self.left_out.add(reason, name.clone())),
@@ -39,7 +38,7 @@ impl<T> Listing<T> {
         }
     }
 
-    /// Takes a folder in, with those it lies in; `false` if it is one of a system's, with all that lies in it.
+    /// Adds a folder and its parents; `false` for a system folder, whose content is left out.
     pub(super) fn add_folder(&mut self, name: &str) -> bool {
         let ends = name.match_indices('/').map(|(end, _)| end).chain([name.len()]);
         let mut start = 0;
@@ -57,16 +56,16 @@ impl<T> Listing<T> {
         true
     }
 
-    /// Takes a folder out again that is not looked into.
+    /// Removes a folder that is not read.
     pub(super) fn leave_out_folder(&mut self, name: &str, reason: Reason) {
         self.folders.remove(name);
         self.left_out.add(reason, name);
     }
 
-    /// Takes run directories away, and folders that hold nothing else.
+    /// Leaves out run directories, and folders that contain nothing else.
     pub(super) fn leave_out_runs(&mut self) {
         let mut runs = self.runs();
-        // From the inside to the outside: a folder around run directories that holds no image is one of runs as well.
+        // From the inside out: a folder of run directories without an image is left out as well.
         for folder in self.folders.iter().rev() {
             let is_around = runs.iter().any(|run| is_below(run, folder));
             let is_named = folder.rsplit('/').next() == Some("runs");
@@ -86,7 +85,7 @@ impl<T> Listing<T> {
         outermost.iter().for_each(|run| self.left_out.add(Reason::Runs, run.as_str()));
     }
 
-    /// Run directories: they hold the settings of a run, and something that a run writes.
+    /// Run directories: folders with settings of a run and a file that a run writes.
     fn runs(&self) -> BTreeSet<String> {
         let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (name, _) in &self.others {
@@ -109,8 +108,8 @@ impl<T> Listing<T> {
         self.files.iter().any(|(name, _)| inside(name))
     }
 
-    /// Drops folders around everything, one after the other, and gives their path; none if there is none. A folder that
-    /// is called like one of `classes` is never dropped.
+    /// Removes folders that contain everything else, one by one; returns their path, empty if there are none. A
+    /// folder with the name of one of `classes` is never removed.
     pub(super) fn unwrap(&mut self, classes: &[String]) -> String {
         let mut path = String::new();
         while let Some(wrapper) = self.wrapper(classes) {
@@ -120,7 +119,7 @@ impl<T> Listing<T> {
         path
     }
 
-    /// The only folder with images in it, if those lie in further folders.
+    /// The only folder with images, if they are in further folders.
     fn wrapper(&self, classes: &[String]) -> Option<String> {
         let tops: BTreeSet<&str> =
             self.files.iter().filter_map(|(name, _)| Some(name.split_once('/')?.0)).collect();
@@ -129,7 +128,7 @@ impl<T> Listing<T> {
             tops.next().filter(|_| tops.next().is_none()).map(String::as_str)
         };
         let wrapper = match tops.len() {
-            // Without any image, what is wrong is said of the inside.
+            // Without any image, the only folder is entered, so that errors refer to its content.
             0 if self.files.is_empty() => only_folder()?,
             1 => tops.first().copied()?,
             _ => return None,
@@ -151,7 +150,7 @@ impl<T> Listing<T> {
         }
         let strip = |name: String| match name.strip_prefix(&prefix) {
             Some(inner) => inner.to_owned(),
-            // What is not an image may lie beside the wrapper.
+            // Files other than images may be next to the wrapper.
             None => name,
         };
         self.files = inside;
@@ -163,7 +162,7 @@ impl<T> Listing<T> {
         self.folders = std::mem::take(&mut self.folders).into_iter().filter_map(inner).collect();
     }
 
-    /// Everything in byte order of the names: the images, the other files, and where each of both is.
+    /// Everything in byte order of the names: images, other files, and the places of both.
     pub(super) fn sorted(self) -> Sorted<T> {
         let Self { mut files, mut others, folders, left_out } = self;
         files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -175,7 +174,7 @@ impl<T> Listing<T> {
     }
 }
 
-/// A listing in its final order; `places` are those of the images and then of the others.
+/// A listing in its final order; `places` holds those of the images, then those of the other files.
 pub(super) struct Sorted<T> {
     pub(super) files: Vec<String>,
     pub(super) others: Vec<String>,

@@ -1,7 +1,7 @@
-//! Where pictures come from: a folder, a zip archive or a built-in data set, seen alike.
+//! Sources of images behind one interface: a folder, a zip archive or a built-in data set.
 //!
-//! A source is a sorted list of picture names relative to the root, with `/` between folders, and a way to
-//! open each. What the folders mean is decided in [`crate::layout`].
+//! A source is a sorted list of image names relative to the root, with `/` between folders, and a way to read each
+//! file. [`crate::layout`] interprets the folders.
 
 mod archive;
 mod folder;
@@ -26,36 +26,37 @@ pub use archive::open_zip;
 pub use names::is_system_folder;
 pub(crate) use names::kind_of_other;
 
-/// Bytes that tell what kind of picture a file is.
+/// Number of leading bytes that identify an image format.
 const MAGIC: u64 = 16;
 
-/// Pictures below one root.
+/// The images below one root.
 pub(crate) struct Source {
     /// The root, for messages.
     pub(crate) path: PathBuf,
-    /// Names of all pictures, in byte order.
+    /// Names of all images, in byte order.
     pub(crate) files: Vec<String>,
-    /// Names of all folders, in byte order, whether or not they hold pictures.
+    /// Names of all folders, in byte order, with or without images.
     pub(crate) folders: Vec<String>,
-    /// Names of files that are not called like pictures, in byte order; hidden ones left out.
+    /// Names of files without the name of an image, in byte order, without hidden ones.
     pub(crate) others: Vec<String>,
-    /// What is not among any of these, by the reason.
+    /// Files and folders that are in none of these lists, by reason.
     pub(crate) left_out: LeftOut,
-    /// What was decided about the root, to be said in a run.
+    /// Decisions about the root, for the log of a run.
     pub(crate) notes: Vec<Note>,
     content: Content,
 }
 
-/// Where the files are: the pictures in the order of [`Source::files`], then the others.
+/// The places of the files: images in the order of [`Source::files`], then the other files.
 enum Content {
     Folder(Vec<PathBuf>),
     Zip(zip_file::Archive),
-    /// For every file the number of its image.
+    /// The index of the image of every file.
     BuiltIn(&'static BuiltIn, Vec<usize>),
 }
 
 impl Source {
-    /// Lists what is at `path`. Folders around everything are dropped, unless they are called like one of `classes`.
+    /// Opens the source at `path`. Folders around everything are removed, unless they have the name of one of
+    /// `classes`.
     pub(crate) fn open(path: &Path, classes: &[String]) -> Result<Self, Error> {
         let metadata = match path.metadata() {
             Ok(metadata) => metadata,
@@ -67,12 +68,12 @@ impl Source {
         if metadata.is_dir() { folder::open(path, classes) } else { zip_file::open(path, classes) }
     }
 
-    /// Lists all pictures of the zip archive at `path` under their full names.
+    /// Opens the zip archive at `path` with the full names of all images.
     pub(crate) fn open_packed(path: &Path) -> Result<Self, Error> {
         zip_file::open_flat(path)
     }
 
-    /// A built-in data set as if it were a folder with splits.
+    /// A built-in data set, presented as a folder with splits.
     pub(crate) fn built_in(set: &'static BuiltIn) -> Self {
         let (files, numbers) = set.files().into_iter().unzip();
         Self {
@@ -86,7 +87,7 @@ impl Source {
         }
     }
 
-    /// Reads picture `index` of [`Self::files`], without decoding it.
+    /// Reads image `index` of [`Self::files`] without decoding it.
     pub(crate) fn raw(&self, index: usize) -> Result<Raw, PictureError> {
         match &self.content {
             Content::Folder(paths) => read_limited(&paths[index]).map(Raw::Bytes),
@@ -95,7 +96,7 @@ impl Source {
         }
     }
 
-    /// Bytes of picture `index` of [`Self::files`]; none if it cannot be had.
+    /// Size in bytes of image `index` of [`Self::files`]; 0 if it cannot be read.
     pub(crate) fn size(&self, index: usize) -> u64 {
         match &self.content {
             Content::Folder(paths) => paths[index].metadata().map_or(0, |metadata| metadata.len()),
@@ -104,16 +105,16 @@ impl Source {
         }
     }
 
-    /// The kind of image that file `index` of [`Self::others`] is by its content; `None` if it is not one that is read.
+    /// The image format of file `index` of [`Self::others`] by its content; `None` if it is not a supported image.
     pub(crate) fn kind_of_content(&self, index: usize) -> Option<&'static str> {
         image::guess_format(&self.beginning(index, MAGIC)).ok().and_then(kind_name)
     }
 
-    /// Up to `n` bytes from the beginning of file `index` of [`Self::others`]; none if it cannot be read.
+    /// Up to `n` leading bytes of file `index` of [`Self::others`]; empty if it cannot be read.
     fn beginning(&self, index: usize, n: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         let at = self.files.len() + index;
-        // What cannot be read is no picture either, which is all that is asked.
+        // A file that cannot be read counts as not being an image.
         let _ = match &self.content {
             Content::Folder(paths) => File::open(&paths[at]).and_then(|f| f.take(n).read_to_end(&mut bytes)),
             Content::Zip(archive) => archive.read_beginning(at, n, &mut bytes),
@@ -122,16 +123,16 @@ impl Source {
         bytes
     }
 
-    /// SHA-256 of the bytes of picture `index` of [`Self::files`]; of nothing when they cannot be read.
+    /// SHA-256 of the bytes of image `index` of [`Self::files`]; of the empty text if they cannot be read.
     pub(crate) fn sha256(&self, index: usize) -> [u8; 32] {
         self.raw(index).map_or_else(|_| Sha256::digest([]).into(), |raw| raw.sha256())
     }
 }
 
-/// A picture as it is stored.
+/// An image as it is stored.
 pub(crate) enum Raw {
     Bytes(Vec<u8>),
-    /// A built-in picture, stored as grey pixels.
+    /// A built-in image, stored as grey pixels.
     Pixels(Plane),
 }
 
@@ -144,7 +145,7 @@ impl Raw {
         }
     }
 
-    /// Decoded into so many planes, and the largest samples of more than 8 bits.
+    /// Decodes into `channels` planes; also returns the largest samples of more than 8 bits.
     pub(crate) fn planes(
         self,
         channels: usize,

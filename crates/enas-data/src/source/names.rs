@@ -1,9 +1,9 @@
-//! What the name of a file or folder says before anything is opened.
+//! What the name of a file or folder tells before it is opened.
 
 use crate::left_out::Reason;
 use crate::prepare::is_picture_name;
 
-/// Folders that operating systems, storage devices and programs put among files of a user's.
+/// Folders that operating systems, storage devices and programs create among the user's files.
 const SYSTEM_FOLDERS: [&str; 12] = [
     "@eadir",
     "@recycle",
@@ -22,10 +22,10 @@ const SYSTEM_FOLDERS: [&str; 12] = [
 /// Files of the same kind.
 const SYSTEM_FILES: [&str; 5] = ["thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", "icon\r"];
 
-/// Endings of archives.
+/// Extensions of archives.
 const ARCHIVES: [&str; 11] = ["zip", "tar", "gz", "tgz", "bz2", "xz", "txz", "zst", "7z", "rar", "lzma"];
 
-/// Endings of images, volumes and films that are not read.
+/// Extensions of unsupported images, volumes and films.
 const OTHER_KINDS: [&str; 45] = [
     "heic", "heif", "avif", "jxl", "jp2", "j2k", "jpx", "psd", "xcf", "svg", "ico", "icns", "tga", "ppm",
     "pgm", "pbm", "pnm", "pfm", "exr", "hdr", "dds", "dcm", "dicom", "nii", "npy", "npz", "mat", "cr2",
@@ -33,7 +33,7 @@ const OTHER_KINDS: [&str; 45] = [
     "mpg", "m4v", "eps",
 ];
 
-/// Endings of files that are never images, so that their content need not be looked at.
+/// Extensions of files that are never images, so that their content is not read.
 const PLAIN: [&str; 34] = [
     "txt",
     "csv",
@@ -71,12 +71,12 @@ const PLAIN: [&str; 34] = [
     "db",
 ];
 
-/// Whether a folder belongs to a system or a program, by its name alone: `.git`, `@eaDir`, `lost+found`.
+/// Whether a folder belongs to a system or a program, by its name: `.git`, `@eaDir`, `lost+found`.
 pub fn is_system_folder(name: &str) -> bool {
     name.starts_with('.') || SYSTEM_FOLDERS.contains(&name.to_lowercase().as_str())
 }
 
-/// Why a file is not listed at all, by its own name; hidden files that are not images are of no interest.
+/// Why a file is not listed, by its own name. Hidden files that are not images are ignored.
 pub(super) fn unlisted(name: &str) -> Option<Option<Reason>> {
     if name.starts_with("._") || SYSTEM_FILES.contains(&name.to_lowercase().as_str()) {
         return Some(Some(Reason::System));
@@ -85,7 +85,7 @@ pub(super) fn unlisted(name: &str) -> Option<Option<Reason>> {
     (shown != name).then(|| is_picture_name(shown).then_some(Reason::Hidden))
 }
 
-/// Why a file that is not called like an image is not used; `None` where only its content can tell.
+/// Why a file without the name of an image is not used; `None` if its content has to be read.
 pub(crate) fn kind_of_other(name: &str) -> Option<Reason> {
     let file = name.rsplit('/').next().unwrap_or(name);
     let ending = file.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A zip archive as a source. Nothing is ever unpacked to disk.
+//! A zip archive as a source. Nothing is unpacked to disk.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -15,28 +15,28 @@ use crate::error::{Error, PictureError};
 use crate::left_out::Note;
 use crate::prepare::read_at_most;
 
-/// An opened archive and which entry each picture is.
+/// An open archive, and the entry of each image.
 pub(super) struct Archive {
-    // Reading moves the file position, so threads take turns; decoding, the expensive part, is done outside.
+    // Reading moves the file position, so threads take turns. Decoding, the expensive part, happens outside the lock.
     zip: Mutex<ZipArchive<BufReader<File>>>,
     entries: Vec<usize>,
 }
 
 impl Archive {
     pub(super) fn read(&self, index: usize) -> Result<Vec<u8>, PictureError> {
-        // The archive is a file position and an immutable directory: usable even after a panic elsewhere.
+        // The state is a file position and an immutable directory, so it stays valid if another thread panicked.
         let mut zip = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = zip.by_index(self.entries[index]).map_err(|e| PictureError::Read(e.to_string()))?;
         read_at_most(entry)
     }
 
-    /// Bytes of an entry once it is unpacked, as the archive has them.
+    /// Unpacked size of an entry in bytes, as the archive declares it.
     pub(super) fn size(&self, index: usize) -> u64 {
         let mut zip = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
         zip.by_index_raw(self.entries[index]).map_or(0, |entry| entry.size())
     }
 
-    /// Appends up to `n` bytes from the beginning of an entry to `bytes`.
+    /// Appends up to `n` leading bytes of an entry to `bytes`.
     pub(super) fn read_beginning(&self, index: usize, n: u64, bytes: &mut Vec<u8>) -> io::Result<usize> {
         let mut zip = self.zip.lock().unwrap_or_else(PoisonError::into_inner);
         zip.by_index(self.entries[index])?.take(n).read_to_end(bytes)
@@ -51,13 +51,13 @@ pub(super) fn open(path: &Path, classes: &[String]) -> Result<Source, Error> {
     let (zip, mut listing) = read(path)?;
     listing.leave_out_runs();
     let wrapper = listing.unwrap(classes);
-    // One folder around everything is what most archivers make.
+    // Most archivers put one folder around everything.
     let note = || Note::new(format!("all images lie in {wrapper}"), "its folders are the classes or splits");
     let notes = if wrapper.contains('/') { vec![note()] } else { Vec::new() };
     Ok(Source { notes, ..source(path, zip, listing) })
 }
 
-/// All pictures under their full names.
+/// All images with their full names.
 pub(super) fn open_flat(path: &Path) -> Result<Source, Error> {
     let (zip, listing) = read(path)?;
     Ok(source(path, zip, listing))
@@ -75,14 +75,14 @@ fn source(path: &Path, zip: ZipArchive<BufReader<File>>, listing: Listing<usize>
     Source { path: path.into(), files, folders, others, left_out, notes: Vec::new(), content }
 }
 
-/// A file called `.zip`, or one that starts like an archive under another name.
+/// A file called `.zip`, or one that begins like a zip archive.
 fn looks_like_zip(path: &Path, file: &mut File) -> bool {
     let named = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip"));
     let mut magic = [0; 2];
     named || file.read_exact(&mut magic).is_ok_and(|()| &magic == b"PK")
 }
 
-/// Names and numbers of all files that are not hidden.
+/// Names and indices of all files that are not hidden.
 fn list(zip: &ZipArchive<BufReader<File>>) -> ZipResult<Listing<usize>> {
     let mut listing = Listing::default();
     for (index, name) in zip.file_names().enumerate() {
