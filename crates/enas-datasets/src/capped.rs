@@ -1,8 +1,8 @@
-//! A reader that gives up after so many bytes: what unpacks must end somewhere.
+//! A reader with a byte limit, against archives that unpack to more than expected.
 
 use std::io::{self, Read};
 
-/// Reads through to `inner`; an error once more than `most` bytes have come.
+/// Reads from `inner`; an error after more than `most` bytes.
 pub(crate) struct Capped<R> {
     inner: R,
     most: u64,
@@ -10,7 +10,7 @@ pub(crate) struct Capped<R> {
 }
 
 impl<R: Read> Capped<R> {
-    /// Lets `most` bytes through.
+    /// A reader that lets `most` bytes through.
     pub(crate) fn new(inner: R, most: u64) -> Self {
         Self { inner, most, passed: 0 }
     }

@@ -1,6 +1,6 @@
 //! The CIFAR-10 archives, binary and Python: five training batches and a test batch in a gzipped tar.
 //!
-//! Members are read into memory one by one, never written to disk by name.
+//! Members are read into memory one by one. Nothing is written to disk under a name from the archive.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
@@ -13,19 +13,19 @@ use crate::capped::Capped;
 use crate::images::{Images, Parts};
 use crate::pickle::{self, Value};
 
-/// Bytes of one image: three planes of 32×32.
+/// Bytes of one image: three channels of 32×32.
 const IMAGE: usize = 3 * 32 * 32;
 
-/// Largest batch that is believed; the published ones have 31 MB.
+/// Size limit of a batch in bytes; the published ones have 31 MB.
 const MAX_BATCH: u64 = 64 << 20;
 
-/// Most bytes that an archive may unpack into; the published ones have 186 MB.
+/// Limit of an archive's unpacked size in bytes; the published ones have 186 MB.
 const MAX_CONTENT: u64 = 1 << 30;
 
-/// Number of training batches; the test batch is kept behind them.
+/// Number of training batches; the test batch is stored after them.
 const TRAIN_BATCHES: usize = 5;
 
-/// Either form of the archive.
+/// The two forms of the archive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Form {
     /// `data_batch_1.bin` …: a label and 3,072 pixels per record.
@@ -42,7 +42,7 @@ pub(crate) fn read_archive(path: &Path, form: Form) -> Result<Parts> {
 fn read_parts(path: &Path, form: Form) -> Result<Parts> {
     let mut archive = open(path)?;
     let mut batches: [Option<Images>; TRAIN_BATCHES + 1] = Default::default();
-    // Raw, because the reader would take any amount of memory for the long name that a member claims to have.
+    // Raw entries: otherwise the reader would allocate any length that a member claims for its long name.
     for entry in archive.entries()?.raw(true) {
         let entry = entry.context("cannot read the archive; it is cut short or damaged")?;
         if describes_another(entry.header().entry_type()) {
@@ -54,12 +54,12 @@ fn read_parts(path: &Path, form: Form) -> Result<Parts> {
         ensure!(batches[slot].is_none(), "{member}: occurs twice");
         batches[slot] = Some(read_batch(entry, form).with_context(|| member)?);
     }
-    // The checksum of a gzip stream follows its last byte.
+    // Reads to the end, because the checksum of a gzip stream follows its last byte.
     io::copy(&mut archive.into_inner(), &mut io::sink()).context("the end of the archive is damaged")?;
     join(batches, form)
 }
 
-/// The archive at `path`, gzipped or not.
+/// Opens the archive at `path`, gzipped or not.
 fn open(path: &Path) -> Result<tar::Archive<Capped<Box<dyn Read>>>> {
     let mut file = File::open(path).context("cannot open")?;
     let mut magic = Vec::new();
@@ -71,7 +71,7 @@ fn open(path: &Path) -> Result<tar::Archive<Capped<Box<dyn Read>>>> {
     Ok(tar::Archive::new(Capped::new(content, MAX_CONTENT)))
 }
 
-/// Which form the archive at `path` has, by the first of its members that is a batch; `None` if there is no batch in it.
+/// The form of the archive at `path`, from its first member that is a batch; `None` without one.
 pub(crate) fn form_of(path: &Path) -> Result<Option<Form>> {
     let mut archive = open(path)?;
     for entry in archive.entries()?.raw(true) {
@@ -88,7 +88,7 @@ pub(crate) fn form_of(path: &Path) -> Result<Option<Form>> {
     Ok(None)
 }
 
-/// Whether a member only says something about the next one, or about all.
+/// Whether a member only describes the next one, or all.
 fn describes_another(kind: tar::EntryType) -> bool {
     kind.is_gnu_longname()
         || kind.is_gnu_longlink()
@@ -96,7 +96,7 @@ fn describes_another(kind: tar::EntryType) -> bool {
         || kind.is_pax_global_extensions()
 }
 
-/// Which batch an archive member is.
+/// The index of the batch that a member is, if it is one.
 fn slot(member: &str, form: Form) -> Option<usize> {
     let file = member.rsplit('/').next()?;
     (0..=TRAIN_BATCHES).find(|&slot| file == batch_name(slot, form))
@@ -119,7 +119,7 @@ fn read_batch(mut entry: tar::Entry<'_, impl Read>, form: Form) -> Result<Images
     }
 }
 
-/// Records of one label and one image each.
+/// Parses records of one label and one image each.
 fn parse_binary(bytes: &[u8]) -> Result<Images> {
     const RECORD: usize = 1 + IMAGE;
     let whole = bytes.len() / RECORD * RECORD;
@@ -138,7 +138,7 @@ fn parse_binary(bytes: &[u8]) -> Result<Images> {
     Ok(images)
 }
 
-/// A dictionary with `labels`, a list of numbers, and `data`, an array of `[n, 3072]` bytes.
+/// Parses a dictionary with `labels`, a list of numbers, and `data`, an array of `[n, 3072]` bytes.
 fn parse_python(bytes: &[u8]) -> Result<Images> {
     let batch = pickle::load(bytes)?;
     let Some(Value::List(labels)) = batch.get("labels") else { bail!("no list under \"labels\"") };
@@ -168,7 +168,7 @@ fn empty(capacity: usize) -> Images {
     Images { channels: 3, height: 32, width: 32, pixels: Vec::with_capacity(capacity), labels: vec![] }
 }
 
-/// All training batches, one after the other, and the test batch.
+/// Joins the training batches in order, and adds the test batch.
 fn join(batches: [Option<Images>; TRAIN_BATCHES + 1], form: Form) -> Result<Parts> {
     let missing: Vec<_> = (0..=TRAIN_BATCHES)
         .filter(|&slot| batches[slot].is_none())
@@ -199,7 +199,7 @@ pub(crate) mod tests {
     use crate::idx::tests::gzip;
     use crate::pickle::tests::{python2, python3};
 
-    /// Twelve records whose labels start at `first` and whose pixels tell where they stand.
+    /// Twelve records with labels from `first` on; the pixels encode their position.
     pub(crate) fn records(first: u8) -> (Vec<u8>, Vec<u8>) {
         let labels: Vec<u8> = (0..12).map(|i| (first + i) % 10).collect();
         let pixels = (0..12 * IMAGE).map(|i| (i / 1024 * 7) as u8 ^ first).collect();
@@ -222,7 +222,7 @@ pub(crate) mod tests {
         gzip(&builder.into_inner().unwrap())
     }
 
-    /// A whole archive of 60 training images and 12 test images.
+    /// A complete archive of 60 training images and 12 test images.
     pub(crate) fn small_archive(form: Form) -> Vec<u8> {
         archive(&members(form).iter().map(|(n, b)| (&**n, b.clone())).collect::<Vec<_>>())
     }
@@ -309,7 +309,7 @@ pub(crate) mod tests {
         assert!(read(&bytes, Form::Binary).is_err());
     }
 
-    /// A gzipped tar whose members are given by their kind, name and size; each holds as many zeros.
+    /// A gzipped tar with members of the given type, name and size, filled with zeros.
     fn strange_archive(members: &[(tar::EntryType, &str, u64)]) -> Vec<u8> {
         let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
         for &(kind, name, size) in members {

@@ -7,15 +7,15 @@ use crate::sources::{CIFAR10, FASHION_MNIST, MNIST, PublishedSet};
 /// A data set that this crate can provide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DataSet {
-    /// 8×8 handwritten digits (UCI), which come with the program.
+    /// 8×8 handwritten digits (UCI); built in.
     Digits,
     /// 28×28 handwritten digits (LeCun, Cortes and Burges).
     Mnist,
     /// 28×28 articles of clothing (Xiao, Rasul and Vollgraf, 2017).
     FashionMnist,
-    /// 6,000 of these, which come with the program.
+    /// 6,000 images of Fashion-MNIST; built in.
     FashionSmall,
-    /// 32×32 colour images of ten kinds of things (Krizhevsky, 2009).
+    /// 32×32 colour images of ten classes (Krizhevsky, 2009).
     Cifar10,
 }
 
@@ -29,7 +29,7 @@ impl DataSet {
         Self::ALL.into_iter().find(|data_set| data_set.name() == name)
     }
 
-    /// Its name, which is also that of its folder.
+    /// Its name, which is also the name of its folder.
     pub fn name(self) -> &'static str {
         match self {
             Self::Digits => DIGITS,
@@ -40,7 +40,7 @@ impl DataSet {
         }
     }
 
-    /// What it is, in a few words.
+    /// A short description.
     pub fn about(self) -> &'static str {
         match self {
             Self::Digits => "8×8 handwritten digits that come with the program",
@@ -51,12 +51,12 @@ impl DataSet {
         }
     }
 
-    /// Whether its images are part of this crate.
+    /// Whether its images are part of the program.
     pub fn is_built_in(self) -> bool {
         self.published().is_none()
     }
 
-    /// Where its files are; `None` if it is built in.
+    /// Its published files; `None` if it is built in.
     pub(crate) fn published(self) -> Option<&'static PublishedSet> {
         match self {
             Self::Digits | Self::FashionSmall => None,

@@ -1,4 +1,4 @@
-//! SHA-256 of files and of streams, as lower-case hex.
+//! SHA-256 digests of files and streams, as lower-case hexadecimal.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-/// Reads through to `inner` and digests what passes.
+/// Reads from `inner` and digests everything that is read.
 pub(crate) struct Hashed<R> {
     inner: R,
     sha256: Sha256,
 }
 
 impl<R: Read> Hashed<R> {
-    /// Starts an empty digest over `inner`.
+    /// Starts with an empty digest.
     pub(crate) fn new(inner: R) -> Self {
         Self { inner, sha256: Sha256::new() }
     }

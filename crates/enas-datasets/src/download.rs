@@ -1,4 +1,5 @@
-//! One file over HTTP: kept as `NAME.part` while it is incomplete, resumed from there, checked at the end.
+//! HTTP download of one file: stored as `NAME.part` while incomplete, resumed from there, verified by SHA-256 at the
+//! end.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -13,30 +14,33 @@ use ureq::http::{Response, StatusCode, header};
 use crate::digest;
 use crate::progress::Progress;
 
-/// Connections that are tried for one file before giving up.
+/// Maximum number of connections per file.
 const ATTEMPTS: usize = 4;
 
 /// Pause before each further attempt.
 const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 2000 });
 
-/// A connection that gives nothing for so long counts as cut.
+/// Timeout: a connection that sends nothing for this long counts as broken.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// No file of ours comes near this size; a server that sends more is not followed.
+/// Size limit in bytes, above every file of the known data sets.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Why an attempt ended.
 enum Failure {
-    /// The connection, so trying again may help.
+    /// The connection broke; another attempt may succeed.
     Cut(Error),
-    /// The server's answer, which will not change.
+    /// The server refused; another attempt would not help.
     Final(Error),
 }
 
-/// Downloads `name` from the first of `mirrors` that gives it into `folder`; its path there.
+/// Downloads `name` into `folder` from the first of `mirrors` that works; returns its path.
 ///
-/// A file that is there already is checked and kept. `sha256` must be the digest of the complete file: what has
-/// another one is deleted.
+/// A file that already exists is verified and kept. `sha256` is the digest of the complete file; a file with another
+/// digest is deleted.
+///
+/// # Errors
+/// If every mirror fails or the digest differs.
 pub(crate) fn from_mirrors(
     mirrors: &[&str],
     name: &str,
@@ -100,7 +104,7 @@ fn agent() -> Agent {
     config.timeout_recv_response(Some(SILENCE)).timeout_per_read(Some(SILENCE)).build().into()
 }
 
-/// One connection: asks for what `part` lacks and appends it.
+/// One connection: requests the missing bytes of `part` and appends them.
 fn transfer(agent: &Agent, url: &str, part: &Path, progress: &dyn Progress) -> Result<(), Failure> {
     let have = size_of(part);
     let mut request = agent.get(url).header(header::ACCEPT_ENCODING, "identity");
@@ -110,9 +114,9 @@ fn transfer(agent: &Agent, url: &str, part: &Path, progress: &dyn Progress) -> R
     let response = request.call().map_err(|error| Failure::Cut(error.into()))?;
     let start = match response.status() {
         StatusCode::PARTIAL_CONTENT if have > 0 => check_range(&response, have).map(|()| have)?,
-        // The server knows no ranges and sends the file from its beginning.
+        // The server does not support ranges and sends the file from its beginning.
         StatusCode::OK => 0,
-        // Nothing lies behind what we have: it is complete, or wrong, which its digest will tell.
+        // There is nothing after the bytes we have: the file is complete, or wrong, which its digest shows.
         StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(()),
         status if status.is_server_error() => {
             return Err(Failure::Cut(anyhow!("the server answered {status}")));
@@ -132,7 +136,7 @@ fn transfer(agent: &Agent, url: &str, part: &Path, progress: &dyn Progress) -> R
     }
 }
 
-/// A partial answer must begin where we asked it to.
+/// Requires that a partial response begins at byte `have`.
 fn check_range<B>(response: &Response<B>, have: u64) -> Result<(), Failure> {
     let range = response
         .headers()
@@ -145,7 +149,7 @@ fn check_range<B>(response: &Response<B>, have: u64) -> Result<(), Failure> {
     Err(Failure::Final(anyhow!("asked for the bytes from {have} on, the server sent {range:?}")))
 }
 
-/// `part`, to be written from byte `start`.
+/// Opens `part` for writing from byte `start`.
 fn open_at(part: &Path, start: u64) -> Result<File> {
     let mut options = OpenOptions::new();
     if start == 0 {
@@ -156,7 +160,7 @@ fn open_at(part: &Path, start: u64) -> Result<File> {
     options.open(part).with_context(|| format!("cannot write {}", part.display()))
 }
 
-/// Copies what comes, so that a cut connection leaves all that arrived before it; the number of bytes.
+/// Copies the response, and keeps everything that arrived before a broken connection. Returns the number of bytes.
 fn copy(mut input: impl Read, mut output: File, start: u64, progress: &dyn Progress) -> Result<u64, Failure> {
     let mut buffer = vec![0; 64 << 10];
     let mut received = 0;
@@ -176,7 +180,7 @@ fn copy(mut input: impl Read, mut output: File, start: u64, progress: &dyn Progr
     }
 }
 
-/// Size of the file at `path`; 0 if there is none.
+/// Size of the file at `path`; 0 if it does not exist.
 fn size_of(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
@@ -198,20 +202,20 @@ pub(crate) mod tests {
     /// What the server does with one connection.
     #[derive(Clone, Copy, Debug)]
     pub(crate) enum Answer {
-        /// Serves the file, or the range that is asked for.
+        /// Serves the file or the requested range.
         Serve,
-        /// As `Serve`, but hangs up after so many bytes of the body.
+        /// As `Serve`, but closes the connection after this many bytes of the body.
         CutAfter(usize),
-        /// Serves the whole file, whatever range is asked for.
+        /// Serves the whole file and ignores ranges.
         WithoutRanges,
-        /// Claims a range that was not asked for.
+        /// Claims a range that was not requested.
         WrongRange,
-        /// Sends this status and nothing else.
+        /// Sends only this status.
         Status(u16),
     }
 
-    /// A real HTTP server on this machine that serves one content under every path. It gives `script`'s
-    /// answers in turn, the last of them for ever.
+    /// A local HTTP server with the same content under every path. It follows the answers of `script` in order and
+    /// repeats the last one.
     pub(crate) struct Server {
         pub(crate) url: String,
         requests: SyncArc<Mutex<Vec<String>>>,
@@ -226,7 +230,7 @@ pub(crate) mod tests {
             let url = format!("http://{}/", listener.local_addr().unwrap());
             let requests = SyncArc::new(Mutex::new(Vec::new()));
             let seen = requests.clone();
-            // The thread ends with the test process; it holds nothing but the socket.
+            // The thread ends with the test process; it only holds the socket.
             thread::spawn(move || {
                 for (i, stream) in listener.incoming().enumerate() {
                     let answer = script[i.min(script.len() - 1)];
@@ -301,7 +305,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Fetches `content()` from a server that follows `script`, with `part` left over from before.
+    /// Fetches `content()` from a server that follows `script`; `part` is left from an earlier attempt.
     fn fetch_with(script: &'static [Answer], part: &[u8]) -> Outcome {
         let server = Server::start(|_| content(), script);
         let folder = tempfile::tempdir().unwrap();
@@ -420,7 +424,7 @@ pub(crate) mod tests {
         let path = from_mirrors(&mirrors, "file", &sha256, folder.path(), &()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"content");
 
-        // A file that is there already costs no request.
+        // A file that exists already causes no request.
         from_mirrors(&mirrors, "file", &sha256, folder.path(), &()).unwrap();
         assert_eq!(full.requests().len(), 1);
     }

@@ -1,8 +1,8 @@
-//! What can go wrong.
+//! The error type.
 
-/// Why a data set cannot be had: one line that names the file or address, what is wrong with it, and the way out.
+/// Why a data set cannot be provided. One line names the file or address, the problem and the remedy.
 ///
-/// There is nothing to decide by its kind: nothing was written, and the same call can be made again.
+/// There are no kinds to distinguish: nothing was written, and the same call can be repeated.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:#}")]
 pub struct Error(anyhow::Error);

@@ -1,5 +1,5 @@
-//! Where a data set comes from: from what is built in, from archives on disk, from an operating system's package, or from
-//! the network.
+//! Provision of a data set: built in, from archives on disk, from a package of the operating system, or from the
+//! network.
 
 use std::fmt;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::progress::{Progress, Unit};
 use crate::sources::{Format, Original, PublishedSet};
 use crate::{cifar, digest, download, idx, install, local, unpack, zips};
 
-/// A data set that is wanted as a folder.
+/// A data set that is to be provided as a folder.
 #[derive(Clone, Debug)]
 pub struct Fetch {
     data_set: DataSet,
@@ -23,40 +23,40 @@ pub struct Fetch {
     from: Option<PathBuf>,
 }
 
-/// A data set that is complete on disk.
+/// A complete data set on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fetched {
     /// Its folder, `DEST/NAME`.
     pub folder: PathBuf,
-    /// Images in each split.
+    /// Number of images in each split.
     pub images: Counts,
     /// Whether they are the published ones, by checksum.
     pub published: bool,
-    /// Whether it was there before.
+    /// Whether it existed before.
     pub was_there: bool,
 }
 
 impl Fetch {
-    /// `data_set` as a folder of its name in `dest`.
+    /// The data set as a folder with its name in `dest`.
     pub fn new(data_set: DataSet, dest: impl Into<PathBuf>) -> Self {
         Self { data_set, dest: dest.into(), from: None }
     }
 
-    /// Takes the archives from this folder, or this archive, rather than from the network.
+    /// Uses the archives in this folder, or this archive, instead of the network.
     #[must_use]
     pub fn from(mut self, from: Option<PathBuf>) -> Self {
         self.from = from;
         self
     }
 
-    /// Makes sure that the folder is there and complete; what was complete before is left alone.
+    /// Provides the folder. A complete data set that exists is left unchanged.
     ///
-    /// Archives are looked for where [`from`](Self::from) says, else where an operating system's package puts them, else
-    /// they are downloaded; a download that was interrupted goes on where it stopped.
+    /// Archives are taken from [`from`](Self::from) if given, then from a package of the operating system, then from
+    /// the network. An interrupted download is resumed.
     ///
     /// # Errors
-    /// If `from` is given for images that are built in or lacks archives; if archives are damaged, a download fails, or the
-    /// folder cannot be written or holds something else. Then the folder is absent, or as it was.
+    /// If `from` is given for a built-in data set or lacks archives; if archives are damaged; if a download fails; if
+    /// the folder cannot be written or holds something else. The folder is then absent or unchanged.
     pub fn run(&self, progress: &dyn Progress) -> Result<Fetched, Error> {
         let from = self.from.as_deref();
         let fetched = match self.data_set.published() {
@@ -83,11 +83,10 @@ impl fmt::Display for Fetched {
 
 /// The original images of a data set in memory, in the order of the original files.
 ///
-/// The files are those in `from`, else of an operating system's package, else they are downloaded to a folder that is deleted
-/// afterwards.
+/// The files come from `from`, a package of the operating system, or a download to a temporary folder.
 ///
 /// # Errors
-/// If the data set is built in, or the files are not the published ones by their SHA-256 or cannot be had.
+/// If the data set is built in, or the files cannot be obtained or are not the published ones by their SHA-256.
 pub fn read_originals(
     data_set: DataSet,
     from: Option<&Path>,
@@ -113,7 +112,7 @@ fn read_published(set: &PublishedSet, from: Option<&Path>, progress: &dyn Progre
     Ok(parts)
 }
 
-/// Makes sure that `dest` holds the built-in images.
+/// Provides the built-in images in `dest`.
 fn write_built_in(data_set: DataSet, dest: &Path) -> Result<Fetched> {
     let write_png_tree = match data_set {
         DataSet::FashionSmall => enas_data::fashion_small::write_png_tree,
@@ -127,7 +126,7 @@ fn write_built_in(data_set: DataSet, dest: &Path) -> Result<Fetched> {
     })
 }
 
-/// Makes sure that `dest` holds `set`.
+/// Provides `set` in `dest`.
 fn fetch(set: &PublishedSet, from: Option<&Path>, dest: &Path, progress: &dyn Progress) -> Result<Fetched> {
     let downloads = dest.join(".downloads").join(set.name);
     let fetched = provide(&dest.join(set.name), |staging| {
@@ -143,7 +142,7 @@ fn fetch(set: &PublishedSet, from: Option<&Path>, dest: &Path, progress: &dyn Pr
     Ok(fetched)
 }
 
-/// Makes sure that `target` is a complete data set, by `fill` if it is not there.
+/// Provides a complete data set at `target`, by `fill` if it does not exist.
 fn provide(target: &Path, fill: impl FnOnce(&Path) -> Result<Manifest>) -> Result<Fetched> {
     let _lock = install::lock(target)?;
     let installed = install::installed(target)?;
@@ -156,17 +155,17 @@ fn provide(target: &Path, fill: impl FnOnce(&Path) -> Result<Manifest>) -> Resul
     Ok(Fetched { folder: target.to_owned(), images, published, was_there })
 }
 
-/// The files that a data set is made of, on disk.
+/// The original files of a data set, on disk.
 pub(crate) enum Files {
-    /// In the order of [`Format::Idx`].
+    /// Four files, in the order of [`Format::Idx`].
     Idx([PathBuf; 4]),
     /// One archive.
     Cifar(PathBuf, cifar::Form),
-    /// Class folders in zip archives.
+    /// Zip archives of class folders.
     Zips([PathBuf; 3]),
 }
 
-/// The files of `set` on disk and where they are: in the folder that the user names, else in a package's.
+/// The files of `set` on disk and their place: the folder that the user names, or that of a package.
 fn find_local(set: &PublishedSet, from: Option<&Path>) -> Result<Option<(Files, String)>> {
     let found = |files, folder: &Path| (files, folder.display().to_string());
     if let Some(folder) = from {
@@ -176,7 +175,7 @@ fn find_local(set: &PublishedSet, from: Option<&Path>) -> Result<Option<(Files, 
     Ok(installed.and_then(|folder| Some(found(local::find(set, folder).ok()?, folder))))
 }
 
-/// Downloads what `set` is made of to `folder`.
+/// Downloads the files of `set` to `folder`.
 fn download(set: &PublishedSet, folder: &Path, progress: &dyn Progress) -> Result<Files> {
     let get = |original: Original| {
         progress.begin(original.name, Unit::Bytes);
@@ -190,7 +189,7 @@ fn download(set: &PublishedSet, folder: &Path, progress: &dyn Progress) -> Resul
     }
 }
 
-/// Makes the folders of `set` below `staging`.
+/// Writes the class folders of `set` below `staging`.
 fn unpack(
     set: &PublishedSet,
     files: &Files,

@@ -1,4 +1,4 @@
-//! Readers of single files, of the kinds that data sets are published in.
+//! Readers of single files in the formats of published data sets.
 
 use std::path::{Path, PathBuf};
 
@@ -11,18 +11,18 @@ use crate::install::Counts;
 use crate::progress::Progress;
 use crate::{cifar, idx, zips};
 
-/// Reads an IDX file, gzipped or not, that has `rank` dimensions.
+/// Reads an IDX file, gzipped or not, with `rank` dimensions.
 ///
 /// # Errors
-/// If it cannot be read, is damaged, or is of another kind.
+/// If it cannot be read, is damaged, or has another rank or element type.
 pub fn read_idx(path: &Path, rank: u8) -> Result<Idx, Error> {
     Ok(idx::read_file(path, rank)?)
 }
 
-/// Images, of three dimensions, with their labels, of one.
+/// Pairs images `[n, h, w]` with labels `[n]`.
 ///
 /// # Errors
-/// If they do not belong together; the message calls the files `images_name` and `labels_name`.
+/// If they do not match; the message calls the files `images_name` and `labels_name`.
 pub fn label_idx(images: Idx, labels: Idx, images_name: &str, labels_name: &str) -> Result<Images, Error> {
     Ok(idx::pair(images, labels, images_name, labels_name)?)
 }
@@ -35,11 +35,11 @@ pub fn read_cifar10(path: &Path, form: Form) -> Result<Parts, Error> {
     Ok(cifar::read_archive(path, form)?)
 }
 
-/// Unpacks archives of class folders, for training, validation and testing, to `train`, `valid` and `test` below `to`. The one
-/// for validation may be absent.
+/// Unpacks archives of class folders for training, validation and testing to `train`, `valid` and `test` below `to`.
+/// The one for validation may be absent.
 ///
 /// # Errors
-/// If one cannot be read, or has names that would leave the folder.
+/// If one cannot be read, or contains names that would leave the folder.
 pub fn unpack_zips(archives: &[PathBuf; 3], to: &Path, progress: &dyn Progress) -> Result<Counts, Error> {
     Ok(zips::unpack(archives, to, progress)?)
 }

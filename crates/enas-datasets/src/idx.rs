@@ -1,7 +1,7 @@
-//! The IDX format of MNIST: a magic number, the dimensions, then unsigned bytes. Plain or gzipped.
+//! The IDX format of MNIST: a magic number, the dimensions, then unsigned bytes; plain or gzipped.
 //!
-//! Only unsigned bytes are read (`00 00 08 rank`), as nothing else occurs in these data sets. Every size that
-//! a header claims is compared with the size of the file before memory is taken for it.
+//! Only unsigned bytes are supported (`00 00 08 rank`); these data sets use nothing else. Sizes in a header are
+//! compared with the size of the file before memory is allocated.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -13,27 +13,27 @@ use flate2::read::MultiGzDecoder;
 use crate::digest::Hashed;
 use crate::images::Images;
 
-/// Largest height or width of an image that is believed.
+/// Maximum height or width of an image.
 const MAX_SIDE: usize = 1024;
 
-/// Most bytes of content that are read; the published files have 47 MB.
+/// Limit of the content in bytes; the published files have 47 MB.
 const MAX_CONTENT: u64 = 1 << 30;
 
-/// Deflate cannot make a file shrink further than this.
+/// Maximum compression ratio of deflate.
 const MAX_GZIP_RATIO: u64 = 1032;
 
 /// The content of one IDX file.
 #[derive(Debug)]
 pub struct Idx {
-    /// Size along each dimension, outermost first.
+    /// Sizes of the dimensions, outermost first.
     pub dims: Vec<usize>,
-    /// Row-major.
+    /// Elements in row-major order.
     pub data: Vec<u8>,
-    /// Of the decompressed file.
+    /// SHA-256 of the decompressed file.
     pub sha256: String,
 }
 
-/// Reads the IDX file at `path`, gzipped or not, that has `rank` dimensions.
+/// Reads the IDX file at `path`, gzipped or not, with `rank` dimensions.
 pub(crate) fn read_file(path: &Path, rank: u8) -> Result<Idx> {
     open(path).and_then(|(input, size)| read(input, size, rank)).with_context(|| path.display().to_string())
 }
@@ -54,7 +54,7 @@ pub(crate) fn pair(images: Idx, labels: Idx, images_name: &str, labels_name: &st
     Ok(Images { channels: 1, height, width, pixels: images.data, labels: labels.data })
 }
 
-/// A reader of the decompressed content, and how many bytes it should give.
+/// A reader of the decompressed content, and its expected size in bytes.
 fn open(path: &Path) -> Result<(Box<dyn Read>, u64)> {
     let mut file = File::open(path).context("cannot open")?;
     let len = file.metadata()?.len();

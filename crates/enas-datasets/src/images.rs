@@ -1,4 +1,4 @@
-//! Labelled images of one size in memory: what every format reader makes and the unpacker writes.
+//! Labelled images of one size in memory: the output of the format readers and the input of the PNG writer.
 
 use anyhow::Context;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
@@ -9,43 +9,43 @@ use crate::error::Error;
 /// Labelled images of one size.
 #[derive(Debug, PartialEq)]
 pub struct Images {
-    /// 1 (grey) or 3 (red, green, blue).
+    /// Number of channels: 1 (grey) or 3 (red, green, blue).
     pub channels: usize,
-    /// In pixels.
+    /// Height in pixels.
     pub height: usize,
-    /// In pixels.
+    /// Width in pixels.
     pub width: usize,
-    /// `[n, channels, height, width]`.
+    /// Pixels, `[n, channels, height, width]`.
     pub pixels: Vec<u8>,
-    /// `[n]`, each 0 to 9.
+    /// Labels, `[n]`, each 0 to 9.
     pub labels: Vec<u8>,
 }
 
-/// A training and a test part, as the authors of a data set divided it.
+/// The training and the test part of a data set, as published.
 #[derive(Debug, PartialEq)]
 pub struct Parts {
-    /// Divided further into `train` and `valid`.
+    /// The training part, which is split into `train` and `valid`.
     pub train: Images,
-    /// Becomes `test`.
+    /// The test part, which becomes `test`.
     pub test: Images,
 }
 
 impl Images {
-    /// Image `index` as a PNG file: 8 bits a channel, no metadata, the same bytes for the same pixels.
+    /// Image `index` as a PNG file: 8 bits per channel, no metadata. Equal pixels give equal bytes.
     ///
     /// # Errors
     /// If the encoder fails.
     pub fn png(&self, index: usize) -> Result<Vec<u8>, Error> {
         let color = if self.channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
         let mut file = Vec::new();
-        // Fast compression: sixty thousand tiny files gain nothing from minutes of searching.
+        // Fast compression: a slower search would take minutes for sixty thousand small files.
         PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Sub)
             .write_image(&self.interleaved(index), self.width as u32, self.height as u32, color)
             .with_context(|| format!("cannot encode image {index}"))?;
         Ok(file)
     }
 
-    /// Pixels of image `index`, `[height, width, channels]` as PNG stores them.
+    /// Pixels of image `index` in the order of PNG, `[height, width, channels]`.
     fn interleaved(&self, index: usize) -> Vec<u8> {
         let plane = self.height * self.width;
         let size = self.channels * plane;
@@ -65,7 +65,7 @@ mod tests {
 
         let decoded = image::load_from_memory(&images.png(1).unwrap()).unwrap().to_rgb8();
 
-        // The second image's planes start at 120 (red), 160 (green) and 200 (blue).
+        // The channels of the second image start at 120 (red), 160 (green) and 200 (blue).
         assert_eq!(decoded.get_pixel(0, 0).0, [120, 160, 200]);
         assert_eq!(decoded.get_pixel(1, 1).0, [150, 190, 230]);
     }

@@ -1,4 +1,4 @@
-//! All or nothing: a data set is made in a sibling folder and takes its name once it is complete.
+//! Atomic installation: a data set is made in a sibling folder and renamed when it is complete.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,36 +9,36 @@ use serde::{Deserialize, Serialize};
 /// The file that marks a folder as complete and made by this program.
 const MANIFEST: &str = ".fetch-data.json";
 
-/// Images in each split.
+/// Number of images in each split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
-    /// To learn from.
+    /// Training images.
     pub train: usize,
-    /// To choose by.
+    /// Validation images.
     pub valid: usize,
-    /// To report.
+    /// Test images.
     pub test: usize,
 }
 
-/// What is known about a complete data set.
+/// The manifest of a complete data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     /// Its name.
     pub(crate) data_set: String,
-    /// Where the images came from.
+    /// The origin of the images.
     pub(crate) source: String,
     /// Whether they are the published ones, by checksum.
     pub(crate) published: bool,
-    /// How many there are.
+    /// Number of images.
     #[serde(rename = "pictures")]
     pub(crate) images: Counts,
 }
 
-/// Keeps two runs from making the same data set at once; released when dropped.
+/// An advisory file lock: only one process at a time makes a data set. Released when dropped.
 pub(crate) struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
 
-/// Waits until no other run works on `target`.
+/// Waits for the lock of `target`.
 pub(crate) fn lock(target: &Path) -> Result<Lock> {
     let path = sibling(target, "lock");
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
@@ -47,9 +47,10 @@ pub(crate) fn lock(target: &Path) -> Result<Lock> {
         .with_context(|| format!("cannot lock {}", path.display()))
 }
 
-/// The manifest of the complete data set at `target`; `None` if nothing is there.
+/// The manifest of the complete data set at `target`; `None` if nothing exists there.
 ///
-/// A folder that is there but was not completed by this program is an error: it may be the user's own.
+/// # Errors
+/// If the folder exists but was not completed by this program, because it may belong to the user.
 pub(crate) fn installed(target: &Path) -> Result<Option<Manifest>> {
     if fs::symlink_metadata(target).is_err() {
         return Ok(None);
@@ -67,9 +68,12 @@ pub(crate) fn installed(target: &Path) -> Result<Option<Manifest>> {
     Ok(Some(manifest))
 }
 
-/// Lets `fill` make a data set in a fresh folder, and moves that folder to `target`.
+/// Lets `fill` make a data set in a new folder, and renames that folder to `target`.
 ///
-/// Whatever happens, `target` is complete or absent. What an interrupted run left is deleted first.
+/// `target` is complete or absent at every moment. Leftovers of an interrupted run are deleted first.
+///
+/// # Errors
+/// Errors of `fill` and of the disk.
 pub(crate) fn install(target: &Path, fill: impl FnOnce(&Path) -> Result<Manifest>) -> Result<Manifest> {
     let staging = sibling(target, "partial");
     remove_tree(&staging)?;
@@ -86,7 +90,7 @@ pub(crate) fn install(target: &Path, fill: impl FnOnce(&Path) -> Result<Manifest
     done
 }
 
-/// `.NAME.kind` beside `target`; hidden, so that nobody takes it for a data set.
+/// The hidden sibling `.NAME.kind` of `target`.
 fn sibling(target: &Path, kind: &str) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     target.with_file_name(format!(".{name}.{kind}"))
@@ -99,7 +103,7 @@ fn remove_tree(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Files in the class folders of each split.
+/// Number of files in the class folders of each split.
 pub(crate) fn count(target: &Path) -> Result<Counts> {
     let split = |name: &str| -> Result<usize> {
         let mut n = 0;

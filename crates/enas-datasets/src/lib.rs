@@ -1,10 +1,10 @@
 //! Public image data sets as folders of PNG files, `NAME/{train,valid,test}/CLASS/NNNNN.png`.
 //!
-//! [`Fetch`] provides one: from the network, from archives on disk, from an operating system's package, or from what is built
-//! in. Whatever is read is taken for damaged or hostile until it is checked: sizes before memory, names before files,
-//! SHA-256 sums before use.
+//! [`Fetch`] provides one: from the network, from archives on disk, from a package of the operating system, or built
+//! in. All input counts as hostile until it is verified: sizes before memory is allocated, names before files are
+//! written, SHA-256 before use.
 //!
-//! [`formats`] reads single files of the kinds that such data sets are published in.
+//! [`formats`] reads single files in the formats of such data sets.
 #![forbid(unsafe_code)]
 
 mod capped;
@@ -31,7 +31,7 @@ pub use fetch::{Fetch, Fetched, read_originals};
 pub use install::Counts;
 pub use progress::{Progress, Unit};
 
-/// The example of the read-me compiles and runs.
+/// The example of the README compiles and runs.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

@@ -1,4 +1,5 @@
-//! The files of a data set on disk, under their own names or those that browsers, archivers and other sites give them.
+//! The files of a data set on disk, under their own names or under names that browsers, archivers and other sites
+//! use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +10,13 @@ use crate::fetch::Files;
 use crate::sources::{Format, Original, PublishedSet};
 use crate::{cifar, zips};
 
-/// Folders below the given one that are looked into, one in the other: `MNIST/raw`, or a folder for every file.
+/// Depth of subfolders that are searched: `MNIST/raw`, or a folder for every file.
 const MAX_DEPTH: usize = 2;
 
-/// The files at `from`, a folder or an archive, that `set` can be made of.
+/// The files of `set` at `from`, a folder or an archive.
 ///
 /// # Errors
-/// Says which files are missing, or why an archive cannot be used.
+/// If files are missing or an archive cannot be used; the message names them.
 pub(crate) fn find(set: &PublishedSet, from: &Path) -> Result<Files> {
     let found = match set.format {
         Format::Idx(originals) => find_idx_files(from, &originals),
@@ -51,13 +52,13 @@ fn find_idx_files(folder: &Path, originals: &[Original; 4]) -> Result<Files> {
     }
 }
 
-/// The names, and the verb that goes with them.
+/// The names, and the verb that agrees with them.
 fn which(names: &[&str]) -> String {
     format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
 }
 
-/// Whether a file has this name, be it gzipped or not, with dots for dashes, or with the number that browsers add to the
-/// name of a second download.
+/// Whether a file has this name: gzipped or not, with dots instead of dashes, or with the number that browsers add to
+/// a second download.
 fn is_called(path: &Path, name: &str) -> bool {
     let plain = |name: &str| {
         let lower = name.to_lowercase();
@@ -69,7 +70,7 @@ fn is_called(path: &Path, name: &str) -> bool {
     path.file_name().is_some_and(|file| plain(&file.to_string_lossy()) == plain(name))
 }
 
-/// Files in a folder and those not far below it, the nearest first, in the order of their names.
+/// The files in a folder and in its subfolders down to `depth`: nearest first, sorted by name.
 fn files_below(folder: &Path, depth: usize) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
@@ -83,7 +84,7 @@ fn files_below(folder: &Path, depth: usize) -> Vec<PathBuf> {
     files
 }
 
-/// An archive by its content: the given file, one of its own name in the folder, or one that is called nearly so.
+/// An archive by its content: the given file, the one of that name in the folder, or one with a similar name.
 fn find_cifar(from: &Path, originals: [Original; 2]) -> Result<Files> {
     if from.is_file() {
         let form = cifar::form_of(from).with_context(|| from.display().to_string())?;

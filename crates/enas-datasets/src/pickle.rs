@@ -1,8 +1,9 @@
-//! A reader for the few pickles that CIFAR-10 consists of: a dictionary of strings, lists of small numbers
-//! and one NumPy array of bytes.
+//! A parser for the pickles of CIFAR-10: a dictionary of strings, lists of small numbers, and one NumPy array of
+//! bytes.
 //!
-//! Not an interpreter: nothing a pickle names is ever run. The four "calls" that such files contain are
-//! recognised by name and understood as data (a text in Latin-1, an empty array, an element type, an array's
+//! It is not an interpreter: nothing that a pickle names is executed. The four calls in such files are recognised by
+//! name and evaluated as data (a Latin-1 text, an empty array, an element type, the content of an array). Every other
+//! call is refused. Protocols 2 to 4 are supported, as written by Python 2 and 3.
 //! content); any other is refused. Protocols 2 to 4 as written by Python 2 and 3 are read.
 
 use std::collections::BTreeMap;
@@ -10,21 +11,21 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Values a file may hold. A batch holds some 20,000.
+/// Maximum number of values in a file. A batch has about 20,000.
 const MAX_VALUES: usize = 1_000_000;
 
-/// Lists, tuples and dictionaries a file may hold: a bound on how deep they can be nested.
+/// Maximum number of lists, tuples and dictionaries, which also bounds the nesting depth.
 const MAX_CONTAINERS: usize = 1_000;
 
-/// Longest name, of a module, of something in it or of an element type.
+/// Maximum length of a name: of a module, of something in it, or of an element type.
 const MAX_NAME: usize = 256;
 
-/// A value as far as these files need it.
+/// A value, as far as these files need it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
-    /// `None`, `True` and `False`: present in array descriptions, without meaning to us.
+    /// `None`, `True` and `False`: they occur in array descriptions and are ignored.
     Other,
-    /// A whole number.
+    /// An integer.
     Int(i64),
     /// A Python 2 string or a Python 3 `bytes`.
     Bytes(Rc<[u8]>),
@@ -34,15 +35,15 @@ pub(crate) enum Value {
     List(Vec<Value>),
     /// A tuple.
     Tuple(Vec<Value>),
-    /// Key and value pairs in the order of the file.
+    /// Key-value pairs in the order of the file.
     Dict(Vec<(Value, Value)>),
-    /// The name of something in Python, `module name`.
+    /// The name of a Python object, `module name`.
     Global(Rc<str>),
     /// A NumPy element type, such as `u1`.
     Dtype(Rc<str>),
     /// A NumPy array of unsigned bytes, row-major.
     Array {
-        /// Size along each dimension.
+        /// Sizes of the dimensions.
         shape: Vec<usize>,
         /// The elements.
         data: Rc<[u8]>,
@@ -50,7 +51,7 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// What a dictionary holds under `key`.
+    /// The value of `key` in a dictionary.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         let Value::Dict(pairs) = self else { return None };
         pairs.iter().find(|(k, _)| k.as_bytes() == Some(key.as_bytes())).map(|(_, value)| value)
@@ -66,7 +67,7 @@ impl Value {
     }
 }
 
-/// Reads the one value that `bytes` holds. Errors name the byte.
+/// Parses the single value in `bytes`. Errors name the byte position.
 pub(crate) fn load(bytes: &[u8]) -> Result<Value> {
     let mut machine = Machine {
         bytes,
@@ -88,29 +89,29 @@ pub(crate) fn load(bytes: &[u8]) -> Result<Value> {
     }
 }
 
-/// The pickle machine: a stack, the places of open brackets on it, and values to be used again.
+/// The pickle machine: a stack, the marks on it, and the memo of reusable values.
 struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     stack: Vec<Value>,
     marks: Vec<usize>,
-    /// Only what cannot change after it was stored; these files never use anything else again.
+    /// Only immutable values are stored; these files reuse no others.
     memo: BTreeMap<u32, Option<Value>>,
     values: usize,
     containers: usize,
-    /// Bytes that calls have made, which no honest file has more of than bytes of its own.
+    /// Bytes made by calls. A regular file makes no more than its own size.
     made: usize,
 }
 
 impl Machine<'_> {
-    /// Carries out the next instruction; the value, if that was the last.
+    /// Executes the next instruction; returns the value after the last one.
     fn step(&mut self) -> Result<Option<Value>> {
         match self.byte()? {
             0x80 => {
                 let protocol = self.byte()?;
                 ensure!((2..=4).contains(&protocol), "pickle protocol {protocol}, expected 2, 3 or 4");
             }
-            0x95 => drop(self.take(8)?), // The size of a frame, which nothing here needs.
+            0x95 => drop(self.take(8)?), // Size of a frame, which is not needed here.
             b'.' => {
                 let value = self.pop()?;
                 ensure!(
@@ -160,7 +161,7 @@ impl Machine<'_> {
                 self.recall(slot)?;
             }
             b'(' => {
-                // Marks are counted as values, since a file of nothing else would fill the memory too.
+                // Marks count as values, because a file of only marks would exhaust memory too.
                 self.count_value()?;
                 self.marks.push(self.stack.len());
             }
@@ -194,7 +195,7 @@ impl Machine<'_> {
             b'R' => {
                 let (arguments, callable) = (self.pop()?, self.pop()?);
                 let value = understand_call(&callable, &arguments)?;
-                // One text can be encoded again and again.
+                // One text can be encoded repeatedly.
                 self.made += value.as_bytes().map_or(0, <[u8]>::len);
                 ensure!(self.made <= self.bytes.len(), "more content than the file has bytes");
                 self.push(value)?;
@@ -279,7 +280,7 @@ impl Machine<'_> {
         Ok(self.pop_many(1)?.remove(0))
     }
 
-    /// The `n` topmost values, none of which may lie below an open bracket.
+    /// The `n` topmost values; an error if a mark is among them.
     fn pop_many(&mut self, n: usize) -> Result<Vec<Value>> {
         let floor = self.marks.last().copied().unwrap_or(0);
         ensure!(self.stack.len() >= floor + n, "an instruction that needs {n} values finds fewer");
@@ -336,7 +337,7 @@ impl Machine<'_> {
     }
 }
 
-/// What calling `callable` would give, for the three callables these files name.
+/// The result of calling `callable`, for the callables in these files.
 fn understand_call(callable: &Value, arguments: &Value) -> Result<Value> {
     let (Value::Global(name), Value::Tuple(arguments)) = (callable, arguments) else {
         bail!("a call of something that is no name")
@@ -358,11 +359,11 @@ fn understand_call(callable: &Value, arguments: &Value) -> Result<Value> {
     }
 }
 
-/// What `object` becomes when it is given `state`, for the two kinds of object these files hold.
+/// The result of giving `state` to `object`, for the two kinds of object in these files.
 fn understand_state(object: Value, state: Value) -> Result<Value> {
     let Value::Tuple(state) = state else { bail!("an object state that is no tuple") };
     match (object, &state[..]) {
-        // Byte order and alignment, which single bytes do not have.
+        // Byte order and alignment, which are irrelevant for single bytes.
         (dtype @ Value::Dtype(_), _) => Ok(dtype),
         (Value::Array { .. }, [_, Value::Tuple(shape), Value::Dtype(dtype), _, Value::Bytes(data)]) => {
             ensure!(&**dtype == "u1", "an array of elements {dtype:?}, expected \"u1\" (unsigned bytes)");
@@ -479,7 +480,7 @@ pub(crate) mod tests {
         assert!(message(b"\x80\x02T\xff\xff\xff\xff").contains("4294967295 bytes expected"));
     }
 
-    /// A text of a megabyte that is encoded again and again would become any amount of memory.
+    /// A text of a megabyte that is encoded repeatedly would take any amount of memory.
     #[test]
     fn content_that_multiplies_is_refused() {
         let mut file = b"\x80\x02c_codecs\nencode\nq\x01X\x00\x00\x10\x00".to_vec();

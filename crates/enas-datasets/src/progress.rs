@@ -1,29 +1,29 @@
-//! Who is told how the work goes.
+//! Progress reports.
 
-/// Is told how downloads and unpacking get on, possibly by several threads at once.
+/// Receives the progress of downloads and unpacking, possibly from several threads at once.
 pub trait Progress: Sync {
-    /// Something of this name begins: a download, or the writing of images.
+    /// A task with this name begins: a download, or the writing of images.
     fn begin(&self, _what: &str, _unit: Unit) {}
-    /// How much there is to do; 0 if that is not known.
+    /// Sets the total amount of work; 0 if it is unknown.
     fn set_length(&self, _length: u64) {}
-    /// How much has been done.
+    /// Sets the amount of work done.
     fn set_position(&self, _position: u64) {}
-    /// So much more has been done.
+    /// Adds to the amount of work done.
     fn inc(&self, _more: u64) {}
-    /// What began has ended.
+    /// The task has ended.
     fn end(&self) {}
-    /// Something that a user should know.
+    /// A warning for the user.
     fn warn(&self, _message: &str) {}
 }
 
-/// What is counted.
+/// The unit of progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Bytes of a download.
+    /// Downloaded bytes.
     Bytes,
-    /// Images that are written.
+    /// Written images.
     Images,
 }
 
-/// Nobody is told.
+/// Ignores all reports.
 impl Progress for () {}

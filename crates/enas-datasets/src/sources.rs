@@ -1,33 +1,33 @@
-//! The public data sets: where they are, what their files are called, which checksums are known.
+//! The published data sets: addresses, file names and checksums.
 //!
-//! Every digest here is SHA-256. Those of the archives are the ones that the large frameworks' own
-//! downloaders carry; the CIFAR-10 and Fashion-MNIST home pages publish only MD5. A `payload` digest is that
-//! of the decompressed file, so that a copy which was compressed anew is still recognised.
+//! Every digest is SHA-256. The digests of archives are those in the downloaders of the large frameworks; the home
+//! pages of CIFAR-10 and Fashion-MNIST publish MD5 only. A `payload` digest is that of the decompressed file, so that
+//! a recompressed copy is recognised.
 
-/// One of the public data sets.
+/// A published data set.
 pub(crate) struct PublishedSet {
-    /// Name on the command line and of the folder.
+    /// Its name on the command line and of its folder.
     pub(crate) name: &'static str,
     /// Folder names by label; their byte order is the order of the labels.
     pub(crate) classes: [&'static str; 10],
-    /// How the files are read.
+    /// The format of its files.
     pub(crate) format: Format,
-    /// Addresses that end in `/`; a file is asked for under each in turn.
+    /// Base URLs, ending in `/`, that are tried in order.
     pub(crate) mirrors: &'static [&'static str],
-    /// One `valid` image per class for so many images of the training file: 60,000 / 120 = 500.
+    /// One `valid` image of each class per this many training images of all classes: 60,000 / 120 = 500 per class.
     pub(crate) train_per_valid: usize,
-    /// A folder where an operating system's package puts the original files.
+    /// The folder of the original files in a package of the operating system.
     pub(crate) installed: Option<&'static str>,
 }
 
-/// How the original files are laid out.
+/// The format of the original files.
 #[derive(Clone, Copy)]
 pub(crate) enum Format {
     /// Four IDX files: training images, training labels, test images, test labels.
     Idx([Original; 4]),
-    /// One archive, in either of two forms; the first is the one that is downloaded.
+    /// One archive in two forms; the first one is downloaded.
     Cifar10 {
-        /// Fixed-length records.
+        /// Records of fixed length.
         binary: Original,
         /// Pickled dictionaries.
         python: Original,
@@ -39,9 +39,9 @@ pub(crate) enum Format {
 pub(crate) struct Original {
     /// Its name, as downloaded.
     pub(crate) name: &'static str,
-    /// SHA-256 of the file as downloaded.
+    /// SHA-256 of the file, as downloaded.
     pub(crate) sha256: &'static str,
-    /// SHA-256 of the decompressed content; `None` for archives, which are checked whole.
+    /// SHA-256 of the decompressed content; `None` for archives, which are verified as a whole.
     pub(crate) payload_sha256: Option<&'static str>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) const MNIST: PublishedSet = PublishedSet {
     installed: None,
 };
 
-/// Fashion-MNIST (Zalando Research): as MNIST, with articles of clothing.
+/// Fashion-MNIST (Zalando Research): the format of MNIST, with articles of clothing.
 pub(crate) const FASHION_MNIST: PublishedSet = PublishedSet {
     name: "fashion-mnist",
     classes: enas_data::fashion_small::CLASSES,
@@ -112,7 +112,7 @@ pub(crate) const FASHION_MNIST: PublishedSet = PublishedSet {
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
     ],
     train_per_valid: 120,
-    // The Debian package dataset-fashion-mnist; it holds the original images, compressed anew.
+    // The Debian package dataset-fashion-mnist holds the original images, recompressed.
     installed: Some("/usr/share/datasets/fashion-mnist"),
 };
 

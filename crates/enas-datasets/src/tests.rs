@@ -1,4 +1,4 @@
-//! Whole data sets, from every kind of source, at a small size.
+//! Complete data sets from every kind of source, at a small size.
 
 use std::fs;
 use std::path::Path;
@@ -118,7 +118,7 @@ fn originals_under_names_with_a_dot_are_found_and_a_missing_one_is_named() {
         let dotted = name.replace("-idx", ".idx");
         fs::write(from.join(dotted), bytes).unwrap();
     }
-    // The folder above is as good.
+    // The parent folder works as well.
     fetch(&MNIST, Some(folder.path()), &folder.path().join("a"), &()).unwrap();
     assert_eq!(images(&folder.path().join("a/mnist")).len(), 50);
 
@@ -216,7 +216,7 @@ fn zips_of_class_folders_are_taken_as_they_are() {
     assert_eq!(paths, ["test/8/d.png", "train/7/a.png", "train/8/b.png", "valid/7/c.png"]);
 }
 
-/// `MNIST`, but its files are those of `idx_files`, gzipped, on `server`.
+/// `MNIST` with the files of `idx_files`, gzipped, on `server`.
 fn on(server: &Server) -> PublishedSet {
     let leak = |text: String| -> &'static str { text.leak() };
     let originals = idx_files().map(|(name, bytes)| Original {

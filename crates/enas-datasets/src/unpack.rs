@@ -1,6 +1,6 @@
-//! Images to a tree of PNG files, `{train,valid,test}/<class>/NNNNN.png`.
+//! Writing of images as PNG files, `{train,valid,test}/<class>/NNNNN.png`.
 //!
-//! `NNNNN` is the image's place in the original file, so that a wrong label can be traced back to it.
+//! `NNNNN` is the index of the image in the original file, so that a wrong label can be traced back.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::images::{Images, Parts};
 use crate::install::Counts;
 use crate::progress::Progress;
 
-/// Writes `parts` below `folder`, on all cores.
+/// Writes `parts` below `folder`, in parallel.
 ///
-/// The last `n / train_per_valid` training images of each class become `valid` (at least one, at most half of
-/// the class), always the same ones.
+/// The last `n / train_per_valid` training images of each class become `valid`: at least one, at most half of the
+/// class, always the same ones.
 pub(crate) fn write_tree(
     parts: &Parts,
     classes: &[&str],
@@ -36,7 +36,7 @@ pub(crate) fn write_tree(
     Ok(counts)
 }
 
-/// Indices of the images to train on and of those to validate on, both ascending.
+/// Indices of the images for training and of those for validation, both ascending.
 fn divide(labels: &[u8], train_per_valid: usize) -> (Vec<usize>, Vec<usize>) {
     let wanted = (labels.len() / train_per_valid).max(1);
     let mut valid = Vec::new();

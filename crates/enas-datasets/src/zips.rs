@@ -1,5 +1,5 @@
-//! `train.zip`, `valid.zip` and `test.zip`, whose top level is the class folders, as they are: names and
-//! bytes of the images stay. What lies elsewhere in an archive, or tries to leave it, is refused.
+//! `train.zip`, `valid.zip` and `test.zip` with class folders at the top level, unpacked without changes. Entries
+//! elsewhere, or with names that would leave the archive, are refused.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,16 +14,16 @@ use zip::ZipArchive;
 use crate::install::Counts;
 use crate::progress::Progress;
 
-/// Largest image file that is believed: no larger ones are read as images.
+/// Size limit of an image file in bytes, equal to that of the loader.
 const MAX_FILE: u64 = 64 << 20;
 
-/// The archives in `folder`: training, validation (may be missing) and test; `None` without the first.
+/// The archives in `folder`: training, validation (may be absent) and test; `None` without the first.
 pub(crate) fn find(folder: &Path) -> Option<[PathBuf; 3]> {
     let paths = ["train.zip", "valid.zip", "test.zip"].map(|name| folder.join(name));
     paths[0].exists().then_some(paths)
 }
 
-/// Unpacks the archives that [`find`] found below `to`.
+/// Unpacks the archives found by [`find`] below `to`.
 pub(crate) fn unpack(archives: &[PathBuf; 3], to: &Path, progress: &dyn Progress) -> Result<Counts> {
     let [train, valid, test] = archives;
     let valid = if valid.exists() { unpack_split(valid, &to.join("valid"), progress)? } else { 0 };
@@ -34,7 +34,7 @@ pub(crate) fn unpack(archives: &[PathBuf; 3], to: &Path, progress: &dyn Progress
     })
 }
 
-/// Unpacks one archive; the number of its images.
+/// Unpacks one archive; returns the number of its images.
 fn unpack_split(path: &Path, to: &Path, progress: &dyn Progress) -> Result<usize> {
     let archive = open_zip(path)?;
     unpack_archive(archive, path, to, progress).with_context(|| path.display().to_string())
@@ -74,12 +74,12 @@ fn unpack_archive(
     Ok(written.len())
 }
 
-/// A name as the systems see it that care least about spelling.
+/// A name as seen by the least strict file systems.
 fn spelling(name: &str) -> String {
     name.nfc().collect::<String>().to_lowercase()
 }
 
-/// Class folder and file name of an image; `None` for what is skipped.
+/// Class folder and file name of an image; `None` for entries that are skipped.
 fn place(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &str)>> {
     ensure!(!is_symlink, "a link, which a data set has no use for");
     // Some archivers write this before every name.
@@ -101,7 +101,7 @@ fn place(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &st
     }
 }
 
-/// Writes an entry that says to have `size` bytes.
+/// Writes an entry with a declared size of `size` bytes.
 fn write(entry: impl Read, size: u64, folder: &Path, name: &str) -> Result<()> {
     ensure!(size <= MAX_FILE, "{size} bytes, at most {MAX_FILE} are read as an image");
     let mut bytes = Vec::new();

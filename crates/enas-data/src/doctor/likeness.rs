@@ -21,9 +21,8 @@ pub(super) const MAX_BITS: u32 = 3;
 /// Maximum difference of near duplicates: the root mean square difference relative to their contrast, see
 /// [`Likeness::is_near`].
 ///
-/// No two of the built-in digits are this close. Of the 70,000 images of Fashion-MNIST, 35 groups are; at 0.10 there
-/// would be
-/// 323. Copies saved as JPEG of quality 60 or at half the size are detected.
+/// No two of the built-in digits are this close. Fashion-MNIST (70,000 images) has 35 such
+/// groups, and would have 323 at 0.10. Copies saved as JPEG of quality 60 or at half the size are detected.
 const MAX_DIFFERENCE: f64 = 0.06;
 
 /// Minimum standard deviation of a small copy, in pixel values; below it there is too little to compare.
