@@ -1,11 +1,11 @@
-//! Test data made with OpenCV by `goldens/opencv.py`. No code of the library.
+//! Test data made with OpenCV by `goldens/opencv.py`. They share no code with the library.
 
-/// The picture that all results were made from: 8 x 8 pixels.
+/// The source image of all results: 8×8 pixels.
 pub(crate) fn source() -> Vec<u8> {
     (0..64u32).map(|i| (i * 37 % 256) as u8).collect()
 }
 
-/// The two numbers after `kind` in each line's name, and the resulting pixels.
+/// The two numbers after `kind` in the name of each line, and the resulting pixels.
 pub(crate) fn results(kind: &str) -> Vec<([f64; 2], Vec<u8>)> {
     let parse = |line: &'static str| {
         let (name, pixels) = line.split_once(':')?;

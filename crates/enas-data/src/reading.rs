@@ -142,7 +142,6 @@ impl Pictures {
     ///
     /// # Errors
     /// [`Error::Lost`] if an image has changed.
-    /// [`Error::Lost`] if a picture is no longer what it was.
     pub(crate) fn find_white(&mut self, source: &Source) -> Result<(), Error> {
         let assumed = self.input.white;
         self.input.white = assumed.resolved(self.peaks);

@@ -22,7 +22,6 @@ const DECODING: u64 = 8;
 const PER_FILE: u64 = 380;
 /// Number of copies of a file's name: in the listing, with its digest, as a path, in its split, and in the stored
 /// split.
-/// stores.
 const NAMES: u64 = 5;
 
 /// Sizes of a data set before its images are decoded.

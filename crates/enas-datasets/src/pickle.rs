@@ -4,7 +4,6 @@
 //! It is not an interpreter: nothing that a pickle names is executed. The four calls in such files are recognised by
 //! name and evaluated as data (a Latin-1 text, an empty array, an element type, the content of an array). Every other
 //! call is refused. Protocols 2 to 4 are supported, as written by Python 2 and 3.
-//! content); any other is refused. Protocols 2 to 4 as written by Python 2 and 3 are read.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
