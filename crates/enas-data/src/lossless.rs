@@ -101,6 +101,7 @@ impl Around {
         let zeros =
             [left, above, above_left, above_right, left2, above2].map(|pixel| usize::from(pixel == 0));
         let pattern = zeros.iter().enumerate().map(|(i, zero)| zero << i).sum::<usize>();
+        // The distance to the nearer side in steps of two pixels, and the row in steps of four.
         let place = x.min(side - 1 - x) / 2 % 8 + y / 4 % 8 * 8;
         pattern + place * 64
     }
@@ -120,6 +121,7 @@ impl Around {
             + (left - left2).abs();
         let mut step = 0;
         while sum > 0 && step < ROUGHNESS - 1 {
+            // Every level covers 1.6 times the range of the level before.
             sum = sum * 10 / 16;
             step += 1;
         }

@@ -37,6 +37,7 @@ fn fitted(rows: &[f32], labels: &[u32], n_classes: usize) -> f64 {
         let one = |(row, &label): (&[f32], &u32)| log_sum(row, t) - log_p(row[label as usize]) / t;
         rows.chunks_exact(n_classes).zip(labels).map(one).sum::<f64>()
     };
+    // With the golden ratio one of the two inner points is reused, so a step evaluates the loss once.
     let ratio = (5f64.sqrt() - 1.0) / 2.0;
     let (mut low, mut high) = (TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
     let (mut a, mut b) = (high - ratio * (high - low), low + ratio * (high - low));

@@ -86,6 +86,7 @@ fn beta(alpha: f32, stream: &mut Stream) -> f32 {
 /// A sample of `Gamma(alpha, 1)` (Marsaglia and Tsang, 2000).
 fn gamma(alpha: f64, stream: &mut Stream) -> f64 {
     if alpha < 1.0 {
+        // Gamma(alpha) = Gamma(alpha + 1)·U^(1/alpha) for alpha below 1.
         let u = f64::from(1.0 - stream.uniform());
         return gamma(alpha + 1.0, stream) * u.powf(1.0 / alpha);
     }

@@ -32,6 +32,7 @@ pub(super) fn read(format: ImageFormat, bytes: &[u8]) -> Header {
 
 /// Reads chunks up to the pixels; an `acTL` chunk there announces an animation.
 fn png(bytes: &[u8]) -> Option<Header> {
+    // Byte 25 of the IHDR chunk is the colour type; 3 is a palette.
     let palette = *bytes.get(25)? == 3;
     let mut at = 8;
     let mut animated = false;
@@ -58,6 +59,8 @@ fn jpeg(bytes: &[u8]) -> Option<Header> {
             [0xff, marker] => marker,
             _ => return Some(header),
         };
+        // 0xda starts a scan. 0xc0 to 0xcf start a frame, except three of them; byte 9 of a frame is its number of
+        // channels.
         match marker {
             0xda => break,
             0xc4 | 0xc8 | 0xcc => {}
@@ -71,6 +74,7 @@ fn jpeg(bytes: &[u8]) -> Option<Header> {
 }
 
 fn bmp(bytes: &[u8]) -> Option<Header> {
+    // The old header has 12 bytes and stores the bits per pixel at another place.
     let old = u32::from_le_bytes(array(bytes, 14)?) == 12;
     let bits = u16::from_le_bytes(array(bytes, if old { 24 } else { 28 })?);
     Some(Header { palette: (1..=8).contains(&bits), ..Header::default() })
@@ -120,6 +124,7 @@ fn tiff(bytes: &[u8]) -> Option<Header> {
     if word(2)? != 42 {
         return None;
     }
+    // Tag 262, photometric interpretation: 3 is a palette, 5 is CMYK.
     let (first, photometric) = (long(4)?, 262);
     let n = usize::from(word(first)?);
     let entry = |i: usize| first.checked_add(2 + 12 * i);

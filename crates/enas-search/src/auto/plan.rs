@@ -85,6 +85,7 @@ impl AutoPlan {
         let first = work.first.min(FIRST * left);
         let rest = left - first;
         let share = if left < FEW_STEPS * work.step { FINALS } else { SEARCH };
+        // The search gets what the training does not need, but at least its share of the rest.
         let search = work.search.min((rest - work.train).max(share * rest));
         Self { first, search, train: work.train.min(rest - search), ..whole }
     }

@@ -353,6 +353,7 @@ fn keys(table: &Table, prefix: &str) -> Vec<String> {
 /// The dynamic-programming table is kept as one row, updated in place: O(|a|·|b|) time, O(|b|) memory.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
+    // `row[j]` is the distance between the characters of `a` so far and the first `j` characters of `b`.
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {
         let mut diagonal = row[0];

@@ -22,7 +22,7 @@ pub struct WarmupConfig {
     pub collapse: f32,
 }
 
-/// The finals: candidates are trained alone for a short time, and the best by training loss go on (successive
+/// The finals: candidates are trained alone for a short time, and the best by training loss advance (successive
 /// halving; Jamieson and Talwalkar, AISTATS 2016).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +35,7 @@ pub struct FinalsConfig {
     pub random: usize,
     /// Mutants, which differ in one branch from one of the best so far.
     pub mutants: usize,
-    /// Steps per candidate in the first round, at most an epoch. A quarter goes on to three times as many, and a
+    /// Steps per candidate in the first round, at most an epoch. A quarter advances to three times as many, and a
     /// quarter of those to ten times as many. 0 turns the finals off, as published: the shared weights choose.
     pub steps: u64,
     /// Uniformly random architectures that are trained as long as the best, as controls.

@@ -71,7 +71,7 @@ pub struct Picks {
     pub small: Arc,
     /// The cheapest network whose training loss is not significantly above the lowest.
     pub balanced: Arc,
-    /// The network with the lowest training loss.
+    /// The network with the lowest training loss among those that do not overfit.
     pub accurate: Arc,
 }
 
@@ -164,6 +164,7 @@ impl Gain {
         // already.
         let of_arcs = (spread - mean * (1.0 - mean) / n).max(0.0) / k;
         let of_images = of_images / n;
+        // Welch–Satterthwaite: degrees of freedom of the sum of two estimated variances.
         let df = (of_images + of_arcs).powi(2)
             / (of_images.powi(2) / (n - 1.0).max(1.0) + of_arcs.powi(2) / (k - 1.0).max(1.0)).max(1e-300);
         // If all answers agree the variance is 0. The interval then allows for one image more or less.
@@ -180,8 +181,8 @@ fn mean_and_variance(values: &[f64]) -> (f64, f64) {
     (mean, squares / (n - 1.0).max(1.0))
 }
 
-/// The 97.5 % quantile of Student's t, by the Cornish–Fisher expansion around the normal quantile. The error is
-/// below 1 % from three degrees of freedom on.
+/// The 97.5 % quantile of Student's t, by the Cornish–Fisher expansion around the normal quantile
+/// (Abramowitz and Stegun, 26.7.5). The error is below 1 % from three degrees of freedom on.
 fn student_t(df: f64) -> f64 {
     const Z: f64 = 1.959_964;
     let (nu, z2) = (df.max(1.0), Z * Z);

@@ -50,7 +50,7 @@ pub(crate) struct Task<'a> {
     pub(crate) memory: Option<&'a MemoryPlan>,
 }
 
-/// Position of the finals. Networks are not stored: after an interruption, those that go on are trained again and
+/// Position of the finals. Networks are not stored: after an interruption, those that advance are trained again and
 /// give the same bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FinalsProgress {
@@ -100,7 +100,7 @@ pub(crate) struct Finals<'a, 's, 'r, P> {
     state: &'s dyn Fn(&FinalsProgress) -> Result<State<P>>,
     proposals: Proposals<'a>,
     candidates: Vec<Candidate>,
-    /// Networks that may go on to the next round, by candidate.
+    /// Networks that may advance to the next round, by candidate.
     trials: BTreeMap<usize, Trial<'a>>,
     progress: FinalsProgress,
     usual_macs: u64,
@@ -154,11 +154,13 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             return Err(self.proposals.none_found());
         }
         self.fit_to_time()?;
+        // Round 1: all drawn candidates, then mutants of the best of them.
         let drawn: Vec<usize> = (0..self.candidates.len()).collect();
         self.first_round(&drawn, ENDS[0])?;
         let mutants = self.draw_mutants(finals.mutants)?;
         self.first_round(&mutants, ENDS[1])?;
 
+        // Round 2: the best quarter.
         let n = self.progress.rounds[0].len();
         let second = self.survivors(0, n.div_ceil(4).max(FEWEST));
         self.later_round(1, &second, ENDS[2])?;
@@ -167,6 +169,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             true => second,
             false => self.survivors(1, n.div_ceil(16).max(FEWEST - 1)),
         };
+        // Round 3: the best of round 2, and random architectures with the same training.
         let is_short = self.progress.steps < self.wanted_steps();
         let controls = self.controls(if is_short { finals.controls.min(SHORT.1) } else { finals.controls });
         let equal_size = if is_short { Vec::new() } else { self.equal_size(&third) };
@@ -201,6 +204,8 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         trial.train_to(1 + TIMED, &mut |_, _| true)?;
         let one = began.elapsed().as_secs_f64() / TIMED as f64;
         let (n, controls) = SHORT;
+        // Steps of all rounds, in units of the first round's steps: the candidates, the survivors of two rounds, and
+        // the controls.
         let times = ROUNDS[0] * n
             + (ROUNDS[1] - ROUNDS[0]) * FEWEST as u64
             + (ROUNDS[2] - ROUNDS[1]) * (FEWEST as u64 - 1)
@@ -275,6 +280,8 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         let missing = ids.iter().filter(|&&id| self.entry(round, id).is_none());
         // Networks that are not in memory are trained again from step 0.
         let done: u64 = missing.clone().map(|id| self.trials.get(id).map_or(0, Trial::steps)).sum();
+        // A round that was interrupted keeps its number of steps. Otherwise the time left and the measured pace
+        // decide.
         let steps = match (self.seconds_until(end), self.progress.rounds[round].first()) {
             (_, Some(entry)) => entry.steps,
             (Some(seconds), None) if self.pace.0 > 0 => {
@@ -283,6 +290,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             }
             _ => wanted,
         };
+        // The learning rate falls in the last round only, from the steps of the second round on.
         let annealing = (round == 2).then_some((before, steps));
         for (number, &id) in (1..).zip(ids) {
             if self.is_over || self.seconds_until(1.0).is_some_and(|seconds| seconds <= 0.0) {

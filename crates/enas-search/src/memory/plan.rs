@@ -144,6 +144,7 @@ impl MemoryPlan {
             if needed.total() > most {
                 continue;
             }
+            // The buffer pool gets 7/8 to 1/8 of the free memory: the largest share that fits.
             let eighth = (most - (needed.total() - needed.work)) as usize / 8;
             let mut fitting =
                 (1..8).rev().map(|eighths| (eighths * eighth, job.parts(way, eighths * eighth)));
@@ -203,6 +204,7 @@ impl MemoryPlan {
 
 /// All ways to run a job, fastest first.
 fn ways(job: &Job) -> Vec<Way> {
+    // Checkpointing per cell, then in smaller and smaller micro-batches: less memory for more time.
     let mut recomputes = vec![Recompute::Nothing, Recompute::Cells];
     let mut groups = job.groups() / 2;
     while groups > 0 {

@@ -33,6 +33,7 @@ impl<'a> Search<'a> {
                 wanted.min(((1.0 - FINALS) * seconds / self.seconds_per_step()?.max(1e-9)) as u64)
             }
         };
+        // With fewer steps the shared weights cannot rank architectures. The search then consists of the finals.
         let shares_weights = self.config.finals.policy > 0 && steps >= WARMUPS * warmup_steps;
         if !shares_weights {
             self.at.epochs = 0;

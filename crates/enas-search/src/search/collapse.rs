@@ -42,7 +42,7 @@ pub(super) fn of_epoch(tally: &PolicyTally, most: f64, space: &ImageSpace, noun:
     (share > most).then(|| format!("{:.0} % of the {noun}'s choices are {}", 100.0 * share, name()))
 }
 
-/// Describes a strategy whose median proposal has fewer multiply-adds than the smallest tenth of random
+/// Describes a strategy whose median proposal has fewer multiply-adds than 90 % of random
 /// architectures.
 ///
 /// Small networks learn fast under weight sharing but reach less when trained alone.

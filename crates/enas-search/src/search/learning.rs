@@ -22,6 +22,7 @@ impl Search<'_> {
     pub(super) fn train_strategy(&mut self) -> Result<()> {
         let config = &self.config.controller;
         let steps = config.steps as u64;
+        // As `controller_train_every` of the authors' code (`main.py:277`), but not before the warm-up has ended.
         let is_due = (self.at.epoch + 1).is_multiple_of(config.train_every as u64) && self.is_warm();
         while is_due && self.at.step < steps && !self.time_is_up() {
             let arcs = self.propose();
@@ -109,6 +110,7 @@ impl Search<'_> {
     /// proposal of the strategy.
     pub(super) fn arc_of_step(&mut self, step: u64) -> Arch {
         let config = &self.config.warmup;
+        // Fair draws during the warm-up, after a collapse, and at random in between.
         let fair_until = self.warmup_steps().max(self.at.fair_until);
         if step < fair_until || warmup::is_fair_turn(config, self.seed, step) {
             return self.space.fair(self.seed, step);

@@ -125,6 +125,7 @@ impl<'a> Search<'a> {
         config.check()?;
         let seed = config.run.seed();
         let checkpoint = session.run.restore::<Progress>()?;
+        // A run that went back once continues with lowered learning rates.
         let lr_factor = checkpoint.as_ref().map_or_else(whole, |c| c.progress.lr_factor);
         let (mut child, mut strategy) = (Network::shared(config, data)?, Proposer::of(config, lr_factor)?);
         if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
@@ -143,6 +144,7 @@ impl<'a> Search<'a> {
         let space = ImageSpace::of(config)?;
         let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs, &space));
         let finals = config.finals.are_wanted();
+        // Finals report on images that no choice has used. Without finals the whole split serves both purposes.
         let halves = if finals { Halves::of(&data.valid, seed) } else { Halves::whole(&data.valid, seed) };
         let waited = Duration::ZERO;
         let mut search =
@@ -236,6 +238,7 @@ impl<'a> Search<'a> {
             let place = self.at.place(steps);
             self.session.child_step(place, lr, &stats)?;
             self.tick()?;
+            // The rest of the time is reserved for the choice at the end.
             if self.time_is_up() {
                 break;
             }
@@ -261,12 +264,14 @@ impl<'a> Search<'a> {
         let summary = self.summary(greedy, score);
         self.session.epoch(&summary)?;
 
+        // With a time limit, the past epochs tell how many more will fit in.
         let spent = self.session.run.seconds();
         let planned =
             self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
         self.session.replan(self.at.epochs, planned);
         self.at.next_epoch(planned, spent, &self.space);
         let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
+        // The population was collected together with the tensors, before any later change.
         let progress = Progress { population, ..self.at.clone() };
         self.session.save(State { progress, tensors }, moment)
     }

@@ -73,6 +73,7 @@ impl SharedWeights<'_> {
         let Some(images) = self.images else {
             return self.valid.draw(position, batch_size.min(self.data.valid.len()));
         };
+        // Without `k` in the position all architectures of a step get the same images.
         let position = if same_images { &position[..2] } else { &position[..] };
         let mut images = images.to_vec();
         self.seed.stream("search/reward-images", position).shuffle(&mut images);

@@ -53,6 +53,7 @@ impl Search<'_> {
             Score { accuracy, macro_f1, loss }
         };
         let done: Vec<Score> = self.at.scores.iter().enumerate().map(of_place).collect();
+        // Contestants that were scored before an interruption are not scored again.
         let again = |((arc, origin), score): (&(Arch, Origin), Score)| self.candidate(arc, *origin, score);
         let mut scored = arcs.iter().zip(done).map(again).collect::<Result<Vec<_>>>()?;
         for (arc, origin) in &arcs[scored.len()..] {

@@ -220,6 +220,7 @@ impl<'a> Training<'a> {
                 return Err(self.diverged(symptom, &step));
             }
             if self.config.run.ema_decay > 0.0 {
+                // The EMA follows the weights after every step.
                 let share = refine::decay(self.config.run.ema_decay, global_step);
                 self.child.cells("run.ema_decay")?.update_average(share)?;
             }
@@ -283,6 +284,7 @@ impl<'a> Training<'a> {
     fn end_epoch(&mut self) -> Result<()> {
         // Checked first, so that weights that are not finite are neither kept nor reported.
         let tensors = finite(self.child.state()?, self.at.epoch + 1, self.at.step)?;
+        // During a refit there is nothing to measure on: the validation images are training images.
         match self.at.measured {
             None => {
                 let began = Instant::now();
@@ -293,6 +295,7 @@ impl<'a> Training<'a> {
         }
         self.plan_the_rest();
         let is_over = self.at.epoch >= self.at.epochs;
+        // The end of a refit: its network replaces the measured one in the model file.
         if let Some(measured) = self.at.measured.filter(|_| is_over) {
             self.refined(&tensors, |training| training.keep_refitted(&measured))?;
         }
@@ -326,6 +329,7 @@ impl<'a> Training<'a> {
             Some(f1) => (f1, self.at.best_macro_f1.unwrap_or(0.0)),
             None => (valid_accuracy, self.at.best_valid_accuracy),
         };
+        // A tie keeps the later epoch, but it counts as no improvement for early stopping.
         if self.config.keep == Keep::Last || found >= best {
             model::save(&self.session.run.model_path(), &self.child, &self.about(valid_accuracy))?;
         }

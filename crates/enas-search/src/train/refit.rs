@@ -50,6 +50,7 @@ impl Training<'_> {
             Some(Measured { seconds: before, .. }) => {
                 (budget.less(Duration::from_secs_f64(before.max(0.0))), seconds - before)
             }
+            // The first part leaves `refit.share` of the time to the refit.
             None if self.at.refit_epochs > 0 => (budget.part(1.0 - self.config.refit.share), seconds),
             None => (budget, seconds),
         }
