@@ -193,7 +193,7 @@ impl Record {
         stored_split(&self.dir)
     }
 
-    /// Loads the images in the splits of this run, whatever the seed.
+    /// Loads the images in the splits of this run, independently of the seed.
     ///
     /// # Errors
     /// As [`enas_data::load_with_split`]; [`Error::RunDirectory`] with the differing files if the images have

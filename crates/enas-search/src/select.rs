@@ -1,7 +1,7 @@
 //! Selection of an arc at the end of a search: every candidate is scored on the whole validation split.
 //!
-//! The authors' code does not select. It logs single-minibatch accuracies of sampled arcs, and the best of hundreds
-//! of noisy values is mostly noise (selection bias). Here all candidates are scored on the same images in the same
+//! The authors' code does not select. It logs single-minibatch accuracies of sampled arcs. The highest of hundreds of
+//! noisy values overestimates its arc (selection bias). Here all candidates are scored on the same images in the same
 //! batches, and as many uniformly random arcs are scored for comparison. These are not accuracies of trained
 //! networks: shared weights rank arcs only roughly, and the best of many benefits from chance in both groups.
 

@@ -384,7 +384,7 @@ pub fn fit_network(
 /// Seconds that the size of the network is fitted to if there is no limit: half an hour.
 const UNLIMITED: f64 = 1800.0;
 
-/// With fewer training images, [`LIGHT_CELL`] is trained: it overfits such data as well, at a lower cost.
+/// With fewer training images, [`LIGHT_CELL`] is trained: it can overfit such data too, at a lower cost.
 const FEW: usize = 1000;
 
 /// The ready cell for this number of training images.

@@ -24,13 +24,13 @@ use crate::trial::{Answer, Trial, late};
 
 /// The best architectures of the first round, from which mutants are made.
 const PARENTS: usize = 8;
-/// Minimum number of candidates in the first round, whatever the time limit.
+/// Minimum number of candidates in the first round, regardless of the time limit.
 const FEWEST: usize = 4;
 /// Number of random architectures of nearly the best one's size that are trained as long as it.
 const EQUAL_SIZE: usize = 2;
 /// Candidates and controls that must fit into the time; if they do not, the rounds are made shorter.
 const SHORT: (u64, usize) = (12, 2);
-/// Minimum steps of the first round, whatever the time limit.
+/// Minimum steps of the first round, regardless of the time limit.
 const LEAST: u64 = 4;
 /// Steps of the first round that are allowed even if an epoch is shorter.
 const FEW: u64 = 50;

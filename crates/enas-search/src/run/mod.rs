@@ -185,8 +185,8 @@ impl Run {
         changes::accept(&self.dir, &of_run, &changes::plain(asked))
     }
 
-    /// Loads the images in the splits of this run, whatever the seed. Use it to continue the run, or to train what a
-    /// search found on the same splits.
+    /// Loads the images in the splits of this run, independently of the seed. Use it to continue the run, or to
+    /// train what a search found on the same splits.
     ///
     /// # Errors
     /// As [`enas_data::load_with_split`], and [`crate::Error::RunDirectory`] if the images have changed since.
