@@ -65,7 +65,7 @@ pub enum Mode {
     /// No augmentation.
     #[default]
     None,
-    /// Magnify, rotate, brightness, pixel dropout and (colour only) flip, each with probability ½, exactly as the
+    /// Magnify, rotate, brightness, pixel dropout and (colour only) flip, each with probability ½, exactly as in the
     /// TensorFlow reference. Its contrast is 0.7 two times out of three, its brightness changes channel 0 only, and
     /// its "Gaussian noise" blackens a tenth of the pixels.
     Reference,
