@@ -14,12 +14,24 @@ use crate::{Child, Error};
 pub struct Costs {
     /// The first convolution.
     pub stem: LayerCost,
-    /// The cells, as in [`Plan::cells`](crate::Plan).
+    /// The cells, as in [`Plan::cells`](crate::Plan), or the layers of a network of the macro space.
     pub cells: Vec<LayerCost>,
     /// The classifier; its channels are the classes, its size is 1×1.
     pub classifier: LayerCost,
     /// Weights of the auxiliary head, if there is one. It is computed in training only.
     pub aux_params: Option<usize>,
+}
+
+impl Costs {
+    /// All parts in order.
+    pub fn parts(&self) -> impl Iterator<Item = &LayerCost> {
+        [&self.stem].into_iter().chain(&self.cells).chain([&self.classifier])
+    }
+
+    /// Multiply-adds per image of the whole network.
+    pub fn macs(&self) -> u64 {
+        self.parts().map(|part| part.macs).sum()
+    }
 }
 
 /// What one part of a network makes and costs.

@@ -58,6 +58,11 @@ pub enum Operation {
         /// The values in order.
         inputs: Vec<usize>,
     },
+    /// A value `[n, c, 1, 1]` as features `[n, c]`.
+    Flatten {
+        /// The value.
+        input: usize,
+    },
     /// Features times a matrix, without a bias.
     Classify {
         /// The features `[n, channels]`.

@@ -16,7 +16,7 @@ use crate::locate;
 ///
 /// # Errors
 /// Usage, naming the source, the place and what is allowed there.
-pub(crate) fn given(input: &ArcInput) -> anyhow::Result<Vec<Arc>> {
+pub(crate) fn given(input: &ArcInput) -> anyhow::Result<Vec<Arch>> {
     Ok(given_with_form(input)?.0)
 }
 
@@ -24,12 +24,12 @@ pub(crate) fn given(input: &ArcInput) -> anyhow::Result<Vec<Arc>> {
 ///
 /// # Errors
 /// As [`given`].
-pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arc>, ArcForm)> {
+pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arch>, ArcForm)> {
     let words: Vec<&str> = input.arc.iter().map(String::as_str).collect();
     if let Some(dir) = &input.run {
         let run = Record::open(&locate::reported(dir)?).context("--run")?;
         let arch = run.manifest().arc.clone().map_or_else(|| run.best_arch(), Ok).context("--run")?;
-        return Ok((vec![cells(arch)?], ArcForm::Ints));
+        return Ok((vec![arch], ArcForm::Ints));
     }
     let (source, text) = match (input.path(), words.as_slice()) {
         (Some(file), _) => (file.display().to_string(), text_of(&file)?),
@@ -41,7 +41,7 @@ pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arc>, Arc
     };
     let text = without_comments(&text);
     let form = if !is_json(&text) && is_readable(&text) { ArcForm::Readable } else { ArcForm::Ints };
-    Ok((in_text(&text, of_cells).and_then(all_cells).context(source)?, form))
+    Ok((in_text(&text, either).context(source)?, form))
 }
 
 /// The architectures of a file; at least one.
@@ -182,11 +182,15 @@ fn in_json(text: &str) -> anyhow::Result<Vec<Arch>> {
     holders.map(|holder| Ok(holder.or_usage()?.arc)).collect()
 }
 
-/// The text before each line that begins a normal cell, with the line it starts on.
+/// The text before each line that begins a normal cell, or the first layer of a macro arc, with the line it starts on.
 fn readable_parts(text: &str) -> Vec<(usize, String)> {
     let mut parts: Vec<(usize, String)> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
-        let begins = line.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("normal"));
+        let line_start = line.trim_start();
+        let is_normal = line_start.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("normal"));
+        let is_first_layer =
+            line_start.strip_prefix('1').is_some_and(|rest| rest.trim_start().starts_with('='));
+        let begins = is_normal || is_first_layer;
         match parts.last_mut() {
             Some((_, part)) if !begins || part.trim().is_empty() => *part += &format!("\n{line}"),
             _ => parts.push((number, line.to_owned())),
@@ -195,15 +199,26 @@ fn readable_parts(text: &str) -> Vec<(usize, String)> {
     parts
 }
 
-/// One architecture per line, unless no line is long enough to be one: then they are pieces of a single one.
+/// One architecture per line, unless no line is long enough to be one: then they are pieces of a single one. A line of
+/// fewer than [`LONG`] numbers is not taken for a macro arc, whose length it may have by chance.
 fn integer_parts(text: &str) -> Vec<(usize, String)> {
     let lines: Vec<(usize, String)> = (1..)
         .zip(text.lines())
         .filter(|(_, line)| !line.trim().is_empty())
         .map(|(number, line)| (number, line.to_owned()))
         .collect();
-    let whole = |line: &str| line.split_whitespace().count().is_multiple_of(8);
-    if lines.iter().any(|(_, line)| whole(line)) { lines } else { vec![(1, text.to_owned())] }
+    let count = |line: &str| line.split_whitespace().count();
+    let some_are_cells = lines.iter().any(|(_, line)| count(line).is_multiple_of(8));
+    let all_are_layers = lines.iter().all(|(_, line)| count(line) >= LONG && is_triangular(count(line)));
+    if some_are_cells || all_are_layers { lines } else { vec![(1, text.to_owned())] }
+}
+
+/// The numbers of a macro arc of six layers.
+const LONG: usize = 21;
+
+/// Whether a macro arc may have so many numbers: 1, 3, 6, 10, …
+fn is_triangular(n: usize) -> bool {
+    (1..=n).any(|layers| layers * (layers + 1) / 2 == n)
 }
 
 #[cfg(test)]
@@ -241,6 +256,23 @@ mod tests {
         let readable = Arc::parse_any(ONE).unwrap().readable();
         assert_eq!(arcs(&readable), [ONE]);
         assert_eq!(arcs(&format!("\n{readable}\n{readable}")), [ONE, ONE]);
+    }
+
+    #[test]
+    fn macro_arcs_are_told_apart_from_cells() {
+        let macro_arcs = |text: &str| -> Vec<String> {
+            in_text(text, either).unwrap().iter().map(|arch| format!("{} {arch}", arch.space())).collect()
+        };
+        let readable = "1 = conv-3x3(0); 2 = max-pool-3x3(1); 3 = conv-5x5(2) + 0 + 1";
+        let ints = "macro 0 5 0 2 1 1";
+        assert_eq!(macro_arcs(readable), [ints]);
+        assert_eq!(macro_arcs(&format!("{readable}\n{}", readable.replace("; ", "\n"))), [ints, ints]);
+        let six = "0  0 1  0 1 1  0 1 1 1  0 1 1 1 1  0 1 1 1 1 1";
+        assert_eq!(macro_arcs(&format!("{six}\n{six}")).len(), 2);
+        assert!(macro_arcs(six)[0].starts_with("macro "));
+        // Forty numbers in lines of ten are two cells, though four layers have ten numbers as well.
+        let ten = "0 4 1 4 1 3 1 4 0 0";
+        assert_eq!(integer_parts(&format!("{ten}\n").repeat(4)).len(), 1);
     }
 
     #[test]

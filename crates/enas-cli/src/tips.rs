@@ -22,7 +22,7 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["--model"], "a run is given with --run DIR, or --resume DIR to go on with it"),
     (&["--output", "-o", "--save", "--dest"], "the place of the result is given with --out"),
     (&["--batch", "--batch-size", "--bs"], "use --set run.batch_size=N"),
-    (&["--lr", "--learning-rate", "--lr0"], "use --set schedule.max_lr=X (see enas config show)"),
+    (&["--lr", "--learning-rate", "--lr0"], "use --set schedule.lr_max=X (see enas config show)"),
     (&["--imgsz", "--img-size", "--image-size", "--size"], "use --set data.image_size=N"),
     (&["--epochs", "--epoch"], "use --time T, or --set run.epochs=N"),
     (&["--gpu", "--gpus", "--cuda"], "use --device cuda"),
@@ -75,4 +75,28 @@ pub(crate) fn explained(mut error: clap::Error) -> clap::Error {
     error.remove(ContextKind::SuggestedSubcommand);
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use enas_search::{Layers, SearchConfig};
+
+    use super::*;
+
+    #[test]
+    fn settings_that_are_named_exist() {
+        let keys = FLAGS.iter().filter_map(|(_, tip)| {
+            let (key, _) = tip.split_once("--set ")?.1.split_once('=')?;
+            Some(key)
+        });
+        let mut n_keys = 0;
+        for key in keys {
+            n_keys += 1;
+            // A value that no key takes, so that each error is about the value alone.
+            let result = Layers::preset("quick").set(&format!("{key}=[[]]")).load::<SearchConfig>();
+            let error = result.expect_err("no setting is a list of lists").to_string();
+            assert!(!error.contains("there is no key"), "{key}: {error}");
+        }
+        assert!(n_keys >= 4, "{n_keys}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Drawings in words, for those who hear them.
 
 use enas_arc::{Cell, CellKind, Node};
-use enas_child::{Child, Costs, InputShape, LayerCost};
+use enas_child::{Child, Costs, InputShape, LayerCost, MacroChild};
 
 /// A state by the name it has on the drawing.
 pub(crate) fn state(state: usize) -> String {
@@ -56,13 +56,23 @@ pub(crate) fn network(child: &Child, costs: &Costs) -> String {
         child.n_classes(),
         costs.cells.len(),
         grouped(child.n_params() as u64),
-        grouped(macs(costs)),
+        grouped(costs.macs()),
     )
 }
 
-/// Multiply-adds of a whole network.
-pub(crate) fn macs(costs: &Costs) -> u64 {
-    costs.cells.iter().chain([&costs.stem, &costs.classifier]).map(|layer| layer.macs).sum()
+/// A network of the macro space in a few sentences.
+pub(crate) fn macro_network(child: &MacroChild, costs: &Costs, skips: usize) -> String {
+    let InputShape { channels, height, width } = child.input();
+    format!(
+        "A network for pictures of {channels} × {height} × {width} and {} classes: a stem, {} layers, {} of which are \
+         followed by halving height and width, and a classifier. Each layer reads the one before it; {skips} skip \
+         connections add outputs of earlier ones. Together {} parameters and {} multiply-adds per picture.",
+        child.n_classes(),
+        costs.cells.len(),
+        child.config().reductions().len(),
+        grouped(child.n_params() as u64),
+        grouped(costs.macs()),
+    )
 }
 
 /// Channels, height and width of what a layer makes.

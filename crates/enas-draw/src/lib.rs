@@ -38,17 +38,19 @@ mod svg;
 mod text;
 mod theme;
 
+use network::Diagram;
+
 pub use contact::{Bitmap, Group, Tile, contact_sheet};
 pub use describe::grouped;
 pub use dot::{cell_dot, cells_dot};
 pub use error::Error;
-pub use network::network_dot;
+pub use network::{macro_network_dot, network_dot};
 pub use svg::Svg;
 pub use theme::Theme;
 
 /// What this crate draws, from the crates below it.
-pub use enas_arc::{Arc, Cell, CellKind};
-pub use enas_child::Child;
+pub use enas_arc::{Arc, Cell, CellKind, MacroArc};
+pub use enas_child::{Child, MacroChild};
 
 /// A cell: its inputs, the operations and sums of its nodes, and the loose ends that make its output.
 pub fn cell(cell: &Cell, kind: CellKind, theme: Theme) -> Svg {
@@ -70,7 +72,16 @@ pub fn cells(arc: &Arc, theme: Theme) -> Svg {
 /// # Errors
 /// If the arc does not fit the network.
 pub fn network(child: &Child, arc: &Arc, theme: Theme) -> Result<Svg, enas_child::Error> {
-    Ok(Svg::new(sheet::on_paper(network::scene(child, arc)?), theme))
+    Ok(Svg::new(sheet::on_paper(network::scene(&Diagram::of_cells(child, arc)?)), theme))
+}
+
+/// A network of the macro space: its layers from the pictures to the classes, with skip connections beside them, the size
+/// of what each makes, its weights and its multiply-adds.
+///
+/// # Errors
+/// If the arc does not fit the network.
+pub fn macro_network(child: &MacroChild, arc: &MacroArc, theme: Theme) -> Result<Svg, enas_child::Error> {
+    Ok(Svg::new(sheet::on_paper(network::scene(&Diagram::of_layers(child, arc)?)), theme))
 }
 
 /// The example of the read-me compiles and runs.

@@ -1,7 +1,7 @@
 //! The drawing of a whole network: its layers from top to bottom, each with a line of a table beside it.
 
-use enas_arc::{Arc, CellKind};
-use enas_child::{Child, Costs, Error, InputShape, LayerCost};
+use enas_arc::{Arc, CellKind, MacroArc, MacroOp, Op};
+use enas_child::{Child, Costs, Error, InputShape, LayerCost, MacroChild};
 
 use crate::describe::{self, grouped};
 use crate::dot::Dot;
@@ -21,8 +21,8 @@ const BOX: f64 = 30.0;
 const WIDTHS: (f64, f64, f64) = (196.0, 22.0, 136.0);
 /// How far wires that pass a layer go to the left.
 const DETOUR: f64 = 30.0;
-/// The middle of the layers.
-const AXIS: f64 = MARGIN + DETOUR + WIDTHS.0 / 2.0 + 4.0;
+/// How much farther to the left wires go for each further layer that they pass, and how far at most.
+const FARTHER: (f64, f64) = (9.0, 120.0);
 /// The auxiliary head: how far beside the axis, and how wide.
 const AUX: (f64, f64) = (98.0, 124.0);
 /// The longest bar, and the distance from the number before it.
@@ -48,75 +48,177 @@ enum Look {
     /// Stem and classifier.
     Plain,
     Cell(CellKind),
+    Operation(MacroOp),
     /// Beside the others, with so many weights.
     Aux(usize),
 }
 
+/// A network of either space as it is drawn.
+pub(crate) struct Diagram {
+    layers: Vec<Layer>,
+    /// The layers `(from, to)` of wires that pass other layers on their way.
+    skips: Vec<(usize, usize)>,
+    costs: Costs,
+    params: usize,
+    /// The line below the title.
+    subtitle: String,
+    /// The drawing in words.
+    description: String,
+}
+
+impl Diagram {
+    /// A network of cells.
+    ///
+    /// # Errors
+    /// If the arc does not fit the network.
+    pub(crate) fn of_cells(child: &Child, arc: &Arc) -> Result<Self, Error> {
+        let costs = child.costs(arc)?;
+        let layers = layers_of_cells(child, &costs);
+        let trunk: Vec<usize> = trunk(&layers).collect();
+        // Every cell reads the two layers before it; the first one has only the stem.
+        let reads_two = |three: &&[usize]| {
+            matches!(layers[three[2]].look, Look::Cell(_)) && layers[three[0]].look != Look::End
+        };
+        let skips = trunk.windows(3).filter(reads_two).map(|three| (three[0], three[2])).collect();
+        let cells = &child.plan().cells;
+        let reductions = cells.iter().filter(|cell| cell.reduction).count();
+        let n = cells.len();
+        let subtitle = format!(
+            "{n} cells, {reductions} of which halve height and width{}",
+            sharing(child.arc().is_some())
+        );
+        let description = describe::network(child, &costs);
+        Ok(Self { layers, skips, params: child.n_params(), subtitle, description, costs })
+    }
+
+    /// A network of the macro space.
+    ///
+    /// # Errors
+    /// If the arc does not fit the network.
+    pub(crate) fn of_layers(child: &MacroChild, arc: &MacroArc) -> Result<Self, Error> {
+        let costs = child.costs(arc)?;
+        let layers = layers_of_operations(child, arc, &costs);
+        // Layer 0 of an arc is the stem, which the images are drawn above.
+        let added = |(index, layer): (usize, &enas_arc::MacroLayer)| {
+            layer.added().map(move |from| (from + 1, index + 2)).collect::<Vec<_>>()
+        };
+        let skips: Vec<(usize, usize)> = arc.layers().iter().enumerate().flat_map(added).collect();
+        let reductions = child.config().reductions().len();
+        let subtitle = format!(
+            "{} layers, height and width halved {reductions} times, {} skip connections{}",
+            arc.n_layers(),
+            skips.len(),
+            sharing(child.arc().is_some())
+        );
+        let description = describe::macro_network(child, &costs, skips.len());
+        Ok(Self { layers, skips, params: child.n_params(), subtitle, description, costs })
+    }
+}
+
+fn sharing(is_fixed: bool) -> &'static str {
+    if is_fixed { "" } else { "; weights are shared by all architectures" }
+}
+
+/// The layers from the images to the classes, without what stands beside them.
+fn trunk(layers: &[Layer]) -> impl Iterator<Item = usize> {
+    (0..layers.len()).filter(|i| !matches!(layers[*i].look, Look::Aux(_)))
+}
+
 /// The drawing of a network, without paper.
-pub(crate) fn scene(child: &Child, arc: &Arc) -> Result<Scene, Error> {
-    let costs = child.costs(arc)?;
-    let layers = layers(child, &costs);
-    let mut scene = Scene::new("Network".to_owned(), describe::network(child, &costs));
-    let columns = Columns::new(&layers, child, &costs);
-    heading(&mut scene, child, &columns);
+pub(crate) fn scene(diagram: &Diagram) -> Scene {
+    let Diagram { layers, costs, description, .. } = diagram;
+    let mut scene = Scene::new("Network".to_owned(), description.clone());
+    let axis = axis(diagram);
+    let columns = Columns::new(diagram, axis);
+    heading(&mut scene, diagram, &columns);
     let middle = |row: usize| HEADING + PITCH * (row as f64 + 0.5);
-    let rects: Vec<Rect> = layers.iter().enumerate().map(|(row, layer)| rect(layer, middle(row))).collect();
-    wires(&mut scene, &layers, &rects);
+    let rects: Vec<Rect> =
+        layers.iter().enumerate().map(|(row, layer)| rect(layer, (axis, middle(row)))).collect();
+    wires(&mut scene, diagram, &rects);
     for (layer, rect) in layers.iter().zip(&rects) {
         draw_layer(&mut scene, layer, *rect);
     }
-    let most = Most::of(&layers);
+    let most = Most::of(layers);
     for (row, layer) in layers.iter().enumerate() {
         numbers(&mut scene, layer, middle(row), (&columns, &most));
     }
     let end = HEADING + PITCH * layers.len() as f64;
-    total(&mut scene, child, &costs, (&columns, end));
+    total(&mut scene, (diagram.params, costs), (&columns, end));
     scene.width = columns.right;
     scene.height = end + 46.0;
-    Ok(scene)
+    scene
 }
 
-fn layers(child: &Child, costs: &Costs) -> Vec<Layer> {
-    let InputShape { channels, height, width } = child.input();
-    let plain = |name: &str, look, halvings, cost| Layer { name: name.to_owned(), look, halvings, cost };
-    let pictures = format!("pictures {channels} × {height} × {width}");
-    let mut layers =
-        vec![plain(&pictures, Look::End, 0, None), plain("stem", Look::Plain, 0, Some(costs.stem))];
+/// How far to the left of its layers a wire goes that leads `layers` further.
+fn detour_of(layers: usize) -> f64 {
+    let (farther, most) = FARTHER;
+    (DETOUR + farther * layers.saturating_sub(2) as f64).min(most)
+}
+
+/// The middle of the layers.
+fn axis(diagram: &Diagram) -> f64 {
+    let longest = diagram.skips.iter().map(|(from, to)| detour_of(to - from)).fold(DETOUR, f64::max);
+    MARGIN + longest + WIDTHS.0 / 2.0 + 4.0
+}
+
+fn plain(name: &str, look: Look, halvings: usize, cost: Option<LayerCost>) -> Layer {
+    Layer { name: name.to_owned(), look, halvings, cost }
+}
+
+/// The images and the stem.
+fn first_layers(InputShape { channels, height, width }: InputShape, costs: &Costs) -> Vec<Layer> {
+    let images = format!("pictures {channels} × {height} × {width}");
+    vec![plain(&images, Look::End, 0, None), plain("stem", Look::Plain, 0, Some(costs.stem))]
+}
+
+/// The classifier and the classes.
+fn last_layers(classes: usize, costs: &Costs) -> [Layer; 2] {
+    [
+        plain("mean, classifier", Look::Plain, usize::MAX, Some(costs.classifier)),
+        plain(&format!("{classes} classes"), Look::End, usize::MAX, None),
+    ]
+}
+
+fn layers_of_cells(child: &Child, costs: &Costs) -> Vec<Layer> {
+    let mut layers = first_layers(child.input(), costs);
     let mut halvings = 0;
     for (i, (planned, cost)) in child.plan().cells.iter().zip(&costs.cells).enumerate() {
         let kind = if planned.reduction { CellKind::Reduction } else { CellKind::Normal };
         halvings += usize::from(planned.reduction);
-        layers.push(Layer {
-            name: format!("{kind} cell {i}"),
-            look: Look::Cell(kind),
-            halvings,
-            cost: Some(*cost),
-        });
+        layers.push(plain(&format!("{kind} cell {i}"), Look::Cell(kind), halvings, Some(*cost)));
         if let (Some(params), true) = (costs.aux_params, child.plan().aux_after == Some(i)) {
             layers.push(plain("auxiliary head", Look::Aux(params), halvings, None));
         }
     }
-    layers.push(plain("mean, classifier", Look::Plain, usize::MAX, Some(costs.classifier)));
-    layers.push(plain(&format!("{} classes", child.n_classes()), Look::End, usize::MAX, None));
+    layers.extend(last_layers(child.n_classes(), costs));
+    layers
+}
+
+fn layers_of_operations(child: &MacroChild, arc: &MacroArc, costs: &Costs) -> Vec<Layer> {
+    let mut layers = first_layers(child.input(), costs);
+    let (reductions, mut halvings) = (child.config().reductions(), 0);
+    for (i, (layer, cost)) in arc.layers().iter().zip(&costs.cells).enumerate() {
+        let halved = if reductions.contains(&i) { ", halved" } else { "" };
+        let name = format!("{}: {}{halved}", i + 1, layer.op);
+        layers.push(plain(&name, Look::Operation(layer.op), halvings, Some(*cost)));
+        halvings += usize::from(reductions.contains(&i));
+    }
+    layers.extend(last_layers(child.n_classes(), costs));
     layers
 }
 
 /// The place of a layer: the smaller its maps, the narrower it is.
-fn rect(layer: &Layer, middle: f64) -> Rect {
+fn rect(layer: &Layer, (axis, middle): Point) -> Rect {
     let (full, less, least) = WIDTHS;
     match layer.look {
-        Look::Aux(_) => Rect::around(AXIS + AUX.0, middle, AUX.1, BOX - 2.0),
-        _ => Rect::around(AXIS, middle, (full - less * layer.halvings.min(99) as f64).max(least), BOX),
+        Look::Aux(_) => Rect::around(axis + AUX.0, middle, AUX.1, BOX - 2.0),
+        _ => Rect::around(axis, middle, (full - less * layer.halvings.min(99) as f64).max(least), BOX),
     }
 }
 
-fn heading(scene: &mut Scene, child: &Child, columns: &Columns) {
+fn heading(scene: &mut Scene, diagram: &Diagram, columns: &Columns) {
     scene.words("Network", (MARGIN, 32.0), Style::bold(15.0, Ink::Text));
-    let cells = &child.plan().cells;
-    let reductions = cells.iter().filter(|cell| cell.reduction).count();
-    let weights = if child.arc().is_some() { "" } else { "; weights are shared by all architectures" };
-    let text = format!("{} cells, {reductions} of which halve height and width{weights}", cells.len());
-    scene.words(text, (MARGIN, 50.0), Style::plain(NORMAL, Ink::Muted));
+    scene.words(diagram.subtitle.as_str(), (MARGIN, 50.0), Style::plain(NORMAL, Ink::Muted));
     let style = Style::plain(NORMAL, Ink::Muted);
     let y = HEADING - 18.0;
     let ends = [columns.output, columns.params, columns.macs];
@@ -128,19 +230,17 @@ fn heading(scene: &mut Scene, child: &Child, columns: &Columns) {
 }
 
 /// What leads from layer to layer.
-fn wires(scene: &mut Scene, layers: &[Layer], rects: &[Rect]) {
-    let trunk: Vec<usize> = (0..layers.len()).filter(|i| !matches!(layers[*i].look, Look::Aux(_))).collect();
-    // Every cell reads the two layers before it; the first one has only the stem.
-    for three in trunk.windows(3) {
-        if matches!(layers[three[2]].look, Look::Cell(_)) && layers[three[0]].look != Look::End {
-            detour(scene, rects[three[0]], rects[three[2]]);
-        }
+fn wires(scene: &mut Scene, Diagram { layers, skips, .. }: &Diagram, rects: &[Rect]) {
+    for &(from, to) in skips {
+        detour(scene, (rects[from], rects[to]), detour_of(to - from));
     }
+    let trunk: Vec<usize> = trunk(layers).collect();
     for two in trunk.windows(2) {
-        let (from, to) = (rects[two[0]].bottom(), rects[two[1]].y);
-        let steps = vec![Step::Move((AXIS, from)), Step::Line((AXIS, to - HEAD + 1.0))];
+        let (from, to) = (rects[two[0]], rects[two[1]]);
+        let x = from.centre().0;
+        let steps = vec![Step::Move((x, from.bottom())), Step::Line((x, to.y - HEAD + 1.0))];
         scene.line(steps, Stroke::solid(Ink::Wire, 1.6));
-        head(scene, (AXIS, to), false);
+        head(scene, (x, to.y), false);
     }
     for (i, layer) in layers.iter().enumerate() {
         if let Look::Aux(_) = layer.look {
@@ -149,10 +249,10 @@ fn wires(scene: &mut Scene, layers: &[Layer], rects: &[Rect]) {
     }
 }
 
-/// A wire that passes one layer on its left.
-fn detour(scene: &mut Scene, from: Rect, to: Rect) {
+/// A wire that passes layers on their left, as far from the widest as `distance` says.
+fn detour(scene: &mut Scene, (from, to): (Rect, Rect), distance: f64) {
     let (y0, y1) = (from.centre().1 + 5.0, to.centre().1 - 5.0);
-    let x = MARGIN - 2.0;
+    let x = from.centre().0 - WIDTHS.0 / 2.0 - 6.0 - distance;
     let steps = vec![Step::Move((from.x, y0)), Step::Cubic((x, y0), (x, y1), (to.x - HEAD + 1.0, y1))];
     scene.line(steps.clone(), Stroke::solid(Ink::Paper, 5.0));
     scene.line(steps, Stroke::solid(Ink::Wire, 1.2));
@@ -183,6 +283,10 @@ fn draw_layer(scene: &mut Scene, layer: &Layer, rect: Rect) {
         Look::End => (Ink::Paper, Ink::CardEdge, Ink::Text),
         Look::Plain => (Ink::State, Ink::StateEdge, Ink::Text),
         Look::Cell(kind) => (Ink::Layer(kind), Ink::LayerEdge(kind), Ink::LayerText(kind)),
+        Look::Operation(op) => {
+            let op = nearest(op);
+            (Ink::Op(op), Ink::OpEdge(op), Ink::OpText(op))
+        }
         Look::Aux(_) => (Ink::Paper, Ink::StateEdge, Ink::Text),
     };
     let stroke = Stroke { ink: edge, width: 1.2, dashed: matches!(layer.look, Look::Aux(_)) };
@@ -204,7 +308,7 @@ struct Columns {
 
 impl Columns {
     /// As wide as their numbers.
-    fn new(layers: &[Layer], child: &Child, costs: &Costs) -> Columns {
+    fn new(Diagram { layers, costs, params: total, .. }: &Diagram, axis: f64) -> Columns {
         let widest = |column: usize, words: &[String]| {
             let titled = words.iter().map(String::as_str).chain(TITLES.get(column).copied());
             // Totals are bold.
@@ -214,12 +318,12 @@ impl Columns {
             layers.iter().filter_map(|layer| layer.cost.as_ref()).map(word).collect()
         };
         let mut params = all(&|cost| grouped(cost.params as u64));
-        params.extend([child.n_params(), costs.aux_params.unwrap_or(0)].map(|n| grouped(n as u64)));
+        params.extend([*total, costs.aux_params.unwrap_or(0)].map(|n| grouped(n as u64)));
         let mut macs = all(&|cost| grouped(cost.macs));
-        macs.extend([grouped(describe::macs(costs)), TRAINING.to_owned()]);
+        macs.extend([grouped(costs.macs()), TRAINING.to_owned()]);
         // The title of the first column may stand above the layers, its numbers may not.
         let outputs = widest(TITLES.len(), &all(&describe::size));
-        let beside = AXIS + AUX.0 + AUX.1 / 2.0 + COLUMN_GAP / 2.0;
+        let beside = axis + AUX.0 + AUX.1 / 2.0 + COLUMN_GAP / 2.0;
         let output = (beside + outputs).max(MARGIN + widest(0, &[]));
         let params = output + COLUMN_GAP + widest(1, &params);
         let macs = params + BAR_GAP + BAR + COLUMN_GAP + widest(2, &macs);
@@ -264,15 +368,15 @@ fn numbers(scene: &mut Scene, layer: &Layer, middle: f64, (columns, most): (&Col
     }
 }
 
-fn total(scene: &mut Scene, child: &Child, costs: &Costs, (columns, y): (&Columns, f64)) {
+fn total(scene: &mut Scene, (params, costs): (usize, &Costs), (columns, y): (&Columns, f64)) {
     let rule = Rect { x: MARGIN, y, w: columns.right - 2.0 * MARGIN, h: 1.0 };
     scene.rect(rule, 0.0, Ink::Frame, None);
     let y = y + 24.0;
     let style = Style::bold(NORMAL, Ink::Text);
     let name = if costs.aux_params.is_some() { "total, without the auxiliary head" } else { "total" };
     scene.words(name, (MARGIN, y), style);
-    scene.words(grouped(child.n_params() as u64), (columns.params, y), style.to_the_left());
-    scene.words(grouped(describe::macs(costs)), (columns.macs, y), style.to_the_left());
+    scene.words(grouped(params as u64), (columns.params, y), style.to_the_left());
+    scene.words(grouped(costs.macs()), (columns.macs, y), style.to_the_left());
 }
 
 /// A whole network as a graph in the DOT language, for `dot`.
@@ -280,10 +384,20 @@ fn total(scene: &mut Scene, child: &Child, costs: &Costs, (columns, y): (&Column
 /// # Errors
 /// If the arc does not fit the network.
 pub fn network_dot(child: &Child, arc: &Arc) -> Result<String, Error> {
-    let costs = child.costs(arc)?;
-    let layers = layers(child, &costs);
+    Ok(dot(&Diagram::of_cells(child, arc)?))
+}
+
+/// A network of the macro space as a graph in the DOT language, for `dot`.
+///
+/// # Errors
+/// If the arc does not fit the network.
+pub fn macro_network_dot(child: &MacroChild, arc: &MacroArc) -> Result<String, Error> {
+    Ok(dot(&Diagram::of_layers(child, arc)?))
+}
+
+fn dot(Diagram { layers, skips, .. }: &Diagram) -> String {
     let mut dot = Dot::begin("network");
-    let mut before: Vec<usize> = Vec::new();
+    let mut last = None;
     for (i, layer) in layers.iter().enumerate() {
         let numbers = match (layer.cost, layer.look) {
             (Some(cost), _) => format!(
@@ -298,30 +412,42 @@ pub fn network_dot(child: &Child, arc: &Arc) -> Result<String, Error> {
             (None, _) => String::new(),
         };
         dot.line(1, &format!("l{i} [label=\"{}{numbers}\"{}];", layer.name, colours(layer.look)));
-        let newest_first: Vec<usize> = before.iter().rev().copied().collect();
-        if let Some(last) = newest_first.first() {
+        if let Some(last) = last {
             dot.line(1, &format!("l{last} -> l{i};"));
         }
-        if let (Look::Cell(_), Some(second)) = (layer.look, newest_first.get(1).filter(|second| **second > 0))
-        {
-            dot.line(1, &format!("l{second} -> l{i} [constraint=false];"));
+        for (from, _) in skips.iter().filter(|(_, to)| *to == i) {
+            dot.line(1, &format!("l{from} -> l{i} [constraint=false];"));
         }
         if !matches!(layer.look, Look::Aux(_)) {
-            before.push(i);
+            last = Some(i);
         }
     }
-    Ok(dot.end())
+    dot.end()
 }
 
 /// The colours of a layer on light paper, where they are not the usual ones.
 fn colours(look: Look) -> String {
+    let filled = |inks: [Ink; 3]| {
+        let [fill, edge, text] = inks.map(|ink| ink.colours()[0]);
+        format!(", fillcolor=\"#{fill:06x}\", color=\"#{edge:06x}\", fontcolor=\"#{text:06x}\"")
+    };
     match look {
-        Look::Cell(kind) => {
-            let inks = [Ink::Layer(kind), Ink::LayerEdge(kind), Ink::LayerText(kind)];
-            let [fill, edge, text] = inks.map(|ink| ink.colours()[0]);
-            format!(", fillcolor=\"#{fill:06x}\", color=\"#{edge:06x}\", fontcolor=\"#{text:06x}\"")
+        Look::Cell(kind) => filled([Ink::Layer(kind), Ink::LayerEdge(kind), Ink::LayerText(kind)]),
+        Look::Operation(op) => {
+            let op = nearest(op);
+            filled([Ink::Op(op), Ink::OpEdge(op), Ink::OpText(op)])
         }
         Look::Aux(_) => ", style=\"rounded,dashed\"".to_owned(),
         Look::End | Look::Plain => String::new(),
+    }
+}
+
+/// The operation of cells whose colours one of the macro space has: a convolution that of its filter's size.
+fn nearest(op: MacroOp) -> Op {
+    match op {
+        MacroOp::Conv3x3 | MacroOp::SepConv3x3 => Op::SepConv3x3,
+        MacroOp::Conv5x5 | MacroOp::SepConv5x5 => Op::SepConv5x5,
+        MacroOp::AvgPool3x3 => Op::AvgPool3x3,
+        MacroOp::MaxPool3x3 => Op::MaxPool3x3,
     }
 }

@@ -1,7 +1,9 @@
 //! What must hold for the drawing of any architecture.
 
-use enas_arc::{Arc, Cell, CellKind};
-use enas_child::{AuxHead, Child, Config, InputShape, Reductions, SharedInit};
+use enas_arc::{Arc, Cell, CellKind, MacroArc};
+use enas_child::{
+    AuxHead, Child, Config, InputShape, MacroChild, MacroConfig, Reductions, SharedInit,
+};
 use enas_rng::Seed;
 use proptest::prelude::*;
 
@@ -203,7 +205,28 @@ proptest! {
         } else {
             Child::fixed(&config, &arc, input, 1000, Seed::new(0)).unwrap()
         };
-        check_scene(&sheet::on_paper(network::scene(&child, &arc).unwrap()))?;
+        let diagram = network::Diagram::of_cells(&child, &arc).unwrap();
+        check_scene(&sheet::on_paper(network::scene(&diagram)))?;
+    }
+
+    #[test]
+    fn macro_networks_stay_on_their_paper_and_text_in_its_box(
+        seed in any::<u64>(),
+        n_layers in 1_usize..=24,
+        filters in 1_usize..=4,
+        size in 1_usize..=32,
+        shared in any::<bool>(),
+    ) {
+        let arc = MacroArc::random(n_layers, &mut Seed::new(seed).stream("arc", &[]));
+        let config = MacroConfig { layers: n_layers, filters: 2 * filters, ..MacroConfig::default() };
+        let input = InputShape { channels: 3, height: size, width: size.div_ceil(2) };
+        let child = if shared {
+            MacroChild::shared(&config, input, 1000, Seed::new(0)).unwrap()
+        } else {
+            MacroChild::fixed(&config, &arc, input, 1000, Seed::new(0)).unwrap()
+        };
+        let diagram = network::Diagram::of_layers(&child, &arc).unwrap();
+        check_scene(&sheet::on_paper(network::scene(&diagram)))?;
     }
 }
 
@@ -214,7 +237,7 @@ fn columns_are_as_wide_as_their_numbers() {
     let config = Config { filters: 160, layers: 1, ..config() };
     let input = InputShape { channels: 3, height: 512, width: 512 };
     let child = Child::fixed(&config, &arc, input, 1000, Seed::new(0)).unwrap();
-    let scene = network::scene(&child, &arc).unwrap();
+    let scene = network::scene(&network::Diagram::of_cells(&child, &arc).unwrap());
     assert!(words(&scene).iter().any(|words| words.text.len() > 16), "no number was long");
     check_scene(&sheet::on_paper(scene)).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use enas_child::{Child, Norm};
+use enas_child::FixedNetwork;
 use enas_data::Normalization;
 use tract_onnx::Onnx;
 use tract_onnx::prelude::{Framework, InferenceModelExt, IntoTValue, Tensor, TractResult, tvec};
@@ -18,7 +18,7 @@ pub(crate) const BATCHES: [usize; 3] = [1, 7, 64];
 /// What an exported file is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reference<'a> {
-    pub(crate) child: &'a Child,
+    pub(crate) network: &'a dyn FixedNetwork,
     pub(crate) normalization: &'a Normalization,
 }
 
@@ -27,26 +27,24 @@ pub(crate) struct Reference<'a> {
 /// # Errors
 /// If a logit is no number.
 pub(crate) fn own_logits(
-    Reference { child, normalization }: Reference<'_>,
+    Reference { network, normalization }: Reference<'_>,
     pictures: &[u8],
 ) -> Result<Vec<f32>> {
-    let images = normalized(child, normalization, pictures)?;
-    let arc = child.arc().expect("only fixed networks are exported");
-    let logits = child.logits(arc, &images, Norm::RunningStatistics, None)?;
-    let logits = logits.flatten_all()?.to_vec1::<f32>()?;
+    let images = normalized(network, normalization, pictures)?;
+    let logits = network.infer(&images)?.flatten_all()?.to_vec1::<f32>()?;
     match logits.iter().position(|logit| !logit.is_finite()) {
-        Some(at) => Err(Error::NotFinite { value: logits[at], picture: at / child.n_classes() }),
+        Some(at) => Err(Error::NotFinite { value: logits[at], picture: at / network.n_classes() }),
         None => Ok(logits),
     }
 }
 
 /// Pictures `[n, c, h, w]` as the network takes them.
 pub(crate) fn normalized(
-    child: &Child,
+    network: &dyn FixedNetwork,
     normalization: &Normalization,
     pictures: &[u8],
 ) -> Result<candle_core::Tensor> {
-    let (input, len) = (child.input(), picture_len(child));
+    let (input, len) = (network.input(), picture_len(network));
     let mut images = vec![0.0; pictures.len()];
     for (pixels, image) in pictures.chunks_exact(len).zip(images.chunks_exact_mut(len)) {
         normalization.apply(pixels, image);
@@ -58,7 +56,7 @@ pub(crate) fn normalized(
 /// What an exported file is said to compute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim<'a> {
-    pub(crate) child: &'a Child,
+    pub(crate) network: &'a dyn FixedNetwork,
     /// What logits are divided by before they become probabilities.
     pub(crate) temperature: f64,
 }
@@ -70,8 +68,8 @@ pub(crate) struct Claim<'a> {
 /// # Errors
 /// If a logit of the folded network is no number.
 pub(crate) fn rounding(reference: Reference<'_>, pictures: &[u8], logits: &[f32]) -> Result<f32> {
-    let folded = reference.child.folded()?;
-    let again = own_logits(Reference { child: &folded, ..reference }, pictures)?;
+    let folded = reference.network.fold()?;
+    let again = own_logits(Reference { network: &*folded, ..reference }, pictures)?;
     Ok(again.iter().zip(logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
 }
 
@@ -95,13 +93,13 @@ pub(crate) fn allowance(logits: &[f32], rounding: f32) -> f32 {
 /// If the file cannot be run, or a logit or probability differs by more than `tolerance`.
 pub(crate) fn compare(
     path: &Path,
-    Claim { child, temperature }: Claim<'_>,
+    Claim { network, temperature }: Claim<'_>,
     pictures: &[u8],
     logits: &[f32],
     tolerance: f32,
 ) -> Result<f32> {
-    let classes = child.n_classes();
-    let outputs = run(path, child, pictures).map_err(|e| unreadable(path, format!("{e:#}")))?;
+    let classes = network.n_classes();
+    let outputs = run(path, network, pictures).map_err(|e| unreadable(path, format!("{e:#}")))?;
     let scale = (1.0 / temperature) as f32;
     let mut probabilities: Vec<f32> = logits.iter().map(|logit| logit * scale).collect();
     probabilities.chunks_exact_mut(classes).for_each(softmax);
@@ -126,10 +124,10 @@ pub(crate) fn compare(
 }
 
 /// Logits and probabilities of all pictures, as the other runtime computes them.
-fn run(path: &Path, child: &Child, pictures: &[u8]) -> TractResult<[Vec<f32>; 2]> {
+fn run(path: &Path, network: &dyn FixedNetwork, pictures: &[u8]) -> TractResult<[Vec<f32>; 2]> {
     let runtime = Onnx { op_register: operators::register(), ..Onnx::default() };
     let model = runtime.model_for_path(path)?.into_optimized()?.into_runnable()?;
-    let input = child.input();
+    let input = network.input();
     let shape = [input.channels, input.height, input.width];
     let mut outputs = [Vec::new(), Vec::new()];
     let mut rest = pictures;
@@ -137,8 +135,8 @@ fn run(path: &Path, child: &Child, pictures: &[u8]) -> TractResult<[Vec<f32>; 2]
         if rest.is_empty() {
             break;
         }
-        let n = batch.min(rest.len() / picture_len(child));
-        let (now, later) = rest.split_at(n * picture_len(child));
+        let n = batch.min(rest.len() / picture_len(network));
+        let (now, later) = rest.split_at(n * picture_len(network));
         rest = later;
         let values: Vec<f32> = now.iter().map(|byte| unit(*byte)).collect();
         let tensor = Tensor::from_shape(&[n, shape[0], shape[1], shape[2]], &values)?;
@@ -156,8 +154,8 @@ pub(crate) fn unit(byte: u8) -> f32 {
 }
 
 /// Bytes of a picture.
-pub(crate) fn picture_len(child: &Child) -> usize {
-    let input = child.input();
+pub(crate) fn picture_len(network: &dyn FixedNetwork) -> usize {
+    let input = network.input();
     input.channels * input.height * input.width
 }
 

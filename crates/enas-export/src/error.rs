@@ -9,11 +9,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The model has an architecture of the macro space. Bad usage.
-    #[error(
-        "an export works with cells only, and this model has an architecture of the macro space; use it with enas predict"
-    )]
-    CellsOnly,
     /// The file is there already. Bad usage.
     #[error("{path} exists already; --force replaces it, --out writes elsewhere", path = .path.display())]
     Exists {
@@ -95,6 +90,6 @@ impl Error {
 
     /// Whether the mistake lies in what was asked and not in the work itself.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Exists { .. } | Self::Target { .. } | Self::CellsOnly)
+        matches!(self, Self::Exists { .. } | Self::Target { .. })
     }
 }

@@ -102,18 +102,17 @@ pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
     std::iter::once(out)
         .chain(sample_paths.iter().flatten().map(PathBuf::as_path))
         .try_for_each(|path| check_target(path, force))?;
-    let child = model.child().ok().ok_or(Error::CellsOnly)?;
     let bytes = encode(model)?;
     let unfinished = Unfinished::write(out, &bytes)?;
 
-    let pictures = Pictures::of(model, child, images);
-    let reference = Reference { child, normalization: model.normalization() };
+    let pictures = Pictures::of(model, images);
+    let reference = Reference { network: model.network(), normalization: model.normalization() };
     let logits = check::own_logits(reference, &pictures.pixels)?;
     let tolerance = match tolerance {
         Some(tolerance) => tolerance,
         None => check::allowance(&logits, check::rounding(reference, &pictures.pixels, &logits)?),
     };
-    let claim = check::Claim { child, temperature: model.temperature() };
+    let claim = check::Claim { network: model.network(), temperature: model.temperature() };
     let compared = check::compare(&unfinished.path, claim, &pictures.pixels, &logits, tolerance);
     let max_abs_difference = compared.map_err(|error| error.about(out))?;
     if let (Some(folder), Some([pictures_file, logits_file])) = (samples, &sample_paths) {
@@ -132,7 +131,7 @@ pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
 
 /// The bytes of the file; equal for equal models.
 fn encode(model: &Model) -> Result<Vec<u8>> {
-    let outline = model.child().ok().ok_or(Error::CellsOnly)?.outline()?;
+    let outline = model.network().outline()?;
     let order = about::channel_order(model);
     let graph = lower::lower(&outline, model.normalization(), model.temperature(), order)?;
     Ok(file(graph, about::doc(model), about::metadata(model)).encode_to_vec())

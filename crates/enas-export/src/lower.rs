@@ -107,15 +107,24 @@ impl Lowering {
             Operation::ReluMean { inputs } => {
                 let source = self.source(inputs, true);
                 let means = self.graph.node("mean", "GlobalAveragePool", &[&source]);
-                let features = self.graph.node("features", "Flatten", &[&means]);
-                self.graph.set("axis", 1);
-                features
+                self.flatten(&means)
+            }
+            Operation::Flatten { input } => {
+                let source = self.values[*input].clone();
+                self.flatten(&source)
             }
             Operation::Classify { input, matrix: (name, matrix) } => {
                 let matrix = self.graph.floats(name, matrix)?;
                 self.graph.node(LOGITS, "MatMul", &[&self.values[*input], &matrix])
             }
         })
+    }
+
+    /// A value `[batch, c, 1, 1]` as features `[batch, c]`.
+    fn flatten(&mut self, source: &str) -> String {
+        let features = self.graph.node("features", "Flatten", &[source]);
+        self.graph.set("axis", 1);
+        features
     }
 
     /// Several values as one, their negative parts cut off if `relu`.

@@ -1,6 +1,5 @@
 //! The pictures that an exported file is checked with: the model's own where they can be had, invented ones otherwise.
 
-use enas_child::Child;
 use enas_data::{Normalization, Part, Split};
 use enas_rng::Seed;
 use enas_search::Model;
@@ -27,9 +26,9 @@ pub(crate) struct Pictures {
 
 impl Pictures {
     /// Of the model's test split, then of its validation split, then invented ones; `most` of them.
-    pub(crate) fn of(model: &Model, child: &Child, most: Option<usize>) -> Self {
+    pub(crate) fn of(model: &Model, most: Option<usize>) -> Self {
         let wanted = most.map_or(WANTED, |most| most.clamp(LEAST, WANTED));
-        let len = picture_len(child);
+        let len = picture_len(model.network());
         let (mut pixels, mut problem) = (Vec::new(), None);
         for part in [Part::Test, Part::Valid] {
             let missing = wanted - pixels.len() / len;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
-use enas_child::{Child, InputShape, Norm};
+use enas_child::{FixedNetwork, InputShape};
 
 /// Pictures per measured step.
 pub(crate) const BATCH: usize = 64;
@@ -16,14 +16,13 @@ const LARGEST_MAP: usize = 1 << 28;
 /// Seconds per picture of a fixed network at inference, on the CPU: the median over some steps.
 ///
 /// `None` if the network cannot be run, such as one with shared weights.
-pub(crate) fn seconds_per_picture(child: &Child) -> Option<f64> {
-    let arc = child.arc()?;
-    let InputShape { channels, height, width } = child.input();
-    if largest_map(child) > LARGEST_MAP || BATCH * channels * height * width > LARGEST_MAP {
+pub(crate) fn seconds_per_picture(network: &dyn FixedNetwork) -> Option<f64> {
+    let InputShape { channels, height, width } = network.input();
+    if largest_map(network)? > LARGEST_MAP || BATCH * channels * height * width > LARGEST_MAP {
         return None;
     }
     let images = Tensor::full(0.5f32, (BATCH, channels, height, width), &Device::Cpu).ok()?;
-    let step = || child.logits(arc, &images, Norm::RunningStatistics, None).ok();
+    let step = || network.infer(&images).ok();
     // The first step takes its memory from the system.
     step()?;
     let began = Instant::now();
@@ -38,11 +37,9 @@ pub(crate) fn seconds_per_picture(child: &Child) -> Option<f64> {
 }
 
 /// Numbers of the largest map that sixteen pictures, which are computed together, have in the network.
-fn largest_map(child: &Child) -> usize {
-    let plan = child.plan();
-    let stem = plan.stem * plan.input.height * plan.input.width;
-    let cells = plan.cells.iter().map(|cell| cell.filters * cell.height * cell.width);
-    16 * cells.fold(stem, usize::max)
+fn largest_map(network: &dyn FixedNetwork) -> Option<usize> {
+    let parts = network.parts().ok()?;
+    parts.parts().map(|part| 16 * part.channels * part.height * part.width).max()
 }
 
 /// The processor and the number of threads in use.

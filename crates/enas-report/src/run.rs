@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use enas_arc::{Arc, Arch, CellKind};
-use enas_child::{Child, InputShape};
+use enas_child::{Child, FixedNetwork, InputShape, MacroChild, MacroConfig};
 use enas_data::{Dataset, SplitFile};
 use enas_draw::Theme;
 use enas_rng::Seed;
@@ -52,12 +52,19 @@ pub(crate) struct Facts {
 /// The architecture of a run, drawn and weighed.
 #[derive(Clone, Debug)]
 pub(crate) struct Architecture {
-    pub(crate) arc: Arc,
+    pub(crate) arch: Arch,
+    /// Its cells, unless it is of the macro space.
+    pub(crate) cells: Option<Cells>,
+    pub(crate) network: Option<Network>,
+}
+
+/// Both cells, drawn.
+#[derive(Clone, Debug)]
+pub(crate) struct Cells {
     pub(crate) normal: String,
     pub(crate) reduction: String,
     /// Room that the wider one of both drawings needs, its border included, in pixels.
     pub(crate) width: u64,
-    pub(crate) network: Option<Network>,
 }
 
 /// The network of an architecture alone.
@@ -81,38 +88,27 @@ impl Facts {
         let mut notes: Vec<String> = log.of("collapse").filter_map(collapse).collect();
         let split = noted(&mut notes, "The split of the pictures cannot be read", record.split());
         let arch = record.best_arch().ok().or_else(|| manifest.arc.clone()).or_else(|| likeliest(&log));
-        let arc = match arch {
-            Some(Arch::Micro(arc)) => Some(arc),
-            Some(Arch::Macro(arc)) => {
-                notes.push(format!(
-                    "The architecture is of the macro space, which has no drawings here: {}.",
-                    arc.readable().trim_end().replace('\n', "; ")
-                ));
-                None
-            }
-            None => None,
-        };
         let model = (manifest.kind == Kind::Train)
             .then(|| noted(&mut notes, "The model cannot be read", Model::load(&record.measured_path())))
             .flatten();
         notes.extend(refit_note(&log));
-        let architecture = arc.map(|arc| {
-            let child = match &model {
-                Some(_) => None,
-                None => noted(
-                    &mut notes,
-                    "The network cannot be built again",
-                    built(&settings, &arc, split.as_ref()),
-                ),
+        let architecture = arch.map(|arch| {
+            let path = record.model_path();
+            let network = match &model {
+                Some(model) => Network::of_model(model, &path),
+                None => {
+                    let built = built(&settings, &arch, split.as_ref());
+                    noted(&mut notes, "The network cannot be built again", built)
+                        .and_then(|built| Network::of_built(&built, &path))
+                }
             };
-            let child = model.as_ref().and_then(|model| model.child().ok()).or(child.as_ref());
-            Architecture::new(&arc, child, &record.model_path())
+            Architecture { cells: arch.micro().map(Cells::new), network, arch }
         });
         let (predicted, views) = match model {
             Some(model) => looked_at(record, options, &settings, model, &mut notes),
             None => (None, Vec::new()),
         };
-        let nodes = architecture.as_ref().map(|a| a.arc.n_nodes());
+        let nodes = architecture.as_ref().and_then(|a| Some(a.arch.micro()?.n_nodes()));
         Self {
             name: record.dir().file_name().unwrap_or(record.dir().as_os_str()).to_string_lossy().into_owned(),
             curves: curves::curves(&log, steps_per_epoch(&log, &settings, split.as_ref()), nodes),
@@ -182,42 +178,81 @@ fn likeliest(log: &Log) -> Option<Arch> {
 /// Most weights of a network that is built to be looked at: half a gigabyte of them.
 const MOST_WEIGHTS: usize = 1 << 27;
 
-/// A network of the arc alone with the run's settings, and random weights.
-fn built(settings: &Settings, arc: &Arc, split: Option<&SplitFile>) -> Result<Child, String> {
-    let config: enas_child::Config = settings.section("child")?;
+/// A network of one architecture with random weights, to be drawn and measured.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
+enum Built {
+    Cells(Child),
+    Layers(MacroChild),
+}
+
+/// A network of the architecture alone with the run's settings, and random weights.
+fn built(settings: &Settings, arch: &Arch, split: Option<&SplitFile>) -> Result<Built, String> {
     let data: enas_data::Config = settings.section("data")?;
     let classes = split.ok_or("the classes are not known")?.classes.len();
     let input = InputShape { channels: data.channels, height: data.image_size, width: data.image_size };
-    Child::fixed_within(&config, arc, input, classes, Seed::new(0), MOST_WEIGHTS).map_err(|e| e.to_string())
+    let seed = Seed::new(0);
+    let network = match arch {
+        Arch::Micro(arc) => {
+            let config: enas_child::Config = settings.section("child")?;
+            Child::fixed_within(&config, arc, input, classes, seed, MOST_WEIGHTS).map(Built::Cells)
+        }
+        Arch::Macro(arc) => {
+            let config: MacroConfig = settings.section("macro").unwrap_or_default();
+            let config = MacroConfig { layers: arc.n_layers(), ..config };
+            MacroChild::fixed_within(&config, arc, input, classes, seed, MOST_WEIGHTS).map(Built::Layers)
+        }
+    };
+    network.map_err(|e| e.to_string())
 }
 
-impl Architecture {
-    fn new(arc: &Arc, child: Option<&Child>, model: &Path) -> Self {
-        let cell = |cell, kind| enas_draw::cell(cell, kind, Theme::Auto);
-        let normal = cell(arc.normal(), CellKind::Normal);
-        let reduction = cell(arc.reduction(), CellKind::Reduction);
+impl Cells {
+    fn new(arc: &Arc) -> Self {
+        let normal = enas_draw::cell(arc.normal(), CellKind::Normal, Theme::Auto);
+        let reduction = enas_draw::cell(arc.reduction(), CellKind::Reduction, Theme::Auto);
         Self {
             width: normal.width().max(reduction.width()).ceil() as u64 + 2,
             normal: normal.into_string(),
             reduction: reduction.into_string(),
-            network: child.and_then(|child| Network::new(arc, child, model)),
-            arc: arc.clone(),
         }
     }
 }
 
 impl Network {
-    fn new(arc: &Arc, child: &Child, model: &Path) -> Option<Self> {
-        let params = child.n_params() as u64;
+    /// The network of a trained model, whose file is at `path`.
+    fn of_model(model: &Model, path: &Path) -> Option<Self> {
+        let drawing = match model.macro_child() {
+            Some(child) => drawing_of_layers(child),
+            None => model.child().ok().and_then(drawing_of_cells),
+        };
+        Self::new(model.network(), drawing, path)
+    }
+
+    fn of_built(built: &Built, path: &Path) -> Option<Self> {
+        match built {
+            Built::Cells(child) => Self::new(child, drawing_of_cells(child), path),
+            Built::Layers(child) => Self::new(child, drawing_of_layers(child), path),
+        }
+    }
+
+    fn new(network: &dyn FixedNetwork, drawing: Option<String>, path: &Path) -> Option<Self> {
+        let params = network.n_params() as u64;
         Some(Self {
-            drawing: enas_draw::network(child, arc, Theme::Auto).ok().map(enas_draw::Svg::into_string),
+            drawing,
             params,
-            macs: child.macs(arc).ok()?,
-            bytes: fs::metadata(model).map_or(4 * params, |file| file.len()),
-            seconds_per_picture: machine::seconds_per_picture(child),
-            input: child.input(),
+            macs: network.parts().ok()?.macs(),
+            bytes: fs::metadata(path).map_or(4 * params, |file| file.len()),
+            seconds_per_picture: machine::seconds_per_picture(network),
+            input: network.input(),
         })
     }
+}
+
+fn drawing_of_cells(child: &Child) -> Option<String> {
+    enas_draw::network(child, child.arc()?, Theme::Auto).ok().map(enas_draw::Svg::into_string)
+}
+
+fn drawing_of_layers(child: &MacroChild) -> Option<String> {
+    enas_draw::macro_network(child, child.arc()?, Theme::Auto).ok().map(enas_draw::Svg::into_string)
 }
 
 /// Predictions of the model, and the sheet of varied training pictures.

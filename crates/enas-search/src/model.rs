@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use enas_arc::{Arc, Arch};
-use enas_child::{Child, InputShape, MacroChild, MacroConfig, Norm};
+use enas_child::{Child, FixedNetwork, InputShape, MacroChild, MacroConfig, Norm};
 use enas_data::{Dataset, InputSpec, Normalization, Split};
 use enas_kernels::candle::{read, write};
 use enas_kernels::gpu::{Gpu, Precision};
@@ -328,12 +328,25 @@ impl Model {
         save(path, &self.network, &self.about)
     }
 
+    /// The network of either space, for programs that use it without training.
+    pub fn network(&self) -> &dyn FixedNetwork {
+        self.network.fixed()
+    }
+
     /// The network of cells.
     ///
     /// # Errors
     /// [`Error::CellsOnly`] for a network of the macro space.
     pub fn child(&self) -> Result<&Child> {
         self.network.micro().ok_or(Error::CellsOnly(THIS))
+    }
+
+    /// The network of the macro space; `None` for a network of cells.
+    pub fn macro_child(&self) -> Option<&MacroChild> {
+        match &self.network {
+            Network::Micro(_) => None,
+            Network::Macro(child) => Some(child),
+        }
     }
 
     /// All tensors of the network.

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use enas_arc::{Arc, Arch, SpaceKind};
 use enas_child::{
-    Adopted, Child, Examples, Images, InputShape, MacroChild, MacroConfig, Norm, Step, StepStats,
+    Adopted, Child, Examples, FixedNetwork, Images, InputShape, MacroChild, MacroConfig, Norm, Step, StepStats,
 };
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
@@ -64,6 +64,14 @@ impl Network {
         match self {
             Self::Micro(child) => Some(child),
             Self::Macro(_) => None,
+        }
+    }
+
+    /// The network of either space, for use without training.
+    pub(crate) fn fixed(&self) -> &dyn FixedNetwork {
+        match self {
+            Self::Micro(child) => child,
+            Self::Macro(child) => child,
         }
     }
 

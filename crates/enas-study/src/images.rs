@@ -150,9 +150,10 @@ impl Laboratory for ImageLaboratory {
             run.use_gpu(gpu.clone())?;
         }
         run.set_memory(self.memory.clone())?;
-        let SearchOutcome { arc, valid_accuracy, random_valid_accuracy, seconds, .. } =
+        let SearchOutcome { arc, valid_accuracy, random_valid_accuracy, seconds, finals, .. } =
             search(&config, &data, &mut run, observer)?;
-        Ok(Found { arc, valid_accuracy, random_valid_accuracy, seconds })
+        let small = finals.map(|finals| finals.picks.small);
+        Ok(Found { arc, small, valid_accuracy, random_valid_accuracy, seconds })
     }
 }
 

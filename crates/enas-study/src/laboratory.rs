@@ -40,6 +40,8 @@ pub trait Laboratory {
 pub struct Found {
     /// The architecture found.
     pub arc: Arc,
+    /// The small one of its picks, if the search has such.
+    pub small: Option<Arc>,
     /// Its accuracy on the validation images as the search measured it, 0 to 1.
     pub valid_accuracy: f64,
     /// The mean of the random architectures that the search measured alike.

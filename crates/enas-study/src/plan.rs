@@ -26,6 +26,7 @@ pub(crate) fn tasks(counts: &Counts, pool: usize, wide: usize) -> Vec<Task> {
     all.extend(of(Group::Pick, searches, 1..pick_seeds));
     all.extend(of(Group::Wide, wide, 0..seeds));
     all.extend(of(Group::Control, searches * controls, 0..1));
+    all.extend(of(Group::Small, searches, 0..seeds));
     all
 }
 
@@ -39,7 +40,7 @@ mod tests {
     fn everything_is_done_once_and_a_pick_after_its_search() {
         let counts = Counts { pool: 4, wide: 3, searches: 2, seeds: 2, pick_seeds: 3, controls: 5 };
         let all = tasks(&counts, 4, 3);
-        assert_eq!(all.len(), 4 * 2 + 3 * 2 + 2 + 2 * 3 + 2 * 5);
+        assert_eq!(all.len(), 4 * 2 + 3 * 2 + 2 + 2 * 3 + 2 * 5 + 2 * 2);
         let keys: BTreeSet<Key> = all
             .iter()
             .filter_map(|task| match task {

@@ -15,11 +15,13 @@ pub enum Group {
     Pick,
     /// Drawn at random, of the size and cost of a pick.
     Control,
+    /// The small ones that searches found beside their picks.
+    Small,
 }
 
 impl Group {
     /// All of them, in the order of tables.
-    pub const ALL: [Self; 4] = [Self::Pool, Self::Wide, Self::Control, Self::Pick];
+    pub const ALL: [Self; 5] = [Self::Pool, Self::Wide, Self::Control, Self::Small, Self::Pick];
 
     /// What its architectures are, for tables and legends.
     pub fn words(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Group {
             Self::Wide => "random, wide cells",
             Self::Pick => "found by search",
             Self::Control => "random, size of those found",
+            Self::Small => "small, found by search",
         }
     }
 }
@@ -37,7 +40,7 @@ impl Group {
 pub struct Key {
     /// Whose architectures.
     pub group: Group,
-    /// Which of them, from 0. Picks are numbered as their searches; the controls of pick `i` are numbered from `i` times
+    /// Which of them, from 0. Picks, and small ones, are numbered as their searches; the controls of pick `i` are numbered from `i` times
     /// their number on.
     pub index: usize,
     /// Which training of it, from 0. Equal repeats of all groups have the same seed.
@@ -96,6 +99,9 @@ pub struct Pick {
     pub seed: u64,
     /// The architecture found.
     pub arc: Arc,
+    /// The small one of its picks, if the search has such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub small: Option<Arc>,
     /// Its accuracy on the validation images as the search measured it, 0 to 1.
     pub valid_accuracy: f64,
     /// The mean of the random architectures that the search measured alike.

@@ -198,8 +198,8 @@ impl Study {
             Err(Error::Interrupted { .. }) => return Ok(Some(session.why())),
             found => found?,
         };
-        let Found { arc, valid_accuracy, random_valid_accuracy, seconds } = found;
-        let pick = Pick { index, seed, arc, valid_accuracy, random_valid_accuracy, seconds };
+        let Found { arc, small, valid_accuracy, random_valid_accuracy, seconds } = found;
+        let pick = Pick { index, seed, arc, small, valid_accuracy, random_valid_accuracy, seconds };
         self.journal.append(&Line::Search(pick.clone()))?;
         self.picks.insert(index, pick.clone());
         session.observer.event(&StudyEvent::Found { pick: &pick, done: self.done(), total: session.total });
@@ -254,6 +254,10 @@ impl Study {
             Group::Wide => of(&random.wide[key.index]),
             Group::Pick => self.picks.get(&key.index).map_or(Next::Nothing, |pick| of(&pick.arc)),
             Group::Control => self.control(key.index, laboratory, session)?,
+            Group::Small => {
+                let small = self.picks.get(&key.index).and_then(|pick| pick.small.as_ref());
+                small.map_or(Next::Nothing, of)
+            }
         })
     }
 

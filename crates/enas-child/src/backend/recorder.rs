@@ -47,6 +47,11 @@ impl<'a> Recorder<'a> {
         self.operations.into_inner()
     }
 
+    /// The features `[n, c]` of a value `[n, c, 1, 1]`.
+    pub(crate) fn flatten(&self, value: &Recorded) -> Recorded {
+        self.push(Operation::Flatten { input: value.id }, (value.channels, 1, 1))
+    }
+
     /// Notes an operation and numbers its value.
     fn push(&self, operation: Operation, (channels, height, width): (usize, usize, usize)) -> Recorded {
         let mut operations = self.operations.borrow_mut();

@@ -3,13 +3,13 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use enas_arc::Arc;
-use enas_kernels::RunningMoments;
 use enas_kernels::candle::read;
 use enas_rng::Stream;
 
 use super::op::Output;
 use super::{Child, MOST_WEIGHTS};
-use crate::backend::{Backend, ConvBlock, Cpu, Statistics, argmax};
+use crate::backend::{Backend, Cpu, Statistics, argmax};
+use crate::fold::fold;
 use crate::loss::LossRule;
 use crate::{Error, Images};
 
@@ -110,36 +110,13 @@ impl Child {
         let (input, classes) = (self.network.plan.input, self.n_classes);
         let mut folded = Self::new(config, Some(arc), input, classes, zeros.into(), MOST_WEIGHTS)?;
         folded.load(&self.weights()?)?;
-        let (running, mut result) = (folded.running.current()?, Ok(()));
+        let moments = folded.running.current()?;
+        let mut result = Ok(());
         folded.network.for_each_block(&mut |block| {
             if result.is_ok() {
-                result = folded.fold(block, &running);
+                result = fold(&folded.params, &folded.running, block, &moments);
             }
         });
         result.map(|()| folded)
-    }
-
-    /// Folds the batch norm of one convolution.
-    fn fold(&self, block: &ConvBlock, running: &[RunningMoments]) -> Result<(), Error> {
-        let (params, norm) = (&self.params, block.norm);
-        let Some(index) = norm.running else { return Ok(()) };
-        let affine = params
-            .read(|weights| Ok(running[index].affine(weights.get(norm.scale), weights.get(norm.offset))))?;
-        let mut first = 0;
-        for conv in &block.convs {
-            let scale = &affine.scale[first..first + conv.outputs];
-            for id in &conv.weight {
-                params.write(*id, |matrix| {
-                    let rows = matrix.chunks_exact_mut(conv.outputs);
-                    rows.for_each(|row| row.iter_mut().zip(scale).for_each(|(w, s)| *w *= s));
-                })?;
-            }
-            first += conv.outputs;
-        }
-        // What is left of the batch norm: no scale, no mean, a unit deviation, and the shift as its offset.
-        params.write(norm.scale, |scale| scale.fill(1.0))?;
-        params.write(norm.offset, |offset| offset.copy_from_slice(&affine.shift))?;
-        let channels = affine.shift.len();
-        self.running.replace(index, vec![0.0; channels], vec![1.0 - enas_kernels::EPSILON; channels])
     }
 }

@@ -3,13 +3,16 @@
 use enas_arc::MacroOp;
 use enas_kernels::{Affine, Moments, Pool, PoolKind, Value};
 
-use crate::backend::{ConvBlock, Cpu, Norm, Statistics};
+use crate::backend::{Backend, ConvBlock, Cpu, Norm, Recorder, Statistics};
 use crate::build::Builder;
 use crate::macro_net::config::FixedOps;
 use crate::tape::{Tape, Var};
 
-/// A value of a network on the CPU.
-pub(super) type CpuVar<'a> = Var<Cpu<'a>>;
+/// What layers of the macro space need of a device beside the operations of cells.
+pub(super) trait LayerBackend: Backend {
+    /// A batch norm without a convolution before it, which only layers of a search have.
+    fn normalise(tape: &mut Tape<'_, Self>, input: &Var<Self>, norm: Norm) -> Var<Self>;
+}
 
 /// A layer with weights for every operation, or for one.
 #[derive(Debug)]
@@ -77,13 +80,13 @@ impl Layer {
     }
 
     /// The output of the layer, from that of the layer before and those of the layers that are added.
-    pub(super) fn forward<'a>(
+    pub(super) fn forward<B: LayerBackend>(
         &self,
-        tape: &mut Tape<'_, Cpu<'a>>,
+        tape: &mut Tape<'_, B>,
         op: MacroOp,
-        input: &CpuVar<'a>,
-        added: &[CpuVar<'a>],
-    ) -> CpuVar<'a> {
+        input: &Var<B>,
+        added: &[Var<B>],
+    ) -> Var<B> {
         match self {
             Self::Shared { branches, norm } => {
                 let branch = &branches[op.id()];
@@ -92,15 +95,32 @@ impl Layer {
                 let made = if branch.is_pool() { made } else { relu(tape, &made) };
                 let Some(norm) = norm else { return made };
                 let sum = added.iter().fold(made, |sum, added| tape.add((sum, None), (added.clone(), None)));
-                normalise(tape, &sum, *norm)
+                B::normalise(tape, &sum, *norm)
             }
             Self::Fixed { branch, join } => {
                 let made = branch.forward(tape, input);
                 let Some(join) = join else { return made };
-                let inputs: Vec<CpuVar<'a>> = added.iter().cloned().chain([made]).collect();
+                let inputs: Vec<Var<B>> = added.iter().cloned().chain([made]).collect();
                 tape.unit(&inputs, join.clone())
             }
         }
+    }
+}
+
+impl Layer {
+    /// Calls `body` for every convolution of the layer.
+    pub(super) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
+        let (branches, join) = match self {
+            Self::Shared { branches, .. } => (branches.as_slice(), None),
+            Self::Fixed { branch, join } => (std::slice::from_ref(branch), join.as_ref()),
+        };
+        for branch in branches {
+            body(&branch.project);
+            if let Operation::Convolution(block) = &branch.operation {
+                body(block);
+            }
+        }
+        join.into_iter().for_each(body);
     }
 }
 
@@ -136,7 +156,7 @@ impl Branch {
         matches!(self.operation, Operation::Pool(_))
     }
 
-    fn forward<'a>(&self, tape: &mut Tape<'_, Cpu<'a>>, input: &CpuVar<'a>) -> CpuVar<'a> {
+    fn forward<B: Backend>(&self, tape: &mut Tape<'_, B>, input: &Var<B>) -> Var<B> {
         let projected = tape.unit(std::slice::from_ref(input), self.project.clone());
         match &self.operation {
             Operation::Convolution(block) => tape.unit(&[projected], block.clone()),
@@ -149,13 +169,13 @@ impl Branch {
 }
 
 /// `max(x, 0)`.
-fn relu<'a>(tape: &mut Tape<'_, Cpu<'a>>, input: &CpuVar<'a>) -> CpuVar<'a> {
+fn relu<B: Backend>(tape: &mut Tape<'_, B>, input: &Var<B>) -> Var<B> {
     let (_, _, h, w) = tape.shape(input);
     tape.pool(Pool::same(PoolKind::Average, 1, 1, h, w).with_relu(), input)
 }
 
-/// A batch norm that no convolution stands before.
-fn normalise<'a>(tape: &mut Tape<'_, Cpu<'a>>, input: &CpuVar<'a>, norm: Norm) -> CpuVar<'a> {
+impl LayerBackend for Cpu<'_> {
+fn normalise(tape: &mut Tape<'_, Self>, input: &Var<Self>, norm: Norm) -> Var<Self> {
     let cpu = tape.backend;
     let (scale, offset) = (cpu.weights.get(norm.scale), cpu.weights.get(norm.offset));
     let index = norm.running.expect("the batch norms of layers keep moving statistics");
@@ -176,4 +196,11 @@ fn normalise<'a>(tape: &mut Tape<'_, Cpu<'a>>, input: &CpuVar<'a>, norm: Norm) -
         into.add(norm.scale, of_scale);
         into.add(norm.offset, of_offset);
     })
+}
+}
+
+impl LayerBackend for Recorder<'_> {
+    fn normalise(_: &mut Tape<'_, Self>, _: &Var<Self>, _: Norm) -> Var<Self> {
+        unreachable!("only networks of one arc are recorded, and each of their batch norms follows a convolution")
+    }
 }

@@ -10,6 +10,7 @@
 //! On the CPU only.
 
 mod config;
+mod inference;
 mod layer;
 mod network;
 mod op;
@@ -314,7 +315,7 @@ impl MacroChild {
         let map = self.map(guards.slices()?[0], n);
         drop(guards);
         let images = tape.input(map);
-        let means = self.network.forward(&mut tape, arc, images);
+        let means = self.network.forward(&mut tape, arc, images).means;
         let (head, mut gradients) = (&self.network.classifier, cpu.gradients());
         let keep = self.config.keep_prob;
         let noise = noise.filter(|_| keep < 1.0);

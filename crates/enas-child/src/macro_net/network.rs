@@ -4,12 +4,12 @@ use enas_arc::MacroArc;
 use enas_kernels::{Axis, Pool, PoolKind};
 
 use super::config::MacroConfig;
-use super::layer::{CpuVar, Layer, Place};
-use crate::backend::{ConvBlock, Cpu};
+use super::layer::{Layer, LayerBackend, Place};
+use crate::backend::{Backend, ConvBlock, Shape};
 use crate::build::Builder;
 use crate::config::InputShape;
 use crate::head::Classifier;
-use crate::tape::Tape;
+use crate::tape::{Tape, Var};
 
 #[derive(Debug)]
 pub(super) struct MacroNetwork {
@@ -55,29 +55,57 @@ impl MacroNetwork {
         Self { stem, layers, reductions, classifier }
     }
 
-    /// The means over pixels of the last layer, `[n, channels, 1, 1]`; negative values count.
-    pub(super) fn forward<'a>(
+    /// Runs the network for `arc`.
+    pub(super) fn forward<B: LayerBackend>(
         &self,
-        tape: &mut Tape<'_, Cpu<'a>>,
+        tape: &mut Tape<'_, B>,
         arc: &MacroArc,
-        images: CpuVar<'a>,
-    ) -> CpuVar<'a> {
+        images: Var<B>,
+    ) -> Forward<B> {
         // The outputs that a layer can read: first that of the stem, last that of the layer before.
         let mut outputs = vec![tape.unit(&[images], self.stem.clone())];
+        let mut parts = vec![Part { output: tape.shape(&outputs[0]), macs: tape.macs }];
         for ((layer, of_arc), reductions) in self.layers.iter().zip(arc.layers()).zip(&self.reductions) {
-            let added: Vec<CpuVar<'a>> = of_arc.added().map(|from| outputs[from].clone()).collect();
+            let before = tape.macs;
+            let added: Vec<Var<B>> = of_arc.added().map(|from| outputs[from].clone()).collect();
             let last = &outputs[outputs.len() - 1];
             let output = layer.forward(tape, of_arc.op, last, &added);
             outputs.push(output);
             if let Some(reductions) = reductions {
-                let reduce = |(output, block): (CpuVar<'a>, &ConvBlock)| tape.unit(&[output], block.clone());
+                let reduce = |(output, block): (Var<B>, &ConvBlock)| tape.unit(&[output], block.clone());
                 outputs = outputs.into_iter().zip(reductions).map(reduce).collect();
             }
+            let output = tape.shape(&outputs[outputs.len() - 1]);
+            parts.push(Part { output, macs: tape.macs - before });
         }
         let last = &outputs[outputs.len() - 1];
         let (_, _, h, w) = tape.shape(last);
         let whole =
             Pool { kind: PoolKind::Average, y: Axis::valid(h, h, 1), x: Axis::valid(w, w, 1), relu: false };
-        tape.pool(whole, last)
+        Forward { means: tape.pool(whole, last), parts }
     }
+
+    /// Calls `body` for every convolution of a network of one arc.
+    pub(super) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
+        body(&self.stem);
+        for (layer, reductions) in self.layers.iter().zip(&self.reductions) {
+            layer.for_each_block(body);
+            reductions.iter().flatten().for_each(&mut *body);
+        }
+    }
+}
+
+/// What a forward pass made.
+pub(super) struct Forward<B: Backend> {
+    /// Means over pixels of the last layer, `[n, channels, 1, 1]`; negative values count.
+    pub(super) means: Var<B>,
+    /// The stem, then every layer with the reductions that follow it.
+    pub(super) parts: Vec<Part>,
+}
+
+/// What a part of the network made, and what it cost.
+pub(super) struct Part {
+    pub(super) output: Shape,
+    /// Multiply-adds per image.
+    pub(super) macs: u64,
 }

@@ -34,7 +34,7 @@ impl CustomOp1 for Evaluation<'_> {
                 let cpu = Cpu { weights, running: &running, loss: LossRule::default() };
                 let mut tape = Tape::new(&cpu, statistics, false);
                 let images = tape.input(child.map(&images[from..to], *n));
-                Ok(child.network.forward(&mut tape, arc, images).value.to_nchw())
+                Ok(child.network.forward(&mut tape, arc, images).means.value.to_nchw())
             })
         };
         let features = on_pool(evaluate).map_err(candle_core::Error::wrap)?;

@@ -13,7 +13,8 @@ use crate::commands::draw::ArcDraw;
 #[command(after_help = "\
 An architecture is a normal and a reduction cell. As integers it is 4 per node (input, operation, input, operation),
 first the normal cell, then the reduction cell: 40 for 5 nodes. Operations: 0 sep-conv-3x3, 1 sep-conv-5x5,
-2 avg-pool-3x3, 3 max-pool-3x3, 4 identity.
+2 avg-pool-3x3, 3 max-pool-3x3, 4 identity. Architectures of the macro space are taken as well, in the form
+\"1 = conv-3x3(0); 2 = max-pool-3x3(1) + 0\": each layer reads the one before, and + adds the output of an earlier one.
 
 Examples:
   enas arc random | enas arc show
@@ -50,7 +51,7 @@ pub(crate) struct ArcInput {
     pub(crate) run: Option<PathBuf>,
 }
 
-/// Explain an architecture: readable cells, loose ends, size and cost
+/// Explain an architecture: readable cells or layers, loose ends, size and cost
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -75,7 +76,8 @@ pub(crate) struct ArcShow {
 #[command(after_help = "\
 Examples:
   enas arc random
-  enas arc random --n 100 --nodes 4 --seed 7")]
+  enas arc random --n 100 --nodes 4 --seed 7
+  enas arc random --layers 12 | enas arc show")]
 pub(crate) struct ArcRandom {
     /// How many
     #[arg(long, value_name = "N", default_value = "1", value_parser = whole(1, 1_000_000))]
@@ -83,6 +85,9 @@ pub(crate) struct ArcRandom {
     /// Nodes per cell
     #[arg(long, value_name = "N", default_value = "5", value_parser = whole(1, 20))]
     pub(crate) nodes: usize,
+    /// Layers, for architectures of the macro space
+    #[arg(long, value_name = "N", conflicts_with = "nodes", value_parser = whole(1, 200))]
+    pub(crate) layers: Option<usize>,
     /// The number the lot starts from
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) seed: u64,

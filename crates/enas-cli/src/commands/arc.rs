@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use enas_arc::{Arc, Cell};
-use enas_child::{Child, InputShape};
+use enas_arc::{Arc, Arch, Cell, MacroArc};
+use enas_child::InputShape;
 use enas_rng::Seed;
 use serde::Serialize;
 
-use super::subject::Subject;
+use super::subject::{FinalSize, Subject};
 use super::{Context, draw};
 use crate::arcs;
 use crate::args::{self, ArcForm, ArcInput, ArcRandom, ArcShow};
@@ -34,31 +34,34 @@ fn check(context: &Context, input: &ArcInput) -> Result<()> {
     #[derive(Serialize)]
     struct Checked<'a> {
         valid: bool,
-        nodes: usize,
-        arc: &'a Arc,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        nodes: Option<usize>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        layers: Option<usize>,
+        arc: &'a Arch,
     }
-    for arc in &arcs::given(input)? {
-        let nodes = arc.n_nodes();
-        context
-            .out
-            .print(&Checked { valid: true, nodes, arc }, |out| writeln!(out, "ok: {nodes} nodes per cell"))?;
+    for arch in &arcs::given(input)? {
+        let (nodes, layers) = match arch {
+            Arch::Micro(arc) => (Some(arc.n_nodes()), None),
+            Arch::Macro(arc) => (None, Some(arc.n_layers())),
+        };
+        context.out.print(&Checked { valid: true, nodes, layers, arc: arch }, |out| match arch {
+            Arch::Micro(arc) => writeln!(out, "ok: {} nodes per cell", arc.n_nodes()),
+            Arch::Macro(arc) => writeln!(out, "ok: {} layers", arc.n_layers()),
+        })?;
     }
     Ok(())
 }
 
-/// What an architecture comes to.
+/// What an architecture of cells comes to.
 #[derive(Serialize)]
-struct Shown {
-    arc: Arc,
+struct ShownCells<'a> {
+    arc: &'a Arc,
     normal: Vec<usize>,
     reduction: Vec<usize>,
     loose: Loose,
-    params: usize,
-    aux_params: usize,
-    macs: u64,
-    /// Channels, height and width of the images.
-    input: [usize; 3],
-    classes: usize,
+    #[serde(flatten)]
+    network: ShownNetwork,
 }
 
 #[derive(Serialize)]
@@ -67,38 +70,84 @@ struct Loose {
     reduction: Vec<usize>,
 }
 
+/// What an architecture of the macro space comes to.
+#[derive(Serialize)]
+struct ShownLayers<'a> {
+    arc: &'a Arch,
+    layers: usize,
+    /// Skip connections.
+    skips: usize,
+    #[serde(flatten)]
+    network: ShownNetwork,
+}
+
+/// The network that `enas train` would build.
+#[derive(Serialize)]
+struct ShownNetwork {
+    #[serde(flatten)]
+    size: FinalSize,
+    aux_params: usize,
+    /// Channels, height and width of the images.
+    input: [usize; 3],
+    classes: usize,
+}
+
 fn show(context: &Context, args: &ArcShow) -> Result<()> {
     let subject = Subject::new(&args.input, args.classes, &args.settings)?;
-    for arc in &subject.arcs {
-        let shown = Shown::new(arc.clone(), &subject.child(arc)?)?;
-        context.out.print(&shown, |out| shown.write(out))?;
+    for arch in &subject.arches {
+        let network = ShownNetwork::new(&subject, arch)?;
+        match arch {
+            Arch::Micro(arc) => {
+                let shown = ShownCells::new(arc, network);
+                context.out.print(&shown, |out| shown.write(out))?;
+            }
+            Arch::Macro(arc) => {
+                let skips = arc.layers().iter().map(|layer| layer.added().count()).sum();
+                let shown = ShownLayers { arc: arch, layers: arc.n_layers(), skips, network };
+                context.out.print(&shown, |out| shown.write(arc, out))?;
+            }
+        }
     }
     Ok(())
 }
 
-impl Shown {
-    fn new(arc: Arc, child: &Child) -> Result<Self> {
+impl ShownNetwork {
+    fn new(subject: &Subject, arch: &Arch) -> Result<Self> {
+        let network = subject.network(arch)?;
+        let InputShape { channels, height, width } = subject.input();
+        let (input, classes) = ([channels, height, width], subject.classes);
+        Ok(Self { size: network.size()?, aux_params: network.n_aux_params(), input, classes })
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let ([channels, height, width], classes) = (self.input, self.classes);
+        writeln!(out, "final network on {height}x{width}x{channels} images of {classes} classes:")?;
+        writeln!(out, "  {}", cost(self.size.params, self.size.macs))
+    }
+}
+
+impl<'a> ShownCells<'a> {
+    fn new(arc: &'a Arc, network: ShownNetwork) -> Self {
         let half = 4 * arc.n_nodes();
         let mut normal = arc.to_ints();
         let reduction = normal.split_off(half);
         let loose = Loose { normal: arc.normal().loose_ends(), reduction: arc.reduction().loose_ends() };
-        let (params, aux_params, macs) = (child.n_params(), child.n_aux_params(), child.macs(&arc)?);
-        let InputShape { channels, height, width } = child.input();
-        let (input, classes) = ([channels, height, width], child.n_classes());
-        Ok(Self { arc, normal, reduction, loose, params, aux_params, macs, input, classes })
+        Self { arc, normal, reduction, loose, network }
     }
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         write!(out, "{}", self.arc.readable())?;
-        writeln!(
-            out,
-            "loose ends: normal {}, reduction {}",
-            list(&self.arc, Arc::normal),
-            list(&self.arc, Arc::reduction)
-        )?;
-        let ([channels, height, width], classes) = (self.input, self.classes);
-        writeln!(out, "final network on {height}x{width}x{channels} images of {classes} classes:")?;
-        writeln!(out, "  {}", cost(self.params, self.macs))
+        let (normal, reduction) = (list(self.arc, Arc::normal), list(self.arc, Arc::reduction));
+        writeln!(out, "loose ends: normal {normal}, reduction {reduction}")?;
+        self.network.write(out)
+    }
+}
+
+impl ShownLayers<'_> {
+    fn write(&self, arc: &MacroArc, out: &mut dyn Write) -> io::Result<()> {
+        write!(out, "{}", arc.readable())?;
+        writeln!(out, "{} layers, {} skip connections", self.layers, self.skips)?;
+        self.network.write(out)
     }
 }
 
@@ -110,31 +159,44 @@ fn list(arc: &Arc, cell: fn(&Arc) -> &Cell) -> String {
 fn random(context: &Context, args: &ArcRandom) -> Result<()> {
     #[derive(Serialize)]
     struct Drawn {
-        arc: Arc,
+        arc: Arch,
     }
     for i in 0..args.n {
         let mut stream = Seed::new(args.seed).stream("arc-random", &[i as u64]);
-        let arc = Arc::random(args.nodes, &mut stream);
-        context.out.print(&Drawn { arc: arc.clone() }, |out| writeln!(out, "{arc}"))?;
+        let arch = match args.layers {
+            Some(layers) => Arch::Macro(MacroArc::random(layers, &mut stream)),
+            None => Arch::Micro(Arc::random(args.nodes, &mut stream)),
+        };
+        let line = in_one_line(&arch);
+        context.out.print(&Drawn { arc: arch }, |out| writeln!(out, "{line}"))?;
     }
     Ok(())
+}
+
+/// The form that is read back as what it was: integers of cells; the readable form of a macro architecture, whose integers
+/// may be those of cells as well.
+fn in_one_line(arch: &Arch) -> String {
+    match arch {
+        Arch::Micro(arc) => arc.to_string(),
+        Arch::Macro(arc) => arc.readable().trim_end().replace('\n', "; "),
+    }
 }
 
 fn convert(context: &Context, args: &args::ArcConvert) -> Result<()> {
     #[derive(Serialize)]
     struct Converted<'a> {
-        arc: &'a Arc,
+        arc: &'a Arch,
         readable: String,
     }
-    let (arcs, given) = arcs::given_with_form(&args.input)?;
+    let (arches, given) = arcs::given_with_form(&args.input)?;
     let to = args.to.unwrap_or(match given {
         ArcForm::Ints => ArcForm::Readable,
         ArcForm::Readable => ArcForm::Ints,
     });
-    for arc in &arcs {
-        context.out.print(&Converted { arc, readable: arc.readable() }, |out| match to {
-            ArcForm::Ints => writeln!(out, "{arc}"),
-            ArcForm::Readable => write!(out, "{}", arc.readable()),
+    for arch in &arches {
+        context.out.print(&Converted { arc: arch, readable: arch.readable() }, |out| match to {
+            ArcForm::Ints => writeln!(out, "{arch}"),
+            ArcForm::Readable => write!(out, "{}", arch.readable()),
         })?;
     }
     Ok(())

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use enas_arc::{Arc, CellKind};
+use enas_arc::{Arc, Arch, Cell, CellKind};
 use enas_draw::Svg;
 use serde::Serialize;
 
 use super::Context;
-use super::subject::Subject;
+use super::subject::{FinalNetwork, Subject};
 use crate::args::{ArcInput, Settings, whole};
 use crate::failure::{OrUsage, usage};
 
@@ -97,10 +97,10 @@ pub(crate) fn run(context: &Context, args: &ArcDraw) -> Result<()> {
     let style = Style::new(args, target.format)?;
     let subject = Subject::new(&args.input, args.classes, &args.settings)?;
     let mut files = Vec::new();
-    for (i, arc) in subject.arcs.iter().enumerate() {
-        let number = (subject.arcs.len() > 1).then_some((i + 1, subject.arcs.len()));
-        for part in &target.parts {
-            files.push((target.path(*part, number), style.draw(&subject, arc, *part)?));
+    for (i, arch) in subject.arches.iter().enumerate() {
+        let number = (subject.arches.len() > 1).then_some((i + 1, subject.arches.len()));
+        for part in target.parts_of(arch) {
+            files.push((target.path(part, number), style.draw(&subject, arch, part)?));
         }
     }
     fs::create_dir_all(&target.folder)
@@ -120,6 +120,7 @@ struct Target {
     /// Name without the ending, if the user gave one.
     name: Option<String>,
     format: Format,
+    /// Those that were asked for.
     parts: Vec<Part>,
 }
 
@@ -135,10 +136,8 @@ impl Target {
         let of_file =
             ending.and_then(|ending| Format::from_str(&ending, false).ok()).filter(|_| !out.is_dir());
         let Some(of_file) = of_file else {
-            let parts =
-                if args.part.is_empty() { vec![Part::Cells, Part::Network] } else { args.part.clone() };
             let format = args.format.unwrap_or(Format::Svg);
-            return Ok(Self { folder: out.clone(), name: None, format, parts });
+            return Ok(Self { folder: out.clone(), name: None, format, parts: args.part.clone() });
         };
         if args.format.is_some_and(|format| format != of_file) {
             let problem = "does not end as --format says; leave --format out, or name a folder";
@@ -148,13 +147,23 @@ impl Target {
             let problem = "is one file; ask for one --part, or name a folder";
             return Err(usage(format!("--out {}: {problem}", out.display())));
         }
-        let parts = vec![args.part.first().copied().unwrap_or(Part::Cells)];
+        let parts = args.part.clone();
         let name = out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let folder = match out.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
         Ok(Self { folder, name, format: of_file, parts })
+    }
+
+    /// What to draw of an architecture. One of the macro space has no cells.
+    fn parts_of(&self, arch: &Arch) -> Vec<Part> {
+        match (arch, &self.name) {
+            _ if !self.parts.is_empty() => self.parts.clone(),
+            (Arch::Macro(_), _) => vec![Part::Network],
+            (Arch::Micro(_), Some(_)) => vec![Part::Cells],
+            (Arch::Micro(_), None) => vec![Part::Cells, Part::Network],
+        }
     }
 
     /// The path of a drawing; `number` is `(i, of n)` where there are several architectures.
@@ -196,32 +205,58 @@ impl Style {
     }
 
     /// The content of a file.
-    fn draw(&self, subject: &Subject, arc: &Arc, part: Part) -> Result<Vec<u8>> {
+    fn draw(&self, subject: &Subject, arch: &Arch, part: Part) -> Result<Vec<u8>> {
         if self.format == Format::Dot {
-            return Ok(dot(subject, arc, part)?.into_bytes());
+            return Ok(dot(subject, arch, part)?.into_bytes());
         }
-        let drawing = self.svg(subject, arc, part)?;
+        let drawing = self.svg(subject, arch, part)?;
         match self.format {
             Format::Png => drawing.png(self.scale, self.theme).context("--scale").or_usage(),
             _ => Ok(drawing.into_string().into_bytes()),
         }
     }
 
-    fn svg(&self, subject: &Subject, arc: &Arc, part: Part) -> Result<Svg> {
-        Ok(match part {
-            Part::Cells => enas_draw::cells(arc, self.theme),
-            Part::Normal => enas_draw::cell(arc.normal(), CellKind::Normal, self.theme),
-            Part::Reduction => enas_draw::cell(arc.reduction(), CellKind::Reduction, self.theme),
-            Part::Network => enas_draw::network(&subject.child(arc)?, arc, self.theme)?,
+    fn svg(&self, subject: &Subject, arch: &Arch, part: Part) -> Result<Svg> {
+        let theme = self.theme;
+        Ok(match Shape::of(subject, arch, part)? {
+            Shape::Cells(arc) => enas_draw::cells(arc, theme),
+            Shape::Cell(cell, kind) => enas_draw::cell(cell, kind, theme),
+            Shape::Network(FinalNetwork::Cells(child, arc)) => enas_draw::network(&child, &arc, theme)?,
+            Shape::Network(FinalNetwork::Layers(child, arc)) => {
+                enas_draw::macro_network(&child, &arc, theme)?
+            }
         })
     }
 }
 
-fn dot(subject: &Subject, arc: &Arc, part: Part) -> Result<String> {
-    Ok(match part {
-        Part::Cells => enas_draw::cells_dot(arc),
-        Part::Normal => enas_draw::cell_dot(arc.normal(), CellKind::Normal),
-        Part::Reduction => enas_draw::cell_dot(arc.reduction(), CellKind::Reduction),
-        Part::Network => enas_draw::network_dot(&subject.child(arc)?, arc)?,
+/// What a part of an architecture is drawn from.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
+enum Shape<'a> {
+    Cells(&'a Arc),
+    Cell(&'a Cell, CellKind),
+    Network(FinalNetwork),
+}
+
+impl<'a> Shape<'a> {
+    fn of(subject: &Subject, arch: &'a Arch, part: Part) -> Result<Self> {
+        Ok(match (part, arch) {
+            (Part::Network, _) => Self::Network(subject.network(arch)?),
+            (Part::Cells, Arch::Micro(arc)) => Self::Cells(arc),
+            (Part::Normal, Arch::Micro(arc)) => Self::Cell(arc.normal(), CellKind::Normal),
+            (Part::Reduction, Arch::Micro(arc)) => Self::Cell(arc.reduction(), CellKind::Reduction),
+            (_, Arch::Macro(_)) => {
+                let problem = "an architecture of the macro space has no cells";
+                return Err(usage(format!("{problem}; leave --part out, or ask for --part network")));
+            }
+        })
+    }
+}
+
+fn dot(subject: &Subject, arch: &Arch, part: Part) -> Result<String> {
+    Ok(match Shape::of(subject, arch, part)? {
+        Shape::Cells(arc) => enas_draw::cells_dot(arc),
+        Shape::Cell(cell, kind) => enas_draw::cell_dot(cell, kind),
+        Shape::Network(FinalNetwork::Cells(child, arc)) => enas_draw::network_dot(&child, &arc)?,
+        Shape::Network(FinalNetwork::Layers(child, arc)) => enas_draw::macro_network_dot(&child, &arc)?,
     })
 }

@@ -15,7 +15,7 @@ use enas_search::{
 use serde::Serialize;
 
 use super::choices::Asked;
-use super::subject::FinalNetwork;
+use super::subject::FinalSize;
 use super::{Context, finals, interrupted, repeat, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
@@ -54,7 +54,7 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
             // Whoever reads the result may be gone by now; the report is written all the same.
             let preset = args.settings.preset.as_deref();
             let printed =
-                print(context, &found, (preset, FinalNetwork::of(&config, preset, &found.arc, &data)), &data);
+                print(context, &found, (preset, FinalSize::of(&config, preset, &found.arc, &data)), &data);
             report::at_the_end(&found.run, &data, None);
             printed.map(|()| SUCCESS)
         }
@@ -120,7 +120,7 @@ struct Found<'a> {
     params: usize,
     macs: u64,
     /// What `enas train` would build of the architecture; none if it could not.
-    final_network: Option<FinalNetwork>,
+    final_network: Option<FinalSize>,
     /// The one found first: by their short trainings, without finals by the shared weights.
     candidates: Vec<Listed>,
     random: Vec<Listed>,
@@ -138,7 +138,7 @@ struct Found<'a> {
 fn print(
     context: &Context,
     found: &SearchOutcome<Arch>,
-    (preset, final_network): (Option<&str>, Option<FinalNetwork>),
+    (preset, final_network): (Option<&str>, Option<FinalSize>),
     data: &Dataset,
 ) -> Result<()> {
     let of_finals = found.finals.as_ref();
@@ -232,7 +232,7 @@ impl Found<'_> {
         for warning in self.warnings {
             writeln!(out, "{}", warned(&paragraph("warning         ", warning, stdout_width())))?;
         }
-        if let Some(FinalNetwork { params, macs }) = self.final_network {
+        if let Some(FinalSize { params, macs }) = self.final_network {
             writeln!(out, "final network   {}", cost(params, macs))?;
         }
         writeln!(out, "time            {} for {}", duration(self.seconds), counted(self.epochs, "epoch"))?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use enas_arc::{Arc, Arch};
+use enas_arc::{Arc, Arch, MacroArc};
 use enas_child::{Child, InputShape, MacroChild, MacroConfig};
 use enas_data::Dataset;
 use enas_rng::Seed;
@@ -21,7 +21,7 @@ const CLASSES: usize = 10;
 /// Architectures, and what their networks are built from.
 #[derive(Debug)]
 pub(crate) struct Subject {
-    pub(crate) arcs: Vec<Arc>,
+    pub(crate) arches: Vec<Arch>,
     pub(crate) config: TrainConfig,
     pub(crate) classes: usize,
 }
@@ -35,22 +35,27 @@ impl Subject {
     pub(crate) fn new(input: &ArcInput, classes: Option<usize>, settings: &Settings) -> Result<Self> {
         if let Some(dir) = &input.run {
             let run = Record::open(&locate::reported(dir)?).context("--run")?;
-            let arcs = vec![arc_of(&run).context("--run")?];
-            return Self::of_run(&run, arcs, classes, settings).context("--run");
+            let arch = run.manifest().arc.clone().map_or_else(|| run.best_arch(), Ok).context("--run")?;
+            return Self::of_run(&run, vec![arch], classes, settings).context("--run");
         }
-        let arcs = arcs::given(input)?;
+        let arches = arcs::given(input)?;
         let is_bare = classes.is_none() && settings.is_empty();
         if let Some(run) = run_around(input).filter(|_| is_bare) {
-            return Self::of_run(&run, arcs, classes, settings);
+            return Self::of_run(&run, arches, classes, settings);
         }
         let config = settings::train(settings, None, None)?;
-        Ok(Self { arcs, config, classes: classes.unwrap_or(CLASSES) })
+        Ok(Self { arches, config, classes: classes.unwrap_or(CLASSES) })
     }
 
-    fn of_run(run: &Record, arcs: Vec<Arc>, classes: Option<usize>, settings: &Settings) -> Result<Self> {
+    fn of_run(run: &Record, arches: Vec<Arch>, classes: Option<usize>, settings: &Settings) -> Result<Self> {
         let of_run = run.split()?.classes.len();
         let config = match run.manifest().kind {
-            Kind::Search => settings::train_after(&run.config::<SearchConfig>()?, settings, None, None)?,
+            Kind::Search => {
+                let searched = run.config::<SearchConfig>()?;
+                let mut config = settings::train_after(&searched, settings, None, None)?;
+                config.macro_net = config.macro_net.or(searched.macro_net);
+                config
+            }
             Kind::Train if !settings.is_empty() || classes.is_some() => {
                 let shown = run.dir().display();
                 let problem = "this training has settings and classes of its own; leave those flags out";
@@ -58,7 +63,7 @@ impl Subject {
             }
             Kind::Train => run.config()?,
         };
-        Ok(Self { arcs, config, classes: classes.unwrap_or(of_run) })
+        Ok(Self { arches, config, classes: classes.unwrap_or(of_run) })
     }
 
     /// Channels, height and width of the images.
@@ -67,27 +72,68 @@ impl Subject {
         InputShape { channels, height: size, width: size }
     }
 
-    /// The final network of `arc`. Cells have as many nodes as the arc, whatever the settings say.
+    /// The final network of `arch`. Cells have as many nodes as the architecture, and a macro network as many layers,
+    /// whatever the settings say.
     ///
     /// # Errors
     /// Usage, for settings that no network can have.
-    pub(crate) fn child(&self, arc: &Arc) -> Result<Child> {
-        let config = enas_child::Config { nodes: arc.n_nodes(), ..self.config.child.clone() };
+    pub(crate) fn network(&self, arch: &Arch) -> Result<FinalNetwork> {
         // The weights are not looked at, so any seed will do.
-        Child::fixed(&config, arc, self.input(), self.classes, Seed::new(0)).or_usage()
+        let (input, seed) = (self.input(), Seed::new(0));
+        Ok(match arch {
+            Arch::Micro(arc) => {
+                let config = enas_child::Config { nodes: arc.n_nodes(), ..self.config.child.clone() };
+                let child = Child::fixed(&config, arc, input, self.classes, seed).or_usage()?;
+                FinalNetwork::Cells(child, arc.clone())
+            }
+            Arch::Macro(arc) => {
+                let config = self.config.macro_net.clone().unwrap_or_default();
+                let config = MacroConfig { layers: arc.n_layers(), ..config };
+                let child = MacroChild::fixed(&config, arc, input, self.classes, seed).or_usage()?;
+                FinalNetwork::Layers(child, arc.clone())
+            }
+        })
+    }
+}
+
+/// The network that `enas train` would build of an architecture.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
+pub(crate) enum FinalNetwork {
+    Cells(Child, Arc),
+    Layers(MacroChild, MacroArc),
+}
+
+impl FinalNetwork {
+    /// Its size and cost.
+    ///
+    /// # Errors
+    /// None for networks of [`Subject::network`].
+    pub(crate) fn size(&self) -> Result<FinalSize> {
+        Ok(match self {
+            Self::Cells(child, arc) => FinalSize { params: child.n_params(), macs: child.macs(arc)? },
+            Self::Layers(child, arc) => FinalSize { params: child.n_params(), macs: child.macs(arc)? },
+        })
+    }
+
+    /// Weights of its auxiliary head.
+    pub(crate) fn n_aux_params(&self) -> usize {
+        match self {
+            Self::Cells(child, _) => child.n_aux_params(),
+            Self::Layers(..) => 0,
+        }
     }
 }
 
 /// Size and cost of the network that `enas train` would build of an architecture that a search found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(crate) struct FinalNetwork {
+pub(crate) struct FinalSize {
     pub(crate) params: usize,
     /// Multiply-adds per image.
     pub(crate) macs: u64,
 }
 
-impl FinalNetwork {
-    /// For `arc`, trained on the data of the search with this preset, or the default one.
+impl FinalSize {
+    /// For `arch`, trained on the data of the search with this preset, or the default one.
     pub(crate) fn of(
         searched: &SearchConfig,
         preset: Option<&str>,
@@ -95,29 +141,10 @@ impl FinalNetwork {
         data: &Dataset,
     ) -> Option<Self> {
         let settings = Settings { preset: preset.map(str::to_owned), ..Settings::default() };
-        let config = settings::train_after(searched, &settings, None, None).ok()?;
-        let arc = match arch {
-            Arch::Micro(arc) => arc,
-            Arch::Macro(arc) => {
-                let network = config.macro_net.or_else(|| searched.macro_net.clone()).unwrap_or_default();
-                let network = MacroConfig { layers: arc.n_layers(), ..network };
-                let input = InputShape { channels: data.channels, height: data.height, width: data.width };
-                let seed = Seed::new(0);
-                let child = MacroChild::fixed(&network, arc, input, data.classes.len(), seed).ok()?;
-                return Some(Self { params: child.n_params(), macs: child.macs(arc).ok()? });
-            }
-        };
-        let subject = Subject { arcs: Vec::new(), config, classes: data.classes.len() };
-        let child = subject.child(arc).ok()?;
-        Some(Self { params: child.n_params(), macs: child.macs(arc).ok()? })
-    }
-}
-
-fn arc_of(run: &Record) -> Result<Arc> {
-    match run.manifest().arc.as_ref().and_then(Arch::micro) {
-        Some(arc) => Ok(arc.clone()),
-        // Says so where it is of the macro space.
-        None => Ok(run.best_arc()?),
+        let mut config = settings::train_after(searched, &settings, None, None).ok()?;
+        config.macro_net = config.macro_net.or_else(|| searched.macro_net.clone());
+        let subject = Subject { arches: Vec::new(), config, classes: data.classes.len() };
+        subject.network(arch).ok()?.size().ok()
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{json, refused, run, stdout, temp, text, write_digits};
+use crate::support::{enas, json, refused, run, stdout, temp, text, write_digits};
 
 const TINY: [&str; 18] = [
     "--set",
@@ -44,14 +44,15 @@ fn a_search_leads_to_a_model_that_predicts() {
     let best: Value =
         serde_json::from_slice(&fs::read(folder.join("search/best.arc.json")).unwrap()).unwrap();
     assert_eq!((&best["space"], &best["arc"]), (&"macro".into(), &found["arc"]));
-    assert!(fs::read_to_string(folder.join("search/report.html")).unwrap().contains("macro space"));
+    let report = |run: &str| fs::read_to_string(folder.join(run).join("report.html")).unwrap();
+    assert!(report("search").contains("macro space") && report("search").contains("skip connections"));
 
     let trained = json(
         folder,
         &["train", "--run", "search", "--epochs", "2", "--out", "train", "--set", "run.batch_size=256"],
     );
     assert_eq!(trained["arc"], found["arc"]);
-    assert!(fs::read_to_string(folder.join("train/report.html")).unwrap().contains("macro space"));
+    assert!(report("train").contains("Drawing of the network"), "a trained network is drawn");
     let measured = json(folder, &["eval", "--model", "train"]);
     assert_eq!(measured["accuracy"], trained["test_accuracy"]);
     write_digits(&folder.join("images"), 3);
@@ -72,19 +73,47 @@ fn a_search_leads_to_a_model_that_predicts() {
     let listed = stdout(folder, &["runs", "."]);
     assert!(listed.contains("search") && listed.contains("train"), "{listed}");
 
+    let exported = json(folder, &["export", "--model", "train", "--out", "net.onnx"]);
+    assert!(exported["max_abs_difference"].as_f64() < Some(0.01), "{exported}");
+
     let only = "cells only";
     for args in [
-        &["export", "--model", "train"][..],
-        &["arc", "show", "--run", "search"],
-        &["arc", "draw", "--run", "train", "--out", "drawings"],
-        &["arc", "check", "search/best.arc.json"],
-        &["train", "--run", "search", "--seeds", "2"],
+        &["train", "--run", "search", "--seeds", "2"][..],
         &["train", "--run", "search", "--find-lr"],
         &["train", "--run", "search", "--pick", "small"],
         &["train", "--run", "search", "--warm-start", "train/model.safetensors", "--out", "warm"],
     ] {
         refused(folder, args, 2, only);
     }
+}
+
+#[test]
+fn architectures_of_layers_are_drawn_shown_and_converted() {
+    let folder = temp();
+    let folder = folder.path();
+    let arc = "1 = conv-3x3(0); 2 = sep-conv-5x5(1) + 0; 3 = max-pool-3x3(2) + 0 + 1";
+    assert_eq!(stdout(folder, &["arc", "check", arc]), "ok: 3 layers\n");
+    let small = ["--set", "macro.filters=4"];
+    let shown = json(folder, &[&["arc", "show", arc][..], &small].concat());
+    assert_eq!((&shown["arc"], &shown["layers"], &shown["skips"]), (&arc.into(), &3.into(), &3.into()));
+    assert!(shown["params"].as_u64() > Some(0) && shown["macs"].as_u64() > Some(0), "{shown}");
+    let human = stdout(folder, &[&["arc", "show", arc][..], &small].concat());
+    assert!(human.contains("3 layers, 3 skip connections") && human.contains("3 = max-pool-3x3(2) + 0 + 1"));
+    assert_eq!(stdout(folder, &["arc", "convert", arc]), "0 3 1 5 1 1\n");
+    assert_eq!(stdout(folder, &["arc", "convert", "0 3 1 5 1 1"]), arc.replace("; ", "\n") + "\n");
+
+    let drawn = json(folder, &[&["arc", "draw", arc, "--out", "drawings"][..], &small].concat());
+    assert_eq!(drawn["paths"], serde_json::json!(["drawings/network.svg"]));
+    let drawing = fs::read_to_string(folder.join("drawings/network.svg")).unwrap();
+    assert!(drawing.contains("2: sep-conv-5x5") && drawing.contains("3 skip connections"), "{drawing}");
+    stdout(folder, &[&["arc", "draw", arc, "--out", "net.dot", "--part", "network"][..], &small].concat());
+    let dot = fs::read_to_string(folder.join("net.dot")).unwrap();
+    assert!(dot.contains("l1 -> l3 [constraint=false];"), "{dot}");
+    refused(folder, &["arc", "draw", arc, "--part", "normal"], 2, "has no cells");
+
+    let lines = stdout(folder, &["arc", "random", "--layers", "4", "--n", "2", "--seed", "3"]);
+    let output = enas(folder).args(["arc", "check"]).write_stdin(lines).output().unwrap();
+    assert_eq!(text(&output.stdout), "ok: 4 layers\n".repeat(2));
 }
 
 #[test]

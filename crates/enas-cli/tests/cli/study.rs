@@ -47,8 +47,8 @@ fn a_study_says_what_was_promised_and_goes_on() {
     let args = [&["study", "--out", "s"], &FEW[..], &TINY, &TINY_SEARCH].concat();
     let found = document(folder, &args);
     assert_eq!((&found["complete"], &found["study"]), (&json!(true), &json!("s")));
-    // 3 + 1 random ones, a search, what it found with two seeds, and four of its size.
-    assert_eq!((&found["done"], &found["total"]), (&json!(11), &json!(11)));
+    // 3 + 1 random ones, a search, what it found with two seeds, four of its size, and a small one.
+    assert_eq!((&found["done"], &found["total"]), (&json!(12), &json!(12)));
     assert_eq!(found["percentile"].as_array().unwrap().len(), 1);
     for key in
         ["tau", "tau_low", "tau_high", "seed_tau", "precision_top10", "gain_sigma", "hypervolume_ratio"]
@@ -59,7 +59,7 @@ fn a_study_says_what_was_promised_and_goes_on() {
     assert!(found["gain_points"]["low"].is_null(), "one search has no interval: {found}");
     assert_eq!(found["verdicts"]["random"], "cannot-be-said");
     let lines = fs::read_to_string(folder.join("s/trials.jsonl")).unwrap();
-    assert_eq!(lines.lines().count(), 11);
+    assert_eq!(lines.lines().count(), 12);
     assert!(
         ["study.json", "study.md", "study.html"].iter().all(|name| folder.join("s").join(name).is_file())
     );
@@ -68,7 +68,7 @@ fn a_study_says_what_was_promised_and_goes_on() {
     let said = text(&human.stdout);
     assert!(human.status.success() && said.contains("found by search") && said.contains("page"), "{said}");
     let more = fs::read_to_string(folder.join("s/trials.jsonl")).unwrap();
-    assert!(more.starts_with(&lines) && more.lines().count() == 12, "{more}");
+    assert!(more.starts_with(&lines) && more.lines().count() == 13, "{more}");
 }
 
 #[test]

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use enas_child::{AuxHead, Child, Config, InputShape, Reductions, SharedInit, Step};
+use candle_core::Tensor;
+use enas_child::{
+    AuxHead, Child, Config, FixedNetwork, InputShape, MacroArc, MacroChild, MacroConfig, NamedTensor, Reductions, SharedInit,
+    Step,
+};
 use enas_data::Normalization;
 use enas_rng::Seed;
 use prost::Message;
@@ -23,7 +27,7 @@ pub(crate) const LOOSE_INPUT: &str = "1 4 1 2 1 3 1 0 2 2 2 2  1 1 1 2 1 3 1 4 1
 
 /// A network with its pictures.
 pub(crate) struct Subject {
-    pub(crate) child: Child,
+    pub(crate) network: Box<dyn FixedNetwork>,
     pub(crate) normalization: Normalization,
     /// 72 of them: one batch of each size.
     pub(crate) pixels: Vec<u8>,
@@ -63,27 +67,52 @@ impl Shape {
             clip_norm: 5.0,
         };
         let mut child = Child::fixed(&config, &arc, input, 5, Seed::new(1)).unwrap();
-        let normalization = Normalization {
-            mean: [120.0, 90.0, 140.0][..input.channels].to_vec(),
-            std: [60.0, 75.0, 50.0][..input.channels].to_vec(),
-        };
-        let pixels = synthesize(72, (input.height, input.width), &normalization);
-        shake(&mut child, &normalization, &pixels);
-        Subject { child, normalization, pixels }
+        let (normalization, pixels) = pictures(input);
+        let (images, labels) = batch(&child, &normalization, &pixels);
+        child.train_step(&arc, &images, &labels, &STEP).unwrap();
+        child.load(&shaken(child.weights().unwrap())).unwrap();
+        let weights = scaled(&child, child.weights().unwrap(), &normalization, &pixels);
+        child.load(&weights).unwrap();
+        Subject { network: Box::new(child), normalization, pixels }
     }
 }
 
-/// Gives the network statistics that fit its activations about, and then moves every number by chance: what is left out
-/// or taken for a neighbour must show.
-fn shake(child: &mut Child, normalization: &Normalization, pixels: &[u8]) {
-    let images = normalized(child, normalization, pixels).unwrap();
+/// A network of the macro space.
+pub(crate) fn macro_network(arc: &str, input: InputShape) -> Subject {
+    let arc = MacroArc::parse_any(arc).unwrap();
+    let config = MacroConfig { layers: arc.n_layers(), filters: 4, keep_prob: 0.8, ..MacroConfig::default() };
+    let mut child = MacroChild::fixed(&config, &arc, input, 5, Seed::new(1)).unwrap();
+    let (normalization, pixels) = pictures(input);
+    let (images, labels) = batch(&child, &normalization, &pixels);
+    child.train_step(&arc, &images, &labels, &STEP).unwrap();
+    child.load(&shaken(child.weights().unwrap())).unwrap();
+    let weights = scaled(&child, child.weights().unwrap(), &normalization, &pixels);
+    child.load(&weights).unwrap();
+    Subject { network: Box::new(child), normalization, pixels }
+}
+
+const STEP: Step = Step { lr: 0.01, global_step: 0, total_steps: 1, seed: Seed::new(2) };
+
+fn pictures(input: InputShape) -> (Normalization, Vec<u8>) {
+    let normalization = Normalization {
+        mean: [120.0, 90.0, 140.0][..input.channels].to_vec(),
+        std: [60.0, 75.0, 50.0][..input.channels].to_vec(),
+    };
+    let pixels = synthesize(72, (input.height, input.width), &normalization);
+    (normalization, pixels)
+}
+
+/// The pictures as a batch for a step, which gives a network statistics that fit its activations about.
+fn batch(network: &dyn FixedNetwork, normalization: &Normalization, pixels: &[u8]) -> (Tensor, Tensor) {
+    let images = normalized(network, normalization, pixels).unwrap();
     let labels: Vec<u32> = (0..images.dim(0).unwrap()).map(|i| (i % 5) as u32).collect();
-    let labels = candle_core::Tensor::new(labels, images.device()).unwrap();
-    let arc = child.arc().unwrap().clone();
-    let step = Step { lr: 0.01, global_step: 0, total_steps: 1, seed: Seed::new(2) };
-    child.train_step(&arc, &images, &labels, &step).unwrap();
+    let labels = Tensor::new(labels, images.device()).unwrap();
+    (images, labels)
+}
+
+/// Moves every number of the batch norms by chance: what is left out or taken for a neighbour must show.
+fn shaken(mut weights: Vec<NamedTensor>) -> Vec<NamedTensor> {
     let mut stream = Seed::new(3).stream("shake", &[]);
-    let mut weights = child.weights().unwrap();
     for (name, tensor) in &mut weights {
         let kind = name.rsplit('/').next().unwrap();
         let mut change = |x: f32| match kind {
@@ -93,21 +122,29 @@ fn shake(child: &mut Child, normalization: &Normalization, pixels: &[u8]) {
         };
         let changed: Vec<f32> =
             tensor.flatten_all().unwrap().to_vec1().unwrap().into_iter().map(&mut change).collect();
-        *tensor = candle_core::Tensor::from_vec(changed, tensor.shape(), tensor.device()).unwrap();
+        *tensor = Tensor::from_vec(changed, tensor.shape(), tensor.device()).unwrap();
     }
-    child.load(&weights).unwrap();
-    // Trained networks have logits of a few units. Rounding is measured beside them, so these must not be larger.
-    let reference = Reference { child, normalization };
+    weights
+}
+
+/// Trained networks have logits of a few units. Rounding is measured beside them, so these must not be larger.
+fn scaled(
+    network: &dyn FixedNetwork,
+    mut weights: Vec<NamedTensor>,
+    normalization: &Normalization,
+    pixels: &[u8],
+) -> Vec<NamedTensor> {
+    let reference = Reference { network, normalization };
     let largest = own_logits(reference, pixels).unwrap().into_iter().fold(0.0, |m: f32, x| m.max(x.abs()));
     let (_, classifier) = weights.iter_mut().find(|(name, _)| name == "fc/w").unwrap();
     *classifier = (&*classifier * f64::from(4.0 / largest)).unwrap();
-    child.load(&weights).unwrap();
+    weights
 }
 
 impl Subject {
     /// The exported file as a message.
     pub(crate) fn exported(&self) -> Model {
-        let graph = lower::lower(&self.child.outline().unwrap(), &self.normalization, 2.0, "grey").unwrap();
+        let graph = lower::lower(&self.network.outline().unwrap(), &self.normalization, 2.0, "grey").unwrap();
         file(graph, String::new(), Vec::new())
     }
 
@@ -118,10 +155,10 @@ impl Subject {
 
     pub(crate) fn verdict_on_bytes(&self, bytes: &[u8]) -> Result<f32> {
         let (_folder, path) = written(bytes);
-        let reference = Reference { child: &self.child, normalization: &self.normalization };
+        let reference = Reference { network: &*self.network, normalization: &self.normalization };
         let logits = own_logits(reference, &self.pixels).unwrap();
         let tolerance = allowance(&logits, rounding(reference, &self.pixels, &logits).unwrap());
-        compare(&path, Claim { child: &self.child, temperature: 2.0 }, &self.pixels, &logits, tolerance)
+        compare(&path, Claim { network: &*self.network, temperature: 2.0 }, &self.pixels, &logits, tolerance)
     }
 }
 

@@ -101,7 +101,7 @@ pub(super) fn over_own_controls(
 /// The area that accuracy and multiply-adds of those found cover, over that of as many random ones, both beside a point
 /// that is a tenth of the range worse than all of them. `None` where there is nothing to compare.
 pub(super) fn hypervolume_ratio(
-    found: &Units<'_>,
+    found: &[&Units<'_>],
     pool: &Units<'_>,
     bootstrap: &Bootstrap,
 ) -> Option<Estimate> {
@@ -114,7 +114,8 @@ pub(super) fn hypervolume_ratio(
             .map(|(quality, cost)| Point { quality, cost })
             .collect::<Vec<_>>()
     };
-    let (found, pool) = (points(found), points(pool));
+    let found: Vec<Point> = found.iter().copied().flat_map(points).collect();
+    let pool = points(pool);
     if found.is_empty() || pool.len() < found.len() {
         return None;
     }
@@ -192,7 +193,7 @@ mod tests {
         let gain = over(&found, &pool, &bootstrap()).unwrap();
         assert!((gain.mean - 5.0).abs() < 0.5);
         assert_eq!(Verdict::of(gain), Verdict::CannotBeSaid);
-        let ratio = hypervolume_ratio(&found, &pool, &bootstrap()).unwrap();
+        let ratio = hypervolume_ratio(&[&found], &pool, &bootstrap()).unwrap();
         assert!(!ratio.is_bounded() && ratio.mean > 1.0, "{ratio:?}");
     }
 
@@ -227,7 +228,7 @@ mod tests {
         let mut picks = trials.clone();
         picks.iter_mut().for_each(|trial| trial.key.group = Group::Pick);
         let [pool, found] = [(Group::Pool, &trials), (Group::Pick, &picks)].map(|(g, t)| Units::of(g, t));
-        let ratio = hypervolume_ratio(&found, &pool, &bootstrap()).unwrap();
+        let ratio = hypervolume_ratio(&[&found], &pool, &bootstrap()).unwrap();
         assert!((ratio.mean - 1.0).abs() < 1e-9 && ratio.low < 1.0 && ratio.high > 1.0, "{ratio:?}");
     }
 }

@@ -81,7 +81,12 @@ pub struct Summary {
     /// By how many points the searches' own scores of them are above those of random ones. Next to `gain_points` it shows
     /// what such scores are worth.
     pub gain_by_search: Option<f64>,
-    /// The area in front of which accuracy and multiply-adds of those found lie, over that of as many random ones.
+    /// By how many points the small ones found are above random ones, most of which cost more.
+    pub gain_small: Option<Estimate>,
+    /// Their multiply-adds as a share of those of random ones, both on average.
+    pub small_macs_share: Option<f64>,
+    /// The area in front of which accuracy and multiply-adds of those found lie, small ones included, over that of as many
+    /// random ones.
     pub hypervolume_ratio: Option<Estimate>,
     /// What the differences say.
     pub verdicts: Verdicts,
@@ -130,7 +135,7 @@ impl Summary {
     /// Of the records so far, in any order.
     pub fn of(subject: &Subject, trials: &[Trial], picks: &[Pick]) -> Self {
         let bootstrap = Bootstrap::new(Seed::new(subject.seed));
-        let [pool, wide, controls, found] = Group::ALL.map(|group| Units::of(group, trials));
+        let [pool, wide, controls, small, found] = Group::ALL.map(|group| Units::of(group, trials));
         let truth = pool.means();
         let found_means = found.means();
         let ranks = ranks::Ranks::of(&pool, &bootstrap);
@@ -143,13 +148,13 @@ impl Summary {
             [] => Vec::new(),
             truth => found_means.iter().map(|x| measure(*x, truth)).collect::<Vec<f64>>(),
         };
-        let total = subject.total();
+        let total = subject.total(picks);
         Self {
             data: subject.data.clone(),
             done: trials.len() + picks.len(),
             total,
             missing: missing(subject, trials, picks),
-            groups: [&pool, &wide, &controls, &found]
+            groups: [&pool, &wide, &controls, &small, &found]
                 .into_iter()
                 .filter_map(|u| u.summary(&bootstrap))
                 .collect(),
@@ -170,7 +175,9 @@ impl Summary {
             gain_wide,
             gain_equal_size,
             gain_by_search: by_search(picks),
-            hypervolume_ratio: gains::hypervolume_ratio(&found, &pool, &bootstrap),
+            gain_small: gains::over(&small, &pool, &bootstrap),
+            small_macs_share: small.mean_macs().zip(pool.mean_macs()).map(|(small, pool)| small / pool),
+            hypervolume_ratio: gains::hypervolume_ratio(&[&found, &small], &pool, &bootstrap),
             verdicts: Verdicts {
                 random: gain.map(Verdict::of),
                 wide: gain_wide.map(Verdict::of),
@@ -186,10 +193,17 @@ impl Summary {
 }
 
 impl Subject {
-    /// All trainings and searches.
-    fn total(&self) -> usize {
+    /// All trainings and searches, given what was found so far.
+    fn total(&self, picks: &[Pick]) -> usize {
         let Counts { pool, wide, searches, seeds, pick_seeds, controls } = self.counts;
-        searches + (pool + wide) * seeds as usize + searches * (pick_seeds as usize + controls)
+        let of_searches = searches * (pick_seeds as usize + controls) + self.of_small(picks);
+        searches + (pool + wide) * seeds as usize + of_searches
+    }
+
+    /// Trainings of small architectures: searches without finals have none.
+    fn of_small(&self, picks: &[Pick]) -> usize {
+        let without = picks.iter().filter(|pick| pick.small.is_none()).count();
+        self.counts.searches.saturating_sub(without) * self.counts.seeds as usize
     }
 }
 
@@ -210,6 +224,7 @@ fn missing(subject: &Subject, trials: &[Trial], picks: &[Pick]) -> Vec<String> {
         ("trainings of architectures found", of(Group::Pick), searches * pick_seeds as usize),
         ("trainings of random wide architectures", of(Group::Wide), wide * seeds as usize),
         ("trainings of random architectures of equal size", of(Group::Control), searches * controls),
+        ("trainings of small architectures found", of(Group::Small), subject.of_small(picks)),
     ];
     let lacking = wanted.into_iter().filter(|(_, done, wanted)| done < wanted);
     let mut said: Vec<String> =

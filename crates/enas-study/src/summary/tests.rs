@@ -29,15 +29,17 @@ pub(crate) fn study(gain: f64, by_size: f64) -> (Vec<Trial>, Vec<Pick>) {
     let middle = 0.80 + 0.005 * 5.5;
     let found: Vec<Arc> = (0..3).map(|i| add(Group::Pick, i, 2, middle + gain, (1100, 4000))).collect();
     (0..6).for_each(|i| drop(add(Group::Control, i, 1, middle + by_size, (1100, 4100))));
-    let pick = |(index, arc)| Pick {
+    let small: Vec<Arc> = (0..3).map(|i| add(Group::Small, i, 2, middle, (600, 2000))).collect();
+    let pick = |(index, (arc, small))| Pick {
         index,
         seed: 6 + index as u64,
         arc,
+        small: Some(small),
         valid_accuracy: 0.7,
         random_valid_accuracy: Some(0.5),
         seconds: 3.0,
     };
-    (trials, found.into_iter().enumerate().map(pick).collect())
+    (trials, found.into_iter().zip(small).enumerate().map(pick).collect())
 }
 
 #[test]
@@ -52,7 +54,10 @@ fn a_gain_is_found_and_called_one() {
     // Levels from 80.0 to 85.5 in steps of half a point spread by 1.8.
     let sigma = found.gain_sigma.unwrap();
     assert!((sigma - 5.0 / 1.8).abs() < 0.3, "{sigma}");
-    assert_eq!((found.done, found.total, found.missing.len()), (24 + 6 + 6 + 6 + 3, 45, 0));
+    assert_eq!((found.done, found.total, found.missing.len()), (24 + 6 + 6 + 6 + 6 + 3, 51, 0));
+    let small = found.gain_small.unwrap();
+    assert!(small.low < 0.0 && small.high > 0.0, "{small:?}");
+    assert!((found.small_macs_share.unwrap() - 0.4).abs() < 1e-9);
     assert_eq!(found.gain_by_search.map(f64::round), Some(20.0));
     assert!(found.hypervolume_ratio.unwrap().low > 1.0, "{:?}", found.hypervolume_ratio);
 }

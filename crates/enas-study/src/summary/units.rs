@@ -39,6 +39,12 @@ impl<'a> Units<'a> {
         self.of.values().map(|repeats| &repeats.values().next().expect("none is empty").measured)
     }
 
+    /// The mean number of multiply-adds per image; `None` for a group without trainings.
+    pub(super) fn mean_macs(&self) -> Option<f64> {
+        let macs: Vec<f64> = self.sizes().map(|measured| measured.macs as f64).collect();
+        (!macs.is_empty()).then(|| mean(&macs))
+    }
+
     /// `None` for a group without trainings.
     pub(super) fn summary(&self, bootstrap: &Bootstrap) -> Option<GroupSummary> {
         let (accuracies, means) = (self.accuracies(), self.means());

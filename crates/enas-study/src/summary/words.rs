@@ -42,6 +42,10 @@ impl Summary {
             said.push(("percentile", format!("{} among the random ones", each.join(", "))));
         }
         said.extend(self.score());
+        if let (Some(gain), Some(share)) = (self.gain_small, self.small_macs_share) {
+            let text = format!("{} beside random ones, at {share:.2} times their multiply-adds", points(gain));
+            said.push(("small ones", text));
+        }
         if let Some(ratio) = self.hypervolume_ratio {
             let interval = if ratio.is_bounded() {
                 format!(", 95 % interval {:.2} to {:.2}", ratio.low, ratio.high)
@@ -217,7 +221,7 @@ mod tests {
     #[test]
     fn the_table_has_a_row_for_each_group_and_a_cell_for_each_head() {
         let table = of(0.05, 0.0).table();
-        assert_eq!(table.len(), 5);
+        assert_eq!(table.len(), 6);
         assert!(table.iter().all(|row| row.len() == HEADS.len()));
         assert_eq!(table[1][..3], ["random", "12", "24"]);
     }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 const COUNTS: Counts = Counts { pool: 4, wide: 2, searches: 2, seeds: 2, pick_seeds: 3, controls: 2 };
 /// Trainings and searches of these.
-const TOTAL: usize = 8 + 4 + 2 + 6 + 4;
+const TOTAL: usize = 8 + 4 + 2 + 6 + 4 + 4;
 
 /// Makes up what follows from an arc and a seed; fails, is slow or is asked to stop where a test wants it.
 #[derive(Default)]
@@ -72,7 +72,8 @@ impl Laboratory for MadeUp {
         }
         self.searches.push((seed, dir.to_owned()));
         let arc = Arc::random(2, &mut enas_data::Seed::new(seed).stream("test", &[]));
-        Ok(Found { arc, valid_accuracy: 0.6, random_valid_accuracy: Some(0.5), seconds: 1.0 })
+        let small = Some(Arc::random(2, &mut enas_data::Seed::new(seed).stream("small", &[])));
+        Ok(Found { arc, small, valid_accuracy: 0.6, random_valid_accuracy: Some(0.5), seconds: 1.0 })
     }
 }
 
@@ -218,7 +219,7 @@ fn more_may_be_asked_for_and_what_is_done_stays() {
     drop(study);
     let after = place.lines();
     assert_eq!(after[..before.len()], before);
-    assert_eq!(after.len(), TOTAL + 2 * 2 + 1 + 3 + 2);
+    assert_eq!(after.len(), TOTAL + 2 * 2 + 1 + 3 + 2 + 2);
     assert_eq!(Study::resume(&place.dir()).unwrap().config().counts.pool, 6);
 }
 

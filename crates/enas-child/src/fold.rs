@@ -1,0 +1,41 @@
+//! Folds batch norms into the convolutions before them, for inference.
+
+use enas_kernels::RunningMoments;
+
+use crate::Error;
+use crate::backend::ConvBlock;
+use crate::params::Params;
+use crate::running::Running;
+
+/// Folds the batch norm of one convolution: its scale into the matrix, its shift into the offset. `moments` are the moving
+/// statistics of the whole network before any of them was folded.
+///
+/// # Errors
+/// What candle reports when it lends the tensors.
+pub(crate) fn fold(
+    params: &Params,
+    running: &Running,
+    block: &ConvBlock,
+    moments: &[RunningMoments],
+) -> Result<(), Error> {
+    let norm = block.norm;
+    let Some(index) = norm.running else { return Ok(()) };
+    let affine = params
+        .read(|weights| Ok(moments[index].affine(weights.get(norm.scale), weights.get(norm.offset))))?;
+    let mut first = 0;
+    for conv in &block.convs {
+        let scale = &affine.scale[first..first + conv.outputs];
+        for id in &conv.weight {
+            params.write(*id, |matrix| {
+                let rows = matrix.chunks_exact_mut(conv.outputs);
+                rows.for_each(|row| row.iter_mut().zip(scale).for_each(|(w, s)| *w *= s));
+            })?;
+        }
+        first += conv.outputs;
+    }
+    // The batch norm that is left has scale 1, mean 0 and deviation 1; the shift is its offset.
+    params.write(norm.scale, |scale| scale.fill(1.0))?;
+    params.write(norm.offset, |offset| offset.copy_from_slice(&affine.shift))?;
+    let channels = affine.shift.len();
+    running.replace(index, vec![0.0; channels], vec![1.0 - enas_kernels::EPSILON; channels])
+}

@@ -1,0 +1,178 @@
+//! A macro network of one arc at inference: folded, as plain data, and what its layers cost.
+
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
+use enas_arc::MacroArc;
+
+use super::{MOST_WEIGHTS, MacroChild};
+use crate::backend::{Backend, Cpu, Recorder, Statistics};
+use crate::fold::fold;
+use crate::loss::LossRule;
+use crate::tape::Tape;
+use crate::{Costs, Error, LayerCost, Outline};
+
+impl MacroChild {
+    /// The same network for inference with every batch norm folded into the convolution before it.
+    ///
+    /// # Errors
+    /// If the network shares weights.
+    pub fn folded(&self) -> Result<Self, Error> {
+        let arc = self.own_arc()?;
+        let zeros = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        let sizes = (self.n_classes(), MOST_WEIGHTS);
+        let mut folded = Self::new(&self.config, Some(arc), self.input, sizes, zeros.into())?;
+        folded.load(&self.weights()?)?;
+        let moments = folded.running.current()?;
+        let mut result = Ok(());
+        folded.network.for_each_block(&mut |block| {
+            if result.is_ok() {
+                result = fold(&folded.params, &folded.running, block, &moments);
+            }
+        });
+        result.map(|()| folded)
+    }
+
+    /// What the network computes at inference.
+    ///
+    /// # Errors
+    /// If the network shares weights.
+    pub fn outline(&self) -> Result<Outline, Error> {
+        let arc = self.own_arc()?;
+        let folded = self.folded()?;
+        let operations = folded.params.read(|weights| {
+            let recorder = Recorder::new(weights);
+            let mut tape = Tape::new(&recorder, Statistics::Running, false);
+            let input = tape.input(recorder.pictures(self.input));
+            let means = folded.network.forward(&mut tape, arc, input).means;
+            let features = recorder.flatten(&means.value);
+            recorder.classify(&folded.network.classifier, &features);
+            Ok(recorder.into_operations())
+        })?;
+        Ok(Outline { input: self.input, classes: self.n_classes(), operations })
+    }
+
+    /// What each part of the network makes and costs; [`Costs::cells`] are its layers, each with the reductions that follow
+    /// it. The sums are [`MacroChild::n_params`] and [`MacroChild::macs`].
+    ///
+    /// # Errors
+    /// If the arc does not fit the network.
+    pub fn costs(&self, arc: &MacroArc) -> Result<Costs, Error> {
+        self.check_arc(arc)?;
+        let parts = self.params.read(|weights| {
+            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+            let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+            // A batch without images takes the same path and computes nothing.
+            let images = tape.input(self.map(&[], 0));
+            Ok(self.network.forward(&mut tape, arc, images).parts)
+        })?;
+        let params_in = |scope: &str| {
+            self.params.count(|name| name.strip_prefix(scope).is_some_and(|rest| rest.starts_with('/')))
+        };
+        let params_of = |part: usize| match part {
+            0 => params_in("stem_conv"),
+            layer => params_in(&format!("layer_{}", layer - 1)) + params_in(&format!("pool_at_{}", layer - 1)),
+        };
+        let cost = |(part, super::network::Part { output, macs }): (usize, super::network::Part)| {
+            let (_, channels, height, width) = output;
+            LayerCost { channels, height, width, params: params_of(part), macs }
+        };
+        let mut costs = parts.into_iter().enumerate().map(cost);
+        let stem = costs.next().expect("a network has a stem");
+        let classifier = &self.network.classifier;
+        Ok(Costs {
+            stem,
+            cells: costs.collect(),
+            classifier: LayerCost {
+                channels: classifier.classes,
+                height: 1,
+                width: 1,
+                params: params_in("fc"),
+                macs: classifier.macs(),
+            },
+            aux_params: None,
+        })
+    }
+
+    /// The arc of a network of one arc.
+    fn own_arc(&self) -> Result<&MacroArc, Error> {
+        self.arc.as_ref().ok_or_else(|| Error::Arc("shared weights cannot be folded; build the network of one arc".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Tensor;
+    use enas_rng::Seed;
+
+    use super::*;
+    use crate::{InputShape, MacroConfig, Norm, Operation, Step};
+
+    const INPUT: InputShape = InputShape { channels: 2, height: 9, width: 9 };
+
+    /// Every operation, skips, and two reductions.
+    fn arc() -> MacroArc {
+        let text = "1 = conv-3x3(0); 2 = sep-conv-3x3(1) + 0; 3 = conv-5x5(2) + 0 + 1; 4 = sep-conv-5x5(3) + 2; \
+                    5 = avg-pool-3x3(4); 6 = max-pool-3x3(5) + 0 + 4";
+        MacroArc::parse_any(text).expect("an arc")
+    }
+
+    /// Trained for a few steps, so that moving statistics mean something.
+    fn child() -> MacroChild {
+        let config = MacroConfig { layers: 6, filters: 4, keep_prob: 1.0, ..MacroConfig::default() };
+        let mut child = MacroChild::fixed(&config, &arc(), INPUT, 3, Seed::new(1)).unwrap();
+        let labels = Tensor::new(&[0u32, 1, 2, 0, 1], &Device::Cpu).unwrap();
+        for global_step in 0..3 {
+            let step = Step { lr: 0.05, global_step, total_steps: 3, seed: Seed::new(0) };
+            child.train_step(&arc(), &images(), &labels, &step).unwrap();
+        }
+        child
+    }
+
+    fn images() -> Tensor {
+        let mut stream = Seed::new(2).stream("images", &[]);
+        let numbers: Vec<f32> = (0..5 * 2 * 9 * 9).map(|_| stream.normal()).collect();
+        Tensor::from_vec(numbers, (5, 2, 9, 9), &Device::Cpu).unwrap()
+    }
+
+    fn logits(child: &MacroChild) -> Vec<f32> {
+        let logits = child.logits(&arc(), &images(), Norm::RunningStatistics, None).unwrap();
+        logits.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn folding_changes_no_answer() {
+        let child = child();
+        let folded = logits(&child.folded().unwrap());
+        for (a, b) in logits(&child).iter().zip(&folded) {
+            assert!((a - b).abs() <= 1e-4 * a.abs().max(1.0), "{a} became {b}");
+        }
+    }
+
+    #[test]
+    fn the_parts_add_up_to_the_whole() {
+        let config = MacroConfig { layers: 6, filters: 4, ..MacroConfig::default() };
+        let shared = MacroChild::shared(&config, INPUT, 3, Seed::new(0)).unwrap();
+        for child in [child(), shared] {
+            let costs = child.costs(&arc()).unwrap();
+            let parts = || costs.cells.iter().chain([&costs.stem, &costs.classifier]);
+            assert_eq!(parts().map(|part| part.params).sum::<usize>(), child.n_params());
+            assert_eq!(parts().map(|part| part.macs).sum::<u64>(), child.macs(&arc()).unwrap());
+            let sizes: Vec<usize> = costs.cells.iter().map(|part| part.height).collect();
+            assert_eq!(sizes, [9, 5, 5, 3, 3, 3]);
+        }
+    }
+
+    #[test]
+    fn an_outline_ends_with_the_classifier_on_flat_features() {
+        let outline = child().outline().unwrap();
+        let [.., Operation::Flatten { .. }, Operation::Classify { matrix: (_, matrix), .. }] =
+            outline.operations.as_slice()
+        else {
+            panic!("{outline:?}")
+        };
+        assert_eq!(matrix.dims(), [16, 3]);
+        let config = MacroConfig { layers: 6, filters: 4, ..MacroConfig::default() };
+        let shared = MacroChild::shared(&config, INPUT, 3, Seed::new(0)).unwrap();
+        assert!(shared.outline().unwrap_err().to_string().contains("one arc"));
+    }
+}
