@@ -17,8 +17,14 @@ impl Search<'_> {
     /// Phase 2: trains the strategy on the validation split while ω stays fixed.
     ///
     /// Every step draws `controller.aggregate` architectures m_i ~ π(m; θ), scores each with ω, and shows the
-    /// scores to the strategy. A policy makes one REINFORCE update with the mean gradient of its m_i (authors' code:
-    /// `micro_controller.py:231-248` for the loss, `main.py:279-291` for the loop).
+    /// scores to the strategy. A policy makes one REINFORCE update along
+    ///
+    /// ```text
+    /// ∇_θ E[R(m, ω)] ≈ mean over i of ∇_θ ln π(m_i; θ)·(R(m_i, ω) - b)
+    /// ```
+    ///
+    /// with a moving-average baseline b (authors' code: `micro_controller.py:231-248` for the loss, `main.py:279-291`
+    /// for the loop).
     pub(super) fn train_strategy(&mut self) -> Result<()> {
         let config = &self.config.controller;
         let steps = config.steps as u64;

@@ -91,6 +91,7 @@ pub fn search_any(
     observer: &mut dyn Observer,
 ) -> Result<SearchOutcome<Arch>> {
     let mut search = Search::start_or_resume(config, data, Session::new(&config.run, run, observer))?;
+    // Phases 1 and 2 alternate; then the best proposals are compared, and one is chosen.
     while search.at.epoch < search.at.epochs {
         search.epoch().or_else(|error| search.go_back(error))?;
     }
