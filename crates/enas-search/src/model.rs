@@ -330,7 +330,7 @@ impl Model {
 
     /// The network of either space, for programs that use it without training.
     pub fn network(&self) -> &dyn FixedNetwork {
-        self.network.fixed()
+        self.network.as_fixed()
     }
 
     /// The network of cells.

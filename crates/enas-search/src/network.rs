@@ -68,7 +68,7 @@ impl Network {
     }
 
     /// The network of either space, for use without training.
-    pub(crate) fn fixed(&self) -> &dyn FixedNetwork {
+    pub(crate) fn as_fixed(&self) -> &dyn FixedNetwork {
         match self {
             Self::Micro(child) => child,
             Self::Macro(child) => child,
