@@ -1,12 +1,17 @@
-//! The gradient of pooling one plane: the windows of all sizes, tap by tap.
+//! The gradient of pooling one plane, for windows of any size.
 
 use super::{Pool, PoolKind};
 use crate::simd::{Kernel, Lane, Simd};
 
-/// Hands `grad` back to the pixels of `relu(scale·plane + shift)` that it is the gradient of.
+/// Adds `grad`, the gradient of the pooled plane, to the pixels of `relu(scale·plane + shift)` that caused it.
 ///
-/// `plane` and `to` hold `y.size · x.size` lanes and `grad` `y.out · x.out`; every window holds a pixel.
-/// With `add`, gradients are added to `to`; otherwise all of `to` is overwritten.
+/// `plane` and `to` hold `y.size · x.size` lanes and `grad` `y.out · x.out`; every window holds a pixel. With `add`,
+/// gradients are added to `to`; otherwise all of `to` is overwritten.
+///
+/// # Method outline
+/// A plain scatter: the loops go over windows and then over taps, and each window adds to its pixels in place. A
+/// maximum needs two passes over the taps: one finds the first maximum per image, one adds the gradient there. A
+/// network has one pool of this kind, so simplicity counts more than speed.
 #[derive(Clone, Copy)]
 pub(super) struct Backward {
     pub(super) pool: Pool,

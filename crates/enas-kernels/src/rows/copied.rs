@@ -1,4 +1,13 @@
-//! Rows that are copies of input pixels: dense convolutions and factorised reductions.
+//! Rows that are copies of input pixels: dense convolutions (im2row) and factorised reductions.
+//!
+//! # Method outline
+//! 1. The outer loop goes over input channels; then over taps (dense convolutions), then over output rows.
+//! 2. Each output row of a tap is cut into segments: a run of input pixels at a fixed stride, or zeros (padding). So
+//!    the inner loop has no tests for borders.
+//! 3. A segment is copied lane by lane, with normalisation and ReLU applied, to its row of the strip in the
+//!    second-level cache.
+//! 4. The way back visits the same segments and adds the gradients to the input pixels. Taps overlap, so it
+//!    accumulates.
 
 use super::{Gather, GradientRows, Rows, Source};
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
