@@ -10,8 +10,7 @@ use crate::simd::{Kernel, Lane, Simd};
 ///
 /// # Method outline
 /// A plain scatter: the loops go over windows and then over taps, and each window adds to its pixels in place. A
-/// maximum needs two passes over the taps: one finds the first maximum per image, one adds the gradient there. A
-/// network has one pool of this kind, so simplicity counts more than speed.
+/// maximum needs two passes over the taps: one finds the first maximum per image, one adds the gradient there.
 #[derive(Clone, Copy)]
 pub(super) struct Backward {
     pub(super) pool: Pool,
@@ -61,6 +60,8 @@ impl Kernel for Backward {
                         }
                     }
                     PoolKind::Max => {
+                        // `winner` is the index of the tap, per image, as `f32` so that vector instructions can select
+                        // it.
                         let (mut best, mut winner) = (S::max(raw(0, 0), floor), S::splat(0.0));
                         for r in 0..rows {
                             for c in 0..columns {
