@@ -54,7 +54,7 @@ pub use shelves::BufferLedger;
 pub use simd::{LANES, Lane, Level, level};
 pub use unit::{Branch, Unit, UnitGradient};
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example of the read-me.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;
