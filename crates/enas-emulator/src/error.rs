@@ -19,7 +19,7 @@ pub enum Error {
     /// No kernel has this name.
     #[error("there is no kernel `{name}`; nearest: {nearest}")]
     UnknownKernel {
-        /// The name asked for.
+        /// The requested name.
         name: String,
         /// The most similar names that exist.
         nearest: String,
@@ -48,9 +48,9 @@ pub enum Error {
     Range {
         /// The buffer.
         buffer: BufferId,
-        /// First byte asked for.
+        /// First requested byte.
         first: u64,
-        /// Number of bytes asked for.
+        /// Number of requested bytes.
         bytes: u64,
         /// Length of the buffer in bytes.
         length: u64,

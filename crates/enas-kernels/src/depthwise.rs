@@ -75,6 +75,7 @@ impl Pad {
         for r in 0..self.n_rows {
             let out = self.strip.add(r * self.strip_width);
             let row = self.rows.add(r * self.width);
+            // Zeros first: they are the border and the gaps.
             zero::<S>(out, 0, self.strip_width);
             for x in 0..self.width {
                 let value = S::max(floor, S::fma(S::load(row.add(x)), scale, shift));
@@ -185,7 +186,9 @@ impl Correlate {
             // Tiles of nearly equal width: a narrow last tile would have too few independent sums to hide the latency
             // of additions.
             for left in (1..=self.width.div_ceil(if S::MANY { 8 } else { 4 })).rev() {
+                // `left` counts the tiles that remain, this one included.
                 let pixels = (self.width - x).div_ceil(left);
+                // The number of pixels is a constant of `pixels`, so that its sums are registers.
                 match pixels {
                     8 => self.pixels::<S, K, STRIDE, 8>(&taps, y, x),
                     7 => self.pixels::<S, K, STRIDE, 7>(&taps, y, x),
@@ -205,6 +208,7 @@ impl Correlate {
     unsafe fn taps<const K: usize>(&self, y: usize) -> Taps<K> {
         let mut taps = Taps { rows: [(std::ptr::null(), std::ptr::null()); K], len: 0 };
         for i in 0..K {
+            // Missing rows would only add zeros.
             if let Some(row) = self.rows.row(y, i) {
                 taps.rows[taps.len] = (row, self.w.add(i * K));
                 taps.len += 1;
@@ -286,6 +290,7 @@ impl Kernel for FilterGradient {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         match (self.k, self.rows.stride) {
+            // All three tap rows in one pass: 18 sums, 4 gradients and 6 inputs fit into 32 registers.
             (3, 1) if S::MANY => self.taps::<S, 3, 1, 3>(0),
             (3, 1) => self.all::<S, 3, 1>(),
             (3, 2) => self.all::<S, 3, 2>(),
@@ -363,6 +368,7 @@ impl FilterGradient {
                 }
             }
             for (p, grad) in grad.iter().enumerate() {
+                // Even and odd pixels use different sums, whose additions overlap.
                 for (j, sum) in sums[p % 2].iter_mut().enumerate() {
                     let input =
                         if S::MANY && STRIDE == 1 { window[p + j] } else { S::load(row.add(p * STRIDE + j)) };

@@ -86,6 +86,7 @@ impl Kernel for Multiply<'_> {
         let lanes: usize = self.ahead.runs.iter().map(|r| r.len).sum();
         let per_tile = lanes.div_ceil(tiles);
         let mut p = 0;
+        // Remainders take narrower micro-tiles: 2 pixels, then 1.
         while S::MANY && p + TILE <= self.pixels {
             self.columns::<S, TILE>(p, per_tile);
             p += TILE;
@@ -140,12 +141,14 @@ impl Multiply<'_> {
         (0..O).for_each(|j| self.out.prefetch::<P>(o + j, p + P));
         let mut sum = [[S::splat(0.0); P]; O];
         let mut w = self.w.add(o);
+        // One rank-1 update per input channel: the outer product of O weights and P inputs.
         for _ in 0..self.k {
             let mut x = [S::splat(0.0); P];
             for (i, x) in x.iter_mut().enumerate() {
                 *x = S::load(a.add(i));
             }
             for (j, row) in sum.iter_mut().enumerate() {
+                // A weight is broadcast to the sixteen images and serves P pixels.
                 let weight = S::splat(*w.add(j));
                 for (s, x) in row.iter_mut().zip(x) {
                     *s = S::fma(x, weight, *s);
@@ -207,6 +210,7 @@ impl Kernel for WeightGradient<'_> {
         let mut p = 0;
         while p < self.pixels {
             let end = self.pixels.min(p + WG_CHUNK);
+            // Rows of `a` outside, rows of `g` inside: four rows of `a` are packed once and serve all rows of `g`.
             let mut k = 0;
             while k + 4 <= self.k {
                 self.rows::<S, 4>(k, p, end);
@@ -255,6 +259,7 @@ impl WeightGradient<'_> {
         p: usize,
         end: usize,
     ) {
+        // Always sixteen vectors, so that one transposing reduction serves every shape of tile.
         let mut sums = [S::splat(0.0); 16];
         if S::MANY || K * O <= 4 {
             let tile: [[S::V; O]; K] = self.products::<S, K, O>(a, o, p, end);
@@ -299,6 +304,7 @@ impl WeightGradient<'_> {
         let mut sum = [[S::splat(0.0); O]; K];
         let g = self.g.add(o * self.g_stride + p);
         for p in 0..end - p {
+            // Per pixel: O loads of `g`, K loads of `a`, K·O multiply-adds.
             let mut grad = [S::splat(0.0); O];
             for (j, grad) in grad.iter_mut().enumerate() {
                 *grad = S::load(g.add(j * self.g_stride + p));

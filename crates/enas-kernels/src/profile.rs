@@ -31,7 +31,7 @@ pub struct Row {
     pub gbytes: f64,
 }
 
-/// Starts measuring, from zero.
+/// Turns the profiler on, with totals of zero.
 pub fn enable() {
     totals().clear();
     ENABLED.store(true, Ordering::Relaxed);

@@ -10,8 +10,8 @@ const IDLE_LIMIT: usize = 1 << 29;
 /// Idle buffers by their length, and the bytes of all buffers, in use or idle.
 ///
 /// A buffer is only reused for a request of exactly its length. If there is none, the caller allocates. Before that,
-/// the pool frees its largest idle buffers in two cases: more than [`IDLE_LIMIT`] bytes are idle, or the new buffer
-/// would lift the total above the limit.
+/// the pool frees its largest idle buffers in two cases. Either more than [`IDLE_LIMIT`] bytes are idle, or the new
+/// buffer would lift the total above the limit.
 #[derive(Debug)]
 pub(crate) struct Shelves<T> {
     idle: BTreeMap<usize, Vec<T>>,

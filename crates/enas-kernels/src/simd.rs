@@ -55,7 +55,7 @@ pub(crate) trait Simd: Copy {
 
 /// A computation that is written once and compiled for every instruction set.
 pub(crate) trait Kernel {
-    /// What it returns.
+    /// The result type.
     type Output;
 
     /// The body. It must be `#[inline(always)]`, and so must every generic function that it calls. Only then does the

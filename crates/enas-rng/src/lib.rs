@@ -5,7 +5,7 @@
 //! threads, with the order in which streams are used, or with an interruption of the run.
 //!
 //! Method: SplitMix64 hashes seed, purpose and position to a key of 256 bits. The stream is ChaCha8 under this key, a
-//! cipher in counter mode, so any of its numbers can be computed from its position alone (as on a GPU).
+//! cipher in counter mode. So a GPU can compute any of its numbers from the key and the number's position.
 //!
 //! The distributions are written here and not taken from a library, because their bit patterns are part of
 //! reproducibility: they must not change when a dependency does.

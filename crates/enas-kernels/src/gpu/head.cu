@@ -116,10 +116,12 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // Softmax cross entropy of one image per block against a target distribution, times the weight of the image.
 //
-// The classes `labels` and, if `mixed`, `others` with the share `shares` of the first class have weights of their own;
-// their mix is the weight of the image. `smoothing` of the target is spread over all classes (label smoothing).
-// gradient = (softmax − target)·scale·weight; losses[0][image] = the loss in nats·weight; losses[1][image] = 1 if the
-// first maximum of the logits is the label's. A label outside the classes makes the loss NaN.
+// An image has the class `labels` and, if `mixed`, a second class `others`; `shares` is the share of the first. Classes
+// have weights, and their mix is the weight of the image. `smoothing` of the target is spread over all classes (label
+// smoothing).
+//
+// Results: gradient = (softmax − target)·scale·weight. losses[0][image] = the loss in nats·weight. losses[1][image] = 1
+// if the first maximum of the logits is the label's. A label outside the classes makes the loss NaN.
 //
 // Method outline: three passes over the logits of the image, with tree reductions between them: the maximum (for a
 // stable softmax), the sum of exponentials, the gradient. Sums are in double precision. Reads the logits mostly from
@@ -134,6 +136,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned image = blockIdx.x, first = image * classes, label = labels[image];
     const unsigned other = mixed ? others[image] : label;
     const float share = mixed ? shares[image] : 1.0f;
+    // NaN for an unknown class spreads to the loss and to the gradient.
     const bool known = label < classes && other < classes;
     const float of_label = known ? share * weights[label] : NAN;
     const float of_other = known ? (1.0f - share) * weights[other] : NAN;
@@ -145,13 +148,16 @@ extern "C" __global__ void __launch_bounds__(256)
     for (unsigned i = threadIdx.x; i < classes; i += 256) part += expf(logits[first + i] - best.value);
     const double sum = block_sum(sums, part);
     const float inverse = static_cast<float>(1.0 / sum);
+    // The share of the smoothed target that every class gets.
     const float even = smoothing / static_cast<float>(classes);
     for (unsigned i = threadIdx.x; i < classes; i += 256) {
         const float p = expf(logits[first + i] - best.value) * inverse;
         const float sharp = (i == label ? a : 0.0f) + (i == other ? b : 0.0f);
+        // The derivative of the cross entropy of a softmax: probability minus target.
         gradient[first + i] = (p - ((1.0f - smoothing) * sharp + even)) * scale * weight;
     }
     double total = 0.0;
+    // The loss needs the sum of all log-probabilities only with smoothing.
     if (smoothing > 0.0f) {
         double spread = 0.0;
         for (unsigned i = threadIdx.x; i < classes; i += 256) spread += logits[first + i] - best.value;

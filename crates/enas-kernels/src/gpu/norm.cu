@@ -34,6 +34,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned channel = blockIdx.y;
     const float mean = moments[channel];
     float sum = 0.0f, product = 0.0f;
+    // Four quads per thread; a warp reads contiguous memory in each step.
 #pragma unroll
     for (unsigned step = 0; step < CHUNK; step += 4 * MAP_THREADS) {
         const unsigned position = blockIdx.x * CHUNK + step + 4 * threadIdx.x;
@@ -49,6 +50,7 @@ extern "C" __global__ void __launch_bounds__(256)
             product = fmaf(g[j], v[j] - mean, product);
         }
     }
+    // A butterfly within each warp, then the eight warps in order.
     for (unsigned distance = 16; distance > 0; distance /= 2) {
         sum += __shfl_xor_sync(0xffffffffu, sum, distance);
         product += __shfl_xor_sync(0xffffffffu, product, distance);
@@ -114,6 +116,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const float4 g4 = to_float4(load4(gy, at)), z4 = to_float4(load4(z, at));
     const float g[4] = {g4.x, g4.y, g4.z, g4.w}, v[4] = {z4.x, z4.y, z4.z, z4.w};
     float out[4];
+    // The difference is taken as mean − z, which saves a negation.
 #pragma unroll
     for (unsigned j = 0; j < 4; j++)
         out[j] = j < count ? fmaf(mean - v[j], slope, factor * g[j] - mean_term) : 0.0f;

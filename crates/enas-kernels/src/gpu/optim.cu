@@ -98,6 +98,7 @@ __device__ __forceinline__ Part part_of(In<unsigned> places, unsigned first, uns
     pick(number, w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15, w16, w17, w18, w19, w20,    \
          w21, w22, w23, w24, w25, w26, w27, w28, w29, w30, w31)
 
+// The recursion is resolved at compile time: a chain of selects remains.
 template <class P> __device__ __forceinline__ P pick(unsigned, P last) { return last; }
 
 template <class P, class... More>

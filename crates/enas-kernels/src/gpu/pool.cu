@@ -61,6 +61,7 @@ struct Place {
 };
 
 __device__ __forceinline__ Place place_of(unsigned i, unsigned h, unsigned w) {
+    // Differences instead of remainders: two divisions suffice.
     const unsigned pixel = i / 4, row = pixel / w, channel = row / h;
     return {channel, row - channel * h, pixel - row * w, i % 4 * 4};
 }
@@ -92,6 +93,7 @@ __device__ __forceinline__ void forward(In<activation> x, In<float> affine, unsi
     for (unsigned r = 0; r < pool.rows(); ++r) {
 #pragma unroll
         for (unsigned s = 0; s < pool.columns(); ++s) {
+            // The loops have the full extent, so that they unroll; the window may be cut off by the border.
             if (rows.first + r >= rows.end || columns.first + s >= columns.end) continue;
             const float4 value = larger4(floor, plane.at(rows.first + r, columns.first + s));
             result = MAXIMUM ? larger4(result, value) : result + value;
@@ -171,6 +173,7 @@ __device__ __forceinline__ float4 won(Axis ys, Axis xs, Plane plane, Plane g, un
 // windows away from this pixel. A window is won if none of the nine bits under it is set.
 __device__ __forceinline__ float4 won_of_three(Axis ys, Axis xs, Plane plane, Plane g, unsigned y, unsigned x,
                                                float4 mine) {
+    // One mask for each of the four images.
     unsigned a = 0, b = 0, c = 0, d = 0;
 #pragma unroll
     for (unsigned bit = 0; bit < 25; ++bit) {

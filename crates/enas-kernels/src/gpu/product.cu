@@ -76,6 +76,7 @@ __device__ __forceinline__ void write_moments(const float (&acc)[PER_THREAD][4],
     for (unsigned i = 0; i < PER_THREAD; i++) {
         // The first lane of the first position of a tile always holds an image.
         const float pivot = __shfl_sync(0xffffffffu, acc[i][0], 0);
+        // Two passes over registers: first the mean, then the deviations from it.
         float sum = 0.0f, squares = 0.0f;
 #pragma unroll
         for (unsigned j = 0; j < 4; j++) sum += j < images ? acc[i][j] - pivot : 0.0f;
@@ -127,6 +128,7 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
             }
             __syncthreads();
         }
+        // The loads of the next step are issued before the arithmetic of this one, which hides their latency.
         if (k < source.k) {
 #pragma unroll
             for (unsigned i = 0; i < ROWS_PER_WARP; i++)
@@ -143,6 +145,7 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
         const unsigned depth = k > 0 ? min(DEPTH, source.k - (k - DEPTH)) : 0;
 #pragma unroll 4
         for (unsigned d = 0; d < depth; d++) {
+            // One load of x serves PER_THREAD outputs; one load of the matrix serves the whole warp.
             const float4 x = load4(xs, d * POSITIONS + 4 * lane);
 #pragma unroll
             for (unsigned i = 0; i < PER_THREAD; i += 4) {

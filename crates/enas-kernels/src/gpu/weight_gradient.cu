@@ -15,8 +15,8 @@ namespace {
 
 constexpr unsigned THREADS = 256;
 constexpr unsigned WARPS = THREADS / 32;
-// Positions of one round, in quads, and the distance between channels in shared memory: four banks apart, so that the
-// eight channels that a warp reads at once lie in different banks.
+// Positions of one round, in quads; and the distance between channels in shared memory. It is four banks more than a
+// multiple of 32, so the eight channels that a warp reads at once lie in different banks.
 constexpr unsigned POSITIONS = 64;
 constexpr unsigned QUADS = POSITIONS / 4;
 constexpr unsigned STRIDE = POSITIONS + 4;
@@ -60,6 +60,7 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
                                                 Out<float> partials, unsigned row, unsigned positions,
                                                 unsigned positions_per_block) {
     constexpr unsigned T = 8 * K_PER_THREAD, O_PER_THREAD = 2 * K_PER_THREAD;
+    // Quads of x and gz that each thread moves to shared memory per round.
     constexpr unsigned LOADS = 2 * T * QUADS / THREADS;
     SHARED(float, staged, 2 * T * STRIDE);  // T channels of x, then T of gz.
 
@@ -91,7 +92,10 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
                     next[i] = read(gz, first_o + channel - T, position, end, row);
             }
         }
+        // Nothing is staged yet in the first round.
         if (stage == first) continue;
+        // Channels of a thread are 8 (x) or 4 (gz) apart, so neighbouring threads read neighbouring channels: different
+        // banks.
 #pragma unroll
         for (unsigned quad = warp; quad < QUADS; quad += WARPS) {
             float4 g[O_PER_THREAD];
@@ -115,6 +119,7 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
         for (unsigned a = 0; a < K_PER_THREAD; a++) {
 #pragma unroll
             for (unsigned b = 0; b < O_PER_THREAD; b++) {
+                // The memory of the stages now holds the tile.
                 const unsigned at = (k + 8 * a) * T + o + 4 * b;
                 const float before = turn == 0 ? 0.0f : staged[at];
                 staged[at] = before + acc[a][b];

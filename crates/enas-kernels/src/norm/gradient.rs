@@ -154,6 +154,7 @@ impl Kernel for Evaluate {
             simd::prefetch(self.z.wrapping_add(p + AHEAD));
             let base = S::sub(S::mul(S::load(self.gy.add(p)), factor), mean_term);
             let value = S::fma(S::sub(S::load(self.z.add(p)), mean), slope, base);
+            // Lanes without an image must be zero: the gradient of the matrix sums over all lanes.
             S::store(self.out.add(p), S::mul(value, mask));
         }
     }

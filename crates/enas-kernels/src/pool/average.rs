@@ -36,6 +36,7 @@ impl AverageOfThree<'_> {
         self.plane.pool = self.plane.pool.threes(STRIDE);
         for y in 0..self.plane.pool.y.size {
             let windows = over(self.plane.pool.y, y);
+            // The number of rows of windows is a constant of `row`, so that its loop unrolls.
             match windows.len() {
                 0 => self.row::<S, STRIDE, 0>(y, windows.start),
                 1 => self.row::<S, STRIDE, 1>(y, windows.start),

@@ -47,6 +47,7 @@ impl Forward {
         for oy in 0..self.pool.y.out {
             let (first, end, y) = this.pool.y.taps(oy);
             let (row, out) = (this.plane.add(y * this.pool.x.size), this.out.add(oy * this.pool.x.out));
+            // The number of real rows is a constant of `row`, so that columns unroll.
             match end - first {
                 1 => this.row::<S, MAX, STRIDE, 1>(row, out),
                 2 => this.row::<S, MAX, STRIDE, 2>(row, out),
@@ -64,6 +65,7 @@ impl Forward {
     ) {
         let axis = self.pool.x;
         let full = full(axis);
+        // Windows with padding at both ends of the row.
         for ox in 0..full.start {
             S::store(out.add(ox), self.border::<S, MAX, ROWS>(row, ox));
         }

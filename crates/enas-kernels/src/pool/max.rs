@@ -75,6 +75,7 @@ impl MaxOfThree {
             let windows = over(axis, y);
             while window < windows.end {
                 let (first, end, top) = axis.taps(window);
+                // Pass 1 for those rows of the window that are still missing.
                 while row < top + end - first {
                     self.maxima::<S, STRIDE>(row);
                     row += 1;
@@ -82,6 +83,7 @@ impl MaxOfThree {
                 self.winners::<S>(window);
                 window += 1;
             }
+            // The number of rows of windows is a constant of `give`, so that its loop unrolls.
             match windows.len() {
                 0 => self.give::<S, STRIDE, 0>(y, windows.start),
                 1 => self.give::<S, STRIDE, 1>(y, windows.start),
@@ -114,6 +116,7 @@ impl MaxOfThree {
                 simd::prefetch(row.wrapping_add(i * STRIDE + pixel + AHEAD));
             }
             if STRIDE == 2 {
+                // With stride 2 only the right pixel is shared; it becomes the next left one.
                 middle = self.pixel::<S>(row.add(i * STRIDE + 1));
             }
             let right = self.pixel::<S>(row.add(i * STRIDE + 2));
@@ -183,6 +186,7 @@ impl MaxOfThree {
         for (row, oy) in rows.iter_mut().zip(oy..) {
             row.grad = grad.add(oy * pool.x.out);
             row.winner = self.kept(Kept::Row, oy);
+            // The position of pixel row `y` inside the windows of row `oy`.
             row.this = (y + pool.y.before - oy * pool.y.stride) as f32;
         }
         let columns = self.kept(Kept::Column, y).cast_const();
@@ -246,6 +250,7 @@ impl<const ROWS: usize, const STRIDE: usize> Windows for Won<ROWS, STRIDE> {
             simd::prefetch(self.soon.wrapping_add(o * STRIDE + i));
         }
         let zero = S::splat(0.0);
+        // The gradients of the windows for which this row holds the first maximum.
         let mut sum = zero;
         for row in self.rows {
             let winner = S::load(row.winner.add(o));

@@ -171,7 +171,7 @@ impl<'a> Gather<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) inputs: &'a [Value],
-    /// Whether negative values count as zero.
+    /// Whether a ReLU is applied to the inputs.
     pub(crate) relu: bool,
     /// Index of the group.
     pub(crate) block: usize,

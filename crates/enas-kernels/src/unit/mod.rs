@@ -1,8 +1,12 @@
 //! The convolution unit: gather rows (im2row), multiply by a matrix, normalise.
 //!
 //! Every trained operation of an ENAS network is one of these. They differ only in how the rows of the matrix product
-//! are gathered from the input: as they are (1×1 convolution), every second pixel (factorised reduction), filtered per
-//! channel (separable convolution) or as patches (dense convolution, im2row). See [`Rows`].
+//! are gathered from the input (see [`Rows`]):
+//!
+//! - as they are: 1×1 convolution;
+//! - every second pixel: factorised reduction;
+//! - filtered per channel: separable convolution;
+//! - as patches (im2row): dense convolution.
 //!
 //! # Method outline
 //! 1. The outer loop goes over groups of sixteen images, one task of the thread pool each.
@@ -140,6 +144,7 @@ impl Unit<'_> {
             let mut channel = 0;
             self.next_inputs(plan, block, strip, &mut runs);
             for (branch, gather) in self.branches.iter().zip(&plan.gathers) {
+                // A 1×1 convolution gathers nothing: its product packs pixels itself.
                 let a = if gather.is_direct() {
                     Left::Planes { planes: &planes, first: strip.first, panel: scratch.as_mut_ptr() }
                 } else {
@@ -160,6 +165,7 @@ impl Unit<'_> {
                         k: gather.k,
                         outputs: branch.outputs,
                         pixels: strip.pixels,
+                        // The first branch's product prefetches; all branches read the same inputs.
                         ahead: if channel == 0 { Ahead::new(&runs) } else { Ahead::default() },
                     });
                 }

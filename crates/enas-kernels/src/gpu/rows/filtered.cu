@@ -246,6 +246,7 @@ __device__ __forceinline__ void spread(const Source& from, In<float> filter, uns
             const float4 v = load4(tile, row + (part.x - part.tile_x + HALO - right) * LANES);
 #pragma unroll
             for (unsigned o = 0; o < 4 * N; o++) {
+                // Block m takes gradient row r with the filter row of its parity; constants after unrolling.
                 const unsigned m = o / 4, i = 2 * (m + HALO - r) + o / 2 % 2, j = 2 * right + o % 2;
                 if (i < K && j < K) sum[m][o % 4] = fma4(quad(taps[i * K + j]), v, sum[m][o % 4]);
             }
@@ -293,6 +294,7 @@ __device__ __forceinline__ void add_threads(const float (&sum)[TAPS], Shared<flo
 #pragma unroll
     for (unsigned t = 0; t < TAPS; t++) scratch[t * THREADS + threadIdx.x] = sum[t];
     __syncthreads();
+    // Threads of one plane are contiguous, so a warp sums them with neighbouring reads.
     const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32, n = split.plane_threads();
     for (unsigned i = warp; i < split.planes * TAPS; i += THREADS / 32) {
         float total = 0.0f;

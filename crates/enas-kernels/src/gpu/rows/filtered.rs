@@ -196,9 +196,9 @@ struct Split {
 }
 
 impl Split {
-    /// Chooses the tiles: of equal width, at most `max_columns`; then as high as the block's threads and shared memory
-    /// allow, which gives the fewest rows at common edges; then as many channels as fit. The tiles of a plane do not
-    /// depend on the channels.
+    /// Chooses the tiles. They have equal width, at most `max_columns`. They are as high as the block's threads and
+    /// shared memory allow, which gives the fewest rows at common edges. They hold as many channels as then fit. The
+    /// tiles of a plane do not depend on the channels.
     fn new((c, h, w): (usize, usize, usize), max_columns: usize, tile: &Tile) -> Self {
         let columns = w.div_ceil(w.div_ceil(max_columns));
         let pixels = |strips: usize| {
