@@ -103,8 +103,8 @@ pub fn concat(values: &[Value]) -> Map {
     out
 }
 
-/// Adds the gradient of [`concat()`] to one gradient per value. `grad` is `[n, Σ c_i, h, w]`, each gradient `[n, c_i,
-/// h, w]`.
+/// Adds the gradient of [`concat()`] to one gradient per value. `grad` is `[n, Σ c_i, h, w]`, each gradient
+/// `[n, c_i, h, w]`.
 pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map>]) {
     let start = profile::start();
     let plane = grad.h() * grad.w();
@@ -125,8 +125,8 @@ pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map
     profile::stop(start, ("concat", "backward"), 0.0, (8 * grad.n() * grad.c() * plane) as f64);
 }
 
-/// Means over pixels of `max(x, 0)` (ReLU and global average pooling): `[n, c_i, h, w]` of all values together to `[n,
-/// Σ c_i]`, row by row.
+/// Means over pixels of `max(x, 0)` (ReLU and global average pooling): `[n, c_i, h, w]` of all values together to
+/// `[n, Σ c_i]`, row by row.
 pub fn relu_mean(values: &[Value]) -> Vec<f32> {
     let start = profile::start();
     let channels: usize = values.iter().map(|v| v.map.c()).sum();

@@ -51,8 +51,8 @@ impl Memory {
         let aligned = map.as_ptr().align_offset(HUGE);
         #[cfg(target_os = "linux")]
         {
-            // The tail that does not fill a huge page uses small pages. A kernel that does not know the advice refuses
-            // it, which is harmless.
+            // The tail that does not fill a huge page uses small pages. An operating system that does not know the
+            // advice refuses it, which is harmless.
             let whole = (shift + bytes) / HUGE * HUGE;
             let _ = map.advise_range(Advice::HugePage, aligned, whole);
             let _ = map.advise_range(Advice::NoHugePage, aligned + whole, map.len() - aligned - whole);

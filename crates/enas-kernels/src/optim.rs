@@ -2,8 +2,8 @@
 
 use crate::simd::{self, Kernel, Simd};
 
-/// Nesterov momentum with an L2 penalty, in TensorFlow's form: `g ← scale·(gradient + 2·λ·w)`, `a ← μ·a + g`, `w ← w −
-/// η·(g + μ·a)`.
+/// Nesterov momentum with an L2 penalty, in TensorFlow's form: `g ← scale·(gradient + 2·λ·w)`, `a ← μ·a + g`,
+/// `w ← w − η·(g + μ·a)`.
 ///
 /// This is `tf.train.MomentumOptimizer` with `use_nesterov` (authors' code, `src/utils.py` line 213); the penalty is
 /// that of lines 118 to 123.
@@ -22,8 +22,8 @@ pub struct Nesterov {
 impl Nesterov {
     /// Updates `weights` and their `momentum` in place; all slices have the same length. Returns `Σ g²` before scaling.
     ///
-    /// Without a `gradient`, it counts as zero: weights still decay and the momentum still moves them. So do shared
-    /// weights that a step did not use, as the dense variables of the authors' code do.
+    /// A missing `gradient` counts as zero: weights still decay and the momentum still moves them. So do shared weights
+    /// that a step did not use, as the dense variables of the authors' code do.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -147,8 +147,8 @@ fn sum_of(len: usize, mut f: impl FnMut(usize) -> f32) -> f32 {
     sums.iter().sum()
 }
 
-/// Adam in TensorFlow's form, without a first moment (`β₁ = 0`) and with `ε` outside the bias correction: `v ← β₂·v +
-/// (1 − β₂)·g²`, `w ← w − η·√(1 − β₂ᵗ)·g/(√v + ε)`.
+/// Adam in TensorFlow's form, without a first moment (`β₁ = 0`) and with `ε` outside the bias correction:
+/// `v ← β₂·v + (1 − β₂)·g²`, `w ← w − η·√(1 − β₂ᵗ)·g/(√v + ε)`.
 ///
 /// The authors' code trains the controller with it (`src/utils.py` line 218).
 #[derive(Clone, Copy, Debug, PartialEq)]

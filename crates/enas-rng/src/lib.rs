@@ -1,8 +1,8 @@
 //! Named random streams: one seed gives any number of independent streams.
 //!
-//! Every random choice of a run comes from a [`Stream`]. Its name is its purpose and its position, such as `("augment",
-//! [epoch, image])`. A stream depends on nothing but the seed and its name. So results do not change with the number of
-//! threads, with the order in which streams are used, or with an interruption of the run.
+//! Every random choice of a run comes from a [`Stream`]. Its name is its purpose and its position, such as
+//! `("augment", [epoch, image])`. A stream depends on nothing but the seed and its name. So results do not change with
+//! the number of threads, with the order in which streams are used, or with an interruption of the run.
 //!
 //! Method: SplitMix64 hashes seed, purpose and position to a key of 256 bits. The stream is ChaCha8 under this key, a
 //! cipher in counter mode. So a GPU can compute any of its numbers from the key and the number's position.

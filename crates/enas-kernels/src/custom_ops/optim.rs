@@ -6,6 +6,10 @@ use super::tensors;
 use crate::candle::{distinct, write};
 use crate::optim::{Nesterov, TfAdam};
 
+/// Updates `weights` and their `momentum` in place, both contiguous and of one shape. A missing gradient counts as
+/// zeros. Returns `Σ g²` before scaling, as [`Nesterov::step`].
+///
+/// # Errors
 /// If shapes or devices differ, a tensor is not `f32`, or one that is updated is not contiguous.
 pub fn nesterov_step(
     rule: &Nesterov,
@@ -23,6 +27,9 @@ pub fn nesterov_step(
     Ok(squares)
 }
 
+/// Updates `weights` and their second `moment` in place, both contiguous and of one shape. `t` counts updates from 1.
+///
+/// # Errors
 /// If shapes or devices differ, `t` is 0, a tensor is not `f32`, or one that is updated is not contiguous.
 pub fn tf_adam_step(
     rule: &TfAdam,

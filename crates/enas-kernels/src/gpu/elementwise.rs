@@ -121,8 +121,8 @@ fn scale((from, first): (&GpuMap, usize), factors: Option<&Buffer>, to: &GpuMap,
     to.gpu().launch("elementwise_scale", quads(to), [THREADS, 1, 1], &args, cost);
 }
 
-/// Means over pixels of `max(x, 0)` (ReLU and global average pooling): `[n, c_i, h, w]` of all values together to `[n,
-/// Σ c_i]`. The counterpart of [`crate::relu_mean`]. Reads every value once.
+/// Means over pixels of `max(x, 0)` (ReLU and global average pooling): `[n, c_i, h, w]` of all values together to
+/// `[n, Σ c_i]`. The counterpart of [`crate::relu_mean`]. Reads every value once.
 ///
 /// # Panics
 /// If there are no values or they differ in the number of images.

@@ -50,8 +50,8 @@ fn number_by_number(kernel: &'static str, from: Span<'_>, to: Span<'_>, cost: Co
 }
 
 impl GpuMap {
-    /// Converts images that are already on the device as `[n, c, h, w]` to the blocked layout; `shape` is `(n, c, h,
-    /// w)`. All maps that are computed from the result have its precision.
+    /// Converts images that are already on the device as `[n, c, h, w]` to the blocked layout; `shape` is
+    /// `(n, c, h, w)`. All maps that are computed from the result have its precision.
     pub fn from_pictures(
         pictures: &Buffer,
         precision: Precision,

@@ -140,8 +140,8 @@ impl GpuRunningMoments {
         self.data.gpu().launch("moments_running", grid, [THREADS, 1, 1], &args, cost);
     }
 
-    /// The normalisation at inference, with scale `gamma` and offset `beta`, `[c]` each: factors then summands, `[2,
-    /// c]`.
+    /// The normalisation at inference, with scale `gamma` and offset `beta`, `[c]` each: factors then summands,
+    /// `[2, c]`.
     ///
     /// Moves a few numbers per channel.
     pub fn affine(&self, gamma: Span<'_>, beta: Span<'_>) -> Buffer {

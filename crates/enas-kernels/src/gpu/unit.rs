@@ -78,9 +78,9 @@ impl GpuUnit<'_> {
 
     /// Propagates the gradient `gy`, `[n, Σ outputs, h_out, w_out]`, of the normalised output.
     ///
-    /// `z` and `moments` are what [`forward`](Self::forward) returned; `gamma` is the scale of the batch norm, `[Σ
-    /// outputs]`. The gradients of the parameters are added to `into`. The gradient of each input is added to its entry
-    /// of `inputs`, or becomes the entry if that is `None`. Without `inputs` no gradients of inputs are computed.
+    /// `z` and `moments` are what [`forward`](Self::forward) returned; `gamma` is the scale of the batch norm,
+    /// `[Σ outputs]`. The gradients of the parameters are added to `into`. The gradient of each input is added to its
+    /// entry of `inputs`, or becomes the entry if that is `None`. Without `inputs` no gradients of inputs are computed.
     ///
     /// Reads `z` and `gy` twice and writes the gradient of `z`, which is read twice; gathers again.
     ///

@@ -10,11 +10,11 @@ use crate::elementwise::add_backward;
 use crate::map::{Map, mask};
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 
-/// The gradient of a batch norm with respect to its raw input, as coefficients per channel: `gz = factor·gy − mean_term
-/// − slope·(z − mean)`.
+/// The gradient of a batch norm with respect to its raw input, as coefficients per channel:
+/// `gz = factor·gy − mean_term − slope·(z − mean)`.
 ///
-/// With `r = 1/√(v + ε)` and `N` numbers per channel: `factor = γ·r`, `mean_term = factor·Σgy/N`, `slope = factor·r²·Σ
-/// gy·(z − mean)/N` (Ioffe and Szegedy, 2015).
+/// With `r = 1/√(v + ε)` and `N` numbers per channel: `factor = γ·r`, `mean_term = factor·Σgy/N`,
+/// `slope = factor·r²·Σ gy·(z − mean)/N` (Ioffe and Szegedy, 2015).
 pub(crate) struct Gradient {
     /// `∂L/∂γ` per channel, `[c]`.
     pub(crate) gamma: Vec<f32>,

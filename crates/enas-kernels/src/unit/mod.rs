@@ -216,9 +216,9 @@ impl Unit<'_> {
 
     /// Propagates the gradient `gy`, `[n, Σ outputs, h_out, w_out]`, of the normalised output.
     ///
-    /// `z` and `moments` are what [`forward`](Self::forward) returned; `gamma` is the scale of the batch norm, `[Σ
-    /// outputs]`. The gradient of each input is added to its entry of `inputs`, or becomes the entry if that is `None`.
-    /// Without `inputs` no gradients of inputs are computed.
+    /// `z` and `moments` are what [`forward`](Self::forward) returned; `gamma` is the scale of the batch norm,
+    /// `[Σ outputs]`. The gradient of each input is added to its entry of `inputs`, or becomes the entry if that is
+    /// `None`. Without `inputs` no gradients of inputs are computed.
     ///
     /// # Panics
     /// If shapes do not fit.
