@@ -4,8 +4,8 @@
 // before), or zero where the input has no such pixel. Pixels left of or above the input wrap around as unsigned
 // numbers: they exceed the size of the input, so a single comparison finds all padding.
 //
-// Both directions are limited by memory bandwidth. One thread handles four images of a pixel, so a warp reads and
-// writes whole cache lines.
+// Both directions are limited by memory bandwidth. One thread handles four images of a pixel, so a warp writes whole
+// cache lines.
 #include "quad.cuh"
 
 namespace {

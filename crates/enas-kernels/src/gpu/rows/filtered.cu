@@ -9,8 +9,8 @@
 //    that it loads from shared memory serves all output rows it contributes to; their sums and the filter stay in
 //    registers.
 // 4. Neighbouring tiles share the input at their common edge through the L2 cache, so memory is read about once.
-// 5. The gradient of the input is a correlation with the turned filter (stride 1), or a scatter in 2×2 blocks (stride
-//    2).
+// 5. The gradient of the input is a correlation with the turned filter (stride 1), or is gathered for blocks of 2×2
+//    inputs (stride 2).
 // 6. The gradient of the filters is summed per tile and group; rows_filter_sum adds these in a fixed order.
 //
 // Thread numbers count, from the inside out, quads of lanes, columns, strips, planes. Threads past the last plane only
@@ -84,7 +84,7 @@ struct Window {
     }
 
     // The place of pixel `column` in a row of shared memory. Stride 2 keeps even and odd columns apart, so that
-    // neighbouring threads read neighbouring pixels, without bank conflicts.
+    // neighbouring threads read neighbouring pixels.
     template <unsigned STRIDE> __device__ unsigned place(unsigned column) const {
         return STRIDE == 1 ? column : column % 2 * ((pitch + 1) / 2) + column / 2;
     }
