@@ -1,4 +1,4 @@
-//! The emulator as a device of `enas-kernels`: its operations, and whole networks, run on it unchanged.
+//! The emulator as a device of `enas-kernels`: operations and whole networks run on it unchanged.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use enas_kernels::gpu::{self, Device, Gpu, Handle};
 
 use crate::{Arg, BufferId, Emulator, Error, Launch};
 
-/// An emulated GPU whose blocks and threads run in the order of a seed; see [`Launch::order_seed`].
+/// An emulated GPU that runs blocks and threads in an order given by a seed; see [`Launch::order_seed`].
 pub struct EmulatedGpu {
     emulator: Emulator,
     order_seed: u64,
 }
 
 impl EmulatedGpu {
-    /// An emulator of its own, as the operations of `enas-kernels` use it.
+    /// Starts a new emulator, in the form that the operations of `enas-kernels` use.
     ///
     /// # Errors
     /// [`Error::Start`] if the emulator's program does not start.
@@ -32,12 +32,12 @@ impl Device for EmulatedGpu {
     }
 
     fn release(&self, memory: Handle) {
-        // Memory is lost with the emulator's program; then there is nothing left to give back.
+        // If the program has ended, its memory is lost and there is nothing left to free.
         let _ = self.emulator.free(BufferId(memory.0));
     }
 
     fn recycled(&self, memory: Handle) {
-        // Should it fail, so does the use that follows.
+        // If this fails, the following use of the buffer fails, too.
         let _ = self.emulator.fill_undefined(BufferId(memory.0));
     }
 

@@ -1,12 +1,12 @@
-//! Values that buffers hold.
+//! Element types of buffers.
 
-/// A number whose bytes a device understands.
+/// A number type that buffers can hold.
 pub trait Element: Copy + private::Sealed {
     /// Size in bytes.
     const BYTES: usize;
-    /// Appends the value, little-endian.
+    /// Appends the bytes of the value, little-endian.
     fn put(self, bytes: &mut Vec<u8>);
-    /// The value of `BYTES` bytes.
+    /// The value of [`BYTES`](Self::BYTES) bytes, little-endian.
     fn get(bytes: &[u8]) -> Self;
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong between a test and the emulated device.
+//! Errors of the emulated device, and faults of kernels.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,15 +13,15 @@ pub enum Error {
     Start {
         /// The program.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// No kernel has this name.
     #[error("there is no kernel `{name}`; nearest: {nearest}")]
     UnknownKernel {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// The most similar names there are.
+        /// The most similar names that exist.
         nearest: String,
     },
     /// Arguments that do not fit the kernel's parameters.
@@ -29,10 +29,10 @@ pub enum Error {
     Arguments {
         /// The kernel with its parameters.
         kernel: String,
-        /// What does not fit.
+        /// The mismatch.
         problem: String,
     },
-    /// A launch that no device would accept.
+    /// A launch that exceeds the limits of every device, of the kernel or of the emulator.
     #[error("kernel `{kernel}`: {problem}")]
     Launch {
         /// Name of the kernel.
@@ -40,7 +40,7 @@ pub enum Error {
         /// The limit that is exceeded.
         problem: String,
     },
-    /// A buffer that was freed, or lost with the program's memory.
+    /// A buffer that was freed, or lost when the program ended.
     #[error("{0:?} does not exist: it was freed, or lost when the emulator had to start again")]
     UnknownBuffer(BufferId),
     /// An access beyond the end of a buffer.
@@ -48,11 +48,11 @@ pub enum Error {
     Range {
         /// The buffer.
         buffer: BufferId,
-        /// First byte asked for.
+        /// First requested byte.
         first: u64,
-        /// Number of bytes asked for.
+        /// Number of requested bytes.
         bytes: u64,
-        /// Number of bytes there are.
+        /// Length of the buffer in bytes.
         length: u64,
     },
     /// A read of bytes that neither the host nor a kernel has written.
@@ -63,23 +63,23 @@ pub enum Error {
         /// The first such byte.
         byte: u64,
     },
-    /// A buffer whose length is no multiple of the element's size.
+    /// A buffer whose length is not a multiple of the element's size.
     #[error("{buffer:?} has {bytes} bytes, no multiple of the element's {element}")]
     Elements {
         /// The buffer.
         buffer: BufferId,
-        /// Its length.
+        /// Its length in bytes.
         bytes: u64,
         /// Size of an element, in bytes.
         element: usize,
     },
-    /// A kernel did what it must not do. Memory is as the kernel left it; the emulator stays usable.
+    /// A kernel did something wrong. Memory is as the kernel left it; the emulator stays usable.
     #[error("{0}")]
     Fault(Box<Fault>),
     /// The program ended. A new one was started; all buffers are lost.
     #[error("{cause}; the emulator was started again and all its buffers are lost")]
     Lost {
-        /// What was asked of it, and how it ended.
+        /// The request, and how the program ended.
         cause: String,
     },
     /// The host has too little memory.
@@ -87,20 +87,20 @@ pub enum Error {
     Memory(String),
 }
 
-/// What a kernel did wrong, and where.
+/// A fault of a kernel: what it did wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The kind of mistake.
+    /// The kind of fault.
     pub kind: FaultKind,
     /// Name of the kernel.
     pub kernel: String,
-    /// `blockIdx` of the thread to blame.
+    /// `blockIdx` of the thread at fault.
     pub block: [u32; 3],
-    /// `threadIdx` of the thread to blame.
+    /// `threadIdx` of the thread at fault.
     pub thread: [u32; 3],
-    /// File and line, `folder/file.cu:12`; empty if unknown.
+    /// Source line, `folder/file.cu:12`; empty if unknown.
     pub place: String,
-    /// What happened, with names, indices and lengths.
+    /// A description, with names, indices and lengths.
     pub message: String,
 }
 
@@ -115,33 +115,33 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Kinds of mistakes in kernels.
+/// Kinds of faults of kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// An element that does not exist.
+    /// Access to an element that does not exist.
     OutOfBounds,
     /// A read of memory that was never written.
     Uninitialised,
-    /// Two threads touch an element, one of them writes, nothing orders them.
+    /// Two threads touch an element, one of them writes, and nothing orders them.
     Race,
-    /// A write to what the launch also reads through an `In` parameter.
+    /// A write to memory that the launch also reads through an `In` parameter.
     Alias,
     /// A barrier or shuffle that not all threads reach.
     Divergence,
-    /// A wide access at an address that is no multiple of its size.
+    /// A wide access at an address that is not a multiple of its size.
     Misaligned,
     /// More shared memory than the launch allows.
     SharedMemory,
-    /// Overflow of a signed number, division by zero, too large a shift.
+    /// Overflow of a signed number, division by zero, or a shift that is too large.
     Arithmetic,
-    /// A launch that did not end within its limits.
+    /// A launch that did not end within its time limit.
     Endless,
-    /// The program could not go on.
+    /// The program crashed.
     Crash,
 }
 
 impl FaultKind {
-    /// From the number in an answer; `Fault` in `shim/fault.hpp`.
+    /// The kind for the number in an answer, as in `Fault` of `shim/fault.hpp`.
     pub(crate) fn from_number(number: u8) -> Option<FaultKind> {
         use FaultKind::*;
         let kinds = [

@@ -1,4 +1,4 @@
-//! Kernels and what they take.
+//! Kernels and their parameters.
 
 use std::fmt;
 use std::io;
@@ -13,9 +13,9 @@ pub struct Kernel {
     pub name: String,
     /// Its source, `folder/file.cu`.
     pub file: String,
-    /// Most threads per block, from `__launch_bounds__`; 1024 without it.
+    /// Maximum number of threads per block, from `__launch_bounds__`; 1024 without it.
     pub max_threads: u32,
-    /// What it takes, in order.
+    /// Its parameters, in order.
     pub parameters: Vec<Parameter>,
 }
 
@@ -26,7 +26,7 @@ pub struct Parameter {
     pub name: String,
     /// Its type: `In<f32>`, `Out<bf16>`, `u32`.
     pub kind: String,
-    /// Bytes per element of a pointer; `None`: a scalar.
+    /// Bytes per element of a pointer; `None` for a scalar.
     pub element: Option<u32>,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Kernel {
 }
 
 impl Kernel {
-    /// Reads the table the program sends when it starts.
+    /// Reads the table that the program sends when it starts.
     pub(crate) fn table(payload: &[u8]) -> io::Result<Vec<Kernel>> {
         let mut parts = Parts(payload);
         let count = parts.u32()?;
@@ -57,7 +57,7 @@ impl Kernel {
         Ok(Kernel { name, file, max_threads, parameters })
     }
 
-    /// What of `args` does not fit the parameters, if anything.
+    /// Describes the first argument that does not fit the parameters, if there is one.
     pub(crate) fn misfit(&self, args: &[Arg]) -> Option<String> {
         if args.len() != self.parameters.len() {
             return Some(format!("takes {} arguments, got {}", self.parameters.len(), args.len()));

@@ -1,12 +1,12 @@
-//! What a launch says: kernel, shape, order, arguments.
+//! A launch: kernel, shape, order, arguments, and the limits of devices.
 
 use crate::BufferId;
 
 /// Shared memory per block that every device grants, in bytes.
 const SHARED_BYTES: u32 = 48 << 10;
-/// The most a kernel can opt in to on the newest devices, in bytes.
+/// The most shared memory that a kernel can opt in to on the newest devices, in bytes.
 const MAX_SHARED_BYTES: u32 = 227 << 10;
-/// More blocks would take days here.
+/// Maximum number of blocks: more would take days in the emulator.
 const MAX_BLOCKS: u64 = 1 << 29;
 
 /// A launch of a kernel.
@@ -19,19 +19,19 @@ const MAX_BLOCKS: u64 = 1 << 29;
 pub struct Launch<'a> {
     /// Name of the kernel.
     pub kernel: &'a str,
-    /// Blocks in x, y and z.
+    /// Number of blocks in x, y and z.
     pub grid: [u32; 3],
     /// Threads per block in x, y and z.
     pub block: [u32; 3],
     /// Dynamic shared memory, in bytes.
     pub shared_bytes: u32,
-    /// Most shared memory, static and dynamic, that the block may use. More than 48 KiB must be opted in to on a
-    /// device, up to 227 KiB.
+    /// Limit on shared memory, static and dynamic, of a block, in bytes. On a device a kernel must opt in to more than
+    /// 48 KiB; the maximum is 227 KiB.
     pub shared_limit: u32,
-    /// Order in which blocks, and threads between barriers, run; 0: natural. A right kernel gives the same bytes
-    /// for every seed.
+    /// Seed of the order in which blocks, and threads between barriers, run; 0 for the natural order. A correct kernel
+    /// writes the same bytes for every seed.
     pub order_seed: u64,
-    /// Seconds of processor time after which the kernel counts as endless; 0: no limit.
+    /// Processor time in seconds after which the kernel counts as endless; 0 for no limit.
     pub seconds: u32,
 }
 
@@ -54,7 +54,7 @@ impl Default for Launch<'_> {
 pub enum Arg {
     /// A buffer from this byte to its end.
     Buffer(BufferId, u64),
-    /// Part of a buffer: first byte, number of bytes. Accesses beyond the part are reported.
+    /// Part of a buffer: first byte, number of bytes. Accesses beyond the part are faults.
     Slice(BufferId, u64, u64),
     /// A null pointer.
     Null,
@@ -82,7 +82,7 @@ impl Arg {
 }
 
 impl Launch<'_> {
-    /// The limit this launch exceeds, if any. `max_threads`: the kernel's bound.
+    /// Describes the limit that this launch exceeds, if there is one. `max_threads` is the kernel's bound.
     pub(crate) fn excess(&self, max_threads: u32) -> Option<String> {
         let shape =
             [("grid", self.grid, [i32::MAX as u32, 65_535, 65_535]), ("block", self.block, [1024, 1024, 64])];

@@ -1,22 +1,22 @@
-//! A GPU made of software: runs the sources of the CUDA kernels on the host, with checks no GPU offers.
+//! An emulated GPU: runs the sources of the CUDA kernels on the host, with checks that no GPU offers.
 //!
-//! The build compiles every `.cu` file of `enas-kernels` with the host's C++ compiler into a program of its own, twice
-//! where it treats maps, which may lie in memory as bfloat16; an [`Emulator`] starts it and talks to it over pipes, so
-//! that a kernel that crashes is an error and not the end of the test run. Kernels are written in the dialect of
-//! `crates/enas-kernels/cuda/dialect.cuh`; its pointers and shared arrays check each access here:
+//! The build compiles every `.cu` file of `enas-kernels` with the host's C++ compiler into a separate program. A file
+//! that handles maps is compiled twice, because maps may be stored as bfloat16. An [`Emulator`] starts the program and
+//! talks to it over pipes, so a kernel that crashes is an error and does not end the test run. Kernels are written in
+//! the dialect of `crates/enas-kernels/cuda/dialect.cuh`. Its pointers and shared arrays check each access here:
 //!
 //! - indices, also of a thread's own arrays, and the alignment of wide accesses;
 //! - reads of memory, global or shared, that was never written;
 //! - races: two threads touch an element, one of them writes, and no barrier lies between. Blocks are never ordered;
-//! - writes to what the same launch reads through an `In` parameter, which a device may cache;
+//! - writes to memory that the same launch reads through an `In` parameter, which a device may cache;
 //! - barriers and shuffles that not every thread reaches at the same line;
-//! - signed overflow, division by zero, too large shifts; stacks that overflow, loops that do not end.
+//! - signed overflow, division by zero, shifts that are too large, stack overflow, and endless loops.
 //!
-//! Blocks run one after another and threads in turns. [`Launch::order_seed`] permutes both: a kernel whose bytes
+//! Blocks run one after another and threads in turns. [`Launch::order_seed`] permutes both: a kernel whose output bytes
 //! depend on it is wrong.
 //!
-//! It is *not* a model of a device's speed, nor of its caches or of the order of its memory operations. nvcc fuses
-//! `a * b + c` unless told otherwise; here it rounds twice, and `expf` and its kin are the host's.
+//! It does *not* model a device's speed, its caches or the order of its memory operations. nvcc fuses `a * b + c`
+//! unless told otherwise; here it rounds twice. `expf` and similar functions are the host's.
 //!
 //! # What the checks cost
 //!
@@ -31,7 +31,7 @@
 //! | a block of 256 threads that crosses 30 barriers, with the launch | 0.25 to 0.35 ms |
 //! | a launch of one thread | 7 µs |
 //!
-//! A buffer takes twice its size, and four times more for the parts that launches write.
+//! A buffer takes twice its size in host memory, and four times more for the parts that launches write.
 //!
 //! ```
 //! use enas_emulator::{Arg, Emulator, Launch};
@@ -66,14 +66,14 @@ pub use launch::{Arg, Launch};
 use program::{Program, Reply};
 use wire::{Message, Request};
 
-/// What this crate's functions return.
+/// The result type of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A buffer in the memory of an [`Emulator`]. Numbers are never used twice.
+/// A buffer in the memory of an [`Emulator`]. An identifier is never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId(u64);
 
-/// A GPU made of software: memory, and launches over it.
+/// An emulated GPU: its memory, and launches over it.
 pub struct Emulator {
     kernels: Vec<Kernel>,
     state: Mutex<State>,
@@ -81,31 +81,37 @@ pub struct Emulator {
 
 struct State {
     program: Program,
-    /// Bytes of each buffer.
+    /// Length of each buffer in bytes.
     buffers: BTreeMap<BufferId, u64>,
     next_buffer: u64,
     launches: u64,
 }
 
 impl Emulator {
-    /// Starts an emulator of its own: memory is shared with no other.
+    /// Starts a new emulator; it shares no memory with others.
+    ///
+    /// # Errors
+    /// [`Error::Start`] if the emulator's program does not start.
     pub fn start() -> Result<Emulator> {
         let (program, kernels) = Program::start()?;
         let state = State { program, buffers: BTreeMap::new(), next_buffer: 1, launches: 0 };
         Ok(Emulator { kernels, state: Mutex::new(state) })
     }
 
-    /// All kernels of the project, by name.
+    /// All kernels of the project, sorted by name.
     pub fn kernels(&self) -> &[Kernel] {
         &self.kernels
     }
 
-    /// How many launches ended without a fault.
+    /// Number of launches that ended without a fault.
     pub fn launches(&self) -> u64 {
         self.lock().launches
     }
 
-    /// A buffer of unwritten bytes.
+    /// Allocates a buffer of `bytes` unwritten bytes.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if the host has too little memory; [`Error::Lost`] if the program ended.
     pub fn alloc(&self, bytes: u64) -> Result<BufferId> {
         let mut state = self.lock();
         let id = BufferId(state.next_buffer);
@@ -115,7 +121,10 @@ impl Emulator {
         Ok(id)
     }
 
-    /// A buffer that holds `values`.
+    /// Allocates a buffer that holds `values`.
+    ///
+    /// # Errors
+    /// As for [`alloc`](Self::alloc).
     pub fn upload<T: Element>(&self, values: &[T]) -> Result<BufferId> {
         let bytes = element::to_bytes(values);
         let id = self.alloc(bytes.len() as u64)?;
@@ -123,7 +132,11 @@ impl Emulator {
         Ok(id)
     }
 
-    /// All values of a buffer.
+    /// Returns all values of a buffer.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBuffer`]; [`Error::Elements`] if the length is not a multiple of the element's size;
+    /// [`Error::NeverWritten`]; [`Error::Lost`] if the program ended.
     pub fn download<T: Element>(&self, buffer: BufferId) -> Result<Vec<T>> {
         let bytes = self.len(buffer)?;
         if bytes % T::BYTES as u64 != 0 {
@@ -132,7 +145,10 @@ impl Emulator {
         Ok(element::from_bytes(&self.read(buffer, 0, bytes)?))
     }
 
-    /// Gives a buffer's memory back.
+    /// Frees a buffer.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBuffer`]; [`Error::Lost`] if the program ended.
     pub fn free(&self, buffer: BufferId) -> Result<()> {
         let mut state = self.lock();
         state.check(buffer, 0, 0)?;
@@ -141,19 +157,30 @@ impl Emulator {
         Ok(())
     }
 
-    /// Length of a buffer in bytes.
+    /// The length of a buffer in bytes.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBuffer`] if it does not exist.
     pub fn len(&self, buffer: BufferId) -> Result<u64> {
         self.lock().length(buffer)
     }
 
-    /// Writes bytes from byte `offset` on.
+    /// Writes `bytes` to a buffer, from byte `offset` on.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBuffer`]; [`Error::Range`] if they do not fit; [`Error::Memory`] or [`Error::Lost`] as for
+    /// [`alloc`](Self::alloc).
     pub fn write(&self, buffer: BufferId, offset: u64, bytes: &[u8]) -> Result<()> {
         let mut state = self.lock();
         let message = state.range(Request::Write, buffer, offset, bytes.len() as u64)?;
         state.ask(&message, bytes).map(drop)
     }
 
-    /// Reads `len` bytes from byte `offset` on; an error if one of them was never written.
+    /// Reads `len` bytes of a buffer, from byte `offset` on.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBuffer`]; [`Error::Range`] beyond the end; [`Error::NeverWritten`] if neither host nor kernel
+    /// wrote one of the bytes; [`Error::Lost`] if the program ended.
     pub fn read(&self, buffer: BufferId, offset: u64, len: u64) -> Result<Vec<u8>> {
         let mut state = self.lock();
         let message = state.range(Request::Read, buffer, offset, len)?;
@@ -163,14 +190,20 @@ impl Emulator {
         }
     }
 
-    /// Sets `len` bytes from byte `offset` on to `byte`.
+    /// Sets `len` bytes of a buffer to `byte`, from byte `offset` on.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
     pub fn fill(&self, buffer: BufferId, offset: u64, len: u64, byte: u8) -> Result<()> {
         let mut state = self.lock();
         let message = state.range(Request::Fill, buffer, offset, len)?;
         state.ask(&message.u8(byte), &[]).map(drop)
     }
 
-    /// Makes the whole buffer unwritten again, so that reading a leftover of earlier work is noticed.
+    /// Marks the whole buffer as unwritten. So a later read of old content is detected.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
     pub fn fill_undefined(&self, buffer: BufferId) -> Result<()> {
         let mut state = self.lock();
         let bytes = state.length(buffer)?;
@@ -178,7 +211,10 @@ impl Emulator {
         state.ask(&message, &[]).map(drop)
     }
 
-    /// Copies `len` bytes between buffers, given with the first byte of each. What was never written stays so.
+    /// Copies `len` bytes between buffers; each side is a buffer and its first byte. Unwritten bytes stay unwritten.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
     pub fn copy(&self, from: (BufferId, u64), to: (BufferId, u64), len: u64) -> Result<()> {
         let mut state = self.lock();
         state.check(to.0, to.1, len)?;
@@ -188,8 +224,12 @@ impl Emulator {
 
     /// Runs a kernel to its end, or to its first fault.
     ///
-    /// Arguments are checked against the kernel's signature. After [`Error::Fault`] memory is as the kernel left it;
-    /// after [`Error::Lost`] all buffers are gone and the emulator is as new.
+    /// # Errors
+    /// - [`Error::UnknownKernel`], [`Error::Arguments`] or [`Error::Launch`] if the request does not fit the kernel's
+    ///   signature or a device's limits.
+    /// - [`Error::UnknownBuffer`] or [`Error::Range`] if an argument is not part of a buffer.
+    /// - [`Error::Fault`] if the kernel does something wrong. Memory is then as the kernel left it.
+    /// - [`Error::Lost`] if the program ended. All buffers are then gone and the emulator is as new.
     pub fn launch(&self, launch: &Launch<'_>, args: &[Arg]) -> Result<()> {
         let (number, kernel) = self.kernel(launch.kernel)?;
         if let Some(problem) = kernel.misfit(args) {
@@ -219,7 +259,7 @@ impl Emulator {
         }
     }
 
-    /// The three names that share the longest beginning with `name`.
+    /// The three names that share the longest prefix with `name`.
     fn nearest(&self, name: &str) -> String {
         let common =
             |kernel: &&Kernel| kernel.name.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
@@ -229,7 +269,8 @@ impl Emulator {
         names.join(", ")
     }
 
-    /// A panic elsewhere leaves nothing half done here: a request is sent and answered, or the program restarted.
+    /// Locks the state. A panic elsewhere leaves it consistent: a request is either answered, or the program is
+    /// restarted.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,7 +307,7 @@ impl State {
         args.iter().try_fold(message, |message, arg| self.argument(message, arg))
     }
 
-    /// The numbers are those of `take_argument` in `shim/main.cpp`.
+    /// Appends an argument. The tags are those of `take_argument` in `shim/main.cpp`.
     fn argument(&self, message: Message, arg: &Arg) -> Result<Message> {
         let scalar = |message: Message, bits: u64| message.u8(0).u64(bits);
         let (buffer, first, bytes) = match *arg {
@@ -282,7 +323,7 @@ impl State {
         Ok(message.u8(2).u64(buffer.0).u64(first).u64(bytes))
     }
 
-    /// Sends a request; restarts the program if it ended without a word.
+    /// Sends a request. Restarts the program if it ended without an answer.
     fn reply(&mut self, message: &Message, data: &[u8]) -> Result<Reply> {
         match self.program.ask(message, data) {
             Ok(reply) => Ok(reply),
@@ -298,7 +339,7 @@ impl State {
         self.settle(reply)
     }
 
-    /// Replies that any request may get.
+    /// Handles the replies that any request may get.
     fn settle(&mut self, reply: Reply) -> Result<Vec<u8>> {
         match reply {
             Reply::Done(payload) => Ok(payload),
@@ -308,7 +349,7 @@ impl State {
         }
     }
 
-    /// Starts a new program; the error to report for the old one.
+    /// Starts a new program. Returns the error to report for the old one.
     fn restart(&mut self, cause: &str) -> Result<Error> {
         self.program = Program::start()?.0;
         self.buffers.clear();

@@ -1,4 +1,4 @@
-//! The emulator's program as a child process, and a request at a time.
+//! The emulator's program as a child process, with one request at a time.
 
 use std::io::{self, BufReader, Write};
 use std::path::Path;
@@ -8,14 +8,14 @@ use crate::error::{Error, Fault, FaultKind};
 use crate::kernel::Kernel;
 use crate::wire::{Answer, Message, Parts};
 
-/// Where the build put the program.
+/// Path of the program, set by the build.
 const PATH: &str = env!("ENAS_GPU_EMULATOR");
 
-/// What the program answered.
+/// An answer of the program.
 pub(crate) enum Reply {
     Done(Vec<u8>),
     Fault(Fault),
-    /// The launch ended the program; this is what it could still say.
+    /// The launch ended the program; the last message that it could still send.
     LastWords(Fault),
     Undefined(u64),
     Refused(String),
@@ -24,7 +24,7 @@ pub(crate) enum Reply {
 /// A running program.
 pub(crate) struct Program {
     child: Child,
-    /// `None` once closed, which asks the program to end.
+    /// `None` once closed, which makes the program end.
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
@@ -43,7 +43,10 @@ impl Program {
         Ok((Program { child, input, output }, kernels))
     }
 
-    /// Sends a request, and data after it, and waits for the answer. An error: the program is gone.
+    /// Sends a request and its data, and waits for the answer.
+    ///
+    /// # Errors
+    /// If the program has ended.
     pub(crate) fn ask(&mut self, message: &Message, data: &[u8]) -> io::Result<Reply> {
         let mut input = self.input.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         input.write_all(message.bytes())?;
@@ -51,7 +54,7 @@ impl Program {
         reply(Answer::receive(&mut self.output)?)
     }
 
-    /// How the program ended, after its pipe broke.
+    /// Describes how the program ended, after its pipe broke.
     pub(crate) fn ending(&mut self) -> String {
         self.input = None;
         match self.child.wait() {
@@ -63,7 +66,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It has nothing to save and may have ended already; failures here have nobody to hear of them.
+        // The program has nothing to save and may have ended already. A destructor cannot report failures.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -81,7 +84,7 @@ fn reply(answer: Answer) -> io::Result<Reply> {
     })
 }
 
-/// A fault without the kernel's name, which the caller knows.
+/// Reads a fault; the caller adds the kernel's name.
 fn fault(payload: &[u8]) -> io::Result<Fault> {
     let mut parts = Parts(payload);
     let kind = FaultKind::from_number(parts.u8()?).ok_or(io::ErrorKind::InvalidData)?;

@@ -1,8 +1,8 @@
-//! Frames on the pipes to the emulator's program; `shim/wire.hpp` is the other end.
+//! The binary protocol on the pipes to the emulator's program; `shim/wire.hpp` is the other side.
 
 use std::io::{self, Read};
 
-/// What the program can be asked; the numbers are those of `serve` in `shim/main.cpp`.
+/// Kinds of requests; the numbers are those of `serve` in `shim/main.cpp`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Request {
     Allocate = 0,
@@ -15,7 +15,7 @@ pub(crate) enum Request {
     Launch = 7,
 }
 
-/// A request as it grows.
+/// A request under construction.
 pub(crate) struct Message(Vec<u8>);
 
 impl Message {
@@ -47,7 +47,7 @@ impl Message {
     }
 }
 
-/// An answer: its status and payload.
+/// An answer: status and payload.
 pub(crate) struct Answer {
     pub(crate) status: u8,
     pub(crate) payload: Vec<u8>,
@@ -67,7 +67,7 @@ impl Answer {
     }
 }
 
-/// Reads the parts of a payload in order.
+/// A reader of the fields of a payload, in order.
 pub(crate) struct Parts<'a>(pub(crate) &'a [u8]);
 
 impl Parts<'_> {

@@ -9,7 +9,7 @@ template <class T> using Shared = T*;
 // Aligned for the widest load, whatever T is.
 #define SHARED(T, name, count) __shared__ __align__(16) T name[count]
 
-// One symbol for all kernels: `extern __shared__` arrays of one name must agree in type across a file.
+// One symbol for all kernels: `extern __shared__` arrays of one name must have the same type across a file.
 #define DYNAMIC_SHARED(T, name)                                      \
     extern __shared__ __align__(16) unsigned char enas_dynamic_shared[]; \
     T* name = reinterpret_cast<T*>(enas_dynamic_shared)

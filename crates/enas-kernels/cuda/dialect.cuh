@@ -1,8 +1,7 @@
-// The words our CUDA kernels are written in. Every kernel file includes this one and nothing of CUDA's own.
+// The dialect of CUDA C++ that the kernels are written in. Every kernel file includes this file and none of CUDA's own.
 //
-// nvcc maps the words to plain CUDA: pointers, shared arrays, wide loads. The emulator (-DENAS_EMULATOR, crate
-// enas-emulator) maps the same words to types that check each access, so that one source runs on a GPU and, checked,
-// without one.
+// For nvcc, the dialect maps to plain CUDA: pointers, shared arrays, wide loads. For the emulator (-DENAS_EMULATOR,
+// crate enas-emulator) it maps to types that check each access. So one source runs on a GPU and, checked, without one.
 //
 //   extern "C" __global__ void __launch_bounds__(256) scale(In<float> x, Out<float> y, float by, unsigned n) {
 //       unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -10,7 +9,7 @@
 //   }
 //
 // Parameters of a kernel:
-//   In<T>     read, and written by nobody during the launch (the device may keep it in its read-only cache)
+//   In<T>     read, and not written during the launch (the device may keep it in its read-only cache)
 //   Out<T>    written, never read
 //   InOut<T>  both
 //   unsigned, int, float, unsigned long long
@@ -28,7 +27,7 @@
 #pragma once
 
 #if defined(ENAS_EMULATOR_SCAN)
-// The emulator's build looks for kernels only; no word needs a meaning.
+// The emulator's build only looks for kernels here, so the dialect needs no definitions.
 #else
 
 #if defined(ENAS_EMULATOR)
@@ -47,8 +46,8 @@ __device__ __forceinline__ float to_float(bf16 x) {
     return __uint_as_float(static_cast<unsigned>(x.bits) << 16);
 }
 
-// Rounds to nearest, ties to even. A NaN stays one (quiet, upper payload kept). Integer arithmetic, since the
-// instruction of newer devices gives every NaN the same bits and older ones lack it.
+// Rounds to nearest, ties to even. A NaN stays a NaN (quiet, upper payload kept). Integer arithmetic, because the
+// instruction of newer devices gives every NaN the same bits, and older devices lack it.
 __device__ __forceinline__ bf16 to_bf16(float x) {
     unsigned bits = __float_as_uint(x);
     bool nan = (bits & 0x7fffffffu) > 0x7f800000u;

@@ -1,4 +1,4 @@
-// Four of the sixteen images of a pixel at once: what most kernels on maps work on.
+// Arithmetic on four of the sixteen images of a pixel (a quad), the unit of work of most kernels on maps.
 #pragma once
 
 #include "dialect.cuh"
@@ -13,7 +13,7 @@ __device__ __forceinline__ Affine affine_of(In<float> affine, unsigned has_affin
     return {affine[channel], affine[c + channel]};
 }
 
-// The larger number; `b` where either is not a number, so that larger(bound, x) keeps such an x.
+// The larger number, or `b` if either is NaN. So larger(bound, x) keeps a NaN in x.
 __device__ __forceinline__ float larger(float a, float b) { return a > b ? a : b; }
 
 __device__ __forceinline__ float4 quad(float x) { return make_float4(x, x, x, x); }

@@ -1,9 +1,9 @@
-//! Tells the C allocator to keep memory that programs of this project use again at every step.
+//! Settings of the C allocator (glibc): whether it keeps freed memory for the next training step.
 
-/// Lets freed memory stay with the process instead of going back to the system, where it would have to be
-/// mapped and zeroed anew at the next step. For binaries to call first; a no-op where the C library is not glibc.
+/// Makes glibc keep freed memory in the process. Otherwise it goes back to the system, which maps and zeroes it anew at
+/// the next training step. Binaries call this first. Without glibc it does nothing.
 ///
-/// A library should not decide this for its host, which is why nothing here calls it.
+/// A library should not decide this for its host program, so nothing in this crate calls it.
 pub fn tune_allocator() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `mallopt` only sets parameters of the allocator and may be called at any time.
@@ -14,8 +14,8 @@ pub fn tune_allocator() {
     }
 }
 
-/// Undoes [`tune_allocator`]: from now on freed memory goes back to the system, which costs time and keeps what a process
-/// takes close to what it uses. For binaries that are short of memory; a no-op where the C library is not glibc.
+/// Undoes [`tune_allocator`]: from now on glibc returns freed memory to the system. That costs time, but the process
+/// holds little more than it uses. For binaries that are short of memory. Without glibc it does nothing.
 pub fn return_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: as above.
@@ -27,7 +27,7 @@ pub fn return_freed_memory() {
     trim_allocator();
 }
 
-/// Gives freed memory back to the system once. A no-op where the C library is not glibc.
+/// Returns freed memory to the system once. Without glibc it does nothing.
 pub fn trim_allocator() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `malloc_trim` only releases pages that no allocation uses, and may be called at any time.

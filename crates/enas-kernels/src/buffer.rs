@@ -1,8 +1,8 @@
-//! Recycled memory for feature maps.
+//! Buffer pool (caching allocator) for feature maps.
 //!
-//! First touch of fresh memory costs more than most operations do on it, so buffers go back to a process-wide
-//! pool when their last owner drops them. A buffer from the pool holds whatever was in it: every operation
-//! writes each element of its output.
+//! The first touch of fresh memory costs more than most operations on it. So a buffer goes back to a process-wide pool
+//! when its last owner drops it. A buffer from the pool holds old numbers: every operation writes each element of its
+//! output.
 
 use std::cell::RefCell;
 use std::sync::Mutex;
@@ -13,14 +13,14 @@ use crate::simd::Lane;
 
 static POOL: Mutex<Shelves<Memory>> = Mutex::new(Shelves::new());
 
-/// Pooled lanes.
+/// A buffer of lanes from the pool.
 #[derive(Debug)]
 pub(crate) struct Buffer(Memory);
 
 impl Buffer {
-    /// `len` lanes with arbitrary finite or non-finite content.
+    /// Takes a buffer of `len` lanes from the pool, or allocates one. Its content is arbitrary, perhaps not finite.
     pub(crate) fn take(len: usize) -> Self {
-        // The lock is not held while memory is made.
+        // The lock is released before memory is allocated, which can take long.
         let recycled = lock().take(len);
         Self(recycled.unwrap_or_else(|| Memory::zeros(len)))
     }
@@ -41,19 +41,19 @@ impl Drop for Buffer {
     }
 }
 
-/// Gives all idle buffers back to the allocator, for example between phases with different batch sizes.
+/// Frees all idle buffers of the pool, for example between phases with different batch sizes.
 pub fn release_idle_buffers() {
     lock().make_room(usize::MAX);
 }
 
-/// Lets all buffers together, idle ones included, take `bytes` where those in use leave that much: before fresh memory is
-/// made, idle buffers above the limit go back to the allocator. No limit at first.
+/// Limits the pool to `bytes` bytes, idle buffers included. Before the pool allocates, it frees idle buffers above the
+/// limit. Buffers in use are never refused, so they alone may exceed it. Initially there is no limit.
 pub fn limit_buffers(bytes: usize) {
     lock().set_limit(bytes);
 }
 
 fn lock() -> std::sync::MutexGuard<'static, Shelves<Memory>> {
-    // The shelves are consistent after every statement, so a panic elsewhere cannot have left them half changed.
+    // The pool is consistent after every statement, so a panic elsewhere cannot have left it half changed.
     POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -61,11 +61,11 @@ thread_local! {
     static SCRATCH: RefCell<Memory> = const { RefCell::new(Memory::empty()) };
 }
 
-/// Lends `body` this thread's scratch memory, `len` lanes of arbitrary content. Not re-entrant.
+/// Calls `body` with this thread's scratch memory: `len` lanes of arbitrary content. Not re-entrant.
 pub(crate) fn with_scratch<R>(len: usize, body: impl FnOnce(&mut [Lane]) -> R) -> R {
     SCRATCH.with_borrow_mut(|scratch| {
         if scratch.len() < len {
-            // The old memory goes back first.
+            // Frees the old memory first, so that both are never held at once.
             *scratch = Memory::empty();
             *scratch = Memory::zeros(len);
         }

@@ -1,16 +1,23 @@
 //! Depthwise convolution on one plane: one k×k filter for one channel of sixteen images.
 //!
-//! Both directions read a copy of the rows they need with zeros left and right of them, so that no inner loop
-//! tests for borders; rows above and below the plane are left out of the sums instead. The copy applies the
-//! pending normalisation and the ReLU on the way.
+//! Both directions read a bordered copy of the rows they need, with zeros left and right of them. So no inner loop
+//! tests for the left or right border. Rows above and below the plane are left out of the sums instead. The copy also
+//! applies the pending normalisation and the ReLU.
 
 use crate::geometry::Axis;
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 
-/// Copies rows and gives them a border: `strip[r][x] = relu(scale·rows[r][x − before] + shift)`, zero beside the
-/// row.
+/// Copies rows into a bordered strip: `strip[r][x] = relu(scale·rows[r][x − before] + shift)`, zero left and right of
+/// the row.
 ///
 /// `rows` holds `n_rows · width` lanes, `strip` holds `n_rows · strip_width` lanes.
+///
+/// # Method outline
+/// 1. One pass over the rows, one lane per pixel, in order; the input is prefetched [`AHEAD`] lanes ahead.
+/// 2. The strip is scratch memory that the following [`Correlate`] reads from the cache: each pixel is normalised once,
+///    not once per tap.
+/// 3. With `dilation` 2 (gradient of a convolution with stride 2) a strip row is zeroed first. Its pixels then go to
+///    every second place, so that the transposed convolution becomes a plain correlation.
 pub(crate) struct Pad {
     pub(crate) rows: *const Lane,
     pub(crate) strip: *mut Lane,
@@ -18,7 +25,8 @@ pub(crate) struct Pad {
     pub(crate) width: usize,
     pub(crate) strip_width: usize,
     pub(crate) before: usize,
-    /// Pixels between neighbours in the strip; above 1 the gaps are zero (gradient of a strided convolution).
+    /// Distance in pixels between neighbours in the strip. Above 1 the gaps are zero (gradient of a strided
+    /// convolution).
     pub(crate) dilation: usize,
     pub(crate) scale: f32,
     pub(crate) shift: f32,
@@ -67,6 +75,7 @@ impl Pad {
         for r in 0..self.n_rows {
             let out = self.strip.add(r * self.strip_width);
             let row = self.rows.add(r * self.width);
+            // Zeros first: they are the border and the gaps.
             zero::<S>(out, 0, self.strip_width);
             for x in 0..self.width {
                 let value = S::max(floor, S::fma(S::load(row.add(x)), scale, shift));
@@ -82,7 +91,7 @@ impl Pad {
     }
 }
 
-/// Fills `lanes[from..to]` with zeros.
+/// Sets `lanes[from..to]` to zero.
 #[allow(unsafe_op_in_unsafe_fn)] // The caller's pointer holds `to` lanes.
 #[inline(always)]
 unsafe fn zero<S: Simd>(lanes: *mut Lane, from: usize, to: usize) {
@@ -92,11 +101,11 @@ unsafe fn zero<S: Simd>(lanes: *mut Lane, from: usize, to: usize) {
     }
 }
 
-/// Bordered rows in memory and how window rows find them.
+/// Bordered rows in memory, and the rule by which window rows find them.
 ///
-/// Tap row `i` of output row `y` reads row `top + y·stride + i` of the dilated plane; of those rows the strip
-/// holds every `dilation`-th, numbers `first .. first + n_rows` of the plane before dilation. Rows the strip does
-/// not hold count as zero.
+/// Tap row `i` of output row `y` reads row `top + y·stride + i` of the dilated plane. Of those rows the strip holds
+/// every `dilation`-th: rows `first .. first + n_rows` of the plane before dilation. A row outside the strip counts as
+/// zero.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows {
     pub(crate) strip: *const Lane,
@@ -109,7 +118,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// The row that tap row `i` of output row `y` reads, if the strip holds it.
+    /// The strip row that tap row `i` of output row `y` reads, or `None` if the strip does not hold it.
     #[inline(always)]
     fn row(&self, y: usize, i: usize) -> Option<*const Lane> {
         let at = usize::try_from(self.top + (y * self.stride + i) as isize).ok()?;
@@ -121,9 +130,19 @@ impl Rows {
 
 /// Correlates bordered rows with a filter: `out[y][x] = Σ_ij w[i][j]·row(y, i)[x·stride + j]`.
 ///
-/// The rows cover every column read; `w` holds `k·k` numbers; `out` holds `n_rows·width` lanes. With `mask`,
-/// results become zero where `scale·mask + shift ≤ 0` (the gradient of a ReLU), `mask` being `n_rows·width`
-/// lanes; with `accumulate` they are added to `out`.
+/// The rows cover every column read; `w` holds `k·k` numbers; `out` holds `n_rows·width` lanes. With `mask`, results
+/// become zero where `scale·mask + shift ≤ 0` (the gradient of a ReLU), `mask` being `n_rows·width` lanes; with
+/// `accumulate` they are added to `out`.
+///
+/// # Method outline
+/// Direct convolution, vectorised over images:
+///
+/// 1. The outer loop goes over output rows. It looks up at most `k` tap rows; rows outside the plane are dropped here.
+/// 2. The next loop goes over tiles of up to 8 output pixels (4 with 16 registers). Their sums stay in registers, so
+///    `out` is written once.
+/// 3. The inner loops go over tap rows, then taps. With stride 1 and 32 registers, `8 + k − 1` inputs of a tap row are
+///    loaded once and shared by all taps: at most 8 sums, 12 inputs and a weight.
+/// 4. The strip and the filter lie in the cache, since [`Pad`] has just written the strip.
 pub(crate) struct Correlate {
     pub(crate) rows: Rows,
     pub(crate) w: *const f32,
@@ -135,7 +154,7 @@ pub(crate) struct Correlate {
     pub(crate) accumulate: bool,
 }
 
-/// The taps of one output row: rows of the strip and rows of the filter, those outside the plane left out.
+/// The tap rows of one output row: strip rows with their filter rows. Rows outside the plane are left out.
 struct Taps<const K: usize> {
     rows: [(*const Lane, *const f32); K],
     len: usize,
@@ -164,9 +183,12 @@ impl Correlate {
         for y in 0..self.n_rows {
             let taps = self.taps::<K>(y);
             let mut x = 0;
-            // Tiles of nearly equal width: the sums of a narrow one would wait for each other.
+            // Tiles of nearly equal width: a narrow last tile would have too few independent sums to hide the latency
+            // of additions.
             for left in (1..=self.width.div_ceil(if S::MANY { 8 } else { 4 })).rev() {
+                // `left` counts the tiles that remain, this one included.
                 let pixels = (self.width - x).div_ceil(left);
+                // The number of pixels is a constant of `pixels`, so that its sums are registers.
                 match pixels {
                     8 => self.pixels::<S, K, STRIDE, 8>(&taps, y, x),
                     7 => self.pixels::<S, K, STRIDE, 7>(&taps, y, x),
@@ -186,6 +208,7 @@ impl Correlate {
     unsafe fn taps<const K: usize>(&self, y: usize) -> Taps<K> {
         let mut taps = Taps { rows: [(std::ptr::null(), std::ptr::null()); K], len: 0 };
         for i in 0..K {
+            // Missing rows would only add zeros.
             if let Some(row) = self.rows.row(y, i) {
                 taps.rows[taps.len] = (row, self.w.add(i * K));
                 taps.len += 1;
@@ -205,7 +228,7 @@ impl Correlate {
         for (row, w) in taps.rows.iter().take(taps.len) {
             let row = row.add(x * STRIDE);
             if S::MANY && STRIDE == 1 && P > 1 {
-                // Neighbouring outputs share their inputs: each is loaded once.
+                // Neighbouring outputs share inputs: each input is loaded once. 12 = 8 pixels + 5 taps − 1.
                 let mut window = [S::splat(0.0); 12];
                 for (i, v) in window.iter_mut().take(P + K - 1).enumerate() {
                     *v = S::load(row.add(i));
@@ -227,6 +250,7 @@ impl Correlate {
         }
         let at = y * self.width + x;
         for (p, s) in sum.iter().enumerate() {
+            // The ReLU's derivative: its input is recomputed from the raw map `mask`.
             let mut value = *s;
             if let Some((mask, scale, shift)) = self.mask {
                 let input = S::fma(S::load(mask.add(at + p)), S::splat(scale), S::splat(shift));
@@ -241,6 +265,15 @@ impl Correlate {
 /// The gradient of a filter, image by image: `taps[i][j] += Σ_yx row(y, i)[x·stride + j]·g[y][x]`.
 ///
 /// The rows cover every column read, `g` holds `n_rows·width` lanes, `taps` holds `k·k` lanes.
+///
+/// # Method outline
+/// 1. The sums of one or more tap rows stay in registers over all pixels of the strip: `ROWS·k` sums, kept twice (even
+///    and odd pixels) so that additions overlap.
+/// 2. 3×3 with stride 1 and 32 registers takes all three tap rows in one pass (18 sums). Other shapes make one pass per
+///    tap row, because more sums would not fit.
+/// 3. Inside, the loops go over output rows, then four pixels at a time. With stride 1 their `4 + k − 1` inputs are
+///    loaded once.
+/// 4. The sums stay apart by image until the end of the pass over the block; [`LaneSums`] adds them up then.
 pub(crate) struct FilterGradient {
     pub(crate) rows: Rows,
     pub(crate) g: *const Lane,
@@ -257,6 +290,7 @@ impl Kernel for FilterGradient {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         match (self.k, self.rows.stride) {
+            // All three tap rows in one pass: 18 sums, 4 gradients and 6 inputs fit into 32 registers.
             (3, 1) if S::MANY => self.taps::<S, 3, 1, 3>(0),
             (3, 1) => self.all::<S, 3, 1>(),
             (3, 2) => self.all::<S, 3, 2>(),
@@ -269,7 +303,7 @@ impl Kernel for FilterGradient {
 
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
 impl FilterGradient {
-    /// One row of taps after the other.
+    /// One pass over the strip for each tap row.
     #[inline(always)]
     unsafe fn all<S: Simd, const K: usize, const STRIDE: usize>(&self) {
         for i in 0..K {
@@ -277,8 +311,8 @@ impl FilterGradient {
         }
     }
 
-    /// `ROWS` rows of taps from `first` on: their sums stay in registers, twice, so that additions need not wait for
-    /// each other.
+    /// Adds the gradients of `ROWS` tap rows from `first` on. Their sums stay in registers, twice, so that additions
+    /// need not wait for each other.
     #[inline(always)]
     unsafe fn taps<S: Simd, const K: usize, const STRIDE: usize, const ROWS: usize>(&self, first: usize) {
         let mut sums = [[[S::splat(0.0); K]; 2]; ROWS];
@@ -308,7 +342,7 @@ impl FilterGradient {
         }
     }
 
-    /// `P` pixels from `x` on; rows that are null are outside the plane.
+    /// Adds the products of `P` pixels from `x` on. Null rows are outside the plane.
     #[inline(always)]
     unsafe fn pixels<S: Simd, const K: usize, const STRIDE: usize, const ROWS: usize, const P: usize>(
         &self,
@@ -326,7 +360,7 @@ impl FilterGradient {
                 continue;
             }
             let row = row.add(x * STRIDE);
-            // Neighbouring pixels share their inputs: each is loaded once where there is room.
+            // Neighbouring pixels share inputs: each input is loaded once if registers suffice.
             let mut window = [S::splat(0.0); 8];
             if S::MANY && STRIDE == 1 {
                 for (i, v) in window.iter_mut().take(P + K - 1).enumerate() {
@@ -334,6 +368,7 @@ impl FilterGradient {
                 }
             }
             for (p, grad) in grad.iter().enumerate() {
+                // Even and odd pixels use different sums, whose additions overlap.
                 for (j, sum) in sums[p % 2].iter_mut().enumerate() {
                     let input =
                         if S::MANY && STRIDE == 1 { window[p + j] } else { S::load(row.add(p * STRIDE + j)) };
@@ -344,7 +379,7 @@ impl FilterGradient {
     }
 }
 
-/// The sum of each lane's sixteen numbers: `out[i] = Σ lanes[i]`, `len` of them.
+/// Sums each lane over its sixteen images: `out[i] = Σ lanes[i]`, for `len` lanes.
 pub(crate) struct LaneSums {
     pub(crate) lanes: *const Lane,
     pub(crate) out: *mut f32,
@@ -372,8 +407,7 @@ impl Kernel for LaneSums {
 
 /// Lanes from the start of one bordered row to the next, for windows of `axis`.
 ///
-/// SAME padding never leaves the last pixels of an input unread by more than the stride, but the copy needs room
-/// for all of them.
+/// With SAME padding and stride 2 the windows may not reach the last pixels, but the copy still needs room for them.
 pub(crate) fn bordered_width(axis: Axis) -> usize {
     ((axis.out - 1) * axis.stride + axis.k).max(axis.before + axis.size)
 }

@@ -1,4 +1,7 @@
-//! Sums of two maps and means over pixels.
+//! Sums of two maps, concatenation of channels, and means over pixels, with their gradients.
+//!
+//! All of them are limited by memory bandwidth. Each is one pass in memory order, one task per group of sixteen images,
+//! with the pending normalisations applied on the way.
 
 use rayon::prelude::*;
 
@@ -7,16 +10,19 @@ use crate::norm::CHUNK;
 use crate::profile;
 use crate::simd::{self, AHEAD, Kernel, LANES, Lane, Simd};
 
-/// One side of a sum: a value and, for drop-path, a factor per image.
+/// One side of a sum: a value and, for drop-path, one factor per image.
 #[derive(Clone, Copy, Debug)]
 pub struct Term<'a> {
-    /// The summand.
+    /// The summand, `[n, c, h, w]`.
     pub value: &'a Value,
     /// One factor per image, `[n]`; `None` for 1.
     pub factors: Option<&'a [f32]>,
 }
 
-/// `a + b`, each with its pending normalisation and factors applied. Shapes: all `[n, c, h, w]`.
+/// Returns `a + b`, each with its pending normalisation and factors applied. Shapes: all `[n, c, h, w]`.
+///
+/// # Panics
+/// If the shapes differ.
 pub fn add(a: Term<'_>, b: Term<'_>) -> Map {
     let start = profile::start();
     let (n, c, h, w) = a.value.map.shape();
@@ -43,7 +49,8 @@ pub fn add(a: Term<'_>, b: Term<'_>) -> Map {
     out
 }
 
-/// Adds `factors · grad` to `gradient`; without factors and without a gradient yet, shares `grad`'s memory.
+/// Adds `factors · grad` to `gradient`; both maps are `[n, c, h, w]`, the factors `[n]`. Without factors and without a
+/// gradient yet, shares `grad`'s memory instead of copying.
 pub fn add_backward(grad: &Map, factors: Option<&[f32]>, gradient: &mut Option<Map>) {
     if gradient.is_none() && factors.is_none() {
         *gradient = Some(grad.clone());
@@ -70,7 +77,11 @@ pub fn add_backward(grad: &Map, factors: Option<&[f32]>, gradient: &mut Option<M
     profile::stop(start, ("add", "backward"), 2.0 * floats, 12.0 * floats);
 }
 
-/// One map with the channels of all values one after another, normalisations applied.
+/// Returns one map `[n, Σ c_i, h, w]` with the channels of all values, `[n, c_i, h, w]`, one after another,
+/// normalisations applied.
+///
+/// # Panics
+/// If there are no values.
 pub fn concat(values: &[Value]) -> Map {
     let start = profile::start();
     let (n, _, h, w) = values[0].map.shape();
@@ -92,7 +103,8 @@ pub fn concat(values: &[Value]) -> Map {
     out
 }
 
-/// Adds the gradient of [`concat()`] to one gradient per value.
+/// Adds the gradient of [`concat()`] to one gradient per value. `grad` is `[n, Σ c_i, h, w]`, each gradient
+/// `[n, c_i, h, w]`.
 pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map>]) {
     let start = profile::start();
     let plane = grad.h() * grad.w();
@@ -113,7 +125,8 @@ pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map
     profile::stop(start, ("concat", "backward"), 0.0, (8 * grad.n() * grad.c() * plane) as f64);
 }
 
-/// Means over pixels of `max(x, 0)`: `[n, c, h, w]` of all values together to `[n, Σ c]`.
+/// Means over pixels of `max(x, 0)` (ReLU and global average pooling): `[n, c_i, h, w]` of all values together to
+/// `[n, Σ c_i]`, row by row.
 pub fn relu_mean(values: &[Value]) -> Vec<f32> {
     let start = profile::start();
     let channels: usize = values.iter().map(|v| v.map.c()).sum();
@@ -126,6 +139,7 @@ pub fn relu_mean(values: &[Value]) -> Vec<f32> {
         });
         for (c, (plane, (scale, shift))) in planes.enumerate() {
             let mut total = [0.0f64; LANES];
+            // Single precision within a chunk, double precision across chunks.
             for chunk in plane.chunks(CHUNK) {
                 // SAFETY: `chunk` is a slice of `len` lanes.
                 let sum =
@@ -141,7 +155,7 @@ pub fn relu_mean(values: &[Value]) -> Vec<f32> {
     means
 }
 
-/// Adds the gradient of [`relu_mean`], given `grad` as `[n, Σ c]`, to one gradient per value.
+/// Adds the gradient of [`relu_mean`], given `grad` as `[n, Σ c_i]`, to one gradient `[n, c_i, h, w]` per value.
 pub fn relu_mean_backward(values: &[Value], grad: &[f32], gradients: &mut [Option<Map>]) {
     let start = profile::start();
     let channels: usize = values.iter().map(|v| v.map.c()).sum();
@@ -174,13 +188,13 @@ pub fn relu_mean_backward(values: &[Value], grad: &[f32], gradients: &mut [Optio
     profile::stop(start, ("mean", "backward"), 0.0, 8.0 * numbers(values));
 }
 
-/// How many numbers some values hold.
+/// Total count of numbers in some values.
 fn numbers(values: &[Value]) -> f64 {
     let of = |v: &Value| (v.map.n() * v.map.c() * v.map.h() * v.map.w()) as f64;
     values.iter().map(of).sum()
 }
 
-/// The factors of the sixteen images of a block; zero past the last image.
+/// The factors of the sixteen images of a block; zero past the last image, one without factors.
 fn factor_lane(factors: Option<&[f32]>, block: usize) -> Lane {
     let Some(factors) = factors else { return Lane([1.0; LANES]) };
     let mut lane = Lane::ZERO;
@@ -189,6 +203,9 @@ fn factor_lane(factors: Option<&[f32]>, block: usize) -> Lane {
 }
 
 /// `out = fa·(sa·a + ta) + fb·(sb·b + tb)` over `len` lanes.
+///
+/// Scale, shift and factor are folded into two vectors before the loop, so a lane costs two loads, two multiply-adds
+/// and a store.
 struct Sum {
     a: (*const Lane, (f32, f32), *const Lane),
     b: (*const Lane, (f32, f32), *const Lane),
@@ -218,7 +235,7 @@ impl Kernel for Sum {
     }
 }
 
-/// `to = scale·from + shift` over `len` lanes.
+/// `to = scale·from + shift` over `len` lanes, in memory order.
 struct Apply {
     from: *const Lane,
     to: *mut Lane,
@@ -240,7 +257,7 @@ impl Kernel for Apply {
     }
 }
 
-/// `to (+)= factor·from` over `len` lanes.
+/// `to (+)= factor·from` over `len` lanes, in memory order.
 struct Scale {
     from: *const Lane,
     to: *mut Lane,
@@ -264,7 +281,7 @@ impl Kernel for Scale {
     }
 }
 
-/// The lane-wise sum of `max(scale·from + shift, 0)` over `len` lanes.
+/// The lane-wise sum of `max(scale·from + shift, 0)` over `len` lanes: one sum per image.
 struct ReluSum {
     from: *const Lane,
     len: usize,
@@ -289,7 +306,8 @@ impl Kernel for ReluSum {
     }
 }
 
-/// `to (+)= share` where `scale·from + shift > 0`, else 0, over `len` lanes.
+/// `to (+)= share` where `scale·from + shift > 0`, else 0, over `len` lanes. The ReLU's gate is recomputed from the raw
+/// map.
 struct ReluSpread {
     from: *const Lane,
     to: *mut Lane,

@@ -1,4 +1,4 @@
-//! Depthwise convolution by itself: the first half of a separable unit, whole planes at a time.
+//! Depthwise convolution by itself: the first half of a separable convolution, whole planes at a time.
 
 use rayon::prelude::*;
 
@@ -8,7 +8,8 @@ use crate::rows::{Found, Gather, GradientRows, Rows, Source};
 use crate::simd::Lane;
 use crate::unit::Target;
 
-/// Filters every channel of `input` with its own k×k filter, SAME padding; `filter` is `[k, k, c]`.
+/// Filters every channel of `input`, `[n, c, h, w]`, with its own k×k filter and SAME padding; `filter` is `[k, k, c]`.
+/// Returns `[n, c, ⌈h/stride⌉, ⌈w/stride⌉]`.
 pub(crate) fn forward(input: &Value, filter: &[f32], k: usize, stride: usize) -> Map {
     let (n, c, h, w) = input.map.shape();
     let gather = Gather::new(Rows::Depthwise { filter, k, stride }, c, h, w);
@@ -23,9 +24,10 @@ pub(crate) fn forward(input: &Value, filter: &[f32], k: usize, stride: usize) ->
     out
 }
 
-/// The gradients of the input, if wanted, and of the filter, `[k, k, c]`.
+/// Returns the gradients of the input, `[n, c, h, w]` (if `with_input`), and of the filter, `[k, k, c]`.
 ///
-/// Lanes of `grad` past the last image must be zero, as [`Map::from_nchw`] leaves them.
+/// `grad` is the gradient of [`forward`]'s result. Its lanes past the last image must be zero, as [`Map::from_nchw`]
+/// leaves them.
 pub(crate) fn backward(
     input: &Value,
     filter: &[f32],
@@ -54,6 +56,7 @@ pub(crate) fn backward(
             gather.filter_gradient(taps)
         })
     };
+    // Partial sums are added in the order of blocks, so the result does not depend on the number of threads.
     let partial: Vec<Vec<f32>> = input.map.par_blocks().map(one_block).collect();
     let mut total = vec![0.0; filter.len()];
     for part in partial {

@@ -1,8 +1,7 @@
 //! The two matrix products of a 1×1 convolution, over pixels of sixteen images.
 //!
-//! Channel counts are small (20 to 160), so a register-blocked loop over pixels beats a general matrix library:
-//! a tile of four output channels by six pixels stays in registers for the whole sum over input
-//! channels.
+//! Channel counts are small (20 to 160). So both products are register-blocked loops of this crate's own and not calls
+//! of a general BLAS. Vectors run over the sixteen images, so no operand needs a transposed copy.
 
 use crate::operand::{Left, Out};
 use crate::simd::{self, Kernel, Lane, Simd};
@@ -12,6 +11,18 @@ use crate::simd::{self, Kernel, Lane, Simd};
 /// `a` holds `k` rows of `pixels` lanes, and [`TILE`]·`k` lanes of scratch if they are planes; `w` is `[k, outputs]`
 /// with rows `w_stride` numbers apart; `out` holds `outputs` rows. All must be valid for these extents, and `out` must
 /// not overlap the others.
+///
+/// # Method outline
+/// BLIS terms: the micro-tile has mr = 4 output channels and nr = 6 pixels of sixteen images; kc is all of `k`.
+///
+/// 1. The outer loop goes over tiles of 6 pixels ([`TILE`]), then 2, then 1. Without 32 registers it takes 1 at a time.
+/// 2. If `a` are feature maps, the tile's pixels of all `k` channels are packed into a panel of `k`·6 lanes (384·`k`
+///    bytes), with normalisation and ReLU applied. The panel stays in the first-level cache.
+/// 3. The middle loop goes over output channels in fours, then one by one. All of them read the same panel or rows.
+/// 4. The inner loop goes over `k`: six loads of `a`, four broadcasts of `w`, 24 fused multiply-adds. The 24 sums stay
+///    in registers for the whole of `k`, so `out` is written once.
+/// 5. Each micro-tile also prefetches its share of the next strip's input, because the product itself loads little
+///    memory.
 pub(crate) struct Multiply<'a> {
     pub(crate) a: Left<'a>,
     pub(crate) w: *const f32,
@@ -20,22 +31,22 @@ pub(crate) struct Multiply<'a> {
     pub(crate) k: usize,
     pub(crate) outputs: usize,
     pub(crate) pixels: usize,
-    /// What to fetch into the cache meanwhile: the product leaves the memory idle.
+    /// Memory to prefetch during the product, which itself leaves the memory bus idle.
     pub(crate) ahead: Ahead<'a>,
 }
 
-/// Most pixels of a tile.
+/// Pixels of a micro-tile (nr): 4·6 sums, 6 inputs and a weight need 31 of AVX-512's 32 registers.
 pub(crate) const TILE: usize = 6;
 
-/// Memory that will be read soon.
+/// Memory that the next strip will read: prefetched step by step.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Ahead<'a> {
     pub(crate) runs: &'a [Run],
-    /// Position: run, and lane within it.
+    /// Position of the next prefetch: run, and lane within it.
     at: (usize, usize),
 }
 
-/// `len` lanes from `from` on.
+/// A contiguous run of `len` lanes at `from`.
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
     pub(crate) from: *const Lane,
@@ -47,7 +58,7 @@ impl<'a> Ahead<'a> {
         Self { runs, at: (0, 0) }
     }
 
-    /// Starts fetching the next `n` lanes.
+    /// Prefetches the next `n` lanes.
     #[inline(always)]
     fn fetch(&mut self, mut n: usize) {
         while n > 0 {
@@ -70,10 +81,12 @@ impl Kernel for Multiply<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(mut self) {
+        // Spreads the prefetches evenly over the micro-tiles.
         let tiles = self.pixels.div_ceil(if S::MANY { TILE } else { 1 }) * self.outputs.div_ceil(4);
         let lanes: usize = self.ahead.runs.iter().map(|r| r.len).sum();
         let per_tile = lanes.div_ceil(tiles);
         let mut p = 0;
+        // Remainders take narrower micro-tiles: 2 pixels, then 1.
         while S::MANY && p + TILE <= self.pixels {
             self.columns::<S, TILE>(p, per_tile);
             p += TILE;
@@ -91,12 +104,13 @@ impl Kernel for Multiply<'_> {
 
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
 impl Multiply<'_> {
-    /// All output channels of `P` pixels.
+    /// Computes all output channels of `P` pixels.
     #[inline(always)]
     unsafe fn columns<S: Simd, const P: usize>(&mut self, p: usize, ahead: usize) {
         let (a, stride) = match self.a {
             Left::Rows { from, stride } => (from.add(p), stride),
             Left::Planes { planes, first, panel } => {
+                // Packs the panel `[k, P]`; the loop over output channels below reuses it.
                 for (k, plane) in planes.iter().enumerate() {
                     plane.copy::<S>(first + p, P, panel.add(k * P));
                 }
@@ -115,7 +129,7 @@ impl Multiply<'_> {
         }
     }
 
-    /// `O` output channels of `P` pixels, whose inputs are at `a`, rows `stride` lanes apart.
+    /// Computes a micro-tile: `O` output channels of `P` pixels. Their inputs are at `a`, rows `stride` lanes apart.
     #[inline(always)]
     unsafe fn tile<S: Simd, const P: usize, const O: usize>(
         &self,
@@ -123,16 +137,18 @@ impl Multiply<'_> {
         p: usize,
         o: usize,
     ) {
-        // The same tile of the next pixels is written soon.
+        // The next pixel tile will write here soon; the prefetch hides the read for ownership.
         (0..O).for_each(|j| self.out.prefetch::<P>(o + j, p + P));
         let mut sum = [[S::splat(0.0); P]; O];
         let mut w = self.w.add(o);
+        // One rank-1 update per input channel: the outer product of O weights and P inputs.
         for _ in 0..self.k {
             let mut x = [S::splat(0.0); P];
             for (i, x) in x.iter_mut().enumerate() {
                 *x = S::load(a.add(i));
             }
             for (j, row) in sum.iter_mut().enumerate() {
+                // A weight is broadcast to the sixteen images and serves P pixels.
                 let weight = S::splat(*w.add(j));
                 for (s, x) in row.iter_mut().zip(x) {
                     *s = S::fma(x, weight, *s);
@@ -152,6 +168,18 @@ impl Multiply<'_> {
 /// `a` holds `k` rows of `pixels` lanes, and [`WG_PANEL`] lanes of scratch if they are planes; `g` holds `outputs`
 /// rows, `g_stride` lanes apart; `w` is `[k, outputs]`, rows `w_stride` numbers apart. All must be valid for these
 /// extents; `w` must not overlap.
+///
+/// # Method outline
+/// An outer-product form with the pixels as the summed dimension:
+///
+/// 1. The outer loop goes over chunks of 64 pixels ([`WG_CHUNK`]).
+/// 2. The middle loop goes over rows of `a` in fours, then one by one. Feature maps are packed first: four rows of a
+///    chunk (16 KiB), with normalisation and ReLU applied.
+/// 3. The next loop goes over rows of `g` in fours. Four rows of `a` and four of `g` take 32 KiB and stay in the
+///    first-level cache.
+/// 4. The inner loop goes over the pixels of the chunk. A tile of 4×4 sums stays in registers; with 16 registers it is
+///    computed as four tiles of 2×2.
+/// 5. After a chunk the sixteen sums over images are taken in one step (`sums`) and added to `w`.
 pub(crate) struct WeightGradient<'a> {
     pub(crate) a: Left<'a>,
     pub(crate) g: *const Lane,
@@ -163,10 +191,12 @@ pub(crate) struct WeightGradient<'a> {
     pub(crate) pixels: usize,
 }
 
-/// Pixels after which a tile's sums are taken: four rows of `a` and four of `g` stay in the first-level cache.
+/// Pixels after which a tile's sums are added to the result: four rows of `a` and four of `g` of this length stay in
+/// the first-level cache.
 const WG_CHUNK: usize = 64;
 
-/// Scratch lanes for four such rows, an odd number of lanes apart: rows 4 KB apart would compete for their places.
+/// Scratch lanes for four packed rows. The rows are an odd number of lanes apart: rows 4 KiB apart would fall into the
+/// same cache sets.
 pub(crate) const WG_PANEL: usize = 4 * WG_STRIDE;
 
 const WG_STRIDE: usize = WG_CHUNK + 1;
@@ -180,6 +210,7 @@ impl Kernel for WeightGradient<'_> {
         let mut p = 0;
         while p < self.pixels {
             let end = self.pixels.min(p + WG_CHUNK);
+            // Rows of `a` outside, rows of `g` inside: four rows of `a` are packed once and serve all rows of `g`.
             let mut k = 0;
             while k + 4 <= self.k {
                 self.rows::<S, 4>(k, p, end);
@@ -218,7 +249,7 @@ impl WeightGradient<'_> {
         }
     }
 
-    /// Adds to `K × O ≤ 16` numbers of the result.
+    /// Adds the sums over pixels `p..end` to `K × O ≤ 16` numbers of the result.
     #[inline(always)]
     unsafe fn tile<S: Simd, const K: usize, const O: usize>(
         &self,
@@ -228,6 +259,7 @@ impl WeightGradient<'_> {
         p: usize,
         end: usize,
     ) {
+        // Always sixteen vectors, so that one transposing reduction serves every shape of tile.
         let mut sums = [S::splat(0.0); 16];
         if S::MANY || K * O <= 4 {
             let tile: [[S::V; O]; K] = self.products::<S, K, O>(a, o, p, end);
@@ -237,6 +269,7 @@ impl WeightGradient<'_> {
                 }
             }
         } else {
+            // A 4×4 tile does not fit into 16 registers (two per vector): four 2×2 tiles instead.
             for i in (0..K).step_by(2) {
                 for j in (0..O).step_by(2) {
                     let tile: [[S::V; 2]; 2] =
@@ -258,8 +291,8 @@ impl WeightGradient<'_> {
         }
     }
 
-    /// The products of the `K` rows at `a`, whose first pixel is `p`, with `O` rows of `g`, added up over pixels but not
-    /// over images.
+    /// Products of the `K` rows at `a`, whose first pixel is `p`, with `O` rows of `g`. They are added up over pixels
+    /// but not over images.
     #[inline(always)]
     unsafe fn products<S: Simd, const K: usize, const O: usize>(
         &self,
@@ -271,6 +304,7 @@ impl WeightGradient<'_> {
         let mut sum = [[S::splat(0.0); O]; K];
         let g = self.g.add(o * self.g_stride + p);
         for p in 0..end - p {
+            // Per pixel: O loads of `g`, K loads of `a`, K·O multiply-adds.
             let mut grad = [S::splat(0.0); O];
             for (j, grad) in grad.iter_mut().enumerate() {
                 *grad = S::load(g.add(j * self.g_stride + p));

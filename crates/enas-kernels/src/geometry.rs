@@ -1,46 +1,47 @@
 //! Sizes and padding of sliding windows.
 
-/// One axis of a sliding window: kernel size, stride, zeros before the first pixel, output size.
+/// One axis of a sliding window: sizes in pixels, stride and padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Axis {
-    /// Input pixels.
+    /// Input size in pixels.
     pub size: usize,
-    /// Kernel pixels.
+    /// Kernel size in pixels.
     pub k: usize,
-    /// Pixels between windows.
+    /// Stride: pixels from one window to the next.
     pub stride: usize,
-    /// Padding before the first pixel.
+    /// Padding in pixels before the first pixel.
     pub before: usize,
-    /// Output pixels.
+    /// Output size in pixels: the number of windows.
     pub out: usize,
 }
 
 impl Axis {
-    /// TensorFlow's SAME padding: `out = ⌈size/stride⌉`, the smaller half of the padding first.
+    /// TensorFlow's SAME padding: `out = ⌈size/stride⌉`. If the total padding is odd, the smaller half comes first.
     pub fn same(size: usize, k: usize, stride: usize) -> Self {
         let out = size.div_ceil(stride);
         let total = ((out.max(1) - 1) * stride + k).saturating_sub(size);
         Self { size, k, stride, before: total / 2, out }
     }
 
-    /// No padding: only windows that lie inside.
+    /// TensorFlow's VALID padding: only windows that lie inside.
     pub fn valid(size: usize, k: usize, stride: usize) -> Self {
         let out = if size < k { 0 } else { (size - k) / stride + 1 };
         Self { size, k, stride, before: 0, out }
     }
 
-    /// Whether there are windows and each holds at least one pixel: [`taps`](Self::taps) are pixels then.
+    /// Whether there is a window and every window holds at least one pixel. Then [`taps`](Self::taps) are real pixels.
     pub(crate) fn is_inside(&self) -> bool {
         self.out > 0 && self.before < self.k && (self.out - 1) * self.stride < self.size + self.before
     }
 
-    /// The pixels that the windows of outputs `o.0..o.1` read: first and end.
+    /// The range of pixels that the windows of outputs `o.0..o.1` read: `(first, end)`.
     pub(crate) fn inputs(&self, o: (usize, usize)) -> (usize, usize) {
         let end = (o.1 - 1) * self.stride + self.k;
         ((o.0 * self.stride).saturating_sub(self.before), end.saturating_sub(self.before).min(self.size))
     }
 
-    /// The first pixel that the window of output `o` or of a later one reads; the size if there is none.
+    /// The first pixel that the window of output `o` or a later window reads, or `size` if there is none. The gradients
+    /// of all pixels before it are complete once the outputs before `o` are done.
     pub(crate) fn first_unfinished(&self, o: usize) -> usize {
         if o == 0 {
             0

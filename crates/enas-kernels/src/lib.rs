@@ -1,8 +1,9 @@
-//! The tensor operations that ENAS networks live on, forward and backward, on the CPU.
+//! Tensor operations of ENAS networks, forward and backward, on the CPU and on NVIDIA GPUs.
 //!
-//! This crate knows shapes, not networks. Its heart is [`Unit`], the convolution unit: gather, multiply,
-//! normalise. [`Pool`], [`add`] and [`relu_mean`] complete a network; [`Nesterov`] and [`TfAdam`] train it.
-//! Activations live in [`Map`]s, sixteen images to a vector.
+//! This crate knows shapes, not networks. The central type is [`Unit`], the convolution unit: it gathers rows (im2row),
+//! multiplies them by a matrix and takes the statistics for batch norm (BN). [`Pool`], [`add`] and [`relu_mean`]
+//! complete a network. [`Nesterov`] and [`TfAdam`] train it. [`Map`] holds the activations in a blocked layout: sixteen
+//! images form one vector.
 //!
 //! ```
 //! use enas_kernels::{Branch, Map, Rows, Unit, Value};
@@ -15,7 +16,7 @@
 //! assert_eq!(z.to_nchw()[..8], [1., 2., 3., 4., -1., -2., -3., -4.]);
 //! assert_eq!(moments.map(|m| m.mean), Some(vec![4.5, -4.5]));
 //! ```
-// Every `unsafe` here states what makes it sound; the vector kernels need raw pointers and instructions.
+// The vector kernels need raw pointers and processor instructions. Every `unsafe` here states what makes it sound.
 #![allow(unsafe_code)]
 
 mod allocator;
@@ -53,7 +54,7 @@ pub use shelves::BufferLedger;
 pub use simd::{LANES, Lane, Level, level};
 pub use unit::{Branch, Unit, UnitGradient};
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example of the read-me.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

@@ -1,4 +1,4 @@
-//! Feature maps, stored sixteen images at a time.
+//! Feature maps in a blocked layout, sixteen images at a time.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,23 +10,23 @@ use crate::buffer::Buffer;
 use crate::norm::TakenSums;
 use crate::simd::{LANES, Lane};
 
-/// The activations of `n` images: logically `[n, c, h, w]`.
+/// A feature map: the activations of `n` images, logically `[n, c, h, w]`.
 ///
-/// In memory `[⌈n/16⌉, c, h, w, 16]`, images innermost, so that every operation on every size is a loop over
-/// full vectors without shuffles, and borders cost nothing. Lanes past the last image hold arbitrary finite
-/// numbers; operations that add over images leave them out.
+/// In memory `[⌈n/16⌉, c, h, w, 16]`: a blocked layout with sixteen images innermost (in the notation of oneDNN,
+/// `Nchw16n`). So every operation on every size is a loop over full vectors without shuffles, and borders cost nothing.
+/// Lanes past the last image hold arbitrary finite numbers; operations that sum over images leave them out.
 ///
 /// Cloning shares the memory.
 #[derive(Clone)]
 pub struct Map {
     data: SyncArc<Buffer>,
-    /// Where in the buffer its lanes begin: a map may be some groups of another.
+    /// First lane in the buffer. A map may be a view of some groups of another map.
     first: usize,
     n: usize,
     c: usize,
     h: usize,
     w: usize,
-    /// Of a gradient whose writer took them: the sums that its batch norm's gradient needs.
+    /// Per-channel sums for the backward pass of batch norm, if the producer of this gradient computed them.
     sums: Option<SyncArc<TakenSums>>,
 }
 
@@ -37,20 +37,20 @@ impl fmt::Debug for Map {
 }
 
 impl Map {
-    /// A map with arbitrary content, for an operation to fill.
+    /// A map `[n, c, h, w]` with arbitrary content, for an operation to fill.
     pub(crate) fn uninit(n: usize, c: usize, h: usize, w: usize) -> Self {
         let data = SyncArc::new(Buffer::take(n.div_ceil(LANES) * c * h * w));
         Self { data, first: 0, n, c, h, w, sums: None }
     }
 
-    /// A map of zeros.
+    /// A map `[n, c, h, w]` of zeros.
     pub fn zeros(n: usize, c: usize, h: usize, w: usize) -> Self {
         let mut map = Self::uninit(n, c, h, w);
         map.lanes_mut().fill(Lane::ZERO);
         map
     }
 
-    /// Copies images `[n, c, h, w]` into the lane layout; lanes past the last image become zero.
+    /// Copies images `[n, c, h, w]` into the blocked layout; lanes past the last image become zero.
     ///
     /// # Panics
     /// If `images` does not hold `n·c·h·w` numbers.
@@ -107,7 +107,7 @@ impl Map {
         (self.n, self.c, self.h, self.w)
     }
 
-    /// Groups of sixteen images, the last one perhaps partly filled.
+    /// Number of groups of sixteen images. The last one may be partly filled.
     pub(crate) fn blocks(&self) -> usize {
         self.n.div_ceil(LANES)
     }
@@ -127,7 +127,7 @@ impl Map {
         &self.lanes()[block * self.block_len()..][..self.block_len()]
     }
 
-    /// All lanes for writing; copies them first if another map shares the memory.
+    /// All lanes for writing (copy on write): copies them first if another map shares the memory.
     pub(crate) fn lanes_mut(&mut self) -> &mut [Lane] {
         self.sums = None;
         let len = self.blocks() * self.block_len();
@@ -140,24 +140,24 @@ impl Map {
         &mut data.as_mut_slice()[self.first..][..len]
     }
 
-    /// Notes the sums that were taken while this gradient was written; the next write forgets them.
+    /// Attaches the sums that were computed while this gradient was written. The next write drops them.
     pub(crate) fn note_sums(&mut self, sums: TakenSums) {
         self.sums = Some(SyncArc::new(sums));
     }
 
-    /// The sums for the batch norm that made `z`, group by group, if they were taken.
+    /// The attached sums, group by group, if they belong to the batch norm of `z`.
     pub(crate) fn sums_for(&self, z: &Self) -> Option<&[Vec<(f64, f64)>]> {
         let sums = self.sums.as_ref()?;
         let same = SyncArc::ptr_eq(&sums.z.data, &z.data) && sums.z.first == z.first;
         same.then_some(sums.blocks.as_slice())
     }
 
-    /// A map to be filled by [`put_groups`](Self::put_groups); its content is arbitrary until then.
+    /// A map `[n, c, h, w]` to be filled by [`put_groups`](Self::put_groups); its content is arbitrary until then.
     pub fn blank(n: usize, c: usize, h: usize, w: usize) -> Self {
         Self::uninit(n, c, h, w)
     }
 
-    /// The images of the given groups of sixteen, as a map that shares the memory of this one.
+    /// A view of the images of the given groups of sixteen; it shares the memory of this map. Shape `[n', c, h, w]`.
     ///
     /// # Panics
     /// If there are no such groups.
@@ -183,25 +183,25 @@ impl Map {
         self.lanes_mut()[at..][..part.lanes().len()].copy_from_slice(part.lanes());
     }
 
-    /// Every group of sixteen images with its lanes for writing, each a task of its own.
+    /// Every group of sixteen images with its lanes for writing, one task per group.
     pub(crate) fn par_blocks_mut(&mut self) -> impl IndexedParallelIterator<Item = (usize, &mut [Lane])> {
         let len = self.block_len().max(1);
-        // Rayon would hand out pairs of groups, and the last pair would keep the other threads waiting.
+        // Rayon would hand out pairs of groups; the other threads would then idle while the last pair is computed.
         self.lanes_mut().par_chunks_mut(len).with_max_len(1).enumerate()
     }
 
-    /// The positions of all groups of sixteen images, each a task of its own.
+    /// The indices of all groups of sixteen images, one task per group.
     pub(crate) fn par_blocks(&self) -> impl IndexedParallelIterator<Item = usize> + use<> {
         (0..self.blocks()).into_par_iter().with_max_len(1)
     }
 
-    /// One for lanes of `block` that hold an image, zero for the rest.
+    /// Mask over images: 1 for lanes of `block` that hold an image, 0 for the rest.
     pub(crate) fn mask(&self, block: usize) -> Lane {
         mask(self.n, block)
     }
 }
 
-/// One for lanes of `block` that hold one of `n` images, zero for the rest.
+/// Mask over images: 1 for lanes of `block` that hold one of `n` images, 0 for the rest.
 pub(crate) fn mask(n: usize, block: usize) -> Lane {
     let mut mask = Lane::ZERO;
     for (i, value) in mask.0.iter_mut().enumerate() {
@@ -212,21 +212,21 @@ pub(crate) fn mask(n: usize, block: usize) -> Lane {
 
 /// A pending batch normalisation: the value of channel `c` is `scale[c]·map + shift[c]`.
 ///
-/// Whoever reads the map applies it on the way, which saves writing the normalised map out.
+/// Each reader of the map applies it while it loads, which saves a pass that writes the normalised map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Affine {
-    /// Factor per channel.
+    /// Factor per channel, `[c]`.
     pub scale: Vec<f32>,
-    /// Summand per channel.
+    /// Summand per channel, `[c]`.
     pub shift: Vec<f32>,
 }
 
-/// A map as its readers see it: raw numbers and the normalisation that is still to be applied.
+/// A map as its readers see it: raw numbers and the normalisation that is still pending.
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// The raw numbers.
+    /// The raw numbers, `[n, c, h, w]`.
     pub map: Map,
-    /// What to apply to them; `None` if they are the value already.
+    /// The pending normalisation; `None` if the raw numbers are the value.
     pub affine: Option<SyncArc<Affine>>,
 }
 
@@ -236,7 +236,7 @@ impl Value {
         Self { map, affine: None }
     }
 
-    /// Factor and summand of channel `c`.
+    /// Factor and summand of channel `c`: `(1, 0)` without a pending normalisation.
     pub(crate) fn affine_of(&self, c: usize) -> (f32, f32) {
         self.affine.as_ref().map_or((1.0, 0.0), |a| (a.scale[c], a.shift[c]))
     }

@@ -1,8 +1,8 @@
-//! Memory for feature maps: small ones from the allocator, large ones from the system.
+//! Memory for feature maps: small ones from the allocator, large ones as mappings of their own.
 //!
-//! An allocator that cuts maps of a dozen sizes, wanted by several threads, out of common blocks comes to hold far more
-//! than is in use: 3.1 GB for 2.0 in half an hour of searching. A large map is a mapping of its own, which goes back
-//! whole.
+//! Maps have a dozen sizes and several threads request them. An allocator that cuts them out of common blocks
+//! fragments: it came to hold 3.1 GB for 2.0 GB in use in half an hour of searching. A mapping of its own goes back to
+//! the system whole.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,11 +13,11 @@ use memmap2::MmapMut;
 
 use crate::simd::Lane;
 
-/// Bytes from which on memory comes from the system, and what it is aligned to: a huge page. The kernels read dozens of
-/// planes side by side, more than there are entries for small pages in the processor's address cache.
+/// Size of a huge page. Memory of at least this size is a mapping of its own, aligned to huge pages. The kernels read
+/// dozens of planes side by side: with small pages that is more than the TLB has entries for.
 const HUGE: usize = 2 << 20;
 
-/// Lanes of memory, zero at first.
+/// A block of lanes, initially zero.
 #[derive(Debug)]
 pub(crate) enum Memory {
     Allocated(Vec<Lane>),
@@ -30,7 +30,7 @@ pub(crate) enum Memory {
 }
 
 impl Memory {
-    /// Nothing.
+    /// No lanes.
     pub(crate) const fn empty() -> Self {
         Self::Allocated(Vec::new())
     }
@@ -41,7 +41,8 @@ impl Memory {
         if bytes < HUGE { Self::Allocated(allocate(len)) } else { Self::map(len, bytes) }
     }
 
-    /// The mapping has room for the lanes wherever its first huge page begins, and the shift behind that.
+    /// Maps `len` lanes of `bytes` bytes. The mapping also has room for the distance to the first huge page and for the
+    /// [`shift`] behind it.
     fn map(len: usize, bytes: usize) -> Self {
         let shift = shift();
         let Ok(map) = MmapMut::map_anon(bytes + shift + HUGE) else {
@@ -50,8 +51,8 @@ impl Memory {
         let aligned = map.as_ptr().align_offset(HUGE);
         #[cfg(target_os = "linux")]
         {
-            // What does not fill a huge page lies in small ones. A system that does not know the advice refuses it,
-            // which is fine.
+            // The tail that does not fill a huge page uses small pages. An operating system that does not know the
+            // advice refuses it, which is harmless.
             let whole = (shift + bytes) / HUGE * HUGE;
             let _ = map.advise_range(Advice::HugePage, aligned, whole);
             let _ = map.advise_range(Advice::NoHugePage, aligned + whole, map.len() - aligned - whole);
@@ -88,20 +89,21 @@ impl Memory {
     }
 }
 
-/// Bytes by which the next mapping begins after a huge page, a multiple of a lane. Maps that all began alike would
-/// compete for the same places of the caches; no two of 64 in a row begin alike in a small page.
+/// Bytes by which the next mapping begins after a huge page, a multiple of a lane (cache colouring). Maps that all
+/// began at the same offset would fall into the same cache sets. No two of 64 mappings in a row begin at the same
+/// offset of a small page.
 fn shift() -> usize {
     static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
     let n = MAPPINGS.fetch_add(1, Ordering::Relaxed);
     (n * 20 % 64 + n / 16 % 4 + n % 16 * 64) * size_of::<Lane>()
 }
 
-/// `len` zeros from the allocator, in huge pages where its own memory is.
+/// `len` zero lanes from the allocator, in huge pages where the allocator's memory is large enough for them.
 fn allocate(len: usize) -> Vec<Lane> {
     let mut lanes = Vec::with_capacity(len);
     #[cfg(target_os = "linux")]
     {
-        /// What advice about memory is aligned to: no Linux page is smaller.
+        /// Alignment of advice about memory: no Linux page is smaller.
         const PAGE: usize = 4096;
         let (start, bytes): (*mut Lane, usize) = (lanes.as_mut_ptr(), len * size_of::<Lane>());
         let first = start.addr() & !(PAGE - 1);

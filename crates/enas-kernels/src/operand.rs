@@ -1,12 +1,11 @@
-//! What the products of [`gemm`](crate::gemm) read and write: scratch rows, or feature maps themselves.
+//! Operands and results of the products of [`gemm`](crate::gemm): rows in scratch memory, or feature maps in place.
 //!
-//! A 1×1 convolution reads its input as it is. Instead of a normalised copy of a whole strip, its products take in a
-//! few pixels of every channel at a time, small enough for the first-level cache, and its gradients go from registers
-//! to where they belong.
+//! A 1×1 convolution needs no gathered copy of its input. Its product packs a few pixels of every channel at a time,
+//! normalised, into a panel in the first-level cache. Its gradients go from registers straight to the input's gradient.
 
 use crate::simd::{self, AHEAD, Lane, Simd};
 
-/// One channel of sixteen images, read as `max(scale·x + shift, floor)`.
+/// One channel of sixteen images, read as `max(scale·x + shift, floor)`: pending batch norm and ReLU.
 #[derive(Clone, Copy)]
 pub(crate) struct InputPlane {
     pub(crate) from: *const Lane,
@@ -18,7 +17,7 @@ pub(crate) struct InputPlane {
 
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents that callers vouch for.
 impl InputPlane {
-    /// Copies the `len` lanes from `at` on to `to`, normalised.
+    /// Packs the `len` lanes from `at` on into `to`, with normalisation and ReLU applied.
     #[inline(always)]
     pub(crate) unsafe fn copy<S: Simd>(&self, at: usize, len: usize, to: *mut Lane) {
         let from = self.from.add(at);
@@ -30,25 +29,25 @@ impl InputPlane {
     }
 }
 
-/// The rows of the left factor, one lane per pixel.
+/// The left factor of a product: rows of one lane per pixel.
 #[derive(Clone, Copy)]
 pub(crate) enum Left<'a> {
     /// Rows in memory, `stride` lanes apart.
     Rows { from: *const Lane, stride: usize },
-    /// Channels of feature maps, from pixel `first` on; `panel` is scratch memory for some pixels of some of them.
+    /// Channels of feature maps, from pixel `first` on. `panel` is scratch memory that the product packs pixels into.
     Planes { planes: &'a [InputPlane], first: usize, panel: *mut Lane },
 }
 
-/// Where gradients of one channel of sixteen images go: `to (+)= g` where its reader's ReLU let the value pass.
+/// Target for the gradient of one channel of sixteen images: `to (+)= g` where the ReLU of `plane` let the value pass.
 #[derive(Clone, Copy)]
 pub(crate) struct GradientPlane {
     pub(crate) plane: InputPlane,
     pub(crate) to: *mut Lane,
-    /// Whether gradients are added to what is there.
+    /// Whether gradients are added to the content of `to` or overwrite it.
     pub(crate) accumulate: bool,
 }
 
-/// Where the results of a product go, one row per column of the matrix.
+/// Target of a product's results: one row per column of the matrix.
 #[derive(Clone, Copy)]
 pub(crate) enum Out<'a> {
     /// Rows in memory, `stride` lanes apart.
@@ -59,7 +58,7 @@ pub(crate) enum Out<'a> {
 
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
 impl Out<'_> {
-    /// Where pixel `p` of row `o` goes.
+    /// Address of pixel `p` of row `o`.
     #[inline(always)]
     unsafe fn at(&self, o: usize, p: usize) -> *mut Lane {
         match self {
@@ -68,19 +67,20 @@ impl Out<'_> {
         }
     }
 
-    /// Starts to bring in what `put` will write for `P` pixels of row `o`.
+    /// Prefetches what [`put`](Self::put) will write for `P` pixels of row `o`.
     #[inline(always)]
     pub(crate) unsafe fn prefetch<const P: usize>(&self, o: usize, p: usize) {
         let at = self.at(o, p);
         (0..P).for_each(|i| simd::prefetch_for_writing(at.wrapping_add(i)));
     }
 
-    /// Writes the results of `P` pixels of row `o`.
+    /// Writes the results of `P` pixels of row `o`; for gradients, applies the ReLU's derivative and accumulates.
     #[inline(always)]
     pub(crate) unsafe fn put<S: Simd, const P: usize>(&self, o: usize, p: usize, mut values: [S::V; P]) {
         let to = self.at(o, p);
         if let Self::Gradients { planes, first } = self {
             let GradientPlane { plane, accumulate, .. } = planes.get_unchecked(o);
+            // The ReLU's derivative needs the input again: recomputed from the raw map, which saves storing a mask.
             if plane.floor == 0.0 {
                 let from = plane.from.add(first + p);
                 let (scale, shift, zero) = (S::splat(plane.scale), S::splat(plane.shift), S::splat(0.0));

@@ -1,9 +1,12 @@
-//! Optimiser updates, one pass over the weights each.
+//! Optimiser updates: each is one pass over the weights.
 
 use crate::simd::{self, Kernel, Simd};
 
-/// Nesterov momentum with an L2 penalty, in TensorFlow's form:
-/// `g ← scale·(gradient + 2·λ·w)`, `a ← μ·a + g`, `w ← w − η·(g + μ·a)`.
+/// Nesterov momentum with an L2 penalty, in TensorFlow's form: `g ← scale·(gradient + 2·λ·w)`, `a ← μ·a + g`,
+/// `w ← w − η·(g + μ·a)`.
+///
+/// This is `tf.train.MomentumOptimizer` with `use_nesterov` (authors' code, `src/utils.py` line 213); the penalty is
+/// that of lines 118 to 123.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Nesterov {
     /// Learning rate `η`.
@@ -12,13 +15,18 @@ pub struct Nesterov {
     pub momentum: f32,
     /// Penalty weight `λ` of `λ·Σ w²`.
     pub l2: f32,
-    /// Factor on the gradient without the penalty and on the penalty's alike (gradient clipping); 1 for none.
+    /// Factor on the whole gradient, penalty included (gradient clipping); 1 for none.
     pub scale: f32,
 }
 
 impl Nesterov {
-    /// Updates `weights` and their `momentum` in place. No `gradient` means zero: unvisited shared weights still
-    /// decay and coast, as the dense variables of the published code do. Returns `Σ g²` before scaling.
+    /// Updates `weights` and their `momentum` in place; all slices have the same length. Returns `Σ g²` before scaling.
+    ///
+    /// A missing `gradient` counts as zero: weights still decay and the momentum still moves them. So do shared weights
+    /// that a step did not use, as the dense variables of the authors' code do.
+    ///
+    /// # Panics
+    /// If the lengths differ.
     pub fn step(&self, weights: &mut [f32], momentum: &mut [f32], gradient: Option<&[f32]>) -> f64 {
         assert_eq!(weights.len(), momentum.len(), "one momentum per weight");
         if let Some(gradient) = gradient {
@@ -41,6 +49,9 @@ impl Nesterov {
     }
 
     /// The squared norm that [`step`](Self::step) would return, without updating anything.
+    ///
+    /// # Panics
+    /// If the lengths differ.
     pub fn norm_squared(&self, weights: &[f32], gradient: Option<&[f32]>) -> f64 {
         if let Some(gradient) = gradient {
             assert_eq!(weights.len(), gradient.len(), "one gradient per weight");
@@ -56,11 +67,15 @@ impl Nesterov {
         (0..weights.len()).step_by(Self::CHUNK).map(chunk).sum()
     }
 
-    /// Weights whose squared gradients are added up in single precision.
+    /// Number of weights whose squared gradients are summed in single precision; the chunks' sums are added in double.
     const CHUNK: usize = 1 << 14;
 }
 
 /// One chunk of [`Nesterov::step`]; the pointers hold `len` numbers each.
+///
+/// # Method outline
+/// One pass over weights, momentum and gradient: the update and the sum of squares read each number once. The code is
+/// scalar; [`sum_of`] gives the compiler 32 independent sums, so that it can vectorise.
 struct NesterovChunk {
     rule: Nesterov,
     weights: *mut f32,
@@ -73,7 +88,7 @@ struct NesterovChunk {
 impl Kernel for NesterovChunk {
     type Output = f32;
 
-    // Plain scalar code: the compiler vectorises it with the instructions it is inlined into.
+    // Plain scalar code: the compiler vectorises it with the instruction set of the caller.
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> f32 {
         let Nesterov { lr, momentum: mu, l2, scale } = self.rule;
@@ -93,7 +108,7 @@ impl Kernel for NesterovChunk {
     }
 }
 
-/// One chunk of [`Nesterov::norm_squared`]; the pointers hold `len` numbers each.
+/// One chunk of [`Nesterov::norm_squared`]; the pointers hold `len` numbers each. Same method as [`NesterovChunk`].
 struct NormChunk {
     l2: f32,
     weights: *const f32,
@@ -116,7 +131,8 @@ impl Kernel for NormChunk {
     }
 }
 
-/// `Σ f(i)` for `i < len`, in 32 partial sums that fit into registers.
+/// `Σ f(i)` for `i < len`, in 32 partial sums that fit into registers. Their order is fixed, which lets the compiler
+/// vectorise without reordering.
 #[inline(always)]
 fn sum_of(len: usize, mut f: impl FnMut(usize) -> f32) -> f32 {
     const WIDTH: usize = 32;
@@ -131,20 +147,23 @@ fn sum_of(len: usize, mut f: impl FnMut(usize) -> f32) -> f32 {
     sums.iter().sum()
 }
 
-/// Adam in TensorFlow's form, without a first moment and with `ε` outside the bias correction:
+/// Adam in TensorFlow's form, without a first moment (`β₁ = 0`) and with `ε` outside the bias correction:
 /// `v ← β₂·v + (1 − β₂)·g²`, `w ← w − η·√(1 − β₂ᵗ)·g/(√v + ε)`.
+///
+/// The authors' code trains the controller with it (`src/utils.py` line 218).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TfAdam {
     /// Learning rate `η`.
     pub lr: f32,
     /// Decay `β₂` of the second moment.
     pub beta2: f32,
-    /// The `ε` next to the root.
+    /// The `ε` that is added to the root.
     pub epsilon: f32,
 }
 
 impl TfAdam {
-    /// Updates `weights` and their second moments `v` in place; `t` counts updates from 1.
+    /// Updates `weights` and their second moments `v` in place; all slices have the same length. `t` counts updates
+    /// from 1.
     pub fn step(&self, weights: &mut [f32], v: &mut [f32], gradient: &[f32], t: u64) {
         let lr = self.corrected_lr(t);
         for ((w, v), g) in weights.iter_mut().zip(v).zip(gradient) {
@@ -153,7 +172,7 @@ impl TfAdam {
         }
     }
 
-    /// The learning rate of update `t`, with the correction of the second moment's bias.
+    /// The learning rate of update `t`, with the bias correction of the second moment.
     pub(crate) fn corrected_lr(&self, t: u64) -> f32 {
         (f64::from(self.lr) * (1.0 - f64::from(self.beta2).powf(t as f64)).sqrt()) as f32
     }

@@ -1,4 +1,4 @@
-//! Time, calls, bytes and floating-point operations per kind of operation; off until [`enable`] is called.
+//! Profiler of operations: time, calls, bytes and floating-point operations by kind. Off until [`enable`] is called.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -16,28 +16,28 @@ struct Total {
     bytes: f64,
 }
 
-/// What one kind of operation cost since [`enable`].
+/// Cost of one kind of operation since [`enable`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Operation and direction, such as `depthwise backward`.
     pub name: String,
-    /// How often it ran.
+    /// Number of calls.
     pub calls: u64,
     /// Wall-clock milliseconds in total.
     pub milliseconds: f64,
     /// Floating-point operations in total, in units of 10⁹.
     pub gflop: f64,
-    /// Bytes of maps that had to move at least, in units of 10⁹.
+    /// Lower bound on the memory traffic of maps in total, in units of 10⁹ bytes.
     pub gbytes: f64,
 }
 
-/// Starts measuring, from zero.
+/// Turns the profiler on, with totals of zero.
 pub fn enable() {
     totals().clear();
     ENABLED.store(true, Ordering::Relaxed);
 }
 
-/// The measurements so far, most expensive first.
+/// The measurements so far; the kind that took the most time comes first.
 pub fn report() -> Vec<Row> {
     let mut rows: Vec<Row> = totals()
         .iter()
@@ -53,13 +53,13 @@ pub fn report() -> Vec<Row> {
     rows
 }
 
-/// The moment an operation begins, for [`stop`]; `None` while nothing is measured.
+/// The start time of an operation, for [`stop`]; `None` while the profiler is off.
 pub fn start() -> Option<Instant> {
     ENABLED.load(Ordering::Relaxed).then(Instant::now)
 }
 
-/// Adds an operation that began at `start`: its name and direction, floating-point operations and bytes that had to
-/// move.
+/// Records an operation that began at `start`. `name` is its name and direction; `bytes` is a lower bound on its memory
+/// traffic. Does nothing if `start` is `None`.
 pub fn stop(start: Option<Instant>, name: (&'static str, &'static str), flops: f64, bytes: f64) {
     if let Some(start) = start {
         let mut totals = totals();
@@ -72,6 +72,6 @@ pub fn stop(start: Option<Instant>, name: (&'static str, &'static str), flops: f
 }
 
 fn totals() -> std::sync::MutexGuard<'static, BTreeMap<(&'static str, &'static str), Total>> {
-    // Sums are consistent after every statement.
+    // The totals are consistent after every statement, so a panic elsewhere does no harm.
     TOTALS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,17 +1,17 @@
-//! Which buffers are kept when nobody uses them, and which are given back. The rule alone: no memory.
+//! The policy of the buffer pool: which idle buffers it keeps and which it frees. This file holds no memory itself.
 
 use std::collections::BTreeMap;
 
 use crate::simd::Lane;
 
-/// Idle bytes above which a request that no idle buffer serves makes room first.
+/// Idle bytes above which the pool frees idle buffers before it allocates.
 const IDLE_LIMIT: usize = 1 << 29;
 
-/// Idle buffers by their length, and the bytes of all that were handed out or are idle.
+/// Idle buffers by their length, and the bytes of all buffers, in use or idle.
 ///
-/// A buffer is only ever reused for a request of its own length. A request that none serves is to be met with fresh
-/// memory; before, the largest idle buffers go back to the system where too many are idle, or where the fresh memory
-/// would lift the total above the limit.
+/// A buffer is only reused for a request of exactly its length. If there is none, the caller allocates. Before that,
+/// the pool frees its largest idle buffers in two cases. Either more than [`IDLE_LIMIT`] bytes are idle, or the new
+/// buffer would lift the total above the limit.
 #[derive(Debug)]
 pub(crate) struct Shelves<T> {
     idle: BTreeMap<usize, Vec<T>>,
@@ -21,12 +21,12 @@ pub(crate) struct Shelves<T> {
 }
 
 impl<T> Shelves<T> {
-    /// Nothing held, and no limit.
+    /// An empty pool without a limit.
     pub(crate) const fn new() -> Self {
         Self { idle: BTreeMap::new(), idle_bytes: 0, held_bytes: 0, limit: usize::MAX }
     }
 
-    /// A buffer of `len` lanes; `None` if the caller has to make one.
+    /// Takes an idle buffer of `len` lanes. `None` if the caller has to allocate one, which is then counted as held.
     pub(crate) fn take(&mut self, len: usize) -> Option<T> {
         let bytes = bytes(len);
         if let Some(buffer) = self.idle.get_mut(&len).and_then(Vec::pop) {
@@ -40,13 +40,13 @@ impl<T> Shelves<T> {
         None
     }
 
-    /// Takes back a buffer of `len` lanes that nobody uses any more.
+    /// Takes back a buffer of `len` lanes that is no longer used.
     pub(crate) fn put(&mut self, len: usize, buffer: T) {
         self.idle_bytes += bytes(len);
         self.idle.entry(len).or_default().push(buffer);
     }
 
-    /// Gives at least `wanted` bytes of the largest idle buffers back, as far as there are any.
+    /// Frees the largest idle buffers, at least `wanted` bytes, or all if there are fewer.
     pub(crate) fn make_room(&mut self, wanted: usize) {
         let mut freed = 0;
         while freed < wanted {
@@ -62,7 +62,7 @@ impl<T> Shelves<T> {
         self.held_bytes -= freed;
     }
 
-    /// From now on fresh memory is made only after idle buffers above `limit` bytes in all have gone back.
+    /// Sets the limit on the bytes of all buffers, and frees idle buffers above it.
     pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
         self.make_room(self.held_bytes.saturating_sub(limit));
@@ -74,29 +74,29 @@ impl<T> Shelves<T> {
     }
 }
 
-/// Bytes of `len` lanes.
+/// Bytes that `len` lanes take.
 fn bytes(len: usize) -> usize {
     len * size_of::<Lane>()
 }
 
-/// What the process-wide pool of buffers would hold for a sequence of requests, reckoned without taking any memory.
+/// Simulates the process-wide buffer pool: the bytes it would hold after a sequence of requests. It takes no memory.
 #[derive(Debug)]
 pub struct BufferLedger(Shelves<()>);
 
 impl BufferLedger {
-    /// An empty pool with the given limit in bytes, as of [`limit_buffers`](crate::limit_buffers).
+    /// An empty pool with a limit of `limit` bytes, as set by [`limit_buffers`](crate::limit_buffers).
     pub fn new(limit: usize) -> Self {
         let mut shelves = Shelves::new();
         shelves.set_limit(limit);
         Self(shelves)
     }
 
-    /// Somebody takes a buffer for a map of `lanes` lanes.
+    /// Counts a request for a buffer of `lanes` lanes.
     pub fn take(&mut self, lanes: usize) {
         let _ = self.0.take(lanes);
     }
 
-    /// Its last user lets go of it.
+    /// Counts the return of a buffer of `lanes` lanes.
     pub fn put(&mut self, lanes: usize) {
         self.0.put(lanes, ());
     }

@@ -1,17 +1,17 @@
-//! Sixteen `f32` at a time, on whatever the processor offers.
+//! SIMD dispatch: vectors of sixteen `f32`, in the widest instruction set of the processor.
 //!
-//! A kernel is a [`Kernel`]: plain data plus one generic `run::<S>()` body. [`run`] picks the widest instruction
-//! set once per process and compiles the same body for each: AVX-512, AVX2 + FMA, or portable Rust. The
-//! environment variable `ENAS_SIMD` (`avx512`, `avx2`, `portable`) forces a narrower one, for tests and timings.
+//! A kernel is a [`Kernel`]: plain data and one generic body, `run::<S>()`. The compiler makes three copies of each
+//! body: AVX-512, AVX2 + FMA, and portable Rust. [`run`] chooses the instruction set once per process. The environment
+//! variable `ENAS_SIMD` (`avx512`, `avx2`, `portable`) can force a narrower one, for tests and timings.
 //!
 //! This file holds no arithmetic of any operation.
 
 use std::sync::OnceLock;
 
-/// Images per vector: the innermost axis of every [`Map`](crate::Map).
+/// Images per vector: the length of the innermost axis of every [`Map`](crate::Map).
 pub const LANES: usize = 16;
 
-/// One value of sixteen images, aligned to a cache line.
+/// One number for each of sixteen images. It fills one cache line of 64 bytes and is aligned to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub struct Lane(pub [f32; LANES]);
@@ -21,14 +21,15 @@ impl Lane {
     pub const ZERO: Self = Self([0.0; LANES]);
 }
 
-/// The arithmetic kernels are written in.
+/// The vector instructions that kernels are written in.
 ///
-/// Safety contract of every method: the processor has the instruction set the type is named after, which holds
+/// Safety contract of every method: the processor has the instruction set that the type is named after, which holds
 /// inside [`run`]. Pointers must be valid for one [`Lane`].
 pub(crate) trait Simd: Copy {
     /// Sixteen numbers in registers.
     type V: Copy;
-    /// Whether some thirty of them fit into registers; otherwise it is eight.
+    /// Whether about thirty vectors fit into the registers (AVX-512); otherwise it is eight. Kernels choose their
+    /// register tiles by it.
     const MANY: bool;
 
     unsafe fn load(p: *const Lane) -> Self::V;
@@ -37,28 +38,28 @@ pub(crate) trait Simd: Copy {
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
-    /// `a·b + c`; rounded once where the processor can.
+    /// `a·b + c`, rounded once if the processor has fused multiply-add.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The larger number; `b` where either is not a number, so that `max(bound, x)` keeps such an `x`.
+    /// The larger number, or `b` if either is NaN. So `max(bound, x)` keeps a NaN in `x`.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
-    /// Where `a > b` then `x` else `y`.
+    /// Elements of `x` where `a > b`, of `y` elsewhere.
     unsafe fn select_gt(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
-    /// The sum of the sixteen numbers, in an order fixed by the instruction set.
+    /// The sum of the sixteen numbers. The instruction set fixes the order of additions.
     unsafe fn sum(v: Self::V) -> f32;
-    /// The sums of sixteen vectors in one: element `i` is the sum of `v[i]`. Much cheaper than sixteen
-    /// [`sum`](Self::sum)s.
+    /// Sums of sixteen vectors: element `i` of the result is the sum of `v[i]`. The vectors are transposed and added in
+    /// one go, with far fewer instructions than sixteen [`sum`](Self::sum)s.
     unsafe fn sums(v: [Self::V; LANES]) -> Self::V;
-    /// Where `a = b` then `x` else `y`.
+    /// Elements of `x` where `a = b`, of `y` elsewhere.
     unsafe fn select_eq(a: Self::V, b: Self::V, x: Self::V, y: Self::V) -> Self::V;
 }
 
 /// A computation that is written once and compiled for every instruction set.
 pub(crate) trait Kernel {
-    /// What it returns.
+    /// The result type.
     type Output;
 
-    /// The body. Must be `#[inline(always)]`, as must everything generic it calls: only then is it compiled
-    /// with the instructions of the caller.
+    /// The body. It must be `#[inline(always)]`, and so must every generic function that it calls. Only then does the
+    /// compiler use the caller's instruction set.
     ///
     /// # Safety
     /// The processor has the instructions of `S`; the pointers in `self` are valid as the kernel states.
@@ -76,7 +77,7 @@ pub enum Level {
     Avx512,
 }
 
-/// The instruction set in use: the widest available, or what `ENAS_SIMD` asks for if the processor has it.
+/// The instruction set in use: the widest one that the processor has and `ENAS_SIMD` allows.
 pub fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     *LEVEL.get_or_init(|| {
@@ -115,7 +116,7 @@ pub(crate) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
     unsafe { run_at(level(), kernel) }
 }
 
-/// Runs a kernel with a given instruction set, which the processor must have; tests compare them.
+/// Runs a kernel with a given instruction set. Tests compare the sets with it.
 ///
 /// # Safety
 /// As for [`run`], and `level` is at most the processor's best.
@@ -132,11 +133,11 @@ pub(crate) unsafe fn run_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
     }
 }
 
-/// Lanes between what a pass over memory works on and what it asks for: far enough for the main memory to answer.
-/// Beyond the end of a strip of rows lies the next strip of the same plane.
+/// Prefetch distance of a pass over memory, in lanes (128 lanes are 8 KiB). It covers the latency of main memory.
+/// Behind the end of a strip of rows lies the next strip of the same plane, so these prefetches are useful too.
 pub(crate) const AHEAD: usize = 128;
 
-/// Starts to bring the cache line at `p` into the second-level cache. Only a hint: any address is fine.
+/// Prefetches the cache line at `p` into the second-level cache. Only a hint: any address is allowed.
 #[inline(always)]
 pub(crate) fn prefetch(p: *const Lane) {
     #[cfg(target_arch = "x86_64")]
@@ -148,7 +149,7 @@ pub(crate) fn prefetch(p: *const Lane) {
     let _ = p;
 }
 
-/// Starts to bring the cache line at `p` into the first-level cache as one that will be written. Only a hint.
+/// Prefetches the cache line at `p` into the first-level cache, for writing. Only a hint: any address is allowed.
 #[inline(always)]
 pub(crate) fn prefetch_for_writing(p: *mut Lane) {
     #[cfg(target_arch = "x86_64")]
@@ -160,7 +161,7 @@ pub(crate) fn prefetch_for_writing(p: *mut Lane) {
     let _ = p;
 }
 
-/// Sixteen numbers in an array.
+/// A vector in plain Rust: an array of sixteen numbers.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -218,6 +219,7 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         let mut v = v;
+        // A tree of halves, so that the compiler can vectorise the additions.
         let mut half = LANES / 2;
         while half > 0 {
             for i in 0..half {
@@ -258,10 +260,11 @@ mod x86 {
         kernel.run::<Avx2>()
     }
 
-    // The next four add up several vectors at once: the sum of two interleaved halves is half as many vectors.
-    // Functions, because closures would be compiled without the caller's instructions.
+    // Horizontal sums of several vectors at once. `unpack` interleaves the halves of two vectors; one addition then
+    // leaves half as many partial sums. These are functions because closures would be compiled without the caller's
+    // instructions.
 
-    /// In every quarter of the register, the sums of that quarter of `a`, `b`, `c` and `d`.
+    /// Quarter `q` of the result holds four sums: those of quarter `q` of `a`, `b`, `c` and `d`.
     #[inline(always)]
     unsafe fn fours_avx512(a: __m512, b: __m512, c: __m512, d: __m512) -> __m512 {
         let ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
@@ -272,14 +275,14 @@ mod x86 {
         )
     }
 
-    /// Adds neighbouring quarters: those of `a` become the low half, those of `b` the high half.
+    /// Adds neighbouring quarters. The sums of `a` become the low half, those of `b` the high half.
     #[inline(always)]
     unsafe fn quarters(a: __m512, b: __m512) -> __m512 {
         _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b))
     }
 
-    /// In both halves of the register, the sums of that half of `a`, `b`, `c` and `d`, whose two registers are
-    /// added first.
+    /// Half `h` of the result holds four sums: those of half `h` of `a`, `b`, `c` and `d`. The two registers of each
+    /// vector are added first.
     #[inline(always)]
     unsafe fn fours_avx2(
         a: (__m256, __m256),
@@ -297,7 +300,7 @@ mod x86 {
         )
     }
 
-    /// Adds the halves of each register: those of `a` become the low half, those of `b` the high half.
+    /// Adds the two halves of each register. The sums of `a` become the low half, those of `b` the high half.
     #[inline(always)]
     unsafe fn halves(a: __m256, b: __m256) -> __m256 {
         _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b))
@@ -363,7 +366,7 @@ mod x86 {
         }
     }
 
-    /// Two registers of eight.
+    /// AVX2: a vector is two registers of eight numbers.
     #[derive(Clone, Copy)]
     pub(super) struct Avx2;
 

@@ -1,11 +1,14 @@
-//! One seed, any number of independent named random streams.
+//! Named random streams: one seed gives any number of independent streams.
 //!
-//! Every random choice of a run comes from a [`Stream`] that is named by its purpose and its position, such as
-//! `("augment", [epoch, image])`. A stream depends on nothing else, so results do not change with the number of
-//! threads, with the order in which consumers run, or with an interruption in between.
+//! Every random choice of a run comes from a [`Stream`]. Its name is its purpose and its position, such as
+//! `("augment", [epoch, image])`. A stream depends on nothing but the seed and its name. So results do not change with
+//! the number of threads, with the order in which streams are used, or with an interruption of the run.
 //!
-//! The distributions are written here rather than taken from a library because their bit patterns are part of
-//! the reproducibility promise: they must not change when a dependency does.
+//! Method: SplitMix64 hashes seed, purpose and position to a key of 256 bits. The stream is ChaCha8 under this key, a
+//! cipher in counter mode. So a GPU can compute any of its numbers from the key and the number's position.
+//!
+//! The distributions are written here and not taken from a library, because their bit patterns are part of
+//! reproducibility: they must not change when a dependency does.
 //!
 //! ```
 //! use enas_rng::Seed;
@@ -21,17 +24,17 @@
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
-/// The root of all randomness of one run.
+/// The root seed of one run: all its random numbers derive from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(u64);
 
 impl Seed {
-    /// A root seed; equal values give equal runs.
+    /// A root seed. Equal values give equal runs.
     pub const fn new(value: u64) -> Self {
         Self(value)
     }
 
-    /// The number this seed was made from.
+    /// The number from which this seed was made.
     pub const fn value(self) -> u64 {
         self.0
     }
@@ -41,11 +44,13 @@ impl Seed {
         Stream(ChaCha8Rng::from_seed(self.stream_seed(purpose, position)))
     }
 
-    /// The [key](Stream::key) of [`stream`](Self::stream)`(purpose, position)`, for who computes its numbers elsewhere.
+    /// The [key](Stream::key) of [`stream`](Self::stream)`(purpose, position)`, for callers that compute its numbers
+    /// elsewhere.
     pub fn stream_key(self, purpose: &str, position: &[u64]) -> [u32; 8] {
         words(self.stream_seed(purpose, position))
     }
 
+    /// The key of a stream: four independent 64-bit hashes of seed, purpose and position.
     fn stream_seed(self, purpose: &str, position: &[u64]) -> [u8; 32] {
         let mut key = [0u64; 4];
         for (lane, word) in key.iter_mut().enumerate() {
@@ -54,6 +59,7 @@ impl Seed {
                 hash = mix(hash ^ u64::from(byte));
             }
             for (i, p) in position.iter().enumerate() {
+                // The index in the upper byte makes the hash depend on the order and number of positions.
                 hash = mix(hash ^ mix(p.wrapping_add((i as u64 + 1) << 56)));
             }
             *word = hash;
@@ -71,7 +77,8 @@ fn words(bytes: [u8; 32]) -> [u32; 8] {
     std::array::from_fn(|i| u32::from_le_bytes(std::array::from_fn(|j| bytes[4 * i + j])))
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every input bit reaches every output bit.
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014), a hash of 64 bits: every input bit affects every output
+/// bit.
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -84,15 +91,15 @@ fn mix(x: u64) -> u64 {
 pub struct Stream(ChaCha8Rng);
 
 impl Stream {
-    /// The key of the cipher, in the order it stands in ChaCha's state.
+    /// The key of the cipher, in the order of ChaCha's state.
     ///
-    /// [`next_u32`](RngCore::next_u32) yields the words of ChaCha8's blocks under this key one by one: 64-bit block
-    /// counter from 0, stream 0. Whoever has the key can compute them anywhere, at any position.
+    /// [`next_u32`](RngCore::next_u32) yields the words of ChaCha8's blocks under this key one by one, with a 64-bit
+    /// block counter from 0 and stream 0. So the key suffices to compute the numbers anywhere, from any position on.
     pub fn key(&self) -> [u32; 8] {
         words(self.0.get_seed())
     }
 
-    /// A seed for a part of the work that takes streams of its own, such as one of several repeats.
+    /// A seed for a part of the work that has streams of its own, such as one of several repeats.
     pub fn seed(&mut self) -> Seed {
         Seed(self.0.next_u64())
     }
@@ -107,10 +114,10 @@ impl Stream {
         low + (high - low) * self.uniform()
     }
 
-    /// A uniform integer in `0..n`, without bias.
+    /// A uniform integer in `0..n`, without modulo bias (rejection sampling).
     ///
     /// # Panics
-    /// If `n` is zero: there is nothing to choose from.
+    /// If `n` is zero.
     pub fn below(&mut self, n: usize) -> usize {
         assert!(n > 0, "below(0): nothing to choose from");
         let n = n as u64;
@@ -136,7 +143,8 @@ impl Stream {
         (radius * angle.cos()) as f32
     }
 
-    /// A normal number of standard deviation `sigma`, redrawn until it lies within two of them.
+    /// A truncated normal number of mean 0 and standard deviation `sigma` before truncation: numbers beyond two
+    /// deviations are drawn again, as in TensorFlow's `truncated_normal`.
     pub fn truncated_normal(&mut self, sigma: f32) -> f32 {
         loop {
             let x = self.normal();
@@ -146,7 +154,7 @@ impl Stream {
         }
     }
 
-    /// Puts `items` into a uniformly random order (Fisher and Yates).
+    /// Shuffles `items` uniformly (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
@@ -269,7 +277,7 @@ mod tests {
     }
 }
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example of the read-me.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

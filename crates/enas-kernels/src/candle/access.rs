@@ -1,5 +1,5 @@
-//! The numbers of tensors as slices, for reading and for writing: on the CPU without copies, on a GPU as copies that are
-//! written back.
+//! The numbers of tensors as slices, for reading and for writing. On the CPU without copies; on a GPU as copies that
+//! are written back.
 
 use std::cell::{Cell, RefCell};
 use std::sync::OnceLock;
@@ -12,8 +12,8 @@ use candle_core::{
 use crate::gpu;
 
 thread_local! {
-    /// The tensors whose numbers are lent on this thread. Candle's locks are not recursive: a second look at one of them
-    /// would wait for ever.
+    /// The tensors whose numbers are lent on this thread. Candle's locks are not recursive: locking a tensor twice
+    /// would wait forever.
     static LENT: RefCell<Vec<(Tensor, Access)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -23,7 +23,7 @@ enum Access {
     Write,
 }
 
-/// Takes a tensor off the list again, also when the body panics.
+/// An entry of the list of lent tensors; dropping it removes the entry, also if the body panics.
 struct Lent;
 
 impl Lent {
@@ -60,13 +60,14 @@ impl Access {
     }
 }
 
-/// Whether two contiguous tensors have one storage, without taking its lock: it may be held by this very thread.
+/// Whether two contiguous tensors share one storage. Does not take its lock, which this thread may hold.
 fn share_numbers(a: &Tensor, b: &Tensor) -> Result<bool> {
     if a.id() == b.id() {
         return Ok(true);
     }
-    // Candle compares storages before it compares numbers of axes, and looks at no number before both. Of different kinds are
-    // the errors, and an unknown one counts as shared.
+    // `slice_set` checks the storages first, then the number of axes, and reads no element before both. The number of
+    // axes differs here on purpose. So an error about axes means different storages; any other outcome counts as
+    // shared.
     let (a, b) = (a.detach().flatten_all()?, b.detach().flatten_all()?.unsqueeze(0)?);
     Ok(!a.slice_set(&b, 0, 0).is_err_and(|error| is_about_axes(&error)))
 }
@@ -79,10 +80,10 @@ fn is_about_axes(error: &Error) -> bool {
     }
 }
 
-/// Calls `body` with the numbers of a contiguous f32 tensor, or with a copy if they are on a GPU. May be nested.
+/// Calls `body` with the numbers of a contiguous f32 tensor, or with a copy if they are on a GPU. Calls may be nested.
 ///
 /// # Errors
-/// If the tensor is another one, or is being written on this thread; what the GPU reports.
+/// If the tensor is not of this kind, or is being written on this thread; what the GPU reports.
 pub fn read<R>(tensor: &Tensor, body: impl FnOnce(&[f32]) -> R) -> Result<R> {
     check(tensor)?;
     let _lent = Lent::new(tensor, Access::Read)?;
@@ -90,21 +91,21 @@ pub fn read<R>(tensor: &Tensor, body: impl FnOnce(&[f32]) -> R) -> Result<R> {
     Ok(body(guards.slices()?[0]))
 }
 
-/// Calls `body` with the numbers of a contiguous f32 tensor, for writing, as an in-place op of candle. May be nested: candle
-/// lends the tensors one by one. Numbers on a GPU are copied to the host and back.
+/// Calls `body` with the numbers of a contiguous f32 tensor, for writing, as an in-place op of candle. Calls may be
+/// nested, since candle lends the tensors one by one. Numbers on a GPU are copied to the host and back.
 ///
-/// Values that were computed from the tensor before keep a graph that knows nothing of the change, as with every in-place
-/// op. Threads that write the same tensors must do so in the same order.
+/// The graph of values that were computed from the tensor before does not see the change, as with every in-place op.
+/// Threads that write the same tensors must do so in the same order, or they may deadlock.
 ///
 /// # Errors
-/// If the tensor is another one, or shares numbers with one that is lent on this thread.
+/// If the tensor is not of this kind, or shares numbers with one that is lent on this thread.
 pub fn write<R>(tensor: &Tensor, body: impl FnOnce(&mut [f32]) -> R) -> Result<R> {
     check(tensor)?;
     let _lent = Lent::new(tensor, Access::Write)?;
     write_distinct(tensor, body)
 }
 
-/// [`write()`] of a tensor that is known to share its numbers with none that is lent; see [`distinct`].
+/// [`write()`] for a tensor that shares no numbers with a lent one; see [`distinct`].
 pub(super) fn write_distinct<R>(tensor: &Tensor, body: impl FnOnce(&mut [f32]) -> R) -> Result<R> {
     let op = Write { body: Cell::new(Some(body)), result: Cell::new(None) };
     tensor.inplace_op1(&op)?;
@@ -153,16 +154,16 @@ fn check(tensor: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// Looks at many tensors at once: locks are taken once and held until this is dropped. Nothing of them may be written
-/// meanwhile.
+/// Reads many tensors at once: the locks are taken once and held until this is dropped. None of the tensors may be
+/// written meanwhile.
 pub struct Guards<'a> {
     held: Vec<(StorageRef<'a>, &'a Layout)>,
-    /// Of tensors on a GPU, once the numbers are needed; empty for those on the CPU.
+    /// Copies of the tensors on a GPU, made at first use; empty for tensors on the CPU.
     copies: OnceLock<Vec<Vec<f32>>>,
 }
 
 impl<'a> Guards<'a> {
-    /// Takes the locks of tensors.
+    /// Takes the locks of the tensors.
     pub fn new(tensors: impl IntoIterator<Item = &'a Tensor>) -> Self {
         let held = tensors.into_iter().map(Tensor::storage_and_layout).collect();
         Self { held, copies: OnceLock::new() }
@@ -192,13 +193,13 @@ impl<'a> Guards<'a> {
         .collect()
     }
 
-    /// What identifies the storage of each tensor.
+    /// A key for the storage of each tensor.
     pub(super) fn keys(&self) -> impl Iterator<Item = usize> {
         self.held.iter().map(|(storage, _)| std::ptr::from_ref::<Storage>(storage).addr())
     }
 }
 
-/// A copy of numbers on a GPU; nothing for those on the CPU.
+/// A copy of numbers on a GPU; an empty vector for numbers on the CPU.
 fn copy(storage: &Storage, layout: &Layout) -> Result<Vec<f32>> {
     match storage {
         Storage::Cuda(storage) => {
@@ -216,15 +217,18 @@ fn slice<'s>(storage: &'s Storage, layout: &Layout) -> Result<&'s [f32]> {
     }
 }
 
-/// Refuses tensors that share their numbers, such as a variable and a view of it.
+/// Checks that no two tensors share their numbers, as a variable and a view of it do.
 ///
 /// # Errors
-/// Names the shape of one that shares with another.
+/// If two tensors share numbers; the error names their shapes.
 pub fn distinct(tensors: &[&Tensor]) -> Result<()> {
     keys(tensors).map(|_| ())
 }
 
-/// What identifies the storages of tensors, sorted.
+/// The keys of the tensors' storages, sorted.
+///
+/// # Errors
+/// If two tensors share numbers.
 pub(super) fn keys(tensors: &[&Tensor]) -> Result<Vec<usize>> {
     let mut keys: Vec<(usize, usize)> = (0..tensors.len())
         .flat_map(|i| {

@@ -14,7 +14,7 @@ pub struct TfAdamConfig {
     pub lr: f64,
     /// Decay `β₂` of the second moment.
     pub beta2: f64,
-    /// What is added to the root of the second moment.
+    /// The `ε` that is added to the root of the second moment.
     pub epsilon: f32,
 }
 
@@ -24,9 +24,10 @@ impl Default for TfAdamConfig {
     }
 }
 
-/// `v ← β₂·v + (1 − β₂)·g²`, `w ← w − η·√(1 − β₂ᵗ)·g/(√v + ε)`, in place.
+/// Adam without a first moment: `v ← β₂·v + (1 − β₂)·g²`, `w ← w − η·√(1 − β₂ᵗ)·g/(√v + ε)`, in place.
 ///
-/// The bias correction stands outside the root, so `ε` is not corrected. A variable without a gradient stays as it is.
+/// As in TensorFlow, the bias correction is part of the learning rate, so `ε` is not corrected. A variable without a
+/// gradient stays unchanged. The default `ε` is that of the authors' code (`src/utils.py` line 218).
 #[derive(Debug)]
 pub struct TfAdam {
     slots: Slots,
@@ -59,7 +60,7 @@ impl Optimizer for TfAdam {
 }
 
 impl TfAdam {
-    /// For variables with names, under which their moments are exported.
+    /// An optimiser for named variables; the names are those of the exported moments.
     ///
     /// # Errors
     /// If a variable is not f32, contiguous and on the CPU, or shares its numbers with another one.
@@ -67,17 +68,17 @@ impl TfAdam {
         Ok(Self { slots: Slots::new(vars)?, config, steps: 0 })
     }
 
-    /// Steps done.
+    /// Number of steps so far.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Goes on as after so many steps.
+    /// Sets the number of steps so far, to continue from a checkpoint.
     pub fn set_steps(&mut self, steps: u64) {
         self.steps = steps;
     }
 
-    /// One step with gradients that are slices; `gradient(i)` is that of variable `i`. Nothing is allocated or copied.
+    /// One step with gradients that are slices; `gradient(i)` is that of variable `i`. Allocates and copies nothing.
     ///
     /// # Errors
     /// What candle reports when it lends the variables. Some of them may be updated then.
@@ -95,7 +96,7 @@ impl TfAdam {
         self.slots.state(MOMENT)
     }
 
-    /// Takes over the tensor `name` of a [`state`](Self::state); returns whether it is one of these.
+    /// Restores the tensor `name` of a [`state`](Self::state). Returns whether there is such a tensor.
     ///
     /// # Errors
     /// If it has another number of elements.
@@ -104,7 +105,7 @@ impl TfAdam {
     }
 }
 
-/// Before the name of a variable whose second moment it is.
+/// Prefix of the name of a second moment; the variable's name follows.
 const MOMENT: &str = "adam/v/";
 
 /// Step number `step`, counted from 1.

@@ -1,5 +1,5 @@
-//! What networks that are written with candle need beside its own operations: numbers without copies, many tensors as one
-//! input of a custom op, and optimisers that update variables in place.
+//! Additions to candle for networks written with it. They give tensors as slices without copies, join many tensors as
+//! one input of a custom op, and update variables in place.
 //!
 //! ```
 //! use candle_core::{Device, Tensor, Var};

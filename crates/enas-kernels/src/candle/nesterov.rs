@@ -19,7 +19,7 @@ pub struct NesterovConfig {
     pub momentum: f32,
     /// Weight `λ` of a penalty `λ·Σ w²`.
     pub l2: f32,
-    /// Largest norm of the whole gradient, penalty included; larger ones are scaled down to it. 0 for no limit.
+    /// Largest norm of the whole gradient, penalty included; a larger gradient is scaled down to it. 0 for no limit.
     pub clip_norm: f32,
 }
 
@@ -31,20 +31,21 @@ impl Default for NesterovConfig {
 
 /// [`Nesterov`]'s rule for candle's variables: one pass over weights and momentum, in place, on all threads.
 ///
-/// A variable without a gradient still decays and coasts, as a gradient of zeros would have it.
+/// A variable without a gradient is treated as with a gradient of zeros: it still decays, and its momentum still moves
+/// it.
 ///
-/// Variables on an NVIDIA GPU are updated there, thirty-two by a launch. A gradient whose norm is not finite changes none of
+/// Variables on an NVIDIA GPU are updated there, 32 per launch. A gradient whose norm is not finite changes none of
 /// them.
 #[derive(Debug)]
 pub struct NesterovSgd {
     slots: Slots,
-    /// First row of each variable, and the number of all rows.
+    /// First row of each variable, then the number of all rows.
     first_rows: Vec<usize>,
     config: NesterovConfig,
     norm: f32,
-    /// `Σ g²` of each row, kept between steps for its memory alone.
+    /// `Σ g²` of each row; kept between steps only to reuse its memory.
     squares: Vec<f64>,
-    /// Where the variables are, if not on the CPU.
+    /// The variables on a GPU, if they are there.
     gpu: Option<OnGpu>,
 }
 
@@ -81,12 +82,13 @@ impl Optimizer for NesterovSgd {
 }
 
 impl NesterovSgd {
-    /// For variables with names, under which their momentum is exported, and with a number of rows each, whose gradients
-    /// [`step_rows`](Self::step_rows) takes apart. No rounding depends on names; the norm's does on rows.
+    /// An optimiser for named variables; the names are those of the exported momentum. Each variable comes with a
+    /// number of rows, whose gradients [`step_rows`](Self::step_rows) takes separately. The rows decide in which order
+    /// the norm is summed, so its rounding depends on them.
     ///
     /// # Errors
-    /// If a variable is not f32 and contiguous, is on another device than the others, shares its numbers with another one, or
-    /// does not have so many equal rows.
+    /// If a variable is not f32 and contiguous, is on another device than the others, shares its numbers with another
+    /// one, or cannot be split into that number of equal rows.
     pub fn named(vars: Vec<(String, Var, usize)>, config: NesterovConfig) -> Result<Self> {
         let (mut first_rows, mut named) = (vec![0], Vec::with_capacity(vars.len()));
         for (name, var, rows) in vars {
@@ -113,12 +115,13 @@ impl NesterovSgd {
         self.norm
     }
 
-    /// One step with gradients that lie row by row; `gradient(i, r)` is that of row `r` of variable `i`, and `None` counts
-    /// as zeros. Nothing is allocated per variable, and nothing is copied.
+    /// One step with gradients that lie row by row; `gradient(i, r)` is that of row `r` of variable `i`, and `None`
+    /// counts as zeros. Allocates nothing per variable and copies nothing. Returns the norm of the whole gradient
+    /// before clipping.
     ///
     /// # Errors
-    /// What candle reports when it lends the variables. Some of them may be updated then. If they are on a GPU, where
-    /// gradients are tensors.
+    /// What candle reports when it lends the variables; some of them may be updated then. If the variables are on a
+    /// GPU, where gradients are tensors.
     pub fn step_rows<'g>(
         &mut self,
         gradient: impl Fn(usize, usize) -> Option<&'g [f32]> + Sync,
@@ -136,7 +139,7 @@ impl NesterovSgd {
         self.slots.state(MOMENTUM)
     }
 
-    /// Takes over the tensor `name` of a [`state`](Self::state); returns whether it is one of these.
+    /// Restores the tensor `name` of a [`state`](Self::state). Returns whether there is such a tensor.
     ///
     /// # Errors
     /// If it has another number of elements.
@@ -145,9 +148,11 @@ impl NesterovSgd {
     }
 }
 
-/// Before the name of a variable whose momentum it is.
+/// Prefix of the name of a momentum; the variable's name follows.
 const MOMENTUM: &str = "momentum/";
 
+/// One step on the CPU. With clipping, a first pass computes the norm; rows are summed in order, whatever the threads.
+/// Returns the norm of the whole gradient before clipping.
 fn update<'g>(
     slots: &Slots,
     first_rows: &[usize],
@@ -183,7 +188,7 @@ fn update<'g>(
     Ok(squares.iter().sum::<f64>().sqrt() as f32)
 }
 
-/// Calls `body` for every variable with the places of its rows' squares, on all threads.
+/// Calls `body` for every variable with the slots for its rows' squares, on all threads.
 fn for_each_var(
     slots: &Slots,
     first_rows: &[usize],

@@ -1,4 +1,4 @@
-//! Variables on a GPU with their momentum: one launch updates many of them.
+//! Variables on a GPU with their momentum: one launch updates up to 32 of them.
 
 use candle_core::{DType, Result, Tensor, Var, bail};
 
@@ -6,19 +6,20 @@ use super::nesterov::NesterovConfig;
 use crate::gpu::{self, Apart, Buffer, Gpu};
 use crate::optim::Nesterov;
 
-/// Momentum and gradient lie in one piece each; every variable has a place there.
+/// Momentum and gradient are one buffer each, in which every variable has a place.
 #[derive(Debug)]
 pub(super) struct OnGpu {
     gpu: Gpu,
     weights: Apart,
     momentum: Buffer,
     gradient: Buffer,
-    /// Place and length of each variable.
+    /// Place and length of each variable, in numbers.
     places: Vec<(usize, usize)>,
 }
 
 impl OnGpu {
-    /// For variables that are all on one GPU, with the momentum of each as a tensor, zero at first; `None` on the CPU.
+    /// Returns the optimiser's memory for variables that are all on one GPU, and the momentum of each as a tensor,
+    /// initially zero. `None` if they are on the CPU.
     pub(super) fn of(vars: &[&Var]) -> Result<Option<(Self, Vec<Tensor>)>> {
         let Some(device) = vars.iter().map(|var| var.device()).find(|device| !device.is_cpu()) else {
             return Ok(None);
@@ -42,8 +43,8 @@ impl OnGpu {
         Ok(Some((Self { gpu, weights, momentum, gradient, places }, states)))
     }
 
-    /// One step; variables without a gradient decay and coast. Waits for the device, for the norm of the whole gradient,
-    /// penalty included, which it returns. Where that is not finite no variable is changed.
+    /// One step. A variable without a gradient is treated as with a gradient of zeros. Waits for the device and returns
+    /// the norm of the whole gradient, penalty included. If it is not finite, no variable is changed.
     pub(super) fn step(&self, config: NesterovConfig, gradients: &[Option<Tensor>]) -> Result<f32> {
         self.gradient.clear();
         for (gradient, (place, len)) in gradients.iter().zip(&self.places) {

@@ -13,16 +13,19 @@ pub(super) struct Slot {
     pub(super) state: Tensor,
 }
 
-/// All of them, in the order in which they were given.
+/// All variables, in the order in which they were given.
 #[derive(Debug)]
 pub(super) struct Slots {
     pub(super) all: Vec<Slot>,
-    /// Of all variables and states, sorted: no gradient may be one of them.
+    /// Storage keys of all variables and states, sorted: no gradient may be one of them.
     keys: Vec<usize>,
 }
 
 impl Slots {
-    /// With states of zeros. Refused are variables that cannot be updated in place.
+    /// Variables with states of zeros.
+    ///
+    /// # Errors
+    /// If a variable cannot be updated in place.
     pub(super) fn new(vars: Vec<(String, Var)>) -> Result<Self> {
         let mut all = Vec::with_capacity(vars.len());
         for (name, var) in vars {
@@ -35,7 +38,10 @@ impl Slots {
         Ok(Self { all, keys })
     }
 
-    /// With states that are parts of one tensor on the variables' GPU.
+    /// Variables on a GPU, with states that are parts of one tensor.
+    ///
+    /// # Errors
+    /// If a variable cannot be updated in place.
     pub(super) fn on_gpu(vars: Vec<(String, Var)>, states: Vec<Tensor>) -> Result<Self> {
         for (name, var) in &vars {
             check(name, var, var.device().is_cuda(), "on an NVIDIA GPU")?;
@@ -45,12 +51,12 @@ impl Slots {
         Ok(Self { all: slots.collect(), keys })
     }
 
-    /// Names for variables that have none.
+    /// Numbers variables that have no names.
     pub(super) fn numbered(vars: Vec<Var>) -> Vec<(String, Var)> {
         vars.into_iter().enumerate().map(|(i, var)| (i.to_string(), var)).collect()
     }
 
-    /// The contiguous gradients, one per variable.
+    /// Makes the gradients contiguous, one per variable.
     pub(super) fn gradients(&self, grads: &GradStore) -> Result<Vec<Option<Tensor>>> {
         let mut found = Vec::with_capacity(self.all.len());
         for slot in &self.all {
@@ -83,12 +89,12 @@ impl Slots {
         body(&gradients)
     }
 
-    /// The state as named tensors that change with it.
+    /// The states as named tensors, which share their memory with the optimiser.
     pub(super) fn state<'a>(&'a self, prefix: &str) -> impl Iterator<Item = (String, &'a Tensor)> {
         self.all.iter().map(move |slot| (format!("{prefix}{}", slot.name), &slot.state))
     }
 
-    /// Takes over the state of the variable `name`; returns whether there is one.
+    /// Restores the state of the variable `name`. Returns whether there is such a variable.
     pub(super) fn load(&self, name: &str, numbers: &[f32]) -> Result<bool> {
         let Some(slot) = self.all.iter().find(|slot| slot.name == name) else { return Ok(false) };
         if numbers.len() != slot.state.elem_count() {
@@ -99,7 +105,7 @@ impl Slots {
     }
 }
 
-/// Refuses what cannot be updated in place there.
+/// Checks that a variable can be updated in place.
 fn check(name: &str, var: &Var, is_there: bool, place: &str) -> Result<()> {
     if var.dtype() == DType::F32 && var.is_contiguous() && is_there {
         return Ok(());
@@ -109,7 +115,7 @@ fn check(name: &str, var: &Var, is_there: bool, place: &str) -> Result<()> {
 }
 
 impl Slot {
-    /// Lends the variable's numbers and its state's for writing.
+    /// Calls `body` with the numbers of the variable and of its state, for writing.
     pub(super) fn update<R>(&self, body: impl FnOnce(&mut [f32], &mut [f32]) -> R) -> Result<R> {
         write_distinct(&self.var, |weights| write_distinct(&self.state, |state| body(weights, state)))?
     }

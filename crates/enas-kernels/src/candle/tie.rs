@@ -1,8 +1,9 @@
 //! Many tensors as one input of a custom op.
 //!
 //! A custom op of candle has at most three inputs. A chain of ops joins any number of tensors, two at a time, into one
-//! scalar, the token. The op that reads all of them takes the token for its input. On its way back it leaves their
-//! gradients in a slot which it shares with the chain, and every link hands on those of its own two.
+//! scalar, the token. An op that reads all tensors takes the token as its input. In the backward pass it stores their
+//! gradients in a slot that it shares with the chain. Each link of the chain passes on the gradients of its own two
+//! tensors.
 
 use std::sync::{Arc as SyncArc, Mutex, PoisonError};
 
@@ -11,13 +12,13 @@ use candle_core::{
     CpuStorage, CudaStorage, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor,
 };
 
-/// The gradients that an op computes for tied tensors, on their way to them. Clones share them.
+/// The slot for the gradients of tied tensors. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients(SyncArc<Mutex<Vec<Option<Tensor>>>>);
 
 impl Gradients {
-    /// Leaves gradients for all tied tensors, in the order in which they were tied; `None` for those without one. What has
-    /// been left before and was not handed on is replaced.
+    /// Stores gradients for all tied tensors, in the order in which they were tied; `None` for those without one.
+    /// Replaces gradients that were stored before and not passed on.
     pub fn put(&self, gradients: Vec<Option<Tensor>>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = gradients;
     }
@@ -27,18 +28,18 @@ impl Gradients {
     }
 }
 
-/// What [`tie`] makes.
+/// The result of [`tie`].
 #[derive(Clone, Debug)]
 pub struct Tied {
-    /// A scalar that depends on all tied tensors, on their device. The op that reads them takes it for an input, and returns
-    /// [`token_gradient`](Self::token_gradient) for it on its way back.
+    /// A scalar that depends on all tied tensors, on their device. The op that reads them takes it as an input. In its
+    /// backward pass, the op returns [`token_gradient`](Self::token_gradient) for it.
     pub token: Tensor,
-    /// Where that op leaves the tensors' gradients before.
+    /// The slot in which that op stores the tensors' gradients first.
     pub gradients: Gradients,
 }
 
 impl Tied {
-    /// The gradient of the token: any, as long as there is one.
+    /// A gradient for the token. Its value is not used; it only must exist.
     ///
     /// # Errors
     /// Those of candle.
@@ -47,8 +48,8 @@ impl Tied {
     }
 }
 
-/// Joins tensors into one input of a custom op. Those that no gradient is asked for are left out; without any other, the
-/// token is untracked, and so is what is computed from it.
+/// Joins tensors into one input of a custom op. Tensors that need no gradient are left out. If none needs one, the
+/// token is untracked, and so is everything computed from it.
 ///
 /// # Errors
 /// Those of candle.

@@ -13,11 +13,11 @@ use crate::norm::{self, Moments};
 
 const OP: &str = "batch norm";
 
-/// `γ·(x − μ)/√(v + ε) + β` per channel of x `[n, c, h, w]`, with γ and β `[c]`; also the statistics μ and v, to
-/// feed moving ones with. ε is [`EPSILON`](crate::EPSILON).
+/// Returns `γ·(x − μ)/√(v + ε) + β` per channel of x `[n, c, h, w]`, with γ and β `[c]`. Also returns the statistics μ
+/// and v, for moving averages. ε is [`EPSILON`](crate::EPSILON).
 ///
 /// # Errors
-/// If shapes or element types are others.
+/// If shapes or element types differ from these.
 pub fn batch_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<(Tensor, Moments)> {
     let op = BatchNorm::default();
     let y = x.apply_op3(gamma, beta, op.clone())?;
@@ -27,15 +27,14 @@ pub fn batch_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<(Tensor, 
     }
 }
 
-/// The op behind [`batch_norm`]. One object normalises one tensor and then holds its statistics; clones share
-/// them.
+/// The op behind [`batch_norm`]. One object normalises one tensor and then holds its statistics. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct BatchNorm {
     moments: SyncArc<OnceLock<Moments>>,
 }
 
 impl BatchNorm {
-    /// The statistics of the tensor that was normalised; `None` before that.
+    /// The statistics of the normalised tensor; `None` before the forward pass.
     pub fn moments(&self) -> Option<&Moments> {
         self.moments.get()
     }

@@ -11,10 +11,10 @@ use crate::map::Value;
 const OP: &str = "depthwise convolution";
 
 /// Filters each channel of x `[n, c, h, w]` with its own filter `[c, 1, k, k]`, k = 3 or 5, stride 1 or 2, SAME
-/// padding; result `[n, c, ⌈h/stride⌉, ⌈w/stride⌉]`.
+/// padding. Result `[n, c, ⌈h/stride⌉, ⌈w/stride⌉]`.
 ///
 /// # Errors
-/// If shapes, stride or element types are others.
+/// If shapes, stride or element types differ from these.
 pub fn depthwise_conv2d(x: &Tensor, filter: &Tensor, stride: usize) -> Result<Tensor> {
     x.apply_op2(filter, DepthwiseConv2d { stride })
 }
@@ -81,7 +81,7 @@ pub(super) fn check_stride(op: &str, stride: usize) -> Result<()> {
 }
 
 impl DepthwiseConv2d {
-    /// Calls `body` with x and how it is filtered, and the length of the filters.
+    /// Calls `body` with x, the way in which it is filtered, and the number of filter weights.
     fn on_gpu<R>(
         &self,
         args: &[GpuArgument<'_>],

@@ -1,10 +1,11 @@
 //! The operations as candle custom ops: ordinary tensors in and out, gradients through candle's autograd.
 //!
-//! For networks that are written with candle. Each call converts its tensors to the lane layout and back: passes
-//! over memory that a network saves by keeping [`Map`](crate::Map)s between operations.
+//! For networks that are written with candle. Each call converts its tensors to the blocked layout and back. A network
+//! saves these passes over memory if it keeps [`Map`](crate::Map)s between operations.
 //!
-//! Tensors are `f32` on the CPU or, with the feature `cuda`, on an NVIDIA GPU, `[n, c, h, w]`, of any strides; whatever else is refused with the shapes named.
-//! Convolution weights have candle's layout, `[outputs, inputs, k, k]`. Padding is TensorFlow's SAME.
+//! Tensors are `f32`, `[n, c, h, w]`, of any strides. They are on the CPU or, with the feature `cuda`, on an NVIDIA
+//! GPU. Other tensors are refused with an error that names the shapes. Convolution weights have candle's layout,
+//! `[outputs, inputs, k, k]`. Padding is TensorFlow's SAME.
 //!
 //! ```
 //! use candle_core::{Device, Tensor, Var};

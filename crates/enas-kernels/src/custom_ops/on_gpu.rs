@@ -1,4 +1,4 @@
-//! The operations on a GPU: what `cuda_fwd` and the backward passes of custom ops have in common.
+//! The operations on a GPU: the common part of `cuda_fwd` and of the custom ops' backward passes.
 
 use candle_core::{CudaStorage, Layout, Result, Shape, Tensor, bail};
 
@@ -7,7 +7,7 @@ use crate::gpu::{
     self, Buffer, Gpu, GpuBranch, GpuMap, GpuRows, GpuUnit, GpuValue, Precision, Span, transpose_numbers,
 };
 
-/// An argument on a GPU.
+/// An argument of an operation, on a GPU.
 #[derive(Clone, Copy, Debug)]
 pub struct GpuArgument<'a> {
     /// Its numbers, in logical order.
@@ -16,17 +16,17 @@ pub struct GpuArgument<'a> {
     pub dims: &'a [usize],
 }
 
-/// An operation of this module on a GPU. For candle's tensors on NVIDIA GPUs its custom op calls this; it also serves
+/// An operation of this module on a GPU. Its custom op calls this for candle's tensors on NVIDIA GPUs. It also serves
 /// devices that candle does not know.
 pub trait GpuOp {
-    /// The result with its dimensions.
+    /// Returns the result and its dimensions.
     ///
     /// # Errors
     /// If an argument has other dimensions than the operation takes.
     fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)>;
 
-    /// The gradients of the arguments, given that of the result. That of the first argument is left out unless
-    /// `wants_first`.
+    /// Returns the gradients of the arguments, given the gradient of the result. The gradient of the first argument is
+    /// `None` unless `wants_first`.
     ///
     /// # Errors
     /// If an argument has other dimensions than the operation takes.
@@ -38,7 +38,7 @@ pub trait GpuOp {
     ) -> Result<Vec<Option<Buffer>>>;
 }
 
-/// What a custom op computes of candle's numbers on a GPU.
+/// The forward pass of a custom op for candle's tensors on a GPU.
 pub(super) fn forward(op: &impl GpuOp, args: &[(&CudaStorage, &Layout)]) -> Result<(CudaStorage, Shape)> {
     let (result, shape) = gpu::lend(args, |numbers| {
         let args = numbers.iter().zip(args);
@@ -76,18 +76,18 @@ impl GpuArgument<'_> {
         Ok(GpuValue::plain(self.map(op, name)?))
     }
 
-    /// Images in the lane layout.
+    /// Images in the blocked layout.
     pub(super) fn map(&self, op: &str, name: &str) -> Result<GpuMap> {
         Ok(GpuMap::from_pictures(self.numbers, Precision::F32, image_dims(op, name, self.dims)?))
     }
 
-    /// The outputs of a 1×1 weight `[outputs, inputs, 1, 1]` and its matrix, `[inputs, outputs]`.
+    /// The number of outputs of a 1×1 weight `[outputs, inputs, 1, 1]`, and its matrix, `[inputs, outputs]`.
     pub(super) fn matrix(&self, op: &str, name: &str, inputs: usize) -> Result<(usize, Buffer)> {
         let outputs = matrix_dims(op, name, self.dims, inputs)?;
         Ok((outputs, transpose_numbers(self.numbers.span(0, inputs * outputs), outputs)))
     }
 
-    /// The size of depthwise filters `[channels, 1, k, k]` and their numbers as `[k, k, channels]`.
+    /// The size `k` of depthwise filters `[channels, 1, k, k]`, and their numbers as `[k, k, channels]`.
     pub(super) fn filter(&self, op: &str, name: &str, channels: usize) -> Result<(usize, Buffer)> {
         let k = filter_dims(op, name, self.dims, channels)?;
         Ok((k, transpose_numbers(self.numbers.span(0, channels * k * k), channels)))
@@ -130,7 +130,7 @@ pub(super) fn pictures(map: GpuMap) -> (Buffer, Shape) {
 pub(super) enum Gather {
     Pixels,
     EverySecond,
-    /// Filters `[k, k, channels]`, their size and stride.
+    /// Filters `[k, k, channels]`, their size and their stride.
     Depthwise(Buffer, usize, usize),
 }
 
@@ -139,7 +139,7 @@ pub(super) struct Convolution {
     pub(super) x: GpuValue,
     pub(super) relu: bool,
     pub(super) gather: Gather,
-    /// Outputs and matrix of each product.
+    /// Number of outputs and matrix of each product.
     pub(super) products: Vec<(usize, Buffer)>,
 }
 
@@ -148,8 +148,7 @@ impl Convolution {
         pictures(self.with_unit(|unit| unit.forward(false).0))
     }
 
-    /// The gradient of x, if it is wanted, those of the filters if there are any, and those of the matrices, all in the order
-    /// that candle has.
+    /// The gradients of x (if requested), of the filters (if there are any) and of the matrices, in candle's layouts.
     pub(super) fn backward(&self, grad: &GpuMap, wants_x: bool) -> Vec<Option<Buffer>> {
         let (gpu, channels) = (grad.gpu(), self.x.map.c());
         let matrices: Vec<Buffer> =
@@ -169,7 +168,7 @@ impl Convolution {
         std::iter::once(x).chain(filters.map(Some)).chain(transposed.map(Some)).collect()
     }
 
-    /// Zeros for the gradient of the filters, their number and that of their taps.
+    /// Zeros for the gradient of the filters, their count, and the count of their taps.
     fn filters(&self, gpu: &Gpu, channels: usize) -> Option<(Buffer, usize, usize)> {
         match self.gather {
             Gather::Depthwise(_, k, _) => Some((gpu.zeros(channels * k * k), channels * k * k, k * k)),

@@ -6,11 +6,11 @@ use super::tensors;
 use crate::candle::{distinct, write};
 use crate::optim::{Nesterov, TfAdam};
 
-/// Updates `weights` and their `momentum` in place, both contiguous and of one shape; no gradient means zero.
-/// Returns `Σ g²` before scaling, as [`Nesterov::step`].
+/// Updates `weights` and their `momentum` in place, both contiguous and of one shape. A missing gradient counts as
+/// zeros. Returns `Σ g²` before scaling, as [`Nesterov::step`].
 ///
 /// # Errors
-/// If shapes differ, or a tensor is not `f32`, on the CPU and, to be written to, contiguous.
+/// If shapes or devices differ, a tensor is not `f32`, or one that is updated is not contiguous.
 pub fn nesterov_step(
     rule: &Nesterov,
     weights: &Tensor,
@@ -27,11 +27,10 @@ pub fn nesterov_step(
     Ok(squares)
 }
 
-/// Updates `weights` and their second `moment` in place, both contiguous and of one shape; `t` counts updates
-/// from 1.
+/// Updates `weights` and their second `moment` in place, both contiguous and of one shape. `t` counts updates from 1.
 ///
 /// # Errors
-/// If shapes differ, `t` is 0, or a tensor is not `f32`, on the CPU and, to be written to, contiguous.
+/// If shapes or devices differ, `t` is 0, a tensor is not `f32`, or one that is updated is not contiguous.
 pub fn tf_adam_step(
     rule: &TfAdam,
     weights: &Tensor,
@@ -50,7 +49,7 @@ pub fn tf_adam_step(
     })
 }
 
-/// Lets `step` change the weights and the state where they are.
+/// Calls `step` with the numbers of the weights and the state, for writing in place.
 fn update(
     op: &'static str,
     (weights, state, state_name): (&Tensor, &Tensor, &'static str),
@@ -109,7 +108,7 @@ mod on_gpu {
         Ok(weights.gpu().finish()?)
     }
 
-    /// Weights, state and gradient, zeros if there is none.
+    /// Weights, state and gradient as buffers; the gradient is zeros if there is none.
     fn lent(
         op: &str,
         weights: &Tensor,

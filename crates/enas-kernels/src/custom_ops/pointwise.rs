@@ -14,7 +14,7 @@ const OP: &str = "pointwise convolution";
 /// Mixes the channels of x `[n, c, h, w]` with `weight`, `[outputs, c, 1, 1]`; result `[n, outputs, h, w]`.
 ///
 /// # Errors
-/// If shapes or element types are others.
+/// If shapes or element types differ from these.
 pub fn pointwise_conv2d(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.apply_op2(weight, PointwiseConv2d)
 }

@@ -1,4 +1,4 @@
-//! Average and maximum pools.
+//! Average and maximum pooling.
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
@@ -10,16 +10,16 @@ use crate::pool::{Pool, PoolKind};
 
 const OP: &str = "pool";
 
-/// Where windows may lie.
+/// Padding of the windows at the border, in TensorFlow's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
-    /// `⌈size/stride⌉` windows per axis; pixels outside neither count in a mean nor win a maximum.
+    /// `⌈size/stride⌉` windows per axis. Pixels outside neither count in a mean nor win a maximum.
     Same,
-    /// Only windows inside.
+    /// Only windows that lie inside.
     Valid,
 }
 
-/// Reduces the windows of x `[n, c, h, w]` to their means or maxima.
+/// Reduces the windows of x `[n, c, h, w]` to their means or maxima; result `[n, c, h_out, w_out]`.
 ///
 /// # Errors
 /// If x has another shape or element type, or no window fits.
@@ -32,18 +32,18 @@ pub fn pool2d(x: &Tensor, pool: Pool2d) -> Result<Tensor> {
 pub struct Pool2d {
     /// Mean or maximum.
     pub kind: PoolKind,
-    /// Height and width of a window.
+    /// Height and width of a window, in pixels.
     pub k: usize,
-    /// Pixels between windows.
+    /// Pixels from one window to the next.
     pub stride: usize,
-    /// Where windows may lie.
+    /// Padding of the windows at the border, in TensorFlow's terms.
     pub padding: Padding,
-    /// Whether negative pixels count as zero.
+    /// Whether a ReLU is applied to the pixels first.
     pub relu: bool,
 }
 
 impl Pool2d {
-    /// For an input `[n, c, h, w]`.
+    /// The pool for an input `[n, c, h, w]`.
     fn on(&self, (n, c, h, w): (usize, usize, usize, usize)) -> Result<Pool> {
         if self.k == 0 || !(1..=self.k).contains(&self.stride) {
             bail!("{OP}: windows of {} pixels, {} apart; expected 1 ≤ stride ≤ k", self.k, self.stride);

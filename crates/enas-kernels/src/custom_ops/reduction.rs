@@ -1,4 +1,6 @@
-//! Factorised reduction: half the size without throwing away the odd pixels.
+//! Factorised reduction: halves the height and width, and still uses the odd pixels.
+//!
+//! The authors' code: `_factorized_reduction` in `src/cifar10/micro_child.py`, line 115.
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
@@ -11,11 +13,11 @@ use crate::unit::{Branch, Unit};
 
 const OP: &str = "factorised reduction";
 
-/// Two 1×1 convolutions of x `[n, c, h, w]` side by side: of pixels 0, 2, … with `even` `[a, c, 1, 1]` and of
-/// pixels 1, 3, … with `odd` `[b, c, 1, 1]`, zero past the edge; result `[n, a + b, ⌈h/2⌉, ⌈w/2⌉]`.
+/// Two 1×1 convolutions of x `[n, c, h, w]` side by side: pixels 0, 2, … with `even` `[a, c, 1, 1]`, and pixels 1, 3, …
+/// with `odd` `[b, c, 1, 1]`, zero past the edge. Result `[n, a + b, ⌈h/2⌉, ⌈w/2⌉]`.
 ///
 /// # Errors
-/// If shapes or element types are others.
+/// If shapes or element types differ from these.
 pub fn factorized_reduction(x: &Tensor, even: &Tensor, odd: &Tensor) -> Result<Tensor> {
     x.apply_op3(even, odd, FactorizedReduction)
 }

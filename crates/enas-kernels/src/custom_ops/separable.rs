@@ -12,11 +12,11 @@ use crate::unit::{Branch, Unit};
 
 const OP: &str = "separable convolution";
 
-/// `max(x, 0)` `[n, c, h, w]` filtered with `depthwise` `[c, 1, k, k]`, k = 3 or 5, stride 1 or 2, SAME padding,
-/// then mixed with `pointwise` `[outputs, c, 1, 1]`; result `[n, outputs, ⌈h/stride⌉, ⌈w/stride⌉]`.
+/// Filters `max(x, 0)`, `[n, c, h, w]`, with `depthwise` `[c, 1, k, k]` (k = 3 or 5, stride 1 or 2, SAME padding). Then
+/// mixes the channels with `pointwise` `[outputs, c, 1, 1]`. Result `[n, outputs, ⌈h/stride⌉, ⌈w/stride⌉]`.
 ///
 /// # Errors
-/// If shapes, stride or element types are others.
+/// If shapes, stride or element types differ from these.
 pub fn separable_conv2d(x: &Tensor, depthwise: &Tensor, pointwise: &Tensor, stride: usize) -> Result<Tensor> {
     x.apply_op3(depthwise, pointwise, SeparableConv2d { stride })
 }

@@ -1,4 +1,4 @@
-//! Between candle's tensors and slices, with the checks that every operation makes.
+//! Conversion between candle's tensors and slices, with the checks that all operations share.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, Layout, Result, Shape, Storage, Tensor, bail};
 
 use crate::map::{Map, Value};
 
-/// A tensor argument by its role, for messages.
+/// A tensor argument with its role, for error messages.
 #[derive(Clone, Copy)]
 pub(super) struct Argument<'a> {
     pub(super) op: &'static str,
@@ -16,7 +16,7 @@ pub(super) struct Argument<'a> {
 }
 
 impl<'a> Argument<'a> {
-    /// The numbers in logical order, whatever the strides; copied only where they do not lie in that order.
+    /// The numbers in logical order, whatever the strides. Copied only if they do not lie in that order.
     pub(super) fn numbers(&self) -> Result<Cow<'a, [f32]>> {
         let CpuStorage::F32(data) = self.storage else {
             let dtype = candle_core::backend::BackendStorage::dtype(self.storage);
@@ -33,13 +33,13 @@ impl<'a> Argument<'a> {
         image_dims(self.op, self.name, self.layout.dims())
     }
 
-    /// The images in the lane layout.
+    /// The images in the blocked layout.
     pub(super) fn map(&self) -> Result<Map> {
         let (n, c, h, w) = self.image_dims()?;
         Ok(Map::from_nchw(&self.numbers()?, n, c, h, w))
     }
 
-    /// The numbers of a tensor that must have exactly the dimensions `expected`.
+    /// The numbers of a tensor that must have the dimensions `expected`.
     pub(super) fn numbers_of(&self, expected: &[usize]) -> Result<Cow<'a, [f32]>> {
         if self.layout.dims() != expected {
             bail!("{}: {} is {:?}, expected {expected:?}", self.op, self.name, self.layout.shape());
@@ -47,13 +47,13 @@ impl<'a> Argument<'a> {
         self.numbers()
     }
 
-    /// The outputs of a 1×1 weight `[outputs, inputs, 1, 1]` and its matrix, `[inputs, outputs]`.
+    /// The number of outputs of a 1×1 weight `[outputs, inputs, 1, 1]`, and its matrix, `[inputs, outputs]`.
     pub(super) fn matrix(&self, inputs: usize) -> Result<(usize, Vec<f32>)> {
         let outputs = matrix_dims(self.op, self.name, self.layout.dims(), inputs)?;
         Ok((outputs, transpose(&self.numbers()?, outputs)))
     }
 
-    /// The size of depthwise filters `[channels, 1, k, k]` and their numbers as `[k, k, channels]`.
+    /// The size `k` of depthwise filters `[channels, 1, k, k]`, and their numbers as `[k, k, channels]`.
     pub(super) fn filter(&self, channels: usize) -> Result<(usize, Vec<f32>)> {
         let k = filter_dims(self.op, self.name, self.layout.dims(), channels)?;
         Ok((k, transpose(&self.numbers()?, channels)))
@@ -68,7 +68,7 @@ pub(super) fn image_dims(op: &str, name: &str, dims: &[usize]) -> Result<(usize,
     }
 }
 
-/// The outputs of a 1×1 weight.
+/// The number of outputs of a 1×1 weight.
 pub(super) fn matrix_dims(op: &str, name: &str, dims: &[usize], inputs: usize) -> Result<usize> {
     match *dims {
         [outputs, i, 1, 1] if i == inputs && outputs > 0 => Ok(outputs),
@@ -84,7 +84,7 @@ pub(super) fn filter_dims(op: &str, name: &str, dims: &[usize], channels: usize)
     }
 }
 
-/// Where a layout keeps its elements, in logical order.
+/// The offsets of a layout's elements, in logical order.
 fn offsets(layout: &Layout) -> Vec<usize> {
     layout.dims().iter().zip(layout.stride()).fold(vec![layout.start_offset()], |starts, (dim, stride)| {
         starts.iter().flat_map(|start| (0..*dim).map(move |i| start + i * stride)).collect()
@@ -110,7 +110,7 @@ pub(super) fn value(op: &'static str, name: &'static str, tensor: &Tensor) -> Re
     with(op, name, tensor, |argument| argument.map().map(Value::plain))
 }
 
-/// `[rows, n]` to `[n, rows]`.
+/// Transposes `[rows, n]` to `[n, rows]`.
 pub(super) fn transpose(numbers: &[f32], rows: usize) -> Vec<f32> {
     let columns = numbers.len() / rows;
     (0..numbers.len()).map(|i| numbers[i % rows * columns + i / rows]).collect()

@@ -1,4 +1,4 @@
-//! Arrays that lie apart, for kernels that go over many of them in one launch.
+//! Arrays that lie apart in memory, for kernels that handle many of them in one launch (multi-tensor apply).
 
 use super::buffer::Buffer;
 use super::cost::Cost;
@@ -6,30 +6,31 @@ use super::lanes::THREADS;
 use super::memory::Gpu;
 use super::param::Param;
 
-/// Arrays of one launch: the kernels have a parameter for each.
+/// Arrays per launch: the kernels have a parameter for each.
 const ARRAYS: usize = 32;
-/// Numbers that a thread treats at once.
+/// Numbers that a thread handles at once.
 const QUAD: usize = 4;
-/// Most blocks that work on one array.
+/// Maximum number of blocks per array.
 const MOST_BLOCKS: usize = 512;
 
-/// Weights of which each has memory of its own, as tensors do. In buffers of one number for each weight, such as momentum
-/// and gradient, every one has a place.
+/// Weights of a network, each in memory of its own, as tensors are. Buffers with one number per weight, such as
+/// momentum and gradient, hold all of them in one piece; there every array has a place (its first element).
 #[derive(Debug)]
 pub struct Apart {
     gpu: Gpu,
     arrays: Vec<Buffer>,
-    /// Place, length and first block of each, and the end of the last one's blocks.
+    /// Place, length and first block of each array, then the end of the last one's blocks.
     places: Vec<[u32; 3]>,
     /// The same on the device.
     uploaded: Buffer,
 }
 
 impl Apart {
-    /// Arrays with their places and lengths. They begin where the device allocates, or at a multiple of four numbers.
+    /// Arrays with their places and lengths, in numbers. They begin at an allocation of the device or at a multiple of
+    /// four numbers.
     ///
     /// # Panics
-    /// If a place is no multiple of [`ALIGNMENT`](Self::ALIGNMENT), or an array is shorter than its length.
+    /// If a place is not a multiple of [`ALIGNMENT`](Self::ALIGNMENT), or an array is shorter than its length.
     pub fn new(gpu: &Gpu, arrays: impl IntoIterator<Item = (Buffer, usize, usize)>) -> Self {
         let narrow = |x: usize| u32::try_from(x).expect("weights are far below 2³²");
         let (mut all, mut places, mut block) = (Vec::new(), Vec::new(), 0);
@@ -47,23 +48,23 @@ impl Apart {
         Self { gpu: gpu.clone(), arrays: all, places, uploaded }
     }
 
-    /// Places are multiples of this many numbers.
+    /// Places are multiples of this many numbers, so that quads are aligned.
     pub const ALIGNMENT: usize = QUAD;
 
-    /// Blocks of all launches over all arrays.
+    /// Number of blocks of all launches over all arrays.
     pub(super) fn blocks(&self) -> usize {
         self.places[self.arrays.len()][2] as usize
     }
 
-    /// Kernels do not look at lengths: every place must lie inside every buffer.
+    /// Checks that every place lies inside every buffer: kernels do not check lengths.
     pub(super) fn check(&self, buffers: &[&Buffer]) {
         for [place, len, _] in &self.places {
             buffers.iter().for_each(|buffer| _ = buffer.span(*place as usize, *len as usize));
         }
     }
 
-    /// Launches `kernel` for all arrays, as many at a time as it takes; `flat` follow the arrays among its parameters, and
-    /// `tail` is at the end. `cost` is numbers moved and operations for each number.
+    /// Launches `kernel` for all arrays, at most 32 at a time. `flat` follow the arrays among its parameters, `tail`
+    /// comes last. The last argument is the cost per number: numbers moved, and operations.
     pub(super) fn launch(
         &self,
         kernel: &'static str,
@@ -75,7 +76,7 @@ impl Apart {
             let first = chunk * ARRAYS;
             let places = &self.places[first..=first + arrays.len()];
             let [first_block, end] = [places[0], places[arrays.len()]].map(|place| place[2] as usize);
-            // What stands for arrays that there are not is not looked at: any address will do.
+            // The kernel does not read the parameters of missing arrays, so any valid address serves.
             let spare = std::iter::repeat_n(&arrays[0], ARRAYS - arrays.len());
             let mut args: Vec<Param<'_>> = arrays.iter().chain(spare).map(Param::from).collect();
             args.extend(flat.iter().map(Param::again));
@@ -89,7 +90,7 @@ impl Apart {
     }
 }
 
-/// Blocks that work on an array.
+/// Number of blocks that work on an array of `len` numbers.
 fn blocks(len: usize) -> usize {
     len.div_ceil(QUAD).div_ceil(THREADS).min(MOST_BLOCKS)
 }

@@ -1,4 +1,4 @@
-//! Numbers on a device, of its own or of tensors.
+//! Arrays of numbers on a device, in memory of this crate's pool or borrowed from tensors.
 
 use std::borrow::Cow;
 use std::sync::Arc as SyncArc;
@@ -13,20 +13,22 @@ use super::param::Param;
 /// Bytes of a number on the device.
 pub(super) const WORD: usize = size_of::<f32>();
 
-/// Numbers on a device. Cloning shares them; the last owner returns the memory for reuse, which is sound because a
-/// device does everything in order.
+/// An array of `f32` (or `u32`) on a device. Cloning shares it.
+///
+/// When the last owner drops it, the memory goes back to the buffer pool. Later work may reuse it at once, which is
+/// sound because a device executes everything in order.
 #[derive(Clone, Debug)]
 pub struct Buffer(SyncArc<Owned>);
 
 #[derive(Debug)]
 struct Owned {
     gpu: Gpu,
-    /// Missing if it could not be had; the device handle remembers why.
+    /// An error if the allocation failed; the [`Gpu`] remembers why.
     memory: Result<Handle, Error>,
     len: usize,
-    /// Whose memory it is, if not the device handle's.
+    /// The loan, if the memory is not the pool's but a tensor's.
     loan: Option<Loan>,
-    /// Whether the loan is over while there are owners left.
+    /// Whether the loan has ended while owners remain.
     revoked: AtomicBool,
 }
 
@@ -36,18 +38,18 @@ impl Buffer {
         Self(SyncArc::new(Owned { gpu: gpu.clone(), memory, len, loan, revoked }))
     }
 
-    /// Memory of somebody else.
+    /// An array in memory that belongs to a tensor.
     #[cfg(feature = "cuda")]
     pub(super) fn lent(gpu: &Gpu, memory: Handle, len: usize, loan: Loan) -> Self {
         Self::new(gpu, Ok(memory), len, Some(loan))
     }
 
-    /// Ends a loan: owners that are left have no numbers any more.
+    /// Ends a loan: the remaining owners can no longer reach the numbers.
     pub(super) fn revoke(&self) {
         self.0.revoked.store(true, Ordering::Relaxed);
     }
 
-    /// Takes the memory out, if it is the device handle's and has no other owner.
+    /// Takes the memory out, if it is the pool's and has no other owner; otherwise returns the buffer.
     #[cfg(feature = "cuda")]
     pub(super) fn into_memory(self) -> Result<Result<Handle, Error>, Self> {
         if self.0.loan.is_some() {
@@ -68,12 +70,12 @@ impl Buffer {
         self.0.memory.clone()
     }
 
-    /// Numbers there are; buffers of a device's own are a little longer than what was asked for.
+    /// Number of elements. Buffers of the pool are a little longer than requested.
     pub fn len(&self) -> usize {
         self.0.len
     }
 
-    /// Whether there are none.
+    /// Whether the buffer has no elements.
     pub fn is_empty(&self) -> bool {
         self.0.len == 0
     }
@@ -83,18 +85,21 @@ impl Buffer {
         &self.0.gpu
     }
 
-    /// Whether no other owner shares the numbers.
+    /// Whether this is the only owner.
     pub(crate) fn is_unique(&self) -> bool {
         SyncArc::strong_count(&self.0) == 1
     }
 
-    /// Part of the numbers.
+    /// The `len` elements from `first` on.
+    ///
+    /// # Panics
+    /// If they do not lie inside the buffer.
     pub fn span(&self, first: usize, len: usize) -> Span<'_> {
         assert!(first + len <= self.0.len, "the span lies inside the buffer");
         Span { buffer: self, first, len }
     }
 
-    /// Sets every number to zero.
+    /// Sets all elements to zero.
     pub fn clear(&self) {
         let cost = ("clear", Cost::new(self.0.len, 0));
         self.gpu().attempt_counted(cost, |device| device.clear(self.memory()?, 0, self.0.len * WORD));
@@ -109,18 +114,18 @@ impl Buffer {
         self.upload_bytes(first, &bytes_of(values));
     }
 
-    /// Copies bytes to element `first` and after. Those that do not fit are the device's to refuse.
+    /// Copies bytes to element `first` and after. The device refuses bytes that do not fit.
     pub(super) fn upload_bytes(&self, first: usize, bytes: &[u8]) {
         self.gpu().attempt(|device| device.upload(self.memory()?, first * WORD, bytes));
     }
 
-    /// The `len` numbers from element `first` on, once everything before is done.
+    /// Waits for all earlier work and returns the `len` elements from `first` on.
     ///
     /// # Errors
-    /// The first thing that went wrong on the device.
+    /// The first failure on the device.
     ///
     /// # Panics
-    /// If there are fewer.
+    /// If there are fewer elements.
     pub fn download(&self, first: usize, len: usize) -> Result<Vec<f32>, Error> {
         assert!(first + len <= self.0.len, "the buffer holds what is asked for");
         let mut bytes = vec![0; len * WORD];
@@ -130,8 +135,8 @@ impl Buffer {
     }
 }
 
-/// The bytes of numbers as devices keep them, the lowest first; batches are large, so not a copy where the host keeps
-/// them alike.
+/// The bytes of numbers as devices store them: little-endian. Batches are large, so a little-endian host does not copy
+/// them.
 fn bytes_of(values: &[f32]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "big") {
         return values.iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -140,7 +145,7 @@ fn bytes_of(values: &[f32]) -> Cow<'_, [u8]> {
     Cow::Borrowed(unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) })
 }
 
-/// Some numbers of a buffer: a parameter among all parameters.
+/// A range of a buffer: for example one parameter among all parameters of a network.
 #[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
     pub(crate) buffer: &'a Buffer,
@@ -162,7 +167,7 @@ impl Drop for Owned {
     }
 }
 
-/// Why memory is missing that candle has now.
+/// The error for memory that now belongs to candle.
 #[cfg(feature = "cuda")]
 fn handed_out() -> Error {
     Error::Failed("the memory was handed out".to_owned())

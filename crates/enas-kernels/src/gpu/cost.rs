@@ -1,14 +1,14 @@
-//! What launches cost, whatever the device: bytes and floating-point operations, by kernel.
+//! Cost of launches on any device: bytes moved and floating-point operations, by kernel.
 
 use std::collections::BTreeMap;
 
 /// Bytes of a number on the device.
 const WORD: u64 = size_of::<f32>() as u64;
 
-/// What a launch costs at least.
+/// A lower bound on the cost of a launch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Bytes between the memory and the chip: every input is read once, every output written once. An output that is
+    /// Bytes moved between memory and chip: every input is read once, every output is written once. An output that is
     /// added to is read as well.
     pub bytes: u64,
     /// Floating-point operations. A multiply-add counts as two, and so does a pending normalisation per number read;
@@ -17,13 +17,13 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Of `numbers` numbers in single precision read and written, and `flops` operations. The numbers of maps have a
-    /// size of their own: see [`GpuMap::traffic`](super::GpuMap::traffic).
+    /// The cost of `numbers` numbers in single precision, read or written, and `flops` operations. For the numbers of
+    /// maps see [`GpuMap::traffic`](super::GpuMap::traffic).
     pub(crate) fn new(numbers: usize, flops: usize) -> Self {
         Self { bytes: numbers as u64 * WORD, flops: flops as u64 }
     }
 
-    /// Of `flops` operations alone.
+    /// The cost of `flops` operations alone.
     pub(crate) fn flops(flops: usize) -> Self {
         Self::new(0, flops)
     }
@@ -37,14 +37,14 @@ impl std::ops::Add for Cost {
     }
 }
 
-/// What all launches of one kernel cost so far.
+/// The cost of all launches of one kernel so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelCost {
     /// The kernel's name; `clear` for memory that was set to zero.
     pub kernel: &'static str,
-    /// How often it was launched.
+    /// Number of launches.
     pub launches: u64,
-    /// Of all launches together.
+    /// The total over all launches.
     pub cost: Cost,
 }
 
@@ -63,7 +63,7 @@ impl Totals {
         self.0.values().map(|(launches, _)| launches).sum()
     }
 
-    /// By name.
+    /// The totals, sorted by the kernel's name.
     pub(super) fn report(&self) -> Vec<KernelCost> {
         self.0.iter().map(|(&kernel, &(launches, cost))| KernelCost { kernel, launches, cost }).collect()
     }

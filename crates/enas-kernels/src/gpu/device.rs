@@ -1,13 +1,14 @@
-//! What a GPU must be able to do: keep memory, copy, and run kernels one after another.
+//! The interface of a GPU: memory, copies, and kernels that run one after another.
 //!
-//! There are two: the CUDA driver, behind the feature `cuda`, and the emulator that the tests of this project use,
-//! which runs the same kernel sources on the host.
+//! There are two real implementations. One is the CUDA driver, with the feature `cuda`. The other is the emulator of
+//! this project's tests, which runs the same kernel sources on the host. [`Dry`](super::Dry) computes nothing and only
+//! counts.
 
 use std::fmt::Debug;
 
 use super::precision::Precision;
 
-/// A piece of device memory; its meaning is the device's own.
+/// A piece of device memory. Only the device knows what the number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handle(pub u64);
 
@@ -16,10 +17,10 @@ pub struct Handle(pub u64);
 pub struct Launch {
     /// The kernel's name in its `.cu` file.
     pub kernel: &'static str,
-    /// That of the maps among the arguments, which decides between two variants of the kernel; single precision where
-    /// there is no map.
+    /// Precision of the maps among the arguments; it selects one of two variants of the kernel. Single precision if no
+    /// argument is a map.
     pub maps: Precision,
-    /// Blocks along x, y and z.
+    /// Number of blocks along x, y and z.
     pub grid: [u32; 3],
     /// Threads of a block along x, y and z.
     pub block: [u32; 3],
@@ -28,7 +29,7 @@ pub struct Launch {
 /// An argument of a kernel, in the order of its parameters.
 #[derive(Clone, Copy, Debug)]
 pub enum Arg {
-    /// An address: memory, and bytes from its start.
+    /// An address: a piece of memory, and an offset in bytes.
     Memory(Handle, usize),
     /// `unsigned`.
     U32(u32),
@@ -36,70 +37,70 @@ pub enum Arg {
     F32(f32),
 }
 
-/// A device that does what it is told in the order it is told.
+/// A device that executes requests in the order in which they arrive (one stream).
 ///
-/// Only [`download`](Self::download) waits for what was launched before.
+/// Only [`download`](Self::download) waits for earlier launches.
 pub trait Device: Debug + Send + Sync {
-    /// What it is, for people: `NVIDIA H100 80GB HBM3 (cuda:0)`.
+    /// A readable name: `NVIDIA H100 80GB HBM3 (cuda:0)`.
     fn name(&self) -> String;
 
-    /// Memory of `bytes` bytes with arbitrary content.
+    /// Allocates `bytes` bytes with arbitrary content.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], or what the device reports.
     fn allocate(&self, bytes: usize) -> Result<Handle, Error>;
 
-    /// Bytes that could still be had, if the device knows.
+    /// Bytes that can still be allocated, if the device knows.
     fn free_bytes(&self) -> Option<usize> {
         None
     }
 
-    /// Gives memory back; launches that use it may still be under way.
+    /// Frees memory. Launches that use it may still be running.
     fn release(&self, memory: Handle);
 
-    /// Told when released memory is used again without the device's doing. A device that watches for reads of memory
-    /// that was never written forgets what it knew.
+    /// Tells the device that a pool reuses this memory without a call to [`allocate`](Self::allocate). A device that
+    /// detects reads of unwritten memory then forgets what was written.
     fn recycled(&self, _memory: Handle) {}
 
-    /// Copies `bytes` to `offset` bytes from the start of `memory`. The slice is free again on return.
+    /// Copies `bytes` to `memory`, from byte `offset` on. The caller may reuse the slice on return.
     ///
     /// # Errors
     /// What the device reports.
     fn upload(&self, memory: Handle, offset: usize, bytes: &[u8]) -> Result<(), Error>;
 
-    /// Waits for all launches and fills `bytes` from `offset` bytes from the start of `memory`.
+    /// Waits for all launches, then fills `bytes` from `memory`, from byte `offset` on.
     ///
     /// # Errors
-    /// What the device reports, perhaps of an earlier launch.
+    /// What the device reports, perhaps about an earlier launch.
     fn download(&self, memory: Handle, offset: usize, bytes: &mut [u8]) -> Result<(), Error>;
 
-    /// Sets `bytes` bytes, from `offset` on, to zero.
+    /// Sets `bytes` bytes of `memory` to zero, from byte `offset` on.
     ///
     /// # Errors
     /// What the device reports.
     fn clear(&self, memory: Handle, offset: usize, bytes: usize) -> Result<(), Error>;
 
-    /// Runs a kernel.
+    /// Launches a kernel.
     ///
     /// # Errors
     /// What the device reports: an unknown kernel, arguments that do not fit, limits exceeded.
     fn launch(&self, launch: &Launch, args: &[Arg]) -> Result<(), Error>;
 }
 
-/// Why a device could not do what it was told.
+/// Why a request to a device failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is not enough memory.
+    /// The device has too little free memory.
     OutOfMemory {
-        /// Bytes asked for.
+        /// Bytes requested.
         asked: usize,
         /// Bytes the program holds on the device.
         held: usize,
     },
-    /// There is no such device, or no driver for it; the text says which, and the remedy.
+    /// There is no such device, or no driver for it. The text names the cause and the remedy.
     Unavailable(String),
-    /// Anything else that went wrong, in the device's words.
+    /// Any other failure, in the device's words.
     Failed(String),
 }
 

@@ -1,13 +1,13 @@
-//! A device that computes nothing: for counting launches, bytes and memory without a GPU.
+//! A device that computes nothing: it counts launches, bytes and memory without a GPU.
 
 use std::collections::HashMap;
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
 use super::device::{Arg, Device, Error, Handle, Launch};
 
-/// A device without numbers. It checks that what it is told concerns memory it gave out, counts, and does nothing
-/// else: launches take no time, downloads give zeros. A step of a network of any size runs in milliseconds, and
-/// [`Gpu::report`](super::Gpu::report) tells what it would have cost.
+/// A device without numbers (dry run). It checks that each request concerns memory it gave out, and counts. Launches
+/// take no time, downloads give zeros. A step of a network of any size runs in milliseconds, and
+/// [`Gpu::report`](super::Gpu::report) tells what it would cost on a GPU.
 ///
 /// Cloning gives another handle to the same device, for questions after it was handed to a [`Gpu`](super::Gpu):
 ///
@@ -26,7 +26,7 @@ pub struct Dry(SyncArc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Bytes there are.
+    /// Bytes of memory that the device has.
     memory: usize,
     state: Mutex<State>,
 }
@@ -35,45 +35,45 @@ struct Shared {
 struct State {
     /// Bytes by handle.
     lengths: HashMap<Handle, usize>,
-    /// Handles given out so far.
+    /// Number of handles given out so far.
     handles: u64,
     held: usize,
     peak: usize,
     counts: Counts,
 }
 
-/// What a [`Dry`] device was told so far.
+/// Requests to a [`Dry`] device so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Allocations.
     pub allocations: u64,
     /// Copies from the host.
     pub uploads: u64,
-    /// Copies to the host; each of them would wait for the device.
+    /// Copies to the host; on a GPU each would wait for the device.
     pub downloads: u64,
-    /// Pieces of memory set to zero.
+    /// Requests to set memory to zero.
     pub clears: u64,
-    /// Kernels.
+    /// Kernel launches.
     pub launches: u64,
 }
 
 impl Dry {
-    /// With memory without end.
+    /// A device with unlimited memory.
     pub fn new() -> Self {
         Self::with_memory(usize::MAX)
     }
 
-    /// With `bytes` bytes of memory; further allocations fail with [`Error::OutOfMemory`].
+    /// A device with `bytes` bytes of memory; further allocations fail with [`Error::OutOfMemory`].
     pub fn with_memory(bytes: usize) -> Self {
         Self(SyncArc::new(Shared { memory: bytes, state: Mutex::default() }))
     }
 
-    /// What it was told so far.
+    /// The requests so far.
     pub fn counts(&self) -> Counts {
         self.state().counts
     }
 
-    /// The most bytes that were allocated at a time.
+    /// The largest number of bytes that were allocated at the same time.
     pub fn peak_bytes(&self) -> usize {
         self.state().peak
     }
@@ -159,7 +159,10 @@ impl Device for Dry {
     }
 }
 
-/// Checks what every NVIDIA GPU since compute capability 3 allows.
+/// Checks the limits of every NVIDIA GPU since compute capability 3.
+///
+/// # Errors
+/// [`Error::Failed`] with the launch.
 fn within_limits(launch: &Launch) -> Result<(), Error> {
     let fits =
         |size: [u32; 3], limits: [u32; 3]| size.iter().zip(limits).all(|(x, limit)| (1..=limit).contains(x));

@@ -1,12 +1,12 @@
-// Sums of two maps, copies of channels, and means over pixels, in lane layout.
+// Sums of two maps, copies of channels, and means over pixels, in the blocked layout.
 //
-// Unless said otherwise, one thread treats four of the sixteen images of one pixel, and blockIdx.y counts the groups
-// of images.
+// Unless said otherwise, one thread handles four of the sixteen images of one pixel, and blockIdx.y counts the groups
+// of images. All kernels are limited by memory bandwidth: each makes one pass over its maps.
 #include "quad.cuh"
 
 namespace {
 
-// The factors of images `first` to `first + 3`; zero past the last one, one without factors.
+// The factors of images `first` to `first + 3`: zero past the last image, one without factors.
 __device__ __forceinline__ float4 factors_of(In<float> factors, unsigned has_factors, unsigned first, unsigned n) {
     if (!has_factors) return quad(1.0f);
     return make_float4(first < n ? factors[first] : 0.0f, first + 1 < n ? factors[first + 1] : 0.0f,
@@ -27,12 +27,13 @@ extern "C" __global__ void __launch_bounds__(256)
     const float4 fa = factors_of(factors_a, has_factors_a, image, n);
     const float4 fb = factors_of(factors_b, has_factors_b, image, n);
     const Affine na = affine_of(affine_a, has_affine_a, channel, c), nb = affine_of(affine_b, has_affine_b, channel, c);
+    // Factors, scales and shifts are folded first: two multiply-adds per number remain.
     const float4 shift = fma4(fa, quad(na.shift), fb * quad(nb.shift));
     const float4 right = fma4(to_float4(load4(b, at)), fb * quad(nb.scale), shift);
     store4(out, at, to_activation4(fma4(to_float4(load4(a, at)), fa * quad(na.scale), right)));
 }
 
-// to (+)= factors·from: for the backward directions of sums and concatenations. `size` is c·h·w of `to`, `from_size`
+// to (+)= factors·from: for the backward passes of sums and concatenations. `size` is c·h·w of `to`; `from_size` is
 // that of the map whose channels `from` begins with. Reads one map, writes one, or adds to it.
 extern "C" __global__ void __launch_bounds__(256)
     elementwise_scale(In<activation> from, In<float> factors, unsigned has_factors, InOut<activation> to, unsigned n,
@@ -44,8 +45,8 @@ extern "C" __global__ void __launch_bounds__(256)
     put4(to, (blockIdx.y * size * 4 + i) * 4, value, accumulate);
 }
 
-// Copies the c channels of a value, normalised, to channel `first` and after of a map with `channels`. `plane` is h·w.
-// Reads one map, writes one.
+// Copies the c channels of a value, normalised, to channels `first`.. of a map with `channels` channels. `plane` is
+// h·w. Reads one map, writes one.
 extern "C" __global__ void __launch_bounds__(256)
     elementwise_place(In<activation> from, In<float> affine, unsigned has_affine, Out<activation> to, unsigned c,
                       unsigned plane, unsigned first, unsigned channels) {
@@ -56,9 +57,11 @@ extern "C" __global__ void __launch_bounds__(256)
     store4(to, at, to_activation4(normalised4(from, (blockIdx.y * size + i) * 4, of)));
 }
 
-// means[image, first + channel] = Σ max(x, 0)/plane over the pixels of a channel; a row of means holds `channels`.
-// One block per channel (x) and group (y): thread t adds up quad t % 4 of every 32nd pixel, then sixteen threads the 32
-// sums of one image each, in double precision. Reads the map once.
+// means[image, first + channel] = Σ max(x, 0)/plane over the pixels of a channel; a row of means holds `channels`
+// numbers.
+//
+// One block of 128 threads per channel (x) and group (y). Thread t sums quad t % 4 of every 32nd pixel in registers.
+// Then sixteen threads add the 32 sums of one image each, in double precision. Reads the map once.
 extern "C" __global__ void __launch_bounds__(128)
     elementwise_relu_mean(In<activation> x, In<float> affine, unsigned has_affine, Out<float> means, unsigned n,
                           unsigned c, unsigned plane, unsigned first, unsigned channels) {

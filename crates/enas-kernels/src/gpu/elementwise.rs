@@ -1,4 +1,4 @@
-//! Sums, concatenations and means over pixels: the launches.
+//! Sums, concatenations and means over pixels: the launches of `elementwise.cu`.
 
 use super::buffer::Buffer;
 use super::cost::Cost;
@@ -7,13 +7,13 @@ use super::map::{GpuMap, GpuValue};
 use super::param::Param;
 use super::pool::quads;
 
-/// Threads of a block that takes the mean of a channel.
+/// Threads of a block that computes the mean of a channel.
 const MEAN_THREADS: usize = 128;
 
-/// One side of a sum: a value and, for drop-path, a factor per image.
+/// One side of a sum: a value and, for drop-path, one factor per image.
 #[derive(Clone, Copy, Debug)]
 pub struct GpuTerm<'a> {
-    /// The summand.
+    /// The summand, `[n, c, h, w]`.
     pub value: &'a GpuValue,
     /// One factor per image, `[n]`; `None` for 1.
     pub factors: Option<&'a Buffer>,
@@ -35,13 +35,13 @@ fn factor_cost(factors: Option<&Buffer>, n: usize, len: usize) -> Cost {
     if factors.is_some() { Cost::new(n, len) } else { Cost::default() }
 }
 
-/// Factors as kernels take them; without any, a valid address will do.
+/// The arguments for factors; without any, a valid address serves.
 fn factor_params<'a>(factors: Option<&'a Buffer>, map: &'a GpuMap) -> [Param<'a>; 2] {
     [factors.map_or(map.into(), Param::from), factors.is_some().into()]
 }
 
-/// `a + b`, each with its pending normalisation and factors applied. Shapes: all `[n, c, h, w]`. The twin of
-/// [`crate::add`]. Reads both sides once, writes the sum.
+/// Returns `a + b`, each with its pending normalisation and factors applied. Shapes: all `[n, c, h, w]`. The
+/// counterpart of [`crate::add`]. Reads both sides once, writes the sum.
 ///
 /// # Panics
 /// If the sides differ in shape.
@@ -56,8 +56,9 @@ pub fn add(a: GpuTerm<'_>, b: GpuTerm<'_>) -> GpuMap {
     out
 }
 
-/// Adds `factors · grad` to `gradient`; without factors and without a gradient yet, shares `grad`'s memory. The twin
-/// of [`crate::add_backward`]. Reads `grad` once, writes the gradient.
+/// Adds `factors · grad` to `gradient`; both maps are `[n, c, h, w]`, the factors `[n]`. Without factors and without a
+/// gradient yet, shares `grad`'s memory. The counterpart of [`crate::add_backward`]. Reads `grad` once, writes the
+/// gradient.
 ///
 /// # Panics
 /// If there is a gradient of another shape.
@@ -70,11 +71,11 @@ pub fn add_backward(grad: &GpuMap, factors: Option<&Buffer>, gradient: &mut Opti
     scale((grad, 0), factors, to, accumulate);
 }
 
-/// One map with the channels of all values one after another, normalisations applied. The twin of
-/// [`crate::concat()`]. Reads every value once, writes the map.
+/// Returns one map `[n, Σ c_i, h, w]` with the channels of all values, `[n, c_i, h, w]`, one after another,
+/// normalisations applied. The counterpart of [`crate::concat()`]. Reads every value once, writes the map.
 ///
 /// # Panics
-/// If there are no values, or images differ in number or size.
+/// If there are no values, or they differ in `n`, `h` or `w`.
 pub fn concat(values: &[GpuValue]) -> GpuMap {
     let (n, _, h, w) = values.first().expect("a concatenation is of something").map.shape();
     let out = values[0].map.another((n, channels(values), h, w));
@@ -91,8 +92,8 @@ pub fn concat(values: &[GpuValue]) -> GpuMap {
     out
 }
 
-/// Adds the gradient of [`concat()`] to one gradient per value. The twin of [`crate::concat_backward`]. Reads `grad`
-/// once, writes the gradients.
+/// Adds the gradient of [`concat()`], `[n, Σ c_i, h, w]`, to one gradient `[n, c_i, h, w]` per value. The counterpart
+/// of [`crate::concat_backward`]. Reads `grad` once, writes the gradients.
 ///
 /// # Panics
 /// If a shape does not fit.
@@ -109,7 +110,7 @@ pub fn concat_backward(grad: &GpuMap, values: &[GpuValue], gradients: &mut [Opti
     }
 }
 
-/// Writes `factors · from` to `to`, or adds it; takes the channels of `from` from `first` on.
+/// Writes `factors · from` to `to`, or adds it. Takes the channels of `from` from `first` on.
 fn scale((from, first): (&GpuMap, usize), factors: Option<&Buffer>, to: &GpuMap, accumulate: bool) {
     let size = |map: &GpuMap| map.c() * map.plane();
     let mut args = vec![Param::Map(from, first * from.row())];
@@ -120,8 +121,8 @@ fn scale((from, first): (&GpuMap, usize), factors: Option<&Buffer>, to: &GpuMap,
     to.gpu().launch("elementwise_scale", quads(to), [THREADS, 1, 1], &args, cost);
 }
 
-/// Means over pixels of `max(x, 0)`: `[n, c, h, w]` of all values together to `[n, Σ c]`. The twin of
-/// [`crate::relu_mean`]. Reads every value once.
+/// Means over pixels of `max(x, 0)` (ReLU and global average pooling): `[n, c_i, h, w]` of all values together to
+/// `[n, Σ c_i]`. The counterpart of [`crate::relu_mean`]. Reads every value once.
 ///
 /// # Panics
 /// If there are no values or they differ in the number of images.
@@ -144,8 +145,8 @@ pub fn relu_mean(values: &[GpuValue]) -> Buffer {
     means
 }
 
-/// Adds the gradient of [`relu_mean`], given `grad` as `[n, Σ c]`, to one gradient per value. The twin of
-/// [`crate::relu_mean_backward`]. Reads every value once, writes the gradients.
+/// Adds the gradient of [`relu_mean`], given `grad` as `[n, Σ c_i]`, to one gradient `[n, c_i, h, w]` per value. The
+/// counterpart of [`crate::relu_mean_backward`]. Reads every value once, writes the gradients.
 ///
 /// # Panics
 /// If there is a gradient of another shape than its value.

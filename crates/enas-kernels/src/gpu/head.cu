@@ -1,13 +1,14 @@
-// The classifier and its loss. Matrices here are row by row, one row per image; nothing is in lane layout.
+// The classifier and its loss. Matrices here are row-major with one row per image, not in the blocked layout.
 #include "reduce.cuh"
 
 namespace {
 
-// Tiles of products are TILE by TILE, STEP deep; PITCH leaves the banks of shared memory apart and rows aligned.
+// Tiles of products are TILE by TILE, STEP deep. PITCH is the padded row of a tile in shared memory: it spreads columns
+// over the banks and keeps rows aligned.
 constexpr unsigned TILE = 64, STEP = 16, PITCH = TILE + 4;
 
 // Fills a tile [STEP][PITCH]: element (k, i) is from[(first_k + k)·stride_k + (first_i + i)·stride_i], zero from end_k
-// or end_i on. Neighbouring threads read neighbours: along i if those are next to each other, else along k.
+// or end_i on. Neighbouring threads read neighbours in memory: along i if stride_i is 1, else along k.
 __device__ __forceinline__ void fill(Shared<float> tile, In<float> from, unsigned first_k, unsigned end_k,
                                      unsigned stride_k, unsigned first_i, unsigned end_i, unsigned stride_i) {
     for (unsigned e = threadIdx.x; e < TILE * STEP; e += 256) {
@@ -17,6 +18,7 @@ __device__ __forceinline__ void fill(Shared<float> tile, In<float> from, unsigne
     }
 }
 
+// Adds the outer product of four rows and four columns: 16 multiply-adds for two loads.
 __device__ __forceinline__ void add_products(float (&sums)[4][4], float4 a, float4 b) {
     const float rows[4] = {a.x, a.y, a.z, a.w}, columns[4] = {b.x, b.y, b.z, b.w};
 #pragma unroll
@@ -26,18 +28,18 @@ __device__ __forceinline__ void add_products(float (&sums)[4][4], float4 a, floa
     }
 }
 
-// A number and where it stands.
+// A number and its index.
 struct Best {
     float value;
     unsigned at;
 };
 
-// The larger; of equals the first.
+// The larger number; of equals the one with the lower index.
 __device__ __forceinline__ Best better(Best a, Best b) {
     return b.value > a.value || (b.value == a.value && b.at < a.at) ? b : a;
 }
 
-// The first largest of the numbers of all threads of a block of 256; for every thread.
+// The first maximum over the numbers of all threads of a block of 256, in a tree; every thread gets it.
 __device__ __forceinline__ Best block_best(Shared<float> values, Shared<unsigned> places, Best mine) {
     const unsigned t = threadIdx.x;
     values[t] = mine.value;
@@ -57,9 +59,15 @@ __device__ __forceinline__ Best block_best(Shared<float> values, Shared<unsigned
 }  // namespace
 
 // out[z] = the product of [rows, depth] and [depth, columns], taken over the z-th `slice` of the depth. Element (i, k)
-// of the left matrix is a[i·a_row + k·a_column], (k, j) of the right one b[k·b_row + j·b_column]. Blocks count tiles
-// of 64·64 along columns (x) and rows (y) and slices (z); each of 256 threads computes 4·4 numbers. Reads the left
-// matrix once per tile of columns, the right one once per tile of rows.
+// of the left matrix is a[i·a_row + k·a_column], (k, j) of the right one b[k·b_row + j·b_column].
+//
+// Method outline (tiled SGEMM with split-K):
+// 1. Blocks count tiles of 64×64 along columns (x) and rows (y), and slices of the depth (z). Slices keep a GPU busy if
+//    there are few tiles; head_sum adds them in a fixed order.
+// 2. The loop goes over the depth in steps of 16; both operands of a step lie in shared memory (2 × 4.25 KiB).
+// 3. Each of 256 threads computes 4×4 numbers in registers, by outer products.
+// 4. Strides stand for transposes, so all three products of the classifier use this kernel. Reads the left matrix once
+//    per tile of columns, the right one once per tile of rows.
 extern "C" __global__ void __launch_bounds__(256)
     head_product(In<float> a, In<float> b, Out<float> out, unsigned rows, unsigned columns, unsigned depth,
                  unsigned slice, unsigned a_row, unsigned a_column, unsigned b_row, unsigned b_column) {
@@ -99,18 +107,25 @@ extern "C" __global__ void __launch_bounds__(256)
     to[i] = accumulate ? to[i] + sum : sum;
 }
 
-// out = features·factors, number by number.
+// out = features·factors, element by element.
 extern "C" __global__ void __launch_bounds__(256)
     head_scale(In<float> features, In<float> factors, Out<float> out, unsigned len) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < len) out[i] = features[i] * factors[i];
 }
 
-// Softmax cross entropy of one image per block against a target distribution, times the weight of the image. The classes
-// `labels` and, if `mixed`, `others` with the share `shares` of the first have weights of their own, which add up to that of
-// the image; `smoothing` of the target is spread over all classes. gradient = (softmax − target)·scale·weight,
-// losses[0][image] = the loss in nats·weight, losses[1][image] = 1 if the first largest logit is the label's. A label that
-// is no class has no number for a loss. Reads the logits three times, mostly from caches, writes the gradient once.
+// Softmax cross entropy of one image per block against a target distribution, times the weight of the image.
+//
+// An image has the class `labels` and, if `mixed`, a second class `others`; `shares` is the share of the first. Classes
+// have weights, and their mix is the weight of the image. `smoothing` of the target is spread over all classes (label
+// smoothing).
+//
+// Results: gradient = (softmax − target)·scale·weight. losses[0][image] = the loss in nats·weight. losses[1][image] = 1
+// if the first maximum of the logits is the label's. A label outside the classes makes the loss NaN.
+//
+// Method outline: three passes over the logits of the image, with tree reductions between them: the maximum (for a
+// stable softmax), the sum of exponentials, the gradient. Sums are in double precision. Reads the logits mostly from
+// caches, writes the gradient once.
 extern "C" __global__ void __launch_bounds__(256)
     head_cross_entropy(In<float> logits, In<unsigned> labels, In<unsigned> others, In<float> shares, In<float> weights,
                        Out<float> gradient, Out<float> losses, unsigned n, unsigned classes, float scale,
@@ -121,6 +136,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned image = blockIdx.x, first = image * classes, label = labels[image];
     const unsigned other = mixed ? others[image] : label;
     const float share = mixed ? shares[image] : 1.0f;
+    // NaN for an unknown class spreads to the loss and to the gradient.
     const bool known = label < classes && other < classes;
     const float of_label = known ? share * weights[label] : NAN;
     const float of_other = known ? (1.0f - share) * weights[other] : NAN;
@@ -132,22 +148,25 @@ extern "C" __global__ void __launch_bounds__(256)
     for (unsigned i = threadIdx.x; i < classes; i += 256) part += expf(logits[first + i] - best.value);
     const double sum = block_sum(sums, part);
     const float inverse = static_cast<float>(1.0 / sum);
+    // The share of the smoothed target that every class gets.
     const float even = smoothing / static_cast<float>(classes);
     for (unsigned i = threadIdx.x; i < classes; i += 256) {
         const float p = expf(logits[first + i] - best.value) * inverse;
         const float sharp = (i == label ? a : 0.0f) + (i == other ? b : 0.0f);
+        // The derivative of the cross entropy of a softmax: probability minus target.
         gradient[first + i] = (p - ((1.0f - smoothing) * sharp + even)) * scale * weight;
     }
     double total = 0.0;
+    // The loss needs the sum of all log-probabilities only with smoothing.
     if (smoothing > 0.0f) {
         double spread = 0.0;
         for (unsigned i = threadIdx.x; i < classes; i += 256) spread += logits[first + i] - best.value;
-        // Everyone has read the sum before the next is taken.
+        // All threads must have read the sum before its memory is used again.
         __syncthreads();
         total = block_sum(sums, spread);
     }
     if (threadIdx.x != 0) return;
-    // A class without a share may have any logit.
+    // A class with share zero may have any logit, even an infinite one: its product must not become NaN.
     const double own = known && a != 0.0f ? double(a) * double(logits[first + label] - best.value) : (known ? 0.0 : NAN);
     const double second = known && b != 0.0f ? double(b) * double(logits[first + other] - best.value) : 0.0;
     double expected = own + second;
@@ -156,7 +175,7 @@ extern "C" __global__ void __launch_bounds__(256)
     losses[n + image] = best.at == label ? 1.0f : 0.0f;
 }
 
-// stats = the mean loss, the number right; one block. Adds up in double precision.
+// stats = the mean loss, the number of correct images; one block, double precision.
 extern "C" __global__ void __launch_bounds__(256) head_stats(In<float> losses, Out<float> stats, unsigned n) {
     SHARED(double, sums, 256);
     for (unsigned row = 0; row < 2; ++row) {
@@ -164,7 +183,7 @@ extern "C" __global__ void __launch_bounds__(256) head_stats(In<float> losses, O
         for (unsigned i = threadIdx.x; i < n; i += 256) part += losses[row * n + i];
         const double sum = block_sum(sums, part);
         if (threadIdx.x == 0) stats[row] = static_cast<float>(row == 0 ? sum / n : sum);
-        // Everyone has read the sum before the next is taken.
+        // All threads must have read the sum before its memory is used again.
         __syncthreads();
     }
 }

@@ -1,4 +1,4 @@
-//! The classifier and its loss: the launches. Matrices here are row by row, one row per image.
+//! The classifier and its loss: the launches of `head.cu`. Matrices here are row-major with one row per image.
 
 use super::buffer::{Buffer, Span};
 use super::cost::Cost;
@@ -8,13 +8,13 @@ use super::param::Param;
 
 /// Rows and columns of the tile of a product that one block computes.
 const TILE: usize = 64;
-/// Numbers of the depth that a block takes at a time.
+/// Numbers of the depth that a block handles in one step.
 const STEP: usize = 16;
-/// Blocks that a product is cut into if its depth allows: about as many as a large GPU runs side by side.
+/// Number of blocks that a product is cut into if its depth allows: about as many as a large GPU runs at once.
 const BLOCKS: usize = 128;
 
-/// Features `[n, c]` times `weight` `[c, classes]`: logits `[n, classes]`. Reads features and weights about once each
-/// per 64 images or classes, writes the logits.
+/// Returns features `[n, c]` times `weight` `[c, classes]`: logits `[n, classes]`. Reads features and weights about
+/// once each per 64 images or classes, writes the logits.
 ///
 /// # Panics
 /// If the weights do not have that shape.
@@ -30,8 +30,9 @@ pub fn classifier_forward(features: &Buffer, weight: Span<'_>, n: usize, c: usiz
     logits
 }
 
-/// Takes the gradient of the logits and returns that of the features, `[n, c]`; adds the gradient of the weights to
-/// `into`, unless they are not trained. Traffic as in [`classifier_forward`], for each of the two.
+/// Returns the gradient of the features, `[n, c]`, from `grad`, the gradient of the logits `[n, classes]`. Adds the
+/// gradient of the weights, `[c, classes]`, to `into`; `None` if they are not trained. Traffic as in
+/// [`classifier_forward`], for each of the two.
 ///
 /// # Panics
 /// If weights or their gradient do not have the shape `[c, classes]`.
@@ -56,7 +57,7 @@ pub fn classifier_backward(
     feature_grad
 }
 
-/// `len` features times their factors. Reads both once, writes the products.
+/// Returns `len` features times their factors (dropout), element by element. Reads both once, writes the products.
 pub fn scale_features(features: &Buffer, factors: &Buffer, len: usize) -> Buffer {
     let gpu = features.gpu();
     let out = gpu.buffer(len);
@@ -65,34 +66,36 @@ pub fn scale_features(features: &Buffer, factors: &Buffer, len: usize) -> Buffer
     out
 }
 
-/// How the loss of an image is counted.
+/// Weights and smoothing of the loss.
 #[derive(Clone, Copy, Debug)]
 pub struct GpuLossRule<'a> {
-    /// What the loss of an image counts for, by class, `[classes]`.
+    /// Weight of an image's loss by its class, `[classes]`.
     pub class_weights: &'a Buffer,
     /// Share of the target that is spread evenly over all classes (label smoothing).
     pub smoothing: f32,
 }
 
-/// What the logits of a batch are compared with.
+/// The targets of a batch.
 #[derive(Clone, Debug)]
 pub struct GpuTargets {
     /// The class of every image, `[n]`: whole numbers below the number of classes.
     pub labels: Buffer,
-    /// A second class of every image `[n]`, and how much the first one counts `[n]`, where images are mixed.
+    /// For mixed images: a second class of every image, `[n]`, and the share of the first class, `[n]`.
     pub mix: Option<(Buffer, Buffer)>,
 }
 
 /// Mean softmax cross entropy of logits `[n, classes]` against targets.
 ///
-/// An image of the classes `a` and `b` with the share `s` has the weight `W = s·w_a + (1 − s)·w_b` and the target
-/// distribution `q = (1 − ε)·(s·w_a·[a] + (1 − s)·w_b·[b])/W + ε/classes`, with smoothing `ε`; its loss is `−W·Σ q·ln p`.
-/// The mean is over the images. Returns the gradient of `weight` times the mean, `[n, classes]`, and writes two numbers to
-/// `stats`: the mean itself in nats, and how many images have their first largest logit at their first class. A label that
-/// is no class makes the mean NaN. Reads the logits three times, mostly from caches, writes the gradient once.
+/// An image of the classes `a` and `b` with the share `s` has the weight `W = s·w_a + (1 − s)·w_b`. Its target
+/// distribution is `q = (1 − ε)·(s·w_a·[a] + (1 − s)·w_b·[b])/W + ε/classes`, with label smoothing `ε`. Its loss is
+/// `−W·Σ q·ln p`. The mean is over the images.
+///
+/// Returns the gradient of `weight` times the mean, `[n, classes]`. Writes two numbers to `stats`: the mean in nats,
+/// and the number of images whose first maximum among the logits is at their first class. A label outside the classes
+/// makes the mean NaN. Reads the logits three times, mostly from caches, writes the gradient once.
 ///
 /// # Panics
-/// If `stats` has not two numbers.
+/// If `stats` does not have two numbers.
 pub fn cross_entropy(
     logits: &Buffer,
     targets: &GpuTargets,
@@ -106,12 +109,12 @@ pub fn cross_entropy(
     let (gradient, losses) = (gpu.buffer(n * classes), gpu.buffer(2 * n));
     let scale = weight / n as f32;
     let GpuTargets { labels, mix } = targets;
-    // Without a second class any addresses will do.
+    // Without a second class any valid addresses serve.
     let (others, shares) = mix.as_ref().map_or((labels, logits), |(others, shares)| (others, shares));
     let mut args = vec![logits.into(), labels.into(), others.into(), shares.into()];
     args.extend([rule.class_weights.into(), (&gradient).into(), (&losses).into(), n.into(), classes.into()]);
     args.extend([scale.into(), rule.smoothing.into(), mix.is_some().into()]);
-    // Compared, less the largest, raised, added up, divided and scaled.
+    // Per logit: comparison, difference to the maximum, exponential, sum, division, scaling.
     let cost = Cost::new(2 * n * classes + 4 * n, 6 * n * classes);
     gpu.launch("head_cross_entropy", [n, 1, 1], [THREADS, 1, 1], &args, cost);
     let args = [(&losses).into(), stats.into(), n.into()];
@@ -119,10 +122,10 @@ pub fn cross_entropy(
     gradient
 }
 
-/// A matrix: where it begins, and the distances from row to row and from column to column.
+/// A matrix: its first number, and its strides from row to row and from column to column.
 type Matrix<'a> = (Param<'a>, [usize; 2]);
 
-/// `[rows, depth]` times `[depth, columns]`; the shape is `[rows, depth, columns]`.
+/// The product of `[rows, depth]` and `[depth, columns]`; `shape` is `[rows, depth, columns]`.
 struct Product<'a> {
     shape: [usize; 3],
     left: Matrix<'a>,
@@ -130,12 +133,12 @@ struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// Writes the product to `to`, or adds it.
+    /// Writes the product to `to`, `[rows, columns]`, or adds it.
     fn run(self, gpu: &Gpu, to: Span<'_>, accumulate: bool) {
         let [rows, depth, columns] = self.shape;
         let len = rows * columns;
         let (slice, slices) = self.slices();
-        // A single part that nothing is added to is the result.
+        // A single part that is not accumulated is the result itself.
         let parts = (accumulate || slices > 1).then(|| gpu.buffer(slices * len));
         let out = parts.as_ref().map_or(to, |parts| parts.span(0, slices * len));
         let grid = [columns.div_ceil(TILE), rows.div_ceil(TILE), slices];
@@ -152,8 +155,8 @@ impl Product<'_> {
         }
     }
 
-    /// How much of the depth a block takes, and how many blocks that makes per tile: few tiles are cut up to keep a
-    /// GPU busy. Depends on the shape alone, so that sums do not depend on the device.
+    /// Split-K: the depth of a slice, and the number of slices. Few tiles are cut into more slices to keep a GPU busy.
+    /// Depends on the shape alone, so that sums do not depend on the device.
     fn slices(&self) -> (usize, usize) {
         let [rows, depth, columns] = self.shape;
         let tiles = rows.div_ceil(TILE) * columns.div_ceil(TILE);

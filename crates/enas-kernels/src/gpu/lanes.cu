@@ -1,7 +1,10 @@
-// Between pictures [n, c, h, w] and the lane layout of maps, [⌈n/16⌉, c, h, w, 16].
+// Conversion between images [n, c, h, w] and the blocked layout of maps, [⌈n/16⌉, c, h, w, 16]; and copies of arrays.
+//
+// All kernels here are limited by memory bandwidth: one pass, one thread per number or word.
 #include "dialect.cuh"
 
-// One thread per number of the map; `size` is c·h·w. Lanes past the last picture become zero.
+// One thread per number of the map; `size` is c·h·w. Lanes past the last image become zero. Writes are coalesced; the
+// sixteen reads of a pixel are c·h·w numbers apart.
 extern "C" __global__ void lanes_from_pictures(In<float> pictures, Out<activation> map, unsigned n, unsigned size) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= size * 16) return;
@@ -9,10 +12,12 @@ extern "C" __global__ void lanes_from_pictures(In<float> pictures, Out<activatio
     map[group * size * 16 + i] = to_activation(picture < n ? pictures[picture * size + i / 16] : 0.0f);
 }
 
-// The chosen of many pictures of bytes. `words` words hold one picture, four numbers each, the lowest byte first; `size`
-// is c·h·w, `plane` h·w; `table` [c, 256] holds what each byte means in each channel. One thread per word of every lane:
-// it reads one word and writes four numbers. The sixteen lanes of a place are neighbours, so writes are whole sectors, and
-// a block reads 64 bytes in a row of each picture.
+// Converts the chosen images of a data set of bytes. `words` words hold one image, four numbers each, the lowest byte
+// first. `size` is c·h·w, `plane` h·w; `table` [c, 256] is the value of each byte in each channel (normalisation
+// included).
+//
+// One thread per word of every lane: it reads one word and writes four numbers. The sixteen lanes of a place are
+// neighbours, so writes are whole sectors. A block of 256 threads reads 64 contiguous bytes of each image.
 extern "C" __global__ void lanes_from_bytes(In<unsigned> pictures, In<unsigned> chosen, In<float> table,
                                             Out<activation> map, unsigned n, unsigned size, unsigned words,
                                             unsigned plane) {
@@ -29,14 +34,14 @@ extern "C" __global__ void lanes_from_bytes(In<unsigned> pictures, In<unsigned> 
     }
 }
 
-// One thread per chosen picture.
+// The labels of the chosen images; one thread per image.
 extern "C" __global__ void lanes_chosen_labels(In<unsigned> labels, In<unsigned> chosen, Out<unsigned> to,
                                                unsigned n) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) to[i] = labels[chosen[i]];
 }
 
-// One thread per number of the pictures; applies what normalisation is pending. `plane` is h·w.
+// Writes a map as images, with the pending normalisation applied; one thread per number. `plane` is h·w.
 extern "C" __global__ void lanes_to_pictures(In<activation> map, In<float> affine, unsigned has_affine,
                                              Out<float> pictures, unsigned c, unsigned plane) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x, size = c * plane;
@@ -46,17 +51,19 @@ extern "C" __global__ void lanes_to_pictures(In<activation> map, In<float> affin
     pictures[picture * size + i] = has_affine ? fmaf(x, affine[channel], affine[c + channel]) : x;
 }
 
+// One thread per number.
 extern "C" __global__ void copy_numbers(In<float> from, Out<float> to, unsigned len) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < len) to[i] = from[i];
 }
 
-// [rows, columns] to [columns, rows]; one thread per number of the result.
+// Transposes [rows, columns] to [columns, rows]; one thread per number of the result.
 extern "C" __global__ void transpose_numbers(In<float> from, Out<float> to, unsigned rows, unsigned columns) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < rows * columns) to[i] = from[i % rows * columns + i / rows];
 }
 
+// One thread per number.
 extern "C" __global__ void add_numbers(In<float> from, InOut<float> to, unsigned len) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < len) to[i] = to[i] + from[i];

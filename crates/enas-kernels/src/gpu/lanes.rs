@@ -1,4 +1,4 @@
-//! Pictures to maps and back.
+//! Conversion of images to maps and back, and copies of arrays: the launches of `lanes.cu`.
 
 use super::buffer::{Buffer, Span};
 use super::cost::Cost;
@@ -12,7 +12,7 @@ use crate::simd::LANES;
 /// Threads of a block in kernels that treat every number alike.
 pub(super) const THREADS: usize = 256;
 
-/// Copies numbers. Reads and writes them once.
+/// Copies the numbers of `from` to `to`. Reads and writes them once.
 ///
 /// # Panics
 /// If the spans differ in length.
@@ -20,7 +20,7 @@ pub fn copy_numbers(from: Span<'_>, to: Span<'_>) {
     number_by_number("copy_numbers", from, to, Cost::new(2 * to.len, 0));
 }
 
-/// Adds numbers to others. Reads both once, writes the sums.
+/// Adds the numbers of `from` to those of `to`. Reads both once, writes the sums.
 ///
 /// # Panics
 /// If the spans differ in length.
@@ -28,10 +28,10 @@ pub fn add_numbers(from: Span<'_>, to: Span<'_>) {
     number_by_number("add_numbers", from, to, Cost::new(3 * to.len, to.len));
 }
 
-/// Numbers `[rows, columns]` as `[columns, rows]`. Reads and writes them once.
+/// Returns a matrix `[rows, columns]` as `[columns, rows]`. Reads and writes it once.
 ///
 /// # Panics
-/// If the length is no multiple of the rows.
+/// If the length is not a multiple of the rows.
 pub fn transpose_numbers(from: Span<'_>, rows: usize) -> Buffer {
     assert!(rows > 0 && from.len.is_multiple_of(rows), "{} numbers in {rows} rows", from.len);
     let (gpu, columns) = (from.buffer.gpu(), from.len / rows);
@@ -50,8 +50,8 @@ fn number_by_number(kernel: &'static str, from: Span<'_>, to: Span<'_>, cost: Co
 }
 
 impl GpuMap {
-    /// The lane layout of pictures that are already on the device as `[n, c, h, w]`, in a precision that everything
-    /// computed from it has as well.
+    /// Converts images that are already on the device as `[n, c, h, w]` to the blocked layout; `shape` is
+    /// `(n, c, h, w)`. All maps that are computed from the result have its precision.
     pub fn from_pictures(
         pictures: &Buffer,
         precision: Precision,
@@ -70,7 +70,8 @@ impl GpuMap {
 }
 
 impl Chosen<'_> {
-    /// The pictures in lane layout, normalised as on the host, to the bit. Reads their bytes once, writes the map.
+    /// The chosen images as a map `[n, c, h, w]`, normalised as on the host, to the bit. Reads their bytes once, writes
+    /// the map.
     pub fn map(&self, precision: Precision) -> GpuMap {
         let ((c, h, w), words) = (self.of.shape(), self.of.words());
         let map = GpuMap::uninit(self.of.gpu(), precision, (self.n, c, h, w));
@@ -84,7 +85,7 @@ impl Chosen<'_> {
         map
     }
 
-    /// Their labels. Reads and writes each once.
+    /// The labels of the chosen images, `[n]`. Reads and writes each once.
     pub fn labels(&self) -> Buffer {
         let to = self.of.gpu().buffer(self.n);
         let (_, _, labels) = self.of.buffers();
@@ -97,16 +98,16 @@ impl Chosen<'_> {
 }
 
 impl GpuValue {
-    /// The pictures `[n, c, h, w]`, normalisation applied, once everything before is done.
+    /// Waits for all earlier work and returns the images `[n, c, h, w]`, normalisation applied.
     ///
     /// # Errors
-    /// The first thing that went wrong on the device.
+    /// The first failure on the device.
     pub fn to_nchw(&self) -> Result<Vec<f32>, Error> {
         let (n, c, h, w) = self.map.shape();
         self.to_pictures().download(0, n * c * h * w)
     }
 
-    /// The same where they are.
+    /// The images `[n, c, h, w]` on the device, normalisation applied.
     pub fn to_pictures(&self) -> Buffer {
         let (n, c, h, w) = self.map.shape();
         let (gpu, plane) = (self.map.gpu(), h * w);

@@ -1,4 +1,4 @@
-//! Feature maps on a device, in the same lane layout as [`crate::Map`].
+//! Feature maps on a device, in the same blocked layout as [`crate::Map`].
 
 use super::buffer::Buffer;
 use super::cost::Cost;
@@ -8,15 +8,16 @@ use super::param::Param;
 use super::precision::Precision;
 use crate::simd::LANES;
 
-/// The activations of `n` images on a device: logically `[n, c, h, w]`, in memory `[⌈n/16⌉, c, h, w, 16]`.
+/// A feature map on a device: logically `[n, c, h, w]`, in memory `[⌈n/16⌉, c, h, w, 16]`.
 ///
-/// Sixteen images lie side by side, so neighbouring threads read neighbouring numbers whatever the size of the
-/// pictures. Numbers past the last image are arbitrary but finite. Cloning shares the memory.
+/// Sixteen images lie side by side, so neighbouring threads access neighbouring numbers (coalesced), whatever the size
+/// of the images. Numbers past the last image are arbitrary but finite. Cloning shares the memory.
 ///
-/// Maps that go into one operation have one [`Precision`], and so do the maps that come out.
+/// All maps that go into or come out of one operation have one [`Precision`].
 #[derive(Clone, Debug)]
 pub struct GpuMap {
-    // Holds words, two numbers to a word in bfloat16: kernels are given the map, which knows, and not this.
+    // Holds words of 32 bits: two numbers per word in bfloat16. So kernels receive the map, which knows, and not this
+    // buffer.
     data: Buffer,
     precision: Precision,
     n: usize,
@@ -26,7 +27,7 @@ pub struct GpuMap {
 }
 
 impl GpuMap {
-    /// A map with arbitrary content, for a kernel to fill.
+    /// A map `[n, c, h, w]` with arbitrary content, for a kernel to fill.
     ///
     /// # Panics
     /// If it has 2³² numbers or more: kernels count in 32 bits.
@@ -40,7 +41,7 @@ impl GpuMap {
         Self { data: gpu.buffer(words(len, precision)), precision, n, c, h, w }
     }
 
-    /// Another map with arbitrary content, on the same device and of the same precision.
+    /// Another map with arbitrary content, on the same device and with the same precision.
     ///
     /// # Panics
     /// As [`uninit`](Self::uninit).
@@ -48,14 +49,17 @@ impl GpuMap {
         Self::uninit(self.gpu(), self.precision, shape)
     }
 
-    /// A map of zeros.
+    /// A map of zeros, `shape` being `(n, c, h, w)`.
+    ///
+    /// # Panics
+    /// If it has 2³² numbers or more.
     pub fn zeros(gpu: &Gpu, precision: Precision, shape: (usize, usize, usize, usize)) -> Self {
         let map = Self::uninit(gpu, precision, shape);
         map.data.clear();
         map
     }
 
-    /// How its numbers are kept.
+    /// The format of its numbers.
     pub fn precision(&self) -> Precision {
         self.precision
     }
@@ -70,48 +74,48 @@ impl GpuMap {
         self.c
     }
 
-    /// Pixels per image and channel.
+    /// Pixels per image and channel: `h·w`.
     pub(crate) fn plane(&self) -> usize {
         self.h * self.w
     }
 
-    /// Numbers per group of sixteen images and channel.
+    /// Numbers per group of sixteen images and channel: `16·h·w`.
     pub(crate) fn row(&self) -> usize {
         self.plane() * LANES
     }
 
-    /// Groups of sixteen images, the last one perhaps partly filled.
+    /// Number of groups of sixteen images. The last one may be partly filled.
     pub(crate) fn groups(&self) -> usize {
         self.n.div_ceil(LANES)
     }
 
-    /// Numbers per channel, padding included.
+    /// Numbers per channel, padding images included.
     pub(crate) fn positions(&self) -> usize {
         self.groups() * self.row()
     }
 
-    /// All numbers, padding included.
+    /// All numbers, padding images included.
     pub(crate) fn len(&self) -> usize {
         self.groups() * self.c * self.row()
     }
 
-    /// What reading or writing as many of its numbers costs.
+    /// The cost of reading or writing `numbers` of its numbers.
     pub(crate) fn traffic(&self, numbers: usize) -> Cost {
         Cost { bytes: (numbers * self.precision.bytes()) as u64, flops: 0 }
     }
 
-    /// What writing all of it costs, or adding to all of it.
+    /// The cost of writing all of it, or of adding to all of it.
     pub(crate) fn cost_of_writing(&self, accumulate: bool) -> Cost {
         let len = self.len();
         if accumulate { self.traffic(2 * len) + Cost::flops(len) } else { self.traffic(len) }
     }
 
-    /// Where its numbers from `first` on are: the memory, and bytes from its start.
+    /// The place of its numbers from `first` on: the buffer, and an offset in bytes.
     pub(super) fn place(&self, first: usize) -> (&Buffer, usize) {
         (&self.data, first * self.precision.bytes())
     }
 
-    /// Makes sure that writing to this map changes no other: copies the numbers if they are shared.
+    /// Makes sure that writing to this map changes no other map (copy on write).
     pub(crate) fn make_unique(&mut self) {
         if self.data.is_unique() {
             return;
@@ -128,15 +132,15 @@ impl GpuMap {
     }
 }
 
-/// Words that as many numbers of a map take: whole ones, as the sixteen images of a pixel do.
+/// Words of 32 bits that `len` numbers of a map take. `len` is even, since a pixel has sixteen images.
 fn words(len: usize, precision: Precision) -> usize {
     len * precision.bytes() / Precision::F32.bytes()
 }
 
-/// A map as its readers see it: raw numbers, and the normalisation still to be applied.
+/// A map as its readers see it: raw numbers and the normalisation that is still pending.
 #[derive(Clone, Debug)]
 pub struct GpuValue {
-    /// The raw numbers.
+    /// The raw numbers, `[n, c, h, w]`.
     pub map: GpuMap,
     /// Factors then summands, `[2, c]`: the value of channel `c` is `affine[0][c]·map + affine[1][c]`. `None` if the
     /// raw numbers are the value already.
@@ -149,19 +153,19 @@ impl GpuValue {
         Self { map, affine: None }
     }
 
-    /// What reading all of it costs, the pending normalisation included.
+    /// The cost of reading all of it, the pending normalisation included.
     pub(crate) fn cost(&self) -> Cost {
         self.cost_of(self.map.len())
     }
 
-    /// What reading as many of its numbers costs, of all channels, the pending normalisation included.
+    /// The cost of reading `numbers` numbers of all channels, the pending normalisation included.
     pub(crate) fn cost_of(&self, numbers: usize) -> Cost {
         let pending = self.affine.as_ref().map(|_| Cost::new(2 * self.map.c(), 2 * numbers));
         self.map.traffic(numbers) + pending.unwrap_or_default()
     }
 
-    /// The three parameters by which kernels read a value: its raw numbers, its normalisation, and whether that is to
-    /// be applied. Without one any valid address will do.
+    /// The three arguments by which kernels read a value: raw numbers, normalisation, and whether there is one. Without
+    /// a normalisation any valid address serves.
     pub(crate) fn params(&self) -> [Param<'_>; 3] {
         let affine = self.affine.as_ref().map_or((&self.map).into(), Param::from);
         [(&self.map).into(), affine, self.affine.is_some().into()]

@@ -1,4 +1,4 @@
-//! A device with its idle memory.
+//! A device with its buffer pool (caching allocator).
 
 use std::collections::HashMap;
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
@@ -9,20 +9,20 @@ use super::cost::{Cost, KernelCost, Totals};
 use super::device::{Arg, Device, Error, Handle, Launch};
 use super::param::{Param, precision_of};
 
-/// Buffers are this many numbers long or a multiple, so that few sizes are kept apart.
+/// Lengths of buffers are multiples of this, so that few different sizes are pooled.
 const GRAIN: usize = 64;
 
-/// A GPU as the operations use it. Cloning gives another handle to the same device.
+/// A GPU as the operations use it: a device, its buffer pool and its first failure. Cloning gives another handle to it.
 ///
-/// An operation that fails is remembered and everything after it is skipped, as the driver itself does, so that
-/// operations need not be checked one by one: [`finish`](Self::finish) tells.
+/// The first failure is remembered and everything after it is skipped, as the CUDA driver does. So callers need not
+/// check operations one by one: [`finish`](Self::finish) returns the failure.
 #[derive(Clone, Debug)]
 pub struct Gpu(SyncArc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     device: Box<dyn Device>,
-    /// The same device as candle has it, if it does.
+    /// The same device in candle's form, if candle knows it.
     native: Option<Native>,
     state: Mutex<State>,
 }
@@ -33,30 +33,30 @@ pub(super) struct State {
     pub(super) idle: HashMap<usize, Vec<Handle>>,
     /// Bytes held, in use or idle.
     pub(super) held: usize,
-    /// What was launched so far.
+    /// Cost of all launches so far.
     totals: Totals,
     pub(super) failure: Option<Error>,
 }
 
 impl Gpu {
-    /// Operations on `device`.
+    /// A handle to `device`.
     pub fn new(device: Box<dyn Device>) -> Self {
         Self(SyncArc::new(Shared { device, native: None, state: Mutex::default() }))
     }
 
-    /// Operations on a device of candle.
+    /// A handle to a device of candle.
     #[cfg(feature = "cuda")]
     pub(super) fn of_candle(native: Native) -> Self {
         let device = Box::new(native.clone());
         Self(SyncArc::new(Shared { device, native: Some(native), state: Mutex::default() }))
     }
 
-    /// The device as candle has it, if it does.
+    /// The device in candle's form, if candle knows it.
     pub(super) fn native(&self) -> Option<&Native> {
         self.0.native.as_ref()
     }
 
-    /// What the device is, for people.
+    /// A readable name of the device.
     pub fn name(&self) -> String {
         self.0.device.name()
     }
@@ -66,59 +66,59 @@ impl Gpu {
         SyncArc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Bytes that could still be had on the device, if it knows.
+    /// Bytes that can still be allocated on the device, if it knows.
     pub fn free_bytes(&self) -> Option<usize> {
         self.0.device.free_bytes()
     }
 
-    /// Kernels launched so far, memory set to zero included.
+    /// Number of kernels launched so far; setting memory to zero counts as one.
     pub fn launches(&self) -> u64 {
         self.state().totals.launches()
     }
 
-    /// What was launched so far, by the kernel's name.
+    /// Cost of all launches so far, by the kernel's name.
     pub fn report(&self) -> Vec<KernelCost> {
         self.state().totals.report()
     }
 
-    /// The first thing that went wrong since the last call, if any.
+    /// Returns the first failure since the last call, and forgets it. Does not wait for the device.
     ///
     /// # Errors
-    /// As remembered. Buffers written since then have arbitrary content.
+    /// The remembered failure. Buffers written since then have arbitrary content.
     pub fn finish(&self) -> Result<(), Error> {
         self.state().failure.take().map_or(Ok(()), Err)
     }
 
-    /// What [`finish`](Self::finish) would return, without forgetting it.
+    /// Returns what [`finish`](Self::finish) would, without forgetting it.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`finish`](Self::finish).
     pub fn failure(&self) -> Result<(), Error> {
         self.state().failure.clone().map_or(Ok(()), Err)
     }
 
-    /// Memory for `len` numbers with arbitrary content.
+    /// A buffer for `len` numbers, with arbitrary content.
     pub fn buffer(&self, len: usize) -> Buffer {
         let len = len.next_multiple_of(GRAIN).max(GRAIN);
         let memory = self.take(len);
         Buffer::new(self, memory, len, None)
     }
 
-    /// `len` zeros.
+    /// A buffer of `len` zeros.
     pub fn zeros(&self, len: usize) -> Buffer {
         let buffer = self.buffer(len);
         buffer.clear();
         buffer
     }
 
-    /// A copy of `values`.
+    /// A buffer with a copy of `values`.
     pub fn upload(&self, values: &[f32]) -> Buffer {
         let buffer = self.buffer(values.len());
         buffer.upload(0, values);
         buffer
     }
 
-    /// A copy of whole numbers.
+    /// A buffer with a copy of whole numbers.
     pub fn upload_u32(&self, values: &[u32]) -> Buffer {
         let buffer = self.buffer(values.len());
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -126,7 +126,7 @@ impl Gpu {
         buffer
     }
 
-    /// Runs `kernel` over a grid of blocks, which costs `cost`.
+    /// Launches `kernel` over a grid of blocks. `cost` is its lower bound on traffic and operations, for the report.
     ///
     /// # Panics
     /// If the maps among the arguments differ in precision.
@@ -178,7 +178,7 @@ impl Gpu {
         fresh
     }
 
-    /// Gives memory that nothing uses back to the device.
+    /// Frees all idle memory of the pool.
     pub fn release_idle(&self) {
         let mut state = self.state();
         let idle: Vec<(usize, Vec<Handle>)> = state.idle.drain().collect();
@@ -193,7 +193,7 @@ impl Gpu {
         self.state().held
     }
 
-    /// Does something on the device, unless something went wrong before; remembers what goes wrong.
+    /// Makes a request to the device, unless an earlier one failed. Remembers its failure.
     pub(super) fn attempt(&self, what: impl FnOnce(&dyn Device) -> Result<(), Error>) {
         if self.state().failure.is_some() {
             return;

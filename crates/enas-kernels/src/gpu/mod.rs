@@ -1,7 +1,7 @@
-//! The operations of this crate on a GPU: a launch in Rust beside each kernel in CUDA C++.
+//! The operations of this crate on a GPU: a launch in Rust next to each kernel in CUDA C++.
 //!
-//! Every operation here is the twin of one on the CPU, with the same layout of maps and the same formulas. Kernels
-//! reduce in two fixed stages and never with floating-point atomics, so a run repeats to the bit.
+//! Every operation here is the counterpart of one on the CPU, with the same layout of maps and the same formulas.
+//! Kernels reduce in two fixed stages and never with floating-point atomics, so a run repeats to the bit.
 
 mod apart;
 mod buffer;

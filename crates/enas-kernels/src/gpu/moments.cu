@@ -1,4 +1,4 @@
-// Batch statistics, the normalisation they mean, and moving ones.
+// Batch statistics: merging those of tiles, the resulting normalisation, and moving averages.
 #include "dialect.cuh"
 
 namespace {
@@ -6,22 +6,25 @@ namespace {
 // Threads of moments_merge.
 constexpr unsigned THREADS = 128;
 
-// Count, mean and sum of squared deviations of some numbers (Chan, Golub and LeVeque, 1983).
+// Mergeable moments: count, mean and sum of squared deviations (Chan, Golub and LeVeque, 1983).
 struct Running {
     double count, mean, squares;
 };
 
 __device__ __forceinline__ Running merge(Running a, Running b) {
     if (b.count == 0.0) return a;
-    // One division: each is a call, around which registers are saved.
+    // A single division, since each one is a function call in double precision, around which registers are saved.
     const double count = a.count + b.count, delta = b.mean - a.mean, part = b.count / count;
     return Running{count, a.mean + delta * part, a.squares + b.squares + delta * delta * a.count * part};
 }
 
 }  // namespace
 
-// Joins the statistics of tiles, `[c, tiles, (count, pivot, mean − pivot, squares)]`, to mean and biased variance,
-// `[2, c]`. A block per channel: each thread joins every 128th tile, then pairs of threads halve their number.
+// Merges the statistics of tiles, `[c, tiles, (count, pivot, mean − pivot, squares)]`, into mean and biased variance,
+// `[2, c]`.
+//
+// One block per channel: each thread merges every 128th tile, then a tree over the threads halves their number. The
+// order is fixed and merging is in double precision.
 extern "C" __global__ void __launch_bounds__(128)
     moments_merge(In<float> partials, unsigned tiles, Out<float> moments, unsigned c) {
     SHARED(double, counts, THREADS);
@@ -50,25 +53,27 @@ extern "C" __global__ void __launch_bounds__(128)
     moments[c + channel] = static_cast<float>(fmax(total.squares / total.count, 0.0));
 }
 
-// Factors and summands `[2, c]` of the normalisation by moments `[2, c]`. A thread per channel.
+// Factors and summands `[2, c]` of the normalisation with moments `[2, c]`. One thread per channel.
 extern "C" __global__ void moments_affine(In<float> moments, In<float> gamma, In<float> beta, Out<float> affine,
                                        unsigned c, float epsilon) {
     const unsigned channel = blockIdx.x * blockDim.x + threadIdx.x;
     if (channel >= c) return;
-    // As the CPU rounds it.
+    // Rounded as on the CPU.
     const double deviation = sqrt(static_cast<double>(moments[c + channel] + epsilon));
     const float scale = gamma[channel] * static_cast<float>(1.0 / deviation);
     affine[channel] = scale;
     affine[c + channel] = beta[channel] - moments[channel] * scale;
 }
 
-// Takes the moments `[2, c]` of a batch of `count` numbers per channel into the moving ones, `[4, c]`: mean,
-// variance, and the weighted sums of both, `weight` being the sum of their weights. A thread per mean or variance.
+// Adds the moments `[2, c]` of a batch of `count` numbers per channel to the moving averages (EMA), `[4, c]`: mean,
+// variance, and the weighted sums of both. `weight` is the sum of all weights, for the bias correction. One thread per
+// mean or variance.
 extern "C" __global__ void moments_running(In<float> moments, InOut<float> running, unsigned c, unsigned count,
                                         float decay, float weight) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= 2 * c) return;
     double value = moments[i];
+    // The moving average takes the unbiased variance.
     if (i >= c && count > 1) value *= count / (count - 1.0);
     const float biased = decay * running[2 * c + i] + (1.0f - decay) * static_cast<float>(value);
     running[2 * c + i] = biased;

@@ -1,4 +1,4 @@
-//! Batch statistics, the normalisation they mean, and moving ones.
+//! Batch statistics, the resulting normalisation, and moving averages; the kernels are in `moments.cu`.
 
 use super::buffer::{Buffer, Span};
 use super::cost::Cost;
@@ -13,7 +13,7 @@ use crate::norm::{EPSILON, Moments, RunningMoments};
 
 /// Threads of a block.
 const THREADS: usize = 128;
-/// Numbers that describe a tile: count, pivot, mean less the pivot, squared deviations.
+/// Numbers that describe a tile: count, pivot, mean less the pivot, sum of squared deviations.
 pub(super) const PARTIAL: usize = 4;
 
 /// Statistics of every tile of a map, `[c, tiles, 4]`, written by the product that writes the map.
@@ -23,43 +23,44 @@ pub(super) struct Partials {
 }
 
 impl Partials {
-    /// Room for those of `z`.
+    /// Memory for the statistics of `z`.
     pub(super) fn of(z: &GpuMap) -> Self {
         let tiles = tiles(z);
         Self { data: z.gpu().buffer(z.c() * tiles * PARTIAL), tiles }
     }
 
-    /// Where those of channel `c` begin.
+    /// The address of the statistics of channel `c`.
     pub(super) fn of_channel(&self, c: usize) -> Param<'_> {
         Param::Buffer(&self.data, c * self.tiles * PARTIAL)
     }
 
-    /// Joins them, in double precision and a fixed order, to the statistics of `z`.
+    /// Merges them, in double precision and in a fixed order, into the statistics of `z`.
     ///
     /// Reads 16 bytes per channel and 128 positions.
     pub(super) fn merge(self, z: &GpuMap) -> GpuMoments {
         let (n, c, h, w) = z.shape();
         let data = z.gpu().buffer(2 * c);
         let args = [(&self.data).into(), self.tiles.into(), (&data).into(), c.into()];
-        // Joining two tiles takes about eight operations.
+        // Merging two tiles takes about eight operations.
         let cost = Cost::new(c * self.tiles * PARTIAL + 2 * c, 8 * c * self.tiles);
         z.gpu().launch("moments_merge", [c, 1, 1], [THREADS, 1, 1], &args, cost);
         GpuMoments { data, c, count: n * h * w }
     }
 }
 
-/// Mean and biased variance of every channel of a map, on the device.
+/// Mean and biased variance of every channel of a map, on the device: the counterpart of [`Moments`].
 #[derive(Clone, Debug)]
 pub struct GpuMoments {
     /// Means then variances, `[2, c]`.
     pub(super) data: Buffer,
     pub(super) c: usize,
-    /// Numbers that went into each: images × pixels.
+    /// Count of numbers behind each: images × pixels.
     pub(super) count: usize,
 }
 
 impl GpuMoments {
-    /// A map of the same numbers with its statistics. Reads the map once, multiplies it by the matrix that changes nothing.
+    /// Returns a map of the same numbers, with its statistics. Reads the map once: it is multiplied by the identity
+    /// matrix, since the product kernel computes statistics.
     pub(crate) fn of(map: GpuMap) -> (GpuMap, Self) {
         let c = map.c();
         let identity: Vec<f32> = (0..c * c).map(|i| f32::from(u8::from(i / c == i % c))).collect();
@@ -76,17 +77,18 @@ impl GpuMoments {
         Self { data, c: moments.mean.len(), count: moments.count }
     }
 
-    /// The normalisation with these statistics, scale `gamma` and offset `beta`: factors then summands, `[2, c]`.
+    /// The normalisation with these statistics, scale `gamma` and offset `beta`, `[c]` each: factors then summands,
+    /// `[2, c]`.
     ///
     /// Moves a few numbers per channel.
     pub fn affine(&self, gamma: Span<'_>, beta: Span<'_>) -> Buffer {
         affine(&self.data, self.c, gamma, beta)
     }
 
-    /// A copy in the host's memory, once everything before is done.
+    /// Waits for all earlier work and returns a copy in host memory.
     ///
     /// # Errors
-    /// The first thing that went wrong on the device.
+    /// The first failure on the device.
     pub fn download(&self) -> Result<Moments, Error> {
         let mut mean = self.data.download(0, 2 * self.c)?;
         let variance = mean.split_off(self.c);
@@ -103,7 +105,7 @@ fn affine(moments: &Buffer, c: usize, gamma: Span<'_>, beta: Span<'_>) -> Buffer
     affine
 }
 
-/// Moving mean and variance of a batch norm, on the device: the twin of [`RunningMoments`].
+/// Moving mean and variance of a batch norm, on the device: the counterpart of [`RunningMoments`].
 #[derive(Debug)]
 pub struct GpuRunningMoments {
     /// Mean, variance, biased mean, biased variance, `[4, c]`.
@@ -120,7 +122,7 @@ impl GpuRunningMoments {
         Self { data, c: mean.len(), updates: *updates }
     }
 
-    /// Takes in the statistics of one batch.
+    /// Adds the statistics of one batch.
     ///
     /// Moves a few numbers per channel.
     ///
@@ -138,17 +140,18 @@ impl GpuRunningMoments {
         self.data.gpu().launch("moments_running", grid, [THREADS, 1, 1], &args, cost);
     }
 
-    /// The normalisation at inference: factors then summands, `[2, c]`.
+    /// The normalisation at inference, with scale `gamma` and offset `beta`, `[c]` each: factors then summands,
+    /// `[2, c]`.
     ///
     /// Moves a few numbers per channel.
     pub fn affine(&self, gamma: Span<'_>, beta: Span<'_>) -> Buffer {
         affine(&self.data, self.c, gamma, beta)
     }
 
-    /// A copy in the host's memory, once everything before is done.
+    /// Waits for all earlier work and returns a copy in host memory.
     ///
     /// # Errors
-    /// The first thing that went wrong on the device.
+    /// The first failure on the device.
     pub fn download(&self) -> Result<RunningMoments, Error> {
         let numbers = self.data.download(0, 4 * self.c)?;
         let part = |i: usize| numbers[i * self.c..][..self.c].to_vec();

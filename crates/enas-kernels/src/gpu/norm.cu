@@ -1,14 +1,22 @@
-// The gradient of a batch normalisation.
+// The backward pass of a batch normalisation.
+//
+// Method outline:
+// 1. norm_sums reduces z and gy to two partial sums per part of 4096 positions and channel: registers, then warp
+//    shuffles, then shared memory.
+// 2. norm_coefficients joins the parts of a channel in double precision, in a tree, and computes four coefficients.
+// 3. norm_gradient applies them: gz is an affine function of gy and z. There are no atomics and every order is fixed,
+//    so results repeat to the bit.
 #include "dialect.cuh"
 
 namespace {
 
-// Threads of the kernel that has a block per channel, and of those that run over maps.
+// Threads of the kernel with one block per channel, and of those that run over maps.
 constexpr unsigned CHANNEL_THREADS = 128, MAP_THREADS = 256;
 // Positions of a block of norm_sums.
 constexpr unsigned CHUNK = 4096;
 
-// How many of four neighbouring lanes hold one of `n` images; `offset` is that of the first inside its group.
+// The number of four neighbouring lanes that hold one of `n` images. `offset` is the position of the first lane inside
+// its group.
 __device__ __forceinline__ unsigned images(unsigned group, unsigned offset, unsigned n) {
     const unsigned image = group * 16 + offset % 16;
     return image < n ? min(n - image, 4u) : 0;
@@ -17,8 +25,8 @@ __device__ __forceinline__ unsigned images(unsigned group, unsigned offset, unsi
 }  // namespace
 
 // `(Σ gy, Σ gy·(z − mean))` of each channel over parts of 4096 positions, `[c, parts, 2]`; `row` positions per group
-// and channel. A block of 256 threads per part and channel, a quad of positions per thread and step.
-// Reads z and gy once.
+// and channel. One block of 256 threads per part and channel; a thread takes a quad of positions per step. Reads z and
+// gy once.
 extern "C" __global__ void __launch_bounds__(256)
     norm_sums(In<activation> z, In<activation> gy, In<float> moments, Out<float> sums, unsigned c, unsigned row,
               unsigned positions, unsigned n) {
@@ -26,6 +34,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const unsigned channel = blockIdx.y;
     const float mean = moments[channel];
     float sum = 0.0f, product = 0.0f;
+    // Four quads per thread; a warp reads contiguous memory in each step.
 #pragma unroll
     for (unsigned step = 0; step < CHUNK; step += 4 * MAP_THREADS) {
         const unsigned position = blockIdx.x * CHUNK + step + 4 * threadIdx.x;
@@ -41,6 +50,7 @@ extern "C" __global__ void __launch_bounds__(256)
             product = fmaf(g[j], v[j] - mean, product);
         }
     }
+    // A butterfly within each warp, then the eight warps in order.
     for (unsigned distance = 16; distance > 0; distance /= 2) {
         sum += __shfl_xor_sync(0xffffffffu, sum, distance);
         product += __shfl_xor_sync(0xffffffffu, product, distance);
@@ -55,8 +65,8 @@ extern "C" __global__ void __launch_bounds__(256)
     store2(sums, (channel * gridDim.x + blockIdx.x) * 2, float2{sum, product});
 }
 
-// Joins the sums of parts; adds the gradients of γ and β to where they go, if they go anywhere; and writes what the
-// gradient of the raw numbers needs, `[4, c]`: factor, mean term, slope and mean. A block per channel.
+// Joins the sums of parts. Adds the gradients of γ and β to their targets, if there are any. Writes the coefficients of
+// the gradient of the raw numbers, `[4, c]`: factor, mean term, slope and mean. One block per channel.
 extern "C" __global__ void __launch_bounds__(128)
     norm_coefficients(In<float> sums, unsigned parts, In<float> moments, In<float> gamma, InOut<float> gamma_grad,
                       unsigned has_gamma, InOut<float> beta_grad, unsigned has_beta, Out<float> coefficients,
@@ -81,7 +91,7 @@ extern "C" __global__ void __launch_bounds__(128)
         }
     }
     if (thread > 0) return;
-    // As the CPU rounds it.
+    // Rounded as on the CPU.
     const double deviation = sqrt(static_cast<double>(moments[c + channel] + epsilon));
     const double r = static_cast<float>(1.0 / deviation), factor = gamma[channel] * r;
     if (has_gamma) gamma_grad[channel] = gamma_grad[channel] + static_cast<float>(product * r);
@@ -92,7 +102,7 @@ extern "C" __global__ void __launch_bounds__(128)
     coefficients[3 * c + channel] = moments[channel];
 }
 
-// `gz = factor·gy − mean term − slope·(z − mean)`, zero where there is no image. A thread per quad of positions.
+// `gz = factor·gy − mean term − slope·(z − mean)`, zero in lanes without an image. One thread per quad of positions.
 // Reads z and gy once, writes gz.
 extern "C" __global__ void __launch_bounds__(256)
     norm_gradient(In<activation> z, In<activation> gy, In<float> coefficients, Out<activation> gz, unsigned c,
@@ -106,6 +116,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const float4 g4 = to_float4(load4(gy, at)), z4 = to_float4(load4(z, at));
     const float g[4] = {g4.x, g4.y, g4.z, g4.w}, v[4] = {z4.x, z4.y, z4.z, z4.w};
     float out[4];
+    // The difference is taken as mean − z, which saves a negation.
 #pragma unroll
     for (unsigned j = 0; j < 4; j++)
         out[j] = j < count ? fmaf(mean - v[j], slope, factor * g[j] - mean_term) : 0.0f;

@@ -1,4 +1,4 @@
-//! The gradient of a batch normalisation.
+//! The backward pass of a batch normalisation; the kernels and their method outline are in `norm.cu`.
 
 use super::buffer::{Buffer, Span};
 use super::cost::Cost;
@@ -7,25 +7,26 @@ use super::moments::GpuMoments;
 use super::param::Param;
 use crate::norm::EPSILON;
 
-/// Threads of the kernel with a block per channel, and of those over maps: those of `norm.cu`.
+/// Threads of the kernel with one block per channel, and of those over maps, as in `norm.cu`.
 const CHANNEL_THREADS: usize = 128;
 const MAP_THREADS: usize = 256;
-/// Positions of a block that sums.
+/// Positions of a block that sums, as in `norm.cu`.
 const CHUNK: usize = 4096;
 
-/// A batch normalisation on its way back.
+/// The operands of a batch normalisation's backward pass.
 pub(super) struct Gradient<'a> {
     /// The raw map.
     pub(super) z: &'a GpuMap,
     /// Its statistics.
     pub(super) moments: &'a GpuMoments,
-    /// The scale.
+    /// The scale, `[c]`.
     pub(super) gamma: Span<'a>,
     /// The gradient of the normalised map.
     pub(super) gy: &'a GpuMap,
 }
 
-/// The gradient of a map that was normalised with `moments` and scaled by `gamma`, and those of γ and β, `[c]` each.
+/// Returns the gradient of a map that was normalised with `moments` and scaled by `gamma`, and those of γ and β, `[c]`
+/// each. `z`, `gy` and the result are `[n, c, h, w]`.
 ///
 /// # Panics
 /// If shapes do not fit.
@@ -42,8 +43,8 @@ pub(crate) fn batch_norm_backward(
 }
 
 impl Gradient<'_> {
-    /// The gradient of the raw map: zero where there is no image. Adds the gradients of γ and β to the spans, where
-    /// there are any.
+    /// Returns the gradient of the raw map, zero in lanes without an image. Adds the gradients of γ and β to the spans,
+    /// if there are any.
     ///
     /// Reads `z` and `gy` twice, writes the result.
     pub(super) fn propagate(&self, gamma: Option<Span<'_>>, beta: Option<Span<'_>>) -> GpuMap {
@@ -54,7 +55,7 @@ impl Gradient<'_> {
         self.evaluate(&coefficients)
     }
 
-    /// Parts that the positions are cut into.
+    /// Number of parts that the positions are cut into.
     fn parts(&self) -> usize {
         self.z.positions().div_ceil(CHUNK)
     }
@@ -79,7 +80,7 @@ impl Gradient<'_> {
         args.extend([(&self.moments.data).into(), self.gamma.into()]);
         for target in [gamma, beta] {
             assert!(target.is_none_or(|target| target.len == c), "one gradient for every channel");
-            // What goes nowhere is not written: any address will do.
+            // Without a target nothing is written, so any valid address serves.
             args.extend([target.map_or((&coefficients).into(), Param::from), target.is_some().into()]);
         }
         args.extend([(&coefficients).into(), c.into(), self.moments.count.into(), EPSILON.into()]);

@@ -1,11 +1,19 @@
-// Optimiser updates of trained weights. Weights lie apart, each tensor in an array of its own; momentum, gradients and
-// averages lie in one buffer each, where every array has a place, a multiple of four. A block works on one array; arrays
-// have as many blocks as their length decides, so sums are taken in a fixed order.
+// Optimiser updates of trained weights.
+//
+// Weights lie apart: each tensor is an array of its own. Momentum, gradients and averages lie in one buffer each, where
+// every array has a place, a multiple of four.
+//
+// Method outline (multi-tensor apply):
+// 1. One launch handles up to 32 arrays; a block works on one of them and finds it by a binary search over first
+//    blocks.
+// 2. An array's number of blocks depends on its length alone, so sums are taken in a fixed order.
+// 3. A thread moves four numbers at once (float4); the last ones of an array go one by one.
+// 4. Each update is one pass, limited by memory bandwidth. Clipping needs the norm before: a pass of its own.
 #include "reduce.cuh"
 
 namespace {
 
-// The update of one weight; `scale` is the factor on the whole gradient.
+// The update of one weight (see `Nesterov` in optim.rs); `scale` is the factor on the whole gradient.
 struct Nesterov {
     float lr, mu, penalty, scale;
 
@@ -16,6 +24,7 @@ struct Nesterov {
     }
 };
 
+// The update of one weight without a first moment (see `TfAdam` in optim.rs); `lr` holds the bias correction.
 struct Adam {
     float lr, beta2, epsilon;
 
@@ -36,6 +45,7 @@ __device__ __forceinline__ void update4(const Rule& rule, float4& weights, float
 template <class Rule>
 __device__ __forceinline__ void step(Rule rule, InOut<float> weights, InOut<float> states, In<float> gradients,
                                      unsigned first, unsigned len) {
+    // Quads are aligned to the buffer, not to the run: only quads inside the run are moved as a whole.
     const unsigned at = (first / 4 + blockIdx.x * blockDim.x + threadIdx.x) * 4, end = first + len;
     if (at >= end) return;
     if (at >= first && end - at >= 4) {
@@ -54,16 +64,17 @@ __device__ __forceinline__ void step(Rule rule, InOut<float> weights, InOut<floa
     }
 }
 
-// What a block has to do with arrays that lie apart: numbers begin, begin + 1, …, begin + 3, then the same `stride`
-// further on, of one array of `len` numbers; the first has the place `place` in buffers of all.
+// The share of a thread in arrays that lie apart: numbers begin, begin + 1, …, begin + 3 of one array of `len` numbers,
+// then the same `stride` further on. The array's first number has the place `place` in buffers of all arrays.
 struct Part {
     unsigned array, place, len, begin, stride;
 };
 
-// `places` holds place, length and first block of each array, and the end of the last one's blocks. A launch works on
-// `count` arrays from `first` on, whose first block is `first_block`.
+// Finds the share of this thread. `places` holds place, length and first block of each array, then the end of the last
+// one's blocks. A launch works on `count` arrays from `first` on, whose first block is `first_block`.
 __device__ __forceinline__ Part part_of(In<unsigned> places, unsigned first, unsigned count, unsigned first_block) {
     const unsigned block = first_block + blockIdx.x;
+    // Binary search: the last array whose first block is at most `block`.
     unsigned low = 0, high = count;
     while (high - low > 1) {
         const unsigned middle = (low + high) / 2;
@@ -74,8 +85,8 @@ __device__ __forceinline__ Part part_of(In<unsigned> places, unsigned first, uns
     return {low, places[at], places[at + 1], ((block - begins) * 256 + threadIdx.x) * 4, blocks * 256 * 4};
 }
 
-// Thirty-two arrays as parameters, and the one with a number: a table of addresses in memory would be a load more for
-// every thread, and could not be checked.
+// Thirty-two arrays as parameters, and a choice by number. A table of addresses in memory would cost every thread one
+// more load, and the emulator could not check it.
 #define ENAS_ARRAYS(Mode)                                                                                          \
     Mode<float> w0, Mode<float> w1, Mode<float> w2, Mode<float> w3, Mode<float> w4, Mode<float> w5,                \
         Mode<float> w6, Mode<float> w7, Mode<float> w8, Mode<float> w9, Mode<float> w10, Mode<float> w11,          \
@@ -87,6 +98,7 @@ __device__ __forceinline__ Part part_of(In<unsigned> places, unsigned first, uns
     pick(number, w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14, w15, w16, w17, w18, w19, w20,    \
          w21, w22, w23, w24, w25, w26, w27, w28, w29, w30, w31)
 
+// The recursion is resolved at compile time: a chain of selects remains.
 template <class P> __device__ __forceinline__ P pick(unsigned, P last) { return last; }
 
 template <class P, class... More>
@@ -96,7 +108,8 @@ __device__ __forceinline__ P pick(unsigned number, P first, More... more) {
 
 }  // namespace
 
-// partials[block] = Σ (gradient + penalty·weight)² over the numbers of a block. Reads weights and gradients once.
+// partials[block] = Σ (gradient + penalty·weight)² over the numbers of a block: per thread in registers, then in a
+// tree. Reads weights and gradients once.
 extern "C" __global__ void __launch_bounds__(256)
     optim_squares(ENAS_ARRAYS(In), In<float> gradients, Out<float> partials, In<unsigned> places, unsigned first,
                   unsigned count, unsigned first_block, float penalty) {
@@ -133,13 +146,14 @@ extern "C" __global__ void __launch_bounds__(256) optim_norm(In<float> partials,
     if (threadIdx.x == 0) norm[0] = static_cast<float>(sqrt(total));
 }
 
-// Nesterov momentum. With clip > 0 the factor on the gradient is clip/max(norm, clip), else `scale`. Changes nothing if
-// the norm is not finite: the host is to find the weights as they were before the step. Reads weights, momentum and
+// Nesterov momentum. With clip > 0 the factor on the gradient is clip/max(norm, clip), else `scale`. If the norm is not
+// finite it changes nothing: the host then finds the weights as they were before the step. Reads weights, momentum and
 // gradients once, writes weights and momentum.
 extern "C" __global__ void __launch_bounds__(256)
     optim_nesterov(ENAS_ARRAYS(InOut), InOut<float> momentum, In<float> gradients, In<float> norm,
                    In<unsigned> places, unsigned first, unsigned count, unsigned first_block, float lr, float mu,
                    float penalty, float scale, float clip) {
+    // True for NaN and for infinity alike.
     if (!(norm[0] <= 3.402823466e38f)) return;
     const Part part = part_of(places, first, count, first_block);
     const InOut<float> weights = ENAS_PICK(part.array);
@@ -163,15 +177,15 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // Adam without a first moment, of elements first to first + len − 1 of buffers that hold one number per weight. Threads
-// work on aligned quads, so that a run may begin and end anywhere; its first and last quad are treated number by number.
-// `lr` holds the bias correction. Traffic as above.
+// work on aligned quads, so that a run may begin and end anywhere; its first and last quad are treated number by
+// number. `lr` holds the bias correction. Reads weights, moments and gradients once, writes weights and moments.
 extern "C" __global__ void __launch_bounds__(256)
     optim_adam(InOut<float> weights, InOut<float> moments, In<float> gradients, unsigned first, unsigned len, float lr,
                float beta2, float epsilon) {
     step(Adam{lr, beta2, epsilon}, weights, moments, gradients, first, len);
 }
 
-// averages += share·(weights − averages). Reads both once, writes the averages.
+// averages += share·(weights − averages): an exponential moving average (EMA). Reads both once, writes the averages.
 extern "C" __global__ void __launch_bounds__(256)
     optim_average(ENAS_ARRAYS(In), InOut<float> averages, In<unsigned> places, unsigned first, unsigned count,
                   unsigned first_block, float share) {

@@ -1,4 +1,4 @@
-//! Optimiser updates: the launches.
+//! Optimiser updates: the launches of `optim.cu`.
 
 use super::apart::Apart;
 use super::buffer::{Buffer, Span};
@@ -7,16 +7,17 @@ use super::lanes::THREADS;
 use super::param::Param;
 use crate::optim::{Nesterov, TfAdam};
 
-/// Numbers that a thread treats at once.
+/// Numbers that a thread handles at once.
 const QUAD: usize = 4;
 
 impl Nesterov {
-    /// One update of weights that lie apart, on a GPU; the twin of [`step`](Self::step). `momentum` and `gradient` have the
-    /// weights' places.
+    /// One update of weights that lie apart, on a GPU; the counterpart of [`step`](Self::step). In `momentum` and
+    /// `gradient` each array has the place that `weights` gives it.
     ///
-    /// `norm` receives the norm of the whole gradient before scaling, penalty included. With `clip_norm` above 0 the
-    /// gradient is scaled to at most this norm; otherwise by [`scale`](Self::scale). Where the norm is not finite nothing
-    /// else is written. Reads weights and gradient twice and the momentum once, writes weights and momentum once.
+    /// `norm`, one number, receives the norm of the whole gradient before scaling, penalty included. With `clip_norm`
+    /// above 0 the gradient is scaled to at most this norm; otherwise by [`scale`](Self::scale). If the norm is not
+    /// finite, nothing else is written. Reads weights and gradient twice and the momentum once, writes weights and
+    /// momentum once.
     ///
     /// # Panics
     /// If a place leaves a buffer, or `norm` is not one number.
@@ -47,7 +48,7 @@ impl Nesterov {
 }
 
 impl TfAdam {
-    /// One update of the weights in `ranges` (first, length) and their second moments `v` on a GPU; the twin of
+    /// One update of the weights in `ranges` (first, length) and their second moments `v`, on a GPU; the counterpart of
     /// [`step`](Self::step). `t` counts updates from 1. Reads weights, moments and gradient once, writes weights and
     /// moments.
     ///
@@ -72,8 +73,8 @@ impl TfAdam {
     }
 }
 
-/// Moves averages towards weights that lie apart by this share of the way. Reads both once, writes the averages, which have
-/// the weights' places.
+/// Updates an exponential moving average (EMA) of weights that lie apart: `averages += share·(weights − averages)`. In
+/// `averages` each array has the place that `weights` gives it. Reads both once, writes the averages.
 ///
 /// # Panics
 /// If a place leaves the buffer.
@@ -82,14 +83,14 @@ pub fn move_averages(averages: &Buffer, weights: &Apart, share: f32) {
     weights.launch("optim_average", &[averages.into()], &[share.into()], (3, 3));
 }
 
-/// Kernels do not look at lengths: every range must lie inside every buffer.
+/// Checks that every range lies inside every buffer: kernels do not check lengths.
 fn check(buffers: &[&Buffer], ranges: &[(usize, usize)]) {
     for buffer in buffers {
         ranges.iter().for_each(|(first, len)| _ = buffer.span(*first, *len));
     }
 }
 
-/// Blocks for one thread per aligned quad that a run of weights touches.
+/// The grid for one thread per aligned quad that a run of weights touches.
 fn blocks(first: usize, len: usize) -> [usize; 3] {
     let quads = if len == 0 { 0 } else { (first + len).div_ceil(QUAD) - first / QUAD };
     [quads.div_ceil(THREADS), 1, 1]

@@ -5,7 +5,7 @@ use super::device::Arg;
 use super::map::GpuMap;
 use super::precision::Precision;
 
-/// An argument of a launch: numbers of a buffer or of a map from some element on, a whole number, or a real one.
+/// An argument of a launch: numbers of a buffer or a map from some element on, a whole number, or a real number.
 pub(crate) enum Param<'a> {
     Buffer(&'a Buffer, usize),
     Map(&'a GpuMap, usize),
@@ -14,7 +14,7 @@ pub(crate) enum Param<'a> {
 }
 
 impl Param<'_> {
-    /// The same once more. It is not `Copy`, lest `Vec::extend` could not tell what an array of them holds.
+    /// A copy. The type is not `Copy`, because `Vec::extend` could then not tell the element type of an array of them.
     pub(super) fn again(&self) -> Self {
         match *self {
             Self::Buffer(buffer, first) => Self::Buffer(buffer, first),
@@ -24,7 +24,7 @@ impl Param<'_> {
         }
     }
 
-    /// As the device takes it; `None` if there was no memory for it.
+    /// In the form of the device; `None` if its memory could not be allocated.
     pub(super) fn arg(&self) -> Option<Arg> {
         let memory = |buffer: &Buffer, offset: usize| Some(Arg::Memory(buffer.memory().ok()?, offset));
         match self {
@@ -41,7 +41,10 @@ impl Param<'_> {
     }
 }
 
-/// That of the maps among the arguments of a launch; single precision if there are none.
+/// The precision of the maps among the arguments of a launch; single precision if there are none.
+///
+/// # Panics
+/// If they differ.
 pub(super) fn precision_of(kernel: &str, args: &[Param<'_>]) -> Precision {
     let mut maps = args.iter().filter_map(|arg| match arg {
         Param::Map(map, _) => Some(map.precision()),

@@ -1,27 +1,27 @@
-//! A data set that stays on the device: bytes and labels, from which kernels make batches.
+//! A data set that stays on the device: bytes and labels, from which kernels assemble batches.
 
 use super::buffer::Buffer;
 use super::device::Error;
 use super::memory::Gpu;
 
-/// Bytes of a word of pictures.
+/// Bytes of a word of an image.
 const WORD: usize = 4;
-/// Bytes that go to the device at once, or a little more.
+/// Least number of bytes of one copy to the device.
 const PIECE: usize = 1 << 20;
 
-/// Labelled pictures `[n, c, h, w]` of one byte per number, on a device.
+/// Labelled images `[n, c, h, w]` of one byte per number, on a device.
 #[derive(Clone, Debug)]
 pub struct GpuPictures {
-    /// Every picture in whole words, so that a picture begins at a word.
+    /// Every image in whole words, so that an image begins at a word.
     bytes: Buffer,
     labels: Buffer,
-    /// What each byte means in each channel, `[c, 256]`.
+    /// The value of each byte in each channel, `[c, 256]`.
     table: Buffer,
     n: usize,
     shape: (usize, usize, usize),
 }
 
-/// Some of the pictures, in an order of their own. See [`GpuPictures::choose`].
+/// Some of the images, in a given order. See [`GpuPictures::choose`].
 #[derive(Clone, Debug)]
 pub struct Chosen<'a> {
     pub(super) of: &'a GpuPictures,
@@ -38,21 +38,21 @@ impl Chosen<'_> {
 }
 
 impl GpuPictures {
-    /// Bytes on the device that `n` pictures of this shape take, but for the table; `None` if kernels, which count words
-    /// in 32 bits, could not find them all.
+    /// Bytes on the device that `n` images of shape `(c, h, w)` and their labels take, without the table. `None` if
+    /// kernels, which count words in 32 bits, could not address them all.
     pub fn bytes(n: usize, (c, h, w): (usize, usize, usize)) -> Option<usize> {
         let words = n.checked_mul((c * h * w).div_ceil(WORD))?;
         u32::try_from(words).is_ok().then_some((words + n) * WORD)
     }
 
-    /// Copies pictures `[c, h, w]` to the device. `table` has what each byte means in each channel: tables made on the
-    /// host make batches equal to those of the host to the bit.
+    /// Copies images, `[c, h, w]` each, to the device. `shape` is `(c, h, w)`. `table` is the value of each byte in
+    /// each channel: with the host's tables, batches equal those of the host to the bit.
     ///
     /// # Errors
     /// If they do not fit into the device's memory, or what the device reports.
     ///
     /// # Panics
-    /// If a picture has another size than the shape says, there is not one label per picture or one table per channel, or
+    /// If an image has another size than the shape says, there is not one label per image or one table per channel, or
     /// [`bytes`](Self::bytes) is `None`.
     pub fn upload<'a>(
         gpu: &Gpu,
@@ -85,7 +85,7 @@ impl GpuPictures {
         Ok(Self { bytes, labels, table, n, shape })
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.n
     }
@@ -105,15 +105,15 @@ impl GpuPictures {
         self.bytes.gpu()
     }
 
-    /// The pictures at these positions; `None` if there is no picture at one of them.
+    /// The images at these positions; `None` if a position is out of range.
     pub fn choose(&self, indices: &[usize]) -> Option<Chosen<'_>> {
-        // Positions of pictures fit 32 bits, as there is at least a word to each.
+        // Positions of images fit 32 bits, as each has at least one word.
         let narrow = |&i: &usize| (i < self.n).then_some(i as u32);
         let at: Vec<u32> = indices.iter().map(narrow).collect::<Option<_>>()?;
         Some(Chosen { of: self, at: self.gpu().upload_u32(&at), n: at.len() })
     }
 
-    /// Words of a picture.
+    /// Words of an image.
     pub(super) fn words(&self) -> usize {
         let (c, h, w) = self.shape;
         (c * h * w).div_ceil(WORD)

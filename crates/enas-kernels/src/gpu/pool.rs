@@ -1,4 +1,4 @@
-//! Pooling: the launches.
+//! Pooling: the launches of `pool.cu`.
 
 use super::cost::Cost;
 use super::lanes::THREADS;
@@ -7,12 +7,12 @@ use super::param::Param;
 use crate::pool::{Pool, PoolKind};
 use crate::simd::LANES;
 
-/// Images of a pixel that one thread treats.
+/// Images of a pixel that one thread handles.
 pub(super) const QUAD: usize = 4;
 
 impl Pool {
-    /// Pools `[n, c, h, w]` to `[n, c, y.out, x.out]` on a GPU; the twin of [`forward`](Self::forward). Reads the map
-    /// once, writes the pooled one.
+    /// Pools `[n, c, h, w]` to `[n, c, y.out, x.out]` on a GPU; the counterpart of [`forward`](Self::forward). Reads
+    /// the map once, writes the pooled one.
     ///
     /// # Panics
     /// If the pool was made for another size.
@@ -36,9 +36,9 @@ impl Pool {
         out
     }
 
-    /// Adds the gradient of the input to `gradient`, which is created if it is `None`; the twin of
-    /// [`backward`](Self::backward). Reads `grad` once, and the map unless it is an average without ReLU; writes the
-    /// gradient.
+    /// Adds the gradient of the input, `[n, c, h, w]`, to `gradient`, which is created if it is `None`; the counterpart
+    /// of [`backward`](Self::backward). `grad` is the gradient of the output, `[n, c, y.out, x.out]`. Reads `grad`
+    /// once, and the map once unless it is an average without ReLU; writes the gradient.
     ///
     /// # Panics
     /// If the pool was made for another size, or a gradient has another shape than its map.
@@ -64,12 +64,12 @@ impl Pool {
         input.map.gpu().launch(kernel, quads(to), [THREADS, 1, 1], &args, cost);
     }
 
-    /// Whether the kernels for windows of three by three, at any distance, apply.
+    /// Whether the kernels for 3×3 windows apply; they allow any stride.
     fn has_threes(&self) -> bool {
         (self.y.k, self.x.k) == (3, 3)
     }
 
-    /// The windows as the kernels take them: both axes of everything in turn.
+    /// The windows as arguments: for each property the value along y, then along x.
     fn geometry(&self) -> [Param<'static>; 10] {
         let Self { y, x, .. } = *self;
         [y.size, x.size, y.k, x.k, y.stride, x.stride, y.before, x.before, y.out, x.out].map(Param::from)
@@ -77,8 +77,8 @@ impl Pool {
 }
 
 impl GpuMap {
-    /// The map that gradients of `map` are added to, and whether there are any in it: made if it is `None`, copied if
-    /// others share it.
+    /// Returns the map to which gradients of `map` are added, and whether it holds gradients already. Creates it if it
+    /// is `None`, and copies it if others share it.
     ///
     /// # Panics
     /// If it has another shape.
@@ -91,7 +91,7 @@ impl GpuMap {
     }
 }
 
-/// Blocks for kernels with one thread per quad of a map: along x those of a group of images, along y the groups.
+/// The grid for kernels with one thread per quad of a map: along x the blocks of a group of images, along y the groups.
 pub(super) fn quads(map: &GpuMap) -> [usize; 3] {
     let quads = map.c() * map.plane() * (LANES / QUAD);
     [quads.div_ceil(THREADS), map.groups(), 1]

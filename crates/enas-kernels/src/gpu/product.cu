@@ -1,15 +1,26 @@
-// Matrix products over the channels of maps in the lane layout [groups, c, h·w·16].
+// Matrix products over the channels of maps in the blocked layout [groups, c, h·w·16].
+//
+// Method outline (a tiled SGEMM with m = outputs, n = positions of all images, k = input channels):
+// 1. A block of 256 threads computes a tile of 32 or 64 outputs by 128 positions.
+// 2. A warp computes 4 or 8 outputs (PER_THREAD) for all 128 positions; a thread has four neighbouring positions. Its
+//    sums (4·PER_THREAD) stay in registers for the whole of k.
+// 3. The loop goes over k in steps of 16 channels. Such a step of x (8 KiB) and of the matrix lies in shared memory;
+//    the next step is loaded into registers meanwhile (software pipelining).
+// 4. Per channel a thread loads one float4 of x and one float4 per four outputs of the matrix. All lanes of a warp read
+//    the same numbers of the matrix, which is one broadcast.
+// 5. Pending batch norm and ReLU are applied while x is loaded, so no normalised map is written.
+// 6. Batch statistics are computed from the registers, so z is not read again for them.
 #include "dialect.cuh"
 
 namespace {
 
 constexpr unsigned THREADS = 256;
 constexpr unsigned WARPS = THREADS / 32;
-// Positions of a block, one quad per thread of a warp, and input channels that are staged at once.
+// Positions of a block (one quad per thread of a warp), and input channels of one step.
 constexpr unsigned POSITIONS = 128, DEPTH = 16;
 constexpr unsigned ROWS_PER_WARP = DEPTH / WARPS;
 
-// What is read: `c` channels per group, of which the first `k` count, through a normalisation and a ReLU if pending.
+// The left operand: `c` channels per group, of which the first `k` are read, with pending normalisation and ReLU.
 struct Source {
     In<activation> x;
     In<float> affine;
@@ -22,12 +33,13 @@ struct Matrix {
     unsigned k_stride, o_stride, outputs;
 };
 
-// Four neighbouring positions; `inside` is false behind the last group.
+// Four neighbouring positions of a channel; `inside` is false behind the last group.
 struct Quad {
     unsigned group, offset;
     bool inside;
 };
 
+// Reads a quad of a channel, normalised and rectified; zeros outside the map.
 __device__ __forceinline__ float4 read(const Source& source, unsigned channel, const Quad& at, unsigned row) {
     if (!at.inside || channel >= source.k) return float4{0.0f, 0.0f, 0.0f, 0.0f};
     float4 v = to_float4(load4(source.x, (at.group * source.c + channel) * row + at.offset));
@@ -40,20 +52,21 @@ __device__ __forceinline__ float4 read(const Source& source, unsigned channel, c
     return v;
 }
 
-// Element `e` of a staged part of the matrix, as (input channel, output). Neighbouring threads take neighbouring
-// numbers in memory, whichever way the matrix lies.
+// Element `e` of a step's part of the matrix, as (input channel, output). Neighbouring threads take neighbouring
+// numbers in memory (coalesced loads), whether the matrix is transposed or not.
 template <unsigned OUTPUTS> __device__ __forceinline__ uint2 element(const Matrix& matrix, unsigned e) {
     return matrix.o_stride == 1 ? uint2{e / OUTPUTS, e % OUTPUTS} : uint2{e % DEPTH, e / DEPTH};
 }
 
+// The sum over the 32 threads of a warp, in a butterfly; every thread gets it.
 __device__ __forceinline__ float warp_sum(float v) {
     for (unsigned distance = 16; distance > 0; distance /= 2) v += __shfl_xor_sync(0xffffffffu, v, distance);
     return v;
 }
 
-// The statistics of a warp's 128 numbers per output, `acc`, of which the images of four a thread count: how many, a
-// pivot, their mean less the pivot, and the sum of squared deviations from the mean. Deviations from a pivot, which
-// is one of the numbers, keep the digits that a mean far from zero would cost.
+// Writes the statistics of a warp's 128 numbers per output, `acc`. `images` of a thread's four positions hold an image.
+// The statistics are: count, a pivot, the mean less the pivot, and the sum of squared deviations from the mean. The
+// pivot is one of the numbers: subtracting it avoids cancellation if the mean is far from zero.
 template <unsigned PER_THREAD>
 __device__ __forceinline__ void write_moments(const float (&acc)[PER_THREAD][4], unsigned images, unsigned output,
                                               unsigned outputs, unsigned tile, unsigned tiles,
@@ -63,6 +76,7 @@ __device__ __forceinline__ void write_moments(const float (&acc)[PER_THREAD][4],
     for (unsigned i = 0; i < PER_THREAD; i++) {
         // The first lane of the first position of a tile always holds an image.
         const float pivot = __shfl_sync(0xffffffffu, acc[i][0], 0);
+        // Two passes over registers: first the mean, then the deviations from it.
         float sum = 0.0f, squares = 0.0f;
 #pragma unroll
         for (unsigned j = 0; j < 4; j++) sum += j < images ? acc[i][j] - pivot : 0.0f;
@@ -78,9 +92,7 @@ __device__ __forceinline__ void write_moments(const float (&acc)[PER_THREAD][4],
     }
 }
 
-// A block computes 8·PER_THREAD outputs at 128 positions: warp by warp PER_THREAD outputs, thread by thread four
-// positions. Sixteen input channels and their part of the matrix are staged in shared memory while the next sixteen
-// are on their way.
+// The product of one block; see the method outline above.
 template <unsigned PER_THREAD>
 __device__ __forceinline__ void product(const Source& source, const Matrix& matrix, Out<activation> z, unsigned z_c,
                                         unsigned row, unsigned positions, Out<float> partials,
@@ -91,7 +103,8 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
     SHARED(float, xs, DEPTH * POSITIONS);
     SHARED(float, ws, DEPTH * W_ROW);
 
-    // The blocks of one tile of positions are neighbours, so that the second finds its input in the cache.
+    // The blocks of one tile of positions have neighbouring numbers, so they run close together and share x in the L2
+    // cache.
     const unsigned columns = (matrix.outputs + OUTPUTS - 1) / OUTPUTS;
     const unsigned tile = blockIdx.x / columns, first_output = blockIdx.x % columns * OUTPUTS;
     const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -101,6 +114,7 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
     float4 x_next[ROWS_PER_WARP];
     float w_next[W_PER_THREAD];
     float acc[PER_THREAD][4] = {};
+    // One round more than there are steps: round k loads step k into registers and computes with step k − 1.
     for (unsigned k = 0; k < source.k + DEPTH; k += DEPTH) {
         if (k > 0) {
             __syncthreads();
@@ -114,6 +128,7 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
             }
             __syncthreads();
         }
+        // The loads of the next step are issued before the arithmetic of this one, which hides their latency.
         if (k < source.k) {
 #pragma unroll
             for (unsigned i = 0; i < ROWS_PER_WARP; i++)
@@ -126,9 +141,11 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
                 w_next[i] = exists ? matrix.w[channel * matrix.k_stride + output * matrix.o_stride] : 0.0f;
             }
         }
+        // The last step may have fewer than 16 channels.
         const unsigned depth = k > 0 ? min(DEPTH, source.k - (k - DEPTH)) : 0;
 #pragma unroll 4
         for (unsigned d = 0; d < depth; d++) {
+            // One load of x serves PER_THREAD outputs; one load of the matrix serves the whole warp.
             const float4 x = load4(xs, d * POSITIONS + 4 * lane);
 #pragma unroll
             for (unsigned i = 0; i < PER_THREAD; i += 4) {
@@ -148,7 +165,7 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
     const unsigned output = first_output + warp * PER_THREAD;
 #pragma unroll
     for (unsigned i = 0; i < PER_THREAD; i++) {
-        // The statistics are those of the numbers that readers will find.
+        // Rounded as they are stored: the statistics are those of the numbers that readers will find.
 #pragma unroll
         for (unsigned j = 0; j < 4; j++) acc[i][j] = as_stored(acc[i][j]);
         if (at.inside && output + i < matrix.outputs)
@@ -167,9 +184,9 @@ __device__ __forceinline__ void product(const Source& source, const Matrix& matr
 // `z[o] = Σ_k w(k, o)·f(x[k])` for `outputs` of the `z_c` channels per group of `z`, at `positions` positions, `row`
 // per group and channel; `f` is the pending normalisation and ReLU. With moments, also the statistics of every output
 // over each tile of 128 positions, `[outputs, tiles, 4]`, of the first `n` images.
-// A block has 256 threads and a tile of outputs by positions; the blocks of a tile of positions follow each other.
-// Reads x once per tile of outputs (mostly from the cache after the first), writes z once.
-// BLOCKS of them fit on a multiprocessor at once, which bounds their registers.
+//
+// Reads x once per tile of outputs (mostly from the cache after the first) and writes z once. BLOCKS blocks fit on a
+// multiprocessor at once, which bounds the registers of a thread.
 #define PRODUCT(OUTPUTS, BLOCKS)                                                                               \
     extern "C" __global__ void __launch_bounds__(256, BLOCKS)                                                  \
         product_##OUTPUTS(In<activation> x, In<float> affine, unsigned has_affine, unsigned relu,              \

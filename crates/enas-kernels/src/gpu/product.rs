@@ -1,4 +1,4 @@
-//! Matrix products over the channels of maps.
+//! Matrix products over the channels of maps; the kernel and its method outline are in `product.cu`.
 
 use super::buffer::{Buffer, Span};
 use super::cost::Cost;
@@ -6,7 +6,7 @@ use super::map::GpuMap;
 use super::moments::{PARTIAL, Partials};
 use super::param::Param;
 
-/// Threads of a block, and the positions it computes: those of `product.cu`.
+/// Threads of a block, and the positions it computes, as in `product.cu`.
 const THREADS: usize = 256;
 pub(super) const POSITIONS: usize = 128;
 
@@ -27,19 +27,19 @@ impl<'a> Matrix<'a> {
         Self { numbers, inputs, outputs, transposed: false }
     }
 
-    /// The same numbers, inputs and outputs exchanged.
+    /// The same numbers with inputs and outputs exchanged.
     pub(super) fn transpose(self) -> Self {
         let Self { numbers, inputs, outputs, transposed } = self;
         Self { numbers, inputs: outputs, outputs: inputs, transposed: !transposed }
     }
 
-    /// From an input to the next, and from an output to the next.
+    /// Strides from an input to the next, and from an output to the next.
     fn strides(&self) -> (usize, usize) {
         if self.transposed { (1, self.inputs) } else { (self.outputs, 1) }
     }
 }
 
-/// Neighbouring channels of a map.
+/// A range of channels of a map.
 #[derive(Clone, Copy)]
 pub(super) struct Channels<'a> {
     pub(super) map: &'a GpuMap,
@@ -48,50 +48,50 @@ pub(super) struct Channels<'a> {
 }
 
 impl<'a> Channels<'a> {
-    /// All channels.
+    /// All channels of a map.
     pub(super) fn all(map: &'a GpuMap) -> Self {
         Self { map, first: 0, count: map.c() }
     }
 
-    /// All their numbers, padding included.
+    /// Count of their numbers, padding images included.
     pub(super) fn len(&self) -> usize {
         self.count * self.map.positions()
     }
 
-    /// What reading or writing them costs.
+    /// The cost of reading or writing them.
     pub(super) fn cost(&self) -> Cost {
         self.map.traffic(self.len())
     }
 
-    /// The first number of the first of them.
+    /// The address of the first number of the first channel.
     pub(super) fn start(&self) -> Param<'a> {
         assert!(self.first + self.count <= self.map.c(), "the channels are the map's");
         Param::Map(self.map, self.first * self.map.row())
     }
 }
 
-/// The channels that a product reads, and what is done to each number on the way.
+/// The channels that a product reads, with the normalisation and ReLU applied on the way.
 #[derive(Clone, Copy)]
 pub(super) struct Operand<'a> {
     pub(super) channels: Channels<'a>,
-    /// Factors then summands, one per channel read.
+    /// Factors then summands, `[2, count]`, one per channel read.
     pub(super) affine: Option<&'a Buffer>,
     pub(super) relu: bool,
 }
 
 impl<'a> Operand<'a> {
-    /// Channels that are read as they are.
+    /// Channels that are read without normalisation or ReLU.
     pub(super) fn plain(channels: Channels<'a>) -> Self {
         Self { channels, affine: None, relu: false }
     }
 
-    /// What reading it costs.
+    /// The cost of reading it.
     pub(super) fn cost(&self) -> Cost {
         let pending = |_| Cost::new(2 * self.channels.count, 2 * self.channels.len());
         self.channels.cost() + self.affine.map(pending).unwrap_or_default()
     }
 
-    /// The first parameters of a product and of its gradient.
+    /// The first arguments of a product and of its weight gradient.
     pub(super) fn params(&self) -> [Param<'a>; 6] {
         let Channels { map, count, .. } = self.channels;
         let affine = self.affine.map_or(map.into(), Param::from);
@@ -100,7 +100,7 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// `z[o] = Σ_k w[k][o]·x[k]` at every pixel of every image; with `moments`, the statistics of `z` by the way.
+/// `z[o] = Σ_k w[k][o]·x[k]` at every pixel of every image. With `moments`, also the statistics of `z`, from registers.
 ///
 /// Reads `x` once per 32 or 64 outputs, mostly from the cache after the first, and writes `z`.
 pub(super) fn multiply(w: Matrix<'_>, x: Operand<'_>, z: Channels<'_>, moments: Option<&Partials>) {
@@ -122,13 +122,13 @@ pub(super) fn multiply(w: Matrix<'_>, x: Operand<'_>, z: Channels<'_>, moments: 
     z.map.gpu().launch(kernel, grid, [THREADS, 1, 1], &args, cost);
 }
 
-/// Tiles of positions that a product cuts a map into.
+/// Number of tiles of positions that a product cuts a map into.
 pub(super) fn tiles(map: &GpuMap) -> usize {
     map.positions().div_ceil(POSITIONS)
 }
 
-/// Outputs of a block, and the kernel for as many. A block of 64 computes twice as much in about three halves of the
-/// time, for it reads shared memory less often.
+/// Outputs of a block, and the kernel for that many. A block of 64 outputs does twice the work of one of 32 in about
+/// 1.5 times the time, because it reads shared memory less often.
 fn columns(outputs: usize) -> (usize, &'static str) {
     let (narrow, wide) = (outputs.next_multiple_of(32), outputs.next_multiple_of(64));
     if 3 * wide < 4 * narrow { (64, "product_64") } else { (32, "product_32") }

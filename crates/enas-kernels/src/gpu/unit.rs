@@ -1,8 +1,8 @@
-//! The convolution unit: gather rows, multiply by a matrix, normalise; the twin of [`crate::Unit`].
+//! The convolution unit: gather rows (im2row), multiply by a matrix, normalise; the counterpart of [`crate::Unit`].
 //!
-//! Rows are gathered into memory, whole maps at a time, except where they are the only input's own: then the product
-//! reads the input. Statistics are taken from the registers of the product. The backward direction gathers again
-//! rather than keep what it gathered.
+//! Rows are gathered into memory, a whole map at a time. The exception is a 1×1 convolution of a single input: its
+//! product reads the input directly. Batch statistics come from the registers of the product. The backward pass gathers
+//! the rows again instead of storing them.
 
 use super::buffer::Span;
 use super::map::{GpuMap, GpuValue};
@@ -12,41 +12,42 @@ use super::product::{Channels, Matrix, Operand, multiply};
 use super::rows::GpuRows;
 use super::weight_gradient::add_weight_gradient;
 
-/// A convolution unit without its parameters' values: what it reads and how.
+/// A convolution unit for one call: its inputs, whether it rectifies them, and its matrix products.
 #[derive(Clone, Copy, Debug)]
 pub struct GpuUnit<'a> {
-    /// The maps it reads, their channels one after another. All of one size.
+    /// The maps it reads, `[n, c_i, h, w]` each; their channels follow one another. All have the same `n`, `h` and `w`.
     pub inputs: &'a [GpuValue],
-    /// Whether negative input values count as zero.
+    /// Whether a ReLU is applied to the inputs.
     pub relu: bool,
-    /// One product, or several whose outputs follow each other (factorised reduction has two).
+    /// One product, or several whose output channels follow one another (a factorised reduction has two).
     pub branches: &'a [GpuBranch<'a>],
 }
 
 /// One matrix product of a [`GpuUnit`].
 #[derive(Clone, Copy, Debug)]
 pub struct GpuBranch<'a> {
-    /// How its rows are gathered.
+    /// How the rows are gathered from the inputs.
     pub rows: GpuRows<'a>,
     /// The matrix, `[rows, outputs]`.
     pub weight: Span<'a>,
-    /// Output channels.
+    /// Number of output channels.
     pub outputs: usize,
 }
 
-/// Where the gradients of a unit's parameters are added.
+/// The targets to which the gradients of a unit's parameters are added.
 #[derive(Clone, Debug)]
 pub struct GpuUnitGradient<'a> {
     /// `∂L/∂γ` of the batch norm, `[outputs]`.
     pub gamma: Option<Span<'a>>,
     /// `∂L/∂β` of the batch norm, `[outputs]`.
     pub beta: Option<Span<'a>>,
-    /// Of each branch's matrix, `[rows, outputs]`, and of its depthwise filters, `[k, k, c]`, if it has any.
+    /// Gradient of each branch's matrix, `[rows, outputs]`, and of its depthwise filters, `[k, k, c]`, if it has any.
     pub branches: Vec<(Span<'a>, Option<Span<'a>>)>,
 }
 
 impl GpuUnit<'_> {
-    /// Computes the raw output `[n, Σ outputs, h, w]`, and its batch statistics if they are asked for.
+    /// Returns the raw output `[n, Σ outputs, h_out, w_out]` (before batch norm) and, if `with_moments`, its batch
+    /// statistics.
     ///
     /// Reads the inputs once and writes the output; gathered rows are written and read in between.
     ///
@@ -75,11 +76,11 @@ impl GpuUnit<'_> {
         (z, moments)
     }
 
-    /// Propagates the gradient `gy` of the normalised output.
+    /// Propagates the gradient `gy`, `[n, Σ outputs, h_out, w_out]`, of the normalised output.
     ///
-    /// `z` and `moments` are what [`forward`](Self::forward) returned. The gradients of the parameters are added to
-    /// `into`, those of the inputs to `inputs`, one entry per input, or become its entry if it is `None`; no `inputs`
-    /// at all skips them.
+    /// `z` and `moments` are what [`forward`](Self::forward) returned; `gamma` is the scale of the batch norm,
+    /// `[Σ outputs]`. The gradients of the parameters are added to `into`. The gradient of each input is added to its
+    /// entry of `inputs`, or becomes the entry if that is `None`. Without `inputs` no gradients of inputs are computed.
     ///
     /// Reads `z` and `gy` twice and writes the gradient of `z`, which is read twice; gathers again.
     ///
@@ -99,7 +100,7 @@ impl GpuUnit<'_> {
         self.backward_raw(&gz, inputs, &into.branches);
     }
 
-    /// The same for a unit without a batch norm: `gz` is the gradient of its raw output, zero where there is no image.
+    /// The same for a unit without batch norm: `gz` is the gradient of its raw output, zero in lanes without an image.
     ///
     /// # Panics
     /// If shapes do not fit.
@@ -117,7 +118,7 @@ impl GpuUnit<'_> {
         }
     }
 
-    /// The backward direction of one branch, `gz` being the gradient of its outputs.
+    /// The backward pass of one branch; `gz` is the gradient of its outputs.
     fn propagate(
         &self,
         branch: &GpuBranch<'_>,
@@ -130,6 +131,7 @@ impl GpuUnit<'_> {
         let rows = self.operand(gathered.as_ref());
         let k = rows.channels.count;
         add_weight_gradient(rows, gz, weight);
+        // The gathered rows go back to the pool before the map for their gradient is taken.
         drop(gathered);
         if inputs.is_none() && filters.is_none() {
             return;
@@ -146,13 +148,13 @@ impl GpuUnit<'_> {
         }
     }
 
-    /// The rows of a branch, unless they are those of the only input.
+    /// Gathers the rows of a branch; `None` if the product can read the only input directly.
     fn gather(&self, branch: &GpuBranch<'_>) -> Option<GpuMap> {
         let direct = matches!(branch.rows, GpuRows::Pixels) && self.inputs.len() == 1;
         (!direct).then(|| branch.rows.gather(self.inputs, self.relu))
     }
 
-    /// What the product reads: gathered rows, or the only input as its readers see it.
+    /// The operand of the product: gathered rows, or the only input as its readers see it.
     fn operand<'s>(&'s self, gathered: Option<&'s GpuMap>) -> Operand<'s> {
         match gathered {
             Some(rows) => Operand::plain(Channels::all(rows)),

@@ -1,23 +1,33 @@
-// Gradients of the matrices of products: sums over all positions of maps in the lane layout [groups, c, h·w·16].
+// Gradients of the matrices of products: sums over all positions of maps in the blocked layout [groups, c, h·w·16].
+//
+// Method outline (an SGEMM with a small result and a long summed dimension, so split-K):
+// 1. The positions are cut into parts (grid z), the matrix into tiles of T×T elements (grid x, y). A block of 256
+//    threads sums one tile over one part.
+// 2. The loop goes over 64 positions at a time. T channels of x and T of gz lie in shared memory; the next 64 positions
+//    are loaded into registers meanwhile (software pipelining).
+// 3. Every warp holds the whole tile in registers: 8×4 threads of (T/8)×(T/4) elements. A warp takes every eighth quad
+//    of positions. So a number from shared memory serves several multiply-adds.
+// 4. At the end the eight tiles of the warps are added one after another in shared memory.
+// 5. A second kernel sums the parts in a fixed order. There are no atomics, so results repeat to the bit.
 #include "dialect.cuh"
 
 namespace {
 
 constexpr unsigned THREADS = 256;
 constexpr unsigned WARPS = THREADS / 32;
-// Positions that are staged at once, in quads, and the distance between channels in shared memory: four banks apart,
-// so that the eight channels that a warp reads at once lie in different banks.
+// Positions of one round, in quads; and the distance between channels in shared memory. It is four banks more than a
+// multiple of 32, so the eight channels that a warp reads at once lie in different banks.
 constexpr unsigned POSITIONS = 64;
 constexpr unsigned QUADS = POSITIONS / 4;
 constexpr unsigned STRIDE = POSITIONS + 4;
 
-// Some channels of a map: `c` per group, of which `count` matter.
+// Some channels of a map: `c` per group, of which `count` are read.
 struct Channels {
     In<activation> numbers;
     unsigned c, count;
 };
 
-// What readers of a map apply to channel `i` of `count`.
+// The pending normalisation and ReLU of channel `i` of `count`.
 struct Pending {
     In<float> affine;
     unsigned has_affine, relu, count;
@@ -44,14 +54,13 @@ __device__ __forceinline__ float dot(float4 a, float4 b, float sum) {
     return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
 }
 
-// A block adds up a tile of T×T elements of the matrix, T = 8·K_PER_THREAD, over its part of the positions. Every
-// warp has a whole tile in its registers, 8×4 threads of K_PER_THREAD × 2·K_PER_THREAD elements, and takes every
-// eighth quad of positions; at the end the tiles of the warps are added one after another.
+// The sum of one tile over one part; see the method outline above.
 template <unsigned K_PER_THREAD>
 __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending& pending, const Channels& gz,
                                                 Out<float> partials, unsigned row, unsigned positions,
                                                 unsigned positions_per_block) {
     constexpr unsigned T = 8 * K_PER_THREAD, O_PER_THREAD = 2 * K_PER_THREAD;
+    // Quads of x and gz that each thread moves to shared memory per round.
     constexpr unsigned LOADS = 2 * T * QUADS / THREADS;
     SHARED(float, staged, 2 * T * STRIDE);  // T channels of x, then T of gz.
 
@@ -63,6 +72,7 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
 
     float acc[K_PER_THREAD][O_PER_THREAD] = {};
     float4 next[LOADS];
+    // One round more than there are stages: a round loads its stage into registers and computes with the stage before.
     for (unsigned stage = first; stage < end + POSITIONS; stage += POSITIONS) {
         if (stage > first) {
             __syncthreads();
@@ -82,7 +92,10 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
                     next[i] = read(gz, first_o + channel - T, position, end, row);
             }
         }
+        // Nothing is staged yet in the first round.
         if (stage == first) continue;
+        // Channels of a thread are 8 (x) or 4 (gz) apart, so neighbouring threads read neighbouring channels: different
+        // banks.
 #pragma unroll
         for (unsigned quad = warp; quad < QUADS; quad += WARPS) {
             float4 g[O_PER_THREAD];
@@ -98,6 +111,7 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
         }
     }
 
+    // The warps add their tiles in turn, in a fixed order.
     for (unsigned turn = 0; turn < WARPS; turn++) {
         __syncthreads();
         if (turn != warp) continue;
@@ -105,6 +119,7 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
         for (unsigned a = 0; a < K_PER_THREAD; a++) {
 #pragma unroll
             for (unsigned b = 0; b < O_PER_THREAD; b++) {
+                // The memory of the stages now holds the tile.
                 const unsigned at = (k + 8 * a) * T + o + 4 * b;
                 const float before = turn == 0 ? 0.0f : staged[at];
                 staged[at] = before + acc[a][b];
@@ -120,10 +135,11 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
 
 }  // namespace
 
-// `partials[part][k][o] = Σ_p f(x[k][p])·gz[o][p]` over the positions of each part, `f` being the pending
-// normalisation and ReLU; `row` positions per group and channel. `gz` must be zero in padding lanes.
-// A block of 256 threads per tile of the matrix and part; tiles of one part follow each other, so that they find
-// their inputs in the cache. Reads x and gz once per tile.
+// `partials[part][k][o] = Σ_p f(x[k][p])·gz[o][p]` over the positions of each part; `f` is the pending normalisation
+// and ReLU, and there are `row` positions per group and channel. `gz` must be zero in padding lanes.
+//
+// The tiles of one part have neighbouring block numbers, so they share their inputs in the L2 cache. Reads x and gz
+// once per tile.
 #define WEIGHT_GRADIENT(T, BLOCKS)                                                                             \
     extern "C" __global__ void __launch_bounds__(256, BLOCKS)                                                  \
         weight_gradient_##T(In<activation> x, In<float> affine, unsigned has_affine, unsigned relu,            \
@@ -135,13 +151,13 @@ __device__ __forceinline__ void weight_gradient(const Channels& x, const Pending
                                positions, positions_per_block);                                                \
     }
 
-// Blocks that a multiprocessor holds at once, as many as need no spills.
+// Blocks that a multiprocessor holds at once: as many as the registers allow without spills.
 WEIGHT_GRADIENT(24, 2)
 WEIGHT_GRADIENT(32, 3)
 WEIGHT_GRADIENT(40, 2)
 
-// `into[i] += Σ_part partials[part][i]` for `len` elements. A block of 256 threads takes sixteen elements: thread
-// (i, j) adds every sixteenth part from the j-th on, and thread (i, 0) their sixteen sums. Reads the partials once.
+// `into[i] += Σ_part partials[part][i]` for `len` elements. A block of 256 threads takes sixteen elements. Thread (i,
+// j) sums every sixteenth part from the j-th on; thread (i, 0) then adds the sixteen sums. Reads the partials once.
 extern "C" __global__ void __launch_bounds__(256)
     weight_gradient_sum(In<float> partials, unsigned parts, unsigned len, InOut<float> into) {
     SHARED(float, sums, 256);

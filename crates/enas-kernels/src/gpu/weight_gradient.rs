@@ -1,23 +1,24 @@
-//! Gradients of the matrices of products.
+//! Gradients of the matrices of products; the kernels and their method outline are in `weight_gradient.cu`.
 
 use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::product::{Channels, Operand};
 
-/// Threads of a block, and the positions it stages at once: those of `weight_gradient.cu`.
+/// Threads of a block, and the positions it stages at once, as in `weight_gradient.cu`.
 const THREADS: usize = 256;
 const STAGE: usize = 64;
-/// Blocks that fill a large GPU.
+/// Number of blocks that fills a large GPU.
 const BLOCKS: usize = 512;
-/// Stages that a block should have before the positions are cut into more parts: each writes a tile.
+/// Least number of stages per part: each part writes a tile, so short parts would mostly write.
 const STAGES: usize = 4;
-/// Elements of a sum's block.
+/// Elements that a block of the final sum handles.
 const SUMS: usize = 16;
 
-/// Adds `Σ x[k]·gz[o]` over all pixels and images to element `(k, o)` of `into`, `[k, o]`. `gz` is zero where there
-/// is no image.
+/// Adds `Σ x[k]·gz[o]` over all pixels and images to element `(k, o)` of `into`, `[k, o]`. `gz` is zero in lanes
+/// without an image.
 ///
-/// Reads `x` and `gz` once per tile of at most 40×40 elements, and writes and reads at most 512 tiles or one matrix.
+/// Reads `x` and `gz` once per tile of at most 40×40 elements. Writes and reads at most 512 partial tiles, or one
+/// matrix.
 pub(super) fn add_weight_gradient(x: Operand<'_>, gz: Channels<'_>, into: Span<'_>) {
     let (k, outputs) = (x.channels.count, gz.count);
     assert_eq!(into.len, k * outputs, "the gradient of a matrix [{k}, {outputs}]");
@@ -38,13 +39,13 @@ pub(super) fn add_weight_gradient(x: Operand<'_>, gz: Channels<'_>, into: Span<'
     gpu.launch("weight_gradient_sum", grid, [THREADS, 1, 1], &args, cost);
 }
 
-/// How a sum is cut up; depends on shapes alone.
+/// How a sum is cut up (split-K). Depends on shapes alone.
 #[derive(Debug)]
 struct Plan {
     kernel: &'static str,
-    /// Along the inputs and the outputs of the matrix.
+    /// Number of tiles along the inputs and along the outputs of the matrix.
     tiles: (usize, usize),
-    /// Of the positions.
+    /// Number of parts of the positions.
     parts: usize,
     positions_per_part: usize,
 }
@@ -53,7 +54,7 @@ impl Plan {
     fn new(k: usize, outputs: usize, positions: usize) -> Self {
         let idle = |side: usize| k.next_multiple_of(side) * outputs.next_multiple_of(side);
         let shapes = [(40, "weight_gradient_40"), (32, "weight_gradient_32"), (24, "weight_gradient_24")];
-        // The first of equals: larger tiles read less often.
+        // The least padded area wins; of equals the first, because larger tiles read less often.
         let (side, kernel) =
             shapes.into_iter().min_by_key(|(side, _)| idle(*side)).expect("there are three shapes");
         let tiles = (k.div_ceil(side), outputs.div_ceil(side));

@@ -1,4 +1,7 @@
-//! The gradient of a batch norm, evaluated where it is needed.
+//! The backward pass of a batch norm, evaluated where it is needed.
+//!
+//! The gradient of the raw map is an affine function of `gy` and `z` with four coefficients per channel. So it is never
+//! stored for a whole map: the backward pass of a unit evaluates it strip by strip.
 
 use rayon::prelude::*;
 
@@ -7,12 +10,15 @@ use crate::elementwise::add_backward;
 use crate::map::{Map, mask};
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 
-/// The gradient of a batch norm with respect to its raw input, ready to be evaluated pixel by pixel:
+/// The gradient of a batch norm with respect to its raw input, as coefficients per channel:
 /// `gz = factor·gy − mean_term − slope·(z − mean)`.
+///
+/// With `r = 1/√(v + ε)` and `N` numbers per channel: `factor = γ·r`, `mean_term = factor·Σgy/N`,
+/// `slope = factor·r²·Σ gy·(z − mean)/N` (Ioffe and Szegedy, 2015).
 pub(crate) struct Gradient {
-    /// `∂L/∂γ` per channel.
+    /// `∂L/∂γ` per channel, `[c]`.
     pub(crate) gamma: Vec<f32>,
-    /// `∂L/∂β` per channel.
+    /// `∂L/∂β` per channel, `[c]`.
     pub(crate) beta: Vec<f32>,
     factor: Vec<f32>,
     mean_term: Vec<f32>,
@@ -22,7 +28,8 @@ pub(crate) struct Gradient {
 }
 
 impl Gradient {
-    /// Reads `z` and the gradient `gy` of the normalised values once, unless whoever wrote the gradient took the sums.
+    /// Computes the coefficients. Reads `z` and the gradient `gy` of the normalised values once, unless the producer of
+    /// `gy` attached their sums.
     pub(crate) fn new(z: &Map, moments: &Moments, gamma: &[f32], gy: &Map) -> Self {
         let mut sums = GradientSums::new(z.c());
         match gy.sums_for(z) {
@@ -32,7 +39,7 @@ impl Gradient {
         Self::of_sums(&sums, moments, gamma, z.n())
     }
 
-    /// For some of the images whose sums were taken, `n` of them.
+    /// Computes the coefficients from sums over the whole batch; they apply to a part of it with `n` images.
     pub(crate) fn of_sums(sums: &GradientSums, moments: &Moments, gamma: &[f32], n: usize) -> Self {
         let count = moments.count as f64;
         let channels = gamma.len();
@@ -56,7 +63,7 @@ impl Gradient {
         out
     }
 
-    /// Passes the gradient of a raw map like `gz` through unchanged, for want of a batch norm.
+    /// Passes the gradient of a raw map like `gz` through unchanged, for units without batch norm.
     pub(crate) fn identity(gz: &Map) -> Self {
         let zeros = vec![0.0; gz.c()];
         Self {
@@ -70,7 +77,7 @@ impl Gradient {
         }
     }
 
-    /// Evaluates the gradient of channel `c` of `block` for `z.len()` pixels; zero where there is no image.
+    /// Evaluates the gradient of channel `c` of group `block` for `z.len()` pixels; zero in lanes without an image.
     pub(crate) fn evaluate(&self, c: usize, block: usize, z: &[Lane], gy: &[Lane], out: &mut [Lane]) {
         assert!(z.len() == gy.len() && z.len() == out.len(), "rows of equal length");
         let mask = mask(self.n, block);
@@ -91,10 +98,11 @@ impl Gradient {
 }
 
 impl Moments {
-    /// Propagates the gradient `gy` of a batch norm that stands alone: of the map `z` with these moments, normalised with
-    /// the scale `gamma`.
+    /// Propagates the gradient `gy` through a batch norm that is not part of a unit. `z` is the raw map with these
+    /// moments; `gamma`, `[c]`, is the scale. `z` and `gy` are `[n, c, h, w]`.
     ///
-    /// Adds the gradient of `z` to `gradient`, which is created if it is `None`. Returns the gradients of scale and offset.
+    /// Adds the gradient of `z` to `gradient`, which is created if it is `None`. Returns the gradients of scale and
+    /// offset, `[c]` each.
     pub fn backward(
         &self,
         z: &Map,
@@ -118,6 +126,8 @@ impl Moments {
 }
 
 /// The formula of [`Gradient`] over `pixels` lanes at `z`, `gy` and `out`; `out` must not overlap the others.
+///
+/// One pass in memory order, both inputs prefetched; the coefficients stay in registers.
 struct Evaluate {
     z: *const Lane,
     gy: *const Lane,
@@ -144,6 +154,7 @@ impl Kernel for Evaluate {
             simd::prefetch(self.z.wrapping_add(p + AHEAD));
             let base = S::sub(S::mul(S::load(self.gy.add(p)), factor), mean_term);
             let value = S::fma(S::sub(S::load(self.z.add(p)), mean), slope, base);
+            // Lanes without an image must be zero: the gradient of the matrix sums over all lanes.
             S::store(self.out.add(p), S::mul(value, mask));
         }
     }

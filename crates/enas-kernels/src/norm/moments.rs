@@ -1,4 +1,13 @@
-//! Mean and variance, taken in pieces that are joined in a fixed order.
+//! Mean and variance of every channel, computed in pieces that are joined in a fixed order.
+//!
+//! # Method outline
+//! 1. A plane is cut into chunks of 512 pixels ([`CHUNK`]) of sixteen images. Within a chunk, sums are in single
+//!    precision.
+//! 2. Values are shifted by a pivot, the chunk's first number. This avoids the cancellation of `Σz² − (Σz)²/n` if the
+//!    mean is far from zero.
+//! 3. A mask sets lanes without an image to zero.
+//! 4. Chunks, planes and groups are merged in double precision by the pairwise formula of Chan, Golub and LeVeque
+//!    (1983), always in the same order. So results depend neither on threads nor on micro-batches.
 
 use rayon::prelude::*;
 
@@ -6,22 +15,22 @@ use super::EPSILON;
 use crate::map::{Affine, Map};
 use crate::simd::{self, Kernel, Lane, Simd};
 
-/// Pixels that are added up in single precision before double precision takes over.
+/// Pixels that are summed in single precision before double precision takes over.
 pub(crate) const CHUNK: usize = 512;
 
-/// Mean and biased variance of every channel of a map.
+/// Mean and biased variance of every channel of a map `[n, c, h, w]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
-    /// Mean per channel.
+    /// Mean per channel, `[c]`.
     pub mean: Vec<f32>,
-    /// Biased variance per channel.
+    /// Biased variance per channel, `[c]`.
     pub variance: Vec<f32>,
-    /// Numbers that went into each: images × pixels.
+    /// Count of numbers behind each: images × pixels, `n·h·w`.
     pub count: usize,
 }
 
 impl Moments {
-    /// The moments of a map.
+    /// Computes the moments of a map.
     pub fn of(map: &Map) -> Self {
         let plane = map.h() * map.w();
         let blocks: Vec<Vec<Running>> = map
@@ -39,26 +48,26 @@ impl Moments {
         Self::merge(map.c(), blocks.iter().map(Vec::as_slice))
     }
 
-    /// Joins per-channel partial results in the given order.
+    /// Merges per-channel partial results in the given order.
     pub(crate) fn merge<'a>(channels: usize, parts: impl Iterator<Item = &'a [Running]>) -> Self {
         let mut sums = MomentSums::new(channels);
         sums.add(parts);
         sums.finish()
     }
 
-    /// The normalisation with these statistics, scale `gamma` and offset `beta`.
+    /// The normalisation with these statistics, scale `gamma` and offset `beta`, `[c]` each.
     pub fn affine(&self, gamma: &[f32], beta: &[f32]) -> Affine {
         let scale: Vec<f32> = gamma.iter().zip(self.inverse_deviation()).map(|(g, r)| g * r).collect();
         let shift = beta.iter().zip(&scale).zip(&self.mean).map(|((b, s), m)| b - m * s).collect();
         Affine { scale, shift }
     }
 
-    /// `1/√(v + ε)` per channel.
+    /// `1/√(v + ε)` per channel, `[c]`, with [`EPSILON`].
     pub fn inverse_deviation(&self) -> Vec<f32> {
         self.variance.iter().map(|v| (1.0 / f64::from(v + EPSILON).sqrt()) as f32).collect()
     }
 
-    /// The unbiased variance per channel, `v·n/(n − 1)`: what TensorFlow's moving average is fed with.
+    /// The unbiased variance per channel, `v·n/(n − 1)`, `[c]`: the input of TensorFlow's moving average.
     pub fn unbiased_variance(&self) -> Vec<f32> {
         let n = self.count as f64;
         let factor = if self.count > 1 { n / (n - 1.0) } else { 1.0 };
@@ -66,24 +75,25 @@ impl Moments {
     }
 }
 
-/// The moments of a map that is seen some groups of images at a time, in their order: to the bit those of the whole.
+/// Accumulates the moments of a map that comes in micro-batches, some groups of images at a time and in order. The
+/// result equals that of the whole map to the bit.
 #[derive(Clone, Debug)]
 pub struct MomentSums(Vec<Running>);
 
 impl MomentSums {
-    /// Of nothing yet.
+    /// Moments of no numbers yet, for `channels` channels.
     pub fn new(channels: usize) -> Self {
         Self(vec![Running::default(); channels])
     }
 
-    /// Takes in the groups that come next.
+    /// Adds the next groups of images.
     pub(crate) fn add<'a>(&mut self, parts: impl Iterator<Item = &'a [Running]>) {
         for part in parts {
             self.0.iter_mut().zip(part).for_each(|(t, p)| *t = t.merge(*p));
         }
     }
 
-    /// Of all that was taken in.
+    /// The moments of all groups so far.
     pub fn finish(&self) -> Moments {
         Moments {
             mean: self.0.iter().map(|r| r.mean as f32).collect(),
@@ -93,7 +103,7 @@ impl MomentSums {
     }
 }
 
-/// Count, mean and sum of squared deviations of some numbers (Chan, Golub and LeVeque, 1983).
+/// Count, mean and sum of squared deviations of some numbers: mergeable moments (Chan, Golub and LeVeque, 1983).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Running {
     count: f64,
@@ -102,19 +112,22 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Of the numbers in `z` under the 0/1 `mask` of images; at most [`CHUNK`] lanes.
+    /// Moments of the numbers in `z` under the 0/1 `mask` of images; `z` has at most [`CHUNK`] lanes.
     pub(crate) fn of(z: &[Lane], mask: &Lane) -> Self {
         let Some(first) = z.first() else { return Self::default() };
+        // The first image of a group always exists, so the pivot is a real number of the map.
         let pivot = first.0[0];
         // SAFETY: `z` and `mask` are valid references.
         let (sum, squares) = unsafe {
             simd::run(ChunkMoments { z: z.as_ptr(), pixels: z.len(), pivot, mask: std::ptr::from_ref(mask) })
         };
         let count = z.len() as f64 * mask.0.iter().map(|m| f64::from(*m)).sum::<f64>();
+        // Undoes the shift: the mean of `z − pivot` is `sum/count`.
         let (sum, squares) = (f64::from(sum), f64::from(squares));
         Self { count, mean: f64::from(pivot) + sum / count, squares: squares - sum * sum / count }
     }
 
+    /// Moments of both sets of numbers.
     pub(crate) fn merge(self, other: Self) -> Self {
         if self.count == 0.0 {
             return other;
@@ -130,6 +143,8 @@ impl Running {
 }
 
 /// `(Σ m·(z − pivot), Σ m·(z − pivot)²)` over `pixels` lanes at `z`, `m` being the lane at `mask`.
+///
+/// Four accumulators per sum, so that additions overlap; one horizontal sum at the end.
 struct ChunkMoments {
     z: *const Lane,
     pixels: usize,

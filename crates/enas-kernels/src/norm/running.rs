@@ -1,26 +1,28 @@
-//! Moving statistics.
+//! Moving statistics for inference.
 
 use super::Moments;
 use crate::map::Affine;
 
-/// Moving mean and variance of a batch norm, as TensorFlow's `assign_moving_average` keeps them with its default
-/// zero-debiasing: after the first update they equal the statistics of that batch.
+/// Moving mean and variance of a batch norm: an exponential moving average (EMA) with bias correction.
+///
+/// It follows TensorFlow's `assign_moving_average` with its default zero-debiasing. After the first update the averages
+/// equal the statistics of that batch. The authors' code uses it in `src/cifar10/image_ops.py`, lines 119 to 122.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunningMoments {
-    /// Moving mean per channel; 0 before the first update.
+    /// Moving mean per channel, `[c]`; 0 before the first update.
     pub mean: Vec<f32>,
-    /// Moving unbiased variance per channel; 1 before the first update.
+    /// Moving unbiased variance per channel, `[c]`; 1 before the first update.
     pub variance: Vec<f32>,
-    /// Exponentially weighted sum of means, starting at 0.
+    /// Exponentially weighted sum of means, `[c]`, starting at 0: the average before bias correction.
     pub biased_mean: Vec<f32>,
-    /// Exponentially weighted sum of unbiased variances, starting at 0.
+    /// Exponentially weighted sum of unbiased variances, `[c]`, starting at 0.
     pub biased_variance: Vec<f32>,
-    /// Updates so far.
+    /// Number of updates so far.
     pub updates: u64,
 }
 
 impl RunningMoments {
-    /// Share of the old value that an update keeps.
+    /// Share of the old value that an update keeps (`decay` in `src/cifar10/image_ops.py` line 92).
     pub const DECAY: f32 = 0.9;
 
     /// The state before any update.
@@ -34,9 +36,10 @@ impl RunningMoments {
         }
     }
 
-    /// Takes in the statistics of one batch.
+    /// Adds the statistics of one batch.
     pub fn update(&mut self, batch: &Moments) {
         self.updates += 1;
+        // The weights of all updates sum to 1 − decayᵗ; dividing by it removes the bias towards the initial zero.
         let weight = 1.0 - f64::from(Self::DECAY).powf(self.updates as f64);
         let blend = |biased: &mut [f32], moving: &mut [f32], values: &[f32]| {
             for ((b, m), v) in biased.iter_mut().zip(moving).zip(values) {
@@ -48,7 +51,7 @@ impl RunningMoments {
         blend(&mut self.biased_variance, &mut self.variance, &batch.unbiased_variance());
     }
 
-    /// The normalisation at inference.
+    /// The normalisation at inference, with scale `gamma` and offset `beta`, `[c]` each.
     pub fn affine(&self, gamma: &[f32], beta: &[f32]) -> Affine {
         Moments { mean: self.mean.clone(), variance: self.variance.clone(), count: 1 }.affine(gamma, beta)
     }

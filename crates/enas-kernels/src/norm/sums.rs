@@ -1,4 +1,7 @@
-//! The two sums that the gradient of a batch norm needs of the whole batch.
+//! The two reductions over the batch that the backward pass of a batch norm needs: `Σ gy` and `Σ gy·(z − mean)`.
+//!
+//! They can be computed on the way by the kernel that writes the last contribution to `gy` (see [`BlockSums`]).
+//! Otherwise they take one pass over `z` and `gy`.
 
 use rayon::prelude::*;
 
@@ -6,22 +9,23 @@ use super::Moments;
 use crate::map::{Map, mask};
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 
-/// Pixels whose gradient sums are taken in single precision, whoever takes them.
+/// Pixels whose gradient sums are computed in single precision. The same chunks are used in all places, so that the
+/// results are equal to the bit.
 const SUMS_CHUNK: usize = 128;
 
-/// The two sums over a whole batch that the gradient of a batch norm needs, taken some groups of images at a time, in
-/// their order: to the bit those of the whole.
+/// The two sums over a whole batch that the backward pass of a batch norm needs, per channel. Micro-batches are added
+/// one after another, in order; the result equals that of the whole batch to the bit.
 #[derive(Clone, Debug)]
 pub struct GradientSums(pub(super) Vec<(f64, f64)>);
 
 impl GradientSums {
-    /// Of nothing yet.
+    /// Sums of nothing yet, for `channels` channels.
     pub fn new(channels: usize) -> Self {
         Self(vec![(0.0, 0.0); channels])
     }
 
-    /// Takes in the groups that come next: `gy` is the gradient of the normalised `z`, `moments` those of the whole
-    /// batch.
+    /// Adds the next groups of images: `gy`, `[n, c, h, w]`, is the gradient of the normalised `z`; `moments` are those
+    /// of the whole batch.
     pub fn add(&mut self, z: &Map, moments: &Moments, gy: &Map) {
         let plane = z.h() * z.w();
         let sums: Vec<Vec<(f64, f64)>> = z
@@ -36,7 +40,7 @@ impl GradientSums {
         self.add_blocks(&sums);
     }
 
-    /// Takes in the sums of the groups that come next.
+    /// Adds the sums of the next groups.
     pub(super) fn add_blocks(&mut self, blocks: &[Vec<(f64, f64)>]) {
         for block in blocks {
             self.0.iter_mut().zip(block).for_each(|(t, s)| *t = (t.0 + s.0, t.1 + s.1));
@@ -44,7 +48,7 @@ impl GradientSums {
     }
 }
 
-/// The two sums of one group of images, taken while its gradient becomes known.
+/// The two sums of one group of images, computed strip by strip while the gradient is written.
 pub(crate) struct BlockSums<'a> {
     mean: &'a [f32],
     mask: Lane,
@@ -59,16 +63,17 @@ struct PlaneSums {
 }
 
 impl<'a> BlockSums<'a> {
-    /// Of nothing yet. `moments` are those of `z` over the whole batch, `mask` tells the images of the group.
+    /// Sums of nothing yet. `moments` are those of `z` over the whole batch; `mask` marks the images of the group.
     pub(crate) fn new(moments: &'a Moments, mask: Lane) -> Self {
         let mean = &moments.mean;
         Self { mean, mask, planes: vec![PlaneSums::default(); mean.len()] }
     }
 
-    /// Takes in what is new of channel `c`, the first `known` pixels of whose gradient are final. Always in the same
-    /// pieces, so that it does not matter in how many steps they become known.
+    /// Adds the new pixels of channel `c`; the first `known` pixels of its gradient are final. The sums are always
+    /// taken over the same chunks of 128 pixels, so the result does not depend on the strips.
     pub(crate) fn take(&mut self, c: usize, z: &[Lane], gy: &[Lane], known: usize) {
         let plane = &mut self.planes[c];
+        // An incomplete chunk waits for the next strip.
         let end = if known == z.len() { known } else { known - known % SUMS_CHUNK };
         while plane.done < end {
             let chunk = plane.done..end.min(plane.done + SUMS_CHUNK);
@@ -88,15 +93,17 @@ impl<'a> BlockSums<'a> {
     }
 }
 
-/// What the writer of a gradient found out on the way: the sums over every group of images for the batch norm that
-/// made the map `z`.
+/// Sums that the producer of a gradient computed on the way, for every group of images. They belong to the batch norm
+/// that normalises the map `z`.
 #[derive(Clone)]
 pub(crate) struct TakenSums {
     pub(crate) z: Map,
     pub(crate) blocks: Vec<Vec<(f64, f64)>>,
 }
 
-/// `(Σ m·gy, Σ m·gy·(z − mean))` over `pixels` lanes at `z` and `gy`.
+/// `(Σ m·gy, Σ m·gy·(z − mean))` over `pixels` lanes at `z` and `gy`, `m` being the lane `mask`.
+///
+/// One pass in memory order, both maps prefetched. Four accumulators per sum, so that additions overlap.
 struct ChunkSums<'a> {
     z: *const Lane,
     gy: *const Lane,
@@ -115,7 +122,7 @@ impl Kernel for ChunkSums<'_> {
         let (mut sum, mut product) = ([S::splat(0.0); 4], [S::splat(0.0); 4]);
         let mut p = 0;
         while p + 4 <= self.pixels {
-            // Constant indices: the sums stay in registers.
+            // Constant indices after unrolling: the sums stay in registers.
             for i in 0..4 {
                 simd::prefetch(self.gy.wrapping_add(p + i + AHEAD));
                 simd::prefetch(self.z.wrapping_add(p + i + AHEAD));

@@ -1,13 +1,19 @@
-//! The gradient of 3×3 average pooling: each pixel adds up its share of the windows that hold it.
+//! The gradient of 3×3 average pooling: each pixel receives its share of every window that holds it.
 
 use super::backward::Backward;
 use super::over;
 use super::spread::{Spread, Windows};
 use crate::simd::{Kernel, Lane, Simd};
 
-/// [`Backward`] for average pools of three by three with stride 1 or 2, without ReLU.
+/// [`Backward`] for 3×3 average pools with stride 1 or 2, without ReLU.
 ///
 /// `shares` holds the share that a pixel has in each window along `y` and along `x`.
+///
+/// # Method outline
+/// 1. The gather form of the scatter: the outer loop goes over rows of pixels, and each row sums the windows that hold
+///    it.
+/// 2. Per window column, up to three gradients (rows of windows) are weighted by their shares along `y` and summed.
+/// 3. [`Spread`] adds overlapping windows along the row in registers, so each pixel is written once, in memory order.
 pub(super) struct AverageOfThree<'a> {
     pub(super) plane: Backward,
     pub(super) shares: (&'a [f32], &'a [f32]),
@@ -30,6 +36,7 @@ impl AverageOfThree<'_> {
         self.plane.pool = self.plane.pool.threes(STRIDE);
         for y in 0..self.plane.pool.y.size {
             let windows = over(self.plane.pool.y, y);
+            // The number of rows of windows is a constant of `row`, so that its loop unrolls.
             match windows.len() {
                 0 => self.row::<S, STRIDE, 0>(y, windows.start),
                 1 => self.row::<S, STRIDE, 1>(y, windows.start),
@@ -39,7 +46,7 @@ impl AverageOfThree<'_> {
         }
     }
 
-    /// Row `y` of the gradient, which `ROWS` rows of windows from `oy` on hold.
+    /// Writes row `y` of the gradient; `ROWS` rows of windows from `oy` on hold it.
     #[inline(always)]
     unsafe fn row<S: Simd, const STRIDE: usize, const ROWS: usize>(&self, y: usize, oy: usize) {
         let Backward { pool, grad, to, add, .. } = self.plane;
@@ -51,7 +58,7 @@ impl AverageOfThree<'_> {
     }
 }
 
-/// Rows of gradients with the share one pixel has in each, and the shares along a row.
+/// Rows of gradients with the share of a pixel in each, and the shares along a row.
 struct Means<'a, const ROWS: usize> {
     rows: [(*const Lane, f32); ROWS],
     shares: &'a [f32],

@@ -1,12 +1,16 @@
-//! The gradient of pooling one plane: the windows of all sizes, tap by tap.
+//! The gradient of pooling one plane, for windows of any size.
 
 use super::{Pool, PoolKind};
 use crate::simd::{Kernel, Lane, Simd};
 
-/// Hands `grad` back to the pixels of `relu(scale·plane + shift)` that it is the gradient of.
+/// Adds `grad`, the gradient of the pooled plane, to the pixels of `relu(scale·plane + shift)` that caused it.
 ///
-/// `plane` and `to` hold `y.size · x.size` lanes and `grad` `y.out · x.out`; every window holds a pixel.
-/// With `add`, gradients are added to `to`; otherwise all of `to` is overwritten.
+/// `plane` and `to` hold `y.size · x.size` lanes and `grad` `y.out · x.out`; every window holds a pixel. With `add`,
+/// gradients are added to `to`; otherwise all of `to` is overwritten.
+///
+/// # Method outline
+/// A plain scatter: the loops go over windows and then over taps, and each window adds to its pixels in place. A
+/// maximum needs two passes over the taps: one finds the first maximum per image, one adds the gradient there.
 #[derive(Clone, Copy)]
 pub(super) struct Backward {
     pub(super) pool: Pool,
@@ -56,6 +60,8 @@ impl Kernel for Backward {
                         }
                     }
                     PoolKind::Max => {
+                        // `winner` is the index of the tap, per image, as `f32` so that vector instructions can select
+                        // it.
                         let (mut best, mut winner) = (S::max(raw(0, 0), floor), S::splat(0.0));
                         for r in 0..rows {
                             for c in 0..columns {

@@ -1,4 +1,4 @@
-//! Pooling one plane forwards.
+//! Pools one plane forwards.
 
 use super::{Pool, PoolKind, full};
 use crate::simd::{Kernel, Lane, Simd};
@@ -6,6 +6,14 @@ use crate::simd::{Kernel, Lane, Simd};
 /// Pools `relu(scale·plane + shift)` into `out`.
 ///
 /// `plane` holds `y.size · x.size` lanes and `out` `y.out · x.out`; every window holds a pixel.
+///
+/// # Method outline
+/// 1. The outer loop goes over output rows; the inner loop goes over windows from left to right.
+/// 2. A 3×3 window is the reduction of three columns; a column is the reduction of up to three pixels.
+/// 3. Neighbouring windows share columns: two (stride 1) or one (stride 2) stay in registers from window to window. So
+///    a pixel is read three times with stride 1 and not nine times.
+/// 4. Windows at the left and right border are computed apart, so the inner loop has no tests.
+/// 5. Input rows are read by at most three output rows in succession and come from the cache.
 pub(super) struct Forward {
     pub(super) pool: Pool,
     pub(super) plane: *const Lane,
@@ -30,7 +38,7 @@ impl Kernel for Forward {
     }
 }
 
-/// Windows of three: columns first, then rows of columns.
+/// Windows of 3×3, separable: columns first, then rows of columns.
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
 impl Forward {
     #[inline(always)]
@@ -39,6 +47,7 @@ impl Forward {
         for oy in 0..self.pool.y.out {
             let (first, end, y) = this.pool.y.taps(oy);
             let (row, out) = (this.plane.add(y * this.pool.x.size), this.out.add(oy * this.pool.x.out));
+            // The number of real rows is a constant of `row`, so that columns unroll.
             match end - first {
                 1 => this.row::<S, MAX, STRIDE, 1>(row, out),
                 2 => this.row::<S, MAX, STRIDE, 2>(row, out),
@@ -47,7 +56,7 @@ impl Forward {
         }
     }
 
-    /// One row of `out` from the `ROWS` rows of the plane that start at `row`.
+    /// Computes one row of `out` from the `ROWS` real rows of the plane that start at `row`.
     #[inline(always)]
     unsafe fn row<S: Simd, const MAX: bool, const STRIDE: usize, const ROWS: usize>(
         &self,
@@ -56,6 +65,7 @@ impl Forward {
     ) {
         let axis = self.pool.x;
         let full = full(axis);
+        // Windows with padding at both ends of the row.
         for ox in 0..full.start {
             S::store(out.add(ox), self.border::<S, MAX, ROWS>(row, ox));
         }
@@ -69,6 +79,7 @@ impl Forward {
         let mut left = self.column::<S, MAX, ROWS>(row);
         let mut middle = self.column::<S, MAX, ROWS>(row.add(1));
         for i in 0..full.len() {
+            // With stride 2 only the right column is shared; it becomes the next left one.
             if STRIDE == 2 {
                 middle = self.column::<S, MAX, ROWS>(row.add(i * STRIDE + 1));
             }
@@ -79,7 +90,7 @@ impl Forward {
         }
     }
 
-    /// The window at `ox` of the rows that start at `row`, padding left out.
+    /// Computes the window at `ox` of the rows that start at `row`, without padding.
     #[inline(always)]
     unsafe fn border<S: Simd, const MAX: bool, const ROWS: usize>(
         &self,
@@ -94,7 +105,7 @@ impl Forward {
         self.finish::<S, MAX>(value, ROWS * (end - first))
     }
 
-    /// The sum or maximum of `ROWS` pixels, one below the other.
+    /// The sum or maximum of `ROWS` pixels in a column.
     #[inline(always)]
     unsafe fn column<S: Simd, const MAX: bool, const ROWS: usize>(&self, top: *const Lane) -> S::V {
         let mut value = self.pixel::<S, MAX>(top);
@@ -104,7 +115,7 @@ impl Forward {
         value
     }
 
-    /// Sums are of raw numbers: the mean of normalised pixels is the normalised mean.
+    /// Loads a pixel. Averages sum raw numbers: the mean of normalised pixels is the normalised mean.
     #[inline(always)]
     unsafe fn pixel<S: Simd, const MAX: bool>(&self, at: *const Lane) -> S::V {
         let raw = S::load(at);
@@ -114,7 +125,7 @@ impl Forward {
     #[inline(always)]
     unsafe fn finish<S: Simd, const MAX: bool>(&self, value: S::V, count: usize) -> S::V {
         if MAX {
-            // The largest rectified pixel is the largest pixel, rectified.
+            // The maximum of rectified pixels is the rectified maximum, so one ReLU per window suffices.
             S::max(S::splat(self.floor()), value)
         } else {
             S::fma(value, S::splat(self.scale / count as f32), S::splat(self.shift))
@@ -134,7 +145,7 @@ unsafe fn pair<S: Simd, const MAX: bool>(a: S::V, b: S::V) -> S::V {
     if MAX { S::max(a, b) } else { S::add(a, b) }
 }
 
-/// Any window.
+/// Windows of any size: a loop over the taps of each window.
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
 impl Forward {
     #[inline(always)]

@@ -1,9 +1,16 @@
-//! The gradient of 3×3 maximum pooling: the first maximum of a window, in row order, takes it all.
+//! The gradient of 3×3 maximum pooling: the first maximum of a window, in row order, receives all of it.
 //!
+//! # Method outline
 //! The first maximum of a window is the first maximum of its three pixels in the first row whose maximum is the
-//! window's. Three passes follow each other closely, so that what they exchange stays in the nearest cache:
-//! [`maxima`](MaxOfThree::maxima) of the three pixels each window has in an input row, the
-//! [`winners`](MaxOfThree::winners) among the rows of each window, and what the pixels of an input row are given.
+//! window's. So the search is separable, and there are three passes over rows:
+//!
+//! 1. [`maxima`](MaxOfThree::maxima): for each input row and window column, the maximum of three pixels and its column.
+//! 2. [`winners`](MaxOfThree::winners): for each window, the row that holds its first maximum.
+//! 3. [`give`](MaxOfThree::give): for each input row, gathers the gradients of the windows that its pixels won.
+//!
+//! The passes alternate row by row and exchange rings of three rows in scratch memory, which stay in the first-level
+//! cache. Positions are stored as `f32`, so that they can be compared and selected by vector instructions, image by
+//! image.
 
 use super::backward::Backward;
 use super::spread::{Spread, Windows};
@@ -11,7 +18,7 @@ use super::{full, over};
 use crate::geometry::Axis;
 use crate::simd::{self, Kernel, Lane, Simd};
 
-/// [`Backward`] for maximum pools of three by three with stride 1 or 2.
+/// [`Backward`] for 3×3 maximum pools with stride 1 or 2.
 ///
 /// `scratch` holds [`MaxOfThree::scratch_len`] lanes.
 pub(super) struct MaxOfThree {
@@ -19,23 +26,22 @@ pub(super) struct MaxOfThree {
     pub(super) scratch: *mut Lane,
 }
 
-/// How many lanes ahead pixels and gradients are asked for: the processor does not foresee by itself what passes
-/// that take turns will read.
+/// Prefetch distance in lanes: the hardware prefetcher does not follow passes that alternate between several arrays.
 const AHEAD: usize = 128;
 
-/// What scratch holds for the last three rows of pixels or windows: one lane for each window along a row.
+/// The rings in scratch memory: for the last three rows, one lane per window column.
 #[derive(Clone, Copy)]
 enum Kept {
-    /// The largest of the pixels that a window has in a row.
+    /// The largest of the three pixels of a window in a row.
     Maximum,
-    /// Which of the three that is, the first if there are several.
+    /// Which of the three pixels that is (0, 1 or 2); the first if several are equal.
     Column,
-    /// Which of its three rows has the first maximum of a window; 3 if nobody takes the gradient.
+    /// Which of a window's three rows holds its first maximum; 3 if the ReLU lets no gradient pass.
     Row,
 }
 
 impl MaxOfThree {
-    /// Lanes of scratch for windows along `x`.
+    /// Scratch lanes for windows along `x`: three rings of three rows.
     pub(super) fn scratch_len(x: Axis) -> usize {
         3 * 3 * x.out
     }
@@ -53,7 +59,7 @@ impl Kernel for MaxOfThree {
 
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
 impl MaxOfThree {
-    /// Where `what` of row `row` is kept. No row is looked at once the third one past it is begun.
+    /// Address of `what` for row `row`. A row's slot is reused by the third row after it.
     #[inline(always)]
     unsafe fn kept(&self, what: Kept, row: usize) -> *mut Lane {
         self.scratch.add((what as usize * 3 + row % 3) * self.plane.pool.x.out)
@@ -65,9 +71,11 @@ impl MaxOfThree {
         let axis = self.plane.pool.y;
         let (mut row, mut window) = (0, 0);
         for y in 0..axis.size {
+            // Advances the first two passes just far enough for all windows that hold row `y`.
             let windows = over(axis, y);
             while window < windows.end {
                 let (first, end, top) = axis.taps(window);
+                // Pass 1 for those rows of the window that are still missing.
                 while row < top + end - first {
                     self.maxima::<S, STRIDE>(row);
                     row += 1;
@@ -75,6 +83,7 @@ impl MaxOfThree {
                 self.winners::<S>(window);
                 window += 1;
             }
+            // The number of rows of windows is a constant of `give`, so that its loop unrolls.
             match windows.len() {
                 0 => self.give::<S, STRIDE, 0>(y, windows.start),
                 1 => self.give::<S, STRIDE, 1>(y, windows.start),
@@ -84,7 +93,7 @@ impl MaxOfThree {
         }
     }
 
-    /// The maximum of the pixels each window has in row `y`, and which of them it is.
+    /// Pass 1 for input row `y`: the maximum of each window's three pixels, and which of them it is.
     #[inline(always)]
     unsafe fn maxima<S: Simd, const STRIDE: usize>(&self, y: usize) {
         let axis = self.plane.pool.x;
@@ -107,6 +116,7 @@ impl MaxOfThree {
                 simd::prefetch(row.wrapping_add(i * STRIDE + pixel + AHEAD));
             }
             if STRIDE == 2 {
+                // With stride 2 only the right pixel is shared; it becomes the next left one.
                 middle = self.pixel::<S>(row.add(i * STRIDE + 1));
             }
             let right = self.pixel::<S>(row.add(i * STRIDE + 2));
@@ -116,7 +126,7 @@ impl MaxOfThree {
         }
     }
 
-    /// The maximum of the pixels that the window at `ox` has in `row`, padding left out.
+    /// The maximum of the pixels of the window at `ox` in `row`, without padding.
     #[inline(always)]
     unsafe fn maximum_at_border<S: Simd>(&self, row: *const Lane, ox: usize) -> Best<S> {
         let (first, end, x) = self.plane.pool.x.taps(ox);
@@ -132,7 +142,7 @@ impl MaxOfThree {
         S::fma(S::load(at), S::splat(self.plane.scale), S::splat(self.plane.shift))
     }
 
-    /// Which row has the first maximum of each window in row `oy` of windows.
+    /// Pass 2 for row `oy` of windows: the row that holds the first maximum of each window.
     #[inline(always)]
     unsafe fn winners<S: Simd>(&self, oy: usize) {
         let (first, end, y) = self.plane.pool.y.taps(oy);
@@ -143,7 +153,7 @@ impl MaxOfThree {
         }
     }
 
-    /// The same for windows whose real pixels are the `ROWS` rows from `y` on, the first being their row `first`.
+    /// Pass 2 for windows with `ROWS` real rows from `y` on; the first of them is row `first` of the window.
     #[inline(always)]
     unsafe fn winners_of<S: Simd, const ROWS: usize>(&self, oy: usize, first: usize, y: usize) {
         let Backward { pool, grad, .. } = self.plane;
@@ -160,13 +170,14 @@ impl MaxOfThree {
                 best = best.or(S::load(row.add(ox)), first + r);
             }
             if pool.relu {
+                // A maximum of at most 0 does not pass the ReLU: no row wins.
                 best.which = S::select_gt(best.value, S::splat(0.0), best.which, S::splat(3.0));
             }
             S::store(winners.add(ox), best.which);
         }
     }
 
-    /// Gives to the pixels of row `y`, which `ROWS` rows of windows from `oy` on hold.
+    /// Pass 3 for input row `y`, which `ROWS` rows of windows from `oy` on hold.
     #[inline(always)]
     unsafe fn give<S: Simd, const STRIDE: usize, const ROWS: usize>(&self, y: usize, oy: usize) {
         let Backward { pool, grad, to, add, .. } = self.plane;
@@ -175,6 +186,7 @@ impl MaxOfThree {
         for (row, oy) in rows.iter_mut().zip(oy..) {
             row.grad = grad.add(oy * pool.x.out);
             row.winner = self.kept(Kept::Row, oy);
+            // The position of pixel row `y` inside the windows of row `oy`.
             row.this = (y + pool.y.before - oy * pool.y.stride) as f32;
         }
         let columns = self.kept(Kept::Column, y).cast_const();
@@ -183,7 +195,7 @@ impl MaxOfThree {
     }
 }
 
-/// The first of the largest numbers so far, and its place.
+/// The first maximum so far, and its position.
 #[derive(Clone, Copy)]
 struct Best<S: Simd> {
     value: S::V,
@@ -197,7 +209,7 @@ impl<S: Simd> Best<S> {
         Self { value, which: S::splat(place as f32) }
     }
 
-    /// Only a larger number takes the place of an earlier one; what is not a number never does.
+    /// Only a larger number replaces an earlier one; NaN never does.
     #[inline(always)]
     unsafe fn or(self, value: S::V, place: usize) -> Self {
         let which = S::select_gt(value, self.value, S::splat(place as f32), self.which);
@@ -211,22 +223,22 @@ impl<S: Simd> Best<S> {
     }
 }
 
-/// What windows give to one row of pixels.
+/// The gradients that windows contribute to one row of pixels.
 struct Won<const ROWS: usize, const STRIDE: usize> {
     rows: [WindowRow; ROWS],
-    /// Which pixel of the row each window looks at.
+    /// Which of its three pixels in this row holds each window's maximum of the row.
     columns: *const Lane,
-    /// Where gradients will be written soon.
+    /// Where gradients will be written soon, for prefetching.
     soon: *const Lane,
 }
 
-/// A row of windows over a row of pixels.
+/// A row of windows that holds the row of pixels.
 #[derive(Clone, Copy)]
 struct WindowRow {
     grad: *const Lane,
-    /// Which of its rows has the first maximum of each window.
+    /// For each window, which of its rows holds the first maximum.
     winner: *const Lane,
-    /// Which of their rows the row of pixels is.
+    /// Which of the windows' rows (0, 1 or 2) the row of pixels is.
     this: f32,
 }
 
@@ -238,12 +250,13 @@ impl<const ROWS: usize, const STRIDE: usize> Windows for Won<ROWS, STRIDE> {
             simd::prefetch(self.soon.wrapping_add(o * STRIDE + i));
         }
         let zero = S::splat(0.0);
+        // The gradients of the windows for which this row holds the first maximum.
         let mut sum = zero;
         for row in self.rows {
             let winner = S::load(row.winner.add(o));
             sum = S::add(sum, S::select_eq(winner, S::splat(row.this), S::load(row.grad.add(o)), zero));
         }
-        // Where no window holds the row, the column may be left from another row: nothing is given to it.
+        // If no window holds the row, `columns` may be stale; then `sum` is zero, so nothing is added.
         let column = S::load(self.columns.add(o));
         [
             S::select_eq(column, zero, sum, zero),

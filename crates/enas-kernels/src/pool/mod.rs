@@ -1,10 +1,13 @@
 //! Average and maximum pooling.
 //!
-//! Averages divide by the number of real pixels in the window; padding never wins a maximum (TensorFlow's SAME).
-//! The first maximum of a window, in row order, takes its whole gradient: ties are common on flat backgrounds.
+//! An average divides by the number of real pixels in the window, and padding never wins a maximum (TensorFlow's SAME).
+//! The first maximum of a window, in row order, receives its whole gradient: ties are common on flat backgrounds.
 //!
-//! Networks pool 3×3 pixels with stride 1 or 2; those windows are reduced one axis at a time. Any other window,
-//! of which a network has one, is visited tap by tap.
+//! Networks pool 3×3 pixels with stride 1 or 2. These windows are separable: they are reduced along one axis, then
+//! along the other. Any other window, of which a network has one, is reduced tap by tap.
+//!
+//! One task of the thread pool handles a group of sixteen images, channel by channel: `forward`, `average`, `max` and
+//! `backward` hold the kernels for one plane.
 
 mod average;
 mod backward;
@@ -27,12 +30,12 @@ use backward::Backward;
 use forward::Forward;
 use max::MaxOfThree;
 
-/// What a window is reduced to.
+/// The reduction of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolKind {
-    /// The mean of its real pixels.
+    /// The mean of the window's real pixels.
     Average,
-    /// The largest of its real pixels.
+    /// The largest of the window's real pixels.
     Max,
 }
 
@@ -41,32 +44,35 @@ pub enum PoolKind {
 pub struct Pool {
     /// Mean or maximum.
     pub kind: PoolKind,
-    /// Windows from top to bottom.
+    /// Windows along the height.
     pub y: Axis,
-    /// Windows from left to right.
+    /// Windows along the width.
     pub x: Axis,
-    /// Whether negative values count as zero.
+    /// Whether a ReLU is applied to the pixels first.
     pub relu: bool,
 }
 
 impl Pool {
-    /// k×k windows with SAME padding on a map of `h × w` pixels.
+    /// k×k windows with SAME padding, on a map of `h × w` pixels.
     pub fn same(kind: PoolKind, k: usize, stride: usize, h: usize, w: usize) -> Self {
         Self { kind, y: Axis::same(h, k, stride), x: Axis::same(w, k, stride), relu: false }
     }
 
-    /// k×k windows without padding on a map of `h × w` pixels.
+    /// k×k windows without padding (VALID), on a map of `h × w` pixels.
     pub fn valid(kind: PoolKind, k: usize, stride: usize, h: usize, w: usize) -> Self {
         Self { kind, y: Axis::valid(h, k, stride), x: Axis::valid(w, k, stride), relu: false }
     }
 
-    /// The same, of `max(x, 0)`.
+    /// The same pool, applied to `max(x, 0)`.
     #[must_use]
     pub fn with_relu(self) -> Self {
         Self { relu: true, ..self }
     }
 
     /// Pools `[n, c, h, w]` to `[n, c, y.out, x.out]`.
+    ///
+    /// # Panics
+    /// If the pool was made for another size.
     pub fn forward(&self, input: &Value) -> Map {
         let start = profile::start();
         let (n, c, h, w) = input.map.shape();
@@ -86,7 +92,11 @@ impl Pool {
         out
     }
 
-    /// Adds the gradient of the input to `gradient`, which is created if it is `None`.
+    /// Adds the gradient of the input, `[n, c, h, w]`, to `gradient`, which is created if it is `None`. `grad` is the
+    /// gradient of the output, `[n, c, y.out, x.out]`.
+    ///
+    /// # Panics
+    /// If the pool was made for another size, or a gradient has another shape than its map.
     pub fn backward(&self, input: &Value, grad: &Map, gradient: &mut Option<Map>) {
         let start = profile::start();
         let (n, c, h, w) = input.map.shape();
@@ -122,19 +132,22 @@ impl Pool {
         self.record(start, "backward", n * c * (2 * h * w + out_plane));
     }
 
-    /// Whether this is one of the pools that networks consist of, which have kernels of their own.
+    /// Whether this is one of the 3×3 pools of networks, which have kernels of their own.
     fn is_three(&self) -> bool {
         let three = |stride| *self == self.threes(stride) && (self.kind == PoolKind::Max || !self.relu);
         three(1) || three(2)
     }
 
-    /// The same of 3×3 windows with the given stride, which tells the compiler what they are.
+    /// The same pool with a window of 3×3 and the given stride as constants, which the compiler can then unroll.
     #[inline(always)]
     fn threes(self, stride: usize) -> Self {
         Self { y: Axis { k: 3, stride, ..self.y }, x: Axis { k: 3, stride, ..self.x }, ..self }
     }
 
-    /// The kernels read through pointers, so windows must not leave the map whatever the fields say.
+    /// Checks the windows: the kernels read through pointers, so no window may leave the map, whatever the fields say.
+    ///
+    /// # Panics
+    /// If a window would leave the map, or the pool was made for another size.
     pub(crate) fn check(&self, h: usize, w: usize) {
         assert_eq!((h, w), (self.y.size, self.x.size), "the pool was made for this size");
         assert!(self.y.is_inside() && self.x.is_inside(), "every window holds a pixel: {self:?}");
@@ -147,7 +160,7 @@ impl Pool {
     }
 }
 
-/// The windows without padding.
+/// The range of windows that hold no padding.
 #[inline(always)]
 fn full(axis: Axis) -> Range<usize> {
     let fitting = (axis.size + axis.before).checked_sub(axis.k).map_or(0, |last| last / axis.stride + 1);
@@ -155,7 +168,7 @@ fn full(axis: Axis) -> Range<usize> {
     first..fitting.clamp(first, axis.out)
 }
 
-/// The windows that hold `pixel`.
+/// The range of windows that hold `pixel`.
 #[inline(always)]
 fn over(axis: Axis, pixel: usize) -> Range<usize> {
     let at = pixel + axis.before;
@@ -163,7 +176,7 @@ fn over(axis: Axis, pixel: usize) -> Range<usize> {
     (at + 1).saturating_sub(axis.k).div_ceil(axis.stride).min(end)..end
 }
 
-/// For each window one over the number of its real pixels along this axis.
+/// For each window, one over the number of its real pixels along this axis.
 fn shares(axis: Axis) -> Vec<f32> {
     let share = |window| {
         let (first, end, _) = axis.taps(window);

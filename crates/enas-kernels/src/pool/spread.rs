@@ -1,20 +1,24 @@
-//! Handing the gradients of windows of three back to the pixels of a row.
+//! Distributes the gradients of windows of three to the pixels of a row.
 
 use crate::geometry::Axis;
 use crate::simd::{Lane, Simd};
 
-/// What the windows of a row have for the pixels under them.
+/// The gradients that the windows of a row contribute to the pixels under them.
 pub(super) trait Windows {
-    /// The gradients for the three pixels of window `o`, padding included.
+    /// The contributions to the three pixels of window `o`, padding included.
     ///
     /// # Safety
     /// As for [`Kernel::run`](crate::simd::Kernel::run), and there is a window `o`.
     unsafe fn parts<S: Simd>(&self, o: usize) -> [S::V; 3];
 }
 
-/// A row of `axis.size` pixels at `to`, which windows of three over `axis` give gradients to.
+/// A row of `axis.size` pixels at `to` that receives gradients from windows of three over `axis`.
 ///
-/// With `add`, they are added to what is there; otherwise every pixel of the row is overwritten.
+/// With `add`, they are added to the content of the row; otherwise every pixel of the row is overwritten.
+///
+/// # Method outline
+/// One pass over the windows from left to right. A window contributes to three pixels; the sums of those that the next
+/// window shares wait in two registers. So each pixel is written once, although up to three windows contribute to it.
 pub(super) struct Spread {
     pub(super) axis: Axis,
     pub(super) to: *mut Lane,
@@ -23,16 +27,16 @@ pub(super) struct Spread {
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the row of the struct's contract.
 impl Spread {
-    /// Sums in registers what overlapping windows have for each pixel; `STRIDE` is that of the axis.
+    /// Adds the contributions of all windows; `STRIDE` is the stride of the axis.
     ///
     /// # Safety
     /// As for [`Windows::parts`]; `to` is valid for `axis.size` lanes.
     #[inline(always)]
     pub(super) unsafe fn run<S: Simd, const STRIDE: usize>(&self, windows: &impl Windows) {
         let zero = S::splat(0.0);
-        // What the windows so far have for the first two pixels that the next one shares with them.
+        // Sums so far for the first two pixels that the next window shares.
         let (mut first, mut second) = (zero, zero);
-        // Pixels are counted with the padding before them.
+        // Pixel numbers include the padding before the row.
         for o in 0..self.axis.out {
             let [a, b, c] = windows.parts::<S>(o);
             self.give::<S>(o * STRIDE, S::add(first, a));
@@ -51,7 +55,7 @@ impl Spread {
         }
     }
 
-    /// Gives to a pixel unless it is padding.
+    /// Writes or adds the gradient of a pixel, unless it is padding.
     #[inline(always)]
     unsafe fn give<S: Simd>(&self, pixel: usize, value: S::V) {
         let x = pixel.wrapping_sub(self.axis.before);

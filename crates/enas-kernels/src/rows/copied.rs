@@ -1,4 +1,13 @@
-//! Rows that are copies of input pixels: dense convolutions and factorised reductions.
+//! Rows that are copies of input pixels: dense convolutions (im2row) and factorised reductions.
+//!
+//! # Method outline
+//! 1. The outer loop goes over input channels; then over taps (dense convolutions), then over output rows.
+//! 2. Each output row of a tap is cut into segments: a run of input pixels at a fixed stride, or zeros (padding). So
+//!    the inner loop has no tests for borders.
+//! 3. A segment is copied lane by lane, with normalisation and ReLU applied, to its row of the strip in the
+//!    second-level cache.
+//! 4. The way back visits the same segments and adds the gradients to the input pixels. Taps overlap, so it
+//!    accumulates.
 
 use super::{Gather, GradientRows, Rows, Source};
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
@@ -79,6 +88,7 @@ impl Gather<'_> {
                 for i in 0..k {
                     for j in 0..k {
                         let row = (i * k + j) * self.channels + c;
+                        // Tap outside, output row inside: each row of the product is written from left to right.
                         for (r, out_y) in (y.0..y.1).enumerate() {
                             self.patch_row(i, j, out_y, r * out_width, |segment| body(row, segment));
                         }
@@ -94,6 +104,7 @@ impl Gather<'_> {
     fn patch_row(&self, i: usize, j: usize, out_y: usize, out: usize, mut body: impl FnMut(Segment)) {
         let (width, zeros) = (self.x.size, |out, len| Segment { out, len, input: None, stride: 1 });
         let y = (out_y + i).checked_sub(self.y.before).filter(|y| *y < self.y.size);
+        // Output pixels `start..end` read real pixels with tap column `j`; the others read padding.
         let start = self.x.before.saturating_sub(j);
         let end = (width + self.x.before).saturating_sub(j).min(width);
         let Some(y) = y.filter(|_| start < end) else {
@@ -142,6 +153,7 @@ impl Kernel for Copy {
         let (scale, shift) = (S::splat(self.scale), S::splat(self.shift));
         let floor = S::splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
         for i in 0..self.len {
+            // The stride is part of the prefetch distance: it counts lanes that are read.
             simd::prefetch(self.from.wrapping_add((i + AHEAD) * self.stride));
             let value = S::fma(S::load(self.from.add(i * self.stride)), scale, shift);
             S::store(self.to.add(i), S::max(floor, value));

@@ -1,4 +1,15 @@
 //! Rows that are filtered per channel: the depthwise half of separable convolutions.
+//!
+//! # Method outline
+//! 1. The outer loop goes over input channels. Per channel, all work stays on one bordered strip of input rows in the
+//!    cache.
+//! 2. Forward: copy the strip with its border, normalised; correlate it with the filter (see `depthwise`).
+//! 3. Backward: copy and correlate again to get the rows for the weight gradient; then sum the filter's gradient over
+//!    the strip.
+//! 4. The gradient of the input is a correlation of the bordered gradient with the filter turned by 180°. With stride 2
+//!    the gradient is dilated by zeros first.
+//! 5. A strip writes the input rows that no later strip contributes to. So it needs the gradients of `halo` earlier
+//!    output rows, and each input row is written exactly once.
 
 use super::{Found, Gather, GradientRows, Plane, Source};
 use crate::depthwise::{Correlate, FilterGradient, LaneSums, Pad, Rows, bordered_width};
@@ -50,7 +61,7 @@ impl Gather<'_> {
         }
     }
 
-    /// Copies the input rows that output rows `y` read, with their border.
+    /// Copies the input rows that output rows `y` read into `strip`, with their border.
     fn border(&self, plane: Plane<'_>, y: (usize, usize), strip: &mut [Lane]) -> Rows {
         let (first, end) = self.y.inputs(y);
         let width = bordered_width(self.x);
@@ -76,8 +87,8 @@ impl Gather<'_> {
         Rows { strip, width, first, n_rows: end - first, top, stride, dilation: 1 }
     }
 
-    /// The part of [`propagate`](Self::propagate) for filtered rows: the targets get the input rows that no later strip
-    /// contributes to.
+    /// The part of [`propagate`](Self::propagate) for filtered rows. The targets receive the input rows that no later
+    /// strip contributes to.
     pub(super) fn filter_backward(
         &self,
         source: Source<'_>,
@@ -128,18 +139,21 @@ impl Gather<'_> {
         scratch: &mut [Lane],
     ) {
         let (y, x, k) = (self.y, self.x, self.y.k);
+        // Input rows that become complete with this strip; there may be none yet.
         let (first, end) = (y.first_unfinished(grad.y.0), y.first_unfinished(grad.y.1));
         if first == end {
             return;
         }
-        // Tap row 0 of the flipped filter on input row `first`, in rows of the dilated gradient.
+        // The row that tap row 0 of the turned filter reads for input row `first`, in rows of the dilated gradient.
         let top = (first + y.before) as isize - (k as isize - 1);
         let last = end - 1 + y.before;
+        // Rows of the gradient before dilation that lie under the windows; those outside the plane count as zero.
         let from = usize::try_from(top).unwrap_or(0).div_ceil(y.stride);
         let to = (last / y.stride + 1).min(grad.y.1);
         // Channel rows begin `halo` rows before row `y.0`.
         let rows = &channel[(from + grad.halo - grad.y.0) * x.out..(to + grad.halo - grad.y.0) * x.out];
         let width = x.size + k - 1;
+        // The filter turned by 180°: the input gradient of a correlation is the correlation with the turned filter.
         let mut flipped = [0.0; 25];
         for (t, w) in self.filters[c * k * k..][..k * k].iter().enumerate() {
             flipped[k * k - 1 - t] = *w;
@@ -184,7 +198,7 @@ impl Gather<'_> {
         }
     }
 
-    /// The gradient of the filters, `[k, k, c]`, from the lanes that [`propagate`](Self::propagate) added to.
+    /// Returns the gradient of the filters, `[k, k, c]`, from the lanes that [`propagate`](Self::propagate) summed.
     pub(crate) fn filter_gradient(&self, taps: &[Lane]) -> Vec<f32> {
         let mut sums = vec![0.0; taps.len()];
         // SAFETY: both hold `len` elements.

@@ -1,4 +1,4 @@
-//! Gathering the rows of a unit's matrix product, and the way back.
+//! Gathers the rows of a unit's matrix product (im2row), and scatters their gradients back (row2im).
 
 mod copied;
 mod filtered;
@@ -10,19 +10,19 @@ use crate::operand::{GradientPlane, InputPlane};
 use crate::simd::Lane;
 use crate::unit::Target;
 
-/// How the rows of a [`Branch`](crate::Branch)'s matrix product are gathered from the unit's inputs.
+/// How the rows of a [`Branch`](crate::Branch)'s matrix product are gathered from the unit's inputs, `[n, c, h, w]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Rows<'a> {
     /// One row per input channel, every pixel as it is: a 1×1 convolution.
     Pixels,
-    /// One row per input channel, pixels `offset, offset + 2, …` of both axes, zero outside: one path of a
-    /// factorised reduction. Output `⌈h/2⌉ × ⌈w/2⌉`.
+    /// One row per input channel: pixels `offset, offset + 2, …` of both axes, zero outside the map. One path of a
+    /// factorised reduction. Output size `⌈h/2⌉ × ⌈w/2⌉`.
     EverySecond {
         /// 0 or 1.
         offset: usize,
     },
-    /// One row per input channel, filtered with the channel's own k×k filter, SAME padding: with the matrix a
-    /// separable convolution.
+    /// One row per input channel, filtered with the channel's own k×k filter, SAME padding. With the matrix, a
+    /// separable convolution. Output size `⌈h/stride⌉ × ⌈w/stride⌉`.
     Depthwise {
         /// The filters, `[k, k, c]`.
         filter: &'a [f32],
@@ -31,7 +31,7 @@ pub enum Rows<'a> {
         /// 1 or 2.
         stride: usize,
     },
-    /// One row per tap and input channel, ordered `[k, k, c]`, SAME padding: a dense convolution.
+    /// One row per tap and input channel (im2row), ordered `[k, k, c]`, SAME padding: a dense convolution.
     Patches {
         /// Kernel height and width.
         k: usize,
@@ -39,21 +39,22 @@ pub enum Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Whether the backward pass writes each element of an input gradient exactly once.
+    /// Whether the backward pass writes each element of an input gradient exactly once, so that it needs no zeros
+    /// first.
     pub(crate) fn writes_whole_gradient(&self) -> bool {
         matches!(self, Rows::Pixels | Rows::Depthwise { .. })
     }
 }
 
-/// [`Rows`] with the sizes worked out.
+/// [`Rows`] for inputs of a known size.
 pub(crate) struct Gather<'a> {
     rows: Rows<'a>,
-    /// Rows of the matrix product.
+    /// Number of gathered rows: the depth of the matrix product.
     pub(crate) k: usize,
     pub(crate) y: Axis,
     pub(crate) x: Axis,
     channels: usize,
-    /// Depthwise filters, one channel after another.
+    /// Depthwise filters, transposed to `[c, k, k]`: each channel's taps are contiguous.
     filters: Vec<f32>,
 }
 
@@ -75,22 +76,23 @@ impl<'a> Gather<'a> {
         Self { rows, k, y, x, channels, filters }
     }
 
-    /// Whether the rows are the inputs' channels as they are, which products read for themselves.
+    /// Whether the rows are the inputs' channels as they are. Products then read the maps directly.
     pub(crate) fn is_direct(&self) -> bool {
         matches!(self.rows, Rows::Pixels)
     }
 
-    /// Whether rows are filtered on the way rather than copied.
+    /// Whether rows are filtered rather than copied.
     fn is_filtered(&self) -> bool {
         matches!(self.rows, Rows::Depthwise { .. })
     }
 
-    /// Earlier output rows whose gradient must still be at hand when a strip's is propagated.
+    /// Number of earlier output rows whose gradient is still needed when a strip's gradient is propagated: windows
+    /// overlap.
     pub(crate) fn halo(&self) -> usize {
         if self.is_filtered() { (self.y.k - 1).div_ceil(self.y.stride) } else { 0 }
     }
 
-    /// Lanes that add up the gradients of the filters, image by image.
+    /// Lanes in which the gradients of the filters are summed, image by image.
     pub(crate) fn tap_lanes(&self) -> usize {
         self.filters.len()
     }
@@ -115,13 +117,14 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Floating-point operations per output pixel: of the matrix product with `outputs` columns, and of filtering.
+    /// Floating-point operations per output pixel: those of the matrix product with `outputs` columns, and those of
+    /// filtering.
     pub(crate) fn flops_per_pixel(&self, outputs: usize) -> (f64, f64) {
         let taps = if self.is_filtered() { self.y.k * self.x.k } else { 0 };
         (2.0 * (self.k * outputs) as f64, 2.0 * (self.k * taps) as f64)
     }
 
-    /// Numbers that must move per output pixel: inputs read once, `outputs` written.
+    /// Lower bound on the numbers moved per output pixel: inputs read once, `outputs` written.
     pub(crate) fn floats_per_pixel(&self, outputs: usize) -> f64 {
         let inputs = (self.channels * self.y.size * self.x.size) as f64 / (self.y.out * self.x.out) as f64;
         inputs + outputs as f64
@@ -143,8 +146,8 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Gathers rows as [`fill`](Self::fill) does, and adds what their gradient means for inputs and filters. Strips
-    /// must come in order.
+    /// Gathers rows as [`fill`](Self::fill) does, and propagates their gradient to the inputs and filters. Strips must
+    /// come in order, because windows overlap.
     pub(crate) fn propagate(
         &self,
         source: Source<'_>,
@@ -164,18 +167,18 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// What a unit reads in one group of sixteen images.
+/// The inputs of a unit for one group of sixteen images.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) inputs: &'a [Value],
-    /// Whether negative values count as zero.
+    /// Whether a ReLU is applied to the inputs.
     pub(crate) relu: bool,
-    /// Which group.
+    /// Index of the group.
     pub(crate) block: usize,
 }
 
 impl<'a> Source<'a> {
-    /// Every input plane with its pending normalisation, in channel order.
+    /// Every input plane with its pending normalisation, in the order of channels.
     fn planes(self) -> impl Iterator<Item = Plane<'a>> {
         self.inputs.iter().flat_map(move |input| {
             let plane = input.map.h() * input.map.w();
@@ -186,7 +189,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Every input plane, for products.
+    /// Every input plane in the form that products read.
     pub(crate) fn input_planes(self) -> Vec<InputPlane> {
         self.planes()
             .map(|plane| InputPlane {
@@ -198,7 +201,7 @@ impl<'a> Source<'a> {
             .collect()
     }
 
-    /// Where the gradient of every input plane goes, for products.
+    /// The gradient target of every input plane, in the form that products write.
     pub(crate) fn gradient_planes(self, inputs: &[InputPlane], targets: &[Target]) -> Vec<GradientPlane> {
         let targets = self.target_planes(targets);
         inputs
@@ -208,7 +211,7 @@ impl<'a> Source<'a> {
             .collect()
     }
 
-    /// Every gradient plane and whether it is added to, in channel order.
+    /// Every gradient plane and whether gradients are added to it, in the order of channels.
     fn target_planes<'t>(self, targets: &'t [Target]) -> impl Iterator<Item = (&'t mut [Lane], bool)>
     where
         'a: 't,
@@ -222,8 +225,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// One channel of sixteen images, and what its readers make of it: `max(scale·x + shift, 0)`, or without the
-/// maximum.
+/// One channel of sixteen images, read as `max(scale·x + shift, 0)`, or without the maximum.
 #[derive(Clone, Copy)]
 struct Plane<'a> {
     lanes: &'a [Lane],
@@ -232,22 +234,22 @@ struct Plane<'a> {
     relu: bool,
 }
 
-/// Where a backward pass leaves what it finds out about one group of images.
+/// Results of a backward pass over one group of images.
 pub(crate) struct Found<'a, 'm> {
-    /// The gradients of the inputs, if they are wanted.
+    /// The gradients of the inputs, if requested.
     pub(crate) targets: Option<&'a [Target]>,
-    /// The sums of the finished gradients, if the rows are filtered and the sums are wanted.
+    /// The batch-norm sums of the finished gradients, if requested; for filtered rows only.
     pub(crate) sums: Option<&'a mut BlockSums<'m>>,
-    /// Lanes that add up the gradients of the filters, `[c, k·k]`; none for other rows.
+    /// The sums of the filters' gradients, `[c, k·k]` lanes; empty for other rows.
     pub(crate) taps: &'a mut [Lane],
 }
 
-/// The gradient of output rows `y.0..y.1` of every gathered row, and of some rows before them.
+/// The gradient of output rows `y.0..y.1` of every gathered row, with some rows before them.
 pub(crate) struct GradientRows<'a> {
     /// Channel `c` begins at `c·stride`.
     pub(crate) lanes: &'a [Lane],
     pub(crate) stride: usize,
     pub(crate) y: (usize, usize),
-    /// Rows in front of row `y.0`; those that would be above the plane are not read.
+    /// Number of rows in front of row `y.0`. Those above the plane are not read.
     pub(crate) halo: usize,
 }

@@ -1,4 +1,16 @@
-//! The backward direction of a unit: gathers again, strip by strip, and adds gradients into place.
+//! The backward direction of a unit.
+//!
+//! # Method outline
+//! 1. The outer loop goes over groups of sixteen images, one task each; then over branches; then over strips of output
+//!    rows.
+//! 2. For each strip, the gradient `gz` of the raw output is evaluated from `z` and `gy` (batch-norm backward):
+//!    `outputs` rows of scratch. It is never stored for the whole map.
+//! 3. `gz` times the transposed matrix gives the gradient of the gathered rows of this strip.
+//! 4. The rows are gathered again. With `gz` they give the gradient of the matrix.
+//! 5. The gradient of the rows is scattered to the inputs and, for depthwise rows, reduced to the gradient of the
+//!    filters.
+//! 6. All of a strip's operands stay in the second-level cache. Each task has parameter gradients of its own, which are
+//!    added in the order of groups.
 
 use std::time::Instant;
 
@@ -17,6 +29,9 @@ use crate::simd::{self, Lane};
 use crate::{norm, profile};
 
 impl Unit<'_> {
+    /// Runs the backward pass over all groups of images; adds the gradients of the parameters to `total`.
+    ///
+    /// `gy` is the gradient of the normalised output (or of the raw one, with an identity `norm`), shaped like `z`.
     pub(super) fn propagate(
         &self,
         start: Option<Instant>,
@@ -74,14 +89,16 @@ impl Unit<'_> {
         profile::stop(start, plan.name("backward"), flops, 2.5 * bytes);
     }
 
-    /// Whether the backward pass can sum up the gradient of its input: it passes over its planes once, strip by strip.
+    /// Whether the backward pass can reduce the gradient of its input on the way: it writes each plane once, strip by
+    /// strip.
     fn takes_sums(&self) -> bool {
         matches!((self.inputs, self.branches), ([_], [Branch { rows: Rows::Depthwise { .. }, .. }]))
     }
 
-    /// Makes sure every input has a gradient map and returns where each lives.
+    /// Makes sure that every input has a gradient map, and returns where each lies.
     fn targets(&self, gradients: &mut [Option<Map>]) -> Vec<Target> {
         assert_eq!(gradients.len(), self.inputs.len(), "one gradient per input");
+        // If a single branch writes every element exactly once, a new map needs no zeros first.
         let in_place =
             self.branches.iter().all(|b| b.rows.writes_whole_gradient()) && self.branches.len() == 1;
         gradients
@@ -105,7 +122,7 @@ impl Unit<'_> {
 struct Partial {
     weights: Vec<Vec<f32>>,
     filters: Vec<Vec<f32>>,
-    /// For the batch norm before, if it was asked for: the sums of the input's gradient.
+    /// The sums of the input's gradient for the batch norm before, if they were requested.
     sums: Option<Vec<(f64, f64)>>,
 }
 
@@ -140,7 +157,8 @@ impl BackwardBlock<'_> {
         partial
     }
 
-    /// The gradient of the matrix of a branch that reads its inputs as they are; `channel` is its first output channel.
+    /// Returns the gradient of the matrix of a 1×1 convolution, which reads its inputs directly. `channel` is the
+    /// branch's first output channel.
     fn direct(&self, i: usize, channel: usize, targets: Option<&[Target]>, scratch: &mut [Lane]) -> Vec<f32> {
         let (k, outputs, source) =
             (self.plan.gathers[i].k, self.plan.outputs[i], self.unit.source(self.block));
@@ -173,7 +191,7 @@ impl BackwardBlock<'_> {
         weight
     }
 
-    /// The gradients of one branch's matrix and filters; `channel` is its first output channel.
+    /// Returns the gradients of one branch's matrix and filters. `channel` is its first output channel.
     fn branch(
         &self,
         i: usize,
@@ -186,7 +204,8 @@ impl BackwardBlock<'_> {
         let (outputs, plan, source) = (self.plan.outputs[i], self.plan, self.unit.source(self.block));
         let mut weight = vec![0.0; self.transposed[i].len()];
         let halo = plan.halo(gather);
-        // Gradients of gathered rows: per channel those of a strip, behind the last rows of the strip before.
+        // Gradients of gathered rows: per channel, first the last rows of the strip before (halo), then those of this
+        // strip.
         let grad_stride = odd((halo + plan.rows_per_strip) * plan.width);
         let (grad, scratch) = scratch.split_at_mut(gather.k * grad_stride);
         let (taps, scratch) = scratch.split_at_mut(gather.tap_lanes());
@@ -196,6 +215,7 @@ impl BackwardBlock<'_> {
             let (gz, scratch) = scratch.split_at_mut(outputs * stride);
             self.normalise(channel, strip, gz);
             let (rows, scratch) = scratch.split_at_mut(gather.k * stride);
+            // Nothing needs the gradient of the rows: gather, and take the gradient of the matrix only.
             if targets.is_none() && taps.is_empty() {
                 gather.fill(source, strip.y, rows, stride, scratch);
                 weight_gradient(
@@ -226,6 +246,7 @@ impl BackwardBlock<'_> {
             gather.propagate(source, &grad_rows, found, (rows, stride), scratch);
             weight_gradient(&mut weight, left(rows, gather.k, stride), gz, (gather.k, outputs), strip.pixels);
             if halo > 0 {
+                // Windows overlap: the next strip needs the last `halo` rows of this one.
                 for channel in grad.chunks_exact_mut(grad_stride) {
                     channel.copy_within(strip.pixels..strip.pixels + halo * plan.width, 0);
                 }
@@ -234,7 +255,7 @@ impl BackwardBlock<'_> {
         (weight, gather.filter_gradient(taps))
     }
 
-    /// The gradient of the raw output for one strip of a branch, `gz` being `[outputs, pixels]`.
+    /// Evaluates the gradient of the raw output for one strip of a branch; `gz` is `[outputs, pixels]`.
     fn normalise(&self, channel: usize, strip: StripRange, gz: &mut [Lane]) {
         for (o, out) in gz.chunks_exact_mut(odd(strip.pixels)).enumerate() {
             let out = &mut out[..strip.pixels];
@@ -246,13 +267,14 @@ impl BackwardBlock<'_> {
     }
 }
 
-/// `k` rows of `stride` lanes.
+/// `k` rows of `stride` lanes as the left factor of a product.
 fn left(rows: &[Lane], k: usize, stride: usize) -> Left<'_> {
     assert!(rows.len() >= k * stride);
     Left::Rows { from: rows.as_ptr(), stride }
 }
 
-/// `a` and `gz` have rows of `pixels` lanes, those of `gz` [`odd`] of that apart.
+/// Adds a strip's contribution to the gradient of a matrix `[k, outputs]`. `a` and `gz` have rows of `pixels` lanes;
+/// the rows of `gz` are [`odd`] of that apart.
 fn weight_gradient(
     weight: &mut [f32],
     a: Left<'_>,
@@ -277,6 +299,7 @@ fn weight_gradient(
     }
 }
 
+/// `[rows, columns]` to `[columns, rows]`.
 fn transpose(weight: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut out = vec![0.0; weight.len()];
     for r in 0..rows {

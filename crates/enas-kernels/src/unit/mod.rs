@@ -1,13 +1,24 @@
-//! The convolution unit: gather rows, multiply by a matrix, normalise.
+//! The convolution unit: gather rows (im2row), multiply by a matrix, normalise.
 //!
-//! Every trained operation of an ENAS network is one of these. What differs is only how the rows of the matrix
-//! product are gathered from the input: as they are (1×1 convolution), every second pixel (factorised
-//! reduction), filtered per channel (separable convolution) or as patches (dense convolution). See [`Rows`].
+//! Every trained operation of an ENAS network is one of these. They differ only in how the rows of the matrix product
+//! are gathered from the input (see [`Rows`]):
 //!
-//! Work goes group by group of sixteen images, and within a group in strips of output rows that stay in the
-//! second-level cache from gathering through the product to the batch statistics. The backward direction
-//! gathers again rather than keep what it gathered. The strips depend on shapes alone, and partial results are
-//! added in the order of groups, so results do not depend on the number of threads.
+//! - as they are: 1×1 convolution;
+//! - every second pixel: factorised reduction;
+//! - filtered per channel: separable convolution;
+//! - as patches (im2row): dense convolution.
+//!
+//! # Method outline
+//! 1. The outer loop goes over groups of sixteen images, one task of the thread pool each.
+//! 2. Within a group, the loop goes over strips: ranges of output rows whose gathered rows take about 320 KiB. They
+//!    remain in the second-level cache from gathering through the product to the batch statistics.
+//! 3. Within a strip, each branch gathers its rows and multiplies them (see `gemm`). 1×1 convolutions skip the
+//!    gathering.
+//! 4. During the product the inputs of the next strip are prefetched.
+//! 5. The backward pass gathers the rows again, strip by strip, so the gathered rows are never stored for a whole map.
+//!
+//! The strips depend on shapes alone, and partial results are added in the order of groups. So results do not depend on
+//! the number of threads.
 
 mod backward;
 mod plan;
@@ -26,46 +37,46 @@ use crate::profile;
 use crate::rows::{Rows, Source};
 use crate::simd::{self, Lane};
 
-/// A convolution unit without its parameters' values: what it reads and how.
+/// A convolution unit for one call: its inputs, whether it rectifies them, and its matrix products.
 #[derive(Clone, Copy, Debug)]
 pub struct Unit<'a> {
-    /// The maps it reads, their channels one after another. All of one size.
+    /// The maps it reads, `[n, c_i, h, w]` each; their channels follow one another. All have the same `n`, `h` and `w`.
     pub inputs: &'a [Value],
-    /// Whether negative input values count as zero.
+    /// Whether a ReLU is applied to the inputs.
     pub relu: bool,
-    /// One product, or several whose outputs follow each other (factorised reduction has two).
+    /// One product, or several whose output channels follow one another (a factorised reduction has two).
     pub branches: &'a [Branch<'a>],
 }
 
 /// One matrix product of a [`Unit`].
 #[derive(Clone, Copy, Debug)]
 pub struct Branch<'a> {
-    /// How its rows are gathered.
+    /// How the rows are gathered from the inputs.
     pub rows: Rows<'a>,
-    /// The matrix, `[rows, outputs]`.
+    /// The matrix, `[rows, outputs]`, where `rows` is the number of gathered rows.
     pub weight: &'a [f32],
-    /// Output channels.
+    /// Number of output channels.
     pub outputs: usize,
 }
 
-/// The gradients of a unit's parameters.
+/// Gradients of the loss with respect to a unit's parameters.
 #[derive(Clone, Debug, Default)]
 pub struct UnitGradient {
     /// `∂L/∂γ` of the batch norm, `[outputs]`.
     pub gamma: Vec<f32>,
     /// `∂L/∂β` of the batch norm, `[outputs]`.
     pub beta: Vec<f32>,
-    /// Of each branch's matrix, `[rows, outputs]`.
+    /// Gradient of each branch's matrix, `[rows, outputs]`.
     pub weights: Vec<Vec<f32>>,
-    /// Of each branch's depthwise filters, `[k, k, c]`; empty for other rows.
+    /// Gradient of each branch's depthwise filters, `[k, k, c]`; empty for other rows.
     pub filters: Vec<Vec<f32>>,
 }
 
-/// What a backward pass is to find out about the inputs.
+/// What a backward pass computes for the inputs.
 struct Wanted<'a> {
-    /// Their gradients.
+    /// The gradients of the inputs, `[n, c_i, h, w]` each.
     gradients: &'a mut [Option<Map>],
-    /// The statistics of the batch norm that made the only input, if its gradient is complete after this pass.
+    /// Statistics of the batch norm that made the only input, if the input's gradient is complete after this pass.
     before: Option<&'a Moments>,
 }
 
@@ -76,21 +87,26 @@ impl<'a> Wanted<'a> {
 }
 
 impl Unit<'_> {
-    /// Computes the raw output `[n, Σ outputs, h, w]`, and its batch statistics if they are asked for.
+    /// Returns the raw output `[n, Σ outputs, h_out, w_out]` (before batch norm) and, if `with_moments`, its batch
+    /// statistics.
+    ///
+    /// # Panics
+    /// If the inputs differ in `n`, `h` or `w`, or a matrix or filter does not have the shape of its rows.
     pub fn forward(&self, with_moments: bool) -> (Map, Option<Moments>) {
         let (z, partial) = self.raw(with_moments);
         let moments = with_moments.then(|| Moments::merge(z.c(), partial.iter().map(Vec::as_slice)));
         (z, moments)
     }
 
-    /// [`forward`](Self::forward) for some groups of a batch, whose statistics are added to those of the groups before.
+    /// [`forward`](Self::forward) for some groups of a batch (a micro-batch). Their statistics are added to `sums`,
+    /// which holds those of the groups before. Returns the raw output of these groups.
     pub fn forward_part(&self, sums: &mut MomentSums) -> Map {
         let (z, partial) = self.raw(true);
         sums.add(partial.iter().map(Vec::as_slice));
         z
     }
 
-    /// The raw output and the statistics of every group of images.
+    /// Returns the raw output and the statistics of every group of images.
     fn raw(&self, with_moments: bool) -> (Map, Vec<Vec<Running>>) {
         let start = profile::start();
         let plan = Plan::new(self);
@@ -128,6 +144,7 @@ impl Unit<'_> {
             let mut channel = 0;
             self.next_inputs(plan, block, strip, &mut runs);
             for (branch, gather) in self.branches.iter().zip(&plan.gathers) {
+                // A 1×1 convolution gathers nothing: its product packs pixels itself.
                 let a = if gather.is_direct() {
                     Left::Planes { planes: &planes, first: strip.first, panel: scratch.as_mut_ptr() }
                 } else {
@@ -148,11 +165,13 @@ impl Unit<'_> {
                         k: gather.k,
                         outputs: branch.outputs,
                         pixels: strip.pixels,
+                        // The first branch's product prefetches; all branches read the same inputs.
                         ahead: if channel == 0 { Ahead::new(&runs) } else { Ahead::default() },
                     });
                 }
                 channel += branch.outputs;
             }
+            // The statistics read the strip of `z` while it is still in the cache.
             if let Some(mask) = &mask {
                 for (moments, plane) in moments.iter_mut().zip(z.chunks_exact(plan.plane)) {
                     for chunk in plane[strip.first..][..strip.pixels].chunks(CHUNK) {
@@ -164,7 +183,8 @@ impl Unit<'_> {
         moments
     }
 
-    /// The input lanes that the strip after `strip` reads and no earlier one has read.
+    /// Lists the input lanes that the next strip reads and no earlier strip has read. After a group's last strip it
+    /// lists those of the next group's first strip.
     fn next_inputs(&self, plan: &Plan, block: usize, strip: StripRange, runs: &mut Vec<Run>) {
         runs.clear();
         let gather = &plan.gathers[0];
@@ -194,10 +214,14 @@ impl Unit<'_> {
         Source { inputs: self.inputs, relu: self.relu, block }
     }
 
-    /// Propagates the gradient `gy` of the normalised output.
+    /// Propagates the gradient `gy`, `[n, Σ outputs, h_out, w_out]`, of the normalised output.
     ///
-    /// `z` and `moments` are what [`forward`](Self::forward) returned. The gradients of the inputs are added to
-    /// `inputs`, one entry per input, or become its entry if it is `None`; no `inputs` at all skips them.
+    /// `z` and `moments` are what [`forward`](Self::forward) returned; `gamma` is the scale of the batch norm,
+    /// `[Σ outputs]`. The gradient of each input is added to its entry of `inputs`, or becomes the entry if that is
+    /// `None`. Without `inputs` no gradients of inputs are computed.
+    ///
+    /// # Panics
+    /// If shapes do not fit.
     pub fn backward(
         &self,
         z: &Map,
@@ -213,9 +237,11 @@ impl Unit<'_> {
         total
     }
 
-    /// [`backward`](Self::backward) for a unit with one input, itself the output of a unit with the statistics
-    /// `before`, whose gradient is complete with this: what the backward pass of that unit needs to know of the whole
-    /// gradient is found out while it is written.
+    /// [`backward`](Self::backward), fused with the reductions of the batch norm before. For a unit with one input,
+    /// which is the output of another unit with the statistics `before`, and whose gradient is complete with this call.
+    ///
+    /// The backward pass of the other unit needs two sums over this gradient. They are computed here, while the
+    /// gradient is written, and attached to `input`. This saves one pass over the map and its gradient.
     pub fn backward_onto(
         &self,
         before: &Moments,
@@ -233,8 +259,8 @@ impl Unit<'_> {
         total
     }
 
-    /// [`backward`](Self::backward) for some groups of a batch: `moments` and `sums` are those of the whole batch, and
-    /// the gradients of the parameters are added to `total`, which holds those of the groups before.
+    /// [`backward`](Self::backward) for some groups of a batch (a micro-batch). `moments` and `sums` are those of the
+    /// whole batch. The gradients of the parameters are added to `total`, which holds those of the groups before.
     #[expect(clippy::too_many_arguments, reason = "what backward takes, and what joins the parts")]
     pub fn backward_part(
         &self,
@@ -250,8 +276,8 @@ impl Unit<'_> {
         self.propagate(profile::start(), norm, z, gy, inputs.map(Wanted::new), total);
     }
 
-    /// Propagates the gradient `gz` of the raw output: of a unit without batch norm. As
-    /// [`backward`](Self::backward) otherwise; `gamma` and `beta` of the result are empty.
+    /// Propagates the gradient `gz`, `[n, Σ outputs, h_out, w_out]`, of the raw output: for a unit without batch norm.
+    /// Otherwise as [`backward`](Self::backward); `gamma` and `beta` of the result are empty.
     pub fn backward_raw(&self, gz: &Map, inputs: Option<&mut [Option<Map>]>) -> UnitGradient {
         let mut total = UnitGradient::default();
         let wanted = inputs.map(Wanted::new);
@@ -259,7 +285,7 @@ impl Unit<'_> {
         total
     }
 
-    /// Scratch bytes that each thread keeps after working on such a unit, forward and backward.
+    /// Scratch memory in bytes that each thread keeps after work on such a unit, forward or backward.
     pub fn scratch_bytes(&self) -> usize {
         let plan = Plan::new(self);
         plan.forward_scratch.max(plan.backward_scratch) * size_of::<Lane>()

@@ -1,12 +1,12 @@
-//! How a unit's work is cut up.
+//! How a unit's work is cut into strips, and how much scratch memory it needs.
 
 use super::Unit;
 use crate::gemm::{TILE, WG_PANEL};
 use crate::rows::Gather;
 use crate::simd::Lane;
 
-/// Bytes of gathered rows that a strip should stay below, so that strip, product and weights fit into the
-/// second-level cache.
+/// Target size in bytes of a strip's gathered rows. With it, strip, product and weights fit into the second-level
+/// cache.
 const STRIP_BYTES: usize = 320 << 10;
 
 /// A range of output rows.
@@ -20,7 +20,7 @@ pub(super) struct StripRange {
     pub(super) pixels: usize,
 }
 
-/// How a unit's work is cut up; depends on shapes alone.
+/// How a unit's work is cut up. Depends on shapes alone.
 pub(super) struct Plan<'a> {
     pub(super) gathers: Vec<Gather<'a>>,
     /// Output channels of each branch.
@@ -34,6 +34,8 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
+    /// Checks the shapes and computes the plan.
+    ///
     /// # Panics
     /// If shapes do not fit: callers build units from a checked network description.
     pub(super) fn new(unit: &Unit<'a>) -> Self {
@@ -70,6 +72,9 @@ impl<'a> Plan<'a> {
         let fill = max(&|g| g.fill_scratch(rows_per_strip));
         let propagate = max(&|g| g.propagate_scratch(rows_per_strip));
         let (halo, taps) = (max(&|g| g.halo()), max(&|g| g.tap_lanes()));
+        // 1×1 convolutions: a packed panel forwards; `gz` and the panel of the weight gradient backwards. Others:
+        // gathered rows and their border forwards; gathered rows, `gz`, gradient of the rows with halo, tap sums
+        // backwards.
         let (forward_scratch, backward_scratch) = if gathers.iter().all(Gather::is_direct) {
             (k * TILE, outputs * odd(pixels) + WG_PANEL)
         } else {
@@ -95,7 +100,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Rows of gradient that outlive their strip.
+    /// Rows of gradient that the next strip needs again; none if one strip covers the map.
     pub(super) fn halo(&self, gather: &Gather<'_>) -> usize {
         if self.rows_per_strip < self.height { gather.halo() } else { 0 }
     }
@@ -104,12 +109,13 @@ impl<'a> Plan<'a> {
         (self.gathers[0].name(), direction)
     }
 
-    /// Of the forward direction: each product and each filter once.
+    /// Floating-point operations of the forward pass over `n` images: each product and each filter once.
     pub(super) fn flops(&self, n: usize) -> f64 {
         self.work(n, 1.0, 1.0)
     }
 
-    /// Of the backward direction: two products (inputs, matrix) and three filters (again, inputs, filters).
+    /// Floating-point operations of the backward pass over `n` images: two products (inputs, matrix) and three filters
+    /// (gather again, inputs, filters).
     pub(super) fn backward_flops(&self, n: usize) -> f64 {
         self.work(n, 2.0, 3.0)
     }
@@ -131,8 +137,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The distance between rows of `pixels` lanes that are read side by side. Long rows a power of two apart would
-/// compete for the same few places of the first-level cache.
+/// Padded row stride in lanes, for rows of `pixels` lanes that are read side by side. Long rows a power of two apart
+/// would fall into the same few sets of the first-level cache; an odd stride spreads them.
 pub(super) fn odd(pixels: usize) -> usize {
     if pixels < 64 { pixels } else { pixels | 1 }
 }

@@ -1,4 +1,4 @@
-//! Where a backward pass writes.
+//! The gradient map that a backward pass writes, shared between tasks.
 
 use crate::map::Map;
 use crate::simd::Lane;
@@ -8,7 +8,7 @@ use crate::simd::Lane;
 pub(crate) struct Target {
     lanes: *mut Lane,
     block_len: usize,
-    /// Whether gradients are added to what is there.
+    /// Whether gradients are added to the content of the map or overwrite it.
     pub(crate) accumulate: bool,
 }
 
@@ -18,7 +18,7 @@ unsafe impl Send for Target {}
 unsafe impl Sync for Target {}
 
 impl Target {
-    /// For gradients that go to `map`, which must outlive the target and not be used beside it.
+    /// A target for `map`, which must outlive the target and not be used elsewhere meanwhile.
     pub(crate) fn new(map: &mut Map, accumulate: bool) -> Self {
         let block_len = map.block_len();
         Self { lanes: map.lanes_mut().as_mut_ptr(), block_len, accumulate }

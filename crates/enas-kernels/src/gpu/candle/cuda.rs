@@ -1,7 +1,7 @@
 //! The kernels on a CUDA device of candle.
 //!
-//! Context, stream and memory are candle's. Everything goes through the device's one stream, so it happens in the order it
-//! was asked for, candle's own work included.
+//! Context, stream and memory are candle's. All work goes through the device's one stream, so it runs in the order of
+//! the requests, candle's own work included.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,8 +18,8 @@ use super::staging::{self, Staging};
 use crate::gpu::device::{Arg, Device, Error, Handle, Launch};
 use crate::gpu::precision::Precision;
 
-// FATBINS: name and machine code of every `.cu` file, of those that treat maps for either precision of maps; KERNELS:
-// every kernel's name, whether it is for maps in bfloat16, and the index of its file.
+// FATBINS: name and machine code of every `.cu` file; files that handle maps are there twice, once per precision.
+// KERNELS: every kernel's name, whether it is for maps in bfloat16, and the index of its file.
 include!(concat!(env!("OUT_DIR"), "/fatbins.rs"));
 
 /// Kernels by name and precision of maps.
@@ -37,7 +37,7 @@ struct Inner {
     device: CudaDevice,
     stream: SyncArc<CudaStream>,
     functions: Functions,
-    /// By its address.
+    /// Memory by its address.
     memory: Mutex<HashMap<Handle, Memory>>,
     staging: Mutex<Staging>,
 }
@@ -45,7 +45,7 @@ struct Inner {
 /// Memory that launches may use.
 enum Memory {
     Own(CudaSlice<f32>),
-    /// That of tensors: how many bytes, and how often it is lent.
+    /// Memory of tensors: its length in bytes, and the number of loans.
     Lent {
         bytes: usize,
         times: usize,
@@ -65,7 +65,7 @@ impl Cuda {
     /// Loads the kernels into the context of a device.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the device is too old for the kernels, or there are none in this program.
+    /// [`Error::Unavailable`] if the device is too old for the kernels, or the program holds none.
     pub(super) fn on(device: &CudaDevice) -> Result<Self, Error> {
         if FATBINS.iter().any(|(_, code)| code.is_empty()) {
             let why = "this program was built for checking, without the CUDA kernels (ENAS_CUDA_STUB was set): build it again with nvcc";
@@ -86,7 +86,7 @@ impl Cuda {
         })))
     }
 
-    /// How many GPUs the driver sees.
+    /// Number of GPUs that the driver sees.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the driver does not start.
@@ -106,9 +106,10 @@ impl Cuda {
         &self.0.device
     }
 
-    /// Part of a tensor's memory, for launches until it is [given back](Self::give_back) as often as it was lent.
+    /// Borrows part of a tensor's memory for launches. The loan lasts until it was [given back](Self::give_back) as
+    /// often as it was borrowed.
     pub(super) fn borrow<T>(&self, slice: &CudaSlice<T>, from: usize, to: usize) -> Handle {
-        // The guard makes other streams wait, where candle watches them: what was launched so far comes before.
+        // The guard orders other streams after this use, if candle tracks them: earlier launches come first.
         let (address, _guard) = slice.device_ptr(&self.0.stream);
         let handle = Handle(address + (from * size_of::<T>()) as u64);
         let bytes = (to - from) * size_of::<T>();
@@ -119,7 +120,7 @@ impl Cuda {
         handle
     }
 
-    /// The end of a [loan](Self::borrow).
+    /// Ends a [loan](Self::borrow).
     pub(super) fn give_back(&self, handle: Handle) {
         let mut memory = self.memory();
         let Some(Memory::Lent { times, .. }) = memory.get_mut(&handle) else { return };
@@ -129,10 +130,10 @@ impl Cuda {
         }
     }
 
-    /// Hands own memory out, to become candle's.
+    /// Hands memory of this device over to candle.
     ///
     /// # Errors
-    /// If it is not the device's own.
+    /// If the memory belongs to a tensor.
     pub(super) fn take(&self, handle: Handle) -> Result<CudaSlice<f32>, Error> {
         match self.memory().remove(&handle) {
             Some(Memory::Own(slice)) => Ok(slice),
@@ -212,7 +213,7 @@ impl Device for Cuda {
         self.bind()?;
         let to = memory.0 + offset as u64;
         if bytes.len() >= staging::LEAST {
-            // A failure leaves pieces whose copies have ended or will be waited for.
+            // After a panic, the pieces' copies have ended or will be waited for.
             let mut staging = self.0.staging.lock().unwrap_or_else(PoisonError::into_inner);
             // SAFETY: the destination was just checked.
             unsafe { staging.upload(&self.0.stream, to, bytes) }
@@ -280,7 +281,7 @@ fn failed(what: &str, error: &DriverError) -> Error {
     Error::Failed(format!("{what}: {}", words(error)))
 }
 
-/// What the driver says, such as `CUDA_ERROR_NO_DEVICE, no CUDA-capable device is detected`.
+/// The driver's message, such as `CUDA_ERROR_NO_DEVICE, no CUDA-capable device is detected`.
 fn words(error: &DriverError) -> String {
     let text = |s: Result<&std::ffi::CStr, DriverError>| s.map(|s| s.to_string_lossy().into_owned());
     match (text(error.error_name()), text(error.error_string())) {

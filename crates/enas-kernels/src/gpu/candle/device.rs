@@ -12,18 +12,18 @@ use crate::gpu::device::{Error, Handle};
 use crate::gpu::lanes::copy_numbers;
 use crate::gpu::memory::Gpu;
 
-/// What a [`Gpu`] has of candle's.
+/// Candle's side of a [`Gpu`].
 pub(in crate::gpu) type Native = Cuda;
 
-/// Those that were asked for, one for each device of candle.
+/// The GPUs opened so far, one for each device of candle.
 static OPENED: Mutex<Vec<(DeviceId, Gpu)>> = Mutex::new(Vec::new());
 
-/// Memory of a tensor of candle's, which is kept alive.
+/// Memory of a tensor of candle's, on loan; the tensor is kept alive.
 #[derive(Debug)]
 pub(in crate::gpu) struct Loan {
     cuda: Cuda,
     memory: Handle,
-    /// Whose memory it is; `None` where the caller of an operation holds it.
+    /// The tensor that owns the memory; `None` if the caller of an operation keeps it alive.
     _owner: Option<Tensor>,
 }
 
@@ -90,7 +90,7 @@ pub(super) fn borrowed(storage: &CudaStorage, layout: &Layout) -> Result<Buffer,
     of(&copy)
 }
 
-/// The numbers of a contiguous layout.
+/// Borrows the numbers of a contiguous layout.
 fn lent(gpu: &Gpu, storage: &CudaStorage, layout: &Layout, owner: Option<Tensor>) -> Result<Buffer, Error> {
     let (Some((from, to)), Some(cuda)) = (layout.contiguous_offsets(), gpu.native()) else {
         return Err(Error::Failed(format!("a tensor {:?} is not contiguous", layout.shape())));
@@ -119,7 +119,7 @@ pub(super) fn into_storage(native: &Native, buffer: Buffer, len: usize) -> Resul
             copy.into_memory().unwrap_or_else(|_| Err(Error::Failed("a fresh buffer is shared".to_owned())))
         }
     };
-    // Candle is told now; later nobody would ask.
+    // Failures are reported here, since candle would not ask later.
     gpu.finish()?;
     Ok(CudaStorage::wrap_cuda_slice(native.take(memory?)?, native.device().clone()))
 }

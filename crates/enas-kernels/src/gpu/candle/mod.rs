@@ -1,7 +1,7 @@
-//! Candle's devices and tensors as this module uses them, and the other way round.
+//! Conversion between candle's devices and tensors and those of this module.
 //!
 //! Context, stream and memory of an NVIDIA GPU are candle's. Without the feature `cuda` there is no such device, and
-//! everything here says so.
+//! all functions here return errors that say so.
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -28,19 +28,19 @@ pub(super) use self::native::{Loan, Native};
 /// Opens the NVIDIA GPU with this number, counted from 0, as a device of candle with a stream of its own.
 ///
 /// # Errors
-/// [`Error::Unavailable`] if there is no such GPU, its driver does not start, or the program is built without the feature
-/// `cuda`.
+/// [`Error::Unavailable`] if there is no such GPU, its driver does not start, or the program is built without the
+/// feature `cuda`.
 pub fn open(ordinal: usize) -> Result<Device, Error> {
     native::open(ordinal)
 }
 
-/// The operations of this module on a device of candle; `None` for the CPU.
+/// Returns the [`Gpu`] for a device of candle; `None` for the CPU.
 ///
-/// There is one [`Gpu`] for each device of candle. It is made when it is first asked for, with the kernels loaded into the
-/// device's context, and stays until the program ends.
+/// There is one [`Gpu`] for each device of candle. The first request creates it and loads the kernels into the device's
+/// context. It stays until the program ends.
 ///
 /// # Errors
-/// [`Error::Unavailable`] if the device is no NVIDIA GPU, or cannot run the kernels.
+/// [`Error::Unavailable`] if the device is not an NVIDIA GPU, or cannot run the kernels.
 pub fn on(device: &Device) -> Result<Option<Gpu>, Error> {
     match device {
         Device::Cpu => Ok(None),
@@ -49,11 +49,11 @@ pub fn on(device: &Device) -> Result<Option<Gpu>, Error> {
     }
 }
 
-/// Calls `body` with the numbers of tensors on a GPU, each in logical order: where they lie, if they lie in that order, else
-/// in a copy. A buffer that is kept beyond the call has no numbers any more, and whoever uses it is told so.
+/// Calls `body` with the numbers of tensors on a GPU, each in logical order: in place if they lie in that order,
+/// otherwise in a copy. A buffer that is kept after the call loses its numbers, and its next use fails.
 ///
 /// # Errors
-/// If numbers are neither `f32` nor `u32`, what the GPU reports, and those of `body`.
+/// If numbers are neither `f32` nor `u32`, what the GPU reports, and the errors of `body`.
 pub fn lend<R>(
     tensors: &[(&CudaStorage, &Layout)],
     body: impl FnOnce(&[Buffer]) -> candle_core::Result<R>,
@@ -66,26 +66,26 @@ pub fn lend<R>(
 }
 
 impl Gpu {
-    /// The device of candle whose memory this is; `None` for devices that candle does not know.
+    /// The device of candle to which the memory belongs; `None` for devices that candle does not know.
     pub fn device(&self) -> Option<Device> {
         self.native().map(native::device)
     }
 }
 
 impl Buffer {
-    /// The numbers of a contiguous tensor of `f32` or `u32` on a GPU, where they lie. The tensor is kept alive.
+    /// The numbers of a contiguous tensor of `f32` or `u32` on a GPU, in place. Keeps the tensor alive.
     ///
     /// # Errors
-    /// If the tensor is another one, or its device cannot run the kernels.
+    /// If the tensor is not of this kind, or its device cannot run the kernels.
     pub fn of(tensor: &Tensor) -> Result<Self, Error> {
         native::of(tensor)
     }
 
-    /// A tensor of `f32` of the first numbers: the memory itself, unless others use it as well. On devices that candle does
-    /// not know it is a copy on the CPU.
+    /// Turns the first numbers into a tensor of `f32`. The memory is handed over, unless other owners use it; then it
+    /// is copied. On devices that candle does not know, the result is a copy on the CPU.
     ///
     /// # Errors
-    /// If there are fewer numbers than the shape has, and the first thing that went wrong on the device.
+    /// If there are fewer numbers than the shape has; the first failure on the device.
     pub fn into_tensor(self, shape: impl Into<Shape>) -> candle_core::Result<Tensor> {
         let (shape, gpu) = (shape.into(), self.gpu().clone());
         let Some(native) = gpu.native() else {
@@ -96,7 +96,7 @@ impl Buffer {
         Ok(Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), false))
     }
 
-    /// What a custom op of candle returns: [`into_tensor`](Self::into_tensor) without the tensor around it.
+    /// The same as storage and shape, the result of a custom op of candle. See [`into_tensor`](Self::into_tensor).
     ///
     /// # Errors
     /// As there, and if candle does not know the device.

@@ -1,4 +1,4 @@
-//! Pinned memory of the host on the way to an NVIDIA GPU.
+//! Pinned (page-locked) host memory for copies to an NVIDIA GPU.
 
 use candle_core::cuda_backend::cudarc::driver::{
     CudaContext, CudaEvent, CudaStream, DriverError, result, sys,
@@ -7,14 +7,14 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::Arc as SyncArc;
 
-/// Bytes from which on staging is worth it: the driver passes less along with the command.
+/// Least number of bytes to stage. The driver passes fewer bytes along with the command.
 pub(super) const LEAST: usize = 64 << 10;
-/// Bytes of the longest piece; more goes in several.
+/// Bytes of the longest piece. Longer copies are split.
 const MOST: usize = 64 << 20;
 
-/// Two pieces of pinned memory, used in turns: one is filled while the copy of the other is under way.
+/// Two pieces of pinned memory, used in turns (double buffering): one is filled while the other is being copied.
 ///
-/// A copy from pageable memory makes the driver wait for the stream; a copy from pinned memory takes its turn in it,
+/// A copy from pageable memory makes the driver wait for the stream. A copy from pinned memory is queued in the stream,
 /// and the host runs on.
 pub(super) struct Staging {
     pieces: [Option<Piece>; 2],
@@ -33,12 +33,12 @@ struct Piece {
 unsafe impl Send for Piece {}
 
 impl Staging {
-    /// No memory yet: pieces grow with what is copied.
+    /// Without memory yet: pieces grow with the copies.
     pub(super) fn new() -> Self {
         Self { pieces: [None, None], next: 0 }
     }
 
-    /// Copies `bytes` to an address on the device. The slice is free again on return.
+    /// Copies `bytes` to an address on the device. The caller may reuse the slice on return.
     ///
     /// # Safety
     /// `bytes.len()` bytes from `address` on must be memory of the stream's device.
@@ -73,13 +73,13 @@ impl Staging {
         Ok(())
     }
 
-    /// The next piece, of at least `len` bytes, once its last copy is over.
+    /// Returns the next piece, of at least `len` bytes, after its last copy has ended.
     fn piece(&mut self, context: &SyncArc<CudaContext>, len: usize) -> Result<&mut Piece, DriverError> {
         let slot = &mut self.pieces[self.next];
         self.next = 1 - self.next;
         match slot {
             Some(piece) if piece.len >= len => piece.copied.synchronize()?,
-            // What was there is dropped, which waits for its copy.
+            // The old piece is dropped, which waits for its copy.
             _ => *slot = None,
         }
         let piece = match slot.take() {
@@ -92,7 +92,7 @@ impl Staging {
 
 impl Piece {
     fn new(context: &SyncArc<CudaContext>, len: usize) -> Result<Self, DriverError> {
-        // Makes the context current, too.
+        // This also makes the context current.
         let copied = context.new_event(None)?;
         // SAFETY: the context is current; the memory is given back when the piece is dropped.
         let memory = unsafe { result::malloc_host(len, 0) }?;
@@ -103,7 +103,7 @@ impl Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        // Failures have nobody left to hear of them.
+        // A destructor cannot report failures.
         let _ = self.copied.synchronize();
         // SAFETY: `new` made it, it is freed once, and no copy reads it any more.
         let _ = unsafe { result::free_host(self.memory.as_ptr()) };

@@ -1,4 +1,4 @@
-//! Without the feature `cuda`: there is no GPU that candle knows.
+//! Without the feature `cuda`: candle knows no GPU, so these functions return errors.
 
 use candle_core::{CudaDevice, CudaStorage, Device, Layout, Tensor};
 
@@ -6,11 +6,11 @@ use crate::gpu::buffer::Buffer;
 use crate::gpu::device::Error;
 use crate::gpu::memory::Gpu;
 
-/// What a [`Gpu`] has of candle's: nothing.
+/// Candle's side of a [`Gpu`]: there is none.
 #[derive(Clone, Debug)]
 pub(in crate::gpu) enum Native {}
 
-/// Memory of a tensor of candle's: there is none.
+/// Memory of a tensor of candle's on a GPU: there is none.
 #[derive(Debug)]
 pub(in crate::gpu) enum Loan {}
 

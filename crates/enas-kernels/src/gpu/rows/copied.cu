@@ -1,18 +1,21 @@
-// Rows that are copies of input pixels: 1×1 and dense convolutions, factorised reductions.
+// Rows that are copies of input pixels (im2row): 1×1 and dense convolutions, factorised reductions.
 //
 // Pixel (y, x) of the row of tap (i, j) is input pixel (y·2^shift + offset + i − before, x·2^shift + offset + j −
-// before), or zero where the input has no such pixel. Pixels left of or above the input have numbers so large, as
-// unsigned ones wrap around, that they too are past its end.
+// before), or zero where the input has no such pixel. Pixels left of or above the input wrap around as unsigned
+// numbers: they exceed the size of the input, so a single comparison finds all padding.
+//
+// Both directions are limited by memory bandwidth. One thread handles four images of a pixel, so a warp writes whole
+// cache lines.
 #include "quad.cuh"
 
 namespace {
 
-// Numbers of a pixel, one for each image of a group, and threads that share them.
+// Numbers of a pixel (one for each image of a group), and threads that share them.
 constexpr unsigned LANES = 16, QUADS = 4;
 
 }  // namespace
 
-// Rows of all taps of the `c` channels of one input, which are channels `first`, `first` + 1, … of `channels`.
+// Rows of all taps of the `c` channels of one input, which are channels `first`, `first` + 1, … of all `channels`.
 //
 // One thread per four lanes of an output pixel and channel; `blockIdx.y` is the group of images. Reads the input once
 // (k² times, but from the cache), writes the rows once: 16·(1 + k²) bytes a thread.
@@ -41,11 +44,12 @@ extern "C" __global__ void __launch_bounds__(256)
     }
 }
 
-// The gradient of one input, given that of the rows.
+// The gradient of one input, given that of the rows (row2im, in gather form).
 //
-// One thread per four lanes of an input pixel and channel, which adds up what the rows that copied the pixel received;
-// `blockIdx.y` is the group of images. A pixel that no row copied becomes zero, or stays as it is if gradients are
-// added up. Reads the gradient of the rows once, with ReLU the input once, writes (or adds to) the target once.
+// One thread per four lanes of an input pixel and channel. It sums the gradients of the rows that copied the pixel, so
+// no atomics are needed; `blockIdx.y` is the group of images. A pixel that no row copied becomes zero, or stays as it
+// is if gradients are accumulated. Reads the gradient of the rows once, with ReLU the input once, writes (or adds to)
+// the target once.
 extern "C" __global__ void __launch_bounds__(256)
     rows_copy_back(In<activation> grad, In<activation> x, In<float> affine, unsigned has_affine, unsigned relu,
                    InOut<activation> target, unsigned accumulate, unsigned c, unsigned first, unsigned channels,
@@ -60,6 +64,7 @@ extern "C" __global__ void __launch_bounds__(256)
     bool copied = false;
     for (unsigned i = 0; i < k; i++) {
         const unsigned down = pixel / w + before - offset - i, y = down >> shift;
+        // With stride 2 only every second pixel was copied.
         if (y << shift != down || y >= h_out) continue;
         for (unsigned j = 0; j < k; j++) {
             const unsigned right = pixel % w + before - offset - j, x_out = right >> shift;

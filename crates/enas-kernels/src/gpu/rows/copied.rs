@@ -1,4 +1,5 @@
-//! Rows that are copies of input pixels: 1×1 and dense convolutions, factorised reductions.
+//! Rows that are copies of input pixels: 1×1 and dense convolutions, factorised reductions. The kernels and their
+//! method outline are in `copied.cu`.
 
 use super::{GpuRows, Product};
 use crate::geometry::Axis;
@@ -8,10 +9,10 @@ use crate::gpu::map::{GpuMap, GpuValue};
 use crate::gpu::param::Param;
 use crate::simd::LANES;
 
-/// Lanes that a thread takes at once.
+/// Lanes that a thread handles at once.
 const WIDE: usize = 4;
 
-/// Copies of pixels: tap `i` of output pixel `o` reads pixel `o·2^shift + offset + i − before` of both axes.
+/// Copies of pixels: tap `i` of output pixel `o` reads pixel `o·2^shift + offset + i − before`, on both axes.
 pub(super) struct Copy<'a> {
     product: &'a Product<'a>,
     k: usize,
@@ -66,27 +67,27 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Of the rows.
+    /// Shape of the rows, `(n, k·k·c, h_out, w_out)`.
     fn shape(&self) -> (usize, usize, usize, usize) {
         (self.product.n, self.k * self.k * self.product.channels, self.y.out, self.x.out)
     }
 
-    /// Numbers of the rows of one input.
+    /// Count of numbers in the rows of one input.
     fn numbers(&self, input: &GpuValue) -> usize {
         self.k * self.k * input.map.c() * input.map.groups() * self.y.out * self.x.out * LANES
     }
 
-    /// Numbers of an input that rows are made of: with one tap those of the output's pixels, otherwise all.
+    /// Count of an input's numbers that are read: with one tap those of the output's pixels, otherwise all.
     fn copied(&self, input: &GpuValue) -> usize {
         self.numbers(input).min(input.map.len())
     }
 
-    /// What reading those costs.
+    /// The cost of reading those.
     fn cost_of_input(&self, input: &GpuValue) -> Cost {
         input.cost_of(self.copied(input))
     }
 
-    /// The last parameters of both kernels, for an input of `c` channels of which the first is number `first`.
+    /// The last arguments of both kernels, for an input of `c` channels, the first of which is number `first`.
     fn shapes(&self, c: usize, first: usize) -> [Param<'static>; 11] {
         let (y, x, product) = (self.y, self.x, self.product);
         // Both axes have the same padding: every tap count k has (k − 1)/2 with stride 1, one tap has none.

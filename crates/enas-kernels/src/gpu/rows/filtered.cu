@@ -1,33 +1,40 @@
 // Rows that are filtered per channel: the depthwise half of separable convolutions.
 //
-// A block works on a tile: `columns` × (`strips` · some rows) output pixels of `planes` neighbouring channels of one
-// group of images. It copies the input pixels that the tile needs to shared memory, normalised, with zeros beside the
-// image; rows above and below the image are left out of the sums instead. Each thread then goes down some rows of one
-// column, four lanes wide, so that every pixel it takes from shared memory serves all the rows it contributes to.
-// Neighbouring tiles read the same pixels at their common edge, from the cache: memory is read about once.
+// Method outline (direct depthwise convolution, tiled in shared memory):
+// 1. A block of 128 threads computes a tile of `columns` × (`strips` · N) output pixels of `planes` neighbouring
+//    channels of one group of images; N is the number of output rows of a thread (8, or 4 with stride 2).
+// 2. The block copies the input pixels of the tile to shared memory (27 KiB), normalised and rectified, with zeros left
+//    and right of the image. Rows above and below the image are left out of the sums instead.
+// 3. A thread has four images (a quad of lanes) of one column. It goes down the input rows of its strip. Each pixel
+//    that it loads from shared memory serves all output rows it contributes to; their sums and the filter stay in
+//    registers.
+// 4. Neighbouring tiles share the input at their common edge through the L2 cache, so memory is read about once.
+// 5. The gradient of the input is a correlation with the turned filter (stride 1), or is gathered for blocks of 2×2
+//    inputs (stride 2).
+// 6. The gradient of the filters is summed per tile and group; rows_filter_sum adds these in a fixed order.
 //
-// Thread numbers count, from the inside out, quads of lanes, columns, strips, planes; those past the last have nothing
-// to do but copy. `filtered.rs` chooses tiles so that 128 threads and PIXELS pixels are enough.
+// Thread numbers count, from the inside out, quads of lanes, columns, strips, planes. Threads past the last plane only
+// copy. `filtered.rs` chooses tiles so that 128 threads and PIXELS pixels are enough.
 #include "quad.cuh"
 
 namespace {
 
-// Numbers of a pixel, one for each image of a group, and threads that share them.
+// Numbers of a pixel (one for each image of a group), and threads that share them.
 constexpr unsigned LANES = 16, QUADS = 4;
 constexpr unsigned THREADS = 128, PIXELS = 432;
 
-// Output rows of a thread; with stride 2 fewer, since they need more input.
+// Output rows of a thread; fewer with stride 2, since each needs more input rows.
 template <unsigned STRIDE> constexpr unsigned ROWS = STRIDE == 1 ? 8 : 4;
 
 // How outputs are split into tiles.
 struct Split {
     unsigned columns, strips, planes;
 
-    // Threads, and so columns of quads, that work on one plane.
+    // Threads that work on one plane, each on a column of quads.
     __device__ unsigned plane_threads() const { return QUADS * columns * strips; }
 };
 
-// What this thread works on: outputs (y.., x) of a channel, and where its tile begins.
+// The work of this thread: outputs (y.., x) of a channel; and where its tile begins.
 struct Part {
     unsigned lane, plane, channel, y, x, tile_channel, tile_y, tile_x;
     bool active;
@@ -61,12 +68,13 @@ struct Source {
     }
 };
 
-// The pixels of a tile's input that lie in shared memory: image rows `top`.. of some planes, and of each row `pitch`
-// pixels from column `left` on, which may lie before the image (and then is a large number).
+// The pixels of a tile's input in shared memory: image rows `top`.. of some planes, and of each row `pitch` pixels from
+// column `left` on. `left` may lie before the image; as an unsigned number it is then very large.
 struct Window {
     unsigned channel, planes, top, rows, left, pitch;
 
-    // For windows of `height` × `pitch` pixels of which the first is (y − before_y, x − before_x).
+    // For a tile whose input has `height` rows from row y − before_y on, and `width` columns from column x − before_x
+    // on.
     __device__ Window(const Part& part, const Split& split, const Source& from, unsigned y, unsigned before_y,
                       unsigned height, unsigned x, unsigned before_x, unsigned width)
         : channel(part.tile_channel), planes(min(split.planes, from.c - part.tile_channel)),
@@ -75,19 +83,20 @@ struct Window {
         rows = rows < top ? 0 : rows - top;
     }
 
-    // Where pixel `column` of a row lies. Stride 2 keeps even and odd columns apart, so that neighbouring threads read
-    // neighbouring pixels.
+    // The place of pixel `column` in a row of shared memory. Stride 2 keeps even and odd columns apart, so that
+    // neighbouring threads read neighbouring pixels.
     template <unsigned STRIDE> __device__ unsigned place(unsigned column) const {
         return STRIDE == 1 ? column : column % 2 * ((pitch + 1) / 2) + column / 2;
     }
 
-    // Where the four lanes from `lane` on of row `line` of a plane begin, both counted within the window.
+    // The place of four lanes from `lane` on, in row `line` of a plane; both are counted within the window.
     __device__ unsigned row(unsigned plane, unsigned line, unsigned lane) const {
         return (plane * rows + line) * pitch * LANES + lane;
     }
 };
 
-// Fills the window; all threads of the block share the work. Each asks for four pieces before it waits for the first.
+// Fills the window; all threads of the block share the work. Each thread issues four loads before it waits for the
+// first, which hides their latency.
 template <unsigned STRIDE> __device__ void stage(const Source& from, const Window& window, Shared<float> tile) {
     const unsigned per_row = window.pitch * QUADS, pieces = window.planes * window.rows * per_row;
     for (unsigned first = threadIdx.x; first < pieces; first += 4 * THREADS) {
@@ -110,8 +119,8 @@ template <unsigned STRIDE> __device__ void stage(const Source& from, const Windo
     }
 }
 
-// A channel that results are written to. `at` is where each goes, counted from the channel's first number; NOWHERE if
-// it has no place.
+// A target channel of results. `at` is the place of each result, counted from the channel's first number; NOWHERE if it
+// has none.
 constexpr unsigned NOWHERE = 0xffffffffu;
 
 struct Plane {
@@ -125,8 +134,8 @@ struct Plane {
     }
 };
 
-// The same for gradients: they pass the ReLU of the input they belong to, and may be added to what is there. All loads
-// are asked for before the first store, so that a thread waits once.
+// A target channel of gradients: they pass the derivative of the input's ReLU and may be accumulated. All loads are
+// issued before the first store, so that a thread waits once.
 struct GradientPlane {
     In<activation> x;
     Affine norm;
@@ -154,9 +163,9 @@ struct GradientPlane {
     }
 };
 
-// Correlates with the K×K filters: out(y, x) = Σ_ij filter[i][j]·in(y·STRIDE + i − before_y, x·STRIDE + j − before_x),
-// the filter turned by half a turn if FLIP. `filter` begins at the map's first channel, `filters` channels a tap.
-// `plane(channel)` is the plane that takes a channel's outputs.
+// Correlates with the K×K filters: out(y, x) = Σ_ij filter[i][j]·in(y·STRIDE + i − before_y, x·STRIDE + j − before_x).
+// With FLIP the filter is turned by 180°. `filter` begins at the map's first channel, with `filters` channels per tap.
+// `plane(channel)` is the target of a channel's outputs.
 template <unsigned K, unsigned STRIDE, bool FLIP, class PlaneOf>
 __device__ __forceinline__ void correlate(const Source& from, In<float> filter, unsigned filters, unsigned h_out,
                                           unsigned w_out, unsigned before_y, unsigned before_x, const Split& split,
@@ -180,6 +189,7 @@ __device__ __forceinline__ void correlate(const Source& from, In<float> filter, 
 #pragma unroll
     for (unsigned r = 0; r < (N - 1) * STRIDE + K; r++) {
         const unsigned line = part.y * STRIDE + r - before_y - window.top;
+        // Rows above the image wrap around: as unsigned numbers they exceed every number of rows.
         if (line >= window.rows) continue;
         const unsigned row = window.row(part.plane, line, part.lane);
 #pragma unroll
@@ -188,6 +198,8 @@ __device__ __forceinline__ void correlate(const Source& from, In<float> filter, 
             const float4 v = load4(tile, row + column * LANES);
 #pragma unroll
             for (unsigned o = 0; o < N; o++) {
+                // All indices are constants after unrolling: output row o takes input row r with filter row i, if there
+                // is one.
                 const unsigned i = r - o * STRIDE;
                 if (i < K) sum[o] = fma4(quad(w[i * K + j]), v, sum[o]);
             }
@@ -201,9 +213,12 @@ __device__ __forceinline__ void correlate(const Source& from, In<float> filter, 
     plane(part.channel).write(at, sum);
 }
 
-// The way back through a filter with stride 2: in(y, x) = Σ_ij filter[i][j]·out((y + before_y − i)/2, (x + before_x −
-// j)/2) over the taps for which both are whole. A thread takes blocks of 2×2 inputs, which have one such output in
-// common and then read further ones above and left of it. `plane(channel)` is the plane that takes a channel's inputs.
+// The input gradient of a filter with stride 2 (transposed convolution): in(y, x) = Σ_ij filter[i][j]·out((y + before_y
+// − i)/2, (x + before_x − j)/2), over the taps for which both are whole numbers.
+//
+// Which taps those are depends on the parity of y and x. So a thread takes blocks of 2×2 inputs, one of each parity: no
+// tap is tested for parity at run time. The block shares one output and reads further ones above and left of it.
+// `plane(channel)` is the target of a channel's inputs.
 template <unsigned K, class PlaneOf>
 __device__ __forceinline__ void spread(const Source& from, In<float> filter, unsigned filters, unsigned h, unsigned w,
                                        unsigned before_y, unsigned before_x, const Split& split, const PlaneOf& plane) {
@@ -231,6 +246,7 @@ __device__ __forceinline__ void spread(const Source& from, In<float> filter, uns
             const float4 v = load4(tile, row + (part.x - part.tile_x + HALO - right) * LANES);
 #pragma unroll
             for (unsigned o = 0; o < 4 * N; o++) {
+                // Block m takes gradient row r with the filter row of its parity; constants after unrolling.
                 const unsigned m = o / 4, i = 2 * (m + HALO - r) + o / 2 % 2, j = 2 * right + o % 2;
                 if (i < K && j < K) sum[m][o % 4] = fma4(quad(taps[i * K + j]), v, sum[m][o % 4]);
             }
@@ -249,7 +265,7 @@ __device__ __forceinline__ void spread(const Source& from, In<float> filter, uns
     }
 }
 
-// The outputs' gradient as this thread needs it: `N` rows of its column, zero where there is no output or no image.
+// Loads the gradient of the outputs for this thread: `N` rows of its column, zero where there is no output or no image.
 template <unsigned N>
 __device__ __forceinline__ void load_column(In<activation> grad, const Part& part, unsigned h, unsigned w,
                                             unsigned images, float4 (&g)[N]) {
@@ -269,7 +285,8 @@ __device__ __forceinline__ float dot4(float4 a, float4 b, float sum) {
     return fmaf(a.x, b.x, fmaf(a.y, b.y, fmaf(a.z, b.z, fmaf(a.w, b.w, sum))));
 }
 
-// Adds up the threads' sums per plane and tap, and calls `emit(plane, tap, sum)` for each. A warp takes every fourth.
+// Sums the threads' results per plane and tap, and calls `emit(plane, tap, sum)` for each. Each of the four warps takes
+// every fourth sum; the order of additions is fixed.
 template <unsigned TAPS, class Emit>
 __device__ __forceinline__ void add_threads(const float (&sum)[TAPS], Shared<float> scratch, const Split& split,
                                             const Emit& emit) {
@@ -277,6 +294,7 @@ __device__ __forceinline__ void add_threads(const float (&sum)[TAPS], Shared<flo
 #pragma unroll
     for (unsigned t = 0; t < TAPS; t++) scratch[t * THREADS + threadIdx.x] = sum[t];
     __syncthreads();
+    // Threads of one plane are contiguous, so a warp sums them with neighbouring reads.
     const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32, n = split.plane_threads();
     for (unsigned i = warp; i < split.planes * TAPS; i += THREADS / 32) {
         float total = 0.0f;
@@ -286,9 +304,9 @@ __device__ __forceinline__ void add_threads(const float (&sum)[TAPS], Shared<flo
     }
 }
 
-// What one tile of one group contributes to the gradient of the filters: Σ in(y·STRIDE + i − before_y, x·STRIDE + j −
-// before_x)·grad(y, x) over pixels and `images` images. `grad` begins at the map's first channel. Calls `emit(channel,
-// tap, sum)`.
+// The contribution of one tile of one group to the gradient of the filters: Σ in(y·STRIDE + i − before_y, x·STRIDE + j
+// − before_x)·grad(y, x) over pixels and `images` images. `grad` begins at the map's first channel. Calls
+// `emit(channel, tap, sum)`.
 template <unsigned K, unsigned STRIDE, class Emit>
 __device__ __forceinline__ void filter_gradient(const Source& from, In<activation> grad, unsigned images,
                                                 unsigned h_out, unsigned w_out, unsigned before_y, unsigned before_x,
@@ -329,14 +347,15 @@ __device__ __forceinline__ void filter_gradient(const Source& from, In<activatio
 }  // namespace
 
 // The three kernels for one size of filter and stride. The grid is [tiles of a plane, blocks of channels, groups of
-// images]; the last three parameters are the split. `c` channels of the input are channels `first`.. of `channels`.
+// images]; the last three parameters are the split. The `c` channels of this input are channels `first`.. of all
+// `channels`.
 //
 // rows_filter_K_S: filters one input. Reads it about once, writes its rows once.
 //
 // rows_filter_back_K_S: the gradient of one input, given that of the rows. Reads that about once, with ReLU the input
-// once, writes (or adds to) the target once. `h`, `w` is the size of the input, `before` its padding.
+// once, writes (or adds to) the target once. `h`, `w` are the size of the input, `before` its padding.
 //
-// rows_filter_gradient_K_S: what one tile of one group contributes to the gradient of the filters, as [blockIdx.z,
+// rows_filter_gradient_K_S: the contribution of one tile of one group to the gradient of the filters, as [blockIdx.z,
 // blockIdx.x] of `partial`, each [K·K, channels]. Reads input and gradient about once.
 #define FILTER_KERNELS(K, S, BACK)                                                                                     \
     extern "C" __global__ void __launch_bounds__(128, 5) rows_filter_##K##_##S(                                        \
@@ -383,7 +402,7 @@ __device__ __forceinline__ void filter_gradient(const Source& from, In<activatio
                               [&](unsigned channel, unsigned tap, float sum) { to[tap * channels + channel] = sum; }); \
     }
 
-// With stride 1 the way back is a correlation with the turned filter.
+// With stride 1 the input gradient is a correlation with the turned filter.
 #define TURNED(K)                                                                                                \
     correlate<K, 1, true>(from, filter + first, channels, h, w, K - 1 - before_y, K - 1 - before_x, \
                           Split{columns, strips, planes}, plane)
@@ -395,8 +414,8 @@ FILTER_KERNELS(5, 1, TURNED(5))
 FILTER_KERNELS(3, 2, SPREAD(3))
 FILTER_KERNELS(5, 2, SPREAD(5))
 
-// Adds the `count` partial sums, `size` numbers each, to the gradient of the filters. A block takes 32 numbers, one
-// warp every eighth sum; sums in double and in a fixed order.
+// Adds the `count` partial sums, `size` numbers each, to the gradient of the filters. A block takes 32 numbers; each of
+// its eight warps sums every eighth part. Sums are in double precision and in a fixed order.
 extern "C" __global__ void __launch_bounds__(256)
     rows_filter_sum(In<float> partial, InOut<float> into, unsigned count, unsigned size) {
     SHARED(double, sums, 256);

@@ -1,4 +1,5 @@
-//! Rows that are filtered per channel: the depthwise half of separable convolutions.
+//! Rows that are filtered per channel: the depthwise half of separable convolutions. The kernels and their method
+//! outline are in `filtered.cu`.
 
 use super::Product;
 use crate::geometry::Axis;
@@ -8,14 +9,14 @@ use crate::gpu::map::{GpuMap, GpuValue};
 use crate::gpu::param::Param;
 use crate::simd::LANES;
 
-/// Threads of a block. This and the next two are also written in `filtered.cu`.
+/// Threads of a block. This constant and the next two also stand in `filtered.cu`.
 const THREADS: usize = 128;
 /// Threads that work on one pixel's sixteen lanes.
 const QUADS: usize = 4;
-/// Pixels of input that a block has room for.
+/// Input pixels that fit into the shared memory of a block.
 const PIXELS: usize = 432;
 
-/// Depthwise filters and the sizes worked out.
+/// Depthwise filters for inputs of a known size.
 pub(super) struct Filter<'a> {
     product: &'a Product<'a>,
     filter: Span<'a>,
@@ -71,12 +72,12 @@ impl<'a> Filter<'a> {
         }
     }
 
-    /// Every block writes its sums; a second kernel adds them in a fixed order.
+    /// Every block writes its partial sums; a second kernel adds them in a fixed order.
     pub(super) fn filter_gradient(&self, grad: &GpuMap, into: Span<'_>) {
         assert_eq!(grad.shape(), self.shape(), "a gradient has the shape of the rows");
         assert_eq!(into.len, self.filter.len, "the filters' gradient has the filters' shape");
         let gpu = grad.gpu();
-        // All inputs have the same tiles of a plane, whatever the number of their channels.
+        // All inputs have the same tiles of a plane, whatever their number of channels.
         let count = grad.groups() * self.outputs(1).tiles;
         let partial = gpu.buffer(count * into.len);
         let kernel = self.kernel([
@@ -92,7 +93,7 @@ impl<'a> Filter<'a> {
             let sums = [(&partial).into(), self.product.n.into()];
             let tail = self.shapes(input.map.c(), first, &split);
             let args: Vec<Param<'_>> = head.into_iter().chain(sums).chain(tail).collect();
-            // In place of the filters the partial sums, of which there are as many for each of its blocks.
+            // The partial sums are counted instead of the filters: there is one set for each tile and group.
             let sums = Cost::new((count - 1) * self.filters(input), 0);
             let cost = input.cost() + self.cost_of_rows(input) + sums;
             gpu.launch(kernel, split.grid(grad.groups()), [THREADS, 1, 1], &args, cost);
@@ -104,41 +105,41 @@ impl<'a> Filter<'a> {
         gpu.launch("rows_filter_sum", [into.len.div_ceil(32), 1, 1], [256, 1, 1], &args, cost);
     }
 
-    /// Numbers of the filters of one input's channels.
+    /// Count of numbers in the filters of one input's channels.
     fn filters(&self, input: &GpuValue) -> usize {
         self.k * self.k * input.map.c()
     }
 
-    /// What moving the rows of one input and their filters costs, and a multiply-add for each tap of each number.
+    /// The cost of moving the rows of one input and their filters, and of a multiply-add per tap and number.
     fn cost_of_rows(&self, input: &GpuValue) -> Cost {
         let rows = input.map.c() * input.map.groups() * self.y.out * self.x.out * LANES;
         input.map.traffic(rows) + Cost::new(self.filters(input), 2 * self.k * self.k * rows)
     }
 
-    /// Of the rows.
+    /// Shape of the rows, `(n, c, h_out, w_out)`.
     fn shape(&self) -> (usize, usize, usize, usize) {
         (self.product.n, self.product.channels, self.y.out, self.x.out)
     }
 
-    /// The kernel of this size and stride: 3×3 with stride 1 and 2, 5×5 with stride 1 and 2.
+    /// The kernel for this size and stride. `names` are 3×3 with stride 1 and 2, then 5×5 with stride 1 and 2.
     fn kernel(&self, names: [&'static str; 4]) -> &'static str {
         names[self.k / 5 * 2 + self.stride - 1]
     }
 
-    /// Output rows that a thread works on, as in `filtered.cu`; with stride 2 fewer, since they need more input.
+    /// Output rows that a thread computes, as in `filtered.cu`; fewer with stride 2, since each needs more input rows.
     fn rows_per_thread(&self) -> usize {
         if self.stride == 1 { 8 } else { 4 }
     }
 
-    /// The tiles of the outputs.
+    /// The tiles of the outputs, for an input of `c` channels.
     fn outputs(&self, c: usize) -> Split {
         let max_columns = if self.stride == 1 { 32 } else { 16 };
         let tile = Tile { rows: self.rows_per_thread(), k: self.k, stride: self.stride, height: self.y.size };
         Split::new((c, self.y.out, self.x.out), max_columns, &tile)
     }
 
-    /// The tiles of the inputs, which read the gradient of the outputs. With stride 2 a thread takes 2×2 inputs, and
-    /// what they have in common is the output that they are counted by.
+    /// The tiles of the inputs, which read the gradient of the outputs. With stride 2 a thread computes blocks of 2×2
+    /// inputs; they are counted by the output that the block shares.
     fn inputs(&self, c: usize) -> Split {
         let (rows, height) = (self.rows_per_thread(), self.y.out);
         if self.stride == 1 {
@@ -150,7 +151,7 @@ impl<'a> Filter<'a> {
         Split::new((c, pairs(self.y), pairs(self.x)), 32, &tile)
     }
 
-    /// The last parameters of the three kernels, for an input of `c` channels of which the first is number `first`.
+    /// The last arguments of the three kernels, for an input of `c` channels, the first of which is number `first`.
     fn shapes(&self, c: usize, first: usize, split: &Split) -> [Param<'static>; 12] {
         let (y, x) = (self.y, self.x);
         [
@@ -171,14 +172,14 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// What decides how much input a tile needs.
+/// The properties that decide how much input a tile needs.
 struct Tile {
-    /// Pixels that a thread goes down in its column.
+    /// Rows that a thread computes in its column.
     rows: usize,
-    /// Of the window, and pixels between windows.
+    /// Size and stride of the window.
     k: usize,
     stride: usize,
-    /// Of the input.
+    /// Height of the input.
     height: usize,
 }
 
@@ -188,15 +189,16 @@ struct Split {
     columns: usize,
     strips: usize,
     planes: usize,
-    /// Tiles of a plane.
+    /// Number of tiles of a plane.
     tiles: usize,
-    /// Blocks for all channels.
+    /// Number of blocks for all channels.
     channels: usize,
 }
 
 impl Split {
-    /// Tiles of equal width and at most `max_columns`; then as high as the block's threads and its memory allow, for
-    /// the fewest rows at common edges; then as many channels. The tiles of a plane do not depend on the channels.
+    /// Chooses the tiles. They have equal width, at most `max_columns`. They are as high as the block's threads and
+    /// shared memory allow, which gives the fewest rows at common edges. They hold as many channels as then fit. The
+    /// tiles of a plane do not depend on the channels.
     fn new((c, h, w): (usize, usize, usize), max_columns: usize, tile: &Tile) -> Self {
         let columns = w.div_ceil(w.div_ceil(max_columns));
         let pixels = |strips: usize| {
@@ -205,7 +207,7 @@ impl Split {
         };
         let threads = THREADS / QUADS / columns;
         let strips = threads.min(h.div_ceil(tile.rows));
-        // One strip of the widest tile fits, whatever the filter.
+        // One strip of the widest tile always fits.
         let strips = (2..=strips).rev().find(|strips| pixels(*strips) <= PIXELS).unwrap_or(1);
         let planes = (threads / strips).min(PIXELS / pixels(strips)).clamp(1, c);
         let tiles = w.div_ceil(columns) * h.div_ceil(strips * tile.rows);

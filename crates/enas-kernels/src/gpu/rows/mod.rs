@@ -1,4 +1,5 @@
-//! Gathering the rows of a matrix product on a GPU, and the way back. Twin of [`crate::Rows`].
+//! Gathers the rows of a matrix product on a GPU (im2row), and scatters their gradients back. Counterpart of
+//! [`crate::Rows`].
 
 mod copied;
 mod filtered;
@@ -13,14 +14,14 @@ use super::map::{GpuMap, GpuValue};
 pub enum GpuRows<'a> {
     /// One row per input channel, every pixel as it is: a 1×1 convolution.
     Pixels,
-    /// One row per input channel, pixels `offset, offset + 2, …` of both axes, zero outside: one path of a
-    /// factorised reduction. Output `⌈h/2⌉ × ⌈w/2⌉`.
+    /// One row per input channel: pixels `offset, offset + 2, …` of both axes, zero outside the map. One path of a
+    /// factorised reduction. Output size `⌈h/2⌉ × ⌈w/2⌉`.
     EverySecond {
         /// 0 or 1.
         offset: usize,
     },
-    /// One row per input channel, filtered with the channel's own k×k filter, SAME padding: with the matrix a
-    /// separable convolution.
+    /// One row per input channel, filtered with the channel's own k×k filter, SAME padding. With the matrix, a
+    /// separable convolution. Output size `⌈h/stride⌉ × ⌈w/stride⌉`.
     Depthwise {
         /// The filters, `[k, k, c]`.
         filter: Span<'a>,
@@ -29,7 +30,7 @@ pub enum GpuRows<'a> {
         /// 1 or 2.
         stride: usize,
     },
-    /// One row per tap and input channel, ordered `[k, k, c]`, SAME padding: a dense convolution.
+    /// One row per tap and input channel (im2row), ordered `[k, k, c]`, SAME padding: a dense convolution.
     Patches {
         /// Kernel height and width.
         k: usize,
@@ -37,10 +38,11 @@ pub enum GpuRows<'a> {
 }
 
 impl GpuRows<'_> {
-    /// Gathers the rows: `[n, k, h_out, w_out]`, `k` rows of the product, of the inputs' channels one after another.
+    /// Gathers the rows: returns `[n, k, h_out, w_out]`, where `k` is the number of rows of the product. The channels
+    /// of the inputs follow one another.
     ///
-    /// Reads the inputs about once and writes the rows once. Pixels of a single input that is used as it is are not
-    /// copied: the result shares its memory.
+    /// Reads the inputs about once and writes the rows once. If the rows are the pixels of a single plain input,
+    /// nothing is copied: the result shares its memory.
     ///
     /// # Panics
     /// If the inputs differ in size, or the filters do not fit.
@@ -53,11 +55,11 @@ impl GpuRows<'_> {
         }
     }
 
-    /// Propagates the gradient of the gathered rows to the inputs: adds to `targets`, one per input, or becomes the
-    /// target if it is `None`.
+    /// Propagates `grad`, the gradient `[n, k, h_out, w_out]` of the gathered rows, to the inputs. It is added to
+    /// `targets`, one per input, or becomes the target if that is `None`.
     ///
-    /// Reads `grad` about once, with a ReLU the inputs once, and writes the targets once. A single input's pixels
-    /// without ReLU are not copied: a target that was `None` shares `grad`'s memory.
+    /// Reads `grad` about once, with a ReLU the inputs once, and writes the targets once. For the pixels of a single
+    /// input without ReLU nothing is copied: a target that was `None` shares `grad`'s memory.
     ///
     /// # Panics
     /// If shapes do not fit.
@@ -79,9 +81,10 @@ impl GpuRows<'_> {
         }
     }
 
-    /// Adds the gradient of the depthwise filters to `into`, `[k, k, c]`; does nothing for other rows.
+    /// Adds the gradient of the depthwise filters to `into`, `[k, k, c]`; does nothing for other rows. `grad` is the
+    /// gradient of the gathered rows.
     ///
-    /// Reads the inputs and `grad` about once. Lanes of `grad` that hold no image do not count.
+    /// Reads the inputs and `grad` about once. Lanes of `grad` without an image do not count.
     ///
     /// # Panics
     /// If shapes do not fit.
@@ -93,13 +96,13 @@ impl GpuRows<'_> {
     }
 }
 
-/// What the rows are gathered from.
+/// The inputs that rows are gathered from, with their common size.
 struct Product<'a> {
     inputs: &'a [GpuValue],
-    /// Whether negative values count as zero.
+    /// Whether a ReLU is applied to the inputs.
     relu: bool,
     n: usize,
-    /// Channels of all inputs.
+    /// Number of channels of all inputs.
     channels: usize,
     h: usize,
     w: usize,
@@ -115,7 +118,7 @@ impl<'a> Product<'a> {
         Self { inputs, relu, n, channels: inputs.iter().map(|input| input.map.c()).sum(), h, w }
     }
 
-    /// Each input, and how many channels come before it.
+    /// Each input, and the number of channels before it.
     fn parts(&self) -> impl Iterator<Item = (&'a GpuValue, usize)> {
         self.inputs.iter().scan(0, |channels, input| {
             let first = *channels;
@@ -124,7 +127,7 @@ impl<'a> Product<'a> {
         })
     }
 
-    /// Each input, how many channels come before it, the map for its gradient, and whether that is added to.
+    /// Each input, the number of channels before it, the map for its gradient, and whether that is added to.
     fn targets<'t>(
         &self,
         targets: &'t mut [Option<GpuMap>],
