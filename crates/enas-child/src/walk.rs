@@ -2,7 +2,7 @@
 //!
 //! 1. [`Kept`]: record every activation on the way forward.
 //! 2. [`CellByCell`]: store only each cell's inputs and outputs, and recompute its inside during the backward pass.
-//! 3. [`InParts`]: like 2, but recompute each cell micro-batch by micro-batch.
+//! 3. [`InParts`]: like 2, but evaluate each cell micro-batch by micro-batch, forward and backward.
 //!
 //! Results are identical bit for bit. The strategies differ in memory and in the number of forward computations.
 

@@ -12,9 +12,9 @@ use crate::Error;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Width of the LSTM state and of all embeddings (reference: 64).
+    /// Width of the LSTM state and of all embeddings (reference: 64, `main.py:153`).
     pub hidden_size: usize,
-    /// Number of stacked LSTM layers (reference: 1).
+    /// Number of stacked LSTM layers (reference: 1, `main.py:154`).
     pub lstm_layers: usize,
     /// Learning rate of Adam, constant (reference: 0.0035).
     pub lr: f64,
@@ -32,7 +32,7 @@ pub struct Config {
     /// Reward per nat of entropy, added to the accuracy, without a gradient (`micro_controller.py:237-238`;
     /// reference: 0.0001).
     pub entropy_weight: f64,
-    /// Decay of the baseline per rewarded arc: the weight of its old value (`bl_dec`; reference: 0.99).
+    /// Decay of the baseline per rewarded arc: the weight of its old value (reference: 0.99, `main.py:72`).
     pub baseline_decay: f64,
     /// Number of rewarded arcs whose gradients are averaged into one update (gradient accumulation; reference: 10).
     pub aggregate: usize,

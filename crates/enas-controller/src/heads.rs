@@ -51,9 +51,11 @@ impl Squash {
 /// Shapes: `[batch, width]`, of which the first `n_choices` of each row count and the rest is undefined; `log_sums`
 /// and `entropy` `[batch]`.
 ///
-/// Method outline: three passes, because a row is often shorter than a vector. (1) Transform
-/// all scores; find each row's maximum. (2) One exp over all rows at once. (3) Normalise each row; add up its
-/// entropy.
+/// Method outline, in three passes because a row is often shorter than a vector:
+///
+/// 1. Transform all scores at once, and find the maximum of each row.
+/// 2. Compute the exponentials of all rows at once.
+/// 3. Normalise each row, and add up its entropy.
 pub(crate) struct Decide<'a> {
     pub(crate) squash: Squash,
     /// Constants added to the logits of the first choices.

@@ -7,6 +7,9 @@ use crate::math::{sigmoid, tanh};
 use crate::simd::{self, Simd, WithSimd, mul_add};
 
 /// Activates the gates and updates the cell: `c = i·g + f·c_prev`, `h = o·tanh(c)`.
+///
+/// Method outline: (1) per arc, activate the gates and update c; (2) tanh of the c of all arcs at once; (3) h per arc. All
+/// loops run over contiguous values without branches, so they vectorise.
 pub(crate) struct Forward<'a> {
     /// Width h of the state.
     pub(crate) hidden: usize,
@@ -96,8 +99,10 @@ fn backward_row<S: Simd>(gates: &mut [f32], c_prev: &[f32], tanh_c: &[f32], dh: 
     let tanh_back = |d: f32, y: f32| d * mul_add::<S>(-y, y, 1.0);
     let sigmoid_back = |d: f32, y: f32| d * mul_add::<S>(-y, y, y);
     for k in 0..hidden {
+        // h = o·tanh(c): h passes its gradient to o, and through tanh to c, which also has one from later steps.
         let d_o = dh[k] * tanh_c[k];
         let d_c = dc[k] + tanh_back(dh[k] * o[k], tanh_c[k]);
+        // c = i·g + f·c_prev.
         let (d_i, d_f, d_g) = (d_c * g[k], d_c * c_prev[k], d_c * i[k]);
         dc[k] = d_c * f[k];
         i[k] = sigmoid_back(d_i, i[k]);

@@ -135,6 +135,7 @@ impl Backend for Cpu<'_> {
         let &Classifier { weight, channels, classes } = classifier;
         let weight = self.weights.get(weight);
         let mut logits = vec![0.0; features.len() / channels * classes];
+        // Loop order: image, channel, class. The inner loop reads a contiguous row of weights, so it vectorises.
         for (features, logits) in features.chunks_exact(channels).zip(logits.chunks_exact_mut(classes)) {
             for (x, row) in features.iter().zip(weight.chunks_exact(classes)) {
                 logits.iter_mut().zip(row).for_each(|(l, w)| *l += x * w);
@@ -159,6 +160,8 @@ impl Backend for Cpu<'_> {
         let mut feature_grad = vec![0.0; features.len()];
         let images = features.chunks_exact(channels).zip(feature_grad.chunks_exact_mut(channels));
         for ((features, feature_grad), grad) in images.zip(grad.chunks_exact(classes)) {
+            // One pass over the weights per image serves both gradients: a scalar product with each weight row for the
+            // features, an outer product for the weights.
             let rows = weight.chunks_exact(classes).zip(weight_grad.chunks_exact_mut(classes));
             for ((x, dx), (row, row_grad)) in features.iter().zip(feature_grad).zip(rows) {
                 *dx = row.iter().zip(grad).map(|(w, g)| w * g).sum();

@@ -87,7 +87,7 @@ impl Child {
         }
     }
 
-    /// The most likely class of each image, `[n]` of U32; the first one among equals.
+    /// The most likely class of each image, `[n]` of U32, from logits `[n, classes]`; the first one among equals.
     ///
     /// # Errors
     /// If `logits` is not `[n, classes]` of F32 on the CPU.

@@ -68,7 +68,6 @@ impl Child {
     ///
     /// # Errors
     /// Errors of candle.
-    /// Those of candle.
     pub fn optimizer(&self, lr: f64) -> Result<NesterovSgd, Error> {
         self.params.new_optimizer(self.network.config.optimizer(lr))
     }

@@ -8,7 +8,7 @@
 //!   (`general_child.py:267-295`). So each computes the branch built last, the max pool, and the search ignores the
 //!   chosen operations.
 //! - Batch norms use the `ε` of [`enas_kernels::EPSILON`] everywhere, not 0.001 in some (`image_ops.py:134`).
-//! - Moving statistics have no bias towards zero, as everywhere in this crate.
+//! - Moving statistics are bias-corrected, as everywhere in this crate; those of `image_ops.py:162-166` are not.
 //!
 //! These networks run on the CPU only.
 

@@ -64,6 +64,7 @@ impl<G: Grouped> Backend for Waves<'_, G> {
         let mut unit = self.unit_mut(index);
         let known = match &unit.moments {
             Some(moments) => Some(self.inner.unit_given(block, &inputs, moments)),
+            // Known inputs, unknown statistics: this round adds them up, and the next one computes the output.
             None => {
                 let sums = unit.sums.get_or_insert_with(|| self.inner.no_sums(block));
                 self.inner.add_moments(block, &inputs, sums);
@@ -86,9 +87,11 @@ impl<G: Grouped> Backend for Waves<'_, G> {
         if grad.known.is_none() {
             self.blocked.set(true);
         }
+        // Without the complete sums the gradient of the inputs is unknown in this round.
         let known = grad.known.as_ref().filter(|grad| self.add_or_know(*moments, out.get(), grad));
         let mut inner: Vec<Option<G::Map>> = inputs.iter().map(|_| None).collect();
         let mut targets = targets;
+        // Gradients that other readers of an input have added so far move to the wrapped device.
         for (inner, target) in inner.iter_mut().zip(targets.iter_mut().flat_map(|t| t.iter_mut())) {
             *inner = target.as_mut().and_then(|part| part.known.take());
         }
