@@ -14,7 +14,7 @@ const LEAST_LAYERS: usize = 3;
 /// An architecture of the micro space (two cells) or of the macro space (a whole network).
 ///
 /// Prints as the integer form of its space. Serialises as the integers of a micro arc, or as the one-line readable
-/// form of a macro arc: some lists of integers are valid in both spaces, so integers alone would be ambiguous.
+/// form of a macro arc. Some lists of integers are valid in both spaces, so integers alone would be ambiguous.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Arch {
     /// Two cells (Pham et al. 2018, section 2.4).
@@ -99,7 +99,7 @@ impl Arch {
     }
 
     /// Reads any written form. The readable forms differ. Integers are read as a micro arc if possible, otherwise as
-    /// a macro arc of at least three layers: a shorter list is more likely a mistake.
+    /// a macro arc of at least three layers. A shorter list is more likely a mistake.
     ///
     /// # Errors
     ///

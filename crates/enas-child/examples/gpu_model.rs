@@ -1,5 +1,5 @@
-//! Predicts how long training steps of the published sizes take on GPUs, by a roofline model of the bytes and
-//! operations of every launch, for both precisions of activations. Prints the tables of docs/performance.md. Needs no
+//! Predicts how long training steps of the published sizes take on GPUs, for both precisions of activations. A
+//! roofline model uses the bytes and operations of every launch. Prints the tables of docs/performance.md. Needs no
 //! GPU.
 //!
 //!     cargo run --release -p enas-child --example gpu_model

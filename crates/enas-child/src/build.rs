@@ -82,8 +82,8 @@ impl<'v> Builder<'v> {
     }
 
     /// Shared separable convolutions for every possible input state of a node (`micro_child.py:583-622`). Weights are
-    /// tables with one row per input state: `w_depth` is `[rows, k·k·channels]` and `w_point` is `[rows,
-    /// channels·channels]`.
+    /// tables with one row per input state: `w_depth` is `[rows, k·k·channels]` and `w_point` is
+    /// `[rows, channels·channels]`.
     pub(crate) fn shared_separable(
         &mut self,
         scope: &str,

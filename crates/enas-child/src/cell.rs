@@ -173,7 +173,7 @@ impl CellBlock {
     ) -> Result<Pair<B>, Error> {
         let (mut inputs, mut carried) = ([before_last, last.clone()], last);
         // Quirk of the authors' search (`micro_child.py:276-279`): both inputs of a shared reduction cell derive from
-        // the last cell's output, and the output of the cell before it is not read.
+        // the last cell's output. The output of the cell before it is not read.
         if let Some(reduce) = &self.reduce_first {
             let reduced = vec![tape.unit(&carried, reduce.clone())];
             inputs = [carried, reduced.clone()];

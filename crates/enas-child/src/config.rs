@@ -91,7 +91,7 @@ pub enum AuxHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SharedInit {
-    /// The number of rows of the table, 2 to `nodes + 1`, as in the authors' code: `he_normal` takes the first
+    /// The number of rows of the table, 2 to `nodes + 1`, as in the authors' code. There, `he_normal` takes the first
     /// dimension of a 2-D shape as its fan-in (`common_ops.py:29`). With five nodes the standard deviation
     /// `√(2/rows)` is 0.58 to 1.
     Table,

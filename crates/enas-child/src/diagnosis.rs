@@ -27,8 +27,8 @@ use crate::{Error, InputShape};
 pub struct Diagnosis {
     /// The first layer with values that are not finite; `None` if all are finite.
     pub fault: Option<Fault>,
-    /// Positions of the images in the batch, the most suspicious first: images with pixels that are not finite, then
-    /// images with logits that are not finite, then by largest logit, then by largest pixel.
+    /// Positions of the images in the batch, the most suspicious first. Images with pixels that are not finite come
+    /// first, then those with such logits. The rest is ordered by largest logit, then by largest pixel.
     pub suspects: Vec<usize>,
 }
 

@@ -78,7 +78,7 @@ impl Footprint {
         Self::new(config, Some(arc), input, n_classes, threads)
     }
 
-    /// The footprints of children with private weights for the arcs of [`worst_arcs`]: no child that `config` allows
+    /// The footprints of children with private weights for the arcs of [`worst_arcs`]. No child that `config` allows
     /// needs more than the largest of them, up to a few per cent.
     ///
     /// # Errors
@@ -197,8 +197,9 @@ fn walk<'a>(recompute: Recompute, n: usize) -> Box<dyn Walk<Dry<'a>> + 'a> {
 /// A separable convolution keeps two feature maps, a pool keeps one and an identity none. So an arc that keeps the
 /// most has separable convolutions on every edge, and the number of kept maps does not depend on the inputs. What
 /// differs is the number of gradients that exist when the backward pass through a cell begins: one per loose end.
-/// That number is largest if all nodes read the cell's inputs. The other arcs here are chains, in which the gradient
-/// of a state meets another one, and cells of pools only, whose maps have sizes that convolutions do not leave idle.
+/// That number is largest if all nodes read the cell's inputs. The other arcs here are chains and cells of pools
+/// only. In a chain the gradients of two readers of a state meet. The maps of pools have sizes that convolutions do
+/// not leave idle.
 pub fn worst_arcs(nodes: usize) -> Vec<Arc> {
     let arc = |op, inputs: &dyn Fn(usize) -> (usize, usize)| {
         let node = |i: usize| {

@@ -68,8 +68,8 @@ impl Network {
                 Some(arc) => CellBlock::fixed(builder, &site, cell_of(arc, planned.reduction)),
             };
             cells.push(block);
-            // A shared reduction cell hands on its halved input instead of the full-size one (`micro_child.py:277,
-            // 285`).
+            // A shared reduction cell hands on its halved input instead of the full-size one
+            // (`micro_child.py:277, 285`).
             let carried = if arc.is_none() && planned.reduction {
                 Extent { channels: planned.filters, ..out }
             } else {

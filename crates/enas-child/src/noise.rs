@@ -58,8 +58,8 @@ impl Config {
     /// The probability of keeping a path in cell `cell` at step `step` (from 0) of `total`. It falls towards the
     /// output and towards the end of training.
     ///
-    /// `keep_l = 1 − (l + 1)/(L + 2)·(1 − keep)`, then `1 − min(1, (step + 1)/total)·(1 − keep_l)` for cell `l` of `L
-    /// = layers` (`_apply_drop_path`, `micro_child.py:196-204`).
+    /// `keep_l = 1 − (l + 1)/(L + 2)·(1 − keep)`, then `1 − min(1, (step + 1)/total)·(1 − keep_l)` for cell `l` of
+    /// `L = layers` (`_apply_drop_path`, `micro_child.py:196-204`).
     pub fn drop_path_keep_at(&self, cell: usize, step: u64, total: u64) -> f32 {
         let depth = (cell + 1) as f64 / (self.layers + 2) as f64;
         let ratio = ((step + 1) as f64 / total.max(1) as f64).min(1.0);

@@ -6,8 +6,8 @@
 //!
 //! Method outline, forward:
 //!
-//! 1. Run all micro-batches through the cell, as often as there are batch norms in sequence: each round completes the
-//!    statistics of one more level ([`Waves::end`] says whether another round is needed).
+//! 1. Run all micro-batches through the cell, as often as there are batch norms in sequence. Each round completes the
+//!    statistics of one more level; [`Waves::end`] says whether another round is needed.
 //! 2. Run them once more with all statistics known, and copy their outputs into maps of the whole batch.
 //!
 //! Method outline, backward:

@@ -122,8 +122,8 @@ impl Cosine {
         self.lr_within(epoch, 0.0)
     }
 
-    /// The learning rate after the share `part` of `epoch`, with `part` in `[0, 1)`: `lr_min + (lr_max − lr_min)/2·(1
-    /// + cos(π·e/T))` at epoch `e` of a cycle of `T` epochs.
+    /// The learning rate after the share `part` of `epoch`, with `part` in `[0, 1)`. It is
+    /// `lr_min + (lr_max − lr_min)/2·(1 + cos(π·e/T))` at epoch `e` of a cycle of `T` epochs.
     ///
     /// The authors keep the cycle in two variables that lag by one step at a restart (`utils.py:164-183`). This
     /// function computes it from the epoch.

@@ -1,5 +1,5 @@
-//! The ENAS controller: an LSTM policy π(m; θ) over arcs, trained with REINFORCE (Pham et al., ICML 2018, sections
-//! 2.1 to 2.3, for the cells of section 2.4).
+//! The ENAS controller: an LSTM policy π(m; θ) over arcs, trained with REINFORCE (Pham et al., ICML 2018). Training
+//! follows sections 2.1 to 2.3 of the paper, and the arcs are the cells of section 2.4.
 //!
 //! This crate knows arcs and random numbers. It knows neither child networks nor images. The weights are named candle
 //! variables, made through a `VarBuilder`. [`Controller::nll`] is a tensor that candle's autograd can propagate

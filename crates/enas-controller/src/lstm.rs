@@ -8,8 +8,13 @@ use crate::simd::{self, Simd, WithSimd, mul_add};
 
 /// Activates the gates and updates the cell: `c = i·g + f·c_prev`, `h = o·tanh(c)`.
 ///
-/// Method outline: (1) per arc, activate the gates and update c; (2) tanh of the c of all arcs at once; (3) h per arc. All
-/// loops run over contiguous values without branches, so they vectorise.
+/// Method outline:
+///
+/// 1. Per arc, activate the gates and update c.
+/// 2. Apply tanh to the c of all arcs at once.
+/// 3. Per arc, compute h.
+///
+/// All loops run over contiguous values without branches, so they vectorise.
 pub(crate) struct Forward<'a> {
     /// Width h of the state.
     pub(crate) hidden: usize,

@@ -93,9 +93,11 @@ impl Plan {
     /// A plan of these steps.
     ///
     /// # Errors
-    /// [`Error::Plan`] if the decisions are not numbered 0, 1, 2, … (each once, in any order), if there are none, if
-    /// one has no choice or reads a state that no earlier step makes, or if there are more than 4,096 steps or
-    /// operations.
+    /// [`Error::Plan`] in these cases:
+    ///
+    /// - The decisions are not numbered 0, 1, 2, … (each once, in any order), or there are none.
+    /// - A decision has no choice, or reads a state that no earlier step makes.
+    /// - There are more than 4,096 steps or operations.
     pub fn new(steps: Vec<Step>) -> Result<Self, Error> {
         let n_choices = check(&steps)?;
         let vocabulary = steps.iter().map(|step| match *step {

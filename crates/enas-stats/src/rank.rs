@@ -1,7 +1,7 @@
 //! Rank correlation and related measures: how well two orders of the same items agree.
 
-/// Kendall's rank correlation τ-b, from −1 to 1, which corrects for ties (Kendall, 1945): concordant minus discordant
-/// pairs, divided by the geometric mean of the numbers of untied pairs on each side.
+/// Kendall's rank correlation τ-b, from −1 to 1, which corrects for ties (Kendall, 1945). It is the number of
+/// concordant minus discordant pairs, divided by the geometric mean of the numbers of untied pairs on each side.
 ///
 /// `None` for lists of different lengths, for NaN values, or if all values of one side are equal.
 pub fn kendall_tau_b(first: &[f64], second: &[f64]) -> Option<f64> {

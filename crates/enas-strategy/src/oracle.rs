@@ -25,7 +25,7 @@ impl<S: Space, O: Oracle<S>> Oracle<S> for &mut O {
 /// Adds a bias to another oracle's scores. The bias fades with the number of scores given.
 ///
 /// It imitates shared weights that are still being trained. Operations without parameters work from the start, so
-/// their first scores are too high, and a policy that is rewarded by them learns to prefer these operations.
+/// their first scores are too high. A policy that is rewarded by them learns to prefer these operations.
 #[derive(Clone, Debug)]
 pub struct FadingBias<O, B> {
     oracle: O,

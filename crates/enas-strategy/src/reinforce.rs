@@ -20,8 +20,8 @@ const ATTEMPTS: i32 = 60;
 /// 2017). The policy is that of ENAS.
 ///
 /// The reward of a score is −ln of the share of the latest scores that are better. So rewards depend neither on the
-/// scale nor on outliers of the scores, and the best scores count most: a search is judged by its best result, not by
-/// the mean. Advantages are normalised over the architectures of an update.
+/// scale nor on outliers of the scores. The best scores count most, because a search is judged by its best result,
+/// not by the mean. Advantages are normalised over the architectures of an update.
 #[derive(Debug)]
 pub struct Reinforce<S: Space> {
     space: S,

@@ -65,8 +65,9 @@ impl Table {
     /// A table of these rows, in any order.
     ///
     /// # Errors
-    /// If there is no column or no row, if a row has the wrong number of decisions or a value that is not finite, if
-    /// two rows have the same decisions, or if the table exceeds a limit.
+    /// - There is no column or no row, or the table exceeds a limit.
+    /// - A row has the wrong number of decisions or a value that is not finite.
+    /// - Two rows have the same decisions.
     pub fn new(names: Vec<String>, entries: impl IntoIterator<Item = Entry>) -> Result<Self, TableError> {
         let mut rows = Rows::new(names)?;
         entries.into_iter().try_for_each(|entry| rows.push(&entry))?;

@@ -126,8 +126,8 @@ impl StudyConfig {
         self.seed.wrapping_add(1).wrapping_add(repeat)
     }
 
-    /// The seed of a search. It differs from those of all trainings: an architecture may be found because it suits
-    /// the random numbers of its search, and must not benefit from the same numbers again.
+    /// The seed of a search. It differs from those of all trainings. An architecture may be found because it suits
+    /// the random numbers of its search; it must not benefit from the same numbers again.
     pub(crate) fn search_seed(&self, index: usize) -> u64 {
         self.seed.wrapping_add(SEARCHES).wrapping_add(index as u64)
     }
@@ -140,8 +140,8 @@ impl StudyConfig {
     }
 }
 
-/// The recipe by which a study trains architectures. It uses the network of the search, 10 epochs without data
-/// augmentation, a learning rate that falls to 0 with every step, and the weights of the last epoch.
+/// The recipe by which a study trains architectures. It uses the network of the search and 10 epochs without data
+/// augmentation. The learning rate falls with every step, to 0, and the weights are those of the last epoch.
 pub fn recipe(search: &SearchConfig) -> TrainConfig {
     let mut run = search.run.clone();
     (run.epochs, run.passes, run.fit_schedule, run.time) = (EPOCHS, 1, true, TimeLimit(None));

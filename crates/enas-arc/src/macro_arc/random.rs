@@ -47,7 +47,7 @@ impl MacroArc {
     /// The arc with one random change: a uniformly drawn layer gets another operation, or one of its skips is
     /// flipped. In the first layer only the operation can change.
     ///
-    /// The layer is drawn first, because most numbers of an arc are skips of late layers: a uniformly drawn number
+    /// The layer is drawn first, because most numbers of an arc are skips of late layers. A uniformly drawn number
     /// would almost always be one of these.
     pub fn mutated(&self, rng: &mut impl RngCore) -> MacroArc {
         let mut layers = self.layers.clone();

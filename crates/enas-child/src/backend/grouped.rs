@@ -7,8 +7,8 @@ use enas_kernels::{GradientSums, Map, MomentSums, Moments, UnitGradient, Value};
 use super::{Backend, ConvBlock, Cpu};
 use crate::params::Gradients;
 
-/// A device that can evaluate conv blocks on some groups of sixteen images at a time, in order, with the results of
-/// the whole batch bit for bit.
+/// A device that can evaluate conv blocks on some groups of sixteen images at a time, in order. The results equal
+/// those of the whole batch bit for bit.
 pub(crate) trait Grouped: Backend {
     /// Sums for the batch statistics, over the groups so far.
     type Sums;

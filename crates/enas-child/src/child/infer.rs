@@ -26,12 +26,12 @@ impl Child {
     /// Logits `[n, classes]` of images `[n, c, h, w]` of F32, without tracking gradients. The images may be on the
     /// network's GPU.
     ///
-    /// `dropout` switches dropout on. The authors' search measures rewards with dropout (`micro_child.py:243-244,
-    /// 333, 804`).
+    /// `dropout` switches dropout on. The authors' search measures rewards with dropout
+    /// (`micro_child.py:243-244, 333, 804`).
     ///
     /// # Errors
-    /// If the images or the arc do not fit the network, if a shared network is asked for moving statistics, or if the
-    /// images are on another device than the network.
+    /// - The images or the arc do not fit the network, or the images are on another device.
+    /// - A shared network is asked for moving statistics.
     pub fn logits<'i>(
         &self,
         arc: &Arc,

@@ -80,8 +80,9 @@ impl Child {
     /// Logits `[n, classes]` of images `[n, c, h, w]` of F32.
     ///
     /// # Errors
-    /// If the images or the arc do not fit the network, if the images are on another device than the network's
-    /// tensors, if a shared network is asked for moving statistics, or if a gradient of the images is asked for.
+    /// - The images or the arc do not fit the network.
+    /// - The images are on another device than the network's tensors.
+    /// - A shared network is asked for moving statistics, or a gradient of the images is asked for.
     pub fn forward(&self, arc: &Arc, images: &Tensor, mode: Mode<'_>) -> Result<Outputs, Error> {
         let has_aux = matches!(mode, Mode::Train(_)) && self.network.aux.is_some();
         let made = self.evaluate(arc, images, mode, (Output::Logits, has_aux))?;

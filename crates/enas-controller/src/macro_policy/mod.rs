@@ -7,8 +7,8 @@
 //! sparse.
 //!
 //! This is not a rollout of a [`Plan`](crate::Plan), whose steps make one decision each. The authors' macro policy
-//! differs from their policy for cells in two more points. There is no operation bias. The rewarded entropy is `−p·ln
-//! p` of the choices taken, instead of the sum over all alternatives (`general_controller.py:168, 240-241`).
+//! differs from their policy for cells in two more points. There is no operation bias. The rewarded entropy is
+//! `−p·ln p` of the choices taken, instead of the sum over all alternatives (`general_controller.py:168, 240-241`).
 
 mod backward;
 mod state;

@@ -73,8 +73,8 @@ impl MacroPolicy {
         self.training.updates
     }
 
-    /// Adam with β₁ = 0 in TensorFlow's form, with ε outside the bias correction: `w -= lr·√(1 − β₂ᵗ) · g / (√v +
-    /// ε)`.
+    /// Adam with β₁ = 0 in TensorFlow's form, with ε outside the bias correction:
+    /// `w -= lr·√(1 − β₂ᵗ) · g / (√v + ε)`.
     fn step(&mut self, gradient: &mut Weights) {
         let rate = (self.config.lr * (1.0 - BETA2.powf(self.training.updates as f64)).sqrt()) as f32;
         let (keep, take) = (BETA2 as f32, (1.0 - BETA2) as f32);

@@ -205,8 +205,8 @@ impl Walk {
         self.entropy += nll * (-nll).exp();
     }
 
-    /// The LSTM's input at the start of `layer`: the start symbol for layer 1 too, otherwise the scaled sum of the
-    /// outputs of the added layers (`general_controller.py:247-250`).
+    /// The LSTM's input at the start of `layer`. It is the start symbol for layer 1 too, otherwise the scaled sum of
+    /// the added layers' outputs (`general_controller.py:247-250`).
     fn input_after(&self, weights: &Weights, layer: usize) -> Vec<f32> {
         if layer == 1 {
             return weights.start.clone();
