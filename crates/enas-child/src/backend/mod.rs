@@ -46,7 +46,7 @@ pub(crate) enum Gather {
 #[derive(Clone, Debug)]
 pub(crate) struct Conv {
     pub(crate) gather: Gather,
-    /// The matrix `[k·k·inputs, outputs]`, in pieces of consecutive rows.
+    /// The matrix in pieces of consecutive rows: `[k·k·inputs, outputs]` for patches, otherwise `[inputs, outputs]`.
     pub(crate) weight: Vec<ParamId>,
     pub(crate) outputs: usize,
 }

@@ -219,7 +219,7 @@ impl ModuleT for Along<'_> {
 }
 
 impl FixedNet {
-    /// A module whose first training pass is that of `step`; each further training pass counts one step on.
+    /// A module whose first training pass is that of `step`; each further training pass is the next step.
     ///
     /// # Errors
     /// If the child shares weights: it stands for many networks.

@@ -99,7 +99,7 @@ impl<'a> Dry<'a> {
         }
     }
 
-    /// Adds a conv block's scratch memory per thread.
+    /// Raises the scratch memory per thread to that of a conv block, if it needs more.
     fn scratch(&self, block: &ConvBlock, inputs: &[DryMap]) {
         let channels: usize = inputs.iter().map(|i| i.c).sum();
         if !self.ledger.borrow_mut().seen.insert((block.norm.scale, channels)) {
