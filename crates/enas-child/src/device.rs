@@ -264,6 +264,7 @@ impl OnDevice {
         for (index, moments) in &moments {
             running[*index].update(moments);
         }
+        // The launches are queued. The download below waits for them.
         meanwhile();
         let [loss, correct, aux_loss, _, grad_norm] = stats.download(0, STATS)?[..] else {
             unreachable!("as many numbers as were asked for")

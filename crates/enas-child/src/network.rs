@@ -81,6 +81,7 @@ impl Network {
             }
         }
         let classifier = Classifier::new(builder, "fc", last.channels, classes);
+        // Only the auxiliary head is built from here on.
         builder.trained = config.aux_head == AuxMode::Trained;
         let aux = aux_extent.map(|out| {
             AuxHead::new(builder, config.reductions, out.channels, (out.height, out.width), classes)

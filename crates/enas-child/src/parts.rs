@@ -103,6 +103,7 @@ pub(crate) fn backward<G: Grouped>(
 ) -> Result<(), Error> {
     let waves = Waves::new(backend, parts.n, moments);
     let (first, pair) = (skipped.first, &skipped.inputs);
+    // Values of the cell have places from `first` on: these gradients are those of its outputs.
     let given: Vec<(usize, G::Map)> = grads.iter_mut().enumerate().skip(first).filter_map(taken).collect();
     // Rounds that find the sums for batch norm. The gradients they compute on the way are dropped.
     loop {
@@ -161,6 +162,7 @@ fn run<'w, 'a, G: Grouped>(
     range: &Range<usize>,
     record: bool,
 ) -> Result<(Tape<'w, Waves<'a, G>>, Pair<Waves<'a, G>>), Error> {
+    // The tape of a micro-batch starts at the place of the cell, so its ids are those of the whole batch.
     waves.show(range.clone());
     let mut tape = Tape::from(waves, first, record);
     let part = |state: &State<G>| state.iter().map(|var| waves.part(var, range)).collect();

@@ -146,6 +146,7 @@ impl<'a, B: Backend> Tape<'a, B> {
         let out = self.var(value);
         let (_, _, height, width) = self.shape(&out);
         self.macs += (self.weights(&block, inputs) * height * width) as u64;
+        // With moving statistics there is nothing to propagate: only passes with batch statistics are recorded.
         if let Some(moments) = moments {
             if let Some(running) = block.norm.running {
                 self.batch_moments.push((running, moments.clone()));
@@ -251,6 +252,7 @@ impl<'a, B: Backend> Tape<'a, B> {
                     backend.relu_mean_backward(&values(&inputs), &means[slot], &mut targets);
                     put_back(backend, grads, &inputs, targets);
                 }
+                // A value without a gradient has no reader that leads to the loss; its node is skipped.
                 Node::Concat { inputs, out } => {
                     let Some(grad) = grads[out].take() else { continue };
                     let mut targets = take(grads, &inputs);

@@ -228,6 +228,7 @@ impl Backward {
                 dc: &mut self.dc[l],
             };
             back.run();
+            // The gradient of this output is used up; its buffer now receives that of the previous output.
             let (below, here) = self.dh.split_at_mut(l);
             here[0].fill(0.0);
             // The state before the first step is the constant zero.
@@ -257,6 +258,7 @@ impl Backward {
         let layout: &Layout = weights.layout;
         for (l, layer) in tape.layers.iter().enumerate() {
             let (from_input, from_before) = gradient[layout.lstm(l)].split_at_mut(h * 4 * h);
+            // `h` starts with the initial state, so row s is the output before step s.
             let space = &mut self.outer_gates;
             add_outer_products(&layer.h[..rows], &layer.gates, space, from_before);
             if l > 0 {

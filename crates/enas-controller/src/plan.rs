@@ -150,8 +150,10 @@ impl Plan {
         let mut steps = vec![];
         for cell in 0..2 {
             let first = cell * (n_nodes + 2);
+            // The two inputs of the cell. The LSTM runs on the start symbol for them (`micro_controller.py:135-140`).
             steps.extend([Step::Key { feeds: false }; 2]);
             for node in 0..n_nodes {
+                // Four decisions per node, numbered as the integers of an arc: input, operation, input, operation.
                 let decision = 4 * (cell * n_nodes + node);
                 let index =
                     |side: usize| Step::Index { decision: decision + 2 * side, first, n_choices: node + 2 };

@@ -69,6 +69,7 @@ impl Policy {
         }
         let heads = Heads::new(self.config(), bounds);
         let mut scratch = self.take_scratch(n);
+        // A rollout on the tape is reused, unless other code may have changed the weights since.
         if self.is_shared() || !scratch.holds(bounds, rewarded.iter().map(|r| &r.choices[..])) {
             self.walk_on(bounds, &mut scratch, &mut |e, at, _| rewarded[e].choices[at]);
         }
@@ -78,6 +79,7 @@ impl Policy {
 
         let walked: Vec<(f64, f64)> = (0..n).map(|e| tape.totals(e)).collect();
         let stats = judge(self.config(), &mut RewardAverage::of(&self.training), rewarded, &walked);
+        // The mean over all episodes (gradient accumulation), in one backward pass over the batch.
         let coefficients: Vec<f32> = stats.iter().map(|e| e.advantage / n as f32).collect();
         self.weights.read(|weights| backward.run(weights, &heads, tape, &coefficients, gradient));
 

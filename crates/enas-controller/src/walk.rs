@@ -198,6 +198,7 @@ impl Tape {
             let gates = &mut layer.gates[at * n * 4 * h..][..n * 4 * h];
             match below.last() {
                 None => {
+                    // First layer: the product of the input with its weights is already known.
                     for (e, (z, &input)) in
                         gates.chunks_exact_mut(4 * h).zip(&self.inputs[at * n..]).enumerate()
                     {
@@ -212,6 +213,7 @@ impl Tape {
                     multiply_add(&below.h[(at + 1) * n * h..], &layer.from_input, gates);
                 }
             }
+            // Adds the product of the previous output, which completes the pre-activations.
             let (h_before, h_after) = layer.h.split_at_mut((at + 1) * n * h);
             multiply_add(&h_before[at * n * h..], &layer.from_before, gates);
             let (c_before, c_after) = layer.c.split_at_mut((at + 1) * n * h);

@@ -65,6 +65,7 @@ impl<S: Space> Evolution<S> {
     }
 
     fn parent(&self, stream: &mut Stream) -> &S::Arch {
+        // Tournament selection.
         let draws = (0..self.settings.sample).map(|_| &self.population[stream.below(self.population.len())]);
         let better = |best, member| if worth(member) > worth(best) { member } else { best };
         &draws.reduce(better).expect("a sample has at least one member").0

@@ -93,6 +93,7 @@ impl<S: Space> Strategy<S> for Reinforce<S> {
     fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<S::Arch> {
         let mut proposed = Vec::with_capacity(n);
         let mut new = BTreeSet::new();
+        // Each attempt draws `n` architectures at a higher temperature, until there are `n` new ones.
         for attempt in 0..ATTEMPTS {
             if proposed.len() == n {
                 break;

@@ -50,6 +50,7 @@ pub fn search<S: Space, O: Oracle<S>>(
     let mut uniform = Uniform(space);
     for batch in 0.. {
         let done = outcome.scored.len();
+        // Batches of the warm-up draw uniformly, and the strategy does not see their scores.
         let warm = done < budget.warmup.min(budget.rewards);
         let end = if warm { budget.warmup } else { budget.rewards }.min(budget.rewards);
         let n = budget.batch.max(1).min(end - done);

@@ -220,6 +220,7 @@ impl Study {
             return Ok(Some(session.why()));
         }
         let (seed, began) = (session.config.training_seed(key.repeat), Instant::now());
+        // Names count from 1, keys from 0.
         let name = format!("{} {}, seed {}", key.group.words(), key.index + 1, key.repeat + 1);
         let mut goes_on = |share: f64| {
             session.observer.event(&StudyEvent::Training { name: &name, share });

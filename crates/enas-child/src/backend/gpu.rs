@@ -93,6 +93,7 @@ impl Backend for OnGpu<'_> {
         targets: Option<&mut [Option<GpuMap>]>,
         into: &mut Buffer,
     ) {
+        // The gradient of a joined matrix goes to a scratch buffer, and from there piece by piece to its parameters.
         let assembled: Vec<Option<Buffer>> = block.convs.iter().map(|conv| self.scratch(conv)).collect();
         let branches = block.convs.iter().zip(&assembled).map(|(conv, scratch)| {
             let matrix = match scratch {
@@ -162,6 +163,7 @@ impl Backend for OnGpu<'_> {
     }
 
     fn drop_factors(&self, noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Numbers {
+        // Numbers of a seeded stream are computed on the device; others are uploaded.
         let data = match noise.stream_key(name) {
             Some(key) => gpu::drop_factors(self.gpu, key, keep, len),
             None => {

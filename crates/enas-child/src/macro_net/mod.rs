@@ -267,6 +267,7 @@ impl MacroChild {
             n: targets.labels.len(),
             grad_norm: f32::NAN,
         };
+        // All values are checked before the first update, so that a failed step changes nothing.
         let moments_are_finite = moments.iter().all(|(_, of)| is_finite(&of.mean) && is_finite(&of.variance));
         if !(stats.loss.is_finite() && moments_are_finite && gradients.is_finite()) {
             return Ok(stats);
