@@ -1,4 +1,4 @@
-//! The arc: a normal and a reduction cell, and its integer form. The readable form is next door.
+//! The arc: a normal and a reduction cell, and its integer form. The module `readable` handles the readable form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,11 +11,11 @@ use crate::error::{ArcError, Place, Position, Slot, is_integer, shorten};
 use crate::op::Op;
 use crate::readable;
 
-/// A child architecture: what the paper calls a model `m` and the authors' code an `arc`.
+/// A child architecture: a model `m` in the paper, an `arc` in the authors' code.
 ///
-/// Prints as the authors' integer form: per node the four numbers `input op input op`, the normal cell first, all
-/// separated by spaces. It serialises as that string, and deserialises from either written form and from a list of
-/// integers.
+/// Prints as the authors' integer form: the four numbers `input op input op` per node, the normal cell first,
+/// separated by spaces (`micro_child.py:815-817`). It serialises as that string. It deserialises from either written
+/// form and from a list of integers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Arc {
     // Invariant: both cells have the same number of nodes.
@@ -28,7 +28,7 @@ impl Arc {
     ///
     /// # Errors
     ///
-    /// [`ArcError::NodeCounts`] if one has more nodes than the other.
+    /// [`ArcError::NodeCounts`] if their numbers of nodes differ.
     pub fn new(normal: Cell, reduction: Cell) -> Result<Arc, ArcError> {
         if normal.n_nodes() != reduction.n_nodes() {
             return Err(ArcError::NodeCounts { normal: normal.n_nodes(), reduction: reduction.n_nodes() });
@@ -46,16 +46,16 @@ impl Arc {
         &self.reduction
     }
 
-    /// How many nodes each of the two cells has.
+    /// The number of nodes of each cell.
     pub fn n_nodes(&self) -> usize {
         self.normal.n_nodes()
     }
 
-    /// Reads the integer form; any number of nodes.
+    /// Reads the integer form, for any number of nodes.
     ///
     /// # Errors
     ///
-    /// The first number that is not allowed where it stands, or a length that is not a multiple of 8.
+    /// The first number that is not allowed at its position, or a length that is not a multiple of 8.
     pub fn from_ints(ints: &[i64]) -> Result<Arc, ArcError> {
         from_list(ints.len(), |index, at| at.check_signed(ints[index]))
     }
@@ -70,12 +70,12 @@ impl Arc {
     ///
     /// # Errors
     ///
-    /// What is wrong, and where, in the form that was recognised.
+    /// The first problem, with its position, in the form that was recognised.
     pub fn parse_any(text: &str) -> Result<Arc, ArcError> {
         if text.contains([':', '=']) { readable::parse(text) } else { text.parse() }
     }
 
-    /// The readable form: one line per node, with the operations by name and states as numbers.
+    /// The readable form: one line per node, with operations by name and states as numbers.
     ///
     /// ```text
     /// normal:
@@ -85,8 +85,8 @@ impl Arc {
     ///   2 = ...
     /// ```
     ///
-    /// When it is read back, case does not matter, space is free, and nodes may be separated by `;` instead of line
-    /// breaks, so that the whole arc fits on one line.
+    /// The parser ignores case and space. Nodes may be separated by `;` instead of line breaks, so an arc can stand
+    /// on one line.
     pub fn readable(&self) -> String {
         readable::print(self)
     }
@@ -106,7 +106,7 @@ impl fmt::Display for Arc {
     }
 }
 
-/// Reads the integer form: numbers separated by space or commas, with or without brackets or quotes around them all.
+/// Reads the integer form: numbers separated by space or commas, optionally inside brackets or quotes.
 impl FromStr for Arc {
     type Err = ArcError;
 
@@ -115,7 +115,7 @@ impl FromStr for Arc {
             .split(|c: char| c.is_whitespace() || c == ',')
             .filter(|word| !word.is_empty())
             .collect();
-        // A word tells more about what went wrong than the number of words, so it is reported first.
+        // An invalid word says more about the mistake than a wrong number of words, so it is reported first.
         if let Some(index) = words.iter().position(|word| !is_integer(word)) {
             return Err(ArcError::NotAnInteger {
                 place: Place::Index(index),
@@ -127,7 +127,7 @@ impl FromStr for Arc {
     }
 }
 
-/// Builds an arc of `len` numbers; `number` gives the one at an index, checked for its position.
+/// Builds an arc of `len` numbers; `number` returns the one at an index after a check of its position.
 fn from_list(
     len: usize,
     number: impl Fn(usize, Position) -> Result<usize, ArcError>,
@@ -157,7 +157,7 @@ fn position(index: usize, len: usize) -> Position {
     Position { place: Place::Index(index), slot: Slot::in_cell(cell, index % half) }
 }
 
-/// `text` without space around it and without the brackets or quotes that enclose the whole of it.
+/// `text` without surrounding space, and without brackets or quotes that enclose all of it.
 pub(crate) fn unwrapped(text: &str) -> &str {
     let mut text = text.trim();
     for (open, close) in [('"', '"'), ('\'', '\''), ('[', ']'), ('(', ')')] {

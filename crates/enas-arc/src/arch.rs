@@ -1,4 +1,4 @@
-//! An architecture of either space.
+//! An architecture of either search space.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,18 +8,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Arc, ArcError, MacroArc, MacroArcError};
 
-/// Layers below which integers are not taken for a macro arc.
+/// Integer lists for fewer layers than this are not read as macro arcs.
 const LEAST_LAYERS: usize = 3;
 
 /// An architecture of the micro space (two cells) or of the macro space (a whole network).
 ///
-/// It prints as the integer form of its space. It serialises as the integers of a micro arc, or as the readable form of a
-/// macro arc in one line: some numbers of integers belong to both spaces, and what is stored must come back as what it was.
+/// Prints as the integer form of its space. Serialises as the integers of a micro arc, or as the one-line readable
+/// form of a macro arc. Some lists of integers are valid in both spaces, so integers alone would be ambiguous.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Arch {
-    /// Two cells.
+    /// Two cells (Pham et al. 2018, section 2.4).
     Micro(Arc),
-    /// A whole network.
+    /// A whole network (Pham et al. 2018, section 2.3).
     Macro(MacroArc),
 }
 
@@ -27,7 +27,7 @@ pub enum Arch {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SpaceKind {
-    /// Cells, of which a network is stacked.
+    /// Cells, which are stacked to a network.
     #[default]
     Micro,
     /// Whole networks, layer by layer.
@@ -35,7 +35,7 @@ pub enum SpaceKind {
 }
 
 impl SpaceKind {
-    /// Both of them.
+    /// Both spaces.
     pub const ALL: [SpaceKind; 2] = [SpaceKind::Micro, SpaceKind::Macro];
 
     /// The name in settings and files.
@@ -53,12 +53,12 @@ impl fmt::Display for SpaceKind {
     }
 }
 
-/// A text that is not an architecture of either space.
+/// A text is not an architecture of either space.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArchError {
-    /// What is wrong with it as a micro arc.
+    /// The error as a micro arc.
     Micro(ArcError),
-    /// What is wrong with it as a macro arc.
+    /// The error as a macro arc.
     Macro(MacroArcError),
 }
 
@@ -74,7 +74,7 @@ impl fmt::Display for ArchError {
 impl std::error::Error for ArchError {}
 
 impl Arch {
-    /// The space it belongs to.
+    /// The search space that it belongs to.
     pub fn space(&self) -> SpaceKind {
         match self {
             Arch::Micro(_) => SpaceKind::Micro,
@@ -98,12 +98,12 @@ impl Arch {
         }
     }
 
-    /// Reads any written form. The readable forms differ; integers are those of a micro arc where they can be, and of a
-    /// macro arc only if they are at least three layers: fewer are rather a slip.
+    /// Reads any written form. The readable forms differ. Integers are read as a micro arc if possible, otherwise as
+    /// a macro arc of at least three layers. A shorter list is more likely a mistake.
     ///
     /// # Errors
     ///
-    /// What is wrong with the text, in the space that it comes closest to.
+    /// The first problem of the text, in the space that it is closest to.
     pub fn parse_any(text: &str) -> Result<Arch, ArchError> {
         if Self::is_readable_macro(text) {
             return MacroArc::parse_any(text).map(Arch::Macro).map_err(ArchError::Macro);
@@ -116,7 +116,7 @@ impl Arch {
         layers.map(Arch::Macro).ok_or(ArchError::Micro(micro))
     }
 
-    /// Whether a text can only be in the readable form of macro arcs, whose every line begins with a number.
+    /// Whether a text can only be the readable form of a macro arc, in which every line begins with a number.
     pub fn is_readable_macro(text: &str) -> bool {
         text.contains('=') && text.trim_start().starts_with(|first: char| first.is_ascii_digit())
     }
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_comes_back_as_what_it_was() {
-        // 120 zeros are 15 nodes of two cells, and 15 layers.
+        // 120 zeros are 15 nodes per cell, and also 15 layers.
         let zeros = ["0"; 120].join(" ");
         let cells: Arch = zeros.parse().unwrap();
         let layers = Arch::Macro(zeros.parse().unwrap());

@@ -1,11 +1,11 @@
-//! The cell: a directed acyclic graph in which every node sums two branches. Not a layer: it has no weights.
+//! The cell: a directed acyclic graph in which every node sums two branches. It is plain data without weights.
 
 use std::fmt;
 
 use crate::error::{ArcError, Field, Place, Position, Slot};
 use crate::op::Op;
 
-/// States that a cell is given before its first node: the outputs of the two layers before it.
+/// Number of states that a cell receives: the outputs of the two layers before it.
 pub(crate) const N_INPUTS: usize = 2;
 
 /// One of the two summands of a node: an operation applied to an earlier state.
@@ -15,7 +15,7 @@ pub(crate) const N_INPUTS: usize = 2;
 pub struct Branch {
     /// The state that is read: 0 and 1 are the cell's inputs, `i + 2` is the output of node `i`.
     pub input: usize,
-    /// What is done to it.
+    /// The operation.
     pub op: Op,
 }
 
@@ -28,7 +28,7 @@ pub struct Node {
     pub y: Branch,
 }
 
-/// At least one node, each of which reads only the cell's two inputs and the nodes before it.
+/// A cell: one or more nodes, each of which reads only the cell's two inputs and earlier nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Cell {
     // Invariant: not empty, and node i reads only states 0..i + 2.
@@ -59,15 +59,14 @@ impl Cell {
         &self.nodes
     }
 
-    /// How many nodes there are, at least one. The cell has two states more.
+    /// The number of nodes, at least one. The cell has two more states.
     pub fn n_nodes(&self) -> usize {
         self.nodes.len()
     }
 
-    /// The states that no node reads, ascending, never empty: the last one is always among them.
+    /// The states that no node reads, in ascending order. The last state is always one of them.
     ///
-    /// The inputs 0 and 1 count too: a cell that ignores an input passes it on to its output, as in the authors'
-    /// code.
+    /// An input that no node reads is a loose end too and becomes a part of the output (`micro_child.py:659-665`).
     pub fn loose_ends(&self) -> Vec<usize> {
         let mut read = vec![false; self.n_nodes() + N_INPUTS];
         for node in &self.nodes {
@@ -79,15 +78,16 @@ impl Cell {
 
     /// The same graph with the branches of every node in ascending order.
     ///
-    /// A sum does not depend on the order of its terms, so both compute the same function of the same weights. The
-    /// shared weights of a search belong to a side, though: there the two are different paths.
+    /// A sum does not depend on the order of its terms, so both cells compute the same function with the same
+    /// weights. In a search, however, shared weights belong to a side, so the two orders use different weights
+    /// (`micro_child.py:641-653`).
     pub fn canonical(&self) -> Cell {
         let sorted = |node: &Node| Node { x: node.x.min(node.y), y: node.x.max(node.y) };
         Cell { nodes: self.nodes.iter().map(sorted).collect() }
     }
 }
 
-/// Which of the two cells of an arc.
+/// One of the two cells of an arc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CellKind {
     /// The cell of the layers that keep height and width.

@@ -1,4 +1,4 @@
-//! Why a text or a list of numbers is not an arc, with the place, the value and what would be allowed there.
+//! Why a text or a list of numbers is not an arc: the position, the value, and what is allowed there.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::op::Op;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArcError {
-    /// There is nothing to read.
+    /// The input is empty.
     #[error("the arc is empty; expected 8 integers per node (40 for 5 nodes) or the readable form")]
     Empty,
     /// A cell was built from no nodes.
@@ -20,7 +20,7 @@ pub enum ArcError {
     /// The number of integers is not a multiple of 8.
     #[error("{len} integers do not make an arc: two cells with 4 per node need a multiple of 8, {}", nearest(*len))]
     Length {
-        /// How many integers there are.
+        /// Number of integers.
         len: usize,
     },
     /// The two cells have different numbers of nodes.
@@ -28,17 +28,17 @@ pub enum ArcError {
         "the normal cell has {normal} nodes and the reduction cell {reduction}; they must have equally many"
     )]
     NodeCounts {
-        /// Nodes of the normal cell.
+        /// Number of nodes of the normal cell.
         normal: usize,
-        /// Nodes of the reduction cell.
+        /// Number of nodes of the reduction cell.
         reduction: usize,
     },
-    /// An entry of the integer form is something else.
+    /// An entry of the integer form is not an integer.
     #[error("{place}{}: `{text}` is not an integer{}", in_brackets(*slot), allowed(*slot))]
     NotAnInteger {
-        /// Where it is.
+        /// Its place.
         place: Place,
-        /// What belongs there; unknown if the number of entries is not a multiple of 8.
+        /// What belongs there; `None` if the number of entries is not a multiple of 8.
         slot: Option<Slot>,
         /// The entry, shortened if long.
         text: String,
@@ -46,27 +46,27 @@ pub enum ArcError {
     /// A number is below zero.
     #[error("{at}: {value} is negative, allowed 0..={max}")]
     Negative {
-        /// Where it is.
+        /// Its position.
         at: Position,
         /// The number.
         value: i64,
         /// The largest number allowed there.
         max: usize,
     },
-    /// A number has more digits than any number of an arc could have.
+    /// A number has more digits than any number of an arc.
     #[error("{at}: {text} is far out of range, allowed 0..={max}")]
     TooLarge {
-        /// Where it is.
+        /// Its position.
         at: Position,
         /// The number as written, shortened if long.
         text: String,
         /// The largest number allowed there.
         max: usize,
     },
-    /// A branch would read its own node or one that comes later.
+    /// A branch reads its own node or a later one.
     #[error("{at}: {value} is out of range, allowed 0..={max}")]
     InputOutOfRange {
-        /// Where it is.
+        /// Its position.
         at: Position,
         /// The number.
         value: u64,
@@ -76,26 +76,26 @@ pub enum ArcError {
     /// There is no operation with this number.
     #[error("{at}: {value} is out of range, allowed 0..={max} ({})", op_table())]
     OpOutOfRange {
-        /// Where it is.
+        /// Its position.
         at: Position,
         /// The number.
         value: u64,
         /// The largest number allowed there.
         max: usize,
     },
-    /// The readable form is not well formed.
+    /// The readable form has a syntax error.
     #[error("{place}: expected {expected}, found {found}")]
     Syntax {
-        /// Where it is.
+        /// Its place.
         place: Place,
-        /// What could stand there.
+        /// What is allowed there.
         expected: String,
-        /// What stands there, shortened if long.
+        /// What was found, shortened if long.
         found: String,
     },
 }
 
-/// The place of one number of an arc and its meaning, such as `position 6 (normal cell, node 3, second input)`.
+/// The place and meaning of one number of an arc, such as `position 6 (normal cell, node 3, second input)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     /// Where it is written.
@@ -104,7 +104,7 @@ pub struct Position {
     pub slot: Slot,
 }
 
-/// Where in a list or in a text.
+/// A place in a list or in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// Entry of a list of integers, counted from 0.
@@ -118,10 +118,10 @@ pub enum Place {
     },
 }
 
-/// Which number of an architecture.
+/// The meaning of one number of an architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
-    /// The cell; unknown while a cell is looked at alone.
+    /// The cell; `None` if a cell is checked on its own.
     pub cell: Option<CellKind>,
     /// The state that the node makes: 2 for the first node.
     pub node: usize,
@@ -161,7 +161,7 @@ impl Position {
         }
     }
 
-    /// The number that `digits` spells, if it is allowed here. The caller knows that [`is_integer`] holds.
+    /// The number that `digits` spells, if it is allowed here. [`is_integer`] must hold for `digits`.
     pub(crate) fn check_text(self, digits: &str) -> Result<usize, ArcError> {
         match digits.parse() {
             Ok(value) => self.check_signed(value),
@@ -228,13 +228,13 @@ impl fmt::Display for Field {
     }
 }
 
-/// Whether `text` is a whole number of any size, with or without a sign.
+/// Whether `text` is an integer of any size, with or without a sign.
 pub(crate) fn is_integer(text: &str) -> bool {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `text` as it can stand in a one-line message, whatever it holds.
+/// `text` in a form that fits into a one-line message: escaped and shortened.
 pub(crate) fn shorten(text: &str) -> String {
     const LONGEST: usize = 30;
     let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();

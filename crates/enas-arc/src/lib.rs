@@ -1,19 +1,21 @@
-//! What an ENAS architecture is: operations, cells, arcs, macro arcs, as plain data.
+//! ENAS architectures as plain data: operations, cells, arcs and macro arcs.
 //!
-//! A *state* is a feature map inside a cell. States 0 and 1 are the outputs of the layer before the previous one
-//! and of the previous one; every [`Node`] adds one more by applying an [`Op`] to each of two earlier states and
-//! summing the results. A [`Cell`] is a list of such nodes; the states that none of them reads, its *loose ends*,
-//! make up its output. An [`Arc`] is one cell for the normal layers and one of equal length for the reduction
-//! layers of a network, and the [`Space`] is the set of all arcs with so many nodes (Pham et al., "Efficient Neural
-//! Architecture Search via Parameter Sharing", 2018, section 2.4). Everything here is checked when it is built and
-//! valid from then on. The crate knows no weights and no files, and tensors only with its feature `candle`: then arcs
-//! become tensors of integers and come back (`Arc::to_tensor`, `Arc::from_tensor`).
+//! A *state* is a feature map inside a cell. State 0 is the output of the layer before the previous one, state 1 that
+//! of the previous layer. Every [`Node`] adds a state: it applies an [`Op`] to each of two earlier states and sums
+//! the results. A [`Cell`] is a list of nodes. The states that no node reads are its *loose ends*; together they form
+//! its output. An [`Arc`] is one cell for the normal layers of a network and one with as many nodes for the reduction
+//! layers. The [`Space`] is the set of all arcs with a given number of nodes (Pham et al., "Efficient Neural
+//! Architecture Search via Parameter Sharing", 2018, section 2.4).
 //!
-//! A [`MacroArc`] belongs to the other search space of the paper (section 2.3): it says of every single layer of a
-//! network which [`MacroOp`] it applies and which earlier layers are added to it.
+//! A [`MacroArc`] belongs to the other search space of the paper (section 2.3). For every layer of a network it gives
+//! a [`MacroOp`] and the earlier layers that are added to its output.
 //!
-//! An arc has two written forms. The integer form is the one of the authors' code: `input op input op` per node,
-//! the normal cell first. The readable form names the operations and is meant to be edited by hand.
+//! All types check their values when they are built and are valid from then on. The crate knows neither weights nor
+//! files. With its feature `candle` it converts arcs to tensors of integers and back (`Arc::to_tensor`,
+//! `Arc::from_tensor`).
+//!
+//! An arc has two written forms. The integer form is that of the authors' code: `input op input op` per node, the
+//! normal cell first. The readable form names the operations and can be edited by hand.
 //!
 //! ```
 //! use enas_arc::{Arc, Op, Space};
@@ -77,7 +79,7 @@ pub use space::Space;
 #[cfg(feature = "candle")]
 pub use tensors::TensorError;
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

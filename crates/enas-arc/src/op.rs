@@ -1,8 +1,9 @@
-//! The five operations that a branch can apply. Only their names and numbers: what they compute is for a network.
+//! The names and numbers of the five operations that a branch can apply. A network implements them.
 
 use std::fmt;
 
-/// One of the five candidate operations (Pham et al., 2018, section 2.4), numbered as in the authors' code.
+/// One of the five candidate operations (Pham et al. 2018, section 2.4), numbered as in the authors' code
+/// (`micro_child.py:567-573`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Op {
     /// Depthwise-separable convolution, 3×3, applied twice.
@@ -11,7 +12,7 @@ pub enum Op {
     SepConv5x5 = 1,
     /// Average pooling, 3×3.
     AvgPool3x3 = 2,
-    /// Maximum pooling, 3×3.
+    /// Max pooling, 3×3.
     MaxPool3x3 = 3,
     /// The input itself.
     Identity = 4,

@@ -1,4 +1,4 @@
-//! The readable form of an arc: printing and parsing. The integer form is not read here.
+//! The readable form of an arc: printing and parsing.
 //!
 //! ```text
 //! arc    = cell("normal") cell("reduction")
@@ -7,8 +7,8 @@
 //! branch = operation "(" number ")"
 //! ```
 //!
-//! Space and line breaks may stand between any two tokens. The numbers of the nodes are redundant but must be there
-//! and right: a person who moves a line is told, instead of getting another graph.
+//! Space and line breaks may stand between any two tokens. The numbers of the nodes are redundant but required. If a
+//! person moves a line, the parser reports it instead of returning another graph.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! The search space: how many arcs there are, and a uniform draw from them. Sampling by a policy is not done here.
+//! The micro search space: the number of arcs, uniform draws and mutations.
 
 use rand_core::RngCore;
 
@@ -6,35 +6,36 @@ use crate::arc::Arc;
 use crate::cell::{Branch, Cell, N_INPUTS, Node};
 use crate::op::Op;
 
-/// All arcs whose cells have `n_nodes` nodes each.
+/// The set of all arcs whose cells have `n_nodes` nodes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Space {
-    /// Nodes per cell, the paper's `B`; 5 in its experiments.
+    /// Nodes per cell: `B − 2` in the paper, which counts the two inputs as well; 5 in its experiments.
     pub n_nodes: usize,
 }
 
 impl Space {
-    /// How many arcs there are if the order of a node's branches counts: the number of different integer forms.
+    /// The number of arcs if the order of a node's branches counts: the number of different integer forms.
     ///
-    /// `∏ₖ (5k)²` per cell, where `k = 2, 3, …` states can be read by a node. Infinite beyond the range of `f64`.
+    /// `∏ₖ (5k)²` per cell, where `k = 2, 3, …` is the number of states that a node can read. Infinite beyond the
+    /// range of `f64`.
     pub fn size(self) -> f64 {
         self.product(|branches| branches * branches)
     }
 
-    /// How many arcs there are if the order of a node's branches does not count: of [`Arc::canonical`] forms.
+    /// The number of arcs if the order of a node's branches does not count: the number of [`Arc::canonical`] forms.
     ///
-    /// Graphs that differ in the order of their nodes still count apart.
+    /// Graphs that differ only in the order of their nodes still count separately.
     pub fn canonical_size(self) -> f64 {
         self.product(|branches| branches * (branches + 1.0) / 2.0)
     }
 
-    /// The entropy of the uniform distribution in nats, `ln size`: no policy has more.
+    /// The entropy of the uniform distribution in nats, `ln size`: the largest that a policy can have.
     pub fn max_entropy(self) -> f64 {
         let node = |n_states: f64| 2.0 * (n_states.ln() + (Op::ALL.len() as f64).ln());
         2.0 * self.choices().map(node).sum::<f64>()
     }
 
-    /// The product over the nodes of both cells of `per_node(possible branches)`.
+    /// The product of `per_node(number of possible branches)` over the nodes of both cells.
     fn product(self, per_node: impl Fn(f64) -> f64) -> f64 {
         let cell: f64 = self.choices().map(|n_states| per_node(n_states * Op::ALL.len() as f64)).product();
         cell * cell
@@ -49,12 +50,12 @@ impl Space {
 impl Arc {
     /// An arc drawn uniformly from the [`Space`] with `n_nodes` nodes.
     ///
-    /// The numbers are drawn in the order of the integer form, each from one `next_u64`, or from more with a chance
-    /// below 10⁻¹⁷: the same generator gives the same arc in every version.
+    /// The numbers are drawn in the order of the integer form, each from one `next_u64` (with a chance below 10⁻¹⁷
+    /// from more). So a generator with the same state gives the same arc in every version.
     ///
     /// # Panics
     ///
-    /// If `n_nodes` is 0: there is no such arc.
+    /// If `n_nodes` is 0.
     pub fn random(n_nodes: usize, rng: &mut impl RngCore) -> Arc {
         assert!(n_nodes > 0, "a cell has at least one node");
         let normal = random_cell(n_nodes, rng);
@@ -64,14 +65,14 @@ impl Arc {
 }
 
 impl Arc {
-    /// A *wide* arc, drawn uniformly from those in which every branch reads one of the cell's two inputs.
+    /// A uniformly drawn *wide* arc: every branch reads one of the cell's two inputs.
     ///
-    /// Wide cells converge fast and are good more often than others (Shu et al., ICLR 2020), so they are the control
-    /// that a search has to be compared with. The numbers are drawn as by [`Arc::random`].
+    /// Wide cells converge fast and are good more often than others (Shu et al., ICLR 2020), so a search must be
+    /// compared with them too. The numbers are drawn as in [`Arc::random`].
     ///
     /// # Panics
     ///
-    /// If `n_nodes` is 0: there is no such arc.
+    /// If `n_nodes` is 0.
     pub fn random_wide(n_nodes: usize, rng: &mut impl RngCore) -> Arc {
         assert!(n_nodes > 0, "a cell has at least one node");
         let normal = draw_cell(n_nodes, |_| N_INPUTS, rng);
@@ -85,15 +86,15 @@ impl Arc {
         nodes.flat_map(|node| [node.x, node.y]).all(|branch| branch.input < N_INPUTS)
     }
 
-    /// The arc with one branch changed: a branch, then its input or its operation, then another value for that, all
-    /// drawn uniformly. It is the mutation of regularised evolution (Real et al., AAAI 2019).
+    /// The arc with one random change: a uniformly drawn branch gets another input or another operation. This is the
+    /// mutation of regularised evolution (Real et al., AAAI 2019).
     pub fn mutated(&self, rng: &mut impl RngCore) -> Arc {
         let mut ints = self.to_ints();
         let branch = below(ints.len() / 2, rng);
         let (changes_op, per_cell) = (below(2, rng) == 1, ints.len() / 4);
         let n_values = if changes_op { Op::ALL.len() } else { branch % per_cell / 2 + N_INPUTS };
         let number = &mut ints[2 * branch + usize::from(changes_op)];
-        // One of the others: none may be drawn twice as often.
+        // A uniform draw among the other values.
         *number = (*number + 1 + below(n_values - 1, rng)) % n_values;
         let ints: Vec<i64> = ints.into_iter().map(|number| number as i64).collect();
         Arc::from_ints(&ints).expect("every number is one of those that its position allows")
@@ -114,10 +115,10 @@ fn draw_cell(n_nodes: usize, n_states: impl Fn(usize) -> usize, rng: &mut impl R
     Cell::new(nodes.collect()).expect("every input was drawn from the states before its node")
 }
 
-/// A number of `0..n`, all equally likely; `n` is not 0.
+/// A uniformly drawn number of `0..n`; `n` is not 0.
 pub(crate) fn below(n: usize, rng: &mut impl RngCore) -> usize {
     let n = n as u64;
-    // Values past the last whole multiple of n are drawn again: they would make small results likelier.
+    // Rejection sampling: values after the last whole multiple of n would make small results more likely.
     let surplus = (u64::MAX % n + 1) % n;
     loop {
         let value = rng.next_u64();
@@ -221,7 +222,7 @@ mod tests {
                 bytes.fill(self.next_u64() as u8);
             }
         }
-        // 2^64 is a multiple of 5 plus 1, so exactly the largest value is surplus; for 4 none is.
+        // 2^64 is a multiple of 5 plus 1, so only the largest value is rejected. For 4 none is.
         assert_eq!(below(5, &mut Listed(vec![u64::MAX, 7])), 2);
         assert_eq!(below(5, &mut Listed(vec![u64::MAX - 1, 7])), 4);
         assert_eq!(below(4, &mut Listed(vec![u64::MAX, 7])), 3);

@@ -8,7 +8,7 @@ use crate::{Arc, ArcError, MacroArc, MacroArcError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TensorError<E: std::error::Error + 'static> {
-    /// The tensor has another number of dimensions.
+    /// The tensor does not have exactly one dimension.
     #[error("a tensor of shape {shape:?} is not an arc: it needs one dimension, the decisions")]
     Shape {
         /// The tensor's shape.
@@ -17,13 +17,13 @@ pub enum TensorError<E: std::error::Error + 'static> {
     /// The tensor does not hold integers.
     #[error("a tensor of {dtype:?} is not an arc: it needs integers, u32, u8 or i64")]
     DType {
-        /// What the tensor holds.
+        /// The type that it holds.
         dtype: DType,
     },
-    /// The numbers are not an arc.
+    /// The numbers do not make an arc.
     #[error(transparent)]
     Arc(E),
-    /// candle could not copy the numbers from the tensor's device.
+    /// Candle could not copy the numbers from the tensor's device.
     #[error("cannot read the tensor of an arc: {0}")]
     Candle(#[from] candle_core::Error),
 }
@@ -46,16 +46,16 @@ impl Arc {
     ///
     /// # Errors
     ///
-    /// If the device has no memory left.
+    /// If the device is out of memory.
     pub fn to_tensor(&self, device: &Device) -> candle_core::Result<Tensor> {
         tensor_of(&self.to_ints(), device)
     }
 
-    /// Reads the integer form from a tensor of one dimension, of `u32`, `u8` or `i64`; any number of nodes.
+    /// Reads the integer form from a one-dimensional tensor of `u32`, `u8` or `i64`, for any number of nodes.
     ///
     /// # Errors
     ///
-    /// If the tensor has another shape or holds other numbers, and as [`from_ints`](Self::from_ints).
+    /// If the tensor has another shape or type, or as for [`from_ints`](Self::from_ints).
     pub fn from_tensor(tensor: &Tensor) -> Result<Self, TensorError<ArcError>> {
         Self::from_ints(&ints_of(tensor)?).map_err(TensorError::Arc)
     }
@@ -66,16 +66,16 @@ impl MacroArc {
     ///
     /// # Errors
     ///
-    /// If the device has no memory left.
+    /// If the device is out of memory.
     pub fn to_tensor(&self, device: &Device) -> candle_core::Result<Tensor> {
         tensor_of(&self.to_ints(), device)
     }
 
-    /// Reads the integer form from a tensor of one dimension, of `u32`, `u8` or `i64`; any number of layers.
+    /// Reads the integer form from a one-dimensional tensor of `u32`, `u8` or `i64`, for any number of layers.
     ///
     /// # Errors
     ///
-    /// If the tensor has another shape or holds other numbers, and as [`from_ints`](Self::from_ints).
+    /// If the tensor has another shape or type, or as for [`from_ints`](Self::from_ints).
     pub fn from_tensor(tensor: &Tensor) -> Result<Self, TensorError<MacroArcError>> {
         Self::from_ints(&ints_of(tensor)?).map_err(TensorError::Arc)
     }

@@ -1,19 +1,19 @@
-//! Words, numbers and signs of a readable form, with their places. What they mean is for each form to say.
+//! The lexer of the readable forms: words, numbers and signs, with their places.
 
 use crate::error::{ArcError, Place, is_integer, shorten};
 
-/// A word (name or number), or a single other character. The end is an empty token.
+/// A word (name or number), or a single other character. An empty token marks the end.
 #[derive(Clone, Copy)]
 pub(crate) struct Token<'a> {
     pub(crate) text: &'a str,
     pub(crate) place: Place,
 }
 
-/// What stands in the place of something else.
+/// A token that the parser did not expect.
 pub(crate) struct Unexpected {
     pub(crate) place: Place,
     pub(crate) expected: String,
-    /// As it can be shown.
+    /// In a form that fits into a message.
     pub(crate) found: String,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Tokens<'a> {
         self.take(&format!("`{symbol}`"), |text| (text == symbol).then_some(()))
     }
 
-    /// Moves past a whole number of any size, and gives it as it is written.
+    /// Consumes an integer of any size and returns its text.
     pub(crate) fn integer(&mut self, expected: &str) -> Result<Token<'a>, Unexpected> {
         let Token { place, .. } = self.peek();
         let text = self.take(expected, |text| is_integer(text).then_some(text))?;
@@ -49,14 +49,14 @@ impl<'a> Tokens<'a> {
         self.take("the end", |text| text.is_empty().then_some(()))
     }
 
-    /// Moves past any number of semicolons, which may stand where a line could end.
+    /// Consumes any number of semicolons, which may stand in place of a line break.
     pub(crate) fn skip_semicolons(&mut self) {
         while self.peek().text == ";" {
             self.next += 1;
         }
     }
 
-    /// Moves past the next token if `accept` takes its text; otherwise says that something else was expected.
+    /// Consumes the next token if `accept` takes its text; otherwise reports what was expected.
     pub(crate) fn take<T>(
         &mut self,
         expected: &str,
@@ -96,7 +96,7 @@ fn split(text: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// Whether `c` can be part of a name or of a number; names of operations have a `-` in them.
+/// Whether `c` can be a part of a name or number. Names of operations contain `-`.
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '-' || c == '_'
 }

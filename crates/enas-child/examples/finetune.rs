@@ -1,11 +1,11 @@
-//! Fine-tunes a network on other classes than it was trained on, with candle alone around it.
+//! Fine-tunes a network on other classes than those it was trained on, with candle's own head and optimiser.
 #![forbid(unsafe_code)]
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{AdamW, Module, Optimizer, VarMap, linear, loss::cross_entropy};
 use enas_child::{Arc, Child, Config, InputShape, Mode, Reductions, Seed, Step, seeded};
 
-/// Images `[n, 1, 12, 12]` of stripes that run one way for each class, and their labels.
+/// Images `[n, 1, 12, 12]` of stripes, whose direction is the class, and their labels.
 fn images(n: usize, classes: usize, salt: u64) -> candle_core::Result<(Tensor, Tensor)> {
     let mut noise = Seed::new(salt).stream("images", &[]);
     let pixel = |i: usize| {
@@ -24,7 +24,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let input = InputShape { channels: 1, height: 12, width: 12 };
     let at = |global_step| Step { lr: 0.0, global_step, total_steps: 40, seed: Seed::new(1) };
 
-    // A network that knows two directions, in a file that `enas train` could have written.
+    // A network trained on two directions, in a file such as `enas train` writes.
     let varmap = VarMap::new();
     let child = Child::fixed(&config, &arc, input, 2, seeded(&varmap, Seed::new(1), &Device::Cpu))?;
     let mut optimizer = child.optimizer(0.05)?;
@@ -35,7 +35,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = std::env::temp_dir().join(format!("enas-finetune-{}.safetensors", std::process::id()));
     varmap.save(&model)?;
 
-    // Its trunk under a head for four directions. Every variable finds its numbers by its name.
+    // The same network without its classifier, under a head for four directions. Variables are loaded by name.
     let mut varmap = VarMap::new();
     let trunk = Child::fixed(&config, &arc, input, 2, seeded(&varmap, Seed::new(2), &Device::Cpu))?;
     varmap.load(&model)?;

@@ -1,9 +1,10 @@
-//! Predicts how long training steps of the published sizes take on GPUs, from the bytes and operations of their
-//! launches, for either format of activations; prints the tables of docs/performance.md. Needs no GPU.
+//! Predicts how long training steps of the published sizes take on GPUs, for both precisions of activations. A
+//! roofline model uses the bytes and operations of every launch. Prints the tables of docs/performance.md. Needs no
+//! GPU.
 //!
 //!     cargo run --release -p enas-child --example gpu_model
 #![forbid(unsafe_code)]
-// An example for people at a terminal: printing is its job.
+// This example prints to the terminal.
 #![allow(clippy::print_stdout)]
 
 #[path = "../tests/sizes/mod.rs"]
@@ -11,15 +12,15 @@ mod sizes;
 
 use enas_kernels::gpu::{Cost, KernelCost, Precision};
 
-/// Microseconds between the starts of two launches, if the kernels themselves take no longer.
+/// Microseconds between the starts of two launches whose kernels take no longer than that.
 const LAUNCH: f64 = 3.0;
 
-/// A GPU as its data sheet has it.
+/// A GPU, with the figures of its data sheet.
 struct Card {
     name: &'static str,
-    /// In single precision, outside tensor cores.
+    /// Peak single-precision rate outside tensor cores, in TFLOP/s.
     tflops: f64,
-    /// Gigabytes a second to and from memory.
+    /// Memory bandwidth, in GB/s.
     bandwidth: f64,
 }
 
@@ -30,20 +31,20 @@ const CARDS: [Card; 3] = [
 ];
 
 impl Card {
-    /// Microseconds for one kernel's launches, each as fast as memory or arithmetic allows.
+    /// Microseconds for all launches of one kernel: the larger of memory time and arithmetic time.
     fn roofline(&self, cost: Cost) -> f64 {
         let (memory, arithmetic) =
             (cost.bytes as f64 / self.bandwidth / 1e3, cost.flops as f64 / self.tflops / 1e6);
         memory.max(arithmetic)
     }
 
-    /// The same for a whole step.
+    /// Microseconds for a whole step.
     fn step(&self, kernels: &[KernelCost]) -> f64 {
         kernels.iter().map(|kernel| self.roofline(kernel.cost)).sum()
     }
 }
 
-/// What one step costs, and the memory it needs.
+/// The cost of one step, and the memory it needs.
 struct Model {
     name: &'static str,
     kernels: Vec<KernelCost>,
@@ -82,7 +83,7 @@ fn model(size: &sizes::Size, activations: Precision) -> Result<Model, enas_child
     Ok(Model { name: size.name, kernels: gpu.report(), peak_bytes: device.peak_bytes() })
 }
 
-/// A row per kernel, what takes longest on the first card first.
+/// Prints one row per kernel, ordered by its time on the first card, longest first.
 fn by_kernel(model: &Model) {
     let names = CARDS.map(|card| format!("{}, µs", card.name)).join(" | ");
     println!("| kernel | launches | MB | GFLOP | {names} | launching, µs |");
@@ -102,7 +103,7 @@ fn by_kernel(model: &Model) {
     println!("| all | {launches} | {:.1} | {:.3} | {times} | {launching:.0} |", bytes / 1e6, flops / 1e9);
 }
 
-/// A row per size.
+/// Prints one row per size.
 fn by_size(models: &[Model]) {
     let names = CARDS.map(|card| format!("{}, ms", card.name)).join(" | ");
     println!("| step | launches | GB | GFLOP | {names} | launching, ms | device memory, MB |");

@@ -1,4 +1,4 @@
-//! A network as one layer of a larger model of candle: two images go through the same trunk, and a head compares them.
+//! A network as one layer of a larger candle model: two images go through the same trunk, and a head compares them.
 #![forbid(unsafe_code)]
 
 use candle_core::{D, Device, Result, Tensor};
@@ -6,7 +6,7 @@ use candle_nn::{Linear, Module, Optimizer, VarBuilder, VarMap, linear, loss};
 use enas_child::{Arc, Child, Config, InputShape, Mode, Reductions, Seed, Step, seeded};
 use enas_kernels::candle::{NesterovConfig, NesterovSgd};
 
-/// Tells whether two images are of one class.
+/// Decides whether two images are of the same class.
 struct Siamese {
     trunk: Child,
     arc: Arc,
@@ -48,7 +48,7 @@ pub(crate) fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let (mut first, mut last) = (0.0, 0.0);
     for i in 0..30 {
         let mut noise = Seed::new(i).stream("images", &[]);
-        // Bright or dark images; left and right alike in half of the pairs.
+        // Bright or dark images. Left and right are alike in half of the pairs.
         let mut images = |half: usize| {
             let bright = |k: usize| if (k / half).is_multiple_of(2) { 1.0 } else { -1.0 };
             let pixels: Vec<f32> = (0..32 * 64).map(|p| bright(p / 64) + noise.normal()).collect();

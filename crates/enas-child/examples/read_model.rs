@@ -1,4 +1,4 @@
-//! Reads a `model.safetensors` with candle's builder and classifies images with it. Nothing of it is trained.
+//! Reads a `model.safetensors` with candle's builder and classifies images with it. Nothing is trained.
 #![forbid(unsafe_code)]
 
 use candle_core::{DType, Device, Tensor};
@@ -6,7 +6,7 @@ use candle_nn::{ModuleT, VarBuilder, VarMap};
 use enas_child::{Arc, Child, Config, FixedNet, InputShape, Reductions, Seed, Step, seeded};
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // What the model's own description says: `enas runs DIR` shows it, `config.toml` has it.
+    // The model's settings: `enas runs DIR` shows them, and `config.toml` holds them.
     let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
     let config = Config { filters: 8, layers: 1, nodes: 2, reductions: Reductions::Two, ..Config::default() };
     let (input, classes) = (InputShape { channels: 3, height: 16, width: 16 }, 5);
@@ -17,7 +17,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::temp_dir().join(format!("enas-read-model-{}.safetensors", std::process::id()));
     varmap.save(&file)?;
 
-    // `VarBuilder::from_mmaped_safetensors` reads large files without a copy; candle calls it unsafe because files can change.
+    // `VarBuilder::from_mmaped_safetensors` reads large files without a copy. It is unsafe because files can change.
     let vb = VarBuilder::from_buffered_safetensors(std::fs::read(&file)?, DType::F32, &Device::Cpu)?;
     std::fs::remove_file(&file)?;
     let child = Child::fixed(&config, &arc, input, classes, vb)?;

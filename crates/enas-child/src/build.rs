@@ -1,4 +1,4 @@
-//! Makes the parameters of a network's parts under their published names.
+//! Makes the parameters of a network's parts under the names of the authors' code.
 
 use candle_nn::VarBuilder;
 
@@ -11,24 +11,24 @@ use crate::running::Moving;
 pub(crate) struct Builder<'v> {
     pub(crate) params: ParamsBuilder<'v>,
     pub(crate) running: Vec<Moving>,
-    /// How many batch norms keep moving statistics, or would.
+    /// Number of batch norms with moving statistics, whether or not `params` provides tensors for them.
     norms: usize,
-    /// Whether what is made from now on is trained.
+    /// Whether parameters made from now on are trained.
     pub(crate) trained: bool,
 }
 
 impl<'v> Builder<'v> {
-    /// With the tensors of a builder; without one, for places alone.
+    /// With the tensors of `builder`. Without one, only names and sizes are collected.
     pub(crate) fn new(builder: Option<VarBuilder<'v>>) -> Self {
         Self { params: ParamsBuilder::new(builder), running: Vec::new(), norms: 0, trained: true }
     }
 
-    /// A weight tensor initialised for `fan_in` inputs.
+    /// A weight tensor with He initialisation for `fan_in` inputs.
     pub(crate) fn weight(&mut self, name: String, shape: &[usize], fan_in: usize) -> ParamId {
         self.params.tensor(name, shape, Init::He { fan_in }, self.trained)
     }
 
-    /// `<scope>/bn` with moving statistics.
+    /// The batch norm `<scope>/bn` with moving statistics; all its tensors are `[channels]` (`image_ops.py:101-113`).
     pub(crate) fn norm(&mut self, scope: &str, channels: usize) -> Norm {
         let mut tensor = |name, value| {
             self.params.tensor(format!("{scope}/bn/{name}"), &[channels], Init::Constant(value), self.trained)
@@ -43,7 +43,7 @@ impl<'v> Builder<'v> {
         Norm { scale, offset, running: Some(self.norms - 1) }
     }
 
-    /// A k×k convolution, SAME padding, stride 1: `<scope>/w` of shape `[k, k, inputs, outputs]`.
+    /// A dense k×k convolution with SAME padding and stride 1: `<scope>/w` of shape `[k, k, inputs, outputs]`.
     pub(crate) fn conv(
         &mut self,
         scope: &str,
@@ -58,7 +58,8 @@ impl<'v> Builder<'v> {
         ConvBlock { relu, convs, norm: self.norm(scope, outputs) }
     }
 
-    /// A factorised reduction: two 1×1 convolutions, on the even and on the odd pixels, side by side.
+    /// A factorized reduction to half height and width, `_factorized_reduction` in `micro_child.py:115-163`. Two 1×1
+    /// convolutions of `outputs / 2` channels each read the even and the odd pixels; their outputs are concatenated.
     pub(crate) fn reduction(&mut self, scope: &str, inputs: usize, outputs: usize, relu: bool) -> ConvBlock {
         let half = outputs / 2;
         let convs = [("path1_conv", 0), ("path2_conv", 1)]
@@ -71,7 +72,7 @@ impl<'v> Builder<'v> {
         ConvBlock { relu, convs, norm: self.norm(scope, outputs) }
     }
 
-    /// A separable convolution of one network: ReLU, depthwise k×k, 1×1, batch norm.
+    /// A separable convolution with private weights (`micro_child.py:356-365`): ReLU, depthwise k×k, 1×1, batch norm.
     pub(crate) fn separable(&mut self, scope: &str, k: usize, stride: usize, channels: usize) -> ConvBlock {
         let filter = self.weight(format!("{scope}/w_depth"), &[k, k, channels, 1], k * k * channels);
         let point = self.weight(format!("{scope}/w_point"), &[1, 1, channels, channels], channels);
@@ -80,7 +81,9 @@ impl<'v> Builder<'v> {
         ConvBlock { relu: true, convs, norm: self.norm(scope, channels) }
     }
 
-    /// Separable convolutions for every possible input of a node: tables with one row per input state.
+    /// Shared separable convolutions for every possible input state of a node (`micro_child.py:583-622`). Weights are
+    /// tables with one row per input state: `w_depth` is `[rows, k·k·channels]` and `w_point` is
+    /// `[rows, channels·channels]`.
     pub(crate) fn shared_separable(
         &mut self,
         scope: &str,
@@ -92,6 +95,8 @@ impl<'v> Builder<'v> {
         let mut table = |name: &str, len, init| {
             self.params.table(format!("{scope}/{name}"), &[rows, len], rows, init, self.trained)
         };
+        // The authors' initialiser sees a 2-D table `[rows, len]` and takes `rows`, the number of input states, as
+        // its fan-in.
         let (depth_fan, point_fan) = match init {
             SharedInit::Table => (rows, rows),
             SharedInit::Kernel => (k * k, channels),
@@ -104,7 +109,7 @@ impl<'v> Builder<'v> {
             .map(|row| {
                 let gather = Gather::Depthwise { filter: filters[row], k, stride: 1 };
                 let convs = vec![Conv { gather, weight: vec![points[row]], outputs: channels }];
-                // Shared edges keep no moving statistics: no arc would own them.
+                // Shared edges have no moving statistics (`micro_child.py:620-622`): they would mix all arcs.
                 let norm = Norm { scale: scales[row], offset: offsets[row], running: None };
                 ConvBlock { relu: true, convs, norm }
             })

@@ -1,8 +1,8 @@
-//! One cell of the stack: its weights, and the walk over its nodes.
+//! One cell of the stack: its weights and its evaluation.
 //!
-//! There is one kind of cell. What differs between a network that shares weights and one that owns them is data:
-//! which edges have weights, whether the size is halved before the cell or inside it, and how loose ends are
-//! joined. A fixed network is a shared one whose space has one arc.
+//! Shared and fixed networks use the same kind of cell. They differ in data: which edges have weights, whether the
+//! size is halved before the cell or inside it, and how loose ends are joined. The shared cell is `_enas_layer` of
+//! the authors' code (`micro_child.py:625-696`), the fixed cell `_fixed_layer` (`micro_child.py:403-517`).
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::params::Init;
 use crate::plan::PlannedCell;
 use crate::tape::{Pair, Side as Summand, State, Tape, Var};
 
-/// Which input of a node an edge is.
+/// Which of a node's two inputs an edge is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
     X,
@@ -36,7 +36,7 @@ impl Side {
     }
 }
 
-/// The place of an operation's weights in a cell.
+/// Identifies an operation's weights in a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Edge {
     node: usize,
@@ -49,29 +49,30 @@ struct Edge {
 #[derive(Debug)]
 pub(crate) struct CellBlock {
     scope: String,
-    /// Halves the later input before the cell sees it (shared reduction cells).
+    /// Factorized reduction of the later input before the cell (shared reduction cells, `micro_child.py:276`).
     reduce_first: Option<ConvBlock>,
-    /// Bring the two inputs to one size and channel count, where they differ.
+    /// Bring the two inputs to the same size and channels, where they differ (`micro_child.py:209-238`).
     calibrate: [Option<ConvBlock>; 2],
-    /// An extra 1×1 convolution on the later input (fixed cells).
+    /// An extra ReLU, 1×1 convolution and batch norm on the later input (fixed cells, `micro_child.py:416-424`).
     base: Option<ConvBlock>,
-    /// Stride of edges that read the two inputs (2 in fixed reduction cells).
+    /// Stride of edges that read one of the two inputs: 2 in fixed reduction cells, otherwise 1.
     stride: usize,
-    /// The blocks of each edge that has weights, applied one after another.
+    /// The conv blocks of each edge that has weights, applied in order.
     edges: BTreeMap<Edge, Vec<ConvBlock>>,
     combine: Combine,
 }
 
-/// How the loose ends of a cell become its output.
+/// How the loose ends of a cell (states that no node reads) become its output.
 #[derive(Debug)]
 enum Combine {
-    /// Concatenated, then ReLU, a 1×1 convolution whose rows belong to the states, and batch norm.
+    /// Concatenate, then ReLU, a 1×1 convolution with one `[f, f]` weight per state, and batch norm
+    /// (`micro_child.py:685-692`).
     Project(ConvBlock),
-    /// Concatenated as they are, after halving those inputs that are still large.
+    /// Concatenate, after halving loose inputs that are larger than the nodes (`micro_child.py:369-401`).
     Concat(BTreeMap<usize, ConvBlock>),
 }
 
-/// Channels and size of a cell's input while the network is being built.
+/// Channels and size of a cell's input while the network is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) channels: usize,
@@ -79,7 +80,7 @@ pub(crate) struct Extent {
     pub(crate) width: usize,
 }
 
-/// What a cell is built from.
+/// The place in the stack that a cell is built for.
 pub(crate) struct Site<'a> {
     pub(crate) config: &'a Config,
     pub(crate) index: usize,
@@ -89,7 +90,7 @@ pub(crate) struct Site<'a> {
 }
 
 impl CellBlock {
-    /// A cell with weights for every arc.
+    /// A cell with weights for every arc. Also returns the extent of its output.
     pub(crate) fn shared(builder: &mut Builder, site: &Site<'_>) -> (Self, Extent) {
         let (scope, f) = (format!("layer_{}", site.index), site.planned.filters);
         let out = Extent { channels: f, height: site.planned.height, width: site.planned.width };
@@ -120,7 +121,7 @@ impl CellBlock {
         (Self { scope, reduce_first, calibrate, base: None, stride: 1, edges, combine }, out)
     }
 
-    /// A cell with private weights for the edges of one arc.
+    /// A cell with private weights for the edges of one arc. Also returns the extent of its output.
     pub(crate) fn fixed(builder: &mut Builder, site: &Site<'_>, cell: &Cell) -> (Self, Extent) {
         let (scope, f) = (format!("layer_{}", site.index), site.planned.filters);
         let calibrate = calibrate(builder, &scope, [site.before_last, site.last], f);
@@ -149,7 +150,7 @@ impl CellBlock {
             height: site.planned.height,
             width: site.planned.width,
         };
-        // A loose input of a reduction cell is larger than the nodes, unless the size is down to one pixel.
+        // A loose input of a reduction cell is larger than the nodes, unless the size is already one pixel.
         let large = site.planned.reduction && (site.last.height, site.last.width) != (out.height, out.width);
         let halve = cell.loose_ends().into_iter().filter(|state| *state < 2 && large);
         let concat = halve
@@ -171,6 +172,8 @@ impl CellBlock {
         drop_path: Option<DropPath<'_>>,
     ) -> Result<Pair<B>, Error> {
         let (mut inputs, mut carried) = ([before_last, last.clone()], last);
+        // Quirk of the authors' search (`micro_child.py:276-279`): both inputs of a shared reduction cell derive from
+        // the last cell's output. The output of the cell before it is not read.
         if let Some(reduce) = &self.reduce_first {
             let reduced = vec![tape.unit(&carried, reduce.clone())];
             inputs = [carried, reduced.clone()];
@@ -193,7 +196,7 @@ impl CellBlock {
         Ok((carried, self.combine(tape, &cell.loose_ends(), &states)))
     }
 
-    /// Calls `body` for every convolution of the cell.
+    /// Calls `body` for every conv block of the cell.
     pub(crate) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
         let inputs = self.reduce_first.iter().chain(self.calibrate.iter().flatten()).chain(&self.base);
         inputs.chain(self.edges.values().flatten()).for_each(&mut *body);
@@ -214,6 +217,7 @@ impl CellBlock {
             Combine::Project(block) => {
                 let inputs: Vec<Var<B>> = loose.iter().map(|i| states[*i].clone()).collect();
                 let mut block = block.clone();
+                // Gathers the weight rows of the loose states, in ascending order.
                 block.convs[0].weight = loose.iter().map(|i| block.convs[0].weight[*i]).collect();
                 vec![tape.unit(&inputs, block)]
             }
@@ -228,12 +232,12 @@ impl CellBlock {
     }
 }
 
-/// The 1×1 convolution that joins loose ends in shared cells: one `[f, f]` row per state.
+/// The 1×1 convolution that joins loose ends in shared cells: a table of one `[f, f]` matrix per state.
 fn project(builder: &mut Builder, scope: &str, states: usize, f: usize, init: SharedInit) -> ConvBlock {
     let scope = format!("{scope}/final_conv");
     let fan_in = match init {
         SharedInit::Table => states,
-        // Most arcs join four or five states.
+        // Most arcs have four or five loose ends.
         SharedInit::Kernel => 4 * f,
     };
     let init = Init::He { fan_in };
@@ -242,7 +246,8 @@ fn project(builder: &mut Builder, scope: &str, states: usize, f: usize, init: Sh
     ConvBlock { relu: true, convs, norm: builder.norm(&scope, f) }
 }
 
-/// Blocks that bring a pair of inputs to the later one's size and to `f` channels, where they differ.
+/// Conv blocks that bring a pair of inputs to the later one's size and to `f` channels, where they differ
+/// (`_maybe_calibrate_size`, `micro_child.py:209-238`).
 fn calibrate(builder: &mut Builder, scope: &str, [x, y]: [Extent; 2], f: usize) -> [Option<ConvBlock>; 2] {
     let (pool_x, pool_y) = (format!("{scope}/calibrate/pool_x"), format!("{scope}/calibrate/pool_y"));
     let first = if (x.height, x.width) != (y.height, y.width) {
@@ -258,23 +263,23 @@ fn single<B: Backend>(tape: &mut Tape<'_, B>, input: &State<B>, calibrate: Optio
     match (calibrate, input.as_slice()) {
         (Some(block), parts) => tape.unit(parts, block.clone()),
         (None, [one]) => one.clone(),
-        // Loose ends that happen to have the right number of channels together are used as they are.
+        // Loose ends that together have the right number of channels are concatenated without a convolution.
         (None, parts) => tape.concat(parts),
     }
 }
 
-/// A cell in the middle of being evaluated.
+/// A cell during its evaluation.
 struct Walk<'a, 't, 'p, B: Backend> {
     block: &'a CellBlock,
     tape: &'a mut Tape<'t, B>,
     states: &'a [Var<B>],
-    /// Pools already computed: several edges may ask for the same one.
+    /// Pools computed so far: several edges may read the same one.
     pools: &'a mut BTreeMap<(usize, Op), Var<B>>,
     drop_path: Option<DropPath<'p>>,
 }
 
 impl<B: Backend> Walk<'_, '_, '_, B> {
-    /// The value of one edge, and a factor per image if drop-path is on.
+    /// The value of one edge, and one factor per image if drop-path is on.
     fn edge(&mut self, node: usize, side: Side, branch: Branch) -> Result<Summand<B>, Error> {
         let Branch { input, op } = branch;
         let state = &self.states[input];
@@ -296,6 +301,7 @@ impl<B: Backend> Walk<'_, '_, '_, B> {
                 }
             },
         };
+        // Drop-path never applies to identity edges, not even to strided ones (`micro_child.py:465-468`).
         let factors = match self.drop_path {
             Some(drop_path) if op != Op::Identity => {
                 let scope = format!("{}/cell_{node}/{}_conv", self.block.scope, side.name());

@@ -1,4 +1,4 @@
-//! The settings of a child network. Plain values: nothing here computes.
+//! The settings of a child network.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,42 +6,46 @@ use crate::Error;
 
 /// How a child network is built and regularised.
 ///
-/// Sizes follow the ENAS paper's micro search space (Pham et al., 2018, section 2.4); the names of the
-/// published flags are given where they differ.
+/// Sizes follow the micro search space of the ENAS paper (Pham et al. 2018, section 2.4). The flags of the authors'
+/// code are named where they differ.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Channels of the first cells (`child_out_filters`). Doubles at every reduction.
     pub filters: usize,
-    /// Normal cells in the stack (`child_num_layers`); the network has two cells more than this.
+    /// Number of normal cells in the stack (`child_num_layers`). The network has two more cells
+    /// (`micro_child.py:263`).
     pub layers: usize,
     /// Computed nodes per cell (`child_num_cells`).
     pub nodes: usize,
-    /// Where the reduction cells stand.
+    /// Positions of the reduction cells.
     pub reductions: Reductions,
-    /// The auxiliary classifier in the upper third of the network.
+    /// The auxiliary classifier in the upper third of the network (`micro_child.py:112-113`).
     pub aux_head: AuxHead,
-    /// Weight of the auxiliary cross entropy in the loss.
+    /// Weight of the auxiliary cross entropy in the loss; 0.4 in the authors' code (`micro_child.py:711`).
     pub aux_weight: f32,
-    /// Fan-in rule of the shared weights' initialisation.
+    /// Fan-in rule for the initialisation of the shared weights.
     pub shared_init: SharedInit,
-    /// Probability of keeping a feature before the classifier (inverted dropout). 1 switches dropout off.
+    /// Probability of keeping a feature before the classifier (inverted dropout, `micro_child.py:333-334`). 1
+    /// switches dropout off.
     pub keep_prob: f32,
-    /// Probability of keeping a path in the last cell at the end of training (fixed networks only; Larsson et
-    /// al., 2017). Grows less strict towards the input and the start. 1 switches drop-path off.
+    /// Probability of keeping a path in the last cell at the end of training (drop-path; Larsson et al., 2017); fixed
+    /// networks only. The probability is nearer to 1 in earlier cells and at earlier steps: see
+    /// [`drop_path_keep_at`](Self::drop_path_keep_at). 1 switches drop-path off.
     pub drop_path_keep: f32,
-    /// Weight `λ` of the penalty `λ·Σ w²` on every trained weight, batch norm included.
+    /// Factor `λ` of the penalty `λ·Σ w²` on every trained weight, batch norm included (`utils.py:118-123`).
     pub l2: f32,
-    /// Nesterov momentum.
+    /// Nesterov momentum; 0.9 in the authors' code (`utils.py:213-214`).
     pub momentum: f32,
-    /// Largest global gradient norm; larger gradients are scaled down to it. 0 switches clipping off, as in the
-    /// published code, which computes clipped gradients and then applies the raw ones.
+    /// Largest global norm of the gradient; larger gradients are scaled down to it. 0 switches clipping off. The
+    /// authors' code does not clip either: it computes clipped gradients and then keeps the raw ones
+    /// (`utils.py:141-150`).
     pub clip_norm: f32,
 }
 
 impl Default for Config {
-    /// What the preset `folder` has for a search: a small network for images of 64 pixels, without the quirks of the
-    /// published code.
+    /// The search settings of the preset `folder`: a small network for images of 64×64 pixels, without the quirks of
+    /// the authors' code.
     fn default() -> Self {
         Self {
             filters: 16,
@@ -60,11 +64,11 @@ impl Default for Config {
     }
 }
 
-/// Where the reduction cells stand in a stack of `layers + 2` cells.
+/// Positions of the reduction cells in a stack of `layers + 2` cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reductions {
-    /// Two, after each third: cells `d` and `2d + 1` with `d = ⌊layers/3⌋` (the ENAS authors).
+    /// Two, after each third: cells `d` and `2d + 1` with `d = ⌊layers/3⌋` (`micro_child.py:109-110`).
     Two,
     /// Three, after each quarter: cells `d`, `2d + 1` and `layers` with `d = ⌊layers/4⌋` (ENAS-Tensorflow).
     Three,
@@ -76,36 +80,39 @@ pub enum Reductions {
 pub enum AuxHead {
     /// No auxiliary classifier.
     Off,
-    /// Its weights stay at their random start; its loss still reaches the body (the published code).
+    /// The head keeps its random initial weights, but its loss trains the body, as in the authors' code: the
+    /// optimiser's variables exclude `aux_head` (`micro_child.py:721-723`).
     Frozen,
     /// An ordinary, trained classifier.
     Trained,
 }
 
-/// Which fan-in the shared weight tables are initialised with.
+/// The fan-in that shared weight tables are initialised with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SharedInit {
-    /// The number of rows of the table, 2 to `nodes + 1`: what a framework derives from a two-dimensional
-    /// shape, and what the published code therefore does. Weights start about five times too large.
+    /// The number of rows of the table, 2 to `nodes + 1`, as in the authors' code. There, `he_normal` takes the first
+    /// dimension of a 2-D shape as its fan-in (`common_ops.py:29`). With five nodes the standard deviation
+    /// `√(2/rows)` is 0.58 to 1.
     Table,
-    /// The fan-in of the kernel that a row holds.
+    /// The fan-in of the kernel in a row: `k²` for depthwise filters, the number of input channels for 1×1
+    /// convolutions.
     Kernel,
 }
 
-/// The pictures a network takes.
+/// The shape of the images that a network takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputShape {
-    /// 1 for grey, 3 for colour.
+    /// 1 for grey images, 3 for colour images.
     pub channels: usize,
-    /// Pixels from top to bottom.
+    /// Height in pixels.
     pub height: usize,
-    /// Pixels from left to right.
+    /// Width in pixels.
     pub width: usize,
 }
 
 impl Config {
-    /// Refuses values that describe no network.
+    /// Refuses values that do not describe a network.
     ///
     /// # Errors
     /// Names the key, its value and what is allowed.

@@ -1,4 +1,4 @@
-//! What each part of a network makes and costs: for drawings and tables, not for computing.
+//! Output shape and cost of each part of a network, for drawings and tables.
 
 use enas_arc::Arc;
 
@@ -9,7 +9,7 @@ use crate::tape::Tape;
 use crate::walk::Kept;
 use crate::{Child, Error};
 
-/// The parts of a network in order, with what they make and cost; see [`Child::costs`].
+/// The parts of a network in order, with their output shapes and costs; see [`Child::costs`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Costs {
     /// The first convolution.
@@ -18,7 +18,7 @@ pub struct Costs {
     pub cells: Vec<LayerCost>,
     /// The classifier; its channels are the classes, its size is 1×1.
     pub classifier: LayerCost,
-    /// Weights of the auxiliary head, if there is one. It is computed in training only.
+    /// Number of weights of the auxiliary head, if there is one. It is computed in training only.
     pub aux_params: Option<usize>,
 }
 
@@ -34,7 +34,7 @@ impl Costs {
     }
 }
 
-/// What one part of a network makes and costs.
+/// Output shape and cost of one part of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerCost {
     /// Channels of its output.
@@ -43,20 +43,20 @@ pub struct LayerCost {
     pub height: usize,
     /// Width of its output.
     pub width: usize,
-    /// Its trained weights. In a network of shared weights these are the weights of all arcs.
+    /// Number of its trained weights. In a network with shared weights it counts the weights of all arcs.
     pub params: usize,
     /// Multiply-adds per image at inference, along the arc.
     pub macs: u64,
 }
 
 impl Child {
-    /// What each part of the network makes and costs. The sums are [`Child::n_params`] and [`Child::macs`].
+    /// Output shape and cost of each part of the network. The sums are [`Child::n_params`] and [`Child::macs`].
     ///
     /// # Errors
     /// If the arc does not fit the network.
     pub fn costs(&self, arc: &Arc) -> Result<Costs, Error> {
         self.check_arc(arc)?;
-        // A batch without images walks the same path and computes nothing.
+        // A batch of 0 images takes the same path and computes nothing.
         self.params.read(|weights| self.costs_of(arc, weights))
     }
 
@@ -149,7 +149,7 @@ mod tests {
         let child = Child::fixed(&config(), &arc(), INPUT, 7, Seed::new(0)).unwrap();
         let sizes = child.costs(&arc()).unwrap().cells;
         let sizes: Vec<_> = sizes.iter().map(|cell| (cell.channels, cell.height, cell.width)).collect();
-        // The normal cell leaves two states loose, the reduction cell one.
+        // The normal cell has two loose ends, the reduction cell one.
         assert_eq!(sizes[..3], [(8, 15, 16), (8, 15, 16), (8, 8, 8)]);
     }
 

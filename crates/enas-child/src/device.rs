@@ -1,4 +1,4 @@
-//! A child on a GPU: its numbers live there, and so do its passes.
+//! A child on a GPU: its weights are there, and all its passes run there.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,40 +18,41 @@ use crate::tape::Tape;
 use crate::walk::Kept;
 use crate::{Child, Error, StepStats};
 
-/// Numbers that a step leaves for the host: loss and number right of either classifier, and the gradient's norm.
+/// Number of values that a step returns to the host: loss and number correct of both classifiers, and the gradient
+/// norm.
 pub(crate) const STATS: usize = 5;
 
-/// The numbers of a child that lives on a GPU. Cloning shares them.
+/// The weights and statistics of a child on a GPU. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct OnDevice {
     pub(crate) gpu: Gpu,
-    /// Of the maps of passes that take statistics of their batch: all in training, and rewards.
+    /// Precision of feature maps in passes with batch statistics: training and rewards.
     pub(crate) activations: Precision,
     weights: SyncArc<OfTables>,
     momentum: Buffer,
-    /// Moving averages of the values, if they are kept.
+    /// Moving averages (EMA) of the weights, if they are kept.
     averages: Option<Buffer>,
     running: SyncArc<Mutex<Vec<GpuRunningMoments>>>,
     class_weights: Buffer,
     smoothing: f32,
-    /// Which of weights and their copies have gone on from the others.
+    /// Whether the tensors or their copies on the device are newer.
     ahead: SyncArc<Ahead>,
 }
 
-/// Tensors on the CPU and their copies on the device, either of which may have gone on.
+/// Tensors on the CPU and their copies on the device: which of them may hold newer values.
 #[derive(Debug, Default)]
 struct Ahead {
-    /// By training steps of the network.
+    /// The copies are newer, after training steps of the network.
     copies: AtomicBool,
-    /// Perhaps: what candle's users do with a tensor is not seen.
+    /// The tensors may be newer: the network cannot see what candle's users write to a tensor.
     tensors: AtomicBool,
 }
 
-/// The weights, of which every table lies apart: the memory of its tensor, if that is on the GPU, else a copy.
+/// The weights, one buffer per table: the memory of the candle tensor if that is on the GPU, otherwise a copy.
 #[derive(Debug)]
 struct OfTables {
     values: Vec<Buffer>,
-    /// All of them, and those that are trained, for updates.
+    /// All buffers, and those of trained weights, for the optimiser and the averages.
     all: Apart,
     trained: Apart,
 }
@@ -64,7 +65,7 @@ impl OfTables {
     }
 }
 
-/// What a pass on the device computed, in the host's memory.
+/// The results of a pass on the device, in host memory.
 pub(crate) struct Inspected {
     pub(crate) logits: Vec<f32>,
     pub(crate) aux_logits: Option<Vec<f32>>,
@@ -82,18 +83,17 @@ pub(crate) struct Part {
 }
 
 impl Child {
-    /// Moves the child to a GPU, where all its passes are computed from now on. Results equal those on the CPU but
-    /// for rounding.
+    /// Moves the child to a GPU, which computes all passes from now on. Results equal those on the CPU up to
+    /// rounding.
     ///
-    /// `activations` is how passes that normalise with the statistics of their batch keep activations and their
-    /// gradients in memory. Passes with moving statistics keep them in single precision, so that a trained network
-    /// answers the same wherever it is asked.
+    /// `activations` is the precision of activations and their gradients in passes with batch statistics. Passes with
+    /// moving statistics use single precision, so that a trained network gives the same answers on every device.
     ///
-    /// A child whose tensors are on the CPU has copies there; training steps change these alone, until they are fetched. One
-    /// that was built with tensors on a GPU is there already, and computes in them.
+    /// If the child's tensors are on the CPU, the GPU holds copies. Training steps change only the copies, until they
+    /// are fetched. A child that was built with tensors on a GPU is already there and computes in those tensors.
     ///
     /// # Errors
-    /// If the weights and their momentum do not fit into its memory, or the child's tensors are on another GPU.
+    /// If weights and momentum do not fit into the GPU's memory, or if the child's tensors are on another GPU.
     pub fn use_gpu(&mut self, gpu: &Gpu, activations: Precision) -> Result<(), Error> {
         let others = |own: &Gpu| !own.is(gpu);
         if self.params.are_on_gpu() && gpu::on(self.device())?.as_ref().is_none_or(others) {
@@ -116,24 +116,24 @@ impl Child {
         Ok(())
     }
 
-    /// The GPU the child lives on, if any.
+    /// The GPU that the child is on, if any.
     pub fn gpu(&self) -> Option<&Gpu> {
         self.device.as_ref().map(|device| &device.gpu)
     }
 }
 
 impl OnDevice {
-    /// Takes over what the loss of each class counts for.
+    /// Copies the class weights to the device.
     pub(crate) fn weigh_classes(&mut self, weights: &[f32]) {
         self.class_weights = self.gpu.upload(weights);
     }
 
-    /// Takes over the share of targets that is spread over all classes.
+    /// Sets the label smoothing.
     pub(crate) fn smooth_labels(&mut self, smoothing: f32) {
         self.smoothing = smoothing;
     }
 
-    /// Takes over weights, momentum and moving statistics.
+    /// Copies weights, momentum and moving statistics to the device.
     pub(crate) fn upload(&mut self, params: &Params, running: &Running) -> Result<(), Error> {
         self.weights = OfTables::new(&self.gpu, params)?.into();
         self.ahead = SyncArc::default();
@@ -142,14 +142,14 @@ impl OnDevice {
         self.upload_running(running)
     }
 
-    /// Takes over moving statistics.
+    /// Copies moving statistics to the device.
     pub(crate) fn upload_running(&self, running: &Running) -> Result<(), Error> {
         let moments = running.current()?;
         *self.running() = moments.iter().map(|r| GpuRunningMoments::upload(&self.gpu, r)).collect();
         Ok(self.gpu.finish()?)
     }
 
-    /// Moves every average towards its weight by this share of the way, once the steps before are done.
+    /// Updates every average: `average += share·(weight − average)`, after all earlier steps.
     pub(crate) fn move_averages(&self, params: &Params, share: f32) -> Result<(), Error> {
         if let Some(averages) = &self.averages {
             self.catch_up(params)?;
@@ -158,7 +158,7 @@ impl OnDevice {
         Ok(())
     }
 
-    /// Writes the numbers as they are now into `params` and `running`.
+    /// Copies the current values into `params` and `running`.
     pub(crate) fn download(&self, params: &Params, running: &Running) -> Result<(), Error> {
         self.publish(params)?;
         params.set_momentum(&self.momentum)?;
@@ -166,7 +166,7 @@ impl OnDevice {
         self.download_running(running)
     }
 
-    /// Writes the weights into their tensors, if these are elsewhere and behind.
+    /// Writes the weights into their tensors, if these are on the CPU and out of date.
     fn publish(&self, params: &Params) -> Result<(), Error> {
         if self.ahead.copies.swap(false, Ordering::Relaxed) && !params.are_on_gpu() {
             params.set_values(&self.weights.values)?;
@@ -174,7 +174,7 @@ impl OnDevice {
         Ok(())
     }
 
-    /// Lets tensors and copies of weights agree, for a pass that candle's users ask for.
+    /// Makes tensors and copies of weights agree, before a pass that candle's users ask for.
     pub(crate) fn follow(&self, params: &Params) -> Result<(), Error> {
         if params.are_on_gpu() {
             return Ok(());
@@ -184,7 +184,7 @@ impl OnDevice {
         self.catch_up(params)
     }
 
-    /// Takes over what candle's users may have written to tensors since they asked for a pass.
+    /// Copies values that candle's users may have written to tensors since they asked for a pass.
     fn catch_up(&self, params: &Params) -> Result<(), Error> {
         if self.ahead.tensors.load(Ordering::Relaxed) {
             params.write_values(&self.weights.values)?;
@@ -192,14 +192,14 @@ impl OnDevice {
         Ok(())
     }
 
-    /// Writes the moving statistics as they are now into `running`.
+    /// Copies the current moving statistics into `running`.
     pub(crate) fn download_running(&self, running: &Running) -> Result<(), Error> {
         let moved: Result<Vec<RunningMoments>, _> =
             self.running().iter().map(GpuRunningMoments::download).collect();
         running.set(moved?)
     }
 
-    /// The statistics of a batch at every batch norm that keeps moving ones, by its index, in a pass without dropout and
+    /// The batch statistics of every batch norm with moving statistics, with its index, in a pass without dropout and
     /// drop-path.
     pub(crate) fn moments(
         &self,
@@ -211,14 +211,14 @@ impl OnDevice {
         let (stats, running) = (self.gpu.buffer(STATS), self.running());
         let backend = self.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, Statistics::Batch, false);
-        // As evaluations will use them.
+        // Single precision, as evaluations use it.
         let input = tape.input(batch.map(&self.gpu, Precision::F32)?);
         network.forward(&mut tape, arc, input, None, (&Kept, false))?;
         let moments = std::mem::take(&mut tape.batch_moments);
         moments.iter().map(|(index, moments)| Ok((*index, moments.download()?))).collect()
     }
 
-    /// One training step; waits for the device once, at its end. Before it waits, it lets the host do something else.
+    /// One training step. Waits for the device once, at its end, and calls `meanwhile` before it waits.
     pub(crate) fn train_step(
         &mut self,
         (network, params): (&Network, &Params),
@@ -230,7 +230,7 @@ impl OnDevice {
         let result = self.step((network, params), arc, batch, (training, lr), meanwhile);
         match result {
             Err(Error::Gpu(gpu::Error::OutOfMemory { asked, held })) => {
-                // Otherwise the device would go on refusing: the step left the failure where it was.
+                // Clears the error that the failed step left in the device; later calls would report it again.
                 let _ = self.gpu.finish();
                 let fits = self.batch_that_fits((network, params), arc, batch, training);
                 Err(Error::DeviceMemory { asked, held, batch: batch.len(), fits })
@@ -256,7 +256,7 @@ impl OnDevice {
         let config = &network.config;
         let rule = Nesterov { lr, momentum: config.momentum, l2: config.l2, scale: 1.0 };
         let norm = stats.span(4, 1);
-        // What follows changes weights: everything before must have gone well.
+        // The next calls change weights, so earlier launches must have succeeded.
         self.gpu.failure()?;
         rule.step_gpu(&self.weights.trained, &self.momentum, &gradients, config.clip_norm, norm);
         self.ahead.copies.store(true, Ordering::Relaxed);
@@ -264,6 +264,7 @@ impl OnDevice {
         for (index, moments) in &moments {
             running[*index].update(moments);
         }
+        // The launches are queued. The download below waits for them.
         meanwhile();
         let [loss, correct, aux_loss, _, grad_norm] = stats.download(0, STATS)?[..] else {
             unreachable!("as many numbers as were asked for")
@@ -271,8 +272,8 @@ impl OnDevice {
         Ok(StepStats { loss, aux_loss, correct: correct as usize, n: batch.len(), grad_norm })
     }
 
-    /// The largest multiple of sixteen below the batch for which there is memory; `None` if there is for none. Found by
-    /// trying some: what a pass needs depends on what the device has to spare between its pieces.
+    /// The largest multiple of sixteen below the batch size that fits into memory, by bisection over trial passes;
+    /// `None` if sixteen images do not fit. Free memory alone does not tell, because it may be fragmented.
     fn batch_that_fits(
         &self,
         (network, params): (&Network, &Params),
@@ -298,7 +299,7 @@ impl OnDevice {
         (least > 0).then_some(least * LANES)
     }
 
-    /// Logits `[n, classes]`; `factors` scale the features (dropout).
+    /// Logits `[n, classes]`; `factors` `[n, channels]` scale the features (dropout).
     pub(crate) fn logits(
         &self,
         (network, params): (&Network, &Params),
@@ -343,7 +344,7 @@ impl OnDevice {
         Ok(Inspected { logits, aux_logits: aux, loss: stats[0], aux_loss: stats[2], cells, gradients })
     }
 
-    /// That of the maps of a pass.
+    /// The precision of a pass's feature maps.
     pub(crate) fn precision(&self, statistics: Statistics) -> Precision {
         match statistics {
             Statistics::Batch => self.activations,
@@ -351,12 +352,12 @@ impl OnDevice {
         }
     }
 
-    /// Moving statistics. A pass holds them from its beginning to its end.
+    /// The moving statistics. A pass holds the lock from its start to its end.
     pub(crate) fn running(&self) -> MutexGuard<'_, Vec<GpuRunningMoments>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a pass computes with.
+    /// The backend of a pass.
     pub(crate) fn backend<'a>(
         &'a self,
         params: &'a Params,

@@ -1,7 +1,7 @@
-//! Where a training pass stops being finite, and which of its pictures look guilty.
+//! Finds the layer where a training pass stops being finite, and ranks the images of the batch by suspicion.
 //!
-//! A pass that went wrong is computed again on the CPU by a backend that looks at the output of every operation. It
-//! changes nothing, and it is asked for only once something is wrong, so it may take its time.
+//! The failed pass is computed again on the CPU by a backend that checks the output of every operation. It changes
+//! nothing. Speed does not matter, because it runs only after a failure.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -22,26 +22,26 @@ use crate::params::{Gradients, Params, Weights, is_finite};
 use crate::walk::Kept;
 use crate::{Error, InputShape};
 
-/// What a training pass looks like from inside.
+/// The result of checking a training pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// The first place whose numbers are not finite; `None` where all are.
+    /// The first layer with values that are not finite; `None` if all are finite.
     pub fault: Option<Fault>,
-    /// Positions of the pictures in the batch, the most suspicious first: pixels that are not finite, then logits that are
-    /// not, then the largest logits, then the largest pixels.
+    /// Positions of the images in the batch, the most suspicious first. Images with pixels that are not finite come
+    /// first, then those with such logits. The rest is ordered by largest logit, then by largest pixel.
     pub suspects: Vec<usize>,
 }
 
-/// A layer whose numbers are not finite.
+/// A layer with values that are not finite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Its name as in the names of its weights, such as `layer_3/cell_0/x/conv_3x3/stack_1`.
+    /// Its name, as in the names of its weights: for instance `layer_3/cell_0/x/conv_3x3/stack_1`.
     pub layer: String,
-    /// Which of its numbers.
+    /// Which of its values.
     pub numbers: Numbers,
 }
 
-/// The numbers of a layer.
+/// A kind of values of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Numbers {
     /// The weights themselves.
@@ -64,7 +64,7 @@ impl fmt::Display for Fault {
 }
 
 impl Child {
-    /// Computes a training step again without changing anything, and says what in it is not finite.
+    /// Computes a training step again, without changing anything, and finds the first value that is not finite.
     ///
     /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers.
     ///
@@ -99,9 +99,9 @@ impl Child {
     }
 }
 
-/// Pictures in the order of suspicion.
+/// The images, ordered by suspicion.
 fn suspects(images: &[f32], size: usize, logits: &[f32], n: usize) -> Vec<usize> {
-    // What is not finite counts as larger than anything.
+    // A value that is not finite counts as infinitely large.
     let largest = |values: &[f32]| {
         let size = |x: &f32| if x.is_finite() { x.abs() } else { f32::INFINITY };
         values.iter().map(size).fold(0.0, f32::max)
@@ -117,10 +117,10 @@ fn suspects(images: &[f32], size: usize, logits: &[f32], n: usize) -> Vec<usize>
     order
 }
 
-/// The CPU, with an eye on every result.
+/// The CPU backend, with a check of every result.
 struct Watched<'a> {
     cpu: Cpu<'a>,
-    /// The first thing that was not finite.
+    /// The first fault found.
     fault: RefCell<Option<Fault>>,
 }
 
@@ -131,7 +131,7 @@ impl<'a> Watched<'a> {
         Self { cpu, fault: RefCell::new(fault) }
     }
 
-    /// Notes the layer of `weight` unless there is a fault already or its numbers are `finite`.
+    /// Records a fault in the layer of the tensor `layer`, if its values are not finite and no fault is known.
     fn note(&self, layer: &str, numbers: Numbers, finite: impl FnOnce() -> bool) {
         let mut fault = self.fault.borrow_mut();
         if fault.is_none() && !finite() {
@@ -145,7 +145,7 @@ impl<'a> Watched<'a> {
 }
 
 impl Fault {
-    /// `tensor` is any tensor of the layer.
+    /// `tensor` is the name of any tensor of the layer.
     fn new(tensor: &str, numbers: Numbers) -> Self {
         let layer = tensor.rsplit_once('/').map_or(tensor, |(layer, _)| layer);
         // A batch norm belongs to the convolution before it.
@@ -178,7 +178,7 @@ impl<'a> Backend for Watched<'a> {
     fn unit(&self, block: &ConvBlock, inputs: &[Value], statistics: Statistics) -> (Value, Option<Moments>) {
         let made = self.cpu.unit(block, inputs, statistics);
         self.note(self.name(block), Numbers::Activations, || {
-            // A variance that overflows makes every output a constant, and the moving one useless.
+            // An infinite variance makes every output a constant and damages the moving statistics.
             let moments = made.1.iter().all(|of| is_finite(&of.mean) && is_finite(&of.variance));
             moments && is_finite(&made.0.to_nchw())
         });
@@ -320,7 +320,7 @@ mod tests {
         (images, Tensor::new(&[0u32, 1, 2, 0, 1], &Device::Cpu).unwrap())
     }
 
-    /// Multiplies a tensor whose name ends like this, and gives its whole name.
+    /// Multiplies a tensor whose name ends with `end` by `by`, and returns its full name.
     fn enlarge(child: &mut Child, end: &str, by: f32) -> String {
         let state = child.state().unwrap();
         let is_it = |(name, _): &&NamedTensor| {

@@ -1,6 +1,6 @@
-//! What can be wrong with a child network's description, inputs or saved state.
+//! Errors in a child network's description, inputs or saved state.
 
-/// An error of this crate. Every message says what was found and what would be right.
+/// An error of this crate. Every message says what was found and what is allowed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,10 +14,10 @@ pub enum Error {
         /// What is allowed.
         allowed: String,
     },
-    /// The arc has another number of nodes than the network, or reads an edge the network has no weights for.
+    /// The arc's number of nodes differs from the network's, or the network has no weights for one of its edges.
     #[error("this arc does not fit the network: {0}")]
     Arc(String),
-    /// Pictures or labels of the wrong size or value.
+    /// Images or labels of the wrong size or value.
     #[error("bad batch: {0}")]
     Batch(String),
     /// Saved weights that do not belong to this network.
@@ -26,19 +26,19 @@ pub enum Error {
     /// A batch is too large for the GPU's memory.
     #[error("a batch of {batch} is too large for the GPU: {} MB more were needed beside the {} MB in use{}", asked.div_ceil(1 << 20), held >> 20, remedy(*fits))]
     DeviceMemory {
-        /// Bytes asked for.
+        /// Bytes that were asked for.
         asked: usize,
-        /// Bytes the program held.
+        /// Bytes that the program held.
         held: usize,
-        /// Images of the batch.
+        /// Number of images of the batch.
         batch: usize,
         /// The largest batch that would fit, if any.
         fits: Option<usize>,
     },
-    /// Candle refused, or has no tensor of this name and shape.
+    /// An error of candle, or a missing tensor.
     #[error("tensors: {0}")]
     Candle(#[from] candle_core::Error),
-    /// The GPU refused.
+    /// An error of the GPU.
     #[error(transparent)]
     Gpu(#[from] enas_kernels::gpu::Error),
 }

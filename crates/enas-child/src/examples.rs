@@ -1,4 +1,4 @@
-//! Labelled pictures wherever they are: with the host, copied to a GPU ahead of time, or there as a whole data set.
+//! Labelled images in host memory, on their way to a GPU, or on a GPU as a whole data set.
 
 use candle_core::{DType, Tensor};
 use enas_kernels::candle::read;
@@ -8,14 +8,15 @@ use crate::images::{check_images, check_labels, check_shape, check_targets, last
 use crate::loss::{Second, Targets};
 use crate::{Error, Examples, Images, InputShape, Mix};
 
-/// One picture in so many parts of the memory that is free is what a resident data set may take: activations need most.
+/// A resident data set may use at most 1/`SHARE` of free GPU memory. Activations need most of the rest.
 const SHARE: usize = 4;
 
-/// A batch on its way to a GPU, or there: the copy takes its turn among the device's work while the host goes on.
+/// A batch that is copied to a GPU in advance. The copy is queued among the device's work, and the host does not
+/// wait.
 #[derive(Clone, Debug)]
 pub struct Staged {
     images: Buffer,
-    /// Of the images, with the kind of their numbers.
+    /// Shape and type of the images.
     shape: (Vec<usize>, DType),
     labels: Buffer,
     /// Number of labels.
@@ -24,12 +25,12 @@ pub struct Staged {
     mix: Option<StagedMix>,
 }
 
-/// The second class of every picture, copied to a GPU ahead of time.
+/// The second class of every mixed image (mixup), copied to a GPU in advance.
 #[derive(Clone, Debug)]
 struct StagedMix {
     others: Buffer,
     shares: Buffer,
-    /// How many there are of the scarcer one.
+    /// The shorter one of the two lengths.
     n: usize,
     last_class: u32,
 }
@@ -46,8 +47,8 @@ impl StagedMix {
 }
 
 impl Staged {
-    /// Begins to copy `images` `[n, c, h, w]` of F32 and `labels` `[n]`, whole numbers. What goes wrong on the GPU is
-    /// reported by the step that is under way, or the next.
+    /// Starts to copy `images` `[n, c, h, w]` of F32 and `labels` `[n]`, whole numbers. Errors on the GPU are
+    /// reported by the current or the next training step.
     ///
     /// # Errors
     /// If they are not such tensors on the CPU.
@@ -55,10 +56,10 @@ impl Staged {
         Self::send(gpu, images, &targets(labels, None)?)
     }
 
-    /// As [`new`](Self::new) for pictures that are mixed from two.
+    /// Like [`new`](Self::new), for images that are mixed from two.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`new`](Self::new).
     pub fn mixed(gpu: &Gpu, images: &Tensor, labels: &Tensor, mix: &Mix) -> Result<Self, Error> {
         Self::send(gpu, images, &targets(labels, Some(mix))?)
     }
@@ -75,8 +76,8 @@ impl Staged {
     }
 }
 
-/// A labelled data set that stays on a GPU as bytes, from which the device itself makes normalised batches. They equal
-/// those of the host to the bit. Cloning shares it.
+/// A labelled data set that stays on a GPU as bytes. The device makes normalised batches from it, which equal those
+/// of the host bit for bit. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ResidentPictures {
     set: GpuPictures,
@@ -84,14 +85,14 @@ pub struct ResidentPictures {
 }
 
 impl ResidentPictures {
-    /// Copies a data set to a GPU, if it takes no more than a quarter of the memory that is free there and no more than
-    /// 16 GiB; otherwise `None`.
+    /// Copies a data set to a GPU, if it takes at most a quarter of the free memory there and at most 16 GiB.
+    /// Otherwise returns `None`.
     ///
-    /// `image` gives the picture at each position below the number of `labels`, `[c, h, w]`; `tables` the normalised
-    /// number for each of the 256 values of a byte, channel by channel.
+    /// `image` returns the bytes of the image at a position below `labels.len()`, `[c, h, w]`. `tables` has one entry
+    /// per channel: the normalised value of each of the 256 byte values.
     ///
     /// # Errors
-    /// [`Error::Batch`] if a picture or the tables do not have the shape of `input`; what the GPU reports.
+    /// [`Error::Batch`] if an image or the tables do not have the shape of `input`; errors of the GPU.
     pub fn place<'a>(
         gpu: &Gpu,
         input: InputShape,
@@ -121,28 +122,28 @@ impl ResidentPictures {
         }
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.set.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty()
     }
 }
 
-/// A batch that was found to fit the network and its GPU.
+/// A batch that was checked against the network and its GPU.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch<'a> {
     source: Source<'a>,
-    /// `(n, c, h, w)`
+    /// `(n, c, h, w)`.
     shape: (usize, usize, usize, usize),
 }
 
 #[derive(Clone, Debug)]
 enum Source<'a> {
-    /// Contiguous images, and what they are compared with: nothing where that is not asked for.
+    /// Contiguous images and their targets. Targets are empty if they are not needed.
     Host(Tensor, Targets),
     Staged(&'a Staged),
     /// With the largest label of the set they are chosen from.
@@ -150,7 +151,7 @@ enum Source<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Checks pictures for a network on `gpu` that takes `input`.
+    /// Checks images for a network on `gpu` that takes `input`.
     pub(crate) fn on(gpu: &Gpu, input: InputShape, images: Images<'a>) -> Result<Self, Error> {
         let InputShape { channels: c, height: h, width: w } = input;
         let here = |other: &Gpu| match other.is(gpu) {
@@ -179,7 +180,7 @@ impl<'a> Batch<'a> {
         Ok(Self { source, shape: (n, c, h, w) })
     }
 
-    /// As [`on`](Self::on), with labels for a network of so many classes.
+    /// Like [`on`](Self::on), with labels for a network of `classes` classes.
     pub(crate) fn labelled(
         gpu: &Gpu,
         input: InputShape,
@@ -203,12 +204,12 @@ impl<'a> Batch<'a> {
         Ok(batch)
     }
 
-    /// Number of pictures.
+    /// Number of images.
     pub(crate) fn len(&self) -> usize {
         self.shape.0
     }
 
-    /// The first `n` of them.
+    /// The first `n` images.
     pub(crate) fn first(&self, n: usize) -> Result<Self, Error> {
         let (all, c, h, w) = self.shape;
         let n = n.min(all);
@@ -223,7 +224,7 @@ impl<'a> Batch<'a> {
         Ok(Self { source, shape: (n, c, h, w) })
     }
 
-    /// The pictures in lane layout; everything computed from them has this precision.
+    /// The images in the kernels' blocked layout. Everything computed from them has this precision.
     pub(crate) fn map(&self, gpu: &Gpu, precision: Precision) -> Result<GpuMap, Error> {
         Ok(match &self.source {
             Source::Host(images, _) => {
@@ -235,7 +236,7 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// The classes, perhaps followed by others.
+    /// The labels, with those of the second classes if images are mixed.
     pub(crate) fn targets(&self, gpu: &Gpu) -> GpuTargets {
         let (labels, mix) = match &self.source {
             Source::Host(_, Targets { labels, mix }) => {

@@ -7,8 +7,8 @@ use crate::backend::ConvBlock;
 use crate::params::Params;
 use crate::running::Running;
 
-/// Folds the batch norm of one convolution: its scale into the matrix, its shift into the offset. `moments` are the moving
-/// statistics of the whole network before any of them was folded.
+/// Folds the batch norm of one conv block: multiplies the weights by γ/σ, and keeps the shift β − μ·γ/σ as the offset.
+/// `moments` are the moving statistics of the whole network before any of them was folded.
 ///
 /// # Errors
 /// What candle reports when it lends the tensors.
@@ -33,7 +33,7 @@ pub(crate) fn fold(
         }
         first += conv.outputs;
     }
-    // The batch norm that is left has scale 1, mean 0 and deviation 1; the shift is its offset.
+    // The remaining batch norm has scale 1, mean 0 and deviation 1 (variance 1 − ε), and the shift as its offset.
     params.write(norm.scale, |scale| scale.fill(1.0))?;
     params.write(norm.offset, |offset| offset.copy_from_slice(&affine.shift))?;
     let channels = affine.shift.len();

@@ -1,4 +1,4 @@
-//! How much memory a network takes at work, reckoned from a dry walk over what it would do.
+//! How much memory a network needs at work, computed by a dry run of its passes.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,12 +17,12 @@ use crate::tape::Tape;
 use crate::walk::{CellByCell, InParts, Kept, Recompute, Walk};
 use crate::{Config, Error, InputShape};
 
-/// A network that is only there to be reckoned with: it has places for weights, but no weights.
+/// A network that is used only for its memory estimate: its parameters have sizes but no values.
 #[derive(Debug)]
 pub struct Footprint {
     network: Network,
     params: Params,
-    /// The arc, or arcs that together take the most.
+    /// The arc, or the arcs among which the most expensive one is.
     arcs: Vec<Arc>,
     threads: usize,
     is_fixed: bool,
@@ -31,17 +31,17 @@ pub struct Footprint {
 /// Something that a network does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// A training step with so many images.
+    /// A training step with this many images.
     Train(usize),
-    /// Logits of so many images, normalised by their own statistics.
+    /// Logits of this many images, with batch statistics.
     Score(usize),
-    /// Logits of so many images, normalised by moving statistics.
+    /// Logits of this many images, with moving statistics.
     Infer(usize),
-    /// Weights and momentum are copied and written into a file.
+    /// Weights and momentum are copied and written to a file.
     Save,
 }
 
-/// Draws nothing: a dry walk asks for no numbers.
+/// Draws no random numbers: a dry run does not use any.
 struct Silence;
 
 impl Noise for Silence {
@@ -51,10 +51,10 @@ impl Noise for Silence {
 }
 
 impl Footprint {
-    /// Of a child with shared weights, for the arcs that take the most memory; see [`worst_arcs`].
+    /// The footprint of a child with shared weights, for the arcs that need the most memory; see [`worst_arcs`].
     ///
     /// # Errors
-    /// As [`Child::shared`](crate::Child::shared).
+    /// As for [`Child::shared`](crate::Child::shared).
     pub fn shared(
         config: &Config,
         input: InputShape,
@@ -64,10 +64,10 @@ impl Footprint {
         Self::new(config, None, input, n_classes, threads)
     }
 
-    /// Of a child with private weights for one arc.
+    /// The footprint of a child with private weights for one arc.
     ///
     /// # Errors
-    /// As [`Child::fixed`](crate::Child::fixed).
+    /// As for [`Child::fixed`](crate::Child::fixed).
     pub fn fixed(
         config: &Config,
         arc: &Arc,
@@ -78,10 +78,11 @@ impl Footprint {
         Self::new(config, Some(arc), input, n_classes, threads)
     }
 
-    /// Of every child with private weights that `config` allows: one for each arc of which one takes the most memory.
+    /// The footprints of children with private weights for the arcs of [`worst_arcs`]. No child that `config` allows
+    /// needs more than the largest of them, up to a few per cent.
     ///
     /// # Errors
-    /// As [`Child::fixed`](crate::Child::fixed).
+    /// As for [`Child::fixed`](crate::Child::fixed).
     pub fn any_fixed(
         config: &Config,
         input: InputShape,
@@ -106,7 +107,7 @@ impl Footprint {
         Ok(Self { network, params: builder.params.places(), arcs, threads, is_fixed: arc.is_some() })
     }
 
-    /// The same for given arcs of a shared network, one after another.
+    /// The same for the given arcs of a shared network, used one after another.
     ///
     /// # Errors
     /// If an arc does not fit the network.
@@ -118,16 +119,16 @@ impl Footprint {
         Ok(Self { arcs, ..self })
     }
 
-    /// Bytes of the weights, or of as many numbers: momentum takes the same again.
+    /// Bytes of the weights. Momentum takes as much again.
     pub fn weights(&self) -> usize {
         size_of::<f32>() * self.params.len()
     }
 
-    /// The most bytes that are taken at one moment of all that is done in order, beside weights, momentum and the
-    /// pictures in the host's memory. Idle buffers count, which [`enas_kernels::limit_buffers`] holds to `limit` bytes.
+    /// The peak memory of `works`, done in order, in bytes. Weights, momentum and the images in host memory are not
+    /// included. Idle buffers are; [`enas_kernels::limit_buffers`] limits them to `limit` bytes.
     pub fn peak(&self, works: &[Work], recompute: Recompute, limit: usize) -> usize {
         let ledger = Rc::new(RefCell::new(Ledger::new(limit, self.threads)));
-        // One after another in one pool: what one arc leaves idle is no help to another that needs other sizes.
+        // All arcs share one pool: idle buffers of one arc do not help another arc that needs other sizes.
         for arc in &self.arcs {
             works.iter().for_each(|work| self.walk(arc, *work, recompute, &ledger));
         }
@@ -135,11 +136,11 @@ impl Footprint {
     }
 
     fn walk(&self, arc: &Arc, work: Work, recompute: Recompute, ledger: &Rc<RefCell<Ledger>>) {
-        // The arc was checked, and nothing else can be wrong with a pass.
+        // The arc was checked before, and a pass has no other error.
         let done = match work {
             Work::Train(n) => self.train(arc, n, recompute, ledger),
             Work::Score(n) => self.forward(&Dry::new(&self.params, ledger), arc, n, recompute),
-            // Each thread has a group of images of its own, in buffers of their own size.
+            // Each thread works on its own group of images, in buffers that no other thread reuses.
             Work::Infer(n) => {
                 let groups = n.div_ceil(LANES).min(self.threads);
                 let dry = Dry::new(&self.params, ledger).apart();
@@ -191,13 +192,14 @@ fn walk<'a>(recompute: Recompute, n: usize) -> Box<dyn Walk<Dry<'a>> + 'a> {
     }
 }
 
-/// Arcs that together take as much memory as all arcs with so many nodes, give or take a few hundredths.
+/// Arcs whose largest memory need is that of all arcs with `nodes` nodes, up to a few per cent.
 ///
-/// A separable convolution keeps two maps; pools keep one and identities none. So an arc that keeps the most has separable
-/// convolutions on every edge, and wherever those read from, it keeps equally many maps. What differs is how many
-/// gradients are in memory beside them when the way back through a cell begins: one for every loose end, which is most where
-/// all nodes read the cell's inputs. The others here are chains, where the gradient of a state meets another, and cells of
-/// pools alone, whose maps are of sizes that convolutions do not leave idle.
+/// A separable convolution keeps two feature maps, a pool keeps one and an identity none. So an arc that keeps the
+/// most has separable convolutions on every edge, and the number of kept maps does not depend on the inputs. What
+/// differs is the number of gradients that exist when the backward pass through a cell begins: one per loose end.
+/// That number is largest if all nodes read the cell's inputs. The other arcs here are chains and cells of pools
+/// only. In a chain the gradients of two readers of a state meet. The maps of pools have sizes that convolutions do
+/// not leave idle.
 pub fn worst_arcs(nodes: usize) -> Vec<Arc> {
     let arc = |op, inputs: &dyn Fn(usize) -> (usize, usize)| {
         let node = |i: usize| {

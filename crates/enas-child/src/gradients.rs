@@ -1,22 +1,22 @@
-//! The gradients of one pass, row by row.
+//! The gradients of one pass, by parameter.
 
 use rayon::prelude::*;
 
 use crate::params::{ParamId, Params};
 
-/// The gradients of one pass; rows that were not visited have none.
+/// The gradients of one pass. Parameters that took no part have none.
 #[derive(Clone, Debug)]
 pub(crate) struct Gradients {
     rows: Vec<Option<Vec<f32>>>,
 }
 
 impl Gradients {
-    /// None yet.
+    /// No gradients yet.
     pub(crate) fn new(rows: usize) -> Self {
         Self { rows: vec![None; rows] }
     }
 
-    /// From the gradients of all weights as a GPU has them.
+    /// From the gradients of all parameters in the order of a GPU buffer.
     pub(crate) fn of_flat(params: &Params, flat: &[f32]) -> Self {
         let row = |(id, row): (ParamId, &crate::params::Row)| {
             row.trained.then(|| flat[params.device_range(id)].to_vec())
@@ -24,12 +24,12 @@ impl Gradients {
         Self { rows: params.rows().map(row).collect() }
     }
 
-    /// The gradient of the row in this place.
+    /// The gradient of the parameter at `place`.
     pub(crate) fn row(&self, place: usize) -> Option<&[f32]> {
         self.rows[place].as_deref()
     }
 
-    /// Takes the gradient of the row in this place away.
+    /// Takes the gradient of the parameter at `place` out.
     pub(crate) fn take(&mut self, place: usize) -> Option<Vec<f32>> {
         self.rows[place].take()
     }
@@ -39,12 +39,12 @@ impl Gradients {
         self.rows.par_iter().flatten().all(|row| is_finite(row))
     }
 
-    /// Whether the gradient of one row is finite, if there is one.
+    /// Whether the gradient of one parameter is finite or missing.
     pub(crate) fn is_finite_at(&self, id: ParamId) -> bool {
         self.row(id.0).is_none_or(is_finite)
     }
 
-    /// Adds to the gradient of one row.
+    /// Adds to the gradient of one parameter.
     pub(crate) fn add(&mut self, id: ParamId, gradient: Vec<f32>) {
         match &mut self.rows[id.0] {
             Some(total) => total.iter_mut().zip(gradient).for_each(|(t, g)| *t += g),
@@ -53,7 +53,7 @@ impl Gradients {
     }
 }
 
-/// Whether all numbers are finite. Looks at all of them whatever it finds, which compiles to vector instructions.
+/// Whether all values are finite. Has no early exit, so that it compiles to vector instructions.
 pub(crate) fn is_finite(values: &[f32]) -> bool {
     const EXPONENT: u32 = 0x7f80_0000;
     !values.iter().fold(false, |found, x| found | (x.to_bits() & EXPONENT == EXPONENT))

@@ -1,4 +1,4 @@
-//! From feature maps to logits: where the classifiers' weights are, and the auxiliary head.
+//! The classifiers: their weights, and the auxiliary head.
 
 use enas_kernels::{Axis, Pool, PoolKind};
 
@@ -8,10 +8,10 @@ use crate::config::Reductions;
 use crate::params::ParamId;
 use crate::tape::{Tape, Var};
 
-/// Channels of the auxiliary head's two convolutions.
+/// Channels of the auxiliary head's two convolutions (`micro_child.py:300, 310`).
 const AUX_CHANNELS: (usize, usize) = (128, 768);
 
-/// A matrix `[channels, classes]` without a bias.
+/// A weight matrix `[channels, classes]` without a bias (`micro_child.py:335-338`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Classifier {
     pub(crate) weight: ParamId,
@@ -31,7 +31,11 @@ impl Classifier {
     }
 }
 
-/// The auxiliary classifier: pool, project to 128 channels, one dense convolution to 768, mean, classify.
+/// The auxiliary classifier (`micro_child.py:293-323`): ReLU, 5×5 average pooling with stride 3, 1×1 convolution to
+/// 128 channels, dense convolution to 768 channels, global average pooling, classifier.
+///
+/// Quirk: the dense kernel covers the whole pooled map, but its padding is SAME (`micro_child.py:310-312`). So the
+/// output has the size of the pooled map instead of one pixel.
 #[derive(Debug)]
 pub(crate) struct AuxHead {
     same: bool,
@@ -41,9 +45,10 @@ pub(crate) struct AuxHead {
 }
 
 impl AuxHead {
-    /// For maps of `channels × height × width`.
+    /// For a cell output of `channels × height × width`.
     ///
-    /// The authors pool without padding; ENAS-Tensorflow (three reductions) pads unless that leaves no remainder.
+    /// Padding of the 5×5 pooling: the authors use VALID (`micro_child.py:295-297`). ENAS-Tensorflow, which has three
+    /// reductions, uses VALID only if `(size − 3) mod 5 = 0`, and otherwise SAME. Sizes below 5 always use SAME here.
     pub(crate) fn new(
         builder: &mut Builder,
         reductions: Reductions,
@@ -54,6 +59,7 @@ impl AuxHead {
         let even = |size: usize| size >= 5 && (reductions == Reductions::Two || (size - 3).is_multiple_of(5));
         let same = !(even(height) && even(width));
         let pooled = |size| if same { Axis::same(size, 5, 3).out } else { Axis::valid(size, 5, 3).out };
+        // The larger side of a map that is not square decides the kernel size.
         let k = pooled(height).max(pooled(width));
         Self {
             same,

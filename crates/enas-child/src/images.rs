@@ -1,4 +1,4 @@
-//! Images and labels as networks take them, and whether they fit.
+//! Images and labels in the form that networks take, and checks that they fit.
 
 use candle_core::{DType, Tensor};
 
@@ -6,18 +6,18 @@ use crate::examples::{ResidentPictures, Staged};
 use crate::loss::{Second, Targets};
 use crate::{Error, InputShape};
 
-/// The images of a batch, wherever they are. A tensor becomes one with `into`.
+/// The images of a batch, in any place. `into` converts a tensor.
 #[derive(Clone, Copy, Debug)]
 pub enum Images<'a> {
-    /// `[n, c, h, w]` of F32 in the host's memory, normalised. On a GPU a pass begins by copying them there.
+    /// `[n, c, h, w]` of F32 in host memory, normalised. A pass on a GPU first copies them there.
     Tensor(&'a Tensor),
-    /// Copied to the network's GPU ahead of time.
+    /// Copied to the network's GPU in advance.
     Staged(&'a Staged),
-    /// Some of the pictures that stay on the network's GPU.
+    /// Some images of a data set on the network's GPU.
     Resident {
-        /// All of them.
+        /// The data set.
         set: &'a ResidentPictures,
-        /// Positions in the set, `[n]`.
+        /// Positions in the data set, `[n]`.
         indices: &'a [usize],
     },
 }
@@ -25,32 +25,32 @@ pub enum Images<'a> {
 /// The images of a batch with their labels, for training.
 #[derive(Clone, Copy, Debug)]
 pub enum Examples<'a> {
-    /// In the host's memory. On a GPU a step begins by copying them there.
+    /// In host memory. A step on a GPU first copies them there.
     Tensors {
         /// `[n, c, h, w]` of F32, normalised.
         images: &'a Tensor,
         /// `[n]`, whole numbers.
         labels: &'a Tensor,
-        /// The second class of each image, where images are mixed from two.
+        /// The second class of each image, if images are mixed from two.
         mix: Option<&'a Mix>,
     },
-    /// Copied to the network's GPU ahead of time, with their labels.
+    /// Copied to the network's GPU in advance, with their labels.
     Staged(&'a Staged),
-    /// Some of the pictures that stay on the network's GPU, with their labels.
+    /// Some images of a data set on the network's GPU, with their labels.
     Resident {
-        /// All of them.
+        /// The data set.
         set: &'a ResidentPictures,
-        /// Positions in the set, `[n]`.
+        /// Positions in the data set, `[n]`.
         indices: &'a [usize],
     },
 }
 
-/// The second class of every image of a batch, where images are mixed from two (mixup, cutmix).
+/// The second class of every image of a batch, if images are mixed from two (mixup, cutmix).
 #[derive(Clone, Debug)]
 pub struct Mix {
-    /// The other class, `[n]`, whole numbers.
+    /// The second class, `[n]`, whole numbers.
     pub others: Tensor,
-    /// How much the first class counts, 0 to 1, `[n]` of F32; the other one counts for the rest.
+    /// Weight of the first class, 0 to 1, `[n]` of F32. The second class has the remaining weight.
     pub shares: Tensor,
 }
 
@@ -71,7 +71,7 @@ impl<'a> From<Examples<'a>> for Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// Those of a network in the host's memory.
+    /// The images for a network in host memory; an error if they are on a GPU.
     pub(crate) fn on_host(self) -> Result<&'a Tensor, Error> {
         match self {
             Self::Tensor(images) => Ok(images),
@@ -83,13 +83,13 @@ impl<'a> Images<'a> {
 }
 
 impl<'a> Examples<'a> {
-    /// Images and what they are compared with, of a network in the host's memory.
+    /// Images and targets for a network in host memory.
     pub(crate) fn on_host(self) -> Result<(&'a Tensor, Targets), Error> {
         let images = Images::from(self).on_host()?;
         Ok((images, self.targets()?))
     }
 
-    /// What the images are compared with, as far as that is in the host's memory.
+    /// The targets, as far as they are in host memory.
     pub(crate) fn targets(self) -> Result<Targets, Error> {
         match self {
             Self::Tensors { labels, mix, .. } => targets(labels, mix),
@@ -98,7 +98,7 @@ impl<'a> Examples<'a> {
     }
 }
 
-/// What images are compared with.
+/// The targets of a batch, from its labels and the second classes.
 pub(crate) fn targets(labels: &Tensor, mix: Option<&Mix>) -> Result<Targets, Error> {
     let second = |Mix { others, shares }: &Mix| {
         Ok::<_, Error>(Second { others: classes(others)?, shares: shares.to_vec1()? })
@@ -106,7 +106,7 @@ pub(crate) fn targets(labels: &Tensor, mix: Option<&Mix>) -> Result<Targets, Err
     Ok(Targets { labels: classes(labels)?, mix: mix.map(second).transpose()? })
 }
 
-/// Labels as numbers of classes.
+/// Labels as class numbers.
 fn classes(labels: &Tensor) -> Result<Vec<u32>, Error> {
     match (labels.rank(), labels.dtype()) {
         (1, DType::U8 | DType::U32 | DType::I64) => Ok(labels.to_dtype(DType::U32)?.to_vec1()?),
@@ -117,7 +117,7 @@ fn classes(labels: &Tensor) -> Result<Vec<u32>, Error> {
     }
 }
 
-/// Checks that images on the host are those of a network that takes `input`; gives how many there are.
+/// Checks images in host memory for a network that takes `input`; returns their number.
 pub(crate) fn check_images(images: &Tensor, input: InputShape) -> Result<usize, Error> {
     if !images.device().is_cpu() {
         return Err(Error::Batch("tensors of candle are taken on the CPU alone".to_owned()));
@@ -125,7 +125,7 @@ pub(crate) fn check_images(images: &Tensor, input: InputShape) -> Result<usize, 
     check_shape(images.dims(), images.dtype(), input)
 }
 
-/// Checks the shape of images; gives how many there are.
+/// Checks the shape of images; returns their number.
 pub(crate) fn check_shape(got: &[usize], dtype: DType, input: InputShape) -> Result<usize, Error> {
     let InputShape { channels, height, width } = input;
     match got {
@@ -137,7 +137,7 @@ pub(crate) fn check_shape(got: &[usize], dtype: DType, input: InputShape) -> Res
     }
 }
 
-/// Checks `labels`, whose number and largest are given, for `n` images.
+/// Checks labels for `n` images, given as their number and the largest label.
 pub(crate) fn check_labels(labels: (usize, u32), n: usize, classes: usize) -> Result<(), Error> {
     match labels {
         (got, _) if got != n => Err(Error::Batch(format!("{got} labels for {n} images"))),
@@ -148,7 +148,7 @@ pub(crate) fn check_labels(labels: (usize, u32), n: usize, classes: usize) -> Re
     }
 }
 
-/// Checks what a batch of `n` images on the host is compared with.
+/// Checks the targets of `n` images in host memory.
 pub(crate) fn check_targets(targets: &Targets, n: usize, classes: usize) -> Result<(), Error> {
     check_labels((targets.labels.len(), last_class(&targets.labels)), n, classes)?;
     let Some(Second { others, shares }) = &targets.mix else { return Ok(()) };

@@ -1,11 +1,13 @@
-//! The ENAS child network: shared weights for every arc, or private weights for one.
+//! The ENAS child network: shared weights ω for every arc, or private weights for one arc (Pham et al. 2018, sections
+//! 2.2 and 2.4).
 //!
-//! Knows networks, not data sets or loops: it is told which arc to be, what to look at and which learning rate to
-//! use. The operations are those of [`enas_kernels`].
+//! This crate knows networks. It knows neither data sets nor training loops: the caller passes the arc, the images
+//! and the learning rate. [`enas_kernels`] computes the operations.
 //!
-//! Weights are variables of candle, one for each published name, and the network is one operation of candle: [`seeded`] makes
-//! the variables in a `VarMap`, [`Child::features`], [`Child::forward`] and [`Child::loss`] are tensors whose `backward` reaches
-//! all of them, and [`FixedNet`] is a module. [`Child::train_step`] makes the same steps, to the bit, without a graph.
+//! Each weight is a candle variable under the name that it has in the authors' code. The whole network is one candle
+//! operation: [`seeded`] makes the variables in a `VarMap`. [`Child::features`], [`Child::forward`] and
+//! [`Child::loss`] return tensors whose `backward` reaches all of them, and [`FixedNet`] is a candle module.
+//! [`Child::train_step`] takes the same steps, bit for bit, without a candle graph.
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -18,7 +20,7 @@
 //! let input = InputShape { channels: 1, height: 8, width: 8 };
 //! let mut child = Child::shared(&config, input, 2, Seed::new(0))?;
 //!
-//! // Two bright and two dark pictures, and one arc out of many.
+//! // Two bright and two dark images, and one of many arcs.
 //! let arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
 //! let bright = Tensor::new(&[1.0f32, -1.0, 1.0, -1.0], &Device::Cpu)?;
 //! let images = bright.reshape((4, 1, 1, 1))?.repeat((1, 1, 8, 8))?;
@@ -83,16 +85,16 @@ pub use start::{Start, seeded};
 pub use state::Adopted;
 pub use walk::Recompute;
 
-/// What this crate's functions take and give, from the crates below it.
+/// Types of lower crates that occur in this crate's interface.
 pub use enas_arc::{Arc, MacroArc, MacroOp};
 pub use enas_kernels::gpu::Gpu;
 pub use enas_kernels::{Axis, Pool, PoolKind};
 pub use enas_rng::{Seed, Stream};
 
-/// A tensor with the name it has in the published code, such as `layer_0/cell_1/x/conv_3x3/stack_0/w_depth`.
+/// A tensor with its name in the authors' code, such as `layer_0/cell_1/x/conv_3x3/stack_0/w_depth`.
 pub type NamedTensor = (String, candle_core::Tensor);
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

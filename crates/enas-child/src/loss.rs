@@ -1,31 +1,31 @@
-//! The loss of a training step: what it compares the class scores with, and on the CPU what it comes to.
+//! The loss of a training step: targets, rule, and its computation on the CPU.
 
 use crate::backend::argmax;
 
-/// How the loss of an image is counted.
+/// How the loss of an image is computed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LossRule<'a> {
-    /// What the loss of an image counts for, by class; `None` if all count one.
+    /// Weight of each class in the loss; `None` means 1 for all.
     pub(crate) class_weights: Option<&'a [f32]>,
-    /// Share of the target that is spread evenly over all classes (label smoothing; Szegedy et al., 2016).
+    /// Label smoothing: share of the target that is spread evenly over all classes (Szegedy et al., 2016).
     pub(crate) smoothing: f32,
 }
 
-/// What the class scores of a batch are compared with.
+/// The targets of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Targets {
     /// The class of every image, `[n]`.
     pub(crate) labels: Vec<u32>,
-    /// A second class of every image.
+    /// A second class of every image, if images are mixed from two.
     pub(crate) mix: Option<Second>,
 }
 
-/// The second class of every image of a batch, where images are mixed from two (mixup, cutmix).
+/// The second class of every image of a batch, if images are mixed from two (mixup, cutmix).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Second {
-    /// The other class, `[n]`.
+    /// The second class, `[n]`.
     pub(crate) others: Vec<u32>,
-    /// How much the first class counts, 0 to 1, `[n]`; the other one counts for the rest.
+    /// Weight of the first class, 0 to 1, `[n]`. The second class has the remaining weight.
     pub(crate) shares: Vec<f32>,
 }
 
@@ -44,25 +44,28 @@ impl Targets {
 struct Pair {
     label: usize,
     other: usize,
-    /// How much the first one counts.
+    /// Weight of the first class.
     share: f32,
 }
 
-/// Mean cross entropy, and how many images are right.
+/// Mean cross entropy, and the number of correct answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Loss {
-    /// In nats, each image times the weight of its class.
+    /// In nats, with class weights.
     pub(crate) mean: f32,
-    /// Images whose first largest logit is that of their first class.
+    /// Number of images whose largest logit (the first one among equals) is that of their first class.
     pub(crate) correct: usize,
 }
 
 impl Loss {
-    /// Of logits `[n, classes]` against the targets of `n` images, with the gradient of the mean.
+    /// The loss of logits `[n, classes]` against the targets of `n` images. Also returns the gradient of the mean,
+    /// `[n, classes]`.
     ///
-    /// An image of the classes `a` and `b` with the share `s` has the weight `W = s·w_a + (1 − s)·w_b` and the target
-    /// distribution `q = (1 − ε)·(s·w_a·[a] + (1 − s)·w_b·[b])/W + ε/classes`, with smoothing `ε`; its loss is
-    /// `−W·Σ q·ln p`.
+    /// For an image of the classes `a` and `b` with share `s`, class weights `w` and smoothing `ε`:
+    ///
+    /// - weight `W = s·w_a + (1 − s)·w_b`;
+    /// - target distribution `q = (1 − ε)·(s·w_a·[a] + (1 − s)·w_b·[b])/W + ε/classes`;
+    /// - loss `−W·Σ q·ln p`, with `p` the softmax of the logits.
     pub(crate) fn of(
         logits: &[f32],
         targets: &Targets,
@@ -74,6 +77,7 @@ impl Loss {
         let mut gradient = Vec::with_capacity(logits.len());
         for (image, logits) in logits.chunks_exact(classes).enumerate() {
             let target = Target::new(targets.of(image), rule, classes);
+            // Log-sum-exp with the maximum subtracted, in double precision, so that large logits do not overflow.
             let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let sum: f64 = logits.iter().map(|l| f64::from(l - max).exp()).sum();
             total += f64::from(target.weight) * (sum.ln() - target.expected(logits, max));
@@ -91,9 +95,9 @@ impl Loss {
 struct Target {
     label: usize,
     other: usize,
-    /// What the image counts for.
+    /// Weight of the image in the loss.
     weight: f32,
-    /// Shares of the two classes in the part that is not smoothed.
+    /// Shares of the two classes before smoothing.
     parts: (f32, f32),
     smoothing: f32,
     classes: usize,
@@ -109,17 +113,17 @@ impl Target {
         Self { label, other, weight, parts, smoothing: rule.smoothing, classes }
     }
 
-    /// The share of a class.
+    /// The target probability of a class.
     fn of(&self, class: usize) -> f32 {
         let given = |at: usize, part: f32| if class == at { part } else { 0.0 };
         let sharp = given(self.label, self.parts.0) + given(self.other, self.parts.1);
         (1.0 - self.smoothing) * sharp + self.smoothing / self.classes as f32
     }
 
-    /// The mean of the logits less `max` under the distribution.
+    /// The expectation of `logits − max` under the target distribution.
     fn expected(&self, logits: &[f32], max: f32) -> f64 {
         let at = |class: usize, part: f32| {
-            // A class without a share may have any logit.
+            // A class without a share may have an infinite logit: 0·∞ would be NaN.
             if part == 0.0 { 0.0 } else { f64::from(part) * f64::from(logits[class] - max) }
         };
         let sharp = at(self.label, self.parts.0) + at(self.other, self.parts.1);
@@ -152,7 +156,7 @@ mod tests {
         Targets { labels: LABELS.to_vec(), mix: Some(mix) }
     }
 
-    /// The weighted mean in double precision, by its definition: every pair of image and class counts on its own.
+    /// The weighted mean in double precision, by its definition: a sum over every pair of image and class.
     fn mean(logits: &[f64], targets: &Targets, weights: &[f64], smoothing: f64) -> f64 {
         let mut total = 0.0;
         for (i, row) in logits.chunks_exact(CLASSES).enumerate() {

@@ -1,4 +1,4 @@
-//! The stack: stem, cells, heads. Holds no weights, only where they are.
+//! The whole network: stem, cells, heads (`_model`, `micro_child.py:240-339`). It holds ids of parameters, no values.
 
 use candle_core::Tensor;
 use enas_arc::{Arc, Cell};
@@ -26,7 +26,7 @@ pub(crate) struct Network {
     pub(crate) aux: Option<AuxHead>,
 }
 
-/// Regularisation of a training pass.
+/// The regularisation of a training pass: random numbers and position in the run.
 #[derive(Clone, Copy)]
 pub(crate) struct Training<'a> {
     pub(crate) noise: &'a dyn Noise,
@@ -36,20 +36,20 @@ pub(crate) struct Training<'a> {
     pub(crate) with_aux: bool,
 }
 
-/// What a forward pass yields.
+/// The result of a forward pass.
 pub(crate) struct Features<B: Backend> {
     /// `[n, channels]`, before dropout.
     pub(crate) main: B::Vector,
-    /// `[n, 768]` in training passes of networks with an auxiliary head.
+    /// `[n, 768]`, in training passes of networks with an auxiliary head.
     pub(crate) aux: Option<B::Vector>,
-    /// The output of every cell, if asked for.
+    /// The output of every cell, if `forward` was asked to keep them.
     pub(crate) cells: Vec<State<B>>,
-    /// Multiply-adds per image of the stem, then of every cell.
+    /// Multiply-adds per image, of the stem and then of every cell.
     pub(crate) macs: Vec<u64>,
 }
 
 impl Network {
-    /// With weights for every arc, or for one `arc`.
+    /// A network with weights for every arc, or with private weights for one `arc`.
     pub(crate) fn new(
         builder: &mut Builder,
         config: &Config,
@@ -68,7 +68,8 @@ impl Network {
                 Some(arc) => CellBlock::fixed(builder, &site, cell_of(arc, planned.reduction)),
             };
             cells.push(block);
-            // A shared reduction cell hands on its halved input, not the full-size one.
+            // A shared reduction cell hands on its halved input instead of the full-size one
+            // (`micro_child.py:277, 285`).
             let carried = if arc.is_none() && planned.reduction {
                 Extent { channels: planned.filters, ..out }
             } else {
@@ -80,6 +81,7 @@ impl Network {
             }
         }
         let classifier = Classifier::new(builder, "fc", last.channels, classes);
+        // Only the auxiliary head is built from here on.
         builder.trained = config.aux_head == AuxMode::Trained;
         let aux = aux_extent.map(|out| {
             AuxHead::new(builder, config.reductions, out.channels, (out.height, out.width), classes)
@@ -87,8 +89,8 @@ impl Network {
         Self { config: config.clone(), plan, stem, cells, classifier, aux }
     }
 
-    /// Runs the network for `arc`, its cells evaluated as `walk` does it. With `training`, drop-path is on and the
-    /// auxiliary head is evaluated if asked for.
+    /// Runs the network for `arc`; `walk` evaluates the cells. With `training`, drop-path is on, and the auxiliary
+    /// head is evaluated if `training.with_aux`. `keep_cells` asks for the output of every cell.
     pub(crate) fn forward<B: Backend>(
         &self,
         tape: &mut Tape<'_, B>,
@@ -99,6 +101,7 @@ impl Network {
     ) -> Result<Features<B>, Error> {
         let stem = vec![tape.unit(&[images], self.stem.clone())];
         let mut macs = vec![tape.macs];
+        // Both inputs of the first cell are the stem's output (`micro_child.py:259`).
         let mut pair = (stem.clone(), stem);
         let (mut aux, mut outputs) = (None, Vec::new());
         for index in 0..self.cells.len() {
@@ -117,7 +120,7 @@ impl Network {
         Ok(Features { main, aux, cells: outputs, macs })
     }
 
-    /// One cell of the network, as `arc` and the training step want it.
+    /// One cell of the network, with its part of `arc` and its drop-path.
     pub(crate) fn step<'a>(
         &'a self,
         arc: &'a Arc,
@@ -132,13 +135,13 @@ impl Network {
         CellStep { index, block: &self.cells[index], cell, drop_path }
     }
 
-    /// Calls `body` for every convolution of the trunk.
+    /// Calls `body` for every conv block of the stem and the cells.
     pub(crate) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
         body(&self.stem);
         self.cells.iter().for_each(|cell| cell.for_each_block(body));
     }
 
-    /// Images `[n, c, h, w]` as the network takes them.
+    /// Converts images `[n, c, h, w]` to the kernels' blocked layout.
     pub(crate) fn map(&self, images: &[f32]) -> Map {
         let InputShape { channels, height, width } = self.plan.input;
         let n = images.len() / (channels * height * width);
@@ -148,14 +151,15 @@ impl Network {
         map
     }
 
-    /// The same of a tensor, which is copied before only if it is not contiguous.
+    /// Converts an image tensor; copies it first only if it is not contiguous.
     pub(crate) fn map_of(&self, images: &Tensor) -> Result<Map, Error> {
         let images = images.contiguous()?;
         let guards = Guards::new([&images]);
         Ok(self.map(guards.slices()?[0]))
     }
 
-    /// Only networks that own their weights drop paths.
+    /// Only networks with private weights use drop-path: the authors' shared cells have none
+    /// (`micro_child.py:519-577`).
     fn drops_paths(&self) -> bool {
         self.cells.iter().any(CellBlock::owns_weights)
     }

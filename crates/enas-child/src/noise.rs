@@ -1,20 +1,20 @@
-//! The randomness of a training step: dropout and drop-path.
+//! The random numbers of a training step, for dropout and drop-path.
 
 use enas_rng::Seed;
 
 use crate::backend::Backend;
 use crate::config::Config;
 
-/// Where the uniform random numbers of dropout and drop-path come from.
+/// A source of uniform random numbers for dropout and drop-path.
 ///
-/// `name` tells what for: `dropout` before the classifier, `drop_path/<edge>` for an edge such as
+/// `name` says what they are for: `dropout` before the classifier, `drop_path/<edge>` for an edge such as
 /// `layer_3/cell_0/x_conv`.
 pub trait Noise: Sync {
     /// `len` numbers in `[0, 1)`.
     fn uniform(&self, name: &str, len: usize) -> Vec<f32>;
 
-    /// The key of the stream that [`uniform`](Self::uniform) takes its numbers from, if they come from a stream of
-    /// [`enas_rng`]: a GPU then computes them itself.
+    /// The key of the stream behind [`uniform`](Self::uniform), if the numbers come from a stream of [`enas_rng`]. A
+    /// GPU then computes them itself.
     fn stream_key(&self, _name: &str) -> Option<[u32; 8]> {
         None
     }
@@ -48,16 +48,18 @@ pub(crate) struct DropPath<'a> {
 }
 
 impl DropPath<'_> {
+    /// One factor per image, `[n]`: 0 or `1/keep` (`image_ops.py:9-19`).
     pub(crate) fn factors<B: Backend>(&self, backend: &B, scope: &str, n: usize) -> B::Vector {
         backend.drop_factors(self.noise, &format!("drop_path/{scope}"), n, self.keep)
     }
 }
 
 impl Config {
-    /// The probability of keeping a path in cell `cell` at step `step` (from 0) of `total`: paths are dropped more
-    /// often towards the output and towards the end of training.
+    /// The probability of keeping a path in cell `cell` at step `step` (from 0) of `total`. It falls towards the
+    /// output and towards the end of training.
     ///
-    /// `keep_l = 1 − (l + 1)/(L + 2)·(1 − keep)`, then `1 − min(1, (step + 1)/total)·(1 − keep_l)`.
+    /// `keep_l = 1 − (l + 1)/(L + 2)·(1 − keep)`, then `1 − min(1, (step + 1)/total)·(1 − keep_l)` for cell `l` of
+    /// `L = layers` (`_apply_drop_path`, `micro_child.py:196-204`).
     pub fn drop_path_keep_at(&self, cell: usize, step: u64, total: u64) -> f32 {
         let depth = (cell + 1) as f64 / (self.layers + 2) as f64;
         let ratio = ((step + 1) as f64 / total.max(1) as f64).min(1.0);

@@ -1,4 +1,4 @@
-//! What a fixed network computes at inference, as plain data: for whoever runs it elsewhere.
+//! The inference graph of a fixed network as plain data, for export to other runtimes.
 
 use enas_kernels::{Axis, Pool};
 
@@ -9,51 +9,51 @@ use crate::{Child, Error, InputShape, NamedTensor};
 
 /// A fixed network at inference: operations in an order in which they can be computed.
 ///
-/// Value 0 is a batch of normalised pictures `[n, c, h, w]`, value `i + 1` what operation `i` computes; the last
-/// value is the logits. Batch norms are folded into the convolutions, dropout and drop-path do nothing at inference,
-/// and the auxiliary head is not part of it.
+/// Value 0 is a batch of normalised images `[n, c, h, w]`. Value `i + 1` is the result of operation `i`, and the last
+/// value is the logits. Batch norms are folded into the convolutions. Dropout, drop-path and the auxiliary head do
+/// not occur.
 #[derive(Clone, Debug)]
 pub struct Outline {
-    /// The pictures.
+    /// The shape of the images.
     pub input: InputShape,
-    /// Columns of the logits.
+    /// Number of classes: columns of the logits.
     pub classes: usize,
-    /// What is computed, first to last.
+    /// The operations in order.
     pub operations: Vec<Operation>,
 }
 
-/// One operation of an [`Outline`]. Its operands are numbers of earlier values.
+/// One operation of an [`Outline`]. Operands are numbers of earlier values.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    /// Convolutions that read the same values and whose outputs follow each other, plus a bias per channel.
+    /// Convolutions that read the same values, their outputs concatenated, plus a bias per channel.
     Convolve {
-        /// Values whose channels follow each other.
+        /// Values that are concatenated along channels.
         inputs: Vec<usize>,
-        /// Whether negative inputs count as zero.
+        /// Whether a ReLU comes first.
         relu: bool,
-        /// At least one.
+        /// One or more convolutions.
         convolutions: Vec<Convolution>,
-        /// One number per output channel, `[Σ outputs]`.
+        /// The bias of each output channel, `[Σ outputs]`.
         bias: NamedTensor,
     },
-    /// Pooling; averages are over the real pixels of a window, and padding never wins a maximum.
+    /// Pooling. Padding counts neither in averages nor in maxima.
     Pool {
         /// The value that is pooled.
         input: usize,
         /// Windows and kind.
         pool: Pool,
     },
-    /// The sum of two values of one shape.
+    /// The sum of two values of the same shape.
     Add {
         /// The two values.
         inputs: [usize; 2],
     },
-    /// Several values as one, their channels one after another.
+    /// Several values concatenated along channels.
     Concat {
         /// The values in order.
         inputs: Vec<usize>,
     },
-    /// Means over all pixels of the positive parts, `[n, Σ c]`.
+    /// ReLU and global average pooling: means over all pixels of the positive parts, `[n, Σ c]`.
     ReluMean {
         /// The values in order.
         inputs: Vec<usize>,
@@ -72,29 +72,29 @@ pub enum Operation {
     },
 }
 
-/// One convolution: windows of zero-padded pixels times a matrix, perhaps after a filter per channel.
+/// One convolution: windows of zero-padded pixels times a matrix; if separable, after a depthwise filter.
 #[derive(Clone, Debug)]
 pub struct Convolution {
-    /// Windows from top to bottom.
+    /// Vertical windows.
     pub y: Axis,
-    /// Windows from left to right.
+    /// Horizontal windows.
     pub x: Axis,
-    /// Rows and columns that are skipped before the first window: 0, or 1 in the second path of a reduction. What is
-    /// missing at the end counts as zero.
+    /// Number of rows and columns skipped before the first window: 0, or 1 in the second path of a factorized
+    /// reduction. Missing pixels at the end count as zero.
     pub offset: usize,
-    /// The first step of a separable convolution: one filter per channel, `[k, k, c]`. The matrix then applies to
-    /// single filtered pixels.
+    /// The depthwise filter of a separable convolution, `[k, k, c]`. The matrix then applies to single filtered
+    /// pixels.
     pub filter: Option<NamedTensor>,
-    /// `[k, k, c, outputs]`; of a separable convolution `[1, 1, c, outputs]`.
+    /// `[k, k, c, outputs]`; for a separable convolution `[1, 1, c, outputs]`.
     pub matrix: NamedTensor,
 }
 
 impl Child {
-    /// What the network computes at inference.
+    /// The inference graph of the network.
     ///
     /// # Errors
-    /// If the network shares weights, which have no statistics of their own; if its numbers are on a device and cannot
-    /// be had back.
+    /// If the network shares weights, which have no moving statistics, or if its weights cannot be copied from its
+    /// device.
     pub fn outline(&self) -> Result<Outline, Error> {
         let Some(arc) = self.arc() else {
             return Err(Error::Arc("shared weights have no moving statistics to fold".to_owned()));

@@ -1,8 +1,21 @@
-//! A cell evaluated some groups of images at a time: what its inside needs is in memory for those images alone.
+//! Micro-batching inside a cell: memory for the cell's activations is needed for one micro-batch only.
 //!
-//! The kernels work group by group of sixteen images and add partial results in the order of groups, so parts of whole
-//! groups give the results of the whole batch to the bit. How statistics over the whole batch come about is in
-//! [`Waves`].
+//! Every micro-batch is a whole number of groups of sixteen images. The kernels work group by group and add partial
+//! results in the order of groups, so the results equal those of the whole batch bit for bit. [`Waves`] explains how
+//! batch norm obtains the statistics of the whole batch.
+//!
+//! Method outline, forward:
+//!
+//! 1. Run all micro-batches through the cell, as often as there are batch norms in sequence. Each round completes the
+//!    statistics of one more level; [`Waves::end`] says whether another round is needed.
+//! 2. Run them once more with all statistics known, and copy their outputs into maps of the whole batch.
+//!
+//! Method outline, backward:
+//!
+//! 1. Recompute each micro-batch with a recording tape and replay that tape, as often as there are batch norms in
+//!    sequence. Each round completes the two sums that the gradient of one more level of batch norms needs.
+//! 2. Do it once more with all sums known. Add up the parameters' gradients over micro-batches (gradient accumulation),
+//!    and copy the gradients of the cell's inputs into maps of the whole batch.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,10 +27,10 @@ use crate::backend::{Backend, Grouped, Known, Part, Waves};
 use crate::tape::{Grads, Pair, Skipped, State, Tape, Var};
 use crate::walk::CellStep;
 
-/// The statistics of one unit of a cell.
+/// The batch statistics of one conv block of a cell.
 pub(crate) type UnitMoments<G> = Known<G>;
 
-/// A batch in parts of whole groups.
+/// A batch of `n` images, cut into micro-batches of whole groups.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     n: usize,
@@ -25,14 +38,15 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// `n` images, at most `groups` groups of sixteen at a time.
+    /// `n` images, at most `groups` groups of sixteen per micro-batch.
     pub(crate) fn new(n: usize, groups: usize) -> Self {
         let (all, step) = (n.div_ceil(LANES), groups.max(1));
         Self { n, ranges: (0..all).step_by(step).map(|first| first..(first + step).min(all)).collect() }
     }
 }
 
-/// Evaluates a cell on a tape that does not record; returns what the next cell reads, and all statistics.
+/// Evaluates a cell on a tape that does not record. Returns what the next cell reads, and the statistics of all conv
+/// blocks.
 pub(crate) fn forward<G: Grouped>(
     tape: &mut Tape<'_, G>,
     step: &CellStep<'_>,
@@ -41,6 +55,7 @@ pub(crate) fn forward<G: Grouped>(
 ) -> Result<(Pair<G>, Vec<UnitMoments<G>>), Error> {
     let (backend, first) = (tape.backend, tape.next());
     let waves = Waves::new(backend, parts.n, Vec::new());
+    // Rounds that find the statistics. Their outputs are dropped.
     loop {
         for range in &parts.ranges {
             run(&waves, step, (first, pair), range, false)?;
@@ -49,6 +64,7 @@ pub(crate) fn forward<G: Grouped>(
             break;
         }
     }
+    // Final round. Micro-batches write to the same tape places, so a place identifies a value of the whole batch.
     let mut wholes: BTreeMap<usize, G::Value> = BTreeMap::new();
     let (mut made, mut macs) = ((Vec::new(), Vec::new()), 0);
     for range in &parts.ranges {
@@ -59,6 +75,7 @@ pub(crate) fn forward<G: Grouped>(
         made = (ids(&outputs.0), ids(&outputs.1));
     }
     tape.macs += macs;
+    // A cell may hand on one of its inputs as it is (the carried input of the pair).
     for var in pair.0.iter().chain(&pair.1) {
         wholes.insert(var.id, var.value.clone());
     }
@@ -73,7 +90,8 @@ pub(crate) fn forward<G: Grouped>(
     Ok((outputs, moments))
 }
 
-/// Propagates the gradients of what a cell gave, in `grads`, to what it read, and hands those of its parameters over.
+/// Propagates the gradients of a cell's outputs, in `grads`, to its inputs, and hands those of its parameters over to
+/// `into`.
 pub(crate) fn backward<G: Grouped>(
     backend: &G,
     step: &CellStep<'_>,
@@ -85,7 +103,9 @@ pub(crate) fn backward<G: Grouped>(
 ) -> Result<(), Error> {
     let waves = Waves::new(backend, parts.n, moments);
     let (first, pair) = (skipped.first, &skipped.inputs);
+    // Values of the cell have places from `first` on: these gradients are those of its outputs.
     let given: Vec<(usize, G::Map)> = grads.iter_mut().enumerate().skip(first).filter_map(taken).collect();
+    // Rounds that find the sums for batch norm. The gradients they compute on the way are dropped.
     loop {
         for range in &parts.ranges {
             let (tape, _) = run(&waves, step, (first, pair), range, true)?;
@@ -96,6 +116,7 @@ pub(crate) fn backward<G: Grouped>(
             break;
         }
     }
+    // Only the final round adds up the gradients of parameters.
     waves.collect();
     let read: Vec<usize> = {
         let mut read: Vec<usize> = pair.0.iter().chain(&pair.1).map(|var| var.id).collect();
@@ -105,7 +126,8 @@ pub(crate) fn backward<G: Grouped>(
     };
     let mut wholes: BTreeMap<usize, G::Map> =
         read.iter().filter_map(|&id| Some((id, grads[id].take()?))).collect();
-    // Gradients that later cells have brought; the others begin here, in every part anew.
+    // Later cells may already have added to the gradient of an input. For other inputs it starts at nothing, in each
+    // micro-batch anew.
     let brought: Vec<usize> = wholes.keys().copied().collect();
     for range in &parts.ranges {
         let (tape, _) = run(&waves, step, (first, pair), range, true)?;
@@ -131,7 +153,7 @@ fn taken<M>((id, grad): (usize, &mut Option<M>)) -> Option<(usize, M)> {
     Some((id, grad.take()?))
 }
 
-/// Evaluates the cell for some groups of images.
+/// Evaluates the cell for the groups `range` of images.
 #[expect(clippy::type_complexity, reason = "a tape and what it computed")]
 fn run<'w, 'a, G: Grouped>(
     waves: &'w Waves<'a, G>,
@@ -140,6 +162,7 @@ fn run<'w, 'a, G: Grouped>(
     range: &Range<usize>,
     record: bool,
 ) -> Result<(Tape<'w, Waves<'a, G>>, Pair<Waves<'a, G>>), Error> {
+    // The tape of a micro-batch starts at the place of the cell, so its ids are those of the whole batch.
     waves.show(range.clone());
     let mut tape = Tape::from(waves, first, record);
     let part = |state: &State<G>| state.iter().map(|var| waves.part(var, range)).collect();
@@ -148,7 +171,7 @@ fn run<'w, 'a, G: Grouped>(
     Ok((tape, outputs))
 }
 
-/// Copies what a part made into the whole.
+/// Copies the outputs of a micro-batch into maps of the whole batch, from group `group` on.
 fn put_together<G: Grouped>(
     backend: &G,
     wholes: &mut BTreeMap<usize, G::Value>,
@@ -158,7 +181,7 @@ fn put_together<G: Grouped>(
 ) {
     let mut seen = Vec::new();
     for var in outputs.0.iter().chain(&outputs.1) {
-        // What the cell hands on as it read it is whole already.
+        // An input that the cell hands on as it is covers the whole batch already.
         if var.id < first || seen.contains(&var.id) {
             continue;
         }
@@ -174,7 +197,7 @@ fn put_together<G: Grouped>(
     }
 }
 
-/// Some groups of the gradients of values, by their places below `len`.
+/// The groups `range` of the given gradients, by their places on a tape with `len` places.
 fn some_of<'a, G: Grouped>(
     backend: &G,
     given: &[(usize, G::Map)],
@@ -198,7 +221,7 @@ fn ids<B: Backend>(state: &State<B>) -> Vec<usize> {
 }
 
 impl<'a, G: Grouped> Waves<'a, G> {
-    /// Some groups of a value of the whole batch, in the same place.
+    /// The groups `range` of a value of the whole batch, in the same memory.
     fn part(&self, var: &Var<G>, range: &Range<usize>) -> Var<Self> {
         let value = self.inner().groups(&var.value, range.clone());
         let shape = self.inner().shape(&value);

@@ -1,4 +1,4 @@
-//! Passes through the network and its heads: forward, and back from the gradients of the logits.
+//! Passes through the network and its heads: forward, loss, and backward from the gradients of the logits.
 
 use enas_arc::Arc;
 
@@ -15,28 +15,29 @@ pub(crate) struct Pass<B: Backend> {
     /// Logits and loss of the auxiliary head.
     pub(crate) aux: Option<(B::Vector, B::Loss)>,
     pub(crate) gradients: B::Gradients,
-    /// Batch statistics of the batch norms that keep moving ones, by their index.
+    /// Batch statistics of the batch norms with moving statistics, with their index.
     pub(crate) moments: Vec<(usize, B::Moments)>,
-    /// The output of every cell, if asked for.
+    /// The output of every cell, if the caller asked for them.
     pub(crate) cells: Vec<State<B>>,
 }
 
-/// What the heads made of the features, and what their way back needs: numbers of a kind of backends.
+/// The logits, and what the backward pass of the heads needs; `V` is the vector type of a backend.
 pub(crate) struct Heads<V> {
     pub(crate) logits: V,
     /// Features and logits of the auxiliary head.
     pub(crate) aux: Option<(V, V)>,
     features: V,
-    /// What the features were multiplied with.
+    /// The dropout factors of the features.
     dropout: Option<V>,
 }
 
-/// The gradients of the logits of the classifier and of the auxiliary one.
+/// The gradients of the main and the auxiliary logits.
 pub(crate) type LogitGradients<V> = (V, Option<V>);
 
 impl Network {
-    /// The loss `ce + aux_weight·ce_aux` of a batch and its gradients, without the L2 penalty; updates nothing. `walk`
-    /// decides what of the cells is kept and what is computed again; results do not depend on it.
+    /// The loss `ce + aux_weight·ce_aux` of a batch (`micro_child.py:703-713`) and its gradients, without the L2
+    /// penalty. Updates nothing. `walk` decides which activations are stored and which are recomputed; results do not
+    /// depend on it.
     pub(crate) fn pass<B: Backend>(
         &self,
         backend: &B,
@@ -110,13 +111,13 @@ impl Network {
         let grad = backend.classify_backward(&self.classifier, &heads.features, &grad, &mut gradients);
         let mut means = vec![dropped(backend, grad, heads.dropout.as_ref())];
         if let (Some(head), Some((features, _)), Some(grad)) = (&self.aux, &heads.aux, aux_grad) {
-            // The auxiliary head's mean was taken before the main one's.
+            // The tape numbers the means in the order of the forward pass, where the auxiliary head comes first.
             means.insert(0, backend.classify_backward(head.classifier(), features, &grad, &mut gradients));
         }
         self.propagate_means(tape, arc, &means, gradients, (training, walk))
     }
 
-    /// Adds the gradients of all parameters of the trunk to those in `gradients`, given those of its features.
+    /// Adds the gradients of the parameters of stem and cells to `gradients`, given those of the features.
     pub(crate) fn propagate_means<B: Backend>(
         &self,
         tape: Tape<'_, B>,

@@ -1,37 +1,38 @@
-//! The layout of a network: which cells, at which size, with how many channels. Plain data.
+//! The layout of a network: which cells, at which size, with how many channels.
 
 use std::fmt;
 
 use crate::config::{AuxHead, Config, InputShape, Reductions};
 
-/// The stack of cells of a network, computed once from its description.
+/// The stack of cells of a network, computed once from its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// The pictures that go in.
+    /// The shape of the images.
     pub input: InputShape,
-    /// Channels of the stem convolution, `3·filters`.
+    /// Channels of the stem convolution, `3·filters` (`micro_child.py:249`).
     pub stem: usize,
     /// The cells in order.
     pub cells: Vec<PlannedCell>,
-    /// The cell whose output the auxiliary head reads, if there is one.
+    /// Index of the cell whose output the auxiliary head reads, if there is one.
     pub aux_after: Option<usize>,
 }
 
 /// One cell of a [`Plan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannedCell {
-    /// Whether it is a reduction cell, which halves the size.
+    /// Whether it is a reduction cell, which halves height and width.
     pub reduction: bool,
     /// Channels of each of its nodes.
     pub filters: usize,
-    /// Height of its output, `⌈h/2⌉` of its input's if it reduces.
+    /// Height of its output; `⌈h/2⌉` if it reduces an input of height `h`.
     pub height: usize,
     /// Width of its output.
     pub width: usize,
 }
 
 impl Plan {
-    /// The layout of spec: `layers + 2` cells, filters doubled and size halved at each reduction.
+    /// The layout of `config`: `layers + 2` cells. At each reduction the filters double and the size halves
+    /// (`micro_child.py:263-285`).
     pub fn new(config: &Config, input: InputShape) -> Self {
         let reductions = config.reductions.cells(config.layers);
         let (mut filters, mut height, mut width) = (config.filters, input.height, input.width);
@@ -45,6 +46,8 @@ impl Plan {
                 PlannedCell { reduction, filters, height, width }
             })
             .collect();
+        // The authors attach the head one cell after the last of two reductions (`micro_child.py:113`), and
+        // ENAS-Tensorflow one cell after the second of three. Both are `reductions[1] + 1`.
         let aux_after = (config.aux_head != AuxHead::Off).then(|| reductions[1] + 1);
         Self { input, stem: 3 * config.filters, cells, aux_after }
     }

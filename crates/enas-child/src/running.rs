@@ -1,4 +1,5 @@
-//! Moving statistics of batch norms: tensors under their published names, and the sums that updates go on from.
+//! Moving statistics of batch norms: tensors under the names of the authors' code, and the sums that updates continue
+//! from.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,8 +10,8 @@ use enas_kernels::{Moments, RunningMoments};
 use crate::params::copied;
 use crate::{Error, NamedTensor};
 
-/// The moving statistics of one batch norm. The network uses what the tensors hold, also after
-/// others wrote to them, as candle's `VarMap::load` does.
+/// The moving statistics of one batch norm. The network uses the values in the tensors, also if other code has
+/// written to them, as candle's `VarMap::load` does.
 #[derive(Debug)]
 pub(crate) struct Moving {
     /// The name of the batch norm.
@@ -20,11 +21,11 @@ pub(crate) struct Moving {
     moments: RunningMoments,
 }
 
-/// Those of a whole network, by the index of the batch norm.
+/// The moving statistics of a whole network, by index of the batch norm.
 #[derive(Debug)]
 pub(crate) struct Running(Mutex<Vec<Moving>>);
 
-/// Updates after which moving statistics no longer show that they began at nothing.
+/// Number of updates after which the bias correction `1/(1 − 0.9^t)` is 1. It is set for statistics of unknown age.
 const SETTLED: u64 = 1000;
 
 impl Moving {
@@ -34,7 +35,7 @@ impl Moving {
         Self { name, mean, variance, moments }
     }
 
-    /// Takes over what was written to the tensors from outside.
+    /// Reads values that other code has written to the tensors.
     fn refresh(&mut self) -> Result<(), Error> {
         let RunningMoments { mean, variance, biased_mean, biased_variance, updates } = &mut self.moments;
         let mut written = false;
@@ -48,7 +49,7 @@ impl Moving {
             })?;
         }
         if written {
-            // Both sums must belong to the number of updates.
+            // The biased sums are unknown now. With a correction of 1 they equal the statistics.
             biased_mean.clone_from(mean);
             biased_variance.clone_from(variance);
             *updates = SETTLED;
@@ -56,13 +57,13 @@ impl Moving {
         Ok(())
     }
 
-    /// Writes the tensors.
+    /// Writes the statistics to the tensors.
     fn publish(&self) -> Result<(), Error> {
         write(&self.mean, |numbers| numbers.copy_from_slice(&self.moments.mean))?;
         Ok(write(&self.variance, |numbers| numbers.copy_from_slice(&self.moments.variance))?)
     }
 
-    /// The published tensors.
+    /// The tensors with their names.
     fn published(&self) -> [(String, &Tensor); 2] {
         let name = |kind| format!("{}/moving_{kind}", self.name);
         [(name("mean"), &self.mean), (name("variance"), &self.variance)]
@@ -78,13 +79,13 @@ impl Running {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The statistics as they are now.
+    /// The current statistics.
     pub(crate) fn current(&self) -> Result<Vec<RunningMoments>, Error> {
         let refreshed = |moving: &mut Moving| moving.refresh().map(|()| moving.moments.clone());
         self.all().iter_mut().map(refreshed).collect()
     }
 
-    /// Takes over other ones, all of them.
+    /// Replaces all statistics.
     pub(crate) fn set(&self, moments: Vec<RunningMoments>) -> Result<(), Error> {
         for (moving, moments) in self.all().iter_mut().zip(moments) {
             moving.moments = moments;
@@ -93,7 +94,7 @@ impl Running {
         Ok(())
     }
 
-    /// Takes in the statistics of a batch.
+    /// Updates the moving statistics with those of a batch.
     pub(crate) fn update(&self, batch: &[(usize, Moments)]) -> Result<(), Error> {
         let mut all = self.all();
         for (index, moments) in batch {
@@ -105,14 +106,14 @@ impl Running {
         Ok(())
     }
 
-    /// Takes over mean and variance of one batch norm, but not the sums from which updates go on.
+    /// Replaces mean and variance of one batch norm, but not the sums that updates continue from.
     pub(crate) fn replace(&self, index: usize, mean: Vec<f32>, variance: Vec<f32>) -> Result<(), Error> {
         let moving = &mut self.all()[index];
         (moving.moments.mean, moving.moments.variance) = (mean, variance);
         moving.publish()
     }
 
-    /// The published tensors with their names.
+    /// The tensors with their names.
     pub(crate) fn tensors(&self) -> Vec<(String, Tensor)> {
         let all = self.all();
         all.iter()
@@ -120,12 +121,12 @@ impl Running {
             .collect()
     }
 
-    /// Copies of the published tensors.
+    /// Copies of the tensors.
     pub(crate) fn export(&self) -> Result<Vec<NamedTensor>, Error> {
         self.tensors().into_iter().map(|(name, tensor)| copied(name, &tensor)).collect()
     }
 
-    /// What updates go on from.
+    /// Copies of the sums that updates continue from.
     pub(crate) fn export_sums(&self) -> Result<Vec<NamedTensor>, Error> {
         let (mut tensors, mut all) = (Vec::new(), self.all());
         for moving in all.iter_mut() {
@@ -142,7 +143,7 @@ impl Running {
         Ok(tensors)
     }
 
-    /// Takes over a tensor by name. Returns whether the name is one of these.
+    /// Loads a tensor by name. Returns whether the name is known.
     pub(crate) fn import(&self, (name, tensor): &NamedTensor) -> Result<bool, Error> {
         let Some((scope, kind)) = name.rsplit_once('/') else { return Ok(false) };
         let mut all = self.all();
@@ -171,7 +172,7 @@ impl Running {
         Ok(true)
     }
 
-    /// Takes over the moving statistics of another network, where one of these has their name and size.
+    /// Loads moving statistics of another network, if name and size match.
     pub(crate) fn adopt(&self, (name, tensor): &NamedTensor) -> Result<(), Error> {
         let Some((scope, kind)) = name.rsplit_once('/') else { return Ok(()) };
         let mut all = self.all();

@@ -4,17 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// How the learning rate changes; constant within an epoch unless a key says otherwise.
+/// How the learning rate changes. It is constant within an epoch unless `per_step` is set or a warm-up is on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
     /// Cosine annealing with warm restarts (Loshchilov and Hutter, 2017).
     Cosine(Cosine),
-    /// A constant factor every so many epochs.
+    /// Multiplied by a constant factor every few epochs.
     Staircase(Staircase),
 }
 
-/// From `lr_max` down towards `lr_min` over `t_0` epochs, then again over `t_0·t_mul`, and so on.
+/// Falls from `lr_max` towards `lr_min` over `t_0` epochs, then again over `t_0·t_mul` epochs, and so on
+/// (`utils.py:154-183`).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cosine {
@@ -22,40 +23,41 @@ pub struct Cosine {
     pub lr_max: f64,
     /// Learning rate that every cycle approaches.
     pub lr_min: f64,
-    /// Epochs of the first cycle.
+    /// Length of the first cycle, in epochs.
     pub t_0: u64,
-    /// Growth of the cycles.
+    /// Factor between the lengths of successive cycles.
     pub t_mul: u64,
-    /// Whether the rate falls with every step, rather than once per epoch. Short runs reach `lr_min` only so.
+    /// Whether the rate falls with every step instead of once per epoch. A cycle of few epochs stays well above
+    /// `lr_min` otherwise.
     #[serde(default)]
     pub per_step: bool,
-    /// Epochs in which the rate rises to that of the schedule; see [`warmup_factor`].
+    /// Length of the warm-up, in epochs; see [`warmup_factor`].
     #[serde(default)]
     pub warmup_epochs: f64,
 }
 
-/// `lr·rate^⌊epoch/every⌋`.
+/// `lr·rate^⌊epoch/every⌋` (`utils.py:185-187`).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Staircase {
-    /// Learning rate of the first epoch.
+    /// Learning rate of the first epochs.
     pub lr: f64,
     /// Factor of every step down.
     pub rate: f64,
-    /// Epochs between steps.
+    /// Number of epochs between steps down.
     pub every: u64,
-    /// Epochs in which the rate rises to that of the schedule; see [`warmup_factor`].
+    /// Length of the warm-up, in epochs; see [`warmup_factor`].
     #[serde(default)]
     pub warmup_epochs: f64,
 }
 
-/// Share of the learning rate that a warm-up begins with.
+/// Factor of the learning rate at the start of a warm-up.
 const WARMUP_START: f64 = 0.01;
 
-/// What the learning rate is multiplied with once `done` of `epochs` epochs are complete, parts of an epoch included.
+/// The factor of the learning rate after `done` of `epochs` epochs; `done` may have a fraction.
 ///
-/// It rises in a straight line from a hundredth to 1 in the first `warmup_epochs` epochs. A warm-up takes at most half of
-/// a run, so that a short run reaches the whole rate as well.
+/// It rises linearly from 0.01 to 1 in the first `warmup_epochs` epochs. The warm-up takes at most half of the run,
+/// so that a short run also reaches the full rate.
 pub fn warmup_factor(warmup_epochs: f64, done: f64, epochs: u64) -> f32 {
     let length = warmup_epochs.min(epochs as f64 / 2.0);
     if done >= length {
@@ -73,7 +75,7 @@ impl Schedule {
         }
     }
 
-    /// Epochs in which the rate rises; see [`warmup_factor`].
+    /// Length of the warm-up, in epochs; see [`warmup_factor`].
     pub fn warmup_epochs(&self) -> f64 {
         match self {
             Self::Cosine(cosine) => cosine.warmup_epochs,
@@ -81,7 +83,7 @@ impl Schedule {
         }
     }
 
-    /// Refuses schedules that define no learning rate.
+    /// Refuses schedules that do not define a learning rate.
     ///
     /// # Errors
     /// Names the key, its value and what is allowed.
@@ -120,9 +122,13 @@ impl Cosine {
         self.lr_within(epoch, 0.0)
     }
 
-    /// The learning rate once the share `part` of `epoch` is complete, from 0 to less than 1.
+    /// The learning rate after the share `part` of `epoch`, with `part` in `[0, 1)`. It is
+    /// `lr_min + (lr_max − lr_min)/2·(1 + cos(π·e/T))` at epoch `e` of a cycle of `T` epochs.
+    ///
+    /// The authors keep the cycle in two variables that lag by one step at a restart (`utils.py:164-183`). This
+    /// function computes it from the epoch.
     pub fn lr_within(&self, epoch: u64, part: f32) -> f32 {
-        // The published code spells π like this; the exact one would change the last digit of some rates.
+        // The authors' value of π (`utils.py:173`). A closer one would change the last digit of some rates.
         #[allow(clippy::approx_constant)]
         const PI: f32 = 3.141_592_6;
         let (mut start, mut length) = (0, self.t_0.max(1));
@@ -130,7 +136,7 @@ impl Cosine {
             start += length;
             length = length.saturating_mul(self.t_mul.max(1));
         }
-        // Single precision in the published order of operations, so that rates agree to the last digit.
+        // Single precision in the authors' order of operations, so that rates agree to the last digit.
         let phase = ((epoch - start) as f32 + part) / length as f32 * PI;
         let half = (0.5 * (self.lr_max - self.lr_min)) as f32;
         self.lr_min as f32 + half * (1.0 + f64::from(phase).cos() as f32)

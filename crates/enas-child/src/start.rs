@@ -1,4 +1,4 @@
-//! Where a network's tensors come from.
+//! The source of a network's initial tensors.
 
 use candle_core::{DType, Device, Result, Shape, Tensor, Var, bail};
 use candle_nn::init::NormalOrUniform;
@@ -6,8 +6,8 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder, VarMap};
 use enas_rng::Seed;
 
-/// Where a network's tensors come from: a seed, or a builder of candle, which may be [`seeded`], read a file, or make
-/// variables as candle does.
+/// The source of a network's initial tensors: a seed, or a candle `VarBuilder`. The builder may be [`seeded`], read a
+/// file, or make variables as candle does.
 pub struct Start<'a>(StartKind<'a>);
 
 enum StartKind<'a> {
@@ -36,10 +36,11 @@ impl<'a> Start<'a> {
     }
 }
 
-/// A builder of variables that start as this seed has them, each from a stream of numbers that is named after it: the same
-/// numbers whatever else is in the map, on every device. Variables that the map has already are taken as they are.
+/// A builder of variables whose initial values come from a seed. Each variable has its own stream of random numbers,
+/// named after it. So its values do not depend on the device or on other variables. Variables that are already in the
+/// map stay as they are.
 ///
-/// Normal numbers are cut off at two deviations, as those of this crate's networks are.
+/// Normal values are truncated at two standard deviations.
 pub fn seeded(varmap: &VarMap, seed: Seed, device: &Device) -> VarBuilder<'static> {
     let backend: Box<dyn SimpleBackend> = Box::new(Seeded { varmap: varmap.clone(), seed });
     VarBuilder::from_backend(backend, DType::F32, device.clone())
@@ -51,7 +52,7 @@ struct Seeded {
 }
 
 impl Seeded {
-    /// What a variable starts with.
+    /// The initial values of a variable.
     fn numbers(&self, name: &str, shape: &Shape, init: Init) -> Vec<f32> {
         let len = shape.elem_count();
         let mut stream = self.seed.stream(&format!("init {name}"), &[]);

@@ -1,13 +1,13 @@
-//! A child's numbers as named tensors: to save, to restore, to inspect.
+//! A child's weights and training state as named tensors, to save, restore and inspect.
 
 use crate::params::AVERAGE;
 use crate::{Child, Error, NamedTensor};
 
 impl Child {
-    /// Copies of all weights and moving statistics: what a saved model needs.
+    /// Copies of all weights and moving statistics, as a saved model needs them.
     ///
     /// # Errors
-    /// If they are on a device and cannot be had back.
+    /// If they cannot be copied from the network's device.
     pub fn weights(&self) -> Result<Vec<NamedTensor>, Error> {
         self.fetch()?;
         let mut tensors = self.params.export()?;
@@ -15,10 +15,11 @@ impl Child {
         Ok(tensors)
     }
 
-    /// [`weights`](Self::weights) and everything else that continuing a training needs.
+    /// [`weights`](Self::weights), and everything else that is needed to continue training: momentum, averages, and
+    /// the sums of moving statistics.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`weights`](Self::weights).
     pub fn state(&self) -> Result<Vec<NamedTensor>, Error> {
         let mut tensors = self.weights()?;
         tensors.extend(self.params.export_momentum()?);
@@ -27,34 +28,35 @@ impl Child {
         Ok(tensors)
     }
 
-    /// The tensors of [`weights`](Self::weights) themselves, not copies: writing to them changes the network. Those of a
-    /// network on a GPU are as they were when they were last fetched.
+    /// The tensors of [`weights`](Self::weights) themselves, not copies: writing to them changes the network. For a
+    /// network on a GPU they hold the values of the last fetch.
     pub fn tensors(&self) -> Vec<NamedTensor> {
         let of_weights = self.params.tensors().map(|(name, tensor)| (name.to_owned(), tensor.clone()));
         of_weights.chain(self.running.tensors()).collect()
     }
 
-    /// Brings the numbers in the host's memory up to date.
+    /// Updates the tensors in host memory.
     pub(crate) fn fetch(&self) -> Result<(), Error> {
         self.device.as_ref().map_or(Ok(()), |device| device.download(&self.params, &self.running))
     }
 }
 
-/// What a network took over from another one.
+/// How much a network loaded from another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adopted {
-    /// Weight tensors taken over.
+    /// Number of weight tensors that were loaded.
     pub taken: usize,
-    /// Weight tensors of the network.
+    /// Number of weight tensors of the network.
     pub of: usize,
 }
 
 impl Child {
-    /// Takes over [`weights`](Self::weights) or a [`state`](Self::state). A child that keeps an average of its weights
-    /// starts it anew where the state has none.
+    /// Loads [`weights`](Self::weights) or a [`state`](Self::state). If the child keeps an average of its weights and
+    /// the state has none, the average restarts.
     ///
     /// # Errors
-    /// If a tensor has another shape, is unknown, or a weight is missing. The network is unusable after an error.
+    /// If a tensor has another shape or is unknown, or if a weight is missing. The network is unusable after an
+    /// error.
     pub fn load(&mut self, tensors: &[NamedTensor]) -> Result<(), Error> {
         for tensor in tensors {
             if !self.params.import(tensor)? && !self.running.import(tensor)? {
@@ -75,11 +77,11 @@ impl Child {
         Ok(())
     }
 
-    /// Begins with the weights and moving statistics of another network, as far as names and shapes agree; the others stay
-    /// as they are. For a network in the host's memory that has not been trained yet.
+    /// Loads weights and moving statistics of another network, as far as names and shapes match; the others keep
+    /// their values. For a network in host memory that has not been trained yet.
     ///
     /// # Errors
-    /// If the network is on a GPU already.
+    /// If the network is on a GPU.
     pub fn adopt(&mut self, tensors: &[NamedTensor]) -> Result<Adopted, Error> {
         if self.device.is_some() {
             return Err(Error::State("weights are taken over before a network moves to a GPU".to_owned()));

@@ -1,9 +1,17 @@
-//! Records a forward pass and replays it backwards.
+//! Reverse-mode differentiation of the network: a tape records the forward pass and is replayed backwards.
 //!
-//! Candle's own backward pass adds every gradient into a fresh map of zeros, three passes over memory that these
-//! networks cannot afford. This tape knows the five operations of the network and lets each kernel add into
-//! place. It knows nothing of arcs, nor where the operations are computed; of cells only that they may be skipped, to
-//! be evaluated again on the way back.
+//! Candle's own backward pass adds every gradient to a new map of zeros, which costs three passes over memory. This
+//! tape knows the five operations of the network, and each kernel adds to its gradient in place. The tape knows
+//! neither arcs nor where operations are computed. It knows cells only because they may be skipped and recomputed on
+//! the way back (activation checkpointing).
+//!
+//! Method outline, backward:
+//!
+//! 1. Visit the recorded nodes last to first. A node takes the gradient of its output out of `grads`, which frees it.
+//! 2. The kernel adds to the gradients of the node's inputs, or creates those that do not exist.
+//! 3. A conv block whose input comes from the directly preceding conv block computes that block's batch-norm sums as it
+//!    writes the gradient.
+//! 4. A skipped cell is recomputed by the caller's closure, which replays a tape of its own.
 
 use enas_kernels::Pool;
 
@@ -16,26 +24,26 @@ pub(crate) struct Var<B: Backend> {
     pub(crate) value: B::Value,
 }
 
-/// What a cell reads: one value, or several whose channels follow each other.
+/// One side of the pair that a cell reads: one value, or several to be concatenated along channels.
 pub(crate) type State<B> = Vec<Var<B>>;
 
-/// The two inputs of a cell: the output of the cell before the last, and of the last.
+/// The two inputs of a cell: the output of the cell before the last, and of the last cell.
 pub(crate) type Pair<B> = (State<B>, State<B>);
 
-/// The gradient of every value that has one so far, by the value's place on the tape.
+/// The gradients that exist so far, indexed by the place of their value on the tape.
 pub(crate) type Grads<B> = Vec<Option<<B as Backend>::Map>>;
 
-/// A cell that was evaluated without recording how: what it takes to evaluate it again.
+/// A cell that was evaluated without recording: what it takes to evaluate it again.
 pub(crate) struct Skipped<B: Backend> {
-    /// Which cell.
+    /// Index of the cell.
     pub(crate) cell: usize,
-    /// The place of the first value it made. Evaluated again from there, it gives its values the same places.
+    /// The place of the first value it made. A second evaluation starts there and gives its values the same places.
     pub(crate) first: usize,
-    /// What it read.
+    /// The values it read.
     pub(crate) inputs: Pair<B>,
 }
 
-/// Propagates gradients through a cell that was skipped.
+/// Recomputes a skipped cell and propagates gradients through it.
 pub(crate) type Again<'f, B> =
     dyn Fn(Skipped<B>, &mut Grads<B>, &mut <B as Backend>::Gradients) -> Result<(), Error> + 'f;
 
@@ -45,10 +53,10 @@ impl<B: Backend> Clone for Var<B> {
     }
 }
 
-/// One side of a sum: a value, and a factor per image if drop-path is on.
+/// One side of a sum: a value, and one factor per image (`[n]`) if drop-path is on.
 pub(crate) type Side<B> = (Var<B>, Option<<B as Backend>::Vector>);
 
-/// Propagates the gradient of a value to what it was made of, and hands those of parameters over.
+/// Propagates the gradient of a value to the values it was made of, and hands those of parameters over.
 type Propagate<B> =
     Box<dyn FnOnce(&B, &<B as Backend>::Map, &mut Grads<B>, &mut <B as Backend>::Gradients) + Send>;
 
@@ -69,20 +77,20 @@ pub(crate) struct Tape<'a, B: Backend> {
     nodes: Option<Vec<Node<B>>>,
     next: usize,
     means: usize,
-    /// Batch statistics of every batch norm that keeps moving ones.
+    /// Batch statistics of every batch norm that keeps moving statistics, with its index.
     pub(crate) batch_moments: Vec<(usize, B::Moments)>,
     /// Multiply-adds per image so far.
     pub(crate) macs: u64,
 }
 
 impl<'a, B: Backend> Tape<'a, B> {
-    /// A pass that can be replayed backwards if `record`.
+    /// A pass; `record` says whether it can be replayed backwards.
     pub(crate) fn new(backend: &'a B, statistics: Statistics, record: bool) -> Self {
         let nodes = record.then(Vec::new);
         Self { backend, statistics, nodes, next: 0, means: 0, batch_moments: Vec::new(), macs: 0 }
     }
 
-    /// A pass with the statistics of the batch that begins in the middle: its first value takes the place `first`.
+    /// A pass that starts inside a network and uses batch statistics: its first value takes the place `first`.
     pub(crate) fn from(backend: &'a B, first: usize, record: bool) -> Self {
         Self { next: first, ..Self::new(backend, Statistics::Batch, record) }
     }
@@ -92,12 +100,13 @@ impl<'a, B: Backend> Tape<'a, B> {
         self.next
     }
 
-    /// Leaves out the places before `next`: somebody else has made their values.
+    /// Skips the places before `next`: the values there were made on another tape.
     pub(crate) fn advance(&mut self, next: usize) {
         self.next = next;
     }
 
-    /// Lets `evaluate` compute a cell without recording how; only that it can be evaluated again.
+    /// Lets `evaluate` compute a cell without recording its inside. The tape records only how to evaluate the cell
+    /// again.
     pub(crate) fn skip<R>(
         &mut self,
         cell: usize,
@@ -111,7 +120,7 @@ impl<'a, B: Backend> Tape<'a, B> {
         result
     }
 
-    /// A value that comes from outside.
+    /// A value that the caller provides.
     pub(crate) fn input(&mut self, map: B::Map) -> Var<B> {
         self.plain(map)
     }
@@ -126,17 +135,18 @@ impl<'a, B: Backend> Tape<'a, B> {
         Var { id: self.next - 1, value }
     }
 
-    /// `(n, c, h, w)`.
+    /// The shape `(n, c, h, w)` of a value.
     pub(crate) fn shape(&self, var: &Var<B>) -> (usize, usize, usize, usize) {
         self.backend.shape(&var.value)
     }
 
-    /// A convolution unit with its batch norm: gather, multiply, normalise.
+    /// A conv block: gather rows, multiply by the weights, normalise.
     pub(crate) fn unit(&mut self, inputs: &[Var<B>], block: ConvBlock) -> Var<B> {
         let (value, moments) = self.backend.unit(&block, &values(inputs), self.statistics);
         let out = self.var(value);
         let (_, _, height, width) = self.shape(&out);
         self.macs += (self.weights(&block, inputs) * height * width) as u64;
+        // With moving statistics there is nothing to propagate: only passes with batch statistics are recorded.
         if let Some(moments) = moments {
             if let Some(running) = block.norm.running {
                 self.batch_moments.push((running, moments.clone()));
@@ -146,7 +156,7 @@ impl<'a, B: Backend> Tape<'a, B> {
         out
     }
 
-    /// Numbers in a block's matrices and filters.
+    /// Number of values in a block's matrices and filters.
     fn weights(&self, block: &ConvBlock, inputs: &[Var<B>]) -> usize {
         let channels: usize = inputs.iter().map(|input| self.shape(input).1).sum();
         let of_conv = |conv: &crate::backend::Conv| {
@@ -172,15 +182,15 @@ impl<'a, B: Backend> Tape<'a, B> {
         out
     }
 
-    /// Several values as one, their channels one after another.
+    /// Several values concatenated along channels.
     pub(crate) fn concat(&mut self, inputs: &[Var<B>]) -> Var<B> {
         let out = self.plain(self.backend.concat(&values(inputs)));
         self.record(|| Node::Concat { inputs: inputs.to_vec(), out: out.id });
         out
     }
 
-    /// A value that an operation made which the tape does not know. `propagate` adds its gradient to those of what it was
-    /// made of.
+    /// A value of an operation that the tape does not know. `propagate` receives its gradient and adds to those of
+    /// the operation's inputs.
     pub(crate) fn other(
         &mut self,
         value: B::Value,
@@ -196,8 +206,8 @@ impl<'a, B: Backend> Tape<'a, B> {
         self.statistics
     }
 
-    /// Means over pixels of the positive parts, `[n, Σ c]`. The tape's user brings the gradient of the `i`-th call
-    /// to [`backward`](Self::backward).
+    /// Global average pooling after a ReLU: means over pixels of the positive parts, `[n, Σ c]`. The `i`-th call's
+    /// gradient is `means[i]` of [`backward`](Self::backward).
     pub(crate) fn relu_mean(&mut self, inputs: &[Var<B>]) -> B::Vector {
         let slot = self.means;
         self.means += 1;
@@ -211,7 +221,7 @@ impl<'a, B: Backend> Tape<'a, B> {
         }
     }
 
-    /// What was recorded, for a backend of the same kind to go on with.
+    /// The recorded nodes, for another backend of the same kind to continue with.
     pub(crate) fn into_recorded<C>(self) -> Recorded<C>
     where
         C: Backend<Map = B::Map, Value = B::Value, Moments = B::Moments, Vector = B::Vector>,
@@ -219,12 +229,12 @@ impl<'a, B: Backend> Tape<'a, B> {
         Recorded { nodes: self.nodes.unwrap_or_default().into_iter().map(of_kind).collect(), next: self.next }
     }
 
-    /// Propagates the gradients of the [`relu_mean`](Self::relu_mean)s, and those in `grads`, back through everything
-    /// recorded; memory is released on the way. `into` receives the gradients of all parameters that took part, `again`
-    /// the cells that were skipped.
+    /// Replays the tape: propagates the gradients of the [`relu_mean`](Self::relu_mean)s, and those in `grads`, back
+    /// through all nodes. Each node's memory is released once it is done. `into` receives the parameters' gradients;
+    /// `again` handles skipped cells.
     ///
     /// # Errors
-    /// Those of `again`.
+    /// The errors of `again`.
     pub(crate) fn backward(
         self,
         means: &[B::Vector],
@@ -242,6 +252,7 @@ impl<'a, B: Backend> Tape<'a, B> {
                     backend.relu_mean_backward(&values(&inputs), &means[slot], &mut targets);
                     put_back(backend, grads, &inputs, targets);
                 }
+                // A value without a gradient has no reader that leads to the loss; its node is skipped.
                 Node::Concat { inputs, out } => {
                     let Some(grad) = grads[out].take() else { continue };
                     let mut targets = take(grads, &inputs);
@@ -264,14 +275,16 @@ impl<'a, B: Backend> Tape<'a, B> {
                         (inputs.as_slice(), nodes.last())
                         && input.id == before.id
                     {
-                        // The first reader of a value is the last to add to its gradient.
+                        // The tape runs backwards, so the first reader of a value adds to its gradient last. The
+                        // gradient is complete after this call, and the kernel may take the batch-norm sums of the
+                        // preceding block from it.
                         let (value, target) = (&input.value, &mut grads[input.id]);
                         backend.unit_backward_onto(
                             statistics, &block, value, &out.value, &moments, &grad, target, into,
                         );
                         continue;
                     }
-                    // Nothing asks for the gradient of the pictures themselves.
+                    // The network's input has id 0. The gradient of the images is never needed.
                     let from_pictures = inputs.iter().any(|v| v.id == 0);
                     let mut targets = take(grads, &inputs);
                     let wanted = (!from_pictures).then_some(targets.as_mut_slice());
@@ -290,14 +303,14 @@ impl<'a, B: Backend> Tape<'a, B> {
     }
 }
 
-/// What a pass recorded, without the backend that computed it: it can wait until its gradients are asked for.
+/// The nodes of a pass without the backend that computed them. They can be kept until the gradients are asked for.
 pub(crate) struct Recorded<B: Backend> {
     nodes: Vec<Node<B>>,
     next: usize,
 }
 
 impl<B: Backend> Recorded<B> {
-    /// Goes on with a backend of the same kind that has the same parameters.
+    /// Continues with a backend of the same kind that has the same parameters.
     pub(crate) fn resume<C>(self, backend: &C) -> Tape<'_, C>
     where
         C: Backend<Map = B::Map, Value = B::Value, Moments = B::Moments, Vector = B::Vector>,
@@ -307,7 +320,7 @@ impl<B: Backend> Recorded<B> {
     }
 }
 
-/// The same record for another backend of one kind: none of what it holds is the backend's own.
+/// The same node for another backend of the same kind: a node holds nothing that belongs to its backend.
 fn of_kind<B, C>(node: Node<B>) -> Node<C>
 where
     B: Backend,
@@ -338,7 +351,7 @@ fn take<B: Backend>(grads: &mut [Option<B::Map>], vars: &[Var<B>]) -> Vec<Option
     vars.iter().map(|v| grads[v.id].take()).collect()
 }
 
-/// Returns gradients to their places; a value that was taken twice adds up.
+/// Returns gradients to their places. If a value occurs twice among `vars`, its gradients are added.
 fn put_back<B: Backend>(
     backend: &B,
     grads: &mut [Option<B::Map>],

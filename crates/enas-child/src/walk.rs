@@ -1,7 +1,10 @@
-//! How the cells of a training pass are evaluated: all at once and recorded, or once forward and again on the way back.
+//! How the cells of a training pass are evaluated: activation checkpointing per cell, with micro-batches if wanted.
 //!
-//! Results are the same to the bit. What differs is how much of a cell's inside is in memory at a time, and how often
-//! it is computed.
+//! 1. [`Kept`]: record every activation on the way forward.
+//! 2. [`CellByCell`]: store only each cell's inputs and outputs, and recompute its inside during the backward pass.
+//! 3. [`InParts`]: like 2, but evaluate each cell micro-batch by micro-batch, forward and backward.
+//!
+//! Results are identical bit for bit. The strategies differ in memory and in the number of forward computations.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,23 +19,23 @@ use crate::noise::DropPath;
 use crate::parts::{self, Parts, UnitMoments};
 use crate::tape::{Grads, Pair, Skipped, Tape};
 
-/// What a training step computes again on its way back, rather than keep it from its way forward. No result depends on
-/// it, to the bit: only memory and time do.
+/// What a training step recomputes during its backward pass instead of storing it (activation checkpointing). Results
+/// do not depend on it, bit for bit; only memory and time do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recompute {
-    /// Nothing: every activation is kept. The fastest way and the one that takes most memory.
+    /// Nothing: store every activation. Least computation, most memory.
     #[default]
     Nothing,
-    /// The inside of each cell: kept are what cells read and give.
+    /// The inside of each cell: store only the inputs and outputs of cells.
     Cells,
-    /// The inside of each cell, and that for at most so many groups of sixteen images at a time. Statistics of batch
-    /// norms are of the whole batch nevertheless, which takes a pass over the cell for each batch norm that lies behind
+    /// The inside of each cell, in micro-batches of at most this many groups of 16 images. Batch norm still uses the
+    /// statistics of the whole batch. That costs one extra pass over the cell for each batch norm that depends on
     /// another one.
     Groups(usize),
 }
 
-/// One cell of a network in one pass.
+/// One cell of a network in one pass, with its index in the stack.
 #[derive(Clone, Copy)]
 pub(crate) struct CellStep<'a> {
     pub(crate) index: usize,
@@ -41,12 +44,12 @@ pub(crate) struct CellStep<'a> {
     pub(crate) drop_path: Option<DropPath<'a>>,
 }
 
-/// A way to evaluate the cells of a network.
+/// A strategy to evaluate the cells of a network.
 pub(crate) trait Walk<B: Backend> {
-    /// The pair that the next cell reads.
+    /// Evaluates a cell and returns the pair that the next cell reads.
     fn forward(&self, tape: &mut Tape<'_, B>, step: &CellStep<'_>, pair: Pair<B>) -> Result<Pair<B>, Error>;
 
-    /// Propagates the gradients of what a skipped cell gave to what it read, and to its parameters.
+    /// Propagates the gradients of a skipped cell's outputs to its inputs and its parameters.
     fn backward(
         &self,
         backend: &B,
@@ -57,7 +60,7 @@ pub(crate) trait Walk<B: Backend> {
     ) -> Result<(), Error>;
 }
 
-/// Everything is kept.
+/// Stores every activation.
 pub(crate) struct Kept;
 
 impl<B: Backend> Walk<B> for Kept {
@@ -77,7 +80,7 @@ impl<B: Backend> Walk<B> for Kept {
     }
 }
 
-/// The inside of each cell is computed again.
+/// Recomputes the inside of each cell.
 pub(crate) struct CellByCell;
 
 impl<B: Backend> Walk<B> for CellByCell {
@@ -99,15 +102,15 @@ impl<B: Backend> Walk<B> for CellByCell {
     }
 }
 
-/// The inside of each cell is computed again, some groups of images at a time.
+/// Recomputes the inside of each cell, one micro-batch at a time.
 pub(crate) struct InParts<G: Grouped> {
     parts: Parts,
-    /// The statistics that the way forward found, by cell.
+    /// The batch statistics that the forward pass found, by cell index.
     moments: RefCell<BTreeMap<usize, Vec<UnitMoments<G>>>>,
 }
 
 impl<G: Grouped> InParts<G> {
-    /// For a batch of `n` images, at most `groups` groups of sixteen of them at a time.
+    /// For a batch of `n` images in micro-batches of at most `groups` groups of sixteen.
     pub(crate) fn new(n: usize, groups: usize) -> Self {
         Self { parts: Parts::new(n, groups), moments: RefCell::default() }
     }

@@ -1,7 +1,16 @@
-//! The gradient of a walk: back through every step, last to first.
+//! The gradient of a rollout: backpropagation through time (BPTT), from the last LSTM step to the first.
 //!
-//! What each step adds to a weight matrix is an outer product; they are collected and added in one matrix product per
-//! variable at the end.
+//! Method outline, for `L = Σ coefficients[e] · nll(arc e)` over a batch of arcs:
+//!
+//! 1. At a decision, the gradient of the logits is `coefficient · (p − one_hot(choice))`. Times the slope of the
+//!    logit transform it becomes that of the scores.
+//! 2. It flows back through the attention `tanh(key + query) · v`, or through the operation scores `h · w`, to the
+//!    output of this step. Attention also adds to the gradients of the keys of earlier states.
+//! 3. A step that made a state also receives the gradients of its key and of its uses as an LSTM input. All of these
+//!    are later steps, so they are complete.
+//! 4. The LSTM step is taken back. The gradients of its pre-activations overwrite the gates on the tape.
+//! 5. A weight gradient is a sum of outer products, one per step. They are added at the end, in one matrix product
+//!    per variable instead of one rank-1 update per step.
 
 use crate::heads::Heads;
 use crate::lstm;
@@ -11,16 +20,17 @@ use crate::simd::{self, Simd, WithSimd, mul_add};
 use crate::walk::{Input, Tape};
 use crate::weights::{Layout, Values};
 
-/// Space for the gradients that flow back, to be used again and again.
+/// Buffers for the gradients that flow back, kept between calls.
 #[derive(Clone)]
 pub(crate) struct Backward {
-    /// Transposed LSTM matrices, ready for products `[4h, h]`: to the input and to the previous output of each layer.
+    /// Transposed LSTM matrices, packed for products `[4h, h]`: to the input, and to the previous output of each
+    /// layer.
     to_input: Vec<Panels>,
     to_before: Vec<Panels>,
-    /// Transposed key and query matrices, ready for products `[h, h]`.
+    /// Transposed key and query matrices, packed for products `[h, h]`.
     from_key: Panels,
     from_query: Panels,
-    /// Space for [`add_outer_products`] of width 4h and h.
+    /// Buffers for [`add_outer_products`] of width 4h and h.
     outer_gates: Panels,
     outer: Panels,
     /// Gradients of one decision's logits and scores, `[batch, width]`.
@@ -29,15 +39,15 @@ pub(crate) struct Backward {
     /// Gradients of the LSTM outputs and cells, `[batch, h]` per layer.
     dh: Vec<Vec<f32>>,
     dc: Vec<Vec<f32>>,
-    /// Of the products with the fixed inputs, `[1 + vocabulary, 4h]`.
+    /// Gradients of the products with the fixed inputs, `[1 + vocabulary, 4h]`.
     fixed: Vec<f32>,
-    /// Of the products with the states, `[states, batch, 4h]`.
+    /// Gradients of the products with the states, `[states, batch, 4h]`.
     projected: Vec<f32>,
-    /// Of the keys, `[states, batch, h]`.
+    /// Gradients of the keys, `[states, batch, h]`.
     keys: Vec<f32>,
-    /// Of the queries, `[queries, batch, h]`.
+    /// Gradients of the queries, `[queries, batch, h]`.
     queries: Vec<f32>,
-    /// Of the operation weights, transposed `[vocabulary, h]`.
+    /// Gradients of the operation weights, transposed to `[vocabulary, h]`.
     op_weight: Vec<f32>,
 }
 
@@ -65,7 +75,7 @@ impl Backward {
 
     /// Writes `Σ coefficients[e] · ∇nll(arc e)` to `gradient`, laid out like the weights.
     ///
-    /// Uses the tape up: its gates are overwritten.
+    /// Consumes the tape: its gates are overwritten.
     pub(crate) fn run(
         &mut self,
         weights: &Values,
@@ -109,7 +119,7 @@ impl Backward {
         }
     }
 
-    /// A state's output gets back what its key and its uses as an input received; all of them are later steps.
+    /// Adds to the gradient of a state's output what came back through its key and its uses as an input.
     fn state(&mut self, shape: Shape, slot: Option<usize>, feeds: bool) {
         let Some(slot) = slot else { return };
         let Shape { hidden: h, batch: n, .. } = shape;
@@ -161,6 +171,7 @@ impl Backward {
         {
             let row = e * width..e * width + n_choices;
             let (logits, scores) = (&mut self.logits[row.clone()], &mut self.scores[row.clone()]);
+            // Softmax with cross entropy: the gradient of −ln p[chosen] is p − one_hot(chosen).
             logits.copy_from_slice(&probabilities[row.clone()]);
             logits[chosen] -= 1.0;
             logits.iter_mut().for_each(|d| *d *= coefficient);
@@ -185,6 +196,7 @@ impl Backward {
         self.decision(tape, op.decision, op.n_choices, coefficients);
         let shape = tape.shape;
         let row = op.first * shape.hidden..(op.first + op.n_choices) * shape.hidden;
+        // A free bias is added to the logits, any other one to the scores.
         let d = if heads.free_bias { &self.logits } else { &self.scores };
         for d in d.chunks_exact(shape.width()) {
             d_bias.iter_mut().zip(d).for_each(|(d_bias, d)| *d_bias += d);
@@ -201,7 +213,7 @@ impl Backward {
         simd::run(operations);
     }
 
-    /// Back through one LSTM step; leaves the gradients of the pre-activations in the tape.
+    /// Back through one LSTM step. Leaves the gradients of the pre-activations on the tape.
     fn lstm(&mut self, tape: &mut Tape, at: usize) {
         let shape = tape.shape;
         let Shape { hidden: h, batch: n, .. } = shape;
@@ -216,9 +228,10 @@ impl Backward {
                 dc: &mut self.dc[l],
             };
             back.run();
+            // The gradient of this output is used up; its buffer now receives that of the previous output.
             let (below, here) = self.dh.split_at_mut(l);
             here[0].fill(0.0);
-            // Before the first step there is nothing to learn.
+            // The state before the first step is the constant zero.
             if at > 0 {
                 multiply_add(gates, &self.to_before[l], &mut here[0]);
             }
@@ -238,13 +251,14 @@ impl Backward {
         }
     }
 
-    /// The collected outer products.
+    /// Adds up the outer products of all steps.
     fn collect(&mut self, weights: &Values, tape: &Tape, gradient: &mut [f32]) {
         let Shape { hidden: h, batch: n, .. } = tape.shape;
         let rows = tape.plan.moments.len() * n * h;
         let layout: &Layout = weights.layout;
         for (l, layer) in tape.layers.iter().enumerate() {
             let (from_input, from_before) = gradient[layout.lstm(l)].split_at_mut(h * 4 * h);
+            // `h` starts with the initial state, so row s is the output before step s.
             let space = &mut self.outer_gates;
             add_outer_products(&layer.h[..rows], &layer.gates, space, from_before);
             if l > 0 {
@@ -252,7 +266,7 @@ impl Backward {
                 continue;
             }
             add_outer_products(&tape.fixed_inputs, &self.fixed, space, from_input);
-            // What does not feed gave zeros, so only the other states count.
+            // States that do not feed the LSTM have zero gradients here, so only ranges of feeding states are added.
             for run in &tape.plan.fed {
                 let (first, size) = (run.start * n * h, run.len() * n * h);
                 let uses = &self.projected[4 * first..][..4 * size];
@@ -269,12 +283,12 @@ impl Backward {
 /// Back through `tanh(key + query) · v` for one state, of several arcs.
 struct Attention<'a> {
     hidden: usize,
-    /// Distance between neighbouring arcs' scores.
+    /// Distance between the scores of neighbouring arcs.
     width: usize,
     d_scores: &'a [f32],
-    /// tanh(key + query), `[batch, h]`, as its gradients.
+    /// tanh(key + query), `[batch, h]`; `d_query` and `d_key` have the same shape.
     a: &'a [f32],
-    /// `[h]`, as its gradient.
+    /// `[h]`, as `d_v`.
     v: &'a [f32],
     d_v: &'a mut [f32],
     d_query: &'a mut [f32],
@@ -293,6 +307,7 @@ impl WithSimd for Attention<'_> {
         {
             add_scaled::<S>(self.d_v, *d, a);
             for (((d_query, d_key), &a), v) in d_query.iter_mut().zip(d_key).zip(a).zip(self.v) {
+                // The slope of tanh at value a is 1 − a².
                 let d_sum = d * v * mul_add::<S>(-a, a, 1.0);
                 *d_query += d_sum;
                 *d_key += d_sum;
@@ -304,12 +319,12 @@ impl WithSimd for Attention<'_> {
 /// Back through the scores of the operations, `output · weight`, of several arcs.
 struct Operations<'a> {
     hidden: usize,
-    /// Distance between neighbouring arcs' scores.
+    /// Distance between the scores of neighbouring arcs.
     width: usize,
     d_scores: &'a [f32],
-    /// `[batch, h]`, as its gradient.
+    /// `[batch, h]`, as `d_outputs`.
     outputs: &'a [f32],
-    /// `[choices, h]`, as its gradient.
+    /// `[choices, h]`, as `d_weight`.
     weight: &'a [f32],
     d_weight: &'a mut [f32],
     d_outputs: &'a mut [f32],
@@ -332,7 +347,7 @@ impl WithSimd for Operations<'_> {
     }
 }
 
-/// Adds what one step's pre-activations received to the sum of the input that they read, for every arc.
+/// Adds the pre-activation gradients of one step to the sum of the input that each arc read.
 struct Inputs<'a> {
     shape: Shape,
     inputs: &'a [Input],

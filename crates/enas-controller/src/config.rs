@@ -1,4 +1,4 @@
-//! The settings of the controller, their two presets and their checks.
+//! The settings of the controller, with two presets and their checks.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,78 +6,84 @@ use crate::Error;
 
 /// Settings of the policy and of its training.
 ///
-/// Four of them depart from the published algorithm by choice and have a reference value that restores it:
+/// Four settings can depart from the authors' algorithm; each has a reference value that restores it:
 /// [`op_bias`](Config::op_bias), [`anneal`](Config::anneal), [`advantage`](Config::advantage) and
-/// [`baseline_init`](Config::baseline_init).
+/// [`baseline_init`](Config::baseline_init). Reference values are those of `scripts/cifar10_micro_search.sh`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Width of the LSTM state and of all embeddings, in units (reference: 64).
+    /// Width of the LSTM state and of all embeddings (reference: 64, `main.py:153`).
     pub hidden_size: usize,
-    /// Number of stacked LSTM layers (reference: 1).
+    /// Number of stacked LSTM layers (reference: 1, `main.py:154`).
     pub lstm_layers: usize,
     /// Learning rate of Adam, constant (reference: 0.0035).
     pub lr: f64,
-    /// Largest magnitude of an index logit, in nats: logits become `tanh_constant · tanh(logits)`. Absent: no bound
-    /// (reference: 1.1).
+    /// Bound of the index logits, in nats: logits become `tanh_constant · tanh(logits)`
+    /// (`micro_controller.py:160-161`). Absent: no bound (reference: 1.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tanh_constant: Option<f64>,
-    /// Operation logits are bounded by `tanh_constant / op_tanh_reduce` instead; no unit (reference: 2.5).
+    /// Operation logits have the bound `tanh_constant / op_tanh_reduce` (`micro_controller.py:181-183`; reference:
+    /// 2.5).
     pub op_tanh_reduce: f64,
-    /// Divides all logits before the bound; above 1 flattens the policy. Absent: 1 (reference: absent).
+    /// Divides all logits before the bound is applied; values above 1 flatten the policy. Absent: 1 (reference:
+    /// absent).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// Reward per nat of entropy, added to the accuracy; it carries no gradient (reference: 0.0001).
+    /// Reward per nat of entropy, added to the accuracy, without a gradient (`micro_controller.py:237-238`;
+    /// reference: 0.0001).
     pub entropy_weight: f64,
-    /// Fraction of the baseline that survives one rewarded arc (reference: 0.99).
+    /// Decay of the baseline per rewarded arc: the weight of its old value (reference: 0.99, `main.py:72`).
     pub baseline_decay: f64,
-    /// Rewarded arcs whose gradients are averaged into one update (reference: 10).
+    /// Number of rewarded arcs whose gradients are averaged into one update (gradient accumulation; reference: 10).
     pub aggregate: usize,
-    /// Updates per controller phase, of [`aggregate`](Config::aggregate) arcs each (reference: 30).
+    /// Number of updates per controller phase, of [`aggregate`](Config::aggregate) arcs each (reference: 30).
     pub steps: usize,
-    /// Child epochs between controller phases (reference: 1, after every epoch).
+    /// Number of child epochs between controller phases (reference: 1, after every epoch).
     pub train_every: usize,
-    /// Where the operation bias acts and where it starts (reference: `frozen`; improved: `free`).
+    /// Position and initial value of the operation bias (reference: `frozen`; improved: `free`).
     pub op_bias: OpBias,
-    /// How the bounds of the policy move during training. Absent: they stay (reference: absent).
+    /// How the bounds of the policy change during training. Absent: they stay constant (reference: absent).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anneal: Option<Anneal>,
-    /// What multiplies the gradient of each arc (reference: `plain`; improved: `normalized`).
+    /// The factor of each arc's gradient (reference: `plain`; improved: `normalized`).
     pub advantage: Advantage,
-    /// Where the baseline starts (reference: `zero`; improved: `first-rewards`).
+    /// Initial value of the baseline (reference: `zero`; improved: `first-rewards`).
     pub baseline_init: BaselineInit,
-    /// What draws the share of skips of a macro arc towards a target. Absent: nothing does; cells have no skips.
+    /// Penalty on the share of skips in macro arcs. Absent: no penalty; cells have no skips.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skip: Option<Skip>,
 }
 
-/// A penalty on the skips of macro arcs: `weight` times the divergence of each skip's probability from `target`.
+/// A penalty on the skips of macro arcs: `weight` times the Kullback–Leibler divergence of each skip's probability
+/// from `target` (`general_controller.py:231-234, 291-292`).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Skip {
-    /// Weight in the loss (published: 0.8).
+    /// Weight in the loss (authors' script: 0.8).
     pub weight: f64,
-    /// The share of skips aimed at, above 0 and below 1 (published: 0.4).
+    /// Target share of skips, above 0 and below 1 (authors' script: 0.4).
     pub target: f64,
 }
 
 /// The trainable bias of the five operation logits.
 ///
-/// In every case the normal cell adds a constant (+0.25 for separable convolutions, -0.25 for the rest) that is not
-/// trained.
+/// The normal cell always adds a constant as well: +0.25 for separable convolutions, −0.25 for the rest
+/// (`micro_controller.py:106-109, 184-185`). It is not trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OpBias {
-    /// The published one: `[10, 10, 0, 0, 0]` *inside* the tanh. tanh(10) is 1 and its slope 0 in `f32`, so the two
-    /// convolutions keep their highest possible logit for ever and nothing can be learned about them.
+    /// The authors' bias: `[10, 10, 0, 0, 0]` *inside* the tanh (`micro_controller.py:100-104, 178-183`).
+    ///
+    /// Quirk: in `f32`, tanh(10) is 1 with slope 0. So both convolutions keep their highest possible logit for ever,
+    /// and their gradient is zero.
     Frozen,
-    /// Zeros inside the tanh: every logit moves, within the tanh bound.
+    /// Zeros inside the tanh: every logit is trained, within the tanh bound.
     Zero,
-    /// Zeros added after the tanh: every operation can be preferred or given up without a bound.
+    /// Zeros, added after the tanh: logits are trained without a bound.
     Free,
 }
 
-/// End values of a linear change over the course of training; an absent one does not change.
+/// End values of a linear change over the training; an absent one means no change.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anneal {
@@ -89,45 +95,46 @@ pub struct Anneal {
     pub temperature_end: Option<f64>,
 }
 
-/// What multiplies the gradient of an arc's log-probability.
+/// The factor of the gradient of an arc's log-probability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Advantage {
     /// Reward minus baseline.
     Plain,
-    /// Reward minus baseline, then shifted and scaled to mean 0 and standard deviation 1 over the arcs of one update,
-    /// so that the size of a step does not depend on the size of the rewards.
+    /// Reward minus baseline, standardised to mean 0 and standard deviation 1 over the arcs of one update. The step
+    /// size then does not depend on the scale of the rewards.
     Normalized,
 }
 
-/// Where the moving average of the rewards starts.
+/// Initial value of the moving average of the rewards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BaselineInit {
-    /// At zero, as published: the first hundred arcs or so are reinforced whatever they are.
+    /// Zero, as in the authors' code (`micro_controller.py:241`). Quirk: the baseline needs about a hundred arcs to
+    /// reach the rewards, and until then every arc is reinforced.
     Zero,
-    /// At the mean reward of the first update's arcs.
+    /// The mean reward of the first update's arcs.
     FirstRewards,
 }
 
-/// How peaked the policy may be at one moment of training; see [`Config::bounds`].
+/// How peaked the policy may be at one point of training; see [`Config::bounds`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bounds {
     /// Largest magnitude of an index logit, in nats; `None`: no bound.
     pub tanh_constant: Option<f64>,
-    /// Divides the logits before the bound; `None`: they are taken as they are.
+    /// Divides the logits before the bound is applied; `None`: 1.
     pub temperature: Option<f64>,
 }
 
 impl Default for Config {
-    /// [`Config::improved`], as the presets that are not named after publications have it.
+    /// [`Config::improved`]; presets that are not named after publications use it.
     fn default() -> Self {
         Self::improved()
     }
 }
 
 impl Config {
-    /// The published settings of the micro search.
+    /// The settings of the authors' micro search (`scripts/cifar10_micro_search.sh`).
     pub fn reference() -> Self {
         Self {
             hidden_size: 64,
@@ -149,8 +156,8 @@ impl Config {
         }
     }
 
-    /// The published settings with a bias that can be learned, bounds that open during training, normalised
-    /// advantages and a baseline that starts where the rewards are.
+    /// The reference with four changes: a trainable bias, a tanh bound that widens to 2.5, normalised advantages, and
+    /// a baseline that starts at the first rewards.
     pub fn improved() -> Self {
         Self {
             op_bias: OpBias::Free,
@@ -161,7 +168,7 @@ impl Config {
         }
     }
 
-    /// The bounds at `progress` through training, from 0 (start) to 1 (end); values outside are taken as the nearer.
+    /// The bounds at `progress` through training, from 0 (start) to 1 (end); `progress` is clamped to this range.
     pub fn bounds(&self, progress: f64) -> Bounds {
         let progress = progress.clamp(0.0, 1.0);
         let towards = |start: f64, end: f64| start + (end - start) * progress;
@@ -179,7 +186,7 @@ impl Config {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`Error::Config`] with the first key that makes no sense, its value and what is allowed.
+    /// [`Error::Config`] with the first invalid key, its value and what is allowed.
     pub fn validate(&self) -> Result<(), Error> {
         let counts = [
             ("hidden_size", self.hidden_size, 4096),

@@ -1,4 +1,4 @@
-//! The controller: a policy over the arcs of the ENAS micro search.
+//! The controller: a policy over the arcs of the ENAS micro search (Pham et al. 2018, section 2.4).
 
 use std::fmt;
 
@@ -14,33 +14,34 @@ use crate::{Bounds, Config, Error, Plan, Start};
 
 /// An LSTM policy π(m; θ) over arcs, with the state of its training.
 ///
-/// Every method that reads the policy takes the [`Bounds`] it shall obey; get them from [`Config::bounds`].
+/// Every method that reads the policy takes [`Bounds`] for its logits; [`Config::bounds`] computes them.
 ///
-/// Its weights are candle variables, which others may train as well. A controller is a value nevertheless: a clone has
-/// variables and an optimiser of its own.
+/// The weights are candle variables, which other optimisers may train as well. A clone has its own variables and its
+/// own optimiser.
 #[derive(Clone)]
 pub struct Controller {
     pub(crate) policy: Policy,
     n_nodes: usize,
 }
 
-/// A draw from the policy, or an arc seen by it.
+/// An arc with its probability under the policy: drawn from it, or given to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// The arc m.
     pub arc: Arc,
-    /// ln π(m; θ), never positive; the reference's "log prob" is its negative.
+    /// ln π(m; θ), never positive. The authors' `log_prob` is its negative (`micro_controller.py:166-168`).
     pub log_prob: f32,
-    /// Sum of the entropies of all decisions on the way, in nats.
+    /// Sum of the entropies of all decisions on the path to this arc, in nats.
     pub entropy: f32,
 }
 
 impl Controller {
-    /// A controller for arcs of `n_nodes` nodes per cell. It starts from a [`Seed`], untrained, or with the variables of a
-    /// [`VarBuilder`](candle_nn::VarBuilder): those that are there, and new ones; see [`seeded()`](crate::seeded()).
+    /// A controller for arcs of `n_nodes` nodes per cell. It starts untrained from a [`Seed`], or takes its variables
+    /// from a [`VarBuilder`](candle_nn::VarBuilder), which makes those that are missing; see
+    /// [`seeded()`](crate::seeded()).
     ///
     /// # Errors
-    /// If a setting makes no sense ([`Config::validate`]), `n_nodes` is not within 1 to 64, or a variable has another
+    /// If a setting is invalid ([`Config::validate`]), `n_nodes` is not within 1 to 64, or a variable has another
     /// shape or is not on the CPU.
     pub fn new<'v>(config: &Config, n_nodes: usize, start: impl Into<Start<'v>>) -> Result<Self, Error> {
         config.validate()?;
@@ -52,7 +53,7 @@ impl Controller {
         self.policy.tensors()
     }
 
-    /// The variables, for an optimiser of candle's, in a fixed order. Tensors that are no variables are left out.
+    /// The variables for a candle optimiser, in a fixed order. Tensors that are not variables are left out.
     pub fn vars(&self) -> Vec<Var> {
         self.policy.vars()
     }
@@ -62,36 +63,37 @@ impl Controller {
         sample_of(&self.policy.sample(bounds, rng))
     }
 
-    /// Draws one arc from each stream; the same arcs as drawing them one by one, in less time.
+    /// Draws one arc from each stream. The arcs equal those of one [`sample`](Self::sample) per stream; the rollouts
+    /// run as a batch.
     pub fn sample_many(&self, bounds: Bounds, rngs: &mut [Stream]) -> Vec<Sample> {
         self.policy.sample_many(bounds, rngs).iter().map(sample_of).collect()
     }
 
-    /// The probability of a given arc.
+    /// The log-probability and entropy of a given arc.
     ///
     /// # Errors
-    /// If the arc has another number of nodes than this controller decides about.
+    /// If the arc's number of nodes differs from the controller's.
     pub fn score(&self, bounds: Bounds, arc: &Arc) -> Result<Sample, Error> {
         Ok(sample_of(&self.policy.score(bounds, &self.choices(0, arc)?)?))
     }
 
-    /// The arc that takes the likeliest choice at every decision, the first of equals.
+    /// The arc that takes the most likely choice at every decision, the first one among equals.
     pub fn most_likely(&self, bounds: Bounds) -> Sample {
         sample_of(&self.policy.most_likely(bounds))
     }
 
-    /// The decisions that make `arc`, in the order of its integers, to see what the policy thinks of each.
+    /// The logits and probabilities of each decision on the path to `arc`, in the order of the arc's integers.
     ///
     /// # Errors
-    /// As [`score`](Self::score).
+    /// As for [`score`](Self::score).
     pub fn decisions(&self, bounds: Bounds, arc: &Arc) -> Result<Vec<Decision>, Error> {
         self.policy.decisions(bounds, &self.choices(0, arc)?)
     }
 
-    /// The gradient of `Σ coefficients[i] · -ln π(arcs[i]; θ)`: one tensor per variable, under its name.
+    /// The gradient of `Σ coefficients[i] · −ln π(arcs[i]; θ)`: one tensor per variable, under its name.
     ///
     /// # Errors
-    /// As [`score`](Self::score), and if the numbers of arcs and coefficients differ.
+    /// As for [`score`](Self::score), and if the numbers of arcs and coefficients differ.
     pub fn nll_gradient(
         &self,
         bounds: Bounds,
@@ -107,17 +109,17 @@ impl Controller {
         self.policy.config()
     }
 
-    /// Nodes per cell of the arcs it decides about.
+    /// Number of nodes per cell of the arcs it decides about.
     pub fn n_nodes(&self) -> usize {
         self.n_nodes
     }
 
-    /// Number of trainable numbers.
+    /// Number of trainable parameters.
     pub fn n_params(&self) -> usize {
         self.policy.n_params()
     }
 
-    /// The integers of the arc at this position, after a check of their number.
+    /// The integers of the arc at this position, after a check of its size.
     pub(crate) fn choices(&self, position: usize, arc: &Arc) -> Result<Vec<usize>, Error> {
         match arc.n_nodes() {
             got if got != self.n_nodes => Err(Error::ArcNodes { position, expected: self.n_nodes, got }),
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn tighter_bounds_and_higher_temperature_flatten_the_policy() {
-        // The published bias gives even an untrained policy something to be bounded.
+        // The bias of the reference makes even an untrained policy reach its bounds.
         let config = Config { hidden_size: 24, ..Config::reference() };
         let controller = Controller::new(&config, 4, Seed::new(5)).unwrap();
         let arc = controller.most_likely(config.bounds(0.0)).arc;

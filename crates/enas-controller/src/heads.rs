@@ -1,14 +1,14 @@
-//! From raw scores to probabilities: temperature, tanh bound, bias, softmax.
+//! From raw scores to probabilities: temperature, tanh bound, bias, softmax (`micro_controller.py:157-161, 178-185`).
 
 use crate::simd::{self, Simd, WithSimd};
 use crate::{Bounds, Config, OpBias, math};
 
-/// How the scores of both kinds of decision become logits.
+/// The logit transforms of both kinds of decision.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heads {
     pub(crate) index: Squash,
     pub(crate) op: Squash,
-    /// Whether the trained operation bias is added to the logits rather than to the scores.
+    /// Whether the trained operation bias is added to the logits instead of the scores.
     pub(crate) free_bias: bool,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Squash {
 }
 
 impl Squash {
-    /// The logit of a score, and its slope there.
+    /// The logit of a score, and the derivative of the logit with respect to the score.
     #[inline(always)]
     fn apply<S: Simd>(self, score: f32) -> (f32, f32) {
         let cooled = score / self.temperature;
@@ -48,17 +48,23 @@ impl Squash {
 
 /// One decision of several arcs: from scores to logits, probabilities and entropy.
 ///
-/// Shapes: `[batch, width]`, of which the first `n_choices` of each row count and the rest becomes anything;
-/// `log_sums` and `entropy` `[batch]`.
+/// Shapes: `[batch, width]`, of which the first `n_choices` of each row count and the rest is undefined; `log_sums`
+/// and `entropy` `[batch]`.
+///
+/// Method outline, in three passes because a row is often shorter than a vector:
+///
+/// 1. Transform all scores at once, and find the maximum of each row.
+/// 2. Compute the exponentials of all rows at once.
+/// 3. Normalise each row, and add up its entropy.
 pub(crate) struct Decide<'a> {
     pub(crate) squash: Squash,
-    /// Added to the logits of the first choices.
+    /// Constants added to the logits of the first choices.
     pub(crate) added: &'a [f32],
     pub(crate) n_choices: usize,
     pub(crate) width: usize,
     pub(crate) scores: &'a [f32],
     pub(crate) logits: &'a mut [f32],
-    /// Slope of each logit with respect to its score.
+    /// Derivative of each logit with respect to its score.
     pub(crate) slopes: &'a mut [f32],
     pub(crate) probabilities: &'a mut [f32],
     /// ln Σ exp(logits).
@@ -85,10 +91,11 @@ impl WithSimd for Decide<'_> {
             self.logits.chunks_exact_mut(self.width).zip(self.probabilities.chunks_exact_mut(self.width));
         for ((logits, probabilities), largest) in rows.zip(&mut *self.log_sums) {
             logits.iter_mut().zip(self.added).for_each(|(logit, a)| *logit += a);
+            // `log_sums` holds the row maximum until the last pass, so that exp never overflows.
             *largest = logits[..self.n_choices].iter().copied().fold(f32::NEG_INFINITY, f32::max);
             probabilities.iter_mut().zip(logits).for_each(|(p, logit)| *p = *logit - *largest);
         }
-        // All rows at once, because a row is shorter than a vector.
+        // All rows at once: one row is often shorter than a vector.
         for p in self.probabilities.iter_mut() {
             *p = math::exp::<S>(*p);
         }

@@ -1,16 +1,17 @@
-//! The ENAS controller: an LSTM policy π(m; θ) over arcs, trained with REINFORCE (Pham et al., ICML 2018,
-//! sections 2.1 to 2.3, for the cells of section 2.4).
+//! The ENAS controller: an LSTM policy π(m; θ) over arcs, trained with REINFORCE (Pham et al., ICML 2018). Training
+//! follows sections 2.1 to 2.3 of the paper, and the arcs are the cells of section 2.4.
 //!
-//! It knows arcs and random numbers, and no child network and no images. The weights are named candle variables, made
-//! through a `VarBuilder`; [`Controller::nll`] is a tensor that candle's autograd goes back through. The walk itself is
-//! one operation of candle's with a hand-written backward pass, because the policy is small (41,733 parameters at the
-//! published size) and one allocation per LSTM step would cost more than its arithmetic.
+//! This crate knows arcs and random numbers. It knows neither child networks nor images. The weights are named candle
+//! variables, made through a `VarBuilder`. [`Controller::nll`] is a tensor that candle's autograd can propagate
+//! through. The whole rollout is one candle operation with a hand-written backward pass. The policy is small (41,733
+//! parameters at the published size), so one allocation per LSTM step would cost more than its arithmetic.
 //!
-//! [`Controller::sample`], [`Controller::score`] and [`Controller::most_likely`] are three readings of one walk over
-//! the decisions of an arc; only who chooses differs. [`Controller::reinforce`] turns rewarded arcs into one
-//! optimiser step, in place; an optimiser of candle's on [`Controller::vars`] does the same with more freedom. Which
-//! decisions there are is data, a [`Plan`]: a [`Policy`] does the same for any of them. [`Config::reference`] reproduces
-//! the published algorithm; [`Config::improved`] changes four named settings of it.
+//! [`Controller::sample`], [`Controller::score`] and [`Controller::most_likely`] share one rollout over the decisions
+//! of an arc; they differ in how a choice is made. [`Controller::reinforce`] turns rewarded arcs into one optimiser
+//! step, in place. A candle optimiser on [`Controller::vars`] can train the policy too.
+//!
+//! The decisions are data, a [`Plan`]; a [`Policy`] works with any plan. [`Config::reference`] reproduces the
+//! authors' algorithm (`micro_controller.py`). [`Config::improved`] changes four named settings of it.
 //!
 //! ```
 //! use enas_controller::{Config, Controller, Episode, Seed};
@@ -67,11 +68,11 @@ pub use policy::{Decision, Draw, Policy};
 pub use start::{Start, seeded};
 pub use state::NamedTensor;
 
-/// What this crate's functions take and give, from the crates below it.
+/// Types of lower crates that occur in this crate's interface.
 pub use enas_arc::Arc;
 pub use enas_rng::{Seed, Stream};
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

@@ -1,15 +1,24 @@
-//! The elementwise part of an LSTM cell, forward and backward, for several arcs at one step.
+//! The elementwise part of an LSTM cell, forward and backward, for one step of several arcs.
 //!
-//! There is no bias and no forget bias, as in the reference. The products with the weights are the caller's.
+//! There is no bias, not even a forget bias (`common_ops.py:5-14`). The caller computes the products with the
+//! weights.
 
 use crate::math::{sigmoid, tanh};
 use crate::simd::{self, Simd, WithSimd, mul_add};
 
-/// Turns pre-activations into gates and moves the cell on: `c = i·g + f·c_prev`, `h = o·tanh(c)`.
+/// Activates the gates and updates the cell: `c = i·g + f·c_prev`, `h = o·tanh(c)`.
+///
+/// Method outline:
+///
+/// 1. Per arc, activate the gates and update c.
+/// 2. Apply tanh to the c of all arcs at once.
+/// 3. Per arc, compute h.
+///
+/// All loops run over contiguous values without branches, so they vectorise.
 pub(crate) struct Forward<'a> {
     /// Width h of the state.
     pub(crate) hidden: usize,
-    /// `[batch, 4h]` in the order i, f, o, g; replaced by their activations.
+    /// `[batch, 4h]` in the order i, f, o, g: pre-activations on entry, activations on return.
     pub(crate) gates: &'a mut [f32],
     /// `[batch, h]`, as the others.
     pub(crate) c_prev: &'a [f32],
@@ -53,14 +62,14 @@ impl WithSimd for Forward<'_> {
 pub(crate) struct Backward<'a> {
     /// Width h of the state.
     pub(crate) hidden: usize,
-    /// `[batch, 4h]`: the activations on entry, the gradient of the pre-activations on return.
+    /// `[batch, 4h]`: activations on entry, gradients of the pre-activations on return.
     pub(crate) gates: &'a mut [f32],
     /// `[batch, h]`, as the others.
     pub(crate) c_prev: &'a [f32],
     pub(crate) tanh_c: &'a [f32],
     /// Gradient of h.
     pub(crate) dh: &'a [f32],
-    /// Gradient of c from later steps on entry, that of `c_prev` on return.
+    /// On entry the gradient of c from later steps, on return that of `c_prev`.
     pub(crate) dc: &'a mut [f32],
 }
 
@@ -91,12 +100,14 @@ fn backward_row<S: Simd>(gates: &mut [f32], c_prev: &[f32], tanh_c: &[f32], dh: 
     let (f, rest) = rest.split_at_mut(hidden);
     let (o, g) = rest.split_at_mut(hidden);
     let (g, c_prev, tanh_c, dh) = (&mut g[..hidden], &c_prev[..hidden], &tanh_c[..hidden], &dh[..hidden]);
-    // The slopes of tanh and of the logistic function at a value y, times what flows back.
+    // Gradient times slope: tanh has the slope 1 − y² at value y, the logistic function y − y².
     let tanh_back = |d: f32, y: f32| d * mul_add::<S>(-y, y, 1.0);
     let sigmoid_back = |d: f32, y: f32| d * mul_add::<S>(-y, y, y);
     for k in 0..hidden {
+        // h = o·tanh(c): h passes its gradient to o, and through tanh to c, which also has one from later steps.
         let d_o = dh[k] * tanh_c[k];
         let d_c = dc[k] + tanh_back(dh[k] * o[k], tanh_c[k]);
+        // c = i·g + f·c_prev.
         let (d_i, d_f, d_g) = (d_c * g[k], d_c * c_prev[k], d_c * i[k]);
         dc[k] = d_c * f[k];
         i[k] = sigmoid_back(d_i, i[k]);
@@ -114,7 +125,7 @@ mod tests {
         Forward { hidden: 1, gates, c_prev: &[c_prev], c, tanh_c, h }.run();
     }
 
-    /// One unit by hand: z = (0.5, -1, 2, 0.3), c_prev = 0.7.
+    /// One unit, computed by hand: z = (0.5, -1, 2, 0.3), c_prev = 0.7.
     #[test]
     fn one_unit_equals_the_formula_by_hand() {
         let mut gates = [0.5, -1.0, 2.0, 0.3];
@@ -129,7 +140,7 @@ mod tests {
     #[test]
     fn backward_equals_finite_differences() {
         let start = [0.5f32, -1.0, 2.0, 0.3, 0.7];
-        // A weighted sum of both outputs, as later steps would form it.
+        // A weighted sum of both outputs stands for the later steps.
         let value = |x: [f32; 5]| {
             let (mut gates, mut c, mut tanh_c, mut h) = ([x[0], x[1], x[2], x[3]], [0.0], [0.0], [0.0]);
             forward(&mut gates, x[4], &mut c, &mut tanh_c, &mut h);

@@ -1,42 +1,49 @@
-//! exp, tanh and the logistic function as straight-line arithmetic.
+//! exp, tanh and the logistic function as branch-free arithmetic that the compiler can vectorise.
 //!
-//! The platform's versions are calls that the compiler cannot vectorise, and an update takes some 200,000 of them.
-//! Here is only what the controller needs: errors are within a few units in the last place, NaN stays NaN, and no
-//! library takes part, so that results depend on nothing but the instruction set.
+//! The platform's versions are function calls, which cannot be vectorised; an update needs about 200,000 of them.
+//! Errors are a few units in the last place, and NaN stays NaN. No library is involved, so results depend on the
+//! instruction set only.
+//!
+//! Method outline:
+//!
+//! 1. Cody–Waite range reduction: `x = n·ln 2 + r` with |r| ≤ ½ ln 2, and ln 2 split into two constants.
+//! 2. A Taylor polynomial of degree 7 for `exp(r) − 1`, by Horner's rule.
+//! 3. `2ⁿ` by writing `n + 127` into the exponent bits.
+//! 4. tanh from `exp(2x) − 1`, the logistic function from `exp(−x)`.
 
 use crate::simd::{Simd, mul_add};
 
 /// 1.5 · 2²³: adding it rounds to an integer and leaves that integer in the low mantissa bits.
 const ROUND: f32 = 12_582_912.0;
-/// ln 2 in two parts; the first has enough trailing zeros for an exact product with any exponent.
+/// ln 2 in two parts (Cody–Waite). The first has enough trailing zeros for an exact product with any exponent n.
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 
-/// `2^n` and `exp(r) - 1`, where `x = n·ln 2 + r` and |r| ≤ ½ ln 2; `x` must be within ±87.
+/// `2ⁿ` and `exp(r) − 1`, where `x = n·ln 2 + r` and |r| ≤ ½ ln 2; `x` must be within ±87.
 #[inline(always)]
 fn split_exp<S: Simd>(x: f32) -> (f32, f32) {
     let shifted = mul_add::<S>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = mul_add::<S>(n, -LN2_LOW, mul_add::<S>(n, -LN2_HIGH, x));
-    // Taylor, from 1/2! to 1/7!: the first term left out is r⁸/8!, below 6e-9 of the result.
+    // Taylor coefficients from 1/2! to 1/7!. The first omitted term is r⁸/8!, below 6e-9.
     let terms = [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5];
     let tail = terms.into_iter().fold(1.0 / 5040.0, |sum, term| mul_add::<S>(sum, r, term));
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     (power, mul_add::<S>(r * r, tail, r))
 }
 
-/// `e^x`, saturating beyond ±87.
+/// `e^x`, constant beyond ±87.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(x: f32) -> f32 {
     let (power, series) = split_exp::<S>(x.clamp(-87.0, 87.0));
     mul_add::<S>(power, series, power)
 }
 
-/// The hyperbolic tangent; exactly ±1 from ±10 on, so that its slope there is exactly 0.
+/// The hyperbolic tangent. It is exactly ±1 beyond ±10, so its slope there is exactly 0.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(x: f32) -> f32 {
     let (power, series) = split_exp::<S>(2.0 * x.clamp(-10.0, 10.0));
-    // exp(2x) - 1 without the cancellation near zero.
+    // `exp(2x) − 1` without cancellation near zero.
     let grown = mul_add::<S>(power, series, power - 1.0);
     grown / (grown + 2.0)
 }
@@ -64,12 +71,12 @@ mod tests {
         }
     }
 
-    /// Every instruction set's results.
+    /// The results of every instruction set.
     fn all(x: f32) -> impl Iterator<Item = [f32; 3]> {
         simd::all().into_iter().map(move |arch| simd::run_at(arch, Three(x)))
     }
 
-    /// Largest relative errors of the three within `range` of zero.
+    /// The largest relative errors of the three functions within `range` of zero.
     fn worst(range: f64) -> [f64; 3] {
         let mut worst = [0.0f64; 3];
         for i in -20_000..=20_000 {

@@ -1,19 +1,29 @@
-//! The matrix products of the crate, on row-major slices.
+//! Matrix products (GEMM) on row-major slices, for the small matrices of the controller.
 //!
-//! Every element of a result adds its terms one after the other in the same order whatever the number of rows, so an
-//! arc computed alone and within a batch gives the same bits.
+//! Method outline, in the terms of BLIS (mr × nr register tiles, kc terms per block):
+//!
+//! 1. The right factor is packed into panels of nr = [`WIDTH`] columns. Each row of a panel is two cache lines,
+//!    aligned.
+//! 2. The outer loop takes kc = [`DEPTH`] terms. The next loop takes mr rows of the result: 10, 5, 4, 2 or 1, as many
+//!    as fit into the registers and are left.
+//! 3. The mr × kc part of the left factor is copied to the stack (2.5 KB at most). It is reused for all panels.
+//! 4. The inner loops go over panels (8 KB for kc terms) and tiles of mr rows × 2 vectors. A tile's sums stay in
+//!    registers over all kc terms; each term broadcasts a left value and multiplies it with two vectors of the panel.
+//!
+//! Each element of the result adds its terms one after another, in the same order for any number of rows. So an arc
+//! has the same bits whether it is computed alone or in a batch.
 
 use std::ops::Range;
 
 use crate::simd::{self, Simd, WithSimd, mul_add, mul_adds};
 
-/// Columns of a panel.
+/// Columns of a panel (nr).
 const WIDTH: usize = 32;
-/// Most terms that are added before moving to the next rows: so much of the left factor is copied together.
+/// Largest number of terms per block (kc): the part of the left factor that is copied at once.
 const DEPTH: usize = 64;
-/// Most rows of a result that are computed together; two vectors of each fit into 32 registers.
+/// Largest number of rows of a register tile (mr). Its 20 sums and 3 operands fit into 32 vector registers.
 const MOST_ROWS: usize = 10;
-/// Rows that the panels for [`add_outer_products`] must have.
+/// Number of rows that the panels for [`add_outer_products`] must have.
 pub(crate) const OUTER_TERMS: usize = DEPTH;
 
 /// One row of a panel, aligned to a cache line.
@@ -21,8 +31,7 @@ pub(crate) const OUTER_TERMS: usize = DEPTH;
 #[repr(C, align(64))]
 struct PanelRow([f32; WIDTH]);
 
-/// A right factor `[k, n]`, cut into panels of [`WIDTH`] columns that each lie in one piece; the last is padded with
-/// zeros.
+/// A right factor `[k, n]`, packed into contiguous panels of [`WIDTH`] columns. The last panel is padded with zeros.
 #[derive(Clone)]
 pub(crate) struct Panels {
     rows: Vec<PanelRow>,
@@ -36,7 +45,7 @@ impl Panels {
         Self { rows: vec![PanelRow([0.0; WIDTH]); k * n.div_ceil(WIDTH)], k, n }
     }
 
-    /// Takes over a row-major matrix `[k, n]`.
+    /// Packs a row-major matrix `[k, n]`.
     pub(crate) fn set(&mut self, matrix: &[f32]) {
         for (term, values) in matrix.chunks_exact(self.n).enumerate() {
             for (panel, values) in self.rows.chunks_exact_mut(self.k).zip(values.chunks(WIDTH)) {
@@ -48,7 +57,7 @@ impl Panels {
         }
     }
 
-    /// Takes over the transpose of a row-major matrix `[n, k]`.
+    /// Packs the transpose of a row-major matrix `[n, k]`.
     pub(crate) fn set_transposed(&mut self, matrix: &[f32]) {
         let blocks = matrix.chunks(WIDTH * self.k);
         for (panel, block) in self.rows.chunks_exact_mut(self.k).zip(blocks) {
@@ -61,7 +70,7 @@ impl Panels {
     }
 }
 
-/// `c += a · b`. Shapes: a `[m, k]`, b `[k, n]`, c `[m, n]`; `a` may be longer.
+/// `c += a · b`. Shapes: a `[m, k]`, b `[k, n]`, c `[m, n]`; `a` may have more rows, which are ignored.
 pub(crate) fn multiply_add(a: &[f32], b: &Panels, c: &mut [f32]) {
     simd::run(MultiplyAdd { a, b, c });
 }
@@ -87,7 +96,7 @@ impl WithSimd for MultiplyAdd<'_> {
 
 /// `c += aᵀ · b`: the sum of the outer products of the rows. Shapes: a `[k, m]`, b `[k, n]`, c `[m, n]`.
 ///
-/// `panels` is space for [`OUTER_TERMS`] rows of b.
+/// `panels` is a buffer for [`OUTER_TERMS`] packed rows of b.
 pub(crate) fn add_outer_products(a: &[f32], b: &[f32], panels: &mut Panels, c: &mut [f32]) {
     simd::run(OuterProducts { a, b, panels, c });
 }
@@ -114,15 +123,15 @@ impl WithSimd for OuterProducts<'_> {
     }
 }
 
-/// At most [`DEPTH`] terms of the left factor, which begins with the first of them: rows or, transposed, columns of
-/// the product lie `stride` apart.
+/// At most [`DEPTH`] terms of the left factor, starting at the first one. Its rows (its columns if transposed) are
+/// `stride` values apart.
 #[derive(Clone, Copy)]
 struct Left<'a> {
     values: &'a [f32],
     stride: usize,
 }
 
-/// Adds some terms to the whole result, as many rows at a time as the registers hold.
+/// Adds a block of terms to the whole result, as many rows at a time as the registers hold.
 #[inline(always)]
 fn add_terms<S: Simd, const TRANSPOSED: bool>(
     simd: S,
@@ -138,6 +147,7 @@ fn add_terms<S: Simd, const TRANSPOSED: bool>(
         let c = &mut c[row * n..];
         let terms = terms.clone();
         row += match m - row {
+            // Sixteen registers hold a tile of five rows: 10 sums and 3 operands.
             MOST_ROWS.. if S::REGISTER_COUNT > 16 => {
                 band::<S, MOST_ROWS, TRANSPOSED>(simd, a, row, b, terms, c, n)
             }
@@ -149,7 +159,7 @@ fn add_terms<S: Simd, const TRANSPOSED: bool>(
     }
 }
 
-/// Adds some terms to the first R rows of `c`; returns R.
+/// Adds a block of terms to the first R rows of `c`; returns R.
 #[inline(always)]
 fn band<S: Simd, const R: usize, const TRANSPOSED: bool>(
     simd: S,
@@ -161,7 +171,7 @@ fn band<S: Simd, const R: usize, const TRANSPOSED: bool>(
     n: usize,
 ) -> usize {
     let depth = terms.len();
-    // A copy of the left numbers, so that they lie close together and out of the reach of bounds checks.
+    // The copy makes the left values contiguous, and its fixed size needs no bounds checks.
     let mut left = [0.0; MOST_ROWS * DEPTH];
     if TRANSPOSED {
         for (left, values) in left.as_chunks_mut::<R>().0.iter_mut().zip(a.values.chunks(a.stride)) {
@@ -171,7 +181,7 @@ fn band<S: Simd, const R: usize, const TRANSPOSED: bool>(
         for (r, left) in left.as_chunks_mut::<DEPTH>().0[..R].iter_mut().enumerate() {
             let values = &a.values[(row + r) * a.stride..];
             match values.first_chunk() {
-                // May copy terms that are not asked for; a copy of fixed length is faster all the same.
+                // This may copy terms beyond the block. A copy of fixed length compiles to vector moves.
                 Some(whole) => *left = *whole,
                 None => left[..depth].copy_from_slice(&values[..depth]),
             }
@@ -195,8 +205,8 @@ fn band<S: Simd, const R: usize, const TRANSPOSED: bool>(
     R
 }
 
-/// Adds some terms to R rows of two vectors of the result, kept in registers over all terms. Only the first `columns`
-/// of these numbers exist.
+/// Adds a block of terms to a tile of R rows × 2 vectors, kept in registers over all terms. Only the first `columns`
+/// columns exist.
 #[inline(always)]
 fn tile<S: Simd, const R: usize>(
     simd: S,
@@ -229,7 +239,7 @@ fn tile<S: Simd, const R: usize>(
     }
 }
 
-/// A vector of at most as many numbers as it holds, then zeros.
+/// Loads a vector; missing values are zero.
 #[inline(always)]
 fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     match S::as_simd_f32s(values).0 {
@@ -238,7 +248,7 @@ fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     }
 }
 
-/// Writes as many numbers of a vector as there is room for.
+/// Stores as many values of a vector as `to` holds.
 #[inline(always)]
 fn store<S: Simd>(simd: S, to: &mut [f32], vector: S::f32s) {
     match S::as_mut_simd_f32s(to).0 {
@@ -284,6 +294,7 @@ fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
             *s = mul_add::<S>(*x, *y, *s);
         }
     }
+    // Adds the partial sums pairwise, in the same order on every instruction set.
     let mut half = sums.len() / 2;
     while half > 0 {
         for i in 0..half {
@@ -302,7 +313,7 @@ pub(crate) fn add_scaled<S: Simd>(y: &mut [f32], factor: f32, x: &[f32]) {
     }
 }
 
-/// Writes the transpose of `matrix`, whose rows have `width` numbers, to `out`.
+/// Writes the transpose of `matrix`, whose rows have `width` values, to `out`.
 pub(crate) fn transpose(matrix: &[f32], width: usize, out: &mut [f32]) {
     let height = matrix.len() / width;
     for (row, values) in matrix.chunks_exact(width).enumerate() {

@@ -1,4 +1,4 @@
-//! -ln π as a candle tensor, whose gradients candle's autograd asks for.
+//! −ln π as a candle tensor, with gradients for candle's autograd.
 
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
@@ -16,8 +16,7 @@ use crate::weights::Weights;
 use crate::{Bounds, Error};
 
 impl Controller {
-    /// -ln π of each arc, `f32 [n]`, as a candle tensor: `backward` of what is computed from it gives every variable its
-    /// gradient.
+    /// −ln π of each arc, `f32 [n]`, as a candle tensor: its `backward` gives every variable its gradient.
     ///
     /// ```
     /// use candle_core::{Device, Tensor};
@@ -52,8 +51,8 @@ impl Controller {
 }
 
 impl Policy {
-    /// -ln π of each vector of choices, `f32 [n]`, as a candle tensor; see [`Controller::nll`]. Of a policy whose tensors
-    /// are no variables it is untracked.
+    /// −ln π of each vector of choices, `f32 [n]`, as a candle tensor; see [`Controller::nll`]. If the policy's
+    /// tensors are not variables, the result is not tracked.
     ///
     /// # Errors
     /// If there are no vectors, or one of them does not exist in the plan.
@@ -76,7 +75,7 @@ impl Policy {
     }
 }
 
-/// From the policy's variables, tied to a token, to -ln π of some vectors of choices.
+/// The operation from the policy's variables, tied to a token, to −ln π of some vectors of choices.
 struct Nll {
     weights: Weights,
     heads: Heads,
@@ -84,7 +83,7 @@ struct Nll {
     shape: plan::Shape,
     choices: Vec<Vec<usize>>,
     gradients: Gradients,
-    /// The walk forward, until the way back uses it up.
+    /// The tape of the forward rollout, until the backward pass consumes it.
     walked: Mutex<Option<Tape>>,
 }
 
@@ -114,7 +113,7 @@ impl CustomOp1 for Nll {
 
     fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> CandleResult<Option<Tensor>> {
         let coefficients: Vec<f32> = grad.to_vec1()?;
-        // Going back a second time is allowed, as through any op, and walks again.
+        // A second backward pass is allowed, as for any candle operation; it repeats the rollout.
         let taken = self.walked().take();
         let mut tape = taken.unwrap_or_else(|| self.walk());
         let layout = &self.weights.layout;

@@ -1,4 +1,4 @@
-//! The order in which the policy takes the decisions of an architecture, as data.
+//! The order in which the policy makes the decisions of an architecture, as data.
 
 mod place;
 
@@ -12,11 +12,12 @@ use crate::Error;
 
 /// Largest number of nodes per cell of [`Plan::micro`].
 const MOST_NODES: usize = 64;
-/// Most LSTM steps of a plan, and most entries of its vocabulary: what a walk writes down grows with both.
+/// Largest number of LSTM steps of a plan, and of entries of its vocabulary. The tape grows with both.
 const MOST: usize = 4096;
-/// Bias of the operations in the normal cell; a constant, after temperature and bound.
+/// Constant bias of the operation logits in the normal cell, added after temperature and bound (`b_soft_no_learn`,
+/// `micro_controller.py:106-109, 184-185`). The reduction cell has none (`micro_controller.py:79-80`).
 const NORMAL_CELL_BIAS: [f32; Op::ALL.len()] = [0.25, 0.25, -0.25, -0.25, -0.25];
-/// The published starting bias of the operations.
+/// The authors' initial operation bias (`micro_controller.py:100-104`).
 const FROZEN_BIAS: [f32; Op::ALL.len()] = [10.0, 10.0, 0.0, 0.0, 0.0];
 
 /// What the LSTM's output is used for at one of its steps.
@@ -24,34 +25,34 @@ const FROZEN_BIAS: [f32; Op::ALL.len()] = [10.0, 10.0, 0.0, 0.0, 0.0];
 pub enum Step {
     /// It becomes the attention key of the next state: the first such step of a plan makes state 0.
     Key {
-        /// Whether reading the state feeds this output to the LSTM's next step. If not, zeros are fed, as for the
-        /// inputs of an ENAS cell.
+        /// Whether a choice of this state feeds this output to the LSTM's next step. If not, zeros are fed, as for
+        /// the two inputs of an ENAS cell (`micro_controller.py:138`).
         feeds: bool,
     },
-    /// It chooses one of several neighbouring states, by attention; choice `c` reads state `first + c`.
+    /// It chooses one of several consecutive states, by attention; choice `c` means state `first + c`.
     Index {
         /// The decision, from 0.
         decision: usize,
         /// The first state to choose from.
         first: usize,
-        /// How many there are.
+        /// Number of states to choose from.
         n_choices: usize,
     },
-    /// It chooses one of several neighbouring operations; choice `c` is operation `first + c` of the vocabulary.
+    /// It chooses one of several consecutive operations; choice `c` means operation `first + c` of the vocabulary.
     Op {
         /// The decision, from 0.
         decision: usize,
         /// The first operation to choose from.
         first: usize,
-        /// How many there are.
+        /// Number of operations to choose from.
         n_choices: usize,
     },
 }
 
 /// All LSTM steps of a policy, the same for every architecture of a space.
 ///
-/// A plan has a *vocabulary* of operations, of which each decision offers a part. Decisions that offer the same part
-/// share what the policy learns about it. An architecture is a vector of choices, one per decision.
+/// A plan has a *vocabulary* of operations, and each decision offers a part of it. Decisions that offer the same part
+/// share its weights. An architecture is a vector of choices, one per decision.
 ///
 /// ```
 /// use enas_controller::{Plan, Step};
@@ -75,16 +76,16 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     steps: Vec<Step>,
-    /// Of each decision.
+    /// Number of choices of each decision.
     n_choices: Vec<usize>,
     vocabulary: usize,
-    /// Added to the logits of operations, `[decisions, width]`.
+    /// Constants added to the logits of operations, `[decisions, width]`.
     constant_bias: Vec<f32>,
-    /// What the operation bias of [`OpBias::Frozen`](crate::OpBias::Frozen) starts from, `[vocabulary]`.
+    /// Initial operation bias of [`OpBias::Frozen`](crate::OpBias::Frozen), `[vocabulary]`.
     frozen_bias: Vec<f32>,
     pub(crate) moments: Vec<Moment>,
     sizes: Sizes,
-    /// Neighbouring states that feed the LSTM, as ranges of slots.
+    /// Ranges of consecutive slots whose states feed the LSTM.
     pub(crate) fed: Vec<Range<usize>>,
 }
 
@@ -92,9 +93,11 @@ impl Plan {
     /// A plan of these steps.
     ///
     /// # Errors
-    /// [`Error::Plan`] if the decisions are not numbered 0, 1, 2, … each once (in any order), one of them has no
-    /// choice or reads a state that no earlier step makes, there is none, or there are more than 4,096 steps or
-    /// operations.
+    /// [`Error::Plan`] in these cases:
+    ///
+    /// - The decisions are not numbered 0, 1, 2, … (each once, in any order), or there are none.
+    /// - A decision has no choice, or reads a state that no earlier step makes.
+    /// - There are more than 4,096 steps or operations.
     pub fn new(steps: Vec<Step>) -> Result<Self, Error> {
         let n_choices = check(&steps)?;
         let vocabulary = steps.iter().map(|step| match *step {
@@ -117,10 +120,10 @@ impl Plan {
         })
     }
 
-    /// One decision per entry, with so many choices; every decision has operations of its own.
+    /// One decision per entry, with that many choices. Each decision has operations of its own.
     ///
     /// # Errors
-    /// [`Error::Plan`] if there is no entry, one of them is 0 or their sum is above 4,096.
+    /// [`Error::Plan`] if there is no entry, one of them is 0, or their sum is above 4,096.
     pub fn of_choices(n_choices: &[usize]) -> Result<Self, Error> {
         let mut first = 0;
         let step = |(decision, &n_choices): (usize, &usize)| {
@@ -131,11 +134,12 @@ impl Plan {
         Self::new(n_choices.iter().enumerate().map(step).collect())
     }
 
-    /// The decisions of an ENAS micro arc, in the order of its integers: 2 + 5·`n_nodes` steps for each of the two
-    /// cells.
+    /// The decisions of an ENAS micro arc, numbered in the order of its integers: 2 + 5·`n_nodes` steps for each of
+    /// the two cells (`_build_sampler`, `micro_controller.py:116-229`).
     ///
-    /// Both states that a node reads are chosen before both operations, although an arc lists them alternately. The
-    /// normal cell adds a constant to the logits: 0.25 for separable convolutions, -0.25 for the rest.
+    /// A node chooses both inputs before both operations, although an arc lists them alternately
+    /// (`micro_controller.py:150-196`). The normal cell adds a constant to the operation logits: 0.25 for separable
+    /// convolutions, −0.25 for the rest.
     ///
     /// # Errors
     /// [`Error::Nodes`] if `n_nodes` is not within 1 to 64.
@@ -146,8 +150,10 @@ impl Plan {
         let mut steps = vec![];
         for cell in 0..2 {
             let first = cell * (n_nodes + 2);
+            // The two inputs of the cell. The LSTM runs on the start symbol for them (`micro_controller.py:135-140`).
             steps.extend([Step::Key { feeds: false }; 2]);
             for node in 0..n_nodes {
+                // Four decisions per node, numbered as the integers of an arc: input, operation, input, operation.
                 let decision = 4 * (cell * n_nodes + node);
                 let index =
                     |side: usize| Step::Index { decision: decision + 2 * side, first, n_choices: node + 2 };
@@ -168,10 +174,10 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The plan with constants added to the logits of one decision for an operation, after temperature and bound.
+    /// The plan with constants added to the logits of one operation decision, after temperature and bound.
     ///
     /// # Errors
-    /// [`Error::Plan`] if `decision` is not one for an operation, or `bias` has not one finite number per choice.
+    /// [`Error::Plan`] if `decision` does not choose an operation, or if `bias` is not one finite number per choice.
     pub fn with_bias(mut self, decision: usize, bias: &[f32]) -> Result<Self, Error> {
         let is_op = |moment: &Moment| matches!(moment, Moment::Op(op) if op.decision == decision);
         if !self.moments.iter().any(is_op) {
@@ -199,12 +205,12 @@ impl Plan {
         &self.n_choices
     }
 
-    /// How many operations there are to choose from, over all decisions.
+    /// Number of operations, over all decisions.
     pub fn vocabulary(&self) -> usize {
         self.vocabulary
     }
 
-    /// The constants added to the logits of a decision for an operation.
+    /// The constants added to the logits of an operation decision.
     pub(crate) fn constant_bias(&self, op: Operation) -> &[f32] {
         &self.constant_bias[op.decision * self.sizes.width..][..op.n_choices]
     }
@@ -213,7 +219,7 @@ impl Plan {
         &self.frozen_bias
     }
 
-    /// The sizes of a walk of `batch` architectures.
+    /// The sizes of a rollout of `batch` architectures.
     pub(crate) fn shape(&self, hidden: usize, layers: usize, batch: usize) -> Shape {
         Shape { hidden, layers, batch, sizes: self.sizes }
     }
@@ -288,7 +294,7 @@ mod tests {
             assert_eq!(plan.fed, if nodes == 1 { vec![] } else { fed });
             for moment in &plan.moments {
                 let Moment::Index(index) = moment else { continue };
-                // Which cell, node and side a position of an arc's integers belongs to.
+                // The cell, node and side that a position of an arc's integers belongs to.
                 let (cell, node) = (index.decision / 4 / nodes, index.decision / 4 % nodes);
                 let side = index.decision % 4 / 2;
                 assert_eq!(index.slot, cell * (nodes + 1));

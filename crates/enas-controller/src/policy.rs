@@ -1,4 +1,4 @@
-//! The policy: a distribution over vectors of choices, for any plan, and what its training remembers.
+//! The policy: a distribution over vectors of choices, for any plan, with the state of its training.
 
 use std::fmt;
 use std::sync::Arc as SyncArc;
@@ -21,11 +21,11 @@ use crate::{Bounds, Config, Error, Start};
 
 /// An LSTM policy over the vectors of choices of a [`Plan`], with the state of its training.
 ///
-/// It is what a [`Controller`](crate::Controller) is made of, for spaces other than the cells of the ENAS micro
-/// search. Every method that reads the policy takes the [`Bounds`] it shall obey; get them from [`Config::bounds`].
+/// A [`Controller`](crate::Controller) is a policy for the cells of the ENAS micro search; this type serves other
+/// spaces. Every method that reads the policy takes [`Bounds`] for its logits; [`Config::bounds`] computes them.
 ///
-/// Its weights are candle variables, which others may train as well. A policy is a value nevertheless: a clone has
-/// variables and an optimiser of its own.
+/// The weights are candle variables, which other optimisers may train as well. A clone has its own variables and its
+/// own optimiser.
 ///
 /// ```
 /// use enas_controller::{Config, Plan, Policy, Rewarded, Seed};
@@ -49,42 +49,42 @@ pub struct Policy {
     pub(crate) weights: Weights,
     pub(crate) training: Training,
     pub(crate) space: Space,
-    /// Whether others have the variables, and may change them at any time.
+    /// Whether other code holds the variables and may change them at any time.
     is_shared: AtomicBool,
 }
 
-/// A draw from a policy, or a vector of choices seen by it.
+/// A vector of choices with its probability under the policy: drawn from it, or given to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draw {
     /// One choice per decision of the plan.
     pub choices: Vec<usize>,
     /// ln π(choices; θ), never positive.
     pub log_prob: f32,
-    /// Sum of the entropies of all decisions on the way, in nats.
+    /// Sum of the entropies of all decisions on the path, in nats.
     pub entropy: f32,
 }
 
-/// One of the decisions that make an architecture.
+/// One decision on the path to an architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// One logit per choice, as given to the softmax.
+    /// One logit per choice, the input of the softmax.
     pub logits: Vec<f32>,
     /// One probability per choice.
     pub probabilities: Vec<f32>,
-    /// The choice taken: a state to read or an operation.
+    /// The choice taken: a state to read, or an operation.
     pub choice: usize,
-    /// -ln of the probability of the choice.
+    /// −ln of the probability of the choice.
     pub nll: f32,
     /// Entropy of the choices, in nats.
     pub entropy: f32,
 }
 
 impl Policy {
-    /// A policy for this plan. It starts from a [`Seed`], untrained, or with the variables of a
-    /// [`VarBuilder`](candle_nn::VarBuilder): those that are there, and new ones; see [`seeded()`](crate::seeded()).
+    /// A policy for this plan. It starts untrained from a [`Seed`], or takes its variables from a
+    /// [`VarBuilder`](candle_nn::VarBuilder), which makes those that are missing; see [`seeded()`](crate::seeded()).
     ///
     /// # Errors
-    /// If a setting makes no sense ([`Config::validate`]), or a variable has another shape or is not on the CPU.
+    /// If a setting is invalid ([`Config::validate`]), or a variable has another shape or is not on the CPU.
     pub fn new<'v>(config: &Config, plan: Plan, start: impl Into<Start<'v>>) -> Result<Self, Error> {
         config.validate()?;
         let start = start.into();
@@ -104,18 +104,19 @@ impl Policy {
         names.zip(&self.weights.tensors)
     }
 
-    /// The variables, for an optimiser of candle's, in a fixed order. Tensors that are no variables are left out.
+    /// The variables for a candle optimiser, in a fixed order. Tensors that are not variables are left out.
     pub fn vars(&self) -> Vec<Var> {
         let variables = self.tensors().filter(|(_, tensor)| tensor.is_variable());
         variables.filter_map(|(_, tensor)| Var::from_tensor(tensor).ok()).collect()
     }
 
-    /// Draws a vector of choices with its probability.
+    /// Draws a vector of choices from the policy.
     pub fn sample(&self, bounds: Bounds, rng: &mut Stream) -> Draw {
         draw_of(&self.walk(bounds, 1, &mut |_, _, probabilities| categorical(probabilities, rng)), 0)
     }
 
-    /// One draw from each stream; the same as drawing them one by one, in less time.
+    /// One draw from each stream. The draws equal those of one [`sample`](Self::sample) per stream; the rollouts run
+    /// as a batch.
     pub fn sample_many(&self, bounds: Bounds, rngs: &mut [Stream]) -> Vec<Draw> {
         let n = rngs.len();
         if n == 0 {
@@ -130,7 +131,7 @@ impl Policy {
         draws
     }
 
-    /// The probability of given choices.
+    /// The log-probability and entropy of given choices.
     ///
     /// # Errors
     /// If they are not one per decision, or one of them does not exist.
@@ -138,24 +139,24 @@ impl Policy {
         Ok(draw_of(&self.follow(bounds, choices)?, 0))
     }
 
-    /// The likeliest choice at every decision, the first of equals.
+    /// The most likely choice at every decision, the first one among equals.
     pub fn most_likely(&self, bounds: Bounds) -> Draw {
         draw_of(&self.walk(bounds, 1, &mut |_, _, probabilities| argmax(probabilities)), 0)
     }
 
-    /// The decisions that make `choices`, to see what the policy thinks of each.
+    /// The logits and probabilities of each decision on the path to `choices`.
     ///
     /// # Errors
-    /// As [`score`](Self::score).
+    /// As for [`score`](Self::score).
     pub fn decisions(&self, bounds: Bounds, choices: &[usize]) -> Result<Vec<Decision>, Error> {
         let tape = self.follow(bounds, choices)?;
         Ok(self.plan.n_choices().iter().enumerate().map(|(d, &n)| decision_of(&tape, d, n)).collect())
     }
 
-    /// The gradient of `Σ coefficients[i] · -ln π(choices[i]; θ)`: one tensor per variable, under its name.
+    /// The gradient of `Σ coefficients[i] · −ln π(choices[i]; θ)`: one tensor per variable, under its name.
     ///
     /// # Errors
-    /// As [`score`](Self::score), and if there are not as many coefficients as vectors of choices.
+    /// As for [`score`](Self::score), and if the numbers of vectors and coefficients differ.
     pub fn nll_gradient(
         &self,
         bounds: Bounds,
@@ -188,7 +189,7 @@ impl Policy {
         &self.plan
     }
 
-    /// Number of trainable numbers.
+    /// Number of trainable parameters.
     pub fn n_params(&self) -> usize {
         self.weights.layout.len()
     }
@@ -204,7 +205,7 @@ impl Policy {
         Ok(self.walk(bounds, 1, &mut |_, at, _| choices[at]))
     }
 
-    /// Whether the vector of choices at this position is one of the plan's.
+    /// Checks the vector of choices at `position` against the plan.
     pub(crate) fn check(&self, position: usize, choices: &[usize]) -> Result<(), Error> {
         let n_choices = self.plan.n_choices();
         if choices.len() != n_choices.len() {
@@ -221,7 +222,7 @@ impl Policy {
         }
     }
 
-    /// The kept space if it fits; give it back with [`Space::keep`].
+    /// The kept buffers if they fit, otherwise new ones; return them with [`Space::keep`].
     pub(crate) fn take_scratch(&self, batch: usize) -> Scratch {
         let shape = self.shape(batch);
         match self.space.take() {
@@ -236,14 +237,14 @@ impl Policy {
         Scratch { walked: None, tape: Tape::new(&self.plan, shape), backward: Backward::new(shape), gradient }
     }
 
-    /// Walks on the scratch's tape and notes it.
+    /// Runs a rollout on the scratch's tape and records its bounds.
     pub(crate) fn walk_on(&self, bounds: Bounds, scratch: &mut Scratch, choose: Chooser) {
         let heads = Heads::new(&self.config, bounds);
         self.weights.read(|weights| walk(weights, &heads, &mut scratch.tape, choose));
         scratch.walked = Some(bounds);
     }
 
-    /// Whether others have the variables, and may change them between a walk and its use.
+    /// Whether other code holds the variables and may change them between a rollout and its use.
     pub(crate) fn is_shared(&self) -> bool {
         self.is_shared.load(Ordering::Relaxed)
     }
@@ -266,7 +267,7 @@ impl Clone for Policy {
             plan: SyncArc::clone(&self.plan),
             weights,
             training,
-            // A copy needs its own space and gets it when it walks.
+            // A clone makes its own buffers at its first rollout.
             space: Space::default(),
             is_shared: AtomicBool::new(false),
         }
@@ -298,7 +299,7 @@ fn decision_of(tape: &Tape, d: usize, n_choices: usize) -> Decision {
     }
 }
 
-/// Draws a choice with its probability.
+/// Draws a choice by inversion of the cumulative distribution.
 fn categorical(probabilities: &[f32], rng: &mut Stream) -> usize {
     let mut left = rng.uniform();
     for (choice, &p) in probabilities.iter().enumerate() {
@@ -307,7 +308,7 @@ fn categorical(probabilities: &[f32], rng: &mut Stream) -> usize {
             return choice;
         }
     }
-    // Rounding can leave a sliver beyond the last probability.
+    // Rounding may leave the sum of the probabilities below the random number.
     probabilities.len() - 1
 }
 

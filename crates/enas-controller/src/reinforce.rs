@@ -1,4 +1,4 @@
-//! REINFORCE with a moving-average baseline (Williams, 1992; Pham et al., section 2.2): rewarded arcs in, one
+//! REINFORCE with a moving-average baseline (Williams, 1992; Pham et al. 2018, section 2.2): rewarded arcs in, one
 //! optimiser step out.
 
 use crate::controller::Controller;
@@ -9,19 +9,22 @@ use crate::scratch::Scratch;
 use crate::training::Training;
 use crate::{Advantage, BaselineInit, Bounds, Config, Error};
 
-/// Rewards whose advantages spread less than this are taken as equal when advantages are normalised.
+/// Normalised advantages are 0 if their standard deviation is below this.
 const EQUAL: f32 = 1e-6;
 
 impl Controller {
-    /// One update of θ from the arcs of `episodes`: `∇θ mean(-ln π(m; θ) · (R - b))`, then one step of Adam.
+    /// One update of θ from the arcs of `episodes`: `∇θ mean(−ln π(m; θ) · (R − b))`, then one step of Adam.
     ///
-    /// In the order given, each reward R = accuracy + `entropy_weight` · entropy first moves the baseline b and is then
-    /// compared with it, as in the reference. Neither R nor b carries a gradient. The number of episodes is the
-    /// caller's choice, normally [`Config::aggregate`]; `bounds` must be those the arcs were drawn with.
+    /// The mean over episodes is gradient accumulation: the authors' `SyncReplicasOptimizer` with `num_aggregate`
+    /// (`utils.py:223-231`). In the order given, each reward R = accuracy + `entropy_weight` · entropy first updates
+    /// the baseline b and is then compared with it (`micro_controller.py:237-248`). Neither R nor b has a gradient.
+    ///
+    /// The number of episodes is normally [`Config::aggregate`]. `bounds` must be those that the arcs were drawn
+    /// with.
     ///
     /// # Errors
-    /// If there are too few episodes, an arc is of another size, an accuracy is not a fraction, or the tensors are no
-    /// variables. The controller is then unchanged.
+    /// If there are too few episodes, an arc is of another size, an accuracy is not a fraction, or the tensors are
+    /// not variables. The controller is then unchanged.
     pub fn reinforce(&mut self, bounds: Bounds, episodes: &[Episode]) -> Result<UpdateStats, Error> {
         self.policy.check_number(episodes.len())?;
         if let Some(position) = episodes.iter().position(|e| !(0.0..=1.0).contains(&e.accuracy)) {
@@ -39,19 +42,19 @@ impl Controller {
         self.policy.baseline()
     }
 
-    /// Updates made so far.
+    /// Number of updates so far.
     pub fn updates(&self) -> u64 {
         self.policy.updates()
     }
 }
 
 impl Policy {
-    /// One update of θ: `∇θ mean(-ln π(choices; θ) · (R - b))`, then one step of Adam; see
-    /// [`Controller::reinforce`]. The values may be any finite numbers.
+    /// One update of θ: `∇θ mean(−ln π(choices; θ) · (R − b))`, then one step of Adam; see [`Controller::reinforce`].
+    /// The values may be any finite numbers.
     ///
     /// # Errors
     /// If there are too few vectors of choices, one of them does not exist in the plan, a value is not finite, or the
-    /// tensors are no variables. The policy is then unchanged.
+    /// tensors are not variables. The policy is then unchanged.
     pub fn reinforce(&mut self, bounds: Bounds, rewarded: &[Rewarded]) -> Result<UpdateStats, Error> {
         let n = rewarded.len();
         self.check_number(n)?;
@@ -66,15 +69,17 @@ impl Policy {
         }
         let heads = Heads::new(self.config(), bounds);
         let mut scratch = self.take_scratch(n);
+        // A rollout on the tape is reused, unless other code may have changed the weights since.
         if self.is_shared() || !scratch.holds(bounds, rewarded.iter().map(|r| &r.choices[..])) {
             self.walk_on(bounds, &mut scratch, &mut |e, at, _| rewarded[e].choices[at]);
         }
         let Scratch { walked: known, tape, backward, gradient } = &mut scratch;
-        // The gradient uses the tape up, and the step makes it that of other weights.
+        // The backward pass consumes the tape, and the optimiser step changes the weights it belongs to.
         *known = None;
 
         let walked: Vec<(f64, f64)> = (0..n).map(|e| tape.totals(e)).collect();
         let stats = judge(self.config(), &mut RewardAverage::of(&self.training), rewarded, &walked);
+        // The mean over all episodes (gradient accumulation), in one backward pass over the batch.
         let coefficients: Vec<f32> = stats.iter().map(|e| e.advantage / n as f32).collect();
         self.weights.read(|weights| backward.run(weights, &heads, tape, &coefficients, gradient));
 
@@ -102,12 +107,12 @@ impl Policy {
         self.training.baseline
     }
 
-    /// Updates made so far.
+    /// Number of updates so far.
     pub fn updates(&self) -> u64 {
         self.training.adam.steps()
     }
 
-    /// Whether an update can be made from so many rewards.
+    /// Checks that `got` rewards are enough for an update.
     fn check_number(&self, got: usize) -> Result<(), Error> {
         let (advantage, expected) = match self.config().advantage {
             Advantage::Plain => ("plain", 1),
@@ -117,7 +122,7 @@ impl Policy {
     }
 }
 
-/// The baseline on its way through one update's rewards.
+/// The baseline while it moves through the rewards of one update.
 pub(crate) struct RewardAverage {
     pub(crate) value: f32,
     pub(crate) started: bool,
@@ -128,14 +133,14 @@ impl RewardAverage {
         Self { value: training.baseline, started: training.started }
     }
 
-    /// Moves towards a reward and returns the new value.
+    /// Moves the average towards a reward and returns the new value.
     fn update(&mut self, reward: f32, decay: f64) -> f32 {
         self.value -= (1.0 - decay) as f32 * (self.value - reward);
         self.value
     }
 }
 
-/// Rewards, baselines and advantages of one update's arcs, whose (-ln π, entropy) are `walked`.
+/// Rewards, baselines and advantages of one update's arcs; `walked` holds their (−ln π, entropy).
 pub(crate) fn judge(
     config: &Config,
     baseline: &mut RewardAverage,
@@ -149,7 +154,8 @@ pub(crate) fn judge(
     if config.baseline_init == BaselineInit::FirstRewards && !baseline.started {
         baseline.value = mean(rewards.iter().copied());
     }
-    // The update comes first, so that an advantage is `decay` times the one against the old baseline.
+    // Quirk of the authors' code (`micro_controller.py:242-248`): the baseline is updated before it is subtracted. So
+    // the advantage is `decay` times the one with the old baseline.
     let baselines: Vec<f32> =
         rewards.iter().map(|&reward| baseline.update(reward, config.baseline_decay)).collect();
     let mut advantages: Vec<f32> = rewards.iter().zip(&baselines).map(|(reward, b)| reward - b).collect();
@@ -164,7 +170,7 @@ pub(crate) fn judge(
     (0..rewarded.len()).map(stats).collect()
 }
 
-/// Shifts and scales to mean 0 and standard deviation 1; equal advantages become zeros.
+/// Standardises to mean 0 and standard deviation 1; equal advantages become zeros.
 fn normalize(advantages: &mut [f32]) {
     let centre = mean(advantages.iter().copied());
     let deviation = mean(advantages.iter().map(|a| (a - centre) * (a - centre))).sqrt();
@@ -172,7 +178,7 @@ fn normalize(advantages: &mut [f32]) {
     advantages.iter_mut().for_each(|a| *a = (*a - centre) * scale);
 }
 
-/// The Euclidean norm, from sixteen partial sums of squares so that no addition waits for the one before.
+/// The L2 norm, with sixteen partial sums of squares so that no addition waits for the one before.
 pub(crate) fn norm(values: &[f32]) -> f32 {
     let mut sums = [0.0f64; 16];
     for values in values.chunks(sums.len()) {
@@ -280,7 +286,8 @@ mod tests {
 
     type Between<'a> = &'a dyn Fn(&mut Controller);
 
-    /// Draws together, so that the update finds the walk done; `forget` makes it walk again.
+    /// Draws all arcs together, so that the update finds their rollout on the tape; `forget` makes it repeat the
+    /// rollout.
     fn drawn_and_updated(forget: bool, between: Between, bounds: [Bounds; 2]) -> Vec<f32> {
         let mut controller = small(Config::reference());
         for update in 0..2 {

@@ -1,4 +1,4 @@
-//! Space for walks and updates that is used again.
+//! Reused buffers for rollouts and updates.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,15 +6,15 @@ use crate::Bounds;
 use crate::backward::Backward;
 use crate::walk::Tape;
 
-/// Space for walks of several arcs and for updates, kept from one to the next.
+/// Buffers for rollouts of several arcs and for updates, kept between calls.
 ///
-/// It also spares an update the walk of the arcs that were drawn just before it: their tape is the one that walking
-/// them again would write. Whoever changes the weights must forget the walk.
+/// If an update receives exactly the arcs that were drawn just before, it uses their tape and needs no second
+/// rollout. Code that changes the weights must invalidate that tape.
 #[derive(Default)]
 pub(crate) struct Space(Mutex<Option<Scratch>>);
 
 pub(crate) struct Scratch {
-    /// The bounds under which the tape's arcs were walked with the present weights; `None` if it is used up.
+    /// The bounds of the rollout on the tape, if the tape belongs to the current weights; `None` if it is consumed.
     pub(crate) walked: Option<Bounds>,
     pub(crate) tape: Tape,
     pub(crate) backward: Backward,
@@ -22,7 +22,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Whether the tape is that of these choices under `bounds`.
+    /// Whether the tape holds these choices under `bounds`.
     pub(crate) fn holds<'a>(&self, bounds: Bounds, choices: impl IntoIterator<Item = &'a [usize]>) -> bool {
         let same = |(e, choices): (usize, &[usize])| self.tape.choices(e).eq(choices.iter().copied());
         self.walked == Some(bounds) && choices.into_iter().enumerate().all(same)
@@ -30,9 +30,9 @@ impl Scratch {
 }
 
 impl Space {
-    /// What is kept, if nobody else has taken it.
+    /// Takes the kept buffers out, if they are there.
     pub(crate) fn take(&self) -> Option<Scratch> {
-        // A panic elsewhere cannot have left a scratch half written: it is out of the lock while in use.
+        // Buffers are outside the lock while in use, so a panic elsewhere cannot leave them half written in it.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -40,7 +40,7 @@ impl Space {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(scratch);
     }
 
-    /// Forgets everything.
+    /// Drops the kept buffers.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

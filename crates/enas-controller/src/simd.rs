@@ -1,19 +1,20 @@
-//! Which instruction set the arithmetic runs on.
+//! The choice of the instruction set (dispatch).
 //!
-//! A kernel is plain data plus one generic body ([`WithSimd`]) that is compiled for AVX-512, AVX2 with FMA, and
-//! portable Rust; [`run`] picks the widest once per process. The environment variable `ENAS_SIMD` (`avx512`, `avx2`,
-//! `portable`) forces a narrower one, for tests and timings. The first two round a product and its sum once, so last
-//! bits may differ between instruction sets; on any one of them they are always the same.
+//! A kernel is plain data plus one generic body ([`WithSimd`]). The body is compiled for AVX-512, for AVX2 with FMA,
+//! and for portable Rust; [`run`] picks the widest one of the processor once per process. The environment variable
+//! `ENAS_SIMD` (`avx512`, `avx2`, `portable`) forces a narrower one, for tests and timings. AVX-512 and AVX2 round a
+//! product and its sum once (FMA). So last bits may differ between instruction sets; each one always gives the same
+//! bits.
 //!
-//! Bodies, and whatever they call, must be `#[inline(always)]`: only then are they compiled with the instructions of
-//! the chosen set.
+//! Bodies, and all functions they call, must be `#[inline(always)]`. Only then are they compiled for the chosen
+//! instruction set.
 
 use std::sync::OnceLock;
 
 use pulp::{Arch, Scalar128b};
 pub(crate) use pulp::{Simd, WithSimd};
 
-/// The widest instruction set available, or what `ENAS_SIMD` asks for if the processor has it.
+/// The widest instruction set of the processor, or the one in `ENAS_SIMD` if the processor has it.
 fn arch() -> Arch {
     static ARCH: OnceLock<Arch> = OnceLock::new();
     *ARCH.get_or_init(|| match std::env::var("ENAS_SIMD").as_deref() {
@@ -49,7 +50,7 @@ pub(crate) fn run<K: WithSimd>(kernel: K) -> K::Output {
     run_at(arch(), kernel)
 }
 
-/// Runs a kernel on a given instruction set; tests compare them.
+/// Runs a kernel on a given instruction set. Tests compare them.
 #[inline(always)]
 pub(crate) fn run_at<K: WithSimd>(arch: Arch, kernel: K) -> K::Output {
     match arch {
@@ -61,14 +62,14 @@ pub(crate) fn run_at<K: WithSimd>(arch: Arch, kernel: K) -> K::Output {
     }
 }
 
-/// Whether `S` multiplies and adds in one instruction: those of at least eight numbers do.
+/// Whether `S` has fused multiply-add: vectors of eight or more values do.
 const fn is_fused<S: Simd>() -> bool {
     S::F32_LANES >= 8
 }
 
-/// `a·b + c`, rounded once where the processor can.
+/// `a·b + c`, rounded once if the processor has FMA.
 ///
-/// Never a call of a library, which would take longer than the rest of a kernel together.
+/// Without FMA it is a product and a sum: `f32::mul_add` would be a slow library call.
 #[inline(always)]
 pub(crate) fn mul_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
     if is_fused::<S>() { a.mul_add(b, c) } else { a * b + c }

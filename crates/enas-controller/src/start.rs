@@ -1,4 +1,4 @@
-//! Where a policy's variables come from.
+//! The source of a policy's variables.
 
 use std::sync::PoisonError;
 
@@ -8,8 +8,8 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder, VarMap};
 use enas_rng::{Seed, Stream};
 
-/// Where a policy's variables come from: a seed, or a builder of candle's, which may be [`seeded()`], read a file, or make
-/// variables as candle does.
+/// The source of a policy's variables: a seed, or a candle `VarBuilder`. The builder may be [`seeded()`], read a
+/// file, or make variables as candle does.
 pub struct Start<'a>(Kind<'a>);
 
 enum Kind<'a> {
@@ -30,7 +30,7 @@ impl<'a> From<VarBuilder<'a>> for Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    /// Whether others may have the variables.
+    /// Whether other code may hold the variables.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self.0, Kind::Builder(_))
     }
@@ -43,9 +43,9 @@ impl<'a> Start<'a> {
     }
 }
 
-/// A builder of variables for policies, on the CPU. What `varmap` lacks starts as the published policies do, each variable
-/// from a random stream of its own, named after it; so it depends on nothing but its name and the seed. candle's generator,
-/// which cannot be seeded, is not used.
+/// A builder of variables for policies, on the CPU. Each variable that `varmap` lacks gets initial values from its
+/// own stream of random numbers, named after it. So they depend only on its name and the seed. Candle's generator is
+/// not used, because it cannot be seeded.
 ///
 /// ```
 /// use candle_nn::VarMap;
@@ -97,7 +97,7 @@ impl SimpleBackend for Seeded {
     }
 }
 
-/// Starting values of a variable.
+/// The initial values of a variable.
 fn start(shape: &Shape, init: Init, stream: &mut Stream) -> Vec<f32> {
     let mut numbers = vec![0.0; shape.elem_count()];
     let mut uniform = |lo: f64, up: f64| numbers.fill_with(|| stream.range(lo as f32, up as f32));
@@ -139,7 +139,7 @@ mod tests {
         assert_ne!(a, alone);
         assert_ne!(numbers(&seeded(&VarMap::new(), Seed::new(2)), "b", init), alone);
         assert_eq!(varmap.data().lock().unwrap().len(), 2);
-        // What is there is kept, whatever the seed.
+        // Existing variables are kept, whatever the seed.
         assert_eq!(numbers(&seeded(&varmap, Seed::new(9)), "b", init), alone);
         assert!(vb.get((3, 3), "b").unwrap_err().to_string().contains("shape mismatch"));
     }

@@ -1,4 +1,4 @@
-//! Saving and restoring: weights, optimiser and baseline as named tensors. Files are the caller's business.
+//! Weights, optimiser state and baseline as named tensors, to save and restore.
 
 use std::collections::BTreeMap;
 
@@ -13,18 +13,18 @@ use crate::training::Training;
 /// A tensor and its name.
 pub type NamedTensor = (String, Tensor);
 
-/// Name of Adam's second moment of a variable.
+/// Prefix of a variable's second moment in Adam.
 pub(crate) const MOMENT: &str = "adam/v/";
-/// Number of updates made.
+/// Number of updates so far.
 pub(crate) const UPDATES: &str = "adam/step";
 /// Moving average of the rewards.
 pub(crate) const BASELINE: &str = "baseline";
-/// 1 once a reward has been seen, before that 0.
+/// 1 after the first reward, before that 0.
 pub(crate) const STARTED: &str = "baseline/started";
 
-/// Largest number of updates that a saved state can tell from the next: counts are stored as `f32`.
+/// Largest number of updates that a saved state can represent exactly, because counts are stored as `f32`.
 ///
-/// Adam's bias correction has long become 1 by then, so a longer run loses nothing.
+/// Adam's bias correction is 1 long before, so larger counts are saved as this one.
 pub(crate) const MOST_UPDATES: f32 = 16_777_216.0;
 
 impl Controller {
@@ -33,19 +33,19 @@ impl Controller {
         self.policy.state()
     }
 
-    /// Takes over what [`state`](Self::state) gave, in any order; training then goes on as if never interrupted.
+    /// Loads a [`state`](Self::state), its tensors in any order. Training then continues as if it had not been
+    /// interrupted.
     ///
     /// # Errors
-    /// As [`Policy::load_state`].
+    /// As for [`Policy::load_state`].
     pub fn load_state(&mut self, tensors: impl IntoIterator<Item = NamedTensor>) -> Result<(), Error> {
         self.policy.load_state(tensors)
     }
 }
 
 impl Policy {
-    /// Everything that training changes, as it is now: each variable under the reference's name, its second moment under
-    /// `adam/v/<name>`, and `adam/step`, `baseline`, `baseline/started`, each of shape `[1]`. The tensors are copies, which
-    /// further training does not change.
+    /// Copies of everything that training changes. Each variable has the name of the authors' code, and its second
+    /// moment is `adam/v/<name>`. `adam/step`, `baseline` and `baseline/started` have shape `[1]`.
     pub fn state(&self) -> Vec<NamedTensor> {
         let training = &self.training;
         let scalar = |name: &str, value: f32| named(name.to_string(), &[1], &[value]);
@@ -59,11 +59,12 @@ impl Policy {
         tensors
     }
 
-    /// Takes over what [`state`](Self::state) gave, in any order; training then goes on as if never interrupted.
+    /// Loads a [`state`](Self::state), its tensors in any order. Training then continues as if it had not been
+    /// interrupted.
     ///
     /// # Errors
-    /// If a tensor is missing, unknown, given twice, of another shape, or holds an impossible number, or if the policy's
-    /// own tensors are no variables. The policy is then unchanged.
+    /// If a tensor is missing, unknown, given twice, of another shape, or holds an impossible value, or if the
+    /// policy's own tensors are not variables. The policy is then unchanged.
     pub fn load_state(&mut self, tensors: impl IntoIterator<Item = NamedTensor>) -> Result<(), Error> {
         if let Some(name) = self.weights.frozen() {
             return Err(Error::Frozen(name.to_owned()));
@@ -75,7 +76,7 @@ impl Policy {
             }
             given.insert(name, tensor);
         }
-        // Everything is looked at before anything is written.
+        // All tensors are checked before any is written.
         let mut loaded = vec![];
         for variable in &self.weights.layout.variables {
             let weights = take(&mut given, variable.name.clone(), &variable.shape, FINITE)?;
@@ -100,7 +101,7 @@ impl Policy {
         Ok(())
     }
 
-    /// Cuts values that are laid out like a gradient into one tensor per variable.
+    /// Cuts values laid out like a gradient into one tensor per variable.
     pub(crate) fn name_variables(&self, prefix: &str, values: &[f32]) -> Vec<NamedTensor> {
         let slices = self.weights.layout.variables.iter().map(|variable| &values[variable.range.clone()]);
         self.name_slices(prefix, &slices.collect::<Vec<_>>())
@@ -117,7 +118,7 @@ pub(crate) fn named(name: String, shape: &[usize], values: &[f32]) -> NamedTenso
     (name, Tensor::from_slice(values, shape, &Device::Cpu).expect("as many numbers as the shape has"))
 }
 
-/// A condition on each number of a tensor, and how to say it.
+/// A condition on each value of a tensor, and its description.
 pub(crate) type Condition = (fn(f32) -> bool, &'static str);
 
 pub(crate) const FINITE: Condition = (f32::is_finite, "must be finite");
@@ -192,7 +193,7 @@ mod tests {
         second.load_state(saved.clone()).unwrap();
         train(&mut second, 2..4);
         assert_eq!(numbers(&whole), numbers(&second));
-        // What was saved stays as it was.
+        // The saved state does not change.
         let mut third = controller(98);
         third.load_state(saved).unwrap();
         assert_eq!(third.updates(), 2);

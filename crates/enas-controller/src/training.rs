@@ -1,4 +1,4 @@
-//! What training remembers.
+//! The state of the training besides the weights.
 
 use candle_nn::Optimizer;
 use enas_kernels::candle::{TfAdam, TfAdamConfig, read};
@@ -6,13 +6,17 @@ use enas_kernels::candle::{TfAdam, TfAdamConfig, read};
 use crate::Error;
 use crate::weights::Weights;
 
-/// What training remembers besides the weights.
+/// The state of the training besides the weights.
 pub(crate) struct Training {
-    /// Has the second moment of every variable, and counts the updates.
+    /// TensorFlow's Adam with β₁ = 0 and ε = 1e-3 (`utils.py:217-219`). It holds the second moment of every variable
+    /// and counts the updates.
+    ///
+    /// Quirk: TensorFlow adds ε to √v without bias correction of v ("epsilon hat"). With this ε the formula of the
+    /// Adam paper takes much larger first steps.
     pub(crate) adam: TfAdam,
     /// Moving average of the rewards.
     pub(crate) baseline: f32,
-    /// Whether any reward has been seen.
+    /// Whether there has been any reward.
     pub(crate) started: bool,
 }
 

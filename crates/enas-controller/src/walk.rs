@@ -1,8 +1,18 @@
-//! The policy's walk through the decisions of an arc, written down so that it can be taken back.
+//! The policy's rollout through the decisions of an arc, recorded on a tape for the backward pass.
 //!
-//! One walk serves sampling, scoring and taking the likeliest arc: a chooser is asked at every decision. Several arcs
-//! are walked in lockstep, which makes matrix products out of matrix-vector ones; each arc's numbers are the same to
-//! the bit as when it is walked alone. Gradients are in `backward.rs`.
+//! Sampling, scoring and taking the most likely arc share this code: a chooser is called at every decision. Several
+//! arcs are computed in lockstep, which turns matrix-vector products into matrix products. Each arc's values are the
+//! same, bit for bit, as if it were computed alone. `backward.rs` computes the gradients.
+//!
+//! Method outline:
+//!
+//! 1. Products of the fixed inputs (start symbol and operation embeddings) with the LSTM weights are computed once. A
+//!    step then copies the row of its input and multiplies only the previous output.
+//! 2. A state's products with the key matrix and with the LSTM's input weights are computed once, when it is made.
+//! 3. An index decision scores each state by additive attention `tanh(key + query) · v`
+//!    (`micro_controller.py:153-157`). An operation decision scores operations by `h · w`
+//!    (`micro_controller.py:178`).
+//! 4. [`Decide`] turns scores into probabilities. The choice becomes the next step's input.
 
 use std::sync::Arc as SyncArc;
 
@@ -13,59 +23,59 @@ use crate::simd::{self, Simd, WithSimd};
 use crate::weights::Values;
 use crate::{lstm, math};
 
-/// Chooses at a decision, given the arc's position in the batch, the decision's position and the probabilities of the
-/// choices.
+/// Makes a choice, given the arc's position in the batch, the decision's number and the probabilities of the choices.
 pub(crate) type Chooser<'a> = &'a mut dyn FnMut(usize, usize, &[f32]) -> usize;
 
-/// What an LSTM step reads.
+/// The input of an LSTM step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// A row of the fixed inputs: 0 the start symbol, 1 + k operation k.
+    /// A row of the fixed inputs: 0 for the start symbol, 1 + k for operation k.
     Fixed(usize),
-    /// The output of the state with this slot; nothing but zeros for states that do not feed.
+    /// The output of the state with this slot; zeros for states that do not feed the LSTM.
     State(usize),
 }
 
 const START: Input = Input::Fixed(0);
 
-/// Everything one walk computed. Arrays are row-major, `[.., batch, ..]`.
+/// All values of one rollout. Arrays are row-major, `[.., batch, ..]`.
 #[derive(Clone)]
 pub(crate) struct Tape {
     pub(crate) shape: Shape,
     pub(crate) plan: SyncArc<Plan>,
     pub(crate) layers: Vec<LayerTape>,
-    /// What each step reads, `[steps + 1, batch]`.
+    /// The input of each step, `[steps + 1, batch]`.
     pub(crate) inputs: Vec<Input>,
-    /// Key and query matrices `[h, h]`, ready for products.
+    /// Key and query matrices `[h, h]`, packed for products (`w_attn_1`, `w_attn_2`).
     to_key: Panels,
     to_query: Panels,
-    /// The inputs that are variables `[1 + vocabulary, h]`: the start symbol, then one row per operation.
+    /// The inputs that are variables, `[1 + vocabulary, h]`: the start symbol, then one row per operation.
     pub(crate) fixed_inputs: Vec<f32>,
     /// Products of the fixed inputs with the first layer's weights, `[1 + vocabulary, 4h]`.
     fixed: Vec<f32>,
-    /// Output of every readable state, `[states, batch, h]`.
+    /// Output of every state that can be chosen, `[states, batch, h]`.
     pub(crate) states: Vec<f32>,
-    /// Products of the states with the first layer's weights, `[states, batch, 4h]`; zeros for those that do not feed.
+    /// Products of the states with the first layer's weights, `[states, batch, 4h]`; zeros for states that do not
+    /// feed the LSTM.
     projected: Vec<f32>,
     /// Attention keys, `[states, batch, h]`.
     keys: Vec<f32>,
     /// LSTM outputs at the index decisions, `[queries, batch, h]`.
     pub(crate) queries: Vec<f32>,
-    /// tanh(key + query) of every state an index decision can choose, `[pairs, batch, h]`.
+    /// tanh(key + query) of every state that an index decision can choose, `[pairs, batch, h]`.
     pub(crate) attention: Vec<f32>,
     /// Operation weights, transposed to `[vocabulary, h]`.
     pub(crate) op_weight: Vec<f32>,
     pub(crate) decisions: Decisions,
-    /// Scratch for the queries of one step, `[batch, h]`.
+    /// Buffer for the queries of one step, `[batch, h]`.
     query: Vec<f32>,
-    /// Scratch for what is added to the logits of one decision, `[width]`.
+    /// Buffer for constants added to the logits of one decision, `[width]`.
     added: Vec<f32>,
 }
 
-/// One LSTM layer at every step. States start at step 0, so step s reads `[s]` and writes `[s + 1]`.
+/// One LSTM layer at every step. Index 0 is the initial state, so step s reads `[s]` and writes `[s + 1]`.
 #[derive(Clone)]
 pub(crate) struct LayerTape {
-    /// The weights ready for products, `[h, 4h]`: from the input, and from the previous output.
+    /// The weights, packed for products `[h, 4h]`: from the input, and from the previous output.
     from_input: Panels,
     from_before: Panels,
     /// Activated gates i, f, o, g, `[steps, batch, 4h]`.
@@ -78,22 +88,22 @@ pub(crate) struct LayerTape {
     pub(crate) h: Vec<f32>,
 }
 
-/// Every decision's numbers, `[decisions, batch, width]` or `[decisions, batch]`.
+/// The values of every decision, `[decisions, batch, width]` or `[decisions, batch]`.
 #[derive(Clone)]
 pub(crate) struct Decisions {
     pub(crate) scores: Vec<f32>,
     pub(crate) logits: Vec<f32>,
     pub(crate) probabilities: Vec<f32>,
-    /// Slope of each logit with respect to its score.
+    /// Derivative of each logit with respect to its score.
     pub(crate) slopes: Vec<f32>,
     pub(crate) choices: Vec<usize>,
-    /// -ln of the probability of the choice.
+    /// −ln of the probability of the choice.
     pub(crate) nll: Vec<f32>,
     /// Entropy of the choices, in nats.
     pub(crate) entropy: Vec<f32>,
 }
 
-/// Walks through all decisions, asking `choose` at each.
+/// Runs through all decisions, calling `choose` at each.
 pub(crate) fn walk(weights: &Values, heads: &Heads, tape: &mut Tape, choose: Chooser) {
     tape.begin(weights);
     for at in 0..tape.plan.moments.len() {
@@ -116,7 +126,7 @@ pub(crate) fn walk(weights: &Values, heads: &Heads, tape: &mut Tape, choose: Cho
 }
 
 impl Tape {
-    /// Space for a walk; the only allocation it needs.
+    /// Memory for a rollout. A rollout allocates nothing else.
     pub(crate) fn new(plan: &SyncArc<Plan>, shape: Shape) -> Self {
         let Shape { hidden: h, batch: n, sizes, .. } = shape;
         let zeros = |rows: usize, width: usize| vec![0.0; rows * n * width];
@@ -159,7 +169,7 @@ impl Tape {
         }
     }
 
-    /// What depends on the weights alone.
+    /// Everything that depends on the weights only.
     fn begin(&mut self, weights: &Values) {
         let h = self.shape.hidden;
         for (l, layer) in self.layers.iter_mut().enumerate() {
@@ -188,6 +198,7 @@ impl Tape {
             let gates = &mut layer.gates[at * n * 4 * h..][..n * 4 * h];
             match below.last() {
                 None => {
+                    // First layer: the product of the input with its weights is already known.
                     for (e, (z, &input)) in
                         gates.chunks_exact_mut(4 * h).zip(&self.inputs[at * n..]).enumerate()
                     {
@@ -202,6 +213,7 @@ impl Tape {
                     multiply_add(&below.h[(at + 1) * n * h..], &layer.from_input, gates);
                 }
             }
+            // Adds the product of the previous output, which completes the pre-activations.
             let (h_before, h_after) = layer.h.split_at_mut((at + 1) * n * h);
             multiply_add(&h_before[at * n * h..], &layer.from_before, gates);
             let (c_before, c_after) = layer.c.split_at_mut((at + 1) * n * h);
@@ -223,7 +235,7 @@ impl Tape {
         (at + 1) * size..(at + 2) * size
     }
 
-    /// Keeps a state's output and prepares what later steps need of it.
+    /// Stores a state's output and computes what later steps need of it.
     fn remember(&mut self, at: usize, slot: Option<usize>, feeds: bool) {
         let Shape { hidden: h, batch: n, .. } = self.shape;
         let outputs = self.outputs(at);
@@ -235,7 +247,8 @@ impl Tape {
         let keys = &mut self.keys[rows.clone()];
         keys.fill(0.0);
         multiply_add(output, &self.to_key, keys);
-        // Reading an input of an ENAS cell feeds zeros to the LSTM, although its key is real.
+        // Quirk of the authors' code: choosing one of the two inputs of a cell feeds zeros to the LSTM, although its
+        // attention key is computed (`micro_controller.py:138-140`).
         if feeds {
             let projected = &mut self.projected[4 * rows.start..4 * rows.end];
             projected.fill(0.0);
@@ -262,7 +275,7 @@ impl Tape {
         }
     }
 
-    /// Scores of the operations: `h · w`, and the bias where it belongs inside.
+    /// Scores of the operations: `h · w`, plus the bias if it belongs inside the tanh.
     fn score_ops(&mut self, weights: &Values, heads: &Heads, at: usize, op: Operation) {
         let shape = self.shape;
         let outputs = self.outputs(at);
@@ -280,7 +293,7 @@ impl Tape {
         }
     }
 
-    /// What the logits of the operations get after bound and temperature.
+    /// Constants added to the operation logits after temperature and bound.
     fn add_to_logits(&mut self, weights: &Values, heads: &Heads, op: Operation) {
         let added = &mut self.added[..op.n_choices];
         added.copy_from_slice(self.plan.constant_bias(op));
@@ -289,7 +302,7 @@ impl Tape {
         }
     }
 
-    /// Turns scores into probabilities, asks for a choice and makes it the next step's input.
+    /// Turns scores into probabilities, calls `choose`, and makes the choice the next step's input.
     #[expect(clippy::too_many_arguments, reason = "private, and both callers read as a table")]
     fn decide(
         &mut self,
@@ -327,12 +340,12 @@ impl Tape {
         }
     }
 
-    /// The choices made for one arc, in the order of its integers.
+    /// The choices for one arc, in the order of its integers.
     pub(crate) fn choices(&self, episode: usize) -> impl Iterator<Item = usize> {
         self.decisions.choices.iter().skip(episode).step_by(self.shape.batch).copied()
     }
 
-    /// -ln of the probability of one arc, and the sum of its decisions' entropies, in nats.
+    /// −ln of the probability of one arc, and the sum of its decisions' entropies, in nats.
     pub(crate) fn totals(&self, episode: usize) -> (f64, f64) {
         let total = |per_decision: &[f32]| {
             per_decision.iter().skip(episode).step_by(self.shape.batch).map(|&x| f64::from(x)).sum()

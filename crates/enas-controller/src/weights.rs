@@ -1,4 +1,5 @@
-//! The trainable variables, with the reference's names, shapes and starting values.
+//! The trainable variables, with the names, shapes and initial values of the authors' code
+//! (`micro_controller.py:85-114`).
 
 use std::ops::Range;
 use std::sync::Arc as SyncArc;
@@ -9,14 +10,14 @@ use enas_kernels::candle::{Guards, write};
 
 use crate::{Error, OpBias};
 
-/// Variables start uniformly within this distance of zero.
+/// Initial values are uniform in `[−INIT, INIT]` (`micro_controller.py:86`).
 const INIT: f32 = 0.1;
 const UNIFORM: Init = Init::Uniform { lo: -(INIT as f64), up: INIT as f64 };
 
-/// Name of the bias of the operation scores, which starts otherwise.
+/// Name of the bias of the operation scores, which has another initial value.
 const OP_BIAS: &str = "softmax/b";
 
-/// The variables, and where each lies in their gradient, which is one flat vector.
+/// The variables, and the position of each in the flat gradient.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Layout {
     pub(crate) hidden: usize,
@@ -35,7 +36,7 @@ pub(crate) struct Variable {
 impl Layout {
     pub(crate) fn new(hidden: usize, layers: usize, vocabulary: usize) -> Self {
         let lstm = (0..layers).map(|l| (format!("lstm/layer_{l}/w"), vec![2 * hidden, 4 * hidden]));
-        // g_emb and emb/w are neighbours, so that together they are the table of all fixed inputs.
+        // `g_emb` and `emb/w` are neighbours: together they are the table of all fixed inputs.
         let rest = [
             ("g_emb", vec![1, hidden]),
             ("emb/w", vec![vocabulary, hidden]),
@@ -55,7 +56,7 @@ impl Layout {
         Self { hidden, layers, variables }
     }
 
-    /// Number of trainable numbers.
+    /// Number of trainable parameters.
     pub(crate) fn len(&self) -> usize {
         self.variables.last().map_or(0, |v| v.range.end)
     }
@@ -65,12 +66,12 @@ impl Layout {
         self.variables[layer].range.clone()
     }
 
-    /// The inputs that are variables `[1 + vocabulary, h]`: the start symbol, then one row per operation.
+    /// The inputs that are variables, `[1 + vocabulary, h]`: the start symbol, then one row per operation.
     pub(crate) fn fixed_inputs(&self) -> Range<usize> {
         self.after_lstm(0).start..self.after_lstm(1).end
     }
 
-    /// From the LSTM's output to operation scores, `[h, vocabulary]`.
+    /// Weights from the LSTM's output to operation scores, `[h, vocabulary]`.
     pub(crate) fn op_weight(&self) -> Range<usize> {
         self.after_lstm(2)
     }
@@ -80,17 +81,17 @@ impl Layout {
         self.after_lstm(3)
     }
 
-    /// From the LSTM's output to an attention key, `[h, h]`.
+    /// Weights from the LSTM's output to an attention key, `[h, h]`.
     pub(crate) fn key(&self) -> Range<usize> {
         self.after_lstm(4)
     }
 
-    /// From the LSTM's output to an attention query, `[h, h]`.
+    /// Weights from the LSTM's output to an attention query, `[h, h]`.
     pub(crate) fn query(&self) -> Range<usize> {
         self.after_lstm(5)
     }
 
-    /// From a key meeting a query to a score, `[h]`.
+    /// Weights `v` from tanh(key + query) to a score, `[h]`.
     pub(crate) fn score(&self) -> Range<usize> {
         self.after_lstm(6)
     }
@@ -100,7 +101,7 @@ impl Layout {
     }
 }
 
-/// The variables: candle tensors under the reference's names, in the order of the layout. Clones are the same variables.
+/// The variables: candle tensors under the authors' names, in the order of the layout. Clones share the variables.
 #[derive(Clone)]
 pub(crate) struct Weights {
     pub(crate) layout: SyncArc<Layout>,
@@ -108,7 +109,7 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// Takes every variable from `vb`, and gives those that are not there yet their starting values.
+    /// Takes every variable from `vb`. Variables that are not there yet get initial values.
     pub(crate) fn new(
         layout: Layout,
         op_bias: OpBias,
@@ -126,7 +127,7 @@ impl Weights {
             if is_bias && is_new && op_bias == OpBias::Frozen {
                 write(&tensor, |bias| bias.copy_from_slice(frozen_bias))?;
             }
-            // Whether the numbers can be lent as slices is asked here once, not at every walk.
+            // Checks once that the values can be borrowed as slices; every rollout relies on it.
             Guards::new([&tensor]).slices()?;
             Ok(tensor)
         };
@@ -134,27 +135,27 @@ impl Weights {
         Ok(Self { layout: SyncArc::new(layout), tensors })
     }
 
-    /// Calls `body` with the numbers of all variables; they may not be written meanwhile.
+    /// Calls `body` with the values of all variables. Nothing may write to them meanwhile.
     pub(crate) fn read<R>(&self, body: impl FnOnce(&Values) -> R) -> R {
         let guards = Guards::new(&self.tensors);
         let slices = guards.slices().expect("variables are on the CPU, as was asked when they were made");
         body(&Values { layout: &self.layout, slices })
     }
 
-    /// The first tensor that is not a variable, so that it cannot be trained.
+    /// The first tensor that is not a variable and so cannot be trained.
     pub(crate) fn frozen(&self) -> Option<&str> {
         let named = self.layout.variables.iter().zip(&self.tensors);
         named.filter(|(_, tensor)| !tensor.is_variable()).map(|(variable, _)| &*variable.name).next()
     }
 
-    /// The variables, in order. Tensors that are none are copied.
+    /// The variables, in order. Tensors that are not variables are copied.
     pub(crate) fn vars(&self) -> candle_core::Result<Vec<(String, Var)>> {
         let var =
             |(variable, tensor): (&Variable, &Tensor)| Ok((variable.name.clone(), Var::from_tensor(tensor)?));
         self.layout.variables.iter().zip(&self.tensors).map(var).collect()
     }
 
-    /// Variables of their own with the same numbers. Tensors that are no variables never change, so they stay the same.
+    /// New variables with the same values. Tensors that are not variables never change, so they are shared.
     pub(crate) fn copy(&self) -> candle_core::Result<Self> {
         let copy = |tensor: &Tensor| match tensor.is_variable() {
             true => Ok(Var::from_tensor(&tensor.detach())?.into_inner()),
@@ -165,7 +166,7 @@ impl Weights {
     }
 }
 
-/// The numbers of all variables.
+/// The values of all variables.
 pub(crate) struct Values<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) slices: Vec<&'a [f32]>,
@@ -177,17 +178,17 @@ impl<'a> Values<'a> {
         self.slices[layer]
     }
 
-    /// The start symbol `[h]`, which the LSTM reads first.
+    /// The start symbol `[h]`, the LSTM's first input.
     pub(crate) fn start(&self) -> &'a [f32] {
         self.after_lstm(0)
     }
 
-    /// What the LSTM reads after an operation, `[vocabulary, h]`.
+    /// The LSTM's input after an operation, `[vocabulary, h]`.
     pub(crate) fn ops(&self) -> &'a [f32] {
         self.after_lstm(1)
     }
 
-    /// From the LSTM's output to operation scores, `[h, vocabulary]`.
+    /// Weights from the LSTM's output to operation scores, `[h, vocabulary]`.
     pub(crate) fn op_weight(&self) -> &'a [f32] {
         self.after_lstm(2)
     }
@@ -197,17 +198,17 @@ impl<'a> Values<'a> {
         self.after_lstm(3)
     }
 
-    /// From the LSTM's output to an attention key, `[h, h]`.
+    /// Weights from the LSTM's output to an attention key, `[h, h]`.
     pub(crate) fn key(&self) -> &'a [f32] {
         self.after_lstm(4)
     }
 
-    /// From the LSTM's output to an attention query, `[h, h]`.
+    /// Weights from the LSTM's output to an attention query, `[h, h]`.
     pub(crate) fn query(&self) -> &'a [f32] {
         self.after_lstm(5)
     }
 
-    /// From a key meeting a query to a score, `[h]`.
+    /// Weights `v` from tanh(key + query) to a score, `[h]`.
     pub(crate) fn score(&self) -> &'a [f32] {
         self.after_lstm(6)
     }

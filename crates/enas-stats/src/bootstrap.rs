@@ -1,16 +1,17 @@
-//! Intervals by drawing units, and repeats within them, again and again.
+//! Confidence intervals by the hierarchical bootstrap: resamples units, and repeats within units.
 
 use enas_rng::{Seed, Stream};
 
 use crate::estimate::{Estimate, mean};
 
-/// Resamples that an interval is made of unless others are asked for.
+/// Default number of resamples of an interval.
 pub const RESAMPLES: usize = 10_000;
 
 /// The hierarchical percentile bootstrap: units are drawn with replacement, then repeats within each drawn unit.
 ///
-/// Seeds of one architecture are more alike than seeds of two. Drawing all values alike would count each training as
-/// evidence of its own and give intervals that are too narrow. Results follow from the seed alone.
+/// Trainings of one architecture with different seeds resemble each other more than trainings of two architectures. A
+/// plain bootstrap over all values would treat every training as independent and give intervals that are too narrow.
+/// Results depend only on the seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Bootstrap {
     resamples: usize,
@@ -18,7 +19,7 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// One with [`RESAMPLES`] resamples.
+    /// A bootstrap with [`RESAMPLES`] resamples.
     pub fn new(seed: Seed) -> Self {
         Self { resamples: RESAMPLES, seed }
     }
@@ -26,22 +27,22 @@ impl Bootstrap {
     /// The same with another number of resamples.
     ///
     /// # Panics
-    /// If there are none: an interval is made of something.
+    /// If `resamples` is 0.
     #[must_use]
     pub fn with_resamples(self, resamples: usize) -> Self {
         assert!(resamples > 0, "an interval needs at least one resample");
         Self { resamples, ..self }
     }
 
-    /// A stream for what is drawn once beside the resamples.
+    /// A random stream for draws outside the resamples.
     pub fn stream(&self, purpose: &str) -> Stream {
         self.seed.stream(purpose, &[])
     }
 
-    /// The 95 % interval of whatever `statistic` computes of one resample, which it draws from the stream itself. Resamples
-    /// of which it gives nothing, or no finite number, are left out; `None` if that is half of them or more.
+    /// The 95 % interval of `statistic`, which draws one resample from the stream and returns its value. Resamples
+    /// with `None` or a value that is not finite are left out. Returns `None` if these are half of them or more.
     ///
-    /// `purpose` names the stream: intervals of different names are independent.
+    /// `purpose` names the stream: intervals with different names are independent.
     pub fn interval(
         &self,
         purpose: &str,
@@ -56,7 +57,7 @@ impl Bootstrap {
         Some((quantile(&values, 0.025), quantile(&values, 0.975)))
     }
 
-    /// The mean over the units' means. Without a second unit it has no bounds.
+    /// The mean over the units' means. With fewer than two units it has no bounds.
     pub fn mean(&self, units: &[Vec<f64>]) -> Estimate {
         let value = mean_of(units);
         if units.len() < 2 {
@@ -65,8 +66,8 @@ impl Bootstrap {
         self.around(value, "bootstrap/mean", |stream| resample(units, stream))
     }
 
-    /// By how much the mean over the first units is above that over the second ones. Without two units on either side it has
-    /// no bounds.
+    /// The difference of the mean over the first units minus that over the second ones. If either side has fewer than
+    /// two units it has no bounds.
     pub fn difference(&self, first: &[Vec<f64>], second: &[Vec<f64>]) -> Estimate {
         let value = mean_of(first) - mean_of(second);
         if first.len() < 2 || second.len() < 2 {
@@ -86,12 +87,13 @@ impl Bootstrap {
     }
 }
 
-/// The mean of the units' means, every unit counting alike.
+/// The mean of the units' means, with equal weight for every unit.
 fn mean_of(units: &[Vec<f64>]) -> f64 {
     mean(&units.iter().map(|repeats| mean(repeats)).collect::<Vec<f64>>())
 }
 
-/// The mean of one resample: as many units as there are, drawn with replacement, each with as many of its own repeats.
+/// The mean of one resample: units drawn with replacement, as many as there are, and within each its repeats, drawn
+/// likewise.
 ///
 /// # Panics
 /// If there are no units, or one has no repeats.
@@ -103,7 +105,7 @@ pub fn resample(units: &[Vec<f64>], stream: &mut Stream) -> f64 {
     (0..units.len()).map(|_| unit()).sum::<f64>() / units.len() as f64
 }
 
-/// The quantile `p`, from 0 to 1, of ascending values, in a straight line between neighbours.
+/// The quantile `p`, from 0 to 1, of values in ascending order, with linear interpolation between neighbours.
 ///
 /// # Panics
 /// If there are no values.
@@ -151,7 +153,7 @@ mod tests {
 
     #[test]
     fn many_seeds_of_few_architectures_are_not_many_architectures() {
-        // Ten units, fifty repeats each, that differ by unit alone: as uncertain as ten single values.
+        // Ten units with fifty identical repeats each: as uncertain as ten single values.
         let units = normals(10, 50, (1.0, 0.01), 3);
         let flat: Vec<Vec<f64>> = units.iter().flatten().map(|x| vec![*x]).collect();
         let bootstrap = Bootstrap::new(Seed::new(1)).with_resamples(2000);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A value with its 95 % interval. Where nothing bounds it, the interval is infinite, which JSON shows as null.
+/// A value with its 95 % interval. An unknown end is infinite, which JSON writes as null.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
     /// The value itself.
@@ -14,7 +14,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// A value of which no more is known.
+    /// A value without an interval.
     pub fn unbounded(mean: f64) -> Self {
         Self { mean, low: f64::NEG_INFINITY, high: f64::INFINITY }
     }

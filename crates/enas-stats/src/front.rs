@@ -1,16 +1,16 @@
-//! Fronts: what is not beaten in both, quality and cost, and how much such a front covers.
+//! Pareto fronts of quality and cost, and their hypervolume.
 
-/// Something with a quality, the more the better, and a cost, the less the better.
+/// A point with a quality, where more is better, and a cost, where less is better.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// How good it is.
+    /// The quality; more is better.
     pub quality: f64,
-    /// What it takes.
+    /// The cost; less is better.
     pub cost: f64,
 }
 
-/// The places of the points that no other point is better than in one respect and as good in the other, from the cheapest to
-/// the best. Of equal points the first is taken.
+/// The indices of the Pareto-optimal points, from the cheapest to the best. No other point is at least as good in
+/// both respects and better in one. Of equal points the first is taken.
 pub fn pareto_front(points: &[Point]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|&a, &b| {
@@ -26,14 +26,14 @@ pub fn pareto_front(points: &[Point]) -> Vec<usize> {
     order
 }
 
-/// The area between the front of the points and a reference point that is worse than them in both respects. Points that are
-/// not better than the reference point in both cover nothing.
+/// The hypervolume: the area between the Pareto front of the points and a reference point that is worse in both
+/// respects. Points that are not better than the reference point in both contribute nothing.
 pub fn hypervolume(points: &[Point], reference: Point) -> f64 {
     let is_inside = |p: &&Point| p.quality > reference.quality && p.cost < reference.cost;
     let inside: Vec<Point> = points.iter().filter(is_inside).copied().collect();
     let front: Vec<Point> = pareto_front(&inside).into_iter().map(|i| inside[i]).collect();
     let ends = front.iter().skip(1).map(|point| point.cost).chain([reference.cost]);
-    // From each point on to the next dearer one, as high as the point.
+    // A staircase: from each point to the next more expensive one, with the height of the point.
     front.iter().zip(ends).map(|(point, end)| (point.quality - reference.quality) * (end - point.cost)).sum()
 }
 
@@ -58,12 +58,12 @@ mod tests {
     fn areas_are_those_computed_by_hand() {
         let reference = Point { quality: 0.0, cost: 10.0 };
         assert_eq!(hypervolume(&points(&[(2.0, 4.0)]), reference), 12.0);
-        // 1 high from 2 to 4, then 2 high to 10; the third point lies behind the second.
+        // 1 high from 2 to 4, then 2 high to 10; the second point dominates the third.
         assert_eq!(hypervolume(&points(&[(1.0, 2.0), (2.0, 4.0), (1.5, 5.0)]), reference), 14.0);
         assert_eq!(hypervolume(&points(&[(-1.0, 2.0), (2.0, 11.0)]), reference), 0.0);
     }
 
-    /// By counting cells of a grid whose sides are 1.
+    /// Counts the cells of a unit grid.
     fn by_counting(points: &[Point], reference: Point) -> f64 {
         let cell = |quality: i32, cost: i32| {
             let (quality, cost) = (f64::from(quality) + 0.5, f64::from(cost) + 0.5);

@@ -1,8 +1,9 @@
-//! Statistics for comparing architectures that were trained several times each. Numbers in, numbers out.
+//! Statistics to compare architectures that were trained several times each.
 //!
-//! An architecture is a *unit*; its trainings with several seeds are *repeats*. Seeds of one architecture say nothing of
-//! other architectures, so intervals draw units first and repeats within them ([`Bootstrap`]). Over few units the
-//! bootstrap is too sure of itself; there [`t_interval`] and [`welch_interval`] are right.
+//! An architecture is a *unit*; its trainings with several seeds are *repeats*. The repeats of one architecture say
+//! nothing about other architectures, so intervals resample units first and repeats within them ([`Bootstrap`], a
+//! hierarchical bootstrap). With few units its intervals are too narrow; [`t_interval`] and [`welch_interval`] are
+//! right for these.
 //!
 //! ```
 //! use enas_stats::{Components, percentile, t_interval};
@@ -33,10 +34,10 @@ pub use rank::{disattenuated, kendall_tau_b, precision_at_top};
 pub use student::{t_cdf, t_interval, t_quantile, welch_interval};
 pub use variance::Components;
 
-/// What random draws start from.
+/// The source of random draws.
 pub use enas_rng::{Seed, Stream};
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

@@ -1,34 +1,34 @@
-//! A value beside a pool of others, and what drawing from the pool would give.
+//! One value compared with a pool of others, and the expected result of draws from a pool.
 
-/// Share of the pool below `value`, in percent from 0 to 100; equal ones count half. NaN for an empty pool.
+/// Percentile rank of `value` in the pool, from 0 to 100; equal values count half. NaN for an empty pool.
 pub fn percentile(value: f64, pool: &[f64]) -> f64 {
     let below = pool.iter().filter(|x| **x < value).count() as f64;
     let equal = pool.iter().filter(|x| **x == value).count() as f64;
     100.0 * (below + 0.5 * equal) / pool.len() as f64
 }
 
-/// By how much `value` is below the highest of the pool; negative if it is above all of them. NaN for an empty pool.
+/// Regret: the largest value of the pool minus `value`. Negative if `value` is above all. NaN for an empty pool.
 pub fn regret(value: f64, pool: &[f64]) -> f64 {
     pool.iter().copied().reduce(f64::max).unwrap_or(f64::NAN) - value
 }
 
-/// The expected highest of `k` values that are drawn from the pool without replacement. `None` if there are fewer than `k`,
-/// or for `k = 0`.
+/// The expected maximum of `k` values drawn from the pool without replacement. `None` if `k` is 0 or larger than the
+/// pool.
 pub fn expected_best(pool: &[f64], k: usize) -> Option<f64> {
     let pairs: Vec<(f64, f64)> = pool.iter().map(|x| (*x, *x)).collect();
     expected_choice(&pairs, k)
 }
 
-/// The expected value of the one with the highest score of `k` that are drawn from the pool without replacement. Each of the
-/// pool is its score and its value; equal scores are chosen between by lot. `None` as for [`expected_best`].
+/// The expected value of the highest-scored of `k` members drawn from the pool without replacement. Each member is
+/// (score, value); ties are broken at random. `None` as for [`expected_best`].
 pub fn expected_choice(pool: &[(f64, f64)], k: usize) -> Option<f64> {
     if k == 0 || k > pool.len() {
         return None;
     }
     let mut ranked = pool.to_vec();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    // The chance that the one in place i, from 0, is drawn and none before it is: k/n for the first, and then falling by
-    // (n - k - i)/(n - 1 - i) from each place to the next.
+    // The probability that rank i (from 0) is drawn and no better rank is. It is k/n for the first rank. From rank i
+    // to i + 1 it is multiplied by (n − k − i)/(n − 1 − i).
     let n = ranked.len() as f64;
     let (mut chance, mut sum) = (k as f64 / n, 0.0);
     let mut place = 0;
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(regret(6.0, &[1.0, 5.0]), -1.0);
     }
 
-    /// By drawing every subset.
+    /// Enumerates every subset.
     fn by_enumeration(pool: &[(f64, f64)], k: usize) -> f64 {
         let subsets = (0u32..1 << pool.len()).filter(|bits| bits.count_ones() as usize == k);
         let best = |bits: u32| {
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn the_expected_best_of_all_is_the_best_and_of_one_the_mean() {
         let pool = [4.0, 1.0, 7.0];
-        // Of two: {4,1}, {4,7}, {1,7}.
+        // Subsets of two: {4,1}, {4,7}, {1,7}.
         for (k, expected) in [(1, 4.0), (2, 18.0 / 3.0), (3, 7.0)] {
             assert!((expected_best(&pool, k).unwrap() - expected).abs() < 1e-12, "{k}");
         }

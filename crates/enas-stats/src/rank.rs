@@ -1,9 +1,9 @@
-//! How far two orders of the same things agree.
+//! Rank correlation and related measures: how well two orders of the same items agree.
 
-/// Kendall's rank correlation τ-b, from -1 to 1, which allows for ties: pairs in the same order minus pairs in the opposite
-/// one, over the geometric mean of the pairs that each side tells apart (Kendall, 1945).
+/// Kendall's rank correlation τ-b, from −1 to 1, which corrects for ties (Kendall, 1945). It is the number of
+/// concordant minus discordant pairs, divided by the geometric mean of the numbers of untied pairs on each side.
 ///
-/// `None` for lists of different lengths, for values that are not numbers, or if one side tells nothing apart.
+/// `None` for lists of different lengths, for NaN values, or if all values of one side are equal.
 pub fn kendall_tau_b(first: &[f64], second: &[f64]) -> Option<f64> {
     if first.len() != second.len() || first.iter().chain(second).any(|x| x.is_nan()) {
         return None;
@@ -21,16 +21,16 @@ pub fn kendall_tau_b(first: &[f64], second: &[f64]) -> Option<f64> {
     (told > 0.0).then(|| score as f64 / told)
 }
 
-/// -1, 0 or 1.
+/// The sign of a − b.
 fn order(a: f64, b: f64) -> i64 {
     i64::from(a > b) - i64::from(a < b)
 }
 
-/// τ as it would be if what it compares with were measured without noise; `reliability` is the share of its variance that
-/// is not noise.
+/// τ corrected for measurement noise on one side (disattenuation); `reliability` is the share of that side's variance
+/// that is not noise.
 ///
-/// The correction (Spearman, 1904) is one of Pearson's correlation, which τ stands for as `r = sin(πτ/2)` where both are
-/// normal. `None` for a reliability of 0 or below; the result never leaves -1 to 1.
+/// The correction (Spearman, 1904) is for Pearson's correlation. τ is converted by `r = sin(πτ/2)`, which holds for
+/// normal variables. `None` for a reliability of 0 or below. The result is clamped to −1 to 1.
 pub fn disattenuated(tau: f64, reliability: f64) -> Option<f64> {
     use std::f64::consts::FRAC_PI_2;
     (reliability > 0.0).then(|| {
@@ -39,8 +39,8 @@ pub fn disattenuated(tau: f64, reliability: f64) -> Option<f64> {
     })
 }
 
-/// Share of the `top` things of highest score that are also among the `top` of highest truth. Things that tie for the last
-/// places share them. `None` for lists of different lengths, or for more places than things or none.
+/// Share of the `top` items by score that are also among the `top` by truth (precision at k). Items that tie for the
+/// last places share them equally. `None` for lists of different lengths, or if `top` is 0 or larger than the list.
 pub fn precision_at_top(score: &[f64], truth: &[f64], top: usize) -> Option<f64> {
     if score.len() != truth.len() || top == 0 || top > score.len() {
         return None;
@@ -49,7 +49,7 @@ pub fn precision_at_top(score: &[f64], truth: &[f64], top: usize) -> Option<f64>
     Some(chosen.iter().zip(best).map(|(a, b)| a * b).sum::<f64>() / top as f64)
 }
 
-/// How much of a place among the `top` each value has, from 0 to 1.
+/// The share of a place among the `top` that each value has, from 0 to 1.
 fn places(values: &[f64], top: usize) -> Vec<f64> {
     let mut descending = values.to_vec();
     descending.sort_by(|a, b| b.total_cmp(a));
@@ -80,9 +80,9 @@ mod tests {
         let up = [1.0, 2.0, 3.0, 4.0];
         assert_eq!(kendall_tau_b(&up, &[4.0, 6.0, 7.0, 9.0]), Some(1.0));
         assert_eq!(kendall_tau_b(&up, &[4.0, 3.0, 2.0, 1.0]), Some(-1.0));
-        // One of six pairs is turned: (5 - 1)/6.
+        // One of six pairs is discordant: (5 − 1)/6.
         assert_eq!(kendall_tau_b(&up, &[1.0, 2.0, 4.0, 3.0]), Some(4.0 / 6.0));
-        // Pairs (1,2), (1,3), (2,3): a tie in the second list; 2 of √(3·2).
+        // Pairs (1,2), (1,3), (2,3), one tied in the second list: 2 of √(3·2).
         assert_eq!(kendall_tau_b(&[1.0, 2.0, 3.0], &[1.0, 1.0, 2.0]), Some(2.0 / 6f64.sqrt()));
     }
 

@@ -2,7 +2,8 @@
 
 use crate::estimate::{Estimate, mean, variance};
 
-/// The mean of a few values with the 95 % interval that assumes them normal (Student, 1908). A single value has no bounds.
+/// The mean with the 95 % interval of Student's t, which assumes normal values (Student, 1908). A single value has no
+/// bounds.
 pub fn t_interval(values: &[f64]) -> Estimate {
     let (value, n) = (mean(values), values.len() as f64);
     if values.len() < 2 {
@@ -12,8 +13,8 @@ pub fn t_interval(values: &[f64]) -> Estimate {
     Estimate { mean: value, low: value - half, high: value + half }
 }
 
-/// By how much the mean of the first values is above that of the second ones, with its 95 % interval; their variances may
-/// differ (Welch, 1947). Without two values on either side it has no bounds.
+/// The difference of the means, first minus second, with its 95 % interval by Welch's method: variances may differ
+/// (Welch, 1947). If either side has fewer than two values it has no bounds.
 pub fn welch_interval(first: &[f64], second: &[f64]) -> Estimate {
     let value = mean(first) - mean(second);
     if first.len() < 2 || second.len() < 2 {
@@ -21,7 +22,7 @@ pub fn welch_interval(first: &[f64], second: &[f64]) -> Estimate {
     }
     let [a, b] = [first, second].map(|values| (variance(values) / values.len() as f64, values.len() as f64));
     let total = a.0 + b.0;
-    // Satterthwaite's degrees of freedom; without any spread every number of them gives the same.
+    // Welch–Satterthwaite degrees of freedom. If nothing varies, the interval has zero width for any number.
     let df = if total > 0.0 {
         total * total / (a.0 * a.0 / (a.1 - 1.0) + b.0 * b.0 / (b.1 - 1.0))
     } else {
@@ -31,14 +32,13 @@ pub fn welch_interval(first: &[f64], second: &[f64]) -> Estimate {
     Estimate { mean: value, low: value - half, high: value + half }
 }
 
-/// The probability that a number with Student's t distribution of `df` degrees of freedom, which need not be whole, is at
-/// most `t`.
+/// The cumulative distribution function of Student's t at `t`, with `df` degrees of freedom (any positive number).
 pub fn t_cdf(t: f64, df: f64) -> f64 {
     let tail = 0.5 * incomplete_beta(df / (df + t * t), df / 2.0, 0.5);
     if t > 0.0 { 1.0 - tail } else { tail }
 }
 
-/// The number that a number with Student's t distribution is at most with probability `p`, between 0 and 1.
+/// The quantile of Student's t for a probability `p` strictly between 0 and 1, by bisection.
 ///
 /// # Panics
 /// If `p` or `df` is out of range.
@@ -52,7 +52,7 @@ pub fn t_quantile(p: f64, df: f64) -> f64 {
         high *= 2.0;
     }
     let mut low = 0.0;
-    // Halved until neighbouring numbers are left.
+    // Bisection, until the ends are neighbouring floating-point numbers.
     for _ in 0..2000 {
         let middle = 0.5 * (low + high);
         if middle <= low || middle >= high {
@@ -72,7 +72,7 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
         return 1.0;
     }
     let front = (ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b) + a * x.ln() + b * (1.0 - x).ln()).exp();
-    // The fraction converges fast below the mean of the distribution only.
+    // The fraction converges fast only below the mean of the distribution; above it, use the symmetry.
     if x < (a + 1.0) / (a + b + 2.0) {
         front * continued_fraction(x, a, b) / a
     } else {
@@ -80,7 +80,7 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     }
 }
 
-/// Lentz's evaluation of the continued fraction of the incomplete beta function.
+/// The continued fraction of the incomplete beta function, by the modified Lentz method.
 fn continued_fraction(x: f64, a: f64, b: f64) -> f64 {
     const TINY: f64 = 1e-300;
     let guarded = |value: f64| if value.abs() < TINY { TINY } else { value };
@@ -103,7 +103,7 @@ fn continued_fraction(x: f64, a: f64, b: f64) -> f64 {
     value
 }
 
-/// The logarithm of the gamma function of a positive number (Lanczos' approximation, g = 7).
+/// The logarithm of the gamma function of a positive number (Lanczos approximation, g = 7).
 fn ln_gamma(x: f64) -> f64 {
     const COEFFICIENTS: [f64; 9] = [
         0.999_999_999_999_809_9,
@@ -165,11 +165,11 @@ mod tests {
         let found = t_interval(&[1.0, 2.0, 3.0]);
         assert!((found.high - 2.0 - 4.302_652_730 / 3f64.sqrt()).abs() < 1e-8, "{found:?}");
         assert!(!t_interval(&[1.0]).is_bounded());
-        // Equal variances and sizes: 2n - 2 degrees of freedom, as for the classical test.
+        // Equal variances and sizes: 2n − 2 degrees of freedom, as in the classical test.
         let found = welch_interval(&[1.0, 2.0, 3.0], &[5.0, 6.0, 7.0]);
         let half = 2.776_445_105 * (2.0f64 / 3.0).sqrt();
         assert!((found.mean + 4.0).abs() < 1e-12 && (found.high + 4.0 - half).abs() < 1e-8, "{found:?}");
-        // A side without spread leaves the degrees of freedom of the other.
+        // If one side has no variance, the degrees of freedom are those of the other.
         let found = welch_interval(&[1.0, 2.0, 3.0], &[0.0, 0.0]);
         assert!((found.high - t_interval(&[1.0, 2.0, 3.0]).high).abs() < 1e-9, "{found:?}");
         assert!(!welch_interval(&[1.0], &[1.0, 2.0]).is_bounded());

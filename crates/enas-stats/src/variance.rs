@@ -1,4 +1,4 @@
-//! What of a spread is between units and what is between repeats of one unit.
+//! Variance components: the spread between units and between repeats of one unit.
 
 use serde::Serialize;
 
@@ -7,15 +7,16 @@ use crate::estimate::{mean, variance};
 /// Standard deviations between units and between repeats of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Components {
-    /// Between units, the share of the repeats subtracted; 0 where repeats alone spread as much. Without repeats that share
-    /// cannot be told and is in it.
+    /// Between units, with the contribution of the repeats subtracted; 0 if that contribution explains all of it.
+    /// Without repeats it cannot be subtracted and is included.
     pub between: f64,
-    /// Between repeats of a unit; `None` where no unit has two.
+    /// Between repeats of a unit; `None` if no unit has two.
     pub within: Option<f64>,
 }
 
 impl Components {
-    /// By one-way analysis of variance, which allows for different numbers of repeats. `None` for fewer than two units.
+    /// The components by one-way analysis of variance (random effects), with any number of repeats per unit. `None`
+    /// for fewer than two units.
     pub fn of(units: &[Vec<f64>]) -> Option<Self> {
         let units: Vec<&Vec<f64>> = units.iter().filter(|unit| !unit.is_empty()).collect();
         if units.len() < 2 {
@@ -32,14 +33,15 @@ impl Components {
             units.iter().map(|unit| unit.iter().map(|x| squares(*x, mean(unit))).sum::<f64>()).sum();
         let between: f64 = units.iter().map(|unit| unit.len() as f64 * squares(mean(unit), grand)).sum();
         let (within, between) = (within / (n - k), between / (k - 1.0));
-        // Repeats per unit as the expected mean square counts them.
+        // Effective number of repeats per unit, for units with different numbers of repeats.
         let repeats = (n - units.iter().map(|unit| (unit.len() as f64).powi(2)).sum::<f64>() / n) / (k - 1.0);
         let between = ((between - within) / repeats).max(0.0);
         Some(Self { between: between.sqrt(), within: Some(within.sqrt()) })
     }
 
-    /// Share of the variance of a mean over `repeats` repeats that is between units, from 0 to 1: what two such means of
-    /// the same units would correlate with. `None` without repeats, or where nothing spreads.
+    /// Reliability: the share of the variance of a mean over `repeats` repeats that is between units, from 0 to 1.
+    /// This is the expected correlation of two such means of the same units. `None` without repeats, or if nothing
+    /// varies.
     pub fn reliability(self, repeats: f64) -> Option<f64> {
         let (between, noise) = (self.between.powi(2), self.within?.powi(2) / repeats);
         (between + noise > 0.0).then(|| between / (between + noise))
@@ -54,7 +56,7 @@ mod tests {
 
     #[test]
     fn components_are_those_computed_by_hand() {
-        // Means 1 and 5, each ±1: within 2, between 8·2 = 16, so (16 - 2)/2 = 7.
+        // Means 1 and 5, each ±1: within 2, between 8·2 = 16, so (16 − 2)/2 = 7.
         let found = Components::of(&[vec![0.0, 2.0], vec![4.0, 6.0]]).unwrap();
         assert!((found.within.unwrap() - 2f64.sqrt()).abs() < 1e-12, "{found:?}");
         assert!((found.between - 7f64.sqrt()).abs() < 1e-12, "{found:?}");

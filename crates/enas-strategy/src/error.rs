@@ -1,4 +1,4 @@
-//! What can be wrong with a table.
+//! Errors in a table.
 
 use std::fmt;
 use std::io;
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use crate::table::Table;
 
-/// Where a row stands.
+/// The place of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In this line of a CSV file, from 1.
+    /// A line of a CSV file, from 1.
     Line(u32),
-    /// In this object of a JSON array, from 1.
+    /// An object of a JSON array, from 1.
     Object(u32),
 }
 
@@ -27,64 +27,64 @@ impl fmt::Display for Place {
 /// A table that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// No column of decisions.
+    /// There is no column of decisions.
     #[error("there is no column of decisions; write one column per decision, then valid and test")]
     NoDecisions,
-    /// No row.
+    /// There is no row.
     #[error("there is no row below the header; write one row per architecture")]
     Empty,
-    /// More columns than anybody decides about.
+    /// There are too many columns.
     #[error("{n} columns of decisions are too many; there may be {}", Table::MOST_COLUMNS)]
     Columns {
         /// Number of columns.
         n: usize,
     },
-    /// More rows than are kept.
+    /// There are too many rows.
     #[error("there are more than {} rows; leave some out", Table::MOST_ROWS)]
     Rows,
-    /// More different values than a policy can tell apart.
+    /// The columns have too many different values.
     #[error(
         "{place}: column {name} has {n} different values so far, and all columns together more than {}; a decision \
          is one of a few alternatives, so leave out columns that are measurements or numbers of rows",
         Table::MOST_VALUES
     )]
     Values {
-        /// Where the limit was passed.
+        /// The row that exceeds the limit.
         place: Place,
         /// The column with the most values.
         name: String,
-        /// Its different values.
+        /// Its number of different values.
         n: usize,
     },
-    /// A row of another length.
+    /// A row has the wrong number of decisions.
     #[error("{place} has {got} decisions, the header names {expected}")]
     Decisions {
         /// The row.
         place: Place,
-        /// Columns of decisions.
+        /// Number of columns of decisions.
         expected: usize,
-        /// Decisions of the row.
+        /// Number of decisions of the row.
         got: usize,
     },
-    /// A CSV line of another length than the header.
+    /// A CSV line has the wrong number of values.
     #[error("{place} has {got} values, the header names {expected} columns")]
     Fields {
         /// The line.
         place: Place,
-        /// Columns of the header.
+        /// Number of columns of the header.
         expected: usize,
-        /// Values found.
+        /// Number of values found.
         got: usize,
     },
-    /// Two rows for the same architecture.
+    /// Two rows have the same decisions.
     #[error("{place} repeats the decisions of {first}; keep one of them, with the mean of their values")]
     Twice {
-        /// The second.
+        /// The second row.
         place: Place,
-        /// The first.
+        /// The first row.
         first: Place,
     },
-    /// A value that is not a number.
+    /// A value is not finite.
     #[error(
         "{place}, column {name}: {value} is not finite; leave out the row, or write the value of a guess"
     )]
@@ -93,10 +93,10 @@ pub enum TableError {
         place: Place,
         /// `valid` or `test`.
         name: &'static str,
-        /// The offending value.
+        /// The invalid value.
         value: f64,
     },
-    /// A field that is not what its column asks for.
+    /// A field has the wrong type.
     #[error("{place}, column {name}: `{text}` is not {expected}")]
     Field {
         /// The row.
@@ -113,26 +113,26 @@ pub enum TableError {
         "line 1: {0}; the first line names the columns: one per decision, then valid and test, as in `op1,op2,valid,test`"
     )]
     Header(String),
-    /// A line that is too long to be one.
+    /// A line is too long.
     #[error("{place} is longer than {most} bytes; this is not a table")]
     LongLine {
         /// The line.
         place: Place,
-        /// Longest length in bytes.
+        /// Largest allowed length in bytes.
         most: usize,
     },
-    /// Objects with other keys, or no JSON at all.
+    /// The input is not JSON, or its objects have different keys.
     #[error("{0}; a table is an array of objects with the same keys: one per decision, then valid and test")]
     Json(#[source] serde_json::Error),
     /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Any of these, and in which file.
+    /// An error with the file that it is in.
     #[error("{}: {error}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         error: Box<TableError>,
     },
 }

@@ -7,8 +7,8 @@ use enas_rng::Stream;
 use crate::space::Space;
 use crate::strategy::Strategy;
 
-/// Keeps a population of fixed size. The best of a random sample gets a mutant, and the oldest member dies whatever it
-/// was worth.
+/// Keeps a population of fixed size. The best of a random sample gets a mutated child, and the oldest member is
+/// removed whatever its score.
 #[derive(Clone, Debug)]
 pub struct Evolution<S: Space> {
     space: S,
@@ -17,18 +17,18 @@ pub struct Evolution<S: Space> {
     population: VecDeque<(S::Arch, f64)>,
 }
 
-/// Sizes of an [`Evolution`].
+/// The sizes of an [`Evolution`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvolutionSettings {
-    /// Members that live at the same time; so many are drawn uniformly first.
+    /// Size of the population; this many members are first drawn uniformly.
     pub population: usize,
-    /// Members, drawn with replacement, of which the best becomes a parent.
+    /// Number of members drawn with replacement; the best of them becomes a parent.
     pub sample: usize,
 }
 
 impl Default for EvolutionSettings {
-    /// 50 and 10. The authors took 100 and 25 for 20,000 trainings; a smaller population is renewed often enough with
-    /// a few hundred.
+    /// 50 and 10. Real et al. used 100 and 25 for 20,000 trainings. With a few hundred scores a smaller population is
+    /// renewed more often.
     fn default() -> Self {
         Self { population: 50, sample: 10 }
     }
@@ -47,13 +47,13 @@ impl<S: Space> Evolution<S> {
         &self.space
     }
 
-    /// The members with their scores, the oldest first: with the settings, all that it knows.
+    /// The members with their scores, oldest first. Together with the settings this is the whole state.
     pub fn population(&self) -> impl ExactSizeIterator<Item = &(S::Arch, f64)> {
         self.population.iter()
     }
 
-    /// Goes on with the members of a [`population`](Self::population) in the place of its own; the oldest of too many
-    /// are left out.
+    /// Replaces the members by those of a [`population`](Self::population). If there are too many, the oldest are
+    /// left out.
     pub fn restore(&mut self, population: impl IntoIterator<Item = (S::Arch, f64)>) {
         self.population = population.into_iter().collect();
         self.drop_the_oldest();
@@ -65,6 +65,7 @@ impl<S: Space> Evolution<S> {
     }
 
     fn parent(&self, stream: &mut Stream) -> &S::Arch {
+        // Tournament selection.
         let draws = (0..self.settings.sample).map(|_| &self.population[stream.below(self.population.len())]);
         let better = |best, member| if worth(member) > worth(best) { member } else { best };
         &draws.reduce(better).expect("a sample has at least one member").0
@@ -118,7 +119,7 @@ mod tests {
     #[test]
     fn a_full_population_has_children_of_its_best_and_the_oldest_die() {
         let mut stream = Seed::new(1).stream("test", &[]);
-        // So many draws that the best is among them.
+        // Enough draws that the best member is almost surely among them.
         let settings = EvolutionSettings { population: 20, sample: 400 };
         let mut evolution = Evolution::new(MicroSpace::new(3).unwrap(), settings);
         let sum = |arc: &Arc| arc.to_ints().iter().sum::<usize>() as f64;
@@ -148,7 +149,7 @@ mod tests {
         let mut stream = Seed::new(1).stream("test", &[]);
         let settings = EvolutionSettings { population: 0, sample: 0 };
         let mut evolution = Evolution::new(MicroSpace::new(3).unwrap(), settings);
-        // Nobody is there yet, so even a population of one is drawn as often as asked.
+        // An empty population draws uniformly, even if its size is one.
         assert_eq!(evolution.propose(3, &mut stream).len(), 3);
         let parent = observed(&mut evolution, 1, &mut stream, |_| 0.0);
         assert_eq!(distance(&parent[0], &observed(&mut evolution, 1, &mut stream, |_| 0.0)[0]), 1);

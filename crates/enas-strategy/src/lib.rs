@@ -1,13 +1,13 @@
-//! Search spaces, strategies and oracles: the three parts of a neural architecture search, which do not know each
-//! other.
+//! Search spaces, strategies and oracles: three independent parts of a neural architecture search.
 //!
-//! A [`Space`] has architectures, each made by a fixed number of decisions. A [`Strategy`] proposes some and observes
-//! what they are worth: [`Uniform`] and [`Wide`] are controls that learn nothing, [`Evolution`] mutates the best, and
-//! [`Reinforce`] trains the LSTM policy of ENAS. An [`Oracle`] gives scores. [`search()`] is the loop.
+//! A [`Space`] is a set of architectures, each made by a fixed number of decisions. A [`Strategy`] proposes
+//! architectures and observes their scores. [`Uniform`] and [`Wide`] are controls that do not learn, [`Evolution`] is
+//! regularised evolution, and [`Reinforce`] trains the LSTM policy of ENAS. An [`Oracle`] provides scores.
+//! [`search()`] is the loop.
 //!
-//! A [`Table`] is a tabular benchmark: an oracle that has looked everything up. It judges a strategy in milliseconds,
-//! by the [percentile](Table::percentile) and the [regret](Table::regret) of what was picked. An architecture without
-//! a row is not part of its space: no strategy proposes it, so it costs no reward.
+//! A [`Table`] is a tabular benchmark: an oracle that looks scores up. A strategy can be tested with it in
+//! milliseconds, by the [percentile](Table::percentile) and the [regret](Table::regret) of its result. An
+//! architecture without a row is not in the space, so strategies never propose it.
 //!
 //! ```
 //! use enas_strategy::{Budget, Reinforce, ReinforceSettings, Seed, Table, TableSpace, search};
@@ -49,10 +49,10 @@ pub use strategy::{Among, PartlyUniform, Strategy, Uniform, Wide};
 pub use summary::Summary;
 pub use table::{Entry, Row, Table, TableSpace};
 
-/// What this crate's functions take, from the crates below it.
+/// Types of lower crates that occur in this crate's interface.
 pub use enas_rng::{Seed, Stream};
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

@@ -1,4 +1,4 @@
-//! The space of macro arcs.
+//! The search space of macro arcs.
 
 use enas_arc::{MacroArc, MacroOp};
 use enas_controller::{Error, MacroPolicy, Plan, Step};
@@ -8,8 +8,9 @@ use crate::space::Space;
 
 /// The arcs of the ENAS macro search with a fixed number of layers.
 ///
-/// Its plan has a step for every decision, each with a vocabulary that all layers share. The published policy decides about
-/// all skips of a layer in one step, which no plan does: it is [`MacroPolicy`].
+/// Its plan has one step per decision, and all layers share the vocabularies. The authors' policy decides all skips
+/// of a layer in one step (`general_controller.py:213-228`), which a plan cannot express; that policy is
+/// [`MacroPolicy`].
 #[derive(Clone, Debug)]
 pub struct MacroSpace {
     n_layers: usize,
@@ -20,7 +21,7 @@ impl MacroSpace {
     /// The space of arcs with `n_layers` layers.
     ///
     /// # Errors
-    /// [`Error::Plan`] if `n_layers` is 0, or there are too many decisions: more than 4,096.
+    /// [`Error::Plan`] if `n_layers` is 0, or if there are more than 4,096 decisions.
     pub fn new(n_layers: usize) -> Result<Self, Error> {
         if n_layers > MacroPolicy::MOST_LAYERS {
             return Err(Error::Plan(format!("{n_layers} layers are too many")));
@@ -36,7 +37,7 @@ impl MacroSpace {
         Ok(Self { n_layers, plan: Plan::new(steps)? })
     }
 
-    /// Layers of each arc.
+    /// Number of layers of each arc.
     pub fn n_layers(&self) -> usize {
         self.n_layers
     }
@@ -106,7 +107,7 @@ mod tests {
                 means.push(scored.iter().map(|(_, score)| score).sum::<f64>() / 10.0);
                 strategy.observe(&scored);
             }
-            // A random arc has 2.5.
+            // The expectation for a random arc is 2.5.
             assert!(means[0] < 3.5 && means[35..].iter().all(|mean| *mean > 4.0), "{means:?}");
         }
     }

@@ -1,10 +1,10 @@
-//! Where scores come from.
+//! Oracles: sources of scores.
 
 use crate::space::Space;
 
-/// Tells what architectures are worth.
+/// A source of scores for architectures.
 pub trait Oracle<S: Space> {
-    /// What can go wrong while scoring.
+    /// The error of a failed scoring.
     type Error;
 
     /// One finite score per architecture, in their order; more is better.
@@ -22,10 +22,10 @@ impl<S: Space, O: Oracle<S>> Oracle<S> for &mut O {
     }
 }
 
-/// Adds a bias to another oracle's scores that fades while scores are given.
+/// Adds a bias to another oracle's scores. The bias fades with the number of scores given.
 ///
-/// It imitates weights that are shared and still being trained: operations without parameters are right from the
-/// start, so their scores are too good at first, and a policy that is rewarded then learns to prefer them.
+/// It imitates shared weights that are still being trained. Operations without parameters work from the start, so
+/// their first scores are too high. A policy that is rewarded by them learns to prefer these operations.
 #[derive(Clone, Debug)]
 pub struct FadingBias<O, B> {
     oracle: O,
@@ -35,13 +35,13 @@ pub struct FadingBias<O, B> {
 }
 
 impl<O, B> FadingBias<O, B> {
-    /// `bias` gives what is added for an architecture at first; it falls linearly to nothing until `fades_after`
-    /// scores have been given.
+    /// `bias` returns the initial bias of an architecture. It falls linearly to zero over the first `fades_after`
+    /// scores.
     pub fn new(oracle: O, bias: B, fades_after: u64) -> Self {
         Self { oracle, bias, fades_after, scored: 0 }
     }
 
-    /// What is left of the bias, from 1 to 0.
+    /// The remaining share of the bias, from 1 to 0.
     pub fn left(&self) -> f64 {
         if self.scored >= self.fades_after { 0.0 } else { 1.0 - self.scored as f64 / self.fades_after as f64 }
     }

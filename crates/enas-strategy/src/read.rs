@@ -1,4 +1,4 @@
-//! Tables in files: CSV, or JSON of the same. Nothing but one line and the table itself is held in memory.
+//! Reads tables from CSV or JSON files, line by line: memory holds one line and the table.
 
 use std::fmt;
 use std::fs::File;
@@ -11,9 +11,9 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use crate::error::{Place, TableError};
 use crate::table::{Entry, Rows, Table};
 
-/// Longest line of a CSV file, in bytes.
+/// Longest allowed line of a CSV file, in bytes.
 const MOST_BYTES: usize = 64 * 1024;
-/// Longest text of a field that is shown in a message, in characters.
+/// Longest text of a field in a message, in characters.
 const SHOWN: usize = 30;
 const VALID: &str = "valid";
 const TEST: &str = "test";
@@ -22,7 +22,7 @@ impl Table {
     /// Reads a table from a file: JSON if its first character is `[`, otherwise CSV.
     ///
     /// # Errors
-    /// [`TableError::File`] with what is wrong, and where.
+    /// [`TableError::File`] with the problem and its place.
     pub fn open(path: &Path) -> Result<Self, TableError> {
         let read = || {
             let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
@@ -36,8 +36,8 @@ impl Table {
         read().map_err(|error| TableError::File { path: path.to_owned(), error: Box::new(error) })
     }
 
-    /// Reads CSV: a header, then one line per architecture. `valid` and `test` are found by their names, and every
-    /// other column is a decision. Space around values and quotes are taken off, empty lines passed over.
+    /// Reads CSV: a header, then one line per architecture. The columns `valid` and `test` are found by name; every
+    /// other column is a decision. Space and quotes around values are removed, and empty lines are skipped.
     ///
     /// ```
     /// use enas_strategy::Table;
@@ -51,7 +51,7 @@ impl Table {
     /// ```
     ///
     /// # Errors
-    /// The first line that cannot be used, or that of [`Table::new`].
+    /// The first line that cannot be used, or an error of [`Table::new`].
     pub fn from_csv(mut text: impl BufRead) -> Result<Self, TableError> {
         let mut line = String::new();
         let mut number = 0;
@@ -78,7 +78,7 @@ impl Table {
     /// ```
     ///
     /// # Errors
-    /// The first object that cannot be used, or that of [`Table::new`].
+    /// The first object that cannot be used, or an error of [`Table::new`].
     pub fn from_json(mut text: impl BufRead) -> Result<Self, TableError> {
         if text.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
             text.consume("\u{feff}".len());
@@ -106,7 +106,7 @@ fn read_line(text: &mut impl BufRead, line: &mut String, number: &mut u32) -> Re
     Ok(length > 0)
 }
 
-/// What a column is for.
+/// The role of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Column {
     Decision,
@@ -124,7 +124,7 @@ impl Column {
     }
 }
 
-/// A CSV table that is being read.
+/// A CSV table while it is read.
 struct Csv {
     columns: Vec<Column>,
     rows: Rows,
@@ -181,7 +181,7 @@ fn bare(field: &str) -> &str {
     field.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(field).trim()
 }
 
-/// An integer; programs that know missing values write `3.0`.
+/// An integer. Some programs write `3.0` for integers in columns with missing values.
 fn integer(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
 }
@@ -210,10 +210,10 @@ fn check_names(names: &[String]) -> Result<(), String> {
     }
 }
 
-/// A JSON table that is being read.
+/// A JSON table while it is read.
 struct Objects {
     rows: Option<Rows>,
-    /// What is wrong with the rows, if anything is.
+    /// The error of the rows, if there is one.
     error: Option<TableError>,
 }
 
@@ -249,7 +249,7 @@ impl Objects {
     }
 }
 
-/// Reads one object; the first one's keys, in their order, are the columns.
+/// Reads one object. The keys of the first object, in their order, are the columns.
 struct Object<'a> {
     expected: Option<&'a [String]>,
     place: Place,
@@ -303,7 +303,7 @@ impl<'de> Visitor<'de> for Object<'_> {
 }
 
 impl Object<'_> {
-    /// Puts a decision where its name stands among the columns; the first object's make the columns.
+    /// Stores a decision in the column of its name. The first object defines the columns.
     fn place(
         &self,
         names: &mut Vec<String>,

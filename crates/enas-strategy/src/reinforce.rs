@@ -1,4 +1,4 @@
-//! REINFORCE: an LSTM policy that learns which decisions are rewarded.
+//! REINFORCE with an LSTM policy as a search strategy.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -8,44 +8,45 @@ use enas_rng::{Seed, Stream};
 use crate::space::Space;
 use crate::strategy::Strategy;
 
-/// Latest scores that a score is ranked among.
+/// Number of latest scores among which a score is ranked.
 const WINDOW: usize = 1000;
-/// How much hotter each further attempt to draw something new is.
+/// Factor of the temperature from one attempt to draw new architectures to the next.
 const HEATING: f64 = 1.2;
-/// Attempts before the rest is drawn uniformly; the last is so hot that all choices are equally likely.
+/// Number of attempts, after which the rest is drawn uniformly. At the last attempt all choices are about equally
+/// likely.
 const ATTEMPTS: i32 = 60;
 
-/// Draws from a policy over the decisions of a space, and moves it towards what was rewarded (Williams, 1992; Zoph and
-/// Le, 2017), with the policy of ENAS.
+/// Draws from a policy over the decisions of a space and trains it with REINFORCE (Williams, 1992; Zoph and Le,
+/// 2017). The policy is that of ENAS.
 ///
-/// The reward of a score is -ln of the share of the latest scores that are better. So neither the scale of the scores
-/// nor their outliers matter, and the best count most: a search is judged by the best that it finds, not by the mean.
-/// Rewards are normalised over the architectures of an update.
+/// The reward of a score is −ln of the share of the latest scores that are better. So rewards depend neither on the
+/// scale nor on outliers of the scores. The best scores count most, because a search is judged by its best result,
+/// not by the mean. Advantages are normalised over the architectures of an update.
 #[derive(Debug)]
 pub struct Reinforce<S: Space> {
     space: S,
     settings: ReinforceSettings,
     policy: Policy,
-    /// What has been scored.
+    /// The architectures that were scored.
     known: BTreeSet<S::Arch>,
     /// The latest scores, oldest first.
     latest: VecDeque<f64>,
-    /// What waits for the next update.
+    /// Rewards for the next update.
     pending: Vec<Rewarded>,
 }
 
-/// Settings of a [`Reinforce`].
+/// The settings of a [`Reinforce`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReinforceSettings {
-    /// The policy and its training; [`aggregate`](Config::aggregate) architectures make an update.
+    /// The policy and its training; one update uses [`aggregate`](Config::aggregate) architectures.
     pub policy: Config,
-    /// Whether to propose nothing twice: what the policy repeats is drawn again, hotter each time. Right for scores
-    /// that stay what they are.
+    /// Whether to propose no architecture twice: repeated ones are drawn again at a higher temperature. Right for
+    /// oracles whose scores do not change.
     pub only_new: bool,
 }
 
 impl Default for ReinforceSettings {
-    /// A learning rate of 0.05 for some hundred updates, no bound on any logit, and nothing twice.
+    /// A learning rate of 0.05 for a few hundred updates, no bound on the logits, and no architecture twice.
     fn default() -> Self {
         let policy = Config {
             lr: 0.05,
@@ -65,7 +66,7 @@ impl<S: Space> Reinforce<S> {
     /// An untrained policy over the decisions of `space`.
     ///
     /// # Errors
-    /// If a setting of the policy makes no sense.
+    /// If a setting of the policy is invalid.
     pub fn new(space: S, settings: &ReinforceSettings, seed: Seed) -> Result<Self, Error> {
         Ok(Self {
             policy: Policy::new(&settings.policy, space.plan().clone(), seed)?,
@@ -77,7 +78,7 @@ impl<S: Space> Reinforce<S> {
         })
     }
 
-    /// The policy as it is now.
+    /// The current policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -92,6 +93,7 @@ impl<S: Space> Strategy<S> for Reinforce<S> {
     fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<S::Arch> {
         let mut proposed = Vec::with_capacity(n);
         let mut new = BTreeSet::new();
+        // Each attempt draws `n` architectures at a higher temperature, until there are `n` new ones.
         for attempt in 0..ATTEMPTS {
             if proposed.len() == n {
                 break;
@@ -136,7 +138,7 @@ impl<S: Space> Strategy<S> for Reinforce<S> {
     }
 }
 
-/// -ln of the share of the scores that are better, which are sorted; equal ones count half.
+/// −ln of the share of scores in `sorted` that are better; equal ones count half.
 fn reward(score: f64, sorted: &[f64]) -> f32 {
     let above = sorted.len() - sorted.partition_point(|&other| other <= score);
     let equal = sorted.len() - above - sorted.partition_point(|&other| other < score);
@@ -172,7 +174,7 @@ mod tests {
             assert!(archs.into_iter().all(|row| seen.insert(row)));
             strategy.observe(&scored);
         }
-        // Nothing new is left, and it goes on all the same.
+        // No new architecture is left, and proposals continue with known ones.
         assert_eq!(strategy.propose(5, &mut Seed::new(2).stream("test", &[9])).len(), 5);
     }
 
@@ -188,7 +190,7 @@ mod tests {
             means.push(scored.iter().map(|(_, score)| score).sum::<f64>() / 10.0);
             strategy.observe(&scored);
         }
-        // A random arc has 12; all zeros would be the best.
+        // The expectation for a random arc is 12; all zeros would be the best.
         assert!(means[0] < -9.0 && means[35..].iter().all(|&mean| mean > -5.0), "{means:?}");
         assert_eq!(strategy.policy().updates(), 40);
     }

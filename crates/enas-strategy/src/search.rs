@@ -1,4 +1,4 @@
-//! The loop: propose, score, observe.
+//! The search loop: propose, score, observe.
 
 use enas_rng::Seed;
 
@@ -6,38 +6,39 @@ use crate::oracle::Oracle;
 use crate::space::Space;
 use crate::strategy::{Strategy, Uniform};
 
-/// How much is scored, and how much of it is learned from.
+/// The number of scores of a search, and how they are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Scores in all; scoring an architecture again counts again.
+    /// Total number of scores; scoring an architecture again counts again.
     pub rewards: usize,
-    /// The first of them, for uniformly drawn architectures, that nobody learns from: time for an oracle that gets
-    /// better while it is used.
+    /// Number of scores at the start that are given to uniformly drawn architectures and not shown to the strategy.
+    /// They give time to an oracle that improves while it is used.
     pub warmup: usize,
-    /// Architectures that are proposed and scored together.
+    /// Number of architectures that are proposed and scored together.
     pub batch: usize,
 }
 
 impl Budget {
-    /// So many scores, ten at a time, without warm-up.
+    /// This many scores in batches of ten, without warm-up.
     pub fn new(rewards: usize) -> Self {
         Self { rewards, warmup: 0, batch: 10 }
     }
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome<A> {
-    /// The architecture of the best score after the warm-up, the first of equals; `None` if there was no score.
+    /// The architecture with the best score after the warm-up, the first one among equals; `None` if there was no
+    /// score.
     pub best: Option<(A, f64)>,
-    /// All scores in their order, the warm-up's too.
+    /// All scores in order, with those of the warm-up.
     pub scored: Vec<(A, f64)>,
 }
 
-/// Searches `space` with `strategy` until the budget is used up. The same seed gives the same outcome.
+/// Searches `space` with `strategy` until the budget is used up. The same seed gives the same result.
 ///
 /// # Errors
-/// What the oracle could not do.
+/// Errors of the oracle.
 pub fn search<S: Space, O: Oracle<S>>(
     space: &S,
     strategy: &mut dyn Strategy<S>,
@@ -49,6 +50,7 @@ pub fn search<S: Space, O: Oracle<S>>(
     let mut uniform = Uniform(space);
     for batch in 0.. {
         let done = outcome.scored.len();
+        // Batches of the warm-up draw uniformly, and the strategy does not see their scores.
         let warm = done < budget.warmup.min(budget.rewards);
         let end = if warm { budget.warmup } else { budget.rewards }.min(budget.rewards);
         let n = budget.batch.max(1).min(end - done);
@@ -87,7 +89,7 @@ mod tests {
     use enas_arc::Arc;
     use enas_rng::Stream;
 
-    /// Counts what it is asked, and fails from a certain question on.
+    /// Counts the architectures it is asked for, and fails from a given one on.
     struct Counting {
         asked: Vec<usize>,
         fails_at: usize,
@@ -105,7 +107,7 @@ mod tests {
         }
     }
 
-    /// Draws wide arcs and remembers what it was shown.
+    /// Proposes wide arcs and records what it observes.
     struct Watching(MicroSpace, Vec<(Arc, f64)>);
 
     impl Strategy<MicroSpace> for Watching {

@@ -1,4 +1,4 @@
-//! What a search space has to offer, and the space of ENAS micro arcs.
+//! The interface of a search space, and the space of ENAS micro arcs.
 
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -7,12 +7,12 @@ use enas_arc::Arc;
 use enas_controller::{Error, Plan};
 use enas_rng::Stream;
 
-/// A set of architectures, each of which is made by a fixed number of decisions.
+/// A set of architectures, each made by a fixed number of decisions.
 pub trait Space {
     /// One architecture.
     type Arch: Clone + Ord + Hash + Debug;
 
-    /// The decisions that make an architecture, in the order in which a policy takes them.
+    /// The decisions that make an architecture, in the order in which a policy makes them.
     fn plan(&self) -> &Plan;
 
     /// The choices that make `arch`, one per decision of the plan.
@@ -21,13 +21,13 @@ pub trait Space {
     /// The architecture that these choices make; `None` if the space does not have it.
     fn decode(&self, choices: &[usize]) -> Option<Self::Arch>;
 
-    /// An architecture, all of them equally likely.
+    /// A uniformly drawn architecture.
     fn random(&self, stream: &mut Stream) -> Self::Arch;
 
     /// An architecture that differs from `arch` in one decision.
     fn mutated(&self, arch: &Self::Arch, stream: &mut Stream) -> Self::Arch;
 
-    /// The form that stands for all architectures that compute the same.
+    /// A canonical form, the same for all architectures that are known to compute the same function.
     fn canonical(&self, arch: &Self::Arch) -> Self::Arch {
         arch.clone()
     }
@@ -77,7 +77,7 @@ impl MicroSpace {
         Ok(Self { n_nodes, plan: Plan::micro(n_nodes)? })
     }
 
-    /// Nodes per cell.
+    /// Number of nodes per cell.
     pub fn n_nodes(&self) -> usize {
         self.n_nodes
     }

@@ -1,19 +1,19 @@
-//! What a strategy does, and the two that only draw.
+//! The interface of a strategy, and strategies that only draw at random.
 
 use enas_rng::Stream;
 
 use crate::space::{MicroSpace, Space};
 
-/// Decides which architectures are worth a score.
+/// A strategy decides which architectures are scored.
 ///
-/// Proposals and observations alternate: after each [`propose`](Strategy::propose) the caller may
-/// [`observe`](Strategy::observe) the scores of exactly these architectures, in their order, or pass them over. Where
-/// every architecture has a stream of its own, several proposals of one may be observed together.
+/// Calls alternate: after each [`propose`](Strategy::propose) the caller may [`observe`](Strategy::observe) the
+/// scores of exactly these architectures, in their order, or skip it. A caller that gives every architecture a random
+/// stream of its own may observe the results of several one-element proposals together.
 pub trait Strategy<S: Space> {
-    /// `n` architectures to be scored; every random number comes from `stream`.
+    /// `n` architectures to be scored; all random numbers come from `stream`.
     fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<S::Arch>;
 
-    /// Takes notice of the scores of what was proposed last; more is better, and all are finite.
+    /// Receives the scores of the last proposal; more is better, and all are finite.
     fn observe(&mut self, scored: &[(S::Arch, f64)]);
 }
 
@@ -27,7 +27,7 @@ impl<S: Space, T: Strategy<S> + ?Sized> Strategy<S> for Box<T> {
     }
 }
 
-/// Draws every architecture with the same probability and learns nothing: the control of every search.
+/// Draws all architectures with equal probability and does not learn: random search, the control of every search.
 #[derive(Clone, Debug)]
 pub struct Uniform<S>(pub S);
 
@@ -39,10 +39,10 @@ impl<S: Space> Strategy<S> for Uniform<S> {
     fn observe(&mut self, _: &[(S::Arch, f64)]) {}
 }
 
-/// Draws every one of some architectures with the same probability and learns nothing.
+/// Draws from a list of architectures with equal probability and does not learn.
 ///
 /// # Panics
-/// If there are none and it is asked for some.
+/// If the list is empty and `n` is not 0.
 #[derive(Clone, Debug)]
 pub struct Among<A>(pub Vec<A>);
 
@@ -54,7 +54,7 @@ impl<S: Space> Strategy<S> for Among<S::Arch> {
     fn observe(&mut self, _: &[(S::Arch, f64)]) {}
 }
 
-/// Draws among the wide arcs, whose branches all read the cell's inputs, and learns nothing: the harder control; see
+/// Draws wide arcs, whose branches all read the cell's inputs, and does not learn: the harder control; see
 /// [`Arc::random_wide`](enas_arc::Arc::random_wide).
 #[derive(Clone, Debug)]
 pub struct Wide(pub MicroSpace);
@@ -67,9 +67,10 @@ impl Strategy<MicroSpace> for Wide {
     fn observe(&mut self, _: &[(enas_arc::Arc, f64)]) {}
 }
 
-/// Lets another strategy propose, but draws a share of every batch uniformly, without showing it the scores of these.
+/// Lets another strategy propose, but draws a share of every batch uniformly. The other strategy does not see the
+/// scores of that share.
 ///
-/// What is scored by weights that are shared and still being trained then never becomes too narrow.
+/// So the architectures that train shared weights never become too few.
 #[derive(Clone, Debug)]
 pub struct PartlyUniform<S, T> {
     space: S,

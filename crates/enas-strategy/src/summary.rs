@@ -1,11 +1,11 @@
-//! Means of repeated searches, with how far they can be trusted.
+//! Means of repeated searches with confidence intervals.
 
-/// The mean of some numbers, its spread, and the 95 % interval of the mean.
+/// The mean of some numbers, their standard deviation, and the 95 % interval of the mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
     /// Arithmetic mean.
     pub mean: f64,
-    /// Standard deviation of one number, from n - 1.
+    /// Standard deviation of one number, with n − 1 in the denominator.
     pub sd: f64,
     /// Lower end of the interval.
     pub low: f64,
@@ -14,9 +14,9 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Summarises `numbers`, taken as independent and normal (Student's t); `None` if there are none.
+    /// Summarises `numbers`, assuming that they are independent and normal (Student's t); `None` if there are none.
     ///
-    /// One number alone has no known spread: `sd` is then not a number, and the interval is without end.
+    /// With a single number `sd` is NaN and the interval is infinite.
     ///
     /// ```
     /// use enas_strategy::Summary;
@@ -46,9 +46,9 @@ impl Summary {
     }
 }
 
-/// The 97.5 % point of Student's t distribution, to a thousandth.
+/// The 97.5 % quantile of Student's t distribution, to a thousandth.
 fn t_97_5(freedom: usize) -> f64 {
-    // Cornish and Fisher's expansion, which is too far off for the first two.
+    // Cornish–Fisher expansion. It is too inaccurate for one and two degrees of freedom.
     const Z: f64 = 1.959_963_985;
     let v = freedom as f64;
     let z = |power: i32| Z.powi(power);

@@ -1,4 +1,4 @@
-//! Tables: every architecture of a space with what its training came to, so that a strategy can be judged in seconds.
+//! Tables of trained architectures (tabular benchmarks), with which a strategy can be tested in seconds.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,14 +13,15 @@ use crate::space::Space;
 
 /// A tabular benchmark: architectures as small integers, one per decision, each with a validation and a test value.
 ///
-/// The columns may hold any integers; a decision's choices are the different values of its column, ascending. A table
-/// need not have a row for every combination: the others are not architectures of its [`TableSpace`].
+/// Columns may hold any integers; the choices of a decision are the different values of its column in ascending
+/// order. A table need not have a row for every combination. Missing combinations are not architectures of its
+/// [`TableSpace`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     names: Vec<String>,
     /// The different values of each column, ascending.
     values: Vec<Vec<i64>>,
-    /// Positions in `values`, `[rows, columns]`; rows in ascending order.
+    /// Indices into `values`, `[rows, columns]`; rows in ascending order.
     choices: Vec<u16>,
     valid: Vec<f64>,
     test: Vec<f64>,
@@ -29,50 +30,51 @@ pub struct Table {
     plan: Plan,
 }
 
-/// An architecture of a table: the position of its row.
+/// An architecture of a table: the index of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Row(u32);
 
 impl Row {
-    /// The position among the table's rows.
+    /// The index among the table's rows.
     pub fn position(self) -> usize {
         self.0 as usize
     }
 }
 
-/// One row as it is read: where it stands, its decisions and its two values.
+/// One row as it is read: its place, its decisions and its two values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Where it stands, for messages.
+    /// Its place, for messages.
     pub place: Place,
     /// One integer per column.
     pub decisions: Vec<i64>,
-    /// What a search sees.
+    /// The value that a search sees.
     pub valid: f64,
-    /// What a search is judged by.
+    /// The value by which a search is judged.
     pub test: f64,
 }
 
 impl Table {
-    /// Most rows.
+    /// Largest number of rows.
     pub const MOST_ROWS: usize = 10_000_000;
-    /// Most columns of decisions.
+    /// Largest number of columns of decisions.
     pub const MOST_COLUMNS: usize = 256;
-    /// Most different values of all columns together.
+    /// Largest number of different values of all columns together.
     pub const MOST_VALUES: usize = 4096;
 
     /// A table of these rows, in any order.
     ///
     /// # Errors
-    /// If there is no column or no row, a row has another number of decisions or a value that is not finite, two rows
-    /// have the same decisions, or the table is larger than the limits above.
+    /// - There is no column or no row, or the table exceeds a limit.
+    /// - A row has the wrong number of decisions or a value that is not finite.
+    /// - Two rows have the same decisions.
     pub fn new(names: Vec<String>, entries: impl IntoIterator<Item = Entry>) -> Result<Self, TableError> {
         let mut rows = Rows::new(names)?;
         entries.into_iter().try_for_each(|entry| rows.push(&entry))?;
         rows.finish()
     }
 
-    /// Names of the columns of decisions.
+    /// The names of the columns of decisions.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -87,7 +89,7 @@ impl Table {
         (0..self.valid.len() as u32).map(Row)
     }
 
-    /// The row with these decisions, as integers of the table.
+    /// The row with these decisions, given as integers of the table.
     pub fn find(&self, decisions: &[i64]) -> Option<Row> {
         if decisions.len() != self.names.len() {
             return None;
@@ -106,12 +108,12 @@ impl Table {
             .collect()
     }
 
-    /// What a search sees of a row.
+    /// The value of a row that a search sees.
     pub fn valid(&self, row: Row) -> f64 {
         self.valid[row.position()]
     }
 
-    /// What a search is judged by.
+    /// The value of a row by which a search is judged.
     pub fn test(&self, row: Row) -> f64 {
         self.test[row.position()]
     }
@@ -121,13 +123,13 @@ impl Table {
         *self.sorted_test.last().expect("a table has rows")
     }
 
-    /// The mean test value of all rows: what a row drawn uniformly is worth.
+    /// The mean test value of all rows: the expectation of a uniform draw.
     pub fn mean_test(&self) -> f64 {
         self.test.iter().sum::<f64>() / self.test.len() as f64
     }
 
-    /// The share of the other rows, in percent, that a row's test value is above; equal ones count half. The best row
-    /// has 100, the worst 0, and a row drawn uniformly 50 on average.
+    /// The share of the other rows, in percent, whose test value is below that of `row`; equal ones count half. The
+    /// best row has 100, the worst 0; uniformly drawn rows have 50 on average.
     pub fn percentile(&self, row: Row) -> f64 {
         let test = self.test(row);
         let below = self.sorted_test.partition_point(|&other| other < test);
@@ -138,13 +140,13 @@ impl Table {
         }
     }
 
-    /// By how much a row's test value is below the best.
+    /// The best test value minus that of the row.
     pub fn regret(&self, row: Row) -> f64 {
         self.best_test() - self.test(row)
     }
 
-    /// The rows that are wide arcs ([`Arc::is_wide`]), if all rows are arcs of the ENAS micro search: 8 columns for
-    /// each node of a cell, in the order of an arc's integers.
+    /// The rows that are wide arcs ([`Arc::is_wide`]). `None` unless all rows are arcs of the ENAS micro search: 8
+    /// columns per node, in the order of an arc's integers.
     pub fn wide_rows(&self) -> Option<Vec<Row>> {
         let arcs =
             self.rows().map(|row| Arc::from_ints(&self.decisions(row)).ok().map(|arc| (row, arc.is_wide())));
@@ -193,7 +195,7 @@ impl Space for TableSpace<'_> {
         Row(stream.below(self.0.n_rows()) as u32)
     }
 
-    /// One of the rows that differ in one column, all of them equally likely; if there is none, any row.
+    /// A uniformly drawn row among those that differ in one column; if there is none, any row.
     fn mutated(&self, arch: &Row, stream: &mut Stream) -> Row {
         let mut choices = self.encode(arch);
         let mut neighbours = vec![];
@@ -218,7 +220,7 @@ impl<'a> Oracle<TableSpace<'a>> for &'a Table {
     }
 }
 
-/// A table that is being read: 2 bytes per decision and 24 per row.
+/// A table while it is read: 2 bytes per decision and 24 bytes per row.
 #[derive(Debug)]
 pub(crate) struct Rows {
     names: Vec<String>,
@@ -261,7 +263,7 @@ impl Rows {
             return Err(TableError::Rows);
         }
         for (&value, values) in entry.decisions.iter().zip(&mut self.values) {
-            // At most MOST_VALUES + 1 are ever kept, so the number fits.
+            // At most MOST_VALUES + 1 values are ever kept, so the index fits into 16 bits.
             let next = values.len() as u16;
             self.choices.push(*values.entry(value).or_insert(next));
         }
@@ -307,7 +309,7 @@ impl Rows {
         })
     }
 
-    /// Replaces positions by first appearance with positions in ascending order.
+    /// Replaces indices by first appearance with indices in ascending order of the values.
     fn rank_values(&mut self) {
         for (column, values) in self.values.iter().enumerate() {
             let mut ranks = vec![0; values.len()];

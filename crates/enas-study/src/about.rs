@@ -1,4 +1,4 @@
-//! What a study was begun with: the file that makes a directory that of a study.
+//! The settings of a study, in the file that marks its directory.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::StudyConfig;
 
-/// The file, which is written last.
+/// The name of the file. It is written last when a study is created.
 pub(crate) const CONFIG: &str = "study.config.json";
 
-/// Most bytes of settings that are read.
+/// Largest file that is read, in bytes.
 const MOST: u64 = 1 << 20;
 
-/// What a study was begun with.
+/// The settings and data of a study.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct About {
     pub(crate) version: String,
@@ -36,7 +36,7 @@ impl About {
     /// Writes the file into a directory.
     ///
     /// # Errors
-    /// [`Error::Io`]
+    /// [`Error::Io`] if it cannot be written.
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).expect("settings are plain data");
         write_file(&dir.join(CONFIG), format!("{text}\n").as_bytes())
@@ -45,7 +45,7 @@ impl About {
     /// Reads the file of a directory.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `dir` is not the directory of a study; [`Error::File`] when it does not read.
+    /// [`Error::RunDirectory`] if `dir` is not the directory of a study; [`Error::File`] if the file cannot be read.
     pub(crate) fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(CONFIG);
         if !path.is_file() {

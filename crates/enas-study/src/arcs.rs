@@ -1,36 +1,36 @@
-//! The random architectures of a study, each of which follows from the seed and its number.
+//! The random architectures of a study. Each depends only on the seed and its number.
 
 use std::collections::BTreeSet;
 
 use enas_arc::Arc;
 use enas_rng::{Seed, Stream};
 
-/// Draws per wanted architecture before fewer are taken.
+/// Draws per wanted architecture; after that, fewer architectures are used.
 const PATIENCE: u64 = 50;
 
-/// Draws for the controls of one pick.
+/// Largest number of draws for the controls of one pick.
 const DRAWS: u64 = 3000;
 
-/// How far a control may be from the weights of its pick, as a share of them.
+/// Tolerance of a control's number of weights, relative to that of its pick.
 const WEIGHTS: f64 = 0.05;
-/// How far it may be from the multiply-adds.
+/// Tolerance of its multiply-adds.
 const MACS: f64 = 0.10;
 
 /// Size and cost of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Trained weights.
+    /// Number of trained weights.
     pub params: usize,
     /// Multiply-adds per image.
     pub macs: u64,
 }
 
-/// The first `n` uniform draws that differ. More of them begin with the same ones.
+/// The first `n` different uniform draws. A larger `n` only adds to the end.
 pub(crate) fn uniform(n: usize, n_nodes: usize, seed: Seed) -> Vec<Arc> {
     distinct(n, seed, "study/pool", |stream| Arc::random(n_nodes, stream))
 }
 
-/// The first `n` uniform draws of wide architectures that differ.
+/// The first `n` different uniform draws among wide architectures.
 pub(crate) fn wide(n: usize, n_nodes: usize, seed: Seed) -> Vec<Arc> {
     distinct(n, seed, "study/wide", |stream| Arc::random_wide(n_nodes, stream))
 }
@@ -41,7 +41,7 @@ fn distinct(n: usize, seed: Seed, purpose: &str, draw: impl Fn(&mut Stream) -> A
     draws.filter(|arc| seen.insert(arc.canonical())).take(n).collect()
 }
 
-/// A random architecture of the size of a pick.
+/// A random architecture with the size and cost of a pick.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Control {
     pub(crate) arc: Arc,
@@ -49,8 +49,8 @@ pub(crate) struct Control {
     pub(crate) fits: bool,
 }
 
-/// `n` random architectures with the weights of `pick` within 5 % and its multiply-adds within 10 %; the nearest of those
-/// drawn where too few are. `None` if `goes_on` ends the drawing.
+/// `n` random architectures whose number of weights is within 5 % of that of `pick`, and whose multiply-adds are
+/// within 10 %. If too few are drawn, the nearest ones fill up. `None` if `goes_on` stops the search for them.
 pub(crate) fn controls<E>(
     (pick, place): (&Arc, usize),
     n: usize,
@@ -70,7 +70,7 @@ pub(crate) fn controls<E>(
             continue;
         }
         near.push((distance(size(&arc)?, wanted), arc));
-        // Those that fit stay in the order in which they were drawn.
+        // All that fit count as equal, so the stable sort keeps them in the order of their draws.
         near.sort_by(|a, b| a.0.max(1.0).total_cmp(&b.0.max(1.0)));
         near.truncate(n);
         if near.len() == n && near.iter().all(|(distance, _)| *distance <= 1.0) {
@@ -80,7 +80,7 @@ pub(crate) fn controls<E>(
     Ok(Some(near.into_iter().map(|(distance, arc)| Control { arc, fits: distance <= 1.0 }).collect()))
 }
 
-/// How far a size is from another one, in tolerances: 1 and less is within them.
+/// The distance of two sizes in units of the tolerances: at most 1 means within them.
 fn distance(size: Size, wanted: Size) -> f64 {
     let off = |is: f64, wanted: f64, tolerance: f64| (is - wanted).abs() / (tolerance * wanted.max(1.0));
     off(size.params as f64, wanted.params as f64, WEIGHTS).max(off(
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// Sizes as they are in kind: convolutions have weights, and every other operation costs little.
+    /// Imitates real sizes: convolutions have weights, and every other operation costs little.
     fn size(arc: &Arc) -> Result<Size, Infallible> {
         let ops = || arc.to_ints().into_iter().skip(1).step_by(2);
         let convolutions = ops().filter(|op| *op < 2).count();

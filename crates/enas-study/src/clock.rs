@@ -1,12 +1,12 @@
-//! How long a session of a study may take, and whether something more fits into it.
+//! The time limit of a session, and whether more work fits into it.
 
 use std::time::{Duration, Instant};
 
-/// Share of the limit that is kept for the summary, and at most how many seconds.
+/// Time kept for the summary: a share of the limit, and its maximum in seconds.
 const RESERVE: (f64, f64) = (0.02, 3.0);
-/// A training that has done less than this share says nothing yet about how long it will take.
+/// Below this share of a training its duration cannot be predicted yet.
 const TOO_EARLY: f64 = 0.03;
-/// What a training takes beyond its steps: it is measured at the end.
+/// Total time of a training divided by the time of its steps: measurements follow at the end.
 const MEASURING: f64 = 1.15;
 
 /// The time of one session.
@@ -22,12 +22,12 @@ impl Clock {
         Self { began, limit }
     }
 
-    /// A session that may take as long as it takes.
+    /// A session without a limit.
     pub fn unlimited() -> Self {
         Self::new(Instant::now(), None)
     }
 
-    /// Whether so many more seconds fit; always without a limit.
+    /// Whether `seconds` more seconds fit; always true without a limit.
     pub(crate) fn has(&self, seconds: f64) -> bool {
         self.limit.is_none_or(|limit| {
             let limit = limit.as_secs_f64();
@@ -35,7 +35,7 @@ impl Clock {
         })
     }
 
-    /// Whether a training of which `share` is done will be finished in time, as far as that can be told.
+    /// Whether a training of which `share` is done is predicted to finish in time.
     pub(crate) fn has_rest_of(&self, training: Instant, share: f64) -> bool {
         if share < TOO_EARLY {
             return self.has(0.0);

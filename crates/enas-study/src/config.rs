@@ -1,4 +1,4 @@
-//! What a study compares, and by which trainings.
+//! What a study compares, and the training recipe.
 
 use enas_child::schedule::{Cosine, Schedule};
 use enas_data::augment;
@@ -8,47 +8,47 @@ use enas_search::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Epochs of a training unless others are asked for.
+/// Default number of epochs of a training.
 const EPOCHS: u64 = 10;
-/// Batches that a network's statistics are made from before it is measured.
+/// Number of batches for the re-estimation of BN statistics before a network is measured.
 const BN_BATCHES: u64 = 4;
 
-/// How far the seeds of searches are from those of trainings.
+/// Offset between the seeds of searches and those of trainings.
 const SEARCHES: u64 = 1_000_000;
 
-/// Everything that the results of a study depend on, beside its images.
+/// Everything that the results of a study depend on, except its images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StudyConfig {
-    /// Root of all that is drawn: splits, architectures, seeds of trainings and searches.
+    /// Seed of everything random: splits, architectures, trainings and searches.
     pub seed: u64,
-    /// How many of what.
+    /// Numbers of architectures, searches and trainings.
     pub counts: Counts,
-    /// Training images to use, of all classes in proportion; all of them if none are named.
+    /// Number of training images to use, a stratified sample; `None` for all.
     pub train_images: Option<usize>,
-    /// Validation images to use, as the training images.
+    /// Number of validation images to use, a stratified sample; `None` for all.
     pub valid_images: Option<usize>,
-    /// The search that is put to the test.
+    /// The search that is tested.
     pub search: SearchConfig,
-    /// The recipe by which every architecture is trained, whoever found it.
+    /// The recipe by which every architecture is trained, whichever way it was found.
     pub train: TrainConfig,
 }
 
-/// How many architectures, searches and seeds a study has. More of them may be asked for when it goes on.
+/// How many architectures, searches and seeds a study has. They can be increased when it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
-    /// Architectures drawn uniformly.
+    /// Number of uniformly drawn architectures.
     pub pool: usize,
-    /// Architectures drawn uniformly from the wide ones.
+    /// Number of uniformly drawn wide architectures.
     pub wide: usize,
-    /// Searches, each with a seed of its own.
+    /// Number of searches, each with its own seed.
     pub searches: usize,
-    /// Trainings of each of the random architectures.
+    /// Number of trainings of each random architecture.
     pub seeds: u64,
-    /// Trainings of each architecture that a search found.
+    /// Number of trainings of each architecture that a search found.
     pub pick_seeds: u64,
-    /// Random architectures of its size for each that a search found; they are trained once.
+    /// Number of random architectures of equal size per found architecture; each is trained once.
     pub controls: usize,
 }
 
@@ -59,7 +59,7 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// The larger of each number. That of the controls stays: they are numbered by it.
+    /// The maximum of each pair of numbers. The number of controls stays, because controls are numbered by it.
     #[must_use]
     pub fn or_more(self, other: Self) -> Self {
         Self {
@@ -74,8 +74,8 @@ impl Counts {
 }
 
 impl StudyConfig {
-    /// The study of a search with the usual counts. Architectures are trained by [`recipe`], changed by the assignments
-    /// `recipe_set`, such as `run.epochs=5`.
+    /// The study of a search with the default counts. Architectures are trained by [`recipe`], with changes by the
+    /// assignments in `recipe_set`, such as `run.epochs=5`.
     ///
     /// # Errors
     /// [`enas_search::Error::Config`] names the assignment, the key and what is allowed.
@@ -96,7 +96,7 @@ impl StudyConfig {
         Ok(config)
     }
 
-    /// Refuses what cannot be compared.
+    /// Refuses settings that cannot be compared.
     ///
     /// # Errors
     /// [`enas_search::Error::Config`], which names the key.
@@ -121,31 +121,31 @@ impl StudyConfig {
         Ok(())
     }
 
-    /// The seed of a training, the same for all architectures: what differs between them is not chance then.
+    /// The seed of a training. It is the same for all architectures, so it does not cause differences between them.
     pub(crate) fn training_seed(&self, repeat: u64) -> u64 {
         self.seed.wrapping_add(1).wrapping_add(repeat)
     }
 
-    /// The seed of a search. It is none of the trainings': what a search finds may be good by the luck of its own seed, and
-    /// must not have the same luck again.
+    /// The seed of a search. It differs from those of all trainings. An architecture may be found because it suits
+    /// the random numbers of its search; it must not benefit from the same numbers again.
     pub(crate) fn search_seed(&self, index: usize) -> u64 {
         self.seed.wrapping_add(SEARCHES).wrapping_add(index as u64)
     }
 
-    /// Epochs at whose end a training counts as a short one, and how many of them are left out at its beginning: of ten,
-    /// the mean loss of the second and the third ranks architectures best.
+    /// The number of epochs of a short training, and how many of them are left out at its beginning. The score of a
+    /// ten-epoch training is the mean loss of its second and third epoch.
     pub(crate) fn early(&self) -> (usize, usize) {
         let epochs = ((self.train.run.epochs as f64 * 0.3).round() as usize).max(1);
         (epochs, epochs / 3)
     }
 }
 
-/// The recipe by which a study trains architectures: the network of the search, 10 epochs without variations of the images,
-/// a learning rate that falls to 0 with every step, and the weights of the last epoch.
+/// The recipe by which a study trains architectures. It uses the network of the search and 10 epochs without data
+/// augmentation. The learning rate falls with every step, to 0, and the weights are those of the last epoch.
 pub fn recipe(search: &SearchConfig) -> TrainConfig {
     let mut run = search.run.clone();
     (run.epochs, run.passes, run.fit_schedule, run.time) = (EPOCHS, 1, true, TimeLimit(None));
-    // Moving statistics of short trainings lag behind the weights.
+    // The moving statistics of short trainings lag behind the weights.
     run.bn_reestimate = BN_BATCHES;
     let plain = augment::Config::default();
     let data = enas_data::Config { augment: plain, ..search.data.clone() };

@@ -1,4 +1,4 @@
-//! The laboratory of a study of images: trains in this process, searches in run directories.
+//! The laboratory of an image study: trains in this process and searches in run directories.
 
 use std::path::Path;
 
@@ -13,29 +13,29 @@ use crate::config::StudyConfig;
 use crate::laboratory::{Found, Laboratory};
 use crate::record::Measured;
 
-/// Makes a directory one of a run.
+/// The file that marks the directory of a run.
 const MANIFEST: &str = "manifest.json";
 
-/// Trains architectures on images, and searches for them.
+/// Trains architectures on images and searches for architectures.
 #[derive(Debug)]
 pub struct ImageLaboratory {
     config: StudyConfig,
-    /// The images as searches vary them.
+    /// The images with the augmentation of searches.
     data: Dataset,
-    /// The images as trainings see them.
+    /// The images with the augmentation of trainings.
     plain: Dataset,
-    /// The validation images that choices are made by, and the others.
+    /// Indices of the validation images for choosing, and of those for reporting.
     halves: (Vec<usize>, Vec<usize>),
     memory: MemoryPlan,
     gpu: Option<Gpu>,
 }
 
 impl ImageLaboratory {
-    /// Loads the images of a study, in the splits that its seed and its numbers of images lead to. Computes on `gpu`, or on the
-    /// CPU.
+    /// Loads the images of a study, in the splits that its seed and its numbers of images determine. Computes on
+    /// `gpu` if given, otherwise on the CPU.
     ///
     /// # Errors
-    /// Whatever the images report, and [`enas_search::Error::Config`] if more memory is needed than there may be.
+    /// Errors of loading, and [`enas_search::Error::Config`] if more memory is needed than allowed.
     pub fn load(config: &StudyConfig, gpu: Option<Gpu>) -> Result<Self> {
         config.check()?;
         config.search.run.check_device(gpu.as_ref())?;
@@ -54,7 +54,7 @@ impl ImageLaboratory {
         Ok(Self { config: config.clone(), data, plain, halves, memory, gpu })
     }
 
-    /// The images.
+    /// The images, with the augmentation of searches.
     pub fn data(&self) -> &Dataset {
         &self.data
     }
@@ -68,7 +68,7 @@ impl ImageLaboratory {
         }
     }
 
-    /// The part of a split that is right, and its mean loss in nats.
+    /// Accuracy (0 to 1) and mean loss in nats on the given images of a split.
     fn measure(trial: &mut Trial<'_>, split: &Split, images: &[usize]) -> Result<(f64, f64)> {
         let answers = trial.answers(split, images)?;
         let mean =
@@ -165,7 +165,7 @@ fn mean(losses: &[f32]) -> f64 {
     losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / losses.len().max(1) as f64
 }
 
-/// A number that JSON can hold: a loss beyond all measure is the largest there is.
+/// A number that JSON can represent: a loss that is not finite becomes the largest finite number.
 fn finite(loss: f64) -> f64 {
     if loss.is_finite() { loss } else { f64::MAX }
 }

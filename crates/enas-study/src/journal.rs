@@ -1,4 +1,4 @@
-//! `trials.jsonl`: one line for each finished training and search, only ever appended to.
+//! `trials.jsonl`: an append-only file with one line per finished training or search.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -8,10 +8,10 @@ use enas_search::{Error, Result, read_plain_text};
 
 use crate::record::Line;
 
-/// The file in the directory of a study.
+/// The name of the file in the directory of a study.
 pub(crate) const TRIALS: &str = "trials.jsonl";
 
-/// Most bytes that are read: a hundred thousand trainings.
+/// Largest file that is read, in bytes: about a hundred thousand trainings.
 const MOST: u64 = 1 << 28;
 
 /// The open journal of a study.
@@ -22,11 +22,11 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in `dir` and reads what it holds. A last line without its end is one that was being written when
-    /// the study was killed; it is cut off, and its work is done again.
+    /// Opens the journal in `dir` and reads its lines. If the study was killed while it wrote a line, that last line
+    /// is incomplete. It is removed, and its work is repeated.
     ///
     /// # Errors
-    /// [`Error::Io`], and [`Error::File`] with the number of a line that is none of a study.
+    /// [`Error::Io`], and [`Error::File`] with the number of a line that does not belong to a study.
     pub(crate) fn open(dir: &Path) -> Result<(Self, Vec<Line>)> {
         let path = dir.join(TRIALS);
         let io = |action| {
@@ -38,10 +38,10 @@ impl Journal {
         Ok((Self { path, file }, lines))
     }
 
-    /// Appends a line, and returns when it is on the disk.
+    /// Appends a line and waits until it is on the disk.
     ///
     /// # Errors
-    /// [`Error::Io`]
+    /// [`Error::Io`] if it cannot be written.
     pub(crate) fn append(&mut self, line: &Line) -> Result<()> {
         let text = format!("{}\n", serde_json::to_string(line).expect("lines are plain data"));
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
@@ -49,7 +49,7 @@ impl Journal {
     }
 }
 
-/// The lines of a journal that is only read; none where there is no file yet.
+/// The lines of a journal, read without opening it for writing; empty if there is no file.
 ///
 /// # Errors
 /// As for [`Journal::open`].
@@ -72,7 +72,7 @@ fn read_whole_lines(path: &Path, file: &File) -> Result<Vec<Line>> {
     parse(path, &text[..whole])
 }
 
-/// The text, and how many bytes of it are whole lines.
+/// The text, and the number of its bytes in complete lines.
 fn text(path: &Path) -> Result<(String, usize)> {
     let read = read_plain_text(path, MOST);
     let text = read.map_err(|source| Error::Io { action: "cannot read", path: path.to_owned(), source })?;

@@ -1,4 +1,5 @@
-//! What a study has done for it: sizes, trainings, searches. [`crate::ImageLaboratory`] does it with images.
+//! The operations that a study needs: sizes, trainings, searches. [`crate::ImageLaboratory`] implements them for
+//! images.
 
 use std::path::Path;
 
@@ -8,19 +9,19 @@ use enas_search::{Observer, Result};
 use crate::arcs::Size;
 use crate::record::Measured;
 
-/// Where architectures are trained and searches run. Equal seeds give equal results.
+/// Trains architectures and runs searches. Equal seeds give equal results.
 pub trait Laboratory {
     /// Size and cost of the network that is trained for an architecture.
     ///
     /// # Errors
-    /// If there is no such network.
+    /// If the architecture does not fit the settings.
     fn size(&self, arc: &Arc) -> Result<Size>;
 
-    /// Trains an architecture alone and measures it. `goes_on` is asked often, with the share of the training that is done;
-    /// where it says no, the training is given up and there is no result.
+    /// Trains an architecture alone and measures it. `goes_on` is called often, with the share of the training that
+    /// is done. If it returns `false`, the training stops and the result is `None`.
     ///
     /// # Errors
-    /// Whatever the training reports.
+    /// Errors of the training.
     fn train(
         &mut self,
         arc: &Arc,
@@ -28,14 +29,14 @@ pub trait Laboratory {
         goes_on: &mut dyn FnMut(f64) -> bool,
     ) -> Result<Option<Measured>>;
 
-    /// Searches in the directory `dir`, and goes on there with a search that was interrupted.
+    /// Searches in the directory `dir`; continues a search there that was interrupted.
     ///
     /// # Errors
-    /// [`enas_search::Error::Interrupted`] when the observer asked to stop; whatever the search reports.
+    /// [`enas_search::Error::Interrupted`] if the observer asked to stop; other errors of the search.
     fn search(&mut self, seed: u64, dir: &Path, observer: &mut dyn Observer) -> Result<Found>;
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// The architecture found.
@@ -44,8 +45,8 @@ pub struct Found {
     pub small: Option<Arc>,
     /// Its accuracy on the validation images as the search measured it, 0 to 1.
     pub valid_accuracy: f64,
-    /// The mean of the random architectures that the search measured alike.
+    /// The mean accuracy of the random architectures that the search measured in the same way.
     pub random_valid_accuracy: Option<f64>,
-    /// Wall time, over all sessions of a search that was interrupted.
+    /// Wall time in seconds, over all sessions of an interrupted search.
     pub seconds: f64,
 }

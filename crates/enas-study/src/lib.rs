@@ -1,18 +1,19 @@
-//! Whether an architecture search finds anything better than chance.
+//! Tests whether an architecture search finds better architectures than random search.
 //!
-//! A [`Study`] trains the architectures that some searches found, and random ones beside them, by one recipe: uniformly
-//! random ones, random *wide* ones, which train fast, and random ones of the same size and cost. All trainings of one seed
-//! start alike and see the images in one order, so that what differs is the architecture. The test images are looked at once
-//! by each training, at its end. [`Summary`] says what follows, with intervals: "better" is said where they exclude zero.
+//! A [`Study`] trains the architectures that several searches found, and random ones for comparison, all by one
+//! recipe. The random ones are of three kinds: uniform, *wide* (which train fast), and equal in size and cost to
+//! those found. All trainings with one seed start alike and see the images in the same order, so differences come
+//! from the architecture. Each training uses the test images once, at its end. [`Summary`] states the results with 95
+//! % intervals; it says "better" only if the interval excludes zero.
 //!
-//! A study lives in a directory and goes on where it was stopped: every finished training is a line of `trials.jsonl`. What
-//! trains and searches is a [`Laboratory`]; [`ImageLaboratory`] does it with images.
+//! A study has a directory and continues where it was stopped: every finished training is a line of `trials.jsonl`. A
+//! [`Laboratory`] trains and searches; [`ImageLaboratory`] does so with images.
 //!
 //! ```
 //! use enas_search::{Layers, SearchConfig};
 //! use enas_study::{Clock, Ended, ImageLaboratory, Study, StudyConfig};
 //!
-//! // As small as can be. A study that says something takes hours.
+//! // The smallest possible study. A useful one takes hours.
 //! let tiny = ["run.epochs=1", "run.batch_size=512", "child.filters=4", "child.layers=1", "child.nodes=2"];
 //! let quick = ["controller.steps=1", "select.samples=1", "select.random=1", "finals.steps=0"];
 //! let search = tiny.iter().chain(&quick).fold(Layers::preset("quick"), |layers, set| layers.set(*set));
@@ -61,10 +62,10 @@ pub use record::{Group, Key, Line, Measured, Pick, Trial};
 pub use study::{Ended, Study, read_summary};
 pub use summary::{Choice, GroupSummary, Subject, Summary, Verdict, Verdicts};
 
-/// The crates below this one, for what its functions take and give.
+/// Lower crates whose types occur in this crate's interface.
 pub use {enas_search, enas_stats};
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

@@ -1,28 +1,28 @@
-//! How a study is watched and stopped from outside.
+//! How a study is observed and stopped from outside.
 
 use crate::record::{Pick, Trial};
 
-/// Someone who watches a study. An observer never changes a number; it can only end the work early.
+/// An observer of a study. It never changes a result; it can only stop the work early.
 pub trait StudyObserver {
     /// Called for everything that happens.
     fn event(&mut self, event: &StudyEvent<'_>);
 
-    /// Asked between steps. `true` ends the study: what is finished is saved, and it can go on later.
+    /// Called between steps. `true` stops the study: finished work is saved, and the study can continue later.
     fn should_stop(&self) -> bool {
         false
     }
 }
 
-/// Nobody watches.
+/// The observer that does nothing.
 impl StudyObserver for () {
     fn event(&mut self, _: &StudyEvent<'_>) {}
 }
 
-/// Something that happened in a study.
+/// An event of a study.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StudyEvent<'a> {
-    /// A training goes on.
+    /// A training has progressed.
     Training {
         /// Its name, such as `random 3, seed 1`.
         name: &'a str,
@@ -31,29 +31,29 @@ pub enum StudyEvent<'a> {
     },
     /// A training is finished.
     Trained {
-        /// What it came to.
+        /// Its result.
         trial: &'a Trial,
-        /// Trainings and searches that are finished, and how many there will be.
+        /// Number of finished trainings and searches.
         done: usize,
-        /// All of them.
+        /// Number of all trainings and searches.
         total: usize,
     },
-    /// A search begins or goes on.
+    /// A search starts or continues.
     Searching {
         /// Its number, from 1.
         number: usize,
-        /// How many there are.
+        /// Number of searches.
         searches: usize,
     },
-    /// Something happened in a search.
+    /// An event of a search.
     Search(&'a enas_search::Event<'a>),
     /// A search is finished.
     Found {
-        /// What it found.
+        /// Its result.
         pick: &'a Pick,
-        /// Trainings and searches that are finished, and how many there will be.
+        /// Number of finished trainings and searches.
         done: usize,
-        /// All of them.
+        /// Number of all trainings and searches.
         total: usize,
     },
 }

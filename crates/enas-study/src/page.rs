@@ -1,4 +1,4 @@
-//! The summary as a page that needs nothing else: the verdict, a chart of accuracy against cost, the table.
+//! The summary as a self-contained HTML page: verdict, chart of accuracy against cost, tables.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use enas_report::chart::{Axis, Chart, Format, Mark, STYLE, Series};
 use crate::record::{Group, Trial};
 use crate::summary::Summary;
 
-/// What the page looks like beside its chart.
+/// Style of the page, except for its chart.
 const LAYOUT: &str = "\
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: var(--ink); \
 background: var(--card); }
@@ -16,7 +16,7 @@ th, td { text-align: left; padding: 0.25em 0.9em 0.25em 0; border-bottom: 1px so
 dt { font-weight: 600; } dd { margin: 0 0 0.5em; }
 ";
 
-/// The page.
+/// The page as HTML.
 pub(crate) fn html(summary: &Summary, trials: &[&Trial]) -> String {
     let title = format!("Study of {}", summary.data);
     let mut page = format!(
@@ -46,7 +46,7 @@ pub(crate) fn html(summary: &Summary, trials: &[&Trial]) -> String {
     page
 }
 
-/// Test accuracy against multiply-adds: a dot for each architecture, at the mean of its trainings.
+/// Test accuracy against multiply-adds: one dot per architecture, at the mean of its trainings.
 fn chart(trials: &[&Trial]) -> Chart {
     let series = |(group, colour): (Group, usize)| {
         let points = points(group, trials);
@@ -70,7 +70,8 @@ fn chart(trials: &[&Trial]) -> Chart {
     }
 }
 
-/// Cost and mean accuracy of the architectures of a group, the cheapest first. Trials are sorted by their keys.
+/// Cost in millions and mean accuracy of a group's architectures, the cheapest first. Trials are sorted by their
+/// keys.
 fn points(group: Group, trials: &[&Trial]) -> Vec<[f64; 2]> {
     let members: Vec<&&Trial> = trials.iter().filter(|trial| trial.key.group == group).collect();
     let mut points: Vec<[f64; 2]> = members
@@ -84,7 +85,7 @@ fn points(group: Group, trials: &[&Trial]) -> Vec<[f64; 2]> {
     points
 }
 
-/// A text as it stands in HTML.
+/// A text with HTML special characters escaped.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

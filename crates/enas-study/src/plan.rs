@@ -1,9 +1,9 @@
-//! What a study does, in order: what says most comes first, for those whose time ends before.
+//! The work of a study in order. The most informative work comes first, in case the time limit ends the study early.
 
 use crate::config::Counts;
 use crate::record::{Group, Key};
 
-/// One piece of work.
+/// A unit of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     /// The search with this number.
@@ -12,7 +12,7 @@ pub(crate) enum Task {
     Train(Key),
 }
 
-/// All pieces of work, in order. `pool` and `wide` are as many as could be drawn.
+/// All work in order. `pool` and `wide` are the numbers of architectures that could be drawn.
 pub(crate) fn tasks(counts: &Counts, pool: usize, wide: usize) -> Vec<Task> {
     let Counts { searches, seeds, pick_seeds, controls, .. } = *counts;
     let of = |group: Group, n: usize, repeats: std::ops::Range<u64>| {

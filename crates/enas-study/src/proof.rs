@@ -1,4 +1,4 @@
-//! Whether what a search claims of itself holds when its trainings are repeated with other seeds.
+//! Tests whether the claim of a search holds when its trainings are repeated with other seeds.
 
 use std::collections::BTreeSet;
 
@@ -11,52 +11,55 @@ use serde::Serialize;
 
 use crate::summary::Verdict;
 
-/// Draws for each random architecture that is wanted.
+/// Draws per wanted random architecture.
 const PATIENCE: u64 = 50;
 
-/// What a search claims: that the architecture found is better than random ones with the same training.
+/// The claim of a search: the found architecture is better than random ones with the same training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Claim {
     /// The architecture found.
     pub arc: Arc,
-    /// Steps of the training that it was compared by.
+    /// Number of steps of the training by which they were compared.
     pub steps: u64,
-    /// The random architectures that had the same training.
+    /// The random architectures with the same training.
     pub random: Vec<Arc>,
-    /// By how many points it was better, on validation images, by the search's own seed.
+    /// The difference in percentage points, on validation images, with the search's own seed.
     pub gain: Gain,
 }
 
-/// What repeating it came to. Accuracies are of the test images, 0 to 1.
+/// The result of repeating it. Accuracies are on test images, 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Proof {
-    /// Whether the architecture found is better than random ones: the interval lies above zero.
+    /// Whether the found architecture is better than random ones: the interval lies above zero.
     pub holds: bool,
-    /// What the repeated trainings say.
+    /// The result of the repeated trainings.
     pub verdict: Verdict,
-    /// By how many points the architecture found is better, with the 95 % interval over seeds and architectures.
+    /// By how many percentage points the found architecture is better, with the 95 % interval over seeds and
+    /// architectures.
     pub gain_points: Estimate,
-    /// The architecture found, seed by seed.
+    /// Accuracies of the found architecture, by seed.
     pub found: Vec<f64>,
-    /// The random architectures.
+    /// Accuracies of the random architectures.
     pub random: Vec<f64>,
-    /// Test images.
+    /// Number of test images.
     pub images: usize,
-    /// What the search claimed.
+    /// The claim.
     pub claim: Claim,
 }
 
-/// How much a proof does.
+/// The number of trainings of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// Trainings of the architecture found, each with another seed; 2 or more.
+    /// Number of trainings of the found architecture, each with another seed; 2 or more.
     pub seeds: u64,
-    /// Random architectures, each trained once: those of the search, then others; 2 or more.
+    /// Number of random architectures, each trained once: those of the search first, then newly drawn ones; 2 or
+    /// more.
     pub random: usize,
 }
 
 impl Claim {
-    /// What a finished search claims; `None` if that is nothing: it compared with nothing, or found no measurable difference.
+    /// The claim of a finished search. `None` if it made no claim: it made no comparison, or found no measurable
+    /// difference.
     ///
     /// # Errors
     /// [`Error::RunDirectory`] for a run that is not a finished search.
@@ -71,8 +74,8 @@ impl Claim {
         Ok(Some(Self { arc: found.arc.clone(), steps: found.steps, random, gain }))
     }
 
-    /// Random architectures to compare with: those of the search, then others by lot. A search with limits compared within
-    /// them, and so does this.
+    /// Random architectures to compare with: those of the search, then newly drawn ones. A search with size limits
+    /// compared only within these limits, so then only its own architectures are used.
     fn rivals(&self, wanted: usize, config: &SearchConfig) -> Vec<Arc> {
         let mut seen = BTreeSet::from([self.arc.canonical()]);
         let mut rivals = self.random.clone();
@@ -89,13 +92,14 @@ impl Claim {
         rivals
     }
 
-    /// Repeats the trainings of the claim with other seeds. `goes_on` is asked often, with trainings done, trainings in all,
-    /// and the share of the present one; where it says no, there is no result.
+    /// Repeats the trainings of the claim with other seeds. `goes_on` is called often, with the number of finished
+    /// trainings, the number of all trainings, and the share of the current one. If it returns `false`, the result is
+    /// `None`.
     ///
     /// `data` are the images of the search in its splits.
     ///
     /// # Errors
-    /// Whatever images and device report; [`Error::Mismatch`] if there are too few architectures to compare with.
+    /// Errors of the images and the device; [`Error::Mismatch`] if there are too few architectures to compare with.
     pub fn prove(
         &self,
         config: &SearchConfig,

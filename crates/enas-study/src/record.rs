@@ -1,29 +1,29 @@
-//! What a study writes down of each training and of each search: one line of `trials.jsonl`.
+//! The record of each training and search: one line of `trials.jsonl`.
 
 use enas_arc::Arc;
 use serde::{Deserialize, Serialize};
 
-/// Which architectures a training belongs to.
+/// The group of architectures that a training belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Group {
-    /// Drawn uniformly from all.
+    /// Uniformly drawn architectures.
     Pool,
-    /// Drawn uniformly from the wide ones, whose branches all read a cell's inputs.
+    /// Uniformly drawn wide architectures, whose branches all read a cell's inputs.
     Wide,
-    /// Found by a search.
+    /// Architectures found by searches.
     Pick,
-    /// Drawn at random, of the size and cost of a pick.
+    /// Random architectures with the size and cost of a pick.
     Control,
-    /// The small ones that searches found beside their picks.
+    /// The small picks of searches, next to their balanced ones.
     Small,
 }
 
 impl Group {
-    /// All of them, in the order of tables.
+    /// All groups, in the order of tables.
     pub const ALL: [Self; 5] = [Self::Pool, Self::Wide, Self::Control, Self::Small, Self::Pick];
 
-    /// What its architectures are, for tables and legends.
+    /// A description of the group for tables and legends.
     pub fn words(self) -> &'static str {
         match self {
             Self::Pool => "random",
@@ -35,54 +35,54 @@ impl Group {
     }
 }
 
-/// Which training of a study is meant.
+/// Identifies a training of a study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
-    /// Whose architectures.
+    /// The group of its architecture.
     pub group: Group,
-    /// Which of them, from 0. Picks, and small ones, are numbered as their searches; the controls of pick `i` are numbered from `i` times
-    /// their number on.
+    /// The number of the architecture in its group, from 0. A pick, small or not, has the number of its search. With `n`
+    /// controls per pick, those of pick `i` have the numbers `i·n` to `i·n + n − 1`.
     pub index: usize,
-    /// Which training of it, from 0. Equal repeats of all groups have the same seed.
+    /// The number of the training, from 0. The same repeat has the same seed in all groups.
     pub repeat: u64,
 }
 
 /// A network that was trained alone and measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// Which training.
+    /// The training.
     #[serde(flatten)]
     pub key: Key,
-    /// Its seed: of the weights' start and of the order of the images.
+    /// Its seed, for the initial weights and the order of the images.
     pub seed: u64,
     /// The architecture.
     pub arc: Arc,
-    /// What it came to.
+    /// The measurements.
     #[serde(flatten)]
     pub measured: Measured,
-    /// For controls, whether size and cost are within the tolerances.
+    /// For controls: whether size and cost are within the tolerances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fits: Option<bool>,
-    /// Wall time.
+    /// Wall time in seconds.
     pub seconds: f64,
 }
 
-/// What a training came to.
+/// The measurements of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Trained weights.
+    /// Number of trained weights.
     pub params: usize,
     /// Multiply-adds per image.
     pub macs: u64,
-    /// Mean loss of every epoch on the training images, in nats.
+    /// Mean training loss of every epoch, in nats.
     pub losses: Vec<f64>,
-    /// Mean loss of the end of a short training: of the second and third of ten epochs, say.
+    /// Mean loss at the end of a short training: the second and third of ten epochs.
     pub early_loss: f64,
-    /// Mean loss of the end of the whole training.
+    /// Mean loss at the end of the whole training.
     pub late_loss: f64,
-    /// Accuracy on the half of the validation images that choices are made by, 0 to 1.
+    /// Accuracy on the half of the validation images for choosing, 0 to 1.
     pub choose_accuracy: f64,
-    /// Accuracy on the other half.
+    /// Accuracy on the other half, for reporting.
     pub report_accuracy: f64,
     /// Accuracy on the test images.
     pub test_accuracy: f64,
@@ -90,10 +90,10 @@ pub struct Measured {
     pub test_loss: f64,
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pick {
-    /// Which search, from 0.
+    /// The number of the search, from 0.
     pub index: usize,
     /// Its seed.
     pub seed: u64,
@@ -104,9 +104,9 @@ pub struct Pick {
     pub small: Option<Arc>,
     /// Its accuracy on the validation images as the search measured it, 0 to 1.
     pub valid_accuracy: f64,
-    /// The mean of the random architectures that the search measured alike.
+    /// The mean accuracy of the random architectures that the search measured in the same way.
     pub random_valid_accuracy: Option<f64>,
-    /// Wall time.
+    /// Wall time in seconds.
     pub seconds: f64,
 }
 
@@ -124,7 +124,7 @@ pub enum Line {
 pub(crate) mod tests {
     use super::*;
 
-    /// A training with this accuracy, which every loss goes along with.
+    /// A training with this accuracy; its losses follow from the accuracy.
     pub(crate) fn trial(key: Key, arc: &Arc, accuracy: f64, (params, macs): (usize, u64)) -> Trial {
         let loss = 2.0 - accuracy;
         let measured = Measured {

@@ -1,4 +1,4 @@
-//! What one session of a study knows, and what it hands from step to step.
+//! The state of one session of a study.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use crate::clock::Clock;
 use crate::config::StudyConfig;
 use crate::observer::{StudyEvent, StudyObserver};
 
-/// The architectures that were drawn beforehand.
+/// The random architectures, which are drawn before any training.
 pub(crate) struct Random {
     pub(crate) pool: Vec<Arc>,
     pub(crate) wide: Vec<Arc>,
 }
 
-/// What a training trains.
+/// The architecture that a training trains.
 #[derive(Clone)]
 pub(crate) struct Training {
     pub(crate) arc: Arc,
-    /// For controls, whether size and cost are within the tolerances.
+    /// For controls: whether size and cost are within the tolerances.
     pub(crate) fits: Option<bool>,
 }
 
@@ -28,22 +28,22 @@ pub(crate) enum Next {
     Train(Training),
     /// There is no such architecture.
     Nothing,
-    /// There was no time to draw it.
+    /// The session ended before it was drawn.
     Stop,
 }
 
-/// Why a piece of work has no result.
+/// Why a unit of work has no result.
 pub(crate) enum Stopped {
     Time,
     Asked,
 }
 
-/// What a session knows beside the study.
+/// The state of a session besides the study.
 pub(crate) struct Session<'a> {
     pub(crate) config: StudyConfig,
     pub(crate) clock: Clock,
     pub(crate) observer: &'a mut dyn StudyObserver,
-    /// The controls of a pick, once they were drawn.
+    /// The controls of a pick, once drawn.
     pub(crate) controls: BTreeMap<usize, Vec<Control>>,
     pub(crate) total: usize,
 }
@@ -53,13 +53,13 @@ impl Session<'_> {
         self.observer.should_stop() || !self.clock.has(0.0)
     }
 
-    /// Why something has no result: if nobody asked to stop, there was no time.
+    /// Why a unit of work has no result: the observer asked to stop, or else the time is up.
     pub(crate) fn why(&self) -> Stopped {
         if self.observer.should_stop() { Stopped::Asked } else { Stopped::Time }
     }
 }
 
-/// Shows the events of a search to the observer of the study.
+/// Forwards the events of a search to the observer of the study.
 pub(crate) struct PassedOn<'a, 'b>(pub(crate) &'a mut Session<'b>);
 
 impl Observer for PassedOn<'_, '_> {

@@ -1,12 +1,12 @@
-//! A study in its directory: what was done, what is next.
+//! A study in its directory: finished work and next work.
 //!
 //! ```text
 //! runs/<data>-study-<n>/
 //!   study.config.json  version, images, every setting
-//!   run.lock           held by the process that works here
-//!   trials.jsonl       one line for each finished training and search
+//!   run.lock           lock of the process that works here
+//!   trials.jsonl       one line per finished training or search
 //!   search-1/ …        the runs of the searches
-//!   study.json         the result: of all, or of what there is so far
+//!   study.json         the result, of all work or of the work so far
 //!   study.md           the same as tables
 //!   study.html         the same with a chart
 //! ```
@@ -33,12 +33,12 @@ use crate::record::{Group, Key, Line, Pick, Trial};
 use crate::session::{Next, PassedOn, Random, Session, Stopped, Training};
 use crate::summary::{Subject, Summary};
 
-/// The results.
+/// The result files.
 const RESULT: &str = "study.json";
 const TABLES: &str = "study.md";
 const PAGE: &str = "study.html";
 
-/// An open study. No other process can open it as long as this lives.
+/// An open study. It holds a lock, so no other process can open it.
 #[derive(Debug)]
 pub struct Study {
     place: Workplace,
@@ -51,18 +51,18 @@ pub struct Study {
 /// How a session of a study ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Everything is done.
+    /// All work is done.
     Complete,
-    /// What comes next did not fit into the time.
+    /// The next unit of work did not fit into the time limit.
     TimeIsUp,
 }
 
 impl Study {
-    /// Creates the directory of a study: `out`, which must not exist or be empty, or `runs/<data>-study-<n>`.
+    /// Creates the directory of a study: `out`, which must be empty or not exist, or `runs/<data>-study-<n>`.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `out` holds something or another process works there, [`Error::Io`] when it cannot be
-    /// written, [`Error::Config`] for settings that do not go together.
+    /// [`Error::RunDirectory`] if `out` is not empty or another process works there, [`Error::Io`] if it cannot be
+    /// written, [`Error::Config`] for settings that do not fit together.
     pub fn create(out: Option<&Path>, config: &StudyConfig, data: &Dataset) -> Result<Self> {
         config.check()?;
         let place = Workplace::create(out, &data.name, "study", &[CONFIG])?;
@@ -72,13 +72,13 @@ impl Study {
         Ok(study)
     }
 
-    /// Opens a study to go on with it.
+    /// Opens a study to continue it.
     ///
     /// # Errors
-    /// [`Error::RunDirectory`] when `dir` is not the directory of a study or another process works there; [`Error::File`]
-    /// for a file in it that does not read.
+    /// [`Error::RunDirectory`] if `dir` is not the directory of a study or another process works there;
+    /// [`Error::File`] if one of its files cannot be read.
     pub fn resume(dir: &Path) -> Result<Self> {
-        // Looked at before it is locked: what is no study gets no lock file.
+        // Reads it before locking, so that other directories get no lock file.
         About::read(dir)?;
         let place = Workplace::open(dir)?;
         let about = About::read(dir)?;
@@ -101,10 +101,10 @@ impl Study {
         &self.about.settings
     }
 
-    /// Asks for more architectures, searches or seeds; none of what is done is forgotten if there are fewer.
+    /// Increases the numbers of architectures, searches or seeds. Smaller numbers have no effect.
     ///
     /// # Errors
-    /// [`Error::Io`] when the settings cannot be written.
+    /// [`Error::Io`] if the settings cannot be written.
     pub fn extend(&mut self, counts: Counts) -> Result<()> {
         let counts = self.about.settings.counts.or_more(counts);
         if counts == self.about.settings.counts {
@@ -114,10 +114,10 @@ impl Study {
         self.about.write(self.place.dir())
     }
 
-    /// Refuses images other than those that the study was begun with.
+    /// Refuses images other than those that the study began with.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] with what to do.
+    /// [`Error::Mismatch`] with a remedy.
     pub fn check_data(&self, data: &Dataset) -> Result<()> {
         if data.fingerprint == self.about.fingerprint {
             return Ok(());
@@ -133,10 +133,11 @@ impl Study {
         )))
     }
 
-    /// Does what is left to do, in order, as far as the time allows. Every piece is on the disk as soon as it is finished.
+    /// Does the remaining work in order, as far as the time limit allows. Every unit is on the disk as soon as it is
+    /// finished.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when the observer asked to stop; whatever the laboratory and the disk report.
+    /// [`Error::Interrupted`] if the observer asked to stop; errors of the laboratory and the disk.
     pub fn run(
         &mut self,
         laboratory: &mut dyn Laboratory,
@@ -213,12 +214,13 @@ impl Study {
         laboratory: &mut dyn Laboratory,
         session: &mut Session<'_>,
     ) -> Result<Option<Stopped>> {
-        // As long as the longest so far: better to do nothing than what is thrown away.
+        // The longest training so far predicts the next one. A training that the limit would cut off is not started.
         let longest = self.trials.values().map(|trial| trial.seconds).fold(0.0, f64::max);
         if session.must_stop() || !session.clock.has(longest) {
             return Ok(Some(session.why()));
         }
         let (seed, began) = (session.config.training_seed(key.repeat), Instant::now());
+        // Names count from 1, keys from 0.
         let name = format!("{} {}, seed {}", key.group.words(), key.index + 1, key.repeat + 1);
         let mut goes_on = |share: f64| {
             session.observer.event(&StudyEvent::Training { name: &name, share });
@@ -240,7 +242,7 @@ impl Study {
         Ok(None)
     }
 
-    /// What a training trains.
+    /// The architecture of a training.
     fn next(
         &self,
         key: Key,
@@ -261,7 +263,7 @@ impl Study {
         })
     }
 
-    /// The control with this number, which is drawn with the others of its pick.
+    /// The control with this number. All controls of a pick are drawn together.
     fn control(&self, index: usize, laboratory: &dyn Laboratory, session: &mut Session<'_>) -> Result<Next> {
         let n = session.config.counts.controls;
         let place = index / n;
@@ -282,15 +284,15 @@ impl Study {
         }))
     }
 
-    /// What the trainings so far say.
+    /// The results of the trainings so far.
     pub fn summary(&self) -> Summary {
         summary(&self.about, self.trials.values().cloned().collect(), self.picks.values().cloned().collect())
     }
 
-    /// Writes `study.json`, `study.md` and `study.html`: equal results, equal bytes.
+    /// Writes `study.json`, `study.md` and `study.html`. Equal results give equal bytes.
     ///
     /// # Errors
-    /// [`Error::Io`]
+    /// [`Error::Io`] if a file cannot be written.
     pub fn write(&self, summary: &Summary) -> Result<()> {
         let json = serde_json::to_string_pretty(summary).expect("a summary is plain data");
         write_file(&self.dir().join(RESULT), format!("{json}\n").as_bytes())?;
@@ -299,16 +301,16 @@ impl Study {
         write_file(&self.page_path(), page::html(summary, &trials).as_bytes())
     }
 
-    /// Where the page with the chart is, or will be.
+    /// The path of the page with the chart, whether or not it exists.
     pub fn page_path(&self) -> PathBuf {
         self.dir().join(PAGE)
     }
 }
 
-/// What a study in `dir` has come to so far, whoever works on it.
+/// The results so far of a study in `dir`, also while another process works on it.
 ///
 /// # Errors
-/// [`Error::RunDirectory`] when `dir` is not the directory of a study; [`Error::File`] for a file that does not read.
+/// [`Error::RunDirectory`] if `dir` is not the directory of a study; [`Error::File`] if a file cannot be read.
 pub fn read_summary(dir: &Path) -> Result<Summary> {
     let about = About::read(dir)?;
     let (trials, picks) = sorted(journal::read(dir)?);

@@ -1,4 +1,4 @@
-//! Why something is not a macro arc, with the place, the value and what would be allowed there.
+//! Why something is not a macro arc: the place, the value, and what is allowed there.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::tokens::Unexpected;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MacroArcError {
-    /// There is nothing to read, or no layer.
+    /// The input is empty or has no layer.
     #[error("the macro arc is empty; expected 78 integers for 12 layers, or the readable form")]
     Empty,
     /// The number of integers fits no number of layers.
@@ -19,34 +19,34 @@ pub enum MacroArcError {
         nearest(*len)
     )]
     Length {
-        /// How many integers there are.
+        /// Number of integers.
         len: usize,
     },
-    /// A layer does not say of each layer before its input whether it is added.
+    /// A layer has the wrong number of skips.
     #[error("layer {layer} has {found} skips and needs {}: one for the stem and for each earlier layer but the \
              one it reads", layer - 1)]
     Skips {
         /// The layer, counted from 1.
         layer: usize,
-        /// How many skips it has.
+        /// The number of its skips.
         found: usize,
     },
-    /// An entry of the integer form is something else.
+    /// An entry of the integer form is not an integer.
     #[error("{place}{}: `{text}` is not an integer{}", in_brackets(*slot), allowed(*slot))]
     NotAnInteger {
-        /// Where it is.
+        /// Its place.
         place: Place,
-        /// What belongs there; unknown if the number of entries is wrong.
+        /// What belongs there; `None` if the number of entries is wrong.
         slot: Option<MacroSlot>,
         /// The entry, shortened if long.
         text: String,
     },
-    /// A number is not allowed where it stands.
+    /// A number is not allowed at its position.
     #[error("{place} ({slot}): {value} is out of range, allowed {}", slot.allowed())]
     OutOfRange {
-        /// Where it is.
+        /// Its place.
         place: Place,
-        /// What it would mean.
+        /// Its meaning.
         slot: MacroSlot,
         /// The number as written, shortened if long.
         value: String,
@@ -54,21 +54,21 @@ pub enum MacroArcError {
     /// A layer of the readable form names a skip twice.
     #[error("{place} ({slot}): {value} is added twice; name each earlier layer once")]
     Repeated {
-        /// Where it is.
+        /// Its place.
         place: Place,
-        /// What it means.
+        /// Its meaning.
         slot: MacroSlot,
         /// The number.
         value: usize,
     },
-    /// The readable form is not well formed.
+    /// The readable form has a syntax error.
     #[error("{place}: expected {expected}, found {found}")]
     Syntax {
-        /// Where it is.
+        /// Its place.
         place: Place,
-        /// What could stand there.
+        /// What is allowed there.
         expected: String,
-        /// What stands there, shortened if long.
+        /// What was found, shortened if long.
         found: String,
     },
 }
@@ -79,7 +79,7 @@ impl From<Unexpected> for MacroArcError {
     }
 }
 
-/// Which number of a macro arc.
+/// The meaning of one number of a macro arc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MacroSlot {
     /// The layer, counted from 1; the stem is 0.
@@ -91,11 +91,11 @@ pub struct MacroSlot {
 /// The numbers of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MacroField {
-    /// What the layer does.
+    /// The operation of the layer.
     Op,
-    /// Whether the output of this layer, 0 for the stem, is added: 0 or 1.
+    /// Whether the output of this layer (0 for the stem) is added: 0 or 1.
     Skip(usize),
-    /// In the readable form, the layer whose output is read: the one before.
+    /// In the readable form, the layer whose output is read: always the one before.
     Input,
     /// In the readable form, a layer whose output is added.
     Added,
@@ -120,7 +120,7 @@ impl MacroSlot {
         number.ok_or_else(|| MacroArcError::OutOfRange { place, slot: self, value: shorten(text) })
     }
 
-    /// The least and the largest number allowed here; the largest is below the least where none is.
+    /// The smallest and largest number allowed here. If none is allowed, the largest is below the smallest.
     fn range(self) -> (usize, usize) {
         match self.field {
             MacroField::Op => (0, MacroOp::ALL.len() - 1),

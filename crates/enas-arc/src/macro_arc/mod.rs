@@ -1,4 +1,4 @@
-//! The macro search space: an architecture that says of each layer of a network what it does and what is added to it.
+//! The macro search space: an architecture gives the operation and the skip connections of every layer of a network.
 
 mod error;
 mod op;
@@ -18,14 +18,15 @@ pub use random::MacroSpace;
 use crate::arc::unwrapped;
 use crate::error::{Place, is_integer, shorten};
 
-/// A whole network, layer by layer: what the authors' code calls an arc of the macro search.
+/// A whole network, layer by layer: an arc of the authors' macro search (Pham et al. 2018, section 2.3).
 ///
-/// Layers are counted from 1, and 0 is the stem. Layer `l` reads layer `l − 1` alone; the outputs of any earlier ones are
-/// added to what it makes of it (in the final network: joined to it). Prints as the authors' integer form (theirs of
-/// whole channels): per layer the number of its operation, then for each of the layers 0 to `l − 2` a 1 if it is added
-/// and a 0 if not. It serialises as that string, and deserialises from either written form and from a list of integers.
+/// Layers are counted from 1; 0 is the stem. Layer `l` reads layer `l − 1`. The outputs of any earlier layers are
+/// added to its result (in the final network: concatenated with it). Prints as the authors' integer form for whole
+/// channels (`general_controller.py:164, 229`). Each layer gives the number of its operation, followed by 1 or 0 for
+/// each of the layers 0 to `l − 2`: whether it is added. It serialises as that string. It deserialises from either
+/// written form and from a list of integers.
 ///
-/// Every network has one integer form: no two of them differ in an order that means nothing.
+/// Every network has exactly one integer form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MacroArc {
     // Invariant: not empty, and layer l, counted from 1, has l − 1 skips.
@@ -35,14 +36,14 @@ pub struct MacroArc {
 /// A layer of a [`MacroArc`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MacroLayer {
-    /// What is done to the layer before.
+    /// The operation that is applied to the layer before.
     pub op: MacroOp,
-    /// Whether the output of each of the layers before that is added, the stem first.
+    /// Whether the output of each layer before that is added, the stem first.
     pub skips: Vec<bool>,
 }
 
 impl MacroLayer {
-    /// The layers that are added, ascending; 0 is the stem.
+    /// The layers that are added, in ascending order; 0 is the stem.
     pub fn added(&self) -> impl Iterator<Item = usize> {
         (0..self.skips.len()).filter(|&layer| self.skips[layer])
     }
@@ -53,7 +54,7 @@ impl MacroArc {
     ///
     /// # Errors
     ///
-    /// [`MacroArcError::Empty`] if there are none, [`MacroArcError::Skips`] if one has too few or too many skips.
+    /// [`MacroArcError::Empty`] if there are none, [`MacroArcError::Skips`] if one has a wrong number of skips.
     pub fn new(layers: Vec<MacroLayer>) -> Result<MacroArc, MacroArcError> {
         if layers.is_empty() {
             return Err(MacroArcError::Empty);
@@ -71,12 +72,12 @@ impl MacroArc {
         &self.layers
     }
 
-    /// How many layers there are, at least one.
+    /// The number of layers, at least one.
     pub fn n_layers(&self) -> usize {
         self.layers.len()
     }
 
-    /// The share of all possible skips that are there, 0 to 1; 0 where there can be none.
+    /// The share of possible skips that are present, 0 to 1; 0 if there are no possible ones.
     pub fn skip_rate(&self) -> f64 {
         let (added, possible) = self.layers.iter().fold((0, 0), |(added, possible), layer| {
             (added + layer.added().count(), possible + layer.skips.len())
@@ -84,11 +85,11 @@ impl MacroArc {
         if possible == 0 { 0.0 } else { added as f64 / possible as f64 }
     }
 
-    /// Reads the integer form; any number of layers.
+    /// Reads the integer form, for any number of layers.
     ///
     /// # Errors
     ///
-    /// The first number that is not allowed where it stands, or a length that no number of layers has.
+    /// The first number that is not allowed at its position, or a length that no number of layers has.
     pub fn from_ints(ints: &[i64]) -> Result<MacroArc, MacroArcError> {
         let words: Vec<String> = ints.iter().map(i64::to_string).collect();
         from_words(&words.iter().map(String::as_str).collect::<Vec<_>>())
@@ -106,12 +107,12 @@ impl MacroArc {
     ///
     /// # Errors
     ///
-    /// What is wrong, and where, in the form that was recognised.
+    /// The first problem, with its position, in the form that was recognised.
     pub fn parse_any(text: &str) -> Result<MacroArc, MacroArcError> {
         if text.contains('=') { readable::parse(text) } else { text.parse() }
     }
 
-    /// The readable form: one line per layer, with its operation by name, the layer that it reads in brackets, and the
+    /// The readable form: one line per layer, with its operation by name, the layer it reads in brackets, and the
     /// layers that are added. The stem is 0.
     ///
     /// ```text
@@ -121,19 +122,18 @@ impl MacroArc {
     /// 4 = conv-3x3(3) + 0 + 2
     /// ```
     ///
-    /// When it is read back, case does not matter, space is free, and layers may be separated by `;` instead of line
-    /// breaks.
+    /// The parser ignores case and space. Layers may be separated by `;` instead of line breaks.
     pub fn readable(&self) -> String {
         readable::print(self)
     }
 }
 
-/// Numbers of the integer form with so many layers.
+/// Length of the integer form of `layers` layers.
 fn n_ints(layers: usize) -> usize {
     layers * (layers + 1) / 2
 }
 
-/// The number of layers with so many numbers in the integer form, if there is one.
+/// The number of layers whose integer form has `ints` numbers, if there is one.
 fn n_layers(ints: usize) -> Option<usize> {
     (1..=ints).take_while(|&layers| n_ints(layers) <= ints).last().filter(|&layers| n_ints(layers) == ints)
 }
@@ -145,7 +145,7 @@ impl fmt::Display for MacroArc {
     }
 }
 
-/// Reads the integer form: numbers separated by space or commas, with or without brackets or quotes around them all.
+/// Reads the integer form: numbers separated by space or commas, optionally inside brackets or quotes.
 impl FromStr for MacroArc {
     type Err = MacroArcError;
 
@@ -157,7 +157,7 @@ impl FromStr for MacroArc {
 
 fn from_words(words: &[&str]) -> Result<MacroArc, MacroArcError> {
     let layers = n_layers(words.len());
-    // A word tells more about what went wrong than the number of words, so it is reported first.
+    // An invalid word says more about the mistake than a wrong number of words, so it is reported first.
     if let Some(index) = words.iter().position(|word| !is_integer(word)) {
         return Err(MacroArcError::NotAnInteger {
             place: Place::Index(index),

@@ -1,10 +1,11 @@
-//! The six operations that a layer of the macro space can apply. Only their names and numbers.
+//! The names and numbers of the six operations that a layer of the macro space can apply.
 
 use std::fmt;
 
-/// One of the six candidate operations of a layer (Pham et al., 2018, section 2.3), numbered as in the authors' code.
+/// One of the six candidate operations of a layer (Pham et al. 2018, section 2.3), numbered as in the authors' code
+/// (`general_child.py:268-293`).
 ///
-/// They are not those of a cell: here are full convolutions, and separable ones are applied once.
+/// They differ from those of a cell: there are dense convolutions, and separable ones are applied once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MacroOp {
     /// Convolution, 3×3.
@@ -17,7 +18,7 @@ pub enum MacroOp {
     SepConv5x5 = 3,
     /// Average pooling, 3×3.
     AvgPool3x3 = 4,
-    /// Maximum pooling, 3×3.
+    /// Max pooling, 3×3.
     MaxPool3x3 = 5,
 }
 

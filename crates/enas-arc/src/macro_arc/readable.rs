@@ -5,8 +5,8 @@
 //! layer = number "=" operation "(" number ")" ("+" number)* ";"*
 //! ```
 //!
-//! The numbers of the layers and of what they read are redundant but must be there and right: a person who moves a line
-//! is told, instead of getting another network.
+//! The numbers of the layers and of their inputs are redundant but required. If a person moves a line, the parser
+//! reports it instead of returning another network.
 
 use std::fmt::Write;
 
@@ -37,7 +37,7 @@ pub(super) fn parse(text: &str) -> Result<MacroArc, MacroArcError> {
 impl Tokens<'_> {
     fn layer(&mut self, layer: usize) -> Result<MacroLayer, MacroArcError> {
         let slot = |field| MacroSlot { layer, field };
-        // After a layer that could have had more skips, what can follow is one of those.
+        // After a layer that could have more skips, `+` is allowed too.
         let expected =
             if layer > 2 { format!("layer {layer}, `+` or the end") } else { format!("layer {layer}") };
         self.take(&expected, |text| (text.parse() == Ok(layer)).then_some(()))?;

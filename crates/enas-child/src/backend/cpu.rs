@@ -12,7 +12,7 @@ use crate::loss::{Loss, LossRule, Targets};
 use crate::noise::Noise;
 use crate::params::{Gradients, ParamId, Params, Weights};
 
-/// The CPU with the weights and moving statistics of one network.
+/// The CPU, with the weights and moving statistics of one network.
 pub(crate) struct Cpu<'a> {
     pub(crate) weights: Weights<'a>,
     pub(crate) running: &'a [RunningMoments],
@@ -135,6 +135,7 @@ impl Backend for Cpu<'_> {
         let &Classifier { weight, channels, classes } = classifier;
         let weight = self.weights.get(weight);
         let mut logits = vec![0.0; features.len() / channels * classes];
+        // Loop order: image, channel, class. The inner loop reads a contiguous row of weights, so it vectorises.
         for (features, logits) in features.chunks_exact(channels).zip(logits.chunks_exact_mut(classes)) {
             for (x, row) in features.iter().zip(weight.chunks_exact(classes)) {
                 logits.iter_mut().zip(row).for_each(|(l, w)| *l += x * w);
@@ -159,6 +160,8 @@ impl Backend for Cpu<'_> {
         let mut feature_grad = vec![0.0; features.len()];
         let images = features.chunks_exact(channels).zip(feature_grad.chunks_exact_mut(channels));
         for ((features, feature_grad), grad) in images.zip(grad.chunks_exact(classes)) {
+            // One pass over the weights per image serves both gradients: a scalar product with each weight row for the
+            // features, an outer product for the weights.
             let rows = weight.chunks_exact(classes).zip(weight_grad.chunks_exact_mut(classes));
             for ((x, dx), (row, row_grad)) in features.iter().zip(feature_grad).zip(rows) {
                 *dx = row.iter().zip(grad).map(|(w, g)| w * g).sum();
@@ -197,6 +200,7 @@ impl Cpu<'_> {
         inputs: &[Value],
         body: impl FnOnce(&Unit<'_>) -> R,
     ) -> R {
+        // `body` receives the kernels' view of the block: the same operations with the weights by reference.
         let lent = self.weights;
         let weights: Vec<Cow<'_, [f32]>> = block.convs.iter().map(|conv| assemble(lent, conv)).collect();
         let branches: Vec<Branch<'_>> = block
@@ -218,7 +222,7 @@ impl Cpu<'_> {
         body(&Unit { inputs, relu: block.relu, branches: &branches })
     }
 
-    /// Hands a unit's parameter gradients to their owners.
+    /// Adds a conv block's parameter gradients to `into`, piece by piece for a matrix made of several parameters.
     pub(super) fn collect(&self, convs: &[Conv], norm: Norm, gradient: UnitGradient, into: &mut Gradients) {
         let mut add = |id: ParamId, values: Vec<f32>| {
             if self.weights.params.is_trained(id) {
@@ -241,7 +245,7 @@ impl Cpu<'_> {
     }
 }
 
-/// The matrix of a convolution, joined from its pieces.
+/// The matrix of a convolution: borrowed if it is one parameter, otherwise joined from its pieces.
 fn assemble<'p>(weights: Weights<'p>, conv: &Conv) -> Cow<'p, [f32]> {
     match conv.weight.as_slice() {
         [one] => Cow::Borrowed(weights.get(*one)),
@@ -249,7 +253,7 @@ fn assemble<'p>(weights: Weights<'p>, conv: &Conv) -> Cow<'p, [f32]> {
     }
 }
 
-/// The first largest logit.
+/// The index of the largest logit; the first one among equals.
 pub(crate) fn argmax(logits: &[f32]) -> usize {
     let mut best = 0;
     for (i, l) in logits.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Networks on a GPU: launches kernels and lets the host run ahead.
+//! Networks on a GPU: launches kernels and does not wait for them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,25 +14,26 @@ use crate::head::Classifier;
 use crate::noise::Noise;
 use crate::params::{ParamId, Params};
 
-/// A GPU with the weights and moving statistics of one network.
+/// A GPU, with the weights and moving statistics of one network.
 pub(crate) struct OnGpu<'a> {
     pub(crate) gpu: &'a Gpu,
-    /// Where each parameter is; the numbers are in `values`, a buffer for every table.
+    /// Where each parameter stands. Its values are in `values`, one buffer per table.
     pub(crate) params: &'a Params,
     pub(crate) values: &'a [Buffer],
     pub(crate) running: &'a [GpuRunningMoments],
     pub(crate) loss: GpuLossRule<'a>,
-    /// Receives the mean and the number right of every [`cross_entropy`](Backend::cross_entropy) in turn.
+    /// Receives two values from every [`cross_entropy`](Backend::cross_entropy) in turn: mean loss and number
+    /// correct.
     pub(crate) stats: &'a Buffer,
-    /// How many of them there have been.
+    /// Number of cross entropies so far.
     pub(crate) losses: Cell<usize>,
-    /// Matrices that were joined from several parameters: a pass reads them in either direction.
+    /// Matrices joined from several parameters, kept because the backward pass reads them again.
     pub(crate) joined: RefCell<BTreeMap<Vec<ParamId>, Buffer>>,
-    /// Which tables have gradients; `None` where that is not needed.
+    /// Which tables received a gradient; `None` if that is not needed.
     pub(crate) visited: Option<RefCell<Vec<bool>>>,
 }
 
-/// Numbers per image on the device.
+/// Values per image, on the device.
 #[derive(Clone)]
 pub(crate) struct Numbers {
     pub(crate) data: Buffer,
@@ -45,9 +46,9 @@ impl Backend for OnGpu<'_> {
     type Moments = GpuMoments;
     type Vector = Numbers;
     type Labels = GpuTargets;
-    /// Of all parameters, row after row.
+    /// Of all parameters, one after another.
     type Gradients = Buffer;
-    /// Where in `stats` it stands.
+    /// Index of the result in `stats`.
     type Loss = usize;
 
     fn params(&self) -> &Params {
@@ -92,6 +93,7 @@ impl Backend for OnGpu<'_> {
         targets: Option<&mut [Option<GpuMap>]>,
         into: &mut Buffer,
     ) {
+        // The gradient of a joined matrix goes to a scratch buffer, and from there piece by piece to its parameters.
         let assembled: Vec<Option<Buffer>> = block.convs.iter().map(|conv| self.scratch(conv)).collect();
         let branches = block.convs.iter().zip(&assembled).map(|(conv, scratch)| {
             let matrix = match scratch {
@@ -161,6 +163,7 @@ impl Backend for OnGpu<'_> {
     }
 
     fn drop_factors(&self, noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Numbers {
+        // Numbers of a seeded stream are computed on the device; others are uploaded.
         let data = match noise.stream_key(name) {
             Some(key) => gpu::drop_factors(self.gpu, key, keep, len),
             None => {
@@ -230,7 +233,7 @@ impl OnGpu<'_> {
         self.values[table].span(range.start, range.len())
     }
 
-    /// Where the gradient of a parameter stands among all of them.
+    /// Where the gradient of a parameter stands among those of all parameters.
     fn place<'b>(&self, all: &'b Buffer, id: ParamId) -> Span<'b> {
         if let Some(visited) = &self.visited {
             visited.borrow_mut()[self.params.in_table(id).0] = true;
@@ -247,7 +250,7 @@ impl OnGpu<'_> {
         conv.weight.iter().map(|id| self.len(*id)).sum()
     }
 
-    /// Zeros for the gradient of a matrix that is made of several parameters; `None` if it is one of its own.
+    /// Zeros for the gradient of a matrix that is joined from several parameters; `None` if it is one parameter.
     fn scratch(&self, conv: &Conv) -> Option<Buffer> {
         (conv.weight.len() > 1).then(|| self.gpu.zeros(self.matrix_len(conv)))
     }

@@ -1,4 +1,4 @@
-//! What a device must be able to do with some groups of a batch's images for [`Waves`](super::Waves).
+//! What a device must provide to work on micro-batches for [`Waves`](super::Waves).
 
 use std::ops::Range;
 
@@ -7,43 +7,43 @@ use enas_kernels::{GradientSums, Map, MomentSums, Moments, UnitGradient, Value};
 use super::{Backend, ConvBlock, Cpu};
 use crate::params::Gradients;
 
-/// A device that can evaluate units some groups of sixteen images at a time, in their order, with the results of the
-/// whole batch to the bit.
+/// A device that can evaluate conv blocks on some groups of sixteen images at a time, in order. The results equal
+/// those of the whole batch bit for bit.
 pub(crate) trait Grouped: Backend {
-    /// Statistics of the groups so far.
+    /// Sums for the batch statistics, over the groups so far.
     type Sums;
-    /// Sums over the groups so far that the gradient of a batch norm needs.
+    /// The two sums of the batch-norm gradient, over the groups so far.
     type GradientSums;
-    /// Gradients of a unit's parameters from the groups so far.
+    /// Gradients of a conv block's parameters, over the groups so far.
     type Total: Default;
 
-    /// Some groups of a value, in the same memory.
+    /// The given groups of a value, in the same memory.
     fn groups(&self, value: &Self::Value, groups: Range<usize>) -> Self::Value;
-    /// Some groups of a map, in the same memory.
+    /// The given groups of a feature map, in the same memory.
     fn map_groups(&self, map: &Self::Map, groups: Range<usize>) -> Self::Map;
-    /// Some of the numbers per image, `images` of them from the first.
+    /// The entries of `vector` (one per image) for the given images.
     fn images(&self, vector: &Self::Vector, images: Range<usize>) -> Self::Vector;
-    /// A map of `n` images like `part`, to be filled by [`put`](Self::put).
+    /// A map of `n` images with the channels and size of `part`, to be filled by [`put`](Self::put).
     fn blank(&self, part: &Self::Map, n: usize) -> Self::Map;
-    /// Writes a part into a whole, from its group `first` on.
+    /// Copies a part into a whole, from its group `first` on.
     fn put(&self, whole: &mut Self::Map, first: usize, part: &Self::Map);
-    /// The raw numbers of a value.
+    /// The feature map of a value, without its pending normalisation.
     fn map_of(&self, value: &Self::Value) -> Self::Map;
-    /// Other raw numbers under the pending normalisation of `value`.
+    /// The feature map `map` with the pending normalisation of `value`.
     fn with_map(&self, value: &Self::Value, map: Self::Map) -> Self::Value;
 
-    /// No statistics yet.
+    /// Sums with no group added.
     fn no_sums(&self, block: &ConvBlock) -> Self::Sums;
-    /// Adds the statistics of the groups at hand.
+    /// Adds the sums of the current groups, without keeping the output of the block.
     fn add_moments(&self, block: &ConvBlock, inputs: &[Self::Value], sums: &mut Self::Sums);
-    /// The statistics of all groups.
+    /// The batch statistics, once all groups are added.
     fn moments(&self, sums: &Self::Sums) -> Self::Moments;
-    /// The output of a unit, given the statistics of all groups.
+    /// The output of a conv block, given the statistics of the whole batch.
     fn unit_given(&self, block: &ConvBlock, inputs: &[Self::Value], moments: &Self::Moments) -> Self::Value;
 
-    /// No sums yet.
+    /// Gradient sums with no group added.
     fn no_gradient_sums(&self, block: &ConvBlock) -> Self::GradientSums;
-    /// Adds the sums of the groups at hand.
+    /// Adds the gradient sums of the current groups.
     fn add_gradient(
         &self,
         out: &Self::Value,
@@ -51,7 +51,8 @@ pub(crate) trait Grouped: Backend {
         grad: &Self::Map,
         sums: &mut Self::GradientSums,
     );
-    /// [`Backend::unit_backward`] for the groups at hand, given the statistics and sums of all groups.
+    /// [`Backend::unit_backward`] for the current groups, given the statistics and gradient sums of the whole batch.
+    /// Adds the gradients of parameters to `total`.
     #[expect(clippy::too_many_arguments, reason = "what unit_backward takes, and what joins the parts")]
     fn unit_backward_given(
         &self,
@@ -64,7 +65,7 @@ pub(crate) trait Grouped: Backend {
         targets: Option<&mut [Option<Self::Map>]>,
         total: &mut Self::Total,
     );
-    /// Hands the parameters' gradients to their owners.
+    /// Adds the parameters' gradients to `into`.
     fn collect_total(&self, block: &ConvBlock, total: Self::Total, into: &mut Self::Gradients);
 }
 

@@ -1,8 +1,9 @@
-//! What a device must compute for a network: the operations of the tape, the classifiers and the loss.
+//! The operations that a device must provide: those of the tape, the classifiers and the loss.
 //!
-//! The network, its tape and the training pass are written once against [`Backend`]. [`Cpu`] computes at once;
-//! [`OnGpu`] launches kernels and lets the host run ahead; [`Recorder`] writes down what is to be computed; [`Dry`]
-//! counts the memory it would take. [`Waves`] stands before one of them and shows it some images of a batch at a time.
+//! The network, its tape and the training pass are written once, against the trait [`Backend`]. [`Cpu`] computes
+//! immediately. [`OnGpu`] launches kernels and does not wait for them. [`Recorder`] writes the operations down for
+//! export. [`Dry`] counts the memory they would take. [`Waves`] wraps one of these and shows it one micro-batch at a
+//! time.
 
 mod cpu;
 mod dry;
@@ -23,16 +24,16 @@ use crate::head::Classifier;
 use crate::noise::Noise;
 use crate::params::{ParamId, Params};
 
-/// The parameters of a batch norm.
+/// The parameters of a batch norm: scale γ and offset β, each `[c]`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Norm {
     pub(crate) scale: ParamId,
     pub(crate) offset: ParamId,
-    /// Index of its moving statistics; the batch norms of shared edges have none.
+    /// Index of its moving statistics. Batch norms of shared edges have none.
     pub(crate) running: Option<usize>,
 }
 
-/// How the rows of a convolution are gathered; [`enas_kernels::Rows`] with parameters by name.
+/// How the rows of the matrix product are gathered; [`enas_kernels::Rows`] with parameters by id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Gather {
     Pixels,
@@ -41,16 +42,16 @@ pub(crate) enum Gather {
     Patches { k: usize },
 }
 
-/// One matrix product of a convolution.
+/// One matrix product of a conv block.
 #[derive(Clone, Debug)]
 pub(crate) struct Conv {
     pub(crate) gather: Gather,
-    /// The rows of the matrix, in pieces that follow each other.
+    /// The matrix in pieces of consecutive rows: `[k·k·inputs, outputs]` for patches, otherwise `[inputs, outputs]`.
     pub(crate) weight: Vec<ParamId>,
     pub(crate) outputs: usize,
 }
 
-/// A convolution with its batch norm: a 1×1 or dense convolution, a separable one, or a factorised reduction.
+/// A convolution with its batch norm: a 1×1 or dense convolution, a separable one, or a factorized reduction.
 #[derive(Clone, Debug)]
 pub(crate) struct ConvBlock {
     pub(crate) relu: bool,
@@ -58,11 +59,11 @@ pub(crate) struct ConvBlock {
     pub(crate) norm: Norm,
 }
 
-/// `(n, c, h, w)` of a map.
+/// Shape `(n, c, h, w)` of a feature map.
 pub(crate) type Shape = (usize, usize, usize, usize);
 
 impl ConvBlock {
-    /// Everything that it trains.
+    /// All parameters of the block.
     pub(crate) fn params(&self) -> impl Iterator<Item = ParamId> {
         let of_conv = |conv: &Conv| {
             let filter = match conv.gather {
@@ -74,12 +75,12 @@ impl ConvBlock {
         self.convs.iter().flat_map(of_conv).chain([self.norm.scale, self.norm.offset])
     }
 
-    /// Output channels.
+    /// Number of output channels.
     pub(crate) fn outputs(&self) -> usize {
         self.convs.iter().map(|conv| conv.outputs).sum()
     }
 
-    /// The shape of the output, given that of an input.
+    /// The shape of the output, given that of an input. Padding is SAME, so height and width are ⌈size / stride⌉.
     pub(crate) fn output(&self, (n, _, h, w): Shape) -> Shape {
         let (k, stride) = match self.convs[0].gather {
             Gather::Pixels => (1, 1),
@@ -91,48 +92,50 @@ impl ConvBlock {
     }
 }
 
-/// Which statistics batch norms use.
+/// Which statistics batch norms use: those of the batch, or the moving ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Statistics {
     Batch,
     Running,
 }
 
-/// One side of a sum: a value, and a factor per image if drop-path is on.
+/// One side of a sum: a value, and one factor per image (`[n]`) if drop-path is on.
 pub(crate) type Term<'a, B> = (&'a <B as Backend>::Value, Option<&'a <B as Backend>::Vector>);
 
 /// A device that networks run on, with the parameters of one network.
 ///
-/// `backward` operations add to gradients that exist and make those that are `None`.
+/// Operations named `…_backward` add to a gradient that exists and create one that is `None`.
 pub(crate) trait Backend: Sized {
-    /// Raw activations or their gradient.
+    /// A feature map `[n, c, h, w]`: activations without pending normalisation, or a gradient.
     type Map: Clone;
-    /// Activations as their readers see them: a map and the normalisation still to be applied.
+    /// Activations as their readers see them: a feature map and the affine normalisation that readers apply to it.
     type Value: Clone;
-    /// Batch statistics of one convolution.
+    /// Batch statistics (mean and variance per channel) of one conv block.
     type Moments: Clone;
-    /// Numbers per image: features, logits, factors.
+    /// Values per image, `[n, k]`: features, logits or factors.
     type Vector: Clone;
     /// The classes of a batch.
     type Labels: ?Sized;
-    /// Gradients of the parameters.
+    /// Gradients of all parameters.
     type Gradients;
-    /// Mean cross entropy and number of right answers.
+    /// Mean cross entropy and number of correct answers.
     type Loss;
 
     fn params(&self) -> &Params;
+    /// A value of this feature map without a pending normalisation.
     fn plain(&self, map: Self::Map) -> Self::Value;
-    /// `(n, c, h, w)`.
+    /// The shape `(n, c, h, w)`.
     fn shape(&self, value: &Self::Value) -> Shape;
 
-    /// The normalised output of a convolution, and its batch statistics if it used those.
+    /// The normalised output of a conv block. Also returns the batch statistics if `statistics` asks for them.
     fn unit(
         &self,
         block: &ConvBlock,
         inputs: &[Self::Value],
         statistics: Statistics,
     ) -> (Self::Value, Option<Self::Moments>);
-    /// Gradients of the parameters and, if there are targets, of the inputs.
+    /// Adds the gradients of the block's parameters to `into` and, if there are `targets`, those of its inputs to
+    /// them.
     #[expect(
         clippy::too_many_arguments,
         reason = "what the forward direction read and made, and the gradients"
@@ -148,8 +151,9 @@ pub(crate) trait Backend: Sized {
         into: &mut Self::Gradients,
     );
 
-    /// [`unit_backward`](Self::unit_backward) for a convolution whose only input is the output of another one, with the
-    /// statistics `before`, and whose gradient is complete with this: a device may look at it while it is written.
+    /// [`unit_backward`](Self::unit_backward) for a conv block whose only input is the output of another block.
+    /// `before` are that block's statistics, and the gradient of its output is complete after this call. A device may
+    /// therefore compute the batch-norm sums of that block while it writes the gradient.
     #[expect(clippy::too_many_arguments, reason = "as above, and what the input was made with")]
     fn unit_backward_onto(
         &self,
@@ -181,7 +185,7 @@ pub(crate) trait Backend: Sized {
     fn concat(&self, values: &[Self::Value]) -> Self::Map;
     fn concat_backward(&self, grad: &Self::Map, values: &[Self::Value], targets: &mut [Option<Self::Map>]);
 
-    /// Means over pixels of the positive parts, `[n, Σ c]`.
+    /// Global average pooling after a ReLU: means over pixels of the positive parts, `[n, Σ c]`.
     fn relu_mean(&self, values: &[Self::Value]) -> Self::Vector;
     fn relu_mean_backward(
         &self,
@@ -190,14 +194,15 @@ pub(crate) trait Backend: Sized {
         targets: &mut [Option<Self::Map>],
     );
 
-    /// `⌊keep + u⌋/keep` per number: 0 with probability `1 − keep`, else `1/keep`.
+    /// Dropout factors, `⌊keep + u⌋/keep` each with `u` uniform in `[0, 1)`: 0 with probability `1 − keep`, otherwise
+    /// `1/keep` (`image_ops.py:14-17`).
     fn drop_factors(&self, noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Self::Vector;
-    /// Numbers times factors.
+    /// Values times factors, element by element.
     fn scale(&self, numbers: &Self::Vector, factors: &Self::Vector) -> Self::Vector;
 
     /// Features `[n, channels]` to logits `[n, classes]`.
     fn classify(&self, classifier: &Classifier, features: &Self::Vector) -> Self::Vector;
-    /// Takes the gradient of the logits; returns that of the features.
+    /// Takes the gradient of the logits `[n, classes]` and returns that of the features `[n, channels]`.
     fn classify_backward(
         &self,
         classifier: &Classifier,
@@ -206,7 +211,7 @@ pub(crate) trait Backend: Sized {
         into: &mut Self::Gradients,
     ) -> Self::Vector;
 
-    /// Mean cross entropy of logits `[n, classes]`, and `weight` times its gradient.
+    /// Mean cross entropy of logits `[n, classes]`, and `weight` times its gradient `[n, classes]`.
     fn cross_entropy(
         &self,
         logits: &Self::Vector,
@@ -215,6 +220,6 @@ pub(crate) trait Backend: Sized {
         weight: f32,
     ) -> (Self::Loss, Self::Vector);
 
-    /// No gradients yet.
+    /// Gradients with nothing added yet.
     fn gradients(&self) -> Self::Gradients;
 }

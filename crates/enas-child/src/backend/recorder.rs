@@ -1,4 +1,4 @@
-//! A device that computes nothing and writes down what it is asked for.
+//! A device that computes nothing and writes down the operations of a network, for export.
 
 use std::cell::RefCell;
 
@@ -13,13 +13,13 @@ use crate::noise::Noise;
 use crate::outline::{Convolution, Operation};
 use crate::params::{ParamId, Params, Weights};
 
-/// Records the forward pass of a network whose batch norms are folded.
+/// Records the forward pass of a network with folded batch norms.
 pub(crate) struct Recorder<'a> {
     weights: Weights<'a>,
     operations: RefCell<Vec<Operation>>,
 }
 
-/// The number of a value and its channels, height and width.
+/// The number of a value, and its channels, height and width.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recorded {
     id: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Recorded {
     width: usize,
 }
 
-/// What a recorder never makes: whatever belongs to training.
+/// A type without values, for everything that belongs to training.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Never {}
 
@@ -37,12 +37,12 @@ impl<'a> Recorder<'a> {
         Self { weights, operations: RefCell::default() }
     }
 
-    /// Value 0.
+    /// The network's input, which is value 0.
     pub(crate) fn pictures(&self, InputShape { channels, height, width }: InputShape) -> Recorded {
         Recorded { id: 0, channels, height, width }
     }
 
-    /// All that was asked for, in order.
+    /// All recorded operations, in order.
     pub(crate) fn into_operations(self) -> Vec<Operation> {
         self.operations.into_inner()
     }
@@ -52,7 +52,7 @@ impl<'a> Recorder<'a> {
         self.push(Operation::Flatten { input: value.id }, (value.channels, 1, 1))
     }
 
-    /// Notes an operation and numbers its value.
+    /// Adds an operation and numbers its value.
     fn push(&self, operation: Operation, (channels, height, width): (usize, usize, usize)) -> Recorded {
         let mut operations = self.operations.borrow_mut();
         operations.push(operation);
@@ -80,7 +80,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Weights, joined from their pieces, under the name of the first.
+    /// Weights, joined from their pieces, under the name of the first piece.
     fn tensor(&self, pieces: &[ParamId], shape: &[usize]) -> NamedTensor {
         let data: Vec<f32> = pieces.iter().flat_map(|id| self.weights.get(*id)).copied().collect();
         let tensor = Tensor::from_vec(data, shape, &Device::Cpu);
@@ -106,7 +106,7 @@ impl Backend for Recorder<'_> {
         map
     }
 
-    /// A batch of one stands for any.
+    /// Records a batch of one image: the operations do not depend on the batch size.
     fn shape(&self, value: &Recorded) -> (usize, usize, usize, usize) {
         (1, value.channels, value.height, value.width)
     }
@@ -116,7 +116,7 @@ impl Backend for Recorder<'_> {
             block.convs.iter().map(|conv| self.convolution(conv, inputs)).collect();
         let channels = block.convs.iter().map(|conv| conv.outputs).sum();
         let shape = (channels, convolutions[0].y.out, convolutions[0].x.out);
-        // Folding leaves of a batch norm its offset alone.
+        // A folded batch norm leaves only its offset: the scale is part of the weights.
         let bias = self.tensor(&[block.norm.offset], &[channels]);
         let inputs = ids(inputs);
         (self.push(Operation::Convolve { inputs, relu: block.relu, convolutions, bias }, shape), None)
@@ -204,7 +204,7 @@ fn channels(values: &[Recorded]) -> usize {
     values.iter().map(|value| value.channels).sum()
 }
 
-/// No tape of a recorder is replayed backwards, and no noise is handed to it.
+/// Only inference is recorded: no tape of a recorder is replayed backwards, and no noise is drawn.
 fn untrained() -> ! {
     unreachable!("only the inference of a network is recorded")
 }

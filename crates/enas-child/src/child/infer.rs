@@ -1,4 +1,4 @@
-//! Class scores of pictures.
+//! Class scores of images, and folded batch norms.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -16,20 +16,22 @@ use crate::{Error, Images};
 /// Which statistics batch norms use outside training steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norm {
-    /// Those of the batch at hand: the only ones that mean anything for shared weights.
+    /// Those of the current batch: the only meaningful ones for shared weights, which have no moving statistics.
     BatchStatistics,
-    /// The moving ones: fixed networks only.
+    /// The moving statistics; fixed networks only.
     RunningStatistics,
 }
 
 impl Child {
-    /// Logits `[n, classes]` of images `[n, c, h, w]`, which may be on the network's GPU already. Nothing is tracked.
+    /// Logits `[n, classes]` of images `[n, c, h, w]` of F32, without tracking gradients. The images may be on the
+    /// network's GPU.
     ///
-    /// `dropout` switches dropout on, as the published search does even when it measures rewards.
+    /// `dropout` switches dropout on. The authors' search measures rewards with dropout
+    /// (`micro_child.py:243-244, 333, 804`).
     ///
     /// # Errors
-    /// If the images or the arc do not fit, a shared network is asked for moving statistics, or the images are on another
-    /// device than the network.
+    /// - The images or the arc do not fit the network, or the images are on another device.
+    /// - A shared network is asked for moving statistics.
     pub fn logits<'i>(
         &self,
         arc: &Arc,
@@ -61,19 +63,19 @@ impl Child {
         })?)
     }
 
-    /// What the features of `n` images are multiplied with.
+    /// The dropout factors of the features of `n` images, `[n, channels]`.
     fn dropout<'s>(&self, stream: &'s mut Stream, n: usize) -> impl Iterator<Item = f32> + use<'s> {
         let keep = self.network.config.keep_prob;
         (0..n * self.network.classifier.channels).map(move |_| (keep + stream.uniform()).floor() / keep)
     }
 
-    /// Class scores, one row for each image.
+    /// The logits as a tensor `[n, classes]`.
     fn rows(&self, logits: Vec<f32>) -> Result<Tensor, Error> {
         let n = logits.len() / self.n_classes;
         Ok(Tensor::from_vec(logits, (n, self.n_classes), &Device::Cpu)?)
     }
 
-    /// What batch norms use, if they have it.
+    /// The statistics that batch norms use, if the network has them.
     pub(super) fn statistics(&self, norm: Norm) -> Result<Statistics, Error> {
         match norm {
             Norm::BatchStatistics => Ok(Statistics::Batch),
@@ -85,7 +87,7 @@ impl Child {
         }
     }
 
-    /// The most likely class of each image, `[n]` of U32; the first of equals.
+    /// The most likely class of each image, `[n]` of U32, from logits `[n, classes]`; the first one among equals.
     ///
     /// # Errors
     /// If `logits` is not `[n, classes]` of F32 on the CPU.
@@ -97,10 +99,10 @@ impl Child {
         Ok(Tensor::from_vec(classes, n, &Device::Cpu)?)
     }
 
-    /// The same network for inference with every batch norm folded into the convolution before it.
+    /// The same network for inference, with every batch norm folded into the convolution before it.
     ///
     /// # Errors
-    /// If the network shares weights: its batch norms have no statistics of their own.
+    /// If the network shares weights: its batch norms have no moving statistics.
     pub fn folded(&self) -> Result<Self, Error> {
         let Some(arc) = &self.arc else {
             return Err(Error::Arc("shared weights have no moving statistics to fold".to_owned()));

@@ -1,4 +1,4 @@
-//! A training pass with all that it computes, for tests and for curiosity.
+//! A training pass with all intermediate results, for tests and inspection.
 
 use candle_core::{Device, Tensor};
 use enas_arc::Arc;
@@ -13,16 +13,16 @@ use crate::noise::Noise;
 use crate::params::Weights;
 use crate::{Error, Examples, NamedTensor};
 
-/// Everything a training pass computes, for inspection; see [`Child::inspect`].
+/// All results of a training pass; see [`Child::inspect`].
 #[derive(Clone, Debug)]
 pub struct Inspection {
     /// Logits `[n, classes]`.
     pub logits: Tensor,
-    /// Logits of the auxiliary head `[n, classes]`, if there is one.
+    /// Logits of the auxiliary head `[n, classes]`, if the network has one.
     pub aux_logits: Option<Tensor>,
-    /// Mean cross entropy.
+    /// Mean cross entropy, in nats.
     pub loss: f32,
-    /// Mean cross entropy of the auxiliary head; 0 without one.
+    /// Mean cross entropy of the auxiliary head, in nats; 0 without one.
     pub aux_loss: f32,
     /// `loss + aux_weight·aux_loss + l2·Σ w²`.
     pub total_loss: f32,
@@ -30,12 +30,15 @@ pub struct Inspection {
     pub cells: Vec<NamedTensor>,
     /// The gradient of `total_loss` with respect to every trained tensor.
     pub gradients: Vec<NamedTensor>,
-    /// Norm of all gradients together.
+    /// L2 norm of all gradients together.
     pub grad_norm: f32,
 }
 
 impl Child {
-    /// A training pass that changes nothing and returns all it computed.
+    /// Computes a training pass that changes nothing and returns its intermediate results.
+    ///
+    /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers. `(step, total_steps)` is
+    /// the position in the run, for drop-path.
     ///
     /// # Errors
     /// As for [`train_step`](Self::train_step).
@@ -105,7 +108,7 @@ impl Child {
     }
 }
 
-/// The output of cell `i`, given in parts, as one tensor `[n, c, h, w]`.
+/// The output of cell `i`, given in parts of some channels each, as one tensor `[n, c, h, w]`.
 fn named_cell(i: usize, parts: &[Part]) -> Result<NamedTensor, Error> {
     let (n, _, h, w) = parts[0].shape;
     let channels: usize = parts.iter().map(|part| part.shape.1).sum();

@@ -38,10 +38,10 @@ use crate::tape::Tape;
 use crate::walk::{CellByCell, InParts, Kept, Recompute, Walk};
 use crate::{Error, Examples, Images};
 
-/// A child network with its weights and the optimiser's momentum.
+/// A child network with its weights ω and the optimiser's momentum.
 ///
-/// A *shared* child has weights for every arc of its search space and is told at every call which arc to be; a
-/// *fixed* child has the weights of one arc only. See [`Child::shared`] and [`Child::fixed`].
+/// A *shared* child has weights for every arc of its search space; each call names the arc to use. A *fixed* child
+/// has the weights of one arc only. See [`Child::shared`] and [`Child::fixed`].
 #[derive(Debug)]
 pub struct Child {
     n_classes: usize,
@@ -49,29 +49,29 @@ pub struct Child {
     pub(crate) network: SyncArc<Network>,
     pub(crate) params: SyncArc<Params>,
     pub(crate) running: SyncArc<Running>,
-    /// What the loss of an image counts for, by class; all count one if there are none.
+    /// Weight of each class in the loss, `[classes]`; `None` means 1 for all.
     class_weights: Option<Vec<f32>>,
-    /// Share of the target that is spread evenly over all classes.
+    /// Label smoothing: share of the target that is spread evenly over all classes.
     smoothing: f32,
     recompute: Recompute,
-    /// Where the numbers are, if not here.
+    /// The GPU that the network is computed on; `None` for the CPU.
     pub(crate) device: Option<OnDevice>,
 }
 
-/// Most weights of a network, which take 4 GB, and as much again for their momentum: far more than any that these
-/// kernels train in a lifetime.
+/// Largest allowed number of weights: 4 GB of weights, and as much again for their momentum.
 const MOST_WEIGHTS: usize = 1 << 30;
 
-/// Most numbers that a layer makes of one picture; of sixteen, which are computed together, they take 8 GB.
+/// Largest allowed number of values that a layer makes of one image. A group of sixteen images then takes 8 GB.
 const MOST_NUMBERS: usize = 1 << 27;
 
 impl Child {
-    /// A child with shared weights for every arc of `config.nodes` nodes. They start from a seed, on the CPU, or come from a
-    /// builder of candle. With tensors on an NVIDIA GPU all passes are computed there.
+    /// A child with shared weights for every arc of `config.nodes` nodes. Weights are drawn from a seed on the CPU,
+    /// or come from a candle `VarBuilder`. If the builder's tensors are on an NVIDIA GPU, all passes are computed
+    /// there.
     ///
     /// # Errors
-    /// If a setting is out of range, `n_classes` is below 2, the builder does not have a tensor, or its device cannot run
-    /// the kernels.
+    /// If a setting is out of range, `n_classes` is below 2, the builder lacks a tensor, or its device cannot run the
+    /// kernels.
     pub fn shared<'v>(
         config: &Config,
         input: InputShape,
@@ -84,7 +84,7 @@ impl Child {
     /// A child with private weights for one arc.
     ///
     /// # Errors
-    /// As for [`shared`](Self::shared), and if the arc has another number of nodes than `config.nodes`.
+    /// As for [`shared`](Self::shared), and if the arc's number of nodes differs from `config.nodes`.
     pub fn fixed<'v>(
         config: &Config,
         arc: &Arc,
@@ -95,12 +95,11 @@ impl Child {
         Self::fixed_within(config, arc, input, n_classes, start, MOST_WEIGHTS)
     }
 
-    /// [`fixed`](Self::fixed), if the network has no more than `most_weights`: for a description that others wrote.
-    ///
-    /// No memory is taken for a larger one.
+    /// [`fixed`](Self::fixed) with an upper limit on the number of weights, for descriptions from an untrusted
+    /// source. A larger network is refused before any memory is allocated for it.
     ///
     /// # Errors
-    /// As for [`fixed`](Self::fixed), and if it has more.
+    /// As for [`fixed`](Self::fixed), and if the network has more than `most_weights` weights.
     pub fn fixed_within<'v>(
         config: &Config,
         arc: &Arc,
@@ -132,8 +131,9 @@ impl Child {
                 format!("{MOST_NUMBERS} numbers in a layer, here are {map}; use fewer or smaller pictures");
             return Err(Error::Config { key: "child.filters", value, allowed });
         }
-        // Once for the number of weights: settings that are fine one by one can make a network that no machine can hold,
-        // and memory that grows with the weights would leave its smaller predecessors behind.
+        // A first build only counts weights. Settings that are valid one by one can describe a network too large for
+        // any machine. Knowing the number in advance also lets memory be allocated once: growing buffers would leave
+        // smaller ones behind.
         let mut places = Builder::new(None);
         Network::new(&mut places, config, plan.clone(), arc, n_classes);
         let weights = places.params.len();
@@ -157,13 +157,14 @@ impl Child {
         Ok(child)
     }
 
-    /// Weighs the loss: that of an image of class `k` counts `weights[k]` times, for the main and for the auxiliary
-    /// classifier. The mean is still taken over the number of images. Weights are no part of the state.
+    /// Sets class weights: the loss of an image of class `k` is multiplied by `weights[k]`, for the main and the
+    /// auxiliary classifier. The mean is still taken over the number of images. Class weights are not part of the
+    /// state.
     ///
     /// Shapes: `weights` `[classes]` of F32.
     ///
     /// # Errors
-    /// If there is not one weight per class, or one is no positive number.
+    /// If the number of weights is not the number of classes, or a weight is not a positive finite number.
     pub fn weigh_classes(&mut self, weights: &Tensor) -> Result<(), Error> {
         let weights = class_weights(weights, self.n_classes)?;
         if let Some(device) = &mut self.device {
@@ -173,11 +174,11 @@ impl Child {
         Ok(())
     }
 
-    /// Smooths the labels of training steps (Szegedy et al., 2016): the share `smoothing` of every target is spread evenly
-    /// over all classes, its own included, for the main and for the auxiliary classifier. It is no part of the state.
+    /// Turns on label smoothing (Szegedy et al., 2016): the share `smoothing` of every target is spread evenly over
+    /// all classes, for the main and the auxiliary classifier. It is not part of the state.
     ///
     /// # Errors
-    /// If it is not 0 or more and below 1.
+    /// If `smoothing` is not in `[0, 1)`.
     pub fn smooth_labels(&mut self, smoothing: f32) -> Result<(), Error> {
         check_smoothing(smoothing)?;
         self.smoothing = smoothing;
@@ -187,49 +188,50 @@ impl Child {
         Ok(())
     }
 
-    /// Decides what passes that take statistics of their batch keep and what they compute again. No result changes; on a
-    /// GPU everything is kept.
+    /// Sets what training passes recompute instead of storing (activation checkpointing). Results do not change.
+    /// Passes on a GPU store everything.
     pub fn recompute(&mut self, what: Recompute) {
         self.recompute = what;
     }
 
-    /// How cells are evaluated for a batch of `n` images.
+    /// The strategy to evaluate cells for a batch of `n` images.
     fn walk<'a>(&self, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
         walk_of(self.recompute, n)
     }
 
-    /// The weight of each class in the loss.
+    /// The weight of each class in the loss, `[classes]`.
     pub(crate) fn class_weights_or_ones(&self) -> Vec<f32> {
         self.class_weights.clone().unwrap_or_else(|| vec![1.0; self.n_classes])
     }
 
-    /// How the loss of an image is counted.
+    /// How the loss of an image is computed.
     pub(crate) fn loss_rule(&self) -> LossRule<'_> {
         LossRule { class_weights: self.class_weights.as_deref(), smoothing: self.smoothing }
     }
 
-    /// Share of the target that is spread evenly over all classes.
+    /// Label smoothing: share of the target that is spread evenly over all classes.
     pub(crate) fn smoothing(&self) -> f32 {
         self.smoothing
     }
 
-    /// Trained weights, batch norms included, without the auxiliary head: the number the published code prints.
+    /// Number of trained weights, batch norm included, without the auxiliary head: the number that the authors' code
+    /// prints (`micro_child.py:721-725`).
     pub fn n_params(&self) -> usize {
         self.params.count(|name| !name.starts_with("aux_head"))
     }
 
-    /// Weights of the auxiliary head.
+    /// Number of weights of the auxiliary head.
     pub fn n_aux_params(&self) -> usize {
         self.params.count(|name| name.starts_with("aux_head"))
     }
 
-    /// Multiply-adds that one image costs at inference.
+    /// Multiply-adds per image at inference.
     ///
     /// # Errors
     /// If the arc does not fit the network.
     pub fn macs(&self, arc: &Arc) -> Result<u64, Error> {
         self.check_arc(arc)?;
-        // A batch without images walks the same path and computes nothing.
+        // A batch of 0 images takes the same path and computes nothing.
         self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             let mut tape = Tape::new(&cpu, Statistics::Batch, false);
@@ -249,7 +251,7 @@ impl Child {
         &self.network.config
     }
 
-    /// The pictures the network takes.
+    /// The shape of the images that the network takes.
     pub fn input(&self) -> InputShape {
         self.network.plan.input
     }
@@ -282,7 +284,7 @@ impl Child {
         Batch::labelled(gpu, self.network.plan.input, examples, self.n_classes)
     }
 
-    /// Checks images on the host; gives how many there are.
+    /// Checks images in host memory; returns their number.
     pub(crate) fn check_batch(&self, arc: &Arc, images: &Tensor) -> Result<usize, Error> {
         self.check_arc(arc)?;
         check_images(images, self.network.plan.input)
@@ -299,7 +301,7 @@ impl Child {
     }
 }
 
-/// How cells are evaluated for a batch of `n` images.
+/// The strategy to evaluate cells for a batch of `n` images.
 fn walk_of<'a>(recompute: Recompute, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
     match recompute {
         Recompute::Nothing => Box::new(Kept),
@@ -308,7 +310,7 @@ fn walk_of<'a>(recompute: Recompute, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
     }
 }
 
-/// The builder of a network that stays in the host's memory.
+/// The builder of a network that stays in host memory.
 pub(crate) fn on_the_host(start: Start<'_>) -> Result<VarBuilder<'_>, Error> {
     let builder = start.into_builder();
     if builder.device().is_cpu() {
@@ -318,13 +320,13 @@ pub(crate) fn on_the_host(start: Start<'_>) -> Result<VarBuilder<'_>, Error> {
     Err(Error::State(format!("tensors on {device:?}; this network is computed on the CPU alone")))
 }
 
-/// Runs `body` on a thread of the pool, once for all the operations inside it. From elsewhere each of them would be
-/// handed over and waited for, which costs more than a small operation itself.
+/// Runs `body` on a thread of the pool, once for all operations inside it. From another thread each operation would
+/// be handed over to the pool and waited for, which costs more than a small operation itself.
 pub(crate) fn on_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| body())
 }
 
-/// Class weights that a loss can be weighed with.
+/// Class weights as numbers, if they are valid.
 pub(crate) fn class_weights(weights: &Tensor, n_classes: usize) -> Result<Vec<f32>, Error> {
     let refuse = |value: String, allowed: String| Error::Config { key: "class weights", value, allowed };
     if weights.dims() != [n_classes] {
@@ -338,7 +340,7 @@ pub(crate) fn class_weights(weights: &Tensor, n_classes: usize) -> Result<Vec<f3
     }
 }
 
-/// Refuses a share of smoothing that is not one.
+/// Refuses a label smoothing outside `[0, 1)`.
 pub(crate) fn check_smoothing(smoothing: f32) -> Result<(), Error> {
     if (0.0..1.0).contains(&smoothing) {
         return Ok(());
@@ -347,7 +349,7 @@ pub(crate) fn check_smoothing(smoothing: f32) -> Result<(), Error> {
     Err(Error::Config { key: "label smoothing", value, allowed })
 }
 
-/// Refuses a network that cannot be.
+/// Refuses settings that do not describe a network.
 pub(crate) fn check_shape(
     config: &Config,
     arc: Option<&Arc>,
@@ -377,7 +379,7 @@ fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {
 }
 
 impl Config {
-    /// The settings of the optimiser that the network's steps are made with.
+    /// The optimiser's settings for the network's training steps.
     pub fn optimizer(&self, lr: f64) -> NesterovConfig {
         NesterovConfig { lr, momentum: self.momentum, l2: self.l2, clip_norm: self.clip_norm }
     }

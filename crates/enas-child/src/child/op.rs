@@ -1,7 +1,8 @@
-//! The network as one operation of candle.
+//! The network as one candle operation.
 //!
-//! Its inputs are the images and a token that stands for all weights. Inside, activations are in lanes and their gradients are
-//! added into place, as in training steps. What candle sees are features, logits or a loss, and one gradient per tensor.
+//! Its inputs are the images and a token that stands for all weights. Inside, activations use the kernels' blocked
+//! layout and gradients are added in place, as in training steps. Candle sees only features, logits or a loss, and
+//! one gradient per weight tensor.
 
 use std::sync::{Arc as SyncArc, Mutex, PoisonError};
 
@@ -27,7 +28,7 @@ use crate::tape::{Recorded, Tape};
 use crate::walk::{CellByCell, Kept, Recompute, Walk};
 use crate::{Error, Step};
 
-/// A network as its operations hold it.
+/// The parts of a network that its candle operations hold.
 #[derive(Clone)]
 pub(super) struct Parts {
     pub(super) network: SyncArc<Network>,
@@ -35,15 +36,15 @@ pub(super) struct Parts {
     pub(super) running: SyncArc<Running>,
     pub(super) arc: Arc,
     pub(super) recompute: Recompute,
-    /// Where passes are computed, if not here.
+    /// The GPU that passes are computed on; `None` for the CPU.
     pub(super) device: Option<OnDevice>,
 }
 
-/// What the operation gives.
+/// What the operation returns.
 pub(super) enum Output {
     /// `[n, channels]`, before dropout.
     Features,
-    /// `[n, classes]`, or `[n, 2·classes]` where there is an auxiliary head as well.
+    /// `[n, classes]`, or `[n, 2·classes]` with an auxiliary head.
     Logits,
     /// A scalar.
     Loss { targets: Targets, class_weights: Option<Vec<f32>>, smoothing: f32 },
@@ -54,27 +55,27 @@ pub(super) struct Evaluation {
     pub(super) parts: Parts,
     pub(super) output: Output,
     pub(super) statistics: Statistics,
-    /// With dropout and drop-path.
+    /// Training position, with dropout and drop-path; `None` without them.
     pub(super) step: Option<Step>,
     /// Whether the auxiliary head is evaluated.
     pub(super) with_aux: bool,
-    /// Where gradients are left for the weights; `None` if they are not wanted.
+    /// Where the gradients of the weights are put; `None` if they are not wanted.
     pub(super) gradients: Option<Slot>,
     pub(super) recorded: Mutex<Option<Record>>,
 }
 
-/// What waits for the way back.
+/// What the forward pass recorded for the backward pass.
 pub(super) enum Record {
     Here(RecordHere),
     OnGpu(RecordOnGpu),
 }
 
-/// The same of a pass on the CPU.
+/// The record of a pass on the CPU.
 pub(super) struct RecordHere {
     tape: Recorded<Cpu<'static>>,
-    /// None where features were asked for.
+    /// `None` if only features were asked for.
     heads: Option<Heads<Vec<f32>>>,
-    /// The gradients of the logits, of a loss.
+    /// The gradients of the logits, if the output is a loss.
     of_loss: Option<LogitGradients<Vec<f32>>>,
 }
 
@@ -156,8 +157,8 @@ impl Evaluation {
         }
         let (moments, groups) = (running.current()?, images.par_chunks(LANES * self.image_len()));
         params.read(|weights| {
-            // Nothing joins the images of a batch: a few at a time go through the whole network, each group on one thread
-            // and out of its cache.
+            // With moving statistics the images of a batch are independent. Each group of 16 images goes through the
+            // whole network on one thread, so that its activations stay in that core's cache.
             let groups = groups.map(|group| self.features(weights, &moments, group));
             let features = groups.collect::<Result<Vec<Vec<f32>>, _>>()?.concat();
             let cpu = Cpu { weights, running: &moments, loss: LossRule::default() };
@@ -171,7 +172,7 @@ impl Evaluation {
         })
     }
 
-    /// The features of images with moving statistics.
+    /// The features of images, with moving statistics.
     fn features(
         &self,
         weights: Weights<'_>,
@@ -185,7 +186,7 @@ impl Evaluation {
         Ok(network.forward(&mut tape, arc, input, None, (&Kept, false))?.main)
     }
 
-    /// A pass with the statistics of the batch, and these statistics.
+    /// A pass with batch statistics; also returns these statistics.
     #[expect(clippy::type_complexity, reason = "what it made, with its shape, and what it saw")]
     fn evaluate(
         &self,
@@ -256,7 +257,7 @@ impl Evaluation {
         network.propagate(tape, arc, &heads, grads, way)
     }
 
-    /// Logits of both heads, row by row.
+    /// Logits of both heads, concatenated row by row.
     pub(super) fn of_logits(&self, logits: &[f32], aux: Option<&[f32]>) -> (Vec<f32>, Shape) {
         let classes = self.parts.network.classifier.classes;
         let n = logits.len() / classes;
@@ -270,7 +271,8 @@ impl Evaluation {
         }
     }
 
-    /// The other direction.
+    /// Splits a gradient `[n, 2·classes]` into those of the main and the auxiliary logits: the inverse of
+    /// [`of_logits`](Self::of_logits).
     pub(super) fn split(&self, grad: Vec<f32>, has_aux: bool) -> LogitGradients<Vec<f32>> {
         if !has_aux {
             return (grad, None);
@@ -320,7 +322,9 @@ impl Evaluation {
     }
 }
 
-/// How cells are evaluated where their gradients are asked for later.
+/// The strategy to evaluate cells if gradients are wanted later. [`InParts`](crate::walk::InParts) keeps statistics
+/// from the forward pass for the backward pass, and a record does not hold those. So micro-batches fall back to whole
+/// cells.
 fn recording_walk<'a>(recompute: Recompute) -> Box<dyn Walk<Cpu<'a>> + 'a> {
     match recompute {
         Recompute::Nothing => Box::new(Kept),

@@ -1,7 +1,7 @@
-//! The network as one operation of candle, computed on a GPU.
+//! The network as one candle operation, computed on a GPU.
 //!
-//! What candle sees of a pass are few numbers, so they go through the host: features, logits, or a loss, and their
-//! gradients. Images, activations and the gradients of weights stay on the device.
+//! Candle sees only a few values of a pass: features, logits or a loss, and their gradients. These go through the
+//! host. Images, activations and the gradients of weights stay on the device.
 
 use std::cell::RefCell;
 use std::sync::PoisonError;
@@ -20,20 +20,20 @@ use crate::pass::{Heads, LogitGradients};
 use crate::tape::{Recorded, Tape};
 use crate::walk::Kept;
 
-/// What waits on a GPU for the way back.
+/// What the forward pass recorded on a GPU for the backward pass.
 pub(super) struct RecordOnGpu {
     tape: Recorded<OnGpu<'static>>,
-    /// None where features were asked for.
+    /// `None` if only features were asked for.
     heads: Option<Heads<Numbers>>,
-    /// The gradients of the logits, of a loss.
+    /// The gradients of the logits, if the output is a loss.
     of_loss: Option<LogitGradients<Numbers>>,
 }
 
-/// The heads of a pass as far as the output asks for them, and its numbers.
+/// The output's values and shape, and as much of the heads as the output needs.
 type Made = ((Vec<f32>, Shape), Option<Heads<Numbers>>, Option<LogitGradients<Numbers>>);
 
 impl Evaluation {
-    /// What the output of `numbers` numbers of images on the device is.
+    /// The output for images `[n, c, h, w]` on the device, which hold `numbers` values in all.
     pub(super) fn forward_on(
         &self,
         device: &OnDevice,
@@ -63,7 +63,7 @@ impl Evaluation {
         Ok(made)
     }
 
-    /// What is asked for of the features of `n` images; waits for the device.
+    /// The output for the features of `n` images. Waits for the device.
     fn output_on(&self, backend: &OnGpu<'_>, features: Features<OnGpu<'_>>, n: usize) -> Result<Made, Error> {
         let network = &self.parts.network;
         let Features { main, aux, .. } = features;

@@ -1,5 +1,5 @@
-//! What may be measured and kept in the place of the last step's numbers: averages of the weights, and statistics of batch
-//! norms that are made for them.
+//! Alternatives to the weights of the last step: an exponential moving average (EMA) of the weights, and batch-norm
+//! statistics re-estimated for it.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::loss::LossRule;
 use crate::tape::Tape;
 use crate::{Error, Images};
 
-/// Statistics of batches at every batch norm of a network, to be averaged.
+/// Batch statistics of every batch norm of a network, summed up over batches: BN statistics re-estimation.
 #[derive(Clone, Debug, Default)]
 pub struct BatchStatistics {
     batches: u64,
-    /// By the index of the batch norm.
+    /// By index of the batch norm.
     sums: BTreeMap<usize, Sums>,
 }
 
@@ -25,12 +25,12 @@ pub struct BatchStatistics {
 #[derive(Clone, Debug)]
 struct Sums {
     means: Vec<f64>,
-    /// Of unbiased variances.
+    /// Sums of unbiased variances.
     variances: Vec<f64>,
 }
 
 impl BatchStatistics {
-    /// Batches so far.
+    /// Number of batches so far.
     pub fn batches(&self) -> u64 {
         self.batches
     }
@@ -54,10 +54,10 @@ impl BatchStatistics {
 }
 
 impl Child {
-    /// Adds the statistics of a batch at every batch norm to `into`; changes nothing of the network.
+    /// Adds the batch statistics of every batch norm to `into`. The network does not change.
     ///
-    /// The pass is that of an evaluation, without dropout, drop-path and auxiliary head, but every batch norm normalises
-    /// with the statistics of the batch.
+    /// The pass is that of an evaluation: without dropout, drop-path and auxiliary head. But every batch norm
+    /// normalises with the statistics of the batch.
     ///
     /// # Errors
     /// As for [`logits`](Self::logits).
@@ -93,12 +93,13 @@ impl Child {
         })
     }
 
-    /// Takes averages over batches for the moving statistics: of the batches' means `m_i` and unbiased variances
-    /// `v_i·n/(n − 1)`, each batch counting alike. Batch norms that no batch went through, those of the auxiliary head, keep
-    /// theirs. So do the sums from which further training steps go on; [`load`](Self::load) a state before those.
+    /// Replaces the moving statistics by averages over batches: of the means `m_i` and the unbiased variances
+    /// `v_i·n/(n − 1)`, with equal weight for each batch. The batch norms of the auxiliary head keep theirs, because
+    /// no batch went through them. The sums that further training steps would continue from also stay. So
+    /// [`load`](Self::load) a state before training on.
     ///
     /// # Errors
-    /// What the GPU reports. Without any batch nothing is changed.
+    /// Errors of the GPU. Without any batch nothing changes.
     pub fn set_statistics(&mut self, seen: &BatchStatistics) -> Result<(), Error> {
         if let Some(device) = &self.device {
             device.download_running(&self.running)?;
@@ -112,11 +113,11 @@ impl Child {
         }
     }
 
-    /// Keeps an exponential moving average of every weight from now on, as a part of the [`state`](Self::state). It starts
-    /// with the present weights.
+    /// Starts an exponential moving average (EMA) of every weight, as a part of the [`state`](Self::state). It starts
+    /// at the current weights.
     ///
     /// # Errors
-    /// What the GPU reports.
+    /// Errors of the GPU.
     pub fn keep_average(&mut self) -> Result<(), Error> {
         self.fetch()?;
         self.params.start_averages()?;
@@ -126,11 +127,10 @@ impl Child {
         }
     }
 
-    /// Takes the present weights into the average, which keeps the share `decay` of what it was. Does nothing where no
-    /// average is kept.
+    /// Updates the average: `average = decay·average + (1 − decay)·weight`. Does nothing if no average is kept.
     ///
     /// # Errors
-    /// What candle reports when it lends the tensors.
+    /// Errors of candle when it lends the tensors.
     pub fn update_average(&mut self, decay: f32) -> Result<(), Error> {
         match &self.device {
             Some(device) => device.move_averages(&self.params, 1.0 - decay)?,
@@ -139,10 +139,11 @@ impl Child {
         Ok(())
     }
 
-    /// Takes the average for weights. Nothing else changes; [`load`](Self::load) a state before further training steps.
+    /// Replaces the weights by their average. Nothing else changes. [`load`](Self::load) a state before further
+    /// training steps.
     ///
     /// # Errors
-    /// What the GPU reports, and if no average is kept.
+    /// Errors of the GPU, and if no average is kept.
     pub fn use_average(&mut self) -> Result<(), Error> {
         if !self.params.has_averages() {
             return Err(Error::State("no average of the weights is kept".to_owned()));

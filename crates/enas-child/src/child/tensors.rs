@@ -1,4 +1,4 @@
-//! The network among candle's: tensors in and out, gradients through candle's autograd.
+//! The network in a candle program: tensors in and out, gradients through candle's autograd.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,28 +14,28 @@ use crate::Error;
 use crate::backend::Statistics;
 use crate::images::{check_targets, targets};
 
-/// How a network is evaluated. Random numbers are arguments, so no evaluation depends on those before it.
+/// How a network is evaluated. Random numbers come from the arguments, so evaluations do not depend on their order.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a> {
-    /// With moving statistics, for networks of one arc. Nothing is tracked.
+    /// With moving statistics, for networks of one arc. Gradients are not tracked.
     Eval,
-    /// With the statistics of the batch: the only ones that mean anything for shared weights.
+    /// With batch statistics: the only meaningful ones for shared weights.
     BatchStatistics,
-    /// With the statistics of the batch, which the moving ones take in, dropout and drop-path. The learning rate of the step
-    /// is not looked at.
+    /// Training: batch statistics, which also update the moving statistics, dropout and drop-path. The step's
+    /// learning rate is not used.
     Train(&'a Step),
 }
 
-/// What [`Child::forward`] gives.
+/// The result of [`Child::forward`].
 #[derive(Clone, Debug)]
 pub struct Outputs {
-    /// `[n, classes]`.
+    /// Logits `[n, classes]`.
     pub logits: Tensor,
-    /// `[n, classes]` of the auxiliary head, in training of networks that have one.
+    /// Logits `[n, classes]` of the auxiliary head, in training of a network that has one.
     pub aux_logits: Option<Tensor>,
 }
 
-/// A network along one arc, as a module of candle.
+/// A network along one arc, as a candle module.
 #[derive(Clone, Copy, Debug)]
 pub struct Along<'a> {
     child: &'a Child,
@@ -43,7 +43,7 @@ pub struct Along<'a> {
     mode: Mode<'a>,
 }
 
-/// A network of one arc that owns its weights, as a module of candle: images `[n, c, h, w]` to logits `[n, classes]`.
+/// A network with private weights for one arc, as a candle module: images `[n, c, h, w]` to logits `[n, classes]`.
 #[derive(Debug)]
 pub struct FixedNet {
     child: Child,
@@ -53,7 +53,7 @@ pub struct FixedNet {
 }
 
 impl Child {
-    /// Where the tensors are.
+    /// The device of the tensors.
     pub fn device(&self) -> &Device {
         self.params.tensors().next().map_or(&Device::Cpu, |(_, tensor)| tensor.device())
     }
@@ -63,25 +63,26 @@ impl Child {
         self.params.trained().filter_map(|tensor| Var::from_tensor(tensor).ok()).collect()
     }
 
-    /// An optimiser of the trained variables that makes the steps of [`train_step`](Self::train_step): Nesterov momentum,
-    /// penalty and clipping as the network's settings have them.
+    /// An optimiser of the trained variables that takes the same steps as [`train_step`](Self::train_step): Nesterov
+    /// momentum, L2 penalty and clipping by the network's settings.
     ///
     /// # Errors
-    /// Those of candle.
+    /// Errors of candle.
     pub fn optimizer(&self, lr: f64) -> Result<NesterovSgd, Error> {
         self.params.new_optimizer(self.network.config.optimizer(lr))
     }
 
-    /// Channels of [`features`](Self::features).
+    /// Number of channels of [`features`](Self::features).
     pub fn channels(&self) -> usize {
         self.network.classifier.channels
     }
 
-    /// Logits of images `[n, c, h, w]`.
+    /// Logits `[n, classes]` of images `[n, c, h, w]` of F32.
     ///
     /// # Errors
-    /// If the images or the arc do not fit or are on another device than the network's tensors, a shared network is asked for
-    /// moving statistics, or a gradient of the images is asked for.
+    /// - The images or the arc do not fit the network.
+    /// - The images are on another device than the network's tensors.
+    /// - A shared network is asked for moving statistics, or a gradient of the images is asked for.
     pub fn forward(&self, arc: &Arc, images: &Tensor, mode: Mode<'_>) -> Result<Outputs, Error> {
         let has_aux = matches!(mode, Mode::Train(_)) && self.network.aux.is_some();
         let made = self.evaluate(arc, images, mode, (Output::Logits, has_aux))?;
@@ -92,7 +93,8 @@ impl Child {
         Ok(Outputs { logits: half(0)?, aux_logits: Some(half(self.n_classes())?) })
     }
 
-    /// What the classifier looks at: means over all pixels of the last cell, `[n, channels]`, without dropout.
+    /// The input of the classifier: means over all pixels of the last cell's output, `[n, channels]`, without
+    /// dropout.
     ///
     /// # Errors
     /// As for [`forward`](Self::forward).
@@ -100,10 +102,10 @@ impl Child {
         self.evaluate(arc, images, mode, (Output::Features, false))
     }
 
-    /// The loss of a training step, that of the auxiliary head included, as a scalar. The penalty on weights is not: it is
-    /// the optimiser's.
+    /// The loss of a training step as a scalar, with the auxiliary loss but without the L2 penalty, which the
+    /// optimiser adds.
     ///
-    /// Shapes: `images` `[n, c, h, w]`, `labels` `[n]`, whole numbers.
+    /// Shapes: `images` `[n, c, h, w]` of F32, `labels` `[n]`, whole numbers.
     ///
     /// # Errors
     /// As for [`forward`](Self::forward), and if the labels do not fit.
@@ -116,7 +118,7 @@ impl Child {
         self.evaluate(arc, images, Mode::Train(step), (output, self.network.aux.is_some()))
     }
 
-    /// The network along an arc, as a module of candle that gives logits.
+    /// The network along an arc, as a candle module that returns logits.
     pub fn along<'a>(&'a self, arc: &'a Arc, mode: Mode<'a>) -> Along<'a> {
         Along { child: self, arc, mode }
     }
@@ -148,7 +150,7 @@ impl Child {
         Ok(images.apply_op2(&token, evaluation)?)
     }
 
-    /// What the network makes of images outside training, untracked: the operation that candle's users go through.
+    /// The network's output outside training, without tracking gradients.
     pub(super) fn answer(
         &self,
         arc: &Arc,
@@ -183,7 +185,7 @@ impl Child {
         }
     }
 
-    /// Checks images of a pass that may be tracked.
+    /// Checks images of a pass that candle may track.
     fn check_tracked(&self, arc: &Arc, images: &Tensor) -> Result<(), Error> {
         self.check_batch(arc, images)?;
         let refuse = |why: &str| Err(Error::Batch(why.to_owned()));
@@ -198,13 +200,13 @@ impl Child {
     }
 }
 
-/// The second input of an operation that gives no gradients, where its images are.
+/// The second input of an operation without gradients, on the device of its images.
 fn untracked(device: &Device) -> Result<Tensor, Error> {
     Ok(Tensor::zeros((), DType::F32, device)?)
 }
 
 impl ModuleT for Along<'_> {
-    /// In training the given mode; otherwise moving statistics, or those of the batch where weights are shared.
+    /// In training the given mode; otherwise moving statistics, or batch statistics if weights are shared.
     fn forward_t(&self, images: &Tensor, train: bool) -> candle_core::Result<Tensor> {
         let mode = match (train, self.child.arc()) {
             (true, _) => self.mode,
@@ -217,10 +219,10 @@ impl ModuleT for Along<'_> {
 }
 
 impl FixedNet {
-    /// The first pass in training is that of `step`, and each further one that of the step after it.
+    /// A module whose first training pass is that of `step`; each further training pass is the next step.
     ///
     /// # Errors
-    /// If the child shares weights: it is many networks.
+    /// If the child shares weights: it stands for many networks.
     pub fn new(child: Child, step: Step) -> Result<Self, Error> {
         match child.arc().cloned() {
             Some(arc) => Ok(Self { child, arc, step, trained: AtomicU64::new(0) }),
@@ -233,7 +235,7 @@ impl FixedNet {
         &self.child
     }
 
-    /// Its arc.
+    /// The arc that the weights belong to.
     pub fn arc(&self) -> &Arc {
         &self.arc
     }

@@ -1,4 +1,4 @@
-//! Training steps.
+//! Training steps of the child: gradient descent on ω with the controller fixed (Pham et al. 2018, section 2.2).
 
 use candle_core::Tensor;
 use enas_arc::Arc;
@@ -14,40 +14,40 @@ use crate::params::{Weights, is_finite};
 use crate::pass::Pass;
 use crate::{Error, Examples};
 
-/// Where a training step stands in its run.
+/// The position of a training step in its run.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     /// Learning rate.
     pub lr: f32,
     /// Steps done before this one.
     pub global_step: u64,
-    /// Steps of the whole run, for the growth of drop-path.
+    /// Steps of the whole run, for the schedule of drop-path.
     pub total_steps: u64,
     /// Seed of dropout and drop-path, which also depend on `global_step`.
     pub seed: Seed,
 }
 
-/// What a training step saw.
+/// The measurements of a training step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepStats {
-    /// Mean cross entropy of the main classifier, in nats, each image times the weight of its class.
+    /// Mean cross entropy of the main classifier in nats, with class weights.
     pub loss: f32,
-    /// Mean cross entropy of the auxiliary classifier; 0 without one.
+    /// Mean cross entropy of the auxiliary classifier in nats; 0 without one.
     pub aux_loss: f32,
-    /// Images the main classifier got right.
+    /// Number of images that the main classifier got right.
     pub correct: usize,
-    /// Images.
+    /// Number of images.
     pub n: usize,
-    /// Norm of the whole gradient, L2 penalty and auxiliary loss included, before clipping. No finite number if anything
-    /// in the step was none.
+    /// L2 norm of the whole gradient before clipping, with L2 penalty and auxiliary loss. Not finite if any value of
+    /// the step was not finite.
     pub grad_norm: f32,
 }
 
 impl Child {
     /// One training step: forward, backward, and the update of all weights and moving statistics.
     ///
-    /// A step with a loss, a gradient or a statistic that is not finite changes nothing: its numbers say what happened, and
-    /// [`diagnose`](Self::diagnose) where.
+    /// A step whose loss, gradient or statistics are not finite changes nothing. The result then has a `grad_norm`
+    /// that is not finite, and [`diagnose`](Self::diagnose) finds the layer.
     ///
     /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers.
     ///
@@ -64,13 +64,13 @@ impl Child {
         self.train_step_with(arc, images, labels, step, &noise)
     }
 
-    /// [`train_step`](Self::train_step) on pictures that may be on the network's GPU already.
+    /// [`train_step`](Self::train_step) on images that may already be on the network's GPU.
     ///
-    /// `meanwhile` is called once while a GPU computes the step, for the host to make the next batch and to send it
-    /// ahead; on the CPU after the step, and not at all where a step fails early.
+    /// `meanwhile` is called once. With a GPU the call comes while the device computes, so that the host can prepare
+    /// the next batch. On the CPU it comes after the step. If a step fails early, `meanwhile` is not called.
     ///
     /// # Errors
-    /// As for [`train_step`](Self::train_step), and if the pictures are on another device than the network.
+    /// As for [`train_step`](Self::train_step), and if the images are on another device than the network.
     pub fn train_on(
         &mut self,
         arc: &Arc,
@@ -82,7 +82,7 @@ impl Child {
         self.train(arc, examples, step, &noise, meanwhile)
     }
 
-    /// [`train_step`](Self::train_step) with given random numbers for dropout and drop-path.
+    /// [`train_step`](Self::train_step) with explicit random numbers for dropout and drop-path.
     ///
     /// # Errors
     /// As for [`train_step`](Self::train_step).
@@ -137,6 +137,7 @@ impl Child {
             n: targets.labels.len(),
             grad_norm: f32::NAN,
         };
+        // All values are checked before the first update, so that a failed step changes nothing.
         let moments_are_finite = moments.iter().all(|(_, of)| is_finite(&of.mean) && is_finite(&of.variance));
         if !(stats.loss.is_finite() && aux_loss.is_finite() && moments_are_finite && gradients.is_finite()) {
             return Ok(stats);
@@ -146,7 +147,7 @@ impl Child {
         Ok(stats)
     }
 
-    /// A training pass on the CPU; changes nothing.
+    /// A training pass on the CPU. It changes nothing.
     pub(super) fn pass<'a>(
         &'a self,
         arc: &Arc,

@@ -1,43 +1,44 @@
-//! The settings of a network of the macro space. Plain values.
+//! The settings of a network of the macro space.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// How a network of the macro search space is built and regularised.
+/// How a network of the macro search space is built and regularised (Pham et al. 2018, section 2.3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MacroConfig {
-    /// Layers, the stem not counted.
+    /// Number of layers, without the stem (`child_num_layers`).
     pub layers: usize,
-    /// Channels of the first layers (`child_out_filters`), an even number. In a network of one arc they double at each of
-    /// the two reductions.
+    /// Channels of the first layers (`child_out_filters`), an even number. In a network with private weights they
+    /// double at each of the two reductions (`general_child.py:215-216`).
     pub filters: usize,
-    /// What the operations of an arc become in a network of its own.
+    /// What the operations of an arc become in a network with private weights.
     pub fixed_ops: FixedOps,
     /// Probability of keeping a feature before the classifier (inverted dropout). 1 switches dropout off.
     pub keep_prob: f32,
-    /// Weight `λ` of the penalty `λ·Σ w²` on every trained weight, batch norm included.
+    /// Factor `λ` of the penalty `λ·Σ w²` on every trained weight, batch norm included (`utils.py:118-123`).
     pub l2: f32,
     /// Nesterov momentum.
     pub momentum: f32,
-    /// Largest global gradient norm; larger gradients are scaled down to it. 0 switches clipping off.
+    /// Largest global norm of the gradient; larger gradients are scaled down to it. 0 switches clipping off.
     pub clip_norm: f32,
 }
 
-/// What the operations of an arc become in a network of its own.
+/// What the operations of an arc become in a network with private weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FixedOps {
-    /// What they were in the search.
+    /// The same operations as in the search.
     #[default]
     AsSearched,
-    /// Full convolutions for all four of them, and no pooling: the published code.
+    /// Dense convolutions for the four convolution operations, and no pooling, as in the authors' code
+    /// (`general_child.py:389-409`).
     FullConvolutions,
 }
 
 impl Default for MacroConfig {
-    /// The published search: 12 layers of 36 channels.
+    /// The authors' search: 12 layers of 36 channels (`scripts/cifar10_macro_search.sh`).
     fn default() -> Self {
         Self {
             layers: 12,
@@ -52,7 +53,7 @@ impl Default for MacroConfig {
 }
 
 impl MacroConfig {
-    /// Refuses values that describe no network.
+    /// Refuses values that do not describe a network.
     ///
     /// # Errors
     /// Names the key, its value and what is allowed.
@@ -77,7 +78,8 @@ impl MacroConfig {
         )
     }
 
-    /// The layers, counted from 0, after which height and width are halved: at a third and at two thirds.
+    /// The layers, counted from 0, after which height and width are halved: at a third and at two thirds of the stack
+    /// (`general_child.py:95-96`).
     pub fn reductions(&self) -> Vec<usize> {
         match self.layers / 3 {
             0 => Vec::new(),

@@ -1,4 +1,4 @@
-//! A layer of the macro space: its operations, and how earlier layers join it.
+//! A layer of the macro space: its operations, and the skip connections from earlier layers.
 
 use enas_arc::MacroOp;
 use enas_kernels::{Affine, Moments, Pool, PoolKind, Value};
@@ -17,21 +17,21 @@ pub(super) trait LayerBackend: Backend {
 /// A layer with weights for every operation, or for one.
 #[derive(Debug)]
 pub(super) enum Layer {
-    /// Of a search: all operations; earlier layers are added, and the sum is normalised.
+    /// In a search: all operations. Earlier layers are added, and the sum is normalised (`general_child.py:353-367`).
     Shared {
         branches: Vec<Branch>,
-        /// None in the first layer, which nothing can be added to.
+        /// `None` in the first layer, which has no earlier layer to add.
         norm: Option<Norm>,
     },
-    /// Of one arc: earlier layers are joined by a 1×1 convolution.
+    /// With private weights for one arc: earlier layers are concatenated, followed by a 1×1 convolution.
     Fixed {
         branch: Branch,
-        /// None in the first layer.
+        /// `None` in the first layer.
         join: Option<ConvBlock>,
     },
 }
 
-/// A 1×1 convolution, then the operation.
+/// A 1×1 convolution, followed by the operation.
 #[derive(Debug)]
 pub(super) struct Branch {
     project: ConvBlock,
@@ -44,17 +44,17 @@ enum Operation {
     Pool(PoolKind),
 }
 
-/// Where a layer of a network stands.
+/// The position of a layer in a network.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
-    /// Counted from 0.
+    /// Index, from 0.
     pub(super) index: usize,
-    /// Channels of all layers that it can read.
+    /// Channels of every layer that it can read.
     pub(super) channels: usize,
 }
 
 impl Layer {
-    /// With weights for all operations.
+    /// A layer with weights for all operations.
     pub(super) fn shared(builder: &mut Builder, Place { index, channels }: Place) -> Self {
         let scope = format!("layer_{index}");
         let branches = MacroOp::ALL.map(|op| {
@@ -65,7 +65,7 @@ impl Layer {
         Self::Shared { branches: branches.into(), norm }
     }
 
-    /// With weights for the operation `op` and so many layers that are `added`.
+    /// A layer with weights for the operation `op` and `added` skip connections.
     pub(super) fn fixed(
         builder: &mut Builder,
         Place { index, channels }: Place,
@@ -79,7 +79,7 @@ impl Layer {
         Self::Fixed { branch, join }
     }
 
-    /// The output of the layer, from that of the layer before and those of the layers that are added.
+    /// The output of the layer, from that of the layer before and those of the `added` layers.
     pub(super) fn forward<B: LayerBackend>(
         &self,
         tape: &mut Tape<'_, B>,
@@ -91,7 +91,7 @@ impl Layer {
             Self::Shared { branches, norm } => {
                 let branch = &branches[op.id()];
                 let made = branch.forward(tape, input);
-                // Pools leave nothing negative: they read what a ReLU let through.
+                // Pools read the output of a ReLU, so their output has no negative values.
                 let made = if branch.is_pool() { made } else { relu(tape, &made) };
                 let Some(norm) = norm else { return made };
                 let sum = added.iter().fold(made, |sum, added| tape.add((sum, None), (added.clone(), None)));
@@ -125,7 +125,7 @@ impl Layer {
 }
 
 impl Branch {
-    /// `relu` tells whether negative inputs count as zero.
+    /// `relu` says whether a ReLU precedes the 1×1 convolution.
     fn new(
         builder: &mut Builder,
         scope: &str,
@@ -168,14 +168,14 @@ impl Branch {
     }
 }
 
-/// `max(x, 0)`.
+/// `max(x, 0)`, as average pooling with a 1×1 window.
 fn relu<B: Backend>(tape: &mut Tape<'_, B>, input: &Var<B>) -> Var<B> {
     let (_, _, h, w) = tape.shape(input);
     tape.pool(Pool::same(PoolKind::Average, 1, 1, h, w).with_relu(), input)
 }
 
 impl LayerBackend for Cpu<'_> {
-fn normalise(tape: &mut Tape<'_, Self>, input: &Var<Self>, norm: Norm) -> Var<Self> {
+    fn normalise(tape: &mut Tape<'_, Self>, input: &Var<Self>, norm: Norm) -> Var<Self> {
     let cpu = tape.backend;
     let (scale, offset) = (cpu.weights.get(norm.scale), cpu.weights.get(norm.offset));
     let index = norm.running.expect("the batch norms of layers keep moving statistics");

@@ -1,13 +1,16 @@
-//! Networks of the macro search space: every layer is chosen, and which earlier ones are added to it (Pham et al., 2018,
-//! section 2.3).
+//! Networks of the macro search space: the arc chooses the operation of every layer and its skip connections (Pham et
+//! al. 2018, section 2.3).
 //!
-//! A layer of the search has six branches, each of which begins with a 1×1 convolution; the arc says which of them is
-//! used. In the published code each of the six computes the one that was built last, the maximum pool, because its
-//! closures share one loop variable: its search does not depend on the operations that it chooses. Here each branch is
-//! itself. Two more differences: batch norms add the `ε` of [`enas_kernels::EPSILON`] rather than 0.001, and moving
-//! statistics start without a bias towards zero, as everywhere in this crate.
+//! A layer of the search has six branches, each starting with a 1×1 convolution; the arc chooses one branch.
+//! Differences from the authors' code:
 //!
-//! On the CPU only.
+//! - Each branch computes its own operation. In the authors' code the closures `lambda: y` share one variable
+//!   (`general_child.py:267-295`). So each computes the branch built last, the max pool, and the search ignores the
+//!   chosen operations.
+//! - Batch norms use the `ε` of [`enas_kernels::EPSILON`] everywhere, not 0.001 in some (`image_ops.py:134`).
+//! - Moving statistics are bias-corrected, as everywhere in this crate; those of `image_ops.py:162-166` are not.
+//!
+//! These networks run on the CPU only.
 
 mod config;
 mod inference;
@@ -69,16 +72,16 @@ pub struct MacroChild {
     network: MacroNetwork,
     params: Params,
     running: Running,
-    /// What the loss of an image counts for in training, by class.
+    /// Weight of each class in the loss of training steps.
     class_weights: Option<Vec<f32>>,
-    /// Share of the target that is spread over all classes in training.
+    /// Label smoothing in training steps.
     smoothing: f32,
 }
 
-/// Most weights of a network; see [`Child`](crate::Child).
+/// Largest allowed number of weights; see [`Child`](crate::Child).
 const MOST_WEIGHTS: usize = 1 << 30;
 
-/// A forward and backward pass.
+/// The results of a forward and backward pass.
 struct Pass {
     loss: Loss,
     gradients: Gradients,
@@ -99,11 +102,11 @@ impl MacroChild {
         Self::new(config, None, input, (n_classes, MOST_WEIGHTS), start.into())
     }
 
-    /// A network with weights for one arc.
+    /// A network with private weights for one arc.
     ///
     /// # Errors
-    /// As for [`shared`](Self::shared), if the arc has another number of layers than `config.layers`, and if it has a pool
-    /// where there are [`FixedOps::FullConvolutions`] alone.
+    /// As for [`shared`](Self::shared), if the arc's number of layers differs from `config.layers`, and if the arc
+    /// has a pool with [`FixedOps::FullConvolutions`].
     pub fn fixed<'v>(
         config: &MacroConfig,
         arc: &MacroArc,
@@ -114,10 +117,11 @@ impl MacroChild {
         Self::fixed_within(config, arc, input, n_classes, start, MOST_WEIGHTS)
     }
 
-    /// [`fixed`](Self::fixed) with at most so many weights: for descriptions from files that are not trusted.
+    /// [`fixed`](Self::fixed) with an upper limit on the number of weights, for descriptions from an untrusted
+    /// source.
     ///
     /// # Errors
-    /// As there, and if the network would have more.
+    /// As for [`fixed`](Self::fixed), and if the network would have more than `most` weights.
     pub fn fixed_within<'v>(
         config: &MacroConfig,
         arc: &MacroArc,
@@ -154,7 +158,7 @@ impl MacroChild {
         if let Some((key, value, least)) = sizes.into_iter().find(|(_, value, least)| value < least) {
             return Err(Error::Config { key, value: value.to_string(), allowed: format!("{least} or more") });
         }
-        // Once for the number of weights, before memory is taken.
+        // A first build only counts weights, before memory is allocated.
         let mut places = Builder::new(None);
         MacroNetwork::new(&mut places, config, arc, input, n_classes);
         let weights = places.params.len();
@@ -172,18 +176,18 @@ impl MacroChild {
         Ok(Self { config, input, arc, network, params, running, class_weights: None, smoothing: 0.0 })
     }
 
-    /// Number of weights, batch norms included.
+    /// Number of weights, batch norm included.
     pub fn n_params(&self) -> usize {
         self.params.len()
     }
 
-    /// Multiply-adds that one image costs at inference.
+    /// Multiply-adds per image at inference.
     ///
     /// # Errors
     /// If the arc does not fit the network.
     pub fn macs(&self, arc: &MacroArc) -> Result<u64, Error> {
         self.check_arc(arc)?;
-        // A batch without images walks the same path and computes nothing.
+        // A batch of 0 images takes the same path and computes nothing.
         self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             let mut tape = Tape::new(&cpu, Statistics::Batch, false);
@@ -193,12 +197,14 @@ impl MacroChild {
         })
     }
 
-    /// Logits `[n, classes]` of images `[n, c, h, w]`, with dropout if there are random numbers for it. Nothing is tracked.
+    /// Logits `[n, classes]` of images `[n, c, h, w]` of F32, with dropout if `dropout` is given. Gradients are not
+    /// tracked.
     ///
-    /// Unlike shared cells, shared layers have moving statistics of their own, of all arcs that used them in training.
+    /// Unlike shared cells, shared layers have moving statistics. They cover all arcs that used the layer in
+    /// training.
     ///
     /// # Errors
-    /// If the images or the arc do not fit, or the images are on a GPU.
+    /// If the images or the arc do not fit the network, or if the images are on a GPU.
     pub fn logits<'i>(
         &self,
         arc: &MacroArc,
@@ -229,7 +235,7 @@ impl MacroChild {
 
     /// One training step: forward, backward, and the update of all weights and moving statistics.
     ///
-    /// A step with a loss, a gradient or a statistic that is not finite changes nothing.
+    /// A step whose loss, gradient or statistics are not finite changes nothing.
     ///
     /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers.
     ///
@@ -262,6 +268,7 @@ impl MacroChild {
             n: targets.labels.len(),
             grad_norm: f32::NAN,
         };
+        // All values are checked before the first update, so that a failed step changes nothing.
         let moments_are_finite = moments.iter().all(|(_, of)| is_finite(&of.mean) && is_finite(&of.variance));
         if !(stats.loss.is_finite() && moments_are_finite && gradients.is_finite()) {
             return Ok(stats);
@@ -271,7 +278,9 @@ impl MacroChild {
         Ok(stats)
     }
 
-    /// The loss of a batch and its gradient for every weight, without dropout and without the L2 penalty; changes nothing.
+    /// The loss of a batch and its gradient for every weight, without dropout and L2 penalty. Changes nothing.
+    ///
+    /// Shapes: as for [`train_step`](Self::train_step).
     ///
     /// # Errors
     /// As for [`train_step`](Self::train_step).
@@ -286,7 +295,7 @@ impl MacroChild {
         Ok((pass.loss.mean, gradients))
     }
 
-    /// A training pass; changes nothing. Features are dropped if there is noise.
+    /// A training pass that changes nothing. With `noise`, features have dropout.
     fn pass(
         &self,
         arc: &MacroArc,

@@ -1,4 +1,5 @@
-//! The stack of layers with its stem, reductions and classifier. Holds no weights, only where they are.
+//! The stack of layers with its stem, reductions and classifier (`general_child.py:192-243`). It holds ids of
+//! parameters, no values.
 
 use enas_arc::MacroArc;
 use enas_kernels::{Axis, Pool, PoolKind};
@@ -15,13 +16,13 @@ use crate::tape::{Tape, Var};
 pub(super) struct MacroNetwork {
     stem: ConvBlock,
     layers: Vec<Layer>,
-    /// What follows each layer: nothing, or a reduction of the output of the stem and of every layer so far.
+    /// After each layer: nothing, or a factorized reduction of the output of the stem and of every layer so far.
     reductions: Vec<Option<Vec<ConvBlock>>>,
     pub(super) classifier: Classifier,
 }
 
 impl MacroNetwork {
-    /// With weights for every arc, or for one `arc`.
+    /// A network with weights for every arc, or with private weights for one `arc`.
     pub(super) fn new(
         builder: &mut Builder,
         config: &MacroConfig,
@@ -62,7 +63,7 @@ impl MacroNetwork {
         arc: &MacroArc,
         images: Var<B>,
     ) -> Forward<B> {
-        // The outputs that a layer can read: first that of the stem, last that of the layer before.
+        // The outputs that a layer can read: that of the stem first, that of the layer before last.
         let mut outputs = vec![tape.unit(&[images], self.stem.clone())];
         let mut parts = vec![Part { output: tape.shape(&outputs[0]), macs: tape.macs }];
         for ((layer, of_arc), reductions) in self.layers.iter().zip(arc.layers()).zip(&self.reductions) {

@@ -1,4 +1,4 @@
-//! The network as one operation of candle: images to what the classifier looks at. It has no gradient.
+//! The network as one candle operation: images to features. It has no gradient.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, bail};
 use enas_arc::MacroArc;

@@ -1,4 +1,4 @@
-//! What loops ask of a macro network, as of a network of cells.
+//! The interface that training loops use, the same as that of a network of cells.
 
 use candle_core::Tensor;
 use enas_arc::MacroArc;
@@ -10,8 +10,7 @@ use crate::loss::LossRule;
 use crate::{Error, Examples};
 
 impl MacroChild {
-    /// [`train_step`](Self::train_step) on examples, which must be in the host's memory. `meanwhile` is called once after
-    /// the step.
+    /// [`train_step`](Self::train_step) on examples in host memory. `meanwhile` is called once after the step.
     ///
     /// # Errors
     /// As for [`train_step`](Self::train_step), and if the images are on a GPU.
@@ -28,26 +27,26 @@ impl MacroChild {
         Ok(stats)
     }
 
-    /// As [`Child::weigh_classes`](crate::Child::weigh_classes).
+    /// Sets class weights `[classes]` of F32, as [`Child::weigh_classes`](crate::Child::weigh_classes) does.
     ///
     /// # Errors
-    /// If there is not one weight per class, or one is not a positive number.
+    /// If the number of weights is not the number of classes, or a weight is not a positive finite number.
     pub fn weigh_classes(&mut self, weights: &Tensor) -> Result<(), Error> {
         self.class_weights = Some(class_weights(weights, self.n_classes())?);
         Ok(())
     }
 
-    /// As [`Child::smooth_labels`](crate::Child::smooth_labels).
+    /// Turns on label smoothing, as [`Child::smooth_labels`](crate::Child::smooth_labels) does.
     ///
     /// # Errors
-    /// If it is not 0 or more and below 1.
+    /// If `smoothing` is not in `[0, 1)`.
     pub fn smooth_labels(&mut self, smoothing: f32) -> Result<(), Error> {
         check_smoothing(smoothing)?;
         self.smoothing = smoothing;
         Ok(())
     }
 
-    /// How the loss of an image is counted in training.
+    /// How the loss of an image is computed in training.
     pub(super) fn loss_rule(&self) -> LossRule<'_> {
         LossRule { class_weights: self.class_weights.as_deref(), smoothing: self.smoothing }
     }
@@ -57,7 +56,7 @@ impl MacroChild {
         &self.config
     }
 
-    /// The images the network takes.
+    /// The shape of the images that the network takes.
     pub fn input(&self) -> InputShape {
         self.input
     }
@@ -67,7 +66,7 @@ impl MacroChild {
         self.network.classifier.classes
     }
 
-    /// The arc of a network that has one.
+    /// The arc of a network with private weights.
     pub fn arc(&self) -> Option<&MacroArc> {
         self.arc.as_ref()
     }

@@ -1,4 +1,4 @@
-//! A macro network's numbers as named tensors.
+//! A macro network's weights and training state as named tensors.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,17 @@ impl MacroChild {
     /// Copies of all weights and moving statistics.
     ///
     /// # Errors
-    /// What candle reports when it lends the tensors.
+    /// Errors of candle when it lends the tensors.
     pub fn weights(&self) -> Result<Vec<NamedTensor>, Error> {
         let mut tensors = self.params.export()?;
         tensors.extend(self.running.export()?);
         Ok(tensors)
     }
 
-    /// [`weights`](Self::weights) and everything else that continuing a training needs.
+    /// [`weights`](Self::weights), and everything else that is needed to continue training.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`weights`](Self::weights).
     pub fn state(&self) -> Result<Vec<NamedTensor>, Error> {
         let mut tensors = self.weights()?;
         tensors.extend(self.params.export_momentum()?);
@@ -34,11 +34,11 @@ impl MacroChild {
         of_weights.chain(self.running.tensors()).collect()
     }
 
-    /// Takes over [`weights`](Self::weights) or a [`state`](Self::state).
+    /// Loads [`weights`](Self::weights) or a [`state`](Self::state).
     ///
     /// # Errors
-    /// If a tensor has another shape, is unknown, or a weight or moving statistic is missing. The network is unusable after
-    /// an error.
+    /// If a tensor has another shape or is unknown, or if a weight or moving statistic is missing. The network is
+    /// unusable after an error.
     pub fn load(&mut self, tensors: &[NamedTensor]) -> Result<(), Error> {
         for tensor in tensors {
             if !self.params.import(tensor)? && !self.running.import(tensor)? {

@@ -1,4 +1,4 @@
-//! Makes weights, or their places alone.
+//! Makes weights, or only their names and sizes.
 
 use std::sync::Mutex;
 
@@ -10,12 +10,13 @@ use enas_kernels::gpu::Apart;
 use super::{ParamId, Params, Row, Table};
 use crate::Error;
 
-/// How a table starts.
+/// The initial values of a table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Init {
-    /// Truncated normal numbers of variance `2/fan_in`, redrawn outside two deviations (He et al., 2015).
+    /// He initialisation: normal with variance `2/fan_in`, truncated at two standard deviations by drawing again (He
+    /// et al., 2015; `common_ops.py:29`).
     He { fan_in: usize },
-    /// One number everywhere.
+    /// The same value everywhere.
     Constant(f32),
 }
 
@@ -28,11 +29,11 @@ impl From<Init> for candle_nn::Init {
     }
 }
 
-/// Makes [`Params`].
+/// Builds [`Params`].
 pub(crate) struct ParamsBuilder<'v> {
     builder: Option<VarBuilder<'v>>,
     params: Layout,
-    /// What went wrong first: a tensor that is missing, or one of another shape.
+    /// The first error: a missing tensor, or one of another shape.
     failure: Option<candle_core::Error>,
 }
 
@@ -46,13 +47,13 @@ struct Layout {
 }
 
 impl<'v> ParamsBuilder<'v> {
-    /// With the tensors of a builder. Without one, for names, shapes and places alone: there are no numbers then, and they must
-    /// not be asked for.
+    /// With the tensors of a builder. Without one, only names, shapes and offsets are collected; the values must not
+    /// be read.
     pub(crate) fn new(builder: Option<VarBuilder<'v>>) -> Self {
         Self { builder, params: Layout::default(), failure: None }
     }
 
-    /// How many numbers there are, or would be.
+    /// Number of values, whether or not there are tensors.
     pub(crate) fn len(&self) -> usize {
         self.params.len
     }
@@ -87,7 +88,7 @@ impl<'v> ParamsBuilder<'v> {
         (first_row..first_row + rows).map(ParamId).collect()
     }
 
-    /// A tensor of the builder, if there is one. After a failure there are none.
+    /// The builder's tensor of this name; `None` without a builder or after a failure.
     pub(crate) fn get(&mut self, name: &str, shape: &[usize], init: Init) -> Option<Tensor> {
         let builder = self.builder.as_ref().filter(|_| self.failure.is_none())?;
         match builder.get_with_hints(shape, name, init.into()).and_then(|tensor| tensor.contiguous()) {
@@ -99,7 +100,7 @@ impl<'v> ParamsBuilder<'v> {
         }
     }
 
-    /// The weights, with an optimiser that has not done anything yet.
+    /// The weights, with a new optimiser.
     pub(crate) fn build(self, config: NesterovConfig) -> Result<Params, Error> {
         if let Some(failure) = self.failure {
             return Err(failure.into());
@@ -109,13 +110,13 @@ impl<'v> ParamsBuilder<'v> {
         Ok(Params { len, device_len, tensors, tables, rows, optimizer, averages: Mutex::default() })
     }
 
-    /// Names, shapes and places.
+    /// Names, shapes and offsets without values.
     pub(crate) fn places(self) -> Params {
         self.build(NesterovConfig::default()).expect("nothing was asked of a builder")
     }
 }
 
-/// For the trained tables, whose rows have gradients of their own.
+/// An optimiser of the trained tables, whose rows have gradients of their own.
 pub(super) fn optimizer(
     tensors: &[Tensor],
     tables: &[Table],

@@ -1,8 +1,8 @@
-//! The weights of a network: one of candle's tensors for each published name, and where its rows are.
+//! The weights of a network: one candle tensor for each name of the authors' code, and the positions of its rows.
 //!
-//! A [`Table`] is a named tensor as the published code has it. Shared weights are tables with one row per possible
-//! input; every row is addressed by its own [`ParamId`], so that only the rows of the sampled edges get a gradient. A
-//! tensor that is a variable of candle is trained; one from a file, say, is not.
+//! A [`Table`] is a named tensor with the shape it has in the authors' code. Shared weights are tables with one row
+//! per possible input state. Each row has its own [`ParamId`], so only the rows of the sampled edges get a gradient.
+//! A tensor that is a candle variable is trained; a plain tensor, for instance from a file, is not.
 
 mod builder;
 mod on_gpu;
@@ -20,7 +20,7 @@ pub(crate) use self::state::{AVERAGE, copied};
 pub(crate) use crate::gradients::{Gradients, is_finite};
 use crate::{Error, NamedTensor};
 
-/// One row of a table: the unit of reading weights and of gradients.
+/// One row of a table: the unit in which weights are read and gradients are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ParamId(pub(crate) usize);
 
@@ -28,38 +28,38 @@ pub(crate) struct ParamId(pub(crate) usize);
 struct Table {
     name: String,
     shape: Vec<usize>,
-    /// Of all numbers, as they would lie one table after another.
+    /// Its position among all values, table after table.
     range: Range<usize>,
-    /// Where it begins in buffers of a GPU that have a number for every weight.
+    /// Its offset in GPU buffers that hold one value for every weight.
     place: usize,
-    /// Its first row, and how many there are.
+    /// Index of its first row, and number of rows.
     first_row: usize,
     rows: usize,
     trained: bool,
 }
 
-/// One row.
+/// One row of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     table: usize,
-    /// Within its table.
+    /// Its position within the table.
     range: Range<usize>,
     pub(crate) trained: bool,
 }
 
-/// The weights of a network, and what its optimiser keeps of them.
+/// The weights of a network, with the optimiser's state.
 pub(crate) struct Params {
-    /// How many numbers there are, or would be.
+    /// Number of values, whether or not there are tensors.
     len: usize,
-    /// How many a buffer of a GPU has for all of them.
+    /// Length of a GPU buffer for all of them, with padding for alignment.
     device_len: usize,
-    /// One per table; none where there are only places.
+    /// One per table; empty if there are only sizes.
     tensors: Vec<Tensor>,
     tables: Vec<Table>,
     rows: Vec<Row>,
     /// Momentum of the trained tables.
     optimizer: Mutex<NesterovSgd>,
-    /// Moving averages of the tables; none if they are not kept.
+    /// Moving averages (EMA) of the tables; empty if they are not kept.
     averages: Mutex<Vec<Tensor>>,
 }
 
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Params {
     }
 }
 
-/// The numbers of all weights, lent for one pass.
+/// The values of all weights, borrowed for one pass.
 #[derive(Clone, Copy)]
 pub(crate) struct Weights<'a> {
     pub(crate) params: &'a Params,
@@ -89,16 +89,17 @@ impl<'a> Weights<'a> {
         trained.flat_map(|(_, numbers)| *numbers).map(|w| f64::from(*w).powi(2)).sum()
     }
 
-    /// The name of the first tensor with a number that is not finite.
+    /// The name of the first tensor with a value that is not finite.
     pub(crate) fn first_not_finite(&self) -> Option<&'a str> {
         let mut tables = self.params.tables.iter().zip(self.slices);
         tables.find(|(_, numbers)| !is_finite(numbers)).map(|(table, _)| table.name.as_str())
     }
 
-    /// The gradient of the loss with its L2 penalty `λ·Σ w²`, for every trained tensor.
+    /// The gradient of the loss plus L2 penalty `λ·Σ w²`, for every trained tensor.
     pub(crate) fn export_gradients(&self, gradients: &Gradients, l2: f32) -> Result<Vec<NamedTensor>, Error> {
         let tables = self.params.tables.iter().zip(self.slices).filter(|(t, _)| t.trained);
         let export = |(table, weights): (&Table, &&[f32])| {
+            // The penalty has no factor 1/2 (`utils.py:121-123`), so its gradient is 2·λ·w.
             let mut data: Vec<f32> = weights.iter().map(|w| 2.0 * l2 * w).collect();
             for (row, place) in data.chunks_exact_mut(table.row_len().max(1)).zip(table.first_row..) {
                 if let Some(gradient) = gradients.row(place) {
@@ -112,12 +113,12 @@ impl<'a> Weights<'a> {
 }
 
 impl Params {
-    /// How many numbers there are, or would be.
+    /// Number of values, whether or not there are tensors.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Lends all weights to `body`; locks are taken once. Nothing may be written meanwhile.
+    /// Lends all weights to `body`, with one lock per tensor. Nothing may write to them meanwhile.
     pub(crate) fn read<R>(&self, body: impl FnOnce(Weights<'_>) -> Result<R, Error>) -> Result<R, Error> {
         let guards = Guards::new(&self.tensors);
         let slices = guards.slices()?;
@@ -135,25 +136,26 @@ impl Params {
         &self.tables[self.rows[id.0].table].name
     }
 
-    /// Where the values of one row are among all of them.
+    /// Position of one row among all values.
     pub(crate) fn range(&self, id: ParamId) -> Range<usize> {
         let Row { table, range, .. } = &self.rows[id.0];
         let start = self.tables[*table].range.start;
         start + range.start..start + range.end
     }
 
-    /// The table that a row belongs to, by its number, and where the row is in it.
+    /// The index of a row's table, and the row's position in it.
     pub(crate) fn in_table(&self, id: ParamId) -> (usize, Range<usize>) {
         let Row { table, range, .. } = &self.rows[id.0];
         (*table, range.clone())
     }
 
-    /// How many numbers buffers of a GPU have for all weights. Tables begin where kernels for arrays that lie apart want it.
+    /// Length of GPU buffers for all weights. Tables begin at multiples of
+    /// [`Apart::ALIGNMENT`](enas_kernels::gpu::Apart).
     pub(crate) fn device_len(&self) -> usize {
         self.device_len
     }
 
-    /// Where the values of one row are in such a buffer.
+    /// Position of one row in such a buffer.
     pub(crate) fn device_range(&self, id: ParamId) -> Range<usize> {
         let (table, range) = self.in_table(id);
         let place = self.tables[table].place;
@@ -170,7 +172,7 @@ impl Params {
         self.rows[id.0].trained
     }
 
-    /// Number of trained or untrained weights.
+    /// Number of weights, trained or not, in the tensors whose name passes `filter`.
     pub(crate) fn count(&self, filter: impl Fn(&str) -> bool) -> usize {
         self.tables.iter().filter(|t| filter(&t.name)).map(|t| t.range.len()).sum()
     }
@@ -190,7 +192,7 @@ impl Params {
         self.tensors.iter().zip(&self.tables).filter(|(_, table)| table.trained).map(|(tensor, _)| tensor)
     }
 
-    /// Gradients as tensors, one per table; none for tables of which no row was visited.
+    /// Gradients as tensors, one per table; `None` for tables without a visited row.
     pub(crate) fn gradient_tensors(
         &self,
         mut gradients: Gradients,
@@ -215,7 +217,7 @@ impl Params {
         self.tables.iter().map(of_table).collect()
     }
 
-    /// An optimiser of the trained tensors, with no momentum yet.
+    /// A new optimiser of the trained tensors.
     pub(crate) fn new_optimizer(&self, config: NesterovConfig) -> Result<NesterovSgd, Error> {
         builder::optimizer(&self.tensors, &self.tables, config)
     }
@@ -228,13 +230,16 @@ impl Params {
         self.averages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One update of every trained weight, visited or not, by the network's own optimiser. Returns the norm of the whole
-    /// gradient, penalty included.
+    /// One update of every trained weight by the network's own optimiser. Returns the norm of the whole gradient,
+    /// with L2 penalty.
+    ///
+    /// Rows that the arc did not use are updated too: weight decay and momentum act on them, as in the authors' code
+    /// (`utils.py:118-125`, dense gradients).
     pub(crate) fn step(&self, lr: f32, gradients: &Gradients) -> Result<f32, Error> {
         self.step_with(&mut self.optimizer(), lr, gradients)
     }
 
-    /// The same by another optimiser of these weights.
+    /// One update by another optimiser of these weights.
     pub(crate) fn step_with(
         &self,
         optimizer: &mut NesterovSgd,
@@ -250,7 +255,7 @@ impl Params {
         Ok(norm)
     }
 
-    /// Empty gradients for these weights.
+    /// Gradients with nothing added yet.
     pub(crate) fn gradients(&self) -> Gradients {
         Gradients::new(self.rows.len())
     }

@@ -1,4 +1,4 @@
-//! Weights on a GPU, and what lies there in one piece for all of them: momentum, averages, gradients.
+//! Weights on a GPU, and the buffers there that hold one value for every weight: momentum, averages, gradients.
 
 use candle_core::Tensor;
 use enas_kernels::candle::{Guards, write};
@@ -8,12 +8,12 @@ use super::{Params, Table};
 use crate::Error;
 
 impl Params {
-    /// Whether the tensors are on a GPU themselves, so that there is nothing to copy.
+    /// Whether the tensors are on a GPU, so that no copies are needed.
     pub(crate) fn are_on_gpu(&self) -> bool {
         self.tensors.first().is_some_and(|tensor| tensor.device().is_cuda())
     }
 
-    /// The values of every table on a GPU: the tensors' own memory if they are there, else copies.
+    /// The values of every table on a GPU: the tensors' own memory if they are there, otherwise copies.
     pub(crate) fn values_on(&self, gpu: &Gpu) -> Result<Vec<Buffer>, Error> {
         if self.are_on_gpu() {
             return Ok(self.tensors.iter().map(Buffer::of).collect::<Result<_, _>>()?);
@@ -21,7 +21,7 @@ impl Params {
         self.read(|weights| Ok(weights.slices.iter().map(|numbers| gpu.upload(numbers)).collect()))
     }
 
-    /// Writes the values of every table to copies on a GPU.
+    /// Copies the values of every table to their copies on a GPU.
     pub(crate) fn write_values(&self, copies: &[Buffer]) -> Result<(), Error> {
         self.read(|weights| {
             copies.iter().zip(weights.slices).for_each(|(copy, numbers)| copy.upload(0, numbers));
@@ -29,7 +29,7 @@ impl Params {
         })
     }
 
-    /// Writes values that were copied to a GPU back into the tensors.
+    /// Copies values from a GPU back into the tensors.
     pub(crate) fn set_values(&self, values: &[Buffer]) -> Result<(), Error> {
         for ((table, tensor), values) in self.tables.iter().zip(&self.tensors).zip(values) {
             let values = values.download(0, table.range.len())?;
@@ -54,7 +54,7 @@ impl Params {
         Ok(gpu.upload(&momentum))
     }
 
-    /// Takes over momentum that was copied to a GPU.
+    /// Replaces the momentum by a copy from a GPU.
     pub(crate) fn set_momentum(&self, momentum: &Buffer) -> Result<(), Error> {
         let (optimizer, momentum) = (self.optimizer(), momentum.download(0, self.device_len)?);
         for table in self.tables.iter().filter(|table| table.trained) {
@@ -73,7 +73,7 @@ impl Params {
         Ok((!averages.is_empty()).then(|| gpu.upload(&numbers)))
     }
 
-    /// Takes such a copy over.
+    /// Replaces the moving averages by a copy from a GPU.
     pub(crate) fn set_averages(&self, copy: &Buffer) -> Result<(), Error> {
         let (averages, numbers) = (self.averages(), copy.download(0, self.device_len)?);
         for (average, table) in averages.iter().zip(&self.tables) {
@@ -82,7 +82,7 @@ impl Params {
         Ok(())
     }
 
-    /// Gradients on a GPU as tensors, one per table; none for tables of which no row was visited.
+    /// Gradients on a GPU as tensors, one per table; `None` for tables without a visited row.
     pub(crate) fn gradient_tensors_on(
         &self,
         all: &Buffer,
@@ -102,12 +102,12 @@ impl Params {
 }
 
 impl Table {
-    /// Its part of a buffer of a GPU.
+    /// The table's part of a GPU buffer.
     fn of<'n>(&self, all: &'n [f32]) -> &'n [f32] {
         &all[self.place..][..self.range.len()]
     }
 
-    /// Writes the numbers of a tensor to its part.
+    /// Writes a tensor's values to the table's part of a GPU buffer.
     fn put(&self, all: &mut [f32], tensor: &Tensor) -> Result<(), Error> {
         let guards = Guards::new([tensor]);
         all[self.place..][..self.range.len()].copy_from_slice(guards.slices()?[0]);

@@ -1,4 +1,4 @@
-//! Weights, momentum and averages as named tensors, and in one piece each.
+//! Weights, momentum and averages as named tensors.
 
 use candle_core::Tensor;
 use enas_kernels::candle::{Guards, read, write};
@@ -11,19 +11,19 @@ pub(super) const MOMENTUM: &str = "momentum/";
 pub(crate) const AVERAGE: &str = "average/";
 
 impl Params {
-    /// Whether moving averages are kept.
+    /// Whether moving averages (EMA) are kept.
     pub(crate) fn has_averages(&self) -> bool {
         !self.averages().is_empty()
     }
 
-    /// Keeps moving averages that start with the present values.
+    /// Starts moving averages at the current values.
     pub(crate) fn start_averages(&self) -> Result<(), Error> {
         let copies = self.tensors.iter().map(|tensor| tensor.detach().copy());
         *self.averages() = copies.collect::<Result<_, _>>()?;
         Ok(())
     }
 
-    /// Moves every average towards its value by this share of the way.
+    /// Updates every average: `average += share·(value − average)`.
     pub(crate) fn move_averages(&self, share: f32) -> Result<(), Error> {
         let averages = self.averages();
         self.read(|weights| {
@@ -37,7 +37,7 @@ impl Params {
         })
     }
 
-    /// Takes the averages for values.
+    /// Replaces the values by their averages.
     pub(crate) fn use_averages(&self) -> Result<(), Error> {
         let averages = self.averages();
         let guards = Guards::new(averages.iter());
@@ -64,7 +64,7 @@ impl Params {
         named.map(|(name, average)| copied(format!("{AVERAGE}{name}"), average)).collect()
     }
 
-    /// Takes over a tensor by name, weights, momentum or averages. Returns whether the name is one of ours.
+    /// Loads a tensor by name: weights, momentum or averages. Returns whether the name is known.
     pub(crate) fn import(&self, (given, tensor): &NamedTensor) -> Result<bool, Error> {
         let of = |prefix: &str| given.strip_prefix(prefix);
         let averages = self.averages();
@@ -82,13 +82,13 @@ impl Params {
         }
         match target {
             Some(target) => overwrite(&target[index], tensor)?,
-            // Momentum of what is not trained means nothing.
+            // Momentum of untrained tensors is ignored.
             None => read(tensor, |numbers| self.optimizer().load(given, numbers).map(drop))??,
         }
         Ok(true)
     }
 
-    /// Takes over a weight if there is one of its name and shape; returns whether there is.
+    /// Loads a weight if name and shape match; returns whether they do.
     pub(crate) fn adopt(&self, (name, tensor): &NamedTensor) -> Result<bool, Error> {
         let fits = |table: &Table| table.name == *name && table.shape == tensor.dims();
         let Some(index) = self.tables.iter().position(fits) else { return Ok(false) };
@@ -97,12 +97,12 @@ impl Params {
     }
 }
 
-/// A copy of a tensor's numbers, of which nothing is tracked.
+/// A copy of a tensor, without gradient tracking.
 pub(crate) fn copied(name: String, tensor: &Tensor) -> Result<NamedTensor, Error> {
     Ok((name, tensor.detach().copy()?))
 }
 
-/// Writes the numbers of one tensor into another of its shape.
+/// Writes the values of one tensor into another of the same shape.
 fn overwrite(target: &Tensor, tensor: &Tensor) -> Result<(), Error> {
     Ok(read(tensor, |numbers| write(target, |target| target.copy_from_slice(numbers)))??)
 }

@@ -1,27 +1,27 @@
-//! The gradient of a walk's loss, back through every step.
+//! The gradient of a rollout's loss: backpropagation through time, from the last layer to the first.
 
 use super::walk::{Layer, LstmStep, Skip, Walk, sigmoid};
 use super::{MacroPolicy, N_OPS, Weights};
 
-/// What flows back from later steps.
+/// The gradients that flow back from later steps.
 struct Flow {
-    /// Gradients of the LSTM's output and memory, `[h]`.
+    /// Gradients of the LSTM's output and cell, `[h]`.
     h: Vec<f32>,
     c: Vec<f32>,
-    /// Of the outputs of the skip steps, as what later steps read, `[layers, h]`.
+    /// Gradients of the outputs of the skip steps as inputs of later steps, `[layers, h]`.
     outputs: Vec<Vec<f32>>,
-    /// Of their keys, `[layers, h]`.
+    /// Gradients of their keys, `[layers, h]`.
     keys: Vec<Vec<f32>>,
 }
 
-/// `matrix · vector`, added to `sum`: the gradient of the input of a product.
+/// `sum += matrix · vector`: the gradient of the input of a product.
 fn add_back(matrix: &[f32], vector: &[f32], sum: &mut [f32]) {
     for (sum, row) in sum.iter_mut().zip(matrix.chunks_exact(vector.len())) {
         *sum += row.iter().zip(vector).map(|(w, g)| w * g).sum::<f32>();
     }
 }
 
-/// `inputᵀ · gradient`, added: the gradient of a matrix.
+/// `sum += inputᵀ · gradient`: the gradient of a matrix.
 fn add_outer(input: &[f32], gradient: &[f32], sum: &mut [f32]) {
     for (&x, row) in input.iter().zip(sum.chunks_exact_mut(gradient.len())) {
         row.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += x * g);
@@ -33,7 +33,7 @@ fn add(sum: &mut [f32], values: &[f32]) {
 }
 
 impl MacroPolicy {
-    /// Adds the gradient of `of_nll · -ln π + of_penalty · penalty` of a walk.
+    /// Adds the gradient of `of_nll · −ln π + of_penalty · penalty` of a rollout.
     pub(super) fn add_gradient(&self, walk: &Walk, (of_nll, of_penalty): (f32, f32), gradient: &mut Weights) {
         let (weights, hidden) = (&self.weights, self.weights.hidden);
         let zeros = || vec![0.0; hidden];
@@ -78,10 +78,12 @@ impl MacroPolicy {
         for (skip, of_key) in layer.skips.iter().zip(&mut flow.keys) {
             let Skip { added, meeting, logit, slope } = skip;
             let wanted = if *added { 1.0 } else { 0.0 };
+            // Two logits, −logit and +logit: their softmax is sigmoid(2·logit).
             let mut of_logit = of_nll * 2.0 * (sigmoid(2.0 * logit) - wanted);
             if let Some(skip) = &self.config.skip {
                 let (p, target) = (sigmoid(*logit), skip.target as f32);
-                // The sigmoid's own logit is what the logarithms of p and 1 - p differ by.
+                // The derivative of the divergence is p·(1 − p)·(logit(p) − logit(target)), and logit(p) is `logit`
+                // itself.
                 of_logit += of_penalty * p * (1.0 - p) * (logit - (target / (1.0 - target)).ln());
             }
             let of_score = of_logit * slope;
@@ -98,7 +100,7 @@ impl MacroPolicy {
     }
 }
 
-/// Back through the choice of an operation to the output of its step.
+/// Back through the choice of an operation, to the output of its step.
 fn operation_back(weights: &Weights, layer: &Layer, of_nll: f32, flow: &mut Flow, gradient: &mut Weights) {
     let mut of_scores = [0.0; N_OPS];
     for (choice, of_score) in of_scores.iter_mut().enumerate() {
@@ -109,7 +111,8 @@ fn operation_back(weights: &Weights, layer: &Layer, of_nll: f32, flow: &mut Flow
     add_back(&weights.softmax, &of_scores, &mut flow.h);
 }
 
-/// Back through an LSTM step; leaves the gradients of the output and memory before it, and returns that of its input.
+/// Back through an LSTM step. Leaves the gradients of the previous output and cell in `flow`, and returns that of the
+/// input.
 fn step_back(weights: &Weights, step: &LstmStep, flow: &mut Flow, gradient: &mut Weights) -> Vec<f32> {
     let hidden = weights.hidden;
     let gate = |which: usize, unit: usize| step.gates[which * hidden + unit];

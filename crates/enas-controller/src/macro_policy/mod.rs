@@ -1,13 +1,14 @@
-//! The policy of the macro search: for every layer an operation, and for every earlier layer whether it is added (Pham et
-//! al., 2018, section 2.3, as in the authors' code).
+//! The policy of the macro search: for every layer an operation, and for every earlier layer whether it is added
+//! (Pham et al. 2018, section 2.3; `general_controller.py:126-268`).
 //!
-//! One LSTM step chooses the operation of a layer, the next one all its skips, each independently: an earlier layer is
-//! added with a probability that its key and the query of the layer decide. The mean of what is added is the input of
-//! the step after. A penalty draws the share of skips towards a target, so that the networks stay small.
+//! One LSTM step chooses the operation of a layer. The next step decides all its skips, independently of each other:
+//! the key of the earlier layer and the query of this layer give the probability. The mean of the added layers'
+//! outputs is the input of the next step. A penalty draws the share of skips towards a target, so that networks stay
+//! sparse.
 //!
-//! This is not a walk of a [`Plan`](crate::Plan): there one step makes one decision. Two more differences from the policy of cells
-//! are those of the authors: there is no operation bias, and the entropy that is rewarded is that of the decisions taken,
-//! `-p·ln p`, not that of all alternatives.
+//! This is not a rollout of a [`Plan`](crate::Plan), whose steps make one decision each. The authors' macro policy
+//! differs from their policy for cells in two more points. There is no operation bias. The rewarded entropy is
+//! `−p·ln p` of the choices taken, instead of the sum over all alternatives (`general_controller.py:168, 240-241`).
 
 mod backward;
 mod state;
@@ -22,7 +23,7 @@ use enas_rng::{Seed, Stream};
 use self::walk::Walk;
 use crate::{Bounds, Config, Draw, Error};
 
-/// Variables start uniformly within this distance of zero.
+/// Initial values are uniform in `[−INIT, INIT]` (`general_controller.py:84`).
 const INIT: f32 = 0.1;
 /// Number of operations to choose from.
 const N_OPS: usize = MacroOp::ALL.len();
@@ -66,11 +67,11 @@ struct Weights {
     key: Vec<f32>,
     /// `[h, h]`, from an output to a query.
     query: Vec<f32>,
-    /// `[h]`
+    /// `[h]`, from tanh(key + query) to a score.
     score: Vec<f32>,
 }
 
-/// What training changes beside the variables.
+/// The state of the training besides the variables.
 #[derive(Clone, Debug)]
 struct Training {
     second_moment: Weights,
@@ -94,7 +95,7 @@ impl Weights {
         }
     }
 
-    /// Names, shapes and values, the names being those of the reference.
+    /// Names (those of the authors' code), shapes and values.
     fn variables(&self) -> [(&'static str, Vec<usize>, &[f32]); 7] {
         let h = self.hidden;
         [
@@ -116,13 +117,13 @@ impl Weights {
 }
 
 impl MacroPolicy {
-    /// Most layers of an arc.
+    /// Largest number of layers of an arc.
     pub const MOST_LAYERS: usize = 200;
 
     /// An untrained policy for arcs of `n_layers` layers.
     ///
     /// # Errors
-    /// If a setting makes no sense ([`Config::validate`]), is for cells only, or `n_layers` is not within 1 to
+    /// If a setting is invalid ([`Config::validate`]) or is for cells only, or if `n_layers` is not within 1 to
     /// [`MOST_LAYERS`](Self::MOST_LAYERS).
     pub fn new(config: &Config, n_layers: usize, seed: Seed) -> Result<Self, Error> {
         config.validate()?;
@@ -151,17 +152,17 @@ impl MacroPolicy {
         Ok(Self { config: config.clone(), n_layers, weights, training })
     }
 
-    /// Draws an architecture with its probability.
+    /// Draws an architecture from the policy.
     pub fn sample(&self, bounds: Bounds, rng: &mut Stream) -> Draw {
         self.walk(bounds, &mut |_, probabilities| drawn(probabilities, rng)).draw()
     }
 
-    /// The architecture that takes the likeliest choice at every decision, the first of equals.
+    /// The architecture that takes the most likely choice at every decision, the first one among equals.
     pub fn most_likely(&self, bounds: Bounds) -> Draw {
         self.walk(bounds, &mut |_, probabilities| likeliest(probabilities)).draw()
     }
 
-    /// The probability of given choices.
+    /// The log-probability and entropy of given choices.
     ///
     /// # Errors
     /// If they are not one per decision, or one of them does not exist.
@@ -175,12 +176,12 @@ impl MacroPolicy {
         &self.config
     }
 
-    /// Layers of the arcs it decides about.
+    /// Number of layers of the arcs it decides about.
     pub fn n_layers(&self) -> usize {
         self.n_layers
     }
 
-    /// Number of trainable numbers.
+    /// Number of trainable parameters.
     pub fn n_params(&self) -> usize {
         self.weights.variables().iter().map(|(_, _, values)| values.len()).sum()
     }
@@ -189,7 +190,7 @@ impl MacroPolicy {
         self.walk(bounds, &mut |at, _| choices[at])
     }
 
-    /// Whether choices are those of an arc; `position` is theirs among those given.
+    /// Checks that choices are those of an arc; `position` is their position among those given.
     fn check(&self, position: usize, choices: &[usize]) -> Result<(), Error> {
         let expected = self.n_layers * (self.n_layers + 1) / 2;
         if choices.len() != expected {
@@ -210,7 +211,7 @@ impl MacroPolicy {
 }
 
 impl Config {
-    /// The published settings of the macro search.
+    /// The settings of the authors' macro search (`scripts/cifar10_macro_search.sh`).
     pub fn macro_reference() -> Self {
         Self {
             lr: 0.001,
@@ -231,7 +232,7 @@ fn drawn(probabilities: &[f32], rng: &mut Stream) -> usize {
             return choice;
         }
     }
-    // Rounding may leave a crumb.
+    // Rounding may leave the sum of the probabilities below the random number.
     likeliest(probabilities)
 }
 

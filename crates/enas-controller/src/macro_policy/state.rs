@@ -1,4 +1,4 @@
-//! Saving and restoring the policy of the macro search, as named tensors.
+//! The policy of the macro search as named tensors, to save and restore.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::state::{
 };
 
 impl MacroPolicy {
-    /// Everything that training changes, named as by [`Policy::state`](crate::Policy::state).
+    /// Everything that training changes, with the names of [`Policy::state`](crate::Policy::state).
     pub fn state(&self) -> Vec<NamedTensor> {
         let training = &self.training;
         let mut tensors = Vec::new();
@@ -27,10 +27,11 @@ impl MacroPolicy {
         tensors
     }
 
-    /// Takes over what [`state`](Self::state) gave, in any order; training then goes on as if never interrupted.
+    /// Loads a [`state`](Self::state), its tensors in any order. Training then continues as if it had not been
+    /// interrupted.
     ///
     /// # Errors
-    /// If a tensor is missing, unknown, given twice, of another shape, or holds an impossible number. The policy is
+    /// If a tensor is missing, unknown, given twice, of another shape, or holds an impossible value. The policy is
     /// then unchanged.
     pub fn load_state(&mut self, tensors: impl IntoIterator<Item = NamedTensor>) -> Result<(), Error> {
         let mut given = BTreeMap::new();

@@ -44,7 +44,7 @@ fn probabilities_of_all_arcs_of_two_layers_sum_to_one() {
     assert!((sum - 1.0).abs() < 1e-5, "{sum}");
 }
 
-/// The loss whose gradient is tested: `of_nll · -ln π + of_penalty · penalty`, in double precision.
+/// The loss whose gradient is tested: `of_nll · −ln π + of_penalty · penalty`, in double precision.
 fn loss(policy: &MacroPolicy, bounds: Bounds, choices: &[usize], (of_nll, of_penalty): (f32, f32)) -> f64 {
     let walk = policy.follow(bounds, choices);
     f64::from(of_nll) * walk.nll + f64::from(of_penalty) * walk.penalty
@@ -53,7 +53,7 @@ fn loss(policy: &MacroPolicy, bounds: Bounds, choices: &[usize], (of_nll, of_pen
 #[test]
 fn the_gradient_is_that_of_finite_differences() {
     let mut policy = reference();
-    // Far from zero, so that every slope shows.
+    // Values far from zero, so that every derivative matters.
     for values in policy.weights.values_mut() {
         values.iter_mut().for_each(|w| *w *= 6.0);
     }
@@ -104,7 +104,7 @@ fn rewarded_operations_become_likelier() {
     let first = mean(update(&mut policy, 0, share));
     (1..150).for_each(|number| drop(update(&mut policy, number, share)));
     let last = mean(update(&mut policy, 150, share));
-    // A bound of 1.5 leaves the likeliest of six four fifths at most.
+    // With a bound of 1.5, the most likely of six operations has a probability of at most four fifths.
     assert!(first < 0.4 && last > 0.5, "{first} {last}");
 }
 
@@ -122,7 +122,7 @@ fn the_penalty_draws_the_share_of_skips_to_its_target() {
     }
 }
 
-/// The state as comparable numbers.
+/// The state as numbers that can be compared.
 fn numbers(policy: &MacroPolicy) -> Vec<(String, Vec<f32>)> {
     let numbers = |tensor: candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1().unwrap();
     policy.state().into_iter().map(|(name, tensor)| (name, numbers(tensor))).collect()

@@ -1,21 +1,21 @@
-//! REINFORCE for the policy of the macro search.
+//! REINFORCE with a moving-average baseline for the policy of the macro search.
 
 use super::{MacroPolicy, Weights};
 use crate::reinforce::{RewardAverage, judge, mean, norm};
 use crate::{Advantage, Bounds, Error, Rewarded, UpdateStats};
 
-/// Decay of Adam's second moment; there is no first one.
+/// Decay of Adam's second moment; β₁ is 0 (`utils.py:218`).
 const BETA2: f64 = 0.999;
-/// Added to the root of the second moment.
+/// Added to the root of the second moment (`utils.py:218`).
 const EPSILON: f32 = 1e-3;
 
 impl MacroPolicy {
-    /// One update of θ: `∇θ mean(-ln π(choices; θ) · (R - b) + weight · penalty)`, then one step of Adam as that of
+    /// One update of θ: `∇θ mean(−ln π(choices; θ) · (R − b) + weight · penalty)`, then one step of Adam, as in
     /// [`Policy::reinforce`](crate::Policy::reinforce). The values may be any finite numbers.
     ///
     /// # Errors
-    /// If there are too few vectors of choices, one of them is not an arc of this policy, or a value is not finite. The
-    /// policy is then unchanged.
+    /// If there are too few vectors of choices, one of them is not an arc of this policy, or a value is not finite.
+    /// The policy is then unchanged.
     pub fn reinforce(&mut self, bounds: Bounds, rewarded: &[Rewarded]) -> Result<UpdateStats, Error> {
         let n = rewarded.len();
         let (advantage, expected) = match self.config.advantage {
@@ -68,12 +68,13 @@ impl MacroPolicy {
         self.training.baseline
     }
 
-    /// Updates made so far.
+    /// Number of updates so far.
     pub fn updates(&self) -> u64 {
         self.training.updates
     }
 
-    /// Adam without first moment, in TensorFlow's form: `w -= lr·√(1-β₂ᵗ) · g / (√v + ε)`.
+    /// Adam with β₁ = 0 in TensorFlow's form, with ε outside the bias correction:
+    /// `w -= lr·√(1 − β₂ᵗ) · g / (√v + ε)`.
     fn step(&mut self, gradient: &mut Weights) {
         let rate = (self.config.lr * (1.0 - BETA2.powf(self.training.updates as f64)).sqrt()) as f32;
         let (keep, take) = (BETA2 as f32, (1.0 - BETA2) as f32);

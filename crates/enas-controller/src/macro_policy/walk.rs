@@ -1,19 +1,19 @@
-//! One walk over the decisions of a macro arc; only who chooses differs.
+//! One rollout over the decisions of a macro arc, for sampling, scoring and the most likely arc.
 
 use super::{MacroPolicy, N_OPS, Weights};
 use crate::{Bounds, Draw};
 
-/// Chooses at a decision, given its position and the probabilities of its choices.
+/// Makes a choice, given the decision's number and the probabilities of its choices.
 type Chooser<'a> = &'a mut dyn FnMut(usize, &[f32]) -> usize;
 
-/// All that a walk wrote down: what the backward pass needs.
+/// All values of a rollout that the backward pass needs.
 pub(super) struct Walk {
     pub(super) layers: Vec<Layer>,
-    /// -ln of the probability of all choices.
+    /// −ln of the probability of all choices.
     pub(super) nll: f64,
-    /// Sum of `-p·ln p` of the choices taken, in nats.
+    /// Sum of `−p·ln p` of the choices taken, in nats.
     pub(super) entropy: f64,
-    /// Mean over the layers that could have skips of the divergence of their skips from the target.
+    /// Mean over the layers after the first of the divergence of their skips from the target.
     pub(super) penalty: f64,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Walk {
 pub(super) struct Layer {
     pub(super) op_step: LstmStep,
     pub(super) op: usize,
-    /// `[operations]`, as the slopes of the logits with respect to the scores.
+    /// `[operations]`, as `op_slopes`, the derivatives of the logits with respect to the scores.
     pub(super) op_probabilities: Vec<f32>,
     pub(super) op_slopes: Vec<f32>,
     pub(super) skip_step: LstmStep,
@@ -33,11 +33,11 @@ pub(super) struct Layer {
 /// Whether one earlier layer is added.
 pub(super) struct Skip {
     pub(super) added: bool,
-    /// `[h]`: tanh of key and query.
+    /// `[h]`: tanh(key + query).
     pub(super) meeting: Vec<f32>,
-    /// The logit of adding; that of not adding is its negative.
+    /// The logit of adding; that of not adding is its negative (`general_controller.py:220`).
     pub(super) logit: f32,
-    /// Slope of the logit with respect to the score.
+    /// Derivative of the logit with respect to the score.
     pub(super) slope: f32,
 }
 
@@ -68,7 +68,7 @@ impl Squash {
         }
     }
 
-    /// The logit of a score, and its slope there.
+    /// The logit of a score, and its derivative with respect to the score.
     fn apply(self, score: f32) -> (f32, f32) {
         let cooled = score / self.temperature;
         match self.bound {
@@ -85,7 +85,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// `vector · matrix`, added to `sum`; the matrix is `[in, out]`.
+/// `sum += vector · matrix`; the matrix is `[in, out]`.
 pub(super) fn multiply_add(vector: &[f32], matrix: &[f32], sum: &mut [f32]) {
     for (&x, row) in vector.iter().zip(matrix.chunks_exact(sum.len())) {
         sum.iter_mut().zip(row).for_each(|(sum, w)| *sum += x * w);
@@ -144,7 +144,7 @@ impl MacroPolicy {
         walk
     }
 
-    /// Decides about each earlier layer, the first of the decisions being number `decision`.
+    /// Decides about each earlier layer; the first of these decisions has the number `decision`.
     fn skips(
         &self,
         walk: &mut Walk,
@@ -160,6 +160,7 @@ impl MacroPolicy {
             let key = &walk.layers[earlier].key;
             let meeting: Vec<f32> = key.iter().zip(&query).map(|(key, query)| (key + query).tanh()).collect();
             let (logit, slope) = squash.apply(dot(&meeting, &weights.score));
+            // Softmax over the two logits −logit and +logit.
             let probability = sigmoid(2.0 * logit);
             let choice = choose(decision + earlier, &[1.0 - probability, probability]);
             let added = choice == 1;
@@ -173,7 +174,10 @@ impl MacroPolicy {
     }
 }
 
-/// How far the sigmoid of a logit is from the target: the divergence of two coins.
+/// The Kullback–Leibler divergence of the sigmoid of a logit from the target, for a yes-no decision.
+///
+/// Quirk of the authors' code (`general_controller.py:231-233`): the penalty uses sigmoid(logit), but skips are
+/// sampled with sigmoid(2·logit).
 fn divergence(logit: f32, target: f32) -> f64 {
     let part = |logit: f32, target: f32| {
         let p = f64::from(sigmoid(logit)).max(f64::MIN_POSITIVE);
@@ -182,7 +186,7 @@ fn divergence(logit: f32, target: f32) -> f64 {
     part(logit, target) + part(-logit, 1.0 - target)
 }
 
-/// Probabilities of the operations, and slopes of their logits.
+/// Probabilities of the operations, and derivatives of their logits.
 fn operations(weights: &Weights, squash: Squash, output: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let mut scores = vec![0.0; N_OPS];
     multiply_add(output, &weights.softmax, &mut scores);
@@ -201,7 +205,8 @@ impl Walk {
         self.entropy += nll * (-nll).exp();
     }
 
-    /// What the LSTM reads when it begins `layer`: the start symbol again, or a mean of the outputs of what was added.
+    /// The LSTM's input at the start of `layer`. It is the start symbol for layer 1 too, otherwise the scaled sum of
+    /// the added layers' outputs (`general_controller.py:247-250`).
     fn input_after(&self, weights: &Weights, layer: usize) -> Vec<f32> {
         if layer == 1 {
             return weights.start.clone();
@@ -229,7 +234,7 @@ impl Walk {
 }
 
 impl Layer {
-    /// The earlier layers that are added, and the share of each in the input of the next step.
+    /// The earlier layers that are added, and the factor of each in the input of the next step.
     pub(super) fn added(&self) -> (f32, Vec<usize>) {
         let added: Vec<usize> = (0..self.skips.len()).filter(|&earlier| self.skips[earlier].added).collect();
         (1.0 / (1.0 + added.len() as f32), added)

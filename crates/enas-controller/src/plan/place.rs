@@ -1,4 +1,4 @@
-//! Where everything that a walk writes down lies: the steps of a plan with their positions.
+//! The layout of a tape: the steps of a plan with the positions of what they read and write.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::Step;
 /// A [`Step`] with the positions of what it reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// `slot` is the state's position among those that some decision reads; the others have none.
+    /// `slot` numbers the states that some decision reads; other states have none.
     Key {
         slot: Option<usize>,
         feeds: bool,
@@ -21,15 +21,15 @@ pub(crate) enum Moment {
 pub(crate) struct Index {
     pub(crate) decision: usize,
     pub(crate) n_choices: usize,
-    /// Its position among the index decisions.
+    /// Its number among the index decisions.
     pub(crate) query: usize,
     /// The slot of its first state.
     pub(crate) slot: usize,
-    /// The position of its pair with that state; the others follow.
+    /// The position of its pair with that state; its other pairs follow.
     pub(crate) pair: usize,
 }
 
-/// A decision for an operation.
+/// An operation decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Operation {
     pub(crate) decision: usize,
@@ -45,7 +45,7 @@ impl Operation {
     }
 }
 
-/// What a plan has of everything that a walk writes down.
+/// How many of each thing a plan has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) steps: usize,
@@ -54,14 +54,14 @@ pub(crate) struct Sizes {
     pub(crate) states: usize,
     /// Index decisions.
     pub(crate) queries: usize,
-    /// Pairs of an index decision and a state it can choose.
+    /// Pairs of an index decision and a state that it can choose.
     pub(crate) pairs: usize,
-    /// Most choices that any decision has.
+    /// Largest number of choices of a decision.
     pub(crate) width: usize,
     pub(crate) vocabulary: usize,
 }
 
-/// Every step with its positions, and how many there are of each kind.
+/// Every step with its positions, and the number of steps of each kind.
 pub(super) fn placed(steps: &[Step]) -> (Vec<Moment>, Sizes) {
     let slots = slots(steps);
     let mut sizes = Sizes { steps: steps.len(), states: slots.iter().flatten().count(), ..Sizes::default() };
@@ -88,7 +88,7 @@ pub(super) fn placed(steps: &[Step]) -> (Vec<Moment>, Sizes) {
     (moments, sizes)
 }
 
-/// Each state's position among those that some decision reads.
+/// The slot of each state: its number among those that some decision reads.
 fn slots(steps: &[Step]) -> Vec<Option<usize>> {
     let states = steps.iter().filter(|step| matches!(step, Step::Key { .. })).count();
     let mut read = vec![false; states];
@@ -114,26 +114,26 @@ pub(super) fn runs_of_fed(moments: &[Moment]) -> Vec<Range<usize>> {
     runs
 }
 
-/// Sizes of everything that a walk writes down.
+/// The sizes of a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Width of the LSTM state.
     pub(crate) hidden: usize,
     /// Number of LSTM layers.
     pub(crate) layers: usize,
-    /// Architectures that are walked in lockstep.
+    /// Number of architectures per rollout, computed in lockstep.
     pub(crate) batch: usize,
-    /// Those of the plan.
+    /// The sizes of the plan.
     pub(crate) sizes: Sizes,
 }
 
 impl Shape {
-    /// Most choices that any decision has.
+    /// Largest number of choices of a decision.
     pub(crate) fn width(self) -> usize {
         self.sizes.width
     }
 
-    /// Where the numbers of a decision's choices lie, `[batch, width]`.
+    /// Position of the values of a decision's choices, `[batch, width]`.
     pub(crate) fn row(self, decision: usize) -> Range<usize> {
         let size = self.batch * self.width();
         decision * size..(decision + 1) * size

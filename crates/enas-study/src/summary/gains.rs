@@ -1,4 +1,4 @@
-//! By how much architectures that were found are above others.
+//! By how much found architectures are better than others.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use super::units::Units;
 
-/// Fewer searches than this have an interval by Student's t; the bootstrap over so few is too sure of itself.
+/// With fewer searches than this, intervals use Student's t: those of the bootstrap would be too narrow.
 const FEW: usize = 8;
-/// Sets of random architectures whose fronts are compared with.
+/// Number of sets of random architectures whose fronts are averaged.
 const SETS: usize = 400;
-/// Such sets in each resample.
+/// Number of such sets in each resample.
 const SETS_AGAIN: usize = 4;
 
-/// What a difference says.
+/// The meaning of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -23,14 +23,14 @@ pub enum Verdict {
     Better,
     /// The interval lies below zero.
     Worse,
-    /// The interval holds zero.
+    /// The interval contains zero.
     NoMeasurableDifference,
     /// There is no interval.
     CannotBeSaid,
 }
 
 impl Verdict {
-    /// What an estimated difference says.
+    /// The meaning of an estimated difference.
     pub fn of(difference: Estimate) -> Self {
         if !difference.is_bounded() {
             Self::CannotBeSaid
@@ -55,7 +55,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// The gain over a group, in points; `None` if there are no trainings of either.
+/// The gain over a group in percentage points; `None` if either has no trainings.
 pub(super) fn over(found: &Units<'_>, others: &Units<'_>, bootstrap: &Bootstrap) -> Option<Estimate> {
     if found.of.is_empty() || others.of.is_empty() {
         return None;
@@ -68,7 +68,8 @@ pub(super) fn over(found: &Units<'_>, others: &Units<'_>, bootstrap: &Bootstrap)
     Some(difference.scaled(100.0))
 }
 
-/// The gain of each architecture over random ones of its own size, in points; `None` if there are no such.
+/// The mean gain of each architecture over random ones of its own size, in percentage points; `None` if there are
+/// none.
 pub(super) fn over_own_controls(
     found: &Units<'_>,
     controls: &Units<'_>,
@@ -98,8 +99,8 @@ pub(super) fn over_own_controls(
     Some(difference.scaled(100.0))
 }
 
-/// The area that accuracy and multiply-adds of those found cover, over that of as many random ones, both beside a point
-/// that is a tenth of the range worse than all of them. `None` where there is nothing to compare.
+/// The hypervolume of accuracy and multiply-adds of the found architectures, divided by that of as many random ones.
+/// The reference point is worse than all of them by a tenth of their range. `None` if there is nothing to compare.
 pub(super) fn hypervolume_ratio(
     found: &[&Units<'_>],
     pool: &Units<'_>,
@@ -201,7 +202,7 @@ mod tests {
     fn each_is_compared_with_random_ones_of_its_own_size() {
         let (mut trials, _) = study(0.0, 0.0);
         for trial in &mut trials {
-            // Each pick is one point above its own two controls; the picks differ by tens of points.
+            // Each pick is one percentage point above its own two controls; the picks differ by tens of points.
             let level = match trial.key.group {
                 Group::Pick => 0.1 * trial.key.index as f64 + 0.01,
                 Group::Control => 0.1 * (trial.key.index / 2) as f64,

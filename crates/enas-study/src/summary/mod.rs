@@ -1,6 +1,6 @@
-//! What the trainings of a study say: how far the search is above chance, and whether its score ranks architectures.
+//! The results of a study: how far the search is above random search, and whether its score ranks architectures.
 //!
-//! Numbers follow from the records and the seed alone.
+//! They depend only on the records and the seed.
 
 mod gains;
 mod ranks;
@@ -20,28 +20,28 @@ use crate::record::{Group, Pick, Trial};
 pub use self::gains::Verdict;
 pub use self::ranks::Choice;
 
-/// What a study is about.
+/// The subject of a study.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
-    /// The name of the images.
+    /// The name of the data set.
     pub data: String,
-    /// What resamples are drawn from.
+    /// Seed of the resamples.
     pub seed: u64,
-    /// How many architectures and trainings there should be.
+    /// The planned numbers of architectures and trainings.
     pub counts: Counts,
 }
 
-/// What the trainings of a study say. Accuracies are shares, differences are percentage points; intervals are of 95 %. What
-/// cannot be said is null, and [`Summary::missing`] says why.
+/// The results of a study. Accuracies are from 0 to 1, differences are in percentage points, intervals are of 95 %.
+/// Unknown values are null, and [`Summary::missing`] says why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
-    /// The name of the images.
+    /// The name of the data set.
     pub data: String,
-    /// Trainings and searches that are finished.
+    /// Number of finished trainings and searches.
     pub done: usize,
-    /// All of them.
+    /// Planned number of trainings and searches.
     pub total: usize,
-    /// What there is not yet, and what a comparison lacks.
+    /// The work that is missing, and what a comparison lacks.
     pub missing: Vec<String>,
     /// The groups that have trainings.
     pub groups: Vec<GroupSummary>,
@@ -49,90 +49,92 @@ pub struct Summary {
     pub tau: Option<f64>,
     /// Lower end of its interval.
     pub tau_low: Option<f64>,
-    /// Upper end.
+    /// Upper end of its interval.
     pub tau_high: Option<f64>,
-    /// τ between the test accuracies of two seeds of the same architectures: no score has a higher one, by and large.
+    /// Kendall's τ-b between the test accuracies of two seeds of the same architectures: about the largest `tau` that
+    /// a score can reach.
     pub seed_tau: Option<f64>,
-    /// `tau` with the noise of the test accuracies taken out.
+    /// `tau` corrected for the noise of the test accuracies (disattenuated).
     pub tau_disattenuated: Option<f64>,
-    /// τ between the number of weights and the test accuracy.
+    /// Kendall's τ-b between the number of weights and the test accuracy.
     pub tau_params: Option<f64>,
-    /// τ between the score and the multiply-adds.
+    /// Kendall's τ-b between the score and the multiply-adds.
     pub tau_score_macs: Option<f64>,
-    /// Share of the random architectures in the top quarter by the score that are also in the top quarter by accuracy; of
-    /// 40 architectures these are 10.
+    /// Share of the random architectures in the top quarter by score that are also in the top quarter by accuracy.
+    /// The name comes from a pool of 40 architectures, whose top quarter has 10.
     pub precision_top10: Option<f64>,
     /// The same number under its full name.
     pub precision_top_quarter: Option<f64>,
-    /// Share of the random architectures that each architecture found is above, in percent.
+    /// Percentile rank of each found architecture among the random ones, from 0 to 100.
     pub percentile: Vec<f64>,
-    /// By how many points each is below the best random one, which is best by luck too.
+    /// By how many percentage points each is below the best random one. The best of many measurements is too high on
+    /// average.
     pub regret: Vec<f64>,
-    /// What trying several random architectures gives.
+    /// The expected results of choosing among several random architectures.
     pub best_of: Vec<Choice>,
-    /// By how many points the architectures found are above random ones.
+    /// By how many percentage points the found architectures are better than random ones.
     pub gain_points: Option<Estimate>,
-    /// The same in standard deviations between random architectures.
+    /// The same in units of the standard deviation between random architectures.
     pub gain_sigma: Option<f64>,
-    /// By how many points they are above random wide ones.
+    /// By how many percentage points they are better than random wide ones.
     pub gain_wide: Option<Estimate>,
-    /// By how many points they are above random ones of their size and cost.
+    /// By how many percentage points they are better than random ones of equal size and cost.
     pub gain_equal_size: Option<Estimate>,
-    /// By how many points the searches' own scores of them are above those of random ones. Next to `gain_points` it shows
-    /// what such scores are worth.
+    /// By how many percentage points the searches' own scores of them exceed those of random ones. The comparison
+    /// with `gain_points` shows how far such scores can be trusted.
     pub gain_by_search: Option<f64>,
-    /// By how many points the small ones found are above random ones, most of which cost more.
+    /// By how many percentage points the small picks are better than random architectures, most of which cost more.
     pub gain_small: Option<Estimate>,
-    /// Their multiply-adds as a share of those of random ones, both on average.
+    /// Mean multiply-adds of the small picks, divided by those of random architectures.
     pub small_macs_share: Option<f64>,
-    /// The area in front of which accuracy and multiply-adds of those found lie, small ones included, over that of as many
-    /// random ones.
+    /// The hypervolume of accuracy and multiply-adds of the found architectures, small picks included, divided by that of
+    /// as many random ones.
     pub hypervolume_ratio: Option<Estimate>,
-    /// What the differences say.
+    /// The meaning of the differences.
     pub verdicts: Verdicts,
 }
 
-/// What the differences say; null where there is none.
+/// The meaning of the differences; null without a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Verdicts {
-    /// Beside random architectures.
+    /// Compared with random architectures.
     pub random: Option<Verdict>,
-    /// Beside random wide ones.
+    /// Compared with random wide architectures.
     pub wide: Option<Verdict>,
-    /// Beside random ones of equal size and cost.
+    /// Compared with random architectures of equal size and cost.
     pub equal_size: Option<Verdict>,
 }
 
-/// The trainings of a group.
+/// The results of a group.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GroupSummary {
-    /// Which one.
+    /// The group.
     pub group: Group,
-    /// Architectures with at least one training.
+    /// Number of architectures with at least one training.
     pub arcs: usize,
-    /// Trainings.
+    /// Number of trainings.
     pub trainings: usize,
     /// Mean test accuracy over the architectures.
     pub test_accuracy: Estimate,
     /// Lowest and highest mean test accuracy of an architecture.
     pub range: [f64; 2],
-    /// Standard deviation between architectures in points, that of the seeds taken out.
+    /// Standard deviation between architectures in percentage points, without the contribution of the seeds.
     pub sd_points: Option<f64>,
-    /// Standard deviation between seeds of an architecture, in points.
+    /// Standard deviation between seeds of one architecture, in percentage points.
     pub seed_sd_points: Option<f64>,
-    /// Share of the variance between the architectures' means that is not noise of seeds.
+    /// Reliability: share of the variance between the architectures' means that is not noise of the seeds.
     pub reliability: Option<f64>,
     /// Mean number of weights.
     pub params: f64,
     /// Mean number of multiply-adds per image.
     pub macs: f64,
-    /// Controls that are not within the tolerances of size and cost.
+    /// Number of controls outside the tolerances of size and cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_fitting: Option<usize>,
 }
 
 impl Summary {
-    /// Of the records so far, in any order.
+    /// The summary of the records so far, in any order.
     pub fn of(subject: &Subject, trials: &[Trial], picks: &[Pick]) -> Self {
         let bootstrap = Bootstrap::new(Seed::new(subject.seed));
         let [pool, wide, controls, small, found] = Group::ALL.map(|group| Units::of(group, trials));
@@ -186,14 +188,14 @@ impl Summary {
         }
     }
 
-    /// The trainings of a group, if it has any.
+    /// The summary of a group, if it has trainings.
     pub fn group(&self, group: Group) -> Option<&GroupSummary> {
         self.groups.iter().find(|summary| summary.group == group)
     }
 }
 
 impl Subject {
-    /// All trainings and searches, given what was found so far.
+    /// Planned number of trainings and searches, given what was found so far.
     fn total(&self, picks: &[Pick]) -> usize {
         let Counts { pool, wide, searches, seeds, pick_seeds, controls } = self.counts;
         let of_searches = searches * (pick_seeds as usize + controls) + self.of_small(picks);
@@ -207,14 +209,14 @@ impl Subject {
     }
 }
 
-/// By how many points the searches' own scores of what they found are above those of random architectures.
+/// By how many percentage points the searches' own scores of their results exceed those of random architectures.
 fn by_search(picks: &[Pick]) -> Option<f64> {
     let gain = |pick: &Pick| Some(100.0 * (pick.valid_accuracy - pick.random_valid_accuracy?));
     let gains: Vec<f64> = picks.iter().filter_map(gain).collect();
     (!gains.is_empty()).then(|| mean(&gains))
 }
 
-/// What there is not yet, and what a comparison lacks.
+/// The work that is missing, and what a comparison lacks.
 fn missing(subject: &Subject, trials: &[Trial], picks: &[Pick]) -> Vec<String> {
     let Counts { pool, wide, searches, seeds, pick_seeds, controls } = subject.counts;
     let of = |group| trials.iter().filter(|trial| trial.key.group == group).count();

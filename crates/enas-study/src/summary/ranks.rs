@@ -1,6 +1,7 @@
 //! Whether the score of a short training ranks random architectures as their test accuracy does.
 //!
-//! Score and truth come from different seeds: within one training they share its luck, and would agree for that alone.
+//! Score and accuracy come from different seeds. Within one training they share random effects and would agree for
+//! that reason alone.
 
 use enas_stats::{
     Bootstrap, Components, disattenuated, expected_choice, kendall_tau_b, mean, precision_at_top,
@@ -9,13 +10,13 @@ use serde::Serialize;
 
 use super::units::Units;
 
-/// Share of the architectures that are called the top.
+/// Share of the architectures that form the top.
 const TOP: f64 = 0.25;
 
-/// How many random architectures are tried, if there are as many.
+/// Numbers of random architectures to choose from, as far as there are as many.
 const TRIED: [usize; 4] = [4, 8, 16, 32];
 
-/// How random architectures rank.
+/// Rank correlations of random architectures.
 #[derive(Debug)]
 pub(super) struct Ranks {
     pub(super) tau: Option<f64>,
@@ -28,28 +29,28 @@ pub(super) struct Ranks {
     folds: Vec<Fold>,
 }
 
-/// Scores from one seed, and truths from the others.
+/// Scores from one seed, and accuracies from the others (cross-validation over seeds).
 #[derive(Clone, Debug, Default)]
 struct Fold {
-    /// Minus the loss at the end of a short training.
+    /// Negative loss at the end of a short training.
     score: Vec<f64>,
-    /// Accuracy on the half of the validation images that choices are made by.
+    /// Accuracy on the half of the validation images for choosing.
     choose: Vec<f64>,
-    /// Mean test accuracy with other seeds, each rounded to a tenth of a point.
+    /// Mean test accuracy with other seeds, each rounded to 0.1 percentage points.
     truth: Vec<f64>,
 }
 
-/// What the best of several random architectures comes to on average: its test accuracy with another seed than that which
-/// it was chosen by.
+/// The expected test accuracy of the best of several random architectures, with another seed than the one it was
+/// chosen by.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Choice {
-    /// How many are tried.
+    /// Number of architectures to choose from.
     pub k: usize,
-    /// The best of them, if it were known: from the mean over all seeds.
+    /// The expected accuracy of the truly best, by the mean over all seeds.
     pub best: f64,
-    /// The one of the lowest loss at the end of a short training.
+    /// That of the one with the lowest loss at the end of a short training.
     pub by_score: Option<f64>,
-    /// The one that is most accurate on validation images after a whole training.
+    /// That of the one with the highest validation accuracy after a whole training.
     pub by_validation: Option<f64>,
 }
 
@@ -92,7 +93,7 @@ impl Ranks {
         }
     }
 
-    /// What trying several of the random architectures gives, whose mean accuracies are `truth`.
+    /// The expected results of choosing among several random architectures, whose mean accuracies are `truth`.
     pub(super) fn choices(
         &self,
         truth: &[f64],
@@ -119,7 +120,7 @@ impl Ranks {
     }
 }
 
-/// One fold for each seed that all architectures with more than one seed have; none if there are fewer than two.
+/// One fold per seed that all repeatedly trained architectures have; none if there are fewer than two seeds.
 fn folds(pool: &Units<'_>) -> Vec<Fold> {
     let repeated: Vec<_> = pool.of.values().filter(|repeats| repeats.len() > 1).collect();
     let seeds = repeated.iter().map(|repeats| repeats.len()).min().unwrap_or(0);
@@ -142,7 +143,7 @@ fn folds(pool: &Units<'_>) -> Vec<Fold> {
     (0..seeds).map(fold).collect()
 }
 
-/// The mean τ over the folds, of the architectures `drawn`.
+/// The mean τ over the folds, for the architectures `drawn`.
 fn over(folds: &[Fold], drawn: &[usize], sides: fn(&Fold) -> (&Vec<f64>, &Vec<f64>)) -> Option<f64> {
     let tau = |fold: &Fold| {
         let (first, second) = sides(fold);
@@ -167,12 +168,12 @@ fn seed_tau(pool: &Units<'_>) -> Option<f64> {
     average(&pairs.map(|(a, b)| kendall_tau_b(&of(a), &of(b))).collect::<Vec<_>>())
 }
 
-/// Accuracies to a tenth of a point: less is luck, and should not order anything.
+/// Accuracies rounded to 0.1 percentage points: smaller differences are noise and count as ties.
 fn rounded(accuracies: &[f64]) -> Vec<f64> {
     accuracies.iter().map(|x| (x * 1000.0).round() / 1000.0).collect()
 }
 
-/// The mean; `None` if there are none, or one is not known.
+/// The mean; `None` if there are no values or one is `None`.
 fn average(values: &[Option<f64>]) -> Option<f64> {
     let known: Vec<f64> = values.iter().copied().collect::<Option<_>>()?;
     (!known.is_empty()).then(|| mean(&known))
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn luck_of_a_training_is_no_merit_of_its_score() {
-        // Architectures are all alike, and the score of each training tells its own luck exactly.
+        // All architectures are alike, and each score equals the noise of its own training.
         let mut stream = Seed::new(2).stream("test", &[]);
         let mut trials = study(0.0, 0.0).0;
         for trial in &mut trials {

@@ -10,7 +10,8 @@ pub(crate) fn subject() -> Subject {
     Subject { data: "photos".into(), seed: 5, counts: COUNTS }
 }
 
-/// Trainings in which those found have `gain` more than random ones, and random ones of their size have `by_size` more.
+/// Trainings in which found architectures are better than random ones by `gain`, and random ones of equal size by
+/// `by_size`.
 pub(crate) fn study(gain: f64, by_size: f64) -> (Vec<Trial>, Vec<Pick>) {
     let mut trials = Vec::new();
     let mut stream = Seed::new(11).stream("test", &[]);
@@ -51,7 +52,7 @@ fn a_gain_is_found_and_called_one() {
     assert_eq!(found.verdicts.random, Some(Verdict::Better));
     assert_eq!(found.verdicts.equal_size, Some(Verdict::Better));
     assert!(found.percentile.iter().all(|p| *p == 100.0), "{:?}", found.percentile);
-    // Levels from 80.0 to 85.5 in steps of half a point spread by 1.8.
+    // Levels from 80.0 to 85.5 in steps of half a point have a standard deviation of 1.8.
     let sigma = found.gain_sigma.unwrap();
     assert!((sigma - 5.0 / 1.8).abs() < 0.3, "{sigma}");
     assert_eq!((found.done, found.total, found.missing.len()), (24 + 6 + 6 + 6 + 6 + 3, 51, 0));

@@ -1,4 +1,4 @@
-//! The trainings of a group by architecture.
+//! The trainings of a group, by architecture.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::record::{Group, Measured, Trial};
 #[derive(Debug)]
 pub(super) struct Units<'a> {
     group: Group,
-    /// By the number of the architecture; none is empty.
+    /// By the number of the architecture; no entry is empty.
     pub(super) of: BTreeMap<usize, BTreeMap<u64, &'a Trial>>,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Units<'a> {
         Self { group, of }
     }
 
-    /// The test accuracies of every architecture, seed by seed.
+    /// The test accuracies of every architecture, by seed.
     pub(super) fn accuracies(&self) -> Vec<Vec<f64>> {
         self.of.values().map(|repeats| repeats.values().map(|t| t.measured.test_accuracy).collect()).collect()
     }
@@ -34,7 +34,7 @@ impl<'a> Units<'a> {
         self.accuracies().iter().map(|repeats| mean(repeats)).collect()
     }
 
-    /// One of each architecture's measurements, for what does not depend on the seed.
+    /// One measurement per architecture, for values that do not depend on the seed.
     pub(super) fn sizes(&self) -> impl Iterator<Item = &'a Measured> {
         self.of.values().map(|repeats| &repeats.values().next().expect("none is empty").measured)
     }
@@ -45,7 +45,7 @@ impl<'a> Units<'a> {
         (!macs.is_empty()).then(|| mean(&macs))
     }
 
-    /// `None` for a group without trainings.
+    /// The summary of the group; `None` if it has no trainings.
     pub(super) fn summary(&self, bootstrap: &Bootstrap) -> Option<GroupSummary> {
         let (accuracies, means) = (self.accuracies(), self.means());
         let (low, high) = (means.iter().copied().reduce(f64::min)?, means.iter().copied().reduce(f64::max)?);

@@ -1,4 +1,4 @@
-//! A summary in words: rows of a table, lines, Markdown.
+//! A summary as text: table rows, lines, Markdown.
 
 use std::fmt::Write;
 
@@ -7,18 +7,18 @@ use enas_stats::Estimate;
 use super::{GroupSummary, Summary, Verdict};
 use crate::record::Group;
 
-/// The heads of the table of groups.
+/// The column titles of the table of groups.
 pub(crate) const HEADS: [&str; 7] =
     ["architectures", "number", "trainings", "test accuracy", "sd between", "sd of seeds", "multiply-adds"];
 
 impl Summary {
-    /// The table of groups: its heads, then a row for each group.
+    /// The table of groups: column titles, then one row per group.
     pub fn table(&self) -> Vec<Vec<String>> {
         let heads = HEADS.map(str::to_owned).to_vec();
         std::iter::once(heads).chain(self.groups.iter().map(GroupSummary::row)).collect()
     }
 
-    /// What the study found, as names and texts.
+    /// The findings as names and texts.
     pub fn findings(&self) -> Vec<(&'static str, String)> {
         let mut said: Vec<(&'static str, String)> = Vec::new();
         let gains = [
@@ -68,7 +68,7 @@ impl Summary {
         said
     }
 
-    /// What the score of a short training is worth.
+    /// The findings about the score of a short training.
     fn score(&self) -> Vec<(&'static str, String)> {
         let mut said = Vec::new();
         if let (Some(tau), Some(low), Some(high)) = (self.tau, self.tau_low, self.tau_high) {
@@ -121,7 +121,7 @@ impl Summary {
         }
     }
 
-    /// What a gain over all random architectures is not.
+    /// The reservations about a gain over all random architectures.
     fn but(&self) -> String {
         let not = |verdict: Option<Verdict>| verdict.is_some_and(|verdict| verdict != Verdict::Better);
         match (not(self.verdicts.equal_size), not(self.verdicts.wide)) {
@@ -170,7 +170,7 @@ impl GroupSummary {
     }
 }
 
-/// A share with its interval, as percentages.
+/// An accuracy with its interval, in percent.
 fn share(estimate: Estimate) -> String {
     let Estimate { mean, low, high } = estimate.scaled(100.0);
     if estimate.is_bounded() {
@@ -180,7 +180,7 @@ fn share(estimate: Estimate) -> String {
     }
 }
 
-/// A difference with its interval.
+/// A difference with its interval, in percentage points.
 fn points(estimate: Estimate) -> String {
     let Estimate { mean, low, high } = estimate;
     if estimate.is_bounded() {

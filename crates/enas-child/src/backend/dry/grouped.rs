@@ -1,4 +1,4 @@
-//! What some groups of a batch would take.
+//! The memory that micro-batches would take.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::backend::{ConvBlock, Grouped};
 impl Grouped for Dry<'_> {
     type Sums = ();
     type GradientSums = ();
-    /// Bytes.
+    /// In bytes.
     type Total = usize;
 
     fn groups(&self, value: &DryMap, groups: Range<usize>) -> DryMap {

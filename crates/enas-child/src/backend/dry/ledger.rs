@@ -1,4 +1,4 @@
-//! Memory that would be taken, moment by moment.
+//! A running account of memory that would be allocated.
 
 use std::collections::BTreeSet;
 
@@ -6,23 +6,23 @@ use enas_kernels::BufferLedger;
 
 use crate::params::ParamId;
 
-/// What the memory of a network at work comes to, moment by moment. Maps are taken from the pool of buffers and go back
-/// to it as on the CPU; the rest is added up.
+/// Simulates the memory of a network at work. Feature maps come from the buffer pool and return to it as on the CPU.
+/// Other memory is added up.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(super) buffers: BufferLedger,
-    /// Bytes beside buffers that are held at the moment.
+    /// Bytes outside the buffer pool that are held now.
     beside: usize,
-    /// The most that one thread needed to work.
+    /// The largest scratch memory of one thread, in bytes.
     pub(super) scratch: usize,
-    /// Units whose needs are known, by a parameter of theirs and the channels they read.
+    /// Conv blocks whose scratch memory is included, by a parameter of theirs and the channels they read.
     pub(super) seen: BTreeSet<(ParamId, usize)>,
     threads: usize,
     peak: usize,
 }
 
 impl Ledger {
-    /// Nothing taken yet; `limit` is that of the pool of buffers in bytes.
+    /// An empty account; `limit` is that of the buffer pool in bytes.
     pub(crate) fn new(limit: usize, threads: usize) -> Self {
         Self {
             buffers: BufferLedger::new(limit),
@@ -34,23 +34,23 @@ impl Ledger {
         }
     }
 
-    /// Notes that `bytes` more are held.
+    /// Adds `bytes` that are held from now on.
     pub(crate) fn hold(&mut self, bytes: usize) {
         self.beside += bytes;
         self.look(0);
     }
 
-    /// Notes that `bytes` are held no longer.
+    /// Subtracts `bytes` that are no longer held.
     pub(crate) fn release(&mut self, bytes: usize) {
         self.beside -= bytes;
     }
 
-    /// The most that was held at one moment.
+    /// The largest number of bytes held at one time.
     pub(crate) fn peak(&self) -> usize {
         self.peak
     }
 
-    /// Compares this moment, at which an operation takes `more` bytes for itself, with the worst so far.
+    /// Updates the peak with the memory held now, plus `more` bytes that an operation takes temporarily.
     pub(super) fn look(&mut self, more: usize) {
         let scratch = self.scratch * self.threads;
         self.peak = self.peak.max(self.buffers.held_bytes() + self.beside + scratch + more);

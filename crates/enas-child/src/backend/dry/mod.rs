@@ -14,18 +14,18 @@ use crate::head::Classifier;
 use crate::noise::Noise;
 use crate::params::Params;
 
-/// Bytes of a number.
+/// Bytes per value.
 const NUMBER: usize = size_of::<f32>();
 
 /// The CPU without its arithmetic.
 pub(crate) struct Dry<'a> {
     params: &'a Params,
     ledger: Rc<RefCell<Ledger>>,
-    /// Lanes more than a map has, so that no other user of the pool takes its buffers for their own.
+    /// Added to the size of each map, so that maps of other users of the pool never reuse its buffers.
     apart: usize,
 }
 
-/// A map without numbers.
+/// The shape of a feature map, without data.
 #[derive(Clone)]
 pub(crate) struct DryMap {
     buffer: Rc<DryBuffer>,
@@ -46,7 +46,7 @@ impl Drop for DryBuffer {
     }
 }
 
-/// The gradients of one pass: the bytes they take.
+/// The gradients of one pass: only their size in bytes.
 pub(crate) struct DryGradients {
     bytes: usize,
     ledger: Rc<RefCell<Ledger>>,
@@ -66,17 +66,17 @@ impl Drop for DryGradients {
 }
 
 impl<'a> Dry<'a> {
-    /// For a network with parameters of these sizes.
+    /// For a network with the sizes of `params`.
     pub(crate) fn new(params: &'a Params, ledger: &Rc<RefCell<Ledger>>) -> Self {
         Self { params, ledger: ledger.clone(), apart: 0 }
     }
 
-    /// The same with buffers that nobody else uses.
+    /// The same with buffers that no other user of the pool takes.
     pub(crate) fn apart(self) -> Self {
         Self { apart: 1, ..self }
     }
 
-    /// A map from outside.
+    /// A map that the caller provides.
     pub(crate) fn map(&self, (n, c, h, w): Shape) -> DryMap {
         let lanes = n.div_ceil(LANES) * c * h * w + self.apart;
         self.ledger.borrow_mut().take(lanes);
@@ -84,14 +84,14 @@ impl<'a> Dry<'a> {
         DryMap { buffer, n, c, h, w }
     }
 
-    /// What writing to a map takes: a copy where others read it.
+    /// The memory for writing to a map: a copy if it is shared (copy on write).
     fn write(&self, map: &mut DryMap) {
         if Rc::strong_count(&map.buffer) > 1 {
             *map = self.map(map.shape());
         }
     }
 
-    /// What adding to a gradient takes.
+    /// The memory for adding to a gradient.
     fn target(&self, target: &mut Option<DryMap>, shape: Shape) {
         match target {
             Some(map) => self.write(map),
@@ -99,18 +99,18 @@ impl<'a> Dry<'a> {
         }
     }
 
-    /// Notes what a unit takes from every thread.
+    /// Raises the scratch memory per thread to that of a conv block, if it needs more.
     fn scratch(&self, block: &ConvBlock, inputs: &[DryMap]) {
         let channels: usize = inputs.iter().map(|i| i.c).sum();
         if !self.ledger.borrow_mut().seen.insert((block.norm.scale, channels)) {
             return;
         }
         let (_, _, h, w) = inputs[0].shape();
-        // Maps without images have sizes, which is all that is asked for.
+        // Maps without images are enough: only their sizes are read.
         let empty: Vec<Value> = inputs.iter().map(|i| Value::plain(Map::zeros(0, i.c, h, w))).collect();
         let len = |conv: &Conv| conv.weight.iter().map(|id| self.params.range(*id).len()).sum();
         let most = block.convs.iter().map(len).max().unwrap_or(0);
-        // Five by five taps are the most that a filter has.
+        // No filter is larger than 5×5.
         let zeros = vec![0.0; most.max(25 * channels)];
         let branches: Vec<Branch<'_>> = block
             .convs
@@ -132,7 +132,7 @@ impl<'a> Dry<'a> {
         ledger.scratch = ledger.scratch.max(bytes);
     }
 
-    /// Numbers in the parameters of a block, without its batch norm.
+    /// Number of values in the parameters of a block, without its batch norm.
     fn weights(&self, block: &ConvBlock) -> usize {
         let of_conv = |conv: &Conv| {
             let filter = match conv.gather {
@@ -144,7 +144,8 @@ impl<'a> Dry<'a> {
         block.convs.iter().map(of_conv).sum()
     }
 
-    /// What propagating through a unit takes. Each group of images has gradients of its own until they are added up.
+    /// The memory for propagating through a conv block. Each group of images has its own weight gradients until they
+    /// are added up.
     fn propagate(&self, block: &ConvBlock, inputs: &[DryMap], targets: Option<&mut [Option<DryMap>]>) {
         for (target, input) in targets.into_iter().flatten().zip(inputs) {
             self.target(target, input.shape());
@@ -164,7 +165,7 @@ impl Backend for Dry<'_> {
     type Map = DryMap;
     type Value = DryMap;
     type Moments = ();
-    /// How many.
+    /// Number of values.
     type Vector = usize;
     type Labels = ();
     type Gradients = DryGradients;

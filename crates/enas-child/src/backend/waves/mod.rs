@@ -1,9 +1,15 @@
-//! A cell seen some groups of images at a time, with batch norms over the whole batch.
+//! A cell computed in micro-batches, with batch norm over the whole batch.
 //!
-//! A batch norm must have seen all images before anything behind it can be computed. So a cell is evaluated in waves:
-//! each goes through the groups in order and gets as far as statistics are known. What lies behind is unknown, and the
-//! units at the border add up their statistics; after the wave they are known. On the way back it is the same with the
-//! two sums that the gradient of a batch norm needs.
+//! A batch norm needs the statistics of all images before anything behind it can be computed. So the cell is
+//! evaluated in several rounds ("waves"), each over all micro-batches in order. Method outline:
+//!
+//! 1. A round computes every value that depends only on known statistics. All other values are *unknown*: they have a
+//!    shape, but no data.
+//! 2. A conv block whose inputs are known, but not its statistics, adds this micro-batch to its sums.
+//! 3. At the end of the round those sums are complete and become statistics. If a block had unknown inputs, another
+//!    round follows. The number of rounds is the largest number of batch norms in sequence.
+//!
+//! The backward pass works in the same way with the two sums that the gradient of a batch norm needs.
 
 mod operations;
 
@@ -12,7 +18,7 @@ use std::ops::Range;
 
 use super::{ConvBlock, Grouped, Shape};
 
-/// A map or value of the groups at hand; unknown while it depends on statistics that are.
+/// A map or value of the current micro-batch. It is unknown while it depends on statistics that are not complete.
 #[derive(Clone)]
 pub(crate) struct Part<T> {
     shape: Shape,
@@ -25,46 +31,47 @@ impl<T> Part<T> {
     }
 
     /// # Panics
-    /// If the waves have not come so far.
+    /// If it is still unknown.
     pub(crate) fn get(&self) -> &T {
         self.known.as_ref().expect("all statistics were found before")
     }
 }
 
-/// A unit of the cell, in the order in which the cell asks for them.
+/// A conv block of the cell. Blocks are numbered in the order in which the cell evaluates them.
 struct UnitState<G: Grouped> {
     block: ConvBlock,
     moments: Option<G::Moments>,
-    /// Being added up in this wave.
+    /// The sums of this round, if the block adds to them.
     sums: Option<G::Sums>,
     gradient: Option<G::GradientSums>,
     gradient_is_known: bool,
     total: G::Total,
 }
 
-/// What the waves through a cell have found.
+/// A conv block with the statistics that the rounds have found.
 pub(crate) struct Known<G: Grouped> {
     pub(crate) block: ConvBlock,
     pub(crate) moments: G::Moments,
 }
 
-/// Stands before a device and shows it some groups of a batch at a time.
+/// A backend that wraps a device and shows it one micro-batch at a time.
 pub(crate) struct Waves<'a, G: Grouped> {
     inner: &'a G,
-    /// Images of the whole batch.
+    /// Number of images of the whole batch.
     n: usize,
+    /// The groups of the current micro-batch.
     groups: RefCell<Range<usize>>,
     units: RefCell<Vec<UnitState<G>>>,
-    /// The next unit to be asked for.
+    /// Number of the next conv block to be evaluated.
     at: Cell<usize>,
-    /// Whether this wave met a unit that it could do nothing for yet.
+    /// Whether this round met a block that it could do nothing for, because its input was unknown.
     blocked: Cell<bool>,
-    /// Whether gradients of parameters count: in the last wave alone.
+    /// Whether gradients of parameters are added up: in the last round only.
     collects: Cell<bool>,
 }
 
 impl<'a, G: Grouped> Waves<'a, G> {
-    /// For a batch of `n` images; `known` are the units whose statistics were found before.
+    /// For a batch of `n` images; `known` are the blocks whose statistics an earlier pass found.
     pub(crate) fn new(inner: &'a G, n: usize, known: Vec<Known<G>>) -> Self {
         let units = known.into_iter().map(|k| UnitState::new(k.block, Some(k.moments))).collect();
         Self {
@@ -78,13 +85,13 @@ impl<'a, G: Grouped> Waves<'a, G> {
         }
     }
 
-    /// The groups that come next.
+    /// Starts the next micro-batch.
     pub(crate) fn show(&self, groups: Range<usize>) {
         *self.groups.borrow_mut() = groups;
         self.at.set(0);
     }
 
-    /// Ends a wave: what it added up is known from now on. Whether another is needed, as units were out of its reach.
+    /// Ends a round: its sums become statistics. Returns whether another round is needed.
     pub(crate) fn end(&self) -> bool {
         for unit in self.units.borrow_mut().iter_mut() {
             if let Some(sums) = unit.sums.take() {
@@ -95,17 +102,17 @@ impl<'a, G: Grouped> Waves<'a, G> {
         self.blocked.replace(false)
     }
 
-    /// The device.
+    /// The wrapped device.
     pub(crate) fn inner(&self) -> &'a G {
         self.inner
     }
 
-    /// From now on gradients of parameters count.
+    /// From now on gradients of parameters are added up.
     pub(crate) fn collect(&self) {
         self.collects.set(true);
     }
 
-    /// What was found on the way forward.
+    /// The statistics that the forward rounds found.
     pub(crate) fn into_known(self) -> Vec<Known<G>> {
         let of_unit = |unit: UnitState<G>| {
             let moments = unit.moments.expect("the waves went on until all statistics were known");
@@ -114,7 +121,8 @@ impl<'a, G: Grouped> Waves<'a, G> {
         self.units.into_inner().into_iter().map(of_unit).collect()
     }
 
-    /// Hands the gradients of the parameters to their owners, the last unit's first.
+    /// Adds the gradients of the parameters to `into`. The last block comes first, as in a backward pass over the
+    /// whole batch.
     pub(crate) fn hand_over(self, into: &mut G::Gradients) {
         for unit in self.units.into_inner().into_iter().rev() {
             if unit.gradient.is_some() {
@@ -123,7 +131,7 @@ impl<'a, G: Grouped> Waves<'a, G> {
         }
     }
 
-    /// The next unit.
+    /// The number of the next conv block, which is new in the first micro-batch of the first round.
     fn next_unit(&self, block: &ConvBlock) -> usize {
         let index = self.at.replace(self.at.get() + 1);
         let mut units = self.units.borrow_mut();
@@ -150,7 +158,7 @@ impl<G: Grouped> UnitState<G> {
 }
 
 impl<G: Grouped> Waves<'_, G> {
-    /// Whether the sums for a unit's gradient are known. If not, those of the groups at hand are added.
+    /// Whether the sums for a block's gradient are known. If not, adds those of the current groups.
     fn add_or_know(&self, index: usize, out: &G::Value, grad: &G::Map) -> bool {
         let mut unit = self.unit_mut(index);
         if unit.gradient_is_known {
@@ -173,6 +181,7 @@ impl<G: Grouped> Waves<'_, G> {
         targets: Option<&mut [Option<G::Map>]>,
     ) {
         let inputs: Vec<G::Value> = inputs.iter().map(|input| input.get().clone()).collect();
+        // Earlier rounds drop the gradients of parameters.
         let mut total = if self.collects.get() {
             std::mem::take(&mut self.unit_mut(index).total)
         } else {

@@ -1,4 +1,4 @@
-//! The operations of a network on some groups of a batch: computed where everything they read is known.
+//! The operations of a network on one micro-batch: computed if everything they read is known.
 
 use enas_kernels::{LANES, Pool};
 
@@ -8,12 +8,12 @@ use crate::head::Classifier;
 use crate::noise::Noise;
 use crate::params::Params;
 
-/// All of them, or nothing if one is unknown.
+/// All of them, or `None` if one is unknown.
 fn all<T: Clone>(parts: &[Part<T>]) -> Option<Vec<T>> {
     parts.iter().map(|part| part.known.clone()).collect()
 }
 
-/// Adds to the gradient at `target` by `add`; unknown if what is added or what is there is.
+/// Adds to the gradient at `target` with `add`. The result is unknown if either term is unknown.
 fn accumulate<T>(target: &mut Option<Part<T>>, shape: Shape, known: bool, add: impl FnOnce(&mut Option<T>)) {
     let before = target.take();
     let spoilt = !known || before.as_ref().is_some_and(|part| part.known.is_none());
@@ -29,11 +29,11 @@ fn accumulate<T>(target: &mut Option<Part<T>>, shape: Shape, known: bool, add: i
 impl<G: Grouped> Backend for Waves<'_, G> {
     type Map = Part<G::Map>;
     type Value = Part<G::Value>;
-    /// The unit's place.
+    /// The number of the conv block.
     type Moments = usize;
     type Vector = G::Vector;
     type Labels = ();
-    /// They are kept by unit.
+    /// Kept per conv block, in [`Waves`].
     type Gradients = ();
     type Loss = ();
 
@@ -64,6 +64,7 @@ impl<G: Grouped> Backend for Waves<'_, G> {
         let mut unit = self.unit_mut(index);
         let known = match &unit.moments {
             Some(moments) => Some(self.inner.unit_given(block, &inputs, moments)),
+            // Known inputs, unknown statistics: this round adds them up, and the next one computes the output.
             None => {
                 let sums = unit.sums.get_or_insert_with(|| self.inner.no_sums(block));
                 self.inner.add_moments(block, &inputs, sums);
@@ -86,13 +87,15 @@ impl<G: Grouped> Backend for Waves<'_, G> {
         if grad.known.is_none() {
             self.blocked.set(true);
         }
+        // Without the complete sums the gradient of the inputs is unknown in this round.
         let known = grad.known.as_ref().filter(|grad| self.add_or_know(*moments, out.get(), grad));
         let mut inner: Vec<Option<G::Map>> = inputs.iter().map(|_| None).collect();
         let mut targets = targets;
+        // Gradients that other readers of an input have added so far move to the wrapped device.
         for (inner, target) in inner.iter_mut().zip(targets.iter_mut().flat_map(|t| t.iter_mut())) {
             *inner = target.as_mut().and_then(|part| part.known.take());
         }
-        // What was spoilt before stays so, whatever is added now.
+        // A gradient that has lost an unknown term stays unknown, whatever is added now.
         let spoilt: Vec<bool> = match &targets {
             Some(targets) => {
                 let was = targets.iter().zip(&inner);
@@ -175,7 +178,8 @@ impl<G: Grouped> Backend for Waves<'_, G> {
         }
     }
 
-    /// The factors of the whole batch are drawn, whichever images are at hand.
+    /// Draws the factors of the whole batch and takes those of the current images, so that results do not depend on
+    /// the micro-batch size.
     fn drop_factors(&self, noise: &dyn Noise, name: &str, len: usize, keep: f32) -> G::Vector {
         let first = self.groups.borrow().start * LANES;
         self.inner.images(&self.inner.drop_factors(noise, name, self.n, keep), first..first + len)
