@@ -1,4 +1,4 @@
-//! The drawing of a whole network: its layers from top to bottom, each with a line of a table beside it.
+//! The drawing of a whole network: its layers from top to bottom, each with a row of a table next to it.
 
 use enas_arc::{Arc, CellKind};
 use enas_child::{Child, Costs, Error, InputShape, LayerCost};
@@ -11,48 +11,51 @@ use crate::text;
 use crate::theme::Ink;
 
 const MARGIN: f64 = 24.0;
-/// Room for the heading, up to the first layer.
+/// Height of the heading above the first layer, in pixels.
 const HEADING: f64 = 104.0;
-/// From the middle of one layer to that of the next.
+/// Vertical distance between the centres of two layers.
 const PITCH: f64 = 48.0;
-/// Height of a layer.
+/// Height of a layer's box.
 const BOX: f64 = 30.0;
-/// Width of a layer of full size, what each halving takes away, and the least.
+/// Widths of boxes: at full resolution, reduction per halving of the resolution, minimum.
 const WIDTHS: (f64, f64, f64) = (196.0, 22.0, 136.0);
-/// How far wires that pass a layer go to the left.
+/// How far a wire that passes a layer extends to the left of it.
 const DETOUR: f64 = 30.0;
-/// The middle of the layers.
+/// Horizontal centre of the layers.
 const AXIS: f64 = MARGIN + DETOUR + WIDTHS.0 / 2.0 + 4.0;
-/// The auxiliary head: how far beside the axis, and how wide.
+/// The auxiliary head: distance of its centre from [`AXIS`], and width.
 const AUX: (f64, f64) = (98.0, 124.0);
-/// The longest bar, and the distance from the number before it.
+/// Length of the longest bar, and the gap between a number and its bar.
 const BAR: f64 = 84.0;
 const BAR_GAP: f64 = 10.0;
-/// Between columns.
+/// Gap between columns.
 const COLUMN_GAP: f64 = 28.0;
 const NORMAL: f64 = 12.0;
 
-/// What stands in one row.
+/// A row of the drawing.
 struct Layer {
     name: String,
     look: Look,
-    /// Height and width compared with the pictures, in halvings.
+    /// How many reductions have halved height and width of the input.
     halvings: usize,
     cost: Option<LayerCost>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Look {
-    /// What comes in or goes out.
+    /// The input images or the classes.
     End,
-    /// Stem and classifier.
+    /// Stem or classifier.
     Plain,
     Cell(CellKind),
-    /// Beside the others, with so many weights.
+    /// The auxiliary head, right of the other layers, with its number of parameters.
     Aux(usize),
 }
 
-/// The drawing of a network, without paper.
+/// The drawing of a network without background.
+///
+/// # Errors
+/// If the arc does not fit the network.
 pub(crate) fn scene(child: &Child, arc: &Arc) -> Result<Scene, Error> {
     let costs = child.costs(arc)?;
     let layers = layers(child, &costs);
@@ -101,7 +104,7 @@ fn layers(child: &Child, costs: &Costs) -> Vec<Layer> {
     layers
 }
 
-/// The place of a layer: the smaller its maps, the narrower it is.
+/// The box of a layer. The lower the resolution of its feature maps, the narrower the box.
 fn rect(layer: &Layer, middle: f64) -> Rect {
     let (full, less, least) = WIDTHS;
     match layer.look {
@@ -127,10 +130,10 @@ fn heading(scene: &mut Scene, child: &Child, columns: &Columns) {
     scene.rect(rule, 0.0, Ink::Frame, None);
 }
 
-/// What leads from layer to layer.
+/// Draws the connections between layers.
 fn wires(scene: &mut Scene, layers: &[Layer], rects: &[Rect]) {
     let trunk: Vec<usize> = (0..layers.len()).filter(|i| !matches!(layers[*i].look, Look::Aux(_))).collect();
-    // Every cell reads the two layers before it; the first one has only the stem.
+    // Every cell reads the two layers before it; before the first cell there is only the stem.
     for three in trunk.windows(3) {
         if matches!(layers[three[2]].look, Look::Cell(_)) && layers[three[0]].look != Look::End {
             detour(scene, rects[three[0]], rects[three[2]]);
@@ -149,7 +152,7 @@ fn wires(scene: &mut Scene, layers: &[Layer], rects: &[Rect]) {
     }
 }
 
-/// A wire that passes one layer on its left.
+/// Draws a wire that passes one layer on its left.
 fn detour(scene: &mut Scene, from: Rect, to: Rect) {
     let (y0, y1) = (from.centre().1 + 5.0, to.centre().1 - 5.0);
     let x = MARGIN - 2.0;
@@ -159,7 +162,7 @@ fn detour(scene: &mut Scene, from: Rect, to: Rect) {
     head(scene, (to.x, y1), true);
 }
 
-/// The wire from the right side of a layer to the top of the auxiliary head.
+/// Draws the wire from the right side of a layer to the top of the auxiliary head.
 fn to_the_side(scene: &mut Scene, from: Rect, to: Rect) {
     let (start, end) = ((from.right(), from.centre().1), (to.centre().0, to.y));
     let corner = (end.0, start.1);
@@ -168,7 +171,7 @@ fn to_the_side(scene: &mut Scene, from: Rect, to: Rect) {
     head(scene, end, false);
 }
 
-/// The head of an arrow to the right or down.
+/// Draws an arrow head that points to the right or down.
 fn head(scene: &mut Scene, (x, y): Point, right: bool) {
     let (a, b) = if right {
         ((x - HEAD, y - 4.0), (x - HEAD, y + 4.0))
@@ -194,7 +197,7 @@ fn draw_layer(scene: &mut Scene, layer: &Layer, rect: Rect) {
 const TITLES: [&str; 3] = ["channels × height × width", "parameters", "multiply-adds"];
 const TRAINING: &str = "in training only";
 
-/// Where the columns of numbers end, and the drawing.
+/// The right edges of the columns of numbers, and the width of the drawing.
 struct Columns {
     output: f64,
     params: f64,
@@ -203,11 +206,11 @@ struct Columns {
 }
 
 impl Columns {
-    /// As wide as their numbers.
+    /// Makes each column as wide as its widest text.
     fn new(layers: &[Layer], child: &Child, costs: &Costs) -> Columns {
         let widest = |column: usize, words: &[String]| {
             let titled = words.iter().map(String::as_str).chain(TITLES.get(column).copied());
-            // Totals are bold.
+            // Measured in bold, as the totals are bold.
             titled.map(|word| text::width(word, NORMAL, true)).fold(0.0, f64::max).ceil()
         };
         let all = |word: &dyn Fn(&LayerCost) -> String| -> Vec<String> {
@@ -217,7 +220,7 @@ impl Columns {
         params.extend([child.n_params(), costs.aux_params.unwrap_or(0)].map(|n| grouped(n as u64)));
         let mut macs = all(&|cost| grouped(cost.macs));
         macs.extend([grouped(describe::macs(costs)), TRAINING.to_owned()]);
-        // The title of the first column may stand above the layers, its numbers may not.
+        // The title of the first column may extend over the layers; its numbers may not.
         let outputs = widest(TITLES.len(), &all(&describe::size));
         let beside = AXIS + AUX.0 + AUX.1 / 2.0 + COLUMN_GAP / 2.0;
         let output = (beside + outputs).max(MARGIN + widest(0, &[]));
@@ -227,7 +230,7 @@ impl Columns {
     }
 }
 
-/// What a full bar stands for.
+/// The values that a bar of full length represents: the largest of all layers.
 struct Most {
     params: usize,
     macs: u64,
@@ -275,7 +278,7 @@ fn total(scene: &mut Scene, child: &Child, costs: &Costs, (columns, y): (&Column
     scene.words(grouped(describe::macs(costs)), (columns.macs, y), style.to_the_left());
 }
 
-/// A whole network as a graph in the DOT language, for `dot`.
+/// A whole network as a graph in the DOT language, for Graphviz's `dot`.
 ///
 /// # Errors
 /// If the arc does not fit the network.
@@ -313,7 +316,7 @@ pub fn network_dot(child: &Child, arc: &Arc) -> Result<String, Error> {
     Ok(dot.end())
 }
 
-/// The colours of a layer on light paper, where they are not the usual ones.
+/// DOT attributes with the light colours of a layer, where they differ from the default.
 fn colours(look: Look) -> String {
     match look {
         Look::Cell(kind) => {
