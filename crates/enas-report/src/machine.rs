@@ -1,21 +1,22 @@
-//! How fast a network is here and now: the one part of a report that differs between two readings of the same run.
+//! Inference speed of a network on this machine. Only this part differs between two reports of the same run.
 
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use enas_child::{Child, InputShape, Norm};
 
-/// Pictures per measured step.
+/// Images per measured step.
 pub(crate) const BATCH: usize = 64;
-/// How long is measured, at least one step.
+/// No further step is measured after this time, nor after [`MOST_STEPS`] steps.
 const PATIENCE: Duration = Duration::from_millis(250);
 const MOST_STEPS: usize = 25;
-/// A network whose maps have more numbers, a gigabyte, is not worth the memory: somebody may have made it up.
+/// Maximum number of values in a feature map: 1 GiB of `f32`. Networks beyond that are not measured, as a manipulated
+/// model file could exhaust the memory.
 const LARGEST_MAP: usize = 1 << 28;
 
-/// Seconds per picture of a fixed network at inference, on the CPU: the median over some steps.
+/// Seconds per image for inference of a fixed network on the CPU: the median over some steps of [`BATCH`] images.
 ///
-/// `None` if the network cannot be run, such as one with shared weights.
+/// `None` if the network cannot be run, for example with shared weights, or if it is too large.
 pub(crate) fn seconds_per_picture(child: &Child) -> Option<f64> {
     let arc = child.arc()?;
     let InputShape { channels, height, width } = child.input();
@@ -24,7 +25,7 @@ pub(crate) fn seconds_per_picture(child: &Child) -> Option<f64> {
     }
     let images = Tensor::full(0.5f32, (BATCH, channels, height, width), &Device::Cpu).ok()?;
     let step = || child.logits(arc, &images, Norm::RunningStatistics, None).ok();
-    // The first step takes its memory from the system.
+    // Warm-up: the first step allocates memory from the operating system.
     step()?;
     let began = Instant::now();
     let mut times = Vec::new();
@@ -37,7 +38,7 @@ pub(crate) fn seconds_per_picture(child: &Child) -> Option<f64> {
     Some(times[times.len() / 2] / BATCH as f64)
 }
 
-/// Numbers of the largest map that sixteen pictures, which are computed together, have in the network.
+/// Number of values in the network's largest feature map, for the sixteen images that are computed together.
 fn largest_map(child: &Child) -> usize {
     let plan = child.plan();
     let stem = plan.stem * plan.input.height * plan.input.width;
@@ -45,14 +46,14 @@ fn largest_map(child: &Child) -> usize {
     16 * cells.fold(stem, usize::max)
 }
 
-/// The processor and the number of threads in use.
+/// The name of the processor and the number of threads in use.
 pub(crate) fn name() -> String {
     let threads = rayon::current_num_threads();
     let plural = if threads == 1 { "" } else { "s" };
     format!("{}, {threads}\u{a0}thread{plural}", processor())
 }
 
-/// The processor as the system calls it, or its family where the system does not say.
+/// The model name of the processor; its architecture if the system does not provide one.
 fn processor() -> String {
     let list = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let named = list.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
