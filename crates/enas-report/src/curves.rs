@@ -41,7 +41,6 @@ impl Figure {
     ///
     /// # Errors
     /// If the template cannot be rendered, which does not happen in practice.
-    ///
     pub fn html(&self) -> Result<String> {
         Ok(Alone { figure: self }.render()?)
     }

@@ -115,9 +115,6 @@ impl Predictions<'_> {
     ///
     /// # Errors
     /// If the numbers of rows and labels differ.
-    ///
-    /// # Errors
-    /// If there is not a row for each label.
     pub(crate) fn temperature(&self) -> enas_search::Result<f64> {
         let shape = (self.labels.len(), self.n_classes);
         let rows = Tensor::from_slice(self.rows, shape, &Device::Cpu)?;

@@ -14,22 +14,22 @@ use crate::pictures::synthesize;
 use crate::proto::Model;
 use crate::{file, lower};
 
-/// Every operation in both cells; only the two inputs are read, so all nodes are loose ends.
+/// Every operation in both cells. Nodes read the two inputs only, so all nodes are loose ends.
 pub(crate) const WIDE: &str = "0 0 1 1 0 2 1 3 0 4 1 0  1 0 0 1 1 2 0 3 1 4 0 4";
-/// Every operation in both cells; each node reads the one before, so there is one loose end.
+/// Every operation in both cells. Each node reads the previous one, so there is one loose end.
 pub(crate) const DEEP: &str = "0 0 1 3 2 1 2 2 3 4 3 0  0 2 1 4 2 3 2 0 3 1 3 4";
-/// Only the later input is read: the earlier one is a loose end, larger than the nodes of a reduction cell.
+/// Only the later input is read. The earlier one is a loose end, larger than the nodes of a reduction cell.
 pub(crate) const LOOSE_INPUT: &str = "1 4 1 2 1 3 1 0 2 2 2 2  1 1 1 2 1 3 1 4 1 3 1 3";
 
-/// A network with its pictures.
+/// A network with images for the check.
 pub(crate) struct Subject {
     pub(crate) child: Child,
     pub(crate) normalization: Normalization,
-    /// 72 of them: one batch of each size.
+    /// 72 images: one batch of each size.
     pub(crate) pixels: Vec<u8>,
 }
 
-/// What a network is like.
+/// The parameters of a test network.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) arc: &'static str,
@@ -39,7 +39,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// The cheapest network.
+    /// The smallest network.
     pub(crate) fn small(arc: &'static str) -> Self {
         let input = InputShape { channels: 1, height: 8, width: 8 };
         Self { arc, layers: 1, reductions: Reductions::Two, input }
@@ -73,8 +73,8 @@ impl Shape {
     }
 }
 
-/// Gives the network statistics that fit its activations about, and then moves every number by chance: what is left out
-/// or taken for a neighbour must show.
+/// Trains one step so that the statistics match the activations, then perturbs all statistics and affine parameters.
+/// After that, an omitted or exchanged constant changes the outputs.
 fn shake(child: &mut Child, normalization: &Normalization, pixels: &[u8]) {
     let images = normalized(child, normalization, pixels).unwrap();
     let labels: Vec<u32> = (0..images.dim(0).unwrap()).map(|i| (i % 5) as u32).collect();
@@ -96,7 +96,8 @@ fn shake(child: &mut Child, normalization: &Normalization, pixels: &[u8]) {
         *tensor = candle_core::Tensor::from_vec(changed, tensor.shape(), tensor.device()).unwrap();
     }
     child.load(&weights).unwrap();
-    // Trained networks have logits of a few units. Rounding is measured beside them, so these must not be larger.
+    // Trained networks have logits of a few units. Larger logits would hide differences, as the tolerance grows with
+    // them.
     let reference = Reference { child, normalization };
     let largest = own_logits(reference, pixels).unwrap().into_iter().fold(0.0, |m: f32, x| m.max(x.abs()));
     let (_, classifier) = weights.iter_mut().find(|(name, _)| name == "fc/w").unwrap();
@@ -111,7 +112,7 @@ impl Subject {
         file(graph, String::new(), Vec::new())
     }
 
-    /// The check's verdict on a file.
+    /// The result of the check of a file.
     pub(crate) fn verdict(&self, model: &Model) -> Result<f32> {
         self.verdict_on_bytes(&model.encode_to_vec())
     }
