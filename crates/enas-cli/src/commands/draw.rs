@@ -1,4 +1,4 @@
-//! `enas arc draw`: pictures of architectures in files.
+//! `enas arc draw`: writes drawings of architectures to files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,8 @@ pub(crate) enum Theme {
 /// Runs `enas arc draw`.
 ///
 /// # Errors
-/// Usage for a bad arc, bad settings and flags that do not go together; if a file cannot be written.
+/// A usage error for an invalid arc, invalid settings or flags that exclude each other; an error if a file cannot be
+/// written.
 pub(crate) fn run(context: &Context, args: &ArcDraw) -> Result<()> {
     #[derive(Serialize)]
     struct Written {
@@ -114,10 +115,10 @@ pub(crate) fn run(context: &Context, args: &ArcDraw) -> Result<()> {
         .print(&written, |out| written.paths.iter().try_for_each(|path| writeln!(out, "{}", path.display())))
 }
 
-/// Where drawings go.
+/// The files of the drawings.
 struct Target {
     folder: PathBuf,
-    /// Name without the ending, if the user gave one.
+    /// The file name without extension, if the user gave one.
     name: Option<String>,
     format: Format,
     parts: Vec<Part>,
@@ -157,7 +158,7 @@ impl Target {
         Ok(Self { folder, name, format: of_file, parts })
     }
 
-    /// The path of a drawing; `number` is `(i, of n)` where there are several architectures.
+    /// The path of a drawing. `number` is `(i, n)` for the `i`th of `n` architectures, if there are several.
     fn path(&self, part: Part, number: Option<(usize, usize)>) -> PathBuf {
         let name = self.name.clone().unwrap_or_else(|| word(part));
         let number =
@@ -167,12 +168,12 @@ impl Target {
     }
 }
 
-/// The word that stands for a value on the command line.
+/// The name of a value on the command line.
 fn word(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
 }
 
-/// How drawings look.
+/// Format and appearance of the drawings.
 struct Style {
     format: Format,
     theme: enas_draw::Theme,
@@ -195,7 +196,7 @@ impl Style {
         Ok(Self { format, theme, scale: args.scale.unwrap_or(2.0) })
     }
 
-    /// The content of a file.
+    /// The contents of a file.
     fn draw(&self, subject: &Subject, arc: &Arc, part: Part) -> Result<Vec<u8>> {
         if self.format == Format::Dot {
             return Ok(dot(subject, arc, part)?.into_bytes());

@@ -1,4 +1,4 @@
-//! Architectures that are asked about, and the final networks that `enas train` would build of them.
+//! The architectures that a command is about, and the final networks that `enas train` would build from them.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,10 @@ use crate::args::{ArcInput, Settings};
 use crate::failure::{OrUsage, usage};
 use crate::{arcs, locate};
 
-/// Classes to tell apart where nothing says how many.
+/// Default number of classes.
 const CLASSES: usize = 10;
 
-/// Architectures, and what their networks are built from.
+/// Architectures, and the configuration of their networks.
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) arcs: Vec<Arc>,
@@ -27,11 +27,12 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// What the arguments mean: a run with its own task, a file in the directory of one, or any architecture with the
-    /// settings and number of classes given.
+    /// Resolves the arguments: a run with its own task, a file in the directory of a run, or any architecture with
+    /// the
+    /// settings and the number of classes given.
     ///
     /// # Errors
-    /// Usage for a bad arc, bad settings, and settings beside a training that has its own.
+    /// A usage error for an invalid arc, invalid settings, or settings in addition to those of a training.
     pub(crate) fn new(input: &ArcInput, classes: Option<usize>, settings: &Settings) -> Result<Self> {
         if let Some(dir) = &input.run {
             let run = Record::open(&locate::reported(dir)?).context("--run")?;
@@ -67,18 +68,18 @@ impl Subject {
         InputShape { channels, height: size, width: size }
     }
 
-    /// The final network of `arc`. Cells have as many nodes as the arc, whatever the settings say.
+    /// The final network of `arc`. It has as many nodes per cell as the arc, whatever the settings say.
     ///
     /// # Errors
-    /// Usage, for settings that no network can have.
+    /// A usage error for settings that do not describe a network.
     pub(crate) fn child(&self, arc: &Arc) -> Result<Child> {
         let config = enas_child::Config { nodes: arc.n_nodes(), ..self.config.child.clone() };
-        // The weights are not looked at, so any seed will do.
+        // The values of the weights are not used, so any seed will do.
         Child::fixed(&config, arc, self.input(), self.classes, Seed::new(0)).or_usage()
     }
 }
 
-/// Size and cost of the network that `enas train` would build of an architecture that a search found.
+/// Size and cost of the network that `enas train` would build from an architecture that a search found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct FinalNetwork {
     pub(crate) params: usize,
@@ -87,7 +88,7 @@ pub(crate) struct FinalNetwork {
 }
 
 impl FinalNetwork {
-    /// For `arc`, trained on the data of the search with this preset, or the default one.
+    /// The final network of `arch`, trained on the data of the search with this preset, or with the default one.
     pub(crate) fn of(
         searched: &SearchConfig,
         preset: Option<&str>,
@@ -116,12 +117,12 @@ impl FinalNetwork {
 fn arc_of(run: &Record) -> Result<Arc> {
     match run.manifest().arc.as_ref().and_then(Arch::micro) {
         Some(arc) => Ok(arc.clone()),
-        // Says so where it is of the macro space.
+        // Fails with a message if the architecture is of the macro search space.
         None => Ok(run.best_arc()?),
     }
 }
 
-/// The run in whose directory the file lies that was given, if it does.
+/// The run whose directory contains the given file, if there is one.
 fn run_around(input: &ArcInput) -> Option<Record> {
     let file = input.path()?;
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -129,7 +130,7 @@ fn run_around(input: &ArcInput) -> Option<Record> {
 }
 
 impl ArcInput {
-    /// The file that holds the architectures, if they are in one: that of `--file`, or an argument that is one.
+    /// The file with the architectures: that of `--file`, or an argument that is a file.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         match (&self.file, self.arc.as_slice()) {
             (Some(file), _) => Some(file.clone()),
