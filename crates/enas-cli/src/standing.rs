@@ -72,8 +72,7 @@ impl Standing {
     }
 
     /// Whether the accuracy is not measurably above [`Self::baseline`]: its confidence interval includes the baseline
-    /// or
-    /// lies below.
+    /// or lies below.
     pub(crate) fn is_at_chance(self) -> bool {
         self.interval()[0] <= self.baseline()
     }

@@ -201,8 +201,7 @@ impl Lowering {
             skipped = *offset;
         } else if *offset > 0 {
             // No pixels are left after the offset. An empty tensor could be rejected by a runtime, so the weights are
-            // zeroed
-            // instead.
+            // zeroed instead.
             weight = weight.zeros_like()?;
         }
         let weight = self.graph.floats(name, &weight)?;

@@ -88,7 +88,8 @@ impl Predictions<'_> {
     /// The calibration of the probabilities after temperature scaling, that is, after division of the logits by
     /// `temperature`.
     ///
-    /// The logits are known up to a constant: they are the logarithms of the probabilities. 1 changes nothing.
+    /// The logarithms of the probabilities serve as logits, which they equal up to a constant. A temperature of 1
+    /// changes nothing.
     pub(crate) fn calibration(&self, temperature: f64) -> Calibration {
         let mut sums = [(0usize, 0.0, 0usize); BINS];
         let mut nll = 0.0;

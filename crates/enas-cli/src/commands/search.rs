@@ -122,8 +122,7 @@ struct Found<'a> {
     /// The network that `enas train` would build from the architecture; `None` if it could not.
     final_network: Option<FinalNetwork>,
     /// All measured architectures that are not random, the one found first. They are measured by their short
-    /// trainings, or
-    /// by the shared weights if there were no finals.
+    /// trainings, or by the shared weights if there were no finals.
     candidates: Vec<Listed>,
     random: Vec<Listed>,
     /// The accuracy of the architecture found minus that of the best random one, in percentage points.

@@ -28,8 +28,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Resolves the arguments: a run with its own task, a file in the directory of a run, or any architecture with
-    /// the
-    /// settings and the number of classes given.
+    /// the settings and the number of classes given.
     ///
     /// # Errors
     /// A usage error for an invalid arc, invalid settings, or settings in addition to those of a training.
