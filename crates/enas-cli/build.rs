@@ -1,4 +1,4 @@
-//! Lets the linker make the program smaller, where it can.
+//! Passes options to the linker that make the program smaller, if the linker supports them.
 #![forbid(unsafe_code)]
 
 use std::env;
@@ -7,15 +7,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// No symbols: where a package has settings of its own in the profile, as this one, cargo leaves them in.
+/// Removes symbols. Cargo would keep them, because this package has settings of its own in the profile.
 const STRIP: &str = "-Wl,--strip-all";
-/// Functions with the same machine code only once: there are many in a program with much generic code.
+/// Keeps functions with identical machine code only once (identical code folding, ICF). Generic code has many of
+/// them.
 const FOLD: &str = "-Wl,--icf=all";
-/// The addresses that are adjusted when the program starts as a short list, which loaders know since glibc 2.36 and musl
-/// 1.2.4.
+/// Encodes relative relocations compactly (RELR). The dynamic loader must support it: glibc 2.36 or musl 1.2.4.
 const SHORT_LIST: &str = "-Wl,-z,pack-relative-relocs";
 
-/// The setting that keeps symbols, for profilers and backtraces.
+/// The environment variable that keeps symbols, for profilers and backtraces.
 const KEEP: &str = "CARGO_PROFILE_RELEASE_STRIP";
 
 fn main() {
@@ -31,8 +31,10 @@ fn main() {
     }
 }
 
-/// Whether the linker of this build takes `argument`, as other linkers than LLD may not, and what it makes can be run here.
-/// Tried on an empty program; not at all when the program is built for another system.
+/// Whether the linker of this build accepts `argument`, which linkers other than LLD may not, and its output runs
+/// here.
+///
+/// Tests this with an empty program. Returns false for cross-compilation, where the output could not be run.
 fn links_with(argument: &str) -> bool {
     let variable = |name: &str| env::var_os(name).unwrap_or_default();
     if variable("HOST") != variable("TARGET") {

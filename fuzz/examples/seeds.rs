@@ -1,4 +1,4 @@
-//! Writes the first inputs of every fuzz target: `cargo run --release --example seeds`, in this folder.
+//! Writes the initial corpus of every fuzz target. Run it in this folder: `cargo run --release --example seeds`.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -24,7 +24,7 @@ fn main() {
     logs();
     records();
     http();
-    // Changes of a checkpoint: to its header, to its text, to its numbers.
+    // Changes of a checkpoint's header, text and numbers: 3 bytes of position and 1 byte to add each.
     write("checkpoints", "changes", b"\x01\x00\x00\x00\x01\x00\x00\x40\x02\x00\x10\x00\x80");
     write("checkpoints", "none", b"\x01");
 }
@@ -107,7 +107,7 @@ fn append(builder: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]) {
     builder.append_data(&mut header, name, bytes).expect("memory can be written");
 }
 
-/// A batch of one picture as Python 2 wrote the published files.
+/// A pickled batch with one image, as Python 2 wrote the published files.
 fn python2() -> Vec<u8> {
     let mut p = b"\x80\x02}q\x01(U\x06labelsq\x02]q\x03(K\x07eU\x04dataq\x04cnumpy.core.multiarray\n_reconstruct\nq\x05\
                   cnumpy\nndarray\nq\x06K\x00\x85U\x01b\x87Rq\x07(K\x01K\x01M\x00\x0c\x86cnumpy\ndtype\nq\x08U\x02u1K\x00\
@@ -118,7 +118,7 @@ fn python2() -> Vec<u8> {
     p
 }
 
-/// The same as Python 3 writes it: byte strings are texts with a call to encode them.
+/// The same as written by Python 3: byte strings are strings with a call that encodes them.
 fn python3() -> Vec<u8> {
     let encoded = |text: &str| {
         let mut p = b"c_codecs\nencode\nX".to_vec();

@@ -1,10 +1,11 @@
-//! Architectures: both written forms, lists of numbers, files.
+//! Architectures: both text forms, lists of integers, files.
 
 use enas_arc::Arc;
 
 use crate::place;
 
-/// An architecture as text, as numbers and as a file. What reads is written, and reads as the same again.
+/// Reads an architecture as text, as integers and as a file. Writing an accepted one and reading it again must give
+/// the same.
 pub fn arcs(data: &[u8]) {
     let numbers: Vec<i64> = data.iter().map(|&byte| i64::from(byte as i8)).collect();
     if let Ok(arc) = Arc::from_ints(&numbers) {

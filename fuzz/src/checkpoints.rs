@@ -1,4 +1,4 @@
-//! Checkpoints, through the door that people use: a search that goes on.
+//! Checkpoints, read by resuming a search.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::place;
 
-/// A byte says what the rest is: a checkpoint, or changes to one of this version, each a place and a new byte. Whatever
-/// it holds, the search goes on from it for a step or says what is wrong.
+/// The first byte selects the meaning of the rest: a checkpoint, or changes to a valid checkpoint.
+///
+/// The search must either continue from it for a step or return an error.
 pub fn checkpoints(data: &[u8]) {
     let Some((&kind, rest)) = data.split_first() else { return };
     let subject = SUBJECT.get_or_init(Subject::new);
@@ -81,7 +82,7 @@ fn newest(folder: &Path) -> Vec<u8> {
         .expect("it was listed")
 }
 
-/// The bytes with changes: four bytes each, a place from the beginning and what to add there.
+/// Applies changes of four bytes each: a position (three bytes, big-endian) and a value to add.
 fn changed(bytes: &[u8], changes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for change in changes.chunks_exact(4) {
@@ -93,7 +94,7 @@ fn changed(bytes: &[u8], changes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Makes the checksum right again, so that changes get further than to it.
+/// Corrects the checksum, so that changes are not rejected because of it.
 fn seal(bytes: &mut [u8]) {
     const BEFORE: &[u8] = b"\"sha256\":\"";
     const LENGTH: usize = 64;

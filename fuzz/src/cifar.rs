@@ -1,4 +1,4 @@
-//! The archives of CIFAR-10: gzip, tar, and the two kinds of batches in it.
+//! The archives of CIFAR-10: gzip, tar, and both formats of batches.
 
 use std::io::Write;
 
@@ -9,7 +9,8 @@ use enas_datasets::formats::{Form, read_cifar10};
 
 use crate::place;
 
-/// A byte says what the rest is: an archive, a tar file to be gzipped, or a batch to be put into both.
+/// The first byte selects the meaning of the rest: an archive, a tar file to compress, or a batch to pack and
+/// compress.
 pub fn cifar(data: &[u8]) {
     let Some((&kind, rest)) = data.split_first() else { return };
     let archive = match kind % 4 {
@@ -35,7 +36,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("memory can be written")
 }
 
-/// All six members with the same content.
+/// A tar file with all six members, each with the same contents.
 fn tar(bytes: &[u8], ending: &str) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let names = (1..=5).map(|i| format!("data_batch_{i}{ending}")).chain([format!("test_batch{ending}")]);

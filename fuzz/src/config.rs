@@ -1,10 +1,11 @@
-//! Settings: files and assignments over them.
+//! Settings: files, and assignments on top of them.
 
 use enas_search::{Layers, SearchConfig, Settings, TrainConfig};
 
 use crate::place;
 
-/// A file, and after a NUL byte assignments, one a line. What is accepted is written, and is accepted unchanged.
+/// A file, and after a NUL byte assignments, one per line. Writing accepted settings and reading them again must give
+/// the same.
 pub fn config(data: &[u8]) {
     let mut parts = data.splitn(2, |&byte| byte == 0);
     let (file, assignments) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());

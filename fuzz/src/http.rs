@@ -1,4 +1,4 @@
-//! Requests to the live view, over a real connection.
+//! HTTP requests to `enas-watch` over a real connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,16 +12,17 @@ use enas_watch::Server;
 
 use crate::place;
 
-/// After this long, a server that says nothing hangs. It notices within 15 seconds that the client of a stream is gone.
+/// A server without a response for this long counts as hanging. It detects the end of a stream's client within 15
+/// seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
-/// How long a connection is left alone before the own side of it is ended.
+/// How long the client waits for a response before it closes its side of the connection.
 const MOMENT: Duration = Duration::from_millis(4);
 
-/// What only a file outside of the watched folder says.
+/// Contents of a file outside the watched directory; they must not occur in a response.
 const SECRET: &str = "nobody may read this";
 
-/// All that a client sends on one connection. It gets answers in HTTP or none, and never what lies elsewhere.
+/// Sends the data on one connection. The response must be HTTP or empty, and must not contain other files.
 pub fn http(data: &[u8]) {
     static PORT: OnceLock<u16> = OnceLock::new();
     let port = *PORT.get_or_init(|| {
@@ -30,7 +31,7 @@ pub fn http(data: &[u8]) {
         run_files(b"{\"t\":1,\"kind\":\"epoch\",\"epoch\":1,\"epochs\":4,\"loss\":1.5}\n");
         serve(&place::folder().join("runs"))
     });
-    // The port is chosen anew by every process.
+    // Each process uses another port.
     let data = replaced(data, b"6007", port.to_string().as_bytes());
     let answer = ask(port, &data, MOMENT);
     let text = String::from_utf8_lossy(&answer);
@@ -41,7 +42,7 @@ pub fn http(data: &[u8]) {
     assert!(own || !text.contains(" 200 OK"), "answered under another name: {text}");
 }
 
-/// A run with this log, as far as the live view is concerned.
+/// Writes the files of a run that `enas-watch` reads, with this log.
 pub(crate) fn run_files(log: &[u8]) {
     let manifest = r#"{"kind":"search","version":"0.1.0","revision":"x","device":"cpu","threads":1,"data":"digits",
         "fingerprint":{"files":2,"sha256":"00"},"arc":null}"#;
@@ -50,7 +51,7 @@ pub(crate) fn run_files(log: &[u8]) {
     place::file("runs/r/manifest.json", manifest.as_bytes());
 }
 
-/// Starts a server that lives as long as this process; its port.
+/// Starts a server that lives as long as this process. Returns its port.
 pub(crate) fn serve(root: &Path) -> u16 {
     static STOP: AtomicBool = AtomicBool::new(false);
     let server = Server::open(root, true, Some(0)).expect("some port is free");
@@ -59,22 +60,22 @@ pub(crate) fn serve(root: &Path) -> u16 {
     port.expect("an address ends with a port")
 }
 
-/// Sends bytes on a connection of their own; what comes back. After a moment without an answer, that was all.
+/// Sends bytes on a new connection and returns the response. Waits at first for `moment`, then closes its own side.
 pub(crate) fn ask(port: u16, bytes: &[u8], moment: Duration) -> Vec<u8> {
     let began = Instant::now();
     let mut stream = loop {
         match TcpStream::connect(("127.0.0.1", port)) {
             Ok(stream) => break stream,
-            // So many connections are made that the system wants a pause.
+            // After very many connections the system has no free local ports for a while.
             Err(e) if e.kind() == ErrorKind::AddrNotAvailable => thread::sleep(Duration::from_millis(100)),
             Err(e) => panic!("no connection: {e}"),
         }
         assert!(began.elapsed() < Duration::from_secs(120), "no connection");
     };
-    // A server that has seen enough does not read the rest.
+    // Ignored: the server may close the connection before it has read everything.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
-    // To end the own side is to give up what is still being made; so that comes second.
+    // Closing the own side aborts a response that is still being made, so this comes second.
     if !rest(&mut stream, moment, &mut answer) {
         let _ = stream.shutdown(Shutdown::Write);
         let ended = rest(&mut stream, PATIENCE, &mut answer);
@@ -83,8 +84,9 @@ pub(crate) fn ask(port: u16, bytes: &[u8], moment: Duration) -> Vec<u8> {
     answer
 }
 
-/// Reads on to the end, or until nothing comes for so long; whether it was the end. A stream goes on for as long as its
-/// page is open, so that its beginning is enough.
+/// Reads until the end or until nothing arrives for `patience`. Returns whether the response is complete.
+///
+/// An event stream does not end while its page is open, so its beginning counts as complete.
 fn rest(stream: &mut TcpStream, patience: Duration, answer: &mut Vec<u8>) -> bool {
     stream.set_read_timeout(Some(patience)).expect("a time limit can be set");
     let mut buffer = [0; 1 << 16];

@@ -1,10 +1,10 @@
-//! The IDX files of MNIST, plain and gzipped.
+//! The IDX files of MNIST, plain or gzipped.
 
 use enas_datasets::formats::{label_idx, read_idx};
 
 use crate::place;
 
-/// A byte for the number of dimensions, then the file. Pictures are paired with as many labels as they claim.
+/// A byte for the number of dimensions, then the file. Images are combined with as many labels as the file declares.
 pub fn idx(data: &[u8]) {
     let Some((&rank, file)) = data.split_first() else { return };
     let path = place::file("idx", file);

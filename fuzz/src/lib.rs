@@ -1,7 +1,9 @@
-//! One function for each kind of input that others may have written: bytes in, nothing out, and no panic, no endless
-//! memory, no file outside of its folder, whatever the bytes are. What else must hold is asserted.
+//! One function for each kind of untrusted input.
 //!
-//! `fuzz_targets` hands them to libFuzzer, `cargo xtask fuzz` runs them all.
+//! Whatever the bytes are, a function must not panic, use unbounded memory or touch files outside its directory.
+//! Further properties are asserted.
+//!
+//! The programs in `fuzz_targets` pass libFuzzer's inputs to these functions; `cargo xtask fuzz` runs all of them.
 #![forbid(unsafe_code)]
 
 mod arcs;

@@ -1,4 +1,4 @@
-//! The log of a run, as a report and as a page.
+//! The log of a run, as input of a report and of a page.
 
 use std::sync::OnceLock;
 
@@ -7,7 +7,7 @@ use enas_report::Options;
 use crate::http::{PATIENCE, ask, run_files, serve};
 use crate::place;
 
-/// A log. Report and page are made of it, and nothing in it becomes markup.
+/// Makes a report and a page from a log. Nothing in the log may become markup.
 pub fn logs(data: &[u8]) {
     static PORT: OnceLock<u16> = OnceLock::new();
     run_files(data);

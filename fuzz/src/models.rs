@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use crate::place;
 
-/// Multiply-adds of a picture up to which a network that was accepted is tried.
+/// Accepted networks are run only up to this number of multiply-adds per image.
 const QUICK: u64 = 1 << 22;
 
-/// A byte says what the rest is: a file, or a header to be completed to one. A network that is accepted must predict.
+/// The first byte selects the meaning of the rest: a file, or a header to complete. An accepted network must predict.
 pub fn models(data: &[u8]) {
     let Some((&kind, rest)) = data.split_first() else { return };
     let path = match kind % 2 {
@@ -26,7 +26,7 @@ pub fn models(data: &[u8]) {
     assert_eq!(scores.elem_count(), model.classes().len());
 }
 
-/// The header behind its length, and before as many numbers as it claims, within reason.
+/// Completes a header: its length precedes it, and as many bytes of tensor data as it declares follow, up to a limit.
 fn completed(header: &[u8]) -> Vec<u8> {
     let tensors: Value = serde_json::from_slice(header).unwrap_or_default();
     let ends = tensors.as_object().into_iter().flatten().filter_map(|(_, t)| t["data_offsets"][1].as_u64());

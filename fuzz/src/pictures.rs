@@ -1,11 +1,11 @@
-//! Picture files of all kinds, through the loader and through the doctor.
+//! Image files of all formats, as input of the loader and of the data check.
 
 use enas_data::{Config, Filter, InputSpec, Resize, WhiteLevels, doctor, prepare};
 use enas_rng::Seed;
 
 use crate::place;
 
-/// A picture as input of a network, in grey and in colour, and as the only file of a data set that is examined.
+/// An image as network input, in grey and in colour, and as the only file of a data set that is checked.
 pub fn pictures(data: &[u8]) {
     let ways = [
         (1, Resize::Stretch, Filter::Smooth),
@@ -16,7 +16,7 @@ pub fn pictures(data: &[u8]) {
         let spec = InputSpec { channels, height: 5, width: 7, resize, filter, white: WhiteLevels::default() };
         match prepare(data, &spec) {
             Ok(pixels) => assert_eq!(pixels.len(), spec.len()),
-            // What one way cannot decode, none can.
+            // An image that cannot be decoded fails in the same way for every specification.
             Err(_) => break,
         }
     }

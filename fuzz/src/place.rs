@@ -1,4 +1,4 @@
-//! Where the files of this process are.
+//! The temporary files of this process.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,13 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-/// A folder of this process, below the system's for temporary files.
+/// The temporary directory of this process.
 pub(crate) fn folder() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     FOLDER.get_or_init(|| tempfile::tempdir().expect("temporary files can be made")).path()
 }
 
-/// Writes a file in [`folder`]; its path.
+/// Writes a file below [`folder`] and returns its path.
 pub(crate) fn file(name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder().join(name);
     fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("folders can be made");
@@ -20,14 +20,14 @@ pub(crate) fn file(name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// Takes a folder with all its files away, if it is there.
+/// Removes a directory with all its files, if it exists.
 pub(crate) fn clear(path: &Path) {
     if path.exists() {
         fs::remove_dir_all(path).expect("temporary files can be removed");
     }
 }
 
-/// Everything below a folder: its path from there, and whether it is a plain file.
+/// All files below a directory: the relative path, and whether it is a regular file.
 pub(crate) fn listing(folder: &Path) -> Vec<(PathBuf, bool)> {
     let mut all = Vec::new();
     let mut left = vec![folder.to_owned()];

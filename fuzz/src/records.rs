@@ -10,7 +10,7 @@ use enas_search::{AutoRun, Record, Run, SearchConfig, TrainConfig};
 
 use crate::place;
 
-/// The files, separated by NUL bytes, as a run that is read and gone on with.
+/// The files, separated by NUL bytes, as a run that is read and resumed.
 pub fn records(data: &[u8]) {
     let dir = place::folder().join("run");
     place::clear(&dir);
@@ -40,7 +40,7 @@ pub fn records(data: &[u8]) {
     }
 }
 
-/// A small data set, which a stored split may fit.
+/// A small data set that may match a stored split.
 fn pictures() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
     CONFIG.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! Zip archives: read where they are, and unpacked.
+//! Zip archives: read in place, and unpacked.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,8 +9,9 @@ use enas_rng::Seed;
 
 use crate::place;
 
-/// An archive as a data set to train on, and as `train.zip` of one to unpack, which must leave nothing but plain files
-/// where it may.
+/// An archive as a data set, and as the `train.zip` of a data set to unpack.
+///
+/// Unpacking may only leave regular files in its own directory.
 pub fn zips(data: &[u8]) {
     let archive = place::file("box/train.zip", data);
     let config = Config { path: archive.clone(), image_size: 4, ..Config::default() };

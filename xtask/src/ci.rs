@@ -1,6 +1,6 @@
-//! `cargo xtask ci`: everything that must hold before a change lands, in one order, on any machine.
+//! `cargo xtask ci`: all checks of a change, in a fixed order, on any machine.
 //!
-//! All steps build with the release profile, so that tests and the smoke run share one build.
+//! All steps build with the release profile, so that the tests and the smoke run share one build.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -61,7 +61,7 @@ impl Step {
                     &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"],
                     None,
                 )?;
-                // Users who want no exports, nor what checking them brings along.
+                // The build without exports and without the dependencies that check them.
                 let least = ["clippy", "--release", "--workspace", "--no-default-features"];
                 cargo(&[&least[..], &["--", "-D", "warnings"]].concat(), None)
             }
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// One line per step with its seconds.
+/// A table with one line per step and its time in seconds.
 pub(crate) fn table(done: &[(String, Duration)]) -> String {
     let total = ("total".to_owned(), done.iter().map(|(_, time)| *time).sum());
     let line = |(name, time): &(String, Duration)| format!("{name:<8} {:>7.1} s", time.as_secs_f64());
@@ -119,7 +119,10 @@ fn cargo(arguments: &[&str], environment: Option<(&str, &str)>) -> Result<()> {
     check(&mut command)
 }
 
-/// Runs `command` with this program's own input and output; an error if it fails.
+/// Runs `command` with the input and output of this program.
+///
+/// # Errors
+/// If it cannot be started or fails.
 pub(crate) fn check(command: &mut Command) -> Result<()> {
     let status =
         command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;

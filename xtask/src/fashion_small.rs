@@ -1,4 +1,4 @@
-//! `cargo xtask fashion-small`: the built-in part of Fashion-MNIST, drawn again from the published files.
+//! `cargo xtask fashion-small`: draws the built-in subset of Fashion-MNIST again from the published files.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     write: bool,
 }
 
-/// Where the images are in the repository.
+/// The path of the images in the repository.
 const PLACE: &str = "data/zalando-fashion/fashion-small.bin";
 
 /// Draws the images and compares them with the built-in ones, or replaces those.
@@ -45,7 +45,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Compares with what is built in.
+/// Compares images and encoded bytes with the built-in ones.
+///
+/// # Errors
+/// If they differ.
 fn compare(pixels: &[u8], bytes: &[u8]) -> Result<()> {
     if fashion_small::pixels() != pixels {
         bail!("fashion-small: the built-in images are others; --write replaces {PLACE}");
@@ -56,7 +59,7 @@ fn compare(pixels: &[u8], bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The places of the drawn images among all, class by class: of each the first [`PER_CLASS`] of a permutation.
+/// The indices of the drawn images, class by class: the first [`PER_CLASS`] of a random permutation of each class.
 fn draw(labels: &[u8]) -> Result<Vec<usize>> {
     let mut drawn = Vec::new();
     for class in 0..10u8 {
@@ -68,7 +71,7 @@ fn draw(labels: &[u8]) -> Result<Vec<usize>> {
     Ok(drawn)
 }
 
-/// The pixels of the drawn images.
+/// The pixels of the drawn images, `[n, SIDE, SIDE]`.
 fn pixels(images: &Images) -> Result<Vec<u8>> {
     ensure!((images.height, images.width) == (SIDE, SIDE), "the images have {} rows", images.height);
     let size = SIDE * SIDE;

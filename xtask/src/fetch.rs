@@ -1,4 +1,4 @@
-//! `cargo xtask fetch-data`: a public data set as folders of PNG files.
+//! `cargo xtask fetch-data`: provides a public data set as directories of PNG files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -32,19 +32,19 @@ fn names() -> impl TypedValueParser<Value = DataSet> {
     PossibleValuesParser::new(values).map(|name| DataSet::named(&name).expect("it is one of the names"))
 }
 
-/// Carries the command out and says what was done.
+/// Runs the command and prints what was done.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let fetched = Fetch::new(args.name, &args.dest).from(args.from.clone()).run(&Bars::default())?;
     println!("{fetched}");
     Ok(())
 }
 
-/// Makes sure that `dest` holds the built-in digits; their folder.
+/// Provides the built-in digits below `dest` and returns their directory.
 pub(crate) fn digits(dest: &Path) -> Result<PathBuf> {
     Ok(Fetch::new(DataSet::Digits, dest).run(&())?.folder)
 }
 
-/// Progress bars on standard error, invisible where that is not a terminal.
+/// Progress bars on standard error; invisible if that is not a terminal.
 pub(crate) struct Bars(Mutex<ProgressBar>);
 
 impl Default for Bars {

@@ -1,9 +1,10 @@
-//! `cargo xtask fuzz`: made-up input for everything that reads what others wrote, with libFuzzer.
+//! `cargo xtask fuzz`: runs libFuzzer on everything that reads untrusted input.
 //!
-//! The targets are in `fuzz/`, laid out as `cargo fuzz` wants them, but that program is not needed: what it does is
-//! building with coverage counters and AddressSanitizer, which the stable compiler can do as well (see
-//! [`crate::sanitize`]), and a call of each target. libFuzzer itself finds more than any mutator without coverage, and
-//! one set of targets serves short and long runs alike.
+//! The targets are in `fuzz/`, in the layout of `cargo fuzz`, but that program is not needed. It builds with coverage
+//! counters and AddressSanitizer, which the stable compiler also can (see [`crate::sanitize`]), and runs each target.
+//!
+//! libFuzzer is guided by coverage, so it finds more than random mutation. The same targets serve short and long
+//! runs.
 
 use std::env;
 use std::fs::{self, File};
@@ -30,13 +31,13 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What `cargo xtask ci` does.
+    /// The arguments of `cargo xtask ci`.
     pub(crate) fn of_ci() -> Self {
         Self { targets: Vec::new(), seconds: None }
     }
 }
 
-/// Every target and how many inputs it tries in about four seconds of one core.
+/// The targets, each with the number of inputs that takes about four seconds on one core.
 const TARGETS: [(&str, u64); 11] = [
     ("arcs", 8_000),
     ("checkpoints", 300),
@@ -51,19 +52,19 @@ const TARGETS: [(&str, u64); 11] = [
     ("zips", 2_500),
 ];
 
-/// Pictures of the tests of `enas-data`, which are the first inputs of the target of this name.
+/// The test images of `enas-data` are initial inputs of this target.
 const PICTURES: (&str, &str) = ("pictures", "crates/enas-data/tests/pictures");
 
-/// Coverage counters and AddressSanitizer, as `cargo fuzz` asks for them.
+/// Flags for coverage counters and AddressSanitizer, as used by `cargo fuzz`.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
                      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
                      -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares \
                      -Zsanitizer=address";
 
-/// What counts as a fault beside a panic: seconds for one input, megabytes at once and in all.
+/// Limits that count as failures in addition to panics: seconds per input, megabytes per allocation and in total.
 const LIMITS: [&str; 3] = ["-timeout=60", "-malloc_limit_mb=256", "-rss_limit_mb=512"];
 
-/// Builds the targets and runs those that were asked for.
+/// Builds the targets and runs the chosen ones.
 pub(crate) fn run(args: &Args) -> Result<()> {
     for name in &args.targets {
         let names = TARGETS.map(|(name, _)| name).join(", ");
@@ -86,20 +87,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Builds all targets; the folder of the programs.
+/// Builds all targets and returns the directory of the programs.
 fn build(folder: &Path) -> Result<PathBuf> {
-    // The versions that the product is built with are those to be tested.
+    // Tests the versions of libraries that the product is built with.
     fs::copy(repo::root().join("Cargo.lock"), folder.join("Cargo.lock")).context("cannot copy Cargo.lock")?;
     let (host, target) = (host()?, repo::target()?.join("fuzz"));
     let mut cargo = repo::cargo();
-    // With a target named, build scripts and macros are built without the flags.
+    // With an explicit target, build scripts and procedural macros are built without the flags.
     cargo.args(["build", "--release", "--bins", "--target", &host, "--target-dir"]).arg(&target);
     cargo.current_dir(folder).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", FLAGS);
     ci::check(&mut cargo)?;
     Ok(target.join(host).join("release"))
 }
 
-/// The name of this machine's kind, as the compiler calls it.
+/// The target triple of this machine.
 pub(crate) fn host() -> Result<String> {
     let output = Command::new("rustc").arg("-vV").output().context("cannot start rustc")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -107,7 +108,7 @@ pub(crate) fn host() -> Result<String> {
     Ok(host.context("rustc -vV does not name the host")?.to_owned())
 }
 
-/// Runs one target; how many inputs it tried.
+/// Runs one target and returns the number of inputs it tried.
 fn try_out(folder: &Path, program: &Path, name: &str, tries: u64, args: &Args) -> Result<u64> {
     let scratch = scratch()?;
     let corpus = match args.seconds {
@@ -131,7 +132,7 @@ fn try_out(folder: &Path, program: &Path, name: &str, tries: u64, args: &Args) -
         .args(inputs(folder, &corpus, name))
         .env("TMPDIR", &files)
         .env("RAYON_NUM_THREADS", "1")
-        // What was freed and is kept to be watched counts as memory in use.
+        // Freed memory in the quarantine counts as memory in use, so the quarantine is kept small.
         .env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0")
         .stdout(Stdio::null())
         .stderr(output)
@@ -152,7 +153,7 @@ fn try_out(folder: &Path, program: &Path, name: &str, tries: u64, args: &Args) -
     executed(&said).with_context(|| format!("{} does not say how many inputs were tried", log.display()))
 }
 
-/// The folders with inputs: the first one takes new ones.
+/// The directories with inputs. libFuzzer adds new inputs to the first one.
 fn inputs(folder: &Path, corpus: &Path, name: &str) -> Vec<PathBuf> {
     let mut all =
         vec![corpus.to_owned(), folder.join("corpus").join(name), folder.join("regressions").join(name)];
@@ -163,14 +164,14 @@ fn inputs(folder: &Path, corpus: &Path, name: &str) -> Vec<PathBuf> {
     all
 }
 
-/// A folder for what the targets write, in memory where there is such a place.
+/// A directory for the files of the targets, in memory if possible.
 fn scratch() -> Result<tempfile::TempDir> {
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { memory.to_owned() } else { env::temp_dir() };
     tempfile::tempdir_in(folder).context("cannot create a temporary folder")
 }
 
-/// The number of inputs that libFuzzer says to have tried.
+/// The number of tried inputs, from the statistics of libFuzzer.
 fn executed(said: &str) -> Option<u64> {
     let line = said.lines().rev().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))?;
     line.trim().parse().ok()

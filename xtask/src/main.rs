@@ -1,6 +1,6 @@
-//! Project chores; `cargo xtask --help` lists them. Not part of what a user installs.
+//! Tasks for developers of the project; `cargo xtask --help` lists them. They are not part of an installation.
 #![forbid(unsafe_code)]
-// A binary for people at a terminal: printing is its job.
+// A command-line program prints to standard output.
 #![allow(clippy::print_stdout)]
 
 mod bench;

@@ -1,6 +1,6 @@
-//! Whether the crates could be published: their metadata, and whether their archives hold all that they compile.
+//! Checks whether the crates could be published: their metadata, and the completeness of their archives.
 //!
-//! Nothing is compiled: what an archive lacks is found by reading it.
+//! Nothing is compiled. Missing files are found by reading the archives.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,13 +14,13 @@ use tar::Archive;
 
 use crate::{ci, repo};
 
-/// Largest archive that the registry takes, in bytes.
+/// Maximum size of an archive that the registry accepts, in bytes.
 const LARGEST: u64 = 10 << 20;
 
 /// Packs every crate and checks the archives of those that are published.
 pub(crate) fn run() -> Result<()> {
     let mut cargo = repo::cargo();
-    // Everything that it asks for was needed to build the workspace.
+    // `--offline` works, as everything it needs was downloaded for the build of the workspace.
     ci::check(cargo.args([
         "package",
         "--workspace",
@@ -54,7 +54,7 @@ fn is_published(package: &Value) -> bool {
     package["publish"].as_array().is_none_or(|registries| !registries.is_empty())
 }
 
-/// What the metadata of a crate lacks, or what the registry would refuse in them.
+/// The problems of a crate's metadata: missing values, and values that the registry would refuse.
 fn lacking(package: &Value) -> Vec<String> {
     let mut lacks: Vec<String> = ["description", "license", "readme"]
         .into_iter()
@@ -74,7 +74,7 @@ fn lacking(package: &Value) -> Vec<String> {
     lacks
 }
 
-/// The files of an archive, below the folder that is around them; the text of sources, nothing of others.
+/// The files of an archive without its top directory: the text of sources, an empty text for others.
 fn contents(path: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut archive = Archive::new(GzDecoder::new(File::open(path)?));
     let mut files = BTreeMap::new();
@@ -90,7 +90,7 @@ fn contents(path: &Path) -> Result<BTreeMap<PathBuf, String>> {
     Ok(files)
 }
 
-/// What sources include by a literal path and the archive does not hold.
+/// Files that sources include by a literal path and that are not in the archive.
 fn missing(files: &BTreeMap<PathBuf, String>) -> Vec<String> {
     let mut missing = Vec::new();
     for (path, text) in files {
@@ -108,7 +108,7 @@ fn missing(files: &BTreeMap<PathBuf, String>) -> Vec<String> {
     missing
 }
 
-/// A path without `..`; `None` for what lies outside.
+/// The path without `.` and `..`; `None` if it leaves the archive.
 fn resolved(path: &Path) -> Option<PathBuf> {
     let mut out = PathBuf::new();
     for part in path.components() {
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn what_a_source_includes_must_be_in_the_archive() {
-        // Split, so that this file itself includes nothing.
+        // Split so that this file itself does not contain such a macro.
         let source = |path: &str| format!("const A: &str = {}(\"{path}\");", concat!("include", "_str!"));
         let files = |path: &str| {
             BTreeMap::from([

@@ -1,7 +1,7 @@
-//! What others read of ours, in the programs that most users have: exported networks in ONNX Runtime, events in
-//! TensorBoard. Both are Python packages, in an environment of their own.
+//! Checks our files in the programs of most users: exported networks in ONNX Runtime, events in TensorBoard.
 //!
-//! The program checks its exports itself, with a runtime written in Rust; this is the second opinion.
+//! Both are Python packages, installed in an environment of their own. An export also checks itself with a runtime in
+//! Rust; this check is independent of that.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,13 +11,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::{ci, repo};
 
-/// The files of the check, below the root.
+/// The directory of the scripts, below the root.
 const FOLDER: &str = "tests/python";
 
-/// Every operation in both cells, some loose ends, and an input that stays loose in the reduction cell.
+/// Every operation in both cells, several loose ends, and an input that is a loose end of the reduction cell.
 const ARC: &str = "0 0 1 1 0 2 1 3 0 4 2 0  1 0 1 1 1 2 1 3 1 4 2 3";
 
-/// Grey pictures of an even size with two reductions, colour pictures of an odd size with three; every way to resize.
+/// Grey images of an even size with two reductions, colour images of an odd size with three, and every method to
+/// resize.
 const NETWORKS: [(&str, &[&str]); 4] = [
     ("grey", &["data.image_size=28", "child.reductions=two"]),
     ("colour", &["data.image_size=33", "data.channels=3", "child.reductions=three", "data.resize=pad"]),
@@ -25,10 +26,10 @@ const NETWORKS: [(&str, &[&str]); 4] = [
     ("opencv", &["data.image_size=32", "child.reductions=two", "data.resize_filter=opencv"]),
 ];
 
-/// Trains two small networks, exports them and runs them in ONNX Runtime; reads the events of a training and of a
+/// Trains four small networks, exports them and runs them in ONNX Runtime. Reads the events of a training and of a
 /// search with TensorBoard.
 ///
-/// Where Python or its packages cannot be had, says so and passes, unless the environment variable `CI` asks for all.
+/// If Python or its packages are not available, prints that and passes, unless the environment variable `CI` is set.
 pub(crate) fn run() -> Result<()> {
     let found = requirements().and_then(|wanted| environment(&repo::target()?.join("python"), &wanted));
     let python = match found {
@@ -77,7 +78,7 @@ fn with_settings<'a>(command: &'a mut Command, settings: &[&str]) -> &'a mut Com
     command
 }
 
-/// Trains a network for an epoch and writes it as `model.onnx`, with samples, into `folder`.
+/// Trains a network for one epoch and exports it as `model.onnx`, with samples, to `folder`.
 fn export(enas: &Path, folder: &Path, settings: &[&str]) -> Result<()> {
     let shown = folder.display().to_string();
     let small = ["child.filters=8", "child.layers=4", "child.nodes=3"];
@@ -90,18 +91,19 @@ fn export(enas: &Path, folder: &Path, settings: &[&str]) -> Result<()> {
     ci::check(&mut export)
 }
 
-/// The packages of the check, as a list for pip.
+/// The packages of the check, as a requirements file of pip.
 fn requirements() -> Result<String> {
     let path = repo::root().join(FOLDER).join("requirements.txt");
     fs::read_to_string(path).context("cannot read the list of packages")
 }
 
-/// A Python environment in `folder` with the packages in `wanted`, a list for pip; its interpreter.
+/// Provides a Python environment in `folder` with the packages of the requirements file `wanted`. Returns its
+/// interpreter.
 ///
-/// One that is complete is used again until the list changes.
+/// A complete environment is reused until the list changes.
 pub(crate) fn environment(folder: &Path, wanted: &str) -> Result<PathBuf> {
     let python = interpreter(folder);
-    // Written last, so that an environment that was interrupted is made again.
+    // Written last, so that an interrupted installation is repeated.
     let complete = folder.join("complete.txt");
     if fs::read_to_string(&complete).is_ok_and(|have| have == wanted) && python.is_file() {
         return Ok(python);
@@ -117,12 +119,15 @@ pub(crate) fn environment(folder: &Path, wanted: &str) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// Where an environment has its interpreter.
+/// The path of an environment's interpreter.
 fn interpreter(folder: &Path) -> PathBuf {
     folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
 }
 
-/// Runs a command; if it fails, the last line that it printed says why.
+/// Runs a command without showing its output.
+///
+/// # Errors
+/// If it fails; the message contains the last line that it printed.
 fn quietly(command: &mut Command) -> Result<()> {
     let name = command.get_program().display().to_string();
     let output = command.output().with_context(|| format!("cannot start {name}"))?;

@@ -1,6 +1,7 @@
-//! `cargo xtask quality`: whether the search finds better architectures than chance, measured with the real program.
+//! `cargo xtask quality`: whether the search finds better architectures than random sampling, measured with the
+//! program.
 //!
-//! The program does the work (`enas study`) and keeps every finished training, so that this goes on where it was stopped.
+//! `enas study` does the work and saves every finished training, so an interrupted study continues where it stopped.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,13 +13,13 @@ use serde_json::Value;
 
 use crate::{fetch, repo};
 
-/// What makes a directory that of a study.
+/// The file that identifies the directory of a study.
 const STUDY: &str = "study.config.json";
 
-/// The percentile among random architectures that a search must reach in the small study.
+/// Minimum percentile among random architectures that a search must reach in the small study.
 const LEAST_PERCENTILE: f64 = 60.0;
-/// The share of random architectures that must have fewer multiply-adds than what a search finds, in percent: below it the
-/// search has settled on operations that cost and do nothing.
+/// Minimum percentage of random architectures that must have fewer multiply-adds than the one found. Below it, the
+/// search has collapsed to operations without computation.
 const LEAST_COST: f64 = 10.0;
 
 /// Measure the search: study its architectures beside random ones on Fashion-MNIST, which takes hours.
@@ -44,7 +45,7 @@ pub(crate) struct Args {
     further: Vec<OsString>,
 }
 
-/// Runs the study, or goes on with it; checks what came of the small one.
+/// Runs or resumes the study. Checks the result of the small one.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let dest = match &args.dest {
         Some(dest) => dest.clone(),
@@ -78,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.small { check(&out) } else { Ok(()) }
 }
 
-/// The arguments of the study that a claim about searches needs: 12,000 images to train on, a small network.
+/// The arguments of the full study: 12,000 training images and a small network.
 fn whole(data: &Path) -> Vec<OsString> {
     let sizes =
         ["--preset", "fashion-mnist", "--seed", "7", "--train-images", "12000", "--valid-images", "5000"];
@@ -121,7 +122,7 @@ fn arguments(data: &Path, sizes: &[&str], settings: &[&str]) -> Vec<OsString> {
     std::iter::once(data.as_os_str().to_owned()).chain(sizes).chain(settings).collect()
 }
 
-/// The built-in digits without splits of their own, so that settings can divide them.
+/// The built-in digits without splits, so that settings can split them.
 fn reversed_digits(dest: &Path) -> Result<PathBuf> {
     let target = dest.join("digits-by-class");
     if target.is_dir() {
@@ -161,8 +162,9 @@ struct Trained {
     macs: f64,
 }
 
-/// Whether what was found is among the better random architectures by the training loss, which tells more than the accuracy
-/// after so little, and costs as much as they do.
+/// Checks that the architecture found is among the better random ones and about as expensive.
+///
+/// It compares the training loss, which after so few epochs is more informative than the accuracy.
 fn check(study: &Path) -> Result<()> {
     let path = study.join("trials.jsonl");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -183,7 +185,7 @@ fn check(study: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where what was found stands among the random architectures, in percent.
+/// The percentiles of the architecture found among the random ones.
 #[derive(Debug, PartialEq)]
 struct Judged {
     by_loss: f64,

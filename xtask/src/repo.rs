@@ -1,4 +1,4 @@
-//! Where the repository is, and how to start other programs in it.
+//! The paths of the repository, and starting other programs in it.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// The repository's root: the folder above this crate.
+/// The root of the repository: the parent directory of this crate.
 pub(crate) fn root() -> PathBuf {
     let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     crate_folder.parent().expect("xtask lies in the repository").to_path_buf()
@@ -16,8 +16,8 @@ pub(crate) fn root() -> PathBuf {
 
 /// `cargo`, started in the repository's root.
 ///
-/// `cargo run` describes this crate to it in variables such as `CARGO_PKG_NAME`. Build scripts of some
-/// dependencies watch those, so handing them on would rebuild these dependencies on every other run.
+/// `cargo run` sets variables about this crate, such as `CARGO_PKG_NAME`. They are removed: build scripts of some
+/// dependencies watch them and would cause a rebuild on every other run.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     cargo.current_dir(root());
@@ -30,7 +30,7 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// What `cargo metadata` says about the workspace, without its dependencies' own metadata.
+/// The output of `cargo metadata` for the workspace, without the metadata of dependencies.
 pub(crate) fn metadata() -> Result<Value> {
     let output = cargo()
         .args(["metadata", "--format-version", "1", "--no-deps"])
@@ -42,9 +42,9 @@ pub(crate) fn metadata() -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("cargo metadata did not answer in JSON")
 }
 
-/// Builds the release binary of `enas` with these further arguments of cargo; its path.
+/// Builds the release binary of `enas` with further arguments of cargo. Returns its path.
 pub(crate) fn release_binary(features: &[&str]) -> Result<PathBuf> {
-    // The whole workspace, for the features that the tests were built with: nothing is compiled twice.
+    // Builds the whole workspace to get the features of the test build, so nothing is compiled twice.
     let scope: &[&str] = if features.is_empty() { &["--workspace"] } else { &["--package", "enas-cli"] };
     let arguments = [&["build", "--release", "--bin", "enas"], scope, features].concat();
     let status = cargo().args(&arguments).status().context("cannot start cargo build")?;
@@ -54,7 +54,7 @@ pub(crate) fn release_binary(features: &[&str]) -> Result<PathBuf> {
     Ok(target()?.join("release/enas").with_extension(env::consts::EXE_EXTENSION))
 }
 
-/// The folder that cargo builds in.
+/// The target directory of cargo.
 pub(crate) fn target() -> Result<PathBuf> {
     let metadata = metadata()?;
     let target = metadata["target_directory"].as_str().context("cargo metadata has no target directory")?;

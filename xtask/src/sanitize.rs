@@ -1,8 +1,10 @@
-//! `cargo xtask sanitize`: the kernels' tests while every access to memory is watched.
+//! `cargo xtask sanitize`: runs the kernels' tests with checks of every memory access.
 //!
-//! AddressSanitizer comes with the stable compiler, but its flag is unlocked only by `RUSTC_BOOTSTRAP`. That is fine for
-//! a check and would not be for a product. Miri would see more, but cannot run what calls the processor's vector
-//! instructions; valgrind sees reads of memory that nothing was written to, which AddressSanitizer does not.
+//! AddressSanitizer is part of the stable compiler, but its flag requires `RUSTC_BOOTSTRAP`. That is acceptable for a
+//! check, but not for a product.
+//!
+//! Miri would detect more, but cannot run code that uses vector instructions. Valgrind also detects reads of
+//! uninitialised memory, which AddressSanitizer does not.
 
 use std::time::Instant;
 
@@ -22,16 +24,16 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What `cargo xtask ci` does.
+    /// The arguments of `cargo xtask ci`.
     pub(crate) fn of_ci() -> Self {
         Self { valgrind: false, filter: None }
     }
 }
 
-/// The instruction sets that valgrind knows.
+/// The instruction sets that valgrind supports.
 const LEVELS: [&str; 2] = ["portable", "avx2"];
 
-/// Builds and runs the tests, without the tensor library that other users of the kernels need.
+/// Builds and runs the tests, without candle, which other users of the kernels need.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     if args.valgrind {
@@ -46,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn address(args: &Args) -> Result<()> {
     let mut cargo = tests("asan", args)?;
     cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address -Cforce-frame-pointers=yes");
-    // The thread pool lives until the end.
+    // Leaks are not reported, because the thread pool lives until the end.
     cargo.env("ASAN_OPTIONS", "detect_leaks=0:detect_stack_use_after_return=1");
     ci::check(&mut cargo)
 }
@@ -60,14 +62,14 @@ fn valgrind(level: &str, args: &Args) -> Result<()> {
     ci::check(&mut cargo)
 }
 
-/// The command that builds the kernels' tests in a folder of their own and runs them.
+/// The command that builds the kernels' tests in a separate directory and runs them.
 fn tests(folder: &str, args: &Args) -> Result<std::process::Command> {
     let mut cargo = repo::cargo();
     cargo.args(["test", "--release", "--package", "enas-kernels", "--lib", "--tests"]);
-    // With a target named, build scripts and macros are built without the flags.
+    // With an explicit target, build scripts and procedural macros are built without the flags.
     cargo.args(["--target", &fuzz::host()?, "--target-dir"]).arg(repo::target()?.join(folder));
     cargo.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
-    // What they find is shown with lines.
+    // Reports contain line numbers.
     cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only").env("CARGO_PROFILE_RELEASE_STRIP", "none");
     cargo.args(args.filter.iter());
     Ok(cargo)

@@ -1,7 +1,7 @@
-//! The smoke run: the program as a user has it, on real picture files, from search to predictions.
+//! The smoke test: runs the program like a user on real image files, from search to predictions.
 //!
-//! It checks that the pieces fit (files, flags, JSON, exact accuracies), not that the result is good: a few
-//! epochs are trained.
+//! It checks that the parts fit together (files, flags, JSON, exact accuracies). It does not check the quality of
+//! results, as only a few epochs are trained.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,13 +11,13 @@ use serde_json::Value;
 
 use crate::{fetch, repo};
 
-/// Epochs of the search and of the training. Few, as nothing here depends on a good network.
+/// Number of epochs of the search and of the training. Few suffice, as no check depends on the accuracy.
 const EPOCHS: &str = "2";
 
-/// Most bytes of the program.
+/// Maximum size of the program, in bytes.
 const LARGEST: u64 = 25_000_000;
 
-/// Builds the program and takes it through search, train, eval and predict in a folder of its own.
+/// Builds the program and runs search, train, eval and predict in a temporary directory.
 pub(crate) fn run() -> Result<()> {
     let enas = Program { path: repo::release_binary(&[])? };
     let bytes = enas.path.metadata().with_context(|| format!("cannot read {}", enas.path.display()))?.len();
@@ -64,7 +64,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Predictions must be as many as `eval` counted and right as often.
+/// Checks that predictions agree with the counts of `eval`: in total and of right ones.
 fn compare(predictions: &[Value], eval: &Value) -> Result<()> {
     let mut correct = 0;
     for prediction in predictions {
@@ -87,14 +87,14 @@ struct Program {
 }
 
 impl Program {
-    /// Runs the program; its standard output, which must be one JSON document.
+    /// Runs the program and parses its standard output as one JSON document.
     fn json(&self, arguments: &[&str]) -> Result<Value> {
         let output = self.output(arguments)?;
         serde_json::from_str(&output)
             .with_context(|| format!("{}: standard output is not JSON: {output:?}", arguments[0]))
     }
 
-    /// Runs the program; its standard output, which must be one JSON document per line.
+    /// Runs the program and parses its standard output as one JSON document per line.
     fn lines(&self, arguments: &[&str]) -> Result<Vec<Value>> {
         let output = self.output(arguments)?;
         let parse = |line| {

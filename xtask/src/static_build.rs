@@ -1,4 +1,4 @@
-//! `cargo xtask static-build`: a program that needs no library of the system it runs on.
+//! `cargo xtask static-build`: builds a program that needs no shared library of the system.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{ci, fuzz, repo};
 
-/// The target whose programs are static by themselves.
+/// The target whose programs are linked statically by default.
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// Build `enas` without any library of the system, and check that it needs none and runs.
@@ -27,7 +27,7 @@ impl Args {
     }
 }
 
-/// Builds the program, asks what it links to, and lets it work.
+/// Builds the program, checks that it has no dynamic libraries, and runs it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let program = build(if args.quick { "quick" } else { "release" })?;
     let needs = Command::new("ldd").arg(&program).output().context("cannot start ldd")?;
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Whether `ldd` says that a program links to nothing.
+/// Whether the output of `ldd` says that a program is statically linked.
 fn is_static(said: &str) -> bool {
     said.contains("statically linked") || said.contains("not a dynamic executable")
 }
@@ -52,7 +52,7 @@ fn build(profile: &str) -> Result<PathBuf> {
     cargo.args(["build", "--profile", profile, "--package", "enas-cli", "--target", &target, "--target-dir"]);
     cargo.arg(&folder);
     if !musl {
-        // With a target named, build scripts and macros are built without the flag.
+        // With an explicit target, build scripts and procedural macros are built without the flag.
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
     }
     eprintln!("for {target}");
@@ -60,7 +60,7 @@ fn build(profile: &str) -> Result<PathBuf> {
     Ok(folder.join(target).join(profile).join("enas"))
 }
 
-/// Whether the standard library for a target is there.
+/// Whether the standard library for a target is installed.
 fn is_installed(target: &str) -> Result<bool> {
     let output = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", target])
@@ -70,7 +70,7 @@ fn is_installed(target: &str) -> Result<bool> {
     Ok(output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
 }
 
-/// A search of one epoch: threads, files, images and clocks, on the C library that is linked in.
+/// Runs a search of one epoch, which uses threads, files, images and clocks of the C library that is linked in.
 fn work(program: &Path) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let out = folder.path().join("search");

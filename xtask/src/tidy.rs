@@ -1,6 +1,6 @@
-//! `cargo xtask tidy`: house rules that neither the compiler nor clippy can check.
+//! `cargo xtask tidy`: rules of the project that neither the compiler nor clippy checks.
 //!
-//! Each broken rule is printed with its place and with the reason why the rule exists.
+//! Each violation is printed with its place and with the reason for the rule.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,8 +16,9 @@ use crate::repo;
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
-/// Which crates of ours each crate may depend on, for its tests as well. A crate that is missing here is a
-/// broken rule, so that a new one is given its place in the layers.
+/// The crates of this workspace that each crate may depend on, including its tests.
+///
+/// A crate that is missing here violates the rule, so that every new crate is assigned to a layer.
 const LAYERS: &[(&str, &[&str])] = &[
     ("enas-rng", &[]),
     ("enas-arc", &[]),
@@ -80,10 +81,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xtask", &["enas-data", "enas-datasets", "enas-rng"]), // the latter by its tests only
 ];
 
-/// Crates whose networks, policies and runs are made of candle's tensors. Whoever uses one of them with candle relies on it.
+/// Crates whose networks, policies and runs use candle's tensors. Their users can rely on that.
 const WITH_CANDLE: &[&str] = &["enas-kernels", "enas-child", "enas-controller", "enas-search"];
 
-/// Crates that are free of tensors, unless a feature asks for them.
+/// Crates that must not depend on candle unless a feature asks for it.
 const WITHOUT_CANDLE: &[&str] = &[
     "enas-arc",
     "enas-datasets",
@@ -95,17 +96,17 @@ const WITHOUT_CANDLE: &[&str] = &[
     "xtask",
 ];
 
-/// The one crate whose library may hold unsafe code.
+/// The only crate whose library may contain unsafe code.
 const UNSAFE: &str = "enas-kernels";
 
-/// Root files that are in a workspace of their own. The fuzz targets themselves cannot forbid what the macro that makes
-/// them does; all that they do is in this library.
+/// Root files outside this workspace. The files of the fuzz targets cannot forbid unsafe code, because the macro in
+/// them generates it; all their work is done in this library.
 const OUTSIDE: [&str; 2] = ["fuzz/src/lib.rs", "fuzz/examples/seeds.rs"];
 
-/// Macros that must not stay in a file; split, so that this file does not hold them.
+/// Macros that must not be committed. They are split so that this file does not contain them.
 const LEFTOVERS: [&str; 2] = [concat!("todo", "!("), concat!("dbg", "!(")];
 
-/// A rule that is broken.
+/// A violation of a rule.
 #[derive(Debug, PartialEq)]
 struct Problem {
     place: String,
@@ -119,7 +120,10 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Checks the repository; prints each problem.
+/// Checks the repository and prints each violation.
+///
+/// # Errors
+/// If there are violations.
 pub(crate) fn run(_: &Args) -> Result<()> {
     let problems = problems()?;
     problems.iter().for_each(|problem| println!("{problem}"));
@@ -142,7 +146,7 @@ fn problems() -> Result<Vec<Problem>> {
         let text = fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))?;
         problems.extend(unsafe_code("enas-fuzz", path, &text));
     }
-    // A missing file names no crate, which is reported as such.
+    // A missing file counts as empty, so each crate is reported as not named.
     let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap_or_default();
     problems.extend(named_crates(&architecture, &packages));
     let [dockerfile, readme] =
@@ -157,13 +161,13 @@ fn problems() -> Result<Vec<Problem>> {
     Ok(problems)
 }
 
-/// What the rules need to know about a crate of ours.
+/// The facts about a crate of this workspace that the rules need.
 struct Package {
     name: String,
     dependencies: Vec<String>,
-    /// Those that only a feature asks for.
+    /// Dependencies that only a feature enables.
     optional: Vec<String>,
-    /// Root files of all that is compiled: library, binaries, build script, tests, benchmarks, examples.
+    /// The root files of all compile targets: library, binaries, build script, tests, benchmarks, examples.
     roots: Vec<String>,
 }
 
@@ -189,7 +193,7 @@ fn packages(metadata: &Value) -> Result<Vec<Package>> {
     list(metadata, "packages")?.iter().map(package).collect()
 }
 
-/// Whether a dependency is the emulated GPU, and for tests alone: that is what it is for.
+/// Whether a dependency is the emulated GPU, used for tests only. Every crate may use it that way.
 fn is_test_device(dependency: &Value) -> bool {
     dependency["name"] == "enas-emulator" && dependency["kind"] == "dev"
 }
@@ -248,7 +252,7 @@ fn named_crates(architecture: &str, packages: &[Package]) -> Vec<Problem> {
     missing.chain(unknown).collect()
 }
 
-/// The image must be built with the command that people are told to build with.
+/// Checks that the container image is built with a command that `README.md` shows.
 fn container(dockerfile: &str, readme: &str) -> Option<Problem> {
     let typed = readme.lines().filter_map(|line| line.strip_prefix("    "));
     let typed: BTreeSet<&str> = typed.map(|line| line.split(" #").next().unwrap_or(line).trim()).collect();
@@ -291,7 +295,7 @@ fn leftovers(path: &str, content: &[u8]) -> Vec<Problem> {
     found.map(problem).collect()
 }
 
-/// Paths of all files that are or would be committed, relative to `root`.
+/// Paths, relative to `root`, of all files that are or would be committed.
 fn files(root: &Path) -> Result<Vec<String>> {
     let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
     let output = std::process::Command::new("git")

@@ -1,4 +1,4 @@
-//! Architectures as people hand them in: arguments, text files, pipes, `best.arc.json`. Not their meaning.
+//! Reading architectures from arguments, text files, pipes and `best.arc.json`.
 
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(crate) fn given(input: &ArcInput) -> anyhow::Result<Vec<Arch>> {
     Ok(given_with_form(input)?.0)
 }
 
-/// The same, and the form they were written in. JSON counts as integers.
+/// Like [`given`], with the form in which they were written. JSON counts as integers.
 ///
 /// # Errors
 /// As [`given`].
@@ -47,7 +47,7 @@ pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arch>, Ar
 /// The architectures of a file; at least one.
 ///
 /// # Errors
-/// Usage, naming the file, the place and what is allowed there.
+/// A usage error that names the file, the position and what is allowed there.
 pub(crate) fn in_file(file: &Path) -> anyhow::Result<Vec<Arc>> {
     in_text(&text_of(file)?, of_cells).and_then(all_cells).with_context(|| file.display().to_string())
 }
@@ -56,27 +56,27 @@ fn all_cells(arches: Vec<Arch>) -> anyhow::Result<Vec<Arc>> {
     arches.into_iter().map(cells).collect()
 }
 
-/// Most bytes of a list of architectures: some hundred thousand.
+/// Maximum size of a list of architectures in bytes, enough for some hundred thousand.
 const MAX_ARCS: u64 = 64 << 20;
 
 fn text_of(file: &Path) -> anyhow::Result<String> {
     read_text(file, MAX_ARCS).with_context(|| format!("cannot read {}", file.display())).or_usage()
 }
 
-/// The one architecture of a file.
+/// The only architecture of a file.
 ///
 /// # Errors
-/// Usage, also if the file holds several.
+/// A usage error, also if the file contains several.
 pub(crate) fn one_in_file(file: &Path) -> anyhow::Result<Arch> {
     in_text(&text_of(file)?, either).and_then(only).with_context(|| file.display().to_string())
 }
 
-/// Reads an architecture of either space.
+/// Parses an architecture of the micro or the macro search space.
 fn either(text: &str) -> anyhow::Result<Arch> {
     Arch::parse_any(text).or_usage()
 }
 
-/// Reads cells.
+/// Parses an architecture of the micro search space (cells).
 fn of_cells(text: &str) -> anyhow::Result<Arch> {
     if Arch::is_readable_macro(text) {
         return either(text).and_then(cells).map(Arch::Micro);
@@ -84,10 +84,10 @@ fn of_cells(text: &str) -> anyhow::Result<Arch> {
     Arc::parse_any(text).map(Arch::Micro).or_usage()
 }
 
-/// The cells of an architecture, for what works with them alone.
+/// Returns the cells of an architecture, for commands that work with cells only.
 ///
 /// # Errors
-/// Usage for an architecture of the macro space.
+/// A usage error for an architecture of the macro search space.
 fn cells(arch: Arch) -> anyhow::Result<Arc> {
     match arch {
         Arch::Micro(arc) => Ok(arc),
@@ -95,10 +95,10 @@ fn cells(arch: Arch) -> anyhow::Result<Arc> {
     }
 }
 
-/// The one architecture of a flag's value, which is the architecture itself or a file that holds it.
+/// The only architecture in the value of a flag. The value is the architecture itself or a file that contains it.
 ///
 /// # Errors
-/// Usage, naming the flag.
+/// A usage error that names the flag.
 pub(crate) fn one_given(flag: &str, given: &str) -> anyhow::Result<Arch> {
     let file = Path::new(given);
     if file.is_dir() {
@@ -111,15 +111,15 @@ pub(crate) fn one_given(flag: &str, given: &str) -> anyhow::Result<Arch> {
     in_text(given, either).and_then(only).with_context(|| flag.to_owned())
 }
 
-/// As [`one_given`], for what works with cells alone.
+/// Like [`one_given`], for commands that work with cells only.
 ///
 /// # Errors
-/// As there, and usage for an architecture of the macro space.
+/// As for [`one_given`], and a usage error for an architecture of the macro search space.
 pub(crate) fn cells_given(flag: &str, given: &str) -> anyhow::Result<Arc> {
     one_given(flag, given).and_then(cells)
 }
 
-/// Whether a word can only be the name of a file: no architecture has these endings, nor slashes.
+/// Whether a word can only be a file name: architectures contain neither slashes nor file extensions.
 fn looks_like_a_path(word: &str) -> bool {
     let ending = Path::new(word).extension().and_then(|ending| ending.to_str());
     let is_one_word = !word.contains(char::is_whitespace);
@@ -142,7 +142,10 @@ fn stdin() -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// All architectures of a text, each read by `parse`: JSON with a key `arc`, readable forms, or lines of integers; `#` begins a comment.
+/// Parses all architectures of a text with `parse`.
+///
+/// The text is JSON with a key `arc`, or readable forms, or lines of integers. Lines that begin with `#` are
+/// comments.
 fn in_text(text: &str, parse: fn(&str) -> anyhow::Result<Arch>) -> anyhow::Result<Vec<Arch>> {
     let text = &without_comments(text);
     if is_json(text) {
@@ -158,7 +161,7 @@ fn in_text(text: &str, parse: fn(&str) -> anyhow::Result<Arch>) -> anyhow::Resul
         .collect()
 }
 
-/// Blanks lines that begin with `#`; they still count.
+/// Empties lines that begin with `#`, so that line numbers stay correct.
 fn without_comments(text: &str) -> String {
     let kept = |line| if str::trim_start(line).starts_with('#') { "" } else { line };
     text.lines().map(kept).collect::<Vec<_>>().join("\n")
@@ -172,7 +175,7 @@ fn is_readable(text: &str) -> bool {
     text.contains([':', '='])
 }
 
-/// One JSON document or several in a row.
+/// Parses one JSON document or a sequence of them.
 fn in_json(text: &str) -> anyhow::Result<Vec<Arch>> {
     #[derive(Deserialize)]
     struct Holder {

@@ -1,15 +1,16 @@
-//! Which device the work is computed on.
+//! Selection of the device that computes.
 
 use anyhow::Result;
 use enas_kernels::gpu::{self, Gpu};
 
 use crate::args;
 
-/// The device that was asked for, as candle has it: the CPU, or an NVIDIA GPU with a stream of its own. If nothing was
-/// asked for, the first GPU if there is one that works.
+/// The requested device as a candle device: the CPU, or an NVIDIA GPU with its own stream.
+///
+/// Without a request, this is the first GPU if it works, else the CPU.
 ///
 /// # Errors
-/// If the GPU that was asked for cannot be had: there is none, or the program is built without the feature `cuda`.
+/// If the requested GPU is not available, or the program is built without the feature `cuda`.
 pub(crate) fn open(device: Option<args::Device>) -> Result<candle_core::Device> {
     match device {
         Some(args::Device::Cpu) => Ok(candle_core::Device::Cpu),
@@ -18,7 +19,7 @@ pub(crate) fn open(device: Option<args::Device>) -> Result<candle_core::Device> 
     }
 }
 
-/// The kernels on the device that was asked for; `None` for the CPU.
+/// The kernels on the requested device; `None` for the CPU.
 ///
 /// # Errors
 /// As for [`open`].
@@ -26,7 +27,7 @@ pub(crate) fn gpu(device: Option<args::Device>) -> Result<Option<Gpu>> {
     Ok(gpu::on(&open(device)?)?)
 }
 
-/// A GPU that runs the kernels.
+/// Opens a GPU and checks that it runs the kernels.
 fn cuda(number: usize) -> Result<candle_core::Device, gpu::Error> {
     let device = gpu::open(number)?;
     gpu::on(&device).map(|_| device)

@@ -1,7 +1,6 @@
-//! How an error becomes an exit code. Not how it is printed: `main` does that, once.
+//! Mapping of errors to exit codes. `main` prints errors.
 //!
-//! The user's own words (flags, configuration, an arc) end with 2, everything that went wrong while doing what
-//! was asked with 1.
+//! Errors in the user's request (flags, configuration, an arc) give 2, errors of the work itself 1.
 
 use std::error::Error;
 use std::fmt;
@@ -18,7 +17,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// Stopped by SIGTERM; the state is saved.
 pub(crate) const TERMINATED: u8 = 143;
 
-/// An error in what the user asked for.
+/// An error in the user's request.
 #[derive(Debug)]
 pub(crate) struct Usage(anyhow::Error);
 
@@ -39,9 +38,9 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Usage(anyhow::Error::msg(message.into())))
 }
 
-/// Marks errors as the user's to mend.
+/// Conversion of errors to usage errors.
 pub(crate) trait OrUsage<T> {
-    /// The same result, its error ending the program with code 2.
+    /// Converts the error to a usage error, which ends the program with exit code 2.
     fn or_usage(self) -> anyhow::Result<T>;
 }
 
@@ -51,12 +50,12 @@ impl<T, E: Into<anyhow::Error>> OrUsage<T> for Result<T, E> {
     }
 }
 
-/// The exit code that `error` ends the program with.
+/// The exit code of the program for `error`.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(is_usage) { USAGE } else { FAILED }
 }
 
-/// What to print: the chain of causes, without the causes that a message quotes already.
+/// The message to print: the chain of causes, without causes that a message already ends with.
 pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -85,12 +84,12 @@ fn is_usage(cause: &(dyn Error + 'static)) -> bool {
         || cause.downcast_ref().is_some_and(is_setting)
 }
 
-/// Whether a network was asked for that cannot be.
+/// Whether the error is due to settings or an arc that the user chose.
 fn is_setting(error: &enas_child::Error) -> bool {
     matches!(error, enas_child::Error::Config { .. } | enas_child::Error::Arc(_))
 }
 
-/// Whether the reader of our output went away, which is no error of ours: `enas … | head` ends quietly.
+/// Whether the reader of stdout has closed it, as in `enas … | head`. This is not an error.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let broken = |e: &io::Error| e.kind() == io::ErrorKind::BrokenPipe;
     error.chain().filter_map(|cause| cause.downcast_ref()).any(broken)

@@ -1,4 +1,4 @@
-//! What a path stands for where a run or a model is meant: a run directory, the folder of an automatic run, a file.
+//! Resolution of paths to runs and models: a run directory, the directory of an automatic run, or a file.
 
 use std::path::{Path, PathBuf};
 
@@ -8,19 +8,20 @@ use enas_search::{AutoPhase, AutoRecord, Kind, Record};
 use crate::args::ModelPlace;
 use crate::failure::usage;
 
-/// The model in a run directory, and in the folder of an automatic run.
+/// The name of the model file in a run directory and in the directory of an automatic run.
 const MODEL: &str = "model.safetensors";
 
-/// The run directory of the search that `dir` means: its own, or that in the folder of an automatic run.
+/// The run directory of a search: `dir` itself, or the search phase in the directory of an automatic run.
 pub(crate) fn search(dir: &Path) -> PathBuf {
     if is_auto(dir) { phase(dir, AutoPhase::Search) } else { dir.to_owned() }
 }
 
-/// The run directory whose architecture or report `dir` means: of an automatic run that of the training whose model
-/// lies on top, before there is one that of the search.
+/// The run directory whose architecture or report is meant by `dir`.
+///
+/// For an automatic run this is the training with the best model; before there is one, the search.
 ///
 /// # Errors
-/// Usage for the folder of an automatic run that has no such run yet.
+/// A usage error for an automatic run that has no such phase yet.
 pub(crate) fn reported(dir: &Path) -> Result<PathBuf> {
     if !is_auto(dir) {
         return Ok(dir.to_owned());
@@ -33,10 +34,12 @@ pub(crate) fn reported(dir: &Path) -> Result<PathBuf> {
     })
 }
 
-/// The model file that is meant. `mistaken` is a path that was given for something else, and may be the model.
+/// The model file that the arguments mean.
+///
+/// `mistaken` is a path given for another purpose that may be the model; it is used for advice only.
 ///
 /// # Errors
-/// Usage, naming the file that would do, where that is known.
+/// A usage error that names a suitable file, if one is known.
 pub(crate) fn model(place: &ModelPlace, mistaken: Option<&Path>) -> Result<PathBuf> {
     match (&place.model, &place.run) {
         (Some(path), _) if path.is_dir() => in_directory("--model", path),

@@ -1,4 +1,4 @@
-//! Log lines of all crates to stderr, without tearing the progress bars. Not results, not the final error.
+//! Writes log lines of all crates to stderr without damaging the progress bars.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::args::Shown;
 use crate::messages::Console;
 
-/// Starts logging: warnings by default, errors alone with `--quiet`, more with `-v`; `RUST_LOG` refines.
+/// Starts logging: warnings by default, only errors with `--quiet`, more with `-v`. `RUST_LOG` overrides the levels.
 pub(crate) fn start(shown: Shown, console: &Console) {
     let level = match (shown.quiet, shown.verbose) {
         (true, _) => LevelFilter::ERROR,
@@ -25,14 +25,14 @@ pub(crate) fn start(shown: Shown, console: &Console) {
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .without_time()
-        // What cannot be written to stderr cannot be reported there either; trying to would end the program.
+        // An error of writing to stderr could only be reported there, which would end the program.
         .log_internal_errors(false)
         .with_writer(AboveBars(console.clone()));
     let filter = refined.unwrap_or_else(|| Targets::new().with_default(level));
     tracing_subscriber::registry().with(filter).with(lines).init();
 }
 
-/// Writes each log line above the bars.
+/// A writer that prints each log line above the bars.
 struct AboveBars(Console);
 
 impl<'a> MakeWriter<'a> for AboveBars {

@@ -1,6 +1,7 @@
 //! `enas`: searches, trains and uses small image classifiers from the command line.
 //!
-//! Arguments in, progress and results out. No algorithms: those live in `enas-search` and below.
+//! This crate parses arguments and prints progress and results. The algorithms are in `enas-search` and the crates
+//! below it.
 #![forbid(unsafe_code)]
 
 mod arcs;
@@ -36,14 +37,14 @@ fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) if failure::is_broken_pipe(&error) => failure::SUCCESS.into(),
         Err(error) => {
-            // If stderr is closed there is nobody left to tell; the exit code still says it.
+            // If stderr is closed the message is lost, but the exit code still reports the error.
             let _ = writeln!(io::stderr(), "{} {}", terminal::error_word(), failure::message(&error));
             failure::exit_code(&error).into()
         }
     }
 }
 
-/// Runs the command and gives its exit code.
+/// Runs the command and returns its exit code.
 fn run(cli: Cli) -> anyhow::Result<u8> {
     let console = Console::new(cli.shown.quiet);
     logging::start(cli.shown, &console);

@@ -1,7 +1,7 @@
-//! What stderr shows while a command works: notes, bars and what goes on. Not results.
+//! Output on stderr while a command works: notes, progress bars and status lines.
 //!
-//! On a terminal bars and a spinner move; elsewhere plain lines come whenever nothing was written for a few seconds, so
-//! that nobody wonders whether the program still works. `--quiet` switches all of it off.
+//! A terminal shows bars and a spinner. Otherwise a status line is written after a few seconds without output, so
+//! that users see that the program works. `--quiet` disables all of it.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,14 +13,14 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::output::duration;
 use crate::terminal::stderr_width;
 
-/// Columns from which on there is room for a long bar.
+/// Minimum number of columns for a long bar.
 const WIDE: usize = 100;
-/// The longest silence where there are no bars.
+/// Maximum time without output if there are no bars.
 const SILENCE: Duration = Duration::from_secs(4);
-/// How often the silence is measured.
+/// Time between two checks of that time.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The user's terminal, or whatever stands in for it.
+/// The user's terminal, or its replacement if stderr is redirected.
 #[derive(Clone, Debug)]
 pub(crate) struct Console {
     bars: MultiProgress,
@@ -29,7 +29,7 @@ pub(crate) struct Console {
     work: SyncArc<Mutex<Work>>,
 }
 
-/// What goes on, for lines that break a silence.
+/// The current work, for status lines.
 #[derive(Debug)]
 struct Work {
     line: Option<Line>,
@@ -39,12 +39,12 @@ struct Work {
 #[derive(Debug)]
 struct Line {
     text: String,
-    /// Set where the line says how long the work has taken.
+    /// The start of the work, if the line states its duration.
     began: Option<Instant>,
 }
 
 impl Console {
-    /// Looks at stderr once.
+    /// Creates a console. Whether stderr is a terminal is determined once.
     pub(crate) fn new(quiet: bool) -> Self {
         let terminal = io::stderr().is_terminal();
         let target =
@@ -53,7 +53,7 @@ impl Console {
         let work = SyncArc::new(Mutex::new(Work { line: None, last_written: Instant::now() }));
         if !terminal && !quiet {
             let work = SyncArc::downgrade(&work);
-            // Without the thread lines would be missing, nothing else.
+            // If the thread cannot be started, only the status lines are missing.
             let _ = thread::Builder::new().name("console".into()).spawn(move || break_silence(&work));
         }
         Self { bars, terminal, quiet, work }
@@ -64,28 +64,29 @@ impl Console {
         self.terminal
     }
 
-    /// Whether nothing is to be shown.
+    /// Whether output is disabled.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Writes one line for the user, unless `--quiet`.
+    /// Writes one line unless `--quiet`.
     pub(crate) fn note(&self, line: &str) {
         if !self.quiet {
             lock(&self.work).last_written = Instant::now();
-            // A closed stderr is no reason to stop the work.
+            // A closed stderr must not stop the work.
             let _ = self.above_bars(|| writeln!(io::stderr(), "{line}"));
         }
     }
 
-    /// Lets `write` write to stderr while no bar is drawn.
+    /// Calls `write`, which may write to stderr, while no bar is drawn.
     pub(crate) fn above_bars<R>(&self, write: impl FnOnce() -> R) -> R {
         self.bars.suspend(write)
     }
 
-    /// A bar over `total` steps; invisible where bars are off.
+    /// Adds a bar of `total` steps. It is invisible if bars are disabled.
     pub(crate) fn bar(&self, label: &str, total: u64) -> ProgressBar {
-        // The message is cut off where the terminal ends; a line that wrapped would be drawn below itself.
+        // `wide_msg` truncates the message. A line longer than the terminal would wrap and be drawn again below
+        // itself.
         let wide = stderr_width().is_none_or(|width| width >= WIDE);
         let template = if wide {
             "{prefix:10} [{bar:24.cyan}] {pos}/{len} {wide_msg}"
@@ -98,7 +99,7 @@ impl Console {
         self.bars.add(ProgressBar::new(total).with_style(style).with_prefix(label.to_owned()))
     }
 
-    /// Shows that something goes on until the returned value is dropped.
+    /// Shows `what` as the current work until the returned value is dropped.
     pub(crate) fn activity(&self, what: &str) -> Activity {
         self.set_line(Some(Line { text: what.to_owned(), began: Some(Instant::now()) }));
         let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("well formed");
@@ -108,12 +109,12 @@ impl Console {
         Activity { console: self.clone(), spinner }
     }
 
-    /// What to write where nothing else is written for a few seconds; only used where bars are off.
+    /// Sets the status line, which is written after a few seconds without output. Used only if bars are disabled.
     pub(crate) fn set_status(&self, text: String) {
         self.set_line(Some(Line { text, began: None }));
     }
 
-    /// Ends what [`Self::set_status`] began.
+    /// Removes the status line of [`Self::set_status`].
     pub(crate) fn clear_status(&self) {
         self.set_line(None);
     }
@@ -123,7 +124,7 @@ impl Console {
     }
 }
 
-/// Something that goes on for as long as this value lives.
+/// Work that is shown as long as this value lives.
 pub(crate) struct Activity {
     console: Console,
     spinner: ProgressBar,
@@ -160,7 +161,7 @@ impl std::fmt::Display for Line {
     }
 }
 
-/// A panic elsewhere leaves nothing behind that a line could not be written over.
+/// Ignores poisoning: after a panic elsewhere the state is still valid.
 fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
     work.lock().unwrap_or_else(PoisonError::into_inner)
 }

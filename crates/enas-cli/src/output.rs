@@ -1,4 +1,4 @@
-//! Results to stdout, for people or as JSON. Not progress, warnings or errors: those go to stderr.
+//! Output of results on stdout, as text or JSON. Progress, warnings and errors go to stderr.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -9,15 +9,15 @@ use enas_data::Dataset;
 pub(crate) use enas_draw::grouped;
 use serde::{Serialize, Serializer};
 
-/// Where results go and in which form.
+/// The format of results.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
-    /// Whether stdout is pure JSON.
+    /// Whether stdout receives only JSON.
     pub(crate) json: bool,
 }
 
 impl Output {
-    /// Prints `document` as one JSON line if JSON was asked for, otherwise what `human` writes.
+    /// Prints `document` as one line of JSON with `--json`, otherwise the text that `human` writes.
     ///
     /// # Errors
     /// If stdout cannot be written.
@@ -37,7 +37,7 @@ impl Output {
 }
 
 impl Output {
-    /// Prints `document` as one JSON line, whether JSON was asked for or not.
+    /// Prints `document` as one line of JSON, with or without `--json`.
     ///
     /// # Errors
     /// If stdout cannot be written.
@@ -46,12 +46,12 @@ impl Output {
     }
 }
 
-/// A path in a JSON document. What of it is no text is shown as far as it can be.
+/// Serialises a path for JSON. Parts that are not UTF-8 are replaced (lossy conversion).
 pub(crate) fn path<S: Serializer>(path: &impl AsRef<Path>, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&path.as_ref().display())
 }
 
-/// The same for a path that may be missing.
+/// The same for an optional path.
 pub(crate) fn path_if_any<S: Serializer>(path: &Option<&Path>, to: S) -> Result<S::Ok, S::Error> {
     path.map(|path| path.display().to_string()).serialize(to)
 }
@@ -61,12 +61,12 @@ pub(crate) fn paths<S: Serializer>(paths: &[impl AsRef<Path>], to: S) -> Result<
     to.collect_seq(paths.iter().map(|path| path.as_ref().display().to_string()))
 }
 
-/// A share as a percentage with two decimals.
+/// Formats a fraction of 1 as a percentage with two decimals.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
-/// A name as it can stand in a line: what would break the line, or move the cursor, is written as in `\n`.
+/// A name with control characters escaped, as in `\n`, so that it stays on one line.
 pub(crate) fn visible(name: &str) -> Cow<'_, str> {
     if !name.contains(char::is_control) {
         return Cow::Borrowed(name);
@@ -75,7 +75,7 @@ pub(crate) fn visible(name: &str) -> Cow<'_, str> {
     Cow::Owned(name.chars().map(shown).collect())
 }
 
-/// Which images a run works on: the first line of a search and of a training.
+/// The images of a run in words: the first line of a search or a training.
 pub(crate) fn images(data: &Dataset) -> String {
     let Dataset { name, train, valid, test, classes, .. } = data;
     let (a, b, c) = (train.len(), valid.len(), test.len());
@@ -87,17 +87,17 @@ pub(crate) fn images(data: &Dataset) -> String {
     )
 }
 
-/// Size and cost of a network. Which network must be said beside it.
+/// Size and cost of a network in words. The caller must say which network it is.
 pub(crate) fn cost(params: usize, macs: u64) -> String {
     format!("{} parameters, {} multiply-adds per image", grouped(params as u64), grouped(macs))
 }
 
-/// A number of things with their name, as in `1 epoch` or `2 epochs`.
+/// Formats a count with its noun, as in `1 epoch` or `2 epochs`.
 pub(crate) fn counted(n: u64, name: &str) -> String {
     format!("{n} {name}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`.
+/// Formats seconds as `42 s`, `3 min 05 s` or `2 h 07 min`.
 pub(crate) fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {

@@ -1,4 +1,4 @@
-//! A search or a training on stderr: bars on a terminal, plain lines elsewhere.
+//! The progress of a search or a training on stderr: bars on a terminal, lines otherwise.
 
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,19 @@ use crate::messages::Console;
 use crate::output::{counted, duration, grouped, percent};
 use crate::terminal::{field, fitted, stderr_width};
 
-/// Shows a search or a training while it runs, and passes on the wish to stop.
+/// Shows the progress of a search or a training, and asks it to stop after Ctrl-C.
 pub(crate) struct Watcher<'a> {
     console: &'a Console,
     interrupt: &'a Interrupt,
     bar: Option<(&'static str, ProgressBar)>,
     clock: Clock,
-    /// Whether what runs is a phase of an automatic run.
+    /// Whether the current run is a phase of an automatic run.
     is_auto: bool,
-    /// Whether an automatic run searches.
+    /// Whether the automatic run has a search.
     searches: bool,
-    /// Whether a change of the number of epochs was said.
+    /// Whether a change of the number of epochs was already reported.
     replanned: bool,
-    /// What every line begins with, where several runs are at work; then there are no bars.
+    /// The prefix of every line, if several runs are in progress. Then there are no bars.
     name: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// The same for one of several runs that are at work at the same time.
+    /// The same for one of several concurrent runs.
     pub(crate) fn named(mut self, name: String) -> Self {
         self.name = Some(name);
         self
@@ -55,7 +55,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// Moves the bar of this phase, or changes the plain line that is written from time to time.
+    /// Moves the bar of this phase. If stderr is not a terminal, sets the status line instead.
     fn step(&mut self, label: &'static str, done: u64, total: u64, epoch: &str, message: &str) {
         if self.console.is_quiet() || self.name.is_some() {
             return;
@@ -151,7 +151,7 @@ impl Observer for Watcher<'_> {
                 let message = format!("best {}", percent(*best));
                 self.step("selection", *done as u64, *total as u64, "", &message);
             }
-            // Every line of an epoch says how many there will be.
+            // Reported once only, as every line of an epoch states the number of epochs.
             Event::Replanned { .. } if self.replanned => {}
             Event::Replanned { epochs } => {
                 self.replanned = true;
@@ -198,7 +198,7 @@ impl Drop for Watcher<'_> {
     }
 }
 
-/// What an epoch came to, as far as the terminal has room for it.
+/// The result of an epoch in one line, with as many fields as fit the terminal.
 fn epoch_line(summary: &EpochSummary, eta: &str, width: Option<usize>) -> String {
     let policy = summary.policy.as_ref();
     let waited = summary.waited_seconds > 0.02 * summary.seconds;
@@ -250,11 +250,11 @@ fn planned(plan: &AutoPlan) -> String {
     )
 }
 
-/// Which phases a search has and why, and what its images can show.
+/// The phases of a search with the reason, and the smallest difference that its images can show.
 fn search_planned(plan: &SearchPlan) -> String {
     let SearchPlan { shares_weights, steps, warmup_steps, candidates, reporting } = *plan;
     let finals = format!("then {candidates} networks are trained alone, and the best go on");
-    // Two networks that disagree on a tenth of the images.
+    // Half width of a 95 % interval for two networks that disagree on a tenth of the images.
     let visible = 100.0 * 1.96 * (0.1 / reporting.max(1) as f64).sqrt();
     let phases = if shares_weights {
         format!(
@@ -287,13 +287,13 @@ fn of_epochs(place: &Place) -> String {
     format!("epoch {}/{}  ", place.epoch, place.epochs)
 }
 
-/// Guesses when the run will end. Feeds nothing but the eye.
+/// Estimates the remaining time of a run, for display only.
 #[derive(Debug, Default)]
 struct Clock {
     first_step: Option<Instant>,
     steps: u32,
     epoch_seconds: Option<f64>,
-    /// When the time limit is over.
+    /// The end of the time limit.
     end: Option<Instant>,
 }
 
@@ -307,7 +307,7 @@ impl Clock {
         self.epoch_seconds = Some(summary.seconds);
     }
 
-    /// From whole epochs once there is one, before that from the steps alone.
+    /// The estimate from the duration of the last epoch, or from the steps so far if there is none.
     fn eta(&self, place: &Place) -> String {
         let left = place.epochs.saturating_sub(place.epoch) as f64;
         let in_epoch = 1.0 - place.step as f64 / place.steps.max(1) as f64;

@@ -1,20 +1,20 @@
-//! What an accuracy on some images is worth: how sure it is, and whether guessing would reach it.
+//! An accuracy with its confidence interval, compared with always predicting the most frequent class.
 
 use enas_data::Split;
 use enas_search::{Evaluation, RefitImages, Refitted, interval};
 
 use crate::output::{grouped, percent};
 
-/// An accuracy on a split beside what naming the most frequent class would reach there.
+/// An accuracy on a split, and the number of images of its most frequent class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Standing {
     pub(crate) correct: u64,
     pub(crate) total: u64,
-    /// Images of the most frequent class.
+    /// Number of images of the most frequent class.
     most_frequent: u64,
 }
 
-/// What accuracies say of a network that learned from more images once it had been measured.
+/// The meaning of the accuracies in words, for a network that learned from more images after its measurement (refit).
 pub(crate) fn after_refit(refit: &Refitted) -> String {
     let all = grouped(refit.fitted as u64);
     match refit.images {
@@ -31,7 +31,7 @@ pub(crate) fn after_refit(refit: &Refitted) -> String {
 }
 
 impl Standing {
-    /// Of an accuracy from 0 to 1 that was measured on all of `split`.
+    /// From an accuracy, 0 to 1, on all images of `split`.
     pub(crate) fn on(split: &Split, accuracy: f64) -> Self {
         let total = split.len() as u64;
         let classes = split.labels().iter().max().map_or(0, |most| *most as usize + 1);
@@ -41,7 +41,7 @@ impl Standing {
         Self { correct: (accuracy * total as f64).round() as u64, total, most_frequent }
     }
 
-    /// Of an accuracy on `images` of a split, which have its classes in the same proportions.
+    /// From an accuracy, 0 to 1, on `images` images of a split, assuming the class proportions of the split.
     pub(crate) fn on_part(images: usize, split: &Split, accuracy: f64) -> Self {
         let whole = Self::on(split, accuracy);
         let share = images as f64 / split.len().max(1) as f64;
@@ -49,34 +49,35 @@ impl Standing {
         Self { correct: (accuracy * images as f64).round() as u64, total: images as u64, most_frequent }
     }
 
-    /// Of counted answers, where no class counts more than another.
+    /// From counts, without a most frequent class to compare with.
     pub(crate) fn counted(correct: u64, total: u64) -> Self {
         Self { correct, total, most_frequent: 0 }
     }
 
-    /// Of counted predictions.
+    /// From a confusion matrix.
     pub(crate) fn of(evaluation: &Evaluation) -> Self {
         let support = evaluation.confusion.iter().map(|row| row.iter().sum());
         let most_frequent = support.max().unwrap_or(0);
         Self { correct: evaluation.correct(), total: evaluation.total(), most_frequent }
     }
 
-    /// The 95 % interval of the accuracy.
+    /// The 95 % confidence interval of the accuracy, 0 to 1.
     pub(crate) fn interval(self) -> [f64; 2] {
         interval(self.correct, self.total).into()
     }
 
-    /// What always naming the most frequent class reaches, 0 to 1.
+    /// The accuracy of always predicting the most frequent class, 0 to 1.
     pub(crate) fn baseline(self) -> f64 {
         self.most_frequent as f64 / self.total.max(1) as f64
     }
 
-    /// Whether the accuracy is not measurably above that: its 95 % interval reaches down to it.
+    /// Whether the accuracy is not measurably above [`Self::baseline`]: its confidence interval includes the baseline
+    /// or lies below.
     pub(crate) fn is_at_chance(self) -> bool {
         self.interval()[0] <= self.baseline()
     }
 
-    /// As in `98.88 % (177 of 179), 95 % interval 96.0 to 99.7`.
+    /// The accuracy in words, as in `98.88 % (177 of 179), 95 % interval 96.0 to 99.7`.
     pub(crate) fn line(self) -> String {
         let share = self.correct as f64 / self.total.max(1) as f64;
         let share = if share == 1.0 { "100 %".to_owned() } else { percent(share) };
@@ -87,7 +88,7 @@ impl Standing {
         format!("{share} ({} of {}), 95 % interval {low} to {high}", self.correct, self.total)
     }
 
-    /// What to know and to do where the model is at chance level.
+    /// A warning with advice if the accuracy is at chance level.
     pub(crate) fn warning(self) -> Option<String> {
         self.is_at_chance().then(|| {
             format!(
@@ -115,11 +116,11 @@ mod tests {
 
     #[test]
     fn chance_is_what_the_interval_cannot_tell_from_the_most_frequent_class() {
-        // 101 of 300 where a third is the most frequent class: guessing.
+        // 101 of 300 right, and a third of the images is of the most frequent class: chance level.
         assert!(standing(101, 300, 100).is_at_chance());
         assert!(standing(101, 300, 100).warning().unwrap().contains("33.33 %"));
         assert!(!standing(117, 300, 80).is_at_chance());
-        // Above, but on too few images to tell.
+        // Above the baseline, but on too few images to be significant.
         assert!(standing(9, 18, 6).is_at_chance());
         assert!(!standing(12, 18, 6).is_at_chance());
         assert_eq!(standing(12, 18, 6).warning(), None);

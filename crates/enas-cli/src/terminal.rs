@@ -1,13 +1,14 @@
-//! How wide the terminal is, and lines that suit it. Colours are `console`'s: none with `NO_COLOR`, nor off a terminal.
+//! Widths of the terminal, colours, and lines that fit. `console` disables colours with `NO_COLOR` and off a
+//! terminal.
 
 use console::{Style, Term, measure_text_width};
 
-/// Columns of the terminal that stdout is, if it is one.
+/// Number of columns of stdout; `None` if it is not a terminal.
 pub(crate) fn stdout_width() -> Option<usize> {
     width(&Term::stdout())
 }
 
-/// Columns of the terminal that stderr is, if it is one.
+/// Number of columns of stderr; `None` if it is not a terminal.
 pub(crate) fn stderr_width() -> Option<usize> {
     width(&Term::stderr())
 }
@@ -17,27 +18,27 @@ fn width(term: &Term) -> Option<usize> {
     Some(usize::from(columns)).filter(|columns| *columns > 0)
 }
 
-/// The result itself, on stdout.
+/// Style of a main result on stdout.
 pub(crate) fn strong(text: &str) -> String {
     Style::new().green().bold().apply_to(text).to_string()
 }
 
-/// What needs a look, on stdout.
+/// Style of a warning on stdout.
 pub(crate) fn warned(text: &str) -> String {
     Style::new().yellow().apply_to(text).to_string()
 }
 
-/// What to type next, on stdout.
+/// Style of the next command on stdout.
 pub(crate) fn command(text: &str) -> String {
     Style::new().cyan().apply_to(text).to_string()
 }
 
-/// The word before an error, on stderr.
+/// The word that precedes an error on stderr.
 pub(crate) fn error_word() -> String {
     Style::new().for_stderr().red().bold().apply_to("error:").to_string()
 }
 
-/// A part of a line, and how soon it is left out where there is no room for all: the highest number first, 0 never.
+/// A part of a line. If the line is too long, fields with the highest `spare` are dropped first, those with 0 never.
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
     pub(crate) spare: u8,
@@ -49,7 +50,7 @@ pub(crate) fn field(spare: u8, text: impl Into<String>) -> Field {
     Field { spare, text: text.into() }
 }
 
-/// The fields side by side, without those that a line of `width` columns has no room for. Empty ones are no fields.
+/// Joins the fields that fit a line of `width` columns. Empty fields are left out.
 pub(crate) fn fitted(mut fields: Vec<Field>, width: Option<usize>) -> String {
     fields.retain(|field| !field.text.is_empty());
     let joined = |fields: &[Field]| fields.iter().map(|f| f.text.as_str()).collect::<Vec<_>>().join("  ");
@@ -64,7 +65,7 @@ pub(crate) fn fitted(mut fields: Vec<Field>, width: Option<usize>) -> String {
     }
 }
 
-/// A label with words behind it, which go on below each other where a line of `width` columns ends.
+/// A label followed by text that is wrapped at `width` columns; further lines are indented by the label's width.
 pub(crate) fn paragraph(label: &str, text: &str, width: Option<usize>) -> String {
     let indent = measure_text_width(label);
     let Some(room) = width.map(|width| width.saturating_sub(indent).max(20)) else {
@@ -111,7 +112,7 @@ mod tests {
         }
         assert_eq!(fitted(epoch(), Some(60)), "epoch 12/30  valid 88.33 %  best 89.00 %  eta 1 min 05 s");
         assert!(fitted(epoch(), Some(120)).contains("entropy 58.2"));
-        // Off a terminal nothing is left out, and what must stay stays.
+        // Without a terminal all fields are kept. Fields with 0 are always kept.
         assert_eq!(fitted(epoch(), None), fitted(epoch(), Some(1000)));
         assert_eq!(fitted(epoch(), Some(5)), "epoch 12/30  valid 88.33 %");
     }

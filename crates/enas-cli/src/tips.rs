@@ -1,9 +1,9 @@
-//! What was probably meant by a flag or a command that there is not.
+//! Suggestions for unknown flags and commands.
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Wrong spellings of flags, and what to type in their place.
+/// Flags that users may try, and what to type instead.
 const FLAGS: &[(&[&str], &str)] = &[
     (
         &["--dataset", "--pictures", "--dir", "--folder", "--path"],
@@ -38,7 +38,7 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["--resume"], "only search, train, auto and study are resumed"),
 ];
 
-/// Words for commands, and the command that does it.
+/// Words that users may try as commands, and the right command.
 const COMMANDS: &[(&[&str], &str)] = &[
     (&["fit", "learn", "retrain"], "train"),
     (&["test", "evaluate", "measure", "val", "validate"], "eval"),
@@ -55,7 +55,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["sheet", "preview"], "augment"),
 ];
 
-/// Adds to an error in the arguments what was probably meant, if that is known.
+/// Adds a suggestion to an error of parsing, if one is known.
 pub(crate) fn explained(mut error: clap::Error) -> clap::Error {
     let (kind, table) = match error.kind() {
         ErrorKind::UnknownArgument => (ContextKind::InvalidArg, FLAGS),
@@ -70,7 +70,7 @@ pub(crate) fn explained(mut error: clap::Error) -> clap::Error {
         ContextKind::InvalidSubcommand => format!("use enas {meant}"),
         _ => (*meant).to_owned(),
     };
-    // In place of what clap would guess: a flag of a similar spelling, or the flag as a file of that name.
+    // Replaces the suggestion of clap: a flag with a similar spelling, or the word as a file name.
     error.remove(ContextKind::SuggestedArg);
     error.remove(ContextKind::SuggestedSubcommand);
     error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));

@@ -1,20 +1,21 @@
-//! Where things stand beside each other: as near as possible to where they want to be, without overlap.
+//! Positions of boxes in a row: as close as possible to where each should be, without overlap.
 
-/// Something in a row.
+/// A box in a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seat {
-    /// Where its centre wants to be.
+    /// The preferred position of its centre, in pixels.
     pub(crate) wish: f64,
-    /// How much a unit of distance from there costs, above 0; cost grows with the square.
+    /// Cost of one squared pixel of distance from `wish`; greater than 0.
     pub(crate) weight: f64,
-    /// Its width, with half of the gap to either side.
+    /// Its width in pixels, with half of the gap on either side.
     pub(crate) width: f64,
 }
 
-/// The centres, in the order of `row`, that cost least in sum of `weight · (centre − wish)²`.
+/// Returns the centres, in the order of `row`, that minimise the sum of `weight · (centre − wish)²`.
 ///
-/// Distances of centres are given by the widths as lower bounds; less these, centres must not decrease. That is
-/// isotonic regression, which pooling of adjacent violators solves exactly.
+/// Neighbouring centres must be at least half the sum of their widths apart. After subtraction of these offsets the
+/// centres only have to be non-decreasing. That is weighted isotonic regression; the pool-adjacent-violators
+/// algorithm (PAVA) solves it exactly.
 pub(crate) fn align(row: &[Seat]) -> Vec<f64> {
     let mut offsets = Vec::with_capacity(row.len());
     let mut offset = 0.0;
@@ -24,6 +25,7 @@ pub(crate) fn align(row: &[Seat]) -> Vec<f64> {
         }
         offsets.push(offset);
     }
+    // Pool adjacent violators: a pool whose mean is below that of its predecessor is merged with it.
     let mut pools: Vec<Pool> = Vec::new();
     for (seat, offset) in row.iter().zip(&offsets) {
         let mut pool = Pool { sum: seat.weight * (seat.wish - offset), weight: seat.weight, len: 1 };
@@ -37,7 +39,7 @@ pub(crate) fn align(row: &[Seat]) -> Vec<f64> {
     means.zip(offsets).map(|(mean, offset)| mean + offset).collect()
 }
 
-/// Seats that touch.
+/// Boxes that touch and move together: the weighted sum of their wishes less offsets, the weight and the count.
 struct Pool {
     sum: f64,
     weight: f64,

@@ -1,4 +1,4 @@
-//! The drawing of a cell: inputs on top, nodes in rows below what they read, loose ends joined at the bottom.
+//! The drawing of a cell: inputs on top, each node below the states it reads, loose ends concatenated at the bottom.
 
 use enas_arc::{Branch, Cell, CellKind, Node};
 
@@ -8,29 +8,29 @@ use crate::scene::{Item, Point, Rect, Scene, Step, Stroke, Style};
 use crate::text;
 use crate::theme::Ink;
 
-/// Nodes side by side, at most: so many fit the width of a page.
+/// Maximum number of boxes in a row; three fit the width of a page.
 const ABREAST: usize = 3;
-/// From the border to what is drawn.
+/// Distance from the border to the contents, in pixels.
 const MARGIN: f64 = 24.0;
-/// Room for the heading.
+/// Height of the heading, in pixels.
 const HEADING: f64 = 74.0;
-/// An operation.
+/// Width and height of an operation.
 const CHIP: (f64, f64) = (100.0, 28.0);
-/// Between the two operations of a node.
+/// Gap between the two operations of a node.
 const CHIP_GAP: f64 = 10.0;
-/// A node: its operations stand on the upper edge of its body.
+/// Width and height of a node. Its operations lie on the upper edge of its body.
 const NODE: (f64, f64) = (2.0 * CHIP.0 + CHIP_GAP + 20.0, 72.0);
-/// From the top of a node to the middle of its sum, and that one's radius.
+/// Distance from the top of a node to the centre of its sum, and the radius of the sum's circle.
 const SUM: (f64, f64) = (51.0, 10.0);
-/// An input or the output.
+/// Width and height of an input or of the output.
 const STATE: (f64, f64) = (150.0, 44.0);
 const CONCAT_HEIGHT: f64 = 30.0;
-/// How far from its place a wire may arrive at what is no operation.
+/// Maximum distance between a wire's end and its inlet, for boxes that are not operations.
 const JOINT_SLACK: f64 = 4.0;
 const SMALL: f64 = 11.0;
 const NORMAL: f64 = 12.0;
 
-/// The drawing of a cell, at least so wide, without paper.
+/// The drawing of a cell without background, at least `least_width` pixels wide.
 pub(crate) fn scene(cell: &Cell, kind: CellKind, least_width: f64) -> Scene {
     let blocks = blocks(cell);
     let placed = route(&blocks);
@@ -47,7 +47,7 @@ pub(crate) fn scene(cell: &Cell, kind: CellKind, least_width: f64) -> Scene {
     scene
 }
 
-/// Boxes by number: the states of the cell, then what joins the loose ends, then the output.
+/// The boxes by number: the states of the cell, the concatenation of its loose ends, the output.
 pub(crate) fn blocks(cell: &Cell) -> Vec<Block> {
     let rows = rows(cell);
     let last = rows.iter().max().map_or(0, |row| *row);
@@ -63,7 +63,7 @@ pub(crate) fn blocks(cell: &Cell) -> Vec<Block> {
     states.chain([concat(cell.loose_ends(), last + 1), output]).collect()
 }
 
-/// What joins the loose ends: as wide as its label and its wires want it.
+/// The concatenation of the loose ends. Its label and the number of its wires set the width.
 fn concat(loose: Vec<usize>, row: usize) -> Block {
     let label = text::width(&concat_label(&loose), NORMAL, false) + 28.0;
     let w = 2.0 * (label.max(110.0).max(18.0 * loose.len() as f64) / 2.0).ceil();
@@ -71,7 +71,9 @@ fn concat(loose: Vec<usize>, row: usize) -> Block {
     Block { row, w, h: CONCAT_HEIGHT, inlets: loose, pitch, slack: JOINT_SLACK }
 }
 
-/// The row of every state: below all it reads, and further down where a row is full.
+/// The row of each state: longest-path layering with at most [`ABREAST`] boxes per row.
+///
+/// A state is in the first row below all it reads that is not yet full.
 fn rows(cell: &Cell) -> Vec<usize> {
     let mut rows = vec![0, 0];
     for Node { x, y } in cell.nodes() {
@@ -99,7 +101,7 @@ fn heading(scene: &mut Scene, cell: &Cell, kind: CellKind) {
     scene.words(format!("{nodes}, {what}"), (MARGIN, 50.0), Style::plain(NORMAL, Ink::Muted));
 }
 
-/// How wide a scene must be for its words.
+/// The width that the texts of a scene need.
 fn scene_width(scene: &Scene) -> f64 {
     let right = |item: &Item| match item {
         Item::Words(words) => words.bounds().right() + MARGIN,
@@ -108,7 +110,8 @@ fn scene_width(scene: &Scene) -> f64 {
     scene.items.iter().map(right).fold(0.0, f64::max)
 }
 
-/// Each box's wires on a margin of paper, so that of two that cross one is seen to pass over the other.
+/// Draws the wires of each box over a wider line in the colour of the paper. Where two wires cross, the gap shows
+/// which one passes over the other.
 fn wires(scene: &mut Scene, placed: &Placed) {
     for Wire { steps, arrivals, .. } in &placed.wires {
         scene.line(steps.clone(), Stroke::solid(Ink::Paper, 6.0));
@@ -117,7 +120,7 @@ fn wires(scene: &mut Scene, placed: &Placed) {
     }
 }
 
-/// The head of an arrow that points down.
+/// An arrow head that points down.
 fn head(scene: &mut Scene, (x, y): Point) {
     let steps = vec![
         Step::Move((x, y)),
@@ -149,7 +152,7 @@ fn boxes(scene: &mut Scene, cell: &Cell, placed: &Placed) {
     state(scene, placed.rects[n + 3], "h[i+1]", "output");
 }
 
-/// Where the wire of an inlet arrives.
+/// The point at which the wire of an inlet arrives.
 fn arrival(placed: &Placed, to: usize, inlet: usize) -> Point {
     let mut arrivals = placed.wires.iter().flat_map(|wire| &wire.arrivals);
     arrivals.find(|it| it.to == to && it.inlet == inlet).expect("every inlet has its wire").tip
@@ -162,7 +165,7 @@ fn state(scene: &mut Scene, rect: Rect, name: &str, role: &str) {
     scene.centred(role, (x, y + 9.0), Style::plain(SMALL, Ink::Muted));
 }
 
-/// A node: two operations side by side, and below them their sum.
+/// A node: two operations side by side and their sum below.
 fn draw_node(scene: &mut Scene, rect: Rect, number: usize, branches: [(Branch, Point); 2]) {
     let above = CHIP.1 / 2.0;
     let body = Rect { y: rect.y + above, h: rect.h - above, ..rect };

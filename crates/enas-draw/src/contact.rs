@@ -3,65 +3,65 @@
 use crate::png;
 use crate::text;
 
-/// An image on a contact sheet.
+/// An image on a contact sheet. Its values are bytes, 0 to 255.
 #[derive(Clone, Copy, Debug)]
 pub struct Tile<'a> {
-    /// `[height, width, 3]`, red, green and blue.
+    /// `[height, width, 3]`, in the order red, green, blue.
     pub rgb: &'a [u8],
-    /// Pixels from left to right.
+    /// Width in pixels.
     pub width: usize,
-    /// Pixels from top to bottom.
+    /// Height in pixels.
     pub height: usize,
-    /// Whether it has a blue frame.
+    /// Whether a blue frame is drawn around it.
     pub framed: bool,
 }
 
-/// Images that belong together, all of one size.
+/// Images that belong together. Tiles smaller than the largest one of the sheet leave empty space.
 #[derive(Clone, Debug)]
 pub struct Group<'a> {
-    /// What they are called.
+    /// The text above the images.
     pub label: &'a str,
     /// The images, from left to right.
     pub tiles: Vec<Tile<'a>>,
 }
 
-/// Pixels.
+/// An RGB image with 8 bits per channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bitmap {
-    /// Pixels from left to right.
+    /// Width in pixels.
     pub width: usize,
-    /// Pixels from top to bottom.
+    /// Height in pixels.
     pub height: usize,
-    /// `[height, width, 3]`, red, green and blue.
+    /// `[height, width, 3]`, in the order red, green, blue.
     pub rgb: Vec<u8>,
 }
 
-/// Tiles are enlarged by a whole factor to at least this many pixels.
+/// Tiles are enlarged by a whole factor so that the longest side of all has at least this many pixels.
 const LEAST_TILE: usize = 64;
-/// Space between tiles, and around a frame.
+/// Gap between tiles and around a frame, in pixels.
 const GAP: usize = 4;
-/// Space between groups, from left to right.
+/// Horizontal gap between groups, in pixels.
 const APART: usize = 14;
-/// Height of a label, the space around it included.
+/// Height of a label with the space around it, in pixels.
 const LABEL: usize = 20;
-/// Size of its letters.
+/// Font size of a label, in pixels.
 const LETTERS: f64 = 12.0;
-/// From the top of a label to its base line.
+/// Distance from the top of a label to its base line, in pixels.
 const BASE: f64 = 15.0;
-/// Tiles side by side, unless one group needs more.
+/// Number of tiles in a row, unless one group has more.
 const COLUMNS: usize = 12;
-/// Depth of a frame.
+/// Width of the frame's line, in pixels.
 const DEPTH: usize = 2;
 
 const PAPER: [u8; 3] = [0xf1, 0xf3, 0xf6];
 const INK: [u8; 3] = [0x17, 0x21, 0x2c];
-/// The frame that tells an original from its variations.
+/// Colour of the frame. It distinguishes an original from its augmented variants.
 const FRAME: [u8; 3] = [0, 114, 178];
 
 /// Draws groups of images, each with its label above it.
 ///
-/// A label that is wider than its group is shortened and ends in `…`. Characters that the font lacks are written as their
-/// code, such as `\u{82f9}`: it has Latin, Greek and Cyrillic letters.
+/// A label that is wider than its group is cut and ends in `…`. The font has Latin, Greek and Cyrillic letters; other
+/// characters are written as their code, such as `\u{82f9}`.
 pub fn contact_sheet(groups: &[Group<'_>]) -> Bitmap {
     let tiles = || groups.iter().flat_map(|group| &group.tiles);
     let side = |of: fn(&Tile<'_>) -> usize| tiles().map(of).max().unwrap_or(1).max(1);
@@ -88,7 +88,7 @@ pub fn contact_sheet(groups: &[Group<'_>]) -> Bitmap {
 
 struct Layout {
     scale: usize,
-    /// Width and height of an enlarged tile.
+    /// Width and height of an enlarged tile, in pixels.
     tile: (usize, usize),
     per_group: usize,
 }
@@ -113,7 +113,7 @@ impl Bitmap {
         &mut self.rgb[at..at + 3]
     }
 
-    /// Draws an image, each pixel `scale` times as large.
+    /// Draws an image enlarged `scale` times by nearest-neighbour interpolation.
     fn place(&mut self, tile: &Tile<'_>, scale: usize, (left, top): (usize, usize)) {
         let (width, height) = (tile.width * scale, tile.height * scale);
         if tile.framed {
@@ -129,13 +129,14 @@ impl Bitmap {
         }
     }
 
-    /// Writes a line into a place `width` pixels wide and as high as a label.
+    /// Writes a line of text into a box that is `width` pixels wide and [`LABEL`] pixels high.
     fn write(&mut self, line: &str, (left, top): (usize, usize), width: usize) {
         let shades = png::shades(line, LETTERS, BASE, (width, LABEL));
         for (i, shade) in shades.into_iter().enumerate() {
             let pixel = self.pixel(left + i % width, top + i / width);
             for (value, ink) in pixel.iter_mut().zip(INK) {
                 let (paper, ink, shade) = (u32::from(*value), u32::from(ink), u32::from(shade));
+                // Alpha blending with rounding to the nearest integer.
                 *value = ((paper * (255 - shade) + ink * shade + 127) / 255) as u8;
             }
         }
@@ -155,7 +156,7 @@ mod tests {
         contact_sheet(&labels.iter().map(|label| group(label)).collect::<Vec<_>>())
     }
 
-    /// How many pixels of the labels of the first group are dark.
+    /// The number of dark pixels in the labels of the first group.
     fn inked(sheet: &Bitmap, width: usize) -> usize {
         let dark = |x: usize, y: usize| sheet.rgb[3 * (y * sheet.width + x)] < 128;
         (0..LABEL).map(|y| (0..width).filter(|x| dark(*x, y)).count()).sum()
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn every_pixel_of_every_image_is_there_and_originals_are_framed() {
         let sheet = sheet(&["a", "b", "c"], 6);
-        // Two groups of six tiles of 64 pixels in a row.
+        // A row holds two groups of six tiles of 64 pixels.
         assert_eq!((sheet.width, sheet.height), (2 * (6 * 68 + 10) + 4, 2 * (20 + 64 + 2 + 8) + 4));
         let count = |colour: [u8; 3]| sheet.rgb.chunks_exact(3).filter(|pixel| **pixel == colour).count();
         assert_eq!(count(RED), 18 * 64 * 64);

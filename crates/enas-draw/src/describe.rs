@@ -1,9 +1,9 @@
-//! Drawings in words, for those who hear them.
+//! Descriptions of drawings in words, for screen readers.
 
 use enas_arc::{Cell, CellKind, Node};
 use enas_child::{Child, Costs, InputShape, LayerCost, MacroChild};
 
-/// A state by the name it has on the drawing.
+/// The name of a state, as in the drawing.
 pub(crate) fn state(state: usize) -> String {
     match state {
         0 => "h[i-1]".to_owned(),
@@ -19,7 +19,7 @@ pub(crate) fn cell_title(kind: CellKind) -> String {
     }
 }
 
-/// A cell, node by node.
+/// Describes a cell, node by node.
 pub(crate) fn cell(cell: &Cell, kind: CellKind) -> String {
     let nodes = cell.nodes().iter().enumerate().map(|(i, Node { x, y })| {
         format!(" Node {} adds {} of {} and {} of {}.", i + 2, x.op, state(x.input), y.op, state(y.input))
@@ -27,7 +27,7 @@ pub(crate) fn cell(cell: &Cell, kind: CellKind) -> String {
     format!("A {kind} cell.{} {}", nodes.collect::<String>(), concat(cell))
 }
 
-/// How the loose ends make the output.
+/// Describes how the output is formed from the loose ends.
 pub(crate) fn concat(cell: &Cell) -> String {
     match cell.loose_ends().as_slice() {
         [one] => format!("The output is {}, the one state that nothing reads.", state(*one)),
@@ -39,7 +39,7 @@ pub(crate) fn concat(cell: &Cell) -> String {
     }
 }
 
-/// A network in a few sentences.
+/// Describes a network in a few sentences.
 pub(crate) fn network(child: &Child, costs: &Costs) -> String {
     let InputShape { channels, height, width } = child.input();
     let reductions = child.plan().cells.iter().filter(|cell| cell.reduction).count();
@@ -75,13 +75,13 @@ pub(crate) fn macro_network(child: &MacroChild, costs: &Costs, skips: usize) -> 
     )
 }
 
-/// Channels, height and width of what a layer makes.
+/// The output shape of a layer: channels, height and width.
 pub(crate) fn size(cost: &LayerCost) -> String {
     let LayerCost { channels, height, width, .. } = cost;
     format!("{channels} × {height} × {width}")
 }
 
-/// A whole number in groups of three digits, as in `1 234 567`.
+/// Formats an integer in groups of three digits, as in `1 234 567`.
 pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();

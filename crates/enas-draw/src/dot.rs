@@ -1,4 +1,4 @@
-//! Architectures as text for Graphviz.
+//! Architectures in DOT, the language of Graphviz.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use enas_arc::{Arc, Cell, CellKind, Node, Op};
 use crate::describe;
 use crate::theme::Ink;
 
-/// Both cells of an arc as one graph in the DOT language, for `dot`.
+/// Both cells of an arc as one graph in the DOT language, for Graphviz's `dot`.
 pub fn cells_dot(arc: &Arc) -> String {
     let cells = [(CellKind::Normal, arc.normal()), (CellKind::Reduction, arc.reduction())];
     let mut dot = Dot::begin("cells");
@@ -20,7 +20,7 @@ pub fn cells_dot(arc: &Arc) -> String {
     dot.end()
 }
 
-/// One cell as a graph in the DOT language, for `dot`.
+/// One cell as a graph in the DOT language, for Graphviz's `dot`.
 pub fn cell_dot(cell: &Cell, kind: CellKind) -> String {
     let mut dot = Dot::begin(kind.name());
     dot.line(1, &format!("label=\"{}\";", describe::cell_title(kind)));
@@ -28,7 +28,7 @@ pub fn cell_dot(cell: &Cell, kind: CellKind) -> String {
     dot.end()
 }
 
-/// A graph that is being written.
+/// The text of a graph, while it is written.
 pub(crate) struct Dot(String);
 
 impl Dot {
@@ -52,7 +52,7 @@ impl Dot {
         writeln!(self.0, "{:1$}{text}", "", 2 * depth).expect("a string takes any text");
     }
 
-    /// The states and operations of a cell; names begin with `prefix`.
+    /// Writes the states and operations of a cell. The names of its vertices begin with `prefix`.
     fn cell(&mut self, cell: &Cell, prefix: &str) {
         let state = |state: usize| format!("{prefix}s{state}");
         for input in 0..2 {
@@ -76,7 +76,7 @@ impl Dot {
     }
 }
 
-/// The colours of an operation on light paper.
+/// DOT attributes with the light colours of an operation.
 fn colours(op: Op) -> String {
     let [fill, edge, text] = [Ink::Op(op), Ink::OpEdge(op), Ink::OpText(op)].map(|ink| ink.colours()[0]);
     format!("fillcolor=\"#{fill:06x}\", color=\"#{edge:06x}\", fontcolor=\"#{text:06x}\"")

@@ -1,4 +1,4 @@
-//! What can go wrong: only making pixels.
+//! The errors of this crate. Only the conversion to PNG can fail.
 
 /// An error of this crate. Every message says what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -7,7 +7,7 @@ pub enum Error {
     /// The scale of a PNG is out of range.
     #[error("scale {scale} is out of range; allowed: 0.1 to 10")]
     Scale {
-        /// The scale asked for.
+        /// The requested scale.
         scale: f32,
     },
     /// A PNG would have too many pixels.
@@ -15,17 +15,17 @@ pub enum Error {
         "a PNG of {width}×{height} pixels is too large; choose a smaller scale than {scale}, or SVG, which has no pixels"
     )]
     TooLarge {
-        /// Pixels from left to right.
+        /// Width in pixels.
         width: u64,
-        /// Pixels from top to bottom.
+        /// Height in pixels.
         height: u64,
-        /// The scale asked for.
+        /// The requested scale.
         scale: f32,
     },
-    /// The pixels could not be packed.
+    /// The image could not be encoded.
     #[error("the PNG cannot be encoded: {problem}")]
     Png {
-        /// What the encoder says.
+        /// The message of the encoder.
         problem: String,
     },
 }

@@ -1,42 +1,48 @@
-//! The order of a layered drawing: which box goes into which row, and who stands beside whom. No coordinates.
+//! Order of the boxes in a layered graph drawing (Sugiyama's method): the second phase, crossing reduction.
 //!
-//! After Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system structures", 1981. A
-//! wire that passes rows on its way runs in a *lane*, a place in each of those rows. All wires of one box share their
-//! lanes and leave them where they arrive.
+//! The caller has assigned a row to each box; module `route` computes coordinates afterwards. Reference: Sugiyama,
+//! Tagawa and Toda, "Methods for visual understanding of hierarchical system structures", 1981.
 //!
-//! Boxes of a row stand in the order of their numbers, as a reader expects them; only lanes are moved to save crossings.
+//! A wire that passes rows on its way occupies a *lane* in each of them, the dummy vertex of that method. All wires
+//! of one box share their lanes and branch off where they arrive.
+//!
+//! The boxes of a row stay in the order of their numbers, as a reader expects them. Only lanes move to reduce
+//! crossings.
 
-/// What is to be drawn: boxes in rows, and wires from upper to lower rows.
+/// The graph to draw: boxes with their rows, and wires that lead downwards.
 #[derive(Clone, Debug)]
 pub(crate) struct Graph {
-    /// The row of every box.
+    /// The row of each box.
     pub(crate) row: Vec<usize>,
-    /// Wires `(from, to)`, each pair once.
+    /// Wires `(from, to)`. Each pair occurs once.
     pub(crate) wires: Vec<(usize, usize)>,
 }
 
-/// A place in a row.
+/// An occupied position in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
-    /// This box.
+    /// The box with this number.
     Box(usize),
-    /// The wires that come from this box.
+    /// The shared lane of all wires that start at the box with this number.
     Lane(usize),
 }
 
-/// Rows in order, and what leads from each row to the next.
+/// The order of each row, and the links between neighbouring rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers {
     pub(crate) rows: Vec<Vec<Slot>>,
-    /// For each gap between rows, the pairs of slots that are joined across it.
+    /// For each gap between two rows: the pairs (upper slot, lower slot) that a wire connects.
     pub(crate) links: Vec<Vec<(Slot, Slot)>>,
 }
 
-/// Sweeps over all rows before the order no longer changes, in all drawings that were tried.
+/// Number of sweeps over all rows. In all drawings tried, the order no longer changed after this many.
 const SWEEPS: usize = 6;
 
 impl Layers {
-    /// The order in which few wires cross.
+    /// Returns the order with the fewest crossings among all candidates.
+    ///
+    /// Candidates: the barycentre heuristic from two initial orders and in both directions, each followed by adjacent
+    /// exchange.
     pub(crate) fn new(graph: &Graph) -> Layers {
         let start = Layers::unordered(graph);
         let mut reversed = start.clone();
@@ -69,7 +75,7 @@ impl Layers {
         Layers { rows, links }
     }
 
-    /// The start, and what sweeps from both ends make of it.
+    /// Returns the initial order and the result of every sweep, starting with a downward and with an upward one.
     fn swept(self) -> Vec<Layers> {
         let mut all = vec![self.clone()];
         for downwards in [true, false] {
@@ -84,7 +90,7 @@ impl Layers {
         all
     }
 
-    /// Orders each row by the mean place of the neighbours in the row before it.
+    /// Orders each row by the barycentre: the mean position of a slot's neighbours in the row visited before.
     fn sweep(&mut self, downwards: bool) {
         let n = self.rows.len();
         for i in 1..n {
@@ -95,7 +101,7 @@ impl Layers {
                 (!places.is_empty()).then(|| places.iter().sum::<usize>() as f64 / places.len() as f64)
             };
             let keys: Vec<Option<f64>> = self.rows[row].iter().map(|slot| mean(*slot)).collect();
-            // Those without neighbours there keep their share of the row.
+            // Slots without neighbours there keep their relative position in the row.
             let scale = self.rows[fixed].len() as f64 / self.rows[row].len() as f64;
             let mut keyed: Vec<(f64, Slot)> = (0..keys.len())
                 .map(|at| (keys[at].unwrap_or(at as f64 * scale), self.rows[row][at]))
@@ -110,7 +116,7 @@ impl Layers {
         self.rows.iter_mut().for_each(|row| order_boxes(row));
     }
 
-    /// Where in row `fixed`, the one above or below, the neighbours of a slot of `row` stand.
+    /// The positions, in row `fixed` directly above or below `row`, of the neighbours of a slot.
     fn neighbours(&self, row: usize, fixed: usize, slot: Slot) -> Vec<usize> {
         let links = self.links[row.min(fixed)].iter();
         let others = links.filter_map(|&(upper, lower)| match (upper == slot, lower == slot) {
@@ -121,7 +127,7 @@ impl Layers {
         others.map(|other| place(&self.rows[fixed], other)).collect()
     }
 
-    /// Exchanges neighbours in a row as long as that saves crossings.
+    /// Swaps adjacent slots as long as that reduces the number of crossings (greedy switch).
     fn exchange_neighbours(&mut self) {
         let mut improved = true;
         while improved {
@@ -143,12 +149,12 @@ impl Layers {
         }
     }
 
-    /// How many pairs of links cross. Links that share a box do not.
+    /// The number of crossing pairs of links. Links that share a slot do not cross.
     pub(crate) fn crossings(&self) -> usize {
         (0..self.links.len()).map(|gap| self.crossings_in(gap)).sum()
     }
 
-    /// The same in the gaps above and below a row.
+    /// The number of crossings in the gaps above and below a row.
     fn crossings_beside(&self, row: usize) -> usize {
         (row.saturating_sub(1)..self.links.len().min(row + 1)).map(|gap| self.crossings_in(gap)).sum()
     }
@@ -163,7 +169,7 @@ impl Layers {
     }
 }
 
-/// Puts the boxes of a row into the order of their numbers, on the places that boxes have.
+/// Sorts the boxes of a row by number; the positions of lanes do not change.
 fn order_boxes(row: &mut [Slot]) {
     let boxes = |slot: &Slot| if let Slot::Box(item) = slot { Some(*item) } else { None };
     let mut numbers: Vec<usize> = row.iter().filter_map(boxes).collect();
@@ -172,7 +178,7 @@ fn order_boxes(row: &mut [Slot]) {
     places.zip(numbers).for_each(|(slot, number)| *slot = Slot::Box(number));
 }
 
-/// Where a slot stands in its row.
+/// The position of a slot in its row.
 pub(crate) fn place(row: &[Slot], slot: Slot) -> usize {
     row.iter().position(|other| *other == slot).expect("links join slots that are in their rows")
 }
@@ -191,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_lane_is_moved_where_that_saves_a_crossing() {
-        // The wire from 0 to 5 passes row 1, where it stands left of the boxes.
+        // The wire from box 0 to box 4 passes row 1; its lane starts right of the boxes.
         let graph =
             Graph { row: vec![0, 0, 1, 1, 2, 2], wires: vec![(0, 4), (1, 2), (1, 3), (2, 5), (3, 5)] };
         let layers = Layers::new(&graph);

@@ -1,7 +1,7 @@
-//! Pictures of architectures: cells and networks as SVG, PNG and DOT. Also contact sheets of training images.
+//! Drawings of architectures: cells and networks as SVG, PNG and DOT. Also contact sheets of training images.
 //!
-//! A drawing is an [`Svg`], made by [`cell`], [`cells`] or [`network`], which can also become a PNG. It loads
-//! nothing, has no ids, and can stand any number of times in one page. Equal architectures give equal bytes.
+//! [`cell`], [`cells`] and [`network`] return a drawing as an [`Svg`], which can also be converted to PNG. The SVG
+//! loads no other files and has no ids, so a page may contain it several times. Equal architectures give equal bytes.
 //!
 //! ```
 //! use enas_arc::{Arc, CellKind};
@@ -52,22 +52,23 @@ pub use theme::Theme;
 pub use enas_arc::{Arc, Cell, CellKind, MacroArc};
 pub use enas_child::{Child, MacroChild};
 
-/// A cell: its inputs, the operations and sums of its nodes, and the loose ends that make its output.
+/// Draws a cell: its inputs, its nodes with two operations and their sum, and the output from the loose ends.
 pub fn cell(cell: &Cell, kind: CellKind, theme: Theme) -> Svg {
     Svg::new(sheet::on_paper(cell::scene(cell, kind, 0.0)), theme)
 }
 
-/// Both cells of an arc on one sheet, side by side where that is not too wide, else one below the other.
+/// Draws both cells of an arc on one sheet: side by side if that is at most 1200 pixels wide, else one above the
+/// other.
 pub fn cells(arc: &Arc, theme: Theme) -> Svg {
     let normal = |width| cell::scene(arc.normal(), CellKind::Normal, width);
     let reduction = |width| cell::scene(arc.reduction(), CellKind::Reduction, width);
     Svg::new(sheet::on_paper(sheet::both([&normal, &reduction])), theme)
 }
 
-/// A whole network: its layers from the pictures to the classes, with the size of what each makes, its weights and
-/// its multiply-adds.
+/// Draws a whole network: its layers from input images to classes, each with its output shape, parameters and
+/// multiply-adds per image.
 ///
-/// In a network of shared weights, the weights of a layer are those of all arcs.
+/// In a network of shared weights, the parameters of a layer are those of all arcs.
 ///
 /// # Errors
 /// If the arc does not fit the network.
@@ -84,7 +85,7 @@ pub fn macro_network(child: &MacroChild, arc: &MacroArc, theme: Theme) -> Result
     Ok(Svg::new(sheet::on_paper(network::scene(&Diagram::of_layers(child, arc)?)), theme))
 }
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example in `README.md`.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

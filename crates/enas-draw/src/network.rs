@@ -1,4 +1,4 @@
-//! The drawing of a whole network: its layers from top to bottom, each with a line of a table beside it.
+//! The drawing of a whole network: its layers from top to bottom, each with a row of a table next to it.
 
 use enas_arc::{Arc, CellKind, MacroArc, MacroOp, Op};
 use enas_child::{Child, Costs, Error, InputShape, LayerCost, MacroChild};
@@ -11,41 +11,41 @@ use crate::text;
 use crate::theme::Ink;
 
 const MARGIN: f64 = 24.0;
-/// Room for the heading, up to the first layer.
+/// Height of the heading above the first layer, in pixels.
 const HEADING: f64 = 104.0;
-/// From the middle of one layer to that of the next.
+/// Vertical distance between the centres of two layers.
 const PITCH: f64 = 48.0;
-/// Height of a layer.
+/// Height of a layer's box.
 const BOX: f64 = 30.0;
-/// Width of a layer of full size, what each halving takes away, and the least.
+/// Widths of boxes: at full resolution, reduction per halving of the resolution, minimum.
 const WIDTHS: (f64, f64, f64) = (196.0, 22.0, 136.0);
-/// How far wires that pass a layer go to the left.
+/// How far a wire that passes a layer extends to the left of it.
 const DETOUR: f64 = 30.0;
 /// How much farther to the left wires go for each further layer that they pass, and how far at most.
 const FARTHER: (f64, f64) = (9.0, 120.0);
 /// The auxiliary head: how far beside the axis, and how wide.
 const AUX: (f64, f64) = (98.0, 124.0);
-/// The longest bar, and the distance from the number before it.
+/// Length of the longest bar, and the gap between a number and its bar.
 const BAR: f64 = 84.0;
 const BAR_GAP: f64 = 10.0;
-/// Between columns.
+/// Gap between columns.
 const COLUMN_GAP: f64 = 28.0;
 const NORMAL: f64 = 12.0;
 
-/// What stands in one row.
+/// A row of the drawing.
 struct Layer {
     name: String,
     look: Look,
-    /// Height and width compared with the pictures, in halvings.
+    /// How many reductions have halved height and width of the input.
     halvings: usize,
     cost: Option<LayerCost>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Look {
-    /// What comes in or goes out.
+    /// The input images or the classes.
     End,
-    /// Stem and classifier.
+    /// Stem or classifier.
     Plain,
     Cell(CellKind),
     Operation(MacroOp),
@@ -259,7 +259,7 @@ fn detour(scene: &mut Scene, (from, to): (Rect, Rect), distance: f64) {
     head(scene, (to.x, y1), true);
 }
 
-/// The wire from the right side of a layer to the top of the auxiliary head.
+/// Draws the wire from the right side of a layer to the top of the auxiliary head.
 fn to_the_side(scene: &mut Scene, from: Rect, to: Rect) {
     let (start, end) = ((from.right(), from.centre().1), (to.centre().0, to.y));
     let corner = (end.0, start.1);
@@ -268,7 +268,7 @@ fn to_the_side(scene: &mut Scene, from: Rect, to: Rect) {
     head(scene, end, false);
 }
 
-/// The head of an arrow to the right or down.
+/// Draws an arrow head that points to the right or down.
 fn head(scene: &mut Scene, (x, y): Point, right: bool) {
     let (a, b) = if right {
         ((x - HEAD, y - 4.0), (x - HEAD, y + 4.0))
@@ -298,7 +298,7 @@ fn draw_layer(scene: &mut Scene, layer: &Layer, rect: Rect) {
 const TITLES: [&str; 3] = ["channels × height × width", "parameters", "multiply-adds"];
 const TRAINING: &str = "in training only";
 
-/// Where the columns of numbers end, and the drawing.
+/// The right edges of the columns of numbers, and the width of the drawing.
 struct Columns {
     output: f64,
     params: f64,
@@ -311,7 +311,7 @@ impl Columns {
     fn new(Diagram { layers, costs, params: total, .. }: &Diagram, axis: f64) -> Columns {
         let widest = |column: usize, words: &[String]| {
             let titled = words.iter().map(String::as_str).chain(TITLES.get(column).copied());
-            // Totals are bold.
+            // Measured in bold, as the totals are bold.
             titled.map(|word| text::width(word, NORMAL, true)).fold(0.0, f64::max).ceil()
         };
         let all = |word: &dyn Fn(&LayerCost) -> String| -> Vec<String> {
@@ -331,7 +331,7 @@ impl Columns {
     }
 }
 
-/// What a full bar stands for.
+/// The values that a bar of full length represents: the largest of all layers.
 struct Most {
     params: usize,
     macs: u64,
@@ -379,7 +379,7 @@ fn total(scene: &mut Scene, (params, costs): (usize, &Costs), (columns, y): (&Co
     scene.words(grouped(costs.macs()), (columns.macs, y), style.to_the_left());
 }
 
-/// A whole network as a graph in the DOT language, for `dot`.
+/// A whole network as a graph in the DOT language, for Graphviz's `dot`.
 ///
 /// # Errors
 /// If the arc does not fit the network.
@@ -425,7 +425,7 @@ fn dot(Diagram { layers, skips, .. }: &Diagram) -> String {
     dot.end()
 }
 
-/// The colours of a layer on light paper, where they are not the usual ones.
+/// DOT attributes with the light colours of a layer, where they differ from the default.
 fn colours(look: Look) -> String {
     let filled = |inks: [Ink; 3]| {
         let [fill, edge, text] = inks.map(|ink| ink.colours()[0]);

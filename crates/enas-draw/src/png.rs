@@ -1,4 +1,4 @@
-//! A drawing as pixels. The font is built in, so that equal drawings are equal pictures on every machine.
+//! Rasterisation of a drawing to PNG. The font is built in, so equal drawings give equal images on every machine.
 
 use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Shader, Stroke as Pen, StrokeDash,
@@ -11,10 +11,10 @@ use crate::scene::{Anchor, Curve, Item, Panel, Rect, Scene, Step, Stroke, Words}
 use crate::text;
 use crate::theme::{Ink, Theme};
 
-/// Pixels of the largest picture: 400 MB while it is drawn.
+/// Maximum number of pixels of an image. At 4 bytes per pixel, its buffer takes 400 MB.
 const MOST_PIXELS: f64 = 1e8;
 
-/// How far the handles of a cubic curve are from its ends where it stands for a quarter of a circle.
+/// Distance of a cubic Bézier curve's control points from its ends, for a quarter of a unit circle: `4/3 · (√2 − 1)`.
 const QUARTER: f64 = 0.552_284_75;
 
 /// See [`Svg::png`](crate::Svg::png).
@@ -35,8 +35,9 @@ pub(crate) fn encode(scene: &Scene, scale: f32, theme: Theme) -> Result<Vec<u8>,
     canvas.pixmap.encode_png().map_err(|e| Error::Png { problem: e.to_string() })
 }
 
-/// How much ink each pixel of a line of text has, 0 to 255, in a place of `(width, height)` pixels. The base line is `base`
-/// pixels below its top.
+/// Renders a line of text and returns the coverage of each pixel: `[height, width]`, 0 (none) to 255 (full).
+///
+/// The base line is `base` pixels below the top; `size` is the font size in pixels.
 pub(crate) fn shades(line: &str, size: f64, base: f64, (width, height): (usize, usize)) -> Vec<u8> {
     let words = Words {
         text: line.to_owned(),
@@ -70,7 +71,7 @@ impl Canvas {
         }
     }
 
-    /// Paints a path; one without extent is not visible and is no path for the painter either.
+    /// Fills and strokes a path. A path without extent is `None` and draws nothing.
     fn path(&mut self, path: Option<Path>, fill: Option<Ink>, stroke: Option<Stroke>) {
         let Some(path) = path else { return };
         if let Some(ink) = fill {
@@ -148,14 +149,14 @@ fn letters(words: &Words) -> Option<Path> {
     };
     for (glyph, advance) in text::glyphs(text, *size, *bold) {
         writer.at.0 = x as f32;
-        // A space has no outline.
+        // Ignored: a space has no outline.
         let _ = face.outline_glyph(glyph, &mut writer);
         x += advance;
     }
     writer.pen.finish()
 }
 
-/// Puts outlines, which have y upwards, at their place on the drawing.
+/// Converts glyph outlines, whose y axis points up, to the coordinates of the drawing, whose y axis points down.
 struct Writer {
     pen: PathBuilder,
     scale: f32,

@@ -1,4 +1,4 @@
-//! What must hold for the drawing of any architecture.
+//! Property-based tests: what must hold for the drawing of any architecture.
 
 use enas_arc::{Arc, Cell, CellKind, MacroArc};
 use enas_child::{
@@ -23,14 +23,14 @@ fn placed(cell: &Cell) -> (Vec<Block>, Placed) {
     (blocks, placed)
 }
 
-/// By how much two rectangles overlap in the direction in which they do so less; negative is a distance.
+/// The smaller of the horizontal and the vertical overlap of two rectangles. A negative value is a distance.
 fn overlap(a: &Rect, b: &Rect) -> f64 {
     let x = a.right().min(b.right()) - a.x.max(b.x);
     let y = a.bottom().min(b.bottom()) - a.y.max(b.y);
     x.min(y)
 }
 
-/// Whether `inner` is inside `outer`, with this much room.
+/// Whether `inner` lies inside `outer` with at least `room` pixels on every side.
 fn within(outer: &Rect, inner: &Rect, room: f64) -> bool {
     inner.x - outer.x >= room
         && inner.y - outer.y >= room
@@ -38,7 +38,7 @@ fn within(outer: &Rect, inner: &Rect, room: f64) -> bool {
         && outer.bottom() - inner.bottom() >= room
 }
 
-/// Points along a path, and where each piece begins and ends.
+/// Points along a path, including the ends of every piece.
 fn points(steps: &[Step]) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::new();
     let mut at = (0.0, 0.0);
@@ -70,7 +70,7 @@ fn words(scene: &Scene) -> Vec<&Words> {
     items.filter_map(|item| if let Item::Words(words) = item { Some(words) } else { None }).collect()
 }
 
-/// Nothing leaves the drawing, no text leaves its box, and no text touches another.
+/// Checks that nothing leaves the drawing, no text leaves its box and no two texts touch.
 fn check_scene(scene: &Scene) -> Result<(), TestCaseError> {
     let paper = Rect { x: 0.0, y: 0.0, w: scene.width, h: scene.height };
     for panel in panels(scene) {
@@ -180,7 +180,8 @@ proptest! {
 }
 
 proptest! {
-    // Networks have weights, which take time to make; an auxiliary head has more the larger the pictures are.
+    // Few cases, because initialising a network's weights takes time; an auxiliary head has more weights the larger
+    // the images are.
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
@@ -232,7 +233,7 @@ proptest! {
 
 #[test]
 fn columns_are_as_wide_as_their_numbers() {
-    // Convolutions would make the numbers larger still, but also take their time.
+    // Convolutions would give still larger numbers but take longer.
     let arc: Arc = "0 4 1 4 0 2 1 3 0 2 1 3 2 2 2 3".parse().expect("an arc");
     let config = Config { filters: 160, layers: 1, ..config() };
     let input = InputShape { channels: 3, height: 512, width: 512 };

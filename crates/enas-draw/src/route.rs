@@ -1,34 +1,42 @@
-//! Coordinates of a layered drawing: boxes side by side in rows, wires as smooth curves between rows.
+//! Coordinates of a layered graph drawing (Sugiyama's method, last phase): boxes in rows, wires as cubic curves.
+//!
+//! Method outline:
+//! 1. Module `layers` fixes the order of boxes and lanes within each row.
+//! 2. Iteratively reweighted least squares (IRLS): each round places one row after the other, with its neighbour rows
+//!    fixed. `align` solves the weighted least-squares problem of a row. The weights are `1 / (distance + near)`, so the
+//!    sum of the weighted squares approximates the sum of distances.
+//! 3. `near` shrinks from round to round, so the problem changes from least squares to least absolute distances.
+//! 4. Positions are rounded to pixels, small bends are removed, and rows get their heights.
 
 use crate::align::{Seat, align};
 use crate::layers::{Graph, Layers, Slot, place};
 use crate::scene::{Point, Rect, Step};
 
-/// A box that is to be placed.
+/// A box to be placed. Lengths are in pixels.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub(crate) row: usize,
     pub(crate) w: f64,
     pub(crate) h: f64,
-    /// Where wires arrive at its top: the boxes they come from.
+    /// The numbers of the boxes whose wires arrive at its top, one for each inlet.
     pub(crate) inlets: Vec<usize>,
-    /// Distance of its inlets from each other.
+    /// Distance between two neighbouring inlets.
     pub(crate) pitch: f64,
-    /// How far from its inlet a wire may arrive if that keeps it straight.
+    /// Maximum distance from its inlet at which a wire may arrive if the wire is straight that way.
     pub(crate) slack: f64,
 }
 
-/// Boxes and wires at their places.
+/// The positions of boxes and wires.
 #[derive(Clone, Debug)]
 pub(crate) struct Placed {
     pub(crate) rects: Vec<Rect>,
-    /// For every box that has any, the wires that leave it.
+    /// The wires, one entry for each box that has any.
     pub(crate) wires: Vec<Wire>,
     pub(crate) width: f64,
     pub(crate) height: f64,
 }
 
-/// All wires of one box. They leave it at the middle of its bottom.
+/// All wires of one box. They start at the middle of its lower edge.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
     #[cfg_attr(not(test), expect(dead_code, reason = "the tests look at where wires begin"))]
@@ -37,36 +45,38 @@ pub(crate) struct Wire {
     pub(crate) arrivals: Vec<Arrival>,
 }
 
-/// The end of a wire.
+/// The end of a wire at a box.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub(crate) to: usize,
-    /// Which of the inlets of `to`.
+    /// The index of the inlet of `to`.
     pub(crate) inlet: usize,
-    /// The point on the top of `to`.
+    /// The point on the upper edge of `to`.
     pub(crate) tip: Point,
 }
 
-/// Between two boxes of a row.
+/// Gap between two boxes of a row.
 const BOX_GAP: f64 = 22.0;
-/// Room that a lane takes, with half of the gap to either side.
+/// Width of a lane, with half of the gap on either side.
 const LANE: f64 = 18.0;
-/// Between two rows, at least.
+/// Minimum gap between two rows.
 const ROW_GAP: f64 = 40.0;
-/// What steep curves add to that, at most.
+/// Maximum addition to the gap between two rows whose wires extend far to the side.
 const MORE_ROW_GAP: f64 = 34.0;
-/// Rounds in which boxes and lanes find their places.
+/// Number of IRLS rounds.
 const ROUNDS: usize = 90;
-/// Below this distance the pull of a wire is that of a spring: at first, and how it shrinks from round to round. The
-/// smaller it is, the more wires become straight; beginning with a small one would leave boxes where they happen to
-/// meet.
+/// The `near` of the first round in pixels, and its factor per round.
+///
+/// Below this distance a wire's pull is proportional to the distance; beyond it, nearly constant. The smaller the
+/// value, the more wires become straight. A small value from the start would leave boxes at arbitrary positions where
+/// they first touch.
 const NEAR: (f64, f64) = (24.0, 0.95);
-/// A bend of fewer pixels looks like a mistake. Lanes have more room than that to either side.
+/// A horizontal offset of fewer pixels looks like a mistake. Lanes have more room than that on either side.
 const VISIBLE: f64 = 7.0;
-/// Length of an arrow's head, where a curve ends.
+/// Length of an arrow head. A curve ends where the head begins.
 pub(crate) const HEAD: f64 = 7.0;
 
-/// Finds a place for every box, in rows from the top, and the curves between them.
+/// Computes the position of every box, in rows from the top, and the curves between the boxes.
 pub(crate) fn route(blocks: &[Block]) -> Placed {
     let layers = Layers::new(&graph(blocks));
     let mut router = Router { blocks, x: start(blocks, &layers), layers, near: NEAR.0 };
@@ -86,7 +96,7 @@ fn graph(blocks: &[Block]) -> Graph {
     Graph { row: blocks.iter().map(|block| block.row).collect(), wires }
 }
 
-/// Rows one below the other, all centred.
+/// Initial centres: the slots of each row next to each other around 0.
 fn start(blocks: &[Block], layers: &Layers) -> Vec<Vec<f64>> {
     let seat = |slot: &Slot| Seat { wish: 0.0, weight: 1.0, width: room(blocks, *slot) };
     layers.rows.iter().map(|row| align(&row.iter().map(seat).collect::<Vec<_>>())).collect()
@@ -102,14 +112,14 @@ fn room(blocks: &[Block], slot: Slot) -> f64 {
 struct Router<'a> {
     blocks: &'a [Block],
     layers: Layers,
-    /// The centres of the slots of every row.
+    /// The centres of the slots of each row.
     x: Vec<Vec<f64>>,
-    /// Below this distance the pull of a wire is that of a spring.
+    /// The distance below which a wire's pull is proportional to the distance; see [`NEAR`].
     near: f64,
 }
 
 impl Router<'_> {
-    /// Moves the slots of a row to where their wires are short, and those of lanes straight.
+    /// Moves the slots of a row to the optimum for the present positions of the rows above and below.
     fn settle(&mut self, row: usize) {
         let seats: Vec<Seat> = self.layers.rows[row].iter().map(|slot| self.seat(row, *slot)).collect();
         self.x[row] = align(&seats);
@@ -118,7 +128,8 @@ impl Router<'_> {
     fn seat(&self, row: usize, slot: Slot) -> Seat {
         let (mut sum, mut weight, here) = (0.0, 0.0, self.at(row, slot));
         let mut pull = |to: f64, strength: f64| {
-            // Nearly proportional to the distance, not to its square: rather one long bend than many short ones.
+            // The IRLS weight of an absolute distance. That cost prefers one long bend to many short ones; squares
+            // would do the opposite.
             let by = strength / ((to - here).abs() + self.near);
             sum += to * by;
             weight += by;
@@ -138,7 +149,7 @@ impl Router<'_> {
             }
         }
         let width = room(self.blocks, slot);
-        // Every box and lane has a wire; without one it would stay in the middle.
+        // Every box and lane has a wire; a slot without one would stay in the middle.
         if weight > 0.0 {
             Seat { wish: sum / weight, weight, width }
         } else {
@@ -150,14 +161,17 @@ impl Router<'_> {
         self.x[row][place(&self.layers.rows[row], slot)]
     }
 
-    /// Where a link arrives: the inlets of the lower slot and their distances from its middle. A lane has one.
+    /// Returns the inlets of the lower slot at which a link arrives, each with its distance from the slot's middle.
+    ///
+    /// A lane has one inlet.
     fn offsets(&self, gap: usize, (upper, lower): (Slot, Slot)) -> impl Iterator<Item = (usize, f64)> {
         let (source, mut found) = (source(upper), Vec::new());
         match lower {
             Slot::Lane(_) => found.push((0, 0.0)),
             Slot::Box(to) => {
                 let Block { inlets, pitch, .. } = &self.blocks[to];
-                // From left to right in the order in which the wires come, so that they do not cross at the box.
+                // Inlets are assigned from left to right in the order of the wires above, so that wires do not cross
+                // at the box.
                 let mut order: Vec<usize> = (0..inlets.len()).collect();
                 order.sort_by_key(|inlet| self.place_above(gap, inlets[*inlet]));
                 for (i, inlet) in order.into_iter().enumerate() {
@@ -170,7 +184,7 @@ impl Router<'_> {
         found.into_iter()
     }
 
-    /// Where the wires of a box stand in the row above a gap.
+    /// The position of a box's wires in the row above a gap.
     fn place_above(&self, gap: usize, item: usize) -> usize {
         let row = &self.layers.rows[gap];
         row.iter().position(|slot| source(*slot) == item).expect("a wire is in every row on its way")
@@ -197,7 +211,7 @@ impl Router<'_> {
         Placed { rects, wires, width, height: bands.last().map_or(0.0, |band| band.1) }
     }
 
-    /// Moves lanes a little where that removes a bend: to where their wires come from, else to where they end.
+    /// Moves lanes by less than [`VISIBLE`] if that removes a bend: below the wire's start, else above its end.
     fn straighten(&mut self) {
         let n = self.layers.rows.len();
         for row in (0..n).rev().chain(0..n) {
@@ -212,7 +226,7 @@ impl Router<'_> {
         }
     }
 
-    /// Where the wire of a lane ends in the next row, if it has one end there.
+    /// The position at which the wire of a lane arrives in the next row, if it has exactly one end there.
     fn ends_below(&self, row: usize, lane: Slot) -> Option<f64> {
         let mut links = self.layers.links[row].iter().filter(|link| link.0 == lane);
         let (link, None) = (links.next()?, links.next()) else { return None };
@@ -221,13 +235,13 @@ impl Router<'_> {
         Some(self.at(row + 1, link.1) + offset)
     }
 
-    /// Where the wire of a lane comes from in the row before.
+    /// The position from which the wire of a lane comes, in the row above.
     fn start_above(&self, row: usize, lane: Slot) -> Option<f64> {
         let links = self.layers.links.get(row.checked_sub(1)?)?;
         links.iter().find(|link| link.1 == lane).map(|link| self.at(row - 1, link.0))
     }
 
-    /// One end of every slot, without the gaps.
+    /// Applies `end` to the centre and half the width of every slot, without gaps.
     fn edges(&self, end: impl Fn(f64, f64) -> f64) -> impl Iterator<Item = f64> {
         let slots = self.layers.rows.iter().flatten().zip(self.x.iter().flatten());
         slots.map(move |(slot, x)| match slot {
@@ -236,7 +250,7 @@ impl Router<'_> {
         })
     }
 
-    /// Top and bottom of every row. Gaps are higher where wires go far to the side.
+    /// Top and bottom of every row. The gap between two rows is larger where wires extend far to the side.
     fn bands(&self) -> Vec<(f64, f64)> {
         let mut bands: Vec<(f64, f64)> = Vec::new();
         for (row, slots) in self.layers.rows.iter().enumerate() {
@@ -275,7 +289,7 @@ impl Router<'_> {
                                 tip.0 = start.0;
                             }
                             arrivals.push(Arrival { to, inlet, tip });
-                            // The head covers the rest.
+                            // The arrow head covers the rest.
                             (tip.0, tip.1 - HEAD + 1.0)
                         }
                     };
@@ -287,14 +301,14 @@ impl Router<'_> {
     }
 }
 
-/// The box that the wires of a slot come from.
+/// The box at which the wires of a slot start.
 fn source(slot: Slot) -> usize {
     match slot {
         Slot::Box(item) | Slot::Lane(item) => item,
     }
 }
 
-/// How much a link is to be straight: most of all where it would be seen to wiggle.
+/// Weight of a link's horizontal extent. Between two lanes a bend would be most visible, so their weight is largest.
 fn strength(upper: Slot, lower: Slot) -> f64 {
     match (upper, lower) {
         (Slot::Lane(_), Slot::Lane(_)) => 8.0,
@@ -303,7 +317,7 @@ fn strength(upper: Slot, lower: Slot) -> f64 {
     }
 }
 
-/// A curve that leaves downwards and arrives downwards.
+/// A curve that is vertical at both ends; a straight line if both have the same x.
 fn bend((x0, y0): Point, (x1, y1): Point) -> [Step; 2] {
     let end = if x0 == x1 {
         Step::Line((x1, y1))

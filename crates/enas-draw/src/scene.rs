@@ -1,23 +1,23 @@
-//! What is on a drawing: boxes, curves and words at places, in inks. Not how they are written to a file.
+//! The contents of a drawing: boxes, curves and texts with positions and inks, independent of the file format.
 //!
-//! Lengths are in pixels at 100 %, x to the right, y downwards.
+//! Lengths are in pixels at a scale of 1; x grows to the right, y downwards.
 
 use crate::text;
 use crate::theme::Ink;
 
-/// A drawing before it is written.
+/// A drawing before it is written to a file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scene {
     pub(crate) width: f64,
     pub(crate) height: f64,
-    /// The name that a screen reader says.
+    /// The name that a screen reader announces.
     pub(crate) title: String,
-    /// What the drawing shows, in sentences.
+    /// A description in sentences, for screen readers.
     pub(crate) description: String,
     pub(crate) items: Vec<Item>,
 }
 
-/// Something visible. Later items lie on earlier ones.
+/// A visible item. Later items are drawn over earlier ones.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Item {
     Panel(Panel),
@@ -25,7 +25,7 @@ pub(crate) enum Item {
     Words(Words),
 }
 
-/// A rectangle with round corners.
+/// A rectangle with rounded corners.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Panel {
     pub(crate) rect: Rect,
@@ -33,11 +33,11 @@ pub(crate) struct Panel {
     pub(crate) radius: f64,
     pub(crate) fill: Option<Ink>,
     pub(crate) stroke: Option<Stroke>,
-    /// What is shown while a pointer rests on it.
+    /// The tooltip.
     pub(crate) hint: Option<String>,
 }
 
-/// An upright rectangle.
+/// An axis-parallel rectangle. `(x, y)` is its upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rect {
     pub(crate) x: f64,
@@ -47,7 +47,7 @@ pub(crate) struct Rect {
 }
 
 impl Rect {
-    /// The rectangle of this size around a point.
+    /// The rectangle of width `w` and height `h` around the centre `(cx, cy)`.
     pub(crate) fn around(cx: f64, cy: f64, w: f64, h: f64) -> Rect {
         Rect { x: cx - w / 2.0, y: cy - h / 2.0, w, h }
     }
@@ -65,7 +65,7 @@ impl Rect {
     }
 }
 
-/// How a line is drawn.
+/// The colour, width and dash pattern of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Stroke {
     pub(crate) ink: Ink,
@@ -90,7 +90,7 @@ pub(crate) struct Curve {
 /// A point `(x, y)`.
 pub(crate) type Point = (f64, f64);
 
-/// One step of a pen.
+/// One drawing command of a path, as in SVG.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Step {
     Move(Point),
@@ -103,7 +103,7 @@ pub(crate) enum Step {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Words {
     pub(crate) text: String,
-    /// The point at `anchor` on the base line.
+    /// The position of the point `anchor` on the base line.
     pub(crate) at: Point,
     pub(crate) size: f64,
     pub(crate) bold: bool,
@@ -111,7 +111,7 @@ pub(crate) struct Words {
     pub(crate) ink: Ink,
 }
 
-/// Which point of a line of text is given.
+/// The point of a line of text that its position refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -120,7 +120,7 @@ pub(crate) enum Anchor {
 }
 
 impl Words {
-    /// The room that the text takes at most, from the base line up by the height of capitals.
+    /// The box that contains the text, from the base line up to the height of capital letters.
     pub(crate) fn bounds(&self) -> Rect {
         let w = text::width(&self.text, self.size, self.bold);
         let x = self.at.0 + self.shift(w);
@@ -128,7 +128,7 @@ impl Words {
         Rect { x, y: self.at.1 - h, w, h }
     }
 
-    /// From the given point to the start of a text of this width.
+    /// The x offset from the position to the left edge of a text of this width.
     pub(crate) fn shift(&self, width: f64) -> f64 {
         match self.anchor {
             Anchor::Start => 0.0,
@@ -166,19 +166,19 @@ impl Scene {
         self.items.push(Item::Curve(Curve { steps, fill: Some(fill), stroke: None }));
     }
 
-    /// Text whose base line begins, ends or has its middle at `at`.
+    /// Adds a text whose anchor (left end, middle or right end) lies on the base line at `at`.
     pub(crate) fn words(&mut self, text: impl Into<String>, at: Point, style: Style) {
         let Style { size, bold, anchor, ink } = style;
         self.items.push(Item::Words(Words { text: text.into(), at, size, bold, anchor, ink }));
     }
 
-    /// Text in the middle of a place.
+    /// Adds a text that is centred horizontally and vertically at a point.
     pub(crate) fn centred(&mut self, text: impl Into<String>, (x, y): Point, style: Style) {
         let at = (x, y + text::CAPITALS * style.size / 2.0);
         self.words(text, at, Style { anchor: Anchor::Middle, ..style });
     }
 
-    /// Puts all of `other` onto this drawing, moved by `(dx, dy)`.
+    /// Draws all of `other` onto this drawing, moved by `(dx, dy)`.
     pub(crate) fn place(&mut self, other: &Scene, (dx, dy): Point) {
         let moved = |(x, y): Point| (x + dx, y + dy);
         self.items.extend(other.items.iter().cloned().map(|mut item| {
@@ -201,7 +201,7 @@ impl Scene {
     }
 }
 
-/// How text looks.
+/// The size, weight, anchor and colour of a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Style {
     pub(crate) size: f64,
@@ -211,12 +211,12 @@ pub(crate) struct Style {
 }
 
 impl Style {
-    /// Plain text from the left.
+    /// Regular weight, anchored at the left end.
     pub(crate) fn plain(size: f64, ink: Ink) -> Style {
         Style { size, bold: false, anchor: Anchor::Start, ink }
     }
 
-    /// Bold text from the left.
+    /// Bold weight, anchored at the left end.
     pub(crate) fn bold(size: f64, ink: Ink) -> Style {
         Style { bold: true, ..Style::plain(size, ink) }
     }

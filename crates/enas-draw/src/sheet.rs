@@ -1,14 +1,14 @@
-//! Paper: what every drawing lies on, and two drawings on one sheet.
+//! The background of a drawing, and two drawings on one sheet.
 
 use crate::scene::{Rect, Scene, Stroke};
 use crate::theme::Ink;
 
-/// The widest pair of drawings that stands side by side.
+/// Maximum width of two drawings side by side, in pixels.
 const WIDEST: f64 = 1200.0;
-/// From the border to the line between two drawings.
+/// Distance between the border and the ends of the line that separates two drawings.
 const RULE: f64 = 24.0;
 
-/// A drawing on paper of its size with a thin border.
+/// Puts a drawing on a background of its size with a thin border.
 pub(crate) fn on_paper(drawing: Scene) -> Scene {
     let Scene { width, height, title, description, .. } = &drawing;
     let mut sheet = Scene::new(title.clone(), description.clone());
@@ -19,7 +19,9 @@ pub(crate) fn on_paper(drawing: Scene) -> Scene {
     sheet
 }
 
-/// Two drawings beside each other, or one below the other if they are wide. Each is asked for with its least width.
+/// Two drawings side by side, or one above the other if they are too wide.
+///
+/// Each element of `draw` returns a drawing that is at least as wide as its argument.
 pub(crate) fn both(draw: [&dyn Fn(f64) -> Scene; 2]) -> Scene {
     let [first, second] = draw.map(|draw| draw(0.0));
     let title = format!("{} and {}", first.title, second.title.to_lowercase());

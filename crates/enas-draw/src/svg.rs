@@ -1,8 +1,8 @@
 //! A drawing as an SVG document.
 //!
 //! Colours are attributes, which every viewer understands. With [`Theme::Auto`] a style sheet of custom properties
-//! overrides them. There are no ids, and every class begins with `enas-`, so that a page may hold any number of
-//! drawings, even one drawing twice.
+//! overrides them. There are no ids, and every class begins with `enas-`. So a page may hold any number of drawings,
+//! and also the same drawing twice.
 
 use std::fmt::{self, Write};
 
@@ -11,7 +11,7 @@ use crate::png;
 use crate::scene::{Anchor, Curve, Item, Panel, Point, Scene, Step, Stroke, Words};
 use crate::theme::{Ink, Rgb, Theme};
 
-/// A drawing: an SVG document.
+/// A drawing as an SVG document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Svg {
     scene: Scene,
@@ -24,30 +24,30 @@ impl Svg {
         Svg { scene, text }
     }
 
-    /// The document: one `svg` element, for a file of its own or inside HTML.
+    /// The document: one `svg` element, for a file of its own or for embedding in HTML.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The document.
+    /// The document as an owned string.
     pub fn into_string(self) -> String {
         self.text
     }
 
-    /// Width at 100 %, in pixels.
+    /// Width in pixels at a scale of 1.
     pub fn width(&self) -> f64 {
         self.scene.width
     }
 
-    /// Height at 100 %, in pixels.
+    /// Height in pixels at a scale of 1.
     pub fn height(&self) -> f64 {
         self.scene.height
     }
 
-    /// The drawing as a PNG file, `scale` times as large. [`Theme::Auto`] gives the light colours.
+    /// The drawing as a PNG file, enlarged `scale` times. [`Theme::Auto`] gives the light colours.
     ///
     /// # Errors
-    /// If `scale` is not a number from 0.1 to 10, or the picture would have more than 100 million pixels.
+    /// If `scale` is not a number from 0.1 to 10, or the image would have more than 100 million pixels.
     pub fn png(&self, scale: f32, theme: Theme) -> Result<Vec<u8>, Error> {
         png::encode(&self.scene, scale, theme)
     }
@@ -182,17 +182,17 @@ impl Pen {
     }
 }
 
-/// A length with at most two decimals.
+/// A length, written with at most two decimals.
 struct Number(f64);
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Rounding first makes equal drawings equal bytes; adding zero turns -0 into 0.
+        // Rounding hides differences in the last bits, so equal drawings give equal bytes. Adding 0 turns -0 into 0.
         write!(f, "{}", (self.0 * 100.0).round() / 100.0 + 0.0)
     }
 }
 
-/// A colour as `#rrggbb`.
+/// A colour, written as `#rrggbb`.
 struct Hex(Rgb);
 
 impl fmt::Display for Hex {
@@ -201,7 +201,7 @@ impl fmt::Display for Hex {
     }
 }
 
-/// Text as XML wants it, in elements and in attributes.
+/// Text with XML's special characters escaped, for elements and attribute values.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {

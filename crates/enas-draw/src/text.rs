@@ -1,13 +1,13 @@
-//! The font: how wide a text is, and the outlines of its letters.
+//! The font: widths of texts and outlines of letters.
 //!
-//! Viewers of an SVG use their own sans-serif font. The one measured here is among the widest in use, so a text that
-//! fits its box with this font fits with theirs.
+//! Viewers of an SVG use their own sans-serif font. The font measured here is one of the widest in common use. So a
+//! text that fits its box with this font also fits with theirs.
 
 use std::sync::LazyLock;
 
 use ttf_parser::{Face, GlyphId};
 
-/// Height of capital letters, as a share of the size.
+/// Height of capital letters divided by the font size.
 pub(crate) const CAPITALS: f64 = 0.729;
 
 static REGULAR: LazyLock<Face<'static>> = LazyLock::new(|| face(include_bytes!("../fonts/enas-sans.ttf")));
@@ -17,34 +17,34 @@ fn face(data: &'static [u8]) -> Face<'static> {
     Face::parse(data, 0).expect("the font is part of the program, and a test reads it")
 }
 
-/// The font of a weight.
+/// The font in regular or bold weight.
 pub(crate) fn font(bold: bool) -> &'static Face<'static> {
     if bold { &BOLD } else { &REGULAR }
 }
 
-/// The width of a line of text of this size.
+/// The width of a line of text in pixels, for a font size in pixels.
 pub(crate) fn width(text: &str, size: f64, bold: bool) -> f64 {
     glyphs(text, size, bold).map(|(_, advance)| advance).sum()
 }
 
-/// The letters of a line of text, each with the distance to the next.
+/// The glyphs of a line of text, each with its advance width in pixels.
 pub(crate) fn glyphs(text: &str, size: f64, bold: bool) -> impl Iterator<Item = (GlyphId, f64)> {
     let face = font(bold);
     let scale = size / f64::from(face.units_per_em());
     text.chars().map(move |c| {
-        // A character that the font lacks is drawn as the font's empty box.
+        // A character that the font lacks is drawn as glyph 0, an empty box.
         let glyph = face.glyph_index(c).unwrap_or_default();
         (glyph, f64::from(face.glyph_hor_advance(glyph).unwrap_or(0)) * scale)
     })
 }
 
-/// A text whose every character the font has: others become their code, as in `\\u{82f9}`.
+/// The text with every character that the font lacks replaced by its code, as in `\u{82f9}`.
 pub(crate) fn writable(text: &str) -> String {
     let known = |c: char| c == ' ' || font(false).glyph_index(c).is_some();
     text.chars().map(|c| if known(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
 }
 
-/// As much of a text as fits into `room`, with `…` for what does not.
+/// The text, cut so that it fits into `room` pixels. A cut text ends in `…`; without room for that it is empty.
 pub(crate) fn shortened(text: &str, size: f64, room: f64) -> String {
     if width(text, size, false) <= room {
         return text.to_owned();

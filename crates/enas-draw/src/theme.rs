@@ -1,38 +1,38 @@
-//! Colours. What is drawn names an [`Ink`]; only here does an ink have a colour.
+//! Colours. Drawings refer to an [`Ink`]; only this file maps inks to colours.
 
 use enas_arc::{CellKind, Op};
 
-/// Which colours a drawing has.
+/// The colour scheme of a drawing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Theme {
-    /// Dark where the viewer prefers that (`prefers-color-scheme`), else light. PNG takes it for light.
+    /// Dark if the viewer prefers that (`prefers-color-scheme`), else light. A PNG uses the light colours.
     #[default]
     Auto,
-    /// Dark on white.
+    /// Dark lines on white.
     Light,
-    /// Bright on near black.
+    /// Bright lines on near black.
     Dark,
 }
 
-/// A role that a colour plays.
+/// The purpose of a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ink {
     /// The background.
     Paper,
-    /// The border of the drawing, and rules.
+    /// The border of the drawing, and separating lines.
     Frame,
     /// The body of a node.
     Card,
     CardEdge,
-    /// Inputs, outputs and what joins them.
+    /// Inputs, outputs and concatenations.
     State,
     StateEdge,
     Text,
-    /// Text of lesser weight.
+    /// Less important text.
     Muted,
-    /// What leads from one box to another.
+    /// Connections between boxes.
     Wire,
-    /// A bar that shows a share.
+    /// A bar of a bar chart.
     Bar,
     Op(Op),
     OpEdge(Op),
@@ -84,7 +84,7 @@ impl Ink {
         ]
     };
 
-    /// The name in style sheets, of letters, digits and hyphens.
+    /// The name in style sheets; it consists of letters, digits and hyphens.
     pub(crate) fn name(self) -> String {
         match self {
             Ink::Paper => "paper".to_owned(),
@@ -106,10 +106,10 @@ impl Ink {
         }
     }
 
-    /// The colour on light and on dark paper.
+    /// The colours for the light and the dark scheme.
     ///
-    /// Operations are told apart by two hues that no common colour blindness confuses, blue for convolutions and
-    /// orange for pools, and within them by lightness; the identity has no hue.
+    /// Two hues that no common colour vision deficiency confuses distinguish operations: blue for convolutions,
+    /// orange for pools. Operations of the same hue differ in lightness; the identity has no hue.
     pub(crate) fn colours(self) -> [Rgb; 2] {
         use CellKind::{Normal, Reduction};
         use Op::{AvgPool3x3, Identity, MaxPool3x3, SepConv3x3, SepConv5x5};
@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    /// Red, green and blue as amounts of light, 0 to 1.
+    /// Linear red, green and blue (inverse of the sRGB transfer function), 0 to 1.
     fn light(colour: Rgb) -> [f64; 3] {
         [16, 8, 0].map(|shift| {
             let c = f64::from(colour >> shift & 0xff) / 255.0;
@@ -161,7 +161,7 @@ mod tests {
         })
     }
 
-    /// WCAG 2.2, from 1 to 21.
+    /// The contrast ratio of WCAG 2.2, from 1 to 21.
     fn contrast(a: Rgb, b: Rgb) -> f64 {
         let luminance = |[r, g, b]: [f64; 3]| 0.2126 * r + 0.7152 * g + 0.0722 * b;
         let (a, b) = (luminance(light(a)), luminance(light(b)));
@@ -202,7 +202,8 @@ mod tests {
         assert_eq!(names.len(), Ink::ALL.len());
     }
 
-    /// What eyes without one kind of cone see: Machado, Oliveira and Fernandes, 2009, full severity.
+    /// Simulation of colour vision deficiencies at full severity: Machado, Oliveira and Fernandes, 2009. The first
+    /// matrix is normal vision.
     const EYES: [[[f64; 3]; 3]; 4] = [
         [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
         [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
@@ -210,7 +211,7 @@ mod tests {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
     ];
 
-    /// CIELAB, in which equal distances look about equal.
+    /// Converts to CIELAB, in which equal distances look about equal. `eye` is applied first.
     fn lab(eye: &[[f64; 3]; 3], colour: Rgb) -> [f64; 3] {
         let dot = |row: &[f64; 3], v: &[f64; 3]| row.iter().zip(v).map(|(a, b)| a * b).sum::<f64>();
         let seen = light(colour);

@@ -1,11 +1,11 @@
-//! What an exported file says about itself.
+//! Description and metadata of an exported file.
 
 use enas_search::Model;
 use serde_json::{Value, json};
 
 use crate::proto::Entry;
 
-/// How the file is to be used, for whoever opens it in a viewer.
+/// How to use the file, for readers who open it in a viewer.
 pub(crate) fn doc(model: &Model) -> String {
     let input = model.input();
     format!(
@@ -20,16 +20,16 @@ pub(crate) fn doc(model: &Model) -> String {
     )
 }
 
-/// What the channels are.
+/// The meaning of the channels.
 pub(crate) fn channel_order(model: &Model) -> &'static str {
     if model.input().channels == 3 { "RGB" } else { "grey" }
 }
 
-/// The metadata, sorted by key. Lists and numbers are written as JSON.
+/// The metadata, sorted by key. Lists and numbers are in JSON.
 pub(crate) fn metadata(model: &Model) -> Vec<Entry> {
     let data = model.data_config();
     let accuracy = model.accuracy();
-    // Words stand without the quotation marks that JSON would put around them.
+    // Strings are written without the quotation marks of JSON.
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let entries = [
         ("arc", model.arch().to_string()),

@@ -1,4 +1,4 @@
-//! Runs an exported file in another runtime and compares with the network's own forward pass.
+//! Runs an exported file in another runtime (tract) and compares it with the network's own forward pass.
 
 use std::path::Path;
 
@@ -12,20 +12,20 @@ use crate::error::{Error, Result};
 use crate::lower::{LOGITS, PROBABILITIES};
 use crate::operators;
 
-/// Batch sizes that take turns: the smallest, an odd one, a large one.
+/// Batch sizes, used in turn: the smallest, an odd one, a large one.
 pub(crate) const BATCHES: [usize; 3] = [1, 7, 64];
 
-/// What an exported file is compared with.
+/// The network that an exported file is compared with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reference<'a> {
     pub(crate) network: &'a dyn FixedNetwork,
     pub(crate) normalization: &'a Normalization,
 }
 
-/// The network's logits `[n, classes]` of pictures `[n, c, h, w]`.
+/// The network's logits `[n, classes]` for images `[n, c, h, w]` of bytes.
 ///
 /// # Errors
-/// If a logit is no number.
+/// If a logit is infinite or NaN.
 pub(crate) fn own_logits(
     Reference { network, normalization }: Reference<'_>,
     pictures: &[u8],
@@ -38,7 +38,7 @@ pub(crate) fn own_logits(
     }
 }
 
-/// Pictures `[n, c, h, w]` as the network takes them.
+/// Normalises images `[n, c, h, w]` of bytes to the input of the network, `[n, c, h, w]` of `f32`.
 pub(crate) fn normalized(
     network: &dyn FixedNetwork,
     normalization: &Normalization,
@@ -53,7 +53,7 @@ pub(crate) fn normalized(
     Ok(candle_core::Tensor::from_vec(images, shape, &candle_core::Device::Cpu)?)
 }
 
-/// What an exported file is said to compute.
+/// What an exported file should compute.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim<'a> {
     pub(crate) network: &'a dyn FixedNetwork,
@@ -61,24 +61,29 @@ pub(crate) struct Claim<'a> {
     pub(crate) temperature: f64,
 }
 
-/// How far rounding alone moves a logit `[n, classes]` of pictures `[n, c, h, w]`: the largest difference to the same
-/// network with its batch norms folded, which is the same function in another order of arithmetic. It grows with whatever
-/// makes rounding worse, such as large activations and batch norms of tiny variance.
+/// How far rounding alone moves a logit `[n, classes]` of images `[n, c, h, w]`.
+///
+/// This is the largest difference between `logits` and those of the same network with folded batch norms. Both
+/// compute the same function, but in another order of operations. Large activations and batch norms with a tiny
+/// variance increase the difference.
 ///
 /// # Errors
-/// If a logit of the folded network is no number.
+/// If a logit of the folded network is infinite or NaN.
 pub(crate) fn rounding(reference: Reference<'_>, pictures: &[u8], logits: &[f32]) -> Result<f32> {
     let folded = reference.network.fold()?;
     let again = own_logits(Reference { network: &*folded, ..reference }, pictures)?;
     Ok(again.iter().zip(logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
 }
 
-/// Times that [`rounding`] of ours may be exceeded by another runtime, which adds in other orders still.
+/// Factor on [`rounding`] that another runtime may need, as it sums in yet another order.
 const ROUNDINGS: f32 = 10.0;
-/// Share of the spread of all logits from which on a difference is one that matters.
+/// A difference above this fraction of the range of all logits is never accepted as rounding.
 const SEEN: f32 = 0.01;
 
-/// The difference from logits `[n, classes]` that passes where rounding moves a logit by `rounding`.
+/// The tolerated difference from `logits` `[n, classes]`, given that rounding moves a logit by `rounding`.
+///
+/// It is the larger of [`TOLERANCE`] times the largest absolute logit (at least 1) and [`ROUNDINGS`] times
+/// `rounding`. The limit is [`SEEN`] times the range of the logits, but at least [`TOLERANCE`].
 pub(crate) fn allowance(logits: &[f32], rounding: f32) -> f32 {
     let (low, high) = logits.iter().fold((f32::MAX, f32::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
     let largest = low.abs().max(high.abs()).max(1.0);
@@ -86,11 +91,12 @@ pub(crate) fn allowance(logits: &[f32], rounding: f32) -> f32 {
     explained.min((SEEN * (high - low)).max(TOLERANCE))
 }
 
-/// Runs the file on pictures `[n, c, h, w]` in batches of several sizes; the largest difference from the network's
-/// `logits` `[n, classes]`.
+/// Runs the file on images `[n, c, h, w]` in batches of several sizes.
+///
+/// Returns the largest difference of a logit from the network's `logits` `[n, classes]`.
 ///
 /// # Errors
-/// If the file cannot be run, or a logit or probability differs by more than `tolerance`.
+/// If the file cannot be run, or if a logit or probability differs by more than `tolerance`.
 pub(crate) fn compare(
     path: &Path,
     Claim { network, temperature }: Claim<'_>,
@@ -148,7 +154,7 @@ fn run(path: &Path, network: &dyn FixedNetwork, pictures: &[u8]) -> TractResult<
     Ok(outputs)
 }
 
-/// A byte as the exported graph takes it.
+/// Converts a byte to the input range of the exported graph, 0 to 1.
 pub(crate) fn unit(byte: u8) -> f32 {
     f32::from(byte) / 255.0
 }
@@ -176,12 +182,12 @@ mod tests {
 
     #[test]
     fn rounding_is_allowed_for_and_what_can_be_seen_is_not() {
-        // Small logits of a network that rounds little.
+        // Small logits of a network with little rounding.
         assert_eq!(allowance(&[-0.5, 0.5], 1e-6), TOLERANCE);
-        // Large logits, and a network that magnifies rounding.
+        // Large logits, and a network that amplifies rounding.
         assert_eq!(allowance(&[-20.0, 30.0], 1e-6), 30.0 * TOLERANCE);
         assert!((allowance(&[-1.0, 1.0], 5e-5) - 5e-4).abs() < 1e-9);
-        // However badly it rounds, a hundredth of the spread is too much.
+        // Even with large rounding errors, a hundredth of the range is the limit.
         assert_eq!(allowance(&[-1.0, 1.0], 1.0), 0.02);
         assert_eq!(allowance(&[0.0, 0.0], 1.0), TOLERANCE);
     }

@@ -1,4 +1,4 @@
-//! What can go wrong. Every message names the file and the remedy.
+//! The errors of this crate. Every message names the file and the remedy.
 
 use std::path::{Path, PathBuf};
 
@@ -15,30 +15,30 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file to write is not one. Bad usage.
+    /// The path cannot be the target of an export. A usage error.
     #[error("{path} {problem}", path = .path.display())]
     Target {
         /// The path.
         path: PathBuf,
-        /// What is the matter and what to do about it.
+        /// What is wrong with it and what to do.
         problem: &'static str,
     },
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("{action} {path}: {source}", path = .path.display())]
     Io {
-        /// What was being done, such as `cannot write`.
+        /// The failed action, such as `cannot write`.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The independent runtime refuses the file.
+    /// The independent runtime rejects the file.
     #[error("{path} is no graph that another runtime can run: {problem}", path = .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the runtime said.
+        /// The message of the runtime.
         problem: String,
     },
     /// The independent runtime computes something else.
@@ -53,33 +53,33 @@ pub enum Error {
         path: PathBuf,
         /// `logits` or `probabilities`.
         output: &'static str,
-        /// Number of the picture, from 0.
+        /// Index of the image, from 0.
         picture: usize,
-        /// Number of the class, from 0.
+        /// Index of the class, from 0.
         class: usize,
-        /// How far the two are apart.
+        /// The absolute difference of the two values.
         difference: f32,
-        /// How far they may be apart.
+        /// The tolerated difference.
         tolerance: f32,
     },
-    /// The network itself gives no numbers.
+    /// The network computes infinite or NaN logits.
     #[error("the network gives {value} for picture {picture}: its training diverged, train again")]
     NotFinite {
         /// The logit.
         value: f32,
-        /// Number of the picture, from 0.
+        /// Index of the image, from 0.
         picture: usize,
     },
-    /// The network.
+    /// An error of the network.
     #[error(transparent)]
     Child(#[from] enas_child::Error),
-    /// candle refused an operation on tensors.
+    /// An error of candle.
     #[error("tensors: {0}")]
     Tensors(#[from] candle_core::Error),
 }
 
 impl Error {
-    /// The same error about the file that was asked for, where work went on under another name.
+    /// The same error with the path that the user asked for, instead of that of a temporary file.
     pub(crate) fn about(mut self, asked: &Path) -> Self {
         if let Self::Io { path, .. } | Self::Unreadable { path, .. } | Self::Differs { path, .. } = &mut self
         {
@@ -88,7 +88,7 @@ impl Error {
         self
     }
 
-    /// Whether the mistake lies in what was asked and not in the work itself.
+    /// Whether the request caused the error (wrong arguments or paths) rather than the work itself.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Exists { .. } | Self::Target { .. })
     }

@@ -1,4 +1,4 @@
-//! Puts an ONNX graph together, node by node.
+//! Assembles an ONNX graph node by node.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,20 @@ use candle_core::Result;
 
 use crate::proto::{Attribute, Dimension, Graph, Node, Shape, Tensor, TensorType, Type, ValueInfo};
 
-/// The version of the ONNX operators that graphs are written in: that of 2020, which every runtime in use reads.
+/// The version of the ONNX operator set. It is of 2020, so that older runtimes can read the files, too.
 pub(crate) const OPSET: i64 = 13;
 
-/// A graph that grows.
+/// A graph under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Builder {
     nodes: Vec<Node>,
     constants: Vec<Tensor>,
-    /// How often a name was asked for.
+    /// How often each name was requested.
     names: BTreeMap<String, usize>,
 }
 
 impl Builder {
-    /// Adds an operation and gives the name of its value: `name`, with a number if that is taken.
+    /// Adds a node and returns the name of its output: `name`, with a number appended if it is taken.
     pub(crate) fn node(&mut self, name: &str, op: &str, inputs: &[&str]) -> String {
         let name = self.unique(name);
         self.nodes.push(Node {
@@ -32,7 +32,7 @@ impl Builder {
         name
     }
 
-    /// A setting of the operation that was added last: one number.
+    /// Adds an integer attribute to the node that was added last.
     pub(crate) fn set(&mut self, name: &str, value: i64) {
         self.attribute(Attribute {
             name: Some(name.to_owned()),
@@ -42,7 +42,7 @@ impl Builder {
         });
     }
 
-    /// A setting of the operation that was added last: several numbers.
+    /// Adds an attribute with a list of integers to the node that was added last.
     pub(crate) fn set_all(&mut self, name: &str, values: &[usize]) {
         self.attribute(Attribute {
             name: Some(name.to_owned()),
@@ -56,15 +56,15 @@ impl Builder {
         self.nodes.last_mut().expect("a setting follows its operation").attribute.push(attribute);
     }
 
-    /// Keeps a name for a value that no operation makes.
+    /// Reserves the name of a value that is not the output of a node.
     pub(crate) fn reserve(&mut self, name: &str) -> String {
         self.unique(name)
     }
 
-    /// Adds constant numbers and gives their name.
+    /// Adds a constant tensor of `f32` (an initializer) and returns its name.
     ///
     /// # Errors
-    /// If they are no `f32`.
+    /// If the tensor has another type.
     pub(crate) fn floats(&mut self, name: &str, numbers: &candle_core::Tensor) -> Result<String> {
         let name = self.unique(name);
         let flat = numbers.flatten_all()?.to_vec1::<f32>()?;
@@ -73,7 +73,7 @@ impl Builder {
         Ok(name)
     }
 
-    /// Adds constant whole numbers and gives their name.
+    /// Adds a constant vector of `i64` (an initializer) and returns its name.
     pub(crate) fn integers(&mut self, name: &str, numbers: &[i64]) -> String {
         let name = self.unique(name);
         let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -81,7 +81,7 @@ impl Builder {
         name
     }
 
-    /// The finished graph.
+    /// Returns the finished graph.
     pub(crate) fn finish(self, name: &str, input: Vec<ValueInfo>, output: Vec<ValueInfo>) -> Graph {
         Graph { node: self.nodes, name: Some(name.to_owned()), initializer: self.constants, input, output }
     }
@@ -89,12 +89,12 @@ impl Builder {
     fn unique(&mut self, name: &str) -> String {
         let times = self.names.entry(name.to_owned()).or_default();
         *times += 1;
-        // A `#` is in no name that the network gives, so a numbered name cannot meet another one.
+        // Names of the network contain no `#`, so a numbered name cannot equal another one.
         if *times == 1 { name.to_owned() } else { format!("{name}#{times}") }
     }
 }
 
-/// An input or output `[batch, sizes…]` of floats; the batch may be of any size.
+/// An input or output `[batch, sizes…]` of `f32` with a dynamic batch size.
 pub(crate) fn value(name: &str, sizes: &[usize], doc: &str) -> ValueInfo {
     let batch = Dimension { dim_value: None, dim_param: Some("batch".to_owned()) };
     let sizes = sizes.iter().map(|size| Dimension { dim_value: Some(*size as i64), dim_param: None });

@@ -1,11 +1,13 @@
-//! Trained networks as ONNX files, for programs that know nothing of this one.
+//! Export of trained networks as ONNX files, for programs that do not use this crate.
 //!
-//! [`export`] writes the inference of a [`Model`] as a graph of standard operations. Pictures go in as bytes divided by
-//! 255; normalisation is inside, batch norms are folded into the convolutions, and any number of pictures makes a
-//! batch. The written file is read back and run by another implementation of ONNX before it gets its name: a file
-//! that disagrees with the network is never delivered.
+//! [`export`] writes the inference of a [`Model`] as a graph of standard ONNX operators. The input are images as
+//! bytes divided by 255, in batches of any size. Normalisation is part of the graph, and batch norms are folded into
+//! the convolutions.
 //!
-//! Knows networks and files; trains nothing and prints nothing.
+//! Before the file gets its name, it is read back and run by another implementation of ONNX (tract). If that
+//! disagrees with the network, the export fails and leaves no file.
+//!
+//! This crate depends on networks and files only; it does not train and does not print.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -38,7 +40,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// What this crate exports, from the crate below it.
+/// Types of other crates that occur in this crate's interface.
 pub use enas_search::Model;
 use prost::Message;
 
@@ -46,56 +48,62 @@ use crate::check::Reference;
 pub use crate::error::{Error, Result};
 use crate::pictures::Pictures;
 
-/// The least that the check allows, for logits of about 1. See [`Exported::tolerance`] for others.
+/// Lower bound of the automatic tolerance, for logits of about 1. [`Exported::tolerance`] gives the rule.
 pub const TOLERANCE: f32 = 1e-4;
 
-/// Lines of Python that answer as `enas predict` does, with an exported file and an image: they decode, resize and lay
-/// transparency over white as the metadata of the file say.
+/// A Python script that gives the same answers as `enas predict`, from an exported file and an image.
+///
+/// It decodes, resizes and lays transparency over white as the metadata of the file say.
 pub const PYTHON: &str = include_str!("predict.py");
 
-/// Where to write and what.
+/// The options of an export.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
     /// The file to write.
     pub out: &'a Path,
-    /// Whether files that exist are replaced.
+    /// Whether existing files are replaced.
     pub force: bool,
-    /// Largest difference of a logit or a probability that passes; none for what rounding explains, which is found out
-    /// by computing the network twice.
+    /// Largest tolerated difference of a logit or a probability. `None` tolerates what rounding explains; for that
+    /// the network is computed twice.
     pub tolerance: Option<f32>,
-    /// A folder for the pictures of the check and the network's logits: `pictures.npy` `[n, c, h, w]`, from 0 to 1,
-    /// and `logits.npy` `[n, classes]`.
+    /// A directory for the images of the check and the network's logits.
+    ///
+    /// `pictures.npy` holds `[n, c, h, w]` with values from 0 to 1, `logits.npy` holds `[n, classes]`.
     pub samples: Option<&'a Path>,
-    /// Most images of the check, at least 8; none for 144. The other runtime takes its time for each.
+    /// Maximum number of images for the check, at least 8; `None` means 144. The time of the check is proportional to
+    /// it.
     pub images: Option<usize>,
 }
 
-/// An exported file that passed the check.
+/// The result of an export that passed the check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exported {
-    /// Largest difference of a logit from the network's own.
+    /// Largest absolute difference between a logit of the file and one of the network.
     pub max_abs_difference: f32,
-    /// What was allowed: what [`Options`] say, or as much as rounding explains. That is [`TOLERANCE`] of the largest
-    /// logit, or some times what folding the batch norms changes in our own arithmetic, whichever is more; but never so
-    /// much that it would be seen in the spread of the logits.
+    /// The tolerated difference: the value in [`Options`], or what rounding explains.
+    ///
+    /// The latter is the larger of two values: [`TOLERANCE`] times the largest logit, and ten times the effect of
+    /// folding the batch norms. It is limited to a hundredth of the range of the logits, but not below [`TOLERANCE`].
     pub tolerance: f32,
-    /// Pictures that were compared.
+    /// Number of images that were compared.
     pub pictures: usize,
-    /// How many of them were invented, for want of the model's own.
+    /// How many of them are synthetic, because the images of the model's data set did not suffice.
     pub synthetic: usize,
-    /// Why the model's own pictures could not be had.
+    /// Why the images of the model's data set could not be loaded.
     pub problem: Option<String>,
-    /// Version of the ONNX operators.
+    /// Version of the ONNX operator set.
     pub opset: i64,
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub bytes: usize,
 }
 
-/// Writes a model as an ONNX file after checking it in another runtime.
+/// Writes a model as an ONNX file and checks it in another runtime.
 ///
 /// # Errors
-/// [`Error::Exists`] and [`Error::Target`] for a file that must not be written; [`Error::Io`] where it cannot be;
-/// [`Error::Unreadable`] and [`Error::Differs`] if the check fails. No file is left then.
+/// [`Error::CellsOnly`] for an architecture of the macro search space. [`Error::Exists`] and [`Error::Target`] if a
+/// file must not be written, [`Error::Io`] if it cannot be written. [`Error::Unreadable`] and [`Error::Differs`] if
+/// the check fails, [`Error::NotFinite`] if the network's logits are infinite or NaN. After an error the file does
+/// not exist, or is the old one.
 pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
     let &Options { out, force, tolerance, samples, images } = options;
     let sample_paths = samples.map(|folder| [folder.join("pictures.npy"), folder.join("logits.npy")]);
@@ -129,7 +137,7 @@ pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
     Ok(Exported { max_abs_difference, tolerance, pictures: n, synthetic, problem, opset, bytes })
 }
 
-/// The bytes of the file; equal for equal models.
+/// The bytes of the file. Equal models give equal bytes.
 fn encode(model: &Model) -> Result<Vec<u8>> {
     let outline = model.network().outline()?;
     let order = about::channel_order(model);
@@ -137,7 +145,7 @@ fn encode(model: &Model) -> Result<Vec<u8>> {
     Ok(file(graph, about::doc(model), about::metadata(model)).encode_to_vec())
 }
 
-/// A graph with what belongs around it.
+/// Wraps a graph into the message of an ONNX file.
 fn file(graph: proto::Graph, doc: String, metadata: Vec<proto::Entry>) -> proto::Model {
     let operators = proto::OperatorSet { domain: Some(String::new()), version: Some(graph::OPSET) };
     proto::Model {
@@ -151,7 +159,7 @@ fn file(graph: proto::Graph, doc: String, metadata: Vec<proto::Entry>) -> proto:
     }
 }
 
-/// Refuses to overwrite.
+/// Checks that a file may be written: it must not be a directory, and must not exist without `force`.
 fn check_target(path: &Path, force: bool) -> Result<()> {
     let target = |problem| Error::Target { path: path.to_owned(), problem };
     if path.is_dir() {
@@ -166,7 +174,7 @@ fn check_target(path: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// A file that has not got its name yet, and never gets it if anything goes wrong.
+/// A file under a temporary name. It is removed unless [`finish`](Self::finish) renames it.
 struct Unfinished {
     path: PathBuf,
 }
@@ -186,7 +194,7 @@ impl Unfinished {
 }
 
 impl Drop for Unfinished {
-    /// After [`finish`](Self::finish) there is nothing to remove, and before that nothing worth keeping.
+    /// Removes the temporary file. After [`finish`](Self::finish) there is none; the error is ignored.
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
@@ -205,7 +213,7 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> Error {
     Error::Io { action, path: path.to_owned(), source }
 }
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example in `README.md`.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

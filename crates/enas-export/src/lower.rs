@@ -1,7 +1,7 @@
-//! From what a network computes to an ONNX graph.
+//! Lowering of a network to an ONNX graph.
 //!
-//! Nothing here knows cells or arcs: the network spells out its operations ([`Outline`]), and each of them becomes one
-//! or a few nodes. Sizes are known, so all padding is written as numbers; only the batch is open.
+//! This file does not know cells or arcs. The network lists its operations ([`Outline`]), and each becomes one or a
+//! few ONNX nodes. All sizes except the batch are known, so all padding is explicit (`pads`).
 
 use std::collections::BTreeMap;
 
@@ -14,15 +14,15 @@ use crate::proto::Graph;
 
 /// Name of the graph's input.
 pub(crate) const PICTURES: &str = "pictures";
-/// Name of the output with class scores.
+/// Name of the output with the logits.
 pub(crate) const LOGITS: &str = "logits";
-/// Name of the output with class probabilities.
+/// Name of the output with the class probabilities.
 pub(crate) const PROBABILITIES: &str = "probabilities";
 
-/// The graph of a network on pictures of 0 to 1: `pictures [batch, c, h, w]` to `logits` and `probabilities`, both
-/// `[batch, classes]`.
+/// Builds the graph of a network for images with values from 0 to 1.
 ///
-/// Probabilities are those of logits that are divided by `temperature`.
+/// Input: `pictures` `[batch, c, h, w]`. Outputs: `logits` and `probabilities`, both `[batch, classes]`.
+/// Probabilities are the softmax of the logits divided by `temperature`.
 ///
 /// # Errors
 /// None in practice: the tensors of an outline have the shapes that it describes.
@@ -60,9 +60,10 @@ pub(crate) fn lower(
     Ok(graph.finish("enas", inputs, outputs))
 }
 
-/// `(x − mean)/std` of values that are 255 times smaller than the bytes that the moments are about.
+/// Adds `(x − mean)/std` for values from 0 to 1; `mean` and `std` refer to bytes from 0 to 255.
 ///
-/// It cannot be folded into the first convolution: that pads with zeros, which are no zeros before normalisation.
+/// This cannot be folded into the first convolution. That one pads with zeros, which do not correspond to zero pixels
+/// before the normalisation.
 fn normalize(
     graph: &mut Builder,
     pictures: &str,
@@ -80,12 +81,12 @@ fn normalize(
     Ok(graph.node("normalize/scaled", "Mul", &[&centred, &scales]))
 }
 
-/// A graph in the making.
+/// The state of the lowering.
 struct Lowering {
     graph: Builder,
-    /// Names of the outline's values.
+    /// The ONNX name of each value of the outline.
     values: Vec<String>,
-    /// Positive parts and concatenations that exist already, by what they are made of.
+    /// Outputs of Relu, Concat and Slice nodes that exist already, by operator and inputs (common subexpressions).
     derived: BTreeMap<(&'static str, Vec<String>), String>,
 }
 
@@ -141,7 +142,7 @@ impl Lowering {
         }
     }
 
-    /// A node that several readers share.
+    /// Adds a Relu or Concat node, or returns the existing one with the same inputs.
     fn derive(&mut self, op: &'static str, inputs: Vec<String>) -> String {
         let key = (op, inputs);
         if let Some(name) = self.derived.get(&key) {
@@ -159,7 +160,7 @@ impl Lowering {
         name
     }
 
-    /// Convolutions side by side, each with its share of the bias.
+    /// Adds parallel convolutions of one source and concatenates their outputs. Each gets its slice of the bias.
     fn convolve(
         &mut self,
         source: &str,
@@ -190,10 +191,10 @@ impl Lowering {
         let Convolution { y, x, offset, filter, matrix: (name, matrix) } = convolution;
         let scope = name.rsplit_once('/').map_or(name.as_str(), |(scope, _)| scope);
         let bias = self.graph.floats(bias_name, bias)?;
-        // `[k, k, c, outputs]` as `[outputs, c, k, k]`.
+        // `[k, k, c, outputs]` to `[outputs, c, k, k]`.
         let mut weight = matrix.permute((3, 2, 0, 1))?;
         if let Some((of_filter, filter)) = filter {
-            // `[k, k, c]` as `[c, 1, k, k]`.
+            // `[k, k, c]` to `[c, 1, k, k]`.
             let depthwise = self.graph.floats(of_filter, &filter.permute((2, 0, 1))?.unsqueeze(1)?)?;
             let filtered = self.graph.node(&format!("{scope}/depthwise"), "Conv", &[source, &depthwise]);
             self.window((*y, *x), 0);
@@ -208,7 +209,8 @@ impl Lowering {
             source = self.skip(&source, *offset, [y.size, x.size]);
             skipped = *offset;
         } else if *offset > 0 {
-            // Nothing is left after skipping; a runtime that is shown an empty tensor may well refuse.
+            // No pixels are left after the offset. An empty tensor could be rejected by a runtime, so the weights are
+            // zeroed instead.
             weight = weight.zeros_like()?;
         }
         let weight = self.graph.floats(name, &weight)?;
@@ -217,7 +219,7 @@ impl Lowering {
         Ok(output)
     }
 
-    /// A value of that height and width without its first `n` rows and columns.
+    /// Adds a Slice node that drops the first `n` rows and columns of a value with height and width `size`.
     fn skip(&mut self, source: &str, n: usize, size: [usize; 2]) -> String {
         let key = ("Slice", vec![source.to_owned()]);
         if let Some(name) = self.derived.get(&key) {
@@ -239,13 +241,15 @@ impl Lowering {
         let output = self.graph.node(name, op, &[source]);
         self.window((pool.y, pool.x), 0);
         if pool.kind == PoolKind::Average {
-            // The mean of the real pixels; the default, but too important to leave to defaults.
+            // The mean excludes padding. This is the default of ONNX, but written to be independent of it.
             self.graph.set("count_include_pad", 0);
         }
         output
     }
 
-    /// The windows of the last operation, on a map that lost `skipped` rows and columns.
+    /// Sets the attributes of a window (`kernel_shape`, `strides`, `pads`) of the node that was added last.
+    ///
+    /// `skipped` is the number of rows and columns that were cut off before.
     fn window(&mut self, (y, x): (Axis, Axis), skipped: usize) {
         self.graph.set_all("kernel_shape", &[y.k, x.k]);
         self.graph.set_all("strides", &[y.stride, x.stride]);

@@ -1,10 +1,10 @@
-//! Arrays of floats as NumPy writes them: the simplest file that every deployment can read.
+//! Arrays of `f32` in NumPy's `.npy` format, which many programs can read.
 
 use std::fmt::Write;
 
-/// A `.npy` file, version 1.0: a line that says what it is, then the numbers, row-major, little-endian.
+/// Encodes a `.npy` file, version 1.0: a text header, then the numbers in row-major order, little-endian.
 pub(crate) fn encode(shape: &[usize], numbers: &[f32]) -> Vec<u8> {
-    /// Signature, version and length of the header.
+    /// Length of signature, version and header length.
     const START: usize = 10;
     let mut header = "{'descr': '<f4', 'fortran_order': False, 'shape': (".to_owned();
     for size in shape {

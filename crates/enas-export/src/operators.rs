@@ -1,7 +1,7 @@
-//! The operators of ONNX that exported files use, for the runtime that checks them.
+//! Registers the ONNX operators that exported files use with tract, the runtime that checks the files.
 //!
-//! The runtime can register all of ONNX by itself, but then all of it is linked, whether a file uses it or not: a megabyte of
-//! the program. What an operator computes is the runtime's; here is only what its attributes say.
+//! tract can register all of ONNX by itself. Then all operators are linked, used or not, which makes the program a
+//! megabyte larger. The computations are tract's; this file only reads the attributes of nodes.
 
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -13,10 +13,10 @@ use tract_onnx::tract_hir::ops::math::{Add, Mul, Sub};
 use tract_onnx::tract_hir::ops::matmul::MatMulInference;
 use tract_onnx::tract_hir::ops::nn::{DataFormat, GlobalAvgPool, Softmax};
 
-/// An operator, and outer names that it closes over: none here.
+/// An operator and the outer names that it captures, of which there are none here.
 type Parsed = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
-/// All operators of [`lower`](crate::lower).
+/// All operators that module `lower` writes.
 pub(crate) fn register() -> OnnxOpRegister {
     let mut all = OnnxOpRegister::default();
     all.insert("Add", |_, _| plain(Add.into_hir()));
@@ -39,12 +39,12 @@ fn plain(op: Box<dyn InferenceOp>) -> Parsed {
     Ok((op, Vec::new()))
 }
 
-/// Over the last axis, the default.
+/// ONNX Softmax; without an attribute over the last axis.
 fn softmax(_: &ParsingContext, node: &NodeProto) -> Parsed {
     plain(expand(Softmax::new(node.get_attr_opt("axis")?.unwrap_or(-1))))
 }
 
-/// Inputs: the map, starts, ends, axes.
+/// ONNX Slice with the inputs feature map, starts, ends, axes.
 fn slice(_: &ParsingContext, _: &NodeProto) -> Parsed {
     plain(Box::new(StridedSlice {
         begin_mask: 0,
@@ -55,7 +55,7 @@ fn slice(_: &ParsingContext, _: &NodeProto) -> Parsed {
     }))
 }
 
-/// Height and width of the windows, their strides, and the borders before and after.
+/// A window: height and width, strides, and padding before and after.
 struct Window {
     shape: TVec<usize>,
     strides: TVec<usize>,
@@ -87,11 +87,11 @@ fn convolution(_: &ParsingContext, node: &NodeProto) -> Parsed {
     plain(expand(op))
 }
 
-/// A pool of the window that `node` says.
+/// The pooling window of a node.
 fn pool(node: &NodeProto) -> TractResult<PoolSpec> {
     let Window { shape, strides, before, after } = window(node)?;
     let padding = PaddingSpec::ExplicitOnnxPool(before, after, false);
-    // Channels are those of the map.
+    // `None`: as many output channels as input channels.
     Ok(PoolSpec::new(DataFormat::NCHW, shape, padding, None, Some(strides), 0, 0))
 }
 

@@ -1,4 +1,4 @@
-//! The pictures that an exported file is checked with: the model's own where they can be had, invented ones otherwise.
+//! The images for the check of an exported file: those of the model's data set, else synthetic ones.
 
 use enas_data::{Normalization, Part, Split};
 use enas_rng::Seed;
@@ -6,21 +6,21 @@ use enas_search::Model;
 
 use crate::check::{BATCHES, picture_len};
 
-/// How many where time does not matter: every batch size twice.
+/// Default number of images: every batch size twice.
 const WANTED: usize = 2 * (BATCHES[0] + BATCHES[1] + BATCHES[2]);
-/// How many at least: a batch of one and one of several.
+/// Minimum number of images: the two smaller batches.
 const LEAST: usize = BATCHES[0] + BATCHES[1];
 
-/// Pictures to check with.
+/// The images of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pictures {
     /// `[n, c, h, w]`
     pub(crate) pixels: Vec<u8>,
-    /// How many there are.
+    /// The number of images.
     pub(crate) n: usize,
-    /// How many of them, the last ones, are invented.
+    /// How many of them, at the end, are synthetic.
     pub(crate) synthetic: usize,
-    /// Why the model's own pictures could not be used.
+    /// Why the images of the model's data set could not be loaded.
     pub(crate) problem: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl Pictures {
     }
 }
 
-/// Up to `n` pictures of a split, spread over all of it: splits are sorted by class.
+/// Takes up to `n` images at equal distances over the whole split, because splits are sorted by class.
 fn take(split: &Split, n: usize, pixels: &mut Vec<u8>) -> enas_search::Result<()> {
     let n = n.min(split.len());
     for i in 0..n {
@@ -62,15 +62,16 @@ fn take(split: &Split, n: usize, pixels: &mut Vec<u8>) -> enas_search::Result<()
     Ok(())
 }
 
-/// Coarse patches of light and dark under a little noise, about as bright and as varied as the training pictures.
+/// Synthetic images: coarse patches with a little noise, whose mean and deviation are about those of the training
+/// images.
 ///
-/// Shapes: `n` pictures `[c, h, w]`, as many channels as the moments have.
+/// Returns `n` images `[c, h, w]` with as many channels as `normalization` has.
 pub(crate) fn synthesize(
     n: usize,
     (height, width): (usize, usize),
     normalization: &Normalization,
 ) -> Vec<u8> {
-    /// Patches along an axis.
+    /// Number of patches along an axis.
     const PATCHES: usize = 4;
     let Normalization { mean, std } = normalization;
     let mut pixels = Vec::with_capacity(n * mean.len() * height * width);
@@ -81,7 +82,7 @@ pub(crate) fn synthesize(
             for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
                 let patch = patches[y * PATCHES / height * PATCHES + x * PATCHES / width];
                 let value = mean + std * (patch + 0.25 * stream.normal());
-                // The cast cuts off what no byte can hold.
+                // The cast saturates at 0 and 255.
                 pixels.push(value.round() as u8);
             }
         }

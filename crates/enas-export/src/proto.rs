@@ -1,12 +1,12 @@
-//! The part of the ONNX format that a convolutional network needs, as protocol-buffer messages.
+//! The part of the ONNX format that a convolutional network needs, as messages of Protocol Buffers.
 //!
-//! Numbers and names are those of `onnx.proto`. The messages are derived here rather than generated, so that no
-//! compiler of protocol buffers is needed to build this crate.
+//! Field numbers and names are those of `onnx.proto`. The messages are declared here instead of generated, so the
+//! build does not need a Protocol Buffers compiler.
 
-/// Graphs of this kind may be read by programs of 2020 and later.
+/// The version of the ONNX file format (`ir_version`). Programs of 2020 and later can read it.
 pub(crate) const IR_VERSION: i64 = 7;
 
-/// A file: a graph, and what it was made for and by.
+/// `ModelProto`: a graph, its producer and its operator sets.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Model {
     #[prost(int64, optional, tag = "1")]
@@ -25,17 +25,17 @@ pub(crate) struct Model {
     pub(crate) metadata_props: Vec<Entry>,
 }
 
-/// Which version of which operators the graph uses.
+/// `OperatorSetIdProto`: the version of an operator set.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct OperatorSet {
-    /// Empty for the operators of ONNX itself.
+    /// Empty for the standard operators of ONNX.
     #[prost(string, optional, tag = "1")]
     pub(crate) domain: Option<String>,
     #[prost(int64, optional, tag = "2")]
     pub(crate) version: Option<i64>,
 }
 
-/// A key and its text.
+/// `StringStringEntryProto`: a key with its value.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Entry {
     #[prost(string, optional, tag = "1")]
@@ -44,7 +44,7 @@ pub(crate) struct Entry {
     pub(crate) value: Option<String>,
 }
 
-/// Operations in an order in which they can be computed, joined by the names of their values.
+/// `GraphProto`: nodes in topological order, connected by the names of their values.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Graph {
     #[prost(message, repeated, tag = "1")]
@@ -59,7 +59,7 @@ pub(crate) struct Graph {
     pub(crate) output: Vec<ValueInfo>,
 }
 
-/// One operation.
+/// `NodeProto`: one operation.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Node {
     #[prost(string, repeated, tag = "1")]
@@ -74,7 +74,7 @@ pub(crate) struct Node {
     pub(crate) attribute: Vec<Attribute>,
 }
 
-/// A setting of an operation: a whole number or several.
+/// `AttributeProto`: an integer or a list of integers.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Attribute {
     #[prost(string, optional, tag = "1")]
@@ -92,7 +92,7 @@ impl Attribute {
     pub(crate) const INTS: i32 = 7;
 }
 
-/// Constant numbers, row-major, little-endian.
+/// `TensorProto`: constant numbers in row-major order, little-endian.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Tensor {
     #[prost(int64, repeated, packed = "false", tag = "1")]
@@ -110,7 +110,7 @@ impl Tensor {
     pub(crate) const INT64: i32 = 7;
 }
 
-/// An input or output of the graph.
+/// `ValueInfoProto`: an input or output of the graph.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct ValueInfo {
     #[prost(string, optional, tag = "1")]
@@ -121,14 +121,14 @@ pub(crate) struct ValueInfo {
     pub(crate) doc_string: Option<String>,
 }
 
-/// The type of a value; here always a tensor.
+/// `TypeProto`: the type of a value, here always a tensor.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Type {
     #[prost(message, optional, tag = "1")]
     pub(crate) tensor_type: Option<TensorType>,
 }
 
-/// Kind of numbers and sizes of axes.
+/// `TypeProto.Tensor`: element type and shape.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct TensorType {
     #[prost(int32, optional, tag = "1")]
@@ -137,14 +137,14 @@ pub(crate) struct TensorType {
     pub(crate) shape: Option<Shape>,
 }
 
-/// The axes of a tensor.
+/// `TensorShapeProto`: the dimensions of a tensor.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Shape {
     #[prost(message, repeated, tag = "1")]
     pub(crate) dim: Vec<Dimension>,
 }
 
-/// The size of an axis: a number, or a name for a size that is not known yet.
+/// `TensorShapeProto.Dimension`: a number, or a name for a dynamic size.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Dimension {
     #[prost(int64, optional, tag = "1")]

@@ -1,4 +1,4 @@
-//! The parts of a report that only an automatic run has: what was checked and chosen, its plan and its phases.
+//! The parts of a report that only an automatic run has: checks of the images, choices, plan and phases.
 
 use enas_data::doctor::Severity;
 use enas_search::{AutoPhase, AutoPlan, AutoRecord, CheckedFinding, Choice, Record, SearchWhen};
@@ -9,35 +9,35 @@ use crate::finals::{Finals, finals};
 use crate::log::Log;
 use crate::text::{counted, duration, grouped, percent};
 
-/// What is known about an automatic run beside its final training.
+/// What is known about an automatic run in addition to its final training.
 #[derive(Clone, Debug)]
 pub(crate) struct Automatic {
     /// Wall time so far, in seconds.
     pub(crate) seconds: f64,
-    /// The time that it may take, in seconds.
+    /// The time limit, in seconds.
     pub(crate) limit: Option<f64>,
     pub(crate) phases: Vec<Phase>,
-    /// All phases together, as planned.
+    /// The planned time of all phases together.
     pub(crate) planned: Option<String>,
-    /// Whether there was a search, and why.
+    /// Whether there was a search, and the reason.
     pub(crate) why: String,
     /// How the size of the network was chosen.
     pub(crate) size: Option<String>,
-    /// The training whose model is delivered.
+    /// The phase whose model is the result.
     pub(crate) from: Option<AutoPhase>,
-    /// What the check of the images found; `None` where the run did not write it down.
+    /// The findings of the check of the images; `None` if the run did not record them.
     pub(crate) checked: Option<Checked>,
     pub(crate) choices: Vec<Choice>,
-    /// The course of the search.
+    /// The curves of the search.
     pub(crate) search_curves: Vec<Figure>,
-    /// The final choice of the search.
+    /// The selection among candidates at the end of the search.
     pub(crate) choice: Option<curves::Choice>,
-    /// Its finals.
+    /// The finals of the search.
     pub(crate) finals: Option<Finals>,
     pub(crate) command: String,
 }
 
-/// A phase, planned and done.
+/// A phase: its planned time, its measured time and its result, as texts.
 #[derive(Clone, Debug)]
 pub(crate) struct Phase {
     pub(crate) name: &'static str,
@@ -46,10 +46,10 @@ pub(crate) struct Phase {
     pub(crate) result: String,
 }
 
-/// What the check of the images found.
+/// The findings of the check of the images.
 #[derive(Clone, Debug)]
 pub(crate) struct Checked {
-    /// Images in numbers, a sentence.
+    /// A sentence with the numbers of images.
     pub(crate) images: String,
     pub(crate) findings: Vec<CheckedFinding>,
 }
@@ -57,7 +57,9 @@ pub(crate) struct Checked {
 const UNKNOWN: &str = "–";
 
 impl Automatic {
-    /// Reads what the folder says. `seconds` is the wall time so far if the caller knows better.
+    /// Reads the directory of an automatic run.
+    ///
+    /// `seconds` is the wall time so far; `None` takes the time that the directory records.
     pub(crate) fn gather(auto: &AutoRecord, seconds: Option<f64>) -> Self {
         let plan = auto.plan();
         let seconds = seconds.unwrap_or_else(|| auto.seconds());
@@ -95,7 +97,7 @@ impl Automatic {
         }
     }
 
-    /// What the run did, without the epochs of its training.
+    /// What the run did, as the beginning of a sentence without the number of epochs.
     pub(crate) fn verb(&self) -> &'static str {
         match (self.from, self.search_curves.is_empty()) {
             (Some(AutoPhase::First), _) => {
@@ -106,7 +108,7 @@ impl Automatic {
         }
     }
 
-    /// Wall time beside the limit.
+    /// A remark that compares the wall time with the limit.
     pub(crate) fn of_limit(&self) -> String {
         match self.limit {
             Some(limit) => format!("of the {} that were allowed", duration(limit)),
@@ -115,7 +117,7 @@ impl Automatic {
     }
 }
 
-/// Training, validation and test images.
+/// Numbers of training, validation and test images.
 type Counts = [usize; 3];
 
 fn any_split(auto: &AutoRecord) -> Option<Counts> {
@@ -138,7 +140,7 @@ fn images(files: usize, usable: usize, split: Option<Counts>) -> String {
     format!("{found}. {usable}{parts}.")
 }
 
-/// Whether there was a search, and for which reason.
+/// Whether there was a search, and the reason.
 fn why(plan: Option<&AutoPlan>, when: SearchWhen, split: Option<Counts>) -> String {
     let Some(plan) = plan else { return "There is no plan yet.".into() };
     let steps = plan.possible_steps.filter(|steps| steps.is_finite());
@@ -224,7 +226,7 @@ fn phases(auto: &AutoRecord, plan: Option<&AutoPlan>, seconds: f64) -> Vec<Phase
     rows
 }
 
-/// What a phase came to.
+/// The result of a phase in words.
 fn result(log: &Log, run: &Record) -> String {
     let Some(result) = log.last("result") else { return "not finished".into() };
     let share = |key: &str| result.get(key).and_then(Value::as_f64).map(percent);
@@ -236,7 +238,7 @@ fn result(log: &Log, run: &Record) -> String {
     [epochs, valid].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// A severity as it stands before a finding.
+/// The word for a severity that precedes a finding.
 pub(crate) fn severity(of: Severity) -> &'static str {
     match of {
         Severity::Error => "error",

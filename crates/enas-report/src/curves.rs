@@ -1,4 +1,4 @@
-//! Which curves a run has, and what they are called.
+//! The figures of a run: which curves there are, with titles and captions.
 
 use askama::Template;
 use enas_arc::{Op, Space};
@@ -10,22 +10,22 @@ use crate::error::Result;
 use crate::log::Log;
 use crate::text::percent;
 
-/// A chart with what stands below it.
+/// A chart with title, caption and table.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// What it is called in a page.
+    /// Its id in a page.
     pub id: String,
-    /// What it shows.
+    /// Its title.
     pub title: String,
-    /// What stands below it.
+    /// The text below the chart.
     pub caption: String,
     /// The chart as an SVG element.
     pub svg: String,
-    /// Its numbers.
+    /// Its numbers as a table.
     pub table: Table,
 }
 
-/// A figure alone.
+/// A figure without a page around it.
 #[derive(Template)]
 #[template(source = "{% import \"figure.html\" as parts %}{{ parts::figure(figure) }}", ext = "html")]
 struct Alone<'a> {
@@ -33,23 +33,25 @@ struct Alone<'a> {
 }
 
 impl Figure {
-    /// All figures that [`curves`] and [`choice`] can make, in the order of a page.
+    /// The ids of all figures that [`curves`] and [`choice`] can make, in the order of a page.
     pub const IDS: [&'static str; 8] =
         ["candidates", "loss", "accuracy", "reward", "entropy", "ops-normal", "ops-reduction", "lr"];
 
-    /// The figure as an HTML element, with its title, caption and numbers.
+    /// The figure as an HTML element, with its title, caption and table.
     ///
     /// # Errors
-    /// Never in practice: only if the template cannot be filled in.
+    /// If the template cannot be rendered, which does not happen in practice.
     pub fn html(&self) -> Result<String> {
         Ok(Alone { figure: self }.render()?)
     }
 }
 
-/// Most rows of the table that accompanies a chart.
+/// Maximum number of rows of the table that accompanies a chart.
 const ROWS: usize = 20;
 
-/// The curves of a run. `steps` is the number of training steps in an epoch, `n_nodes` that of nodes in a cell.
+/// The curves of a run.
+///
+/// `steps` is the number of training steps per epoch, `n_nodes` the number of nodes in a cell.
 pub fn curves(log: &Log, steps: u64, n_nodes: Option<usize>) -> Vec<Figure> {
     let updates = log.steps("controller");
     let all = [
@@ -64,7 +66,9 @@ pub fn curves(log: &Log, steps: u64, n_nodes: Option<usize>) -> Vec<Figure> {
     all.into_iter().flatten().collect()
 }
 
-/// What an automatic run shows of its search beside the curves of its training: figures with ids of their own.
+/// The curves of a search that are shown with an automatic run, in addition to those of its training.
+///
+/// Their ids differ from those of the training's curves.
 pub(crate) fn of_search(log: &Log, n_nodes: Option<usize>) -> Vec<Figure> {
     let updates = log.steps("controller");
     let accuracies = accuracies_as("search-accuracy", "Accuracy during the search", log);
@@ -91,7 +95,7 @@ pub(crate) fn figure(id: &str, chart: Chart, caption: impl Into<String>) -> Opti
     })
 }
 
-/// Where each line begins and ends.
+/// A description for screen readers: the first and the last value of each line.
 fn described(chart: &Chart) -> String {
     let format = chart.y.format;
     let line = |series: &Series| {
@@ -101,7 +105,7 @@ fn described(chart: &Chart) -> String {
     chart.series.iter().filter(|s| s.mark == Mark::Line).filter_map(line).collect::<Vec<_>>().join(" ")
 }
 
-/// The epochs so far. Steps end a little before the last one does.
+/// The axis of epochs. It reaches to the last epoch, as steps are logged only up to shortly before its end.
 fn epochs(log: &Log) -> Axis {
     let last = log.of("epoch").filter_map(|event| event["epoch"].as_f64()).next_back();
     Axis { to: last, ..Axis::new("epoch", Format::Whole) }
@@ -207,7 +211,7 @@ fn entropy(log: &Log, updates: u64, n_nodes: usize) -> Option<Figure> {
 }
 
 fn operations(log: &Log, cell: usize) -> Option<Figure> {
-    // Networks of the macro space have no cells.
+    // Networks of the macro search space have no cells.
     if log.curve("epoch", "/policy/op_frequencies/1/0", 1).is_empty() {
         return None;
     }
@@ -228,49 +232,49 @@ fn operations(log: &Log, cell: usize) -> Option<Figure> {
     figure(&format!("ops-{name}"), chart, caption)
 }
 
-/// The final choice of a search.
+/// The selection at the end of a search.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// All candidates.
+    /// All candidates with their accuracies.
     pub figure: Figure,
-    /// What the comparison says, favourable or not.
+    /// The result of the comparison with random architectures.
     pub verdict: String,
-    /// The best of the policy's candidates, best first.
+    /// The best candidates of the policy, best first.
     pub ranking: Vec<Ranked>,
-    /// What random architectures reach, if any were scored.
+    /// The accuracies of random architectures, if any were measured.
     pub random: Option<Random>,
 }
 
-/// The random architectures of a final choice.
+/// The random architectures that the candidates are compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Random {
-    /// How many.
+    /// How many there are.
     pub count: usize,
-    /// Their mean accuracy.
+    /// Mean of their accuracies, 0 to 1.
     pub mean: f64,
-    /// The highest accuracy.
+    /// The highest of their accuracies, 0 to 1.
     pub best: f64,
 }
 
-/// A line of the ranking.
+/// A row of the ranking.
 #[derive(Clone, Debug)]
 pub struct Ranked {
-    /// From 1.
+    /// The rank, from 1.
     pub place: usize,
-    /// On the validation split, with the shared weights.
+    /// Accuracy on the validation split with the shared weights, 0 to 1.
     pub accuracy: f64,
-    /// Multiply-adds per picture.
+    /// Multiply-adds per image.
     pub macs: u64,
-    /// How the search came upon it.
+    /// How the search found it.
     pub origin: String,
-    /// The architecture as integers.
+    /// The arc as integers.
     pub arc: String,
 }
 
-/// Candidates shown in the ranking.
+/// Number of candidates shown in the ranking.
 const RANKED: usize = 8;
 
-/// The candidates in the log; `None` before there are any.
+/// The selection among the candidates in the log; `None` if there are none yet.
 pub fn choice(log: &Log) -> Option<Choice> {
     let accuracy = |event: &Value| event["valid_accuracy"].as_f64();
     let is_random = |event: &&Value| event["origin"] == "random";
@@ -278,7 +282,7 @@ pub fn choice(log: &Log) -> Option<Choice> {
     let mut policy: Vec<&Value> =
         log.of("candidate").filter(|e| !is_random(e) && accuracy(e).is_some()).collect();
     let key = |event: &Value| (accuracy(event).unwrap_or(0.0), event["macs"].as_u64().unwrap_or(u64::MAX));
-    // As the search ranks: higher accuracy, then fewer multiply-adds.
+    // The search ranks in the same way: higher accuracy first, then fewer multiply-adds.
     policy.sort_by(|a, b| {
         let ((a, a_macs), (b, b_macs)) = (key(a), key(b));
         b.total_cmp(&a).then(a_macs.cmp(&b_macs))
@@ -328,7 +332,9 @@ impl Random {
     }
 }
 
-/// What the comparison with the best random architecture says. "Better" is a difference whose interval excludes zero.
+/// The comparison with the best random architecture in words.
+///
+/// "Better" and "worse" require a confidence interval that excludes zero.
 fn verdict(random: Option<Random>, difference: Option<PairedDifference>) -> String {
     let Some(Random { count, mean, best, .. }) = random else {
         return "No random architectures were scored to compare with.".into();

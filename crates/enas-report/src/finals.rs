@@ -1,5 +1,5 @@
-//! The finals of a search in its report: accuracy against cost of every network that was trained alone, and what the one
-//! found is worth beside random ones.
+//! The finals of a search: accuracy against cost of every network that was trained alone, and the comparison of the
+//! network found with random ones.
 
 use enas_search::{Finalist, FinalsOutcome, Pick, Source};
 
@@ -8,31 +8,31 @@ use crate::curves::{Figure, Random, figure};
 use crate::log::Log;
 use crate::text::percent;
 
-/// What the finals came to, for a page.
+/// The result of the finals, for a page.
 #[derive(Clone, Debug)]
 pub(crate) struct Finals {
     /// Accuracy against multiply-adds.
     pub(crate) figure: Option<Figure>,
-    /// What the comparison with random architectures says, favourable or not.
+    /// The result of the comparison with random architectures.
     pub(crate) verdict: String,
-    /// Small, balanced and accurate.
+    /// The networks small, balanced and accurate.
     pub(crate) picks: Vec<PickRow>,
-    /// The random architectures that were trained as long as the best.
+    /// The random architectures that were trained as long as the best candidate.
     pub(crate) random: Option<Random>,
 }
 
-/// One of the networks to choose from.
+/// One of the networks that a user can choose from.
 #[derive(Clone, Debug)]
 pub(crate) struct PickRow {
-    /// Its name on the command line.
+    /// Its name as an argument of the command line.
     pub(crate) name: &'static str,
-    /// Its network.
+    /// The network with its measurements.
     pub(crate) network: Finalist,
-    /// Trained weights.
+    /// Number of parameters.
     pub(crate) params: u64,
 }
 
-/// The finals in the log of a finished search; `None` where it had none.
+/// The finals in the log of a finished search; `None` if there were none.
 pub(crate) fn finals(log: &Log) -> Option<Finals> {
     let result = log.of("result").last()?;
     let outcome: FinalsOutcome = serde_json::from_value(result.clone()).ok()?;
@@ -57,8 +57,10 @@ pub(crate) fn finals(log: &Log) -> Option<Finals> {
     })
 }
 
-/// Networks that were trained equally long can be compared; so the chart has those of the last round in full and those of
-/// the first round behind them.
+/// The chart of accuracy against cost.
+///
+/// Only networks that were trained equally long can be compared. So the chart distinguishes those of the last round
+/// from those that were trained for fewer steps.
 fn front(outcome: &FinalsOutcome) -> Option<Figure> {
     let last = outcome.finalists.iter().map(|finalist| finalist.steps).max().unwrap_or(0);
     let points = |wanted: &dyn Fn(&Finalist) -> bool| {
@@ -92,7 +94,7 @@ fn front(outcome: &FinalsOutcome) -> Option<Figure> {
     figure("finals", chart, "Up and to the left is better. Networks that were trained shorter reach less.")
 }
 
-/// "Better" is a difference whose interval excludes zero.
+/// The comparison in words. "Better" and "worse" require a confidence interval that excludes zero.
 fn verdict(outcome: &FinalsOutcome) -> String {
     let found = outcome.balanced();
     let mut said = format!(

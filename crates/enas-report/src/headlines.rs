@@ -1,4 +1,4 @@
-//! The numbers that a report begins with, and what they are compared with.
+//! The main numbers at the top of a report, and the references they are compared with.
 
 use enas_search::{Kind, interval};
 
@@ -7,23 +7,23 @@ use crate::page::chance;
 use crate::run::{Facts, Network};
 use crate::text::{bytes, duration, percent, short};
 
-/// A big number.
+/// A main number with its label and a remark.
 pub(crate) struct Headline {
     pub(crate) label: &'static str,
     pub(crate) value: String,
     pub(crate) remark: String,
 }
 
-/// A bar beside others of its kind.
+/// A bar of the comparison.
 pub(crate) struct Compared {
     pub(crate) label: String,
     pub(crate) value: String,
-    /// Share of the full width, as a CSS number.
+    /// Length as a fraction of the full width, in CSS notation.
     pub(crate) share: String,
     pub(crate) own: bool,
 }
 
-/// The big numbers of a run.
+/// The main numbers of a run.
 pub(crate) fn headlines(facts: &Facts) -> Vec<Headline> {
     let headline =
         |label, value: Option<String>, remark: String| value.map(|value| Headline { label, value, remark });
@@ -68,7 +68,7 @@ pub(crate) fn headlines(facts: &Facts) -> Vec<Headline> {
             headline("parameters", Some(short(n.params)), format!("{} on disk", bytes(n.bytes)))
         }));
     }
-    // A search knows two networks; its own is the one that the ranking weighs.
+    // A search knows two networks: that of the search itself and that of a training. This number belongs to the former.
     all.push(match facts.manifest.kind {
         Kind::Train => network.and_then(|n| headline("multiply-adds", Some(short(n.macs)), speed(n))),
         Kind::Search => {
@@ -99,7 +99,7 @@ fn speed(network: &Network) -> String {
     network.seconds_per_picture.map_or("per picture".into(), |s| format!("{} per picture", time_of(s)))
 }
 
-/// A short time in the unit that fits.
+/// Formats a short time in µs, ms or s.
 pub(crate) fn time_of(seconds: f64) -> String {
     match seconds {
         s if s < 1e-3 => format!("{:.0}\u{a0}µs", s * 1e6),
@@ -108,7 +108,7 @@ pub(crate) fn time_of(seconds: f64) -> String {
     }
 }
 
-/// The result beside what luck would have reached.
+/// Bars that compare the result with random architectures (search) or with chance (training).
 pub(crate) fn comparison(facts: &Facts) -> Vec<Compared> {
     let compared = |label: &str, share: f64, own| Compared {
         label: label.into(),

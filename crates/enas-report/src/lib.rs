@@ -1,11 +1,13 @@
-//! A run as one HTML file that needs nothing else: no network, no script, no font, no file beside it.
+//! A run as one self-contained HTML file, without scripts and without references to other files or to a network.
 //!
-//! [`write()`] reads a run directory, finished or not, and says in `report.html` what was done, what came out of it,
-//! how it went, where the network is wrong, and how to repeat it. What cannot be had any more, such as pictures that
-//! were moved, is left out and named. [`chart`] draws the curves and can be used alone; [`Log`], [`curves()`] and
-//! [`choice()`] make the same figures from what a run has logged so far.
+//! [`write()`] reads a run directory, finished or not, and writes `report.html`. The page says what was done, what
+//! the result is, how the run went, where the network is wrong, and how to repeat the run. What is missing, such as
+//! images that were moved, is left out and named.
 //!
-//! Equal runs give equal files, but for the time of writing and the measured speed.
+//! [`chart`] draws curves and can be used alone. [`Log`], [`curves()`] and [`choice()`] make the same figures from
+//! what a run has logged so far.
+//!
+//! Equal runs give equal files, except for the time of writing and the measured speed.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -51,25 +53,25 @@ pub use settings::Settings;
 /// The name of a report in a run directory.
 pub const FILE_NAME: &str = "report.html";
 
-/// What pages about runs look like: to be put into one after [`chart::STYLE`].
+/// The style sheet of pages about runs; to be included after [`chart::STYLE`].
 pub const STYLE: &str = include_str!("../templates/report.css");
 
-/// Moves a network to where it shall compute.
+/// Moves a network to the device that computes.
 pub type Place<'a> = &'a dyn Fn(&mut Model) -> enas_search::Result<()>;
 
-/// What a report may use beside the run directory.
+/// Optional inputs of a report.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// Where to write it; without it, `report.html` in the run directory.
+    /// The file to write; `None` means `report.html` in the run directory.
     pub out: Option<&'a Path>,
-    /// The pictures of the run, if they are loaded already.
+    /// The images of the run, if they are loaded already.
     pub data: Option<&'a Dataset>,
-    /// Moves the network to another device than the CPU before it predicts.
+    /// Moves the network to a device other than the CPU before it predicts.
     pub place: Option<Place<'a>>,
-    /// Wall time that an automatic run has taken so far, in seconds; without it, what its folder says.
+    /// Wall time of an automatic run so far, in seconds; `None` takes the time that its directory records.
     pub seconds: Option<f64>,
-    /// Seconds that the whole report may take, if time is short. Maps of occlusion sensitivity are left out where they would
-    /// take too much of it.
+    /// Seconds that the whole report may take; `None` means no limit. With too little time, maps of occlusion
+    /// sensitivity are left out.
     pub left: Option<f64>,
 }
 
@@ -82,11 +84,13 @@ impl fmt::Debug for Options<'_> {
     }
 }
 
-/// Writes the report of a run, complete or not at all, and returns its path. `run` is a run directory or the folder of
-/// an automatic run, whose report tells of all its phases.
+/// Writes the report of a run atomically and returns its path.
+///
+/// `run` is a run directory or the directory of an automatic run. The report of an automatic run covers all its
+/// phases.
 ///
 /// # Errors
-/// If `run` is neither, if an automatic run has nothing to report yet, or the file cannot be written.
+/// If `run` is neither, if an automatic run has nothing to report yet, or if the file cannot be written.
 pub fn write(run: &Path, options: &Options<'_>) -> Result<PathBuf> {
     let out = options.out.map_or_else(|| run.join(FILE_NAME), Path::to_owned);
     let facts = if AutoRecord::is_at(run) {
@@ -101,15 +105,15 @@ pub fn write(run: &Path, options: &Options<'_>) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// The run whose network an automatic run delivers; before there is one, the last phase that has begun.
+/// The run whose network is the result of an automatic run. Before there is one, the last phase that has begun.
 fn delivered(auto: &AutoRecord) -> Result<Record> {
     let phases = [AutoPhase::Train, AutoPhase::Search, AutoPhase::First];
     let found = auto.best().into_iter().chain(phases).find_map(|phase| auto.phase(phase));
-    // The error of opening a run says what is missing.
+    // No phase has begun: opening the first one fails with an error that says what is missing.
     found.map_or_else(|| Ok(Record::open(&auto.dir().join(AutoPhase::First.folder()))?), Ok)
 }
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example in `README.md`.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

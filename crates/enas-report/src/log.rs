@@ -1,4 +1,4 @@
-//! `metrics.jsonl` as curves. Lines and keys that are missing or damaged are missing from the curves, nothing more.
+//! The log `metrics.jsonl` as curves. Damaged lines and missing keys are left out.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,24 +11,24 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     events: Vec<Value>,
-    /// How many events there must be before thinning is worth a look.
+    /// Number of events below which thinning is not tried.
     next_thinning: usize,
-    /// Values in all events together.
+    /// Total weight of the events; see [`weight`].
     weight: usize,
 }
 
-/// Most values that are kept; what comes after them is left out. With the names of their keys they take some hundred
-/// megabytes, which no log of ours comes near.
+/// Maximum number of values that are kept; later ones are dropped. With their keys they take some hundred megabytes.
+/// Logs of real runs are far smaller.
 const MOST_VALUES: usize = 1 << 22;
-/// Events that a report is made of before those of every step are thinned.
+/// Number of per-step events above which a report thins them.
 const MOST_EVENTS: usize = 1 << 17;
-/// A line longer than this is no event of ours.
+/// Maximum length of a line in bytes. The program writes no longer ones.
 const LONGEST_LINE: u64 = 1 << 16;
 
 impl Log {
-    /// Reads a log; an empty one where there is none.
+    /// Reads a log; returns an empty one if there is none.
     pub fn read(path: &Path) -> Self {
-        // What is no file may never end.
+        // Only regular files: a pipe may never end.
         match File::open(path) {
             Ok(file) if path.is_file() => Self::parse(BufReader::new(file)),
             _ => Self::default(),
@@ -53,8 +53,10 @@ impl Log {
         log
     }
 
-    /// Adds an event that happened after all the others, unless the log is full. A run that went back takes the steps of
-    /// its epoch again; those that led astray are left out of the curves.
+    /// Appends an event, unless the log is full.
+    ///
+    /// A rollback makes a run repeat the steps of an epoch. So an event `rollback` removes the steps of that epoch
+    /// logged before it.
     pub fn push(&mut self, event: Value) {
         if event["kind"] == "rollback" {
             self.forget(&event["epoch"]);
@@ -66,27 +68,30 @@ impl Log {
         }
     }
 
-    /// Leaves out the steps of an epoch.
+    /// Removes the steps of an epoch.
     fn forget(&mut self, epoch: &Value) {
         let is_step = |e: &Value| (e["kind"] == "step" || e["kind"] == "controller") && e["epoch"] == *epoch;
         self.events.retain(|e| !is_step(e));
         self.weight = self.events.iter().map(weight).sum();
     }
 
-    /// Thins the two kinds of events that happen at every step, each down to about `most`, once there are half as many
-    /// again.
+    /// Thins the two kinds of per-step events to about `most` each.
+    ///
+    /// Does nothing while there are fewer than `1.5 · most` events in total.
     pub fn thin_if_large(&mut self, most: usize) {
         if self.events.len() < self.next_thinning.max(most + most / 2) {
             return;
         }
         self.thin("step", "loss", most);
         self.thin("controller", "reward", most);
-        // What is left may be many events of other kinds, which would be counted again after each new one.
+        // Without this, many events of other kinds would cause a useless count after each new event.
         self.next_thinning = self.events.len() + most / 2;
     }
 
-    /// Keeps about half of the events of `kind` if there are more than `most`: of each four the two between which
-    /// the number `key` varies most, so that no peak is lost.
+    /// Keeps about half of the events of `kind` if there are more than `most` (min-max decimation).
+    ///
+    /// Of each four consecutive events, those with the smallest and the largest number `key` stay. So no peak is
+    /// lost.
     fn thin(&mut self, kind: &str, key: &str, most: usize) {
         let places: Vec<usize> = (0..self.events.len()).filter(|&i| self.events[i]["kind"] == kind).collect();
         if places.len() <= most {
@@ -100,7 +105,7 @@ impl Log {
                 [four.iter().min_by(|a, b| by_value(a, b)), four.iter().max_by(|a, b| by_value(a, b))]
             })
             .flatten()
-            // The first and the last say where the curve begins and ends.
+            // The first and the last event mark the ends of the curve.
             .chain([&places[0], &places[places.len() - 1]])
             .copied()
             .collect();
@@ -114,7 +119,7 @@ impl Log {
         });
     }
 
-    /// The events of a kind.
+    /// The events of a kind, in order.
     pub fn of<'a>(&'a self, kind: &'a str) -> impl DoubleEndedIterator<Item = &'a Value> {
         self.events.iter().filter(move |event| event["kind"] == kind)
     }
@@ -124,14 +129,15 @@ impl Log {
         self.of(kind).next_back()
     }
 
-    /// Wall time at the last event, in seconds.
+    /// Wall time at the last event that has one, in seconds.
     pub fn seconds(&self) -> Option<f64> {
         self.events.iter().rev().find_map(|event| event["t"].as_f64())
     }
 
-    /// The numbers at `pointer` (as in `/policy/entropy`) of all events of a kind, by epoch.
+    /// The numbers at the JSON pointer `pointer` (such as `/policy/entropy`) in all events of a kind, as `[epoch,
+    /// value]`.
     ///
-    /// Steps lie within their epochs: the last of `steps` at the end of it.
+    /// A step within an epoch has a fractional epoch; step number `steps` lies at the end of the epoch.
     pub fn curve(&self, kind: &str, pointer: &str, steps: u64) -> Vec<[f64; 2]> {
         let at = |event: &Value| {
             let epoch = event["epoch"].as_f64()?;
@@ -144,13 +150,13 @@ impl Log {
         self.of(kind).filter_map(point).collect()
     }
 
-    /// The highest step that an epoch of this kind of events came to.
+    /// The highest step number in the events of this kind; 1 if there is none.
     pub fn steps(&self, kind: &str) -> u64 {
         self.of(kind).filter_map(|event| event["step"].as_u64()).max().unwrap_or(1)
     }
 }
 
-/// How many values an event is made of, itself included; a long text counts like many.
+/// Number of JSON values in an event, including itself. Every 64 bytes of text count as one more.
 fn weight(event: &Value) -> usize {
     1 + match event {
         Value::Array(values) => values.iter().map(weight).sum(),

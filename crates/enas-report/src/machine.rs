@@ -1,19 +1,20 @@
-//! How fast a network is here and now: the one part of a report that differs between two readings of the same run.
+//! Inference speed of a network on this machine. Only this part differs between two reports of the same run.
 
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use enas_child::{FixedNetwork, InputShape};
 
-/// Pictures per measured step.
+/// Images per measured step.
 pub(crate) const BATCH: usize = 64;
-/// How long is measured, at least one step.
+/// No further step is measured after this time, nor after [`MOST_STEPS`] steps.
 const PATIENCE: Duration = Duration::from_millis(250);
 const MOST_STEPS: usize = 25;
-/// A network whose maps have more numbers, a gigabyte, is not worth the memory: somebody may have made it up.
+/// Maximum number of values in a feature map: 1 GiB of `f32`. Networks beyond that are not measured, as a manipulated
+/// model file could exhaust the memory.
 const LARGEST_MAP: usize = 1 << 28;
 
-/// Seconds per picture of a fixed network at inference, on the CPU: the median over some steps.
+/// Seconds per image for inference of a fixed network on the CPU: the median over some steps of [`BATCH`] images.
 ///
 /// `None` if the network cannot be run, such as one with shared weights.
 pub(crate) fn seconds_per_picture(network: &dyn FixedNetwork) -> Option<f64> {
@@ -42,14 +43,14 @@ fn largest_map(network: &dyn FixedNetwork) -> Option<usize> {
     parts.parts().map(|part| 16 * part.channels * part.height * part.width).max()
 }
 
-/// The processor and the number of threads in use.
+/// The name of the processor and the number of threads in use.
 pub(crate) fn name() -> String {
     let threads = rayon::current_num_threads();
     let plural = if threads == 1 { "" } else { "s" };
     format!("{}, {threads}\u{a0}thread{plural}", processor())
 }
 
-/// The processor as the system calls it, or its family where the system does not say.
+/// The model name of the processor; its architecture if the system does not provide one.
 fn processor() -> String {
     let list = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let named = list.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));

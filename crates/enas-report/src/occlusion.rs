@@ -1,6 +1,7 @@
-//! Occlusion sensitivity: where in a picture lies what the network decides by. A grey square is moved over the picture, and
-//! for each of its places the network says how sure it then is (Zeiler and Fergus, "Visualizing and understanding
-//! convolutional networks", 2014).
+//! Occlusion sensitivity: which parts of an image the prediction depends on.
+//!
+//! A grey square covers one part of the image after another, and the network predicts each covered image. Reference:
+//! Zeiler and Fergus, "Visualizing and understanding convolutional networks", ECCV 2014.
 
 use std::fmt::Write;
 
@@ -10,29 +11,31 @@ use enas_search::Model;
 use crate::quality::Mistake;
 use crate::text::percent;
 
-/// Places of the square along either side.
+/// Number of positions of the square along either side.
 pub(crate) const GRID: usize = 8;
-/// The side of the square as a share of the picture's.
+/// Side of the square as a fraction of the image's side.
 const SQUARE: f64 = 0.25;
-/// The middle of the range of pixels.
+/// The middle of the range of 8-bit pixels.
 const GREY: u8 = 128;
-/// The least change of a probability that is worth colour.
+/// Changes of the probability below this are not coloured.
 const VISIBLE: f32 = 0.02;
 
-/// What covering parts of one picture does.
+/// The occlusion sensitivity of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sensitivity {
-    /// `[GRID, GRID]`: by how much the probability of the predicted class falls where that part is covered; negative where
-    /// it rises.
+    /// `[GRID, GRID]`: the decrease of the predicted class's probability when that part is covered. Negative values
+    /// are increases.
     pub(crate) drops: Vec<f32>,
-    /// The probability with nothing covered.
+    /// The probability of the predicted class with nothing covered.
     pub(crate) whole: f32,
 }
 
-/// Covers the parts of a picture one after another and asks the model each time.
+/// Computes the occlusion sensitivity of an image of `split`, whose shape is `[channels, height, width]`.
+///
+/// This costs one prediction for each of the `GRID · GRID` positions and one for the whole image.
 ///
 /// # Errors
-/// Those of reading the picture and of predicting.
+/// If the image cannot be read or predicted.
 pub(crate) fn sensitivity(
     model: &Model,
     split: &Split,
@@ -55,7 +58,7 @@ pub(crate) fn sensitivity(
     Ok(Sensitivity { drops: probabilities[1..].iter().map(|covered| whole - covered).collect(), whole })
 }
 
-/// The probability of a class for each picture.
+/// The probability of a class for each image, computed in batches. Images are bytes in the order `[c, h, w]`.
 fn probabilities(model: &Model, pictures: &[Vec<u8>], class: usize) -> enas_search::Result<Vec<f32>> {
     let mut all = Vec::with_capacity(pictures.len());
     for batch in pictures.chunks(model.eval_batch().max(1)) {
@@ -65,25 +68,25 @@ fn probabilities(model: &Model, pictures: &[Vec<u8>], class: usize) -> enas_sear
     Ok(all)
 }
 
-/// The pixels that the square covers along one side: it is centred in its place, and clipped at the edges.
+/// The range of pixels that the square covers along one side. It is centred in its cell and clipped at the border.
 fn span(place: usize, side: usize) -> std::ops::Range<usize> {
     let middle = (place as f64 + 0.5) / GRID as f64 * side as f64;
     let half = (SQUARE * side as f64 / 2.0).max(0.5);
     let (from, to) = ((middle - half).round().max(0.0) as usize, (middle + half).round() as usize);
-    // A place of a tiny picture is at least one pixel.
+    // The range has at least one pixel, also in tiny images.
     let from = from.min(side - 1);
     from..to.clamp(from + 1, side)
 }
 
 impl Sensitivity {
-    /// The place where covering lowers the probability most, and by how much.
+    /// The position where covering decreases the probability most, and the decrease there.
     fn most(&self) -> (usize, f32) {
         let best =
             (1..self.drops.len()).fold(0, |best, i| if self.drops[i] > self.drops[best] { i } else { best });
         (best, self.drops[best])
     }
 
-    /// What can be seen in the map, for those who cannot see it. `class` is the predicted one.
+    /// A description of the map for screen readers. `class` is the predicted class.
     pub(crate) fn description(&self, class: &str) -> String {
         let (place, drop) = self.most();
         if drop < VISIBLE {
@@ -101,8 +104,10 @@ impl Sensitivity {
         )
     }
 
-    /// The map as an SVG element that lies on the picture: orange where covering lowers the probability, blue where it
-    /// raises it, the stronger the more.
+    /// The map as an SVG element to be laid over the image.
+    ///
+    /// Orange marks parts whose covering decreases the probability, blue those that increase it. The opacity grows
+    /// with the change.
     pub(crate) fn svg(&self) -> String {
         let strongest = self.drops.iter().fold(VISIBLE, |most, drop| most.max(drop.abs()));
         let mut svg =

@@ -1,4 +1,4 @@
-//! From what is known about a run to what stands on the page. How it looks is in `templates/`.
+//! Converts the facts about a run to the texts of a page. The layout is in `templates/`.
 
 use std::borrow::Borrow;
 
@@ -21,9 +21,9 @@ pub(crate) struct Page<'a> {
     facts: &'a Facts,
     title: String,
     style: String,
-    /// What was done, on what.
+    /// What was done and on which data.
     done: String,
-    /// What came out of it.
+    /// The result in words.
     outcome: String,
     figures: Vec<Headline>,
     comparison: Vec<Compared>,
@@ -79,14 +79,14 @@ impl<'a> Page<'a> {
         short(*n.borrow())
     }
 
-    /// Whether class names are long enough to be written upwards above the matrix.
+    /// Whether the class names above the confusion matrix are so long that they are rotated.
     fn has_long_names(&self) -> bool {
         let classes = self.facts.predicted.as_ref().map(|p| &p.evaluation.classes);
         classes.is_some_and(|classes| classes.iter().any(|name| name.chars().count() > 4))
     }
 }
 
-/// What was done on which data.
+/// What was done and on which data, as a sentence.
 fn done(facts: &Facts) -> String {
     let verb = match (&facts.automatic, facts.manifest.kind) {
         (Some(auto), Kind::Train) => auto.verb(),
@@ -94,7 +94,7 @@ fn done(facts: &Facts) -> String {
         (None, Kind::Train) => "A network was trained",
     };
     let epochs = facts.number("epochs").map_or(String::new(), |n| {
-        // While a run is not finished, only the last epoch says how many are planned.
+        // `epochs` is the planned number while a run is not finished; the log has the number done.
         let done = facts.last_epoch.as_ref().and_then(|e| e["epoch"].as_u64());
         let n = if facts.result.is_some() { n as u64 } else { done.unwrap_or(n as u64) };
         format!(" for {}", counted(n, "epoch", "epochs"))
@@ -106,7 +106,7 @@ fn done(facts: &Facts) -> String {
     format!("{verb}{epochs} on {}: {files}{classes}.", facts.manifest.data)
 }
 
-/// What came out of it, in a sentence.
+/// The result in one sentence.
 fn outcome(facts: &Facts) -> String {
     if facts.result.is_none() {
         return "The run is not finished yet; this is how far it has come.".into();
@@ -134,7 +134,7 @@ fn trained(facts: &Facts) -> String {
     format!("The network recognises {test} of the test pictures, which nothing looked at before{beside}.")
 }
 
-/// What guessing would reach.
+/// The accuracy of uniform guessing, 0 to 1.
 pub(crate) fn chance(facts: &Facts) -> Option<f64> {
     facts.split.as_ref().map(|split| 1.0 / split.classes.len().max(1) as f64)
 }
@@ -198,7 +198,8 @@ impl Page<'_> {
         severity(found.severity)
     }
 
-    /// HTML of a file name or key that may be broken behind slashes, dots and the like, but not inside its ending.
+    /// HTML of a file name or key with possible line breaks after slashes, dots and the like, but not in its
+    /// extension.
     fn breakable(&self, name: &str) -> String {
         breakable(name)
     }
@@ -207,7 +208,7 @@ impl Page<'_> {
         self.facts.automatic.as_ref().map_or(&[], |auto| &auto.search_curves)
     }
 
-    /// A remark on how far repeating the run gives the same bytes.
+    /// A remark on whether a repetition of the run gives the same bytes.
     fn repeatable(&self) -> &'static str {
         let limit = self.facts.automatic.as_ref().and_then(|auto| auto.limit);
         let limited =

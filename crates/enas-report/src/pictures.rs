@@ -1,34 +1,35 @@
-//! Pictures inside the page: PNG files as `data:` addresses, small enough for a page of a few megabytes.
+//! Images embedded in the page as `data:` URLs of PNG files. Their sizes are limited so that a page has a few
+//! megabytes.
 
 use enas_data::{Dataset, Split, Tile, contact_tiles};
 use image::RgbImage;
 use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
 
-/// Longest side of a mistake's picture, in pixels.
+/// Longest side of the image of a mistake, in pixels.
 const THUMB: u32 = 96;
-/// Most bytes of all varied pictures, unless they are reduced to the least that can be made out.
+/// Maximum size of all augmented images, in bytes. Larger ones are scaled down, but not below [`LEAST`].
 const SHEET_BYTES: usize = 600_000;
-/// Longest side of a picture that is not reduced further.
+/// Images whose longest side is at most this many pixels are not scaled down further.
 const LEAST: u32 = 32;
-/// Training pictures that are shown, and variations of each.
+/// Number of training images shown, and number of augmented variants of each.
 const SHEET: (usize, usize) = (8, 5);
 
-/// A picture of the page.
+/// An image of the page. Sizes are in pixels.
 #[derive(Clone, Debug)]
 pub(crate) struct Picture {
-    /// A `data:` address.
+    /// A `data:` URL.
     pub(crate) source: String,
     pub(crate) width: u32,
     pub(crate) height: u32,
 }
 
-/// Picture `i` of a split, as the network gets it before normalisation.
+/// Image `i` of a split, as the network gets it before normalisation.
 ///
-/// `shape` is channels, height and width.
+/// `[channels, height, width]` is the shape of the split's images.
 ///
 /// # Errors
-/// If the picture is read from its file and that is no longer what it was.
+/// If the image has to be read from its file and the file has changed.
 pub(crate) fn thumbnail(
     split: &Split,
     i: usize,
@@ -38,14 +39,14 @@ pub(crate) fn thumbnail(
     let plane = height * width;
     let at = |x: u32, y: u32| {
         let offset = y as usize * width + x as usize;
-        // Grey has one channel, which then serves all three colours.
+        // Grey images have one channel, which is used for red, green and blue.
         image::Rgb([0, 1, 2].map(|c| pixels[c.min(channels - 1) * plane + offset]))
     };
     let picture = RgbImage::from_fn(width as u32, height as u32, at);
     Ok(reduced(&picture, THUMB))
 }
 
-/// A training picture and its variations.
+/// A training image and its augmented variants.
 #[derive(Clone, Debug)]
 pub(crate) struct Views {
     /// The name of its class.
@@ -54,7 +55,7 @@ pub(crate) struct Views {
     pub(crate) variations: Vec<Picture>,
 }
 
-/// Training pictures beside their variations.
+/// Training images with their augmented variants, scaled down until they take at most [`SHEET_BYTES`].
 ///
 /// # Errors
 /// As for [`thumbnail`].
@@ -85,7 +86,7 @@ impl Views {
     }
 }
 
-/// A picture whose sides are at most `most` pixels.
+/// The image, scaled down if a side is longer than `most` pixels.
 fn reduced(picture: &RgbImage, most: u32) -> Picture {
     let longest = picture.width().max(picture.height());
     if longest <= most {
@@ -104,7 +105,7 @@ fn embedded(image: &RgbImage) -> Picture {
     Picture { source, width: image.width(), height: image.height() }
 }
 
-/// Base 64 of RFC 4648, with padding.
+/// Base64 with padding (RFC 4648).
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);

@@ -1,4 +1,4 @@
-//! The part of a report that looks at every picture: classes, confusions, calibration, mistakes.
+//! The part of a report that needs predictions of all images: classes, confusions, calibration, mistakes.
 
 use std::time::Instant;
 
@@ -12,18 +12,18 @@ use crate::pictures::{Picture, thumbnail};
 use crate::quality::{BINS, Calibration, Mistake, Predictions};
 use crate::text::percent;
 
-/// More classes than this make a matrix that nobody reads.
+/// A confusion matrix of more classes than this would not be readable; the most frequent confusions replace it.
 const WIDEST_MATRIX: usize = 20;
-/// Confusions listed where there is no matrix.
+/// Number of confusions listed if there is no matrix.
 const PAIRS: usize = 20;
-/// Mistakes shown.
+/// Number of mistakes shown.
 const MISTAKES: usize = 24;
-/// The worst of them, for which is shown where the network looked.
+/// Number of mistakes for which an occlusion map is computed, worst first.
 const LOOKED_INTO: usize = 6;
-/// Share of the time left that looking into them may take.
+/// The fraction of the remaining time that occlusion maps may take.
 const SHARE: f64 = 0.2;
 
-/// What a network says about pictures it was not trained on.
+/// The predictions of a network on images that it was not trained on.
 #[derive(Clone, Debug)]
 pub(crate) struct Predicted {
     pub(crate) evaluation: Evaluation,
@@ -31,24 +31,24 @@ pub(crate) struct Predicted {
     pub(crate) confusion: Confusion,
     pub(crate) trust: Trust,
     pub(crate) mistakes: Vec<Shown>,
-    /// Whether there was no time to look into the worst mistakes.
+    /// Whether time was too short for all occlusion maps.
     pub(crate) hurried: bool,
-    /// Mistakes in all.
+    /// Total number of mistakes.
     pub(crate) wrong: u64,
-    /// Share of the most frequent class: what naming it every time would reach.
+    /// Relative frequency of the most frequent class: the accuracy of a constant prediction.
     pub(crate) most_frequent: f64,
 }
 
-/// What is taken for what.
+/// The confusions of classes.
 #[derive(Clone, Debug)]
 pub(crate) enum Confusion {
-    /// Every pair of classes.
+    /// The confusion matrix.
     Matrix(Vec<Row>),
     /// The most frequent confusions of two different classes.
     Pairs(Vec<Pair>),
 }
 
-/// Pictures of one class, by predicted class.
+/// A row of the confusion matrix: the images of one class, by predicted class.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) label: String,
@@ -58,7 +58,7 @@ pub(crate) struct Row {
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     pub(crate) count: u64,
-    /// Share of the row, as a CSS number.
+    /// Fraction of the row's images, in CSS notation.
     pub(crate) share: String,
     pub(crate) right: bool,
 }
@@ -68,11 +68,11 @@ pub(crate) struct Pair {
     pub(crate) label: String,
     pub(crate) predicted: String,
     pub(crate) count: u64,
-    /// Share of the pictures of the class.
+    /// Fraction of the images of class `label`.
     pub(crate) share: f64,
 }
 
-/// How far the probabilities can be believed.
+/// How well the probabilities are calibrated, before and after temperature scaling.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
     pub(crate) figure: Figure,
@@ -81,7 +81,7 @@ pub(crate) struct Trust {
     pub(crate) after: Calibration,
 }
 
-/// A wrong prediction with its picture.
+/// A wrong prediction with its image.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     pub(crate) picture: Picture,
@@ -89,18 +89,20 @@ pub(crate) struct Shown {
     pub(crate) predicted: String,
     pub(crate) probability: String,
     pub(crate) file: String,
-    /// What covering parts of the picture does.
+    /// The occlusion map, if there was time for it.
     pub(crate) map: Option<Map>,
 }
 
-/// A map of occlusion sensitivity that lies on a picture.
+/// An occlusion map that is laid over an image.
 #[derive(Clone, Debug)]
 pub(crate) struct Map {
     pub(crate) svg: String,
     pub(crate) description: String,
 }
 
-/// Lets the model predict validation and test split. `left` are the seconds that the report may take, if they are few.
+/// Predicts the validation and the test split and evaluates the predictions.
+///
+/// `left` is the number of seconds that the whole report may take; `None` means no limit.
 ///
 /// # Errors
 /// Those of [`Model::split_probabilities`].
@@ -131,7 +133,9 @@ pub(crate) fn predicted(model: &Model, data: &Dataset, left: Option<f64>) -> ena
     })
 }
 
-/// How many mistakes can be looked into where predicting so many images took `spent` of the seconds `left`.
+/// The number of occlusion maps that are affordable, given that predicting `images` images took `spent` seconds.
+///
+/// `left` is the number of seconds for the whole report; `None` means no limit.
 fn affordable(spent: f64, images: usize, left: Option<f64>) -> usize {
     let Some(left) = left else { return LOOKED_INTO };
     let each = spent / images as f64 * (GRID * GRID + 1) as f64;
@@ -211,7 +215,7 @@ impl Trust {
         Ok(Self { figure: reliability(&before, &after), temperature, before, after })
     }
 
-    /// What the temperature says, and whether it helped.
+    /// The meaning of the temperature in words, and whether scaling improves the calibration on the test split.
     pub(crate) fn remark(&self) -> String {
         let t = self.temperature;
         if is_at_lower_bound(t) {
@@ -293,7 +297,7 @@ mod tests {
     #[test]
     fn mistakes_are_looked_into_as_far_as_there_is_time() {
         assert_eq!(affordable(1e6, 10, None), LOOKED_INTO);
-        // 65 images for each mistake at 10 ms: 0.65 s, of a fifth of what is left.
+        // Each map needs 65 predictions of 10 ms: 0.65 s. A fifth of the remaining time may be spent.
         assert_eq!(affordable(1.0, 100, Some(100.0)), LOOKED_INTO);
         assert_eq!(affordable(1.0, 100, Some(8.0)), 2);
         assert_eq!([affordable(1.0, 100, Some(2.0)), affordable(1.0, 100, Some(-5.0))], [0, 0]);

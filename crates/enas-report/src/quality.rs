@@ -1,15 +1,16 @@
-//! How good probabilities are: what is confused with what, whether 90 % sure means right nine times in ten, and which
-//! mistakes are the worst. Numbers only; how they look is the page's business.
+//! Quality of predicted probabilities: confusion matrix, calibration (expected calibration error, temperature
+//! scaling)
+//! and the mistakes with the highest confidence. This file computes numbers only.
 
 use candle_core::{Device, Tensor};
 use enas_search::{Evaluation, fit_temperature};
 
-/// Probabilities of a split beside its labels.
+/// The probabilities of a split with its labels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Predictions<'a> {
-    /// `[n, classes]`, each row sums to 1.
+    /// `[n, n_classes]`; each row sums to 1.
     pub(crate) rows: &'a [f32],
-    /// `[n]`
+    /// `[n]`: the class of each image.
     pub(crate) labels: &'a [u32],
     pub(crate) n_classes: usize,
 }
@@ -17,7 +18,7 @@ pub(crate) struct Predictions<'a> {
 /// A wrong prediction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Mistake {
-    /// Number of the picture in its split.
+    /// Index of the image in its split.
     pub(crate) picture: usize,
     pub(crate) label: usize,
     pub(crate) predicted: usize,
@@ -25,32 +26,34 @@ pub(crate) struct Mistake {
     pub(crate) probability: f32,
 }
 
-/// How far probabilities can be believed.
+/// The calibration of probabilities: a reliability diagram and two measures.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Calibration {
     pub(crate) bins: Vec<Bin>,
-    /// Expected calibration error: the mean distance of confidence and accuracy over the bins, weighted by pictures.
+    /// Expected calibration error (ECE): the mean of |accuracy − confidence| over the bins, weighted by their numbers
+    /// of images.
     pub(crate) ece: f64,
     /// Mean negative log-likelihood of the labels, in nats.
     pub(crate) nll: f64,
 }
 
-/// Predictions of about the same confidence.
+/// A bin of a reliability diagram: predictions of similar confidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Bin {
     pub(crate) count: usize,
     /// Mean probability of the predicted class.
     pub(crate) confidence: f64,
-    /// Share of right predictions.
+    /// Fraction of right predictions.
     pub(crate) accuracy: f64,
 }
 
-/// Bins of equal width over the confidences from 0 to 1.
+/// Number of bins of equal width over the confidences from 0 to 1.
 pub(crate) const BINS: usize = 15;
 
 impl Predictions<'_> {
-    /// Label, predicted class and the row of each picture. Of equal probabilities the first class is predicted, as
-    /// everywhere.
+    /// The label, the predicted class and the probabilities of each image.
+    ///
+    /// On ties the first class is predicted, as everywhere in the program.
     fn each(&self) -> impl Iterator<Item = (usize, usize, &[f32])> {
         self.rows.chunks_exact(self.n_classes).zip(self.labels).map(|(row, &label)| {
             let best = (1..row.len()).fold(0, |best, k| if row[k] > row[best] { k } else { best });
@@ -64,7 +67,7 @@ impl Predictions<'_> {
         evaluation
     }
 
-    /// The `most` wrong predictions with the highest probability.
+    /// The `most` wrong predictions with the highest probability, highest first.
     pub(crate) fn worst(&self, most: usize) -> Vec<Mistake> {
         let mut wrong: Vec<Mistake> = self
             .each()
@@ -82,7 +85,11 @@ impl Predictions<'_> {
         wrong
     }
 
-    /// Calibration of the probabilities after the logits were divided by `temperature`; 1 leaves them alone.
+    /// The calibration of the probabilities after temperature scaling, that is, after division of the logits by
+    /// `temperature`.
+    ///
+    /// The logarithms of the probabilities serve as logits, which they equal up to a constant. A temperature of 1
+    /// changes nothing.
     pub(crate) fn calibration(&self, temperature: f64) -> Calibration {
         let mut sums = [(0usize, 0.0, 0usize); BINS];
         let mut nll = 0.0;
@@ -105,10 +112,10 @@ impl Predictions<'_> {
         Calibration { ece: bins.iter().map(gap).sum::<f64>() / total, nll: nll / total, bins }
     }
 
-    /// The temperature whose probabilities make the labels likeliest.
+    /// The temperature that minimises the negative log-likelihood of the labels.
     ///
     /// # Errors
-    /// If there is not a row for each label.
+    /// If the numbers of rows and labels differ.
     pub(crate) fn temperature(&self) -> enas_search::Result<f64> {
         let shape = (self.labels.len(), self.n_classes);
         let rows = Tensor::from_slice(self.rows, shape, &Device::Cpu)?;
@@ -116,12 +123,13 @@ impl Predictions<'_> {
     }
 }
 
-/// A probability's logarithm. One that was rounded to 0 counts as the smallest that there is.
+/// The logarithm of a probability. A probability that was rounded to 0 counts as the smallest normal `f32`.
 fn log_p(p: f32) -> f64 {
     f64::from(p.max(f32::MIN_POSITIVE)).ln()
 }
 
-/// The logarithm of the sum of `p^(1/t)`: what divides the probabilities at temperature `t`.
+/// `ln Σ p^(1/t)`, the logarithm of the normalising constant at temperature `t` (log-sum-exp with the maximum
+/// subtracted).
 fn log_sum(row: &[f32], t: f64) -> f64 {
     let most = log_p(row.iter().copied().fold(0.0, f32::max)) / t;
     most + row.iter().map(|&p| (log_p(p) / t - most).exp()).sum::<f64>().ln()
@@ -132,7 +140,7 @@ mod tests {
     use super::*;
     use enas_search::TEMPERATURES;
 
-    /// Two classes; `right` of ten pictures are of class 0, and the network says `p` for it every time.
+    /// Two classes: `right` of ten images are of class 0, and the network predicts probability `p` for it each time.
     fn ten(p: f32, right: usize) -> (Vec<f32>, Vec<u32>) {
         let labels = (0..10).map(|i| u32::from(i >= right)).collect();
         ([p, 1.0 - p].repeat(10), labels)
@@ -176,7 +184,7 @@ mod tests {
         let bins = predictions.calibration(1.0).bins;
         assert_eq!(bins.iter().map(|bin| bin.count).sum::<usize>(), 3);
         assert_eq!((bins[14].count, bins[14].accuracy), (1, 1.0));
-        // The first of equals is predicted, and here it is wrong.
+        // On a tie the first class is predicted; here that is wrong.
         assert_eq!((bins[7].count, bins[7].accuracy), (1, 0.0));
     }
 

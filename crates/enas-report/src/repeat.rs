@@ -1,4 +1,4 @@
-//! How to repeat a run, and which other runs belong to it.
+//! The command that repeats a run, and the other runs that belong to it.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::settings::Settings;
 use crate::text::{percent, shell_word};
 
-/// The command that does the same again, to be typed where the run was started.
+/// The command that repeats the run, for the directory in which the run was started.
 pub(crate) fn command(record: &Record, settings: &Settings) -> String {
     let manifest = record.manifest();
     let config = shell_word(&record.config_path().display().to_string());
     let device = if manifest.device == "cpu" { "cpu" } else { "cuda" };
     let what = match (manifest.kind, &manifest.search, &manifest.arc) {
         (Kind::Search, ..) => "search".to_owned(),
-        // A training in an automatic run names a search that there may have been none of.
+        // The training of an automatic run may name a search that never took place.
         (Kind::Train, Some(search), arc) if arc.is_none() || Record::open(search).is_ok() => {
             after_search(record, search, settings)
         }
@@ -26,7 +26,8 @@ pub(crate) fn command(record: &Record, settings: &Settings) -> String {
     format!("enas {what} --config {config} --device {device}")
 }
 
-/// A training takes over pictures, splits and seed of its search unless told otherwise.
+/// The command of a training after a search. It inherits images, splits and seed from the search unless set
+/// otherwise.
 fn after_search(record: &Record, search: &Path, settings: &Settings) -> String {
     let mut command = format!("train --run {}", shell_word(&search.display().to_string()));
     if let Some(seed) = settings.get("run.seed") {
@@ -46,18 +47,19 @@ fn after_search(record: &Record, search: &Path, settings: &Settings) -> String {
 /// Another run that belongs to this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Related {
-    /// What it is: `search` or `training`.
+    /// Its kind: `search` or `training`.
     pub(crate) role: &'static str,
-    /// Name of its directory.
+    /// The name of its directory.
     pub(crate) name: String,
-    /// What it reached, where that is known.
+    /// Its accuracy in words, or that it is not finished.
     pub(crate) result: String,
-    /// Its report as seen from this one, where there is one.
+    /// The relative address of its report, if it has one.
     pub(crate) link: Option<String>,
 }
 
-/// The search of a training, or the trainings of a search: what the manifests say, and beside this run also those that
-/// share pictures and arc.
+/// The search of a training, or the trainings of a search.
+///
+/// Manifests name the search of a training. Runs in the same directory that share images and arc also count.
 pub(crate) fn related(record: &Record, report: &Path) -> Vec<Related> {
     let mut runs: Vec<PathBuf> = neighbours(record.dir());
     if let Some(search) = &record.manifest().search
@@ -69,7 +71,7 @@ pub(crate) fn related(record: &Record, report: &Path) -> Vec<Related> {
     others.filter(|other| belong_together(record, other)).map(|other| Related::new(&other, report)).collect()
 }
 
-/// The directories beside a run, sorted; without the run itself.
+/// The run directories in the parent directory of `run`, sorted, without `run` itself.
 fn neighbours(run: &Path) -> Vec<PathBuf> {
     let Ok(run) = run.canonicalize() else { return Vec::new() };
     let entries = run.parent().and_then(|parent| fs::read_dir(parent).ok());
@@ -89,7 +91,7 @@ fn belong_together(a: &Record, b: &Record) -> bool {
     if let Some(named) = &training.manifest().search {
         return is_same(named, search.dir());
     }
-    // Manifests of early versions do not say; the same pictures and the same arc do.
+    // Manifests of early versions do not name the search; then images and arc must be equal.
     let Manifest { fingerprint, arc, .. } = training.manifest();
     search.manifest().fingerprint == *fingerprint
         && arc.is_some()
@@ -116,7 +118,7 @@ impl Related {
     }
 }
 
-/// The address of `to` in a page at `from`; `None` where there is no relative one.
+/// The relative URL of `to` in a page at `from`; `None` if there is none.
 pub(crate) fn relative(from: &Path, to: &Path) -> Option<String> {
     let folder = std::path::absolute(from).ok()?.parent()?.canonicalize().ok()?;
     let to = to.canonicalize().ok()?;
@@ -131,7 +133,7 @@ pub(crate) fn relative(from: &Path, to: &Path) -> Option<String> {
     Some(parts?.join("/"))
 }
 
-/// A file name as part of an address.
+/// A file name, percent-encoded as part of a URL.
 fn address(name: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     name.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()

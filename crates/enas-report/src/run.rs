@@ -1,4 +1,4 @@
-//! All that a report says about a run, gathered from its files. Each part may be missing; why, is noted.
+//! The facts that a report states about a run, read from its files. Any part may be missing; a note gives the reason.
 
 use std::fs;
 use std::path::Path;
@@ -28,9 +28,9 @@ pub(crate) struct Facts {
     pub(crate) name: String,
     pub(crate) manifest: Manifest,
     pub(crate) settings: Settings,
-    /// Pictures of each split, and the classes.
+    /// The names of the images in each split, and the classes.
     pub(crate) split: Option<SplitFile>,
-    /// The line that a finished run ends with.
+    /// The event `result`, with which the log of a finished run ends.
     pub(crate) result: Option<Value>,
     pub(crate) last_epoch: Option<Value>,
     pub(crate) seconds: Option<f64>,
@@ -39,17 +39,17 @@ pub(crate) struct Facts {
     pub(crate) finals: Option<Finals>,
     pub(crate) architecture: Option<Architecture>,
     pub(crate) predicted: Option<Predicted>,
-    /// Training pictures and their variations.
+    /// Training images with their augmented variants.
     pub(crate) views: Vec<Views>,
     pub(crate) related: Vec<Related>,
     pub(crate) command: String,
-    /// The automatic run that all this is part of, if it is told as a whole.
+    /// The automatic run that this run is a phase of, if the report covers all of it.
     pub(crate) automatic: Option<Automatic>,
-    /// What is missing, and why.
+    /// What is missing, and why; and other remarks.
     pub(crate) notes: Vec<String>,
 }
 
-/// The architecture of a run, drawn and weighed.
+/// The architecture of a run: drawings of its cells, and its network.
 #[derive(Clone, Debug)]
 pub(crate) struct Architecture {
     pub(crate) arch: Arch,
@@ -63,24 +63,24 @@ pub(crate) struct Architecture {
 pub(crate) struct Cells {
     pub(crate) normal: String,
     pub(crate) reduction: String,
-    /// Room that the wider one of both drawings needs, its border included, in pixels.
+    /// The width of the wider drawing with its border, in pixels.
     pub(crate) width: u64,
 }
 
-/// The network of an architecture alone.
+/// The network of an architecture with its own weights.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     pub(crate) drawing: Option<String>,
     pub(crate) params: u64,
     pub(crate) macs: u64,
-    /// Size of the model file, or of its numbers where there is none.
+    /// Size of the model file in bytes; without one, 4 bytes per parameter.
     pub(crate) bytes: u64,
     pub(crate) seconds_per_picture: Option<f64>,
     pub(crate) input: InputShape,
 }
 
 impl Facts {
-    /// Reads the run, lets its network predict, and measures it.
+    /// Reads the run, predicts its validation and test images, and measures the speed of its network.
     pub(crate) fn gather(record: &Record, options: &Options<'_>, out: &Path) -> Self {
         let manifest = record.manifest().clone();
         let settings = Settings::read(&record.config_path());
@@ -130,7 +130,7 @@ impl Facts {
         }
     }
 
-    /// The same as part of an automatic run, which has taken `seconds` so far.
+    /// The same facts as part of an automatic run, which has taken `seconds` so far.
     pub(crate) fn of(self, auto: &AutoRecord, seconds: Option<f64>) -> Self {
         let mut automatic = Automatic::gather(auto, seconds);
         let name = auto.dir().file_name().unwrap_or(auto.dir().as_os_str()).to_string_lossy().into_owned();
@@ -140,14 +140,14 @@ impl Facts {
         Self { name, command, choice, finals, automatic: Some(automatic), ..self }
     }
 
-    /// A number of the result, or of the last epoch while there is no result.
+    /// A number of the result, or of the last epoch if there is no result yet.
     pub(crate) fn number(&self, key: &str) -> Option<f64> {
         let of = |event: &Option<Value>| event.as_ref()?[key].as_f64();
         of(&self.result).or_else(|| of(&self.last_epoch))
     }
 }
 
-/// What the search said when it started its policy anew.
+/// A note on a collapsed policy that was reset, from the event of the search.
 fn collapse(event: &Value) -> Option<String> {
     let (epoch, what) = (event["epoch"].as_u64()?, event["what"].as_str()?);
     Some(format!(
@@ -155,7 +155,7 @@ fn collapse(event: &Value) -> Option<String> {
     ))
 }
 
-/// Which network the page is about, if the training went on once it was measured.
+/// A note on which network the page describes, if training continued (refit) after the measurement.
 fn refit_note(log: &Log) -> Option<String> {
     let refit = log.last("result")?.get("refit")?;
     let (fitted, epochs) = (refit["fitted"].as_u64()?, refit["epochs"].as_u64()?);
@@ -170,12 +170,12 @@ fn noted<T, E: std::fmt::Display>(notes: &mut Vec<String>, what: &str, result: R
     result.map_err(|e| notes.push(format!("{what}: {e}."))).ok()
 }
 
-/// The policy's likeliest arc so far, while a search has not chosen yet.
+/// The most probable arc of the policy in the last epoch, for a search that has not selected one yet.
 fn likeliest(log: &Log) -> Option<Arch> {
     log.last("epoch")?.pointer("/policy/greedy")?.as_str()?.parse().ok()
 }
 
-/// Most weights of a network that is built to be looked at: half a gigabyte of them.
+/// Maximum number of parameters of a network that is built to be measured: 512 MiB of `f32`.
 const MOST_WEIGHTS: usize = 1 << 27;
 
 /// A network of one architecture with random weights, to be drawn and measured.
@@ -293,12 +293,12 @@ fn load(record: &Record, settings: &Settings) -> Result<Dataset, String> {
     record.load_data(&config, seed).map_err(|e| e.to_string())
 }
 
-/// Training steps in an epoch: what the settings say, or at least as many as the log has seen.
+/// Training steps per epoch: as planned, but at least the highest number in the log.
 fn steps_per_epoch(log: &Log, settings: &Settings, split: Option<&SplitFile>) -> u64 {
     planned_steps(settings, split.map_or(0, |split| split.train.len())).max(log.steps("step"))
 }
 
-/// Training steps in an epoch over this many pictures, as the settings say; 0 where they do not.
+/// Training steps per epoch over `pictures` training images, as the settings say; 0 if they do not.
 pub fn planned_steps(settings: &Settings, pictures: usize) -> u64 {
     let copies = match settings.get("data.augment.when").as_deref() {
         Some("once") => settings.number("data.augment.n_aug").unwrap_or(1),

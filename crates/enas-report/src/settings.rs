@@ -1,4 +1,4 @@
-//! The settings of a run as a flat list, whichever version wrote them.
+//! The settings of a run as a flat list, independent of the version that wrote them.
 
 use std::path::Path;
 
@@ -9,13 +9,13 @@ use toml::{Table, Value};
 /// Dotted keys with their values, in alphabetical order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
-    /// Values as TOML, but texts without quotes.
+    /// Values in TOML notation, but strings without quotes.
     pub all: Vec<(String, String)>,
     table: Table,
 }
 
 impl Settings {
-    /// Reads a file; none where it is missing or no TOML.
+    /// Reads a file; returns no settings if it is missing or not valid TOML.
     pub fn read(path: &Path) -> Self {
         let table = read_plain_text(path, SMALL_FILE).ok().and_then(|text| text.parse::<Table>().ok());
         let (mut all, table) = (Vec::new(), table.unwrap_or_default());
@@ -23,10 +23,10 @@ impl Settings {
         Self { all, table }
     }
 
-    /// A section as the crate it belongs to understands it.
+    /// Deserialises a section.
     ///
     /// # Errors
-    /// What that crate has to say about the section of another version.
+    /// If the section is missing or does not fit `T`, for example because another version wrote it.
     pub fn section<T: DeserializeOwned>(&self, key: &str) -> Result<T, String> {
         let value = self.table.get(key).ok_or_else(|| format!("config.toml has no section {key}"))?;
         value

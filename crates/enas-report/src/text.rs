@@ -1,23 +1,23 @@
-//! Numbers, sizes and times as people read them.
+//! Formatting of numbers, sizes and times for readers.
 
 use time::OffsetDateTime;
 
-/// A share as a percentage with two decimals.
+/// Formats a fraction of 1 as a percentage with two decimals.
 pub fn percent(share: f64) -> String {
     format!("{:.2}\u{a0}%", 100.0 * share)
 }
 
-/// A whole number in groups of three digits.
+/// Formats an integer in groups of three digits.
 pub fn grouped(n: u64) -> String {
     enas_draw::grouped(n).replace(' ', "\u{202f}")
 }
 
-/// A count with its noun: `1 class`, `3 classes`.
+/// Formats a count with its noun: `1 class`, `3 classes`.
 pub fn counted(n: u64, one: &str, more: &str) -> String {
     format!("{}\u{a0}{}", grouped(n), if n == 1 { one } else { more })
 }
 
-/// A large number with the word that makes it short.
+/// Formats a large number with the suffix k, M or G.
 pub fn short(n: u64) -> String {
     match n as f64 {
         x if x >= 1e9 => format!("{:.2}\u{a0}G", x / 1e9),
@@ -27,7 +27,7 @@ pub fn short(n: u64) -> String {
     }
 }
 
-/// A number of bytes.
+/// Formats a number of bytes in kB or MB.
 pub fn bytes(n: u64) -> String {
     match n as f64 {
         x if x >= 1e6 => format!("{:.2}\u{a0}MB", x / 1e6),
@@ -35,7 +35,7 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-/// Seconds as `42 s`, `3 min 05 s` or `2 h 07 min`.
+/// Formats seconds as `42 s`, `3 min 05 s` or `2 h 07 min`.
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
     match (whole / 3600, whole / 60 % 60, whole % 60) {
@@ -46,13 +46,13 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// This moment as `2026-01-31 09:30 UTC`.
+/// The current time as `2026-01-31 09:30 UTC`.
 pub fn now() -> String {
     let now = OffsetDateTime::now_utc();
     format!("{} {:02}:{:02} UTC", now.date(), now.hour(), now.minute())
 }
 
-/// A word as it can be typed into a shell.
+/// Quotes a word for a shell, if necessary.
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -62,11 +62,12 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
-/// HTML of a file name or dotted key: it may be broken behind slashes, underscores, hyphens, spaces and dots, but its ending
-/// stays whole, with a few letters before it.
+/// HTML of a file name or dotted key with possible line breaks after slashes, underscores, hyphens and dots.
+///
+/// The file extension and a few letters before it stay together.
 pub fn breakable(name: &str) -> String {
     let ending = name.rfind('.').filter(|at| (2..=6).contains(&(name.len() - at))).unwrap_or(name.len());
-    // Rather a short piece more on the last line than the ending alone.
+    // Otherwise the extension alone could be on the last line.
     let whole_from = name[..ending].char_indices().rev().nth(3).map_or(0, |(at, _)| at);
     let mut html = String::with_capacity(2 * name.len());
     let mut tail = false;

@@ -1,4 +1,4 @@
-//! Why nothing can be watched.
+//! The errors of this crate.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,37 +6,37 @@ use std::path::PathBuf;
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of this crate. What is wrong with a single run is said on its page instead.
+/// An error of this crate. Problems of a single run are not errors: its page shows them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no such folder.
+    /// The directory does not exist.
     #[error("{path}: there is no such folder; name a run, or a folder that holds some", path = .path.display())]
     NoFolder {
-        /// What was asked for.
+        /// The requested path.
         path: PathBuf,
     },
-    /// The port is taken or forbidden.
+    /// The port is in use or not permitted.
     #[error("cannot listen on 127.0.0.1:{port} (choose another --port, or 0 for any that is free): {source}")]
     Port {
-        /// What was asked for.
+        /// The requested port.
         port: u16,
-        /// Why it failed.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The system refused what every server needs.
+    /// The operating system refused a resource that every server needs.
     #[error("cannot serve pages: {0}")]
     Io(#[from] io::Error),
-    /// A page could not be put together.
+    /// A page could not be rendered.
     #[error("cannot lay out the page: {0}")]
     Page(#[from] askama::Error),
-    /// A figure could not be put together.
+    /// A figure could not be rendered.
     #[error(transparent)]
     Report(#[from] enas_report::Error),
 }
 
 impl Error {
-    /// Whether the mistake lies in what was asked and not in the work itself.
+    /// Whether the request caused the error (wrong arguments or paths) rather than the work itself.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::NoFolder { .. })
     }

@@ -1,9 +1,10 @@
-//! Runs in the browser while they run: a small server that only reads, for this machine alone.
+//! Live pages about runs in a browser: a small read-only HTTP server that only this machine can reach.
 //!
-//! [`Server`] follows the logs of all runs in a folder and serves a page for each, with the figures of the report, and
-//! one of all runs. Open pages are kept up to date by server-sent events. A run cannot notice: its files are opened for
-//! reading only, nothing is locked, and what a request names is compared with the runs that were found, never made into
-//! a path.
+//! [`Server`] follows the logs of all runs in a directory. It serves a page for each run, with the figures of the
+//! report, and an overview. Server-sent events (SSE) keep open pages up to date.
+//!
+//! Runs are not affected: files are opened for reading only and nothing is locked. The name in a request is compared
+//! with the runs that were found; it never becomes a path.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -30,7 +31,7 @@ use std::sync::atomic::AtomicBool;
 pub use error::{Error, Result};
 use library::Library;
 
-/// A server that is ready to serve.
+/// A server with an open port.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -41,11 +42,11 @@ pub struct Server {
 impl Server {
     /// Opens a port of this machine for the runs at or below `root`.
     ///
-    /// With `may_come`, the folder need not exist yet. Without a `port`, the first free one from 6007 on is taken; 0 is
-    /// any that is free.
+    /// With `may_come`, the directory need not exist yet. `port` 0 means any free port; without a `port`, the server
+    /// takes the first free one from 6007 on.
     ///
     /// # Errors
-    /// [`Error::NoFolder`] when there is no such folder, [`Error::Port`] when the port cannot be had.
+    /// [`Error::NoFolder`] if the directory does not exist, [`Error::Port`] if the port is not available.
     pub fn open(root: &Path, may_come: bool, port: Option<u16>) -> Result<Self> {
         let library = Library::open(root, may_come)?;
         let listener = http::listen(port)?;
@@ -58,16 +59,16 @@ impl Server {
         &self.url
     }
 
-    /// Answers requests until `stop` is true, which it looks at ten times a second.
+    /// Answers requests until `stop` is true, which is checked ten times a second.
     ///
     /// # Errors
-    /// [`Error::Io`] when the system refuses what every server needs.
+    /// [`Error::Io`] if the operating system refuses a resource that every server needs.
     pub fn serve(self, stop: &AtomicBool) -> Result<()> {
         http::serve(self.listener, self.library, stop)
     }
 }
 
-/// The example of the read-me compiles and runs.
+/// Compiles and runs the example in `README.md`.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

@@ -1,4 +1,4 @@
-//! The runs that are watched, by the names they are asked for with, and what pages about them show now.
+//! The followed runs by their URL names, and the present contents of their pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,24 +20,24 @@ use crate::page::{
 };
 use crate::parts::Parts;
 
-/// How long one run may be read in one go, so that the others are not kept waiting.
+/// Maximum time for reading one run per refresh, so that other runs do not wait.
 const READING: Duration = Duration::from_millis(300);
-/// How long the first sight of a page may take.
+/// Maximum time for reading a run before its page is shown for the first time.
 const FIRST_SIGHT: Duration = Duration::from_secs(2);
 
-/// Reports are a few megabytes; what is much larger is none.
+/// Maximum size of a report in bytes. Real ones have a few megabytes.
 const LARGEST_REPORT: u64 = 64 << 20;
 
-/// All runs at or below a folder.
+/// All runs at or below a directory.
 #[derive(Debug)]
 pub(crate) struct Library {
     root: PathBuf,
-    /// Whether `root` is itself a run.
+    /// Whether `root` itself is a run directory.
     single: bool,
     runs: RwLock<BTreeMap<String, SyncArc<Entry>>>,
-    /// Automatic runs of which at least one phase was found.
+    /// Automatic runs with at least one phase that was found.
     autos: RwLock<BTreeMap<String, SyncArc<Automatic>>>,
-    /// What the folder says that no run does.
+    /// Notes on the directory as a whole.
     notes: Mutex<Vec<String>>,
     overview: watch::Sender<SyncArc<Parts>>,
 }
@@ -60,22 +60,22 @@ struct Automatic {
     page: watch::Sender<SyncArc<Parts>>,
 }
 
-/// What an automatic run shows, and the title of its page.
+/// The contents of an automatic run's page, and its title.
 struct ShownAuto {
     parts: SyncArc<Parts>,
     title: String,
 }
 
-/// What a page shows, as it changes.
+/// The contents of a page and their changes.
 pub(crate) type Feed = watch::Receiver<SyncArc<Parts>>;
 
 impl Library {
-    /// The runs of a folder, which may still be empty or missing if `may_come`.
+    /// Opens the runs of a directory. With `may_come`, the directory may be empty or missing.
     pub(crate) fn open(root: &Path, may_come: bool) -> Result<Self> {
         if !root.is_dir() && !may_come {
             return Err(Error::NoFolder { path: root.to_owned() });
         }
-        // `.` has no name to call a run by.
+        // The path `.` has no file name, which a run needs as its name.
         let root = if root.file_name().is_some() { root.to_owned() } else { root.canonicalize()? };
         let library = Self {
             single: find::is_run(&root),
@@ -85,16 +85,16 @@ impl Library {
             notes: Mutex::default(),
             overview: watch::Sender::new(SyncArc::default()),
         };
-        // The runs there are now can be asked for at once.
+        // Makes present runs available immediately.
         library.look();
         Ok(library)
     }
 
-    /// Looks for new runs, reads what is new in all, and tells open pages.
+    /// Looks for new runs, reads new events of all runs, and updates open pages.
     pub(crate) fn refresh(&self) -> Result<()> {
         self.look();
         for entry in self.entries() {
-            // Also without news: a run that says nothing becomes quiet.
+            // Even without new events the page may change, as a silent run becomes quiet.
             let mut run = held(&entry.run);
             run.catch_up(READING);
             if entry.page.receiver_count() > 0 {
@@ -113,7 +113,7 @@ impl Library {
         Ok(())
     }
 
-    /// The page of all runs; for a single run, the way to its page.
+    /// The overview page; for a single run an inner `Err` with the path of its page.
     pub(crate) fn overview(&self) -> Result<Result<String, String>> {
         if self.single
             && let Some(entry) = self.entries().first()
@@ -127,7 +127,7 @@ impl Library {
         Ok(Ok(Overview { folder: &folder, parts: &parts }.render()?))
     }
 
-    /// The page of a run, or `None` if there is none with this name.
+    /// The page of a run; `None` if there is no run with this name.
     pub(crate) fn page(&self, slug: &str) -> Result<Option<String>> {
         let Some(entry) = self.entry(slug) else { return self.auto_page(slug) };
         let mut run = held(&entry.run);
@@ -136,7 +136,7 @@ impl Library {
         let parts = &entry.show(&run)?;
         let outer = entry.automatic.as_ref().map(|auto| Outer { name: &auto.found.name, slug: &auto.slug });
         let (name, slug, title, overview) = (&entry.found.name, &entry.slug, title(&run), !self.single);
-        // The name of a phase begins with that of the run around it, which stands before it already.
+        // The name of a phase begins with that of its automatic run, which the page shows before it.
         let name = outer.map_or(name.as_str(), |outer| name[outer.name.len()..].trim_start_matches('/'));
         Ok(Some(RunPage { name, slug, title, overview, outer, phases: false, parts }.render()?))
     }
@@ -148,7 +148,7 @@ impl Library {
         Ok(Some(RunPage { name, slug, title, overview: true, outer: None, phases: true, parts }.render()?))
     }
 
-    /// Brings the page of an automatic run up to date; `None` if all its phases are gone.
+    /// Updates the page of an automatic run; `None` if all its phases are gone.
     fn show_auto(&self, auto: &SyncArc<Automatic>, patience: Duration) -> Result<Option<ShownAuto>> {
         let is_phase =
             |entry: &SyncArc<Entry>| entry.automatic.as_ref().is_some_and(|it| it.slug == auto.slug);
@@ -176,7 +176,7 @@ impl Library {
         compared(&self.root, |slug| self.entry(slug).is_some() || self.auto(slug).is_some())
     }
 
-    /// The report of a run, or `None` if there is no such run or it has none.
+    /// The report of a run; `None` if there is no such run or it has no report.
     pub(crate) fn report(&self, slug: &str) -> Option<Vec<u8>> {
         let path = match self.entry(slug) {
             Some(entry) => held(&entry.run).report_path(),
@@ -186,14 +186,14 @@ impl Library {
         (file.is_file() && file.len() <= LARGEST_REPORT).then(|| fs::read(path).ok())?
     }
 
-    /// What the overview shows from now on.
+    /// The contents of the overview, from now on.
     pub(crate) fn overview_feed(&self) -> Feed {
         self.overview.subscribe()
     }
 
-    /// What a run's page shows from now on.
+    /// The contents of a run's page, from now on.
     pub(crate) fn feed(&self, slug: &str) -> Option<Feed> {
-        // The next look at the runs sees that somebody waits; nothing here may wait for one that is being read.
+        // The next refresh sees the new subscriber. Nothing here may wait for a run that is being read.
         match self.entry(slug) {
             Some(entry) => Some(entry.page.subscribe()),
             None => Some(self.auto(slug)?.page.subscribe()),
@@ -244,7 +244,7 @@ impl Library {
         Some(SyncArc::clone(autos.entry(slug.clone()).or_insert_with(new)))
     }
 
-    /// Takes in runs that are new and notes which are gone.
+    /// Adds new runs and marks those whose directories no longer exist.
     fn look(&self) {
         let (found, more) = find::runs(&self.root);
         let mut notes = Vec::new();
@@ -255,7 +255,7 @@ impl Library {
         for entry in self.entries() {
             let mut run = held(&entry.run);
             let present = new.contains(&entry.found);
-            // One that comes back may be another run of the same name: it is opened anew.
+            // A directory that reappears may contain another run of the same name, so it is opened again.
             if present && !run.gone {
                 new.remove(&entry.found);
             }
@@ -275,13 +275,13 @@ impl Library {
         let automatic = self.automatic(&found);
         let mut runs = self.runs.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = runs.get(&slug) {
-            // Another run in the place of one that is gone: open pages go on with it.
+            // Another run replaces one that is gone; open pages show it from now on.
             *held(&entry.run) = run;
             return;
         }
         let (run, page) = (Mutex::new(run), watch::Sender::new(SyncArc::default()));
         runs.insert(slug.clone(), SyncArc::new(Entry { found, slug, automatic, run, page }));
-        // Those that are gone give way when there are too many.
+        // Drops runs that are gone when there are too many.
         if runs.len() > 2 * RUNS {
             runs.retain(|_, entry| !held(&entry.run).gone);
             let mut autos = self.autos.write().unwrap_or_else(PoisonError::into_inner);
@@ -291,7 +291,7 @@ impl Library {
 }
 
 impl Entry {
-    /// Brings the page up to date and returns what it shows.
+    /// Updates the page and returns its contents.
     fn show(&self, run: &Followed) -> Result<SyncArc<Parts>> {
         let report = run.report_path().is_file().then_some(self.slug.as_str());
         publish(&self.page, run_parts(run, Shown { name: &self.found.name, report, automatic: None })?);
@@ -316,7 +316,7 @@ fn publish(page: &watch::Sender<SyncArc<Parts>>, parts: Parts) {
     });
 }
 
-/// A lock whose data is whole at any time: it is read from files again and again.
+/// Locks a mutex and ignores poisoning: the data are read from files again at every refresh.
 fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }

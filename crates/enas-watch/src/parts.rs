@@ -1,10 +1,10 @@
-//! The parts of a page that change: each an element with a name, sent again only when it has.
+//! The parts of a page that change. Each is an element with an id and is sent again only after a change.
 
 use std::sync::Arc as SyncArc;
 
 use serde_json::json;
 
-/// Parts of a page in the order they stand there.
+/// Parts of a page, in the order of the page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Parts(Vec<(&'static str, SyncArc<str>)>);
 
@@ -13,12 +13,12 @@ impl Parts {
         self.0.push((id, html.into()));
     }
 
-    /// The text of a part; empty if there is none.
+    /// The HTML of a part; empty if there is none.
     pub(crate) fn get(&self, id: &str) -> &str {
         self.0.iter().find(|(name, _)| *name == id).map_or("", |(_, html)| html)
     }
 
-    /// What a page that shows `before` must be sent, as one message of an event stream; `None` if nothing.
+    /// The messages of an event stream that update a page from `before`; `None` if nothing has changed.
     pub(crate) fn since(&self, before: &Self) -> Option<String> {
         let changed = self.0.iter().filter(|(id, html)| before.get(id) != &**html || !before.has(id));
         let message: String =

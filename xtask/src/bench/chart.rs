@@ -1,4 +1,4 @@
-//! A chart of one axis of a sweep: what was measured, and what the growth would ideally be.
+//! The chart of one axis of a sweep: the measurements and the ideal growth.
 
 use anyhow::{Context, Result};
 use plotters::prelude::*;
@@ -10,10 +10,10 @@ const SIZE: (u32, u32) = (720, 440);
 const FONT: &str = "sans-serif";
 const MEASURED: RGBColor = RGBColor(31, 90, 166);
 const IDEAL: RGBColor = RGBColor(150, 150, 150);
-/// Points of the ideal's curve.
+/// Number of segments of the ideal curve.
 const STEPS: u32 = 60;
 
-/// The chart as the text of an SVG file.
+/// The chart as an SVG document.
 pub(crate) fn svg(label: &str, ideal: Ideal, points: &[Point]) -> Result<String> {
     let first = points.first().context("an axis without values has no chart")?;
     let at = |point: &Point| (f64::from(point.value), point.measured.median_ms);
@@ -65,8 +65,8 @@ fn draw(
     Ok(())
 }
 
-/// How many numbers an axis gets at most: no more than there are whole ones, as halves of a thread or of a layer
-/// would be rounded to the same numbers.
+/// Maximum number of labels of an axis: no more than there are integers, as fractions would be rounded to equal
+/// labels.
 fn labels(right: f64) -> usize {
     (right as usize + 1).clamp(2, 11)
 }
@@ -75,14 +75,14 @@ fn key(x: i32, y: i32, colour: RGBColor) -> PathElement<(i32, i32)> {
     PathElement::new(vec![(x, y), (x + 18, y)], colour.stroke_width(2))
 }
 
-/// The ideal's curve through the first measured point, up to the right end.
+/// The ideal curve through the first measured point, up to `right`.
 fn curve(ideal: Ideal, (x0, y0): (f64, f64), right: f64) -> Vec<(f64, f64)> {
     let x = |i: u32| x0 + (right - x0) * f64::from(i) / f64::from(STEPS);
     (0..=STEPS).map(|i| (x(i), y0 * ideal.growth(x(i) / x0))).collect()
 }
 
 impl Ideal {
-    /// How many times as long a step takes when its dimension is `times` as large.
+    /// The ideal growth of the time when the dimension grows by the factor `times`.
     fn growth(self, times: f64) -> f64 {
         match self {
             Ideal::Proportional => times,

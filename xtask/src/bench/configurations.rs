@@ -1,4 +1,5 @@
-//! What is timed: the published search settings, smaller ones, and the networks of one published architecture.
+//! The measured configurations: the published search settings, smaller ones, and networks of one published
+//! architecture.
 
 use std::fs;
 
@@ -6,12 +7,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::repo;
 
-/// One row of the table.
+/// A row of the table.
 #[derive(Debug)]
 pub(crate) struct Configuration {
-    /// What `--only` selects it by.
+    /// The name for `--only`.
     pub(crate) name: &'static str,
-    /// What it measures, for readers of the table.
+    /// A description for the table.
     pub(crate) what: &'static str,
     mode: &'static str,
     input: Input,
@@ -19,10 +20,10 @@ pub(crate) struct Configuration {
     flags: &'static str,
 }
 
-/// The architectures that a configuration needs.
+/// The architectures of a configuration.
 #[derive(Clone, Copy, Debug)]
 enum Input {
-    /// A new one each step.
+    /// Another sampled one in each step.
     Sampled,
     /// The one that ENAS-Tensorflow published for MNIST.
     Published,
@@ -118,7 +119,7 @@ pub(crate) const ALL: &[Configuration] = &[
 ];
 
 impl Configuration {
-    /// The arguments after `bench`, but for those that all configurations share.
+    /// The arguments after `bench`, without those that all configurations share.
     pub(crate) fn arguments(&self) -> Result<Vec<String>> {
         let mut arguments = vec!["--mode".to_owned(), self.mode.to_owned()];
         match self.input {
@@ -131,7 +132,7 @@ impl Configuration {
     }
 }
 
-/// The flag that gives sampled architectures.
+/// The flag with the file of sampled architectures.
 pub(crate) fn sampled() -> [String; 2] {
     ["--arcs".to_owned(), repo::root().join("benches/peer/arcs.txt").display().to_string()]
 }
@@ -143,14 +144,14 @@ fn published() -> Result<String> {
     Ok(arc.with_context(|| format!("{} holds no architecture", path.display()))?.to_owned())
 }
 
-/// The configurations that `--only` names; all if it names none.
+/// The configurations that `--only` names; all if it is empty.
 pub(crate) fn chosen(only: &[String]) -> Result<Vec<&'static Configuration>> {
     let names: Vec<&str> = ALL.iter().map(|configuration| configuration.name).collect();
     let positions = positions(&names, only)?;
     Ok(positions.into_iter().map(|i| &ALL[i]).collect())
 }
 
-/// Where among `names` those lie that `only` names, wholly or up to a dash, whatever the case.
+/// The indices of the `names` that `only` selects. A selector is a name or its part before a dash, in any case.
 pub(crate) fn positions(names: &[&str], only: &[String]) -> Result<Vec<usize>> {
     let is = |name: &str, wanted: &str| {
         let (name, wanted) = (name.to_lowercase(), wanted.to_lowercase());

@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: how long steps take, beside the same steps in PyTorch, or as the work grows.
+//! `cargo xtask bench`: times of single steps, compared with the same steps in PyTorch or as one dimension grows.
 //!
-//! It starts programs and arranges what they print; the timing itself is done by `enas bench` and by
-//! `benches/peer/enas_torch.py`.
+//! This code starts programs and arranges their output. `enas bench` and `benches/peer/enas_torch.py` measure the
+//! times.
 
 mod chart;
 mod configurations;
@@ -82,7 +82,7 @@ pub(crate) struct Args {
     sweep: Option<PathBuf>,
 }
 
-/// Compares, or sweeps.
+/// Runs the comparison or the sweep.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.sweep {
         Some(folder) => sweep(args, folder),
@@ -125,8 +125,8 @@ fn compare(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Both programs in turn, the other one first in every second round, so that neither always meets a machine
-/// that the other has warmed.
+/// Runs both programs alternately. Every second round swaps their order, so that no program always runs on a machine
+/// that the other one has warmed up.
 fn row(args: &Args, configuration: &Configuration, ours: &Program, peer: Option<&Peer>) -> Result<Row> {
     let mut arguments = configuration.arguments()?;
     arguments.extend(common(args));
@@ -146,7 +146,7 @@ fn row(args: &Args, configuration: &Configuration, ours: &Program, peer: Option<
     Ok(row)
 }
 
-/// What all runs are given.
+/// The arguments that all runs share.
 fn common(args: &Args) -> Vec<String> {
     let numbers = [("--iters", args.iters), ("--warmup", args.warmup), ("--threads", args.threads)];
     let mut common: Vec<String> =
@@ -166,7 +166,7 @@ fn ours(args: &Args) -> Result<Program> {
     Ok(Program { name: "enas", path, before: Vec::new(), environment: Vec::new() })
 }
 
-/// The processor's name, where the system tells.
+/// The name of the processor, if the system provides it.
 fn processor() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let (_, name) = text.lines().find(|line| line.starts_with("model name"))?.split_once(':')?;

@@ -1,4 +1,4 @@
-//! The same steps in PyTorch: which Python runs them, and in what environment they are fastest.
+//! The same steps in PyTorch: the Python that runs them, and the environment in which they are fastest.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,15 +8,15 @@ use anyhow::{Result, bail};
 use super::program::Program;
 use crate::repo;
 
-/// How to get what is missing.
+/// Advice for a missing PyTorch.
 const REMEDY: &str = "make one with:\n  python3 -m venv V && V/bin/pip install -r benches/peer/requirements.txt\nand give --python V/bin/python";
 
-/// Where distributions put tcmalloc, and what they call it.
+/// The directories in which distributions install tcmalloc, and its file names.
 const LIBRARY_FOLDERS: &[&str] =
     &["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"];
 const LIBRARY_NAMES: &[&str] = &["libtcmalloc_minimal.so.4", "libtcmalloc_minimal.so", "libtcmalloc.so.4"];
 
-/// The peer, ready to run.
+/// PyTorch, ready to run.
 pub(crate) struct Peer {
     pub(crate) program: Program,
     version: String,
@@ -24,17 +24,17 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// What it is, for the table.
+    /// A description for the table.
     pub(crate) fn described(&self) -> String {
         let allocator = if self.has_tcmalloc { "tcmalloc" } else { "the system's allocator" };
         format!("PyTorch {} with pinned threads and {allocator}", self.version)
     }
 }
 
-/// The peer in the Python asked for, or in `python3` if that has PyTorch.
+/// PyTorch in the given Python, or in `python3` if that can import it.
 ///
 /// # Errors
-/// If a Python was asked for that cannot import torch.
+/// If the given Python cannot import torch.
 pub(crate) fn find(python: Option<&Path>) -> Result<Option<Peer>> {
     let path = python.unwrap_or(Path::new("python3"));
     match torch_version(path) {
@@ -69,7 +69,7 @@ fn peer(python: &Path, version: String) -> Peer {
     Peer { program, version, has_tcmalloc }
 }
 
-/// What made the peer fastest: threads that stay where they are, memory that is not given back.
+/// The environment in which PyTorch is fastest: pinned threads, and memory that is not returned to the system.
 fn environment(tcmalloc: Option<PathBuf>) -> Vec<(&'static str, String)> {
     let mut environment = vec![("OMP_PROC_BIND", "close".to_owned()), ("OMP_PLACES", "cores".to_owned())];
     if let Some(library) = tcmalloc {
@@ -85,7 +85,10 @@ fn tcmalloc(folders: &[&str]) -> Option<PathBuf> {
     paths.into_iter().find(|path| path.is_file())
 }
 
-/// PyTorch's version in this Python; else why there is none.
+/// The version of PyTorch in this Python.
+///
+/// # Errors
+/// A message that says why it cannot be imported.
 fn torch_version(python: &Path) -> Result<String, String> {
     let shown = python.display();
     let output = Command::new(python)

@@ -1,4 +1,4 @@
-//! A program with a `bench` command that prints one line of JSON.
+//! A program with a command `bench` that prints one line of JSON.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,9 +6,9 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-/// `enas`, or Python with the peer's script.
+/// `enas`, or Python with the script for PyTorch.
 pub(crate) struct Program {
-    /// What messages call it.
+    /// The name in messages.
     pub(crate) name: &'static str,
     pub(crate) path: PathBuf,
     /// Arguments before `bench`.
@@ -16,19 +16,22 @@ pub(crate) struct Program {
     pub(crate) environment: Vec<(&'static str, String)>,
 }
 
-/// What a line says, as far as it is used here.
+/// The used values of such a line.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub(crate) struct Measurement {
     pub(crate) median_ms: f64,
     pub(crate) min_ms: f64,
-    /// None for steps that see no picture.
+    /// `None` for steps that do not process images.
     pub(crate) images_per_second: Option<f64>,
-    /// MiB; none where the system does not say.
+    /// Peak resident memory in MiB; `None` if the system does not provide it.
     pub(crate) peak_rss_mb: Option<f64>,
 }
 
 impl Program {
     /// Runs `bench` with `arguments`.
+    ///
+    /// # Errors
+    /// If the program fails or prints no measurements.
     pub(crate) fn bench(&self, arguments: &[String]) -> Result<Measurement> {
         let mut command = Command::new(&self.path);
         command.args(&self.before).arg("bench").args(arguments).envs(self.environment.iter().cloned());
@@ -43,7 +46,7 @@ impl Program {
     }
 }
 
-/// Reads the last line that is not empty; a library may have printed something before.
+/// Parses the last non-empty line, as a library may print other lines before.
 fn measurement(output: &str) -> Result<Measurement> {
     let line = output.lines().rfind(|line| !line.trim().is_empty()).context("printed nothing")?;
     let measurement: Measurement =

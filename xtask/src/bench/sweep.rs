@@ -1,4 +1,4 @@
-//! One search step as one of its dimensions grows, the others staying as they are.
+//! The time of one search step as one dimension grows while the others stay constant.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,26 +11,26 @@ use super::chart;
 use super::configurations::{positions, sampled};
 use super::program::{Measurement, Program};
 
-/// What all axes start from: the published search, with a batch that keeps a sweep short.
+/// The base of all axes: the published search, with a batch that keeps a sweep short.
 const BASE: &str = "--mode search-step --batch 64";
 
 /// A dimension that grows.
 #[derive(Debug)]
 pub(crate) struct Axis {
-    /// Its flag of `enas bench` without the dashes.
+    /// The flag of `enas bench` without dashes.
     name: &'static str,
-    /// What the chart writes below it.
+    /// The label of the chart's axis.
     label: &'static str,
     values: &'static [u32],
     pub(crate) ideal: Ideal,
 }
 
-/// What a reader would compare the growth with.
+/// The ideal growth to compare with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Ideal {
     /// Twice the work takes twice the time.
     Proportional,
-    /// Time grows with the square: pictures have two sides.
+    /// The time grows with the square, because images have two sides.
     Quadratic,
     /// Twice the threads take half the time.
     Shared,
@@ -69,19 +69,19 @@ const AXES: &[Axis] = &[
     },
 ];
 
-/// What one value of an axis gave.
+/// The measurement for one value of an axis.
 pub(crate) struct Point {
     pub(crate) value: u32,
     pub(crate) measured: Measurement,
 }
 
-/// The axes that `--only` names; all if it names none.
+/// The axes that `--only` names; all if it is empty.
 pub(crate) fn chosen(only: &[String]) -> Result<Vec<&'static Axis>> {
     let names: Vec<&str> = AXES.iter().map(|axis| axis.name).collect();
     Ok(positions(&names, only)?.into_iter().map(|i| &AXES[i]).collect())
 }
 
-/// Times every value of an axis; writes `NAME.csv` and `NAME.svg` into `folder`.
+/// Measures every value of an axis. Writes `NAME.csv` and `NAME.svg` to `folder`.
 pub(crate) fn run(axis: &Axis, enas: &Program, common: &[String], folder: &Path) -> Result<()> {
     let cores = thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX));
     let mut points = Vec::new();
@@ -101,14 +101,14 @@ pub(crate) fn run(axis: &Axis, enas: &Program, common: &[String], folder: &Path)
 }
 
 impl Axis {
-    /// More threads than cores say nothing.
+    /// The values to measure. More threads than cores are left out.
     fn values_on(&self, cores: u32) -> Vec<u32> {
         let is_possible = |value: &u32| self.name != "threads" || *value <= cores;
         self.values.iter().copied().filter(is_possible).collect()
     }
 }
 
-/// The axis has the last word on its own flag.
+/// The arguments for one value. The flag of the axis replaces the one in the base.
 fn arguments(axis: &Axis, value: u32, common: &[String]) -> Vec<String> {
     let flag = format!("--{}", axis.name);
     let base: Vec<String> =

@@ -3,7 +3,7 @@
 use super::configurations::Configuration;
 use super::program::Measurement;
 
-/// What one configuration gave, round by round.
+/// The measurements of one configuration, one per round.
 pub(crate) struct Row {
     name: &'static str,
     what: &'static str,
@@ -12,13 +12,13 @@ pub(crate) struct Row {
     pub(crate) peer: Vec<Measurement>,
 }
 
-/// What holds for all rows.
+/// The conditions of all rows.
 pub(crate) struct Setting {
     pub(crate) iters: u32,
     pub(crate) warmup: u32,
     pub(crate) rounds: u32,
     pub(crate) threads: u32,
-    /// As both programs name it.
+    /// The device, with the name that both programs use.
     pub(crate) device: String,
     pub(crate) processor: Option<String>,
     pub(crate) peer: Option<String>,
@@ -29,8 +29,8 @@ impl Row {
         Self { name: configuration.name, what: configuration.what, ours: Vec::new(), peer: Vec::new() }
     }
 
-    /// How many times as long as ours the peer takes: the median of the rounds' own ratios, because what slows a
-    /// machine down for a while slows both.
+    /// The time of PyTorch divided by ours: the median over the rounds' ratios, because a temporarily slow machine
+    /// slows both.
     fn ratio(&self) -> Option<f64> {
         let pairs = self.ours.iter().zip(&self.peer);
         median(pairs.map(|(ours, peer)| peer.median_ms / ours.median_ms).collect())
@@ -49,7 +49,7 @@ impl Row {
     }
 }
 
-/// The table, and under it how it was made.
+/// The table, followed by a note on how it was made.
 pub(crate) fn markdown(rows: &[Row], setting: &Setting) -> String {
     let mut text = "| configuration | ours, ms | peer, ms | ratio | ours, MB | peer, MB |\n".to_owned();
     text += "|---|---|---|---|---|---|\n";
@@ -86,7 +86,7 @@ fn memory(measurements: &[Measurement]) -> Option<f64> {
     measurements.iter().filter_map(|measurement| measurement.peak_rss_mb).reduce(f64::max)
 }
 
-/// The middle value, or the mean of the two in the middle.
+/// The median; of an even number of values the mean of the two in the middle.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
@@ -98,13 +98,13 @@ fn shown(value: Option<f64>, as_text: impl Fn(f64) -> String) -> String {
     value.map_or("–".to_owned(), as_text)
 }
 
-/// Three digits or all whole ones: more than that, no timing is worth.
+/// Three significant digits, or all digits of larger numbers.
 fn significant(ms: f64) -> String {
     let decimals = if ms < 10.0 { 2 } else { usize::from(ms < 100.0) };
     if decimals == 0 { thousands(ms) } else { format!("{ms:.decimals$}") }
 }
 
-/// A whole number with commas.
+/// An integer with commas as thousands separators.
 fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_ratio_is_the_median_of_the_ratios_of_the_rounds() {
-        // The machine was ten times as slow in the second round; for both.
+        // In the second round the machine was ten times slower for both.
         assert_eq!(row(&[1.0, 10.0, 1.0], &[2.0, 22.0, 2.1]).ratio(), Some(2.1));
         assert_eq!(row(&[1.0], &[]).ratio(), None);
     }

@@ -1,4 +1,4 @@
-//! Compiles every kernel for every architecture and reads what the assembler says of it.
+//! Compiles every kernel for every architecture and reads the report of the assembler, ptxas.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::repo;
 
 include!("../../../crates/enas-kernels/nvcc.rs");
 
-/// Compiles all files, prints the table of kernels; its summary.
+/// Compiles all files, prints the table of kernels and returns its summary.
 ///
 /// # Errors
 /// If a file does not compile without warnings, or a kernel spills registers.
@@ -44,7 +44,8 @@ pub(crate) fn run(compiler: &Compiler) -> Result<String> {
     Ok(table::summary(&usages))
 }
 
-/// What the kernels of one variant of a file need, for all architectures. Kernels of the second are named after it.
+/// The resources of the kernels in one variant of a file, for all architectures. The variant's name is appended to
+/// theirs.
 fn compile(
     compiler: &Compiler,
     root: &Path,
@@ -68,7 +69,7 @@ fn compile(
     }
     let mut usages = ptxas::parse(&format!("{out}{report}"));
     usages.iter_mut().for_each(|usage| usage.kernel.push_str(variant));
-    // The last target is PTX, which is assembled where it runs.
+    // The last target is PTX, which the driver compiles on the machine that runs it.
     let architectures = targets.len() - 1;
     ensure!(architectures > 0, "{} knows none of the architectures", compiler.nvcc.display());
     ensure!(
@@ -80,7 +81,7 @@ fn compile(
     Ok(usages)
 }
 
-/// All `.cu` files under a folder.
+/// All `.cu` files below a directory.
 fn collect(folder: &Path, into: &mut Vec<PathBuf>) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     for entry in entries {

@@ -1,4 +1,4 @@
-//! Finding NVIDIA's compiler.
+//! Discovery of NVIDIA's compiler, nvcc.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use super::install;
 
 /// An nvcc that starts.
 pub(crate) struct Compiler {
-    /// Its absolute path, or the bare name on the path.
+    /// Its absolute path, or its name if it is on the search path.
     pub(crate) nvcc: PathBuf,
-    /// The line of `--version` that says it: `Cuda compilation tools, release 13.0, V13.0.88`.
+    /// The line of `--version` with the release: `Cuda compilation tools, release 13.0, V13.0.88`.
     pub(crate) version: String,
-    /// What `--list-gpu-code` prints.
+    /// The output of `--list-gpu-code`.
     pub(crate) known: String,
 }
 
 impl Compiler {
-    /// Asks a compiler who it is.
+    /// Queries a compiler for its version and architectures.
     ///
     /// # Errors
-    /// If it does not start or cannot say which architectures it knows.
+    /// If it does not start or does not answer.
     pub(crate) fn ask(nvcc: PathBuf) -> Result<Self> {
         let answer = |argument: &str| -> Result<String> {
             let output = Command::new(&nvcc)
@@ -43,7 +43,7 @@ impl Compiler {
         Ok(Self { version: version.to_owned(), known: answer("--list-gpu-code")?, nvcc })
     }
 
-    /// The version as cudarc's build script wants it: 13000 for 13.0.
+    /// The version in the format of cudarc's build script: 13000 for 13.0.
     pub(crate) fn cudarc_version(&self) -> Option<String> {
         let release = self.version.split("release ").nth(1)?.split([',', ' ']).next()?;
         let (major, minor) = release.split_once('.')?;
@@ -51,7 +51,8 @@ impl Compiler {
     }
 }
 
-/// The compiler that the environment names, one on the path, or one installed in `folder`; none if there is none.
+/// The compiler in the environment variables, else on the search path, else installed in `folder`; `None` if there is
+/// none.
 ///
 /// # Errors
 /// If the environment names one that does not work.
@@ -65,7 +66,7 @@ pub(crate) fn find(folder: &Path) -> Result<Option<Compiler>> {
     Ok(install::find(folder))
 }
 
-/// As the build script of `enas-kernels` looks for it.
+/// The compiler in the environment variables, with the rules of the build script of `enas-kernels`.
 fn named(nvcc: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     nvcc.or_else(|| home.map(|home| home.join("bin/nvcc")))
 }

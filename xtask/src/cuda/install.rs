@@ -1,4 +1,4 @@
-//! NVIDIA's compiler from its Python packages, in a virtual environment: no toolkit, no root.
+//! Installs NVIDIA's compiler from Python packages into a virtual environment, without a toolkit and without root.
 
 use std::fs;
 use std::path::{Path, PathBuf, absolute};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::compiler::Compiler;
 use crate::ci;
 
-/// What nvcc consists of. A newer one would write PTX that the driver 580 refuses.
+/// The parts of nvcc. A newer version would write PTX that the driver 580 refuses.
 const PACKAGES: [&str; 5] = [
     "nvidia-cuda-nvcc==13.0.88",
     "nvidia-nvvm==13.0.88",
@@ -18,10 +18,10 @@ const PACKAGES: [&str; 5] = [
     "nvidia-cuda-cccl==13.0.85",
 ];
 
-/// The compiler in `folder`, installed if it is not there. `folder/home` then serves as `CUDA_HOME`.
+/// The compiler in `folder`, which is installed if necessary. `folder/home` serves as `CUDA_HOME`.
 ///
 /// # Errors
-/// If there is no Python 3 with `venv`, or the packages cannot be had.
+/// If Python 3 with `venv` or the packages are not available.
 pub(crate) fn compiler(folder: &Path) -> Result<Compiler> {
     let folder = absolute(folder).with_context(|| format!("no path: {}", folder.display()))?;
     if let Some(compiler) = find(&folder) {
@@ -40,7 +40,7 @@ pub(crate) fn compiler(folder: &Path) -> Result<Compiler> {
     Compiler::ask(home(&folder).join("bin/nvcc"))
 }
 
-/// The compiler that is already in `folder`, if it works.
+/// The compiler that is installed in `folder`, if it works.
 pub(crate) fn find(folder: &Path) -> Option<Compiler> {
     let nvcc = home(folder).join("bin/nvcc");
     if nvcc.is_file() { Compiler::ask(nvcc).ok() } else { None }
@@ -50,7 +50,7 @@ fn home(folder: &Path) -> PathBuf {
     folder.join("home")
 }
 
-/// The folder of an environment's packages that has the layout of a CUDA toolkit.
+/// The directory in an environment's packages that has the layout of a CUDA toolkit.
 fn toolkit(environment: &Path) -> Option<PathBuf> {
     let pythons = fs::read_dir(environment.join("lib")).ok()?;
     pythons
@@ -58,7 +58,7 @@ fn toolkit(environment: &Path) -> Option<PathBuf> {
         .find(|folder| folder.join("bin/nvcc").is_file())
 }
 
-/// Makes `home` a link to `toolkit`, whatever it was linked to before.
+/// Makes `home` a symbolic link to `toolkit` and replaces an earlier link.
 fn link(toolkit: &Path, home: &Path) -> Result<()> {
     if home.is_symlink() {
         fs::remove_file(home).with_context(|| format!("cannot replace {}", home.display()))?;

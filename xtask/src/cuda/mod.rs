@@ -1,4 +1,4 @@
-//! `cargo xtask cuda-check`: everything about the GPU build that can be checked, on machines with and without a GPU.
+//! `cargo xtask cuda-check`: all checks of the GPU build, on machines with and without a GPU.
 
 mod compile;
 mod compiler;
@@ -59,7 +59,7 @@ impl Part {
         matches!(self, Part::Compile | Part::Cli)
     }
 
-    /// Runs the part; what it found, in one line.
+    /// Runs the part and returns its findings in one line.
     fn run(self, compiler: Option<&Compiler>) -> Result<String> {
         match (self, compiler) {
             (Part::Lint, compiler) => rust::lint(compiler),
@@ -96,7 +96,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The compiler, installed if that was asked for; an error if there is none although one is needed.
+/// The compiler, installed if requested.
+///
+/// # Errors
+/// If one is needed and none is available.
 fn compiler(args: &Args, needed: bool) -> Result<Option<Compiler>> {
     let default = repo::target()?.join("cuda");
     let found = match &args.install {

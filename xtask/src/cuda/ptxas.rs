@@ -1,23 +1,23 @@
-//! What the assembler reports of kernels (`nvcc -Xptxas -v`).
+//! The report of the assembler ptxas about kernels (`nvcc -Xptxas -v`).
 
-/// What one kernel needs on one architecture.
+/// The resources of one kernel on one architecture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) kernel: String,
-    /// Such as `sm_80`.
+    /// For example `sm_80`.
     pub(crate) architecture: String,
-    /// Per thread.
+    /// Registers per thread.
     pub(crate) registers: u32,
-    /// Bytes per block.
+    /// Bytes of shared memory per block.
     pub(crate) shared: u32,
-    /// Bytes per thread.
+    /// Bytes of stack per thread.
     pub(crate) stack: u32,
-    /// Bytes of registers written to memory and read back, for want of registers.
+    /// Bytes of register spills: values written to local memory and read back because registers do not suffice.
     pub(crate) spill_stores: u32,
     pub(crate) spill_loads: u32,
 }
 
-/// All kernels in the order of the report. Functions that were not inlined count for the kernel they are listed under.
+/// Parses a report. Functions that were not inlined count for the kernel they are listed under.
 pub(crate) fn parse(report: &str) -> Vec<Usage> {
     let mut usages: Vec<Usage> = Vec::new();
     for line in report.lines() {
@@ -38,7 +38,7 @@ pub(crate) fn parse(report: &str) -> Vec<Usage> {
     usages
 }
 
-/// The number before `words`; 0 if they are not in the line.
+/// The number before `words` in the line; 0 if they do not occur.
 fn before(line: &str, words: &str) -> u32 {
     let number = |(head, _): (&str, &str)| head.split_whitespace().last()?.parse().ok();
     line.split_once(&format!(" {words}")).and_then(number).unwrap_or(0)
@@ -48,7 +48,7 @@ fn before(line: &str, words: &str) -> u32 {
 mod tests {
     use super::*;
 
-    /// From nvcc 13.0.88: two kernels of ours, and one made to spill.
+    /// Output of nvcc 13.0.88 for two kernels of this repository and one that was made to spill.
     const REPORT: &str = include_str!("ptxas.txt");
 
     #[test]

@@ -1,4 +1,4 @@
-//! The Rust side of the GPU build: clippy, the program, the tests.
+//! The Rust part of the GPU build: clippy, the program, the tests.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use crate::{ci, repo};
 /// A search step that takes milliseconds.
 const TINY_STEP: &str = "bench --mode search-step --batch 4 --size 8 --filters 4 --layers 1 --cells 2 --pools 2 --aux 0 --warmup 0 --iters 1";
 
-/// How the program ends where there is no such GPU; the beginnings of messages.
+/// Beginnings of the messages with which the program ends if the GPU is not available.
 const NO_GPU: [&str; 2] = ["error: no device cuda:", "error: the NVIDIA driver does not start"];
 
-/// Lints the workspace with the feature.
+/// Lints the workspace with the feature `cuda`.
 pub(crate) fn lint(compiler: Option<&Compiler>) -> Result<String> {
     let crates = crates_with_feature(&repo::metadata()?);
     ensure!(!crates.is_empty(), "no crate has the feature `cuda`");
@@ -28,7 +28,7 @@ pub(crate) fn lint(compiler: Option<&Compiler>) -> Result<String> {
     Ok(format!("no warnings in {}{kernels}", crates.join(", ")))
 }
 
-/// The names of our crates that have the feature `cuda`.
+/// The names of this workspace's crates that have the feature `cuda`.
 fn crates_with_feature(metadata: &Value) -> Vec<String> {
     let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
     packages
@@ -38,14 +38,16 @@ fn crates_with_feature(metadata: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The tests that run kernels, on the emulated GPU.
+/// Runs the tests of the kernels on the emulated GPU.
 pub(crate) fn emulate() -> Result<String> {
     cargo(&["test", "--release", "--package", "enas-emulator"], &[])?;
     Ok("the kernels' sources pass their tests on the emulated GPU".to_owned())
 }
 
-/// Links a program that uses candle's CUDA and ours, with libraries whose functions all fail, and runs it: what is on the CPU
-/// works, and nothing looks for a GPU.
+/// Links a program that uses candle's CUDA and our kernels against stub libraries whose functions all fail, and runs
+/// it.
+///
+/// Code for the CPU must work, and nothing may look for a GPU.
 pub(crate) fn link() -> Result<String> {
     let environment = [environment(None)?, stand_in_libraries()?].concat();
     let program = ["--package", "enas-kernels", "--test", "candle", "--features", "cuda"];
@@ -53,7 +55,7 @@ pub(crate) fn link() -> Result<String> {
     Ok("candle's CUDA and ours are in one program, which works on the CPU".to_owned())
 }
 
-/// Builds the program with its kernels. With a GPU the tests run on it; without one the program must say so.
+/// Builds the program with its kernels. With a GPU the tests run on it; without one the program must report that.
 pub(crate) fn program(compiler: &Compiler) -> Result<String> {
     let mut environment = environment(Some(compiler))?;
     if !has_gpu() {
@@ -79,7 +81,7 @@ pub(crate) fn program(compiler: &Compiler) -> Result<String> {
     ))
 }
 
-/// One step on the CPU, by a program that has CUDA built in.
+/// Runs one step on the CPU with a program that has CUDA built in.
 fn runs_on_the_cpu(enas: &Program<'_>) -> Result<()> {
     let arguments = format!("{TINY_STEP} --device cpu");
     let end = end(enas, &arguments)?;
@@ -87,7 +89,8 @@ fn runs_on_the_cpu(enas: &Program<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A search on a device that there is not must end at once, with a clear message and without a trace; the message.
+/// Runs a search on a missing device, which must end immediately with a clear message and without files. Returns the
+/// message.
 fn refuses(enas: &Program<'_>, device: &str) -> Result<String> {
     let arguments = format!("search --device {device}");
     let End { code, message, left } = end(enas, &arguments)?;
@@ -97,27 +100,27 @@ fn refuses(enas: &Program<'_>, device: &str) -> Result<String> {
     Ok(message)
 }
 
-/// One line that says what is missing.
+/// Whether a message is one line that says what is missing.
 fn is_clear(message: &str) -> bool {
     message.lines().count() == 1 && NO_GPU.iter().any(|beginning| message.starts_with(beginning))
 }
 
-/// A program and the variables it runs with.
+/// A program with its environment variables.
 struct Program<'a> {
     path: PathBuf,
     environment: &'a [(&'static str, OsString)],
 }
 
-/// How a run of the program ended.
+/// The outcome of a run of the program.
 struct End {
     code: Option<i32>,
-    /// What it wrote to standard error.
+    /// The text on standard error.
     message: String,
-    /// What it left in its folder.
+    /// The files that it left in its directory.
     left: Vec<PathBuf>,
 }
 
-/// Runs the program in an empty folder.
+/// Runs the program in an empty directory.
 fn end(enas: &Program<'_>, arguments: &str) -> Result<End> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     eprintln!("enas {arguments}");
@@ -135,7 +138,7 @@ fn end(enas: &Program<'_>, arguments: &str) -> Result<End> {
     })
 }
 
-/// cargo with these variables.
+/// Runs cargo with these environment variables.
 fn cargo(arguments: &[&str], environment: &[(&str, OsString)]) -> Result<()> {
     let mut command = repo::cargo();
     command.args(arguments).env_remove("ENAS_CUDA_STUB");
@@ -144,8 +147,9 @@ fn cargo(arguments: &[&str], environment: &[(&str, OsString)]) -> Result<()> {
     ci::check(&mut command)
 }
 
-/// What the build scripts of candle, of cudarc and of our kernels ask for: the compiler of this check, or one that leaves
-/// everything empty. What is set already stays, but for the compiler.
+/// The variables for the build scripts of candle, of cudarc and of our kernels: the given compiler, or the stand-in.
+///
+/// Variables that are set already are kept, except that of the compiler.
 fn environment(compiler: Option<&Compiler>) -> Result<Vec<(&'static str, OsString)>> {
     let mut variables = match compiler {
         Some(compiler) => vec![("NVCC", compiler.nvcc.clone().into_os_string())],
@@ -171,7 +175,7 @@ fn environment(compiler: Option<&Compiler>) -> Result<Vec<(&'static str, OsStrin
         let unset = |(name, _): &(&str, _)| env::var_os(name).is_none();
         variables.extend(found.into_iter().filter(unset).filter_map(|(name, value)| Some((name, value?))));
     }
-    // Candle asks a GPU for its architecture otherwise, and there may be none.
+    // Otherwise candle's build script queries a GPU for its architecture, and there may be none.
     if env::var_os("CUDA_COMPUTE_CAP").is_none() && !(compiler.is_some() && has_gpu()) {
         variables.push(("CUDA_COMPUTE_CAP", "80".into()));
     }
@@ -183,13 +187,14 @@ fn has_gpu() -> bool {
     Path::new("/dev/nvidia0").exists()
 }
 
-/// Lets linkers and programs find libraries whose functions all fail. Linkers look into a toolkit's own folders first.
+/// Variables with which linkers and programs find the stub libraries. Linkers search a toolkit's own directories
+/// first.
 fn stand_in_libraries() -> Result<Vec<(&'static str, OsString)>> {
     let libraries = stand_in::libraries()?;
     Ok(["LIBRARY_PATH", "LD_LIBRARY_PATH"].map(|name| (name, before(&libraries, name))).into())
 }
 
-/// A folder before those that a variable lists.
+/// The list of directories in a variable, with `folder` in front.
 fn before(folder: &Path, variable: &str) -> OsString {
     let listed = env::var_os(variable).unwrap_or_default();
     let all = std::iter::once(folder.to_path_buf()).chain(env::split_paths(&listed));
@@ -204,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    /// A program of a few shell commands.
+    /// A program that consists of shell commands.
     fn script(folder: &Path, commands: &str) -> Program<'static> {
         let path = folder.join("enas");
         fs::write(&path, format!("#!/bin/sh\n{commands}\n")).expect("written");

@@ -1,5 +1,6 @@
-//! In the place of NVIDIA's toolkit, where there is none: a compiler that writes empty files, and libraries whose functions
-//! all fail. Rust code compiles and links with them, and the program starts and finds no GPU.
+//! A stand-in for NVIDIA's toolkit: a compiler that writes empty files, and stub libraries whose functions all fail.
+//!
+//! Rust code compiles and links with them; the program starts and finds no GPU.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,11 +12,11 @@ use serde_json::Value;
 
 use crate::{ci, repo};
 
-/// What is written in the place of nvcc.
+/// The script that replaces nvcc.
 const NVCC: &str = include_str!("stand_in.sh");
-/// The version it says it is, as the build script of cudarc wants it.
+/// The version that it claims, in the format of cudarc's build script.
 pub(crate) const VERSION: &str = "13000";
-/// A library, and the names of its files as linkers and as programs look for them.
+/// The libraries: the name for linkers, and the file name that programs load.
 const LIBRARIES: [(&str, &str); 6] = [
     ("cuda", "libcuda.so.1"),
     ("nvrtc", "libnvrtc.so.13"),
@@ -24,10 +25,10 @@ const LIBRARIES: [(&str, &str); 6] = [
     ("cublasLt", "libcublasLt.so.13"),
     ("cudart", "libcudart.so.13"),
 ];
-/// What every function returns: `CUDA_ERROR_STUB_LIBRARY`.
+/// The return value of every function: `CUDA_ERROR_STUB_LIBRARY`.
 const FAILURE: i32 = 34;
 
-/// Writes the compiler; the folder that serves as `CUDA_HOME`.
+/// Writes the compiler and returns the directory that serves as `CUDA_HOME`.
 ///
 /// # Errors
 /// If the files cannot be written.
@@ -44,10 +45,10 @@ pub(crate) fn home() -> Result<PathBuf> {
     Ok(home)
 }
 
-/// Builds the libraries with the C compiler of this machine; the folder they are in.
+/// Builds the libraries with the C compiler of this machine and returns their directory.
 ///
 /// # Errors
-/// If there is no C compiler.
+/// If there is no C compiler, or files cannot be read or written.
 pub(crate) fn libraries() -> Result<PathBuf> {
     let folder = home()?.join("lib64");
     let names = functions(&sources()?)?;
@@ -67,12 +68,12 @@ pub(crate) fn libraries() -> Result<PathBuf> {
         let link = folder.join(format!("lib{name}.so"));
         fs::copy(folder.join(file), &link).with_context(|| format!("cannot write {}", link.display()))?;
     }
-    // Written last: it says that all is there.
+    // Written last, as it marks the libraries as complete.
     fs::rename(&source_of_all, &source).with_context(|| format!("cannot write {}", source.display()))?;
     Ok(folder)
 }
 
-/// Where cudarc and candle declare NVIDIA's functions and those of candle's own kernels.
+/// The files in which cudarc and candle declare NVIDIA's functions and those of candle's own kernels.
 fn sources() -> Result<Vec<PathBuf>> {
     let output = repo::cargo()
         .args(["metadata", "--format-version", "1", "--all-features"])
@@ -106,7 +107,7 @@ fn functions(sources: &[PathBuf]) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// The functions in the blocks `extern "C" { … }` of a source: those without a body.
+/// The functions in the blocks `extern "C" { … }` of a source, that is, those without a body.
 fn declared(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split("extern \"C\" {").skip(1).flat_map(|block| {
         let block = block.split('}').next().unwrap_or_default();
@@ -116,7 +117,7 @@ fn declared(text: &str) -> impl Iterator<Item = String> + '_ {
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
-    // Unchanged files keep their time: build scripts look at it.
+    // Unchanged files keep their modification time, which build scripts compare.
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }

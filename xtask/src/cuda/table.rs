@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::ptxas::Usage;
 
-/// A line per kernel: registers on each architecture, and the most that it needs of everything else.
+/// A line per kernel: registers on each architecture, and the maxima of the other resources.
 pub(crate) fn text(usages: &[Usage]) -> String {
     let (kernels, architectures) = names(usages);
     let wide = kernels.iter().map(|kernel| kernel.len()).max().unwrap_or(0).max("registers on".len());
@@ -26,12 +26,12 @@ pub(crate) fn text(usages: &[Usage]) -> String {
     text
 }
 
-/// A column of the table.
+/// Appends a cell of the table.
 fn push(text: &mut String, cell: &str) {
     let _ = write!(text, " {cell:>7}");
 }
 
-/// Kernels and architectures, each in the order of their first mention.
+/// The names of kernels and architectures, in the order of their first occurrence.
 fn names(usages: &[Usage]) -> (Vec<&str>, Vec<&str>) {
     let (mut kernels, mut architectures) = (Vec::new(), Vec::new());
     for usage in usages {
@@ -48,8 +48,10 @@ fn spilled(usage: &Usage) -> u32 {
     usage.spill_stores + usage.spill_loads
 }
 
+/// Checks that no kernel spills registers.
+///
 /// # Errors
-/// Names every kernel that spills registers.
+/// Names every kernel that does.
 pub(crate) fn refuse_spills(usages: &[Usage]) -> Result<()> {
     let spilling: Vec<String> = usages
         .iter()
@@ -65,7 +67,7 @@ pub(crate) fn refuse_spills(usages: &[Usage]) -> Result<()> {
     Ok(())
 }
 
-/// One line of how much is needed at most, and by whom.
+/// The largest use of each resource, with its kernel, in one line.
 pub(crate) fn summary(usages: &[Usage]) -> String {
     let (kernels, architectures) = names(usages);
     let most = |what: fn(&Usage) -> u32, unit: &str| match usages.iter().max_by_key(|usage| what(usage)) {

@@ -1,4 +1,4 @@
-//! `enas arc`.
+//! The arguments of `enas arc`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `enas bench`.
+//! The arguments of `enas bench`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use enas_search::Activations;
 use super::values::{activations, device, share, switch, whole};
 use super::{Device, ModelPlace};
 
-/// Heading of the flags for developers of this program; `-h` leaves them out.
+/// Heading of the flags for developers of this program, which `-h` does not show.
 const STEPS: &str = "Single steps";
 
 /// Time a model, or single steps of searching, training and predicting

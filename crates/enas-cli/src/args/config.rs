@@ -1,4 +1,4 @@
-//! `enas config`.
+//! The arguments of `enas config`.
 
 use std::path::PathBuf;
 
@@ -60,7 +60,7 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    /// The command's name.
+    /// The name of the command.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Search => "search",

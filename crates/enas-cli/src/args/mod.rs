@@ -1,4 +1,4 @@
-//! What can be typed: commands, flags, their help and their checks. Not what the commands do.
+//! The command line: commands and flags with their help and checks. Their implementation is in `commands`.
 
 mod arcs;
 mod bench;
@@ -108,7 +108,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether none is given.
+    /// Whether no setting is given.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { preset, config, set, seed } = self;
         preset.is_none() && config.is_none() && set.is_empty() && seed.is_none()

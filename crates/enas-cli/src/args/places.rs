@@ -1,4 +1,4 @@
-//! Where images, runs and models are: the same words for every command that needs one.
+//! Arguments for images, runs and models, with the same names in all commands.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    /// The place that was given, either way.
+    /// The path that was given, as an argument or with the flag.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.data.as_deref().or(self.flag.as_deref())
     }
@@ -35,7 +35,7 @@ pub(crate) struct RunPlace {
 }
 
 impl RunPlace {
-    /// The directory that was given, either way.
+    /// The directory that was given, as an argument or with the flag.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.run.as_deref().or(self.flag.as_deref())
     }

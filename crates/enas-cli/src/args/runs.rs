@@ -1,4 +1,4 @@
-//! Searching, training, and using what came of it.
+//! The arguments of the commands that search, train and use models.
 
 use std::path::PathBuf;
 
@@ -62,7 +62,7 @@ pub(crate) enum Space {
     Macro,
 }
 
-/// What a search of the macro space has unless something else is said: no finals, and the published penalty on skips.
+/// Defaults of a search in the macro space: no finals, and the published penalty on skip connections.
 const MACRO: [&str; 4] =
     ["space=macro", "finals.steps=0", "controller.skip.weight=0.8", "controller.skip.target=0.4"];
 
@@ -85,24 +85,24 @@ impl Search {
         self.settings.config.is_some() || self.settings.preset.as_ref().is_some_and(of_macro)
     }
 
-    /// The settings with strategy and limits among them.
+    /// The settings, including those from the flags for space, strategy and limits.
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = self.limits.within(&self.settings);
         let of_space: &[&str] = match self.space {
             None => &[],
             Some(Space::Micro) => &["space=micro"],
-            // What a file or a preset of that space says of the rest stands.
+            // The other values of a file or preset of the macro space stay.
             Some(Space::Macro) if self.names_settings() => &MACRO[..1],
             Some(Space::Macro) => &MACRO,
         };
         if !of_space.is_empty() {
             settings.set.retain(|set| !set.starts_with("space="));
-            // Below what is set by hand.
+            // First in the list, so that values set by the user win.
             settings.set.splice(..0, of_space.iter().map(|&set| set.to_owned()));
         }
         let Some(strategy) = self.strategy else { return settings };
         let name = strategy.to_possible_value().expect("no strategy is hidden");
-        // Ahead of the keys of that strategy: another kind drops those of the one before.
+        // Before the keys of the strategy: a change of the kind drops the keys of the previous kind.
         let kind = format!("strategy.kind={}", name.get_name());
         let others = settings.set.into_iter().filter(|set| !set.starts_with("strategy.kind="));
         Settings { set: std::iter::once(kind).chain(others).collect(), ..settings }
@@ -125,7 +125,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Settings with these limits, which win over assignments of the same keys.
+    /// The settings with these limits, which win over `--set` for the same keys.
     pub(crate) fn within(&self, settings: &Settings) -> Settings {
         let mut set = settings.set.clone();
         set.extend(self.max_params.map(|n| format!("limits.params={n}")));
@@ -135,7 +135,10 @@ impl Limits {
     }
 }
 
-/// A time for one image, in milliseconds: `5ms`, `0.8ms`, `5`.
+/// Parses a latency in milliseconds: `5ms`, `0.8ms`, `5`.
+///
+/// # Errors
+/// A message that says what to write.
 fn milliseconds(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix("ms").unwrap_or(text).trim();
     match number.parse::<f64>() {

@@ -1,4 +1,4 @@
-//! Values of flags, and what is said of wrong ones.
+//! Parsers for the values of flags, with messages for wrong values.
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use enas_search::{Activations, MemoryLimit, ReadyCell, TimeLimit, ready_cells};
@@ -16,7 +16,7 @@ pub(crate) fn epochs(text: &str) -> Result<u64, String> {
     whole(1, 1_000_000)(text).map(|n| n as u64)
 }
 
-/// The names of the ready cells, each with what it is.
+/// The names of the ready cells, each with its description.
 pub(crate) fn cell() -> PossibleValuesParser {
     let value = |cell: ReadyCell| PossibleValue::new(cell.name).help(cell.about);
     PossibleValuesParser::new(ready_cells().into_iter().map(value))

@@ -1,4 +1,4 @@
-//! `enas arc`: check, explain, convert and make up architectures. Drawing them is next door.
+//! `enas arc`: checks, explains, converts and samples architectures. `draw.rs` draws them.
 
 use std::io::{self, Write};
 
@@ -18,7 +18,7 @@ use crate::output::cost;
 /// Runs `enas arc …`.
 ///
 /// # Errors
-/// Usage, for an arc that is not one.
+/// A usage error for an invalid arc.
 pub(crate) fn run(context: &Context, command: &args::Arc) -> Result<u8> {
     match command {
         args::Arc::Check(input) => check(context, input),

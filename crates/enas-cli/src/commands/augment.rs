@@ -1,4 +1,4 @@
-//! `enas augment`: a contact sheet of originals and augmented copies.
+//! `enas augment`: a contact sheet of original images and augmented variants.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::failure::{SUCCESS, usage};
 /// Runs `enas augment`.
 ///
 /// # Errors
-/// Usage for bad settings; if the data cannot be read or the sheet not be written.
+/// A usage error for invalid settings; an error if the data cannot be read or the sheet cannot be written.
 pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
     #[derive(Serialize)]
     struct Written<'a> {
@@ -42,7 +42,7 @@ pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-/// The sheet: originals have a blue frame, and each is followed by its variations.
+/// The sheet: each original has a blue frame and is followed by its augmented variants.
 fn drawn(groups: &[Vec<enas_data::Tile>]) -> RgbImage {
     let groups: Vec<Group<'_>> = groups.iter().filter_map(|tiles| group(tiles)).collect();
     let Bitmap { width, height, rgb } = enas_draw::contact_sheet(&groups);
@@ -59,8 +59,9 @@ fn tile(tile: &enas_data::Tile) -> Tile<'_> {
     Tile { rgb: tile.image.as_raw(), width, height, framed: tile.original }
 }
 
-/// Where the sheet goes: what `--out` says, else the first free name after the data. Neither a file that exists nor the
-/// data themselves are written to unless asked for by `--force`.
+/// The file of the sheet: `--out`, else the first free name derived from the data's name.
+///
+/// Without `--force`, an existing file and a file among the images are refused.
 fn target(args: &args::Augment, data: &Path) -> Result<PathBuf> {
     let Some(out) = &args.out else {
         let name = std::path::absolute(data).ok();
@@ -83,7 +84,7 @@ fn target(args: &args::Augment, data: &Path) -> Result<PathBuf> {
     Ok(out.clone())
 }
 
-/// Whether a file that need not be there yet lies in a folder that is.
+/// Whether a file, existing or not, lies below an existing directory.
 fn is_below(file: &Path, folder: &Path) -> bool {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match (parent.canonicalize(), folder.canonicalize()) {

@@ -1,4 +1,4 @@
-//! `enas auto`: from a folder of pictures to a model, without further questions.
+//! `enas auto`: trains a model from a directory of images with automatic choices.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ pub(crate) enum Search {
 }
 
 impl Search {
-    /// As it is typed.
+    /// The name on the command line.
     fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -97,15 +97,15 @@ impl From<Search> for SearchWhen {
     }
 }
 
-/// Seconds kept for report and export: a twelfth of the time, within bounds.
+/// Bounds of the seconds reserved for report and export, which are a twelfth of the time limit.
 const FINISH: (f64, f64) = (2.5, 15.0);
-/// Images that the exported file is checked with where time is limited: the other runtime takes its time for each.
+/// Number of images for the check of the exported file under a time limit. The check's time is proportional to it.
 const CHECKED: usize = 8;
 
 /// Runs `enas auto`.
 ///
 /// # Errors
-/// Usage for bad settings; whatever data, network and disk report.
+/// A usage error for invalid settings; errors of data, network and disk.
 pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     let began = Instant::now();
     use_threads(args.machine.threads)?;
@@ -179,7 +179,7 @@ fn started(
     let plan = MemoryPlan::for_both(&config.search, &config.train, gpu.is_some())?;
     tracing::info!("{plan}");
     let mut data = plan.load(&config.search.data, seed, None)?;
-    // Said above, so that not every phase says it again.
+    // They were shown above; otherwise every phase would show them again.
     data.concerns.clear();
     let mut run = AutoRun::create(args.out.as_deref(), &config, &data, began)?;
     run.set_memory(plan);
@@ -188,7 +188,7 @@ fn started(
     Ok((config, data, run))
 }
 
-/// The command that starts such a run, without what no result depends on.
+/// The command that starts such a run, without flags that do not influence the result.
 fn asked_command(args: &Auto) -> String {
     let Auto { images, time, search, settings, .. } = args;
     let word = |text: &str| shell_word(Path::new(text));
@@ -229,7 +229,7 @@ fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(Aut
     Ok((config, data, run))
 }
 
-/// The settings of the search and of the trainings: some keys are only known to one of them.
+/// Splits settings into those of the search and those of the trainings: some keys are known to one of them only.
 fn divided(settings: &Settings) -> (Settings, Settings) {
     let table = |assignment: &String| assignment.split(['.', '=']).next().unwrap_or_default().to_owned();
     let only = |tables: &'static [&str]| {
@@ -248,7 +248,7 @@ fn pictures(data: &Dataset) -> String {
     format!("{} classes; {a} pictures to train on, {b} to choose by, {c} to test with", classes.len())
 }
 
-/// Said even with --quiet: without it the user would not know what was kept.
+/// Shown even with `--quiet`: without it the user would not know what was saved.
 fn write_interrupted(error: &Error, run: &AutoRun) -> io::Result<()> {
     let mut err = io::stderr().lock();
     writeln!(err, "{error}")?;
@@ -258,7 +258,7 @@ fn write_interrupted(error: &Error, run: &AutoRun) -> io::Result<()> {
     writeln!(err, "go on with: enas auto --resume {}", shell_word(run.dir()))
 }
 
-/// The model for other programs, if it can be had. That it cannot is no reason to call the run failed.
+/// Exports the model to ONNX, if possible. A failure does not make the run fail.
 #[cfg(feature = "export")]
 fn onnx(model: &Path, images: Option<usize>) -> Option<PathBuf> {
     super::export::beside(model, images)
@@ -274,7 +274,7 @@ fn onnx(_: &Path, _: Option<usize>) -> Option<PathBuf> {
     None
 }
 
-/// What was written beside the model.
+/// The files written in addition to the model.
 struct Files {
     onnx: Option<PathBuf>,
     report: Option<PathBuf>,
@@ -404,7 +404,7 @@ impl Document<'_> {
     }
 }
 
-/// The best random architecture beside the one found.
+/// The difference to the best random architecture in words.
 fn beside(difference: PairedDifference) -> String {
     let PairedDifference { points, low, high } = difference;
     let is = difference.verdict().words();

@@ -1,4 +1,4 @@
-//! `enas bench`: times single steps, one JSON line. Inputs are random numbers; nothing is learned.
+//! `enas bench`: measures the time of single steps and prints one line of JSON. Inputs are random numbers.
 
 use std::fs;
 use std::io::{self, Write};
@@ -19,21 +19,21 @@ use crate::args::{Bench, Mode};
 use crate::failure::{OrUsage, SUCCESS, usage};
 use crate::{arcs, device};
 
-/// Threads that single steps are timed with, as those of other programs are.
+/// Default number of threads for single steps; the comparisons with other programs use as many.
 const THREADS: usize = 2;
-/// Classes of the network that is timed.
+/// Number of classes of the measured network.
 const CLASSES: usize = 10;
-/// Architectures that are sampled when no file gives them.
+/// Number of architectures that are sampled if no file is given.
 const SAMPLED_ARCS: u64 = 64;
-/// Learning rate; its value does not change the time.
+/// Learning rate; its value does not influence the time.
 const LR: f32 = 0.05;
-/// Length of the pretended training, so that drop-path is as strict as at its start.
+/// Assumed number of steps of the training. It is large, so that drop-path has the keep probability of its start.
 const TOTAL_STEPS: u64 = 1_000_000;
 
 /// Runs `enas bench`.
 ///
 /// # Errors
-/// Usage for an arc that does not fit; whatever the network reports.
+/// A usage error for an arc that does not fit; errors of the network.
 pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
     let Some(mode) = args.mode else { return latency::run(context, args) };
     if args.activations == Activations::Bf16 && matches!(mode, Mode::ControllerStep | Mode::FixedInfer) {
@@ -59,7 +59,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-/// The measurements per operation, as means over the timed steps.
+/// The profile per operation, as means over the measured steps.
 fn table(rows: &[profile::Row], iters: usize) -> String {
     let per_step = |x: f64| x / iters as f64;
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("operation".len());
@@ -83,7 +83,7 @@ fn table(rows: &[profile::Row], iters: usize) -> String {
     text
 }
 
-/// Milliseconds of step `i`.
+/// Runs step `i` and returns its time in milliseconds.
 fn timed(step: &mut BoxedStep, i: usize) -> Result<f64> {
     let start = Instant::now();
     step(i)?;
@@ -92,7 +92,7 @@ fn timed(step: &mut BoxedStep, i: usize) -> Result<f64> {
 
 type BoxedStep = Box<dyn FnMut(usize) -> Result<()>>;
 
-/// What one iteration does.
+/// Returns the function that runs one iteration of the mode.
 fn step(args: &Bench, mode: Mode) -> Result<BoxedStep> {
     match mode {
         Mode::SearchStep => search_step(args),
@@ -113,7 +113,7 @@ fn search_step(args: &Bench) -> Result<BoxedStep> {
     }))
 }
 
-/// Dropout stays on, as in the published code.
+/// Dropout stays on, as in the authors' code.
 fn reward_step(args: &Bench) -> Result<BoxedStep> {
     let (arcs, batch) = (arcs_of(args)?, Batch::random(args)?);
     let child = placed(shared(args)?, args)?;
@@ -169,7 +169,7 @@ fn fixed(args: &Bench, arc: &Arc) -> Result<Child> {
     Child::fixed(&child_config(args), arc, input(args), CLASSES, seed(args)).or_usage()
 }
 
-/// The network where the flags want it.
+/// Moves the network to the device that the flags ask for.
 fn placed(mut child: Child, args: &Bench) -> Result<Child> {
     match device::gpu(args.device)? {
         Some(gpu) => child.use_gpu(&gpu, args.activations.into())?,
@@ -187,7 +187,7 @@ fn train(child: &mut Child, arc: &Arc, batch: &Batch, i: usize, seed: Seed) -> R
     Ok(())
 }
 
-/// The settings that the flags describe; everything else as published.
+/// The configuration that the flags describe; all other values are those of the authors' code.
 fn child_config(args: &Bench) -> enas_child::Config {
     enas_child::Config {
         filters: args.filters,
@@ -213,7 +213,7 @@ fn seed(args: &Bench) -> Seed {
     Seed::new(args.seed)
 }
 
-/// The architectures of `--arcs`, or as many draws of an untrained policy.
+/// The architectures of `--arcs`, else samples of an untrained policy.
 fn arcs_of(args: &Bench) -> Result<Vec<Arc>> {
     let arcs = match &args.arcs {
         Some(file) => arcs::in_file(file).context("--arcs")?,
@@ -247,7 +247,7 @@ fn fits(arc: &Arc, args: &Bench, flag: &str) -> Result<()> {
     )))
 }
 
-/// Random pictures with random labels.
+/// Random images with random labels.
 struct Batch {
     /// `[n, c, h, w]`, standard normal.
     images: Tensor,
@@ -266,7 +266,7 @@ impl Batch {
         Ok(Self { images, labels: Tensor::from_vec(labels, args.batch, &Device::Cpu)? })
     }
 
-    /// Counts the hits, as a reward does, and makes sure that there was something to count.
+    /// Counts the right predictions, as a reward does. Fails if the shape of the logits is wrong.
     fn check(&self, logits: &Tensor) -> Result<()> {
         let n = self.labels.elem_count();
         ensure!(logits.dims() == [n, CLASSES], "logits {:?} for {n} pictures", logits.dims());
@@ -278,7 +278,7 @@ impl Batch {
     }
 }
 
-/// The promised line: what was measured, and of what.
+/// The JSON line: the measurements and the parameters of the measured step. Its keys are part of the interface.
 #[derive(Serialize)]
 struct Line<'a> {
     mode: Mode,
@@ -315,7 +315,7 @@ impl<'a> Line<'a> {
         sorted.sort_by(f64::total_cmp);
         let median_ms = sorted[sorted.len() / 2];
         let p90_ms = sorted[9 * (sorted.len() - 1) / 10];
-        // A controller step sees no picture.
+        // A controller step does not process images.
         let sees_pictures = mode != Mode::ControllerStep;
         Self {
             mode,
@@ -347,12 +347,12 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Three decimals: microseconds of a millisecond.
+/// Rounds to three decimals.
 pub(super) fn rounded(x: f64) -> f64 {
     (x * 1e3).round() / 1e3
 }
 
-/// The most memory that this process ever held, in MiB; unknown where the system does not say.
+/// Peak resident memory of this process in MiB; `None` if the system does not provide it.
 pub(super) fn peak_rss_mb() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,5 +1,6 @@
-//! Settings that follow from the images, where the user chose neither a preset nor a file: one way for all commands that
-//! train on them.
+//! Automatic choice of settings from the images, for users who named neither a preset nor a file.
+//!
+//! All commands that train on images share it.
 
 use std::time::Duration;
 
@@ -10,40 +11,42 @@ use enas_search::{Choice, Given, Kind, TimeLimit, recommend};
 use super::Context;
 use crate::args::{Extent, Settings};
 
-/// The images that settings are to follow from, and what stands already.
+/// The input of the choice: what the user has set already.
 pub(super) struct Asked<'a> {
-    /// What the user says.
+    /// The settings of the user.
     pub(super) settings: &'a Settings,
-    /// What the user says of the length.
+    /// The user's flags for epochs and time.
     pub(super) extent: Option<&'a Extent>,
-    /// What the user says of the time, if not in `extent`.
+    /// The user's time limit, if it is not in `extent`.
     pub(super) time: Option<TimeLimit>,
-    /// Whether a training may go on with the images that it was measured on.
+    /// Whether a training may continue with the images that it was measured on (refit).
     pub(super) refits: bool,
-    /// Assignments that stand whatever follows from the images: those of the search that a training comes after.
+    /// Assignments that a choice must not override, such as those of the search before a training.
     pub(super) standing: &'a [String],
 }
 
-/// Settings with what follows from the images below them.
+/// The settings of the user with the chosen ones, which the user's override.
 pub(super) struct Followed {
     pub(super) settings: Settings,
-    /// What was chosen; none where the user chose.
+    /// The choices; empty if the user named a preset or a file.
     pub(super) choices: Vec<Choice>,
 }
 
 impl<'a> Asked<'a> {
-    /// What the user says in `settings`, and no more.
+    /// Takes the settings of the user and nothing else.
     pub(super) fn of(settings: &'a Settings) -> Self {
         Self { settings, extent: None, time: None, refits: false, standing: &[] }
     }
 
-    /// Whether the images may decide: the user named neither a preset nor a file, and the images have no preset of their
+    /// Whether settings may be chosen from the images.
+    ///
+    /// That requires that the user named neither a preset nor a file, and that the images have no preset of their
     /// own.
     pub(super) fn is_open(&self, data: &enas_data::Config) -> bool {
         self.settings.preset.is_none() && self.settings.config.is_none() && !data.is_digits()
     }
 
-    /// Looks at the images that `data` describes, and chooses for a command of one kind what is left open. Says so.
+    /// Examines the images of `data`, chooses open settings for a command of kind `kind`, and announces them.
     pub(super) fn follow(
         &self,
         context: &Context,
@@ -54,7 +57,7 @@ impl<'a> Asked<'a> {
         if !self.is_open(data) {
             return nothing();
         }
-        // What is wrong with the images, loading them says.
+        // Problems of the images are reported when they are loaded.
         let Ok(report) = doctor::check(data, seed) else { return nothing() };
         if !report.can_start {
             return nothing();
@@ -65,7 +68,7 @@ impl<'a> Asked<'a> {
         Followed { settings: below(&choices, kind, self.settings), choices }
     }
 
-    /// What follows from a report and is left open.
+    /// The recommended settings for a report, without those that are set already.
     pub(super) fn choose(&self, report: &Report) -> Vec<Choice> {
         let given = Given {
             image_size: self.value("data.image_size").and_then(|value| value.parse().ok()),
@@ -78,18 +81,18 @@ impl<'a> Asked<'a> {
         choices
     }
 
-    /// How long everything may take.
+    /// The time limit.
     fn time(&self) -> Option<Duration> {
         self.time.or(self.extent.and_then(|extent| extent.time)).and_then(|limit| limit.0)
     }
 
-    /// Whether nothing that the user says rules a refit out: it goes on from the last epoch, with images varied anew.
+    /// Whether the settings of the user permit a refit. It continues from the last epoch, with images augmented anew.
     fn may_refit(&self) -> bool {
         let is = |key, wanted| self.value(key).is_none_or(|value| value.trim_matches('"') == wanted);
         is("keep", "last") && is("data.augment.when", "each-epoch")
     }
 
-    /// Whether the user or what stands says something of this key.
+    /// Whether the user or a standing assignment sets this key.
     pub(super) fn sets(&self, key: &str) -> bool {
         let by_flag = key == "run.epochs" && self.extent.is_some_and(|extent| extent.epochs.is_some());
         by_flag || self.value(key).is_some()
@@ -102,14 +105,14 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Says what was chosen and why: one line for each, as it would be typed to choose it by hand.
+/// Prints the choices with their reasons, one per line, in the form in which a user would type them.
 pub(super) fn announce(context: &Context, choices: &[Choice]) {
     if choices.is_empty() {
         return;
     }
     context.console.note("settings that follow from the images; another --set of the same key wins:");
     let width = choices.iter().map(|choice| choice.key.len() + choice.value.len()).max().unwrap_or(0);
-    // Where both are to come, the same key may have a value for each.
+    // If choices for both kinds are printed, the same key may occur twice.
     let is_for_both =
         [Kind::Search, Kind::Train].iter().all(|kind| choices.iter().any(|c| c.only == Some(*kind)));
     for Choice { key, value, reason, only } in choices {
@@ -123,7 +126,7 @@ pub(super) fn announce(context: &Context, choices: &[Choice]) {
     }
 }
 
-/// Settings for a command of one kind with choices below what is set by hand.
+/// The settings with the choices for a command of kind `kind`; the user's settings override them.
 pub(super) fn below(choices: &[Choice], kind: Kind, settings: &Settings) -> Settings {
     let of_kind = choices.iter().filter(|choice| choice.is_for(kind));
     let chosen = of_kind.map(|Choice { key, value, .. }| format!("{key}={value}"));

@@ -1,4 +1,4 @@
-//! `enas config`: the effective settings, a check of a file, the presets.
+//! `enas config`: prints the effective settings, checks a file, lists the presets.
 
 use anyhow::{Context as _, Result};
 use enas_search::{Layers, SMALL_FILE, SearchConfig, Settings, TrainConfig, presets, read_text};
@@ -11,7 +11,7 @@ use crate::failure::{OrUsage, SUCCESS};
 /// Runs `enas config …`.
 ///
 /// # Errors
-/// Usage, for settings that are not valid.
+/// A usage error for invalid settings.
 pub(crate) fn run(context: &Context, command: &args::Config) -> Result<u8> {
     match command {
         args::Config::Show(args) => show(context, args),
@@ -51,7 +51,8 @@ fn checked(context: &Context, args: &args::ConfigCheck, job: Job, config: &impl 
         .print(config, |out| writeln!(out, "{}: ok, settings for `enas {}`", args.file.display(), job.name()))
 }
 
-/// What a file is for: only a search has a controller. A file that does not parse is left to the real check.
+/// The command that a file is for: only files for a search have these tables. The check reports files that do not
+/// parse.
 fn job_of(file: &std::path::Path) -> Result<Job> {
     let text =
         read_text(file, SMALL_FILE).with_context(|| format!("cannot read {}", file.display())).or_usage()?;

@@ -1,4 +1,4 @@
-//! `enas data`: public data sets, and what is noteworthy about one before anything is trained on it.
+//! `enas data`: downloads public data sets and checks data sets before a training.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -55,7 +55,7 @@ pub(crate) struct Check {
 /// Runs `enas data …`.
 ///
 /// # Errors
-/// Usage for bad settings; if there are no data to look at.
+/// A usage error for invalid settings; an error if there are no data.
 pub(crate) fn run(context: &Context, command: &Data) -> Result<u8> {
     match command {
         Data::Check(args) => check(context, args),
@@ -71,7 +71,7 @@ fn check(context: &Context, args: &Check) -> Result<u8> {
     Ok(if report.can_start { SUCCESS } else { FAILED })
 }
 
-/// A report in a few lines: what is serious, the verdict, and where the rest is.
+/// A report in a few lines: errors and warnings, the verdict, and the command that shows all cases.
 pub(crate) fn in_short(report: &Report) -> Vec<String> {
     let serious = report.findings.iter().filter(|finding| finding.severity != Severity::Note);
     let line = |Finding { severity, summary, consequence, .. }: &Finding| {
@@ -100,7 +100,7 @@ fn write(report: &Report, examples: usize, out: &mut dyn Write) -> io::Result<()
     writeln!(out, "{}", verdict(report))
 }
 
-/// More classes than this are cut in the middle.
+/// Maximum number of classes shown. Of more classes, the first and the last ones are shown.
 const SHOWN: usize = 24;
 
 fn write_classes(classes: &[ClassCount], drawn: &[Part], out: &mut dyn Write) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! `enas arc draw`: pictures of architectures in files.
+//! `enas arc draw`: writes drawings of architectures to files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,8 @@ pub(crate) enum Theme {
 /// Runs `enas arc draw`.
 ///
 /// # Errors
-/// Usage for a bad arc, bad settings and flags that do not go together; if a file cannot be written.
+/// A usage error for an invalid arc, invalid settings or flags that exclude each other; an error if a file cannot be
+/// written.
 pub(crate) fn run(context: &Context, args: &ArcDraw) -> Result<()> {
     #[derive(Serialize)]
     struct Written {
@@ -114,10 +115,10 @@ pub(crate) fn run(context: &Context, args: &ArcDraw) -> Result<()> {
         .print(&written, |out| written.paths.iter().try_for_each(|path| writeln!(out, "{}", path.display())))
 }
 
-/// Where drawings go.
+/// The files of the drawings.
 struct Target {
     folder: PathBuf,
-    /// Name without the ending, if the user gave one.
+    /// The file name without extension, if the user gave one.
     name: Option<String>,
     format: Format,
     /// Those that were asked for.
@@ -176,12 +177,12 @@ impl Target {
     }
 }
 
-/// The word that stands for a value on the command line.
+/// The name of a value on the command line.
 fn word(value: impl ValueEnum) -> String {
     value.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
 }
 
-/// How drawings look.
+/// Format and appearance of the drawings.
 struct Style {
     format: Format,
     theme: enas_draw::Theme,

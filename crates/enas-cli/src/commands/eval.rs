@@ -1,4 +1,4 @@
-//! `enas eval`: measures a model on a split.
+//! `enas eval`: evaluates a model on a split.
 
 use std::io::{self, Write};
 
@@ -15,13 +15,13 @@ use crate::standing::Standing;
 use crate::terminal::{paragraph, stdout_width, strong, warned};
 use crate::{device, locate};
 
-/// More classes than this make a matrix that no terminal shows well.
+/// A confusion matrix of more classes than this would not fit a terminal and is not shown.
 const WIDEST_MATRIX: usize = 20;
 
 /// Runs `enas eval`.
 ///
 /// # Errors
-/// If model or data cannot be read, or do not fit each other.
+/// If the model or the data cannot be read, or do not fit each other.
 pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let model = Model::load(&locate::model(&args.place, args.images.path())?)?;
@@ -61,7 +61,7 @@ pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-/// The promised document.
+/// The JSON document. Its keys are part of the interface.
 #[derive(Serialize)]
 struct Evaluated {
     accuracy: f64,
@@ -69,11 +69,11 @@ struct Evaluated {
     macro_f1: f64,
     correct: u64,
     total: u64,
-    /// The 95 % interval of the accuracy.
+    /// The 95 % confidence interval of the accuracy, 0 to 1.
     interval: [f64; 2],
-    /// What always naming the most frequent class reaches.
+    /// The accuracy of always predicting the most frequent class, 0 to 1.
     most_frequent: f64,
-    /// Whether the accuracy is not measurably above that.
+    /// Whether the accuracy is not measurably above `most_frequent`.
     chance_level: bool,
     #[serde(skip)]
     standing: Standing,

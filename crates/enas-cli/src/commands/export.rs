@@ -1,4 +1,4 @@
-//! `enas export`: a model as a file for other programs.
+//! `enas export`: exports a model for other programs.
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +45,7 @@ pub(crate) struct Export {
     threads: Option<usize>,
 }
 
-/// Commands to type, and how to use the file in Python.
+/// Example commands, and how to use the file in Python.
 fn examples() -> String {
     let python = enas_export::PYTHON.lines().map(|line| format!("  {line}\n")).collect::<String>();
     format!(
@@ -66,7 +66,7 @@ enum Format {
 /// Runs `enas export`.
 ///
 /// # Errors
-/// If the model cannot be read, the file not be written, or the exported graph computes something else.
+/// If the model cannot be read, the file cannot be written, or the exported graph computes something else.
 pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     use_threads(args.threads)?;
     let path = locate::model(&args.place, None)?;
@@ -104,11 +104,12 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-/// Exports a model as `model.onnx` beside it, in place of an earlier one, and checks it with at most `images` images;
-/// returns its path.
+/// Exports a model as `model.onnx` to its directory and returns the path. An existing file is replaced.
+///
+/// The check uses at most `images` images.
 ///
 /// # Errors
-/// As [`run`].
+/// As for [`run`].
 pub(crate) fn beside(model: &Path, images: Option<usize>) -> Result<PathBuf> {
     let out = model.with_extension("onnx");
     let options = Options { out: &out, force: true, tolerance: None, samples: None, images };
@@ -116,7 +117,7 @@ pub(crate) fn beside(model: &Path, images: Option<usize>) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// The promised document.
+/// The JSON document. Its keys are part of the interface.
 #[derive(Serialize)]
 struct Document {
     path: String,
@@ -136,7 +137,7 @@ impl Document {
     }
 }
 
-/// Where the pictures of the check came from.
+/// The origin of the images of the check, in words.
 fn source(exported: &Exported) -> String {
     match exported.synthetic {
         0 => "held out from training".to_owned(),
@@ -152,7 +153,7 @@ fn positive(text: &str) -> Result<f32, String> {
     }
 }
 
-/// Whether two paths lead to one file that is there.
+/// Whether two paths lead to the same existing file.
 fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

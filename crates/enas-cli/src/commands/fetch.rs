@@ -1,4 +1,4 @@
-//! `enas data fetch`: a public data set as folders of PNG files.
+//! `enas data fetch`: provides a public data set as directories of PNG files.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -62,7 +62,7 @@ struct Document {
 /// Runs `enas data fetch`.
 ///
 /// # Errors
-/// Usage for built-in images with `--from`; if the data set cannot be had.
+/// A usage error for built-in images with `--from`; an error if the data set is not available.
 pub(crate) fn run(context: &Context, args: &Fetch) -> Result<u8> {
     if args.name.is_built_in() && args.from.is_some() {
         return Err(usage("these images are built in: leave --from out"));
@@ -85,7 +85,7 @@ pub(crate) fn run(context: &Context, args: &Fetch) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-/// Bars on a terminal, a line from time to time elsewhere.
+/// The progress of a download: bars on a terminal, otherwise a line every few seconds.
 struct Shown<'a> {
     console: &'a Console,
     bar: Mutex<Option<(String, ProgressBar)>>,
@@ -96,7 +96,7 @@ impl Shown<'_> {
         self.bar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves the bar, and says where it is if nobody can see it.
+    /// Changes the bar. If stderr is not a terminal, also sets the status line.
     fn with_bar(&self, change: impl FnOnce(&ProgressBar)) {
         let bar = self.lock();
         let Some((what, bar)) = bar.as_ref() else { return };

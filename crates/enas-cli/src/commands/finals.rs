@@ -1,4 +1,4 @@
-//! What the finals of a search came to, in words that claim no more than was measured.
+//! The result of the finals of a search in words.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use crate::output::{counted, grouped, percent};
 use crate::standing::Standing;
 use crate::terminal::{paragraph, stdout_width, strong};
 
-/// How good the network found is, and what searching brought.
+/// Writes the accuracy of the network found and its gain over random architectures.
 pub(super) fn write_result(
     out: &mut dyn Write,
     finals: &FinalsOutcome,
@@ -44,7 +44,7 @@ pub(super) fn write_result(
     Ok(())
 }
 
-/// The three networks to choose from.
+/// Writes the three networks that a user can choose from.
 pub(super) fn write_networks(out: &mut dyn Write, finals: &FinalsOutcome) -> io::Result<()> {
     writeln!(out, "networks to train (enas train --run DIR --pick NAME):")?;
     for (name, pick) in [("small", Pick::Small), ("balanced", Pick::Balanced), ("accurate", Pick::Accurate)] {
@@ -61,7 +61,7 @@ pub(super) fn write_networks(out: &mut dyn Write, finals: &FinalsOutcome) -> io:
     Ok(())
 }
 
-/// The random architectures with the same training, and what the difference says.
+/// The random architectures with the same training, and the difference to them, in words.
 fn beside_random(finals: &FinalsOutcome) -> String {
     let Some(control) = &finals.control else {
         return "no random architecture was trained as long, so nothing says what searching brought".into();
@@ -75,7 +75,7 @@ fn of(control: &Control) -> String {
     counted(control.arcs as u64, "random architecture")
 }
 
-/// A gain; better or worse only where its interval says so.
+/// A gain in words. "Better" and "worse" require a confidence interval that excludes zero.
 pub(super) fn in_words(gain: Gain) -> String {
     let Gain { points, low, high } = gain;
     let verdict = if low > 0.0 {

@@ -1,4 +1,4 @@
-//! The pictures that paths lead to: files, folders with all that lies below them, and zip archives.
+//! The images that paths refer to: files, all images below directories, and zip archives.
 
 use std::fs;
 use std::io::{self, BufRead};
@@ -8,10 +8,10 @@ use std::sync::Arc as SyncArc;
 use anyhow::{Context as _, Result};
 use enas_data::{InputSpec, PictureZip, is_picture_name, is_system_folder, prepare_file};
 
-/// A picture to label, or a path that led to none.
+/// An image to classify, or a path without images.
 pub(super) enum Input {
     Picture(PathBuf),
-    /// A picture in an archive, by its number there.
+    /// An image in an archive, by its index there.
     Packed {
         archive: PathBuf,
         zip: SyncArc<PictureZip>,
@@ -24,7 +24,7 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// The path, that of a packed picture below its archive.
+    /// The path of the input; for an image in an archive, the archive's path followed by the name in it.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Picture(path) | Self::Useless { path, .. } => path.display().to_string(),
@@ -32,7 +32,10 @@ impl Input {
         }
     }
 
-    /// The picture as network input, 0 to 255; why not, if it cannot be had.
+    /// The image as network input, `[c, h, w]` with values 0 to 255.
+    ///
+    /// # Errors
+    /// A message that says why the image is not available.
     pub(super) fn pixels(&self, spec: &InputSpec) -> Result<Vec<u8>, String> {
         match self {
             Self::Picture(path) => prepare_file(path, spec).map_err(|error| error.to_string()),
@@ -42,7 +45,7 @@ impl Input {
     }
 }
 
-/// What the paths lead to, in their order; folders in byte order of the names.
+/// The inputs of the paths, in their order. Images below a directory are sorted by the bytes of their names.
 ///
 /// # Errors
 /// If stdin cannot be read.
@@ -87,8 +90,10 @@ fn inputs_at(path: &Path) -> Vec<Input> {
     }
 }
 
-/// Adds the pictures below a folder. Links are followed, as a search does, but not back to a folder above: `above` are the
-/// real paths of the folders that this one lies in.
+/// Adds the images below a directory.
+///
+/// Symbolic links are followed, as in a search, but not to a directory above. `above` holds the real paths of the
+/// directories around this one.
 fn walk(folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<Input>) -> io::Result<()> {
     let real = fs::canonicalize(folder)?;
     if above.iter().any(|folder| folder.starts_with(&real)) {
@@ -102,7 +107,7 @@ fn walk(folder: &Path, above: &mut Vec<PathBuf>, found: &mut Vec<Input>) -> io::
         let name = name.to_string_lossy();
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() && !is_system_folder(&name) => walk(&path, above, found)?,
-            // Neither a file nor a broken link is a pipe or a device, to read from which could take for ever.
+            // Pipes and devices are skipped: reading them could block forever.
             Ok(metadata) if !metadata.is_file() => {}
             _ if is_picture_name(&name) => found.push(Input::Picture(path)),
             _ => {}

@@ -1,4 +1,4 @@
-//! `enas bench --model`: how long a model takes for one image, and how many it takes in a second.
+//! `enas bench --model`: latency of a model for one image, and throughput in batches.
 
 use std::time::Instant;
 
@@ -14,17 +14,17 @@ use crate::args::Bench;
 use crate::failure::{SUCCESS, usage};
 use crate::{device, locate};
 
-/// Images that go through together where throughput is measured.
+/// Batch size for the throughput.
 const BATCH: usize = 64;
-/// The least and the most repetitions of single images.
+/// Minimum and maximum number of measured repetitions.
 const REPETITIONS: (usize, usize) = (20, 1000);
-/// Seconds that single images, and then batches, are repeated for, within the bounds.
+/// Seconds of measurement for single images, and again for batches, within these bounds.
 const SECONDS: f64 = 2.0;
 
 /// Runs `enas bench --model` and `enas bench --run`.
 ///
 /// # Errors
-/// Usage where neither a model nor a mode is given; if the model cannot be read.
+/// A usage error if neither a model nor a mode is given; an error if the model cannot be read.
 pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
     if args.place.model.is_none() && args.place.run.is_none() {
         return Err(usage("nothing to time: --model <FILE>, --run <DIR>, or --mode <MODE> for single steps"));
@@ -65,27 +65,27 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-/// Milliseconds that a model takes for one image, half of the time.
+/// The median latency of a model for one image, in milliseconds.
 ///
 /// # Errors
-/// If the model cannot compute.
+/// If the computation fails.
 pub(super) fn of_one_image(model: &Model) -> Result<f64> {
     let mut ms = repeated(model, 1, &Repeat { seed: 1, warmup: 3, seconds: SECONDS / 4.0 })?;
     ms.sort_by(f64::total_cmp);
     Ok(rounded(quantile(&ms, 0.5)))
 }
 
-/// How often something is timed.
+/// The parameters of a measurement.
 struct Repeat {
-    /// Of the images, which are noise.
+    /// Seed of the images, which are noise.
     seed: u64,
-    /// Repetitions before the first that counts.
+    /// Number of repetitions before the measured ones.
     warmup: usize,
-    /// How long to go on, within the bounds.
+    /// Duration of the measurement in seconds, within the bounds of [`REPETITIONS`].
     seconds: f64,
 }
 
-/// Milliseconds that `n` images take, again and again.
+/// Measures repeatedly the time of a forward pass for `n` images. Returns the times in milliseconds.
 fn repeated(model: &Model, n: usize, repeat: &Repeat) -> Result<Vec<f64>> {
     let input = model.input();
     let mut stream = Seed::new(repeat.seed).stream("bench-images", &[]);
@@ -106,24 +106,24 @@ fn repeated(model: &Model, n: usize, repeat: &Repeat) -> Result<Vec<f64>> {
     Ok(ms)
 }
 
-/// The smallest of the values, in rising order, that a share `q` of them does not exceed.
+/// The `q`-quantile of sorted values: the smallest value that at least the fraction `q` of them does not exceed.
 fn quantile(rising: &[f64], q: f64) -> f64 {
     let place = (q * rising.len() as f64).ceil() as usize;
     rising[place.clamp(1, rising.len()) - 1]
 }
 
-/// The promised line.
+/// The JSON line. Its keys are part of the interface.
 #[derive(Serialize)]
 struct Line {
     mode: &'static str,
     model: String,
-    /// Of one image alone.
+    /// Median and 95th percentile of the latency of one image.
     p50_ms: f64,
     p95_ms: f64,
-    /// As `p50_ms`, under the name that it has in other modes.
+    /// The same as `p50_ms`, under the name of the other modes.
     median_ms: f64,
     min_ms: f64,
-    /// In batches of `batch`.
+    /// Throughput in batches of `batch` images.
     images_per_second: f64,
     batch: usize,
     threads: usize,

@@ -1,4 +1,4 @@
-//! One file per command: what it asks of the libraries and how it prints what comes back.
+//! The commands, one per file: each calls the libraries and prints their results.
 
 pub(crate) mod arc;
 pub(crate) mod augment;
@@ -43,13 +43,13 @@ use crate::output::Output;
 /// What every command needs.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Where results go.
+    /// The output of results.
     pub(crate) out: Output,
-    /// Where progress goes.
+    /// The output of progress and messages.
     pub(crate) console: Console,
 }
 
-/// Sets the number of threads that everything computes with.
+/// Sets the number of threads for all computations.
 ///
 /// # Errors
 /// If the threads cannot be started.
@@ -58,15 +58,18 @@ fn use_threads(threads: Option<usize>) -> anyhow::Result<()> {
     rayon::ThreadPoolBuilder::new().num_threads(n).build_global().with_context(|| format!("--threads {n}"))
 }
 
-/// The exit code of an interrupted run, after saying how to go on; other errors stay errors.
+/// Prints how to resume an interrupted run and returns its exit code.
+///
+/// # Errors
+/// Every error other than an interruption.
 fn interrupted(error: Error, kind: Kind, interrupt: &Interrupt) -> anyhow::Result<u8> {
     let Error::Interrupted { run } = &error else { return Err(error.into()) };
-    // Said even with --quiet: without it the user would not know that anything was kept.
+    // Printed even with --quiet: without it the user would not know that the state was saved.
     let _ = writeln!(io::stderr(), "{error}\ngo on with: enas {kind} --resume {}", shell_word(run));
     Ok(interrupt.code())
 }
 
-/// A path as it can be typed into a shell.
+/// The path, quoted for a shell if necessary.
 fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);

@@ -1,4 +1,4 @@
-//! `enas predict`: labels pictures, one line each, whatever else is among the paths.
+//! `enas predict`: classifies images and prints one line each. Unreadable files do not stop it.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -14,13 +14,13 @@ use crate::failure::{FAILED, SUCCESS};
 use crate::output::visible;
 use crate::{args, device, locate};
 
-/// Pictures that are decoded and labelled together.
+/// Number of images that are decoded and classified together.
 const BATCH: usize = 64;
 
 /// Runs `enas predict`.
 ///
 /// # Errors
-/// If the model or stdin cannot be read; a picture that cannot gets its own line.
+/// If the model or stdin cannot be read. An unreadable image gets a line of its own instead.
 pub(crate) fn run(context: &Context, args: &args::Predict) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let mut model = Model::load(&locate::model(&args.place, args.paths.first().map(PathBuf::as_path))?)?;
@@ -46,10 +46,10 @@ pub(crate) fn run(context: &Context, args: &args::Predict) -> Result<u8> {
     Ok(if failed == 0 { SUCCESS } else { FAILED })
 }
 
-/// How lines look when they are not JSON.
+/// The format of lines that are not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Labels are aligned behind paths of this many columns, with a colon.
+    /// Labels are aligned after paths of `width` columns and a colon.
     Human {
         width: usize,
     },
@@ -64,14 +64,14 @@ enum Line {
     Unreadable { path: String, error: String },
 }
 
-/// A label and how sure the model is of it.
+/// A label and its predicted probability.
 #[derive(Clone, Debug, Serialize)]
 struct Guess {
     label: String,
     probability: f32,
 }
 
-/// Decodes in parallel, labels in one go what could be decoded, and keeps the order.
+/// Decodes images in parallel, classifies them in one batch, and keeps the order.
 fn label(model: &Model, batch: &[Input], (top, raw): (usize, bool)) -> Result<Vec<Line>> {
     let spec = model.input_spec();
     let decoded: Vec<Result<Vec<u8>, String>> = batch.par_iter().map(|input| input.pixels(&spec)).collect();
@@ -97,7 +97,7 @@ fn label(model: &Model, batch: &[Input], (top, raw): (usize, bool)) -> Result<Ve
 }
 
 impl Line {
-    /// The `top` likeliest labels; of equals the first.
+    /// The `top` most probable labels; ties are in the order of the classes.
     fn labelled(path: String, classes: &[String], row: &[f32], top: usize) -> Self {
         let mut guesses: Vec<Guess> = classes
             .iter()
@@ -137,7 +137,7 @@ impl Guess {
     }
 }
 
-/// A probability in whole percent, which is neither 0 nor 100 unless it is just that.
+/// A probability in whole percent. Only exact values are shown as 0 % or 100 %.
 fn sureness(probability: f32) -> String {
     let percent = 100.0 * probability;
     match percent.round() {
@@ -147,7 +147,7 @@ fn sureness(probability: f32) -> String {
     }
 }
 
-/// Columns that paths take; a few that are longer than most do not push all labels aside.
+/// Number of columns for paths. A few longer ones do not shift all labels.
 fn path_width(inputs: &[Input]) -> usize {
     const WIDEST: usize = 60;
     let widths = inputs.iter().map(|input| visible(&input.name()).chars().count());
@@ -163,7 +163,7 @@ fn csv_header(top: usize) -> String {
     header + ",error"
 }
 
-/// Quotes fields as RFC 4180 says.
+/// Writes a line of CSV with quoting as in RFC 4180.
 fn csv_line(out: &mut dyn Write, fields: impl Iterator<Item = String>) -> io::Result<()> {
     let quoted = |field: String| {
         let plain = !field.contains([',', '"', '\n', '\r']);

@@ -1,4 +1,4 @@
-//! `enas prove`: repeats what a search claims of itself, with other seeds.
+//! `enas prove`: repeats the claim of a search with other seeds.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ pub(crate) struct Args {
 /// Runs `enas prove`.
 ///
 /// # Errors
-/// Usage for what is not a finished search; whatever images and network report.
+/// A usage error if the directory is not a finished search; errors of images and network.
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
@@ -89,7 +89,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     Ok(if proof.holds { SUCCESS } else { FAILED })
 }
 
-/// The promised document.
+/// The JSON document. Its keys are part of the interface.
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(serialize_with = "path")]

@@ -1,4 +1,4 @@
-//! `enas search --repeat N`: the same search with several seeds, and whether the results agree.
+//! `enas search --repeat N`: the same search with several seeds, and the agreement of the results.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -19,10 +19,10 @@ use crate::output::{grouped, path, percent};
 use crate::progress::Watcher;
 use crate::terminal::command;
 
-/// Pairs of random architectures whose mean agreement is that of chance.
+/// Number of pairs of random architectures from which the agreement by chance is estimated.
 const CHANCE_PAIRS: u64 = 1000;
 
-/// Searches `times` times, one after the other.
+/// Runs `times` searches one after the other.
 ///
 /// # Errors
 /// Those of a single search.
@@ -67,7 +67,7 @@ pub(super) fn run(
     Ok(SUCCESS)
 }
 
-/// One of the searches.
+/// The result of one search.
 #[derive(Serialize)]
 struct Member {
     seed: u64,
@@ -93,15 +93,15 @@ impl Member {
     }
 }
 
-/// All of them together.
+/// The results of all searches.
 #[derive(Serialize)]
 struct Document {
     runs: Vec<Member>,
     valid_accuracy_mean: f64,
     valid_accuracy_sd: f64,
-    /// Mean share of branches that two of the architectures have in common, 0 to 1.
+    /// Mean fraction of branches that two of the architectures have in common, 0 to 1.
     agreement: f64,
-    /// The same of random architectures.
+    /// The same for random architectures.
     agreement_by_chance: f64,
 }
 
@@ -155,14 +155,14 @@ impl Document {
     }
 }
 
-/// Mean share of common branches over all pairs.
+/// Mean fraction of common branches over all pairs.
 fn agreement(arcs: &[&Arc]) -> f64 {
     let pairs: Vec<f64> =
         arcs.iter().enumerate().flat_map(|(i, a)| arcs[i + 1..].iter().map(move |b| common(a, b))).collect();
     pairs.iter().sum::<f64>() / pairs.len().max(1) as f64
 }
 
-/// Share of the branches of two architectures that are alike, whichever side of their node they are on.
+/// Fraction of equal branches of two architectures. The order of the two branches of a node does not matter.
 fn common(a: &Arc, b: &Arc) -> f64 {
     let (a, b) = (a.canonical().to_ints(), b.canonical().to_ints());
     let alike = a.chunks(2).zip(b.chunks(2)).filter(|(x, y)| x == y).count();

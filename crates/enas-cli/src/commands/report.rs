@@ -1,4 +1,4 @@
-//! `enas report`: one HTML file about a run. Also what `search` and `train` write at their end.
+//! `enas report`: writes one HTML file about a run. `search` and `train` use it at their end.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 /// Runs `enas report`.
 ///
 /// # Errors
-/// If the run cannot be read, or the file not be written.
+/// If the run cannot be read or the file cannot be written.
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     #[derive(Serialize)]
     struct Written<'a> {
@@ -49,15 +49,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
     let dir = args.place.path().ok_or_else(|| usage("no run given: enas report RUN, or --run DIR"))?;
-    // Says what to do where an automatic run has nothing to report yet.
+    // Fails with advice if an automatic run has nothing to report yet.
     locate::reported(dir)?;
     let path = write(dir, Options { out: args.out.as_deref(), ..Options::default() }, gpu.as_ref())?;
     context.out.print(&Written { path: &path }, |out| writeln!(out, "{}", path.display()))?;
     Ok(SUCCESS)
 }
 
-/// Writes the report of a run that has just ended, whose result is printed already. That it could not be written is no
-/// reason to call the run failed.
+/// Writes the report of a run that has just ended and whose result is printed already.
+///
+/// A failure is only a warning; it does not make the run fail.
 pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>) {
     if let Err(error) = write(run, Options { data: Some(data), ..Options::default() }, gpu) {
         tracing::warn!(
@@ -67,8 +68,9 @@ pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>) {
     }
 }
 
-/// Writes the report of an automatic run into its folder, as [`at_the_end`]; returns where it is. Where time is limited,
-/// the report leaves out what there is no time for.
+/// Writes the report of an automatic run to its directory, like [`at_the_end`], and returns the path.
+///
+/// Under a time limit, the report leaves out what would take too long.
 pub(crate) fn of_auto(run: &AutoRun, data: &Dataset, time: TimeLimit, gpu: Option<&Gpu>) -> Option<PathBuf> {
     let seconds = run.seconds();
     let left = time.0.map(|limit| limit.as_secs_f64() - seconds);

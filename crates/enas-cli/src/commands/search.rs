@@ -1,4 +1,4 @@
-//! `enas search`: finds an architecture and prints it beside random ones that were scored alike.
+//! `enas search`: finds an architecture and prints it with a comparison to random ones that were measured alike.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -25,13 +25,13 @@ use crate::standing::Standing;
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
 use crate::{args, device};
 
-/// How many candidates the human ranking shows; JSON has them all.
+/// Number of candidates in the printed ranking. JSON lists all of them.
 const RANKED: usize = 5;
 
 /// Runs `enas search`.
 ///
 /// # Errors
-/// Usage for bad settings; whatever data, network and disk report.
+/// A usage error for invalid settings; errors of data, network and disk.
 pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     let began = Instant::now();
     use_threads(args.machine.threads)?;
@@ -51,7 +51,7 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     let mut watcher = Watcher::new(&context.console, &interrupt);
     match enas_search::search_any(&config, &data, &mut run, &mut watcher) {
         Ok(found) => {
-            // Whoever reads the result may be gone by now; the report is written all the same.
+            // The reader of stdout may have gone by now, so an error of printing must not prevent the report.
             let preset = args.settings.preset.as_deref();
             let printed =
                 print(context, &found, (preset, FinalSize::of(&config, preset, &found.arc, &data)), &data);
@@ -104,7 +104,7 @@ fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(Search
     Ok((config, run, data))
 }
 
-/// The promised document.
+/// The JSON document. Its keys are part of the interface.
 #[derive(Serialize)]
 struct Found<'a> {
     #[serde(serialize_with = "path")]
@@ -124,7 +124,7 @@ struct Found<'a> {
     /// The one found first: by their short trainings, without finals by the shared weights.
     candidates: Vec<Listed>,
     random: Vec<Listed>,
-    /// By how much the architecture found is more accurate than the best random one, in points.
+    /// The accuracy of the architecture found minus that of the best random one, in percentage points.
     difference: Option<PairedDifference>,
     warnings: &'a [String],
     #[serde(flatten)]
@@ -170,7 +170,7 @@ fn print(
     context.out.print(&document, |out| document.write(out, preset))
 }
 
-/// Where an architecture comes from, in the words of the phase that measured it.
+/// The origin of an architecture, as named by the phase that measured it.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Provenance {
@@ -178,7 +178,7 @@ enum Provenance {
     Finals(Source),
 }
 
-/// An architecture that was measured.
+/// An architecture with its measurements.
 #[derive(Serialize)]
 struct Listed {
     arc: Arch,
@@ -201,7 +201,7 @@ impl Listed {
     }
 }
 
-/// All architectures that were measured on the same images: the random ones, or the others with the one found first.
+/// All architectures measured on the same images: either the random ones, or the others with the one found first.
 fn listed(found: &SearchOutcome<Arch>, random: bool) -> Vec<Listed> {
     let Some(finals) = &found.finals else {
         let Selection { candidates, random: of_chance } = &found.selection;
@@ -247,7 +247,7 @@ impl Found<'_> {
         writeln!(out, "next: {}", command(&next))
     }
 
-    /// What the shared weights say, where nothing was trained alone.
+    /// Writes the result with shared weights, for searches without finals.
     fn write_shared_result(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "validation      {}", strong(&self.standing.line()))?;
         writeln!(
@@ -267,7 +267,7 @@ impl Found<'_> {
         writeln!(out, "                {macs} multiply-adds per image with this one")
     }
 
-    /// The best candidates, by their places alone: as integers they are in the report and in JSON.
+    /// Writes the best candidates by rank. The report and JSON contain them as integers.
     fn write_ranking(&self, out: &mut dyn Write) -> io::Result<()> {
         let metric = if self.valid_macro_f1.is_some() { "macro-F1" } else { "accuracy" };
         writeln!(out, "ranking (validation {metric} with the shared weights; all of it in report.html):")?;
@@ -278,7 +278,7 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// The random architectures, and whether the one found differs from the best of them by more than chance.
+    /// The comparison with the random architectures in words.
     fn beside_random(&self) -> Option<String> {
         let (mean, best) = (self.random_valid_accuracy?, self.random_best?);
         let n = self.random.len();
@@ -291,7 +291,7 @@ impl Found<'_> {
     }
 }
 
-/// A difference in words; better or worse only where its interval says so.
+/// A difference in words. "Better" and "worse" require a confidence interval that excludes zero.
 fn compared(difference: PairedDifference) -> String {
     let PairedDifference { points, low, high } = difference;
     format!(
@@ -301,7 +301,7 @@ fn compared(difference: PairedDifference) -> String {
     )
 }
 
-/// What accuracies with shared weights are not.
+/// A note on the meaning of accuracies with shared weights.
 const NOT_TRAINED: &str = "accuracies with shared weights only rank architectures, roughly; what a network reaches, its \
                            training says";
 

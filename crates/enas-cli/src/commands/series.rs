@@ -1,4 +1,5 @@
-//! `enas train --seeds N` and `--folds K`: the same training several times, and how much of its accuracy is chance.
+//! `enas train --seeds N` and `--folds K`: several trainings with other seeds or folds, and the spread of their
+//! accuracies.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -25,16 +26,16 @@ use crate::standing::Standing;
 use crate::terminal::strong;
 use crate::{args, locate};
 
-/// The series that is asked for, if one is.
+/// The series of trainings that the arguments ask for, if any.
 pub(super) fn asked(args: &args::Train) -> Option<Series> {
     let seeds = args.seeds.map(|n| Series::Seeds(n as u64));
     seeds.or(args.folds.map(|k| Series::Folds(k as u64)))
 }
 
-/// Begins the trainings of a job, whose time counts from a moment before them.
+/// Starts a series of trainings. Its time counts from `began`.
 ///
 /// # Errors
-/// Whatever data, network and disk report.
+/// Errors of data, network and disk.
 pub(super) fn start(
     context: &Context,
     args: &args::Train,
@@ -61,10 +62,10 @@ pub(super) fn start(
     go(context, run, (job, args.jobs), gpu, interrupt)
 }
 
-/// Goes on with the trainings in a folder.
+/// Resumes the series of trainings in a directory.
 ///
 /// # Errors
-/// Usage for settings with which they could not go on; whatever data, network and disk report.
+/// A usage error for settings that do not fit the series; errors of data, network and disk.
 pub(super) fn resume(
     context: &Context,
     args: &args::Train,
@@ -102,7 +103,7 @@ fn go(
     let watchers = Watchers { console: &context.console, interrupt, side_by_side: jobs > 1 };
     match train_series(&config, &data, &run, &watchers, jobs) {
         Ok(outcome) => {
-            // The images of a fold are divided in its own way.
+            // Each fold splits the images differently, so load those of the series.
             let plan = MemoryPlan::for_training(&config, run.arc(), gpu.is_some())?;
             let data = if outcome.pooled.is_some() { run.load(&config, &plan)? } else { data };
             let document = Document::new(&outcome, &data);
@@ -114,7 +115,8 @@ fn go(
     }
 }
 
-/// A watcher for each training. Where several are at work, each line says whose it is, and there are no bars.
+/// One watcher per training. Concurrent trainings have no bars, and each of their lines begins with the training's
+/// name.
 struct Watchers<'a> {
     console: &'a Console,
     interrupt: &'a Interrupt,
@@ -128,7 +130,7 @@ impl Observers for Watchers<'_> {
     }
 }
 
-/// The promised document: that of the median training, and what all came to.
+/// The JSON document: that of the median training, and the results of all.
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(flatten)]
@@ -161,13 +163,13 @@ struct OfFold {
     test_total: u64,
 }
 
-/// All images, each labelled by the network that was not trained on it.
+/// The pooled result of cross-validation: all images, each classified by the network that was not trained on it.
 #[derive(Serialize)]
 struct OfAll {
     pooled_accuracy: f64,
     pooled_correct: u64,
     pooled_total: u64,
-    /// The 95 % interval.
+    /// The 95 % confidence interval of the accuracy, 0 to 1.
     pooled_interval: [f64; 2],
 }
 

@@ -1,4 +1,4 @@
-//! From flags to a checked configuration.
+//! Builds a checked configuration from flags.
 
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,13 @@ use crate::failure::{OrUsage, usage};
 
 /// The preset for the built-in digits.
 const QUICK: &str = "quick";
-/// The preset for a user's own pictures.
+/// The preset for a user's own images.
 const FOLDER: &str = "folder";
 
-/// The settings of a search: preset or file, `--set`, then the flags with a name of their own.
+/// The settings of a search: preset or file, then `--set`, then the other flags.
 ///
 /// # Errors
-/// Usage, naming the place, the key and what is allowed.
+/// A usage error that names the source, the key and what is allowed.
 pub(crate) fn search(
     settings: &args::Settings,
     data: Option<&Path>,
@@ -29,10 +29,10 @@ pub(crate) fn search(
     Ok(config)
 }
 
-/// The settings of a training, as [`search`].
+/// The settings of a training; see [`search`].
 ///
 /// # Errors
-/// Usage, naming the place, the key and what is allowed.
+/// A usage error that names the source, the key and what is allowed.
 pub(crate) fn train(
     settings: &args::Settings,
     data: Option<&Path>,
@@ -41,7 +41,7 @@ pub(crate) fn train(
     train_on(settings, meant(data).as_deref(), extent)
 }
 
-/// What a user calls data; the data of a run that is gone on from have their name from it.
+/// Resolves the name of a data set as a user types it. The data of a resumed run are resolved already.
 fn meant(data: Option<&Path>) -> Option<PathBuf> {
     data.map(enas_data::meant)
 }
@@ -52,10 +52,10 @@ fn train_on(settings: &args::Settings, data: Option<&Path>, extent: Option<&Exte
     Ok(config)
 }
 
-/// The settings of a training that follows a search: its pictures in its splits, unless the flags say otherwise.
+/// The settings of a training after a search: it uses the search's images and splits unless the flags say otherwise.
 ///
 /// # Errors
-/// Usage, naming the place, the key and what is allowed.
+/// A usage error that names the source, the key and what is allowed.
 pub(crate) fn train_after(
     searched: &SearchConfig,
     settings: &args::Settings,
@@ -72,7 +72,7 @@ pub(crate) fn train_after(
     train_on(&settings, Some(&data), extent)
 }
 
-/// Assignments that a training takes over from the search that it follows, unless a preset or a file is named.
+/// Assignments that a training inherits from its search. There are none if a preset or a file is named.
 ///
 /// # Errors
 /// None in practice: settings are plain data.
@@ -81,11 +81,12 @@ pub(crate) fn inherited(searched: &SearchConfig, settings: &args::Settings) -> R
     if named { Ok(Vec::new()) } else { how_pictures_are_read(&searched.data) }
 }
 
-/// The settings that a run is to go on with: its own, and what is asked for on top of them or, with a preset or a file,
-/// instead of them. Whether the run takes them is for the run to say.
+/// The settings of a resumed run: its own with `--set` on top, or those of a preset or file instead.
+///
+/// The caller checks whether the run accepts them.
 ///
 /// # Errors
-/// Usage, naming the place, the key and what is allowed.
+/// A usage error that names the source, the key and what is allowed.
 pub(crate) fn beside<C: Settings>(
     own: Layers,
     settings: &args::Settings,
@@ -98,7 +99,7 @@ pub(crate) fn beside<C: Settings>(
     Ok(config)
 }
 
-/// Assignments that repeat how `data` reads pictures. How they are varied is each command's own.
+/// Assignments that repeat how `data` reads images. Each command has its own settings for augmentation.
 fn how_pictures_are_read(data: &enas_data::Config) -> Result<Vec<String>> {
     let table = toml::Table::try_from(data).context("settings that TOML cannot express")?;
     let inherited = table.iter().filter(|(key, value)| *key != "path" && !value.is_table());
@@ -110,7 +111,7 @@ fn layers(settings: &args::Settings, default_preset: &str) -> Layers {
     over(base(settings).unwrap_or_else(|| Layers::preset(default_preset)), settings)
 }
 
-/// The preset or file that is named.
+/// The named preset or file; `None` if there is none.
 fn base(settings: &args::Settings) -> Option<Layers> {
     match (&settings.config, &settings.preset) {
         (Some(file), _) => Some(Layers::file(file)),
@@ -124,7 +125,7 @@ fn over(base: Layers, settings: &args::Settings) -> Layers {
     settings.set.iter().fold(base, |layers, assignment| layers.set(assignment))
 }
 
-/// The preset that is used when none is named: that of the images, given as DATA or as `data.path`.
+/// The preset that is used if none is named. It depends on the images, from DATA or `data.path`.
 fn default_preset(data: Option<&Path>, settings: &args::Settings) -> &'static str {
     let mut set = settings.set.iter().filter_map(|assignment| assignment.split_once('='));
     let set = set.rfind(|(key, _)| key.trim() == "data.path");
@@ -133,7 +134,7 @@ fn default_preset(data: Option<&Path>, settings: &args::Settings) -> &'static st
     if digits { QUICK } else { FOLDER }
 }
 
-/// Lets `--memory` win over what the settings say.
+/// Lets `--memory` override the settings.
 pub(crate) fn limit_memory(run: &mut RunConfig, args: args::Memory) {
     run.memory = args.memory.unwrap_or(run.memory);
 }
@@ -148,7 +149,7 @@ fn apply(
     run.seed = settings.seed.unwrap_or(run.seed);
     if let Some(path) = data {
         if path.to_str().is_none() {
-            // A run keeps its settings as text, and must find its pictures again.
+            // A run stores its settings as text and must find its images again.
             return Err(usage(format!(
                 "--data {}: this path is not valid UTF-8; rename the folder, or go there and give the rest of the path",
                 path.display()

@@ -1,4 +1,4 @@
-//! `enas completions` and `enas man`: what shells and manual readers want to know about the commands.
+//! `enas completions` and `enas man`: shell completions and manual pages.
 
 use std::fs;
 use std::io;
@@ -59,7 +59,7 @@ pub(crate) fn man(context: &Context, args: &Man) -> Result<u8> {
         paths: Vec<PathBuf>,
     }
     fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
-    // Building the command hands the flags that all commands share down to each of them.
+    // `build` adds the global flags to every subcommand.
     let mut command = Cli::command();
     command.build();
     let written = Written { paths: pages(&args.out, &command, "enas")? };
@@ -69,7 +69,7 @@ pub(crate) fn man(context: &Context, args: &Man) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-/// Writes the page of a command and those of its subcommands; returns where they are.
+/// Writes the page of a command and those of its subcommands. Returns their paths.
 fn pages(dir: &Path, command: &Command, name: &str) -> Result<Vec<PathBuf>> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).title(name).render(&mut page)?;

@@ -1,4 +1,4 @@
-//! Architectures that are asked about, and the final networks that `enas train` would build of them.
+//! The architectures that a command is about, and the final networks that `enas train` would build from them.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,10 @@ use crate::args::{ArcInput, Settings};
 use crate::failure::{OrUsage, usage};
 use crate::{arcs, locate};
 
-/// Classes to tell apart where nothing says how many.
+/// Default number of classes.
 const CLASSES: usize = 10;
 
-/// Architectures, and what their networks are built from.
+/// Architectures, and the configuration of their networks.
 #[derive(Debug)]
 pub(crate) struct Subject {
     pub(crate) arches: Vec<Arch>,
@@ -27,11 +27,11 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// What the arguments mean: a run with its own task, a file in the directory of one, or any architecture with the
-    /// settings and number of classes given.
+    /// Resolves the arguments: a run with its own task, a file in the directory of a run, or any architecture with
+    /// the settings and the number of classes given.
     ///
     /// # Errors
-    /// Usage for a bad arc, bad settings, and settings beside a training that has its own.
+    /// A usage error for an invalid arc, invalid settings, or settings in addition to those of a training.
     pub(crate) fn new(input: &ArcInput, classes: Option<usize>, settings: &Settings) -> Result<Self> {
         if let Some(dir) = &input.run {
             let run = Record::open(&locate::reported(dir)?).context("--run")?;
@@ -124,7 +124,7 @@ impl FinalNetwork {
     }
 }
 
-/// Size and cost of the network that `enas train` would build of an architecture that a search found.
+/// Size and cost of the network that `enas train` would build from an architecture that a search found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct FinalSize {
     pub(crate) params: usize,
@@ -148,7 +148,7 @@ impl FinalSize {
     }
 }
 
-/// The run in whose directory the file lies that was given, if it does.
+/// The run whose directory contains the given file, if there is one.
 fn run_around(input: &ArcInput) -> Option<Record> {
     let file = input.path()?;
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -156,7 +156,7 @@ fn run_around(input: &ArcInput) -> Option<Record> {
 }
 
 impl ArcInput {
-    /// The file that holds the architectures, if they are in one: that of `--file`, or an argument that is one.
+    /// The file with the architectures: that of `--file`, or an argument that is a file.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         match (&self.file, self.arc.as_slice()) {
             (Some(file), _) => Some(file.clone()),

@@ -1,4 +1,4 @@
-//! `enas train`: trains one architecture from scratch and says what it reached and what to type next.
+//! `enas train`: trains one architecture from scratch, prints the result and the next commands.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -27,14 +27,14 @@ use crate::{arcs, args, device, locate};
 /// Runs `enas train`.
 ///
 /// # Errors
-/// Usage for bad settings or a bad arc; whatever data, network and disk report.
+/// A usage error for invalid settings or an invalid arc; errors of data, network and disk.
 pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     let began = Instant::now();
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     if let Some(model) = &args.warm_start {
-        // Before anything is begun that could not go on.
+        // Checked before any work, which could not continue with an unreadable model.
         Model::load(model).context("--warm-start")?;
     }
     if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeriesRun::is_at(dir)) {
@@ -43,7 +43,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     let job = Job::from_args(context, args, gpu.as_ref(), began)?;
     job.config.run.check_device(gpu.as_ref())?;
     if args.warm_start.is_some() {
-        // Before a directory is made.
+        // Checked before a run directory is created.
         job.cells("--warm-start")?;
     }
     if args.find_lr {
@@ -70,7 +70,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     let mut watcher = Watcher::new(&context.console, &interrupt);
     match enas_search::train_any(&config, &arc, &data, &mut run, &mut watcher) {
         Ok(trained) => {
-            // Whoever reads the result may be gone by now; the report is written all the same.
+            // The reader of stdout may have gone by now, so an error of printing must not prevent the report.
             let printed = print(context, &trained, &data);
             report::at_the_end(&trained.run, &data, gpu.as_ref());
             printed.map(|()| SUCCESS)
@@ -93,7 +93,7 @@ fn started(args: &args::Train, config: &TrainConfig, arc: &Arch, data: &Dataset)
     Ok(run)
 }
 
-/// Prints how the loss changes while the learning rate rises, and which rate that suggests.
+/// Prints the losses of a learning-rate range test and the suggested rate.
 fn find_lr(context: &Context, job: &Job, gpu: Option<&Gpu>) -> Result<u8> {
     let Job { config, data, .. } = job;
     let found = enas_search::find_lr(config, job.cells("--find-lr")?, data, gpu)?;
@@ -107,29 +107,32 @@ fn find_lr(context: &Context, job: &Job, gpu: Option<&Gpu>) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-/// The ready cell of this name, or the one for everything.
+/// The ready cell of this name, or the default one.
+///
+/// # Errors
+/// If there is no such cell.
 fn ready_cell(name: Option<&str>) -> Result<Arc> {
     let name = name.unwrap_or(DEFAULT_CELL);
     let cell = ready_cells().into_iter().find(|cell| cell.name == name);
     cell.map(|cell| cell.arc).with_context(|| format!("--cell {name}: there is no such cell"))
 }
 
-/// What is to be trained on what, with which settings, and the run to go on with.
+/// A training: settings, architecture, images, and the run to resume.
 pub(super) struct Job {
     pub(super) config: TrainConfig,
     pub(super) arc: Arch,
     pub(super) data: Dataset,
     pub(super) plan: MemoryPlan,
-    /// The settings that were chosen for the images.
+    /// The settings that were chosen automatically from the images.
     pub(super) choices: Vec<Choice>,
     pub(super) run: Option<Run>,
 }
 
 impl Job {
-    /// The cells to be trained, for what trains cells only.
+    /// The cells to train, for functions that train cells only.
     ///
     /// # Errors
-    /// Usage for an architecture of the macro space.
+    /// A usage error for an architecture of the macro search space.
     pub(super) fn cells(&self, what: &'static str) -> Result<&Arc> {
         Ok(self.arc.micro().ok_or(enas_search::Error::CellsOnly(what))?)
     }
@@ -163,7 +166,7 @@ impl Job {
         Ok(Self { config, arc, data, plan, choices, run: None })
     }
 
-    /// With the size of network that there is time for, where images and clock decide.
+    /// Chooses the size of the network by the time limit, if the settings were chosen automatically.
     fn fitted(
         mut self,
         context: &Context,
@@ -209,7 +212,7 @@ impl Job {
         Ok(Self { config, arc, data, plan, choices: Vec::new(), run: Some(run) })
     }
 
-    /// The best arc of a search, on the pictures it was found with, in the same splits, unless DATA names others.
+    /// Takes the best arc of a search with the search's images and splits, unless DATA names other images.
     fn after_search(context: &Context, args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
         let search = Record::open(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
@@ -226,7 +229,7 @@ impl Job {
             asked.follow(context, (&read.data, read.run.seed()), Kind::Train);
         let mut config = settings::train_after(&searched, &settings, images, extent)?;
         if arc.micro().is_none() {
-            // As wide as in the search, where nothing else is said.
+            // The width is that of the search unless set otherwise.
             config.macro_net = config.macro_net.or_else(|| searched.macro_net.clone());
         }
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
@@ -238,7 +241,8 @@ impl Job {
     }
 }
 
-/// What no choice may set for this architecture: networks of the macro space have no averages of their weights.
+/// Assignments that automatic choices must not override for this architecture. Networks of the macro space support
+/// neither an EMA of the weights nor BN statistics re-estimation.
 fn standing_for(arch: &Arch) -> Vec<String> {
     match arch {
         Arch::Micro(_) => Vec::new(),
@@ -246,8 +250,8 @@ fn standing_for(arch: &Arch) -> Vec<String> {
     }
 }
 
-/// Settings for this arc and with the memory that was asked for. Cells have as many nodes as the arc, whatever the
-/// preset says.
+/// The settings for this arc and the requested memory limit. Cells have as many nodes as the arc, whatever the preset
+/// says.
 pub(super) fn settled(args: &args::Train, mut config: TrainConfig, arch: &Arch) -> TrainConfig {
     match arch {
         Arch::Micro(arc) => config.child.nodes = arc.n_nodes(),
@@ -258,7 +262,7 @@ pub(super) fn settled(args: &args::Train, mut config: TrainConfig, arch: &Arch) 
     config
 }
 
-/// [`settled`], and what follows for the memory.
+/// [`settled`], with the resulting memory plan.
 fn planned(
     args: &args::Train,
     config: TrainConfig,
@@ -270,7 +274,7 @@ fn planned(
     Ok((config, plan))
 }
 
-/// The promised document.
+/// The JSON document. Its keys are part of the interface.
 #[derive(Serialize)]
 pub(super) struct Trained<'a, A = Arc> {
     #[serde(serialize_with = "path")]
@@ -284,13 +288,13 @@ pub(super) struct Trained<'a, A = Arc> {
     test_macro_f1: f64,
     test_correct: u64,
     test_total: u64,
-    /// The 95 % interval of the test accuracy.
+    /// The 95 % confidence interval of the test accuracy, 0 to 1.
     test_interval: [f64; 2],
-    /// Whether the test accuracy is not measurably above naming the most frequent class.
+    /// Whether the test accuracy is not measurably above that of always predicting the most frequent class.
     chance_level: bool,
     epochs: u64,
     ended: Ended,
-    /// What came after the measurement, if anything did.
+    /// The refit after the measurement, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     refit: Option<Refit>,
     seconds: f64,
@@ -300,12 +304,12 @@ pub(super) struct Trained<'a, A = Arc> {
     valid: Standing,
     #[serde(skip)]
     test: Standing,
-    /// Whether more could be tested on by dividing the images into folds.
+    /// Whether cross-validation would give more test images.
     #[serde(skip)]
     pub(super) could_fold: bool,
 }
 
-/// Test images below which the interval of an accuracy is wider than 14 points.
+/// With fewer test images than this, the confidence interval of an accuracy is wider than 14 points.
 const FEW: u64 = 50;
 
 fn print(context: &Context, trained: &TrainOutcome<Arch>, data: &Dataset) -> Result<()> {

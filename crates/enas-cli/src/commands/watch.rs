@@ -1,4 +1,4 @@
-//! `enas watch`: runs in the browser while they run.
+//! `enas watch`: live pages about runs in a browser.
 
 use std::path::Path;
 use std::sync::Arc as SyncArc;
@@ -36,13 +36,13 @@ pub(crate) struct Args {
 /// Runs `enas watch`.
 ///
 /// # Errors
-/// If there is no such folder, or the port cannot be had.
+/// If the directory does not exist or the port is not available.
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     #[derive(Serialize)]
     struct Serving<'a> {
         url: &'a str,
     }
-    // Runs that do not exist yet will appear in the usual folder; one that was named should be there.
+    // The default directory may appear later; one that was named must exist.
     let (root, may_come) = args.place.path().map_or((Path::new("runs"), true), |run| (run, false));
     let stop = SyncArc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {

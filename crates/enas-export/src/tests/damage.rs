@@ -1,4 +1,4 @@
-//! The check refuses what is not the network.
+//! The check rejects files that do not compute the same as the network.
 
 use prost::Message;
 
@@ -11,7 +11,7 @@ fn assert_refused(subject: &Subject, model: &Model, what: &str) {
     assert!(matches!(verdict, Err(Error::Differs { .. })), "{what}: {verdict:?}");
 }
 
-/// The same file after a change.
+/// A copy of the file with a change.
 fn changed(model: &Model, change: impl FnOnce(&mut Model)) -> Model {
     let mut changed = model.clone();
     change(&mut changed);
@@ -57,7 +57,9 @@ fn a_single_perturbed_weight_is_refused_with_its_place() {
     );
 }
 
-/// Sets of all nodes of a kind that `wanted` picks, one number otherwise.
+/// A copy of the file in which `change` was applied to attribute `name` of all nodes with operator `op`.
+///
+/// `change` returns whether it changed something; at least one call must.
 fn with_attribute(
     model: &Model,
     op: &str,
@@ -88,7 +90,7 @@ fn averages_over_padding_are_refused() {
 
 #[test]
 fn padding_on_the_wrong_side_is_refused() {
-    // With an even size and stride 2, SAME pads one side more than the other.
+    // With an even size and stride 2, SAME padding is larger on one side than on the other.
     let subject = Shape::small(LOOSE_INPUT).network();
     for op in ["Conv", "AveragePool", "MaxPool"] {
         let damaged = with_attribute(&subject.exported(), op, "pads", |_, attribute| {

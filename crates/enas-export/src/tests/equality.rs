@@ -1,4 +1,4 @@
-//! The graph computes what the network computes.
+//! The graph computes the same as the network.
 
 use enas_child::{InputShape, Reductions};
 
@@ -33,8 +33,10 @@ fn deep_networks_are_exported() {
     }
 }
 
-/// Down to pictures of 4×4, whose last maps have one pixel, where padding is all there is beside it. On tiny upright maps,
-/// which no setting makes, the other runtime computes something else in release builds, and the export is refused.
+/// Down to images of 4×4, whose last feature maps have one pixel surrounded by padding.
+///
+/// For tiny images that are higher than wide, tract gives other results in release builds, so the export is refused.
+/// No setting of the program makes such images.
 #[test]
 fn any_size_is_exported() {
     for (height, width) in [(4, 4), (4, 7), (5, 5), (7, 9), (8, 8)] {

@@ -1,4 +1,4 @@
-//! Exported graphs beside the networks they are of, and what the check refuses.
+//! Comparison of exported graphs with their networks, and files that the check must reject.
 
 mod damage;
 mod equality;

@@ -1,4 +1,4 @@
-//! What an exported file looks like.
+//! The structure of an exported file.
 
 use std::collections::BTreeSet;
 

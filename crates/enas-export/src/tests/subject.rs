@@ -18,22 +18,22 @@ use crate::pictures::synthesize;
 use crate::proto::Model;
 use crate::{file, lower};
 
-/// Every operation in both cells; only the two inputs are read, so all nodes are loose ends.
+/// Every operation in both cells. Nodes read the two inputs only, so all nodes are loose ends.
 pub(crate) const WIDE: &str = "0 0 1 1 0 2 1 3 0 4 1 0  1 0 0 1 1 2 0 3 1 4 0 4";
-/// Every operation in both cells; each node reads the one before, so there is one loose end.
+/// Every operation in both cells. Each node reads the previous one, so there is one loose end.
 pub(crate) const DEEP: &str = "0 0 1 3 2 1 2 2 3 4 3 0  0 2 1 4 2 3 2 0 3 1 3 4";
-/// Only the later input is read: the earlier one is a loose end, larger than the nodes of a reduction cell.
+/// Only the later input is read. The earlier one is a loose end, larger than the nodes of a reduction cell.
 pub(crate) const LOOSE_INPUT: &str = "1 4 1 2 1 3 1 0 2 2 2 2  1 1 1 2 1 3 1 4 1 3 1 3";
 
-/// A network with its pictures.
+/// A network with images for the check.
 pub(crate) struct Subject {
     pub(crate) network: Box<dyn FixedNetwork>,
     pub(crate) normalization: Normalization,
-    /// 72 of them: one batch of each size.
+    /// 72 images: one batch of each size.
     pub(crate) pixels: Vec<u8>,
 }
 
-/// What a network is like.
+/// The parameters of a test network.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) arc: &'static str,
@@ -43,7 +43,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// The cheapest network.
+    /// The smallest network.
     pub(crate) fn small(arc: &'static str) -> Self {
         let input = InputShape { channels: 1, height: 8, width: 8 };
         Self { arc, layers: 1, reductions: Reductions::Two, input }
@@ -148,7 +148,7 @@ impl Subject {
         file(graph, String::new(), Vec::new())
     }
 
-    /// The check's verdict on a file.
+    /// The result of the check of a file.
     pub(crate) fn verdict(&self, model: &Model) -> Result<f32> {
         self.verdict_on_bytes(&model.encode_to_vec())
     }

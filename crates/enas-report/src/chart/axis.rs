@@ -1,49 +1,49 @@
-//! Axes: which numbers stand on them, how they are written, and where a value lies.
+//! Axes: their range, their ticks and the format of numbers.
 
 /// An axis.
 #[derive(Clone, Debug, Default)]
 pub struct Axis {
-    /// What it measures, with its unit.
+    /// The quantity and its unit.
     pub label: String,
-    /// How its numbers are written.
+    /// The format of its numbers.
     pub format: Format,
-    /// A value that the axis must reach down to.
+    /// A value that the range must include at its lower end.
     pub from: Option<f64>,
-    /// A value that the axis must reach up to.
+    /// A value that the range must include at its upper end.
     pub to: Option<f64>,
 }
 
-/// How numbers are written.
+/// The format of numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// As they are, with as many decimals as neighbours on the axis need.
+    /// Decimal numbers, with as many decimals as the distance between ticks needs.
     #[default]
     Number,
     /// Whole numbers only, such as epochs.
     Whole,
-    /// Shares of 1 as percentages.
+    /// Fractions of 1, written as percentages.
     Percent,
 }
 
 impl Axis {
-    /// An axis of numbers.
+    /// An axis without required bounds.
     pub fn new(label: &str, format: Format) -> Self {
         Self { label: label.into(), format, from: None, to: None }
     }
 
-    /// The same axis, reaching at least from `from` to `to`.
+    /// The same axis with a range that includes at least `from` to `to`.
     #[must_use]
     pub fn within(self, from: f64, to: f64) -> Self {
         Self { from: Some(from), to: Some(to), ..self }
     }
 
-    /// The scale for these values.
+    /// The range and the ticks for these values. Values that are not finite are ignored.
     pub(super) fn scale(&self, values: impl Iterator<Item = f64>) -> Scale {
         let all = values.chain(self.from).chain(self.to).filter(|x| x.is_finite());
         let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
         let (low, high) = match (low, high) {
             (l, h) if l > h => (0.0, 1.0),
-            // A single value is given some room around it.
+            // A single value gets a margin on either side.
             (l, h) if l == h => (l - 0.5 * room(l), h + 0.5 * room(h)),
             both => both,
         };
@@ -51,7 +51,7 @@ impl Axis {
         let step = nice_step((high - low) / 5.0, whole);
         let fixed_low = self.from.is_some_and(|from| from <= low);
         let fixed_high = self.to.is_some_and(|to| to >= high);
-        // Whole numbers are positions, which need no round ends.
+        // An axis of whole numbers, such as epochs, may begin and end between ticks.
         let low = if fixed_low || whole { low } else { (low / step + 1e-9).floor() * step };
         let high = if fixed_high || whole { high } else { (high / step - 1e-9).ceil() * step };
         Scale { low, high, step, format: self.format }
@@ -62,7 +62,7 @@ fn room(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { x.abs() * 0.1 }
 }
 
-/// The smallest of 1, 2, 2.5, 5 times a power of ten that is at least `rough`.
+/// The smallest of 1, 2, 2.5 and 5 times a power of ten that is at least `rough`. With `whole`, an integer.
 fn nice_step(rough: f64, whole: bool) -> f64 {
     let power = 10f64.powf(rough.log10().floor());
     let steps = [1.0, 2.0, 2.5, 5.0, 10.0].map(|m| m * power);
@@ -70,7 +70,7 @@ fn nice_step(rough: f64, whole: bool) -> f64 {
     steps.iter().find(fits).copied().unwrap_or(1.0).max(if whole { 1.0 } else { 0.0 })
 }
 
-/// A range of values with round numbers in it.
+/// A range of values with ticks at round numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     pub(super) low: f64,
@@ -80,12 +80,12 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Where a value lies, from 0 (low) to 1 (high).
+    /// The relative position of a value, from 0 (lower end) to 1 (upper end). Values outside are clamped.
     pub(super) fn share(&self, value: f64) -> f64 {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
-    /// The numbers on the axis, with their texts.
+    /// The ticks: their values and labels.
     pub(super) fn ticks(&self) -> Vec<(f64, String)> {
         let first = (self.low / self.step - 1e-9).ceil() as i64;
         let last = (self.high / self.step + 1e-9).floor() as i64;
@@ -98,7 +98,7 @@ impl Scale {
             _ => (self.step, 1.0, ""),
         };
         let decimals = (0..9).find(|&d| is_whole(unit * 10f64.powi(d))).unwrap_or(9) as usize;
-        // A minus before a zero would say nothing.
+        // Avoids "-0".
         let value = if value.abs() < self.step * 1e-6 { 0.0 } else { value };
         format!("{:.decimals$}{suffix}", value * factor)
     }
@@ -109,7 +109,7 @@ fn is_whole(x: f64) -> bool {
 }
 
 impl Format {
-    /// A single value, to be read alone.
+    /// Formats a single value without regard to ticks.
     pub fn value(self, x: f64) -> String {
         match self {
             Self::Percent => format!("{:.1} %", 100.0 * x),
@@ -119,7 +119,7 @@ impl Format {
     }
 }
 
-/// Three significant digits, without an exponent down to a millionth.
+/// Three significant digits; an exponent only below 1e-6.
 fn significant(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return "0".into();

@@ -1,16 +1,16 @@
-//! Dot plots: one dot for each value, stacked where they are close. They show a distribution and hide no value.
+//! Dot plots: one dot per value, stacked where values are close. They show the distribution and every value.
 
 use std::fmt::Write;
 
 use super::axis::Axis;
 use super::{WIDTH, open, text};
 
-/// Rows of dots over one axis.
+/// A dot plot: rows of dots above a common axis.
 #[derive(Clone, Debug, Default)]
 pub struct DotPlot {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// What can be seen in it, for those who cannot see it.
+    /// A description of the plot for screen readers.
     pub description: String,
     /// The axis of the values.
     pub x: Axis,
@@ -18,23 +18,23 @@ pub struct DotPlot {
     pub rows: Vec<DotRow>,
 }
 
-/// Values of one kind.
+/// A row of dots.
 #[derive(Clone, Debug)]
 pub struct DotRow {
-    /// What they are.
+    /// The name of the row.
     pub name: String,
-    /// The values; those that are no finite numbers are left out.
+    /// The values. Those that are not finite are left out.
     pub values: Vec<f64>,
-    /// A value to be marked, such as the one that was chosen.
+    /// A value to mark with a ring, such as that of the selected architecture.
     pub chosen: Option<f64>,
-    /// Which of the six colours, from 1.
+    /// The number of the colour, 1 to 6.
     pub colour: usize,
 }
 
 const LEFT: f64 = 12.0;
 const RIGHT: f64 = WIDTH - 12.0;
 const RADIUS: f64 = 3.2;
-/// Height of a row's dots, and of its heading above them.
+/// Height of a row of dots, in chart units. [`HEADING`] is the height of the heading above it.
 const ROW: f64 = 84.0;
 const HEADING: f64 = 30.0;
 
@@ -102,7 +102,9 @@ impl DotRow {
     }
 }
 
-/// Positions rounded to columns one dot wide, with the number of dots in each; and the largest number.
+/// Rounds positions to columns that are one dot wide.
+///
+/// Returns the columns, each with its number of dots, and the largest of these numbers.
 fn stacks(positions: impl Iterator<Item = f64>) -> (Vec<(f64, usize)>, usize) {
     let mut columns: Vec<i64> = positions.map(|x| (x / (2.0 * RADIUS)).round() as i64).collect();
     columns.sort_unstable();

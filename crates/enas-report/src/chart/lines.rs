@@ -1,63 +1,63 @@
-//! Charts over two axes: lines, dashed lines, bars and dots in one coordinate system.
+//! Charts with two axes: lines, bars and dots in one coordinate system.
 
 use std::fmt::Write;
 
 use super::axis::{Axis, Format, Scale};
 use super::{WIDTH, escaped, open, text, thinned, width_of};
 
-/// A chart over two axes.
+/// A chart with two axes.
 #[derive(Clone, Debug, Default)]
 pub struct Chart {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// What can be seen in it, for those who cannot see it.
+    /// A description of the chart for screen readers.
     pub description: String,
     /// The horizontal axis.
     pub x: Axis,
     /// The vertical axis.
     pub y: Axis,
-    /// What is drawn, the last one on top.
+    /// The series. Later ones are drawn over earlier ones.
     pub series: Vec<Series>,
-    /// Horizontal lines to compare with.
+    /// Horizontal reference lines.
     pub rules: Vec<Rule>,
 }
 
-/// Points that belong together.
+/// A series of points.
 #[derive(Clone, Debug)]
 pub struct Series {
     /// Name in the legend.
     pub name: String,
-    /// `[x, y]` in ascending order of `x`; those that are no finite numbers are left out.
+    /// `[x, y]` in ascending order of `x`. Points with a value that is not finite are left out.
     pub points: Vec<[f64; 2]>,
-    /// How they are drawn.
+    /// How the points are drawn.
     pub mark: Mark,
-    /// Which of the six colours, from 1.
+    /// The number of the colour, 1 to 6.
     pub colour: usize,
 }
 
 /// How points are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mark {
-    /// A line. Those of the third colour on are also told apart by dashes.
+    /// A line. From the third colour on, a dash pattern also distinguishes it.
     Line,
-    /// A thin, pale line without a label at its end: the noise that another line averages.
+    /// A thin, pale line without a label at its end, for noisy values whose mean another line shows.
     Faint,
-    /// Bars of this width in units of `x`, around each point and up from the axis.
+    /// Vertical bars from the axis to each point. The number is their width in units of `x`.
     Bars(f64),
-    /// A dot each.
+    /// A dot for each point.
     Dots,
 }
 
-/// A horizontal line to compare with.
+/// A horizontal reference line.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// What it means.
+    /// Its label.
     pub label: String,
-    /// Where it is.
+    /// Its position on the vertical axis.
     pub y: f64,
 }
 
-/// Most points drawn per series.
+/// Maximum number of points drawn per series.
 const POINTS: usize = 320;
 
 const LEFT: f64 = 66.0;
@@ -65,7 +65,7 @@ const PLOT_HEIGHT: f64 = 165.0;
 const LEGEND_LINE: f64 = 18.0;
 const BELOW: f64 = 42.0;
 
-/// Where things are, in chart units.
+/// The plot area, in chart units, and its scales.
 struct Frame {
     x: Scale,
     y: Scale,
@@ -111,8 +111,8 @@ impl Chart {
         svg
     }
 
-    /// From places to values, for a script that reads values out: the plot's left, top, right and bottom edge, and the
-    /// values there.
+    /// An element with the edges of the plot area and the values there. A script uses it to convert positions to
+    /// values.
     fn measures(&self, frame: &Frame) -> String {
         let Frame { x, y, top, right } = frame;
         let unit = if self.y.format == Format::Percent { "percent" } else { "number" };
@@ -153,7 +153,7 @@ impl Chart {
         svg
     }
 
-    /// The legend, and how many lines it takes; none for a single series.
+    /// The legend and its number of lines. A single series has no legend.
     fn legend(&self, drawn: &[Series]) -> (String, usize) {
         if drawn.len() < 2 {
             return (String::new(), 0);
@@ -172,7 +172,7 @@ impl Chart {
         (svg, line + 1)
     }
 
-    /// The last value of each line.
+    /// A label with the last value of each line.
     fn ends(&self, drawn: &[Series]) -> Vec<End> {
         let lines = drawn.iter().filter(|series| series.mark == Mark::Line);
         let end = |series: &Series| {
@@ -184,14 +184,14 @@ impl Chart {
     }
 }
 
-/// A label at the end of a line.
+/// A label at the right end of a line.
 struct End {
     value: f64,
     text: String,
     colour: usize,
 }
 
-/// Labels beside the ends of their lines, pushed apart where they would overlap.
+/// The labels at the ends of lines, moved vertically where they would overlap.
 fn end_labels(mut ends: Vec<End>, frame: &Frame) -> String {
     const APART: f64 = 14.0;
     ends.sort_by(|a, b| b.value.total_cmp(&a.value));
@@ -199,7 +199,7 @@ fn end_labels(mut ends: Vec<End>, frame: &Frame) -> String {
     for i in 1..at.len() {
         at[i] = at[i].max(at[i - 1] + APART);
     }
-    // What was pushed below the axis is lifted again, and with it what it would then meet.
+    // Labels that moved below the plot area move up again and push those above them.
     let mut lowest = frame.bottom();
     for y in at.iter_mut().rev() {
         *y = y.min(lowest);
@@ -217,13 +217,13 @@ impl Series {
         Self { name: name.into(), points, mark: Mark::Line, colour }
     }
 
-    /// The same points drawn otherwise.
+    /// The same series with another mark.
     #[must_use]
     pub fn with(self, mark: Mark) -> Self {
         Self { mark, ..self }
     }
 
-    /// The points that can be drawn, not too many; `None` if there are none.
+    /// The finite points, at most [`POINTS`] of them; `None` if there are none.
     fn finite(&self) -> Option<Self> {
         let finite = |p: &&[f64; 2]| p.iter().all(|x| x.is_finite());
         let points: Vec<[f64; 2]> = self.points.iter().filter(finite).copied().collect();
@@ -262,12 +262,12 @@ impl Series {
                 format!("<path class=\"{class} c{colour}\" data-name=\"{name}\" d=\"{d}\"/>")
             }
             Mark::Bars(width) => self.points.iter().map(|&p| bar(p, width, colour, frame)).collect(),
-            // A line of one point is a dot.
+            // A line with a single point becomes a dot.
             _ => self.points.iter().map(|&p| dot(p, colour, frame)).collect(),
         }
     }
 
-    /// The sign of a series in the legend.
+    /// The symbol of a series in the legend.
     fn swatch(&self, x: f64, y: f64) -> String {
         let colour = self.colour;
         match self.mark {
@@ -303,7 +303,7 @@ impl Rule {
     fn svg(&self, frame: &Frame) -> String {
         let y = frame.y(self.y);
         let line = format!("<path class=\"rule\" d=\"M{LEFT} {y:.1}H{:.1}\"/>", frame.right);
-        // Above the line, or below it where the plot ends.
+        // The label is above the line, or below it at the top of the plot area.
         let label = if y < frame.top + 14.0 { y + 13.0 } else { y - 4.0 };
         line + &text(LEFT + 6.0, label, "note", "start", &self.label)
     }
@@ -353,7 +353,7 @@ mod tests {
         );
         let edges = svg.split("data-box=\"").nth(1).unwrap().split('"').next().unwrap();
         let edges: Vec<f64> = edges.split(' ').map(|edge| edge.parse().unwrap()).collect();
-        // The line goes from the lower left corner to the upper right one.
+        // The line goes from the lower left to the upper right corner.
         let [left, top, right, bottom] = edges[..] else { panic!("{edges:?}") };
         let line = format!("data-name=\"a &amp; b\" d=\"M{left:.1} {bottom:.1}L{right:.1} {top:.1}\"");
         assert!(svg.contains(&line), "no {line}: {svg}");

@@ -1,8 +1,8 @@
-//! Charts as SVG: pure functions from series of numbers to text. Nothing here knows runs, files or clocks.
+//! Charts as SVG: pure functions from series of numbers to text, independent of runs, files and clocks.
 //!
-//! Colours are CSS variables with a light and a dark value ([`STYLE`], to be put into a page once), so that a chart
-//! follows the page around it. Each chart has a title and a description for screen readers, and can be had as a
-//! [`Table`].
+//! Colours are CSS variables with a value for light and one for dark pages. A page includes [`STYLE`] once, and its
+//! charts follow its colour scheme. Each chart has a title and a description for screen readers, and can also be
+//! written as a [`Table`].
 
 mod axis;
 mod dots;
@@ -16,11 +16,12 @@ pub use lines::{Chart, Mark, Rule, Series};
 pub use table::Table;
 pub use thin::thinned;
 
-/// What charts look like: colours for light and dark, lines, texts.
+/// The style sheet of charts: colours for light and dark pages, lines, texts.
 pub const STYLE: &str = include_str!("chart.css");
 
-/// Width of a chart in its own units, which are pixels at its natural size. On a telephone a chart has about 330
-/// pixels and its texts, of 12.5 units, 10 of them.
+/// Width of a chart in chart units, which are pixels at natural size.
+///
+/// On a phone a chart is about 330 pixels wide; its texts of 12.5 units are then 10 pixels high.
 const WIDTH: f64 = 400.0;
 
 /// Opens an SVG element with title and description. `id` must be unique in the page.
@@ -42,7 +43,7 @@ fn text(x: f64, y: f64, class: &str, anchor: &str, content: &str) -> String {
     )
 }
 
-/// A text as it stands in XML.
+/// The text with XML's special characters escaped.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -58,7 +59,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// How wide a text will be at most, in chart units: fonts differ, so wide letters are assumed.
+/// Upper bound on the width of a text in chart units. Fonts differ, so wide letters are assumed.
 fn width_of(text: &str) -> f64 {
     6.6 * text.chars().count() as f64
 }

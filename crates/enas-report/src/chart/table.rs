@@ -1,4 +1,4 @@
-//! A chart as a table: for screen readers, and for all who want the numbers.
+//! The numbers of a chart as a table, for screen readers and for readers who want exact values.
 
 use super::axis::Format;
 use super::dots::{DotPlot, DotRow};
@@ -7,18 +7,19 @@ use super::lines::Chart;
 /// A table of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// What it holds.
+    /// The caption.
     pub caption: String,
-    /// Headings of the columns. The first column heads the rows.
+    /// The headings of the columns. The first column holds the headings of the rows.
     pub head: Vec<String>,
-    /// The rows, as wide as the head.
+    /// The rows; each has as many cells as `head`.
     pub rows: Vec<Vec<String>>,
 }
 
 impl Chart {
-    /// The chart's numbers at no more than about `most` places, the first and the last among them.
+    /// A table with the values of the chart at no more than `most` evenly spaced places, including the first and the
+    /// last.
     pub fn table(&self, most: usize) -> Table {
-        // The series with the fewest points are means over epochs and the like; their places suit the others, too.
+        // The series with the fewest points is usually a mean per epoch; its places suit the other series, too.
         let places = self.series.iter().filter(|s| !s.points.is_empty()).min_by_key(|s| s.points.len());
         let places: Vec<f64> = places.map_or(Vec::new(), |s| s.points.iter().map(|p| p[0]).collect());
         let head = std::iter::once(self.x.label.clone()).chain(self.series.iter().map(|s| s.name.clone()));
@@ -36,7 +37,7 @@ impl Chart {
     }
 }
 
-/// The last value at or before `x`.
+/// The last value at or before `x`, as text.
 fn at(points: &[[f64; 2]], x: f64, format: Format) -> String {
     let known = points.partition_point(|p| p[0] <= x + 1e-9);
     match known.checked_sub(1).map(|i| points[i][1]).filter(|y| y.is_finite()) {
@@ -54,7 +55,7 @@ fn evenly(all: &[f64], most: usize) -> Vec<f64> {
 }
 
 impl DotPlot {
-    /// Count, lowest, median, mean and highest value of each row.
+    /// Count, minimum, median, mean and maximum of each row.
     pub fn table(&self) -> Table {
         let head = ["", "count", "lowest", "median", "mean", "highest"].map(str::to_owned).to_vec();
         let row = |row: &DotRow| {

@@ -1,7 +1,9 @@
-//! Fewer points that look the same.
+//! Reduction of the number of points without a visible difference.
 
-/// At most about `most` of `points`, in order: the first, the last, and the lowest and highest of each stretch, so that
-/// no peak is lost.
+/// Returns about `most` of `points`, in order (min-max decimation).
+///
+/// Kept are the first and the last point, and the lowest and highest of each of `most / 2` consecutive chunks. So no
+/// peak is lost.
 pub fn thinned(points: &[[f64; 2]], most: usize) -> Vec<[f64; 2]> {
     if points.len() <= most.max(4) {
         return points.to_vec();

@@ -1,4 +1,4 @@
-//! The folder of an automatic run: the training whose model lies on top, and the time of all phases.
+//! The directory of an automatic run: its result is that of one of its trainings, its time that of all phases.
 
 use enas_search::{AutoPhase, SMALL_FILE, read_plain_text};
 use serde_json::Value;
@@ -7,7 +7,8 @@ use super::find::{Found, is_run};
 use super::read::single;
 use super::{Entry, EntryKind, Images, State};
 
-/// Reads the folder. Its result is that of the training with the better model, the later one on a tie.
+/// Reads the directory. The result is that of the training with the higher validation accuracy, the later one on a
+/// tie.
 pub(super) fn read(found: &Found) -> Entry {
     let path = found.dir.join("auto.json");
     let about = match read_plain_text(&path, SMALL_FILE)
@@ -52,7 +53,7 @@ pub(super) fn read(found: &Found) -> Entry {
     }
 }
 
-/// The phases that have begun, in the order they come.
+/// The phases that have begun, in their order.
 fn phases(found: &Found) -> Vec<(AutoPhase, Entry)> {
     [AutoPhase::First, AutoPhase::Search, AutoPhase::Train]
         .into_iter()

@@ -1,26 +1,26 @@
-//! Which runs there are. Only what is found here can be asked for: no request ever becomes a path.
+//! Discovery of runs. Requests of `enas-watch` can only name runs found here; no part of a request becomes a path.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How deep runs may lie: `runs/<data>-auto-<n>/search` and a folder around it.
+/// Maximum depth at which runs are looked for: `runs/<data>-auto-<n>/search` and a directory around it.
 const DEPTH: usize = 4;
-/// Most directories looked into.
+/// Maximum number of directories visited.
 const DIRECTORIES: usize = 20_000;
-/// Most runs found.
+/// Maximum number of runs found.
 pub const MOST: usize = 500;
 
-/// A run directory, or the folder of several that belong together.
+/// A run directory, or a directory of several runs that belong together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
-    /// What it is called: its path below the folder that was searched.
+    /// Its name: the path below the directory that was searched.
     pub name: String,
-    /// Where it is.
+    /// Its path.
     pub dir: PathBuf,
 }
 
 impl Found {
-    /// The name as it stands in an address.
+    /// The name, percent-encoded for a URL. Slashes stay.
     pub fn slug(&self) -> String {
         let mut slug = String::new();
         for &byte in self.name.as_bytes() {
@@ -35,33 +35,35 @@ impl Found {
     }
 }
 
-/// Whether a directory is that of a run.
+/// Whether `dir` is a run directory.
 pub fn is_run(dir: &Path) -> bool {
     dir.join("manifest.json").is_file()
 }
 
-/// Whether a directory is that of an automatic run, which holds others.
+/// Whether `dir` is the directory of an automatic run, which contains other runs.
 pub fn is_automatic(dir: &Path) -> bool {
     dir.join("auto.json").is_file()
 }
 
-/// Whether a directory holds trainings that differ in their seed.
+/// Whether `dir` contains trainings that differ in their seeds.
 pub(super) fn is_several_seeds(dir: &Path) -> bool {
     dir.join("seeds.json").is_file()
 }
 
-/// Whether a directory was made for a run and says nothing about it: it has just begun, or its manifest is lost.
+/// Whether `dir` was created for a run but has no manifest. The run has just begun, or the manifest was lost.
 fn is_remains(dir: &Path) -> bool {
     dir.join("run.lock").is_file() && !children(dir).iter().any(|child| is_run(child))
 }
 
-/// All runs at or below `root`, by name, and whether there are more than are found. Phases of automatic runs are runs of
-/// their own.
+/// All runs at or below `root`, sorted by name, and whether there are more than [`MOST`].
+///
+/// Each phase of an automatic run counts as a run.
 pub fn runs(root: &Path) -> (Vec<Found>, bool) {
     search(root, is_run)
 }
 
-/// As [`runs`], but with automatic runs and trainings of several seeds whole, and with what remains of damaged runs.
+/// Like [`runs`], but automatic runs and trainings with several seeds count as one each. Remains of damaged runs
+/// count, too.
 pub fn folders(root: &Path) -> (Vec<Found>, bool) {
     search(root, |dir| is_automatic(dir) || is_several_seeds(dir) || is_run(dir) || is_remains(dir))
 }
@@ -73,14 +75,14 @@ fn search(root: &Path, is_one: fn(&Path) -> bool) -> (Vec<Found>, bool) {
         return (vec![Found { name: own, dir: root.to_owned() }], false);
     }
     let mut walk = Walk { found: Vec::new(), left: DIRECTORIES, is_one };
-    // An automatic run has the same names of phases as any other.
+    // The phases of all automatic runs have the same names; so the directory's own name precedes them.
     walk.enter(root, if is_automatic(root) { &own } else { "" }, DEPTH);
     let more = walk.found.len() > MOST || walk.left == 0;
     walk.found.truncate(MOST);
     (walk.found, more)
 }
 
-/// The directories in a directory, by name.
+/// The subdirectories, sorted by name.
 fn children(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut dirs: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
@@ -160,7 +162,7 @@ mod tests {
         }
         let names: Vec<String> = folders(dir.path()).0.into_iter().map(|found| found.name).collect();
         assert_eq!(names, ["a-auto-1", "b-train-1", "c-search-1", "d-train-1"]);
-        // The lock of an automatic run whose description is lost hides none of its phases.
+        // A lock file without `auto.json` must not hide the phases of an automatic run.
         fs::remove_file(dir.path().join("a-auto-1/auto.json")).unwrap();
         touch("a-auto-1/run.lock");
         assert_eq!(folders(dir.path()).0[0].name, "a-auto-1/train");

@@ -1,8 +1,9 @@
-//! Runs side by side: what each came to, how sure that is, what it costs, and in which settings they differ.
+//! Comparison of runs: the result of each with its confidence interval, its cost, and the settings in which runs
+//! differ.
 //!
-//! [`Board::read`] finds the runs of some folders and reads what they say about themselves: a few small files each, and
-//! the end of the log. What cannot be read is listed with the reason. Accuracies are compared only among runs on the
-//! same images.
+//! [`Board::read`] finds the runs below some directories. Of each run it reads a few small files and the end of the
+//! log. Runs that cannot be read are listed with the reason. Accuracies are compared only between runs on the same
+//! images.
 
 mod auto;
 mod find;
@@ -24,70 +25,70 @@ pub use self::order::{Difference, Sort};
 pub use self::page::{STYLE, page, summary, table};
 use crate::settings::Settings;
 
-/// What a run, or a folder of runs that belong together, says about itself.
+/// The facts about a run, or about a directory of runs that belong together.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its path below the folder that was searched, or its name.
+    /// Its path below the directory that was searched, or its name.
     pub name: String,
     /// Its directory.
     pub dir: PathBuf,
-    /// What it does; `None` where that cannot be read.
+    /// Its kind; `None` if it cannot be read.
     pub kind: Option<EntryKind>,
-    /// How far it is.
+    /// Its progress.
     pub state: State,
-    /// What stands against a result: how far it came, or what is damaged.
+    /// For a run without a result: how far it came, or what is damaged.
     pub note: Option<String>,
-    /// The images it works on.
+    /// The images it uses.
     pub data: Option<Images>,
-    /// The best known accuracy of its network.
+    /// The best known accuracy of its network: on the test split, else on the validation split.
     pub accuracy: Option<Accuracy>,
-    /// Accuracy on the validation split, 0 to 1. That of a search was reached with shared weights.
+    /// Accuracy on the validation split, 0 to 1. A search measures it with shared weights.
     pub valid_accuracy: Option<f64>,
-    /// Accuracy on the test split, 0 to 1; of several seeds the mean.
+    /// Accuracy on the test split, 0 to 1; for several seeds the mean.
     pub test_accuracy: Option<f64>,
-    /// Macro-F1 on the test split, where the run chose by it.
+    /// Macro-averaged F1 score on the test split, 0 to 1, if the run selected its model by it.
     pub macro_f1: Option<f64>,
-    /// Trainings that are finished, and the standard deviation of their test accuracies, where the seeds are several.
+    /// For trainings with several seeds: how many are finished, and the spread of their test accuracies.
     pub seeds: Option<Seeds>,
-    /// What the run chose by, as its settings say.
+    /// The metric by which the run selected, according to its settings.
     pub metric: Option<String>,
     /// The architecture found or trained, as integers.
     pub arc: Option<String>,
-    /// Trained weights. Those of a search belong to all architectures together.
+    /// Number of parameters. For a search, those of all architectures together.
     pub params: Option<u64>,
     /// Multiply-adds per image.
     pub macs: Option<u64>,
-    /// Milliseconds for one image, where somebody measured.
+    /// Latency in milliseconds for one image, if it was measured.
     pub latency_ms: Option<f64>,
     /// Wall time over all sessions, in seconds.
     pub seconds: Option<f64>,
-    /// Epochs done.
+    /// Number of finished epochs.
     pub epochs: Option<u64>,
-    /// Its settings; those of the training whose model lies on top, if there are several.
+    /// Its settings. For an automatic run, those of the training with the result.
     pub settings: Settings,
-    /// Its event log; of several runs that of the one whose result this is, or of the first.
+    /// Its event log. For several runs, that of the run with the result, or of the first one.
     pub log: Option<PathBuf>,
     /// The model file, if there is one.
     pub model: Option<PathBuf>,
-    /// When its log was last written.
+    /// The time of the last change of its log.
     pub changed: Option<SystemTime>,
 }
 
-/// What a run does.
+/// The kind of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryKind {
-    /// Images in, model out: `enas auto`.
+    /// An automatic run, from images to model: `enas auto`.
     Auto,
     /// A training.
     Train,
-    /// Trainings that differ in their seed.
+    /// Trainings that differ in their seeds.
     Seeds,
     /// A search.
     Search,
 }
 
 impl EntryKind {
-    /// Its name, as in `--json`.
+    /// The name, as in the output of `--json`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -98,21 +99,21 @@ impl EntryKind {
     }
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It has a result.
     Finished,
-    /// It has none, and its log was written a moment ago.
+    /// It has no result, and its log was written in the last minute.
     Running,
-    /// It has none, and is not at work.
+    /// It has no result and is not running.
     Unfinished,
-    /// What it says cannot be read.
+    /// It cannot be read.
     Damaged,
 }
 
 impl State {
-    /// Its name, as in `--json`.
+    /// The name, as in the output of `--json`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Finished => "finished",
@@ -123,41 +124,41 @@ impl State {
     }
 }
 
-/// The images of a run.
+/// The data set of a run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Images {
     /// Name of the data set.
     pub name: String,
     /// Number of files.
     pub files: u64,
-    /// Hash of their names and contents: equal ones are the same images.
+    /// SHA-256 of the names and contents of the files. Equal hashes mean equal images.
     pub sha256: String,
 }
 
-/// An accuracy and how sure it is.
+/// An accuracy with its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accuracy {
-    /// Share of right answers, 0 to 1.
+    /// Fraction of right predictions, 0 to 1.
     pub value: f64,
-    /// On which images.
+    /// The split it was measured on.
     pub split: Split,
-    /// How many they are, where that is known.
+    /// The number of images in that split, if known.
     pub images: Option<usize>,
-    /// The 95 % interval, where the number of images is known.
+    /// The bounds of the 95 % confidence interval, 0 to 1, if the number of images is known.
     pub interval: Option<(f64, f64)>,
 }
 
-/// Images that an accuracy was measured on.
+/// The split that an accuracy was measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Split {
-    /// Those that choices were made by.
+    /// Validation images, which choices depended on.
     Valid,
-    /// Those that nothing else looked at.
+    /// Test images, which no choice depended on.
     Test,
 }
 
 impl Split {
-    /// Its name, as in `--json`.
+    /// The name, as in the output of `--json`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Valid => "valid",
@@ -173,53 +174,55 @@ impl Accuracy {
     }
 }
 
-/// Trainings with several seeds.
+/// The state of trainings with several seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Seeds {
-    /// Those that are finished.
+    /// How many are finished.
     pub finished: u64,
-    /// All of them.
+    /// How many there are in total.
     pub all: u64,
-    /// Standard deviation of their test accuracies; 0 for one.
+    /// Sample standard deviation of their test accuracies, which are 0 to 1; 0 for a single training.
     pub sd: f64,
 }
 
-/// Runs in the order of how good they are.
+/// A leaderboard of runs, grouped by data set.
 #[derive(Clone, Debug, Default)]
 pub struct Board {
-    /// Runs on the same images, by the name of the data set; last those of which that is not known.
+    /// Runs on the same images, sorted by the name of the data set. Runs with unknown images come last.
     pub groups: Vec<Group>,
-    /// Whether there are more runs than are read.
+    /// Whether there are more runs than were read.
     pub more: bool,
 }
 
 /// Runs on the same images.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// The images, where they are known.
+    /// The images, if known.
     pub data: Option<Images>,
-    /// The runs, the first one first.
+    /// The runs, best first.
     pub rows: Vec<Row>,
 }
 
-/// A run and its place.
+/// A run with its rank.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The run.
     pub entry: Entry,
-    /// Its place, from 1.
+    /// The rank, from 1.
     pub rank: usize,
-    /// Where its settings differ from those of the first run of the same group that has the same settings: one of a
-    /// search, or of a training. Empty for that run itself.
+    /// The settings in which it differs from the reference run.
+    ///
+    /// The reference is the first run of the group that is of the same kind: a search, or any training. The reference
+    /// itself has none.
     pub differences: Vec<Difference>,
-    /// Place of the run that its settings are compared with.
+    /// The rank of the reference run.
     pub compared_with: Option<usize>,
 }
 
 impl Board {
-    /// The runs at or below some folders; those that are missing hold none.
+    /// Reads the runs at or below some directories; missing directories contain none.
     ///
-    /// With `data`, only runs on data sets of that name are read.
+    /// With `data`, only runs on data sets of that name are kept.
     pub fn read(folders: &[&Path], data: Option<&str>) -> Self {
         let mut board = Self::default();
         let mut entries: Vec<Entry> = Vec::new();
@@ -238,17 +241,17 @@ impl Board {
         board
     }
 
-    /// Puts the runs of each group in an order.
+    /// Sorts the runs of each group.
     pub fn sort(&mut self, by: Sort) {
         self.groups.iter_mut().for_each(|group| group.sort(by));
     }
 
-    /// All runs.
+    /// All runs, in order.
     pub fn rows(&self) -> impl Iterator<Item = &Row> {
         self.groups.iter().flat_map(|group| &group.rows)
     }
 
-    /// All runs, to add what is measured.
+    /// All runs, for adding measurements such as the latency.
     pub fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.groups.iter_mut().flat_map(|group| &mut group.rows).map(|row| &mut row.entry)
     }

@@ -1,4 +1,4 @@
-//! Which run comes first, and in what the others differ from it.
+//! The order of runs, and the settings in which runs differ from the first one.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,47 +6,47 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Entry, EntryKind, Group, Images, Row, Split};
 use crate::settings::Settings;
 
-/// What runs are put in order by.
+/// The criterion of an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
-    /// The highest accuracy first: those on test images, then those on validation images.
+    /// Highest accuracy first: those on test images, then those on validation images.
     #[default]
     Accuracy,
-    /// The fewest trained weights first.
+    /// Fewest parameters first.
     Params,
-    /// The fewest multiply-adds first.
+    /// Fewest multiply-adds first.
     Macs,
-    /// The fastest answer first.
+    /// Lowest latency first.
     Latency,
-    /// The shortest wall time first.
+    /// Shortest wall time first.
     Time,
     /// By name.
     Name,
-    /// The last written first.
+    /// Most recently written first.
     Newest,
 }
 
-/// A setting in which two runs differ.
+/// A setting in which a run differs from its reference run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The setting, as in `child.filters`; `arc` for the architecture.
+    /// The key, such as `child.filters`; `arc` for the architecture.
     pub key: String,
-    /// What this run has; `None` where it does not say.
+    /// The value in this run; `None` if it is not set.
     pub value: Option<String>,
-    /// What the other one has.
+    /// The value in the reference run; `None` if it is not set.
     pub reference: Option<String>,
 }
 
-/// Settings on which no result depends, and the place of the images, whose fingerprints are compared instead.
+/// Settings that do not influence results, and the path of the images, whose fingerprints are compared instead.
 const WITHOUT_EFFECT: [&str; 5] =
     ["data.path", "run.checkpoint_seconds", "run.eval_batch", "run.log_every", "run.memory"];
 
-/// Runs on the same images together.
+/// Groups runs by their images.
 pub(super) fn grouped(entries: Vec<Entry>) -> Vec<Group> {
     let mut groups: BTreeMap<(bool, Option<Images>), Vec<Row>> = BTreeMap::new();
     for entry in entries {
         let row = Row { rank: 0, differences: Vec::new(), compared_with: None, entry };
-        // What is not known comes last.
+        // `false < true`: runs with unknown images come last.
         groups.entry((row.entry.data.is_none(), row.entry.data.clone())).or_default().push(row);
     }
     groups.into_iter().map(|((_, data), rows)| Group { data, rows }).collect()
@@ -72,7 +72,7 @@ impl Group {
 
 impl Sort {
     fn compare(self, a: &Entry, b: &Entry) -> Ordering {
-        // Runs without the number come last, whatever the order.
+        // Runs without the number come last in every order.
         let smallest = |key: fn(&Entry) -> Option<f64>| {
             let of = |entry| key(entry).filter(|value| value.is_finite()).unwrap_or(f64::INFINITY);
             of(a).total_cmp(&of(b))
@@ -95,10 +95,10 @@ impl Sort {
     }
 }
 
-/// In what a run differs from another.
+/// The settings in which a run differs from a reference run, the architecture first.
 fn differences(entry: &Entry, reference: &Entry) -> Vec<Difference> {
     let (ours, theirs) = (by_key(&entry.settings), by_key(&reference.settings));
-    // A run whose settings cannot be read differs in everything, which says nothing.
+    // Without settings a run would differ in every key, which says nothing.
     let comparable = !ours.is_empty() && !theirs.is_empty();
     let keys: BTreeSet<&str> = ours.keys().chain(theirs.keys()).copied().collect();
     let of = |settings: &BTreeMap<&str, &str>, key| settings.get(key).map(|value| (*value).to_owned());

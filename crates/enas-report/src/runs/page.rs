@@ -1,4 +1,4 @@
-//! The board as a table in a page, and as a page that needs nothing else.
+//! The leaderboard as an HTML table, and as a self-contained page.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::repeat::relative;
 use crate::text::{counted, duration, grouped, now, percent};
 use crate::{FILE_NAME, chart};
 
-/// What the tables look like, beside [`crate::STYLE`].
+/// The style sheet of the tables, in addition to [`crate::STYLE`].
 pub const STYLE: &str = include_str!("../../templates/runs.css");
 
-/// Most differences that are shown for a run; the others are counted.
+/// Maximum number of differences shown per run. The number of further ones is stated.
 const MOST_DIFFERENCES: usize = 12;
 
-/// The board as a document.
+/// The leaderboard as a document.
 #[derive(Template)]
 #[template(path = "runs.html")]
 struct Document {
@@ -27,11 +27,12 @@ struct Document {
     written: String,
 }
 
-/// The board as a page that needs nothing else. It is to be written to `out`, from which it links to the reports of the
-/// runs.
+/// The leaderboard as a self-contained page with links to the reports of the runs.
+///
+/// The links are relative to `out`, the path at which the caller writes the page.
 ///
 /// # Errors
-/// [`crate::Error::Page`] when it cannot be put together.
+/// [`crate::Error::Page`] if the page cannot be rendered.
 pub fn page(board: &Board, title: &str, out: &Path) -> Result<String> {
     let link = |entry: &Entry| {
         let report = entry.dir.join(FILE_NAME);
@@ -47,7 +48,7 @@ pub fn page(board: &Board, title: &str, out: &Path) -> Result<String> {
     Ok(page.render()?)
 }
 
-/// How many runs there are, in words.
+/// The number of runs in words.
 pub fn summary(board: &Board) -> String {
     let finished = board.rows().filter(|row| row.entry.is_finished()).count();
     let all = counted(board.rows().count() as u64, "run", "runs");
@@ -55,16 +56,16 @@ pub fn summary(board: &Board) -> String {
     format!("{all}, {finished} finished.{more}")
 }
 
-/// Where a run leads to.
+/// Returns the address that the name of a run links to.
 type Link<'a> = &'a dyn Fn(&Entry) -> Option<String>;
 
-/// The board as tables, one for each data set. `link` is the address that a run's name leads to.
+/// The leaderboard as HTML tables, one for each data set. `link` returns the address that a run's name links to.
 ///
 /// # Errors
-/// [`crate::Error::Page`] when they cannot be put together.
+/// [`crate::Error::Page`] if the tables cannot be rendered.
 pub fn table(board: &Board, link: Link<'_>) -> Result<String> {
     let mut groups: Vec<Table> = board.groups.iter().map(|group| Table::new(group, link)).collect();
-    // Words that are needed once.
+    // The explanations appear once, below the last table.
     if let Some(last) = groups.last_mut() {
         last.notes = notes(board);
     }
@@ -107,7 +108,7 @@ struct Table {
     notes: Vec<&'static str>,
 }
 
-/// A run as it stands in the table.
+/// A row of the table.
 struct Line {
     rank: usize,
     name: String,
@@ -130,13 +131,13 @@ struct Line {
     compared_with: Option<usize>,
 }
 
-/// What a cell shows, and the number that it is sorted by; the largest where there is none.
+/// The text of a cell and the number that it is sorted by, which is empty if there is none.
 struct Cell {
     text: String,
     sort: String,
 }
 
-/// An interval in hundredths of the table's scale.
+/// An interval in percent of the table's scale, in CSS notation.
 struct Bar {
     low: String,
     value: String,
@@ -168,7 +169,7 @@ impl Table {
     }
 }
 
-/// The smallest range that holds all intervals of a group.
+/// The smallest range that contains all confidence intervals of a group.
 fn scale(group: &Group) -> (f64, f64) {
     let intervals = group.rows.iter().filter_map(|row| row.entry.accuracy?.interval);
     intervals.fold((1.0, 0.0), |(low, high), (a, b)| (a.min(low), b.max(high)))
@@ -224,14 +225,14 @@ impl Bar {
 }
 
 impl Accuracy {
-    /// The 95 % interval as in `96.0 to 99.7`.
+    /// The 95 % confidence interval in percent, as in `96.0 to 99.7`.
     pub fn bounds(self) -> Option<String> {
         self.interval.map(|(low, high)| format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high))
     }
 }
 
 impl Split {
-    /// What was measured on, in a word.
+    /// The name of the split in words.
     pub fn images(self) -> &'static str {
         match self {
             Self::Valid => "validation",
@@ -241,7 +242,7 @@ impl Split {
 }
 
 impl super::Difference {
-    /// The setting and what it is here, in words for a table.
+    /// The key and the value in this run, in words for a table.
     pub fn words(&self) -> (String, String) {
         let value =
             if self.key == "arc" { "another one" } else { self.value.as_deref().unwrap_or("not set") };

@@ -1,4 +1,4 @@
-//! One run directory: its manifest, settings, result and the end of its log.
+//! Reading one run directory: its manifest, settings, result and the end of its log.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::{Accuracy, Entry, EntryKind, Images, Split, State, auto, find, seeds}
 use crate::settings::Settings;
 
 impl Entry {
-    /// Reads a run. What is damaged is said in it.
+    /// Reads a run. A damaged run is returned with [`State::Damaged`] and the reason.
     pub fn read(found: &Found) -> Self {
         if find::is_automatic(&found.dir) {
             auto::read(found)
@@ -22,7 +22,7 @@ impl Entry {
         }
     }
 
-    /// A run of which nothing can be said but why.
+    /// A run that cannot be read, with the reason.
     pub(super) fn damaged(name: &str, dir: &Path, why: String) -> Self {
         Self {
             name: name.to_owned(),
@@ -50,13 +50,13 @@ impl Entry {
         }
     }
 
-    /// Whether it has a result.
+    /// Whether the run has a result.
     pub fn is_finished(&self) -> bool {
         self.state == State::Finished
     }
 }
 
-/// A run directory without others inside.
+/// Reads a run directory that does not contain other runs.
 pub(super) fn single(name: &str, dir: &Path) -> Entry {
     let record = match Record::open(dir) {
         Ok(record) => record,
@@ -65,7 +65,7 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
     let manifest = record.manifest();
     let settings = Settings::read(&record.config_path());
     let tail = Tail::read(&record.metrics_path());
-    // Written last of all, it makes a run a finished one.
+    // The run writes this file last; a run with it is finished.
     let text = read_plain_text(&record.best_arc_path(), SMALL_FILE);
     let result: Value = text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let finished = result["arc"].is_string();
@@ -114,7 +114,7 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
     }
 }
 
-/// How far a run is, and what to know of one that has no result.
+/// The progress of a run, and a note on a run without a result.
 fn standing(
     finished: bool,
     tail: &Tail,

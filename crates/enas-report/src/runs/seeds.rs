@@ -1,4 +1,4 @@
-//! Trainings with several seeds: their mean, and how much of it is chance.
+//! Trainings with several seeds: the mean and the standard deviation of their accuracies.
 
 use enas_search::{SMALL_FILE, read_plain_text};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::read::single;
 use super::{Accuracy, Entry, EntryKind, Seeds, Split, State};
 use crate::settings::Settings;
 
-/// Reads the folder. Its accuracy is the mean over the trainings that are finished.
+/// Reads the directory. Its accuracy is the mean over the finished trainings.
 pub(super) fn read(found: &Found) -> Entry {
     let path = found.dir.join("seeds.json");
     let text = read_plain_text(&path, SMALL_FILE).map_err(|e| e.to_string());
@@ -61,7 +61,7 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The standard deviation of a sample; 0 for less than two values.
+/// The sample standard deviation; 0 for fewer than two values.
 fn deviation(values: &[f64]) -> f64 {
     let Some(mean) = mean(values).filter(|_| values.len() > 1) else { return 0.0 };
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();

@@ -1,4 +1,4 @@
-//! The end of a log, however long the log is.
+//! The end of a log. The time to read it does not depend on the log's length.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-/// Bytes from the end in which the last epoch is looked for.
+/// Number of bytes at the end that are searched for the last epoch.
 const LOOKED_AT: u64 = 1 << 20;
-/// How long after its log was written a run counts as being at work.
+/// A run counts as running if its log was written within this time.
 const AT_WORK: Duration = Duration::from_secs(60);
 
-/// What the end of a log says.
+/// The facts in the end of a log.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    /// The last complete epoch.
+    /// The last complete event `epoch`.
     pub(super) epoch: Option<Value>,
     /// Wall time at the last event, in seconds.
     pub(super) seconds: Option<f64>,
@@ -24,9 +24,9 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Reads the end of a log; nothing where there is none.
+    /// Reads the end of a log; empty if there is none.
     pub(super) fn read(path: &Path) -> Self {
-        // What is no file may never end.
+        // Only regular files: a pipe may never end.
         let Some(about) = path.metadata().ok().filter(std::fs::Metadata::is_file) else {
             return Self::default();
         };
@@ -40,7 +40,7 @@ impl Tail {
         if read.is_err() {
             return tail;
         }
-        // The first line may have lost its beginning, which then is no JSON.
+        // The first line may be cut at its start; then it is not valid JSON and is skipped.
         let events = bytes
             .split(|byte| *byte == b'\n')
             .rev()
@@ -55,9 +55,9 @@ impl Tail {
         tail
     }
 
-    /// Whether the log was written a moment ago.
+    /// Whether the log was written within the last minute.
     pub(super) fn is_at_work(&self) -> bool {
-        // A clock that was set back makes it be written in the future: then it was just now.
+        // After the clock was set back, the time of writing lies in the future; that counts as just now.
         self.changed.is_some_and(|at| at.elapsed().unwrap_or_default() < AT_WORK)
     }
 }

@@ -1,4 +1,4 @@
-//! Boards of run directories that are only files.
+//! Leaderboards of run directories that the tests write themselves.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::*;
 
 const ARC: &str = "0 0 1 4 2 2 0 3 0 1 1 4 2 2 1 3";
 
-/// A run directory of `kind` on `data`, with ten images each to choose by and to test with.
+/// Writes a run directory of `kind` on `data`, with ten images each in the validation and the test split.
 fn make(dir: &Path, kind: &str, data: &str, settings: &str, log: &str, result: Option<Value>) {
     fs::create_dir_all(dir).unwrap();
     let names = |split: &str| (0..10).map(|i| format!("{split}/{i}.png")).collect::<Vec<_>>();
@@ -129,7 +129,7 @@ fn unfinished_and_damaged_runs_are_listed_with_their_state() {
         let (state, note) = states(name);
         assert!(state == State::Damaged && note.contains(file), "{name}: {note}");
     }
-    // What is not known of comes last, and never under a data set's name.
+    // Runs with unknown images come last, and never under the name of a data set.
     assert_eq!(board.groups.last().unwrap().rows.len(), 3);
     assert_eq!(Board::read(&[dir.path()], Some("d")).rows().count(), 4);
     assert_eq!(Board::read(&[dir.path()], Some("e")).rows().count(), 0);
@@ -167,10 +167,10 @@ fn an_automatic_run_and_several_seeds_count_as_one_each() {
     trained(&seeds.join("seed-3"), 0.6, "");
     let after = board(dir.path());
     let entry = &find(&after, "x-auto-1").entry;
-    // Equally good on validation images: the later one is taken. The time is that of all phases.
+    // Equal validation accuracies: the later training is taken. The time is that of all phases.
     assert_eq!((entry.state, entry.test_accuracy, entry.seconds), (State::Finished, Some(0.8), Some(123.0)));
     assert!(find(&after, "x-train-1").entry.is_finished());
-    // The same folder named twice, or one of its runs beside it, is listed once.
+    // A directory that is named twice, or a run named in addition to its directory, is listed once.
     assert_eq!(Board::read(&[dir.path(), &auto], None).rows().count(), 2);
 }
 

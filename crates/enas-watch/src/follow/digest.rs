@@ -1,55 +1,55 @@
-//! What a log says about where its run stands, in the space of a few events, however long the log is.
+//! Summary of a log: the present state of its run in a few events. Its size does not depend on the log's length.
 
 use enas_search::Kind;
 use serde_json::Value;
 
-/// Fewest seconds without an event after which a run counts as quiet.
+/// A run counts as quiet only after at least this many seconds without an event.
 const PATIENCE: f64 = 30.0;
 
-/// The latest of each kind of event, and what cannot be seen from it alone.
+/// The latest event of each kind, and values that need several events.
 #[derive(Debug, Default)]
 pub(crate) struct Digest {
     pub(crate) step: Option<Value>,
     pub(crate) controller: Option<Value>,
     pub(crate) epoch: Option<Value>,
     pub(crate) result: Option<Value>,
-    /// The candidate with the highest accuracy among those of the policy.
+    /// The policy's candidate with the highest accuracy so far; of equals the one with fewer multiply-adds.
     pub(crate) best: Option<Value>,
-    /// Candidates scored.
+    /// Number of candidates measured.
     pub(crate) candidates: u64,
-    /// Networks that the finals trained alone, by round.
+    /// Number of networks that the finals have trained alone, by round.
     pub(crate) finalists: [u64; 3],
     pub(crate) phase: Phase,
     /// Wall time at the last event, in seconds.
     pub(crate) seconds: f64,
     /// Longest time between two events, in seconds.
     gap: f64,
-    /// Wall time and place of the first step of this log.
+    /// Wall time in seconds and step number of the first step of this log.
     first_step: Option<(f64, f64)>,
 }
 
-/// What a run is doing, as its last event tells.
+/// The phase of a run, according to its last event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Nothing is logged yet.
+    /// Nothing has been logged yet.
     #[default]
     Starting,
-    /// Trains weights.
+    /// The weights are being trained.
     Weights,
-    /// Trains the policy.
+    /// The policy (controller) is being trained.
     Policy,
-    /// An epoch is complete.
+    /// An epoch is complete and the next one has not begun.
     Between,
-    /// Scores candidates.
+    /// Candidates are being measured.
     Choice,
-    /// Trains networks alone.
+    /// The finals train networks alone.
     Finals,
-    /// All is done.
+    /// The run is finished.
     Finished,
 }
 
 impl Digest {
-    /// Takes in the next event.
+    /// Updates the summary with the next event.
     pub(crate) fn add(&mut self, event: &Value) {
         if let Some(t) = event["t"].as_f64().filter(|t| t.is_finite()) {
             self.gap = self.gap.max(t - self.seconds);
@@ -71,7 +71,7 @@ impl Digest {
                 self.finalists[round as usize - 1] += 1;
             }
             Some("result") => (self.result, self.phase) = (Some(event.clone()), Phase::Finished),
-            // Of a later version.
+            // Unknown kinds may come from a later version.
             _ => {}
         }
     }
@@ -87,19 +87,20 @@ impl Digest {
         }
     }
 
-    /// The epoch at work, from 1.
+    /// The current epoch, from 1.
     pub(crate) fn current_epoch(&self) -> u64 {
         let of =
             |event: &Option<Value>| event.as_ref().and_then(|event| event["epoch"].as_u64()).unwrap_or(0);
         of(&self.step).max(of(&self.controller)).max(of(&self.epoch)).max(1)
     }
 
-    /// Epochs complete.
+    /// Number of complete epochs.
     pub(crate) fn epochs_done(&self) -> u64 {
         self.epoch.as_ref().and_then(|event| event["epoch"].as_u64()).unwrap_or(0)
     }
 
-    /// Epochs complete and the share of the present one, when an epoch has `steps` training steps.
+    /// Number of epochs so far, including the finished fraction of the current one. `steps` is the number of training
+    /// steps per epoch.
     pub(crate) fn epochs_so_far(&self, steps: u64) -> f64 {
         let done = self.epochs_done();
         if self.current_epoch() <= done {
@@ -110,7 +111,9 @@ impl Digest {
         done as f64 + (step / steps.max(1) as f64).min(1.0)
     }
 
-    /// Seconds until `epochs` epochs of `steps` steps are complete: from the last whole epoch, before that from steps.
+    /// Estimated seconds until `epochs` epochs of `steps` steps are complete.
+    ///
+    /// The estimate uses the duration of the last epoch, or of the steps so far if no epoch is complete.
     pub(crate) fn remaining(&self, epochs: u64, steps: u64) -> Option<f64> {
         let left = epochs as f64 - self.epochs_so_far(steps);
         let whole = self.epoch.as_ref().and_then(|event| event["seconds"].as_f64());
@@ -122,12 +125,12 @@ impl Digest {
         (left > 0.0 && each.is_finite()).then_some(left * each)
     }
 
-    /// Whether a run that has said nothing for `seconds` is likely not at work any more.
+    /// Whether a run without events for `seconds` has probably stopped: more than five times its longest gap so far.
     pub(crate) fn is_quiet_after(&self, seconds: f64) -> bool {
         seconds > PATIENCE.max(5.0 * self.gap)
     }
 
-    /// What the run is doing.
+    /// The current activity in words.
     pub(crate) fn doing(&self, kind: Kind) -> &'static str {
         match (self.phase, kind) {
             (Phase::Starting, _) => "starting",

@@ -1,4 +1,4 @@
-//! A run as it is seen from outside, kept up to date by reading its log. Nothing of a run is changed or locked.
+//! Following a run by reading its log. Files of the run are neither changed nor locked.
 
 mod digest;
 mod tail;
@@ -14,9 +14,9 @@ use serde_json::Value;
 pub(crate) use digest::{Digest, Phase};
 use tail::Tail;
 
-/// Most events of a frequent kind that are kept for the curves.
+/// Maximum number of events kept for the curves, of each frequent kind.
 const EVENTS: usize = 4000;
-/// How long the events are kept after somebody looked at the run.
+/// How long the events are kept after the last request for the run.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// A run that is followed.
@@ -25,33 +25,33 @@ pub(crate) struct Followed {
     pub(crate) record: Record,
     pub(crate) settings: Settings,
     pub(crate) digest: Digest,
-    /// The events behind the curves, only while somebody looks.
+    /// The events of the curves, kept only while the page of the run is requested.
     pub(crate) log: Option<Log>,
-    /// Lines that are no events.
+    /// Number of lines that are not valid events.
     pub(crate) broken: u64,
     /// Why the log cannot be read.
     pub(crate) trouble: Option<String>,
-    /// Bytes of the log that are still to be read.
+    /// Number of bytes of the log that are still to be read.
     pub(crate) unread: u64,
-    /// Whether the directory is gone.
+    /// Whether the directory no longer exists.
     pub(crate) gone: bool,
-    /// Pictures to train on.
+    /// Number of training images.
     pictures: usize,
     tail: Tail,
     wanted: Option<Instant>,
     changed: Option<SystemTime>,
 }
 
-/// Whether a run is at work.
+/// Whether a run is in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Its log grows.
     Running,
-    /// It is not finished, and has said nothing for long.
+    /// It is not finished, and there was no event for a long time.
     Quiet,
     /// It has a result.
     Finished,
-    /// Its directory is gone.
+    /// Its directory no longer exists.
     Gone,
 }
 
@@ -73,7 +73,9 @@ impl Followed {
         }
     }
 
-    /// Notes that somebody looks at the run, whose curves are kept from now on.
+    /// Records that the page of the run is requested. From now on the events of its curves are kept.
+    ///
+    /// The first call reads the log again from its beginning.
     pub(crate) fn want(&mut self) {
         self.wanted = Some(Instant::now());
         if self.log.is_none() && !self.gone {
@@ -82,7 +84,7 @@ impl Followed {
         }
     }
 
-    /// Reads what is new, for no longer than `patience`. Returns whether there was anything.
+    /// Reads new events for at most about `patience`. Returns whether there were any.
     pub(crate) fn catch_up(&mut self, patience: Duration) -> bool {
         let began = Instant::now();
         if self.wanted.is_none_or(|wanted| wanted.elapsed() > KEPT) {
@@ -119,7 +121,7 @@ impl Followed {
         self.digest.add(&event);
         if let Some(log) = &mut self.log {
             log.push(event);
-            // Only now and then, as it looks at all events.
+            // Thinning visits all events; this call does so only after many new ones.
             log.thin_if_large(EVENTS);
         }
     }
@@ -134,7 +136,7 @@ impl Followed {
         self.log = self.log.take().map(|_| Log::default());
     }
 
-    /// Whether the run is at work.
+    /// The state of the run.
     pub(crate) fn state(&self) -> State {
         if self.gone {
             return State::Gone;
@@ -148,7 +150,7 @@ impl Followed {
 
     /// Time since the log was last written.
     pub(crate) fn silence(&self) -> Option<Duration> {
-        // A clock that was set back makes it none.
+        // After the clock was set back, the time of writing lies in the future; that counts as just now.
         self.changed.map(|time| time.elapsed().unwrap_or_default())
     }
 
@@ -157,7 +159,7 @@ impl Followed {
         self.changed
     }
 
-    /// Where the report is, once the run has one.
+    /// The path of the report, whether or not it exists.
     pub(crate) fn report_path(&self) -> PathBuf {
         self.record.dir().join(enas_report::FILE_NAME)
     }
@@ -167,25 +169,25 @@ impl Followed {
         self.record.manifest().kind
     }
 
-    /// Epochs planned: what the last epoch says, as a time limit can change it; before that the setting.
+    /// Number of planned epochs, from the last event `epoch`, else from the settings. A time limit can change it.
     pub(crate) fn epochs(&self) -> u64 {
         let said = self.digest.epoch.as_ref().and_then(|event| event["epochs"].as_u64());
         said.or_else(|| self.settings.number("run.epochs")).unwrap_or(0)
     }
 
-    /// Training steps in an epoch.
+    /// Training steps per epoch.
     pub(crate) fn steps(&self) -> u64 {
         let seen = self.digest.step.as_ref().and_then(|event| event["step"].as_u64()).unwrap_or(0);
         enas_report::planned_steps(&self.settings, self.pictures).max(seen).max(1)
     }
 
-    /// Candidates that will be scored.
+    /// Number of candidates that will be measured in total.
     pub(crate) fn candidates(&self) -> u64 {
         let setting = |key| self.settings.number(key).unwrap_or(0);
         (1 + setting("select.samples") + setting("select.random")).max(self.digest.candidates)
     }
 
-    /// The architecture to show, and what it is.
+    /// The architecture to show, with a caption.
     pub(crate) fn arc(&self) -> Option<(Arc, String)> {
         let parsed = |text: &str| text.parse::<Arc>().ok();
         let of = |event: &Option<Value>, pointer: &str| parsed(event.as_ref()?.pointer(pointer)?.as_str()?);
@@ -213,7 +215,7 @@ mod tests {
 
     use super::*;
 
-    /// A run directory without a run.
+    /// A run directory with a manifest, settings and this log.
     pub(crate) fn run(dir: &Path, log: &str) -> Record {
         let manifest = r#"{"kind":"search","version":"0.1.0","revision":"x","device":"cpu","threads":1,"data":"digits",
             "fingerprint":{"files":2,"sha256":"00"},"arc":null}"#;

@@ -1,4 +1,4 @@
-//! The new lines of a log that somebody else writes: read as they come, never held, never written.
+//! Incremental reading of a log that another process appends to. The file is never held open or written.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -7,37 +7,37 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-/// Most bytes read at once.
+/// Maximum number of bytes per read.
 const CHUNK: u64 = 1 << 20;
-/// A line longer than this is no event of ours.
+/// Maximum length of a line in bytes. The program writes no longer ones.
 const LONGEST_LINE: usize = 1 << 16;
-/// Bytes remembered to see whether what was read is still there.
+/// Number of bytes kept for the check that the file still has the content that was read.
 const REMEMBERED: usize = 128;
 
-/// Follows a log of one JSON object a line.
+/// Reads new lines of a log with one JSON object per line (JSON Lines).
 #[derive(Debug)]
 pub(crate) struct Tail {
     path: PathBuf,
-    /// Bytes read so far.
+    /// Number of bytes read so far.
     offset: u64,
-    /// The last of them. A log that was cut and has grown again since has others at this place.
+    /// The last bytes read. If the log was truncated and has grown since, it has other bytes at this position.
     last: Vec<u8>,
-    /// The beginning of a line whose end is not written yet.
+    /// The beginning of a line whose end has not been written yet.
     partial: Vec<u8>,
-    /// Length and time of the last change when all of it was read.
+    /// Length and modification time at the last read that reached the end of the file.
     seen: Option<(u64, SystemTime)>,
 }
 
-/// What has come.
+/// The result of a read.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct News {
-    /// Events in the order they were written.
+    /// The new events, in the order in which they were written.
     pub(crate) events: Vec<Value>,
-    /// Lines that are no events.
+    /// Number of lines that are not valid events.
     pub(crate) broken: u64,
-    /// The log is not what it was, and these are its events from the beginning: all earlier ones are void.
+    /// Whether the log was replaced or truncated. Then `events` begin at its start, and all earlier ones are void.
     pub(crate) again: bool,
-    /// Whether there is more to read at once.
+    /// Whether more can be read immediately.
     pub(crate) more: bool,
 }
 
@@ -46,38 +46,38 @@ impl Tail {
         Self { path, offset: 0, last: Vec::new(), partial: Vec::new(), seen: None }
     }
 
-    /// Begins anew: the next news are those of the whole log.
+    /// Starts again: the next read begins at the start of the log.
     pub(crate) fn restart(&mut self) {
         *self = Self::new(std::mem::take(&mut self.path));
     }
 
-    /// Bytes read so far.
+    /// Number of bytes read so far.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Length of the log and the time it was last written; `None` where there is none.
+    /// Length in bytes and modification time of the log; `None` if there is none.
     pub(crate) fn stamp(&self) -> Option<(u64, SystemTime)> {
         let file = fs::metadata(&self.path).ok()?;
         Some((file.len(), file.modified().ok()?))
     }
 
-    /// Reads on where it stopped.
+    /// Reads at most [`CHUNK`] bytes from the position of the last read.
     ///
     /// # Errors
-    /// If the log is there and cannot be read.
+    /// If the log exists but cannot be read.
     pub(crate) fn read(&mut self) -> io::Result<News> {
         let stamp = self.stamp();
         if stamp.is_some() && stamp == self.seen {
             return Ok(News::default());
         }
-        // What stands in the place of a log and is no file, such as a pipe, may make its reader wait for ever.
+        // Only regular files: reading a pipe could block forever.
         if fs::metadata(&self.path).is_ok_and(|about| !about.is_file()) {
             return Ok(News::default());
         }
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
-            // What it said is all that is known of it, until there is another one.
+            // The events read so far stay valid until another log appears.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(News::default()),
             Err(e) => return Err(e),
         };
@@ -96,7 +96,7 @@ impl Tail {
         Ok(news)
     }
 
-    /// Whether the file still holds what was last read of it, where it was.
+    /// Whether the file still has the last bytes read at their position.
     fn still_holds(&self, file: &mut File) -> io::Result<bool> {
         if file.metadata()?.len() < self.offset {
             return Ok(false);
@@ -105,7 +105,7 @@ impl Tail {
         file.seek(SeekFrom::Start(self.offset - self.last.len() as u64))?;
         match file.read_exact(&mut now) {
             Ok(()) => Ok(now == self.last),
-            // It was cut in this moment.
+            // The file was truncated between the two calls.
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(e) => Err(e),
         }
@@ -119,7 +119,7 @@ impl Tail {
 
     fn split(&mut self, bytes: &[u8], news: &mut News) {
         for piece in bytes.split_inclusive(|&b| b == b'\n') {
-            // Of a line that is too long already, only its end matters.
+            // Of a line that is already too long, only the end matters.
             if self.partial.len() <= LONGEST_LINE {
                 let rest = LONGEST_LINE + 1 - self.partial.len();
                 self.partial.extend_from_slice(&piece[..piece.len().min(rest)]);

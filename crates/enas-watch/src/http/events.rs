@@ -1,4 +1,4 @@
-//! Pages that are kept up to date: a stream of server-sent events for each.
+//! Live updates of pages: a stream of server-sent events (SSE) for each open page.
 
 use std::sync::Arc as SyncArc;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use tokio::time::timeout;
 use crate::library::Feed;
 use crate::parts::Parts;
 
-/// Time between two signs of life, by which both sides notice that the other is gone.
+/// Time between two heartbeats. With them, both sides notice that the other has gone.
 const BEAT: Duration = Duration::from_secs(15);
-/// How long a client may take for what was sent before it is given up.
+/// How long a client may take to accept a message before the stream ends.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Messages under way to a client. One is enough: only the latest state is of interest.
+/// Number of messages in flight to a client. One is enough, as only the latest state is of interest.
 const UNDER_WAY: usize = 1;
 
-/// A stream that was broken off. Never made: streams end with their connections.
+/// The error type of an aborted stream. It is never constructed: a stream ends with its connection.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream ended")]
 pub(super) struct Ended;
 
-/// First all parts of a page, then those that change.
+/// Sends all parts of a page first, then the parts that change.
 ///
-/// A client that reads slowly gets the latest state when it is ready for it and misses those between; it makes nobody
-/// wait and nothing pile up.
+/// A slow client gets the latest state when it is ready and misses the states between. So it delays no other client,
+/// and no messages queue up.
 ///
-/// `place` is free again when it ends.
+/// The permit `place` is released when the stream ends.
 pub(super) fn stream(feed: Feed, place: OwnedSemaphorePermit) -> Channel<Bytes, Ended> {
     let (sender, body) = Channel::new(UNDER_WAY);
     tokio::spawn(async move {
@@ -52,7 +52,7 @@ async fn follow(mut feed: Feed, mut sender: Sender<Bytes, Ended>) {
         if !matches!(sent, Ok(Ok(()))) {
             return;
         }
-        // Without a change in time, a sign of life.
+        // No change within this time: the next message is a heartbeat.
         if let Ok(Err(_)) = timeout(BEAT, feed.changed()).await {
             return;
         }

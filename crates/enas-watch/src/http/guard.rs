@@ -1,12 +1,12 @@
-//! Who may ask, and how: only pages of this server and people at this machine, who only read.
+//! Access control: read-only requests to this server under a name of this machine.
 
 use hyper::header::HOST;
 use hyper::{Method, Request, StatusCode};
 
 /// Why a request is refused, if it is.
 ///
-/// The name a browser asks under must be one of this machine. A page from elsewhere that lets its own name point here
-/// (DNS rebinding) still sends that name.
+/// The host of a request must be a name of this machine. That prevents DNS rebinding, where a foreign page lets its
+/// own host name resolve to this machine: the browser still sends the foreign name.
 pub(super) fn refusal<B>(request: &Request<B>, port: u16) -> Option<(StatusCode, &'static str)> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next().and_then(|host| host.to_str().ok());
@@ -27,7 +27,7 @@ pub(super) fn refusal<B>(request: &Request<B>, port: u16) -> Option<(StatusCode,
 /// Whether a host is this machine at this port.
 fn is_own(host: &str, port: u16) -> bool {
     let names = ["localhost", "127.0.0.1", "[::1]"];
-    // A port is left out where it is the usual one.
+    // Browsers omit the port if it is the default of HTTP, 80.
     names.iter().any(|name| {
         let rest = host
             .get(..name.len())

@@ -1,4 +1,4 @@
-//! The server: this machine only, GET and HEAD only, a bounded number of connections, one page for each run.
+//! The HTTP server: loopback only, GET and HEAD only, a bounded number of connections, one page for each run.
 
 mod events;
 mod guard;
@@ -22,27 +22,27 @@ use crate::error::{Error, Result};
 use crate::library::Library;
 use patience::Patient;
 
-/// Most connections at a time; the others wait.
+/// Maximum number of connections; further ones wait.
 const CONNECTIONS: usize = 64;
-/// Most of them that keep a page up to date. The server may learn late that the client of such a one is gone, so that
-/// some are kept for those who only want a page.
+/// Maximum number of connections that are event streams. The server may notice late that their clients have gone, so
+/// the remaining connections stay available for requests of pages.
 const STREAMS: usize = 48;
-/// How long a client may take for the head of a request, or keep a connection without one.
+/// How long a client may take to send the head of a request, or keep a connection open without one.
 const HEAD: Duration = Duration::from_secs(20);
-/// How long a client may take nothing of what it asked for.
+/// How long a client may accept no data of a response.
 const TAKE: Duration = Duration::from_secs(20);
-/// Longest head of a request, in bytes.
+/// Maximum length of a request's head, in bytes.
 const HEAD_BYTES: usize = 16 << 10;
-/// Most lines of it.
+/// Maximum number of its header lines.
 const HEAD_LINES: usize = 100;
-/// Time between two looks at the runs.
+/// Time between two refreshes of the runs.
 const LOOK: Duration = Duration::from_secs(1);
-/// Time between two looks at whether to stop.
+/// Time between two checks of the stop flag.
 const STOP: Duration = Duration::from_millis(100);
-/// The ports tried when none is asked for.
+/// The ports tried if none is requested.
 const PORTS: std::ops::Range<u16> = 6007..6017;
 
-/// Opens the port that was asked for; else the usual one, the next free one, or any.
+/// Opens the requested port. Without a request, opens the first free one of [`PORTS`], else any free port.
 pub(crate) fn listen(port: Option<u16>) -> Result<std::net::TcpListener> {
     let open = |port| std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let listener = match port {
@@ -73,7 +73,7 @@ pub(crate) fn serve(listener: std::net::TcpListener, library: Library, stop: &At
         stopped(stop).await;
         Ok(())
     });
-    // Whatever is still being sent is of no use any more.
+    // Responses that are still being sent are aborted after this time.
     runtime.shutdown_timeout(Duration::from_millis(500));
     result
 }
@@ -93,7 +93,7 @@ async fn accept(listener: TcpListener, port: u16, library: SyncArc<Library>) {
             }
             Ok((_, peer)) => tracing::warn!("refused a connection from {peer}"),
             Err(e) => {
-                // Such as too many open files, which pass.
+                // For example too many open files, which is temporary.
                 tracing::debug!("a connection failed: {e}");
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
@@ -117,7 +117,7 @@ async fn converse(stream: TcpStream, port: u16, library: SyncArc<Library>, strea
     }
 }
 
-/// Looks at the runs from time to time, on another thread than the one that answers.
+/// Refreshes the runs periodically on a thread for blocking work, so that requests are still answered meanwhile.
 async fn look(library: SyncArc<Library>) {
     let mut times = tokio::time::interval(LOOK);
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);

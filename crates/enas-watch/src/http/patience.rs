@@ -1,4 +1,4 @@
-//! A connection that is given up when its client takes nothing of what it asked for.
+//! A timeout for connections whose clients accept no data.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -8,21 +8,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A stream whose writes fail once the other side has taken nothing for some time.
+/// A stream whose writes fail if the other side has accepted no data for some time.
 pub(super) struct Patient<S> {
     inner: S,
     most: Duration,
-    /// Runs while the other side takes nothing.
+    /// The timer that runs while the other side accepts no data.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
-    /// Waits `most` for each progress.
+    /// Wraps a stream; `most` is the maximum time without progress.
     pub(super) fn new(inner: S, most: Duration) -> Self {
         Self { inner, most, stalled: None }
     }
 
-    /// The outcome of a write, unless it has been waited for too long.
+    /// Returns the outcome of a write, or a timeout error if it has been pending for too long.
     fn judge<T>(&mut self, outcome: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.stalled = None;

@@ -1,4 +1,5 @@
-//! From an address to an answer. Addresses are compared with those of known runs, never decoded or joined to a path.
+//! Routing: from the path of a request to a response. Paths are compared with those of known runs; they are never
+//! decoded or joined to a file path.
 
 use std::sync::Arc as SyncArc;
 
@@ -17,7 +18,7 @@ use crate::page as pages;
 
 pub(super) type Body = BoxBody<Bytes, events::Ended>;
 
-/// Sent with every answer: nothing from elsewhere, nothing for elsewhere, nothing kept.
+/// Headers of every response: no foreign content, no use by foreign pages, no access to devices.
 const HEADERS: [(&str, &str); 7] = [
     (
         "content-security-policy",
@@ -35,7 +36,7 @@ const HEADERS: [(&str, &str); 7] = [
 const HTML: &str = "text/html; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// The answer to a request.
+/// The response to a request.
 pub(super) async fn answer(
     request: &Request<Incoming>,
     port: u16,
@@ -47,7 +48,7 @@ pub(super) async fn answer(
         None => allowed(request, library, streams).await,
     };
     if response.status() == StatusCode::FORBIDDEN {
-        // Connections are few, and whoever asks under another name is no reader of these pages.
+        // Connections are scarce, and a client with a foreign host name is not a reader of these pages.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -94,7 +95,7 @@ async fn allowed(
     }
 }
 
-/// A page that is made on another thread, as it may have to read much; `Err` inside is another address.
+/// A page, made on a thread for blocking work because it may read many files. An inner `Err` is a redirect.
 async fn page(
     library: SyncArc<Library>,
     make: impl FnOnce(&Library) -> Result<Option<Result<Bytes, String>>> + Send + 'static,

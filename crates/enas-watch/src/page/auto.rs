@@ -1,4 +1,4 @@
-//! An automatic run as one: where it stands as a whole, and its phases.
+//! An automatic run as a whole: its progress and its phases.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use super::{Standing, badge};
 use crate::error::Result;
 use crate::follow::State;
 
-/// How far an automatic run is.
+/// The progress of an automatic run.
 pub(crate) struct AutoStanding {
     pub(crate) standing: Standing,
-    /// Place of the last phase that has begun.
+    /// Index of the last phase that has begun.
     pub(crate) current: usize,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct AutoStanding {
 #[template(path = "phases.html")]
 pub(crate) struct Phases<'a> {
     pub(crate) rows: &'a [Row],
-    /// The phase whose numbers stand below.
+    /// The name of the phase whose numbers the page shows.
     pub(crate) shown: &'a str,
 }
 
@@ -34,15 +34,15 @@ impl Phases<'_> {
 }
 
 impl AutoStanding {
-    /// Of the phases that have begun, in the order they come; `None` without any.
+    /// The progress from the phases that have begun, in their order; `None` if there are none.
     pub(crate) fn of(dir: &Path, rows: &[Row]) -> Option<Self> {
-        // A phase begins when the one before is complete.
+        // A phase begins only when the previous one is complete.
         let current = rows.len().checked_sub(1)?;
         let row = &rows[current];
         let all = planned(dir).max(rows.len());
         let is_last = row.name == "train";
         let state = match row.standing.state {
-            // Between two phases nothing is written for a moment.
+            // Between two phases, nothing is written for a moment.
             State::Finished if !is_last => State::Running,
             state => state,
         };
@@ -62,7 +62,7 @@ impl AutoStanding {
     }
 }
 
-/// How many phases a run will have, as its plan says.
+/// Number of phases that the run will have, according to its plan.
 fn planned(dir: &Path) -> usize {
     let text = read_plain_text(&dir.join("auto.json"), SMALL_FILE).ok();
     let about = text.and_then(|text| serde_json::from_str::<Value>(&text).ok()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The page that shows runs side by side: their results in tables, the curves of the first ones in one chart.
+//! The page that compares runs: their results in tables, and the curves of the best ones in one chart.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use enas_report::{Figure, Log};
 
 use crate::error::Result;
 
-/// Most runs of a data set whose curves are drawn: there are as many colours.
+/// Maximum number of runs of a data set whose curves are drawn; there are as many colours.
 const CURVES: usize = 6;
-/// Most rows of the table below a chart.
+/// Maximum number of rows of the table below a chart.
 const ROWS: usize = 20;
 
 #[derive(Template)]
@@ -20,12 +20,13 @@ struct Compare<'a> {
     folder: &'a str,
     summary: String,
     table: String,
-    /// For each data set its heading and figures.
+    /// The heading and the figures of each data set.
     groups: Vec<(String, Vec<String>)>,
 }
 
-/// The document about all runs at or below a folder, as they are now. `has_page` says for which names in addresses there
-/// are pages.
+/// The comparison of all runs at or below a directory in their present state.
+///
+/// `has_page` tells whether there is a page for a run's URL name.
 pub(crate) fn compared(root: &Path, has_page: impl Fn(&str) -> bool) -> Result<String> {
     let board = Board::read(&[root], None);
     let link = |entry: &Entry| {
@@ -44,7 +45,7 @@ pub(crate) fn compared(root: &Path, has_page: impl Fn(&str) -> bool) -> Result<S
     Ok(Compare { folder, summary: summary(&board), table, groups }.render()?)
 }
 
-/// The charts of the first runs of a data set, the `n`th one of the page.
+/// The charts of the best runs of the `n`th data set of the page.
 fn figures(group: &Group, n: usize) -> Vec<Figure> {
     let logs: Vec<(usize, Log)> = group
         .rows

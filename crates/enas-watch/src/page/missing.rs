@@ -1,4 +1,4 @@
-//! The page that stands where there is none.
+//! The page for paths that do not exist (404).
 
 use askama::Template;
 
@@ -8,7 +8,7 @@ use crate::error::Result;
 #[template(path = "missing.html")]
 struct Missing;
 
-/// The document.
+/// The HTML document.
 pub(crate) fn missing() -> Result<String> {
     Ok(Missing.render()?)
 }

@@ -1,4 +1,4 @@
-//! From what is followed to pages: the parts that change, and the documents around them.
+//! Conversion of followed runs to pages: the parts that change, and the documents around them.
 
 mod auto;
 mod compare;
@@ -18,7 +18,7 @@ use enas_search::Kind;
 
 use crate::follow::{Followed, Phase, State};
 
-/// What all pages look like.
+/// The style sheet of all pages.
 pub(crate) fn style() -> String {
     let own = include_str!("../../assets/watch.css");
     format!("{}\n{}\n{}\n{own}", chart::STYLE, enas_report::STYLE, enas_report::runs::STYLE)
@@ -27,18 +27,18 @@ pub(crate) fn style() -> String {
 /// The script of all pages.
 pub(crate) const SCRIPT: &str = include_str!("../../assets/live.js");
 
-/// Where a run stands, in words.
+/// The progress of a run in words.
 #[derive(Clone)]
 pub(crate) struct Standing {
     state: State,
-    /// One word for the state, and what it means.
+    /// The word for the state.
     badge: &'static str,
-    /// What it does at this moment, with its place.
+    /// The current activity and the position in it.
     doing: String,
-    /// Share of this phase that is done, as a CSS number, and in words.
+    /// The finished fraction of the current phase, 0 to 1 in CSS notation; `progress` is the same in words.
     share: String,
     progress: String,
-    /// When it will be done, if it is known.
+    /// The estimated remaining time, if known.
     remaining: Option<String>,
 }
 
@@ -60,7 +60,7 @@ impl Standing {
         self.state != State::Finished
     }
 
-    /// Whether nothing new can come.
+    /// Whether no further changes are expected.
     fn is_over(&self) -> bool {
         matches!(self.state, State::Finished | State::Gone)
     }
@@ -82,7 +82,7 @@ fn doing(run: &Followed, state: State) -> String {
         State::Finished => format!("Finished after {}.", duration(digest.seconds)),
         State::Quiet => {
             let silence = run.silence().unwrap_or_default().as_secs();
-            // Coarse, so that the page does not change all the time.
+            // Coarse steps, so that the page does not change all the time.
             let since = match silence {
                 s if s < 60 => "half a minute".into(),
                 s if s < 120 => "a minute".into(),
@@ -109,7 +109,7 @@ fn doing(run: &Followed, state: State) -> String {
     }
 }
 
-/// How much of the present phase is done, and in words.
+/// The finished fraction of the current phase, 0 to 1, and the same in words.
 fn progress(run: &Followed) -> (f64, String) {
     let (digest, epochs) = (&run.digest, run.epochs());
     match digest.phase {
@@ -139,17 +139,17 @@ fn remaining(run: &Followed, state: State) -> Option<String> {
         return None;
     }
     let seconds = run.digest.remaining(run.epochs(), run.steps())?;
-    // Whole tens of seconds above a minute: it is a guess.
+    // Above a minute rounded to ten seconds, as it is an estimate.
     let seconds = if seconds > 60.0 { (seconds / 10.0).round() * 10.0 } else { seconds.ceil() };
     Some(duration(seconds))
 }
 
-/// Accuracy of a run as it is known now, in words, and what it is.
+/// The latest accuracy of a run in words, and its name.
 fn accuracy(run: &Followed) -> Option<(String, &'static str)> {
     share(run).map(|(share, what)| (percent(share), what))
 }
 
-/// The same as a number from 0 to 1.
+/// The latest accuracy of a run, 0 to 1, and its name.
 fn share(run: &Followed) -> Option<(f64, &'static str)> {
     let digest = &run.digest;
     let of = |event: &Option<serde_json::Value>, key: &str| event.as_ref()?[key].as_f64();

@@ -1,4 +1,4 @@
-//! The page of all runs.
+//! The overview page with all runs.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::follow::{Followed, State};
 use crate::parts::Parts;
 
-/// The document.
+/// The HTML document.
 #[derive(Template)]
 #[template(path = "overview.html")]
 pub(crate) struct Overview<'a> {
@@ -28,7 +28,7 @@ struct Runs {
     summary: String,
 }
 
-/// A run, or an automatic one with its phases.
+/// A run, or an automatic run with its phases.
 struct Card {
     name: String,
     slug: String,
@@ -36,14 +36,14 @@ struct Card {
     standing: Standing,
     accuracy: Option<(String, &'static str)>,
     time: String,
-    /// What the list can be sorted by, as numbers.
+    /// Sort keys of the list: the accuracy (empty if unknown), then the wall time and the time of the last change.
     share: String,
     seconds: f64,
     changed: Option<SystemTime>,
     phases: Vec<Row>,
 }
 
-/// A phase of an automatic run, or a run alone.
+/// A phase of an automatic run, or a single run.
 #[derive(Clone)]
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -51,7 +51,7 @@ pub(crate) struct Row {
     pub(crate) standing: Standing,
     pub(crate) accuracy: Option<(String, &'static str)>,
     pub(crate) time: String,
-    /// Whether its numbers stand below.
+    /// Whether the page shows the numbers of this phase.
     pub(crate) shown: bool,
     share: Option<f64>,
     data: String,
@@ -60,11 +60,11 @@ pub(crate) struct Row {
     is_training: bool,
 }
 
-/// A run with its name, its name in addresses, and the automatic run around it.
+/// A run with its name, its URL name, and its automatic run.
 pub(crate) struct Named<'a> {
     pub(crate) name: &'a str,
     pub(crate) slug: &'a str,
-    /// Name, name in addresses and folder.
+    /// Name, URL name and directory of the automatic run.
     pub(crate) automatic: Option<(&'a str, &'a str, &'a Path)>,
     pub(crate) run: &'a Followed,
 }
@@ -89,14 +89,14 @@ impl Row {
     }
 }
 
-/// Collects runs one at a time, so that no two must be held at once.
+/// Collects runs one at a time, so that the caller holds one lock at a time.
 #[derive(Default)]
 pub(crate) struct List {
     cards: Vec<Card>,
 }
 
 impl List {
-    /// Adds a run; those of an automatic one follow each other.
+    /// Adds a run. The phases of an automatic run must be added one after the other.
     pub(crate) fn add(&mut self, named: &Named<'_>) {
         let row = Row::new(named);
         let Some((name, slug, dir)) = named.automatic else {
@@ -128,7 +128,7 @@ impl Card {
         }
     }
 
-    /// An automatic run; its accuracy is that of its best training so far.
+    /// An automatic run. Its accuracy is that of its best training so far.
     fn automatic(name: &str, slug: &str, dir: &Path, phases: Vec<Row>) -> Option<Self> {
         let standing = AutoStanding::of(dir, &phases)?.standing;
         let trained = phases.iter().filter(|row| row.is_training && row.share.is_some());
@@ -149,7 +149,7 @@ impl Card {
     }
 }
 
-/// The parts of the overview: what runs first, then what was written last.
+/// The parts of the overview: running runs first, then those written last.
 pub(crate) fn overview_parts(list: List, notes: Vec<String>) -> Result<Parts> {
     let mut cards = list.cards;
     let is_running = |card: &Card| card.standing.state == State::Running;

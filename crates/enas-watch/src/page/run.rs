@@ -13,23 +13,23 @@ use crate::error::Result;
 use crate::follow::Followed;
 use crate::parts::Parts;
 
-/// The document.
+/// The HTML document.
 #[derive(Template)]
 #[template(path = "run.html")]
 pub(crate) struct RunPage<'a> {
     pub(crate) name: &'a str,
     pub(crate) slug: &'a str,
     pub(crate) title: String,
-    /// Whether there is a page of other runs.
+    /// Whether there is an overview page to link to.
     pub(crate) overview: bool,
-    /// The automatic run that this is a phase of.
+    /// The automatic run that this run is a phase of.
     pub(crate) outer: Option<Outer<'a>>,
-    /// Whether this is an automatic run, with phases.
+    /// Whether the page is about an automatic run with phases.
     pub(crate) phases: bool,
     pub(crate) parts: &'a Parts,
 }
 
-/// The run around another one.
+/// The automatic run of a phase.
 #[derive(Clone, Copy)]
 pub(crate) struct Outer<'a> {
     pub(crate) name: &'a str,
@@ -42,7 +42,7 @@ impl RunPage<'_> {
     }
 }
 
-/// What the page of a run is about.
+/// The title of a run's page.
 pub(crate) fn title(run: &Followed) -> String {
     format!("{} on {}", verb(run), run.record.manifest().data)
 }
@@ -51,10 +51,10 @@ pub(crate) fn title(run: &Followed) -> String {
 #[template(path = "standing.html")]
 struct Status<'a> {
     standing: &'a Standing,
-    /// For the tab of the browser.
+    /// The title for the browser's tab.
     tab: String,
     notes: Vec<String>,
-    /// Name in addresses, if there is a report.
+    /// The URL name of the run, if there is a report.
     report: Option<&'a str>,
 }
 
@@ -64,7 +64,7 @@ struct Numbers {
     all: Vec<Number>,
 }
 
-/// A big number.
+/// A main number with its label and a remark.
 struct Number {
     label: &'static str,
     value: String,
@@ -80,12 +80,12 @@ struct Architecture {
     arc: String,
 }
 
-/// What stands above the numbers of a run.
+/// The part of a page above the numbers of a run.
 pub(crate) struct Shown<'a> {
     pub(crate) name: &'a str,
-    /// Name in addresses of the report, if there is one.
+    /// The URL name of the report, if there is one.
     pub(crate) report: Option<&'a str>,
-    /// Where an automatic run stands, and its phases; without it the page is about the run itself.
+    /// For an automatic run, its progress and the HTML of its phases; `None` for a page about a single run.
     pub(crate) automatic: Option<(Standing, String)>,
 }
 
@@ -120,7 +120,7 @@ fn status<'a>(run: &Followed, standing: &'a Standing, name: &str, report: Option
     Status { tab: format!("{} · {name}", standing.progress), standing, notes, report }
 }
 
-/// What a screen reader says on its own: only what happens once an epoch.
+/// The text that a screen reader announces without being asked. It changes once per epoch only.
 fn spoken(run: &Followed, standing: &Standing) -> String {
     let accuracy = accuracy(run).map_or(String::new(), |(value, what)| format!(", {what} {value}"));
     match run.digest.epochs_done() {
@@ -140,7 +140,7 @@ fn numbers(run: &Followed) -> Vec<Number> {
     let mean = mean.map_or(String::new(), |loss| format!("mean of the last epoch: {loss:.4}"));
     let seen = of(&digest.epoch, "/train_accuracy");
     let seen = seen.map_or(String::new(), |share| format!("in the last epoch: {}", percent(share)));
-    // It has its place from the beginning on, so that nothing moves when it comes.
+    // The number has its place from the beginning, so that the layout does not shift later.
     let unknown = || ("–".to_owned(), "validation accuracy");
     let (whole, label) = accuracy(run).unwrap_or_else(unknown);
     let best = if digest.epoch.is_some() { best } else { "known after the first epoch".into() };
@@ -170,7 +170,7 @@ fn numbers(run: &Followed) -> Vec<Number> {
     all.into_iter().flatten().collect()
 }
 
-/// A time limit as times are written elsewhere on the page.
+/// A time limit in the format of the other times of the page.
 fn allowed(limit: &str) -> String {
     let seconds = limit.parse::<TimeLimit>().ok().and_then(|limit| limit.0);
     seconds.map_or_else(|| limit.to_owned(), |time| duration(time.as_secs_f64()))
@@ -187,7 +187,7 @@ fn architecture(run: &Followed) -> Option<Architecture> {
     })
 }
 
-/// The figures of the report, from what is logged so far.
+/// The figures of the report, from the events so far.
 fn figures(run: &Followed) -> Vec<Figure> {
     let Some(log) = &run.log else { return Vec::new() };
     let nodes = run.arc().map(|(arc, _)| arc.n_nodes());

@@ -3,7 +3,7 @@
 use enas_report::runs::{Row, Seeds};
 use serde::Serialize;
 
-/// What is known of a run; what is not is null.
+/// The facts about a run; unknown ones are null.
 #[derive(Serialize)]
 pub(super) struct Line<'a> {
     run: String,
@@ -16,10 +16,10 @@ pub(super) struct Line<'a> {
     fingerprint: Option<&'a str>,
     rank: usize,
     accuracy: Option<f64>,
-    /// The 95 % interval of the accuracy.
+    /// The bounds of the 95 % confidence interval of the accuracy, 0 to 1.
     low: Option<f64>,
     high: Option<f64>,
-    /// The split that the accuracy is from, and how many images it has.
+    /// The split on which the accuracy was measured, and its number of images.
     split: Option<&'static str>,
     split_images: Option<usize>,
     metric: Option<&'a str>,

@@ -1,4 +1,4 @@
-//! `enas runs`: what runs came to, side by side.
+//! `enas runs`: compares the results of runs.
 
 mod json;
 mod table;
@@ -14,7 +14,7 @@ use super::{Context, latency};
 use crate::failure::{SUCCESS, usage};
 use crate::terminal::stdout_width;
 
-/// Where runs are unless other places are named.
+/// The default directory of runs.
 const RUNS: &str = "runs";
 
 /// Compare runs: accuracy with its 95 % interval, size, speed, time and settings
@@ -88,7 +88,7 @@ impl From<Key> for Sort {
 /// Runs `enas runs`.
 ///
 /// # Errors
-/// Usage if a folder that was named is missing; if the page cannot be written.
+/// A usage error if a named directory is missing; an error if the page cannot be written.
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let named: Vec<&Path> = args.places.iter().chain(&args.runs).map(PathBuf::as_path).collect();
     if let Some(missing) = named.iter().find(|place| !place.is_dir()) {
@@ -126,14 +126,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-/// Why there is nothing to list.
+/// Why the list is empty.
 fn nothing(places: &[&Path], data: Option<&str>) -> String {
     let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     let on = data.map_or(String::new(), |name| format!(" on {name}"));
     format!("no runs{on} in {}; enas search, enas train and enas auto make some", places.join(", "))
 }
 
-/// Times every model; one that cannot be read is named and goes without.
+/// Measures the latency of every model. A model that cannot be read is reported and stays without.
 fn time(context: &Context, board: &mut Board) {
     for entry in board.entries_mut() {
         let Some(path) = entry.model.clone() else { continue };

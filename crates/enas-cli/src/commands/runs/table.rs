@@ -1,4 +1,4 @@
-//! Runs as tables in the terminal. Columns that there is no room for are left out, the least telling ones first.
+//! Runs as tables for the terminal. If a table is too wide, the least important columns are left out.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use enas_report::runs::{Accuracy, Board, EntryKind, Group, Row, State};
 use crate::output::{duration, grouped, percent, visible};
 use crate::terminal::{paragraph, strong, warned};
 
-/// Most differences in settings that are written for a run; the others are counted.
+/// Maximum number of differences in settings shown per run. The number of further ones is stated.
 const MOST_DIFFERENCES: usize = 8;
 
-/// A column: its heading, how soon it is left out (0 never), and whether its numbers stand to the right.
+/// A column. The one with the highest `spare` is left out first, one with 0 never. `right` aligns it to the right.
 struct Column {
     heading: &'static str,
     spare: u8,
@@ -34,7 +34,7 @@ const COLUMNS: [Column; 12] = [
     Column { heading: "chosen by", spare: 8, right: false, value: metric },
 ];
 
-/// All tables, for a terminal of this width.
+/// All tables, for a terminal of `width` columns.
 pub(super) fn text(board: &Board, width: Option<usize>) -> String {
     let mut text = String::new();
     for (i, group) in board.groups.iter().enumerate() {
@@ -52,7 +52,7 @@ pub(super) fn text(board: &Board, width: Option<usize>) -> String {
     text
 }
 
-/// Words that are needed once, below everything.
+/// Explanations that appear once, below all tables.
 fn notes(board: &Board) -> Vec<&'static str> {
     let any = |test: fn(&Row) -> bool| board.rows().any(test);
     let mut notes = Vec::new();
@@ -85,7 +85,7 @@ fn table(text: &mut String, group: &Group, width: Option<usize>) {
     }
 }
 
-/// The columns that there is room for and something to say in, with their widths.
+/// The columns that fit and contain known values, with their widths.
 fn columns(group: &Group, width: Option<usize>) -> Vec<(&'static Column, usize)> {
     let wide = |column: &Column| {
         let cells = group.rows.iter().map(|row| measure_text_width(&(column.value)(row)));
@@ -105,7 +105,7 @@ fn columns(group: &Group, width: Option<usize>) -> Vec<(&'static Column, usize)>
     columns
 }
 
-/// What stands below the line of a run.
+/// Writes the remarks below the line of a run.
 fn remarks(text: &mut String, row: &Row, indent: usize, width: Option<usize>) {
     let indent = " ".repeat(indent);
     if row.entry.state != State::Finished {
@@ -178,7 +178,7 @@ fn whole(n: Option<u64>) -> String {
     n.map_or_else(nothing, grouped)
 }
 
-/// Stands where nothing is known.
+/// The symbol for unknown values.
 fn nothing() -> String {
     "–".to_owned()
 }

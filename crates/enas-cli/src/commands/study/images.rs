@@ -1,4 +1,4 @@
-//! `enas study DATA`: trainings of found and of random architectures, compared.
+//! `enas study DATA`: trains found and random architectures and compares them.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,9 +20,9 @@ use crate::interrupt::Interrupt;
 use crate::output::{duration, images, path};
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
 
-/// Most architectures and searches of one kind.
+/// Maximum number of architectures or searches of one kind.
 const MOST: usize = 100_000;
-/// What a setting of the recipe begins with.
+/// The prefix of settings of the recipe, by which all architectures are trained.
 const OF_RECIPE: &str = "train.";
 
 /// What a study of images is asked for.
@@ -66,16 +66,16 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// The number that all randomness of a table study starts from.
+    /// The seed of a table study.
     pub(super) fn seed(&self) -> u64 {
         self.settings.seed.unwrap_or(0)
     }
 }
 
-/// Runs a study of images, or goes on with one.
+/// Starts or resumes a study of images.
 ///
 /// # Errors
-/// Usage for bad settings; whatever images, network and disk report.
+/// A usage error for invalid settings; errors of images, network and disk.
 pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
     let began = Instant::now();
     use_threads(args.machine.threads)?;
@@ -134,7 +134,7 @@ fn resumed(args: &Args, dir: &Path, gpu: Option<Gpu>) -> Result<(Study, ImageLab
     Ok((study, laboratory))
 }
 
-/// The study that the arguments describe.
+/// The configuration of the study that the arguments describe.
 fn asked(context: &Context, args: &Args) -> Result<StudyConfig> {
     let (of_recipe, of_search): (Vec<String>, Vec<String>) =
         args.settings.set.iter().cloned().partition(|assignment| assignment.starts_with(OF_RECIPE));
@@ -157,7 +157,7 @@ fn asked(context: &Context, args: &Args) -> Result<StudyConfig> {
 }
 
 impl Args {
-    /// What is asked for of each, or else what stands.
+    /// The requested counts, with those of `stands` where nothing is requested.
     fn counts(&self, stands: Counts) -> Counts {
         let seeds = self.seeds.map(|seeds| seeds as u64);
         Counts {
@@ -171,13 +171,13 @@ impl Args {
     }
 }
 
-/// The promised document.
+/// The JSON document. Its keys are part of the interface.
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(serialize_with = "path")]
     study: &'a Path,
     complete: bool,
-    /// Of this session.
+    /// Duration of this session.
     seconds: f64,
     #[serde(flatten)]
     summary: &'a Summary,
@@ -207,7 +207,7 @@ fn print(context: &Context, study: &Study, summary: &Summary, (ended, seconds): 
     })
 }
 
-/// A table with columns as wide as their cells; numbers end at the right.
+/// Writes a table with aligned columns: the first to the left, all others to the right.
 fn write_table(out: &mut dyn Write, rows: &[Vec<String>]) -> io::Result<()> {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! `enas study`: whether a search finds anything better than chance, on images, and how good a strategy is, on a table.
+//! `enas study`: whether searches on images beat random architectures, and how good a strategy is on a table.
 
 mod images;
 mod table;
@@ -47,7 +47,7 @@ pub(crate) struct Args {
 /// Runs `enas study`.
 ///
 /// # Errors
-/// Usage if what was asked for cannot be; if the work fails.
+/// A usage error for an impossible request; errors of the work.
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     match &args.table.table {
         Some(path) => table::run(context, &args.table, path, args.images.seed()),

@@ -1,4 +1,4 @@
-//! `enas study --table`: a strategy on a tabular benchmark.
+//! `enas study --table`: evaluates a strategy on a tabular benchmark.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ use crate::commands::Context;
 use crate::failure::{SUCCESS, usage};
 use crate::output::{counted, grouped};
 
-/// Most scores of one search.
+/// Maximum number of rewards in one search.
 const MOST_REWARDS: usize = 1_000_000;
 
 #[derive(Debug, clap::Args)]
@@ -81,14 +81,14 @@ impl Name {
     }
 }
 
-/// One search.
+/// The result of one search.
 #[derive(Debug, Serialize)]
 struct Repeat {
     percentile: f64,
     regret: f64,
     valid: f64,
     test: f64,
-    /// Different architectures among those that were scored.
+    /// Number of distinct architectures that were scored.
     distinct: usize,
     arch: Map<String, serde_json::Value>,
 }
@@ -113,10 +113,10 @@ struct Document<'a> {
     repeats: &'a [Repeat],
 }
 
-/// Runs the searches, side by side.
+/// Runs the searches in parallel.
 ///
 /// # Errors
-/// If the table cannot be read; usage if the strategy does not exist for it.
+/// If the table cannot be read; a usage error if the strategy is not available for it.
 pub(super) fn run(context: &Context, args: &Args, path: &Path, seed: u64) -> Result<u8> {
     let table = Table::open(path)?;
     let wide = match args.strategy {
@@ -153,7 +153,10 @@ pub(super) fn run(context: &Context, args: &Args, path: &Path, seed: u64) -> Res
     Ok(SUCCESS)
 }
 
-/// The rows that are wide arcs.
+/// The rows that are wide arcs, whose nodes read only the inputs of their cell.
+///
+/// # Errors
+/// A usage error if there are none.
 fn wide_rows(table: &Table, path: &Path) -> Result<Vec<Row>> {
     let rows = table.wide_rows().unwrap_or_default();
     if rows.is_empty() {

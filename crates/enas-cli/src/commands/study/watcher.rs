@@ -1,4 +1,4 @@
-//! A study on stderr: what is at work, and what each training came to.
+//! The progress of a study on stderr: the current work, and the result of each training.
 
 use std::time::Instant;
 
@@ -11,17 +11,17 @@ use crate::messages::Console;
 use crate::output::{duration, percent};
 use crate::progress::Watcher;
 
-/// Steps that a bar of a training has.
+/// Number of steps of a training's bar.
 const STEPS: u64 = 1000;
 
-/// Shows a study while it runs, and passes on the wish to stop.
+/// Shows the progress of a study, and asks it to stop after Ctrl-C.
 pub(super) struct StudyWatcher<'a> {
     console: &'a Console,
     interrupt: &'a Interrupt,
     search: Watcher<'a>,
     bar: Option<ProgressBar>,
     began: Instant,
-    /// What was done before this session.
+    /// Number of results from before this session.
     earlier: Option<usize>,
 }
 
@@ -32,7 +32,7 @@ impl<'a> StudyWatcher<'a> {
         Self { console, interrupt, search, bar: None, began: Instant::now(), earlier: None }
     }
 
-    /// Moves the bar of a training, or changes the plain line that is written from time to time.
+    /// Moves the bar of a training. If stderr is not a terminal, sets the status line instead.
     fn training(&mut self, name: &str, share: f64) {
         if self.console.is_quiet() {
             return;
@@ -54,7 +54,7 @@ impl<'a> StudyWatcher<'a> {
         self.console.clear_status();
     }
 
-    /// How far the study is, and how long the rest takes if it goes on like this.
+    /// The progress of the study, and the estimated remaining time.
     fn at(&mut self, done: usize, total: usize) -> (String, String) {
         let earlier = *self.earlier.get_or_insert(done.saturating_sub(1));
         let each = self.began.elapsed().as_secs_f64() / (done - earlier).max(1) as f64;
