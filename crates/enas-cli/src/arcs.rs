@@ -15,7 +15,7 @@ use crate::locate;
 /// The architectures of the arguments, the file or stdin; at least one.
 ///
 /// # Errors
-/// Usage, naming the source, the place and what is allowed there.
+/// A usage error that names the source, the position and what is allowed there.
 pub(crate) fn given(input: &ArcInput) -> anyhow::Result<Vec<Arch>> {
     Ok(given_with_form(input)?.0)
 }
@@ -23,7 +23,7 @@ pub(crate) fn given(input: &ArcInput) -> anyhow::Result<Vec<Arch>> {
 /// Like [`given`], with the form in which they were written. JSON counts as integers.
 ///
 /// # Errors
-/// As [`given`].
+/// As for [`given`].
 pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arch>, ArcForm)> {
     let words: Vec<&str> = input.arc.iter().map(String::as_str).collect();
     if let Some(dir) = &input.run {
@@ -185,7 +185,8 @@ fn in_json(text: &str) -> anyhow::Result<Vec<Arch>> {
     holders.map(|holder| Ok(holder.or_usage()?.arc)).collect()
 }
 
-/// The text before each line that begins a normal cell, or the first layer of a macro arc, with the line it starts on.
+/// Splits a text before each line that begins a normal cell or the first layer of a macro arc. Returns each part with
+/// its first line number.
 fn readable_parts(text: &str) -> Vec<(usize, String)> {
     let mut parts: Vec<(usize, String)> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -202,8 +203,10 @@ fn readable_parts(text: &str) -> Vec<(usize, String)> {
     parts
 }
 
-/// One architecture per line, unless no line is long enough to be one: then they are pieces of a single one. A line of
-/// fewer than [`LONG`] numbers is not taken for a macro arc, whose length it may have by chance.
+/// Splits a text into one architecture per line. If no line is long enough for one, the whole text is a single one.
+///
+/// A line of fewer than [`LONG`] integers does not count as a macro arc, because it can be a piece of cells. For example,
+/// ten integers are a macro arc of four layers, or a quarter of an arc with five nodes per cell.
 fn integer_parts(text: &str) -> Vec<(usize, String)> {
     let lines: Vec<(usize, String)> = (1..)
         .zip(text.lines())
@@ -216,10 +219,10 @@ fn integer_parts(text: &str) -> Vec<(usize, String)> {
     if some_are_cells || all_are_layers { lines } else { vec![(1, text.to_owned())] }
 }
 
-/// The numbers of a macro arc of six layers.
+/// Number of integers in a macro arc of six layers.
 const LONG: usize = 21;
 
-/// Whether a macro arc may have so many numbers: 1, 3, 6, 10, …
+/// Whether a macro arc can have `n` integers: 1, 3, 6, 10, …
 fn is_triangular(n: usize) -> bool {
     (1..=n).any(|layers| layers * (layers + 1) / 2 == n)
 }
@@ -273,7 +276,7 @@ mod tests {
         let six = "0  0 1  0 1 1  0 1 1 1  0 1 1 1 1  0 1 1 1 1 1";
         assert_eq!(macro_arcs(&format!("{six}\n{six}")).len(), 2);
         assert!(macro_arcs(six)[0].starts_with("macro "));
-        // Forty numbers in lines of ten are two cells, though four layers have ten numbers as well.
+        // Forty integers in lines of ten are one arc of cells, although a macro arc of four layers has ten integers.
         let ten = "0 4 1 4 1 3 1 4 0 0";
         assert_eq!(integer_parts(&format!("{ten}\n").repeat(4)).len(), 1);
     }

@@ -60,7 +60,7 @@ pub(crate) fn network(child: &Child, costs: &Costs) -> String {
     )
 }
 
-/// A network of the macro space in a few sentences.
+/// Describes a network of the macro search space in a few sentences.
 pub(crate) fn macro_network(child: &MacroChild, costs: &Costs, skips: usize) -> String {
     let InputShape { channels, height, width } = child.input();
     format!(

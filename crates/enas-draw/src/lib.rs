@@ -1,7 +1,8 @@
 //! Drawings of architectures: cells and networks as SVG, PNG and DOT. Also contact sheets of training images.
 //!
-//! [`cell`], [`cells`] and [`network`] return a drawing as an [`Svg`], which can also be converted to PNG. The SVG
-//! loads no other files and has no ids, so a page may contain it several times. Equal architectures give equal bytes.
+//! [`cell`], [`cells`], [`network`] and [`macro_network`] return a drawing as an [`Svg`], which can also be converted
+//! to PNG. The SVG loads no other files and has no ids, so a page may contain it several times. Equal architectures give
+//! equal bytes.
 //!
 //! ```
 //! use enas_arc::{Arc, CellKind};
@@ -48,7 +49,7 @@ pub use network::{macro_network_dot, network_dot};
 pub use svg::Svg;
 pub use theme::Theme;
 
-/// What this crate draws, from the crates below it.
+/// Types of other crates that occur in this crate's interface.
 pub use enas_arc::{Arc, Cell, CellKind, MacroArc};
 pub use enas_child::{Child, MacroChild};
 
@@ -76,8 +77,10 @@ pub fn network(child: &Child, arc: &Arc, theme: Theme) -> Result<Svg, enas_child
     Ok(Svg::new(sheet::on_paper(network::scene(&Diagram::of_cells(child, arc)?)), theme))
 }
 
-/// A network of the macro space: its layers from the pictures to the classes, with skip connections beside them, the size
-/// of what each makes, its weights and its multiply-adds.
+/// Draws a network of the macro search space: its layers from input images to classes, with skip connections on their
+/// left. Each layer has its output shape, parameters and multiply-adds per image.
+///
+/// In a network of shared weights, the parameters of a layer are those of all arcs.
 ///
 /// # Errors
 /// If the arc does not fit the network.

@@ -19,11 +19,11 @@ const PITCH: f64 = 48.0;
 const BOX: f64 = 30.0;
 /// Widths of boxes: at full resolution, reduction per halving of the resolution, minimum.
 const WIDTHS: (f64, f64, f64) = (196.0, 22.0, 136.0);
-/// How far a wire that passes a layer extends to the left of it.
+/// How far a wire that passes one layer extends to the left of it, in pixels.
 const DETOUR: f64 = 30.0;
-/// How much farther to the left wires go for each further layer that they pass, and how far at most.
+/// How much farther a wire extends for each additional layer that it passes, and how far at most, in pixels.
 const FARTHER: (f64, f64) = (9.0, 120.0);
-/// The auxiliary head: how far beside the axis, and how wide.
+/// The auxiliary head: distance of its centre from the axis of the other layers, and width.
 const AUX: (f64, f64) = (98.0, 124.0);
 /// Length of the longest bar, and the gap between a number and its bar.
 const BAR: f64 = 84.0;
@@ -48,26 +48,27 @@ enum Look {
     /// Stem or classifier.
     Plain,
     Cell(CellKind),
+    /// A layer of the macro search space.
     Operation(MacroOp),
-    /// Beside the others, with so many weights.
+    /// The auxiliary head, right of the other layers, with its number of parameters.
     Aux(usize),
 }
 
-/// A network of either space as it is drawn.
+/// The data of a drawing, for a network of either search space.
 pub(crate) struct Diagram {
     layers: Vec<Layer>,
-    /// The layers `(from, to)` of wires that pass other layers on their way.
+    /// Wires that pass other layers on their way: indices `(from, to)` in `layers`.
     skips: Vec<(usize, usize)>,
     costs: Costs,
     params: usize,
     /// The line below the title.
     subtitle: String,
-    /// The drawing in words.
+    /// A description for screen readers.
     description: String,
 }
 
 impl Diagram {
-    /// A network of cells.
+    /// The diagram of a network of cells.
     ///
     /// # Errors
     /// If the arc does not fit the network.
@@ -75,7 +76,7 @@ impl Diagram {
         let costs = child.costs(arc)?;
         let layers = layers_of_cells(child, &costs);
         let trunk: Vec<usize> = trunk(&layers).collect();
-        // Every cell reads the two layers before it; the first one has only the stem.
+        // Every cell reads the two layers before it; before the first cell there is only the stem.
         let reads_two = |three: &&[usize]| {
             matches!(layers[three[2]].look, Look::Cell(_)) && layers[three[0]].look != Look::End
         };
@@ -91,14 +92,14 @@ impl Diagram {
         Ok(Self { layers, skips, params: child.n_params(), subtitle, description, costs })
     }
 
-    /// A network of the macro space.
+    /// The diagram of a network of the macro search space.
     ///
     /// # Errors
     /// If the arc does not fit the network.
     pub(crate) fn of_layers(child: &MacroChild, arc: &MacroArc) -> Result<Self, Error> {
         let costs = child.costs(arc)?;
         let layers = layers_of_operations(child, arc, &costs);
-        // Layer 0 of an arc is the stem, which the images are drawn above.
+        // An arc counts the stem as layer 0. The stem has index 1 in the drawing, after the images.
         let added = |(index, layer): (usize, &enas_arc::MacroLayer)| {
             layer.added().map(move |from| (from + 1, index + 2)).collect::<Vec<_>>()
         };
@@ -119,12 +120,12 @@ fn sharing(is_fixed: bool) -> &'static str {
     if is_fixed { "" } else { "; weights are shared by all architectures" }
 }
 
-/// The layers from the images to the classes, without what stands beside them.
+/// Indices of the layers from images to classes, without the auxiliary head.
 fn trunk(layers: &[Layer]) -> impl Iterator<Item = usize> {
     (0..layers.len()).filter(|i| !matches!(layers[*i].look, Look::Aux(_)))
 }
 
-/// The drawing of a network, without paper.
+/// The drawing of a network without background.
 pub(crate) fn scene(diagram: &Diagram) -> Scene {
     let Diagram { layers, costs, description, .. } = diagram;
     let mut scene = Scene::new("Network".to_owned(), description.clone());
@@ -149,13 +150,13 @@ pub(crate) fn scene(diagram: &Diagram) -> Scene {
     scene
 }
 
-/// How far to the left of its layers a wire goes that leads `layers` further.
+/// How far to the left of the layers a wire extends whose ends are `layers` layers apart.
 fn detour_of(layers: usize) -> f64 {
     let (farther, most) = FARTHER;
     (DETOUR + farther * layers.saturating_sub(2) as f64).min(most)
 }
 
-/// The middle of the layers.
+/// Horizontal centre of the layers. The wire that extends farthest fits between the margin and the layers.
 fn axis(diagram: &Diagram) -> f64 {
     let longest = diagram.skips.iter().map(|(from, to)| detour_of(to - from)).fold(DETOUR, f64::max);
     MARGIN + longest + WIDTHS.0 / 2.0 + 4.0
@@ -207,7 +208,7 @@ fn layers_of_operations(child: &MacroChild, arc: &MacroArc, costs: &Costs) -> Ve
     layers
 }
 
-/// The place of a layer: the smaller its maps, the narrower it is.
+/// The box of a layer. The lower the resolution of its feature maps, the narrower the box.
 fn rect(layer: &Layer, (axis, middle): Point) -> Rect {
     let (full, less, least) = WIDTHS;
     match layer.look {
@@ -229,7 +230,7 @@ fn heading(scene: &mut Scene, diagram: &Diagram, columns: &Columns) {
     scene.rect(rule, 0.0, Ink::Frame, None);
 }
 
-/// What leads from layer to layer.
+/// Draws the connections between layers.
 fn wires(scene: &mut Scene, Diagram { layers, skips, .. }: &Diagram, rects: &[Rect]) {
     for &(from, to) in skips {
         detour(scene, (rects[from], rects[to]), detour_of(to - from));
@@ -249,7 +250,7 @@ fn wires(scene: &mut Scene, Diagram { layers, skips, .. }: &Diagram, rects: &[Re
     }
 }
 
-/// A wire that passes layers on their left, as far from the widest as `distance` says.
+/// Draws a wire that passes layers on their left, `distance` pixels from the widest box plus a fixed gap.
 fn detour(scene: &mut Scene, (from, to): (Rect, Rect), distance: f64) {
     let (y0, y1) = (from.centre().1 + 5.0, to.centre().1 - 5.0);
     let x = from.centre().0 - WIDTHS.0 / 2.0 - 6.0 - distance;
@@ -307,7 +308,7 @@ struct Columns {
 }
 
 impl Columns {
-    /// As wide as their numbers.
+    /// Makes each column as wide as its widest text.
     fn new(Diagram { layers, costs, params: total, .. }: &Diagram, axis: f64) -> Columns {
         let widest = |column: usize, words: &[String]| {
             let titled = words.iter().map(String::as_str).chain(TITLES.get(column).copied());
@@ -321,7 +322,7 @@ impl Columns {
         params.extend([*total, costs.aux_params.unwrap_or(0)].map(|n| grouped(n as u64)));
         let mut macs = all(&|cost| grouped(cost.macs));
         macs.extend([grouped(costs.macs()), TRAINING.to_owned()]);
-        // The title of the first column may stand above the layers, its numbers may not.
+        // The title of the first column may extend over the layers; its numbers may not.
         let outputs = widest(TITLES.len(), &all(&describe::size));
         let beside = axis + AUX.0 + AUX.1 / 2.0 + COLUMN_GAP / 2.0;
         let output = (beside + outputs).max(MARGIN + widest(0, &[]));
@@ -387,7 +388,7 @@ pub fn network_dot(child: &Child, arc: &Arc) -> Result<String, Error> {
     Ok(dot(&Diagram::of_cells(child, arc)?))
 }
 
-/// A network of the macro space as a graph in the DOT language, for `dot`.
+/// A network of the macro search space as a graph in the DOT language, for Graphviz's `dot`.
 ///
 /// # Errors
 /// If the arc does not fit the network.
@@ -442,7 +443,8 @@ fn colours(look: Look) -> String {
     }
 }
 
-/// The operation of cells whose colours one of the macro space has: a convolution that of its filter's size.
+/// The micro operation with the colours of a macro operation. Full and separable convolutions of the same kernel size
+/// share colours.
 fn nearest(op: MacroOp) -> Op {
     match op {
         MacroOp::Conv3x3 | MacroOp::SepConv3x3 => Op::SepConv3x3,

@@ -57,7 +57,7 @@ pub(crate) fn normalized(
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claim<'a> {
     pub(crate) network: &'a dyn FixedNetwork,
-    /// What logits are divided by before they become probabilities.
+    /// The temperature that logits are divided by before the softmax.
     pub(crate) temperature: f64,
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn compare(
     Ok(largest[0])
 }
 
-/// Logits and probabilities of all pictures, as the other runtime computes them.
+/// Logits and probabilities, `[n, classes]` each, of all images, computed by the other runtime.
 fn run(path: &Path, network: &dyn FixedNetwork, pictures: &[u8]) -> TractResult<[Vec<f32>; 2]> {
     let runtime = Onnx { op_register: operators::register(), ..Onnx::default() };
     let model = runtime.model_for_path(path)?.into_optimized()?.into_runnable()?;
@@ -159,7 +159,7 @@ pub(crate) fn unit(byte: u8) -> f32 {
     f32::from(byte) / 255.0
 }
 
-/// Bytes of a picture.
+/// Number of bytes of an image: `c · h · w`.
 pub(crate) fn picture_len(network: &dyn FixedNetwork) -> usize {
     let input = network.input();
     input.channels * input.height * input.width

@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file is there already. Bad usage.
+    /// The file exists already. A usage error.
     #[error("{path} exists already; --force replaces it, --out writes elsewhere", path = .path.display())]
     Exists {
         /// The file.

@@ -100,10 +100,9 @@ pub struct Exported {
 /// Writes a model as an ONNX file and checks it in another runtime.
 ///
 /// # Errors
-/// [`Error::CellsOnly`] for an architecture of the macro search space. [`Error::Exists`] and [`Error::Target`] if a
-/// file must not be written, [`Error::Io`] if it cannot be written. [`Error::Unreadable`] and [`Error::Differs`] if
-/// the check fails, [`Error::NotFinite`] if the network's logits are infinite or NaN. After an error the file does
-/// not exist, or is the old one.
+/// [`Error::Exists`] and [`Error::Target`] if a file must not be written, [`Error::Io`] if it cannot be written.
+/// [`Error::Unreadable`] and [`Error::Differs`] if the check fails, [`Error::NotFinite`] if the network's logits are
+/// infinite or NaN. After an error the file does not exist, or is the old one.
 pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
     let &Options { out, force, tolerance, samples, images } = options;
     let sample_paths = samples.map(|folder| [folder.join("pictures.npy"), folder.join("logits.npy")]);

@@ -121,14 +121,14 @@ impl Lowering {
         })
     }
 
-    /// A value `[batch, c, 1, 1]` as features `[batch, c]`.
+    /// Adds a Flatten node that turns a value `[batch, c, 1, 1]` into features `[batch, c]`.
     fn flatten(&mut self, source: &str) -> String {
         let features = self.graph.node("features", "Flatten", &[source]);
         self.graph.set("axis", 1);
         features
     }
 
-    /// Several values as one, their negative parts cut off if `relu`.
+    /// The concatenation of several values, each after a Relu if `relu`.
     fn source(&mut self, inputs: &[usize], relu: bool) -> String {
         let parts: Vec<String> = inputs.iter().map(|i| self.values[*i].clone()).collect();
         let parts: Vec<String> = if relu {

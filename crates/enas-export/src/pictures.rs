@@ -25,7 +25,9 @@ pub(crate) struct Pictures {
 }
 
 impl Pictures {
-    /// Of the model's test split, then of its validation split, then invented ones; `most` of them.
+    /// Takes images of the model's test split, then of its validation split, then synthetic ones.
+    ///
+    /// Their number is `most`, clamped to [`LEAST`] to [`WANTED`].
     pub(crate) fn of(model: &Model, most: Option<usize>) -> Self {
         let wanted = most.map_or(WANTED, |most| most.clamp(LEAST, WANTED));
         let len = picture_len(model.network());

@@ -16,7 +16,7 @@ const LARGEST_MAP: usize = 1 << 28;
 
 /// Seconds per image for inference of a fixed network on the CPU: the median over some steps of [`BATCH`] images.
 ///
-/// `None` if the network cannot be run, such as one with shared weights.
+/// `None` if the network cannot be run, for example with shared weights, or if it is too large.
 pub(crate) fn seconds_per_picture(network: &dyn FixedNetwork) -> Option<f64> {
     let InputShape { channels, height, width } = network.input();
     if largest_map(network)? > LARGEST_MAP || BATCH * channels * height * width > LARGEST_MAP {
@@ -24,7 +24,7 @@ pub(crate) fn seconds_per_picture(network: &dyn FixedNetwork) -> Option<f64> {
     }
     let images = Tensor::full(0.5f32, (BATCH, channels, height, width), &Device::Cpu).ok()?;
     let step = || network.infer(&images).ok();
-    // The first step takes its memory from the system.
+    // Warm-up: the first step allocates memory from the operating system.
     step()?;
     let began = Instant::now();
     let mut times = Vec::new();
@@ -37,7 +37,8 @@ pub(crate) fn seconds_per_picture(network: &dyn FixedNetwork) -> Option<f64> {
     Some(times[times.len() / 2] / BATCH as f64)
 }
 
-/// Numbers of the largest map that sixteen pictures, which are computed together, have in the network.
+/// Number of values in the network's largest feature map, for the sixteen images that are computed together. `None` for a
+/// network with shared weights.
 fn largest_map(network: &dyn FixedNetwork) -> Option<usize> {
     let parts = network.parts().ok()?;
     parts.parts().map(|part| 16 * part.channels * part.height * part.width).max()

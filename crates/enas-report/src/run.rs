@@ -49,16 +49,16 @@ pub(crate) struct Facts {
     pub(crate) notes: Vec<String>,
 }
 
-/// The architecture of a run: drawings of its cells, and its network.
+/// The architecture of a run, with drawings of its cells and of its network.
 #[derive(Clone, Debug)]
 pub(crate) struct Architecture {
     pub(crate) arch: Arch,
-    /// Its cells, unless it is of the macro space.
+    /// Drawings of its cells; `None` for an architecture of the macro search space.
     pub(crate) cells: Option<Cells>,
     pub(crate) network: Option<Network>,
 }
 
-/// Both cells, drawn.
+/// Drawings of both cells.
 #[derive(Clone, Debug)]
 pub(crate) struct Cells {
     pub(crate) normal: String,
@@ -178,14 +178,14 @@ fn likeliest(log: &Log) -> Option<Arch> {
 /// Maximum number of parameters of a network that is built to be measured: 512 MiB of `f32`.
 const MOST_WEIGHTS: usize = 1 << 27;
 
-/// A network of one architecture with random weights, to be drawn and measured.
+/// A network with random weights that is built to be drawn and measured.
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Built {
     Cells(Child),
     Layers(MacroChild),
 }
 
-/// A network of the architecture alone with the run's settings, and random weights.
+/// A network of the architecture alone with the settings of the run and random weights.
 fn built(settings: &Settings, arch: &Arch, split: Option<&SplitFile>) -> Result<Built, String> {
     let data: enas_data::Config = settings.section("data")?;
     let classes = split.ok_or("the classes are not known")?.classes.len();
@@ -218,7 +218,7 @@ impl Cells {
 }
 
 impl Network {
-    /// The network of a trained model, whose file is at `path`.
+    /// The network of a trained model that is stored at `path`.
     fn of_model(model: &Model, path: &Path) -> Option<Self> {
         let drawing = match model.macro_child() {
             Some(child) => drawing_of_layers(child),
@@ -255,7 +255,7 @@ fn drawing_of_layers(child: &MacroChild) -> Option<String> {
     enas_draw::macro_network(child, child.arc()?, Theme::Auto).ok().map(enas_draw::Svg::into_string)
 }
 
-/// Predictions of the model, and the sheet of varied training pictures.
+/// The predictions of the model, and training images with their augmented variants.
 fn looked_at(
     record: &Record,
     options: &Options<'_>,

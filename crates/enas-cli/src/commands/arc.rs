@@ -53,7 +53,7 @@ fn check(context: &Context, input: &ArcInput) -> Result<()> {
     Ok(())
 }
 
-/// What an architecture of cells comes to.
+/// The output of `enas arc show` for an architecture of the micro search space.
 #[derive(Serialize)]
 struct ShownCells<'a> {
     arc: &'a Arc,
@@ -70,18 +70,18 @@ struct Loose {
     reduction: Vec<usize>,
 }
 
-/// What an architecture of the macro space comes to.
+/// The output of `enas arc show` for an architecture of the macro search space.
 #[derive(Serialize)]
 struct ShownLayers<'a> {
     arc: &'a Arch,
     layers: usize,
-    /// Skip connections.
+    /// Number of skip connections.
     skips: usize,
     #[serde(flatten)]
     network: ShownNetwork,
 }
 
-/// The network that `enas train` would build.
+/// Size, cost and input of the network that `enas train` would build.
 #[derive(Serialize)]
 struct ShownNetwork {
     #[serde(flatten)]
@@ -173,8 +173,9 @@ fn random(context: &Context, args: &ArcRandom) -> Result<()> {
     Ok(())
 }
 
-/// The form that is read back as what it was: integers of cells; the readable form of a macro architecture, whose integers
-/// may be those of cells as well.
+/// The form that is parsed as the same architecture again, in one line.
+///
+/// It is the integers of cells. For a macro arc it is the readable form, because its integers can also be those of cells.
 fn in_one_line(arch: &Arch) -> String {
     match arch {
         Arch::Micro(arc) => arc.to_string(),

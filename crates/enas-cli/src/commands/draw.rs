@@ -121,7 +121,7 @@ struct Target {
     /// The file name without extension, if the user gave one.
     name: Option<String>,
     format: Format,
-    /// Those that were asked for.
+    /// The parts that the user asked for; empty without `--part`.
     parts: Vec<Part>,
 }
 
@@ -157,7 +157,8 @@ impl Target {
         Ok(Self { folder, name, format: of_file, parts })
     }
 
-    /// What to draw of an architecture. One of the macro space has no cells.
+    /// The parts to draw of an architecture: those that the user asked for, or the default ones. A macro arc has no
+    /// cells, so its default is the network.
     fn parts_of(&self, arch: &Arch) -> Vec<Part> {
         match (arch, &self.name) {
             _ if !self.parts.is_empty() => self.parts.clone(),
@@ -167,7 +168,7 @@ impl Target {
         }
     }
 
-    /// The path of a drawing; `number` is `(i, of n)` where there are several architectures.
+    /// The path of a drawing. `number` is `(i, n)` for the `i`th of `n` architectures, if there are several.
     fn path(&self, part: Part, number: Option<(usize, usize)>) -> PathBuf {
         let name = self.name.clone().unwrap_or_else(|| word(part));
         let number =
@@ -205,7 +206,7 @@ impl Style {
         Ok(Self { format, theme, scale: args.scale.unwrap_or(2.0) })
     }
 
-    /// The content of a file.
+    /// The contents of a file.
     fn draw(&self, subject: &Subject, arch: &Arch, part: Part) -> Result<Vec<u8>> {
         if self.format == Format::Dot {
             return Ok(dot(subject, arch, part)?.into_bytes());
@@ -230,7 +231,7 @@ impl Style {
     }
 }
 
-/// What a part of an architecture is drawn from.
+/// The subject of one drawing: both cells, one cell or the network.
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Shape<'a> {
     Cells(&'a Arc),

@@ -119,9 +119,10 @@ struct Found<'a> {
     seconds: f64,
     params: usize,
     macs: u64,
-    /// What `enas train` would build of the architecture; none if it could not.
+    /// The network that `enas train` would build from the architecture; `None` if it could not.
     final_network: Option<FinalSize>,
-    /// The one found first: by their short trainings, without finals by the shared weights.
+    /// All measured architectures that are not random, the one found first. They are measured by their short
+    /// trainings, or by the shared weights if there were no finals.
     candidates: Vec<Listed>,
     random: Vec<Listed>,
     /// The accuracy of the architecture found minus that of the best random one, in percentage points.

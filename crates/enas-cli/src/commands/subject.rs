@@ -72,13 +72,13 @@ impl Subject {
         InputShape { channels, height: size, width: size }
     }
 
-    /// The final network of `arch`. Cells have as many nodes as the architecture, and a macro network as many layers,
-    /// whatever the settings say.
+    /// The final network of `arch`. The numbers of nodes per cell and of layers are those of the architecture, whatever
+    /// the settings say.
     ///
     /// # Errors
-    /// Usage, for settings that no network can have.
+    /// A usage error for settings that do not describe a network.
     pub(crate) fn network(&self, arch: &Arch) -> Result<FinalNetwork> {
-        // The weights are not looked at, so any seed will do.
+        // The values of the weights are not used, so any seed will do.
         let (input, seed) = (self.input(), Seed::new(0));
         Ok(match arch {
             Arch::Micro(arc) => {
@@ -96,7 +96,7 @@ impl Subject {
     }
 }
 
-/// The network that `enas train` would build of an architecture.
+/// The network that `enas train` would build from an architecture, with the architecture.
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum FinalNetwork {
     Cells(Child, Arc),
@@ -104,10 +104,10 @@ pub(crate) enum FinalNetwork {
 }
 
 impl FinalNetwork {
-    /// Its size and cost.
+    /// Number of parameters and multiply-adds of the network.
     ///
     /// # Errors
-    /// None for networks of [`Subject::network`].
+    /// None for networks of [`Subject::network`], because their architecture fits.
     pub(crate) fn size(&self) -> Result<FinalSize> {
         Ok(match self {
             Self::Cells(child, arc) => FinalSize { params: child.n_params(), macs: child.macs(arc)? },
@@ -115,7 +115,7 @@ impl FinalNetwork {
         })
     }
 
-    /// Weights of its auxiliary head.
+    /// Number of parameters of the auxiliary head. A macro network has none.
     pub(crate) fn n_aux_params(&self) -> usize {
         match self {
             Self::Cells(child, _) => child.n_aux_params(),
@@ -133,7 +133,8 @@ pub(crate) struct FinalSize {
 }
 
 impl FinalSize {
-    /// For `arch`, trained on the data of the search with this preset, or the default one.
+    /// Size and cost of the final network of `arch`, trained on the data of the search with this preset, or with the
+    /// default one. `None` if the settings do not describe a network.
     pub(crate) fn of(
         searched: &SearchConfig,
         preset: Option<&str>,

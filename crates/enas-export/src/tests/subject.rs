@@ -77,7 +77,7 @@ impl Shape {
     }
 }
 
-/// A network of the macro space.
+/// A network of the macro search space.
 pub(crate) fn macro_network(arc: &str, input: InputShape) -> Subject {
     let arc = MacroArc::parse_any(arc).unwrap();
     let config = MacroConfig { layers: arc.n_layers(), filters: 4, keep_prob: 0.8, ..MacroConfig::default() };
@@ -102,7 +102,7 @@ fn pictures(input: InputShape) -> (Normalization, Vec<u8>) {
     (normalization, pixels)
 }
 
-/// The pictures as a batch for a step, which gives a network statistics that fit its activations about.
+/// The images and labels for a training step, after which the moving statistics match the activations.
 fn batch(network: &dyn FixedNetwork, normalization: &Normalization, pixels: &[u8]) -> (Tensor, Tensor) {
     let images = normalized(network, normalization, pixels).unwrap();
     let labels: Vec<u32> = (0..images.dim(0).unwrap()).map(|i| (i % 5) as u32).collect();
@@ -110,7 +110,8 @@ fn batch(network: &dyn FixedNetwork, normalization: &Normalization, pixels: &[u8
     (images, labels)
 }
 
-/// Moves every number of the batch norms by chance: what is left out or taken for a neighbour must show.
+/// Perturbs all statistics and affine parameters of the batch norms. After that, an omitted or exchanged constant changes
+/// the outputs.
 fn shaken(mut weights: Vec<NamedTensor>) -> Vec<NamedTensor> {
     let mut stream = Seed::new(3).stream("shake", &[]);
     for (name, tensor) in &mut weights {
@@ -127,7 +128,8 @@ fn shaken(mut weights: Vec<NamedTensor>) -> Vec<NamedTensor> {
     weights
 }
 
-/// Trained networks have logits of a few units. Rounding is measured beside them, so these must not be larger.
+/// Scales the classifier so that the largest logit is 4. Trained networks have logits of a few units. Larger logits would
+/// hide differences, as the tolerance grows with them.
 fn scaled(
     network: &dyn FixedNetwork,
     mut weights: Vec<NamedTensor>,
