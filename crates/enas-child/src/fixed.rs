@@ -1,4 +1,4 @@
-//! Networks of one architecture, of either space, for programs that only use them.
+//! A common interface to networks of one architecture, of the micro or the macro search space, for inference.
 
 use std::fmt::Debug;
 
@@ -6,30 +6,30 @@ use candle_core::Tensor;
 
 use crate::{Child, Costs, Error, InputShape, MacroChild, Norm, Outline};
 
-/// A network of one architecture at inference.
+/// A network of one architecture, for inference.
 ///
-/// [`Child`] and [`MacroChild`] are such networks if they were built for one architecture; a network of shared weights
-/// answers every call with an error.
+/// [`Child`] and [`MacroChild`] implement it for networks that were built for one architecture. With shared weights, all
+/// methods that return a `Result` fail.
 pub trait FixedNetwork: Debug {
-    /// The images that it takes.
+    /// The shape of the images that the network takes.
     fn input(&self) -> InputShape;
 
-    /// Columns of its logits.
+    /// Number of classes.
     fn n_classes(&self) -> usize;
 
-    /// Trained weights, without the auxiliary head.
+    /// Number of trained weights, batch norm included, without the auxiliary head.
     fn n_params(&self) -> usize;
 
-    /// What each part of it makes and costs.
+    /// Output shape, weights and multiply-adds of each part of the network.
     ///
     /// # Errors
     /// If the network shares weights.
     fn parts(&self) -> Result<Costs, Error>;
 
-    /// Logits `[n, classes]` of normalised images `[n, c, h, w]`, batch norms with their moving statistics.
+    /// Logits `[n, classes]` of normalised images `[n, c, h, w]`. Batch norms use their moving statistics.
     ///
     /// # Errors
-    /// If the images do not fit, or the network shares weights.
+    /// If the images do not fit the network, or if the network shares weights.
     fn infer(&self, images: &Tensor) -> Result<Tensor, Error>;
 
     /// The same network with every batch norm folded into the convolution before it.
@@ -38,7 +38,7 @@ pub trait FixedNetwork: Debug {
     /// If the network shares weights.
     fn fold(&self) -> Result<Box<dyn FixedNetwork>, Error>;
 
-    /// What it computes, as plain data.
+    /// The inference graph of the network, as plain data.
     ///
     /// # Errors
     /// If the network shares weights.

@@ -8,10 +8,12 @@ use crate::params::Params;
 use crate::running::Running;
 
 /// Folds the batch norm of one conv block: multiplies the weights by γ/σ, and keeps the shift β − μ·γ/σ as the offset.
-/// `moments` are the moving statistics of the whole network before any of them was folded.
+///
+/// Here γ and β are scale and offset of the batch norm, μ and σ its moving mean and deviation. `moments` are the moving
+/// statistics of all batch norms of the network, from before the first one was folded.
 ///
 /// # Errors
-/// What candle reports when it lends the tensors.
+/// Errors of candle when it gives access to the tensors.
 pub(crate) fn fold(
     params: &Params,
     running: &Running,
@@ -22,6 +24,7 @@ pub(crate) fn fold(
     let Some(index) = norm.running else { return Ok(()) };
     let affine = params
         .read(|weights| Ok(moments[index].affine(weights.get(norm.scale), weights.get(norm.offset))))?;
+    // A factorized reduction has two convolutions, whose concatenated outputs share the batch norm.
     let mut first = 0;
     for conv in &block.convs {
         let scale = &affine.scale[first..first + conv.outputs];

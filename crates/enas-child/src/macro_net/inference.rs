@@ -1,4 +1,4 @@
-//! A macro network of one arc at inference: folded, as plain data, and what its layers cost.
+//! Inference of macro networks: batch norms folded, the graph as plain data, and the cost of each layer.
 
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
@@ -12,7 +12,7 @@ use crate::tape::Tape;
 use crate::{Costs, Error, LayerCost, Outline};
 
 impl MacroChild {
-    /// The same network for inference with every batch norm folded into the convolution before it.
+    /// The same network with every batch norm folded into the convolution before it, for inference.
     ///
     /// # Errors
     /// If the network shares weights.
@@ -32,7 +32,7 @@ impl MacroChild {
         result.map(|()| folded)
     }
 
-    /// What the network computes at inference.
+    /// The inference graph of the network.
     ///
     /// # Errors
     /// If the network shares weights.
@@ -51,8 +51,8 @@ impl MacroChild {
         Ok(Outline { input: self.input, classes: self.n_classes(), operations })
     }
 
-    /// What each part of the network makes and costs; [`Costs::cells`] are its layers, each with the reductions that follow
-    /// it. The sums are [`MacroChild::n_params`] and [`MacroChild::macs`].
+    /// Output shape and cost of each part of the network. [`Costs::cells`] are its layers, each with the reductions that
+    /// follow it. The sums are [`MacroChild::n_params`] and [`MacroChild::macs`].
     ///
     /// # Errors
     /// If the arc does not fit the network.
@@ -61,7 +61,7 @@ impl MacroChild {
         let parts = self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-            // A batch without images takes the same path and computes nothing.
+            // A batch of zero images takes the same path through the network without computing values.
             let images = tape.input(self.map(&[], 0));
             Ok(self.network.forward(&mut tape, arc, images).parts)
         })?;
@@ -93,7 +93,10 @@ impl MacroChild {
         })
     }
 
-    /// The arc of a network of one arc.
+    /// The arc that the network was built for.
+    ///
+    /// # Errors
+    /// If the network shares weights.
     fn own_arc(&self) -> Result<&MacroArc, Error> {
         self.arc.as_ref().ok_or_else(|| Error::Arc("shared weights cannot be folded; build the network of one arc".into()))
     }
@@ -109,14 +112,14 @@ mod tests {
 
     const INPUT: InputShape = InputShape { channels: 2, height: 9, width: 9 };
 
-    /// Every operation, skips, and two reductions.
+    /// An arc of all six operations, with skip connections. Its network has two reductions.
     fn arc() -> MacroArc {
         let text = "1 = conv-3x3(0); 2 = sep-conv-3x3(1) + 0; 3 = conv-5x5(2) + 0 + 1; 4 = sep-conv-5x5(3) + 2; \
                     5 = avg-pool-3x3(4); 6 = max-pool-3x3(5) + 0 + 4";
         MacroArc::parse_any(text).expect("an arc")
     }
 
-    /// Trained for a few steps, so that moving statistics mean something.
+    /// A network that was trained for three steps, so that its moving statistics differ from their initial values.
     fn child() -> MacroChild {
         let config = MacroConfig { layers: 6, filters: 4, keep_prob: 1.0, ..MacroConfig::default() };
         let mut child = MacroChild::fixed(&config, &arc(), INPUT, 3, Seed::new(1)).unwrap();

@@ -8,22 +8,24 @@ use crate::build::Builder;
 use crate::macro_net::config::FixedOps;
 use crate::tape::{Tape, Var};
 
-/// What layers of the macro space need of a device beside the operations of cells.
+/// The operation of a backend that layers of the macro space need in addition to those of cells.
 pub(super) trait LayerBackend: Backend {
-    /// A batch norm without a convolution before it, which only layers of a search have.
+    /// A batch norm of a sum of layers, without a convolution before it. Only layers with shared weights have it.
     fn normalise(tape: &mut Tape<'_, Self>, input: &Var<Self>, norm: Norm) -> Var<Self>;
 }
 
 /// A layer with weights for every operation, or for one.
 #[derive(Debug)]
 pub(super) enum Layer {
-    /// In a search: all operations. Earlier layers are added, and the sum is normalised (`general_child.py:353-367`).
+    /// With shared weights for all operations. Earlier layers are added, and the sum is normalised
+    /// (`general_child.py:353-367`).
     Shared {
         branches: Vec<Branch>,
         /// `None` in the first layer, which has no earlier layer to add.
         norm: Option<Norm>,
     },
-    /// With private weights for one arc: earlier layers are concatenated, followed by a 1×1 convolution.
+    /// With weights for one arc. Earlier layers are concatenated, followed by a 1×1 convolution
+    /// (`general_child.py:453-479`).
     Fixed {
         branch: Branch,
         /// `None` in the first layer.
@@ -79,7 +81,8 @@ impl Layer {
         Self::Fixed { branch, join }
     }
 
-    /// The output of the layer, from that of the layer before and those of the `added` layers.
+    /// The output of the layer for the operation `op`. `input` is the output of the layer before, and `added` are the
+    /// outputs that skip connections add. All have the shape `[n, channels, h, w]`, as the result has.
     pub(super) fn forward<B: LayerBackend>(
         &self,
         tape: &mut Tape<'_, B>,
@@ -108,7 +111,7 @@ impl Layer {
 }
 
 impl Layer {
-    /// Calls `body` for every convolution of the layer.
+    /// Calls `body` for every convolution of the layer, with its batch norm.
     pub(super) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
         let (branches, join) = match self {
             Self::Shared { branches, .. } => (branches.as_slice(), None),
@@ -125,7 +128,7 @@ impl Layer {
 }
 
 impl Branch {
-    /// `relu` says whether a ReLU precedes the 1×1 convolution.
+    /// A branch for the operation `op`. `relu` says whether a ReLU precedes the 1×1 convolution.
     fn new(
         builder: &mut Builder,
         scope: &str,
@@ -180,6 +183,7 @@ impl LayerBackend for Cpu<'_> {
     let (scale, offset) = (cpu.weights.get(norm.scale), cpu.weights.get(norm.offset));
     let index = norm.running.expect("the batch norms of layers keep moving statistics");
     let map = input.value.map.clone();
+    // The raw values stay; operations that read the result apply the scale and shift of each channel.
     let normalised = |affine: Affine| Value { map: map.clone(), affine: Some(affine.into()) };
     if tape.statistics() == Statistics::Running {
         let affine = cpu.running[index].affine(scale, offset);

@@ -1,5 +1,6 @@
-//! The stack of layers with its stem, reductions and classifier (`general_child.py:192-243`). It holds ids of
-//! parameters, no values.
+//! The stack of layers with its stem, reductions and classifier (`general_child.py:192-243`).
+//!
+//! It holds the ids of parameters, not their values.
 
 use enas_arc::MacroArc;
 use enas_kernels::{Axis, Pool, PoolKind};
@@ -16,13 +17,14 @@ use crate::tape::{Tape, Var};
 pub(super) struct MacroNetwork {
     stem: ConvBlock,
     layers: Vec<Layer>,
-    /// After each layer: nothing, or a factorized reduction of the output of the stem and of every layer so far.
+    /// For each layer, the factorized reductions that follow it: one of the output of the stem and one of every layer so
+    /// far. `None` if no reduction follows.
     reductions: Vec<Option<Vec<ConvBlock>>>,
     pub(super) classifier: Classifier,
 }
 
 impl MacroNetwork {
-    /// A network with weights for every arc, or with private weights for one `arc`.
+    /// A network with shared weights for every arc, or with weights for one `arc`.
     pub(super) fn new(
         builder: &mut Builder,
         config: &MacroConfig,
@@ -56,14 +58,14 @@ impl MacroNetwork {
         Self { stem, layers, reductions, classifier }
     }
 
-    /// Runs the network for `arc`.
+    /// Runs the network for `arc` on images `[n, c, h, w]`, up to the global average pooling.
     pub(super) fn forward<B: LayerBackend>(
         &self,
         tape: &mut Tape<'_, B>,
         arc: &MacroArc,
         images: Var<B>,
     ) -> Forward<B> {
-        // The outputs that a layer can read: that of the stem first, that of the layer before last.
+        // The outputs that a layer can read, in order: that of the stem, then those of the layers so far.
         let mut outputs = vec![tape.unit(&[images], self.stem.clone())];
         let mut parts = vec![Part { output: tape.shape(&outputs[0]), macs: tape.macs }];
         for ((layer, of_arc), reductions) in self.layers.iter().zip(arc.layers()).zip(&self.reductions) {
@@ -86,7 +88,7 @@ impl MacroNetwork {
         Forward { means: tape.pool(whole, last), parts }
     }
 
-    /// Calls `body` for every convolution of a network of one arc.
+    /// Calls `body` for every convolution with its batch norm: stem, layers and reductions.
     pub(super) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
         body(&self.stem);
         for (layer, reductions) in self.layers.iter().zip(&self.reductions) {
@@ -96,16 +98,17 @@ impl MacroNetwork {
     }
 }
 
-/// What a forward pass made.
+/// The result of a forward pass.
 pub(super) struct Forward<B: Backend> {
-    /// Means over pixels of the last layer, `[n, channels, 1, 1]`; negative values count.
+    /// Global average pooling of the last layer without a ReLU: `[n, channels, 1, 1]`.
     pub(super) means: Var<B>,
-    /// The stem, then every layer with the reductions that follow it.
+    /// Sizes and costs of the stem, then of every layer with the reductions that follow it.
     pub(super) parts: Vec<Part>,
 }
 
-/// What a part of the network made, and what it cost.
+/// Output shape and cost of a part of the network.
 pub(super) struct Part {
+    /// After the reductions, if any follow.
     pub(super) output: Shape,
     /// Multiply-adds per image.
     pub(super) macs: u64,
