@@ -60,8 +60,8 @@ pub(crate) fn lr_by_time(schedule: &Schedule, share: f64, at: Position) -> Optio
     Some(rate * warmed.max((share / WARMUP_SHARE).min(1.0) as f32))
 }
 
-/// Share of the time after which a warm-up is over, however few epochs that is: otherwise the rate of a short run would fall
-/// again before it has risen.
+/// Share of the time after which the warm-up is over at the latest. In a short run, a warm-up that is counted in epochs
+/// alone could still be rising when the cosine already falls.
 const WARMUP_SHARE: f64 = 0.15;
 
 /// First epoch and length of the cycle that contains `epoch`.

@@ -66,9 +66,10 @@ const STEPS: usize = 20;
 const LARGER: f64 = 0.15;
 /// Minimum number of steps per epoch, so that measuring and saving take little of the time.
 const MEASURED: usize = 50;
-/// The same for each second of a short limit, and the fewest: a run is planned in whole epochs, and long ones would leave much
-/// of the time unused.
+/// Minimum number of steps per epoch for each second of a short time limit. A run consists of whole epochs, so long
+/// epochs would leave much of the time unused.
 const MEASURED_PER_SECOND: f64 = 0.4;
+/// Lower bound of the minimum number of steps per epoch, for the shortest limits.
 const FEWEST_MEASURED: usize = 12;
 /// Number of steps of the learning-rate warm-up.
 const WARMUP: usize = 280;
@@ -166,7 +167,7 @@ fn left_to_train(report: &Report, all: usize) -> usize {
     (all as f64 - held_out).round().max(0.0) as usize
 }
 
-/// Settings for batches, passes and epochs.
+/// Settings for batches, passes and epochs that follow from the number of training images.
 fn of_number(train: usize, given: &Given) -> Vec<Choice> {
     let fitting = || if train / LARGE_BATCH >= STEPS { LARGE_BATCH } else { SMALL_BATCH };
     let batch = given.batch_size.unwrap_or_else(fitting).max(1);

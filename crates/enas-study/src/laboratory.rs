@@ -41,9 +41,9 @@ pub trait Laboratory {
 pub struct Found {
     /// The architecture found.
     pub arc: Arc,
-    /// The small one of its picks, if the search has such.
+    /// The small pick of the search; `None` if the search had no finals.
     pub small: Option<Arc>,
-    /// Its accuracy on the validation images as the search measured it, 0 to 1.
+    /// The accuracy of `arc` on the validation images as the search measured it, 0 to 1.
     pub valid_accuracy: f64,
     /// The mean accuracy of the random architectures that the search measured in the same way.
     pub random_valid_accuracy: Option<f64>,

@@ -12,7 +12,8 @@ pub(crate) enum Task {
     Train(Key),
 }
 
-/// All work in order. `pool` and `wide` are the numbers of architectures that could be drawn.
+/// All work in order. `pool` and `wide` are the numbers of architectures that could be drawn; a small search space may
+/// have fewer than `counts` asks for.
 pub(crate) fn tasks(counts: &Counts, pool: usize, wide: usize) -> Vec<Task> {
     let Counts { searches, seeds, pick_seeds, controls, .. } = *counts;
     let of = |group: Group, n: usize, repeats: std::ops::Range<u64>| {

@@ -15,7 +15,7 @@ pub enum Group {
     Pick,
     /// Random architectures with the size and cost of a pick.
     Control,
-    /// The small picks of searches, next to their balanced ones.
+    /// The small picks of the same searches; see [`Pick::small`].
     Small,
 }
 
@@ -40,8 +40,8 @@ impl Group {
 pub struct Key {
     /// The group of its architecture.
     pub group: Group,
-    /// The number of the architecture in its group, from 0. A pick, small or not, has the number of its search. With `n`
-    /// controls per pick, those of pick `i` have the numbers `i·n` to `i·n + n − 1`.
+    /// The number of the architecture in its group, from 0. Found architectures and small picks have the number of their
+    /// search. With `n` controls per pick, those of pick `i` have the numbers `i·n` to `i·n + n − 1`.
     pub index: usize,
     /// The number of the training, from 0. The same repeat has the same seed in all groups.
     pub repeat: u64,
@@ -99,10 +99,10 @@ pub struct Pick {
     pub seed: u64,
     /// The architecture found.
     pub arc: Arc,
-    /// The small one of its picks, if the search has such.
+    /// The small pick of the search; `None` if the search had no finals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub small: Option<Arc>,
-    /// Its accuracy on the validation images as the search measured it, 0 to 1.
+    /// The accuracy of `arc` on the validation images as the search measured it, 0 to 1.
     pub valid_accuracy: f64,
     /// The mean accuracy of the random architectures that the search measured in the same way.
     pub random_valid_accuracy: Option<f64>,

@@ -124,6 +124,7 @@ pub(super) fn hypervolume_ratio(
     let draw = |from: &[Point], stream: &mut Stream| {
         (0..found.len()).map(|_| from[stream.below(from.len())]).collect::<Vec<Point>>()
     };
+    // The mean over sets of distinct random architectures, drawn without replacement.
     let sets = {
         let mut stream = bootstrap.stream("study/fronts");
         let mut set = || {
@@ -140,6 +141,7 @@ pub(super) fn hypervolume_ratio(
     if found.len() < 2 {
         return Some(Estimate::unbounded(ratio));
     }
+    // A bootstrap resample of both sides, drawn with replacement.
     let again = |stream: &mut Stream| {
         let area = hypervolume(&draw(&found, stream), reference);
         let random = (0..SETS_AGAIN).map(|_| hypervolume(&draw(&pool, stream), reference)).sum::<f64>();
@@ -149,7 +151,7 @@ pub(super) fn hypervolume_ratio(
     Some(interval.map_or(Estimate::unbounded(ratio), |(low, high)| Estimate { mean: ratio, low, high }))
 }
 
-/// A point that is worse than all of these, by a tenth of their range.
+/// The reference point of the hypervolume: worse than all `points` by a tenth of their range in each dimension.
 fn worse_than_all<'a>(points: impl Iterator<Item = &'a Point> + Clone) -> Point {
     let range = |values: &mut dyn Iterator<Item = f64>| {
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))

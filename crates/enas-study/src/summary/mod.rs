@@ -83,12 +83,12 @@ pub struct Summary {
     /// By how many percentage points the searches' own scores of them exceed those of random ones. The comparison
     /// with `gain_points` shows how far such scores can be trusted.
     pub gain_by_search: Option<f64>,
-    /// By how many percentage points the small picks are better than random architectures, most of which cost more.
+    /// By how many percentage points the small picks are better than random architectures of any size.
     pub gain_small: Option<Estimate>,
     /// Mean multiply-adds of the small picks, divided by those of random architectures.
     pub small_macs_share: Option<f64>,
-    /// The hypervolume of accuracy and multiply-adds of the found architectures, small picks included, divided by that of
-    /// as many random ones.
+    /// The hypervolume of accuracy and multiply-adds of the found architectures and the small picks, divided by that of
+    /// as many random architectures.
     pub hypervolume_ratio: Option<Estimate>,
     /// The meaning of the differences.
     pub verdicts: Verdicts,
@@ -202,7 +202,7 @@ impl Subject {
         searches + (pool + wide) * seeds as usize + of_searches
     }
 
-    /// Trainings of small architectures: searches without finals have none.
+    /// Planned number of trainings of small picks. Searches without finals have no small pick.
     fn of_small(&self, picks: &[Pick]) -> usize {
         let without = picks.iter().filter(|pick| pick.small.is_none()).count();
         self.counts.searches.saturating_sub(without) * self.counts.seeds as usize
