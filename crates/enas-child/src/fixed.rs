@@ -8,8 +8,8 @@ use crate::{Child, Costs, Error, InputShape, MacroChild, Norm, Outline};
 
 /// A network of one architecture, for inference.
 ///
-/// [`Child`] and [`MacroChild`] implement it for networks that were built for one architecture. With shared weights, all
-/// methods that return a `Result` fail.
+/// [`Child`] and [`MacroChild`] implement it for networks that were built for one architecture. With shared weights,
+/// all methods that return a `Result` fail.
 pub trait FixedNetwork: Debug {
     /// The shape of the images that the network takes.
     fn input(&self) -> InputShape;

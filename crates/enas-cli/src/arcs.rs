@@ -205,8 +205,8 @@ fn readable_parts(text: &str) -> Vec<(usize, String)> {
 
 /// Splits a text into one architecture per line. If no line is long enough for one, the whole text is a single one.
 ///
-/// A line of fewer than [`LONG`] integers does not count as a macro arc, because it can be a piece of cells. For example,
-/// ten integers are a macro arc of four layers, or a quarter of an arc with five nodes per cell.
+/// A line of fewer than [`LONG`] integers does not count as a macro arc, because it can be a piece of cells. For
+/// example, ten integers are a macro arc of four layers, or a quarter of an arc with five nodes per cell.
 fn integer_parts(text: &str) -> Vec<(usize, String)> {
     let lines: Vec<(usize, String)> = (1..)
         .zip(text.lines())

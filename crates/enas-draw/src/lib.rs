@@ -1,8 +1,8 @@
 //! Drawings of architectures: cells and networks as SVG, PNG and DOT. Also contact sheets of training images.
 //!
 //! [`cell`], [`cells`], [`network`] and [`macro_network`] return a drawing as an [`Svg`], which can also be converted
-//! to PNG. The SVG loads no other files and has no ids, so a page may contain it several times. Equal architectures give
-//! equal bytes.
+//! to PNG. The SVG loads no other files and has no ids, so a page may contain it several times. Equal architectures
+//! give equal bytes.
 //!
 //! ```
 //! use enas_arc::{Arc, CellKind};

@@ -37,8 +37,8 @@ pub(crate) fn seconds_per_picture(network: &dyn FixedNetwork) -> Option<f64> {
     Some(times[times.len() / 2] / BATCH as f64)
 }
 
-/// Number of values in the network's largest feature map, for the sixteen images that are computed together. `None` for a
-/// network with shared weights.
+/// Number of values in the network's largest feature map, for the sixteen images that are computed together. `None`
+/// for a network with shared weights.
 fn largest_map(network: &dyn FixedNetwork) -> Option<usize> {
     let parts = network.parts().ok()?;
     parts.parts().map(|part| 16 * part.channels * part.height * part.width).max()

@@ -40,8 +40,8 @@ impl Group {
 pub struct Key {
     /// The group of its architecture.
     pub group: Group,
-    /// The number of the architecture in its group, from 0. Found architectures and small picks have the number of their
-    /// search. With `n` controls per pick, those of pick `i` have the numbers `i·n` to `i·n + n − 1`.
+    /// The number of the architecture in its group, from 0. Found architectures and small picks have the number of
+    /// their search. With `n` controls per pick, those of pick `i` have the numbers `i·n` to `i·n + n − 1`.
     pub index: usize,
     /// The number of the training, from 0. The same repeat has the same seed in all groups.
     pub repeat: u64,

@@ -51,8 +51,8 @@ impl MacroChild {
         Ok(Outline { input: self.input, classes: self.n_classes(), operations })
     }
 
-    /// Output shape and cost of each part of the network. [`Costs::cells`] are its layers, each with the reductions that
-    /// follow it. The sums are [`MacroChild::n_params`] and [`MacroChild::macs`].
+    /// Output shape and cost of each part of the network. [`Costs::cells`] are its layers, each with the reductions
+    /// that follow it. The sums are [`MacroChild::n_params`] and [`MacroChild::macs`].
     ///
     /// # Errors
     /// If the arc does not fit the network.

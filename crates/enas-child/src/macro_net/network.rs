@@ -17,8 +17,8 @@ use crate::tape::{Tape, Var};
 pub(super) struct MacroNetwork {
     stem: ConvBlock,
     layers: Vec<Layer>,
-    /// For each layer, the factorized reductions that follow it: one of the output of the stem and one of every layer so
-    /// far. `None` if no reduction follows.
+    /// For each layer, the factorized reductions that follow it: one of the output of the stem and one of every layer
+    /// so far. `None` if no reduction follows.
     reductions: Vec<Option<Vec<ConvBlock>>>,
     pub(super) classifier: Classifier,
 }

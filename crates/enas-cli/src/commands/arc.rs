@@ -175,7 +175,8 @@ fn random(context: &Context, args: &ArcRandom) -> Result<()> {
 
 /// The form that is parsed as the same architecture again, in one line.
 ///
-/// It is the integers of cells. For a macro arc it is the readable form, because its integers can also be those of cells.
+/// It is the integers of cells. For a macro arc it is the readable form, because its integers can also be those of
+/// cells.
 fn in_one_line(arch: &Arch) -> String {
     match arch {
         Arch::Micro(arc) => arc.to_string(),

@@ -110,8 +110,8 @@ fn batch(network: &dyn FixedNetwork, normalization: &Normalization, pixels: &[u8
     (images, labels)
 }
 
-/// Perturbs all statistics and affine parameters of the batch norms. After that, an omitted or exchanged constant changes
-/// the outputs.
+/// Perturbs all statistics and affine parameters of the batch norms. After that, an omitted or exchanged constant
+/// changes the outputs.
 fn shaken(mut weights: Vec<NamedTensor>) -> Vec<NamedTensor> {
     let mut stream = Seed::new(3).stream("shake", &[]);
     for (name, tensor) in &mut weights {
@@ -128,8 +128,8 @@ fn shaken(mut weights: Vec<NamedTensor>) -> Vec<NamedTensor> {
     weights
 }
 
-/// Scales the classifier so that the largest logit is 4. Trained networks have logits of a few units. Larger logits would
-/// hide differences, as the tolerance grows with them.
+/// Scales the classifier so that the largest logit is 4. Trained networks have logits of a few units. Larger logits
+/// would hide differences, as the tolerance grows with them.
 fn scaled(
     network: &dyn FixedNetwork,
     mut weights: Vec<NamedTensor>,
