@@ -1,9 +1,7 @@
 //! Property-based tests: what must hold for the drawing of any architecture.
 
 use enas_arc::{Arc, Cell, CellKind, MacroArc};
-use enas_child::{
-    AuxHead, Child, Config, InputShape, MacroChild, MacroConfig, Reductions, SharedInit,
-};
+use enas_child::{AuxHead, Child, Config, InputShape, MacroChild, MacroConfig, Reductions, SharedInit};
 use enas_rng::Seed;
 use proptest::prelude::*;
 

@@ -47,7 +47,7 @@ pub enum Error {
     /// A function for cells was used with an architecture of the macro space. A usage error.
     #[error(
         "{0} works with cells only, and this architecture is of the macro space; it can be searched for, trained, \
-         measured (enas eval) and used (enas predict), on the CPU"
+         measured (enas eval), used (enas predict), drawn and exported, on the CPU"
     )]
     CellsOnly(&'static str),
     /// Numbers of the run stopped being finite.

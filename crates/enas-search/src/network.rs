@@ -3,7 +3,8 @@
 use candle_core::Tensor;
 use enas_arc::{Arc, Arch, SpaceKind};
 use enas_child::{
-    Adopted, Child, Examples, FixedNetwork, Images, InputShape, MacroChild, MacroConfig, Norm, Step, StepStats,
+    Adopted, Child, Examples, FixedNetwork, Images, InputShape, MacroChild, MacroConfig, Norm, Step,
+    StepStats,
 };
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;

@@ -57,7 +57,8 @@ fn chart(trials: &[&Trial]) -> Chart {
             colour,
         })
     };
-    let groups = [(Group::Pool, 6), (Group::Wide, 3), (Group::Control, 1), (Group::Small, 4), (Group::Pick, 2)];
+    let groups =
+        [(Group::Pool, 6), (Group::Wide, 3), (Group::Control, 1), (Group::Small, 4), (Group::Pick, 2)];
     Chart {
         title: "Accuracy and cost".into(),
         description:

@@ -154,9 +154,15 @@ pub(crate) mod tests {
             "{text}"
         );
         assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
+        let (small, valid_accuracy, random_valid_accuracy) = (Some(arc.clone()), 0.7, None);
         let pick =
-            Pick { index: 0, seed: 2, arc, valid_accuracy: 0.7, random_valid_accuracy: None, seconds: 2.0 };
+            Pick { index: 0, seed: 2, arc, small, valid_accuracy, random_valid_accuracy, seconds: 2.0 };
         let text = serde_json::to_string(&Line::Search(pick.clone())).unwrap();
-        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), Line::Search(pick));
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), Line::Search(pick.clone()));
+        // Studies of earlier versions kept the balanced architecture alone.
+        let earlier = Pick { small: None, ..pick };
+        let text = serde_json::to_string(&Line::Search(earlier.clone())).unwrap();
+        assert!(!text.contains("small"), "{text}");
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), Line::Search(earlier));
     }
 }

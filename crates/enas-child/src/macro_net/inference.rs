@@ -70,7 +70,9 @@ impl MacroChild {
         };
         let params_of = |part: usize| match part {
             0 => params_in("stem_conv"),
-            layer => params_in(&format!("layer_{}", layer - 1)) + params_in(&format!("pool_at_{}", layer - 1)),
+            layer => {
+                params_in(&format!("layer_{}", layer - 1)) + params_in(&format!("pool_at_{}", layer - 1))
+            }
         };
         let cost = |(part, super::network::Part { output, macs }): (usize, super::network::Part)| {
             let (_, channels, height, width) = output;
@@ -98,7 +100,9 @@ impl MacroChild {
     /// # Errors
     /// If the network shares weights.
     fn own_arc(&self) -> Result<&MacroArc, Error> {
-        self.arc.as_ref().ok_or_else(|| Error::Arc("shared weights cannot be folded; build the network of one arc".into()))
+        self.arc
+            .as_ref()
+            .ok_or_else(|| Error::Arc("shared weights cannot be folded; build the network of one arc".into()))
     }
 }
 

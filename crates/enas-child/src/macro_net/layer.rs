@@ -179,32 +179,34 @@ fn relu<B: Backend>(tape: &mut Tape<'_, B>, input: &Var<B>) -> Var<B> {
 
 impl LayerBackend for Cpu<'_> {
     fn normalise(tape: &mut Tape<'_, Self>, input: &Var<Self>, norm: Norm) -> Var<Self> {
-    let cpu = tape.backend;
-    let (scale, offset) = (cpu.weights.get(norm.scale), cpu.weights.get(norm.offset));
-    let index = norm.running.expect("the batch norms of layers keep moving statistics");
-    let map = input.value.map.clone();
-    // The raw values stay; operations that read the result apply the scale and shift of each channel.
-    let normalised = |affine: Affine| Value { map: map.clone(), affine: Some(affine.into()) };
-    if tape.statistics() == Statistics::Running {
-        let affine = cpu.running[index].affine(scale, offset);
-        return tape
-            .other(normalised(affine), |_, _, _, _| unreachable!("no training has moving statistics"));
+        let cpu = tape.backend;
+        let (scale, offset) = (cpu.weights.get(norm.scale), cpu.weights.get(norm.offset));
+        let index = norm.running.expect("the batch norms of layers keep moving statistics");
+        let map = input.value.map.clone();
+        // The raw values stay; operations that read the result apply the scale and shift of each channel.
+        let normalised = |affine: Affine| Value { map: map.clone(), affine: Some(affine.into()) };
+        if tape.statistics() == Statistics::Running {
+            let affine = cpu.running[index].affine(scale, offset);
+            return tape
+                .other(normalised(affine), |_, _, _, _| unreachable!("no training has moving statistics"));
+        }
+        let moments = Moments::of(&map);
+        let value = normalised(moments.affine(scale, offset));
+        tape.batch_moments.push((index, moments.clone()));
+        let from = input.id;
+        tape.other(value, move |cpu, grad, grads, into| {
+            let gamma = cpu.weights.get(norm.scale);
+            let (of_scale, of_offset) = moments.backward(&map, gamma, grad, &mut grads[from]);
+            into.add(norm.scale, of_scale);
+            into.add(norm.offset, of_offset);
+        })
     }
-    let moments = Moments::of(&map);
-    let value = normalised(moments.affine(scale, offset));
-    tape.batch_moments.push((index, moments.clone()));
-    let from = input.id;
-    tape.other(value, move |cpu, grad, grads, into| {
-        let gamma = cpu.weights.get(norm.scale);
-        let (of_scale, of_offset) = moments.backward(&map, gamma, grad, &mut grads[from]);
-        into.add(norm.scale, of_scale);
-        into.add(norm.offset, of_offset);
-    })
-}
 }
 
 impl LayerBackend for Recorder<'_> {
     fn normalise(_: &mut Tape<'_, Self>, _: &Var<Self>, _: Norm) -> Var<Self> {
-        unreachable!("only networks of one arc are recorded, and each of their batch norms follows a convolution")
+        unreachable!(
+            "only networks of one arc are recorded, and each of their batch norms follows a convolution"
+        )
     }
 }

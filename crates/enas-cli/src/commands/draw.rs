@@ -35,7 +35,7 @@ pub(crate) struct ArcDraw {
     /// What to write [default: as --out ends, else svg]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) format: Option<Format>,
-    /// What to draw; several with commas [default: cells,network]
+    /// What to draw; several with commas [default: cells,network; network for the macro space]
     #[arg(long, value_enum, value_name = "PART", value_delimiter = ',')]
     pub(crate) part: Vec<Part>,
     /// Colours of SVG and PNG; auto follows the viewer, and is light in PNG [default: auto]

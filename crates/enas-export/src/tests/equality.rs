@@ -51,7 +51,9 @@ fn networks_of_the_macro_space_are_exported() {
     let every_operation = "1 = conv-3x3(0); 2 = sep-conv-3x3(1) + 0; 3 = conv-5x5(2) + 0 + 1; 4 = sep-conv-5x5(3) + 2; \
                            5 = avg-pool-3x3(4); 6 = max-pool-3x3(5) + 0 + 4";
     let chain = "1 = max-pool-3x3(0); 2 = avg-pool-3x3(1); 3 = conv-3x3(2)";
-    for (arc, input) in [(every_operation, input(3, 33, 33)), (every_operation, input(1, 8, 8)), (chain, input(1, 5, 7))] {
+    for (arc, input) in
+        [(every_operation, input(3, 33, 33)), (every_operation, input(1, 8, 8)), (chain, input(1, 5, 7))]
+    {
         let subject = macro_network(arc, input);
         let difference = subject.verdict(&subject.exported());
         assert!(difference.is_ok(), "{arc} on {input:?}: {difference:?}");

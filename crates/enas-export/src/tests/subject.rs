@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use candle_core::Tensor;
 use enas_child::{
-    AuxHead, Child, Config, FixedNetwork, InputShape, MacroArc, MacroChild, MacroConfig, NamedTensor, Reductions, SharedInit,
-    Step,
+    AuxHead, Child, Config, FixedNetwork, InputShape, MacroArc, MacroChild, MacroConfig, NamedTensor,
+    Reductions, SharedInit, Step,
 };
 use enas_data::Normalization;
 use enas_rng::Seed;

@@ -43,7 +43,8 @@ impl Summary {
         }
         said.extend(self.score());
         if let (Some(gain), Some(share)) = (self.gain_small, self.small_macs_share) {
-            let text = format!("{} beside random ones, at {share:.2} times their multiply-adds", points(gain));
+            let text =
+                format!("{} beside random ones, at {share:.2} times their multiply-adds", points(gain));
             said.push(("small ones", text));
         }
         if let Some(ratio) = self.hypervolume_ratio {
