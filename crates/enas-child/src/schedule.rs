@@ -75,6 +75,11 @@ impl Schedule {
         }
     }
 
+    /// Whether the rate changes with every step rather than with every epoch.
+    pub fn is_per_step(&self) -> bool {
+        matches!(self, Self::Cosine(Cosine { per_step: true, .. }))
+    }
+
     /// Length of the warm-up, in epochs; see [`warmup_factor`].
     pub fn warmup_epochs(&self) -> f64 {
         match self {

@@ -56,13 +56,8 @@ pub(crate) fn lr_by_time(schedule: &Schedule, share: f64, at: Position) -> Optio
     // If all epochs finish before the time is over, the schedule ends with them.
     let share = share.max(done / at.epochs.max(1) as f64).min(1.0);
     let rate = Cosine { t_0: 1, t_mul: 1, ..*cosine }.lr_within(0, share as f32);
-    let warmed = warmup_factor(schedule.warmup_epochs(), done, at.epochs);
-    Some(rate * warmed.max((share / WARMUP_SHARE).min(1.0) as f32))
+    Some(rate * warmup_factor(schedule.warmup_epochs(), done, at.epochs))
 }
-
-/// Share of the time after which the warm-up is over at the latest. In a short run, a warm-up that is counted in epochs
-/// alone could still be rising when the cosine already falls.
-const WARMUP_SHARE: f64 = 0.15;
 
 /// First epoch and length of the cycle that contains `epoch`.
 fn fitted_cycle(cosine: &Cosine, epoch: u64, epochs: u64) -> (u64, u64) {
@@ -172,12 +167,5 @@ mod tests {
         assert!((of(0.5, 1) - 0.025).abs() < 1e-6 && of(1.0, 3) < 1e-6);
         assert!((of(0.1, 5) - 0.025).abs() < 1e-6, "half of the epochs are done");
         assert!(lr_by_time(&Schedule::Cosine(COSINE), 0.5, at(0)).is_none(), "a rate for each epoch");
-        let warmed = |share, epoch| {
-            let cosine = Cosine { per_step: true, lr_min: 0.0, warmup_epochs: 2.0, ..COSINE };
-            lr_by_time(&Schedule::Cosine(cosine), share, at(epoch)).unwrap() / of(share, epoch)
-        };
-        assert!((warmed(0.0, 0) - 0.01).abs() < 1e-3, "the first step");
-        assert!((warmed(0.075, 0) - 0.5).abs() < 1e-3, "half of the time that it may take");
-        assert_eq!(warmed(0.2, 0), 1.0);
     }
 }

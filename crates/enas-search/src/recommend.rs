@@ -66,11 +66,6 @@ const STEPS: usize = 20;
 const LARGER: f64 = 0.15;
 /// Minimum number of steps per epoch, so that measuring and saving take little of the time.
 const MEASURED: usize = 50;
-/// Minimum number of steps per epoch for each second of a short time limit. A run consists of whole epochs, so long
-/// epochs would leave much of the time unused.
-const MEASURED_PER_SECOND: f64 = 0.4;
-/// Lower bound of the minimum number of steps per epoch, for the shortest limits.
-const FEWEST_MEASURED: usize = 12;
 /// Number of steps of the learning-rate warm-up.
 const WARMUP: usize = 280;
 /// Number of augmented images that a training should see in total.
@@ -94,7 +89,7 @@ pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     let train = if larger_splits.is_empty() { train } else { left_to_train(report, train + valid + test) };
     let mut choices = of_looks(report, given);
     choices.extend(larger_splits);
-    choices.extend(of_number(train, given));
+    choices.extend(of_number(train, given.batch_size));
     choices.extend(recipe(train, report.coloured > 0));
     if given.refits {
         choices.push(refit(report, (train, valid, test)));
@@ -168,16 +163,13 @@ fn left_to_train(report: &Report, all: usize) -> usize {
 }
 
 /// Settings for batches, passes and epochs that follow from the number of training images.
-fn of_number(train: usize, given: &Given) -> Vec<Choice> {
+fn of_number(train: usize, given: Option<usize>) -> Vec<Choice> {
     let fitting = || if train / LARGE_BATCH >= STEPS { LARGE_BATCH } else { SMALL_BATCH };
-    let batch = given.batch_size.unwrap_or_else(fitting).max(1);
+    let batch = given.unwrap_or_else(fitting).max(1);
     let steps = (train / batch).max(1);
-    let wanted = given.seconds.map_or(MEASURED, |seconds| {
-        ((MEASURED_PER_SECOND * seconds) as usize).clamp(FEWEST_MEASURED, MEASURED)
-    });
-    let passes = wanted.div_ceil(steps);
+    let passes = MEASURED.div_ceil(steps);
     let mut choices = Vec::new();
-    if given.batch_size.is_none() {
+    if given.is_none() {
         choices.push(choice("run.batch_size", batch, format!("{train} training images make {steps} steps")));
     }
     if passes > 1 {
@@ -196,7 +188,7 @@ fn of_number(train: usize, given: &Given) -> Vec<Choice> {
 /// Settings for the epochs of a training, each of `passes` passes and `steps` steps.
 fn length_of_training(train: usize, passes: usize, steps: usize) -> [Choice; 2] {
     let epochs = (2 * (SEEN / train.max(1)).clamp(30, 250)).div_ceil(passes);
-    let warmup = (WARMUP as f64 / steps as f64).clamp(0.5, 2.0 * MEASURED.max(steps) as f64 / steps as f64);
+    let warmup = (WARMUP as f64 / steps as f64).clamp(0.5, 2.0);
     [
         for_training(
             "run.epochs",
@@ -335,15 +327,6 @@ mod tests {
         // 126 of 180 images make 3 steps.
         assert_eq!((of("run.passes"), of("run.epochs")), ("17".into(), "30".into()));
         assert_eq!(of("data.augment.flip"), "true");
-    }
-
-    #[test]
-    fn little_time_has_short_epochs() {
-        let passes = |seconds| {
-            let given = Given { seconds, ..Given::default() };
-            value(&recommend(&report(90, 96, true), &given), "run.passes").unwrap()
-        };
-        assert_eq!([Some(20.0), Some(60.0), Some(600.0), None].map(passes), ["4", "8", "17", "17"]);
     }
 
     #[test]

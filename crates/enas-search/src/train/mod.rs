@@ -25,7 +25,7 @@ use crate::feed::Source;
 use crate::memory::MemoryPlan;
 use crate::model::{self, About, Accuracies, Asking, Measure};
 use crate::network::{Network, cells, input_of};
-use crate::observer::{EpochSummary, Event, Observer};
+use crate::observer::{EpochSummary, Event, Observer, Place};
 use crate::refine::{self, Refinement};
 use crate::run::{Moment, Run, State};
 use crate::session::{Session, is_possible};
@@ -231,17 +231,23 @@ impl<'a> Training<'a> {
             self.tick()?;
             let (budget, spent) = self.clock();
             if budget.lacks(self.reserve(), spent) {
-                tracing::warn!(
-                    "the time limit ends {} in epoch {}, step {}",
-                    if self.at.refit_epochs > 0 { "this part of the training" } else { "the training" },
-                    place.epoch,
-                    place.step
-                );
+                self.report_time_limit(place);
                 break;
             }
         }
         self.waited = batches.waited();
         Ok(())
+    }
+
+    /// Says that the time limit ends an epoch early.
+    fn report_time_limit(&self, Place { epoch, step, .. }: Place) {
+        if self.at.measured.is_some() {
+            // Refits are planned to end like this.
+            tracing::info!("the time limit ends the refit in epoch {epoch}, step {step}");
+            return;
+        }
+        let part = if self.at.refit_epochs > 0 { "this part of the training" } else { "the training" };
+        tracing::warn!("the time limit ends {part} in epoch {epoch}, step {step}");
     }
 
     /// Returns the error. An interruption before any model was written writes the present network first.

@@ -64,7 +64,15 @@ impl Training<'_> {
             Some(measured) => refit.epochs_after(measured.epochs).min(self.config.run.epochs - before),
             None => refit.divide(self.config.run.epochs).0,
         };
-        before + budget.epochs(wanted, self.at.epoch + 1 - before, spent, self.reserve())
+        let done = self.at.epoch + 1 - before;
+        // A refit ends without a measurement, and a rate that follows the clock has reached its end wherever that is: its last
+        // epoch may be cut short.
+        let may_cut = self.at.measured.is_some() && self.schedule().is_per_step();
+        before
+            + match may_cut {
+                true => budget.epochs_and_a_part(wanted, done, spent, self.reserve()),
+                false => budget.epochs(wanted, done, spent, self.reserve()),
+            }
     }
 
     /// Epochs of the refit if the first part ends at epoch `end`.
