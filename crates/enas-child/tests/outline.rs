@@ -65,7 +65,11 @@ fn operands_are_earlier_values_and_the_last_value_is_the_logits() {
             | Operation::Concat { inputs }
             | Operation::ReluMean { inputs } => inputs.clone(),
             Operation::Add { inputs } => inputs.to_vec(),
-            Operation::Pool { input, .. } | Operation::Classify { input, .. } => vec![*input],
+            Operation::Pool { input, .. }
+            | Operation::Flatten { input }
+            | Operation::Classify { input, .. } => {
+                vec![*input]
+            }
         };
         assert!(!inputs.is_empty() && inputs.iter().all(|input| *input <= i), "operation {i}: {operation:?}");
     }

@@ -93,7 +93,7 @@ mod tests {
         for key in keys {
             n_keys += 1;
             // A value that no key takes, so that each error is about the value alone.
-            let result = Layers::preset("quick").set(&format!("{key}=[[]]")).load::<SearchConfig>();
+            let result = Layers::preset("quick").set(format!("{key}=[[]]")).load::<SearchConfig>();
             let error = result.expect_err("no setting is a list of lists").to_string();
             assert!(!error.contains("there is no key"), "{key}: {error}");
         }
