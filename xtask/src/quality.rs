@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// was found is not among the better random architectures, or cheaper than nearly all of them
     #[arg(long)]
     small: bool,
-    /// The folder of Fashion-MNIST, as `cargo xtask fetch-data fashion-mnist` makes it
+    /// The folder of Fashion-MNIST, as `enas data fetch fashion-mnist` makes it
     #[arg(long, value_name = "DIR", default_value = "data/fashion-mnist", conflicts_with = "small")]
     data: PathBuf,
     /// Where studies are kept [default: quality in cargo's target folder]
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         ensure!(
             args.data.is_dir(),
-            "{} is not there; get it with: cargo xtask fetch-data fashion-mnist",
+            "{} is not there; get it with: enas data fetch fashion-mnist",
             args.data.display()
         );
         ("fashion-mnist", whole(&args.data))

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn five_nodes_give_the_published_size() {
+    fn the_size_is_the_square_of_the_number_of_cells() {
         let space = Space { n_nodes: 5 };
         assert_eq!(space.size(), 5.0625e12 * 5.0625e12);
         assert!((space.max_entropy() - space.size().ln()).abs() < 1e-12, "{}", space.max_entropy());

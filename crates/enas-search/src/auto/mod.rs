@@ -311,7 +311,7 @@ impl Auto<'_> {
         config.run.time = self.limit(seconds(self));
         let data = &self.images;
         let mut run = self.run.phase_run(phase, |dir| Run::for_training(Some(dir), &config, arc, data))?;
-        if phase == AutoPhase::Train {
+        if phase == AutoPhase::Train && self.run.plan().is_some_and(|plan| plan.searches) {
             run.set_search(&self.run.phase_dir(AutoPhase::Search))?;
         }
         if !run.best_arc_path().exists() {

@@ -276,6 +276,8 @@ impl<'a> Training<'a> {
         let images = |split: &enas_data::Split| split.len() as f64;
         let (valid, test) = (images(&self.data.valid), images(&self.data.test));
         match self.measuring {
+            // A refit ends with refined weights, which a measurement also starts with.
+            Some(seconds) if self.at.measured.is_some() => seconds,
             Some(seconds) => seconds * (2.0 + test / valid.max(1.0)),
             // Before the first measurement: a forward pass is estimated as a third of a training step, with a margin.
             None => {

@@ -128,6 +128,8 @@ fn without_a_search_a_ready_cell_is_trained_as_large_as_there_is_time_for() {
         (AutoPhase::Train, None, None)
     );
     assert!(!calm.path().join("search").exists() && !calm.path().join("first").exists());
+    let training = Record::open(&calm.path().join("train")).unwrap();
+    assert_eq!(training.manifest().search, None, "there is no search to point to");
     let model = Model::load(&outcome.model).unwrap();
     assert_eq!(
         (model.child().unwrap().config().filters, model.child().unwrap().config().layers),
