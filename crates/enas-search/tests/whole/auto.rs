@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use enas_data::Dataset;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, Error, Event, Model, Observer, Run, SearchWhen,
-    TimeLimit, TrainConfig, auto,
+    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, Error, Event, Model, Observer, Record, Run,
+    SearchWhen, TimeLimit, TrainConfig, auto,
 };
 
 use crate::common::{Impatient, digits, metrics, search_config, train_config};
