@@ -81,3 +81,87 @@ impl SharedWeights<'_> {
         self.valid.gather(images)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use enas_arc::Arc;
+
+    use super::*;
+    use crate::config::{Layers, SearchConfig};
+
+    /// The built-in digits, a small network with random weights, and rewards by these assignments.
+    struct Fixture {
+        config: SearchConfig,
+        data: Dataset,
+        child: Network,
+    }
+
+    impl Fixture {
+        fn new(assignments: &[&str]) -> Self {
+            let small = ["child.filters=4", "child.layers=2", "child.nodes=2", "child.keep_prob=0.5"];
+            let all = small.iter().chain(assignments);
+            let config: SearchConfig =
+                all.fold(Layers::preset("quick"), |layers, set| layers.set(*set)).load().unwrap();
+            let data = enas_data::digits().unwrap();
+            let child = Network::shared(&config, &data).unwrap();
+            Self { config, data, child }
+        }
+
+        /// The rewards of one step.
+        fn scores(&self, arcs: &[Arch]) -> Vec<f64> {
+            let valid = Source::of(&self.data.valid, &self.child).unwrap();
+            let images: Vec<usize> = (0..self.data.valid.len()).collect();
+            let mut oracle = SharedWeights {
+                child: &self.child,
+                data: &self.data,
+                valid: &valid,
+                images: Some(&images),
+                reward: &self.config.reward,
+                seed: Seed::new(3),
+                at: [0, 0],
+                accuracies: Vec::new(),
+            };
+            oracle.scores(arcs).unwrap()
+        }
+    }
+
+    fn arch() -> Arch {
+        "0 0 1 1 2 2 0 3  0 1 1 4 2 2 1 0".parse::<Arc>().unwrap().into()
+    }
+
+    #[test]
+    fn a_reward_by_loss_is_one_over_one_plus_the_mean_loss() {
+        let fixture = Fixture::new(&["reward.metric=loss", "reward.batch_size=100000"]);
+        let score = fixture.scores(&[arch()])[0];
+        let valid = Source::of(&fixture.data.valid, &fixture.child).unwrap();
+        let batch = valid.gather((0..fixture.data.valid.len()).collect()).unwrap();
+        let norm = fixture.child.norm_of_scores();
+        let logits = fixture.child.logits(&arch(), batch.images(), norm, None).unwrap();
+        let rows = logits.to_vec2::<f32>().unwrap();
+        let of_image = |(row, label): (&Vec<f32>, u32)| {
+            let sum: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
+            sum.ln() - f64::from(row[label as usize])
+        };
+        let labels = batch.labels.to_vec1::<u32>().unwrap();
+        let losses: Vec<f64> = rows.iter().zip(labels).map(of_image).collect();
+        let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+        assert!((score - 1.0 / (1.0 + mean)).abs() < 1e-5, "{score}, mean loss {mean}");
+    }
+
+    #[test]
+    fn architectures_of_a_step_have_the_same_images_only_if_asked() {
+        let twice = [arch(), arch()];
+        let of = |same: &str| Fixture::new(&["reward.metric=loss", same]).scores(&twice);
+        let same = of("reward.same_images=true");
+        assert_eq!(same[0], same[1]);
+        let own = of("reward.same_images=false");
+        assert_ne!(own[0], own[1]);
+    }
+
+    #[test]
+    fn dropout_changes_a_reward_only_if_it_is_on() {
+        let of = |dropout: &str| Fixture::new(&["reward.metric=loss", dropout]).scores(&[arch()])[0];
+        assert_eq!(of("reward.dropout=false"), of("reward.dropout=false"));
+        assert_ne!(of("reward.dropout=true"), of("reward.dropout=false"));
+    }
+}
