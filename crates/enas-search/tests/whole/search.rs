@@ -1,6 +1,7 @@
 //! Whole searches, tiny ones, on real pictures.
 
-use crate::common::{metrics, newest_weights, search, search_config};
+use crate::common::{digits, metrics, newest_weights, search, search_config};
+use enas_data::Dataset;
 use enas_search::{Origin, Run, SearchConfig, read_arc};
 
 const NEVER: u64 = u64::MAX;
@@ -48,6 +49,32 @@ fn the_number_of_threads_changes_no_byte() {
     assert!(one.1 == two.1, "best.arc.json differs");
     assert!(one.2 == two.2, "weights differ");
     assert_eq!(one.3, two.3);
+}
+
+#[test]
+fn the_policy_is_trained_after_every_nth_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    search(&search_config(&["run.epochs=5", "controller.train_every=2"]), dir.path(), NEVER);
+    let lines = metrics(dir.path());
+    let of_policy = lines.iter().filter(|line| line["kind"] == "controller");
+    let epochs: Vec<u64> = of_policy.map(|line| line["epoch"].as_u64().unwrap()).collect();
+    assert_eq!(epochs, [2, 2, 4, 4]);
+}
+
+#[test]
+fn a_search_never_looks_at_the_test_images() {
+    let config = search_config(&[]);
+    let data = digits(&config.data, config.run.seed());
+    let mut others = data.clone();
+    others.test = data.valid.clone();
+    let found = |data: &Dataset| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = Run::for_search(Some(dir.path()), &config, data).unwrap();
+        let outcome = enas_search::search(&config, data, &mut run, &mut ()).unwrap();
+        drop(run);
+        (outcome.arc, newest_weights(dir.path()), metrics(dir.path()))
+    };
+    assert!(found(&data) == found(&others), "the result depends on the test images");
 }
 
 #[test]
