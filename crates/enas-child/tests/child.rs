@@ -54,6 +54,33 @@ fn train(child: &mut Child, steps: std::ops::Range<u64>) -> Vec<f32> {
     steps.map(|s| child.train_step(&arc(), &images, &labels, &step(s)).expect("it trains").loss).collect()
 }
 
+/// The standard deviation of a normal distribution of deviation 1 that is cut at two deviations.
+const TRUNCATED: f64 = 0.8796;
+
+#[test]
+fn shared_tables_start_with_the_fan_in_that_their_setting_names() {
+    // Kernels of 3×3: 9 inputs for a depthwise filter, as many as channels for a 1×1 convolution. Tables count their rows: the
+    // inputs that node `n` may read, n + 2 of them.
+    for (shared_init, depthwise, pointwise) in
+        [(SharedInit::Table, [2.0, 3.0], [2.0, 3.0]), (SharedInit::Kernel, [9.0, 9.0], [32.0, 32.0])]
+    {
+        let config = Config { filters: 32, shared_init, ..config() };
+        let child = Child::shared(&config, INPUT, 3, Seed::new(1)).expect("valid");
+        let weights = child.weights().expect("they can be copied");
+        for node in 0..2 {
+            for (table, fan_in) in [("w_depth", depthwise[node]), ("w_point", pointwise[node])] {
+                let name = format!("layer_0/cell_{node}/x/conv_3x3/stack_0/{table}");
+                let (_, tensor) = weights.iter().find(|(own, _)| *own == name).expect("a published name");
+                let numbers: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+                let squares: f64 = numbers.iter().map(|x| f64::from(*x).powi(2)).sum();
+                let deviation = (squares / numbers.len() as f64).sqrt();
+                let expected = TRUNCATED * (2.0 / fan_in).sqrt();
+                assert!((deviation / expected - 1.0).abs() < 0.1, "{name}: {deviation}, not {expected}");
+            }
+        }
+    }
+}
+
 #[test]
 fn both_kinds_learn_a_simple_task() {
     for mut child in [
