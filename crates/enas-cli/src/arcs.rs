@@ -216,7 +216,7 @@ fn integer_parts(text: &str) -> Vec<(usize, String)> {
     let count = |line: &str| line.split_whitespace().count();
     let some_are_cells = lines.iter().any(|(_, line)| count(line).is_multiple_of(8));
     let all_are_layers = lines.iter().all(|(_, line)| count(line) >= LONG && is_triangular(count(line)));
-    if some_are_cells || all_are_layers { lines } else { vec![(1, text.to_owned())] }
+    if some_are_cells || all_are_layers && !lines.is_empty() { lines } else { vec![(1, text.to_owned())] }
 }
 
 /// Number of integers in a macro arc of six layers.
