@@ -150,15 +150,16 @@ pub(crate) fn scene(diagram: &Diagram) -> Scene {
     scene
 }
 
-/// How far to the left of the layers a wire extends whose ends are `layers` layers apart.
-fn detour_of(layers: usize) -> f64 {
+/// How far to the left of the layers a wire extends. The auxiliary head, which stands to their right, does not count.
+fn detour_of(layers: &[Layer], (from, to): (usize, usize)) -> f64 {
+    let apart = trunk(layers).filter(|layer| (from + 1..=to).contains(layer)).count();
     let (farther, most) = FARTHER;
-    (DETOUR + farther * layers.saturating_sub(2) as f64).min(most)
+    (DETOUR + farther * apart.saturating_sub(2) as f64).min(most)
 }
 
 /// Horizontal centre of the layers. The wire that extends farthest fits between the margin and the layers.
 fn axis(diagram: &Diagram) -> f64 {
-    let longest = diagram.skips.iter().map(|(from, to)| detour_of(to - from)).fold(DETOUR, f64::max);
+    let longest = diagram.skips.iter().map(|skip| detour_of(&diagram.layers, *skip)).fold(DETOUR, f64::max);
     MARGIN + longest + WIDTHS.0 / 2.0 + 4.0
 }
 
@@ -233,7 +234,7 @@ fn heading(scene: &mut Scene, diagram: &Diagram, columns: &Columns) {
 /// Draws the connections between layers.
 fn wires(scene: &mut Scene, Diagram { layers, skips, .. }: &Diagram, rects: &[Rect]) {
     for &(from, to) in skips {
-        detour(scene, (rects[from], rects[to]), detour_of(to - from));
+        detour(scene, (rects[from], rects[to]), detour_of(layers, (from, to)));
     }
     let trunk: Vec<usize> = trunk(layers).collect();
     for two in trunk.windows(2) {
