@@ -4,7 +4,7 @@
 FROM rust:1-bookworm AS build
 WORKDIR /source
 COPY . .
-RUN cargo install --path crates/enas-cli
+RUN cargo install --locked --path crates/enas-cli
 
 FROM debian:bookworm-slim
 COPY --from=build /usr/local/cargo/bin/enas /usr/local/bin/enas

@@ -37,6 +37,7 @@ pub(crate) fn metadata(model: &Model) -> Vec<Entry> {
         ("channel_order", channel_order(model).to_owned()),
         ("classes", text(&json!(model.classes()))),
         ("enas_version", model.version().to_owned()),
+        ("float_white_level", text(&json!(data.float_white_level))),
         ("normalization", text(&json!(model.normalization()))),
         ("resize", text(&json!(data.resize))),
         ("resize_filter", text(&json!(data.resize_filter))),
@@ -44,6 +45,7 @@ pub(crate) fn metadata(model: &Model) -> Vec<Entry> {
         ("test_accuracy", text(&json!(accuracy.test))),
         ("valid_accuracy", text(&json!(accuracy.valid))),
         ("value_range", "0 to 1 (byte / 255)".to_owned()),
+        ("white_level", text(&json!(data.white_level))),
     ];
     entries.into_iter().map(|(key, value)| Entry { key: Some(key.to_owned()), value: Some(value) }).collect()
 }

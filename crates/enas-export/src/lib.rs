@@ -17,7 +17,8 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = Model::load(Path::new("model.safetensors"))?;
 //! let out = Path::new("model.onnx");
-//! let exported = export(&model, &Options { out, force: false, tolerance: None, samples: None, images: None })?;
+//! let options = Options { out, force: false, tolerance: None, samples: None, images: None, data: None };
+//! let exported = export(&model, &options)?;
 //! println!("{} bytes, {:e} from the network", exported.bytes, exported.max_abs_difference);
 //! # Ok(())
 //! # }
@@ -41,6 +42,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Types of other crates that occur in this crate's interface.
+pub use enas_data::Dataset;
 pub use enas_search::Model;
 use prost::Message;
 
@@ -73,6 +75,8 @@ pub struct Options<'a> {
     /// Maximum number of images for the check, at least 8; `None` means 144. The time of the check is proportional to
     /// it.
     pub images: Option<usize>,
+    /// The images that the model was trained and measured on, if they are at hand: reading them again takes time.
+    pub data: Option<&'a Dataset>,
 }
 
 /// The result of an export that passed the check.
@@ -104,7 +108,7 @@ pub struct Exported {
 /// [`Error::Unreadable`] and [`Error::Differs`] if the check fails, [`Error::NotFinite`] if the network's logits are
 /// infinite or NaN. After an error the file does not exist, or is the old one.
 pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
-    let &Options { out, force, tolerance, samples, images } = options;
+    let &Options { out, force, tolerance, samples, images, data } = options;
     let sample_paths = samples.map(|folder| [folder.join("pictures.npy"), folder.join("logits.npy")]);
     std::iter::once(out)
         .chain(sample_paths.iter().flatten().map(PathBuf::as_path))
@@ -112,7 +116,7 @@ pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
     let bytes = encode(model)?;
     let unfinished = Unfinished::write(out, &bytes)?;
 
-    let pictures = Pictures::of(model, images);
+    let pictures = Pictures::of(model, data, images);
     let reference = Reference { network: model.network(), normalization: model.normalization() };
     let logits = check::own_logits(reference, &pictures.pixels)?;
     let tolerance = match tolerance {

@@ -1,6 +1,6 @@
 //! The images for the check of an exported file: those of the model's data set, else synthetic ones.
 
-use enas_data::{Normalization, Part, Split};
+use enas_data::{Dataset, Normalization, Part, Split};
 use enas_rng::Seed;
 use enas_search::Model;
 
@@ -25,10 +25,11 @@ pub(crate) struct Pictures {
 }
 
 impl Pictures {
-    /// Takes images of the model's test split, then of its validation split, then synthetic ones.
+    /// Takes images of the model's test split, then of its validation split, then synthetic ones. They are those of `data`
+    /// if it has the size of the model's input; otherwise they are read from where the training had them.
     ///
     /// Their number is `most`, clamped to [`LEAST`] to [`WANTED`].
-    pub(crate) fn of(model: &Model, most: Option<usize>) -> Self {
+    pub(crate) fn of(model: &Model, data: Option<&Dataset>, most: Option<usize>) -> Self {
         let wanted = most.map_or(WANTED, |most| most.clamp(LEAST, WANTED));
         let len = picture_len(model.network());
         let (mut pixels, mut problem) = (Vec::new(), None);
@@ -37,9 +38,12 @@ impl Pictures {
             if missing == 0 {
                 break;
             }
-            let taken = model
-                .load_split(&model.data_path(), part)
-                .and_then(|(split, _)| take(&split, missing, &mut pixels));
+            let taken = match data.filter(|data| fits(model, data)) {
+                Some(data) => take(data.split(part), missing, &mut pixels),
+                None => model
+                    .load_split(&model.data_path(), part)
+                    .and_then(|(split, _)| take(&split, missing, &mut pixels)),
+            };
             match taken {
                 Ok(()) => {}
                 Err(error) => {
@@ -53,6 +57,12 @@ impl Pictures {
         pixels.extend(synthesize(synthetic, (input.height, input.width), model.normalization()));
         Self { pixels, n: wanted, synthetic, problem }
     }
+}
+
+/// Whether the images of `data` have the size of the model's input.
+fn fits(model: &Model, data: &Dataset) -> bool {
+    let input = model.input();
+    (data.channels, data.height, data.width) == (input.channels, input.height, input.width)
 }
 
 /// Takes up to `n` images at equal distances over the whole split, because splits are sorted by class.

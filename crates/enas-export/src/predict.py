@@ -4,8 +4,14 @@ from PIL import Image, ImageOps
 def pixels(path, channels, height, width, about):
     """An image as enas reads it: upright, 8 bits deep, over white, resized as in training. [channels, height, width]"""
     image = ImageOps.exif_transpose(Image.open(path))
-    if image.mode.startswith("I"):  # 16 bits
-        image = Image.fromarray(((numpy.asarray(image, numpy.int64) + 128) // 257).astype(numpy.uint8))
+    if image.mode.startswith("I"):  # more than 8 bits, of which the training's images used as many as white needs
+        white = json.loads(about["white_level"]) or 65535
+        samples = numpy.clip(numpy.asarray(image, numpy.int64), 0, white)
+        image = Image.fromarray(((samples * 255 + white // 2) // white).astype(numpy.uint8))
+    elif image.mode == "F":
+        white = json.loads(about["float_white_level"]) or 1
+        samples = numpy.clip(numpy.asarray(image) / numpy.float32(white), 0, 1) * numpy.float32(255)
+        image = Image.fromarray(numpy.floor(samples + numpy.float32(0.5)).astype(numpy.uint8))
     image = image.convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("L" if channels == 1 else "RGB")

@@ -232,6 +232,9 @@ fn result(log: &Log, run: &Record) -> String {
     let share = |key: &str| result.get(key).and_then(Value::as_f64).map(percent);
     let epochs = result["epochs"].as_u64().map(|n| counted(n, "epoch", "epochs"));
     let valid = share("valid_accuracy").map(|valid| match run.manifest().kind {
+        enas_search::Kind::Search if log.of("finalist").next().is_some() => {
+            format!("{valid} of the validation images that report, after a short training alone")
+        }
         enas_search::Kind::Search => format!("{valid} of the validation images with shared weights"),
         enas_search::Kind::Train => format!("{valid} of the validation images"),
     });

@@ -102,6 +102,7 @@ mod tensors;
 mod train;
 mod trial;
 mod tta;
+mod warm_start;
 mod workplace;
 
 pub use atomic::write_file;

@@ -40,6 +40,11 @@ impl Seen {
         self
     }
 
+    /// Whether the training learned from the image with this digest.
+    pub(crate) fn is_training_image(&self, digest: &str) -> bool {
+        self.part_of.get(digest) == Some(&Part::Train)
+    }
+
     /// Whether an image of other data may be measured as `part`.
     ///
     /// An image that the training knows counts only as the part it had there. An unknown image is as good as a test

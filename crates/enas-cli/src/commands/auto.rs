@@ -10,7 +10,7 @@ use enas_arc::Arc;
 use enas_data::{Dataset, doctor};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Gain, Kind, MemoryPlan,
+    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Gain, Kind, MemoryPlan, Model,
     PairedDifference, Preparation, Refitted, SearchWhen, TimeLimit,
 };
 use serde::Serialize;
@@ -101,6 +101,9 @@ impl From<Search> for SearchWhen {
 const FINISH: (f64, f64) = (2.5, 15.0);
 /// Number of images for the check of the exported file under a time limit. The check's time is proportional to it.
 const CHECKED: usize = 8;
+/// Multiply-adds per second that the check computes at least; an AMD EPYC (Zen 4) reached 9e8 with one thread.
+#[cfg(feature = "export")]
+const CHECKED_PER_SECOND: f64 = 3e8;
 
 /// Runs `enas auto`.
 ///
@@ -133,7 +136,8 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
             let report = report::of_auto(&run, &data, config.time, gpu.as_ref());
             drop(writing);
             let checking = context.console.activity("writing and checking the ONNX file");
-            let files = Files { onnx: onnx(&outcome.model, config.time.0.map(|_| CHECKED)), report };
+            let left = config.time.0.map(|limit| limit.as_secs_f64() - run.seconds());
+            let files = Files { onnx: onnx(&outcome.model, &data, left), report };
             drop(checking);
             print(context, &run, (&outcome, &data), &files)?;
             Ok(SUCCESS)
@@ -258,19 +262,26 @@ fn write_interrupted(error: &Error, run: &AutoRun) -> io::Result<()> {
     writeln!(err, "go on with: enas auto --resume {}", shell_word(run.dir()))
 }
 
-/// Exports the model to ONNX, if possible. A failure does not make the run fail.
+/// Exports the model to ONNX, if possible and if the check fits into the seconds that are `left`. A failure does not make the
+/// run fail.
 #[cfg(feature = "export")]
-fn onnx(model: &Path, images: Option<usize>) -> Option<PathBuf> {
-    super::export::beside(model, images)
+fn onnx(model: &Path, data: &Dataset, left: Option<f64>) -> Option<PathBuf> {
+    let again = format!("enas export --model {}", shell_word(model));
+    let needed = Model::load(model).and_then(|model| model.macs());
+    let needed = needed.map_or(0.0, |macs| CHECKED as f64 * macs as f64 / CHECKED_PER_SECOND);
+    if left.is_some_and(|left| left < needed) {
+        tracing::warn!("no ONNX file was written: there is no time left to check it; {again} writes one");
+        return None;
+    }
+    super::export::beside(model, data, left.map(|_| CHECKED))
         .inspect_err(|error| {
-            let again = format!("enas export --model {}", shell_word(model));
             tracing::warn!("no ONNX file was written: {error}; mend that and run {again}");
         })
         .ok()
 }
 
 #[cfg(not(feature = "export"))]
-fn onnx(_: &Path, _: Option<usize>) -> Option<PathBuf> {
+fn onnx(_: &Path, _: &Dataset, _: Option<f64>) -> Option<PathBuf> {
     None
 }
 

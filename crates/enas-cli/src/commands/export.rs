@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::ValueEnum;
+use enas_data::Dataset;
 use enas_export::{Exported, Options};
 use enas_search::Model;
 use serde::Serialize;
@@ -77,7 +78,8 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
         return Err(usage(format!("--out {} is the model itself; name another file", out.display())));
     }
     let &Export { force, tolerance, .. } = args;
-    let options = Options { out: &out, force, tolerance, samples: args.samples.as_deref(), images: None };
+    let samples = args.samples.as_deref();
+    let options = Options { out: &out, force, tolerance, samples, images: None, data: None };
     let exported = match enas_export::export(&model, &options) {
         Err(error) if error.is_usage() => Err(error).or_usage()?,
         result => result?,
@@ -106,13 +108,14 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
 
 /// Exports a model as `model.onnx` to its directory and returns the path. An existing file is replaced.
 ///
-/// The check uses at most `images` images.
+/// The check uses at most `images` images, of `data`.
 ///
 /// # Errors
 /// As for [`run`].
-pub(crate) fn beside(model: &Path, images: Option<usize>) -> Result<PathBuf> {
+pub(crate) fn beside(model: &Path, data: &Dataset, images: Option<usize>) -> Result<PathBuf> {
     let out = model.with_extension("onnx");
-    let options = Options { out: &out, force: true, tolerance: None, samples: None, images };
+    let options =
+        Options { out: &out, force: true, tolerance: None, samples: None, images, data: Some(data) };
     enas_export::export(&Model::load(model)?, &options)?;
     Ok(out)
 }

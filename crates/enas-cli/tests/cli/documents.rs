@@ -13,8 +13,8 @@ const GUIDE: &str = include_str!("../../../../docs/guide.md");
 const ELSEWHERE: &[(&str, &str)] = &[
     ("cargo run --release -p enas-cli -- search", "`enas search` itself, below"),
     ("cargo xtask ci", "this is what runs this test"),
-    ("cargo install --path crates/enas-cli", "the build of this test"),
-    ("cargo install --path crates/enas-cli --features cuda", "cargo xtask cuda-check"),
+    ("cargo install --locked --path crates/enas-cli", "the build of this test"),
+    ("cargo install --locked --path crates/enas-cli --features cuda", "cargo xtask cuda-check"),
     ("docker build -t enas .", "cargo xtask tidy compares its build command with the README's"),
     (
         r#"docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/work" enas auto photos --time 2h"#,

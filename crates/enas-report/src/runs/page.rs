@@ -83,8 +83,8 @@ fn notes(board: &Board) -> Vec<&'static str> {
     }
     if any(|entry| entry.kind == Some(EntryKind::Search)) {
         notes.push(
-            "A search measures with weights that all architectures share; its accuracy and size are not those of a \
-             trained network.",
+            "A search measures with weights that all architectures share, or after a short training alone; its accuracy \
+             and size are not those of a trained network.",
         );
     }
     if any(|entry| entry.seeds.is_some()) {

@@ -52,6 +52,7 @@ use crate::recommend::Choice;
 use crate::record::Record;
 use crate::tensorboard::{Events, Mark};
 use crate::tensors::NamedTensor;
+use crate::warm_start;
 
 /// An open run directory. It is locked: no other process can open it while this value lives.
 #[derive(Debug)]
@@ -449,12 +450,19 @@ impl Run {
     /// Warm start: the training begins with those weights of a trained network that fit, instead of random ones. A
     /// copy of the model is kept in the directory, so that the run does not depend on the original.
     ///
+    /// A network that learned from the validation or test images of this run is replaced by the one before its refit, or
+    /// causes a warning.
+    ///
     /// # Errors
     /// [`crate::Error::File`] if `model` is not a model file; [`crate::Error::Io`] if it cannot be read or copied.
     pub fn set_start(&mut self, model: &Path) -> Result<()> {
         // Loaded before it is copied, so that a file that is not a model is refused.
-        let loaded = Model::load(model)?;
-        loaded.save_copy(&self.dir.join(START))
+        warm_start::network(model, &self.dir, false)?.save_copy(&self.dir.join(START))
+    }
+
+    /// [`set_start`](Self::set_start) with a network that was chosen already.
+    pub(crate) fn copy_start(&mut self, model: &Path) -> Result<()> {
+        Model::load(model)?.save_copy(&self.dir.join(START))
     }
 
     /// The weights for a warm start; `None` without one.

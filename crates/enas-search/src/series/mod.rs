@@ -36,10 +36,11 @@ use crate::config::{Layers, TrainConfig};
 use crate::error::{Error, Result};
 use crate::lock::Lock;
 use crate::memory::MemoryPlan;
-use crate::model::Model;
+use crate::pictures::{self, PICTURES};
 use crate::recommend::Choice;
 use crate::run::{self, Run};
 use crate::train::TrainOutcome;
+use crate::warm_start;
 
 const SEEDS: &str = "seeds.json";
 const FOLDS: &str = "folds.json";
@@ -141,11 +142,12 @@ impl SeriesRun {
         let version = env!("CARGO_PKG_VERSION").into();
         let about = About { version, arc: arc.clone(), seeds, folds, search: None, choices: Vec::new() };
         let (dir, lock) = match out {
-            Some(dir) => claim(dir, &[TRAIN, run::SPLIT, SEEDS, FOLDS])?,
+            Some(dir) => claim(dir, &[TRAIN, run::SPLIT, PICTURES, SEEDS, FOLDS])?,
             None => claim_default(&data.name, "train")?,
         };
         run::write_config(&dir.join(TRAIN), config)?;
         run::write_json(&dir.join(run::SPLIT), &data.split_file())?;
+        pictures::keep(&dir, data)?;
         let run = Self { dir, about, gpu: None, memory: None, before: Duration::ZERO, _lock: lock };
         // Written last: this file marks the folder as a series.
         run.save()?;
@@ -211,7 +213,8 @@ impl SeriesRun {
     /// # Errors
     /// As [`Run::set_start`].
     pub fn set_start(&mut self, model: &Path) -> Result<()> {
-        Model::load(model)?.save_copy(&self.dir.join(run::START))
+        let folds = self.about.folds.is_some();
+        warm_start::network(model, &self.dir, folds)?.save_copy(&self.dir.join(run::START))
     }
 
     /// Records which search found the arc; see [`Run::set_search`].
@@ -290,7 +293,7 @@ impl SeriesRun {
         };
         let start = self.dir.join(run::START);
         if start.is_file() {
-            run.set_start(&start)?;
+            run.copy_start(&start)?;
         }
         if let Some(search) = &self.about.search {
             run.set_search(search)?;

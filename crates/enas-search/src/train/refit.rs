@@ -140,7 +140,8 @@ impl Training<'_> {
     /// network stays in the model file, because a network in the middle of its schedule would be worse.
     pub(super) fn keep_refitted(&self, measured: &Measured) -> Result<()> {
         let mut about = self.about(measured.accuracy.valid);
-        about.temperature = measured.temperature;
+        // The measured network was trained for a shorter time. If its answers were too timid, those of this one need not be.
+        about.temperature = measured.temperature.map(|temperature| temperature.max(1.0));
         about.accuracy.test =
             (self.config.refit.images == RefitImages::All).then_some(measured.accuracy.test).flatten();
         about.refit = Some(Refitted { images: self.config.refit.images, fitted: self.train.split().len() });
