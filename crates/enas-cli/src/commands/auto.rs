@@ -10,7 +10,7 @@ use enas_arc::Arc;
 use enas_data::{Dataset, doctor};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Gain, Kind, MemoryPlan, Model,
+    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Gain, Kind, MemoryPlan,
     PairedDifference, Preparation, Refitted, SearchWhen, TimeLimit,
 };
 use serde::Serialize;
@@ -99,12 +99,6 @@ impl From<Search> for SearchWhen {
 
 /// Bounds of the seconds reserved for report and export, which are a twelfth of the time limit.
 const FINISH: (f64, f64) = (2.5, 15.0);
-/// Number of images for the check of the exported file under a time limit. The check's time is proportional to it.
-const CHECKED: usize = 8;
-/// Multiply-adds per second that the check computes at least; an AMD EPYC (Zen 4) reached 9e8 with one thread.
-#[cfg(feature = "export")]
-const CHECKED_PER_SECOND: f64 = 3e8;
-
 /// Runs `enas auto`.
 ///
 /// # Errors
@@ -266,16 +260,10 @@ fn write_interrupted(error: &Error, run: &AutoRun) -> io::Result<()> {
 /// run fail.
 #[cfg(feature = "export")]
 fn onnx(model: &Path, data: &Dataset, left: Option<f64>) -> Option<PathBuf> {
-    let again = format!("enas export --model {}", shell_word(model));
-    let needed = Model::load(model).and_then(|model| model.macs());
-    let needed = needed.map_or(0.0, |macs| CHECKED as f64 * macs as f64 / CHECKED_PER_SECOND);
-    if left.is_some_and(|left| left < needed) {
-        tracing::warn!("no ONNX file was written: there is no time left to check it; {again} writes one");
-        return None;
-    }
-    super::export::beside(model, data, left.map(|_| CHECKED))
+    super::export::beside(model, data, left)
         .inspect_err(|error| {
-            tracing::warn!("no ONNX file was written: {error}; mend that and run {again}");
+            let again = format!("enas export --model {}", shell_word(model));
+            tracing::warn!("no ONNX file was written: {error}; {again} writes one");
         })
         .ok()
 }

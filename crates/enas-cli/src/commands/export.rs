@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use enas_data::Dataset;
 use enas_export::{Exported, Options};
@@ -106,17 +106,26 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     Ok(SUCCESS)
 }
 
+/// Number of images for the check of the exported file under a time limit. The check's time is proportional to it.
+const CHECKED: usize = 8;
+/// Multiply-adds per second that the check computes at least; an AMD EPYC (Zen 4) reached 9e8 with one thread.
+const CHECKED_PER_SECOND: f64 = 3e8;
+
 /// Exports a model as `model.onnx` to its directory and returns the path. An existing file is replaced.
 ///
-/// The check uses at most `images` images, of `data`.
+/// The check uses images of `data`: few of them if there is a time limit, which leaves the seconds `left`.
 ///
 /// # Errors
-/// As for [`run`].
-pub(crate) fn beside(model: &Path, data: &Dataset, images: Option<usize>) -> Result<PathBuf> {
+/// As for [`run`], and if the check does not fit into the time.
+pub(crate) fn beside(model: &Path, data: &Dataset, left: Option<f64>) -> Result<PathBuf> {
     let out = model.with_extension("onnx");
+    let loaded = Model::load(model)?;
+    let needed = CHECKED as f64 * loaded.macs()? as f64 / CHECKED_PER_SECOND;
+    ensure!(left.is_none_or(|left| left >= needed), "there is no time left to check it");
+    let images = left.map(|_| CHECKED);
     let options =
         Options { out: &out, force: true, tolerance: None, samples: None, images, data: Some(data) };
-    enas_export::export(&Model::load(model)?, &options)?;
+    enas_export::export(&loaded, &options)?;
     Ok(out)
 }
 
