@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use enas_data::Dataset;
 pub(crate) use enas_draw::grouped;
+use enas_search::TimeLimit;
 use serde::{Serialize, Serializer};
 
 /// The format of results.
@@ -75,7 +76,7 @@ pub(crate) fn visible(name: &str) -> Cow<'_, str> {
     Cow::Owned(name.chars().map(shown).collect())
 }
 
-/// The images of a run in words: the first line of a search or a training.
+/// The images of a run in words.
 pub(crate) fn images(data: &Dataset) -> String {
     let Dataset { name, train, valid, test, classes, .. } = data;
     let (a, b, c) = (train.len(), valid.len(), test.len());
@@ -85,6 +86,15 @@ pub(crate) fn images(data: &Dataset) -> String {
         visible(name),
         classes.len()
     )
+}
+
+/// The first line of a command that trains: the images, what is done, and the time limit.
+pub(crate) fn opening(data: &Dataset, what: &str, time: TimeLimit) -> String {
+    let limit = match time.0 {
+        Some(limit) => format!("time limit {}", duration(limit.as_secs_f64())),
+        None => "no time limit".to_owned(),
+    };
+    format!("{}. {what}, {limit}", images(data))
 }
 
 /// Size and cost of a network in words. The caller must say which network it is.

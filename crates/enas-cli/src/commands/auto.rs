@@ -20,7 +20,7 @@ use super::{Context, finals, report, settings, shell_word, use_threads};
 use crate::args::{Images, Machine, Memory, Settings};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{duration, path, path_if_any, percent};
+use crate::output::{duration, opening, path, path_if_any, percent};
 use crate::progress::Watcher;
 use crate::standing::{self, Standing};
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
@@ -111,7 +111,8 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
-    let loading = context.console.activity("reading the images");
+    let loading = context.console.activity("checking and reading the images");
+    let held = context.console.hold();
     let (config, data, mut run) = match &args.resume {
         Some(dir) => resumed(args, dir, gpu.is_some(), began)?,
         None => started(context, args, gpu.as_ref(), began)?,
@@ -120,13 +121,23 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
         run.use_gpu(gpu.clone());
     }
     drop(loading);
-    context.console.note(&format!("{}: {}", run.dir().display(), pictures(&data)));
-    let mut watcher = Watcher::new(&context.console, &interrupt);
+    let what = match config.search_when {
+        SearchWhen::Always => "Search of an architecture, and its training",
+        SearchWhen::Never => "Training of a ready cell, without a search",
+        SearchWhen::IfItPays => "Training of a network; before it a search, if there are images and time enough",
+    };
+    held.first(&opening(&data, what, config.time));
+    context.console.note(&format!("run: {}", run.dir().display()));
+    let place = shell_word(&config.train.data.path);
+    let mut watcher = Watcher::new(&context.console, &interrupt)
+        .of_auto(&place)
+        .waiting("measuring the speed of this machine");
     let outcome = enas_search::auto(&config, &data, &mut run, &mut watcher);
     drop(watcher);
     match outcome {
         Ok(outcome) => {
             if outcome.search_accuracy.is_some() {
+                let _writing = context.console.activity("writing the report of the search");
                 report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
             }
             let writing = context.console.activity("writing the report");
@@ -240,12 +251,6 @@ fn divided(settings: &Settings) -> (Settings, Settings) {
         only(&["keep", "metric", "refit"]),
         only(&["space", "macro", "strategy", "controller", "reward", "select", "warmup", "finals", "limits"]),
     )
-}
-
-fn pictures(data: &Dataset) -> String {
-    let Dataset { train, valid, test, classes, .. } = data;
-    let (a, b, c) = (train.len(), valid.len(), test.len());
-    format!("{} classes; {a} pictures to train on, {b} to choose by, {c} to test with", classes.len())
 }
 
 /// Shown even with `--quiet`: without it the user would not know what was saved.

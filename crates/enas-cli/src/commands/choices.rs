@@ -10,6 +10,7 @@ use enas_search::{Choice, Given, Kind, TimeLimit, recommend};
 
 use super::Context;
 use crate::args::{Extent, Settings};
+use crate::terminal::{paragraph, stderr_width};
 
 /// The input of the choice: what the user has set already.
 pub(super) struct Asked<'a> {
@@ -122,7 +123,8 @@ pub(super) fn announce(context: &Context, choices: &[Choice]) {
             Some(Kind::Train) => "the training: ",
             None => "",
         };
-        context.console.note(&format!("  --set {assignment:<w$}  {whose}{reason}", w = width + 1));
+        let label = format!("  --set {assignment:<w$}  ", w = width + 1);
+        context.console.note(&paragraph(&label, &format!("{whose}{reason}"), stderr_width()));
     }
 }
 
