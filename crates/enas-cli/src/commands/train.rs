@@ -130,7 +130,7 @@ fn find_lr(context: &Context, job: &Job, gpu: Option<&Gpu>) -> Result<u8> {
 /// # Errors
 /// If there is no such cell.
 fn ready_cell(context: &Context, name: Option<&str>) -> Result<Arc> {
-    let why = if name.is_some() { "as --cell says" } else { "the default without --arc, --cell and --run" };
+    let why = if name.is_some() { "as --cell says" } else { "the default" };
     let name = name.unwrap_or(DEFAULT_CELL);
     let cell = ready_cells().into_iter().find(|cell| cell.name == name);
     let ReadyCell { about, arc, .. } =
