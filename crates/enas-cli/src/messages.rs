@@ -184,6 +184,18 @@ impl Console {
         self.remove_line(&Key::Status(name.to_owned()));
     }
 
+    /// The line that would be written after a few seconds without output.
+    #[cfg(test)]
+    pub(crate) fn shown(&self) -> Option<String> {
+        lock(&self.work).lines.last().map(ToString::to_string)
+    }
+
+    /// What is held back.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> Vec<String> {
+        lock(&self.work).held.clone().unwrap_or_default()
+    }
+
     fn set_line(&self, line: Line) {
         let mut work = lock(&self.work);
         work.lines.retain(|other| other.key != line.key);
@@ -272,22 +284,18 @@ fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
 mod tests {
     use super::*;
 
-    fn shown(console: &Console) -> Option<String> {
-        lock(&console.work).lines.last().map(ToString::to_string)
-    }
-
     #[test]
     fn work_is_named_with_its_time_until_it_ends() {
         let console = Console::new(true);
         let activity = console.activity("reading the images");
-        assert_eq!(shown(&console).unwrap(), "reading the images … 1.0 s");
+        assert_eq!(console.shown().unwrap(), "reading the images … 1.0 s");
         let inner = console.activity("checking");
         inner.say("measuring");
-        assert_eq!(shown(&console).unwrap(), "measuring … 1.0 s");
+        assert_eq!(console.shown().unwrap(), "measuring … 1.0 s");
         drop(inner);
-        assert_eq!(shown(&console).unwrap(), "reading the images … 1.0 s", "the outer work goes on");
+        assert_eq!(console.shown().unwrap(), "reading the images … 1.0 s", "the outer work goes on");
         drop(activity);
-        assert_eq!(shown(&console), None);
+        assert_eq!(console.shown(), None);
     }
 
     #[test]
@@ -295,11 +303,11 @@ mod tests {
         let console = Console::new(true);
         console.set_status("seed 1", "epoch 1/2".into());
         console.set_status("seed 2", "epoch 2/2".into());
-        assert_eq!(shown(&console).unwrap(), "epoch 2/2");
+        assert_eq!(console.shown().unwrap(), "epoch 2/2");
         console.clear_status("seed 2");
-        assert_eq!(shown(&console).unwrap(), "epoch 1/2");
+        assert_eq!(console.shown().unwrap(), "epoch 1/2");
         console.clear_status("seed 1");
-        assert_eq!(shown(&console), None);
+        assert_eq!(console.shown(), None);
     }
 
     #[test]
@@ -309,8 +317,7 @@ mod tests {
         console.note("settings");
         console.log(" WARN photos: left out 1 file\n");
         console.log(" WARN photos: left out 1 file\n");
-        let waiting = lock(&console.work).held.clone().unwrap();
-        assert_eq!(waiting, ["settings", " WARN photos: left out 1 file"], "a warning is written once");
+        assert_eq!(console.held(), ["settings", " WARN photos: left out 1 file"], "a warning is written once");
         held.first("photos: 3 images");
         assert!(lock(&console.work).held.is_none());
     }

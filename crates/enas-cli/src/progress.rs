@@ -180,10 +180,16 @@ impl Observer for Watcher<'_> {
                 let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
                 let size = grouped(*params as u64);
                 let (path, run) = (run, run.display());
-                let (epochs, steps) = (counted(*epochs, "epoch"), counted(*steps, "step"));
+                let steps = counted(*steps, "step");
+                // Under a time limit the number of epochs is reported with the change of the plan.
+                let extent = match (epochs, seconds_left) {
+                    (0, _) => String::new(),
+                    (_, Some(_)) => format!("as many epochs of {steps} as the time allows, "),
+                    (_, None) => format!("{} of {steps}, ", counted(*epochs, "epoch")),
+                };
                 let whose = if macs.is_some() { "" } else { " shared by all architectures" };
                 let size = format!("{size} parameters{whose}");
-                self.note(&format!("{run}: {epochs} of {steps}, {size}{from}; Ctrl-C saves"));
+                self.note(&format!("{run}: {extent}{size}{from}; Ctrl-C saves"));
                 self.name_cell(path);
                 tracing::info!("the network:\n{plan}");
                 self.wait("preparing the first step");
@@ -409,6 +415,59 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn started(epochs: u64, seconds_left: Option<f64>) -> Event<'static> {
+        Event::Started {
+            run: Path::new("runs/photos-train-1"),
+            plan: String::new(),
+            params: 1,
+            aux_params: 0,
+            macs: Some(1),
+            epochs,
+            steps: 10,
+            resumed: None,
+            seconds_left,
+        }
+    }
+
+    #[test]
+    fn one_of_several_runs_always_says_what_it_does() {
+        let (console, interrupt) = (Console::new(false), Interrupt::listen().unwrap());
+        let shown = || console.shown().unwrap_or_default();
+        let mut watcher = Watcher::new(&console, &interrupt).named("seed 3".into()).waiting("preparing the network");
+        assert!(shown().starts_with("seed 3: preparing the network … "), "{}", shown());
+        watcher.event(&started(2, None));
+        assert!(shown().starts_with("seed 3: preparing the first step … "), "{}", shown());
+        let step = |step| Event::Step {
+            place: Place { epoch: 1, epochs: 2, step, steps: 10 },
+            loss: 1.0,
+            accuracy: 0.5,
+            lr: 0.1,
+            images_per_second: 9.0,
+        };
+        watcher.event(&step(4));
+        assert!(shown().starts_with("seed 3: weights epoch 1/2  step 4/10  accuracy 50.00 %"), "{}", shown());
+        watcher.event(&step(10));
+        assert_eq!(shown(), "seed 3: epoch 1/2  validation");
+        drop(watcher);
+        assert_eq!(console.shown(), None);
+    }
+
+    #[test]
+    fn the_epochs_of_a_time_limit_are_said_once() {
+        let (console, interrupt) = (Console::new(false), Interrupt::listen().unwrap());
+        let mut watcher = Watcher::new(&console, &interrupt);
+        let held = console.hold();
+        watcher.event(&started(30, Some(60.0)));
+        for epochs in [12, 12, 11] {
+            watcher.event(&Event::Replanned { epochs });
+        }
+        let said = console.held();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains(": as many epochs of 10 steps as the time allows, "), "{said:?}");
+        assert_eq!(said[1], "the time limit leaves 12 epochs in all");
+        drop(held);
+    }
 
     #[test]
     fn the_end_is_guessed_from_the_last_whole_epoch() {

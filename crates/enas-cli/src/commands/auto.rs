@@ -126,7 +126,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
         SearchWhen::Never => "Training of a ready cell, without a search",
         SearchWhen::IfItPays => "Training of a network; before it a search, if there are images and time enough",
     };
-    held.first(&opening(&data, what, config.time));
+    held.first(&opening(&data, what, config.time, None));
     context.console.note(&format!("run: {}", run.dir().display()));
     let place = shell_word(&config.train.data.path);
     let mut watcher = Watcher::new(&context.console, &interrupt)

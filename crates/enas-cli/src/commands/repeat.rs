@@ -15,7 +15,7 @@ use super::{Context, interrupted, report, search, shell_word};
 use crate::args;
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{grouped, opening, path, percent};
+use crate::output::{grouped, path, percent};
 use crate::progress::Watcher;
 use crate::terminal::command;
 
@@ -49,7 +49,7 @@ pub(super) fn run(
         let held = context.console.hold();
         let (config, mut run, data) = search::started(context, &one, gpu.as_ref(), Instant::now())?;
         drop(loading);
-        held.first(&opening(&data, &search::planned(&config), config.run.time));
+        held.first(&search::first_line(&data, &config));
         if let Some(gpu) = &gpu {
             run.use_gpu(gpu.clone())?;
         }

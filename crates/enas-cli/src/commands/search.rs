@@ -50,7 +50,7 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
         run.use_gpu(gpu)?;
     }
     drop(loading);
-    held.first(&opening(&data, &planned(&config), config.run.time));
+    held.first(&first_line(&data, &config));
     let mut watcher = Watcher::new(&context.console, &interrupt).waiting("preparing the search");
     match enas_search::search_any(&config, &data, &mut run, &mut watcher) {
         Ok(found) => {
@@ -71,9 +71,9 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     }
 }
 
-/// What a search does, for its first line.
-pub(super) fn planned(config: &SearchConfig) -> String {
-    format!("Search of an architecture, {} at most", counted(config.run.epochs, "epoch"))
+/// The first line of a search.
+pub(super) fn first_line(data: &Dataset, config: &SearchConfig) -> String {
+    opening(data, "Search of an architecture", config.run.time, Some(config.run.epochs))
 }
 
 pub(super) fn started(

@@ -97,9 +97,16 @@ fn go(
 ) -> Result<u8> {
     let Job { config, data, plan, .. } = job;
     drop(loading);
-    let (members, epochs) = (run.members().len(), counted(config.run.epochs, "epoch"));
-    let what = format!("{members} trainings of one architecture, each {epochs} at most");
-    held.first(&opening(&data, &what, config.run.time));
+    let members = run.members().len();
+    let what = match config.run.time.0 {
+        // The limit is for all of them together.
+        Some(_) => format!("{members} trainings of one architecture"),
+        None => {
+            let epochs = counted(config.run.epochs, "epoch");
+            format!("{members} trainings of one architecture, each of {epochs} at most")
+        }
+    };
+    held.first(&opening(&data, &what, config.run.time, None));
     run.set_memory(plan);
     if let Some(gpu) = gpu {
         run.use_gpu(gpu.clone());

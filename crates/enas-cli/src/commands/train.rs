@@ -51,7 +51,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
         job.cells("--warm-start")?;
     }
     if args.find_lr {
-        held.first(&opening(&job.data, "Range test of the learning rate, 100 steps at most", TimeLimit(None)));
+        held.first(&opening(&job.data, "Range test of the learning rate, 100 steps at most", TimeLimit(None), None));
         loading.say("testing learning rates");
         return find_lr(context, &job, gpu.as_ref());
     }
@@ -79,9 +79,8 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     if let Some(gpu) = &gpu {
         run.use_gpu(gpu.clone())?;
     }
-    let epochs = counted(config.run.epochs, "epoch");
     drop(loading);
-    held.first(&opening(&data, &format!("Training of one network, {epochs} at most"), config.run.time));
+    held.first(&opening(&data, "Training of one network", config.run.time, Some(config.run.epochs)));
     let mut watcher = Watcher::new(&context.console, &interrupt).waiting("preparing the network");
     match enas_search::train_any(&config, &arc, &data, &mut run, &mut watcher) {
         Ok(trained) => {

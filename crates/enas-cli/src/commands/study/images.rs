@@ -92,6 +92,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
         laboratory.data(),
         "Study of found and random architectures",
         args.time.unwrap_or(enas_search::TimeLimit(None)),
+        None,
     ));
     context.console.note(&format!("{}; Ctrl-C keeps what is finished", study.dir().display()));
     let clock = Clock::new(began, args.time.and_then(|limit| limit.0));
