@@ -219,7 +219,10 @@ impl Activity {
     pub(crate) fn say(&self, what: &str) {
         self.spinner.set_message(what.to_owned());
         let mut work = lock(&self.console.work);
-        work.lines.iter_mut().filter(|line| line.key == self.key).for_each(|line| what.clone_into(&mut line.text));
+        work.lines
+            .iter_mut()
+            .filter(|line| line.key == self.key)
+            .for_each(|line| what.clone_into(&mut line.text));
     }
 }
 
@@ -317,7 +320,11 @@ mod tests {
         console.note("settings");
         console.log(" WARN photos: left out 1 file\n");
         console.log(" WARN photos: left out 1 file\n");
-        assert_eq!(console.held(), ["settings", " WARN photos: left out 1 file"], "a warning is written once");
+        assert_eq!(
+            console.held(),
+            ["settings", " WARN photos: left out 1 file"],
+            "a warning is written once"
+        );
         held.first("photos: 3 images");
         assert!(lock(&console.work).held.is_none());
     }

@@ -84,7 +84,9 @@ impl<'a> Watcher<'a> {
         let Some(other) = self.other_cell.as_ref().filter(|_| self.is_auto && !self.searches) else { return };
         let Ok(record) = Record::open(run) else { return };
         let arc = record.manifest().arc.as_ref().and_then(Arch::micro);
-        if let Some(ReadyCell { name, about, .. }) = ready_cells().into_iter().find(|cell| Some(&cell.arc) == arc) {
+        if let Some(ReadyCell { name, about, .. }) =
+            ready_cells().into_iter().find(|cell| Some(&cell.arc) == arc)
+        {
             self.note(&format!(
                 "network: the ready cell {name}, chosen by the number of training images: {about}; {other}"
             ));
@@ -434,7 +436,8 @@ mod tests {
     fn one_of_several_runs_always_says_what_it_does() {
         let (console, interrupt) = (Console::new(false), Interrupt::listen().unwrap());
         let shown = || console.shown().unwrap_or_default();
-        let mut watcher = Watcher::new(&console, &interrupt).named("seed 3".into()).waiting("preparing the network");
+        let mut watcher =
+            Watcher::new(&console, &interrupt).named("seed 3".into()).waiting("preparing the network");
         assert!(shown().starts_with("seed 3: preparing the network … "), "{}", shown());
         watcher.event(&started(2, None));
         assert!(shown().starts_with("seed 3: preparing the first step … "), "{}", shown());

@@ -163,7 +163,10 @@ mod tests {
         for width in [60, 80, 120] {
             let shown = wrapped(text, Some(width));
             assert!(shown.lines().all(|line| measure_text_width(line) <= width), "{width}: {shown}");
-            assert_eq!(shown.split_whitespace().collect::<Vec<_>>(), text.split_whitespace().collect::<Vec<_>>());
+            assert_eq!(
+                shown.split_whitespace().collect::<Vec<_>>(),
+                text.split_whitespace().collect::<Vec<_>>()
+            );
             let label = "  --set data.augment.mode=rand-augment  ";
             let shown = paragraph(label, "the images are photos of things, not of signs", Some(width));
             assert!(shown.lines().all(|line| measure_text_width(line) <= width), "{width}: {shown}");

@@ -23,8 +23,14 @@ const FLAGS: &[(&[&str], &str)] = &[
         "write the images or folders themselves, as PATH",
     ),
     (&["dir", "folder", "path", "input"], "write the directory of the run itself, as RUN"),
-    (&["arch", "architecture", "cell", "file"], "the architecture is given with --arc, as integers or as a file"),
-    (&["arc", "arc-file", "arch", "architecture"], "write the architecture itself, as ARC; or give that of a run with --run DIR"),
+    (
+        &["arch", "architecture", "cell", "file"],
+        "the architecture is given with --arc, as integers or as a file",
+    ),
+    (
+        &["arc", "arc-file", "arch", "architecture"],
+        "write the architecture itself, as ARC; or give that of a run with --run DIR",
+    ),
     (
         &["arc", "arc-file", "arch", "architecture", "cell"],
         "this command chooses the architecture; enas train DATA trains a given one (--arc ARC) or a ready one (--cell NAME)",
@@ -44,21 +50,24 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["model"], "a run is given with --run DIR, or --resume DIR to go on with it"),
     (&["model"], "a run is given with --run DIR"),
     (&["model", "run"], "an interrupted run goes on with --resume DIR"),
-    (&["output", "output-dir", "output-file", "o", "save", "dest"], "the place of the result is given with --out"),
+    (
+        &["output", "output-dir", "output-file", "o", "save", "dest"],
+        "the place of the result is given with --out",
+    ),
     (&["output", "output-dir", "o", "out", "save"], "the folder of the result is given with --dest"),
     (
         &["output", "output-file", "o", "out", "save", "dest"],
         "results go to stdout: --csv or --json, and > FILE after the command",
     ),
-    (&["output", "output-file", "o", "out", "save", "dest"], "results go to stdout: --json, and > FILE after the command"),
+    (
+        &["output", "output-file", "o", "out", "save", "dest"],
+        "results go to stdout: --json, and > FILE after the command",
+    ),
     (&["batch-size", "bs"], "use --batch N"),
     (&["batch", "batch-size", "bs"], "use --set run.batch_size=N"),
     (&["lr", "learning-rate", "lr0"], "use --set schedule.lr_max=X (enas config show prints the settings)"),
     (&["imgsz", "img-size", "image-size", "input-size", "resolution"], "use --size N"),
-    (
-        &["imgsz", "img-size", "image-size", "input-size", "resolution", "size"],
-        "use --set data.image_size=N",
-    ),
+    (&["imgsz", "img-size", "image-size", "input-size", "resolution", "size"], "use --set data.image_size=N"),
     (&["weight-decay", "wd", "l2"], "use --set child.l2=X"),
     (&["dropout", "drop", "drop-rate"], "use --keep-prob X, the share that is kept"),
     (&["dropout", "drop", "drop-rate", "keep-prob"], "use --set child.keep_prob=X, the share that is kept"),
@@ -82,10 +91,7 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["gpu", "gpus", "cuda"], "use --device cuda"),
     (&["cpu"], "use --device cpu"),
     (&["workers", "num-workers", "jobs", "j", "cores"], "use --threads N"),
-    (
-        &["duration", "timeout", "time-limit", "max-time", "budget"],
-        "use --time T, as in 90s, 30m or 2h",
-    ),
+    (&["duration", "timeout", "time-limit", "max-time", "budget"], "use --time T, as in 90s, 30m or 2h"),
     (&["continue", "restart"], "use --resume DIR"),
     (&["overwrite", "yes", "f", "y"], "use --force"),
     (&["random-seed", "random-state"], "use --seed N"),
@@ -123,7 +129,7 @@ const COMMANDS: &[(&str, &[&str], &str)] = &[
 
 /// Adds a suggestion to an error of parsing, if one is known.
 pub(crate) fn explained(error: clap::Error) -> clap::Error {
-    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<String> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     explained_for(error, &words)
 }
 
@@ -222,7 +228,8 @@ fn flag_tip(root: &Command, here: &Command, word: &str) -> Option<&'static str> 
 
 fn command_tip(parent: &str, word: &str) -> Option<&'static str> {
     let word = normal(word);
-    let is_meant = |(below, words, _): &&(&str, &[&str], &str)| *below == parent && words.contains(&word.as_str());
+    let is_meant =
+        |(below, words, _): &&(&str, &[&str], &str)| *below == parent && words.contains(&word.as_str());
     COMMANDS.iter().find(is_meant).map(|(.., command)| *command)
 }
 
@@ -239,7 +246,8 @@ fn place_tip(here: &Command, typed: &str) -> Option<String> {
 
 /// Whether the command has all flags and arguments that a tip names.
 fn fits(root: &Command, here: &Command, tip: &str) -> bool {
-    let words: Vec<&str> = tip.split(' ').map(|word| word.trim_matches(['(', ')', ',', ';', ':', '.'])).collect();
+    let words: Vec<&str> =
+        tip.split(' ').map(|word| word.trim_matches(['(', ')', ',', ';', ':', '.'])).collect();
     let mut here = here;
     for (i, word) in words.iter().enumerate() {
         let before = i.checked_sub(1).map(|i| words[i]).unwrap_or_default();

@@ -124,7 +124,9 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     let what = match config.search_when {
         SearchWhen::Always => "Search of an architecture, and its training",
         SearchWhen::Never => "Training of a ready cell, without a search",
-        SearchWhen::IfItPays => "Training of a network; before it a search, if there are images and time enough",
+        SearchWhen::IfItPays => {
+            "Training of a network; before it a search, if there are images and time enough"
+        }
     };
     held.first(&opening(&data, what, config.time, None));
     context.console.note(&format!("run: {}", run.dir().display()));
@@ -171,7 +173,7 @@ fn started(
     let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
     let follows = asked.is_open(&read.data) && report.can_start;
     let choices = if follows { asked.choose(&report) } else { Vec::new() };
-    choices::announce(context, &choices);
+    choices::announce(context, choices::FROM_IMAGES, &choices);
     for_search = choices::below(&choices, Kind::Search, &for_search);
     for_training = choices::below(&choices, Kind::Train, &for_training);
     let mut search = settings::search(&for_search, data, None)?;

@@ -123,8 +123,8 @@ impl LeftOut {
 
 /// Endings of unsupported images and films, and of archives.
 const OTHER_KINDS: [&str; 24] = [
-    "heic", "heif", "avif", "jxl", "jp2", "j2k", "psd", "xcf", "svg", "ico", "tga", "ppm", "pgm", "exr", "hdr",
-    "dng", "cr2", "cr3", "nef", "arw", "mp4", "mov", "avi", "mkv",
+    "heic", "heif", "avif", "jxl", "jp2", "j2k", "psd", "xcf", "svg", "ico", "tga", "ppm", "pgm", "exr",
+    "hdr", "dng", "cr2", "cr3", "nef", "arw", "mp4", "mov", "avi", "mkv",
 ];
 const ARCHIVES: [&str; 8] = ["zip", "tar", "gz", "tgz", "bz2", "xz", "7z", "rar"];
 /// Files that systems put into folders of images.

@@ -9,8 +9,8 @@ use enas_arc::{Arc, Arch};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, ReadyCell, Record, Refit, Refitted, Run, SearchConfig,
-    SeriesRun, TimeLimit, TrainConfig, TrainOutcome, fit_network, ready_cells,
+    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, ReadyCell, Record, Refit, Refitted, Run,
+    SearchConfig, SeriesRun, TimeLimit, TrainConfig, TrainOutcome, fit_network, ready_cells,
 };
 use serde::Serialize;
 
@@ -51,19 +51,17 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
         job.cells("--warm-start")?;
     }
     if args.find_lr {
-        held.first(&opening(&job.data, "Range test of the learning rate, 100 steps at most", TimeLimit(None), None));
+        held.first(&opening(
+            &job.data,
+            "Range test of the learning rate, 100 steps at most",
+            TimeLimit(None),
+            None,
+        ));
         loading.say("testing learning rates");
         return find_lr(context, &job, gpu.as_ref());
     }
     if let Some(asked) = series::asked(args) {
-        return series::start(
-            context,
-            args,
-            asked,
-            (job, began),
-            gpu.as_ref(),
-            (&interrupt, loading, held),
-        );
+        return series::start(context, args, asked, (job, began), gpu.as_ref(), (&interrupt, loading, held));
     }
     let Job { config, arc, data, plan, choices, run } = job;
     let mut run = match run {
@@ -215,7 +213,7 @@ impl Job {
             only: Some(Kind::Train),
         };
         let chosen = [choice("child.filters", network.filters), choice("child.layers", network.layers)];
-        choices::announce(context, &chosen);
+        choices::announce(context, "settings that follow from the time limit", &chosen);
         self.choices.extend(chosen);
         self.plan = MemoryPlan::for_training(&self.config, &self.arc, gpu.is_some())?;
         Ok(self)

@@ -105,7 +105,8 @@ fn files_that_are_not_classified_are_counted_and_named() {
         assert!(stderr.contains(line), "no {line:?} in {stderr}");
     }
     // A file that is named itself is read whatever its name.
-    let named = fs::read_dir(folder.join("photos")).unwrap().map(|class| class.unwrap().path().join("other.jfif"));
+    let named =
+        fs::read_dir(folder.join("photos")).unwrap().map(|class| class.unwrap().path().join("other.jfif"));
     let named = named.into_iter().find(|path| path.exists()).unwrap();
     let output = run(folder, &["predict", "--run", "r", named.to_str().unwrap()]);
     assert!(output.status.success() && !text(&output.stderr).contains("left out"));
