@@ -7,7 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use enas_arc::Arc;
-use enas_data::{Dataset, doctor};
+use enas_data::Dataset;
+use enas_data::doctor::{self, Report};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
     AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Gain, Kind, MemoryPlan,
@@ -169,7 +170,9 @@ fn started(
     let (mut for_search, mut for_training) = divided(&args.settings);
     let read = settings::search(&for_search, data, None)?;
     let report = doctor::check(&read.data, read.run.seed())?;
-    super::data::in_short(&report).iter().for_each(|line| context.console.note(line));
+    let mut said = super::data::in_short(&report);
+    said.retain(|line| !report.can_start || !is_said_by_loading(&report, line));
+    said.iter().for_each(|line| context.console.note(line));
     let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
     let follows = asked.is_open(&read.data) && report.can_start;
     let choices = if follows { asked.choose(&report) } else { Vec::new() };
@@ -199,6 +202,16 @@ fn started(
     let check = Some(CheckedData::new(&report));
     run.note_preparation(Preparation { command: asked_command(args), check, choices })?;
     Ok((config, data, run))
+}
+
+/// Whether this line of the check is about files that are left out. Loading the images names them, too.
+fn is_said_by_loading(report: &Report, line: &str) -> bool {
+    let of_files = report.findings.iter().filter(|finding| {
+        matches!(finding.kind, doctor::Kind::Unlabelled | doctor::Kind::LeftOut | doctor::Kind::TooDeep)
+    });
+    of_files
+        .into_iter()
+        .any(|finding| line.ends_with(&format!(": {}. {}", finding.summary, finding.consequence)))
 }
 
 /// The command that starts such a run, without flags that do not influence the result.

@@ -66,11 +66,14 @@ fn the_first_line_says_data_work_and_limit() {
 #[test]
 fn an_automatic_run_names_its_data_first_and_its_cell() {
     let folder = photos();
+    let photos = folder.path().join("photos");
+    fs::copy(photos.join("0/other"), photos.join("alone.png")).unwrap();
     let settings = ["--set", "child.filters=4", "--set", "run.epochs=1", "--set", "refit.images=none"];
     let lines = said(folder.path(), &[&["auto", "photos", "--search", "never"], &settings[..]].concat());
     assert!(lines[0].starts_with("photos: 150 images in 9 classes; "), "{lines:#?}");
     assert!(lines[0].ends_with("Training of a ready cell, without a search, no time limit"), "{lines:#?}");
     assert_eq!(count(&lines[1..], "verdict: a run can start"), 1, "{lines:#?}");
+    assert_eq!(count(&lines, "in no class folder"), 1, "{lines:#?}");
     let cell = lines.iter().find(|line| line.starts_with("network: the ready cell wide-light, "));
     let cell = cell.unwrap_or_else(|| panic!("{lines:#?}"));
     assert!(cell.ends_with("; enas train photos --cell NAME trains another"), "{cell}");
