@@ -31,6 +31,12 @@ pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arch>, Ar
         let arch = run.manifest().arc.clone().map_or_else(|| run.best_arch(), Ok).context("--run")?;
         return Ok((vec![arch], ArcForm::Ints));
     }
+    if let [word] = words.as_slice()
+        && Path::new(word).is_dir()
+    {
+        let problem = "is a folder; name a file in it, or give the run with --run";
+        return Err(usage(format!("{word}: {problem} {word}")));
+    }
     let (source, text) = match (input.path(), words.as_slice()) {
         (Some(file), _) => (file.display().to_string(), text_of(&file)?),
         (None, [word]) if looks_like_a_path(word) => {

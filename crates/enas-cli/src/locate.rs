@@ -49,6 +49,21 @@ pub(crate) fn model(place: &ModelPlace, mistaken: Option<&Path>) -> Result<PathB
     }
 }
 
+/// The model that `--warm-start` means: a file, or the measured model of a run directory.
+///
+/// The measured model has not learned from validation and test images, which a refit may have added.
+///
+/// # Errors
+/// A usage error for a directory without a model.
+pub(crate) fn start(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let has_model = in_directory("--warm-start", path)?;
+    let measured = reported(path).and_then(|run| Ok(Record::open(&run)?.measured_path()));
+    Ok(measured.ok().filter(|model| model.is_file()).unwrap_or(has_model))
+}
+
 fn in_file(path: &Path) -> Result<PathBuf> {
     let is_exported = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx"));
     if !is_exported {

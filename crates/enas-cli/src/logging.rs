@@ -46,8 +46,10 @@ impl<'a> MakeWriter<'a> for AboveBars {
 struct Line(Console);
 
 impl Write for Line {
+    /// `tracing_subscriber` writes each event with one call.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.above_bars(|| io::stderr().write(bytes))
+        self.0.log(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

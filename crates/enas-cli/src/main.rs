@@ -38,7 +38,8 @@ fn main() -> ExitCode {
         Err(error) if failure::is_broken_pipe(&error) => failure::SUCCESS.into(),
         Err(error) => {
             // If stderr is closed the message is lost, but the exit code still reports the error.
-            let _ = writeln!(io::stderr(), "{} {}", terminal::error_word(), failure::message(&error));
+            let message = tips::with_setting(failure::message(&error));
+            let _ = writeln!(io::stderr(), "{} {message}", terminal::error_word());
             failure::exit_code(&error).into()
         }
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context;
 use enas_data::Dataset;
 pub(crate) use enas_draw::grouped;
+use enas_search::TimeLimit;
 use serde::{Serialize, Serializer};
 
 /// The format of results.
@@ -75,7 +76,7 @@ pub(crate) fn visible(name: &str) -> Cow<'_, str> {
     Cow::Owned(name.chars().map(shown).collect())
 }
 
-/// The images of a run in words: the first line of a search or a training.
+/// The images of a run in words.
 pub(crate) fn images(data: &Dataset) -> String {
     let Dataset { name, train, valid, test, classes, .. } = data;
     let (a, b, c) = (train.len(), valid.len(), test.len());
@@ -85,6 +86,20 @@ pub(crate) fn images(data: &Dataset) -> String {
         visible(name),
         classes.len()
     )
+}
+
+/// The first line of a command that trains: the images, what is done, and how long.
+pub(crate) fn opening(data: &Dataset, what: &str, time: TimeLimit, epochs: Option<u64>) -> String {
+    format!("{}. {what}, {}", images(data), time_limit(time, epochs))
+}
+
+/// A time limit in words; without one the most epochs, if their number is known.
+fn time_limit(time: TimeLimit, epochs: Option<u64>) -> String {
+    match (time.0, epochs) {
+        (Some(limit), _) => format!("time limit {}", duration(limit.as_secs_f64())),
+        (None, Some(epochs)) => format!("{} at most, no time limit", counted(epochs, "epoch")),
+        (None, None) => "no time limit".to_owned(),
+    }
 }
 
 /// Size and cost of a network in words. The caller must say which network it is.
@@ -111,6 +126,14 @@ pub(crate) fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_the_time_or_the_epochs() {
+        let limit = TimeLimit(Some(std::time::Duration::from_secs(1800)));
+        assert_eq!(time_limit(limit, Some(30)), "time limit 30 min 00 s");
+        assert_eq!(time_limit(TimeLimit(None), Some(30)), "30 epochs at most, no time limit");
+        assert_eq!(time_limit(TimeLimit(None), None), "no time limit");
+    }
 
     #[test]
     fn one_thing_is_not_many() {

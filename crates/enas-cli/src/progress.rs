@@ -1,12 +1,17 @@
 //! The progress of a search or a training on stderr: bars on a terminal, lines otherwise.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use enas_search::{AutoPhase, AutoPlan, EpochSummary, Event, Observer, Place, SearchPlan, SearchWhen};
+use enas_arc::Arch;
+use enas_search::{
+    AutoPhase, AutoPlan, EpochSummary, Event, Observer, Place, ReadyCell, Record, SearchPlan, SearchWhen,
+    ready_cells,
+};
 use indicatif::ProgressBar;
 
 use crate::interrupt::Interrupt;
-use crate::messages::Console;
+use crate::messages::{Activity, Console};
 use crate::output::{counted, duration, grouped, percent};
 use crate::terminal::{field, fitted, stderr_width};
 
@@ -15,6 +20,8 @@ pub(crate) struct Watcher<'a> {
     console: &'a Console,
     interrupt: &'a Interrupt,
     bar: Option<(&'static str, ProgressBar)>,
+    /// The work before the first step, which has no bar.
+    waiting: Option<Activity>,
     clock: Clock,
     /// Whether the current run is a phase of an automatic run.
     is_auto: bool,
@@ -22,8 +29,10 @@ pub(crate) struct Watcher<'a> {
     searches: bool,
     /// Whether a change of the number of epochs was already reported.
     replanned: bool,
-    /// The prefix of every line, if several runs are in progress. Then there are no bars.
+    /// The prefix of every line and the label of the bar, if several runs are in progress.
     name: Option<String>,
+    /// How to train another ready cell than the one that an automatic run trains.
+    other_cell: Option<String>,
 }
 
 impl<'a> Watcher<'a> {
@@ -33,11 +42,13 @@ impl<'a> Watcher<'a> {
             console,
             interrupt,
             bar: None,
+            waiting: None,
             clock: Clock::default(),
             is_auto: false,
             searches: false,
             replanned: false,
             name: None,
+            other_cell: None,
         }
     }
 
@@ -45,6 +56,54 @@ impl<'a> Watcher<'a> {
     pub(crate) fn named(mut self, name: String) -> Self {
         self.name = Some(name);
         self
+    }
+
+    /// Shows `what` as the current work until the first step.
+    pub(crate) fn waiting(mut self, what: &str) -> Self {
+        self.wait(what);
+        self
+    }
+
+    /// The same for an automatic run on the images at `data`.
+    pub(crate) fn of_auto(mut self, data: &str) -> Self {
+        self.other_cell = Some(format!("enas train {data} --cell NAME trains another"));
+        self
+    }
+
+    fn wait(&mut self, what: &str) {
+        // The previous activity ends first: there is one at a time.
+        self.waiting = None;
+        self.waiting = Some(match &self.name {
+            Some(name) => self.console.activity(&format!("{name}: {what}")),
+            None => self.console.activity(what),
+        });
+    }
+
+    /// Names the ready cell that an automatic run trains.
+    fn name_cell(&self, run: &Path) {
+        let Some(other) = self.other_cell.as_ref().filter(|_| self.is_auto && !self.searches) else { return };
+        let Ok(record) = Record::open(run) else { return };
+        let arc = record.manifest().arc.as_ref().and_then(Arch::micro);
+        if let Some(ReadyCell { name, about, .. }) =
+            ready_cells().into_iter().find(|cell| Some(&cell.arc) == arc)
+        {
+            self.note(&format!(
+                "network: the ready cell {name}, chosen by the number of training images: {about}; {other}"
+            ));
+        }
+    }
+
+    fn status_name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// Sets the status line, which is written if there are no bars.
+    fn set_status(&self, text: &str) {
+        let line = match &self.name {
+            Some(name) => format!("{name}: {text}"),
+            None => text.to_owned(),
+        };
+        self.console.set_status(self.status_name(), line);
     }
 
     /// Writes one line.
@@ -57,7 +116,8 @@ impl<'a> Watcher<'a> {
 
     /// Moves the bar of this phase. If stderr is not a terminal, sets the status line instead.
     fn step(&mut self, label: &'static str, done: u64, total: u64, epoch: &str, message: &str) {
-        if self.console.is_quiet() || self.name.is_some() {
+        self.waiting = None;
+        if self.console.is_quiet() {
             return;
         }
         if self.console.is_terminal() {
@@ -65,7 +125,7 @@ impl<'a> Watcher<'a> {
             bar.set_position(done);
             bar.set_message(format!("{epoch}{message}"));
         } else {
-            self.console.set_status(format!("{label} {epoch}step {done}/{total}  {message}"));
+            self.set_status(&format!("{label} {epoch}step {done}/{total}  {message}"));
         }
     }
 
@@ -73,7 +133,8 @@ impl<'a> Watcher<'a> {
         if self.bar.as_ref().is_none_or(|(old, _)| *old != label) {
             self.clear();
         }
-        let (_, bar) = self.bar.get_or_insert_with(|| (label, self.console.bar(label, total)));
+        let shown = self.name.as_deref().unwrap_or(label);
+        let (_, bar) = self.bar.get_or_insert_with(|| (label, self.console.bar(shown, total)));
         bar.set_length(total);
         bar
     }
@@ -82,13 +143,16 @@ impl<'a> Watcher<'a> {
         if let Some((_, bar)) = self.bar.take() {
             bar.finish_and_clear();
         }
-        self.console.clear_status();
+        self.waiting = None;
+        self.console.clear_status(self.status_name());
     }
 
     fn epoch(&mut self, summary: &EpochSummary) {
         self.clock.epoch_done(summary);
         let eta = self.clock.eta_after_epoch(summary.epoch, summary.epochs);
-        self.note(&epoch_line(summary, eta.trim_start(), stderr_width()));
+        let name = self.name.as_ref().map_or(0, |name| name.chars().count() + 2);
+        let room = stderr_width().map(|width| width.saturating_sub(name));
+        self.note(&epoch_line(summary, eta.trim_start(), room));
     }
 }
 
@@ -108,6 +172,7 @@ impl Observer for Watcher<'_> {
                     AutoPhase::Train if self.searches => "training of the architecture found",
                     AutoPhase::Train => "training of the ready cell",
                 });
+                self.wait("preparing");
             }
             Event::Memory(_) if self.is_auto => {}
             Event::Memory(plan) => tracing::info!("{plan}"),
@@ -116,12 +181,20 @@ impl Observer for Watcher<'_> {
                     seconds_left.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
                 let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
                 let size = grouped(*params as u64);
-                let run = run.display();
-                let (epochs, steps) = (counted(*epochs, "epoch"), counted(*steps, "step"));
+                let (path, run) = (run, run.display());
+                let steps = counted(*steps, "step");
+                // Under a time limit the number of epochs is reported with the change of the plan.
+                let extent = match (epochs, seconds_left) {
+                    (0, _) => String::new(),
+                    (_, Some(_)) => format!("as many epochs of {steps} as the time allows, "),
+                    (_, None) => format!("{} of {steps}, ", counted(*epochs, "epoch")),
+                };
                 let whose = if macs.is_some() { "" } else { " shared by all architectures" };
                 let size = format!("{size} parameters{whose}");
-                self.note(&format!("{run}: {epochs} of {steps}, {size}{from}; Ctrl-C saves"));
+                self.note(&format!("{run}: {extent}{size}{from}; Ctrl-C saves"));
+                self.name_cell(path);
                 tracing::info!("the network:\n{plan}");
+                self.wait("preparing the first step");
             }
             Event::Step { place, loss, accuracy, images_per_second, .. } => {
                 self.clock.step();
@@ -131,8 +204,12 @@ impl Observer for Watcher<'_> {
                     percent(f64::from(*accuracy))
                 );
                 self.step("weights", place.step, place.steps, &of_epochs(place), &message);
-                if place.step == place.steps && !self.console.is_terminal() {
-                    self.console.set_status(format!("{}validation", of_epochs(place)));
+                if place.step == place.steps {
+                    let status = format!("{}validation", of_epochs(place));
+                    match &self.bar {
+                        Some((_, bar)) => bar.set_message(status),
+                        None => self.set_status(&status),
+                    }
                 }
             }
             Event::ControllerStep { place, accuracy, reward, baseline, entropy } => {
@@ -170,6 +247,7 @@ impl Observer for Watcher<'_> {
                 self.note(&format!(
                     "the network is measured, and goes on for {epochs} with all {images} images that it may learn from now"
                 ));
+                self.wait("preparing the training with all images");
             }
             Event::SearchPlanned(plan) => self.note(&search_planned(plan)),
             Event::PolicyCollapsed { noun, what } => {
@@ -182,7 +260,12 @@ impl Observer for Watcher<'_> {
                 self.step("finals", *step, *steps, &where_, &format!("loss {loss:.4}"));
             }
             Event::Saved { path } => tracing::debug!("saved {}", path.display()),
-            Event::Finished { .. } => self.clear(),
+            Event::Finished { .. } => {
+                self.clear();
+                if self.is_auto {
+                    self.wait("measuring the result");
+                }
+            }
             _ => {}
         }
     }
@@ -334,6 +417,60 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn started(epochs: u64, seconds_left: Option<f64>) -> Event<'static> {
+        Event::Started {
+            run: Path::new("runs/photos-train-1"),
+            plan: String::new(),
+            params: 1,
+            aux_params: 0,
+            macs: Some(1),
+            epochs,
+            steps: 10,
+            resumed: None,
+            seconds_left,
+        }
+    }
+
+    #[test]
+    fn one_of_several_runs_always_says_what_it_does() {
+        let (console, interrupt) = (Console::new(false), Interrupt::listen().unwrap());
+        let shown = || console.shown().unwrap_or_default();
+        let mut watcher =
+            Watcher::new(&console, &interrupt).named("seed 3".into()).waiting("preparing the network");
+        assert!(shown().starts_with("seed 3: preparing the network … "), "{}", shown());
+        watcher.event(&started(2, None));
+        assert!(shown().starts_with("seed 3: preparing the first step … "), "{}", shown());
+        let step = |step| Event::Step {
+            place: Place { epoch: 1, epochs: 2, step, steps: 10 },
+            loss: 1.0,
+            accuracy: 0.5,
+            lr: 0.1,
+            images_per_second: 9.0,
+        };
+        watcher.event(&step(4));
+        assert!(shown().starts_with("seed 3: weights epoch 1/2  step 4/10  accuracy 50.00 %"), "{}", shown());
+        watcher.event(&step(10));
+        assert_eq!(shown(), "seed 3: epoch 1/2  validation");
+        drop(watcher);
+        assert_eq!(console.shown(), None);
+    }
+
+    #[test]
+    fn the_epochs_of_a_time_limit_are_said_once() {
+        let (console, interrupt) = (Console::new(false), Interrupt::listen().unwrap());
+        let mut watcher = Watcher::new(&console, &interrupt);
+        let held = console.hold();
+        watcher.event(&started(30, Some(60.0)));
+        for epochs in [12, 12, 11] {
+            watcher.event(&Event::Replanned { epochs });
+        }
+        let said = console.held();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].contains(": as many epochs of 10 steps as the time allows, "), "{said:?}");
+        assert_eq!(said[1], "the time limit leaves 12 epochs in all");
+        drop(held);
+    }
 
     #[test]
     fn the_end_is_guessed_from_the_last_whole_epoch() {

@@ -1,6 +1,8 @@
 //! Widths of the terminal, colours, and lines that fit. `console` disables colours with `NO_COLOR` and off a
 //! terminal.
 
+use std::env;
+
 use console::{Style, Term, measure_text_width};
 
 /// Number of columns of stdout; `None` if it is not a terminal.
@@ -16,6 +18,17 @@ pub(crate) fn stderr_width() -> Option<usize> {
 fn width(term: &Term) -> Option<usize> {
     let (_, columns) = term.is_term().then(|| term.size_checked()).flatten()?;
     Some(usize::from(columns)).filter(|columns| *columns > 0)
+}
+
+/// Whether the locale says that the terminal shows UTF-8.
+pub(crate) fn is_utf8() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(|key| env::var(key).ok());
+    locale.into_iter().find(|value| !value.is_empty()).is_some_and(|value| names_utf8(&value))
+}
+
+fn names_utf8(locale: &str) -> bool {
+    let locale = locale.to_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 /// Style of a main result on stdout.
@@ -65,12 +78,27 @@ pub(crate) fn fitted(mut fields: Vec<Field>, width: Option<usize>) -> String {
     }
 }
 
-/// A label followed by text that is wrapped at `width` columns; further lines are indented by the label's width.
-pub(crate) fn paragraph(label: &str, text: &str, width: Option<usize>) -> String {
-    let indent = measure_text_width(label);
-    let Some(room) = width.map(|width| width.saturating_sub(indent).max(20)) else {
-        return format!("{label}{text}");
+/// Lines wrapped at `width` columns. The parts of a line keep its indentation.
+pub(crate) fn wrapped(text: &str, width: Option<usize>) -> String {
+    let line = |line: &str| {
+        let rest = line.trim_start_matches(' ');
+        paragraph(&line[..line.len() - rest.len()], rest, width)
     };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A label followed by text that is wrapped at `width` columns; further lines are indented by the label's width.
+///
+/// Text that has less than 20 columns beside the label begins below it.
+pub(crate) fn paragraph(label: &str, text: &str, width: Option<usize>) -> String {
+    const LEAST: usize = 20;
+    const BELOW: usize = 6;
+    let indent = measure_text_width(label);
+    let Some(width) = width else { return format!("{label}{text}") };
+    if width < indent + LEAST && !label.trim().is_empty() && width > BELOW + LEAST {
+        return format!("{}\n{}", label.trim_end(), paragraph(&" ".repeat(BELOW), text, Some(width)));
+    }
+    let room = width.saturating_sub(indent).max(LEAST);
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().expect("there is a first line");
@@ -125,5 +153,31 @@ mod tests {
             "note  one two three four\n      five six seven eight"
         );
         assert_eq!(paragraph("note  ", text, None), format!("note  {text}"));
+    }
+
+    #[test]
+    fn messages_fit_terminals_of_60_80_and_120_columns() {
+        let text = "photos: 1,200 images in 4 classes; 900 to train on, 150 to choose by, 150 to test with. The \
+                    training takes at most 30 min\n  plan: training of the ready cell wide-light 2 min 30 s, \
+                    afterwards 15 s; in all about 3 min";
+        for width in [60, 80, 120] {
+            let shown = wrapped(text, Some(width));
+            assert!(shown.lines().all(|line| measure_text_width(line) <= width), "{width}: {shown}");
+            assert_eq!(
+                shown.split_whitespace().collect::<Vec<_>>(),
+                text.split_whitespace().collect::<Vec<_>>()
+            );
+            let label = "  --set data.augment.mode=rand-augment  ";
+            let shown = paragraph(label, "the images are photos of things, not of signs", Some(width));
+            assert!(shown.lines().all(|line| measure_text_width(line) <= width), "{width}: {shown}");
+        }
+        assert!(wrapped(text, Some(60)).contains("\n  plan: "), "indented lines stay indented");
+        assert_eq!(wrapped(text, None), text);
+    }
+
+    #[test]
+    fn utf8_is_named_by_the_locale() {
+        assert!(names_utf8("de_DE.UTF-8") && names_utf8("C.utf8"));
+        assert!(!names_utf8("C") && !names_utf8("POSIX") && !names_utf8("en_US.ISO-8859-1"));
     }
 }

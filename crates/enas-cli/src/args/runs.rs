@@ -169,7 +169,7 @@ impl From<Pick> for enas_search::Pick {
 }
 
 /// Train one architecture from scratch and save it as a model
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("which").args(["arc", "arc_file", "cell", "run", "resume"]),
     group = clap::ArgGroup::new("subject").multiple(true).required(true)
@@ -201,8 +201,8 @@ pub(crate) struct Train {
     /// With --run: which of the networks that the search offers [default: balanced]
     #[arg(long, value_enum, requires = "run")]
     pub(crate) pick: Option<Pick>,
-    /// Begin with the weights of this model, as far as they fit, rather than at random
-    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    /// Begin with the weights of this model, or of a run's, as far as they fit, rather than at random
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "resume")]
     pub(crate) warm_start: Option<PathBuf>,
     /// Train so many times with seeds that follow each other; the median training is delivered
     #[arg(long, value_name = "N", conflicts_with = "resume", allow_negative_numbers = true, value_parser = whole(1, 1000))]

@@ -25,14 +25,18 @@ pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
         path: &'a Path,
         images: usize,
     }
+    let checking = context.console.activity("checking the images");
     let read = settings::train(&args.settings, args.images.path(), None)?;
     let seed = read.run.seed();
     let followed = Asked::of(&args.settings).follow(context, (&read.data, seed), Kind::Train);
     let config = settings::train(&followed.settings, args.images.path(), None)?;
+    drop(checking);
     let out = target(args, &config.data.path)?;
+    let loading = context.console.activity("reading and varying the images");
     let data = enas_data::load(&config.data, config.run.seed())?;
     let groups = contact_tiles(&data, args.n_images, args.copies)?;
     drawn(&groups).save(&out).with_context(|| format!("cannot write {}", out.display()))?;
+    drop(loading);
     let images = groups.iter().map(Vec::len).sum();
     let document = Written { path: &out, images };
     if images == groups.len() {

@@ -7,7 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use enas_arc::Arc;
-use enas_data::{Dataset, doctor};
+use enas_data::Dataset;
+use enas_data::doctor::{self, Report};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
     AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Gain, Kind, MemoryPlan,
@@ -20,7 +21,7 @@ use super::{Context, finals, report, settings, shell_word, use_threads};
 use crate::args::{Images, Machine, Memory, Settings};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{duration, path, path_if_any, percent};
+use crate::output::{duration, opening, path, path_if_any, percent};
 use crate::progress::Watcher;
 use crate::standing::{self, Standing};
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
@@ -108,7 +109,8 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
-    let loading = context.console.activity("reading the images");
+    let loading = context.console.activity("checking and reading the images");
+    let held = context.console.hold();
     let (config, data, mut run) = match &args.resume {
         Some(dir) => resumed(args, dir, gpu.is_some(), began)?,
         None => started(context, args, gpu.as_ref(), began)?,
@@ -117,13 +119,25 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
         run.use_gpu(gpu.clone());
     }
     drop(loading);
-    context.console.note(&format!("{}: {}", run.dir().display(), pictures(&data)));
-    let mut watcher = Watcher::new(&context.console, &interrupt);
+    let what = match config.search_when {
+        SearchWhen::Always => "Search of an architecture, and its training",
+        SearchWhen::Never => "Training of a ready cell, without a search",
+        SearchWhen::IfItPays => {
+            "Training of a network; before it a search, if there are images and time enough"
+        }
+    };
+    held.first(&opening(&data, what, config.time, None));
+    context.console.note(&format!("run: {}", run.dir().display()));
+    let place = shell_word(&config.train.data.path);
+    let mut watcher = Watcher::new(&context.console, &interrupt)
+        .of_auto(&place)
+        .waiting("measuring the speed of this machine");
     let outcome = enas_search::auto(&config, &data, &mut run, &mut watcher);
     drop(watcher);
     match outcome {
         Ok(outcome) => {
             if outcome.search_accuracy.is_some() {
+                let _writing = context.console.activity("writing the report of the search");
                 report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
             }
             let writing = context.console.activity("writing the report");
@@ -154,11 +168,13 @@ fn started(
     let (mut for_search, mut for_training) = divided(&args.settings);
     let read = settings::search(&for_search, data, None)?;
     let report = doctor::check(&read.data, read.run.seed())?;
-    super::data::in_short(&report).iter().for_each(|line| context.console.note(line));
+    let mut said = super::data::in_short(&report);
+    said.retain(|line| !report.can_start || !is_said_by_loading(&report, line));
+    said.iter().for_each(|line| context.console.note(line));
     let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
     let follows = asked.is_open(&read.data) && report.can_start;
     let choices = if follows { asked.choose(&report) } else { Vec::new() };
-    choices::announce(context, &choices);
+    choices::announce(context, choices::FROM_IMAGES, &choices);
     for_search = choices::below(&choices, Kind::Search, &for_search);
     for_training = choices::below(&choices, Kind::Train, &for_training);
     let mut search = settings::search(&for_search, data, None)?;
@@ -184,6 +200,16 @@ fn started(
     let check = Some(CheckedData::new(&report));
     run.note_preparation(Preparation { command: asked_command(args), check, choices })?;
     Ok((config, data, run))
+}
+
+/// Whether this line of the check is about files that are left out. Loading the images names them, too.
+fn is_said_by_loading(report: &Report, line: &str) -> bool {
+    let of_files = report.findings.iter().filter(|finding| {
+        matches!(finding.kind, doctor::Kind::Unlabelled | doctor::Kind::LeftOut | doctor::Kind::TooDeep)
+    });
+    of_files
+        .into_iter()
+        .any(|finding| line.ends_with(&format!(": {}. {}", finding.summary, finding.consequence)))
 }
 
 /// The command that starts such a run, without flags that do not influence the result.
@@ -238,12 +264,6 @@ fn divided(settings: &Settings) -> (Settings, Settings) {
         only(&["keep", "metric", "refit"]),
         only(&["space", "macro", "strategy", "controller", "reward", "select", "warmup", "finals", "limits"]),
     )
-}
-
-fn pictures(data: &Dataset) -> String {
-    let Dataset { train, valid, test, classes, .. } = data;
-    let (a, b, c) = (train.len(), valid.len(), test.len());
-    format!("{} classes; {a} pictures to train on, {b} to choose by, {c} to test with", classes.len())
 }
 
 /// Shown even with `--quiet`: without it the user would not know what was saved.

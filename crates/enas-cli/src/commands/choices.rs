@@ -10,6 +10,7 @@ use enas_search::{Choice, Given, Kind, TimeLimit, recommend};
 
 use super::Context;
 use crate::args::{Extent, Settings};
+use crate::terminal::{paragraph, stderr_width};
 
 /// The input of the choice: what the user has set already.
 pub(super) struct Asked<'a> {
@@ -64,7 +65,7 @@ impl<'a> Asked<'a> {
         }
         let mut choices = self.choose(&report);
         choices.retain(|choice| choice.is_for(kind));
-        announce(context, &choices);
+        announce(context, FROM_IMAGES, &choices);
         Followed { settings: below(&choices, kind, self.settings), choices }
     }
 
@@ -105,12 +106,15 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Why settings are chosen before a network is measured.
+pub(super) const FROM_IMAGES: &str = "settings that follow from the images";
+
 /// Prints the choices with their reasons, one per line, in the form in which a user would type them.
-pub(super) fn announce(context: &Context, choices: &[Choice]) {
+pub(super) fn announce(context: &Context, why: &str, choices: &[Choice]) {
     if choices.is_empty() {
         return;
     }
-    context.console.note("settings that follow from the images; another --set of the same key wins:");
+    context.console.note(&format!("{why}; another --set of the same key wins:"));
     let width = choices.iter().map(|choice| choice.key.len() + choice.value.len()).max().unwrap_or(0);
     // If choices for both kinds are printed, the same key may occur twice.
     let is_for_both =
@@ -122,7 +126,8 @@ pub(super) fn announce(context: &Context, choices: &[Choice]) {
             Some(Kind::Train) => "the training: ",
             None => "",
         };
-        context.console.note(&format!("  --set {assignment:<w$}  {whose}{reason}", w = width + 1));
+        let label = format!("  --set {assignment:<w$}  ", w = width + 1);
+        context.console.note(&paragraph(&label, &format!("{whose}{reason}"), stderr_width()));
     }
 }
 

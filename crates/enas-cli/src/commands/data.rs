@@ -66,7 +66,9 @@ pub(crate) fn run(context: &Context, command: &Data) -> Result<u8> {
 fn check(context: &Context, args: &Check) -> Result<u8> {
     use_threads(args.threads)?;
     let config = settings::train(&args.settings, args.images.path(), None)?;
+    let checking = context.console.activity("checking the images");
     let report = doctor::check(&config.data, config.run.seed())?;
+    drop(checking);
     context.out.print(&report, |out| write(&report, args.examples, out))?;
     Ok(if report.can_start { SUCCESS } else { FAILED })
 }

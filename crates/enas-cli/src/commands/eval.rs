@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Context, use_threads};
 use crate::args::{self, Split};
 use crate::failure::SUCCESS;
-use crate::output::{percent, visible};
+use crate::output::{grouped, percent, visible};
 use crate::standing::Standing;
 use crate::terminal::{paragraph, stdout_width, strong, warned};
 use crate::{device, locate};
@@ -24,6 +24,7 @@ const WIDEST_MATRIX: usize = 20;
 /// If the model or the data cannot be read, or do not fit each other.
 pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     use_threads(args.machine.threads)?;
+    let loading = context.console.activity("reading the model and the images");
     let model = Model::load(&locate::model(&args.place, args.images.path())?)?;
     let gpu = device::gpu(args.machine.device)?;
     let path = args.images.path().map_or_else(|| model.data_path(), enas_data::meant);
@@ -56,7 +57,10 @@ pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     if !skipped.is_empty() {
         context.console.note(&format!("{} files could not be used and are not counted", skipped.len()));
     }
+    drop(loading);
+    let measuring = context.console.activity(&format!("classifying {} images", grouped(split.len() as u64)));
     let document = Evaluated::new(&model.evaluate(&split)?);
+    drop(measuring);
     context.out.print(&document, |out| document.write(out))?;
     Ok(SUCCESS)
 }

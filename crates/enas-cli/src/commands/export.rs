@@ -80,10 +80,12 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     let &Export { force, tolerance, .. } = args;
     let samples = args.samples.as_deref();
     let options = Options { out: &out, force, tolerance, samples, images: None, data: None };
+    let checking = context.console.activity("writing and checking the ONNX file");
     let exported = match enas_export::export(&model, &options) {
         Err(error) if error.is_usage() => Err(error).or_usage()?,
         result => result?,
     };
+    drop(checking);
     if let Some(problem) = &exported.problem {
         context
             .console

@@ -103,7 +103,7 @@ impl Shown<'_> {
         change(bar);
         if !self.console.is_terminal() {
             let (done, all) = (bar.position(), bar.length().unwrap_or(0));
-            self.console.set_status(format!("{what}  {done}/{all}"));
+            self.console.set_status("", format!("{what}  {done}/{all}"));
         }
     }
 }
@@ -136,7 +136,7 @@ impl Progress for Shown<'_> {
         if let Some((_, bar)) = self.lock().take() {
             bar.finish_and_clear();
         }
-        self.console.clear_status();
+        self.console.clear_status("");
     }
 
     fn warn(&self, message: &str) {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::inputs::{Input, inputs};
 use super::{Context, use_threads};
 use crate::failure::{FAILED, SUCCESS};
+use crate::messages::Activity;
 use crate::output::visible;
 use crate::{args, device, locate};
 
@@ -28,18 +29,33 @@ pub(crate) fn run(context: &Context, args: &args::Predict) -> Result<u8> {
         model.use_gpu(&gpu)?;
     }
     let top = args.top.min(model.classes().len());
-    let inputs = inputs(&args.paths)?;
+    let listing = context.console.activity("looking for images");
+    let (inputs, left_out) = inputs(&args.paths)?;
+    drop(listing);
+    left_out.lines().iter().for_each(|line| context.console.note(line));
     let form = if args.csv { Form::Csv } else { Form::Human { width: path_width(&inputs) } };
     if form == Form::Csv {
         context.out.print(&(), |out| writeln!(out, "{}", csv_header(top)))?;
     }
     let (mut read, mut failed) = (0, 0);
+    let is_shared = context.console.is_terminal();
+    let mut working: Option<Activity> = None;
     for batch in inputs.chunks(BATCH) {
+        // Lines on stdout and a spinner on the same terminal would mix, so the work is shown during a batch only.
+        let said = format!("classified {read} of {} images", inputs.len());
+        match &working {
+            Some(working) if !is_shared => working.say(&said),
+            _ => working = Some(context.console.activity(&said)),
+        }
         let lines = label(&model, batch, (top, args.raw))?;
+        if is_shared {
+            working = None;
+        }
         failed += lines.iter().filter(|line| matches!(line, Line::Unreadable { .. })).count();
         read += lines.len();
         lines.iter().try_for_each(|line| context.out.print(line, |out| line.write(out, form, top)))?;
     }
+    drop(working);
     if failed > 0 {
         context.console.note(&format!("{failed} of {read} could not be labelled"));
     }

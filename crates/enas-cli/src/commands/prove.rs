@@ -65,6 +65,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
         return nothing(context, dir);
     };
     let interrupt = Interrupt::listen()?;
+    let working = context.console.activity("reading the images");
     let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
     record.find_pictures(&config.data)?;
     let data =
@@ -73,13 +74,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let steps = grouped(claim.steps);
     let mut goes_on = |done: usize, total: usize, share: f64| {
         let percent = 100.0 * share;
-        context
-            .console
-            .set_status(format!("training {} of {total} ({steps} steps): {percent:.0} %", done + 1));
+        working.say(&format!("training {} of {total} ({steps} steps): {percent:.0} %", done + 1));
         !interrupt.asked()
     };
     let proof = claim.prove(&config, &data, (gpu.as_ref(), Some(&plan)), effort, &mut goes_on)?;
-    context.console.clear_status();
+    drop(working);
     let Some(proof) = proof else {
         let _ = writeln!(io::stderr(), "interrupted; a proof is not kept in parts, begin it again");
         return Ok(interrupt.code());

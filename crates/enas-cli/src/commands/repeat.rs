@@ -45,15 +45,21 @@ pub(super) fn run(
             settings: args::Settings { seed: Some(seed), ..args.settings.clone() },
             ..args.clone()
         };
+        let loading = context.console.activity("reading the images");
+        let held = context.console.hold();
         let (config, mut run, data) = search::started(context, &one, gpu.as_ref(), Instant::now())?;
+        drop(loading);
+        held.first(&search::first_line(&data, &config));
         if let Some(gpu) = &gpu {
             run.use_gpu(gpu.clone())?;
         }
-        let mut watcher = Watcher::new(&context.console, interrupt);
+        let mut watcher = Watcher::new(&context.console, interrupt).waiting("preparing the search");
         match enas_search::search(&config, &data, &mut run, &mut watcher) {
             Ok(found) => {
                 drop(watcher);
+                let writing = context.console.activity("writing the report");
                 report::at_the_end(&found.run, &data, None);
+                drop(writing);
                 members.push(Member::of(seed, found));
             }
             Err(error) => {

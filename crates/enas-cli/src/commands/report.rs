@@ -51,7 +51,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let dir = args.place.path().ok_or_else(|| usage("no run given: enas report RUN, or --run DIR"))?;
     // Fails with advice if an automatic run has nothing to report yet.
     locate::reported(dir)?;
+    let writing = context.console.activity("reading the run and writing the report");
     let path = write(dir, Options { out: args.out.as_deref(), ..Options::default() }, gpu.as_ref())?;
+    drop(writing);
     context.out.print(&Written { path: &path }, |out| writeln!(out, "{}", path.display()))?;
     Ok(SUCCESS)
 }

@@ -19,7 +19,7 @@ use super::subject::FinalSize;
 use super::{Context, finals, interrupted, repeat, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{cost, counted, duration, grouped, images, path, percent};
+use crate::output::{cost, counted, duration, grouped, opening, path, percent};
 use crate::progress::Watcher;
 use crate::standing::Standing;
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
@@ -40,6 +40,8 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     if let Some(times) = args.repeat {
         return repeat::run(context, args, times, (gpu, &interrupt));
     }
+    let loading = context.console.activity("reading the images");
+    let held = context.console.hold();
     let (config, mut run, data) = match &args.extent.resume {
         Some(dir) => resumed(args, dir, gpu.as_ref())?,
         None => started(context, args, gpu.as_ref(), began)?,
@@ -47,15 +49,19 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
     if let Some(gpu) = gpu {
         run.use_gpu(gpu)?;
     }
-    context.console.note(&images(&data));
-    let mut watcher = Watcher::new(&context.console, &interrupt);
+    drop(loading);
+    held.first(&first_line(&data, &config));
+    let mut watcher = Watcher::new(&context.console, &interrupt).waiting("preparing the search");
     match enas_search::search_any(&config, &data, &mut run, &mut watcher) {
         Ok(found) => {
             // The reader of stdout may have gone by now, so an error of printing must not prevent the report.
+            drop(watcher);
             let preset = args.settings.preset.as_deref();
             let printed =
                 print(context, &found, (preset, FinalSize::of(&config, preset, &found.arc, &data)), &data);
+            let writing = context.console.activity("writing the report");
             report::at_the_end(&found.run, &data, None);
+            drop(writing);
             printed.map(|()| SUCCESS)
         }
         Err(error) => {
@@ -63,6 +69,11 @@ pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
             interrupted(error, Kind::Search, &interrupt)
         }
     }
+}
+
+/// The first line of a search.
+pub(super) fn first_line(data: &Dataset, config: &SearchConfig) -> String {
+    opening(data, "Search of an architecture", config.run.time, Some(config.run.epochs))
 }
 
 pub(super) fn started(

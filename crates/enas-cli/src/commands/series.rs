@@ -19,8 +19,8 @@ use super::train::{Job, Trained, settled};
 use super::{Context, interrupted, report, settings};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::messages::Console;
-use crate::output::percent;
+use crate::messages::{Activity, Console, Held};
+use crate::output::{counted, opening, percent};
 use crate::progress::Watcher;
 use crate::standing::Standing;
 use crate::terminal::strong;
@@ -32,6 +32,10 @@ pub(super) fn asked(args: &args::Train) -> Option<Series> {
     seeds.or(args.folds.map(|k| Series::Folds(k as u64)))
 }
 
+/// What a command hands over once the images are read: interruptions, the current work, and what waits for the first
+/// line.
+type Session<'a> = (&'a Interrupt, Activity, Held);
+
 /// Starts a series of trainings. Its time counts from `began`.
 ///
 /// # Errors
@@ -42,7 +46,7 @@ pub(super) fn start(
     series: Series,
     (job, began): (Job, Instant),
     gpu: Option<&Gpu>,
-    interrupt: &Interrupt,
+    session: Session<'_>,
 ) -> Result<u8> {
     let mut run = SeriesRun::create(
         args.out.as_deref(),
@@ -59,7 +63,7 @@ pub(super) fn start(
     if let Some(model) = &args.warm_start {
         run.set_start(model).context("--warm-start")?;
     }
-    go(context, run, (job, args.jobs), gpu, interrupt)
+    go(context, run, (job, args.jobs), gpu, session)
 }
 
 /// Resumes the series of trainings in a directory.
@@ -71,7 +75,7 @@ pub(super) fn resume(
     args: &args::Train,
     dir: &Path,
     gpu: Option<&Gpu>,
-    interrupt: &Interrupt,
+    session: Session<'_>,
 ) -> Result<u8> {
     let run = SeriesRun::resume(dir)?;
     let (arc, data) = (run.arc().clone(), args.images.path());
@@ -81,7 +85,7 @@ pub(super) fn resume(
     let plan = MemoryPlan::for_training(&config, &arc, gpu.is_some())?;
     let data = run.load(&config, &plan)?;
     let job = Job { config, arc: arc.into(), data, plan, choices: Vec::new(), run: None };
-    go(context, run, (job, args.jobs), gpu, interrupt)
+    go(context, run, (job, args.jobs), gpu, session)
 }
 
 fn go(
@@ -89,9 +93,20 @@ fn go(
     mut run: SeriesRun,
     (job, wanted): (Job, usize),
     gpu: Option<&Gpu>,
-    interrupt: &Interrupt,
+    (interrupt, loading, held): Session<'_>,
 ) -> Result<u8> {
     let Job { config, data, plan, .. } = job;
+    drop(loading);
+    let members = run.members().len();
+    let what = match config.run.time.0 {
+        // The limit is for all of them together.
+        Some(_) => format!("{members} trainings of one architecture"),
+        None => {
+            let epochs = counted(config.run.epochs, "epoch");
+            format!("{members} trainings of one architecture, each of {epochs} at most")
+        }
+    };
+    held.first(&opening(&data, &what, config.run.time, None));
     run.set_memory(plan);
     if let Some(gpu) = gpu {
         run.use_gpu(gpu.clone());
@@ -103,20 +118,23 @@ fn go(
     let watchers = Watchers { console: &context.console, interrupt, side_by_side: jobs > 1 };
     match train_series(&config, &data, &run, &watchers, jobs) {
         Ok(outcome) => {
+            let loading = context.console.activity("reading the images");
             // Each fold splits the images differently, so load those of the series.
             let plan = MemoryPlan::for_training(&config, run.arc(), gpu.is_some())?;
             let data = if outcome.pooled.is_some() { run.load(&config, &plan)? } else { data };
+            drop(loading);
             let document = Document::new(&outcome, &data);
             let printed = context.out.print(&document, |out| document.write(out));
+            let writing = context.console.activity("writing the report");
             report::at_the_end(&outcome.median.run, &data, gpu);
+            drop(writing);
             printed.map(|()| SUCCESS)
         }
         Err(error) => interrupted(error, Kind::Train, interrupt),
     }
 }
 
-/// One watcher per training. Concurrent trainings have no bars, and each of their lines begins with the training's
-/// name.
+/// One watcher per training. The lines and bars of concurrent trainings begin with the training's name.
 struct Watchers<'a> {
     console: &'a Console,
     interrupt: &'a Interrupt,
@@ -126,7 +144,8 @@ struct Watchers<'a> {
 impl Observers for Watchers<'_> {
     fn of(&self, member: Member) -> Box<dyn Observer + '_> {
         let watcher = Watcher::new(self.console, self.interrupt);
-        Box::new(if self.side_by_side { watcher.named(member.to_string()) } else { watcher })
+        let watcher = if self.side_by_side { watcher.named(member.to_string()) } else { watcher };
+        Box::new(watcher.waiting("preparing the network"))
     }
 }
 

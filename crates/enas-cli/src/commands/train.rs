@@ -9,8 +9,8 @@ use enas_arc::{Arc, Arch};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, Record, Refit, Refitted, Run, SearchConfig,
-    SeriesRun, TrainConfig, TrainOutcome, fit_network, ready_cells,
+    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, ReadyCell, Record, Refit, Refitted, Run,
+    SearchConfig, SeriesRun, TimeLimit, TrainConfig, TrainOutcome, fit_network, ready_cells,
 };
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ use super::choices::{self, Asked, Followed};
 use super::{Context, interrupted, report, series, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{cost, counted, duration, images, path, percent};
+use crate::output::{cost, counted, duration, opening, path, percent};
 use crate::progress::Watcher;
 use crate::standing::{self, Standing};
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
@@ -33,12 +33,16 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
-    if let Some(model) = &args.warm_start {
+    let loading = context.console.activity("reading the images");
+    let held = context.console.hold();
+    let start = args.warm_start.as_deref().map(locate::start).transpose()?;
+    if let Some(model) = &start {
         // Checked before any work, which could not continue with an unreadable model.
         Model::load(model).context("--warm-start")?;
     }
+    let args = &args::Train { warm_start: start, ..args.clone() };
     if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeriesRun::is_at(dir)) {
-        return series::resume(context, args, dir, gpu.as_ref(), &interrupt);
+        return series::resume(context, args, dir, gpu.as_ref(), (&interrupt, loading, held));
     }
     let job = Job::from_args(context, args, gpu.as_ref(), began)?;
     job.config.run.check_device(gpu.as_ref())?;
@@ -47,10 +51,17 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
         job.cells("--warm-start")?;
     }
     if args.find_lr {
+        held.first(&opening(
+            &job.data,
+            "Range test of the learning rate, 100 steps at most",
+            TimeLimit(None),
+            None,
+        ));
+        loading.say("testing learning rates");
         return find_lr(context, &job, gpu.as_ref());
     }
     if let Some(asked) = series::asked(args) {
-        return series::start(context, args, asked, (job, began), gpu.as_ref(), &interrupt);
+        return series::start(context, args, asked, (job, began), gpu.as_ref(), (&interrupt, loading, held));
     }
     let Job { config, arc, data, plan, choices, run } = job;
     let mut run = match run {
@@ -66,13 +77,17 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     if let Some(gpu) = &gpu {
         run.use_gpu(gpu.clone())?;
     }
-    context.console.note(&images(&data));
-    let mut watcher = Watcher::new(&context.console, &interrupt);
+    drop(loading);
+    held.first(&opening(&data, "Training of one network", config.run.time, Some(config.run.epochs)));
+    let mut watcher = Watcher::new(&context.console, &interrupt).waiting("preparing the network");
     match enas_search::train_any(&config, &arc, &data, &mut run, &mut watcher) {
         Ok(trained) => {
             // The reader of stdout may have gone by now, so an error of printing must not prevent the report.
+            drop(watcher);
             let printed = print(context, &trained, &data);
+            let writing = context.console.activity("writing the report");
             report::at_the_end(&trained.run, &data, gpu.as_ref());
+            drop(writing);
             printed.map(|()| SUCCESS)
         }
         Err(error) => {
@@ -111,10 +126,16 @@ fn find_lr(context: &Context, job: &Job, gpu: Option<&Gpu>) -> Result<u8> {
 ///
 /// # Errors
 /// If there is no such cell.
-fn ready_cell(name: Option<&str>) -> Result<Arc> {
+fn ready_cell(context: &Context, name: Option<&str>) -> Result<Arc> {
+    let why = if name.is_some() { "as --cell says" } else { "the default" };
     let name = name.unwrap_or(DEFAULT_CELL);
     let cell = ready_cells().into_iter().find(|cell| cell.name == name);
-    cell.map(|cell| cell.arc).with_context(|| format!("--cell {name}: there is no such cell"))
+    let ReadyCell { about, arc, .. } =
+        cell.with_context(|| format!("--cell {name}: there is no such cell"))?;
+    context.console.note(&format!(
+        "network: the ready cell {name}, {why}: {about}; --cell NAME or --arc ARC trains another"
+    ));
+    Ok(arc)
 }
 
 /// A training: settings, architecture, images, and the run to resume.
@@ -152,7 +173,7 @@ impl Job {
         let arc = match (&args.arc, &args.arc_file) {
             (Some(given), _) => arcs::one_given("--arc", given)?,
             (None, Some(file)) => arcs::one_in_file(file).context("--arc-file")?,
-            (None, None) => ready_cell(args.cell.as_deref())?.into(),
+            (None, None) => ready_cell(context, args.cell.as_deref())?.into(),
         };
         let (images, extent) = (args.images.path(), Some(&args.extent));
         let read = settings::train(&args.settings, images, extent)?;
@@ -182,6 +203,7 @@ impl Job {
         };
         let rounds = args.seeds.or(args.folds).unwrap_or(1).div_ceil(args.jobs) as f64;
         let seconds = (limit.as_secs_f64() - began.elapsed().as_secs_f64()) / rounds;
+        let _measuring = context.console.activity("measuring the speed of networks");
         let device = (gpu, Some(&self.plan));
         let network = fit_network(&mut self.config, arc, &self.data, device, seconds)?;
         let choice = |key: &str, value: usize| Choice {
@@ -191,7 +213,7 @@ impl Job {
             only: Some(Kind::Train),
         };
         let chosen = [choice("child.filters", network.filters), choice("child.layers", network.layers)];
-        choices::announce(context, &chosen);
+        choices::announce(context, "settings that follow from the time limit", &chosen);
         self.choices.extend(chosen);
         self.plan = MemoryPlan::for_training(&self.config, &self.arc, gpu.is_some())?;
         Ok(self)

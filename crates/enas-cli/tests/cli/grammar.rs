@@ -120,6 +120,8 @@ fn an_architecture_may_be_a_file_wherever_it_may_be_given() {
     refused(dir, &["train", "--arc", "none.json"], 2, "--arc: cannot read none.json");
     let folder_given = "is a folder; name a file in it, or give the run with --run";
     refused(dir, &["train", "--arc", "runs"], 2, folder_given);
+    refused(dir, &["arc", "show", "."], 2, "is a folder; name a file in it, or give the run with --run .");
+    refused(dir, &["search", "--set", "lr=0.1"], 2, "there is no key lr; did you mean schedule.lr_max?");
     refused(dir, &["arc", "show", "runs/none.json"], 2, "cannot read runs/none.json");
 }
 

@@ -26,6 +26,7 @@ mod model;
 mod places;
 mod recipe;
 mod runs;
+mod said;
 mod study;
 #[path = "../support/mod.rs"]
 mod support;

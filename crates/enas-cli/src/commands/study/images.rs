@@ -17,7 +17,7 @@ use crate::commands::{Context, settings, shell_word, use_threads};
 use crate::device;
 use crate::failure::{OrUsage, SUCCESS, usage};
 use crate::interrupt::Interrupt;
-use crate::output::{duration, images, path};
+use crate::output::{duration, opening, path};
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
 
 /// Maximum number of architectures or searches of one kind.
@@ -81,11 +81,19 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
+    let loading = context.console.activity("checking and reading the images");
+    let held = context.console.hold();
     let (mut study, mut laboratory) = match &args.resume {
         Some(dir) => resumed(args, dir, gpu)?,
         None => started(context, args, gpu)?,
     };
-    context.console.note(&images(laboratory.data()));
+    drop(loading);
+    held.first(&opening(
+        laboratory.data(),
+        "Study of found and random architectures",
+        args.time.unwrap_or(enas_search::TimeLimit(None)),
+        None,
+    ));
     context.console.note(&format!("{}; Ctrl-C keeps what is finished", study.dir().display()));
     let clock = Clock::new(began, args.time.and_then(|limit| limit.0));
     let mut watcher = StudyWatcher::new(&context.console, &interrupt);
@@ -93,6 +101,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
     drop(watcher);
     match ended {
         Ok(ended) => {
+            let _writing = context.console.activity("writing the summary");
             let summary = study.summary();
             study.write(&summary)?;
             let seconds = began.elapsed().as_secs_f64();

@@ -7,7 +7,7 @@ use enas_study::{StudyEvent, StudyObserver};
 use indicatif::ProgressBar;
 
 use crate::interrupt::Interrupt;
-use crate::messages::Console;
+use crate::messages::{Activity, Console};
 use crate::output::{duration, percent};
 use crate::progress::Watcher;
 
@@ -20,6 +20,8 @@ pub(super) struct StudyWatcher<'a> {
     interrupt: &'a Interrupt,
     search: Watcher<'a>,
     bar: Option<ProgressBar>,
+    /// The work between trainings, which has no bar.
+    waiting: Option<Activity>,
     began: Instant,
     /// Number of results from before this session.
     earlier: Option<usize>,
@@ -29,16 +31,18 @@ impl<'a> StudyWatcher<'a> {
     /// A watcher of a session that begins now.
     pub(super) fn new(console: &'a Console, interrupt: &'a Interrupt) -> Self {
         let search = Watcher::new(console, interrupt);
-        Self { console, interrupt, search, bar: None, began: Instant::now(), earlier: None }
+        let waiting = Some(console.activity("preparing a network"));
+        Self { console, interrupt, search, bar: None, waiting, began: Instant::now(), earlier: None }
     }
 
     /// Moves the bar of a training. If stderr is not a terminal, sets the status line instead.
     fn training(&mut self, name: &str, share: f64) {
+        self.waiting = None;
         if self.console.is_quiet() {
             return;
         }
         if !self.console.is_terminal() {
-            self.console.set_status(format!("{name}: {:.0} %", 100.0 * share));
+            self.console.set_status("", format!("{name}: {:.0} %", 100.0 * share));
             return;
         }
         let console = self.console;
@@ -48,10 +52,11 @@ impl<'a> StudyWatcher<'a> {
     }
 
     fn clear(&mut self) {
+        self.waiting = None;
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        self.console.clear_status();
+        self.console.clear_status("");
     }
 
     /// The progress of the study, and the estimated remaining time.
@@ -76,9 +81,11 @@ impl StudyObserver for StudyWatcher<'_> {
                 let accuracy = percent(trial.measured.test_accuracy);
                 let seconds = duration(trial.seconds);
                 self.console.note(&format!("{at} {group} {number}, seed {seed}: {accuracy}  {seconds}{eta}"));
+                self.waiting = Some(self.console.activity("preparing a network"));
             }
             StudyEvent::Searching { number, searches } => {
                 self.clear();
+                self.waiting = None;
                 self.console.note(&format!("search {number} of {searches}"));
             }
             StudyEvent::Search(event) => self.search.event(event),
@@ -86,6 +93,7 @@ impl StudyObserver for StudyWatcher<'_> {
                 let (at, eta) = self.at(*done, *total);
                 let seconds = duration(pick.seconds);
                 self.console.note(&format!("{at} search {}: {}  {seconds}{eta}", pick.index + 1, pick.arc));
+                self.waiting = Some(self.console.activity("preparing a network"));
             }
             _ => {}
         }
