@@ -12,7 +12,7 @@ use crate::left_out::{LeftOut, Note, Reason, some};
 use crate::source::{Source, kind_of_other};
 use sorting::{Place, Sorting};
 pub(crate) use splits::Splits;
-use splits::spelled;
+use splits::{spelled, spelled_flat};
 
 /// One of the three splits of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,17 +91,47 @@ pub(crate) fn read(source: &Source) -> Result<Layout, Error> {
     if let Some(splits) = splits::find(source, &top)? {
         return with_splits(source, &top, splits);
     }
-    if top.iter().all(|name| is_split_name(name)) {
-        let found = top.join(", ");
+    let flat = flat_splits(source, &top);
+    if !flat.is_empty() {
         return Err(problem(
             source,
             format!(
-                "{found} hold no class folders; pictures belong into train/<class>/, test/<class>/{}",
+                "{} hold no class folders{}; put each picture whose class is known into train/<class>/, and pictures \
+                 without a class elsewhere. If these are the classes, rename the folders{}",
+                flat.join(", "),
+                examples_in(source, &flat),
                 labels_beside(source)
             ),
         ));
     }
     without_splits(source, &top)
+}
+
+/// The top-level folders with images if all of them are called like splits, so that they are no classes; else none.
+///
+/// Different additional words make classes: `crash test` and `train station`.
+fn flat_splits<'a>(source: &Source, top: &[&'a str]) -> Vec<&'a str> {
+    if top.iter().all(|name| is_split_name(name)) {
+        return top.to_vec();
+    }
+    let filled: BTreeSet<&str> = source.files.iter().filter_map(|f| Some(f.split_once('/')?.0)).collect();
+    let filled: Vec<&str> = top.iter().copied().filter(|name| filled.contains(name)).collect();
+    let rests: Option<Vec<String>> = filled.iter().map(|n| spelled_flat(n).map(|(_, rest)| rest)).collect();
+    let is_split = rests.is_some_and(|rests| {
+        let distinct: BTreeSet<&String> = rests.iter().collect();
+        rests.len() > 1 && (distinct.len() < rests.len() || rests.iter().any(String::is_empty))
+    });
+    if is_split { filled } else { Vec::new() }
+}
+
+/// The first image of each folder, in brackets.
+fn examples_in(source: &Source, folders: &[&str]) -> String {
+    let first = |folder: &&str| {
+        let is_inside = |f: &&String| f.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        source.files.iter().find(is_inside).map(String::as_str)
+    };
+    let found: Vec<&str> = folders.iter().filter_map(first).collect();
+    if found.is_empty() { String::new() } else { format!(" (they hold {})", some(&found)) }
 }
 
 /// The images of one part, or all if there are no splits, for given classes: those of a model.

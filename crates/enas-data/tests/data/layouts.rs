@@ -179,6 +179,34 @@ fn what_is_there_instead_of_class_folders_is_said() {
 }
 
 #[test]
+fn split_folders_without_classes_are_not_taken_for_classes() {
+    for [train, test] in [
+        ["train", "test1"],
+        ["train_images", "test_images"],
+        ["Training", "Testing"],
+        ["Train", "Test"],
+        ["TRAIN", "TEST"],
+        ["TrainImages", "TestImages"],
+        ["train2017", "val2017"],
+        ["seg_train", "seg_test"],
+        ["train", "testA"],
+    ] {
+        let bundle = Bundle::new().with(train, 8).with(test, 8).folder("notes");
+        bundle.file("train.csv", b"id,label\n");
+        let error = message(&bundle);
+        for part in [train, test, "hold no class folders", "train.csv", "train/<class>/", "rename the folders"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert!(error.contains(&format!("{train}/000.png")), "{error}");
+    }
+    // Next to other classes, such a name is a class.
+    let bundle = Bundle::new().with("bus", 6).with("car", 6).with("train", 6);
+    assert_eq!(loaded(&bundle).0.classes, ["bus", "car", "train"]);
+    let bundle = Bundle::new().with("bus", 6).with("train", 6);
+    assert_eq!(loaded(&bundle).0.classes, ["bus", "train"]);
+}
+
+#[test]
 fn classes_that_differ_in_case_between_splits_are_named_together() {
     let bundle = animals(Bundle::new(), "train", 4).with("test/Cat", 2).with("test/dog", 2);
     assert!(message(&bundle).contains("Cat (train has cat: rename one of them)"), "{}", message(&bundle));
