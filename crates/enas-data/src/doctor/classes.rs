@@ -8,6 +8,8 @@ use crate::layout::{Item, Part};
 const TINY: usize = 10;
 /// Ratio of class sizes from which the imbalance is reported.
 const IMBALANCED: usize = 10;
+/// With fewer images, the 95 % interval of an accuracy may reach 14 points to each side, or further.
+const FEW_TO_MEASURE: usize = 50;
 
 /// Number of images of every class in every part.
 pub(super) fn counts(classes: &[String], items: &[Item]) -> Vec<ClassCount> {
@@ -83,12 +85,30 @@ pub(super) fn scarcity(classes: &[String], items: &[Item], counts: &[ClassCount]
             severity: Severity::Warning,
             kind: Kind::MissingClass,
             summary: format!("{} {is} missing from a split", missing.len()),
-            consequence: "a run can start, but nothing measures how well these classes are recognised there"
-                .into(),
+            consequence: "nothing measures how well these classes are recognised there".into(),
             cases: missing,
         },
     ]
     .into_iter()
     .filter(|finding| !finding.cases.is_empty())
     .collect()
+}
+
+/// The note about validation and test splits that measure coarsely.
+pub(super) fn small_splits(counts: &[ClassCount]) -> Option<Finding> {
+    let sum = |of: fn(&ClassCount) -> usize| counts.iter().map(of).sum::<usize>();
+    let sizes = [(Part::Valid, sum(|c| c.valid)), (Part::Test, sum(|c| c.test))];
+    let few: Vec<(Part, usize)> =
+        sizes.into_iter().filter(|(_, n)| (1..FEW_TO_MEASURE).contains(n)).collect();
+    let said: Vec<String> =
+        few.iter().map(|(part, n)| format!("{} {}", part.name(), count(*n, "image", "images"))).collect();
+    (!few.is_empty()).then(|| Finding {
+        severity: Severity::Note,
+        kind: Kind::SmallSplit,
+        summary: format!("few images to measure with: {}", said.join(", ")),
+        consequence: format!(
+            "differences of a few points there are chance: {FEW_TO_MEASURE} images or more measure better"
+        ),
+        cases: Vec::new(),
+    })
 }
