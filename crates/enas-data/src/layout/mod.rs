@@ -6,6 +6,7 @@ mod splits;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Error;
 use crate::left_out::{LeftOut, Note, Reason, some};
@@ -149,15 +150,22 @@ pub(crate) fn read_known_classes(source: &Source, part: Part, classes: &[String]
     }
     let mut sorted = Sorting::of(source, splits.as_ref());
     sorted.places.retain(|place| place.part.is_none_or(|p| p == part));
+    let known = Classes::of(classes.iter().map(String::as_str));
     let mut items = Vec::new();
     let mut unknown = BTreeSet::new();
     for Place { file, class, .. } in &sorted.places {
-        match classes.iter().position(|c| c == class) {
+        match known.class(class) {
             Some(class) => items.push(Item { file: *file, class, part: Some(part) }),
             None => drop(unknown.insert((*class).to_owned())),
         }
     }
     if !unknown.is_empty() {
+        if let Some(folder) = splits.as_ref().and_then(|splits| splits.folder(part))
+            && let Some(only) = only_unknown(&sorted.places, part, &known)
+        {
+            let problem_is = unlabelled(source, &[(part, folder, only)], "the model");
+            return Err(problem(source, problem_is));
+        }
         return Err(Error::UnknownClasses {
             split: if splits.is_some() { part.name().into() } else { "the folder".into() },
             reference: "the model",
@@ -227,12 +235,100 @@ fn has_images_directly(source: &Source, folder: &str) -> bool {
     source.files.iter().find(below).is_some()
 }
 
+/// A name in the Unicode normal form NFC. Systems write the same name with composed or with decomposed letters.
+fn composed(name: &str) -> String {
+    name.nfc().collect()
+}
+
+/// Class names, one for all folders with the same name in Unicode normal form.
+struct Classes {
+    names: Vec<String>,
+    index: BTreeMap<String, usize>,
+    /// The classes with several folders.
+    joined: Vec<String>,
+}
+
+impl Classes {
+    fn of<'a>(folders: impl Iterator<Item = &'a str>) -> Self {
+        let mut classes = Self { names: Vec::new(), index: BTreeMap::new(), joined: Vec::new() };
+        for folder in folders {
+            let name = composed(folder);
+            match classes.index.get(&name) {
+                Some(_) => classes.joined.push(name),
+                None => {
+                    classes.index.insert(name, classes.names.len());
+                    classes.names.push(folder.to_owned());
+                }
+            }
+        }
+        classes
+    }
+
+    /// The class of a folder.
+    fn class(&self, folder: &str) -> Option<usize> {
+        self.index.get(&composed(folder)).copied()
+    }
+
+    /// The note about folders that are one class.
+    fn note(&self) -> Option<Note> {
+        let joined: Vec<&str> = self.joined.iter().map(String::as_str).collect();
+        (!joined.is_empty()).then(|| {
+            let found = format!("folders of the same name in two Unicode spellings ({})", some(&joined));
+            Note::new(found, "taken as one class")
+        })
+    }
+}
+
+/// The folder in which all images of `part` lie, if that is not a class.
+fn only_unknown<'a>(places: &[Place<'a>], part: Part, known: &Classes) -> Option<&'a str> {
+    let mut folders = places.iter().filter(|place| place.part == Some(part)).map(|place| place.class);
+    let first = folders.next()?;
+    let is_alike = |name: &String| name.to_lowercase() == first.to_lowercase();
+    let is_class = known.class(first).is_some() || known.names.iter().any(is_alike);
+    (known.names.len() > 1 && !is_class && folders.all(|other| other == first)).then_some(first)
+}
+
+/// The message about parts whose images lie in one folder that is not a class: part, its folder, and that one.
+fn unlabelled(source: &Source, parts: &[(Part, &str, &str)], reference: &str) -> String {
+    let holds = |(_, folder, only): &(Part, &str, &str)| format!("{folder}/{only}");
+    let found: Vec<String> = parts.iter().map(holds).collect();
+    let folders: Vec<&str> = parts.iter().map(|(_, folder, _)| *folder).collect();
+    let names: Vec<&str> = parts.iter().map(|(part, ..)| part.name()).collect();
+    let (hold, split) = match parts.len() {
+        1 => ("holds the only pictures of its split, and its name is not a class", "split is"),
+        _ => ("hold the only pictures of their splits, and their names are not classes", "splits are"),
+    };
+    let is_table = |name: &&String| {
+        let is_inside = folders.iter().any(|f| name.strip_prefix(f).is_some_and(|r| r.starts_with('/')));
+        is_inside && [".txt", ".csv", ".tsv"].iter().any(|end| name.to_lowercase().ends_with(end))
+    };
+    let table = match source.others.iter().find(is_table) {
+        None => String::new(),
+        Some(table) => format!(" (the classes may be in {table}, which is not read)"),
+    };
+    let else_drawn = match reference {
+        "train" => {
+            let (folders, names) = (folders.join(" and "), names.join(" and "));
+            format!("; or move {folders} away, and the {names} {split} drawn from train")
+        }
+        _ => "; `enas predict` labels pictures without a class".to_owned(),
+    };
+    format!(
+        "{} {hold} of {reference}. Sort these pictures into {}/<class>/{table}{else_drawn}",
+        found.join(" and "),
+        folders[0]
+    )
+}
+
 fn without_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
     let mut sorting = Sorting::of(source, None);
     let inside = splits_inside(&mut sorting);
-    let class_of: BTreeMap<&str, usize> = top.iter().enumerate().map(|(i, name)| (*name, i)).collect();
-    let item = |place: &Place<'_>| Item { file: place.file, class: class_of[place.class], part: place.part };
-    let mut notes: Vec<Note> = Vec::new();
+    let classes = Classes::of(top.iter().copied());
+    let item = |place: &Place<'_>| {
+        let class = classes.class(place.class).expect("every top-level folder is a class");
+        Item { file: place.file, class, part: place.part }
+    };
+    let mut notes: Vec<Note> = classes.note().into_iter().collect();
     let drawn: &'static [Part] = match inside {
         None => {
             notes.extend(sorting.note_of_deep(source));
@@ -243,9 +339,10 @@ fn without_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
             splits.drawn()
         }
     };
+    let items = sorting.places.iter().map(item).collect();
     Ok(Layout {
-        classes: top.iter().map(|name| name.to_string()).collect(),
-        items: sorting.places.iter().map(item).collect(),
+        classes: classes.names,
+        items,
         drawn,
         splits: Splits::default(),
         left_out: sorting.left_out,
@@ -298,17 +395,27 @@ fn with_splits(source: &Source, top: &[&str], splits: Splits) -> Result<Layout, 
         return Err(problem(source, format!("its {train} folder has no class folders")));
     }
     let sorting = Sorting::of(source, Some(&splits));
-    let class_of: BTreeMap<&str, usize> = classes.iter().enumerate().map(|(i, name)| (*name, i)).collect();
+    let classes = Classes::of(classes.into_iter());
     let mut items = Vec::new();
     let mut unknown = BTreeSet::new();
     for &Place { file, class, part, .. } in &sorting.places {
-        match class_of.get(class) {
-            Some(&class) => items.push(Item { file, class, part }),
+        match classes.class(class) {
+            Some(class) => items.push(Item { file, class, part }),
             None => drop(unknown.insert((part, class))),
         }
     }
     if let Some(&(part, _)) = unknown.first() {
-        let alike = |class: &str| classes.iter().find(|known| known.to_lowercase() == class.to_lowercase());
+        let unsorted: Vec<(Part, &str, &str)> = Part::ALL
+            .into_iter()
+            .filter_map(|part| {
+                Some((part, splits.folder(part)?, only_unknown(&sorting.places, part, &classes)?))
+            })
+            .collect();
+        if !unsorted.is_empty() {
+            return Err(problem(source, unlabelled(source, &unsorted, "train")));
+        }
+        let alike =
+            |class: &str| classes.names.iter().find(|known| known.to_lowercase() == class.to_lowercase());
         let named = |class: &str| match alike(class) {
             Some(known) => format!("{class} (train has {known}: rename one of them)"),
             None => class.to_owned(),
@@ -321,9 +428,9 @@ fn with_splits(source: &Source, top: &[&str], splits: Splits) -> Result<Layout, 
             classes: names.collect(),
         });
     }
-    let notes = [note_of_drawn(&splits), sorting.note_of_deep(source)];
+    let notes = [note_of_drawn(&splits), sorting.note_of_deep(source), classes.note()];
     Ok(Layout {
-        classes: classes.iter().map(|c| c.to_string()).collect(),
+        classes: classes.names,
         items,
         drawn: splits.drawn(),
         left_out: with_other_folders(sorting.left_out, top, &splits),
