@@ -57,7 +57,7 @@ pub fn check(config: &Config, seed: Seed) -> Result<Report, Error> {
 ///
 /// A run may choose its shares of validation and test images, or the size of its input, from the images. The report
 /// then has the splits and the findings of these settings. `revise` is called only if a run can start, and `None` keeps
-/// the first report. Path and number of channels must be those of `config`.
+/// the first report. Its path must be that of `config`, by whose channels and white levels the images are decoded.
 ///
 /// # Errors
 /// As [`check`].

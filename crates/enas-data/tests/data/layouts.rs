@@ -194,7 +194,9 @@ fn split_folders_without_classes_are_not_taken_for_classes() {
         let bundle = Bundle::new().with(train, 8).with(test, 8).folder("notes");
         bundle.file("train.csv", b"id,label\n");
         let error = message(&bundle);
-        for part in [train, test, "hold no class folders", "train.csv", "train/<class>/", "rename the folders"] {
+        for part in
+            [train, test, "hold no class folders", "train.csv", "train/<class>/", "rename the folders"]
+        {
             assert!(error.contains(part), "{part}: {error}");
         }
         assert!(error.contains(&format!("{train}/000.png")), "{error}");
@@ -235,8 +237,8 @@ fn a_split_whose_only_folder_is_not_a_class_holds_images_without_labels() {
     let model = loaded(&Bundle::new().with("cat", 10).with("dog", 10)).0;
     let bundle = animals(Bundle::new(), "train", 10).with("test/images", 7);
     let (input, how) = (bundle.config().input(), (false, Holding::Decoded));
-    let error =
-        load_labelled(bundle.root(), Part::Test, &model.classes, &input, &model.normalization, how).unwrap_err();
+    let error = load_labelled(bundle.root(), Part::Test, &model.classes, &input, &model.normalization, how)
+        .unwrap_err();
     let error = error.to_string();
     assert!(error.contains("not a class of the model") && error.contains("enas predict"), "{error}");
 }

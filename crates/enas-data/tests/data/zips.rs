@@ -178,7 +178,8 @@ fn methods_that_are_not_read_are_named_once() {
         let (error, log) = with_log(|| load_zip(&path).unwrap_err());
         let text = error.to_string();
         assert!(matches!(error, Error::ZipRefused { .. }) && log.is_empty(), "{text}: {log}");
-        let expected = format!("compressed with {name}, which is not read; unpack it, or zip it again with deflate");
+        let expected =
+            format!("compressed with {name}, which is not read; unpack it, or zip it again with deflate");
         assert!(text.contains(&expected), "{text}");
     }
 }
