@@ -70,8 +70,11 @@ impl<'a> Asked<'a> {
 
     /// The recommended settings for a report, without those that are set already.
     pub(super) fn choose(&self, report: &Report) -> Vec<Choice> {
+        let fraction = |key| self.value(key).and_then(|value| value.parse().ok());
         let given = Given {
             image_size: self.value("data.image_size").and_then(|value| value.parse().ok()),
+            valid_fraction: fraction("data.valid_fraction"),
+            test_fraction: fraction("data.test_fraction"),
             batch_size: self.value("run.batch_size").and_then(|value| value.parse().ok()),
             seconds: self.time().map(|limit| limit.as_secs_f64()),
             refits: self.refits && self.may_refit(),
