@@ -70,6 +70,8 @@ const STEPS: usize = 20;
 const LARGER: f64 = 0.15;
 /// The usual share of each.
 const TENTH: f64 = 0.1;
+/// Ratio of class sizes from which classes are drawn equally often.
+const UNEQUAL: usize = 10;
 /// Minimum number of steps per epoch, so that measuring and saving take little of the time.
 const MEASURED: usize = 50;
 /// Number of steps of the learning-rate warm-up.
@@ -96,6 +98,7 @@ pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     choices.extend(larger_splits);
     choices.extend(of_number(train, given.batch_size));
     choices.extend(recipe(train, report.coloured > 0));
+    choices.extend(of_unequal_classes(report));
     if given.refits {
         choices.push(refit(report, (train, valid, test)));
         choices.extend(of_few_images(train));
@@ -277,6 +280,21 @@ fn length_of_search(train: usize, steps: usize) -> Vec<Choice> {
     choices
 }
 
+/// Settings for classes of very different sizes, so that a network does not neglect the small ones.
+fn of_unequal_classes(report: &Report) -> Vec<Choice> {
+    let sizes = || report.classes.iter().map(|class| class.train).filter(|n| *n > 0);
+    let (Some(least), Some(most)) = (sizes().min(), sizes().max()) else { return Vec::new() };
+    if most < UNEQUAL * least {
+        return Vec::new();
+    }
+    let times = most / least;
+    let reason = format!("the largest class has {times} times the training images of the smallest");
+    vec![
+        for_training("data.sampling", "balanced", reason),
+        for_training("metric", "macro-f1", "every class counts alike, whatever its size"),
+    ]
+}
+
 /// The setting for the images of a refit. Test images that the user provides are never used for it.
 fn refit(report: &Report, (train, valid, test): (usize, usize, usize)) -> Choice {
     if report.drawn.contains(&Part::Test) {
@@ -430,6 +448,25 @@ mod tests {
     }
 
     #[test]
+    fn classes_of_very_different_size_count_alike() {
+        let of = |sizes: [usize; 2]| {
+            let class = |train| ClassCount { class: train.to_string(), train, valid: 60, test: 60 };
+            let report = Report { classes: sizes.map(class).to_vec(), ..report(90, 96, true) };
+            recommend(&report, &Given::default())
+        };
+        let choices = of([4000, 400]);
+        assert_eq!(value(&choices, "data.sampling"), Some("balanced".into()));
+        assert_eq!(value(&choices, "metric"), Some("macro-f1".into()));
+        assert!(reason(&choices, "data.sampling").contains("10 times"), "{choices:?}");
+        let is_balance = |choice: &Choice| ["data.sampling", "metric"].contains(&choice.key.as_str());
+        assert!(!choices.iter().any(|choice| choice.is_for(Kind::Search) && is_balance(choice)));
+        for equal in [[3999, 400], [4000, 0]] {
+            let choices = of(equal);
+            assert_eq!((value(&choices, "data.sampling"), value(&choices, "metric")), (None, None));
+        }
+    }
+
+    #[test]
     fn little_time_is_for_small_images() {
         let size = |seconds| {
             let given = Given { seconds, ..Given::default() };
@@ -489,9 +526,12 @@ mod tests {
     #[test]
     fn every_choice_is_a_setting_of_the_preset_for_folders() {
         use crate::{Layers, SearchConfig, TrainConfig};
+        let mut unequal = report(1000, 28, false);
+        unequal.classes[0].train = 9;
         for choices in [
             recommend(&report(5000, 28, false), &Given::default()),
             recommend(&report(40, 300, true), &Given::default()),
+            of_unequal_classes(&unequal),
         ] {
             let set =
                 |layers: Layers, choice: &Choice| layers.set(format!("{}={}", choice.key, choice.value));

@@ -80,7 +80,10 @@ impl<'a> Asked<'a> {
             refits: self.refits && self.may_refit(),
         };
         let mut choices = recommend(report, &given);
-        choices.retain(|choice| !self.sets(&choice.key));
+        // Class weights that the user sets are the user's way to balance classes; both together are refused.
+        let rules_out =
+            |key: &str| self.sets(key) || key == "data.sampling" && self.sets("run.class_weights");
+        choices.retain(|choice| !rules_out(&choice.key));
         choices
     }
 
@@ -102,7 +105,9 @@ impl<'a> Asked<'a> {
     }
 
     fn value(&self, key: &str) -> Option<&str> {
-        let assignments = self.standing.iter().chain(&self.settings.set);
+        // How often a class is drawn is a matter of each training, like augmentation, and not of the search before.
+        let standing = if key == "data.sampling" { &[][..] } else { self.standing };
+        let assignments = standing.iter().chain(&self.settings.set);
         let mut parts = assignments.filter_map(|assignment| assignment.split_once('='));
         parts.rfind(|(name, _)| name.trim() == key).map(|(_, value)| value.trim())
     }
@@ -180,5 +185,7 @@ mod tests {
         let asked = Asked { standing: &standing, ..Asked::of(&own) };
         assert_eq!((asked.value("run.batch_size"), asked.value("data.image_size")), (Some("8"), Some("28")));
         assert!(asked.sets("data.image_size") && !asked.sets("run.epochs"));
+        let standing = ["data.sampling=shuffled".to_owned()];
+        assert!(!Asked { standing: &standing, ..Asked::of(&own) }.sets("data.sampling"));
     }
 }

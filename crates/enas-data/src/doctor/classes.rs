@@ -2,6 +2,7 @@
 
 use super::report::{Case, ClassCount, Finding, Kind, Severity, count};
 use crate::checks::lacking;
+use crate::config::Sampling;
 use crate::layout::{Item, Part};
 
 /// Minimum number of training images per class; with fewer a network learns little about it.
@@ -27,8 +28,8 @@ pub(super) fn counts(classes: &[String], items: &[Item]) -> Vec<ClassCount> {
     counts
 }
 
-/// The finding of imbalance, if there is one.
-pub(super) fn imbalance(counts: &[ClassCount]) -> Option<Finding> {
+/// The finding of imbalance, if there is one. It is a note if the settings balance the classes.
+pub(super) fn imbalance(counts: &[ClassCount], sampling: Sampling) -> Option<Finding> {
     let usual = counts.iter().filter(|c| c.train > 0);
     let (least, most) = (usual.clone().min_by_key(|c| c.train)?, usual.max_by_key(|c| c.train)?);
     if most.train < IMBALANCED * least.train {
@@ -40,17 +41,24 @@ pub(super) fn imbalance(counts: &[ClassCount]) -> Option<Finding> {
         paths: vec![c.class.clone()],
         detail: count(c.train, "training picture", "training pictures"),
     };
+    let (severity, consequence) = match sampling {
+        Sampling::Balanced => {
+            (Severity::Note, "a training draws all classes equally often (data.sampling = \"balanced\")")
+        }
+        Sampling::Shuffled => (
+            Severity::Warning,
+            "rare classes count little: data.sampling = \"balanced\" or run.class_weights = \"balanced\" makes \
+             classes count alike, and the metric \"macro-f1\" measures them so",
+        ),
+    };
     Some(Finding {
-        severity: Severity::Warning,
+        severity,
         kind: Kind::Imbalance,
         summary: format!(
             "the largest class, {}, has {times} times the training pictures of the smallest, {} ({} to {})",
             most.class, least.class, most.train, least.train
         ),
-        consequence:
-            "rare classes count little: data.sampling = \"balanced\" or run.class_weights = \"balanced\" \
-                      makes classes count alike, and the metric \"macro-f1\" measures them so"
-                .into(),
+        consequence: consequence.into(),
         cases: rare.map(case).collect(),
     })
 }

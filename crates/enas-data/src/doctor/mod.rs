@@ -21,7 +21,7 @@ use rayon::prelude::*;
 pub use self::report::{Case, ClassCount, Finding, Kind, Report, Severity};
 pub use self::sizes::{SizeCount, Sizes};
 use crate::checks::{self, Sorted};
-use crate::config::Config;
+use crate::config::{Config, Sampling};
 use crate::dataset::Skipped;
 use crate::error::Error;
 use crate::layout::{self, Item, Layout, Part, Splits};
@@ -98,7 +98,7 @@ pub(crate) fn concerns(
     let groups = duplicates::exact(items.iter().map(|item| hashes[item.file]));
     let mut findings = duplicates::findings(Names { files, classes, items }, &groups, true);
     findings.retain(|finding| finding.severity == Severity::Warning);
-    findings.extend(classes::imbalance(&classes::counts(classes, items)));
+    findings.extend(classes::imbalance(&classes::counts(classes, items), Sampling::default()));
     findings
 }
 
@@ -225,7 +225,7 @@ impl<'a> Patient<'a> {
         findings.extend(duplicates::findings(names, &near, false));
 
         let counts = classes::counts(&self.classes, &self.items);
-        findings.extend(classes::imbalance(&counts));
+        findings.extend(classes::imbalance(&counts, config.sampling));
         findings.extend(classes::scarcity(&self.classes, &self.items, &counts));
         findings.extend(classes::small_splits(&counts));
         findings

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use enas_data::doctor::{Finding, Kind, Report, Severity, check, check_revised};
-use enas_data::{Config, Error, Resize, load};
+use enas_data::{Config, Error, Resize, Sampling, load};
 use enas_rng::Seed;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
@@ -289,7 +289,10 @@ fn small_and_unequal_classes_are_counted() {
         imbalance.summary.contains("ant, has 10 times") && imbalance.summary.contains("cat (42 to 4)"),
         "{imbalance:?}"
     );
-    assert_eq!(paths(imbalance), ["cat"]);
+    assert_eq!((paths(imbalance), imbalance.severity), (vec!["cat"], Severity::Warning));
+    let balanced = examined(&Config { sampling: Sampling::Balanced, ..config(&bundle) });
+    let imbalance = finding(&balanced, Kind::Imbalance);
+    assert_eq!((paths(imbalance), imbalance.severity), (vec!["cat"], Severity::Note));
 }
 
 #[test]
