@@ -216,3 +216,14 @@ impl PictureError {
         Self::Decode(text.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_decoder_says_becomes_one_line() {
+        let error = PictureError::decode("bad marker\n  at byte 7\r\n");
+        assert_eq!(error.to_string(), "cannot be decoded: bad marker at byte 7");
+    }
+}

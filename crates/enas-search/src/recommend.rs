@@ -450,7 +450,7 @@ mod tests {
     #[test]
     fn classes_of_very_different_size_count_alike() {
         let of = |sizes: [usize; 2]| {
-            let class = |train| ClassCount { class: train.to_string(), train, valid: 60, test: 60 };
+            let class = |train: usize| ClassCount { class: train.to_string(), train, valid: 60, test: 60 };
             let report = Report { classes: sizes.map(class).to_vec(), ..report(90, 96, true) };
             recommend(&report, &Given::default())
         };

@@ -210,7 +210,11 @@ fn of_kind(source: &Source, reason: Reason) -> Vec<&str> {
 pub(crate) fn labels_beside(source: &Source) -> String {
     let is_table =
         |name: &&String| name.to_lowercase().ends_with(".csv") || name.to_lowercase().ends_with(".tsv");
-    match source.others.iter().find(is_table) {
+    // The form of answers that a competition gives has no labels.
+    let is_form = |name: &&String| name.to_lowercase().contains("submission");
+    let mut tables = source.others.iter().filter(is_table);
+    let labels = tables.clone().find(|name| !is_form(name)).or_else(|| tables.next());
+    match labels {
         None => String::new(),
         Some(table) => format!(
             ". Tables of labels such as {table} are not read: for each of its lines, move the image to <label>/<image>"

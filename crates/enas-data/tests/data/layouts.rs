@@ -192,6 +192,7 @@ fn split_folders_without_classes_are_not_taken_for_classes() {
         ["train", "testA"],
     ] {
         let bundle = Bundle::new().with(train, 8).with(test, 8).folder("notes");
+        bundle.file("sample_submission.csv", b"id,label\n");
         bundle.file("train.csv", b"id,label\n");
         let error = message(&bundle);
         for part in
