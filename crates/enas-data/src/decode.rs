@@ -180,7 +180,7 @@ fn explain(error: ImageError) -> PictureError {
             "it has a side above {MAX_SIDE} pixels or takes more than {} MiB to decode; make it smaller",
             MAX_DECODED_BYTES >> 20
         )),
-        other => PictureError::Decode(other.to_string()),
+        other => PictureError::decode(other),
     }
 }
 

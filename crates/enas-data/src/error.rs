@@ -58,6 +58,12 @@ pub enum Error {
         /// The error of the zip reader.
         source: zip::result::ZipError,
     },
+    /// A zip archive is empty or its end is missing.
+    #[error("{} is not a complete zip; download or copy it again", path.display())]
+    ZipIncomplete {
+        /// The archive.
+        path: PathBuf,
+    },
     /// A zip archive is intact but unsafe or unsupported.
     #[error("zip archive {} is refused: {reason}", path.display())]
     ZipRefused {
@@ -201,4 +207,23 @@ pub enum PictureError {
     /// The image is damaged or uses an unsupported feature.
     #[error("cannot be decoded: {0}")]
     Decode(String),
+}
+
+impl PictureError {
+    /// The error of a decoder, in one line.
+    pub(crate) fn decode(error: impl Display) -> Self {
+        let text = error.to_string();
+        Self::Decode(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_decoder_says_becomes_one_line() {
+        let error = PictureError::decode("bad marker\n  at byte 7\r\n");
+        assert_eq!(error.to_string(), "cannot be decoded: bad marker at byte 7");
+    }
 }

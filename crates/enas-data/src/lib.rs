@@ -73,7 +73,7 @@ pub use prepare::{InputSpec, is_picture_name, prepare, prepare_file};
 pub use resize::{Filter, Resize};
 pub use sheet::{Tile, contact_tiles};
 pub use source::{is_system_folder, open_zip};
-pub use split::SplitFile;
+pub use split::{SplitFile, held_out};
 pub use survey::{Survey, survey};
 pub use white::WhiteLevels;
 

@@ -60,6 +60,12 @@ pub(crate) fn stratify(items: &mut [Item], n_classes: usize, fractions: Fraction
     }
 }
 
+/// Numbers of images that a random division takes from the `n` images of one class, for validation and test. A share of
+/// 0 takes none.
+pub fn held_out(n: usize, valid: f64, test: f64) -> (usize, usize) {
+    counts(n, Fractions { valid, test })
+}
+
 /// Numbers of images, of `n`, for validation and test.
 fn counts(n: usize, fractions: Fractions) -> (usize, usize) {
     let wanted = |fraction: f64| match fraction {

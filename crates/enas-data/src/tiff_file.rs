@@ -262,7 +262,7 @@ fn coloured(raster: &Raster, colours: &[u16]) -> Result<DynamicImage, PictureErr
 fn explain(error: TiffError) -> PictureError {
     match error {
         TiffError::LimitsExceeded => PictureError::TooLarge("its TIFF data take too much memory".into()),
-        other => PictureError::Decode(other.to_string()),
+        other => PictureError::decode(other),
     }
 }
 

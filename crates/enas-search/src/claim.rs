@@ -34,17 +34,26 @@ pub(crate) fn claim_default(data: &str, kind: &str) -> Result<(PathBuf, Lock)> {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let data: String = data.chars().map(plain).collect();
     let root = Path::new("runs");
-    fs::create_dir_all(root).map_err(|source| io("cannot create", root, source))?;
+    let failed = |path: &Path, source| io("cannot create", path, with_way_out(source));
+    fs::create_dir_all(root).map_err(|source| failed(root, source))?;
     for n in 1u64.. {
         let dir = root.join(format!("{data}-{kind}-{n}"));
         // `create_dir` fails if the directory exists, so two runs that start together never share one.
         match fs::create_dir(&dir) {
             Ok(()) => return Lock::take(&dir).map(|lock| (dir, lock)),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(io("cannot create", &dir, source)),
+            Err(source) => return Err(failed(&dir, source)),
         }
     }
     unreachable!("there are more numbers than directories")
+}
+
+/// Adds the remedy to an error of the default place for runs.
+fn with_way_out(source: std::io::Error) -> std::io::Error {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => source,
+        kind => std::io::Error::new(kind, format!("{source}; name a folder that can be written with --out")),
+    }
 }
 
 fn refuse_occupied(dir: &Path, own: &[&str]) -> Result<()> {

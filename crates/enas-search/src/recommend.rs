@@ -2,8 +2,8 @@
 //!
 //! Each is one [`Choice`] of key, value and reason. A `--set` of the same key overrides it.
 
-use enas_data::Part;
 use enas_data::doctor::{ClassCount, Report};
+use enas_data::{Part, held_out};
 use serde::{Deserialize, Serialize};
 
 use crate::run::Kind;
@@ -36,6 +36,10 @@ pub struct Given {
     pub image_size: Option<usize>,
     /// `run.batch_size`.
     pub batch_size: Option<usize>,
+    /// `data.valid_fraction`.
+    pub valid_fraction: Option<f64>,
+    /// `data.test_fraction`.
+    pub test_fraction: Option<f64>,
     /// Time limit of everything in seconds, if there is one.
     pub seconds: Option<f64>,
     /// Whether a refit may follow the measurement.
@@ -64,6 +68,10 @@ const LEARNING_RATE: f64 = 0.2;
 const STEPS: usize = 20;
 /// Share of validation and of test images if a tenth is too few.
 const LARGER: f64 = 0.15;
+/// The usual share of each.
+const TENTH: f64 = 0.1;
+/// Ratio of class sizes from which classes are drawn equally often.
+const UNEQUAL: usize = 10;
 /// Minimum number of steps per epoch, so that measuring and saving take little of the time.
 const MEASURED: usize = 50;
 /// Number of steps of the learning-rate warm-up.
@@ -83,14 +91,14 @@ const UPDATES: usize = 30;
 
 /// Recommends the settings for the images of a report that are not given.
 pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
-    let sum = |of: fn(&ClassCount) -> usize| report.classes.iter().map(of).sum::<usize>();
-    let (train, valid, test) = (sum(|c| c.train), sum(|c| c.valid), sum(|c| c.test));
-    let larger_splits = of_splits(report, valid.min(test));
-    let train = if larger_splits.is_empty() { train } else { left_to_train(report, train + valid + test) };
+    let larger = Larger::of(report, given);
+    let (train, valid, test) = larger.sizes();
+    let larger_splits = larger.choices();
     let mut choices = of_looks(report, given);
     choices.extend(larger_splits);
     choices.extend(of_number(train, given.batch_size));
     choices.extend(recipe(train, report.coloured > 0));
+    choices.extend(of_unequal_classes(report));
     if given.refits {
         choices.push(refit(report, (train, valid, test)));
         choices.extend(of_few_images(train));
@@ -142,41 +150,93 @@ fn of_looks(report: &Report, given: &Given) -> Vec<Choice> {
     choices
 }
 
-/// Larger shares for randomly drawn splits of small data sets.
-fn of_splits(report: &Report, smallest: usize) -> Vec<Choice> {
-    if report.drawn.is_empty() || smallest >= ENOUGH {
-        return Vec::new();
-    }
-    let reason = format!("a tenth would be {smallest} images, too few to measure anything");
-    ["data.valid_fraction", "data.test_fraction"].map(|key| choice(key, LARGER, reason.clone())).into()
+/// Sum over the classes of a report.
+fn sum(report: &Report, of: impl Fn(&ClassCount) -> usize) -> usize {
+    report.classes.iter().map(of).sum()
 }
 
-/// Number of training images, of `all`, that are left if the randomly drawn splits take the larger share.
-fn left_to_train(report: &Report, all: usize) -> usize {
-    let drawn = |part| report.drawn.contains(&part);
-    let given = |part, of: fn(&ClassCount) -> usize| match drawn(part) {
-        true => LARGER * all as f64,
-        false => report.classes.iter().map(of).sum::<usize>() as f64,
-    };
-    let held_out = given(Part::Valid, |class| class.valid) + given(Part::Test, |class| class.test);
-    (all as f64 - held_out).round().max(0.0) as usize
+/// Larger shares for the randomly drawn splits of small data sets. Splits that the user provides keep their images.
+struct Larger<'a> {
+    report: &'a Report,
+    given: &'a Given,
+    /// The parts with a larger share.
+    parts: Vec<Part>,
+}
+
+impl<'a> Larger<'a> {
+    fn of(report: &'a Report, given: &'a Given) -> Self {
+        let is_small = |part: &Part| {
+            let (of, fraction): (fn(&ClassCount) -> usize, _) = match part {
+                Part::Train => return false,
+                Part::Valid => (|class| class.valid, given.valid_fraction),
+                Part::Test => (|class| class.test, given.test_fraction),
+            };
+            fraction.is_none() && sum(report, of) < ENOUGH
+        };
+        Self { report, given, parts: report.drawn.iter().copied().filter(is_small).collect() }
+    }
+
+    /// Number of images of a class that are divided at random.
+    fn divided(&self, class: &ClassCount) -> usize {
+        let drawn = |part, n| if self.report.drawn.contains(&part) { n } else { 0 };
+        class.train + drawn(Part::Valid, class.valid) + drawn(Part::Test, class.test)
+    }
+
+    fn choices(&self) -> Vec<Choice> {
+        let all = sum(self.report, |class| self.divided(class));
+        let key = |part: &Part| match part {
+            Part::Test => "data.test_fraction",
+            Part::Train | Part::Valid => "data.valid_fraction",
+        };
+        let tenth = (all as f64 * TENTH).round() as usize;
+        let reason = match tenth < ENOUGH {
+            true => format!("a tenth would be {tenth} images, too few to measure anything"),
+            // The rounding of each class may leave fewer.
+            false => format!("a tenth of each class would be fewer than {ENOUGH} images in all"),
+        };
+        self.parts.iter().map(|part| choice(key(part), LARGER, reason.clone())).collect()
+    }
+
+    /// Number of images for training, validation and test with these shares.
+    fn sizes(&self) -> (usize, usize, usize) {
+        let Self { report, given, parts } = self;
+        if parts.is_empty() {
+            return (sum(report, |c| c.train), sum(report, |c| c.valid), sum(report, |c| c.test));
+        }
+        let share = |part, own: Option<f64>| match report.drawn.contains(&part) {
+            false => 0.0,
+            true if parts.contains(&part) => LARGER,
+            true => own.unwrap_or(TENTH),
+        };
+        let shares = (share(Part::Valid, given.valid_fraction), share(Part::Test, given.test_fraction));
+        let mut sizes = (0, 0, 0);
+        for class in &report.classes {
+            let (valid, test) = held_out(self.divided(class), shares.0, shares.1);
+            sizes.0 += self.divided(class) - valid - test;
+            sizes.1 += if shares.0 > 0.0 { valid } else { class.valid };
+            sizes.2 += if shares.1 > 0.0 { test } else { class.test };
+        }
+        sizes
+    }
 }
 
 /// Settings for batches, passes and epochs that follow from the number of training images.
 fn of_number(train: usize, given: Option<usize>) -> Vec<Choice> {
     let fitting = || if train / LARGE_BATCH >= STEPS { LARGE_BATCH } else { SMALL_BATCH };
     let batch = given.unwrap_or_else(fitting).max(1);
-    let steps = (train / batch).max(1);
-    let passes = MEASURED.div_ceil(steps);
+    let of_pass = (train / batch).max(1);
+    let passes = MEASURED.div_ceil(of_pass);
+    // A batch may span two passes.
+    let steps = (passes * train / batch).max(1);
     let mut choices = Vec::new();
     if given.is_none() {
-        choices.push(choice("run.batch_size", batch, format!("{train} training images make {steps} steps")));
+        let make = if of_pass == 1 { "1 step".to_owned() } else { format!("{of_pass} steps") };
+        choices.push(choice("run.batch_size", batch, format!("{train} training images make {make}")));
     }
     if passes > 1 {
-        let reason = format!("an epoch of {} steps, before each measurement", passes * steps);
+        let reason = format!("an epoch of {steps} steps, before each measurement");
         choices.push(choice("run.passes", passes, reason));
     }
-    let steps = passes * steps;
     let lr = LEARNING_RATE * (batch as f64 / LARGE_BATCH as f64).min(1.0).sqrt();
     let lr = (100.0 * lr).round() / 100.0;
     choices.push(for_training("schedule.lr_max", lr, format!("for batches of {batch} images")));
@@ -218,6 +278,21 @@ fn length_of_search(train: usize, steps: usize) -> Vec<Choice> {
         choices.push(for_search("finals.policy", 0, reason));
     }
     choices
+}
+
+/// Settings for classes of very different sizes, so that a network does not neglect the small ones.
+fn of_unequal_classes(report: &Report) -> Vec<Choice> {
+    let sizes = || report.classes.iter().map(|class| class.train).filter(|n| *n > 0);
+    let (Some(least), Some(most)) = (sizes().min(), sizes().max()) else { return Vec::new() };
+    if most < UNEQUAL * least {
+        return Vec::new();
+    }
+    let times = most / least;
+    let reason = format!("the largest class has {times} times the training images of the smallest");
+    vec![
+        for_training("data.sampling", "balanced", reason),
+        for_training("metric", "macro-f1", "every class counts alike, whatever its size"),
+    ]
 }
 
 /// The setting for the images of a refit. Test images that the user provides are never used for it.
@@ -324,9 +399,71 @@ mod tests {
         assert_eq!((of("data.image_size"), of("data.channels")), ("64".into(), "3".into()));
         assert_eq!((of("run.batch_size"), of("data.test_fraction")), ("32".into(), "0.15".into()));
         assert_eq!(of("schedule.lr_max"), "0.14");
-        // 126 of 180 images make 3 steps.
+        // 124 of 180 images make 3 steps.
         assert_eq!((of("run.passes"), of("run.epochs")), ("17".into(), "30".into()));
         assert_eq!(of("data.augment.flip"), "true");
+    }
+
+    fn reason(choices: &[Choice], key: &str) -> String {
+        choices.iter().find(|choice| choice.key == key).map(|choice| choice.reason.clone()).unwrap()
+    }
+
+    #[test]
+    fn reasons_have_the_numbers_of_the_run() {
+        // 45 per class: 31 training images, 7 + 7 held out.
+        let choices = recommend(&report(45, 96, true), &Given::default());
+        assert_eq!(reason(&choices, "run.batch_size"), "62 training images make 1 step");
+        // 50 passes over 62 images are 3100 images: 96 batches of 32.
+        assert_eq!(reason(&choices, "run.passes"), "an epoch of 96 steps, before each measurement");
+        let wanted = "a tenth would be 9 images, too few to measure anything";
+        for key in ["data.valid_fraction", "data.test_fraction"] {
+            assert_eq!(reason(&choices, key), wanted);
+        }
+    }
+
+    #[test]
+    fn splits_of_the_user_get_no_share_and_no_reason() {
+        // 200 images to divide into training and validation; the 40 test images are the user's.
+        let class = |name: &str| ClassCount { class: name.into(), train: 90, valid: 10, test: 20 };
+        let of_user = Report {
+            drawn: vec![Part::Valid],
+            classes: vec![class("a"), class("b")],
+            ..report(100, 96, true)
+        };
+        let choices = recommend(&of_user, &Given { refits: true, ..Given::default() });
+        assert_eq!(value(&choices, "data.test_fraction"), None);
+        assert!(
+            reason(&choices, "data.valid_fraction").contains("a tenth would be 20 images"),
+            "{choices:?}"
+        );
+        assert_eq!(reason(&choices, "run.batch_size"), "170 training images make 5 steps");
+        assert!(reason(&choices, "refit.images").contains("200 images; the 40 to test"), "{choices:?}");
+
+        let drawn = report(90, 96, true);
+        let given = Given { test_fraction: Some(0.3), ..Given::default() };
+        let choices = recommend(&drawn, &given);
+        assert_eq!(value(&choices, "data.test_fraction"), None, "the user has set it");
+        // Of 90 images of a class, 14 are for validation and 27 for the test.
+        assert_eq!(reason(&choices, "run.batch_size"), "98 training images make 3 steps");
+    }
+
+    #[test]
+    fn classes_of_very_different_size_count_alike() {
+        let of = |sizes: [usize; 2]| {
+            let class = |train: usize| ClassCount { class: train.to_string(), train, valid: 60, test: 60 };
+            let report = Report { classes: sizes.map(class).to_vec(), ..report(90, 96, true) };
+            recommend(&report, &Given::default())
+        };
+        let choices = of([4000, 400]);
+        assert_eq!(value(&choices, "data.sampling"), Some("balanced".into()));
+        assert_eq!(value(&choices, "metric"), Some("macro-f1".into()));
+        assert!(reason(&choices, "data.sampling").contains("10 times"), "{choices:?}");
+        let is_balance = |choice: &Choice| ["data.sampling", "metric"].contains(&choice.key.as_str());
+        assert!(!choices.iter().any(|choice| choice.is_for(Kind::Search) && is_balance(choice)));
+        for equal in [[3999, 400], [4000, 0]] {
+            let choices = of(equal);
+            assert_eq!((value(&choices, "data.sampling"), value(&choices, "metric")), (None, None));
+        }
     }
 
     #[test]
@@ -366,8 +503,8 @@ mod tests {
             let mut found = choices.into_iter().filter(|c| c.is_for(Kind::Search) && c.key == key);
             found.next().unwrap().value.parse::<usize>().unwrap()
         };
-        // 126 training images in batches of 32: 3 steps in each of 17 passes, 6 updates of 10 rewards.
-        assert_eq!((of(90, "controller.steps"), of(90, "run.epochs")), (6, 176));
+        // 17 passes over 124 training images in batches of 32: 65 steps, 7 updates of 10 rewards.
+        assert_eq!((of(90, "controller.steps"), of(90, "run.epochs")), (7, 138));
         // 8,000 in batches of 64: 125 steps.
         assert_eq!((of(5000, "controller.steps"), of(5000, "run.epochs")), (13, 72));
         assert_eq!(of(50_000, "controller.steps"), 30, "never more than published");
@@ -383,15 +520,18 @@ mod tests {
         assert_eq!(value(&choices, "run.batch_size"), None);
         assert_eq!(value(&choices, "child.reductions").unwrap(), "two", "32 pixels halve twice");
         let rewards = choices.iter().find(|choice| choice.key == "controller.steps").unwrap();
-        assert!(rewards.reason.contains("the 60 training steps"), "{}", rewards.reason);
+        assert!(rewards.reason.contains("the 62 training steps"), "{}", rewards.reason);
     }
 
     #[test]
     fn every_choice_is_a_setting_of_the_preset_for_folders() {
         use crate::{Layers, SearchConfig, TrainConfig};
+        let mut unequal = report(1000, 28, false);
+        unequal.classes[0].train = 9;
         for choices in [
             recommend(&report(5000, 28, false), &Given::default()),
             recommend(&report(40, 300, true), &Given::default()),
+            of_unequal_classes(&unequal),
         ] {
             let set =
                 |layers: Layers, choice: &Choice| layers.set(format!("{}={}", choice.key, choice.value));

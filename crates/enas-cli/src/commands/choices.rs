@@ -71,14 +71,20 @@ impl<'a> Asked<'a> {
 
     /// The recommended settings for a report, without those that are set already.
     pub(super) fn choose(&self, report: &Report) -> Vec<Choice> {
+        let fraction = |key| self.value(key).and_then(|value| value.parse().ok());
         let given = Given {
             image_size: self.value("data.image_size").and_then(|value| value.parse().ok()),
+            valid_fraction: fraction("data.valid_fraction"),
+            test_fraction: fraction("data.test_fraction"),
             batch_size: self.value("run.batch_size").and_then(|value| value.parse().ok()),
             seconds: self.time().map(|limit| limit.as_secs_f64()),
             refits: self.refits && self.may_refit(),
         };
         let mut choices = recommend(report, &given);
-        choices.retain(|choice| !self.sets(&choice.key));
+        // Class weights that the user sets are the user's way to balance classes; both together are refused.
+        let rules_out =
+            |key: &str| self.sets(key) || key == "data.sampling" && self.sets("run.class_weights");
+        choices.retain(|choice| !rules_out(&choice.key));
         choices
     }
 
@@ -100,7 +106,9 @@ impl<'a> Asked<'a> {
     }
 
     fn value(&self, key: &str) -> Option<&str> {
-        let assignments = self.standing.iter().chain(&self.settings.set);
+        // How often a class is drawn is a matter of each training, like augmentation, and not of the search before.
+        let standing = if key == "data.sampling" { &[][..] } else { self.standing };
+        let assignments = standing.iter().chain(&self.settings.set);
         let mut parts = assignments.filter_map(|assignment| assignment.split_once('='));
         parts.rfind(|(name, _)| name.trim() == key).map(|(_, value)| value.trim())
     }
@@ -182,5 +190,7 @@ mod tests {
         let asked = Asked { standing: &standing, ..Asked::of(&own) };
         assert_eq!((asked.value("run.batch_size"), asked.value("data.image_size")), (Some("8"), Some("28")));
         assert!(asked.sets("data.image_size") && !asked.sets("run.epochs"));
+        let standing = ["data.sampling=shuffled".to_owned()];
+        assert!(!Asked { standing: &standing, ..Asked::of(&own) }.sets("data.sampling"));
     }
 }

@@ -8,10 +8,14 @@ use clap::{Args, Subcommand};
 use enas_data::Part;
 use enas_data::doctor::{self, Case, ClassCount, Finding, Report, Severity, Sizes};
 
+use enas_search::Kind;
+
+use super::choices::{self, Asked};
 use super::fetch::{self, Fetch};
 use super::{Context, settings, shell_word, use_threads};
 use crate::args::{Images, Settings, whole};
 use crate::failure::{FAILED, SUCCESS};
+use crate::output::visible;
 
 /// Get public images, and look at images before anything is trained on them
 #[derive(Debug, Subcommand)]
@@ -67,7 +71,14 @@ fn check(context: &Context, args: &Check) -> Result<u8> {
     use_threads(args.threads)?;
     let config = settings::train(&args.settings, args.images.path(), None)?;
     let checking = context.console.activity("checking the images");
-    let report = doctor::check(&config.data, config.run.seed())?;
+    let asked = Asked::of(&args.settings);
+    // A run chooses open settings from the images, such as its shares of validation and test images.
+    let as_a_run = |first: &Report| {
+        let choices = asked.is_open(&config.data).then(|| asked.choose(first))?;
+        let settings = choices::below(&choices, Kind::Train, &args.settings);
+        settings::train(&settings, args.images.path(), None).ok().map(|config| config.data)
+    };
+    let report = doctor::check_revised(&config.data, config.run.seed(), as_a_run)?;
     drop(checking);
     context.out.print(&report, |out| write(&report, args.examples, out))?;
     Ok(if report.can_start { SUCCESS } else { FAILED })
@@ -77,7 +88,7 @@ fn check(context: &Context, args: &Check) -> Result<u8> {
 pub(crate) fn in_short(report: &Report) -> Vec<String> {
     let serious = report.findings.iter().filter(|finding| finding.severity != Severity::Note);
     let line = |Finding { severity, summary, consequence, .. }: &Finding| {
-        format!("{}: {summary}. {consequence}", name(*severity))
+        format!("{}: {}. {consequence}", name(*severity), visible(summary))
     };
     let cases = if report.findings.is_empty() {
         String::new()
@@ -89,8 +100,8 @@ pub(crate) fn in_short(report: &Report) -> Vec<String> {
 
 fn write(report: &Report, examples: usize, out: &mut dyn Write) -> io::Result<()> {
     let Report { path, files, usable, classes, .. } = report;
-    writeln!(out, "{path}: {files} pictures, {usable} usable, {} classes\n", classes.len())?;
     if !classes.is_empty() {
+        writeln!(out, "{}: {files} pictures, {usable} usable, {} classes\n", visible(path), classes.len())?;
         write_classes(classes, &report.drawn, out)?;
     }
     if let Some(sizes) = &report.sizes {
@@ -106,11 +117,12 @@ fn write(report: &Report, examples: usize, out: &mut dyn Write) -> io::Result<()
 const SHOWN: usize = 24;
 
 fn write_classes(classes: &[ClassCount], drawn: &[Part], out: &mut dyn Write) -> io::Result<()> {
-    let names = classes.iter().map(|c| c.class.chars().count());
+    let names = classes.iter().map(|c| visible(&c.class).chars().count());
     let width = names.max().unwrap_or(0).max("class".len());
     writeln!(out, "{:width$}  {:>7}  {:>7}  {:>7}", "class", "train", "valid", "test")?;
     for (i, ClassCount { class, train, valid, test }) in classes.iter().enumerate() {
         if classes.len() <= SHOWN || i < SHOWN / 2 || i >= classes.len() - SHOWN / 2 {
+            let class = visible(class);
             writeln!(out, "{class:width$}  {train:>7}  {valid:>7}  {test:>7}")?;
         } else if i == SHOWN / 2 {
             writeln!(out, "… {} more …", classes.len() - SHOWN)?;
@@ -131,11 +143,11 @@ fn write_sizes(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
 
 fn write_finding(finding: &Finding, examples: usize, out: &mut dyn Write) -> io::Result<()> {
     let Finding { severity, kind, summary, consequence, cases } = finding;
-    writeln!(out, "{:7}  {summary}  [{}]", name(*severity), kind.name())?;
+    writeln!(out, "{:7}  {}  [{}]", name(*severity), visible(summary), kind.name())?;
     for Case { paths, detail } in cases.iter().take(examples) {
         let paths = paths.join(" = ");
         let between = if paths.is_empty() || detail.is_empty() { "" } else { ": " };
-        writeln!(out, "           {paths}{between}{detail}")?;
+        writeln!(out, "           {}{between}{}", visible(&paths), visible(detail))?;
     }
     if cases.len() > examples {
         writeln!(out, "           … {} more", cases.len() - examples)?;

@@ -97,3 +97,71 @@ fn the_built_in_digits_are_sound() {
     let table = stdout(folder.path(), &["data", "check", "--set", "data.image_size=8"]);
     assert!(table.ends_with("verdict: a run can start (0 warnings, 0 notes)\n"), "{table}");
 }
+
+#[test]
+fn the_check_describes_the_split_that_a_run_makes() {
+    let folder = temp();
+    let folder = folder.path();
+    write_digits(&folder.join("photos"), 179);
+    let report = json(folder, &check(&[]));
+    let sum = |report: &serde_json::Value, part: &str| -> u64 {
+        report["classes"].as_array().unwrap().iter().map(|class| class[part].as_u64().unwrap()).sum()
+    };
+    let small =
+        ["--cell", "wide-light", "--epochs", "1", "--set", "child.filters=4", "--set", "child.layers=1"];
+    stdout(folder, &[&["train", "photos", "--set", "data.image_size=8"], &small[..]].concat());
+    let split = std::fs::read_to_string(folder.join("runs/photos-train-1/split.json")).unwrap();
+    let split: serde_json::Value = serde_json::from_str(&split).unwrap();
+    for part in ["train", "valid", "test"] {
+        assert_eq!(sum(&report, part), split[part].as_array().unwrap().len() as u64, "{part}");
+    }
+    assert!(sum(&report, "test") > 22, "the larger share: {report}");
+    let notes = report["findings"].as_array().unwrap();
+    assert!(notes.iter().any(|finding| finding["kind"] == "small-split"), "{report}");
+    // What is set by hand and presets are as they are.
+    for more in [&["--set", "data.test_fraction=0.1"][..], &["--preset", "folder"]] {
+        assert!(sum(&json(folder, &check(more)), "test") < 22, "{more:?}");
+    }
+}
+
+#[test]
+fn competition_layouts_are_refused_by_checks_and_runs_alike() {
+    let folder = temp();
+    let folder = folder.path();
+    let pictures = write_digits(&folder.join("digits"), 56);
+    for (i, picture) in pictures.iter().enumerate() {
+        let part = if i % 2 == 0 { "train" } else { "test1" };
+        copy(folder, picture, &format!("photos/{part}/{i}.png"));
+    }
+    fs::write(folder.join("photos/labels.csv"), "id,label\n").unwrap();
+    let output = run(folder, &check(&[]));
+    assert_eq!(output.status.code(), Some(1));
+    let table = text(&output.stdout);
+    assert!(table.contains("test1, train hold no class folders") && table.contains("labels.csv"), "{table}");
+    assert!(table.ends_with("verdict: no run can start (1 error, 0 warnings, 0 notes)\n"), "{table}");
+    let train = ["train", "photos", "--cell", "wide-light", "--epochs", "1"];
+    refused(folder, &train, 1, "test1, train hold no class folders");
+}
+
+#[test]
+fn a_class_name_of_two_lines_keeps_the_table() {
+    let folder = temp();
+    let folder = folder.path();
+    for (i, picture) in write_digits(&folder.join("digits"), 40).iter().enumerate() {
+        copy(folder, picture, &format!("photos/{}/{i}.png", ["two\nlines", "one"][i % 2]));
+    }
+    fs::write(folder.join("photos/two\nlines/broken.png"), b"\x89PNG\r\n\x1a\nrubbish").unwrap();
+    let table = stdout(folder, &check(&[]));
+    assert!(table.contains("\ntwo\\nlines  ") && table.contains("two\\nlines/broken.png"), "{table}");
+    assert!(!table.contains("two\nlines"), "{table}");
+}
+
+#[test]
+fn a_place_where_no_run_can_be_written_names_the_way_out() {
+    let folder = temp();
+    let folder = folder.path();
+    fs::write(folder.join("runs"), "a file").unwrap();
+    let train = ["train", "--cell", "wide-light", "--epochs", "1"];
+    refused(folder, &train, 1, "cannot create runs: ");
+    refused(folder, &train, 1, "; name a folder that can be written with --out");
+}

@@ -92,6 +92,31 @@ fn runs_warn_of_imbalance_and_leakage_in_a_line_each() {
 }
 
 #[test]
+fn a_training_on_unequal_classes_balances_them_unless_the_user_does() {
+    let folder = temp();
+    let folder = folder.path();
+    unequal(folder);
+    let said = |more: &[&str]| {
+        let args = ["train", "photos", "--arc", TINY_ARC, "--epochs", "1", "--set", "data.image_size=8"];
+        let small = ["--set", "child.filters=4", "--set", "child.layers=1"];
+        let output = run(folder, &[&args[..], &small, more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let open = said(&[]);
+    assert!(
+        open.contains("--set data.sampling=balanced ") && open.contains("--set metric=macro-f1 "),
+        "{open}"
+    );
+    assert!(open.contains(" times the training images of the smallest"), "{open}");
+    let weighed = said(&["--set", "run.class_weights=balanced"]);
+    assert!(!weighed.contains("data.sampling=balanced ") && weighed.contains("metric=macro-f1"), "{weighed}");
+    let report = json(folder, &["data", "check", "photos"]);
+    let found = report["findings"].as_array().unwrap().iter().find(|f| f["kind"] == "imbalance").unwrap();
+    assert_eq!(found["severity"], "note", "{found}");
+}
+
+#[test]
 fn weights_that_do_not_fit_are_refused() {
     let folder = temp();
     let folder = folder.path();

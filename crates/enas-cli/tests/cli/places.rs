@@ -99,7 +99,7 @@ fn predict_reads_an_archive_as_the_folder_it_was_made_from() {
     let output = run(folder, &["predict", "--model", &model, "broken.zip", "photos"]);
     assert_eq!(output.status.code(), Some(1));
     let text = text(&output.stdout);
-    assert!(text.starts_with("broken.zip: error: broken.zip is not a readable zip archive"), "{text}");
+    assert!(text.starts_with("broken.zip: error: broken.zip is not a complete zip"), "{text}");
     assert_eq!(text.lines().count(), 13);
 }
 

@@ -2,12 +2,15 @@
 
 use super::report::{Case, ClassCount, Finding, Kind, Severity, count};
 use crate::checks::lacking;
+use crate::config::Sampling;
 use crate::layout::{Item, Part};
 
 /// Minimum number of training images per class; with fewer a network learns little about it.
 const TINY: usize = 10;
 /// Ratio of class sizes from which the imbalance is reported.
 const IMBALANCED: usize = 10;
+/// With fewer images, the 95 % interval of an accuracy may reach 14 points to each side, or further.
+const FEW_TO_MEASURE: usize = 50;
 
 /// Number of images of every class in every part.
 pub(super) fn counts(classes: &[String], items: &[Item]) -> Vec<ClassCount> {
@@ -25,8 +28,8 @@ pub(super) fn counts(classes: &[String], items: &[Item]) -> Vec<ClassCount> {
     counts
 }
 
-/// The finding of imbalance, if there is one.
-pub(super) fn imbalance(counts: &[ClassCount]) -> Option<Finding> {
+/// The finding of imbalance, if there is one. It is a note if the settings balance the classes.
+pub(super) fn imbalance(counts: &[ClassCount], sampling: Sampling) -> Option<Finding> {
     let usual = counts.iter().filter(|c| c.train > 0);
     let (least, most) = (usual.clone().min_by_key(|c| c.train)?, usual.max_by_key(|c| c.train)?);
     if most.train < IMBALANCED * least.train {
@@ -38,17 +41,24 @@ pub(super) fn imbalance(counts: &[ClassCount]) -> Option<Finding> {
         paths: vec![c.class.clone()],
         detail: count(c.train, "training picture", "training pictures"),
     };
+    let (severity, consequence) = match sampling {
+        Sampling::Balanced => {
+            (Severity::Note, "a training draws all classes equally often (data.sampling = \"balanced\")")
+        }
+        Sampling::Shuffled => (
+            Severity::Warning,
+            "rare classes count little: data.sampling = \"balanced\" or run.class_weights = \"balanced\" makes \
+             classes count alike, and the metric \"macro-f1\" measures them so",
+        ),
+    };
     Some(Finding {
-        severity: Severity::Warning,
+        severity,
         kind: Kind::Imbalance,
         summary: format!(
             "the largest class, {}, has {times} times the training pictures of the smallest, {} ({} to {})",
             most.class, least.class, most.train, least.train
         ),
-        consequence:
-            "rare classes count little: data.sampling = \"balanced\" or run.class_weights = \"balanced\" \
-                      makes classes count alike, and the metric \"macro-f1\" measures them so"
-                .into(),
+        consequence: consequence.into(),
         cases: rare.map(case).collect(),
     })
 }
@@ -83,12 +93,30 @@ pub(super) fn scarcity(classes: &[String], items: &[Item], counts: &[ClassCount]
             severity: Severity::Warning,
             kind: Kind::MissingClass,
             summary: format!("{} {is} missing from a split", missing.len()),
-            consequence: "a run can start, but nothing measures how well these classes are recognised there"
-                .into(),
+            consequence: "nothing measures how well these classes are recognised there".into(),
             cases: missing,
         },
     ]
     .into_iter()
     .filter(|finding| !finding.cases.is_empty())
     .collect()
+}
+
+/// The note about validation and test splits that measure coarsely.
+pub(super) fn small_splits(counts: &[ClassCount]) -> Option<Finding> {
+    let sum = |of: fn(&ClassCount) -> usize| counts.iter().map(of).sum::<usize>();
+    let sizes = [(Part::Valid, sum(|c| c.valid)), (Part::Test, sum(|c| c.test))];
+    let few: Vec<(Part, usize)> =
+        sizes.into_iter().filter(|(_, n)| (1..FEW_TO_MEASURE).contains(n)).collect();
+    let said: Vec<String> =
+        few.iter().map(|(part, n)| format!("{} {}", part.name(), count(*n, "image", "images"))).collect();
+    (!few.is_empty()).then(|| Finding {
+        severity: Severity::Note,
+        kind: Kind::SmallSplit,
+        summary: format!("few images to measure with: {}", said.join(", ")),
+        consequence: format!(
+            "differences of a few points there are chance: {FEW_TO_MEASURE} images or more measure better"
+        ),
+        cases: Vec::new(),
+    })
 }

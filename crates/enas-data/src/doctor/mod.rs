@@ -21,7 +21,7 @@ use rayon::prelude::*;
 pub use self::report::{Case, ClassCount, Finding, Kind, Report, Severity};
 pub use self::sizes::{SizeCount, Sizes};
 use crate::checks::{self, Sorted};
-use crate::config::Config;
+use crate::config::{Config, Sampling};
 use crate::dataset::Skipped;
 use crate::error::Error;
 use crate::layout::{self, Item, Layout, Part, Splits};
@@ -50,42 +50,42 @@ use likeness::Likeness;
 /// # }
 /// ```
 pub fn check(config: &Config, seed: Seed) -> Result<Report, Error> {
+    check_revised(config, seed, |_| None)
+}
+
+/// [`check`] with the settings that `revise` derives from a first report; the images are decoded once.
+///
+/// A run may choose its shares of validation and test images, or the size of its input, from the images. The report
+/// then has the splits and the findings of these settings. `revise` is called only if a run can start, and `None` keeps
+/// the first report. Its path must be that of `config`, by whose channels and white levels the images are decoded.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_revised(
+    config: &Config,
+    seed: Seed,
+    revise: impl FnOnce(&Report) -> Option<Config>,
+) -> Result<Report, Error> {
     config.check()?;
     let source = open(&config.path, &[])?;
-    let mut findings = Vec::new();
-    let layout = layout::read(&source).unwrap_or_else(|error| {
-        findings.push(refusal(&error));
-        Layout::default()
+    let read = layout::read(&source).and_then(|layout| {
+        checks::class_count(&source, &layout)?;
+        Ok(layout)
     });
-    // One error is enough: an unknown layout has no classes either.
-    if findings.is_empty() {
-        findings.extend(checks::class_count(&source, &layout).err().map(|e| refusal(&e)));
-    }
-    findings.extend(names::findings(&source, &layout));
+    let layout = match read {
+        Ok(layout) => layout,
+        // Without a layout, everything else would be a consequence of this error.
+        Err(error) => return Ok(Report::refused(&source, refusal(&error))),
+    };
+    let named = names::findings(&source, &layout);
     let mut patient = Patient::examine(&source, layout, config);
-    let stopping = patient.divide(config, seed);
-    // Only the first error is reported; the others are its consequences.
-    if findings.iter().all(|finding| finding.severity != Severity::Error) {
-        findings.extend(stopping);
-    }
-    findings.extend(patient.findings(config));
-    let sizes = Sizes::of(&patient.looks.iter().map(|l| (l.width, l.height)).collect::<Vec<_>>());
-    if let Some(sizes) = &sizes {
-        let sized: Vec<_> = patient.named().map(|(name, l)| (name, l.width, l.height)).collect();
-        findings.extend(sizes::findings(config, sizes, &sized));
-    }
-    findings.sort_by_key(|finding| (finding.severity, finding.kind));
-    Ok(Report {
-        path: source.path.display().to_string(),
-        can_start: findings.iter().all(|finding| finding.severity != Severity::Error),
-        files: patient.items.len() + patient.lost.len(),
-        usable: patient.items.len(),
-        coloured: patient.looks.iter().filter(|looks| looks.coloured).count(),
-        drawn: patient.drawn.to_vec(),
-        classes: classes::counts(&patient.classes, &patient.items),
-        sizes,
-        findings,
-    })
+    let undivided = patient.items.clone();
+    let report = patient.report(config, seed, &named);
+    let revised = if report.can_start { revise(&report) } else { None };
+    let Some(config) = revised else { return Ok(report) };
+    config.check()?;
+    patient.items = undivided;
+    Ok(patient.report(&config, seed, &named))
 }
 
 /// Problems that loading notices; `hashes` are the SHA-256 digests of all files by index.
@@ -98,7 +98,7 @@ pub(crate) fn concerns(
     let groups = duplicates::exact(items.iter().map(|item| hashes[item.file]));
     let mut findings = duplicates::findings(Names { files, classes, items }, &groups, true);
     findings.retain(|finding| finding.severity == Severity::Warning);
-    findings.extend(classes::imbalance(&classes::counts(classes, items)));
+    findings.extend(classes::imbalance(&classes::counts(classes, items), Sampling::default()));
     findings
 }
 
@@ -164,11 +164,36 @@ impl<'a> Patient<'a> {
         patient
     }
 
+    /// Splits the images as a run with these settings would, and reports on the result. `named` are the findings from
+    /// names.
+    fn report(&mut self, config: &Config, seed: Seed, named: &[Finding]) -> Report {
+        let stopping = self.divide(config, seed);
+        let mut findings = [named, &stopping, &self.findings(config)].concat();
+        if !stopping.is_empty() {
+            // Classes and images that a split lacks are a consequence of the error.
+            findings.retain(|finding| !matches!(finding.kind, Kind::MissingClass | Kind::SmallSplit));
+        }
+        let sizes = Sizes::of(&self.looks.iter().map(|l| (l.width, l.height)).collect::<Vec<_>>());
+        if let Some(sizes) = &sizes {
+            let sized: Vec<_> = self.named().map(|(name, l)| (name, l.width, l.height)).collect();
+            findings.extend(sizes::findings(config, sizes, &sized));
+        }
+        findings.sort_by_key(|finding| (finding.severity, finding.kind));
+        Report {
+            path: self.source.path.display().to_string(),
+            can_start: findings.iter().all(|finding| finding.severity != Severity::Error),
+            files: self.items.len() + self.lost.len(),
+            usable: self.items.len(),
+            coloured: self.looks.iter().filter(|looks| looks.coloured).count(),
+            drawn: self.drawn.to_vec(),
+            classes: classes::counts(&self.classes, &self.items),
+            sizes,
+            findings,
+        }
+    }
+
     /// Splits the images as a run would; returns the findings that would stop a run.
     fn divide(&mut self, config: &Config, seed: Seed) -> Vec<Finding> {
-        if self.classes.is_empty() {
-            return Vec::new();
-        }
         let learnable =
             checks::classes_can_be_learnt(self.source, &self.splits, &self.classes, self.sorted());
         divide(&mut self.items, self.classes.len(), self.drawn, config, seed);
@@ -200,8 +225,9 @@ impl<'a> Patient<'a> {
         findings.extend(duplicates::findings(names, &near, false));
 
         let counts = classes::counts(&self.classes, &self.items);
-        findings.extend(classes::imbalance(&counts));
+        findings.extend(classes::imbalance(&counts, config.sampling));
         findings.extend(classes::scarcity(&self.classes, &self.items, &counts));
+        findings.extend(classes::small_splits(&counts));
         findings
     }
 }

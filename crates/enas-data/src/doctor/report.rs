@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sizes::Sizes;
 use crate::layout::Part;
+use crate::source::Source;
 
 /// The report of one data set. Equal data and settings give equal reports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +109,8 @@ pub enum Kind {
     TinyClass,
     /// Classes that the validation or test split lacks.
     MissingClass,
+    /// A validation or test split with few images.
+    SmallSplit,
     /// The same file more than once in a split.
     Duplicate,
     /// Nearly the same image more than once in a split.
@@ -164,6 +167,7 @@ impl Kind {
             Self::Imbalance => "imbalance",
             Self::TinyClass => "tiny-class",
             Self::MissingClass => "missing-class",
+            Self::SmallSplit => "small-split",
             Self::Duplicate => "duplicate",
             Self::NearDuplicate => "near-duplicate",
             Self::Constant => "constant",
@@ -184,6 +188,23 @@ impl Kind {
             Self::Palette => "palette",
             Self::Rotated => "rotated",
             Self::Animated => "animated",
+        }
+    }
+}
+
+impl Report {
+    /// The report on a source without a usable layout: its only finding is `why`.
+    pub(super) fn refused(source: &Source, why: Finding) -> Self {
+        Self {
+            path: source.path.display().to_string(),
+            can_start: false,
+            files: 0,
+            usable: 0,
+            coloured: 0,
+            drawn: Vec::new(),
+            classes: Vec::new(),
+            sizes: None,
+            findings: vec![why],
         }
     }
 }

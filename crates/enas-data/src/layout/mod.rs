@@ -6,13 +6,14 @@ mod splits;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::Error;
 use crate::left_out::{LeftOut, Note, Reason, some};
 use crate::source::{Source, kind_of_other};
 use sorting::{Place, Sorting};
 pub(crate) use splits::Splits;
-use splits::spelled;
+use splits::{spelled, spelled_flat};
 
 /// One of the three splits of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,17 +92,47 @@ pub(crate) fn read(source: &Source) -> Result<Layout, Error> {
     if let Some(splits) = splits::find(source, &top)? {
         return with_splits(source, &top, splits);
     }
-    if top.iter().all(|name| is_split_name(name)) {
-        let found = top.join(", ");
+    let flat = flat_splits(source, &top);
+    if !flat.is_empty() {
         return Err(problem(
             source,
             format!(
-                "{found} hold no class folders; pictures belong into train/<class>/, test/<class>/{}",
+                "{} hold no class folders{}; put each picture whose class is known into train/<class>/, and pictures \
+                 without a class elsewhere. If these are the classes, rename the folders{}",
+                flat.join(", "),
+                examples_in(source, &flat),
                 labels_beside(source)
             ),
         ));
     }
     without_splits(source, &top)
+}
+
+/// The top-level folders with images if all of them are called like splits, so that they are no classes; else none.
+///
+/// Different additional words make classes: `crash test` and `train station`.
+fn flat_splits<'a>(source: &Source, top: &[&'a str]) -> Vec<&'a str> {
+    if top.iter().all(|name| is_split_name(name)) {
+        return top.to_vec();
+    }
+    let filled: BTreeSet<&str> = source.files.iter().filter_map(|f| Some(f.split_once('/')?.0)).collect();
+    let filled: Vec<&str> = top.iter().copied().filter(|name| filled.contains(name)).collect();
+    let rests: Option<Vec<String>> = filled.iter().map(|n| spelled_flat(n).map(|(_, rest)| rest)).collect();
+    let is_split = rests.is_some_and(|rests| {
+        let distinct: BTreeSet<&String> = rests.iter().collect();
+        rests.len() > 1 && (distinct.len() < rests.len() || rests.iter().any(String::is_empty))
+    });
+    if is_split { filled } else { Vec::new() }
+}
+
+/// The first image of each folder, in brackets.
+fn examples_in(source: &Source, folders: &[&str]) -> String {
+    let first = |folder: &&str| {
+        let is_inside = |f: &&String| f.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        source.files.iter().find(is_inside).map(String::as_str)
+    };
+    let found: Vec<&str> = folders.iter().filter_map(first).collect();
+    if found.is_empty() { String::new() } else { format!(" (they hold {})", some(&found)) }
 }
 
 /// The images of one part, or all if there are no splits, for given classes: those of a model.
@@ -119,15 +150,22 @@ pub(crate) fn read_known_classes(source: &Source, part: Part, classes: &[String]
     }
     let mut sorted = Sorting::of(source, splits.as_ref());
     sorted.places.retain(|place| place.part.is_none_or(|p| p == part));
+    let known = Classes::of(classes.iter().map(String::as_str));
     let mut items = Vec::new();
     let mut unknown = BTreeSet::new();
     for Place { file, class, .. } in &sorted.places {
-        match classes.iter().position(|c| c == class) {
+        match known.class(class) {
             Some(class) => items.push(Item { file: *file, class, part: Some(part) }),
             None => drop(unknown.insert((*class).to_owned())),
         }
     }
     if !unknown.is_empty() {
+        if let Some(folder) = splits.as_ref().and_then(|splits| splits.folder(part))
+            && let Some(only) = only_unknown(&sorted.places, part, &known)
+        {
+            let problem_is = unlabelled(source, &[(part, folder, only)], "the model");
+            return Err(problem(source, problem_is));
+        }
         return Err(Error::UnknownClasses {
             split: if splits.is_some() { part.name().into() } else { "the folder".into() },
             reference: "the model",
@@ -172,7 +210,11 @@ fn of_kind(source: &Source, reason: Reason) -> Vec<&str> {
 pub(crate) fn labels_beside(source: &Source) -> String {
     let is_table =
         |name: &&String| name.to_lowercase().ends_with(".csv") || name.to_lowercase().ends_with(".tsv");
-    match source.others.iter().find(is_table) {
+    // The form of answers that a competition gives has no labels.
+    let is_form = |name: &&String| name.to_lowercase().contains("submission");
+    let mut tables = source.others.iter().filter(is_table);
+    let labels = tables.clone().find(|name| !is_form(name)).or_else(|| tables.next());
+    match labels {
         None => String::new(),
         Some(table) => format!(
             ". Tables of labels such as {table} are not read: for each of its lines, move the image to <label>/<image>"
@@ -197,12 +239,100 @@ fn has_images_directly(source: &Source, folder: &str) -> bool {
     source.files.iter().find(below).is_some()
 }
 
+/// A name in the Unicode normal form NFC. Systems write the same name with composed or with decomposed letters.
+fn composed(name: &str) -> String {
+    name.nfc().collect()
+}
+
+/// Class names, one for all folders with the same name in Unicode normal form.
+struct Classes {
+    names: Vec<String>,
+    index: BTreeMap<String, usize>,
+    /// The classes with several folders.
+    joined: Vec<String>,
+}
+
+impl Classes {
+    fn of<'a>(folders: impl Iterator<Item = &'a str>) -> Self {
+        let mut classes = Self { names: Vec::new(), index: BTreeMap::new(), joined: Vec::new() };
+        for folder in folders {
+            let name = composed(folder);
+            match classes.index.get(&name) {
+                Some(_) => classes.joined.push(name),
+                None => {
+                    classes.index.insert(name, classes.names.len());
+                    classes.names.push(folder.to_owned());
+                }
+            }
+        }
+        classes
+    }
+
+    /// The class of a folder.
+    fn class(&self, folder: &str) -> Option<usize> {
+        self.index.get(&composed(folder)).copied()
+    }
+
+    /// The note about folders that are one class.
+    fn note(&self) -> Option<Note> {
+        let joined: Vec<&str> = self.joined.iter().map(String::as_str).collect();
+        (!joined.is_empty()).then(|| {
+            let found = format!("folders of the same name in two Unicode spellings ({})", some(&joined));
+            Note::new(found, "taken as one class")
+        })
+    }
+}
+
+/// The folder in which all images of `part` lie, if that is not a class.
+fn only_unknown<'a>(places: &[Place<'a>], part: Part, known: &Classes) -> Option<&'a str> {
+    let mut folders = places.iter().filter(|place| place.part == Some(part)).map(|place| place.class);
+    let first = folders.next()?;
+    let is_alike = |name: &String| name.to_lowercase() == first.to_lowercase();
+    let is_class = known.class(first).is_some() || known.names.iter().any(is_alike);
+    (known.names.len() > 1 && !is_class && folders.all(|other| other == first)).then_some(first)
+}
+
+/// The message about parts whose images lie in one folder that is not a class: part, its folder, and that one.
+fn unlabelled(source: &Source, parts: &[(Part, &str, &str)], reference: &str) -> String {
+    let holds = |(_, folder, only): &(Part, &str, &str)| format!("{folder}/{only}");
+    let found: Vec<String> = parts.iter().map(holds).collect();
+    let folders: Vec<&str> = parts.iter().map(|(_, folder, _)| *folder).collect();
+    let names: Vec<&str> = parts.iter().map(|(part, ..)| part.name()).collect();
+    let (hold, split) = match parts.len() {
+        1 => ("holds the only pictures of its split, and its name is not a class", "split is"),
+        _ => ("hold the only pictures of their splits, and their names are not classes", "splits are"),
+    };
+    let is_table = |name: &&String| {
+        let is_inside = folders.iter().any(|f| name.strip_prefix(f).is_some_and(|r| r.starts_with('/')));
+        is_inside && [".txt", ".csv", ".tsv"].iter().any(|end| name.to_lowercase().ends_with(end))
+    };
+    let table = match source.others.iter().find(is_table) {
+        None => String::new(),
+        Some(table) => format!(" (the classes may be in {table}, which is not read)"),
+    };
+    let else_drawn = match reference {
+        "train" => {
+            let (folders, names) = (folders.join(" and "), names.join(" and "));
+            format!("; or move {folders} away, and the {names} {split} drawn from train")
+        }
+        _ => "; `enas predict` labels pictures without a class".to_owned(),
+    };
+    format!(
+        "{} {hold} of {reference}. Sort these pictures into {}/<class>/{table}{else_drawn}",
+        found.join(" and "),
+        folders[0]
+    )
+}
+
 fn without_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
     let mut sorting = Sorting::of(source, None);
     let inside = splits_inside(&mut sorting);
-    let class_of: BTreeMap<&str, usize> = top.iter().enumerate().map(|(i, name)| (*name, i)).collect();
-    let item = |place: &Place<'_>| Item { file: place.file, class: class_of[place.class], part: place.part };
-    let mut notes: Vec<Note> = Vec::new();
+    let classes = Classes::of(top.iter().copied());
+    let item = |place: &Place<'_>| {
+        let class = classes.class(place.class).expect("every top-level folder is a class");
+        Item { file: place.file, class, part: place.part }
+    };
+    let mut notes: Vec<Note> = classes.note().into_iter().collect();
     let drawn: &'static [Part] = match inside {
         None => {
             notes.extend(sorting.note_of_deep(source));
@@ -213,9 +343,10 @@ fn without_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
             splits.drawn()
         }
     };
+    let items = sorting.places.iter().map(item).collect();
     Ok(Layout {
-        classes: top.iter().map(|name| name.to_string()).collect(),
-        items: sorting.places.iter().map(item).collect(),
+        classes: classes.names,
+        items,
         drawn,
         splits: Splits::default(),
         left_out: sorting.left_out,
@@ -268,17 +399,27 @@ fn with_splits(source: &Source, top: &[&str], splits: Splits) -> Result<Layout, 
         return Err(problem(source, format!("its {train} folder has no class folders")));
     }
     let sorting = Sorting::of(source, Some(&splits));
-    let class_of: BTreeMap<&str, usize> = classes.iter().enumerate().map(|(i, name)| (*name, i)).collect();
+    let classes = Classes::of(classes.into_iter());
     let mut items = Vec::new();
     let mut unknown = BTreeSet::new();
     for &Place { file, class, part, .. } in &sorting.places {
-        match class_of.get(class) {
-            Some(&class) => items.push(Item { file, class, part }),
+        match classes.class(class) {
+            Some(class) => items.push(Item { file, class, part }),
             None => drop(unknown.insert((part, class))),
         }
     }
     if let Some(&(part, _)) = unknown.first() {
-        let alike = |class: &str| classes.iter().find(|known| known.to_lowercase() == class.to_lowercase());
+        let unsorted: Vec<(Part, &str, &str)> = Part::ALL
+            .into_iter()
+            .filter_map(|part| {
+                Some((part, splits.folder(part)?, only_unknown(&sorting.places, part, &classes)?))
+            })
+            .collect();
+        if !unsorted.is_empty() {
+            return Err(problem(source, unlabelled(source, &unsorted, "train")));
+        }
+        let alike =
+            |class: &str| classes.names.iter().find(|known| known.to_lowercase() == class.to_lowercase());
         let named = |class: &str| match alike(class) {
             Some(known) => format!("{class} (train has {known}: rename one of them)"),
             None => class.to_owned(),
@@ -291,9 +432,9 @@ fn with_splits(source: &Source, top: &[&str], splits: Splits) -> Result<Layout, 
             classes: names.collect(),
         });
     }
-    let notes = [note_of_drawn(&splits), sorting.note_of_deep(source)];
+    let notes = [note_of_drawn(&splits), sorting.note_of_deep(source), classes.note()];
     Ok(Layout {
-        classes: classes.iter().map(|c| c.to_string()).collect(),
+        classes: classes.names,
         items,
         drawn: splits.drawn(),
         left_out: with_other_folders(sorting.left_out, top, &splits),

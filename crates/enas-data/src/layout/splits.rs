@@ -70,6 +70,23 @@ pub(crate) fn spelled(name: &str) -> Option<(Part, String)> {
     Some((part?, rest.join("-")))
 }
 
+/// [`spelled`] for a folder without class folders: also with numbers and words in one, as in `test1`, `train2017` and
+/// `TrainImages`.
+pub(super) fn spelled_flat(name: &str) -> Option<(Part, String)> {
+    let mut words = String::new();
+    let mut last = ' ';
+    for c in name.chars() {
+        if last.is_lowercase() && c.is_uppercase() || last.is_alphabetic() && c.is_numeric() {
+            words.push(' ');
+        }
+        words.push(c);
+        last = c;
+    }
+    let is_number = |word: &&str| word.chars().all(char::is_numeric);
+    let words: Vec<&str> = words.split(|c: char| !c.is_alphanumeric()).filter(|w| !is_number(w)).collect();
+    spelled(&words.join(" "))
+}
+
 /// The split folders among the top-level folders `top`; `None` if there are no splits.
 ///
 /// A folder called `train`, `valid` or `test` that contains further folders makes a layout with splits. Other
@@ -177,6 +194,18 @@ mod tests {
         ] {
             assert_eq!(spelled(name), Some((part, String::new())), "{name}");
         }
+        for (name, part) in [
+            ("test1", Part::Test),
+            ("train2017", Part::Train),
+            ("TrainImages", Part::Train),
+            ("train_images", Part::Train),
+            ("TRAIN", Part::Train),
+            ("val-2", Part::Valid),
+        ] {
+            assert_eq!(spelled_flat(name), Some((part, String::new())), "{name}");
+        }
+        assert_eq!(spelled_flat("testA"), Some((Part::Test, "a".into())));
+        assert_eq!(spelled_flat("bus1"), None);
         assert_eq!(spelled("seg_train"), Some((Part::Train, "seg".into())));
         for name in ["cat", "trainer", "pretrain", "train_test", "contest", "validity", "set", "t"] {
             assert_eq!(spelled(name), None, "{name}");

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind};
+use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
 
-use zip::ZipArchive;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use crate::error::Error;
+use crate::prepare::is_picture_name;
 
 /// Maximum number of entries. Each takes some hundred bytes of memory while the archive is open.
 const MAX_ENTRIES: usize = 4_000_000;
@@ -25,7 +26,8 @@ const LARGE: u64 = 1 << 30;
 /// encryption, and a plausible compression ratio.
 ///
 /// # Errors
-/// [`Error::ZipRefused`] with the entry and the reason; [`Error::Zip`] for a damaged archive; [`Error::Io`].
+/// [`Error::ZipRefused`] with the entry and the reason; [`Error::ZipIncomplete`] for one that is cut off;
+/// [`Error::Zip`] for one that is damaged otherwise; [`Error::Io`].
 pub fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>, Error> {
     open(path, Use::Unpack)
 }
@@ -46,7 +48,10 @@ fn open(path: &Path, purpose: Use) -> Result<ZipArchive<BufReader<File>>, Error>
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     let bytes = file.metadata().map_err(|e| Error::io(path, e))?.len();
     let refused = |reason: String| Error::ZipRefused { path: path.into(), reason };
-    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|e| broken(path, e))?;
+    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|e| match is_cut_off(path) {
+        true => Error::ZipIncomplete { path: path.into() },
+        false => broken(path, e),
+    })?;
     if zip.len() > MAX_ENTRIES {
         return Err(refused(format!("it lists {} entries, at most {MAX_ENTRIES} are read", zip.len())));
     }
@@ -88,6 +93,14 @@ fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>, purpose: Use) -> R
         if entry.encrypted() {
             return refused(format!("the entry {name:?} is encrypted; make an archive without a password"));
         }
+        if let Some(method) = unread_method(entry.compression())
+            && (purpose == Use::Unpack || is_picture_name(&name))
+        {
+            return refused(format!(
+                "the entry {name:?} is compressed with {method}, which is not read; unpack it, or zip it again with \
+                 deflate"
+            ));
+        }
         unpacked = unpacked.saturating_add(entry.size());
         packed = packed.saturating_add(entry.compressed_size());
         // A name in two spellings, or both a file and a folder.
@@ -103,6 +116,28 @@ fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>, purpose: Use) -> R
         }
         _ => Ok((unpacked, packed)),
     }
+}
+
+/// The name of a compression method that is not read.
+fn unread_method(method: CompressionMethod) -> Option<&'static str> {
+    const NAMES: [(CompressionMethod, &str); 4] = [
+        (CompressionMethod::DEFLATE64, "Deflate64"),
+        (CompressionMethod::BZIP2, "bzip2"),
+        (CompressionMethod::LZMA, "LZMA"),
+        (CompressionMethod::ZSTD, "Zstandard"),
+    ];
+    if method == CompressionMethod::Stored || method == CompressionMethod::Deflated {
+        return None;
+    }
+    let known = NAMES.into_iter().find(|(other, _)| *other == method);
+    Some(known.map_or("another method", |(_, name)| name))
+}
+
+/// Whether an unreadable archive is empty, or begins like one, so that its end is missing.
+fn is_cut_off(path: &Path) -> bool {
+    let mut begins = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut begins));
+    read.is_ok() && (begins.is_empty() || begins.starts_with(b"PK"))
 }
 
 /// The name of an entry on this system, relative to the root. Some archivers write backslashes, a leading `./`, or a
@@ -123,7 +158,8 @@ fn is_inside(name: &str, purpose: Use) -> bool {
 /// The error for an archive that cannot be read.
 pub(super) fn broken(path: &Path, source: ZipError) -> Error {
     match source {
-        ZipError::Io(e) if e.kind() != ErrorKind::UnexpectedEof => Error::io(path, e),
+        ZipError::Io(e) if e.kind() == ErrorKind::UnexpectedEof => Error::ZipIncomplete { path: path.into() },
+        ZipError::Io(e) => Error::io(path, e),
         source => Error::Zip { path: path.into(), source },
     }
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use enas_data::doctor::{Finding, Kind, Report, Severity, check};
-use enas_data::{Config, Error, Resize, load};
+use enas_data::doctor::{Finding, Kind, Report, Severity, check, check_revised};
+use enas_data::{Config, Error, Resize, Sampling, load};
 use enas_rng::Seed;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
@@ -50,8 +50,11 @@ fn config(bundle: &Bundle) -> Config {
     Config { image_size: 32, ..bundle.config() }
 }
 
+/// The report without the note about few images to measure with: all these data sets are small.
 fn examined(config: &Config) -> Report {
-    check(config, Seed::new(1)).unwrap()
+    let mut report = check(config, Seed::new(1)).unwrap();
+    report.findings.retain(|finding| finding.kind != Kind::SmallSplit);
+    report
 }
 
 /// The only finding there is.
@@ -286,7 +289,10 @@ fn small_and_unequal_classes_are_counted() {
         imbalance.summary.contains("ant, has 10 times") && imbalance.summary.contains("cat (42 to 4)"),
         "{imbalance:?}"
     );
-    assert_eq!(paths(imbalance), ["cat"]);
+    assert_eq!((paths(imbalance), imbalance.severity), (vec!["cat"], Severity::Warning));
+    let balanced = examined(&Config { sampling: Sampling::Balanced, ..config(&bundle) });
+    let imbalance = finding(&balanced, Kind::Imbalance);
+    assert_eq!((paths(imbalance), imbalance.severity), (vec!["cat"], Severity::Note));
 }
 
 #[test]
@@ -370,6 +376,61 @@ fn the_verdict_is_that_of_loading() {
     for bundle in [sound(), crate::bundle::with_splits()] {
         assert_eq!(examined(&config(&bundle)).can_start, load(&config(&bundle), Seed::new(1)).is_ok());
     }
+}
+
+#[test]
+fn an_error_of_the_layout_is_the_only_finding() {
+    let flat = Bundle::new().with("train", 20).with("test", 20).folder("empty");
+    flat.file("train.csv", b"id,label\n");
+    flat.file("loose.png", &wave_png(1, 40, 40));
+    let loose = Bundle::new();
+    (0..5).for_each(|i| drop(loose.file(&format!("{i}.png"), &wave_png(i, 40, 40))));
+    let one_class = Bundle::new().with("cat", 3);
+    one_class.file("loose.png", &wave_png(1, 40, 40));
+    for bundle in [flat, loose, one_class, sound().with("test/wasp", 2), Bundle::new()] {
+        let report = check(&config(&bundle), Seed::new(1)).unwrap();
+        assert!(!report.can_start && report.findings.len() == 1, "{:#?}", report.findings);
+        assert_eq!((report.files, report.classes.len(), &report.sizes), (0, 0, &None));
+    }
+    // With a layout, the classes that are missing because of the error are not found again.
+    let bundle = Bundle::new().with("ant", 1).with("bee", 2);
+    let report = check(&config(&bundle), Seed::new(1)).unwrap();
+    let kinds: Vec<Kind> = report.findings.iter().map(|finding| finding.kind).collect();
+    assert!(kinds.contains(&Kind::Layout) && !kinds.contains(&Kind::MissingClass), "{kinds:?}");
+}
+
+#[test]
+fn few_images_to_measure_with_are_noted() {
+    let report = check(&config(&sound()), Seed::new(1)).unwrap();
+    let note = finding(&report, Kind::SmallSplit);
+    assert_eq!(note.severity, Severity::Note);
+    assert_eq!(note.summary, "few images to measure with: valid 6 images, test 6 images");
+    let digits = check(&Config { image_size: 8, ..Config::default() }, Seed::new(1)).unwrap();
+    assert!(digits.findings.iter().all(|finding| finding.kind != Kind::SmallSplit));
+}
+
+#[test]
+fn a_report_can_be_that_of_revised_settings() {
+    let bundle = Bundle::new();
+    for n in 0..60 {
+        let class = if n % 2 == 0 { "ant" } else { "bee" };
+        bundle.file(&format!("{class}/{n:02}.png"), &wave_png(n, 40, 40));
+    }
+    // The same image in two files: which parts they are in depends on the shares.
+    bundle.file("ant/again.png", &wave_png(0, 40, 40));
+    let first = config(&bundle);
+    let second = Config { valid_fraction: 0.2, test_fraction: 0.3, image_size: 8, ..first.clone() };
+    let mut seen = None;
+    let revised = check_revised(&first, Seed::new(1), |report| {
+        seen = Some(report.clone());
+        Some(second.clone())
+    });
+    assert_eq!(revised.unwrap(), check(&second, Seed::new(1)).unwrap());
+    assert_eq!(seen.unwrap(), check(&first, Seed::new(1)).unwrap());
+    assert_eq!(check_revised(&first, Seed::new(1), |_| None).unwrap(), check(&first, Seed::new(1)).unwrap());
+    let stopped = Bundle::new().with("cat", 3);
+    let revised = check_revised(&config(&stopped), Seed::new(1), |_| unreachable!("no run can start"));
+    assert!(!revised.unwrap().can_start);
 }
 
 #[test]

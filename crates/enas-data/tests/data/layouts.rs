@@ -179,6 +179,91 @@ fn what_is_there_instead_of_class_folders_is_said() {
 }
 
 #[test]
+fn split_folders_without_classes_are_not_taken_for_classes() {
+    for [train, test] in [
+        ["train", "test1"],
+        ["train_images", "test_images"],
+        ["Training", "Testing"],
+        ["Train", "Test"],
+        ["TRAIN", "TEST"],
+        ["TrainImages", "TestImages"],
+        ["train2017", "val2017"],
+        ["seg_train", "seg_test"],
+        ["train", "testA"],
+    ] {
+        let bundle = Bundle::new().with(train, 8).with(test, 8).folder("notes");
+        bundle.file("sample_submission.csv", b"id,label\n");
+        bundle.file("train.csv", b"id,label\n");
+        let error = message(&bundle);
+        for part in
+            [train, test, "hold no class folders", "train.csv", "train/<class>/", "rename the folders"]
+        {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert!(error.contains(&format!("{train}/000.png")), "{error}");
+    }
+    // Next to other classes, such a name is a class.
+    let bundle = Bundle::new().with("bus", 6).with("car", 6).with("train", 6);
+    assert_eq!(loaded(&bundle).0.classes, ["bus", "car", "train"]);
+    let bundle = Bundle::new().with("bus", 6).with("train", 6);
+    assert_eq!(loaded(&bundle).0.classes, ["bus", "train"]);
+}
+
+#[test]
+fn a_split_whose_only_folder_is_not_a_class_holds_images_without_labels() {
+    let bundle = animals(Bundle::new(), "train", 10).with("test/unknown", 7);
+    let error = message(&bundle);
+    for part in [
+        "test/unknown holds the only pictures of its split, and its name is not a class of train",
+        "Sort these pictures into test/<class>/",
+        "or move test away, and the test split is drawn from train",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    // Tiny ImageNet: both splits, and a table of the classes.
+    let bundle = animals(Bundle::new(), "train", 10).with("val/images", 7).with("test/images", 7);
+    bundle.file("val/val_annotations.txt", b"val_0.JPEG\tn03444034\n");
+    let error = message(&bundle);
+    for part in [
+        "val/images and test/images hold the only pictures of their splits",
+        "val/val_annotations.txt, which is not read",
+        "move val and test away, and the valid and test splits are drawn from train",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    // A class in another spelling is still named as that.
+    let bundle = animals(Bundle::new(), "train", 4).with("test/Cat", 2);
+    assert!(message(&bundle).contains("Cat (train has cat: rename one of them)"), "{}", message(&bundle));
+
+    let model = loaded(&Bundle::new().with("cat", 10).with("dog", 10)).0;
+    let bundle = animals(Bundle::new(), "train", 10).with("test/images", 7);
+    let (input, how) = (bundle.config().input(), (false, Holding::Decoded));
+    let error = load_labelled(bundle.root(), Part::Test, &model.classes, &input, &model.normalization, how)
+        .unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("not a class of the model") && error.contains("enas predict"), "{error}");
+}
+
+#[test]
+fn class_names_that_are_equal_in_unicode_are_one_class() {
+    let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+    let bundle = Bundle::new().with(&format!("train/{composed}"), 10).with("train/dog", 10);
+    let bundle = bundle.with(&format!("test/{decomposed}"), 4).with("test/dog", 4);
+    let (data, _) = loaded(&bundle);
+    assert_eq!((data.classes.clone(), sizes(&data)), (vec![composed.to_owned(), "dog".into()], [18, 2, 8]));
+
+    let bundle = Bundle::new().with(composed, 10).with(decomposed, 10).with("dog", 10);
+    let (both, log) = loaded(&bundle);
+    assert_eq!((both.classes.len(), sizes(&both).iter().sum::<usize>()), (2, 30));
+    assert!(warning(&log, "two Unicode spellings").contains("taken as one class"), "{log}");
+
+    let bundle = Bundle::new().with(decomposed, 3).with("dog", 3);
+    let (input, how) = (bundle.config().input(), (false, Holding::Decoded));
+    let measured = load_labelled(bundle.root(), Part::Test, &data.classes, &input, &data.normalization, how);
+    assert_eq!(measured.unwrap().0.len(), 6);
+}
+
+#[test]
 fn classes_that_differ_in_case_between_splits_are_named_together() {
     let bundle = animals(Bundle::new(), "train", 4).with("test/Cat", 2).with("test/dog", 2);
     assert!(message(&bundle).contains("Cat (train has cat: rename one of them)"), "{}", message(&bundle));

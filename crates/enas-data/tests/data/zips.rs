@@ -8,7 +8,7 @@ use enas_data::{Config, Dataset, Error, load};
 use enas_rng::Seed;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use crate::bundle::{Bundle, png, with_splits};
+use crate::bundle::{Bundle, png, with_log, with_splits};
 
 /// Packs everything below `root` into `to`, each name behind `prefix`.
 pub(crate) fn pack(root: &Path, to: &Path, prefix: &str) {
@@ -102,7 +102,11 @@ fn damaged_archives_are_errors_and_damaged_entries_are_skipped() {
     pack(here.root(), &path, "");
     let bytes = fs::read(&path).unwrap();
     let cut = bundle.file("cut.zip", &bytes[..bytes.len() - 40]);
-    assert!(matches!(load_zip(&cut), Err(Error::Zip { .. })), "{:?}", load_zip(&cut).err());
+    for path in [cut, bundle.file("empty.zip", b""), bundle.file("begun.zip", &bytes[..100])] {
+        let error = load_zip(&path).unwrap_err();
+        assert!(matches!(error, Error::ZipIncomplete { .. }), "{error:?}");
+        assert!(error.to_string().ends_with("is not a complete zip; download or copy it again"), "{error}");
+    }
 
     // One flipped bit inside a picture: the checksum of the entry does not fit any more.
     let picture = fs::read(here.root().join("train/cat/000.png")).unwrap();
@@ -151,6 +155,33 @@ fn encrypted_archives_are_refused_with_the_remedy() {
     fs::write(&path, bytes).unwrap();
     let error = load_zip(&path).unwrap_err().to_string();
     assert!(error.contains("\"a/0.png\" is encrypted; make an archive without a password"), "{error}");
+}
+
+#[test]
+fn methods_that_are_not_read_are_named_once() {
+    for (method, name) in [(9u16, "Deflate64"), (12, "bzip2"), (14, "LZMA"), (93, "Zstandard")] {
+        let bundle = Bundle::new();
+        let pictures: Vec<(String, Vec<u8>)> =
+            (0..12).map(|i| (format!("{}/{i}.png", ["a", "b"][i % 2]), png(1, i as u8))).collect();
+        let entries: Vec<(&str, &[u8])> = pictures.iter().map(|(n, b)| (n.as_str(), &b[..])).collect();
+        let path = archive(&bundle, &entries);
+        let mut bytes = fs::read(&path).unwrap();
+        for (signature, field) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
+            let found: Vec<usize> =
+                (0..bytes.len() - 4).filter(|&i| &bytes[i..i + 4] == signature.as_slice()).collect();
+            assert_eq!(found.len(), 12);
+            for at in found {
+                bytes[at + field..at + field + 2].copy_from_slice(&method.to_le_bytes());
+            }
+        }
+        fs::write(&path, bytes).unwrap();
+        let (error, log) = with_log(|| load_zip(&path).unwrap_err());
+        let text = error.to_string();
+        assert!(matches!(error, Error::ZipRefused { .. }) && log.is_empty(), "{text}: {log}");
+        let expected =
+            format!("compressed with {name}, which is not read; unpack it, or zip it again with deflate");
+        assert!(text.contains(&expected), "{text}");
+    }
 }
 
 /// 70 MiB of zeros compress to about 70 kB, within what deflate can do, so the archive is opened; the entry is
