@@ -167,13 +167,21 @@ fn started(
     let data = args.images.path();
     let (mut for_search, mut for_training) = divided(&args.settings);
     let read = settings::search(&for_search, data, None)?;
-    let report = doctor::check(&read.data, read.run.seed())?;
+    let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
+    let mut choices = Vec::new();
+    // The report is about the splits of the run, whose shares follow from a first report.
+    let report = doctor::check_revised(&read.data, read.run.seed(), |first| {
+        choices = asked.is_open(&read.data).then(|| asked.choose(first))?;
+        let settings = choices::below(&choices, Kind::Train, &for_training);
+        settings::train(&settings, data, None).ok().map(|config| config.data)
+    })?;
     let mut said = super::data::in_short(&report);
     said.retain(|line| !report.can_start || !is_said_by_loading(&report, line));
     said.iter().for_each(|line| context.console.note(line));
-    let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
     let follows = asked.is_open(&read.data) && report.can_start;
-    let choices = if follows { asked.choose(&report) } else { Vec::new() };
+    if !follows {
+        choices.clear();
+    }
     choices::announce(context, choices::FROM_IMAGES, &choices);
     for_search = choices::below(&choices, Kind::Search, &for_search);
     for_training = choices::below(&choices, Kind::Train, &for_training);
