@@ -5,7 +5,7 @@ use enas_rng::Seed;
 
 use crate::place;
 
-/// An image as network input, in grey and in colour, and as the only file of a data set that is checked.
+/// An image as network input, in grey and in colour, and as the only file of each class of a data set that is checked.
 pub fn pictures(data: &[u8]) {
     let ways = [
         (1, Resize::Stretch, Filter::Smooth),
@@ -20,8 +20,10 @@ pub fn pictures(data: &[u8]) {
             Err(_) => break,
         }
     }
+    // Of two classes, since a data set with fewer is refused before an image is decoded.
     place::file("set/a/picture.png", data);
+    place::file("set/b/picture.png", data);
     let config = Config { path: place::folder().join("set"), image_size: 4, ..Config::default() };
     let report = doctor::check(&config, Seed::new(1)).expect("the folder is there");
-    assert_eq!(report.files, 1);
+    assert_eq!(report.files, 2);
 }
