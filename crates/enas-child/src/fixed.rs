@@ -45,67 +45,44 @@ pub trait FixedNetwork: Debug {
     fn outline(&self) -> Result<Outline, Error>;
 }
 
-impl FixedNetwork for Child {
-    fn input(&self) -> InputShape {
-        self.input()
-    }
+/// Both kinds of network have the same methods, of different types.
+macro_rules! fixed_network {
+    ($network:ty) => {
+        impl FixedNetwork for $network {
+            fn input(&self) -> InputShape {
+                self.input()
+            }
 
-    fn n_classes(&self) -> usize {
-        self.n_classes()
-    }
+            fn n_classes(&self) -> usize {
+                self.n_classes()
+            }
 
-    fn n_params(&self) -> usize {
-        self.n_params()
-    }
+            fn n_params(&self) -> usize {
+                self.n_params()
+            }
 
-    fn parts(&self) -> Result<Costs, Error> {
-        self.costs(self.arc().ok_or_else(shares_weights)?)
-    }
+            fn parts(&self) -> Result<Costs, Error> {
+                self.costs(self.arc().ok_or_else(shares_weights)?)
+            }
 
-    fn infer(&self, images: &Tensor) -> Result<Tensor, Error> {
-        let arc = self.arc().ok_or_else(shares_weights)?;
-        self.logits(arc, images, Norm::RunningStatistics, None)
-    }
+            fn infer(&self, images: &Tensor) -> Result<Tensor, Error> {
+                let arc = self.arc().ok_or_else(shares_weights)?;
+                self.logits(arc, images, Norm::RunningStatistics, None)
+            }
 
-    fn fold(&self) -> Result<Box<dyn FixedNetwork>, Error> {
-        Ok(Box::new(self.folded()?))
-    }
+            fn fold(&self) -> Result<Box<dyn FixedNetwork>, Error> {
+                Ok(Box::new(self.folded()?))
+            }
 
-    fn outline(&self) -> Result<Outline, Error> {
-        self.outline()
-    }
+            fn outline(&self) -> Result<Outline, Error> {
+                self.outline()
+            }
+        }
+    };
 }
 
-impl FixedNetwork for MacroChild {
-    fn input(&self) -> InputShape {
-        self.input()
-    }
-
-    fn n_classes(&self) -> usize {
-        self.n_classes()
-    }
-
-    fn n_params(&self) -> usize {
-        self.n_params()
-    }
-
-    fn parts(&self) -> Result<Costs, Error> {
-        self.costs(self.arc().ok_or_else(shares_weights)?)
-    }
-
-    fn infer(&self, images: &Tensor) -> Result<Tensor, Error> {
-        let arc = self.arc().ok_or_else(shares_weights)?;
-        self.logits(arc, images, Norm::RunningStatistics, None)
-    }
-
-    fn fold(&self) -> Result<Box<dyn FixedNetwork>, Error> {
-        Ok(Box::new(self.folded()?))
-    }
-
-    fn outline(&self) -> Result<Outline, Error> {
-        self.outline()
-    }
-}
+fixed_network!(Child);
+fixed_network!(MacroChild);
 
 fn shares_weights() -> Error {
     Error::Arc("the network shares weights; build the network of one architecture".to_owned())
