@@ -2,7 +2,7 @@
 
 use candle_nn::VarBuilder;
 
-use crate::backend::{Conv, ConvBlock, Gather, Norm};
+use crate::backend::{Conv, ConvLayer, Gather, Norm};
 use crate::config::SharedInit;
 use crate::params::{Init, ParamId, ParamsBuilder};
 use crate::running::Moving;
@@ -51,16 +51,16 @@ impl<'v> Builder<'v> {
         inputs: usize,
         outputs: usize,
         relu: bool,
-    ) -> ConvBlock {
+    ) -> ConvLayer {
         let weight = self.weight(format!("{scope}/w"), &[k, k, inputs, outputs], k * k * inputs);
         let gather = if k == 1 { Gather::Pixels } else { Gather::Patches { k } };
         let convs = vec![Conv { gather, weight: vec![weight], outputs }];
-        ConvBlock { relu, convs, norm: self.norm(scope, outputs) }
+        ConvLayer { relu, convs, norm: self.norm(scope, outputs) }
     }
 
     /// A factorized reduction to half height and width, `_factorized_reduction` in `micro_child.py:115-163`. Two 1×1
     /// convolutions of `outputs / 2` channels each read the even and the odd pixels; their outputs are concatenated.
-    pub(crate) fn reduction(&mut self, scope: &str, inputs: usize, outputs: usize, relu: bool) -> ConvBlock {
+    pub(crate) fn reduction(&mut self, scope: &str, inputs: usize, outputs: usize, relu: bool) -> ConvLayer {
         let half = outputs / 2;
         let convs = [("path1_conv", 0), ("path2_conv", 1)]
             .map(|(path, offset)| Conv {
@@ -69,16 +69,16 @@ impl<'v> Builder<'v> {
                 outputs: half,
             })
             .to_vec();
-        ConvBlock { relu, convs, norm: self.norm(scope, outputs) }
+        ConvLayer { relu, convs, norm: self.norm(scope, outputs) }
     }
 
     /// A separable convolution with private weights (`micro_child.py:356-365`): ReLU, depthwise k×k, 1×1, batch norm.
-    pub(crate) fn separable(&mut self, scope: &str, k: usize, stride: usize, channels: usize) -> ConvBlock {
+    pub(crate) fn separable(&mut self, scope: &str, k: usize, stride: usize, channels: usize) -> ConvLayer {
         let filter = self.weight(format!("{scope}/w_depth"), &[k, k, channels, 1], k * k * channels);
         let point = self.weight(format!("{scope}/w_point"), &[1, 1, channels, channels], channels);
         let gather = Gather::Depthwise { filter, k, stride };
         let convs = vec![Conv { gather, weight: vec![point], outputs: channels }];
-        ConvBlock { relu: true, convs, norm: self.norm(scope, channels) }
+        ConvLayer { relu: true, convs, norm: self.norm(scope, channels) }
     }
 
     /// Shared separable convolutions for every possible input state of a node (`micro_child.py:583-622`). Weights are
@@ -91,7 +91,7 @@ impl<'v> Builder<'v> {
         channels: usize,
         rows: usize,
         init: SharedInit,
-    ) -> Vec<ConvBlock> {
+    ) -> Vec<ConvLayer> {
         let mut table = |name: &str, len, init| {
             self.params.table(format!("{scope}/{name}"), &[rows, len], rows, init, self.trained)
         };
@@ -111,7 +111,7 @@ impl<'v> Builder<'v> {
                 let convs = vec![Conv { gather, weight: vec![points[row]], outputs: channels }];
                 // Shared edges have no moving statistics (`micro_child.py:620-622`): they would mix all arcs.
                 let norm = Norm { scale: scales[row], offset: offsets[row], running: None };
-                ConvBlock { relu: true, convs, norm }
+                ConvLayer { relu: true, convs, norm }
             })
             .collect()
     }

@@ -10,13 +10,13 @@ use enas_arc::{Branch, Cell, Op};
 use enas_kernels::{Pool, PoolKind};
 
 use crate::Error;
-use crate::backend::{Backend, Conv, ConvBlock, Gather};
+use crate::backend::{Backend, Conv, ConvLayer, Gather};
 use crate::build::Builder;
 use crate::config::{Config, SharedInit};
 use crate::noise::DropPath;
 use crate::params::Init;
 use crate::plan::PlannedCell;
-use crate::tape::{Pair, Side as Summand, State, Tape, Var};
+use crate::tape::{CellInput, CellInputs, Summand, Tape, TapeValue};
 
 /// Which of a node's two inputs an edge is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,15 +50,15 @@ struct Edge {
 pub(crate) struct CellBlock {
     scope: String,
     /// Factorized reduction of the later input before the cell (shared reduction cells, `micro_child.py:276`).
-    reduce_first: Option<ConvBlock>,
+    reduce_first: Option<ConvLayer>,
     /// Bring the two inputs to the same size and channels, where they differ (`micro_child.py:209-238`).
-    calibrate: [Option<ConvBlock>; 2],
+    calibrate: [Option<ConvLayer>; 2],
     /// An extra ReLU, 1×1 convolution and batch norm on the later input (fixed cells, `micro_child.py:416-424`).
-    base: Option<ConvBlock>,
+    base: Option<ConvLayer>,
     /// Stride of edges that read one of the two inputs: 2 in fixed reduction cells, otherwise 1.
     stride: usize,
     /// The conv blocks of each edge that has weights, applied in order.
-    edges: BTreeMap<Edge, Vec<ConvBlock>>,
+    edges: BTreeMap<Edge, Vec<ConvLayer>>,
     combine: Combine,
 }
 
@@ -67,9 +67,9 @@ pub(crate) struct CellBlock {
 enum Combine {
     /// Concatenate, then ReLU, a 1×1 convolution with one `[f, f]` weight per state, and batch norm
     /// (`micro_child.py:685-692`).
-    Project(ConvBlock),
+    Project(ConvLayer),
     /// Concatenate, after halving loose inputs that are larger than the nodes (`micro_child.py:369-401`).
-    Concat(BTreeMap<usize, ConvBlock>),
+    Concat(BTreeMap<usize, ConvLayer>),
 }
 
 /// Channels and size of a cell's input while the network is built.
@@ -87,6 +87,15 @@ pub(crate) struct Site<'a> {
     pub(crate) planned: PlannedCell,
     pub(crate) before_last: Extent,
     pub(crate) last: Extent,
+}
+
+/// One cell of a network in one pass, with its index in the stack.
+#[derive(Clone, Copy)]
+pub(crate) struct CellStep<'a> {
+    pub(crate) index: usize,
+    pub(crate) block: &'a CellBlock,
+    pub(crate) cell: &'a Cell,
+    pub(crate) drop_path: Option<DropPath<'a>>,
 }
 
 impl CellBlock {
@@ -168,27 +177,27 @@ impl CellBlock {
         &self,
         tape: &mut Tape<'_, B>,
         cell: &Cell,
-        (before_last, last): Pair<B>,
+        (before_last, last): CellInputs<B>,
         drop_path: Option<DropPath<'_>>,
-    ) -> Result<Pair<B>, Error> {
+    ) -> Result<CellInputs<B>, Error> {
         let (mut inputs, mut carried) = ([before_last, last.clone()], last);
         // Quirk of the authors' search (`micro_child.py:276-279`): both inputs of a shared reduction cell derive from
         // the last cell's output. The output of the cell before it is not read.
         if let Some(reduce) = &self.reduce_first {
-            let reduced = vec![tape.unit(&carried, reduce.clone())];
+            let reduced = vec![tape.conv_block(&carried, reduce.clone())];
             inputs = [carried, reduced.clone()];
             carried = reduced;
         }
-        let mut states: Vec<Var<B>> = Vec::with_capacity(cell.n_nodes() + 2);
+        let mut states: Vec<TapeValue<B>> = Vec::with_capacity(cell.n_nodes() + 2);
         for (input, calibrate) in inputs.iter().zip(&self.calibrate) {
             states.push(single(tape, input, calibrate.as_ref()));
         }
         if let Some(base) = &self.base {
-            states[1] = tape.unit(&states[1..2], base.clone());
+            states[1] = tape.conv_block(&states[1..2], base.clone());
         }
         let mut pools = BTreeMap::new();
         for (i, node) in cell.nodes().iter().enumerate() {
-            let mut walk = Walk { block: self, tape, states: &states, pools: &mut pools, drop_path };
+            let mut walk = Checkpointing { block: self, tape, states: &states, pools: &mut pools, drop_path };
             let x = walk.edge(i, Side::X, node.x)?;
             let y = walk.edge(i, Side::Y, node.y)?;
             states.push(tape.add(x, y));
@@ -197,7 +206,7 @@ impl CellBlock {
     }
 
     /// Calls `body` for every conv block of the cell.
-    pub(crate) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
+    pub(crate) fn for_each_block(&self, body: &mut impl FnMut(&ConvLayer)) {
         let inputs = self.reduce_first.iter().chain(self.calibrate.iter().flatten()).chain(&self.base);
         inputs.chain(self.edges.values().flatten()).for_each(&mut *body);
         match &self.combine {
@@ -212,19 +221,24 @@ impl CellBlock {
     }
 
     /// Joins the loose ends.
-    fn combine<B: Backend>(&self, tape: &mut Tape<'_, B>, loose: &[usize], states: &[Var<B>]) -> State<B> {
+    fn combine<B: Backend>(
+        &self,
+        tape: &mut Tape<'_, B>,
+        loose: &[usize],
+        states: &[TapeValue<B>],
+    ) -> CellInput<B> {
         match &self.combine {
             Combine::Project(block) => {
-                let inputs: Vec<Var<B>> = loose.iter().map(|i| states[*i].clone()).collect();
+                let inputs: Vec<TapeValue<B>> = loose.iter().map(|i| states[*i].clone()).collect();
                 let mut block = block.clone();
                 // Gathers the weight rows of the loose states, in ascending order.
                 block.convs[0].weight = loose.iter().map(|i| block.convs[0].weight[*i]).collect();
-                vec![tape.unit(&inputs, block)]
+                vec![tape.conv_block(&inputs, block)]
             }
             Combine::Concat(halve) => loose
                 .iter()
                 .map(|i| match halve.get(i) {
-                    Some(block) => tape.unit(&states[*i..=*i], block.clone()),
+                    Some(block) => tape.conv_block(&states[*i..=*i], block.clone()),
                     None => states[*i].clone(),
                 })
                 .collect(),
@@ -233,7 +247,7 @@ impl CellBlock {
 }
 
 /// The 1×1 convolution that joins loose ends in shared cells: a table of one `[f, f]` matrix per state.
-fn project(builder: &mut Builder, scope: &str, states: usize, f: usize, init: SharedInit) -> ConvBlock {
+fn project(builder: &mut Builder, scope: &str, states: usize, f: usize, init: SharedInit) -> ConvLayer {
     let scope = format!("{scope}/final_conv");
     let fan_in = match init {
         SharedInit::Table => states,
@@ -243,12 +257,12 @@ fn project(builder: &mut Builder, scope: &str, states: usize, f: usize, init: Sh
     let init = Init::He { fan_in };
     let weight = builder.params.table(format!("{scope}/w"), &[states, f * f], states, init, builder.trained);
     let convs = vec![Conv { gather: Gather::Pixels, weight, outputs: f }];
-    ConvBlock { relu: true, convs, norm: builder.norm(&scope, f) }
+    ConvLayer { relu: true, convs, norm: builder.norm(&scope, f) }
 }
 
 /// Conv blocks that bring a pair of inputs to the later one's size and to `f` channels, where they differ
 /// (`_maybe_calibrate_size`, `micro_child.py:209-238`).
-fn calibrate(builder: &mut Builder, scope: &str, [x, y]: [Extent; 2], f: usize) -> [Option<ConvBlock>; 2] {
+fn calibrate(builder: &mut Builder, scope: &str, [x, y]: [Extent; 2], f: usize) -> [Option<ConvLayer>; 2] {
     let (pool_x, pool_y) = (format!("{scope}/calibrate/pool_x"), format!("{scope}/calibrate/pool_y"));
     let first = if (x.height, x.width) != (y.height, y.width) {
         Some(builder.reduction(&pool_x, x.channels, f, true))
@@ -259,9 +273,13 @@ fn calibrate(builder: &mut Builder, scope: &str, [x, y]: [Extent; 2], f: usize) 
 }
 
 /// An input of a cell as one value.
-fn single<B: Backend>(tape: &mut Tape<'_, B>, input: &State<B>, calibrate: Option<&ConvBlock>) -> Var<B> {
+fn single<B: Backend>(
+    tape: &mut Tape<'_, B>,
+    input: &CellInput<B>,
+    calibrate: Option<&ConvLayer>,
+) -> TapeValue<B> {
     match (calibrate, input.as_slice()) {
-        (Some(block), parts) => tape.unit(parts, block.clone()),
+        (Some(block), parts) => tape.conv_block(parts, block.clone()),
         (None, [one]) => one.clone(),
         // Loose ends that together have the right number of channels are concatenated without a convolution.
         (None, parts) => tape.concat(parts),
@@ -269,16 +287,16 @@ fn single<B: Backend>(tape: &mut Tape<'_, B>, input: &State<B>, calibrate: Optio
 }
 
 /// A cell during its evaluation.
-struct Walk<'a, 't, 'p, B: Backend> {
+struct Checkpointing<'a, 't, 'p, B: Backend> {
     block: &'a CellBlock,
     tape: &'a mut Tape<'t, B>,
-    states: &'a [Var<B>],
+    states: &'a [TapeValue<B>],
     /// Pools computed so far: several edges may read the same one.
-    pools: &'a mut BTreeMap<(usize, Op), Var<B>>,
+    pools: &'a mut BTreeMap<(usize, Op), TapeValue<B>>,
     drop_path: Option<DropPath<'p>>,
 }
 
-impl<B: Backend> Walk<'_, '_, '_, B> {
+impl<B: Backend> Checkpointing<'_, '_, '_, B> {
     /// The value of one edge, and one factor per image if drop-path is on.
     fn edge(&mut self, node: usize, side: Side, branch: Branch) -> Result<Summand<B>, Error> {
         let Branch { input, op } = branch;
@@ -289,7 +307,7 @@ impl<B: Backend> Walk<'_, '_, '_, B> {
                 Some(blocks) => {
                     let mut value = state.clone();
                     for block in blocks {
-                        value = self.tape.unit(std::slice::from_ref(&value), block.clone());
+                        value = self.tape.conv_block(std::slice::from_ref(&value), block.clone());
                     }
                     value
                 }
@@ -312,7 +330,7 @@ impl<B: Backend> Walk<'_, '_, '_, B> {
         Ok((value, factors))
     }
 
-    fn pool(&mut self, input: usize, op: Op) -> Var<B> {
+    fn pool(&mut self, input: usize, op: Op) -> TapeValue<B> {
         if let Some(pooled) = self.pools.get(&(input, op)) {
             return pooled.clone();
         }

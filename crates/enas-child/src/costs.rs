@@ -3,10 +3,10 @@
 use enas_arc::Arc;
 
 use crate::backend::{Cpu, Statistics};
+use crate::checkpointing::StoreAll;
 use crate::loss::LossRule;
 use crate::params::Weights;
 use crate::tape::Tape;
-use crate::walk::Kept;
 use crate::{Child, Error};
 
 /// The parts of a network in order, with their output shapes and costs; see [`Child::costs`].
@@ -64,7 +64,7 @@ impl Child {
         let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
         let mut tape = Tape::new(&cpu, Statistics::Batch, false);
         let input = tape.input(self.map(&[]));
-        let features = self.network.forward(&mut tape, arc, input, None, (&Kept, true))?;
+        let features = self.network.forward(&mut tape, arc, input, None, (&StoreAll, true))?;
 
         let params_in = |scope: &str| {
             self.params.count(|name| name.strip_prefix(scope).is_some_and(|rest| rest.starts_with('/')))

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
 use enas_arc::Arc;
-use enas_kernels::gpu::{self, Apart, Buffer, Gpu, GpuLossRule, GpuRunningMoments, GpuValue, Precision};
-use enas_kernels::{LANES, Moments, Nesterov, RunningMoments};
+use enas_kernels::gpu::{self, Apart, Buffer, Gpu, GpuActivation, GpuLossRule, GpuRunningStats, Precision};
+use enas_kernels::{BatchStats, LANES, Nesterov, RunningStats};
 
 use crate::backend::{Backend, OnGpu, Statistics};
+use crate::checkpointing::StoreAll;
 use crate::examples::Batch;
 use crate::network::{Network, Training};
 use crate::params::{Gradients, Params};
 use crate::pass::Pass;
 use crate::running::Running;
 use crate::tape::Tape;
-use crate::walk::Kept;
 use crate::{Child, Error, StepStats};
 
 /// Number of values that a step returns to the host: loss and number correct of both classifiers, and the gradient
@@ -28,11 +28,11 @@ pub(crate) struct OnDevice {
     pub(crate) gpu: Gpu,
     /// Precision of feature maps in passes with batch statistics: training and rewards.
     pub(crate) activations: Precision,
-    weights: SyncArc<OfTables>,
+    weights: SyncArc<SharedTables>,
     momentum: Buffer,
     /// Moving averages (EMA) of the weights, if they are kept.
     averages: Option<Buffer>,
-    running: SyncArc<Mutex<Vec<GpuRunningMoments>>>,
+    running: SyncArc<Mutex<Vec<GpuRunningStats>>>,
     class_weights: Buffer,
     smoothing: f32,
     /// Whether the tensors or their copies on the device are newer.
@@ -50,14 +50,14 @@ struct Ahead {
 
 /// The weights, one buffer per table: the memory of the candle tensor if that is on the GPU, otherwise a copy.
 #[derive(Debug)]
-struct OfTables {
+struct SharedTables {
     values: Vec<Buffer>,
     /// All buffers, and those of trained weights, for the optimiser and the averages.
     all: Apart,
     trained: Apart,
 }
 
-impl OfTables {
+impl SharedTables {
     fn new(gpu: &Gpu, params: &Params) -> Result<Self, Error> {
         let values = params.values_on(gpu)?;
         let [all, trained] = [false, true].map(|trained| params.apart(gpu, &values, trained));
@@ -103,7 +103,7 @@ impl Child {
         let device = OnDevice {
             gpu: gpu.clone(),
             activations,
-            weights: OfTables::new(gpu, &self.params)?.into(),
+            weights: SharedTables::new(gpu, &self.params)?.into(),
             momentum: self.params.momentum_on(gpu)?,
             averages: self.params.averages_on(gpu)?,
             running: SyncArc::default(),
@@ -135,7 +135,7 @@ impl OnDevice {
 
     /// Copies weights, momentum and moving statistics to the device.
     pub(crate) fn upload(&mut self, params: &Params, running: &Running) -> Result<(), Error> {
-        self.weights = OfTables::new(&self.gpu, params)?.into();
+        self.weights = SharedTables::new(&self.gpu, params)?.into();
         self.ahead = SyncArc::default();
         self.momentum = params.momentum_on(&self.gpu)?;
         self.averages = params.averages_on(&self.gpu)?;
@@ -145,7 +145,7 @@ impl OnDevice {
     /// Copies moving statistics to the device.
     pub(crate) fn upload_running(&self, running: &Running) -> Result<(), Error> {
         let moments = running.current()?;
-        *self.running() = moments.iter().map(|r| GpuRunningMoments::upload(&self.gpu, r)).collect();
+        *self.running() = moments.iter().map(|r| GpuRunningStats::upload(&self.gpu, r)).collect();
         Ok(self.gpu.finish()?)
     }
 
@@ -194,8 +194,8 @@ impl OnDevice {
 
     /// Copies the current moving statistics into `running`.
     pub(crate) fn download_running(&self, running: &Running) -> Result<(), Error> {
-        let moved: Result<Vec<RunningMoments>, _> =
-            self.running().iter().map(GpuRunningMoments::download).collect();
+        let moved: Result<Vec<RunningStats>, _> =
+            self.running().iter().map(GpuRunningStats::download).collect();
         running.set(moved?)
     }
 
@@ -206,15 +206,15 @@ impl OnDevice {
         (network, params): (&Network, &Params),
         arc: &Arc,
         batch: &Batch<'_>,
-    ) -> Result<Vec<(usize, Moments)>, Error> {
+    ) -> Result<Vec<(usize, BatchStats)>, Error> {
         self.catch_up(params)?;
         let (stats, running) = (self.gpu.buffer(STATS), self.running());
         let backend = self.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, Statistics::Batch, false);
         // Single precision, as evaluations use it.
         let input = tape.input(batch.map(&self.gpu, Precision::F32)?);
-        network.forward(&mut tape, arc, input, None, (&Kept, false))?;
-        let moments = std::mem::take(&mut tape.batch_moments);
+        network.forward(&mut tape, arc, input, None, (&StoreAll, false))?;
+        let moments = std::mem::take(&mut tape.batch_stats);
         moments.iter().map(|(index, moments)| Ok((*index, moments.download()?))).collect()
     }
 
@@ -252,7 +252,7 @@ impl OnDevice {
         let backend = self.backend(params, &stats, &running);
         let (images, labels) = (batch.map(&self.gpu, self.activations)?, batch.targets(&self.gpu));
         let Pass { gradients, moments, .. } =
-            network.pass(&backend, arc, images, &labels, training, (&Kept, false))?;
+            network.pass(&backend, arc, images, &labels, training, (&StoreAll, false))?;
         let config = &network.config;
         let rule = Nesterov { lr, momentum: config.momentum, l2: config.l2, scale: 1.0 };
         let norm = stats.span(4, 1);
@@ -288,7 +288,7 @@ impl OnDevice {
             let backend = self.backend(params, &stats, &running);
             let Ok(images) = few.map(&self.gpu, self.activations) else { return false };
             let labels = few.targets(&self.gpu);
-            let passed = network.pass(&backend, arc, images, &labels, training, (&Kept, false)).is_ok();
+            let passed = network.pass(&backend, arc, images, &labels, training, (&StoreAll, false)).is_ok();
             self.gpu.finish().is_ok() && passed
         };
         let (mut least, mut too_many) = (0, batch.len().div_ceil(LANES));
@@ -313,7 +313,7 @@ impl OnDevice {
         let backend = self.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, statistics, false);
         let input = tape.input(batch.map(&self.gpu, self.precision(statistics))?);
-        let mut features = network.forward(&mut tape, arc, input, None, (&Kept, false))?.main;
+        let mut features = network.forward(&mut tape, arc, input, None, (&StoreAll, false))?.main;
         if let Some(factors) = factors {
             features.data = gpu::scale_features(&features.data, &self.gpu.upload(&factors), features.len);
         }
@@ -333,8 +333,8 @@ impl OnDevice {
         let (stats, running) = (self.gpu.zeros(STATS), self.running());
         let backend = self.backend(params, &stats, &running);
         let (images, labels) = (batch.map(&self.gpu, self.activations)?, batch.targets(&self.gpu));
-        let pass = network.pass(&backend, arc, images, &labels, training, (&Kept, true))?;
-        let fetch = |value: &GpuValue| Ok(Part { shape: value.map.shape(), data: value.to_nchw()? });
+        let pass = network.pass(&backend, arc, images, &labels, training, (&StoreAll, true))?;
+        let fetch = |value: &GpuActivation| Ok(Part { shape: value.map.shape(), data: value.to_nchw()? });
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
         let cells = cells.collect::<Result<_, gpu::Error>>()?;
         let gradients = Gradients::of_flat(params, &pass.gradients.download(0, params.device_len())?);
@@ -353,7 +353,7 @@ impl OnDevice {
     }
 
     /// The moving statistics. A pass holds the lock from its start to its end.
-    pub(crate) fn running(&self) -> MutexGuard<'_, Vec<GpuRunningMoments>> {
+    pub(crate) fn running(&self) -> MutexGuard<'_, Vec<GpuRunningStats>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -362,7 +362,7 @@ impl OnDevice {
         &'a self,
         params: &'a Params,
         stats: &'a Buffer,
-        running: &'a [GpuRunningMoments],
+        running: &'a [GpuRunningStats],
     ) -> OnGpu<'a> {
         OnGpu {
             gpu: &self.gpu,

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use enas_kernels::candle::read;
-use enas_kernels::gpu::{self, Buffer, Chosen, Gpu, GpuMap, GpuPictures, GpuTargets, Precision};
+use enas_kernels::gpu::{self, Buffer, Chosen, Gpu, GpuFeatureMap, GpuImages, GpuTargets, Precision};
 
 use crate::images::{check_images, check_labels, check_shape, check_targets, last_class, targets};
 use crate::loss::{Second, Targets};
@@ -79,12 +79,12 @@ impl Staged {
 /// A labelled data set that stays on a GPU as bytes. The device makes normalised batches from it, which equal those
 /// of the host bit for bit. Clones share it.
 #[derive(Clone, Debug)]
-pub struct ResidentPictures {
-    set: GpuPictures,
+pub struct ResidentImages {
+    set: GpuImages,
     last_class: u32,
 }
 
-impl ResidentPictures {
+impl ResidentImages {
     /// Copies a data set to a GPU, if it takes at most a quarter of the free memory there and at most 16 GiB.
     /// Otherwise returns `None`.
     ///
@@ -112,10 +112,10 @@ impl ResidentPictures {
             )));
         }
         let fits = |bytes: usize| gpu.free_bytes().is_none_or(|free| bytes <= free / SHARE);
-        if !GpuPictures::bytes(n, shape).is_some_and(fits) {
+        if !GpuImages::bytes(n, shape).is_some_and(fits) {
             return Ok(None);
         }
-        match GpuPictures::upload(gpu, shape, (0..n).map(image), labels, tables) {
+        match GpuImages::upload(gpu, shape, (0..n).map(image), labels, tables) {
             Ok(set) => Ok(Some(Self { set, last_class: last_class(labels) })),
             Err(gpu::Error::OutOfMemory { .. }) => Ok(None),
             Err(other) => Err(other.into()),
@@ -225,13 +225,13 @@ impl<'a> Batch<'a> {
     }
 
     /// The images in the kernels' blocked layout. Everything computed from them has this precision.
-    pub(crate) fn map(&self, gpu: &Gpu, precision: Precision) -> Result<GpuMap, Error> {
+    pub(crate) fn map(&self, gpu: &Gpu, precision: Precision) -> Result<GpuFeatureMap, Error> {
         Ok(match &self.source {
             Source::Host(images, _) => {
                 let images = read(images, |numbers| gpu.upload(numbers))?;
-                GpuMap::from_pictures(&images, precision, self.shape)
+                GpuFeatureMap::from_pictures(&images, precision, self.shape)
             }
-            Source::Staged(staged) => GpuMap::from_pictures(&staged.images, precision, self.shape),
+            Source::Staged(staged) => GpuFeatureMap::from_pictures(&staged.images, precision, self.shape),
             Source::Chosen(chosen, _) => chosen.map(precision),
         })
     }
@@ -249,7 +249,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn choose<'a>(set: &'a ResidentPictures, indices: &[usize]) -> Result<Chosen<'a>, Error> {
+fn choose<'a>(set: &'a ResidentImages, indices: &[usize]) -> Result<Chosen<'a>, Error> {
     if indices.is_empty() {
         return Err(Error::Batch("a batch of no pictures".to_owned()));
     }

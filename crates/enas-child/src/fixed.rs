@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use candle_core::Tensor;
 
-use crate::{Child, Costs, Error, InputShape, MacroChild, Norm, Outline};
+use crate::{Child, Costs, Error, InferenceGraph, InputShape, MacroChild, Norm};
 
 /// A network of one architecture, for inference.
 ///
@@ -42,7 +42,7 @@ pub trait FixedNetwork: Debug {
     ///
     /// # Errors
     /// If the network shares weights.
-    fn outline(&self) -> Result<Outline, Error>;
+    fn inference_graph(&self) -> Result<InferenceGraph, Error>;
 }
 
 /// Both kinds of network have the same methods, of different types.
@@ -74,8 +74,8 @@ macro_rules! fixed_network {
                 Ok(Box::new(self.folded()?))
             }
 
-            fn outline(&self) -> Result<Outline, Error> {
-                self.outline()
+            fn inference_graph(&self) -> Result<InferenceGraph, Error> {
+                self.inference_graph()
             }
         }
     };

@@ -1,9 +1,9 @@
 //! Folds batch norms into the convolutions before them, for inference.
 
-use enas_kernels::RunningMoments;
+use enas_kernels::RunningStats;
 
 use crate::Error;
-use crate::backend::ConvBlock;
+use crate::backend::ConvLayer;
 use crate::params::Params;
 use crate::running::Running;
 
@@ -17,8 +17,8 @@ use crate::running::Running;
 pub(crate) fn fold(
     params: &Params,
     running: &Running,
-    block: &ConvBlock,
-    moments: &[RunningMoments],
+    block: &ConvLayer,
+    moments: &[RunningStats],
 ) -> Result<(), Error> {
     let norm = block.norm;
     let Some(index) = norm.running else { return Ok(()) };

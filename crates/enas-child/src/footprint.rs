@@ -6,15 +6,15 @@ use std::rc::Rc;
 use enas_arc::{Arc, Branch, Cell, Node, Op};
 use enas_kernels::LANES;
 
-use crate::backend::{Dry, Ledger, Statistics};
+use crate::backend::{Ledger, MemoryTracer, Statistics};
 use crate::build::Builder;
+use crate::checkpointing::{Checkpointing, MicroBatched, PerCell, Recompute, StoreAll};
 use crate::child::check_shape;
 use crate::network::{Network, Training};
 use crate::noise::Noise;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::tape::Tape;
-use crate::walk::{CellByCell, InParts, Kept, Recompute, Walk};
 use crate::{Config, Error, InputShape};
 
 /// A network that is used only for its memory estimate: its parameters have sizes but no values.
@@ -42,9 +42,9 @@ pub enum Work {
 }
 
 /// Draws no random numbers: a dry run does not use any.
-struct Silence;
+struct NoNoise;
 
-impl Noise for Silence {
+impl Noise for NoNoise {
     fn uniform(&self, _: &str, _: usize) -> Vec<f32> {
         Vec::new()
     }
@@ -139,11 +139,11 @@ impl Footprint {
         // The arc was checked before, and a pass has no other error.
         let done = match work {
             Work::Train(n) => self.train(arc, n, recompute, ledger),
-            Work::Score(n) => self.forward(&Dry::new(&self.params, ledger), arc, n, recompute),
+            Work::Score(n) => self.forward(&MemoryTracer::new(&self.params, ledger), arc, n, recompute),
             // Each thread works on its own group of images, in buffers that no other thread reuses.
             Work::Infer(n) => {
                 let groups = n.div_ceil(LANES).min(self.threads);
-                let dry = Dry::new(&self.params, ledger).apart();
+                let dry = MemoryTracer::new(&self.params, ledger).apart();
                 self.forward(&dry, arc, groups * LANES, Recompute::Nothing)
             }
             Work::Save => {
@@ -163,14 +163,20 @@ impl Footprint {
         recompute: Recompute,
         ledger: &Rc<RefCell<Ledger>>,
     ) -> Result<(), Error> {
-        let dry = Dry::new(&self.params, ledger);
+        let dry = MemoryTracer::new(&self.params, ledger);
         let walk = walk(recompute, n);
         let images = dry.map(self.shape(n));
-        let training = Training { noise: &Silence, step: 0, total_steps: 1, with_aux: true };
+        let training = Training { noise: &NoNoise, step: 0, total_steps: 1, with_aux: true };
         self.network.pass(&dry, arc, images, &(), training, (&*walk, false)).map(drop)
     }
 
-    fn forward(&self, dry: &Dry<'_>, arc: &Arc, n: usize, recompute: Recompute) -> Result<(), Error> {
+    fn forward(
+        &self,
+        dry: &MemoryTracer<'_>,
+        arc: &Arc,
+        n: usize,
+        recompute: Recompute,
+    ) -> Result<(), Error> {
         let statistics = if self.is_fixed { Statistics::Running } else { Statistics::Batch };
         let mut tape = Tape::new(dry, statistics, false);
         let input = tape.input(dry.map(self.shape(n)));
@@ -184,11 +190,11 @@ impl Footprint {
     }
 }
 
-fn walk<'a>(recompute: Recompute, n: usize) -> Box<dyn Walk<Dry<'a>> + 'a> {
+fn walk<'a>(recompute: Recompute, n: usize) -> Box<dyn Checkpointing<MemoryTracer<'a>> + 'a> {
     match recompute {
-        Recompute::Nothing => Box::new(Kept),
-        Recompute::Cells => Box::new(CellByCell),
-        Recompute::Groups(groups) => Box::new(InParts::new(n, groups)),
+        Recompute::Nothing => Box::new(StoreAll),
+        Recompute::Cells => Box::new(PerCell),
+        Recompute::Groups(groups) => Box::new(MicroBatched::new(n, groups)),
     }
 }
 

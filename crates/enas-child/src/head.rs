@@ -2,11 +2,11 @@
 
 use enas_kernels::{Axis, Pool, PoolKind};
 
-use crate::backend::{Backend, ConvBlock};
+use crate::backend::{Backend, ConvLayer};
 use crate::build::Builder;
 use crate::config::Reductions;
 use crate::params::ParamId;
-use crate::tape::{Tape, Var};
+use crate::tape::{Tape, TapeValue};
 
 /// Channels of the auxiliary head's two convolutions (`micro_child.py:300, 310`).
 const AUX_CHANNELS: (usize, usize) = (128, 768);
@@ -39,8 +39,8 @@ impl Classifier {
 #[derive(Debug)]
 pub(crate) struct AuxHead {
     same: bool,
-    project: ConvBlock,
-    dense: ConvBlock,
+    project: ConvLayer,
+    dense: ConvLayer,
     classifier: Classifier,
 }
 
@@ -70,8 +70,8 @@ impl AuxHead {
     }
 
     /// The features `[n, 768]` that [`classifier`](Self::classifier) reads.
-    pub(crate) fn forward<B: Backend>(&self, tape: &mut Tape<'_, B>, inputs: &[Var<B>]) -> B::Vector {
-        let pooled: Vec<Var<B>> = inputs
+    pub(crate) fn forward<B: Backend>(&self, tape: &mut Tape<'_, B>, inputs: &[TapeValue<B>]) -> B::Vector {
+        let pooled: Vec<TapeValue<B>> = inputs
             .iter()
             .map(|input| {
                 let (_, _, h, w) = tape.shape(input);
@@ -79,8 +79,8 @@ impl AuxHead {
                 tape.pool(make(PoolKind::Average, 5, 3, h, w).with_relu(), input)
             })
             .collect();
-        let projected = tape.unit(&pooled, self.project.clone());
-        let dense = tape.unit(&[projected], self.dense.clone());
+        let projected = tape.conv_block(&pooled, self.project.clone());
+        let dense = tape.conv_block(&[projected], self.dense.clone());
         tape.relu_mean(&[dense])
     }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use crate::examples::{ResidentPictures, Staged};
+use crate::examples::{ResidentImages, Staged};
 use crate::loss::{Second, Targets};
 use crate::{Error, InputShape};
 
@@ -16,7 +16,7 @@ pub enum Images<'a> {
     /// Some images of a data set on the network's GPU.
     Resident {
         /// The data set.
-        set: &'a ResidentPictures,
+        set: &'a ResidentImages,
         /// Positions in the data set, `[n]`.
         indices: &'a [usize],
     },
@@ -39,7 +39,7 @@ pub enum Examples<'a> {
     /// Some images of a data set on the network's GPU, with their labels.
     Resident {
         /// The data set.
-        set: &'a ResidentPictures,
+        set: &'a ResidentImages,
         /// Positions in the data set, `[n]`.
         indices: &'a [usize],
     },

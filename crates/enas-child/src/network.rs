@@ -3,24 +3,25 @@
 use candle_core::Tensor;
 use enas_arc::{Arc, Cell};
 use enas_kernels::candle::Guards;
-use enas_kernels::{Map, profile};
+use enas_kernels::{FeatureMap, profile};
 
 use crate::Error;
-use crate::backend::{Backend, ConvBlock};
+use crate::backend::{Backend, ConvLayer};
 use crate::build::Builder;
+use crate::cell::CellStep;
 use crate::cell::{CellBlock, Extent, Site};
+use crate::checkpointing::Checkpointing;
 use crate::config::{AuxHead as AuxMode, Config, InputShape};
 use crate::head::{AuxHead, Classifier};
 use crate::noise::{DropPath, Noise};
 use crate::plan::Plan;
-use crate::tape::{State, Tape, Var};
-use crate::walk::{CellStep, Walk};
+use crate::tape::{CellInput, Tape, TapeValue};
 
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) config: Config,
     pub(crate) plan: Plan,
-    stem: ConvBlock,
+    stem: ConvLayer,
     cells: Vec<CellBlock>,
     pub(crate) classifier: Classifier,
     pub(crate) aux: Option<AuxHead>,
@@ -43,7 +44,7 @@ pub(crate) struct Features<B: Backend> {
     /// `[n, 768]`, in training passes of networks with an auxiliary head.
     pub(crate) aux: Option<B::Vector>,
     /// The output of every cell, if `forward` was asked to keep them.
-    pub(crate) cells: Vec<State<B>>,
+    pub(crate) cells: Vec<CellInput<B>>,
     /// Multiply-adds per image, of the stem and then of every cell.
     pub(crate) macs: Vec<u64>,
 }
@@ -95,11 +96,11 @@ impl Network {
         &self,
         tape: &mut Tape<'_, B>,
         arc: &Arc,
-        images: Var<B>,
+        images: TapeValue<B>,
         training: Option<Training<'_>>,
-        (walk, keep_cells): (&dyn Walk<B>, bool),
+        (walk, keep_cells): (&dyn Checkpointing<B>, bool),
     ) -> Result<Features<B>, Error> {
-        let stem = vec![tape.unit(&[images], self.stem.clone())];
+        let stem = vec![tape.conv_block(&[images], self.stem.clone())];
         let mut macs = vec![tape.macs];
         // Both inputs of the first cell are the stem's output (`micro_child.py:259`).
         let mut pair = (stem.clone(), stem);
@@ -136,23 +137,23 @@ impl Network {
     }
 
     /// Calls `body` for every conv block of the stem and the cells.
-    pub(crate) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
+    pub(crate) fn for_each_block(&self, body: &mut impl FnMut(&ConvLayer)) {
         body(&self.stem);
         self.cells.iter().for_each(|cell| cell.for_each_block(body));
     }
 
     /// Converts images `[n, c, h, w]` to the kernels' blocked layout.
-    pub(crate) fn map(&self, images: &[f32]) -> Map {
+    pub(crate) fn map(&self, images: &[f32]) -> FeatureMap {
         let InputShape { channels, height, width } = self.plan.input;
         let n = images.len() / (channels * height * width);
         let start = profile::start();
-        let map = Map::from_nchw(images, n, channels, height, width);
+        let map = FeatureMap::from_nchw(images, n, channels, height, width);
         profile::stop(start, ("pictures", "in"), 0.0, (8 * images.len()) as f64);
         map
     }
 
     /// Converts an image tensor; copies it first only if it is not contiguous.
-    pub(crate) fn map_of(&self, images: &Tensor) -> Result<Map, Error> {
+    pub(crate) fn map_of(&self, images: &Tensor) -> Result<FeatureMap, Error> {
         let images = images.contiguous()?;
         let guards = Guards::new([&images]);
         Ok(self.map(guards.slices()?[0]))

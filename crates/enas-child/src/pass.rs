@@ -4,9 +4,9 @@ use enas_arc::Arc;
 
 use crate::Error;
 use crate::backend::{Backend, Statistics};
+use crate::checkpointing::Checkpointing;
 use crate::network::{Features, Network, Training};
-use crate::tape::{State, Tape};
-use crate::walk::Walk;
+use crate::tape::{CellInput, Tape};
 
 /// The results of a forward and backward pass.
 pub(crate) struct Pass<B: Backend> {
@@ -16,9 +16,9 @@ pub(crate) struct Pass<B: Backend> {
     pub(crate) aux: Option<(B::Vector, B::Loss)>,
     pub(crate) gradients: B::Gradients,
     /// Batch statistics of the batch norms with moving statistics, with their index.
-    pub(crate) moments: Vec<(usize, B::Moments)>,
+    pub(crate) moments: Vec<(usize, B::BatchStats)>,
     /// The output of every cell, if the caller asked for them.
-    pub(crate) cells: Vec<State<B>>,
+    pub(crate) cells: Vec<CellInput<B>>,
 }
 
 /// The logits, and what the backward pass of the heads needs; `V` is the vector type of a backend.
@@ -42,10 +42,10 @@ impl Network {
         &self,
         backend: &B,
         arc: &Arc,
-        images: B::Map,
+        images: B::FeatureMap,
         labels: &B::Labels,
         training: Training<'_>,
-        (walk, keep_cells): (&dyn Walk<B>, bool),
+        (walk, keep_cells): (&dyn Checkpointing<B>, bool),
     ) -> Result<Pass<B>, Error> {
         let mut tape = Tape::new(backend, Statistics::Batch, true);
         let input = tape.input(images);
@@ -54,7 +54,7 @@ impl Network {
         let Features { main, aux, cells, .. } = features;
         let heads = self.heads(backend, (main, aux), n, Some(training));
         let (loss, aux_loss, grads) = self.losses(backend, &heads, labels);
-        let moments = std::mem::take(&mut tape.batch_moments);
+        let moments = std::mem::take(&mut tape.batch_stats);
         let gradients = self.propagate(tape, arc, &heads, grads, (Some(training), walk))?;
         let aux = heads.aux.zip(aux_loss).map(|((_, logits), loss)| (logits, loss));
         Ok(Pass { logits: heads.logits, loss, aux, gradients, moments, cells })
@@ -104,7 +104,7 @@ impl Network {
         arc: &Arc,
         heads: &Heads<B::Vector>,
         (grad, aux_grad): LogitGradients<B::Vector>,
-        (training, walk): (Option<Training<'_>>, &dyn Walk<B>),
+        (training, walk): (Option<Training<'_>>, &dyn Checkpointing<B>),
     ) -> Result<B::Gradients, Error> {
         let backend = tape.backend;
         let mut gradients = backend.gradients();
@@ -124,7 +124,7 @@ impl Network {
         arc: &Arc,
         means: &[B::Vector],
         mut gradients: B::Gradients,
-        (training, walk): (Option<Training<'_>>, &dyn Walk<B>),
+        (training, walk): (Option<Training<'_>>, &dyn Checkpointing<B>),
     ) -> Result<B::Gradients, Error> {
         let backend = tape.backend;
         tape.backward(means, &mut Vec::new(), &mut gradients, &|skipped, grads, into| {

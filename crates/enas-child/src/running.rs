@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Device, Tensor};
 use enas_kernels::candle::{read, write};
-use enas_kernels::{Moments, RunningMoments};
+use enas_kernels::{BatchStats, RunningStats};
 
 use crate::params::copied;
 use crate::{Error, NamedTensor};
@@ -18,7 +18,7 @@ pub(crate) struct Moving {
     pub(crate) name: String,
     pub(crate) mean: Tensor,
     pub(crate) variance: Tensor,
-    moments: RunningMoments,
+    moments: RunningStats,
 }
 
 /// The moving statistics of a whole network, by index of the batch norm.
@@ -31,13 +31,13 @@ const SETTLED: u64 = 1000;
 impl Moving {
     /// Before any update.
     pub(crate) fn new(name: String, mean: Tensor, variance: Tensor) -> Self {
-        let moments = RunningMoments::new(mean.elem_count());
+        let moments = RunningStats::new(mean.elem_count());
         Self { name, mean, variance, moments }
     }
 
     /// Reads values that other code has written to the tensors.
     fn refresh(&mut self) -> Result<(), Error> {
-        let RunningMoments { mean, variance, biased_mean, biased_variance, updates } = &mut self.moments;
+        let RunningStats { mean, variance, biased_mean, biased_variance, updates } = &mut self.moments;
         let mut written = false;
         for (tensor, own) in [(&self.mean, &mut *mean), (&self.variance, &mut *variance)] {
             written |= read(tensor, |numbers| {
@@ -80,13 +80,13 @@ impl Running {
     }
 
     /// The current statistics.
-    pub(crate) fn current(&self) -> Result<Vec<RunningMoments>, Error> {
+    pub(crate) fn current(&self) -> Result<Vec<RunningStats>, Error> {
         let refreshed = |moving: &mut Moving| moving.refresh().map(|()| moving.moments.clone());
         self.all().iter_mut().map(refreshed).collect()
     }
 
     /// Replaces all statistics.
-    pub(crate) fn set(&self, moments: Vec<RunningMoments>) -> Result<(), Error> {
+    pub(crate) fn set(&self, moments: Vec<RunningStats>) -> Result<(), Error> {
         for (moving, moments) in self.all().iter_mut().zip(moments) {
             moving.moments = moments;
             moving.publish()?;
@@ -95,7 +95,7 @@ impl Running {
     }
 
     /// Updates the moving statistics with those of a batch.
-    pub(crate) fn update(&self, batch: &[(usize, Moments)]) -> Result<(), Error> {
+    pub(crate) fn update(&self, batch: &[(usize, BatchStats)]) -> Result<(), Error> {
         let mut all = self.all();
         for (index, moments) in batch {
             let moving = &mut all[*index];
@@ -131,7 +131,7 @@ impl Running {
         let (mut tensors, mut all) = (Vec::new(), self.all());
         for moving in all.iter_mut() {
             moving.refresh()?;
-            let RunningMoments { biased_mean, biased_variance, updates, .. } = &moving.moments;
+            let RunningStats { biased_mean, biased_variance, updates, .. } = &moving.moments;
             // Two 24-bit halves: a single f32 would lose counts above 2²⁴.
             let updates = [(updates >> 24) as f32, (updates & 0xFF_FFFF) as f32];
             let sums: [(&str, &[f32]); 3] =
@@ -148,7 +148,7 @@ impl Running {
         let Some((scope, kind)) = name.rsplit_once('/') else { return Ok(false) };
         let mut all = self.all();
         let Some(moving) = all.iter_mut().find(|moving| moving.name == scope) else { return Ok(false) };
-        let RunningMoments { mean, variance, biased_mean, biased_variance, updates } = &mut moving.moments;
+        let RunningStats { mean, variance, biased_mean, biased_variance, updates } = &mut moving.moments;
         let target = match kind {
             "moving_mean" => mean,
             "moving_variance" => variance,
@@ -177,7 +177,7 @@ impl Running {
         let Some((scope, kind)) = name.rsplit_once('/') else { return Ok(()) };
         let mut all = self.all();
         let Some(moving) = all.iter_mut().find(|moving| moving.name == scope) else { return Ok(()) };
-        let RunningMoments { mean, variance, biased_mean, biased_variance, updates } = &mut moving.moments;
+        let RunningStats { mean, variance, biased_mean, biased_variance, updates } = &mut moving.moments;
         let targets = match kind {
             "moving_mean" => [mean, biased_mean],
             "moving_variance" => [variance, biased_variance],

@@ -299,8 +299,9 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     let (one, none) = (images.get(0).expect("a picture"), images.narrow(0, 0, 0).expect("an empty batch"));
     assert!(message(&arc(), &one).contains("images are [1, 8, 8] of F32"), "{}", message(&arc(), &one));
     assert!(message(&arc(), &none).contains("images are [0, 1, 8, 8] of F32"), "{}", message(&arc(), &none));
-    let odd = Child::shared(&Config { filters: 5, ..config() }, INPUT, 3, Seed::new(1)).expect_err("odd");
-    assert_eq!(odd.to_string(), "child.filters = 5 is out of range; allowed: even numbers");
+    let padded_stride =
+        Child::shared(&Config { filters: 5, ..config() }, INPUT, 3, Seed::new(1)).expect_err("padded_stride");
+    assert_eq!(padded_stride.to_string(), "child.filters = 5 is out of range; allowed: even numbers");
     let mut weights = child.weights().expect("on the CPU");
     weights[0].1 = Tensor::cat(&[&weights[0].1, &weights[0].1], 0).expect("two of a shape");
     let mut loaded = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");

@@ -113,8 +113,8 @@ fn factorized_reductions() {
     for shape in [[2, 3, 8, 8], [17, 4, 5, 7]] {
         let vars = random(rng, &[&shape, &[2, shape[1], 1, 1], &[3, shape[1], 1, 1]]);
         check("factorised reduction", &vars, &FactorizedReduction, |vars| {
-            let [x, even, odd] = tensors(vars);
-            factorized_reduction(x, even, odd).expect("it fits")
+            let [x, even, padded_stride] = tensors(vars);
+            factorized_reduction(x, even, padded_stride).expect("it fits")
         });
     }
 }

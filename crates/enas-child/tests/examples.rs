@@ -7,7 +7,7 @@ mod support;
 use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
-    AuxHead, Child, Config, Error, Examples, Images, InputShape, Norm, Reductions, ResidentPictures,
+    AuxHead, Child, Config, Error, Examples, Images, InputShape, Norm, Reductions, ResidentImages,
     SharedInit, Staged, Step, StepStats,
 };
 use enas_kernels::gpu::{Gpu, Precision};
@@ -63,9 +63,9 @@ impl Set {
         }
     }
 
-    fn resident(&self, gpu: &Gpu) -> ResidentPictures {
+    fn resident(&self, gpu: &Gpu) -> ResidentImages {
         let image = |i: usize| &self.pixels[i * 45..][..45];
-        let placed = ResidentPictures::place(gpu, INPUT, image, &self.labels, &self.tables);
+        let placed = ResidentImages::place(gpu, INPUT, image, &self.labels, &self.tables);
         placed.expect("the GPU does not fail").expect("it fits")
     }
 
@@ -197,8 +197,8 @@ fn batches_that_do_not_fit_are_refused_with_a_reason() {
     let examples = Examples::Tensors { images: &pixels, labels: &shares, mix: None };
     refused(run(examples), "labels are [2] of F32, the network takes [n] of U32");
 
-    let odd = Set { labels: vec![5; 30], ..Set::new() };
-    refused(run(Examples::Resident { set: &odd.resident(&gpu), indices: &[1] }), "label 5");
+    let padded_stride = Set { labels: vec![5; 30], ..Set::new() };
+    refused(run(Examples::Resident { set: &padded_stride.resident(&gpu), indices: &[1] }), "label 5");
     let elsewhere = devices::all().remove(0);
     refused(run(Examples::Resident { set: &set.resident(&elsewhere), indices: &[1] }), "another GPU");
     let mut here = on_cpu();
@@ -216,7 +216,7 @@ fn sets_of_another_shape_are_refused() {
     let gpu = devices::all().remove(0);
     let set = Set::new();
     let place = |len: usize, tables: &[[f32; 256]]| {
-        ResidentPictures::place(&gpu, INPUT, |i| &set.pixels[i..][..len], &set.labels, tables).map(drop)
+        ResidentImages::place(&gpu, INPUT, |i| &set.pixels[i..][..len], &set.labels, tables).map(drop)
     };
     place(45, &set.tables).expect("it fits");
     let error = place(44, &set.tables).expect_err("a byte is missing");

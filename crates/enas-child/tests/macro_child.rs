@@ -219,8 +219,8 @@ fn what_does_not_fit_is_named() {
     let full = MacroConfig { fixed_ops: FixedOps::FullConvolutions, ..config(6) };
     let error = said(MacroChild::fixed(&full, &arc(), INPUT, CLASSES, Seed::new(0)).unwrap_err());
     assert!(error.contains("layer 5 is avg-pool-3x3, and there are full convolutions only"), "{error}");
-    let odd = MacroConfig { filters: 5, ..config(6) };
-    let error = said(MacroChild::shared(&odd, INPUT, CLASSES, Seed::new(0)).unwrap_err());
+    let padded_stride = MacroConfig { filters: 5, ..config(6) };
+    let error = said(MacroChild::shared(&padded_stride, INPUT, CLASSES, Seed::new(0)).unwrap_err());
     assert!(error.contains("macro.filters = 5 is out of range; allowed: even numbers"), "{error}");
     let error = said(MacroChild::shared(&config(6), INPUT, 1, Seed::new(0)).unwrap_err());
     assert!(error.contains("number of classes = 1"), "{error}");

@@ -7,7 +7,7 @@ mod support;
 use std::iter;
 
 use enas_kernels::Axis;
-use enas_kernels::gpu::{Gpu, GpuMap, GpuRows, GpuValue, Precision};
+use enas_kernels::gpu::{Gpu, GpuActivation, GpuFeatureMap, GpuIm2row, Precision};
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -109,9 +109,10 @@ struct Answer<T>(Vec<Vec<T>>);
 
 fn on_gpu(gpu: &Gpu, case: &Case) -> Answer<f32> {
     let &Case { n, h, w, relu, .. } = case;
-    let map = |c, values: &[f32]| GpuMap::from_pictures(&gpu.upload(values), case.precision, (n, c, h, w));
-    let inputs: Vec<GpuValue> = (0..case.channels.len())
-        .map(|i| GpuValue {
+    let map =
+        |c, values: &[f32]| GpuFeatureMap::from_pictures(&gpu.upload(values), case.precision, (n, c, h, w));
+    let inputs: Vec<GpuActivation> = (0..case.channels.len())
+        .map(|i| GpuActivation {
             map: map(case.channels[i], &case.raw(i)),
             affine: case.affine.then(|| gpu.upload(&case.affine(i))),
         })
@@ -121,16 +122,16 @@ fn on_gpu(gpu: &Gpu, case: &Case) -> Answer<f32> {
     let parameters = gpu.upload(&[vec![9.0; before], case.filter()].concat());
     let filter = parameters.span(before, len);
     let rows = match case.kind {
-        Kind::Pixels => GpuRows::Pixels,
-        Kind::EverySecond(offset) => GpuRows::EverySecond { offset },
-        Kind::Depthwise { k, stride } => GpuRows::Depthwise { filter, k, stride },
-        Kind::Patches(k) => GpuRows::Patches { k },
+        Kind::Pixels => GpuIm2row::Pixels,
+        Kind::EverySecond(offset) => GpuIm2row::EverySecond { offset },
+        Kind::Depthwise { k, stride } => GpuIm2row::Depthwise { filter, k, stride },
+        Kind::Patches(k) => GpuIm2row::Patches { k },
     };
     let gathered = rows.gather(&inputs, relu);
-    let grad = GpuMap::from_pictures(&gpu.upload(&case.grad()), case.precision, gathered.shape());
+    let grad = GpuFeatureMap::from_pictures(&gpu.upload(&case.grad()), case.precision, gathered.shape());
     let quarter = gpu.upload(&[vec![1.0; case.rows()], vec![0.25; case.rows()]].concat());
-    let grad = GpuRows::Pixels.gather(&[GpuValue { map: grad, affine: Some(quarter) }], false);
-    let old: Vec<Option<GpuMap>> = (0..case.channels.len())
+    let grad = GpuIm2row::Pixels.gather(&[GpuActivation { map: grad, affine: Some(quarter) }], false);
+    let old: Vec<Option<GpuFeatureMap>> = (0..case.channels.len())
         .map(|i| case.accumulate.then(|| map(case.channels[i], &case.old(i))))
         .collect();
     let mut targets = old.clone();
@@ -138,7 +139,7 @@ fn on_gpu(gpu: &Gpu, case: &Case) -> Answer<f32> {
     let gradients = gpu.upload(&vec![0.5; before + len + 1]);
     rows.filter_gradient(&inputs, relu, &grad, gradients.span(before, len));
 
-    let numbers = |map: GpuMap| GpuValue::plain(map).to_nchw().expect("every launch is sound");
+    let numbers = |map: GpuFeatureMap| GpuActivation::plain(map).to_nchw().expect("every launch is sound");
     let mut answer = vec![numbers(gathered)];
     answer.extend(targets.into_iter().map(|target| numbers(target.expect("scatter fills every target"))));
     for (i, old) in old.into_iter().enumerate() {
@@ -353,13 +354,13 @@ fn planes_of_several_tiles_are_filtered() {
 fn both_paths_of_a_factorised_reduction_reach_their_input() {
     for gpu in iter::once(support::gpu(0)).chain(support::real()) {
         let (shape, half) = ((1, 1, 3, 3), (1, 1, 2, 2));
-        let input = [GpuValue::plain(GpuMap::zeros(&gpu, Precision::F32, shape))];
-        let grad = GpuMap::from_pictures(&gpu.upload(&[1.0, 2.0, 3.0, 4.0]), Precision::F32, half);
+        let input = [GpuActivation::plain(GpuFeatureMap::zeros(&gpu, Precision::F32, shape))];
+        let grad = GpuFeatureMap::from_pictures(&gpu.upload(&[1.0, 2.0, 3.0, 4.0]), Precision::F32, half);
         let mut targets = [None];
-        GpuRows::EverySecond { offset: 0 }.scatter(&input, false, &grad, &mut targets);
-        GpuRows::EverySecond { offset: 1 }.scatter(&input, false, &grad, &mut targets);
+        GpuIm2row::EverySecond { offset: 0 }.scatter(&input, false, &grad, &mut targets);
+        GpuIm2row::EverySecond { offset: 1 }.scatter(&input, false, &grad, &mut targets);
         let [target] = targets.map(|target| target.expect("scatter fills every target"));
-        let gradient = GpuValue::plain(target).to_nchw().expect("every launch is sound");
+        let gradient = GpuActivation::plain(target).to_nchw().expect("every launch is sound");
         assert_eq!(gradient, [1.0, 0.0, 2.0, 0.0, 1.0, 0.0, 3.0, 0.0, 4.0]);
     }
 }
@@ -367,14 +368,14 @@ fn both_paths_of_a_factorised_reduction_reach_their_input() {
 #[test]
 fn pixels_that_are_used_as_they_are_cost_no_launch() {
     let gpu = support::gpu(0);
-    let input = [GpuValue::plain(GpuMap::zeros(&gpu, Precision::Bf16, (1, 2, 3, 3)))];
+    let input = [GpuActivation::plain(GpuFeatureMap::zeros(&gpu, Precision::Bf16, (1, 2, 3, 3)))];
     let before = gpu.launches();
-    let rows = GpuRows::Pixels.gather(&input, false);
+    let rows = GpuIm2row::Pixels.gather(&input, false);
     let mut targets = [None];
-    GpuRows::Pixels.scatter(&input, false, &rows, &mut targets);
+    GpuIm2row::Pixels.scatter(&input, false, &rows, &mut targets);
     assert_eq!(gpu.launches(), before);
     // Adding to the gradient copies it first.
-    GpuRows::Pixels.scatter(&input, false, &rows, &mut targets);
+    GpuIm2row::Pixels.scatter(&input, false, &rows, &mut targets);
     assert_eq!(gpu.launches(), before + 2);
 }
 
@@ -383,12 +384,12 @@ fn a_number_that_is_none_stays_none() {
     let gpus = iter::once(support::gpu(0)).chain(support::real());
     for (gpu, precision) in gpus.flat_map(|gpu| Precision::ALL.map(|precision| (gpu.clone(), precision))) {
         let pictures = gpu.upload(&[f32::NAN, 1.0, -1.0, 2.0]);
-        let input = [GpuValue::plain(GpuMap::from_pictures(&pictures, precision, (1, 1, 2, 2)))];
+        let input = [GpuActivation::plain(GpuFeatureMap::from_pictures(&pictures, precision, (1, 1, 2, 2)))];
         let filter = gpu.upload(&[0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
-        let depthwise = GpuRows::Depthwise { filter: filter.span(0, 9), k: 3, stride: 1 };
-        for rows in [GpuRows::Pixels, GpuRows::Patches { k: 1 }, depthwise] {
+        let depthwise = GpuIm2row::Depthwise { filter: filter.span(0, 9), k: 3, stride: 1 };
+        for rows in [GpuIm2row::Pixels, GpuIm2row::Patches { k: 1 }, depthwise] {
             let gathered =
-                GpuValue::plain(rows.gather(&input, true)).to_nchw().expect("every launch is sound");
+                GpuActivation::plain(rows.gather(&input, true)).to_nchw().expect("every launch is sound");
             assert!(gathered[0].is_nan(), "{gathered:?}");
         }
     }

@@ -142,9 +142,9 @@ pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
 
 /// The bytes of the file. Equal models give equal bytes.
 fn encode(model: &Model) -> Result<Vec<u8>> {
-    let outline = model.network().outline()?;
+    let inference_graph = model.network().inference_graph()?;
     let order = about::channel_order(model);
-    let graph = lower::lower(&outline, model.normalization(), model.temperature(), order)?;
+    let graph = lower::lower(&inference_graph, model.normalization(), model.temperature(), order)?;
     Ok(file(graph, about::doc(model), about::metadata(model)).encode_to_vec())
 }
 

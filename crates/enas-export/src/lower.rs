@@ -1,12 +1,12 @@
 //! Lowering of a network to an ONNX graph.
 //!
-//! This file does not know cells or arcs. The network lists its operations ([`Outline`]), and each becomes one or a
+//! This file does not know cells or arcs. The network lists its operations ([`InferenceGraph`]), and each becomes one or a
 //! few ONNX nodes. All sizes except the batch are known, so all padding is explicit (`pads`).
 
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Result, Tensor};
-use enas_child::{Axis, Convolution, NamedTensor, Operation, Outline, Pool, PoolKind};
+use enas_child::{Axis, Convolution, InferenceGraph, NamedTensor, Operation, Pool, PoolKind};
 use enas_data::Normalization;
 
 use crate::graph::{Builder, value};
@@ -25,9 +25,9 @@ pub(crate) const PROBABILITIES: &str = "probabilities";
 /// Probabilities are the softmax of the logits divided by `temperature`.
 ///
 /// # Errors
-/// None in practice: the tensors of an outline have the shapes that it describes.
+/// None in practice: the tensors of an inference graph have the shapes that it describes.
 pub(crate) fn lower(
-    outline: &Outline,
+    inference_graph: &InferenceGraph,
     normalization: &Normalization,
     temperature: f64,
     order: &str,
@@ -36,7 +36,7 @@ pub(crate) fn lower(
     let pictures = graph.reserve(PICTURES);
     let first = normalize(&mut graph, &pictures, normalization)?;
     let mut lowering = Lowering { graph, values: vec![first], derived: BTreeMap::new() };
-    for operation in &outline.operations {
+    for operation in &inference_graph.operations {
         let value = lowering.operation(operation)?;
         lowering.values.push(value);
     }
@@ -50,12 +50,16 @@ pub(crate) fn lower(
     };
     graph.node(PROBABILITIES, "Softmax", &[&scores]);
     graph.set("axis", 1);
-    let shape = [outline.input.channels, outline.input.height, outline.input.width];
+    let shape = [inference_graph.input.channels, inference_graph.input.height, inference_graph.input.width];
     let doc = format!("{order} pictures, [batch, channels, height, width], values byte/255 from 0 to 1");
     let inputs = vec![value(PICTURES, &shape, &doc)];
     let outputs = vec![
-        value(LOGITS, &[outline.classes], "class scores before the softmax"),
-        value(PROBABILITIES, &[outline.classes], "calibrated class probabilities; each row sums to 1"),
+        value(LOGITS, &[inference_graph.classes], "class scores before the softmax"),
+        value(
+            PROBABILITIES,
+            &[inference_graph.classes],
+            "calibrated class probabilities; each row sums to 1",
+        ),
     ];
     Ok(graph.finish("enas", inputs, outputs))
 }
@@ -84,7 +88,7 @@ fn normalize(
 /// The state of the lowering.
 struct Lowering {
     graph: Builder,
-    /// The ONNX name of each value of the outline.
+    /// The ONNX name of each value of the inference graph.
     values: Vec<String>,
     /// Outputs of Relu, Concat and Slice nodes that exist already, by operator and inputs (common subexpressions).
     derived: BTreeMap<(&'static str, Vec<String>), String>,

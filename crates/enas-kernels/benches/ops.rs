@@ -10,8 +10,8 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use enas_kernels::{
-    Affine, Branch, Map, Moments, Nesterov, Pool, PoolKind, Rows, Term, TfAdam, Unit, Value, add,
-    add_backward, relu_mean, relu_mean_backward,
+    Activation, Affine, BatchStats, Branch, ConvBlock, FeatureMap, Im2row, Nesterov, Pool, PoolKind, Term,
+    TfAdam, add, add_backward, relu_mean, relu_mean_backward,
 };
 use enas_rng::Seed;
 
@@ -25,14 +25,14 @@ fn numbers(len: usize) -> Vec<f32> {
     (0..len).map(|_| rng.range(-1.0, 1.0)).collect()
 }
 
-fn map((n, c, h, w): Shape) -> Map {
-    Map::from_nchw(&numbers(n * c * h * w), n, c, h, w)
+fn map((n, c, h, w): Shape) -> FeatureMap {
+    FeatureMap::from_nchw(&numbers(n * c * h * w), n, c, h, w)
 }
 
 /// A value with a pending normalisation, as inside a network.
-fn value(shape: Shape) -> Value {
+fn value(shape: Shape) -> Activation {
     let affine = Affine { scale: vec![0.9; shape.1], shift: vec![0.1; shape.1] };
-    Value { map: map(shape), affine: Some(SyncArc::new(affine)) }
+    Activation { map: map(shape), affine: Some(SyncArc::new(affine)) }
 }
 
 /// One group of benchmarks, `body` adding those of one shape.
@@ -58,23 +58,23 @@ fn measure(
     group.bench_function(BenchmarkId::new(what, format!("{n}x{c}x{h}x{w}")), |b| b.iter(&mut run));
 }
 
-/// A unit with as many outputs as inputs, forward and backward.
-fn unit(c: &mut Criterion, name: &str, stride: usize, branches_of: impl Fn(usize) -> Vec<Kind>) {
+/// A conv block with as many outputs as inputs, forward and backward.
+fn conv_block(c: &mut Criterion, name: &str, stride: usize, branches_of: impl Fn(usize) -> Vec<Kind>) {
     group(c, name, |group, shape| {
         let kinds = branches_of(shape.1);
         let branches: Vec<Branch> = kinds.iter().map(Kind::branch).collect();
         let inputs = [value(shape)];
-        let unit = Unit { inputs: &inputs, relu: true, branches: &branches };
-        let (z, moments) = unit.forward(true);
+        let conv_block = ConvBlock { inputs: &inputs, relu: true, branches: &branches };
+        let (z, moments) = conv_block.forward(true);
         let moments = moments.expect("asked for");
         let (gamma, gy) = (vec![1.0; z.c()], map(z.shape()));
         // Reads the input and writes the output; backwards, reads three maps and writes one.
         let output = 1.0 / (stride * stride) as f64;
         measure(group, "forward", shape, 1.0 + output, || {
-            black_box(unit.forward(true));
+            black_box(conv_block.forward(true));
         });
         measure(group, "backward", shape, 2.0 + 2.0 * output, || {
-            black_box(unit.backward(&z, &moments, &gamma, &gy, Some(&mut [None])));
+            black_box(conv_block.backward(&z, &moments, &gamma, &gy, Some(&mut [None])));
         });
     });
 }
@@ -97,23 +97,23 @@ impl Kind {
 
     fn branch(&self) -> Branch<'_> {
         let rows = match (self.offset, self.taps) {
-            (Some(offset), _) => Rows::EverySecond { offset },
-            (None, 1) => Rows::Pixels,
-            (None, k) => Rows::Depthwise { filter: &self.filter, k, stride: self.stride },
+            (Some(offset), _) => Im2row::EverySecond { offset },
+            (None, 1) => Im2row::Pixels,
+            (None, k) => Im2row::Depthwise { filter: &self.filter, k, stride: self.stride },
         };
         Branch { rows, weight: &self.weight, outputs: self.outputs }
     }
 }
 
-fn units(c: &mut Criterion) {
-    unit(c, "conv 1x1", 1, |channels| vec![Kind::new(1, 1, None, channels, channels)]);
-    unit(c, "factorised reduction", 2, |channels| {
+fn conv_blocks(c: &mut Criterion) {
+    conv_block(c, "conv 1x1", 1, |channels| vec![Kind::new(1, 1, None, channels, channels)]);
+    conv_block(c, "factorised reduction", 2, |channels| {
         [0, 1].map(|offset| Kind::new(1, 2, Some(offset), channels, channels / 2)).into()
     });
     for k in [3, 5] {
         for stride in [1, 2] {
             let name = format!("separable {k}x{k} stride {stride}");
-            unit(c, &name, stride, |channels| vec![Kind::new(k, stride, None, channels, channels)]);
+            conv_block(c, &name, stride, |channels| vec![Kind::new(k, stride, None, channels, channels)]);
         }
     }
 }
@@ -145,7 +145,7 @@ fn elementwise(c: &mut Criterion) {
         measure(group, "forward", shape, 3.0, || {
             black_box(add(Term { value: &a, factors: None }, Term { value: &b, factors: None }));
         });
-        let mut gradient = Some(Map::zeros(shape.0, shape.1, shape.2, shape.3));
+        let mut gradient = Some(FeatureMap::zeros(shape.0, shape.1, shape.2, shape.3));
         measure(group, "backward", shape, 3.0, || add_backward(&grad, None, &mut gradient));
     });
     group(c, "relu mean", |group, shape| {
@@ -163,7 +163,7 @@ fn elementwise(c: &mut Criterion) {
     group(c, "moments", |group, shape| {
         let z = map(shape);
         measure(group, "forward", shape, 1.0, || {
-            black_box(Moments::of(&z));
+            black_box(BatchStats::of(&z));
         });
     });
 }
@@ -185,7 +185,7 @@ fn optimisers(c: &mut Criterion) {
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    units(&mut criterion);
+    conv_blocks(&mut criterion);
     pools(&mut criterion);
     elementwise(&mut criterion);
     optimisers(&mut criterion);

@@ -7,11 +7,11 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
+use crate::buffer_pool::BufferPool;
 use crate::memory::Memory;
-use crate::shelves::Shelves;
 use crate::simd::Lane;
 
-static POOL: Mutex<Shelves<Memory>> = Mutex::new(Shelves::new());
+static POOL: Mutex<BufferPool<Memory>> = Mutex::new(BufferPool::new());
 
 /// A buffer of lanes from the pool.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub fn limit_buffers(bytes: usize) {
     lock().set_limit(bytes);
 }
 
-fn lock() -> std::sync::MutexGuard<'static, Shelves<Memory>> {
+fn lock() -> std::sync::MutexGuard<'static, BufferPool<Memory>> {
     // The pool is consistent after every statement, so a panic elsewhere cannot have left it half changed.
     POOL.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -7,25 +7,25 @@
 use crate::geometry::Axis;
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 
-/// Copies rows into a bordered strip: `strip[r][x] = relu(scale·rows[r][x − before] + shift)`, zero left and right of
+/// Copies rows into a bordered tile: `tile[r][x] = relu(scale·rows[r][x − before] + shift)`, zero left and right of
 /// the row.
 ///
-/// `rows` holds `n_rows · width` lanes, `strip` holds `n_rows · strip_width` lanes.
+/// `rows` holds `n_rows · width` lanes, `tile` holds `n_rows · tile_width` lanes.
 ///
 /// # Method outline
 /// 1. One pass over the rows, one lane per pixel, in order; the input is prefetched [`AHEAD`] lanes ahead.
-/// 2. The strip is scratch memory that the following [`Correlate`] reads from the cache: each pixel is normalised once,
+/// 2. The tile is scratch memory that the following [`Correlate`] reads from the cache: each pixel is normalised once,
 ///    not once per tap.
-/// 3. With `dilation` 2 (gradient of a convolution with stride 2) a strip row is zeroed first. Its pixels then go to
+/// 3. With `dilation` 2 (gradient of a convolution with stride 2) a tile row is zeroed first. Its pixels then go to
 ///    every second place, so that the transposed convolution becomes a plain correlation.
 pub(crate) struct Pad {
     pub(crate) rows: *const Lane,
-    pub(crate) strip: *mut Lane,
+    pub(crate) tile: *mut Lane,
     pub(crate) n_rows: usize,
     pub(crate) width: usize,
-    pub(crate) strip_width: usize,
+    pub(crate) tile_width: usize,
     pub(crate) before: usize,
-    /// Distance in pixels between neighbours in the strip. Above 1 the gaps are zero (gradient of a strided
+    /// Distance in pixels between neighbours in the tile. Above 1 the gaps are zero (gradient of a strided
     /// convolution).
     pub(crate) dilation: usize,
     pub(crate) scale: f32,
@@ -49,7 +49,7 @@ impl Pad {
     unsafe fn copy<S: Simd>(&self) {
         let (scale, shift, floor) = self.constants::<S>();
         for r in 0..self.n_rows {
-            let out = self.strip.add(r * self.strip_width);
+            let out = self.tile.add(r * self.tile_width);
             let row = self.rows.add(r * self.width);
             zero::<S>(out, 0, self.before);
             let out = out.add(self.before);
@@ -65,7 +65,7 @@ impl Pad {
                 S::store(out.add(x), S::max(floor, S::fma(S::load(row.add(x)), scale, shift)));
                 x += 1;
             }
-            zero::<S>(out, self.width, self.strip_width - self.before);
+            zero::<S>(out, self.width, self.tile_width - self.before);
         }
     }
 
@@ -73,10 +73,10 @@ impl Pad {
     unsafe fn dilate<S: Simd>(&self) {
         let (scale, shift, floor) = self.constants::<S>();
         for r in 0..self.n_rows {
-            let out = self.strip.add(r * self.strip_width);
+            let out = self.tile.add(r * self.tile_width);
             let row = self.rows.add(r * self.width);
             // Zeros first: they are the border and the gaps.
-            zero::<S>(out, 0, self.strip_width);
+            zero::<S>(out, 0, self.tile_width);
             for x in 0..self.width {
                 let value = S::max(floor, S::fma(S::load(row.add(x)), scale, shift));
                 S::store(out.add(self.before + x * self.dilation), value);
@@ -103,12 +103,12 @@ unsafe fn zero<S: Simd>(lanes: *mut Lane, from: usize, to: usize) {
 
 /// Bordered rows in memory, and the rule by which window rows find them.
 ///
-/// Tap row `i` of output row `y` reads row `top + y·stride + i` of the dilated plane. Of those rows the strip holds
-/// every `dilation`-th: rows `first .. first + n_rows` of the plane before dilation. A row outside the strip counts as
+/// Tap row `i` of output row `y` reads row `top + y·stride + i` of the dilated plane. Of those rows the tile holds
+/// every `dilation`-th: rows `first .. first + n_rows` of the plane before dilation. A row outside the tile counts as
 /// zero.
 #[derive(Clone, Copy)]
-pub(crate) struct Rows {
-    pub(crate) strip: *const Lane,
+pub(crate) struct BorderedRows {
+    pub(crate) tile: *const Lane,
     pub(crate) width: usize,
     pub(crate) first: usize,
     pub(crate) n_rows: usize,
@@ -117,14 +117,14 @@ pub(crate) struct Rows {
     pub(crate) dilation: usize,
 }
 
-impl Rows {
-    /// The strip row that tap row `i` of output row `y` reads, or `None` if the strip does not hold it.
+impl BorderedRows {
+    /// The tile row that tap row `i` of output row `y` reads, or `None` if the tile does not hold it.
     #[inline(always)]
     fn row(&self, y: usize, i: usize) -> Option<*const Lane> {
         let at = usize::try_from(self.top + (y * self.stride + i) as isize).ok()?;
         let row = (at / self.dilation).checked_sub(self.first)?;
-        // SAFETY: rows below `n_rows` lie inside the strip.
-        (at % self.dilation == 0 && row < self.n_rows).then(|| unsafe { self.strip.add(row * self.width) })
+        // SAFETY: rows below `n_rows` lie inside the tile.
+        (at % self.dilation == 0 && row < self.n_rows).then(|| unsafe { self.tile.add(row * self.width) })
     }
 }
 
@@ -138,13 +138,13 @@ impl Rows {
 /// Direct convolution, vectorised over images:
 ///
 /// 1. The outer loop goes over output rows. It looks up at most `k` tap rows; rows outside the plane are dropped here.
-/// 2. The next loop goes over tiles of up to 8 output pixels (4 with 16 registers). Their sums stay in registers, so
+/// 2. The next loop goes over register tiles of up to 8 output pixels (4 with 16 registers). Their sums stay in registers, so
 ///    `out` is written once.
 /// 3. The inner loops go over tap rows, then taps. With stride 1 and 32 registers, `8 + k − 1` inputs of a tap row are
 ///    loaded once and shared by all taps: at most 8 sums, 12 inputs and a weight.
-/// 4. The strip and the filter lie in the cache, since [`Pad`] has just written the strip.
+/// 4. The tile and the filter lie in the cache, since [`Pad`] has just written the tile.
 pub(crate) struct Correlate {
-    pub(crate) rows: Rows,
+    pub(crate) rows: BorderedRows,
     pub(crate) w: *const f32,
     pub(crate) k: usize,
     pub(crate) out: *mut Lane,
@@ -154,7 +154,7 @@ pub(crate) struct Correlate {
     pub(crate) accumulate: bool,
 }
 
-/// The tap rows of one output row: strip rows with their filter rows. Rows outside the plane are left out.
+/// The tap rows of one output row: tile rows with their filter rows. Rows outside the plane are left out.
 struct Taps<const K: usize> {
     rows: [(*const Lane, *const f32); K],
     len: usize,
@@ -267,7 +267,7 @@ impl Correlate {
 /// The rows cover every column read, `g` holds `n_rows·width` lanes, `taps` holds `k·k` lanes.
 ///
 /// # Method outline
-/// 1. The sums of one or more tap rows stay in registers over all pixels of the strip: `ROWS·k` sums, kept twice (even
+/// 1. The sums of one or more tap rows stay in registers over all pixels of the tile: `ROWS·k` sums, kept twice (even
 ///    and odd pixels) so that additions overlap.
 /// 2. 3×3 with stride 1 and 32 registers takes all three tap rows in one pass (18 sums). Other shapes make one pass per
 ///    tap row, because more sums would not fit.
@@ -275,7 +275,7 @@ impl Correlate {
 ///    loaded once.
 /// 4. The sums stay apart by image until the end of the pass over the block; [`LaneSums`] adds them up then.
 pub(crate) struct FilterGradient {
-    pub(crate) rows: Rows,
+    pub(crate) rows: BorderedRows,
     pub(crate) g: *const Lane,
     pub(crate) n_rows: usize,
     pub(crate) width: usize,
@@ -303,7 +303,7 @@ impl Kernel for FilterGradient {
 
 #[allow(unsafe_op_in_unsafe_fn)] // As above.
 impl FilterGradient {
-    /// One pass over the strip for each tap row.
+    /// One pass over the tile for each tap row.
     #[inline(always)]
     unsafe fn all<S: Simd, const K: usize, const STRIDE: usize>(&self) {
         for i in 0..K {
@@ -334,10 +334,10 @@ impl FilterGradient {
                 _ => {}
             }
         }
-        for (i, [even, odd]) in sums.iter().enumerate() {
+        for (i, [even, padded_stride]) in sums.iter().enumerate() {
             for j in 0..K {
                 let tap = self.taps.add((first + i) * K + j);
-                S::store(tap, S::add(S::load(tap), S::add(even[j], odd[j])));
+                S::store(tap, S::add(S::load(tap), S::add(even[j], padded_stride[j])));
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::map::{Map, Value};
+use crate::feature_map::{Activation, FeatureMap};
 use crate::norm::CHUNK;
 use crate::profile;
 use crate::simd::{self, AHEAD, Kernel, LANES, Lane, Simd};
@@ -14,7 +14,7 @@ use crate::simd::{self, AHEAD, Kernel, LANES, Lane, Simd};
 #[derive(Clone, Copy, Debug)]
 pub struct Term<'a> {
     /// The summand, `[n, c, h, w]`.
-    pub value: &'a Value,
+    pub value: &'a Activation,
     /// One factor per image, `[n]`; `None` for 1.
     pub factors: Option<&'a [f32]>,
 }
@@ -23,12 +23,12 @@ pub struct Term<'a> {
 ///
 /// # Panics
 /// If the shapes differ.
-pub fn add(a: Term<'_>, b: Term<'_>) -> Map {
+pub fn add(a: Term<'_>, b: Term<'_>) -> FeatureMap {
     let start = profile::start();
     let (n, c, h, w) = a.value.map.shape();
     assert_eq!(b.value.map.shape(), (n, c, h, w), "both sides of a sum have one shape");
     let plane = h * w;
-    let mut out = Map::uninit(n, c, h, w);
+    let mut out = FeatureMap::uninit(n, c, h, w);
     out.par_blocks_mut().for_each(|(block, out)| {
         let (fa, fb) = (factor_lane(a.factors, block), factor_lane(b.factors, block));
         let planes =
@@ -51,7 +51,7 @@ pub fn add(a: Term<'_>, b: Term<'_>) -> Map {
 
 /// Adds `factors · grad` to `gradient`; both maps are `[n, c, h, w]`, the factors `[n]`. Without factors and without a
 /// gradient yet, shares `grad`'s memory instead of copying.
-pub fn add_backward(grad: &Map, factors: Option<&[f32]>, gradient: &mut Option<Map>) {
+pub fn add_backward(grad: &FeatureMap, factors: Option<&[f32]>, gradient: &mut Option<FeatureMap>) {
     if gradient.is_none() && factors.is_none() {
         *gradient = Some(grad.clone());
         return;
@@ -59,7 +59,7 @@ pub fn add_backward(grad: &Map, factors: Option<&[f32]>, gradient: &mut Option<M
     let start = profile::start();
     let (n, c, h, w) = grad.shape();
     let accumulate = gradient.is_some();
-    let gradient = gradient.get_or_insert_with(|| Map::uninit(n, c, h, w));
+    let gradient = gradient.get_or_insert_with(|| FeatureMap::uninit(n, c, h, w));
     let block_len = grad.block_len();
     gradient.par_blocks_mut().for_each(|(block, to)| {
         let factor = factor_lane(factors, block);
@@ -82,11 +82,11 @@ pub fn add_backward(grad: &Map, factors: Option<&[f32]>, gradient: &mut Option<M
 ///
 /// # Panics
 /// If there are no values.
-pub fn concat(values: &[Value]) -> Map {
+pub fn concat(values: &[Activation]) -> FeatureMap {
     let start = profile::start();
     let (n, _, h, w) = values[0].map.shape();
     let (plane, channels) = (h * w, values.iter().map(|v| v.map.c()).sum::<usize>());
-    let mut out = Map::uninit(n, channels, h, w);
+    let mut out = FeatureMap::uninit(n, channels, h, w);
     out.par_blocks_mut().for_each(|(block, out)| {
         let sources = values.iter().flat_map(|v| {
             let planes = v.map.block(block).chunks_exact(plane);
@@ -105,14 +105,14 @@ pub fn concat(values: &[Value]) -> Map {
 
 /// Adds the gradient of [`concat()`] to one gradient per value. `grad` is `[n, Σ c_i, h, w]`, each gradient
 /// `[n, c_i, h, w]`.
-pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map>]) {
+pub fn concat_backward(grad: &FeatureMap, values: &[Activation], gradients: &mut [Option<FeatureMap>]) {
     let start = profile::start();
     let plane = grad.h() * grad.w();
     let mut first = 0;
     for (value, gradient) in values.iter().zip(gradients) {
         let (n, c, h, w) = value.map.shape();
         let accumulate = gradient.is_some();
-        let gradient = gradient.get_or_insert_with(|| Map::uninit(n, c, h, w));
+        let gradient = gradient.get_or_insert_with(|| FeatureMap::uninit(n, c, h, w));
         gradient.par_blocks_mut().for_each(|(block, to)| {
             let (one, len) = (Lane([1.0; LANES]), to.len());
             let from = grad.block(block)[first * plane..][..len].as_ptr();
@@ -127,7 +127,7 @@ pub fn concat_backward(grad: &Map, values: &[Value], gradients: &mut [Option<Map
 
 /// Means over pixels of `max(x, 0)` (ReLU and global average pooling): `[n, c_i, h, w]` of all values together to
 /// `[n, Σ c_i]`, row by row.
-pub fn relu_mean(values: &[Value]) -> Vec<f32> {
+pub fn relu_mean(values: &[Activation]) -> Vec<f32> {
     let start = profile::start();
     let channels: usize = values.iter().map(|v| v.map.c()).sum();
     let n = values.first().map_or(0, |v| v.map.n());
@@ -156,7 +156,7 @@ pub fn relu_mean(values: &[Value]) -> Vec<f32> {
 }
 
 /// Adds the gradient of [`relu_mean`], given `grad` as `[n, Σ c_i]`, to one gradient `[n, c_i, h, w]` per value.
-pub fn relu_mean_backward(values: &[Value], grad: &[f32], gradients: &mut [Option<Map>]) {
+pub fn relu_mean_backward(values: &[Activation], grad: &[f32], gradients: &mut [Option<FeatureMap>]) {
     let start = profile::start();
     let channels: usize = values.iter().map(|v| v.map.c()).sum();
     let mut first = 0;
@@ -164,7 +164,7 @@ pub fn relu_mean_backward(values: &[Value], grad: &[f32], gradients: &mut [Optio
         let (n, c, h, w) = value.map.shape();
         let plane = h * w;
         let accumulate = gradient.is_some();
-        let gradient = gradient.get_or_insert_with(|| Map::uninit(n, c, h, w));
+        let gradient = gradient.get_or_insert_with(|| FeatureMap::uninit(n, c, h, w));
         gradient.par_blocks_mut().for_each(|(block, to)| {
             let planes = value.map.block(block).chunks_exact(plane).zip(to.chunks_exact_mut(plane));
             for (channel, (plane, to)) in planes.enumerate() {
@@ -189,8 +189,8 @@ pub fn relu_mean_backward(values: &[Value], grad: &[f32], gradients: &mut [Optio
 }
 
 /// Total count of numbers in some values.
-fn numbers(values: &[Value]) -> f64 {
-    let of = |v: &Value| (v.map.n() * v.map.c() * v.map.h() * v.map.w()) as f64;
+fn numbers(values: &[Activation]) -> f64 {
+    let of = |v: &Activation| (v.map.n() * v.map.c() * v.map.h() * v.map.w()) as f64;
     values.iter().map(of).sum()
 }
 

@@ -3,17 +3,17 @@
 use rayon::prelude::*;
 
 use crate::buffer::with_scratch;
-use crate::map::{Map, Value};
-use crate::rows::{Found, Gather, GradientRows, Rows, Source};
+use crate::conv_block::Target;
+use crate::feature_map::{Activation, FeatureMap};
+use crate::im2row::{Found, Gather, GradientRows, Im2row, Source};
 use crate::simd::Lane;
-use crate::unit::Target;
 
 /// Filters every channel of `input`, `[n, c, h, w]`, with its own k×k filter and SAME padding; `filter` is `[k, k, c]`.
 /// Returns `[n, c, ⌈h/stride⌉, ⌈w/stride⌉]`.
-pub(crate) fn forward(input: &Value, filter: &[f32], k: usize, stride: usize) -> Map {
+pub(crate) fn forward(input: &Activation, filter: &[f32], k: usize, stride: usize) -> FeatureMap {
     let (n, c, h, w) = input.map.shape();
-    let gather = Gather::new(Rows::Depthwise { filter, k, stride }, c, h, w);
-    let mut out = Map::uninit(n, c, gather.y.out, gather.x.out);
+    let gather = Gather::new(Im2row::Depthwise { filter, k, stride }, c, h, w);
+    let mut out = FeatureMap::uninit(n, c, gather.y.out, gather.x.out);
     out.par_blocks_mut().for_each(|(block, out)| {
         let rows = gather.y.out;
         with_scratch(gather.fill_scratch(rows), |scratch| {
@@ -26,19 +26,19 @@ pub(crate) fn forward(input: &Value, filter: &[f32], k: usize, stride: usize) ->
 
 /// Returns the gradients of the input, `[n, c, h, w]` (if `with_input`), and of the filter, `[k, k, c]`.
 ///
-/// `grad` is the gradient of [`forward`]'s result. Its lanes past the last image must be zero, as [`Map::from_nchw`]
+/// `grad` is the gradient of [`forward`]'s result. Its lanes past the last image must be zero, as [`FeatureMap::from_nchw`]
 /// leaves them.
 pub(crate) fn backward(
-    input: &Value,
+    input: &Activation,
     filter: &[f32],
     (k, stride): (usize, usize),
-    grad: &Map,
+    grad: &FeatureMap,
     with_input: bool,
-) -> (Option<Map>, Vec<f32>) {
+) -> (Option<FeatureMap>, Vec<f32>) {
     let (n, c, h, w) = input.map.shape();
-    let gather = Gather::new(Rows::Depthwise { filter, k, stride }, c, h, w);
+    let gather = Gather::new(Im2row::Depthwise { filter, k, stride }, c, h, w);
     assert_eq!(grad.shape(), (n, c, gather.y.out, gather.x.out), "the gradient has the output's shape");
-    let mut gradient = with_input.then(|| Map::uninit(n, c, h, w));
+    let mut gradient = with_input.then(|| FeatureMap::uninit(n, c, h, w));
     let targets = gradient.as_mut().map(|map| [Target::new(map, false)]);
     let one_block = |block: usize| {
         let (rows, taps) = (gather.y.out, gather.tap_lanes());

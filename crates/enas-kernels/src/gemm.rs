@@ -21,7 +21,7 @@ use crate::simd::{self, Kernel, Lane, Simd};
 /// 3. The middle loop goes over output channels in fours, then one by one. All of them read the same panel or rows.
 /// 4. The inner loop goes over `k`: six loads of `a`, four broadcasts of `w`, 24 fused multiply-adds. The 24 sums stay
 ///    in registers for the whole of `k`, so `out` is written once.
-/// 5. Each micro-tile also prefetches its share of the next strip's input, because the product itself loads little
+/// 5. Each micro-tile also prefetches its share of the next tile's input, because the product itself loads little
 ///    memory.
 pub(crate) struct Multiply<'a> {
     pub(crate) a: Left<'a>,
@@ -38,7 +38,7 @@ pub(crate) struct Multiply<'a> {
 /// Pixels of a micro-tile (nr): 4·6 sums, 6 inputs and a weight need 31 of AVX-512's 32 registers.
 pub(crate) const TILE: usize = 6;
 
-/// Memory that the next strip will read: prefetched step by step.
+/// Memory that the next tile will read: prefetched step by step.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Ahead<'a> {
     pub(crate) runs: &'a [Run],
@@ -108,7 +108,7 @@ impl Multiply<'_> {
     #[inline(always)]
     unsafe fn columns<S: Simd, const P: usize>(&mut self, p: usize, ahead: usize) {
         let (a, stride) = match self.a {
-            Left::Rows { from, stride } => (from.add(p), stride),
+            Left::Im2row { from, stride } => (from.add(p), stride),
             Left::Planes { planes, first, panel } => {
                 // Packs the panel `[k, P]`; the loop over output channels below reuses it.
                 for (k, plane) in planes.iter().enumerate() {
@@ -230,7 +230,7 @@ impl WeightGradient<'_> {
     #[inline(always)]
     unsafe fn rows<S: Simd, const K: usize>(&self, k: usize, p: usize, end: usize) {
         let a = match self.a {
-            Left::Rows { from, stride } => (from.add(k * stride + p), stride),
+            Left::Im2row { from, stride } => (from.add(k * stride + p), stride),
             Left::Planes { planes, first, panel } => {
                 for (i, plane) in planes[k..k + K].iter().enumerate() {
                     plane.copy::<S>(first + p, end - p, panel.add(i * WG_STRIDE));

@@ -33,7 +33,7 @@ impl InputPlane {
 #[derive(Clone, Copy)]
 pub(crate) enum Left<'a> {
     /// Rows in memory, `stride` lanes apart.
-    Rows { from: *const Lane, stride: usize },
+    Im2row { from: *const Lane, stride: usize },
     /// Channels of feature maps, from pixel `first` on. `panel` is scratch memory that the product packs pixels into.
     Planes { planes: &'a [InputPlane], first: usize, panel: *mut Lane },
 }
@@ -51,7 +51,7 @@ pub(crate) struct GradientPlane {
 #[derive(Clone, Copy)]
 pub(crate) enum Out<'a> {
     /// Rows in memory, `stride` lanes apart.
-    Rows { to: *mut Lane, stride: usize },
+    Im2row { to: *mut Lane, stride: usize },
     /// Gradients of channels of feature maps, from pixel `first` on.
     Gradients { planes: &'a [GradientPlane], first: usize },
 }
@@ -62,7 +62,7 @@ impl Out<'_> {
     #[inline(always)]
     unsafe fn at(&self, o: usize, p: usize) -> *mut Lane {
         match self {
-            Self::Rows { to, stride } => to.wrapping_add(o * stride + p),
+            Self::Im2row { to, stride } => to.wrapping_add(o * stride + p),
             Self::Gradients { planes, first } => planes.get_unchecked(o).to.wrapping_add(first + p),
         }
     }

@@ -8,7 +8,7 @@
 
 use std::sync::OnceLock;
 
-/// Images per vector: the length of the innermost axis of every [`Map`](crate::Map).
+/// Images per vector: the length of the innermost axis of every [`FeatureMap`](crate::FeatureMap).
 pub const LANES: usize = 16;
 
 /// One number for each of sixteen images. It fills one cache line of 64 bytes and is aligned to it.
@@ -134,7 +134,7 @@ pub(crate) unsafe fn run_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
 }
 
 /// Prefetch distance of a pass over memory, in lanes (128 lanes are 8 KiB). It covers the latency of main memory.
-/// Behind the end of a strip of rows lies the next strip of the same plane, so these prefetches are useful too.
+/// Behind the end of a tile of rows lies the next tile of the same plane, so these prefetches are useful too.
 pub(crate) const AHEAD: usize = 128;
 
 /// Prefetches the cache line at `p` into the second-level cache. Only a hint: any address is allowed.

@@ -274,7 +274,10 @@ fn errors_name_the_shapes() {
             separable_conv2d(&x, &zeros(&[3, 1, 3, 3]), &zeros(&[2, 5, 1, 1]), 1),
             &["pointwise is [2, 5, 1, 1]"],
         ),
-        (factorized_reduction(&x, &zeros(&[2, 3, 1, 1]), &zeros(&[2, 2, 1, 1])), &["odd is [2, 2, 1, 1]"]),
+        (
+            factorized_reduction(&x, &zeros(&[2, 3, 1, 1]), &zeros(&[2, 2, 1, 1])),
+            &["padded_stride is [2, 2, 1, 1]"],
+        ),
         (batch_norm(&x, &zeros(&[3]), &zeros(&[4])).map(|r| r.0), &["beta is [4]", "expected [3]"]),
         (pool2d(&x, Pool2d { padding: Padding::Valid, ..same(9, 1) }), &["9×9", "[2, 3, 8, 8]"]),
         (pool2d(&x, same(3, 0)), &["0 apart"]),

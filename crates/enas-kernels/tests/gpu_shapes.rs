@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use enas_kernels::gpu::{
-    self, Buffer, Dry, Gpu, GpuBranch, GpuMap, GpuRows, GpuTerm, GpuUnit, GpuUnitGradient, GpuValue,
-    Precision,
+    self, Buffer, CountingDevice, Gpu, GpuActivation, GpuBranch, GpuConvBlock, GpuConvBlockGradient,
+    GpuFeatureMap, GpuIm2row, GpuTerm, Precision,
 };
 use enas_kernels::{Nesterov, Pool, PoolKind};
 
@@ -20,18 +20,21 @@ const SHAPES: [(usize, usize, usize, usize); 8] = [
 ];
 
 fn gpu() -> Gpu {
-    Gpu::new(Box::new(Dry::new()))
+    Gpu::new(Box::new(CountingDevice::new()))
 }
 
-fn value(gpu: &Gpu, shape: (usize, usize, usize, usize)) -> GpuValue {
-    GpuValue { map: GpuMap::zeros(gpu, Precision::F32, shape), affine: Some(gpu.zeros(2 * shape.1)) }
+fn value(gpu: &Gpu, shape: (usize, usize, usize, usize)) -> GpuActivation {
+    GpuActivation {
+        map: GpuFeatureMap::zeros(gpu, Precision::F32, shape),
+        affine: Some(gpu.zeros(2 * shape.1)),
+    }
 }
 
-/// Forward and backward, with everything that is asked of a unit in training.
-fn unit(
+/// Forward and backward, with everything that is asked of a conv block in training.
+fn conv_block(
     gpu: &Gpu,
     shape: (usize, usize, usize, usize),
-    rows: GpuRows<'_>,
+    rows: GpuIm2row<'_>,
     k: usize,
     filters: Option<&Buffer>,
 ) {
@@ -40,21 +43,21 @@ fn unit(
     let (gamma, d_gamma) = (gpu.zeros(outputs), gpu.zeros(outputs));
     let inputs = [value(gpu, shape)];
     let branches = [GpuBranch { rows, weight: weight.span(0, k * outputs), outputs }];
-    let unit = GpuUnit { inputs: &inputs, relu: true, branches: &branches };
-    let (z, moments) = unit.forward(true);
+    let conv_block = GpuConvBlock { inputs: &inputs, relu: true, branches: &branches };
+    let (z, moments) = conv_block.forward(true);
     let moments = moments.expect("they were asked for");
-    let gradient = GpuUnitGradient {
+    let gradient = GpuConvBlockGradient {
         gamma: Some(d_gamma.span(0, outputs)),
         beta: Some(d_gamma.span(0, outputs)),
         branches: vec![(d_weight.span(0, k * outputs), filters.map(|f| f.span(0, f_len(rows, shape.1))))],
     };
-    let gy = GpuMap::zeros(gpu, Precision::F32, z.shape());
-    unit.backward(&z, &moments, gamma.span(0, outputs), &gy, Some(&mut [None]), &gradient);
+    let gy = GpuFeatureMap::zeros(gpu, Precision::F32, z.shape());
+    conv_block.backward(&z, &moments, gamma.span(0, outputs), &gy, Some(&mut [None]), &gradient);
     gpu.finish().unwrap_or_else(|why| panic!("{shape:?} {rows:?}: {why}"));
 }
 
-fn f_len(rows: GpuRows<'_>, c: usize) -> usize {
-    if let GpuRows::Depthwise { k, .. } = rows { k * k * c } else { 0 }
+fn f_len(rows: GpuIm2row<'_>, c: usize) -> usize {
+    if let GpuIm2row::Depthwise { k, .. } = rows { k * k * c } else { 0 }
 }
 
 #[test]
@@ -62,16 +65,16 @@ fn convolutions_of_all_kinds() {
     let gpu = gpu();
     for shape in SHAPES {
         let (_, c, h, w) = shape;
-        unit(&gpu, shape, GpuRows::Pixels, c, None);
-        unit(&gpu, shape, GpuRows::EverySecond { offset: 1 }, c, None);
+        conv_block(&gpu, shape, GpuIm2row::Pixels, c, None);
+        conv_block(&gpu, shape, GpuIm2row::EverySecond { offset: 1 }, c, None);
         for (k, stride) in [(3, 1), (3, 2), (5, 1), (5, 2)] {
             let filter = gpu.zeros(k * k * c);
-            let rows = GpuRows::Depthwise { filter: filter.span(0, k * k * c), k, stride };
-            unit(&gpu, shape, rows, c, Some(&filter));
+            let rows = GpuIm2row::Depthwise { filter: filter.span(0, k * k * c), k, stride };
+            conv_block(&gpu, shape, rows, c, Some(&filter));
         }
         // Nine rows per channel: the rows themselves must stay below 2^32 numbers.
         if c * h * w < 10_000_000 {
-            unit(&gpu, shape, GpuRows::Patches { k: 3 }, 9 * c, None);
+            conv_block(&gpu, shape, GpuIm2row::Patches { k: 3 }, 9 * c, None);
         }
     }
 }
@@ -86,12 +89,12 @@ fn pools_sums_and_means() {
             for (k, stride) in [(3, 1), (3, 2), (5, 3)] {
                 let pool = Pool::same(kind, k, stride, h, w);
                 let out = pool.forward_gpu(&x);
-                pool.backward_gpu(&x, &GpuMap::zeros(&gpu, Precision::F32, out.shape()), &mut None);
+                pool.backward_gpu(&x, &GpuFeatureMap::zeros(&gpu, Precision::F32, out.shape()), &mut None);
             }
         }
         let term = GpuTerm { value: &x, factors: Some(&factors) };
         let sum = gpu::add(term, term);
-        gpu::add_backward(&sum, Some(&factors), &mut Some(GpuMap::zeros(&gpu, Precision::F32, shape)));
+        gpu::add_backward(&sum, Some(&factors), &mut Some(GpuFeatureMap::zeros(&gpu, Precision::F32, shape)));
         if c * h * w < 10_000_000 {
             let joined = gpu::concat(&[x.clone(), x.clone()]);
             gpu::concat_backward(&joined, &[x.clone(), x.clone()], &mut [None, None]);

@@ -181,7 +181,7 @@ fn evidence(
     let Some(batch) = train.epoch(plan)?.next().transpose()? else { return Ok((None, Vec::new())) };
     let indices = batch.indices.clone();
     let (images, labels) = batch.into_tensors(&Device::Cpu)?;
-    let diagnosis = child.diagnose(arc, &images, &labels, step)?;
+    let diagnosis = child.find_non_finite(arc, &images, &labels, step)?;
     let mut pictures: Vec<String> = Vec::new();
     for suspect in diagnosis.suspects {
         let name = train.path(indices[suspect]);

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use candle_core::{Device, Tensor};
-use enas_child::{Child, Examples, Images, Mix, ResidentPictures, Staged};
+use enas_child::{Child, Examples, Images, Mix, ResidentImages, Staged};
 use enas_data::{Batch, Batches, EpochPlan, Split};
 use enas_kernels::gpu::Gpu;
 
@@ -18,7 +18,7 @@ pub(crate) struct Source {
     split: Split,
     /// All images on the network's GPU; `None` if that is impossible: the host augments training images anew in every
     /// epoch, and large splits do not fit.
-    resident: Option<ResidentPictures>,
+    resident: Option<ResidentImages>,
     /// The network's GPU; `None` on the CPU.
     gpu: Option<Gpu>,
 }
@@ -40,7 +40,7 @@ enum Pictures {
     },
     Staged(Staged),
     Resident {
-        set: ResidentPictures,
+        set: ResidentImages,
         indices: Vec<usize>,
     },
 }
@@ -122,10 +122,10 @@ impl Source {
     }
 }
 
-fn place(gpu: &Gpu, split: &Split, child: &Child) -> Result<Option<ResidentPictures>> {
+fn place(gpu: &Gpu, split: &Split, child: &Child) -> Result<Option<ResidentImages>> {
     let tables: Vec<[f32; 256]> = split.normalization().tables().collect();
     let image = |i| split.decoded(i).expect("only decoded pictures are placed");
-    let resident = ResidentPictures::place(gpu, child.input(), image, split.labels(), &tables)?;
+    let resident = ResidentImages::place(gpu, child.input(), image, split.labels(), &tables)?;
     if resident.is_none() {
         tracing::info!("the {} pictures stay with the host: they would fill the GPU", split.part().name());
     }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use enas_kernels::{
-    Branch, Map, Moments, Pool, Rows, RunningMoments, Term as Side, Unit, UnitGradient, Value, profile,
+    Activation, BatchStats, Branch, ConvBlock, ConvBlockGradient, FeatureMap, Im2row, Pool, RunningStats,
+    Term as Side, profile,
 };
 
-use super::{Backend, Conv, ConvBlock, Gather, Norm, Statistics, Term};
+use super::{Backend, Conv, ConvLayer, Gather, Norm, Statistics, Term};
 use crate::head::Classifier;
 use crate::loss::{Loss, LossRule, Targets};
 use crate::noise::Noise;
@@ -15,14 +16,14 @@ use crate::params::{Gradients, ParamId, Params, Weights};
 /// The CPU, with the weights and moving statistics of one network.
 pub(crate) struct Cpu<'a> {
     pub(crate) weights: Weights<'a>,
-    pub(crate) running: &'a [RunningMoments],
+    pub(crate) running: &'a [RunningStats],
     pub(crate) loss: LossRule<'a>,
 }
 
 impl Backend for Cpu<'_> {
-    type Map = Map;
-    type Value = Value;
-    type Moments = Moments;
+    type FeatureMap = FeatureMap;
+    type Activation = Activation;
+    type BatchStats = BatchStats;
     type Vector = Vec<f32>;
     type Labels = Targets;
     type Gradients = Gradients;
@@ -32,18 +33,23 @@ impl Backend for Cpu<'_> {
         self.weights.params
     }
 
-    fn plain(&self, map: Map) -> Value {
-        Value::plain(map)
+    fn plain(&self, map: FeatureMap) -> Activation {
+        Activation::plain(map)
     }
 
-    fn shape(&self, value: &Value) -> (usize, usize, usize, usize) {
+    fn shape(&self, value: &Activation) -> (usize, usize, usize, usize) {
         value.map.shape()
     }
 
-    fn unit(&self, block: &ConvBlock, inputs: &[Value], statistics: Statistics) -> (Value, Option<Moments>) {
+    fn conv_block(
+        &self,
+        block: &ConvLayer,
+        inputs: &[Activation],
+        statistics: Statistics,
+    ) -> (Activation, Option<BatchStats>) {
         let (weights, norm) = (self.weights, block.norm);
-        let (z, moments) =
-            self.with_unit(block, inputs, |unit| unit.forward(statistics == Statistics::Batch));
+        let (z, moments) = self
+            .with_conv_block(block, inputs, |conv_block| conv_block.forward(statistics == Statistics::Batch));
         let (scale, offset) = (weights.get(norm.scale), weights.get(norm.offset));
         let affine = match (&moments, norm.running) {
             (Some(moments), _) => moments.affine(scale, offset),
@@ -52,73 +58,80 @@ impl Backend for Cpu<'_> {
                 unreachable!("shared networks are only run with batch statistics; checked by the child")
             }
         };
-        (Value { map: z, affine: Some(affine.into()) }, moments)
+        (Activation { map: z, affine: Some(affine.into()) }, moments)
     }
 
-    fn unit_backward(
+    fn conv_block_backward(
         &self,
-        block: &ConvBlock,
-        inputs: &[Value],
-        out: &Value,
-        moments: &Moments,
-        grad: &Map,
-        targets: Option<&mut [Option<Map>]>,
+        block: &ConvLayer,
+        inputs: &[Activation],
+        out: &Activation,
+        moments: &BatchStats,
+        grad: &FeatureMap,
+        targets: Option<&mut [Option<FeatureMap>]>,
         into: &mut Gradients,
     ) {
         let gamma = self.weights.get(block.norm.scale);
-        let gradient =
-            self.with_unit(block, inputs, |unit| unit.backward(&out.map, moments, gamma, grad, targets));
-        self.collect(&block.convs, block.norm, gradient, into);
-    }
-
-    fn unit_backward_onto(
-        &self,
-        before: &Moments,
-        block: &ConvBlock,
-        input: &Value,
-        out: &Value,
-        moments: &Moments,
-        grad: &Map,
-        target: &mut Option<Map>,
-        into: &mut Gradients,
-    ) {
-        let gamma = self.weights.get(block.norm.scale);
-        let gradient = self.with_unit(block, std::slice::from_ref(input), |unit| {
-            unit.backward_onto(before, &out.map, moments, gamma, grad, target)
+        let gradient = self.with_conv_block(block, inputs, |conv_block| {
+            conv_block.backward(&out.map, moments, gamma, grad, targets)
         });
         self.collect(&block.convs, block.norm, gradient, into);
     }
 
-    fn pool(&self, pool: &Pool, input: &Value) -> Map {
+    fn conv_block_backward_fused(
+        &self,
+        before: &BatchStats,
+        block: &ConvLayer,
+        input: &Activation,
+        out: &Activation,
+        moments: &BatchStats,
+        grad: &FeatureMap,
+        target: &mut Option<FeatureMap>,
+        into: &mut Gradients,
+    ) {
+        let gamma = self.weights.get(block.norm.scale);
+        let gradient = self.with_conv_block(block, std::slice::from_ref(input), |conv_block| {
+            conv_block.backward_fused_stats(before, &out.map, moments, gamma, grad, target)
+        });
+        self.collect(&block.convs, block.norm, gradient, into);
+    }
+
+    fn pool(&self, pool: &Pool, input: &Activation) -> FeatureMap {
         pool.forward(input)
     }
 
-    fn pool_backward(&self, pool: &Pool, input: &Value, grad: &Map, target: &mut Option<Map>) {
+    fn pool_backward(
+        &self,
+        pool: &Pool,
+        input: &Activation,
+        grad: &FeatureMap,
+        target: &mut Option<FeatureMap>,
+    ) {
         pool.backward(input, grad, target);
     }
 
-    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> Map {
+    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> FeatureMap {
         let [a, b] = [a, b].map(|(value, factors)| Side { value, factors: factors.map(Vec::as_slice) });
         enas_kernels::add(a, b)
     }
 
-    fn add_backward(&self, grad: &Map, factors: Option<&Vec<f32>>, target: &mut Option<Map>) {
+    fn add_backward(&self, grad: &FeatureMap, factors: Option<&Vec<f32>>, target: &mut Option<FeatureMap>) {
         enas_kernels::add_backward(grad, factors.map(Vec::as_slice), target);
     }
 
-    fn concat(&self, values: &[Value]) -> Map {
+    fn concat(&self, values: &[Activation]) -> FeatureMap {
         enas_kernels::concat(values)
     }
 
-    fn concat_backward(&self, grad: &Map, values: &[Value], targets: &mut [Option<Map>]) {
+    fn concat_backward(&self, grad: &FeatureMap, values: &[Activation], targets: &mut [Option<FeatureMap>]) {
         enas_kernels::concat_backward(grad, values, targets);
     }
 
-    fn relu_mean(&self, values: &[Value]) -> Vec<f32> {
+    fn relu_mean(&self, values: &[Activation]) -> Vec<f32> {
         enas_kernels::relu_mean(values)
     }
 
-    fn relu_mean_backward(&self, values: &[Value], grad: &Vec<f32>, targets: &mut [Option<Map>]) {
+    fn relu_mean_backward(&self, values: &[Activation], grad: &Vec<f32>, targets: &mut [Option<FeatureMap>]) {
         enas_kernels::relu_mean_backward(values, grad, targets);
     }
 
@@ -194,11 +207,11 @@ impl Backend for Cpu<'_> {
 }
 
 impl Cpu<'_> {
-    pub(super) fn with_unit<R>(
+    pub(super) fn with_conv_block<R>(
         &self,
-        block: &ConvBlock,
-        inputs: &[Value],
-        body: impl FnOnce(&Unit<'_>) -> R,
+        block: &ConvLayer,
+        inputs: &[Activation],
+        body: impl FnOnce(&ConvBlock<'_>) -> R,
     ) -> R {
         // `body` receives the kernels' view of the block: the same operations with the weights by reference.
         let lent = self.weights;
@@ -209,21 +222,27 @@ impl Cpu<'_> {
             .zip(&weights)
             .map(|(conv, weight)| {
                 let rows = match conv.gather {
-                    Gather::Pixels => Rows::Pixels,
-                    Gather::EverySecond { offset } => Rows::EverySecond { offset },
-                    Gather::Patches { k } => Rows::Patches { k },
+                    Gather::Pixels => Im2row::Pixels,
+                    Gather::EverySecond { offset } => Im2row::EverySecond { offset },
+                    Gather::Patches { k } => Im2row::Patches { k },
                     Gather::Depthwise { filter, k, stride } => {
-                        Rows::Depthwise { filter: lent.get(filter), k, stride }
+                        Im2row::Depthwise { filter: lent.get(filter), k, stride }
                     }
                 };
                 Branch { rows, weight, outputs: conv.outputs }
             })
             .collect();
-        body(&Unit { inputs, relu: block.relu, branches: &branches })
+        body(&ConvBlock { inputs, relu: block.relu, branches: &branches })
     }
 
     /// Adds a conv block's parameter gradients to `into`, piece by piece for a matrix made of several parameters.
-    pub(super) fn collect(&self, convs: &[Conv], norm: Norm, gradient: UnitGradient, into: &mut Gradients) {
+    pub(super) fn collect(
+        &self,
+        convs: &[Conv],
+        norm: Norm,
+        gradient: ConvBlockGradient,
+        into: &mut Gradients,
+    ) {
         let mut add = |id: ParamId, values: Vec<f32>| {
             if self.weights.params.is_trained(id) {
                 into.add(id, values);

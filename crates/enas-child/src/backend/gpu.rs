@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use enas_kernels::Pool;
 use enas_kernels::gpu::{
-    self, Buffer, Gpu, GpuBranch, GpuLossRule, GpuMap, GpuMoments, GpuRows, GpuRunningMoments, GpuTargets,
-    GpuTerm, GpuUnit, GpuUnitGradient, GpuValue, Span,
+    self, Buffer, Gpu, GpuActivation, GpuBatchStats, GpuBranch, GpuConvBlock, GpuConvBlockGradient,
+    GpuFeatureMap, GpuIm2row, GpuLossRule, GpuRunningStats, GpuTargets, GpuTerm, Span,
 };
 
-use super::{Backend, Conv, ConvBlock, Gather, Statistics, Term};
+use super::{Backend, Conv, ConvLayer, Gather, Statistics, Term};
 use crate::head::Classifier;
 use crate::noise::Noise;
 use crate::params::{ParamId, Params};
@@ -20,7 +20,7 @@ pub(crate) struct OnGpu<'a> {
     /// Where each parameter stands. Its values are in `values`, one buffer per table.
     pub(crate) params: &'a Params,
     pub(crate) values: &'a [Buffer],
-    pub(crate) running: &'a [GpuRunningMoments],
+    pub(crate) running: &'a [GpuRunningStats],
     pub(crate) loss: GpuLossRule<'a>,
     /// Receives two values from every [`cross_entropy`](Backend::cross_entropy) in turn: mean loss and number
     /// correct.
@@ -41,9 +41,9 @@ pub(crate) struct Numbers {
 }
 
 impl Backend for OnGpu<'_> {
-    type Map = GpuMap;
-    type Value = GpuValue;
-    type Moments = GpuMoments;
+    type FeatureMap = GpuFeatureMap;
+    type Activation = GpuActivation;
+    type BatchStats = GpuBatchStats;
     type Vector = Numbers;
     type Labels = GpuTargets;
     /// Of all parameters, one after another.
@@ -55,23 +55,23 @@ impl Backend for OnGpu<'_> {
         self.params
     }
 
-    fn plain(&self, map: GpuMap) -> GpuValue {
-        GpuValue::plain(map)
+    fn plain(&self, map: GpuFeatureMap) -> GpuActivation {
+        GpuActivation::plain(map)
     }
 
-    fn shape(&self, value: &GpuValue) -> (usize, usize, usize, usize) {
+    fn shape(&self, value: &GpuActivation) -> (usize, usize, usize, usize) {
         value.map.shape()
     }
 
-    fn unit(
+    fn conv_block(
         &self,
-        block: &ConvBlock,
-        inputs: &[GpuValue],
+        block: &ConvLayer,
+        inputs: &[GpuActivation],
         statistics: Statistics,
-    ) -> (GpuValue, Option<GpuMoments>) {
+    ) -> (GpuActivation, Option<GpuBatchStats>) {
         let norm = block.norm;
-        let (map, moments) =
-            self.with_unit(block, inputs, |unit| unit.forward(statistics == Statistics::Batch));
+        let (map, moments) = self
+            .with_conv_block(block, inputs, |conv_block| conv_block.forward(statistics == Statistics::Batch));
         let (scale, offset) = (self.get(norm.scale), self.get(norm.offset));
         let affine = match (&moments, norm.running) {
             (Some(moments), _) => moments.affine(scale, offset),
@@ -80,17 +80,17 @@ impl Backend for OnGpu<'_> {
                 unreachable!("shared networks are only run with batch statistics; checked by the child")
             }
         };
-        (GpuValue { map, affine: Some(affine) }, moments)
+        (GpuActivation { map, affine: Some(affine) }, moments)
     }
 
-    fn unit_backward(
+    fn conv_block_backward(
         &self,
-        block: &ConvBlock,
-        inputs: &[GpuValue],
-        out: &GpuValue,
-        moments: &GpuMoments,
-        grad: &GpuMap,
-        targets: Option<&mut [Option<GpuMap>]>,
+        block: &ConvLayer,
+        inputs: &[GpuActivation],
+        out: &GpuActivation,
+        moments: &GpuBatchStats,
+        grad: &GpuFeatureMap,
+        targets: Option<&mut [Option<GpuFeatureMap>]>,
         into: &mut Buffer,
     ) {
         // The gradient of a joined matrix goes to a scratch buffer, and from there piece by piece to its parameters.
@@ -107,14 +107,14 @@ impl Backend for OnGpu<'_> {
             (matrix, filter)
         });
         let trained = |id: ParamId| self.params.is_trained(id).then(|| self.place(into, id));
-        let gradient = GpuUnitGradient {
+        let gradient = GpuConvBlockGradient {
             gamma: trained(block.norm.scale),
             beta: trained(block.norm.offset),
             branches: branches.collect(),
         };
         let gamma = self.get(block.norm.scale);
-        self.with_unit(block, inputs, |unit| {
-            unit.backward(&out.map, moments, gamma, grad, targets, &gradient)
+        self.with_conv_block(block, inputs, |conv_block| {
+            conv_block.backward(&out.map, moments, gamma, grad, targets, &gradient)
         });
         for (conv, scratch) in block.convs.iter().zip(&assembled) {
             let Some(scratch) = scratch else { continue };
@@ -127,38 +127,59 @@ impl Backend for OnGpu<'_> {
         }
     }
 
-    fn pool(&self, pool: &Pool, input: &GpuValue) -> GpuMap {
+    fn pool(&self, pool: &Pool, input: &GpuActivation) -> GpuFeatureMap {
         pool.forward_gpu(input)
     }
 
-    fn pool_backward(&self, pool: &Pool, input: &GpuValue, grad: &GpuMap, target: &mut Option<GpuMap>) {
+    fn pool_backward(
+        &self,
+        pool: &Pool,
+        input: &GpuActivation,
+        grad: &GpuFeatureMap,
+        target: &mut Option<GpuFeatureMap>,
+    ) {
         pool.backward_gpu(input, grad, target);
     }
 
-    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> GpuMap {
+    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> GpuFeatureMap {
         let [a, b] = [a, b].map(|(value, factors)| GpuTerm { value, factors: factors.map(|f| &f.data) });
         gpu::add(a, b)
     }
 
-    fn add_backward(&self, grad: &GpuMap, factors: Option<&Numbers>, target: &mut Option<GpuMap>) {
+    fn add_backward(
+        &self,
+        grad: &GpuFeatureMap,
+        factors: Option<&Numbers>,
+        target: &mut Option<GpuFeatureMap>,
+    ) {
         gpu::add_backward(grad, factors.map(|f| &f.data), target);
     }
 
-    fn concat(&self, values: &[GpuValue]) -> GpuMap {
+    fn concat(&self, values: &[GpuActivation]) -> GpuFeatureMap {
         gpu::concat(values)
     }
 
-    fn concat_backward(&self, grad: &GpuMap, values: &[GpuValue], targets: &mut [Option<GpuMap>]) {
+    fn concat_backward(
+        &self,
+        grad: &GpuFeatureMap,
+        values: &[GpuActivation],
+        targets: &mut [Option<GpuFeatureMap>],
+    ) {
         gpu::concat_backward(grad, values, targets);
     }
 
-    fn relu_mean(&self, values: &[GpuValue]) -> Numbers {
+    fn relu_mean(&self, values: &[GpuActivation]) -> Numbers {
         let n = values.first().map_or(0, |v| v.map.shape().0);
         let channels: usize = values.iter().map(|v| v.map.c()).sum();
         Numbers { data: gpu::relu_mean(values), len: n * channels }
     }
 
-    fn relu_mean_backward(&self, values: &[GpuValue], grad: &Numbers, targets: &mut [Option<GpuMap>]) {
+    fn relu_mean_backward(
+        &self,
+        values: &[GpuActivation],
+        grad: &Numbers,
+        targets: &mut [Option<GpuFeatureMap>],
+    ) {
         gpu::relu_mean_backward(values, &grad.data, targets);
     }
 
@@ -272,11 +293,11 @@ impl OnGpu<'_> {
         joined
     }
 
-    fn with_unit<R>(
+    fn with_conv_block<R>(
         &self,
-        block: &ConvBlock,
-        inputs: &[GpuValue],
-        body: impl FnOnce(&GpuUnit<'_>) -> R,
+        block: &ConvLayer,
+        inputs: &[GpuActivation],
+        body: impl FnOnce(&GpuConvBlock<'_>) -> R,
     ) -> R {
         let joined: Vec<Option<Buffer>> = block.convs.iter().map(|conv| self.assemble(conv)).collect();
         let branches: Vec<GpuBranch<'_>> = block
@@ -285,11 +306,11 @@ impl OnGpu<'_> {
             .zip(&joined)
             .map(|(conv, joined)| {
                 let rows = match conv.gather {
-                    Gather::Pixels => GpuRows::Pixels,
-                    Gather::EverySecond { offset } => GpuRows::EverySecond { offset },
-                    Gather::Patches { k } => GpuRows::Patches { k },
+                    Gather::Pixels => GpuIm2row::Pixels,
+                    Gather::EverySecond { offset } => GpuIm2row::EverySecond { offset },
+                    Gather::Patches { k } => GpuIm2row::Patches { k },
                     Gather::Depthwise { filter, k, stride } => {
-                        GpuRows::Depthwise { filter: self.get(filter), k, stride }
+                        GpuIm2row::Depthwise { filter: self.get(filter), k, stride }
                     }
                 };
                 let weight = match joined {
@@ -299,6 +320,6 @@ impl OnGpu<'_> {
                 GpuBranch { rows, weight, outputs: conv.outputs }
             })
             .collect();
-        body(&GpuUnit { inputs, relu: block.relu, branches: &branches })
+        body(&GpuConvBlock { inputs, relu: block.relu, branches: &branches })
     }
 }

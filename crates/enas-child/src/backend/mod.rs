@@ -1,25 +1,25 @@
 //! The operations that a device must provide: those of the tape, the classifiers and the loss.
 //!
 //! The network, its tape and the training pass are written once, against the trait [`Backend`]. [`Cpu`] computes
-//! immediately. [`OnGpu`] launches kernels and does not wait for them. [`Recorder`] writes the operations down for
-//! export. [`Dry`] counts the memory they would take. [`Waves`] wraps one of these and shows it one micro-batch at a
+//! immediately. [`OnGpu`] launches kernels and does not wait for them. [`GraphTracer`] writes the operations down for
+//! export. [`MemoryTracer`] counts the memory they would take. [`MicroBatches`] wraps one of these and shows it one micro-batch at a
 //! time.
 
 mod cpu;
-mod dry;
 mod gpu;
-mod grouped;
-mod recorder;
-mod waves;
+mod graph_tracer;
+mod memory_tracer;
+mod micro_batch_backend;
+mod micro_batches;
 
 use enas_kernels::{Axis, Pool};
 
 pub(crate) use self::cpu::{Cpu, argmax};
-pub(crate) use self::dry::{Dry, Ledger};
 pub(crate) use self::gpu::{Numbers, OnGpu};
-pub(crate) use self::grouped::Grouped;
-pub(crate) use self::recorder::Recorder;
-pub(crate) use self::waves::{Known, Part, Waves};
+pub(crate) use self::graph_tracer::GraphTracer;
+pub(crate) use self::memory_tracer::{Ledger, MemoryTracer};
+pub(crate) use self::micro_batch_backend::MicroBatchBackend;
+pub(crate) use self::micro_batches::{LayerStats, MicroBatches, Part};
 use crate::head::Classifier;
 use crate::noise::Noise;
 use crate::params::{ParamId, Params};
@@ -33,7 +33,7 @@ pub(crate) struct Norm {
     pub(crate) running: Option<usize>,
 }
 
-/// How the rows of the matrix product are gathered; [`enas_kernels::Rows`] with parameters by id.
+/// How the rows of the matrix product are gathered; [`enas_kernels::Im2row`] with parameters by id.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Gather {
     Pixels,
@@ -53,7 +53,7 @@ pub(crate) struct Conv {
 
 /// A convolution with its batch norm: a 1×1 or dense convolution, a separable one, or a factorized reduction.
 #[derive(Clone, Debug)]
-pub(crate) struct ConvBlock {
+pub(crate) struct ConvLayer {
     pub(crate) relu: bool,
     pub(crate) convs: Vec<Conv>,
     pub(crate) norm: Norm,
@@ -62,7 +62,7 @@ pub(crate) struct ConvBlock {
 /// Shape `(n, c, h, w)` of a feature map.
 pub(crate) type Shape = (usize, usize, usize, usize);
 
-impl ConvBlock {
+impl ConvLayer {
     /// All parameters of the block.
     pub(crate) fn params(&self) -> impl Iterator<Item = ParamId> {
         let of_conv = |conv: &Conv| {
@@ -100,18 +100,18 @@ pub(crate) enum Statistics {
 }
 
 /// One side of a sum: a value, and one factor per image (`[n]`) if drop-path is on.
-pub(crate) type Term<'a, B> = (&'a <B as Backend>::Value, Option<&'a <B as Backend>::Vector>);
+pub(crate) type Term<'a, B> = (&'a <B as Backend>::Activation, Option<&'a <B as Backend>::Vector>);
 
 /// A device that networks run on, with the parameters of one network.
 ///
 /// Operations named `…_backward` add to a gradient that exists and create one that is `None`.
 pub(crate) trait Backend: Sized {
     /// A feature map `[n, c, h, w]`: activations without pending normalisation, or a gradient.
-    type Map: Clone;
+    type FeatureMap: Clone;
     /// Activations as their readers see them: a feature map and the affine normalisation that readers apply to it.
-    type Value: Clone;
+    type Activation: Clone;
     /// Batch statistics (mean and variance per channel) of one conv block.
-    type Moments: Clone;
+    type BatchStats: Clone;
     /// Values per image, `[n, k]`: features, logits or factors.
     type Vector: Clone;
     /// The classes of a batch.
@@ -123,75 +123,85 @@ pub(crate) trait Backend: Sized {
 
     fn params(&self) -> &Params;
     /// A value of this feature map without a pending normalisation.
-    fn plain(&self, map: Self::Map) -> Self::Value;
+    fn plain(&self, map: Self::FeatureMap) -> Self::Activation;
     /// The shape `(n, c, h, w)`.
-    fn shape(&self, value: &Self::Value) -> Shape;
+    fn shape(&self, value: &Self::Activation) -> Shape;
 
     /// The normalised output of a conv block. Also returns the batch statistics if `statistics` asks for them.
-    fn unit(
+    fn conv_block(
         &self,
-        block: &ConvBlock,
-        inputs: &[Self::Value],
+        block: &ConvLayer,
+        inputs: &[Self::Activation],
         statistics: Statistics,
-    ) -> (Self::Value, Option<Self::Moments>);
+    ) -> (Self::Activation, Option<Self::BatchStats>);
     /// Adds the gradients of the block's parameters to `into` and, if there are `targets`, those of its inputs to
     /// them.
     #[expect(
         clippy::too_many_arguments,
         reason = "what the forward direction read and made, and the gradients"
     )]
-    fn unit_backward(
+    fn conv_block_backward(
         &self,
-        block: &ConvBlock,
-        inputs: &[Self::Value],
-        out: &Self::Value,
-        moments: &Self::Moments,
-        grad: &Self::Map,
-        targets: Option<&mut [Option<Self::Map>]>,
+        block: &ConvLayer,
+        inputs: &[Self::Activation],
+        out: &Self::Activation,
+        moments: &Self::BatchStats,
+        grad: &Self::FeatureMap,
+        targets: Option<&mut [Option<Self::FeatureMap>]>,
         into: &mut Self::Gradients,
     );
 
-    /// [`unit_backward`](Self::unit_backward) for a conv block whose only input is the output of another block.
+    /// [`conv_block_backward`](Self::conv_block_backward) for a conv block whose only input is the output of another block.
     /// `before` are that block's statistics, and the gradient of its output is complete after this call. A device may
     /// therefore compute the batch-norm sums of that block while it writes the gradient.
     #[expect(clippy::too_many_arguments, reason = "as above, and what the input was made with")]
-    fn unit_backward_onto(
+    fn conv_block_backward_fused(
         &self,
-        _before: &Self::Moments,
-        block: &ConvBlock,
-        input: &Self::Value,
-        out: &Self::Value,
-        moments: &Self::Moments,
-        grad: &Self::Map,
-        target: &mut Option<Self::Map>,
+        _before: &Self::BatchStats,
+        block: &ConvLayer,
+        input: &Self::Activation,
+        out: &Self::Activation,
+        moments: &Self::BatchStats,
+        grad: &Self::FeatureMap,
+        target: &mut Option<Self::FeatureMap>,
         into: &mut Self::Gradients,
     ) {
         let (inputs, targets) = (std::slice::from_ref(input), std::slice::from_mut(target));
-        self.unit_backward(block, inputs, out, moments, grad, Some(targets), into);
+        self.conv_block_backward(block, inputs, out, moments, grad, Some(targets), into);
     }
 
-    fn pool(&self, pool: &Pool, input: &Self::Value) -> Self::Map;
+    fn pool(&self, pool: &Pool, input: &Self::Activation) -> Self::FeatureMap;
     fn pool_backward(
         &self,
         pool: &Pool,
-        input: &Self::Value,
-        grad: &Self::Map,
-        target: &mut Option<Self::Map>,
+        input: &Self::Activation,
+        grad: &Self::FeatureMap,
+        target: &mut Option<Self::FeatureMap>,
     );
 
-    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> Self::Map;
-    fn add_backward(&self, grad: &Self::Map, factors: Option<&Self::Vector>, target: &mut Option<Self::Map>);
+    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> Self::FeatureMap;
+    fn add_backward(
+        &self,
+        grad: &Self::FeatureMap,
+        factors: Option<&Self::Vector>,
+        target: &mut Option<Self::FeatureMap>,
+    );
 
-    fn concat(&self, values: &[Self::Value]) -> Self::Map;
-    fn concat_backward(&self, grad: &Self::Map, values: &[Self::Value], targets: &mut [Option<Self::Map>]);
+    fn concat(&self, values: &[Self::Activation]) -> Self::FeatureMap;
+    fn concat_backward(
+        &self,
+        grad: &Self::FeatureMap,
+        values: &[Self::Activation],
+        targets: &mut [Option<Self::FeatureMap>],
+    );
 
     /// Global average pooling after a ReLU: means over pixels of the positive parts, `[n, Σ c]`.
-    fn relu_mean(&self, values: &[Self::Value]) -> Self::Vector;
+    fn relu_mean(&self, values: &[Self::Activation]) -> Self::Vector;
     fn relu_mean_backward(
         &self,
-        values: &[Self::Value],
+        values: &[Self::Activation],
         grad: &Self::Vector,
-        targets: &mut [Option<Self::Map>],
+        targets: &mut [Option<Self::FeatureMap>],
     );
 
     /// Dropout factors, `⌊keep + u⌋/keep` each with `u` uniform in `[0, 1)`: 0 with probability `1 − keep`, otherwise

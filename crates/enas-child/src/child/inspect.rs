@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use enas_arc::Arc;
-use enas_kernels::Value;
+use enas_kernels::Activation;
 use enas_kernels::candle::Guards;
 
 use super::Child;
@@ -95,7 +95,7 @@ impl Child {
     ) -> Result<Inspected, Error> {
         let (images, targets) = examples.on_host()?;
         let pass = self.pass(arc, images, &targets, training, (weights, true))?;
-        let fetch = |value: &Value| Part { shape: value.map.shape(), data: value.to_nchw() };
+        let fetch = |value: &Activation| Part { shape: value.map.shape(), data: value.to_nchw() };
         let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
         Ok(Inspected {
             cells: cells.collect(),

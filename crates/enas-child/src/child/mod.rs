@@ -13,7 +13,7 @@ use std::sync::Arc as SyncArc;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use enas_arc::Arc;
-use enas_kernels::Map;
+use enas_kernels::FeatureMap;
 use enas_kernels::candle::NesterovConfig;
 use enas_kernels::gpu::{self, Precision};
 
@@ -24,6 +24,7 @@ pub use self::tensors::{Along, FixedNet, Mode, Outputs};
 pub use self::train::{Step, StepStats};
 use crate::backend::{Cpu, Statistics};
 use crate::build::Builder;
+use crate::checkpointing::{Checkpointing, MicroBatched, PerCell, Recompute, StoreAll};
 use crate::config::{AuxHead, Config, InputShape};
 use crate::device::OnDevice;
 use crate::examples::Batch;
@@ -35,7 +36,6 @@ use crate::plan::Plan;
 use crate::running::Running;
 use crate::start::Start;
 use crate::tape::Tape;
-use crate::walk::{CellByCell, InParts, Kept, Recompute, Walk};
 use crate::{Error, Examples, Images};
 
 /// A child network with its weights ω and the optimiser's momentum.
@@ -195,7 +195,7 @@ impl Child {
     }
 
     /// The strategy to evaluate cells for a batch of `n` images.
-    fn walk<'a>(&self, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
+    fn walk<'a>(&self, n: usize) -> Box<dyn Checkpointing<Cpu<'a>> + 'a> {
         walk_of(self.recompute, n)
     }
 
@@ -236,7 +236,7 @@ impl Child {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             let mut tape = Tape::new(&cpu, Statistics::Batch, false);
             let input = tape.input(self.map(&[]));
-            self.network.forward(&mut tape, arc, input, None, (&Kept, false))?;
+            self.network.forward(&mut tape, arc, input, None, (&StoreAll, false))?;
             Ok(tape.macs + self.network.classifier.macs())
         })
     }
@@ -266,7 +266,7 @@ impl Child {
         self.arc.as_ref()
     }
 
-    pub(crate) fn map(&self, images: &[f32]) -> Map {
+    pub(crate) fn map(&self, images: &[f32]) -> FeatureMap {
         self.network.map(images)
     }
 
@@ -302,11 +302,11 @@ impl Child {
 }
 
 /// The strategy to evaluate cells for a batch of `n` images.
-fn walk_of<'a>(recompute: Recompute, n: usize) -> Box<dyn Walk<Cpu<'a>> + 'a> {
+fn walk_of<'a>(recompute: Recompute, n: usize) -> Box<dyn Checkpointing<Cpu<'a>> + 'a> {
     match recompute {
-        Recompute::Nothing => Box::new(Kept),
-        Recompute::Cells => Box::new(CellByCell),
-        Recompute::Groups(groups) => Box::new(InParts::new(n, groups)),
+        Recompute::Nothing => Box::new(StoreAll),
+        Recompute::Cells => Box::new(PerCell),
+        Recompute::Groups(groups) => Box::new(MicroBatched::new(n, groups)),
     }
 }
 

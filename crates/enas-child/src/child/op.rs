@@ -10,12 +10,13 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Shape, Tensor, bai
 use enas_arc::Arc;
 use enas_kernels::candle::{Gradients as Slot, Tied};
 use enas_kernels::gpu;
-use enas_kernels::{LANES, Map, RunningMoments};
+use enas_kernels::{FeatureMap, LANES, RunningStats};
 use rayon::prelude::*;
 
 use super::op_on_gpu::RecordOnGpu;
 use super::{on_pool, walk_of};
 use crate::backend::{Backend, Cpu, Statistics};
+use crate::checkpointing::{Checkpointing, PerCell, Recompute, StoreAll};
 use crate::config::InputShape;
 use crate::device::OnDevice;
 use crate::loss::{LossRule, Targets};
@@ -25,12 +26,11 @@ use crate::params::{Params, Weights};
 use crate::pass::{Heads, LogitGradients};
 use crate::running::Running;
 use crate::tape::{Recorded, Tape};
-use crate::walk::{CellByCell, Kept, Recompute, Walk};
 use crate::{Error, Step};
 
 /// The parts of a network that its candle operations hold.
 #[derive(Clone)]
-pub(super) struct Parts {
+pub(super) struct NetworkParts {
     pub(super) network: SyncArc<Network>,
     pub(super) params: SyncArc<Params>,
     pub(super) running: SyncArc<Running>,
@@ -52,7 +52,7 @@ pub(super) enum Output {
 
 /// One evaluation of a network.
 pub(super) struct Evaluation {
-    pub(super) parts: Parts,
+    pub(super) parts: NetworkParts,
     pub(super) output: Output,
     pub(super) statistics: Statistics,
     /// Training position, with dropout and drop-path; `None` without them.
@@ -146,7 +146,7 @@ impl CustomOp2 for Evaluation {
 
 impl Evaluation {
     fn forward(&self, images: &[f32]) -> Result<(Vec<f32>, Shape), Error> {
-        let Parts { network, params, running, .. } = &self.parts;
+        let NetworkParts { network, params, running, .. } = &self.parts;
         let n = images.len() / self.image_len();
         if self.statistics == Statistics::Batch {
             let (made, moments) = params.read(|weights| self.evaluate(weights, images, n))?;
@@ -176,14 +176,14 @@ impl Evaluation {
     fn features(
         &self,
         weights: Weights<'_>,
-        running: &[RunningMoments],
+        running: &[RunningStats],
         images: &[f32],
     ) -> Result<Vec<f32>, Error> {
-        let Parts { network, arc, .. } = &self.parts;
+        let NetworkParts { network, arc, .. } = &self.parts;
         let cpu = Cpu { weights, running, loss: LossRule::default() };
         let mut tape = Tape::new(&cpu, Statistics::Running, false);
         let input = tape.input(self.map(images));
-        Ok(network.forward(&mut tape, arc, input, None, (&Kept, false))?.main)
+        Ok(network.forward(&mut tape, arc, input, None, (&StoreAll, false))?.main)
     }
 
     /// A pass with batch statistics; also returns these statistics.
@@ -193,8 +193,8 @@ impl Evaluation {
         weights: Weights<'_>,
         images: &[f32],
         n: usize,
-    ) -> Result<((Vec<f32>, Shape), Vec<(usize, enas_kernels::Moments)>), Error> {
-        let Parts { network, arc, recompute, .. } = &self.parts;
+    ) -> Result<((Vec<f32>, Shape), Vec<(usize, enas_kernels::BatchStats)>), Error> {
+        let NetworkParts { network, arc, recompute, .. } = &self.parts;
         let cpu = Cpu { weights, running: &[], loss: self.loss_rule() };
         let mut tape = Tape::new(&cpu, Statistics::Batch, self.gradients.is_some());
         let input = tape.input(self.map(images));
@@ -205,7 +205,7 @@ impl Evaluation {
             Some(_) => recording_walk(*recompute),
         };
         let Features { main, aux, .. } = network.forward(&mut tape, arc, input, training, (&*walk, false))?;
-        let moments = std::mem::take(&mut tape.batch_moments);
+        let moments = std::mem::take(&mut tape.batch_stats);
         let Output::Loss { targets, .. } = &self.output else {
             if matches!(self.output, Output::Features) {
                 self.keep(tape, None, None);
@@ -241,7 +241,7 @@ impl Evaluation {
         RecordHere { tape, heads, of_loss }: RecordHere,
         grad: Vec<f32>,
     ) -> Result<crate::params::Gradients, Error> {
-        let Parts { network, arc, recompute, .. } = &self.parts;
+        let NetworkParts { network, arc, recompute, .. } = &self.parts;
         let cpu = Cpu { weights, running: &[], loss: self.loss_rule() };
         let noise = self.noise();
         let training = self.training(noise.as_ref());
@@ -317,18 +317,18 @@ impl Evaluation {
         channels * height * width
     }
 
-    fn map(&self, images: &[f32]) -> Map {
+    fn map(&self, images: &[f32]) -> FeatureMap {
         self.parts.network.map(images)
     }
 }
 
-/// The strategy to evaluate cells if gradients are wanted later. [`InParts`](crate::walk::InParts) keeps statistics
+/// The strategy to evaluate cells if gradients are wanted later. [`MicroBatched`](crate::checkpointing::MicroBatched) keeps statistics
 /// from the forward pass for the backward pass, and a record does not hold those. So micro-batches fall back to whole
 /// cells.
-fn recording_walk<'a>(recompute: Recompute) -> Box<dyn Walk<Cpu<'a>> + 'a> {
+fn recording_walk<'a>(recompute: Recompute) -> Box<dyn Checkpointing<Cpu<'a>> + 'a> {
     match recompute {
-        Recompute::Nothing => Box::new(Kept),
-        Recompute::Cells | Recompute::Groups(_) => Box::new(CellByCell),
+        Recompute::Nothing => Box::new(StoreAll),
+        Recompute::Cells | Recompute::Groups(_) => Box::new(PerCell),
     }
 }
 

@@ -7,18 +7,18 @@ use std::cell::RefCell;
 use std::sync::PoisonError;
 
 use candle_core::{Shape, Tensor};
-use enas_kernels::gpu::{self, Buffer, Gpu, GpuMap, GpuTargets};
+use enas_kernels::gpu::{self, Buffer, Gpu, GpuFeatureMap, GpuTargets};
 
-use super::op::{Evaluation, Output, Parts, Record};
+use super::op::{Evaluation, NetworkParts, Output, Record};
 use crate::Error;
 use crate::backend::{Backend, Numbers, OnGpu};
+use crate::checkpointing::StoreAll;
 use crate::config::InputShape;
 use crate::device::{OnDevice, STATS};
 use crate::loss::Targets;
 use crate::network::Features;
 use crate::pass::{Heads, LogitGradients};
 use crate::tape::{Recorded, Tape};
-use crate::walk::Kept;
 
 /// What the forward pass recorded on a GPU for the backward pass.
 pub(super) struct RecordOnGpu {
@@ -40,17 +40,18 @@ impl Evaluation {
         images: &Buffer,
         numbers: usize,
     ) -> Result<(Vec<f32>, Shape), Error> {
-        let Parts { network, params, arc, .. } = &self.parts;
+        let NetworkParts { network, params, arc, .. } = &self.parts;
         let InputShape { channels, height, width } = network.plan.input;
         let shape = (numbers / self.image_len(), channels, height, width);
         let (stats, mut running) = (device.gpu.zeros(STATS), device.running());
         let backend = device.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, self.statistics, self.gradients.is_some());
-        let input = tape.input(GpuMap::from_pictures(images, device.precision(self.statistics), shape));
+        let input =
+            tape.input(GpuFeatureMap::from_pictures(images, device.precision(self.statistics), shape));
         let noise = self.noise();
         let training = self.training(noise.as_ref());
-        let features = network.forward(&mut tape, arc, input, training, (&Kept, false))?;
-        let moments = std::mem::take(&mut tape.batch_moments);
+        let features = network.forward(&mut tape, arc, input, training, (&StoreAll, false))?;
+        let moments = std::mem::take(&mut tape.batch_stats);
         let (made, heads, of_loss) = self.output_on(&backend, features, shape.0)?;
         let tape = self.gradients.is_some().then(move || tape.into_recorded());
         if let Some(tape) = tape {
@@ -90,13 +91,13 @@ impl Evaluation {
         RecordOnGpu { tape, heads, of_loss }: RecordOnGpu,
         grad: Vec<f32>,
     ) -> Result<Vec<Option<Tensor>>, Error> {
-        let Parts { network, params, arc, .. } = &self.parts;
+        let NetworkParts { network, params, arc, .. } = &self.parts;
         let (stats, running) = (device.gpu.buffer(STATS), device.running());
         let tables = params.names().count();
         let visited = Some(RefCell::new(vec![false; tables]));
         let backend = OnGpu { visited, ..device.backend(params, &stats, &running) };
         let noise = self.noise();
-        let way = (self.training(noise.as_ref()), &Kept as _);
+        let way = (self.training(noise.as_ref()), &StoreAll as _);
         let (gpu, tape) = (&device.gpu, tape.resume(&backend));
         let gradients = match heads {
             None => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 use enas_arc::Arc;
-use enas_kernels::Moments;
+use enas_kernels::BatchStats;
 
 use super::{Child, on_pool};
 use crate::backend::{Cpu, Statistics};
@@ -35,7 +35,7 @@ impl BatchStatistics {
         self.batches
     }
 
-    fn add(&mut self, moments: &[(usize, Moments)]) {
+    fn add(&mut self, moments: &[(usize, BatchStats)]) {
         self.batches += 1;
         for (index, of) in moments {
             let none = || Sums { means: vec![0.0; of.mean.len()], variances: vec![0.0; of.mean.len()] };
@@ -82,14 +82,14 @@ impl Child {
         Ok(())
     }
 
-    fn moments_here(&self, arc: &Arc, images: &Tensor, n: usize) -> Result<Vec<(usize, Moments)>, Error> {
+    fn moments_here(&self, arc: &Arc, images: &Tensor, n: usize) -> Result<Vec<(usize, BatchStats)>, Error> {
         self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             let mut tape = Tape::new(&cpu, Statistics::Batch, false);
             let input = tape.input(self.network.map_of(images)?);
             let walk = self.walk(n);
             self.network.forward(&mut tape, arc, input, None, (&*walk, false))?;
-            Ok(std::mem::take(&mut tape.batch_moments))
+            Ok(std::mem::take(&mut tape.batch_stats))
         })
     }
 

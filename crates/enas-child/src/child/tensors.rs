@@ -8,7 +8,7 @@ use candle_nn::ModuleT;
 use enas_arc::Arc;
 use enas_kernels::candle::{NesterovSgd, Tied, tie};
 
-use super::op::{Evaluation, Output, Parts};
+use super::op::{Evaluation, NetworkParts, Output};
 use super::{Child, Norm, Step};
 use crate::Error;
 use crate::backend::Statistics;
@@ -174,8 +174,8 @@ impl Child {
         }
     }
 
-    fn parts(&self, arc: &Arc) -> Parts {
-        Parts {
+    fn parts(&self, arc: &Arc) -> NetworkParts {
+        NetworkParts {
             network: self.network.clone(),
             params: self.params.clone(),
             running: self.running.clone(),

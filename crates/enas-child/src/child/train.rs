@@ -47,7 +47,7 @@ impl Child {
     /// One training step: forward, backward, and the update of all weights and moving statistics.
     ///
     /// A step whose loss, gradient or statistics are not finite changes nothing. The result then has a `grad_norm`
-    /// that is not finite, and [`diagnose`](Self::diagnose) finds the layer.
+    /// that is not finite, and [`find_non_finite`](Self::find_non_finite) finds the layer.
     ///
     /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers.
     ///

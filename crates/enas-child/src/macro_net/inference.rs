@@ -5,11 +5,11 @@ use candle_nn::VarBuilder;
 use enas_arc::MacroArc;
 
 use super::{MOST_WEIGHTS, MacroChild};
-use crate::backend::{Backend, Cpu, Recorder, Statistics};
+use crate::backend::{Backend, Cpu, GraphTracer, Statistics};
 use crate::fold::fold;
 use crate::loss::LossRule;
 use crate::tape::Tape;
-use crate::{Costs, Error, LayerCost, Outline};
+use crate::{Costs, Error, InferenceGraph, LayerCost};
 
 impl MacroChild {
     /// The same network with every batch norm folded into the convolution before it, for inference.
@@ -36,11 +36,11 @@ impl MacroChild {
     ///
     /// # Errors
     /// If the network shares weights.
-    pub fn outline(&self) -> Result<Outline, Error> {
+    pub fn inference_graph(&self) -> Result<InferenceGraph, Error> {
         let arc = self.own_arc()?;
         let folded = self.folded()?;
         let operations = folded.params.read(|weights| {
-            let recorder = Recorder::new(weights);
+            let recorder = GraphTracer::new(weights);
             let mut tape = Tape::new(&recorder, Statistics::Running, false);
             let input = tape.input(recorder.pictures(self.input));
             let means = folded.network.forward(&mut tape, arc, input).means;
@@ -48,7 +48,7 @@ impl MacroChild {
             recorder.classify(&folded.network.classifier, &features);
             Ok(recorder.into_operations())
         })?;
-        Ok(Outline { input: self.input, classes: self.n_classes(), operations })
+        Ok(InferenceGraph { input: self.input, classes: self.n_classes(), operations })
     }
 
     /// Output shape and cost of each part of the network. [`Costs::cells`] are its layers, each with the reductions
@@ -171,15 +171,15 @@ mod tests {
 
     #[test]
     fn an_outline_ends_with_the_classifier_on_flat_features() {
-        let outline = child().outline().unwrap();
+        let inference_graph = child().inference_graph().unwrap();
         let [.., Operation::Flatten { .. }, Operation::Classify { matrix: (_, matrix), .. }] =
-            outline.operations.as_slice()
+            inference_graph.operations.as_slice()
         else {
-            panic!("{outline:?}")
+            panic!("{inference_graph:?}")
         };
         assert_eq!(matrix.dims(), [16, 3]);
         let config = MacroConfig { layers: 6, filters: 4, ..MacroConfig::default() };
         let shared = MacroChild::shared(&config, INPUT, 3, Seed::new(0)).unwrap();
-        assert!(shared.outline().unwrap_err().to_string().contains("one arc"));
+        assert!(shared.inference_graph().unwrap_err().to_string().contains("one arc"));
     }
 }

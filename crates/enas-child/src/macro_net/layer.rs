@@ -1,17 +1,17 @@
 //! A layer of the macro space: its operations, and the skip connections from earlier layers.
 
 use enas_arc::MacroOp;
-use enas_kernels::{Affine, Moments, Pool, PoolKind, Value};
+use enas_kernels::{Activation, Affine, BatchStats, Pool, PoolKind};
 
-use crate::backend::{Backend, ConvBlock, Cpu, Norm, Recorder, Statistics};
+use crate::backend::{Backend, ConvLayer, Cpu, GraphTracer, Norm, Statistics};
 use crate::build::Builder;
 use crate::macro_net::config::FixedOps;
-use crate::tape::{Tape, Var};
+use crate::tape::{Tape, TapeValue};
 
 /// The operation of a backend that layers of the macro space need in addition to those of cells.
 pub(super) trait LayerBackend: Backend {
     /// A batch norm of a sum of layers, without a convolution before it. Only layers with shared weights have it.
-    fn normalise(tape: &mut Tape<'_, Self>, input: &Var<Self>, norm: Norm) -> Var<Self>;
+    fn normalise(tape: &mut Tape<'_, Self>, input: &TapeValue<Self>, norm: Norm) -> TapeValue<Self>;
 }
 
 /// A layer with weights for every operation, or for one.
@@ -29,20 +29,20 @@ pub(super) enum Layer {
     Fixed {
         branch: Branch,
         /// `None` in the first layer.
-        join: Option<ConvBlock>,
+        join: Option<ConvLayer>,
     },
 }
 
 /// A 1×1 convolution, followed by the operation.
 #[derive(Debug)]
 pub(super) struct Branch {
-    project: ConvBlock,
+    project: ConvLayer,
     operation: Operation,
 }
 
 #[derive(Debug)]
 enum Operation {
-    Convolution(ConvBlock),
+    Convolution(ConvLayer),
     Pool(PoolKind),
 }
 
@@ -87,9 +87,9 @@ impl Layer {
         &self,
         tape: &mut Tape<'_, B>,
         op: MacroOp,
-        input: &Var<B>,
-        added: &[Var<B>],
-    ) -> Var<B> {
+        input: &TapeValue<B>,
+        added: &[TapeValue<B>],
+    ) -> TapeValue<B> {
         match self {
             Self::Shared { branches, norm } => {
                 let branch = &branches[op.id()];
@@ -103,8 +103,8 @@ impl Layer {
             Self::Fixed { branch, join } => {
                 let made = branch.forward(tape, input);
                 let Some(join) = join else { return made };
-                let inputs: Vec<Var<B>> = added.iter().cloned().chain([made]).collect();
-                tape.unit(&inputs, join.clone())
+                let inputs: Vec<TapeValue<B>> = added.iter().cloned().chain([made]).collect();
+                tape.conv_block(&inputs, join.clone())
             }
         }
     }
@@ -112,7 +112,7 @@ impl Layer {
 
 impl Layer {
     /// Calls `body` for every convolution of the layer, with its batch norm.
-    pub(super) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
+    pub(super) fn for_each_block(&self, body: &mut impl FnMut(&ConvLayer)) {
         let (branches, join) = match self {
             Self::Shared { branches, .. } => (branches.as_slice(), None),
             Self::Fixed { branch, join } => (std::slice::from_ref(branch), join.as_ref()),
@@ -159,10 +159,10 @@ impl Branch {
         matches!(self.operation, Operation::Pool(_))
     }
 
-    fn forward<B: Backend>(&self, tape: &mut Tape<'_, B>, input: &Var<B>) -> Var<B> {
-        let projected = tape.unit(std::slice::from_ref(input), self.project.clone());
+    fn forward<B: Backend>(&self, tape: &mut Tape<'_, B>, input: &TapeValue<B>) -> TapeValue<B> {
+        let projected = tape.conv_block(std::slice::from_ref(input), self.project.clone());
         match &self.operation {
-            Operation::Convolution(block) => tape.unit(&[projected], block.clone()),
+            Operation::Convolution(block) => tape.conv_block(&[projected], block.clone()),
             Operation::Pool(kind) => {
                 let (_, _, h, w) = tape.shape(&projected);
                 tape.pool(Pool::same(*kind, 3, 1, h, w).with_relu(), &projected)
@@ -172,27 +172,27 @@ impl Branch {
 }
 
 /// `max(x, 0)`, as average pooling with a 1×1 window.
-fn relu<B: Backend>(tape: &mut Tape<'_, B>, input: &Var<B>) -> Var<B> {
+fn relu<B: Backend>(tape: &mut Tape<'_, B>, input: &TapeValue<B>) -> TapeValue<B> {
     let (_, _, h, w) = tape.shape(input);
     tape.pool(Pool::same(PoolKind::Average, 1, 1, h, w).with_relu(), input)
 }
 
 impl LayerBackend for Cpu<'_> {
-    fn normalise(tape: &mut Tape<'_, Self>, input: &Var<Self>, norm: Norm) -> Var<Self> {
+    fn normalise(tape: &mut Tape<'_, Self>, input: &TapeValue<Self>, norm: Norm) -> TapeValue<Self> {
         let cpu = tape.backend;
         let (scale, offset) = (cpu.weights.get(norm.scale), cpu.weights.get(norm.offset));
         let index = norm.running.expect("the batch norms of layers keep moving statistics");
         let map = input.value.map.clone();
         // The raw values stay; operations that read the result apply the scale and shift of each channel.
-        let normalised = |affine: Affine| Value { map: map.clone(), affine: Some(affine.into()) };
+        let normalised = |affine: Affine| Activation { map: map.clone(), affine: Some(affine.into()) };
         if tape.statistics() == Statistics::Running {
             let affine = cpu.running[index].affine(scale, offset);
             return tape
                 .other(normalised(affine), |_, _, _, _| unreachable!("no training has moving statistics"));
         }
-        let moments = Moments::of(&map);
+        let moments = BatchStats::of(&map);
         let value = normalised(moments.affine(scale, offset));
-        tape.batch_moments.push((index, moments.clone()));
+        tape.batch_stats.push((index, moments.clone()));
         let from = input.id;
         tape.other(value, move |cpu, grad, grads, into| {
             let gamma = cpu.weights.get(norm.scale);
@@ -203,8 +203,8 @@ impl LayerBackend for Cpu<'_> {
     }
 }
 
-impl LayerBackend for Recorder<'_> {
-    fn normalise(_: &mut Tape<'_, Self>, _: &Var<Self>, _: Norm) -> Var<Self> {
+impl LayerBackend for GraphTracer<'_> {
+    fn normalise(_: &mut Tape<'_, Self>, _: &TapeValue<Self>, _: Norm) -> TapeValue<Self> {
         unreachable!(
             "only networks of one arc are recorded, and each of their batch norms follows a convolution"
         )

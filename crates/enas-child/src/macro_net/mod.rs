@@ -22,7 +22,7 @@ mod state;
 
 use candle_core::{Device, Tensor};
 use enas_arc::MacroArc;
-use enas_kernels::Map;
+use enas_kernels::FeatureMap;
 use enas_kernels::candle::{Guards, NesterovConfig};
 use enas_rng::Stream;
 
@@ -85,7 +85,7 @@ const MOST_WEIGHTS: usize = 1 << 30;
 struct Pass {
     loss: Loss,
     gradients: Gradients,
-    moments: Vec<(usize, enas_kernels::Moments)>,
+    moments: Vec<(usize, enas_kernels::BatchStats)>,
 }
 
 impl MacroChild {
@@ -337,16 +337,16 @@ impl MacroChild {
         let logits = cpu.classify(head, &features);
         let (loss, grad) = cpu.cross_entropy(&logits, targets, head.classes, 1.0);
         let grad = drop(cpu.classify_backward(head, &features, &grad, &mut gradients));
-        let moments = std::mem::take(&mut tape.batch_moments);
+        let moments = std::mem::take(&mut tape.batch_stats);
         let mut grads = vec![None; means.id + 1];
-        grads[means.id] = Some(Map::from_nchw(&grad, n, head.channels, 1, 1));
+        grads[means.id] = Some(FeatureMap::from_nchw(&grad, n, head.channels, 1, 1));
         tape.backward(&[], &mut grads, &mut gradients, &|_, _, _| unreachable!("no layer is skipped"))?;
         Ok(Pass { loss, gradients, moments })
     }
 
-    fn map(&self, images: &[f32], n: usize) -> Map {
+    fn map(&self, images: &[f32], n: usize) -> FeatureMap {
         let InputShape { channels, height, width } = self.input;
-        Map::from_nchw(images, n, channels, height, width)
+        FeatureMap::from_nchw(images, n, channels, height, width)
     }
 
     fn check_arc(&self, arc: &MacroArc) -> Result<(), Error> {

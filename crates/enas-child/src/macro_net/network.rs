@@ -7,19 +7,19 @@ use enas_kernels::{Axis, Pool, PoolKind};
 
 use super::config::MacroConfig;
 use super::layer::{Layer, LayerBackend, Place};
-use crate::backend::{Backend, ConvBlock, Shape};
+use crate::backend::{Backend, ConvLayer, Shape};
 use crate::build::Builder;
 use crate::config::InputShape;
 use crate::head::Classifier;
-use crate::tape::{Tape, Var};
+use crate::tape::{Tape, TapeValue};
 
 #[derive(Debug)]
 pub(super) struct MacroNetwork {
-    stem: ConvBlock,
+    stem: ConvLayer,
     layers: Vec<Layer>,
     /// For each layer, the factorized reductions that follow it: one of the output of the stem and one of every layer
     /// so far. `None` if no reduction follows.
-    reductions: Vec<Option<Vec<ConvBlock>>>,
+    reductions: Vec<Option<Vec<ConvLayer>>>,
     pub(super) classifier: Classifier,
 }
 
@@ -63,19 +63,20 @@ impl MacroNetwork {
         &self,
         tape: &mut Tape<'_, B>,
         arc: &MacroArc,
-        images: Var<B>,
+        images: TapeValue<B>,
     ) -> Forward<B> {
         // The outputs that a layer can read, in order: that of the stem, then those of the layers so far.
-        let mut outputs = vec![tape.unit(&[images], self.stem.clone())];
+        let mut outputs = vec![tape.conv_block(&[images], self.stem.clone())];
         let mut parts = vec![Part { output: tape.shape(&outputs[0]), macs: tape.macs }];
         for ((layer, of_arc), reductions) in self.layers.iter().zip(arc.layers()).zip(&self.reductions) {
             let before = tape.macs;
-            let added: Vec<Var<B>> = of_arc.added().map(|from| outputs[from].clone()).collect();
+            let added: Vec<TapeValue<B>> = of_arc.added().map(|from| outputs[from].clone()).collect();
             let last = &outputs[outputs.len() - 1];
             let output = layer.forward(tape, of_arc.op, last, &added);
             outputs.push(output);
             if let Some(reductions) = reductions {
-                let reduce = |(output, block): (Var<B>, &ConvBlock)| tape.unit(&[output], block.clone());
+                let reduce =
+                    |(output, block): (TapeValue<B>, &ConvLayer)| tape.conv_block(&[output], block.clone());
                 outputs = outputs.into_iter().zip(reductions).map(reduce).collect();
             }
             let output = tape.shape(&outputs[outputs.len() - 1]);
@@ -89,7 +90,7 @@ impl MacroNetwork {
     }
 
     /// Calls `body` for every convolution with its batch norm: stem, layers and reductions.
-    pub(super) fn for_each_block(&self, body: &mut impl FnMut(&ConvBlock)) {
+    pub(super) fn for_each_block(&self, body: &mut impl FnMut(&ConvLayer)) {
         body(&self.stem);
         for (layer, reductions) in self.layers.iter().zip(&self.reductions) {
             layer.for_each_block(body);
@@ -101,7 +102,7 @@ impl MacroNetwork {
 /// The result of a forward pass.
 pub(super) struct Forward<B: Backend> {
     /// Global average pooling of the last layer without a ReLU: `[n, channels, 1, 1]`.
-    pub(super) means: Var<B>,
+    pub(super) means: TapeValue<B>,
     /// Sizes and costs of the stem, then of every layer with the reductions that follow it.
     pub(super) parts: Vec<Part>,
 }

@@ -20,7 +20,7 @@ pub(crate) use self::state::{AVERAGE, copied};
 pub(crate) use crate::gradients::{Gradients, is_finite};
 use crate::{Error, NamedTensor};
 
-/// One row of a table: the unit in which weights are read and gradients are kept.
+/// One row of a table: the conv block in which weights are read and gradients are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ParamId(pub(crate) usize);
 

@@ -4,7 +4,7 @@
 use candle_core::{DType, Device, Tensor};
 use enas_arc::Arc;
 use enas_child::{AuxHead, Child, Config, Error, InputShape, Reductions, SharedInit, Step, StepStats};
-use enas_kernels::gpu::{Dry, Gpu, Precision};
+use enas_kernels::gpu::{CountingDevice, Gpu, Precision};
 use enas_rng::Seed;
 
 /// Classes of all of them.
@@ -89,8 +89,8 @@ impl Size {
 }
 
 /// A device with `memory` bytes, in the two forms that are needed.
-pub(crate) fn dry(memory: usize) -> (Dry, Gpu) {
-    let dry = Dry::with_memory(memory);
+pub(crate) fn dry(memory: usize) -> (CountingDevice, Gpu) {
+    let dry = CountingDevice::with_memory(memory);
     let gpu = Gpu::new(Box::new(dry.clone()));
     (dry, gpu)
 }

@@ -1,7 +1,7 @@
 //! Sums, concatenations and means against their twins on the CPU.
 
-use enas_kernels::gpu::{self, Gpu, GpuMap, GpuTerm, GpuValue, Precision};
-use enas_kernels::{Map, Term, Value};
+use enas_kernels::gpu::{self, Gpu, GpuActivation, GpuFeatureMap, GpuTerm, Precision};
+use enas_kernels::{Activation, FeatureMap, Term};
 
 use crate::{
     Shape, Twin, assert_close, assert_stored, cpu_map, download, gpu_map, len, map_numbers, numbers, on_maps,
@@ -95,14 +95,14 @@ impl Several {
         self.twins.iter().map(|twin| twin.shape.1).sum()
     }
 
-    fn cpu(&self) -> (Vec<Value>, Vec<Option<Map>>) {
+    fn cpu(&self) -> (Vec<Activation>, Vec<Option<FeatureMap>>) {
         let gradient =
             |(before, twin): (&Option<Vec<f32>>, &Twin)| before.as_ref().map(|b| cpu_map(b, twin.shape));
         let gradients = self.before.iter().zip(&self.twins).map(gradient).collect();
         (self.twins.iter().map(Twin::cpu).collect(), gradients)
     }
 
-    fn gpu(&self, gpu: &Gpu) -> (Vec<GpuValue>, Vec<Option<GpuMap>>) {
+    fn gpu(&self, gpu: &Gpu) -> (Vec<GpuActivation>, Vec<Option<GpuFeatureMap>>) {
         let gradient = |(before, twin): (&Option<Vec<f32>>, &Twin)| {
             before.as_ref().map(|b| gpu_map(gpu, self.precision, b, twin.shape))
         };
@@ -111,7 +111,7 @@ impl Several {
     }
 
     /// Fails unless the gradients are those of the CPU.
-    fn compare(&self, what: &str, got: &[Vec<f32>], gradients: Vec<Option<Map>>) {
+    fn compare(&self, what: &str, got: &[Vec<f32>], gradients: Vec<Option<FeatureMap>>) {
         for (i, (got, want)) in got.iter().zip(gradients).enumerate() {
             let want = want.expect("there is a gradient").to_nchw();
             assert_stored(self.precision, &format!("{what}: gradient {i}"), got, &want);
@@ -119,8 +119,8 @@ impl Several {
     }
 }
 
-fn downloads(first: Vec<f32>, gradients: &[Option<GpuMap>]) -> Vec<Vec<f32>> {
-    let gradient = |map: &Option<GpuMap>| download(map.as_ref().expect("there is a gradient"));
+fn downloads(first: Vec<f32>, gradients: &[Option<GpuFeatureMap>]) -> Vec<Vec<f32>> {
+    let gradient = |map: &Option<GpuFeatureMap>| download(map.as_ref().expect("there is a gradient"));
     std::iter::once(first).chain(gradients.iter().map(gradient)).collect()
 }
 

@@ -1,20 +1,20 @@
-//! The operations that are no convolution units, on the emulated GPU: each against its twin on the CPU, or against
+//! The operations that are no convolution conv blocks, on the emulated GPU: each against its twin on the CPU, or against
 //! plain loops. Operations on maps run for either precision of maps.
 #![forbid(unsafe_code)]
 
 mod elementwise;
 mod head;
+mod images;
 mod noise;
 mod optim;
-mod pictures;
 mod pool;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::Arc as SyncArc;
 
-use enas_kernels::gpu::{Gpu, GpuMap, GpuValue, Precision};
-use enas_kernels::{Affine, Map, Value};
+use enas_kernels::gpu::{Gpu, GpuActivation, GpuFeatureMap, Precision};
+use enas_kernels::{Activation, Affine, FeatureMap};
 
 /// Orders of threads; zero is the natural one.
 const ORDERS: [u64; 3] = [0, 1, 7];
@@ -111,30 +111,30 @@ impl Twin {
         Self { precision, shape, raw, affine: affine.then(|| numbers(seed + 1, 2 * shape.1)) }
     }
 
-    fn cpu(&self) -> Value {
+    fn cpu(&self) -> Activation {
         let affine = self.affine.as_ref().map(|affine| {
             let (scale, shift) = affine.split_at(self.shape.1);
             SyncArc::new(Affine { scale: scale.to_vec(), shift: shift.to_vec() })
         });
-        Value { map: cpu_map(&self.raw, self.shape), affine }
+        Activation { map: cpu_map(&self.raw, self.shape), affine }
     }
 
-    fn gpu(&self, gpu: &Gpu) -> GpuValue {
+    fn gpu(&self, gpu: &Gpu) -> GpuActivation {
         let affine = self.affine.as_ref().map(|affine| gpu.upload(affine));
-        GpuValue { map: gpu_map(gpu, self.precision, &self.raw, self.shape), affine }
+        GpuActivation { map: gpu_map(gpu, self.precision, &self.raw, self.shape), affine }
     }
 }
 
-fn cpu_map(numbers: &[f32], (n, c, h, w): Shape) -> Map {
-    Map::from_nchw(numbers, n, c, h, w)
+fn cpu_map(numbers: &[f32], (n, c, h, w): Shape) -> FeatureMap {
+    FeatureMap::from_nchw(numbers, n, c, h, w)
 }
 
-fn gpu_map(gpu: &Gpu, precision: Precision, numbers: &[f32], shape: Shape) -> GpuMap {
-    GpuMap::from_pictures(&gpu.upload(numbers), precision, shape)
+fn gpu_map(gpu: &Gpu, precision: Precision, numbers: &[f32], shape: Shape) -> GpuFeatureMap {
+    GpuFeatureMap::from_pictures(&gpu.upload(numbers), precision, shape)
 }
 
-fn download(map: &GpuMap) -> Vec<f32> {
-    GpuValue::plain(map.clone()).to_nchw().expect("the kernels run")
+fn download(map: &GpuFeatureMap) -> Vec<f32> {
+    GpuActivation::plain(map.clone()).to_nchw().expect("the kernels run")
 }
 
 /// What a gradient starts from: `None`, or some numbers.

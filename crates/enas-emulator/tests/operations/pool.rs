@@ -1,6 +1,6 @@
 //! Pools against [`Pool::forward`] and [`Pool::backward`].
 
-use enas_kernels::gpu::{GpuMap, GpuValue, Precision};
+use enas_kernels::gpu::{GpuActivation, GpuFeatureMap, Precision};
 use enas_kernels::{Pool, PoolKind};
 
 use crate::{Twin, assert_stored, cpu_map, download, gpu_map, len, map_numbers, on_maps, start};
@@ -24,7 +24,7 @@ fn check_in(precision: Precision, pool: Pool, (n, c): (usize, usize), affine: bo
 
     let got = on_maps(precision, &what, |gpu| {
         let input = twin.gpu(gpu);
-        let mut gradient: Option<GpuMap> =
+        let mut gradient: Option<GpuFeatureMap> =
             before.as_ref().map(|numbers| gpu_map(gpu, precision, numbers, shape));
         let out = pool.forward_gpu(&input);
         pool.backward_gpu(&input, &gpu_map(gpu, precision, &grad, pooled), &mut gradient);
@@ -79,7 +79,7 @@ fn the_first_of_equal_pixels_takes_the_whole_gradient() {
         let got = on_maps(precision, "a flat map", |gpu| {
             let map = |value: f32| gpu_map(gpu, precision, &[value; 9], (1, 1, 3, 3));
             let mut gradient = None;
-            pool.backward_gpu(&GpuValue::plain(map(0.5)), &map(1.0), &mut gradient);
+            pool.backward_gpu(&GpuActivation::plain(map(0.5)), &map(1.0), &mut gradient);
             vec![download(&gradient.expect("backward leaves a gradient"))]
         });
         assert_eq!(got[0], [4.0, 2.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0]);

@@ -146,7 +146,8 @@ fn scaled(
 impl Subject {
     /// The exported file as a message.
     pub(crate) fn exported(&self) -> Model {
-        let graph = lower::lower(&self.network.outline().unwrap(), &self.normalization, 2.0, "grey").unwrap();
+        let graph =
+            lower::lower(&self.network.inference_graph().unwrap(), &self.normalization, 2.0, "grey").unwrap();
         file(graph, String::new(), Vec::new())
     }
 

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 
 use super::on_gpu::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
-use crate::gpu::{Buffer, GpuMoments, GpuValue, batch_norm_backward};
-use crate::map::{Map, Value};
-use crate::norm::{self, Moments};
+use crate::feature_map::{Activation, FeatureMap};
+use crate::gpu::{Buffer, GpuActivation, GpuBatchStats, batch_norm_backward};
+use crate::norm::{self, BatchStats};
 
 const OP: &str = "batch norm";
 
@@ -18,7 +18,7 @@ const OP: &str = "batch norm";
 ///
 /// # Errors
 /// If shapes or element types differ from these.
-pub fn batch_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<(Tensor, Moments)> {
+pub fn batch_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<(Tensor, BatchStats)> {
     let op = BatchNorm::default();
     let y = x.apply_op3(gamma, beta, op.clone())?;
     match op.moments() {
@@ -30,16 +30,16 @@ pub fn batch_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<(Tensor, 
 /// The op behind [`batch_norm`]. One object normalises one tensor and then holds its statistics. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct BatchNorm {
-    moments: SyncArc<OnceLock<Moments>>,
+    moments: SyncArc<OnceLock<BatchStats>>,
 }
 
 impl BatchNorm {
     /// The statistics of the normalised tensor; `None` before the forward pass.
-    pub fn moments(&self) -> Option<&Moments> {
+    pub fn moments(&self) -> Option<&BatchStats> {
         self.moments.get()
     }
 
-    fn keep(&self, moments: Moments) -> Result<()> {
+    fn keep(&self, moments: BatchStats) -> Result<()> {
         if self.moments.set(moments).is_err() {
             bail!("{OP}: this object has already normalised a tensor; make one per call");
         }
@@ -64,9 +64,9 @@ impl CustomOp3 for BatchNorm {
         let x = Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?;
         let gamma = Argument { op: OP, name: "gamma", storage: s2, layout: l2 }.numbers_of(&[x.c()])?;
         let beta = Argument { op: OP, name: "beta", storage: s3, layout: l3 }.numbers_of(&[x.c()])?;
-        let moments = Moments::of(&x);
+        let moments = BatchStats::of(&x);
         let shape = Shape::from(x.shape());
-        let value = Value { affine: Some(SyncArc::new(moments.affine(&gamma, &beta))), map: x };
+        let value = Activation { affine: Some(SyncArc::new(moments.affine(&gamma, &beta))), map: x };
         self.keep(moments)?;
         Ok((CpuStorage::F32(value.to_nchw()), shape))
     }
@@ -108,9 +108,9 @@ impl CustomOp3 for BatchNorm {
     }
 }
 
-fn input_gradient(norm: &norm::Gradient, z: &Map, gy: &Map) -> Map {
+fn input_gradient(norm: &norm::Gradient, z: &FeatureMap, gy: &FeatureMap) -> FeatureMap {
     let (n, c, h, w) = z.shape();
-    let mut out = Map::uninit(n, c, h, w);
+    let mut out = FeatureMap::uninit(n, c, h, w);
     out.lanes_mut().par_chunks_exact_mut(h * w).enumerate().for_each(|(i, out)| {
         let (block, channel) = (i / c, i % c);
         let at = channel * h * w..(channel + 1) * h * w;
@@ -121,10 +121,10 @@ fn input_gradient(norm: &norm::Gradient, z: &Map, gy: &Map) -> Map {
 
 impl GpuOp for BatchNorm {
     fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
-        let (z, moments) = GpuMoments::of(args[0].map(OP, "x")?);
+        let (z, moments) = GpuBatchStats::of(args[0].map(OP, "x")?);
         let (c, shape) = (z.c(), Shape::from(z.shape()));
         let [gamma, beta] = [args[1].vector(OP, "gamma", c)?, args[2].vector(OP, "beta", c)?];
-        let value = GpuValue { affine: Some(moments.affine(gamma, beta)), map: z };
+        let value = GpuActivation { affine: Some(moments.affine(gamma, beta)), map: z };
         self.keep(moments.download()?)?;
         Ok((value.to_pictures(), shape))
     }
@@ -137,7 +137,7 @@ impl GpuOp for BatchNorm {
     ) -> Result<Vec<Option<Buffer>>> {
         let Some(moments) = self.moments() else { bail!("{OP}: backward before forward") };
         let (z, gy) = (args[0].map(OP, "x")?, grad.map(OP, "gradient")?);
-        let moments = GpuMoments::upload(z.gpu(), moments);
+        let moments = GpuBatchStats::upload(z.gpu(), moments);
         let gamma = args[1].vector(OP, "gamma", z.c())?;
         let (gx, gamma, beta) = batch_norm_backward(&z, &moments, gamma, &gy);
         Ok(vec![wants_first.then(|| on_gpu::pictures(gx).0), Some(gamma), Some(beta)])

@@ -4,9 +4,9 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Ten
 
 use super::on_gpu::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
+use crate::feature_map::Activation;
 use crate::filter;
-use crate::gpu::{Buffer, GpuMap, GpuRows, GpuValue, transpose_numbers};
-use crate::map::Value;
+use crate::gpu::{Buffer, GpuActivation, GpuFeatureMap, GpuIm2row, transpose_numbers};
 
 const OP: &str = "depthwise convolution";
 
@@ -39,7 +39,7 @@ impl CustomOp2 for DepthwiseConv2d {
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         check_stride(OP, self.stride)?;
-        let input = Value::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?);
+        let input = Activation::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?);
         let (k, filters) =
             Argument { op: OP, name: "filter", storage: s2, layout: l2 }.filter(input.map.c())?;
         Ok(tensors::output(&filter::forward(&input, &filters, k, self.stride)))
@@ -85,13 +85,13 @@ impl DepthwiseConv2d {
     fn on_gpu<R>(
         &self,
         args: &[GpuArgument<'_>],
-        body: impl FnOnce(&GpuValue, GpuRows<'_>, usize) -> Result<R>,
+        body: impl FnOnce(&GpuActivation, GpuIm2row<'_>, usize) -> Result<R>,
     ) -> Result<R> {
         check_stride(OP, self.stride)?;
         let x = args[0].value(OP, "x")?;
         let (k, filter) = args[1].filter(OP, "filter", x.map.c())?;
         let len = k * k * x.map.c();
-        body(&x, GpuRows::Depthwise { filter: filter.span(0, len), k, stride: self.stride }, len)
+        body(&x, GpuIm2row::Depthwise { filter: filter.span(0, len), k, stride: self.stride }, len)
     }
 }
 
@@ -114,7 +114,7 @@ impl GpuOp for DepthwiseConv2d {
             if wants_first {
                 rows.scatter(inputs, false, &grad, &mut gx);
             }
-            let [gx] = gx.map(|gx: Option<GpuMap>| gx.map(|gx| on_gpu::pictures(gx).0));
+            let [gx] = gx.map(|gx: Option<GpuFeatureMap>| gx.map(|gx| on_gpu::pictures(gx).0));
             Ok(vec![gx, Some(transpose_numbers(filters.span(0, len), len / x.map.c()))])
         })
     }

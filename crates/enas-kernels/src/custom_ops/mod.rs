@@ -1,7 +1,7 @@
 //! The operations as candle custom ops: ordinary tensors in and out, gradients through candle's autograd.
 //!
 //! For networks that are written with candle. Each call converts its tensors to the blocked layout and back. A network
-//! saves these passes over memory if it keeps [`Map`](crate::Map)s between operations.
+//! saves these passes over memory if it keeps [`FeatureMap`](crate::FeatureMap)s between operations.
 //!
 //! Tensors are `f32`, `[n, c, h, w]`, of any strides. They are on the CPU or, with the feature `cuda`, on an NVIDIA
 //! GPU. Other tensors are refused with an error that names the shapes. Convolution weights have candle's layout,

@@ -4,7 +4,8 @@ use candle_core::{CudaStorage, Layout, Result, Shape, Tensor, bail};
 
 use super::tensors::{filter_dims, image_dims, matrix_dims};
 use crate::gpu::{
-    self, Buffer, Gpu, GpuBranch, GpuMap, GpuRows, GpuUnit, GpuValue, Precision, Span, transpose_numbers,
+    self, Buffer, Gpu, GpuActivation, GpuBranch, GpuConvBlock, GpuFeatureMap, GpuIm2row, Precision, Span,
+    transpose_numbers,
 };
 
 /// An argument of an operation, on a GPU.
@@ -72,13 +73,13 @@ pub(super) fn backward(
 
 impl GpuArgument<'_> {
     /// Images as a value without pending normalisation.
-    pub(super) fn value(&self, op: &str, name: &str) -> Result<GpuValue> {
-        Ok(GpuValue::plain(self.map(op, name)?))
+    pub(super) fn value(&self, op: &str, name: &str) -> Result<GpuActivation> {
+        Ok(GpuActivation::plain(self.map(op, name)?))
     }
 
     /// Images in the blocked layout.
-    pub(super) fn map(&self, op: &str, name: &str) -> Result<GpuMap> {
-        Ok(GpuMap::from_pictures(self.numbers, Precision::F32, image_dims(op, name, self.dims)?))
+    pub(super) fn map(&self, op: &str, name: &str) -> Result<GpuFeatureMap> {
+        Ok(GpuFeatureMap::from_pictures(self.numbers, Precision::F32, image_dims(op, name, self.dims)?))
     }
 
     /// The number of outputs of a 1×1 weight `[outputs, inputs, 1, 1]`, and its matrix, `[inputs, outputs]`.
@@ -121,9 +122,9 @@ pub(super) fn triple(
 }
 
 /// A map as the result of an operation.
-pub(super) fn pictures(map: GpuMap) -> (Buffer, Shape) {
+pub(super) fn pictures(map: GpuFeatureMap) -> (Buffer, Shape) {
     let shape = Shape::from(map.shape());
-    (GpuValue::plain(map).to_pictures(), shape)
+    (GpuActivation::plain(map).to_pictures(), shape)
 }
 
 /// How the rows of a convolution's products are gathered.
@@ -136,7 +137,7 @@ pub(super) enum Gather {
 
 /// A convolution without a batch norm: one product, or one for each offset of its pixels.
 pub(super) struct Convolution {
-    pub(super) x: GpuValue,
+    pub(super) x: GpuActivation,
     pub(super) relu: bool,
     pub(super) gather: Gather,
     /// Number of outputs and matrix of each product.
@@ -145,11 +146,11 @@ pub(super) struct Convolution {
 
 impl Convolution {
     pub(super) fn forward(&self) -> (Buffer, Shape) {
-        pictures(self.with_unit(|unit| unit.forward(false).0))
+        pictures(self.with_conv_block(|conv_block| conv_block.forward(false).0))
     }
 
     /// The gradients of x (if requested), of the filters (if there are any) and of the matrices, in candle's layouts.
-    pub(super) fn backward(&self, grad: &GpuMap, wants_x: bool) -> Vec<Option<Buffer>> {
+    pub(super) fn backward(&self, grad: &GpuFeatureMap, wants_x: bool) -> Vec<Option<Buffer>> {
         let (gpu, channels) = (grad.gpu(), self.x.map.c());
         let matrices: Vec<Buffer> =
             self.products.iter().map(|(outputs, _)| gpu.zeros(channels * outputs)).collect();
@@ -158,13 +159,15 @@ impl Convolution {
             (matrix.span(0, channels * outputs), filters.as_ref().map(|(all, len, _)| all.span(0, *len)))
         });
         let (spans, mut gx) = (spans.collect::<Vec<_>>(), [None]);
-        self.with_unit(|unit| unit.backward_raw(grad, wants_x.then_some(&mut gx[..]), &spans));
+        self.with_conv_block(|conv_block| {
+            conv_block.backward_raw(grad, wants_x.then_some(&mut gx[..]), &spans)
+        });
         let [gx] = gx;
         let filters = filters.map(|(all, len, taps)| transpose_numbers(all.span(0, len), taps));
         let matrices = self.products.iter().zip(&matrices);
         let transposed = matrices
             .map(|((outputs, _), matrix)| transpose_numbers(matrix.span(0, channels * outputs), channels));
-        let x = gx.map(|gx| GpuValue::plain(gx).to_pictures());
+        let x = gx.map(|gx| GpuActivation::plain(gx).to_pictures());
         std::iter::once(x).chain(filters.map(Some)).chain(transposed.map(Some)).collect()
     }
 
@@ -176,14 +179,14 @@ impl Convolution {
         }
     }
 
-    fn with_unit<R>(&self, body: impl FnOnce(&GpuUnit<'_>) -> R) -> R {
+    fn with_conv_block<R>(&self, body: impl FnOnce(&GpuConvBlock<'_>) -> R) -> R {
         let channels = self.x.map.c();
         let rows = |offset| match &self.gather {
-            Gather::Pixels => GpuRows::Pixels,
-            Gather::EverySecond => GpuRows::EverySecond { offset },
+            Gather::Pixels => GpuIm2row::Pixels,
+            Gather::EverySecond => GpuIm2row::EverySecond { offset },
             Gather::Depthwise(filter, k, stride) => {
                 let filter = filter.span(0, channels * k * k);
-                GpuRows::Depthwise { filter, k: *k, stride: *stride }
+                GpuIm2row::Depthwise { filter, k: *k, stride: *stride }
             }
         };
         let parts = self.products.iter().enumerate();
@@ -194,6 +197,6 @@ impl Convolution {
             })
             .collect();
         let inputs = std::slice::from_ref(&self.x);
-        body(&GpuUnit { inputs, relu: self.relu, branches: &branches })
+        body(&GpuConvBlock { inputs, relu: self.relu, branches: &branches })
     }
 }

@@ -4,10 +4,10 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Ten
 
 use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
+use crate::conv_block::{Branch, ConvBlock};
+use crate::feature_map::Activation;
 use crate::gpu::Buffer;
-use crate::map::Value;
-use crate::rows::Rows;
-use crate::unit::{Branch, Unit};
+use crate::im2row::Im2row;
 
 const OP: &str = "pointwise convolution";
 
@@ -35,12 +35,12 @@ impl CustomOp2 for PointwiseConv2d {
         s2: &CpuStorage,
         l2: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let inputs = [Value::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?)];
+        let inputs = [Activation::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?)];
         let weight = Argument { op: OP, name: "weight", storage: s2, layout: l2 };
         let (outputs, weight) = weight.matrix(inputs[0].map.c())?;
-        let branches = [Branch { rows: Rows::Pixels, weight: &weight, outputs }];
-        let unit = Unit { inputs: &inputs, relu: false, branches: &branches };
-        Ok(tensors::output(&unit.forward(false).0))
+        let branches = [Branch { rows: Im2row::Pixels, weight: &weight, outputs }];
+        let conv_block = ConvBlock { inputs: &inputs, relu: false, branches: &branches };
+        Ok(tensors::output(&conv_block.forward(false).0))
     }
 
     fn cuda_fwd(
@@ -66,11 +66,11 @@ impl CustomOp2 for PointwiseConv2d {
         let inputs = [tensors::value(OP, "x", x)?];
         let channels = inputs[0].map.c();
         let (outputs, weight) = tensors::with(OP, "weight", w, |w| w.matrix(channels))?;
-        let branches = [Branch { rows: Rows::Pixels, weight: &weight, outputs }];
-        let unit = Unit { inputs: &inputs, relu: false, branches: &branches };
+        let branches = [Branch { rows: Im2row::Pixels, weight: &weight, outputs }];
+        let conv_block = ConvBlock { inputs: &inputs, relu: false, branches: &branches };
         let grad = tensors::value(OP, "gradient", grad)?.map;
         let mut gradients = [None];
-        let got = unit.backward_raw(&grad, x.track_op().then_some(&mut gradients[..]));
+        let got = conv_block.backward_raw(&grad, x.track_op().then_some(&mut gradients[..]));
         let [gx] = gradients;
         let gw = tensors::transpose(&got.weights[0], channels);
         Ok((tensors::map_gradient(gx, x)?, tensors::gradient(gw, w)?))

@@ -4,8 +4,8 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Ten
 
 use super::on_gpu::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
+use crate::feature_map::Activation;
 use crate::gpu::Buffer;
-use crate::map::Value;
 use crate::pool::{Pool, PoolKind};
 
 const OP: &str = "pool";
@@ -65,7 +65,7 @@ impl CustomOp1 for Pool2d {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let input = Value::plain(Argument { op: OP, name: "x", storage, layout }.map()?);
+        let input = Activation::plain(Argument { op: OP, name: "x", storage, layout }.map()?);
         Ok(tensors::output(&self.on(input.map.shape())?.forward(&input)))
     }
 

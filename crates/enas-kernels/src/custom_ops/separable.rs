@@ -5,10 +5,10 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Ten
 use super::depthwise::check_stride;
 use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
+use crate::conv_block::{Branch, ConvBlock};
+use crate::feature_map::Activation;
 use crate::gpu::Buffer;
-use crate::map::Value;
-use crate::rows::Rows;
-use crate::unit::{Branch, Unit};
+use crate::im2row::Im2row;
 
 const OP: &str = "separable convolution";
 
@@ -43,14 +43,14 @@ impl CustomOp3 for SeparableConv2d {
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         check_stride(OP, self.stride)?;
-        let inputs = [Value::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?)];
+        let inputs = [Activation::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?)];
         let channels = inputs[0].map.c();
         let (k, filter) = Argument { op: OP, name: "depthwise", storage: s2, layout: l2 }.filter(channels)?;
         let (outputs, weight) =
             Argument { op: OP, name: "pointwise", storage: s3, layout: l3 }.matrix(channels)?;
-        let rows = Rows::Depthwise { filter: &filter, k, stride: self.stride };
+        let rows = Im2row::Depthwise { filter: &filter, k, stride: self.stride };
         let branches = [Branch { rows, weight: &weight, outputs }];
-        Ok(tensors::output(&Unit { inputs: &inputs, relu: true, branches: &branches }.forward(false).0))
+        Ok(tensors::output(&ConvBlock { inputs: &inputs, relu: true, branches: &branches }.forward(false).0))
     }
 
     fn cuda_fwd(
@@ -80,12 +80,12 @@ impl CustomOp3 for SeparableConv2d {
         let channels = inputs[0].map.c();
         let (k, filter) = tensors::with(OP, "depthwise", depthwise, |w| w.filter(channels))?;
         let (outputs, weight) = tensors::with(OP, "pointwise", pointwise, |w| w.matrix(channels))?;
-        let rows = Rows::Depthwise { filter: &filter, k, stride: self.stride };
+        let rows = Im2row::Depthwise { filter: &filter, k, stride: self.stride };
         let branches = [Branch { rows, weight: &weight, outputs }];
         let grad = tensors::value(OP, "gradient", grad)?.map;
         let mut gradients = [None];
-        let unit = Unit { inputs: &inputs, relu: true, branches: &branches };
-        let got = unit.backward_raw(&grad, x.track_op().then_some(&mut gradients[..]));
+        let conv_block = ConvBlock { inputs: &inputs, relu: true, branches: &branches };
+        let got = conv_block.backward_raw(&grad, x.track_op().then_some(&mut gradients[..]));
         let [gx] = gradients;
         let gd = tensors::transpose(&got.filters[0], k * k);
         let gp = tensors::transpose(&got.weights[0], channels);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use candle_core::{CpuStorage, Layout, Result, Shape, Storage, Tensor, bail};
 
-use crate::map::{Map, Value};
+use crate::feature_map::{Activation, FeatureMap};
 
 /// A tensor argument with its role, for error messages.
 #[derive(Clone, Copy)]
@@ -34,9 +34,9 @@ impl<'a> Argument<'a> {
     }
 
     /// The images in the blocked layout.
-    pub(super) fn map(&self) -> Result<Map> {
+    pub(super) fn map(&self) -> Result<FeatureMap> {
         let (n, c, h, w) = self.image_dims()?;
-        Ok(Map::from_nchw(&self.numbers()?, n, c, h, w))
+        Ok(FeatureMap::from_nchw(&self.numbers()?, n, c, h, w))
     }
 
     /// The numbers of a tensor that must have the dimensions `expected`.
@@ -106,8 +106,8 @@ pub(super) fn with<R>(
 }
 
 /// The images of a tensor as a value without pending normalisation.
-pub(super) fn value(op: &'static str, name: &'static str, tensor: &Tensor) -> Result<Value> {
-    with(op, name, tensor, |argument| argument.map().map(Value::plain))
+pub(super) fn value(op: &'static str, name: &'static str, tensor: &Tensor) -> Result<Activation> {
+    with(op, name, tensor, |argument| argument.map().map(Activation::plain))
 }
 
 /// Transposes `[rows, n]` to `[n, rows]`.
@@ -117,7 +117,7 @@ pub(super) fn transpose(numbers: &[f32], rows: usize) -> Vec<f32> {
 }
 
 /// A map as the result of a forward pass.
-pub(super) fn output(map: &Map) -> (CpuStorage, Shape) {
+pub(super) fn output(map: &FeatureMap) -> (CpuStorage, Shape) {
     (CpuStorage::F32(map.to_nchw()), Shape::from(map.shape()))
 }
 
@@ -127,6 +127,6 @@ pub(super) fn gradient(numbers: Vec<f32>, like: &Tensor) -> Result<Option<Tensor
 }
 
 /// The gradient of an input map, if there is one, as that of `like`.
-pub(super) fn map_gradient(map: Option<Map>, like: &Tensor) -> Result<Option<Tensor>> {
+pub(super) fn map_gradient(map: Option<FeatureMap>, like: &Tensor) -> Result<Option<Tensor>> {
     map.map_or(Ok(None), |map| gradient(map.to_nchw(), like))
 }

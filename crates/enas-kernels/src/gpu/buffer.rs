@@ -175,11 +175,11 @@ fn handed_out() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use crate::gpu::{Dry, Gpu, copy_numbers};
+    use crate::gpu::{CountingDevice, Gpu, copy_numbers};
 
     #[test]
     fn a_buffer_that_outlives_its_loan_is_refused() {
-        let gpu = Gpu::new(Box::new(Dry::new()));
+        let gpu = Gpu::new(Box::new(CountingDevice::new()));
         let (lent, other) = (gpu.zeros(8), gpu.zeros(8));
         let kept = lent.clone();
         copy_numbers(kept.span(0, 8), other.span(0, 8));

@@ -18,7 +18,7 @@ pub struct Cost {
 
 impl Cost {
     /// The cost of `numbers` numbers in single precision, read or written, and `flops` operations. For the numbers of
-    /// maps see [`GpuMap::traffic`](super::GpuMap::traffic).
+    /// maps see [`GpuFeatureMap::traffic`](super::GpuFeatureMap::traffic).
     pub(crate) fn new(numbers: usize, flops: usize) -> Self {
         Self { bytes: numbers as u64 * WORD, flops: flops as u64 }
     }

@@ -1,7 +1,7 @@
 //! The interface of a GPU: memory, copies, and kernels that run one after another.
 //!
 //! There are two real implementations. One is the CUDA driver, with the feature `cuda`. The other is the emulator of
-//! this project's tests, which runs the same kernel sources on the host. [`Dry`](super::Dry) computes nothing and only
+//! this project's tests, which runs the same kernel sources on the host. [`CountingDevice`](super::CountingDevice) computes nothing and only
 //! counts.
 
 use std::fmt::Debug;

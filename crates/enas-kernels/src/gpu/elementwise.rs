@@ -2,8 +2,8 @@
 
 use super::buffer::Buffer;
 use super::cost::Cost;
+use super::feature_map::{GpuActivation, GpuFeatureMap};
 use super::lanes::THREADS;
-use super::map::{GpuMap, GpuValue};
 use super::param::Param;
 use super::pool::quads;
 
@@ -14,7 +14,7 @@ const MEAN_THREADS: usize = 128;
 #[derive(Clone, Copy, Debug)]
 pub struct GpuTerm<'a> {
     /// The summand, `[n, c, h, w]`.
-    pub value: &'a GpuValue,
+    pub value: &'a GpuActivation,
     /// One factor per image, `[n]`; `None` for 1.
     pub factors: Option<&'a Buffer>,
 }
@@ -36,7 +36,7 @@ fn factor_cost(factors: Option<&Buffer>, n: usize, len: usize) -> Cost {
 }
 
 /// The arguments for factors; without any, a valid address serves.
-fn factor_params<'a>(factors: Option<&'a Buffer>, map: &'a GpuMap) -> [Param<'a>; 2] {
+fn factor_params<'a>(factors: Option<&'a Buffer>, map: &'a GpuFeatureMap) -> [Param<'a>; 2] {
     [factors.map_or(map.into(), Param::from), factors.is_some().into()]
 }
 
@@ -45,7 +45,7 @@ fn factor_params<'a>(factors: Option<&'a Buffer>, map: &'a GpuMap) -> [Param<'a>
 ///
 /// # Panics
 /// If the sides differ in shape.
-pub fn add(a: GpuTerm<'_>, b: GpuTerm<'_>) -> GpuMap {
+pub fn add(a: GpuTerm<'_>, b: GpuTerm<'_>) -> GpuFeatureMap {
     let (n, c, h, w) = a.value.map.shape();
     assert_eq!(b.value.map.shape(), (n, c, h, w), "both sides of a sum have one shape");
     let out = a.value.map.another((n, c, h, w));
@@ -62,12 +62,12 @@ pub fn add(a: GpuTerm<'_>, b: GpuTerm<'_>) -> GpuMap {
 ///
 /// # Panics
 /// If there is a gradient of another shape.
-pub fn add_backward(grad: &GpuMap, factors: Option<&Buffer>, gradient: &mut Option<GpuMap>) {
+pub fn add_backward(grad: &GpuFeatureMap, factors: Option<&Buffer>, gradient: &mut Option<GpuFeatureMap>) {
     if gradient.is_none() && factors.is_none() {
         *gradient = Some(grad.clone());
         return;
     }
-    let (to, accumulate) = GpuMap::target(grad, gradient);
+    let (to, accumulate) = GpuFeatureMap::target(grad, gradient);
     scale((grad, 0), factors, to, accumulate);
 }
 
@@ -76,7 +76,7 @@ pub fn add_backward(grad: &GpuMap, factors: Option<&Buffer>, gradient: &mut Opti
 ///
 /// # Panics
 /// If there are no values, or they differ in `n`, `h` or `w`.
-pub fn concat(values: &[GpuValue]) -> GpuMap {
+pub fn concat(values: &[GpuActivation]) -> GpuFeatureMap {
     let (n, _, h, w) = values.first().expect("a concatenation is of something").map.shape();
     let out = values[0].map.another((n, channels(values), h, w));
     let mut first = 0;
@@ -97,23 +97,32 @@ pub fn concat(values: &[GpuValue]) -> GpuMap {
 ///
 /// # Panics
 /// If a shape does not fit.
-pub fn concat_backward(grad: &GpuMap, values: &[GpuValue], gradients: &mut [Option<GpuMap>]) {
+pub fn concat_backward(
+    grad: &GpuFeatureMap,
+    values: &[GpuActivation],
+    gradients: &mut [Option<GpuFeatureMap>],
+) {
     let (n, _, h, w) = grad.shape();
     assert_eq!(grad.c(), channels(values), "the gradient has the channels of all values");
     let mut first = 0;
     for (value, gradient) in values.iter().zip(gradients) {
         let c = value.map.c();
         assert_eq!(value.map.shape(), (n, c, h, w), "concatenated maps differ in channels only");
-        let (to, accumulate) = GpuMap::target(&value.map, gradient);
+        let (to, accumulate) = GpuFeatureMap::target(&value.map, gradient);
         scale((grad, first), None, to, accumulate);
         first += c;
     }
 }
 
 /// Writes `factors · from` to `to`, or adds it. Takes the channels of `from` from `first` on.
-fn scale((from, first): (&GpuMap, usize), factors: Option<&Buffer>, to: &GpuMap, accumulate: bool) {
-    let size = |map: &GpuMap| map.c() * map.plane();
-    let mut args = vec![Param::Map(from, first * from.row())];
+fn scale(
+    (from, first): (&GpuFeatureMap, usize),
+    factors: Option<&Buffer>,
+    to: &GpuFeatureMap,
+    accumulate: bool,
+) {
+    let size = |map: &GpuFeatureMap| map.c() * map.plane();
+    let mut args = vec![Param::FeatureMap(from, first * from.row())];
     args.extend(factor_params(factors, from));
     args.extend([to.into(), to.shape().0.into(), size(to).into(), size(from).into(), accumulate.into()]);
     let factors = factor_cost(factors, to.shape().0, to.len());
@@ -126,7 +135,7 @@ fn scale((from, first): (&GpuMap, usize), factors: Option<&Buffer>, to: &GpuMap,
 ///
 /// # Panics
 /// If there are no values or they differ in the number of images.
-pub fn relu_mean(values: &[GpuValue]) -> Buffer {
+pub fn relu_mean(values: &[GpuActivation]) -> Buffer {
     let map = &values.first().expect("means are of something").map;
     let (gpu, (n, ..), channels) = (map.gpu(), map.shape(), channels(values));
     let means = gpu.buffer(n * channels);
@@ -150,11 +159,11 @@ pub fn relu_mean(values: &[GpuValue]) -> Buffer {
 ///
 /// # Panics
 /// If there is a gradient of another shape than its value.
-pub fn relu_mean_backward(values: &[GpuValue], grad: &Buffer, gradients: &mut [Option<GpuMap>]) {
+pub fn relu_mean_backward(values: &[GpuActivation], grad: &Buffer, gradients: &mut [Option<GpuFeatureMap>]) {
     let channels = channels(values);
     let mut first = 0;
     for (value, gradient) in values.iter().zip(gradients) {
-        let (to, accumulate) = GpuMap::target(&value.map, gradient);
+        let (to, accumulate) = GpuFeatureMap::target(&value.map, gradient);
         let (n, c, ..) = value.map.shape();
         let mut args = Vec::from(value.params());
         args.extend([grad.into(), to.into()]);
@@ -166,6 +175,6 @@ pub fn relu_mean_backward(values: &[GpuValue], grad: &Buffer, gradients: &mut [O
     }
 }
 
-fn channels(values: &[GpuValue]) -> usize {
+fn channels(values: &[GpuActivation]) -> usize {
     values.iter().map(|value| value.map.c()).sum()
 }

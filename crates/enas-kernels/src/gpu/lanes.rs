@@ -3,9 +3,9 @@
 use super::buffer::{Buffer, Span};
 use super::cost::Cost;
 use super::device::Error;
-use super::map::{GpuMap, GpuValue};
+use super::feature_map::{GpuActivation, GpuFeatureMap};
+use super::images::Chosen;
 use super::param::Param;
-use super::pictures::Chosen;
 use super::precision::Precision;
 use crate::simd::LANES;
 
@@ -49,7 +49,7 @@ fn number_by_number(kernel: &'static str, from: Span<'_>, to: Span<'_>, cost: Co
     from.buffer.gpu().launch(kernel, grid, [THREADS, 1, 1], &args, cost);
 }
 
-impl GpuMap {
+impl GpuFeatureMap {
     /// Converts images that are already on the device as `[n, c, h, w]` to the blocked layout; `shape` is
     /// `(n, c, h, w)`. All maps that are computed from the result have its precision.
     pub fn from_pictures(
@@ -72,9 +72,9 @@ impl GpuMap {
 impl Chosen<'_> {
     /// The chosen images as a map `[n, c, h, w]`, normalised as on the host, to the bit. Reads their bytes once, writes
     /// the map.
-    pub fn map(&self, precision: Precision) -> GpuMap {
+    pub fn map(&self, precision: Precision) -> GpuFeatureMap {
         let ((c, h, w), words) = (self.of.shape(), self.of.words());
-        let map = GpuMap::uninit(self.of.gpu(), precision, (self.n, c, h, w));
+        let map = GpuFeatureMap::uninit(self.of.gpu(), precision, (self.n, c, h, w));
         let (bytes, table, _) = self.of.buffers();
         let arrays = [bytes.into(), (&self.at).into(), table.into(), (&map).into()];
         let extents = [self.n, c * h * w, words, h * w].map(Param::from);
@@ -97,7 +97,7 @@ impl Chosen<'_> {
     }
 }
 
-impl GpuValue {
+impl GpuActivation {
     /// Waits for all earlier work and returns the images `[n, c, h, w]`, normalisation applied.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! The backward pass of a batch normalisation; the kernels and their method outline are in `norm.cu`.
 
+use super::batch_stats::GpuBatchStats;
 use super::buffer::{Buffer, Span};
 use super::cost::Cost;
-use super::map::GpuMap;
-use super::moments::GpuMoments;
+use super::feature_map::GpuFeatureMap;
 use super::param::Param;
 use crate::norm::EPSILON;
 
@@ -16,13 +16,13 @@ const CHUNK: usize = 4096;
 /// The operands of a batch normalisation's backward pass.
 pub(super) struct Gradient<'a> {
     /// The raw map.
-    pub(super) z: &'a GpuMap,
+    pub(super) z: &'a GpuFeatureMap,
     /// Its statistics.
-    pub(super) moments: &'a GpuMoments,
+    pub(super) moments: &'a GpuBatchStats,
     /// The scale, `[c]`.
     pub(super) gamma: Span<'a>,
     /// The gradient of the normalised map.
-    pub(super) gy: &'a GpuMap,
+    pub(super) gy: &'a GpuFeatureMap,
 }
 
 /// Returns the gradient of a map that was normalised with `moments` and scaled by `gamma`, and those of γ and β, `[c]`
@@ -31,11 +31,11 @@ pub(super) struct Gradient<'a> {
 /// # Panics
 /// If shapes do not fit.
 pub(crate) fn batch_norm_backward(
-    z: &GpuMap,
-    moments: &GpuMoments,
+    z: &GpuFeatureMap,
+    moments: &GpuBatchStats,
     gamma: Span<'_>,
-    gy: &GpuMap,
-) -> (GpuMap, Buffer, Buffer) {
+    gy: &GpuFeatureMap,
+) -> (GpuFeatureMap, Buffer, Buffer) {
     let [gamma_grad, beta_grad] = [(); 2].map(|()| z.gpu().zeros(z.c()));
     let (to_gamma, to_beta) = (gamma_grad.span(0, z.c()), beta_grad.span(0, z.c()));
     let gz = Gradient { z, moments, gamma, gy }.propagate(Some(to_gamma), Some(to_beta));
@@ -47,7 +47,7 @@ impl Gradient<'_> {
     /// if there are any.
     ///
     /// Reads `z` and `gy` twice, writes the result.
-    pub(super) fn propagate(&self, gamma: Option<Span<'_>>, beta: Option<Span<'_>>) -> GpuMap {
+    pub(super) fn propagate(&self, gamma: Option<Span<'_>>, beta: Option<Span<'_>>) -> GpuFeatureMap {
         let c = self.z.c();
         assert_eq!(self.z.shape(), self.gy.shape(), "a gradient has the shape of its map");
         assert_eq!((self.moments.c, self.gamma.len), (c, c), "statistics and a scale for every channel");
@@ -91,7 +91,7 @@ impl Gradient<'_> {
     }
 
     /// `factor·gy − mean term − slope·(z − mean)`.
-    fn evaluate(&self, coefficients: &Buffer) -> GpuMap {
+    fn evaluate(&self, coefficients: &Buffer) -> GpuFeatureMap {
         let z = self.z;
         let gz = z.another(z.shape());
         let (n, c, _, _) = z.shape();

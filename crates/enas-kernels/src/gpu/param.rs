@@ -2,13 +2,13 @@
 
 use super::buffer::{Buffer, WORD};
 use super::device::Arg;
-use super::map::GpuMap;
+use super::feature_map::GpuFeatureMap;
 use super::precision::Precision;
 
 /// An argument of a launch: numbers of a buffer or a map from some element on, a whole number, or a real number.
 pub(crate) enum Param<'a> {
     Buffer(&'a Buffer, usize),
-    Map(&'a GpuMap, usize),
+    FeatureMap(&'a GpuFeatureMap, usize),
     Int(usize),
     Real(f32),
 }
@@ -18,7 +18,7 @@ impl Param<'_> {
     pub(super) fn again(&self) -> Self {
         match *self {
             Self::Buffer(buffer, first) => Self::Buffer(buffer, first),
-            Self::Map(map, first) => Self::Map(map, first),
+            Self::FeatureMap(map, first) => Self::FeatureMap(map, first),
             Self::Int(value) => Self::Int(value),
             Self::Real(value) => Self::Real(value),
         }
@@ -29,7 +29,7 @@ impl Param<'_> {
         let memory = |buffer: &Buffer, offset: usize| Some(Arg::Memory(buffer.memory().ok()?, offset));
         match self {
             Self::Buffer(buffer, first) => memory(buffer, first * WORD),
-            Self::Map(map, first) => {
+            Self::FeatureMap(map, first) => {
                 let (buffer, offset) = map.place(*first);
                 memory(buffer, offset)
             }
@@ -47,7 +47,7 @@ impl Param<'_> {
 /// If they differ.
 pub(super) fn precision_of(kernel: &str, args: &[Param<'_>]) -> Precision {
     let mut maps = args.iter().filter_map(|arg| match arg {
-        Param::Map(map, _) => Some(map.precision()),
+        Param::FeatureMap(map, _) => Some(map.precision()),
         _ => None,
     });
     let first = maps.next().unwrap_or_default();
@@ -55,9 +55,9 @@ pub(super) fn precision_of(kernel: &str, args: &[Param<'_>]) -> Precision {
     first
 }
 
-impl<'a> From<&'a GpuMap> for Param<'a> {
-    fn from(map: &'a GpuMap) -> Self {
-        Self::Map(map, 0)
+impl<'a> From<&'a GpuFeatureMap> for Param<'a> {
+    fn from(map: &'a GpuFeatureMap) -> Self {
+        Self::FeatureMap(map, 0)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Pooling: the launches of `pool.cu`.
 
 use super::cost::Cost;
+use super::feature_map::{GpuActivation, GpuFeatureMap};
 use super::lanes::THREADS;
-use super::map::{GpuMap, GpuValue};
 use super::param::Param;
 use crate::pool::{Pool, PoolKind};
 use crate::simd::LANES;
@@ -16,7 +16,7 @@ impl Pool {
     ///
     /// # Panics
     /// If the pool was made for another size.
-    pub fn forward_gpu(&self, input: &GpuValue) -> GpuMap {
+    pub fn forward_gpu(&self, input: &GpuActivation) -> GpuFeatureMap {
         let (n, c, h, w) = input.map.shape();
         self.check(h, w);
         let out = input.map.another((n, c, self.y.out, self.x.out));
@@ -42,11 +42,16 @@ impl Pool {
     ///
     /// # Panics
     /// If the pool was made for another size, or a gradient has another shape than its map.
-    pub fn backward_gpu(&self, input: &GpuValue, grad: &GpuMap, gradient: &mut Option<GpuMap>) {
+    pub fn backward_gpu(
+        &self,
+        input: &GpuActivation,
+        grad: &GpuFeatureMap,
+        gradient: &mut Option<GpuFeatureMap>,
+    ) {
         let (n, c, h, w) = input.map.shape();
         self.check(h, w);
         assert_eq!(grad.shape(), (n, c, self.y.out, self.x.out), "the gradient has the output's shape");
-        let (to, accumulate) = GpuMap::target(&input.map, gradient);
+        let (to, accumulate) = GpuFeatureMap::target(&input.map, gradient);
         let kernel = match (self.kind, self.has_threes()) {
             (PoolKind::Average, false) => "pool_average_backward",
             (PoolKind::Average, true) => "pool_average_backward_3",
@@ -76,7 +81,7 @@ impl Pool {
     }
 }
 
-impl GpuMap {
+impl GpuFeatureMap {
     /// Returns the map to which gradients of `map` are added, and whether it holds gradients already. Creates it if it
     /// is `None`, and copies it if others share it.
     ///
@@ -92,7 +97,7 @@ impl GpuMap {
 }
 
 /// The grid for kernels with one thread per quad of a map: along x the blocks of a group of images, along y the groups.
-pub(super) fn quads(map: &GpuMap) -> [usize; 3] {
+pub(super) fn quads(map: &GpuFeatureMap) -> [usize; 3] {
     let quads = map.c() * map.plane() * (LANES / QUAD);
     [quads.div_ceil(THREADS), map.groups(), 1]
 }

@@ -1,9 +1,9 @@
 //! Matrix products over the channels of maps; the kernel and its method outline are in `product.cu`.
 
+use super::batch_stats::{PARTIAL, Partials};
 use super::buffer::{Buffer, Span};
 use super::cost::Cost;
-use super::map::GpuMap;
-use super::moments::{PARTIAL, Partials};
+use super::feature_map::GpuFeatureMap;
 use super::param::Param;
 
 /// Threads of a block, and the positions it computes, as in `product.cu`.
@@ -42,14 +42,14 @@ impl<'a> Matrix<'a> {
 /// A range of channels of a map.
 #[derive(Clone, Copy)]
 pub(super) struct Channels<'a> {
-    pub(super) map: &'a GpuMap,
+    pub(super) map: &'a GpuFeatureMap,
     pub(super) first: usize,
     pub(super) count: usize,
 }
 
 impl<'a> Channels<'a> {
     /// All channels of a map.
-    pub(super) fn all(map: &'a GpuMap) -> Self {
+    pub(super) fn all(map: &'a GpuFeatureMap) -> Self {
         Self { map, first: 0, count: map.c() }
     }
 
@@ -66,7 +66,7 @@ impl<'a> Channels<'a> {
     /// The address of the first number of the first channel.
     pub(super) fn start(&self) -> Param<'a> {
         assert!(self.first + self.count <= self.map.c(), "the channels are the map's");
-        Param::Map(self.map, self.first * self.map.row())
+        Param::FeatureMap(self.map, self.first * self.map.row())
     }
 }
 
@@ -123,7 +123,7 @@ pub(super) fn multiply(w: Matrix<'_>, x: Operand<'_>, z: Channels<'_>, moments: 
 }
 
 /// Number of tiles of positions that a product cuts a map into.
-pub(super) fn tiles(map: &GpuMap) -> usize {
+pub(super) fn tiles(map: &GpuFeatureMap) -> usize {
     map.positions().div_ceil(POSITIONS)
 }
 

@@ -1,13 +1,13 @@
 //! The backward pass of a batch norm, evaluated where it is needed.
 //!
 //! The gradient of the raw map is an affine function of `gy` and `z` with four coefficients per channel. So it is never
-//! stored for a whole map: the backward pass of a unit evaluates it strip by strip.
+//! stored for a whole map: the backward pass of a conv block evaluates it tile by tile.
 
 use rayon::prelude::*;
 
-use super::{GradientSums, Moments};
+use super::{BatchStats, GradientSums};
 use crate::elementwise::add_backward;
-use crate::map::{Map, mask};
+use crate::feature_map::{FeatureMap, mask};
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 
 /// The gradient of a batch norm with respect to its raw input, as coefficients per channel:
@@ -30,7 +30,7 @@ pub(crate) struct Gradient {
 impl Gradient {
     /// Computes the coefficients. Reads `z` and the gradient `gy` of the normalised values once, unless the producer of
     /// `gy` attached their sums.
-    pub(crate) fn new(z: &Map, moments: &Moments, gamma: &[f32], gy: &Map) -> Self {
+    pub(crate) fn new(z: &FeatureMap, moments: &BatchStats, gamma: &[f32], gy: &FeatureMap) -> Self {
         let mut sums = GradientSums::new(z.c());
         match gy.sums_for(z) {
             Some(blocks) => sums.add_blocks(blocks),
@@ -40,7 +40,7 @@ impl Gradient {
     }
 
     /// Computes the coefficients from sums over the whole batch; they apply to a part of it with `n` images.
-    pub(crate) fn of_sums(sums: &GradientSums, moments: &Moments, gamma: &[f32], n: usize) -> Self {
+    pub(crate) fn of_sums(sums: &GradientSums, moments: &BatchStats, gamma: &[f32], n: usize) -> Self {
         let count = moments.count as f64;
         let channels = gamma.len();
         let mut out = Self {
@@ -63,8 +63,8 @@ impl Gradient {
         out
     }
 
-    /// Passes the gradient of a raw map like `gz` through unchanged, for units without batch norm.
-    pub(crate) fn identity(gz: &Map) -> Self {
+    /// Passes the gradient of a raw map like `gz` through unchanged, for conv blocks without batch norm.
+    pub(crate) fn identity(gz: &FeatureMap) -> Self {
         let zeros = vec![0.0; gz.c()];
         Self {
             gamma: Vec::new(),
@@ -97,23 +97,23 @@ impl Gradient {
     }
 }
 
-impl Moments {
-    /// Propagates the gradient `gy` through a batch norm that is not part of a unit. `z` is the raw map with these
+impl BatchStats {
+    /// Propagates the gradient `gy` through a batch norm that is not part of a conv block. `z` is the raw map with these
     /// moments; `gamma`, `[c]`, is the scale. `z` and `gy` are `[n, c, h, w]`.
     ///
     /// Adds the gradient of `z` to `gradient`, which is created if it is `None`. Returns the gradients of scale and
     /// offset, `[c]` each.
     pub fn backward(
         &self,
-        z: &Map,
+        z: &FeatureMap,
         gamma: &[f32],
-        gy: &Map,
-        gradient: &mut Option<Map>,
+        gy: &FeatureMap,
+        gradient: &mut Option<FeatureMap>,
     ) -> (Vec<f32>, Vec<f32>) {
         let norm = Gradient::new(z, self, gamma, gy);
         let (n, c, h, w) = z.shape();
         let plane = (h * w).max(1);
-        let mut gz = Map::uninit(n, c, h, w);
+        let mut gz = FeatureMap::uninit(n, c, h, w);
         gz.par_blocks_mut().for_each(|(block, out)| {
             let planes = z.block(block).chunks_exact(plane).zip(gy.block(block).chunks_exact(plane));
             for (c, ((z, gy), out)) in planes.zip(out.chunks_exact_mut(plane)).enumerate() {

@@ -4,15 +4,15 @@
 //! 2015). The forward direction only computes an [`Affine`](crate::Affine), one factor and summand per channel; the
 //! readers of a map apply it.
 
+mod batch_stats;
 mod gradient;
-mod moments;
 mod running;
 mod sums;
 
+pub use self::batch_stats::{BatchStats, BatchStatsSums};
+pub(crate) use self::batch_stats::{CHUNK, Running};
 pub(crate) use self::gradient::Gradient;
-pub(crate) use self::moments::{CHUNK, Running};
-pub use self::moments::{MomentSums, Moments};
-pub use self::running::RunningMoments;
+pub use self::running::RunningStats;
 pub use self::sums::GradientSums;
 pub(crate) use self::sums::{BlockSums, TakenSums};
 

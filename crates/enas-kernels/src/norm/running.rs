@@ -1,14 +1,14 @@
 //! Moving statistics for inference.
 
-use super::Moments;
-use crate::map::Affine;
+use super::BatchStats;
+use crate::feature_map::Affine;
 
 /// Moving mean and variance of a batch norm: an exponential moving average (EMA) with bias correction.
 ///
 /// It follows TensorFlow's `assign_moving_average` with its default zero-debiasing. After the first update the averages
 /// equal the statistics of that batch. The authors' code uses it in `src/cifar10/image_ops.py`, lines 119 to 122.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RunningMoments {
+pub struct RunningStats {
     /// Moving mean per channel, `[c]`; 0 before the first update.
     pub mean: Vec<f32>,
     /// Moving unbiased variance per channel, `[c]`; 1 before the first update.
@@ -21,7 +21,7 @@ pub struct RunningMoments {
     pub updates: u64,
 }
 
-impl RunningMoments {
+impl RunningStats {
     /// Share of the old value that an update keeps (`decay` in `src/cifar10/image_ops.py` line 92).
     pub const DECAY: f32 = 0.9;
 
@@ -37,7 +37,7 @@ impl RunningMoments {
     }
 
     /// Adds the statistics of one batch.
-    pub fn update(&mut self, batch: &Moments) {
+    pub fn update(&mut self, batch: &BatchStats) {
         self.updates += 1;
         // The weights of all updates sum to 1 − decayᵗ; dividing by it removes the bias towards the initial zero.
         let weight = 1.0 - f64::from(Self::DECAY).powf(self.updates as f64);
@@ -53,6 +53,6 @@ impl RunningMoments {
 
     /// The normalisation at inference, with scale `gamma` and offset `beta`, `[c]` each.
     pub fn affine(&self, gamma: &[f32], beta: &[f32]) -> Affine {
-        Moments { mean: self.mean.clone(), variance: self.variance.clone(), count: 1 }.affine(gamma, beta)
+        BatchStats { mean: self.mean.clone(), variance: self.variance.clone(), count: 1 }.affine(gamma, beta)
     }
 }

@@ -5,8 +5,8 @@
 
 use rayon::prelude::*;
 
-use super::Moments;
-use crate::map::{Map, mask};
+use super::BatchStats;
+use crate::feature_map::{FeatureMap, mask};
 use crate::simd::{self, AHEAD, Kernel, Lane, Simd};
 
 /// Pixels whose gradient sums are computed in single precision. The same chunks are used in all places, so that the
@@ -26,7 +26,7 @@ impl GradientSums {
 
     /// Adds the next groups of images: `gy`, `[n, c, h, w]`, is the gradient of the normalised `z`; `moments` are those
     /// of the whole batch.
-    pub fn add(&mut self, z: &Map, moments: &Moments, gy: &Map) {
+    pub fn add(&mut self, z: &FeatureMap, moments: &BatchStats, gy: &FeatureMap) {
         let plane = z.h() * z.w();
         let sums: Vec<Vec<(f64, f64)>> = z
             .par_blocks()
@@ -48,7 +48,7 @@ impl GradientSums {
     }
 }
 
-/// The two sums of one group of images, computed strip by strip while the gradient is written.
+/// The two sums of one group of images, computed tile by tile while the gradient is written.
 pub(crate) struct BlockSums<'a> {
     mean: &'a [f32],
     mask: Lane,
@@ -64,16 +64,16 @@ struct PlaneSums {
 
 impl<'a> BlockSums<'a> {
     /// Sums of nothing yet. `moments` are those of `z` over the whole batch; `mask` marks the images of the group.
-    pub(crate) fn new(moments: &'a Moments, mask: Lane) -> Self {
+    pub(crate) fn new(moments: &'a BatchStats, mask: Lane) -> Self {
         let mean = &moments.mean;
         Self { mean, mask, planes: vec![PlaneSums::default(); mean.len()] }
     }
 
     /// Adds the new pixels of channel `c`; the first `known` pixels of its gradient are final. The sums are always
-    /// taken over the same chunks of 128 pixels, so the result does not depend on the strips.
+    /// taken over the same chunks of 128 pixels, so the result does not depend on the tiles.
     pub(crate) fn take(&mut self, c: usize, z: &[Lane], gy: &[Lane], known: usize) {
         let plane = &mut self.planes[c];
-        // An incomplete chunk waits for the next strip.
+        // An incomplete chunk waits for the next tile.
         let end = if known == z.len() { known } else { known - known % SUMS_CHUNK };
         while plane.done < end {
             let chunk = plane.done..end.min(plane.done + SUMS_CHUNK);
@@ -97,7 +97,7 @@ impl<'a> BlockSums<'a> {
 /// that normalises the map `z`.
 #[derive(Clone)]
 pub(crate) struct TakenSums {
-    pub(crate) z: Map,
+    pub(crate) z: FeatureMap,
     pub(crate) blocks: Vec<Vec<(f64, f64)>>,
 }
 

@@ -20,8 +20,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::buffer::with_scratch;
+use crate::feature_map::{Activation, FeatureMap};
 use crate::geometry::Axis;
-use crate::map::{Map, Value};
 use crate::profile;
 use crate::simd;
 
@@ -73,11 +73,11 @@ impl Pool {
     ///
     /// # Panics
     /// If the pool was made for another size.
-    pub fn forward(&self, input: &Value) -> Map {
+    pub fn forward(&self, input: &Activation) -> FeatureMap {
         let start = profile::start();
         let (n, c, h, w) = input.map.shape();
         self.check(h, w);
-        let mut out = Map::uninit(n, c, self.y.out, self.x.out);
+        let mut out = FeatureMap::uninit(n, c, self.y.out, self.x.out);
         let out_plane = self.y.out * self.x.out;
         out.par_blocks_mut().for_each(|(block, out)| {
             let planes = input.map.block(block).chunks_exact(h * w).zip(out.chunks_exact_mut(out_plane));
@@ -97,13 +97,13 @@ impl Pool {
     ///
     /// # Panics
     /// If the pool was made for another size, or a gradient has another shape than its map.
-    pub fn backward(&self, input: &Value, grad: &Map, gradient: &mut Option<Map>) {
+    pub fn backward(&self, input: &Activation, grad: &FeatureMap, gradient: &mut Option<FeatureMap>) {
         let start = profile::start();
         let (n, c, h, w) = input.map.shape();
         self.check(h, w);
         assert_eq!(grad.shape(), (n, c, self.y.out, self.x.out), "the gradient has the output's shape");
         let add = gradient.is_some();
-        let gradient = gradient.get_or_insert_with(|| Map::uninit(n, c, h, w));
+        let gradient = gradient.get_or_insert_with(|| FeatureMap::uninit(n, c, h, w));
         assert_eq!(gradient.shape(), (n, c, h, w), "a gradient has the shape of its value");
         let out_plane = self.y.out * self.x.out;
         let shares = (shares(self.y), shares(self.x));

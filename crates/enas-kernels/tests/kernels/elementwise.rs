@@ -1,7 +1,7 @@
 //! Sums and means.
 
 use enas_kernels::{
-    Map, Term, Value, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward,
+    Activation, FeatureMap, Term, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward,
 };
 
 use crate::reference::{self, Tensor, doubles};
@@ -54,7 +54,7 @@ fn gradients_of_sums_are_scaled_and_added() {
 /// Two sides of a sum share one gradient map until one of them is added to.
 #[test]
 fn a_shared_gradient_is_copied_before_it_is_added_to() {
-    let grad = Map::from_nchw(&[1.0, 2.0], 1, 1, 1, 2);
+    let grad = FeatureMap::from_nchw(&[1.0, 2.0], 1, 1, 1, 2);
     let (mut a, mut b) = (None, None);
     add_backward(&grad, None, &mut a);
     add_backward(&grad, None, &mut b);
@@ -71,7 +71,7 @@ fn means_of_rectified_values_equal_the_reference() {
         let (n, c, h, w) = shape;
         let rng = &mut stream("mean", shape);
         let parts = [(c, i % 2 == 0), (1, true), (2, false)];
-        let (values, meant): (Vec<Value>, Vec<Tensor>) =
+        let (values, meant): (Vec<Activation>, Vec<Tensor>) =
             parts.iter().map(|(c, pending)| value(rng, (n, *c, h, w), *pending)).unzip();
         let all = reference::concat(&meant);
         let means = relu_mean(&values);
@@ -80,12 +80,13 @@ fn means_of_rectified_values_equal_the_reference() {
 
         let grad = uniform(rng, n * (c + 3));
         let back = reference::relu_backward(&all, &reference::mean_backward(&all, &doubles(&grad)));
-        let start: Vec<Option<(Map, Tensor)>> = parts
+        let start: Vec<Option<(FeatureMap, Tensor)>> = parts
             .iter()
             .enumerate()
             .map(|(j, (c, _))| (j == i % 3).then(|| map(rng, (n, *c, h, w))))
             .collect();
-        let mut gradients: Vec<Option<Map>> = start.iter().map(|s| s.as_ref().map(|s| s.0.clone())).collect();
+        let mut gradients: Vec<Option<FeatureMap>> =
+            start.iter().map(|s| s.as_ref().map(|s| s.0.clone())).collect();
         relu_mean_backward(&values, &grad, &mut gradients);
         let mut first = 0;
         for ((gradient, start), (c, _)) in gradients.iter().zip(&start).zip(parts) {
@@ -102,7 +103,7 @@ fn means_of_rectified_values_equal_the_reference() {
 
 #[test]
 fn not_a_number_shows_in_the_mean() {
-    let value = Value::plain(Map::from_nchw(&[1.0, f32::NAN], 1, 1, 1, 2));
+    let value = Activation::plain(FeatureMap::from_nchw(&[1.0, f32::NAN], 1, 1, 1, 2));
     assert!(relu_mean(&[value])[0].is_nan());
 }
 
@@ -112,7 +113,7 @@ fn concatenation_keeps_every_channel_and_splits_its_gradient() {
         let (n, c, h, w) = shape;
         let rng = &mut stream("concat", shape);
         let parts = [(c, i % 2 == 0), (2, true), (1, false)];
-        let (values, meant): (Vec<Value>, Vec<Tensor>) =
+        let (values, meant): (Vec<Activation>, Vec<Tensor>) =
             parts.iter().map(|(c, pending)| value(rng, (n, *c, h, w), *pending)).unzip();
         let out = concat(&values);
         assert_eq!(doubles(&out.to_nchw()), reference::concat(&meant).data, "{shape:?}");

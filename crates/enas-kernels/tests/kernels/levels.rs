@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use enas_kernels::{
-    Branch, Level, Map, Moments, Nesterov, Pool, PoolKind, Rows, Term, TfAdam, Unit, Value, add,
-    add_backward, concat, level, relu_mean, relu_mean_backward,
+    Activation, BatchStats, Branch, ConvBlock, FeatureMap, Im2row, Level, Nesterov, Pool, PoolKind, Term,
+    TfAdam, add, add_backward, concat, level, relu_mean, relu_mean_backward,
 };
 use enas_rng::Stream;
 
@@ -19,29 +19,29 @@ fn results() -> Vec<(String, Vec<f32>)> {
     let mut out = Vec::new();
     for shape in [(1, 3, 1, 1), (17, 5, 7, 9), (33, 20, 16, 15), (3, 21, 33, 31)] {
         let rng = &mut stream("levels", shape);
-        units(rng, shape, &mut out);
+        conv_blocks(rng, shape, &mut out);
         others(rng, shape, &mut out);
     }
     optimisers(&mut out);
     out
 }
 
-fn units(rng: &mut Stream, shape: Shape, out: &mut Vec<(String, Vec<f32>)>) {
+fn conv_blocks(rng: &mut Stream, shape: Shape, out: &mut Vec<(String, Vec<f32>)>) {
     let c = shape.1;
     let filter = uniform(rng, 25 * c);
-    let depthwise = |k: usize, stride| Rows::Depthwise { filter: &filter[..k * k * c], k, stride };
+    let depthwise = |k: usize, stride| Im2row::Depthwise { filter: &filter[..k * k * c], k, stride };
     let kinds = [
-        vec![Rows::Pixels],
-        vec![Rows::EverySecond { offset: 0 }, Rows::EverySecond { offset: 1 }],
+        vec![Im2row::Pixels],
+        vec![Im2row::EverySecond { offset: 0 }, Im2row::EverySecond { offset: 1 }],
         vec![depthwise(3, 1)],
         vec![depthwise(3, 2)],
         vec![depthwise(5, 1)],
         vec![depthwise(5, 2)],
-        vec![Rows::Patches { k: 3 }],
+        vec![Im2row::Patches { k: 3 }],
     ];
     for rows in kinds {
         let name = format!("{shape:?} {} {}", rows.len(), kind_name(&rows[0]));
-        let taps = if let Rows::Patches { k } = rows[0] { k * k } else { 1 };
+        let taps = if let Im2row::Patches { k } = rows[0] { k * k } else { 1 };
         let weights: Vec<Vec<f32>> = rows.iter().map(|_| uniform(rng, taps * c * 11)).collect();
         let branches: Vec<Branch> = rows
             .iter()
@@ -49,13 +49,13 @@ fn units(rng: &mut Stream, shape: Shape, out: &mut Vec<(String, Vec<f32>)>) {
             .map(|(rows, weight)| Branch { rows: *rows, weight, outputs: 11 })
             .collect();
         let inputs = [value(rng, shape, true).0];
-        let unit = Unit { inputs: &inputs, relu: true, branches: &branches };
-        let (z, moments) = unit.forward(true);
+        let conv_block = ConvBlock { inputs: &inputs, relu: true, branches: &branches };
+        let (z, moments) = conv_block.forward(true);
         let moments = moments.expect("asked for");
         let gamma = uniform(rng, z.c());
         let (gy, _) = map(rng, z.shape());
         let mut gradients = [None];
-        let got = unit.backward(&z, &moments, &gamma, &gy, Some(&mut gradients));
+        let got = conv_block.backward(&z, &moments, &gamma, &gy, Some(&mut gradients));
         let mut put = |what: &str, values: Vec<f32>| out.push((format!("{name} {what}"), values));
         put("z", z.to_nchw());
         put("mean", moments.mean);
@@ -68,9 +68,9 @@ fn units(rng: &mut Stream, shape: Shape, out: &mut Vec<(String, Vec<f32>)>) {
     }
 }
 
-fn kind_name(rows: &Rows) -> String {
+fn kind_name(rows: &Im2row) -> String {
     match rows {
-        Rows::Depthwise { k, stride, .. } => format!("depthwise {k}/{stride}"),
+        Im2row::Depthwise { k, stride, .. } => format!("depthwise {k}/{stride}"),
         other => format!("{other:?}"),
     }
 }
@@ -91,13 +91,13 @@ fn others(rng: &mut Stream, shape: Shape, out: &mut Vec<(String, Vec<f32>)>) {
     }
     let factors = uniform(rng, n);
     put("add", add(Term { value: &a, factors: Some(&factors) }, Term { value: &b, factors: None }).to_nchw());
-    let mut gradient: Option<Map> = None;
+    let mut gradient: Option<FeatureMap> = None;
     add_backward(&a.map, Some(&factors), &mut gradient);
     add_backward(&b.map, None, &mut gradient);
     put("add gradient", gradient.expect("created").to_nchw());
-    let moments = Moments::of(&a.map);
+    let moments = BatchStats::of(&a.map);
     put("moments", [moments.mean, moments.variance].concat());
-    let values: [Value; 2] = [a, b];
+    let values: [Activation; 2] = [a, b];
     put("mean", relu_mean(&values));
     put("concat", concat(&values).to_nchw());
     let mut gradients = [None, None];

@@ -4,10 +4,11 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
+mod conv_block;
 mod elementwise;
+mod fused_stats;
 mod levels;
 mod norm;
-mod onto;
 mod optim;
 mod parts;
 mod pool;
@@ -15,4 +16,3 @@ mod properties;
 mod reference;
 mod reference_gradients;
 mod support;
-mod unit;

@@ -1,21 +1,23 @@
-//! Units that see some groups of a batch at a time, against units that see all of it: equal to the bit.
+//! Units that see some groups of a batch at a time, against conv blocks that see all of it: equal to the bit.
 
 use std::ops::Range;
 
-use enas_kernels::{Branch, GradientSums, Map, MomentSums, Rows, Unit, UnitGradient, Value};
+use enas_kernels::{
+    Activation, BatchStatsSums, Branch, ConvBlock, ConvBlockGradient, FeatureMap, GradientSums, Im2row,
+};
 
 use crate::support::*;
 
-/// Numbers of a unit with one kind of rows.
+/// Numbers of a conv block with one kind of rows.
 struct Numbers {
-    values: Vec<Value>,
+    values: Vec<Activation>,
     filter: Vec<f32>,
     weight: Vec<f32>,
     gamma: Vec<f32>,
     outputs: usize,
 }
 
-/// How the rows are gathered; the numbers of the filter come with the unit.
+/// How the rows are gathered; the numbers of the filter come with the conv block.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Pixels,
@@ -41,23 +43,28 @@ impl Numbers {
         }
     }
 
-    fn rows(&self, kind: Kind) -> Rows<'_> {
+    fn rows(&self, kind: Kind) -> Im2row<'_> {
         let channels: usize = self.values.iter().map(|value| value.map.c()).sum();
         match kind {
-            Kind::Pixels => Rows::Pixels,
-            Kind::EverySecond => Rows::EverySecond { offset: 1 },
-            Kind::Depthwise(k) => Rows::Depthwise { filter: &self.filter[..k * k * channels], k, stride: 1 },
-            Kind::Patches => Rows::Patches { k: 3 },
+            Kind::Pixels => Im2row::Pixels,
+            Kind::EverySecond => Im2row::EverySecond { offset: 1 },
+            Kind::Depthwise(k) => {
+                Im2row::Depthwise { filter: &self.filter[..k * k * channels], k, stride: 1 }
+            }
+            Kind::Patches => Im2row::Patches { k: 3 },
         }
     }
 }
 
-fn some(values: &[Value], groups: &Range<usize>) -> Vec<Value> {
-    values.iter().map(|v| Value { map: v.map.groups(groups.clone()), affine: v.affine.clone() }).collect()
+fn some(values: &[Activation], groups: &Range<usize>) -> Vec<Activation> {
+    values
+        .iter()
+        .map(|v| Activation { map: v.map.groups(groups.clone()), affine: v.affine.clone() })
+        .collect()
 }
 
-fn unit<'a>(inputs: &'a [Value], branch: &'a Branch<'a>) -> Unit<'a> {
-    Unit { inputs, relu: true, branches: std::slice::from_ref(branch) }
+fn conv_block<'a>(inputs: &'a [Activation], branch: &'a Branch<'a>) -> ConvBlock<'a> {
+    ConvBlock { inputs, relu: true, branches: std::slice::from_ref(branch) }
 }
 
 fn bits(numbers: &[f32]) -> Vec<u32> {
@@ -67,35 +74,43 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
 fn check(shape: Shape, kind: Kind, step: usize) {
     let numbers = Numbers::new(shape, kind);
     let branch = Branch { rows: numbers.rows(kind), weight: &numbers.weight, outputs: numbers.outputs };
-    let whole = unit(&numbers.values, &branch);
+    let whole = conv_block(&numbers.values, &branch);
     let (z, moments) = whole.forward(true);
     let moments = moments.unwrap();
     let (n, c, h, w) = z.shape();
-    let gy = Map::from_nchw(&uniform(&mut stream("gradient", shape), n * c * h * w), n, c, h, w);
-    let mut grads: Vec<Option<Map>> = vec![None; 2];
+    let gy = FeatureMap::from_nchw(&uniform(&mut stream("gradient", shape), n * c * h * w), n, c, h, w);
+    let mut grads: Vec<Option<FeatureMap>> = vec![None; 2];
     let gradient = whole.backward(&z, &moments, &numbers.gamma, &gy, Some(&mut grads));
 
     let groups = n.div_ceil(16);
     let ranges = || (0..groups).step_by(step).map(|first| first..(first + step).min(groups));
-    let mut sums = MomentSums::new(numbers.outputs);
-    let mut made = Map::blank(n, c, h, w);
+    let mut sums = BatchStatsSums::new(numbers.outputs);
+    let mut made = FeatureMap::blank(n, c, h, w);
     for range in ranges() {
         let inputs = some(&numbers.values, &range);
-        made.put_groups(range.start, &unit(&inputs, &branch).forward_part(&mut sums));
+        made.put_groups(range.start, &conv_block(&inputs, &branch).forward_part(&mut sums));
     }
     assert_eq!((sums.finish(), bits(&made.to_nchw())), (moments.clone(), bits(&z.to_nchw())), "{kind:?}");
 
     let mut sums = GradientSums::new(numbers.outputs);
     ranges().for_each(|range| sums.add(&z.groups(range.clone()), &moments, &gy.groups(range)));
-    let mut total = UnitGradient::default();
-    let mut joined: Vec<Map> =
-        numbers.values.iter().map(|v| Map::blank(n, v.map.c(), v.map.h(), v.map.w())).collect();
+    let mut total = ConvBlockGradient::default();
+    let mut joined: Vec<FeatureMap> =
+        numbers.values.iter().map(|v| FeatureMap::blank(n, v.map.c(), v.map.h(), v.map.w())).collect();
     for range in ranges() {
         let inputs = some(&numbers.values, &range);
         let (z, gy) = (z.groups(range.clone()), gy.groups(range.clone()));
-        let mut part: Vec<Option<Map>> = vec![None; 2];
+        let mut part: Vec<Option<FeatureMap>> = vec![None; 2];
         let targets = Some(part.as_mut_slice());
-        unit(&inputs, &branch).backward_part(&z, &moments, &numbers.gamma, &gy, &sums, targets, &mut total);
+        conv_block(&inputs, &branch).backward_part(
+            &z,
+            &moments,
+            &numbers.gamma,
+            &gy,
+            &sums,
+            targets,
+            &mut total,
+        );
         for (whole, part) in joined.iter_mut().zip(part) {
             whole.put_groups(range.start, &part.unwrap());
         }
@@ -103,7 +118,7 @@ fn check(shape: Shape, kind: Kind, step: usize) {
     for (joined, whole) in joined.iter().zip(grads) {
         assert_eq!(bits(&joined.to_nchw()), bits(&whole.unwrap().to_nchw()), "{kind:?} {shape:?}");
     }
-    let all = |g: &UnitGradient| {
+    let all = |g: &ConvBlockGradient| {
         let many = [&g.weights[..], &g.filters[..]].concat();
         many.iter().chain([&g.gamma, &g.beta]).map(|numbers| bits(numbers)).collect::<Vec<_>>()
     };

@@ -1,6 +1,6 @@
 //! Average and maximum pools.
 
-use enas_kernels::{Axis, Map, Pool, PoolKind, Value};
+use enas_kernels::{Activation, Axis, FeatureMap, Pool, PoolKind};
 
 use crate::reference::{self, Tensor, Windows};
 use crate::support::*;
@@ -95,8 +95,8 @@ fn pools_of_an_auxiliary_head_equal_the_reference() {
 
 #[test]
 fn the_first_maximum_takes_the_whole_gradient() {
-    let input = Value::plain(Map::from_nchw(&[7.0; 9], 1, 1, 3, 3));
-    let grad = Map::from_nchw(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0], 1, 1, 3, 3);
+    let input = Activation::plain(FeatureMap::from_nchw(&[7.0; 9], 1, 1, 3, 3));
+    let grad = FeatureMap::from_nchw(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0], 1, 1, 3, 3);
     let mut gradient = None;
     Pool::same(PoolKind::Max, 3, 1, 3, 3).backward(&input, &grad, &mut gradient);
     // The first pixel of each window: the upper left one that is not padding.
@@ -109,7 +109,7 @@ fn the_first_maximum_takes_the_whole_gradient() {
 #[test]
 fn averages_of_ones_are_ones_up_to_the_border() {
     for (k, stride) in [(3, 1), (3, 2), (5, 3)] {
-        let input = Value::plain(Map::from_nchw(&[1.0; 2 * 7 * 8], 1, 2, 7, 8));
+        let input = Activation::plain(FeatureMap::from_nchw(&[1.0; 2 * 7 * 8], 1, 2, 7, 8));
         let out = Pool::same(PoolKind::Average, k, stride, 7, 8).forward(&input).to_nchw();
         assert!(out.iter().all(|v| (v - 1.0).abs() < 1e-6), "{k}×{k}/{stride}: {out:?}");
     }
@@ -117,7 +117,7 @@ fn averages_of_ones_are_ones_up_to_the_border() {
 
 #[test]
 fn padding_never_wins_a_maximum() {
-    let input = Value::plain(Map::from_nchw(&[-3.0; 12], 1, 1, 3, 4));
+    let input = Activation::plain(FeatureMap::from_nchw(&[-3.0; 12], 1, 1, 3, 4));
     let out = Pool::same(PoolKind::Max, 3, 2, 3, 4).forward(&input).to_nchw();
     assert_eq!(out, [-3.0; 4]);
 }
@@ -127,14 +127,18 @@ fn padding_never_wins_a_maximum() {
 fn windows_that_leave_the_map_are_refused() {
     let mut pool = Pool::same(PoolKind::Max, 3, 1, 4, 4);
     pool.x.out = 100;
-    pool.forward(&Value::plain(Map::zeros(1, 1, 4, 4)));
+    pool.forward(&Activation::plain(FeatureMap::zeros(1, 1, 4, 4)));
 }
 
 #[test]
 #[should_panic(expected = "made for this size")]
 fn a_pool_for_another_size_is_refused_backwards_too() {
     let pool = Pool::same(PoolKind::Max, 3, 1, 9, 9);
-    pool.backward(&Value::plain(Map::zeros(1, 1, 4, 4)), &Map::zeros(1, 1, 9, 9), &mut None);
+    pool.backward(
+        &Activation::plain(FeatureMap::zeros(1, 1, 4, 4)),
+        &FeatureMap::zeros(1, 1, 9, 9),
+        &mut None,
+    );
 }
 
 /// Every axis of windows of three over a few pixels, SAME, VALID or placed by hand.
@@ -178,7 +182,7 @@ fn among_many_ties_the_first_maximum_takes_the_gradient() {
             let rng = &mut stream("ties", (stride, 1, h, w));
             let bits: Vec<f32> = (0..16 * h * w).map(|_| rng.below(2) as f32).collect();
             let meant = Tensor::of(&bits, (16, 1, h, w));
-            let input = Value::plain(Map::from_nchw(&bits, 16, 1, h, w));
+            let input = Activation::plain(FeatureMap::from_nchw(&bits, 16, 1, h, w));
             let pool = Pool::same(PoolKind::Max, 3, stride, h, w);
             let (grad, grad_meant) = map(rng, (16, 1, pool.y.out, pool.x.out));
             let over = (windows(pool.y), windows(pool.x));
@@ -201,11 +205,16 @@ fn a_created_gradient_owes_nothing_to_what_was_in_its_memory() {
     let (h, w) = (6, 13);
     for kind in [PoolKind::Average, PoolKind::Max] {
         for (k, stride) in [(3, 2), (5, 3)] {
-            let left = Map::from_nchw(&[f32::NAN; 11 * 6 * 13], 1, 11, h, w);
+            let left = FeatureMap::from_nchw(&[f32::NAN; 11 * 6 * 13], 1, 11, h, w);
             let pool = Pool::valid(kind, k, stride, h, w);
-            let grad =
-                Map::from_nchw(&vec![1.0; 11 * pool.y.out * pool.x.out], 1, 11, pool.y.out, pool.x.out);
-            let input = Value::plain(Map::zeros(1, 11, h, w));
+            let grad = FeatureMap::from_nchw(
+                &vec![1.0; 11 * pool.y.out * pool.x.out],
+                1,
+                11,
+                pool.y.out,
+                pool.x.out,
+            );
+            let input = Activation::plain(FeatureMap::zeros(1, 11, h, w));
             drop(left);
             let mut gradient = None;
             pool.backward(&input, &grad, &mut gradient);
@@ -225,9 +234,9 @@ fn no_gradient_is_lost_to_what_is_not_a_number() {
         let images: Vec<f32> = (0..33 * 7 * 8).map(|_| numbers[rng.below(5)]).collect();
         let pool = Pool::same(PoolKind::Max, 3, stride, 7, 8);
         let n_windows = pool.y.out * pool.x.out;
-        let grad = Map::from_nchw(&vec![1.0; 33 * n_windows], 33, 1, pool.y.out, pool.x.out);
+        let grad = FeatureMap::from_nchw(&vec![1.0; 33 * n_windows], 33, 1, pool.y.out, pool.x.out);
         let mut gradient = None;
-        pool.backward(&Value::plain(Map::from_nchw(&images, 33, 1, 7, 8)), &grad, &mut gradient);
+        pool.backward(&Activation::plain(FeatureMap::from_nchw(&images, 33, 1, 7, 8)), &grad, &mut gradient);
         for image in gradient.expect("created").to_nchw().chunks(7 * 8) {
             assert_eq!(image.iter().sum::<f32>(), n_windows as f32, "stride {stride}: {image:?}");
         }

@@ -1,6 +1,6 @@
 //! Shapes, numbers and comparisons that all tests share.
 
-use enas_kernels::{Affine, Map, Value};
+use enas_kernels::{Activation, Affine, FeatureMap};
 use enas_rng::{Seed, Stream};
 use std::sync::Arc as SyncArc;
 
@@ -24,7 +24,7 @@ pub(crate) fn awkward_shapes() -> Vec<Shape> {
     shapes
 }
 
-/// Shapes whose work is cut into several strips of rows and several chunks of pixels.
+/// Shapes whose work is cut into several tiles of rows and several chunks of pixels.
 pub(crate) fn large_shapes() -> Vec<Shape> {
     vec![(3, 20, 33, 31), (17, 40, 16, 16), (1, 3, 40, 70)]
 }
@@ -53,24 +53,24 @@ pub(crate) fn affine(rng: &mut Stream, channels: usize) -> Affine {
 }
 
 /// A coarse value, with a pending normalisation if asked for, and what it stands for.
-pub(crate) fn value(rng: &mut Stream, shape: Shape, pending: bool) -> (Value, Tensor) {
+pub(crate) fn value(rng: &mut Stream, shape: Shape, pending: bool) -> (Activation, Tensor) {
     let (n, c, h, w) = shape;
     let images = coarse(rng, n * c * h * w);
-    let map = Map::from_nchw(&images, n, c, h, w);
+    let map = FeatureMap::from_nchw(&images, n, c, h, w);
     let plain = Tensor::of(&images, shape);
     if !pending {
-        return (Value::plain(map), plain);
+        return (Activation::plain(map), plain);
     }
     let affine = affine(rng, c);
     let meant = plain.map(|c, v| v * f64::from(affine.scale[c]) + f64::from(affine.shift[c]));
-    (Value { map, affine: Some(SyncArc::new(affine)) }, meant)
+    (Activation { map, affine: Some(SyncArc::new(affine)) }, meant)
 }
 
 /// A map of uniform numbers, as such and as a tensor.
-pub(crate) fn map(rng: &mut Stream, shape: Shape) -> (Map, Tensor) {
+pub(crate) fn map(rng: &mut Stream, shape: Shape) -> (FeatureMap, Tensor) {
     let (n, c, h, w) = shape;
     let images = uniform(rng, n * c * h * w);
-    (Map::from_nchw(&images, n, c, h, w), Tensor::of(&images, shape))
+    (FeatureMap::from_nchw(&images, n, c, h, w), Tensor::of(&images, shape))
 }
 
 /// Compares each number with what it should be; `terms` holds the sums of the absolute values that went in.

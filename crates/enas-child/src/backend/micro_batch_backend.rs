@@ -1,0 +1,162 @@
+//! What a device must provide to work on micro-batches for [`MicroBatches`](super::MicroBatches).
+
+use std::ops::Range;
+
+use enas_kernels::{Activation, BatchStats, BatchStatsSums, ConvBlockGradient, FeatureMap, GradientSums};
+
+use super::{Backend, ConvLayer, Cpu};
+use crate::params::Gradients;
+
+/// A device that can evaluate conv blocks on some groups of sixteen images at a time, in order. The results equal
+/// those of the whole batch bit for bit.
+pub(crate) trait MicroBatchBackend: Backend {
+    /// Sums for the batch statistics, over the groups so far.
+    type Sums;
+    /// The two sums of the batch-norm gradient, over the groups so far.
+    type GradientSums;
+    /// Gradients of a conv block's parameters, over the groups so far.
+    type Total: Default;
+
+    /// The given groups of a value, in the same memory.
+    fn groups(&self, value: &Self::Activation, groups: Range<usize>) -> Self::Activation;
+    /// The given groups of a feature map, in the same memory.
+    fn map_groups(&self, map: &Self::FeatureMap, groups: Range<usize>) -> Self::FeatureMap;
+    /// The entries of `vector` (one per image) for the given images.
+    fn images(&self, vector: &Self::Vector, images: Range<usize>) -> Self::Vector;
+    /// A map of `n` images with the channels and size of `part`, to be filled by [`put`](Self::put).
+    fn blank(&self, part: &Self::FeatureMap, n: usize) -> Self::FeatureMap;
+    /// Copies a part into a whole, from its group `first` on.
+    fn put(&self, whole: &mut Self::FeatureMap, first: usize, part: &Self::FeatureMap);
+    /// The feature map of a value, without its pending normalisation.
+    fn map_of(&self, value: &Self::Activation) -> Self::FeatureMap;
+    /// The feature map `map` with the pending normalisation of `value`.
+    fn with_map(&self, value: &Self::Activation, map: Self::FeatureMap) -> Self::Activation;
+
+    /// Sums with no group added.
+    fn no_sums(&self, block: &ConvLayer) -> Self::Sums;
+    /// Adds the sums of the current groups, without keeping the output of the block.
+    fn add_batch_stats(&self, block: &ConvLayer, inputs: &[Self::Activation], sums: &mut Self::Sums);
+    /// The batch statistics, once all groups are added.
+    fn moments(&self, sums: &Self::Sums) -> Self::BatchStats;
+    /// The output of a conv block, given the statistics of the whole batch.
+    fn conv_block_given(
+        &self,
+        block: &ConvLayer,
+        inputs: &[Self::Activation],
+        moments: &Self::BatchStats,
+    ) -> Self::Activation;
+
+    /// Gradient sums with no group added.
+    fn no_gradient_sums(&self, block: &ConvLayer) -> Self::GradientSums;
+    /// Adds the gradient sums of the current groups.
+    fn add_gradient(
+        &self,
+        out: &Self::Activation,
+        moments: &Self::BatchStats,
+        grad: &Self::FeatureMap,
+        sums: &mut Self::GradientSums,
+    );
+    /// [`Backend::conv_block_backward`] for the current groups, given the statistics and gradient sums of the whole batch.
+    /// Adds the gradients of parameters to `total`.
+    #[expect(clippy::too_many_arguments, reason = "what conv_block_backward takes, and what joins the parts")]
+    fn conv_block_backward_given(
+        &self,
+        block: &ConvLayer,
+        inputs: &[Self::Activation],
+        out: &Self::Activation,
+        moments: &Self::BatchStats,
+        sums: &Self::GradientSums,
+        grad: &Self::FeatureMap,
+        targets: Option<&mut [Option<Self::FeatureMap>]>,
+        total: &mut Self::Total,
+    );
+    /// Adds the parameters' gradients to `into`.
+    fn collect_total(&self, block: &ConvLayer, total: Self::Total, into: &mut Self::Gradients);
+}
+
+impl MicroBatchBackend for Cpu<'_> {
+    type Sums = BatchStatsSums;
+    type GradientSums = GradientSums;
+    type Total = ConvBlockGradient;
+
+    fn groups(&self, value: &Activation, groups: Range<usize>) -> Activation {
+        Activation { map: value.map.groups(groups), affine: value.affine.clone() }
+    }
+
+    fn map_groups(&self, map: &FeatureMap, groups: Range<usize>) -> FeatureMap {
+        map.groups(groups)
+    }
+
+    fn images(&self, vector: &Vec<f32>, images: Range<usize>) -> Vec<f32> {
+        vector[images].to_vec()
+    }
+
+    fn blank(&self, part: &FeatureMap, n: usize) -> FeatureMap {
+        FeatureMap::blank(n, part.c(), part.h(), part.w())
+    }
+
+    fn put(&self, whole: &mut FeatureMap, first: usize, part: &FeatureMap) {
+        whole.put_groups(first, part);
+    }
+
+    fn map_of(&self, value: &Activation) -> FeatureMap {
+        value.map.clone()
+    }
+
+    fn with_map(&self, value: &Activation, map: FeatureMap) -> Activation {
+        Activation { map, affine: value.affine.clone() }
+    }
+
+    fn no_sums(&self, block: &ConvLayer) -> BatchStatsSums {
+        BatchStatsSums::new(block.outputs())
+    }
+
+    fn add_batch_stats(&self, block: &ConvLayer, inputs: &[Activation], sums: &mut BatchStatsSums) {
+        self.with_conv_block(block, inputs, |conv_block| conv_block.forward_part(sums));
+    }
+
+    fn moments(&self, sums: &BatchStatsSums) -> BatchStats {
+        sums.finish()
+    }
+
+    fn conv_block_given(&self, block: &ConvLayer, inputs: &[Activation], moments: &BatchStats) -> Activation {
+        let (map, _) = self.with_conv_block(block, inputs, |conv_block| conv_block.forward(false));
+        let (scale, offset) = (self.weights.get(block.norm.scale), self.weights.get(block.norm.offset));
+        Activation { map, affine: Some(moments.affine(scale, offset).into()) }
+    }
+
+    fn no_gradient_sums(&self, block: &ConvLayer) -> GradientSums {
+        GradientSums::new(block.outputs())
+    }
+
+    fn add_gradient(
+        &self,
+        out: &Activation,
+        moments: &BatchStats,
+        grad: &FeatureMap,
+        sums: &mut GradientSums,
+    ) {
+        sums.add(&out.map, moments, grad);
+    }
+
+    fn conv_block_backward_given(
+        &self,
+        block: &ConvLayer,
+        inputs: &[Activation],
+        out: &Activation,
+        moments: &BatchStats,
+        sums: &GradientSums,
+        grad: &FeatureMap,
+        targets: Option<&mut [Option<FeatureMap>]>,
+        total: &mut ConvBlockGradient,
+    ) {
+        let gamma = self.weights.get(block.norm.scale);
+        self.with_conv_block(block, inputs, |conv_block| {
+            conv_block.backward_part(&out.map, moments, gamma, grad, sums, targets, total);
+        });
+    }
+
+    fn collect_total(&self, block: &ConvLayer, total: ConvBlockGradient, into: &mut Gradients) {
+        self.collect(&block.convs, block.norm, total, into);
+    }
+}
