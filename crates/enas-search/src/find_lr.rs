@@ -12,7 +12,7 @@ use crate::divergence::Symptom;
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::error::Result;
 use crate::feed::Source;
-use crate::train::network;
+use crate::network::{fixed_child, set_loss};
 
 /// Maximum number of steps.
 const STEPS: u64 = 100;
@@ -54,11 +54,8 @@ pub struct LrPoint {
 pub fn find_lr(config: &TrainConfig, arc: &Arc, data: &Dataset, gpu: Option<&Gpu>) -> Result<LrCurve> {
     config.check()?;
     config.run.check_device(gpu)?;
-    let mut child = network(config, arc, data)?;
-    if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
-        child.weigh_classes(&weights)?;
-    }
-    child.smooth_labels(config.run.label_smoothing)?;
+    let mut child = fixed_child(config, arc, data)?;
+    set_loss(&mut child, &config.run, data)?;
     if let Some(gpu) = gpu {
         child.use_gpu(gpu, config.run.activations.into())?;
     }

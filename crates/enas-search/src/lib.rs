@@ -67,6 +67,7 @@ mod calibration;
 mod cells;
 mod changes;
 mod checkpoint;
+mod child_epoch;
 mod claim;
 mod concerns;
 mod config;

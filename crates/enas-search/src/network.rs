@@ -10,7 +10,7 @@ use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_rng::Stream;
 
-use crate::config::{SearchConfig, TrainConfig};
+use crate::config::{RunConfig, SearchConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::tensors::NamedTensor;
 
@@ -186,22 +186,20 @@ impl Network {
         Ok(self.cells("--warm-start")?.adopt(tensors)?)
     }
 
-    /// Sets class weights of the loss, `[classes]`; see [`Child::weigh_classes`].
-    pub(crate) fn weigh_classes(&mut self, weights: &Tensor) -> Result<()> {
+    /// Sets class weights and label smoothing of the loss, as the settings of a run say.
+    ///
+    /// # Errors
+    /// Weights that do not fit the classes.
+    pub(crate) fn set_loss(&mut self, run: &RunConfig, data: &Dataset) -> Result<()> {
         match self {
-            Self::Micro(child) => child.weigh_classes(weights)?,
-            Self::Macro(child) => child.weigh_classes(weights)?,
+            Self::Micro(child) => set_loss(child, run, data),
+            Self::Macro(child) => {
+                if let Some(weights) = run.class_weights.of(data.train.labels(), &data.classes)? {
+                    child.weigh_classes(&weights)?;
+                }
+                Ok(child.smooth_labels(run.label_smoothing)?)
+            }
         }
-        Ok(())
-    }
-
-    /// Sets label smoothing; see [`Child::smooth_labels`].
-    pub(crate) fn smooth_labels(&mut self, smoothing: f32) -> Result<()> {
-        match self {
-            Self::Micro(child) => child.smooth_labels(smoothing)?,
-            Self::Macro(child) => child.smooth_labels(smoothing)?,
-        }
-        Ok(())
     }
 
     /// The GPU that computes; `None` on the CPU.
@@ -222,6 +220,22 @@ impl From<Child> for Network {
     fn from(child: Child) -> Self {
         Self::Micro(child)
     }
+}
+
+/// A network of cells at its random initialisation.
+pub(crate) fn fixed_child(config: &TrainConfig, arc: &Arc, data: &Dataset) -> Result<Child> {
+    Ok(Child::fixed(&config.child, arc, input_of(data), data.classes.len(), config.run.seed())?)
+}
+
+/// Sets class weights and label smoothing of a child's loss, as the settings of a run say.
+///
+/// # Errors
+/// Weights that do not fit the classes.
+pub(crate) fn set_loss(child: &mut Child, run: &RunConfig, data: &Dataset) -> Result<()> {
+    if let Some(weights) = run.class_weights.of(data.train.labels(), &data.classes)? {
+        child.weigh_classes(&weights)?;
+    }
+    Ok(child.smooth_labels(run.label_smoothing)?)
 }
 
 /// The cells of an architecture; `what` names the function that needs them.

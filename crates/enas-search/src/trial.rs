@@ -15,8 +15,8 @@ use crate::error::Result;
 use crate::evaluate::even_batch;
 use crate::feed::Source;
 use crate::memory::MemoryPlan;
+use crate::network::{fixed_child, set_loss};
 use crate::refine::{self, Refinement};
-use crate::train::network;
 
 /// A trial: the training of one architecture alone. It writes no files and can be continued at any time.
 ///
@@ -60,11 +60,8 @@ impl<'a> Trial<'a> {
     ) -> Result<Self> {
         config.check()?;
         config.run.check_device(gpu)?;
-        let mut child = network(config, arc, data)?;
-        if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
-            child.weigh_classes(&weights)?;
-        }
-        child.smooth_labels(config.run.label_smoothing)?;
+        let mut child = fixed_child(config, arc, data)?;
+        set_loss(&mut child, &config.run, data)?;
         if config.run.ema_decay > 0.0 {
             child.keep_average()?;
         }

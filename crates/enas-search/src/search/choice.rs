@@ -2,8 +2,10 @@
 
 use enas_arc::Arch;
 
+use super::progress::{Progress, state};
 use super::scoring::Score;
-use super::{Search, SearchOutcome, collapse, state};
+use super::state::{FINALS, Search};
+use super::{SearchOutcome, collapse};
 use crate::auto::Costs;
 use crate::config::TrainConfig;
 use crate::error::{Error, Result};
@@ -12,14 +14,12 @@ use crate::network::{Network, cells};
 use crate::observer::{Event, SearchPlan};
 use crate::select::Selection;
 
-/// Share of the time limit that is reserved for the finals.
-const FINALS: f64 = 0.45;
 /// Name of the finals in the error that refuses them for the macro space.
 const FINALS_OF_CELLS: &str = "a search with finals";
 /// A search needs at least this many times the warm-up's steps; otherwise the policy has no time to learn.
 const WARMUPS: u64 = 2;
 
-impl<'a> Search<'a> {
+impl Search<'_> {
     /// Decides whether there are enough steps for shared weights and a policy, and reports the plan. Without enough
     /// steps the search consists of the finals alone.
     pub(super) fn plan(&mut self) -> Result<()> {
@@ -61,18 +61,6 @@ impl<'a> Search<'a> {
         Ok(Costs::of(child, &arc, &self.config.run, self.data, gpu)?.step)
     }
 
-    pub(super) fn has_finals(&self) -> bool {
-        self.config.finals.are_wanted()
-    }
-
-    /// Seconds to reserve for the finals.
-    pub(super) fn reserve_for_finals(&self) -> f64 {
-        if !self.has_finals() {
-            return 0.0;
-        }
-        self.session.budget.limit().map_or(0.0, |limit| FINALS * limit)
-    }
-
     /// Runs the finals: trains candidates alone and chooses among the trained networks. `None` if there are no
     /// finals.
     pub(super) fn finals(&mut self, selection: &Selection<Arch>) -> Result<Option<FinalsOutcome>> {
@@ -96,7 +84,7 @@ impl<'a> Search<'a> {
         };
         let (at, child, strategy) = (&self.at, &self.child, &self.strategy);
         let state = |finals: &FinalsProgress| {
-            let progress = super::Progress { finals: finals.clone(), ..at.clone() };
+            let progress = Progress { finals: finals.clone(), ..at.clone() };
             state(&progress, child, strategy)
         };
         let finals = Finals::new(task, &mut self.session, &state, self.at.finals.clone())?;

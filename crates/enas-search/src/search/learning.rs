@@ -1,5 +1,5 @@
-//! Phase 2 of an epoch: the strategy learns from scores of the shared weights. Also the warm-up and the restart of a
-//! collapsed strategy.
+//! The parts of phase 2, in which the strategy learns from scores of the shared weights. Also the draws of phase 1 and
+//! the restart of a collapsed strategy.
 
 use enas_arc::Arch;
 use enas_controller::UpdateStats;
@@ -7,58 +7,34 @@ use enas_strategy::{Oracle, Strategy};
 use serde::Serialize;
 
 use super::oracle::SharedWeights;
+use super::progress::{Progress, StepMeans};
+use super::state::Search;
 use super::strategy::Proposer;
-use super::{Search, collapse, warmup};
+use super::{collapse, warmup};
 use crate::divergence::Symptom;
 use crate::error::Result;
 use crate::observer::Event;
 
 impl Search<'_> {
-    /// Phase 2: trains the strategy on the validation split while ω stays fixed.
-    ///
-    /// Every step draws `controller.aggregate` architectures m_i ~ π(m; θ), scores each with ω, and shows the
-    /// scores to the strategy. A policy makes one REINFORCE update along
-    ///
-    /// ```text
-    /// ∇_θ E[R(m, ω)] ≈ mean over i of ∇_θ ln π(m_i; θ)·(R(m_i, ω) - b)
-    /// ```
-    ///
-    /// with a moving-average baseline b (authors' code: `micro_controller.py:231-248` for the loss, `main.py:279-291`
-    /// for the loop).
-    pub(super) fn train_strategy(&mut self) -> Result<()> {
+    /// Whether phase 2 has another step in this epoch. As `controller_train_every` of the authors' code
+    /// (`main.py:277`), but not before the warm-up has ended.
+    pub(super) fn strategy_is_due(&self) -> bool {
         let config = &self.config.controller;
-        let steps = config.steps as u64;
-        // As `controller_train_every` of the authors' code (`main.py:277`), but not before the warm-up has ended.
-        let is_due = (self.at.epoch + 1).is_multiple_of(config.train_every as u64) && self.is_warm();
-        while is_due && self.at.step < steps && !self.time_is_up() {
-            let arcs = self.propose();
-            let (scores, accuracies) = self.score_with_shared_weights(&arcs)?;
-            let scored: Vec<(Arch, f64)> = arcs.into_iter().zip(scores).collect();
-            self.strategy.observe(&scored); // θ moves along ∇_θ E[R(m, ω)]
-            let stats = self.strategy.take_update()?;
-            let symptom = stats.as_ref().and_then(Symptom::of_update);
-            let stats = self.healthy(symptom, stats, self.at.step + 1)?;
-            self.at.step += 1;
-            let of_step = OfStep::new(&scored, &accuracies, stats.as_ref());
-            self.at.policy.add(&scored, &of_step);
-            self.report_strategy_step(steps, &of_step, stats.as_ref())?;
-            self.tick()?;
-        }
-        Ok(())
+        let every = config.train_every as u64;
+        (self.at.epoch + 1).is_multiple_of(every) && self.is_warm() && self.at.step < config.steps as u64
     }
 
     /// Draws the architectures of one step, m_i ~ π(m; θ). Each has its own random stream, so resuming repeats
     /// them.
-    fn propose(&mut self) -> Vec<Arch> {
+    pub(super) fn propose(&mut self) -> Vec<Arch> {
         let n = self.config.controller.aggregate as u64;
-        let (seed, epoch, step) = (self.seed, self.at.epoch, self.at.step);
-        let strategy = &mut self.strategy;
-        let one = |k| strategy.propose_one(&mut seed.stream("search/rollout", &[epoch, step, k]));
-        (0..n).map(one).collect()
+        let Progress { epoch, step, .. } = self.at;
+        let stream = |k| self.seed.stream("search/rollout", &[epoch, step, k]);
+        (0..n).map(|k| self.strategy.propose_one(&mut stream(k))).collect()
     }
 
-    /// Rewards R(m_i, ω) of the architectures, and the accuracies to display.
-    fn score_with_shared_weights(&self, arcs: &[Arch]) -> Result<(Vec<f64>, Vec<f32>)> {
+    /// Rewards R(m_i, ω) of the architectures.
+    pub(super) fn score_with_shared_weights(&self, arcs: &[Arch]) -> Result<Scores> {
         let of_half = self.config.reward.same_images || self.has_finals();
         let mut oracle = SharedWeights {
             child: &self.child,
@@ -70,51 +46,26 @@ impl Search<'_> {
             at: [self.at.epoch, self.at.step],
             accuracies: Vec::with_capacity(arcs.len()),
         };
-        Ok((oracle.scores(arcs)?, oracle.accuracies))
+        Ok(Scores { rewards: oracle.scores(arcs)?, accuracies: oracle.accuracies })
     }
 
-    fn report_strategy_step(&mut self, steps: u64, seen: &OfStep, stats: Option<&UpdateStats>) -> Result<()> {
-        #[derive(Serialize)]
-        struct Line {
-            epoch: u64,
-            step: u64,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            strategy: Option<&'static str>,
-            accuracy: f32,
-            reward: f32,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            baseline: Option<f32>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            entropy: Option<f32>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            loss: Option<f32>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            grad_norm: Option<f32>,
-        }
-        let place = self.at.place(steps);
-        let strategy = &self.config.strategy;
-        let &OfStep { accuracy, reward, entropy } = seen;
-        let baseline = stats.map(|stats| stats.baseline);
-        let line = Line {
-            epoch: place.epoch,
-            step: place.step,
-            // Absent for the published strategy, so that its log lines stay those of earlier versions.
-            strategy: (!strategy.is_reinforce()).then(|| strategy.kind()),
-            accuracy,
-            reward,
-            baseline,
-            entropy,
-            loss: stats.map(|stats| stats.loss),
-            grad_norm: stats.map(|stats| stats.grad_norm),
-        };
-        self.session.run.log("controller", place.overall(), &line)?;
-        self.session.observer.event(&Event::ControllerStep { place, accuracy, reward, baseline, entropy });
-        Ok(())
+    /// Shows the scores to the strategy, which learns from them. Counts the step.
+    pub(super) fn update_strategy(&mut self, arcs: Vec<Arch>, scores: Scores) -> Result<StrategyUpdate> {
+        let Scores { rewards, accuracies } = scores;
+        let scored: Vec<(Arch, f64)> = arcs.into_iter().zip(rewards).collect();
+        self.strategy.observe(&scored);
+        let stats = self.strategy.take_update()?;
+        let symptom = stats.as_ref().and_then(Symptom::of_update);
+        let stats = self.healthy(symptom, stats, self.at.step + 1)?;
+        self.at.step += 1;
+        let means = StepMeans::new(&scored, &accuracies, stats.as_ref());
+        self.at.policy.add(&scored, &means);
+        Ok(StrategyUpdate { means, stats })
     }
 
     /// The architecture for a training step of ω: a fair draw in the warm-up and in some steps after it, otherwise a
     /// proposal of the strategy.
-    pub(super) fn arc_of_step(&mut self, step: u64) -> Arch {
+    pub(super) fn propose_for_child(&mut self, step: u64) -> Arch {
         let config = &self.config.warmup;
         // Fair draws during the warm-up, after a collapse, and at random in between.
         let fair_until = self.warmup_steps().max(self.at.fair_until);
@@ -129,10 +80,6 @@ impl Search<'_> {
     fn is_warm(&self) -> bool {
         let done = (self.at.epoch + 1) * self.child_steps();
         done >= self.warmup_steps() && done > self.at.fair_until
-    }
-
-    pub(super) fn warmup_steps(&self) -> u64 {
-        warmup::steps(&self.config.warmup, &self.space)
     }
 
     /// Replaces a collapsed strategy by a new one; one epoch of fair draws follows.
@@ -165,23 +112,17 @@ impl Search<'_> {
     }
 }
 
-/// Means over the architectures of one strategy step.
-pub(super) struct OfStep {
-    /// Mean accuracy (0 to 1), or mean macro-F1 if that is the reward.
-    pub(super) accuracy: f32,
-    /// Mean reward: the score, plus the entropy bonus if the strategy is a policy.
-    pub(super) reward: f32,
-    /// Mean entropy of the policy in nats; `None` without a policy.
-    pub(super) entropy: Option<f32>,
+/// What the shared weights say of the architectures of one strategy step.
+pub(super) struct Scores {
+    /// What the strategy learns from.
+    rewards: Vec<f64>,
+    /// To display: accuracies (0 to 1), or macro-F1 if that is the reward.
+    accuracies: Vec<f32>,
 }
 
-impl OfStep {
-    fn new(scored: &[(Arch, f64)], accuracies: &[f32], stats: Option<&UpdateStats>) -> Self {
-        let mean_score = || scored.iter().map(|(_, score)| *score as f32).sum::<f32>() / scored.len() as f32;
-        Self {
-            accuracy: accuracies.iter().sum::<f32>() / accuracies.len() as f32,
-            reward: stats.map_or_else(mean_score, |stats| stats.mean_reward),
-            entropy: stats.map(|stats| stats.mean_entropy),
-        }
-    }
+/// The result of one strategy step.
+pub(super) struct StrategyUpdate {
+    pub(super) means: StepMeans,
+    /// Statistics of the REINFORCE update; `None` without a policy.
+    pub(super) stats: Option<UpdateStats>,
 }

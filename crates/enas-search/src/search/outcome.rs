@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use enas_arc::Arc;
+use enas_arc::{Arc, Arch};
 use serde::Serialize;
 
 use crate::finals::FinalsOutcome;
@@ -68,9 +68,22 @@ impl Facts {
     }
 }
 
+impl SearchOutcome<Arch> {
+    /// The outcome of a search of the micro space.
+    ///
+    /// # Panics
+    /// If an architecture is not of that space.
+    pub(super) fn of_cells(self) -> SearchOutcome {
+        self.map(|arch| match arch {
+            Arch::Micro(arc) => arc,
+            Arch::Macro(_) => unreachable!("a search of the micro space has cells only"),
+        })
+    }
+}
+
 impl<A> SearchOutcome<A> {
     /// The same outcome with every architecture converted by `form`.
-    pub(super) fn map<B>(self, mut form: impl FnMut(A) -> B) -> SearchOutcome<B> {
+    fn map<B>(self, mut form: impl FnMut(A) -> B) -> SearchOutcome<B> {
         let Self { run, arc, valid_accuracy, valid_macro_f1, random_valid_accuracy, difference, .. } = self;
         let Self { warnings, selection, finals, epochs, seconds, params, macs, .. } = self;
         let Selection { candidates, random } = selection;

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use enas_arc::Arch;
+use enas_controller::UpdateStats;
 use serde::{Deserialize, Serialize};
 
-use super::learning::OfStep;
 use super::space::{ImageSpace, operations};
 use super::strategy::{Member, Proposer};
 use crate::checkpoint::Checkpoint;
+use crate::child_epoch::full_lr;
 use crate::divergence::finite;
 use crate::error::{Error, Result};
 use crate::finals::FinalsProgress;
@@ -17,7 +18,6 @@ use crate::observer::{Phase, Place, PolicySummary};
 use crate::run::State;
 use crate::session::{Tally, is_possible, mean};
 use crate::tensors::{of_prefix, prefixed};
-use crate::train::whole;
 
 /// Position of a search. Together with the weights this is all that resuming needs, because every random stream is
 /// named by its position.
@@ -54,7 +54,7 @@ pub(super) struct Progress {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) population: Vec<Member>,
     /// Factor on all learning rates: 1, or [`LOWERED`](crate::divergence::LOWERED) after the search went back.
-    #[serde(default = "whole")]
+    #[serde(default = "full_lr")]
     pub(super) lr_factor: f32,
 }
 
@@ -76,7 +76,7 @@ impl Progress {
             fair_until: 0,
             finals: FinalsProgress::default(),
             population: Vec::new(),
-            lr_factor: whole(),
+            lr_factor: full_lr(),
         }
     }
 
@@ -113,7 +113,7 @@ impl PolicyTally {
         Self { steps: 0, accuracy: 0.0, reward: 0.0, entropy: 0.0, ops: space.no_counts() }
     }
 
-    pub(super) fn add(&mut self, scored: &[(Arch, f64)], seen: &OfStep) {
+    pub(super) fn add(&mut self, scored: &[(Arch, f64)], seen: &StepMeans) {
         self.steps += 1;
         self.accuracy += f64::from(seen.accuracy);
         self.reward += f64::from(seen.reward);
@@ -151,6 +151,27 @@ impl PolicyTally {
             entropy: baseline.map(|_| mean(self.entropy, self.steps)),
             op_frequencies: self.ops.iter().map(shares).collect(),
             greedy,
+        }
+    }
+}
+
+/// Means over the architectures of one strategy step.
+pub(super) struct StepMeans {
+    /// Mean accuracy (0 to 1), or mean macro-F1 if that is the reward.
+    pub(super) accuracy: f32,
+    /// Mean reward: the score, plus the entropy bonus if the strategy is a policy.
+    pub(super) reward: f32,
+    /// Mean entropy of the policy in nats; `None` without a policy.
+    pub(super) entropy: Option<f32>,
+}
+
+impl StepMeans {
+    pub(super) fn new(scored: &[(Arch, f64)], accuracies: &[f32], stats: Option<&UpdateStats>) -> Self {
+        let mean_score = || scored.iter().map(|(_, score)| *score as f32).sum::<f32>() / scored.len() as f32;
+        Self {
+            accuracy: accuracies.iter().sum::<f32>() / accuracies.len() as f32,
+            reward: stats.map_or_else(mean_score, |stats| stats.mean_reward),
+            entropy: stats.map(|stats| stats.mean_entropy),
         }
     }
 }

@@ -7,7 +7,8 @@ use enas_arc::Arch;
 use enas_child::Child;
 use enas_strategy::Space as _;
 
-use super::Search;
+use super::state::Search;
+use crate::child_epoch::ChildLoop as _;
 use crate::config::SelectConfig;
 use crate::divergence::Symptom;
 use crate::error::Result;
@@ -64,7 +65,7 @@ impl Search<'_> {
             self.at.losses.extend(score.loss);
             scored.push(self.candidate(arc, *origin, score)?);
             self.report_candidate(&scored, arcs.len())?;
-            self.tick()?;
+            self.save_if_due()?;
             let needed = 3.0 * self.at.scoring.unwrap_or(0.0) + self.reserve_for_finals();
             if self.session.budget.lacks(needed, self.session.run.seconds()) {
                 tracing::warn!(

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Ended;
 use super::refit::Measured;
+use crate::child_epoch::full_lr;
 use crate::config::{RunConfig, TrainConfig};
 use crate::observer::Place;
 use crate::session::Tally;
@@ -36,17 +37,12 @@ pub(super) struct Progress {
     #[serde(default)]
     pub(super) since_best: u64,
     /// Factor on the learning rate: 1, or [`LOWERED`](crate::divergence::LOWERED) after the run went back.
-    #[serde(default = "whole")]
+    #[serde(default = "full_lr")]
     pub(super) lr_factor: f32,
 }
 
 fn is_zero(epochs: &u64) -> bool {
     *epochs == 0
-}
-
-/// The learning-rate factor of runs that have not gone back.
-pub(crate) fn whole() -> f32 {
-    1.0
 }
 
 impl Progress {
@@ -65,7 +61,7 @@ impl Progress {
             best_macro_f1: None,
             train_loss: 0.0,
             since_best: 0,
-            lr_factor: whole(),
+            lr_factor: full_lr(),
         }
     }
 

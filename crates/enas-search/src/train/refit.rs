@@ -6,7 +6,7 @@ use enas_child::schedule::{Cosine, Schedule, Staircase};
 use enas_data::Split;
 use serde::{Deserialize, Serialize};
 
-use super::Training;
+use super::state::Training;
 use crate::atomic;
 use crate::budget::Budget;
 use crate::config::RefitImages;

@@ -1,0 +1,113 @@
+//! What a search and the training of one architecture have in common: the epoch that trains a network's weights, and
+//! the return to the last epoch after a divergence.
+
+use std::time::Duration;
+
+use enas_arc::Arch;
+use enas_child::{Step, StepStats};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::RunConfig;
+use crate::divergence::{self, LOWERED, Symptom, explain};
+use crate::epoch::epoch_plan;
+use crate::error::{Error, Result};
+use crate::feed::Source;
+use crate::network::Network;
+use crate::observer::Place;
+use crate::run::{Moment, State};
+use crate::session::Session;
+
+/// The learning-rate factor of runs that have not gone back.
+pub(crate) fn full_lr() -> f32 {
+    1.0
+}
+
+/// A loop that trains the weights of a network: a search, or the training of one architecture.
+pub(crate) trait ChildLoop<'a> {
+    /// The position that a checkpoint stores.
+    type Progress: Serialize + DeserializeOwned;
+
+    /// The architecture of a training step: m ~ π(m; θ) in a search, always the same one in a training.
+    fn arc_of_step(&mut self, global_step: u64) -> Arch;
+    /// The present step: learning rate and position.
+    fn step(&self) -> Step;
+    /// The present position, counted for display.
+    fn place(&self) -> Place;
+    /// Counts a step that has changed the weights.
+    fn count(&mut self, step: &Step, stats: &StepStats) -> Result<()>;
+    /// Whether the time limit ends this epoch.
+    fn is_out_of_time(&self) -> bool;
+    /// Called after every step: writes a checkpoint if one is due or the observer asks to stop; see [`Session::tick`].
+    fn save_if_due(&mut self) -> Result<()>;
+
+    /// The network in training.
+    fn child(&mut self) -> &mut Network;
+    /// The images to train on.
+    fn train_images(&self) -> &Source;
+    /// Settings of the run.
+    fn run_config(&self) -> &RunConfig;
+    /// Reports, checkpoints and time limits.
+    fn session(&mut self) -> &mut Session<'a>;
+
+    /// Position and tensors, all of them finite.
+    fn state(&self) -> Result<State<Self::Progress>>;
+    /// The factor on all learning rates: [`full_lr`], or [`LOWERED`] after the run went back.
+    fn lr_factor(&self) -> f32;
+    /// Continues from a checkpoint, or from the beginning, with all learning rates multiplied by `lr_factor`.
+    fn restart(&mut self, from: Option<Checkpoint<Self::Progress>>, lr_factor: f32) -> Result<()>;
+}
+
+/// Trains a network for one epoch, or for the rest of it after a resume. Returns the time spent waiting for batches.
+///
+/// # Errors
+/// - [`Error::Diverged`] if a step's statistics are not finite. That step changed no weights.
+/// - [`Error::Interrupted`] if the observer asked to stop.
+/// - Errors of images, network and disk.
+pub(crate) fn train_child<'a, L: ChildLoop<'a>>(of: &mut L) -> Result<Duration> {
+    let place = of.place();
+    let plan = epoch_plan(of.train_images().split(), place.epoch - 1, of.run_config(), place.step);
+    of.session().restart_clock();
+    let mut batches = of.train_images().epoch(&plan)?;
+    let mut next = batches.next();
+    while let Some(batch) = next.take().transpose()? {
+        let step = of.step();
+        let arc = of.arc_of_step(step.global_step); // m ~ π(m; θ)
+        // Prefetch: the next batch is prepared while a GPU computes this step.
+        let prefetch = &mut || next = batches.next();
+        let stats = of.child().train_on(&arc, batch.examples(), &step, prefetch)?; // ω moves along -∇_ω L(m; ω)
+        if let Some(symptom) = Symptom::of_step(&stats) {
+            return Err(diverged(of, symptom, &arc, &step));
+        }
+        of.count(&step, &stats)?;
+        let place = of.place();
+        of.session().child_step(place, step.lr, &stats)?;
+        of.save_if_due()?;
+        if of.is_out_of_time() {
+            break;
+        }
+    }
+    Ok(batches.waited())
+}
+
+/// Handles the first divergence: restores the end of the last epoch and lowers the learning rates.
+///
+/// # Errors
+/// Every other error, and a second divergence.
+pub(crate) fn go_back<'a, L: ChildLoop<'a>>(of: &mut L, error: Error) -> Result<()> {
+    let found = divergence::first(error, of.lr_factor() < full_lr())?;
+    let complete = of.place().epoch - 1;
+    let checkpoint = of.session().go_back::<L::Progress>(&found, complete)?;
+    of.restart(checkpoint, LOWERED)?;
+    let state = of.state()?;
+    of.session().save(state, Moment::Landmark)
+}
+
+/// The error for a step with this symptom. The step changed no weights.
+fn diverged<'a, L: ChildLoop<'a>>(of: &mut L, symptom: Symptom, arc: &Arch, step: &Step) -> Error {
+    let Place { epoch, step: done, .. } = of.place();
+    let split = of.train_images().split().clone();
+    let plan = epoch_plan(&split, epoch - 1, of.run_config(), done);
+    explain(symptom.at(epoch, done + 1), (of.child(), arc), (&split, &plan), step).into()
+}

@@ -1,0 +1,227 @@
+//! The state of a training, how it starts or resumes, and its training steps.
+
+use std::time::Duration;
+
+use enas_arc::Arch;
+use enas_child::{Adopted, Step, StepStats};
+use enas_data::Dataset;
+use enas_rng::Seed;
+
+use super::progress::Progress;
+use super::refit::fitted_images;
+use crate::checkpoint::Checkpoint;
+use crate::child_epoch::ChildLoop;
+use crate::concerns;
+use crate::config::{RunConfig, Settings as _, TrainConfig};
+use crate::divergence::finite;
+use crate::epoch::steps_per_epoch;
+use crate::error::{Error, Result};
+use crate::feed::Source;
+use crate::network::Network;
+use crate::observer::{Event, Place};
+use crate::refine::{self, Refinement};
+use crate::run::State;
+use crate::session::{Session, is_possible};
+
+/// A training in progress.
+pub(super) struct Training<'a> {
+    pub(super) config: &'a TrainConfig,
+    pub(super) arc: &'a Arch,
+    pub(super) data: &'a Dataset,
+    pub(super) seed: Seed,
+    pub(super) child: Network,
+    /// The images to train on and to validate with: in host memory, or resident on the GPU.
+    pub(super) train: Source,
+    pub(super) valid: Source,
+    /// Turns the network in training into the one that is measured and kept (EMA weights, BN statistics
+    /// re-estimation); `None` if they are the same.
+    pub(super) refinement: Option<Refinement>,
+    pub(super) at: Progress,
+    pub(super) session: Session<'a>,
+    /// Time spent waiting for batches in this epoch.
+    pub(super) waited: Duration,
+    /// Seconds that the last measurement of the network took.
+    pub(super) measuring: Option<f64>,
+}
+
+impl<'a> Training<'a> {
+    pub(super) fn start_or_resume(
+        config: &'a TrainConfig,
+        arc: &'a Arch,
+        data: &'a Dataset,
+        mut session: Session<'a>,
+    ) -> Result<Self> {
+        session.run.check_data(data)?;
+        if session.run.arch().is_some_and(|of_run| of_run != arc) {
+            let (path, problem) = (session.run.dir().to_owned(), "this run trains another arc".to_owned());
+            return Err(Error::RunDirectory { path, problem });
+        }
+        config.check()?;
+        let seed = config.run.seed();
+        let mut child = Network::fixed(config, arc, data)?;
+        let adopted = session.run.start()?.map(|start| child.adopt(&start)).transpose()?;
+        child.set_loss(&config.run, data)?;
+        if config.run.ema_decay > 0.0 {
+            child.cells("run.ema_decay")?.keep_average()?;
+        }
+        let refinement = Refinement::new(&config.run, &data.train)?;
+        if refinement.is_some() {
+            child.cells("run.bn_reestimate")?;
+        }
+        let restored = restore(&mut session, &mut child)?;
+        session.run.place(&mut child, &config.run)?;
+        session.run.expect_weights(child.n_params() + child.n_aux_params());
+        let resumes = restored.is_some();
+        let at = restored.unwrap_or_else(|| Progress::start(config));
+        let fitted = fitted_images(data, config.refit.images, at.measured.is_some())?;
+        let (train, valid) = (Source::of(&fitted, &child)?, Source::of(&data.valid, &child)?);
+        if !resumes {
+            concerns::warn_of(data, &config.data, &config.run);
+        }
+        if let Some(Adopted { taken, of }) = adopted.filter(|_| !resumes) {
+            session.observer.event(&Event::WarmStart { taken, of });
+        }
+        let mut training = Self {
+            config,
+            arc,
+            data,
+            seed,
+            child,
+            train,
+            valid,
+            refinement,
+            at,
+            session,
+            waited: Duration::ZERO,
+            measuring: None,
+        };
+        training.report_start(resumes)?;
+        Ok(training)
+    }
+
+    fn report_start(&mut self, resumes: bool) -> Result<()> {
+        let resumed = resumes.then(|| self.place());
+        let seconds_left = self.session.budget.left(self.session.run.seconds());
+        self.session.observer.event(&Event::Started {
+            run: self.session.run.dir(),
+            plan: self.child.plan(),
+            params: self.child.n_params(),
+            aux_params: self.child.n_aux_params(),
+            macs: Some(self.child.macs(self.arc)?),
+            epochs: self.at.epochs,
+            steps: steps_per_epoch(self.train.split(), &self.config.run),
+            resumed,
+            seconds_left,
+        });
+        Ok(())
+    }
+
+    /// Steps of an epoch.
+    pub(super) fn steps(&self) -> u64 {
+        steps_per_epoch(self.train.split(), &self.config.run)
+    }
+}
+
+impl<'a> ChildLoop<'a> for Training<'a> {
+    type Progress = Progress;
+
+    fn arc_of_step(&mut self, _: u64) -> Arch {
+        self.arc.clone()
+    }
+
+    fn step(&self) -> Step {
+        let (global_step, total_steps) = self.global_step();
+        Step { lr: self.lr(self.at.step), global_step, total_steps, seed: self.seed }
+    }
+
+    fn place(&self) -> Place {
+        self.at.place(self.steps())
+    }
+
+    fn count(&mut self, step: &Step, stats: &StepStats) -> Result<()> {
+        if self.config.run.ema_decay > 0.0 {
+            // The EMA follows the weights after every step.
+            let share = refine::decay(self.config.run.ema_decay, step.global_step);
+            self.child.cells("run.ema_decay")?.update_average(share)?;
+        }
+        self.at.step += 1;
+        self.at.tally.add(stats);
+        Ok(())
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        let (budget, spent) = self.clock();
+        let is_over = budget.lacks(self.reserve(), spent);
+        if is_over {
+            self.report_time_limit();
+        }
+        is_over
+    }
+
+    fn save_if_due(&mut self) -> Result<()> {
+        let (at, child) = (&self.at, &self.child);
+        self.session.tick(|| state(at, child))
+    }
+
+    fn child(&mut self) -> &mut Network {
+        &mut self.child
+    }
+
+    fn train_images(&self) -> &Source {
+        &self.train
+    }
+
+    fn run_config(&self) -> &RunConfig {
+        &self.config.run
+    }
+
+    fn session(&mut self) -> &mut Session<'a> {
+        &mut self.session
+    }
+
+    fn state(&self) -> Result<State<Progress>> {
+        state(&self.at, &self.child)
+    }
+
+    fn lr_factor(&self) -> f32 {
+        self.at.lr_factor
+    }
+
+    fn restart(&mut self, from: Option<Checkpoint<Progress>>, lr_factor: f32) -> Result<()> {
+        let (mut at, tensors) = match from {
+            Some(checkpoint) => (checkpoint.progress, checkpoint.tensors),
+            None => {
+                let mut child = Network::fixed(self.config, self.arc, self.data)?;
+                self.session.run.start()?.map(|start| child.adopt(&start)).transpose()?;
+                (Progress::start(self.config), child.state()?)
+            }
+        };
+        if at.epoch < self.at.epoch {
+            // An older checkpoint was restored. The model file may hold an epoch that will not be reached again, so
+            // its values must not stop a new model from being kept.
+            at.best_valid_accuracy = 0.0;
+            at.best_macro_f1 = None;
+        }
+        at.lr_factor = lr_factor;
+        at.epoch_began = self.session.run.seconds();
+        self.child.load(&tensors)?;
+        self.at = at;
+        let fitted = fitted_images(self.data, self.config.refit.images, self.at.measured.is_some())?;
+        self.train = Source::of(&fitted, &self.child)?;
+        Ok(())
+    }
+}
+
+/// Restores the newest checkpoint, if there is one; returns its position.
+fn restore(session: &mut Session<'_>, child: &mut Network) -> Result<Option<Progress>> {
+    let Some(checkpoint) = session.run.restore::<Progress>()? else { return Ok(None) };
+    let Progress { epoch, epochs, step, .. } = checkpoint.progress;
+    is_possible(session.run.dir(), epoch, epochs, step)?;
+    child.load(&checkpoint.tensors)?;
+    Ok(Some(checkpoint.progress))
+}
+
+fn state(at: &Progress, child: &Network) -> Result<State<Progress>> {
+    let tensors = finite(child.state()?, at.epoch + 1, at.step)?;
+    Ok(State { progress: at.clone(), tensors })
+}
