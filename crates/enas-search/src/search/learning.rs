@@ -30,7 +30,7 @@ impl Search<'_> {
         let n = self.config.controller.aggregate as u64;
         let Progress { epoch, step, .. } = self.at;
         let stream = |k| self.seed.stream("search/rollout", &[epoch, step, k]);
-        (0..n).map(|k| self.strategy.propose_one(&mut stream(k))).collect()
+        self.strategy.propose_from_each(&mut (0..n).map(stream).collect::<Vec<_>>())
     }
 
     /// Rewards R(m_i, ω) of the architectures.

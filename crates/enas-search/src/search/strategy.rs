@@ -53,6 +53,14 @@ impl Proposer {
         self.propose(1, stream).pop().expect("one was asked for")
     }
 
+    /// Proposes one architecture from each stream; the same ones as [`Self::propose_one`] would.
+    pub(super) fn propose_from_each(&mut self, streams: &mut [Stream]) -> Vec<Arch> {
+        match self {
+            Self::Policy(policy) => policy.propose_from_each(streams),
+            _ => streams.iter_mut().map(|stream| self.propose_one(stream)).collect(),
+        }
+    }
+
     /// Sets the progress of the search, from 0 to 1. The bounds on the policy's logits may move with it.
     pub(super) fn set_progress(&mut self, progress: f64) {
         if let Self::Policy(policy) = self {
@@ -200,6 +208,14 @@ impl PolicyNet {
         }
     }
 
+    /// One draw from each stream. A policy of cells runs the rollouts as a batch, and its next update uses them again.
+    fn sample_many(&self, bounds: Bounds, streams: &mut [Stream]) -> Vec<Draw> {
+        match self {
+            Self::Micro(policy) => policy.sample_many(bounds, streams),
+            Self::Macro(policy) => streams.iter_mut().map(|stream| policy.sample(bounds, stream)).collect(),
+        }
+    }
+
     fn most_likely(&self, bounds: Bounds) -> Draw {
         match self {
             Self::Micro(policy) => policy.most_likely(bounds),
@@ -255,6 +271,10 @@ impl PolicyGradient {
     ) -> Result<Self, enas_controller::Error> {
         let net = PolicyNet::new(&space, config, seed)?;
         Ok(Self { bounds: config.bounds(0.0), space, net, last: None })
+    }
+
+    fn propose_from_each(&self, streams: &mut [Stream]) -> Vec<Arch> {
+        self.net.sample_many(self.bounds, streams).iter().map(|draw| self.arch(&draw.choices)).collect()
     }
 
     fn most_likely(&self) -> Arch {
