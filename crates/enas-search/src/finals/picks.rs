@@ -1,7 +1,7 @@
 //! The choice among the networks of the last round (small, balanced, accurate), and comparisons with random ones.
 
 use super::outcome::{Control, Gain};
-use super::rounds::Entry;
+use super::progress::{Details, Entry};
 
 /// A mean difference of more than this many standard errors is significant (95 %, two-sided).
 const MEASURABLE: f64 = 1.96;
@@ -43,7 +43,7 @@ pub(super) fn choose<'e>(
 }
 
 /// Paired test: whether the losses of `entry` are significantly above those of `other`, on the same steps or images.
-fn is_above(entry: &Entry, other: &Entry, losses: impl Fn(&super::rounds::Details) -> &Vec<f32>) -> bool {
+fn is_above(entry: &Entry, other: &Entry, losses: impl Fn(&Details) -> &Vec<f32>) -> bool {
     let (Some(of_entry), Some(of_other)) = (&entry.details, &other.details) else { return false };
     let pairs = losses(of_entry).iter().zip(losses(of_other));
     let differences: Vec<f64> = pairs.map(|(a, b)| f64::from(*a) - f64::from(*b)).collect();
@@ -73,7 +73,6 @@ pub(super) fn gain(found: &Entry, others: &[&Entry]) -> Option<Gain> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rounds::Details;
     use super::*;
 
     /// An entry whose losses lie around `train` and `choose`.

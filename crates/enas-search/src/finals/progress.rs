@@ -1,0 +1,53 @@
+//! What the finals have trained and measured so far, as a checkpoint stores it.
+
+use enas_arc::Arc;
+use serde::{Deserialize, Serialize};
+
+/// Position of the finals. Networks are not stored: after an interruption, those that advance are trained again and
+/// give the same bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FinalsProgress {
+    /// Architectures that the strategy proposed.
+    pub(crate) proposed: Vec<Arc>,
+    /// Seconds left when the finals began; `None` without a time limit.
+    pub(super) seconds: Option<f64>,
+    /// Steps of the first round: the setting, or fewer if the time is short.
+    #[serde(default)]
+    pub(super) steps: u64,
+    /// Results of the networks, per round.
+    pub(super) rounds: [Vec<Entry>; 3],
+}
+
+/// Result of a network in one round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// The index of its candidate.
+    pub(super) candidate: usize,
+    pub(super) steps: u64,
+    /// Mean late training loss in nats; `None` for a network that diverged.
+    pub(super) score: Option<f64>,
+    /// Accuracy on the choosing and on the reporting half of validation, 0 to 1.
+    pub(super) valid: [f64; 2],
+    /// Only in the last round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) details: Option<Details>,
+}
+
+/// Values for paired comparisons of networks in the last round.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Details {
+    /// Training losses of the late steps, in nats.
+    pub(super) late: Vec<f32>,
+    /// Losses of the images in the choosing half, in nats.
+    pub(super) choose_losses: Vec<f32>,
+    /// Whether each image of the reporting half was classified correctly.
+    pub(super) right: Vec<bool>,
+    pub(super) latency_ms: f64,
+}
+
+impl FinalsProgress {
+    /// The result of candidate `id` in a round, if it was trained in it.
+    pub(super) fn entry(&self, round: usize, id: usize) -> Option<&Entry> {
+        self.rounds[round].iter().find(|entry| entry.candidate == id)
+    }
+}

@@ -1,0 +1,95 @@
+//! Settings for the splits of small data sets, and for classes of unequal sizes.
+
+use enas_data::doctor::{ClassCount, Report};
+use enas_data::{Part, held_out};
+
+use super::choice::{Choice, Given, choice, for_training, sum};
+
+/// Minimum size of a split for a useful accuracy: its 95 % interval is at most 14 points wide.
+const ENOUGH: usize = 50;
+/// Share of validation and of test images if a tenth is too few.
+const LARGER: f64 = 0.15;
+/// The usual share of each.
+const TENTH: f64 = 0.1;
+/// Ratio of class sizes from which classes are drawn equally often.
+const UNEQUAL: usize = 10;
+
+/// Larger shares for the randomly drawn splits of small data sets. Splits that the user provides keep their images.
+pub(super) struct Larger<'a> {
+    report: &'a Report,
+    given: &'a Given,
+    /// The parts with a larger share.
+    parts: Vec<Part>,
+}
+
+impl<'a> Larger<'a> {
+    pub(super) fn of(report: &'a Report, given: &'a Given) -> Self {
+        let is_small = |part: &Part| {
+            let (of, fraction): (fn(&ClassCount) -> usize, _) = match part {
+                Part::Train => return false,
+                Part::Valid => (|class| class.valid, given.valid_fraction),
+                Part::Test => (|class| class.test, given.test_fraction),
+            };
+            fraction.is_none() && sum(report, of) < ENOUGH
+        };
+        Self { report, given, parts: report.drawn.iter().copied().filter(is_small).collect() }
+    }
+
+    /// Number of images of a class that are divided at random.
+    fn divided(&self, class: &ClassCount) -> usize {
+        let drawn = |part, n| if self.report.drawn.contains(&part) { n } else { 0 };
+        class.train + drawn(Part::Valid, class.valid) + drawn(Part::Test, class.test)
+    }
+
+    pub(super) fn choices(&self) -> Vec<Choice> {
+        let all = sum(self.report, |class| self.divided(class));
+        let key = |part: &Part| match part {
+            Part::Test => "data.test_fraction",
+            Part::Train | Part::Valid => "data.valid_fraction",
+        };
+        let tenth = (all as f64 * TENTH).round() as usize;
+        let reason = match tenth < ENOUGH {
+            true => format!("a tenth would be {tenth} images, too few to measure anything"),
+            // The rounding of each class may leave fewer.
+            false => format!("a tenth of each class would be fewer than {ENOUGH} images in all"),
+        };
+        self.parts.iter().map(|part| choice(key(part), LARGER, reason.clone())).collect()
+    }
+
+    /// Number of images for training, validation and test with these shares.
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        let Self { report, given, parts } = self;
+        if parts.is_empty() {
+            return (sum(report, |c| c.train), sum(report, |c| c.valid), sum(report, |c| c.test));
+        }
+        let share = |part, own: Option<f64>| match report.drawn.contains(&part) {
+            false => 0.0,
+            true if parts.contains(&part) => LARGER,
+            true => own.unwrap_or(TENTH),
+        };
+        let shares = (share(Part::Valid, given.valid_fraction), share(Part::Test, given.test_fraction));
+        let mut sizes = (0, 0, 0);
+        for class in &report.classes {
+            let (valid, test) = held_out(self.divided(class), shares.0, shares.1);
+            sizes.0 += self.divided(class) - valid - test;
+            sizes.1 += if shares.0 > 0.0 { valid } else { class.valid };
+            sizes.2 += if shares.1 > 0.0 { test } else { class.test };
+        }
+        sizes
+    }
+}
+
+/// Settings for classes of very different sizes, so that a network does not neglect the small ones.
+pub(super) fn of_unequal_classes(report: &Report) -> Vec<Choice> {
+    let sizes = || report.classes.iter().map(|class| class.train).filter(|n| *n > 0);
+    let (Some(least), Some(most)) = (sizes().min(), sizes().max()) else { return Vec::new() };
+    if most < UNEQUAL * least {
+        return Vec::new();
+    }
+    let times = most / least;
+    let reason = format!("the largest class has {times} times the training images of the smallest");
+    vec![
+        for_training("data.sampling", "balanced", reason),
+        for_training("metric", "macro-f1", "every class counts alike, whatever its size"),
+    ]
+}
