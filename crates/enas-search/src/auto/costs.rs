@@ -32,6 +32,10 @@ pub(super) struct Work {
 pub(super) const EXPLAINED: usize = 6 * 65;
 /// Number of steps that are timed, after one that is not.
 const TIMED: u64 = 3;
+/// Images of the forward pass that is timed.
+const FORWARD: usize = 32;
+/// After this many seconds no further step or forward pass is timed: a plan must not take the time of the training.
+const LONG: f64 = 0.5;
 
 /// Times a few steps of the shared and of the fixed network, each on its images.
 pub(super) fn measure(
@@ -104,23 +108,30 @@ impl Costs {
         }
         let source = Source::new(&data.train, &child)?;
         let mut batches = source.epoch(&epoch_plan(&data.train, 0, run, 0))?;
-        let mut seconds = Vec::new();
+        let mut seconds: Vec<f64> = Vec::new();
         for global_step in 0..=TIMED {
+            if seconds.iter().sum::<f64>() > LONG {
+                break;
+            }
             let Some(batch) = batches.next().transpose()? else { break };
             let step = Step { lr: 0.0, global_step, total_steps: TIMED + 1, seed: run.seed() };
             let began = Instant::now();
             child.train_on(arc, batch.examples(), &step, &mut || ())?;
             seconds.push(began.elapsed().as_secs_f64());
         }
-        let pictures = run.eval_batch.min(data.valid.len());
-        let batch = Source::new(&data.valid, &child)?.gather((0..pictures).collect())?;
+        let images = FORWARD.min(run.eval_batch).min(data.valid.len());
+        let batch = Source::new(&data.valid, &child)?.gather((0..images).collect())?;
         // Shared cells have no moving statistics.
         let norm = if child.arc().is_some() { Norm::RunningStatistics } else { Norm::BatchStatistics };
         let mut forward = f64::INFINITY;
         for _ in 0..2 {
             let began = Instant::now();
             child.logits(arc, batch.images(), norm, None)?;
-            forward = began.elapsed().as_secs_f64() / pictures as f64;
+            let taken = began.elapsed().as_secs_f64();
+            forward = taken / images as f64;
+            if taken > LONG {
+                break;
+            }
         }
         Ok(Self { step: typical(&seconds), forward })
     }
