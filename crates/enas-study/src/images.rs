@@ -79,22 +79,26 @@ impl ImageLaboratory {
         ))
     }
 
-    fn measured(&self, trial: &mut Trial<'_>, data: &Dataset) -> Result<Measured> {
+    /// All measurements of a finished training; `of_epochs` are accuracy and loss on the choosing half after each epoch.
+    fn measured(&self, trial: &mut Trial<'_>, data: &Dataset, of_epochs: &[(f64, f64)]) -> Result<Measured> {
         let steps = trial.steps_per_epoch() as usize;
         let (epochs, skipped) = self.config.early();
         let losses: Vec<f64> = trial.losses().chunks(steps).map(mean).collect();
         let early = trial.losses().get(skipped * steps..epochs * steps).map_or(f64::MAX, mean);
         let Size { params, macs } = size(trial.child(), trial.arc())?;
         let late_loss = finite(trial.late_loss());
-        let (choose, report) = &self.halves;
+        let report = &self.halves.1;
         let all: Vec<usize> = (0..data.test.len()).collect();
-        let (choose_accuracy, _) = Self::measure(trial, &data.valid, choose)?;
+        let (choose_accuracies, choose_losses): (Vec<f64>, Vec<f64>) = of_epochs.iter().copied().unzip();
+        let choose_accuracy = choose_accuracies.last().copied().unwrap_or_default();
         let (report_accuracy, _) = Self::measure(trial, &data.valid, report)?;
         let (test_accuracy, test_loss) = Self::measure(trial, &data.test, &all)?;
         Ok(Measured {
             params,
             macs,
             losses,
+            choose_losses,
+            choose_accuracies,
             early_loss: finite(early),
             late_loss,
             choose_accuracy,
@@ -125,15 +129,19 @@ impl Laboratory for ImageLaboratory {
         let data = self.reseeded(&self.plain, &config.data, seed)?;
         let mut trial = Trial::new(&config, arc, &data, (self.gpu.as_ref(), Some(&self.memory)))?;
         let steps = config.run.epochs * trial.steps_per_epoch();
+        let mut of_epochs = Vec::new();
         let mut is_wanted = true;
-        trial.train_to(steps, &mut |done, _| {
-            is_wanted = goes_on(done as f64 / steps as f64);
-            is_wanted
-        })?;
-        if !is_wanted {
-            return Ok(None);
+        for epoch in 1..=config.run.epochs {
+            trial.train_to(epoch * trial.steps_per_epoch(), &mut |done, _| {
+                is_wanted = goes_on(done as f64 / steps as f64);
+                is_wanted
+            })?;
+            if !is_wanted {
+                return Ok(None);
+            }
+            of_epochs.push(Self::measure(&mut trial, &data.valid, &self.halves.0)?);
         }
-        self.measured(&mut trial, &data).map(Some)
+        self.measured(&mut trial, &data, &of_epochs).map(Some)
     }
 
     fn search(&mut self, seed: u64, dir: &Path, observer: &mut dyn Observer) -> Result<Found> {

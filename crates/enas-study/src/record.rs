@@ -76,6 +76,13 @@ pub struct Measured {
     pub macs: u64,
     /// Mean training loss of every epoch, in nats.
     pub losses: Vec<f64>,
+    /// Mean cross entropy after every epoch on the half of the validation images for choosing, in nats. Empty in
+    /// studies of earlier versions, as [`Self::choose_accuracies`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choose_losses: Vec<f64>,
+    /// Accuracy after every epoch on the same images, 0 to 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choose_accuracies: Vec<f64>,
     /// Mean loss at the end of a short training: the second and third of ten epochs.
     pub early_loss: f64,
     /// Mean loss at the end of the whole training.
@@ -131,6 +138,8 @@ pub(crate) mod tests {
             params,
             macs,
             losses: vec![loss + 0.3, loss + 0.1, loss],
+            choose_losses: Vec::new(),
+            choose_accuracies: Vec::new(),
             early_loss: loss + 0.2,
             late_loss: loss,
             choose_accuracy: accuracy,

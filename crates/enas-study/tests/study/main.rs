@@ -57,6 +57,8 @@ impl Laboratory for MadeUp {
             params,
             macs,
             losses: vec![1.0 / 3.0, 0.1 + 0.2],
+            choose_losses: vec![0.5, 0.4],
+            choose_accuracies: vec![0.6, accuracy],
             early_loss: 1.0 - accuracy,
             late_loss: 0.5 - accuracy,
             choose_accuracy: accuracy,
