@@ -5,31 +5,21 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{ci, fuzz, repo};
+use crate::{ci, repo};
 
 /// The target whose programs are linked statically by default.
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// Build `enas` without any library of the system, and check that it needs none and runs.
 ///
-/// With the musl target installed (rustup target add x86_64-unknown-linux-musl) that is built, else the host's own
-/// target with its C library linked in. Either has a build folder of its own, so the first time builds everything.
+/// With the musl target installed (rustup target add x86_64-unknown-linux-musl) that is built, in a build folder of its
+/// own. Otherwise the C library of the host's own target is linked in. Only the program is then linked anew.
 #[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Optimise little: enough to see that the program links and runs
-    #[arg(long)]
-    quick: bool,
-}
-
-impl Args {
-    pub(crate) fn of_ci() -> Self {
-        Self { quick: true }
-    }
-}
+pub(crate) struct Args {}
 
 /// Builds the program, checks that it has no dynamic libraries, and runs it.
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let program = build(if args.quick { "quick" } else { "release" })?;
+pub(crate) fn run(_: &Args) -> Result<()> {
+    let program = if is_installed(MUSL)? { build_musl()? } else { link_statically()? };
     let needs = Command::new("ldd").arg(&program).output().context("cannot start ldd")?;
     let said = [needs.stdout, needs.stderr].concat();
     let said = String::from_utf8_lossy(&said);
@@ -44,20 +34,22 @@ fn is_static(said: &str) -> bool {
     said.contains("statically linked") || said.contains("not a dynamic executable")
 }
 
-fn build(profile: &str) -> Result<PathBuf> {
-    let musl = is_installed(MUSL)?;
-    let target = if musl { MUSL.to_owned() } else { fuzz::host()? };
+fn build_musl() -> Result<PathBuf> {
     let folder = repo::target()?.join("static");
     let mut cargo = repo::cargo();
-    cargo.args(["build", "--profile", profile, "--package", "enas-cli", "--target", &target, "--target-dir"]);
-    cargo.arg(&folder);
-    if !musl {
-        // With an explicit target, build scripts and procedural macros are built without the flag.
-        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    }
-    eprintln!("for {target}");
+    cargo.args(["build", "--release", "--package", "enas-cli", "--target", MUSL, "--target-dir"]).arg(&folder);
+    eprintln!("for {MUSL}");
     ci::check(&mut cargo)?;
-    Ok(folder.join(target).join(profile).join("enas"))
+    Ok(folder.join(MUSL).join("release/enas"))
+}
+
+/// Links the release program with the host's C library. All other crates are those of `cargo build --release`.
+fn link_statically() -> Result<PathBuf> {
+    let mut cargo = repo::cargo();
+    cargo.args(["rustc", "--release", "--package", "enas-cli", "--bin", "enas"]);
+    cargo.args(["--", "-C", "target-feature=+crt-static"]);
+    ci::check(&mut cargo)?;
+    Ok(repo::target()?.join("release/enas"))
 }
 
 /// Whether the standard library for a target is installed.
@@ -93,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_target_that_does_not_exist_is_not_installed() {
-        assert!(is_installed(&fuzz::host().unwrap()).unwrap());
+        assert!(is_installed(&crate::fuzz::host().unwrap()).unwrap());
         assert!(!is_installed("no-such-target").unwrap());
     }
 }
