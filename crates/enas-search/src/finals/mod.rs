@@ -17,14 +17,11 @@
 mod again;
 mod candidates;
 mod halves;
-mod outcome;
 mod picks;
 mod recipe;
 mod rounds;
 
 pub use self::again::train_as_finalist;
-pub use self::candidates::Source;
 pub(crate) use self::halves::Halves;
-pub use self::outcome::{Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks};
 pub(crate) use self::recipe::{recipe, steps_of_all};
 pub(crate) use self::rounds::{Finals, FinalsProgress, Task};

@@ -1,6 +1,7 @@
 //! The choice among the networks of the last round (small, balanced, accurate), and comparisons with random ones.
 
-use super::outcome::{Control, Gain};
+use enas_run::finals::{Control, Gain};
+
 use super::rounds::Entry;
 
 /// A mean difference of more than this many standard errors is significant (95 %, two-sided).

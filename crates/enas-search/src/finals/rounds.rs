@@ -6,19 +6,19 @@ use std::time::Instant;
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
+use enas_run::config::{FinalsConfig, SearchConfig, TrainConfig};
+use enas_run::directory::run::State;
+use enas_run::error::{Error, Result};
+use enas_run::finals::{Finalist, FinalsOutcome, FirstRound, Picks, Source};
+use enas_run::memory::MemoryPlan;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::candidates::{Candidate, Proposals, Source, latency_ms};
+use super::candidates::{Candidate, Proposals, latency_ms};
 use super::halves::Halves;
-use super::outcome::{Finalist, FinalsOutcome};
 use super::picks;
 use super::recipe::ROUNDS;
-use crate::config::{FinalsConfig, SearchConfig, TrainConfig};
-use crate::error::{Error, Result};
-use crate::memory::MemoryPlan;
 use crate::observer::Event;
-use crate::run::State;
 use crate::session::Session;
 use crate::trial::{Answer, Trial, late};
 
@@ -506,11 +506,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             control: picks::control(&controls),
             equal_size: picks::control(&equal_size),
             first_round: self.first_round_beside(found.candidate),
-            picks: super::Picks {
-                small: arc(chosen.small),
-                balanced: arc(found),
-                accurate: arc(chosen.accurate),
-            },
+            picks: Picks { small: arc(chosen.small), balanced: arc(found), accurate: arc(chosen.accurate) },
             usual_macs: self.usual_macs,
             images: [self.task.halves.choose.len(), self.task.halves.report.len()],
         })
@@ -524,14 +520,14 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
     }
 
     /// The found network compared with the random ones after the first round, where all had the same training.
-    fn first_round_beside(&self, found: usize) -> super::FirstRound {
+    fn first_round_beside(&self, found: usize) -> FirstRound {
         let accuracy = self.entry(0, found).map_or(0.0, |entry| entry.valid[1]);
         let is_random = |entry: &&Entry| {
             let origin = self.candidates[entry.candidate].origin;
             entry.candidate != found && matches!(origin, Source::Random | Source::Wide)
         };
         let random: Vec<&Entry> = self.progress.rounds[0].iter().filter(is_random).collect();
-        super::FirstRound {
+        FirstRound {
             random: random.len(),
             beaten: random.iter().filter(|entry| entry.valid[1] < accuracy).count(),
             steps: ROUNDS[0] * self.progress.steps,

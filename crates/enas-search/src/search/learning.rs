@@ -3,14 +3,14 @@
 
 use enas_arc::Arch;
 use enas_controller::UpdateStats;
+use enas_run::error::Result;
+use enas_run::non_finite::Symptom;
 use enas_strategy::{Oracle, Strategy};
 use serde::Serialize;
 
 use super::oracle::SharedWeights;
 use super::strategy::Proposer;
 use super::{Search, collapse, warmup};
-use crate::divergence::Symptom;
-use crate::error::Result;
 use crate::observer::Event;
 
 impl Search<'_> {

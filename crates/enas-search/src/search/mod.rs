@@ -32,25 +32,25 @@ use enas_arc::{Arch, SpaceKind};
 use enas_child::Step;
 use enas_data::Dataset;
 use enas_rng::Seed;
+use enas_run::config::{SearchConfig, Settings as _};
+use enas_run::data_warnings;
+use enas_run::directory::run::{Moment, Run, State};
+use enas_run::divergence::LOWERED;
+use enas_run::error::{Error, Result};
+use enas_run::loader::Source;
+use enas_run::network::Network;
+use enas_run::non_finite::{self, Symptom, explain};
 
 pub use self::outcome::SearchOutcome;
-pub(crate) use self::space::canonical;
-
 use self::progress::{Progress, load, state};
 use self::scoring::Score;
 use self::space::ImageSpace;
+pub(crate) use self::space::canonical;
 use self::strategy::Proposer;
 use crate::annealing::{self, Position};
-use crate::concerns;
-use crate::config::{SearchConfig, Settings as _};
-use crate::divergence::{self, LOWERED, Symptom, explain};
 use crate::epoch::{epoch_plan, steps_per_epoch};
-use crate::error::{Error, Result};
-use crate::feed::Source;
 use crate::finals::Halves;
-use crate::network::Network;
 use crate::observer::{EpochSummary, Event, Observer, Phase, Place};
-use crate::run::{Moment, Run, State};
 use crate::session::Session;
 use crate::train::whole;
 
@@ -140,7 +140,7 @@ impl<'a> Search<'a> {
         let (train, valid) = (Source::of(&data.train, &child)?, Source::of(&data.valid, &child)?);
         let resumes = restored.is_some();
         if !resumes {
-            concerns::warn_of(data, &config.data, &config.run);
+            data_warnings::warn_of(data, &config.data, &config.run);
         }
         let space = ImageSpace::of(config)?;
         let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs, &space));
@@ -180,7 +180,7 @@ impl<'a> Search<'a> {
     /// Handles the first divergence: restores the end of the last epoch and lowers the learning rates. Returns every
     /// other error, and a second divergence.
     fn go_back(&mut self, error: Error) -> Result<()> {
-        let found = divergence::first(error, self.at.lr_factor < whole())?;
+        let found = non_finite::first(error, self.at.lr_factor < whole())?;
         let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
         // The strategy is built anew, because its optimiser takes the learning rate at construction.
         let mut strategy = Proposer::of(self.config, LOWERED)?;

@@ -3,20 +3,20 @@
 use std::path::Path;
 
 use enas_arc::Arch;
+use enas_run::checkpoint::Checkpoint;
+use enas_run::directory::run::State;
+use enas_run::error::{Error, Result};
+use enas_run::files::safetensors::{of_prefix, prefixed};
+use enas_run::network::Network;
+use enas_run::non_finite::finite;
 use serde::{Deserialize, Serialize};
 
 use super::learning::OfStep;
 use super::space::{ImageSpace, operations};
 use super::strategy::{Member, Proposer};
-use crate::checkpoint::Checkpoint;
-use crate::divergence::finite;
-use crate::error::{Error, Result};
 use crate::finals::FinalsProgress;
-use crate::network::Network;
 use crate::observer::{Phase, Place, PolicySummary};
-use crate::run::State;
 use crate::session::{Tally, is_possible, mean};
-use crate::tensors::{of_prefix, prefixed};
 use crate::train::whole;
 
 /// Position of a search. Together with the weights this is all that resuming needs, because every random stream is
@@ -53,7 +53,7 @@ pub(super) struct Progress {
     /// The population of evolution, oldest first; only in a checkpoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) population: Vec<Member>,
-    /// Factor on all learning rates: 1, or [`LOWERED`](crate::divergence::LOWERED) after the search went back.
+    /// Factor on all learning rates: 1, or [`LOWERED`](enas_run::divergence::LOWERED) after the search went back.
     #[serde(default = "whole")]
     pub(super) lr_factor: f32,
 }

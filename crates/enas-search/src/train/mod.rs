@@ -10,26 +10,27 @@ use enas_arc::{Arc, Arch};
 use enas_child::{Adopted, Child, MacroConfig, Step};
 use enas_data::Dataset;
 use enas_rng::Seed;
+use enas_run::config::{Keep, RefitImages, Settings as _, TrainConfig};
+use enas_run::data_warnings;
+use enas_run::directory::run::{Moment, Run, State};
+use enas_run::divergence::LOWERED;
+use enas_run::error::{Error, Result};
+use enas_run::files::safetensors::NamedTensor;
+use enas_run::loader::Source;
+use enas_run::memory::MemoryPlan;
+use enas_run::model::{self, About, Accuracies, Asking, Measure};
+use enas_run::network::{Network, cells, input_of};
+use enas_run::non_finite::{self, Symptom, explain, finite};
 
 pub use self::outcome::{Ended, Refit, TrainOutcome};
 use self::progress::Progress;
 pub(crate) use self::progress::whole;
 use self::refit::{Measured, fitted_images};
 use crate::annealing::{self, Position};
-use crate::concerns;
-use crate::config::{Keep, RefitImages, Settings as _, TrainConfig};
-use crate::divergence::{self, LOWERED, Symptom, explain, finite};
 use crate::epoch::{epoch_plan, steps_per_epoch};
-use crate::error::{Error, Result};
-use crate::feed::Source;
-use crate::memory::MemoryPlan;
-use crate::model::{self, About, Accuracies, Asking, Measure};
-use crate::network::{Network, cells, input_of};
 use crate::observer::{EpochSummary, Event, Observer, Place};
 use crate::refine::{self, Refinement};
-use crate::run::{Moment, Run, State};
 use crate::session::{Session, is_possible};
-use crate::tensors::NamedTensor;
 
 /// Trains a network with weights of its own for `arc` and writes `model.safetensors`.
 ///
@@ -126,7 +127,7 @@ impl<'a> Training<'a> {
         let fitted = fitted_images(data, config.refit.images, at.measured.is_some())?;
         let (train, valid) = (Source::of(&fitted, &child)?, Source::of(&data.valid, &child)?);
         if !resumes {
-            concerns::warn_of(data, &config.data, &config.run);
+            data_warnings::warn_of(data, &config.data, &config.run);
         }
         let waited = Duration::ZERO;
         if let Some(Adopted { taken, of }) = adopted.filter(|_| !resumes) {
@@ -170,7 +171,7 @@ impl<'a> Training<'a> {
     /// Handles the first divergence: restores the end of the last epoch and lowers the learning rate. Returns every
     /// other error, and a second divergence.
     fn go_back(&mut self, error: Error) -> Result<()> {
-        let found = divergence::first(error, self.at.lr_factor < whole())?;
+        let found = non_finite::first(error, self.at.lr_factor < whole())?;
         let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
         let (mut at, tensors) = match checkpoint {
             Some(checkpoint) => (checkpoint.progress, checkpoint.tensors),

@@ -1,10 +1,10 @@
 //! Position of a training, as a checkpoint stores it.
 
+use enas_run::config::{RunConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use super::Ended;
 use super::refit::Measured;
-use crate::config::{RunConfig, TrainConfig};
 use crate::observer::Place;
 use crate::session::Tally;
 
@@ -35,7 +35,7 @@ pub(super) struct Progress {
     /// Epochs since the best one.
     #[serde(default)]
     pub(super) since_best: u64,
-    /// Factor on the learning rate: 1, or [`LOWERED`](crate::divergence::LOWERED) after the run went back.
+    /// Factor on the learning rate: 1, or [`LOWERED`](enas_run::divergence::LOWERED) after the run went back.
     #[serde(default = "whole")]
     pub(super) lr_factor: f32,
 }
