@@ -12,8 +12,8 @@ use std::time::Duration;
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use enas_run::auto::{AutoPhase, AutoPlan, FittedNetwork, SearchWhen};
-use enas_run::config::{RefitConfig, SearchConfig, TimeLimit, TrainConfig};
+use enas_run::auto::{AutoPhase, AutoPlan, FittedNetwork};
+use enas_run::config::{RefitConfig, TimeLimit, TrainConfig};
 use enas_run::directory::run::Run;
 use enas_run::error::{Error, Result};
 use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
@@ -344,6 +344,8 @@ fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
+    use enas_run::auto::SearchWhen;
+
     use super::*;
 
     #[test]
