@@ -37,7 +37,9 @@ fn is_static(said: &str) -> bool {
 fn build_musl() -> Result<PathBuf> {
     let folder = repo::target()?.join("static");
     let mut cargo = repo::cargo();
-    cargo.args(["build", "--release", "--package", "enas-cli", "--target", MUSL, "--target-dir"]).arg(&folder);
+    cargo
+        .args(["build", "--release", "--package", "enas-cli", "--target", MUSL, "--target-dir"])
+        .arg(&folder);
     eprintln!("for {MUSL}");
     ci::check(&mut cargo)?;
     Ok(folder.join(MUSL).join("release/enas"))

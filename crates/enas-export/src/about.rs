@@ -1,6 +1,6 @@
 //! Description and metadata of an exported file.
 
-use enas_search::Model;
+use enas_run::Model;
 use serde_json::{Value, json};
 
 use crate::proto::Entry;

@@ -12,7 +12,7 @@
 //! ```no_run
 //! use std::path::Path;
 //! use enas_export::{Options, export};
-//! use enas_search::Model;
+//! use enas_run::Model;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = Model::load(Path::new("model.safetensors"))?;
@@ -43,7 +43,7 @@ use std::path::{Path, PathBuf};
 
 /// Types of other crates that occur in this crate's interface.
 pub use enas_data::Dataset;
-pub use enas_search::Model;
+pub use enas_run::Model;
 use prost::Message;
 
 use crate::check::Reference;

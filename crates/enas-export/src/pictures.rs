@@ -2,7 +2,7 @@
 
 use enas_data::{Dataset, Normalization, Part, Split};
 use enas_rng::Seed;
-use enas_search::Model;
+use enas_run::Model;
 
 use crate::check::{BATCHES, picture_len};
 
@@ -66,7 +66,7 @@ fn fits(model: &Model, data: &Dataset) -> bool {
 }
 
 /// Takes up to `n` images at equal distances over the whole split, because splits are sorted by class.
-fn take(split: &Split, n: usize, pixels: &mut Vec<u8>) -> enas_search::Result<()> {
+fn take(split: &Split, n: usize, pixels: &mut Vec<u8>) -> enas_run::Result<()> {
     let n = n.min(split.len());
     for i in 0..n {
         pixels.extend_from_slice(&split.image(i * split.len() / n)?);

@@ -1,7 +1,7 @@
 //! The parts of a report that only an automatic run has: checks of the images, choices, plan and phases.
 
 use enas_data::doctor::Severity;
-use enas_search::{AutoPhase, AutoPlan, AutoRecord, CheckedFinding, Choice, Record, SearchWhen};
+use enas_run::{AutoPhase, AutoPlan, AutoRecord, CheckedFinding, Choice, Record, SearchWhen};
 use serde_json::Value;
 
 use crate::curves::{self, Figure};
@@ -232,11 +232,11 @@ fn result(log: &Log, run: &Record) -> String {
     let share = |key: &str| result.get(key).and_then(Value::as_f64).map(percent);
     let epochs = result["epochs"].as_u64().map(|n| counted(n, "epoch", "epochs"));
     let valid = share("valid_accuracy").map(|valid| match run.manifest().kind {
-        enas_search::Kind::Search if log.of("finalist").next().is_some() => {
+        enas_run::Kind::Search if log.of("finalist").next().is_some() => {
             format!("{valid} of the validation images that report, after a short training alone")
         }
-        enas_search::Kind::Search => format!("{valid} of the validation images with shared weights"),
-        enas_search::Kind::Train => format!("{valid} of the validation images"),
+        enas_run::Kind::Search => format!("{valid} of the validation images with shared weights"),
+        enas_run::Kind::Train => format!("{valid} of the validation images"),
     });
     [epochs, valid].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use enas_arc::{Op, Space};
-use enas_search::PairedDifference;
+use enas_run::PairedDifference;
 use serde_json::Value;
 
 use crate::chart::{Axis, Chart, DotPlot, DotRow, Format, Mark, Rule, Series, Table};

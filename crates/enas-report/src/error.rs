@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The run cannot be read or the report cannot be written.
     #[error(transparent)]
-    Run(#[from] enas_search::Error),
+    Run(#[from] enas_run::Error),
     /// The page could not be rendered.
     #[error("cannot lay out the report: {0}")]
     Page(#[from] askama::Error),

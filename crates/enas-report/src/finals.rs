@@ -1,7 +1,7 @@
 //! The finals of a search: accuracy against cost of every network that was trained alone, and the comparison of the
 //! network found with random ones.
 
-use enas_search::{Finalist, FinalsOutcome, Pick, Source};
+use enas_run::{Finalist, FinalsOutcome, Pick, Source};
 
 use crate::chart::{Axis, Chart, Format, Mark, Series};
 use crate::curves::{Figure, Random, figure};

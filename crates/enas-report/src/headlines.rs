@@ -1,6 +1,6 @@
 //! The main numbers at the top of a report, and the references they are compared with.
 
-use enas_search::{Kind, interval};
+use enas_run::{Kind, interval};
 
 use crate::curves::Random;
 use crate::page::chance;

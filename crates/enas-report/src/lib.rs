@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 
 use askama::Template;
 use enas_data::Dataset;
-use enas_search::{AutoPhase, AutoRecord, Model, Record};
+use enas_run::{AutoPhase, AutoRecord, Model, Record};
 
 pub use curves::{Choice, Figure, Random, Ranked, choice, curves};
 pub use error::{Error, Result};
@@ -57,7 +57,7 @@ pub const FILE_NAME: &str = "report.html";
 pub const STYLE: &str = include_str!("../templates/report.css");
 
 /// Moves a network to the device that computes.
-pub type Place<'a> = &'a dyn Fn(&mut Model) -> enas_search::Result<()>;
+pub type Place<'a> = &'a dyn Fn(&mut Model) -> enas_run::Result<()>;
 
 /// Optional inputs of a report.
 #[derive(Clone, Copy, Default)]
@@ -101,7 +101,7 @@ pub fn write(run: &Path, options: &Options<'_>) -> Result<PathBuf> {
         run::Facts::gather(&Record::open(run)?, options, &out)
     };
     let html = page::Page::new(&facts).render()?;
-    enas_search::write_file(&out, html.as_bytes())?;
+    enas_run::write_file(&out, html.as_bytes())?;
     Ok(out)
 }
 

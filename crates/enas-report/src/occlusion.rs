@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use enas_data::Split;
-use enas_search::Model;
+use enas_run::Model;
 
 use crate::quality::Mistake;
 use crate::text::percent;
@@ -41,7 +41,7 @@ pub(crate) fn sensitivity(
     split: &Split,
     mistake: &Mistake,
     [channels, height, width]: [usize; 3],
-) -> enas_search::Result<Sensitivity> {
+) -> enas_run::Result<Sensitivity> {
     let pixels = split.image(mistake.picture)?;
     let covered = (0..GRID * GRID).map(|place| {
         let mut part = pixels.to_vec();
@@ -59,7 +59,7 @@ pub(crate) fn sensitivity(
 }
 
 /// The probability of a class for each image, computed in batches. Images are bytes in the order `[c, h, w]`.
-fn probabilities(model: &Model, pictures: &[Vec<u8>], class: usize) -> enas_search::Result<Vec<f32>> {
+fn probabilities(model: &Model, pictures: &[Vec<u8>], class: usize) -> enas_run::Result<Vec<f32>> {
     let mut all = Vec::with_capacity(pictures.len());
     for batch in pictures.chunks(model.eval_batch().max(1)) {
         let rows = model.raw_probabilities(&model.images(batch)?)?.to_vec2::<f32>()?;

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use askama::Template;
-use enas_search::{CheckedFinding, Kind};
+use enas_run::{CheckedFinding, Kind};
 
 use crate::auto::severity;
 use crate::chart;

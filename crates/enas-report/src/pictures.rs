@@ -34,7 +34,7 @@ pub(crate) fn thumbnail(
     split: &Split,
     i: usize,
     [channels, height, width]: [usize; 3],
-) -> enas_search::Result<Picture> {
+) -> enas_run::Result<Picture> {
     let pixels = split.image(i)?;
     let plane = height * width;
     let at = |x: u32, y: u32| {
@@ -59,7 +59,7 @@ pub(crate) struct Views {
 ///
 /// # Errors
 /// As for [`thumbnail`].
-pub(crate) fn views(data: &Dataset) -> enas_search::Result<Vec<Views>> {
+pub(crate) fn views(data: &Dataset) -> enas_run::Result<Vec<Views>> {
     let groups = contact_tiles(data, SHEET.0, SHEET.1)?;
     let mut longest = THUMB;
     loop {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use enas_data::{Dataset, Split};
-use enas_search::{ClassScore, Evaluation, Model, is_at_lower_bound, is_at_upper_bound};
+use enas_run::{ClassScore, Evaluation, Model, is_at_lower_bound, is_at_upper_bound};
 
 use crate::chart::{Axis, Chart, Format, Mark, Series};
 use crate::curves::Figure;
@@ -106,9 +106,9 @@ pub(crate) struct Map {
 ///
 /// # Errors
 /// Those of [`Model::split_probabilities`].
-pub(crate) fn predicted(model: &Model, data: &Dataset, left: Option<f64>) -> enas_search::Result<Predicted> {
+pub(crate) fn predicted(model: &Model, data: &Dataset, left: Option<f64>) -> enas_run::Result<Predicted> {
     let began = Instant::now();
-    let rows = |split: &Split| -> enas_search::Result<Vec<f32>> {
+    let rows = |split: &Split| -> enas_run::Result<Vec<f32>> {
         Ok(model.split_probabilities(split)?.flatten_all()?.to_vec1()?)
     };
     let (valid, test) = (rows(&data.valid)?, rows(&data.test)?);
@@ -148,7 +148,7 @@ fn mistakes(
     data: &Dataset,
     model: &Model,
     looked_into: usize,
-) -> enas_search::Result<Vec<Shown>> {
+) -> enas_run::Result<Vec<Shown>> {
     let shape = [data.channels, data.height, data.width];
     let (split, classes): (&Split, _) = (&data.test, model.classes());
     let shown = |(i, mistake): (usize, &Mistake)| {
@@ -209,7 +209,7 @@ fn pairs(evaluation: &Evaluation) -> Vec<Pair> {
 }
 
 impl Trust {
-    fn of(on_valid: Predictions<'_>, on_test: Predictions<'_>) -> enas_search::Result<Self> {
+    fn of(on_valid: Predictions<'_>, on_test: Predictions<'_>) -> enas_run::Result<Self> {
         let temperature = on_valid.temperature()?;
         let (before, after) = (on_test.calibration(1.0), on_test.calibration(temperature));
         Ok(Self { figure: reliability(&before, &after), temperature, before, after })

@@ -3,7 +3,7 @@
 //! and the mistakes with the highest confidence. This file computes numbers only.
 
 use candle_core::{Device, Tensor};
-use enas_search::{Evaluation, fit_temperature};
+use enas_run::{Evaluation, fit_temperature};
 
 /// The probabilities of a split with its labels.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,7 @@ impl Predictions<'_> {
     ///
     /// # Errors
     /// If the numbers of rows and labels differ.
-    pub(crate) fn temperature(&self) -> enas_search::Result<f64> {
+    pub(crate) fn temperature(&self) -> enas_run::Result<f64> {
         let shape = (self.labels.len(), self.n_classes);
         let rows = Tensor::from_slice(self.rows, shape, &Device::Cpu)?;
         fit_temperature(&rows, &Tensor::new(self.labels, &Device::Cpu)?)
@@ -138,7 +138,7 @@ fn log_sum(row: &[f32], t: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use enas_search::TEMPERATURES;
+    use enas_run::TEMPERATURES;
 
     /// Two classes: `right` of ten images are of class 0, and the network predicts probability `p` for it each time.
     fn ten(p: f32, right: usize) -> (Vec<f32>, Vec<u32>) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use enas_search::{Kind, Manifest, Record, SMALL_FILE, read_plain_text};
+use enas_run::{Kind, Manifest, Record, SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
 use crate::settings::Settings;

@@ -8,7 +8,7 @@ use enas_child::{Child, FixedNetwork, InputShape, MacroChild, MacroConfig};
 use enas_data::{Dataset, SplitFile};
 use enas_draw::Theme;
 use enas_rng::Seed;
-use enas_search::{AutoRecord, Kind, Manifest, Model, Record};
+use enas_run::{AutoRecord, Kind, Manifest, Model, Record};
 use serde_json::Value;
 
 use crate::Options;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use enas_search::{SMALL_FILE, read_plain_text};
+use enas_run::{SMALL_FILE, read_plain_text};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::TimeLimit;
+use enas_run::config::TimeLimit;
 
 /// The time limit of a run in seconds, over all its sessions; `None` for no limit.
 #[derive(Clone, Copy, Debug)]

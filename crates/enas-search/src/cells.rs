@@ -54,7 +54,7 @@ pub fn ready_cells() -> Vec<ReadyCell> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::presets::published_arcs;
+    use enas_run::config::presets::published_arcs;
 
     #[test]
     fn cells_parse_and_have_names_of_their_own() {

@@ -8,16 +8,17 @@ use enas_child::{Step, StepStats};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::checkpoint::Checkpoint;
-use crate::config::RunConfig;
-use crate::divergence::{self, LOWERED, Symptom, explain};
 use crate::epoch::epoch_plan;
-use crate::error::{Error, Result};
-use crate::feed::Source;
-use crate::network::Network;
 use crate::observer::Place;
-use crate::run::{Moment, State};
 use crate::session::Session;
+use enas_run::checkpoint::Checkpoint;
+use enas_run::config::RunConfig;
+use enas_run::directory::run::{Moment, State};
+use enas_run::divergence::LOWERED;
+use enas_run::error::{Error, Result};
+use enas_run::loader::Source;
+use enas_run::network::Network;
+use enas_run::non_finite::{self, Symptom, explain};
 
 /// The learning-rate factor of runs that have not gone back.
 pub(crate) fn full_lr() -> f32 {
@@ -96,7 +97,7 @@ pub(crate) fn train_child<'a, L: ChildLoop<'a>>(of: &mut L) -> Result<Duration> 
 /// # Errors
 /// Every other error, and a second divergence.
 pub(crate) fn go_back<'a, L: ChildLoop<'a>>(of: &mut L, error: Error) -> Result<()> {
-    let found = divergence::first(error, of.lr_factor() < full_lr())?;
+    let found = non_finite::first(error, of.lr_factor() < full_lr())?;
     let complete = of.place().epoch - 1;
     let checkpoint = of.session().go_back::<L::Progress>(&found, complete)?;
     of.restart(checkpoint, LOWERED)?;

@@ -1,8 +1,7 @@
 //! The division of a training split into the steps of an epoch.
 
 use enas_data::{EpochPlan, Last, Split};
-
-use crate::config::RunConfig;
+use enas_run::config::RunConfig;
 
 /// One epoch over the training split, from its step `skip` on.
 ///

@@ -5,14 +5,14 @@ use enas_arc::Arc;
 use enas_child::Step;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
+use enas_run::config::{Settings as _, TrainConfig};
+use enas_run::error::Result;
+use enas_run::loader::Source;
+use enas_run::network::{fixed_child, set_loss};
+use enas_run::non_finite::Symptom;
 use serde::Serialize;
 
-use crate::config::{Settings as _, TrainConfig};
-use crate::divergence::Symptom;
 use crate::epoch::{epoch_plan, steps_per_epoch};
-use crate::error::Result;
-use crate::feed::Source;
-use crate::network::{fixed_child, set_loss};
 
 /// Maximum number of steps.
 const STEPS: u64 = 100;
@@ -111,7 +111,7 @@ impl Ramp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Layers;
+    use enas_run::config::Layers;
 
     #[test]
     fn the_ramp_rises_by_equal_factors_and_ends_where_the_loss_explodes() {

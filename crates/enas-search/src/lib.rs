@@ -59,92 +59,50 @@
 #![forbid(unsafe_code)]
 
 mod annealing;
-mod atomic;
 mod auto;
-mod bounded;
 mod budget;
-mod calibration;
 mod cells;
-mod changes;
-mod checkpoint;
 mod child_epoch;
-mod claim;
-mod concerns;
-mod config;
-mod divergence;
 mod epoch;
-mod error;
-mod evaluate;
-mod feed;
 mod finals;
 mod find_lr;
-mod lock;
-mod memory;
-mod metrics;
-mod model;
-mod network;
 mod observer;
-mod pace;
-mod paired;
-mod pictures;
-mod presets;
 mod recommend;
-mod record;
 mod refine;
-mod run;
-mod seal;
 mod search;
-mod seen;
 mod select;
 mod series;
 mod session;
-mod tensorboard;
-mod tensors;
 mod train;
 mod trial;
-mod tta;
-mod warm_start;
-mod workplace;
 
-pub use atomic::write_file;
-pub use auto::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRecord, AutoRun, CheckedData, CheckedFinding,
-    FittedNetwork, Preparation, SearchWhen, auto, fit_network,
-};
-pub use bounded::{SMALL_FILE, read_plain_text, read_text};
-pub use calibration::{TEMPERATURES, fit_temperature, is_at_lower_bound, is_at_upper_bound};
+pub use auto::{AutoConfig, AutoOutcome, AutoRun, auto, fit_network};
 pub use cells::{DEFAULT_CELL, ReadyCell, ready_cells};
-pub use changes::Change;
-pub use config::{
-    Activations, ClassWeights, EvolutionConfig, FinalsConfig, Keep, Layers, Limits, Metric, RefitConfig,
-    RefitImages, RewardConfig, RewardMetric, RunConfig, SearchConfig, SelectConfig, Settings, StrategyConfig,
-    TimeLimit, TrainConfig, WarmupConfig,
-};
-pub use divergence::{Divergence, LOWERED};
-pub use error::{ConfigError, Error, Result};
-pub use evaluate::{ClassScore, Evaluation, interval};
-pub use finals::{
-    Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks, Source, train_as_finalist,
-};
+pub use finals::train_as_finalist;
 pub use find_lr::{LrCurve, LrPoint, find_lr};
-pub use memory::{MemoryLimit, MemoryParts, MemoryPlan};
-pub use model::{Accuracies, Model, Refitted};
 pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary, SearchPlan};
-pub use paired::{PairedDifference, Verdict};
-pub use presets::{Preset, PublishedArc, presets, published_arcs};
-pub use recommend::{Choice, Given, recommend};
-pub use record::Record;
-pub use run::{Kind, Manifest, Run, read_arc, read_arch};
+pub use recommend::{Given, recommend};
 pub use search::{SearchOutcome, search, search_any};
 pub use select::{Candidate, Origin, Selection};
 pub use series::{Member, MemberOutcome, Observers, Pooled, Series, SeriesOutcome, SeriesRun, train_series};
 pub use train::{Ended, Refit, TrainOutcome, train, train_any};
 pub use trial::{Answer, Trial};
-pub use tta::Tta;
-pub use workplace::Workplace;
+
+/// The settings, files and results of a run, which are arguments and results here.
+pub use enas_run::{
+    Accuracies, Activations, AutoPhase, AutoPlan, AutoRecord, Change, CheckedData, CheckedFinding, Choice,
+    ClassScore, ClassWeights, ConfigError, Control, Divergence, Error, Evaluation, EvolutionConfig, Finalist,
+    FinalsConfig, FinalsOutcome, FirstRound, FittedNetwork, Gain, Keep, Kind, LOWERED, Layers, Limits,
+    Manifest, MemoryLimit, MemoryParts, MemoryPlan, Metric, Model, PairedDifference, Pick, Picks,
+    Preparation, Preset, PublishedArc, Record, RefitConfig, RefitImages, Refitted, Result, RewardConfig,
+    RewardMetric, Run, RunConfig, SMALL_FILE, SearchConfig, SearchWhen, SelectConfig, Settings, Source,
+    StrategyConfig, TEMPERATURES, TimeLimit, TrainConfig, Tta, Verdict, WarmupConfig, Workplace,
+    fit_temperature, interval, is_at_lower_bound, is_at_upper_bound, presets, published_arcs, read_arc,
+    read_arch, read_plain_text, read_text, write_file,
+};
 
 /// The crates below this one: their types are arguments and results here.
-pub use {enas_arc, enas_child, enas_controller, enas_data};
+pub use {enas_arc, enas_child, enas_controller, enas_data, enas_run};
 
 /// The types of theirs that most callers need.
 pub use enas_arc::{Arc, Arch, SpaceKind};

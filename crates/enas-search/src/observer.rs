@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use enas_arc::Arch;
+use enas_run::auto::{AutoPhase, AutoPlan};
+use enas_run::divergence::Divergence;
+use enas_run::memory::MemoryPlan;
 use serde::{Deserialize, Serialize};
-
-use crate::auto::{AutoPhase, AutoPlan};
-use crate::divergence::Divergence;
-use crate::memory::MemoryPlan;
 
 /// An observer of a run, such as a progress bar or a test; `()` observes nothing.
 ///
@@ -16,7 +15,7 @@ pub trait Observer {
     /// Called for every event, on the thread that runs the loop.
     fn event(&mut self, event: &Event<'_>);
 
-    /// Called after every step. `true` writes a checkpoint and ends the run with [`crate::Error::Interrupted`].
+    /// Called after every step. `true` writes a checkpoint and ends the run with [`enas_run::Error::Interrupted`].
     fn should_stop(&self) -> bool {
         false
     }

@@ -11,8 +11,9 @@ mod steps;
 mod tests;
 
 use enas_data::doctor::Report;
+use enas_run::choice::Choice;
 
-pub use self::choice::{Choice, Given};
+pub use self::choice::Given;
 use self::input::of_input;
 use self::recipe::{of_few_images, recipe, refit};
 use self::splits::{Larger, of_unequal_classes};

@@ -7,11 +7,10 @@
 use enas_arc::Arc;
 use enas_child::{BatchStatistics, Child};
 use enas_data::Split;
-
-use crate::config::RunConfig;
-use crate::error::Result;
-use crate::evaluate::even_batch;
-use crate::feed::Source;
+use enas_run::config::RunConfig;
+use enas_run::error::Result;
+use enas_run::evaluation::even_batch;
+use enas_run::loader::Source;
 
 /// Stream position of the images for the statistics. It is the same in every epoch, so that epochs stay comparable.
 const POSITION: [u64; 1] = [0];

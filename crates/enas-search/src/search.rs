@@ -37,11 +37,11 @@ pub(crate) use self::space::canonical;
 use self::progress::Progress;
 use self::state::Search;
 use crate::child_epoch::{ChildLoop as _, go_back, train_child};
-use crate::config::SearchConfig;
-use crate::error::{Error, Result};
 use crate::observer::{Observer, Phase};
-use crate::run::{Moment, Run, State};
 use crate::session::Session;
+use enas_run::config::SearchConfig;
+use enas_run::directory::run::{Moment, Run, State};
+use enas_run::error::{Error, Result};
 
 /// Searches the micro space for an arc: trains shared weights ω and a strategy in turns, then chooses.
 ///

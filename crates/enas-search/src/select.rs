@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 
 use enas_arc::{Arc, Arch};
 use enas_rng::{Seed, Stream};
+use enas_run::config::SelectConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::config::SelectConfig;
 use crate::search::canonical;
 
 /// An arc with its score.
@@ -152,7 +152,7 @@ mod tests {
     use enas_controller::{Config, Controller};
 
     use super::*;
-    use crate::config::Metric;
+    use enas_run::config::Metric;
 
     fn candidate(arc: &str, valid_accuracy: f64, macs: u64, origin: Origin) -> Candidate {
         Candidate {

@@ -4,17 +4,17 @@ use std::path::Path;
 use std::time::Instant;
 
 use enas_child::StepStats;
+use enas_run::checkpoint::Checkpoint;
+use enas_run::config::{MOST, RunConfig};
+use enas_run::directory::run::{Moment, Run, State};
+use enas_run::divergence::{Divergence, LOWERED};
+use enas_run::error::{Error, Result};
+use enas_run::log::tensorboard::Mark;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
-use crate::checkpoint::Checkpoint;
-use crate::config::{MOST, RunConfig};
-use crate::divergence::{Divergence, LOWERED};
-use crate::error::{Error, Result};
 use crate::observer::{EpochSummary, Event, Observer, Place};
-use crate::run::{Moment, Run, State};
-use crate::tensorboard::Mark;
 
 /// A run while a loop works on it.
 pub(crate) struct Session<'a> {

@@ -15,12 +15,12 @@ use enas_data::Dataset;
 pub use self::outcome::{Ended, Refit, TrainOutcome};
 use self::state::Training;
 use crate::child_epoch::{go_back, train_child};
-use crate::config::TrainConfig;
-use crate::divergence::finite;
-use crate::error::Result;
 use crate::observer::Observer;
-use crate::run::{Moment, Run, State};
 use crate::session::Session;
+use enas_run::config::TrainConfig;
+use enas_run::directory::run::{Moment, Run, State};
+use enas_run::error::Result;
+use enas_run::non_finite::finite;
 
 /// Trains a network with weights of its own for `arc` and writes `model.safetensors`.
 ///

@@ -6,16 +6,16 @@ use enas_child::{Child, Norm, Step};
 use enas_data::{Dataset, Split};
 use enas_kernels::candle::read;
 use enas_kernels::gpu::Gpu;
+use enas_run::config::{Settings as _, TrainConfig};
+use enas_run::error::Result;
+use enas_run::evaluation::even_batch;
+use enas_run::loader::Source;
+use enas_run::memory::MemoryPlan;
+use enas_run::network::{fixed_child, set_loss};
+use enas_run::non_finite::Symptom;
 
 use crate::annealing::{self, Position};
-use crate::config::{Settings as _, TrainConfig};
-use crate::divergence::Symptom;
 use crate::epoch::{epoch_plan, steps_per_epoch};
-use crate::error::Result;
-use crate::evaluate::even_batch;
-use crate::feed::Source;
-use crate::memory::MemoryPlan;
-use crate::network::{fixed_child, set_loss};
 use crate::refine::{self, Refinement};
 
 /// A trial: the training of one architecture alone. It writes no files and can be continued at any time.
@@ -232,7 +232,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::config::Layers;
+    use enas_run::config::Layers;
 
     const ARC: &str = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3";
 

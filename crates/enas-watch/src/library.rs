@@ -9,7 +9,7 @@ use std::time::Duration;
 use askama::Template;
 use enas_report::FILE_NAME;
 use enas_report::runs::{self as find, Found, MOST_RUNS as RUNS};
-use enas_search::Record;
+use enas_run::Record;
 use tokio::sync::watch;
 
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
 //! The directory of an automatic run: its result is that of one of its trainings, its time that of all phases.
 
-use enas_search::{AutoPhase, SMALL_FILE, read_plain_text};
+use enas_run::{AutoPhase, SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
 use super::find::{Found, is_run};

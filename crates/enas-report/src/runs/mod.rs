@@ -18,7 +18,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use enas_search::interval;
+use enas_run::interval;
 
 pub use self::find::{Found, MOST as MOST_RUNS, folders, is_automatic, is_run, runs};
 pub use self::order::{Difference, Sort};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use enas_search::{Kind, Record, SMALL_FILE, read_plain_text};
+use enas_run::{Kind, Record, SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
 use super::find::Found;

@@ -1,6 +1,6 @@
 //! Trainings with several seeds: the mean and the standard deviation of their accuracies.
 
-use enas_search::{SMALL_FILE, read_plain_text};
+use enas_run::{SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
 use super::find::Found;

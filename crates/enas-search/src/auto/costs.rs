@@ -6,14 +6,14 @@ use enas_arc::Arc;
 use enas_child::{Child, InputShape, Norm, Step};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
+use enas_run::config::{RunConfig, SearchConfig, TrainConfig};
+use enas_run::error::Result;
+use enas_run::loader::Source;
+use enas_run::memory::MemoryPlan;
 
-use super::AutoConfig;
-use crate::config::{RunConfig, SearchConfig, TrainConfig};
+use super::config::AutoConfig;
 use crate::epoch::{epoch_plan, steps_per_epoch};
-use crate::error::Result;
-use crate::feed::Source;
 use crate::finals;
-use crate::memory::MemoryPlan;
 
 /// Time in seconds that each phase would take if it did everything its configuration asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]

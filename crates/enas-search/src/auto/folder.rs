@@ -22,27 +22,27 @@ use std::time::Instant;
 use enas_data::{Dataset, Fingerprint};
 use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
+use enas_run::auto::{AUTO, AutoPhase, AutoPlan, Preparation, SearchWhen};
+use enas_run::choice::Choice;
+use enas_run::config::{Layers, SearchConfig, TimeLimit, TrainConfig};
+use enas_run::directory::create::{claim, claim_default, clear_parts};
+use enas_run::directory::data_identity::{self, Expected};
+use enas_run::directory::files::{MEASURED, MODEL, PICTURES, SPLIT, write_config, write_json};
+use enas_run::directory::lock::Lock;
+use enas_run::directory::run::Run;
+use enas_run::directory::settings_diff;
+use enas_run::error::{Error, Result};
+use enas_run::files::atomic;
+use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
+use enas_run::memory::MemoryPlan;
+use enas_run::model::Model;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AutoConfig, AutoPhase, AutoPlan, Preparation, SearchWhen};
-use crate::atomic;
-use crate::bounded::{SMALL_FILE, read_plain_text};
-use crate::changes;
-use crate::claim::{claim, claim_default, clear_parts};
-use crate::config::{Layers, SearchConfig, TimeLimit, TrainConfig};
-use crate::error::{Error, Result};
-use crate::lock::Lock;
-use crate::memory::MemoryPlan;
-use crate::model::Model;
-use crate::pictures::{self, Expected};
-use crate::recommend::Choice;
-use crate::run::{self, Run};
+use super::config::AutoConfig;
 
-pub(super) const AUTO: &str = "auto.json";
 const SEARCH: &str = "search.toml";
 const TRAIN: &str = "train.toml";
-pub(super) const MODEL: &str = "model.safetensors";
 
 /// An open folder of an automatic run. It is locked: no other process can open it while this value lives.
 #[derive(Debug)]
@@ -99,16 +99,16 @@ impl AutoRun {
     /// [`Error::RunDirectory`] if `out` is not empty or another process works there; [`Error::Io`] if it cannot be
     /// written.
     pub fn create(out: Option<&Path>, config: &AutoConfig, data: &Dataset, began: Instant) -> Result<Self> {
-        let own = [SEARCH, TRAIN, run::SPLIT, pictures::PICTURES, AUTO];
+        let own = [SEARCH, TRAIN, SPLIT, PICTURES, AUTO];
         let (dir, lock) = match out {
             Some(dir) => claim(dir, &own)?,
             None => claim_default(&data.name, "auto")?,
         };
-        run::write_config(&dir.join(SEARCH), &config.search)?;
-        run::write_config(&dir.join(TRAIN), &config.train)?;
-        run::write_json(&dir.join(run::SPLIT), &data.split_file())?;
-        pictures::keep(&dir, data)?;
-        let (search, train) = (changes::plain(&config.search), changes::plain(&config.train));
+        write_config(&dir.join(SEARCH), &config.search)?;
+        write_config(&dir.join(TRAIN), &config.train)?;
+        write_json(&dir.join(SPLIT), &data.split_file())?;
+        data_identity::keep(&dir, data)?;
+        let (search, train) = (settings_diff::plain(&config.search), settings_diff::plain(&config.train));
         let about = About {
             version: env!("CARGO_PKG_VERSION").into(),
             data: data.name.clone(),
@@ -166,10 +166,10 @@ impl AutoRun {
     /// [`Error::SettingsChanged`] with every difference that affects results.
     pub fn accepts(&self, asked: &AutoConfig) -> Result<()> {
         let Some(stored) = &self.about.settings else { return Ok(()) };
-        let of_search = changes::completed::<SearchConfig>(&stored.search);
-        let of_train = changes::completed::<TrainConfig>(&stored.train);
-        changes::accept(&self.dir.join(SEARCH), &of_search, &changes::plain(&asked.search))?;
-        changes::accept(&self.dir.join(TRAIN), &of_train, &changes::plain(&asked.train))?;
+        let of_search = settings_diff::completed::<SearchConfig>(&stored.search);
+        let of_train = settings_diff::completed::<TrainConfig>(&stored.train);
+        settings_diff::accept(&self.dir.join(SEARCH), &of_search, &settings_diff::plain(&asked.search))?;
+        settings_diff::accept(&self.dir.join(TRAIN), &of_train, &settings_diff::plain(&asked.train))?;
         Ok(())
     }
 
@@ -192,9 +192,9 @@ impl AutoRun {
     /// As [`AutoRun::accepts`], and [`Error::Io`] if they cannot be written.
     pub fn adopt(&mut self, asked: &AutoConfig) -> Result<()> {
         self.accepts(asked)?;
-        run::write_config(&self.dir.join(SEARCH), &asked.search)?;
-        run::write_config(&self.dir.join(TRAIN), &asked.train)?;
-        let (search, train) = (changes::plain(&asked.search), changes::plain(&asked.train));
+        write_config(&self.dir.join(SEARCH), &asked.search)?;
+        write_config(&self.dir.join(TRAIN), &asked.train)?;
+        let (search, train) = (settings_diff::plain(&asked.search), settings_diff::plain(&asked.train));
         self.about.settings = Some(StoredSettings { search, train });
         (self.about.time, self.about.finish) = (asked.time, asked.finish);
         self.save()
@@ -319,9 +319,9 @@ impl AutoRun {
         }
         if let Some((phase, path, _)) = &best {
             deliver(path, &self.model_path())?;
-            let measured = self.phase_dir(*phase).join(run::MEASURED);
+            let measured = self.phase_dir(*phase).join(MEASURED);
             if measured.exists() {
-                deliver(&measured, &self.dir.join(run::MEASURED))?;
+                deliver(&measured, &self.dir.join(MEASURED))?;
             }
         }
         self.about.seconds = self.seconds();
@@ -331,13 +331,13 @@ impl AutoRun {
     }
 
     fn save(&self) -> Result<()> {
-        run::write_json(&self.dir.join(AUTO), &self.about)
+        write_json(&self.dir.join(AUTO), &self.about)
     }
 }
 
 /// Copies a model file atomically.
 fn deliver(from: &Path, to: &Path) -> Result<()> {
-    let bytes = fs::read(from).map_err(|source| run::io("cannot read", from, source))?;
+    let bytes = fs::read(from).map_err(|source| Error::io("cannot read", from, source))?;
     atomic::write(to, &[&bytes])
 }
 
@@ -355,7 +355,7 @@ fn read(dir: &Path) -> Result<About> {
             let problem = format!("this is not the folder of an automatic run: it has no {AUTO}");
             return Err(Error::RunDirectory { path: dir.to_owned(), problem });
         }
-        Err(source) => return Err(run::io("cannot read", &path, source)),
+        Err(source) => return Err(Error::io("cannot read", &path, source)),
     };
     serde_json::from_str(&text).map_err(|e| Error::File {
         path,

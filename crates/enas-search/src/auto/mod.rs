@@ -1,10 +1,10 @@
 //! The automatic run: from images to a model, by a first model, a search and a training, within a time limit.
 
+mod config;
 mod costs;
 mod folder;
 mod network;
 mod plan;
-mod record;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,82 +12,26 @@ use std::time::Duration;
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
+use enas_run::auto::{AutoPhase, AutoPlan, FittedNetwork};
+use enas_run::config::{RefitConfig, TimeLimit, TrainConfig};
+use enas_run::directory::run::Run;
+use enas_run::error::{Error, Result};
+use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
+use enas_run::finals::Gain;
+use enas_run::memory::MemoryPlan;
+use enas_run::model::{Model, Refitted};
+use enas_run::paired::PairedDifference;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+pub use self::config::AutoConfig;
 pub(crate) use self::costs::Costs;
 use self::costs::of_training;
 pub use self::folder::AutoRun;
-pub use self::network::FittedNetwork;
-pub use self::plan::{AutoPhase, AutoPlan};
-pub use self::record::{AutoRecord, CheckedData, CheckedFinding, Preparation};
-use crate::bounded::{SMALL_FILE, read_plain_text};
 use crate::cells::{DEFAULT_CELL, LIGHT_CELL, ready_cells};
-use crate::config::{RefitConfig, SearchConfig, TimeLimit, TrainConfig};
-use crate::error::{Error, Result};
-use crate::finals::Gain;
-use crate::memory::MemoryPlan;
-use crate::model::{Model, Refitted};
 use crate::observer::{Event, Observer};
-use crate::paired::PairedDifference;
-use crate::run::Run;
 use crate::search::search;
 use crate::train::train;
-
-/// All settings of an automatic run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AutoConfig {
-    /// Settings of the search. The plan sets `run.time`.
-    pub search: SearchConfig,
-    /// Settings of both trainings. The plan sets `run.time`.
-    pub train: TrainConfig,
-    /// Wall-time limit of everything, including sessions before an interruption.
-    pub time: TimeLimit,
-    /// Seconds that the caller needs afterwards, in addition to one prediction of the validation and test images.
-    pub finish: f64,
-    /// Whether the run searches, or trains a ready cell.
-    pub search_when: SearchWhen,
-    /// Whether the size of the trained network (`child.filters`, `child.layers`) is fitted to the time limit instead
-    /// of taken from `train`.
-    pub fits_network: bool,
-}
-
-/// Whether an automatic run searches for an architecture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SearchWhen {
-    /// Always.
-    #[default]
-    Always,
-    /// Never: a ready cell is trained.
-    Never,
-    /// Only with enough images and time for a meaningful search.
-    IfItPays,
-}
-
-impl SearchWhen {
-    /// Minimum number of training images. With fewer, differences between architectures are smaller than chance.
-    pub const IMAGES: usize = 1000;
-    /// Minimum number of training steps of the final network that the time allows. With fewer, the shared weights are
-    /// trained too little to rank architectures.
-    pub const STEPS: f64 = 60_000.0;
-
-    /// Whether a run with this many training images, and time for this many steps, searches.
-    fn searches(self, images: usize, steps: f64) -> bool {
-        match self {
-            Self::Always => true,
-            Self::Never => false,
-            Self::IfItPays => images >= Self::IMAGES && steps >= Self::STEPS,
-        }
-    }
-}
-
-impl AutoConfig {
-    /// Epochs of the first model's training.
-    fn first_epochs(&self) -> u64 {
-        self.train.run.epochs.div_ceil(10)
-    }
-}
 
 /// The result of an automatic run.
 #[derive(Clone, Debug, PartialEq)]
@@ -255,7 +199,7 @@ impl Auto<'_> {
                 return Ok(AutoPlan {
                     network,
                     possible_steps,
-                    ..AutoPlan::without_search(limit, spent, work, finish)
+                    ..plan::without_search(limit, spent, work, finish)
                 });
             }
         }
@@ -263,14 +207,10 @@ impl Auto<'_> {
         let possible_steps = Some(self.left() / work.step);
         if !search_when.searches(images, self.left() / work.step) {
             let finish = finish + work.predict;
-            let plan = AutoPlan::without_search(limit, self.run.seconds(), work.train, finish);
+            let plan = plan::without_search(limit, self.run.seconds(), work.train, finish);
             return Ok(AutoPlan { possible_steps, ..plan });
         }
-        Ok(AutoPlan {
-            network,
-            possible_steps,
-            ..AutoPlan::divide(limit, self.run.seconds(), &work, *finish)
-        })
+        Ok(AutoPlan { network, possible_steps, ..plan::divide(limit, self.run.seconds(), &work, *finish) })
     }
 
     fn search(&mut self, seconds: f64) -> Result<Searched> {
@@ -397,13 +337,15 @@ fn ready_cell(images: usize) -> Arc {
 fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {
     let path = run.best_arc_path();
     let text =
-        read_plain_text(&path, SMALL_FILE).map_err(|source| crate::run::io("cannot read", &path, source))?;
+        read_plain_text(&path, SMALL_FILE).map_err(|source| Error::io("cannot read", &path, source))?;
     serde_json::from_str(&text)
         .map_err(|e| Error::File { path, problem: format!("not a result of this version: {e}") })
 }
 
 #[cfg(test)]
 mod tests {
+    use enas_run::auto::SearchWhen;
+
     use super::*;
 
     #[test]

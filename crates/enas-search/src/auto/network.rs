@@ -4,21 +4,12 @@ use enas_arc::Arc;
 use enas_child::{Child, InputShape};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use serde::{Deserialize, Serialize};
+use enas_run::auto::FittedNetwork;
+use enas_run::config::TrainConfig;
+use enas_run::error::Result;
+use enas_run::memory::MemoryPlan;
 
 use super::costs::{Costs, of_training};
-use crate::config::TrainConfig;
-use crate::error::Result;
-use crate::memory::MemoryPlan;
-
-/// The size of a network that was fitted to the time limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FittedNetwork {
-    /// Channels of the first cells (`child.filters`).
-    pub filters: usize,
-    /// Number of normal cells (`child.layers`).
-    pub layers: usize,
-}
 
 /// Sizes to choose from; each costs about twice as much as the one before.
 const SIZES: [FittedNetwork; 5] = [
@@ -59,12 +50,4 @@ pub(super) fn fit(
         }
     }
     Ok(best.expect("the smallest network is always taken"))
-}
-
-impl FittedNetwork {
-    /// Sets this size, and the number of nodes of `arc`, in the configuration.
-    pub(super) fn apply(self, config: &mut TrainConfig, arc: &Arc) {
-        let child = &mut config.child;
-        (child.filters, child.layers, child.nodes) = (self.filters, self.layers, arc.n_nodes());
-    }
 }

@@ -3,11 +3,11 @@
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
+use enas_run::config::SearchConfig;
+use enas_run::error::Result;
+use enas_run::memory::MemoryPlan;
 
 use super::recipe::{ROUNDS, recipe};
-use crate::config::SearchConfig;
-use crate::error::Result;
-use crate::memory::MemoryPlan;
 use crate::trial::{Answer, Trial};
 
 /// Trains the network of `arc` to `steps` steps in all, as the last round of the finals does, and returns its answers

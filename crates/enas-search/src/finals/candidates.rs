@@ -8,38 +8,10 @@ use enas_arc::Arc;
 use enas_child::{Child, InputShape, Norm};
 use enas_data::Dataset;
 use enas_rng::{Seed, Stream};
+use enas_run::config::{Limits, TrainConfig};
+use enas_run::error::{Error, Result};
+use enas_run::finals::Source;
 use serde::{Deserialize, Serialize};
-
-use crate::config::{Limits, StrategyConfig, TrainConfig};
-use crate::error::{Error, Result};
-
-/// Origin of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// Proposed by the strategy: by a policy, or by a strategy that draws uniformly or among wide arcs.
-    Policy,
-    /// Uniformly random among wide arcs: every branch reads an input of the cell.
-    Wide,
-    /// Uniformly random.
-    Random,
-    /// One of the best with one branch changed.
-    Mutant,
-    /// From the population of evolution.
-    Evolution,
-}
-
-impl Source {
-    /// The origin of the proposals of a strategy.
-    pub(crate) fn of(strategy: &StrategyConfig) -> Self {
-        match strategy {
-            StrategyConfig::Evolution(_) => Self::Evolution,
-            StrategyConfig::Reinforce {} | StrategyConfig::Uniform {} | StrategyConfig::Wide {} => {
-                Self::Policy
-            }
-        }
-    }
-}
 
 /// Cost of an architecture's network.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -226,7 +198,7 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
-    use crate::config::Layers;
+    use enas_run::config::Layers;
 
     fn recipe() -> TrainConfig {
         let tiny = ["child.filters=4", "child.layers=1", "child.nodes=3", "data.image_size=8"];

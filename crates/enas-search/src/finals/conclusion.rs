@@ -1,15 +1,14 @@
 //! The result of the finals, assembled from the entries of their rounds.
 
+use enas_run::error::{Error, Result};
+use enas_run::finals::{FinalsOutcome, FirstRound, Picks, Source};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::candidates::Source;
-use super::outcome::{FinalsOutcome, FirstRound, Picks};
 use super::picks;
 use super::progress::Entry;
 use super::recipe::ROUNDS;
 use super::rounds::Finals;
-use crate::error::{Error, Result};
 
 impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
     /// Assembles the result. `best` reached the last round by rank, the others regardless of their results.

@@ -18,7 +18,6 @@ mod again;
 mod candidates;
 mod conclusion;
 mod halves;
-mod outcome;
 mod picks;
 mod progress;
 mod proposing;
@@ -29,9 +28,7 @@ mod time;
 mod training;
 
 pub use self::again::train_as_finalist;
-pub use self::candidates::Source;
 pub(crate) use self::halves::Halves;
-pub use self::outcome::{Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks};
 pub(crate) use self::progress::FinalsProgress;
 pub(crate) use self::recipe::{recipe, steps_of_all};
 pub(crate) use self::rounds::{Finals, Task};

@@ -1,7 +1,7 @@
 //! The choice among the networks of the last round (small, balanced, accurate), and comparisons with random ones.
 
-use super::outcome::{Control, Gain};
 use super::progress::{Details, Entry};
+use enas_run::finals::{Control, Gain};
 
 /// A mean difference of more than this many standard errors is significant (95 %, two-sided).
 const MEASURABLE: f64 = 1.96;

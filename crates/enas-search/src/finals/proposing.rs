@@ -1,13 +1,13 @@
 //! The candidates of the finals: proposals of the strategy, wide and random architectures, and mutants.
 
 use enas_arc::Arc;
+use enas_run::config::FinalsConfig;
+use enas_run::error::Result;
+use enas_run::finals::Source;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::candidates::Source;
 use super::rounds::Finals;
-use crate::config::FinalsConfig;
-use crate::error::Result;
 
 /// The best architectures of the first round, from which mutants are made.
 const PARENTS: usize = 8;

@@ -1,9 +1,10 @@
 //! Which candidates of the finals go on to the next round.
 
+use enas_run::finals::Source;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::candidates::{Candidate, Source};
+use super::candidates::Candidate;
 use super::picks;
 use super::progress::Entry;
 use super::rounds::{FEWEST, Finals};

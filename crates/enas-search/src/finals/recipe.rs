@@ -3,8 +3,7 @@
 
 use enas_child::schedule::{Schedule, Staircase};
 use enas_child::{AuxHead, Config as ChildConfig};
-
-use crate::config::{
+use enas_run::config::{
     FinalsConfig, Keep, Metric, RefitConfig, RunConfig, SearchConfig, TimeLimit, TrainConfig,
 };
 

@@ -9,15 +9,15 @@ use serde::de::DeserializeOwned;
 
 use super::candidates::{Candidate, Proposals};
 use super::halves::Halves;
-use super::outcome::FinalsOutcome;
 use super::progress::FinalsProgress;
 use super::recipe::ROUNDS;
-use crate::config::{SearchConfig, TrainConfig};
-use crate::error::Result;
-use crate::memory::MemoryPlan;
-use crate::run::State;
 use crate::session::Session;
 use crate::trial::Trial;
+use enas_run::config::{SearchConfig, TrainConfig};
+use enas_run::directory::run::State;
+use enas_run::error::Result;
+use enas_run::finals::FinalsOutcome;
+use enas_run::memory::MemoryPlan;
 
 /// Minimum number of candidates in the first round, regardless of the time limit.
 pub(super) const FEWEST: usize = 4;

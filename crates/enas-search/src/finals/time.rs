@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use super::recipe::ROUNDS;
 use super::rounds::{FEWEST, Finals, SHORT, Task};
-use crate::error::Result;
 use crate::trial::Trial;
+use enas_run::error::Result;
 
 /// Minimum steps of the first round, regardless of the time limit.
 const LEAST: u64 = 4;

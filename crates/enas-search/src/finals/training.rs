@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
+use enas_run::error::Result;
+use enas_run::finals::Finalist;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::candidates::{Candidate, latency_ms};
-use super::outcome::Finalist;
 use super::progress::{Details, Entry};
 use super::rounds::{CandidateTraining, Finals, Task};
-use crate::error::Result;
 use crate::observer::Event;
 use crate::session::Session;
 use crate::trial::{Answer, Trial, late};

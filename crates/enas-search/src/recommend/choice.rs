@@ -1,30 +1,9 @@
 //! A setting derived from the images.
 
 use enas_data::doctor::{ClassCount, Report};
-use serde::{Deserialize, Serialize};
 
-use crate::run::Kind;
-
-/// A setting derived from the images.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Choice {
-    /// The dotted key, as for `--set`.
-    pub key: String,
-    /// The value, as for `--set`.
-    pub value: String,
-    /// The reason.
-    pub reason: String,
-    /// The command that it applies to; `None` for both.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only: Option<Kind>,
-}
-
-impl Choice {
-    /// Whether it applies to a command of this kind.
-    pub fn is_for(&self, kind: Kind) -> bool {
-        self.only.is_none_or(|only| only == kind)
-    }
-}
+use enas_run::choice::Choice;
+use enas_run::config::Kind;
 
 /// Settings given by the user, which affect the others.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

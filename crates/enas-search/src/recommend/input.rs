@@ -2,7 +2,9 @@
 
 use enas_data::doctor::Report;
 
-use super::choice::{Choice, Given, choice};
+use enas_run::choice::Choice;
+
+use super::choice::{Given, choice};
 
 /// Images up to this side, in pixels, keep their size.
 const SMALL: usize = 40;

@@ -3,7 +3,9 @@
 use enas_data::Part;
 use enas_data::doctor::Report;
 
-use super::choice::{Choice, choice, for_training};
+use enas_run::choice::Choice;
+
+use super::choice::{choice, for_training};
 
 /// With fewer training images, the held-out images are a large addition in a refit.
 const FEW: usize = 1000;

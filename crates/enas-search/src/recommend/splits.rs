@@ -3,7 +3,9 @@
 use enas_data::doctor::{ClassCount, Report};
 use enas_data::{Part, held_out};
 
-use super::choice::{Choice, Given, choice, for_training, sum};
+use enas_run::choice::Choice;
+
+use super::choice::{Given, choice, for_training, sum};
 
 /// Minimum size of a split for a useful accuracy: its 95 % interval is at most 14 points wide.
 const ENOUGH: usize = 50;

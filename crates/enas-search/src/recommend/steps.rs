@@ -1,6 +1,8 @@
 //! Settings for batches, epochs and steps, which follow from the number of training images.
 
-use super::choice::{Choice, choice, for_search, for_training};
+use enas_run::choice::Choice;
+
+use super::choice::{choice, for_search, for_training};
 
 /// Batch sizes. The smaller one still occupies two cores, because kernels process groups of sixteen images.
 const LARGE_BATCH: usize = 64;

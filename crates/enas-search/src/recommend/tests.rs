@@ -2,7 +2,7 @@ use enas_data::Part;
 use enas_data::doctor::{ClassCount, Sizes};
 
 use super::*;
-use crate::run::Kind;
+use enas_run::config::Kind;
 
 fn report(per_class: usize, side: usize, coloured: bool) -> Report {
     let tenth = per_class / 10;

@@ -1,16 +1,17 @@
 //! The plan of a search with finals, and its final choice.
 
 use enas_arc::Arch;
+use enas_run::config::TrainConfig;
+use enas_run::error::{Error, Result};
+use enas_run::finals::FinalsOutcome;
+use enas_run::network::{Network, cells};
 
 use super::progress::{Progress, state};
 use super::scoring::Score;
 use super::state::{FINALS, Search};
 use super::{SearchOutcome, collapse};
 use crate::auto::Costs;
-use crate::config::TrainConfig;
-use crate::error::{Error, Result};
-use crate::finals::{Finals, FinalsOutcome, FinalsProgress, Task, recipe};
-use crate::network::{Network, cells};
+use crate::finals::{Finals, FinalsProgress, Task, recipe};
 use crate::observer::{Event, SearchPlan};
 use crate::select::Selection;
 

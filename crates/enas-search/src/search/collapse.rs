@@ -2,12 +2,12 @@
 
 use enas_arc::{Arc, Arch, Cell, Op};
 use enas_rng::Seed;
+use enas_run::error::Result;
 use enas_strategy::Space as _;
 
 use super::progress::PolicyTally;
 use super::space::{ImageSpace, operations as numbers_of_operations};
 use super::strategy::Proposer;
-use crate::error::Result;
 
 /// Number of proposals that are examined.
 const ARCS: u64 = 100;
@@ -106,7 +106,7 @@ fn operations(cell: &Cell) -> impl Iterator<Item = Op> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SearchConfig;
+    use enas_run::config::SearchConfig;
 
     fn arc(text: &str) -> Arc {
         text.parse().unwrap()

@@ -3,6 +3,8 @@
 
 use enas_arc::Arch;
 use enas_controller::UpdateStats;
+use enas_run::error::Result;
+use enas_run::non_finite::Symptom;
 use enas_strategy::{Oracle, Strategy};
 use serde::Serialize;
 
@@ -11,8 +13,6 @@ use super::progress::{Progress, StepMeans};
 use super::state::Search;
 use super::strategy::Proposer;
 use super::{collapse, warmup};
-use crate::divergence::Symptom;
-use crate::error::Result;
 use crate::observer::Event;
 
 impl Search<'_> {

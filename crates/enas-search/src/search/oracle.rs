@@ -3,15 +3,15 @@
 use enas_arc::Arch;
 use enas_data::Dataset;
 use enas_rng::Seed;
+use enas_run::config::{RewardConfig, RewardMetric};
+use enas_run::error::{Error, Result};
+use enas_run::evaluation::Evaluation;
+use enas_run::loader::{Minibatch, Source};
+use enas_run::network::Network;
+use enas_run::non_finite::Symptom;
 use enas_strategy::Oracle;
 
 use super::space::ImageSpace;
-use crate::config::{RewardConfig, RewardMetric};
-use crate::divergence::Symptom;
-use crate::error::{Error, Result};
-use crate::evaluate::Evaluation;
-use crate::feed::{Minibatch, Source};
-use crate::network::Network;
 use crate::trial::answers_of;
 
 /// Scores each architecture with the shared weights ω on a minibatch of validation images.
@@ -87,7 +87,7 @@ mod tests {
     use enas_arc::Arc;
 
     use super::*;
-    use crate::config::{Layers, SearchConfig};
+    use enas_run::config::{Layers, SearchConfig};
 
     /// The built-in digits, a small network with random weights, and rewards by these assignments.
     struct Fixture {

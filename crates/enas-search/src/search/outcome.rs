@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use enas_arc::{Arc, Arch};
+use enas_run::finals::FinalsOutcome;
+use enas_run::paired::PairedDifference;
 use serde::Serialize;
 
-use crate::finals::FinalsOutcome;
-use crate::paired::PairedDifference;
 use crate::select::{Candidate, Selection};
 
 /// The result of a search.

@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 
 use super::space::{ImageSpace, operations};
 use super::strategy::{Member, Proposer};
-use crate::checkpoint::Checkpoint;
 use crate::child_epoch::full_lr;
-use crate::divergence::finite;
-use crate::error::{Error, Result};
 use crate::finals::FinalsProgress;
-use crate::network::Network;
 use crate::observer::{Phase, Place, PolicySummary};
-use crate::run::State;
 use crate::session::{Tally, is_possible, mean};
-use crate::tensors::{of_prefix, prefixed};
+use enas_run::checkpoint::Checkpoint;
+use enas_run::directory::run::State;
+use enas_run::error::{Error, Result};
+use enas_run::files::safetensors::{of_prefix, prefixed};
+use enas_run::network::Network;
+use enas_run::non_finite::finite;
 
 /// Position of a search. Together with the weights this is all that resuming needs, because every random stream is
 /// named by its position.

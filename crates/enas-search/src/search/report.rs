@@ -8,8 +8,8 @@ use super::progress::{Progress, StepMeans};
 use super::scoring::Score;
 use super::state::Search;
 use crate::child_epoch::ChildLoop as _;
-use crate::error::Result;
 use crate::observer::{EpochSummary, Event};
+use enas_run::error::Result;
 
 impl Search<'_> {
     /// Logs and displays a step of the strategy.

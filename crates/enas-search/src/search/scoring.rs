@@ -5,16 +5,16 @@ use std::time::Instant;
 use candle_core::Tensor;
 use enas_arc::Arch;
 use enas_child::Child;
+use enas_run::config::SelectConfig;
+use enas_run::error::Result;
+use enas_run::evaluation::{Evaluation, even_batch};
+use enas_run::non_finite::Symptom;
+use enas_run::paired::PairedDifference;
 use enas_strategy::Space as _;
 
 use super::state::Search;
 use crate::child_epoch::ChildLoop as _;
-use crate::config::SelectConfig;
-use crate::divergence::Symptom;
-use crate::error::Result;
-use crate::evaluate::{Evaluation, even_batch};
 use crate::observer::{Event, Phase};
-use crate::paired::PairedDifference;
 use crate::select::{Candidate, Origin, Selection, better, contestants};
 use crate::trial::answers_of;
 

@@ -3,10 +3,9 @@
 use enas_arc::{Arch, MacroOp, Op, SpaceKind};
 use enas_controller::Plan;
 use enas_rng::{Seed, Stream};
+use enas_run::config::SearchConfig;
+use enas_run::error::Result;
 use enas_strategy::{MacroSpace, MicroSpace, Space, Strategy};
-
-use crate::config::SearchConfig;
-use crate::error::Result;
 
 /// The search space that the settings name.
 #[derive(Clone, Debug)]

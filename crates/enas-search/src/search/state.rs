@@ -12,19 +12,19 @@ use super::space::ImageSpace;
 use super::strategy::Proposer;
 use super::warmup;
 use crate::annealing::{self, Position};
-use crate::checkpoint::Checkpoint;
 use crate::child_epoch::{ChildLoop, full_lr};
-use crate::concerns;
-use crate::config::{RunConfig, SearchConfig, Settings as _};
-use crate::divergence::Symptom;
 use crate::epoch::steps_per_epoch;
-use crate::error::Result;
-use crate::feed::Source;
 use crate::finals::Halves;
-use crate::network::Network;
 use crate::observer::{Event, Phase, Place};
-use crate::run::State;
 use crate::session::Session;
+use enas_run::checkpoint::Checkpoint;
+use enas_run::config::{RunConfig, SearchConfig, Settings as _};
+use enas_run::data_warnings;
+use enas_run::directory::run::State;
+use enas_run::error::Result;
+use enas_run::loader::Source;
+use enas_run::network::Network;
+use enas_run::non_finite::Symptom;
 
 /// Share of the time limit that is reserved for the finals.
 pub(super) const FINALS: f64 = 0.45;
@@ -71,7 +71,7 @@ impl<'a> Search<'a> {
         session.run.expect_weights(child.n_params() + child.n_aux_params());
         let resumes = restored.is_some();
         if !resumes {
-            concerns::warn_of(data, &config.data, &config.run);
+            data_warnings::warn_of(data, &config.data, &config.run);
         }
         let space = ImageSpace::of(config)?;
         let finals = config.finals.are_wanted();

@@ -3,13 +3,13 @@
 use enas_arc::Arch;
 use enas_controller::{Bounds, Draw, MacroPolicy, Policy, Rewarded, UpdateStats};
 use enas_rng::{Seed, Stream};
+use enas_run::config::{SearchConfig, StrategyConfig};
+use enas_run::error::Result;
+use enas_run::files::safetensors::NamedTensor;
 use enas_strategy::{Evolution, Space, Strategy, Uniform};
 use serde::{Deserialize, Serialize};
 
 use super::space::{ImageSpace, WideCells};
-use crate::config::{SearchConfig, StrategyConfig};
-use crate::error::Result;
-use crate::tensors::NamedTensor;
 
 /// The strategy that the settings name.
 #[allow(clippy::large_enum_variant, reason = "a search has one of them")]

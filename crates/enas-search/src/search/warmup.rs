@@ -7,9 +7,9 @@
 //! convolutions even less.
 
 use enas_rng::Seed;
+use enas_run::config::WarmupConfig;
 
 use super::space::ImageSpace;
-use crate::config::WarmupConfig;
 
 /// Steps of the warm-up: the expected number after which the least sampled weight row has had `config.updates`
 /// updates.

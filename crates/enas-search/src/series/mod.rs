@@ -25,22 +25,25 @@ use std::time::{Duration, Instant};
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
+use enas_run::choice::Choice;
+use enas_run::config::{Layers, TrainConfig};
+use enas_run::directory::create::{claim, claim_default, clear_parts};
+use enas_run::directory::data_identity;
+use enas_run::directory::files::{
+    MODEL, PICTURES, SPLIT, START, delivered, stored_split, write_config, write_json,
+};
+use enas_run::directory::lock::Lock;
+use enas_run::directory::run::Run;
+use enas_run::error::{Error, Result};
+use enas_run::files::atomic;
+use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
+use enas_run::memory::MemoryPlan;
+use enas_run::model::warm_start;
 use serde::{Deserialize, Serialize};
 
 pub use self::outcome::{MemberOutcome, Pooled, SeriesOutcome};
 pub use self::work::{Observers, train_series};
-use crate::atomic;
-use crate::bounded::{SMALL_FILE, read_plain_text};
-use crate::claim::{claim, claim_default, clear_parts};
-use crate::config::{Layers, TrainConfig};
-use crate::error::{Error, Result};
-use crate::lock::Lock;
-use crate::memory::MemoryPlan;
-use crate::pictures::{self, PICTURES};
-use crate::recommend::Choice;
-use crate::run::{self, Run};
 use crate::train::TrainOutcome;
-use crate::warm_start;
 
 const SEEDS: &str = "seeds.json";
 const FOLDS: &str = "folds.json";
@@ -142,12 +145,12 @@ impl SeriesRun {
         let version = env!("CARGO_PKG_VERSION").into();
         let about = About { version, arc: arc.clone(), seeds, folds, search: None, choices: Vec::new() };
         let (dir, lock) = match out {
-            Some(dir) => claim(dir, &[TRAIN, run::SPLIT, PICTURES, SEEDS, FOLDS])?,
+            Some(dir) => claim(dir, &[TRAIN, SPLIT, PICTURES, SEEDS, FOLDS])?,
             None => claim_default(&data.name, "train")?,
         };
-        run::write_config(&dir.join(TRAIN), config)?;
-        run::write_json(&dir.join(run::SPLIT), &data.split_file())?;
-        pictures::keep(&dir, data)?;
+        write_config(&dir.join(TRAIN), config)?;
+        write_json(&dir.join(SPLIT), &data.split_file())?;
+        data_identity::keep(&dir, data)?;
         let run = Self { dir, about, gpu: None, memory: None, before: Duration::ZERO, _lock: lock };
         // Written last: this file marks the folder as a series.
         run.save()?;
@@ -165,7 +168,7 @@ impl SeriesRun {
     /// [`Error::File`] if its description cannot be parsed; [`Error::RunDirectory`] if another process works there.
     pub fn resume(dir: &Path) -> Result<Self> {
         let path = description(dir);
-        let text = read_plain_text(&path, SMALL_FILE).map_err(|e| run::io("cannot read", &path, e))?;
+        let text = read_plain_text(&path, SMALL_FILE).map_err(|e| Error::io("cannot read", &path, e))?;
         let lock = Lock::take(dir)?;
         clear_parts(dir);
         let about = serde_json::from_str(&text).map_err(|e| {
@@ -200,7 +203,7 @@ impl SeriesRun {
     /// # Errors
     /// Errors of [`enas_data`]; [`Error::Io`] if the stored split cannot be read.
     pub fn load(&self, config: &TrainConfig, plan: &MemoryPlan) -> Result<Dataset> {
-        plan.load(&config.data, config.run.seed(), Some(&run::stored_split(&self.dir)?))
+        plan.load(&config.data, config.run.seed(), Some(&stored_split(&self.dir)?))
     }
 
     /// The directory.
@@ -214,7 +217,7 @@ impl SeriesRun {
     /// As [`Run::set_start`].
     pub fn set_start(&mut self, model: &Path) -> Result<()> {
         let folds = self.about.folds.is_some();
-        warm_start::network(model, &self.dir, folds)?.save_copy(&self.dir.join(run::START))
+        warm_start::network(model, &self.dir, folds)?.save_copy(&self.dir.join(START))
     }
 
     /// Records which search found the arc; see [`Run::set_search`].
@@ -263,7 +266,7 @@ impl SeriesRun {
     }
 
     fn save(&self) -> Result<()> {
-        run::write_json(&self.dir.join(self.about.file()), &self.about)
+        write_json(&self.dir.join(self.about.file()), &self.about)
     }
 
     /// The run of one training, new or resumed, and its images.
@@ -291,7 +294,7 @@ impl SeriesRun {
                 (Run::for_training(Some(&dir), config, &self.about.arc, &own)?, own)
             }
         };
-        let start = self.dir.join(run::START);
+        let start = self.dir.join(START);
         if start.is_file() {
             run.copy_start(&start)?;
         }
@@ -312,12 +315,12 @@ impl SeriesRun {
 
     /// Copies the files of a training into the folder, so that the folder can be used like any run.
     fn deliver(&self, median: &TrainOutcome) -> Result<TrainOutcome> {
-        for name in run::delivered() {
+        for name in delivered() {
             let (from, to) = (median.run.join(name), self.dir.join(name));
-            let bytes = fs::read(&from).map_err(|source| run::io("cannot read", &from, source))?;
+            let bytes = fs::read(&from).map_err(|source| Error::io("cannot read", &from, source))?;
             atomic::write(&to, &[&bytes])?;
         }
-        Ok(TrainOutcome { run: self.dir.clone(), model: self.dir.join(run::MODEL), ..median.clone() })
+        Ok(TrainOutcome { run: self.dir.clone(), model: self.dir.join(MODEL), ..median.clone() })
     }
 }
 

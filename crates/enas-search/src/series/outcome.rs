@@ -1,6 +1,7 @@
 //! The result of a series of trainings.
 
-use crate::evaluate::interval;
+use enas_run::evaluation::interval;
+
 use crate::series::Member;
 use crate::train::TrainOutcome;
 

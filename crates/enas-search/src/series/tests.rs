@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use enas_run::config::Layers;
+
 use super::*;
-use crate::config::Layers;
 use crate::observer::{Event, Observer};
 
 /// An observer that stops once it has been asked `patience` times, counted over all trainings.

@@ -6,11 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use enas_data::Dataset;
+use enas_run::config::{RefitConfig, TimeLimit, TrainConfig};
+use enas_run::error::{Error, Result};
 
 use super::outcome::{MemberOutcome, SeriesOutcome, median};
 use super::{Member, SeriesRun};
-use crate::config::{RefitConfig, TimeLimit, TrainConfig};
-use crate::error::{Error, Result};
 use crate::observer::{Event, Observer};
 use crate::train::{TrainOutcome, train};
 
@@ -179,7 +179,7 @@ impl Observer for Stoppable<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Layers;
+    use enas_run::config::Layers;
 
     #[test]
     fn a_time_limit_is_shared_out() {

@@ -6,13 +6,13 @@ use enas_child::MacroConfig;
 use super::outcome::{Refit, TrainOutcome};
 use super::refit::Measured;
 use super::state::Training;
-use crate::config::{Keep, RefitImages};
-use crate::error::{Error, Result};
-use crate::memory::MemoryPlan;
-use crate::model::{self, About, Accuracies, Asking, Measure};
-use crate::network::{Network, cells};
 use crate::observer::{EpochSummary, Event};
-use crate::tensors::NamedTensor;
+use enas_run::config::{Keep, RefitImages};
+use enas_run::error::{Error, Result};
+use enas_run::files::safetensors::NamedTensor;
+use enas_run::memory::MemoryPlan;
+use enas_run::model::{self, About, Accuracies, Asking, Measure};
+use enas_run::network::{Network, cells};
 
 impl Training<'_> {
     /// Measures the network on the validation split, writes the model file if this epoch is kept, and reports.

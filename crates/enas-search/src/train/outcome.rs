@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use enas_arc::Arc;
+use enas_run::config::{Metric, RefitImages};
 use serde::Serialize;
-
-use crate::config::{Metric, RefitImages};
 
 /// The result of a training.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,11 +1,11 @@
 //! Position of a training, as a checkpoint stores it.
 
+use enas_run::config::{RunConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use super::Ended;
 use super::refit::Measured;
 use crate::child_epoch::full_lr;
-use crate::config::{RunConfig, TrainConfig};
 use crate::observer::Place;
 use crate::session::Tally;
 

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use enas_child::schedule::{Cosine, Schedule, Staircase};
 use enas_data::Split;
+use enas_run::config::RefitImages;
+use enas_run::error::{Error, Result};
+use enas_run::files::atomic;
+use enas_run::loader::Source;
+use enas_run::model::{self, Accuracies, Measure, Refitted};
 use serde::{Deserialize, Serialize};
 
 use super::state::Training;
-use crate::atomic;
 use crate::budget::Budget;
-use crate::config::RefitImages;
-use crate::error::{Error, Result};
-use crate::feed::Source;
-use crate::model::{self, Accuracies, Measure, Refitted};
 use crate::observer::Event;
-use crate::run;
 
 /// The measured network at the end of the first part.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,7 +115,7 @@ impl Training<'_> {
         let (_, tested) =
             model::conclude(&path, self.data, (self.child.gpu(), self.eval_batch()), Measure::Both)?;
         let kept = model::Model::load(&path)?;
-        let bytes = std::fs::read(&path).map_err(|source| run::io("cannot read", &path, source))?;
+        let bytes = std::fs::read(&path).map_err(|source| Error::io("cannot read", &path, source))?;
         atomic::write(&self.session.run.measured_path(), &[&bytes])?;
         let steps = self.at.epoch * self.steps();
         self.at.measured = Some(Measured {

@@ -9,19 +9,19 @@ use enas_rng::Seed;
 
 use super::progress::Progress;
 use super::refit::fitted_images;
-use crate::checkpoint::Checkpoint;
 use crate::child_epoch::ChildLoop;
-use crate::concerns;
-use crate::config::{RunConfig, Settings as _, TrainConfig};
-use crate::divergence::finite;
 use crate::epoch::steps_per_epoch;
-use crate::error::{Error, Result};
-use crate::feed::Source;
-use crate::network::Network;
 use crate::observer::{Event, Place};
 use crate::refine::{self, Refinement};
-use crate::run::State;
 use crate::session::{Session, is_possible};
+use enas_run::checkpoint::Checkpoint;
+use enas_run::config::{RunConfig, Settings as _, TrainConfig};
+use enas_run::data_warnings;
+use enas_run::directory::run::State;
+use enas_run::error::{Error, Result};
+use enas_run::loader::Source;
+use enas_run::network::Network;
+use enas_run::non_finite::finite;
 
 /// A training in progress.
 pub(super) struct Training<'a> {
@@ -76,7 +76,7 @@ impl<'a> Training<'a> {
         let fitted = fitted_images(data, config.refit.images, at.measured.is_some())?;
         let (train, valid) = (Source::of(&fitted, &child)?, Source::of(&data.valid, &child)?);
         if !resumes {
-            concerns::warn_of(data, &config.data, &config.run);
+            data_warnings::warn_of(data, &config.data, &config.run);
         }
         if let Some(Adopted { taken, of }) = adopted.filter(|_| !resumes) {
             session.observer.event(&Event::WarmStart { taken, of });

@@ -1,6 +1,6 @@
 //! Summary of a log: the present state of its run in a few events. Its size does not depend on the log's length.
 
-use enas_search::Kind;
+use enas_run::Kind;
 use serde_json::Value;
 
 /// A run counts as quiet only after at least this many seconds without an event.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use enas_arc::{Arc, Arch};
 use enas_report::{Log, Settings};
-use enas_search::{Kind, Record};
+use enas_run::{Kind, Record};
 use serde_json::Value;
 
 pub(crate) use digest::{Digest, Phase};

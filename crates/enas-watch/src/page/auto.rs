@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use askama::Template;
-use enas_search::{SMALL_FILE, read_plain_text};
+use enas_run::{SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
 use super::overview::Row;

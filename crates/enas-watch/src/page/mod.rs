@@ -14,7 +14,7 @@ pub(crate) use run::{Outer, RunPage, Shown, run_parts, title};
 
 use enas_report::chart;
 use enas_report::text::{duration, percent};
-use enas_search::Kind;
+use enas_run::Kind;
 
 use crate::follow::{Followed, Phase, State};
 

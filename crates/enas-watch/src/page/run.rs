@@ -5,7 +5,7 @@ use enas_arc::CellKind;
 use enas_draw::Theme;
 use enas_report::text::{counted, duration, grouped, percent};
 use enas_report::{Figure, choice, curves};
-use enas_search::{Kind, TimeLimit};
+use enas_run::{Kind, TimeLimit};
 use serde_json::Value;
 
 use super::{Standing, accuracy, verb};

@@ -1,0 +1,50 @@
+//! What the settings of both commands have in common.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::kind::Kind;
+use super::presets::Preset;
+use super::run::RunConfig;
+use crate::error::{ConfigError, Result};
+
+/// The settings of one command: [`SearchConfig`] or [`TrainConfig`].
+pub trait Settings: Serialize + DeserializeOwned + Clone {
+    /// The command that these settings belong to.
+    const KIND: Kind;
+
+    /// The text of a preset for this command.
+    fn of_preset(preset: &Preset) -> &'static str;
+
+    /// Length, batches, seed and checkpoints.
+    fn run(&self) -> &RunConfig;
+
+    /// The images.
+    fn data(&self) -> &enas_data::Config;
+
+    /// The run and data settings, for changes.
+    fn parts_mut(&mut self) -> (&mut RunConfig, &mut enas_data::Config);
+
+    /// Refuses values outside their range.
+    ///
+    /// # Errors
+    /// The first invalid key, with its value and what is allowed.
+    fn validate(&self) -> Result<(), Invalid>;
+
+    /// [`Self::validate`] for settings that were not built by [`Layers`](super::Layers).
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) with the key.
+    fn check(&self) -> Result<()> {
+        self.validate().map_err(|Invalid { key, problem }| ConfigError { place: key, problem }.into())
+    }
+}
+
+/// A value outside its range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The dotted key.
+    pub key: String,
+    /// What is wrong, including the key.
+    pub problem: String,
+}

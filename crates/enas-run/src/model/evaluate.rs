@@ -1,0 +1,88 @@
+//! Evaluation of a network on a split.
+
+use candle_core::{Device, Tensor};
+use enas_arc::Arch;
+use enas_child::{InputShape, Norm};
+use enas_data::Split;
+
+use crate::config::Tta;
+use crate::error::{Error, Result};
+use crate::evaluation::{Evaluation, even_batch};
+use crate::loader::Source;
+use crate::network::Network;
+use crate::non_finite::Symptom;
+
+/// The splits that a network is measured on at the end of its training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// The validation split, for the temperature, and the test split.
+    Both,
+    /// The test split only, because the network has learned from the validation split.
+    Test,
+}
+
+/// How a network is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// Maximum number of images per step.
+    pub eval_batch: usize,
+    /// The views of test-time augmentation.
+    pub tta: Tta,
+}
+
+/// Checks that a split has the image size and the classes of a network.
+pub(super) fn check(network: &Network, classes: &[String], split: &Split) -> Result<()> {
+    let InputShape { channels, height, width } = network.input();
+    if split.picture_len() != channels * height * width {
+        return Err(Error::Mismatch(format!(
+            "the network takes pictures of {channels}x{height}x{width}; these differ"
+        )));
+    }
+    if let Some(label) = split.labels().iter().find(|&&label| label as usize >= classes.len()) {
+        return Err(Error::Mismatch(format!(
+            "the network knows {} classes; a picture has label {label}",
+            classes.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Predictions on a whole split with moving statistics, and a symptom if any class score was not finite.
+pub fn evaluate(
+    (network, arch): (&Network, &Arch),
+    classes: &[String],
+    source: &Source,
+    asking: Asking,
+) -> Result<(Evaluation, Option<Symptom>)> {
+    check(network, classes, source.split())?;
+    let (mut evaluation, mut symptom) = (Evaluation::new(classes), None);
+    each_batch((network, arch), source, asking, |logits, labels| {
+        let found = Symptom::of_logits(logits)?;
+        symptom = symptom.take().or(found);
+        evaluation.count(logits, labels)
+    })?;
+    Ok((evaluation, symptom))
+}
+
+/// Calls `take` with logits `[n, classes]` and labels `[n]` of a whole split, batch by batch in stored order.
+pub(super) fn each_batch(
+    (network, arch): (&Network, &Arch),
+    source: &Source,
+    Asking { eval_batch, tta }: Asking,
+    mut take: impl FnMut(&Tensor, &Tensor) -> Result<()>,
+) -> Result<()> {
+    if tta != Tta::None {
+        // The host computes the views, even if the images are on the GPU.
+        for batch in source.split().ordered(even_batch(source.split().len(), eval_batch))? {
+            let (images, labels) = batch?.into_tensors(&Device::Cpu)?;
+            take(&tta.logits(network, arch, &images)?, &labels)?;
+        }
+        return Ok(());
+    }
+    for batch in source.ordered(even_batch(source.split().len(), eval_batch))? {
+        let batch = batch?;
+        let logits = network.logits(arch, batch.images(), Norm::RunningStatistics, None)?;
+        take(&logits, &batch.labels)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! The images that a model is measured on: those of its training, wherever they are now, and others.
+
+use std::path::{Path, PathBuf};
+
+use enas_child::Footprint;
+use enas_data::{Choice, Chosen, Holding, NormalizationMode, Part, PictureFile, Skipped, Split};
+use enas_rng::Seed;
+
+use super::file::Model;
+use super::metadata::About;
+use crate::directory::files::{MEASURED, MODEL, SPLIT, stored_split};
+use crate::directory::known_images::Seen;
+use crate::error::{Error, Result};
+use crate::memory::{MemoryLimit, MemoryPlan};
+
+/// Number of parent folders of a model in which its data are searched for.
+const ABOVE: usize = 3;
+
+impl Model {
+    /// Loads images for evaluation: prepared as in training, with the model's labels.
+    ///
+    /// If `path` is the data the model was trained on, `part` is exactly that part of the training's split. Elsewhere
+    /// it is the split folder of that name, or all images if there are no split folders. Images that the training
+    /// knows by their content count only as the part they had there. Also returns the files that could not be used.
+    ///
+    /// # Errors
+    /// Errors of [`enas_data`]; [`Error::Mismatch`] if the classes differ from the model's or no image is left.
+    pub fn load_split(&self, path: &Path, part: Part) -> Result<(Split, Vec<Skipped>)> {
+        let holding = MemoryPlan::holding(&self.data_at(path));
+        self.load_held(path, part, holding)
+    }
+
+    /// [`load_split`](Self::load_split) with images stored as the memory plan says. Later evaluations follow the plan
+    /// too.
+    ///
+    /// # Errors
+    /// As [`load_split`](Self::load_split).
+    pub fn load_planned(
+        &mut self,
+        path: &Path,
+        part: Part,
+        plan: &MemoryPlan,
+    ) -> Result<(Split, Vec<Skipped>)> {
+        plan.begin();
+        self.eval_batch = MemoryPlan::infer_batch(Some(plan), self.eval_batch);
+        self.load_held(path, part, plan.holding)
+    }
+
+    /// The network to measure on a part of the images at `path`. If this one learned from that part in a refit, it is
+    /// the network before the refit, stored in the same folder.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn as_measured(self, path: &Path, part: Part) -> Result<Self> {
+        let learned = self.about.refit.is_some_and(|refit| refit.images.parts().contains(&part));
+        if !learned || !same_place(path, &self.data_path()) {
+            return Ok(self);
+        }
+        let before = self.folder.join(MEASURED);
+        if before.is_file() {
+            return Self::load(&before);
+        }
+        tracing::warn!(
+            "the model learned from the {} images once it had been measured, and {MEASURED}, the network of before, is not \
+             beside it: this accuracy says nothing about other images",
+            part.name()
+        );
+        Ok(self)
+    }
+
+    fn load_held(&self, path: &Path, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
+        let About { classes, data, normalization, .. } = &self.about;
+        if same_place(path, &data.path) {
+            return self.load_own(part, holding);
+        }
+        let learned = self.about.refit.map_or(&[][..], |refit| refit.images.parts());
+        let seen = Seen::of_run(&self.folder).map(|seen| seen.with_learned(learned));
+        let wanted = |file: &PictureFile| seen.as_ref().is_none_or(|seen| seen.admits(part, file));
+        let choice = Choice { strict: data.strict, holding, wanted: &wanted };
+        let Chosen { split, skipped, left_out } =
+            enas_data::load_chosen(path, part, classes, &data.input(), normalization, &choice)?;
+        self.tell_what_was_chosen(path, part, (seen.is_some(), split.len(), left_out))?;
+        Ok((split, skipped))
+    }
+
+    /// Reports which images at another place than the training's are measured.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if none of them belongs to that part.
+    fn tell_what_was_chosen(
+        &self,
+        path: &Path,
+        part: Part,
+        (is_known, chosen, left_out): (bool, usize, usize),
+    ) -> Result<()> {
+        let (path, part) = (path.display(), part.name());
+        if chosen == 0 {
+            let all = format!("{path}: none of the {left_out} images there is of the {part} split");
+            let how =
+                "the training's images are known by their content, and are measured only as what they were";
+            return Err(Error::Mismatch(format!("{all} ({how}); choose another --split, or other images")));
+        }
+        if left_out > 0 {
+            tracing::warn!(
+                "{path}: {chosen} images are measured as {part}; {left_out} are left out, which the model's training \
+                 knows from another split, or which are of none"
+            );
+        } else if !is_known {
+            tracing::warn!(
+                "{path}: whether the model was trained on images there cannot be told: the files of its run are not \
+                 beside {MODEL}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Place of the training's images: the path given then, or that path relative to a parent folder of the model.
+    pub fn data_path(&self) -> PathBuf {
+        let given = &self.about.data.path;
+        if self.about.data.is_built_in() || given.exists() || given.is_absolute() {
+            return given.clone();
+        }
+        let Ok(folder) = std::path::absolute(Path::new(".").join(&self.folder)) else { return given.clone() };
+        // A run is stored in the folder it was started from, or in its `runs`; a phase is one level deeper.
+        let above = folder.ancestors().skip(1).take(ABOVE).map(|folder| folder.join(given));
+        above.into_iter().find(|path| path.exists()).unwrap_or_else(|| given.clone())
+    }
+
+    /// Settings for reading images at another place.
+    pub fn data_at(&self, path: &Path) -> enas_data::Config {
+        // Augmented copies of training images are not used for measurements.
+        let augment = enas_data::augment::Config::default();
+        enas_data::Config { augment, path: path.to_owned(), ..self.about.data.clone() }
+    }
+
+    /// A part of the data the model was trained on.
+    fn load_own(&self, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
+        let config = self.data_at(&self.about.data.path);
+        let seed = Seed::new(self.about.seed);
+        // A run that reuses the split of a search stores it in its folder. The seed of the run would draw another
+        // split.
+        let stored = self.folder.join(SPLIT).is_file().then(|| stored_split(&self.folder)).transpose()?;
+        if stored.is_none() && !config.is_fixed(part) {
+            tracing::warn!(
+                "the files of the model's run are not beside {MODEL}: if {} has no split folders, its {} split is the one \
+                 that the seed of the training draws, which is another if the training took over that of a search",
+                config.path.display(),
+                part.name()
+            );
+        }
+        let data = enas_data::load_held(&config, seed, stored.as_ref(), holding)?;
+        if data.classes != self.about.classes {
+            return Err(Error::Mismatch(format!(
+                "{} has the classes {}; the model knows {}",
+                config.path.display(),
+                data.classes.join(", "),
+                self.about.classes.join(", ")
+            )));
+        }
+        let split = data.split(part);
+        // In reference mode every part has its own mean and deviation; a model file holds only the training's.
+        let split = match config.normalization {
+            NormalizationMode::PerChannel => split.with_normalization(self.about.normalization.clone()),
+            NormalizationMode::Reference => split.clone(),
+        };
+        Ok((split, data.skipped))
+    }
+}
+
+impl MemoryPlan {
+    /// A plan for measuring a model on the images at `path`.
+    ///
+    /// # Errors
+    /// As [`for_search`](Self::for_search).
+    pub fn for_evaluation(model: &Model, path: &Path, memory: MemoryLimit, on_gpu: bool) -> Result<Self> {
+        // Unreadable images are reported by loading, which knows what they are needed for.
+        let Ok(survey) = enas_data::survey(&model.data_at(path)) else { return Ok(Self::plenty()) };
+        let footprint = match (model.child(), model.arc()) {
+            (Ok(child), Ok(arc)) if !on_gpu => {
+                let threads = rayon::current_num_threads();
+                let (input, classes) = (child.input(), child.n_classes());
+                Some(Footprint::fixed(child.config(), arc, input, classes, threads)?)
+            }
+            _ => None,
+        };
+        Self::evaluating(survey, footprint, model.eval_batch(), memory)
+    }
+}
+
+/// Whether two paths are equal or lead to the same place.
+fn same_place(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}

@@ -1,0 +1,137 @@
+//! Predictions of a model: class scores and probabilities of images and splits, and the end of a training.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use enas_child::InputShape;
+use enas_data::{Dataset, Split};
+use enas_kernels::candle::{read, write};
+use enas_kernels::gpu::Gpu;
+
+use super::evaluate::{Asking, Measure, check, each_batch, evaluate};
+use super::file::{Model, save};
+use crate::calibration;
+use crate::error::{Error, Result};
+use crate::evaluation::Evaluation;
+use crate::loader::Source;
+use crate::tta::to_probabilities;
+
+impl Model {
+    /// Class scores (logits) of images that were prepared like the training's validation images. With test-time
+    /// augmentation they are logarithms of the mean probabilities over the views.
+    ///
+    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result is `[n, classes]`.
+    ///
+    /// # Errors
+    /// [`Error::Child`] if `images` has another shape.
+    pub fn logits(&self, images: &Tensor) -> Result<Tensor> {
+        self.about.tta.logits(&self.network, self.arch(), images)
+    }
+
+    /// Calibrated class probabilities: the softmax of [`Model::logits`] divided by [`Model::temperature`]. Each row
+    /// sums to 1.
+    ///
+    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result is `[n, classes]`.
+    ///
+    /// # Errors
+    /// As [`Model::logits`].
+    pub fn probabilities(&self, images: &Tensor) -> Result<Tensor> {
+        let rows = self.logits(images)?;
+        let scale = (1.0 / self.temperature()) as f32;
+        write(&rows, |rows| rows.iter_mut().for_each(|logit| *logit *= scale))?;
+        to_probabilities(&rows)?;
+        Ok(rows)
+    }
+
+    /// Uncalibrated class probabilities: the softmax of [`Model::logits`]. Each row sums to 1.
+    ///
+    /// Shapes: `images` is `[n, c, h, w]` of F32, normalised; the result is `[n, classes]`.
+    ///
+    /// # Errors
+    /// As [`Model::logits`].
+    pub fn raw_probabilities(&self, images: &Tensor) -> Result<Tensor> {
+        let rows = self.logits(images)?;
+        to_probabilities(&rows)?;
+        Ok(rows)
+    }
+
+    /// Normalises images that were prepared by [`Model::input_spec`], for [`Model::logits`].
+    ///
+    /// Shapes: each image is `[c, h, w]`, one byte per value; the result is `[n, c, h, w]` of F32.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if an image has another size.
+    pub fn images<P: AsRef<[u8]>>(&self, pictures: &[P]) -> Result<Tensor> {
+        let InputShape { channels, height, width } = self.input();
+        let len = channels * height * width;
+        let mut images = vec![0.0; pictures.len() * len];
+        for (picture, image) in pictures.iter().zip(images.chunks_exact_mut(len)) {
+            let picture = picture.as_ref();
+            if picture.len() != len {
+                let got = picture.len();
+                return Err(Error::Mismatch(format!(
+                    "a picture has {got} bytes, the network takes {channels}x{height}x{width}"
+                )));
+            }
+            self.normalization().apply(picture, image);
+        }
+        Ok(Tensor::from_vec(images, (pictures.len(), channels, height, width), &Device::Cpu)?)
+    }
+
+    fn asking(&self) -> Asking {
+        Asking { eval_batch: self.eval_batch, tta: self.about.tta }
+    }
+
+    /// Predicts a whole split, such as one from [`Model::load_split`].
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if the images have another size or the split has more classes.
+    pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
+        check(&self.network, self.classes(), split)?;
+        let source = Source::of(split, &self.network)?;
+        Ok(evaluate((&self.network, self.arch()), self.classes(), &source, self.asking())?.0)
+    }
+
+    /// Uncalibrated class probabilities of every image of a split in stored order. Each row sums to 1.
+    ///
+    /// Shapes: the result is `[n, classes]`.
+    ///
+    /// # Errors
+    /// As [`Model::evaluate`].
+    pub fn split_probabilities(&self, split: &Split) -> Result<Tensor> {
+        check(&self.network, self.classes(), split)?;
+        let shape = (split.len(), self.classes().len());
+        let mut rows: Vec<f32> = Vec::with_capacity(shape.0 * shape.1);
+        let source = Source::of(split, &self.network)?;
+        each_batch((&self.network, self.arch()), &source, self.asking(), |logits, _| {
+            Ok(read(logits, |logits| rows.extend_from_slice(logits))?)
+        })?;
+        let rows = Tensor::from_vec(rows, shape, &Device::Cpu)?;
+        to_probabilities(&rows)?;
+        Ok(rows)
+    }
+}
+
+/// Completes a model file with the temperature and the test accuracy. Returns the accuracy on the validation split
+/// and the predictions on the test split. Computes on `gpu` if there is one, `eval_batch` images at a time.
+pub fn conclude(
+    path: &Path,
+    data: &Dataset,
+    (gpu, eval_batch): (Option<&Gpu>, usize),
+    measure: Measure,
+) -> Result<(f64, Evaluation)> {
+    let mut model = Model::load(path)?;
+    model.eval_batch = eval_batch;
+    if let Some(gpu) = gpu {
+        model.use_gpu(gpu)?;
+    }
+    if measure == Measure::Both {
+        let valid = model.split_probabilities(&data.valid)?;
+        model.about.temperature =
+            calibration::kept(&valid, &Tensor::new(data.valid.labels(), &Device::Cpu)?)?;
+    }
+    let tested = model.evaluate(&data.test)?;
+    model.about.accuracy.test = Some(tested.accuracy());
+    save(path, &model.network, &model.about)?;
+    Ok((model.about.accuracy.valid, tested))
+}
