@@ -175,7 +175,7 @@ impl Minibatch {
     }
 }
 
-/// Batches in order. Asking for the next one during a step overlaps its transfer to the GPU with the computation.
+/// Batches in order. EvalOptions for the next one during a step overlaps its transfer to the GPU with the computation.
 #[derive(Debug)]
 pub struct Epoch {
     source: Source,

@@ -20,7 +20,7 @@ use crate::files::safetensors::NamedTensor;
 pub enum Network {
     /// Cells.
     Micro(Child),
-    /// Layers. On the CPU only.
+    /// Whole networks of layers, on the CPU only.
     Macro(MacroChild),
 }
 

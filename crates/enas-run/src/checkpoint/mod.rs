@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::files::checksum::Seal;
+use crate::files::checksum::Checksum;
 use crate::files::safetensors::{self, NamedTensor};
-use crate::log::tensorboard::Mark;
+use crate::log::tensorboard::EventsOffset;
 
 /// Version of the file format; raised when the meaning of the content changes.
 const FORMAT: u32 = 2;
@@ -35,7 +35,7 @@ pub struct Checkpoint<P> {
     /// Length of `metrics.jsonl` at this checkpoint, in bytes.
     pub(crate) metrics_bytes: u64,
     /// Position in the TensorBoard log; `None` in checkpoints of early versions.
-    pub events: Option<Mark>,
+    pub events: Option<EventsOffset>,
     /// Wall time spent so far, in seconds.
     pub seconds: f64,
     /// Weights and optimiser states.
@@ -50,7 +50,7 @@ struct Header<P> {
     version: String,
     metrics_bytes: u64,
     #[serde(default)]
-    events: Option<Mark>,
+    events: Option<EventsOffset>,
     seconds: f64,
     progress: P,
 }
@@ -142,7 +142,7 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
         let contents = safetensors::read(path).map_err(Unusable::Damaged)?;
         let error = |problem: String| Error::File { path: path.to_owned(), problem };
         let damaged = |problem: &str| Unusable::Damaged(error(problem.to_owned()));
-        if contents.seal == Seal::Broken {
+        if contents.checksum == Checksum::Broken {
             return Err(damaged("the checkpoint is damaged: its checksum is not that of its content"));
         }
         let text = contents
@@ -152,7 +152,7 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
         let preamble: Preamble = serde_json::from_str(text)
             .map_err(|e| damaged(&format!("the checkpoint does not say of which format it is ({e})")))?;
         preamble.check().map_err(|problem| Unusable::Foreign(error(problem)))?;
-        if contents.seal == Seal::Missing && preamble.format > OLDEST {
+        if contents.checksum == Checksum::Missing && preamble.format > OLDEST {
             return Err(damaged("the checkpoint is damaged: its checksum is missing"));
         }
         let by = preamble.version.unwrap_or_else(|| "an early version".to_owned());
@@ -263,7 +263,7 @@ mod tests {
 
     fn encoded(progress: u64, ends_epoch: bool) -> Encoded {
         let tensors = vec![("w".into(), Tensor::new(&[progress as f32], &Device::Cpu).unwrap())];
-        let (events, seconds) = (Some(Mark::START), 0.1 + 0.2);
+        let (events, seconds) = (Some(EventsOffset::START), 0.1 + 0.2);
         Checkpoint { progress, metrics_bytes: 7, events, seconds, tensors }.encode(ends_epoch)
     }
 

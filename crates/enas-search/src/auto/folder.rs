@@ -24,8 +24,8 @@ use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
 use enas_run::auto::{AUTO, AutoPhase, AutoPlan, Preparation, SearchWhen};
 use enas_run::choice::Choice;
-use enas_run::config::{Layers, SearchConfig, TimeLimit, TrainConfig};
-use enas_run::directory::create::{claim, claim_default, clear_parts};
+use enas_run::config::{ConfigBuilder, SearchConfig, TimeLimit, TrainConfig};
+use enas_run::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
 use enas_run::directory::data_identity::{self, Expected};
 use enas_run::directory::files::{MEASURED, MODEL, PICTURES, SPLIT, write_config, write_json};
 use enas_run::directory::lock::Lock;
@@ -48,7 +48,7 @@ const TRAIN: &str = "train.toml";
 #[derive(Debug)]
 pub struct AutoRun {
     dir: PathBuf,
-    about: About,
+    about: AutoFile,
     /// Start of this session's time.
     began: Instant,
     gpu: Option<Gpu>,
@@ -58,7 +58,7 @@ pub struct AutoRun {
 
 /// The contents of `auto.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct About {
+struct AutoFile {
     version: String,
     data: String,
     fingerprint: Fingerprint,
@@ -101,15 +101,15 @@ impl AutoRun {
     pub fn create(out: Option<&Path>, config: &AutoConfig, data: &Dataset, began: Instant) -> Result<Self> {
         let own = [SEARCH, TRAIN, SPLIT, PICTURES, AUTO];
         let (dir, lock) = match out {
-            Some(dir) => claim(dir, &own)?,
-            None => claim_default(&data.name, "auto")?,
+            Some(dir) => create_run_dir(dir, &own)?,
+            None => create_default_run_dir(&data.name, "auto")?,
         };
         write_config(&dir.join(SEARCH), &config.search)?;
         write_config(&dir.join(TRAIN), &config.train)?;
         write_json(&dir.join(SPLIT), &data.split_file())?;
         data_identity::keep(&dir, data)?;
         let (search, train) = (settings_diff::plain(&config.search), settings_diff::plain(&config.train));
-        let about = About {
+        let about = AutoFile {
             version: env!("CARGO_PKG_VERSION").into(),
             data: data.name.clone(),
             fingerprint: data.fingerprint.clone(),
@@ -137,7 +137,7 @@ impl AutoRun {
         // Checked before locking: a directory that is not a run gets no lock file.
         read(dir)?;
         let lock = Lock::take(dir)?;
-        clear_parts(dir);
+        remove_partial_files(dir);
         Ok(Self { dir: dir.to_owned(), about: read(dir)?, began, gpu: None, memory: None, _lock: lock })
     }
 
@@ -147,17 +147,17 @@ impl AutoRun {
     /// [`Error::Config`] if a file was edited and is now invalid; [`Error::SettingsChanged`] if it was edited so that
     /// the results would change.
     pub fn config(&self) -> Result<AutoConfig> {
-        let search: SearchConfig = Layers::file(self.dir.join(SEARCH)).load()?;
-        let train: TrainConfig = Layers::file(self.dir.join(TRAIN)).load()?;
-        let About { time, finish, search_when, fits_network, .. } = self.about;
+        let search: SearchConfig = ConfigBuilder::file(self.dir.join(SEARCH)).load()?;
+        let train: TrainConfig = ConfigBuilder::file(self.dir.join(TRAIN)).load()?;
+        let AutoFile { time, finish, search_when, fits_network, .. } = self.about;
         let config = AutoConfig { search, train, time, finish, search_when, fits_network };
         self.accepts(&config)?;
         Ok(config)
     }
 
     /// The settings of the search and of the trainings, as bases for other configurations.
-    pub fn layers(&self) -> [Layers; 2] {
-        [SEARCH, TRAIN].map(|file| Layers::file(self.dir.join(file)))
+    pub fn config_builders(&self) -> [ConfigBuilder; 2] {
+        [SEARCH, TRAIN].map(|file| ConfigBuilder::file(self.dir.join(file)))
     }
 
     /// Refuses settings with which this run could not continue. The time limit may change.
@@ -182,7 +182,7 @@ impl AutoRun {
     }
 
     fn expected(&self) -> Expected<'_> {
-        let About { data: name, fingerprint, .. } = &self.about;
+        let AutoFile { data: name, fingerprint, .. } = &self.about;
         Expected { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" }
     }
 
@@ -306,7 +306,7 @@ impl AutoRun {
 
     /// Copies the better of the two models (the later one on a tie) into the folder, and saves the time used. Returns
     /// the phase of that model.
-    pub(super) fn settle(&mut self) -> Result<Option<AutoPhase>> {
+    pub(super) fn store_best_model(&mut self) -> Result<Option<AutoPhase>> {
         let mut best: Option<(AutoPhase, PathBuf, f64)> = None;
         for phase in [AutoPhase::First, AutoPhase::Train] {
             let path = self.phase_dir(phase).join(MODEL);
@@ -342,7 +342,7 @@ fn deliver(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Reads `auto.json` in `dir`.
-fn read(dir: &Path) -> Result<About> {
+fn read(dir: &Path) -> Result<AutoFile> {
     let path = dir.join(AUTO);
     let text = match read_plain_text(&path, SMALL_FILE) {
         Ok(text) => text,

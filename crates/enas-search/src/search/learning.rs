@@ -4,7 +4,7 @@
 use enas_arc::Arch;
 use enas_controller::UpdateStats;
 use enas_run::error::Result;
-use enas_run::non_finite::Symptom;
+use enas_run::non_finite::NonFinite;
 use enas_strategy::{Oracle, Strategy};
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ impl Search<'_> {
             let scored: Vec<(Arch, f64)> = arcs.into_iter().zip(scores).collect();
             self.strategy.observe(&scored); // θ moves along ∇_θ E[R(m, ω)]
             let stats = self.strategy.take_update()?;
-            let symptom = stats.as_ref().and_then(Symptom::of_update);
+            let symptom = stats.as_ref().and_then(NonFinite::of_update);
             let stats = self.healthy(symptom, stats, self.at.step + 1)?;
             self.at.step += 1;
             let of_step = OfStep::new(&scored, &accuracies, stats.as_ref());

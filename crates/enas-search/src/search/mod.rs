@@ -34,12 +34,12 @@ use enas_data::Dataset;
 use enas_rng::Seed;
 use enas_run::config::{SearchConfig, Settings as _};
 use enas_run::data_warnings;
-use enas_run::directory::run::{Moment, Run, State};
+use enas_run::directory::run::{Run, SaveReason, State};
 use enas_run::divergence::LOWERED;
 use enas_run::error::{Error, Result};
 use enas_run::loader::Source;
 use enas_run::network::Network;
-use enas_run::non_finite::{self, Symptom, explain};
+use enas_run::non_finite::{self, NonFinite, explain};
 
 pub use self::outcome::SearchOutcome;
 use self::progress::{Progress, load, state};
@@ -47,12 +47,12 @@ use self::scoring::Score;
 use self::space::ImageSpace;
 pub(crate) use self::space::canonical;
 use self::strategy::Proposer;
-use crate::annealing::{self, Position};
+use crate::annealing::{self, SchedulePosition};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::finals::Halves;
-use crate::observer::{EpochSummary, Event, Observer, Phase, Place};
+use crate::observer::{EpochSummary, Event, Observer, Phase, Position};
 use crate::session::Session;
-use crate::train::whole;
+use crate::train::full_rate;
 
 /// Searches the micro space for an arc: trains shared weights ω and a strategy in turns, then chooses.
 ///
@@ -127,7 +127,7 @@ impl<'a> Search<'a> {
         let seed = config.run.seed();
         let checkpoint = session.run.restore::<Progress>()?;
         // A run that went back once continues with lowered learning rates.
-        let lr_factor = checkpoint.as_ref().map_or_else(whole, |c| c.progress.lr_factor);
+        let lr_factor = checkpoint.as_ref().map_or_else(full_rate, |c| c.progress.lr_factor);
         let (mut child, mut strategy) = (Network::shared(config, data)?, Proposer::of(config, lr_factor)?);
         if let Some(weights) = config.run.class_weights.of(data.train.labels(), &data.classes)? {
             child.weigh_classes(&weights)?;
@@ -146,7 +146,7 @@ impl<'a> Search<'a> {
         let at = restored.unwrap_or_else(|| Progress::start(config.run.epochs, &space));
         let finals = config.finals.are_wanted();
         // Finals report on images that no choice has used. Without finals the whole split serves both purposes.
-        let halves = if finals { Halves::of(&data.valid, seed) } else { Halves::whole(&data.valid, seed) };
+        let halves = if finals { Halves::of(&data.valid, seed) } else { Halves::unsplit(&data.valid, seed) };
         let waited = Duration::ZERO;
         let mut search =
             Self { config, data, seed, space, child, train, valid, halves, strategy, at, session, waited };
@@ -180,7 +180,7 @@ impl<'a> Search<'a> {
     /// Handles the first divergence: restores the end of the last epoch and lowers the learning rates. Returns every
     /// other error, and a second divergence.
     fn go_back(&mut self, error: Error) -> Result<()> {
-        let found = non_finite::first(error, self.at.lr_factor < whole())?;
+        let found = non_finite::recoverable(error, self.at.lr_factor < full_rate())?;
         let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
         // The strategy is built anew, because its optimiser takes the learning rate at construction.
         let mut strategy = Proposer::of(self.config, LOWERED)?;
@@ -195,11 +195,11 @@ impl<'a> Search<'a> {
         self.at.lr_factor = LOWERED;
         self.at.epoch_began = self.session.run.seconds();
         let state = self.state()?;
-        self.session.save(state, Moment::Landmark)
+        self.session.save(state, SaveReason::Forced)
     }
 
     /// The error for a child step with this symptom. The step changed no weights.
-    fn diverged(&self, symptom: Symptom, arc: &Arch, step: &Step) -> Error {
+    fn diverged(&self, symptom: NonFinite, arc: &Arch, step: &Step) -> Error {
         let epoch = self.at.epoch;
         let plan = epoch_plan(&self.data.train, epoch, &self.config.run, self.at.step);
         let found = symptom.at(epoch + 1, self.at.step + 1);
@@ -207,7 +207,7 @@ impl<'a> Search<'a> {
     }
 
     /// Returns `result`, or the divergence at this step if there is a symptom.
-    fn healthy<T>(&self, symptom: Option<Symptom>, result: T, step: u64) -> Result<T> {
+    fn healthy<T>(&self, symptom: Option<NonFinite>, result: T, step: u64) -> Result<T> {
         symptom.map_or(Ok(result), |symptom| Err(symptom.at(self.at.epoch + 1, step).into()))
     }
 
@@ -231,7 +231,7 @@ impl<'a> Search<'a> {
             // Prefetch: the next batch is prepared while a GPU computes this step.
             let meanwhile = &mut || next = batches.next();
             let stats = self.child.train_on(&arc, batch.examples(), &step, meanwhile)?; // ω moves along -∇_ω L(m; ω)
-            if let Some(symptom) = Symptom::of_step(&stats) {
+            if let Some(symptom) = NonFinite::of_step(&stats) {
                 return Err(self.diverged(symptom, &arc, &step));
             }
             self.at.step += 1;
@@ -271,7 +271,7 @@ impl<'a> Search<'a> {
             self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
         self.session.replan(self.at.epochs, planned);
         self.at.next_epoch(planned, spent, &self.space);
-        let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
+        let moment = if self.at.epoch < planned { SaveReason::EndOfEpoch } else { SaveReason::Forced };
         // The population was collected together with the tensors, before any later change.
         let progress = Progress { population, ..self.at.clone() };
         self.session.save(State { progress, tensors }, moment)
@@ -305,7 +305,7 @@ impl<'a> Search<'a> {
     /// The child's learning rate at step `step` of this epoch.
     fn lr(&self, step: u64) -> f32 {
         let Progress { epoch, epochs, lr_factor, .. } = self.at;
-        let at = Position { epoch, epochs, step, steps: self.child_steps() };
+        let at = SchedulePosition { epoch, epochs, step, steps: self.child_steps() };
         lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, at)
     }
 
@@ -339,7 +339,7 @@ impl<'a> Search<'a> {
     }
 
     /// The position of the checkpoint that the search resumes from.
-    fn resumed(&self) -> Place {
+    fn resumed(&self) -> Position {
         let steps = match self.at.phase {
             Phase::Child => self.child_steps(),
             Phase::Controller => self.config.controller.steps as u64,

@@ -8,14 +8,14 @@ use enas_child::Child;
 use enas_run::config::SelectConfig;
 use enas_run::error::Result;
 use enas_run::evaluation::{Evaluation, even_batch};
-use enas_run::non_finite::Symptom;
+use enas_run::non_finite::NonFinite;
 use enas_run::paired::PairedDifference;
 use enas_strategy::Space as _;
 
 use super::Search;
 use crate::observer::{Event, Phase};
 use crate::select::{Candidate, Origin, Selection, better, contestants};
-use crate::trial::answers_of;
+use crate::trial::outcomes_of;
 
 /// Number of random arcs whose mean accuracy tells how far the shared weights are trained.
 const PROBES: u64 = 3;
@@ -113,7 +113,7 @@ impl Search<'_> {
     }
 
     /// [`Self::score`]; records the time it took for the planning of the rest.
-    pub(super) fn timed_score(&mut self, arc: &Arch) -> Result<(Score, Option<Symptom>)> {
+    pub(super) fn timed_score(&mut self, arc: &Arch) -> Result<(Score, Option<NonFinite>)> {
         let began = Instant::now();
         let score = self.score(arc)?;
         self.at.scoring = Some(began.elapsed().as_secs_f64());
@@ -121,14 +121,14 @@ impl Search<'_> {
     }
 
     /// Score of an arc on the images that choices are made by, and a symptom if any class score was not finite.
-    fn score(&self, arc: &Arch) -> Result<(Score, Option<Symptom>)> {
+    fn score(&self, arc: &Arch) -> Result<(Score, Option<NonFinite>)> {
         let (mut seen, mut symptom) = (Evaluation::new(&self.data.classes), None);
         let (mut loss, mut n) = (0.0, 0u64);
         self.ask(arc, |logits, labels| {
             seen.count(logits, labels)?;
-            let found = Symptom::of_logits(logits)?;
+            let found = NonFinite::of_logits(logits)?;
             symptom = symptom.take().or(found);
-            answers_of(logits, labels)?.iter().for_each(|answer| loss += f64::from(answer.loss));
+            outcomes_of(logits, labels)?.iter().for_each(|answer| loss += f64::from(answer.loss));
             n += labels.elem_count() as u64;
             Ok(())
         })?;
@@ -140,7 +140,7 @@ impl Search<'_> {
 
     /// Mean accuracy of [`PROBES`] random arcs, the same in every epoch: a measure of the shared weights alone. The
     /// policy's most likely arc would measure the policy as well.
-    pub(super) fn probe(&mut self) -> Result<(Score, Option<Symptom>)> {
+    pub(super) fn probe(&mut self) -> Result<(Score, Option<NonFinite>)> {
         let (mut sum, mut symptom) = (0.0, None);
         for number in 0..PROBES {
             let mut stream = self.seed.stream("search/probe", &[number]);

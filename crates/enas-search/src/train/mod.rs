@@ -12,25 +12,25 @@ use enas_data::Dataset;
 use enas_rng::Seed;
 use enas_run::config::{Keep, RefitImages, Settings as _, TrainConfig};
 use enas_run::data_warnings;
-use enas_run::directory::run::{Moment, Run, State};
+use enas_run::directory::run::{Run, SaveReason, State};
 use enas_run::divergence::LOWERED;
 use enas_run::error::{Error, Result};
 use enas_run::files::safetensors::NamedTensor;
 use enas_run::loader::Source;
 use enas_run::memory::MemoryPlan;
-use enas_run::model::{self, About, Accuracies, Asking, Measure};
+use enas_run::model::{self, Accuracies, EvalOptions, Measure, ModelMetadata};
 use enas_run::network::{Network, cells, input_of};
-use enas_run::non_finite::{self, Symptom, explain, finite};
+use enas_run::non_finite::{self, NonFinite, explain, finite};
 
 pub use self::outcome::{Ended, Refit, TrainOutcome};
 use self::progress::Progress;
-pub(crate) use self::progress::whole;
+pub(crate) use self::progress::full_rate;
 use self::refit::{Measured, fitted_images};
-use crate::annealing::{self, Position};
+use crate::annealing::{self, SchedulePosition};
 use crate::epoch::{epoch_plan, steps_per_epoch};
-use crate::observer::{EpochSummary, Event, Observer, Place};
+use crate::observer::{EpochSummary, Event, Observer, Position};
 use crate::refine::{self, Refinement};
-use crate::session::{Session, is_possible};
+use crate::session::{Session, check_position};
 
 /// Trains a network with weights of its own for `arc` and writes `model.safetensors`.
 ///
@@ -171,7 +171,7 @@ impl<'a> Training<'a> {
     /// Handles the first divergence: restores the end of the last epoch and lowers the learning rate. Returns every
     /// other error, and a second divergence.
     fn go_back(&mut self, error: Error) -> Result<()> {
-        let found = non_finite::first(error, self.at.lr_factor < whole())?;
+        let found = non_finite::recoverable(error, self.at.lr_factor < full_rate())?;
         let checkpoint = self.session.go_back::<Progress>(&found, self.at.epoch)?;
         let (mut at, tensors) = match checkpoint {
             Some(checkpoint) => (checkpoint.progress, checkpoint.tensors),
@@ -192,11 +192,11 @@ impl<'a> Training<'a> {
         self.at = at;
         let fitted = fitted_images(self.data, self.config.refit.images, self.at.measured.is_some())?;
         self.train = Source::of(&fitted, &self.child)?;
-        self.session.save(State { progress: self.at.clone(), tensors }, Moment::Landmark)
+        self.session.save(State { progress: self.at.clone(), tensors }, SaveReason::Forced)
     }
 
     /// The error for a step with this symptom. The step changed no weights.
-    fn diverged(&self, symptom: Symptom, step: &Step) -> Error {
+    fn diverged(&self, symptom: NonFinite, step: &Step) -> Error {
         let epoch = self.at.epoch;
         let train = self.train.split();
         let plan = epoch_plan(train, epoch, &self.config.run, self.at.step);
@@ -217,7 +217,7 @@ impl<'a> Training<'a> {
             // Prefetch: the next batch is prepared while a GPU computes this step.
             let meanwhile = &mut || next = batches.next();
             let stats = self.child.train_on(self.arc, batch.examples(), &step, meanwhile)?;
-            if let Some(symptom) = Symptom::of_step(&stats) {
+            if let Some(symptom) = NonFinite::of_step(&stats) {
                 return Err(self.diverged(symptom, &step));
             }
             if self.config.run.ema_decay > 0.0 {
@@ -241,7 +241,7 @@ impl<'a> Training<'a> {
     }
 
     /// Says that the time limit ends an epoch early.
-    fn report_time_limit(&self, Place { epoch, step, .. }: Place) {
+    fn report_time_limit(&self, Position { epoch, step, .. }: Position) {
         if self.at.measured.is_some() {
             // Refits are planned to end like this.
             tracing::info!("the time limit ends the refit in epoch {epoch}, step {step}");
@@ -256,9 +256,9 @@ impl<'a> Training<'a> {
         let path = self.session.run.model_path();
         if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
             self.refine()?;
-            let (classes, asking) = (&self.data.classes, self.asking());
+            let (classes, eval_options) = (&self.data.classes, self.eval_options());
             let accuracy =
-                model::evaluate((&self.child, self.arc), classes, &self.valid, asking)?.0.accuracy();
+                model::evaluate((&self.child, self.arc), classes, &self.valid, eval_options)?.0.accuracy();
             model::save(&path, &self.child, &self.about(accuracy))?;
         }
         Err(stopped)
@@ -312,7 +312,7 @@ impl<'a> Training<'a> {
         if turns {
             self.turn_to_refit()?;
         }
-        let moment = if is_over || turns { Moment::Landmark } else { Moment::EndOfEpoch };
+        let moment = if is_over || turns { SaveReason::Forced } else { SaveReason::EndOfEpoch };
         self.session.save(State { progress: self.at.clone(), tensors }, moment)
     }
 
@@ -328,8 +328,8 @@ impl<'a> Training<'a> {
 
     /// Measures the network on the validation split, writes the model file if this epoch is kept, and reports.
     fn measure(&mut self) -> Result<()> {
-        let (classes, asking) = (&self.data.classes, self.asking());
-        let (seen, symptom) = model::evaluate((&self.child, self.arc), classes, &self.valid, asking)?;
+        let (classes, eval_options) = (&self.data.classes, self.eval_options());
+        let (seen, symptom) = model::evaluate((&self.child, self.arc), classes, &self.valid, eval_options)?;
         if let Some(symptom) = symptom {
             return Err(symptom.at(self.at.epoch + 1, self.at.step).into());
         }
@@ -434,16 +434,16 @@ impl<'a> Training<'a> {
             params: child.n_params(),
             macs: child.macs(arc)?,
         };
-        session.run.log("result", outcome.epochs, &outcome.facts(config.metric))?;
+        session.run.log("result", outcome.epochs, &outcome.result_summary(config.metric))?;
         session.run.conclude()?;
         // Written last: this file marks the run as finished.
-        session.run.write_best_arc(arc, &outcome.facts(config.metric))?;
+        session.run.write_best_arc(arc, &outcome.result_summary(config.metric))?;
         session.observer.event(&Event::Finished { valid_accuracy });
         Ok(outcome)
     }
 
-    fn about(&self, valid: f64) -> About {
-        About {
+    fn about(&self, valid: f64) -> ModelMetadata {
+        ModelMetadata {
             enas_model: model::FORMAT,
             version: env!("CARGO_PKG_VERSION").into(),
             arc: self.arc.clone(),
@@ -473,7 +473,7 @@ impl<'a> Training<'a> {
     fn lr(&self, step: u64) -> f32 {
         let before = self.epochs_before();
         let (epoch, epochs) = (self.at.epoch - before, self.end_of_part() - before);
-        let at = Position { epoch, epochs, step, steps: self.steps() };
+        let at = SchedulePosition { epoch, epochs, step, steps: self.steps() };
         let (schedule, (budget, spent)) = (self.schedule(), self.clock());
         let share = budget.share(spent, self.reserve());
         let by_time = share.and_then(|share| annealing::lr_by_time(&schedule, share, at));
@@ -487,8 +487,8 @@ impl<'a> Training<'a> {
         MemoryPlan::infer_batch(self.session.run.memory(), self.config.run.eval_batch)
     }
 
-    fn asking(&self) -> Asking {
-        Asking { eval_batch: self.eval_batch(), tta: self.config.run.tta }
+    fn eval_options(&self) -> EvalOptions {
+        EvalOptions { eval_batch: self.eval_batch(), tta: self.config.run.tta }
     }
 
     fn steps(&self) -> u64 {
@@ -505,7 +505,7 @@ impl<'a> Training<'a> {
 fn restore(session: &mut Session<'_>, child: &mut Network) -> Result<Option<Progress>> {
     let Some(checkpoint) = session.run.restore::<Progress>()? else { return Ok(None) };
     let Progress { epoch, epochs, step, .. } = checkpoint.progress;
-    is_possible(session.run.dir(), epoch, epochs, step)?;
+    check_position(session.run.dir(), epoch, epochs, step)?;
     child.load(&checkpoint.tensors)?;
     Ok(Some(checkpoint.progress))
 }

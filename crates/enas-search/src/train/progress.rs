@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Ended;
 use super::refit::Measured;
-use crate::observer::Place;
-use crate::session::Tally;
+use crate::observer::Position;
+use crate::session::RunningMean;
 
 /// Position of a training.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub(super) struct Progress {
     pub(super) step: u64,
     /// Wall time of the run when the epoch began, in seconds.
     pub(super) epoch_began: f64,
-    pub(super) tally: Tally,
+    pub(super) tally: RunningMean,
     pub(super) best_valid_accuracy: f64,
     /// The best macro-F1 so far, if it decides which epoch is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +36,7 @@ pub(super) struct Progress {
     #[serde(default)]
     pub(super) since_best: u64,
     /// Factor on the learning rate: 1, or [`LOWERED`](enas_run::divergence::LOWERED) after the run went back.
-    #[serde(default = "whole")]
+    #[serde(default = "full_rate")]
     pub(super) lr_factor: f32,
 }
 
@@ -45,7 +45,7 @@ fn is_zero(epochs: &u64) -> bool {
 }
 
 /// The learning-rate factor of runs that have not gone back.
-pub(crate) fn whole() -> f32 {
+pub(crate) fn full_rate() -> f32 {
     1.0
 }
 
@@ -60,12 +60,12 @@ impl Progress {
             epoch: 0,
             step: 0,
             epoch_began: 0.0,
-            tally: Tally::default(),
+            tally: RunningMean::default(),
             best_valid_accuracy: 0.0,
             best_macro_f1: None,
             train_loss: 0.0,
             since_best: 0,
-            lr_factor: whole(),
+            lr_factor: full_rate(),
         }
     }
 
@@ -80,11 +80,11 @@ impl Progress {
 
     pub(super) fn next_epoch(&mut self, epochs: u64, seconds: f64) {
         (self.epochs, self.epoch, self.step, self.epoch_began) = (epochs, self.epoch + 1, 0, seconds);
-        self.tally = Tally::default();
+        self.tally = RunningMean::default();
     }
 
     /// The step just completed, counted for display; `steps` is the length of the epoch.
-    pub(super) fn place(&self, steps: u64) -> Place {
-        Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
+    pub(super) fn place(&self, steps: u64) -> Position {
+        Position { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
     }
 }

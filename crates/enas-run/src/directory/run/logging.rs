@@ -7,7 +7,7 @@ use super::Run;
 use crate::directory::files::write_arc;
 use crate::error::Result;
 use crate::log::jsonl;
-use crate::log::tensorboard::{Events, Mark};
+use crate::log::tensorboard::{Events, EventsOffset};
 
 impl Run {
     /// Appends an event to `metrics.jsonl` and its numbers to the TensorBoard log. `step` counts the events of this
@@ -19,7 +19,7 @@ impl Run {
     }
 
     /// Flushes the TensorBoard log.
-    pub(crate) fn flush_events(&mut self) -> Result<Option<Mark>> {
+    pub(crate) fn flush_events(&mut self) -> Result<Option<EventsOffset>> {
         self.events.as_mut().map(Events::flush).transpose()
     }
 
@@ -37,7 +37,7 @@ impl Run {
     }
 
     /// Removes events after `known` from the TensorBoard log. `metrics.jsonl` keeps everything.
-    pub fn forget_events(&mut self, known: Option<Mark>) -> Result<()> {
+    pub fn forget_events(&mut self, known: Option<EventsOffset>) -> Result<()> {
         self.flush_events()?;
         // Closed first, because some systems cannot remove open files.
         self.events = None;

@@ -14,7 +14,7 @@ use crate::files::safetensors::NamedTensor;
 use crate::memory::MemoryPlan;
 use crate::model::{Model, warm_start};
 use crate::network::{GPU, Network};
-use crate::setting_change::Change;
+use crate::setting_change::SettingChange;
 
 impl Run {
     /// The configuration that the run was started with.
@@ -24,7 +24,7 @@ impl Run {
     /// - [`crate::Error::Config`] if the file was edited and is now invalid.
     /// - [`crate::Error::SettingsChanged`] if it was edited so that the results would change.
     pub fn config<C: Settings>(&self) -> Result<C> {
-        let config = self.record().config()?;
+        let config = self.reader().config()?;
         self.changes(&config)?;
         Ok(config)
     }
@@ -44,7 +44,7 @@ impl Run {
     /// [`crate::Error::SettingsChanged`] with every other difference; errors of [`Run::config`].
     pub fn adopt<C: Settings>(&mut self, asked: &C) -> Result<()> {
         let changes = self.changes(asked)?;
-        for Change { key, of_run, asked } in &changes {
+        for SettingChange { key, of_run, asked } in &changes {
             tracing::info!("{key} is {asked} from now on; it was {of_run}");
         }
         if changes.is_empty() && self.manifest.settings.is_some() {
@@ -57,10 +57,10 @@ impl Run {
     }
 
     /// The permitted differences from the settings of the run.
-    fn changes<C: Settings>(&self, asked: &C) -> Result<Vec<Change>> {
+    fn changes<C: Settings>(&self, asked: &C) -> Result<Vec<SettingChange>> {
         let of_run = match &self.manifest.settings {
             Some(settings) if C::KIND == self.manifest.kind => settings_diff::completed::<C>(settings),
-            _ => settings_diff::plain(&self.record().config::<C>()?),
+            _ => settings_diff::plain(&self.reader().config::<C>()?),
         };
         settings_diff::accept(&self.dir, &of_run, &settings_diff::plain(asked))
     }
