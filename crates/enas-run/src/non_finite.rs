@@ -89,7 +89,7 @@ impl NonFinite {
 pub fn finite(tensors: Vec<NamedTensor>, epoch: u64, step: u64) -> Result<Vec<NamedTensor>> {
     match NonFinite::of_tensors(&tensors)? {
         None => Ok(tensors),
-        Some(symptom) => Err(symptom.at(epoch, step).into()),
+        Some(non_finite) => Err(non_finite.at(epoch, step).into()),
     }
 }
 

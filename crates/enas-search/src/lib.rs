@@ -1,8 +1,9 @@
 //! ENAS as readable loops, [`search()`] and [`train()`], with a durable run directory.
 //!
-//! This crate combines the child network, the controller and the data. It owns the loops, the metrics
-//! ([`Evaluation`], [`Selection`]), the files ([`Run`], [`Model`]) and the settings ([`SearchConfig`],
-//! [`TrainConfig`]). It prints nothing: progress goes to an [`Observer`], warnings to `tracing`.
+//! This crate combines the child network, the controller and the data. It owns the loops and what they choose
+//! ([`Selection`], [`SearchOutcome`], [`TrainOutcome`]); the files ([`Run`], [`Model`]), the settings ([`SearchConfig`],
+//! [`TrainConfig`]) and the metrics ([`Evaluation`]) are those of [`enas_run`]. It prints nothing: progress goes to an
+//! [`Observer`], warnings to `tracing`.
 //!
 //! The search follows Pham et al. (ICML 2018, arXiv:1802.03268, section 2.2): phase 1 trains the shared weights ω,
 //! phase 2 the parameters θ of the policy.

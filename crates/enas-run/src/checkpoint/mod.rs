@@ -2,15 +2,16 @@
 //! that marks the end of an epoch.
 
 pub mod interval;
+mod numbered;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use self::numbered::{AT_END, Numbered, SUFFIX, not_kept, numbered};
 use crate::error::{Error, Result};
 use crate::files::checksum::Checksum;
 use crate::files::safetensors::{self, NamedTensor};
@@ -20,12 +21,8 @@ use crate::log::tensorboard::EventsOffset;
 const FORMAT: u32 = 2;
 /// The oldest version that can be read. It had no checksum.
 const OLDEST: u32 = 1;
-/// Number of checkpoints kept: the newest may be damaged by a full disk or a power failure.
-const KEPT: usize = 2;
 /// Key of the JSON text in the file's metadata.
 const KEY: &str = "checkpoint";
-/// Suffix, after the number, in the names of checkpoints at the end of an epoch.
-const AT_END: &str = "-epoch";
 
 /// The state of a run. `P` is the position type of its loop.
 #[derive(Debug)]
@@ -197,48 +194,6 @@ impl Encoded {
         }
         Ok(path)
     }
-}
-
-const SUFFIX: &str = ".safetensors";
-
-/// A checkpoint file.
-struct Numbered {
-    number: u64,
-    ends_epoch: bool,
-    path: PathBuf,
-}
-
-/// The checkpoints in a directory, oldest first; empty if the directory does not exist.
-fn numbered(dir: &Path) -> Result<Vec<Numbered>> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(Error::io("cannot read", dir, source)),
-    };
-    let parse = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
-        let (number, ends_epoch) = name.strip_suffix(AT_END).map_or((name, false), |number| (number, true));
-        // The next number must be representable too.
-        let number = number.parse().ok().filter(|n| *n < u64::MAX)?;
-        Some(Numbered { number, ends_epoch, path })
-    };
-    let mut found: Vec<_> = entries.filter_map(|entry| parse(entry.ok()?.path())).collect();
-    found.sort_by_key(|file| file.number);
-    Ok(found)
-}
-
-/// The `older` files (oldest first) that need not be kept once a new one exists.
-fn not_kept(older: Vec<Numbered>, new_ends_epoch: bool) -> Vec<PathBuf> {
-    let mut needs_end = !new_ends_epoch;
-    let mut superfluous = Vec::new();
-    for (age, file) in older.into_iter().rev().enumerate() {
-        let is_needed = age + 1 < KEPT || (needs_end && file.ends_epoch);
-        needs_end &= !file.ends_epoch;
-        if !is_needed {
-            superfluous.push(file.path);
-        }
-    }
-    superfluous
 }
 
 fn remove_damaged(path: &Path) {

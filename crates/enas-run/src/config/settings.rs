@@ -8,7 +8,7 @@ use super::presets::Preset;
 use super::run::RunConfig;
 use crate::error::{ConfigError, Result};
 
-/// The settings of one command: [`SearchConfig`] or [`TrainConfig`].
+/// The settings of one command: [`SearchConfig`](super::SearchConfig) or [`TrainConfig`](super::TrainConfig).
 pub trait Settings: Serialize + DeserializeOwned + Clone {
     /// The command that these settings belong to.
     const KIND: Kind;

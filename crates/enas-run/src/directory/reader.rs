@@ -221,6 +221,9 @@ impl RunReader {
     }
 
     /// Refuses a data set other than the one the run was started with.
+    ///
+    /// # Errors
+    /// [`Error::RunDirectory`] with the differing files.
     pub fn check_data(&self, data: &Dataset) -> Result<()> {
         self.expected().check(data)
     }

@@ -151,6 +151,9 @@ impl MemoryPlan {
     }
 
     /// Loads with `load`, which receives how to store the images.
+    ///
+    /// # Errors
+    /// Errors of `load`.
     pub fn load_by(&self, load: impl FnOnce(Holding) -> Result<Dataset>) -> Result<Dataset> {
         self.begin();
         let loaded = load(self.holding)?;

@@ -47,7 +47,10 @@ pub(super) fn check(network: &Network, classes: &[String], split: &Split) -> Res
     Ok(())
 }
 
-/// Predictions on a whole split with moving statistics, and a symptom if any class score was not finite.
+/// Predictions on a whole split with moving statistics, and the first class score that was not finite.
+///
+/// # Errors
+/// [`Error::Mismatch`] if the images have another size or the split has more classes; errors of reading the images.
 pub fn evaluate(
     (network, arch): (&Network, &Arch),
     classes: &[String],
@@ -55,13 +58,13 @@ pub fn evaluate(
     eval_options: EvalOptions,
 ) -> Result<(Evaluation, Option<NonFinite>)> {
     check(network, classes, source.split())?;
-    let (mut evaluation, mut symptom) = (Evaluation::new(classes), None);
+    let (mut evaluation, mut non_finite) = (Evaluation::new(classes), None);
     each_batch((network, arch), source, eval_options, |logits, labels| {
         let found = NonFinite::of_logits(logits)?;
-        symptom = symptom.take().or(found);
+        non_finite = non_finite.take().or(found);
         evaluation.count(logits, labels)
     })?;
-    Ok((evaluation, symptom))
+    Ok((evaluation, non_finite))
 }
 
 /// Calls `take` with logits `[n, classes]` and labels `[n]` of a whole split, batch by batch in stored order.

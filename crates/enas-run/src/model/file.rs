@@ -174,6 +174,9 @@ impl Model {
     }
 
     /// All tensors of the network.
+    ///
+    /// # Errors
+    /// As [`Network::weights`].
     pub fn weights(&self) -> Result<Vec<safetensors::NamedTensor>> {
         self.network.weights()
     }

@@ -114,6 +114,9 @@ impl Model {
 
 /// Completes a model file with the temperature and the test accuracy. Returns the accuracy on the validation split
 /// and the predictions on the test split. Computes on `gpu` if there is one, `eval_batch` images at a time.
+///
+/// # Errors
+/// [`Error::File`] or [`Error::Io`] if the file cannot be read or written; errors of reading the images and of the GPU.
 pub fn conclude(
     path: &Path,
     data: &Dataset,

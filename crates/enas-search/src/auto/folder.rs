@@ -15,16 +15,15 @@
 //! ```
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use enas_data::{Dataset, Fingerprint};
+use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
-use enas_run::auto::{AUTO, AutoPhase, AutoPlan, Preparation, SearchWhen};
+use enas_run::auto::{AUTO, AutoPhase, AutoPlan, Preparation};
 use enas_run::choice::Choice;
-use enas_run::config::{ConfigBuilder, SearchConfig, TimeLimit, TrainConfig};
+use enas_run::config::{ConfigBuilder, SearchConfig, TrainConfig};
 use enas_run::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
 use enas_run::directory::data_identity::{self, Expected};
 use enas_run::directory::files::{MEASURED, MODEL, PICTURES, SPLIT, write_config, write_json};
@@ -33,13 +32,11 @@ use enas_run::directory::run::Run;
 use enas_run::directory::settings_diff;
 use enas_run::error::{Error, Result};
 use enas_run::files::atomic;
-use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
 use enas_run::memory::MemoryPlan;
 use enas_run::model::Model;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::config::AutoConfig;
+use super::file::{AutoFile, StoredSettings, read};
 
 const SEARCH: &str = "search.toml";
 const TRAIN: &str = "train.toml";
@@ -54,41 +51,6 @@ pub struct AutoRun {
     gpu: Option<Gpu>,
     _lock: Lock,
     memory: Option<MemoryPlan>,
-}
-
-/// The contents of `auto.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct AutoFile {
-    version: String,
-    data: String,
-    fingerprint: Fingerprint,
-    time: TimeLimit,
-    /// Seconds that the caller reserves for its own work at the end.
-    finish: f64,
-    /// When the run searches. Absent in runs of early versions, which always did.
-    #[serde(default)]
-    search_when: SearchWhen,
-    /// Whether the size of the network is fitted to the time limit.
-    #[serde(default)]
-    fits_network: bool,
-    /// Wall time of earlier sessions, in seconds.
-    seconds: f64,
-    plan: Option<AutoPlan>,
-    /// Wall time until the plan was made, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    prepared_seconds: Option<f64>,
-    /// What was done before the first phase, for readers of the folder.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    preparation: Option<Preparation>,
-    /// All settings, for the detection of changes of either file. Absent in runs of early versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    settings: Option<StoredSettings>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct StoredSettings {
-    search: Value,
-    train: Value,
 }
 
 impl AutoRun {
@@ -339,26 +301,4 @@ impl AutoRun {
 fn deliver(from: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(from).map_err(|source| Error::io("cannot read", from, source))?;
     atomic::write(to, &[&bytes])
-}
-
-/// Reads `auto.json` in `dir`.
-fn read(dir: &Path) -> Result<AutoFile> {
-    let path = dir.join(AUTO);
-    let text = match read_plain_text(&path, SMALL_FILE) {
-        Ok(text) => text,
-        Err(e)
-            if matches!(
-                e.kind(),
-                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
-            ) =>
-        {
-            let problem = format!("this is not the folder of an automatic run: it has no {AUTO}");
-            return Err(Error::RunDirectory { path: dir.to_owned(), problem });
-        }
-        Err(source) => return Err(Error::io("cannot read", &path, source)),
-    };
-    serde_json::from_str(&text).map_err(|e| Error::File {
-        path,
-        problem: format!("not of this version ({e}); resume with the version that started the run"),
-    })
 }

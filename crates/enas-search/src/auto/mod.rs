@@ -2,6 +2,7 @@
 
 mod config;
 mod costs;
+mod file;
 mod folder;
 mod network;
 mod plan;
@@ -345,7 +346,6 @@ fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use enas_run::auto::SearchWhen;
-
 
     #[test]
     fn a_search_needs_images_and_steps() {

@@ -36,8 +36,8 @@ impl Search<'_> {
             let scored: Vec<(Arch, f64)> = arcs.into_iter().zip(scores).collect();
             self.strategy.observe(&scored); // θ moves along ∇_θ E[R(m, ω)]
             let stats = self.strategy.take_update()?;
-            let symptom = stats.as_ref().and_then(NonFinite::of_update);
-            let stats = self.healthy(symptom, stats, self.at.step + 1)?;
+            let non_finite = stats.as_ref().and_then(NonFinite::of_update);
+            let stats = self.healthy(non_finite, stats, self.at.step + 1)?;
             self.at.step += 1;
             let of_step = OfStep::new(&scored, &accuracies, stats.as_ref());
             self.at.policy.add(&scored, &of_step);

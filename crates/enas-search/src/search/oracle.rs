@@ -49,8 +49,8 @@ impl SharedWeights<'_> {
         let mut dropout = self.seed.stream("search/reward-dropout", &position);
         let dropout = self.reward.dropout.then_some(&mut dropout);
         let logits = self.child.logits(arc, batch.images(), self.child.norm_of_scores(), dropout)?;
-        if let Some(symptom) = NonFinite::of_logits(&logits)? {
-            return Err(symptom.at(epoch + 1, step + 1).into());
+        if let Some(non_finite) = NonFinite::of_logits(&logits)? {
+            return Err(non_finite.at(epoch + 1, step + 1).into());
         }
         let mut seen = Evaluation::new(&self.data.classes);
         seen.count(&logits, &batch.labels)?;

@@ -16,6 +16,10 @@ use crate::log::tensorboard::{Events, EventsOffset};
 impl Run {
     /// Loads the newest checkpoint; `None` at the start of a run. Removes log entries that are later than the
     /// checkpoint.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] if no checkpoint is intact or the newest one is of another version or kind of run;
+    /// [`crate::Error::Io`] if the logs cannot be shortened.
     pub fn restore<P: Serialize + DeserializeOwned>(&mut self) -> Result<Option<Checkpoint<P>>> {
         let checkpoint = Checkpoint::newest(&self.checkpoints())?;
         self.earlier = checkpoint.as_ref().map_or(0.0, |c| c.seconds);
@@ -29,6 +33,9 @@ impl Run {
 
     /// Writes a checkpoint and returns its path. The end of an epoch is only held in memory if the last checkpoint is
     /// too recent to justify the cost of another one. `began` is when the caller started to collect the state.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`] if it cannot be written; all earlier checkpoints then still exist.
     pub fn save<P: Serialize + DeserializeOwned>(
         &mut self,
         state: State<P>,
@@ -56,6 +63,9 @@ impl Run {
     }
 
     /// The checkpoint at the end of the last of `complete` epochs; `None` if no epoch is complete.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore).
     pub fn end_of_last_epoch<P: Serialize + DeserializeOwned>(
         &mut self,
         complete: u64,

@@ -156,6 +156,9 @@ impl Run {
     }
 
     /// Refuses a data set other than the one the run was started with.
+    ///
+    /// # Errors
+    /// [`crate::Error::RunDirectory`] with the differing files.
     pub fn check_data(&self, data: &Dataset) -> Result<()> {
         self.reader().check_data(data)
     }

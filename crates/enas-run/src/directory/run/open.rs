@@ -49,7 +49,7 @@ impl Run {
         Self::create(out, config, Manifest::new(data, Some(arc.into()), config), data)
     }
 
-    /// Opens a run to continue it. Pass it to [`crate::search()`] or [`crate::train()`] with its own [`Run::config`]
+    /// Opens a run to continue it. Pass it to `search` or `train` of `enas-search` with its own [`Run::config`]
     /// (and [`Run::arc`]) and the same data.
     ///
     /// # Errors

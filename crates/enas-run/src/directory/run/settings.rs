@@ -109,11 +109,17 @@ impl Run {
     }
 
     /// [`set_start`](Self::set_start) with a network that was chosen already.
+    ///
+    /// # Errors
+    /// As [`set_start`](Self::set_start).
     pub fn copy_start(&mut self, model: &Path) -> Result<()> {
         Model::load(model)?.save_copy(&self.dir.join(START))
     }
 
     /// The weights for a warm start; `None` without one.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] or [`crate::Error::Io`] if the model cannot be read.
     pub fn start(&self) -> Result<Option<Vec<NamedTensor>>> {
         let path = self.dir.join(START);
         if !path.exists() {
