@@ -77,19 +77,19 @@ impl ConfigBuilder {
         Ok(config)
     }
 
-    fn source<C: Settings>(&self) -> Result<Source> {
+    fn source<C: Settings>(&self) -> Result<ConfigSource> {
         match &self.base {
             Base::Preset(name) => {
                 let preset = Preset::named(name)?;
-                Ok(Source {
+                Ok(ConfigSource {
                     name: format!("preset {name}"),
                     text: C::of_preset(preset).to_owned(),
                     is_file: false,
                 })
             }
-            Base::File(path) => Source::read(path),
+            Base::File(path) => ConfigSource::read(path),
             Base::Text { name, text } => {
-                Ok(Source { name: name.clone(), text: text.clone(), is_file: false })
+                Ok(ConfigSource { name: name.clone(), text: text.clone(), is_file: false })
             }
         }
     }
@@ -110,13 +110,13 @@ impl Preset {
 }
 
 /// A configuration text and its name in messages.
-struct Source {
+struct ConfigSource {
     name: String,
     text: String,
     is_file: bool,
 }
 
-impl Source {
+impl ConfigSource {
     fn read(path: &Path) -> Result<Self> {
         let text = read_text(path, SMALL_FILE).map_err(|source| Error::Io {
             action: "cannot read the configuration",

@@ -9,7 +9,7 @@ use enas_rng::Seed;
 use serde::Deserialize;
 
 use crate::config::{ConfigBuilder, Settings};
-use crate::directory::data_identity::Expected;
+use crate::directory::data_identity::ExpectedData;
 use crate::directory::files::{
     BEST_ARC, CONFIG, MANIFEST, MEASURED, MODEL, read_arc, read_arch, stored_split,
 };
@@ -228,8 +228,8 @@ impl RunReader {
         self.expected().check(data)
     }
 
-    fn expected(&self) -> Expected<'_> {
+    fn expected(&self) -> ExpectedData<'_> {
         let Manifest { data: name, fingerprint, .. } = &self.manifest;
-        Expected { dir: &self.dir, name, fingerprint, or_else: ", or say by --data where they are now" }
+        ExpectedData { dir: &self.dir, name, fingerprint, or_else: ", or say by --data where they are now" }
     }
 }

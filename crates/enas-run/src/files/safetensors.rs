@@ -78,7 +78,7 @@ const MAX_HEADER: u64 = 32 << 20;
 
 /// A file whose header has been read and fits its length. The tensors are still on disk.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct OpenFile {
     /// The metadata by key, without the checksum.
     pub(crate) metadata: BTreeMap<String, String>,
     path: PathBuf,
@@ -101,7 +101,7 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) fn open(path: &Path) -> Result<Opened> {
+pub(crate) fn open(path: &Path) -> Result<OpenFile> {
     let refuse = |problem: String| damaged(path, &problem);
     let io = |source| Error::Io { action: "cannot read", path: path.to_owned(), source };
     let mut file = File::open(path).map_err(io)?;
@@ -139,7 +139,7 @@ pub(crate) fn open(path: &Path) -> Result<Opened> {
     let mut metadata: BTreeMap<_, _> = header.metadata().clone().unwrap_or_default().into_iter().collect();
     metadata.remove(checksum::KEY);
     let checksum = checksum::Check::begin(length, &text);
-    Ok(Opened { metadata, path: path.to_owned(), file, header, checksum })
+    Ok(OpenFile { metadata, path: path.to_owned(), file, header, checksum })
 }
 
 fn damaged(path: &Path, problem: &str) -> Error {
@@ -148,7 +148,7 @@ fn damaged(path: &Path, problem: &str) -> Error {
     Error::File { path: path.to_owned(), problem }
 }
 
-impl Opened {
+impl OpenFile {
     /// Number of F32 values in the file.
     pub(crate) fn numbers(&self) -> usize {
         self.header.data_len() / 4

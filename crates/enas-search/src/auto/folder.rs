@@ -25,7 +25,7 @@ use enas_run::auto::{AUTO, AutoPhase, AutoPlan, Preparation};
 use enas_run::choice::Choice;
 use enas_run::config::{ConfigBuilder, SearchConfig, TrainConfig};
 use enas_run::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
-use enas_run::directory::data_identity::{self, Expected};
+use enas_run::directory::data_identity::{self, ExpectedData};
 use enas_run::directory::files::{MEASURED, MODEL, PICTURES, SPLIT, write_config, write_json};
 use enas_run::directory::lock::Lock;
 use enas_run::directory::run::Run;
@@ -69,7 +69,7 @@ impl AutoRun {
         write_config(&dir.join(SEARCH), &config.search)?;
         write_config(&dir.join(TRAIN), &config.train)?;
         write_json(&dir.join(SPLIT), &data.split_file())?;
-        data_identity::keep(&dir, data)?;
+        data_identity::store(&dir, data)?;
         let (search, train) = (settings_diff::plain(&config.search), settings_diff::plain(&config.train));
         let about = AutoFile {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -143,9 +143,9 @@ impl AutoRun {
         self.expected().find(&config.search.data)
     }
 
-    fn expected(&self) -> Expected<'_> {
+    fn expected(&self) -> ExpectedData<'_> {
         let AutoFile { data: name, fingerprint, .. } = &self.about;
-        Expected { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" }
+        ExpectedData { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" }
     }
 
     /// Continues with the settings `asked`. Phases that have begun keep the settings they began with.

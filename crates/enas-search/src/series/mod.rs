@@ -149,7 +149,7 @@ impl SeriesRun {
         };
         write_config(&dir.join(TRAIN), config)?;
         write_json(&dir.join(SPLIT), &data.split_file())?;
-        data_identity::keep(&dir, data)?;
+        data_identity::store(&dir, data)?;
         let run = Self { dir, about, gpu: None, memory: None, before: Duration::ZERO, _lock: lock };
         // Written last: this file marks the folder as a series.
         run.save()?;

@@ -82,7 +82,7 @@ impl Run {
         };
         write_config(&dir.join(CONFIG), config)?;
         write_json(&dir.join(SPLIT), &data.split_file())?;
-        data_identity::keep(&dir, data)?;
+        data_identity::store(&dir, data)?;
         let checkpoints = dir.join(CHECKPOINTS);
         fs::create_dir_all(&checkpoints)
             .map_err(|source| Error::io("cannot create", &checkpoints, source))?;

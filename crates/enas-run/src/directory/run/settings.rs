@@ -25,7 +25,7 @@ impl Run {
     /// - [`crate::Error::SettingsChanged`] if it was edited so that the results would change.
     pub fn config<C: Settings>(&self) -> Result<C> {
         let config = self.reader().config()?;
-        self.changes(&config)?;
+        self.permitted_changes(&config)?;
         Ok(config)
     }
 
@@ -34,7 +34,7 @@ impl Run {
     /// # Errors
     /// As [`Run::adopt`].
     pub fn accepts<C: Settings>(&self, asked: &C) -> Result<()> {
-        self.changes(asked).map(drop)
+        self.permitted_changes(asked).map(drop)
     }
 
     /// Continues with the settings `asked`. They may differ from those of the run only where results do not depend on
@@ -43,7 +43,7 @@ impl Run {
     /// # Errors
     /// [`crate::Error::SettingsChanged`] with every other difference; errors of [`Run::config`].
     pub fn adopt<C: Settings>(&mut self, asked: &C) -> Result<()> {
-        let changes = self.changes(asked)?;
+        let changes = self.permitted_changes(asked)?;
         for SettingChange { key, of_run, asked } in &changes {
             tracing::info!("{key} is {asked} from now on; it was {of_run}");
         }
@@ -57,7 +57,7 @@ impl Run {
     }
 
     /// The permitted differences from the settings of the run.
-    fn changes<C: Settings>(&self, asked: &C) -> Result<Vec<SettingChange>> {
+    fn permitted_changes<C: Settings>(&self, asked: &C) -> Result<Vec<SettingChange>> {
         let of_run = match &self.manifest.settings {
             Some(settings) if C::KIND == self.manifest.kind => settings_diff::completed::<C>(settings),
             _ => settings_diff::plain(&self.reader().config::<C>()?),
