@@ -6,7 +6,7 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use enas_arc::Arc;
-use enas_search::{Layers, Run, TrainConfig};
+use enas_search::{ConfigBuilder, Run, TrainConfig};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -193,7 +193,7 @@ fn models() {
         "child.nodes=1",
         "child.aux_head=off",
     ];
-    let layers = settings.iter().fold(Layers::preset("quick"), |layers, setting| layers.set(*setting));
+    let layers = settings.iter().fold(ConfigBuilder::preset("quick"), |layers, setting| layers.set(*setting));
     let config: TrainConfig = layers.load().expect("the settings are valid");
     let data = enas_data::load(&config.data, config.run.seed()).expect("the digits are built in");
     let folder = tempfile::tempdir().expect("temporary files can be made");

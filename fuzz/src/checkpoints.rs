@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use enas_data::Dataset;
-use enas_search::{Error, Event, Layers, Observer, Run, SearchConfig};
+use enas_search::{Error, Event, ConfigBuilder, Observer, Run, SearchConfig};
 use sha2::{Digest, Sha256};
 
 use crate::place;
@@ -63,7 +63,7 @@ const SETTINGS: [&str; 13] = [
 
 impl Subject {
     fn new() -> Self {
-        let layers = SETTINGS.iter().fold(Layers::preset("quick"), |layers, setting| layers.set(*setting));
+        let layers = SETTINGS.iter().fold(ConfigBuilder::preset("quick"), |layers, setting| layers.set(*setting));
         let config: SearchConfig = layers.load().expect("the settings are valid");
         let data = enas_data::load(&config.data, config.run.seed()).expect("the digits are built in");
         let dir = place::folder().join("run");

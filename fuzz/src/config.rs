@@ -1,6 +1,6 @@
 //! Settings: files, and assignments on top of them.
 
-use enas_search::{Layers, SearchConfig, Settings, TrainConfig};
+use enas_search::{ConfigBuilder, SearchConfig, Settings, TrainConfig};
 
 use crate::place;
 
@@ -11,7 +11,7 @@ pub fn config(data: &[u8]) {
     let (file, assignments) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let path = place::file("config.toml", file);
     let assignments = String::from_utf8_lossy(assignments);
-    for base in [Layers::file(path), Layers::preset("quick")] {
+    for base in [ConfigBuilder::file(path), ConfigBuilder::preset("quick")] {
         let layers = assignments.lines().take(20).fold(base, |layers, line| layers.set(line));
         unchanged(layers.load::<SearchConfig>().ok());
         unchanged(layers.load::<TrainConfig>().ok());
@@ -22,6 +22,6 @@ fn unchanged<C: Settings>(config: Option<C>) {
     let Some(config) = config else { return };
     let text = toml::to_string(&config).expect("settings are plain data");
     let again: C =
-        Layers::file(place::file("again.toml", text.as_bytes())).load().expect("it was accepted before");
+        ConfigBuilder::file(place::file("again.toml", text.as_bytes())).load().expect("it was accepted before");
     assert_eq!(toml::to_string(&again).expect("settings are plain data"), text);
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use enas_data::Config;
 use enas_rng::Seed;
-use enas_search::{AutoRun, Record, Run, SearchConfig, TrainConfig};
+use enas_search::{AutoRun, RunReader, Run, SearchConfig, TrainConfig};
 
 use crate::place;
 
@@ -26,7 +26,7 @@ pub fn records(data: &[u8]) {
     for (name, bytes) in names.iter().zip(data.split(|&byte| byte == 0)) {
         place::file(&format!("run/{name}"), bytes);
     }
-    if let Ok(record) = Record::open(&dir) {
+    if let Ok(record) = RunReader::open(&dir) {
         let _ = record.best_arc();
         let _ = record.config::<SearchConfig>();
         let _ = record.config::<TrainConfig>();

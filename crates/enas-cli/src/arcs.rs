@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use enas_arc::{Arc, Arch};
-use enas_search::{Record, read_text};
+use enas_search::{RunReader, read_text};
 use serde::Deserialize;
 
 use crate::args::{ArcForm, ArcInput};
@@ -27,7 +27,7 @@ pub(crate) fn given(input: &ArcInput) -> anyhow::Result<Vec<Arch>> {
 pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arch>, ArcForm)> {
     let words: Vec<&str> = input.arc.iter().map(String::as_str).collect();
     if let Some(dir) = &input.run {
-        let run = Record::open(&locate::reported(dir)?).context("--run")?;
+        let run = RunReader::open(&locate::reported(dir)?).context("--run")?;
         let arch = run.manifest().arc.clone().map_or_else(|| run.best_arch(), Ok).context("--run")?;
         return Ok((vec![arch], ArcForm::Ints));
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use enas_search::{AutoPhase, AutoRecord, Kind, Record};
+use enas_search::{AutoPhase, AutoRunReader, Kind, RunReader};
 
 use crate::args::ModelPlace;
 use crate::failure::usage;
@@ -26,7 +26,7 @@ pub(crate) fn reported(dir: &Path) -> Result<PathBuf> {
     if !is_auto(dir) {
         return Ok(dir.to_owned());
     }
-    let trained = AutoRecord::open(dir)?.best().map(|it| phase(dir, it));
+    let trained = AutoRunReader::open(dir)?.best().map(|it| phase(dir, it));
     let found = trained.or_else(|| Some(search(dir)).filter(|run| run.is_dir()));
     found.ok_or_else(|| {
         let shown = dir.display();
@@ -60,7 +60,7 @@ pub(crate) fn start(path: &Path) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let has_model = in_directory("--warm-start", path)?;
-    let measured = reported(path).and_then(|run| Ok(Record::open(&run)?.measured_path()));
+    let measured = reported(path).and_then(|run| Ok(RunReader::open(&run)?.measured_path()));
     Ok(measured.ok().filter(|model| model.is_file()).unwrap_or(has_model))
 }
 
@@ -87,7 +87,7 @@ fn in_directory(flag: &str, dir: &Path) -> Result<PathBuf> {
     let problem = if is_auto(dir) {
         format!("this automatic run has no model yet; go on with: enas auto --resume {shown}")
     } else {
-        match Record::open(dir).map(|run| run.manifest().kind) {
+        match RunReader::open(dir).map(|run| run.manifest().kind) {
             Ok(Kind::Search) => {
                 format!("this is a search, which has no model; make one with: enas train --run {shown}")
             }
@@ -110,7 +110,7 @@ fn no_model(mistaken: Option<&Path>) -> anyhow::Error {
 }
 
 fn is_auto(dir: &Path) -> bool {
-    AutoRecord::is_at(dir)
+    AutoRunReader::is_at(dir)
 }
 
 fn phase(dir: &Path, phase: AutoPhase) -> PathBuf {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use enas_arc::Arch;
 use enas_search::{
-    AutoPhase, AutoPlan, EpochSummary, Event, Observer, Place, ReadyCell, Record, SearchPlan, SearchWhen,
-    ready_cells,
+    AutoPhase, AutoPlan, EpochSummary, Event, Observer, Position, ReadyCell, RunReader, SearchPlan,
+    SearchWhen, ready_cells,
 };
 use indicatif::ProgressBar;
 
@@ -82,7 +82,7 @@ impl<'a> Watcher<'a> {
     /// Names the ready cell that an automatic run trains.
     fn name_cell(&self, run: &Path) {
         let Some(other) = self.other_cell.as_ref().filter(|_| self.is_auto && !self.searches) else { return };
-        let Ok(record) = Record::open(run) else { return };
+        let Ok(record) = RunReader::open(run) else { return };
         let arc = record.manifest().arc.as_ref().and_then(Arch::micro);
         if let Some(ReadyCell { name, about, .. }) =
             ready_cells().into_iter().find(|cell| Some(&cell.arc) == arc)
@@ -366,7 +366,7 @@ fn search_planned(plan: &SearchPlan) -> String {
     )
 }
 
-fn of_epochs(place: &Place) -> String {
+fn of_epochs(place: &Position) -> String {
     format!("epoch {}/{}  ", place.epoch, place.epochs)
 }
 
@@ -391,7 +391,7 @@ impl Clock {
     }
 
     /// The estimate from the duration of the last epoch, or from the steps so far if there is none.
-    fn eta(&self, place: &Place) -> String {
+    fn eta(&self, place: &Position) -> String {
         let left = place.epochs.saturating_sub(place.epoch) as f64;
         let in_epoch = 1.0 - place.step as f64 / place.steps.max(1) as f64;
         let epoch_seconds = self.epoch_seconds.or_else(|| {
@@ -442,7 +442,7 @@ mod tests {
         watcher.event(&started(2, None));
         assert!(shown().starts_with("seed 3: preparing the first step … "), "{}", shown());
         let step = |step| Event::Step {
-            place: Place { epoch: 1, epochs: 2, step, steps: 10 },
+            place: Position { epoch: 1, epochs: 2, step, steps: 10 },
             loss: 1.0,
             accuracy: 0.5,
             lr: 0.1,
@@ -475,7 +475,7 @@ mod tests {
     #[test]
     fn the_end_is_guessed_from_the_last_whole_epoch() {
         let clock = Clock { epoch_seconds: Some(10.0), ..Clock::default() };
-        let place = Place { epoch: 2, epochs: 4, step: 5, steps: 10 };
+        let place = Position { epoch: 2, epochs: 4, step: 5, steps: 10 };
         assert_eq!(clock.eta(&place), "  eta 25 s");
         assert_eq!(clock.eta_after_epoch(4, 4), "");
     }
@@ -489,7 +489,7 @@ mod tests {
 
     #[test]
     fn without_a_measurement_there_is_no_guess() {
-        let place = Place { epoch: 1, epochs: 4, step: 1, steps: 10 };
+        let place = Position { epoch: 1, epochs: 4, step: 1, steps: 10 };
         assert_eq!(Clock::default().eta(&place), "");
     }
 }

@@ -284,7 +284,7 @@ fn has_argument(command: &Command, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-    use enas_search::{Layers, SearchConfig};
+    use enas_search::{ConfigBuilder, SearchConfig};
 
     use super::*;
 
@@ -298,7 +298,7 @@ mod tests {
         for key in keys {
             n_keys += 1;
             // A value that no key takes, so that each error is about the value alone.
-            let result = Layers::preset("quick").set(format!("{key}=[[]]")).load::<SearchConfig>();
+            let result = ConfigBuilder::preset("quick").set(format!("{key}=[[]]")).load::<SearchConfig>();
             let error = result.expect_err("no setting is a list of lists").to_string();
             assert!(!error.contains("there is no key"), "{key}: {error}");
         }

@@ -1,7 +1,7 @@
 //! The parts of a report that only an automatic run has: checks of the images, choices, plan and phases.
 
 use enas_data::doctor::Severity;
-use enas_run::{AutoPhase, AutoPlan, AutoRecord, CheckedFinding, Choice, Record, SearchWhen};
+use enas_run::{AutoPhase, AutoPlan, AutoRunReader, CheckedFinding, Choice, RunReader, SearchWhen};
 use serde_json::Value;
 
 use crate::curves::{self, Figure};
@@ -60,7 +60,7 @@ impl Automatic {
     /// Reads the directory of an automatic run.
     ///
     /// `seconds` is the wall time so far; `None` takes the time that the directory records.
-    pub(crate) fn gather(auto: &AutoRecord, seconds: Option<f64>) -> Self {
+    pub(crate) fn gather(auto: &AutoRunReader, seconds: Option<f64>) -> Self {
         let plan = auto.plan();
         let seconds = seconds.unwrap_or_else(|| auto.seconds());
         let preparation = auto.preparation();
@@ -120,7 +120,7 @@ impl Automatic {
 /// Numbers of training, validation and test images.
 type Counts = [usize; 3];
 
-fn any_split(auto: &AutoRecord) -> Option<Counts> {
+fn any_split(auto: &AutoRunReader) -> Option<Counts> {
     let phases = [AutoPhase::Train, AutoPhase::Search, AutoPhase::First];
     let split = phases.into_iter().find_map(|phase| auto.phase(phase)?.split().ok())?;
     Some([&split.train, &split.valid, &split.test].map(|part| part.len()))
@@ -192,7 +192,7 @@ fn why(plan: Option<&AutoPlan>, when: SearchWhen, split: Option<Counts>) -> Stri
     }
 }
 
-fn phases(auto: &AutoRecord, plan: Option<&AutoPlan>, seconds: f64) -> Vec<Phase> {
+fn phases(auto: &AutoRunReader, plan: Option<&AutoPlan>, seconds: f64) -> Vec<Phase> {
     let time = |seconds: Option<f64>| seconds.map_or(UNKNOWN.to_owned(), duration);
     let mut rows = vec![Phase {
         name: "Check, load and plan",
@@ -227,7 +227,7 @@ fn phases(auto: &AutoRecord, plan: Option<&AutoPlan>, seconds: f64) -> Vec<Phase
 }
 
 /// The result of a phase in words.
-fn result(log: &Log, run: &Record) -> String {
+fn result(log: &Log, run: &RunReader) -> String {
     let Some(result) = log.last("result") else { return "not finished".into() };
     let share = |key: &str| result.get(key).and_then(Value::as_f64).map(percent);
     let epochs = result["epochs"].as_u64().map(|n| counted(n, "epoch", "epochs"));

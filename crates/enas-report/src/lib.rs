@@ -42,7 +42,7 @@ use std::path::{Path, PathBuf};
 
 use askama::Template;
 use enas_data::Dataset;
-use enas_run::{AutoPhase, AutoRecord, Model, Record};
+use enas_run::{AutoPhase, AutoRunReader, Model, RunReader};
 
 pub use curves::{Choice, Figure, Random, Ranked, choice, curves};
 pub use error::{Error, Result};
@@ -93,12 +93,12 @@ impl fmt::Debug for Options<'_> {
 /// If `run` is neither, if an automatic run has nothing to report yet, or if the file cannot be written.
 pub fn write(run: &Path, options: &Options<'_>) -> Result<PathBuf> {
     let out = options.out.map_or_else(|| run.join(FILE_NAME), Path::to_owned);
-    let facts = if AutoRecord::is_at(run) {
-        let auto = AutoRecord::open(run)?;
+    let facts = if AutoRunReader::is_at(run) {
+        let auto = AutoRunReader::open(run)?;
         let facts = run::Facts::gather(&delivered(&auto)?, options, &out);
         facts.of(&auto, options.seconds)
     } else {
-        run::Facts::gather(&Record::open(run)?, options, &out)
+        run::Facts::gather(&RunReader::open(run)?, options, &out)
     };
     let html = page::Page::new(&facts).render()?;
     enas_run::write_file(&out, html.as_bytes())?;
@@ -106,11 +106,11 @@ pub fn write(run: &Path, options: &Options<'_>) -> Result<PathBuf> {
 }
 
 /// The run whose network is the result of an automatic run. Before there is one, the last phase that has begun.
-fn delivered(auto: &AutoRecord) -> Result<Record> {
+fn delivered(auto: &AutoRunReader) -> Result<RunReader> {
     let phases = [AutoPhase::Train, AutoPhase::Search, AutoPhase::First];
     let found = auto.best().into_iter().chain(phases).find_map(|phase| auto.phase(phase));
     // No phase has begun: opening the first one fails with an error that says what is missing.
-    found.map_or_else(|| Ok(Record::open(&auto.dir().join(AutoPhase::First.folder()))?), Ok)
+    found.map_or_else(|| Ok(RunReader::open(&auto.dir().join(AutoPhase::First.folder()))?), Ok)
 }
 
 /// Compiles and runs the example in `README.md`.

@@ -3,21 +3,21 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use enas_run::{Kind, Manifest, Record, SMALL_FILE, read_plain_text};
+use enas_run::{Kind, Manifest, RunReader, SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
 use crate::settings::Settings;
 use crate::text::{percent, shell_word};
 
 /// The command that repeats the run, for the directory in which the run was started.
-pub(crate) fn command(record: &Record, settings: &Settings) -> String {
+pub(crate) fn command(record: &RunReader, settings: &Settings) -> String {
     let manifest = record.manifest();
     let config = shell_word(&record.config_path().display().to_string());
     let device = if manifest.device == "cpu" { "cpu" } else { "cuda" };
     let what = match (manifest.kind, &manifest.search, &manifest.arc) {
         (Kind::Search, ..) => "search".to_owned(),
         // The training of an automatic run may name a search that never took place.
-        (Kind::Train, Some(search), arc) if arc.is_none() || Record::open(search).is_ok() => {
+        (Kind::Train, Some(search), arc) if arc.is_none() || RunReader::open(search).is_ok() => {
             after_search(record, search, settings)
         }
         (Kind::Train, _, Some(arc)) => format!("train --arc \"{arc}\""),
@@ -28,12 +28,12 @@ pub(crate) fn command(record: &Record, settings: &Settings) -> String {
 
 /// The command of a training after a search. It inherits images, splits and seed from the search unless set
 /// otherwise.
-fn after_search(record: &Record, search: &Path, settings: &Settings) -> String {
+fn after_search(record: &RunReader, search: &Path, settings: &Settings) -> String {
     let mut command = format!("train --run {}", shell_word(&search.display().to_string()));
     if let Some(seed) = settings.get("run.seed") {
         command += &format!(" --seed {seed}");
     }
-    let split = |run: &Path| Record::open(run).and_then(|run| run.split()).ok();
+    let split = |run: &Path| RunReader::open(run).and_then(|run| run.split()).ok();
     let same_pictures = match (split(record.dir()), split(search)) {
         (Some(own), Some(of_search)) => own == of_search,
         _ => true,
@@ -60,14 +60,14 @@ pub(crate) struct Related {
 /// The search of a training, or the trainings of a search.
 ///
 /// Manifests name the search of a training. Runs in the same directory that share images and arc also count.
-pub(crate) fn related(record: &Record, report: &Path) -> Vec<Related> {
+pub(crate) fn related(record: &RunReader, report: &Path) -> Vec<Related> {
     let mut runs: Vec<PathBuf> = neighbours(record.dir());
     if let Some(search) = &record.manifest().search
         && !runs.iter().any(|run| is_same(run, search))
     {
         runs.push(search.clone());
     }
-    let others = runs.iter().filter_map(|dir| Record::open(dir).ok());
+    let others = runs.iter().filter_map(|dir| RunReader::open(dir).ok());
     others.filter(|other| belong_together(record, other)).map(|other| Related::new(&other, report)).collect()
 }
 
@@ -82,7 +82,7 @@ fn neighbours(run: &Path) -> Vec<PathBuf> {
     dirs
 }
 
-fn belong_together(a: &Record, b: &Record) -> bool {
+fn belong_together(a: &RunReader, b: &RunReader) -> bool {
     let (search, training) = match (a.manifest().kind, b.manifest().kind) {
         (Kind::Search, Kind::Train) => (a, b),
         (Kind::Train, Kind::Search) => (b, a),
@@ -103,7 +103,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
 }
 
 impl Related {
-    fn new(run: &Record, report: &Path) -> Self {
+    fn new(run: &RunReader, report: &Path) -> Self {
         let name = run.dir().file_name().unwrap_or(run.dir().as_os_str()).to_string_lossy().into_owned();
         let text = read_plain_text(&run.best_arc_path(), SMALL_FILE).unwrap_or_default();
         let facts: Value = serde_json::from_str(&text).unwrap_or_default();

@@ -8,7 +8,7 @@ use enas_child::{Child, FixedNetwork, InputShape, MacroChild, MacroConfig};
 use enas_data::{Dataset, SplitFile};
 use enas_draw::Theme;
 use enas_rng::Seed;
-use enas_run::{AutoRecord, Kind, Manifest, Model, Record};
+use enas_run::{AutoRunReader, Kind, Manifest, Model, RunReader};
 use serde_json::Value;
 
 use crate::Options;
@@ -81,7 +81,7 @@ pub(crate) struct Network {
 
 impl Facts {
     /// Reads the run, predicts its validation and test images, and measures the speed of its network.
-    pub(crate) fn gather(record: &Record, options: &Options<'_>, out: &Path) -> Self {
+    pub(crate) fn gather(record: &RunReader, options: &Options<'_>, out: &Path) -> Self {
         let manifest = record.manifest().clone();
         let settings = Settings::read(&record.config_path());
         let log = Log::read(&record.metrics_path());
@@ -131,7 +131,7 @@ impl Facts {
     }
 
     /// The same facts as part of an automatic run, which has taken `seconds` so far.
-    pub(crate) fn of(self, auto: &AutoRecord, seconds: Option<f64>) -> Self {
+    pub(crate) fn of(self, auto: &AutoRunReader, seconds: Option<f64>) -> Self {
         let mut automatic = Automatic::gather(auto, seconds);
         let name = auto.dir().file_name().unwrap_or(auto.dir().as_os_str()).to_string_lossy().into_owned();
         let command = automatic.command.clone();
@@ -182,7 +182,7 @@ const MOST_WEIGHTS: usize = 1 << 27;
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Built {
     Cells(Child),
-    Layers(MacroChild),
+    ConfigBuilder(MacroChild),
 }
 
 /// A network of the architecture alone with the settings of the run and random weights.
@@ -199,7 +199,8 @@ fn built(settings: &Settings, arch: &Arch, split: Option<&SplitFile>) -> Result<
         Arch::Macro(arc) => {
             let config: MacroConfig = settings.section("macro").unwrap_or_default();
             let config = MacroConfig { layers: arc.n_layers(), ..config };
-            MacroChild::fixed_within(&config, arc, input, classes, seed, MOST_WEIGHTS).map(Built::Layers)
+            MacroChild::fixed_within(&config, arc, input, classes, seed, MOST_WEIGHTS)
+                .map(Built::ConfigBuilder)
         }
     };
     network.map_err(|e| e.to_string())
@@ -230,7 +231,7 @@ impl Network {
     fn of_built(built: &Built, path: &Path) -> Option<Self> {
         match built {
             Built::Cells(child) => Self::new(child, drawing_of_cells(child), path),
-            Built::Layers(child) => Self::new(child, drawing_of_layers(child), path),
+            Built::ConfigBuilder(child) => Self::new(child, drawing_of_layers(child), path),
         }
     }
 
@@ -257,7 +258,7 @@ fn drawing_of_layers(child: &MacroChild) -> Option<String> {
 
 /// The predictions of the model, and training images with their augmented variants.
 fn looked_at(
-    record: &Record,
+    record: &RunReader,
     options: &Options<'_>,
     settings: &Settings,
     mut model: Model,
@@ -287,7 +288,7 @@ fn looked_at(
     (found, views.unwrap_or_default())
 }
 
-fn load(record: &Record, settings: &Settings) -> Result<Dataset, String> {
+fn load(record: &RunReader, settings: &Settings) -> Result<Dataset, String> {
     let config: enas_data::Config = settings.section("data")?;
     let seed = Seed::new(settings.number("run.seed").unwrap_or(0));
     record.load_data(&config, seed).map_err(|e| e.to_string())

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::divergence::Divergence;
-use crate::setting_change::{Change, refusal};
+use crate::setting_change::{SettingChange, refusal};
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -59,7 +59,7 @@ pub enum Error {
         /// The run directory, or the file of settings in it.
         run: PathBuf,
         /// All differences that affect results.
-        changes: Vec<Change>,
+        changes: Vec<SettingChange>,
     },
     /// The observer asked to stop. A checkpoint was written and the run can be resumed (exit code 130).
     #[error("interrupted; the state is saved in {run}", run = .run.display())]

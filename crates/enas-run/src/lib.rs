@@ -1,6 +1,6 @@
 //! What a run of `enas` lies in and is made of: settings, run directories, checkpoints, logs, models and memory plans.
 //!
-//! This crate owns the settings ([`SearchConfig`], [`TrainConfig`]), the files ([`Run`], [`Record`], [`Model`]), the
+//! This crate owns the settings ([`SearchConfig`], [`TrainConfig`]), the files ([`Run`], [`RunReader`], [`Model`]), the
 //! metrics ([`Evaluation`]) and the memory plan ([`MemoryPlan`]). The loops that fill a run directory are in
 //! `enas-search`; what only reads runs needs this crate alone. It prints nothing: warnings go to `tracing`.
 //!
@@ -12,15 +12,15 @@
 //! # Example
 //!
 //! ```
-//! use enas_run::{Layers, Record, Run, SearchConfig, enas_data};
+//! use enas_run::{ConfigBuilder, RunReader, Run, SearchConfig, enas_data};
 //!
-//! let config: SearchConfig = Layers::preset("quick").set("run.epochs=5").load()?;
+//! let config: SearchConfig = ConfigBuilder::preset("quick").set("run.epochs=5").load()?;
 //! let data = enas_data::load(&config.data, config.run.seed())?;
 //! # let dir = tempfile::tempdir()?;
 //! # let folder = dir.path().join("run");
 //! let run = Run::for_search(Some(&folder), &config, &data)?;
 //!
-//! let record = Record::open(run.dir())?;
+//! let record = RunReader::open(run.dir())?;
 //! assert_eq!(record.config::<SearchConfig>()?, config);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -49,21 +49,21 @@ pub mod setting_change;
 pub mod tta;
 
 pub use auto::{
-    AutoPhase, AutoPlan, AutoRecord, CheckedData, CheckedFinding, FittedNetwork, Preparation, SearchWhen,
+    AutoPhase, AutoPlan, AutoRunReader, CheckedData, CheckedFinding, FittedNetwork, Preparation, SearchWhen,
 };
 pub use calibration::{TEMPERATURES, fit_temperature, is_at_lower_bound, is_at_upper_bound};
 pub use choice::Choice;
 pub use config::presets::{Preset, PublishedArc, presets, published_arcs};
 pub use config::{
-    Activations, ClassWeights, EvolutionConfig, FinalsConfig, Keep, Kind, Layers, Limits, Metric,
+    Activations, ClassWeights, ConfigBuilder, EvolutionConfig, FinalsConfig, Keep, Kind, Limits, Metric,
     RefitConfig, RefitImages, RewardConfig, RewardMetric, RunConfig, SearchConfig, SelectConfig, Settings,
     StrategyConfig, TimeLimit, TrainConfig, Tta, WarmupConfig,
 };
 pub use directory::files::{read_arc, read_arch};
 pub use directory::manifest::Manifest;
-pub use directory::reader::Record;
+pub use directory::reader::RunReader;
 pub use directory::run::Run;
-pub use directory::work_directory::Workplace;
+pub use directory::work_directory::WorkDirectory;
 pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};
 pub use evaluation::{ClassScore, Evaluation, interval};
@@ -73,7 +73,7 @@ pub use finals::{Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks
 pub use memory::{MemoryLimit, MemoryParts, MemoryPlan};
 pub use model::{Accuracies, Model, Refitted};
 pub use paired::{PairedDifference, Verdict};
-pub use setting_change::Change;
+pub use setting_change::SettingChange;
 
 /// The crates below this one: their types are arguments and results here.
 pub use {enas_arc, enas_child, enas_controller, enas_data};

@@ -47,6 +47,9 @@ enum Pictures {
 
 impl Source {
     /// The images of `split` for `child`, which must be on its final device. Image sizes must agree.
+    ///
+    /// # Errors
+    /// [`Error::Child`] if the GPU refuses the images.
     pub fn new(split: &Split, child: &Child) -> Result<Self> {
         let gpu = child.gpu().cloned();
         let resident = match &gpu {
@@ -57,6 +60,9 @@ impl Source {
     }
 
     /// [`Self::new`] for a network of either space.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
     pub fn of(split: &Split, network: &Network) -> Result<Self> {
         match network {
             Network::Micro(child) => Self::new(split, child),
@@ -70,6 +76,9 @@ impl Source {
     }
 
     /// Batches of an epoch; see [`Split::epoch`].
+    ///
+    /// # Errors
+    /// As [`Split::epoch`].
     pub fn epoch(&self, plan: &EpochPlan) -> Result<Epoch> {
         let batches = match self.resident {
             Some(_) => Prepared::Resident(self.split.epoch_indices(plan)?.into_iter()),
@@ -92,11 +101,17 @@ impl Source {
     }
 
     /// A randomly drawn batch; see [`Split::draw`].
+    ///
+    /// # Errors
+    /// As [`Split::draw`].
     pub fn draw(&self, position: &[u64], batch_size: usize) -> Result<Minibatch> {
         self.gather(self.split.draw_indices(position, batch_size)?)
     }
 
     /// A batch of the given images; see [`Split::gather`].
+    ///
+    /// # Errors
+    /// As [`Split::gather`].
     pub fn gather(&self, indices: Vec<usize>) -> Result<Minibatch> {
         Ok(match &self.resident {
             Some(set) => {
@@ -175,7 +190,7 @@ impl Minibatch {
     }
 }
 
-/// Batches in order. Asking for the next one during a step overlaps its transfer to the GPU with the computation.
+/// Batches in order. EvalOptions for the next one during a step overlaps its transfer to the GPU with the computation.
 #[derive(Debug)]
 pub struct Epoch {
     source: Source,

@@ -20,7 +20,7 @@ use crate::files::safetensors::NamedTensor;
 pub enum Network {
     /// Cells.
     Micro(Child),
-    /// Layers. On the CPU only.
+    /// Whole networks of layers, on the CPU only.
     Macro(MacroChild),
 }
 
@@ -39,6 +39,9 @@ pub fn of_arc(config: Option<&MacroConfig>, layers: usize) -> MacroConfig {
 
 impl Network {
     /// A network with shared weights for every architecture of the search space, at its random initialisation.
+    ///
+    /// # Errors
+    /// [`Error::Child`] if the settings do not fit the images.
     pub fn shared(config: &SearchConfig, data: &Dataset) -> Result<Self> {
         let (input, classes, seed) = (input_of(data), data.classes.len(), config.run.seed());
         Ok(match config.space() {
@@ -50,6 +53,9 @@ impl Network {
     }
 
     /// A network with weights for one architecture, at its random initialisation.
+    ///
+    /// # Errors
+    /// As [`shared`](Self::shared), and if they do not fit the architecture.
     pub fn fixed(config: &TrainConfig, arch: &Arch, data: &Dataset) -> Result<Self> {
         let (input, classes, seed) = (input_of(data), data.classes.len(), config.run.seed());
         Ok(match arch {
@@ -89,6 +95,9 @@ impl Network {
     }
 
     /// One training step; see [`Child::train_on`].
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for an architecture of the other space; otherwise as [`Child::train_on`].
     pub fn train_on(
         &mut self,
         arch: &Arch,
@@ -104,6 +113,9 @@ impl Network {
     }
 
     /// Class scores (logits) `[n, classes]` of images `[n, c, h, w]`; see [`Child::logits`].
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for an architecture of the other space; otherwise as [`Child::logits`].
     pub fn logits<'i>(
         &self,
         arch: &Arch,
@@ -119,6 +131,9 @@ impl Network {
     }
 
     /// Multiply-adds per image at inference.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for an architecture of the other space.
     pub fn macs(&self, arch: &Arch) -> Result<u64> {
         Ok(match (self, arch) {
             (Self::Micro(child), Arch::Micro(arc)) => child.macs(arc)?,
@@ -158,6 +173,9 @@ impl Network {
     }
 
     /// All tensors that a saved model needs.
+    ///
+    /// # Errors
+    /// [`Error::Child`] if the GPU does not return them.
     pub fn weights(&self) -> Result<Vec<NamedTensor>> {
         Ok(match self {
             Self::Micro(child) => child.weights()?,
@@ -166,6 +184,9 @@ impl Network {
     }
 
     /// All tensors that continuing a training needs.
+    ///
+    /// # Errors
+    /// As [`weights`](Self::weights).
     pub fn state(&self) -> Result<Vec<NamedTensor>> {
         Ok(match self {
             Self::Micro(child) => child.state()?,
@@ -174,6 +195,9 @@ impl Network {
     }
 
     /// Loads weights or a state.
+    ///
+    /// # Errors
+    /// [`Error::Child`] if a tensor is missing or has another shape.
     pub fn load(&mut self, tensors: &[NamedTensor]) -> Result<()> {
         match self {
             Self::Micro(child) => child.load(tensors)?,
@@ -183,6 +207,9 @@ impl Network {
     }
 
     /// Warm start: takes those weights of another network that fit.
+    ///
+    /// # Errors
+    /// [`Error::CellsOnly`] for a network of the macro space.
     pub fn adopt(&mut self, tensors: &[NamedTensor]) -> Result<Adopted> {
         Ok(self.cells("--warm-start")?.adopt(tensors)?)
     }

@@ -18,13 +18,13 @@ const PICTURES: usize = 8;
 
 /// A quantity that is not finite.
 #[derive(Clone, Debug)]
-pub struct Symptom {
+pub struct NonFinite {
     what: String,
     value: f32,
     layer: Option<String>,
 }
 
-impl Symptom {
+impl NonFinite {
     /// Tests the statistics of a training step.
     pub fn of_step(stats: &StepStats) -> Option<Self> {
         let StepStats { loss, aux_loss, grad_norm, .. } = *stats;
@@ -87,9 +87,9 @@ impl Symptom {
 /// # Errors
 /// [`Error::Diverged`] at this epoch and step.
 pub fn finite(tensors: Vec<NamedTensor>, epoch: u64, step: u64) -> Result<Vec<NamedTensor>> {
-    match Symptom::of_tensors(&tensors)? {
+    match NonFinite::of_tensors(&tensors)? {
         None => Ok(tensors),
-        Some(symptom) => Err(symptom.at(epoch, step).into()),
+        Some(non_finite) => Err(non_finite.at(epoch, step).into()),
     }
 }
 
@@ -97,7 +97,7 @@ pub fn finite(tensors: Vec<NamedTensor>, epoch: u64, step: u64) -> Result<Vec<Na
 ///
 /// # Errors
 /// Every other error, and a second divergence.
-pub fn first(error: Error, went_back: bool) -> Result<Divergence> {
+pub fn recoverable(error: Error, went_back: bool) -> Result<Divergence> {
     match error {
         Error::Diverged(found) if went_back => Err(Divergence { again: true, ..*found }.into()),
         Error::Diverged(found) => Ok(*found),
@@ -150,13 +150,13 @@ mod tests {
     #[test]
     fn every_number_of_a_step_is_looked_at() {
         let good = StepStats { loss: 1.0, aux_loss: 0.0, correct: 1, n: 2, grad_norm: 3.0 };
-        assert!(Symptom::of_step(&good).is_none());
+        assert!(NonFinite::of_step(&good).is_none());
         let bad = [
             StepStats { loss: f32::NAN, ..good },
             StepStats { aux_loss: f32::INFINITY, ..good },
             StepStats { grad_norm: f32::NAN, ..good },
         ];
-        let found = bad.map(|stats| Symptom::of_step(&stats).unwrap().at(2, 7).to_string());
+        let found = bad.map(|stats| NonFinite::of_step(&stats).unwrap().at(2, 7).to_string());
         assert_eq!(found[0], "the training loss became NaN in epoch 2, step 7");
         assert_eq!(found[1], "the loss of the auxiliary head became inf in epoch 2, step 7");
         assert_eq!(found[2], "the norm of the gradient became NaN in epoch 2, step 7");

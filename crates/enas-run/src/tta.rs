@@ -54,12 +54,12 @@ mod tests {
     use enas_rng::Seed;
 
     use super::*;
-    use crate::config::{Layers, TrainConfig};
+    use crate::config::{ConfigBuilder, TrainConfig};
 
     #[test]
     fn a_picture_and_its_mirror_image_get_the_same_mean_of_their_probabilities() {
         let small = ["child.filters=4", "child.layers=1", "child.nodes=2"];
-        let layers = small.iter().fold(Layers::preset("quick"), |layers, a| layers.set(*a));
+        let layers = small.iter().fold(ConfigBuilder::preset("quick"), |layers, a| layers.set(*a));
         let config: TrainConfig = layers.load().unwrap();
         let arc: enas_arc::Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap();
         let input = enas_child::InputShape { channels: 2, height: 6, width: 5 };

@@ -11,7 +11,7 @@ use std::error::Error;
 use std::path::Path;
 
 use enas_search::enas_data::{self, doctor};
-use enas_search::{Event, Given, Kind, Layers, Observer, Run, TrainConfig, ready_cells, recommend};
+use enas_search::{ConfigBuilder, Event, Given, Kind, Observer, Run, TrainConfig, ready_cells, recommend};
 
 /// Prints a line for each epoch.
 struct Epochs;
@@ -29,9 +29,11 @@ impl Observer for Epochs {
 fn main() -> Result<(), Box<dyn Error>> {
     let config = match std::env::args_os().nth(1) {
         Some(path) => of_folder(Path::new(&path))?,
-        None => {
-            Layers::preset("quick").set("run.epochs=1").set("child.filters=4").set("child.layers=1").load()?
-        }
+        None => ConfigBuilder::preset("quick")
+            .set("run.epochs=1")
+            .set("child.filters=4")
+            .set("child.layers=1")
+            .load()?,
     };
     let data = enas_data::load(&config.data, config.run.seed())?;
     let cell = ready_cells().into_iter().next().ok_or("there are ready cells")?;
@@ -47,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The settings chosen for the images, on top of the preset for folders.
 fn of_folder(path: &Path) -> Result<TrainConfig, enas_search::Error> {
-    let base = Layers::preset("folder").set(format!("data.path={}", enas_data::meant(path).display()));
+    let base = ConfigBuilder::preset("folder").set(format!("data.path={}", enas_data::meant(path).display()));
     let read: TrainConfig = base.load()?;
     let report = doctor::check(&read.data, read.run.seed())?;
     let choices = recommend(&report, &Given::default());

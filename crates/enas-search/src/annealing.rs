@@ -4,7 +4,7 @@ use enas_child::schedule::{Cosine, Schedule, warmup_factor};
 
 /// A position in a run, and the run's length.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Position {
+pub(crate) struct SchedulePosition {
     /// Epochs completed.
     pub(crate) epoch: u64,
     /// Epochs planned.
@@ -15,7 +15,7 @@ pub(crate) struct Position {
     pub(crate) steps: u64,
 }
 
-impl Position {
+impl SchedulePosition {
     /// Completed share of the epoch, below 1.
     fn part(&self) -> f64 {
         self.step.min(self.steps.saturating_sub(1)) as f64 / self.steps.max(1) as f64
@@ -27,8 +27,8 @@ impl Position {
 /// With `fit`, the last cycle of a cosine schedule (SGDR; Loshchilov and Hutter, 2017) is cut or stretched to end
 /// with the run. It is stretched if less than half of another cycle would follow. Otherwise a run of another length
 /// than the schedule's would end at a high learning rate.
-pub(crate) fn lr(schedule: &Schedule, fit: bool, at: Position) -> f32 {
-    let Position { epoch, epochs, .. } = at;
+pub(crate) fn lr(schedule: &Schedule, fit: bool, at: SchedulePosition) -> f32 {
+    let SchedulePosition { epoch, epochs, .. } = at;
     let rate = match schedule {
         Schedule::Cosine(cosine) => {
             let part = if cosine.per_step { at.part() as f32 } else { 0.0 };
@@ -50,7 +50,7 @@ pub(crate) fn lr(schedule: &Schedule, fit: bool, at: Position) -> f32 {
 ///
 /// One cosine cycle spans the whole time, so that the rate reaches its end on any machine. `None` for schedules that
 /// do not change per step.
-pub(crate) fn lr_by_time(schedule: &Schedule, share: f64, at: Position) -> Option<f32> {
+pub(crate) fn lr_by_time(schedule: &Schedule, share: f64, at: SchedulePosition) -> Option<f32> {
     let Schedule::Cosine(cosine @ Cosine { per_step: true, .. }) = schedule else { return None };
     let done = at.epoch as f64 + at.part();
     // If all epochs finish before the time is over, the schedule ends with them.
@@ -87,7 +87,7 @@ mod tests {
 
     /// The rate at the beginning of an epoch.
     fn lr(schedule: &Schedule, fit: bool, epoch: u64, epochs: u64) -> f32 {
-        super::lr(schedule, fit, Position { epoch, epochs, step: 0, steps: 5 })
+        super::lr(schedule, fit, SchedulePosition { epoch, epochs, step: 0, steps: 5 })
     }
 
     fn cycles(epochs: u64) -> Vec<(u64, u64)> {
@@ -131,7 +131,7 @@ mod tests {
 
     /// The rates of all steps of a run of `epochs` epochs of five steps.
     fn steps(schedule: &Schedule, epochs: u64) -> Vec<f32> {
-        let at = |i: u64| Position { epoch: i / 5, epochs, step: i % 5, steps: 5 };
+        let at = |i: u64| SchedulePosition { epoch: i / 5, epochs, step: i % 5, steps: 5 };
         (0..5 * epochs).map(|i| super::lr(schedule, true, at(i))).collect()
     }
 
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn by_time_the_rate_ends_with_the_time_or_with_the_epochs() {
-        let at = |epoch| Position { epoch, epochs: 10, step: 0, steps: 5 };
+        let at = |epoch| SchedulePosition { epoch, epochs: 10, step: 0, steps: 5 };
         let of = |share, epoch| {
             let cosine = Cosine { per_step: true, lr_min: 0.0, ..COSINE };
             lr_by_time(&Schedule::Cosine(cosine), share, at(epoch)).unwrap()

@@ -9,16 +9,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::epoch::epoch_plan;
-use crate::observer::Place;
+use crate::observer::Position;
 use crate::session::Session;
 use enas_run::checkpoint::Checkpoint;
 use enas_run::config::RunConfig;
-use enas_run::directory::run::{Moment, State};
+use enas_run::directory::run::{SaveReason, State};
 use enas_run::divergence::LOWERED;
 use enas_run::error::{Error, Result};
 use enas_run::loader::Source;
 use enas_run::network::Network;
-use enas_run::non_finite::{self, Symptom, explain};
+use enas_run::non_finite::{self, NonFinite, explain};
 
 /// The learning-rate factor of runs that have not gone back.
 pub(crate) fn full_lr() -> f32 {
@@ -35,7 +35,7 @@ pub(crate) trait ChildLoop<'a> {
     /// The present step: learning rate and position.
     fn step(&self) -> Step;
     /// The present position, counted for display.
-    fn place(&self) -> Place;
+    fn place(&self) -> Position;
     /// Counts a step that has changed the weights.
     fn count(&mut self, step: &Step, stats: &StepStats) -> Result<()>;
     /// Whether the time limit ends this epoch.
@@ -78,8 +78,8 @@ pub(crate) fn train_child<'a, L: ChildLoop<'a>>(of: &mut L) -> Result<Duration> 
         // Prefetch: the next batch is prepared while a GPU computes this step.
         let prefetch = &mut || next = batches.next();
         let stats = of.child().train_on(&arc, batch.examples(), &step, prefetch)?; // ω moves along -∇_ω L(m; ω)
-        if let Some(symptom) = Symptom::of_step(&stats) {
-            return Err(diverged(of, symptom, &arc, &step));
+        if let Some(non_finite) = NonFinite::of_step(&stats) {
+            return Err(diverged(of, non_finite, &arc, &step));
         }
         of.count(&step, &stats)?;
         let place = of.place();
@@ -97,18 +97,18 @@ pub(crate) fn train_child<'a, L: ChildLoop<'a>>(of: &mut L) -> Result<Duration> 
 /// # Errors
 /// Every other error, and a second divergence.
 pub(crate) fn go_back<'a, L: ChildLoop<'a>>(of: &mut L, error: Error) -> Result<()> {
-    let found = non_finite::first(error, of.lr_factor() < full_lr())?;
+    let found = non_finite::recoverable(error, of.lr_factor() < full_lr())?;
     let complete = of.place().epoch - 1;
     let checkpoint = of.session().go_back::<L::Progress>(&found, complete)?;
     of.restart(checkpoint, LOWERED)?;
     let state = of.state()?;
-    of.session().save(state, Moment::Landmark)
+    of.session().save(state, SaveReason::Forced)
 }
 
-/// The error for a step with this symptom. The step changed no weights.
-fn diverged<'a, L: ChildLoop<'a>>(of: &mut L, symptom: Symptom, arc: &Arch, step: &Step) -> Error {
-    let Place { epoch, step: done, .. } = of.place();
+/// The error for a step with this non_finite. The step changed no weights.
+fn diverged<'a, L: ChildLoop<'a>>(of: &mut L, non_finite: NonFinite, arc: &Arch, step: &Step) -> Error {
+    let Position { epoch, step: done, .. } = of.place();
     let split = of.train_images().split().clone();
     let plan = epoch_plan(&split, epoch - 1, of.run_config(), done);
-    explain(symptom.at(epoch, done + 1), (of.child(), arc), (&split, &plan), step).into()
+    explain(non_finite.at(epoch, done + 1), (of.child(), arc), (&split, &plan), step).into()
 }

@@ -9,7 +9,7 @@ use enas_run::config::{Settings as _, TrainConfig};
 use enas_run::error::Result;
 use enas_run::loader::Source;
 use enas_run::network::{fixed_child, set_loss};
-use enas_run::non_finite::Symptom;
+use enas_run::non_finite::NonFinite;
 use serde::Serialize;
 
 use crate::epoch::{epoch_plan, steps_per_epoch};
@@ -67,7 +67,7 @@ pub fn find_lr(config: &TrainConfig, arc: &Arc, data: &Dataset, gpu: Option<&Gpu
             let (global_step, lr) = (ramp.curve.len() as u64, ramp.lr());
             let step = Step { lr: lr as f32, global_step, total_steps: STEPS, seed: config.run.seed() };
             let stats = child.train_on(arc, batch?.examples(), &step, &mut || ())?;
-            let finite = Symptom::of_step(&stats).is_none();
+            let finite = NonFinite::of_step(&stats).is_none();
             if !finite || !ramp.goes_on(lr, f64::from(stats.loss)) {
                 return Ok(ramp.finish());
             }
@@ -111,7 +111,7 @@ impl Ramp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use enas_run::config::Layers;
+    use enas_run::config::ConfigBuilder;
 
     #[test]
     fn the_ramp_rises_by_equal_factors_and_ends_where_the_loss_explodes() {
@@ -133,7 +133,7 @@ mod tests {
     fn a_network_on_the_digits_gets_a_rate_that_it_learns_with() {
         let small =
             ["child.filters=4", "child.layers=1", "child.nodes=2", "data.image_size=8", "run.batch_size=64"];
-        let layers = small.iter().fold(Layers::preset("quick"), |layers, a| layers.set(*a));
+        let layers = small.iter().fold(ConfigBuilder::preset("quick"), |layers, a| layers.set(*a));
         let config: TrainConfig = layers.load().unwrap();
         let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap();
         let data = enas_data::load(&config.data, config.run.seed()).unwrap();

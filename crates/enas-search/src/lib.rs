@@ -1,8 +1,9 @@
 //! ENAS as readable loops, [`search()`] and [`train()`], with a durable run directory.
 //!
-//! This crate combines the child network, the controller and the data. It owns the loops, the metrics
-//! ([`Evaluation`], [`Selection`]), the files ([`Run`], [`Model`]) and the settings ([`SearchConfig`],
-//! [`TrainConfig`]). It prints nothing: progress goes to an [`Observer`], warnings to `tracing`.
+//! This crate combines the child network, the controller and the data. It owns the loops and what they choose
+//! ([`Selection`], [`SearchOutcome`], [`TrainOutcome`]); the files ([`Run`], [`Model`]), the settings ([`SearchConfig`],
+//! [`TrainConfig`]) and the metrics ([`Evaluation`]) are those of [`enas_run`]. It prints nothing: progress goes to an
+//! [`Observer`], warnings to `tracing`.
 //!
 //! The search follows Pham et al. (ICML 2018, arXiv:1802.03268, section 2.2): phase 1 trains the shared weights ω,
 //! phase 2 the parameters θ of the policy.
@@ -20,16 +21,16 @@
 //! # Example
 //!
 //! ```no_run
-//! use enas_search::{Layers, Run, SearchConfig, TrainConfig, enas_data};
+//! use enas_search::{ConfigBuilder, Run, SearchConfig, TrainConfig, enas_data};
 //!
 //! # fn main() -> Result<(), enas_search::Error> {
-//! let config: SearchConfig = Layers::preset("quick").set("run.epochs=5").load()?;
+//! let config: SearchConfig = ConfigBuilder::preset("quick").set("run.epochs=5").load()?;
 //! let data = enas_data::load(&config.data, config.run.seed())?;
 //! let mut run = Run::for_search(None, &config, &data)?;
 //! let found = enas_search::search(&config, &data, &mut run, &mut ())?;
 //! println!("{} reaches {}", found.arc, found.valid_accuracy);
 //!
-//! let config: TrainConfig = Layers::preset("quick").load()?;
+//! let config: TrainConfig = ConfigBuilder::preset("quick").load()?;
 //! let mut run = Run::for_training(None, &config, &found.arc, &data)?;
 //! let trained = enas_search::train(&config, &found.arc, &data, &mut run, &mut ())?;
 //! println!("{:?} on the test split", trained.test_accuracy);
@@ -40,10 +41,10 @@
 //! A minimal training and prediction; `examples/` has the same for folders of images:
 //!
 //! ```
-//! use enas_search::{Layers, Model, Run, TrainConfig, enas_data};
+//! use enas_search::{ConfigBuilder, Model, Run, TrainConfig, enas_data};
 //!
 //! let tiny = ["run.epochs=1", "child.filters=4", "child.layers=1", "child.nodes=2", "run.batch_size=256"];
-//! let config: TrainConfig = tiny.into_iter().fold(Layers::preset("quick"), Layers::set).load()?;
+//! let config: TrainConfig = tiny.into_iter().fold(ConfigBuilder::preset("quick"), ConfigBuilder::set).load()?;
 //! let data = enas_data::load(&config.data, config.run.seed())?;
 //! let arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
 //! # let dir = tempfile::tempdir()?;
@@ -80,25 +81,25 @@ pub use auto::{AutoConfig, AutoOutcome, AutoRun, auto, fit_network};
 pub use cells::{DEFAULT_CELL, ReadyCell, ready_cells};
 pub use finals::train_as_finalist;
 pub use find_lr::{LrCurve, LrPoint, find_lr};
-pub use observer::{EpochSummary, Event, Observer, Phase, Place, PolicySummary, SearchPlan};
+pub use observer::{EpochSummary, Event, Observer, Phase, PolicySummary, Position, SearchPlan};
 pub use recommend::{Given, recommend};
 pub use search::{SearchOutcome, search, search_any};
 pub use select::{Candidate, Origin, Selection};
 pub use series::{Member, MemberOutcome, Observers, Pooled, Series, SeriesOutcome, SeriesRun, train_series};
 pub use train::{Ended, Refit, TrainOutcome, train, train_any};
-pub use trial::{Answer, Trial};
+pub use trial::{ImageOutcome, Trial};
 
 /// The settings, files and results of a run, which are arguments and results here.
 pub use enas_run::{
-    Accuracies, Activations, AutoPhase, AutoPlan, AutoRecord, Change, CheckedData, CheckedFinding, Choice,
-    ClassScore, ClassWeights, ConfigError, Control, Divergence, Error, Evaluation, EvolutionConfig, Finalist,
-    FinalsConfig, FinalsOutcome, FirstRound, FittedNetwork, Gain, Keep, Kind, LOWERED, Layers, Limits,
-    Manifest, MemoryLimit, MemoryParts, MemoryPlan, Metric, Model, PairedDifference, Pick, Picks,
-    Preparation, Preset, PublishedArc, Record, RefitConfig, RefitImages, Refitted, Result, RewardConfig,
-    RewardMetric, Run, RunConfig, SMALL_FILE, SearchConfig, SearchWhen, SelectConfig, Settings, Source,
-    StrategyConfig, TEMPERATURES, TimeLimit, TrainConfig, Tta, Verdict, WarmupConfig, Workplace,
-    fit_temperature, interval, is_at_lower_bound, is_at_upper_bound, presets, published_arcs, read_arc,
-    read_arch, read_plain_text, read_text, write_file,
+    Accuracies, Activations, AutoPhase, AutoPlan, AutoRunReader, CheckedData, CheckedFinding, Choice,
+    ClassScore, ClassWeights, ConfigBuilder, ConfigError, Control, Divergence, Error, Evaluation,
+    EvolutionConfig, Finalist, FinalsConfig, FinalsOutcome, FirstRound, FittedNetwork, Gain, Keep, Kind,
+    LOWERED, Limits, Manifest, MemoryLimit, MemoryParts, MemoryPlan, Metric, Model, PairedDifference, Pick,
+    Picks, Preparation, Preset, PublishedArc, RefitConfig, RefitImages, Refitted, Result, RewardConfig,
+    RewardMetric, Run, RunConfig, RunReader, SMALL_FILE, SearchConfig, SearchWhen, SelectConfig,
+    SettingChange, Settings, Source, StrategyConfig, TEMPERATURES, TimeLimit, TrainConfig, Tta, Verdict,
+    WarmupConfig, WorkDirectory, fit_temperature, interval, is_at_lower_bound, is_at_upper_bound, presets,
+    published_arcs, read_arc, read_arch, read_plain_text, read_text, write_file,
 };
 
 /// The crates below this one: their types are arguments and results here.

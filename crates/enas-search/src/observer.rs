@@ -40,7 +40,7 @@ pub enum Phase {
 
 /// A position in a run, counted from 1 for display: after the first step it is `epoch: 1, step: 1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The current epoch, counted from 1.
     pub epoch: u64,
     /// Epochs planned. A time limit can change it during the run.
@@ -51,7 +51,7 @@ pub struct Place {
     pub steps: u64,
 }
 
-impl Place {
+impl Position {
     /// Steps of this phase since the start of the run.
     pub(crate) fn overall(&self) -> u64 {
         (self.epoch - 1) * self.steps + self.step
@@ -85,7 +85,7 @@ pub enum Event<'a> {
         /// Child steps per epoch.
         steps: u64,
         /// The position that a resumed run continues from.
-        resumed: Option<Place>,
+        resumed: Option<Position>,
         /// Seconds until the time limit, if there is one.
         seconds_left: Option<f64>,
     },
@@ -99,7 +99,7 @@ pub enum Event<'a> {
     /// One step of the child's optimiser.
     Step {
         /// The position.
-        place: Place,
+        place: Position,
         /// Mean cross entropy of the main classifier over the minibatch, in nats.
         loss: f32,
         /// Accuracy on the minibatch, 0 to 1.
@@ -112,7 +112,7 @@ pub enum Event<'a> {
     /// One step of the strategy; for a policy, one optimiser step on θ.
     ControllerStep {
         /// The position.
-        place: Place,
+        place: Position,
         /// Mean accuracy of the step's arcs on validation minibatches, or mean macro-F1 if that is the reward.
         accuracy: f32,
         /// Mean reward, including the entropy bonus.

@@ -40,7 +40,7 @@ use crate::child_epoch::{ChildLoop as _, go_back, train_child};
 use crate::observer::{Observer, Phase};
 use crate::session::Session;
 use enas_run::config::SearchConfig;
-use enas_run::directory::run::{Moment, Run, State};
+use enas_run::directory::run::{Run, SaveReason, State};
 use enas_run::error::{Error, Result};
 
 /// Searches the micro space for an arc: trains shared weights ω and a strategy in turns, then chooses.
@@ -120,7 +120,7 @@ impl Search<'_> {
             self.session.budget.epochs(self.config.run.epochs, self.at.epoch + 1, spent, self.reserve());
         self.session.replan(self.at.epochs, planned);
         self.at.next_epoch(planned, spent, &self.space);
-        let moment = if self.at.epoch < planned { Moment::EndOfEpoch } else { Moment::Landmark };
+        let moment = if self.at.epoch < planned { SaveReason::EndOfEpoch } else { SaveReason::Forced };
         // The population was collected together with the tensors, before any later change.
         let progress = Progress { population, ..self.at.clone() };
         self.session.save(State { progress, tensors }, moment)

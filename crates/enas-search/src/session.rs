@@ -6,15 +6,15 @@ use std::time::Instant;
 use enas_child::StepStats;
 use enas_run::checkpoint::Checkpoint;
 use enas_run::config::{MOST, RunConfig};
-use enas_run::directory::run::{Moment, Run, State};
+use enas_run::directory::run::{Run, SaveReason, State};
 use enas_run::divergence::{Divergence, LOWERED};
 use enas_run::error::{Error, Result};
-use enas_run::log::tensorboard::Mark;
+use enas_run::log::tensorboard::EventsOffset;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
-use crate::observer::{EpochSummary, Event, Observer, Place};
+use crate::observer::{EpochSummary, Event, Observer, Position};
 
 /// A run while a loop works on it.
 pub(crate) struct Session<'a> {
@@ -42,7 +42,7 @@ impl<'a> Session<'a> {
     }
 
     /// Reports a step of the child. Its numbers must be finite.
-    pub(crate) fn child_step(&mut self, place: Place, lr: f32, stats: &StepStats) -> Result<()> {
+    pub(crate) fn child_step(&mut self, place: Position, lr: f32, stats: &StepStats) -> Result<()> {
         #[derive(Serialize)]
         struct Line {
             epoch: u64,
@@ -54,7 +54,7 @@ impl<'a> Session<'a> {
             grad_norm: f32,
             images_per_second: f64,
         }
-        let Place { epoch, step, .. } = place;
+        let Position { epoch, step, .. } = place;
         let accuracy = stats.correct as f32 / stats.n as f32;
         let images_per_second = stats.n as f64 / self.step_began.elapsed().as_secs_f64().max(1e-9);
         self.restart_clock();
@@ -85,18 +85,18 @@ impl<'a> Session<'a> {
     pub(crate) fn save<P: Serialize + DeserializeOwned>(
         &mut self,
         state: State<P>,
-        moment: Moment,
+        reason: SaveReason,
     ) -> Result<()> {
-        self.save_since(state, moment, Instant::now())
+        self.save_since(state, reason, Instant::now())
     }
 
     fn save_since<P: Serialize + DeserializeOwned>(
         &mut self,
         state: State<P>,
-        moment: Moment,
+        reason: SaveReason,
         began: Instant,
     ) -> Result<()> {
-        if let Some(path) = self.run.save(state, moment, began)? {
+        if let Some(path) = self.run.save(state, reason, began)? {
             self.observer.event(&Event::Saved { path: &path });
         }
         Ok(())
@@ -122,7 +122,7 @@ impl<'a> Session<'a> {
             "{found}; going back to the beginning of the epoch with {LOWERED} times the learning rate"
         );
         let checkpoint = self.run.end_of_last_epoch(complete)?;
-        self.run.forget_events(checkpoint.as_ref().map_or(Some(Mark::START), |c| c.events))?;
+        self.run.forget_events(checkpoint.as_ref().map_or(Some(EventsOffset::START), |c| c.events))?;
         let Divergence { what, epoch, step, layer, pictures, .. } = found;
         let line =
             Line { epoch: *epoch, step: *step, what, layer: layer.as_deref(), pictures, lr_factor: LOWERED };
@@ -143,7 +143,7 @@ impl<'a> Session<'a> {
         let stop = self.observer.should_stop();
         if stop || self.run.checkpoint_is_due() {
             let began = Instant::now();
-            self.save_since(state()?, Moment::WithinEpoch, began)?;
+            self.save_since(state()?, SaveReason::WithinEpoch, began)?;
             self.restart_clock();
         }
         if stop { Err(Error::Interrupted { run: self.run.dir().to_owned() }) } else { Ok(()) }
@@ -151,7 +151,7 @@ impl<'a> Session<'a> {
 }
 
 /// Refuses a position that no run in `dir` can have reached. Continuing from it could overflow.
-pub(crate) fn is_possible(dir: &Path, epoch: u64, epochs: u64, step: u64) -> Result<()> {
+pub(crate) fn check_position(dir: &Path, epoch: u64, epochs: u64, step: u64) -> Result<()> {
     if epoch <= epochs && epochs <= MOST && step <= MOST {
         return Ok(());
     }
@@ -164,14 +164,14 @@ pub(crate) fn is_possible(dir: &Path, epoch: u64, epochs: u64, step: u64) -> Res
 
 /// Sums over the child's steps in an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Tally {
+pub(crate) struct RunningMean {
     steps: u64,
     loss: f64,
     correct: u64,
     pictures: u64,
 }
 
-impl Tally {
+impl RunningMean {
     pub(crate) fn add(&mut self, stats: &StepStats) {
         self.steps += 1;
         self.loss += f64::from(stats.loss);
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn places_that_no_run_can_come_to_are_refused() {
-        let check = |epoch, epochs, step| is_possible(Path::new("r"), epoch, epochs, step);
+        let check = |epoch, epochs, step| check_position(Path::new("r"), epoch, epochs, step);
         check(0, 1, 0).unwrap();
         check(MOST, MOST, MOST).unwrap();
         for (epoch, epochs, step) in [(2, 1, 0), (0, u64::MAX, 0), (u64::MAX, u64::MAX, 0), (0, 1, u64::MAX)]

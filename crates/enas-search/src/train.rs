@@ -18,7 +18,7 @@ use crate::child_epoch::{go_back, train_child};
 use crate::observer::Observer;
 use crate::session::Session;
 use enas_run::config::TrainConfig;
-use enas_run::directory::run::{Moment, Run, State};
+use enas_run::directory::run::{Run, SaveReason, State};
 use enas_run::error::Result;
 use enas_run::non_finite::finite;
 
@@ -95,7 +95,7 @@ impl Training<'_> {
         if turns {
             self.turn_to_refit()?;
         }
-        let moment = if is_over || turns { Moment::Landmark } else { Moment::EndOfEpoch };
+        let moment = if is_over || turns { SaveReason::Forced } else { SaveReason::EndOfEpoch };
         self.session.save(State { progress: self.at.clone(), tensors }, moment)
     }
 }

@@ -12,9 +12,9 @@ use enas_run::evaluation::even_batch;
 use enas_run::loader::Source;
 use enas_run::memory::MemoryPlan;
 use enas_run::network::{fixed_child, set_loss};
-use enas_run::non_finite::Symptom;
+use enas_run::non_finite::NonFinite;
 
-use crate::annealing::{self, Position};
+use crate::annealing::{self, SchedulePosition};
 use crate::epoch::{epoch_plan, steps_per_epoch};
 use crate::refine::{self, Refinement};
 
@@ -40,7 +40,7 @@ pub struct Trial<'a> {
 
 /// The prediction of a network for one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Answer {
+pub struct ImageOutcome {
     /// Cross entropy, in nats.
     pub loss: f32,
     /// Whether the most likely class is the right one.
@@ -97,7 +97,7 @@ impl<'a> Trial<'a> {
                 let step = self.next_step();
                 let meanwhile = &mut || next = batches.next();
                 let stats = self.child.train_on(&self.arc, batch.examples(), &step, meanwhile)?;
-                if Symptom::of_step(&stats).is_some() {
+                if NonFinite::of_step(&stats).is_some() {
                     self.diverged = true;
                     break;
                 }
@@ -116,7 +116,7 @@ impl<'a> Trial<'a> {
 
     fn next_step(&self) -> Step {
         let (steps, epochs) = (self.steps_per_epoch(), self.config.run.epochs);
-        let at = Position { epoch: self.steps() / steps, epochs, step: self.steps() % steps, steps };
+        let at = SchedulePosition { epoch: self.steps() / steps, epochs, step: self.steps() % steps, steps };
         let lr = annealing::lr(&self.config.schedule, self.config.run.fit_schedule, at) * self.annealed();
         Step { lr, global_step: self.steps(), total_steps: epochs * steps, seed: self.config.run.seed() }
     }
@@ -135,7 +135,7 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// Errors of images and device.
-    pub fn answers(&mut self, split: &Split, indices: &[usize]) -> Result<Vec<Answer>> {
+    pub fn outcomes(&mut self, split: &Split, indices: &[usize]) -> Result<Vec<ImageOutcome>> {
         let before = self.refinement.is_some().then(|| self.child.state()).transpose()?;
         if let Some(refinement) = &self.refinement {
             refinement.apply(&mut self.child, &self.arc, &self.train)?;
@@ -147,13 +147,13 @@ impl<'a> Trial<'a> {
         answers
     }
 
-    fn ask(&self, split: &Split, indices: &[usize]) -> Result<Vec<Answer>> {
+    fn ask(&self, split: &Split, indices: &[usize]) -> Result<Vec<ImageOutcome>> {
         let source = Source::new(split, &self.child)?;
         let mut answers = Vec::with_capacity(indices.len());
         for batch in indices.chunks(even_batch(indices.len(), self.config.run.eval_batch)) {
             let batch = source.gather(batch.to_vec())?;
             let logits = self.child.logits(&self.arc, batch.images(), Norm::RunningStatistics, None)?;
-            answers.extend(answers_of(&logits, &batch.labels)?);
+            answers.extend(outcomes_of(&logits, &batch.labels)?);
         }
         Ok(answers)
     }
@@ -215,14 +215,14 @@ pub(crate) fn late(losses: &[f32]) -> &[f32] {
 ///
 /// # Errors
 /// If the tensors have other shapes or types.
-pub(crate) fn answers_of(logits: &Tensor, labels: &Tensor) -> Result<Vec<Answer>> {
+pub(crate) fn outcomes_of(logits: &Tensor, labels: &Tensor) -> Result<Vec<ImageOutcome>> {
     let ((_, classes), labels) = (logits.dims2()?, labels.to_vec1::<u32>()?);
     let answer = |(scores, label): (&[f32], u32)| {
         let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f32 = scores.iter().map(|score| (score - most).exp()).sum();
         let own = scores[label as usize];
         let first = scores.iter().position(|&score| score == most);
-        Answer { loss: sum.ln() + most - own, is_right: first == Some(label as usize) }
+        ImageOutcome { loss: sum.ln() + most - own, is_right: first == Some(label as usize) }
     };
     Ok(read(logits, |logits| logits.chunks_exact(classes.max(1)).zip(labels).map(answer).collect())?)
 }
@@ -232,7 +232,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use enas_run::config::Layers;
+    use enas_run::config::ConfigBuilder;
 
     const ARC: &str = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3";
 
@@ -241,7 +241,7 @@ mod tests {
             ["child.filters=4", "child.layers=1", "child.nodes=2", "run.batch_size=128", "run.epochs=2"];
         tiny.iter()
             .chain(assignments)
-            .fold(Layers::preset("quick"), |layers, a| layers.set(*a))
+            .fold(ConfigBuilder::preset("quick"), |layers, a| layers.set(*a))
             .load()
             .unwrap()
     }
@@ -259,11 +259,11 @@ mod tests {
         for steps in [4, 11, 15] {
             parts.train_to(steps, &mut |_, _| true).unwrap();
             assert_eq!(parts.steps(), steps);
-            assert_eq!(parts.answers(&data.valid, &[3, 1]).unwrap().len(), 2);
+            assert_eq!(parts.outcomes(&data.valid, &[3, 1]).unwrap().len(), 2);
         }
         assert_eq!(parts.losses(), whole.losses());
         let all: Vec<usize> = (0..data.valid.len()).collect();
-        assert_eq!(parts.answers(&data.valid, &all).unwrap(), whole.answers(&data.valid, &all).unwrap());
+        assert_eq!(parts.outcomes(&data.valid, &all).unwrap(), whole.outcomes(&data.valid, &all).unwrap());
         assert!(whole.late_loss() < f64::from(whole.losses()[0]), "it learns: {:?}", whole.losses());
     }
 
@@ -285,8 +285,8 @@ mod tests {
     #[test]
     fn answers_are_cross_entropies() {
         let logits = Tensor::new(&[[0.0f32, 0.0], [1000.0, 0.0]], &Device::Cpu).unwrap();
-        let answers = answers_of(&logits, &Tensor::new(&[1u32, 0], &Device::Cpu).unwrap()).unwrap();
+        let answers = outcomes_of(&logits, &Tensor::new(&[1u32, 0], &Device::Cpu).unwrap()).unwrap();
         assert!((answers[0].loss - 2f32.ln()).abs() < 1e-6 && !answers[0].is_right);
-        assert_eq!(answers[1], Answer { loss: 0.0, is_right: true });
+        assert_eq!(answers[1], ImageOutcome { loss: 0.0, is_right: true });
     }
 }

@@ -3,7 +3,7 @@
 use enas_child::schedule::{Cosine, Schedule};
 use enas_data::augment;
 use enas_search::{
-    ConfigError, Keep, Layers, Metric, RefitConfig, Result, SearchConfig, Settings as _, TimeLimit,
+    ConfigBuilder, ConfigError, Keep, Metric, RefitConfig, Result, SearchConfig, Settings as _, TimeLimit,
     TrainConfig,
 };
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ impl StudyConfig {
     pub fn new(search: SearchConfig, recipe_set: &[String]) -> Result<Self> {
         let train = recipe(&search);
         let text = toml_of(&train)?;
-        let layers = Layers::text("the recipe of the study", text);
+        let layers = ConfigBuilder::text("the recipe of the study", text);
         let train = recipe_set.iter().fold(layers, |layers, assignment| layers.set(assignment)).load()?;
         let config = Self {
             seed: search.run.seed,
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_recipe_follows_the_search_and_its_own_assignments() {
-        let search: SearchConfig = Layers::preset("quick").set("child.filters=8").load().unwrap();
+        let search: SearchConfig = ConfigBuilder::preset("quick").set("child.filters=8").load().unwrap();
         let config = StudyConfig::new(search.clone(), &[]).unwrap();
         assert_eq!(config.train.child, search.child);
         assert_eq!((config.train.run.epochs, config.train.keep), (10, Keep::Last));
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_refused() {
-        let search: SearchConfig = Layers::preset("quick").load().unwrap();
+        let search: SearchConfig = ConfigBuilder::preset("quick").load().unwrap();
         let mut config = StudyConfig::new(search.clone(), &[]).unwrap();
         config.counts.pool = 1;
         assert!(config.check().unwrap_err().to_string().contains("at least 2 random"));

@@ -6,7 +6,7 @@ use enas_arc::Arc;
 use enas_child::{Child, InputShape};
 use enas_data::{Dataset, Seed, Split};
 use enas_kernels::gpu::Gpu;
-use enas_search::{Answer, MemoryPlan, Observer, Result, Run, SearchOutcome, Trial, search};
+use enas_search::{ImageOutcome, MemoryPlan, Observer, Result, Run, SearchOutcome, Trial, search};
 
 use crate::arcs::Size;
 use crate::config::StudyConfig;
@@ -70,9 +70,10 @@ impl ImageLaboratory {
 
     /// Accuracy (0 to 1) and mean loss in nats on the given images of a split.
     fn measure(trial: &mut Trial<'_>, split: &Split, images: &[usize]) -> Result<(f64, f64)> {
-        let answers = trial.answers(split, images)?;
-        let mean =
-            |value: fn(&Answer) -> f64| answers.iter().map(value).sum::<f64>() / answers.len().max(1) as f64;
+        let answers = trial.outcomes(split, images)?;
+        let mean = |value: fn(&ImageOutcome) -> f64| {
+            answers.iter().map(value).sum::<f64>() / answers.len().max(1) as f64
+        };
         Ok((
             mean(|answer| f64::from(u8::from(answer.is_right))),
             finite(mean(|answer| f64::from(answer.loss))),

@@ -10,13 +10,13 @@
 //! [`Laboratory`] trains and searches; [`ImageLaboratory`] does so with images.
 //!
 //! ```
-//! use enas_search::{Layers, SearchConfig};
+//! use enas_search::{ConfigBuilder, SearchConfig};
 //! use enas_study::{Clock, Ended, ImageLaboratory, Study, StudyConfig};
 //!
 //! // The smallest possible study. A useful one takes hours.
 //! let tiny = ["run.epochs=1", "run.batch_size=512", "child.filters=4", "child.layers=1", "child.nodes=2"];
 //! let quick = ["controller.steps=1", "select.samples=1", "select.random=1", "finals.steps=0"];
-//! let search = tiny.iter().chain(&quick).fold(Layers::preset("quick"), |layers, set| layers.set(*set));
+//! let search = tiny.iter().chain(&quick).fold(ConfigBuilder::preset("quick"), |layers, set| layers.set(*set));
 //! let mut config = StudyConfig::new(search.load::<SearchConfig>()?, &["run.epochs=1".to_owned()])?;
 //! (config.counts.pool, config.counts.wide, config.counts.searches) = (3, 0, 1);
 //! (config.counts.pick_seeds, config.counts.controls) = (1, 0);

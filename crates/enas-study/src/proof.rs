@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use enas_arc::Arc;
 use enas_data::{Dataset, Seed};
 use enas_kernels::gpu::Gpu;
-use enas_search::{Error, Gain, MemoryPlan, Record, Result, SearchConfig, Source, train_as_finalist};
+use enas_search::{Error, Gain, MemoryPlan, Result, RunReader, SearchConfig, Source, train_as_finalist};
 use enas_stats::{Estimate, welch_interval};
 use serde::Serialize;
 
@@ -63,7 +63,7 @@ impl Claim {
     ///
     /// # Errors
     /// [`Error::RunDirectory`] for a run that is not a finished search.
-    pub fn of(record: &Record) -> Result<Option<Self>> {
+    pub fn of(record: &RunReader) -> Result<Option<Self>> {
         let Some(finals) = record.finals()? else { return Ok(None) };
         let Some(gain) = finals.gain.filter(|gain| gain.low > 0.0) else { return Ok(None) };
         let found = finals.balanced();

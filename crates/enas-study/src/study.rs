@@ -18,7 +18,7 @@ use std::time::Instant;
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_rng::Seed;
-use enas_search::{Error, Result, Workplace, write_file};
+use enas_search::{Error, Result, WorkDirectory, write_file};
 
 use crate::about::{About, CONFIG};
 use crate::arcs::{self, Control};
@@ -41,7 +41,7 @@ const PAGE: &str = "study.html";
 /// An open study. It holds a lock, so no other process can open it.
 #[derive(Debug)]
 pub struct Study {
-    place: Workplace,
+    place: WorkDirectory,
     about: About,
     journal: Journal,
     trials: BTreeMap<Key, Trial>,
@@ -65,7 +65,7 @@ impl Study {
     /// written, [`Error::Config`] for settings that do not fit together.
     pub fn create(out: Option<&Path>, config: &StudyConfig, data: &Dataset) -> Result<Self> {
         config.check()?;
-        let place = Workplace::create(out, &data.name, "study", &[CONFIG])?;
+        let place = WorkDirectory::create(out, &data.name, "study", &[CONFIG])?;
         let about = About::new(config, data);
         let study = Self::open(place, about)?;
         study.about.write(study.dir())?;
@@ -80,12 +80,12 @@ impl Study {
     pub fn resume(dir: &Path) -> Result<Self> {
         // Reads it before locking, so that other directories get no lock file.
         About::read(dir)?;
-        let place = Workplace::open(dir)?;
+        let place = WorkDirectory::open(dir)?;
         let about = About::read(dir)?;
         Self::open(place, about)
     }
 
-    fn open(place: Workplace, about: About) -> Result<Self> {
+    fn open(place: WorkDirectory, about: About) -> Result<Self> {
         let (journal, lines) = Journal::open(place.dir())?;
         let (trials, picks) = sorted(lines);
         Ok(Self { place, about, journal, trials, picks })

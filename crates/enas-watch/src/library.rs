@@ -9,7 +9,7 @@ use std::time::Duration;
 use askama::Template;
 use enas_report::FILE_NAME;
 use enas_report::runs::{self as find, Found, MOST_RUNS as RUNS};
-use enas_run::Record;
+use enas_run::RunReader;
 use tokio::sync::watch;
 
 use crate::error::{Error, Result};
@@ -262,7 +262,7 @@ impl Library {
             run.gone = !present;
         }
         for found in new {
-            match Record::open(&found.dir) {
+            match RunReader::open(&found.dir) {
                 Ok(record) => self.take_in(found, Followed::new(record)),
                 Err(e) => notes.push(format!("{e}.")),
             }

@@ -238,7 +238,7 @@ fn asked_command(args: &Auto) -> String {
 fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
     let mut run = AutoRun::resume(dir, began)?;
     let AutoConfig { time, finish, search_when, fits_network, .. } = run.config()?;
-    let [search, train] = run.layers();
+    let [search, train] = run.config_builders();
     let (for_search, for_training) = divided(&args.settings);
     let data = args.images.path();
     let mut config = AutoConfig {

@@ -1,7 +1,7 @@
 //! `enas config`: prints the effective settings, checks a file, lists the presets.
 
 use anyhow::{Context as _, Result};
-use enas_search::{Layers, SMALL_FILE, SearchConfig, Settings, TrainConfig, presets, read_text};
+use enas_search::{ConfigBuilder, SMALL_FILE, SearchConfig, Settings, TrainConfig, presets, read_text};
 use serde::Serialize;
 
 use super::{Context, settings};
@@ -34,7 +34,7 @@ fn print(context: &Context, config: &impl Settings) -> Result<()> {
 }
 
 fn check(context: &Context, args: &args::ConfigCheck) -> Result<()> {
-    let layers = args.set.iter().fold(Layers::file(&args.file), |layers, set| layers.set(set));
+    let layers = args.set.iter().fold(ConfigBuilder::file(&args.file), |layers, set| layers.set(set));
     let job = match args.job {
         Some(job) => job,
         None => job_of(&args.file)?,

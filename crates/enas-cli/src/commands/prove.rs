@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use enas_search::{MemoryPlan, Record, SearchConfig};
+use enas_search::{MemoryPlan, RunReader, SearchConfig};
 use enas_study::{Claim, Effort, Proof};
 use serde::Serialize;
 
@@ -55,7 +55,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
     let dir = args.place.path().ok_or_else(|| usage("no run given: enas prove RUN, or --run DIR"))?;
-    let record = Record::open(&locate::search(dir))?;
+    let record = RunReader::open(&locate::search(dir))?;
     let mut config: SearchConfig = record.config()?;
     settings::limit_memory(&mut config.run, args.memory);
     if let Some(path) = &args.data {

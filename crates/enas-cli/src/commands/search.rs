@@ -101,7 +101,7 @@ pub(super) fn started(
 
 fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
     let mut run = Run::resume(dir)?;
-    let own = run.record().layers::<SearchConfig>()?;
+    let own = run.reader().config_builder::<SearchConfig>()?;
     let mut config: SearchConfig =
         settings::beside(own, &args.settings(), args.images.path(), Some(&args.extent))?;
     settings::limit_memory(&mut config.run, args.memory);

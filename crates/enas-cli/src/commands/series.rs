@@ -79,7 +79,8 @@ pub(super) fn resume(
 ) -> Result<u8> {
     let run = SeriesRun::resume(dir)?;
     let (arc, data) = (run.arc().clone(), args.images.path());
-    let config: TrainConfig = settings::beside(run.layers(), &args.settings, data, Some(&args.extent))?;
+    let config: TrainConfig =
+        settings::beside(run.config_builder(), &args.settings, data, Some(&args.extent))?;
     let config = settled(args, config, &Arch::from(&arc));
     config.run.check_device(gpu)?;
     let plan = MemoryPlan::for_training(&config, &arc, gpu.is_some())?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use enas_search::{Layers, RunConfig, SearchConfig, Settings, TrainConfig};
+use enas_search::{ConfigBuilder, RunConfig, SearchConfig, Settings, TrainConfig};
 
 use crate::args::{self, Extent};
 use crate::failure::{OrUsage, usage};
@@ -88,7 +88,7 @@ pub(crate) fn inherited(searched: &SearchConfig, settings: &args::Settings) -> R
 /// # Errors
 /// A usage error that names the source, the key and what is allowed.
 pub(crate) fn beside<C: Settings>(
-    own: Layers,
+    own: ConfigBuilder,
     settings: &args::Settings,
     data: Option<&Path>,
     extent: Option<&Extent>,
@@ -107,21 +107,21 @@ fn how_pictures_are_read(data: &enas_data::Config) -> Result<Vec<String>> {
 }
 
 /// The preset or file with the `--set` assignments on top.
-fn layers(settings: &args::Settings, default_preset: &str) -> Layers {
-    over(base(settings).unwrap_or_else(|| Layers::preset(default_preset)), settings)
+fn layers(settings: &args::Settings, default_preset: &str) -> ConfigBuilder {
+    over(base(settings).unwrap_or_else(|| ConfigBuilder::preset(default_preset)), settings)
 }
 
 /// The named preset or file; `None` if there is none.
-fn base(settings: &args::Settings) -> Option<Layers> {
+fn base(settings: &args::Settings) -> Option<ConfigBuilder> {
     match (&settings.config, &settings.preset) {
-        (Some(file), _) => Some(Layers::file(file)),
-        (None, Some(name)) => Some(Layers::preset(name)),
+        (Some(file), _) => Some(ConfigBuilder::file(file)),
+        (None, Some(name)) => Some(ConfigBuilder::preset(name)),
         (None, None) => None,
     }
 }
 
 /// `base` with the `--set` assignments on top.
-fn over(base: Layers, settings: &args::Settings) -> Layers {
+fn over(base: ConfigBuilder, settings: &args::Settings) -> ConfigBuilder {
     settings.set.iter().fold(base, |layers, assignment| layers.set(assignment))
 }
 

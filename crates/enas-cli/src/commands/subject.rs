@@ -7,7 +7,7 @@ use enas_arc::{Arc, Arch, MacroArc};
 use enas_child::{Child, InputShape, MacroChild, MacroConfig};
 use enas_data::Dataset;
 use enas_rng::Seed;
-use enas_search::{Kind, Record, SearchConfig, TrainConfig};
+use enas_search::{Kind, RunReader, SearchConfig, TrainConfig};
 use serde::Serialize;
 
 use super::settings;
@@ -34,7 +34,7 @@ impl Subject {
     /// A usage error for an invalid arc, invalid settings, or settings in addition to those of a training.
     pub(crate) fn new(input: &ArcInput, classes: Option<usize>, settings: &Settings) -> Result<Self> {
         if let Some(dir) = &input.run {
-            let run = Record::open(&locate::reported(dir)?).context("--run")?;
+            let run = RunReader::open(&locate::reported(dir)?).context("--run")?;
             let arch = run.manifest().arc.clone().map_or_else(|| run.best_arch(), Ok).context("--run")?;
             return Self::of_run(&run, vec![arch], classes, settings).context("--run");
         }
@@ -47,7 +47,12 @@ impl Subject {
         Ok(Self { arches, config, classes: classes.unwrap_or(CLASSES) })
     }
 
-    fn of_run(run: &Record, arches: Vec<Arch>, classes: Option<usize>, settings: &Settings) -> Result<Self> {
+    fn of_run(
+        run: &RunReader,
+        arches: Vec<Arch>,
+        classes: Option<usize>,
+        settings: &Settings,
+    ) -> Result<Self> {
         let of_run = run.split()?.classes.len();
         let config = match run.manifest().kind {
             Kind::Search => {
@@ -90,7 +95,7 @@ impl Subject {
                 let config = self.config.macro_net.clone().unwrap_or_default();
                 let config = MacroConfig { layers: arc.n_layers(), ..config };
                 let child = MacroChild::fixed(&config, arc, input, self.classes, seed).or_usage()?;
-                FinalNetwork::Layers(child, arc.clone())
+                FinalNetwork::ConfigBuilder(child, arc.clone())
             }
         })
     }
@@ -100,7 +105,7 @@ impl Subject {
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum FinalNetwork {
     Cells(Child, Arc),
-    Layers(MacroChild, MacroArc),
+    ConfigBuilder(MacroChild, MacroArc),
 }
 
 impl FinalNetwork {
@@ -111,7 +116,7 @@ impl FinalNetwork {
     pub(crate) fn size(&self) -> Result<FinalSize> {
         Ok(match self {
             Self::Cells(child, arc) => FinalSize { params: child.n_params(), macs: child.macs(arc)? },
-            Self::Layers(child, arc) => FinalSize { params: child.n_params(), macs: child.macs(arc)? },
+            Self::ConfigBuilder(child, arc) => FinalSize { params: child.n_params(), macs: child.macs(arc)? },
         })
     }
 
@@ -119,7 +124,7 @@ impl FinalNetwork {
     pub(crate) fn n_aux_params(&self) -> usize {
         match self {
             Self::Cells(child, _) => child.n_aux_params(),
-            Self::Layers(..) => 0,
+            Self::ConfigBuilder(..) => 0,
         }
     }
 }
@@ -150,10 +155,10 @@ impl FinalSize {
 }
 
 /// The run whose directory contains the given file, if there is one.
-fn run_around(input: &ArcInput) -> Option<Record> {
+fn run_around(input: &ArcInput) -> Option<RunReader> {
     let file = input.path()?;
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Record::open(dir).ok()
+    RunReader::open(dir).ok()
 }
 
 impl ArcInput {

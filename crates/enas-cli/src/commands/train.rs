@@ -9,7 +9,7 @@ use enas_arc::{Arc, Arch};
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, ReadyCell, Record, Refit, Refitted, Run,
+    Choice, DEFAULT_CELL, Ended, Kind, MemoryPlan, Model, ReadyCell, Refit, Refitted, Run, RunReader,
     SearchConfig, SeriesRun, TimeLimit, TrainConfig, TrainOutcome, fit_network, ready_cells,
 };
 use serde::Serialize;
@@ -221,7 +221,7 @@ impl Job {
 
     fn resumed(args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
         let mut run = Run::resume(dir)?;
-        let own = run.record().layers::<TrainConfig>()?;
+        let own = run.reader().config_builder::<TrainConfig>()?;
         let config: TrainConfig =
             settings::beside(own, &args.settings, args.images.path(), Some(&args.extent))?;
         let arc = run.arch().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
@@ -236,7 +236,7 @@ impl Job {
 
     /// Takes the best arc of a search with the search's images and splits, unless DATA names other images.
     fn after_search(context: &Context, args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
-        let search = Record::open(dir).context("--run")?;
+        let search = RunReader::open(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
         let arc = match args.pick {
             Some(pick) => search.pick(pick.into()).context("--run")?.into(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use enas_run::{Kind, Record, SMALL_FILE, read_plain_text};
+use enas_run::{Kind, RunReader, SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
 use super::find::Found;
@@ -58,7 +58,7 @@ impl Entry {
 
 /// Reads a run directory that does not contain other runs.
 pub(super) fn single(name: &str, dir: &Path) -> Entry {
-    let record = match Record::open(dir) {
+    let record = match RunReader::open(dir) {
         Ok(record) => record,
         Err(e) => return Entry::damaged(name, dir, e.to_string()),
     };

@@ -134,7 +134,7 @@ fn the_same_run_gives_the_same_report() {
 #[test]
 fn pictures_that_are_loaded_already_make_no_difference() {
     let run = &runs().train;
-    let record = enas_search::Record::open(run).unwrap();
+    let record = enas_search::RunReader::open(run).unwrap();
     let config: enas_search::TrainConfig = record.config().unwrap();
     let data = record.load_data(&config.data, config.run.seed()).unwrap();
     let dir = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use enas_report::Options;
-use enas_search::{Layers, Run, SearchConfig, TrainConfig};
+use enas_search::{ConfigBuilder, Run, SearchConfig, TrainConfig};
 use image::{GrayImage, Luma};
 use tempfile::TempDir;
 
@@ -72,7 +72,7 @@ fn make() -> Runs {
     Runs { folder, search, train }
 }
 
-fn small(pictures: &Path) -> Layers {
+fn small(pictures: &Path) -> ConfigBuilder {
     let keys = [
         "run.epochs=3",
         "run.batch_size=16",
@@ -82,7 +82,7 @@ fn small(pictures: &Path) -> Layers {
         "child.layers=1",
         "child.nodes=2",
     ];
-    let layers = Layers::preset("quick").set(format!("data.path={}", pictures.display()));
+    let layers = ConfigBuilder::preset("quick").set(format!("data.path={}", pictures.display()));
     keys.iter().fold(layers, |layers, key| layers.set(*key))
 }
 

@@ -4,4 +4,4 @@ mod plan;
 mod reader;
 
 pub use self::plan::{AutoPhase, AutoPlan, FittedNetwork, SearchWhen};
-pub use self::reader::{AUTO, AutoRecord, CheckedData, CheckedFinding, Preparation};
+pub use self::reader::{AUTO, AutoRunReader, CheckedData, CheckedFinding, Preparation};

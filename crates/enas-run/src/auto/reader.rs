@@ -13,7 +13,7 @@ use super::plan::{AutoPhase, AutoPlan, SearchWhen};
 use crate::choice::Choice;
 use crate::config::TimeLimit;
 use crate::directory::files::MODEL;
-use crate::directory::reader::Record;
+use crate::directory::reader::RunReader;
 use crate::error::{Error, Result};
 use crate::files::limited_read::{SMALL_FILE, read_plain_text};
 
@@ -97,12 +97,12 @@ fn line(Case { paths, detail }: &Case) -> String {
 
 /// The folder of an automatic run, for reading. It needs no lock and shows what a running process has written so far.
 #[derive(Clone, Debug)]
-pub struct AutoRecord {
+pub struct AutoRunReader {
     dir: PathBuf,
     about: Value,
 }
 
-impl AutoRecord {
+impl AutoRunReader {
     /// Whether `dir` is the folder of an automatic run.
     pub fn is_at(dir: &Path) -> bool {
         dir.join(AUTO).is_file()
@@ -162,8 +162,8 @@ impl AutoRecord {
     }
 
     /// The run of a phase, once it has begun.
-    pub fn phase(&self, phase: AutoPhase) -> Option<Record> {
-        Record::open(&self.dir.join(phase.folder())).ok()
+    pub fn phase(&self, phase: AutoPhase) -> Option<RunReader> {
+        RunReader::open(&self.dir.join(phase.folder())).ok()
     }
 
     /// The phase whose model is the best one in the folder, once there is one.
@@ -183,18 +183,18 @@ mod tests {
     #[test]
     fn what_another_version_wrote_is_read_as_far_as_it_is_understood() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(!AutoRecord::is_at(dir.path()) && AutoRecord::open(dir.path()).is_err());
+        assert!(!AutoRunReader::is_at(dir.path()) && AutoRunReader::open(dir.path()).is_err());
         fs::write(dir.path().join(AUTO), "{}").unwrap();
-        let record = AutoRecord::open(dir.path()).unwrap();
+        let record = AutoRunReader::open(dir.path()).unwrap();
         assert_eq!((record.plan(), record.limit(), record.seconds()), (None, None, 0.0));
         assert_eq!((record.preparation(), record.best()), (Preparation::default(), None));
         let text = r#"{"time": "6m", "seconds": 340.5, "plan": {"first": "x"}, "search_when": "if-it-pays"}"#;
         fs::write(dir.path().join(AUTO), text).unwrap();
-        let record = AutoRecord::open(dir.path()).unwrap();
+        let record = AutoRunReader::open(dir.path()).unwrap();
         assert_eq!((record.limit(), record.seconds()), (Some(Duration::from_secs(360)), 340.5));
         assert_eq!((record.plan(), record.search_when()), (None, SearchWhen::IfItPays));
         fs::write(dir.path().join(AUTO), "torn {").unwrap();
-        let error = AutoRecord::open(dir.path()).unwrap_err().to_string();
+        let error = AutoRunReader::open(dir.path()).unwrap_err().to_string();
         assert!(error.contains("auto.json") && error.contains("not JSON"), "{error}");
     }
 

@@ -10,7 +10,7 @@ const RATE: f64 = 100e6;
 
 /// The schedule of a run's checkpoints. It uses this process's monotonic clock.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct CheckpointInterval {
     every: Duration,
     began: Instant,
     /// The end of the last checkpoint, or the start.
@@ -21,7 +21,7 @@ pub(crate) struct Pace {
     spent: Duration,
 }
 
-impl Pace {
+impl CheckpointInterval {
     /// A schedule that starts now.
     pub(crate) fn new(every: Duration) -> Self {
         let now = Instant::now();
@@ -85,25 +85,25 @@ mod tests {
 
     #[test]
     fn before_the_first_one_its_size_tells_the_cost() {
-        let mut pace = Pace::new(Duration::ZERO);
-        assert!(pace.is_due());
-        pace.expect(100_000_000);
-        assert!(pace.is_too_soon() && !pace.is_due());
-        pace.saved(Duration::from_nanos(1));
-        pace.expect(100_000_000);
-        assert_eq!(pace.cost, Duration::from_nanos(1), "a measurement is worth more");
+        let mut interval = CheckpointInterval::new(Duration::ZERO);
+        assert!(interval.is_due());
+        interval.expect(100_000_000);
+        assert!(interval.is_too_soon() && !interval.is_due());
+        interval.saved(Duration::from_nanos(1));
+        interval.expect(100_000_000);
+        assert_eq!(interval.cost, Duration::from_nanos(1), "a measurement is worth more");
     }
 
     #[test]
     fn a_dear_one_is_not_followed_at_once() {
-        let mut pace = Pace::new(Duration::from_secs(1000));
-        assert!(!pace.is_too_soon(), "nothing is known of the cost yet");
-        pace.saved(Duration::from_secs(1));
-        assert!(pace.is_too_soon() && !pace.is_due());
-        pace.saved(Duration::ZERO);
-        assert!(!pace.is_too_soon() && !pace.is_due());
-        pace.set_every(Duration::ZERO);
-        assert!(pace.is_due());
-        assert!(pace.share() > 1.0, "a second of cost in no time: {}", pace.share());
+        let mut interval = CheckpointInterval::new(Duration::from_secs(1000));
+        assert!(!interval.is_too_soon(), "nothing is known of the cost yet");
+        interval.saved(Duration::from_secs(1));
+        assert!(interval.is_too_soon() && !interval.is_due());
+        interval.saved(Duration::ZERO);
+        assert!(!interval.is_too_soon() && !interval.is_due());
+        interval.set_every(Duration::ZERO);
+        assert!(interval.is_due());
+        assert!(interval.share() > 1.0, "a second of cost in no time: {}", interval.share());
     }
 }

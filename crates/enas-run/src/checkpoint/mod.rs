@@ -2,30 +2,27 @@
 //! that marks the end of an epoch.
 
 pub mod interval;
+mod numbered;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use self::numbered::{AT_END, Numbered, SUFFIX, not_kept, numbered};
 use crate::error::{Error, Result};
-use crate::files::checksum::Seal;
+use crate::files::checksum::Checksum;
 use crate::files::safetensors::{self, NamedTensor};
-use crate::log::tensorboard::Mark;
+use crate::log::tensorboard::EventsOffset;
 
 /// Version of the file format; raised when the meaning of the content changes.
 const FORMAT: u32 = 2;
 /// The oldest version that can be read. It had no checksum.
 const OLDEST: u32 = 1;
-/// Number of checkpoints kept: the newest may be damaged by a full disk or a power failure.
-const KEPT: usize = 2;
 /// Key of the JSON text in the file's metadata.
 const KEY: &str = "checkpoint";
-/// Suffix, after the number, in the names of checkpoints at the end of an epoch.
-const AT_END: &str = "-epoch";
 
 /// The state of a run. `P` is the position type of its loop.
 #[derive(Debug)]
@@ -35,7 +32,7 @@ pub struct Checkpoint<P> {
     /// Length of `metrics.jsonl` at this checkpoint, in bytes.
     pub(crate) metrics_bytes: u64,
     /// Position in the TensorBoard log; `None` in checkpoints of early versions.
-    pub events: Option<Mark>,
+    pub events: Option<EventsOffset>,
     /// Wall time spent so far, in seconds.
     pub seconds: f64,
     /// Weights and optimiser states.
@@ -50,7 +47,7 @@ struct Header<P> {
     version: String,
     metrics_bytes: u64,
     #[serde(default)]
-    events: Option<Mark>,
+    events: Option<EventsOffset>,
     seconds: f64,
     progress: P,
 }
@@ -142,7 +139,7 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
         let contents = safetensors::read(path).map_err(Unusable::Damaged)?;
         let error = |problem: String| Error::File { path: path.to_owned(), problem };
         let damaged = |problem: &str| Unusable::Damaged(error(problem.to_owned()));
-        if contents.seal == Seal::Broken {
+        if contents.checksum == Checksum::Broken {
             return Err(damaged("the checkpoint is damaged: its checksum is not that of its content"));
         }
         let text = contents
@@ -152,7 +149,7 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
         let preamble: Preamble = serde_json::from_str(text)
             .map_err(|e| damaged(&format!("the checkpoint does not say of which format it is ({e})")))?;
         preamble.check().map_err(|problem| Unusable::Foreign(error(problem)))?;
-        if contents.seal == Seal::Missing && preamble.format > OLDEST {
+        if contents.checksum == Checksum::Missing && preamble.format > OLDEST {
             return Err(damaged("the checkpoint is damaged: its checksum is missing"));
         }
         let by = preamble.version.unwrap_or_else(|| "an early version".to_owned());
@@ -199,48 +196,6 @@ impl Encoded {
     }
 }
 
-const SUFFIX: &str = ".safetensors";
-
-/// A checkpoint file.
-struct Numbered {
-    number: u64,
-    ends_epoch: bool,
-    path: PathBuf,
-}
-
-/// The checkpoints in a directory, oldest first; empty if the directory does not exist.
-fn numbered(dir: &Path) -> Result<Vec<Numbered>> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(Error::io("cannot read", dir, source)),
-    };
-    let parse = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
-        let (number, ends_epoch) = name.strip_suffix(AT_END).map_or((name, false), |number| (number, true));
-        // The next number must be representable too.
-        let number = number.parse().ok().filter(|n| *n < u64::MAX)?;
-        Some(Numbered { number, ends_epoch, path })
-    };
-    let mut found: Vec<_> = entries.filter_map(|entry| parse(entry.ok()?.path())).collect();
-    found.sort_by_key(|file| file.number);
-    Ok(found)
-}
-
-/// The `older` files (oldest first) that need not be kept once a new one exists.
-fn not_kept(older: Vec<Numbered>, new_ends_epoch: bool) -> Vec<PathBuf> {
-    let mut needs_end = !new_ends_epoch;
-    let mut superfluous = Vec::new();
-    for (age, file) in older.into_iter().rev().enumerate() {
-        let is_needed = age + 1 < KEPT || (needs_end && file.ends_epoch);
-        needs_end &= !file.ends_epoch;
-        if !is_needed {
-            superfluous.push(file.path);
-        }
-    }
-    superfluous
-}
-
 fn remove_damaged(path: &Path) {
     match fs::remove_file(path) {
         Ok(()) => tracing::warn!("removed the damaged checkpoint {}", path.display()),
@@ -263,7 +218,7 @@ mod tests {
 
     fn encoded(progress: u64, ends_epoch: bool) -> Encoded {
         let tensors = vec![("w".into(), Tensor::new(&[progress as f32], &Device::Cpu).unwrap())];
-        let (events, seconds) = (Some(Mark::START), 0.1 + 0.2);
+        let (events, seconds) = (Some(EventsOffset::START), 0.1 + 0.2);
         Checkpoint { progress, metrics_bytes: 7, events, seconds, tensors }.encode(ends_epoch)
     }
 

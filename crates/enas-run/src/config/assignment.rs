@@ -80,14 +80,14 @@ pub(super) fn assign<C: Settings>(base: &C, assignments: &[Assignment]) -> Resul
     }
     changed
         .try_into()
-        .map_err(|e: toml::de::Error| blame::<C>(&table, &known, assignments, e.message()).into())
+        .map_err(|e: toml::de::Error| find_invalid::<C>(&table, &known, assignments, e.message()).into())
 }
 
 /// Finds the assignment that makes the configuration invalid, by applying each of them alone.
 ///
 /// A key that is unknown among those of the base may still be a valid optional key. Unknown keys are therefore
 /// reported only after reading has failed.
-fn blame<C: Settings>(
+fn find_invalid<C: Settings>(
     base: &Table,
     known: &[String],
     assignments: &[Assignment],

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::assignment::{Assignment, assign};
 use super::presets::{Preset, presets};
 use super::search::SearchConfig;
-use super::settings::{Invalid, Settings};
+use super::settings::{InvalidSetting, Settings};
 use super::train::TrainConfig;
 use crate::error::{ConfigError, Error, Result};
 use crate::files::limited_read::{SMALL_FILE, read_text};
@@ -13,17 +13,17 @@ use crate::files::limited_read::{SMALL_FILE, read_text};
 /// A configuration builder: one complete base, then assignments. Later assignments override earlier ones.
 ///
 /// ```
-/// use enas_run::{Layers, SearchConfig};
+/// use enas_run::{ConfigBuilder, SearchConfig};
 ///
-/// let config: SearchConfig = Layers::preset("quick").set("run.epochs=3").set("child.filters=8").load()?;
+/// let config: SearchConfig = ConfigBuilder::preset("quick").set("run.epochs=3").set("child.filters=8").load()?;
 /// assert_eq!((config.run.epochs, config.child.filters), (3, 8));
 ///
-/// let error = Layers::preset("quick").set("run.epoch=3").load::<SearchConfig>().unwrap_err();
+/// let error = ConfigBuilder::preset("quick").set("run.epoch=3").load::<SearchConfig>().unwrap_err();
 /// assert!(error.to_string().contains("did you mean run.epochs?"));
 /// # Ok::<(), enas_run::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Layers {
+pub struct ConfigBuilder {
     base: Base,
     assignments: Vec<String>,
 }
@@ -35,7 +35,7 @@ enum Base {
     Text { name: String, text: String },
 }
 
-impl Layers {
+impl ConfigBuilder {
     /// Starts from an embedded preset; see [`presets`].
     pub fn preset(name: impl Into<String>) -> Self {
         Self { base: Base::Preset(name.into()), assignments: Vec::new() }
@@ -77,19 +77,19 @@ impl Layers {
         Ok(config)
     }
 
-    fn source<C: Settings>(&self) -> Result<Source> {
+    fn source<C: Settings>(&self) -> Result<ConfigSource> {
         match &self.base {
             Base::Preset(name) => {
                 let preset = Preset::named(name)?;
-                Ok(Source {
+                Ok(ConfigSource {
                     name: format!("preset {name}"),
                     text: C::of_preset(preset).to_owned(),
                     is_file: false,
                 })
             }
-            Base::File(path) => Source::read(path),
+            Base::File(path) => ConfigSource::read(path),
             Base::Text { name, text } => {
-                Ok(Source { name: name.clone(), text: text.clone(), is_file: false })
+                Ok(ConfigSource { name: name.clone(), text: text.clone(), is_file: false })
             }
         }
     }
@@ -110,13 +110,13 @@ impl Preset {
 }
 
 /// A configuration text and its name in messages.
-struct Source {
+struct ConfigSource {
     name: String,
     text: String,
     is_file: bool,
 }
 
-impl Source {
+impl ConfigSource {
     fn read(path: &Path) -> Result<Self> {
         let text = read_text(path, SMALL_FILE).map_err(|source| Error::Io {
             action: "cannot read the configuration",
@@ -138,7 +138,7 @@ impl Source {
     }
 
     /// The error for a value that parsed but is out of range, with its place.
-    fn locate(&self, invalid: Invalid, assignments: &[Assignment]) -> Error {
+    fn locate(&self, invalid: InvalidSetting, assignments: &[Assignment]) -> Error {
         let assigned = assignments.iter().rev().find(|a| a.key == invalid.key);
         let place = match assigned {
             Some(assignment) => assignment.place(),
@@ -172,14 +172,14 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
 impl Default for SearchConfig {
     /// The preset `quick`, which uses the built-in digits.
     fn default() -> Self {
-        Layers::preset("quick").load().expect("a test loads every preset")
+        ConfigBuilder::preset("quick").load().expect("a test loads every preset")
     }
 }
 
 impl Default for TrainConfig {
     /// The preset `quick`, which uses the built-in digits.
     fn default() -> Self {
-        Layers::preset("quick").load().expect("a test loads every preset")
+        ConfigBuilder::preset("quick").load().expect("a test loads every preset")
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn defaults_are_presets() {
-        let folder: SearchConfig = Layers::preset("folder").load().unwrap();
+        let folder: SearchConfig = ConfigBuilder::preset("folder").load().unwrap();
         assert_eq!(folder.child, enas_child::Config::default());
         assert_eq!(folder.controller, enas_controller::Config::default());
         let paths = [SearchConfig::default().data.path, TrainConfig::default().data.path];

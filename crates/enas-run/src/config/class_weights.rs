@@ -145,21 +145,21 @@ impl<'de> Visitor<'de> for Reader {
 
 /// A number with or without a decimal point.
 #[derive(Deserialize)]
-#[serde(from = "Either")]
+#[serde(from = "IntOrFloat")]
 struct Number(f64);
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Either {
+enum IntOrFloat {
     Whole(i64),
     Real(f64),
 }
 
-impl From<Either> for Number {
-    fn from(either: Either) -> Self {
+impl From<IntOrFloat> for Number {
+    fn from(either: IntOrFloat) -> Self {
         match either {
-            Either::Whole(n) => Self(n as f64),
-            Either::Real(x) => Self(x),
+            IntOrFloat::Whole(n) => Self(n as f64),
+            IntOrFloat::Real(x) => Self(x),
         }
     }
 }

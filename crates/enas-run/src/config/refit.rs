@@ -79,7 +79,7 @@ impl RefitImages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Layers, TrainConfig};
+    use crate::config::{ConfigBuilder, TrainConfig};
 
     #[test]
     fn epochs_are_divided_by_the_share() {
@@ -94,7 +94,8 @@ mod tests {
     #[test]
     fn values_out_of_range_and_settings_that_do_not_fit_are_refused() {
         let problem = |assignments: &[&str]| {
-            let layers = assignments.iter().fold(Layers::preset("quick"), |layers, set| layers.set(*set));
+            let layers =
+                assignments.iter().fold(ConfigBuilder::preset("quick"), |layers, set| layers.set(*set));
             layers.load::<TrainConfig>().map(|_| ()).map_err(|error| error.to_string())
         };
         problem(&["refit.images=all", "keep=last", "refit.share=0.3"]).unwrap();

@@ -8,7 +8,7 @@ use super::presets::Preset;
 use super::run::RunConfig;
 use crate::error::{ConfigError, Result};
 
-/// The settings of one command: [`SearchConfig`] or [`TrainConfig`].
+/// The settings of one command: [`SearchConfig`](super::SearchConfig) or [`TrainConfig`](super::TrainConfig).
 pub trait Settings: Serialize + DeserializeOwned + Clone {
     /// The command that these settings belong to.
     const KIND: Kind;
@@ -29,20 +29,20 @@ pub trait Settings: Serialize + DeserializeOwned + Clone {
     ///
     /// # Errors
     /// The first invalid key, with its value and what is allowed.
-    fn validate(&self) -> Result<(), Invalid>;
+    fn validate(&self) -> Result<(), InvalidSetting>;
 
-    /// [`Self::validate`] for settings that were not built by [`Layers`](super::Layers).
+    /// [`Self::validate`] for settings that were not built by [`ConfigBuilder`](super::ConfigBuilder).
     ///
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) with the key.
     fn check(&self) -> Result<()> {
-        self.validate().map_err(|Invalid { key, problem }| ConfigError { place: key, problem }.into())
+        self.validate().map_err(|InvalidSetting { key, problem }| ConfigError { place: key, problem }.into())
     }
 }
 
 /// A value outside its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
+pub struct InvalidSetting {
     /// The dotted key.
     pub key: String,
     /// What is wrong, including the key.

@@ -9,7 +9,7 @@ use super::kind::Kind;
 use super::presets::Preset;
 use super::run::{MOST, RunConfig};
 use super::search::SearchConfig;
-use super::settings::{Invalid, Settings};
+use super::settings::{InvalidSetting, Settings};
 use super::strategy::{EvolutionConfig, StrategyConfig};
 use super::train::{Keep, TrainConfig};
 use super::tta::Tta;
@@ -33,11 +33,11 @@ impl Settings for SearchConfig {
         (&mut self.run, &mut self.data)
     }
 
-    fn validate(&self) -> Result<(), Invalid> {
+    fn validate(&self) -> Result<(), InvalidSetting> {
         self.run.validate()?;
         trainings_alone(&self.run)?;
         data(&self.data)?;
-        once(&self.run, &self.data)?;
+        not_balanced_twice(&self.run, &self.data)?;
         child(&self.child)?;
         schedule(&self.schedule)?;
         controller(&self.controller)?;
@@ -53,7 +53,7 @@ impl Settings for SearchConfig {
 }
 
 /// Refuses settings that only searches for cells support.
-fn space(config: &SearchConfig) -> Result<(), Invalid> {
+fn space(config: &SearchConfig) -> Result<(), InvalidSetting> {
     if config.space == SpaceKind::Micro {
         return Ok(());
     }
@@ -65,21 +65,21 @@ fn space(config: &SearchConfig) -> Result<(), Invalid> {
     ];
     match refused.into_iter().find(|(_, is_set, _)| *is_set) {
         Some((key, _, why)) => {
-            Err(Invalid { key: key.into(), problem: format!("{key} with space = \"macro\": {why}") })
+            Err(InvalidSetting { key: key.into(), problem: format!("{key} with space = \"macro\": {why}") })
         }
         None => Ok(()),
     }
 }
 
 /// Validates the sizes of evolution.
-fn strategy(config: &StrategyConfig) -> Result<(), Invalid> {
+fn strategy(config: &StrategyConfig) -> Result<(), InvalidSetting> {
     let StrategyConfig::Evolution(EvolutionConfig { population, sample }) = *config else { return Ok(()) };
     within("strategy.population", population as u64, 1, MOST_ARCS)?;
     within("strategy.sample", sample as u64, 1, MOST_ARCS)
 }
 
 /// Validates warm-up, finals and limits.
-fn phases(config: &SearchConfig) -> Result<(), Invalid> {
+fn phases(config: &SearchConfig) -> Result<(), InvalidSetting> {
     let SearchConfig { warmup, finals, limits, .. } = config;
     within("warmup.updates", warmup.updates, 0, MOST)?;
     share("warmup.fair", warmup.fair)?;
@@ -95,7 +95,7 @@ fn phases(config: &SearchConfig) -> Result<(), Invalid> {
     within("finals.steps", finals.steps, 0, MOST)?;
     let sizes = [("finals.filters", finals.filters), ("finals.layers", finals.layers)];
     sizes.into_iter().try_for_each(|(key, n)| n.map_or(Ok(()), |n| within(key, n as u64, 1, MOST)))?;
-    let needs_finals = |key: &str| Invalid {
+    let needs_finals = |key: &str| InvalidSetting {
         key: key.into(),
         problem: format!(
             "{key} needs finals: set finals.steps, and finals.wide or finals.random, to 1 or more"
@@ -104,7 +104,7 @@ fn phases(config: &SearchConfig) -> Result<(), Invalid> {
     match limits.latency_ms {
         Some(ms) if !(ms > 0.0 && ms.is_finite()) => {
             let problem = format!("limits.latency_ms = {ms} is out of range; allowed: above 0");
-            Err(Invalid { key: "limits.latency_ms".into(), problem })
+            Err(InvalidSetting { key: "limits.latency_ms".into(), problem })
         }
         _ if !limits.is_empty() && !finals.are_wanted() => Err(needs_finals("limits")),
         _ => Ok(()),
@@ -130,10 +130,10 @@ impl Settings for TrainConfig {
         (&mut self.run, &mut self.data)
     }
 
-    fn validate(&self) -> Result<(), Invalid> {
+    fn validate(&self) -> Result<(), InvalidSetting> {
         self.run.validate()?;
         data(&self.data)?;
-        once(&self.run, &self.data)?;
+        not_balanced_twice(&self.run, &self.data)?;
         child(&self.child)?;
         macro_net(self.macro_net.as_ref())?;
         refit(self)?;
@@ -142,11 +142,11 @@ impl Settings for TrainConfig {
 }
 
 /// Refuses values out of range and combinations that the refit does not support.
-fn refit(training: &TrainConfig) -> Result<(), Invalid> {
+fn refit(training: &TrainConfig) -> Result<(), InvalidSetting> {
     let refit = &training.refit;
     let wrong = |key: &str, problem: &str| {
         let key = format!("refit.{key}");
-        Err(Invalid { problem: format!("{key} {problem}"), key })
+        Err(InvalidSetting { problem: format!("{key} {problem}"), key })
     };
     if !(refit.share > 0.0 && refit.share < 1.0) {
         return wrong("share", &format!("= {}: between 0 and 1, such as 0.5", refit.share));
@@ -170,7 +170,7 @@ fn refit(training: &TrainConfig) -> Result<(), Invalid> {
 }
 
 impl RunConfig {
-    fn validate(&self) -> Result<(), Invalid> {
+    fn validate(&self) -> Result<(), InvalidSetting> {
         within("run.epochs", self.epochs, 1, MOST)?;
         within("run.passes", self.passes, 1, MOST)?;
         at_least("run.batch_size", self.batch_size as u64, 1)?;
@@ -178,7 +178,7 @@ impl RunConfig {
         let key = "run.class_weights";
         self.class_weights
             .check()
-            .map_err(|problem| Invalid { key: key.into(), problem: format!("{key}: {problem}") })?;
+            .map_err(|problem| InvalidSetting { key: key.into(), problem: format!("{key}: {problem}") })?;
         at_least("run.log_every", self.log_every, 1)?;
         share("run.label_smoothing", self.label_smoothing)?;
         share("run.ema_decay", self.ema_decay)?;
@@ -187,14 +187,14 @@ impl RunConfig {
         if self.ema_decay > 0.0 && self.bn_reestimate == 0 {
             let problem = "run.ema_decay needs run.bn_reestimate = 1 or more: averaged weights need statistics of their \
                            own";
-            return Err(Invalid { key: "run.ema_decay".into(), problem: problem.into() });
+            return Err(InvalidSetting { key: "run.ema_decay".into(), problem: problem.into() });
         }
         Ok(())
     }
 }
 
 /// Refuses settings of trainings that a search would ignore.
-fn trainings_alone(run: &RunConfig) -> Result<(), Invalid> {
+fn trainings_alone(run: &RunConfig) -> Result<(), InvalidSetting> {
     let settings = [
         ("run.ema_decay", run.ema_decay.to_string(), run.ema_decay != 0.0),
         ("run.bn_reestimate", run.bn_reestimate.to_string(), run.bn_reestimate != 0),
@@ -204,87 +204,87 @@ fn trainings_alone(run: &RunConfig) -> Result<(), Invalid> {
     match settings.into_iter().find(|(_, _, is_set)| *is_set) {
         Some((key, value, _)) => {
             let problem = format!("{key} = {value} is for trainings; leave it off for a search");
-            Err(Invalid { key: key.into(), problem })
+            Err(InvalidSetting { key: key.into(), problem })
         }
         None => Ok(()),
     }
 }
 
 /// Requires a number in [0, 1).
-fn share(key: &str, value: f32) -> Result<(), Invalid> {
+fn share(key: &str, value: f32) -> Result<(), InvalidSetting> {
     if (0.0..1.0).contains(&value) {
         return Ok(());
     }
     let problem = format!("{key} = {value} is out of range; allowed: 0 or more and below 1");
-    Err(Invalid { key: key.to_owned(), problem })
+    Err(InvalidSetting { key: key.to_owned(), problem })
 }
 
 /// Refuses balancing by class weights and by sampling at the same time.
-fn once(run: &RunConfig, data: &enas_data::Config) -> Result<(), Invalid> {
+fn not_balanced_twice(run: &RunConfig, data: &enas_data::Config) -> Result<(), InvalidSetting> {
     if run.class_weights != ClassWeights::Balanced || data.sampling != enas_data::Sampling::Balanced {
         return Ok(());
     }
     let problem = "run.class_weights = \"balanced\" together with data.sampling = \"balanced\" would make rare classes \
                    count more than the others; choose one of them";
-    Err(Invalid { key: "run.class_weights".into(), problem: problem.into() })
+    Err(InvalidSetting { key: "run.class_weights".into(), problem: problem.into() })
 }
 
 /// Maximum number of arcs that are scored at the end of a search.
 const MOST_ARCS: u64 = 1_000_000;
 
-fn within(key: &str, value: u64, low: u64, high: u64) -> Result<(), Invalid> {
+fn within(key: &str, value: u64, low: u64, high: u64) -> Result<(), InvalidSetting> {
     at_least(key, value, low)?;
     if value <= high {
         return Ok(());
     }
     let problem = format!("{key} = {value} is out of range; allowed: {high} or less");
-    Err(Invalid { key: key.to_owned(), problem })
+    Err(InvalidSetting { key: key.to_owned(), problem })
 }
 
-fn at_least(key: &str, value: u64, low: u64) -> Result<(), Invalid> {
+fn at_least(key: &str, value: u64, low: u64) -> Result<(), InvalidSetting> {
     if value >= low {
         return Ok(());
     }
     let problem = format!("{key} = {value} is out of range; allowed: {low} or more");
-    Err(Invalid { key: key.to_owned(), problem })
+    Err(InvalidSetting { key: key.to_owned(), problem })
 }
 
-fn data(config: &enas_data::Config) -> Result<(), Invalid> {
+fn data(config: &enas_data::Config) -> Result<(), InvalidSetting> {
     config.check().map_err(|e| {
         let key = match &e {
             enas_data::Error::Config { key, .. } => format!("data.{key}"),
             _ => "data".to_owned(),
         };
-        Invalid { key, problem: e.to_string() }
+        InvalidSetting { key, problem: e.to_string() }
     })
 }
 
-fn controller(config: &enas_controller::Config) -> Result<(), Invalid> {
+fn controller(config: &enas_controller::Config) -> Result<(), InvalidSetting> {
     config.validate().map_err(|e| {
         let key = match &e {
             enas_controller::Error::Config { key, .. } => format!("controller.{key}"),
             _ => "controller".to_owned(),
         };
-        Invalid { key, problem: e.to_string() }
+        InvalidSetting { key, problem: e.to_string() }
     })
 }
 
-fn child(config: &enas_child::Config) -> Result<(), Invalid> {
+fn child(config: &enas_child::Config) -> Result<(), InvalidSetting> {
     config.validate().map_err(of_child)
 }
 
-fn macro_net(config: Option<&MacroConfig>) -> Result<(), Invalid> {
+fn macro_net(config: Option<&MacroConfig>) -> Result<(), InvalidSetting> {
     config.map_or(Ok(()), |config| config.validate().map_err(of_child))
 }
 
-fn schedule(schedule: &Schedule) -> Result<(), Invalid> {
+fn schedule(schedule: &Schedule) -> Result<(), InvalidSetting> {
     schedule.validate().map_err(of_child)
 }
 
-fn of_child(error: enas_child::Error) -> Invalid {
+fn of_child(error: enas_child::Error) -> InvalidSetting {
     let key = match &error {
         enas_child::Error::Config { key, .. } => (*key).to_owned(),
         _ => "child".to_owned(),
     };
-    Invalid { key, problem: error.to_string() }
+    InvalidSetting { key, problem: error.to_string() }
 }

@@ -15,7 +15,7 @@ use crate::files::atomic::PART;
 ///
 /// # Errors
 /// [`crate::Error::RunDirectory`] if it holds a run or anything else, or if another process works there.
-pub fn claim(dir: &Path, own: &[&str]) -> Result<(PathBuf, Lock)> {
+pub fn create_run_dir(dir: &Path, own: &[&str]) -> Result<(PathBuf, Lock)> {
     fs::create_dir_all(dir).map_err(|source| Error::io("cannot create", dir, source))?;
     // Checked before locking, so that no lock file is created in a directory of other content.
     refuse_occupied(dir, own)?;
@@ -29,7 +29,7 @@ pub fn claim(dir: &Path, own: &[&str]) -> Result<(PathBuf, Lock)> {
 ///
 /// # Errors
 /// [`crate::Error::Io`] if a directory cannot be created.
-pub fn claim_default(data: &str, kind: &str) -> Result<(PathBuf, Lock)> {
+pub fn create_default_run_dir(data: &str, kind: &str) -> Result<(PathBuf, Lock)> {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let data: String = data.chars().map(plain).collect();
     let root = Path::new("runs");
@@ -78,7 +78,7 @@ fn refuse_occupied(dir: &Path, own: &[&str]) -> Result<()> {
 }
 
 /// Removes temporary files of interrupted writes.
-pub fn clear_parts(dir: &Path) {
+pub fn remove_partial_files(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.to_string_lossy().ends_with(PART) && path.is_file() {
@@ -100,12 +100,12 @@ mod tests {
         for left in ["config.toml", "manifest.json.part", LOCK] {
             fs::write(dir.path().join(left), "…").unwrap();
         }
-        let (_, lock) = claim(dir.path(), &OWN).unwrap();
-        let taken = claim(dir.path(), &OWN).unwrap_err();
+        let (_, lock) = create_run_dir(dir.path(), &OWN).unwrap();
+        let taken = create_run_dir(dir.path(), &OWN).unwrap_err();
         assert!(taken.to_string().contains("in use by process"), "{taken}");
         drop(lock);
         fs::write(dir.path().join("manifest.json"), "{}").unwrap();
-        let exists = claim(dir.path(), &OWN).unwrap_err();
+        let exists = create_run_dir(dir.path(), &OWN).unwrap_err();
         assert!(exists.to_string().contains("--resume"), "{exists}");
     }
 
@@ -113,7 +113,7 @@ mod tests {
     fn nothing_is_written_into_what_is_somebody_elses() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.txt"), "precious").unwrap();
-        let error = claim(dir.path(), &OWN).unwrap_err();
+        let error = create_run_dir(dir.path(), &OWN).unwrap_err();
         assert!(error.to_string().contains("not empty"), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -125,7 +125,7 @@ mod tests {
             fs::write(dir.path().join(name), "…").unwrap();
         }
         fs::create_dir(dir.path().join("folder.part")).unwrap();
-        clear_parts(dir.path());
+        remove_partial_files(dir.path());
         let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["a.json", "folder.part"]);

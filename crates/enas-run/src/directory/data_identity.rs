@@ -19,7 +19,7 @@ const NAMED: usize = 10;
 
 /// The images that a run was started with.
 #[derive(Clone, Copy, Debug)]
-pub struct Expected<'a> {
+pub struct ExpectedData<'a> {
     /// The directory of the run.
     pub dir: &'a Path,
     /// The name of the data set.
@@ -34,11 +34,11 @@ pub struct Expected<'a> {
 ///
 /// # Errors
 /// [`Error::Io`] if they cannot be written.
-pub fn keep(dir: &Path, data: &Dataset) -> Result<()> {
+pub fn store(dir: &Path, data: &Dataset) -> Result<()> {
     write_json(&dir.join(PICTURES), &by_name(&data.files))
 }
 
-impl Expected<'_> {
+impl ExpectedData<'_> {
     /// Loads the images in the splits of the run, stored as `holding` says.
     ///
     /// # Errors

@@ -31,6 +31,9 @@ pub(crate) const CHECKPOINTS: &str = "checkpoints";
 pub(crate) const BEST_ARC: &str = "best.arc.json";
 
 /// Reads the split stored in a run directory.
+///
+/// # Errors
+/// [`Error::File`] with what is wrong in it; [`Error::Io`] if it cannot be read.
 pub fn stored_split(run: &Path) -> Result<SplitFile> {
     let path = run.join(SPLIT);
     let text = read_plain_text(&path, MAX_SPLIT)

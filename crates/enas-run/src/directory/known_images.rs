@@ -10,11 +10,11 @@ use crate::directory::files::{PICTURES, SPLIT, stored_split};
 
 /// The part that each image belonged to, by the digest of its bytes.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct KnownImages {
     part_of: BTreeMap<String, Part>,
 }
 
-impl Seen {
+impl KnownImages {
     /// The images of the run in `folder`; `None` if the model file was moved away from its run.
     pub(crate) fn of_run(folder: &Path) -> Option<Self> {
         folder.join(SPLIT).is_file().then_some(())?;
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_training_picture_is_measured_as_nothing_else() {
         let part_of = [("a", Part::Train), ("b", Part::Valid), ("c", Part::Test)];
-        let seen = Seen { part_of: part_of.map(|(digest, part)| (digest.to_owned(), part)).into() };
+        let seen = KnownImages { part_of: part_of.map(|(digest, part)| (digest.to_owned(), part)).into() };
         for (digest, own) in part_of {
             for part in Part::ALL {
                 assert_eq!(seen.admits(part, &file("x/y.png", digest)), part == own, "{digest}");

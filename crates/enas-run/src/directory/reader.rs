@@ -8,8 +8,8 @@ use enas_data::{Dataset, SplitFile};
 use enas_rng::Seed;
 use serde::Deserialize;
 
-use crate::config::{Layers, Settings};
-use crate::directory::data_identity::Expected;
+use crate::config::{ConfigBuilder, Settings};
+use crate::directory::data_identity::ExpectedData;
 use crate::directory::files::{
     BEST_ARC, CONFIG, MANIFEST, MEASURED, MODEL, read_arc, read_arch, stored_split,
 };
@@ -22,12 +22,12 @@ use crate::memory::MemoryPlan;
 
 /// A run, finished or not, opened for reading.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct RunReader {
     dir: PathBuf,
     manifest: Manifest,
 }
 
-impl Record {
+impl RunReader {
     /// Reads the manifest of a run.
     ///
     /// # Errors
@@ -81,14 +81,14 @@ impl Record {
     /// [`Error::RunDirectory`] if the run is of the other kind; [`Error::Config`] if the file is invalid in this
     /// version.
     pub fn config<C: Settings>(&self) -> Result<C> {
-        self.layers::<C>()?.load()
+        self.config_builder::<C>()?.load()
     }
 
     /// The settings that the run was started with, as a base for other configurations.
     ///
     /// # Errors
     /// [`Error::RunDirectory`] if the run is of the other kind.
-    pub fn layers<C: Settings>(&self) -> Result<Layers> {
+    pub fn config_builder<C: Settings>(&self) -> Result<ConfigBuilder> {
         if C::KIND != self.manifest.kind {
             let problem = format!("this is the run of a {}, not of a {}", self.manifest.kind, C::KIND);
             return Err(Error::run_directory(&self.dir, &problem));
@@ -96,7 +96,7 @@ impl Record {
         if !self.config_path().is_file() {
             return Err(Error::run_directory(&self.dir, &format!("the run has no {CONFIG}")));
         }
-        Ok(Layers::file(self.config_path()))
+        Ok(ConfigBuilder::file(self.config_path()))
     }
 
     /// Path of the settings.
@@ -221,12 +221,15 @@ impl Record {
     }
 
     /// Refuses a data set other than the one the run was started with.
+    ///
+    /// # Errors
+    /// [`Error::RunDirectory`] with the differing files.
     pub fn check_data(&self, data: &Dataset) -> Result<()> {
         self.expected().check(data)
     }
 
-    fn expected(&self) -> Expected<'_> {
+    fn expected(&self) -> ExpectedData<'_> {
         let Manifest { data: name, fingerprint, .. } = &self.manifest;
-        Expected { dir: &self.dir, name, fingerprint, or_else: ", or say by --data where they are now" }
+        ExpectedData { dir: &self.dir, name, fingerprint, or_else: ", or say by --data where they are now" }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::setting_change::{Change, HARMLESS};
+use crate::setting_change::{RESULT_NEUTRAL, SettingChange};
 
 /// Settings as plain data, for storing and comparing.
 pub fn plain(settings: &impl Serialize) -> Value {
@@ -24,9 +24,9 @@ pub fn completed<C: Settings>(stored: &Value) -> Value {
 ///
 /// # Errors
 /// [`Error::SettingsChanged`] with the differences that affect results.
-pub fn accept(dir: &Path, of_run: &Value, asked: &Value) -> Result<Vec<Change>> {
+pub fn accept(dir: &Path, of_run: &Value, asked: &Value) -> Result<Vec<SettingChange>> {
     let (harmless, harmful): (Vec<_>, Vec<_>) =
-        between(of_run, asked).into_iter().partition(|change| HARMLESS.contains(&change.key.as_str()));
+        between(of_run, asked).into_iter().partition(|change| RESULT_NEUTRAL.contains(&change.key.as_str()));
     if harmful.is_empty() {
         return Ok(harmless);
     }
@@ -34,14 +34,17 @@ pub fn accept(dir: &Path, of_run: &Value, asked: &Value) -> Result<Vec<Change>> 
 }
 
 /// All settings that differ, sorted by key.
-fn between(of_run: &Value, asked: &Value) -> Vec<Change> {
+fn between(of_run: &Value, asked: &Value) -> Vec<SettingChange> {
     let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
     collect("", of_run, &mut old);
     collect("", asked, &mut new);
     let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let text = |value: Option<&&Value>| value.map_or_else(|| "not set".to_owned(), ToString::to_string);
-    let change =
-        |key: &String| Change { key: key.clone(), of_run: text(old.get(key)), asked: text(new.get(key)) };
+    let change = |key: &String| SettingChange {
+        key: key.clone(),
+        of_run: text(old.get(key)),
+        asked: text(new.get(key)),
+    };
     keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).map(change).collect()
 }
 
@@ -62,10 +65,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::{Layers, SearchConfig};
+    use crate::config::{ConfigBuilder, SearchConfig};
 
     fn config(assignments: &[&str]) -> Value {
-        let layers = assignments.iter().fold(Layers::preset("quick"), |layers, a| layers.set(*a));
+        let layers = assignments.iter().fold(ConfigBuilder::preset("quick"), |layers, a| layers.set(*a));
         plain(&layers.load::<SearchConfig>().unwrap())
     }
 
@@ -75,7 +78,7 @@ mod tests {
             (json!({"a": {"b": 1, "c": null}, "d": 2.5}), json!({"a": {"b": 2, "e": "x"}, "d": 2.5}));
         let found = between(&old, &new);
         let expected = [("a.b", "1", "2"), ("a.e", "not set", "\"x\"")];
-        let expected = expected.map(|(key, of_run, asked)| Change {
+        let expected = expected.map(|(key, of_run, asked)| SettingChange {
             key: key.into(),
             of_run: of_run.into(),
             asked: asked.into(),
@@ -93,7 +96,7 @@ mod tests {
             "run.memory=1G",
             "data.path=moved",
         ]);
-        assert_eq!(accept(Path::new("r"), &of_run, &harmless).unwrap().len(), HARMLESS.len());
+        assert_eq!(accept(Path::new("r"), &of_run, &harmless).unwrap().len(), RESULT_NEUTRAL.len());
         let harmful = config(&[
             "run.log_every=7",
             "child.filters=8",
@@ -132,6 +135,6 @@ mod tests {
         let config = config(&[]);
         let mut keys = BTreeMap::new();
         collect("", &config, &mut keys);
-        assert!(HARMLESS.iter().all(|key| keys.contains_key(*key)));
+        assert!(RESULT_NEUTRAL.iter().all(|key| keys.contains_key(*key)));
     }
 }

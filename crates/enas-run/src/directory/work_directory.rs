@@ -2,18 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::directory::create::{claim, claim_default, clear_parts};
+use crate::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
 use crate::directory::lock::Lock;
 use crate::error::Result;
 
 /// A locked directory: no other process can take it while this value lives.
 #[derive(Debug)]
-pub struct Workplace {
+pub struct WorkDirectory {
     dir: PathBuf,
     _lock: Lock,
 }
 
-impl Workplace {
+impl WorkDirectory {
     /// Creates the directory: `out`, which must not exist or must be empty, or `runs/<data>-<kind>-<n>` with the
     /// first free `n`.
     ///
@@ -25,8 +25,8 @@ impl Workplace {
     /// it cannot be written.
     pub fn create(out: Option<&Path>, data: &str, kind: &str, own: &[&str]) -> Result<Self> {
         let (dir, lock) = match out {
-            Some(dir) => claim(dir, own)?,
-            None => claim_default(data, kind)?,
+            Some(dir) => create_run_dir(dir, own)?,
+            None => create_default_run_dir(data, kind)?,
         };
         Ok(Self { dir, _lock: lock })
     }
@@ -37,7 +37,7 @@ impl Workplace {
     /// [`crate::Error::RunDirectory`] if another process works there; [`crate::Error::Io`] if it cannot be locked.
     pub fn open(dir: &Path) -> Result<Self> {
         let lock = Lock::take(dir)?;
-        clear_parts(dir);
+        remove_partial_files(dir);
         Ok(Self { dir: dir.to_owned(), _lock: lock })
     }
 
@@ -55,13 +55,13 @@ mod tests {
     fn one_process_at_a_time_works_there() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("work");
-        let first = Workplace::create(Some(&out), "photos", "study", &["about.json"]).unwrap();
-        let error = Workplace::open(&out).unwrap_err();
+        let first = WorkDirectory::create(Some(&out), "photos", "study", &["about.json"]).unwrap();
+        let error = WorkDirectory::open(&out).unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("in use by process"), "{error}");
         std::fs::write(out.join("about.json"), "{}").unwrap();
         drop(first);
-        let error = Workplace::create(Some(&out), "photos", "study", &["about.json"]).unwrap_err();
+        let error = WorkDirectory::create(Some(&out), "photos", "study", &["about.json"]).unwrap_err();
         assert!(error.to_string().contains("--resume"), "{error}");
-        assert_eq!(Workplace::open(&out).unwrap().dir(), out);
+        assert_eq!(WorkDirectory::open(&out).unwrap().dir(), out);
     }
 }

@@ -13,7 +13,7 @@ pub(crate) const BLANK: &str = "000000000000000000000000000000000000000000000000
 
 /// Result of the checksum test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seal {
+pub(crate) enum Checksum {
     /// There is no checksum: an early version or another program wrote the file.
     Missing,
     /// The checksum does not match: the file is damaged.
@@ -70,11 +70,11 @@ impl Check {
     }
 
     /// The result after the last byte.
-    pub(crate) fn end(self) -> Seal {
+    pub(crate) fn end(self) -> Checksum {
         match self.stands {
-            None => Seal::Missing,
-            Some(sum) if sum == hexadecimal(self.hash).as_bytes() => Seal::Intact,
-            Some(_) => Seal::Broken,
+            None => Checksum::Missing,
+            Some(sum) if sum == hexadecimal(self.hash).as_bytes() => Checksum::Intact,
+            Some(_) => Checksum::Broken,
         }
     }
 }

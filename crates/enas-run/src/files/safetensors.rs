@@ -17,7 +17,7 @@ use safetensors::tensor::Metadata;
 
 use crate::error::{Error, Result};
 use crate::files::atomic;
-use crate::files::checksum::{self, Seal};
+use crate::files::checksum::{self, Checksum};
 
 /// The content of a file.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Contents {
     /// The tensors in stored order.
     pub tensors: Vec<NamedTensor>,
     /// Result of the checksum test. The caller decides what it means, because a newer format is not damage.
-    pub(crate) seal: Seal,
+    pub(crate) checksum: Checksum,
 }
 
 /// Writes a file atomically, with a SHA-256 checksum over all of it. The tensors must be contiguous, of F32, on the
@@ -78,14 +78,14 @@ const MAX_HEADER: u64 = 32 << 20;
 
 /// A file whose header has been read and fits its length. The tensors are still on disk.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct OpenFile {
     /// The metadata by key, without the checksum.
     pub(crate) metadata: BTreeMap<String, String>,
     path: PathBuf,
     file: File,
     header: Metadata,
     /// Checksum of the bytes read so far.
-    seal: checksum::Check,
+    checksum: checksum::Check,
 }
 
 /// Reads a file made by [`write`].
@@ -101,29 +101,29 @@ pub(crate) fn read(path: &Path) -> Result<Contents> {
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) fn open(path: &Path) -> Result<Opened> {
+pub(crate) fn open(path: &Path) -> Result<OpenFile> {
     let refuse = |problem: String| damaged(path, &problem);
     let io = |source| Error::Io { action: "cannot read", path: path.to_owned(), source };
     let mut file = File::open(path).map_err(io)?;
-    let about = file.metadata().map_err(io)?;
+    let file_info = file.metadata().map_err(io)?;
     let mut length = [0; 8];
     // Pipes and devices have no length to compare with.
-    if !about.is_file() || about.len() < 8 {
+    if !file_info.is_file() || file_info.len() < 8 {
         return Err(refuse("no header".into()));
     }
     file.read_exact(&mut length).map_err(io)?;
     let length = u64::from_le_bytes(length);
-    if length > MAX_HEADER.min(about.len() - 8) {
-        return Err(refuse(format!("a header of {length} bytes in a file of {}", about.len())));
+    if length > MAX_HEADER.min(file_info.len() - 8) {
+        return Err(refuse(format!("a header of {length} bytes in a file of {}", file_info.len())));
     }
     let mut text = vec![0; length as usize];
     file.read_exact(&mut text).map_err(io)?;
     let header: Metadata = serde_json::from_slice(&text).map_err(|e| refuse(e.to_string()))?;
     // The `safetensors` parser checks that the tensors are contiguous and as long as their shapes say.
-    if about.len() - 8 - length != header.data_len() as u64 {
+    if file_info.len() - 8 - length != header.data_len() as u64 {
         return Err(refuse(format!(
             "{} bytes of numbers, the header says {}",
-            about.len() - 8 - length,
+            file_info.len() - 8 - length,
             header.data_len()
         )));
     }
@@ -138,8 +138,8 @@ pub(crate) fn open(path: &Path) -> Result<Opened> {
     }
     let mut metadata: BTreeMap<_, _> = header.metadata().clone().unwrap_or_default().into_iter().collect();
     metadata.remove(checksum::KEY);
-    let seal = checksum::Check::begin(length, &text);
-    Ok(Opened { metadata, path: path.to_owned(), file, header, seal })
+    let checksum = checksum::Check::begin(length, &text);
+    Ok(OpenFile { metadata, path: path.to_owned(), file, header, checksum })
 }
 
 fn damaged(path: &Path, problem: &str) -> Error {
@@ -148,7 +148,7 @@ fn damaged(path: &Path, problem: &str) -> Error {
     Error::File { path: path.to_owned(), problem }
 }
 
-impl Opened {
+impl OpenFile {
     /// Number of F32 values in the file.
     pub(crate) fn numbers(&self) -> usize {
         self.header.data_len() / 4
@@ -158,12 +158,12 @@ impl Opened {
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read.
-    pub(crate) fn seal(mut self) -> Result<Seal> {
+    pub(crate) fn checksum(mut self) -> Result<Checksum> {
         let mut bytes = vec![0; 1 << 20];
         loop {
             match self.file.read(&mut bytes) {
-                Ok(0) => return Ok(self.seal.end()),
-                Ok(n) => self.seal.add(&bytes[..n]),
+                Ok(0) => return Ok(self.checksum.end()),
+                Ok(n) => self.checksum.add(&bytes[..n]),
                 Err(source) => return Err(Error::Io { action: "cannot read", path: self.path, source }),
             }
         }
@@ -181,13 +181,13 @@ impl Opened {
             bytes.resize(info.data_offsets.1 - info.data_offsets.0, 0);
             // A file that was truncated after opening is reported as a damaged one.
             self.file.read_exact(&mut bytes).map_err(|e| damaged(&self.path, &e.to_string()))?;
-            self.seal.add(&bytes);
+            self.checksum.add(&bytes);
             let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
             let data: Vec<f32> = bytes.chunks_exact(4).map(number).collect();
             let tensor = Tensor::from_vec(data, info.shape.as_slice(), &Device::Cpu);
             tensors.push((name, tensor.map_err(|e| damaged(&self.path, &e.to_string()))?));
         }
-        Ok(Contents { metadata: self.metadata, tensors, seal: self.seal.end() })
+        Ok(Contents { metadata: self.metadata, tensors, checksum: self.checksum.end() })
     }
 }
 
@@ -293,15 +293,15 @@ mod tests {
         let path = dir.path().join("t.safetensors");
         let (metadata, tensors) = sample();
         write(&path, &metadata, &tensors).unwrap();
-        assert_eq!(read(&path).unwrap().seal, Seal::Intact);
+        assert_eq!(read(&path).unwrap().checksum, Checksum::Intact);
         let whole = std::fs::read(&path).unwrap();
         for (at, mask) in (0..whole.len()).flat_map(|at| [(at, 0x01), (at, 0x20), (at, 0xff)]) {
             let mut flipped = whole.clone();
             flipped[at] ^= mask;
             std::fs::write(&path, &flipped).unwrap();
-            let seal = read(&path).map_or(Seal::Broken, |contents| contents.seal);
+            let checksum = read(&path).map_or(Checksum::Broken, |contents| contents.checksum);
             // If the damage hits the checksum's own key, the checksum counts as missing.
-            assert_ne!(seal, Seal::Intact, "byte {at} changed by {mask:#x}");
+            assert_ne!(checksum, Checksum::Intact, "byte {at} changed by {mask:#x}");
         }
     }
 
@@ -315,7 +315,7 @@ mod tests {
         let length = (header.len() as u64).to_le_bytes();
         std::fs::write(&path, [&length, header.as_bytes(), &data].concat()).unwrap();
         let back = read(&path).unwrap();
-        assert_eq!((back.seal, back.metadata), (Seal::Missing, metadata));
+        assert_eq!((back.checksum, back.metadata), (Checksum::Missing, metadata));
     }
 
     #[test]

@@ -47,7 +47,7 @@ struct Net {
 
 /// A way to run a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct ExecutionMode {
     pub(super) holding: Holding,
     pub(super) recompute: Recompute,
     /// Maximum number of images per evaluation batch with moving statistics.
@@ -70,7 +70,7 @@ impl Job {
             [config.run.batch_size, config.reward.batch_size, config.run.eval_batch].map(|n| n.min(all));
         let works = vec![Work::Train(batch), Work::Score(reward), Work::Score(score), Work::Save];
         let gathered = reward.max(score);
-        self.nets.push(Net::new(vec![footprint], again(works), batch, (gathered, 0)));
+        self.nets.push(Net::new(vec![footprint], with_first_again(works), batch, (gathered, 0)));
         Ok(self)
     }
 
@@ -85,7 +85,7 @@ impl Job {
         let [batch, infer] = [config.run.batch_size, config.run.eval_batch].map(|n| n.min(all));
         let works = vec![Work::Train(batch), Work::Infer(infer), Work::Save];
         let gathered = if config.run.bn_reestimate > 0 { batch } else { 0 };
-        let net = Net::new(footprints, again(works), batch, (gathered, infer));
+        let net = Net::new(footprints, with_first_again(works), batch, (gathered, infer));
         self.nets.push(Net { copies: copies(config), ..net });
         Ok(self)
     }
@@ -109,15 +109,15 @@ impl Job {
     }
 
     /// The estimate by purpose. The network with the largest total counts.
-    pub(super) fn parts(&mut self, way: Way, buffers: usize) -> MemoryParts {
-        let held = self.survey.held(way.holding);
-        let reading = self.survey.reading(way.holding, self.threads);
+    pub(super) fn parts(&mut self, mode: ExecutionMode, buffers: usize) -> MemoryParts {
+        let held = self.survey.held(mode.holding);
+        let reading = self.survey.reading(mode.holding, self.threads);
         let mut most = MemoryParts { base: self.base, pictures: held, reading, ..MemoryParts::default() };
         for i in 0..self.nets.len() {
-            let loading = self.loading(&self.nets[i], way);
+            let loading = self.loading(&self.nets[i], mode);
             let net = &mut self.nets[i];
             let weights = net.weights();
-            let work = net.work(way.recompute, buffers);
+            let work = net.work(mode.recompute, buffers);
             let parts = MemoryParts { loading, weights, work, ..most };
             if parts.total() > most.total() || most.work == 0 {
                 most = parts;
@@ -126,9 +126,9 @@ impl Job {
         most
     }
 
-    fn loading(&self, net: &Net, way: Way) -> u64 {
-        let batch = net.batch.max(net.infer.min(way.infer));
-        self.survey.loading(way.holding, batch).max(net.gathered as u64 * self.survey.numbers())
+    fn loading(&self, net: &Net, mode: ExecutionMode) -> u64 {
+        let batch = net.batch.max(net.infer.min(mode.infer));
+        self.survey.loading(mode.holding, batch).max(net.gathered as u64 * self.survey.numbers())
     }
 
     fn input(&self, data: &enas_data::Config) -> InputShape {
@@ -170,7 +170,7 @@ fn copies(config: &TrainConfig) -> u64 {
 }
 
 /// The works of a round, followed by the first one again: idle buffers of one work can add to the peak of the next.
-fn again(mut works: Vec<Work>) -> Vec<Work> {
+fn with_first_again(mut works: Vec<Work>) -> Vec<Work> {
     let first = works[0];
     works.push(first);
     works

@@ -8,7 +8,7 @@ use enas_data::{Dataset, Holding, SplitFile, Survey};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
-use super::estimate::{Job, Way};
+use super::estimate::{ExecutionMode, Job};
 use super::limit::MemoryLimit;
 use super::parts::MemoryParts;
 use crate::config::{SearchConfig, TrainConfig};
@@ -88,8 +88,9 @@ impl MemoryPlan {
 
     /// A plan without a limit.
     pub fn plenty() -> Self {
-        let way = Way { holding: Holding::Decoded, recompute: Recompute::Nothing, infer: usize::MAX };
-        Self::new(None, way, None, MemoryParts::default())
+        let mode =
+            ExecutionMode { holding: Holding::Decoded, recompute: Recompute::Nothing, infer: usize::MAX };
+        Self::new(None, mode, None, MemoryParts::default())
     }
 
     /// How to store a data set that is read once, without further knowledge of the job.
@@ -104,13 +105,13 @@ impl MemoryPlan {
         let limit = memory.bytes();
         let most = limit.unwrap_or(u64::MAX);
         let mut least = u64::MAX;
-        for way in ways(&job) {
+        for mode in modes(&job) {
             // First with unlimited idle buffers; then with as many as fit, down to none.
-            let free = job.parts(way, usize::MAX);
+            let free = job.parts(mode, usize::MAX);
             if free.total() <= most {
-                return Ok(Self::new(limit, way, None, free));
+                return Ok(Self::new(limit, mode, None, free));
             }
-            let needed = job.parts(way, 1);
+            let needed = job.parts(mode, 1);
             least = least.min(needed.total());
             if needed.total() > most {
                 continue;
@@ -118,10 +119,10 @@ impl MemoryPlan {
             // The buffer pool gets 7/8 to 1/8 of the free memory: the largest share that fits.
             let eighth = (most - (needed.total() - needed.work)) as usize / 8;
             let mut fitting =
-                (1..8).rev().map(|eighths| (eighths * eighth, job.parts(way, eighths * eighth)));
+                (1..8).rev().map(|eighths| (eighths * eighth, job.parts(mode, eighths * eighth)));
             let found = fitting.find(|(_, parts)| parts.total() <= most);
             let (buffers, parts) = found.unwrap_or((1, needed));
-            return Ok(Self::new(limit, way, Some(buffers), parts));
+            return Ok(Self::new(limit, mode, Some(buffers), parts));
         }
         let (given, needed) = (Bytes(most), Bytes(least + least / 10));
         let problem = format!(
@@ -131,8 +132,8 @@ impl MemoryPlan {
         Err(ConfigError { place: "run.memory".into(), problem }.into())
     }
 
-    fn new(limit: Option<u64>, way: Way, buffers: Option<usize>, parts: MemoryParts) -> Self {
-        let Way { holding, recompute, infer: infer_batch } = way;
+    fn new(limit: Option<u64>, mode: ExecutionMode, buffers: Option<usize>, parts: MemoryParts) -> Self {
+        let ExecutionMode { holding, recompute, infer: infer_batch } = mode;
         Self { limit, holding, recompute, infer_batch, buffers, parts }
     }
 
@@ -150,6 +151,9 @@ impl MemoryPlan {
     }
 
     /// Loads with `load`, which receives how to store the images.
+    ///
+    /// # Errors
+    /// Errors of `load`.
     pub fn load_by(&self, load: impl FnOnce(Holding) -> Result<Dataset>) -> Result<Dataset> {
         self.begin();
         let loaded = load(self.holding)?;
@@ -174,7 +178,7 @@ impl MemoryPlan {
 }
 
 /// All ways to run a job, fastest first.
-fn ways(job: &Job) -> Vec<Way> {
+fn modes(job: &Job) -> Vec<ExecutionMode> {
     // Checkpointing per cell, then in smaller and smaller micro-batches: less memory for more time.
     let mut recomputes = vec![Recompute::Nothing, Recompute::Cells];
     let mut groups = job.groups() / 2;
@@ -183,12 +187,12 @@ fn ways(job: &Job) -> Vec<Way> {
         groups /= 2;
     }
     let holdings = [Holding::Decoded, Holding::Compressed, Holding::Streamed];
-    let way = |recompute, holding| {
+    let mode = |recompute, holding| {
         let plenty = recompute == Recompute::Nothing && holding == Holding::Decoded;
         let infer = if plenty { job.infer() } else { job.infer().min(SMALL) };
-        Way { holding, recompute, infer }
+        ExecutionMode { holding, recompute, infer }
     };
-    recomputes.iter().flat_map(|&recompute| holdings.map(|holding| way(recompute, holding))).collect()
+    recomputes.iter().flat_map(|&recompute| holdings.map(|holding| mode(recompute, holding))).collect()
 }
 
 /// Images per evaluation batch if memory is short: enough groups of images to occupy the threads of most machines.
@@ -196,8 +200,8 @@ const SMALL: usize = 64;
 
 /// The first way of storing images that fits into `room` bytes, or else the smallest.
 fn smallest(survey: &Survey, room: u64) -> Holding {
-    let ways = [Holding::Decoded, Holding::Compressed];
-    ways.into_iter().find(|way| survey.held(*way) <= room).unwrap_or(Holding::Streamed)
+    let storages = [Holding::Decoded, Holding::Compressed];
+    storages.into_iter().find(|mode| survey.held(*mode) <= room).unwrap_or(Holding::Streamed)
 }
 
 /// A number of bytes for display.

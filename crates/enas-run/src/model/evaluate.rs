@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{Evaluation, even_batch};
 use crate::loader::Source;
 use crate::network::Network;
-use crate::non_finite::Symptom;
+use crate::non_finite::NonFinite;
 
 /// The splits that a network is measured on at the end of its training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Measure {
 
 /// How a network is evaluated.
 #[derive(Clone, Copy, Debug)]
-pub struct Asking {
+pub struct EvalOptions {
     /// Maximum number of images per step.
     pub eval_batch: usize,
     /// The views of test-time augmentation.
@@ -47,28 +47,31 @@ pub(super) fn check(network: &Network, classes: &[String], split: &Split) -> Res
     Ok(())
 }
 
-/// Predictions on a whole split with moving statistics, and a symptom if any class score was not finite.
+/// Predictions on a whole split with moving statistics, and the first class score that was not finite.
+///
+/// # Errors
+/// [`Error::Mismatch`] if the images have another size or the split has more classes; errors of reading the images.
 pub fn evaluate(
     (network, arch): (&Network, &Arch),
     classes: &[String],
     source: &Source,
-    asking: Asking,
-) -> Result<(Evaluation, Option<Symptom>)> {
+    eval_options: EvalOptions,
+) -> Result<(Evaluation, Option<NonFinite>)> {
     check(network, classes, source.split())?;
-    let (mut evaluation, mut symptom) = (Evaluation::new(classes), None);
-    each_batch((network, arch), source, asking, |logits, labels| {
-        let found = Symptom::of_logits(logits)?;
-        symptom = symptom.take().or(found);
+    let (mut evaluation, mut non_finite) = (Evaluation::new(classes), None);
+    each_batch((network, arch), source, eval_options, |logits, labels| {
+        let found = NonFinite::of_logits(logits)?;
+        non_finite = non_finite.take().or(found);
         evaluation.count(logits, labels)
     })?;
-    Ok((evaluation, symptom))
+    Ok((evaluation, non_finite))
 }
 
 /// Calls `take` with logits `[n, classes]` and labels `[n]` of a whole split, batch by batch in stored order.
 pub(super) fn each_batch(
     (network, arch): (&Network, &Arch),
     source: &Source,
-    Asking { eval_batch, tta }: Asking,
+    EvalOptions { eval_batch, tta }: EvalOptions,
     mut take: impl FnMut(&Tensor, &Tensor) -> Result<()>,
 ) -> Result<()> {
     if tta != Tta::None {

@@ -7,9 +7,9 @@ use enas_child::{Child, FixedNetwork, InputShape, MacroChild};
 use enas_data::{InputSpec, Normalization};
 use enas_kernels::gpu::{Gpu, Precision};
 
-use super::metadata::{About, Accuracies, Refitted};
+use super::metadata::{Accuracies, ModelMetadata, Refitted};
 use crate::error::{Error, Result};
-use crate::files::checksum::Seal;
+use crate::files::checksum::Checksum;
 use crate::files::safetensors;
 use crate::network::{GPU, Network, cells};
 
@@ -20,7 +20,7 @@ use crate::network::{GPU, Network, cells};
 #[derive(Debug)]
 pub struct Model {
     pub(super) network: Network,
-    pub(super) about: About,
+    pub(super) metadata: ModelMetadata,
     /// Maximum number of images per evaluation step.
     pub(super) eval_batch: usize,
     /// The folder of the file: a run directory, unless the file was moved.
@@ -39,27 +39,27 @@ impl Model {
     pub fn load(path: &Path) -> Result<Self> {
         let file = safetensors::open(path)?;
         let broken = |problem: String| Error::File { path: path.to_owned(), problem };
-        let about = About::parse(&file.metadata).map_err(&broken)?;
+        let metadata = ModelMetadata::parse(&file.metadata).map_err(&broken)?;
         // Before building the network, its size is compared with the number of values in the file.
         let damaged = || {
             let problem =
                 "the file is damaged: its checksum is not that of its content; restore it or train again";
             broken(problem.into())
         };
-        let mut network = match about.check().and_then(|()| about.network(file.numbers())) {
+        let mut network = match metadata.check().and_then(|()| metadata.network(file.numbers())) {
             Ok(network) => network,
-            Err(_) if file.seal()? == Seal::Broken => return Err(damaged()),
+            Err(_) if file.checksum()? == Checksum::Broken => return Err(damaged()),
             Err(e) => return Err(broken(format!("the stored network is impossible: {e}"))),
         };
         let contents = file.read()?;
-        if contents.seal == Seal::Broken {
+        if contents.checksum == Checksum::Broken {
             return Err(damaged());
         }
         network
             .load(&contents.tensors)
             .map_err(|e| broken(format!("{e}; the file is damaged, train again")))?;
-        let eval_batch = about.eval_batch;
-        Ok(Self { network, about, eval_batch, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
+        let eval_batch = metadata.eval_batch;
+        Ok(Self { network, metadata, eval_batch, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
     }
 
     /// Maximum number of images per evaluation step.
@@ -69,7 +69,7 @@ impl Model {
 
     /// The architecture, of either space.
     pub fn arch(&self) -> &Arch {
-        &self.about.arc
+        &self.metadata.arc
     }
 
     /// The architecture of a network of cells.
@@ -77,12 +77,12 @@ impl Model {
     /// # Errors
     /// [`Error::CellsOnly`] for a network of the macro space.
     pub fn arc(&self) -> Result<&Arc> {
-        cells(&self.about.arc, THIS)
+        cells(&self.metadata.arc, THIS)
     }
 
     /// Class names in the order of the label numbers.
     pub fn classes(&self) -> &[String] {
-        &self.about.classes
+        &self.metadata.classes
     }
 
     /// Channels, height and width of the input.
@@ -93,44 +93,44 @@ impl Model {
     /// How an image file is converted to input, for [`enas_data::prepare_file`]. Apply [`Model::normalization`]
     /// afterwards.
     pub fn input_spec(&self) -> InputSpec {
-        self.about.data.input()
+        self.metadata.data.input()
     }
 
     /// The normalisation of the input.
     pub fn normalization(&self) -> &Normalization {
-        &self.about.normalization
+        &self.metadata.normalization
     }
 
     /// How the training's images were read.
     pub fn data_config(&self) -> &enas_data::Config {
-        &self.about.data
+        &self.metadata.data
     }
 
     /// The fitted temperature; `None` if the validation split had too few mistakes.
     pub fn calibration(&self) -> Option<f64> {
-        self.about.temperature
+        self.metadata.temperature
     }
 
     /// The images of the refit, if there was one.
     pub fn refit(&self) -> Option<Refitted> {
-        self.about.refit
+        self.metadata.refit
     }
 
     /// The accuracies reported by the training.
     pub fn accuracy(&self) -> Accuracies {
-        self.about.accuracy
+        self.metadata.accuracy
     }
 
     /// The temperature that logits are divided by for calibrated probabilities (Guo et al., ICML 2017). It is fitted
     /// on the validation split at the end of the training. 1 if that split had too few mistakes, and in models of
     /// early versions.
     pub fn temperature(&self) -> f64 {
-        self.about.temperature.unwrap_or(1.0)
+        self.metadata.temperature.unwrap_or(1.0)
     }
 
     /// Version of the program that trained it.
     pub fn version(&self) -> &str {
-        &self.about.version
+        &self.metadata.version
     }
 
     /// Computes on `gpu` instead of the CPU, in single precision.
@@ -149,7 +149,7 @@ impl Model {
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
     pub fn save_copy(&self, path: &Path) -> Result<()> {
-        save(path, &self.network, &self.about)
+        save(path, &self.network, &self.metadata)
     }
 
     /// The network of either space, for programs that use it without training.
@@ -174,6 +174,9 @@ impl Model {
     }
 
     /// All tensors of the network.
+    ///
+    /// # Errors
+    /// As [`Network::weights`].
     pub fn weights(&self) -> Result<Vec<safetensors::NamedTensor>> {
         self.network.weights()
     }
@@ -196,6 +199,6 @@ impl Model {
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be written.
-pub fn save(path: &Path, network: &Network, about: &About) -> Result<()> {
-    safetensors::write(path, &about.metadata(), &network.weights()?)
+pub fn save(path: &Path, network: &Network, metadata: &ModelMetadata) -> Result<()> {
+    safetensors::write(path, &metadata.to_map(), &network.weights()?)
 }

@@ -7,9 +7,9 @@ use enas_data::{Choice, Chosen, Holding, NormalizationMode, Part, PictureFile, S
 use enas_rng::Seed;
 
 use super::file::Model;
-use super::metadata::About;
+use super::metadata::ModelMetadata;
 use crate::directory::files::{MEASURED, MODEL, SPLIT, stored_split};
-use crate::directory::known_images::Seen;
+use crate::directory::known_images::KnownImages;
 use crate::error::{Error, Result};
 use crate::memory::{MemoryLimit, MemoryPlan};
 
@@ -52,7 +52,7 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn as_measured(self, path: &Path, part: Part) -> Result<Self> {
-        let learned = self.about.refit.is_some_and(|refit| refit.images.parts().contains(&part));
+        let learned = self.metadata.refit.is_some_and(|refit| refit.images.parts().contains(&part));
         if !learned || !same_place(path, &self.data_path()) {
             return Ok(self);
         }
@@ -69,12 +69,12 @@ impl Model {
     }
 
     fn load_held(&self, path: &Path, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
-        let About { classes, data, normalization, .. } = &self.about;
+        let ModelMetadata { classes, data, normalization, .. } = &self.metadata;
         if same_place(path, &data.path) {
             return self.load_own(part, holding);
         }
-        let learned = self.about.refit.map_or(&[][..], |refit| refit.images.parts());
-        let seen = Seen::of_run(&self.folder).map(|seen| seen.with_learned(learned));
+        let learned = self.metadata.refit.map_or(&[][..], |refit| refit.images.parts());
+        let seen = KnownImages::of_run(&self.folder).map(|seen| seen.with_learned(learned));
         let wanted = |file: &PictureFile| seen.as_ref().is_none_or(|seen| seen.admits(part, file));
         let choice = Choice { strict: data.strict, holding, wanted: &wanted };
         let Chosen { split, skipped, left_out } =
@@ -116,8 +116,8 @@ impl Model {
 
     /// Place of the training's images: the path given then, or that path relative to a parent folder of the model.
     pub fn data_path(&self) -> PathBuf {
-        let given = &self.about.data.path;
-        if self.about.data.is_built_in() || given.exists() || given.is_absolute() {
+        let given = &self.metadata.data.path;
+        if self.metadata.data.is_built_in() || given.exists() || given.is_absolute() {
             return given.clone();
         }
         let Ok(folder) = std::path::absolute(Path::new(".").join(&self.folder)) else { return given.clone() };
@@ -130,13 +130,13 @@ impl Model {
     pub fn data_at(&self, path: &Path) -> enas_data::Config {
         // Augmented copies of training images are not used for measurements.
         let augment = enas_data::augment::Config::default();
-        enas_data::Config { augment, path: path.to_owned(), ..self.about.data.clone() }
+        enas_data::Config { augment, path: path.to_owned(), ..self.metadata.data.clone() }
     }
 
     /// A part of the data the model was trained on.
     fn load_own(&self, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
-        let config = self.data_at(&self.about.data.path);
-        let seed = Seed::new(self.about.seed);
+        let config = self.data_at(&self.metadata.data.path);
+        let seed = Seed::new(self.metadata.seed);
         // A run that reuses the split of a search stores it in its folder. The seed of the run would draw another
         // split.
         let stored = self.folder.join(SPLIT).is_file().then(|| stored_split(&self.folder)).transpose()?;
@@ -149,18 +149,18 @@ impl Model {
             );
         }
         let data = enas_data::load_held(&config, seed, stored.as_ref(), holding)?;
-        if data.classes != self.about.classes {
+        if data.classes != self.metadata.classes {
             return Err(Error::Mismatch(format!(
                 "{} has the classes {}; the model knows {}",
                 config.path.display(),
                 data.classes.join(", "),
-                self.about.classes.join(", ")
+                self.metadata.classes.join(", ")
             )));
         }
         let split = data.split(part);
         // In reference mode every part has its own mean and deviation; a model file holds only the training's.
         let split = match config.normalization {
-            NormalizationMode::PerChannel => split.with_normalization(self.about.normalization.clone()),
+            NormalizationMode::PerChannel => split.with_normalization(self.metadata.normalization.clone()),
             NormalizationMode::Reference => split.clone(),
         };
         Ok((split, data.skipped))

@@ -23,7 +23,7 @@ pub struct Accuracies {
 
 /// The metadata of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct About {
+pub struct ModelMetadata {
     /// Format version of the file; raised when older programs can no longer read it.
     pub enas_model: u32,
     /// Version of the program that wrote it.
@@ -70,7 +70,7 @@ pub struct Refitted {
 /// The format version that this program writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
 
-impl About {
+impl ModelMetadata {
     /// A network of this description at its random initialisation.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl About {
         })
     }
 
-    pub(super) fn metadata(&self) -> BTreeMap<String, String> {
+    pub(super) fn to_map(&self) -> BTreeMap<String, String> {
         let value = serde_json::to_value(self).expect("plain data");
         let fields = value.as_object().expect("a structure is an object");
         fields.iter().map(|(key, value)| (key.clone(), value.to_string())).collect()

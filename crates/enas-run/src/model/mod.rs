@@ -7,7 +7,7 @@ mod metadata;
 mod predict;
 pub mod warm_start;
 
-pub use self::evaluate::{Asking, Measure, evaluate};
+pub use self::evaluate::{EvalOptions, Measure, evaluate};
 pub use self::file::{Model, save};
-pub use self::metadata::{About, Accuracies, FORMAT, Refitted};
+pub use self::metadata::{Accuracies, FORMAT, ModelMetadata, Refitted};
 pub use self::predict::conclude;

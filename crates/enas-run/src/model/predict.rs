@@ -8,7 +8,7 @@ use enas_data::{Dataset, Split};
 use enas_kernels::candle::{read, write};
 use enas_kernels::gpu::Gpu;
 
-use super::evaluate::{Asking, Measure, check, each_batch, evaluate};
+use super::evaluate::{EvalOptions, Measure, check, each_batch, evaluate};
 use super::file::{Model, save};
 use crate::calibration;
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ impl Model {
     /// # Errors
     /// [`Error::Child`] if `images` has another shape.
     pub fn logits(&self, images: &Tensor) -> Result<Tensor> {
-        self.about.tta.logits(&self.network, self.arch(), images)
+        self.metadata.tta.logits(&self.network, self.arch(), images)
     }
 
     /// Calibrated class probabilities: the softmax of [`Model::logits`] divided by [`Model::temperature`]. Each row
@@ -78,8 +78,8 @@ impl Model {
         Ok(Tensor::from_vec(images, (pictures.len(), channels, height, width), &Device::Cpu)?)
     }
 
-    fn asking(&self) -> Asking {
-        Asking { eval_batch: self.eval_batch, tta: self.about.tta }
+    fn eval_options(&self) -> EvalOptions {
+        EvalOptions { eval_batch: self.eval_batch, tta: self.metadata.tta }
     }
 
     /// Predicts a whole split, such as one from [`Model::load_split`].
@@ -89,7 +89,7 @@ impl Model {
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
         check(&self.network, self.classes(), split)?;
         let source = Source::of(split, &self.network)?;
-        Ok(evaluate((&self.network, self.arch()), self.classes(), &source, self.asking())?.0)
+        Ok(evaluate((&self.network, self.arch()), self.classes(), &source, self.eval_options())?.0)
     }
 
     /// Uncalibrated class probabilities of every image of a split in stored order. Each row sums to 1.
@@ -103,7 +103,7 @@ impl Model {
         let shape = (split.len(), self.classes().len());
         let mut rows: Vec<f32> = Vec::with_capacity(shape.0 * shape.1);
         let source = Source::of(split, &self.network)?;
-        each_batch((&self.network, self.arch()), &source, self.asking(), |logits, _| {
+        each_batch((&self.network, self.arch()), &source, self.eval_options(), |logits, _| {
             Ok(read(logits, |logits| rows.extend_from_slice(logits))?)
         })?;
         let rows = Tensor::from_vec(rows, shape, &Device::Cpu)?;
@@ -114,6 +114,9 @@ impl Model {
 
 /// Completes a model file with the temperature and the test accuracy. Returns the accuracy on the validation split
 /// and the predictions on the test split. Computes on `gpu` if there is one, `eval_batch` images at a time.
+///
+/// # Errors
+/// [`Error::File`] or [`Error::Io`] if the file cannot be read or written; errors of reading the images and of the GPU.
 pub fn conclude(
     path: &Path,
     data: &Dataset,
@@ -127,11 +130,11 @@ pub fn conclude(
     }
     if measure == Measure::Both {
         let valid = model.split_probabilities(&data.valid)?;
-        model.about.temperature =
+        model.metadata.temperature =
             calibration::kept(&valid, &Tensor::new(data.valid.labels(), &Device::Cpu)?)?;
     }
     let tested = model.evaluate(&data.test)?;
-    model.about.accuracy.test = Some(tested.accuracy());
-    save(path, &model.network, &model.about)?;
-    Ok((model.about.accuracy.valid, tested))
+    model.metadata.accuracy.test = Some(tested.accuracy());
+    save(path, &model.network, &model.metadata)?;
+    Ok((model.metadata.accuracy.valid, tested))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::file::Model;
 use crate::directory::files::{MEASURED, PICTURES, stored_split};
-use crate::directory::known_images::Seen;
+use crate::directory::known_images::KnownImages;
 use crate::error::Result;
 
 /// Loads the network of `model` for trainings in `dir`, a run or a series. With `folds`, every image of the directory is
@@ -21,11 +21,12 @@ use crate::error::Result;
 pub fn network(model: &Path, dir: &Path, folds: bool) -> Result<Model> {
     let loaded = Model::load(model)?;
     let folder = model.parent().unwrap_or(Path::new(""));
-    let (Some(seen), Some(measured_on)) = (Seen::of_run(folder), measured_on(dir, folds)) else {
+    let (Some(seen), Some(measured_on)) = (KnownImages::of_run(folder), measured_on(dir, folds)) else {
         return Ok(loaded);
     };
     let learned = loaded.refit().map_or(&[][..], |refit| refit.images.parts());
-    let known = |seen: &Seen| measured_on.iter().filter(|digest| seen.is_training_image(digest)).count();
+    let known =
+        |seen: &KnownImages| measured_on.iter().filter(|digest| seen.is_training_image(digest)).count();
     let n_known = known(&seen.clone().with_learned(learned));
     if n_known == 0 {
         return Ok(loaded);

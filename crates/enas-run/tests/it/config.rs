@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use enas_run::{Error, Layers, SearchConfig, TrainConfig, presets, published_arcs, read_arc};
+use enas_run::{ConfigBuilder, Error, SearchConfig, TrainConfig, presets, published_arcs, read_arc};
 
 fn configs() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("configs")
 }
 
-fn search_error(layers: &Layers) -> String {
+fn search_error(layers: &ConfigBuilder) -> String {
     let error = layers.load::<SearchConfig>().unwrap_err();
     assert!(error.is_usage(), "{error}");
     error.to_string()
@@ -29,9 +29,9 @@ fn every_file_in_configs_is_a_preset_and_every_preset_is_valid() {
     expected.sort();
     assert_eq!(files, expected);
     for preset in presets() {
-        let search: SearchConfig = Layers::preset(preset.name).load().unwrap();
-        let train: TrainConfig = Layers::preset(preset.name).load().unwrap();
-        let file = |command| Layers::file(configs().join(format!("{}.{command}.toml", preset.name)));
+        let search: SearchConfig = ConfigBuilder::preset(preset.name).load().unwrap();
+        let train: TrainConfig = ConfigBuilder::preset(preset.name).load().unwrap();
+        let file = |command| ConfigBuilder::file(configs().join(format!("{}.{command}.toml", preset.name)));
         assert_eq!(file("search").load::<SearchConfig>().unwrap(), search);
         assert_eq!(file("train").load::<TrainConfig>().unwrap(), train);
     }
@@ -44,11 +44,11 @@ fn presets_name_every_key() {
         for (text, effective) in [
             (
                 preset.search,
-                toml::to_string(&Layers::preset(preset.name).load::<SearchConfig>().unwrap()).unwrap(),
+                toml::to_string(&ConfigBuilder::preset(preset.name).load::<SearchConfig>().unwrap()).unwrap(),
             ),
             (
                 preset.train,
-                toml::to_string(&Layers::preset(preset.name).load::<TrainConfig>().unwrap()).unwrap(),
+                toml::to_string(&ConfigBuilder::preset(preset.name).load::<TrainConfig>().unwrap()).unwrap(),
             ),
         ] {
             let keys = |text: &str| -> Vec<String> {
@@ -65,12 +65,12 @@ fn presets_name_every_key() {
 
 #[test]
 fn reference_presets_have_the_published_values() {
-    let search: SearchConfig = Layers::preset("reference-mnist").load().unwrap();
+    let search: SearchConfig = ConfigBuilder::preset("reference-mnist").load().unwrap();
     assert_eq!(search.controller, enas_controller::Config::reference());
     assert_eq!((search.child.filters, search.child.layers, search.run.batch_size), (20, 6, 160));
     assert_eq!(search.child.reductions, enas_child::Reductions::Two);
     assert!(search.reward.dropout && !search.run.fit_schedule);
-    let train: TrainConfig = Layers::preset("reference-mnist").load().unwrap();
+    let train: TrainConfig = ConfigBuilder::preset("reference-mnist").load().unwrap();
     assert_eq!((train.child.filters, train.child.layers, train.data.augment.n_aug), (16, 15, 3));
     assert_eq!(train.child.reductions, enas_child::Reductions::Three);
 }
@@ -88,19 +88,22 @@ fn published_arcs_parse_and_are_readable_as_files() {
 
 #[test]
 fn assignments_win_over_the_base_and_the_last_one_most() {
-    let layers =
-        Layers::preset("quick").set("run.seed=3").set("run.seed = 4").set("data.path=7").set("run.time=30m");
+    let layers = ConfigBuilder::preset("quick")
+        .set("run.seed=3")
+        .set("run.seed = 4")
+        .set("data.path=7")
+        .set("run.time=30m");
     let config: SearchConfig = layers.load().unwrap();
     assert_eq!((config.run.seed, config.data.path.to_str()), (4, Some("7")));
     assert_eq!(config.run.time.to_string(), "30m");
     let config: SearchConfig =
-        Layers::preset("quick").set(r#"data.path="a b""#).set("controller.lr=1").load().unwrap();
+        ConfigBuilder::preset("quick").set(r#"data.path="a b""#).set("controller.lr=1").load().unwrap();
     assert_eq!((config.controller.lr, config.data.path.to_str()), (1.0, Some("a b")));
 }
 
 #[test]
 fn optional_keys_can_be_added_and_taken_out() {
-    let config: SearchConfig = Layers::preset("quick")
+    let config: SearchConfig = ConfigBuilder::preset("quick")
         .set("controller.anneal.tanh_constant_end=")
         .set("controller.anneal.temperature_end=0.5")
         .set("controller.temperature=2.0")
@@ -113,7 +116,7 @@ fn optional_keys_can_be_added_and_taken_out() {
 
 #[test]
 fn another_kind_of_schedule_replaces_the_table() {
-    let stairs = Layers::preset("quick").set("schedule.kind=staircase").set("schedule.lr=0.1");
+    let stairs = ConfigBuilder::preset("quick").set("schedule.kind=staircase").set("schedule.lr=0.1");
     let config: TrainConfig = stairs.clone().set("schedule.rate=0.5").set("schedule.every=3").load().unwrap();
     assert_eq!(config.schedule.lr(3), 0.05);
     let error = stairs.load::<TrainConfig>().unwrap_err().to_string();
@@ -128,7 +131,7 @@ fn a_wrong_key_is_answered_with_the_nearest_one() {
         ("epochs=3", "run.epochs"),
         ("augment.flip=true", "data.augment.flip"),
     ] {
-        let message = search_error(&Layers::preset("quick").set(assignment));
+        let message = search_error(&ConfigBuilder::preset("quick").set(assignment));
         assert!(message.starts_with(&format!("--set {assignment}: ")), "{message}");
         assert!(message.ends_with(&format!("did you mean {suggestion}?")), "{message}");
     }
@@ -151,7 +154,7 @@ fn a_wrong_assignment_is_quoted_with_what_would_be_right() {
         ("run.epochs.x=3", "has no keys"),
         ("select.samples=0", "select.samples"),
     ] {
-        let message = search_error(&Layers::preset("quick").set("run.seed=5").set(assignment));
+        let message = search_error(&ConfigBuilder::preset("quick").set("run.seed=5").set(assignment));
         assert!(message.starts_with(&format!("--set {assignment}: ")), "{assignment}: {message}");
         assert!(message.contains(expected), "{assignment}: {message}");
     }
@@ -159,7 +162,7 @@ fn a_wrong_assignment_is_quoted_with_what_would_be_right() {
 
 #[test]
 fn classes_are_not_balanced_twice() {
-    let both = Layers::preset("quick").set("data.sampling=balanced").set("run.class_weights=balanced");
+    let both = ConfigBuilder::preset("quick").set("data.sampling=balanced").set("run.class_weights=balanced");
     let message = search_error(&both);
     assert!(
         message.starts_with("--set run.class_weights=balanced: ") && message.contains("choose one"),
@@ -198,12 +201,12 @@ fn files_of_earlier_versions_mean_what_they_meant() {
         std::fs::write(&path, old.join("\n")).unwrap();
         match name {
             "search" => assert_eq!(
-                Layers::file(&path).load::<SearchConfig>().unwrap(),
-                Layers::preset("quick").set("reward.metric=accuracy").load().unwrap()
+                ConfigBuilder::file(&path).load::<SearchConfig>().unwrap(),
+                ConfigBuilder::preset("quick").set("reward.metric=accuracy").load().unwrap()
             ),
             _ => assert_eq!(
-                Layers::file(&path).load::<TrainConfig>().unwrap(),
-                Layers::preset("quick").load().unwrap()
+                ConfigBuilder::file(&path).load::<TrainConfig>().unwrap(),
+                ConfigBuilder::preset("quick").load().unwrap()
             ),
         }
     }
@@ -223,18 +226,18 @@ fn a_mistake_in_a_file_is_named_with_its_line() {
         let text = preset.replacen(from, to, 1);
         let line = 1 + text.lines().position(|l| l.contains(to)).unwrap();
         std::fs::write(&path, text).unwrap();
-        let message = search_error(&Layers::file(&path));
+        let message = search_error(&ConfigBuilder::file(&path));
         assert!(message.contains(&format!("my.toml:{line}: ")), "line {line}: {message}");
         assert!(message.contains(expected), "{message}");
     }
-    let missing = Layers::file(dir.path().join("no.toml")).load::<SearchConfig>().unwrap_err();
+    let missing = ConfigBuilder::file(dir.path().join("no.toml")).load::<SearchConfig>().unwrap_err();
     assert!(matches!(missing, Error::Io { .. }) && missing.to_string().contains("no.toml"), "{missing}");
 }
 
 #[test]
 fn a_preset_for_the_other_command_or_of_another_name_is_refused() {
-    let message = search_error(&Layers::file(configs().join("quick.train.toml")));
+    let message = search_error(&ConfigBuilder::file(configs().join("quick.train.toml")));
     assert!(message.contains("unknown field `keep`") && message.contains("`search`"), "{message}");
-    let message = search_error(&Layers::preset("quik"));
+    let message = search_error(&ConfigBuilder::preset("quik"));
     assert!(message.contains("preset quik") && message.contains("quick, mnist"), "{message}");
 }

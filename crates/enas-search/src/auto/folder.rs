@@ -15,31 +15,28 @@
 //! ```
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use enas_data::{Dataset, Fingerprint};
+use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
-use enas_run::auto::{AUTO, AutoPhase, AutoPlan, Preparation, SearchWhen};
+use enas_run::auto::{AUTO, AutoPhase, AutoPlan, Preparation};
 use enas_run::choice::Choice;
-use enas_run::config::{Layers, SearchConfig, TimeLimit, TrainConfig};
-use enas_run::directory::create::{claim, claim_default, clear_parts};
-use enas_run::directory::data_identity::{self, Expected};
+use enas_run::config::{ConfigBuilder, SearchConfig, TrainConfig};
+use enas_run::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
+use enas_run::directory::data_identity::{self, ExpectedData};
 use enas_run::directory::files::{MEASURED, MODEL, PICTURES, SPLIT, write_config, write_json};
 use enas_run::directory::lock::Lock;
 use enas_run::directory::run::Run;
 use enas_run::directory::settings_diff;
 use enas_run::error::{Error, Result};
 use enas_run::files::atomic;
-use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
 use enas_run::memory::MemoryPlan;
 use enas_run::model::Model;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::config::AutoConfig;
+use super::file::{AutoFile, StoredSettings, read};
 
 const SEARCH: &str = "search.toml";
 const TRAIN: &str = "train.toml";
@@ -48,47 +45,12 @@ const TRAIN: &str = "train.toml";
 #[derive(Debug)]
 pub struct AutoRun {
     dir: PathBuf,
-    about: About,
+    about: AutoFile,
     /// Start of this session's time.
     began: Instant,
     gpu: Option<Gpu>,
     _lock: Lock,
     memory: Option<MemoryPlan>,
-}
-
-/// The contents of `auto.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct About {
-    version: String,
-    data: String,
-    fingerprint: Fingerprint,
-    time: TimeLimit,
-    /// Seconds that the caller reserves for its own work at the end.
-    finish: f64,
-    /// When the run searches. Absent in runs of early versions, which always did.
-    #[serde(default)]
-    search_when: SearchWhen,
-    /// Whether the size of the network is fitted to the time limit.
-    #[serde(default)]
-    fits_network: bool,
-    /// Wall time of earlier sessions, in seconds.
-    seconds: f64,
-    plan: Option<AutoPlan>,
-    /// Wall time until the plan was made, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    prepared_seconds: Option<f64>,
-    /// What was done before the first phase, for readers of the folder.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    preparation: Option<Preparation>,
-    /// All settings, for the detection of changes of either file. Absent in runs of early versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    settings: Option<StoredSettings>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct StoredSettings {
-    search: Value,
-    train: Value,
 }
 
 impl AutoRun {
@@ -101,15 +63,15 @@ impl AutoRun {
     pub fn create(out: Option<&Path>, config: &AutoConfig, data: &Dataset, began: Instant) -> Result<Self> {
         let own = [SEARCH, TRAIN, SPLIT, PICTURES, AUTO];
         let (dir, lock) = match out {
-            Some(dir) => claim(dir, &own)?,
-            None => claim_default(&data.name, "auto")?,
+            Some(dir) => create_run_dir(dir, &own)?,
+            None => create_default_run_dir(&data.name, "auto")?,
         };
         write_config(&dir.join(SEARCH), &config.search)?;
         write_config(&dir.join(TRAIN), &config.train)?;
         write_json(&dir.join(SPLIT), &data.split_file())?;
-        data_identity::keep(&dir, data)?;
+        data_identity::store(&dir, data)?;
         let (search, train) = (settings_diff::plain(&config.search), settings_diff::plain(&config.train));
-        let about = About {
+        let about = AutoFile {
             version: env!("CARGO_PKG_VERSION").into(),
             data: data.name.clone(),
             fingerprint: data.fingerprint.clone(),
@@ -137,7 +99,7 @@ impl AutoRun {
         // Checked before locking: a directory that is not a run gets no lock file.
         read(dir)?;
         let lock = Lock::take(dir)?;
-        clear_parts(dir);
+        remove_partial_files(dir);
         Ok(Self { dir: dir.to_owned(), about: read(dir)?, began, gpu: None, memory: None, _lock: lock })
     }
 
@@ -147,17 +109,17 @@ impl AutoRun {
     /// [`Error::Config`] if a file was edited and is now invalid; [`Error::SettingsChanged`] if it was edited so that
     /// the results would change.
     pub fn config(&self) -> Result<AutoConfig> {
-        let search: SearchConfig = Layers::file(self.dir.join(SEARCH)).load()?;
-        let train: TrainConfig = Layers::file(self.dir.join(TRAIN)).load()?;
-        let About { time, finish, search_when, fits_network, .. } = self.about;
+        let search: SearchConfig = ConfigBuilder::file(self.dir.join(SEARCH)).load()?;
+        let train: TrainConfig = ConfigBuilder::file(self.dir.join(TRAIN)).load()?;
+        let AutoFile { time, finish, search_when, fits_network, .. } = self.about;
         let config = AutoConfig { search, train, time, finish, search_when, fits_network };
         self.accepts(&config)?;
         Ok(config)
     }
 
     /// The settings of the search and of the trainings, as bases for other configurations.
-    pub fn layers(&self) -> [Layers; 2] {
-        [SEARCH, TRAIN].map(|file| Layers::file(self.dir.join(file)))
+    pub fn config_builders(&self) -> [ConfigBuilder; 2] {
+        [SEARCH, TRAIN].map(|file| ConfigBuilder::file(self.dir.join(file)))
     }
 
     /// Refuses settings with which this run could not continue. The time limit may change.
@@ -181,9 +143,9 @@ impl AutoRun {
         self.expected().find(&config.search.data)
     }
 
-    fn expected(&self) -> Expected<'_> {
-        let About { data: name, fingerprint, .. } = &self.about;
-        Expected { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" }
+    fn expected(&self) -> ExpectedData<'_> {
+        let AutoFile { data: name, fingerprint, .. } = &self.about;
+        ExpectedData { dir: &self.dir, name, fingerprint, or_else: ", or give their new place" }
     }
 
     /// Continues with the settings `asked`. Phases that have begun keep the settings they began with.
@@ -306,7 +268,7 @@ impl AutoRun {
 
     /// Copies the better of the two models (the later one on a tie) into the folder, and saves the time used. Returns
     /// the phase of that model.
-    pub(super) fn settle(&mut self) -> Result<Option<AutoPhase>> {
+    pub(super) fn store_best_model(&mut self) -> Result<Option<AutoPhase>> {
         let mut best: Option<(AutoPhase, PathBuf, f64)> = None;
         for phase in [AutoPhase::First, AutoPhase::Train] {
             let path = self.phase_dir(phase).join(MODEL);
@@ -339,26 +301,4 @@ impl AutoRun {
 fn deliver(from: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(from).map_err(|source| Error::io("cannot read", from, source))?;
     atomic::write(to, &[&bytes])
-}
-
-/// Reads `auto.json` in `dir`.
-fn read(dir: &Path) -> Result<About> {
-    let path = dir.join(AUTO);
-    let text = match read_plain_text(&path, SMALL_FILE) {
-        Ok(text) => text,
-        Err(e)
-            if matches!(
-                e.kind(),
-                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidInput
-            ) =>
-        {
-            let problem = format!("this is not the folder of an automatic run: it has no {AUTO}");
-            return Err(Error::RunDirectory { path: dir.to_owned(), problem });
-        }
-        Err(source) => return Err(Error::io("cannot read", &path, source)),
-    };
-    serde_json::from_str(&text).map_err(|e| Error::File {
-        path,
-        problem: format!("not of this version ({e}); resume with the version that started the run"),
-    })
 }

@@ -2,6 +2,7 @@
 
 mod config;
 mod costs;
+mod file;
 mod folder;
 mod network;
 mod plan;
@@ -82,7 +83,7 @@ pub fn auto(
 ) -> Result<AutoOutcome> {
     let outcome = images_for_training(config, data, run)
         .and_then(|images| Auto { config, data, images, run, observer }.phases());
-    match (outcome, run.settle()) {
+    match (outcome, run.store_best_model()) {
         (Ok(phases), best) => phases.outcome(run, best?.unwrap_or(AutoPhase::Train)),
         (Err(Error::Interrupted { .. }), Ok(_)) => Err(Error::Interrupted { run: run.dir().to_owned() }),
         // The first error is reported, not one that follows from it.
@@ -257,7 +258,7 @@ impl Auto<'_> {
         if !run.best_arc_path().exists() {
             train(&run.config()?, arc, data, &mut run, self.observer)?;
         }
-        self.run.settle()?;
+        self.run.store_best_model()?;
         finished(&run)
     }
 
@@ -345,8 +346,6 @@ fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use enas_run::auto::SearchWhen;
-
-    use super::*;
 
     #[test]
     fn a_search_needs_images_and_steps() {

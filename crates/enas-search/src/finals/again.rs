@@ -1,4 +1,4 @@
-//! Repeats a training of the last round of the finals, to check a claim of a search.
+//! Repeats a training of the last round of the finals, to check a create_run_dir of a search.
 
 use enas_arc::Arc;
 use enas_data::Dataset;
@@ -8,7 +8,7 @@ use enas_run::error::Result;
 use enas_run::memory::MemoryPlan;
 
 use super::recipe::{ROUNDS, recipe};
-use crate::trial::{Answer, Trial};
+use crate::trial::{ImageOutcome, Trial};
 
 /// Trains the network of `arc` to `steps` steps in all, as the last round of the finals does, and returns its answers
 /// on the test images.
@@ -24,7 +24,7 @@ pub fn train_as_finalist(
     data: &Dataset,
     (gpu, memory): (Option<&Gpu>, Option<&MemoryPlan>),
     goes_on: &mut dyn FnMut(u64) -> bool,
-) -> Result<Option<Vec<Answer>>> {
+) -> Result<Option<Vec<ImageOutcome>>> {
     let per_epoch = crate::epoch::steps_per_epoch(&data.train, &config.run);
     let recipe = recipe(config, per_epoch);
     let mut trial = Trial::new(&recipe, arc, data, (gpu, memory))?;
@@ -39,5 +39,5 @@ pub fn train_as_finalist(
         return Ok(None);
     }
     let all: Vec<usize> = (0..data.test.len()).collect();
-    trial.answers(&data.test, &all).map(Some)
+    trial.outcomes(&data.test, &all).map(Some)
 }

@@ -198,11 +198,11 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
-    use enas_run::config::Layers;
+    use enas_run::config::ConfigBuilder;
 
     fn recipe() -> TrainConfig {
         let tiny = ["child.filters=4", "child.layers=1", "child.nodes=3", "data.image_size=8"];
-        tiny.into_iter().fold(Layers::preset("quick"), Layers::set).load().unwrap()
+        tiny.into_iter().fold(ConfigBuilder::preset("quick"), ConfigBuilder::set).load().unwrap()
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Halves {
     }
 
     /// The whole split for both purposes.
-    pub(crate) fn whole(valid: &Split, seed: Seed) -> Self {
+    pub(crate) fn unsplit(valid: &Split, seed: Seed) -> Self {
         let mut order: Vec<usize> = (0..valid.len()).collect();
         seed.stream("search/valid-order", &[]).shuffle(&mut order);
         Self { report: order.clone(), choose: order }

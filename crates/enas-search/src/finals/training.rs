@@ -12,7 +12,7 @@ use super::progress::{Details, Entry};
 use super::rounds::{CandidateTraining, Finals, Task};
 use crate::observer::Event;
 use crate::session::Session;
-use crate::trial::{Answer, Trial, late};
+use crate::trial::{ImageOutcome, Trial, late};
 
 impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
     /// Trains a candidate's network to `steps` steps in all, and records the result.
@@ -43,7 +43,7 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
             return self.tick();
         }
         let all: Vec<usize> = halves.choose.iter().chain(&halves.report).copied().collect();
-        let answers = trial.answers(&data.valid, &all)?;
+        let answers = trial.outcomes(&data.valid, &all)?;
         self.pace.0 += trial.steps() - before;
         self.pace.1 += began.elapsed().as_secs_f64();
         let entry = self.entry_of((id, round), &trial, answers.split_at(halves.choose.len()))?;
@@ -57,9 +57,9 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         &self,
         (candidate, round): (usize, usize),
         trial: &Trial<'_>,
-        (choose, report): (&[Answer], &[Answer]),
+        (choose, report): (&[ImageOutcome], &[ImageOutcome]),
     ) -> Result<Entry> {
-        let accuracy = |answers: &[Answer]| {
+        let accuracy = |answers: &[ImageOutcome]| {
             answers.iter().filter(|answer| answer.is_right).count() as f64 / answers.len().max(1) as f64
         };
         let score = Some(trial.late_loss()).filter(|loss| loss.is_finite());

@@ -169,7 +169,7 @@ fn choices_follow_from_what_is_given_and_do_not_repeat_it() {
 
 #[test]
 fn every_choice_is_a_setting_of_the_preset_for_folders() {
-    use crate::{Layers, SearchConfig, TrainConfig};
+    use crate::{ConfigBuilder, SearchConfig, TrainConfig};
     let mut unequal = report(1000, 28, false);
     unequal.classes[0].train = 9;
     for choices in [
@@ -177,9 +177,10 @@ fn every_choice_is_a_setting_of_the_preset_for_folders() {
         recommend(&report(40, 300, true), &Given::default()),
         of_unequal_classes(&unequal),
     ] {
-        let set = |layers: Layers, choice: &Choice| layers.set(format!("{}={}", choice.key, choice.value));
+        let set =
+            |layers: ConfigBuilder, choice: &Choice| layers.set(format!("{}={}", choice.key, choice.value));
         let of = |kind| choices.iter().filter(move |choice| choice.is_for(kind));
-        of(Kind::Train).fold(Layers::preset("folder"), set).load::<TrainConfig>().unwrap();
-        of(Kind::Search).fold(Layers::preset("folder"), set).load::<SearchConfig>().unwrap();
+        of(Kind::Train).fold(ConfigBuilder::preset("folder"), set).load::<TrainConfig>().unwrap();
+        of(Kind::Search).fold(ConfigBuilder::preset("folder"), set).load::<SearchConfig>().unwrap();
     }
 }

@@ -132,11 +132,11 @@ impl Search<'_> {
             selection,
             finals,
         };
-        let facts = outcome.facts().without_times();
-        session.run.log("result", outcome.epochs, &facts)?;
+        let result_summary = outcome.result_summary().without_times();
+        session.run.log("result", outcome.epochs, &result_summary)?;
         session.run.conclude()?;
         // Written last: this file marks the run as finished.
-        session.run.write_best_arc(&outcome.arc, &facts)?;
+        session.run.write_best_arc(&outcome.arc, &result_summary)?;
         let SearchOutcome { valid_accuracy, .. } = &outcome;
         session.observer.event(&Event::Finished { valid_accuracy: *valid_accuracy });
         Ok(outcome)

@@ -5,7 +5,7 @@ use enas_rng::Seed;
 use enas_run::error::Result;
 use enas_strategy::Space as _;
 
-use super::progress::PolicyTally;
+use super::progress::PolicyRunningMean;
 use super::space::{ImageSpace, operations as numbers_of_operations};
 use super::strategy::Proposer;
 
@@ -36,7 +36,12 @@ pub(super) fn warnings(
 }
 
 /// Describes the operation whose share in an epoch exceeds `most`; `noun` names the strategy.
-pub(super) fn of_epoch(tally: &PolicyTally, most: f64, space: &ImageSpace, noun: &str) -> Option<String> {
+pub(super) fn of_epoch(
+    tally: &PolicyRunningMean,
+    most: f64,
+    space: &ImageSpace,
+    noun: &str,
+) -> Option<String> {
     let (op, share) = tally.commonest();
     let name = || space.op_name(op);
     (share > most).then(|| format!("{:.0} % of the {noun}'s choices are {}", 100.0 * share, name()))

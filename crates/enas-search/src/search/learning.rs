@@ -4,7 +4,7 @@
 use enas_arc::Arch;
 use enas_controller::UpdateStats;
 use enas_run::error::Result;
-use enas_run::non_finite::Symptom;
+use enas_run::non_finite::NonFinite;
 use enas_strategy::{Oracle, Strategy};
 use serde::Serialize;
 
@@ -55,8 +55,8 @@ impl Search<'_> {
         let scored: Vec<(Arch, f64)> = arcs.into_iter().zip(rewards).collect();
         self.strategy.observe(&scored);
         let stats = self.strategy.take_update()?;
-        let symptom = stats.as_ref().and_then(Symptom::of_update);
-        let stats = self.healthy(symptom, stats, self.at.step + 1)?;
+        let non_finite = stats.as_ref().and_then(NonFinite::of_update);
+        let stats = self.healthy(non_finite, stats, self.at.step + 1)?;
         self.at.step += 1;
         let means = StepMeans::new(&scored, &accuracies, stats.as_ref());
         self.at.policy.add(&scored, &means);

@@ -8,11 +8,11 @@ use enas_run::error::{Error, Result};
 use enas_run::evaluation::Evaluation;
 use enas_run::loader::{Minibatch, Source};
 use enas_run::network::Network;
-use enas_run::non_finite::Symptom;
+use enas_run::non_finite::NonFinite;
 use enas_strategy::Oracle;
 
 use super::space::ImageSpace;
-use crate::trial::answers_of;
+use crate::trial::outcomes_of;
 
 /// Scores each architecture with the shared weights ω on a minibatch of validation images.
 ///
@@ -49,8 +49,8 @@ impl SharedWeights<'_> {
         let mut dropout = self.seed.stream("search/reward-dropout", &position);
         let dropout = self.reward.dropout.then_some(&mut dropout);
         let logits = self.child.logits(arc, batch.images(), self.child.norm_of_scores(), dropout)?;
-        if let Some(symptom) = Symptom::of_logits(&logits)? {
-            return Err(symptom.at(epoch + 1, step + 1).into());
+        if let Some(non_finite) = NonFinite::of_logits(&logits)? {
+            return Err(non_finite.at(epoch + 1, step + 1).into());
         }
         let mut seen = Evaluation::new(&self.data.classes);
         seen.count(&logits, &batch.labels)?;
@@ -59,7 +59,7 @@ impl SharedWeights<'_> {
             RewardMetric::Accuracy => accuracy,
             RewardMetric::MacroF1 => seen.macro_f1() as f32,
             RewardMetric::Loss => {
-                let losses: f32 = answers_of(&logits, &batch.labels)?.iter().map(|answer| answer.loss).sum();
+                let losses: f32 = outcomes_of(&logits, &batch.labels)?.iter().map(|answer| answer.loss).sum();
                 1.0 / (1.0 + losses / batch.len() as f32)
             }
         };
@@ -87,7 +87,7 @@ mod tests {
     use enas_arc::Arc;
 
     use super::*;
-    use enas_run::config::{Layers, SearchConfig};
+    use enas_run::config::{ConfigBuilder, SearchConfig};
 
     /// The built-in digits, a small network with random weights, and rewards by these assignments.
     struct Fixture {
@@ -101,7 +101,7 @@ mod tests {
             let small = ["child.filters=4", "child.layers=2", "child.nodes=2", "child.keep_prob=0.5"];
             let all = small.iter().chain(assignments);
             let config: SearchConfig =
-                all.fold(Layers::preset("quick"), |layers, set| layers.set(*set)).load().unwrap();
+                all.fold(ConfigBuilder::preset("quick"), |layers, set| layers.set(*set)).load().unwrap();
             let data = enas_data::digits().unwrap();
             let child = Network::shared(&config, &data).unwrap();
             Self { config, data, child }

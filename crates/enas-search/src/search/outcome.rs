@@ -45,7 +45,7 @@ pub struct SearchOutcome<A = Arc> {
 
 /// What `best.arc.json` and the log say about a finished search, in addition to the arc.
 #[derive(Serialize)]
-pub(super) struct Facts {
+pub(super) struct ResultSummary {
     valid_accuracy: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_macro_f1: Option<f64>,
@@ -61,7 +61,7 @@ pub(super) struct Facts {
     finals: Option<FinalsOutcome>,
 }
 
-impl Facts {
+impl ResultSummary {
     /// The same without times, so that equal seeds give equal files.
     pub(super) fn without_times(self) -> Self {
         Self { finals: self.finals.map(|finals| finals.without_times()), ..self }
@@ -106,11 +106,11 @@ impl<A> SearchOutcome<A> {
         }
     }
 
-    pub(super) fn facts(&self) -> Facts {
+    pub(super) fn result_summary(&self) -> ResultSummary {
         let Self { valid_accuracy, valid_macro_f1, random_valid_accuracy, difference, .. } = *self;
         let Self { epochs, params, macs, .. } = *self;
         let warnings = self.warnings.clone();
-        Facts {
+        ResultSummary {
             valid_accuracy,
             valid_macro_f1,
             random_valid_accuracy,

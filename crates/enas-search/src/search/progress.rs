@@ -10,8 +10,8 @@ use super::space::{ImageSpace, operations};
 use super::strategy::{Member, Proposer};
 use crate::child_epoch::full_lr;
 use crate::finals::FinalsProgress;
-use crate::observer::{Phase, Place, PolicySummary};
-use crate::session::{Tally, is_possible, mean};
+use crate::observer::{Phase, PolicySummary, Position};
+use crate::session::{RunningMean, check_position, mean};
 use enas_run::checkpoint::Checkpoint;
 use enas_run::directory::run::State;
 use enas_run::error::{Error, Result};
@@ -32,8 +32,8 @@ pub(super) struct Progress {
     pub(super) step: u64,
     /// Wall time of the run when the epoch began, in seconds.
     pub(super) epoch_began: f64,
-    pub(super) child: Tally,
-    pub(super) policy: PolicyTally,
+    pub(super) child: RunningMean,
+    pub(super) policy: PolicyRunningMean,
     pub(super) best_valid_accuracy: f64,
     /// Wall time of scoring one arc on the validation split, in seconds, as last measured.
     pub(super) scoring: Option<f64>,
@@ -66,8 +66,8 @@ impl Progress {
             phase: Phase::Child,
             step: 0,
             epoch_began: 0.0,
-            child: Tally::default(),
-            policy: PolicyTally::of(space),
+            child: RunningMean::default(),
+            policy: PolicyRunningMean::of(space),
             best_valid_accuracy: 0.0,
             scoring: None,
             scores: Vec::new(),
@@ -87,18 +87,18 @@ impl Progress {
     pub(super) fn next_epoch(&mut self, epochs: u64, seconds: f64, space: &ImageSpace) {
         self.enter(Phase::Child);
         (self.epochs, self.epoch, self.epoch_began) = (epochs, self.epoch + 1, seconds);
-        (self.child, self.policy) = (Tally::default(), PolicyTally::of(space));
+        (self.child, self.policy) = (RunningMean::default(), PolicyRunningMean::of(space));
     }
 
     /// The step just completed, counted for display; `steps` is the length of its phase.
-    pub(super) fn place(&self, steps: u64) -> Place {
-        Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
+    pub(super) fn place(&self, steps: u64) -> Position {
+        Position { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
     }
 }
 
 /// Sums over the strategy's steps in one epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct PolicyTally {
+pub(super) struct PolicyRunningMean {
     steps: u64,
     accuracy: f64,
     reward: f64,
@@ -108,7 +108,7 @@ pub(super) struct PolicyTally {
     ops: Vec<Vec<u64>>,
 }
 
-impl PolicyTally {
+impl PolicyRunningMean {
     fn of(space: &ImageSpace) -> Self {
         Self { steps: 0, accuracy: 0.0, reward: 0.0, entropy: 0.0, ops: space.no_counts() }
     }
@@ -187,7 +187,7 @@ pub(super) fn load(
     strategy: &mut Proposer,
 ) -> Result<Progress> {
     let Progress { epoch, epochs, step, .. } = checkpoint.progress;
-    is_possible(dir, epoch, epochs, step)?;
+    check_position(dir, epoch, epochs, step)?;
     child.load(&of_prefix("child/", &checkpoint.tensors))?;
     let population = std::mem::take(&mut checkpoint.progress.population);
     strategy.load(of_prefix("controller/", &checkpoint.tensors), &population)?;

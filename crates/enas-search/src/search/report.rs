@@ -56,12 +56,12 @@ impl Search<'_> {
     /// Measures the shared weights at the end of an epoch, and reports the epoch.
     pub(super) fn measure_shared_weights(&mut self) -> Result<()> {
         let greedy = self.strategy.favourite();
-        let (score, symptom) = match &greedy {
+        let (score, non_finite) = match &greedy {
             // With finals the shared weights are measured with random arcs; without, with the strategy's favourite.
             Some(greedy) if !self.has_finals() => self.timed_score(greedy)?,
             _ => self.probe()?,
         };
-        let score = self.healthy(symptom, score, self.at.step)?;
+        let score = self.healthy(non_finite, score, self.at.step)?;
         self.at.best_valid_accuracy = self.at.best_valid_accuracy.max(score.accuracy);
         let summary = self.summary(greedy, score);
         self.session.epoch(&summary)

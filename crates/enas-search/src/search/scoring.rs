@@ -8,7 +8,7 @@ use enas_child::Child;
 use enas_run::config::SelectConfig;
 use enas_run::error::Result;
 use enas_run::evaluation::{Evaluation, even_batch};
-use enas_run::non_finite::Symptom;
+use enas_run::non_finite::NonFinite;
 use enas_run::paired::PairedDifference;
 use enas_strategy::Space as _;
 
@@ -16,7 +16,7 @@ use super::state::Search;
 use crate::child_epoch::ChildLoop as _;
 use crate::observer::{Event, Phase};
 use crate::select::{Candidate, Origin, Selection, better, contestants};
-use crate::trial::answers_of;
+use crate::trial::outcomes_of;
 
 /// Number of random arcs whose mean accuracy tells how far the shared weights are trained.
 const PROBES: u64 = 3;
@@ -114,42 +114,45 @@ impl Search<'_> {
     }
 
     /// [`Self::score`]; records the time it took for the planning of the rest.
-    pub(super) fn timed_score(&mut self, arc: &Arch) -> Result<(Score, Option<Symptom>)> {
+    pub(super) fn timed_score(&mut self, arc: &Arch) -> Result<(Score, Option<NonFinite>)> {
         let began = Instant::now();
         let score = self.score(arc)?;
         self.at.scoring = Some(began.elapsed().as_secs_f64());
         Ok(score)
     }
 
-    /// Score of an arc on the images that choices are made by, and a symptom if any class score was not finite.
-    fn score(&self, arc: &Arch) -> Result<(Score, Option<Symptom>)> {
-        let (mut seen, mut symptom) = (Evaluation::new(&self.data.classes), None);
+    /// Score of an arc on the images that choices are made by, and the first class score that was not finite.
+    fn score(&self, arc: &Arch) -> Result<(Score, Option<NonFinite>)> {
+        let (mut seen, mut non_finite) = (Evaluation::new(&self.data.classes), None);
         let (mut loss, mut n) = (0.0, 0u64);
         self.ask(arc, |logits, labels| {
             seen.count(logits, labels)?;
-            let found = Symptom::of_logits(logits)?;
-            symptom = symptom.take().or(found);
-            answers_of(logits, labels)?.iter().for_each(|answer| loss += f64::from(answer.loss));
+            let found = NonFinite::of_logits(logits)?;
+            non_finite = non_finite.take().or(found);
+            outcomes_of(logits, labels)?.iter().for_each(|answer| loss += f64::from(answer.loss));
             n += labels.elem_count() as u64;
             Ok(())
         })?;
         let macro_f1 = self.config.select.metric.macro_f1(&seen);
         // A loss that is not finite ranks last.
         let loss = Some(loss / n.max(1) as f64).map(|loss| if loss.is_finite() { loss } else { f64::MAX });
-        Ok((Score { accuracy: seen.accuracy(), macro_f1, loss: loss.filter(|_| self.has_finals()) }, symptom))
+        Ok((
+            Score { accuracy: seen.accuracy(), macro_f1, loss: loss.filter(|_| self.has_finals()) },
+            non_finite,
+        ))
     }
 
     /// Mean accuracy of [`PROBES`] random arcs, the same in every epoch: a measure of the shared weights alone. The
     /// policy's most likely arc would measure the policy as well.
-    pub(super) fn probe(&mut self) -> Result<(Score, Option<Symptom>)> {
-        let (mut sum, mut symptom) = (0.0, None);
+    pub(super) fn probe(&mut self) -> Result<(Score, Option<NonFinite>)> {
+        let (mut sum, mut non_finite) = (0.0, None);
         for number in 0..PROBES {
             let mut stream = self.seed.stream("search/probe", &[number]);
             let (score, found) = self.timed_score(&self.space.random(&mut stream))?;
             sum += score.accuracy;
-            symptom = symptom.or(found);
+            non_finite = non_finite.or(found);
         }
-        Ok((Score { accuracy: sum / PROBES as f64, macro_f1: None, loss: None }, symptom))
+        Ok((Score { accuracy: sum / PROBES as f64, macro_f1: None, loss: None }, non_finite))
     }
 
     /// Whether the shared weights classify each validation image correctly with this arc, in a fixed order.

@@ -11,11 +11,11 @@ use super::progress::{Progress, load, state};
 use super::space::ImageSpace;
 use super::strategy::Proposer;
 use super::warmup;
-use crate::annealing::{self, Position};
+use crate::annealing::{self, SchedulePosition};
 use crate::child_epoch::{ChildLoop, full_lr};
 use crate::epoch::steps_per_epoch;
 use crate::finals::Halves;
-use crate::observer::{Event, Phase, Place};
+use crate::observer::{Event, Phase, Position};
 use crate::session::Session;
 use enas_run::checkpoint::Checkpoint;
 use enas_run::config::{RunConfig, SearchConfig, Settings as _};
@@ -24,7 +24,7 @@ use enas_run::directory::run::State;
 use enas_run::error::Result;
 use enas_run::loader::Source;
 use enas_run::network::Network;
-use enas_run::non_finite::Symptom;
+use enas_run::non_finite::NonFinite;
 
 /// Share of the time limit that is reserved for the finals.
 pub(super) const FINALS: f64 = 0.45;
@@ -84,7 +84,7 @@ impl<'a> Search<'a> {
             train: Source::of(&data.train, &child)?,
             valid: Source::of(&data.valid, &child)?,
             // Finals report on images that no choice has used. Without finals the whole split serves both purposes.
-            halves: if finals { Halves::of(&data.valid, seed) } else { Halves::whole(&data.valid, seed) },
+            halves: if finals { Halves::of(&data.valid, seed) } else { Halves::unsplit(&data.valid, seed) },
             child,
             strategy,
             session,
@@ -113,9 +113,9 @@ impl<'a> Search<'a> {
         });
     }
 
-    /// Returns `result`, or the divergence at this step if there is a symptom.
-    pub(super) fn healthy<T>(&self, symptom: Option<Symptom>, result: T, step: u64) -> Result<T> {
-        symptom.map_or(Ok(result), |symptom| Err(symptom.at(self.at.epoch + 1, step).into()))
+    /// Returns `result`, or the divergence at this step if there is a non_finite.
+    pub(super) fn healthy<T>(&self, non_finite: Option<NonFinite>, result: T, step: u64) -> Result<T> {
+        non_finite.map_or(Ok(result), |non_finite| Err(non_finite.at(self.at.epoch + 1, step).into()))
     }
 
     /// Progress of the strategy's training in this epoch, from 0 to 1. It starts when the warm-up is over.
@@ -129,7 +129,7 @@ impl<'a> Search<'a> {
     /// The child's learning rate at step `step` of this epoch.
     pub(super) fn lr(&self, step: u64) -> f32 {
         let Progress { epoch, epochs, lr_factor, .. } = self.at;
-        let at = Position { epoch, epochs, step, steps: self.child_steps() };
+        let at = SchedulePosition { epoch, epochs, step, steps: self.child_steps() };
         lr_factor * annealing::lr(&self.config.schedule, self.config.run.fit_schedule, at)
     }
 
@@ -184,7 +184,7 @@ impl<'a> ChildLoop<'a> for Search<'a> {
         }
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> Position {
         let steps = match self.at.phase {
             Phase::Child => self.child_steps(),
             Phase::Controller => self.config.controller.steps as u64,

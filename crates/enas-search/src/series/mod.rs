@@ -26,8 +26,8 @@ use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_run::choice::Choice;
-use enas_run::config::{Layers, TrainConfig};
-use enas_run::directory::create::{claim, claim_default, clear_parts};
+use enas_run::config::{ConfigBuilder, TrainConfig};
+use enas_run::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
 use enas_run::directory::data_identity;
 use enas_run::directory::files::{
     MODEL, PICTURES, SPLIT, START, delivered, stored_split, write_config, write_json,
@@ -89,7 +89,7 @@ impl fmt::Display for Member {
 #[derive(Debug)]
 pub struct SeriesRun {
     dir: PathBuf,
-    about: About,
+    about: SeriesFile,
     gpu: Option<Gpu>,
     memory: Option<MemoryPlan>,
     /// Time before the series began that its limit includes.
@@ -99,7 +99,7 @@ pub struct SeriesRun {
 
 /// The contents of `seeds.json` or `folds.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct About {
+struct SeriesFile {
     version: String,
     arc: Arc,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -114,7 +114,7 @@ struct About {
     choices: Vec<Choice>,
 }
 
-impl About {
+impl SeriesFile {
     fn file(&self) -> &'static str {
         if self.folds.is_some() { FOLDS } else { SEEDS }
     }
@@ -143,14 +143,14 @@ impl SeriesRun {
             }
         };
         let version = env!("CARGO_PKG_VERSION").into();
-        let about = About { version, arc: arc.clone(), seeds, folds, search: None, choices: Vec::new() };
+        let about = SeriesFile { version, arc: arc.clone(), seeds, folds, search: None, choices: Vec::new() };
         let (dir, lock) = match out {
-            Some(dir) => claim(dir, &[TRAIN, SPLIT, PICTURES, SEEDS, FOLDS])?,
-            None => claim_default(&data.name, "train")?,
+            Some(dir) => create_run_dir(dir, &[TRAIN, SPLIT, PICTURES, SEEDS, FOLDS])?,
+            None => create_default_run_dir(&data.name, "train")?,
         };
         write_config(&dir.join(TRAIN), config)?;
         write_json(&dir.join(SPLIT), &data.split_file())?;
-        data_identity::keep(&dir, data)?;
+        data_identity::store(&dir, data)?;
         let run = Self { dir, about, gpu: None, memory: None, before: Duration::ZERO, _lock: lock };
         // Written last: this file marks the folder as a series.
         run.save()?;
@@ -170,7 +170,7 @@ impl SeriesRun {
         let path = description(dir);
         let text = read_plain_text(&path, SMALL_FILE).map_err(|e| Error::io("cannot read", &path, e))?;
         let lock = Lock::take(dir)?;
-        clear_parts(dir);
+        remove_partial_files(dir);
         let about = serde_json::from_str(&text).map_err(|e| {
             let problem = format!(
                 "not a series of trainings of this version ({e}); use the version that started the run"
@@ -181,8 +181,8 @@ impl SeriesRun {
     }
 
     /// The settings, as a base for other configurations.
-    pub fn layers(&self) -> Layers {
-        Layers::file(self.dir.join(TRAIN))
+    pub fn config_builder(&self) -> ConfigBuilder {
+        ConfigBuilder::file(self.dir.join(TRAIN))
     }
 
     /// The arc that is trained.

@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use enas_run::config::Layers;
+use enas_run::config::ConfigBuilder;
 
 use super::*;
 use crate::observer::{Event, Observer};
 
 /// An observer that stops once it has been asked `patience` times, counted over all trainings.
-struct Impatient {
+struct StopsAfter {
     patience: u64,
     asked: AtomicU64,
 }
 
-impl Impatient {
+impl StopsAfter {
     fn new(patience: u64) -> Self {
         Self { patience, asked: AtomicU64::new(0) }
     }
 }
 
-struct One<'a>(&'a Impatient);
+struct One<'a>(&'a StopsAfter);
 
 impl Observer for One<'_> {
     fn event(&mut self, _: &Event<'_>) {}
@@ -30,7 +30,7 @@ impl Observer for One<'_> {
     }
 }
 
-impl Observers for Impatient {
+impl Observers for StopsAfter {
     fn of(&self, _: Member) -> Box<dyn Observer + '_> {
         Box::new(One(self))
     }
@@ -42,7 +42,7 @@ fn arc() -> Arc {
 
 fn config(more: &[&str]) -> TrainConfig {
     let small = ["child.filters=4", "child.layers=1", "child.nodes=2", "data.image_size=8", "run.epochs=1"];
-    let layers = small.iter().chain(more).fold(Layers::preset("quick"), |layers, a| layers.set(*a));
+    let layers = small.iter().chain(more).fold(ConfigBuilder::preset("quick"), |layers, a| layers.set(*a));
     layers.set("run.seed=5").load().unwrap()
 }
 
@@ -94,7 +94,7 @@ fn whole(
     let at = dir.path().join("run");
     let mut run = SeriesRun::create(Some(&at), config, &arc(), &data, series).unwrap();
     loop {
-        match train_series(config, &data, &run, &Impatient::new(patience), jobs) {
+        match train_series(config, &data, &run, &StopsAfter::new(patience), jobs) {
             Ok(mut outcome) => {
                 assert_eq!(outcome.median.run, at);
                 (outcome.median.run, outcome.median.model) = (PathBuf::new(), PathBuf::new());
@@ -106,7 +106,7 @@ fn whole(
         }
         drop(run);
         run = SeriesRun::resume(&at).unwrap();
-        assert_eq!(run.layers().load::<TrainConfig>().unwrap(), *config);
+        assert_eq!(run.config_builder().load::<TrainConfig>().unwrap(), *config);
     }
 }
 

@@ -179,11 +179,11 @@ impl Observer for Stoppable<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use enas_run::config::Layers;
+    use enas_run::config::ConfigBuilder;
 
     #[test]
     fn a_time_limit_is_shared_out() {
-        let config: TrainConfig = Layers::preset("quick").set("run.time=10s").load().unwrap();
+        let config: TrainConfig = ConfigBuilder::preset("quick").set("run.time=10s").load().unwrap();
         let of_three = of_member(&config, Member::Seed(9), 3);
         assert_eq!((of_three.run.seed, of_three.run.time.to_string()), (9, "3s".to_owned()));
         assert_eq!(of_member(&config, Member::Fold(2), 3).run.seed, config.run.seed);

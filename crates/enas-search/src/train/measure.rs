@@ -11,16 +11,16 @@ use enas_run::config::{Keep, RefitImages};
 use enas_run::error::{Error, Result};
 use enas_run::files::safetensors::NamedTensor;
 use enas_run::memory::MemoryPlan;
-use enas_run::model::{self, About, Accuracies, Asking, Measure};
+use enas_run::model::{self, Accuracies, EvalOptions, Measure, ModelMetadata};
 use enas_run::network::{Network, cells};
 
 impl Training<'_> {
     /// Measures the network on the validation split, writes the model file if this epoch is kept, and reports.
     pub(super) fn measure(&mut self) -> Result<()> {
         let (classes, asking) = (&self.data.classes, self.asking());
-        let (seen, symptom) = model::evaluate((&self.child, self.arc), classes, &self.valid, asking)?;
-        if let Some(symptom) = symptom {
-            return Err(symptom.at(self.at.epoch + 1, self.at.step).into());
+        let (seen, non_finite) = model::evaluate((&self.child, self.arc), classes, &self.valid, asking)?;
+        if let Some(non_finite) = non_finite {
+            return Err(non_finite.at(self.at.epoch + 1, self.at.step).into());
         }
         let (valid_accuracy, macro_f1) = (seen.accuracy(), self.config.metric.macro_f1(&seen));
         let (found, best) = match macro_f1 {
@@ -133,16 +133,16 @@ impl Training<'_> {
             params: child.n_params(),
             macs: child.macs(arc)?,
         };
-        session.run.log("result", outcome.epochs, &outcome.facts(config.metric))?;
+        session.run.log("result", outcome.epochs, &outcome.result_summary(config.metric))?;
         session.run.conclude()?;
         // Written last: this file marks the run as finished.
-        session.run.write_best_arc(arc, &outcome.facts(config.metric))?;
+        session.run.write_best_arc(arc, &outcome.result_summary(config.metric))?;
         session.observer.event(&Event::Finished { valid_accuracy });
         Ok(outcome)
     }
 
-    pub(super) fn about(&self, valid: f64) -> About {
-        About {
+    pub(super) fn about(&self, valid: f64) -> ModelMetadata {
+        ModelMetadata {
             enas_model: model::FORMAT,
             version: env!("CARGO_PKG_VERSION").into(),
             arc: self.arc.clone(),
@@ -174,7 +174,7 @@ impl Training<'_> {
         MemoryPlan::infer_batch(self.session.run.memory(), self.config.run.eval_batch)
     }
 
-    fn asking(&self) -> Asking {
-        Asking { eval_batch: self.eval_batch(), tta: self.config.run.tta }
+    fn asking(&self) -> EvalOptions {
+        EvalOptions { eval_batch: self.eval_batch(), tta: self.config.run.tta }
     }
 }

@@ -66,7 +66,7 @@ pub enum Ended {
 
 /// What `best.arc.json` says in addition to the arc. It contains no times, so that equal seeds give equal files.
 #[derive(Serialize)]
-pub(super) struct Facts {
+pub(super) struct ResultSummary {
     train_loss: f64,
     valid_accuracy: f64,
     test_accuracy: f64,
@@ -105,10 +105,20 @@ impl<A> TrainOutcome<A> {
         }
     }
 
-    pub(super) fn facts(&self, metric: Metric) -> Facts {
+    pub(super) fn result_summary(&self, metric: Metric) -> ResultSummary {
         let Self { train_loss, valid_accuracy, test_accuracy, refit, epochs, params, macs, .. } = *self;
         let test_macro_f1 = (metric == Metric::MacroF1).then_some(self.test_macro_f1);
         let ended = Some(self.ended).filter(|why| *why == Ended::Patience);
-        Facts { train_loss, valid_accuracy, test_accuracy, test_macro_f1, epochs, refit, ended, params, macs }
+        ResultSummary {
+            train_loss,
+            valid_accuracy,
+            test_accuracy,
+            test_macro_f1,
+            epochs,
+            refit,
+            ended,
+            params,
+            macs,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use super::state::Training;
-use crate::annealing::{self, Position};
+use crate::annealing::{self, SchedulePosition};
 use crate::observer::Event;
 
 impl Training<'_> {
@@ -34,7 +34,7 @@ impl Training<'_> {
     pub(super) fn lr(&self, step: u64) -> f32 {
         let before = self.epochs_before();
         let (epoch, epochs) = (self.at.epoch - before, self.end_of_part() - before);
-        let at = Position { epoch, epochs, step, steps: self.steps() };
+        let at = SchedulePosition { epoch, epochs, step, steps: self.steps() };
         let (schedule, (budget, spent)) = (self.schedule(), self.clock());
         let share = budget.share(spent, self.reserve());
         let by_time = share.and_then(|share| annealing::lr_by_time(&schedule, share, at));

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::Ended;
 use super::refit::Measured;
 use crate::child_epoch::full_lr;
-use crate::observer::Place;
-use crate::session::Tally;
+use crate::observer::Position;
+use crate::session::RunningMean;
 
 /// Position of a training.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub(super) struct Progress {
     pub(super) step: u64,
     /// Wall time of the run when the epoch began, in seconds.
     pub(super) epoch_began: f64,
-    pub(super) tally: Tally,
+    pub(super) tally: RunningMean,
     pub(super) best_valid_accuracy: f64,
     /// The best macro-F1 so far, if it decides which epoch is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ impl Progress {
             epoch: 0,
             step: 0,
             epoch_began: 0.0,
-            tally: Tally::default(),
+            tally: RunningMean::default(),
             best_valid_accuracy: 0.0,
             best_macro_f1: None,
             train_loss: 0.0,
@@ -76,11 +76,11 @@ impl Progress {
 
     pub(super) fn next_epoch(&mut self, epochs: u64, seconds: f64) {
         (self.epochs, self.epoch, self.step, self.epoch_began) = (epochs, self.epoch + 1, 0, seconds);
-        self.tally = Tally::default();
+        self.tally = RunningMean::default();
     }
 
     /// The step just completed, counted for display; `steps` is the length of the epoch.
-    pub(super) fn place(&self, steps: u64) -> Place {
-        Place { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
+    pub(super) fn place(&self, steps: u64) -> Position {
+        Position { epoch: self.epoch + 1, epochs: self.epochs, step: self.step, steps }
     }
 }

@@ -11,9 +11,9 @@ use super::progress::Progress;
 use super::refit::fitted_images;
 use crate::child_epoch::ChildLoop;
 use crate::epoch::steps_per_epoch;
-use crate::observer::{Event, Place};
+use crate::observer::{Event, Position};
 use crate::refine::{self, Refinement};
-use crate::session::{Session, is_possible};
+use crate::session::{Session, check_position};
 use enas_run::checkpoint::Checkpoint;
 use enas_run::config::{RunConfig, Settings as _, TrainConfig};
 use enas_run::data_warnings;
@@ -134,7 +134,7 @@ impl<'a> ChildLoop<'a> for Training<'a> {
         Step { lr: self.lr(self.at.step), global_step, total_steps, seed: self.seed }
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> Position {
         self.at.place(self.steps())
     }
 
@@ -216,7 +216,7 @@ impl<'a> ChildLoop<'a> for Training<'a> {
 fn restore(session: &mut Session<'_>, child: &mut Network) -> Result<Option<Progress>> {
     let Some(checkpoint) = session.run.restore::<Progress>()? else { return Ok(None) };
     let Progress { epoch, epochs, step, .. } = checkpoint.progress;
-    is_possible(session.run.dir(), epoch, epochs, step)?;
+    check_position(session.run.dir(), epoch, epochs, step)?;
     child.load(&checkpoint.tensors)?;
     Ok(Some(checkpoint.progress))
 }

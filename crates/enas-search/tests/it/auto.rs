@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use enas_data::Dataset;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, Error, Event, Model, Observer, Record, Run,
+    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, Error, Event, Model, Observer, Run, RunReader,
     SearchWhen, TimeLimit, TrainConfig, auto,
 };
 
-use crate::common::{Impatient, digits, metrics, search_config, train_config};
+use crate::common::{StopsAfter, digits, metrics, search_config, train_config};
 
 fn config(assignments: &[&str], time: &str) -> (AutoConfig, Dataset) {
     let (search, train) = (search_config(assignments), train_config(assignments));
@@ -25,7 +25,7 @@ fn run_all(config: &AutoConfig, data: &Dataset, dir: &Path, patience: u64) -> (A
     let mut run = AutoRun::create(Some(dir), config, data, Instant::now()).unwrap();
     let mut interruptions = 0;
     loop {
-        match auto(config, data, &mut run, &mut Impatient::new(patience)) {
+        match auto(config, data, &mut run, &mut StopsAfter::new(patience)) {
             Ok(outcome) => return (outcome, interruptions),
             Err(Error::Interrupted { run: at }) => assert_eq!(at, dir),
             Err(e) => panic!("{e}"),
@@ -68,7 +68,7 @@ fn there_is_a_model_from_the_first_steps_on() {
     let (config, data) = config(&[], "off");
     let dir = tempfile::tempdir().unwrap();
     let mut run = AutoRun::create(Some(dir.path()), &config, &data, Instant::now()).unwrap();
-    let stopped = auto(&config, &data, &mut run, &mut Impatient::new(3));
+    let stopped = auto(&config, &data, &mut run, &mut StopsAfter::new(3));
     assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
     assert_eq!(Model::load(&run.model_path()).unwrap().classes().len(), 10);
 }
@@ -128,7 +128,7 @@ fn without_a_search_a_ready_cell_is_trained_as_large_as_there_is_time_for() {
         (AutoPhase::Train, None, None)
     );
     assert!(!calm.path().join("search").exists() && !calm.path().join("first").exists());
-    let training = Record::open(&calm.path().join("train")).unwrap();
+    let training = RunReader::open(&calm.path().join("train")).unwrap();
     assert_eq!(training.manifest().search, None, "there is no search to point to");
     let model = Model::load(&outcome.model).unwrap();
     assert_eq!(
@@ -158,6 +158,6 @@ fn the_training_of_an_automatic_run_is_the_training_that_the_same_settings_give(
     };
     let data = digits(&train.data, train.run.seed());
     let mut run = Run::for_training(Some(direct.path()), &train, &outcome.arc, &data).unwrap();
-    enas_search::train(&train, &outcome.arc, &data, &mut run, &mut Impatient::new(u64::MAX)).unwrap();
+    enas_search::train(&train, &outcome.arc, &data, &mut run, &mut StopsAfter::new(u64::MAX)).unwrap();
     assert_eq!(metrics(&automatic.path().join("train")), metrics(direct.path()));
 }

@@ -7,7 +7,7 @@ use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    Error, Event, Layers, Observer, Run, SearchConfig, SearchOutcome, TrainConfig, TrainOutcome,
+    ConfigBuilder, Error, Event, Observer, Run, SearchConfig, SearchOutcome, TrainConfig, TrainOutcome,
 };
 use serde_json::Value;
 
@@ -51,8 +51,8 @@ pub(crate) fn train_config(assignments: &[&str]) -> TrainConfig {
     with(tiny.iter().chain(assignments)).load().unwrap()
 }
 
-fn with<'a>(assignments: impl Iterator<Item = &'a &'a str>) -> Layers {
-    assignments.fold(Layers::preset("quick"), |layers, a| layers.set(*a))
+fn with<'a>(assignments: impl Iterator<Item = &'a &'a str>) -> ConfigBuilder {
+    assignments.fold(ConfigBuilder::preset("quick"), |layers, a| layers.set(*a))
 }
 
 /// An arc of two nodes that uses every operation.
@@ -65,18 +65,18 @@ pub(crate) fn digits(config: &enas_data::Config, seed: enas_rng::Seed) -> Datase
 }
 
 /// Interrupts whenever it has been asked `patience` times.
-pub(crate) struct Impatient {
+pub(crate) struct StopsAfter {
     patience: u64,
     asked: Cell<u64>,
 }
 
-impl Impatient {
+impl StopsAfter {
     pub(crate) fn new(patience: u64) -> Self {
         Self { patience, asked: Cell::new(0) }
     }
 }
 
-impl Observer for Impatient {
+impl Observer for StopsAfter {
     fn event(&mut self, _: &Event<'_>) {}
 
     fn should_stop(&self) -> bool {
@@ -104,7 +104,7 @@ pub(crate) fn search_on(
         if let Some(open) = gpu {
             run.use_gpu(open()).unwrap();
         }
-        match enas_search::search(config, &data, &mut run, &mut Impatient::new(patience)) {
+        match enas_search::search(config, &data, &mut run, &mut StopsAfter::new(patience)) {
             Ok(outcome) => return (outcome, interruptions),
             Err(Error::Interrupted { run: at }) => assert_eq!(at, dir),
             Err(e) => panic!("{e}"),
@@ -140,7 +140,7 @@ pub(crate) fn train_on(
         if let Some(open) = gpu {
             run.use_gpu(open()).unwrap();
         }
-        match enas_search::train(config, &arc(), &data, &mut run, &mut Impatient::new(patience)) {
+        match enas_search::train(config, &arc(), &data, &mut run, &mut StopsAfter::new(patience)) {
             Ok(outcome) => return (outcome, interruptions),
             Err(Error::Interrupted { run: at }) => assert_eq!(at, dir),
             Err(e) => panic!("{e}"),

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::common::{
-    Impatient, arc, digits, metrics, newest_weights, search, search_config, train, train_config,
+    StopsAfter, arc, digits, metrics, newest_weights, search, search_config, train, train_config,
 };
 use enas_search::{
-    AutoConfig, AutoRun, Error, Event, Observer, Record, Run, SearchConfig, SearchWhen, TrainConfig,
+    AutoConfig, AutoRun, Error, Event, Observer, Run, RunReader, SearchConfig, SearchWhen, TrainConfig,
 };
 
 const NEVER: u64 = u64::MAX;
@@ -92,7 +92,7 @@ fn a_damaged_newest_checkpoint_costs_time_and_no_byte() {
         train_until(&config, torn.path(), |event| matches!(event, Event::Epoch(e) if e.epoch == epoch));
         let data = digits(&config.data, config.run.seed());
         let mut run = Run::resume(torn.path()).unwrap();
-        let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut Impatient::new(13));
+        let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut StopsAfter::new(13));
         assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
     }
     let all = checkpoints(torn.path());
@@ -110,7 +110,7 @@ fn a_search_survives_a_damaged_newest_checkpoint() {
     let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_search(Some(torn.path()), &config, &data).unwrap();
     for patience in [5, 11] {
-        let stopped = enas_search::search(&config, &data, &mut run, &mut Impatient::new(patience));
+        let stopped = enas_search::search(&config, &data, &mut run, &mut StopsAfter::new(patience));
         assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
     }
     drop(run);
@@ -157,7 +157,7 @@ fn a_run_is_open_once_and_can_be_read_meanwhile() {
     assert!(error.is_usage(), "{error}");
     let expected = format!("in use by process {} on ", std::process::id());
     assert!(error.to_string().contains(&expected), "{error}");
-    assert_eq!(Record::open(dir.path()).unwrap().config::<TrainConfig>().unwrap(), config);
+    assert_eq!(RunReader::open(dir.path()).unwrap().config::<TrainConfig>().unwrap(), config);
     drop(run);
     Run::resume(dir.path()).unwrap();
 
@@ -210,7 +210,7 @@ fn an_edited_configuration_is_noticed() {
 
     edited.run.log_every = 9;
     run.adopt(&edited).unwrap();
-    let stored: SearchConfig = Record::open(dir.path()).unwrap().config().unwrap();
+    let stored: SearchConfig = RunReader::open(dir.path()).unwrap().config().unwrap();
     assert_eq!(stored, edited, "what was asked for is written down");
 }
 

@@ -48,7 +48,7 @@ fn interruptions_change_nothing_and_the_result_is_consistent() {
     assert!((gain.points - 100.0 * (found.valid_report - control.mean)).abs() < 1e-9);
     assert!(gain.low <= gain.points && gain.points <= gain.high, "{gain:?}");
     assert!(control.arcs >= 1 && control.best >= control.mean);
-    let run = Run::resume(calm.path()).unwrap().record();
+    let run = Run::resume(calm.path()).unwrap().reader();
     assert_eq!(run.pick(Pick::Small).unwrap(), finals.picks.small);
 }
 
@@ -124,7 +124,7 @@ fn without_finals_only_the_balanced_pick_is_there() {
     let config = search_config(&[]);
     let dir = tempfile::tempdir().unwrap();
     let (found, _) = search(&config, dir.path(), u64::MAX);
-    let run = Run::resume(dir.path()).unwrap().record();
+    let run = Run::resume(dir.path()).unwrap().reader();
     assert_eq!(run.pick(Pick::Balanced).unwrap(), found.arc);
     let error = run.pick(Pick::Small).unwrap_err().to_string();
     assert!(error.contains("leave --pick out"), "{error}");

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use enas_search::{
-    Arch, Error, Layers, Model, Origin, Record, Run, SearchConfig, SearchOutcome, SpaceKind, TrainConfig,
-    TrainOutcome, search_any, train_any,
+    Arch, ConfigBuilder, Error, Model, Origin, Run, RunReader, SearchConfig, SearchOutcome, SpaceKind,
+    TrainConfig, TrainOutcome, search_any, train_any,
 };
 
-use crate::common::{Impatient, digits, metrics, newest_weights, search_config, train_config};
+use crate::common::{StopsAfter, digits, metrics, newest_weights, search_config, train_config};
 
 const NEVER: u64 = u64::MAX;
 const SPACE: [&str; 5] = [
@@ -28,7 +28,7 @@ fn search(config: &SearchConfig, dir: &Path, patience: u64) -> (SearchOutcome<Ar
     let mut run = Run::for_search(Some(dir), config, &data).unwrap();
     let mut interruptions = 0;
     loop {
-        match search_any(config, &data, &mut run, &mut Impatient::new(patience)) {
+        match search_any(config, &data, &mut run, &mut StopsAfter::new(patience)) {
             Ok(outcome) => return (outcome, interruptions),
             Err(Error::Interrupted { .. }) => interruptions += 1,
             Err(e) => panic!("{e}"),
@@ -44,7 +44,7 @@ fn train(config: &TrainConfig, arch: &Arch, dir: &Path, patience: u64) -> (Train
     let mut run = Run::for_training(Some(dir), config, arch, &data).unwrap();
     let mut interruptions = 0;
     loop {
-        match train_any(config, arch, &data, &mut run, &mut Impatient::new(patience)) {
+        match train_any(config, arch, &data, &mut run, &mut StopsAfter::new(patience)) {
             Ok(outcome) => return (outcome, interruptions),
             Err(Error::Interrupted { .. }) => interruptions += 1,
             Err(e) => panic!("{e}"),
@@ -75,7 +75,7 @@ fn every_strategy_searches_whole_networks_and_goes_on_to_the_same_bytes() {
         assert_eq!(expected.arc.space(), SpaceKind::Macro);
         let random = expected.selection.random.iter().all(|c| c.origin == Origin::Random);
         assert!(random && expected.selection.random.len() == 5 && expected.macs > 0);
-        let record = Record::open(calm.path()).unwrap();
+        let record = RunReader::open(calm.path()).unwrap();
         assert_eq!(record.best_arch().unwrap(), expected.arc);
         let error = record.best_arc().unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("macro space"), "{error}");
@@ -132,7 +132,7 @@ fn a_training_learns() {
 fn what_only_cells_have_is_refused_by_its_key() {
     let error = |assignments: &[&str]| {
         let all = [&["space=macro", "finals.steps=0"], assignments].concat();
-        let layers = all.into_iter().fold(Layers::preset("quick"), Layers::set);
+        let layers = all.into_iter().fold(ConfigBuilder::preset("quick"), ConfigBuilder::set);
         layers.load::<SearchConfig>().unwrap_err().to_string()
     };
     for (assignment, said) in [

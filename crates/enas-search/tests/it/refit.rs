@@ -4,7 +4,7 @@ use enas_data::Part;
 use enas_search::{Error, Model, RefitImages, Run, TrainConfig};
 use serde_json::Value;
 
-use crate::common::{Impatient, arc, digits, metrics, newest_weights, train, train_config};
+use crate::common::{StopsAfter, arc, digits, metrics, newest_weights, train, train_config};
 
 const NEVER: u64 = u64::MAX;
 
@@ -82,7 +82,7 @@ fn the_measured_network_is_the_model_until_the_other_is_done() {
     let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     // Eleven steps an epoch, two epochs in the first part: this is in the fourth.
-    let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut Impatient::new(39));
+    let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut StopsAfter::new(39));
     assert!(matches!(stopped, Err(Error::Interrupted { .. })));
     assert_eq!(epochs(dir.path()).len(), 3);
     let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use enas_search::{Error, Event, Observer, Record, Run, SearchConfig, SearchOutcome, Source};
+use enas_search::{Error, Event, Observer, Run, RunReader, SearchConfig, SearchOutcome, Source};
 use serde_json::Value;
 
 use crate::common::{digits, metrics, newest_weights, search, search_config};
@@ -62,7 +62,7 @@ fn every_strategy_goes_on_to_the_same_bytes() {
         assert_eq!(updates.len(), 12, "{strategy}");
         let kind = strategy.split_once('=').unwrap().1;
         assert!(updates.iter().all(|line| line["strategy"] == kind && line.get("baseline").is_none()));
-        let settings = Record::open(calm.path()).unwrap().manifest().settings.clone().unwrap();
+        let settings = RunReader::open(calm.path()).unwrap().manifest().settings.clone().unwrap();
         assert_eq!(settings["strategy"]["kind"], kind);
     }
 }

@@ -126,7 +126,8 @@ fn an_interruption_in_the_first_epoch_leaves_a_model() {
     let config = train_config(&[]);
     let data = crate::common::digits(&config.data, config.run.seed());
     let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
-    let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut crate::common::Impatient::new(3));
+    let stopped =
+        enas_search::train(&config, &arc(), &data, &mut run, &mut crate::common::StopsAfter::new(3));
     assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
     let model = Model::load(&run.model_path()).unwrap();
     let accuracy = model.evaluate(&data.valid).unwrap().accuracy();
@@ -325,7 +326,7 @@ fn a_warm_start_begins_where_another_training_ended_and_resumes_to_the_same_byte
         let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
         run.set_start(&before.model).unwrap();
         loop {
-            let mut observer = crate::common::Impatient::new(patience);
+            let mut observer = crate::common::StopsAfter::new(patience);
             match enas_search::train(&config, &arc(), &data, &mut run, &mut observer) {
                 Ok(trained) => return (trained.valid_accuracy, std::fs::read(trained.model).unwrap()),
                 Err(Error::Interrupted { .. }) => {}

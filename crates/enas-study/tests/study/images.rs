@@ -1,6 +1,6 @@
 //! Studies of the built-in digits, as small as can be.
 
-use enas_search::{Arc, Event, Layers, SearchConfig};
+use enas_search::{Arc, ConfigBuilder, Event, SearchConfig};
 use enas_study::{
     Clock, Counts, Ended, ImageLaboratory, Laboratory, Study, StudyConfig, StudyEvent, StudyObserver,
 };
@@ -25,7 +25,7 @@ fn config() -> StudyConfig {
         "finals.controls=1",
         "finals.steps=2",
     ];
-    let layers = tiny.iter().fold(Layers::preset("quick"), |layers, set| layers.set(*set));
+    let layers = tiny.iter().fold(ConfigBuilder::preset("quick"), |layers, set| layers.set(*set));
     let search: SearchConfig = layers.load().unwrap();
     let mut config = StudyConfig::new(search, &["run.epochs=3".to_owned()]).unwrap();
     config.counts = Counts { pool: 3, wide: 1, searches: 1, seeds: 2, pick_seeds: 1, controls: 1 };

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use enas_search::{Arc, Dataset, Error, Layers, Observer, Result, SearchConfig, enas_data};
+use enas_search::{Arc, ConfigBuilder, Dataset, Error, Observer, Result, SearchConfig, enas_data};
 use enas_study::{
     Clock, Counts, Ended, Found, Laboratory, Measured, Size, Study, StudyConfig, StudyEvent, StudyObserver,
     read_summary,
@@ -95,7 +95,7 @@ impl StudyObserver for StopsAfter {
 }
 
 fn config() -> StudyConfig {
-    let search: SearchConfig = Layers::preset("quick").set("child.nodes=2").load().unwrap();
+    let search: SearchConfig = ConfigBuilder::preset("quick").set("child.nodes=2").load().unwrap();
     StudyConfig { counts: COUNTS, ..StudyConfig::new(search, &[]).unwrap() }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use enas_search::{Layers, Record, Run, SearchConfig, enas_data, search};
+use enas_search::{ConfigBuilder, Run, RunReader, SearchConfig, enas_data, search};
 use enas_study::{Claim, Effort, Verdict};
 use serde_json::{Value, json};
 
@@ -26,14 +26,18 @@ fn config(finals: &[&str]) -> SearchConfig {
         "finals.controls=2",
         "finals.steps=2",
     ];
-    tiny.iter().chain(finals).fold(Layers::preset("quick"), |layers, set| layers.set(*set)).load().unwrap()
+    tiny.iter()
+        .chain(finals)
+        .fold(ConfigBuilder::preset("quick"), |layers, set| layers.set(*set))
+        .load()
+        .unwrap()
 }
 
-fn searched(dir: &Path, config: &SearchConfig) -> Record {
+fn searched(dir: &Path, config: &SearchConfig) -> RunReader {
     let data = enas_data::load(&config.data, config.run.seed()).unwrap();
     let mut run = Run::for_search(Some(dir), config, &data).unwrap();
     search(config, &data, &mut run, &mut ()).unwrap();
-    run.record()
+    run.reader()
 }
 
 /// Lets the search say that its gain has this interval.
@@ -100,6 +104,6 @@ fn what_is_not_finished_cannot_be_proved() {
     let config = config(&[]);
     let data = enas_data::load(&config.data, config.run.seed()).unwrap();
     let run = Run::for_search(Some(&dir.path().join("run")), &config, &data).unwrap();
-    let error = Claim::of(&run.record()).unwrap_err();
+    let error = Claim::of(&run.reader()).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("--resume"), "{error}");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use enas_arc::{Arc, Arch};
 use enas_report::{Log, Settings};
-use enas_run::{Kind, Record};
+use enas_run::{Kind, RunReader};
 use serde_json::Value;
 
 pub(crate) use digest::{Digest, Phase};
@@ -22,7 +22,7 @@ const KEPT: Duration = Duration::from_secs(60);
 /// A run that is followed.
 #[derive(Debug)]
 pub(crate) struct Followed {
-    pub(crate) record: Record,
+    pub(crate) record: RunReader,
     pub(crate) settings: Settings,
     pub(crate) digest: Digest,
     /// The events of the curves, kept only while the page of the run is requested.
@@ -56,7 +56,7 @@ pub(crate) enum State {
 }
 
 impl Followed {
-    pub(crate) fn new(record: Record) -> Self {
+    pub(crate) fn new(record: RunReader) -> Self {
         Self {
             settings: Settings::read(&record.config_path()),
             pictures: record.split().map_or(0, |split| split.train.len()),
@@ -216,13 +216,13 @@ mod tests {
     use super::*;
 
     /// A run directory with a manifest, settings and this log.
-    pub(crate) fn run(dir: &Path, log: &str) -> Record {
+    pub(crate) fn run(dir: &Path, log: &str) -> RunReader {
         let manifest = r#"{"kind":"search","version":"0.1.0","revision":"x","device":"cpu","threads":1,"data":"digits",
             "fingerprint":{"files":2,"sha256":"00"},"arc":null}"#;
         fs::write(dir.join("manifest.json"), manifest).unwrap();
         fs::write(dir.join("config.toml"), "[run]\nepochs = 4\nbatch_size = 8\n").unwrap();
         fs::write(dir.join("metrics.jsonl"), log).unwrap();
-        Record::open(dir).unwrap()
+        RunReader::open(dir).unwrap()
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use enas_search::{Event, Layers, Observer, Run, SearchConfig};
+use enas_search::{ConfigBuilder, Event, Observer, Run, SearchConfig};
 use enas_watch::Server;
 
 /// A server at work, which ends with this value.
@@ -93,7 +93,8 @@ pub(crate) fn search(dir: &Path, observer: &mut dyn Observer) {
         "warmup.collapse=0",
         "finals.steps=0",
     ];
-    let layers = tiny.iter().fold(Layers::preset("quick"), |layers, assignment| layers.set(*assignment));
+    let layers =
+        tiny.iter().fold(ConfigBuilder::preset("quick"), |layers, assignment| layers.set(*assignment));
     let config: SearchConfig = layers.load().unwrap();
     let data = enas_data::load(&config.data, config.run.seed()).unwrap();
     let mut run = Run::for_search(Some(dir), &config, &data).unwrap();

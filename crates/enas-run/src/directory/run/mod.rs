@@ -14,18 +14,18 @@ use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
 
 use crate::checkpoint::Encoded;
-use crate::checkpoint::interval::Pace;
+use crate::checkpoint::interval::CheckpointInterval;
 use crate::config::Kind;
 use crate::directory::files::{BEST_ARC, MEASURED, MODEL, stored_split};
 use crate::directory::lock::Lock;
 use crate::directory::manifest::Manifest;
-use crate::directory::reader::Record;
+use crate::directory::reader::RunReader;
 use crate::error::Result;
 use crate::log::jsonl::Metrics;
 use crate::log::tensorboard::Events;
 use crate::memory::MemoryPlan;
 
-pub use self::checkpoints::{Moment, State};
+pub use self::checkpoints::{SaveReason, State};
 
 /// An open run directory. It is locked: no other process can open it while this value lives.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct Run {
     earlier: f64,
     /// Time before the run began that its limit includes.
     before: Duration,
-    pace: Pace,
+    checkpoint_interval: CheckpointInterval,
     /// The checkpoint of the last epoch's end, held in memory while writing it would cost too much. It is written
     /// before any later checkpoint, so the end of the last epoch is always available, in memory or on disk.
     held: Option<Encoded>,
@@ -50,8 +50,8 @@ pub struct Run {
 
 impl Run {
     /// The same directory, opened for reading.
-    pub fn record(&self) -> Record {
-        Record::new(self.dir.clone(), self.manifest.clone())
+    pub fn reader(&self) -> RunReader {
+        RunReader::new(self.dir.clone(), self.manifest.clone())
     }
 
     /// Checks that the images are still at their place.
@@ -59,7 +59,7 @@ impl Run {
     /// # Errors
     /// [`crate::Error::Mismatch`] with what to do.
     pub fn find_pictures(&self, config: &enas_data::Config) -> Result<()> {
-        self.record().find_pictures(config)
+        self.reader().find_pictures(config)
     }
 
     /// Loads the images in the splits of this run, independently of the seed. Use it to continue the run, or to
@@ -68,7 +68,7 @@ impl Run {
     /// # Errors
     /// As [`enas_data::load_with_split`], and [`crate::Error::RunDirectory`] if the images have changed since.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
-        self.record().load_data(config, seed)
+        self.reader().load_data(config, seed)
     }
 
     /// [`load_data`](Self::load_data) with images stored as the memory plan says.
@@ -76,7 +76,7 @@ impl Run {
     /// # Errors
     /// As [`load_data`](Self::load_data).
     pub fn load_planned(&self, config: &enas_data::Config, seed: Seed, plan: &MemoryPlan) -> Result<Dataset> {
-        self.record().load_planned(config, seed, plan)
+        self.reader().load_planned(config, seed, plan)
     }
 
     /// The directory.
@@ -132,7 +132,7 @@ impl Run {
     /// # Errors
     /// If the file does not exist yet; the error says how to finish the run.
     pub fn best_arc(&self) -> Result<Arc> {
-        self.record().best_arc()
+        self.reader().best_arc()
     }
 
     /// Sets when the time limit began to count: the work that led to this run, such as reading images, is included.
@@ -156,7 +156,10 @@ impl Run {
     }
 
     /// Refuses a data set other than the one the run was started with.
+    ///
+    /// # Errors
+    /// [`crate::Error::RunDirectory`] with the differing files.
     pub fn check_data(&self, data: &Dataset) -> Result<()> {
-        self.record().check_data(data)
+        self.reader().check_data(data)
     }
 }

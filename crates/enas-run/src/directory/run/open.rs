@@ -8,14 +8,14 @@ use enas_arc::Arch;
 use enas_data::Dataset;
 
 use super::Run;
-use crate::checkpoint::interval::Pace;
+use crate::checkpoint::interval::CheckpointInterval;
 use crate::config::{SearchConfig, Settings, TrainConfig};
-use crate::directory::create::{claim, claim_default, clear_parts};
+use crate::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
 use crate::directory::data_identity;
 use crate::directory::files::{CHECKPOINTS, CONFIG, MANIFEST, PICTURES, SPLIT, write_config, write_json};
 use crate::directory::lock::Lock;
 use crate::directory::manifest::Manifest;
-use crate::directory::reader::Record;
+use crate::directory::reader::RunReader;
 use crate::error::{Error, Result};
 use crate::log::jsonl::{self, Metrics};
 
@@ -49,18 +49,18 @@ impl Run {
         Self::create(out, config, Manifest::new(data, Some(arc.into()), config), data)
     }
 
-    /// Opens a run to continue it. Pass it to [`crate::search()`] or [`crate::train()`] with its own [`Run::config`]
+    /// Opens a run to continue it. Pass it to `search` or `train` of `enas-search` with its own [`Run::config`]
     /// (and [`Run::arc`]) and the same data.
     ///
     /// # Errors
     /// [`crate::Error::RunDirectory`] if `dir` is not a run directory or another process works there.
     pub fn resume(dir: &Path) -> Result<Self> {
         // Checked before locking: a directory that is not a run gets no lock file.
-        Record::open(dir)?;
+        RunReader::open(dir)?;
         let lock = Lock::take(dir)?;
-        let (dir, manifest) = Record::open(dir)?.into_parts();
-        clear_parts(&dir);
-        clear_parts(&dir.join(CHECKPOINTS));
+        let (dir, manifest) = RunReader::open(dir)?.into_parts();
+        remove_partial_files(&dir);
+        remove_partial_files(&dir.join(CHECKPOINTS));
         Self::open(dir, manifest, lock)
     }
 
@@ -77,12 +77,12 @@ impl Run {
     ) -> Result<Self> {
         let own = [CONFIG, SPLIT, PICTURES, CHECKPOINTS, MANIFEST];
         let (dir, lock) = match out {
-            Some(dir) => claim(dir, &own)?,
-            None => claim_default(&data.name, &manifest.kind.to_string())?,
+            Some(dir) => create_run_dir(dir, &own)?,
+            None => create_default_run_dir(&data.name, &manifest.kind.to_string())?,
         };
         write_config(&dir.join(CONFIG), config)?;
         write_json(&dir.join(SPLIT), &data.split_file())?;
-        data_identity::keep(&dir, data)?;
+        data_identity::store(&dir, data)?;
         let checkpoints = dir.join(CHECKPOINTS);
         fs::create_dir_all(&checkpoints)
             .map_err(|source| Error::io("cannot create", &checkpoints, source))?;
@@ -94,8 +94,20 @@ impl Run {
 
     fn open(dir: PathBuf, manifest: Manifest, lock: Lock) -> Result<Self> {
         let metrics = Metrics::open(jsonl::path(&dir))?;
-        let (opened, pace) = (Instant::now(), Pace::new(Duration::MAX));
+        let (opened, checkpoint_interval) = (Instant::now(), CheckpointInterval::new(Duration::MAX));
         let (events, earlier, before, held, gpu) = (None, 0.0, Duration::ZERO, None, None);
-        Ok(Self { dir, manifest, metrics, events, opened, earlier, before, pace, held, gpu, _lock: lock })
+        Ok(Self {
+            dir,
+            manifest,
+            metrics,
+            events,
+            opened,
+            earlier,
+            before,
+            checkpoint_interval,
+            held,
+            gpu,
+            _lock: lock,
+        })
     }
 }

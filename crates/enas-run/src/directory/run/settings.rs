@@ -14,7 +14,7 @@ use crate::files::safetensors::NamedTensor;
 use crate::memory::MemoryPlan;
 use crate::model::{Model, warm_start};
 use crate::network::{GPU, Network};
-use crate::setting_change::Change;
+use crate::setting_change::SettingChange;
 
 impl Run {
     /// The configuration that the run was started with.
@@ -24,8 +24,8 @@ impl Run {
     /// - [`crate::Error::Config`] if the file was edited and is now invalid.
     /// - [`crate::Error::SettingsChanged`] if it was edited so that the results would change.
     pub fn config<C: Settings>(&self) -> Result<C> {
-        let config = self.record().config()?;
-        self.changes(&config)?;
+        let config = self.reader().config()?;
+        self.permitted_changes(&config)?;
         Ok(config)
     }
 
@@ -34,7 +34,7 @@ impl Run {
     /// # Errors
     /// As [`Run::adopt`].
     pub fn accepts<C: Settings>(&self, asked: &C) -> Result<()> {
-        self.changes(asked).map(drop)
+        self.permitted_changes(asked).map(drop)
     }
 
     /// Continues with the settings `asked`. They may differ from those of the run only where results do not depend on
@@ -43,8 +43,8 @@ impl Run {
     /// # Errors
     /// [`crate::Error::SettingsChanged`] with every other difference; errors of [`Run::config`].
     pub fn adopt<C: Settings>(&mut self, asked: &C) -> Result<()> {
-        let changes = self.changes(asked)?;
-        for Change { key, of_run, asked } in &changes {
+        let changes = self.permitted_changes(asked)?;
+        for SettingChange { key, of_run, asked } in &changes {
             tracing::info!("{key} is {asked} from now on; it was {of_run}");
         }
         if changes.is_empty() && self.manifest.settings.is_some() {
@@ -57,10 +57,10 @@ impl Run {
     }
 
     /// The permitted differences from the settings of the run.
-    fn changes<C: Settings>(&self, asked: &C) -> Result<Vec<Change>> {
+    fn permitted_changes<C: Settings>(&self, asked: &C) -> Result<Vec<SettingChange>> {
         let of_run = match &self.manifest.settings {
             Some(settings) if C::KIND == self.manifest.kind => settings_diff::completed::<C>(settings),
-            _ => settings_diff::plain(&self.record().config::<C>()?),
+            _ => settings_diff::plain(&self.reader().config::<C>()?),
         };
         settings_diff::accept(&self.dir, &of_run, &settings_diff::plain(asked))
     }
@@ -109,11 +109,17 @@ impl Run {
     }
 
     /// [`set_start`](Self::set_start) with a network that was chosen already.
+    ///
+    /// # Errors
+    /// As [`set_start`](Self::set_start).
     pub fn copy_start(&mut self, model: &Path) -> Result<()> {
         Model::load(model)?.save_copy(&self.dir.join(START))
     }
 
     /// The weights for a warm start; `None` without one.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] or [`crate::Error::Io`] if the model cannot be read.
     pub fn start(&self) -> Result<Option<Vec<NamedTensor>>> {
         let path = self.dir.join(START);
         if !path.exists() {

@@ -18,12 +18,12 @@ use crate::error::{Error, Result};
 
 /// A position in the events of a run: all files before `file`, and `bytes` bytes of `file`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct EventsOffset {
     file: u64,
     bytes: u64,
 }
 
-impl Mark {
+impl EventsOffset {
     /// The start of the log.
     pub const START: Self = Self { file: 0, bytes: 0 };
 }
@@ -39,7 +39,7 @@ pub(crate) struct Events {
 
 impl Events {
     /// Starts the next file in `dir`. Removes events after `known`; if it is `None`, removes nothing.
-    pub(crate) fn begin(dir: &Path, known: Option<Mark>) -> Result<Self> {
+    pub(crate) fn begin(dir: &Path, known: Option<EventsOffset>) -> Result<Self> {
         let mut number = 1;
         for (older, path) in numbered(dir)? {
             match known {
@@ -69,9 +69,9 @@ impl Events {
     }
 
     /// Flushes to the operating system; returns the position of the end.
-    pub(crate) fn flush(&mut self) -> Result<Mark> {
+    pub(crate) fn flush(&mut self) -> Result<EventsOffset> {
         self.file.flush().map_err(|e| io("cannot write", &self.path, e))?;
-        Ok(Mark { file: self.number, bytes: self.bytes })
+        Ok(EventsOffset { file: self.number, bytes: self.bytes })
     }
 
     fn write(&mut self, record: &[u8]) -> Result<()> {
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_new_session_goes_on_where_the_checkpoint_ended() {
         let dir = tempfile::tempdir().unwrap();
-        let mut first = Events::begin(dir.path(), Some(Mark::START)).unwrap();
+        let mut first = Events::begin(dir.path(), Some(EventsOffset::START)).unwrap();
         add(&mut first, 1, 0.5);
         let mark = first.flush().unwrap();
         add(&mut first, 2, 0.25);
@@ -203,10 +203,10 @@ mod tests {
     #[test]
     fn starting_anew_forgets_everything_and_without_a_mark_nothing_is_lost() {
         let dir = tempfile::tempdir().unwrap();
-        add(&mut Events::begin(dir.path(), Some(Mark::START)).unwrap(), 1, 1.0);
+        add(&mut Events::begin(dir.path(), Some(EventsOffset::START)).unwrap(), 1, 1.0);
         add(&mut Events::begin(dir.path(), None).unwrap(), 2, 2.0);
         assert_eq!(read_all(dir.path()), [(1, 1.0), (2, 2.0)]);
-        add(&mut Events::begin(dir.path(), Some(Mark::START)).unwrap(), 5, 5.0);
+        add(&mut Events::begin(dir.path(), Some(EventsOffset::START)).unwrap(), 5, 5.0);
         assert_eq!(read_all(dir.path()), [(5, 5.0)]);
     }
 }
