@@ -7,7 +7,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use enas_data::{is_picture_name, open_zip};
+use enas_data::{is_image_name, open_zip};
 use unicode_normalization::UnicodeNormalization;
 use zip::ZipArchive;
 
@@ -95,8 +95,8 @@ fn place(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &st
         return Ok(None);
     }
     match parts[..] {
-        [class, file] if is_picture_name(file) => Ok(Some((class, file))),
-        _ if !is_picture_name(name) => Ok(None),
+        [class, file] if is_image_name(file) => Ok(Some((class, file))),
+        _ if !is_image_name(name) => Ok(None),
         _ => bail!("expected <class>/<image> at the top level of the archive"),
     }
 }

@@ -1,6 +1,6 @@
 //! The parts of a report that only an automatic run has: checks of the images, choices, plan and phases.
 
-use enas_data::doctor::Severity;
+use enas_data::check::Severity;
 use enas_search::{AutoPhase, AutoPlan, AutoRecord, CheckedFinding, Choice, Record, SearchWhen};
 use serde_json::Value;
 

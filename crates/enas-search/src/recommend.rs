@@ -2,7 +2,7 @@
 //!
 //! Each is one [`Choice`] of key, value and reason. A `--set` of the same key overrides it.
 
-use enas_data::doctor::{ClassCount, Report};
+use enas_data::check::{ClassCount, Report};
 use enas_data::{Part, held_out};
 use serde::{Deserialize, Serialize};
 
@@ -346,7 +346,7 @@ fn recipe(train: usize, coloured: bool) -> Vec<Choice> {
 
 #[cfg(test)]
 mod tests {
-    use enas_data::doctor::{ClassCount, Sizes};
+    use enas_data::check::{ClassCount, Sizes};
 
     use super::*;
 

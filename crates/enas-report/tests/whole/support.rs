@@ -58,7 +58,7 @@ fn make() -> Runs {
         (0..30).for_each(|i| picture(class as u32, i).save(dir.join(format!("a&b {i:02}.png"))).unwrap());
     }
     let config = small_search(&pictures);
-    let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
     let search = folder.path().join("a search");
     let mut run = Run::for_search(Some(&search), &config, &data).unwrap();
     let found = enas_search::search(&config, &data, &mut run, &mut ()).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use enas_arc::Arc;
 use enas_child::{Footprint, InputShape, Recompute, Work};
-use enas_data::{Holding, Survey};
+use enas_data::{Storage, Survey};
 
 use super::machine;
 use super::plan::MemoryParts;
@@ -48,7 +48,7 @@ struct Net {
 /// A way to run a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Way {
-    pub(super) holding: Holding,
+    pub(super) holding: Storage,
     pub(super) recompute: Recompute,
     /// Maximum number of images per evaluation batch with moving statistics.
     pub(super) infer: usize,
