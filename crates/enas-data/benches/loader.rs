@@ -1,4 +1,4 @@
-//! How fast one thread prepares batches, for every family of variations; to be compared with the pictures per second
+//! How fast one thread prepares batches, for every family of variations; to be compared with the images per second
 //! that `enas search` and `enas train` show. `cargo bench -p enas-data`.
 #![forbid(unsafe_code)]
 

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str) -> Vec<u8> {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures");
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images");
         std::fs::read(folder.join(name)).unwrap()
     }
 

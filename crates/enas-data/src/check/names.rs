@@ -12,7 +12,7 @@ use crate::source::names::kind_of_other;
 pub(super) fn findings(source: &Source, layout: &Layout) -> Vec<Finding> {
     let mut left_out = source.left_out.clone();
     left_out.extend(&layout.left_out);
-    let of_names = [unlabelled(source, layout, &left_out), empty(source), alike(source), no_pictures(source)];
+    let of_names = [unlabelled(source, layout, &left_out), empty(source), alike(source), no_images(source)];
     let notes = source.notes.iter().chain(&layout.notes).map(decided);
     let of_names = of_names.into_iter().filter(|finding| !finding.cases.is_empty());
     of_names.chain(set_apart(&left_out)).chain(notes).collect()
@@ -113,7 +113,7 @@ fn alike(source: &Source) -> Finding {
     }
 }
 
-fn no_pictures(source: &Source) -> Finding {
+fn no_images(source: &Source) -> Finding {
     let detail = |i: usize, name: &str| match (kind_of_other(name), source.kind_of_content(i)) {
         (_, Some(kind)) => format!("its content is a {kind} picture: rename it to use it"),
         (Some(LeftOutReason::OtherKind), None) => {

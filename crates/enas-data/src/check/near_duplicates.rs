@@ -21,16 +21,16 @@ const BANDS: usize = 6;
 const WINDOW: usize = 64;
 
 /// Groups of images that are nearly the same: connected components of near pairs. Copies of `exact` count once.
-pub(super) fn near_duplicates(pictures: &[&SimHash], exact: &Groups) -> Groups {
-    let mut copies = vec![false; pictures.len()];
+pub(super) fn near_duplicates(images: &[&SimHash], exact: &Groups) -> Groups {
+    let mut copies = vec![false; images.len()];
     exact.iter().flat_map(|group| &group[1..]).for_each(|&i| copies[i] = true);
     let candidates: Vec<usize> =
-        (0..pictures.len()).filter(|&i| !copies[i] && pictures[i].has_contrast()).collect();
+        (0..images.len()).filter(|&i| !copies[i] && images[i].has_contrast()).collect();
     let mut pairs: Vec<(usize, usize)> =
-        band_masks().into_par_iter().flat_map_iter(|mask| near_pairs(pictures, &candidates, mask)).collect();
+        band_masks().into_par_iter().flat_map_iter(|mask| near_pairs(images, &candidates, mask)).collect();
     pairs.sort_unstable();
     pairs.dedup();
-    let mut groups = connected_components(pictures.len(), &pairs);
+    let mut groups = connected_components(images.len(), &pairs);
     // Each group also gets the exact copies of its members.
     let of_first: BTreeMap<usize, &Vec<usize>> = exact.iter().map(|group| (group[0], group)).collect();
     for group in &mut groups {
@@ -54,16 +54,16 @@ fn band_masks() -> Vec<u64> {
         .collect()
 }
 
-fn near_pairs(pictures: &[&SimHash], candidates: &[usize], mask: u64) -> Vec<(usize, usize)> {
+fn near_pairs(images: &[&SimHash], candidates: &[usize], mask: u64) -> Vec<(usize, usize)> {
     let mut order: Vec<(u64, u64, usize)> =
-        candidates.iter().map(|&i| (pictures[i].hash & mask, pictures[i].squared_deviation, i)).collect();
+        candidates.iter().map(|&i| (images[i].hash & mask, images[i].squared_deviation, i)).collect();
     order.sort_unstable();
     let mut pairs = Vec::new();
     for (at, &(key, _, i)) in order.iter().enumerate() {
         let followers = order[at + 1..].iter().take(WINDOW).take_while(|(other, ..)| *other == key);
         for &(.., j) in followers {
-            let bits = (pictures[i].hash ^ pictures[j].hash).count_ones();
-            if bits <= MAX_BITS && pictures[i].is_near(pictures[j]) {
+            let bits = (images[i].hash ^ images[j].hash).count_ones();
+            if bits <= MAX_BITS && images[i].is_near(images[j]) {
                 pairs.push((i.min(j), i.max(j)));
             }
         }

@@ -23,7 +23,7 @@ pub(super) fn unreadable(config: &Config, skipped: &[Skipped]) -> Option<Finding
 }
 
 /// One finding for each property that any image has.
-pub(super) fn findings(config: &Config, pictures: &[(&str, Properties)], white: WhiteLevels) -> Vec<Finding> {
+pub(super) fn findings(config: &Config, images: &[(&str, Properties)], white: WhiteLevels) -> Vec<Finding> {
     let finding = |severity,
                    kind,
                    what: [&str; 2],
@@ -32,7 +32,7 @@ pub(super) fn findings(config: &Config, pictures: &[(&str, Properties)], white: 
         let case = |(name, properties): &(&str, Properties)| {
             Some(Case { paths: vec![(*name).to_owned()], detail: detail(properties)? })
         };
-        let cases: Vec<Case> = pictures.iter().filter_map(case).collect();
+        let cases: Vec<Case> = images.iter().filter_map(case).collect();
         let summary = count(cases.len(), what[0], what[1]);
         (!cases.is_empty()).then(|| Finding {
             severity,

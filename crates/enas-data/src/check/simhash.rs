@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     /// Soft blobs at positions that depend on `seed`.
-    fn picture(seed: usize, side: usize) -> Plane {
+    fn image(seed: usize, side: usize) -> Plane {
         let centre =
             |i: usize| [(seed * 37 + i * 53) % 100, (seed * 71 + i * 29) % 100].map(|c| c as f32 / 100.0);
         let value = |x: f32, y: f32| -> f32 {
@@ -127,33 +127,33 @@ mod tests {
     }
 
     #[test]
-    fn another_size_of_a_picture_is_near_and_another_picture_is_not() {
+    fn another_size_of_a_image_is_near_and_another_image_is_not() {
         for seed in 0..20 {
-            let (large, small) = (simhash(&picture(seed, 200)), simhash(&picture(seed, 90)));
+            let (large, small) = (simhash(&image(seed, 200)), simhash(&image(seed, 90)));
             assert!((large.hash ^ small.hash).count_ones() <= MAX_BITS && large.is_near(&small), "{seed}");
-            let other = simhash(&picture(seed + 1, 200));
+            let other = simhash(&image(seed + 1, 200));
             assert!(!large.is_near(&other), "{seed}: {}", large.difference(&other));
         }
     }
 
     #[test]
     fn a_brighter_copy_has_the_same_hash() {
-        let plain = picture(3, 64);
+        let plain = image(3, 64);
         let brighter =
             Plane { pixels: plain.pixels.iter().map(|p| p.saturating_add(9)).collect(), ..plain.clone() };
         assert!((simhash(&plain).hash ^ simhash(&brighter).hash).count_ones() <= MAX_BITS);
     }
 
     #[test]
-    fn a_blank_picture_tells_nothing() {
+    fn a_blank_image_tells_nothing() {
         let blank = Plane { width: 40, height: 30, pixels: vec![77; 1200] };
         assert!(!simhash(&blank).has_contrast());
-        assert!(simhash(&picture(1, 40)).has_contrast());
+        assert!(simhash(&image(1, 40)).has_contrast());
     }
 
     #[test]
     fn colours_count() {
-        let plane = picture(5, 40);
+        let plane = image(5, 40);
         let grey = Plane { pixels: vec![120; 1600], ..plane.clone() };
         let red = SimHash::of(&[plane.clone(), grey.clone(), grey.clone()]);
         let blue = SimHash::of(&[grey.clone(), grey, plane]);

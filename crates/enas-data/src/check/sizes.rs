@@ -72,15 +72,15 @@ fn three<T: Copy>(mut all: Vec<T>, order: impl FnMut(&T, &T) -> std::cmp::Orderi
     Some([*all.first()?, all[all.len() / 2], *all.last()?])
 }
 
-/// Findings about the sizes. `pictures` holds name, width and height of every image.
-pub(super) fn findings(config: &Config, sizes: &Sizes, pictures: &[(&str, usize, usize)]) -> Vec<Finding> {
+/// Findings about the sizes. `images` holds name, width and height of every image.
+pub(super) fn findings(config: &Config, sizes: &Sizes, images: &[(&str, usize, usize)]) -> Vec<Finding> {
     let input = config.image_size;
     let cases = |wanted: &dyn Fn(usize, usize) -> bool| -> Vec<Case> {
         let case = |&(name, w, h): &(&str, usize, usize)| Case {
             paths: vec![name.into()],
             detail: format!("{w} x {h}"),
         };
-        pictures.iter().filter(|(_, w, h)| wanted(*w, *h)).map(case).collect()
+        images.iter().filter(|(_, w, h)| wanted(*w, *h)).map(case).collect()
     };
     let small = cases(&|w, h| w * SMALL <= input && h * SMALL <= input);
     let large = cases(&|w, h| w >= input * LARGE && h >= input * LARGE);
@@ -130,16 +130,16 @@ pub(super) fn findings(config: &Config, sizes: &Sizes, pictures: &[(&str, usize,
             }
         };
         let range = format!("proportions of width to height from {least:.2} to {most:.2}");
-        add(FindingKind::MixedProportions, range, consequence.into(), proportions(pictures));
+        add(FindingKind::MixedProportions, range, consequence.into(), proportions(images));
     }
     findings
 }
 
 /// The number of upright, square and wide images.
-fn proportions(pictures: &[(&str, usize, usize)]) -> Vec<Case> {
+fn proportions(images: &[(&str, usize, usize)]) -> Vec<Case> {
     let ratio = |w: usize, h: usize| w as f64 / h as f64;
     let counted = |name: &str, wanted: &dyn Fn(f64) -> bool| {
-        let n = pictures.iter().filter(|(_, w, h)| wanted(ratio(*w, *h))).count();
+        let n = images.iter().filter(|(_, w, h)| wanted(ratio(*w, *h))).count();
         Case { paths: Vec::new(), detail: format!("{name}: {}", count(n, "picture", "pictures")) }
     };
     vec![
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_distribution_counts_every_picture() {
+    fn the_distribution_counts_every_image() {
         let sizes = Sizes::of(&[(4, 2), (8, 8), (4, 2), (6, 3), (2, 4)]).unwrap();
         assert_eq!((sizes.distinct, sizes.widths, sizes.heights), (4, [2, 4, 8], [2, 3, 8]));
         assert_eq!(sizes.proportions, [0.5, 2.0, 2.0]);

@@ -114,7 +114,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn every_picture_is_in_exactly_one_part_and_parts_have_the_class_proportions(
+        fn every_image_is_in_exactly_one_part_and_parts_have_the_class_proportions(
             sizes in proptest::collection::vec(0usize..60, 1..6),
             valid in 0.01f64..0.45, test in 0.01f64..0.45, seed in any::<u64>(),
         ) {

@@ -30,9 +30,9 @@ pub struct Survey {
     /// Number of classes.
     pub classes: usize,
     /// Number of image files.
-    pub pictures: usize,
+    pub images: usize,
     /// Bytes of one decoded image, `c·h·w`.
-    pub picture: u64,
+    pub image_bytes: u64,
     /// Total size of the files in bytes.
     pub files: u64,
     /// Bytes of names and other data that are stored per file for every `Storage`.
@@ -57,8 +57,8 @@ pub fn survey(config: &Config) -> Result<Survey, Error> {
     let names = |file: usize| NAMES * source.files[file].len() as u64 + PER_FILE;
     Ok(Survey {
         classes: layout.classes.len(),
-        pictures: layout.items.len(),
-        picture: shape.len() as u64,
+        images: layout.items.len(),
+        image_bytes: shape.len() as u64,
         files: sizes.iter().sum(),
         names: layout.items.iter().map(|item| names(item.file)).sum(),
         largest: largest(&source, layout.items.iter().map(|item| item.file).zip(sizes).collect()),
@@ -68,40 +68,40 @@ pub fn survey(config: &Config) -> Result<Survey, Error> {
 
 impl Survey {
     /// Bytes that the images and their metadata occupy permanently.
-    pub fn held(&self, holding: Storage) -> u64 {
+    pub fn stored_bytes(&self, storage: Storage) -> u64 {
         self.names
-            + match holding {
+            + match storage {
                 // Copies are stored in addition to the originals.
                 Storage::Decoded if self.copies > 0 => {
-                    self.pictures as u64 * self.picture * (self.copies + 2)
+                    self.images as u64 * self.image_bytes * (self.copies + 2)
                 }
-                Storage::Decoded => self.pictures as u64 * self.picture,
-                Storage::Encoded => self.files + 16 * self.pictures as u64,
+                Storage::Decoded => self.images as u64 * self.image_bytes,
+                Storage::Encoded => self.files + 16 * self.images as u64,
                 Storage::OnDisk => 0,
             }
     }
 
     /// Additional bytes while reading them with `threads` threads.
-    pub fn reading(&self, holding: Storage, threads: usize) -> u64 {
-        let bytes = if holding == Storage::Encoded { self.files / self.pictures.max(1) as u64 } else { 0 };
-        READ_CHUNK.min(self.pictures) as u64 * (bytes + self.picture) + self.decoding(threads)
+    pub fn reading_bytes(&self, storage: Storage, threads: usize) -> u64 {
+        let bytes = if storage == Storage::Encoded { self.files / self.images.max(1) as u64 } else { 0 };
+        READ_CHUNK.min(self.images) as u64 * (bytes + self.image_bytes) + self.decoding_bytes(threads)
     }
 
     /// Additional bytes for preparing batches of at most `batch` images in advance.
-    pub fn loading(&self, holding: Storage, batch: usize) -> u64 {
-        let is_decoded = holding == Storage::Decoded;
-        let decoding = if is_decoded { 0 } else { self.decoding(MIN_DECODING_WORKERS) };
-        (max_batches_in_memory(is_decoded) * batch) as u64 * self.numbers() + decoding
+    pub fn batch_bytes(&self, storage: Storage, batch: usize) -> u64 {
+        let is_decoded = storage == Storage::Decoded;
+        let decoding_bytes = if is_decoded { 0 } else { self.decoding_bytes(MIN_DECODING_WORKERS) };
+        (max_batches_in_memory(is_decoded) * batch) as u64 * self.image_value_bytes() + decoding_bytes
     }
 
     /// Bytes of an image as F32 values.
-    pub fn numbers(&self) -> u64 {
-        size_of::<f32>() as u64 * self.picture
+    pub fn image_value_bytes(&self) -> u64 {
+        size_of::<f32>() as u64 * self.image_bytes
     }
 
     /// Bytes for decoding with `threads` threads.
-    fn decoding(&self, threads: usize) -> u64 {
-        threads as u64 * (self.largest + self.picture)
+    fn decoding_bytes(&self, threads: usize) -> u64 {
+        threads as u64 * (self.largest + self.image_bytes)
     }
 }
 
@@ -130,22 +130,22 @@ mod tests {
     use super::*;
 
     fn survey_of_copies(copies: u64) -> Survey {
-        Survey { classes: 2, pictures: 1000, picture: 100, files: 20_000, names: 7, largest: 5, copies }
+        Survey { classes: 2, images: 1000, image_bytes: 100, files: 20_000, names: 7, largest: 5, copies }
     }
 
     #[test]
-    fn each_way_of_holding_pictures_takes_what_it_keeps() {
+    fn each_way_of_holding_images_takes_what_it_keeps() {
         let plain = survey_of_copies(0);
-        assert_eq!(plain.held(Storage::Decoded), 100_007);
-        assert_eq!(plain.held(Storage::Encoded), 36_007);
-        assert_eq!(plain.held(Storage::OnDisk), 7);
-        assert_eq!(survey_of_copies(3).held(Storage::Decoded), 500_007);
+        assert_eq!(plain.stored_bytes(Storage::Decoded), 100_007);
+        assert_eq!(plain.stored_bytes(Storage::Encoded), 36_007);
+        assert_eq!(plain.stored_bytes(Storage::OnDisk), 7);
+        assert_eq!(survey_of_copies(3).stored_bytes(Storage::Decoded), 500_007);
     }
 
     #[test]
     fn the_digits_are_what_they_are() {
         let digits = survey(&Config::default()).unwrap();
-        assert_eq!((digits.classes, digits.pictures, digits.picture), (10, 1797, 32 * 32));
+        assert_eq!((digits.classes, digits.images, digits.image_bytes), (10, 1797, 32 * 32));
         assert_eq!(digits.files, 1797 * 64);
     }
 }

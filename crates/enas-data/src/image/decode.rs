@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_and_no_picture_are_told_apart() {
+    fn no_bytes_and_no_image_are_told_apart() {
         assert!(matches!(decode(&[], 1, WhiteLevels::default()), Err(ImageError::Empty)));
         assert!(matches!(
             decode(b"<html>not found</html>", 1, WhiteLevels::default()),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn strips_of_a_large_picture_are_the_whole() {
+    fn strips_of_a_large_image_are_the_whole() {
         let pixel = |x: u32, y: u32| image::Rgba([x as u8, (x >> 3) as u8 ^ y as u8, y as u8, (x + y) as u8]);
         let image = RgbaImage::from_fn(1000, 2500, pixel);
         for channels in [1, 3] {

@@ -49,12 +49,12 @@ impl Normalization {
     }
 
     /// Mean and population standard deviation of every channel, over images with `plane` pixels per channel.
-    pub(crate) fn per_channel(pictures: &[Sums], plane: usize) -> Self {
-        let channels = pictures.first().map_or(0, |sums| sums.0.len());
+    pub(crate) fn per_channel(images: &[Sums], plane: usize) -> Self {
+        let channels = images.first().map_or(0, |sums| sums.0.len());
         let moments = |channel: usize| {
             let add = |(s, q): (u64, u64), sums: &Sums| (s + sums.0[channel].0, q + sums.0[channel].1);
-            let (sum, squares) = pictures.iter().fold((0, 0), add);
-            mean_and_std(sum, squares, (pictures.len() * plane) as u64)
+            let (sum, squares) = images.iter().fold((0, 0), add);
+            mean_and_std(sum, squares, (images.len() * plane) as u64)
         };
         let (mean, std) = (0..channels).map(moments).map(|(m, s)| (m as f32, positive(s as f32))).unzip();
         Self { mean, std }
@@ -62,11 +62,11 @@ impl Normalization {
 
     /// The two numbers of the TensorFlow reference, equal for all channels: the mean of the images' means, and the
     /// mean of the images' population deviations.
-    pub(crate) fn reference(pictures: &[Sums], plane: usize) -> Self {
-        let channels = pictures.first().map_or(0, |sums| sums.0.len());
-        let n = pictures.len() as f64;
+    pub(crate) fn reference(images: &[Sums], plane: usize) -> Self {
+        let channels = images.first().map_or(0, |sums| sums.0.len());
+        let n = images.len() as f64;
         let (mut means, mut stds) = (0.0, 0.0);
-        for Sums(one) in pictures {
+        for Sums(one) in images {
             let (sum, squares) = one.iter().fold((0, 0), |(s, q), channel| (s + channel.0, q + channel.1));
             let (mean, std) = mean_and_std(sum, squares, (channels * plane) as u64);
             means += mean;
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn sums_of(pixels: &[u8], channels: usize, plane: usize) -> Vec<Sums> {
-        pixels.chunks_exact(channels * plane).map(|picture| Sums::of(picture, channels)).collect()
+        pixels.chunks_exact(channels * plane).map(|image| Sums::of(image, channels)).collect()
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn reference_moments_average_each_pictures_own() {
+    fn reference_moments_average_each_images_own() {
         // Means 1 and 15, deviations 1 and 5; the deviation over all pixels would be 7.87.
         let n = Normalization::reference(&sums_of(&[0, 2, 10, 20], 1, 2), 2);
         assert_eq!((n.mean[0], n.std[0]), (8.0, 3.0));

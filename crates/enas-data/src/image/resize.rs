@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_centres_the_whole_picture_on_black() {
+    fn padding_centres_the_whole_image_on_black() {
         let out = fitted(&plane(1, 2, &[200, 100]), (4, 4), Resize::Pad, Filter::OpenCv);
         assert_eq!(out[0..4], [0; 4]);
         assert_eq!(out[4..8], [200, 175, 125, 100]);
@@ -246,7 +246,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn any_size_becomes_the_asked_size_and_a_flat_picture_stays_flat(
+        fn any_size_becomes_the_asked_size_and_a_flat_image_stays_flat(
             (h, w) in (1usize..40, 1usize..40), (oh, ow) in (1usize..40, 1usize..40), value in any::<u8>(),
             filter in prop_oneof![Just(Filter::Smooth), Just(Filter::OpenCv)],
         ) {

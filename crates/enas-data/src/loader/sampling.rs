@@ -88,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn within_a_class_pictures_come_equally_often_give_or_take_one() {
+    fn within_a_class_images_come_equally_often_give_or_take_one() {
         let labels = labels(&[90, 7, 3]);
         let order = balanced(&labels, Seed::new(1), 0);
-        let of_picture = counts(order.into_iter());
+        let of_image = counts(order.into_iter());
         for class in 0..3 {
             let times: Vec<usize> = (0..100)
                 .filter(|&i| labels[i] == class)
-                .map(|i| of_picture.get(&i).copied().unwrap_or(0))
+                .map(|i| of_image.get(&i).copied().unwrap_or(0))
                 .collect();
             let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
             assert!(most - least <= 1, "class {class}: {times:?}");
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn epochs_leave_out_other_pictures_and_repeat_to_the_same_order() {
+    fn epochs_leave_out_other_images_and_repeat_to_the_same_order() {
         let labels = labels(&[60, 20]);
         let of = |seed, epoch| balanced(&labels, Seed::new(seed), epoch);
         assert_eq!(of(1, 3), of(1, 3));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pictures_have_an_order() {
+    fn no_images_have_an_order() {
         assert!(balanced(&[], Seed::new(1), 0).is_empty());
     }
 }

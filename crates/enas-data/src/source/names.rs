@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn picture_names_are_told_by_their_extension_in_any_case() {
+    fn image_names_are_told_by_their_extension_in_any_case() {
         for name in ["a.png", "b/c.JPG", "d.e.Jpeg", "x.TIF", "x.tiff", "x.webp", "x.gif", "x.bmp"] {
             assert!(is_image_name(name), "{name}");
         }

@@ -42,7 +42,7 @@ fn copies_come_before_their_original_as_in_the_reference() {
 }
 
 #[test]
-fn variations_depend_on_seed_epoch_and_picture_alone() {
+fn variations_depend_on_seed_epoch_and_image_alone() {
     for m in [Mode::Reference, Mode::Corrected, Mode::CropFlip] {
         let (a, b) = (digits(3, mode(m)), digits(3, mode(m)));
         assert_eq!(a.train.augmented(7, 3).unwrap(), b.train.augmented(7, 3).unwrap(), "{m:?}");
@@ -57,7 +57,7 @@ fn variations_depend_on_seed_epoch_and_picture_alone() {
 }
 
 #[test]
-fn equal_pictures_are_varied_differently_in_one_epoch() {
+fn equal_images_are_varied_differently_in_one_epoch() {
     let bundle = Bundle::new();
     for class in ["a", "b"] {
         (0..12).for_each(|i| drop(bundle.file(&format!("{class}/{i:02}.png"), &png(1, 1))));

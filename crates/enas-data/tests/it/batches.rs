@@ -21,7 +21,7 @@ fn indices(batches: &[Batch]) -> Vec<usize> {
 }
 
 #[test]
-fn batches_hold_normalised_pictures_with_their_labels() {
+fn batches_hold_normalised_images_with_their_labels() {
     let data = digits(augment::Config::default());
     let batch = data.train.epoch(&EpochPlan::new(0, 10)).unwrap().nth(3).unwrap().unwrap();
     assert_eq!((batch.len(), batch.images.len()), (10, 640));
@@ -145,7 +145,7 @@ fn reward_batches_are_full_without_repeats_and_depend_on_their_position() {
 }
 
 #[test]
-fn every_picture_is_drawn_about_equally_often() {
+fn every_image_is_drawn_about_equally_often() {
     let data = digits(augment::Config::default());
     let mut counts = vec![0; data.valid.len()];
     for step in 0..2000 {
@@ -177,7 +177,7 @@ proptest! {
     }
 }
 
-/// Ten times as many pictures of one class as of the other, in balanced epochs.
+/// Ten times as many images of one class as of the other, in balanced epochs.
 fn unequal(augment: augment::Config) -> Dataset {
     let bundle = crate::bundle::Bundle::new();
     for (class, n) in [("common", 40), ("rare", 4)] {
@@ -212,7 +212,7 @@ fn balanced_epochs_hold_every_class_equally_often() {
 }
 
 #[test]
-fn a_picture_that_comes_again_in_an_epoch_is_varied_anew() {
+fn a_image_that_comes_again_in_an_epoch_is_varied_anew() {
     let data = unequal(corrected());
     let batch = data.train.epoch(&EpochPlan::new(0, 44)).unwrap().next().unwrap().unwrap();
     let size = batch.images.len() / 44;
@@ -265,7 +265,7 @@ fn mixed_batches_depend_on_their_place_alone() {
 }
 
 #[test]
-fn evaluation_sees_neither_mixed_nor_varied_pictures() {
+fn evaluation_sees_neither_mixed_nor_varied_images() {
     let data = digits(mixed());
     assert!(data.train.is_augmented() && !data.test.is_augmented());
     for batch in [

@@ -11,7 +11,7 @@ use enas_data::{
 use enas_rng::Seed;
 use tempfile::TempDir;
 
-/// A temporary folder to put pictures into.
+/// A temporary folder to put images into.
 pub(crate) struct Bundle {
     dir: TempDir,
 }
@@ -25,7 +25,7 @@ impl Bundle {
         self.dir.path()
     }
 
-    /// Adds `n` small grey pictures to `folder`, all different.
+    /// Adds `n` small grey images to `folder`, all different.
     pub(crate) fn with(self, folder: &str, n: usize) -> Self {
         for i in 0..n {
             self.file(&format!("{folder}/{i:03}.png"), &png(folder.len() as u8, i as u8));
@@ -59,13 +59,13 @@ pub(crate) fn png(a: u8, b: u8) -> Vec<u8> {
     encode(&image::DynamicImage::ImageLuma8(image::GrayImage::from_fn(6, 6, pixel)))
 }
 
-pub(crate) fn encode(picture: &image::DynamicImage) -> Vec<u8> {
+pub(crate) fn encode(image: &image::DynamicImage) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
-/// A data set with splits: classes `cat` and `dog`, 4 + 2 + 2 pictures each.
+/// A data set with splits: classes `cat` and `dog`, 4 + 2 + 2 images each.
 pub(crate) fn with_splits() -> Bundle {
     ["cat", "dog"].into_iter().fold(Bundle::new(), |bundle, class| {
         bundle

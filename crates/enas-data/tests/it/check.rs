@@ -9,7 +9,7 @@ use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
 use crate::bundle::{Bundle, encode};
 
-/// A grey picture of soft waves, another one for every number.
+/// A grey image of soft waves, another one for every number.
 fn waves(number: u64, width: u32, height: u32) -> GrayImage {
     let mut stream = Seed::new(7).stream("waves", &[number]);
     let waves: Vec<[f32; 3]> =
@@ -25,13 +25,13 @@ fn wave_png(number: u64, width: u32, height: u32) -> Vec<u8> {
     encode(&waves(number, width, height).into())
 }
 
-fn written(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+fn written(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, format).unwrap();
+    image.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
-/// Two classes with 12 + 3 + 3 pictures each, all different and nothing to remark on.
+/// Two classes with 12 + 3 + 3 images each, all different and nothing to remark on.
 fn sound() -> Bundle {
     let bundle = Bundle::new();
     let mut number = 0;
@@ -74,7 +74,7 @@ fn paths(finding: &Finding) -> Vec<&str> {
 }
 
 fn stored(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name)).unwrap()
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images").join(name)).unwrap()
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn content_that_belies_the_name_is_named() {
 }
 
 #[test]
-fn pictures_that_are_not_plain_are_kept_and_it_is_said_how() {
+fn images_that_are_not_plain_are_kept_and_it_is_said_how() {
     for (file, kind, what) in [
         ("colour16.png", FindingKind::Deep, "scaled to 8 bits"),
         ("grey16.png", FindingKind::Deep, "scaled to 8 bits"),
@@ -176,7 +176,7 @@ fn pictures_that_are_not_plain_are_kept_and_it_is_said_how() {
 }
 
 #[test]
-fn plain_pictures_of_every_kind_are_not_remarked_on() {
+fn plain_images_of_every_kind_are_not_remarked_on() {
     for file in
         ["colour.png", "colour.jpg", "colour.bmp", "colour.gif", "colour.webp", "colour.tif", "exif-1.jpg"]
     {
@@ -225,13 +225,13 @@ fn equal_files_are_told_apart_by_what_they_spoil() {
 }
 
 #[test]
-fn a_picture_that_was_saved_again_is_found_in_other_splits_and_classes() {
-    let picture = |n| waves(n, 40, 40);
-    let half = |n| DynamicImage::from(picture(n)).resize_exact(20, 20, image::imageops::FilterType::Triangle);
+fn a_image_that_was_saved_again_is_found_in_other_splits_and_classes() {
+    let image = |n| waves(n, 40, 40);
+    let half = |n| DynamicImage::from(image(n)).resize_exact(20, 20, image::imageops::FilterType::Triangle);
     let jpeg = |n| {
         let mut bytes = Vec::new();
         let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 60);
-        picture(n).write_with_encoder(encoder).unwrap();
+        image(n).write_with_encoder(encoder).unwrap();
         bytes
     };
     let bundle = sound();
@@ -257,7 +257,7 @@ fn a_picture_that_was_saved_again_is_found_in_other_splits_and_classes() {
 }
 
 #[test]
-fn nearly_every_saved_again_picture_is_found() {
+fn nearly_every_saved_again_image_is_found() {
     let bundle = sound();
     for n in 1000..1060 {
         bundle.file(&format!("train/ant/{n}.png"), &wave_png(n, 64, 64));
@@ -299,7 +299,7 @@ fn small_and_unequal_classes_are_counted() {
 }
 
 #[test]
-fn blank_pictures_are_found_and_not_taken_for_near_duplicates() {
+fn blank_images_are_found_and_not_taken_for_near_duplicates() {
     let bundle = sound();
     for (i, grey) in [30, 31, 32].iter().enumerate() {
         bundle.file(

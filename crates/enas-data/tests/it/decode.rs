@@ -1,4 +1,4 @@
-//! Every kind of picture file, written by other programs (see `tests/pictures/make.py`).
+//! Every kind of image file, written by other programs (see `tests/images/make.py`).
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use enas_rng::Seed;
 
 use crate::bundle::{Bundle, encode, with_log};
 
-fn picture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pictures").join(name)
+fn image(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images").join(name)
 }
 
 fn spec(channels: usize, height: usize, width: usize) -> InputSpec {
@@ -21,8 +21,7 @@ fn spec(channels: usize, height: usize, width: usize) -> InputSpec {
 /// The middle of each quarter: above left and right, below left and right.
 fn quarters(name: &str, channels: usize) -> [Vec<u8>; 4] {
     // Eight rows and sixteen columns put every sample well inside its quarter.
-    let pixels =
-        prepare_file(&picture(name), &spec(channels, 8, 16)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let pixels = prepare_file(&image(name), &spec(channels, 8, 16)).unwrap_or_else(|e| panic!("{name}: {e}"));
     [(1, 3), (1, 12), (6, 3), (6, 12)]
         .map(|(y, x)| (0..channels).map(|c| pixels[c * 128 + y * 16 + x]).collect())
 }
@@ -82,7 +81,7 @@ fn tiff_of_all_kinds_of_samples_is_read() {
     }
 }
 
-/// A picture of waves whose samples go up to `most`, by each encoder of the library.
+/// An image of waves whose samples go up to `most`, by each encoder of the library.
 fn tiff_of<C: tiff::encoder::colortype::ColorType>(samples: &[C::Inner]) -> Vec<u8>
 where
     [C::Inner]: tiff::encoder::TiffValue,
@@ -138,7 +137,7 @@ fn twelve_bits_in_sixteen_keep_their_greys_in_data_sets_and_in_prediction() {
         assert_eq!(data.white, WhiteLevels { integer: Some(4095), float: None });
         assert!(log.contains("16 images have more than 8 bits per sample"), "{log}");
         assert!(log.contains("white be 4095 (data.white_level sets it)"), "{log}");
-        // A model keeps the levels, so that a picture alone, however dark, gives the same pixels.
+        // A model keeps the levels, so that an image alone, however dark, gives the same pixels.
         let spec = config.clone().with_white(data.white).input();
         for split in [&data.train, &data.valid, &data.test] {
             for i in 0..split.len() {
@@ -184,7 +183,7 @@ fn all_eight_exif_orientations_come_out_upright() {
 #[test]
 fn the_kind_is_told_by_content_and_not_by_name() {
     let bundle = Bundle::new();
-    let path = bundle.file("really-a-jpeg.png", &std::fs::read(picture("colour.jpg")).unwrap());
+    let path = bundle.file("really-a-jpeg.png", &std::fs::read(image("colour.jpg")).unwrap());
     assert!(prepare_file(&path, &spec(3, 8, 16)).is_ok());
 }
 
@@ -201,7 +200,7 @@ fn truncated_files_of_every_kind_never_panic_and_lossless_ones_are_refused() {
         "colour.bmp",
         "colour.jpg",
     ] {
-        let bytes = std::fs::read(picture(name)).unwrap();
+        let bytes = std::fs::read(image(name)).unwrap();
         for length in 0..bytes.len() {
             let result = prepare(&bytes[..length], &spec(3, 4, 4));
             if length < bytes.len() / 2 && !name.ends_with("jpg") {
@@ -213,7 +212,7 @@ fn truncated_files_of_every_kind_never_panic_and_lossless_ones_are_refused() {
 
 #[test]
 fn damaged_png_data_is_refused_by_its_checksum() {
-    let mut bytes = std::fs::read(picture("colour.png")).unwrap();
+    let mut bytes = std::fs::read(image("colour.png")).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0xff;
     assert!(matches!(prepare(&bytes, &spec(3, 4, 4)), Err(ImageError::Decode(_))));
@@ -221,12 +220,12 @@ fn damaged_png_data_is_refused_by_its_checksum() {
 
 /// The route of training and the route of prediction, with every resize rule.
 #[test]
-fn a_picture_of_the_data_set_gives_identical_pixels_through_prepare() {
+fn a_image_of_the_data_set_gives_identical_pixels_through_prepare() {
     let bundle = Bundle::new();
     for (i, name) in
         ["colour.png", "exif-6.jpg", "transparent.png", "grey16.png", "cmyk.jpg"].iter().enumerate()
     {
-        let bytes = std::fs::read(picture(name)).unwrap();
+        let bytes = std::fs::read(image(name)).unwrap();
         let (stem, extension) = name.split_once('.').unwrap();
         for class in ["a", "b"] {
             bundle.file(&format!("{class}/{i}-{stem}.{extension}"), &bytes);

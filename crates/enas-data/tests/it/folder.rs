@@ -165,7 +165,7 @@ fn classes_that_train_lacks_are_listed() {
 }
 
 #[test]
-fn a_split_without_a_picture_is_an_error() {
+fn a_split_without_a_image_is_an_error() {
     let bundle = Bundle::new().with("train/a", 5).with("train/b", 5).with("valid/a", 2).folder("test/a");
     let error = message(&bundle);
     assert!(error.contains("the test split of") && error.contains("has no picture"), "{error}");
@@ -242,7 +242,7 @@ fn links_are_followed_and_broken_ones_skipped() {
 }
 
 #[test]
-fn a_stored_split_survives_new_pictures_another_seed_and_other_fractions() {
+fn a_stored_split_survives_new_images_another_seed_and_other_fractions() {
     let bundle = Bundle::new().with("a", 20).with("b", 20);
     let first = load(&bundle.config(), &options()).unwrap();
     let text = serde_json::to_string(&first.split_file()).unwrap();

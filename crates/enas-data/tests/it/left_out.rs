@@ -167,8 +167,8 @@ fn the_check_says_which_sample_is_white() {
     let bundle = Bundle::new();
     for (i, class) in ["a", "b"].into_iter().cycle().take(8).enumerate() {
         let pixel = |x: u32, y: u32| image::Luma([((x * 67 + y * 31) * (97 + i as u32) % 4000) as u16]);
-        let picture = image::ImageBuffer::<image::Luma<u16>, Vec<u16>>::from_fn(8, 8, pixel);
-        bundle.file(&format!("{class}/{i}.png"), &encode(&picture.into()));
+        let image = image::ImageBuffer::<image::Luma<u16>, Vec<u16>>::from_fn(8, 8, pixel);
+        bundle.file(&format!("{class}/{i}.png"), &encode(&image.into()));
     }
     let report = enas_data::check::check_dataset(&bundle.config(), Seed::new(1)).unwrap();
     let deep =

@@ -5,11 +5,11 @@ use enas_rng::Seed;
 
 use crate::bundle::{Bundle, encode};
 
-/// Colour pictures of one value per channel each.
+/// Colour images of one value per channel each.
 fn flat(bundle: &Bundle, name: &str, rgb: [u8; 3]) {
-    let picture =
+    let image =
         image::RgbImage::from_fn(6, 6, |x, _| if x < 3 { image::Rgb(rgb) } else { image::Rgb([0, 0, 0]) });
-    bundle.file(name, &encode(&image::DynamicImage::ImageRgb8(picture)));
+    bundle.file(name, &encode(&image::DynamicImage::ImageRgb8(image)));
 }
 
 fn bundle() -> Bundle {

@@ -1,4 +1,4 @@
-//! Pictures that are held as their files or not at all give the batches of decoded ones, to the bit.
+//! Images that are held as their files or not at all give the batches of decoded ones, to the bit.
 
 use std::fs;
 use std::path::Path;
@@ -60,7 +60,7 @@ fn mode(mode: Mode, when: When, n_aug: usize) -> augment::Config {
 }
 
 #[test]
-fn batches_do_not_depend_on_how_pictures_are_held() {
+fn batches_do_not_depend_on_how_images_are_held() {
     let bundle = Bundle::new().with("cat", 11).with("dog", 14).with("eel", 5);
     bundle.file("dog/broken.png", b"no picture");
     let plain = bundle.config();
@@ -104,7 +104,7 @@ fn archives_are_no_exception() {
     same(&Config { path, ..bundle.config() });
 }
 
-/// Loads streamed pictures, lets `happen` happen to one of them, and gives the error of the next epoch.
+/// Loads streamed images, lets `happen` happen to one of them, and gives the error of the next epoch.
 fn lost(happen: impl FnOnce(&Path)) -> String {
     let bundle = Bundle::new().with("cat", 8).with("dog", 8);
     let data = load(&bundle.config(), Storage::OnDisk);
@@ -118,25 +118,25 @@ fn lost(happen: impl FnOnce(&Path)) -> String {
 }
 
 #[test]
-fn a_picture_that_vanishes_is_named() {
+fn a_image_that_vanishes_is_named() {
     let error = lost(|path| fs::remove_file(path).unwrap());
     assert!(error.contains("No such file"), "{error}");
 }
 
 #[test]
-fn a_picture_that_changes_is_named_even_if_it_can_be_decoded() {
+fn a_image_that_changes_is_named_even_if_it_can_be_decoded() {
     let error = lost(|path| fs::write(path, png(77, 7)).unwrap());
     assert!(error.contains("not what it was"), "{error}");
 }
 
 #[test]
-fn a_picture_that_is_damaged_later_is_named() {
+fn a_image_that_is_damaged_later_is_named() {
     let error = lost(|path| fs::write(path, b"torn").unwrap());
     assert!(error.contains("not what it was"), "{error}");
 }
 
 #[test]
-fn pictures_held_as_their_files_need_the_files_no_more() {
+fn images_held_as_their_files_need_the_files_no_more() {
     let bundle = Bundle::new().with("cat", 8).with("dog", 8);
     let data = load(&bundle.config(), Storage::Encoded);
     let before: Vec<Batch> = batches(&data);
@@ -153,5 +153,5 @@ fn a_survey_counts_what_loading_finds() {
         .flat_map(|class| fs::read_dir(bundle.root().join(class)).unwrap())
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum();
-    assert_eq!((survey.classes, survey.pictures, survey.picture, survey.files), (2, 17, 36, bytes));
+    assert_eq!((survey.classes, survey.images, survey.image_bytes, survey.files), (2, 17, 36, bytes));
 }

@@ -78,9 +78,9 @@ fn a_zip_of_classes_is_divided_like_the_folder() {
 #[test]
 fn bookkeeping_and_backslashes_of_other_systems_do_not_disturb() {
     let bundle = Bundle::new();
-    let pictures: Vec<Vec<u8>> = (0..6).map(|i| png(1, i)).collect();
+    let images: Vec<Vec<u8>> = (0..6).map(|i| png(1, i)).collect();
     let mut entries: Vec<(String, &[u8])> = Vec::new();
-    for (i, bytes) in pictures.iter().enumerate() {
+    for (i, bytes) in images.iter().enumerate() {
         entries.push((format!("w\\{}\\{i}.png", ["a", "b"][i % 2]), bytes));
     }
     entries.push(("__MACOSX/w/a/._0.png".into(), b"fork"));
@@ -108,17 +108,17 @@ fn damaged_archives_are_errors_and_damaged_entries_are_skipped() {
         assert!(error.to_string().ends_with("is not a complete zip; download or copy it again"), "{error}");
     }
 
-    // One flipped bit inside a picture: the checksum of the entry does not fit any more.
-    let picture = fs::read(here.root().join("train/cat/000.png")).unwrap();
+    // One flipped bit inside an image: the checksum of the entry does not fit any more.
+    let image = fs::read(here.root().join("train/cat/000.png")).unwrap();
     let mut stored = ZipWriter::new(File::create(&path).unwrap());
     let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for name in ["a/0.png", "a/1.png", "a/2.png", "a/3.png", "b/0.png", "b/1.png", "b/2.png"] {
         stored.start_file(name, options).unwrap();
-        stored.write_all(&picture).unwrap();
+        stored.write_all(&image).unwrap();
     }
     stored.finish().unwrap();
     let mut bytes = fs::read(&path).unwrap();
-    let at = bytes.windows(picture.len()).position(|w| w == picture).unwrap();
+    let at = bytes.windows(image.len()).position(|w| w == image).unwrap();
     bytes[at + 50] ^= 1;
     fs::write(&path, bytes).unwrap();
     let data = load_zip(&path).unwrap();
@@ -161,9 +161,9 @@ fn encrypted_archives_are_refused_with_the_remedy() {
 fn methods_that_are_not_read_are_named_once() {
     for (method, name) in [(9u16, "Deflate64"), (12, "bzip2"), (14, "LZMA"), (93, "Zstandard")] {
         let bundle = Bundle::new();
-        let pictures: Vec<(String, Vec<u8>)> =
+        let images: Vec<(String, Vec<u8>)> =
             (0..12).map(|i| (format!("{}/{i}.png", ["a", "b"][i % 2]), png(1, i as u8))).collect();
-        let entries: Vec<(&str, &[u8])> = pictures.iter().map(|(n, b)| (n.as_str(), &b[..])).collect();
+        let entries: Vec<(&str, &[u8])> = images.iter().map(|(n, b)| (n.as_str(), &b[..])).collect();
         let path = archive(&bundle, &entries);
         let mut bytes = fs::read(&path).unwrap();
         for (signature, field) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
@@ -185,15 +185,15 @@ fn methods_that_are_not_read_are_named_once() {
 }
 
 /// 70 MiB of zeros compress to about 70 kB, within what deflate can do, so the archive is opened; the entry is
-/// larger than a picture may be and is skipped without being kept.
+/// larger than an image may be and is skipped without being kept.
 #[test]
 fn an_entry_that_unpacks_without_end_is_skipped() {
     let bundle = Bundle::new();
     let zeros = vec![0; 70 << 20];
-    let pictures: Vec<Vec<u8>> = (0..6).map(|i| png(1, i)).collect();
+    let images: Vec<Vec<u8>> = (0..6).map(|i| png(1, i)).collect();
     let mut entries: Vec<(&str, &[u8])> = vec![("a/bomb.png", &zeros)];
     for (name, bytes) in
-        ["a/0.png", "a/1.png", "a/2.png", "b/0.png", "b/1.png", "b/2.png"].iter().zip(&pictures)
+        ["a/0.png", "a/1.png", "a/2.png", "b/0.png", "b/1.png", "b/2.png"].iter().zip(&images)
     {
         entries.push((name, bytes));
     }

@@ -226,7 +226,7 @@ const SMALL: usize = 64;
 /// The first way of storing images that fits into `room` bytes, or else the smallest.
 fn smallest(survey: &Survey, room: u64) -> Storage {
     let ways = [Storage::Decoded, Storage::Encoded];
-    ways.into_iter().find(|way| survey.held(*way) <= room).unwrap_or(Storage::OnDisk)
+    ways.into_iter().find(|way| survey.stored_bytes(*way) <= room).unwrap_or(Storage::OnDisk)
 }
 
 /// A number of bytes for display.

@@ -65,7 +65,7 @@ impl Job {
     pub(super) fn searching(mut self, config: &SearchConfig) -> Result<Self> {
         let (input, classes) = (self.input(&config.data), self.survey.classes.max(2));
         let footprint = Footprint::shared(&config.child, input, classes, self.threads)?;
-        let all = self.survey.pictures;
+        let all = self.survey.images;
         let [batch, reward, score] =
             [config.run.batch_size, config.reward.batch_size, config.run.eval_batch].map(|n| n.min(all));
         let works = vec![Work::Train(batch), Work::Score(reward), Work::Score(score), Work::Save];
@@ -81,7 +81,7 @@ impl Job {
             Some(arc) => vec![Footprint::fixed(&config.child, arc, input, classes, self.threads)?],
             None => Footprint::any_fixed(&config.child, input, classes, self.threads)?,
         };
-        let all = self.survey.pictures;
+        let all = self.survey.images;
         let [batch, infer] = [config.run.batch_size, config.run.eval_batch].map(|n| n.min(all));
         let works = vec![Work::Train(batch), Work::Infer(infer), Work::Save];
         let gathered = if config.run.bn_reestimate > 0 { batch } else { 0 };
@@ -92,7 +92,7 @@ impl Job {
 
     /// Adds an evaluation with a network that is already in memory.
     pub(super) fn evaluating(mut self, footprint: Footprint, eval_batch: usize) -> Self {
-        let infer = eval_batch.min(self.survey.pictures);
+        let infer = eval_batch.min(self.survey.images);
         let net = Net::new(vec![footprint], vec![Work::Infer(infer)], 0, (0, infer));
         self.nets.push(Net { is_there: true, ..net });
         self
@@ -110,8 +110,8 @@ impl Job {
 
     /// The estimate by purpose. The network with the largest total counts.
     pub(super) fn parts(&mut self, way: Way, buffers: usize) -> MemoryParts {
-        let held = self.survey.held(way.holding);
-        let reading = self.survey.reading(way.holding, self.threads);
+        let held = self.survey.stored_bytes(way.holding);
+        let reading = self.survey.reading_bytes(way.holding, self.threads);
         let mut most = MemoryParts { base: self.base, pictures: held, reading, ..MemoryParts::default() };
         for i in 0..self.nets.len() {
             let loading = self.loading(&self.nets[i], way);
@@ -128,7 +128,7 @@ impl Job {
 
     fn loading(&self, net: &Net, way: Way) -> u64 {
         let batch = net.batch.max(net.infer.min(way.infer));
-        self.survey.loading(way.holding, batch).max(net.gathered as u64 * self.survey.numbers())
+        self.survey.batch_bytes(way.holding, batch).max(net.gathered as u64 * self.survey.image_value_bytes())
     }
 
     fn input(&self, data: &enas_data::Config) -> InputShape {

@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_window_is_the_picture_itself() {
+    fn the_middle_window_is_the_image_itself() {
         let mut values = ramp();
         crop(SHAPE, &mut values, 4, (4, 4));
         assert_eq!(values, ramp());
@@ -99,7 +99,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn a_crop_is_a_window_of_the_padded_picture(pad in 0usize..6, y in 0usize..12, x in 0usize..12) {
+        fn a_crop_is_a_window_of_the_padded_image(pad in 0usize..6, y in 0usize..12, x in 0usize..12) {
             let offsets = (y.min(2 * pad), x.min(2 * pad));
             let mut values = ramp();
             crop(SHAPE, &mut values, pad, offsets);

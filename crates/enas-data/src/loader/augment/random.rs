@@ -179,7 +179,7 @@ mod tests {
 
     const SHAPE: Shape = Shape { channels: 3, height: 7, width: 9 };
 
-    fn picture() -> Vec<u8> {
+    fn image() -> Vec<u8> {
         (0..SHAPE.len()).map(|i| (i * 37 % 251) as u8).collect()
     }
 
@@ -191,19 +191,19 @@ mod tests {
     fn no_strength_changes_nothing_but_the_histogram() {
         for operation in OPERATIONS.into_iter().filter(|o| *o != Operation::Equalize) {
             for sign in [1.0, -1.0] {
-                let mut pixels = picture();
+                let mut pixels = image();
                 operation.apply(SHAPE, &mut pixels, 0.0, sign);
-                assert_eq!(pixels, picture(), "{operation:?}");
+                assert_eq!(pixels, image(), "{operation:?}");
             }
         }
     }
 
     #[test]
-    fn every_operation_at_full_strength_changes_a_picture_and_never_blackens_a_flat_one() {
+    fn every_operation_at_full_strength_changes_a_image_and_never_blackens_a_flat_one() {
         for operation in OPERATIONS.into_iter().filter(|o| *o != Operation::Nothing) {
-            let mut pixels = picture();
+            let mut pixels = image();
             operation.apply(SHAPE, &mut pixels, 1.0, 1.0);
-            assert_ne!(pixels, picture(), "{operation:?}");
+            assert_ne!(pixels, image(), "{operation:?}");
         }
         for operation in &OPERATIONS[..GEOMETRIC] {
             let mut flat = vec![100; SHAPE.len()];
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn grey_pictures_are_only_moved_and_mirroring_obeys_its_switch() {
+    fn grey_images_are_only_moved_and_mirroring_obeys_its_switch() {
         let shape = Shape { channels: 1, height: 1, width: 8 };
         // Geometric operations keep pixels between the two values; a change of light would leave that range.
         for i in 0..300 {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_border_is_reflected_where_a_picture_is_moved() {
+    fn the_border_is_reflected_where_a_image_is_moved() {
         let shape = Shape { channels: 1, height: 1, width: 5 };
         let config = Config { operations: 0, pad: 2, ..config() };
         let one = |i| {

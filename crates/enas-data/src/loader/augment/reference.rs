@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_colour_pictures_are_mirrored() {
+    fn only_colour_images_are_mirrored() {
         let bright_left = |o: &Vec<u8>| (0..8).filter(|y| o[y * 8] > 100).count() >= 4;
         assert_eq!(outcomes(GREY).iter().filter(|o| bright_left(o)).count(), 0);
         // Half are flipped, and half of those are not magnified, which would push the column out of the image.

@@ -85,7 +85,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     #[test]
-    fn the_stored_pictures_are_the_published_ones() {
+    fn the_stored_images_are_the_published_ones() {
         assert_eq!(IMAGES.pixels.len(), 1797 * 64);
         // The digest is that of the published numbers: values of 0 to 16, then the labels.
         let values = IMAGES.pixels.iter().map(|&p| ((u32::from(p) * 16 + 127) / 255) as u8);

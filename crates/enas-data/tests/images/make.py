@@ -1,4 +1,4 @@
-"""Writes the pictures of this folder, with encoders that are not the ones under test (Pillow and OpenCV).
+"""Writes the images of this folder, with encoders that are not the ones under test (Pillow and OpenCV).
 
 All show the same: 32 x 16 pixels in four flat quarters, red and green above, blue and white below, or their
 grey values. Animations have a second, black frame that must not be seen.
@@ -46,7 +46,7 @@ grey.save("grey.png")
 grey.save("grey.jpg", quality=95)
 cv2.imwrite("grey16.png", np.asarray(grey).astype(np.uint16) * 257)
 
-# White is given as transparent black: only laying the picture over white shows it.
+# White is given as transparent black: only laying the image over white shows it.
 hole = np.dstack([pixels, np.full((16, 32), 255, np.uint8)])
 hole[8:, 16:] = 0
 transparent = Image.fromarray(hole)
