@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::cifar::tests::small_archive;
-use crate::download::tests::{Answer, Server};
+use crate::download::tests::{Server, ServerReply};
 use crate::idx::tests::{gzip, idx};
 use crate::sources::{CIFAR10, FASHION_MNIST, MNIST};
 use crate::zips::tests::write_zip;
@@ -136,9 +136,9 @@ fn an_archive_is_told_by_its_content_whatever_it_is_called() {
     let folder = tempfile::tempdir().unwrap();
     let mut trees = Vec::new();
     for (i, (form, name)) in [
-        (cifar::Form::Python, "cifar-10-python.tar (1).gz"),
-        (cifar::Form::Binary, "data.tgz"),
-        (cifar::Form::Python, "download"),
+        (cifar::CifarFormat::Python, "cifar-10-python.tar (1).gz"),
+        (cifar::CifarFormat::Binary, "data.tgz"),
+        (cifar::CifarFormat::Python, "download"),
     ]
     .into_iter()
     .enumerate()
@@ -150,7 +150,7 @@ fn an_archive_is_told_by_its_content_whatever_it_is_called() {
         trees.push(images(&dest.join("cifar10")));
     }
     let mut plain = Vec::new();
-    let packed = small_archive(cifar::Form::Binary);
+    let packed = small_archive(cifar::CifarFormat::Binary);
     std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&packed[..]), &mut plain).unwrap();
     let tar = folder.path().join("sub/cifar10.tar");
     fs::create_dir_all(tar.parent().unwrap()).unwrap();
@@ -170,9 +170,10 @@ fn an_archive_is_told_by_its_content_whatever_it_is_called() {
 fn both_cifar_archives_give_the_same_folders() {
     let folder = tempfile::tempdir().unwrap();
     let mut trees = Vec::new();
-    for (name, form) in
-        [("cifar-10-binary.tar.gz", cifar::Form::Binary), ("cifar-10-python.tar.gz", cifar::Form::Python)]
-    {
+    for (name, form) in [
+        ("cifar-10-binary.tar.gz", cifar::CifarFormat::Binary),
+        ("cifar-10-python.tar.gz", cifar::CifarFormat::Python),
+    ] {
         let from = folder.path().join(name).with_extension("dir");
         fs::create_dir_all(&from).unwrap();
         fs::write(from.join(name), small_archive(form)).unwrap();
@@ -217,14 +218,14 @@ fn zips_of_class_folders_are_taken_as_they_are() {
 }
 
 /// `MNIST` with the files of `idx_files`, gzipped, on `server`.
-fn on(server: &Server) -> PublishedSet {
+fn on(server: &Server) -> DataSetSource {
     let leak = |text: String| -> &'static str { text.leak() };
-    let originals = idx_files().map(|(name, bytes)| Original {
+    let originals = idx_files().map(|(name, bytes)| PublishedFile {
         name: leak(format!("{name}.gz")),
         sha256: leak(digest::of_bytes(&gzip(&bytes))),
         payload_sha256: Some(leak(digest::of_bytes(&bytes))),
     });
-    PublishedSet { format: Format::Idx(originals), mirrors: vec![leak(server.url.clone())].leak(), ..MNIST }
+    DataSetSource { format: Format::Idx(originals), mirrors: vec![leak(server.url.clone())].leak(), ..MNIST }
 }
 
 fn content(path: &str) -> Vec<u8> {
@@ -233,7 +234,7 @@ fn content(path: &str) -> Vec<u8> {
 
 #[test]
 fn a_data_set_is_downloaded_over_a_bad_line_and_the_archives_are_tidied_away() {
-    let server = Server::start(content, &[Answer::CutAfter(30), Answer::Serve]);
+    let server = Server::start(content, &[ServerReply::CutAfter(30), ServerReply::Serve]);
     let folder = tempfile::tempdir().unwrap();
 
     let fetched = fetch(&on(&server), None, folder.path(), &()).unwrap();
@@ -252,11 +253,11 @@ fn a_data_set_is_downloaded_over_a_bad_line_and_the_archives_are_tidied_away() {
 #[test]
 fn a_download_that_fails_leaves_its_complete_files_for_the_next_run() {
     let folder = tempfile::tempdir().unwrap();
-    let broken = Server::start(content, &[Answer::Serve, Answer::Serve, Answer::Status(404)]);
+    let broken = Server::start(content, &[ServerReply::Serve, ServerReply::Serve, ServerReply::Status(404)]);
     let error = fetch(&on(&broken), None, folder.path(), &()).unwrap_err();
     assert!(format!("{error:#}").ends_with("t10k-images-idx3-ubyte.gz: the server answered 404 Not Found"));
 
-    let whole = Server::start(content, &[Answer::Serve]);
+    let whole = Server::start(content, &[ServerReply::Serve]);
     fetch(&on(&whole), None, folder.path(), &()).unwrap();
     assert_eq!(whole.requests(), ["t10k-images-idx3-ubyte.gz whole", "t10k-labels-idx1-ubyte.gz whole"]);
 }

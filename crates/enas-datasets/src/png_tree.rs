@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 
-use crate::images::{Images, Parts};
+use crate::images::{Images, TrainTest};
 use crate::install::Counts;
 use crate::progress::Progress;
 
@@ -17,7 +17,7 @@ use crate::progress::Progress;
 /// The last `n / train_per_valid` training images of each class become `valid`: at least one, at most half of the
 /// class, always the same ones.
 pub(crate) fn write_tree(
-    parts: &Parts,
+    parts: &TrainTest,
     classes: &[&str],
     train_per_valid: usize,
     folder: &Path,
@@ -100,7 +100,7 @@ mod tests {
             pixels: (0..n * 6).map(|i| (i * 37 % 256) as u8).collect(),
             labels: (0..n).map(|i| (i % 2) as u8).collect(),
         };
-        let parts = Parts { train: images(8), test: images(3) };
+        let parts = TrainTest { train: images(8), test: images(3) };
         let folder = tempfile::tempdir().unwrap();
 
         let counts = write_tree(&parts, &["a", "b"], 8, folder.path(), &()).unwrap();
