@@ -195,7 +195,8 @@ fn models() {
     ];
     let layers = settings.iter().fold(Layers::preset("quick"), |layers, setting| layers.set(*setting));
     let config: TrainConfig = layers.load().expect("the settings are valid");
-    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).expect("the digits are built in");
+    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))
+        .expect("the digits are built in");
     let folder = tempfile::tempdir().expect("temporary files can be made");
     let arc: Arc = TINY_ARC.parse().expect("a valid arc");
     let dir: PathBuf = folder.path().join("run");

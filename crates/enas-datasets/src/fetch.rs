@@ -122,8 +122,7 @@ fn write_built_in(data_set: DataSet, dest: &Path) -> Result<Fetched> {
     provide(&dest.join(data_set.name()), |staging| {
         write_png_tree(staging)?;
         let images = install::count(staging)?;
-        let (data_set, source) = (data_set.name().into(), "built in".into());
-        Ok(Manifest { data_set, source, published: true, images })
+        Ok(Manifest { data_set: data_set.name().into(), source: "built in".into(), published: true, images })
     })
 }
 

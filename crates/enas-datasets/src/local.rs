@@ -42,7 +42,7 @@ fn find_idx_files(folder: &Path, originals: &[PublishedFile; 4]) -> Result<Sourc
         bail!("{} is a file; give the folder that holds all four files of the data set", folder.display());
     }
     let files = files_below(folder, 0);
-    let find = |original: &PublishedFile| files.iter().find(|path| is_called(path, original.name));
+    let find = |original: &PublishedFile| files.iter().find(|path| has_name(path, original.name));
     let paths = [0, 1, 2, 3].map(|i| find(&originals[i]));
     let missing: Vec<&str> = originals
         .iter()
@@ -57,18 +57,18 @@ fn find_idx_files(folder: &Path, originals: &[PublishedFile; 4]) -> Result<Sourc
             folder.display(),
             missing.join(", ")
         ),
-        _ => bail!("{}: {} missing (gzipped or not)", folder.display(), which(&missing)),
+        _ => bail!("{}: {} missing (gzipped or not)", folder.display(), names_with_verb(&missing)),
     }
 }
 
 /// The names, and the verb that agrees with them.
-fn which(names: &[&str]) -> String {
+fn names_with_verb(names: &[&str]) -> String {
     format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
 }
 
 /// Whether a file has this name: gzipped or not, with dots instead of dashes, or with the number that browsers add to
 /// a second download.
-fn is_called(path: &Path, name: &str) -> bool {
+fn has_name(path: &Path, name: &str) -> bool {
     let plain = |name: &str| {
         let lower = name.to_lowercase();
         let shown = lower.trim_end_matches(".gz").replace(['.', '_', ' '], "-");
@@ -144,10 +144,10 @@ mod tests {
             "train-images-idx3-ubyte.gz (2)",
             "TRAIN-IMAGES-IDX3-UBYTE",
         ] {
-            assert!(is_called(Path::new(name), original), "{name}");
+            assert!(has_name(Path::new(name), original), "{name}");
         }
         for name in ["train-labels-idx1-ubyte", "train-images", "train-images-idx3-ubyte.zip"] {
-            assert!(!is_called(Path::new(name), original), "{name}");
+            assert!(!has_name(Path::new(name), original), "{name}");
         }
     }
 }

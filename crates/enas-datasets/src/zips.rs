@@ -48,7 +48,8 @@ fn extract_archive(
 ) -> Result<usize> {
     progress.set_length(archive.len() as u64);
     progress.set_position(0);
-    let (mut written, mut others) = (BTreeSet::new(), 0);
+    let mut written = BTreeSet::new();
+    let mut others = 0;
     for i in 0..archive.len() {
         let entry = archive.by_index(i).with_context(|| format!("cannot read entry {i}"))?;
         let name = entry.name().with_context(|| format!("cannot read the name of entry {i}"))?.into_owned();

@@ -125,7 +125,8 @@ fn tiff(bytes: &[u8]) -> Option<Header> {
         return None;
     }
     // Tag 262, photometric interpretation: 3 is a palette, 5 is CMYK.
-    let (first, photometric) = (long(4)?, 262);
+    let first = long(4)?;
+    let photometric = 262;
     let n = usize::from(word(first)?);
     let entry = |i: usize| first.checked_add(2 + 12 * i);
     let mut header = Header { animated: long(entry(n)?)? != 0, ..Header::default() };

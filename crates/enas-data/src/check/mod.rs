@@ -81,7 +81,7 @@ pub fn check_revised(
         Err(error) => return Ok(Report::refused(&source, refusal(&error))),
     };
     let named = names::findings(&source, &layout);
-    let mut inspected = InspectedDataset::examine(&source, layout, config);
+    let mut inspected = InspectedDataset::inspect_all(&source, layout, config);
     let undivided = inspected.items.clone();
     let report = inspected.report(config, seed, &named);
     let revised = if report.can_start { revise(&report) } else { None };
@@ -119,7 +119,7 @@ struct InspectedDataset<'a> {
 
 impl<'a> InspectedDataset<'a> {
     /// Examines all files in parallel; the result is in the order of the names.
-    fn examine(source: &'a Source, layout: Layout, config: &Config) -> Self {
+    fn inspect_all(source: &'a Source, layout: Layout, config: &Config) -> Self {
         let Layout { classes, items, drawn, splits, .. } = layout;
         let examined: Vec<Inspected> = items
             .par_iter()

@@ -12,13 +12,18 @@ use crate::source::names::kind_of_other;
 pub(super) fn findings(source: &Source, layout: &Layout) -> Vec<Finding> {
     let mut left_out = source.left_out.clone();
     left_out.extend(&layout.left_out);
-    let of_names = [unlabelled(source, layout, &left_out), empty(source), alike(source), no_images(source)];
-    let notes = source.notes.iter().chain(&layout.notes).map(decided);
+    let of_names = [
+        unlabelled_finding(source, layout, &left_out),
+        empty_folders(source),
+        same_but_for_case(source),
+        not_images(source),
+    ];
+    let notes = source.notes.iter().chain(&layout.notes).map(note_finding);
     let of_names = of_names.into_iter().filter(|finding| !finding.cases.is_empty());
-    of_names.chain(set_apart(&left_out)).chain(notes).collect()
+    of_names.chain(left_out_findings(&left_out)).chain(notes).collect()
 }
 
-fn unlabelled(source: &Source, layout: &Layout, left_out: &LeftOut) -> Finding {
+fn unlabelled_finding(source: &Source, layout: &Layout, left_out: &LeftOut) -> Finding {
     let labelled: BTreeSet<usize> = layout.items.iter().map(|item| item.file).collect();
     let companions = left_out.of_reason(LeftOutReason::Companion);
     let is_companion = |name: &str| {
@@ -27,7 +32,7 @@ fn unlabelled(source: &Source, layout: &Layout, left_out: &LeftOut) -> Finding {
     let names = source.files.iter().enumerate().filter(|(i, _)| !labelled.contains(i));
     let inside = names.map(|(_, name)| name.as_str()).filter(|name| !is_companion(name));
     let names: BTreeSet<&str> = inside.chain(left_out.of_reason(LeftOutReason::Beside)).collect();
-    let cases: Vec<Case> = names.into_iter().map(|name| alone(name, "")).collect();
+    let cases: Vec<Case> = names.into_iter().map(|name| single_case(name, "")).collect();
     Finding {
         severity: Severity::Warning,
         kind: FindingKind::Unlabelled,
@@ -38,7 +43,7 @@ fn unlabelled(source: &Source, layout: &Layout, left_out: &LeftOut) -> Finding {
 }
 
 /// Findings for files and folders that are left out for other reasons.
-fn set_apart(left_out: &LeftOut) -> impl Iterator<Item = Finding> {
+fn left_out_findings(left_out: &LeftOut) -> impl Iterator<Item = Finding> {
     left_out.by_reason().filter_map(|(reason, names)| {
         let (severity, kind) = match reason {
             LeftOutReason::Beside
@@ -60,24 +65,25 @@ fn set_apart(left_out: &LeftOut) -> impl Iterator<Item = Finding> {
         let (summary, remedy) = reason.describe(names.len());
         let consequence =
             if remedy.is_empty() { "left out".to_owned() } else { format!("left out: {remedy}") };
-        let cases = names.into_iter().map(|name| alone(name, "")).collect();
+        let cases = names.into_iter().map(|name| single_case(name, "")).collect();
         Some(Finding { severity, kind, summary, consequence, cases })
     })
 }
 
 /// The finding for a decision about the folders.
-fn decided(Note { found, done }: &Note) -> Finding {
+fn note_finding(Note { found, done }: &Note) -> Finding {
     let (summary, consequence) = (found.clone(), done.clone());
     Finding { severity: Severity::Note, kind: FindingKind::Layout, summary, consequence, cases: Vec::new() }
 }
 
 /// The finding for empty folders.
-fn empty(source: &Source) -> Finding {
+fn empty_folders(source: &Source) -> Finding {
     let parent = |name: &str| name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
     let filled: BTreeSet<String> =
         source.files.iter().chain(&source.folders).filter_map(|name| parent(name)).collect();
-    let empty = source.folders.iter().filter(|name| !filled.contains(*name) && name.matches('/').count() < 2);
-    let cases: Vec<Case> = empty.map(|name| alone(name, "")).collect();
+    let empty_folders =
+        source.folders.iter().filter(|name| !filled.contains(*name) && name.matches('/').count() < 2);
+    let cases: Vec<Case> = empty_folders.map(|name| single_case(name, "")).collect();
     Finding {
         severity: Severity::Warning,
         kind: FindingKind::EmptyFolder,
@@ -88,7 +94,7 @@ fn empty(source: &Source) -> Finding {
 }
 
 /// The finding for names that become equal on file systems without upper and lower case.
-fn alike(source: &Source) -> Finding {
+fn same_but_for_case(source: &Source) -> Finding {
     let mut by_lower: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for name in source.folders.iter().chain(&source.files) {
         by_lower.entry(name.to_lowercase()).or_default().push(name.clone());
@@ -113,7 +119,7 @@ fn alike(source: &Source) -> Finding {
     }
 }
 
-fn no_images(source: &Source) -> Finding {
+fn not_images(source: &Source) -> Finding {
     let detail = |i: usize, name: &str| match (kind_of_other(name), source.kind_of_content(i)) {
         (_, Some(kind)) => format!("its content is a {kind} picture: rename it to use it"),
         (Some(LeftOutReason::OtherKind), None) => {
@@ -123,7 +129,7 @@ fn no_images(source: &Source) -> Finding {
         _ => String::new(),
     };
     let cases: Vec<Case> =
-        source.others.iter().enumerate().map(|(i, name)| alone(name, &detail(i, name))).collect();
+        source.others.iter().enumerate().map(|(i, name)| single_case(name, &detail(i, name))).collect();
     Finding {
         severity: Severity::Note,
         kind: FindingKind::NotAnImage,
@@ -133,6 +139,6 @@ fn no_images(source: &Source) -> Finding {
     }
 }
 
-fn alone(name: &str, detail: &str) -> Case {
+fn single_case(name: &str, detail: &str) -> Case {
     Case { paths: vec![name.to_owned()], detail: detail.to_owned() }
 }

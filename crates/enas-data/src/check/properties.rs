@@ -72,7 +72,7 @@ pub(super) fn findings(config: &Config, images: &[(&str, Properties)], white: Wh
         note(
             FindingKind::Deep,
             ["picture has more than 8 bits per sample", "pictures have more than 8 bits per sample"],
-            &format!("kept, scaled to 8 bits{}", of_white(white)),
+            &format!("kept, scaled to 8 bits{}", white_level_hint(white)),
             &|t| t.deep,
         ),
         note(
@@ -116,7 +116,7 @@ pub(super) fn findings(config: &Config, images: &[(&str, Properties)], white: Wh
 }
 
 /// The white levels, and the settings that change them.
-fn of_white(WhiteLevels { integer, float }: WhiteLevels) -> String {
+fn white_level_hint(WhiteLevels { integer, float }: WhiteLevels) -> String {
     let levels = [("white_level", integer), ("float_white_level", float)];
     let said = levels.into_iter().filter_map(|(key, level)| Some(format!("{} (data.{key})", level?)));
     let said: Vec<String> = said.collect();

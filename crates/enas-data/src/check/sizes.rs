@@ -59,15 +59,18 @@ impl Sizes {
         Some(Self {
             distinct: counted.len(),
             common,
-            widths: three(sizes.iter().map(|s| s.0).collect(), usize::cmp)?,
-            heights: three(sizes.iter().map(|s| s.1).collect(), usize::cmp)?,
-            proportions: three(proportions.collect(), f64::total_cmp)?,
+            widths: min_median_max(sizes.iter().map(|s| s.0).collect(), usize::cmp)?,
+            heights: min_median_max(sizes.iter().map(|s| s.1).collect(), usize::cmp)?,
+            proportions: min_median_max(proportions.collect(), f64::total_cmp)?,
         })
     }
 }
 
 /// Minimum, median and maximum.
-fn three<T: Copy>(mut all: Vec<T>, order: impl FnMut(&T, &T) -> std::cmp::Ordering) -> Option<[T; 3]> {
+fn min_median_max<T: Copy>(
+    mut all: Vec<T>,
+    order: impl FnMut(&T, &T) -> std::cmp::Ordering,
+) -> Option<[T; 3]> {
     all.sort_by(order);
     Some([*all.first()?, all[all.len() / 2], *all.last()?])
 }

@@ -27,7 +27,7 @@ pub struct Tile {
 /// [`Error::Lost`] if an image is read from its file and the file has changed.
 pub fn contact_tiles(data: &Dataset, images: usize, variations: usize) -> Result<Vec<Vec<Tile>>, Error> {
     let chosen = one_class_after_another(&data.train, data.classes.len(), images);
-    chosen.into_iter().map(|file| group(data, file, variations)).collect()
+    chosen.into_iter().map(|file| tiles(data, file, variations)).collect()
 }
 
 /// Indices of files: the first of every class, then the second of every class, and so on.
@@ -45,7 +45,7 @@ fn one_class_after_another(split: &Split, classes: usize, wanted: usize) -> Vec<
 }
 
 /// An image and its augmented versions.
-fn group(data: &Dataset, file: usize, variations: usize) -> Result<Vec<Tile>, Error> {
+fn tiles(data: &Dataset, file: usize, variations: usize) -> Result<Vec<Tile>, Error> {
     let split = &data.train;
     let copies = split.copies();
     let original = file * copies + copies - 1;
@@ -59,13 +59,13 @@ fn group(data: &Dataset, file: usize, variations: usize) -> Result<Vec<Tile>, Er
     } else {
         Vec::new()
     };
-    let tile = |pixels: &[u8], original| Tile { image: shown(data, pixels), label: label.clone(), original };
+    let tile = |pixels: &[u8], original| Tile { image: to_rgb(data, pixels), label: label.clone(), original };
     let first = tile(&split.image(original)?, true);
     Ok(std::iter::once(first).chain(varied.iter().map(|pixels| tile(pixels, false))).collect())
 }
 
 /// Pixels `[c, h, w]` as an image.
-fn shown(data: &Dataset, pixels: &[u8]) -> RgbImage {
+fn to_rgb(data: &Dataset, pixels: &[u8]) -> RgbImage {
     let plane = data.height * data.width;
     RgbImage::from_fn(data.width as u32, data.height as u32, |x, y| {
         let at = y as usize * data.width + x as usize;

@@ -106,7 +106,7 @@ impl LoadedImages {
             }
         }
         images.fingerprint.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        warn_of(source, &images.skipped);
+        warn_of_skipped(source, &images.skipped);
         Ok(images)
     }
 
@@ -262,13 +262,14 @@ fn read(source: &Source, file: usize, input: &InputSpec, storage: Storage) -> Lo
 }
 
 /// Logs the skipped files, but only the first of many.
-fn warn_of(source: &Source, skipped: &[Skipped]) {
+fn warn_of_skipped(source: &Source, skipped: &[Skipped]) {
     const SHOWN: usize = 10;
     for Skipped { path, reason } in skipped.iter().take(SHOWN) {
         tracing::warn!("skipped {}: {reason}", source.path.join(path).display());
     }
     if skipped.len() > SHOWN {
-        let (all, more) = (skipped.len(), skipped.len() - SHOWN);
+        let all = skipped.len();
+        let more = all - SHOWN;
         tracing::warn!("skipped {more} more: {all} files in {} could not be used", source.path.display());
     }
 }

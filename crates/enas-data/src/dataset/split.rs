@@ -129,7 +129,7 @@ impl Split {
     /// If `i` is out of range.
     pub fn normalized(&self, i: usize) -> Result<Vec<f32>, Error> {
         let mut out = vec![0.0; self.data.shape.len()];
-        self.plain_into(i, &mut out)?;
+        self.normalized_into(i, &mut out)?;
         Ok(out)
     }
 
@@ -146,7 +146,7 @@ impl Split {
         Ok(out)
     }
 
-    pub(crate) fn plain_into(&self, i: usize, out: &mut [f32]) -> Result<(), Error> {
+    pub(crate) fn normalized_into(&self, i: usize, out: &mut [f32]) -> Result<(), Error> {
         self.data.normalization.apply(&self.image(i)?, out);
         Ok(())
     }
@@ -160,7 +160,7 @@ impl Split {
         out: &mut [f32],
     ) -> Result<(), Error> {
         if !self.data.augment.augments_each_epoch() {
-            return self.plain_into(i, out);
+            return self.normalized_into(i, out);
         }
         let SplitData { augment, shape, normalization, seed, .. } = &*self.data;
         let position = [epoch, i as u64, repeat];

@@ -76,7 +76,7 @@ impl SplitFile {
         seed: Seed,
     ) -> Result<Self, Error> {
         let part = |names: &[String], wanted: Option<usize>, part: Part| match wanted {
-            Some(n) => proportional(names, n, class_of, (part, seed)),
+            Some(n) => proportional(names, n, class_of, part, seed),
             None => Ok(names.to_vec()),
         };
         Ok(Self {
@@ -92,7 +92,8 @@ fn proportional(
     names: &[String],
     n: usize,
     class_of: &BTreeMap<&str, u32>,
-    (part, seed): (Part, Seed),
+    part: Part,
+    seed: Seed,
 ) -> Result<Vec<String>, Error> {
     let refused = |allowed: String| Err(Error::config(&format!("{}_images", part.name()), n, &allowed));
     if n > names.len() {
@@ -100,7 +101,8 @@ fn proportional(
     }
     let mut by_class: BTreeMap<u32, Vec<&String>> = BTreeMap::new();
     names.iter().for_each(|name| by_class.entry(class_of[name.as_str()]).or_default().push(name));
-    let (mut chosen, mut seen) = (Vec::with_capacity(n), 0);
+    let mut chosen = Vec::with_capacity(n);
+    let mut seen = 0;
     for (class, members) in &mut by_class {
         seed.stream("reduced", &[part as u64, u64::from(*class)]).shuffle(members);
         // Running totals, so that the counts of all classes sum to exactly n.

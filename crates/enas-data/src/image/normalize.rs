@@ -56,7 +56,7 @@ impl Normalization {
             let (sum, squares) = images.iter().fold((0, 0), add);
             mean_and_std(sum, squares, (images.len() * plane) as u64)
         };
-        let (mean, std) = (0..channels).map(moments).map(|(m, s)| (m as f32, positive(s as f32))).unzip();
+        let (mean, std) = (0..channels).map(moments).map(|(m, s)| (m as f32, non_zero(s as f32))).unzip();
         Self { mean, std }
     }
 
@@ -72,7 +72,7 @@ impl Normalization {
             means += mean;
             stds += std;
         }
-        Self { mean: vec![(means / n) as f32; channels], std: vec![positive((stds / n) as f32); channels] }
+        Self { mean: vec![(means / n) as f32; channels], std: vec![non_zero((stds / n) as f32); channels] }
     }
 }
 
@@ -100,7 +100,7 @@ fn mean_and_std(sum: u64, squares: u64, n: u64) -> (f64, f64) {
 }
 
 /// Replaces a zero deviation by 1, so that a constant channel is not divided by zero.
-fn positive(std: f32) -> f32 {
+fn non_zero(std: f32) -> f32 {
     if std > 0.0 { std } else { 1.0 }
 }
 

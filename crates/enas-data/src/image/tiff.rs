@@ -52,7 +52,7 @@ pub(crate) fn decode(bytes: &[u8], white: WhiteLevels) -> Result<Decoded, ImageE
     let raster = Raster::read(&mut decoder, color, (width, height))?;
     if palette.is_some() {
         let colours = decoder.get_tag_u16_vec(Tag::ColorMap).map_err(to_image_error)?;
-        let image = coloured(&raster, &colours)?;
+        let image = apply_palette(&raster, &colours)?;
         return Ok(Decoded { image, max_samples: MaxSamples::default(), orientation });
     }
     let (image, max_samples) = raster.scaled(white)?;
@@ -215,21 +215,23 @@ impl Raster {
             return Ok((self.image((0..n).map(byte).collect())?, MaxSamples::of_floats(peak, level)));
         }
         let sample = |i| self.integer(i).expect("all samples are of one type");
-        let most = self.most();
+        let max_value = self.max_value();
         let peak = (0..n).filter(is_colour).map(sample).max().unwrap_or(0);
-        let level = match most {
-            0..=255 => most,
+        let level = match max_value {
+            0..=255 => max_value,
             // No real image uses all 32 bits.
-            _ => white.integer.unwrap_or_else(|| if self.bits > 16 { level_of_integers(peak) } else { most }),
+            _ => white
+                .integer
+                .unwrap_or_else(|| if self.bits > 16 { level_of_integers(peak) } else { max_value }),
         };
-        let byte = |i| integer_to_8_bits(sample(i), if is_colour(&i) { level } else { most });
+        let byte = |i| integer_to_8_bits(sample(i), if is_colour(&i) { level } else { max_value });
         let max_samples =
-            if most > 255 { MaxSamples::of_integers(peak, level) } else { MaxSamples::default() };
+            if max_value > 255 { MaxSamples::of_integers(peak, level) } else { MaxSamples::default() };
         Ok((self.image((0..n).map(byte).collect())?, max_samples))
     }
 
     /// The maximum of the integer type.
-    fn most(&self) -> u32 {
+    fn max_value(&self) -> u32 {
         let is_signed = matches!(
             self.samples,
             DecodingResult::I8(_) | DecodingResult::I16(_) | DecodingResult::I32(_) | DecodingResult::I64(_)
@@ -245,7 +247,7 @@ impl Raster {
 }
 
 /// Colours of palette indices. The palette holds all reds, all greens, then all blues, 16 bits each.
-fn coloured(raster: &Raster, colours: &[u16]) -> Result<DynamicImage, ImageError> {
+fn apply_palette(raster: &Raster, colours: &[u16]) -> Result<DynamicImage, ImageError> {
     let n = colours.len() / 3;
     // Some programs write 8-bit values into the 16 bits.
     let is_narrow = colours.iter().all(|value| *value < 256);

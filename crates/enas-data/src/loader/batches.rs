@@ -152,7 +152,7 @@ impl Split {
         for (&Sample { index, repeat }, image) in samples.iter().zip(images.chunks_exact_mut(size)) {
             match position {
                 Some(BatchPosition { epoch, .. }) => self.augmented_into(index, *epoch, repeat, image)?,
-                None => self.plain_into(index, image)?,
+                None => self.normalized_into(index, image)?,
             }
         }
         let indices: Vec<usize> = samples.iter().map(|sample| sample.index).collect();

@@ -134,7 +134,7 @@ impl LeftOut {
         let line = |(reason, names): (LeftOutReason, Vec<&str>)| {
             let (what, remedy) = reason.describe(names.len());
             let remedy = if remedy.is_empty() { String::new() } else { format!("; {remedy}") };
-            format!("{}: left out {what} ({}){remedy}", root.display(), some(&names))
+            format!("{}: left out {what} ({}){remedy}", root.display(), first_few(&names))
         };
         self.by_reason().map(line).collect()
     }
@@ -156,7 +156,7 @@ impl Note {
 }
 
 /// The first few names.
-pub(crate) fn some(names: &[&str]) -> String {
+pub(crate) fn first_few(names: &[&str]) -> String {
     const SHOWN: usize = 3;
     let more = if names.len() > SHOWN { ", …" } else { "" };
     format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))

@@ -50,7 +50,7 @@ fn open(path: &Path, purpose: Use) -> Result<ZipArchive<BufReader<File>>, Error>
     let refused = |reason: String| Error::ZipRefused { path: path.into(), reason };
     let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|e| match is_cut_off(path) {
         true => Error::ZipIncomplete { path: path.into() },
-        false => broken(path, e),
+        false => zip_error(path, e),
     })?;
     if zip.len() > MAX_ENTRIES {
         return Err(refused(format!("it lists {} entries, at most {MAX_ENTRIES} are read", zip.len())));
@@ -82,8 +82,8 @@ fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>, purpose: Use) -> R
     let mut names = BTreeSet::new();
     let mut absolute = (0, None);
     for index in 0..zip.len() {
-        let entry = zip.by_index_raw(index).map_err(|e| broken(path, e))?;
-        let name = entry.name().map_err(|e| broken(path, e))?.replace('\\', "/");
+        let entry = zip.by_index_raw(index).map_err(|e| zip_error(path, e))?;
+        let name = entry.name().map_err(|e| zip_error(path, e))?.replace('\\', "/");
         if !is_inside(&name, purpose) {
             return refused(format!("the entry {name:?} points outside of the archive"));
         }
@@ -156,7 +156,7 @@ fn is_inside(name: &str, purpose: Use) -> bool {
 }
 
 /// The error for an archive that cannot be read.
-pub(super) fn broken(path: &Path, source: ZipError) -> Error {
+pub(super) fn zip_error(path: &Path, source: ZipError) -> Error {
     match source {
         ZipError::Io(e) if e.kind() == ErrorKind::UnexpectedEof => Error::ZipIncomplete { path: path.into() },
         ZipError::Io(e) => Error::io(path, e),

@@ -10,7 +10,7 @@ use zip::result::ZipResult;
 use super::files::{Content, Source};
 use super::listing::{Listing, SortedListing};
 use super::names::{is_image_name, kind_of_other};
-use super::safe_zip::{broken, open_zip_to_read, plain_name};
+use super::safe_zip::{open_zip_to_read, plain_name, zip_error};
 use super::zip_reader::ZipReader;
 use crate::error::Error;
 use crate::source::left_out::{LeftOutReason, Note};
@@ -18,7 +18,7 @@ use crate::source::left_out::{LeftOutReason, Note};
 pub(super) fn open(path: &Path, classes: &[String]) -> Result<Source, Error> {
     let mut file = File::open(path).map_err(|e| Error::io(path, e))?;
     if !looks_like_zip(path, &mut file) {
-        return Err(Error::NotFolderOrZip { path: path.into(), advice: instead_of(path) });
+        return Err(Error::NotFolderOrZip { path: path.into(), advice: advice_for(path) });
     }
     let (zip, mut listing) = read(path)?;
     listing.leave_out_runs();
@@ -37,7 +37,7 @@ pub(super) fn open_flat(path: &Path) -> Result<Source, Error> {
 
 fn read(path: &Path) -> Result<(ZipArchive<BufReader<File>>, Listing<usize>), Error> {
     let zip = open_zip_to_read(path)?;
-    let listing = list(&zip).map_err(|e| broken(path, e))?;
+    let listing = list(&zip).map_err(|e| zip_error(path, e))?;
     Ok((zip, listing))
 }
 
@@ -76,7 +76,7 @@ fn list(zip: &ZipArchive<BufReader<File>>) -> ZipResult<Listing<usize>> {
 }
 
 /// Advice for a file that is not a data set, as the end of a sentence.
-fn instead_of(path: &Path) -> &'static str {
+fn advice_for(path: &Path) -> &'static str {
     let name = path.to_string_lossy();
     match kind_of_other(&name) {
         Some(LeftOutReason::Archive) => "; unpack it first",

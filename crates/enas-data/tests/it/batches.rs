@@ -212,7 +212,7 @@ fn balanced_epochs_hold_every_class_equally_often() {
 }
 
 #[test]
-fn a_image_that_comes_again_in_an_epoch_is_varied_anew() {
+fn an_image_that_comes_again_in_an_epoch_is_varied_anew() {
     let data = unequal(corrected());
     let batch = data.train.epoch(&EpochPlan::new(0, 44)).unwrap().next().unwrap().unwrap();
     let size = batch.images.len() / 44;

@@ -225,7 +225,7 @@ fn equal_files_are_told_apart_by_what_they_spoil() {
 }
 
 #[test]
-fn a_image_that_was_saved_again_is_found_in_other_splits_and_classes() {
+fn an_image_that_was_saved_again_is_found_in_other_splits_and_classes() {
     let image = |n| waves(n, 40, 40);
     let half = |n| DynamicImage::from(image(n)).resize_exact(20, 20, image::imageops::FilterType::Triangle);
     let jpeg = |n| {

@@ -220,7 +220,7 @@ fn damaged_png_data_is_refused_by_its_checksum() {
 
 /// The route of training and the route of prediction, with every resize rule.
 #[test]
-fn a_image_of_the_data_set_gives_identical_pixels_through_prepare() {
+fn an_image_of_the_data_set_gives_identical_pixels_through_prepare() {
     let bundle = Bundle::new();
     for (i, name) in
         ["colour.png", "exif-6.jpg", "transparent.png", "grey16.png", "cmyk.jpg"].iter().enumerate()

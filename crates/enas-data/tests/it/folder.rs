@@ -165,7 +165,7 @@ fn classes_that_train_lacks_are_listed() {
 }
 
 #[test]
-fn a_split_without_a_image_is_an_error() {
+fn a_split_without_an_image_is_an_error() {
     let bundle = Bundle::new().with("train/a", 5).with("train/b", 5).with("valid/a", 2).folder("test/a");
     let error = message(&bundle);
     assert!(error.contains("the test split of") && error.contains("has no picture"), "{error}");

@@ -118,19 +118,19 @@ fn lost(happen: impl FnOnce(&Path)) -> String {
 }
 
 #[test]
-fn a_image_that_vanishes_is_named() {
+fn an_image_that_vanishes_is_named() {
     let error = lost(|path| fs::remove_file(path).unwrap());
     assert!(error.contains("No such file"), "{error}");
 }
 
 #[test]
-fn a_image_that_changes_is_named_even_if_it_can_be_decoded() {
+fn an_image_that_changes_is_named_even_if_it_can_be_decoded() {
     let error = lost(|path| fs::write(path, png(77, 7)).unwrap());
     assert!(error.contains("not what it was"), "{error}");
 }
 
 #[test]
-fn a_image_that_is_damaged_later_is_named() {
+fn an_image_that_is_damaged_later_is_named() {
     let error = lost(|path| fs::write(path, b"torn").unwrap());
     assert!(error.contains("not what it was"), "{error}");
 }

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_image_of_one_pixel_is_no_trouble() {
+    fn an_image_of_one_pixel_is_no_trouble() {
         let shape = Shape { channels: 1, height: 1, width: 1 };
         let mut values = vec![1.0];
         (0..50).for_each(|i| apply(1.0, shape, &mut values, &mut Seed::new(1).stream("augment", &[i])));

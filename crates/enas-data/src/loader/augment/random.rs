@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_at_full_strength_changes_a_image_and_never_blackens_a_flat_one() {
+    fn every_operation_at_full_strength_changes_an_image_and_never_blackens_a_flat_one() {
         for operation in OPERATIONS.into_iter().filter(|o| *o != Operation::Nothing) {
             let mut pixels = image();
             operation.apply(SHAPE, &mut pixels, 1.0, 1.0);
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_border_is_reflected_where_a_image_is_moved() {
+    fn the_border_is_reflected_where_an_image_is_moved() {
         let shape = Shape { channels: 1, height: 1, width: 5 };
         let config = Config { operations: 0, pad: 2, ..config() };
         let one = |i| {

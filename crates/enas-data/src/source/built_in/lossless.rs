@@ -51,14 +51,16 @@ fn code(coder: &mut impl Coder, images: &mut [u8], side: usize) {
     let mut bits = vec![[EVEN; 256]; 2 * ROUGHNESS];
     for image in images.chunks_exact_mut((side * side).max(1)) {
         for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
-            let (neighbours, at) = (Neighbours::new(image, side, (y, x)), y * side + x);
+            let neighbours = Neighbours::new(image, side, (y, x));
+            let at = y * side + x;
             if coder.code_bit(&mut is_zero[neighbours.background_context(side, (y, x))], image[at] == 0) {
                 image[at] = 0;
                 continue;
             }
             let prediction = neighbours.prediction();
             let difference = zigzag(image[at].wrapping_sub(prediction));
-            let (bits, mut seen) = (&mut bits[neighbours.gradient_context()], 1);
+            let bits = &mut bits[neighbours.gradient_context()];
+            let mut seen = 1;
             for bit in (0..8).rev() {
                 let yes = coder.code_bit(&mut bits[seen], difference >> bit & 1 == 1);
                 seen = 2 * seen + usize::from(yes);

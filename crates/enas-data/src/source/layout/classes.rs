@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::source::left_out::{Note, some};
+use crate::source::left_out::{Note, first_few};
 
 /// A name in the Unicode normal form NFC. Systems write the same name with composed or with decomposed letters.
 pub(super) fn composed(name: &str) -> String {
@@ -44,7 +44,7 @@ impl ClassIndex {
     pub(super) fn note(&self) -> Option<Note> {
         let merged: Vec<&str> = self.merged.iter().map(String::as_str).collect();
         (!merged.is_empty()).then(|| {
-            let found = format!("folders of the same name in two Unicode spellings ({})", some(&merged));
+            let found = format!("folders of the same name in two Unicode spellings ({})", first_few(&merged));
             Note::new(found, "taken as one class")
         })
     }

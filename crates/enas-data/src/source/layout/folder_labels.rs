@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::split_folders::{SplitFolders, split_of_name};
 use crate::source::files::Source;
 use crate::source::item::Part;
-use crate::source::left_out::{LeftOut, LeftOutReason, Note, some};
+use crate::source::left_out::{LeftOut, LeftOutReason, Note, first_few};
 
 /// Class and part of an image.
 pub(super) struct FolderLabel<'a> {
@@ -117,7 +117,7 @@ impl<'a> FolderLabels<'a> {
                 1 => "1 image lies in a folder inside a class folder".to_owned(),
                 n => format!("{n} images lie in folders inside class folders"),
             };
-            Note::new(format!("{what} ({})", some(&folders)), format!("counted for the class{hint}"))
+            Note::new(format!("{what} ({})", first_few(&folders)), format!("counted for the class{hint}"))
         })
     }
 }

@@ -4,7 +4,7 @@ use super::classes::ClassIndex;
 use super::folder_labels::FolderLabel;
 use crate::source::files::Source;
 use crate::source::item::Part;
-use crate::source::left_out::{LeftOutReason, some};
+use crate::source::left_out::{LeftOutReason, first_few};
 use crate::source::names::kind_of_other;
 
 /// The first image of each folder, in brackets.
@@ -14,7 +14,7 @@ pub(super) fn examples_in(source: &Source, folders: &[&str]) -> String {
         source.files.iter().find(is_inside).map(String::as_str)
     };
     let found: Vec<&str> = folders.iter().filter_map(first).collect();
-    if found.is_empty() { String::new() } else { format!(" (they hold {})", some(&found)) }
+    if found.is_empty() { String::new() } else { format!(" (they hold {})", first_few(&found)) }
 }
 
 /// Describes what was found instead of class folders, and what to do.
@@ -22,9 +22,12 @@ pub(super) fn loose_images(source: &Source) -> String {
     let archives: Vec<&str> = of_kind(source, LeftOutReason::Archive);
     let others: Vec<&str> = of_kind(source, LeftOutReason::OtherKind);
     match source.files.len() {
-        0 if !archives.is_empty() => format!("only archives ({}); unpack them first", some(&archives)),
+        0 if !archives.is_empty() => format!("only archives ({}); unpack them first", first_few(&archives)),
         0 if !others.is_empty() => {
-            format!("only files of kinds that are not read ({}); convert them to JPEG or PNG", some(&others))
+            format!(
+                "only files of kinds that are not read ({}); convert them to JPEG or PNG",
+                first_few(&others)
+            )
         }
         0 => {
             "nor any picture; expected train/<class>/, valid/<class>/, test/<class>/ or just <class>/".into()
@@ -71,7 +74,7 @@ pub(super) fn only_unknown<'a>(
 }
 
 /// The message about parts whose images lie in one folder that is not a class: part, its folder, and that one.
-pub(super) fn unlabelled(source: &Source, parts: &[(Part, &str, &str)], reference: &str) -> String {
+pub(super) fn unlabelled_problem(source: &Source, parts: &[(Part, &str, &str)], reference: &str) -> String {
     let holds = |(_, folder, only): &(Part, &str, &str)| format!("{folder}/{only}");
     let found: Vec<String> = parts.iter().map(holds).collect();
     let folders: Vec<&str> = parts.iter().map(|(_, folder, _)| *folder).collect();

@@ -16,7 +16,7 @@ use classes::ClassIndex;
 use folder_labels::{FolderLabel, FolderLabels};
 use folders::{children, problem};
 pub(crate) use messages::labels_beside;
-use messages::{examples_in, loose_images, only_unknown, unlabelled};
+use messages::{examples_in, loose_images, only_unknown, unlabelled_problem};
 pub(crate) use split_folders::SplitFolders;
 use split_folders::{split_of_flat_name, split_of_name};
 
@@ -96,7 +96,7 @@ pub(crate) fn read_known_classes(source: &Source, part: Part, classes: &[String]
         if let Some(folder) = splits.as_ref().and_then(|splits| splits.folder(part))
             && let Some(only) = only_unknown(&folder_labels.labels, part, &known)
         {
-            let problem_is = unlabelled(source, &[(part, folder, only)], "the model");
+            let problem_is = unlabelled_problem(source, &[(part, folder, only)], "the model");
             return Err(problem(source, problem_is));
         }
         return Err(Error::UnknownClasses {
@@ -221,7 +221,7 @@ fn with_splits(source: &Source, top: &[&str], splits: SplitFolders) -> Result<La
             })
             .collect();
         if !unsorted.is_empty() {
-            return Err(problem(source, unlabelled(source, &unsorted, "train")));
+            return Err(problem(source, unlabelled_problem(source, &unsorted, "train")));
         }
         let alike =
             |class: &str| classes.names.iter().find(|known| known.to_lowercase() == class.to_lowercase());
