@@ -4,7 +4,7 @@ use enas_data::{Dataset, Normalization, Part, Split};
 use enas_rng::Seed;
 use enas_search::Model;
 
-use crate::check::{BATCHES, picture_len};
+use crate::check::{BATCHES, image_len};
 
 /// Default number of images: every batch size twice.
 const WANTED: usize = 2 * (BATCHES[0] + BATCHES[1] + BATCHES[2]);
@@ -13,7 +13,7 @@ const LEAST: usize = BATCHES[0] + BATCHES[1];
 
 /// The images of a check.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Pictures {
+pub(crate) struct SampleImages {
     /// `[n, c, h, w]`
     pub(crate) pixels: Vec<u8>,
     /// The number of images.
@@ -24,14 +24,14 @@ pub(crate) struct Pictures {
     pub(crate) problem: Option<String>,
 }
 
-impl Pictures {
+impl SampleImages {
     /// Takes images of the model's test split, then of its validation split, then synthetic ones. They are those of `data`
     /// if it has the size of the model's input; otherwise they are read from where the training had them.
     ///
     /// Their number is `most`, clamped to [`LEAST`] to [`WANTED`].
     pub(crate) fn of(model: &Model, data: Option<&Dataset>, most: Option<usize>) -> Self {
         let wanted = most.map_or(WANTED, |most| most.clamp(LEAST, WANTED));
-        let len = picture_len(model.network());
+        let len = image_len(model.network());
         let (mut pixels, mut problem) = (Vec::new(), None);
         for part in [Part::Test, Part::Valid] {
             let missing = wanted - pixels.len() / len;
@@ -87,8 +87,8 @@ pub(crate) fn synthesize(
     const PATCHES: usize = 4;
     let Normalization { mean, std } = normalization;
     let mut pixels = Vec::with_capacity(n * mean.len() * height * width);
-    for picture in 0..n {
-        let mut stream = Seed::new(0).stream("synthetic picture", &[picture as u64]);
+    for image in 0..n {
+        let mut stream = Seed::new(0).stream("synthetic picture", &[image as u64]);
         for (mean, std) in mean.iter().zip(std) {
             let patches: Vec<f32> = (0..PATCHES * PATCHES).map(|_| stream.normal()).collect();
             for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {

@@ -17,7 +17,7 @@ const SHEET: (usize, usize) = (8, 5);
 
 /// An image of the page. Sizes are in pixels.
 #[derive(Clone, Debug)]
-pub(crate) struct Picture {
+pub(crate) struct EmbeddedImage {
     /// A `data:` URL.
     pub(crate) source: String,
     pub(crate) width: u32,
@@ -34,7 +34,7 @@ pub(crate) fn thumbnail(
     split: &Split,
     i: usize,
     [channels, height, width]: [usize; 3],
-) -> enas_search::Result<Picture> {
+) -> enas_search::Result<EmbeddedImage> {
     let pixels = split.image(i)?;
     let plane = height * width;
     let at = |x: u32, y: u32| {
@@ -42,8 +42,8 @@ pub(crate) fn thumbnail(
         // Grey images have one channel, which is used for red, green and blue.
         image::Rgb([0, 1, 2].map(|c| pixels[c.min(channels - 1) * plane + offset]))
     };
-    let picture = RgbImage::from_fn(width as u32, height as u32, at);
-    Ok(reduced(&picture, THUMB))
+    let rgb = RgbImage::from_fn(width as u32, height as u32, at);
+    Ok(reduced(&rgb, THUMB))
 }
 
 /// A training image and its augmented variants.
@@ -51,8 +51,8 @@ pub(crate) fn thumbnail(
 pub(crate) struct Views {
     /// The name of its class.
     pub(crate) label: String,
-    pub(crate) original: Picture,
-    pub(crate) variations: Vec<Picture>,
+    pub(crate) original: EmbeddedImage,
+    pub(crate) variations: Vec<EmbeddedImage>,
 }
 
 /// Training images with their augmented variants, scaled down until they take at most [`SHEET_BYTES`].
@@ -82,27 +82,27 @@ fn seen(tiles: &[Tile], longest: u32) -> Option<Views> {
 
 impl Views {
     fn bytes(&self) -> usize {
-        std::iter::once(&self.original).chain(&self.variations).map(|picture| picture.source.len()).sum()
+        std::iter::once(&self.original).chain(&self.variations).map(|image| image.source.len()).sum()
     }
 }
 
 /// The image, scaled down if a side is longer than `most` pixels.
-fn reduced(picture: &RgbImage, most: u32) -> Picture {
-    let longest = picture.width().max(picture.height());
+fn reduced(image: &RgbImage, most: u32) -> EmbeddedImage {
+    let longest = image.width().max(image.height());
     if longest <= most {
-        return embedded(picture);
+        return embedded(image);
     }
     let fit = |side: u32| (side * most / longest).max(1);
-    embedded(&resize(picture, fit(picture.width()), fit(picture.height()), FilterType::Triangle))
+    embedded(&resize(image, fit(image.width()), fit(image.height()), FilterType::Triangle))
 }
 
-fn embedded(image: &RgbImage) -> Picture {
+fn embedded(image: &RgbImage) -> EmbeddedImage {
     let mut png = Vec::new();
     image
         .write_with_encoder(PngEncoder::new(&mut png))
         .expect("memory can be written, and PNG holds any RGB picture");
     let source = format!("data:image/png;base64,{}", base64(&png));
-    Picture { source, width: image.width(), height: image.height() }
+    EmbeddedImage { source, width: image.width(), height: image.height() }
 }
 
 /// Base64 with padding (RFC 4648).
@@ -132,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn a_grey_picture_becomes_a_png_of_its_own_pixels() {
+    fn a_grey_image_becomes_a_png_of_its_own_pixels() {
         let data = enas_data::digits().unwrap();
-        let picture = thumbnail(&data.test, 3, [1, 8, 8]).unwrap();
-        assert_eq!((picture.width, picture.height), (8, 8));
+        let image = thumbnail(&data.test, 3, [1, 8, 8]).unwrap();
+        assert_eq!((image.width, image.height), (8, 8));
         let views = views(&data).unwrap();
         assert_eq!(views.len(), 8);
         assert!(
