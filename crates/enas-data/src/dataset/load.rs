@@ -20,8 +20,10 @@ use crate::error::Error;
 use crate::image::normalize::Normalization;
 use crate::image::prepare::InputSpec;
 use crate::loader::augment;
+use crate::source::files::Source;
 use crate::source::item::Part;
-use crate::source::{layout, open};
+use crate::source::layout::{self, Layout};
+use crate::source::open;
 
 /// How [`load`] splits and stores the images.
 #[derive(Clone, Copy, Debug)]
@@ -48,29 +50,21 @@ impl LoadOptions<'_> {
 /// An [`Error`] whose message says what was found where, and what to do; [`Error::StoredSplit`] if classes differ
 /// from those of a given split, or its images are missing.
 pub fn load(config: &Config, options: &LoadOptions<'_>) -> Result<Dataset, Error> {
-    let LoadOptions { seed, split: stored, storage } = *options;
+    let LoadOptions { seed, storage, .. } = *options;
     config.check()?;
     let source = open(&config.path, &[])?;
-    let layout = layout::read(&source)?;
+    let mut layout = layout::read(&source)?;
     warn_of_left_out(&source, &layout);
     checks::class_count(&source, &layout)?;
 
+    let items = std::mem::take(&mut layout.items);
     let reading = ReadOptions { strict: config.strict, storage };
-    let mut images = LoadedImages::read(&source, layout.items, &config.input(), reading)?;
+    let mut images = LoadedImages::read(&source, items, &config.input(), reading)?;
     images.estimate_white_levels(&source)?;
-    let input = images.input;
-    let classes = layout.classes;
-    checks::classes_can_be_learnt(&source, &layout.splits, &classes, images.readability())?;
-    match stored {
-        Some(stored) => images.restore(&source, &classes, stored)?,
-        None => assign_splits(&mut images.items, classes.len(), layout.drawn, config.fractions(), seed),
-    }
-    checks::parts(&source, &layout.splits, layout.drawn, images.readability())?;
-    for (part, lacking) in checks::lacking(&classes, &images.items) {
-        tracing::warn!("the {} split has no picture of {}", part.name(), lacking.join(", "));
-    }
-    let warnings = data_warnings(&source.files, &classes, &images.items, &images.hashes);
+    divide(&source, &layout, &mut images, config, options)?;
+    let warnings = data_warnings(&source.files, &layout.classes, &images.items, &images.hashes);
 
+    let input = images.input;
     let options = SplitOptions { input: &input, sampling: config.sampling, augment: &config.augment, seed };
     let builder = SplitBuilder::new(source, images, options, storage);
     let [train, valid, test] = Part::ALL.map(|part| builder.collect(part));
@@ -84,7 +78,7 @@ pub fn load(config: &Config, options: &LoadOptions<'_>) -> Result<Dataset, Error
     let test_normalization = of_own(&test)?;
     Ok(Dataset {
         name: name_of(&config.path),
-        classes,
+        classes: layout.classes,
         channels: input.channels,
         height: input.height,
         width: input.width,
@@ -99,6 +93,30 @@ pub fn load(config: &Config, options: &LoadOptions<'_>) -> Result<Dataset, Error
         normalization,
         white: input.white,
     })
+}
+
+/// Divides the images into splits: those of the options, those that the folders give, or random ones.
+///
+/// # Errors
+/// If a class has no training image, or a split has no image.
+fn divide(
+    source: &Source,
+    layout: &Layout,
+    images: &mut LoadedImages,
+    config: &Config,
+    options: &LoadOptions<'_>,
+) -> Result<(), Error> {
+    let Layout { classes, drawn, splits, .. } = layout;
+    checks::classes_can_be_learnt(source, splits, classes, images.readability())?;
+    match options.split {
+        Some(stored) => images.restore(source, classes, stored)?,
+        None => assign_splits(&mut images.items, classes.len(), drawn, config.fractions(), options.seed),
+    }
+    checks::parts(source, splits, drawn, images.readability())?;
+    for (part, lacking) in checks::lacking(classes, &images.items) {
+        tracing::warn!("the {} split has no picture of {}", part.name(), lacking.join(", "));
+    }
+    Ok(())
 }
 
 /// The image files at `path` as they are now, without decoding them; for comparison with the

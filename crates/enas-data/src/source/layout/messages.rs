@@ -73,13 +73,22 @@ pub(super) fn only_unknown<'a>(
     (known.names.len() > 1 && !is_class && folders.all(|other| other == first)).then_some(first)
 }
 
-/// The message about parts whose images lie in one folder that is not a class: part, its folder, and that one.
-pub(super) fn unlabelled_problem(source: &Source, parts: &[(Part, &str, &str)], reference: &str) -> String {
-    let holds = |(_, folder, only): &(Part, &str, &str)| format!("{folder}/{only}");
-    let found: Vec<String> = parts.iter().map(holds).collect();
-    let folders: Vec<&str> = parts.iter().map(|(_, folder, _)| *folder).collect();
-    let names: Vec<&str> = parts.iter().map(|(part, ..)| part.name()).collect();
-    let (hold, split) = match parts.len() {
+/// A split whose images lie in one folder that is not a class.
+pub(super) struct UnlabelledSplit<'a> {
+    pub(super) part: Part,
+    /// The folder of the split.
+    pub(super) folder: &'a str,
+    /// The only folder in it with images.
+    pub(super) only: &'a str,
+}
+
+/// The message about splits whose images lie in one folder that is not a class.
+pub(super) fn unlabelled_problem(source: &Source, splits: &[UnlabelledSplit<'_>], reference: &str) -> String {
+    let holds = |split: &UnlabelledSplit<'_>| format!("{}/{}", split.folder, split.only);
+    let found: Vec<String> = splits.iter().map(holds).collect();
+    let folders: Vec<&str> = splits.iter().map(|split| split.folder).collect();
+    let names: Vec<&str> = splits.iter().map(|split| split.part.name()).collect();
+    let (hold, split) = match splits.len() {
         1 => ("holds the only pictures of its split, and its name is not a class", "split is"),
         _ => ("hold the only pictures of their splits, and their names are not classes", "splits are"),
     };

@@ -16,7 +16,7 @@ use classes::ClassIndex;
 use folder_labels::{FolderLabel, FolderLabels};
 use folders::{children, problem};
 pub(crate) use messages::labels_beside;
-use messages::{examples_in, loose_images, only_unknown, unlabelled_problem};
+use messages::{UnlabelledSplit, examples_in, loose_images, only_unknown, unlabelled_problem};
 pub(crate) use split_folders::SplitFolders;
 use split_folders::{split_of_flat_name, split_of_name};
 
@@ -96,8 +96,8 @@ pub(crate) fn read_known_classes(source: &Source, part: Part, classes: &[String]
         if let Some(folder) = splits.as_ref().and_then(|splits| splits.folder(part))
             && let Some(only) = only_unknown(&folder_labels.labels, part, &known)
         {
-            let problem_is = unlabelled_problem(source, &[(part, folder, only)], "the model");
-            return Err(problem(source, problem_is));
+            let unlabelled = [UnlabelledSplit { part, folder, only }];
+            return Err(problem(source, unlabelled_problem(source, &unlabelled, "the model")));
         }
         return Err(Error::UnknownClasses {
             split: if splits.is_some() { part.name().into() } else { "the folder".into() },
@@ -214,28 +214,22 @@ fn with_splits(source: &Source, top: &[&str], splits: SplitFolders) -> Result<La
         }
     }
     if let Some(&(part, _)) = unknown.first() {
-        let unsorted: Vec<(Part, &str, &str)> = Part::ALL
+        let unlabelled: Vec<UnlabelledSplit<'_>> = Part::ALL
             .into_iter()
             .filter_map(|part| {
-                Some((part, splits.folder(part)?, only_unknown(&folder_labels.labels, part, &classes)?))
+                let folder = splits.folder(part)?;
+                Some(UnlabelledSplit {
+                    part,
+                    folder,
+                    only: only_unknown(&folder_labels.labels, part, &classes)?,
+                })
             })
             .collect();
-        if !unsorted.is_empty() {
-            return Err(problem(source, unlabelled_problem(source, &unsorted, "train")));
+        if !unlabelled.is_empty() {
+            return Err(problem(source, unlabelled_problem(source, &unlabelled, "train")));
         }
-        let alike =
-            |class: &str| classes.names.iter().find(|known| known.to_lowercase() == class.to_lowercase());
-        let named = |class: &str| match alike(class) {
-            Some(known) => format!("{class} (train has {known}: rename one of them)"),
-            None => class.to_owned(),
-        };
-        let names = unknown.iter().filter(|(p, _)| *p == part).map(|(_, class)| named(class));
-        return Err(Error::UnknownClasses {
-            split: part.map_or("the folder", Part::name).into(),
-            reference: "train",
-            path: source.path.clone(),
-            classes: names.collect(),
-        });
+        let names = unknown.iter().filter(|(p, _)| *p == part).map(|(_, class)| *class);
+        return Err(unknown_classes(source, part, names, &classes));
     }
     let notes = [note_of_drawn(&splits), folder_labels.note_of_deep(source), classes.note()];
     Ok(Layout {
@@ -246,6 +240,26 @@ fn with_splits(source: &Source, top: &[&str], splits: SplitFolders) -> Result<La
         splits,
         notes: notes.into_iter().flatten().collect(),
     })
+}
+
+/// The error for classes that the training split lacks, each with its spelling there.
+fn unknown_classes<'a>(
+    source: &Source,
+    part: Option<Part>,
+    names: impl Iterator<Item = &'a str>,
+    known: &ClassIndex,
+) -> Error {
+    let alike = |class: &str| known.names.iter().find(|known| known.to_lowercase() == class.to_lowercase());
+    let named = |class: &str| match alike(class) {
+        Some(known) => format!("{class} (train has {known}: rename one of them)"),
+        None => class.to_owned(),
+    };
+    Error::UnknownClasses {
+        split: part.map_or("the folder", Part::name).into(),
+        reference: "train",
+        path: source.path.clone(),
+        classes: names.map(named).collect(),
+    }
 }
 
 /// Adds the folders next to the split folders, even if they contain no image.
