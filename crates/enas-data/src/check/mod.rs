@@ -34,6 +34,7 @@ use crate::source::layout::{self, Layout, SplitFolders};
 use crate::source::open;
 use inspect::{ImageInfo, Inspected, inspect};
 use simhash::SimHash;
+use sizes::NamedSize;
 
 /// Checks the data set that `config` describes, with the splits of a run with this seed.
 ///
@@ -111,7 +112,7 @@ struct InspectedDataset<'a> {
     /// Usable images by name, with their properties.
     items: Vec<Item>,
     hashes: Vec<[u8; 32]>,
-    info: Vec<ImageInfo>,
+    infos: Vec<ImageInfo>,
     /// Unusable images, with the reasons.
     unusable: Vec<Item>,
     skipped: Vec<Skipped>,
@@ -132,7 +133,7 @@ impl<'a> InspectedDataset<'a> {
             splits,
             items: Vec::new(),
             hashes: Vec::new(),
-            info: Vec::new(),
+            infos: Vec::new(),
             unusable: Vec::new(),
             skipped: Vec::new(),
         };
@@ -141,7 +142,7 @@ impl<'a> InspectedDataset<'a> {
                 Ok(info) => {
                     inspected.items.push(item);
                     inspected.hashes.push(sha256);
-                    inspected.info.push(info);
+                    inspected.infos.push(info);
                 }
                 Err(reason) => {
                     let path = source.files[item.file].clone();
@@ -164,9 +165,12 @@ impl<'a> InspectedDataset<'a> {
                 !matches!(finding.kind, FindingKind::MissingClass | FindingKind::SmallSplit)
             });
         }
-        let sizes = Sizes::of(&self.info.iter().map(|l| (l.width, l.height)).collect::<Vec<_>>());
+        let sizes = Sizes::of(&self.infos.iter().map(|l| (l.width, l.height)).collect::<Vec<_>>());
         if let Some(sizes) = &sizes {
-            let sized: Vec<_> = self.named().map(|(name, l)| (name, l.width, l.height)).collect();
+            let sized: Vec<NamedSize<'_>> = self
+                .named()
+                .map(|(name, info)| NamedSize { name, width: info.width, height: info.height })
+                .collect();
             findings.extend(sizes::findings(config, sizes, &sized));
         }
         findings.sort_by_key(|finding| (finding.severity, finding.kind));
@@ -175,7 +179,7 @@ impl<'a> InspectedDataset<'a> {
             can_start: findings.iter().all(|finding| finding.severity != Severity::Error),
             files: self.items.len() + self.unusable.len(),
             usable: self.items.len(),
-            coloured: self.info.iter().filter(|info| info.coloured).count(),
+            coloured: self.infos.iter().filter(|info| info.coloured).count(),
             drawn: self.drawn.to_vec(),
             classes: class_balance::counts(&self.classes, &self.items),
             sizes,
@@ -199,14 +203,14 @@ impl<'a> InspectedDataset<'a> {
 
     /// Name and properties of every usable image.
     fn named(&self) -> impl Iterator<Item = (&str, &ImageInfo)> {
-        self.items.iter().map(|item| self.source.files[item.file].as_str()).zip(&self.info)
+        self.items.iter().map(|item| self.source.files[item.file].as_str()).zip(&self.infos)
     }
 
     fn findings(&self, config: &Config) -> Vec<Finding> {
         let mut findings: Vec<Finding> = properties::unreadable(config, &self.skipped).into_iter().collect();
         let properties: Vec<_> = self.named().map(|(name, info)| (name, info.properties)).collect();
         let max_samples = self
-            .info
+            .infos
             .iter()
             .fold(MaxSamples::default(), |max_samples, info| max_samples.with(info.max_samples));
         findings.extend(properties::findings(
@@ -217,7 +221,7 @@ impl<'a> InspectedDataset<'a> {
 
         let names = ImageNames { files: &self.source.files, classes: &self.classes, items: &self.items };
         let exact_duplicates = duplicates::exact_duplicates(self.hashes.iter().copied());
-        let simhashes: Vec<&SimHash> = self.info.iter().map(|info| &info.simhash).collect();
+        let simhashes: Vec<&SimHash> = self.infos.iter().map(|info| &info.simhash).collect();
         let near_duplicates = near_duplicates::near_duplicates(&simhashes, &exact_duplicates);
         findings.extend(duplicates::findings(names, &exact_duplicates, true));
         findings.extend(duplicates::findings(names, &near_duplicates, false));

@@ -75,74 +75,84 @@ fn min_median_max<T: Copy>(
     Some([*all.first()?, all[all.len() / 2], *all.last()?])
 }
 
-/// Findings about the sizes. `images` holds name, width and height of every image.
-pub(super) fn findings(config: &Config, sizes: &Sizes, images: &[(&str, usize, usize)]) -> Vec<Finding> {
+/// The size of an image in pixels.
+pub(super) struct NamedSize<'a> {
+    pub(super) name: &'a str,
+    pub(super) width: usize,
+    pub(super) height: usize,
+}
+
+/// Findings about the sizes of all images.
+pub(super) fn findings(config: &Config, sizes: &Sizes, images: &[NamedSize<'_>]) -> Vec<Finding> {
     let input = config.image_size;
-    let cases = |wanted: &dyn Fn(usize, usize) -> bool| -> Vec<Case> {
-        let case = |&(name, w, h): &(&str, usize, usize)| Case {
-            paths: vec![name.into()],
-            detail: format!("{w} x {h}"),
-        };
-        images.iter().filter(|(_, w, h)| wanted(*w, *h)).map(case).collect()
+    let all = [small(input, images), large(input, images), mixed_sizes(input, sizes)];
+    all.into_iter().flatten().chain(mixed_proportions(config.resize, sizes, images)).collect()
+}
+
+fn note(kind: FindingKind, summary: String, consequence: &str, cases: Vec<Case>) -> Finding {
+    Finding { severity: Severity::Note, kind, summary, consequence: consequence.into(), cases }
+}
+
+/// The images for which `wanted` holds, with their sizes.
+fn cases(images: &[NamedSize<'_>], wanted: impl Fn(usize, usize) -> bool) -> Vec<Case> {
+    let case = |image: &NamedSize<'_>| Case {
+        paths: vec![image.name.into()],
+        detail: format!("{} x {}", image.width, image.height),
     };
-    let small = cases(&|w, h| w * SMALL <= input && h * SMALL <= input);
-    let large = cases(&|w, h| w >= input * LARGE && h >= input * LARGE);
-    let mut findings = Vec::new();
-    let mut add = |kind, summary: String, consequence: String, cases| {
-        findings.push(Finding { severity: Severity::Note, kind, summary, consequence, cases });
+    images.iter().filter(|image| wanted(image.width, image.height)).map(case).collect()
+}
+
+fn small(input: usize, images: &[NamedSize<'_>]) -> Option<Finding> {
+    let cases = cases(images, |w, h| w * SMALL <= input && h * SMALL <= input);
+    let n = count(cases.len(), "picture has", "pictures have");
+    let summary = format!("{n} at most half the side of the network's input of {input} x {input}");
+    let consequence = "enlarged, which adds work and no detail: a smaller data.image_size may do as well";
+    (!cases.is_empty()).then(|| note(FindingKind::Small, summary, consequence, cases))
+}
+
+fn large(input: usize, images: &[NamedSize<'_>]) -> Option<Finding> {
+    let cases = cases(images, |w, h| w >= input * LARGE && h >= input * LARGE);
+    let n = count(cases.len(), "picture has", "pictures have");
+    let summary = format!("{n} at least {LARGE} times the side of the network's input of {input} x {input}");
+    let consequence = "shrunk, so fine detail is lost and decoding takes most of the loading time: a larger \
+                       data.image_size keeps more";
+    (!cases.is_empty()).then(|| note(FindingKind::Large, summary, consequence, cases))
+}
+
+fn mixed_sizes(input: usize, sizes: &Sizes) -> Option<Finding> {
+    let [narrowest, _, widest] = sizes.widths;
+    let [lowest, _, highest] = sizes.heights;
+    let case = |size: &SizeCount| Case {
+        paths: Vec::new(),
+        detail: format!("{} x {}: {}", size.width, size.height, count(size.count, "picture", "pictures")),
     };
-    if !small.is_empty() {
-        let n = count(small.len(), "picture has", "pictures have");
-        add(
-            FindingKind::Small,
-            format!("{n} at most half the side of the network's input of {input} x {input}"),
-            "enlarged, which adds work and no detail: a smaller data.image_size may do as well".into(),
-            small,
-        );
-    }
-    if !large.is_empty() {
-        let n = count(large.len(), "picture has", "pictures have");
-        add(
-            FindingKind::Large,
-            format!("{n} at least {LARGE} times the side of the network's input of {input} x {input}"),
-            "shrunk, so fine detail is lost and decoding takes most of the loading time: a larger data.image_size keeps \
-             more"
-                .into(),
-            large,
-        );
-    }
-    if sizes.distinct > 1 {
-        let ([w0, _, w1], [h0, _, h1]) = (sizes.widths, sizes.heights);
-        let consequence = format!("all are brought to {input} x {input}");
-        let listed = sizes.common.iter().map(|s| Case {
-            paths: Vec::new(),
-            detail: format!("{} x {}: {}", s.width, s.height, count(s.count, "picture", "pictures")),
-        });
-        let range = format!("{} sizes, {w0} to {w1} pixels wide and {h0} to {h1} high", sizes.distinct);
-        add(FindingKind::MixedSizes, range, consequence, listed.collect());
-    }
+    let summary = format!(
+        "{} sizes, {narrowest} to {widest} pixels wide and {lowest} to {highest} high",
+        sizes.distinct
+    );
+    let consequence = format!("all are brought to {input} x {input}");
+    let cases = sizes.common.iter().map(case).collect();
+    (sizes.distinct > 1).then(|| note(FindingKind::MixedSizes, summary, &consequence, cases))
+}
+
+fn mixed_proportions(resize: Resize, sizes: &Sizes, images: &[NamedSize<'_>]) -> Option<Finding> {
     let [least, _, most] = sizes.proportions;
-    if most > least * ALIKE {
-        let consequence = match config.resize {
-            Resize::Stretch => {
-                "stretched to squares, so shapes are distorted: data.resize = \"pad\" keeps them"
-            }
-            Resize::Pad => "kept in proportion between black bars (data.resize = \"pad\")",
-            Resize::Crop => {
-                "cut to the square in the middle (data.resize = \"crop\"): what lies outside is not seen"
-            }
-        };
-        let range = format!("proportions of width to height from {least:.2} to {most:.2}");
-        add(FindingKind::MixedProportions, range, consequence.into(), proportions(images));
-    }
-    findings
+    let consequence = match resize {
+        Resize::Stretch => "stretched to squares, so shapes are distorted: data.resize = \"pad\" keeps them",
+        Resize::Pad => "kept in proportion between black bars (data.resize = \"pad\")",
+        Resize::Crop => {
+            "cut to the square in the middle (data.resize = \"crop\"): what lies outside is not seen"
+        }
+    };
+    let summary = format!("proportions of width to height from {least:.2} to {most:.2}");
+    (most > least * ALIKE)
+        .then(|| note(FindingKind::MixedProportions, summary, consequence, proportions(images)))
 }
 
 /// The number of upright, square and wide images.
-fn proportions(images: &[(&str, usize, usize)]) -> Vec<Case> {
-    let ratio = |w: usize, h: usize| w as f64 / h as f64;
+fn proportions(images: &[NamedSize<'_>]) -> Vec<Case> {
     let counted = |name: &str, wanted: &dyn Fn(f64) -> bool| {
-        let n = images.iter().filter(|(_, w, h)| wanted(ratio(*w, *h))).count();
+        let n = images.iter().filter(|image| wanted(image.width as f64 / image.height as f64)).count();
         Case { paths: Vec::new(), detail: format!("{name}: {}", count(n, "picture", "pictures")) }
     };
     vec![
