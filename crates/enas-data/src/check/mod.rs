@@ -1,9 +1,9 @@
 //! The data check: examines every file of a data set before training, and reports problems and what the program will
 //! do about them.
 //!
-//! [`check_dataset`] decodes every image once, in parallel, and keeps some hundred bytes of each: a SHA-256 digest, a small
-//! copy and a SimHash. Problems that loading itself notices, from digests it computes anyway, are in
-//! [`crate::Dataset::concerns`].
+//! [`check_dataset`] decodes every image once, in parallel, and keeps some hundred bytes of each: a SHA-256 digest, a
+//! small copy and a SimHash. Problems that loading itself notices, from digests it computes anyway, are in
+//! [`crate::Dataset::warnings`].
 
 mod classes;
 mod header;

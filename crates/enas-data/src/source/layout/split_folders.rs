@@ -71,8 +71,8 @@ pub(crate) fn split_of_name(name: &str) -> Option<(Part, String)> {
     Some((part?, rest.join("-")))
 }
 
-/// [`split_of_name`] for a folder without class folders: also with numbers and words in one, as in `test1`, `train2017` and
-/// `TrainImages`.
+/// [`split_of_name`] for a folder without class folders: also with numbers and words in one, as in `test1`, `train2017`
+/// and `TrainImages`.
 pub(super) fn split_of_flat_name(name: &str) -> Option<(Part, String)> {
     let mut words = String::new();
     let mut last = ' ';
