@@ -68,11 +68,11 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn idx() {
-    let pictures = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 2][..], &[7; 12]].concat();
+    let images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 2][..], &[7; 12]].concat();
     let labels = [0, 0, 8, 1, 0, 0, 0, 2, 5, 9];
     for (name, rank, bytes) in [
-        ("pictures", 3, pictures.clone()),
-        ("pictures-gz", 3, gzip(&pictures)),
+        ("pictures", 3, images.clone()),
+        ("pictures-gz", 3, gzip(&images)),
         ("labels", 1, labels.to_vec()),
         ("labels-gz", 1, gzip(&labels)),
     ] {
@@ -144,9 +144,9 @@ fn python3() -> Vec<u8> {
 
 fn png(shade: u8) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    let picture =
+    let image =
         image::GrayImage::from_fn(3, 2, |x, y| image::Luma([shade.wrapping_mul((x + 3 * y) as u8)]));
-    picture.write_to(&mut bytes, image::ImageFormat::Png).expect("memory can be written");
+    image.write_to(&mut bytes, image::ImageFormat::Png).expect("memory can be written");
     bytes.into_inner()
 }
 
@@ -195,7 +195,8 @@ fn models() {
     ];
     let layers = settings.iter().fold(ConfigBuilder::preset("quick"), |layers, setting| layers.set(*setting));
     let config: TrainConfig = layers.load().expect("the settings are valid");
-    let data = enas_data::load(&config.data, config.run.seed()).expect("the digits are built in");
+    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))
+        .expect("the digits are built in");
     let folder = tempfile::tempdir().expect("temporary files can be made");
     let arc: Arc = TINY_ARC.parse().expect("a valid arc");
     let dir: PathBuf = folder.path().join("run");

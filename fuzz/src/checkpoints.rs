@@ -65,7 +65,8 @@ impl Subject {
     fn new() -> Self {
         let layers = SETTINGS.iter().fold(ConfigBuilder::preset("quick"), |layers, setting| layers.set(*setting));
         let config: SearchConfig = layers.load().expect("the settings are valid");
-        let data = enas_data::load(&config.data, config.run.seed()).expect("the digits are built in");
+        let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))
+            .expect("the digits are built in");
         let dir = place::folder().join("run");
         let mut run = Run::for_search(Some(&dir), &config, &data).expect("temporary files can be made");
         let stopped = enas_search::search(&config, &data, &mut run, &mut OneStep);

@@ -5,7 +5,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use enas_datasets::formats::{Form, read_cifar10};
+use enas_datasets::formats::{CifarFormat, read_cifar10};
 
 use crate::place;
 
@@ -20,7 +20,7 @@ pub fn cifar(data: &[u8]) {
         _ => gzip(&tar(rest, ".bin")),
     };
     let path = place::file("cifar.tar.gz", &archive);
-    for form in [Form::Binary, Form::Python] {
+    for form in [CifarFormat::Binary, CifarFormat::Python] {
         let Ok(parts) = read_cifar10(&path, form) else { continue };
         for part in [parts.train, parts.test] {
             assert_eq!(part.pixels.len(), part.labels.len() * 3072);

@@ -15,9 +15,9 @@ pub fn idx(data: &[u8]) {
     if rank == 3 && idx.dims[0] <= 1000 {
         let labels = [&[0, 0, 8, 1], &(idx.dims[0] as u32).to_be_bytes()[..], &vec![9; idx.dims[0]]].concat();
         let labels = read_idx(&place::file("labels", &labels), 1).expect("it is whole");
-        if let Ok(pictures) = label_idx(idx, labels, "images", "labels") {
-            let last = pictures.labels.len() - 1;
-            pictures.png(last).expect("pixels are there for every label");
+        if let Ok(images) = label_idx(idx, labels, "images", "labels") {
+            let last = images.labels.len() - 1;
+            images.png(last).expect("pixels are there for every label");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Image files of all formats, as input of the loader and of the data check.
 
-use enas_data::{Config, Filter, InputSpec, Resize, WhiteLevels, doctor, prepare};
+use enas_data::{Config, Filter, InputSpec, Resize, WhiteLevels, check, prepare};
 use enas_rng::Seed;
 
 use crate::place;
@@ -24,6 +24,6 @@ pub fn pictures(data: &[u8]) {
     place::file("set/a/picture.png", data);
     place::file("set/b/picture.png", data);
     let config = Config { path: place::folder().join("set"), image_size: 4, ..Config::default() };
-    let report = doctor::check(&config, Seed::new(1)).expect("the folder is there");
+    let report = check::check_dataset(&config, Seed::new(1)).expect("the folder is there");
     assert_eq!(report.files, 2);
 }

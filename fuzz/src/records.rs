@@ -30,7 +30,7 @@ pub fn records(data: &[u8]) {
         let _ = record.best_arc();
         let _ = record.config::<SearchConfig>();
         let _ = record.config::<TrainConfig>();
-        let loaded = record.split().ok().and_then(|_| record.load_data(pictures(), Seed::new(1)).ok());
+        let loaded = record.split().ok().and_then(|_| record.load_data(images(), Seed::new(1)).ok());
         assert!(loaded.is_none_or(|data| !data.train.is_empty()));
         let run = Run::resume(&dir).expect("its manifest reads");
         let _ = run.classes();
@@ -41,7 +41,7 @@ pub fn records(data: &[u8]) {
 }
 
 /// A small data set that may match a stored split.
-fn pictures() -> &'static Config {
+fn images() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
     CONFIG.get_or_init(|| {
         for (i, name) in ["0/a.png", "0/c.png", "1/b.png"].into_iter().enumerate() {

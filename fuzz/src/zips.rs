@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use enas_data::{Config, doctor};
+use enas_data::{Config, check};
 use enas_datasets::formats::unpack_zips;
 use enas_rng::Seed;
 
@@ -15,10 +15,10 @@ use crate::place;
 pub fn zips(data: &[u8]) {
     let archive = place::file("box/train.zip", data);
     let config = Config { path: archive.clone(), image_size: 4, ..Config::default() };
-    if let Ok(data) = enas_data::load(&config, Seed::new(1)) {
+    if let Ok(data) = enas_data::load(&config, &enas_data::LoadOptions::new(Seed::new(1))) {
         assert!(!data.train.is_empty());
     }
-    let _ = doctor::check(&config, Seed::new(1));
+    let _ = check::check_dataset(&config, Seed::new(1));
 
     let out = place::folder().join("box/out");
     let archives = [archive, PathBuf::from("/nowhere/valid.zip"), PathBuf::from("/nowhere/test.zip")];

@@ -8,7 +8,7 @@ use enas_data::Seed;
 use enas_data::fashion_small::{self, PER_CLASS, SIDE, STORED};
 use enas_data::lossless;
 use enas_datasets::formats::Images;
-use enas_datasets::{DataSet, read_originals};
+use enas_datasets::{DataSet, read_published_images};
 
 use crate::fetch::Bars;
 use crate::repo;
@@ -31,7 +31,7 @@ const PLACE: &str = "data/zalando-fashion/fashion-small.bin";
 
 /// Draws the images and compares them with the built-in ones, or replaces those.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let parts = read_originals(DataSet::FashionMnist, args.from.as_deref(), &Bars::default())?;
+    let parts = read_published_images(DataSet::FashionMnist, args.from.as_deref(), &Bars::default())?;
     let pixels = pixels(&parts.train)?;
     let bytes = lossless::encode(&pixels, SIDE);
     if args.write {

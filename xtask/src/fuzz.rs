@@ -53,7 +53,7 @@ const TARGETS: [(&str, u64); 11] = [
 ];
 
 /// The test images of `enas-data` are initial inputs of this target.
-const PICTURES: (&str, &str) = ("pictures", "crates/enas-data/tests/pictures");
+const PICTURES: (&str, &str) = ("pictures", "crates/enas-data/tests/images");
 
 /// Flags for coverage counters and AddressSanitizer, as used by `cargo fuzz`.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

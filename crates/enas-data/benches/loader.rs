@@ -1,4 +1,4 @@
-//! How fast one thread prepares batches, for every family of variations; to be compared with the pictures per second
+//! How fast one thread prepares batches, for every family of variations; to be compared with the images per second
 //! that `enas search` and `enas train` show. `cargo bench -p enas-data`.
 #![forbid(unsafe_code)]
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use enas_data::augment::{self, Mode};
-use enas_data::{Config, EpochPlan, load};
+use enas_data::{Config, EpochPlan, LoadOptions, load};
 use enas_rng::Seed;
 
 fn main() {
@@ -22,7 +22,7 @@ fn main() {
     ] {
         let augment = augment::Config { mode, ..Default::default() };
         let config = Config { image_size: 32, augment, ..Config::default() };
-        let data = load(&config, Seed::new(1)).expect("the digits are built in");
+        let data = load(&config, &LoadOptions::new(Seed::new(1))).expect("the digits are built in");
         group.throughput(Throughput::Elements(data.train.len() as u64));
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
             b.iter(|| {

@@ -10,13 +10,13 @@
 
 use std::error::Error;
 
-use enas_data::{Config, EpochPlan, Seed, meant};
+use enas_data::{Config, EpochPlan, LoadOptions, Seed, resolve_path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1).unwrap_or_else(|| enas_data::DIGITS.into());
     // An existing folder wins over the built-in data set of the same name.
-    let config = Config { path: meant(path.as_ref()), image_size: 32, ..Config::default() };
-    let data = enas_data::load(&config, Seed::new(1))?;
+    let config = Config { path: resolve_path(path.as_ref()), image_size: 32, ..Config::default() };
+    let data = enas_data::load(&config, &LoadOptions::new(Seed::new(1)))?;
     println!("{}: {} classes, {} channels", data.name, data.classes.len(), data.channels);
     for split in [&data.train, &data.valid, &data.test] {
         println!("{:<5} {} images", split.part().name(), split.len());

@@ -1,16 +1,18 @@
 //! The settings of a data set, as one serialisable value. Nothing here accesses files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::augment;
-use crate::built_in::find;
+use crate::dataset::stratify::Fractions;
 use crate::error::Error;
-use crate::layout::Part;
-use crate::prepare::InputSpec;
-use crate::resize::{Filter, Resize};
-use crate::white::WhiteLevels;
+use crate::image::prepare::InputSpec;
+use crate::image::resize::{Filter, Resize};
+use crate::image::white_level::WhiteLevels;
+use crate::loader::augment;
+use crate::source::built_in::digits::DIGITS;
+use crate::source::built_in::find;
+use crate::source::item::Part;
 
 /// Where the images are and how they become network input.
 ///
@@ -25,7 +27,7 @@ use crate::white::WhiteLevels;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// A folder or `.zip` of class folders, or the name of a built-in data set: `digits` or `fashion-small`. A folder
-    /// of such a name is written `./digits`; [`meant`] converts a user's path to that form.
+    /// of such a name is written `./digits`; [`resolve_path`](crate::resolve_path) converts a user's path to that form.
     pub path: PathBuf,
     /// 1 for grey input, 3 for colour. Images of the other kind are converted.
     pub channels: usize,
@@ -80,11 +82,6 @@ pub enum NormalizationMode {
     /// together, the mean of the images' means and the mean of the images' population deviations.
     Reference,
 }
-
-/// The name of the built-in digits in [`Config::path`].
-pub const DIGITS: &str = "digits";
-/// The name of the built-in part of Fashion-MNIST in [`Config::path`].
-pub const FASHION_SMALL: &str = "fashion-small";
 
 /// Upper limit of the input side. Larger values are usually typing errors and would exhaust memory.
 const MAX_IMAGE_SIZE: usize = 4096;
@@ -157,6 +154,11 @@ impl Config {
         }
     }
 
+    /// The shares of validation and test images.
+    pub(crate) fn fractions(&self) -> Fractions {
+        Fractions { valid: self.valid_fraction, test: self.test_fraction }
+    }
+
     /// The same settings with the white levels that a data set was read with, for a model file.
     #[must_use]
     pub fn with_white(self, white: WhiteLevels) -> Self {
@@ -179,15 +181,12 @@ impl Config {
     }
 }
 
-/// The path meant by a user. A file or folder wins over a built-in data set of the same name and becomes `./NAME`,
-/// which is unambiguous.
-pub fn meant(path: &Path) -> PathBuf {
-    if find(path).is_some() && path.exists() { Path::new(".").join(path) } else { path.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::resolve_path;
 
     #[test]
     fn an_empty_table_is_the_default_and_every_key_survives_toml() {
@@ -208,7 +207,7 @@ mod tests {
         let folder = of("./fashion-small");
         assert!(!folder.is_built_in() && !folder.is_fixed(Part::Test));
         assert_eq!(
-            meant(Path::new("fashion-small")),
+            resolve_path(Path::new("fashion-small")),
             Path::new("fashion-small"),
             "no folder is called so here"
         );

@@ -4,10 +4,6 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::left_out::Reason;
-use crate::prepare::is_picture_name;
-use crate::source::kind_of_other;
-
 /// Why data could not be loaded or served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,10 +33,12 @@ pub enum Error {
         path: PathBuf,
     },
     /// The path is a file that is not a zip archive.
-    #[error("{} is neither a folder nor a .zip archive{}", path.display(), instead_of(path))]
+    #[error("{} is neither a folder nor a .zip archive{advice}", path.display())]
     NotFolderOrZip {
         /// The file.
         path: PathBuf,
+        /// What to do instead, as the end of a sentence; may be empty.
+        advice: &'static str,
     },
     /// The operating system refused to read something.
     #[error("cannot read {}: {source}", path.display())]
@@ -178,20 +176,10 @@ impl Error {
     }
 }
 
-/// Advice for a file that is not a data set, as the end of a sentence.
-fn instead_of(path: &Path) -> &'static str {
-    let name = path.to_string_lossy();
-    match kind_of_other(&name) {
-        Some(Reason::Archive) => "; unpack it first",
-        _ if is_picture_name(&name) => "; give the folder that holds the class folders",
-        _ => "",
-    }
-}
-
 /// Why an image could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PictureError {
+pub enum ImageError {
     /// The bytes could not be read.
     #[error("cannot be read: {0}")]
     Read(String),
@@ -209,7 +197,7 @@ pub enum PictureError {
     Decode(String),
 }
 
-impl PictureError {
+impl ImageError {
     /// The error of a decoder, in one line.
     pub(crate) fn decode(error: impl Display) -> Self {
         let text = error.to_string();
@@ -223,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_a_decoder_says_becomes_one_line() {
-        let error = PictureError::decode("bad marker\n  at byte 7\r\n");
+        let error = ImageError::decode("bad marker\n  at byte 7\r\n");
         assert_eq!(error.to_string(), "cannot be decoded: bad marker at byte 7");
     }
 }

@@ -1,19 +1,20 @@
 //! From image files to batches: folders, zip archives and built-in data sets, checked, augmented and prefetched.
 //!
 //! [`load`] reads class folders (or a zip of them, or an embedded data set) into a [`Dataset`] of three [`Split`]s
-//! and reports what is wrong with them; [`load_held`] is for data that do not fit into memory. A split gives
-//! [`Batch`]es: augmented for training, in stored order for evaluation, or drawn at random for a reward. [`prepare`]
-//! converts one new image exactly as loading converted the training images. [`doctor::check`] checks a data set
-//! before training.
+//! and reports what is wrong with them. Its [`LoadOptions`] also serve data that do not fit into memory, and the split
+//! of an earlier run. A split gives [`Batch`]es: augmented for training, in stored order for evaluation, or drawn at
+//! random for a reward. [`prepare`] converts one new image exactly as loading converted the training images.
+//! [`check::check_dataset`] checks a data set before training.
 //!
-//! The crate knows images and labels, but no networks or architectures.
+//! The crate knows images and labels, but no networks or architectures. Its rooms, from below: `source` (files and
+//! folders), `image` (one image), `dataset` (splits), `loader` (batches and augmentation), `check` (the data check).
 //!
 //! ```
-//! use enas_data::{Config, EpochPlan, Seed};
+//! use enas_data::{Config, EpochPlan, LoadOptions, Seed};
 //!
 //! # fn main() -> Result<(), enas_data::Error> {
 //! let config = Config { image_size: 8, ..Config::default() };
-//! let data = enas_data::load(&config, Seed::new(1))?;
+//! let data = enas_data::load(&config, &LoadOptions::new(Seed::new(1)))?;
 //! assert_eq!((data.name.as_str(), data.classes.len()), ("digits", 10));
 //!
 //! let first = data.train.epoch(&EpochPlan::new(0, 32))?.next().expect("the split is not empty")?;
@@ -23,59 +24,42 @@
 //! ```
 #![forbid(unsafe_code)]
 
-pub mod augment;
-mod batches;
-mod built_in;
-mod checks;
+pub mod check;
 mod config;
 mod dataset;
-mod decode;
-pub mod digits;
-pub mod doctor;
 mod error;
-pub mod fashion_small;
-mod folds;
+mod finding;
 #[cfg(test)]
 mod golden;
-mod holding;
-mod joined;
-mod layout;
-mod left_out;
-mod load;
-pub mod lossless;
-mod normalize;
-mod packed;
-mod prepare;
-mod reading;
-mod resize;
-mod sampling;
-mod sheet;
+mod image;
+mod loader;
 mod source;
-mod split;
-mod subsets;
-mod survey;
-#[cfg(feature = "candle")]
-mod tensors;
-mod tiff_file;
-mod white;
 
-pub use batches::{Batch, Batches, EpochPlan, Last};
-pub use built_in::BUILT_IN;
-pub use config::{Config, DIGITS, FASHION_SMALL, NormalizationMode, Sampling, meant};
-pub use dataset::{Dataset, Fingerprint, PictureFile, Skipped, Split};
-pub use error::{Error, PictureError};
-pub use holding::Holding;
-pub use layout::Part;
-pub use load::{Choice, Chosen, load, load_chosen, load_held, load_labelled, load_with_split, picture_files};
-pub use normalize::Normalization;
-pub use packed::PictureZip;
-pub use prepare::{InputSpec, is_picture_name, prepare, prepare_file};
-pub use resize::{Filter, Resize};
-pub use sheet::{Tile, contact_tiles};
-pub use source::{is_system_folder, open_zip};
-pub use split::{SplitFile, held_out};
-pub use survey::{Survey, survey};
-pub use white::WhiteLevels;
+pub use self::image::normalize::Normalization;
+pub use self::image::prepare::{InputSpec, prepare, prepare_file};
+pub use self::image::resize::{Filter, Resize};
+pub use self::image::white_level::WhiteLevels;
+pub use config::{Config, NormalizationMode, Sampling};
+pub use dataset::contact_sheet::{Tile, contact_tiles};
+pub use dataset::fingerprint::{Fingerprint, ImageFile};
+pub use dataset::load::{LabelledImages, LabelledOptions, LoadOptions, image_files, load, load_labelled};
+pub use dataset::split::Split;
+pub use dataset::split_file::SplitFile;
+pub use dataset::store::Storage;
+pub use dataset::stratify::held_out;
+pub use dataset::survey::{Survey, survey};
+pub use dataset::{Dataset, Skipped};
+pub use error::{Error, ImageError};
+pub use loader::augment;
+pub use loader::batches::{Batch, Batches};
+pub use loader::plan::{EpochPlan, Last};
+pub use source::built_in::digits::DIGITS;
+pub use source::built_in::fashion_small::FASHION_SMALL;
+pub use source::built_in::{BUILT_IN, digits, fashion_small, lossless, resolve_path};
+pub use source::image_zip::ImageZip;
+pub use source::item::Part;
+pub use source::names::{is_image_name, is_system_folder};
+pub use source::safe_zip::open_zip;
 
 /// The seed of all random streams, an argument of this crate's functions.
 pub use enas_rng::Seed;
@@ -85,7 +69,7 @@ pub use enas_rng::Seed;
 /// # Errors
 /// None in practice; the signature is that of [`load`].
 pub fn digits() -> Result<Dataset, Error> {
-    load(&Config { image_size: digits::SIDE, ..Config::default() }, Seed::new(0))
+    load(&Config { image_size: digits::SIDE, ..Config::default() }, &LoadOptions::new(Seed::new(0)))
 }
 
 /// The example of the README compiles and runs.

@@ -2,7 +2,7 @@
 
 use enas_data::{DIGITS, FASHION_SMALL};
 
-use crate::sources::{CIFAR10, FASHION_MNIST, MNIST, PublishedSet};
+use crate::sources::{CIFAR10, DataSetSource, FASHION_MNIST, MNIST};
 
 /// A data set that this crate can provide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ impl DataSet {
     }
 
     /// Its published files; `None` if it is built in.
-    pub(crate) fn published(self) -> Option<&'static PublishedSet> {
+    pub(crate) fn published(self) -> Option<&'static DataSetSource> {
         match self {
             Self::Digits | Self::FashionSmall => None,
             Self::Mnist => Some(&MNIST),

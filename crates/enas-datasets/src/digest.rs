@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 /// Reads from `inner` and digests everything that is read.
-pub(crate) struct Hashed<R> {
+pub(crate) struct HashingReader<R> {
     inner: R,
     sha256: Sha256,
 }
 
-impl<R: Read> Hashed<R> {
+impl<R: Read> HashingReader<R> {
     /// Starts with an empty digest.
     pub(crate) fn new(inner: R) -> Self {
         Self { inner, sha256: Sha256::new() }
@@ -25,7 +25,7 @@ impl<R: Read> Hashed<R> {
     }
 }
 
-impl<R: Read> Read for Hashed<R> {
+impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         self.sha256.update(&buffer[..n]);
@@ -36,7 +36,7 @@ impl<R: Read> Read for Hashed<R> {
 /// Digest of the file at `path`.
 pub(crate) fn of_file(path: &Path) -> Result<String> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut hashed = Hashed::new(file);
+    let mut hashed = HashingReader::new(file);
     io::copy(&mut hashed, &mut io::sink()).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(hashed.hex())
 }
@@ -44,7 +44,7 @@ pub(crate) fn of_file(path: &Path) -> Result<String> {
 /// Digest of `bytes`.
 #[cfg(test)]
 pub(crate) fn of_bytes(bytes: &[u8]) -> String {
-    let mut hashed = Hashed::new(bytes);
+    let mut hashed = HashingReader::new(bytes);
     io::copy(&mut hashed, &mut io::sink()).expect("memory can be read");
     hashed.hex()
 }

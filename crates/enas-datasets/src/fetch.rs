@@ -9,11 +9,12 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::data_set::DataSet;
 use crate::error::Error;
-use crate::images::Parts;
+use crate::images::TrainTest;
 use crate::install::{Counts, Manifest};
+use crate::local::SourceFiles;
 use crate::progress::{Progress, Unit};
-use crate::sources::{Format, Original, PublishedSet};
-use crate::{cifar, digest, download, idx, install, local, unpack, zips};
+use crate::sources::{DataSetSource, Format, PublishedFile};
+use crate::{cifar, digest, download, idx, install, local, png_tree, zips};
 
 /// A data set that is to be provided as a folder.
 #[derive(Clone, Debug)]
@@ -87,22 +88,22 @@ impl fmt::Display for Fetched {
 ///
 /// # Errors
 /// If the data set is built in, or the files cannot be obtained or are not the published ones by their SHA-256.
-pub fn read_originals(
+pub fn read_published_images(
     data_set: DataSet,
     from: Option<&Path>,
     progress: &dyn Progress,
-) -> Result<Parts, Error> {
+) -> Result<TrainTest, Error> {
     let set = data_set.published().with_context(|| format!("{} is built in", data_set.name()))?;
     Ok(read_published(set, from, progress)?)
 }
 
-fn read_published(set: &PublishedSet, from: Option<&Path>, progress: &dyn Progress) -> Result<Parts> {
+fn read_published(set: &DataSetSource, from: Option<&Path>, progress: &dyn Progress) -> Result<TrainTest> {
     let downloads = tempfile::tempdir().context("cannot create a temporary folder")?;
     let (files, source) = match find_local(set, from)? {
         Some(local) => local,
         None => (download(set, downloads.path(), progress)?, set.mirrors[0].to_owned()),
     };
-    if matches!(files, Files::Zips(_)) {
+    if matches!(files, SourceFiles::Zips(_)) {
         bail!("{source}: the original files are needed, these are others");
     }
     let (parts, published) = read(set, &files)?;
@@ -121,13 +122,12 @@ fn write_built_in(data_set: DataSet, dest: &Path) -> Result<Fetched> {
     provide(&dest.join(data_set.name()), |staging| {
         write_png_tree(staging)?;
         let images = install::count(staging)?;
-        let (data_set, source) = (data_set.name().into(), "built in".into());
-        Ok(Manifest { data_set, source, published: true, images })
+        Ok(Manifest { data_set: data_set.name().into(), source: "built in".into(), published: true, images })
     })
 }
 
 /// Provides `set` in `dest`.
-fn fetch(set: &PublishedSet, from: Option<&Path>, dest: &Path, progress: &dyn Progress) -> Result<Fetched> {
+fn fetch(set: &DataSetSource, from: Option<&Path>, dest: &Path, progress: &dyn Progress) -> Result<Fetched> {
     let downloads = dest.join(".downloads").join(set.name);
     let fetched = provide(&dest.join(set.name), |staging| {
         let (files, source) = match find_local(set, from)? {
@@ -155,18 +155,8 @@ fn provide(target: &Path, fill: impl FnOnce(&Path) -> Result<Manifest>) -> Resul
     Ok(Fetched { folder: target.to_owned(), images, published, was_there })
 }
 
-/// The original files of a data set, on disk.
-pub(crate) enum Files {
-    /// Four files, in the order of [`Format::Idx`].
-    Idx([PathBuf; 4]),
-    /// One archive.
-    Cifar(PathBuf, cifar::Form),
-    /// Zip archives of class folders.
-    Zips([PathBuf; 3]),
-}
-
 /// The files of `set` on disk and their place: the folder that the user names, or that of a package.
-fn find_local(set: &PublishedSet, from: Option<&Path>) -> Result<Option<(Files, String)>> {
+fn find_local(set: &DataSetSource, from: Option<&Path>) -> Result<Option<(SourceFiles, String)>> {
     let found = |files, folder: &Path| (files, folder.display().to_string());
     if let Some(folder) = from {
         return Ok(Some(found(local::find(set, folder)?, folder)));
@@ -176,33 +166,33 @@ fn find_local(set: &PublishedSet, from: Option<&Path>) -> Result<Option<(Files, 
 }
 
 /// Downloads the files of `set` to `folder`.
-fn download(set: &PublishedSet, folder: &Path, progress: &dyn Progress) -> Result<Files> {
-    let get = |original: Original| {
+fn download(set: &DataSetSource, folder: &Path, progress: &dyn Progress) -> Result<SourceFiles> {
+    let get = |original: PublishedFile| {
         progress.begin(original.name, Unit::Bytes);
         let path = download::from_mirrors(set.mirrors, original.name, original.sha256, folder, progress);
         progress.end();
         path
     };
     match set.format {
-        Format::Idx([a, b, c, d]) => Ok(Files::Idx([get(a)?, get(b)?, get(c)?, get(d)?])),
-        Format::Cifar10 { binary, .. } => Ok(Files::Cifar(get(binary)?, cifar::Form::Binary)),
+        Format::Idx([a, b, c, d]) => Ok(SourceFiles::Idx([get(a)?, get(b)?, get(c)?, get(d)?])),
+        Format::Cifar10 { binary, .. } => Ok(SourceFiles::Cifar(get(binary)?, cifar::CifarFormat::Binary)),
     }
 }
 
 /// Writes the class folders of `set` below `staging`.
 fn unpack(
-    set: &PublishedSet,
-    files: &Files,
+    set: &DataSetSource,
+    files: &SourceFiles,
     source: &str,
     staging: &Path,
     progress: &dyn Progress,
 ) -> Result<Manifest> {
     progress.begin(set.name, Unit::Images);
     let (images, published) = match files {
-        Files::Zips(archives) => (zips::unpack(archives, staging, progress)?, false),
+        SourceFiles::Zips(archives) => (zips::unpack(archives, staging, progress)?, false),
         _ => {
             let (parts, published) = read(set, files)?;
-            (unpack::write_tree(&parts, &set.classes, set.train_per_valid, staging, progress)?, published)
+            (png_tree::write_tree(&parts, &set.classes, set.train_per_valid, staging, progress)?, published)
         }
     };
     progress.end();
@@ -216,11 +206,11 @@ fn unpack(
 }
 
 /// The images in `files`, and whether they are the published ones.
-fn read(set: &PublishedSet, files: &Files) -> Result<(Parts, bool)> {
+fn read(set: &DataSetSource, files: &SourceFiles) -> Result<(TrainTest, bool)> {
     match (files, set.format) {
-        (Files::Idx(paths), Format::Idx(originals)) => read_idx(paths, &originals),
-        (Files::Cifar(path, form), Format::Cifar10 { binary, python }) => {
-            let original = if *form == cifar::Form::Binary { binary } else { python };
+        (SourceFiles::Idx(paths), Format::Idx(originals)) => read_idx(paths, &originals),
+        (SourceFiles::Cifar(path, form), Format::Cifar10 { binary, python }) => {
+            let original = if *form == cifar::CifarFormat::Binary { binary } else { python };
             let published = digest::of_file(path)? == original.sha256;
             Ok((cifar::read_archive(path, *form)?, published))
         }
@@ -228,7 +218,7 @@ fn read(set: &PublishedSet, files: &Files) -> Result<(Parts, bool)> {
     }
 }
 
-fn read_idx(paths: &[PathBuf; 4], originals: &[Original; 4]) -> Result<(Parts, bool)> {
+fn read_idx(paths: &[PathBuf; 4], originals: &[PublishedFile; 4]) -> Result<(TrainTest, bool)> {
     let mut published = true;
     let mut part = |images: usize| {
         let (pixels, labels) = (idx::read_file(&paths[images], 3)?, idx::read_file(&paths[images + 1], 1)?);
@@ -237,7 +227,7 @@ fn read_idx(paths: &[PathBuf; 4], originals: &[Original; 4]) -> Result<(Parts, b
         let name = |i: usize| paths[i].display().to_string();
         idx::pair(pixels, labels, &name(images), &name(images + 1))
     };
-    let parts = Parts { train: part(0)?, test: part(2)? };
+    let parts = TrainTest { train: part(0)?, test: part(2)? };
     if (parts.train.height, parts.train.width) != (parts.test.height, parts.test.width) {
         bail!("{} and {} hold images of different sizes", paths[0].display(), paths[2].display());
     }
@@ -245,5 +235,4 @@ fn read_idx(paths: &[PathBuf; 4], originals: &[Original; 4]) -> Result<(Parts, b
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-pub use crate::cifar::Form;
+pub use crate::cifar::CifarFormat;
 pub use crate::idx::Idx;
-pub use crate::images::{Images, Parts};
+pub use crate::images::{Images, TrainTest};
 
 use crate::error::Error;
 use crate::install::Counts;
@@ -31,7 +31,7 @@ pub fn label_idx(images: Idx, labels: Idx, images_name: &str, labels_name: &str)
 ///
 /// # Errors
 /// If it cannot be read, is damaged, or has the other form.
-pub fn read_cifar10(path: &Path, form: Form) -> Result<Parts, Error> {
+pub fn read_cifar10(path: &Path, form: CifarFormat) -> Result<TrainTest, Error> {
     Ok(cifar::read_archive(path, form)?)
 }
 

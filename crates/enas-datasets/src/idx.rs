@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
-use crate::digest::Hashed;
+use crate::digest::HashingReader;
 use crate::images::Images;
 
 /// Maximum height or width of an image.
@@ -82,7 +82,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, u64)> {
 /// Reads one IDX file of `size` bytes from `input`.
 fn read(input: impl Read, size: u64, rank: u8) -> Result<Idx> {
     ensure!(size <= MAX_CONTENT, "{size} bytes of content, at most {MAX_CONTENT} are read");
-    let mut input = Hashed::new(input);
+    let mut input = HashingReader::new(input);
     let magic = read_u32(&mut input, 0)?;
     let expected = 0x0800 + u32::from(rank);
     ensure!(

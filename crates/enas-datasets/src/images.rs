@@ -23,7 +23,7 @@ pub struct Images {
 
 /// The training and the test part of a data set, as published.
 #[derive(Debug, PartialEq)]
-pub struct Parts {
+pub struct TrainTest {
     /// The training part, which is split into `train` and `valid`.
     pub train: Images,
     /// The test part, which becomes `test`.

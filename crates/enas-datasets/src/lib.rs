@@ -7,7 +7,6 @@
 //! [`formats`] reads single files in the formats of such data sets.
 #![forbid(unsafe_code)]
 
-mod capped;
 mod cifar;
 mod data_set;
 mod digest;
@@ -18,16 +17,17 @@ pub mod formats;
 mod idx;
 mod images;
 mod install;
+mod limited_reader;
 mod local;
 mod pickle;
+mod png_tree;
 mod progress;
 mod sources;
-mod unpack;
 mod zips;
 
 pub use data_set::DataSet;
 pub use error::Error;
-pub use fetch::{Fetch, Fetched, read_originals};
+pub use fetch::{Fetch, Fetched, read_published_images};
 pub use install::Counts;
 pub use progress::{Progress, Unit};
 

@@ -6,9 +6,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::fetch::Files;
-use crate::sources::{Format, Original, PublishedSet};
+use crate::sources::{DataSetSource, Format, PublishedFile};
 use crate::{cifar, zips};
+
+/// The original files of a data set, on disk.
+pub(crate) enum SourceFiles {
+    /// Four files, in the order of [`Format::Idx`].
+    Idx([PathBuf; 4]),
+    /// One archive.
+    Cifar(PathBuf, cifar::CifarFormat),
+    /// Zip archives of class folders.
+    Zips([PathBuf; 3]),
+}
 
 /// Depth of subfolders that are searched: `MNIST/raw`, or a folder for every file.
 const MAX_DEPTH: usize = 2;
@@ -17,23 +26,23 @@ const MAX_DEPTH: usize = 2;
 ///
 /// # Errors
 /// If files are missing or an archive cannot be used; the message names them.
-pub(crate) fn find(set: &PublishedSet, from: &Path) -> Result<Files> {
+pub(crate) fn find(set: &DataSetSource, from: &Path) -> Result<SourceFiles> {
     let found = match set.format {
         Format::Idx(originals) => find_idx_files(from, &originals),
         Format::Cifar10 { binary, python } => find_cifar(from, [binary, python]),
     };
     match (found, zips::find(from)) {
-        (Err(_), Some(archives)) => Ok(Files::Zips(archives)),
+        (Err(_), Some(archives)) => Ok(SourceFiles::Zips(archives)),
         (found, _) => found,
     }
 }
 
-fn find_idx_files(folder: &Path, originals: &[Original; 4]) -> Result<Files> {
+fn find_idx_files(folder: &Path, originals: &[PublishedFile; 4]) -> Result<SourceFiles> {
     if folder.is_file() {
         bail!("{} is a file; give the folder that holds all four files of the data set", folder.display());
     }
     let files = files_below(folder, 0);
-    let find = |original: &Original| files.iter().find(|path| is_called(path, original.name));
+    let find = |original: &PublishedFile| files.iter().find(|path| has_name(path, original.name));
     let paths = [0, 1, 2, 3].map(|i| find(&originals[i]));
     let missing: Vec<&str> = originals
         .iter()
@@ -42,24 +51,24 @@ fn find_idx_files(folder: &Path, originals: &[Original; 4]) -> Result<Files> {
         .map(|(original, _)| original.name)
         .collect();
     match missing.len() {
-        0 => Ok(Files::Idx(paths.map(|path| path.cloned().unwrap_or_default()))),
+        0 => Ok(SourceFiles::Idx(paths.map(|path| path.cloned().unwrap_or_default()))),
         4 => bail!(
             "{}: expected {}, gzipped or not, or train.zip, valid.zip and test.zip; none of them is there",
             folder.display(),
             missing.join(", ")
         ),
-        _ => bail!("{}: {} missing (gzipped or not)", folder.display(), which(&missing)),
+        _ => bail!("{}: {} missing (gzipped or not)", folder.display(), names_with_verb(&missing)),
     }
 }
 
 /// The names, and the verb that agrees with them.
-fn which(names: &[&str]) -> String {
+fn names_with_verb(names: &[&str]) -> String {
     format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
 }
 
 /// Whether a file has this name: gzipped or not, with dots instead of dashes, or with the number that browsers add to
 /// a second download.
-fn is_called(path: &Path, name: &str) -> bool {
+fn has_name(path: &Path, name: &str) -> bool {
     let plain = |name: &str| {
         let lower = name.to_lowercase();
         let shown = lower.trim_end_matches(".gz").replace(['.', '_', ' '], "-");
@@ -85,7 +94,7 @@ fn files_below(folder: &Path, depth: usize) -> Vec<PathBuf> {
 }
 
 /// An archive by its content: the given file, the one of that name in the folder, or one with a similar name.
-fn find_cifar(from: &Path, originals: [Original; 2]) -> Result<Files> {
+fn find_cifar(from: &Path, originals: [PublishedFile; 2]) -> Result<SourceFiles> {
     if from.is_file() {
         let form = cifar::form_of(from).with_context(|| from.display().to_string())?;
         let form = form.with_context(|| {
@@ -94,7 +103,7 @@ fn find_cifar(from: &Path, originals: [Original; 2]) -> Result<Files> {
                 from.display()
             )
         })?;
-        return Ok(Files::Cifar(from.to_owned(), form));
+        return Ok(SourceFiles::Cifar(from.to_owned(), form));
     }
     let files = files_below(from, 0);
     let is_own = |path: &&PathBuf| {
@@ -108,7 +117,7 @@ fn find_cifar(from: &Path, originals: [Original; 2]) -> Result<Files> {
     };
     for path in files.iter().filter(is_own).chain(files.iter().filter(is_alike)) {
         if let Some(form) = cifar::form_of(path).with_context(|| path.display().to_string())? {
-            return Ok(Files::Cifar(path.clone(), form));
+            return Ok(SourceFiles::Cifar(path.clone(), form));
         }
     }
     bail!(
@@ -135,10 +144,10 @@ mod tests {
             "train-images-idx3-ubyte.gz (2)",
             "TRAIN-IMAGES-IDX3-UBYTE",
         ] {
-            assert!(is_called(Path::new(name), original), "{name}");
+            assert!(has_name(Path::new(name), original), "{name}");
         }
         for name in ["train-labels-idx1-ubyte", "train-images", "train-images-idx3-ubyte.zip"] {
-            assert!(!is_called(Path::new(name), original), "{name}");
+            assert!(!has_name(Path::new(name), original), "{name}");
         }
     }
 }

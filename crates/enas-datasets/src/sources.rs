@@ -5,7 +5,7 @@
 //! a recompressed copy is recognised.
 
 /// A published data set.
-pub(crate) struct PublishedSet {
+pub(crate) struct DataSetSource {
     /// Its name on the command line and of its folder.
     pub(crate) name: &'static str,
     /// Folder names by label; their byte order is the order of the labels.
@@ -24,19 +24,19 @@ pub(crate) struct PublishedSet {
 #[derive(Clone, Copy)]
 pub(crate) enum Format {
     /// Four IDX files: training images, training labels, test images, test labels.
-    Idx([Original; 4]),
+    Idx([PublishedFile; 4]),
     /// One archive in two forms; the first one is downloaded.
     Cifar10 {
         /// Records of fixed length.
-        binary: Original,
+        binary: PublishedFile,
         /// Pickled dictionaries.
-        python: Original,
+        python: PublishedFile,
     },
 }
 
 /// One original file.
 #[derive(Clone, Copy)]
-pub(crate) struct Original {
+pub(crate) struct PublishedFile {
     /// Its name, as downloaded.
     pub(crate) name: &'static str,
     /// SHA-256 of the file, as downloaded.
@@ -48,26 +48,26 @@ pub(crate) struct Original {
 const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /// MNIST (LeCun, Cortes, Burges): 60,000 and 10,000 grey images, 28×28.
-pub(crate) const MNIST: PublishedSet = PublishedSet {
+pub(crate) const MNIST: DataSetSource = DataSetSource {
     name: "mnist",
     classes: DIGITS,
     format: Format::Idx([
-        Original {
+        PublishedFile {
             name: "train-images-idx3-ubyte.gz",
             sha256: "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
             payload_sha256: Some("ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
         },
-        Original {
+        PublishedFile {
             name: "train-labels-idx1-ubyte.gz",
             sha256: "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
             payload_sha256: Some("65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
         },
-        Original {
+        PublishedFile {
             name: "t10k-images-idx3-ubyte.gz",
             sha256: "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
             payload_sha256: Some("0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
         },
-        Original {
+        PublishedFile {
             name: "t10k-labels-idx1-ubyte.gz",
             sha256: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
             payload_sha256: Some("ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
@@ -82,26 +82,26 @@ pub(crate) const MNIST: PublishedSet = PublishedSet {
 };
 
 /// Fashion-MNIST (Zalando Research): the format of MNIST, with articles of clothing.
-pub(crate) const FASHION_MNIST: PublishedSet = PublishedSet {
+pub(crate) const FASHION_MNIST: DataSetSource = DataSetSource {
     name: "fashion-mnist",
     classes: enas_data::fashion_small::CLASSES,
     format: Format::Idx([
-        Original {
+        PublishedFile {
             name: "train-images-idx3-ubyte.gz",
             sha256: "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
             payload_sha256: Some("c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
         },
-        Original {
+        PublishedFile {
             name: "train-labels-idx1-ubyte.gz",
             sha256: "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
             payload_sha256: Some("bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
         },
-        Original {
+        PublishedFile {
             name: "t10k-images-idx3-ubyte.gz",
             sha256: "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
             payload_sha256: Some("5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
         },
-        Original {
+        PublishedFile {
             name: "t10k-labels-idx1-ubyte.gz",
             sha256: "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
             payload_sha256: Some("0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
@@ -117,7 +117,7 @@ pub(crate) const FASHION_MNIST: PublishedSet = PublishedSet {
 };
 
 /// CIFAR-10 (Krizhevsky): 50,000 and 10,000 colour images, 32×32.
-pub(crate) const CIFAR10: PublishedSet = PublishedSet {
+pub(crate) const CIFAR10: DataSetSource = DataSetSource {
     name: "cifar10",
     classes: [
         "0-airplane",
@@ -132,12 +132,12 @@ pub(crate) const CIFAR10: PublishedSet = PublishedSet {
         "9-truck",
     ],
     format: Format::Cifar10 {
-        binary: Original {
+        binary: PublishedFile {
             name: "cifar-10-binary.tar.gz",
             sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
             payload_sha256: None,
         },
-        python: Original {
+        python: PublishedFile {
             name: "cifar-10-python.tar.gz",
             sha256: "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
             payload_sha256: None,
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_digest_is_64_lower_case_hex_digits() {
-        let of = |o: Original| [Some(o.sha256), o.payload_sha256].into_iter().flatten();
+        let of = |o: PublishedFile| [Some(o.sha256), o.payload_sha256].into_iter().flatten();
         let digests = [MNIST, FASHION_MNIST, CIFAR10].into_iter().flat_map(|set| match set.format {
             Format::Idx(files) => files.into_iter().flat_map(of).collect::<Vec<_>>(),
             Format::Cifar10 { binary, python } => of(binary).chain(of(python)).collect(),

@@ -7,7 +7,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use enas_data::{is_picture_name, open_zip};
+use enas_data::{is_image_name, open_zip};
 use unicode_normalization::UnicodeNormalization;
 use zip::ZipArchive;
 
@@ -37,10 +37,10 @@ pub(crate) fn unpack(archives: &[PathBuf; 3], to: &Path, progress: &dyn Progress
 /// Unpacks one archive; returns the number of its images.
 fn unpack_split(path: &Path, to: &Path, progress: &dyn Progress) -> Result<usize> {
     let archive = open_zip(path)?;
-    unpack_archive(archive, path, to, progress).with_context(|| path.display().to_string())
+    extract_archive(archive, path, to, progress).with_context(|| path.display().to_string())
 }
 
-fn unpack_archive(
+fn extract_archive(
     mut archive: ZipArchive<BufReader<File>>,
     path: &Path,
     to: &Path,
@@ -48,15 +48,18 @@ fn unpack_archive(
 ) -> Result<usize> {
     progress.set_length(archive.len() as u64);
     progress.set_position(0);
-    let (mut written, mut others) = (BTreeSet::new(), 0);
+    let mut written = BTreeSet::new();
+    let mut others = 0;
     for i in 0..archive.len() {
         let entry = archive.by_index(i).with_context(|| format!("cannot read entry {i}"))?;
         let name = entry.name().with_context(|| format!("cannot read the name of entry {i}"))?.into_owned();
         let size = entry.size();
-        match place(&name, entry.is_dir(), entry.is_symlink()).with_context(|| format!("{name:?}"))? {
+        match class_and_file(&name, entry.is_dir(), entry.is_symlink())
+            .with_context(|| format!("{name:?}"))?
+        {
             Some((class, file)) => {
                 ensure!(
-                    written.insert(spelling(&name)),
+                    written.insert(normalized_name(&name)),
                     "{name:?}: there is another file that only capitals or the writing of accents tell apart, \
                      which some systems take for the same; rename one"
                 );
@@ -75,12 +78,12 @@ fn unpack_archive(
 }
 
 /// A name as seen by the least strict file systems.
-fn spelling(name: &str) -> String {
+fn normalized_name(name: &str) -> String {
     name.nfc().collect::<String>().to_lowercase()
 }
 
 /// Class folder and file name of an image; `None` for entries that are skipped.
-fn place(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &str)>> {
+fn class_and_file(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &str)>> {
     ensure!(!is_symlink, "a link, which a data set has no use for");
     // Some archivers write this before every name.
     let name = name.strip_prefix("./").unwrap_or(name);
@@ -95,8 +98,8 @@ fn place(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &st
         return Ok(None);
     }
     match parts[..] {
-        [class, file] if is_picture_name(file) => Ok(Some((class, file))),
-        _ if !is_picture_name(name) => Ok(None),
+        [class, file] if is_image_name(file) => Ok(Some((class, file))),
+        _ if !is_image_name(name) => Ok(None),
         _ => bail!("expected <class>/<image> at the top level of the archive"),
     }
 }

@@ -28,12 +28,12 @@ pub(crate) struct Reference<'a> {
 /// If a logit is infinite or NaN.
 pub(crate) fn own_logits(
     Reference { network, normalization }: Reference<'_>,
-    pictures: &[u8],
+    bytes: &[u8],
 ) -> Result<Vec<f32>> {
-    let images = normalized(network, normalization, pictures)?;
+    let images = normalized(network, normalization, bytes)?;
     let logits = network.infer(&images)?.flatten_all()?.to_vec1::<f32>()?;
     match logits.iter().position(|logit| !logit.is_finite()) {
-        Some(at) => Err(Error::NotFinite { value: logits[at], picture: at / network.n_classes() }),
+        Some(at) => Err(Error::NotFinite { value: logits[at], image: at / network.n_classes() }),
         None => Ok(logits),
     }
 }
@@ -42,14 +42,14 @@ pub(crate) fn own_logits(
 pub(crate) fn normalized(
     network: &dyn FixedNetwork,
     normalization: &Normalization,
-    pictures: &[u8],
+    bytes: &[u8],
 ) -> Result<candle_core::Tensor> {
-    let (input, len) = (network.input(), picture_len(network));
-    let mut images = vec![0.0; pictures.len()];
-    for (pixels, image) in pictures.chunks_exact(len).zip(images.chunks_exact_mut(len)) {
+    let (input, len) = (network.input(), image_len(network));
+    let mut images = vec![0.0; bytes.len()];
+    for (pixels, image) in bytes.chunks_exact(len).zip(images.chunks_exact_mut(len)) {
         normalization.apply(pixels, image);
     }
-    let shape = (pictures.len() / len, input.channels, input.height, input.width);
+    let shape = (bytes.len() / len, input.channels, input.height, input.width);
     Ok(candle_core::Tensor::from_vec(images, shape, &candle_core::Device::Cpu)?)
 }
 
@@ -69,9 +69,9 @@ pub(crate) struct Claim<'a> {
 ///
 /// # Errors
 /// If a logit of the folded network is infinite or NaN.
-pub(crate) fn rounding(reference: Reference<'_>, pictures: &[u8], logits: &[f32]) -> Result<f32> {
+pub(crate) fn rounding(reference: Reference<'_>, bytes: &[u8], logits: &[f32]) -> Result<f32> {
     let folded = reference.network.fold()?;
-    let again = own_logits(Reference { network: &*folded, ..reference }, pictures)?;
+    let again = own_logits(Reference { network: &*folded, ..reference }, bytes)?;
     Ok(again.iter().zip(logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
 }
 
@@ -100,12 +100,12 @@ pub(crate) fn allowance(logits: &[f32], rounding: f32) -> f32 {
 pub(crate) fn compare(
     path: &Path,
     Claim { network, temperature }: Claim<'_>,
-    pictures: &[u8],
+    bytes: &[u8],
     logits: &[f32],
     tolerance: f32,
 ) -> Result<f32> {
     let classes = network.n_classes();
-    let outputs = run(path, network, pictures).map_err(|e| unreadable(path, format!("{e:#}")))?;
+    let outputs = run(path, network, bytes).map_err(|e| unreadable(path, format!("{e:#}")))?;
     let scale = (1.0 / temperature) as f32;
     let mut probabilities: Vec<f32> = logits.iter().map(|logit| logit * scale).collect();
     probabilities.chunks_exact_mut(classes).for_each(softmax);
@@ -119,9 +119,9 @@ pub(crate) fn compare(
         for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
             let difference = (a - b).abs();
             if difference.is_nan() || difference > tolerance {
-                let (picture, class) = (i / classes, i % classes);
+                let (image, class) = (i / classes, i % classes);
                 let path = path.to_owned();
-                return Err(Error::Differs { path, output, picture, class, difference, tolerance });
+                return Err(Error::Differs { path, output, image, class, difference, tolerance });
             }
             *largest = largest.max(difference);
         }
@@ -130,19 +130,19 @@ pub(crate) fn compare(
 }
 
 /// Logits and probabilities, `[n, classes]` each, of all images, computed by the other runtime.
-fn run(path: &Path, network: &dyn FixedNetwork, pictures: &[u8]) -> TractResult<[Vec<f32>; 2]> {
+fn run(path: &Path, network: &dyn FixedNetwork, bytes: &[u8]) -> TractResult<[Vec<f32>; 2]> {
     let runtime = Onnx { op_register: operators::register(), ..Onnx::default() };
     let model = runtime.model_for_path(path)?.into_optimized()?.into_runnable()?;
     let input = network.input();
     let shape = [input.channels, input.height, input.width];
     let mut outputs = [Vec::new(), Vec::new()];
-    let mut rest = pictures;
+    let mut rest = bytes;
     for batch in BATCHES.into_iter().cycle() {
         if rest.is_empty() {
             break;
         }
-        let n = batch.min(rest.len() / picture_len(network));
-        let (now, later) = rest.split_at(n * picture_len(network));
+        let n = batch.min(rest.len() / image_len(network));
+        let (now, later) = rest.split_at(n * image_len(network));
         rest = later;
         let values: Vec<f32> = now.iter().map(|byte| unit(*byte)).collect();
         let tensor = Tensor::from_shape(&[n, shape[0], shape[1], shape[2]], &values)?;
@@ -160,7 +160,7 @@ pub(crate) fn unit(byte: u8) -> f32 {
 }
 
 /// Number of bytes of an image: `c · h · w`.
-pub(crate) fn picture_len(network: &dyn FixedNetwork) -> usize {
+pub(crate) fn image_len(network: &dyn FixedNetwork) -> usize {
     let input = network.input();
     input.channels * input.height * input.width
 }

@@ -43,7 +43,7 @@ pub enum Error {
     },
     /// The independent runtime computes something else.
     #[error(
-        "{path}: the exported graph differs from the network by {difference:e} in {output} (picture {picture}, \
+        "{path}: the exported graph differs from the network by {difference:e} in {output} (picture {image}, \
          class {class}); up to {tolerance:e} is allowed, so nothing was exported. If a difference \
          of that size does no harm where the file is used, --tolerance allows more",
         path = .path.display()
@@ -54,7 +54,7 @@ pub enum Error {
         /// `logits` or `probabilities`.
         output: &'static str,
         /// Index of the image, from 0.
-        picture: usize,
+        image: usize,
         /// Index of the class, from 0.
         class: usize,
         /// The absolute difference of the two values.
@@ -63,12 +63,12 @@ pub enum Error {
         tolerance: f32,
     },
     /// The network computes infinite or NaN logits.
-    #[error("the network gives {value} for picture {picture}: its training diverged, train again")]
+    #[error("the network gives {value} for picture {image}: its training diverged, train again")]
     NotFinite {
         /// The logit.
         value: f32,
         /// Index of the image, from 0.
-        picture: usize,
+        image: usize,
     },
     /// An error of the network.
     #[error(transparent)]

@@ -32,8 +32,8 @@ mod graph;
 mod lower;
 mod npy;
 mod operators;
-mod pictures;
 mod proto;
+mod sample_images;
 #[cfg(test)]
 mod tests;
 
@@ -48,7 +48,7 @@ use prost::Message;
 
 use crate::check::Reference;
 pub use crate::error::{Error, Result};
-use crate::pictures::Pictures;
+use crate::sample_images::SampleImages;
 
 /// Lower bound of the automatic tolerance, for logits of about 1. [`Exported::tolerance`] gives the rule.
 pub const TOLERANCE: f32 = 1e-4;
@@ -70,7 +70,7 @@ pub struct Options<'a> {
     pub tolerance: Option<f32>,
     /// A directory for the images of the check and the network's logits.
     ///
-    /// `pictures.npy` holds `[n, c, h, w]` with values from 0 to 1, `logits.npy` holds `[n, classes]`.
+    /// `images.npy` holds `[n, c, h, w]` with values from 0 to 1, `logits.npy` holds `[n, classes]`.
     pub samples: Option<&'a Path>,
     /// Maximum number of images for the check, at least 8; `None` means 144. The time of the check is proportional to
     /// it.
@@ -90,7 +90,7 @@ pub struct Exported {
     /// folding the batch norms. It is limited to a hundredth of the range of the logits, but not below [`TOLERANCE`].
     pub tolerance: f32,
     /// Number of images that were compared.
-    pub pictures: usize,
+    pub images: usize,
     /// How many of them are synthetic, because the images of the model's data set did not suffice.
     pub synthetic: usize,
     /// Why the images of the model's data set could not be loaded.
@@ -116,28 +116,28 @@ pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
     let bytes = encode(model)?;
     let unfinished = Unfinished::write(out, &bytes)?;
 
-    let pictures = Pictures::of(model, data, images);
+    let sample_images = SampleImages::of(model, data, images);
     let reference = Reference { network: model.network(), normalization: model.normalization() };
-    let logits = check::own_logits(reference, &pictures.pixels)?;
+    let logits = check::own_logits(reference, &sample_images.pixels)?;
     let tolerance = match tolerance {
         Some(tolerance) => tolerance,
-        None => check::allowance(&logits, check::rounding(reference, &pictures.pixels, &logits)?),
+        None => check::allowance(&logits, check::rounding(reference, &sample_images.pixels, &logits)?),
     };
     let claim = check::Claim { network: model.network(), temperature: model.temperature() };
-    let compared = check::compare(&unfinished.path, claim, &pictures.pixels, &logits, tolerance);
+    let compared = check::compare(&unfinished.path, claim, &sample_images.pixels, &logits, tolerance);
     let max_abs_difference = compared.map_err(|error| error.about(out))?;
-    if let (Some(folder), Some([pictures_file, logits_file])) = (samples, &sample_paths) {
+    if let (Some(folder), Some([images_file, logits_file])) = (samples, &sample_paths) {
         fs::create_dir_all(folder).map_err(|source| io_error("cannot create", folder, source))?;
         let input = model.input();
-        let values: Vec<f32> = pictures.pixels.iter().map(|byte| check::unit(*byte)).collect();
-        let shape = [pictures.n, input.channels, input.height, input.width];
-        write(pictures_file, &npy::encode(&shape, &values))?;
-        write(logits_file, &npy::encode(&[pictures.n, model.classes().len()], &logits))?;
+        let values: Vec<f32> = sample_images.pixels.iter().map(|byte| check::unit(*byte)).collect();
+        let shape = [sample_images.n, input.channels, input.height, input.width];
+        write(images_file, &npy::encode(&shape, &values))?;
+        write(logits_file, &npy::encode(&[sample_images.n, model.classes().len()], &logits))?;
     }
     unfinished.finish(out)?;
-    let Pictures { n, synthetic, problem, .. } = pictures;
+    let SampleImages { n, synthetic, problem, .. } = sample_images;
     let (opset, bytes) = (graph::OPSET, bytes.len());
-    Ok(Exported { max_abs_difference, tolerance, pictures: n, synthetic, problem, opset, bytes })
+    Ok(Exported { max_abs_difference, tolerance, images: n, synthetic, problem, opset, bytes })
 }
 
 /// The bytes of the file. Equal models give equal bytes.

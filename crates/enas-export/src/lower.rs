@@ -13,7 +13,7 @@ use crate::graph::{Builder, value};
 use crate::proto::Graph;
 
 /// Name of the graph's input.
-pub(crate) const PICTURES: &str = "pictures";
+pub(crate) const IMAGES: &str = "pictures";
 /// Name of the output with the logits.
 pub(crate) const LOGITS: &str = "logits";
 /// Name of the output with the class probabilities.
@@ -21,7 +21,7 @@ pub(crate) const PROBABILITIES: &str = "probabilities";
 
 /// Builds the graph of a network for images with values from 0 to 1.
 ///
-/// Input: `pictures` `[batch, c, h, w]`. Outputs: `logits` and `probabilities`, both `[batch, classes]`.
+/// Input: `images` `[batch, c, h, w]`. Outputs: `logits` and `probabilities`, both `[batch, classes]`.
 /// Probabilities are the softmax of the logits divided by `temperature`.
 ///
 /// # Errors
@@ -33,8 +33,8 @@ pub(crate) fn lower(
     order: &str,
 ) -> Result<Graph> {
     let mut graph = Builder::default();
-    let pictures = graph.reserve(PICTURES);
-    let first = normalize(&mut graph, &pictures, normalization)?;
+    let images = graph.reserve(IMAGES);
+    let first = normalize(&mut graph, &images, normalization)?;
     let mut lowering = Lowering { graph, values: vec![first], derived: BTreeMap::new() };
     for operation in &inference_graph.operations {
         let value = lowering.operation(operation)?;
@@ -52,7 +52,7 @@ pub(crate) fn lower(
     graph.set("axis", 1);
     let shape = [inference_graph.input.channels, inference_graph.input.height, inference_graph.input.width];
     let doc = format!("{order} pictures, [batch, channels, height, width], values byte/255 from 0 to 1");
-    let inputs = vec![value(PICTURES, &shape, &doc)];
+    let inputs = vec![value(IMAGES, &shape, &doc)];
     let outputs = vec![
         value(LOGITS, &[inference_graph.classes], "class scores before the softmax"),
         value(
@@ -70,7 +70,7 @@ pub(crate) fn lower(
 /// before the normalisation.
 fn normalize(
     graph: &mut Builder,
-    pictures: &str,
+    images: &str,
     Normalization { mean, std }: &Normalization,
 ) -> Result<String> {
     let mut constant = |name: &str, numbers: Vec<f32>| {
@@ -81,7 +81,7 @@ fn normalize(
     let means = constant("normalize/mean", means)?;
     let scales = std.iter().map(|s| (255.0 / f64::from(*s)) as f32).collect();
     let scales = constant("normalize/scale", scales)?;
-    let centred = graph.node("normalize/centred", "Sub", &[pictures, &means]);
+    let centred = graph.node("normalize/centred", "Sub", &[images, &means]);
     Ok(graph.node("normalize/scaled", "Mul", &[&centred, &scales]))
 }
 

@@ -1,6 +1,6 @@
 //! The parts of a report that only an automatic run has: checks of the images, choices, plan and phases.
 
-use enas_data::doctor::Severity;
+use enas_data::check::Severity;
 use enas_run::{AutoPhase, AutoPlan, AutoRunReader, CheckedFinding, Choice, RunReader, SearchWhen};
 use serde_json::Value;
 

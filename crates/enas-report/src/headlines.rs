@@ -96,7 +96,7 @@ fn test_interval(facts: &Facts) -> String {
 }
 
 fn speed(network: &Network) -> String {
-    network.seconds_per_picture.map_or("per picture".into(), |s| format!("{} per picture", time_of(s)))
+    network.seconds_per_image.map_or("per picture".into(), |s| format!("{} per picture", time_of(s)))
 }
 
 /// Formats a short time in µs, ms or s.

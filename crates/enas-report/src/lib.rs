@@ -28,7 +28,6 @@ mod log;
 mod machine;
 mod occlusion;
 mod page;
-mod pictures;
 mod predictions;
 mod quality;
 mod repeat;
@@ -36,6 +35,7 @@ mod run;
 pub mod runs;
 mod settings;
 pub mod text;
+mod thumbnails;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -17,7 +17,7 @@ const LARGEST_MAP: usize = 1 << 28;
 /// Seconds per image for inference of a fixed network on the CPU: the median over some steps of [`BATCH`] images.
 ///
 /// `None` if the network cannot be run, for example with shared weights, or if it is too large.
-pub(crate) fn seconds_per_picture(network: &dyn FixedNetwork) -> Option<f64> {
+pub(crate) fn seconds_per_image(network: &dyn FixedNetwork) -> Option<f64> {
     let InputShape { channels, height, width } = network.input();
     if largest_map(network)? > LARGEST_MAP || BATCH * channels * height * width > LARGEST_MAP {
         return None;

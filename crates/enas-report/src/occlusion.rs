@@ -42,7 +42,7 @@ pub(crate) fn sensitivity(
     mistake: &Mistake,
     [channels, height, width]: [usize; 3],
 ) -> enas_run::Result<Sensitivity> {
-    let pixels = split.image(mistake.picture)?;
+    let pixels = split.image(mistake.index)?;
     let covered = (0..GRID * GRID).map(|place| {
         let mut part = pixels.to_vec();
         let (rows, columns) = (span(place / GRID, height), span(place % GRID, width));
@@ -52,16 +52,16 @@ pub(crate) fn sensitivity(
         }
         part
     });
-    let pictures: Vec<Vec<u8>> = std::iter::once(pixels.to_vec()).chain(covered).collect();
-    let probabilities = probabilities(model, &pictures, mistake.predicted)?;
+    let images: Vec<Vec<u8>> = std::iter::once(pixels.to_vec()).chain(covered).collect();
+    let probabilities = probabilities(model, &images, mistake.predicted)?;
     let whole = probabilities[0];
     Ok(Sensitivity { drops: probabilities[1..].iter().map(|covered| whole - covered).collect(), whole })
 }
 
 /// The probability of a class for each image, computed in batches. Images are bytes in the order `[c, h, w]`.
-fn probabilities(model: &Model, pictures: &[Vec<u8>], class: usize) -> enas_run::Result<Vec<f32>> {
-    let mut all = Vec::with_capacity(pictures.len());
-    for batch in pictures.chunks(model.eval_batch().max(1)) {
+fn probabilities(model: &Model, images: &[Vec<u8>], class: usize) -> enas_run::Result<Vec<f32>> {
+    let mut all = Vec::with_capacity(images.len());
+    for batch in images.chunks(model.eval_batch().max(1)) {
         let rows = model.raw_probabilities(&model.images(batch)?)?.to_vec2::<f32>()?;
         all.extend(rows.iter().map(|row| row[class]));
     }

@@ -154,7 +154,7 @@ fn network_facts(facts: &Facts) -> Vec<Fact> {
         fact(macs, grouped(network.macs)),
         fact(if trains { "Model file" } else { "Size of its weights" }, bytes(network.bytes)),
     ];
-    if let Some(seconds) = network.seconds_per_picture {
+    if let Some(seconds) = network.seconds_per_image {
         let place = machine::name();
         let value = format!("{}, measured in batches of {} on {place}", time_of(seconds), machine::BATCH);
         all.push(fact("Time per picture", value));
@@ -248,7 +248,7 @@ impl Page<'_> {
         }
     }
 
-    fn counted_pictures(&self, n: impl Borrow<u64>) -> String {
+    fn counted_images(&self, n: impl Borrow<u64>) -> String {
         text::counted(*n.borrow(), "picture", "pictures")
     }
 }

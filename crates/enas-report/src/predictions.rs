@@ -8,9 +8,9 @@ use enas_run::{ClassScore, Evaluation, Model, is_at_lower_bound, is_at_upper_bou
 use crate::chart::{Axis, Chart, Format, Mark, Series};
 use crate::curves::Figure;
 use crate::occlusion::{self, GRID};
-use crate::pictures::{Picture, thumbnail};
 use crate::quality::{BINS, Calibration, Mistake, Predictions};
 use crate::text::percent;
+use crate::thumbnails::{EmbeddedImage, thumbnail};
 
 /// A confusion matrix of more classes than this would not be readable; the most frequent confusions replace it.
 const WIDEST_MATRIX: usize = 20;
@@ -84,7 +84,7 @@ pub(crate) struct Trust {
 /// A wrong prediction with its image.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
-    pub(crate) picture: Picture,
+    pub(crate) image: EmbeddedImage,
     pub(crate) label: String,
     pub(crate) predicted: String,
     pub(crate) probability: String,
@@ -160,11 +160,11 @@ fn mistakes(
             None
         };
         Ok(Shown {
-            picture: thumbnail(split, mistake.picture, shape)?,
+            image: thumbnail(split, mistake.index, shape)?,
             label: classes[mistake.label].clone(),
             predicted: class.clone(),
             probability: percent(f64::from(mistake.probability)),
-            file: split.path(mistake.picture).to_owned(),
+            file: split.path(mistake.index).to_owned(),
             map,
         })
     };

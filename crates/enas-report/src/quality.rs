@@ -19,7 +19,7 @@ pub(crate) struct Predictions<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Mistake {
     /// Index of the image in its split.
-    pub(crate) picture: usize,
+    pub(crate) index: usize,
     pub(crate) label: usize,
     pub(crate) predicted: usize,
     /// Probability of the predicted class.
@@ -73,14 +73,14 @@ impl Predictions<'_> {
             .each()
             .enumerate()
             .filter(|(_, (label, predicted, _))| label != predicted)
-            .map(|(picture, (label, predicted, row))| Mistake {
-                picture,
+            .map(|(index, (label, predicted, row))| Mistake {
+                index,
                 label,
                 predicted,
                 probability: row[predicted],
             })
             .collect();
-        wrong.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.picture.cmp(&b.picture)));
+        wrong.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.index.cmp(&b.index)));
         wrong.truncate(most);
         wrong
     }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn bins_hold_every_picture_once_and_one_is_in_the_last() {
+    fn bins_hold_every_image_once_and_one_is_in_the_last() {
         let rows = vec![1.0, 0.0, 0.5, 0.5, 0.3, 0.7];
         let predictions = Predictions { rows: &rows, labels: &[0, 1, 1], n_classes: 2 };
         let bins = predictions.calibration(1.0).bins;
@@ -193,8 +193,8 @@ mod tests {
         let rows = vec![0.4, 0.6, 0.9, 0.1, 0.2, 0.8, 0.1, 0.9];
         let predictions = Predictions { rows: &rows, labels: &[0, 1, 0, 1], n_classes: 2 };
         let worst = predictions.worst(2);
-        assert_eq!(worst[0], Mistake { picture: 1, label: 1, predicted: 0, probability: 0.9 });
-        assert_eq!((worst.len(), worst[1].picture), (2, 2));
+        assert_eq!(worst[0], Mistake { index: 1, label: 1, predicted: 0, probability: 0.9 });
+        assert_eq!((worst.len(), worst[1].index), (2, 2));
         let evaluation = predictions.evaluation(&["a".into(), "b".into()]);
         assert_eq!(evaluation.confusion, [[0, 2], [1, 1]]);
     }

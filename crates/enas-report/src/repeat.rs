@@ -34,12 +34,12 @@ fn after_search(record: &RunReader, search: &Path, settings: &Settings) -> Strin
         command += &format!(" --seed {seed}");
     }
     let split = |run: &Path| RunReader::open(run).and_then(|run| run.split()).ok();
-    let same_pictures = match (split(record.dir()), split(search)) {
+    let same_images = match (split(record.dir()), split(search)) {
         (Some(own), Some(of_search)) => own == of_search,
         _ => true,
     };
     match settings.get("data.path") {
-        Some(path) if !same_pictures => command + " --data " + &shell_word(&path),
+        Some(path) if !same_images => command + " --data " + &shell_word(&path),
         _ => command,
     }
 }

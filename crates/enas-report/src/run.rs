@@ -17,10 +17,10 @@ use crate::curves::{self, Choice, Figure};
 use crate::finals::{Finals, finals};
 use crate::log::Log;
 use crate::machine;
-use crate::pictures::{self, Views};
 use crate::predictions::{Predicted, predicted};
 use crate::repeat::{self, Related};
 use crate::settings::Settings;
+use crate::thumbnails::{self, Views};
 
 /// What is known about a run.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ pub(crate) struct Network {
     pub(crate) macs: u64,
     /// Size of the model file in bytes; without one, 4 bytes per parameter.
     pub(crate) bytes: u64,
-    pub(crate) seconds_per_picture: Option<f64>,
+    pub(crate) seconds_per_image: Option<f64>,
     pub(crate) input: InputShape,
 }
 
@@ -242,7 +242,7 @@ impl Network {
             params,
             macs: network.parts().ok()?.macs(),
             bytes: fs::metadata(path).map_or(4 * params, |file| file.len()),
-            seconds_per_picture: machine::seconds_per_picture(network),
+            seconds_per_image: machine::seconds_per_image(network),
             input: network.input(),
         })
     }
@@ -284,7 +284,7 @@ fn looked_at(
     let placed = options.place.map_or(Ok(()), |place| place(&mut model));
     let result = placed.and_then(|()| predicted(&model, data, options.left));
     let found = noted(notes, "The model cannot predict the pictures of the run", result);
-    let views = noted(notes, "The pictures of the run cannot be read any more", pictures::views(data));
+    let views = noted(notes, "The pictures of the run cannot be read any more", thumbnails::views(data));
     (found, views.unwrap_or_default())
 }
 
@@ -299,14 +299,14 @@ fn steps_per_epoch(log: &Log, settings: &Settings, split: Option<&SplitFile>) ->
     planned_steps(settings, split.map_or(0, |split| split.train.len())).max(log.steps("step"))
 }
 
-/// Training steps per epoch over `pictures` training images, as the settings say; 0 if they do not.
-pub fn planned_steps(settings: &Settings, pictures: usize) -> u64 {
+/// Training steps per epoch over `images` training images, as the settings say; 0 if they do not.
+pub fn planned_steps(settings: &Settings, images: usize) -> u64 {
     let copies = match settings.get("data.augment.when").as_deref() {
         Some("once") => settings.number("data.augment.n_aug").unwrap_or(1),
         _ => 1,
     };
-    let pictures = pictures as u64 * copies * settings.number("run.passes").unwrap_or(1);
-    settings.number("run.batch_size").map_or(0, |batch| pictures / batch.max(1))
+    let images = images as u64 * copies * settings.number("run.passes").unwrap_or(1);
+    settings.number("run.batch_size").map_or(0, |batch| images / batch.max(1))
 }
 
 #[cfg(test)]

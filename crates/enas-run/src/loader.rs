@@ -53,7 +53,7 @@ impl Source {
     pub fn new(split: &Split, child: &Child) -> Result<Self> {
         let gpu = child.gpu().cloned();
         let resident = match &gpu {
-            Some(gpu) if !split.is_varied() && split.decoded(0).is_some() => place(gpu, split, child)?,
+            Some(gpu) if !split.is_augmented() && split.decoded(0).is_some() => place(gpu, split, child)?,
             _ => None,
         };
         Ok(Self { split: split.clone(), resident, gpu })

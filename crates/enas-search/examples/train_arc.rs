@@ -10,7 +10,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use enas_search::enas_data::{self, doctor};
+use enas_search::enas_data::{self, check};
 use enas_search::{ConfigBuilder, Event, Given, Kind, Observer, Run, TrainConfig, ready_cells, recommend};
 
 /// Prints a line for each epoch.
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .set("child.layers=1")
             .load()?,
     };
-    let data = enas_data::load(&config.data, config.run.seed())?;
+    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))?;
     let cell = ready_cells().into_iter().next().ok_or("there are ready cells")?;
     let config = TrainConfig {
         child: enas_search::enas_child::Config { nodes: cell.arc.n_nodes(), ..config.child },
@@ -49,9 +49,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The settings chosen for the images, on top of the preset for folders.
 fn of_folder(path: &Path) -> Result<TrainConfig, enas_search::Error> {
-    let base = ConfigBuilder::preset("folder").set(format!("data.path={}", enas_data::meant(path).display()));
+    let base =
+        ConfigBuilder::preset("folder").set(format!("data.path={}", enas_data::resolve_path(path).display()));
     let read: TrainConfig = base.load()?;
-    let report = doctor::check(&read.data, read.run.seed())?;
+    let report = check::check_dataset(&read.data, read.run.seed())?;
     let choices = recommend(&report, &Given::default());
     let of_training = choices.iter().filter(|choice| choice.is_for(Kind::Train));
     of_training.fold(base, |layers, choice| layers.set(format!("{}={}", choice.key, choice.value))).load()

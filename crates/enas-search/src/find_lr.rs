@@ -136,7 +136,7 @@ mod tests {
         let layers = small.iter().fold(ConfigBuilder::preset("quick"), |layers, a| layers.set(*a));
         let config: TrainConfig = layers.load().unwrap();
         let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap();
-        let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+        let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
         let found = find_lr(&config, &arc, &data, None).unwrap();
         assert!((0.003..1.0).contains(&found.suggested_lr), "{}", found.suggested_lr);
         assert_eq!(find_lr(&config, &arc, &data, None).unwrap(), found, "the same again");

@@ -25,7 +25,7 @@
 //!
 //! # fn main() -> Result<(), enas_search::Error> {
 //! let config: SearchConfig = ConfigBuilder::preset("quick").set("run.epochs=5").load()?;
-//! let data = enas_data::load(&config.data, config.run.seed())?;
+//! let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))?;
 //! let mut run = Run::for_search(None, &config, &data)?;
 //! let found = enas_search::search(&config, &data, &mut run, &mut ())?;
 //! println!("{} reaches {}", found.arc, found.valid_accuracy);
@@ -45,7 +45,7 @@
 //!
 //! let tiny = ["run.epochs=1", "child.filters=4", "child.layers=1", "child.nodes=2", "run.batch_size=256"];
 //! let config: TrainConfig = tiny.into_iter().fold(ConfigBuilder::preset("quick"), ConfigBuilder::set).load()?;
-//! let data = enas_data::load(&config.data, config.run.seed())?;
+//! let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))?;
 //! let arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
 //! # let dir = tempfile::tempdir()?;
 //! # let folder = dir.path().join("run");

@@ -10,7 +10,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-use enas_data::doctor::Report;
+use enas_data::check::Report;
 use enas_run::choice::Choice;
 
 pub use self::choice::Given;

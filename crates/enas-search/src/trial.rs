@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_trial_in_parts_is_the_whole_trial_and_answers_change_nothing() {
         let config = config(&["run.ema_decay=0.9", "run.bn_reestimate=2", "child.drop_path_keep=0.8"]);
-        let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+        let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
         let (mut whole, mut parts) = (trial(&config, &data), trial(&config, &data));
         whole.train_to(15, &mut |_, _| true).unwrap();
         for steps in [4, 11, 15] {
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_network_that_diverges_is_the_worst_of_all() {
         let config = config(&["schedule.lr_max=1e30", "child.clip_norm=0"]);
-        let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+        let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
         let mut trial = trial(&config, &data);
         trial.train_to(22, &mut |_, _| true).unwrap();
         assert!(trial.has_diverged() && trial.late_loss() == f64::INFINITY, "{:?}", trial.losses());

@@ -46,7 +46,7 @@ impl ImageLaboratory {
             let split = data.reduced(config.train_images, config.valid_images, seed)?;
             data = memory.load(&config.search.data, seed, Some(&split))?;
         }
-        let plain = match data.varied_as(&config.train.data) {
+        let plain = match data.with_augmentation(&config.train.data) {
             Some(plain) => plain,
             None => memory.load(&config.train.data, seed, Some(&data.split_file()))?,
         };

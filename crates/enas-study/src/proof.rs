@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use enas_arc::Arc;
-use enas_data::{Dataset, Seed};
+use enas_data::{Dataset, LoadOptions, Seed};
 use enas_kernels::gpu::Gpu;
 use enas_search::{Error, Gain, MemoryPlan, Result, RunReader, SearchConfig, Source, train_as_finalist};
 use enas_stats::{Estimate, welch_interval};
@@ -149,7 +149,10 @@ fn reseeded(config: &SearchConfig, data: &Dataset, seed: u64) -> Result<(SearchC
     let seed = Seed::new(seed);
     let images = match data.reseeded(seed) {
         Some(images) => images,
-        None => enas_data::load_with_split(&config.data, seed, &data.split_file())?,
+        None => {
+            let split = data.split_file();
+            enas_data::load(&config.data, &LoadOptions { split: Some(&split), ..LoadOptions::new(seed) })?
+        }
     };
     Ok((own, images))
 }

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_controller_step_has_no_pictures_per_second() {
+    fn a_controller_step_has_no_images_per_second() {
         let line = r#"{"median_ms":2.5,"min_ms":2.4,"images_per_second":null,"peak_rss_mb":null}"#;
         assert_eq!(measurement(line).unwrap().images_per_second, None);
     }

@@ -26,8 +26,8 @@ use zip::write::SimpleFileOptions;
 
 use kill::Tally;
 
-/// Training pictures of the small data sets; a quarter as many test pictures.
-const PICTURES: usize = 600;
+/// Training images of the small data sets; a quarter as many test images.
+const IMAGES: usize = 600;
 
 #[test]
 fn unpacking_compressed_originals_that_is_killed_can_be_repeated() {
@@ -76,7 +76,7 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    /// Kills the command `at_random` times at any moment, and `inside` times after some of the pictures.
+    /// Kills the command `at_random` times at any moment, and `inside` times after some of the images.
     fn tell(&self, at_random: usize, inside: usize) {
         let dest = temp();
         let began = Instant::now();
@@ -92,7 +92,7 @@ impl Story<'_> {
         }
         let mut chance = kill::chance("unpacked so far");
         while tally.kills < at_random + inside {
-            let (dest, wanted) = (temp(), chance.below(PICTURES / 12));
+            let (dest, wanted) = (temp(), chance.below(IMAGES / 12));
             let class = dest.path().join(".mnist.partial/train/3");
             let unpacked = || fs::read_dir(&class).is_ok_and(|class| class.count() >= wanted);
             tally.hit(kill::when(&mut self.command(dest.path()), unpacked));
@@ -142,9 +142,9 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// The four files of MNIST, with other pictures.
+/// The four files of MNIST, with other images.
 fn write_originals(folder: &Path) {
-    for (split, n) in [("train", PICTURES), ("t10k", PICTURES / 4)] {
+    for (split, n) in [("train", IMAGES), ("t10k", IMAGES / 4)] {
         let pixels: Vec<u8> = (0..n * 28 * 28).map(|i| (i * i / 7) as u8).collect();
         let labels: Vec<u8> = (0..n).map(|i| (i % 10) as u8).collect();
         write_idx(&folder.join(format!("{split}-images-idx3-ubyte.gz")), &[n, 28, 28], &pixels);
@@ -161,9 +161,9 @@ fn write_idx(path: &Path, shape: &[usize], values: &[u8]) {
     file.finish().unwrap();
 }
 
-/// The same as class folders in zip archives. What is in the pictures does not matter here.
+/// The same as class folders in zip archives. What is in the images does not matter here.
 fn write_zips(folder: &Path) {
-    for (split, n) in [("train", PICTURES), ("test", PICTURES / 4)] {
+    for (split, n) in [("train", IMAGES), ("test", IMAGES / 4)] {
         let mut zip = ZipWriter::new(File::create(folder.join(format!("{split}.zip"))).unwrap());
         for i in 0..n {
             zip.start_file(format!("{}/{i:05}.png", i % 10), SimpleFileOptions::default()).unwrap();

@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
     drop(checking);
     let out = target(args, &config.data.path)?;
     let loading = context.console.activity("reading and varying the images");
-    let data = enas_data::load(&config.data, config.run.seed())?;
+    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))?;
     let groups = contact_tiles(&data, args.n_images, args.copies)?;
     drawn(&groups).save(&out).with_context(|| format!("cannot write {}", out.display()))?;
     drop(loading);

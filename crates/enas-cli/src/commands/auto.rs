@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use enas_arc::Arc;
 use enas_data::Dataset;
-use enas_data::doctor::{self, Report};
+use enas_data::check::{self, FindingKind, Report};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
     AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Gain, Kind, MemoryPlan,
@@ -170,7 +170,7 @@ fn started(
     let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
     let mut choices = Vec::new();
     // The report is about the splits of the run, whose shares follow from a first report.
-    let report = doctor::check_revised(&read.data, read.run.seed(), |first| {
+    let report = check::check_revised(&read.data, read.run.seed(), |first| {
         choices = asked.is_open(&read.data).then(|| asked.choose(first))?;
         let settings = choices::below(&choices, Kind::Train, &for_training);
         settings::train(&settings, data, None).ok().map(|config| config.data)
@@ -202,7 +202,7 @@ fn started(
     tracing::info!("{plan}");
     let mut data = plan.load(&config.search.data, seed, None)?;
     // They were shown above; otherwise every phase would show them again.
-    data.concerns.clear();
+    data.warnings.clear();
     let mut run = AutoRun::create(args.out.as_deref(), &config, &data, began)?;
     run.set_memory(plan);
     let check = Some(CheckedData::new(&report));
@@ -213,7 +213,7 @@ fn started(
 /// Whether this line of the check is about files that are left out. Loading the images names them, too.
 fn is_said_by_loading(report: &Report, line: &str) -> bool {
     let of_files = report.findings.iter().filter(|finding| {
-        matches!(finding.kind, doctor::Kind::Unlabelled | doctor::Kind::LeftOut | doctor::Kind::TooDeep)
+        matches!(finding.kind, FindingKind::Unlabelled | FindingKind::LeftOut | FindingKind::TooDeep)
     });
     of_files
         .into_iter()

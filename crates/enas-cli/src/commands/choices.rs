@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use enas_data::doctor::{self, Report};
+use enas_data::check::{self, Report};
 use enas_rng::Seed;
 use enas_search::{Choice, Given, Kind, TimeLimit, recommend};
 
@@ -59,7 +59,7 @@ impl<'a> Asked<'a> {
             return nothing();
         }
         // Problems of the images are reported when they are loaded.
-        let Ok(report) = doctor::check(data, seed) else { return nothing() };
+        let Ok(report) = check::check_dataset(data, seed) else { return nothing() };
         if !report.can_start {
             return nothing();
         }

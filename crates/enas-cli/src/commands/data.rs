@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use enas_data::Part;
-use enas_data::doctor::{self, Case, ClassCount, Finding, Report, Severity, Sizes};
+use enas_data::check::{self, Case, ClassCount, Finding, Report, Severity, Sizes};
 
 use enas_search::Kind;
 
@@ -78,7 +78,7 @@ fn check(context: &Context, args: &Check) -> Result<u8> {
         let settings = choices::below(&choices, Kind::Train, &args.settings);
         settings::train(&settings, args.images.path(), None).ok().map(|config| config.data)
     };
-    let report = doctor::check_revised(&config.data, config.run.seed(), as_a_run)?;
+    let report = check::check_revised(&config.data, config.run.seed(), as_a_run)?;
     drop(checking);
     context.out.print(&report, |out| write(&report, args.examples, out))?;
     Ok(if report.can_start { SUCCESS } else { FAILED })

@@ -27,7 +27,7 @@ pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
     let loading = context.console.activity("reading the model and the images");
     let model = Model::load(&locate::model(&args.place, args.images.path())?)?;
     let gpu = device::gpu(args.machine.device)?;
-    let path = args.images.path().map_or_else(|| model.data_path(), enas_data::meant);
+    let path = args.images.path().map_or_else(|| model.data_path(), enas_data::resolve_path);
     if args.images.path().is_none() && !model.data_config().is_built_in() && !path.exists() {
         bail!(
             "there are no images at {}, where the model's training found them; say where they are now: \

@@ -145,7 +145,8 @@ struct Document {
 
 impl Document {
     fn new(path: &Path, exported: &Exported) -> Self {
-        let &Exported { max_abs_difference, tolerance, pictures, synthetic, opset, bytes, .. } = exported;
+        let &Exported { max_abs_difference, tolerance, images: pictures, synthetic, opset, bytes, .. } =
+            exported;
         let path = path.display().to_string();
         Self { path, max_abs_difference, tolerance, pictures, synthetic_pictures: synthetic, opset, bytes }
     }
@@ -155,7 +156,7 @@ impl Document {
 fn source(exported: &Exported) -> String {
     match exported.synthetic {
         0 => "held out from training".to_owned(),
-        n if n == exported.pictures => "synthetic".to_owned(),
+        n if n == exported.images => "synthetic".to_owned(),
         n => format!("{n} of them synthetic"),
     }
 }

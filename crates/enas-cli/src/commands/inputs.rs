@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc as SyncArc;
 
 use anyhow::{Context as _, Result};
-use enas_data::{InputSpec, PictureZip, is_picture_name, is_system_folder, prepare_file};
+use enas_data::{ImageZip, InputSpec, is_image_name, is_system_folder, prepare_file};
 
 use crate::output::visible;
 
@@ -17,7 +17,7 @@ pub(super) enum Input {
     /// An image in an archive, by its index there.
     Packed {
         archive: PathBuf,
-        zip: SyncArc<PictureZip>,
+        zip: SyncArc<ImageZip>,
         index: usize,
     },
     Useless {
@@ -137,7 +137,7 @@ fn reason(name: &str, is_image: impl FnOnce() -> bool) -> Option<Reason> {
         return None;
     }
     if shown != name {
-        return is_picture_name(shown).then_some(Reason::Hidden);
+        return is_image_name(shown).then_some(Reason::Hidden);
     }
     let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).unwrap_or_default();
     Some(match ending.as_str() {
@@ -188,11 +188,11 @@ fn inputs_at(path: &Path, left_out: &mut LeftOut) -> Vec<Input> {
             Ok(()) => found,
         };
     }
-    if !path.is_file() || !PictureZip::is_zip(path) {
+    if !path.is_file() || !ImageZip::is_zip(path) {
         return vec![Input::Picture(path.to_owned())];
     }
     leave_out_packed(path, left_out);
-    match PictureZip::open(path) {
+    match ImageZip::open(path) {
         Err(error) => useless(error.to_string()),
         Ok(zip) if zip.names().is_empty() => useless("no pictures in this archive".to_owned()),
         Ok(zip) => {
@@ -210,7 +210,7 @@ fn leave_out_packed(path: &Path, left_out: &mut LeftOut) {
     names.sort_unstable();
     for name in names.iter().filter(|name| !name.ends_with('/')) {
         let (folders, own) = name.rsplit_once('/').unwrap_or(("", name.as_ref()));
-        if !is_picture_name(own)
+        if !is_image_name(own)
             && !folders.split('/').any(is_system_folder)
             && let Some(reason) = reason(own, || false)
         {
@@ -246,7 +246,7 @@ fn walk(
             Ok(metadata) if metadata.is_dir() => left_out.add(root, Reason::System, &path),
             // Pipes and devices are skipped: reading them could block forever.
             Ok(metadata) if !metadata.is_file() => left_out.add(root, Reason::Special, &path),
-            _ if is_picture_name(&name) => found.push(Input::Picture(path)),
+            _ if is_image_name(&name) => found.push(Input::Picture(path)),
             _ => {
                 if let Some(reason) = reason(&name, || begins_as_image(&path)) {
                     left_out.add(root, reason, &path);

@@ -59,7 +59,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let mut config: SearchConfig = record.config()?;
     settings::limit_memory(&mut config.run, args.memory);
     if let Some(path) = &args.data {
-        config.data.path = enas_data::meant(path);
+        config.data.path = enas_data::resolve_path(path);
     }
     let Some(claim) = Claim::of(&record)? else {
         return nothing(context, dir);

@@ -43,7 +43,7 @@ pub(crate) fn train(
 
 /// Resolves the name of a data set as a user types it. The data of a resumed run are resolved already.
 fn meant(data: Option<&Path>) -> Option<PathBuf> {
-    data.map(enas_data::meant)
+    data.map(enas_data::resolve_path)
 }
 
 fn train_on(settings: &args::Settings, data: Option<&Path>, extent: Option<&Extent>) -> Result<TrainConfig> {
@@ -129,7 +129,7 @@ fn over(base: ConfigBuilder, settings: &args::Settings) -> ConfigBuilder {
 fn default_preset(data: Option<&Path>, settings: &args::Settings) -> &'static str {
     let mut set = settings.set.iter().filter_map(|assignment| assignment.split_once('='));
     let set = set.rfind(|(key, _)| key.trim() == "data.path");
-    let set = set.map(|(_, path)| enas_data::meant(Path::new(path.trim().trim_matches(['"', '\'']))));
+    let set = set.map(|(_, path)| enas_data::resolve_path(Path::new(path.trim().trim_matches(['"', '\'']))));
     let digits = data.or(set.as_deref()).is_none_or(|path| path.as_os_str() == enas_data::DIGITS);
     if digits { QUICK } else { FOLDER }
 }
@@ -158,7 +158,7 @@ fn apply(
         pictures.path = path.to_owned();
     }
     if settings.set.iter().any(|assignment| assignment.starts_with("data.path=")) {
-        pictures.path = enas_data::meant(&pictures.path);
+        pictures.path = enas_data::resolve_path(&pictures.path);
     }
     if let Some(extent) = extent {
         run.epochs = extent.epochs.unwrap_or(run.epochs);

@@ -4,25 +4,25 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::listing::{Listing, Sorted};
-use super::{Content, Source};
+use super::files::{Content, Source};
+use super::listing::{Listing, SortedListing};
 use crate::error::Error;
-use crate::left_out::{Note, Reason};
+use crate::source::left_out::{LeftOutReason, Note};
 
 /// Maximum nesting depth of folders that are read.
 const MAX_DEPTH: usize = 16;
 
 /// Depth of split and class folders. One of these that cannot be read stops a run.
-const VITAL_DEPTH: usize = 2;
+const REQUIRED_DEPTH: usize = 2;
 
 pub(super) fn open(root: &Path, classes: &[String]) -> Result<Source, Error> {
     let mut listing = Listing::default();
-    let mut above = vec![fs::canonicalize(root).map_err(|e| Error::io(root, e))?];
-    walk(root, "", &mut above, &mut listing)?;
+    let mut ancestors = vec![fs::canonicalize(root).map_err(|e| Error::io(root, e))?];
+    walk(root, "", &mut ancestors, &mut listing)?;
     listing.leave_out_runs();
-    let wrapper = listing.unwrap(classes);
-    let Sorted { files, others, folders, places, left_out } = listing.sorted();
-    refuse_twins(root, &files)?;
+    let wrapper = listing.strip_wrappers(classes);
+    let SortedListing { files, others, folders, places, left_out } = listing.sorted();
+    refuse_duplicate_names(root, &files)?;
     let mut notes = Vec::new();
     let mut path = root.to_owned();
     if !wrapper.is_empty() {
@@ -34,24 +34,24 @@ pub(super) fn open(root: &Path, classes: &[String]) -> Result<Source, Error> {
 }
 
 /// Refuses names that are not UTF-8 and look the same when shown: they would be taken for one class or one image.
-fn refuse_twins(root: &Path, files: &[String]) -> Result<(), Error> {
+fn refuse_duplicate_names(root: &Path, files: &[String]) -> Result<(), Error> {
     match files.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
-        Some(twins) => Err(twin(root, &twins[0])),
+        Some(duplicates) => Err(duplicate_name_error(root, &duplicates[0])),
     }
 }
 
-fn twin(root: &Path, name: &str) -> Error {
+fn duplicate_name_error(root: &Path, name: &str) -> Error {
     let problem = format!("several names are not valid UTF-8 and all shown as {name:?}; rename them");
     Error::Layout { path: root.into(), problem }
 }
 
-/// Reads a folder recursively and follows links. `above` holds the real paths of the folders around this one, the
+/// Reads a folder recursively and follows links. `ancestors` holds the real paths of the folders around this one, the
 /// last being its own; a link to one of them would be a cycle.
 fn walk(
     folder: &Path,
     name: &str,
-    above: &mut Vec<PathBuf>,
+    ancestors: &mut Vec<PathBuf>,
     listing: &mut Listing<PathBuf>,
 ) -> Result<(), Error> {
     for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
@@ -61,13 +61,13 @@ fn walk(
         let path = entry.path();
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => {
-                descend(&entry, &path, &name, above, listing)?;
+                descend(&entry, &path, &name, ancestors, listing)?;
             }
             // A broken link is listed too; reading it later reports it as a skipped file.
             Ok(metadata) if metadata.is_file() => listing.add_file(name, &own, path),
             Err(_) => listing.add_file(name, &own, path),
             // Opening a pipe or device could block forever.
-            Ok(_) => listing.left_out.add(Reason::Special, name),
+            Ok(_) => listing.left_out.add(LeftOutReason::Special, name),
         }
     }
     Ok(())
@@ -77,31 +77,31 @@ fn descend(
     entry: &fs::DirEntry,
     path: &Path,
     name: &str,
-    above: &mut Vec<PathBuf>,
+    ancestors: &mut Vec<PathBuf>,
     listing: &mut Listing<PathBuf>,
 ) -> Result<(), Error> {
     if listing.folders.contains(name) {
-        return Err(twin(path, name));
+        return Err(duplicate_name_error(path, name));
     }
     if !listing.add_folder(name) {
         return Ok(());
     }
-    let depth = above.len();
-    let real = real_path(entry, path, above).map_err(|e| Error::io(path, e))?;
-    if above.iter().any(|folder| folder.starts_with(&real)) {
-        listing.leave_out_folder(name, Reason::Circle);
+    let depth = ancestors.len();
+    let real = real_path(entry, path, ancestors).map_err(|e| Error::io(path, e))?;
+    if ancestors.iter().any(|folder| folder.starts_with(&real)) {
+        listing.leave_out_folder(name, LeftOutReason::Circle);
         return Ok(());
     }
     if depth > MAX_DEPTH {
-        listing.leave_out_folder(name, Reason::TooDeep);
+        listing.leave_out_folder(name, LeftOutReason::TooDeep);
         return Ok(());
     }
-    above.push(real);
-    let walked = walk(path, name, above, listing);
-    above.pop();
+    ancestors.push(real);
+    let walked = walk(path, name, ancestors, listing);
+    ancestors.pop();
     match walked {
-        Err(Error::Io { path: unreadable, .. }) if depth > VITAL_DEPTH && unreadable == path => {
-            listing.leave_out_folder(name, Reason::Unreadable);
+        Err(Error::Io { path: unreadable, .. }) if depth > REQUIRED_DEPTH && unreadable == path => {
+            listing.leave_out_folder(name, LeftOutReason::Unreadable);
             Ok(())
         }
         other => other,
@@ -109,9 +109,9 @@ fn descend(
 }
 
 /// The real path of a folder, with links resolved.
-fn real_path(entry: &fs::DirEntry, path: &Path, above: &[PathBuf]) -> io::Result<PathBuf> {
+fn real_path(entry: &fs::DirEntry, path: &Path, ancestors: &[PathBuf]) -> io::Result<PathBuf> {
     let is_link = entry.file_type()?.is_symlink();
-    match above.last() {
+    match ancestors.last() {
         Some(parent) if !is_link => Ok(parent.join(entry.file_name())),
         _ => fs::canonicalize(path),
     }

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::{is_system_folder, unlisted};
-use crate::layout::is_split_name;
-use crate::left_out::{LeftOut, Reason};
-use crate::prepare::is_picture_name;
+use super::item::is_split_name;
+use super::names::{is_image_name, is_system_folder, unlisted};
+use crate::source::left_out::{LeftOut, LeftOutReason};
 
 /// Settings files of a run, and files that a run writes.
 const SETTINGS: [&str; 2] = ["config.toml", "search.toml"];
@@ -33,7 +32,7 @@ impl<T> Listing<T> {
     pub(super) fn add_file(&mut self, name: String, own: &str, place: T) {
         match unlisted(own) {
             Some(reason) => reason.into_iter().for_each(|reason| self.left_out.add(reason, name.clone())),
-            None if is_picture_name(own) => self.files.push((name, place)),
+            None if is_image_name(own) => self.files.push((name, place)),
             None => self.others.push((name, place)),
         }
     }
@@ -45,7 +44,7 @@ impl<T> Listing<T> {
         for end in ends {
             let (folder, own) = (&name[..end], &name[start..end]);
             if is_system_folder(own) {
-                self.left_out.add(Reason::System, folder);
+                self.left_out.add(LeftOutReason::System, folder);
                 return false;
             }
             if !self.folders.contains(folder) {
@@ -57,7 +56,7 @@ impl<T> Listing<T> {
     }
 
     /// Removes a folder that is not read.
-    pub(super) fn leave_out_folder(&mut self, name: &str, reason: Reason) {
+    pub(super) fn leave_out_folder(&mut self, name: &str, reason: LeftOutReason) {
         self.folders.remove(name);
         self.left_out.add(reason, name);
     }
@@ -82,7 +81,7 @@ impl<T> Listing<T> {
         self.files.retain(|(name, _)| !is_gone(name));
         self.others.retain(|(name, _)| !is_gone(name));
         self.folders.retain(|name| !is_gone(name));
-        outermost.iter().for_each(|run| self.left_out.add(Reason::Runs, run.as_str()));
+        outermost.iter().for_each(|run| self.left_out.add(LeftOutReason::Runs, run.as_str()));
     }
 
     /// Run directories: folders with settings of a run and a file that a run writes.
@@ -110,7 +109,7 @@ impl<T> Listing<T> {
 
     /// Removes folders that contain everything else, one by one; returns their path, empty if there are none. A
     /// folder with the name of one of `classes` is never removed.
-    pub(super) fn unwrap(&mut self, classes: &[String]) -> String {
+    pub(super) fn strip_wrappers(&mut self, classes: &[String]) -> String {
         let mut path = String::new();
         while let Some(wrapper) = self.wrapper(classes) {
             self.drop_wrapper(&wrapper);
@@ -146,7 +145,7 @@ impl<T> Listing<T> {
         let (inside, outside): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.files).into_iter().partition(|(name, _)| name.starts_with(&prefix));
         for (name, _) in outside {
-            self.left_out.add(Reason::Beside, name);
+            self.left_out.add(LeftOutReason::Beside, name);
         }
         let strip = |name: String| match name.strip_prefix(&prefix) {
             Some(inner) => inner.to_owned(),
@@ -163,19 +162,19 @@ impl<T> Listing<T> {
     }
 
     /// Everything in byte order of the names: images, other files, and the places of both.
-    pub(super) fn sorted(self) -> Sorted<T> {
+    pub(super) fn sorted(self) -> SortedListing<T> {
         let Self { mut files, mut others, folders, left_out } = self;
         files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         others.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let (files, mut places): (Vec<_>, Vec<_>) = files.into_iter().unzip();
         let (others, rest): (Vec<_>, Vec<_>) = others.into_iter().unzip();
         places.extend(rest);
-        Sorted { files, others, folders: folders.into_iter().collect(), places, left_out }
+        SortedListing { files, others, folders: folders.into_iter().collect(), places, left_out }
     }
 }
 
 /// A listing in its final order; `places` holds those of the images, then those of the other files.
-pub(super) struct Sorted<T> {
+pub(super) struct SortedListing<T> {
     pub(super) files: Vec<String>,
     pub(super) others: Vec<String>,
     pub(super) folders: Vec<String>,

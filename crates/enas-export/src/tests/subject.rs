@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use crate::check::{Claim, Reference, allowance, compare, normalized, own_logits, rounding};
 use crate::error::Result;
-use crate::pictures::synthesize;
 use crate::proto::Model;
+use crate::sample_images::synthesize;
 use crate::{file, lower};
 
 /// Every operation in both cells. Nodes read the two inputs only, so all nodes are loose ends.
@@ -67,7 +67,7 @@ impl Shape {
             clip_norm: 5.0,
         };
         let mut child = Child::fixed(&config, &arc, input, 5, Seed::new(1)).unwrap();
-        let (normalization, pixels) = pictures(input);
+        let (normalization, pixels) = sample_pixels(input);
         let (images, labels) = batch(&child, &normalization, &pixels);
         child.train_step(&arc, &images, &labels, &STEP).unwrap();
         child.load(&shaken(child.weights().unwrap())).unwrap();
@@ -82,7 +82,7 @@ pub(crate) fn macro_network(arc: &str, input: InputShape) -> Subject {
     let arc = MacroArc::parse_any(arc).unwrap();
     let config = MacroConfig { layers: arc.n_layers(), filters: 4, keep_prob: 0.8, ..MacroConfig::default() };
     let mut child = MacroChild::fixed(&config, &arc, input, 5, Seed::new(1)).unwrap();
-    let (normalization, pixels) = pictures(input);
+    let (normalization, pixels) = sample_pixels(input);
     let (images, labels) = batch(&child, &normalization, &pixels);
     child.train_step(&arc, &images, &labels, &STEP).unwrap();
     child.load(&shaken(child.weights().unwrap())).unwrap();
@@ -93,7 +93,7 @@ pub(crate) fn macro_network(arc: &str, input: InputShape) -> Subject {
 
 const STEP: Step = Step { lr: 0.01, global_step: 0, total_steps: 1, seed: Seed::new(2) };
 
-fn pictures(input: InputShape) -> (Normalization, Vec<u8>) {
+fn sample_pixels(input: InputShape) -> (Normalization, Vec<u8>) {
     let normalization = Normalization {
         mean: [120.0, 90.0, 140.0][..input.channels].to_vec(),
         std: [60.0, 75.0, 50.0][..input.channels].to_vec(),

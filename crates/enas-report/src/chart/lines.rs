@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_lies_inside_the_picture() {
+    fn everything_lies_inside_the_image() {
         let noise = (0..5000).map(|i| [f64::from(i), f64::from(i * 7919 % 1000)]).collect();
         let mut chart = chart(vec![
             Series::line("noise", 1, noise).with(Mark::Faint),

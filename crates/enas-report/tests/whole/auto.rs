@@ -11,10 +11,10 @@ use crate::support::{EVIL, report, runs, small_search, small_training};
 
 /// An automatic run on the images of [`runs`].
 pub(crate) fn automatic(search_when: SearchWhen, time: &str) -> TempDir {
-    let pictures = runs().pictures();
-    let (search, train) = (small_search(&pictures), small_training(&pictures));
-    let data = enas_data::load(&search.data, search.run.seed()).unwrap();
-    let checked = enas_data::doctor::check(&search.data, search.run.seed()).unwrap();
+    let images = runs().images();
+    let (search, train) = (small_search(&images), small_training(&images));
+    let data = enas_data::load(&search.data, &enas_data::LoadOptions::new(search.run.seed())).unwrap();
+    let checked = enas_data::check::check_dataset(&search.data, search.run.seed()).unwrap();
     let time: TimeLimit = time.parse().unwrap();
     let config = AutoConfig { search, train, time, finish: 0.5, search_when, fits_network: false };
     let dir = tempfile::tempdir().unwrap();

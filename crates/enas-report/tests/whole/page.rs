@@ -132,7 +132,7 @@ fn the_same_run_gives_the_same_report() {
 }
 
 #[test]
-fn pictures_that_are_loaded_already_make_no_difference() {
+fn images_that_are_loaded_already_make_no_difference() {
     let run = &runs().train;
     let record = enas_search::RunReader::open(run).unwrap();
     let config: enas_search::TrainConfig = record.config().unwrap();
@@ -164,11 +164,11 @@ fn the_worst_mistakes_show_where_the_network_looks_if_there_is_time() {
 }
 
 #[test]
-fn pictures_that_were_moved_are_named_and_left_out() {
+fn images_that_were_moved_are_named_and_left_out() {
     let moved = copy(&runs().train);
     let config = moved.path().join("config.toml");
     let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replace(&runs().pictures().display().to_string(), "/moved/away")).unwrap();
+    fs::write(&config, text.replace(&runs().images().display().to_string(), "/moved/away")).unwrap();
     let html = report(moved.path());
     assert!(
         html.contains("The pictures of the run cannot be loaded") && html.contains("/moved/away"),

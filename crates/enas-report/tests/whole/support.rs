@@ -1,4 +1,4 @@
-//! A search and a training on a folder of pictures whose names try to break a page.
+//! A search and a training on a folder of images whose names try to break a page.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// A class that a careless page would take for markup.
 pub(crate) const EVIL: &str = "<b>&\"x'";
 
-/// A finished search and a training of what it found, beside their pictures.
+/// A finished search and a training of what it found, beside their images.
 pub(crate) struct Runs {
     folder: TempDir,
     pub(crate) search: PathBuf,
@@ -26,7 +26,7 @@ pub(crate) fn runs() -> &'static Runs {
 }
 
 impl Runs {
-    pub(crate) fn pictures(&self) -> PathBuf {
+    pub(crate) fn images(&self) -> PathBuf {
         self.folder.path().join("pictures")
     }
 }
@@ -51,20 +51,20 @@ pub(crate) fn copy(run: &Path) -> TempDir {
 
 fn make() -> Runs {
     let folder = tempfile::tempdir().unwrap();
-    let pictures = folder.path().join("pictures");
+    let images = folder.path().join("pictures");
     for (class, name) in [EVIL, "plain", "café"].into_iter().enumerate() {
-        let dir = pictures.join(name);
+        let dir = images.join(name);
         fs::create_dir_all(&dir).unwrap();
-        (0..30).for_each(|i| picture(class as u32, i).save(dir.join(format!("a&b {i:02}.png"))).unwrap());
+        (0..30).for_each(|i| image(class as u32, i).save(dir.join(format!("a&b {i:02}.png"))).unwrap());
     }
-    let config = small_search(&pictures);
-    let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+    let config = small_search(&images);
+    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
     let search = folder.path().join("a search");
     let mut run = Run::for_search(Some(&search), &config, &data).unwrap();
     let found = enas_search::search(&config, &data, &mut run, &mut ()).unwrap();
     enas_report::write(&search, &Options::default()).unwrap();
 
-    let config = small_training(&pictures);
+    let config = small_training(&images);
     let train = folder.path().join("train");
     let mut run = Run::for_training(Some(&train), &config, &found.arc, &data).unwrap();
     run.set_search(&search).unwrap();
@@ -72,7 +72,7 @@ fn make() -> Runs {
     Runs { folder, search, train }
 }
 
-fn small(pictures: &Path) -> ConfigBuilder {
+fn small(images: &Path) -> ConfigBuilder {
     let keys = [
         "run.epochs=3",
         "run.batch_size=16",
@@ -82,12 +82,12 @@ fn small(pictures: &Path) -> ConfigBuilder {
         "child.layers=1",
         "child.nodes=2",
     ];
-    let layers = ConfigBuilder::preset("quick").set(format!("data.path={}", pictures.display()));
+    let layers = ConfigBuilder::preset("quick").set(format!("data.path={}", images.display()));
     keys.iter().fold(layers, |layers, key| layers.set(*key))
 }
 
 /// Settings of a search that takes no time.
-pub(crate) fn small_search(pictures: &Path) -> SearchConfig {
+pub(crate) fn small_search(images: &Path) -> SearchConfig {
     let more = [
         "controller.steps=3",
         "controller.aggregate=2",
@@ -101,16 +101,16 @@ pub(crate) fn small_search(pictures: &Path) -> SearchConfig {
         "warmup.collapse=0",
         "finals.steps=0",
     ];
-    more.iter().fold(small(pictures), |layers, key| layers.set(*key)).load().unwrap()
+    more.iter().fold(small(images), |layers, key| layers.set(*key)).load().unwrap()
 }
 
 /// Settings of a training that takes no time.
-pub(crate) fn small_training(pictures: &Path) -> TrainConfig {
-    small(pictures).load().unwrap()
+pub(crate) fn small_training(images: &Path) -> TrainConfig {
+    small(images).load().unwrap()
 }
 
 /// A bright square whose place says the class, with a pattern that says nothing.
-fn picture(class: u32, i: u32) -> GrayImage {
+fn image(class: u32, i: u32) -> GrayImage {
     GrayImage::from_fn(12, 12, |x, y| {
         let inside = (4 * class..4 * class + 4).contains(&x) && (4..8).contains(&y);
         let noise = (x * 7919 + y * 104_729 + i * 1_299_709 + class * 15_485_863) % 97;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use enas_data::doctor::{Case, Report, Severity};
+use enas_data::check::{Case, Report, Severity};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -69,7 +69,7 @@ const LONGEST: usize = 200;
 impl CheckedData {
     /// The summary of a report: every finding with its first cases.
     pub fn new(report: &Report) -> Self {
-        let finding = |found: &enas_data::doctor::Finding| CheckedFinding {
+        let finding = |found: &enas_data::check::Finding| CheckedFinding {
             severity: found.severity,
             summary: found.summary.clone(),
             consequence: found.consequence.clone(),

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use enas_data::{Dataset, Fingerprint, Holding, PictureFile};
+use enas_data::{Dataset, Fingerprint, ImageFile, LoadOptions, Storage};
 use enas_rng::Seed;
 
 use crate::directory::files::{PICTURES, stored_split, write_json};
@@ -43,13 +43,14 @@ impl ExpectedData<'_> {
     ///
     /// # Errors
     /// [`Error::RunDirectory`] with the differences if they have changed; [`Error::Mismatch`] if they are missing;
-    /// otherwise as [`enas_data::load_held`].
-    pub fn load(&self, config: &enas_data::Config, seed: Seed, holding: Holding) -> Result<Dataset> {
-        match enas_data::load_held(config, seed, Some(&stored_split(self.dir)?), holding) {
+    /// otherwise as [`enas_data::load`].
+    pub fn load(&self, config: &enas_data::Config, seed: Seed, holding: Storage) -> Result<Dataset> {
+        let split = stored_split(self.dir)?;
+        match enas_data::load(config, &LoadOptions { seed, split: Some(&split), storage: holding }) {
             Ok(data) => self.check(&data).map(|()| data),
             Err(error @ enas_data::Error::Missing { .. }) => Err(self.are_gone(&error)),
             // Added or removed files can cause any error. If files differ, that is the error to report.
-            Err(error) => match enas_data::picture_files(&config.path) {
+            Err(error) => match enas_data::image_files(&config.path) {
                 Ok(files) if !self.differences(&files).is_empty() => Err(self.have_changed(&files)),
                 _ => Err(error.into()),
             },
@@ -83,7 +84,7 @@ impl ExpectedData<'_> {
         ))
     }
 
-    fn have_changed(&self, now: &[PictureFile]) -> Error {
+    fn have_changed(&self, now: &[ImageFile]) -> Error {
         let differences = self.differences(now);
         let mut problem = format!("the pictures of {} are not those the run was started with", self.name);
         if !differences.is_empty() {
@@ -101,7 +102,7 @@ impl ExpectedData<'_> {
     }
 
     /// Differences from the files at the start, sorted by name; empty if those are unknown.
-    fn differences(&self, now: &[PictureFile]) -> Vec<Difference> {
+    fn differences(&self, now: &[ImageFile]) -> Vec<Difference> {
         let text = fs::read_to_string(self.dir.join(PICTURES)).unwrap_or_default();
         let Ok(then) = serde_json::from_str::<BTreeMap<String, String>>(&text) else { return Vec::new() };
         let now = by_name(now);
@@ -122,7 +123,7 @@ impl ExpectedData<'_> {
     }
 }
 
-fn by_name(files: &[PictureFile]) -> BTreeMap<&str, &str> {
+fn by_name(files: &[ImageFile]) -> BTreeMap<&str, &str> {
     files.iter().map(|file| (file.name.as_str(), file.digest.as_str())).collect()
 }
 

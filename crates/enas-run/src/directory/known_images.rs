@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use enas_data::{Part, PictureFile};
+use enas_data::{ImageFile, Part};
 
 use crate::directory::files::{PICTURES, SPLIT, stored_split};
 
@@ -48,7 +48,7 @@ impl KnownImages {
     ///
     /// An image that the training knows counts only as the part it had there. An unknown image is as good as a test
     /// image; split folders of the data may assign it to another part.
-    pub(crate) fn admits(&self, part: Part, file: &PictureFile) -> bool {
+    pub(crate) fn admits(&self, part: Part, file: &ImageFile) -> bool {
         match self.part_of.get(&file.digest) {
             Some(known) => *known == part,
             None => part == Part::Test || is_below_a_split_folder(&file.name),
@@ -65,8 +65,8 @@ fn is_below_a_split_folder(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn file(name: &str, digest: &str) -> PictureFile {
-        PictureFile { name: name.into(), digest: digest.into() }
+    fn file(name: &str, digest: &str) -> ImageFile {
+        ImageFile { name: name.into(), digest: digest.into() }
     }
 
     #[test]

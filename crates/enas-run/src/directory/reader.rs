@@ -198,7 +198,7 @@ impl RunReader {
     /// Loads the images in the splits of this run, independently of the seed.
     ///
     /// # Errors
-    /// As [`enas_data::load_with_split`]; [`Error::RunDirectory`] with the differing files if the images have
+    /// As [`enas_data::load`]; [`Error::RunDirectory`] with the differing files if the images have
     /// changed; [`Error::Mismatch`] if they are missing.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
         self.expected().load(config, seed, MemoryPlan::holding(config))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use enas_arc::Arc;
 use enas_child::{Footprint, InputShape, Recompute, Work};
-use enas_data::{Holding, Survey};
+use enas_data::{Storage, Survey};
 
 use super::machine;
 use super::parts::MemoryParts;
@@ -48,7 +48,7 @@ struct Net {
 /// A way to run a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ExecutionMode {
-    pub(super) holding: Holding,
+    pub(super) holding: Storage,
     pub(super) recompute: Recompute,
     /// Maximum number of images per evaluation batch with moving statistics.
     pub(super) infer: usize,
@@ -65,7 +65,7 @@ impl Job {
     pub(super) fn searching(mut self, config: &SearchConfig) -> Result<Self> {
         let (input, classes) = (self.input(&config.data), self.survey.classes.max(2));
         let footprint = Footprint::shared(&config.child, input, classes, self.threads)?;
-        let all = self.survey.pictures;
+        let all = self.survey.images;
         let [batch, reward, score] =
             [config.run.batch_size, config.reward.batch_size, config.run.eval_batch].map(|n| n.min(all));
         let works = vec![Work::Train(batch), Work::Score(reward), Work::Score(score), Work::Save];
@@ -81,7 +81,7 @@ impl Job {
             Some(arc) => vec![Footprint::fixed(&config.child, arc, input, classes, self.threads)?],
             None => Footprint::any_fixed(&config.child, input, classes, self.threads)?,
         };
-        let all = self.survey.pictures;
+        let all = self.survey.images;
         let [batch, infer] = [config.run.batch_size, config.run.eval_batch].map(|n| n.min(all));
         let works = vec![Work::Train(batch), Work::Infer(infer), Work::Save];
         let gathered = if config.run.bn_reestimate > 0 { batch } else { 0 };
@@ -92,7 +92,7 @@ impl Job {
 
     /// Adds an evaluation with a network that is already in memory.
     pub(super) fn evaluating(mut self, footprint: Footprint, eval_batch: usize) -> Self {
-        let infer = eval_batch.min(self.survey.pictures);
+        let infer = eval_batch.min(self.survey.images);
         let net = Net::new(vec![footprint], vec![Work::Infer(infer)], 0, (0, infer));
         self.nets.push(Net { is_there: true, ..net });
         self
@@ -110,8 +110,8 @@ impl Job {
 
     /// The estimate by purpose. The network with the largest total counts.
     pub(super) fn parts(&mut self, mode: ExecutionMode, buffers: usize) -> MemoryParts {
-        let held = self.survey.held(mode.holding);
-        let reading = self.survey.reading(mode.holding, self.threads);
+        let held = self.survey.stored_bytes(mode.holding);
+        let reading = self.survey.reading_bytes(mode.holding, self.threads);
         let mut most = MemoryParts { base: self.base, pictures: held, reading, ..MemoryParts::default() };
         for i in 0..self.nets.len() {
             let loading = self.loading(&self.nets[i], mode);
@@ -128,7 +128,9 @@ impl Job {
 
     fn loading(&self, net: &Net, mode: ExecutionMode) -> u64 {
         let batch = net.batch.max(net.infer.min(mode.infer));
-        self.survey.loading(mode.holding, batch).max(net.gathered as u64 * self.survey.numbers())
+        self.survey
+            .batch_bytes(mode.holding, batch)
+            .max(net.gathered as u64 * self.survey.image_value_bytes())
     }
 
     fn input(&self, data: &enas_data::Config) -> InputShape {

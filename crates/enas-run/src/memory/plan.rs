@@ -4,7 +4,7 @@ use std::fmt;
 
 use enas_arc::{Arch, SpaceKind};
 use enas_child::{Footprint, Recompute};
-use enas_data::{Dataset, Holding, SplitFile, Survey};
+use enas_data::{Dataset, LoadOptions, SplitFile, Storage, Survey};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub struct MemoryPlan {
     /// Limit of the process in bytes; `None` if none is known.
     pub limit: Option<u64>,
     /// How images are stored.
-    pub holding: Holding,
+    pub holding: Storage,
     /// Activation checkpointing: what training steps recompute in the backward pass.
     pub recompute: Recompute,
     /// Maximum number of images per evaluation batch with moving statistics.
@@ -89,13 +89,13 @@ impl MemoryPlan {
     /// A plan without a limit.
     pub fn plenty() -> Self {
         let mode =
-            ExecutionMode { holding: Holding::Decoded, recompute: Recompute::Nothing, infer: usize::MAX };
+            ExecutionMode { holding: Storage::Decoded, recompute: Recompute::Nothing, infer: usize::MAX };
         Self::new(None, mode, None, MemoryParts::default())
     }
 
     /// How to store a data set that is read once, without further knowledge of the job.
-    pub fn holding(data: &enas_data::Config) -> Holding {
-        let Ok(survey) = enas_data::survey(data) else { return Holding::Decoded };
+    pub fn holding(data: &enas_data::Config) -> Storage {
+        let Ok(survey) = enas_data::survey(data) else { return Storage::Decoded };
         // The other half is for the work with the images.
         let room = MemoryLimit::default().bytes().map_or(u64::MAX, |bytes| bytes / 2);
         smallest(&survey, room)
@@ -139,22 +139,19 @@ impl MemoryPlan {
 
     /// Whether memory is short. Freed memory then returns to the system at once, which costs time.
     pub fn is_tight(&self) -> bool {
-        self.buffers.is_some() || self.recompute != Recompute::Nothing || self.holding != Holding::Decoded
+        self.buffers.is_some() || self.recompute != Recompute::Nothing || self.holding != Storage::Decoded
     }
 
     /// Loads the images as planned, in the split of an earlier run if there is one.
     ///
     /// # Errors
-    /// As [`enas_data::load_held`].
+    /// As [`enas_data::load`].
     pub fn load(&self, data: &enas_data::Config, seed: Seed, stored: Option<&SplitFile>) -> Result<Dataset> {
-        self.load_by(|holding| Ok(enas_data::load_held(data, seed, stored, holding)?))
+        self.load_by(|storage| Ok(enas_data::load(data, &LoadOptions { seed, split: stored, storage })?))
     }
 
     /// Loads with `load`, which receives how to store the images.
-    ///
-    /// # Errors
-    /// Errors of `load`.
-    pub fn load_by(&self, load: impl FnOnce(Holding) -> Result<Dataset>) -> Result<Dataset> {
+    pub fn load_by(&self, load: impl FnOnce(Storage) -> Result<Dataset>) -> Result<Dataset> {
         self.begin();
         let loaded = load(self.holding)?;
         // Decoding leaves free memory behind that later allocations may not reuse.
@@ -186,9 +183,9 @@ fn modes(job: &Job) -> Vec<ExecutionMode> {
         recomputes.push(Recompute::Groups(groups));
         groups /= 2;
     }
-    let holdings = [Holding::Decoded, Holding::Compressed, Holding::Streamed];
+    let holdings = [Storage::Decoded, Storage::Encoded, Storage::OnDisk];
     let mode = |recompute, holding| {
-        let plenty = recompute == Recompute::Nothing && holding == Holding::Decoded;
+        let plenty = recompute == Recompute::Nothing && holding == Storage::Decoded;
         let infer = if plenty { job.infer() } else { job.infer().min(SMALL) };
         ExecutionMode { holding, recompute, infer }
     };
@@ -199,9 +196,9 @@ fn modes(job: &Job) -> Vec<ExecutionMode> {
 const SMALL: usize = 64;
 
 /// The first way of storing images that fits into `room` bytes, or else the smallest.
-fn smallest(survey: &Survey, room: u64) -> Holding {
-    let storages = [Holding::Decoded, Holding::Compressed];
-    storages.into_iter().find(|mode| survey.held(*mode) <= room).unwrap_or(Holding::Streamed)
+fn smallest(survey: &Survey, room: u64) -> Storage {
+    let storages = [Storage::Decoded, Storage::Encoded];
+    storages.into_iter().find(|mode| survey.stored_bytes(*mode) <= room).unwrap_or(Storage::OnDisk)
 }
 
 /// A number of bytes for display.
@@ -225,9 +222,9 @@ impl fmt::Display for MemoryPlan {
             write!(f, " of {}", Bytes(limit))?;
         }
         let held = match self.holding {
-            Holding::Decoded => "decoded",
-            Holding::Compressed => "as their files",
-            Holding::Streamed => "read for each batch",
+            Storage::Decoded => "decoded",
+            Storage::Encoded => "as their files",
+            Storage::OnDisk => "read for each batch",
         };
         write!(f, "; pictures {held} {}", Bytes(pictures))?;
         if weights > 0 {

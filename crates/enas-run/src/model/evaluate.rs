@@ -33,7 +33,7 @@ pub struct EvalOptions {
 /// Checks that a split has the image size and the classes of a network.
 pub(super) fn check(network: &Network, classes: &[String], split: &Split) -> Result<()> {
     let InputShape { channels, height, width } = network.input();
-    if split.picture_len() != channels * height * width {
+    if split.image_len() != channels * height * width {
         return Err(Error::Mismatch(format!(
             "the network takes pictures of {channels}x{height}x{width}; these differ"
         )));

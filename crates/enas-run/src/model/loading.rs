@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use enas_child::Footprint;
-use enas_data::{Choice, Chosen, Holding, NormalizationMode, Part, PictureFile, Skipped, Split};
+use enas_data::{
+    ImageFile, LabelledImages, LabelledOptions, LoadOptions, NormalizationMode, Part, Skipped, Split, Storage,
+};
 use enas_rng::Seed;
 
 use super::file::Model;
@@ -68,17 +70,24 @@ impl Model {
         Ok(self)
     }
 
-    fn load_held(&self, path: &Path, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
+    fn load_held(&self, path: &Path, part: Part, holding: Storage) -> Result<(Split, Vec<Skipped>)> {
         let ModelMetadata { classes, data, normalization, .. } = &self.metadata;
         if same_place(path, &data.path) {
             return self.load_own(part, holding);
         }
         let learned = self.metadata.refit.map_or(&[][..], |refit| refit.images.parts());
         let seen = KnownImages::of_run(&self.folder).map(|seen| seen.with_learned(learned));
-        let wanted = |file: &PictureFile| seen.as_ref().is_none_or(|seen| seen.admits(part, file));
-        let choice = Choice { strict: data.strict, holding, wanted: &wanted };
-        let Chosen { split, skipped, left_out } =
-            enas_data::load_chosen(path, part, classes, &data.input(), normalization, &choice)?;
+        let wanted = |file: &ImageFile| seen.as_ref().is_none_or(|seen| seen.admits(part, file));
+        let options = LabelledOptions {
+            part,
+            classes,
+            input: &data.input(),
+            normalization,
+            strict: data.strict,
+            storage: holding,
+            wanted: &wanted,
+        };
+        let LabelledImages { split, skipped, left_out } = enas_data::load_labelled(path, &options)?;
         self.tell_what_was_chosen(path, part, (seen.is_some(), split.len(), left_out))?;
         Ok((split, skipped))
     }
@@ -134,7 +143,7 @@ impl Model {
     }
 
     /// A part of the data the model was trained on.
-    fn load_own(&self, part: Part, holding: Holding) -> Result<(Split, Vec<Skipped>)> {
+    fn load_own(&self, part: Part, holding: Storage) -> Result<(Split, Vec<Skipped>)> {
         let config = self.data_at(&self.metadata.data.path);
         let seed = Seed::new(self.metadata.seed);
         // A run that reuses the split of a search stores it in its folder. The seed of the run would draw another
@@ -148,7 +157,7 @@ impl Model {
                 part.name()
             );
         }
-        let data = enas_data::load_held(&config, seed, stored.as_ref(), holding)?;
+        let data = enas_data::load(&config, &LoadOptions { seed, split: stored.as_ref(), storage: holding })?;
         if data.classes != self.metadata.classes {
             return Err(Error::Mismatch(format!(
                 "{} has the classes {}; the model knows {}",

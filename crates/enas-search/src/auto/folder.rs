@@ -165,7 +165,7 @@ impl AutoRun {
     /// Loads the images in the splits of this run.
     ///
     /// # Errors
-    /// As [`enas_data::load_with_split`], and [`Error::RunDirectory`] if the images have changed since.
+    /// As [`enas_data::load`], and [`Error::RunDirectory`] if the images have changed since.
     pub fn load_data(&self, config: &AutoConfig) -> Result<Dataset> {
         self.load_planned(config, &MemoryPlan::plenty())
     }

@@ -106,7 +106,7 @@ fn images_for_training(config: &AutoConfig, data: &Dataset, run: &AutoRun) -> Re
     let AutoConfig { search, train, .. } = config;
     let (augment, sampling) = (search.data.augment.clone(), search.data.sampling);
     let are_the_same = enas_data::Config { augment, sampling, ..train.data.clone() } == search.data;
-    match data.varied_as(&train.data).filter(|_| are_the_same) {
+    match data.with_augmentation(&train.data).filter(|_| are_the_same) {
         Some(images) => Ok(images),
         None => run.load(&train.data, train.run.seed()),
     }

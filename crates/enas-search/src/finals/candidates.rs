@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn candidates_are_all_different_and_of_their_kind() {
         let recipe = recipe();
-        let data = enas_data::load(&recipe.data, Seed::new(1)).unwrap();
+        let data = enas_data::load(&recipe.data, &enas_data::LoadOptions::new(Seed::new(1))).unwrap();
         let mut proposals = Proposals::new(&recipe, &data, Limits::default(), Seed::new(1));
         let mut arcs = BTreeSet::new();
         let mut of_wide = Vec::new();
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn limits_are_kept_and_impossible_ones_are_explained() {
         let recipe = recipe();
-        let data = enas_data::load(&recipe.data, Seed::new(1)).unwrap();
+        let data = enas_data::load(&recipe.data, &enas_data::LoadOptions::new(Seed::new(1))).unwrap();
         let all = Proposals::new(&recipe, &data, Limits::default(), Seed::new(1));
         let most = all.usual_macs().unwrap();
         let limits = Limits { macs: NonZeroU64::new(most), ..Limits::default() };

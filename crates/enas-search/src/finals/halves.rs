@@ -46,7 +46,8 @@ mod tests {
 
     #[test]
     fn every_image_is_in_one_half_and_classes_are_halved() {
-        let data = enas_data::load(&enas_data::Config::default(), Seed::new(1)).unwrap();
+        let data = enas_data::load(&enas_data::Config::default(), &enas_data::LoadOptions::new(Seed::new(1)))
+            .unwrap();
         let halves = Halves::of(&data.valid, Seed::new(5));
         let mut all: Vec<usize> = halves.choose.iter().chain(&halves.report).copied().collect();
         all.sort_unstable();

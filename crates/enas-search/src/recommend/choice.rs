@@ -1,6 +1,6 @@
 //! A setting derived from the images.
 
-use enas_data::doctor::{ClassCount, Report};
+use enas_data::check::{ClassCount, Report};
 
 use enas_run::choice::Choice;
 use enas_run::config::Kind;

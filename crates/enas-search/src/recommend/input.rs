@@ -1,6 +1,6 @@
 //! Settings for the input of the network: size and channels.
 
-use enas_data::doctor::Report;
+use enas_data::check::Report;
 
 use enas_run::choice::Choice;
 

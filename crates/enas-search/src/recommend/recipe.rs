@@ -1,7 +1,7 @@
 //! Settings of the training recipe and of the refit.
 
 use enas_data::Part;
-use enas_data::doctor::Report;
+use enas_data::check::Report;
 
 use enas_run::choice::Choice;
 

@@ -1,6 +1,6 @@
 //! Settings for the splits of small data sets, and for classes of unequal sizes.
 
-use enas_data::doctor::{ClassCount, Report};
+use enas_data::check::{ClassCount, Report};
 use enas_data::{Part, held_out};
 
 use enas_run::choice::Choice;

@@ -1,5 +1,5 @@
 use enas_data::Part;
-use enas_data::doctor::{ClassCount, Sizes};
+use enas_data::check::{ClassCount, Sizes};
 
 use super::*;
 use enas_run::config::Kind;

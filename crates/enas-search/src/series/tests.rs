@@ -89,7 +89,7 @@ fn whole(
     series: Series,
     (patience, jobs): (u64, usize),
 ) -> (SeriesOutcome, BTreeMap<PathBuf, Vec<u8>>) {
-    let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().join("run");
     let mut run = SeriesRun::create(Some(&at), config, &arc(), &data, series).unwrap();

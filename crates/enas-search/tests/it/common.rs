@@ -61,7 +61,7 @@ pub(crate) fn arc() -> Arc {
 }
 
 pub(crate) fn digits(config: &enas_data::Config, seed: enas_rng::Seed) -> Dataset {
-    enas_data::load(config, seed).unwrap()
+    enas_data::load(config, &enas_data::LoadOptions::new(seed)).unwrap()
 }
 
 /// Interrupts whenever it has been asked `patience` times.

@@ -34,7 +34,7 @@ fn config(finals: &[&str]) -> SearchConfig {
 }
 
 fn searched(dir: &Path, config: &SearchConfig) -> RunReader {
-    let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
     let mut run = Run::for_search(Some(dir), config, &data).unwrap();
     search(config, &data, &mut run, &mut ()).unwrap();
     run.reader()
@@ -102,7 +102,7 @@ fn a_search_without_finals_claims_nothing_and_one_with_limits_keeps_to_its_own_r
 fn what_is_not_finished_cannot_be_proved() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&[]);
-    let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
     let run = Run::for_search(Some(&dir.path().join("run")), &config, &data).unwrap();
     let error = Claim::of(&run.reader()).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("--resume"), "{error}");

@@ -36,7 +36,7 @@ pub(crate) struct Followed {
     /// Whether the directory no longer exists.
     pub(crate) gone: bool,
     /// Number of training images.
-    pictures: usize,
+    images: usize,
     tail: Tail,
     wanted: Option<Instant>,
     changed: Option<SystemTime>,
@@ -59,7 +59,7 @@ impl Followed {
     pub(crate) fn new(record: RunReader) -> Self {
         Self {
             settings: Settings::read(&record.config_path()),
-            pictures: record.split().map_or(0, |split| split.train.len()),
+            images: record.split().map_or(0, |split| split.train.len()),
             tail: Tail::new(record.metrics_path()),
             digest: Digest::default(),
             log: None,
@@ -178,7 +178,7 @@ impl Followed {
     /// Training steps per epoch.
     pub(crate) fn steps(&self) -> u64 {
         let seen = self.digest.step.as_ref().and_then(|event| event["step"].as_u64()).unwrap_or(0);
-        enas_report::planned_steps(&self.settings, self.pictures).max(seen).max(1)
+        enas_report::planned_steps(&self.settings, self.images).max(seen).max(1)
     }
 
     /// Number of candidates that will be measured in total.

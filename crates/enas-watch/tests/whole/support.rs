@@ -96,7 +96,7 @@ pub(crate) fn search(dir: &Path, observer: &mut dyn Observer) {
     let layers =
         tiny.iter().fold(ConfigBuilder::preset("quick"), |layers, assignment| layers.set(*assignment));
     let config: SearchConfig = layers.load().unwrap();
-    let data = enas_data::load(&config.data, config.run.seed()).unwrap();
+    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
     let mut run = Run::for_search(Some(dir), &config, &data).unwrap();
     enas_search::search(&config, &data, &mut run, observer).unwrap();
 }

@@ -134,7 +134,7 @@ fn resumed(args: &Args, dir: &Path, gpu: Option<Gpu>) -> Result<(Study, ImageLab
     let mut config = study.config().clone();
     settings::limit_memory(&mut config.search.run, args.memory);
     if let Some(path) = args.images.path() {
-        let path = enas_data::meant(path);
+        let path = enas_data::resolve_path(path);
         config.search.data.path.clone_from(&path);
         config.train.data.path = path;
     }

@@ -1,0 +1,124 @@
+//! Findings about images that are not plain 8-bit ones, and how they are converted.
+
+use super::inspect::{Alpha, Properties};
+use crate::config::Config;
+use crate::dataset::Skipped;
+use crate::finding::{Case, Finding, FindingKind, Severity, count};
+use crate::image::white_level::WhiteLevels;
+
+/// The finding for files that cannot be used.
+pub(super) fn unreadable(config: &Config, skipped: &[Skipped]) -> Option<Finding> {
+    let case = |s: &Skipped| Case { paths: vec![s.path.clone()], detail: s.reason.clone() };
+    let (severity, consequence) = match config.strict {
+        true => (Severity::Error, "refused, as data.strict = true: mend or remove them, or set it to false"),
+        false => (Severity::Warning, "skipped, each with a warning: mend or remove them"),
+    };
+    (!skipped.is_empty()).then(|| Finding {
+        severity,
+        kind: FindingKind::Unreadable,
+        summary: format!("{} cannot be read", count(skipped.len(), "file", "files")),
+        consequence: consequence.into(),
+        cases: skipped.iter().map(case).collect(),
+    })
+}
+
+/// One finding for each property that any image has.
+pub(super) fn findings(config: &Config, images: &[(&str, Properties)], white: WhiteLevels) -> Vec<Finding> {
+    let finding = |severity,
+                   kind,
+                   what: [&str; 2],
+                   consequence: &str,
+                   detail: &dyn Fn(&Properties) -> Option<String>| {
+        let case = |(name, properties): &(&str, Properties)| {
+            Some(Case { paths: vec![(*name).to_owned()], detail: detail(properties)? })
+        };
+        let cases: Vec<Case> = images.iter().filter_map(case).collect();
+        let summary = count(cases.len(), what[0], what[1]);
+        (!cases.is_empty()).then(|| Finding {
+            severity,
+            kind,
+            summary,
+            consequence: consequence.into(),
+            cases,
+        })
+    };
+    let note = |kind, what, consequence: &str, has: &dyn Fn(&Properties) -> bool| {
+        finding(Severity::Note, kind, what, consequence, &|t| has(t).then(String::new))
+    };
+    let warning = |kind, what, consequence: &str, has: &dyn Fn(&Properties) -> bool| {
+        finding(Severity::Warning, kind, what, consequence, &|t| has(t).then(String::new))
+    };
+    let colours = if config.channels == 1 { "grey" } else { "red, green and blue" };
+    let all = [
+        warning(
+            FindingKind::CutOff,
+            ["JPEG file ends before its picture does", "JPEG files end before their pictures do"],
+            "kept, with whatever the decoder puts where pixels are missing: copy them anew or remove them",
+            &|t| t.cut_off,
+        ),
+        warning(
+            FindingKind::Constant,
+            ["picture is of one colour throughout", "pictures are of one colour throughout"],
+            "kept, though there is nothing to see: remove them if they are failures",
+            &|t| t.constant,
+        ),
+        finding(
+            Severity::Note,
+            FindingKind::WrongExtension,
+            ["file is of another kind than its name says", "files are of another kind than their names say"],
+            "kept: the content decides how a file is read",
+            &|t| t.misnamed.map(|kind| format!("its content is {kind}")),
+        ),
+        note(
+            FindingKind::Deep,
+            ["picture has more than 8 bits per sample", "pictures have more than 8 bits per sample"],
+            &format!("kept, scaled to 8 bits{}", white_level_hint(white)),
+            &|t| t.deep,
+        ),
+        note(
+            FindingKind::Cmyk,
+            ["picture is in printing colours (CMYK)", "pictures are in printing colours (CMYK)"],
+            &format!("kept, converted to {colours}"),
+            &|t| t.cmyk,
+        ),
+        finding(
+            Severity::Note,
+            FindingKind::Alpha,
+            ["picture has an alpha channel", "pictures have an alpha channel"],
+            "kept, laid over white",
+            &|t| {
+                t.alpha.map(|alpha| match alpha {
+                    Alpha::Transparent => String::new(),
+                    Alpha::Opaque => "opaque throughout, so nothing changes".into(),
+                })
+            },
+        ),
+        note(
+            FindingKind::Palette,
+            ["picture has a palette", "pictures have a palette"],
+            &format!("kept, its colours converted to {colours}"),
+            &|t| t.palette,
+        ),
+        note(
+            FindingKind::Rotated,
+            ["picture has an EXIF orientation", "pictures have an EXIF orientation"],
+            "kept, turned upright",
+            &|t| t.rotated,
+        ),
+        note(
+            FindingKind::Animated,
+            ["file has more than one frame or page", "files have more than one frame or page"],
+            "kept: the first is used, the others are not looked at",
+            &|t| t.animated,
+        ),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// The white levels, and the settings that change them.
+fn white_level_hint(WhiteLevels { integer, float }: WhiteLevels) -> String {
+    let levels = [("white_level", integer), ("float_white_level", float)];
+    let said = levels.into_iter().filter_map(|(key, level)| Some(format!("{} (data.{key})", level?)));
+    let said: Vec<String> = said.collect();
+    if said.is_empty() { String::new() } else { format!(", with white at {}", said.join(" and ")) }
+}

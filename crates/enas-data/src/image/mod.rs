@@ -1,0 +1,9 @@
+//! One image: from the bytes of a file to pixels at the size of the network's input.
+
+pub(crate) mod decode;
+pub(crate) mod normalize;
+pub(crate) mod prepare;
+pub(crate) mod resize;
+mod samples;
+mod tiff;
+pub(crate) mod white_level;
