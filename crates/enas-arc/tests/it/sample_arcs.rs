@@ -1,5 +1,4 @@
 //! The arcs that the authors and others have published: they parse, print back, and have the known loose ends.
-#![forbid(unsafe_code)]
 
 use enas_arc::Arc;
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, VarBuilder, VarMap};
 use enas_arc::Arc;
-use enas_controller::{Bounds, Config, Controller, Episode, Error, OpBias, Plan, Policy, Rewarded, seeded};
+use enas_controller::{Bounds, Config, Controller, Episode, Error, OpBias, Plan, Policy, RewardedChoices, seeded};
 use enas_kernels::candle::{TfAdam, TfAdamConfig};
 use enas_rng::Seed;
 
@@ -237,7 +237,7 @@ fn policies_of_other_plans_have_variables_too() {
         for (var, (name, _, values)) in policy.vars().iter().zip(expected) {
             assert_eq!(flat(gradients.get(var).unwrap()), values, "{name}");
         }
-        let rewarded = |value| Rewarded { choices: choices[0].clone(), value };
+        let rewarded = |value| RewardedChoices { choices: choices[0].clone(), value };
         policy.reinforce(bounds, &[rewarded(0.0), rewarded(1.0)]).unwrap();
     }
 }

@@ -1,9 +1,8 @@
 //! What holds for every macro arc and for every text that is none.
-#![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
 
-use enas_arc::{MacroArc, MacroArcError, Place};
+use enas_arc::{Location, MacroArc, MacroArcError};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
@@ -22,12 +21,12 @@ fn mangled() -> impl Strategy<Value = String> {
     let edits = prop::collection::vec((any::<prop::sample::Index>(), 0usize..3, characters), 0..6);
     (arcs(), any::<bool>(), edits).prop_map(|(arc, readable, edits)| {
         let mut text: Vec<char> = if readable { arc.readable() } else { arc.to_string() }.chars().collect();
-        for (place, action, character) in edits {
-            let place = place.index(text.len());
+        for (location, action, character) in edits {
+            let location = location.index(text.len());
             match action {
-                0 => text[place] = character,
-                1 => text.insert(place, character),
-                _ if text.len() > 1 => drop(text.remove(place)),
+                0 => text[location] = character,
+                1 => text.insert(location, character),
+                _ if text.len() > 1 => drop(text.remove(location)),
                 _ => {}
             }
         }
@@ -58,16 +57,16 @@ proptest! {
 
     #[test]
     fn a_number_is_taken_exactly_where_it_is_allowed(
-        arc in arcs(), place: prop::sample::Index, value in -2i64..9,
+        arc in arcs(), location: prop::sample::Index, value in -2i64..9,
     ) {
         let mut ints: Vec<i64> = arc.to_ints().into_iter().map(|int| int as i64).collect();
-        let index = place.index(ints.len());
+        let index = location.index(ints.len());
         ints[index] = value;
         match MacroArc::from_ints(&ints) {
             Ok(_) => prop_assert!((0..=max_at(index) as i64).contains(&value)),
-            Err(MacroArcError::OutOfRange { place, .. }) => {
+            Err(MacroArcError::OutOfRange { location, .. }) => {
                 prop_assert!(!(0..=max_at(index) as i64).contains(&value));
-                prop_assert_eq!(place, Place::Index(index));
+                prop_assert_eq!(location, Location::Index(index));
             }
             Err(other) => prop_assert!(false, "{}", other),
         }

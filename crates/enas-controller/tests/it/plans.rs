@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
-use enas_controller::{Bounds, Config, Controller, Error, OpBias, Plan, Policy, Rewarded, Step};
+use enas_controller::{Bounds, Config, Controller, Error, OpBias, Plan, Policy, RewardedChoices, Step};
 use enas_rng::{Seed, Stream};
 
 mod support;
@@ -130,7 +130,7 @@ fn a_rewarded_combination_is_learned() {
         let rewarded = policy.sample_many(bounds, &mut rngs).into_iter();
         // Any finite number is a reward, not only fractions.
         let rewarded =
-            rewarded.map(|d| Rewarded { value: 100.0 * worth(&d.choices) as f32 - 50.0, choices: d.choices });
+            rewarded.map(|d| RewardedChoices { value: 100.0 * worth(&d.choices) as f32 - 50.0, choices: d.choices });
         policy.reinforce(bounds, &rewarded.collect::<Vec<_>>()).unwrap();
     }
     assert_eq!(worth(&policy.most_likely(policy.config().bounds(1.0)).choices), 3);
@@ -158,7 +158,7 @@ fn choices_and_rewards_that_do_not_exist_are_refused_and_change_nothing() {
     let error = policy.score(bounds, &[1, 2]).unwrap_err();
     assert_eq!(error, Error::Choice { position: 0, decision: 1, choice: 2, n_choices: 2 });
     let before = numbers(policy.state());
-    let rewarded = |value, choice| Rewarded { choices: vec![choice, 0], value };
+    let rewarded = |value, choice| RewardedChoices { choices: vec![choice, 0], value };
     for (second, place) in [(rewarded(f32::NAN, 0), "reward 1"), (rewarded(0.5, 3), "vector 1, decision 0")] {
         let error = policy.reinforce(bounds, &[rewarded(0.1, 1), second]).unwrap_err().to_string();
         assert!(error.starts_with(place), "{error}");

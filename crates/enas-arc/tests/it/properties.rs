@@ -1,7 +1,6 @@
 //! What holds for every arc and for every text that is none.
-#![forbid(unsafe_code)]
 
-use enas_arc::{Arc, ArcError, Place};
+use enas_arc::{Arc, ArcError, Location};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
@@ -20,12 +19,12 @@ fn mangled() -> impl Strategy<Value = String> {
     let edits = prop::collection::vec((any::<prop::sample::Index>(), 0usize..3, characters), 0..6);
     (arcs(), any::<bool>(), edits).prop_map(|(arc, readable, edits)| {
         let mut text: Vec<char> = if readable { arc.readable() } else { arc.to_string() }.chars().collect();
-        for (place, action, character) in edits {
-            let place = place.index(text.len());
+        for (location, action, character) in edits {
+            let location = location.index(text.len());
             match action {
-                0 => text[place] = character,
-                1 => text.insert(place, character),
-                _ if text.len() > 1 => drop(text.remove(place)),
+                0 => text[location] = character,
+                1 => text.insert(location, character),
+                _ if text.len() > 1 => drop(text.remove(location)),
                 _ => {}
             }
         }
@@ -46,9 +45,9 @@ fn named_index(error: &ArcError) -> Option<usize> {
     else {
         return None;
     };
-    match at.place {
-        Place::Index(index) => Some(index),
-        Place::Text { .. } => None,
+    match at.location {
+        Location::Index(index) => Some(index),
+        Location::Text { .. } => None,
     }
 }
 
@@ -58,7 +57,6 @@ fn max_at(index: usize, n_nodes: usize) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
     fn both_forms_read_back_what_they_print(arc in arcs()) {
@@ -139,7 +137,6 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
 
     #[test]
     fn a_number_out_of_range_is_refused_at_its_position(arc in arcs(), excess in 1i64..1_000_000) {
