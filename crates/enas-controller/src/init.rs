@@ -10,35 +10,35 @@ use enas_rng::{Seed, Stream};
 
 /// The source of a policy's variables: a seed, or a candle `VarBuilder`. The builder may be [`seeded()`], read a
 /// file, or make variables as candle does.
-pub struct Start<'a>(Kind<'a>);
+pub struct VariableSource<'a>(Source<'a>);
 
-enum Kind<'a> {
+enum Source<'a> {
     Seed(Seed),
     Builder(VarBuilder<'a>),
 }
 
-impl From<Seed> for Start<'_> {
+impl From<Seed> for VariableSource<'_> {
     fn from(seed: Seed) -> Self {
-        Self(Kind::Seed(seed))
+        Self(Source::Seed(seed))
     }
 }
 
-impl<'a> From<VarBuilder<'a>> for Start<'a> {
+impl<'a> From<VarBuilder<'a>> for VariableSource<'a> {
     fn from(builder: VarBuilder<'a>) -> Self {
-        Self(Kind::Builder(builder))
+        Self(Source::Builder(builder))
     }
 }
 
-impl<'a> Start<'a> {
+impl<'a> VariableSource<'a> {
     /// Whether other code may hold the variables.
     pub(crate) fn is_shared(&self) -> bool {
-        matches!(self.0, Kind::Builder(_))
+        matches!(self.0, Source::Builder(_))
     }
 
     pub(crate) fn into_builder(self) -> VarBuilder<'a> {
         match self.0 {
-            Kind::Seed(seed) => seeded(&VarMap::new(), seed),
-            Kind::Builder(builder) => builder,
+            Source::Seed(seed) => seeded(&VarMap::new(), seed),
+            Source::Builder(builder) => builder,
         }
     }
 }
@@ -60,16 +60,16 @@ impl<'a> Start<'a> {
 /// # }
 /// ```
 pub fn seeded(varmap: &VarMap, seed: Seed) -> VarBuilder<'static> {
-    let backend = Seeded { varmap: varmap.clone(), seed };
+    let backend = SeededBackend { varmap: varmap.clone(), seed };
     VarBuilder::from_backend(Box::new(backend), DType::F32, Device::Cpu)
 }
 
-struct Seeded {
+struct SeededBackend {
     varmap: VarMap,
     seed: Seed,
 }
 
-impl SimpleBackend for Seeded {
+impl SimpleBackend for SeededBackend {
     fn get(&self, shape: Shape, name: &str, init: Init, dtype: DType, device: &Device) -> Result<Tensor> {
         let mut all = self.varmap.data().lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(var) = all.get(name) {
@@ -82,7 +82,7 @@ impl SimpleBackend for Seeded {
             bail!("{name} was asked for as {dtype:?}; policies compute in F32");
         }
         let mut stream = self.seed.stream(&format!("controller/{name}"), &[]);
-        let var = Var::from_vec(start(&shape, init, &mut stream), shape, device)?;
+        let var = Var::from_vec(initial_values(&shape, init, &mut stream), shape, device)?;
         let tensor = var.as_tensor().clone();
         all.insert(name.to_owned(), var);
         Ok(tensor)
@@ -98,7 +98,7 @@ impl SimpleBackend for Seeded {
 }
 
 /// The initial values of a variable.
-fn start(shape: &Shape, init: Init, stream: &mut Stream) -> Vec<f32> {
+fn initial_values(shape: &Shape, init: Init, stream: &mut Stream) -> Vec<f32> {
     let mut numbers = vec![0.0; shape.elem_count()];
     let mut uniform = |lo: f64, up: f64| numbers.fill_with(|| stream.range(lo as f32, up as f32));
     match init {

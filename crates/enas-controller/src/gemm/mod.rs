@@ -15,7 +15,7 @@
 
 use std::ops::Range;
 
-use crate::simd::{self, Simd, WithSimd, mul_add, mul_adds};
+use crate::simd::{self, Simd, WithSimd, mul_adds};
 
 /// Columns of a panel (nr).
 const WIDTH: usize = 32;
@@ -29,24 +29,24 @@ pub(crate) const OUTER_TERMS: usize = DEPTH;
 /// One row of a panel, aligned to a cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct PanelRow([f32; WIDTH]);
+struct PackedRow([f32; WIDTH]);
 
 /// A right factor `[k, n]`, packed into contiguous panels of [`WIDTH`] columns. The last panel is padded with zeros.
 #[derive(Clone)]
-pub(crate) struct Panels {
-    rows: Vec<PanelRow>,
+pub(crate) struct PackedMatrix {
+    rows: Vec<PackedRow>,
     k: usize,
     n: usize,
 }
 
-impl Panels {
+impl PackedMatrix {
     /// Zeros `[k, n]`.
     pub(crate) fn new(k: usize, n: usize) -> Self {
-        Self { rows: vec![PanelRow([0.0; WIDTH]); k * n.div_ceil(WIDTH)], k, n }
+        Self { rows: vec![PackedRow([0.0; WIDTH]); k * n.div_ceil(WIDTH)], k, n }
     }
 
     /// Packs a row-major matrix `[k, n]`.
-    pub(crate) fn set(&mut self, matrix: &[f32]) {
+    pub(crate) fn pack(&mut self, matrix: &[f32]) {
         for (term, values) in matrix.chunks_exact(self.n).enumerate() {
             for (panel, values) in self.rows.chunks_exact_mut(self.k).zip(values.chunks(WIDTH)) {
                 match values.first_chunk() {
@@ -58,7 +58,7 @@ impl Panels {
     }
 
     /// Packs the transpose of a row-major matrix `[n, k]`.
-    pub(crate) fn set_transposed(&mut self, matrix: &[f32]) {
+    pub(crate) fn pack_transposed(&mut self, matrix: &[f32]) {
         let blocks = matrix.chunks(WIDTH * self.k);
         for (panel, block) in self.rows.chunks_exact_mut(self.k).zip(blocks) {
             for (term, row) in panel.iter_mut().enumerate() {
@@ -71,13 +71,13 @@ impl Panels {
 }
 
 /// `c += a · b`. Shapes: a `[m, k]`, b `[k, n]`, c `[m, n]`; `a` may have more rows, which are ignored.
-pub(crate) fn multiply_add(a: &[f32], b: &Panels, c: &mut [f32]) {
+pub(crate) fn multiply_add(a: &[f32], b: &PackedMatrix, c: &mut [f32]) {
     simd::run(MultiplyAdd { a, b, c });
 }
 
 struct MultiplyAdd<'a> {
     a: &'a [f32],
-    b: &'a Panels,
+    b: &'a PackedMatrix,
     c: &'a mut [f32],
 }
 
@@ -86,10 +86,11 @@ impl WithSimd for MultiplyAdd<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Panels { k, n, .. } = *self.b;
+        let PackedMatrix { k, n, .. } = *self.b;
         for first in (0..k).step_by(DEPTH) {
-            let (left, depth) = (Left { values: &self.a[first..], stride: k }, DEPTH.min(k - first));
-            add_terms::<S, false>(simd, left, self.b, first..first + depth, self.c, n);
+            let left = LeftFactor { values: &self.a[first..], stride: k };
+            let last = first + DEPTH.min(k - first);
+            add_terms::<S, false>(simd, left, self.b, first..last, self.c, n);
         }
     }
 }
@@ -97,14 +98,14 @@ impl WithSimd for MultiplyAdd<'_> {
 /// `c += aᵀ · b`: the sum of the outer products of the rows. Shapes: a `[k, m]`, b `[k, n]`, c `[m, n]`.
 ///
 /// `panels` is a buffer for [`OUTER_TERMS`] packed rows of b.
-pub(crate) fn add_outer_products(a: &[f32], b: &[f32], panels: &mut Panels, c: &mut [f32]) {
+pub(crate) fn add_outer_products(a: &[f32], b: &[f32], panels: &mut PackedMatrix, c: &mut [f32]) {
     simd::run(OuterProducts { a, b, panels, c });
 }
 
 struct OuterProducts<'a> {
     a: &'a [f32],
     b: &'a [f32],
-    panels: &'a mut Panels,
+    panels: &'a mut PackedMatrix,
     c: &'a mut [f32],
 }
 
@@ -116,8 +117,8 @@ impl WithSimd for OuterProducts<'_> {
         let n = self.panels.n;
         let m = self.c.len() / n;
         for (a, b) in self.a.chunks(DEPTH * m).zip(self.b.chunks(DEPTH * n)) {
-            self.panels.set(b);
-            let left = Left { values: a, stride: m };
+            self.panels.pack(b);
+            let left = LeftFactor { values: a, stride: m };
             add_terms::<S, true>(simd, left, self.panels, 0..b.len() / n, self.c, n);
         }
     }
@@ -126,7 +127,7 @@ impl WithSimd for OuterProducts<'_> {
 /// At most [`DEPTH`] terms of the left factor, starting at the first one. Its rows (its columns if transposed) are
 /// `stride` values apart.
 #[derive(Clone, Copy)]
-struct Left<'a> {
+struct LeftFactor<'a> {
     values: &'a [f32],
     stride: usize,
 }
@@ -135,8 +136,8 @@ struct Left<'a> {
 #[inline(always)]
 fn add_terms<S: Simd, const TRANSPOSED: bool>(
     simd: S,
-    a: Left,
-    b: &Panels,
+    a: LeftFactor,
+    b: &PackedMatrix,
     terms: Range<usize>,
     c: &mut [f32],
     n: usize,
@@ -163,9 +164,9 @@ fn add_terms<S: Simd, const TRANSPOSED: bool>(
 #[inline(always)]
 fn band<S: Simd, const R: usize, const TRANSPOSED: bool>(
     simd: S,
-    a: Left,
+    a: LeftFactor,
     row: usize,
-    b: &Panels,
+    b: &PackedMatrix,
     terms: Range<usize>,
     c: &mut [f32],
     n: usize,
@@ -211,7 +212,7 @@ fn band<S: Simd, const R: usize, const TRANSPOSED: bool>(
 fn tile<S: Simd, const R: usize>(
     simd: S,
     left: impl Fn(usize, usize) -> f32,
-    panel: &[PanelRow],
+    panel: &[PackedRow],
     offset: usize,
     c: &mut [f32],
     n: usize,
@@ -257,166 +258,5 @@ fn store<S: Simd>(simd: S, to: &mut [f32], vector: S::f32s) {
     }
 }
 
-/// Scalar products of rows: `out[i·stride + j] = a[i] · b[j]`. Shapes: a `[m, width]`, b `[n, width]`.
-pub(crate) fn dots(a: &[f32], b: &[f32], width: usize, out: &mut [f32], stride: usize) {
-    simd::run(Dots { a, b, width, out, stride });
-}
-
-struct Dots<'a> {
-    a: &'a [f32],
-    b: &'a [f32],
-    width: usize,
-    out: &'a mut [f32],
-    stride: usize,
-}
-
-impl WithSimd for Dots<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for (a, out) in self.a.chunks_exact(self.width).zip(self.out.chunks_mut(self.stride)) {
-            for (b, out) in self.b.chunks_exact(self.width).zip(out) {
-                *out = dot::<S>(a, b);
-            }
-        }
-    }
-}
-
-/// The scalar product, with sixteen partial sums so that it vectorises.
-#[inline(always)]
-fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0f32; 16];
-    let (whole_a, rest_a) = a.as_chunks::<16>();
-    let (whole_b, rest_b) = b.as_chunks::<16>();
-    for (x, y) in whole_a.iter().zip(whole_b) {
-        for ((s, x), y) in sums.iter_mut().zip(x).zip(y) {
-            *s = mul_add::<S>(*x, *y, *s);
-        }
-    }
-    // Adds the partial sums pairwise, in the same order on every instruction set.
-    let mut half = sums.len() / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
-    }
-    rest_a.iter().zip(rest_b).fold(sums[0], |sum, (x, y)| mul_add::<S>(*x, *y, sum))
-}
-
-/// `y += factor · x`.
-#[inline(always)]
-pub(crate) fn add_scaled<S: Simd>(y: &mut [f32], factor: f32, x: &[f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = mul_add::<S>(factor, x, *y);
-    }
-}
-
-/// Writes the transpose of `matrix`, whose rows have `width` values, to `out`.
-pub(crate) fn transpose(matrix: &[f32], width: usize, out: &mut [f32]) {
-    let height = matrix.len() / width;
-    for (row, values) in matrix.chunks_exact(width).enumerate() {
-        for (column, &value) in values.iter().enumerate() {
-            out[column * height + row] = value;
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use enas_rng::Seed;
-
-    fn numbers(n: usize, position: u64) -> Vec<f32> {
-        let mut stream = Seed::new(1).stream("matrix", &[position]);
-        (0..n).map(|_| stream.range(-1.0, 1.0)).collect()
-    }
-
-    fn panels(matrix: &[f32], k: usize, n: usize) -> Panels {
-        let mut panels = Panels::new(k, n);
-        panels.set(matrix);
-        panels
-    }
-
-    fn transposed(matrix: &[f32], width: usize) -> Vec<f32> {
-        let mut out = vec![0.0; matrix.len()];
-        transpose(matrix, width, &mut out);
-        out
-    }
-
-    const SHAPES: [(usize, usize, usize); 8] = [
-        (1, 1, 1),
-        (1, 64, 256),
-        (3, 33, 17),
-        (10, 24, 96),
-        (27, 65, 40),
-        (4, 5, 16),
-        (64, 150, 32),
-        (19, 128, 70),
-    ];
-
-    #[test]
-    fn products_equal_three_nested_loops_on_every_instruction_set() {
-        for (m, k, n) in SHAPES {
-            let (a, b, start) = (numbers(m * k, 0), numbers(k * n, 1), numbers(m * n, 2));
-            let exact = |i: usize, j: usize| {
-                let terms = (0..k).map(|p| f64::from(a[i * k + p]) * f64::from(b[p * n + j]));
-                f64::from(start[i * n + j]) + terms.sum::<f64>()
-            };
-            for arch in simd::all() {
-                let check = |got: &[f32], what: &str| {
-                    let far = |i: &usize| (f64::from(got[*i]) - exact(i / n, i % n)).abs() > 1e-5;
-                    assert_eq!((0..m * n).find(far), None, "{what} {m}x{k}x{n} on {arch:?}");
-                };
-                let mut got = start.clone();
-                simd::run_at(arch, MultiplyAdd { a: &a, b: &panels(&b, k, n), c: &mut got });
-                check(&got, "product");
-
-                let mut of_transposed = Panels::new(k, n);
-                of_transposed.set_transposed(&transposed(&b, n));
-                let mut again = start.clone();
-                simd::run_at(arch, MultiplyAdd { a: &a, b: &of_transposed, c: &mut again });
-                assert_eq!(got, again, "{m}x{k}x{n} on {arch:?}");
-
-                let (mut outer, panels) = (start.clone(), &mut Panels::new(OUTER_TERMS, n));
-                let a = &transposed(&a, k);
-                simd::run_at(arch, OuterProducts { a, b: &b, panels, c: &mut outer });
-                assert_eq!(got, outer, "outer {m}x{k}x{n} on {arch:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn rows_computed_alone_and_together_are_equal_to_the_bit() {
-        for (m, k, n) in SHAPES {
-            let (a, b, start) = (numbers(m * k, 0), panels(&numbers(k * n, 1), k, n), numbers(m * n, 2));
-            for arch in simd::all() {
-                let (mut together, mut alone) = (start.clone(), start.clone());
-                simd::run_at(arch, MultiplyAdd { a: &a, b: &b, c: &mut together });
-                for (a, c) in a.chunks(k).zip(alone.chunks_mut(n)) {
-                    simd::run_at(arch, MultiplyAdd { a, b: &b, c });
-                }
-                assert_eq!(together, alone, "{m}x{k}x{n} on {arch:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn dots_take_every_element_and_leave_what_lies_between() {
-        for width in [1, 7, 16, 24, 35] {
-            let (a, b) = (numbers(2 * width, 0), numbers(3 * width, 1));
-            for arch in simd::all() {
-                let mut out = [9.0; 8];
-                simd::run_at(arch, Dots { a: &a, b: &b, width, out: &mut out, stride: 4 });
-                for (i, a) in a.chunks(width).enumerate() {
-                    for (j, b) in b.chunks(width).enumerate() {
-                        let exact: f64 = a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
-                        assert!((f64::from(out[4 * i + j]) - exact).abs() < 1e-6, "{width} on {arch:?}");
-                    }
-                }
-                assert_eq!([out[3], out[7]], [9.0; 2]);
-            }
-        }
-    }
-}
+mod tests;

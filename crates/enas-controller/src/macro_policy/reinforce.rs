@@ -1,8 +1,12 @@
 //! REINFORCE with a moving-average baseline for the policy of the macro search.
 
-use super::{MacroPolicy, Weights};
-use crate::reinforce::{RewardAverage, judge, mean, norm};
-use crate::{Advantage, Bounds, Error, Rewarded, UpdateStats};
+use super::MacroPolicy;
+use super::backward::LossWeights;
+use super::rollout::MacroRollout;
+use super::weights::MacroWeights;
+use crate::advantage::{RewardAverage, check_rewarded, norm, rewards_and_advantages};
+use crate::decision::RolloutTotals;
+use crate::{Bounds, Error, RewardedChoices, UpdateStats};
 
 /// Decay of Adam's second moment; β₁ is 0 (`utils.py:218`).
 const BETA2: f64 = 0.999;
@@ -16,51 +20,29 @@ impl MacroPolicy {
     /// # Errors
     /// If there are too few vectors of choices, one of them is not an arc of this policy, or a value is not finite.
     /// The policy is then unchanged.
-    pub fn reinforce(&mut self, bounds: Bounds, rewarded: &[Rewarded]) -> Result<UpdateStats, Error> {
+    pub fn reinforce(&mut self, bounds: Bounds, rewarded: &[RewardedChoices]) -> Result<UpdateStats, Error> {
         let n = rewarded.len();
-        let (advantage, expected) = match self.config.advantage {
-            Advantage::Plain => ("plain", 1),
-            Advantage::Normalized => ("normalized", 2),
-        };
-        if n < expected {
-            return Err(Error::Episodes { advantage, expected, got: n });
-        }
-        for (position, Rewarded { choices, value }) in rewarded.iter().enumerate() {
-            self.check(position, choices)?;
-            if !value.is_finite() {
-                return Err(Error::Reward { position, value: *value });
-            }
-        }
-        let walks: Vec<_> = rewarded.iter().map(|rewarded| self.follow(bounds, &rewarded.choices)).collect();
-        let walked: Vec<(f64, f64)> = walks.iter().map(|walk| (walk.nll, walk.entropy)).collect();
+        check_rewarded(&self.config, rewarded, |position, choices| self.check(position, choices))?;
+        let rollouts: Vec<_> =
+            rewarded.iter().map(|rewarded| self.rollout_of(bounds, &rewarded.choices)).collect();
+        let totals: Vec<RolloutTotals> = rollouts.iter().map(MacroRollout::totals).collect();
         let mut average = RewardAverage { value: self.training.baseline, started: self.training.started };
-        let mut stats = judge(&self.config, &mut average, rewarded, &walked);
+        let mut stats = rewards_and_advantages(&self.config, &mut average, rewarded, &totals);
 
         let weight = self.config.skip.as_ref().map_or(0.0, |skip| skip.weight as f32);
-        let mut gradient = Weights::zeros(self.weights.hidden);
-        for (walk, stats) in walks.iter().zip(&mut stats) {
-            self.add_gradient(walk, (stats.advantage / n as f32, weight / n as f32), &mut gradient);
-            stats.loss += weight * walk.penalty as f32;
+        let mut gradient = MacroWeights::zeros(self.weights.hidden);
+        for (rollout, stats) in rollouts.iter().zip(&mut stats) {
+            let loss = LossWeights { nll: stats.advantage / n as f32, penalty: weight / n as f32 };
+            self.add_gradient(rollout, loss, &mut gradient);
+            stats.loss += weight * rollout.penalty as f32;
         }
-        let grad_norm = {
-            let all: Vec<f32> =
-                gradient.values_mut().iter().flat_map(|values| values.iter().copied()).collect();
-            norm(&all)
-        };
+        let grad_norm = norm(&gradient.flat());
         self.training.updates += 1;
+        let stats = UpdateStats::new(rewarded, stats, grad_norm, self.training.updates);
         self.training.started = true;
-        self.training.baseline = stats[n - 1].baseline;
-        self.step(&mut gradient);
-        Ok(UpdateStats {
-            loss: mean(stats.iter().map(|e| e.loss)),
-            grad_norm,
-            baseline: self.training.baseline,
-            updates: self.training.updates,
-            mean_accuracy: mean(rewarded.iter().map(|r| r.value)),
-            mean_reward: mean(stats.iter().map(|e| e.reward)),
-            mean_entropy: mean(stats.iter().map(|e| e.entropy)),
-            episodes: stats,
-        })
+        self.training.baseline = stats.baseline;
+        self.adam_step(&mut gradient);
+        Ok(stats)
     }
 
     /// The moving average of all rewards so far.
@@ -75,7 +57,7 @@ impl MacroPolicy {
 
     /// Adam with β₁ = 0 in TensorFlow's form, with ε outside the bias correction:
     /// `w -= lr·√(1 − β₂ᵗ) · g / (√v + ε)`.
-    fn step(&mut self, gradient: &mut Weights) {
+    fn adam_step(&mut self, gradient: &mut MacroWeights) {
         let rate = (self.config.lr * (1.0 - BETA2.powf(self.training.updates as f64)).sqrt()) as f32;
         let (keep, take) = (BETA2 as f32, (1.0 - BETA2) as f32);
         let moments = self.training.second_moment.values_mut();

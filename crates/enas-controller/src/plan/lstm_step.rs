@@ -2,23 +2,23 @@
 
 use std::ops::Range;
 
-use super::Step;
+use super::step::Step;
 
 /// A [`Step`] with the positions of what it reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub(crate) enum LstmStep {
     /// `slot` numbers the states that some decision reads; other states have none.
     Key {
         slot: Option<usize>,
         feeds: bool,
     },
-    Index(Index),
-    Op(Operation),
+    Index(IndexDecision),
+    Op(OpDecision),
 }
 
 /// An index decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Index {
+pub(crate) struct IndexDecision {
     pub(crate) decision: usize,
     pub(crate) n_choices: usize,
     /// Its number among the index decisions.
@@ -31,14 +31,14 @@ pub(crate) struct Index {
 
 /// An operation decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Operation {
+pub(crate) struct OpDecision {
     pub(crate) decision: usize,
     pub(crate) n_choices: usize,
     /// The first operation of the vocabulary that it offers.
     pub(crate) first: usize,
 }
 
-impl Operation {
+impl OpDecision {
     /// The operations that it offers.
     pub(crate) fn range(self) -> Range<usize> {
         self.first..self.first + self.n_choices
@@ -47,7 +47,7 @@ impl Operation {
 
 /// How many of each thing a plan has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sizes {
+pub(crate) struct PlanSizes {
     pub(crate) steps: usize,
     pub(crate) decisions: usize,
     /// States that some decision reads.
@@ -62,30 +62,31 @@ pub(crate) struct Sizes {
 }
 
 /// Every step with its positions, and the number of steps of each kind.
-pub(super) fn placed(steps: &[Step]) -> (Vec<Moment>, Sizes) {
+pub(super) fn lay_out(steps: &[Step]) -> (Vec<LstmStep>, PlanSizes) {
     let slots = slots(steps);
-    let mut sizes = Sizes { steps: steps.len(), states: slots.iter().flatten().count(), ..Sizes::default() };
+    let mut sizes =
+        PlanSizes { steps: steps.len(), states: slots.iter().flatten().count(), ..PlanSizes::default() };
     let mut state = 0;
-    let place = |step: &Step| match *step {
+    let lay_out_step = |step: &Step| match *step {
         Step::Key { feeds } => {
             state += 1;
-            Moment::Key { slot: slots[state - 1], feeds }
+            LstmStep::Key { slot: slots[state - 1], feeds }
         }
         Step::Index { decision, first, n_choices } => {
             let slot = slots[first].expect("a state that is read has a slot");
-            let index = Index { decision, n_choices, query: sizes.queries, slot, pair: sizes.pairs };
+            let index = IndexDecision { decision, n_choices, query: sizes.queries, slot, pair: sizes.pairs };
             sizes.queries += 1;
             sizes.pairs += n_choices;
             sizes.decisions += 1;
-            Moment::Index(index)
+            LstmStep::Index(index)
         }
         Step::Op { decision, first, n_choices } => {
             sizes.decisions += 1;
-            Moment::Op(Operation { decision, n_choices, first })
+            LstmStep::Op(OpDecision { decision, n_choices, first })
         }
     };
-    let moments = steps.iter().map(place).collect();
-    (moments, sizes)
+    let lstm_steps = steps.iter().map(lay_out_step).collect();
+    (lstm_steps, sizes)
 }
 
 /// The slot of each state: its number among those that some decision reads.
@@ -102,10 +103,10 @@ fn slots(steps: &[Step]) -> Vec<Option<usize>> {
 }
 
 /// The longest ranges of slots whose states feed the LSTM.
-pub(super) fn runs_of_fed(moments: &[Moment]) -> Vec<Range<usize>> {
+pub(super) fn fed_ranges(lstm_steps: &[LstmStep]) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = vec![];
-    for moment in moments {
-        let Moment::Key { slot: Some(slot), feeds: true } = *moment else { continue };
+    for step in lstm_steps {
+        let LstmStep::Key { slot: Some(slot), feeds: true } = *step else { continue };
         match runs.last_mut() {
             Some(run) if run.end == slot => run.end += 1,
             _ => runs.push(slot..slot + 1),
@@ -116,7 +117,7 @@ pub(super) fn runs_of_fed(moments: &[Moment]) -> Vec<Range<usize>> {
 
 /// The sizes of a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct TapeShape {
     /// Width of the LSTM state.
     pub(crate) hidden: usize,
     /// Number of LSTM layers.
@@ -124,10 +125,10 @@ pub(crate) struct Shape {
     /// Number of architectures per rollout, computed in lockstep.
     pub(crate) batch: usize,
     /// The sizes of the plan.
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: PlanSizes,
 }
 
-impl Shape {
+impl TapeShape {
     /// Largest number of choices of a decision.
     pub(crate) fn width(self) -> usize {
         self.sizes.width

@@ -1,13 +1,15 @@
 //! The order in which the policy makes the decisions of an architecture, as data.
 
-mod place;
+mod lstm_step;
+mod step;
 
 use std::ops::Range;
 
 use enas_arc::Op;
 
-pub(crate) use self::place::{Index, Moment, Operation, Shape, Sizes};
-use self::place::{placed, runs_of_fed};
+pub(crate) use self::lstm_step::{IndexDecision, LstmStep, OpDecision, PlanSizes, TapeShape};
+use self::lstm_step::{fed_ranges, lay_out};
+pub use self::step::Step;
 use crate::Error;
 
 /// Largest number of nodes per cell of [`Plan::micro`].
@@ -19,35 +21,6 @@ const MOST: usize = 4096;
 const NORMAL_CELL_BIAS: [f32; Op::ALL.len()] = [0.25, 0.25, -0.25, -0.25, -0.25];
 /// The authors' initial operation bias (`micro_controller.py:100-104`).
 const FROZEN_BIAS: [f32; Op::ALL.len()] = [10.0, 10.0, 0.0, 0.0, 0.0];
-
-/// What the LSTM's output is used for at one of its steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// It becomes the attention key of the next state: the first such step of a plan makes state 0.
-    Key {
-        /// Whether a choice of this state feeds this output to the LSTM's next step. If not, zeros are fed, as for
-        /// the two inputs of an ENAS cell (`micro_controller.py:138`).
-        feeds: bool,
-    },
-    /// It chooses one of several consecutive states, by attention; choice `c` means state `first + c`.
-    Index {
-        /// The decision, from 0.
-        decision: usize,
-        /// The first state to choose from.
-        first: usize,
-        /// Number of states to choose from.
-        n_choices: usize,
-    },
-    /// It chooses one of several consecutive operations; choice `c` means operation `first + c` of the vocabulary.
-    Op {
-        /// The decision, from 0.
-        decision: usize,
-        /// The first operation to choose from.
-        first: usize,
-        /// Number of operations to choose from.
-        n_choices: usize,
-    },
-}
 
 /// All LSTM steps of a policy, the same for every architecture of a space.
 ///
@@ -83,10 +56,10 @@ pub struct Plan {
     constant_bias: Vec<f32>,
     /// Initial operation bias of [`OpBias::Frozen`](crate::OpBias::Frozen), `[vocabulary]`.
     frozen_bias: Vec<f32>,
-    pub(crate) moments: Vec<Moment>,
-    sizes: Sizes,
+    pub(crate) lstm_steps: Vec<LstmStep>,
+    sizes: PlanSizes,
     /// Ranges of consecutive slots whose states feed the LSTM.
-    pub(crate) fed: Vec<Range<usize>>,
+    pub(crate) fed_ranges: Vec<Range<usize>>,
 }
 
 impl Plan {
@@ -106,16 +79,17 @@ impl Plan {
         });
         let vocabulary = vocabulary.max().unwrap_or(0);
         let width = n_choices.iter().copied().max().unwrap_or(0);
-        let (moments, mut sizes) = placed(&steps);
-        (sizes.width, sizes.vocabulary) = (width, vocabulary);
+        let (lstm_steps, mut sizes) = lay_out(&steps);
+        sizes.width = width;
+        sizes.vocabulary = vocabulary;
         Ok(Self {
             constant_bias: vec![0.0; n_choices.len() * width],
             frozen_bias: vec![0.0; vocabulary],
-            fed: runs_of_fed(&moments),
+            fed_ranges: fed_ranges(&lstm_steps),
             steps,
             n_choices,
             vocabulary,
-            moments,
+            lstm_steps,
             sizes,
         })
     }
@@ -179,8 +153,8 @@ impl Plan {
     /// # Errors
     /// [`Error::Plan`] if `decision` does not choose an operation, or if `bias` is not one finite number per choice.
     pub fn with_bias(mut self, decision: usize, bias: &[f32]) -> Result<Self, Error> {
-        let is_op = |moment: &Moment| matches!(moment, Moment::Op(op) if op.decision == decision);
-        if !self.moments.iter().any(is_op) {
+        let is_op = |step: &LstmStep| matches!(step, LstmStep::Op(op) if op.decision == decision);
+        if !self.lstm_steps.iter().any(is_op) {
             return Err(Error::Plan(format!(
                 "decision {decision} does not choose an operation, so it has no bias"
             )));
@@ -211,7 +185,7 @@ impl Plan {
     }
 
     /// The constants added to the logits of an operation decision.
-    pub(crate) fn constant_bias(&self, op: Operation) -> &[f32] {
+    pub(crate) fn constant_bias(&self, op: OpDecision) -> &[f32] {
         &self.constant_bias[op.decision * self.sizes.width..][..op.n_choices]
     }
 
@@ -220,8 +194,8 @@ impl Plan {
     }
 
     /// The sizes of a rollout of `batch` architectures.
-    pub(crate) fn shape(&self, hidden: usize, layers: usize, batch: usize) -> Shape {
-        Shape { hidden, layers, batch, sizes: self.sizes }
+    pub(crate) fn shape(&self, hidden: usize, layers: usize, batch: usize) -> TapeShape {
+        TapeShape { hidden, layers, batch, sizes: self.sizes }
     }
 }
 
@@ -278,7 +252,7 @@ mod tests {
         assert_eq!(plan.steps.len(), 54);
         assert_eq!(plan.steps[2], Step::Index { decision: 0, first: 0, n_choices: 2 });
         assert_eq!(plan.steps[5], Step::Op { decision: 3, first: 0, n_choices: 5 });
-        assert_eq!(plan.moments[53], Moment::Key { slot: None, feeds: true });
+        assert_eq!(plan.lstm_steps[53], LstmStep::Key { slot: None, feeds: true });
         assert_eq!((plan.vocabulary, plan.sizes.width), (5, 6));
     }
 
@@ -291,9 +265,9 @@ mod tests {
             let pairs = 2 * nodes * (nodes + 3);
             assert_eq!(counts, (2 * (2 + 5 * nodes), 8 * nodes, 2 * (nodes + 1), 4 * nodes, pairs));
             let fed: Vec<_> = [2, nodes + 3].into_iter().map(|first| first..first + nodes - 1).collect();
-            assert_eq!(plan.fed, if nodes == 1 { vec![] } else { fed });
-            for moment in &plan.moments {
-                let Moment::Index(index) = moment else { continue };
+            assert_eq!(plan.fed_ranges, if nodes == 1 { vec![] } else { fed });
+            for step in &plan.lstm_steps {
+                let LstmStep::Index(index) = step else { continue };
                 // The cell, node and side that a position of an arc's integers belongs to.
                 let (cell, node) = (index.decision / 4 / nodes, index.decision / 4 % nodes);
                 let side = index.decision % 4 / 2;

@@ -1,18 +1,17 @@
 //! The policy as candle sees it: named variables, a tracked -ln π, and optimisers of candle's.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, VarBuilder, VarMap};
 use enas_arc::Arc;
-use enas_controller::{Bounds, Config, Controller, Episode, Error, OpBias, Plan, Policy, RewardedChoices, seeded};
+use enas_controller::{
+    Bounds, Config, Controller, Episode, Error, OpBias, Plan, Policy, RewardedChoices, seeded,
+};
 use enas_kernels::candle::{TfAdam, TfAdamConfig};
 use enas_rng::Seed;
 
-mod support;
-use support::{flat, numbers};
+use crate::support::{flat, numbers};
 
 const SEED: Seed = Seed::new(7);
 

@@ -1,13 +1,10 @@
 //! The hand-written backward pass against finite differences, for every variable and kind of policy.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use enas_arc::Arc;
 use enas_controller::{Bounds, Config, Controller, OpBias};
 use enas_rng::Seed;
 
-mod support;
-use support::{numbers, tensors};
+use crate::support::{numbers, tensors};
 
 /// Moves one variable by `distance` along a direction and returns Σ coefficient · -ln π.
 fn value(

@@ -1,6 +1,4 @@
 //! All instruction sets agree, and each repeats itself to the bit.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use std::process::Command;
 
@@ -8,8 +6,7 @@ use enas_arc::Arc;
 use enas_controller::{Config, Controller, Episode};
 use enas_rng::Seed;
 
-mod support;
-use support::flat;
+use crate::support::flat;
 
 /// Where a child process leaves its results.
 const RESULTS: &str = "ENAS_CONTROLLER_TEST_RESULTS";
@@ -43,7 +40,7 @@ fn results() -> Vec<f32> {
 fn results_at(name: &str, run: u32) -> Vec<f32> {
     let file = std::env::temp_dir().join(format!("enas-controller-{}-{name}-{run}", std::process::id()));
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "instruction_sets_agree_and_repeat_themselves"])
+        .args(["--exact", "instruction_sets::instruction_sets_agree_and_repeat_themselves"])
         .env(RESULTS, &file)
         .env("ENAS_SIMD", name)
         .status()

@@ -1,12 +1,9 @@
 //! Policies over plans other than the cells of the ENAS micro search.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use enas_controller::{Bounds, Config, Controller, Error, OpBias, Plan, Policy, RewardedChoices, Step};
 use enas_rng::{Seed, Stream};
 
-mod support;
-use support::{numbers, tensors};
+use crate::support::{numbers, tensors};
 
 fn op(decision: usize, first: usize, n_choices: usize) -> Step {
     Step::Op { decision, first, n_choices }
@@ -129,8 +126,8 @@ fn a_rewarded_combination_is_learned() {
             (0..10u64).map(|i| Seed::new(1).stream("draw", &[u64::from(update), i])).collect();
         let rewarded = policy.sample_many(bounds, &mut rngs).into_iter();
         // Any finite number is a reward, not only fractions.
-        let rewarded =
-            rewarded.map(|d| RewardedChoices { value: 100.0 * worth(&d.choices) as f32 - 50.0, choices: d.choices });
+        let rewarded = rewarded
+            .map(|d| RewardedChoices { value: 100.0 * worth(&d.choices) as f32 - 50.0, choices: d.choices });
         policy.reinforce(bounds, &rewarded.collect::<Vec<_>>()).unwrap();
     }
     assert_eq!(worth(&policy.most_likely(policy.config().bounds(1.0)).choices), 3);

@@ -1,13 +1,10 @@
 //! The untrained policy's numbers, and that training moves it.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use enas_arc::{Arc, Cell, Op, Space};
 use enas_controller::{Config, Controller, Episode, Sample};
 use enas_rng::Seed;
 
-mod support;
-use support::numbers;
+use crate::support::numbers;
 
 fn published(seed: u64) -> Controller {
     Controller::new(&Config::reference(), 5, Seed::new(seed)).unwrap()

@@ -1,5 +1,5 @@
 //! Named tensors as numbers that a test can look at and change.
-#![allow(dead_code, reason = "not every test file needs all of it")]
+#![allow(dead_code, reason = "not every test target needs all of it")]
 
 use candle_core::{Device, Tensor};
 use enas_controller::NamedTensor;

@@ -1,7 +1,7 @@
 //! The strategies of a search: what proposes architectures and learns from their scores.
 
 use enas_arc::Arch;
-use enas_controller::{Bounds, Draw, MacroPolicy, Policy, Rewarded, UpdateStats};
+use enas_controller::{Bounds, MacroPolicy, Policy, RewardedChoices, SampledChoices, UpdateStats};
 use enas_rng::{Seed, Stream};
 use enas_strategy::{Evolution, Space, Strategy, Uniform};
 use serde::{Deserialize, Serialize};
@@ -193,14 +193,14 @@ impl PolicyNet {
         }
     }
 
-    fn sample(&self, bounds: Bounds, stream: &mut Stream) -> Draw {
+    fn sample(&self, bounds: Bounds, stream: &mut Stream) -> SampledChoices {
         match self {
             Self::Micro(policy) => policy.sample(bounds, stream),
             Self::Macro(policy) => policy.sample(bounds, stream),
         }
     }
 
-    fn most_likely(&self, bounds: Bounds) -> Draw {
+    fn most_likely(&self, bounds: Bounds) -> SampledChoices {
         match self {
             Self::Micro(policy) => policy.most_likely(bounds),
             Self::Macro(policy) => policy.most_likely(bounds),
@@ -210,7 +210,7 @@ impl PolicyNet {
     fn reinforce(
         &mut self,
         bounds: Bounds,
-        rewarded: &[Rewarded],
+        rewarded: &[RewardedChoices],
     ) -> Result<UpdateStats, enas_controller::Error> {
         match self {
             Self::Micro(policy) => policy.reinforce(bounds, rewarded),
@@ -272,9 +272,11 @@ impl Strategy<ImageSpace> for PolicyGradient {
     }
 
     fn observe(&mut self, scored: &[(Arch, f64)]) {
-        let rewarded =
-            |(arch, score): &(Arch, f64)| Rewarded { choices: self.space.encode(arch), value: *score as f32 };
-        let rewarded: Vec<Rewarded> = scored.iter().map(rewarded).collect();
+        let rewarded = |(arch, score): &(Arch, f64)| RewardedChoices {
+            choices: self.space.encode(arch),
+            value: *score as f32,
+        };
+        let rewarded: Vec<RewardedChoices> = scored.iter().map(rewarded).collect();
         self.last = Some(self.net.reinforce(self.bounds, &rewarded));
     }
 }
