@@ -70,7 +70,7 @@ impl Search<'_> {
             at: [self.at.epoch, self.at.step],
             accuracies: Vec::with_capacity(arcs.len()),
         };
-        Ok((oracle.scores(arcs)?, oracle.accuracies))
+        Ok((oracle.score(arcs)?, oracle.accuracies))
     }
 
     fn report_strategy_step(&mut self, steps: u64, seen: &OfStep, stats: Option<&UpdateStats>) -> Result<()> {

@@ -1,6 +1,4 @@
 //! Tables that are read, and what is said of those that cannot be.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use std::fs;
 

@@ -1,21 +1,19 @@
 //! What must stay true of the strategies, on tables of three shapes.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
 use std::io::BufReader;
 
 use enas_strategy::{
-    Budget, Entry, Evolution, EvolutionSettings, FadingBias, Outcome, PartlyUniform, Place, Reinforce,
-    ReinforceSettings, Row, Seed, Strategy, Summary, Table, TableSpace, Uniform, search,
+    Budget, DecayingBias, Evolution, EvolutionSettings, Outcome, PartlyUniform, Reinforce, ReinforceSettings,
+    Row, RowLocation, Seed, Strategy, Summary, Table, TableEntry, TableSpace, Uniform, search,
 };
 use flate2::read::GzDecoder;
 
 /// Searches per strategy and table.
 const REPEATS: usize = 24;
 
-/// NAS-Bench-Graph on CiteSeer; see `data/README.md`.
+/// NAS-Bench-Graph on CiteSeer; see `tests/data/README.md`.
 fn graph() -> Table {
-    let bytes = include_bytes!("data/nas-bench-graph-citeseer.csv.gz");
+    let bytes = include_bytes!("../data/nas-bench-graph-citeseer.csv.gz");
     let table = Table::from_csv(BufReader::new(GzDecoder::new(&bytes[..]))).unwrap();
     assert_eq!((table.n_rows(), table.names().len()), (26_206, 5));
     table
@@ -40,7 +38,7 @@ fn synthetic(n_choices: &[usize], noise: f64, seed: u64) -> Table {
         let mut noisy = || value + noise * f64::from(noises.normal());
         let (valid, test) = (noisy(), noisy());
         let decisions = choices.into_iter().map(|c| c as i64).collect();
-        Entry { place: Place::Object(number as u32), decisions, valid, test }
+        TableEntry { location: RowLocation::Object(number as u32), decisions, valid, test }
     };
     let names = (0..n_choices.len()).map(|i| format!("d{i}")).collect();
     Table::new(names, (0..n_choices.iter().product()).map(entry)).unwrap()
@@ -55,21 +53,26 @@ fn tables() -> Vec<(&'static str, Table)> {
     ]
 }
 
-type Made<'a> = Box<dyn Strategy<TableSpace<'a>> + 'a>;
+type BoxedStrategy<'a> = Box<dyn Strategy<TableSpace<'a>> + 'a>;
 
-fn reinforce(table: &Table, seed: Seed) -> Made<'_> {
+fn reinforce(table: &Table, seed: Seed) -> BoxedStrategy<'_> {
     Box::new(Reinforce::new(TableSpace(table), &ReinforceSettings::default(), seed).unwrap())
 }
 
-fn evolution(table: &Table, _: Seed) -> Made<'_> {
+fn evolution(table: &Table, _: Seed) -> BoxedStrategy<'_> {
     Box::new(Evolution::new(TableSpace(table), EvolutionSettings::default()))
 }
 
-fn uniform(table: &Table, _: Seed) -> Made<'_> {
+fn uniform(table: &Table, _: Seed) -> BoxedStrategy<'_> {
     Box::new(Uniform(TableSpace(table)))
 }
 
-fn outcome(table: &Table, make: fn(&Table, Seed) -> Made<'_>, rewards: usize, repeat: u64) -> Outcome<Row> {
+fn outcome(
+    table: &Table,
+    make: fn(&Table, Seed) -> BoxedStrategy<'_>,
+    rewards: usize,
+    repeat: u64,
+) -> Outcome<Row> {
     let seed = Seed::new(100 + repeat);
     let Ok(outcome) =
         search(&TableSpace(table), &mut *make(table, seed), &mut &*table, Budget::new(rewards), seed);
@@ -77,7 +80,7 @@ fn outcome(table: &Table, make: fn(&Table, Seed) -> Made<'_>, rewards: usize, re
 }
 
 /// Test values of what the searches picked.
-fn picked(table: &Table, make: fn(&Table, Seed) -> Made<'_>, rewards: usize) -> Summary {
+fn picked(table: &Table, make: fn(&Table, Seed) -> BoxedStrategy<'_>, rewards: usize) -> Summary {
     let test = |repeat| table.test(outcome(table, make, rewards, repeat).best.unwrap().0);
     Summary::of(&(0..REPEATS as u64).map(test).collect::<Vec<_>>()).unwrap()
 }
@@ -117,7 +120,7 @@ fn parameter_free(table: &Table, row: Row) -> usize {
 
 /// Mean value of the last proposals of the policy itself, and the largest share of an operation among them.
 fn end_of_biased(table: &Table, warmup: usize, repeat: u64) -> (f64, f64) {
-    const FADES_AFTER: u64 = 1000;
+    const DECAYS_OVER: u64 = 1000;
     let all: Vec<f64> = table.rows().map(|row| table.valid(row)).collect();
     let sd = Summary::of(&all).unwrap().sd;
     let bias = |row: &Row| 0.5 * sd * parameter_free(table, *row) as f64;
@@ -127,7 +130,7 @@ fn end_of_biased(table: &Table, warmup: usize, repeat: u64) -> (f64, f64) {
     let policy = Reinforce::new(space, &settings, seed).unwrap();
     let mut strategy = PartlyUniform::new(space, policy, 0.3);
     let budget = Budget { warmup, ..Budget::new(2000) };
-    let mut oracle = FadingBias::new(table, bias, FADES_AFTER);
+    let mut oracle = DecayingBias::new(table, bias, DECAYS_OVER);
     let Ok(outcome) = search(&space, &mut strategy, &mut oracle, budget, seed);
     let last: Vec<Row> =
         outcome.scored[1800..].chunks(10).flat_map(|batch| &batch[..7]).map(|(row, _)| *row).collect();
